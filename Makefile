@@ -1,0 +1,64 @@
+# Everything a person types. Needs Python ≥ 3.11 and make; the rest is set up in .venv.
+PYTHON ?= python3
+CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
+BIN := .venv/bin
+UV := $(BIN)/uv
+SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
+SOURCES := src tests workflow/scripts
+
+export YOLO_OFFLINE := true
+export YOLO_AUTOINSTALL := false
+
+.PHONY: help setup demo test lint format bench lock clean
+.DEFAULT_GOAL := help
+
+help: ## what can be made
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+
+setup: .venv/workflow ## what the workflow needs, in .venv
+	@echo "ready: activate it with '. .venv/bin/activate'"
+
+demo: .venv/workflow ## the whole journey on generated footage
+	$(SNAKEMAKE) --configfile config/demo.yaml -- demo_footage
+	$(SNAKEMAKE) --configfile config/demo.yaml
+	@echo "open results/reports/report.html; the weights are in results/weights"
+
+test: .venv/development ## all tests
+	$(BIN)/python -m pytest
+
+lint: .venv/development ## format, lint and types
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile workflow/rules
+	$(BIN)/snakemake --configfile config/demo.yaml --lint >.venv/lint.log 2>&1 || (cat .venv/lint.log; false)
+
+format: .venv/development ## put the code in form
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/snakefmt Snakefile workflow/rules
+
+bench: .venv/development ## the figures that are promised, measured here
+	$(BIN)/python -m pytest tests/benchmarks -s --override-ini testpaths=tests/benchmarks -p no:cacheprovider
+
+lock: .venv/uv ## newest versions into the lock files
+	for name in uv workflow development labelme; do \
+		$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --fork-strategy fewest \
+			--generate-hashes --no-header --no-emit-index-url \
+			--override envs/overrides.txt --no-emit-package opencv-python \
+			envs/$$name.in --output-file envs/$$name.txt || exit 1; \
+	done
+
+clean: ## remove what was made, the environment included
+	rm -rf .venv .snakemake results resources/demo
+
+.venv/uv: envs/uv.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Tessera needs Python 3.11 or newer: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r envs/uv.txt
+	@touch $@
+
+.venv/%: envs/%.txt .venv/uv pyproject.toml
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r envs/$*.txt
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@

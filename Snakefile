@@ -1,0 +1,48 @@
+# The map of Tessera: from footage to trained, exported models. `snakemake --cores 8 --resources gpu=1` makes everything.
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+configfile: "config/config.yaml"
+
+
+pathvars:
+    logs="results/logs",
+    benchmarks="results/benchmarks",
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/environments.smk"
+include: "workflow/rules/demo.smk"
+include: "workflow/rules/sources.smk"
+include: "workflow/rules/frames.smk"
+include: "workflow/rules/annotations.smk"
+include: "workflow/rules/datasets.smk"
+include: "workflow/rules/detectors.smk"
+include: "workflow/rules/previews.smk"
+include: "workflow/rules/report.smk"
+
+
+localrules:
+    all,
+    datasets,
+    nsfw_detection,
+
+
+rule all:
+    default_target: True
+    input:
+        rules.nsfw_detection.input,
+        rules.report.output,
+
+
+rule datasets:
+    input:
+        "<results>/datasets/nsfw_detection/SHA256SUMS",
+
+
+rule nsfw_detection:
+    input:
+        "<results>/weights/nsfw_detection/SHA256SUMS",

@@ -1,0 +1,1 @@
+"""Annotations: every format is read into one model, and written from it."""

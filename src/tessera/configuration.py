@@ -1,0 +1,52 @@
+"""The whole configuration: the settings of all rooms, checked before any job starts."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, PositiveInt
+
+from tessera.annotations.settings import AnnotationSettings
+from tessera.detectors.settings import DetectorSettings
+from tessera.duplicates import DuplicateSettings
+from tessera.figures import ReportSettings
+from tessera.frames import FrameSettings
+from tessera.previews import PreviewSettings
+from tessera.settings import Settings, load
+from tessera.sources import SourceSettings
+from tessera.splits import SplitSettings
+
+
+class GateSettings(Settings):
+    """The fraction of items that may fail in a room before the run stops."""
+
+    sources: float = Field(0.5, ge=0, le=1)
+    frames: float = Field(0.05, ge=0, le=1)
+    labels: float = Field(0.05, ge=0, le=1)
+
+
+class Models(Settings):
+    """The detectors that are trained."""
+
+    nsfw_detection: DetectorSettings = DetectorSettings()
+
+
+class Configuration(Settings):
+    """config/config.yaml."""
+
+    manifest: Path = Path("config/sources.tsv")
+    shards: Literal["per_source"] | PositiveInt = "per_source"
+    seed: int = Field(0, ge=0)
+    gates: GateSettings = GateSettings()
+    sources: SourceSettings = SourceSettings()
+    frames: FrameSettings = FrameSettings()
+    duplicates: DuplicateSettings = DuplicateSettings()
+    annotations: AnnotationSettings = AnnotationSettings()
+    splits: SplitSettings = SplitSettings()
+    models: Models = Models()
+    preview: PreviewSettings = PreviewSettings()
+    report: ReportSettings = ReportSettings()
+
+
+def load_configuration(values: dict[str, Any]) -> dict[str, Any]:
+    """Return `values` completed by every default, as plain JSON types. Raises `TesseraError` that lists every fault."""
+    return load(Configuration, values, "the configuration").model_dump(mode="json")

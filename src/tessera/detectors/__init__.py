@@ -1,0 +1,1 @@
+"""Detectors: training, measuring, exporting and asking the YOLO models."""

@@ -1,0 +1,187 @@
+"""What every script shares: a log, whole outputs, progress, threads, and errors in one line."""
+
+import faulthandler
+import logging
+import os
+import shutil
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterable, Iterator, Sized
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, TextIO, TypeVar
+
+import psutil
+
+from tessera.errors import TesseraError
+
+T = TypeVar("T")
+REPORT_EVERY = 5.0  # seconds between progress lines
+
+_terminal: TextIO = sys.stderr
+_title = ""
+
+
+@contextmanager
+def job(snakemake: Any) -> Iterator[tuple[SimpleNamespace, SimpleNamespace, SimpleNamespace]]:
+    """Yield the inputs, outputs and params of `snakemake` by name; paths are `pathlib.Path`, lists of them lists.
+
+    The output paths lie beside the declared ones and take their place when the block ends without an error, so that
+    an output is whole or not there. What is printed inside goes to the log of the rule; progress and errors also
+    reach the terminal. Ends the process with status 1 on an error, and stops when the workflow that started it is gone.
+    """
+    global _terminal, _title
+    _title = " ".join([snakemake.rule, *snakemake.wildcards.values()] if snakemake.wildcards else [snakemake.rule])
+    _terminal = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
+    _redirect(Path(snakemake.log[0]))
+    _stop_with_parent()
+    _set_threads(snakemake.threads)
+    final = _paths(snakemake.output)
+    outputs = {name: _beside(path) for name, path in final.items()}
+    for path in final.values():
+        _clean(path)
+    try:
+        yield SimpleNamespace(**_paths(snakemake.input)), SimpleNamespace(**outputs), _namespace(snakemake.params)
+        _publish(outputs, final)
+    except BaseException as error:
+        for path in outputs.values():
+            _remove(path)
+        if not isinstance(error, Exception):
+            raise
+        traceback.print_exc()
+        tell(f"error: {_explain(error)} (log: {snakemake.log[0]})")
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # Libraries leave threads behind that would hold a plain exit up.
+        os._exit(1)
+
+
+def tell(message: str) -> None:
+    """Print `message` to the terminal and to the log."""
+    line = f"{_title}: {message}" if _title else message
+    print(line, file=_terminal)
+    if _title:
+        print(line, flush=True)
+
+
+def progress(items: Iterable[T], total: int | None = None, unit: str = "items") -> Iterator[T]:
+    """Yield `items`, telling now and then how many are done and how much time is left.
+
+    `total` is taken from `len(items)` where it is not given and there is one.
+    """
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    start = last = time.monotonic()
+    done = 0
+    for done, item in enumerate(items, 1):
+        yield item
+        now = time.monotonic()
+        if now - last >= REPORT_EVERY:
+            last = now
+            tell(_count(done, total, unit, now - start))
+    if last != start:
+        tell(f"{done} {unit} in {_duration(time.monotonic() - start)}")
+
+
+def _count(done: int, total: int | None, unit: str, seconds: float) -> str:
+    if not total:
+        return f"{done} {unit}, {done / seconds:.1f}/s"
+    return f"{done}/{total} {unit}, {_duration(seconds / done * (total - done))} left"
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def _explain(error: Exception) -> str:
+    if isinstance(error, TesseraError):
+        return str(error)
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.strerror}: {error.filename!r}; nothing half-written was kept, mend it and run again"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}; nothing half-written was kept, mend it and run again"
+    return f"{type(error).__name__}: {error}"
+
+
+def _redirect(path: Path) -> None:
+    """Send what this process and its children print to `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    log = path.open("w", encoding="utf-8", errors="backslashreplace")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.dup2(log.fileno(), 1)
+    os.dup2(log.fileno(), 2)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr, force=True
+    )
+    faulthandler.enable()
+
+
+def _stop_with_parent() -> None:
+    """End this process when the workflow is killed: what it still wrote would race with the next run."""
+    ancestors = [process for process in psutil.Process().parents() if process.pid != 1]
+    workflow = next((process for process in ancestors if "snakemake" in " ".join(_command(process))), None)
+    if workflow is None:
+        return
+
+    def watch() -> None:
+        while workflow.is_running() and workflow.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return list(process.cmdline())
+    except psutil.Error:
+        return []
+
+
+def _set_threads(threads: int) -> None:
+    """Hold the libraries that count cores themselves to the threads of the rule."""
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"):
+        os.environ[variable] = str(threads)
+
+
+def _namespace(items: Any) -> SimpleNamespace:
+    return SimpleNamespace(**dict(items.items()))
+
+
+def _paths(files: Any) -> dict[str, Any]:
+    return {name: Path(value) if isinstance(value, str) else [Path(path) for path in value] for name, value in files.items()}
+
+
+def _beside(path: Path) -> Path:
+    # The suffix stays last: some writers choose the format by it.
+    return path.with_name(f".{os.getpid()}.partial.{path.name}")
+
+
+def _clean(path: Path) -> None:
+    """Remove what an earlier run of this job that was killed left beside `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for entry in os.scandir(path.parent):
+        if entry.name.startswith(".") and entry.name.endswith(f".partial.{path.name}"):
+            _remove(Path(entry.path))
+
+
+def _publish(outputs: dict[str, Path], final: dict[str, Path]) -> None:
+    missing = [final[name] for name, path in outputs.items() if not path.exists()]
+    if missing:
+        raise TesseraError(f"not written: {', '.join(map(str, missing))}; this is a fault of tessera")
+    for name, path in outputs.items():
+        _remove(final[name])
+        path.rename(final[name])
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

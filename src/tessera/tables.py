@@ -1,0 +1,137 @@
+"""The tables that rooms meet in: one schema each, every column with its meaning and unit."""
+
+from pathlib import Path
+
+import pandera.polars as pa
+import polars as pl
+
+from tessera.errors import TesseraError
+
+
+class Table(pa.DataFrameModel):
+    """Base of all tables: exactly the columns named, in the types named."""
+
+    class Config:
+        strict = True
+        ordered = True
+
+
+class Sources(Table):
+    """What is known of each source, and whether it was admitted."""
+
+    source: pl.String = pa.Field(unique=True, description="id from the manifest")
+    shard: pl.String = pa.Field(description="shard it is worked in")
+    path: pl.String = pa.Field(description="path from the manifest")
+    status: pl.String = pa.Field(isin=["admitted", "refused"], description="admitted or refused")
+    reason: pl.String = pa.Field(description="why it was refused; empty where admitted")
+    content: pl.String = pa.Field(isin=["general", "adult"], description="general or adult")
+    rights: pl.String = pa.Field(description="licence or contract reference")
+    consent: pl.String = pa.Field(description="reference to the release")
+    use: pl.List(pl.String) = pa.Field(description="datasets it feeds; empty: all")  # type: ignore[valid-type]
+    split: pl.String = pa.Field(isin=["train", "val", "test", ""], description="fixed split; empty: by hash")
+    kind: pl.String = pa.Field(isin=["video", "image", "folder", ""], description="what the path is; empty where unknown")
+    sha256: pl.String = pa.Field(
+        description="of the file; of names and sha256 of its images for a folder; empty where unreadable"
+    )
+    size: pl.Int64 = pa.Field(ge=0, description="bytes")
+    container: pl.String = pa.Field(nullable=True, description="FFmpeg's name of the container")
+    codec: pl.String = pa.Field(nullable=True, description="FFmpeg's name of the video codec")
+    pixel_format: pl.String = pa.Field(nullable=True, description="FFmpeg's name of the pixel format")
+    width: pl.Int64 = pa.Field(nullable=True, description="pixels, after rotation")
+    height: pl.Int64 = pa.Field(nullable=True, description="pixels, after rotation")
+    rotation: pl.Int64 = pa.Field(
+        nullable=True, description="degrees counter-clockwise to turn the coded picture upright: 0, 90, 180, 270"
+    )
+    average_rate: pl.Float64 = pa.Field(nullable=True, description="frames per second: frames over duration")
+    nominal_rate: pl.Float64 = pa.Field(nullable=True, description="frames per second, as the stream declares")
+    variable_rate: pl.Boolean = pa.Field(nullable=True, description="whether the gaps between frames differ")
+    frames: pl.Int64 = pa.Field(nullable=True, description="frames or images counted, never the count declared")
+    duration: pl.Float64 = pa.Field(nullable=True, description="seconds")
+    streams: pl.List(pl.String) = pa.Field(nullable=True, description="kind and codec of every stream")  # type: ignore[valid-type]
+
+
+class Frames(Table):
+    """The sampled frames of a shard."""
+
+    key: pl.String = pa.Field(unique=True, description="`file_name(source)-index`, the stem of every file made from this frame")
+    source: pl.String = pa.Field(description="id from the manifest")
+    index: pl.Int64 = pa.Field(ge=0, description="place in order of presentation, from 0; of an image, its place in the folder")
+    pts: pl.Int64 = pa.Field(
+        nullable=True, description="presentation time stamp in the time base of the stream; null for images"
+    )
+    time: pl.Float64 = pa.Field(nullable=True, description="seconds from the first frame; null for images")
+    file: pl.String = pa.Field(description="file name inside the images folder beside this table")
+    width: pl.Int64 = pa.Field(gt=0, description="pixels")
+    height: pl.Int64 = pa.Field(gt=0, description="pixels")
+    phash: pl.UInt64 = pa.Field(description="perceptual hash, imagehash.phash, 64 bits")
+
+
+class Images(Table):
+    """Images that carry annotations, or are known to hold none."""
+
+    key: pl.String = pa.Field(unique=True, description="unique name of the image, fit for a file name")
+    source: pl.String = pa.Field(description="id from the manifest, or `labels:NAME` for a labelme folder")
+    path: pl.String = pa.Field(description="path of the image, relative to the working folder or absolute")
+    width: pl.Int64 = pa.Field(gt=0, description="pixels")
+    height: pl.Int64 = pa.Field(gt=0, description="pixels")
+    phash: pl.UInt64 = pa.Field(description="perceptual hash, imagehash.phash, 64 bits")
+    split: pl.String = pa.Field(isin=["train", "val", "test", ""], description="fixed split; empty: by hash")
+    rights: pl.String = pa.Field(description="licence or contract reference")
+
+
+class Annotations(Table):
+    """Regions of images. Geometry is polygons or a run-length encoding or, where both are null, the box alone."""
+
+    key: pl.String = pa.Field(description="key of the image")
+    number: pl.Int64 = pa.Field(ge=0, description="place among the annotations of the image, from 0")
+    label: pl.String = pa.Field(description="class name")
+    polygons: pl.List(pl.List(pl.List(pl.Float64))) = pa.Field(  # type: ignore[valid-type]
+        nullable=True,
+        description="parts; each a list of rings, the outer one first, then holes; a ring is x0, y0, x1, y1, … in pixels",
+    )
+    rle: pl.String = pa.Field(nullable=True, description="COCO compressed run lengths of the mask, column by column")
+    x0: pl.Float64 = pa.Field(description="box, left edge, pixels")
+    y0: pl.Float64 = pa.Field(description="box, top edge, pixels")
+    x1: pl.Float64 = pa.Field(description="box, right edge, pixels, outside")
+    y1: pl.Float64 = pa.Field(description="box, bottom edge, pixels, outside")
+    crowd: pl.Boolean = pa.Field(description="COCO's iscrowd")
+    score: pl.Float64 = pa.Field(nullable=True, description="confidence of a prediction in [0, 1]; null for labels")
+
+
+class Duplicates(Table):
+    """Images left out because another one looks the same."""
+
+    key: pl.String = pa.Field(unique=True, description="the image left out")
+    duplicate_of: pl.String = pa.Field(description="the image that stays")
+    distance: pl.Int64 = pa.Field(ge=0, le=64, description="Hamming distance of the perceptual hashes, bits")
+
+
+class Splits(Table):
+    """Which part of a dataset each sample belongs to."""
+
+    key: pl.String = pa.Field(unique=True, description="key of the sample")
+    source: pl.String = pa.Field(description="where it comes from; a source is never in two splits")
+    split: pl.String = pa.Field(isin=["train", "val", "test"], description="train, val or test")
+
+
+def types(schema: type[Table]) -> dict[str, pl.DataType]:
+    """Return the columns of `schema` and their types, for `polars.DataFrame(rows, schema=…)`."""
+    return {name: column.dtype.type for name, column in schema.to_schema().columns.items()}
+
+
+def write_table(frame: pl.DataFrame, schema: type[Table], path: Path) -> None:
+    """Write `frame` to the Parquet file `path`, its columns in the order of `schema`. Raises where it breaks the schema."""
+    schema.validate(frame.select(list(types(schema))), lazy=True).write_parquet(path, compression="zstd", statistics=False)
+
+
+def read_table(path: Path, schema: type[Table]) -> pl.DataFrame:
+    """Return the table at `path`. Raises `TesseraError` where it is not what `schema` says."""
+    try:
+        return schema.validate(pl.read_parquet(path), lazy=True)
+    except (pa.errors.SchemaErrors, pl.exceptions.PolarsError) as error:
+        raise TesseraError(f"{path} is not a table of {schema.__name__}: {error}; delete it and run again") from error
+
+
+def read_tables(paths: list[Path], schema: type[Table]) -> pl.DataFrame:
+    """Return the rows of all tables at `paths`, in that order."""
+    return pl.concat([pl.DataFrame(schema=types(schema)), *(read_table(path, schema) for path in paths)])
