@@ -1,11 +1,13 @@
-"""Digests: of files, of values, and of the code that a rule runs. And file names made from any text."""
+"""Digests: of files, folders, values, and of the code that a rule runs. And file names made from any text."""
 
 import ast
 import hashlib
 import importlib.util
 import json
+import re
+from collections.abc import Iterable
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
@@ -23,6 +25,45 @@ def digest(value: Any) -> str:
     """Return the sha256 of `value` written as canonical JSON."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def write_checksums(files: Iterable[Path], folder: Path, path: Path) -> None:
+    """Write to `path` the sha256 of each of `files`, named relative to `folder` and in the order of their names.
+
+    The format is that of `sha256sum`: `(cd FOLDER && sha256sum --check SHA256SUMS)` verifies it.
+    """
+    lines = []
+    for name, file in sorted((file.relative_to(folder).as_posix(), file) for file in map(Path, files)):
+        escaped = name.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+        mark = "\\" if escaped != name else ""
+        lines.append(f"{mark}{sha256_file(file)}  {escaped}\n")
+    Path(path).write_text("".join(lines), encoding="utf-8", errors="surrogateescape", newline="\n")
+
+
+def verify_checksums(path: Path) -> list[str]:
+    """Return what is wrong with the files that `path` lists, one line per fault; they lie in its folder.
+
+    A name that leaves the folder is a fault, and is not read.
+    """
+    path = Path(path)
+    faults = []
+    lines = path.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
+    for number, line in enumerate(filter(None, lines), 1):
+        entry = re.fullmatch(r"(\\?)([0-9a-f]{64}) [ *](.+)", line)
+        if entry is None:
+            faults.append(f"{path}:{number}: not a line of sha256sum")
+            continue
+        mark, expected, name = entry.groups()
+        if mark:
+            name = re.sub(r"\\(.)", lambda escape: {"n": "\n", "r": "\r"}.get(escape[1], escape[1]), name)
+        file = path.parent / name
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            faults.append(f"{path}:{number}: {name!r} lies outside the folder")
+        elif not file.is_file():
+            faults.append(f"{path}:{number}: {name!r} is missing")
+        elif sha256_file(file) != expected:
+            faults.append(f"{path}:{number}: {name!r} is not what was written, its sha256 differs")
+    return faults
 
 
 def file_name(text: str) -> str:
