@@ -3,16 +3,17 @@
 
 rule build_environment:
     input:
-        "envs/{env}.txt",
+        lock="envs/{env}.txt",
     output:
         environment=directory("<results>/environments/{env}"),
     log:
         "<logs>/build_environment/{env}.log",
     benchmark:
         "<benchmarks>/build_environment/{env}.jsonl"
-    shell:
-        "(uv venv --quiet --python {sys.executable:q} {output.environment:q}"
-        " && uv pip install --quiet --python {output.environment:q} --no-deps --require-hashes -r {input:q}) >{log:q} 2>&1"
+    params:
+        code=code_digest("tessera.environments"),
+    script:
+        "../scripts/build_environment.py"
 
 
 rule labelme:
