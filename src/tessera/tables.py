@@ -66,6 +66,20 @@ class Frames(Table):
     phash: pl.UInt64 = pa.Field(description="perceptual hash, imagehash.phash, 64 bits")
 
 
+class PredictedFrames(Table):
+    """The frames that a detector was run over, whether it saw something in them or not."""
+
+    key: pl.String = pa.Field(unique=True, description="`file_name(source)-index`")
+    source: pl.String = pa.Field(description="id from the manifest")
+    index: pl.Int64 = pa.Field(ge=0, description="place in order of presentation, from 0; of an image, its place in the folder")
+    pts: pl.Int64 = pa.Field(
+        nullable=True, description="presentation time stamp in the time base of the stream; null for images"
+    )
+    time: pl.Float64 = pa.Field(nullable=True, description="seconds from the first frame; null for images")
+    width: pl.Int64 = pa.Field(gt=0, description="pixels")
+    height: pl.Int64 = pa.Field(gt=0, description="pixels")
+
+
 class Images(Table):
     """Images that carry annotations, or are known to hold none."""
 
