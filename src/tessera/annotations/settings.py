@@ -1,7 +1,53 @@
 """Settings of the annotations."""
 
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, PositiveInt, field_validator, model_validator
+
+from tessera.provenance import file_name
 from tessera.settings import Settings
+
+
+class LabelSet(Settings):
+    """A folder of images that were labelled in labelme."""
+
+    name: str = Field(min_length=1)
+    path: Path
+    content: Literal["general", "adult"]
+    rights: str = Field(min_length=1)
+    consent: str = ""
+    adults_verified: Literal["yes", "no", ""] = ""
+    split: Literal["train", "val", "test", ""] = ""
+
+    @model_validator(mode="after")
+    def _adult_content_is_cleared(self) -> Self:
+        if self.content == "adult" and not (self.adults_verified == "yes" and self.consent):
+            raise ValueError("adult content needs `adults_verified: yes` and a reference in `consent`")
+        return self
 
 
 class AnnotationSettings(Settings):
     """Where labels come from, and which of them count."""
+
+    labels: tuple[LabelSet, ...] = ()
+    frame_labels: Path | None = None
+    classes: tuple[str, ...] = Field(("nsfw",), min_length=1)
+    min_area: PositiveInt = 16
+
+    @field_validator("labels")
+    @classmethod
+    def _names_differ(cls, labels: tuple[LabelSet, ...]) -> tuple[LabelSet, ...]:
+        # Some file systems do not tell cases apart.
+        names = [file_name(label_set.name).casefold() for label_set in labels]
+        twice = [label_set.name for label_set in labels if names.count(file_name(label_set.name).casefold()) > 1]
+        if twice:
+            raise ValueError(f"the names {twice} must differ, and not in case alone")
+        return labels
+
+    @field_validator("classes")
+    @classmethod
+    def _classes_differ(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(classes)) < len(classes):
+            raise ValueError("a class is named twice")
+        return classes
