@@ -1,27 +1,56 @@
-"""Ultralytics kept to itself: no network, no settings of the user, nothing loaded from a file but known model classes."""
+"""Ultralytics kept to itself: no network, no settings of the user, no code from a file, nothing added to a dataset."""
 
-import importlib.util
 import os
 import shutil
 from pathlib import Path
+from typing import Any, NoReturn
 
 
 def offline(folder: Path) -> None:
-    """Prepare the environment of this process for ultralytics, which must not be imported yet.
+    """Import ultralytics in a way that keeps it to itself. Call this before anything else imports it; again does no harm.
 
-    It then looks nothing up and downloads or installs nothing, keeps its settings in `folder` instead of the home folder,
-    and unpickles checkpoints into the classes of models only, so that a hostile file cannot run code.
+    It then downloads, installs and reports nothing, keeps its settings in `folder` instead of the home folder, and
+    unpickles checkpoints into the classes of models only, so that a hostile file cannot run code. Label caches are
+    neither read nor written: they are pickles, and would lie in a dataset that is finished.
+
+    On a GPU, ultralytics would fetch a model to try mixed precision out. It is told that it cannot, warns of that in the
+    log, and goes by the training argument `amp`.
     """
     os.environ["YOLO_OFFLINE"] = "true"
     os.environ["YOLO_AUTOINSTALL"] = "false"
     os.environ["ULTRALYTICS_SAFE_LOAD"] = "true"
     os.environ["YOLO_CONFIG_DIR"] = str(folder)
-    _place_font(folder / "Ultralytics")
+    os.environ.pop("ULTRALYTICS_API_KEY", None)
+    _place_fonts(folder / "Ultralytics")
+
+    from ultralytics.data import dataset
+    from ultralytics.data import utils as data
+    from ultralytics.utils import SETTINGS, downloads
+
+    reporters = ("sync", "clearml", "comet", "dvc", "mlflow", "raytune", "wandb")
+    SETTINGS.update({**dict.fromkeys(reporters, False), "tensorboard": True, "api_key": ""})
+    # Being offline only changes what it says when a download fails: it would still try.
+    downloads.safe_download = data.safe_download = _refuse
+    downloads.attempt_download_asset = _existing
+    dataset.load_dataset_cache_file = _refuse
+    dataset.save_dataset_cache_file = lambda *_: None
 
 
-def _place_font(folder: Path) -> None:
+def _place_fonts(folder: Path) -> None:
     """Put a font where ultralytics looks for Arial: it asks the network for a missing one, offline or not."""
-    matplotlib = importlib.util.find_spec("matplotlib")
-    assert matplotlib is not None and matplotlib.origin is not None
+    from matplotlib import get_data_path
+
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(Path(matplotlib.origin).parent / "mpl-data/fonts/ttf/DejaVuSans.ttf", folder / "Arial.ttf")
+    for name in ("Arial.ttf", "Arial.Unicode.ttf"):
+        if not (folder / name).exists():
+            shutil.copyfile(Path(get_data_path()) / "fonts/ttf/DejaVuSans.ttf", folder / name)
+
+
+def _refuse(*_: Any, **__: Any) -> NoReturn:
+    raise ConnectionError("tessera keeps ultralytics offline")
+
+
+def _existing(file: str | Path, *_: Any, **__: Any) -> str:
+    if not Path(file).exists():
+        raise ConnectionError(f"{file} does not exist, and tessera keeps ultralytics offline")
+    return str(file)

@@ -1,7 +1,165 @@
 """Settings of one detector."""
 
+import importlib.util
+import re
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import Field, PositiveInt, field_validator
+
 from tessera.settings import Settings
+
+# What the workflow decides, and why a setting must not.
+OWNED = {
+    **dict.fromkeys(("model", "pretrained"), "is given by `architecture` and `weights`"),
+    **dict.fromkeys(("data", "split"), "is the dataset of the same name as the model"),
+    **dict.fromkeys(("seed", "deterministic"), "follows from the global `seed`: training must be repeatable"),
+    **dict.fromkeys(("project", "name", "save_dir", "exist_ok", "save"), "is decided by the folder of the results"),
+    **dict.fromkeys(("plots", "profile"), "is done by the workflow, which draws its own curves"),
+    "resume": "is done by itself when a training was killed",
+    "device": "is the GPU where there is one; hide GPUs with CUDA_VISIBLE_DEVICES",
+    "workers": "follows from the threads of the rule; set them with `--set-threads train_detector=N`",
+    **dict.fromkeys(("task", "mode", "cfg"), "is given by the architecture and the rule"),
+    "distill_model": "would load a second file of weights, which nothing verifies",
+    "quantize": "would make a model that the export cannot verify",
+    # One list serves all that ultralytics does.
+    **dict.fromkeys(
+        (
+            *("source", "vid_stride", "stream_buffer", "visualize", "augment", "agnostic_nms", "classes", "retina_masks"),
+            *(
+                "embed",
+                "show",
+                "save_frames",
+                "save_txt",
+                "save_conf",
+                "save_crop",
+                "show_labels",
+                "show_conf",
+                "line_width",
+                "show_boxes",
+            ),
+            *("format", "optimize", "dynamic", "simplify", "opset", "workspace", "save_json", "dnn", "nms", "tracker", "conf"),
+        ),
+        "is not an argument of training",
+    ),
+}
+TRAINING = {"epochs": 200, "imgsz": 640, "batch": 16, "patience": 100}
+HEADS = {"Detect", "v10Detect", "Segment", "Segment26"}
+TYPES = {
+    "int": (int,),
+    "float": (int, float),
+    "bool": (bool,),
+    "str": (str,),
+    "list": (list,),
+    "list[int]": (list,),
+    "tuple": (list,),
+}
+
+
+class WeightsSettings(Settings):
+    """Pretrained weights: a checkpoint of ultralytics, known by its digest."""
+
+    source: str = Field(min_length=1, description="a path, or an address that starts with https:// or http://")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+    @field_validator("source")
+    @classmethod
+    def _path_or_http(cls, source: str) -> str:
+        address = urlsplit(source)
+        if "://" in source and address.scheme not in {"http", "https"}:
+            raise ValueError("should be a path, or an address that starts with https:// or http://")
+        if address.username or address.password:
+            raise ValueError("should hold no user name or password, they would end in logs and cards")
+        return source
+
+
+class ExportSettings(Settings):
+    """How the model is exported."""
+
+    image_size: int | None = Field(None, ge=32, multiple_of=32, description="pixels; none: as in training")
+    opset: int = Field(17, ge=12, le=20, description="ONNX operator set")
+    dynamic: bool = Field(False, description="any image size and batch size, instead of one image of `image_size`")
+    simplify: bool = Field(True, description="simplify the graph with onnxslim")
+
+
+class ToleranceSettings(Settings):
+    """How far the exported model may be from the trained one, on images of the validation split."""
+
+    images: PositiveInt = Field(32, description="number of images compared")
+    output: float = Field(1e-3, gt=0, description="difference of the raw outputs, as a fraction of the largest value")
+    score: float = Field(0.01, gt=0, description="difference of confidence, of a detection that both must have")
+    box: float = Field(1.0, gt=0, description="difference of a box edge, pixels of the network's input")
+    mask: float = Field(0.98, gt=0, le=1, description="least intersection over union of the masks of a detection")
 
 
 class DetectorSettings(Settings):
     """One detector: what it starts from, how it is trained, exported and checked."""
+
+    architecture: str = "yolo11m-seg.yaml"
+    weights: WeightsSettings | None = None
+    training: dict[str, Any] = TRAINING
+    export: ExportSettings = ExportSettings()
+    tolerance: ToleranceSettings = ToleranceSettings()
+
+    @field_validator("architecture")
+    @classmethod
+    def _known_architecture(cls, name: str) -> str:
+        # The letter after the number is the scale; all scales share one file: yolo11m-seg.yaml is in yolo11-seg.yaml.
+        if not {name, re.sub(r"(\d+)[nslmx](.*)$", r"\1\2", name)} & architectures():
+            near = get_close_matches(name, architectures(), n=1)
+            hint = f"did you mean {near[0]!r}, with n, s, m, l or x after the number?" if near else "see `cfg/models` there"
+            raise ValueError(f"not an architecture of ultralytics that detects or segments; {hint}")
+        return name
+
+    @field_validator("training")
+    @classmethod
+    def _known_arguments(cls, training: dict[str, Any]) -> dict[str, Any]:
+        faults = [f"{name}: {fault}" for name, value in training.items() if (fault := _fault(name, value))]
+        if faults:
+            raise ValueError("; ".join(faults))
+        return {**TRAINING, **training}
+
+
+def _fault(name: str, value: Any) -> str:
+    """Return what is wrong with a training argument, or nothing."""
+    if name in OWNED:
+        return f"cannot be set, it {OWNED[name]}"
+    types = {known: allowed for known, allowed in arguments().items() if known not in OWNED}
+    if name not in types:
+        near = get_close_matches(name, types, n=1)
+        return f"unknown training argument of ultralytics; did you mean {near[0]!r}?" if near else "unknown training argument"
+    if name == "cache" and value == "disk":
+        return "'disk' would write into the finished dataset; use 'ram' or false"
+    # The type itself, because in Python a bool is an int.
+    fitting = [kind for stated in types[name] for kind in TYPES.get(stated, (type(value),))]
+    if value is not None and type(value) not in fitting:
+        return f"should be {' or '.join(types[name])}; given: {value!r}"
+    return ""
+
+
+@cache
+def arguments() -> dict[str, tuple[str, ...]]:
+    """Return the arguments of ultralytics and the types of each, as its own list states them."""
+    text = (_ultralytics() / "cfg/default.yaml").read_text(encoding="utf-8")
+    stated = re.findall(r"^(\w+):.*?# \(([^)]*)\)", text, flags=re.MULTILINE)
+    return {
+        name: tuple(kind.strip() for kind in re.split(r"[|,]", kinds) if kind.strip() != "optional") for name, kinds in stated
+    }
+
+
+@cache
+def architectures() -> frozenset[str]:
+    """Return the names of the architectures in ultralytics that this room can train, without the letter of the scale."""
+    files = (_ultralytics() / "cfg/models").rglob("yolo*.yaml")
+    heads = {file.name: re.findall(r"^ +- \[\[.*\], \d+, (\w+), \[", file.read_text("utf-8"), re.MULTILINE) for file in files}
+    return frozenset(name for name, modules in heads.items() if modules and modules[-1] in HEADS)
+
+
+def _ultralytics() -> Path:
+    # Found, not imported: an import takes seconds, and this runs whenever the workflow is planned.
+    spec = importlib.util.find_spec("ultralytics")
+    assert spec is not None and spec.origin is not None, "ultralytics is not installed"
+    return Path(spec.origin).parent
