@@ -37,7 +37,7 @@ class Project:
         return self.folder / "results"
 
     def write_manifest(self, rows: Sequence[Mapping[str, str]]) -> None:
-        """Write `config/sources.tsv`; a row needs `source` and `path`, and is general footage with rights unless it says otherwise."""
+        """Write `config/sources.tsv`; a row needs `source` and `path`, general footage with rights if it says no more."""
         defaults = {"content": "general", "rights": "CC0"}
         columns = list(dict.fromkeys(["source", "path", *defaults, *(name for row in rows for name in row)]))
         with (self.folder / "config" / "sources.tsv").open("w", encoding="utf-8", newline="") as file:
