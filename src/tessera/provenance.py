@@ -2,7 +2,6 @@
 
 import ast
 import hashlib
-import importlib.util
 import json
 import re
 from collections.abc import Iterable
@@ -12,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 PACKAGE = "tessera"
+ROOT = Path(__file__).parent
 NAME_BYTES = 120
 
 
@@ -70,13 +70,13 @@ def file_name(text: str) -> str:
     """Return a file name for `text`: readable, portable, different for different texts.
 
     Letters, digits and `_.-` stay, everything else is percent-encoded; a leading `.` or `-` is encoded too,
-    and a name that would be too long for a file system ends in a hash instead.
+    and a name that would be too long for a file system ends in `~` and a hash instead. No text becomes `%`.
     """
-    name = quote(text, safe="", errors="surrogatepass").replace("~", "%7E")
+    name = quote(text, safe="", errors="surrogatepass").replace("~", "%7E") or "%"
     if name[:1] in {".", "-"}:
         name = f"%{ord(name[0]):02X}{name[1:]}"
     if len(name) > NAME_BYTES:
-        name = f"{name[: NAME_BYTES - 17]}%{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+        name = f"{name[: NAME_BYTES - 17]}~{hashlib.sha256(name.encode()).hexdigest()[:16]}"
     return name
 
 
@@ -99,11 +99,12 @@ def code_digest(*modules: str) -> str:
 @cache
 def _tree(module: str) -> tuple[str, tuple[str, ...]]:
     """Return the digest of the syntax tree of `module`, and the modules of ours that it imports."""
-    spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None:
+    file = _file(module)
+    if file is None:
         raise ModuleNotFoundError(f"no module {module!r}")
-    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
-    imports: set[str] = set()
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    # A package runs before what is in it.
+    imports: set[str] = {module.rpartition(".")[0]}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             imports.update(alias.name for alias in node.names)
@@ -112,7 +113,7 @@ def _tree(module: str) -> tuple[str, tuple[str, ...]]:
             imports.update({node.module, *(f"{node.module}.{alias.name}" for alias in node.names)})
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and _documented(node):
             node.body = node.body[1:] or [ast.Pass()]
-    ours = sorted(name for name in imports if name.split(".")[0] == PACKAGE and name != PACKAGE and _is_module(name))
+    ours = sorted(name for name in imports if name != PACKAGE and _file(name))
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), tuple(ours)
 
 
@@ -120,8 +121,8 @@ def _documented(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFun
     return ast.get_docstring(node, clean=False) is not None
 
 
-def _is_module(name: str) -> bool:
-    try:
-        return importlib.util.find_spec(name) is not None
-    except ModuleNotFoundError:
-        return False
+def _file(module: str) -> Path | None:
+    """Return the file of a module of ours, found without running any; nothing where there is none."""
+    package, *names = module.split(".")
+    places = [ROOT.joinpath(*names, "__init__.py"), ROOT.joinpath(*names).with_suffix(".py")]
+    return next((place for place in places if package == PACKAGE and names and place.is_file()), None)
