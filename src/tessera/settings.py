@@ -1,8 +1,8 @@
 """What every settings model shares: nothing unknown, nothing changed later, and errors a person can act on."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -27,29 +27,53 @@ def load(model: type[S], values: dict[str, Any], place: str) -> S:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        faults = "\n".join(f"  {line}" for line in _faults(model, error))
-        raise TesseraError(f"{place} has {error.error_count()} fault(s):\n{faults}") from None
+        faults = _faults(model, values, error)
+        listed = "\n".join(f"  {fault}" for fault in faults)
+        raise TesseraError(f"{place} has {len(faults)} fault(s):\n{listed}") from None
 
 
-def _faults(model: type[BaseModel], error: ValidationError) -> Iterator[str]:
+def _faults(model: type[BaseModel], values: dict[str, Any], error: ValidationError) -> list[str]:
+    """Return one line per key: where several types are allowed, each of them has its own complaint about one value."""
+    unknown: list[str] = []
+    wrong: dict[str, list[str]] = {}
+    given: dict[str, Any] = {}
     for fault in error.errors(include_url=False):
-        path = fault["loc"]
-        key = ".".join(str(part) for part in path)
+        path = _path(fault["loc"], values, missing=fault["type"] == "missing")
+        key = ".".join(map(str, path))
         if fault["type"] == "extra_forbidden":
-            allowed = _keys(model, path[:-1])
+            allowed = sorted(_keys(model, path[:-1]))
             near = get_close_matches(str(path[-1]), allowed, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"allowed here: {', '.join(allowed)}"
-            yield f"{key}: unknown key; {hint}"
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            unknown.append(f"{key}: unknown key{hint} (allowed: {', '.join(allowed)})")
         else:
-            yield f"{key}: {fault['msg']}; given: {fault['input']!r}"
+            wrong.setdefault(key, []).append(fault["msg"])
+            given[key] = fault["input"]
+    return [
+        *dict.fromkeys(unknown),
+        *(f"{key}: {'; or '.join(messages)}; given: {given[key]!r}" for key, messages in wrong.items()),
+    ]
 
 
-def _keys(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
-    """Return the keys allowed at `path` inside `model`, as far as its annotations tell."""
-    for part in path:
-        field = model.model_fields.get(str(part))
-        inner = field.annotation if field else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            return []
-        model = inner
-    return sorted(model.model_fields)
+def _path(location: tuple[int | str, ...], values: Any, missing: bool) -> list[int | str]:
+    """Return `location` as keys of `values`, without the names of the types that pydantic tried in between."""
+    path = []
+    for place, part in enumerate(location, 1):
+        try:
+            values = values[part]
+        except (KeyError, IndexError, TypeError):
+            if not (missing and place == len(location)):
+                continue
+        path.append(part)
+    return path
+
+
+def _keys(kind: Any, path: Sequence[int | str]) -> set[str]:
+    """Return the keys allowed at `path` inside values of the type `kind`, as far as it tells."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        if not path:
+            return set(kind.model_fields)
+        field = kind.model_fields.get(str(path[0]))
+        return _keys(field.annotation, path[1:]) if field else set()
+    if get_origin(kind) in {dict, list, tuple}:
+        path = path[1:]
+    return {key for part in get_args(kind) for key in _keys(part, path)}
