@@ -17,4 +17,5 @@ def generator(seed: int, room: str, item: str) -> np.random.Generator:
 def fraction(room: str, item: str) -> float:
     """Return a number in [0, 1) that depends on `room` and `item` alone, evenly spread over items."""
     key = hashlib.sha256(f"{room}\0{item}".encode("utf-8", "surrogatepass")).digest()
-    return int.from_bytes(key[:8], "big") / 2**64
+    # 53 bits are what a float holds: with more, the largest would be rounded up to 1.
+    return (int.from_bytes(key[:8], "big") >> 11) / 2**53
