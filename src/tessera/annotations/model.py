@@ -62,3 +62,4 @@ class Loss(NamedTuple):
     key: str  # of the image, or of one of its regions
     reason: str
     detail: str = ""
+    kept: bool = False  # whether the rest of it was carried

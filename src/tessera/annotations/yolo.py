@@ -35,9 +35,9 @@ def write_yolo(image: ImageAnnotations, classes: list[str], task: Task, path: Pa
             if not numbers:
                 losses.append(Loss(key, "empty region"))
             if len(numbers) > 1:
-                losses.append(Loss(key, "YOLO has no parts", f"{len(numbers)} parts became objects of their own"))
+                losses.append(Loss(key, "YOLO has no parts", f"{len(numbers)} parts became objects of their own", kept=True))
             if annotation.score is not None:
-                losses.append(Loss(key, "YOLO labels have no score"))
+                losses.append(Loss(key, "YOLO labels have no score", kept=True))
     Path(path).write_text("".join(lines), encoding="utf-8")
     return losses
 
