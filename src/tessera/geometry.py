@@ -179,6 +179,11 @@ def circle(centre: Sequence[float], rim: Sequence[float]) -> Ring:
     return np.stack([centre[0] + radius * np.cos(angle), centre[1] + radius * np.sin(angle)], axis=1)
 
 
+def parts_area(parts: Iterable[Part]) -> float:
+    """Return the area that `parts` enclose without their holes, in square pixels."""
+    return sum(area(part.outer) - sum(map(area, part.holes)) for part in parts)
+
+
 def polygon_box(parts: Sequence[Part]) -> Box:
     """Return the smallest box around the corners of `parts`, at least one."""
     corners = np.concatenate([part.outer for part in parts])

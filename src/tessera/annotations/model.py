@@ -5,11 +5,13 @@ format cannot carry it.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from tessera.geometry import Box, Part, decode_rle, encode_rle, mask_box, polygon_box, rasterize
+
+MAX_PIXELS = 2**28  # of an image; a file that says more is broken or means harm
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,9 +59,10 @@ class ImageAnnotations:
 
 
 class Loss(NamedTuple):
-    """Something that a format could not carry: a row for the ledger of whoever asked."""
+    """Something that could not be carried: a row for the ledger of whoever asked."""
 
-    key: str  # of the image, or of one of its regions
+    key: str  # of the image, or of one of its regions as `key#number`
     reason: str
     detail: str = ""
+    status: Literal["dropped", "failed"] = "dropped"  # failed: unusable through a fault of its own
     kept: bool = False  # whether the rest of it was carried

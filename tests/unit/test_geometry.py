@@ -1,0 +1,203 @@
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from pycocotools import mask as pycoco
+
+from tessera.geometry import (
+    Part,
+    area,
+    circle,
+    clip,
+    clip_box,
+    contains,
+    decode_counts,
+    decode_rle,
+    encode_rle,
+    keyhole,
+    mask_box,
+    nest,
+    polygon_box,
+    rasterize,
+    rectangle,
+    trace,
+)
+
+SIZES = st.tuples(st.integers(1, 24), st.integers(1, 24))
+MASKS = arrays(np.uint8, SIZES, elements=st.sampled_from([0, 255]), fill=st.sampled_from([0, 255]))
+COORDINATES = st.floats(0, 24, allow_nan=False)
+RINGS = st.lists(st.tuples(COORDINATES, COORDINATES), min_size=3, max_size=8).map(lambda ring: np.array(ring, dtype=np.float64))
+
+
+def noise(seed: int, side: int, density: float, blur: int) -> np.ndarray:
+    """A mask of many pieces, thin lines, holes, and islands in holes."""
+    field = np.random.default_rng(seed).random((side, side)).astype(np.float32)
+    field = cv2.blur(field, (blur, blur))
+    return ((field < np.quantile(field, density)) * 255).astype(np.uint8)
+
+
+@given(MASKS)
+def test_a_traced_mask_is_drawn_again_exactly(mask):
+    assert np.array_equal(rasterize(trace(mask), *mask.shape), mask)
+
+
+@pytest.mark.parametrize("density", [0.1, 0.3, 0.5, 0.7, 0.95])
+@pytest.mark.parametrize("blur", [1, 2, 5])
+def test_a_traced_large_mask_is_drawn_again_exactly_as_parts_and_as_keyholes(density, blur):
+    mask = noise(7, 200, density, blur)
+    parts = trace(mask)
+    assert np.array_equal(rasterize(parts, *mask.shape), mask)
+    assert np.array_equal(rasterize([Part(keyhole(part)) for part in parts], *mask.shape), mask)
+
+
+@given(MASKS)
+def test_a_keyhole_draws_a_traced_part_exactly(mask):
+    assert np.array_equal(rasterize([Part(keyhole(part)) for part in trace(mask)], *mask.shape), mask)
+
+
+@given(MASKS)
+def test_pieces_and_holes_are_those_of_the_definition(mask):
+    parts = trace(mask)
+    assert len(parts) == cv2.connectedComponents(mask, connectivity=8)[0] - 1
+    outside = np.pad(mask, 1)
+    assert sum(len(part.holes) for part in parts) == cv2.connectedComponents(255 - outside, connectivity=4)[0] - 2
+
+
+def test_holes_and_islands_in_holes_stay():
+    mask = np.zeros((9, 9), np.uint8)
+    mask[1:8, 1:8] = 255
+    mask[2:7, 2:7] = 0
+    mask[4, 4] = 255
+    ring, island = trace(mask)
+    assert (len(ring.holes), len(island.holes)) == (1, 0)
+    assert island.outer.tolist() == [[4.5, 4.5]]
+
+
+def test_a_polygon_with_a_hole_differs_as_a_keyhole_on_the_bridge_alone():
+    part = Part(rectangle((2, 2, 38, 30)), (circle((20, 16), (26, 16)),))
+    whole, joined = rasterize([part], 32, 40), rasterize([Part(keyhole(part))], 32, 40)
+    assert whole[16, 20] == 0
+    assert np.array_equal(whole, joined)
+
+
+def test_a_hole_outside_its_part_still_becomes_one_ring():
+    part = Part(rectangle((20, 20, 30, 30)), (rectangle((2, 2, 8, 8)),))
+    assert len(keyhole(part)) == 4 + 4 + 3
+
+
+def test_rasterize_draws_what_ultralytics_draws():
+    utils = pytest.importorskip("ultralytics.data.utils")
+    ring = np.random.default_rng(1).random((30, 2)) * [64, 48]
+    expected = utils.polygon2mask((48, 64), [ring.ravel()], color=255)
+    assert np.array_equal(rasterize([Part(ring)], 48, 64), expected)
+
+
+def test_parts_that_overlap_are_a_union_and_a_hole_in_one_does_not_cut_the_other():
+    holed = Part(rectangle((0, 0, 9, 9)), (rectangle((2, 2, 6, 6)),))
+    cover = Part(rectangle((3, 3, 5, 5)))
+    mask = rasterize([holed, cover], 12, 12)
+    assert mask[4, 4] == 255
+    assert np.array_equal(mask, rasterize([cover, holed], 12, 12))
+
+
+def test_rings_nest_by_the_even_odd_rule():
+    outer, hole, island = (rectangle((d, d, 30 - d, 30 - d)) for d in (0, 5, 10))
+    apart, crossing = rectangle((40, 0, 50, 10)), rectangle((25, 0, 35, 10))
+    parts = nest([hole, island, outer, apart, crossing])
+    assert [part.outer is ring for part, ring in zip(parts, (island, outer, apart, crossing), strict=True)] == [True] * 4
+    assert [len(part.holes) for part in parts] == [0, 1, 0, 0]
+    assert parts[1].holes[0] is hole
+
+
+def test_the_same_ring_twice_is_no_hole():
+    ring = rectangle((1, 1, 9, 9))
+    assert [len(part.holes) for part in nest([ring, ring.copy()])] == [0, 0]
+
+
+@given(RINGS, arrays(np.float64, (6, 2), elements=st.floats(-2, 26)))
+def test_contains_agrees_with_opencv_away_from_the_line(ring, points):
+    distances = [cv2.pointPolygonTest(ring.astype(np.float32), tuple(point), True) for point in points]
+    for inside, distance in zip(contains(ring, points), distances, strict=True):
+        if abs(distance) > 1e-3:
+            assert inside == (distance > 0)
+
+
+def test_what_lies_on_a_ring_is_contained():
+    assert contains(rectangle((1, 1, 5, 5)), np.array([[1, 1], [5, 5], [3, 1], [1, 4], [5, 2.5]], dtype=float)).all()
+
+
+@given(RINGS.map(lambda ring: ring * 2 - 12))
+def test_a_clipped_part_lies_inside_and_draws_the_same_away_from_the_border(ring):
+    part = clip(Part(ring), 24, 20)
+    whole = rasterize([Part(ring)], 20, 24)
+    if part is None:
+        assert area(ring) < 1 or whole[1:-1, 1:-1].mean() < 255
+        return
+    assert (part.outer >= 0).all() and (part.outer <= [24, 20]).all()
+    # A cut edge starts at the border and not beyond it, so its line may run one pixel beside.
+    drawn = rasterize([part], 20, 24)
+    line = cv2.dilate(cv2.morphologyEx(whole, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)), np.ones((3, 3), np.uint8))
+    differs = (drawn != whole) & (line == 0)
+    assert not differs[2:-2, 2:-2].any()
+
+
+def test_clipping_gives_the_area_inside():
+    part = clip(Part(rectangle((-5, -5, 5, 5)), (rectangle((-2, -2, 2, 2)), rectangle((-4, -4, -3, -3)))), 10, 10)
+    assert part is not None
+    assert (area(part.outer), [area(hole) for hole in part.holes]) == (25, [4])
+    assert clip(Part(rectangle((-5, -5, -1, 5))), 10, 10) is None
+
+
+def test_what_lies_inside_is_not_touched():
+    part = Part(rectangle((0, 0, 10, 10)))
+    assert clip(part, 10, 10) is part
+
+
+@given(MASKS)
+def test_run_lengths_are_those_of_pycocotools(mask):
+    rle = encode_rle(mask)
+    expected = pycoco.encode(np.asfortranarray(mask // 255))
+    assert rle == expected["counts"].decode()
+    assert np.array_equal(decode_rle(rle, *mask.shape), mask)
+
+
+def test_long_runs_survive():
+    mask = np.zeros((3000, 2000), np.uint8)
+    mask[:, 700:] = 255
+    mask[5, 1999] = 0
+    assert np.array_equal(decode_rle(encode_rle(mask), 3000, 2000), mask)
+
+
+@given(st.text(max_size=30))
+def test_text_that_is_no_run_length_encoding_is_refused(text):
+    try:
+        mask = decode_rle(text, 5, 7)
+    except ValueError:
+        return
+    assert mask.shape == (5, 7)
+
+
+@pytest.mark.parametrize("counts", [[36], [35, 1], [-1, 36], [1.5, 33.5], ["35"], [[35]], [2**70], {"a": 1}, [True] * 35])
+def test_run_lengths_that_do_not_fill_the_image_are_refused(counts):
+    with pytest.raises(ValueError):
+        decode_counts(counts, 5, 7)
+
+
+def test_boxes_are_half_open():
+    mask = np.zeros((10, 20), np.uint8)
+    mask[2:4, 5:9] = 255
+    assert mask_box(mask) == (5, 2, 9, 4)
+    assert mask_box(mask * 0) == (0, 0, 0, 0)
+    assert polygon_box([Part(rectangle((1, 2, 3, 4))), Part(rectangle((0.5, 3, 2, 9)))]) == (0.5, 2, 3, 9)
+    assert clip_box((-3, -3, 50, 5), 20, 10) == (0, 0, 20, 5)
+    assert clip_box((30, 3, 50, 5), 20, 10) == (20, 3, 20, 5)
+
+
+@pytest.mark.parametrize("radius", [0.3, 1, 7, 300])
+def test_a_circle_strays_an_eighth_of_a_pixel_at_most(radius):
+    ring = circle((50, 60), (50 + radius, 60))
+    middle = (ring + np.roll(ring, 1, axis=0)) / 2 - [50, 60]
+    assert np.allclose(np.hypot(*(ring - [50, 60]).T), radius)
+    assert (radius - np.hypot(*middle.T)).max() <= 0.126
