@@ -34,7 +34,7 @@ def job(snakemake: Any) -> Iterator[tuple[SimpleNamespace, SimpleNamespace, Simp
     reach the terminal. Ends the process with status 1 on an error, and stops when the workflow that started it is gone.
     """
     global _terminal, _title
-    _title = " ".join([snakemake.rule, *snakemake.wildcards.values()] if snakemake.wildcards else [snakemake.rule])
+    _title = " ".join([snakemake.rule, *snakemake.wildcards])
     _terminal = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
     _redirect(Path(snakemake.log[0]))
     _stop_with_parent()
