@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import io
 import os
 import stat
 from pathlib import Path
@@ -53,14 +54,15 @@ def read_manifest(path: Path) -> list[Source]:
     Raises `TesseraError` that lists every fault with its line.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        # Line ends stay as they are: a field may hold one.
+        text = Path(path).read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         raise TesseraError(
             f"{path}: no such manifest; set `manifest` to a table of your sources (see config/README.md)"
         ) from None
     except UnicodeDecodeError as error:
         raise TesseraError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from None
-    lines = text.splitlines(keepends=True)
+    lines = io.StringIO(text, newline="").readlines()  # not str.splitlines, which also cuts at rarer separators
     skipped = next((i for i, line in enumerate(lines) if not line.startswith("#")), len(lines))
     reader = csv.reader(lines[skipped:], delimiter="\t", strict=True)
     faults: list[str] = []
@@ -143,16 +145,24 @@ def group_by_shard(sources: list[Source], shards: Literal["per_source"] | int) -
 def files_of(path: Path) -> list[Path]:
     """Return the file `path`, or the images directly in the folder `path` by name; nothing where there is nothing to read."""
     path = Path(path)
-    if path.is_dir():
-        with os.scandir(path) as entries:
-            return sorted(Path(entry.path) for entry in entries if Path(entry.name).suffix.lower() in IMAGE_SUFFIXES)
-    return [path] if path.exists() else []
+    try:
+        # Unlike `Path.is_dir` and `Path.exists`, these take whatever a manifest may hold.
+        if os.path.isdir(path):  # noqa: PTH112
+            return sorted(path / name for name in os.listdir(path) if Path(name).suffix.lower() in IMAGE_SUFFIXES)  # noqa: PTH208
+    except PermissionError:
+        return []
+    return [path] if os.path.exists(path) else []  # noqa: PTH110
 
 
 def fingerprint(path: Path) -> str:
     """Return a digest of the names, sizes and times of the files of `path`: it changes when the footage does."""
-    states = [(file.name, file.stat()) for file in files_of(path) if file.exists()]
+    states = [(file.name, state) for file in files_of(path) if (state := _stat(file))]
     return digest([(name, state.st_size, state.st_mtime_ns) for name, state in states])[:16]
+
+
+def is_readable(path: Path) -> bool:
+    """Whether `path` is a regular file or a folder that may be read; it may be any text that a manifest can hold."""
+    return (os.path.isfile(path) or os.path.isdir(path)) and os.access(path, os.R_OK)  # noqa: PTH112, PTH113
 
 
 def size_of(path: Path) -> int:

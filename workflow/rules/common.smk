@@ -1,12 +1,19 @@
 # Settings, sources and shards: everything that is known before a job starts.
 
+import os
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
 from tessera.configuration import load_configuration
 from tessera.errors import TesseraError
-from tessera.manifest import files_of, fingerprint, group_by_shard, read_manifest, twins
+from tessera.manifest import (
+    fingerprint,
+    group_by_shard,
+    is_readable,
+    read_manifest,
+    twins,
+)
 from tessera.provenance import code_digest, file_name
 
 try:
@@ -32,14 +39,16 @@ def shard_rows(wildcards):
         {
             **source.model_dump(mode="json"),
             "twins": [twin.model_dump(mode="json") for twin in TWINS[source.source]],
-            "fingerprint": fingerprint(source.path) if Path(source.path).is_dir() else "",
+            "fingerprint": (
+                fingerprint(source.path) if os.path.isdir(source.path) else ""
+            ),
         }
         for source in SHARDS[wildcards.shard]
     ]
 
 
 def shard_files(wildcards):
-    """Return the files of a shard that exist; those that do not are refused with that reason, not an error of the workflow."""
+    """Return the files of a shard that can be read; others are refused with their reason, not an error of the workflow."""
     sources = SHARDS[wildcards.shard]
     sources = sources + [twin for source in sources for twin in TWINS[source.source]]
-    return sorted({source.path for source in sources if Path(source.path).exists()})
+    return sorted({source.path for source in sources if is_readable(source.path)})
