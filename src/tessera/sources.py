@@ -1,7 +1,320 @@
 """Sources: what each one is, and whether it may be used."""
 
+import csv
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import unquote
+
+import numpy as np
+from pydantic import Field
+
+from tessera.errors import Dropped, Failed, TesseraError
+from tessera.job import progress, tell
+from tessera.ledger import Ledger, gate, read_ledger
+from tessera.manifest import IMAGE_SUFFIXES, Source, files_of
+from tessera.media.hashing import perceptual_hash
+from tessera.media.probe import Look, Media, open_file, probe, probe_image
+from tessera.provenance import digest, file_name
 from tessera.settings import Settings
+
+SHOWN = 5  # examples in a message
+SHARD_FOLDERS = ("sources/shards", "frames", "annotations/frames", "annotations/predictions", "previews")
 
 
 class SourceSettings(Settings):
     """How sources are examined and admitted."""
+
+    check: Literal["packets", "keyframes", "all"] = "keyframes"
+    blocklist: Path = Path("resources/blocklist.tsv")
+    blocklist_distance: int = Field(8, ge=0, le=31)
+
+
+@dataclass(frozen=True)
+class Blocklist:
+    """Material that must not be processed: reasons by sha256, and perceptual hashes with theirs."""
+
+    files: dict[str, str] = field(default_factory=dict)
+    hashes: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint64))
+    reasons: tuple[str, ...] = ()
+
+    def check_file(self, sha256: str, name: str) -> None:
+        """Raise `Dropped` where the file `name` is listed."""
+        if sha256 in self.files:
+            raise Dropped("on the blocklist", f"{name!r} has the listed sha256 {sha256}: {self.files[sha256]}")
+
+    def check_picture(self, image: np.ndarray, name: str, max_distance: int) -> None:
+        """Raise `Dropped` where `image`, uint8 (H, W, 3), RGB, differs from a listed hash in at most `max_distance` bits."""
+        distances = np.bitwise_count(self.hashes ^ np.uint64(perceptual_hash(image)))
+        nearest = int(distances.argmin())
+        if distances[nearest] <= max_distance:
+            raise Dropped(
+                "looks like a picture on the blocklist",
+                f"{name} differs from the listed hash {self.hashes[nearest]:016x} in {distances[nearest]} bits: "
+                f"{self.reasons[nearest]}",
+            )
+
+
+def read_blocklist(path: Path) -> Blocklist:
+    """Return the blocklist in the tab-separated file `path`, lines that start with `#` left out.
+
+    Raises `TesseraError` that lists every fault with its line: a row that cannot be read protects nobody.
+    """
+    files: dict[str, str] = {}
+    hashes: dict[int, str] = {}
+    faults: list[str] = []
+    header: list[str] | None = None
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TesseraError(f"{path}: the blocklist cannot be read ({error}); restore it or mend `sources.blocklist`") from None
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        cells = [cell.strip() for cell in line.split("\t")]
+        if header is None:
+            header = cells
+            if header != ["sha256", "phash", "reason"]:
+                faults.append(f"line {number}: the columns are sha256, phash and reason; given: {', '.join(cells)}")
+            continue
+        sha256, phash, reason, *more = [*cells, "", ""][: max(3, len(cells))]
+        if more:
+            faults.append(f"line {number}: {len(cells)} fields, there are 3 columns")
+        if sha256 and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
+            faults.append(f"line {number}: sha256 has 64 hexadecimal digits; given: {sha256!r}")
+        elif sha256:
+            files[sha256.lower()] = reason or "no reason given"
+        if phash and not re.fullmatch("[0-9a-fA-F]{16}", phash):
+            faults.append(f"line {number}: phash has 16 hexadecimal digits; given: {phash!r}")
+        elif phash:
+            hashes[int(phash, 16)] = reason or "no reason given"
+        if not sha256 and not phash:
+            faults.append(f"line {number}: neither sha256 nor phash is given")
+    if header is None:
+        faults.append("the header is missing: sha256, phash and reason, separated by tabs")
+    if faults:
+        listed = "\n".join(f"  {fault}" for fault in faults)
+        raise TesseraError(f"{path} has {len(faults)} fault(s):\n{listed}")
+    return Blocklist(files, np.array(list(hashes), np.uint64), tuple(hashes.values()))
+
+
+def check_rights(source: Source) -> None:
+    """Raise `Dropped` where the manifest does not say that `source` may be used."""
+    if not source.rights.strip():
+        raise Dropped("no rights", "name the licence or the contract in the column `rights`")
+    if source.content == "adult" and source.adults_verified != "yes":
+        raise Dropped("adults not verified", "adult content needs `yes` in the column `adults_verified`, once that is so")
+    if source.content == "adult" and not source.consent.strip():
+        raise Dropped("no consent", "adult content needs the reference to the release in the column `consent`")
+
+
+@dataclass(frozen=True)
+class Footage:
+    """The bytes behind the path of a source: one file, or the images directly in a folder."""
+
+    is_folder: bool
+    files: dict[Path, str]  # the sha256 of each
+    unreadable: dict[str, str]  # by the name of an image, why it cannot be read
+    size: int  # bytes
+
+    @property
+    def sha256(self) -> str:
+        """The sha256 of the file; of the names and sha256 of its images for a folder."""
+        return (
+            digest([[file.name, sha256] for file, sha256 in self.files.items()])
+            if self.is_folder
+            else next(iter(self.files.values()))
+        )
+
+
+def read_footage(path: Path) -> Footage:
+    """Return the digests of what is at `path`. Raises `Failed` where nothing there can be read."""
+    is_folder = os.path.isdir(path)  # noqa: PTH112 (unlike Path.is_dir it takes whatever a manifest may hold)
+    if is_folder and not os.access(path, os.R_OK | os.X_OK):
+        raise Failed("permission denied", f"{str(path)!r} may not be listed; give yourself the right to read it")
+    images = files_of(path) if is_folder else [path]
+    if not images:
+        raise Failed(
+            "no images", f"the folder {str(path)!r} holds no {', '.join(sorted(IMAGE_SUFFIXES))}; folders in it do not count"
+        )
+    files: dict[Path, str] = {}
+    unreadable: dict[str, str] = {}
+    size = 0
+    for image in progress(images, unit="files"):
+        try:
+            with open_file(image) as file:
+                files[image] = hashlib.file_digest(file, "sha256").hexdigest()
+                size += file.tell()
+        except Failed as fault:
+            if not is_folder:
+                raise
+            unreadable[image.name] = str(fault)
+    return Footage(is_folder, files, unreadable, size)
+
+
+def examine(
+    source: Source, twins: Iterable[Source], blocklist: Blocklist, settings: SourceSettings
+) -> Iterator[dict[str, Any]]:
+    """Yield, bit by bit, what is found out about `source`, by the columns of `tables.Sources` and what the report adds.
+
+    `twins` are earlier sources that may be the same file. Raises `Dropped` where `source` must not be used and `Failed` where
+    it cannot be. Nothing of a source without rights is read.
+    """
+    check_rights(source)
+    footage = read_footage(Path(source.path))
+    yield {"sha256": footage.sha256, "size": footage.size}
+    for file, sha256 in footage.files.items():
+        blocklist.check_file(sha256, str(file))
+    for twin in twins:
+        if _holds(twin, footage.sha256):
+            raise Dropped(
+                "same file as another source", f"source {twin.source!r} holds the same, at {twin.path!r}; remove one row"
+            )
+    compared = 0
+
+    def look(image: np.ndarray, place: str) -> None:
+        nonlocal compared
+        compared += 1
+        blocklist.check_picture(image, f"{source.path!r} {place}".strip(), settings.blocklist_distance)
+
+    look_if_needed = look if blocklist.hashes.size else None
+    if footage.is_folder:
+        yield _probe_folder(footage, look_if_needed)
+    else:
+        yield asdict(probe(Path(source.path), settings.check, look_if_needed))
+    yield {"compared": compared}
+
+
+def _holds(twin: Source, sha256: str) -> bool:
+    try:
+        return read_footage(Path(twin.path)).sha256 == sha256
+    except Failed:
+        return False
+
+
+def _probe_folder(footage: Footage, look: Look | None) -> dict[str, Any]:
+    """Return what the images of a folder have in common, and which of them cannot be used."""
+    found: list[Media] = []
+    unusable = dict(footage.unreadable)
+    for image in progress(footage.files, unit="images"):
+        try:
+            found.append(probe_image(image, look and partial(_look_at, look, image.name)))
+        except Failed as fault:
+            unusable[image.name] = str(fault)
+    if not found:
+        some = "; ".join(list(unusable.values())[:SHOWN])
+        raise Failed("no image can be decoded", f"none of {len(unusable)}: {some}")
+    common = {name: value for name, value in asdict(found[0]).items() if all(getattr(media, name) == value for media in found)}
+    return {**common, "kind": "folder", "frames": len(found), "unusable": dict(sorted(unusable.items()))}
+
+
+def _look_at(look: Look, name: str, image: np.ndarray, _: str) -> None:
+    look(image, name)
+
+
+def admit_sources(
+    rows: list[dict[str, Any]],
+    shard: str,
+    blocklist: Path,
+    settings: SourceSettings,
+    *,
+    table: Path,
+    report: Path,
+    ledger: Path,
+) -> None:
+    """Examine the sources of a shard and write the table, a readable report and the ledger of what became of each.
+
+    `rows` hold the columns of the manifest and `twins`, the rows of earlier sources that may be the same file.
+    """
+    import polars as pl
+
+    from tessera.tables import Sources, types, write_table
+
+    listed = read_blocklist(blocklist)
+    columns = types(Sources)
+    reports: list[dict[str, Any]] = []
+    with Ledger(ledger) as entries:
+        for row in progress(rows, unit="sources"):
+            source = Source.model_validate({name: row[name] for name in Source.model_fields})
+            twins = [Source.model_validate(twin) for twin in row["twins"]]
+            known: dict[str, Any] = {**dict.fromkeys(columns), **source.model_dump(), "shard": shard}
+            known.update(kind="", sha256="", size=0, compared=0, unusable={})
+            reports.append(known)
+            with entries.item(source.source):
+                for found in examine(source, twins, listed, settings):
+                    known.update(found)
+    for known, row in zip(reports, read_ledger(ledger), strict=True):
+        known.update(status="admitted" if row["status"] == "ok" else "refused", reason=row["reason"], detail=row["detail"])
+    write_table(pl.DataFrame([{name: known[name] for name in columns} for known in reports], schema=columns), Sources, table)
+    report.write_text(json.dumps(reports, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def gather_sources(tables: list[Path], ledgers: list[Path], order: list[str], *, table: Path, refused: Path) -> None:
+    """Write the sources of all shards as one table, and those refused with reason and detail, in the `order` of source ids."""
+    from tessera.tables import Sources, read_tables, write_table
+
+    place = {source: number for number, source in enumerate(order)}
+    sources = read_tables(tables, Sources)
+    write_table(sources[np.argsort([place[source] for source in sources["source"]])], Sources, table)
+    rows = [row for path in ledgers for row in read_ledger(path) if row["status"] != "ok"]
+    with refused.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+        writer.writerow(["source", "reason", "detail"])
+        writer.writerows([row["key"], row["reason"], row["detail"]] for row in sorted(rows, key=lambda row: place[row["key"]]))
+    reasons = Counter(row["reason"] for row in rows)
+    tell(
+        f"{len(order) - len(rows)} of {len(order)} sources admitted"
+        + "".join(f"; {n} {reason}" for reason, n in reasons.items())
+    )
+
+
+def gate_sources(table: Path, ledgers: list[Path], max_failed: float, *, admitted: Path) -> None:
+    """Write the sources of `table` that were admitted.
+
+    Raises `TesseraError` where there is none, or where the fraction that failed is above `max_failed`.
+    """
+    import polars as pl
+
+    from tessera.tables import Sources, read_table, write_table
+
+    sources = read_table(table, Sources).filter(pl.col("status") == "admitted")
+    if sources.is_empty():
+        rows = [row for path in ledgers for row in read_ledger(path)]
+        shown = [f"  {row['key']!r}: {row['reason']} ({row['detail']})" for row in rows[:SHOWN]]
+        more = [f"  and {len(rows) - SHOWN} more, in refused.tsv"] if len(rows) > SHOWN else []
+        raise TesseraError("\n".join(["no source was admitted; mend the manifest:", *(shown or ["  it lists none"]), *more]))
+    gate("sources", ledgers, max_failed)
+    write_table(sources, Sources, admitted)
+
+
+def remove_withdrawn(results: Path, shards: Iterable[str], *, withdrawn: Path) -> None:
+    """Remove what was made of shards that are not among `shards` any more, and list it in `withdrawn`.
+
+    Only folders below `results` that bear the name of a shard are removed; a link is left alone, and so is what it leads to.
+    """
+    kept = set(shards)
+    removed = []
+    for parent in SHARD_FOLDERS:
+        folder = results / parent
+        if not folder.is_dir() or folder.is_symlink():
+            continue
+        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+            is_shard = file_name(unquote(entry.name)) == entry.name
+            if entry.is_dir(follow_symlinks=False) and is_shard and entry.name not in kept:
+                shutil.rmtree(entry.path)
+                removed.append((entry.name, f"{parent}/{entry.name}"))
+    with withdrawn.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+        writer.writerow(["shard", "folder"])
+        writer.writerows(removed)
+    if removed:
+        shards_gone = {shard for shard, _ in removed}
+        tell(f"removed {len(removed)} folders of {len(shards_gone)} shards that are no longer in the manifest")

@@ -1,0 +1,342 @@
+"""What a media file is: found by reading it, never by believing what it declares."""
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from io import BufferedReader
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
+
+from tessera.errors import Failed
+from tessera.ledger import SYSTEMIC
+
+Check = Literal["packets", "keyframes", "all"]
+Look = Callable[[np.ndarray, str], None]
+
+# Containers that hold their own pictures and time stamps. Playlists, scripts and image patterns name other files, and raw
+# streams have no time stamps; those that hold only sound are here to be told apart from what is no media at all.
+CONTAINERS = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,mxf,nut,gif,ivf,dv,rm,wtv,mp3,wav,flac,aac"
+IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
+MAX_PIXELS = 178_956_970  # where Pillow holds a picture for an attack: a gigabyte and more once decoded
+LOOK_EVERY = 0.5  # seconds between pictures that are looked at
+UPRIGHT = {3: 180, 4: 180, 5: 270, 6: 270, 7: 90, 8: 90}  # EXIF orientation: degrees counter-clockwise
+BOXES = {b"ftyp", b"moov", b"mdat", b"moof", b"free", b"skip", b"wide", b"uuid", b"meta", b"sidx", b"styp", b"mfra", b"emsg"}
+
+
+@dataclass(frozen=True)
+class Media:
+    """What a video or an image is; the fields mean what the columns of `tables.Sources` say."""
+
+    kind: Literal["video", "image"]
+    codec: str
+    pixel_format: str
+    width: int
+    height: int
+    rotation: int
+    frames: int
+    container: str | None = None
+    average_rate: float | None = None
+    nominal_rate: float | None = None
+    variable_rate: bool | None = None
+    duration: float | None = None
+    streams: tuple[str, ...] | None = None
+
+
+def open_file(path: Path) -> BufferedReader:
+    """Return the regular file `path` opened for reading. Raises `Failed` where there is none, or nothing in it."""
+    try:
+        state = Path(path).stat()
+        if not stat.S_ISREG(state.st_mode):
+            raise Failed("not a regular file", f"{_name(path)} is a device, a pipe or the like; give the path of a file")
+        if not state.st_size:
+            raise Failed("empty file", f"{_name(path)} has no bytes; copy it again")
+        return Path(path).open("rb")
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        raise Failed("missing", f"{_name(path)} is not there; mend the path in the manifest, or bring the file back") from None
+    except PermissionError:
+        raise Failed("permission denied", f"{_name(path)} may not be read; give yourself the right to read it") from None
+    except OSError as error:
+        if error.errno in SYSTEMIC:
+            raise
+        raise Failed("unreadable", f"{_name(path)}: {error.strerror}; mend the path in the manifest") from None
+
+
+def probe(path: Path, check: Check, look: Look | None = None) -> Media:
+    """Return what the file `path` is: an image if Pillow knows it as one, else a video. See `probe_image`, `probe_video`."""
+    with open_file(path) as file:
+        is_image = _identify(file) is not None
+    return probe_image(path, look) if is_image else probe_video(path, check, look)
+
+
+def probe_image(path: Path, look: Look | None = None) -> Media:
+    """Return what the image `path` is, having decoded all of it.
+
+    `look` is called with the picture, upright, uint8 (H, W, 3), RGB, and with an empty text.
+    Raises `Failed` where it cannot be decoded, would fill the memory or is animated.
+    """
+    from PIL import Image, ImageOps
+
+    with open_file(path) as file:
+        try:
+            image = _identify(file)
+            if image is None:
+                raise Failed("image cannot be decoded", f"{_name(path)} is none of {', '.join(IMAGE_FORMATS)}; convert it")
+            if image.width * image.height > MAX_PIXELS:
+                raise Image.DecompressionBombError
+            # The second picture of a multi-picture JPEG is a preview or a depth map of the first.
+            if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
+                raise Failed("several pictures in one image", f"{_name(path)}: convert it to a video or a folder of images")
+            image.load()
+            orientation = image.getexif().get(0x0112, 1)
+            upright = ImageOps.exif_transpose(image)
+            if look is not None:
+                look(np.asarray(upright.convert("RGB")), "")
+        except Image.DecompressionBombError:
+            raise Failed("image too large", f"{_name(path)} has more than {MAX_PIXELS} pixels; scale it down") from None
+        except (Failed, MemoryError):
+            raise
+        except Exception as error:  # decoders meet hostile bytes with exceptions of many kinds
+            if isinstance(error, OSError) and error.errno in SYSTEMIC:
+                raise
+            raise Failed("image cannot be decoded", f"{_name(path)}: {error}; copy it again, or leave it out") from error
+    codec = str(image.format).lower()
+    return Media("image", codec, image.mode, upright.width, upright.height, UPRIGHT.get(orientation, 0), 1)
+
+
+def probe_video(path: Path, check: Check, look: Look | None = None) -> Media:
+    """Return what the first video stream of `path` is, from all of its packets.
+
+    `check` says what is decoded to find damage. `packets`: the first picture; all packets are read in any case, which finds
+    files cut short. `keyframes`: every keyframe, while the decoder reads the structure of all other packets. `all`: everything.
+    `look` is called with pictures, upright, uint8 (H, W, 3), RGB, and their time as text: the first one decoded and every one
+    half a second or more after the last; keyframes are decoded for it even where `check` is `packets`.
+    Raises `Failed` where there is no such stream, or it is cut short or damaged.
+    """
+    import av
+
+    with open_file(path) as file:
+        _require_whole(file, path)
+        try:
+            # No name and no protocol: nothing but the bytes of this file is read, whatever they or its name ask for.
+            container = av.open(_Nameless(file), options={"format_whitelist": CONTAINERS, "protocol_whitelist": "none"})
+        except MemoryError:
+            raise
+        except av.error.FFmpegError:
+            raise Failed(
+                "not a media file",
+                f"{_name(path)} is no video or image that is read here; list MP4, Matroska, AVI, MPEG-TS or the like,"
+                " and the videos themselves, not a playlist of them",
+            ) from None
+        with container:
+            return _probe_container(container, path, check, look)
+
+
+def _probe_container(container: Any, path: Path, check: Check, look: Look | None) -> Media:
+    import av
+
+    pictures = {stream for stream in container.streams.video if stream.disposition & av.stream.Disposition.attached_pic}
+    video = next((stream for stream in container.streams.video if stream not in pictures), None)
+    streams = tuple(
+        " ".join(filter(None, ["picture" if stream in pictures else stream.type, getattr(stream.codec_context, "name", "")]))
+        for stream in container.streams
+    )
+    if video is None:
+        held = "audio only" if container.streams.audio else ", ".join(streams) or "no streams"
+        raise Failed("no video stream", f"{_name(path)} holds {held}; leave it out of the manifest")
+    if video.codec_context is None:
+        raise Failed("unknown codec", f"{_name(path)}: FFmpeg has no decoder for its video; convert it to H.264")
+    first = None
+    times: list[tuple[int | None, int | None, int]] = []
+    for packet, frames in _decode(video, path, check, look is not None):
+        if packet.size and not packet.is_discard:
+            times.append((packet.pts, packet.dts, packet.duration or 0))
+        for frame in frames:
+            if first is None:
+                first = frame
+                looked = -LOOK_EVERY
+            time = frame.time or 0.0
+            if look is not None and (frame is first or time - looked >= LOOK_EVERY):
+                looked = time
+                look(np.rot90(frame.to_ndarray(format="rgb24"), _rotation(frame) // 90), f"{time:.3f} s")
+    if first is None:
+        raise Failed("no frames", f"{_name(path)}: its video stream holds no picture that decodes; copy it again")
+    rotation = _rotation(first)
+    width, height = (first.width, first.height) if rotation % 180 == 0 else (first.height, first.width)
+    nominal = float(video.base_rate) if video.base_rate else None
+    duration, variable = _timing(times, video.time_base, nominal, path)
+    return Media(
+        kind="video",
+        container=container.format.name,
+        codec=video.codec_context.name,
+        pixel_format=first.format.name,
+        width=width,
+        height=height,
+        rotation=rotation,
+        average_rate=len(times) / duration if duration else None,
+        nominal_rate=nominal,
+        variable_rate=variable,
+        frames=len(times),
+        duration=duration,
+        streams=streams,
+    )
+
+
+def _decode(video: Any, path: Path, check: Check, must_decode: bool) -> Iterator[tuple[Any, list[Any]]]:
+    """Yield each packet of `video` from the first keyframe on, with the frames that the decoder then gives."""
+    import av
+
+    context = video.codec_context
+    context.thread_count = 1
+    context.options = {"err_detect": "explode", "max_pixels": str(MAX_PIXELS)}
+    if check != "all":
+        # The decoder still gets every packet: it checks how one is built before it leaves it undecoded, at hardly any cost.
+        context.skip_frame = "NONKEY"
+    started = cut = done = False
+    place = 0.0
+    packets = video.container.demux(video)
+    while True:
+        try:
+            packet = next(packets)
+            if packet.size and cut:
+                raise Failed(
+                    "corrupted", f"{_name(path)}: a packet near {place:.1f} s is damaged; copy it again, or encode it anew"
+                )
+            # What precedes the first keyframe, in a recording that was cut, cannot be decoded.
+            started = started or packet.is_keyframe or not packet.size
+            if not started:
+                continue
+            if packet.dts is not None:
+                place = float((packet.dts - (video.start_time or 0)) * packet.time_base)
+            cut = cut or packet.is_corrupt
+            frames = [] if cut or done else packet.decode()
+        except StopIteration:
+            break
+        except MemoryError:
+            raise
+        except av.error.FFmpegError as error:
+            raise Failed(
+                "corrupted",
+                f"{_name(path)} does not decode near {place:.1f} s ({error.strerror}); copy it again, or encode it anew",
+            ) from None
+        done = done or (check == "packets" and not must_decode and bool(frames))
+        yield packet, frames
+    if cut:
+        raise _truncated(path)
+
+
+def _timing(
+    times: list[tuple[int | None, int | None, int]], base: Fraction, nominal: float | None, path: Path
+) -> tuple[float, bool]:
+    """Return the duration in seconds, and whether the rate is variable, from (pts, dts, duration) of each packet."""
+    shown = sorted((pts, duration) for pts, _, duration in times if pts is not None)
+    if len(shown) < len(times):
+        shown = sorted((dts, duration) for _, dts, duration in times if dts is not None)
+    if len(shown) < len(times):
+        raise Failed("no time stamps", f"{_name(path)}: packets without a time; remux it with `ffmpeg -fflags +genpts -c copy`")
+    gaps = [later - sooner for (sooner, _), (later, _) in pairwise(shown)]
+    last = shown[-1][1] or (sorted(gaps)[len(gaps) // 2] if gaps else round(1 / (nominal or 25) / base))
+    spread = max(gaps) - min(gaps) if gaps else 0
+    # One tick is rounding, except where a tick is as coarse as a frame.
+    variable = spread > 1 or (spread == 1 and min(gaps) < 4)
+    return float((shown[-1][0] + last - shown[0][0]) * base), variable
+
+
+def _rotation(frame: Any) -> int:
+    return int(round(frame.rotation / 90) % 4 * 90)
+
+
+def _require_whole(file: BinaryIO, path: Path) -> None:
+    """Raise `Failed` where the file says that it goes on after its end, or ends before its index."""
+    size = os.fstat(file.fileno()).st_size
+    head = file.read(12)
+    if head[4:8] in BOXES:
+        whole = _boxes_are_whole(file, size)
+    elif head[:4] == b"RIFF" and head[8:12] in {b"AVI ", b"AVIX"}:
+        declared = int.from_bytes(head[4:8], "little")
+        whole = declared == 0 or declared + 8 <= size + 1
+    elif head[:4] == b"\x1a\x45\xdf\xa3":
+        whole = _segment_is_whole(file, size)
+    else:
+        whole = True
+    if not whole:
+        raise _truncated(path)
+    file.seek(0)
+
+
+def _boxes_are_whole(file: BinaryIO, size: int) -> bool:
+    """Whether the boxes of an MP4 or QuickTime file end where it does, and one of them is the index."""
+    position = 0
+    indexed = False
+    while position + 8 <= size:
+        file.seek(position)
+        head = file.read(16)
+        length, kind = int.from_bytes(head[:4], "big"), head[4:8]
+        if kind not in BOXES:
+            break  # junk that some recorders append
+        indexed = indexed or kind == b"moov"
+        if length == 1:
+            length = int.from_bytes(head[8:16], "big")
+        if length == 0:
+            length = size - position
+        if length < 8 or position + length > size:
+            return False
+        position += length
+    return indexed
+
+
+def _segment_is_whole(file: BinaryIO, size: int) -> bool:
+    """Whether the segment of a Matroska file ends where the file does; true where it does not tell, as in a live recording."""
+    file.seek(4)
+    header = _read_length(file)
+    if header is None:
+        return True
+    file.seek(header, os.SEEK_CUR)
+    if file.read(4) != b"\x18\x53\x80\x67":
+        return file.tell() < size
+    length = _read_length(file)
+    return length is None or file.tell() + length <= size
+
+
+def _read_length(file: BinaryIO) -> int | None:
+    """Return the variable-length number at the place in the Matroska file; none where all its bits are set: unknown."""
+    first = file.read(1)
+    if not first or not first[0]:
+        return None
+    extra = 8 - first[0].bit_length()
+    bits = 7 * (extra + 1)
+    value = int.from_bytes(first + file.read(extra), "big") & ((1 << bits) - 1)
+    return None if value == (1 << bits) - 1 else value
+
+
+def _truncated(path: Path) -> Failed:
+    return Failed("truncated", f"{_name(path)} ends before its footage does; copy it again")
+
+
+def _identify(file: BinaryIO) -> Any:
+    """Return the undecoded Pillow image in `file`, or none where there is no image."""
+    import warnings
+
+    from PIL import Image, UnidentifiedImageError
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        try:
+            return Image.open(file, formats=IMAGE_FORMATS)
+        except UnidentifiedImageError:
+            return None
+
+
+class _Nameless:
+    """A file without its name: FFmpeg takes a name for a hint, and this one may be hostile."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.read, self.seek, self.tell = file.read, file.seek, file.tell
+
+
+def _name(path: Path) -> str:
+    return repr(str(path))

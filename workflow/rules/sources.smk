@@ -1,0 +1,70 @@
+# Which sources may be used: each is examined by itself, so that a new one touches nothing else.
+
+
+rule admit_sources:
+    input:
+        files=shard_files,
+        blocklist=lookup(dpath="sources/blocklist", within=config),
+    output:
+        table="<results>/sources/shards/{shard}/sources.parquet",
+        report="<results>/sources/shards/{shard}/report.json",
+        ledger="<results>/sources/shards/{shard}/ledger.jsonl",
+    log:
+        "<logs>/admit_sources/{shard}.log",
+    benchmark:
+        "<benchmarks>/admit_sources/{shard}.jsonl"
+    params:
+        rows=shard_rows,
+        settings=lookup(dpath="sources", within=config),
+        code=code_digest("tessera.sources"),
+    script:
+        "../scripts/admit_sources.py"
+
+
+rule gather_sources:
+    input:
+        tables=expand("<results>/sources/shards/{shard}/sources.parquet", shard=SHARDS),
+        ledgers=expand("<results>/sources/shards/{shard}/ledger.jsonl", shard=SHARDS),
+    output:
+        table="<results>/sources/sources.parquet",
+        refused="<results>/sources/refused.tsv",
+    log:
+        "<logs>/gather_sources.log",
+    benchmark:
+        "<benchmarks>/gather_sources.jsonl"
+    params:
+        order=[source.source for source in SOURCES],
+        code=code_digest("tessera.sources"),
+    script:
+        "../scripts/gather_sources.py"
+
+
+rule gate_sources:
+    input:
+        table="<results>/sources/sources.parquet",
+        ledgers=expand("<results>/sources/shards/{shard}/ledger.jsonl", shard=SHARDS),
+    output:
+        admitted="<results>/sources/admitted.parquet",
+    log:
+        "<logs>/gate_sources.log",
+    benchmark:
+        "<benchmarks>/gate_sources.jsonl"
+    params:
+        max_failed=lookup(dpath="gates/sources", within=config),
+        code=code_digest("tessera.sources"),
+    script:
+        "../scripts/gate_sources.py"
+
+
+rule remove_withdrawn:
+    output:
+        withdrawn="<results>/sources/withdrawn.tsv",
+    log:
+        "<logs>/remove_withdrawn.log",
+    benchmark:
+        "<benchmarks>/remove_withdrawn.jsonl"
+    params:
+        shards=list(SHARDS),
+        code=code_digest("tessera.sources"),
+    script:
+        "../scripts/remove_withdrawn.py"
