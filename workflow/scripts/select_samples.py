@@ -1,0 +1,16 @@
+"""Choose, of all labelled images, those that feed a dataset."""
+
+from tessera.annotations.dataset import select_samples
+from tessera.job import job
+
+with job(snakemake) as (inputs, outputs, params):
+    select_samples(
+        inputs.images,
+        inputs.annotations,
+        inputs.duplicates,
+        inputs.sources,
+        snakemake.wildcards.dataset,
+        outputs.images,
+        outputs.annotations,
+        outputs.ledger,
+    )

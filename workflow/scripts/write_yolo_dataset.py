@@ -1,0 +1,17 @@
+"""Write images and labels as ultralytics reads them."""
+
+from tessera.annotations.dataset import write_yolo_dataset
+from tessera.job import job
+
+with job(snakemake) as (inputs, outputs, params):
+    write_yolo_dataset(
+        inputs.images,
+        inputs.annotations,
+        inputs.splits,
+        params.classes,
+        params.task,
+        outputs.images,
+        outputs.labels,
+        outputs.description,
+        outputs.ledger,
+    )
