@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tessera import provenance
-from tessera.provenance import code_digest, digest, file_name, sha256_file, verify_checksums, write_checksums
+from tessera.provenance import code_digest, digest, file_name, sha256_file
 
 Modules = Callable[[dict[str, str]], None]
 TEXTS = st.text(st.characters(), max_size=200) | st.text("a-.~%/ é\udcff\n", min_size=1, max_size=300)
@@ -186,34 +186,3 @@ def test_a_digest_of_values_does_not_depend_on_the_order_of_keys() -> None:
 def test_a_file_has_the_sha256_of_its_bytes(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"\0" * 3_000_000)
     assert sha256_file(tmp_path / "file") == hashlib.sha256(b"\0" * 3_000_000).hexdigest()
-
-
-def test_checksums_are_what_sha256sum_reads_and_writes(tmp_path: Path) -> None:
-    names = ["b/two words.txt", "a.txt", "back\\slash", "new\nline", "é"]
-    for name in names:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(name)
-    write_checksums([tmp_path / name for name in names], tmp_path, tmp_path / "SHA256SUMS")
-    checked = subprocess.run(["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"], cwd=tmp_path, check=False)
-    assert checked.returncode == 0
-    written = subprocess.run(["sha256sum", *sorted(names)], cwd=tmp_path, check=True, capture_output=True)
-    assert (tmp_path / "SHA256SUMS").read_bytes() == written.stdout
-    assert verify_checksums(tmp_path / "SHA256SUMS") == []
-
-
-def test_checksums_tell_what_is_wrong(tmp_path: Path) -> None:
-    for name in ("changed", "gone", "fine"):
-        (tmp_path / name).write_text(name)
-    write_checksums([tmp_path / name for name in ("changed", "gone", "fine")], tmp_path, tmp_path / "SHA256SUMS")
-    (tmp_path / "changed").write_text("other")
-    (tmp_path / "gone").unlink()
-    with (tmp_path / "SHA256SUMS").open("a") as file:
-        file.write(f"{'0' * 64}  ../outside\n{'0' * 64}  /etc/passwd\nnonsense\n")
-    faults = verify_checksums(tmp_path / "SHA256SUMS")
-    assert [fault.split(": ", 1)[1] for fault in faults] == [
-        "'changed' is not what was written, its sha256 differs",
-        "'gone' is missing",
-        "'../outside' lies outside the folder",
-        "'/etc/passwd' lies outside the folder",
-        "not a line of sha256sum",
-    ]
