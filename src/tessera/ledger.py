@@ -42,15 +42,18 @@ class Ledger:
         self._file.write(json.dumps(row, ensure_ascii=True) + "\n")
 
     @contextmanager
-    def item(self, key: str) -> Iterator[None]:
+    def item(self, key: str) -> Iterator[dict[str, str]]:
         """Do the work for `key` inside; the row is written at the end.
+
+        An item that is well but for a part of it is `ok` with the `reason` and `detail` put into what is yielded.
 
         `Dropped` gives a dropped row and `Failed` a failed one. So does any other exception, with its type as reason and
         the traceback in the log: a bad item must not end the run. A full disk, exhausted memory and `TesseraError` do.
         """
         start = time.monotonic()
+        note: dict[str, str] = {}
         try:
-            yield
+            yield note
         except Failed as error:
             self.row(key, "failed", error.reason, error.detail, time.monotonic() - start)
         except Dropped as error:
@@ -63,7 +66,7 @@ class Ledger:
             log.exception("%s failed", key)
             self.row(key, "failed", f"unexpected {type(error).__name__}", str(error), time.monotonic() - start)
         else:
-            self.row(key, "ok", seconds=time.monotonic() - start)
+            self.row(key, "ok", note.get("reason", ""), note.get("detail", ""), time.monotonic() - start)
 
 
 def read_ledger(path: Path) -> list[dict[str, Any]]:
