@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import cv2
 import numpy as np
 import pytest
@@ -88,10 +91,15 @@ def test_a_hole_outside_its_part_still_becomes_one_ring():
 
 
 def test_rasterize_draws_what_ultralytics_draws():
-    utils = pytest.importorskip("ultralytics.data.utils")
-    ring = np.random.default_rng(1).random((30, 2)) * [64, 48]
-    expected = utils.polygon2mask((48, 64), [ring.ravel()], color=255)
-    assert np.array_equal(rasterize([Part(ring)], 48, 64), expected)
+    # In a process of its own: ultralytics replaces functions of Pillow and OpenCV when it is imported.
+    code = """
+import numpy as np
+from ultralytics.data.utils import polygon2mask
+from tessera.geometry import Part, rasterize
+ring = np.random.default_rng(1).random((30, 2)) * [64, 48]
+assert np.array_equal(rasterize([Part(ring)], 48, 64), polygon2mask((48, 64), [ring.ravel()], color=255))
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_parts_that_overlap_are_a_union_and_a_hole_in_one_does_not_cut_the_other():

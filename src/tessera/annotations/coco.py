@@ -58,7 +58,7 @@ def read_coco(path: Path, results: Path | None = None) -> Coco:
             annotation, cut = _annotation(entry, image, categories)
             found[entry["image_id"]].append(annotation)
             if cut:
-                losses.append(Loss(key, "cut at the border of the image"))
+                losses.append(Loss(key, "cut at the border of the image", kept=True))
         except (ValueError, TypeError, OverflowError) as error:
             losses.append(Loss(key, "broken annotation", str(error), "failed"))
     whole = (

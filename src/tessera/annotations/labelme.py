@@ -1,7 +1,6 @@
 """labelme: the JSON file that a person draws beside an image, read with suspicion and written for correction."""
 
 import base64
-import binascii
 import io
 import json
 from pathlib import Path, PureWindowsPath
@@ -141,7 +140,9 @@ def write_labelme(image: ImageAnnotations, path: Path, image_path: str, sfw: boo
         if annotation.score is not None:
             extra["score"] = annotation.score
         if annotation.polygons is None and annotation.rle is None:
-            losses.append(Loss(f"{image.key}#{number}", "labelme has no boxes", "it became a rectangle, which is a polygon"))
+            losses.append(
+                Loss(f"{image.key}#{number}", "labelme has no boxes", "it became a rectangle, which is a polygon", kept=True)
+            )
             points = rectangle(annotation.box)[[0, 2]]
             shapes.append(_shape(annotation.label, "rectangle", points, None, extra))
         elif annotation.polygons is not None and _nests(annotation.polygons):
@@ -188,7 +189,7 @@ def _region(
             rings.append(part.outer)
             cut = part.outer is not ring
         if cut:
-            losses.append(Loss(f"{key}#{number}", "cut at the border of the image"))
+            losses.append(Loss(f"{key}#{number}", "cut at the border of the image", kept=True))
     parts = tuple(nest(rings))
     crowd, score = _extra(shapes[numbers[0]], f"shape {numbers[0]}")
     if drawn is None:
@@ -227,18 +228,18 @@ def _points(shape: dict[str, Any], where: str) -> np.ndarray:
 
 def _mask(shape: dict[str, Any], where: str, width: int, height: int) -> tuple[np.ndarray, bool]:
     """Return the mask of a `mask` shape at the size of the image, and whether a set pixel fell outside."""
-    from PIL import Image
+    from PIL.PngImagePlugin import PngImageFile
 
     points = _points(shape, where)
     data = shape.get("mask")
     if len(points) != 2 or not isinstance(data, str):
         raise Failed("broken shape", f"{where}: a mask has two corners and a picture")
     try:
-        with Image.open(io.BytesIO(base64.b64decode(data, validate=True)), formats=["PNG"]) as picture:
+        with PngImageFile(io.BytesIO(base64.b64decode(data, validate=True))) as picture:
             if picture.width > width or picture.height > height or picture.mode not in ("1", "L", "P", "I;16"):
                 raise Failed("broken shape", f"{where}: the mask is larger than the image, or in colour")
             crop = np.asarray(picture) != 0
-    except (binascii.Error, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError) as error:
         raise Failed("broken shape", f"{where}: the mask is no PNG picture in base64 ({error})") from None
     if not crop.any():
         raise Failed("shape without area", f"{where}: mask")

@@ -14,16 +14,16 @@ def load_mask(path: Path) -> np.ndarray:
 
     A palette gives its numbers, not its colours. Raises `Failed` for anything else.
     """
-    from PIL import Image
+    from PIL.PngImagePlugin import PngImageFile
 
     try:
-        with Image.open(path, formats=["PNG"]) as picture:
+        with PngImageFile(path) as picture:
             if picture.mode not in ("1", "L", "P", "I;16"):
                 raise Failed("mask in colour", f"mode {picture.mode}; save it in grey or with a palette")
             if picture.width * picture.height > MAX_PIXELS:
                 raise Failed("mask too large", f"{picture.width} by {picture.height} pixels")
             values = np.array(picture)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError) as error:
         raise Failed("not a PNG picture", str(error)) from None
     return values.astype(np.uint8) * 255 if values.dtype == bool else values
 
@@ -75,12 +75,12 @@ def write_mask(image: ImageAnnotations, values: Mapping[str, int]) -> tuple[np.n
         region = annotation.mask(image.height, image.width)
         value = values[annotation.label]
         if (mask[region > 0] > 0).any():
-            losses.append(Loss(key, "covers another region"))
+            losses.append(Loss(key, "covers another region", kept=True))
         elif (mask[cv2.dilate(region, np.ones((3, 3), np.uint8)) > 0] == value).any():
-            losses.append(Loss(key, "touches another region of its label"))
+            losses.append(Loss(key, "touches another region of its label", kept=True))
         if cv2.connectedComponents(region, connectivity=8)[0] != 2:
-            losses.append(Loss(key, "mask images have no parts"))
+            losses.append(Loss(key, "mask images have no parts", kept=True))
         if annotation.crowd or annotation.score is not None:
-            losses.append(Loss(key, "mask images have neither crowd nor score"))
+            losses.append(Loss(key, "mask images have neither crowd nor score", kept=True))
         mask[region > 0] = value
     return mask, losses

@@ -1,12 +1,17 @@
 """Settings of the annotations."""
 
+import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
+from tessera.manifest import IMAGE_SUFFIXES
 from tessera.provenance import file_name
 from tessera.settings import Settings
+
+LABEL_SUFFIX = ".json"
 
 
 class LabelSet(Settings):
@@ -51,3 +56,13 @@ class AnnotationSettings(Settings):
         if len(set(classes)) < len(classes):
             raise ValueError("a class is named twice")
         return classes
+
+
+def label_files(folder: Path, suffixes: Collection[str] = (LABEL_SUFFIX, *IMAGE_SUFFIXES)) -> list[str]:
+    """Return the files with one of `suffixes` in `folder` and below, by name; hidden ones and links to nowhere left out."""
+    found = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        paths = (Path(place, name) for name in names if not name.startswith("."))
+        found += [str(path) for path in paths if path.suffix.lower() in suffixes and path.exists()]
+    return sorted(found)

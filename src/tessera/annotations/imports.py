@@ -1,0 +1,156 @@
+"""Imports: label files, each judged by itself, become tables of the hub."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tessera.annotations.hub import Origin, write_hub
+from tessera.annotations.labelme import embedded_image, image_path, load_labelme, read_labelme
+from tessera.annotations.model import ImageAnnotations, Loss
+from tessera.annotations.settings import LABEL_SUFFIX, LabelSet
+from tessera.errors import Dropped, Failed, TesseraError
+from tessera.job import progress
+from tessera.ledger import Ledger
+from tessera.media.hashing import perceptual_hash
+from tessera.media.images import read_image
+from tessera.provenance import file_name
+from tessera.tables import Frames, Sources, read_table
+
+EMBEDDED = {b"\xff\xd8": ".jpg", b"\x89P": ".png"}  # what labelme embeds, by its first bytes
+
+
+def import_labels(
+    files: Sequence[Path],
+    label_set: LabelSet,
+    classes: Sequence[str],
+    min_area: int,
+    place: Path,
+    images: Path,
+    annotations: Path,
+    embedded: Path,
+    ledger: Path,
+) -> None:
+    """Write the labelled images of the folder of `label_set` to the tables `images` and `annotations` of the hub.
+
+    `files`: the label files and images of the folder, from `label_files`. `ledger` gets a row per image, by its key
+    `SET+NAME`: the name with the folders below the set, without suffix. No key of a frame has a `+`. An `ok` with a reason lost
+    a part of its labels. An image that is missing is taken from its label file if that carries it, and stored in the
+    folder `embedded`, which will lie at `place`.
+    Raises `TesseraError` where the folder of the set is not there.
+    """
+    root = label_set.path
+    if not root.is_dir():
+        raise TesseraError(f"annotations.labels: {label_set.name!r}: {str(root)!r} is no folder; mend its path")
+    embedded.mkdir()
+    items: dict[str, list[Path]] = {}
+    for file in sorted(files):
+        # Some file systems do not tell cases apart, and labelme does not tell suffixes apart.
+        items.setdefault(file.relative_to(root).with_suffix("").as_posix().casefold(), []).append(file)
+    labelled: dict[Path, str] = {}
+    found: list[tuple[ImageAnnotations, Origin]] = []
+
+    def read(label: Path, key: str) -> list[Loss]:
+        document = load_labelme(label)
+        path = stored = image_path(document, label, root)
+        losses = []
+        if labelled.setdefault(path.resolve(), key) != key:
+            raise Failed(
+                "image is labelled twice", f"{str(path)!r} has the labels {labelled[path.resolve()]} and {key}; keep one"
+            )
+        if not path.exists():
+            path, stored = _take_embedded(document, path, embedded / key, place / key)
+            losses = [Loss(key, "image missing, the copy in its label file was taken", str(path.name), kept=True)]
+        image = read_image(path)
+        annotated, lost = read_labelme(document, key, image.shape[1], image.shape[0], list(classes), min_area)
+        origin = Origin(f"labels:{label_set.name}", _text(stored), perceptual_hash(image), label_set.split, label_set.rights)
+        found.append((annotated, origin))
+        return losses + lost
+
+    with Ledger(ledger) as rows:
+        alone: list[tuple[str, Path]] = []
+        for paths in progress(items.values(), len(items), "images"):
+            labels = [path for path in paths if path.suffix.lower() == LABEL_SUFFIX]
+            key = f"{file_name(label_set.name)}+{file_name((labels or paths)[0].relative_to(root).with_suffix('').as_posix())}"
+            if not labels and len(paths) == 1:
+                alone.append((key, paths[0]))
+                continue
+            with rows.item(key) as note:
+                if len(labels) > 1 or len(paths) - len(labels) > 1:
+                    raise Failed("several files of one name", f"{', '.join(path.name for path in paths)}; rename all but one")
+                _remark(note, read(labels[0], key))
+        # A label file may name an image that is called otherwise.
+        for key, path in alone:
+            if path.resolve() not in labelled:
+                rows.row(key, "dropped", "unlabelled", f"{path.name} has no label file")
+    write_hub(annotations, images, found)
+
+
+def import_frame_labels(
+    frames: Path,
+    sources: Path,
+    pictures: Path,
+    labels: Sequence[Path],
+    classes: Sequence[str],
+    min_area: int,
+    images: Path,
+    annotations: Path,
+    ledger: Path,
+) -> None:
+    """Write the labelled frames of a shard to the tables `images` and `annotations` of the hub.
+
+    `frames`: `tables.Frames`. `sources`: `tables.Sources`. `pictures`: the folder of the images of the frames. `labels`: label
+    files, each named as the key of the frame it is for. `ledger` gets a row per label file, by that key; an `ok` with a reason
+    lost a part of its labels.
+    """
+    frame_of = {frame["key"]: frame for frame in read_table(frames, Frames).iter_rows(named=True)}
+    source_of = {source["source"]: source for source in read_table(sources, Sources).iter_rows(named=True)}
+    found: list[tuple[ImageAnnotations, Origin]] = []
+    seen: set[str] = set()
+    with Ledger(ledger) as rows:
+        for label in progress(sorted(labels, key=lambda path: (path.stem, path)), len(labels), "label files"):
+            with rows.item(label.stem) as note:
+                frame = frame_of.get(label.stem)
+                if frame is None:
+                    raise Dropped("no such frame", f"{label.name}: the sampled frames have none of this name")
+                if label.stem in seen:
+                    raise Failed("frame is labelled twice", f"{str(label)!r} is the second file of this name; keep one")
+                seen.add(label.stem)
+                document = load_labelme(label)
+                annotated, losses = read_labelme(
+                    document, frame["key"], frame["width"], frame["height"], list(classes), min_area
+                )
+                source = source_of[frame["source"]]
+                path = (pictures / frame["file"]).as_posix()
+                origin = Origin(source["source"], path, frame["phash"], source["split"], source["rights"])
+                found.append((annotated, origin))
+                _remark(note, losses)
+    write_hub(annotations, images, found)
+
+
+def _take_embedded(document: dict[str, Any], missing: Path, file: Path, place: Path) -> tuple[Path, Path]:
+    """Store the image that `document` carries as `file`; return where it lies and where it will lie."""
+    data = embedded_image(document)
+    suffix = EMBEDDED.get(data[:2]) if data else None
+    if data is None or suffix is None:
+        raise Failed("image missing", f"{str(missing)!r} is not there, and the label file carries no copy of it")
+    # Not `with_suffix`: a key may hold dots.
+    file, place = Path(f"{file}{suffix}"), Path(f"{place}{suffix}")
+    file.write_bytes(data)
+    return file, place
+
+
+def _text(path: Path) -> str:
+    """Return `path` as text for a table. Raises `Failed` where it is not UTF-8."""
+    text = path.as_posix()
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise Failed("file name is not UTF-8", f"{text!r}; rename it") from None
+    return text
+
+
+def _remark(note: dict[str, str], losses: list[Loss]) -> None:
+    """Say in the row of an image what its labels lost."""
+    if losses:
+        note["reason"] = "; ".join(sorted({loss.reason for loss in losses}))
+        note["detail"] = "; ".join(f"{loss.key}: {loss.reason} {loss.detail}".strip() for loss in losses)

@@ -1,0 +1,76 @@
+# Labels that people drew: folders of labelled images, and labels of sampled frames, become tables of the hub.
+
+from tessera.annotations.settings import LABEL_SUFFIX, label_files
+
+LABELS = {
+    file_name(label_set["name"]): label_set
+    for label_set in config["annotations"]["labels"]
+}
+
+
+wildcard_constraints:
+    labels="|".join(map(re.escape, LABELS)) or "none",
+
+
+def label_set(wildcards):
+    """Return the settings of a folder of labels."""
+    return LABELS[wildcards.labels]
+
+
+def label_set_files(wildcards):
+    """Return the label files and the images of a folder of labels."""
+    return label_files(LABELS[wildcards.labels]["path"])
+
+
+def frame_label_files(wildcards):
+    """Return the label files of the frames of a shard."""
+    folder = config["annotations"]["frame_labels"]
+    return [
+        file
+        for source in SHARDS[wildcards.shard]
+        if folder is not None
+        for file in label_files(Path(folder) / file_name(source.source), [LABEL_SUFFIX])
+    ]
+
+
+rule import_labels:
+    input:
+        files=label_set_files,
+    output:
+        images="<results>/annotations/labels/{labels}/images.parquet",
+        annotations="<results>/annotations/labels/{labels}/annotations.parquet",
+        embedded=directory("<results>/annotations/labels/{labels}/embedded"),
+        ledger="<results>/annotations/labels/{labels}/ledger.jsonl",
+    log:
+        "<logs>/import_labels/{labels}.log",
+    benchmark:
+        "<benchmarks>/import_labels/{labels}.jsonl"
+    params:
+        label_set=label_set,
+        classes=lookup(dpath="annotations/classes", within=config),
+        min_area=lookup(dpath="annotations/min_area", within=config),
+        code=code_digest("tessera.annotations.imports"),
+    script:
+        "../scripts/import_labels.py"
+
+
+rule import_frame_labels:
+    input:
+        frames="<results>/frames/{shard}/frames.parquet",
+        sources="<results>/sources/shards/{shard}/sources.parquet",
+        pictures="<results>/frames/{shard}/images",
+        labels=frame_label_files,
+    output:
+        images="<results>/annotations/frames/{shard}/images.parquet",
+        annotations="<results>/annotations/frames/{shard}/annotations.parquet",
+        ledger="<results>/annotations/frames/{shard}/ledger.jsonl",
+    log:
+        "<logs>/import_frame_labels/{shard}.log",
+    benchmark:
+        "<benchmarks>/import_frame_labels/{shard}.jsonl"
+    params:
+        classes=lookup(dpath="annotations/classes", within=config),
+        min_area=lookup(dpath="annotations/min_area", within=config),
+        code=code_digest("tessera.annotations.imports"),
+    script:
+        "../scripts/import_frame_labels.py"

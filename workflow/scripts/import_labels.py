@@ -1,0 +1,12 @@
+"""Read the labels of a folder of images into the hub."""
+
+from pathlib import Path
+
+from tessera.annotations.imports import import_labels
+from tessera.annotations.settings import LabelSet
+from tessera.job import job
+
+with job(snakemake) as (inputs, outputs, params):
+    label_set = LabelSet(**params.label_set)
+    place = Path(snakemake.output.embedded)
+    import_labels(inputs.files, label_set, params.classes, params.min_area, place, **vars(outputs))
