@@ -33,7 +33,7 @@ def offline(folder: Path) -> None:
     downloads.safe_download = data.safe_download = _refuse
     downloads.attempt_download_asset = _existing
     dataset.load_dataset_cache_file = _refuse
-    dataset.save_dataset_cache_file = lambda *_: None
+    dataset.save_dataset_cache_file = _keep
 
 
 def _place_fonts(folder: Path) -> None:
@@ -48,6 +48,11 @@ def _place_fonts(folder: Path) -> None:
 
 def _refuse(*_: Any, **__: Any) -> NoReturn:
     raise ConnectionError("tessera keeps ultralytics offline")
+
+
+def _keep(prefix: str, path: Path, cache: dict[str, Any], version: str) -> None:
+    # All that saving does, but for the file.
+    cache["version"] = version
 
 
 def _existing(file: str | Path, *_: Any, **__: Any) -> str:
