@@ -1,5 +1,6 @@
 """What a media file is: found by reading it, never by believing what it declares."""
 
+import math
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ Look = Callable[[np.ndarray, str], None]
 CONTAINERS = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,mxf,nut,gif,ivf,dv,rm,wtv,mp3,wav,flac,aac"
 IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 MAX_PIXELS = 178_956_970  # where Pillow holds a picture for an attack: a gigabyte and more once decoded
+GUESSED_RATE = 25  # frames per second, where the stream does not say
 LOOK_EVERY = 0.5  # seconds between pictures that are looked at
 UPRIGHT = {3: 180, 4: 180, 5: 270, 6: 270, 7: 90, 8: 90}  # EXIF orientation: degrees counter-clockwise
 BOXES = {b"ftyp", b"moov", b"mdat", b"moof", b"free", b"skip", b"wide", b"uuid", b"meta", b"sidx", b"styp", b"mfra", b"emsg"}
@@ -69,7 +71,7 @@ def open_file(path: Path) -> BufferedReader:
 def probe(path: Path, check: Check, look: Look | None = None) -> Media:
     """Return what the file `path` is: an image if Pillow knows it as one, else a video. See `probe_image`, `probe_video`."""
     with open_file(path) as file:
-        is_image = _identify(file) is not None
+        is_image = _identify(file, path) is not None
     return probe_image(path, look) if is_image else probe_video(path, check, look)
 
 
@@ -79,33 +81,28 @@ def probe_image(path: Path, look: Look | None = None) -> Media:
     `look` is called with the picture, upright, uint8 (H, W, 3), RGB, and with an empty text.
     Raises `Failed` where it cannot be decoded, would fill the memory or is animated.
     """
-    from PIL import Image, ImageOps
+    from tessera.media.images import read_image
 
     with open_file(path) as file:
+        image = _identify(file, path)
+        if image is None:
+            raise Failed("image cannot be decoded", f"{_name(path)} is none of {', '.join(IMAGE_FORMATS)}; convert it")
         try:
-            image = _identify(file)
-            if image is None:
-                raise Failed("image cannot be decoded", f"{_name(path)} is none of {', '.join(IMAGE_FORMATS)}; convert it")
-            if image.width * image.height > MAX_PIXELS:
-                raise Image.DecompressionBombError
-            # The second picture of a multi-picture JPEG is a preview or a depth map of the first.
-            if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
-                raise Failed("several pictures in one image", f"{_name(path)}: convert it to a video or a folder of images")
-            image.load()
+            pictures = getattr(image, "n_frames", 1)
             orientation = image.getexif().get(0x0112, 1)
-            upright = ImageOps.exif_transpose(image)
-            if look is not None:
-                look(np.asarray(upright.convert("RGB")), "")
-        except Image.DecompressionBombError:
-            raise Failed("image too large", f"{_name(path)} has more than {MAX_PIXELS} pixels; scale it down") from None
-        except (Failed, MemoryError):
-            raise
         except Exception as error:  # decoders meet hostile bytes with exceptions of many kinds
-            if isinstance(error, OSError) and error.errno in SYSTEMIC:
-                raise
             raise Failed("image cannot be decoded", f"{_name(path)}: {error}; copy it again, or leave it out") from error
-    codec = str(image.format).lower()
-    return Media("image", codec, image.mode, upright.width, upright.height, UPRIGHT.get(orientation, 0), 1)
+    # The second picture of a multi-picture JPEG is a preview or a depth map of the first.
+    if pictures > 1 and image.format != "MPO":
+        raise Failed("several pictures in one image", f"{_name(path)}: convert it to a video or a folder of images")
+    try:
+        picture = read_image(path)
+    except Failed as fault:
+        raise Failed(fault.reason, f"{_name(path)}: {fault.detail}; copy it again, or leave it out") from None
+    if look is not None:
+        look(picture, "")
+    height, width = picture.shape[:2]
+    return Media("image", str(image.format).lower(), image.mode, width, height, UPRIGHT.get(orientation, 0), 1)
 
 
 def probe_video(path: Path, check: Check, look: Look | None = None) -> Media:
@@ -137,9 +134,11 @@ def probe_video(path: Path, check: Check, look: Look | None = None) -> Media:
 
 
 def _probe_container(container: Any, path: Path, check: Check, look: Look | None) -> Media:
-    import av
+    from av.stream import Disposition
 
-    pictures = {stream for stream in container.streams.video if stream.disposition & av.stream.Disposition.attached_pic}
+    from tessera.media.video import VideoFrame
+
+    pictures = {stream for stream in container.streams.video if stream.disposition & Disposition.attached_pic}
     video = next((stream for stream in container.streams.video if stream not in pictures), None)
     streams = tuple(
         " ".join(filter(None, ["picture" if stream in pictures else stream.type, getattr(stream.codec_context, "name", "")]))
@@ -151,24 +150,22 @@ def _probe_container(container: Any, path: Path, check: Check, look: Look | None
     if video.codec_context is None:
         raise Failed("unknown codec", f"{_name(path)}: FFmpeg has no decoder for its video; convert it to H.264")
     first = None
+    looked = -math.inf
     times: list[tuple[int | None, int | None, int]] = []
     for packet, frames in _decode(video, path, check, look is not None):
-        if packet.size and not packet.is_discard:
+        if is_shown(packet, video.codec_context.name):
             times.append((packet.pts, packet.dts, packet.duration or 0))
         for frame in frames:
-            if first is None:
-                first = frame
-                looked = -LOOK_EVERY
-            time = frame.time or 0.0
-            if look is not None and (frame is first or time - looked >= LOOK_EVERY):
-                looked = time
-                look(np.rot90(frame.to_ndarray(format="rgb24"), _rotation(frame) // 90), f"{time:.3f} s")
+            first = first or frame
+            if look is not None and (frame.time is None or abs(frame.time - looked) >= LOOK_EVERY):
+                looked = frame.time or 0.0
+                look(VideoFrame(0, None, looked, frame).image(), f"at {looked:.3f} s")
     if first is None:
         raise Failed("no frames", f"{_name(path)}: its video stream holds no picture that decodes; copy it again")
     rotation = _rotation(first)
     width, height = (first.width, first.height) if rotation % 180 == 0 else (first.height, first.width)
     nominal = float(video.base_rate) if video.base_rate else None
-    duration, variable = _timing(times, video.time_base, nominal, path)
+    duration, variable = _timing(times, video.time_base, nominal)
     return Media(
         kind="video",
         container=container.format.name,
@@ -187,7 +184,7 @@ def _probe_container(container: Any, path: Path, check: Check, look: Look | None
 
 
 def _decode(video: Any, path: Path, check: Check, must_decode: bool) -> Iterator[tuple[Any, list[Any]]]:
-    """Yield each packet of `video` from the first keyframe on, with the frames that the decoder then gives."""
+    """Yield each packet of `video` with the frames that the decoder gives once it has it."""
     import av
 
     context = video.codec_context
@@ -207,13 +204,11 @@ def _decode(video: Any, path: Path, check: Check, must_decode: bool) -> Iterator
                     "corrupted", f"{_name(path)}: a packet near {place:.1f} s is damaged; copy it again, or encode it anew"
                 )
             # What precedes the first keyframe, in a recording that was cut, cannot be decoded.
-            started = started or packet.is_keyframe or not packet.size
-            if not started:
-                continue
+            started = started or packet.is_keyframe
             if packet.dts is not None:
                 place = float((packet.dts - (video.start_time or 0)) * packet.time_base)
             cut = cut or packet.is_corrupt
-            frames = [] if cut or done else packet.decode()
+            frames = packet.decode() if started and not cut and not done else []
         except StopIteration:
             break
         except MemoryError:
@@ -229,17 +224,23 @@ def _decode(video: Any, path: Path, check: Check, must_decode: bool) -> Iterator
         raise _truncated(path)
 
 
+def is_shown(packet: Any, codec: str) -> bool:
+    """Whether `packet` holds a frame that is shown: some are cut off by an edit list, and VP8 has some only to refer to."""
+    hidden = packet.is_discard or (codec == "vp8" and packet.size > 0 and not memoryview(packet)[0] & 0x10)
+    return packet.size > 0 and not hidden
+
+
 def _timing(
-    times: list[tuple[int | None, int | None, int]], base: Fraction, nominal: float | None, path: Path
-) -> tuple[float, bool]:
+    times: list[tuple[int | None, int | None, int]], base: Fraction, nominal: float | None
+) -> tuple[float, bool | None]:
     """Return the duration in seconds, and whether the rate is variable, from (pts, dts, duration) of each packet."""
     shown = sorted((pts, duration) for pts, _, duration in times if pts is not None)
     if len(shown) < len(times):
         shown = sorted((dts, duration) for _, dts, duration in times if dts is not None)
-    if len(shown) < len(times):
-        raise Failed("no time stamps", f"{_name(path)}: packets without a time; remux it with `ffmpeg -fflags +genpts -c copy`")
+    if not shown or len(shown) < len(times):
+        return len(times) / (nominal or GUESSED_RATE), None  # no time stamps: frames are known by counting alone
     gaps = [later - sooner for (sooner, _), (later, _) in pairwise(shown)]
-    last = shown[-1][1] or (sorted(gaps)[len(gaps) // 2] if gaps else round(1 / (nominal or 25) / base))
+    last = shown[-1][1] or (sorted(gaps)[len(gaps) // 2] if gaps else round(1 / (nominal or GUESSED_RATE) / base))
     spread = max(gaps) - min(gaps) if gaps else 0
     # One tick is rounding, except where a tick is as coarse as a frame.
     variable = spread > 1 or (spread == 1 and min(gaps) < 4)
@@ -317,18 +318,23 @@ def _truncated(path: Path) -> Failed:
     return Failed("truncated", f"{_name(path)} ends before its footage does; copy it again")
 
 
-def _identify(file: BinaryIO) -> Any:
-    """Return the undecoded Pillow image in `file`, or none where there is no image."""
+def _identify(file: BinaryIO, path: Path) -> Any:
+    """Return the undecoded Pillow image in `file`, or none where there is no image. Raises `Failed` where it is an attack."""
     import warnings
 
     from PIL import Image, UnidentifiedImageError
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        try:
-            return Image.open(file, formats=IMAGE_FORMATS)
-        except UnidentifiedImageError:
-            return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(file, formats=IMAGE_FORMATS)
+        if image.width * image.height <= MAX_PIXELS:
+            return image
+    except UnidentifiedImageError:
+        return None
+    except Image.DecompressionBombError:
+        pass
+    raise Failed("image too large", f"{_name(path)} has more than {MAX_PIXELS} pixels; scale it down")
 
 
 class _Nameless:
