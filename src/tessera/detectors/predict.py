@@ -1,0 +1,197 @@
+"""What a detector sees: batched, on the GPU where there is one, masks at the full resolution of the image."""
+
+import atexit
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import tee
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import Field, PositiveInt
+
+from tessera.detectors.offline import offline
+from tessera.errors import Failed, TesseraError
+from tessera.geometry import Box, encode_rle
+from tessera.job import progress
+from tessera.ledger import Ledger
+from tessera.media.footage import read_footage
+from tessera.provenance import file_name, sha256_file
+from tessera.settings import Settings
+
+
+class PredictionSettings(Settings):
+    """How a detector is run over images."""
+
+    confidence: float = Field(0.1, gt=0, lt=1)
+    iou: float = Field(0.7, ge=0, le=1)
+    image_size: int = Field(640, ge=32, multiple_of=32)
+    batch: PositiveInt = 8
+    half: bool = True
+    max_regions: PositiveInt = 50
+
+
+class PreviewPredictionSettings(PredictionSettings):
+    """How a detector is run for a preview, and on which frames."""
+
+    stride: PositiveInt = 1
+    max_frames: PositiveInt = 3000
+
+
+@dataclass(frozen=True)
+class Region:
+    """One region that a detector sees in an image.
+
+    `box`: x0, y0, x1, y1 in pixels of the image, half-open. `mask`: uint8 (H, W), 0 or 255, the size of the image;
+    None from a detector that knows boxes only. `score`: the confidence in [0, 1].
+    """
+
+    label: str
+    score: float
+    box: Box
+    mask: np.ndarray | None
+
+
+class Predictor:
+    """A detector that is loaded once and run over any number of images."""
+
+    def __init__(self, weights: Path, checksums: Path, settings: PredictionSettings) -> None:
+        """Load `weights`, which the SHA256SUMS file `checksums` must list as they are. Raises `TesseraError` otherwise."""
+        if f"{sha256_file(weights)}  {weights.name}" not in checksums.read_text(encoding="utf-8").splitlines():
+            raise TesseraError(f"{weights}: not the file that {checksums} lists; delete {weights.parent} and run again")
+        folder = tempfile.mkdtemp(prefix="ultralytics-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        offline(Path(folder))
+        from ultralytics import YOLO
+
+        self._model: Any = YOLO(weights)
+        self._settings = settings
+
+    def predict(self, images: Iterable[np.ndarray]) -> Iterator[list[Region]]:
+        """Yield the regions of each of `images`, surest first, in the order of the images.
+
+        `images`: uint8 (H, W, 3), RGB, of any sizes; no more than a batch of them is held.
+        Raises `TesseraError` where the memory of the GPU does not suffice.
+        """
+        import torch
+
+        for batch in _batches(images, self._settings.batch):
+            try:
+                results = self._model.predict(
+                    [np.ascontiguousarray(image[..., ::-1]) for image in batch],
+                    conf=self._settings.confidence,
+                    iou=self._settings.iou,
+                    imgsz=self._settings.image_size,
+                    quantize=16 if self._settings.half else None,
+                    max_det=self._settings.max_regions,
+                    retina_masks=True,
+                    verbose=False,
+                )
+            except torch.OutOfMemoryError as error:
+                raise TesseraError(f"the GPU is out of memory: lower `batch` or `image_size` ({error})") from error
+            yield from map(_regions, results)
+
+
+def _batches(images: Iterable[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
+    """Yield runs of at most `size` images of one shape: in a mixed batch, the others would change how each is padded."""
+    batch: list[np.ndarray] = []
+    for image in images:
+        if batch and (len(batch) == size or image.shape != batch[0].shape):
+            yield batch
+            batch = []
+        batch.append(image)
+    if batch:
+        yield batch
+
+
+def _regions(result: Any) -> list[Region]:
+    masks = [None] * len(result.boxes) if result.masks is None else result.masks.data.cpu().numpy() * np.uint8(255)
+    boxes = result.boxes.cpu().numpy()
+    return [
+        Region(result.names[int(kind)], float(score), tuple(box.tolist()), mask)
+        for kind, score, box, mask in zip(boxes.cls, boxes.conf, boxes.xyxy, masks, strict=True)
+    ]
+
+
+def predict_previews(
+    sources: Path,
+    weights: Path,
+    checksums: Path,
+    wanted: Sequence[str],
+    settings: PreviewPredictionSettings,
+    frames: Path,
+    predictions: Path,
+    ledger: Path,
+) -> None:
+    """Run the detector `weights` over the sources `wanted` of a shard.
+
+    `sources`: `tables.Sources`. Of each source every `settings.stride`-th frame is predicted or, where these are more than
+    `settings.max_frames`, so many evenly spaced ones. `frames` gets them as `tables.PredictedFrames`, `predictions` what was
+    seen as `tables.Annotations`, and `ledger` a row per frame, or one for a source that was refused or cannot be opened.
+    """
+    import polars as pl
+
+    from tessera.tables import Annotations, PredictedFrames, Sources, read_table, types, write_table
+
+    asked = read_table(sources, Sources).filter(pl.col("source").is_in(list(wanted)))
+    admitted = asked.filter(pl.col("status") == "admitted").to_dicts()
+    predictor = Predictor(weights, checksums, settings) if admitted else None
+    looked: list[dict[str, Any]] = []
+    seen: list[dict[str, Any]] = []
+    with Ledger(ledger) as book:
+        for source, reason in asked.filter(pl.col("status") == "refused").select("source", "reason").iter_rows():
+            book.row(source, "dropped", "source refused", reason)
+        for source in admitted:
+            assert predictor is not None
+            indices = _evenly(source["frames"], settings.stride, settings.max_frames)
+            pictures = progress(_pictures(source, indices, book), len(indices), f"frames of {source['source']!r}")
+            # Each frame waits here for its batch. No batch holds two sources: what one shows must not depend on its shard.
+            frames_of, images_of = tee(pictures)
+            for (frame, _), regions in zip(frames_of, predictor.predict(image for _, image in images_of), strict=True):
+                looked.append(frame)
+                seen += [_row(frame["key"], number, region) for number, region in enumerate(regions)]
+                book.row(frame["key"], "ok")
+    write_table(pl.DataFrame(looked, schema=types(PredictedFrames)), PredictedFrames, frames)
+    write_table(pl.DataFrame(seen, schema=types(Annotations)), Annotations, predictions)
+
+
+def _evenly(count: int, stride: int, limit: int) -> range:
+    """Return at most `limit` of `count` places, evenly spaced, `stride` or more apart."""
+    return range(0, count, max(stride, -(-count // limit)))
+
+
+def _pictures(source: dict[str, Any], indices: range, book: Ledger) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+    """Yield the row and the image of each frame that can be decoded; `book` gets a row for each that cannot."""
+    name = source["source"]
+    try:
+        for frame in read_footage(Path(source["path"]), source["kind"], indices):
+            key = f"{file_name(name)}-{frame.index:07d}"
+            try:
+                image = frame.image()
+            except Failed as error:
+                book.row(key, "failed", error.reason, error.detail)
+                continue
+            height, width = image.shape[:2]
+            row = {"key": key, "source": name, "index": frame.index, "pts": frame.pts, "time": frame.time}
+            yield {**row, "width": width, "height": height}, image
+    except Failed as error:
+        book.row(name, "failed", error.reason, error.detail)
+
+
+def _row(key: str, number: int, region: Region) -> dict[str, Any]:
+    x0, y0, x1, y1 = (round(edge, 2) for edge in region.box)
+    return {
+        "key": key,
+        "number": number,
+        "label": region.label,
+        "polygons": None,
+        "rle": None if region.mask is None else encode_rle(region.mask),
+        "x0": x0,
+        "y0": y0,
+        "x1": x1,
+        "y1": y1,
+        "crowd": False,
+        "score": round(region.score, 4),
+    }
