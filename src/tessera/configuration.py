@@ -5,12 +5,14 @@ from typing import Any, Literal
 
 from pydantic import Field, PositiveInt
 
+from tessera.annotations.proposals import ProposalSettings
 from tessera.annotations.settings import AnnotationSettings
+from tessera.detectors.predict import PreviewPredictionSettings
 from tessera.detectors.settings import DetectorSettings
 from tessera.duplicates import DuplicateSettings
 from tessera.figures import ReportSettings
 from tessera.frames import FrameSettings
-from tessera.previews import PreviewSettings
+from tessera.previews import RenderSettings
 from tessera.settings import Settings, load
 from tessera.sources import SourceSettings
 from tessera.splits import SplitSettings
@@ -30,6 +32,17 @@ class Models(Settings):
     nsfw_detection: DetectorSettings = DetectorSettings()
 
 
+class Preview(Settings):
+    """What `snakemake preview` shows of which sources, and what it offers for correction."""
+
+    sources: tuple[str, ...] = ()
+    model: Literal["nsfw_detection"] = "nsfw_detection"
+    confidence: float = Field(0.25, gt=0, lt=1)
+    predict: PreviewPredictionSettings = PreviewPredictionSettings()
+    render: RenderSettings = RenderSettings()
+    proposals: ProposalSettings = ProposalSettings()
+
+
 class Configuration(Settings):
     """config/config.yaml."""
 
@@ -43,7 +56,7 @@ class Configuration(Settings):
     annotations: AnnotationSettings = AnnotationSettings()
     splits: SplitSettings = SplitSettings()
     models: Models = Models()
-    preview: PreviewSettings = PreviewSettings()
+    preview: Preview = Preview()
     report: ReportSettings = ReportSettings()
 
 

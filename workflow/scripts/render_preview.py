@@ -1,0 +1,8 @@
+"""Draw what a detector saw in the sources of a shard."""
+
+from tessera.job import job
+from tessera.previews import RenderSettings, render_previews
+
+with job(snakemake) as (inputs, outputs, params):
+    settings = RenderSettings(**params.settings)
+    render_previews(inputs.sources, inputs.frames, inputs.predictions, params.confidence, settings, **vars(outputs))
