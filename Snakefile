@@ -34,6 +34,7 @@ localrules:
 rule all:
     default_target: True
     input:
+        rules.remove_withdrawn.output,
         rules.nsfw_detection.input,
         rules.report.output,
 

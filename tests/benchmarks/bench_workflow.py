@@ -1,0 +1,50 @@
+"""What planning costs, and the demo from a fresh clone."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def timed(command: list[str], folder: Path) -> tuple[float, str]:
+    """Return the seconds `command` took in `folder`, and what it printed. It must succeed."""
+    start = time.monotonic()
+    process = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    output = process.stdout + process.stderr
+    assert process.returncode == 0, output[-3000:]
+    return time.monotonic() - start, output
+
+
+def test_a_thousand_sources_are_planned_in_15_seconds(tmp_path: Path) -> None:
+    sources = ["source\tpath\tcontent\trights"]
+    for number in range(1000):
+        (tmp_path / f"{number}.mp4").write_bytes(b"x" * (number + 1))
+        sources.append(f"source {number}\t{number}.mp4\tgeneral\tCC0")
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "config.yaml").write_text("{}\n")
+    (tmp_path / "config" / "sources.tsv").write_text("\n".join(sources) + "\n")
+    (tmp_path / "resources").symlink_to(REPOSITORY / "resources")
+    command = [sys.executable, "-m", "snakemake", "-n", "-q", "--snakefile", str(REPOSITORY / "Snakefile"), "--cores", "2"]
+    seconds, _ = timed([*command, "--directory", str(tmp_path)], tmp_path)
+    print(f"\nplanning 1,000 sources: {seconds:.1f} s (floor: 15)")
+    assert seconds <= 15
+
+
+def test_the_demo_from_a_fresh_clone_takes_6_minutes_and_a_second_run_6_seconds(tmp_path: Path) -> None:
+    subprocess.run(["git", "clone", "--quiet", str(REPOSITORY), str(tmp_path / "clone")], check=True)
+    clone = tmp_path / "clone"
+    environment = {**os.environ, "UV_CACHE_DIR": str(tmp_path / "cache"), "PIP_NO_CACHE_DIR": "1"}
+    start = time.monotonic()
+    subprocess.run(["make", "demo"], cwd=clone, env=environment, check=True, stdout=subprocess.DEVNULL)
+    minutes = (time.monotonic() - start) / 60
+    metrics = json.loads((clone / "results" / "metrics" / "nsfw_detection.json").read_text())
+    again, output = timed([".venv/bin/snakemake", "--cores", "2", "--configfile", "config/demo.yaml"], clone)
+    print(f"\ndemo from a fresh clone: {minutes:.1f} min (floor: 6); a second run: {again:.1f} s (floor: 6)")
+    print(json.dumps(metrics, indent=1)[:600])
+    assert "othing to be done" in output
+    assert minutes <= 6
+    assert again <= 6
