@@ -98,6 +98,10 @@ rule write_yolo_dataset:
         images="<results>/annotations/{dataset}/images.parquet",
         annotations="<results>/annotations/{dataset}/annotations.parquet",
         splits="<results>/datasets/{dataset}/splits.parquet",
+        pictures=[
+            *expand("<results>/annotations/labels/{name}/embedded", name=LABELS),
+            *expand("<results>/frames/{shard}/images", shard=SHARDS),
+        ],
     output:
         images=directory("<results>/datasets/{dataset}/images"),
         labels=directory("<results>/datasets/{dataset}/labels"),

@@ -1,0 +1,139 @@
+"""Datasets are made whole, the same on any shards, and only where the rooms before did well."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+
+from conftest import REPOSITORY, Project
+from tessera.annotations.hub import Origin, write_hub
+from tessera.annotations.model import Annotation, ImageAnnotations
+from tessera.geometry import Part, rectangle
+from tessera.ledger import Ledger
+from tessera.manifest import group_by_shard, read_manifest
+from tessera.tables import Duplicates, Sources, types, write_table
+
+pytestmark = pytest.mark.workflow
+
+REGION = Annotation.of_parts("nsfw", (Part(rectangle((2, 2, 20, 18))),))
+SOURCES = [{"source": f"film {i}", "path": f"film {i}.mp4", "split": "val" if i == 2 else ""} for i in range(5)]
+DATASET = "datasets/nsfw_detection"
+# The rooms before are played by files: what they do has tests of its own.
+SNAKEFILE = f"""
+configfile: "config/config.yaml"
+pathvars:
+    logs="results/logs",
+    benchmarks="results/benchmarks",
+include: "{REPOSITORY}/workflow/rules/common.smk"
+LABELS = {{}}
+include: "{REPOSITORY}/workflow/rules/datasets.smk"
+rule all:
+    default_target: True
+    input: "results/{DATASET}/SHA256SUMS"
+"""
+
+
+def begin(project: Project, failed: int = 0, labelled: bool = True) -> Path:
+    """Write what the rooms before would: four frames per source, the last of them without a region."""
+    project.write_manifest(SOURCES)
+    results = project.results
+    shards = group_by_shard(
+        read_manifest(project.folder / "config" / "sources.tsv"), project.settings.get("shards", "per_source")
+    )
+    for shard, sources in shards.items():
+        pictures = results / "frames" / shard / "images"
+        labels = results / "annotations" / "frames" / shard
+        for folder in (pictures, labels):
+            folder.mkdir(parents=True)
+        rows = []
+        with Ledger(pictures.parent / "ledger.jsonl") as frames, Ledger(labels / "ledger.jsonl") as ledger:
+            for source in sources:
+                for index in range(4):
+                    key = f"{source.source.replace(' ', '%20')}-{index:07d}"
+                    shade = np.full((32, 48, 3), 10 * index, dtype=np.uint8)
+                    Image.fromarray(shade).save(pictures / f"{key}.png")
+                    origin = Origin(
+                        source.source, f"results/frames/{shard}/images/{key}.png", index, source.split, source.rights
+                    )
+                    rows.append((ImageAnnotations(key, 48, 32, (REGION,) * (index < 3)), origin))
+                    frames.row(key, "failed" if index < failed else "ok", "cannot be decoded" if index < failed else "")
+                    ledger.row(key, "ok")
+        write_hub(labels / "annotations.parquet", labels / "images.parquet", rows if labelled else [])
+    (results / "duplicates").mkdir()
+    write_table(pl.DataFrame(schema=types(Duplicates)), Duplicates, results / "duplicates" / "duplicates.parquet")
+    known = {"shard": "", "status": "admitted", "reason": "", "content": "general", "rights": "CC0", "consent": "", "use": []}
+    known |= {"kind": "video", "sha256": "", "size": 1}
+    table = [dict.fromkeys(types(Sources)) | known | source for source in SOURCES]
+    (results / "sources").mkdir()
+    write_table(pl.DataFrame(table, schema=types(Sources)), Sources, results / "sources" / "admitted.parquet")
+    (project.folder / "Snakefile").write_text(SNAKEFILE)
+    return project.folder / "Snakefile"
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_a_dataset_is_made_and_another_fraction_only_splits_it_anew(project: Project) -> None:
+    snakefile = begin(project)
+    run = project.run(snakefile=snakefile)
+    assert run.returncode == 0, run.output
+    folder = project.results / DATASET
+    check = subprocess.run(
+        ["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=folder, check=True, capture_output=True, text=True
+    )
+    listed = {line.removesuffix(": OK") for line in check.stdout.splitlines()}
+    there = {name for name in contents(folder) if ".snakemake_timestamp" not in name}
+    assert listed == there - {"SHA256SUMS"}
+    assert {"images/val/film%202-0000003.png", "labels/val/film%202-0000003.txt", "datasheet.md", "splits.parquet"} <= listed
+    project.settings = {"splits": {"val": 0.4}}
+    rules = ("checksum_dataset", "split_samples", "write_datasheet", "write_yolo_dataset")
+    assert project.run(snakefile=snakefile).jobs == [f"{rule} nsfw_detection" for rule in rules]
+
+
+def test_any_shards_and_cores_give_the_same_bytes(project: Project) -> None:
+    assert project.run(snakefile=begin(project), cores=1).returncode == 0
+    one = contents(project.results / DATASET)
+    shutil.rmtree(project.results)
+    project.settings = {"shards": 3}
+    assert project.run(snakefile=begin(project), cores=2).returncode == 0
+    assert contents(project.results / DATASET) == one
+
+
+def test_too_many_failures_stop_the_run_and_say_how_to_go_on(project: Project) -> None:
+    snakefile = begin(project, failed=1)
+    run = project.run(snakefile=snakefile)
+    assert run.returncode != 0
+    assert "frames: 5 of 20 items failed" in run.output
+    assert "film%200-0000000: cannot be decoded" in run.output
+    assert "raise gates.frames" in run.output
+    assert "select_samples nsfw_detection" not in run.jobs
+    project.settings = {"gates": {"frames": 0.3}}
+    run = project.run(snakefile=snakefile)
+    assert run.returncode == 0, run.output
+    project.settings = {"gates": {"frames": 0.4}}
+    assert project.run(snakefile=snakefile).jobs == ["gate_room frames"]
+
+
+def test_nothing_labelled_is_an_error_that_leaves_nothing_behind(project: Project) -> None:
+    run = project.run(snakefile=begin(project, labelled=False))
+    assert run.returncode != 0
+    assert "the dataset 'nsfw_detection' has 0 image(s) and 0 region(s)" in run.output
+    assert not (project.results / DATASET).exists()
+    assert not list((project.results / "annotations" / "nsfw_detection").rglob("*"))
+
+
+def test_what_was_made_stays_when_an_image_is_gone(project: Project) -> None:
+    snakefile = begin(project)
+    assert project.run(snakefile=snakefile).returncode == 0
+    lost = next(project.results.glob("frames/*/images/film%203-0000001.png"))
+    (project.results / DATASET / "dataset.yaml").unlink()
+    lost.unlink()
+    run = project.run(snakefile=snakefile)
+    assert run.returncode != 0
+    assert f"{lost.relative_to(project.folder)}: the image" in run.output
+    assert (project.results / DATASET / "splits.parquet").exists()
