@@ -1,0 +1,75 @@
+"""The file of settings states every default, and every wrong setting is answered before anything runs."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tessera.configuration import Configuration, load_configuration
+from tessera.errors import TesseraError
+
+FILE = Path(__file__).parents[2] / "config" / "config.yaml"
+TEXT = FILE.read_text(encoding="utf-8")
+
+
+def settings_of(node: yaml.MappingNode, place: str = "") -> Iterator[tuple[str, int]]:
+    """Yield the place and the line of every setting that is no section."""
+    for key, value in node.value:
+        name = f"{place}{key.value}"
+        if isinstance(value, yaml.MappingNode) and value.value and not value.flow_style:
+            yield from settings_of(value, f"{name}.")
+        else:
+            yield name, key.start_mark.line
+
+
+SETTINGS = dict(settings_of(yaml.compose(TEXT, yaml.SafeLoader)))
+
+
+def test_the_file_and_the_models_agree() -> None:
+    assert yaml.safe_load(TEXT) == Configuration().model_dump(mode="json")
+
+
+def test_no_key_is_there_twice() -> None:
+    # YAML takes the last one without a word.
+    assert len(SETTINGS) == len(list(settings_of(yaml.compose(TEXT, yaml.SafeLoader))))
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_every_setting_has_a_comment(setting: str) -> None:
+    lines = TEXT.splitlines()
+    number = SETTINGS[setting]
+    assert " # " in lines[number] or lines[number - 1].strip().startswith("# "), f"line {number + 1}: {lines[number]}"
+
+
+def test_what_is_not_set_is_the_default() -> None:
+    assert load_configuration({}) == Configuration().model_dump(mode="json")
+    assert load_configuration({"gates": {"frames": 0.2}})["gates"] == {**Configuration().gates.model_dump(), "frames": 0.2}
+
+
+@pytest.mark.parametrize(
+    ("values", "parts"),
+    [
+        ({"split": {}}, ["split: unknown key", "did you mean 'splits'?", "seed, shards"]),
+        ({"splits": {"vall": 0.1}}, ["splits.vall: unknown key", "did you mean 'val'?", "(allowed: test, val)"]),
+        ({"splits": {"val": "much"}}, ["splits.val: Input should be a valid number", "given: 'much'"]),
+        ({"gates": {"frames": 2}}, ["gates.frames: Input should be less than or equal to 1", "given: 2"]),
+        ({"shards": "all"}, ["shards: Input should be 'per_source'", "; or Input should be a valid integer", "given: 'all'"]),
+        ({"shards": 0}, ["shards: ", "greater than 0", "given: 0"]),
+        ({"seed": -1}, ["seed: ", "greater than or equal to 0", "given: -1"]),
+        ({"models": {"mosaic": {}}}, ["models.mosaic: unknown key", "(allowed: nsfw_detection)"]),
+        ({"annotations": {"labels": [{"nam": "x"}]}}, ["annotations.labels.0.nam: unknown key; did you mean 'name'?"]),
+        ({"splits": None}, ["splits: Input should be a valid dictionary", "given: None"]),
+    ],
+)
+def test_a_wrong_setting_is_answered(values: dict[str, Any], parts: list[str]) -> None:
+    with pytest.raises(TesseraError) as error:
+        load_configuration(values)
+    for part in parts:
+        assert part in str(error.value)
+
+
+def test_all_wrong_settings_are_answered_at_once() -> None:
+    with pytest.raises(TesseraError, match=r"the configuration has 3 fault\(s\)"):
+        load_configuration({"seed": -1, "gates": {"frames": 2}, "nonsense": 1})
