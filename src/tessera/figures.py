@@ -1,7 +1,474 @@
-"""Figures: the pictures of the report."""
+"""Figures: the pictures and tables of the report."""
 
+import base64
+import csv
+import html
+import json
+import math
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from pydantic import Field
+
+from tessera.errors import TesseraError
+from tessera.ledger import read_ledger, summarise
+from tessera.seeds import generator
 from tessera.settings import Settings
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SPLITS = ("train", "val", "test")
+# Okabe and Ito: told apart by people with any colour vision.
+BLUE, ORANGE, RED, GREEN, SKY, PURPLE = "#0072B2", "#E69F00", "#D55E00", "#009E73", "#56B4E9", "#CC79A7"
+INK, QUIET = "#222222", "#8a8a8a"
+STYLE: dict[Any, Any] = {
+    "font.size": 10,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "axes.labelcolor": INK,
+    "axes.edgecolor": QUIET,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": False,
+    "axes.axisbelow": True,
+    "grid.color": "#e6e6e6",
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "text.color": INK,
+    "legend.frameon": False,
+    # Names of sources are text, whatever they hold.
+    "text.parse_math": False,
+    # Equal figures are equal files.
+    "svg.hashsalt": "tessera",
+}
+BLUR_SIDE = 6  # what is left of a blurred picture: so many blocks along its longer side
+TILE_SIDE = 300  # pixels, longer side of a sample in a contact sheet
+TILE_COLUMNS = 4
 
 
 class ReportSettings(Settings):
     """What the report shows."""
+
+    blur: bool = Field(True, description="make the pictures unrecognisable, leaving the outlines of the masks")
+    samples: int = Field(12, ge=1, le=100, description="pictures shown of each split")
+
+
+class Step(NamedTuple):
+    """A step on the way from sources to samples, and what became of each item: in = ok + dropped + failed.
+
+    `partly` are those of the ok items that lost a part. They, the dropped and the failed are counted by reason.
+    """
+
+    name: str
+    unit: str
+    rows: int
+    ok: int
+    partly: dict[str, int]
+    dropped: dict[str, int]
+    failed: dict[str, int]
+
+
+def count_step(name: str, unit: str, ledgers: Sequence[Path]) -> Step:
+    """Return what `ledgers` say of the step `name`, whose items are `unit`."""
+    rows = [row for path in ledgers for row in read_ledger(path)]
+    partly = Counter(row["reason"] for row in rows if row["status"] == "ok" and row["reason"])
+    summary = summarise(rows)
+    return Step(name, unit, summary["in"], summary["ok"], dict(sorted(partly.items())), summary["dropped"], summary["failed"])
+
+
+def count_splits(splits: Path) -> dict[str, int]:
+    """Return the number of samples in each split of the table of Splits at `splits`."""
+    from tessera.tables import Splits, read_table
+
+    column = read_table(splits, Splits)["split"]
+    return {split: int((column == split).sum()) for split in SPLITS}
+
+
+def draw_funnel(steps: Sequence[Step], splits: dict[str, int], path: Path) -> None:
+    """Draw how many items each of `steps` takes in, passes on and leaves out, and how they end up in `splits`, as SVG."""
+    units = list(dict.fromkeys(step.unit for step in steps))
+    panels = [[step for step in steps if step.unit == unit] for unit in units]
+    # Sources and pictures differ in number by orders: each unit has a scale of its own, and a bar has one height in all.
+    heights = [len(panel) + (panel[-1] is steps[-1]) for panel in panels]
+    with _figure(path, 9.5, 0.9 + 0.55 * sum(heights) + 0.5 * len(panels)) as figure:
+        rows = figure.subplots(len(panels), 1, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
+        for axes, panel, unit in zip(rows, panels, units, strict=True):
+            largest = max([step.rows for step in panel] + [1])
+            names = []
+            for place, step in enumerate(panel):
+                failed, dropped = sum(step.failed.values()), sum(step.dropped.values())
+                _stack(axes, place, [(step.ok, BLUE), (dropped, ORANGE), (failed, RED)])
+                text = f"{step.rows:,} = {step.ok:,} passed on + {dropped:,} dropped + {failed:,} failed"
+                axes.text(step.rows + largest * 0.015, place, text, va="center", fontsize=9)
+                names.append(step.name)
+            if panel[-1] is steps[-1]:
+                _stack(axes, len(panel), [(splits["train"], SKY), (splits["val"], GREEN), (splits["test"], PURPLE)])
+                text = " + ".join(f"{splits[split]:,} {split}" for split in SPLITS)
+                text = f"{sum(splits.values()):,} = {text}"
+                axes.text(sum(splits.values()) + largest * 0.015, len(panel), text, va="center", fontsize=9)
+                names.append("samples by split")
+            _categories(axes, names)
+            axes.set_xlim(0, largest * 1.75)
+            axes.set_title(unit)
+            _hide_scale(axes)
+        colours = {"passed on": BLUE, "dropped": ORANGE, "failed": RED, "train": SKY, "val": GREEN, "test": PURPLE}
+        _legend(figure, colours)
+
+
+def draw_dropped(steps: Sequence[Step], path: Path) -> None:
+    """Draw how many items each of `steps` left out, or kept in part only, by reason, as SVG."""
+    bars = [
+        (step.name, reason, count, colour)
+        for step in steps
+        for reasons, colour in ((step.partly, SKY), (step.dropped, ORANGE), (step.failed, RED))
+        for reason, count in sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
+    ]
+    with _figure(path, 9.5, 1.2 + 0.34 * max(len(bars), 2)) as figure:
+        axes = figure.subplots()
+        if not bars:
+            axes.text(0.5, 0.5, "nothing was left out", ha="center", transform=axes.transAxes)
+            axes.set_axis_off()
+            return
+        largest = max(count for _, _, count, _ in bars)
+        for place, (_, _, count, colour) in enumerate(bars):
+            _stack(axes, place, [(count, colour)])
+            axes.text(count + largest * 0.01, place, f"{count:,}", va="center", fontsize=9)
+        _categories(axes, [f"{name}: {_shorten(reason, 70)}" for name, reason, _, _ in bars])
+        axes.set_xlim(0, largest * 1.15)
+        _hide_scale(axes)
+        _legend(figure, {"kept in part": SKY, "dropped": ORANGE, "failed": RED})
+
+
+def tabulate_steps(steps: Sequence[Step], splits: dict[str, int], path: Path) -> None:
+    """Write the counts of `steps` and `splits` as an HTML table."""
+    rows: list[list[Any]] = []
+    for step in steps:
+        rows += [[step.name, step.unit, "in", "", step.rows], ["", "", "passed on", "", step.ok]]
+        for became, reasons in (("of these in part", step.partly), ("dropped", step.dropped), ("failed", step.failed)):
+            rows += [["", "", became, reason, count] for reason, count in reasons.items()]
+    rows += [["samples", "images", split, "", count] for split, count in splits.items()]
+    _write_page(path, "From sources to samples", _table(["step", "items", "became", "reason", "count"], rows))
+
+
+def tabulate_refused(refused: Path, path: Path) -> None:
+    """Write the tab-separated table of refused sources at `refused` as an HTML table."""
+    with Path(refused).open(encoding="utf-8", newline="") as file:
+        header, *rows = list(csv.reader(file, delimiter="\t")) or [[]]
+    body = _table(header, rows) if rows else "<p>No source was refused.</p>"
+    _write_page(path, "Refused sources", body)
+
+
+def tabulate_metrics(files: dict[str, Path], path: Path) -> None:
+    """Write the values in the JSON `files`, by title, as an HTML page of one table each."""
+    parts = []
+    for title, file in files.items():
+        rows = [[name, _number(value)] for name, value in _flatten(json.loads(Path(file).read_text(encoding="utf-8")))]
+        parts.append(f"<h2>{html.escape(title)}</h2>{_table(['name', 'value'], rows)}")
+    _write_page(path, "Metrics", "".join(parts))
+
+
+def render_markdown(text: Path, path: Path) -> None:
+    """Write the Markdown file `text` as an HTML page. HTML inside it is shown as text, pictures are links."""
+    from markdown_it import MarkdownIt
+
+    content = Path(text).read_text(encoding="utf-8")
+    title = next((line.lstrip("# ").strip() for line in content.splitlines() if line.startswith("#")), text.name)
+    _write_page(
+        path, title, MarkdownIt("commonmark", {"html": False}).enable("table").disable("image").render(content), heading=False
+    )
+
+
+def show_pictures(folder: Path, title: str, path: Path) -> None:
+    """Write an HTML page of the PNG files in `folder`, by name."""
+    parts = []
+    for file in sorted(Path(folder).glob("*.png")):
+        data = base64.b64encode(file.read_bytes()).decode("ascii")
+        parts.append(f'<h2>{html.escape(_title(file.stem))}</h2>\n<img alt="" src="data:image/png;base64,{data}">\n')
+    _write_page(path, title, "".join(parts))
+
+
+def draw_timings(benchmarks: Path, rules: dict[str, bool], shards: Sequence[str], path: Path) -> None:
+    """Draw the seconds and the memory that the jobs of `rules` took, as SVG.
+
+    `benchmarks` holds what was measured, as `RULE/JOB.jsonl` or `RULE.jsonl`. `rules` says of each rule whether it has a job
+    per shard; files of shards that are not in `shards` are of footage that was withdrawn, and left out.
+    """
+    jobs = {rule: _benchmarks(benchmarks, rule, shards if by_shard else None) for rule, by_shard in rules.items()}
+    jobs = {rule: records for rule, records in jobs.items() if records}
+    with _figure(path, 9.5, 1.3 + 0.3 * max(len(jobs), 2)) as figure:
+        time, memory = figure.subplots(1, 2, sharey=True, gridspec_kw={"width_ratios": [3, 2]})
+        for place, records in enumerate(jobs.values()):
+            seconds = [record["s"] for record in records]
+            _stack(time, place, [(sum(seconds), BLUE)])
+            count = f"{len(records):,} jobs" if len(records) > 1 else "1 job"
+            time.text(sum(seconds), place, f"  {_seconds(sum(seconds))}, {count}", va="center", fontsize=9)
+            sizes = [record["max_rss"] for record in records if isinstance(record["max_rss"], int | float)]
+            if sizes:
+                _stack(memory, place, [(max(sizes), GREEN)])
+                memory.text(max(sizes), place, f"  {max(sizes):,.0f} MB", va="center", fontsize=9)
+        _categories(time, list(jobs))
+        for axes, title in ((time, "time of all jobs"), (memory, "memory of the largest job")):
+            axes.set_title(title)
+            axes.set_xlim(0, axes.get_xlim()[1] * 1.4)
+            _hide_scale(axes)
+
+
+def blur(image: np.ndarray) -> np.ndarray:
+    """Return `image` with nothing left to recognise: the means of a few blocks, drawn smoothly at its size.
+
+    `image`: uint8 (H, W, 3). What is lost is lost: the result depends on nothing but the means of `BLUR_SIDE` blocks along
+    the longer side and as many of the same size as fit along the other.
+    """
+    import cv2
+
+    height, width = image.shape[:2]
+    scale = BLUR_SIDE / max(height, width)
+    blocks = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return cv2.resize(cv2.resize(image, blocks, interpolation=cv2.INTER_AREA), (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def choose_samples(keys: Sequence[str], count: int, seed: int, name: str) -> list[str]:
+    """Return `count` of `keys`, or all where there are fewer, drawn under `seed` for `name`; sorted, whatever their order."""
+    ordered = sorted(keys)
+    chosen = generator(seed, "figures", name).choice(len(ordered), min(count, len(ordered)), replace=False)
+    return [ordered[i] for i in sorted(chosen)]
+
+
+def draw_samples(
+    folder: Path, selected: Path, regions: Path, splits: Path, split: str, settings: ReportSettings, seed: int, path: Path
+) -> None:
+    """Draw some samples of `split` with the outlines of their regions as a JPEG, blurred unless `settings` say otherwise.
+
+    `folder` holds the images as `SPLIT/KEY.SUFFIX`. `selected`, `regions`, `splits`: `tables.Images`, `tables.Annotations`
+    and `tables.Splits` of the dataset.
+    """
+    import polars as pl
+
+    from tessera.tables import Annotations, Images, Splits, read_table
+
+    table = read_table(splits, Splits)
+    keys = choose_samples(table.filter(split=split)["key"].to_list(), settings.samples, seed, split)
+    files = {file.stem: file for file in sorted((Path(folder) / split).iterdir())} if keys else {}
+    sizes = {row["key"]: (row["height"], row["width"]) for row in read_table(selected, Images).iter_rows(named=True)}
+    shapes = read_table(regions, Annotations).filter(pl.col("key").is_in(keys))
+    tiles = []
+    for key in keys:
+        masks = [(row["label"], _mask(row, *sizes[key])) for row in shapes.filter(key=key).iter_rows(named=True)]
+        tiles.append(_tile(files[key], key, masks, settings.blur))
+    _draw_tiles(tiles, f"no sample is in the split {split!r}", path)
+
+
+def make_report(snakefile: str, config: dict[str, Any], files: Sequence[Path], path: Path) -> None:
+    """Write Snakemake's HTML report of `files`, finished outputs of the workflow `snakefile` under `config`.
+
+    Snakemake is run once more, in the same folder, while the workflow runs: it reads and changes nothing.
+    Raises `TesseraError` where it fails.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        # All of the configuration, so that it does not matter which files and options of the command line it came from.
+        configuration = Path(folder) / "config.json"
+        configuration.write_text(json.dumps(config), encoding="utf-8")
+        command = [sys.executable, "-m", "snakemake", "--snakefile", snakefile, "--configfile", str(configuration), "--nolock"]
+        command += ["--profile", "none", "--workflow-profile", "none", "--report", str(path), "--", *map(str, files)]
+        if subprocess.run(command, check=False).returncode != 0:
+            raise TesseraError("Snakemake could not make the report; the log has its reason")
+
+
+def _mask(row: dict[str, Any], height: int, width: int) -> np.ndarray:
+    """Return the mask, uint8 (height, width), of a row of `tables.Annotations`; of its box where it has nothing else."""
+    from tessera.geometry import Part, decode_rle, rasterize, rectangle
+
+    if row["rle"] is not None:
+        return decode_rle(row["rle"], height, width)
+    if row["polygons"] is None:
+        return rasterize([Part(rectangle((row["x0"], row["y0"], row["x1"], row["y1"])))], height, width)
+    parts = [[np.asarray(ring, dtype=np.float64).reshape(-1, 2) for ring in rings] for rings in row["polygons"]]
+    return rasterize([Part(outer, tuple(holes)) for outer, *holes in parts], height, width)
+
+
+class Tile(NamedTuple):
+    """A picture of a contact sheet: RGB uint8 (H, W, 3), and the masks of its regions, uint8 (H, W), with their labels."""
+
+    name: str
+    image: np.ndarray
+    regions: list[tuple[str, np.ndarray]]
+
+
+def _tile(file: Path, name: str, regions: Sequence[tuple[str, np.ndarray]], blurred: bool) -> Tile:
+    """Return the image `file` and the masks of its `regions`, reduced to the size of a tile."""
+    import cv2
+
+    image = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_COLOR_RGB)
+    if image is None:
+        raise TesseraError(f"{file}: not an image; delete it and run again")
+    height, width = image.shape[:2]
+    scale = min(1.0, TILE_SIDE / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    masks = [(label, cv2.resize(mask, size, interpolation=cv2.INTER_AREA)) for label, mask in regions]
+    return Tile(name, blur(image) if blurred else image, masks)
+
+
+def _draw_tiles(tiles: Sequence[Tile], nothing: str, path: Path) -> None:
+    """Draw `tiles` in rows as a JPEG, with the outlines of their regions; `nothing` is written where there is no tile."""
+    from matplotlib.patheffects import Normal, Stroke
+
+    labels = sorted({label for tile in tiles for label, _ in tile.regions})
+    colours = dict(zip(labels, (ORANGE, SKY, PURPLE, GREEN) * len(labels), strict=False))
+    lines = max(1, math.ceil(len(tiles) / TILE_COLUMNS))
+    with _figure(path, 3.1 * TILE_COLUMNS, 2.6 * lines + 0.3) as figure:
+        places = list(figure.subplots(lines, TILE_COLUMNS, squeeze=False).flat)
+        for axes in places:
+            axes.set_axis_off()
+        if not tiles:
+            figure.text(0.5, 0.5, nothing, ha="center")
+        for axes, tile in zip(places, tiles, strict=False):
+            axes.imshow(tile.image)
+            for label, mask in tile.regions:
+                # A rim of nothing closes the outlines of what touches the border.
+                mask = np.pad(mask, 1)
+                if mask.max() > 127:
+                    x, y = np.arange(mask.shape[1]) - 1, np.arange(mask.shape[0]) - 1
+                    outline = axes.contour(x, y, mask, [127], colors=colours[label], linewidths=1.6)
+                    outline.set_path_effects([Stroke(linewidth=3.4, foreground="white"), Normal()])
+            axes.set_title(_shorten(tile.name, 34), fontsize=7, fontweight="normal")
+            if not tile.regions:
+                axes.text(0.5, -0.02, "no region", fontsize=7, color=QUIET, ha="center", va="top", transform=axes.transAxes)
+        if labels:
+            _legend(figure, colours)
+
+
+def _benchmarks(folder: Path, rule: str, names: Sequence[str] | None) -> list[dict[str, Any]]:
+    """Return what was measured of each job of `rule`; of those in `names` only, where they are given."""
+    single = Path(folder) / f"{rule}.jsonl"
+    files = [single] if single.exists() else sorted((Path(folder) / rule).rglob("*.jsonl"))
+    files = [file for file in files if names is None or file.stem in names]
+    return [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+@contextmanager
+def _figure(path: Path, width: float, height: float) -> Iterator["Figure"]:
+    """Yield a figure of `width` by `height` inches, and write it to `path` in the format that its suffix names."""
+    import matplotlib
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1))
+        yield figure
+        suffix = Path(path).suffix
+        # Neither the date nor the version of the library is part of the picture.
+        metadata = {"Date": None, "Creator": None} if suffix == ".svg" else None
+        figure.savefig(path, dpi=100, metadata=metadata, facecolor="white")
+
+
+def _stack(axes: "Axes", place: int, parts: Sequence[tuple[float, str]]) -> None:
+    """Draw a horizontal bar at `place`, made of `parts`: length and colour."""
+    left = 0.0
+    for length, colour in parts:
+        axes.barh(place, length, left=left, height=0.6, color=colour)
+        left += length
+
+
+def _categories(axes: "Axes", names: Sequence[str]) -> None:
+    """Name the bars of `axes`, the first on top."""
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+
+
+def _hide_scale(axes: "Axes") -> None:
+    """Leave out the scale below `axes`: every bar has its number beside it."""
+    axes.spines["bottom"].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    axes.set_xticks([])
+
+
+def _legend(figure: "Figure", colours: dict[str, str]) -> None:
+    from matplotlib.patches import Patch
+
+    handles = [Patch(color=colour, label=label) for label, colour in colours.items()]
+    figure.legend(handles=handles, loc="outside lower left", ncols=min(len(handles), 8), fontsize=9)
+
+
+def _shorten(text: str, length: int) -> str:
+    """Return `text` in one line of at most `length` characters; what is too long loses its middle."""
+    text = " ".join(text.split())
+    half = (length - 1) // 2
+    return text if len(text) <= length else f"{text[:half]}…{text[-half:]}"
+
+
+def _seconds(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02} h" if minutes >= 60 else f"{minutes}:{rest:02} min"
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ").replace("-", " ")
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _flatten(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the leaves of a JSON value with their path."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _flatten(inner, f"{name} · {key}" if name else str(key))
+    elif isinstance(value, list) and any(isinstance(inner, dict | list) for inner in value):
+        for place, inner in enumerate(value):
+            yield from _flatten(inner, f"{name} · {place}")
+    else:
+        yield name, ", ".join(map(_number, value)) if isinstance(value, list) else value
+
+
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>{title}</title>
+<style>
+body {{ font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }}
+h1, h2 {{ line-height: 1.2; }}
+table {{ border-collapse: collapse; margin: 1rem 0; }}
+th, td {{ text-align: left; vertical-align: top; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid #e6e6e6; }}
+td {{ overflow-wrap: anywhere; white-space: pre-wrap; }}
+img {{ max-width: 100%; }}
+td.number {{ text-align: right; font-variant-numeric: tabular-nums; }}
+code, pre {{ font-size: 13px; background: #f5f5f5; overflow-x: auto; }}
+</style>
+</head>
+<body>
+{body}
+</body>
+</html>
+"""
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Return an HTML table; cells are text, whatever they hold."""
+    lines = ["<tr>" + "".join(f"<th>{html.escape(name)}</th>" for name in header) + "</tr>"]
+    for row in rows:
+        cells = [
+            f'<td class="number">{cell:,}</td>' if isinstance(cell, int) else f"<td>{html.escape(cell)}</td>" for cell in row
+        ]
+        lines.append(f"<tr>{''.join(cells)}</tr>")
+    return "<table>\n" + "\n".join(lines) + "\n</table>"
+
+
+def _write_page(path: Path, title: str, body: str, heading: bool = True) -> None:
+    if heading:
+        body = f"<h1>{html.escape(title)}</h1>\n{body}"
+    Path(path).write_text(PAGE.format(title=html.escape(title), body=body), encoding="utf-8")
