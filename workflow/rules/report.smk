@@ -1,0 +1,273 @@
+# The report: what became of the footage, what the models learned, how long it took. Snakemake's own HTML report.
+
+from tessera.provenance import digest
+
+
+report: "../report/workflow.rst"
+
+
+# Captions are part of the report, but Snakemake does not watch them.
+CAPTIONS = Path(workflow.source_path("../report/workflow.rst")).parent.glob("*.rst")
+# What is timed: every rule of the journey, in its order, and whether it has a job per shard.
+TIMED = {
+    each.name: "shard" in each.wildcard_names
+    for each in workflow.rules
+    if each.benchmark
+}
+
+
+rule plot_funnel:
+    input:
+        sources=expand("<results>/sources/shards/{shard}/ledger.jsonl", shard=SHARDS),
+        frames=expand("<results>/frames/{shard}/ledger.jsonl", shard=SHARDS),
+        duplicates="<results>/duplicates/ledger.jsonl",
+        frame_labels=expand(
+            "<results>/annotations/frames/{shard}/ledger.jsonl", shard=SHARDS
+        ),
+        folder_labels=expand(
+            "<results>/annotations/labels/{name}/ledger.jsonl", name=LABELS
+        ),
+        selection="<results>/annotations/{dataset}/ledger.jsonl",
+        splits="<results>/datasets/{dataset}/splits.parquet",
+        writing="<results>/datasets/{dataset}/ledger.jsonl",
+    output:
+        funnel=report(
+            "<results>/reports/datasets/{dataset}/funnel.svg",
+            caption="../report/funnel.rst",
+            category="1. Footage",
+            subcategory="{dataset}",
+            labels={"figure": "1. From sources to samples"},
+        ),
+        table=report(
+            "<results>/reports/datasets/{dataset}/counts.html",
+            caption="../report/counts.rst",
+            category="1. Footage",
+            subcategory="{dataset}",
+            labels={"figure": "2. From sources to samples, as a table"},
+        ),
+        dropped=report(
+            "<results>/reports/datasets/{dataset}/dropped.svg",
+            caption="../report/dropped.rst",
+            category="1. Footage",
+            subcategory="{dataset}",
+            labels={"figure": "3. Left out, by reason"},
+        ),
+    log:
+        "<logs>/plot_funnel/{dataset}.log",
+    benchmark:
+        "<benchmarks>/plot_funnel/{dataset}.jsonl"
+    params:
+        code=code_digest("tessera.figures"),
+    script:
+        "../scripts/plot_funnel.py"
+
+
+rule tabulate_refused:
+    input:
+        refused="<results>/sources/refused.tsv",
+    output:
+        table=report(
+            "<results>/reports/refused.html",
+            caption="../report/refused.rst",
+            category="1. Footage",
+            subcategory="sources",
+            labels={"figure": "4. Refused sources"},
+        ),
+    log:
+        "<logs>/tabulate_refused.log",
+    benchmark:
+        "<benchmarks>/tabulate_refused.jsonl"
+    params:
+        code=code_digest("tessera.figures"),
+    script:
+        "../scripts/tabulate_refused.py"
+
+
+rule plot_samples:
+    input:
+        images="<results>/datasets/{dataset}/images",
+        selected="<results>/annotations/{dataset}/images.parquet",
+        regions="<results>/annotations/{dataset}/annotations.parquet",
+        splits="<results>/datasets/{dataset}/splits.parquet",
+    output:
+        train=report(
+            "<results>/reports/datasets/{dataset}/train.jpg",
+            caption="../report/samples.rst",
+            category="2. Samples",
+            subcategory="{dataset}",
+            labels={"figure": "1. train"},
+        ),
+        val=report(
+            "<results>/reports/datasets/{dataset}/val.jpg",
+            caption="../report/samples.rst",
+            category="2. Samples",
+            subcategory="{dataset}",
+            labels={"figure": "2. val"},
+        ),
+        test=report(
+            "<results>/reports/datasets/{dataset}/test.jpg",
+            caption="../report/samples.rst",
+            category="2. Samples",
+            subcategory="{dataset}",
+            labels={"figure": "3. test"},
+        ),
+    log:
+        "<logs>/plot_samples/{dataset}.log",
+    benchmark:
+        "<benchmarks>/plot_samples/{dataset}.jsonl"
+    params:
+        settings=lookup(dpath="report", within=config),
+        seed=lookup(dpath="seed", within=config),
+        code=code_digest("tessera.figures"),
+    script:
+        "../scripts/plot_samples.py"
+
+
+rule render_datasheet:
+    input:
+        datasheet="<results>/datasets/{dataset}/datasheet.md",
+    output:
+        page=report(
+            "<results>/reports/datasets/{dataset}/datasheet.html",
+            caption="../report/datasheet.rst",
+            category="2. Samples",
+            subcategory="{dataset}",
+            labels={"figure": "4. datasheet"},
+        ),
+    log:
+        "<logs>/render_datasheet/{dataset}.log",
+    benchmark:
+        "<benchmarks>/render_datasheet/{dataset}.jsonl"
+    params:
+        code=code_digest("tessera.figures"),
+    script:
+        "../scripts/render_datasheet.py"
+
+
+rule show_curves:
+    input:
+        curves="<results>/training/{model}/curves",
+    output:
+        page=report(
+            "<results>/reports/models/{model}/curves.html",
+            caption="../report/curves.rst",
+            category="3. Models",
+            subcategory="{model}",
+            labels={"figure": "1. Curves"},
+        ),
+    log:
+        "<logs>/show_curves/{model}.log",
+    benchmark:
+        "<benchmarks>/show_curves/{model}.jsonl"
+    params:
+        code=code_digest("tessera.figures"),
+    script:
+        "../scripts/show_curves.py"
+
+
+rule tabulate_metrics:
+    input:
+        metrics="<results>/metrics/{model}.json",
+        exported="<results>/metrics/{model}.export.json",
+    output:
+        table=report(
+            "<results>/reports/models/{model}/metrics.html",
+            caption="../report/metrics.rst",
+            category="3. Models",
+            subcategory="{model}",
+            labels={"figure": "2. Metrics"},
+        ),
+    log:
+        "<logs>/tabulate_metrics/{model}.log",
+    benchmark:
+        "<benchmarks>/tabulate_metrics/{model}.jsonl"
+    params:
+        code=code_digest("tessera.figures"),
+    script:
+        "../scripts/tabulate_metrics.py"
+
+
+rule render_card:
+    input:
+        card="<results>/weights/{model}/card.md",
+    output:
+        page=report(
+            "<results>/reports/models/{model}/card.html",
+            caption="../report/card.rst",
+            category="3. Models",
+            subcategory="{model}",
+            labels={"figure": "5. Card"},
+        ),
+    log:
+        "<logs>/render_card/{model}.log",
+    benchmark:
+        "<benchmarks>/render_card/{model}.jsonl"
+    params:
+        code=code_digest("tessera.figures"),
+    script:
+        "../scripts/render_card.py"
+
+
+# Measurements are not inputs: were they, deleting one would train a model again. Drawn anew when something was made anew.
+rule plot_timings:
+    input:
+        made=expand("<results>/weights/{model}/SHA256SUMS", model=DETECTORS),
+    output:
+        timings=report(
+            "<results>/reports/timings.svg",
+            caption="../report/timings.rst",
+            category="4. Cost",
+            labels={"figure": "Time and memory"},
+        ),
+    log:
+        "<logs>/plot_timings.log",
+    benchmark:
+        "<benchmarks>/plot_timings.jsonl"
+    params:
+        benchmarks=workflow.pathvars.apply("<benchmarks>"),
+        rules=TIMED,
+        shards=list(SHARDS),
+        code=code_digest("tessera.figures"),
+    script:
+        "../scripts/plot_timings.py"
+
+
+rule report:
+    input:
+        figures=[
+            "<results>/reports/refused.html",
+            *expand(
+                "<results>/reports/datasets/{dataset}/{figure}",
+                dataset=["nsfw_detection"],
+                figure=[
+                    "funnel.svg",
+                    "counts.html",
+                    "dropped.svg",
+                    "train.jpg",
+                    "val.jpg",
+                    "test.jpg",
+                    "datasheet.html",
+                ],
+            ),
+            *expand(
+                "<results>/reports/models/{model}/{figure}",
+                model=DETECTORS,
+                figure=["curves.html", "metrics.html", "card.html"],
+            ),
+            "<results>/reports/timings.svg",
+        ],
+    output:
+        report="<results>/reports/report.html",
+    log:
+        "<logs>/report.log",
+    benchmark:
+        "<benchmarks>/report.jsonl"
+    localrule: True
+    params:
+        snakefile=os.path.relpath(workflow.main_snakefile),
+        captions=digest(
+            {path.name: path.read_text(encoding="utf-8") for path in CAPTIONS}
+        ),
+        code=code_digest("tessera.figures"),
+    script:
+        "../scripts/report.py"

@@ -1,0 +1,7 @@
+"""Show the metrics of a model, and how its exports compare."""
+
+from tessera.figures import tabulate_metrics
+from tessera.job import job
+
+with job(snakemake) as (inputs, outputs, params):
+    tabulate_metrics({"Validation": inputs.metrics, "Export": inputs.exported}, outputs.table)
