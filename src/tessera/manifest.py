@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +15,7 @@ from tessera.errors import TesseraError
 from tessera.provenance import digest, file_name
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+PATHVAR = re.compile(r"<[a-z][a-z0-9_]*>")
 DATASETS = ("nsfw_detection", "watermark_detection", "mosaic_detection", "mosaic_restoration")
 
 
@@ -160,9 +162,9 @@ def fingerprint(path: Path) -> str:
     return digest([(name, state.st_size, state.st_mtime_ns) for name, state in states])[:16]
 
 
-def is_readable(path: Path) -> bool:
-    """Whether `path` is a regular file or a folder that may be read; it may be any text that a manifest can hold."""
-    return (os.path.isfile(path) or os.path.isdir(path)) and os.access(path, os.R_OK)  # noqa: PTH112, PTH113
+def is_plain_file(path: Path) -> bool:
+    """Whether `path` is a regular file that may be read and whose name a workflow takes as it is, not for a `<pathvar>`."""
+    return os.path.isfile(path) and os.access(path, os.R_OK) and not PATHVAR.search(str(path))  # noqa: PTH113
 
 
 def size_of(path: Path) -> int:

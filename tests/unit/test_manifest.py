@@ -9,7 +9,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tessera.errors import TesseraError
-from tessera.manifest import Source, files_of, fingerprint, group_by_shard, is_readable, read_manifest, shard_of, size_of, twins
+from tessera.manifest import (
+    Source,
+    files_of,
+    fingerprint,
+    group_by_shard,
+    is_plain_file,
+    read_manifest,
+    shard_of,
+    size_of,
+    twins,
+)
 from tessera.provenance import file_name
 
 HEADER = "source\tpath\tcontent\trights\n"
@@ -155,7 +165,7 @@ def test_files_of_a_folder_are_its_images_by_name(tmp_path: Path) -> None:
 def test_a_path_that_cannot_be_is_no_error_before_it_is_examined(path: str) -> None:
     assert files_of(Path(path)) == []
     assert size_of(Path(path)) == 0
-    assert not is_readable(Path(path))
+    assert not is_plain_file(Path(path))
     assert (
         twins([Source(source="a", path=path, content="general"), Source(source="b", path=path, content="general")])["b"] == []
     )
@@ -163,8 +173,14 @@ def test_a_path_that_cannot_be_is_no_error_before_it_is_examined(path: str) -> N
 
 def test_a_pipe_is_not_for_reading(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    assert not is_readable(tmp_path / "pipe")
+    assert not is_plain_file(tmp_path / "pipe")
     assert size_of(tmp_path / "pipe") == 0
+
+
+def test_a_name_that_snakemake_would_expand_is_no_plain_file(tmp_path: Path) -> None:
+    for name, plain in {"<results>.mp4": False, "a<b.mp4": True, "<A>.mp4": True, "{shard}.mp4": True}.items():
+        (tmp_path / name).touch()
+        assert is_plain_file(tmp_path / name) is plain
 
 
 def test_a_fingerprint_tells_when_a_folder_changes(tmp_path: Path) -> None:

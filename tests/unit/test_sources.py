@@ -35,7 +35,7 @@ def picture(seed: int) -> Image.Image:
 def row(source: str, path: Path, twins: tuple[dict[str, Any], ...] = (), **columns: str) -> dict[str, Any]:
     given = {"source": source, "path": str(path), "content": "general", "rights": "CC0", **columns}
     earlier = [{name: twin[name] for name in Source.model_fields} for twin in twins]
-    return {**Source.model_validate(given).model_dump(mode="json"), "twins": earlier, "fingerprint": ""}
+    return {**Source.model_validate(given).model_dump(mode="json"), "twins": earlier, "watched": []}
 
 
 def admit(folder: Path, *rows: dict[str, Any], blocklist: str = "", **settings: Any) -> dict[str, dict[str, Any]]:

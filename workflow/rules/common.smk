@@ -1,6 +1,5 @@
 # Settings, sources and shards: everything that is known before a job starts.
 
-import os
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -10,7 +9,7 @@ from tessera.errors import TesseraError
 from tessera.manifest import (
     fingerprint,
     group_by_shard,
-    is_readable,
+    is_plain_file,
     read_manifest,
     twins,
 )
@@ -34,21 +33,26 @@ wildcard_constraints:
 
 
 def shard_rows(wildcards):
-    """Return what the manifest says of the sources of a shard, and of earlier sources that may be the same file."""
+    """Return what the manifest says of the sources of a shard, and of earlier sources that may be the same file.
+
+    `watched` changes with their footage where that is not an input.
+    """
     return [
         {
             **source.model_dump(mode="json"),
             "twins": [twin.model_dump(mode="json") for twin in TWINS[source.source]],
-            "fingerprint": (
-                fingerprint(source.path) if os.path.isdir(source.path) else ""
-            ),
+            "watched": [
+                fingerprint(same.path)
+                for same in [source, *TWINS[source.source]]
+                if not is_plain_file(same.path)
+            ],
         }
         for source in SHARDS[wildcards.shard]
     ]
 
 
 def shard_files(wildcards):
-    """Return the files of a shard that can be read; others are refused with their reason, not an error of the workflow."""
+    """Return the files that are inputs of a shard; folders, and what cannot be an input, are watched by `shard_rows`."""
     sources = SHARDS[wildcards.shard]
     sources = sources + [twin for source in sources for twin in TWINS[source.source]]
-    return sorted({source.path for source in sources if is_readable(source.path)})
+    return sorted({source.path for source in sources if is_plain_file(source.path)})
