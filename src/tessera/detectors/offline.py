@@ -1,21 +1,26 @@
 """Ultralytics kept to itself: no network, no settings of the user, no code from a file, nothing added to a dataset."""
 
+import atexit
 import os
 import shutil
+import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
 
-def offline(folder: Path) -> None:
+def offline(folder: Path | None = None) -> None:
     """Import ultralytics in a way that keeps it to itself. Call this before anything else imports it; again does no harm.
 
-    It then downloads, installs and reports nothing, keeps its settings in `folder` instead of the home folder, and
-    unpickles checkpoints into the classes of models only, so that a hostile file cannot run code. Label caches are
-    neither read nor written: they are pickles, and would lie in a dataset that is finished.
+    It then downloads, installs and reports nothing, and unpickles checkpoints into the classes of models only, so that a
+    hostile file cannot run code. It keeps its settings in `folder` instead of the home folder; by default that is a temporary
+    one, removed when the process ends. Label caches are neither read nor written: they are pickles, and would lie in a
+    dataset that is finished.
 
     On a GPU, ultralytics would fetch a model to try mixed precision out. It is told that it cannot, warns of that in the
     log, and goes by the training argument `amp`.
     """
+    folder = folder or _temporary_folder()
     os.environ["YOLO_OFFLINE"] = "true"
     os.environ["YOLO_AUTOINSTALL"] = "false"
     os.environ["ULTRALYTICS_SAFE_LOAD"] = "true"
@@ -28,12 +33,20 @@ def offline(folder: Path) -> None:
     from ultralytics.utils import SETTINGS, downloads
 
     reporters = ("sync", "clearml", "comet", "dvc", "mlflow", "raytune", "wandb")
-    SETTINGS.update({**dict.fromkeys(reporters, False), "tensorboard": True, "api_key": ""})
+    # Past its own method, which would write them down.
+    dict.update(SETTINGS, {**dict.fromkeys(reporters, False), "tensorboard": True, "api_key": ""})
     # Being offline only changes what it says when a download fails: it would still try.
     downloads.safe_download = data.safe_download = _refuse
     downloads.attempt_download_asset = _existing
     dataset.load_dataset_cache_file = _refuse
     dataset.save_dataset_cache_file = _keep
+
+
+@cache
+def _temporary_folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="ultralytics-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _place_fonts(folder: Path) -> None:

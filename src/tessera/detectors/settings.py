@@ -47,7 +47,7 @@ OWNED = {
     ),
 }
 TRAINING = {"epochs": 200, "imgsz": 640, "batch": 16, "patience": 100}
-HEADS = {"Detect", "v10Detect", "Segment", "Segment26"}
+HEADS = {"Detect": "detect", "v10Detect": "detect", "Segment": "segment", "Segment26": "segment"}
 TYPES = {
     "int": (int,),
     "float": (int, float),
@@ -107,11 +107,12 @@ class DetectorSettings(Settings):
     @field_validator("architecture")
     @classmethod
     def _known_architecture(cls, name: str) -> str:
-        # The letter after the number is the scale; all scales share one file: yolo11m-seg.yaml is in yolo11-seg.yaml.
-        if not {name, re.sub(r"(\d+)[nslmx](.*)$", r"\1\2", name)} & architectures():
+        try:
+            task_of(name)
+        except KeyError:
             near = get_close_matches(name, architectures(), n=1)
             hint = f"did you mean {near[0]!r}, with n, s, m, l or x after the number?" if near else "see `cfg/models` there"
-            raise ValueError(f"not an architecture of ultralytics that detects or segments; {hint}")
+            raise ValueError(f"not an architecture of ultralytics that detects or segments; {hint}") from None
         return name
 
     @field_validator("training")
@@ -151,11 +152,21 @@ def arguments() -> dict[str, tuple[str, ...]]:
 
 
 @cache
-def architectures() -> frozenset[str]:
-    """Return the names of the architectures in ultralytics that this room can train, without the letter of the scale."""
-    files = (_ultralytics() / "cfg/models").rglob("yolo*.yaml")
-    heads = {file.name: re.findall(r"^ +- \[\[.*\], \d+, (\w+), \[", file.read_text("utf-8"), re.MULTILINE) for file in files}
-    return frozenset(name for name, modules in heads.items() if modules and modules[-1] in HEADS)
+def architectures() -> dict[str, str]:
+    """Return the architectures in ultralytics that this room can train, without the letter of the scale, and their tasks."""
+    known = {}
+    for file in sorted((_ultralytics() / "cfg/models").rglob("yolo*.yaml")):
+        modules = re.findall(r"^ +- \[\[.*\], \d+, (\w+), \[", file.read_text(encoding="utf-8"), re.MULTILINE)
+        if modules and modules[-1] in HEADS:
+            known[file.name] = HEADS[modules[-1]]
+    return known
+
+
+def task_of(architecture: str) -> str:
+    """Return `detect` for an architecture that finds boxes, `segment` for one that finds masks. `KeyError` for others."""
+    # The letter after the number is the scale, and all scales share one file: yolo11m-seg.yaml is in yolo11-seg.yaml.
+    unscaled = re.sub(r"(\d+)[nslmx](.*)$", r"\1\2", architecture)
+    return architectures()[architecture if architecture in architectures() else unscaled]
 
 
 def _ultralytics() -> Path:

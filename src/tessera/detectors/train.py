@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tessera.detectors.offline import offline
-from tessera.detectors.settings import DetectorSettings
+from tessera.detectors.settings import DetectorSettings, task_of
 from tessera.errors import TesseraError
 from tessera.job import tell
 from tessera.provenance import digest, sha256_file
@@ -17,6 +17,7 @@ SHARED_MEMORY = 1 << 30  # bytes that the processes which load images need at le
 
 def train_detector(
     dataset: Path,
+    checked: Path,
     weights: Path | None,
     best: Path,
     curves: Path,
@@ -29,10 +30,11 @@ def train_detector(
 ) -> None:
     """Train on the YOLO dataset in the folder `dataset`; write the best weights to `best`, a row per epoch to `curves`.
 
-    `weights` is the file of the declared weights, taken over where the shapes agree; None starts from scratch. `best` is
-    a checkpoint of ultralytics in half precision without the state of the optimizer, free of dates and paths. `run` keeps
-    what an interrupted training needs, and logs for TensorBoard: a training of the same data, settings, weights and `code`
-    goes on after its last epoch, and a finished one is not repeated; what is left of any other is removed.
+    `checked` is the report of `check_dataset`. `weights` is the file of the declared weights, taken over where the shapes
+    agree; None starts from scratch. `best` is a checkpoint of ultralytics in half precision, without the state of the
+    optimizer, free of dates and paths. `run` keeps what an interrupted training needs, and logs for TensorBoard: a training
+    of the same data, settings, weights and `code` goes on after its last epoch, a finished one is not repeated, and what is
+    left of any other is removed.
 
     On a CPU, equal arguments give the same bytes, interrupted or not: what an epoch draws depends on the seed and its
     number, and the whole state is kept in full precision. Not exact are another version of torch or other hardware,
@@ -42,7 +44,7 @@ def train_detector(
     Raises `TesseraError` where an argument has a value that ultralytics refuses, where the loss is not finite, and where
     the memory of the GPU does not suffice.
     """
-    offline(run.parent / "settings")
+    offline()
     import torch
     import ultralytics
 
@@ -51,7 +53,7 @@ def train_detector(
     if weights is not None and settings.weights is not None and sha256_file(weights) != settings.weights.sha256:
         raise TesseraError(f"{weights}: not the file that was declared, its sha256 differs; delete it and run again")
     identity = {
-        "dataset": sha256_file(dataset / "SHA256SUMS"),
+        "dataset": json.loads(checked.read_text(encoding="utf-8"))["digest"],
         "settings": digest([settings.architecture, settings.training, seed]),
         "weights": settings.weights.sha256 if settings.weights else "",
         "code": code,
@@ -89,11 +91,9 @@ def _prepare(run: Path, identity: dict[str, str]) -> None:
 
 def _train(dataset: Path, weights: Path | None, run: Path, settings: DetectorSettings, seed: int, threads: int) -> None:
     import torch
-    from ultralytics.nn.tasks import guess_model_task, yaml_model_load
 
     from tessera.detectors.trainer import TRAINERS
 
-    task = guess_model_task(yaml_model_load(settings.architecture))
     arguments = {
         **settings.training,
         "model": settings.architecture,
@@ -107,7 +107,7 @@ def _train(dataset: Path, weights: Path | None, run: Path, settings: DetectorSet
         "plots": False,
     }
     try:
-        trainer = TRAINERS[task](arguments, threads)
+        trainer = TRAINERS[task_of(settings.architecture)](arguments, threads)
     except (TypeError, ValueError) as error:
         raise TesseraError(f"ultralytics refuses a training argument: {error}") from error
     try:

@@ -180,7 +180,10 @@ def read_state(run: Path) -> dict[str, Any] | None:
     """Return the state of the training in the folder `run`, or None where there is none. It holds numbers only, no code."""
     if not state_file(run).exists():
         return None
-    state: dict[str, Any] = torch.load(state_file(run), map_location="cpu", weights_only=True)
+    try:
+        state: dict[str, Any] = torch.load(state_file(run), map_location="cpu", weights_only=True)
+    except Exception as error:  # what torch raises depends on where the file is damaged
+        raise TesseraError(f"{state_file(run)}: damaged ({error}); remove {run} to train anew") from error
     return state
 
 

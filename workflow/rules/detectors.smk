@@ -1,0 +1,192 @@
+# Detectors: from a dataset to weights that were measured, exported, compared with what was trained, and described.
+
+
+def dataset_of(wildcards):
+    """Return the files that a trainer reads: the dataset of the same name as the model."""
+    return expand(
+        "<results>/datasets/{model}/{part}", part=["images", "labels"], **wildcards
+    )
+
+
+def declared_weights(wildcards):
+    """Return the file of the weights that a model starts from, or nothing."""
+    declared = config["models"][wildcards.model]["weights"]
+    return f"resources/weights/{declared['sha256']}.pt" if declared else []
+
+
+def weights_with_digest(wildcards):
+    """Return the declared weights that have the digest."""
+    declared = [settings["weights"] for settings in config["models"].values()]
+    return next(
+        weights
+        for weights in declared
+        if weights and weights["sha256"] == wildcards.sha256
+    )
+
+
+rule fetch_weights:
+    output:
+        weights="resources/weights/{sha256}.pt",
+    log:
+        "<logs>/fetch_weights/{sha256}.log",
+    benchmark:
+        "<benchmarks>/fetch_weights/{sha256}.jsonl"
+    wildcard_constraints:
+        sha256="[0-9a-f]{64}",
+    params:
+        settings=weights_with_digest,
+        code=code_digest("tessera.detectors.weights"),
+    script:
+        "../scripts/fetch_weights.py"
+
+
+rule check_dataset:
+    input:
+        checksums="<results>/datasets/{model}/SHA256SUMS",
+        parts=dataset_of,
+    output:
+        report="<results>/training/{model}/dataset.json",
+    log:
+        "<logs>/check_dataset/{model}.log",
+    benchmark:
+        "<benchmarks>/check_dataset/{model}.jsonl"
+    threads: 4
+    params:
+        architecture=lookup(dpath="models/{model}/architecture", within=config),
+        code=code_digest("tessera.detectors.dataset"),
+    script:
+        "../scripts/check_dataset.py"
+
+
+rule train_detector:
+    input:
+        description="<results>/datasets/{model}/dataset.yaml",
+        parts=dataset_of,
+        checked="<results>/training/{model}/dataset.json",
+        weights=declared_weights,
+    output:
+        # The folder `run` beside them is not an output: it outlives a killed training, which goes on from it.
+        weights="<results>/training/{model}/best.pt",
+        curves="<results>/training/{model}/results.csv",
+    log:
+        "<logs>/train_detector/{model}.log",
+    benchmark:
+        "<benchmarks>/train_detector/{model}.jsonl"
+    threads: 8
+    resources:
+        gpu=1,
+    params:
+        architecture=lookup(dpath="models/{model}/architecture", within=config),
+        weights=lookup(dpath="models/{model}/weights", within=config),
+        training=lookup(dpath="models/{model}/training", within=config),
+        seed=lookup(dpath="seed", within=config),
+        code=code_digest("tessera.detectors.train"),
+    script:
+        "../scripts/train_detector.py"
+
+
+rule evaluate_detector:
+    input:
+        description="<results>/datasets/{model}/dataset.yaml",
+        parts=dataset_of,
+        checked="<results>/training/{model}/dataset.json",
+        weights="<results>/training/{model}/best.pt",
+        curves="<results>/training/{model}/results.csv",
+    output:
+        metrics="<results>/metrics/{model}.json",
+        curves=directory("<results>/training/{model}/curves"),
+    log:
+        "<logs>/evaluate_detector/{model}.log",
+    benchmark:
+        "<benchmarks>/evaluate_detector/{model}.jsonl"
+    threads: 4
+    resources:
+        gpu=1,
+    params:
+        architecture=lookup(dpath="models/{model}/architecture", within=config),
+        training=lookup(dpath="models/{model}/training", within=config),
+        code=code_digest("tessera.detectors.evaluate"),
+    script:
+        "../scripts/evaluate_detector.py"
+
+
+rule export_detector:
+    input:
+        weights="<results>/training/{model}/best.pt",
+    output:
+        checkpoint="<results>/weights/{model}/{model}.pt",
+        onnx="<results>/weights/{model}/{model}.onnx",
+    log:
+        "<logs>/export_detector/{model}.log",
+    benchmark:
+        "<benchmarks>/export_detector/{model}.jsonl"
+    params:
+        settings=lookup(dpath="models/{model}/export", within=config),
+        code=code_digest("tessera.detectors.export"),
+    script:
+        "../scripts/export_detector.py"
+
+
+rule verify_export:
+    input:
+        description="<results>/datasets/{model}/dataset.yaml",
+        parts=dataset_of,
+        checkpoint="<results>/weights/{model}/{model}.pt",
+        onnx="<results>/weights/{model}/{model}.onnx",
+    output:
+        report="<results>/metrics/{model}.export.json",
+    log:
+        "<logs>/verify_export/{model}.log",
+    benchmark:
+        "<benchmarks>/verify_export/{model}.jsonl"
+    threads: 4
+    params:
+        export=lookup(dpath="models/{model}/export", within=config),
+        tolerance=lookup(dpath="models/{model}/tolerance", within=config),
+        code=code_digest("tessera.detectors.export"),
+    script:
+        "../scripts/verify_export.py"
+
+
+rule write_model_card:
+    input:
+        checksums="<results>/datasets/{model}/SHA256SUMS",
+        datasheet="<results>/datasets/{model}/datasheet.json",
+        metrics="<results>/metrics/{model}.json",
+        export="<results>/metrics/{model}.export.json",
+        checkpoint="<results>/weights/{model}/{model}.pt",
+        onnx="<results>/weights/{model}/{model}.onnx",
+    output:
+        data="<results>/weights/{model}/card.json",
+        text="<results>/weights/{model}/card.md",
+    log:
+        "<logs>/write_model_card/{model}.log",
+    benchmark:
+        "<benchmarks>/write_model_card/{model}.jsonl"
+    params:
+        settings=lookup(dpath="models/{model}", within=config),
+        seed=lookup(dpath="seed", within=config),
+        trained_by=code_digest("tessera.detectors.train"),
+        code=code_digest("tessera.cards"),
+    script:
+        "../scripts/write_model_card.py"
+
+
+rule checksum_weights:
+    input:
+        files=[
+            "<results>/weights/{model}/{model}.pt",
+            "<results>/weights/{model}/{model}.onnx",
+            "<results>/weights/{model}/card.json",
+            "<results>/weights/{model}/card.md",
+        ],
+    output:
+        checksums="<results>/weights/{model}/SHA256SUMS",
+    log:
+        "<logs>/checksum_weights/{model}.log",
+    benchmark:
+        "<benchmarks>/checksum_weights/{model}.jsonl"
+    params:
+        code=code_digest("tessera.provenance"),
+    script:
+        "../scripts/checksum_weights.py"

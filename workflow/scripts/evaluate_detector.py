@@ -1,0 +1,16 @@
+"""Measure a detector on the splits that it was not trained on."""
+
+from tessera.detectors.evaluate import evaluate_detector
+from tessera.detectors.settings import DetectorSettings
+from tessera.job import job
+
+with job(snakemake) as (inputs, outputs, params):
+    evaluate_detector(
+        inputs.description.parent,
+        inputs.weights,
+        inputs.curves,
+        outputs.metrics,
+        outputs.curves,
+        DetectorSettings(architecture=params.architecture, training=params.training),
+        threads=snakemake.threads,
+    )

@@ -1,0 +1,8 @@
+"""Fetch declared weights, and verify them."""
+
+from tessera.detectors.settings import WeightsSettings
+from tessera.detectors.weights import fetch_weights
+from tessera.job import job
+
+with job(snakemake) as (inputs, outputs, params):
+    fetch_weights(WeightsSettings(**params.settings), outputs.weights)
