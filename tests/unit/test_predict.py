@@ -8,39 +8,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tessera.detectors.offline import offline
 from tessera.detectors.predict import PredictionSettings, Predictor, PreviewPredictionSettings, predict_previews
 from tessera.errors import TesseraError
 from tessera.geometry import decode_rle
 from tessera.media.encode import write_video
 from tessera.media.images import write_image
-from tessera.provenance import write_checksums
 from tessera.tables import Annotations, PredictedFrames, Sources, read_table, types, write_table
 
 SETTINGS: dict[str, Any] = {"image_size": 64, "batch": 3, "confidence": 0.05, "max_regions": 5}
-
-
-@pytest.fixture(scope="session")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A detector of one class that has learned nothing, made to see something everywhere."""
-    offline(tmp_path_factory.mktemp("ultralytics"))
-    import torch
-    from ultralytics import YOLO
-    from ultralytics.utils.checks import check_yaml
-
-    folder = tmp_path_factory.mktemp("weights")
-    architecture = Path(check_yaml("yolo11-seg.yaml")).read_text().replace("nc: 80", "nc: 1")
-    (folder / "yolo11n-seg.yaml").write_text(architecture)
-    torch.manual_seed(0)
-    model = YOLO(folder / "yolo11n-seg.yaml")
-    model.model.names = {0: "nsfw"}
-    for branch in model.model.model[-1].cv3:
-        branch[-1].weight.data *= 200
-        branch[-1].bias.data.fill_(-1.0)
-    path = folder / "nsfw_detection.pt"
-    model.save(path)
-    write_checksums([path], path.parent, path.parent / "SHA256SUMS")
-    return path
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,36 @@
+"""What unit and workflow tests share."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from tessera.detectors.offline import offline
+from tessera.provenance import write_checksums
+
+# The time that one example takes says more about the machine than about the code.
+settings.register_profile("tessera", deadline=None)
+settings.load_profile("tessera")
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A detector of one class that has learned nothing, made to see something everywhere."""
+    offline(tmp_path_factory.mktemp("ultralytics"))
+    import torch
+    from ultralytics import YOLO
+    from ultralytics.utils.checks import check_yaml
+
+    folder = tmp_path_factory.mktemp("weights")
+    architecture = Path(check_yaml("yolo11-seg.yaml")).read_text().replace("nc: 80", "nc: 1")
+    (folder / "yolo11n-seg.yaml").write_text(architecture)
+    torch.manual_seed(0)
+    model = YOLO(folder / "yolo11n-seg.yaml")
+    model.model.names = {0: "nsfw"}
+    for branch in model.model.model[-1].cv3:
+        branch[-1].weight.data *= 200
+        branch[-1].bias.data.fill_(-1.0)
+    path = folder / "nsfw_detection.pt"
+    model.save(path)
+    write_checksums([path], path.parent, path.parent / "SHA256SUMS")
+    return path

@@ -1,0 +1,63 @@
+"""`snakemake preview`: from admitted footage and weights to pictures, tables and label files."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from projects import REPOSITORY, Project
+
+from tessera.media.encode import write_video
+
+RULES = ("common", "sources", "previews")
+
+
+@pytest.fixture
+def snakefile(project: Project, weights: Path) -> Path:
+    """A workflow that has its weights: previews depend on nothing else of their training. And a video."""
+    generator = np.random.default_rng(0)
+    write_video(project.folder / "dog.mp4", generator.integers(0, 256, (6, 48, 64, 3), dtype=np.uint8), 10)
+    project.write_manifest([{"source": "dog", "path": "dog.mp4"}])
+    predict = {"image_size": 64, "confidence": 0.05, "max_regions": 5}
+    project.settings = {"preview": {"predict": predict, "proposals": {"choose": "every", "every": 3}}}
+    shutil.copytree(weights.parent, project.results / "weights" / "nsfw_detection")
+    path = project.folder / "Snakefile"
+    includes = "".join(f"include: {str(REPOSITORY / 'workflow' / 'rules' / f'{rules}.smk')!r}\n" for rules in RULES)
+    path.write_text(
+        f'configfile: "config/config.yaml"\npathvars:\n    logs="results/logs",\n    benchmarks="results/b"\n{includes}'
+    )
+    return path
+
+
+@pytest.mark.workflow
+def test_a_preview_is_made_and_other_pictures_of_it_predict_nothing_anew(project: Project, snakefile: Path) -> None:
+    run = project.run("preview", snakefile=snakefile)
+    assert run.returncode == 0, run.output
+    previews = project.results / "previews" / "dog"
+    assert (previews / "overlays" / "dog.mp4").is_file()
+    assert (previews / "sheets" / "dog.jpg").is_file()
+    proposed = project.folder / "labels" / "proposed" / "dog"
+    assert {path.name for path in proposed.glob("*.json")} == {"dog-0000000.json", "dog-0000003.json"}
+
+    (proposed / "dog-0000000.json").write_text("corrected")
+    project.settings["preview"]["proposals"]["every"] = 6
+    project.settings["preview"]["render"] = {"tile": 200}
+    project.settings["preview"]["sources"] = ["dog"]
+    run = project.run("preview", snakefile=snakefile)
+    assert run.jobs == ["gate_previews", "propose_labels dog", "render_preview dog"]
+    assert (proposed / "dog-0000000.json").read_text() == "corrected"
+    assert not (proposed / "dog-0000003.json").exists()
+    assert "dog-0000000\tedited by a person" in (previews / "proposals.tsv").read_text()
+
+
+@pytest.mark.workflow
+def test_a_refused_source_is_named_with_its_reason_where_it_is_asked_for(project: Project, snakefile: Path) -> None:
+    project.write_manifest([{"source": "dog", "path": "dog.mp4"}, {"source": "no rights", "path": "dog.mp4", "rights": ""}])
+    project.settings["preview"]["sources"] = ["no rights"]
+    run = project.run("preview", snakefile=snakefile)
+    assert run.returncode != 0
+    assert "no rights: source refused: " in run.output
+    project.settings["preview"]["sources"] = ["dgo"]
+    run = project.run("preview", "--dry-run", snakefile=snakefile)
+    assert run.returncode != 0
+    assert "preview.sources: the manifest has no source 'dgo'; it has 'dog'" in run.output
