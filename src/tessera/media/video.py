@@ -1,0 +1,279 @@
+"""Read videos: which frames there are, and the pictures of those that are wanted."""
+
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tessera.errors import Failed
+from tessera.media.probe import CONTAINERS, is_shown, open_file
+
+if TYPE_CHECKING:
+    import av
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.video.stream import VideoStream
+
+# Always the same: where a stream is damaged, what a decoder makes of the damage depends on the number of its threads.
+THREADS = 2
+LEAP = 256  # packets; what is nearer than that is reached sooner by reading on than by seeking
+GUESSED_RATE = 25  # frames per second, where the stream does not say
+
+_local = threading.local()
+
+
+@dataclass(frozen=True)
+class Packets:
+    """The frames of a video stream as its packets tell of them, in order of presentation.
+
+    `pts`: int64 (N,), in the time base of the stream. `time`: float64 (N,), seconds from the first frame. `keyframe`: bool
+    (N,). `place`: int64 (N,), the place of the packet in order of decoding. `dts`: int64 (N,), its decoding time stamp, by
+    which containers are sought. `timed`: whether every packet has a time stamp of its own; where not, frames are known by
+    counting alone, and `pts` is the count.
+    """
+
+    pts: np.ndarray
+    time: np.ndarray
+    keyframe: np.ndarray
+    place: np.ndarray
+    dts: np.ndarray
+    timed: bool
+
+    def index(self, pts: int | None) -> int | None:
+        """Return the index of the frame with time stamp `pts`, None where there is none."""
+        if pts is None:
+            return None
+        index = int(np.searchsorted(self.pts, pts))
+        return index if index < len(self) and self.pts[index] == pts else None
+
+    def __len__(self) -> int:
+        return len(self.pts)
+
+
+@dataclass(frozen=True)
+class VideoFrame:
+    """A frame of a video: its place in order of presentation, its time stamp, its seconds from the first frame.
+
+    `pts` is None where the stream has no time stamps; `picture` is None where the frame cannot be decoded.
+    """
+
+    index: int
+    pts: int | None
+    time: float
+    picture: "av.VideoFrame | None"
+
+    def image(self) -> np.ndarray:
+        """Return the picture, upright: uint8 (H, W, 3), RGB, by the colour matrix and range of the stream.
+
+        What a stream does not say of its colours is taken as FFmpeg takes it. Raises `Failed` where the frame cannot be
+        decoded.
+        """
+        if self.picture is None:
+            raise Failed("frame cannot be decoded")
+        return _rgb(self.picture)
+
+
+@contextmanager
+def open_video(path: Path) -> Iterator[tuple["InputContainer", "VideoStream"]]:
+    """Yield the container `path` and its first video stream that is not an attached picture.
+
+    Whatever the name and the bytes ask for, nothing but this file is read. Raises `Failed` where there is no such stream.
+    """
+    import av
+    from av.stream import Disposition
+
+    with open_file(path) as file:
+        try:
+            container = av.open(file, "r", options={"format_whitelist": CONTAINERS, "protocol_whitelist": "none"})
+        except av.error.FFmpegError as error:
+            raise Failed("not a media file", str(error.strerror)) from None
+        with container:
+            streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+            if not streams or streams[0].codec_context is None:
+                raise Failed("no video stream", "there is none, or no decoder for it")
+            stream = streams[0]
+            stream.thread_type = "AUTO"
+            stream.codec_context.thread_count = THREADS
+            yield container, stream
+
+
+def read_packets(path: Path) -> Packets:
+    """Return the frames of the video `path`, by reading all packets and decoding none.
+
+    No declared count is believed, and reading ends where the container breaks off. Raises `Failed` where there is no video
+    stream or no packet in it.
+    """
+    with open_video(path) as (container, stream):
+        rows = [
+            (packet.pts, packet.is_keyframe, place, packet.pts if packet.dts is None else packet.dts)
+            for place, packet in enumerate(_demux(container, stream))
+            if is_shown(packet, stream.codec_context.name)
+        ]
+        time_base = stream.time_base
+        rate = stream.average_rate or stream.guessed_rate or GUESSED_RATE
+    if not rows:
+        raise Failed("no frames", "the video stream holds no packet")
+    stamps, keyframe, place, dts = (np.array(column) for column in zip(*rows, strict=True))
+    if time_base is None or stamps.dtype == object or len(np.unique(stamps)) < len(stamps):
+        count = np.arange(len(rows))
+        return Packets(count, count / float(rate), keyframe, place, count, timed=False)
+    order = np.argsort(stamps)
+    pts = stamps[order]
+    return Packets(pts, (pts - pts[0]) * float(time_base), keyframe[order], place[order], dts[order], timed=True)
+
+
+def read_frames(path: Path, packets: Packets, indices: Iterable[int] | None = None) -> Iterator[VideoFrame]:
+    """Yield the frames `indices` of the video `path`, all where None is given; in order of presentation, each once.
+
+    `packets` is what `read_packets` returned for `path`. Only what the wanted frames need is decoded, from the keyframe before
+    each, and only once; what lies between is leapt over. A frame that cannot be decoded is yielded too, without a picture.
+    Raises `Failed` where the video cannot be opened.
+    """
+    wanted = np.arange(len(packets)) if indices is None else np.unique(np.fromiter(indices, np.int64))
+    with _Reader(path, packets) as reader:
+        for first, last, stretch in _stretches(packets, wanted):
+            todo = iter(stretch.tolist())
+            index = next(todo, None)
+            for found, picture in reader.decode(first, last):
+                while index is not None and index < found:
+                    yield _frame(packets, index, None)
+                    index = next(todo, None)
+                if index == found:
+                    yield _frame(packets, index, picture)
+                    index = next(todo, None)
+            while index is not None:
+                yield _frame(packets, index, None)
+                index = next(todo, None)
+
+
+def _frame(packets: Packets, index: int, picture: "av.VideoFrame | None") -> VideoFrame:
+    pts = int(packets.pts[index]) if packets.timed else None
+    return VideoFrame(index, pts, float(packets.time[index]), picture)
+
+
+def _stretches(packets: Packets, wanted: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Yield the first and last place, in order of decoding, of what must be decoded for `wanted`, and the frames it gives."""
+    if not packets.timed:
+        yield 0, int(packets.place[-1]), wanted
+        return
+    keys = np.flatnonzero(packets.keyframe)
+    keys = keys[np.argsort(packets.place[keys])]
+    first = last = -1
+    stretch: list[int] = []
+    for index in wanted.tolist():
+        place = int(packets.place[index])
+        # The keyframe to begin with is neither decoded nor shown after the frame: some frames that follow a keyframe in the
+        # file are shown before it, and need the one before.
+        before = np.searchsorted(packets.place[keys], place, side="right") - 1
+        while before >= 0 and packets.pts[keys[before]] > packets.pts[index]:
+            before -= 1
+        start = int(packets.place[keys[before]]) if before >= 0 else 0
+        if stretch and first <= start <= last + 1:
+            last = max(last, place)
+        else:
+            if stretch:
+                yield first, last, np.array(stretch)
+            first, last, stretch = start, place, []
+        stretch.append(index)
+    if stretch:
+        yield first, last, np.array(stretch)
+
+
+class _Reader:
+    """Walks through the packets of a video in order of decoding, and decodes the stretches that are asked for."""
+
+    def __init__(self, path: Path, packets: Packets) -> None:
+        self.path = path
+        self.packets = packets
+        self.seekable = packets.timed
+        self.opened = ExitStack()
+
+    def __enter__(self) -> "_Reader":
+        self._open()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.opened.close()
+
+    def decode(self, first: int, last: int) -> Iterator[tuple[int, "av.VideoFrame"]]:
+        """Yield the index and the picture of the frames that the packets from place `first` to `last` hold."""
+        for count, picture in enumerate(self._decode(first, last)):
+            index = self.packets.index(picture.pts) if self.packets.timed else count
+            if index is not None:
+                yield index, picture
+
+    def _decode(self, first: int, last: int) -> Iterator["av.VideoFrame"]:
+        from av.error import FFmpegError
+
+        self._go_to(first)
+        decoder = self.stream.codec_context
+        # The frames that an error costs are missed, and told of, by who asked for them.
+        while self.place <= last and (packet := next(self.coming, None)) is not None:
+            self.place += 1
+            with suppress(FFmpegError):
+                yield from decoder.decode(packet)
+        with suppress(FFmpegError):
+            yield from decoder.decode(None)
+        decoder.flush_buffers()
+
+    def _open(self) -> None:
+        self.opened.close()
+        self.container, self.stream = self.opened.enter_context(open_video(self.path))
+        self.coming = _demux(self.container, self.stream)
+        self.place = 0  # of the packet that comes next
+
+    def _go_to(self, place: int) -> None:
+        if self.seekable and not self.place <= place < self.place + LEAP and not self._seek(place):
+            # A container without an index, or with a wrong one: read on from the beginning.
+            self.seekable = False
+            self._open()
+        while self.place < place and next(self.coming, None) is not None:
+            self.place += 1
+
+    def _seek(self, place: int) -> bool:
+        """Seek to the packet at `place` or one before it, and return whether that is where the container came to."""
+        from av.error import FFmpegError
+
+        index = int(np.flatnonzero(self.packets.place == place)[0])
+        with suppress(FFmpegError):
+            self.container.seek(int(self.packets.dts[index]), stream=self.stream)
+            self.coming = _demux(self.container, self.stream)
+            for packet in self.coming:
+                found = None if packet.is_discard else self.packets.index(packet.pts)
+                if found is not None:
+                    self.place = int(self.packets.place[found])
+                    self.coming = chain([packet], self.coming)
+                    return self.place <= place
+        return False
+
+
+def _demux(container: "InputContainer", stream: "VideoStream") -> Iterator["Packet[VideoStream]"]:
+    """Yield the packets of `stream` up to the end, or to where the container breaks off."""
+    from av.error import FFmpegError
+
+    with suppress(FFmpegError):
+        for packet in container.demux(stream):
+            if packet.size:
+                yield packet
+
+
+def _rgb(picture: "av.VideoFrame") -> np.ndarray:
+    """Return `picture` as uint8 (H, W, 3), RGB, turned and mirrored as its display matrix says."""
+    from av.video.reformatter import VideoReformatter
+
+    if not hasattr(_local, "reformatter"):
+        _local.reformatter = VideoReformatter()  # costly to make, and not to be shared between threads
+    image: np.ndarray = _local.reformatter.reformat(picture, format="rgb24", threads=1).to_ndarray()
+    matrix: Any = picture.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return image
+    # A point (x, y) is shown at (a x + c y, b x + d y), up to a shift. Only quarter turns and mirrorings are followed.
+    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
+    if abs(b) > abs(a):
+        image, a, d = image.transpose(1, 0, 2), c, b
+    return np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
