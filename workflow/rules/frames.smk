@@ -1,0 +1,47 @@
+# Which pictures are looked at: frames of the admitted sources, and which of them look the same.
+
+
+rule sample_frames:
+    input:
+        sources="<results>/sources/shards/{shard}/sources.parquet",
+        files=shard_files,
+    output:
+        table="<results>/frames/{shard}/frames.parquet",
+        images=directory("<results>/frames/{shard}/images"),
+        ledger="<results>/frames/{shard}/ledger.jsonl",
+    log:
+        "<logs>/sample_frames/{shard}.log",
+    benchmark:
+        "<benchmarks>/sample_frames/{shard}.jsonl"
+    threads: 2
+    params:
+        settings=lookup(dpath="frames", within=config),
+        code=code_digest("tessera.frames"),
+    script:
+        "../scripts/sample_frames.py"
+
+
+def labelled_images(wildcards):
+    """Return the tables of the images that a person has labelled: they stay before any that look like them."""
+    return [
+        *expand("<results>/annotations/labels/{name}/images.parquet", name=LABELS),
+        *expand("<results>/annotations/frames/{shard}/images.parquet", shard=SHARDS),
+    ]
+
+
+rule find_duplicates:
+    input:
+        frames=expand("<results>/frames/{shard}/frames.parquet", shard=SHARDS),
+        labelled=labelled_images,
+    output:
+        table="<results>/duplicates/duplicates.parquet",
+        ledger="<results>/duplicates/ledger.jsonl",
+    log:
+        "<logs>/find_duplicates.log",
+    benchmark:
+        "<benchmarks>/find_duplicates.jsonl"
+    params:
+        settings=lookup(dpath="duplicates", within=config),
+        code=code_digest("tessera.duplicates"),
+    script:
+        "../scripts/find_duplicates.py"
