@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
+from projects import REPOSITORY, Project
 
-from conftest import REPOSITORY, Project
 from tessera.annotations.hub import Origin, write_hub
 from tessera.annotations.model import Annotation, ImageAnnotations
 from tessera.geometry import Part, rectangle

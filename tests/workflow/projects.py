@@ -1,0 +1,72 @@
+"""A small project in a temporary folder, and a way to run it."""
+
+import csv
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of Snakemake: its exit status, what it printed, and the jobs it ran, as "rule" or "rule shard"."""
+
+    returncode: int
+    output: str
+    jobs: list[str]
+
+
+@dataclass
+class Project:
+    """A working folder with its own settings, manifest and results. The workflow is that of the repository."""
+
+    folder: Path
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "results"
+
+    def write_manifest(self, rows: Sequence[Mapping[str, str]]) -> None:
+        """Write `config/sources.tsv`; a row needs `source` and `path`, general footage with rights if it says no more."""
+        defaults = {"content": "general", "rights": "CC0"}
+        columns = list(dict.fromkeys(["source", "path", *defaults, *(name for row in rows for name in row)]))
+        with (self.folder / "config" / "sources.tsv").open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, columns, delimiter="\t", lineterminator="\n", restval="")
+            writer.writeheader()
+            writer.writerows({**defaults, **row} for row in rows)
+
+    def run(self, *arguments: str, cores: int = 2, snakefile: Path = REPOSITORY / "Snakefile", timeout: float = 600) -> Run:
+        """Run Snakemake with `arguments` (targets and options) and the `settings` of the project, over the defaults."""
+        (self.folder / "config" / "config.yaml").write_text(yaml.safe_dump(self.settings), encoding="utf-8")
+        # A job that runs writes its log anew: what lies here afterwards is what ran.
+        logs = self.results / "logs"
+        shutil.rmtree(logs, ignore_errors=True)
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--directory", str(self.folder)]
+        command += ["--profile", str(REPOSITORY / "profiles" / "default"), "--cores", str(cores), *arguments]
+        process = subprocess.run(
+            command,
+            cwd=self.folder,
+            env={**os.environ, "COLUMNS": "1000", "NO_COLOR": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=timeout,
+            check=False,
+        )
+        jobs = sorted(" ".join(log.relative_to(logs).with_suffix("").parts) for log in logs.rglob("*.log"))
+        return Run(process.returncode, process.stdout.decode(errors="backslashreplace"), jobs)
+
+    @classmethod
+    def create(cls, folder: Path) -> "Project":
+        """Make an empty project in `folder`: write files and a manifest into it, change `settings`, then `run`."""
+        (folder / "config").mkdir(parents=True)
+        shutil.copytree(REPOSITORY / "resources", folder / "resources", ignore=shutil.ignore_patterns("demo", "weights"))
+        return cls(folder)
