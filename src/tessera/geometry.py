@@ -192,11 +192,11 @@ def polygon_box(parts: Sequence[Part]) -> Box:
 
 
 def mask_box(mask: np.ndarray) -> Box:
-    """Return the smallest box around the set pixels of `mask`, (0, 0, 0, 0) where there is none."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not len(rows):
-        return 0.0, 0.0, 0.0, 0.0
-    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
+    """Return the smallest box around the set pixels of `mask`, uint8 (H, W), (0, 0, 0, 0) where there is none."""
+    import cv2
+
+    x, y, width, height = cv2.boundingRect(mask)
+    return float(x), float(y), float(x + width), float(y + height)
 
 
 def clip_box(box: Box, width: int, height: int) -> Box:
@@ -207,14 +207,22 @@ def clip_box(box: Box, width: int, height: int) -> Box:
 
 def encode_rle(mask: np.ndarray) -> str:
     """Return `mask`, uint8 (H, W), as COCO's compressed run lengths."""
+    import cv2
     from pycocotools import mask as coco
 
-    counts: bytes = coco.encode(np.asfortranarray(mask != 0, dtype=np.uint8))["counts"]
+    # COCO goes column by column; OpenCV turns an image far faster than NumPy does.
+    columns = cv2.transpose(np.ascontiguousarray(mask != 0).view(np.uint8))
+    counts: bytes = coco.encode(columns.reshape(mask.shape[::-1]).T)["counts"]
     return counts.decode("ascii")
 
 
 def decode_rle(rle: str, height: int, width: int) -> np.ndarray:
-    """Return the mask, uint8 (height, width), of COCO's compressed run lengths. Raises `ValueError` where they are not that.
+    """Return the mask, uint8 (height, width), of COCO's compressed run lengths. Raises `ValueError` where they are not that."""
+    return decode_counts(rle_counts(rle), height, width)
+
+
+def rle_counts(rle: str) -> np.ndarray:
+    """Return COCO's run lengths of compressed ones: int64 (n,). Raises `ValueError` where they are not that.
 
     Read here and not by pycocotools, whose C code trusts what it is given.
     """
@@ -233,7 +241,17 @@ def decode_rle(rle: str, height: int, width: int) -> np.ndarray:
     # From the fourth on, a count is written as its difference from the last but one.
     counts[1::2] = np.cumsum(counts[1::2])
     counts[2::2] = np.cumsum(counts[2::2])
-    return decode_counts(counts, height, width)
+    return counts
+
+
+def check_counts(counts: Sequence[int] | np.ndarray, height: int, width: int) -> np.ndarray:
+    """Return `counts`, COCO's run lengths, as an array. Raises `ValueError` where they do not fill the image exactly."""
+    runs = np.asarray(counts)
+    if runs.ndim != 1 or runs.dtype.kind not in "iu" or (runs < 0).any() or (runs > height * width).any():
+        raise ValueError("run lengths are not whole numbers within the image")
+    if runs.sum() != height * width:
+        raise ValueError(f"run lengths fill {runs.sum()} pixels, the image has {height * width}")
+    return runs
 
 
 def decode_counts(counts: Sequence[int] | np.ndarray, height: int, width: int) -> np.ndarray:
@@ -241,10 +259,9 @@ def decode_counts(counts: Sequence[int] | np.ndarray, height: int, width: int) -
 
     Raises `ValueError` where they do not fill the image exactly.
     """
-    runs = np.asarray(counts)
-    if runs.ndim != 1 or runs.dtype.kind not in "iu" or (runs < 0).any() or (runs > height * width).any():
-        raise ValueError("run lengths are not whole numbers within the image")
-    if runs.sum() != height * width:
-        raise ValueError(f"run lengths fill {runs.sum()} pixels, the image has {height * width}")
+    import cv2
+
+    runs = check_counts(counts, height, width)
     values = (np.arange(len(runs)) % 2 * 255).astype(np.uint8)
-    return np.ascontiguousarray(np.repeat(values, runs).reshape(width, height).T)
+    mask: np.ndarray = cv2.transpose(np.repeat(values, runs).reshape(width, height))
+    return mask.reshape(height, width)

@@ -1,3 +1,5 @@
+import contextlib
+
 import cv2
 import numpy as np
 import pytest
@@ -43,13 +45,16 @@ def test_segments_draw_the_same_mask_and_parts_become_objects(tmp_path, image):
 
 
 @pytest.mark.parametrize(("width", "height"), [(640, 480), (1920, 1080), (7680, 4320), (641, 333)])
-def test_corners_on_pixel_borders_fall_into_the_same_pixels_in_single_precision(tmp_path, width, height):
+def test_corners_on_pixel_borders_fall_into_the_same_pixels_in_any_precision(tmp_path, width, height):
     generator = np.random.default_rng(width)
-    for _ in range(20):
-        ring = np.floor(generator.random((60, 2)) * [width, height])
+    for nudge in np.repeat([0.0, -1e-9, 1e-9, 0.5], 4):
+        ring = np.floor(1 + generator.random((60, 2)) * [width - 2, height - 2]) + nudge
         annotation = Annotation.of_parts("nsfw", (Part(ring),))
         write_yolo(ImageAnnotations("one", width, height, (annotation,)), ["nsfw"], "segment", tmp_path / "one.txt")
-        assert np.array_equal(ultralytics_mask(tmp_path / "one.txt", width, height), annotation.mask(height, width))
+        mask = annotation.mask(height, width)
+        assert np.array_equal(ultralytics_mask(tmp_path / "one.txt", width, height), mask)
+        (found,) = read_yolo(tmp_path / "one.txt", "one", width, height, ["nsfw"], "segment").annotations
+        assert np.array_equal(found.mask(height, width), mask)
 
 
 def test_a_hole_is_kept_by_a_keyhole(tmp_path):
@@ -141,7 +146,5 @@ def test_a_bad_line_is_refused_by_its_number(tmp_path, line, task, fault):
 @given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
 def test_no_bytes_crash_the_reader(tmp_path, data):
     (tmp_path / "one.txt").write_bytes(data)
-    try:
+    with contextlib.suppress(Failed):
         read(tmp_path / "one.txt")
-    except Failed:
-        pass

@@ -9,7 +9,18 @@ import numpy as np
 
 from tessera.annotations.model import MAX_PIXELS, Annotation, ImageAnnotations, Loss
 from tessera.errors import TesseraError
-from tessera.geometry import Box, Part, clip, decode_counts, decode_rle, encode_rle, mask_box, polygon_box
+from tessera.geometry import (
+    Box,
+    Part,
+    check_counts,
+    clip,
+    decode_counts,
+    decode_rle,
+    encode_rle,
+    mask_box,
+    polygon_box,
+    rle_counts,
+)
 
 
 class Coco(NamedTuple):
@@ -148,9 +159,9 @@ def _annotation(entry: dict[str, Any], image: ImageAnnotations, categories: dict
     if score is not None and not np.isfinite(score):
         raise ValueError(f"score is {score!r}")
     segmentation = entry.get("segmentation") or None
-    polygons, rle, around, cut = None, None, None, False
+    polygons, rle, cut = None, None, False
     if isinstance(segmentation, dict):
-        rle, around = _rle(segmentation, image.height, image.width)
+        rle = _rle(segmentation, image.height, image.width)
     elif segmentation is not None:
         given = [Part(_ring(numbers)) for numbers in segmentation]
         inside = [clip(part, image.width, image.height) for part in given]
@@ -158,9 +169,13 @@ def _annotation(entry: dict[str, Any], image: ImageAnnotations, categories: dict
         cut = any(part is not after for part, after in zip(given, inside, strict=True))
         if not polygons:
             raise ValueError("wholly outside the image")
-        around = polygon_box(polygons)
-    box = _box(entry["bbox"]) if entry.get("bbox") and not cut else around
-    if box is None:
+    if entry.get("bbox") and not cut:
+        box = _box(entry["bbox"])
+    elif polygons is not None:
+        box = polygon_box(polygons)
+    elif rle is not None:
+        box = mask_box(decode_rle(rle, image.height, image.width))
+    else:
         raise ValueError("neither segmentation nor bbox")
     score = None if score is None else float(score)
     return Annotation(categories[category], polygons, rle, box, bool(crowd), score), cut
@@ -182,22 +197,26 @@ def _box(numbers: Any) -> Box:
     return x, y, x + w, y + h
 
 
-def _rle(segmentation: dict[str, Any], height: int, width: int) -> tuple[str, Box]:
+def _rle(segmentation: dict[str, Any], height: int, width: int) -> str:
     counts, size = segmentation.get("counts"), segmentation.get("size")
     if size != [height, width]:
         raise ValueError(f"the run lengths are of size {size!r}, the image of {[height, width]}")
     if isinstance(counts, str):
-        return counts, mask_box(decode_rle(counts, height, width))
-    mask = decode_counts(counts or [], height, width)
-    return encode_rle(mask), mask_box(mask)
+        check_counts(rle_counts(counts), height, width)
+        return counts
+    return encode_rle(decode_counts(counts or [], height, width))
 
 
 def _segmentation(annotation: Annotation, height: int, width: int) -> tuple[Any, float]:
-    if annotation.polygons is None and annotation.rle is None:
+    """Return what COCO calls `segmentation` and `area`."""
+    if annotation.rle is not None:
+        area = float(rle_counts(annotation.rle)[1::2].sum())
+        return {"size": [height, width], "counts": annotation.rle}, area
+    if annotation.polygons is None:
         x0, y0, x1, y1 = annotation.box
         return [], (x1 - x0) * (y1 - y0)
     mask = annotation.mask(height, width)
     area = float(np.count_nonzero(mask))
-    if annotation.polygons is not None and all(not part.holes and len(part.outer) > 2 for part in annotation.polygons):
+    if all(not part.holes and len(part.outer) > 2 for part in annotation.polygons):
         return [part.outer.ravel().tolist() for part in annotation.polygons], area
-    return {"size": [height, width], "counts": annotation.rle or encode_rle(mask)}, area
+    return {"size": [height, width], "counts": encode_rle(mask)}, area

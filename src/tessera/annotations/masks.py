@@ -7,6 +7,7 @@ import numpy as np
 
 from tessera.annotations.model import MAX_PIXELS, Annotation, ImageAnnotations, Loss
 from tessera.errors import Failed
+from tessera.geometry import mask_box
 
 
 def load_mask(path: Path) -> np.ndarray:
@@ -36,21 +37,23 @@ def read_mask(mask: np.ndarray, key: str, values: Mapping[int, str], min_area: i
     """
     import cv2
 
-    present = sorted(set(np.unique(mask).tolist()) - {0})
+    present = [value for value in np.flatnonzero(np.bincount(mask.ravel())).tolist() if value]
     unknown = [value for value in present if value not in values]
     if unknown:
         raise Failed("unknown value in mask", f"{unknown[:10]}; known are 0 and {sorted(values)}")
     annotations: list[Annotation] = []
     losses: list[Loss] = []
     for value in present:
-        count, numbers, statistics, _ = cv2.connectedComponentsWithStats((mask == value).astype(np.uint8), connectivity=8)
+        count, numbers = cv2.connectedComponents((mask == value).astype(np.uint8), connectivity=8)
         for number in range(1, count):
-            left, top, _, _, area = statistics[number].tolist()
+            region = (numbers == number).view(np.uint8)
+            area = cv2.countNonZero(region)
             if area < min_area:
+                left, top, *_ = map(int, mask_box(region))
                 where = f"{area} of {min_area} pixels at {left}, {top}"
                 losses.append(Loss(f"{key}#{value}", "smaller than min_area", where))
             else:
-                annotations.append(Annotation.of_mask(values[value], (numbers == number) * np.uint8(255)))
+                annotations.append(Annotation.of_mask(values[value], region))
     return ImageAnnotations(key, mask.shape[1], mask.shape[0], tuple(annotations)), losses
 
 

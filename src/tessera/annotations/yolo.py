@@ -10,6 +10,7 @@ from tessera.errors import Failed
 from tessera.geometry import Part, clip, clip_box, decode_rle, keyhole, trace
 
 Task = Literal["segment", "detect"]
+DIGITS = 10**7  # of a fraction: as fine as single precision, a thousandth of a pixel in the largest pictures
 
 
 def write_yolo(image: ImageAnnotations, classes: list[str], task: Task, path: Path) -> list[Loss]:
@@ -31,7 +32,7 @@ def write_yolo(image: ImageAnnotations, classes: list[str], task: Task, path: Pa
             losses.append(Loss(key, "a box alone is no segment"))
         else:
             numbers = _boxes(image, annotation) if task == "detect" else _segments(image, annotation)
-            lines += [f"{classes.index(annotation.label)} {' '.join(map(str, line))}\n" for line in numbers]
+            lines += [f"{classes.index(annotation.label)} {' '.join(line)}\n" for line in numbers]
             if not numbers:
                 losses.append(Loss(key, "empty region"))
             if len(numbers) > 1:
@@ -89,15 +90,17 @@ def _segments(image: ImageAnnotations, annotation: Annotation) -> list[list[str]
 
 
 def _fractions(ring: np.ndarray, width: int, height: int) -> list[str]:
-    """Return `ring` as fractions that a reader in single precision puts into the same pixels."""
-    size = np.array([width, height], dtype=np.float32)
+    """Return `ring` as fractions that a reader puts into the same pixels, in single precision and in double."""
     # Fewer than three corners would be taken for a box.
     ring = np.concatenate([ring, np.repeat(ring[-1:], max(0, 3 - len(ring)), axis=0)])
-    fractions = (ring / size).astype(np.float32)
-    for beyond, towards in ((np.less, np.inf), (np.greater, -np.inf)):
-        wrong = beyond(np.floor(fractions * size), np.floor(ring))
-        fractions[wrong] = np.nextafter(fractions[wrong], np.float32(towards))
-    return [np.format_float_positional(number, trim="0") for number in fractions.ravel()]
+    size, pixels = np.array([width, height]), np.floor(ring)
+    units = np.rint(ring / size * DIGITS)
+    for _ in range(3):
+        fractions = units / DIGITS
+        double = np.floor(fractions * size)
+        single = np.floor(fractions.astype(np.float32) * size.astype(np.float32))
+        units += (np.minimum(single, double) < pixels).astype(int) - (np.maximum(single, double) > pixels)
+    return [f"{fraction:.7f}" for fraction in (units / DIGITS).ravel().tolist()]
 
 
 def _boxes(image: ImageAnnotations, annotation: Annotation) -> list[list[str]]:
