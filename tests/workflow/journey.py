@@ -1,0 +1,83 @@
+"""A journey small enough for tests: three tiny videos, their labels, and a training of one epoch."""
+
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+from projects import REPOSITORY, Project
+
+from tessera.media.encode import write_video
+from tessera.seeds import generator
+
+EVERY = 4
+FRAMES = 16
+HEIGHT, WIDTH = 64, 96
+
+
+def pictures(source: str) -> list[np.ndarray]:
+    """Return the frames of `source`: a bright disc that moves over a texture of its own."""
+    noise = generator(0, "journey", source).integers(0, 160, (8, 12, 3), dtype=np.uint8)
+    texture = cv2.resize(noise, (WIDTH + FRAMES, HEIGHT), interpolation=cv2.INTER_CUBIC)
+    frames = []
+    for index in range(FRAMES):
+        frame = np.ascontiguousarray(texture[:, index : index + WIDTH])
+        cv2.circle(frame, (16 + 4 * index, 32), 12, (250, 220, 60), -1)
+        frames.append(frame)
+    return frames
+
+
+def label(index: int) -> dict[str, object]:
+    """Return the labelme file of frame `index`; the last sampled frame is said to show nothing."""
+    angles = np.linspace(0, 2 * np.pi, 16, endpoint=False)
+    ring = np.stack([16 + 4 * index + 12 * np.cos(angles), 32 + 12 * np.sin(angles)], axis=1).clip(0, [WIDTH, HEIGHT])
+    shape = {"label": "nsfw", "points": ring.round(2).tolist(), "group_id": None, "shape_type": "polygon", "flags": {}}
+    nothing = index == FRAMES - EVERY
+    return {
+        "version": "5.5.0",
+        "flags": {"sfw": nothing},
+        "shapes": [] if nothing else [shape],
+        "imagePath": "frame.jpg",
+        "imageData": None,
+        "imageHeight": HEIGHT,
+        "imageWidth": WIDTH,
+    }
+
+
+def add_source(project: Project, source: str) -> dict[str, str]:
+    """Write the video and the labels of `source`; return its row for the manifest."""
+    folder = project.folder
+    (folder / "footage").mkdir(exist_ok=True)
+    write_video(folder / "footage" / f"{source}.mp4", pictures(source), 24)
+    labels = folder / "labels" / source
+    labels.mkdir(parents=True)
+    for index in range(0, FRAMES, EVERY):
+        (labels / f"{source}-{index:07d}.json").write_text(json.dumps(label(index)))
+    return {"source": source, "path": f"footage/{source}.mp4", "split": "val" if source == "clay" else "train"}
+
+
+def begin(project: Project) -> list[dict[str, str]]:
+    """Fill `project` with the journey; return the rows of its manifest."""
+    rows = [add_source(project, source) for source in ("amber", "basalt", "clay")]
+    project.write_manifest(rows)
+    project.settings = {
+        "frames": {"mode": "every", "every": EVERY},
+        "duplicates": {"distance": 0},
+        "annotations": {"frame_labels": "labels"},
+        "models": {
+            "nsfw_detection": {
+                "architecture": "yolo11n-seg.yaml",
+                "training": {"epochs": 1, "imgsz": 32, "batch": 4, "workers": 0},
+            }
+        },
+    }
+    return rows
+
+
+def copy_of_workflow(folder: Path) -> Path:
+    """Copy what the workflow is made of to `folder`, to be changed there; return its Snakefile."""
+    for name in ("src", "workflow", "envs"):
+        shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    shutil.copy(REPOSITORY / "Snakefile", folder)
+    return folder / "Snakefile"
