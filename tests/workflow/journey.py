@@ -68,7 +68,7 @@ def begin(project: Project) -> list[dict[str, str]]:
         "models": {
             "nsfw_detection": {
                 "architecture": "yolo11n-seg.yaml",
-                "training": {"epochs": 1, "imgsz": 32, "batch": 4, "workers": 0},
+                "training": {"epochs": 1, "imgsz": 32, "batch": 4},
             }
         },
     }
