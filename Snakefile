@@ -35,7 +35,7 @@ rule all:
     default_target: True
     input:
         rules.remove_withdrawn.output,
-        rules.nsfw_detection.input,
+        expand("<results>/weights/{model}/SHA256SUMS", model=DETECTORS),
         rules.report.output,
 
 
