@@ -90,9 +90,9 @@ class ToleranceSettings(Settings):
 
     images: PositiveInt = Field(32, description="number of images compared")
     output: float = Field(1e-3, gt=0, description="difference of the raw outputs, as a fraction of the largest value")
-    score: float = Field(0.01, gt=0, description="difference of confidence, of a detection that both must have")
-    box: float = Field(1.0, gt=0, description="difference of a box edge, pixels of the network's input")
-    mask: float = Field(0.98, gt=0, le=1, description="least intersection over union of the masks of a detection")
+    score: float = Field(1e-3, gt=0, description="difference of confidence, of a detection that both must have")
+    box: float = Field(0.1, gt=0, description="difference of a box edge, pixels of the network's input")
+    mask: float = Field(0.99, gt=0, le=1, description="least intersection over union of the masks of a detection")
 
 
 class DetectorSettings(Settings):
