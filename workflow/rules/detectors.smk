@@ -53,7 +53,7 @@ rule check_dataset:
     threads: 4
     params:
         architecture=lookup(dpath="models/{model}/architecture", within=config),
-        code=code_digest("tessera.detectors.dataset"),
+        code=code_digest("tessera.detectors.dataset", "tessera.detectors.settings"),
     script:
         "../scripts/check_dataset.py"
 

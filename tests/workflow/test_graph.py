@@ -1,0 +1,55 @@
+"""The map of the workflow: which rule needs which, written down, and each rule with its script."""
+
+import difflib
+import re
+from pathlib import Path
+
+import pytest
+from projects import REPOSITORY, Project
+
+from tessera.provenance import code_digest
+
+GRAPH = Path(__file__).with_name("graph.txt")
+RULES = {
+    name: body
+    for path in sorted((REPOSITORY / "workflow" / "rules").glob("*.smk"))
+    for name, body in re.findall(r"^rule (\w+):\n((?:(?:[ \t].*)?\n)+)", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+}
+
+
+def read_dot(text: str) -> list[str]:
+    """Return the edges of a graph that Snakemake printed, as lines `rule <- rule`, sorted."""
+    names = dict(re.findall(r'(\d+)\[label = "(\w+)"', text))
+    return sorted(f"{names[later]} <- {names[earlier]}" for earlier, later in re.findall(r"(\d+) -> (\d+)", text))
+
+
+@pytest.mark.workflow
+def test_the_graph_of_rules_is_the_one_written_down(project: Project) -> None:
+    project.write_manifest([{"source": "one", "path": "one.mp4"}, {"source": "two", "path": "two.mp4"}])
+    (project.folder / "labels").mkdir()
+    label_set = {"name": "mine", "path": "labels", "content": "general", "rights": "CC0"}
+    project.settings = {"annotations": {"labels": [label_set]}}
+    run = project.run("--rulegraph", "--", "all", "datasets", "nsfw_detection", "preview")
+    assert run.returncode == 0, run.output
+    edges = read_dot(run.output)
+    expected = GRAPH.read_text(encoding="utf-8").splitlines()
+    changes = "\n".join(difflib.unified_diff(expected, edges, "written down", "now", lineterm="", n=0))
+    assert edges == expected, f"if this is meant, change {GRAPH.name} by:\n{changes}"
+
+
+@pytest.mark.parametrize("rule", [rule for rule in RULES if "script:" in RULES[rule]])
+def test_a_rule_has_a_script_of_its_name_and_says_what_it_depends_on(rule: str) -> None:
+    assert f'"../scripts/{rule}.py"' in RULES[rule]
+    for part in ("output:", "log:", "benchmark:", "params:"):
+        assert f"\n    {part}" in f"\n{RULES[rule]}", part
+    used = set(re.findall(r"^from (tessera\.[\w.]+) import", script(rule), flags=re.MULTILINE)) - {"tessera.job"}
+    watched = re.findall(r'"(tessera\.[\w.]+)"', RULES[rule])
+    assert code_digest(*watched) == code_digest(*watched, *used), "the digest leaves out what the script uses"
+
+
+def test_every_script_belongs_to_a_rule() -> None:
+    assert {path.stem for path in (REPOSITORY / "workflow" / "scripts").glob("*.py")} <= set(RULES)
+
+
+def script(rule: str) -> str:
+    return (REPOSITORY / "workflow" / "scripts" / f"{rule}.py").read_text(encoding="utf-8")
