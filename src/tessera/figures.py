@@ -9,15 +9,16 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from pydantic import Field
 
-from tessera.errors import TesseraError
+from tessera.errors import Failed, TesseraError
+from tessera.geometry import Box
 from tessera.ledger import read_ledger, summarise
 from tessera.seeds import generator
 from tessera.settings import Settings
@@ -76,6 +77,26 @@ class Step(NamedTuple):
     partly: dict[str, int]
     dropped: dict[str, int]
     failed: dict[str, int]
+
+
+class Picture(NamedTuple):
+    """A picture, RGB uint8 (H, W, 3), and the masks of its regions, uint8 (H, W), each with what it is drawn as."""
+
+    name: str
+    image: np.ndarray
+    regions: list[tuple[str, np.ndarray]]
+
+
+class Prediction(Protocol):
+    """A region that a detector sees."""
+
+    @property
+    def box(self) -> Box:
+        """x0, y0, x1, y1 in pixels, half-open."""
+
+    @property
+    def mask(self) -> np.ndarray | None:
+        """Its mask, uint8 (H, W), the size of the image; None where the detector knows boxes only."""
 
 
 def count_step(name: str, unit: str, ledgers: Sequence[Path]) -> Step:
@@ -216,7 +237,7 @@ def draw_timings(benchmarks: Path, rules: dict[str, bool], shards: Sequence[str]
             if sizes:
                 _stack(memory, place, [(max(sizes), GREEN)])
                 memory.text(max(sizes), place, f"  {max(sizes):,.0f} MB", va="center", fontsize=9)
-        _categories(time, list(jobs))
+        _categories(time, list(jobs) or ["nothing was measured"])
         for axes, title in ((time, "time of all jobs"), (memory, "memory of the largest job")):
             axes.set_title(title)
             axes.set_xlim(0, axes.get_xlim()[1] * 1.4)
@@ -252,20 +273,36 @@ def draw_samples(
     `folder` holds the images as `SPLIT/KEY.SUFFIX`. `selected`, `regions`, `splits`: `tables.Images`, `tables.Annotations`
     and `tables.Splits` of the dataset.
     """
-    import polars as pl
+    samples = _read_samples(folder, selected, regions, splits, split, settings.samples, seed)
+    tiles = [_tile(sample, settings.blur) for sample in samples]
+    labels = sorted({label for tile in tiles for label, _ in tile.regions})
+    colours = dict(zip(labels, (ORANGE, SKY, PURPLE, GREEN) * len(labels), strict=False))
+    _draw_tiles(tiles, colours, f"no sample is in the split {split!r}", path)
 
-    from tessera.tables import Annotations, Images, Splits, read_table
 
-    table = read_table(splits, Splits)
-    keys = choose_samples(table.filter(split=split)["key"].to_list(), settings.samples, seed, split)
-    files = {file.stem: file for file in sorted((Path(folder) / split).iterdir())} if keys else {}
-    sizes = {row["key"]: (row["height"], row["width"]) for row in read_table(selected, Images).iter_rows(named=True)}
-    shapes = read_table(regions, Annotations).filter(pl.col("key").is_in(keys))
+def draw_predictions(
+    folder: Path,
+    selected: Path,
+    regions: Path,
+    splits: Path,
+    predict: Callable[[Iterable[np.ndarray]], Iterable[Sequence[Prediction]]],
+    settings: ReportSettings,
+    seed: int,
+    path: Path,
+) -> None:
+    """Draw the samples that `draw_samples` draws of `val` with what is labelled and what a detector sees, as a JPEG.
+
+    `predict` gives what the detector sees in each of some images, RGB uint8 (H, W, 3), in their order. A prediction without
+    a mask is drawn as its box. The rest is as in `draw_samples`.
+    """
+    samples = list(_read_samples(folder, selected, regions, splits, "val", settings.samples, seed))
     tiles = []
-    for key in keys:
-        masks = [(row["label"], _mask(row, *sizes[key])) for row in shapes.filter(key=key).iter_rows(named=True)]
-        tiles.append(_tile(files[key], key, masks, settings.blur))
-    _draw_tiles(tiles, f"no sample is in the split {split!r}", path)
+    for sample, predictions in zip(samples, predict(sample.image for sample in samples), strict=True):
+        size = sample.image.shape[:2]
+        labelled = [("labelled", mask) for _, mask in sample.regions]
+        predicted = [("predicted", _box_mask(one.box, *size) if one.mask is None else one.mask) for one in predictions]
+        tiles.append(_tile(Picture(sample.name, sample.image, labelled + predicted), settings.blur))
+    _draw_tiles(tiles, {"labelled": SKY, "predicted": ORANGE}, "no sample is in the split 'val'", path)
 
 
 def make_report(snakefile: str, config: dict[str, Any], files: Sequence[Path], path: Path) -> None:
@@ -284,47 +321,63 @@ def make_report(snakefile: str, config: dict[str, Any], files: Sequence[Path], p
             raise TesseraError("Snakemake could not make the report; the log has its reason")
 
 
+def _read_samples(
+    folder: Path, selected: Path, regions: Path, splits: Path, split: str, count: int, seed: int
+) -> Iterator[Picture]:
+    """Yield `count` samples of `split`, drawn under `seed`, with their labelled regions."""
+    import polars as pl
+
+    from tessera.media.images import read_image
+    from tessera.tables import Annotations, Images, Splits, read_table
+
+    keys = choose_samples(read_table(splits, Splits).filter(split=split)["key"].to_list(), count, seed, split)
+    files = {file.stem: file for file in (Path(folder) / split).iterdir()} if keys else {}
+    sizes = {key: size for key, *size in read_table(selected, Images).select("key", "height", "width").iter_rows()}
+    shapes = read_table(regions, Annotations).filter(pl.col("key").is_in(keys))
+    for key in keys:
+        try:
+            image = read_image(files[key])
+        except Failed as error:
+            raise TesseraError(f"{files[key]}: {error}; delete the folder {folder} and run again") from error
+        yield Picture(
+            key, image, [(row["label"], _mask(row, *sizes[key])) for row in shapes.filter(key=key).iter_rows(named=True)]
+        )
+
+
 def _mask(row: dict[str, Any], height: int, width: int) -> np.ndarray:
     """Return the mask, uint8 (height, width), of a row of `tables.Annotations`; of its box where it has nothing else."""
-    from tessera.geometry import Part, decode_rle, rasterize, rectangle
+    from tessera.geometry import Part, decode_rle, rasterize
 
     if row["rle"] is not None:
         return decode_rle(row["rle"], height, width)
     if row["polygons"] is None:
-        return rasterize([Part(rectangle((row["x0"], row["y0"], row["x1"], row["y1"])))], height, width)
+        return _box_mask((row["x0"], row["y0"], row["x1"], row["y1"]), height, width)
     parts = [[np.asarray(ring, dtype=np.float64).reshape(-1, 2) for ring in rings] for rings in row["polygons"]]
     return rasterize([Part(outer, tuple(holes)) for outer, *holes in parts], height, width)
 
 
-class Tile(NamedTuple):
-    """A picture of a contact sheet: RGB uint8 (H, W, 3), and the masks of its regions, uint8 (H, W), with their labels."""
+def _box_mask(box: Box, height: int, width: int) -> np.ndarray:
+    from tessera.geometry import Part, rasterize, rectangle
 
-    name: str
-    image: np.ndarray
-    regions: list[tuple[str, np.ndarray]]
+    return rasterize([Part(rectangle(box))], height, width)
 
 
-def _tile(file: Path, name: str, regions: Sequence[tuple[str, np.ndarray]], blurred: bool) -> Tile:
-    """Return the image `file` and the masks of its `regions`, reduced to the size of a tile."""
-    import cv2
+def _tile(picture: Picture, blurred: bool) -> Picture:
+    """Return `picture` at the size of a tile, its regions with it."""
+    from tessera.media.images import shrink
 
-    image = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_COLOR_RGB)
-    if image is None:
-        raise TesseraError(f"{file}: not an image; delete it and run again")
-    height, width = image.shape[:2]
-    scale = min(1.0, TILE_SIDE / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    masks = [(label, cv2.resize(mask, size, interpolation=cv2.INTER_AREA)) for label, mask in regions]
-    return Tile(name, blur(image) if blurred else image, masks)
+    image = shrink(picture.image, TILE_SIDE)
+    regions = [(label, shrink(mask, TILE_SIDE)) for label, mask in picture.regions]
+    return Picture(picture.name, blur(image) if blurred else image, regions)
 
 
-def _draw_tiles(tiles: Sequence[Tile], nothing: str, path: Path) -> None:
-    """Draw `tiles` in rows as a JPEG, with the outlines of their regions; `nothing` is written where there is no tile."""
+def _draw_tiles(tiles: Sequence[Picture], colours: dict[str, str], nothing: str, path: Path) -> None:
+    """Draw `tiles` in rows as a JPEG, with the outlines of their regions in `colours` by label.
+
+    `nothing` is written where there is no tile.
+    """
     from matplotlib.patheffects import Normal, Stroke
 
-    labels = sorted({label for tile in tiles for label, _ in tile.regions})
-    colours = dict(zip(labels, (ORANGE, SKY, PURPLE, GREEN) * len(labels), strict=False))
     lines = max(1, math.ceil(len(tiles) / TILE_COLUMNS))
     with _figure(path, 3.1 * TILE_COLUMNS, 2.6 * lines + 0.3) as figure:
         places = list(figure.subplots(lines, TILE_COLUMNS, squeeze=False).flat)
@@ -344,7 +397,7 @@ def _draw_tiles(tiles: Sequence[Tile], nothing: str, path: Path) -> None:
             axes.set_title(_shorten(tile.name, 34), fontsize=7, fontweight="normal")
             if not tile.regions:
                 axes.text(0.5, -0.02, "no region", fontsize=7, color=QUIET, ha="center", va="top", transform=axes.transAxes)
-        if labels:
+        if tiles and colours:
             _legend(figure, colours)
 
 

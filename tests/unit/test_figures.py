@@ -4,7 +4,9 @@ import base64
 import html
 import json
 import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 from xml.etree import ElementTree
 
 import cv2
@@ -13,10 +15,13 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from tessera.errors import TesseraError
 from tessera.figures import (
     BLUR_SIDE,
+    ORANGE,
+    SKY,
     ReportSettings,
     Step,
     blur,
@@ -25,6 +30,7 @@ from tessera.figures import (
     count_step,
     draw_dropped,
     draw_funnel,
+    draw_predictions,
     draw_samples,
     draw_timings,
     render_markdown,
@@ -204,6 +210,11 @@ def test_another_seed_chooses_other_samples() -> None:
     assert choose_samples(keys, 12, 0, "val") != choose_samples(keys, 12, 1, "val")
 
 
+class Region(NamedTuple):
+    box: tuple[float, float, float, float]
+    mask: np.ndarray | None
+
+
 def _draw_samples(folder: Path, settings: ReportSettings, split: str = "val") -> np.ndarray:
     """Draw two samples, one with regions of all three kinds, and return the contact sheet."""
     picture = np.zeros((60, 80, 3), np.uint8)
@@ -225,11 +236,22 @@ def _draw_samples(folder: Path, settings: ReportSettings, split: str = "val") ->
     ]
     for rows, table, name in ((images, Images, "images"), (regions, Annotations, "annotations"), (splits, Splits, "splits")):
         write_table(pl.DataFrame(rows, schema=types(table)), table, folder / f"{name}.parquet")
-    tables = (folder / f"{name}.parquet" for name in ("images", "annotations", "splits"))
-    draw_samples(folder / "images", *tables, split, settings, 0, folder / "samples.jpg")
-    sheet = cv2.imread(str(folder / "samples.jpg"))
-    assert sheet is not None
-    return sheet
+    draw_samples(folder / "images", *_tables(folder), split, settings, 0, folder / "samples.jpg")
+    return _read(folder / "samples.jpg")
+
+
+def _tables(folder: Path) -> list[Path]:
+    return [folder / f"{name}.parquet" for name in ("images", "annotations", "splits")]
+
+
+def _read(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path))
+
+
+def _count(sheet: np.ndarray, colour: str) -> int:
+    """Return the number of pixels of about the `colour`, #rrggbb."""
+    wanted = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+    return int((np.abs(sheet.astype(int) - wanted).max(axis=2) < 60).sum())
 
 
 def _detail(sheet: np.ndarray) -> float:
@@ -245,9 +267,26 @@ def test_samples_are_blurred_unless_a_setting_says_otherwise(tmp_path: Path) -> 
 
 
 def test_outlines_are_drawn_on_blurred_pictures(tmp_path: Path) -> None:
-    sheet = _draw_samples(tmp_path, ReportSettings())[..., ::-1].astype(int)
-    orange = (np.abs(sheet - [230, 159, 0]).max(axis=2) < 60).sum()
-    assert orange > 300
+    assert _count(_draw_samples(tmp_path, ReportSettings()), ORANGE) > 300
+
+
+def test_predictions_are_drawn_beside_what_is_labelled(tmp_path: Path) -> None:
+    _draw_samples(tmp_path, ReportSettings())
+    shown = []
+
+    def predict(images: Iterable[np.ndarray]) -> Iterator[list[Region]]:
+        for image in images:
+            shown.append(image.shape)
+            mask = np.zeros(image.shape[:2], np.uint8)
+            mask[10:50, 20:60] = 255
+            yield [Region((0.0, 0.0, 70.0, 50.0), None), Region((20.0, 10.0, 60.0, 50.0), mask)] if len(shown) == 2 else []
+
+    draw_predictions(tmp_path / "images", *_tables(tmp_path), predict, ReportSettings(), 0, tmp_path / "predictions.jpg")
+    assert shown == [(60, 80, 3)] * 2
+    sheet = _read(tmp_path / "predictions.jpg")
+    labelled, predicted = sheet[:, : sheet.shape[1] // 4], sheet[:, sheet.shape[1] // 4 :]
+    assert _count(labelled, SKY) > 300 > 30 > _count(labelled[:-40], ORANGE)
+    assert _count(predicted, ORANGE) > 300 > 30 > _count(predicted[:-40], SKY)
 
 
 def test_a_split_without_samples_says_so(tmp_path: Path) -> None:
@@ -257,6 +296,5 @@ def test_a_split_without_samples_says_so(tmp_path: Path) -> None:
 def test_an_image_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     _draw_samples(tmp_path, ReportSettings())
     (tmp_path / "images" / "val" / "a.png").write_bytes(b"not an image")
-    tables = (tmp_path / f"{name}.parquet" for name in ("images", "annotations", "splits"))
-    with pytest.raises(TesseraError, match=r"a\.png: not an image"):
-        draw_samples(tmp_path / "images", *tables, "val", ReportSettings(), 0, tmp_path / "samples.jpg")
+    with pytest.raises(TesseraError, match=r"a\.png: image cannot be decoded"):
+        draw_samples(tmp_path / "images", *_tables(tmp_path), "val", ReportSettings(), 0, tmp_path / "samples.jpg")

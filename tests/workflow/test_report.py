@@ -1,5 +1,6 @@
 """The report: what it shows, and when it is made again."""
 
+import copy
 import json
 import re
 import shutil
@@ -9,8 +10,8 @@ import cv2
 import numpy as np
 import polars as pl
 import pytest
+from projects import REPOSITORY, Project
 
-from conftest import REPOSITORY, Project
 from tessera.ledger import Ledger
 from tessera.tables import Annotations, Images, Splits, types, write_table
 
@@ -26,19 +27,20 @@ include: {str(REPOSITORY / "workflow/rules/common.smk")!r}
 LABELS = {{}}
 include: {str(REPOSITORY / "workflow/rules/report.smk")!r}
 """
+SETTINGS = {"models": {"nsfw_detection": {"training": {"imgsz": 64}}}}
 FIGURES = {
     "refused.html",
     "timings.svg",
     *(f"datasets/nsfw_detection/{name}" for name in ("funnel.svg", "counts.html", "dropped.svg", "datasheet.html")),
     *(f"datasets/nsfw_detection/{split}.jpg" for split in ("train", "val", "test")),
-    *(f"models/nsfw_detection/{name}" for name in ("curves.html", "metrics.html", "card.html")),
+    *(f"models/nsfw_detection/{name}" for name in ("curves.html", "metrics.html", "predictions.jpg", "card.html")),
 }
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Path:
     """A folder in which everything that the report shows is made, and the report too."""
-    project = Project(tmp_path_factory.mktemp("finished"))
+    project = Project(tmp_path_factory.mktemp("finished"), SETTINGS)
     (project.folder / "config").mkdir()
     (project.folder / "Snakefile").write_text(SNAKEFILE, encoding="utf-8")
     project.write_manifest([{"source": "one", "path": "one.mp4"}, {"source": "two </script>", "path": "two.mp4", "rights": ""}])
@@ -57,8 +59,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cv2.imwrite(str(curves / "losses.png"), np.zeros((4, 4, 3), np.uint8))
     _write(results / "metrics/nsfw_detection.json", json.dumps({"mask": {"mAP50": 0.75}}))
     _write(results / "metrics/nsfw_detection.export.json", json.dumps({"largest_difference": 0.001}))
+    shutil.copytree(weights.parent, results / "weights/nsfw_detection")
     _write(results / "weights/nsfw_detection/card.md", "# A card\n")
-    _write(results / "weights/nsfw_detection/SHA256SUMS", "")
     assert "report" in _run(project)
     return project.folder
 
@@ -67,6 +69,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def made(finished: Path, project: Project) -> Project:
     """A project of its own for each test, with the report made."""
     shutil.copytree(finished, project.folder, dirs_exist_ok=True)
+    project.settings = copy.deepcopy(SETTINGS)
     return project
 
 
@@ -124,7 +127,12 @@ def test_report_follows_what_it_shows_and_nothing_else(made: Project) -> None:
     assert _run(made) == []
     made.settings["report"] = {"blur": False}
     _write(made.results / "weights/nsfw_detection/card.md", "# Another card\n")
-    assert _run(made) == ["plot_samples nsfw_detection", "render_card nsfw_detection", "report"]
+    assert _run(made) == [
+        "plot_predictions nsfw_detection",
+        "plot_samples nsfw_detection",
+        "render_card nsfw_detection",
+        "report",
+    ]
 
 
 def test_report_knows_the_settings_of_the_command_line(made: Project) -> None:

@@ -71,7 +71,7 @@ rule tabulate_refused:
             caption="../report/refused.rst",
             category="1. Footage",
             subcategory="sources",
-            labels={"figure": "4. Refused sources"},
+            labels={"figure": "Refused sources"},
         ),
     log:
         "<logs>/tabulate_refused.log",
@@ -95,21 +95,21 @@ rule plot_samples:
             caption="../report/samples.rst",
             category="2. Samples",
             subcategory="{dataset}",
-            labels={"figure": "1. train"},
+            labels={"figure": "1. Training split"},
         ),
         val=report(
             "<results>/reports/datasets/{dataset}/val.jpg",
             caption="../report/samples.rst",
             category="2. Samples",
             subcategory="{dataset}",
-            labels={"figure": "2. val"},
+            labels={"figure": "2. Validation split"},
         ),
         test=report(
             "<results>/reports/datasets/{dataset}/test.jpg",
             caption="../report/samples.rst",
             category="2. Samples",
             subcategory="{dataset}",
-            labels={"figure": "3. test"},
+            labels={"figure": "3. Test split"},
         ),
     log:
         "<logs>/plot_samples/{dataset}.log",
@@ -132,7 +132,7 @@ rule render_datasheet:
             caption="../report/datasheet.rst",
             category="2. Samples",
             subcategory="{dataset}",
-            labels={"figure": "4. datasheet"},
+            labels={"figure": "4. Datasheet"},
         ),
     log:
         "<logs>/render_datasheet/{dataset}.log",
@@ -187,6 +187,39 @@ rule tabulate_metrics:
         "../scripts/tabulate_metrics.py"
 
 
+rule plot_predictions:
+    input:
+        images="<results>/datasets/{model}/images",
+        selected="<results>/annotations/{model}/images.parquet",
+        regions="<results>/annotations/{model}/annotations.parquet",
+        splits="<results>/datasets/{model}/splits.parquet",
+        weights="<results>/weights/{model}/{model}.pt",
+        checksums="<results>/weights/{model}/SHA256SUMS",
+    output:
+        figure=report(
+            "<results>/reports/models/{model}/predictions.jpg",
+            caption="../report/predictions.rst",
+            category="3. Models",
+            subcategory="{model}",
+            labels={"figure": "3. Predictions"},
+        ),
+    log:
+        "<logs>/plot_predictions/{model}.log",
+    benchmark:
+        "<benchmarks>/plot_predictions/{model}.jsonl"
+    threads: 2
+    resources:
+        gpu=1,
+    params:
+        settings=lookup(dpath="report", within=config),
+        seed=lookup(dpath="seed", within=config),
+        confidence=lookup(dpath="preview/confidence", within=config),
+        image_size=lookup(dpath="models/{model}/training/imgsz", within=config),
+        code=code_digest("tessera.figures", "tessera.detectors.predict"),
+    script:
+        "../scripts/plot_predictions.py"
+
+
 rule render_card:
     input:
         card="<results>/weights/{model}/card.md",
@@ -196,7 +229,7 @@ rule render_card:
             caption="../report/card.rst",
             category="3. Models",
             subcategory="{model}",
-            labels={"figure": "5. Card"},
+            labels={"figure": "4. Card"},
         ),
     log:
         "<logs>/render_card/{model}.log",
@@ -252,7 +285,7 @@ rule report:
             *expand(
                 "<results>/reports/models/{model}/{figure}",
                 model=DETECTORS,
-                figure=["curves.html", "metrics.html", "card.html"],
+                figure=["curves.html", "metrics.html", "predictions.jpg", "card.html"],
             ),
             "<results>/reports/timings.svg",
         ],

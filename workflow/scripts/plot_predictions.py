@@ -1,0 +1,20 @@
+"""Draw what a detector sees in validation samples, and what is labelled there."""
+
+from tessera.detectors.predict import PredictionSettings, Predictor
+from tessera.figures import ReportSettings, draw_predictions
+from tessera.job import job
+
+with job(snakemake) as (inputs, outputs, params):
+    # The size of the training, rounded up as ultralytics does.
+    size = -(-params.image_size // 32) * 32
+    settings = PredictionSettings(confidence=params.confidence, image_size=size)
+    draw_predictions(
+        inputs.images,
+        inputs.selected,
+        inputs.regions,
+        inputs.splits,
+        Predictor(inputs.weights, inputs.checksums, settings).predict,
+        ReportSettings(**params.settings),
+        params.seed,
+        outputs.figure,
+    )
