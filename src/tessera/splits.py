@@ -9,8 +9,6 @@ from tessera.errors import TesseraError
 from tessera.seeds import fraction
 from tessera.settings import Settings
 
-SPLITS = ("train", "val", "test")
-
 
 class SplitSettings(Settings):
     """How the samples of a dataset are divided. What is not in `val` or `test` trains."""
