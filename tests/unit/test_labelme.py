@@ -16,7 +16,7 @@ from tessera.annotations.hub import read_hub
 from tessera.annotations.imports import import_labels
 from tessera.annotations.labelme import MAX_SHAPES, embedded_image, image_path, load_labelme, read_labelme, write_labelme
 from tessera.annotations.model import Annotation, ImageAnnotations
-from tessera.annotations.settings import AnnotationSettings, LabelSet, label_files
+from tessera.annotations.settings import AnnotationSettings, LabelSet
 from tessera.errors import Dropped, Failed, TesseraError
 from tessera.geometry import Part, rectangle
 from tessera.ledger import read_ledger
@@ -345,9 +345,8 @@ class Folder:
 
     def run(self, **more):
         label_set = LabelSet(name="my set", path=self.root, content="general", rights="CC0", **more)
-        files = [Path(file) for file in label_files(self.root)]
         tables = [self.folder / name for name in ("images", "annotations", "embedded", "ledger")]
-        import_labels(files, label_set, ["nsfw"], 16, Path("results/embedded"), *tables)
+        import_labels(label_set, ["nsfw"], 16, Path("results/embedded"), *tables)
         rows = {row["key"]: (row["status"], row["reason"]) for row in read_ledger(self.folder / "ledger")}
         assert len(rows) == len(read_ledger(self.folder / "ledger"))
         images = read_table(self.folder / "images", Images)

@@ -1,6 +1,10 @@
 # Labels that people drew: folders of labelled images, and labels of sampled frames, become tables of the hub.
 
-from tessera.annotations.settings import LABEL_SUFFIX, label_files
+from tessera.annotations.settings import (
+    fingerprint as label_fingerprint,
+    frame_label_files,
+    label_files,
+)
 
 LABELS = {
     file_name(label_set["name"]): label_set
@@ -17,25 +21,22 @@ def label_set(wildcards):
     return LABELS[wildcards.labels]
 
 
-def label_set_files(wildcards):
-    """Return the label files and the images of a folder of labels."""
-    return label_files(LABELS[wildcards.labels]["path"])
+def watched_labels(wildcards):
+    """Return what changes with the label files and the images of a folder of labels."""
+    return label_fingerprint(label_files(LABELS[wildcards.labels]["path"]))
 
 
-def frame_label_files(wildcards):
-    """Return the label files of the frames of a shard."""
+def watched_frame_labels(wildcards):
+    """Return what changes with the label files of the frames of a shard."""
     folder = config["annotations"]["frame_labels"]
-    return [
+    return label_fingerprint(
         file
         for source in SHARDS[wildcards.shard]
-        if folder is not None
-        for file in label_files(Path(folder) / file_name(source.source), [LABEL_SUFFIX])
-    ]
+        for file in frame_label_files(folder, source.source)
+    )
 
 
 rule import_labels:
-    input:
-        files=label_set_files,
     output:
         images="<results>/annotations/labels/{labels}/images.parquet",
         annotations="<results>/annotations/labels/{labels}/annotations.parquet",
@@ -47,6 +48,7 @@ rule import_labels:
         "<benchmarks>/import_labels/{labels}.jsonl"
     params:
         label_set=label_set,
+        watched=watched_labels,
         classes=lookup(dpath="annotations/classes", within=config),
         min_area=lookup(dpath="annotations/min_area", within=config),
         code=code_digest("tessera.annotations.imports"),
@@ -59,7 +61,6 @@ rule import_frame_labels:
         frames="<results>/frames/{shard}/frames.parquet",
         sources="<results>/sources/shards/{shard}/sources.parquet",
         pictures="<results>/frames/{shard}/images",
-        labels=frame_label_files,
     output:
         images="<results>/annotations/frames/{shard}/images.parquet",
         annotations="<results>/annotations/frames/{shard}/annotations.parquet",
@@ -69,6 +70,8 @@ rule import_frame_labels:
     benchmark:
         "<benchmarks>/import_frame_labels/{shard}.jsonl"
     params:
+        folder=lookup(dpath="annotations/frame_labels", within=config),
+        watched=watched_frame_labels,
         classes=lookup(dpath="annotations/classes", within=config),
         min_area=lookup(dpath="annotations/min_area", within=config),
         code=code_digest("tessera.annotations.imports"),

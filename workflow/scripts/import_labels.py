@@ -6,7 +6,7 @@ from tessera.annotations.imports import import_labels
 from tessera.annotations.settings import LabelSet
 from tessera.job import job
 
-with job(snakemake) as (inputs, outputs, params):
+with job(snakemake) as (_, outputs, params):
     label_set = LabelSet(**params.label_set)
     place = Path(snakemake.output.embedded)
-    import_labels(inputs.files, label_set, params.classes, params.min_area, place, **vars(outputs))
+    import_labels(label_set, params.classes, params.min_area, place, **vars(outputs))

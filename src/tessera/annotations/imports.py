@@ -7,7 +7,7 @@ from typing import Any
 from tessera.annotations.hub import Origin, write_hub
 from tessera.annotations.labelme import embedded_image, image_path, load_labelme, read_labelme
 from tessera.annotations.model import ImageAnnotations, Loss
-from tessera.annotations.settings import LABEL_SUFFIX, LabelSet
+from tessera.annotations.settings import LABEL_SUFFIX, LabelSet, frame_label_files, label_files
 from tessera.errors import Dropped, Failed, TesseraError
 from tessera.job import progress
 from tessera.ledger import Ledger
@@ -20,7 +20,6 @@ EMBEDDED = {b"\xff\xd8": ".jpg", b"\x89P": ".png"}  # what labelme embeds, by it
 
 
 def import_labels(
-    files: Sequence[Path],
     label_set: LabelSet,
     classes: Sequence[str],
     min_area: int,
@@ -32,10 +31,9 @@ def import_labels(
 ) -> None:
     """Write the labelled images of the folder of `label_set` to the tables `images` and `annotations` of the hub.
 
-    `files`: the label files and images of the folder, from `label_files`. `ledger` gets a row per image, by its key
-    `SET+NAME`: the name with the folders below the set, without suffix. No key of a frame has a `+`. An `ok` with a reason lost
-    a part of its labels. An image that is missing is taken from its label file if that carries it, and stored in the
-    folder `embedded`, which will lie at `place`.
+    `ledger` gets a row per image, by its key `SET+NAME`: the name with the folders below the set, without suffix. No key of a
+    frame has a `+`. An `ok` with a reason lost a part of its labels. An image that is missing is taken from its label file if
+    that carries it, and stored in the folder `embedded`, which will lie at `place`.
     Raises `TesseraError` where the folder of the set is not there.
     """
     root = label_set.path
@@ -43,7 +41,7 @@ def import_labels(
         raise TesseraError(f"annotations.labels: {label_set.name!r}: {str(root)!r} is no folder; mend its path")
     embedded.mkdir()
     items: dict[str, list[Path]] = {}
-    for file in sorted(files):
+    for file in label_files(root):
         # Some file systems do not tell cases apart, and labelme does not tell suffixes apart.
         items.setdefault(file.relative_to(root).with_suffix("").as_posix().casefold(), []).append(file)
     labelled: dict[Path, str] = {}
@@ -89,7 +87,7 @@ def import_frame_labels(
     frames: Path,
     sources: Path,
     pictures: Path,
-    labels: Sequence[Path],
+    folder: Path | None,
     classes: Sequence[str],
     min_area: int,
     images: Path,
@@ -98,12 +96,13 @@ def import_frame_labels(
 ) -> None:
     """Write the labelled frames of a shard to the tables `images` and `annotations` of the hub.
 
-    `frames`: `tables.Frames`. `sources`: `tables.Sources`. `pictures`: the folder of the images of the frames. `labels`: label
-    files, each named as the key of the frame it is for. `ledger` gets a row per label file, by that key; an `ok` with a reason
-    lost a part of its labels.
+    `frames`: `tables.Frames`. `sources`: `tables.Sources`. `pictures`: the folder of the images of the frames. `folder`:
+    holds a folder of label files for each source, each named as the key of the frame it is for. `ledger` gets a row per
+    label file, by that key; an `ok` with a reason lost a part of its labels.
     """
     frame_of = {frame["key"]: frame for frame in read_table(frames, Frames).iter_rows(named=True)}
     source_of = {source["source"]: source for source in read_table(sources, Sources).iter_rows(named=True)}
+    labels = [label for source in source_of for label in frame_label_files(folder, source)]
     found: list[tuple[ImageAnnotations, Origin]] = []
     seen: set[str] = set()
     with Ledger(ledger) as rows:

@@ -1,14 +1,14 @@
 """Settings of the annotations."""
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from tessera.manifest import IMAGE_SUFFIXES
-from tessera.provenance import file_name
+from tessera.provenance import digest, file_name
 from tessera.settings import Settings
 
 LABEL_SUFFIX = ".json"
@@ -58,11 +58,25 @@ class AnnotationSettings(Settings):
         return classes
 
 
-def label_files(folder: Path, suffixes: Collection[str] = (LABEL_SUFFIX, *IMAGE_SUFFIXES)) -> list[str]:
+def label_files(folder: Path, suffixes: Collection[str] = (LABEL_SUFFIX, *IMAGE_SUFFIXES)) -> list[Path]:
     """Return the files with one of `suffixes` in `folder` and below, by name; hidden ones and links to nowhere left out."""
     found = []
     for place, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         paths = (Path(place, name) for name in names if not name.startswith("."))
-        found += [str(path) for path in paths if path.suffix.lower() in suffixes and path.exists()]
+        found += [path for path in paths if path.suffix.lower() in suffixes and path.exists()]
     return sorted(found)
+
+
+def frame_label_files(folder: Path | None, source: str) -> list[Path]:
+    """Return the label files for frames of `source` in `folder`, by name; none where there is no folder."""
+    return [] if folder is None else label_files(Path(folder) / file_name(source), [LABEL_SUFFIX])
+
+
+def fingerprint(files: Iterable[Path]) -> str:
+    """Return a digest of the names, sizes and times of `files`: it changes when one of them does.
+
+    So that a rule need not name each file as an input, where Snakemake would take braces in it for wildcards.
+    """
+    states = [(str(file), file.stat()) for file in files]
+    return digest([(name, state.st_size, state.st_mtime_ns) for name, state in states])[:16]
