@@ -170,7 +170,6 @@ class Track:
 class Stage:
     """A scene in which every draw is made."""
 
-    scene: Scene
     frames: int
     width: int
     height: int
@@ -180,50 +179,21 @@ class Stage:
     tracks: list[Track]  # from back to front
 
 
-def stage(scene: Scene, frames: int, width: int, height: int, random: np.random.Generator) -> Stage:
+def set_up(scene: Scene, frames: int, width: int, height: int, random: np.random.Generator) -> Stage:
     """Return `scene` with every way drawn from `random`, for `frames` frames of `width` x `height` pixels."""
     backdrop = _cover(photograph(scene.photograph), width * ZOOM, height * ZOOM)
     subjects = [_wander(SUBJECT, "subject", scene, frames, width, height, random) for _ in range(scene.subjects)]
     decoys = [_wander(name, "decoy", scene, frames, width, height, random) for name in scene.decoys]
-    occluders = []
-    if scene.disc:
-        first = subjects[0]
-        offset = _glide(np.stack([random.permutation([-1.0, -0.1, 0.9]), random.uniform(-0.25, 0.25, 3)], axis=1), frames)
-        occluders.append(
-            Track(
-                texture=cut_out(scene.disc),
-                shape="ellipse",
-                role="occluder",
-                centre=first.centre + offset * first.radii,
-                radii=first.radii * random.uniform(0.38, 0.48),
-                angle=first.angle,
-                gain=np.ones(frames),
-            )
-        )
-    if scene.pillar:
-        x = _glide(width * random.permutation([0.38, 0.62])[:, None], frames)
-        half_width = height * random.uniform(0.035, 0.06)
-        texture = _cover(photograph(scene.pillar), 2 * half_width, height * 1.4)
-        occluders.append(
-            Track(
-                texture=texture[:, : round(2 * half_width)],
-                shape="rectangle",
-                role="occluder",
-                centre=np.concatenate([x, np.full((frames, 1), height / 2)], axis=1),
-                radii=np.tile([half_width, height * 0.7], (frames, 1)),
-                angle=np.full(frames, random.uniform(-0.12, 0.12)),
-                gain=np.full(frames, 0.8),
-            )
-        )
+    discs = [_hover(scene.disc, subjects[0], random)] if scene.disc else []
+    pillars = [_stand(scene.pillar, frames, width, height, random)] if scene.pillar else []
     return Stage(
-        scene=scene,
         frames=frames,
         width=width,
         height=height,
         backdrop=backdrop,
         view=_camera(backdrop, frames, width, height, random),
         grade=_glide(random.uniform(0.85, 1.12, (2, 1)), frames) * random.uniform(0.97, 1.03, 3),
-        tracks=[*decoys, *subjects, *occluders],
+        tracks=[*decoys, *subjects, *discs, *pillars],
     )
 
 
@@ -255,6 +225,37 @@ def _wander(
         radii=size * [1.0 if shape == "circle" else texture.shape[1] / texture.shape[0], 1.0],
         angle=np.zeros(frames) if upright else _glide(random.uniform(-0.45, 0.45, (stops, 1)), frames)[:, 0],
         gain=_glide(random.uniform(0.75, 1.2, (stops, 1)), frames)[:, 0],
+    )
+
+
+def _hover(name: str, subject: Track, random: np.random.Generator) -> Track:
+    """Return the cut-out `name`, small, on its way over `subject`, sideways."""
+    frames = len(subject.centre)
+    offset = _glide(np.stack([random.permutation([-1.0, -0.1, 0.9]), random.uniform(-0.25, 0.25, 3)], axis=1), frames)
+    return Track(
+        texture=cut_out(name),
+        shape="ellipse",
+        role="occluder",
+        centre=subject.centre + offset * subject.radii,
+        radii=subject.radii * random.uniform(0.38, 0.48),
+        angle=subject.angle,
+        gain=np.ones(frames),
+    )
+
+
+def _stand(name: str, frames: int, width: int, height: int, random: np.random.Generator) -> Track:
+    """Return a strip of the photograph `name`, higher than the frame, that the camera drifts past."""
+    x = _glide(width * random.permutation([0.38, 0.62])[:, None], frames)
+    half_width = height * random.uniform(0.035, 0.06)
+    texture = _cover(photograph(name), 2 * half_width, height * 1.4)
+    return Track(
+        texture=texture[:, : round(2 * half_width)],
+        shape="rectangle",
+        role="occluder",
+        centre=np.concatenate([x, np.full((frames, 1), height / 2)], axis=1),
+        radii=np.tile([half_width, height * 0.7], (frames, 1)),
+        angle=np.full(frames, random.uniform(-0.12, 0.12)),
+        gain=np.full(frames, 0.8),
     )
 
 
@@ -535,18 +536,20 @@ def _render_clip(folder: Path, clip: Clip, seed: int) -> tuple[dict[str, Any], l
     """Render `clip` with its labels and return its row of `DemoClips` and those of `DemoRegions`."""
     random = generator(seed, "demo", clip.source)
     lengths = [round(scene.seconds * clip.rate) for scene in clip.scenes]
-    stages = [stage(scene, length, clip.width, clip.height, random) for scene, length in zip(clip.scenes, lengths, strict=True)]
+    stages = [
+        set_up(scene, length, clip.width, clip.height, random) for scene, length in zip(clip.scenes, lengths, strict=True)
+    ]
     mark = watermark(clip.watermark, clip.width, clip.height) if clip.watermark else None
     size = (clip.width, clip.height)
     regions: list[dict[str, Any]] = []
 
     def frames() -> Iterator[np.ndarray]:
-        shots = ((set_up, frame) for set_up in stages for frame in range(set_up.frames))
-        for index, (set_up, frame) in enumerate(shots):
-            picture = draw(set_up, frame, random, mosaic=clip.mosaic)
+        shots = ((stage, frame) for stage in stages for frame in range(stage.frames))
+        for index, (stage, frame) in enumerate(shots):
+            picture = draw(stage, frame, random, mosaic=clip.mosaic)
             if index % LABEL_EVERY == 0:
                 key = f"{file_name(clip.source)}-{index:07d}"
-                document = labelme(picture, set_up, frame, f"{key}.jpg")
+                document = labelme(picture, stage, frame, f"{key}.jpg")
                 _write_json(folder / "labels" / "frames" / file_name(clip.source) / f"{key}.json", document)
             masks = [("subject", _coarse(mask, size) >= 0.5) for mask in picture.visible]
             if picture.mosaic is not None:
@@ -580,9 +583,9 @@ def _render_still(folder: Path, still: Still, seed: int) -> None:
     """Render `still` and its labels: the frame of its scene in which who stands in front covers most of the subject."""
     width, height = 320, 240
     random = generator(seed, "demo", still.copy_of or still.file)
-    set_up = stage(still.scene, 96, width, height, random)
-    frame = _moment(set_up)
-    picture = draw(set_up, frame, random)
+    stage = set_up(still.scene, 96, width, height, random)
+    frame = _moment(stage)
+    picture = draw(stage, frame, random)
     scale = still.width / width
     path = folder / still.file
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -591,9 +594,9 @@ def _render_still(folder: Path, still: Still, seed: int) -> None:
     if still.source:
         key = f"{file_name(still.source)}-{still.index:07d}"
         labels = folder / "labels" / "frames" / file_name(still.source) / f"{key}.json"
-        _write_json(labels, labelme(picture, set_up, frame, f"{key}.jpg", scale))
+        _write_json(labels, labelme(picture, stage, frame, f"{key}.jpg", scale))
     else:
-        _write_json(path.with_suffix(".json"), labelme(picture, set_up, frame, path.name, scale))
+        _write_json(path.with_suffix(".json"), labelme(picture, stage, frame, path.name, scale))
 
 
 def _moment(stage: Stage) -> int:
