@@ -117,6 +117,14 @@ def test_curves_have_a_row_per_epoch(trained: Trained) -> None:
     assert "time" not in header.split(",")
 
 
+def test_tensorboard_finds_each_epoch(trained: Trained) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(trained.folder / "run")).Reload()
+    for tag in ("train/seg_loss", "metrics/mAP50(M)", "lr/pg0"):
+        assert [event.step for event in events.Scalars(tag)] == list(range(1, EPOCHS + 1))
+
+
 def test_weights_tell_neither_paths_nor_dates_and_are_not_trained_on(trained: Trained) -> None:
     from ultralytics.nn.tasks import load_checkpoint
 

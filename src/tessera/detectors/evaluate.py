@@ -105,7 +105,8 @@ def _draw_epochs(rows: dict[str, list[float]], folder: Path) -> None:
     """Draw losses.png and scores.png: what was minimised, and what came of it, by epoch."""
     from matplotlib.figure import Figure
 
-    losses = sorted({name.partition("/")[2] for name in rows if name.startswith(("train/", "val/"))})
+    # Some architectures have losses that others know by name alone: they stay at 0.
+    losses = sorted({name.partition("/")[2] for name in rows if name.startswith(("train/", "val/")) and any(rows[name])})
     figure = Figure(figsize=(3.2 * len(losses), 2.8), layout="constrained")
     for axes, loss in zip(figure.subplots(1, len(losses), squeeze=False).flat, losses, strict=True):
         for part in ("train", "val"):

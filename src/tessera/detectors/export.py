@@ -91,7 +91,7 @@ def verify_export(
     session = onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
     model, found = load_checkpoint(checkpoint, fuse=True)
     size = export.image_size or found["train_args"]["imgsz"]
-    classes, end_to_end = len(model.names), bool(getattr(model, "end2end", False))
+    classes = len(model.names)
     differences: list[Differences] = []
     for path in progress(images, unit="images"):
         tensor = _letterbox(path, size)
@@ -99,9 +99,8 @@ def verify_export(
             result = model(torch.from_numpy(tensor))[0]
         ours = [output.numpy() for output in (result if isinstance(result, tuple) else (result,))]
         theirs = session.run(None, {session.get_inputs()[0].name: tensor})
-        output = 0.0 if end_to_end else _difference(ours, theirs, classes)
-        both = [_detect(outputs, classes, size, end_to_end) for outputs in (ours, theirs)]
-        differences.append(replace(compare(both[0], both[1], CONFIDENCE + tolerance.score), output=output))
+        compared = compare(_detect(ours, classes, size), _detect(theirs, classes, size), CONFIDENCE + tolerance.score)
+        differences.append(replace(compared, output=_difference(ours, theirs, classes)))
     worst = Differences(
         detections=sum(each.detections for each in differences),
         unmatched=sum(each.unmatched for each in differences),
@@ -187,14 +186,14 @@ def _parts(one: np.ndarray, other: np.ndarray, classes: int) -> list[tuple[np.nd
     return [(one[:, low:high], other[:, low:high]) for low, high in pairwise(edges) if high > low]
 
 
-def _detect(outputs: list[np.ndarray], classes: int, size: int, end_to_end: bool) -> Detections:
+def _detect(outputs: list[np.ndarray], classes: int, size: int) -> Detections:
     """Return the detections in the raw outputs of one image, as ultralytics makes them."""
     import torch
     from ultralytics.utils.nms import non_max_suppression
     from ultralytics.utils.ops import process_mask
 
     tensors = [torch.from_numpy(output) for output in outputs]
-    found = non_max_suppression(tensors[0], CONFIDENCE, OVERLAP, nc=classes, end2end=end_to_end)[0]
+    found = non_max_suppression(tensors[0], CONFIDENCE, OVERLAP, nc=classes)[0]
     masks = torch.zeros((len(found), 0, 0))
     if len(tensors) > 1:
         masks = process_mask(tensors[1][0], found[:, 6:], found[:, :4], (size, size), upsample=True)

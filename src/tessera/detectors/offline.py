@@ -32,9 +32,9 @@ def offline(folder: Path | None = None) -> None:
     from ultralytics.data import utils as data
     from ultralytics.utils import SETTINGS, downloads
 
-    reporters = ("sync", "clearml", "comet", "dvc", "mlflow", "raytune", "wandb")
+    reporters = ("sync", "clearml", "comet", "dvc", "mlflow", "raytune", "tensorboard", "wandb")
     # Past its own method, which would write them down.
-    dict.update(SETTINGS, {**dict.fromkeys(reporters, False), "tensorboard": True, "api_key": ""})
+    dict.update(SETTINGS, {**dict.fromkeys(reporters, False), "api_key": ""})
     # Being offline only changes what it says when a download fails: it would still try.
     downloads.safe_download = data.safe_download = _refuse
     downloads.attempt_download_asset = _existing

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.tensorboard import SummaryWriter
 from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.models.yolo.segment import SegmentationTrainer
 from ultralytics.utils.torch_utils import unwrap_model
@@ -37,10 +38,12 @@ class BoxTrainer(DetectionTrainer):  # type: ignore[misc]
         """Prepare a training with the arguments `overrides` on `threads` cores. It goes on where its folder holds a state."""
         super().__init__(overrides=overrides)
         torch.set_num_threads(threads)
+        self.add_callback("on_train_start", BoxTrainer.open_board)
         self.add_callback("on_train_epoch_start", BoxTrainer.begin_epoch)
         self.add_callback("on_train_batch_end", BoxTrainer.tell_batch)
         self.add_callback("on_train_epoch_end", BoxTrainer.check_loss)
         self.add_callback("on_fit_epoch_end", BoxTrainer.tell_epoch)
+        self.add_callback("on_fit_epoch_end", BoxTrainer.log_epoch)
         self._told = time.monotonic()
 
     def begin_epoch(self) -> None:
@@ -162,6 +165,16 @@ class BoxTrainer(DetectionTrainer):  # type: ignore[misc]
         )
         found = found.replace("B ", "box ").replace("M ", "mask ")
         tell(f"epoch {self.epoch + 1}/{self.epochs}: loss {losses}; mAP50 {found}; {timedelta(seconds=round(left))} left")
+
+    def open_board(self) -> None:
+        """Open the log for TensorBoard. What it holds of epochs that are repeated is forgotten."""
+        self._board = SummaryWriter(self.save_dir, purge_step=self.start_epoch + 1)
+
+    def log_epoch(self) -> None:
+        """Log the losses, metrics and learning rates of an epoch for TensorBoard."""
+        for name, value in {**self.label_loss_items(self.tloss), **self.metrics, **self.lr}.items():
+            self._board.add_scalar(name, value, self.epoch + 1)
+        self._board.flush()
 
 
 class MaskTrainer(BoxTrainer, SegmentationTrainer):  # type: ignore[misc]

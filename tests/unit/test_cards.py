@@ -1,0 +1,77 @@
+"""The card of a model tells what it is, and nothing of the machine it was made on."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tessera.cards import render, write_model_card
+from tessera.configuration import Configuration
+from tessera.provenance import sha256_file
+
+SCORES = {"map50": 0.61234, "map50_95": 0.4, "precision": 0.7, "recall": None}
+METRICS = {"dataset": "d", "task": "segment", "epochs": 7, "splits": {"val": {"images": 9, "objects": 12, "mask": SCORES}}}
+COMPARED = {"images": 9, "image_size": 32, "detections": 3, "unmatched": 0, "output": 1e-5, "score": 0, "box": 0, "mask": 1}
+ORIGINS = [{"source": "a|b", "split": "val", "images": 9, "rights": "<script>", "consent": "release 7"}]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, Path]:
+    contents = {"metrics": METRICS, "export": COMPARED, "datasheet": {"origins": ORIGINS}, "checksums": ""}
+    paths = {name: tmp_path / name for name in (*contents, "data", "text", "model.pt", "model.onnx")}
+    for name, content in contents.items():
+        paths[name].write_text(json.dumps(content))
+    for name in ("model.pt", "model.onnx"):
+        paths[name].write_bytes(name.encode())
+    return paths
+
+
+def write(files: dict[str, Path], **changes: Any) -> dict[str, Any]:
+    settings = {**Configuration().models.nsfw_detection.model_dump(mode="json"), **changes}
+    reports = [files[name] for name in ("checksums", "datasheet", "metrics", "export", "data", "text")]
+    exported = [files["model.pt"], files["model.onnx"]]
+    write_model_card("nsfw_detection", exported, *reports, settings=settings, seed=3, code="c0de")
+    card: dict[str, Any] = json.loads(files["data"].read_text())
+    return card
+
+
+def test_a_card_holds_what_is_needed_to_judge_and_to_make_the_model_again(files: dict[str, Path]) -> None:
+    card = write(files)
+    assert card["files"]["model.pt"] == {"bytes": 8, "sha256": sha256_file(files["model.pt"])}
+    assert card["dataset"] == {"sha256sums": sha256_file(files["checksums"]), "datasheet": {"origins": ORIGINS}}
+    assert card["training"]["arguments"]["epochs"] == 200
+    assert (card["training"]["seed"], card["training"]["code"]) == (3, "c0de")
+    assert (card["metrics"], card["export"]["compared"]) == (METRICS, COMPARED)
+    assert card["licence"] == "AGPL-3.0"
+    assert any("minors" in line for line in card["not_for"]) and any("consent" in line for line in card["not_for"])
+    assert set(card["versions"]) == {"torch", "ultralytics", "onnx", "onnxruntime"}
+
+
+def test_a_card_reads_well_and_takes_no_orders_from_the_data(files: dict[str, Path]) -> None:
+    write(files)
+    text = files["text"].read_text()
+    assert "| val | mask | 0.612 | 0.400 | 0.700 | none |" in text
+    assert "The val split holds 12 objects: too few to say much." in text
+    assert r"| a\|b | val | 9 | \<script\> | release 7 |" in text
+    assert "- from scratch\n" in text
+
+
+def test_equal_inputs_give_an_equal_card(files: dict[str, Path]) -> None:
+    write(files)
+    first = files["data"].read_bytes(), files["text"].read_bytes()
+    write(files)
+    assert (files["data"].read_bytes(), files["text"].read_bytes()) == first
+
+
+def test_of_a_path_on_this_machine_the_name_alone_is_told(files: dict[str, Path]) -> None:
+    weights = {"source": "/home/someone/private/start.pt", "sha256": "0" * 64}
+    card = write(files, weights=weights)
+    assert card["training"]["weights"] == {"source": "start.pt", "sha256": "0" * 64}
+    assert "someone" not in files["data"].read_text() + files["text"].read_text()
+    assert "started from: start.pt" in files["text"].read_text()
+
+
+def test_a_dataset_without_origins_has_a_card(files: dict[str, Path]) -> None:
+    files["datasheet"].write_text("{}")
+    assert render(write(files)).startswith("# nsfw\\_detection\n")
