@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -85,6 +85,7 @@ def open_video(path: Path) -> Iterator[tuple["InputContainer", "VideoStream"]]:
     Whatever the name and the bytes ask for, nothing but this file is read. Raises `Failed` where there is no such stream.
     """
     import av
+    from av.container import Flags
     from av.stream import Disposition
 
     with open_file(path) as file:
@@ -93,6 +94,8 @@ def open_video(path: Path) -> Iterator[tuple["InputContainer", "VideoStream"]]:
         except av.error.FFmpegError as error:
             raise Failed("not a media file", str(error.strerror)) from None
         with container:
+            # What FFmpeg guesses where a container, such as AVI, has no time stamps can be wrong.
+            container.flags &= ~cast(int, Flags.gen_pts.value)
             streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
             if not streams or streams[0].codec_context is None:
                 raise Failed("no video stream", "there is none, or no decoder for it")
