@@ -15,7 +15,7 @@ from tessera.errors import TesseraError
 from tessera.provenance import digest, file_name
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
-PATHVAR = re.compile(r"<[a-z][a-z0-9_]*>")
+SPECIAL = re.compile(r"[<>{}\x00-\x1f]")  # in the name of an input, Snakemake takes these for more than themselves
 DATASETS = ("nsfw_detection", "watermark_detection", "mosaic_detection", "mosaic_restoration")
 
 
@@ -163,8 +163,8 @@ def fingerprint(path: Path) -> str:
 
 
 def is_plain_file(path: Path) -> bool:
-    """Whether `path` is a regular file that may be read and whose name a workflow takes as it is, not for a `<pathvar>`."""
-    return os.path.isfile(path) and os.access(path, os.R_OK) and not PATHVAR.search(str(path))  # noqa: PTH113
+    """Whether `path` is a regular file that may be read and whose name Snakemake takes as it is."""
+    return os.path.isfile(path) and os.access(path, os.R_OK) and not SPECIAL.search(str(path))  # noqa: PTH113
 
 
 def size_of(path: Path) -> int:

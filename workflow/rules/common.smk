@@ -51,6 +51,11 @@ def shard_rows(wildcards):
     ]
 
 
+def source_order(wildcards):
+    """Return the ids of all sources as the manifest orders them; a function, for Snakemake would expand the braces in them."""
+    return [source.source for source in SOURCES]
+
+
 def shard_files(wildcards):
     """Return the files that are inputs of a shard; folders, and what cannot be an input, are watched by `shard_rows`."""
     sources = SHARDS[wildcards.shard]

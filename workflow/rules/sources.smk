@@ -33,7 +33,7 @@ rule gather_sources:
     benchmark:
         "<benchmarks>/gather_sources.jsonl"
     params:
-        order=[source.source for source in SOURCES],
+        order=source_order,
         code=code_digest("tessera.sources"),
     script:
         "../scripts/gather_sources.py"

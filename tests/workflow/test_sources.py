@@ -1,0 +1,161 @@
+"""Sources in a real run: every bad case has its row, any name works, and only what changed is done again."""
+
+import csv
+import hashlib
+import os
+from pathlib import Path
+
+import av
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+from projects import Project
+
+pytestmark = pytest.mark.workflow
+MEDIA = Path(__file__).parents[3] / "shared" / "media"
+TARGETS = ("results/sources/admitted.parquet", "results/sources/withdrawn.tsv")
+ADULT = {"content": "adult", "consent": "release 7", "adults_verified": "yes"}
+
+
+def write_image(path: Path, seed: int, width: int = 40) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (30, width, 3), np.uint8)
+    with path.open("wb") as file:
+        Image.fromarray(pixels).save(file, "PNG")
+    return path
+
+
+def write_video(path: Path, seed: int = 0, frames: int = 5) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file, av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 40, 30, "yuv420p"
+        for number in range(frames):
+            pixels = np.random.default_rng([seed, number]).integers(0, 256, (30, 40, 3), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def refused(project: Project) -> dict[str, str]:
+    with (project.results / "sources" / "refused.tsv").open(encoding="utf-8", newline="") as file:
+        return {row["source"]: row["reason"] for row in csv.DictReader(file, delimiter="\t")}
+
+
+def admitted(project: Project) -> list[str]:
+    return pl.read_parquet(project.results / "sources" / "admitted.parquet")["source"].to_list()
+
+
+HOSTILE = [
+    "-rf.mp4",
+    'a b\'s "c".mp4',
+    "two\nlines.mp4",
+    "名前 é.mp4",
+    "100%.mp4",
+    "img%03d.mp4",
+    "{shard}.mp4",
+    "<results>.mp4",
+    "$(touch ran).mp4",
+    "*.mp4",
+    "concat:a|b.mp4",
+    "http:/127.0.0.1/x.mp4",
+    "a\tb\\n.mp4",
+    "~.mp4",
+]
+
+
+def test_any_name_works(project: Project) -> None:
+    for number, name in enumerate(HOSTILE):
+        write_video(project.folder / name, number)
+    project.write_manifest([{"source": name, "path": name} for name in HOSTILE])
+    run = project.run(*TARGETS)
+    assert run.returncode == 0, run.output
+    assert admitted(project) == HOSTILE
+    assert not (project.folder / "ran").exists()
+
+
+def test_every_bad_source_is_a_row_with_its_reason(project: Project) -> None:
+    folder = project.folder
+    write_video(folder / "good.mp4")
+    write_image(folder / "blocked.png", 1)
+    (folder / "copy.mp4").write_bytes((folder / "good.mp4").read_bytes())
+    (folder / "empty.mp4").touch()
+    (folder / "text.mp4").write_text("no video\n")
+    (folder / "cut.mp4").write_bytes((folder / "good.mp4").read_bytes()[:-200])
+    (folder / "cut.png").write_bytes((folder / "blocked.png").read_bytes()[:-200])
+    (folder / "playlist.m3u8").write_text("#EXTM3U\n#EXTINF:9,\ngood.mp4\n#EXT-X-ENDLIST\n")
+    (folder / "no images").mkdir()
+    os.mkfifo(folder / "pipe.mp4")
+    with (folder / "resources" / "blocklist.tsv").open("a") as file:
+        file.write(f"{hashlib.sha256((folder / 'blocked.png').read_bytes()).hexdigest()}\t\ta test\n")
+    write_image(folder / "images" / "a.png", 2)
+    cases = {
+        "no rights": ({"path": "unread.mp4", "rights": ""}, "no rights"),
+        "good": ({"path": "good.mp4"}, None),
+        "images": ({"path": "images", **ADULT}, None),
+        "unverified": ({"path": "unread.mp4", **ADULT, "adults_verified": ""}, "adults not verified"),
+        "no consent": ({"path": "unread.mp4", **ADULT, "consent": ""}, "no consent"),
+        "blocked": ({"path": "blocked.png"}, "on the blocklist"),
+        "copy": ({"path": "copy.mp4"}, "same file as another source"),
+        "missing": ({"path": "gone.mp4"}, "missing"),
+        "too long": ({"path": "x" * 300}, "unreadable"),
+        "empty": ({"path": "empty.mp4"}, "empty file"),
+        "text": ({"path": "text.mp4"}, "not a media file"),
+        "playlist": ({"path": "playlist.m3u8"}, "not a media file"),
+        "cut video": ({"path": "cut.mp4"}, "truncated"),
+        "cut image": ({"path": "cut.png"}, "image cannot be decoded"),
+        "no images": ({"path": "no images"}, "no images"),
+        "pipe": ({"path": "pipe.mp4"}, "not a regular file"),
+        "device": ({"path": "/dev/zero"}, "not a regular file"),
+    }
+    if MEDIA.is_dir():
+        cases["corrupted"] = ({"path": str(MEDIA / "broken" / "corrupted.mp4")}, "corrupted")
+    project.settings = {"shards": 3, "gates": {"sources": 0.9}}
+    project.write_manifest([{"source": source, **columns} for source, (columns, _) in cases.items()])
+    run = project.run(*TARGETS)
+    assert run.returncode == 0, run.output
+    assert refused(project) == {source: reason for source, (_, reason) in cases.items() if reason}
+    assert list(refused(project)) == [source for source, (_, reason) in cases.items() if reason], "in the order of the manifest"
+    assert admitted(project) == ["good", "images"]
+
+    project.settings["gates"]["sources"] = 0.1
+    run = project.run(*TARGETS)
+    assert run.returncode != 0
+    assert run.jobs == ["gate_sources"]
+    assert "empty file" in run.output and "gates.sources" in run.output
+
+
+def test_nothing_admitted_stops_the_run_and_says_why(project: Project) -> None:
+    project.write_manifest([{"source": "a", "path": "gone.mp4"}, {"source": "b", "path": "gone.mp4", "rights": ""}])
+    run = project.run(*TARGETS)
+    assert run.returncode != 0
+    assert "no source was admitted" in run.output and "'a': missing" in run.output and "'b': no rights" in run.output
+    assert refused(project) == {"a": "missing", "b": "no rights"}
+    assert not (project.results / "sources" / "admitted.parquet").exists()
+
+
+def test_only_what_changed_is_examined_again(project: Project) -> None:
+    for name in "abc":
+        write_image(project.folder / name / "1.png", ord(name), width=ord(name))
+    rows = [{"source": name, "path": name} for name in "ab"]
+    gathered = ["gate_sources", "gather_sources"]
+    project.write_manifest(rows)
+    assert project.run(*TARGETS).jobs == ["admit_sources a", "admit_sources b", *gathered, "remove_withdrawn"]
+    assert project.run(*TARGETS).jobs == []
+
+    rows.append({"source": "c", "path": "c"})
+    project.write_manifest(rows)
+    assert project.run(*TARGETS).jobs == ["admit_sources c", *gathered, "remove_withdrawn"]
+    assert admitted(project) == ["a", "b", "c"]
+
+    write_image(project.folder / "b" / "2.png", 5)
+    assert project.run(*TARGETS).jobs == ["admit_sources b", *gathered]
+
+    derived = project.results / "frames" / "a"
+    derived.mkdir(parents=True)
+    (derived / "a-0000000.jpg").touch()
+    project.write_manifest(rows[1:])
+    assert project.run(*TARGETS).jobs == [*gathered, "remove_withdrawn"]
+    assert admitted(project) == ["b", "c"]
+    assert not derived.exists() and not (project.results / "sources" / "shards" / "a").exists()
