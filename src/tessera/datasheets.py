@@ -12,6 +12,7 @@ import polars as pl
 
 from tessera.geometry import area, decode_rle
 from tessera.ledger import read_ledger, summarise
+from tessera.manifest import LABELS
 from tessera.provenance import digest
 from tessera.tables import Annotations, Images, Sources, Splits, read_table
 
@@ -101,7 +102,7 @@ def _origins(
     images: pl.DataFrame, regions: pl.DataFrame, sources: pl.DataFrame, label_sets: Iterable[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     known = {row["source"]: row for row in sources.iter_rows(named=True)}
-    known |= {f"labels:{label_set['name']}": label_set for label_set in label_sets}
+    known |= {f"{LABELS}{label_set['name']}": label_set for label_set in label_sets}
     counts = regions.group_by("source").agg(regions=pl.len())
     table = images.group_by("source").agg(images=pl.len(), split=pl.col("split").first()).join(counts, on="source", how="left")
     return [

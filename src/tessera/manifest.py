@@ -16,6 +16,7 @@ from tessera.provenance import digest, file_name
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 SPECIAL = re.compile(r"[<>{}\x00-\x1f]")  # in the name of an input, Snakemake takes these for more than themselves
+LABELS = "labels:"  # what the source of an image from a folder of labels starts with
 DATASETS = ("nsfw_detection", "watermark_detection", "mosaic_detection", "mosaic_restoration")
 
 
@@ -38,6 +39,13 @@ class Source(BaseModel):
     @classmethod
     def _split_use(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("source")
+    @classmethod
+    def _not_a_folder_of_labels(cls, value: str) -> str:
+        if value.startswith(LABELS):
+            raise ValueError(f"an id that starts with {LABELS!r} is kept for the folders of labels")
+        return value
 
     @field_validator("use")
     @classmethod

@@ -15,9 +15,8 @@ from tessera.annotations.yolo import Task, write_yolo
 from tessera.errors import TesseraError
 from tessera.job import progress
 from tessera.ledger import Ledger
+from tessera.manifest import LABELS
 from tessera.tables import Annotations, Duplicates, Images, Sources, Splits, read_table, read_tables, write_table
-
-LABELS = "labels:"  # how the source of an image begins that comes from a folder of labels, not from the manifest
 
 
 def select_samples(

@@ -11,6 +11,7 @@ from tessera.annotations.settings import LABEL_SUFFIX, LabelSet, frame_label_fil
 from tessera.errors import Dropped, Failed, TesseraError
 from tessera.job import progress
 from tessera.ledger import Ledger
+from tessera.manifest import LABELS
 from tessera.media.hashing import perceptual_hash
 from tessera.media.images import read_image
 from tessera.provenance import file_name
@@ -60,7 +61,7 @@ def import_labels(
             losses = [Loss(key, "image missing, the copy in its label file was taken", str(path.name), kept=True)]
         image = read_image(path)
         annotated, lost = read_labelme(document, key, image.shape[1], image.shape[0], list(classes), min_area)
-        origin = Origin(f"labels:{label_set.name}", _text(stored), perceptual_hash(image), label_set.split, label_set.rights)
+        origin = Origin(f"{LABELS}{label_set.name}", _text(stored), perceptual_hash(image), label_set.split, label_set.rights)
         found.append((annotated, origin))
         return losses + lost
 
