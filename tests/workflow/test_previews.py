@@ -10,6 +10,8 @@ from projects import REPOSITORY, Project
 from tessera.media.encode import write_video
 
 RULES = ("common", "sources", "previews")
+NAME = "a {dog}"  # braces and spaces are Snakemake's, and yet allowed in a name
+FILE = "a%20%7Bdog%7D"
 
 
 @pytest.fixture
@@ -17,7 +19,7 @@ def snakefile(project: Project, weights: Path) -> Path:
     """A workflow that has its weights: previews depend on nothing else of their training. And a video."""
     generator = np.random.default_rng(0)
     write_video(project.folder / "dog.mp4", generator.integers(0, 256, (6, 48, 64, 3), dtype=np.uint8), 10)
-    project.write_manifest([{"source": "dog", "path": "dog.mp4"}])
+    project.write_manifest([{"source": NAME, "path": "dog.mp4"}])
     predict = {"image_size": 64, "confidence": 0.05, "max_regions": 5}
     project.settings = {"preview": {"predict": predict, "proposals": {"choose": "every", "every": 3}}}
     shutil.copytree(weights.parent, project.results / "weights" / "nsfw_detection")
@@ -33,26 +35,26 @@ def snakefile(project: Project, weights: Path) -> Path:
 def test_a_preview_is_made_and_other_pictures_of_it_predict_nothing_anew(project: Project, snakefile: Path) -> None:
     run = project.run("preview", snakefile=snakefile)
     assert run.returncode == 0, run.output
-    previews = project.results / "previews" / "dog"
-    assert (previews / "overlays" / "dog.mp4").is_file()
-    assert (previews / "sheets" / "dog.jpg").is_file()
-    proposed = project.folder / "labels" / "proposed" / "dog"
-    assert {path.name for path in proposed.glob("*.json")} == {"dog-0000000.json", "dog-0000003.json"}
+    previews = project.results / "previews" / FILE
+    assert (previews / "overlays" / f"{FILE}.mp4").is_file()
+    assert (previews / "sheets" / f"{FILE}.jpg").is_file()
+    proposed = project.folder / "labels" / "proposed" / FILE
+    assert {path.name for path in proposed.glob("*.json")} == {f"{FILE}-0000000.json", f"{FILE}-0000003.json"}
 
-    (proposed / "dog-0000000.json").write_text("corrected")
+    (proposed / f"{FILE}-0000000.json").write_text("corrected")
     project.settings["preview"]["proposals"]["every"] = 6
     project.settings["preview"]["render"] = {"tile": 200}
-    project.settings["preview"]["sources"] = ["dog"]
+    project.settings["preview"]["sources"] = [NAME]
     run = project.run("preview", snakefile=snakefile)
-    assert run.jobs == ["gate_previews", "propose_labels dog", "render_preview dog"]
-    assert (proposed / "dog-0000000.json").read_text() == "corrected"
-    assert not (proposed / "dog-0000003.json").exists()
-    assert "dog-0000000\tedited by a person" in (previews / "proposals.tsv").read_text()
+    assert run.jobs == ["gate_previews", f"propose_labels {FILE}", f"render_preview {FILE}"]
+    assert (proposed / f"{FILE}-0000000.json").read_text() == "corrected"
+    assert not (proposed / f"{FILE}-0000003.json").exists()
+    assert f"{FILE}-0000000\tedited by a person" in (previews / "proposals.tsv").read_text()
 
 
 @pytest.mark.workflow
 def test_a_refused_source_is_named_with_its_reason_where_it_is_asked_for(project: Project, snakefile: Path) -> None:
-    project.write_manifest([{"source": "dog", "path": "dog.mp4"}, {"source": "no rights", "path": "dog.mp4", "rights": ""}])
+    project.write_manifest([{"source": NAME, "path": "dog.mp4"}, {"source": "no rights", "path": "dog.mp4", "rights": ""}])
     project.settings["preview"]["sources"] = ["no rights"]
     run = project.run("preview", snakefile=snakefile)
     assert run.returncode != 0
@@ -60,4 +62,4 @@ def test_a_refused_source_is_named_with_its_reason_where_it_is_asked_for(project
     project.settings["preview"]["sources"] = ["dgo"]
     run = project.run("preview", "--dry-run", snakefile=snakefile)
     assert run.returncode != 0
-    assert "preview.sources: the manifest has no source 'dgo'; it has 'dog'" in run.output
+    assert "preview.sources: the manifest has no source 'dgo'; it has 'a {dog}'" in run.output

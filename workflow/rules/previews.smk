@@ -23,6 +23,11 @@ def sources_to_preview(wildcards):
     return PREVIEWED[wildcards.shard]
 
 
+def sources_asked_for(wildcards):
+    """Return the ids that the settings name; a function, for Snakemake would expand the braces in them."""
+    return config["preview"]["sources"]
+
+
 rule preview:
     input:
         "<results>/previews/summary.json",
@@ -110,7 +115,7 @@ rule gate_previews:
     benchmark:
         "<benchmarks>/gate_previews.jsonl"
     params:
-        asked=lookup(dpath="preview/sources", within=config),
+        asked=sources_asked_for,
         code=code_digest("tessera.previews"),
     script:
         "../scripts/gate_previews.py"
