@@ -164,6 +164,7 @@ def test_a_broken_image_is_a_failed_row(tmp_path, image):
         {"segmentation": "text"},
         {"segmentation": {"size": [HEIGHT, WIDTH], "counts": "text"}},
         {"segmentation": {"size": [HEIGHT, WIDTH], "counts": "oooooooooooooooo"}},
+        {"segmentation": {"size": [HEIGHT, WIDTH], "counts": "0"}, "bbox": [1, 2, 3, 4]},
         {"segmentation": {"size": [HEIGHT, WIDTH], "counts": [5]}},
         {"segmentation": {"size": [HEIGHT, WIDTH], "counts": [2**63, 2**63]}},
         {"segmentation": {"size": [WIDTH, HEIGHT], "counts": [WIDTH * HEIGHT]}},

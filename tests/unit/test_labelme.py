@@ -319,8 +319,10 @@ def test_an_image_path_that_leaves_its_folder_fails(tmp_path, name):
         image_path({"imagePath": name}, root / "one.json", root)
 
 
-def test_an_image_path_below_its_label_is_taken_with_either_slash(tmp_path):
+def test_an_image_path_inside_the_folder_is_taken_with_either_slash(tmp_path):
     assert image_path({"imagePath": "a\\b.jpg"}, tmp_path / "one.json", tmp_path) == tmp_path / "a" / "b.jpg"
+    beside = image_path({"imagePath": "../b.jpg"}, tmp_path / "drawn" / "one.json", tmp_path)
+    assert beside == tmp_path / "drawn" / ".." / "b.jpg"
     with pytest.raises(Failed, match="image path leaves its folder"):
         image_path({"imagePath": "a\0.jpg"}, tmp_path / "one.json", tmp_path)
 

@@ -60,11 +60,11 @@ def image_path(document: dict[str, Any], path: Path, root: Path) -> Path:
     relative = PureWindowsPath(name)
     image = path.parent / relative.as_posix()
     try:
-        inside = not relative.anchor and ".." not in relative.parts and image.resolve().is_relative_to(root.resolve())
+        inside = not relative.anchor and image.resolve().is_relative_to(root.resolve())
     except (OSError, RuntimeError, ValueError):
         inside = False
     if not inside:
-        raise Failed("image path leaves its folder", f"imagePath is {name!r}; the image must lie beside its label or below")
+        raise Failed("image path leaves its folder", f"imagePath is {name!r}; move the image into the folder of the labels")
     return image
 
 

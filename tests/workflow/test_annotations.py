@@ -1,0 +1,149 @@
+"""Labels in a real run: only what changed is imported again, any name works, and a bad file is a row."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+from projects import Project
+
+from tessera.annotations.hub import read_hub
+from tessera.ledger import read_ledger
+from tessera.provenance import file_name
+
+pytestmark = pytest.mark.workflow
+WIDTH, HEIGHT = 40, 30
+
+
+def write_image(path: Path, seed: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)).save(path)
+
+
+def write_label(path: Path, image: str = "", right: float = 20) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shape = {"label": "nsfw", "points": [[2, 3], [right, 18]], "shape_type": "rectangle", "group_id": None}
+    path.write_text(json.dumps({"shapes": [shape], "imagePath": image or f"{path.stem}.png"}))
+
+
+def statuses(ledger: Path) -> dict[str, str]:
+    return {row["key"]: row["reason"] or row["status"] for row in read_ledger(ledger)}
+
+
+@pytest.fixture
+def labelled(project: Project) -> Project:
+    """Two folders of labels, and two sources with a labelled frame each."""
+    rows = []
+    for number, source in enumerate(("film 1", "film/2")):
+        write_image(project.folder / "footage" / str(number) / "a.png", 10 + number)
+        rows.append({"source": source, "path": f"footage/{number}", "rights": f"contract {number}", "split": "val"})
+        write_label(project.folder / "frame labels" / file_name(source) / f"{file_name(source)}-0000000.json")
+    project.write_manifest(rows)
+    sets = []
+    for number, name in enumerate(("studio", "-a {b}* c")):
+        folder = Path("labels") / name
+        write_image(project.folder / folder / "one.png", 20 + number)
+        write_label(project.folder / folder / "one.json")
+        sets.append({"name": name, "path": str(folder), "content": "general", "rights": "CC0"})
+    project.settings["annotations"] = {"labels": sets, "frame_labels": "frame labels"}
+    return project
+
+
+def targets(project: Project) -> list[str]:
+    labels = [f"results/annotations/labels/{file_name(one['name'])}" for one in project.settings["annotations"]["labels"]]
+    frames = [f"results/annotations/frames/{file_name(source)}" for source in ("film 1", "film/2")]
+    return [f"{folder}/images.parquet" for folder in labels + frames]
+
+
+def imported(project: Project) -> list[str]:
+    run = project.run(*targets(project))
+    assert run.returncode == 0, run.output
+    return [job for job in run.jobs if job.startswith("import")]
+
+
+def test_one_changed_label_file_imports_its_set_or_shard_again_and_nothing_else(labelled: Project) -> None:
+    studio, odd = "import_labels studio", "import_labels %2Da%20%7Bb%7D%2A%20c"
+    first, second = "import_frame_labels film%201", "import_frame_labels film%2F2"
+    assert set(imported(labelled)) == {studio, odd, first, second}
+
+    write_label(labelled.folder / "labels" / "studio" / "one.json", right=30)
+    assert imported(labelled) == [studio]
+    write_label(labelled.folder / "frame labels" / "film%2F2" / "film%2F2-0000000.json", right=30)
+    labelled.settings["annotations"]["labels"][1]["rights"] = "CC-BY-4.0"
+    assert set(imported(labelled)) == {second, odd}
+    write_image(labelled.folder / "labels" / "studio" / "{new}* two.png", 5)
+    write_label(labelled.folder / "labels" / "studio" / "{new}* two.json")
+    (labelled.folder / "frame labels" / "film%201" / "film%201-0000000.json").unlink()
+    assert set(imported(labelled)) == {studio, first}
+    assert imported(labelled) == []
+
+    folder = labelled.results / "annotations" / "labels" / "studio"
+    images = list(read_hub(folder / "annotations.parquet", folder / "images.parquet"))
+    assert {image.key: image.annotations[0].box for image in images} == {
+        "studio+one": (2, 3, 30, 18),
+        "studio+%7Bnew%7D%2A%20two": (2, 3, 20, 18),
+    }
+    assert pl.read_parquet(labelled.results / "annotations/frames/film%201/images.parquet").is_empty()
+
+
+def test_labels_of_frames_take_rights_and_split_of_their_source_and_every_file_is_a_row(labelled: Project) -> None:
+    folder = labelled.folder / "frame labels" / "film%201"
+    write_label(folder / "film%201-0000007.json")
+    (folder / "broken.json").write_text("{")
+    (folder / "film%201-0000000.txt").write_text("no label")
+    write_label(folder / "twice" / "film%201-0000000.json")
+    target = labelled.results / "annotations" / "frames" / "film%201"
+    run = labelled.run("results/annotations/frames/film%201/images.parquet")
+    assert run.returncode == 0, run.output
+    rows = [(row["key"], row["status"], row["reason"]) for row in read_ledger(target / "ledger.jsonl")]
+    assert rows == [
+        ("broken", "dropped", "no such frame"),
+        ("film%201-0000000", "ok", ""),
+        ("film%201-0000000", "failed", "frame is labelled twice"),
+        ("film%201-0000007", "dropped", "no such frame"),
+    ]
+    (image,) = pl.read_parquet(target / "images.parquet").iter_rows(named=True)
+    assert (image["key"], image["source"], image["rights"], image["split"]) == (
+        "film%201-0000000",
+        "film 1",
+        "contract 0",
+        "val",
+    )
+    assert image["path"].startswith("results/frames/film%201/images/")
+    assert (labelled.folder / image["path"]).exists()
+
+
+def test_a_bad_label_is_a_row_and_too_many_stop_the_run(labelled: Project) -> None:
+    folder = labelled.folder / "labels" / "studio"
+    (folder / "bad.json").write_text("{")
+    write_label(folder / "escape.json", image="../../config/sources.tsv")
+    gate = "results/gates/labels.json"
+    run = labelled.run(gate)
+    assert run.returncode != 0 and not (labelled.folder / gate).exists()
+    assert "labels: 2 of" in run.output and "broken JSON" in run.output and "gates.labels" in run.output
+    ledger = labelled.results / "annotations" / "labels" / "studio" / "ledger.jsonl"
+    assert statuses(ledger) == {
+        "studio+bad": "broken JSON",
+        "studio+escape": "image path leaves its folder",
+        "studio+one": "ok",
+    }
+    labelled.settings["gates"] = {"labels": 0.5}
+    run = labelled.run(gate)
+    assert run.returncode == 0, run.output
+
+
+def test_a_folder_of_labels_that_is_not_there_is_named(labelled: Project) -> None:
+    labelled.settings["annotations"]["labels"][0]["path"] = "labels/studioo"
+    run = labelled.run(*targets(labelled))
+    assert run.returncode != 0
+    assert "annotations.labels: 'studio': 'labels/studioo' is no folder" in run.output
+    assert not (labelled.results / "annotations" / "labels" / "studio" / "images.parquet").exists()
+
+
+def test_adult_labels_without_clearance_stop_before_any_job(labelled: Project) -> None:
+    labelled.settings["annotations"]["labels"][0]["content"] = "adult"
+    run = labelled.run(*targets(labelled))
+    assert run.returncode != 0 and run.jobs == []
+    assert "annotations.labels.0" in run.output and "adults_verified" in run.output
