@@ -221,7 +221,7 @@ def test_equal_weights_export_to_equal_bytes(exported: Trained, tmp_path: Path) 
 
 def test_an_export_agrees_with_what_was_trained(exported: Trained, tmp_path: Path) -> None:
     files = [exported.folder / "model.pt", exported.folder / "model.onnx", tmp_path / "report.json"]
-    verify_export(exported.dataset, *files, ExportSettings(), ToleranceSettings())
+    verify_export(exported.dataset, *files, ExportSettings(), ToleranceSettings(), threads=1)
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["images"] == 4 and 0 < report["output"] < 1e-4
 
@@ -229,8 +229,21 @@ def test_an_export_agrees_with_what_was_trained(exported: Trained, tmp_path: Pat
 def test_an_export_of_other_weights_is_found_out(exported: Trained, weights: Path, tmp_path: Path) -> None:
     files = [weights, exported.folder / "model.onnx", tmp_path / "report.json"]
     with pytest.raises(TesseraError, match=r"model\.onnx is not what nsfw_detection\.pt is, on 2 images: .*output"):
-        verify_export(exported.dataset, *files, ExportSettings(image_size=32), ToleranceSettings(images=2))
+        verify_export(exported.dataset, *files, ExportSettings(image_size=32), ToleranceSettings(images=2), threads=1)
     assert not (tmp_path / "report.json").exists()
+
+
+def test_an_export_that_computes_nothing_is_found_out(exported: Trained, tmp_path: Path) -> None:
+    import onnx
+    from onnx import numpy_helper
+
+    model = onnx.load(exported.folder / "model.onnx")
+    for tensor in model.graph.initializer[:1]:
+        tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) * np.float32("nan"), tensor.name))
+    onnx.save(model, tmp_path / "broken.onnx")
+    files = [exported.folder / "model.pt", tmp_path / "broken.onnx", tmp_path / "report.json"]
+    with pytest.raises(TesseraError, match="output nan"):
+        verify_export(exported.dataset, *files, ExportSettings(), ToleranceSettings(), threads=1)
 
 
 def detections(*boxes: tuple[float, float, float, float], score: float = 0.9) -> Detections:

@@ -12,4 +12,5 @@ with job(snakemake) as (inputs, outputs, params):
         outputs.report,
         ExportSettings(**params.export),
         ToleranceSettings(**params.tolerance),
+        threads=snakemake.threads,
     )

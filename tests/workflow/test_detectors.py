@@ -1,0 +1,117 @@
+"""From a dataset to weights: what is made, what a kill costs, what a change reruns, and what stops a training."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from projects import REPOSITORY, Project
+
+from tessera.provenance import verify_checksums
+from yolo_dataset import checksum, make_dataset
+
+TARGET = "results/weights/nsfw_detection/SHA256SUMS"
+TRAINING = {"epochs": 10, "imgsz": 32, "batch": 4}
+
+
+@pytest.fixture
+def snakefile(project: Project) -> Path:
+    """A workflow that has its dataset: nothing else of the footage matters to a detector."""
+    project.write_manifest([])
+    project.settings = {"models": {"nsfw_detection": {"architecture": "yolo11n-seg.yaml", "training": dict(TRAINING)}}}
+    dataset = make_dataset(project.results / "datasets" / "nsfw_detection")
+    origins = [{"source": "discs", "split": "train", "images": 12, "content": "general", "rights": "CC0", "consent": ""}]
+    (dataset / "datasheet.json").write_text(json.dumps({"dataset": "nsfw_detection", "origins": origins}))
+    checksum(dataset)
+    path = project.folder / "Snakefile"
+    rules = [str(REPOSITORY / "workflow" / "rules" / f"{name}.smk") for name in ("common", "detectors")]
+    path.write_text(
+        'configfile: "config/config.yaml"\n'
+        'pathvars:\n    logs="results/logs",\n    benchmarks="results/benchmarks"\n'
+        + "".join(f"include: {rule!r}\n" for rule in rules)
+    )
+    return path
+
+
+def kill_after_epoch(project: Project, snakefile: Path, epoch: int) -> None:
+    """Run the workflow and kill all of it once the training is past `epoch`."""
+    (project.folder / "config" / "config.yaml").write_text(yaml.safe_dump(project.settings))
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--directory", str(project.folder)]
+    command += ["--profile", str(REPOSITORY / "profiles" / "default"), "--cores", "1", TARGET]
+    log = project.results / "logs" / "train_detector" / "nsfw_detection.log"
+    with (project.folder / "killed.log").open("w") as output:
+        process = subprocess.Popen(command, cwd=project.folder, stdout=output, stderr=output, start_new_session=True)
+        deadline = time.monotonic() + 120
+        while not (log.exists() and f"epoch {epoch}/{TRAINING['epochs']}:" in log.read_text()):
+            assert process.poll() is None and time.monotonic() < deadline, (project.folder / "killed.log").read_text()
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@pytest.mark.workflow
+def test_a_killed_training_goes_on_to_weights_and_a_change_reruns_what_depends_on_it(project: Project, snakefile: Path) -> None:
+    kill_after_epoch(project, snakefile, 2)
+    weights = project.results / "weights" / "nsfw_detection"
+    assert not weights.exists()
+    assert project.run("--unlock", snakefile=snakefile).returncode == 0
+    run = project.run(TARGET, snakefile=snakefile, cores=1)
+    assert run.returncode == 0, run.output
+    log = (project.results / "logs" / "train_detector" / "nsfw_detection.log").read_text()
+    assert f"epoch 1/{TRAINING['epochs']}:" not in log
+    assert "goes on after epoch" in log and f"epoch {TRAINING['epochs']}/{TRAINING['epochs']}:" in log
+    assert len((project.results / "training" / "nsfw_detection" / "results.csv").read_text().splitlines()) == 11
+
+    assert verify_checksums(weights / "SHA256SUMS") == []
+    names = {"card.json", "card.md", "nsfw_detection.onnx", "nsfw_detection.pt"}
+    assert {path.name for path in weights.iterdir()} == {*names, "SHA256SUMS"}
+    card = json.loads((weights / "card.json").read_text())
+    assert card["dataset"]["datasheet"]["origins"][0]["rights"] == "CC0"
+    assert card["training"]["arguments"]["epochs"] == 10
+    for path in [*weights.glob("card.*"), *(project.results / "metrics").iterdir()]:
+        assert str(project.folder) not in path.read_text()
+    assert list((project.results / "training" / "nsfw_detection" / "run").glob("events.out.tfevents.*"))
+
+    assert project.run(TARGET, snakefile=snakefile).jobs == []
+    project.settings["models"]["nsfw_detection"]["tolerance"] = {"images": 2}
+    run = project.run(TARGET, snakefile=snakefile)
+    assert run.jobs == [f"{rule} nsfw_detection" for rule in ("checksum_weights", "verify_export", "write_model_card")]
+
+
+@pytest.mark.workflow
+def test_a_faulty_label_stops_before_the_first_epoch(project: Project, snakefile: Path) -> None:
+    dataset = project.results / "datasets" / "nsfw_detection"
+    label = dataset / "labels" / "val" / "disc-0000000.txt"
+    label.write_text("0 0.5 0.5 2.0 0.5 0.5 0.9\n")
+    checksum(dataset)
+    run = project.run(TARGET, snakefile=snakefile)
+    assert run.returncode != 0
+    assert f"{label.relative_to(project.folder)}:1: 2.0 is outside the image" in run.output
+    assert run.jobs == ["check_dataset nsfw_detection"]
+
+
+@pytest.mark.workflow
+def test_declared_weights_that_are_others_are_refused(project: Project, snakefile: Path) -> None:
+    (project.folder / "mine.pt").write_bytes(b"weights")
+    sha256 = hashlib.sha256(b"other weights").hexdigest()
+    project.settings["models"]["nsfw_detection"]["weights"] = {"source": "mine.pt", "sha256": sha256}
+    run = project.run(TARGET, snakefile=snakefile)
+    assert run.returncode != 0
+    assert f"declared is {sha256}" in run.output
+    assert run.jobs == ["check_dataset nsfw_detection", f"fetch_weights {sha256}"]
+    assert not list((project.folder / "resources" / "weights").glob("*"))
+
+
+@pytest.mark.workflow
+def test_a_wrong_argument_stops_before_any_job(project: Project, snakefile: Path) -> None:
+    project.settings["models"]["nsfw_detection"]["training"]["epoch"] = 3
+    run = project.run(TARGET, snakefile=snakefile)
+    assert run.returncode != 0
+    assert "did you mean 'epochs'?" in run.output
+    assert run.jobs == []
