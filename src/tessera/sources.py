@@ -117,7 +117,7 @@ def check_rights(source: Source) -> None:
 
 
 @dataclass(frozen=True)
-class Footage:
+class Digests:
     """The bytes behind the path of a source: one file, or the images directly in a folder."""
 
     is_folder: bool
@@ -135,7 +135,7 @@ class Footage:
         )
 
 
-def read_footage(path: Path) -> Footage:
+def read_digests(path: Path) -> Digests:
     """Return the digests of what is at `path`. Raises `Failed` where nothing there can be read."""
     is_folder = os.path.isdir(path)  # noqa: PTH112 (unlike Path.is_dir it takes whatever a manifest may hold)
     if is_folder and not os.access(path, os.R_OK | os.X_OK):
@@ -157,7 +157,7 @@ def read_footage(path: Path) -> Footage:
             if not is_folder:
                 raise
             unreadable[image.name] = str(fault)
-    return Footage(is_folder, files, unreadable, size)
+    return Digests(is_folder, files, unreadable, size)
 
 
 def examine(
@@ -165,16 +165,17 @@ def examine(
 ) -> Iterator[dict[str, Any]]:
     """Yield, bit by bit, what is found out about `source`, by the columns of `tables.Sources` and what the report adds.
 
-    `twins` are earlier sources that may be the same file. Raises `Dropped` where `source` must not be used and `Failed` where
-    it cannot be. Nothing of a source without rights is read.
+    `twins` are earlier sources that may be the same file; if one is, `source` is refused even where that one was too, for
+    then the manifest contradicts itself about what may be done with the footage. Raises `Dropped` where `source` must not be
+    used and `Failed` where it cannot be. Nothing of a source without rights is read.
     """
     check_rights(source)
-    footage = read_footage(Path(source.path))
-    yield {"sha256": footage.sha256, "size": footage.size}
-    for file, sha256 in footage.files.items():
+    digests = read_digests(Path(source.path))
+    yield {"sha256": digests.sha256, "size": digests.size}
+    for file, sha256 in digests.files.items():
         blocklist.check_file(sha256, str(file))
     for twin in twins:
-        if _holds(twin, footage.sha256):
+        if _holds(twin, digests.sha256):
             raise Dropped(
                 "same file as another source", f"source {twin.source!r} holds the same, at {twin.path!r}; remove one row"
             )
@@ -186,8 +187,8 @@ def examine(
         blocklist.check_picture(image, f"{source.path!r} {place}".strip(), settings.blocklist_distance)
 
     look_if_needed = look if blocklist.hashes.size else None
-    if footage.is_folder:
-        yield _probe_folder(footage, look_if_needed)
+    if digests.is_folder:
+        yield _probe_folder(digests, look_if_needed)
     else:
         yield asdict(probe(Path(source.path), settings.check, look_if_needed))
     yield {"compared": compared}
@@ -195,16 +196,16 @@ def examine(
 
 def _holds(twin: Source, sha256: str) -> bool:
     try:
-        return read_footage(Path(twin.path)).sha256 == sha256
+        return read_digests(Path(twin.path)).sha256 == sha256
     except Failed:
         return False
 
 
-def _probe_folder(footage: Footage, look: Look | None) -> dict[str, Any]:
+def _probe_folder(digests: Digests, look: Look | None) -> dict[str, Any]:
     """Return what the images of a folder have in common, and which of them cannot be used."""
     found: list[Media] = []
-    unusable = dict(footage.unreadable)
-    for image in progress(footage.files, unit="images"):
+    unusable = dict(digests.unreadable)
+    for image in progress(digests.files, unit="images"):
         try:
             found.append(probe_image(image, look and partial(_look_at, look, image.name)))
         except Failed as fault:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rights import holds_for_others
 
 from tessera.errors import TesseraError
 from tessera.manifest import (
@@ -119,6 +120,13 @@ def test_lines_end_as_on_any_system(tmp_path: Path, end: str) -> None:
     assert [(source.source, source.rights) for source in read_manifest(path)] == [("a", "CC0"), ("b", "CC0")]
 
 
+@pytest.mark.parametrize("separator", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028"])
+def test_only_line_ends_end_a_line(tmp_path: Path, separator: str) -> None:
+    path = tmp_path / "sources.tsv"
+    path.write_text(HEADER + f"a{separator}b\ta.mp4\tgeneral\tCC0\n", encoding="utf-8")
+    assert [source.source for source in read_manifest(path)] == [f"a{separator}b"]
+
+
 def test_every_fault_is_told_with_its_line(tmp_path: Path) -> None:
     text = "# mine\nsource\tpath\tcontent\tuse\n" + "\n".join(
         [
@@ -181,6 +189,13 @@ def test_a_name_that_snakemake_would_expand_is_no_plain_file(tmp_path: Path) -> 
     for name, plain in {"<results>": False, "{shard}": False, "two\nlines": False, "-$(x) %s*'": True}.items():
         (tmp_path / name).touch()
         assert is_plain_file(tmp_path / name) is plain
+
+
+def test_a_folder_that_may_not_be_listed_is_no_error_before_it_is_examined(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    folder.chmod(0)
+    assert holds_for_others(tmp_path, lambda: files_of(folder) == [] and size_of(folder) == 0 and bool(fingerprint(folder)))
 
 
 def test_a_fingerprint_tells_when_a_folder_changes(tmp_path: Path) -> None:

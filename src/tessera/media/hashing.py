@@ -12,8 +12,3 @@ def perceptual_hash(image: np.ndarray) -> int:
     from PIL import Image
 
     return int(str(imagehash.phash(Image.fromarray(image))), 16)
-
-
-def distance(first: int, second: int) -> int:
-    """Return the Hamming distance of two hashes: the number of bits in which they differ."""
-    return (first ^ second).bit_count()

@@ -23,7 +23,7 @@ Look = Callable[[np.ndarray, str], None]
 # streams have no time stamps; those that hold only sound are here to be told apart from what is no media at all.
 CONTAINERS = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,mxf,nut,gif,ivf,dv,rm,wtv,mp3,wav,flac,aac"
 IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
-MAX_PIXELS = 178_956_970  # where Pillow holds a picture for an attack: a gigabyte and more once decoded
+MAX_PIXELS = 178_956_970  # beyond which Pillow takes a picture for an attack; the same for videos
 GUESSED_RATE = 25  # frames per second, where the stream does not say
 LOOK_EVERY = 0.5  # seconds between pictures that are looked at
 UPRIGHT = {3: 180, 4: 180, 5: 270, 6: 270, 7: 90, 8: 90}  # EXIF orientation: degrees counter-clockwise
@@ -119,8 +119,8 @@ def probe_video(path: Path, check: Check, look: Look | None = None) -> Media:
     with open_file(path) as file:
         _require_whole(file, path)
         try:
-            # No name and no protocol: nothing but the bytes of this file is read, whatever they or its name ask for.
-            container = av.open(_Nameless(file), options={"format_whitelist": CONTAINERS, "protocol_whitelist": "none"})
+            # As an open file and without any protocol: nothing else is read, whatever its bytes or its name ask for.
+            container = av.open(file, options={"format_whitelist": CONTAINERS, "protocol_whitelist": "none"})
         except MemoryError:
             raise
         except av.error.FFmpegError:
@@ -327,21 +327,11 @@ def _identify(file: BinaryIO, path: Path) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(file, formats=IMAGE_FORMATS)
-        if image.width * image.height <= MAX_PIXELS:
-            return image
+            return Image.open(file, formats=IMAGE_FORMATS)
     except UnidentifiedImageError:
         return None
     except Image.DecompressionBombError:
-        pass
-    raise Failed("image too large", f"{_name(path)} has more than {MAX_PIXELS} pixels; scale it down")
-
-
-class _Nameless:
-    """A file without its name: FFmpeg takes a name for a hint, and this one may be hostile."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.read, self.seek, self.tell = file.read, file.seek, file.tell
+        raise Failed("image too large", f"{_name(path)} has more than {MAX_PIXELS} pixels; scale it down") from None
 
 
 def _name(path: Path) -> str:
