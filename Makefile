@@ -39,7 +39,7 @@ format: .venv/development ## put the code in form
 	$(BIN)/snakefmt Snakefile workflow/rules
 
 bench: .venv/development ## the figures that are promised, measured here
-	$(BIN)/python -m pytest tests/benchmarks -s --override-ini testpaths=tests/benchmarks -p no:cacheprovider
+	$(BIN)/python -m pytest -s --override-ini python_files=bench_*.py tests/benchmarks
 
 lock: .venv/uv ## newest versions into the lock files
 	for name in uv workflow development labelme; do \
