@@ -53,9 +53,12 @@ class BoxTrainer(DetectionTrainer):  # type: ignore[misc]
         self._fill_pool()
         self.train_loader.reset()
 
-    def _seed_epoch(self) -> None:
+    def _draws(self, purpose: str) -> np.random.Generator:
         # An epoch that is repeated because of NaN draws anew.
-        seed = int(generator(self.args.seed, "training", f"{self.epoch}/{self.nan_recovery_attempts}").integers(2**31))
+        return generator(self.args.seed, f"training: {purpose}", f"{self.epoch}/{self.nan_recovery_attempts}")
+
+    def _seed_epoch(self) -> None:
+        seed = int(self._draws("epoch").integers(2**31))
         random.seed(seed)
         np.random.seed(seed)  # noqa: NPY002
         torch.manual_seed(seed)
@@ -67,18 +70,13 @@ class BoxTrainer(DetectionTrainer):  # type: ignore[misc]
         if dataset.cache == "ram":
             return
         # One less than the limit, at which an image is let go for another.
-        chosen = np.random.permutation(dataset.ni)[: max(dataset.max_buffer_length - 1, 1)].tolist()  # noqa: NPY002
+        chosen = self._draws("pool").permutation(dataset.ni)[: max(dataset.max_buffer_length - 1, 1)].tolist()
         for index in set(range(dataset.ni)) - set(chosen):
             dataset.ims[index] = dataset.im_hw0[index] = dataset.im_hw[index] = None
         dataset.buffer = []
         for index in chosen:
             dataset.load_image(index)
         dataset.buffer = chosen
-
-    def _close_dataloader_mosaic(self) -> None:
-        # A resumed training does this in another epoch, and starts the loader once more.
-        super()._close_dataloader_mosaic()
-        self._seed_epoch()
 
     def _build_train_pipeline(self) -> None:
         super()._build_train_pipeline()
