@@ -46,7 +46,8 @@ def write_image(path: Path, image: np.ndarray, quality: int = 95) -> None:
     if image.ndim == 3:
         image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     # Not cv2.imwrite: it does not tell a full disk.
-    _, encoded = cv2.imencode(path.suffix, image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    options = [] if path.suffix == ".png" else [cv2.IMWRITE_JPEG_QUALITY, quality]
+    _, encoded = cv2.imencode(path.suffix, image, options)
     path.write_bytes(encoded.tobytes())
 
 

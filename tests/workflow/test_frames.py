@@ -1,0 +1,53 @@
+"""Frames in a real run: any name works, a broken image is a row, and neither shards nor cores change a byte."""
+
+import numpy as np
+import polars as pl
+import pytest
+from projects import Project
+
+from tessera.media.encode import write_video
+from tessera.media.images import write_image
+
+pytestmark = pytest.mark.workflow
+TARGET = "results/duplicates/duplicates.parquet"
+
+
+def pictures(seed: int) -> list[np.ndarray]:
+    return list(np.random.default_rng(seed).integers(0, 256, (12, 6, 8, 3), np.uint8).repeat(8, 1).repeat(8, 2))
+
+
+def begin(project: Project) -> None:
+    """Set up two videos, of which one shows a picture of the other, and a folder of images of which one is broken."""
+    first, second = pictures(1), pictures(2)
+    write_video(project.folder / "-a 'b\".mp4", first, 24)
+    write_video(project.folder / "b.mp4", [*second[:11], first[0]], 24)
+    (project.folder / "stills").mkdir()
+    write_image(project.folder / "stills" / "1.png", pictures(3)[0])
+    (project.folder / "stills" / "2.png").write_text("no image")
+    project.settings = {"frames": {"mode": "all"}, "gates": {"sources": 1.0}}
+    project.write_manifest(
+        [
+            {"source": "-a 'b\"", "path": "-a 'b\".mp4"},
+            {"source": "b", "path": "b.mp4"},
+            {"source": "stills", "path": "stills"},
+        ]
+    )
+
+
+def test_frames_and_duplicates_are_the_same_on_any_number_of_shards(project: Project) -> None:
+    begin(project)
+    run = project.run(TARGET)
+    assert run.returncode == 0, run.output
+    duplicates = project.folder / TARGET
+    assert pl.read_parquet(duplicates).select("key", "duplicate_of").rows() == [("b-0000011", "%2Da%20%27b%22-0000000")]
+    images = {path.name: path.read_bytes() for path in project.results.glob("frames/*/images/[!.]*")}
+    frames = pl.concat([pl.read_parquet(table) for table in sorted(project.results.glob("frames/*/frames.parquet"))])
+    assert sorted(images) == sorted(frames["file"])
+    assert frames.group_by("source").len().sort("source").rows() == [("-a 'b\"", 12), ("b", 12), ("stills", 1)]
+    before = duplicates.read_bytes()
+
+    project.settings["shards"] = 2
+    run = project.run(TARGET, cores=1)
+    assert run.returncode == 0, run.output
+    assert {path.name: path.read_bytes() for path in project.results.glob("frames/shard-*/images/[!.]*")} == images
+    assert duplicates.read_bytes() == before
