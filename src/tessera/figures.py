@@ -36,14 +36,9 @@ STYLE: dict[Any, Any] = {
     "axes.titlesize": 10,
     "axes.titlelocation": "left",
     "axes.titleweight": "bold",
-    "axes.labelcolor": INK,
     "axes.edgecolor": QUIET,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.grid": False,
-    "axes.axisbelow": True,
-    "grid.color": "#e6e6e6",
-    "xtick.color": INK,
     "ytick.color": INK,
     "text.color": INK,
     "legend.frameon": False,
@@ -77,6 +72,14 @@ class Step(NamedTuple):
     partly: dict[str, int]
     dropped: dict[str, int]
     failed: dict[str, int]
+
+
+class Bar(NamedTuple):
+    """A bar of a figure: its name, its parts with their length and colour, and what is written beside it."""
+
+    name: str
+    parts: Sequence[tuple[float, str]]
+    text: str
 
 
 class Picture(NamedTuple):
@@ -117,31 +120,22 @@ def count_splits(splits: Path) -> dict[str, int]:
 
 def draw_funnel(steps: Sequence[Step], splits: dict[str, int], path: Path) -> None:
     """Draw how many items each of `steps` takes in, passes on and leaves out, and how they end up in `splits`, as SVG."""
-    units = list(dict.fromkeys(step.unit for step in steps))
-    panels = [[step for step in steps if step.unit == unit] for unit in units]
-    # Sources and pictures differ in number by orders: each unit has a scale of its own, and a bar has one height in all.
-    heights = [len(panel) + (panel[-1] is steps[-1]) for panel in panels]
+    panels: dict[str, list[Bar]] = {}
+    for step in steps:
+        dropped, failed = sum(step.dropped.values()), sum(step.failed.values())
+        text = f"{step.rows:,} = {step.ok:,} passed on + {dropped:,} dropped + {failed:,} failed"
+        parts = [(step.ok, BLUE), (dropped, ORANGE), (failed, RED)]
+        panels.setdefault(step.unit, []).append(Bar(step.name, parts, text))
+    text = f"{sum(splits.values()):,} = {' + '.join(f'{splits[split]:,} {split}' for split in SPLITS)}"
+    parts = [(splits["train"], SKY), (splits["val"], GREEN), (splits["test"], PURPLE)]
+    panels[steps[-1].unit].append(Bar("samples by split", parts, text))
+    # Sources and pictures differ in number by orders: each unit has a scale of its own.
+    heights = [len(bars) for bars in panels.values()]
     with _figure(path, 9.5, 0.9 + 0.55 * sum(heights) + 0.5 * len(panels)) as figure:
-        rows = figure.subplots(len(panels), 1, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
-        for axes, panel, unit in zip(rows, panels, units, strict=True):
-            largest = max([step.rows for step in panel] + [1])
-            names = []
-            for place, step in enumerate(panel):
-                failed, dropped = sum(step.failed.values()), sum(step.dropped.values())
-                _stack(axes, place, [(step.ok, BLUE), (dropped, ORANGE), (failed, RED)])
-                text = f"{step.rows:,} = {step.ok:,} passed on + {dropped:,} dropped + {failed:,} failed"
-                axes.text(step.rows + largest * 0.015, place, text, va="center", fontsize=9)
-                names.append(step.name)
-            if panel[-1] is steps[-1]:
-                _stack(axes, len(panel), [(splits["train"], SKY), (splits["val"], GREEN), (splits["test"], PURPLE)])
-                text = " + ".join(f"{splits[split]:,} {split}" for split in SPLITS)
-                text = f"{sum(splits.values()):,} = {text}"
-                axes.text(sum(splits.values()) + largest * 0.015, len(panel), text, va="center", fontsize=9)
-                names.append("samples by split")
-            _categories(axes, names)
-            axes.set_xlim(0, largest * 1.75)
+        places = figure.subplots(len(panels), 1, squeeze=False, gridspec_kw={"height_ratios": heights}).flat
+        for axes, (unit, bars) in zip(places, panels.items(), strict=True):
             axes.set_title(unit)
-            _hide_scale(axes)
+            _draw_bars(axes, bars, 1.75)
         colours = {"passed on": BLUE, "dropped": ORANGE, "failed": RED, "train": SKY, "val": GREEN, "test": PURPLE}
         _legend(figure, colours)
 
@@ -149,24 +143,13 @@ def draw_funnel(steps: Sequence[Step], splits: dict[str, int], path: Path) -> No
 def draw_dropped(steps: Sequence[Step], path: Path) -> None:
     """Draw how many items each of `steps` left out, or kept in part only, by reason, as SVG."""
     bars = [
-        (step.name, reason, count, colour)
+        Bar(f"{step.name}: {_shorten(reason, 70)}", [(count, colour)], f"{count:,}")
         for step in steps
         for reasons, colour in ((step.partly, SKY), (step.dropped, ORANGE), (step.failed, RED))
         for reason, count in sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
     ]
     with _figure(path, 9.5, 1.2 + 0.34 * max(len(bars), 2)) as figure:
-        axes = figure.subplots()
-        if not bars:
-            axes.text(0.5, 0.5, "nothing was left out", ha="center", transform=axes.transAxes)
-            axes.set_axis_off()
-            return
-        largest = max(count for _, _, count, _ in bars)
-        for place, (_, _, count, colour) in enumerate(bars):
-            _stack(axes, place, [(count, colour)])
-            axes.text(count + largest * 0.01, place, f"{count:,}", va="center", fontsize=9)
-        _categories(axes, [f"{name}: {_shorten(reason, 70)}" for name, reason, _, _ in bars])
-        axes.set_xlim(0, largest * 1.15)
-        _hide_scale(axes)
+        _draw_bars(figure.subplots(), bars or [Bar("nothing was left out", [], "")], 1.15)
         _legend(figure, {"kept in part": SKY, "dropped": ORANGE, "failed": RED})
 
 
@@ -190,12 +173,19 @@ def tabulate_refused(refused: Path, path: Path) -> None:
 
 
 def tabulate_metrics(files: dict[str, Path], path: Path) -> None:
-    """Write the values in the JSON `files`, by title, as an HTML page of one table each."""
+    """Write the values in the JSON `files`, by title, as an HTML page; what has the same names shares a table."""
     parts = []
     for title, file in files.items():
-        rows = [[name, _number(value)] for name, value in _flatten(json.loads(Path(file).read_text(encoding="utf-8")))]
-        parts.append(f"<h2>{html.escape(title)}</h2>{_table(['name', 'value'], rows)}")
-    _write_page(path, "Metrics", "".join(parts))
+        parts.append(f"<h2>{html.escape(title)}</h2>")
+        tables: dict[tuple[str, ...], list[list[str]]] = {}
+        for place, values in _records(json.loads(Path(file).read_text(encoding="utf-8"))):
+            tables.setdefault(tuple(values), []).append([place, *map(_number, values.values())])
+        for names, rows in tables.items():
+            if rows == [["", *rows[0][1:]]]:
+                parts.append(_table([], list(zip(names, rows[0][1:], strict=True))))
+            else:
+                parts.append(_table(["", *names], rows))
+    _write_page(path, "Metrics", "\n".join(parts))
 
 
 def render_markdown(text: Path, path: Path) -> None:
@@ -203,10 +193,9 @@ def render_markdown(text: Path, path: Path) -> None:
     from markdown_it import MarkdownIt
 
     content = Path(text).read_text(encoding="utf-8")
-    title = next((line.lstrip("# ").strip() for line in content.splitlines() if line.startswith("#")), text.name)
-    _write_page(
-        path, title, MarkdownIt("commonmark", {"html": False}).enable("table").disable("image").render(content), heading=False
-    )
+    title = next((line.lstrip("# ") for line in content.splitlines() if line.startswith("#")), Path(text).name)
+    markdown = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
+    _write_page(path, title, markdown.render(content), heading=False)
 
 
 def show_pictures(folder: Path, title: str, path: Path) -> None:
@@ -214,7 +203,7 @@ def show_pictures(folder: Path, title: str, path: Path) -> None:
     parts = []
     for file in sorted(Path(folder).glob("*.png")):
         data = base64.b64encode(file.read_bytes()).decode("ascii")
-        parts.append(f'<h2>{html.escape(_title(file.stem))}</h2>\n<img alt="" src="data:image/png;base64,{data}">\n')
+        parts.append(f'<h2>{html.escape(file.stem.replace("_", " "))}</h2>\n<img alt="" src="data:image/png;base64,{data}">\n')
     _write_page(path, title, "".join(parts))
 
 
@@ -226,22 +215,19 @@ def draw_timings(benchmarks: Path, rules: dict[str, bool], shards: Sequence[str]
     """
     jobs = {rule: _benchmarks(benchmarks, rule, shards if by_shard else None) for rule, by_shard in rules.items()}
     jobs = {rule: records for rule, records in jobs.items() if records}
+    seconds, memory = [], []
+    for rule, records in jobs.items():
+        total = sum(record["s"] for record in records)
+        # There is no number where a job was over before it could be measured.
+        largest = max((record["max_rss"] for record in records if isinstance(record["max_rss"], int | float)), default=0)
+        count = f"{len(records):,} job{'s' if len(records) > 1 else ''}"
+        seconds.append(Bar(rule, [(total, BLUE)], f"{_seconds(total)}, {count}"))
+        memory.append(Bar(rule, [(largest, GREEN)], f"{largest:,.0f} MB" if largest else ""))
     with _figure(path, 9.5, 1.3 + 0.3 * max(len(jobs), 2)) as figure:
-        time, memory = figure.subplots(1, 2, sharey=True, gridspec_kw={"width_ratios": [3, 2]})
-        for place, records in enumerate(jobs.values()):
-            seconds = [record["s"] for record in records]
-            _stack(time, place, [(sum(seconds), BLUE)])
-            count = f"{len(records):,} jobs" if len(records) > 1 else "1 job"
-            time.text(sum(seconds), place, f"  {_seconds(sum(seconds))}, {count}", va="center", fontsize=9)
-            sizes = [record["max_rss"] for record in records if isinstance(record["max_rss"], int | float)]
-            if sizes:
-                _stack(memory, place, [(max(sizes), GREEN)])
-                memory.text(max(sizes), place, f"  {max(sizes):,.0f} MB", va="center", fontsize=9)
-        _categories(time, list(jobs) or ["nothing was measured"])
-        for axes, title in ((time, "time of all jobs"), (memory, "memory of the largest job")):
+        left, right = figure.subplots(1, 2, sharey=True, gridspec_kw={"width_ratios": [3, 2]})
+        for axes, title, bars in ((left, "time of all jobs", seconds), (right, "memory of the largest job", memory)):
             axes.set_title(title)
-            axes.set_xlim(0, axes.get_xlim()[1] * 1.4)
-            _hide_scale(axes)
+            _draw_bars(axes, bars or [Bar("nothing was measured", [], "")], 1.4)
 
 
 def blur(image: np.ndarray) -> np.ndarray:
@@ -425,25 +411,22 @@ def _figure(path: Path, width: float, height: float) -> Iterator["Figure"]:
         figure.savefig(path, dpi=100, metadata=metadata, facecolor="white")
 
 
-def _stack(axes: "Axes", place: int, parts: Sequence[tuple[float, str]]) -> None:
-    """Draw a horizontal bar at `place`, made of `parts`: length and colour."""
-    left = 0.0
-    for length, colour in parts:
-        axes.barh(place, length, left=left, height=0.6, color=colour)
-        left += length
-
-
-def _categories(axes: "Axes", names: Sequence[str]) -> None:
-    """Name the bars of `axes`, the first on top."""
-    axes.set_yticks(range(len(names)), names)
-    axes.set_ylim(len(names) - 0.4, -0.6)
-
-
-def _hide_scale(axes: "Axes") -> None:
-    """Leave out the scale below `axes`: every bar has its number beside it."""
-    axes.spines["bottom"].set_visible(False)
+def _draw_bars(axes: "Axes", bars: Sequence[Bar], room: float) -> None:
+    """Draw horizontal `bars`, the first on top; the longest leaves `room`, a multiple of its length, for the text beside it."""
+    longest = max(sum(length for length, _ in bar.parts) for bar in bars)
+    for place, bar in enumerate(bars):
+        end = 0.0
+        for length, colour in bar.parts:
+            axes.barh(place, length, left=end, height=0.6, color=colour)
+            end += length
+        axes.annotate(bar.text, (end, place), (5, 0), textcoords="offset points", va="center", fontsize=9)
+    axes.set_yticks(range(len(bars)), [bar.name for bar in bars])
+    axes.set_ylim(len(bars) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
+    # Every bar has its number beside it: a scale would say nothing more.
+    axes.set_xlim(0, longest * room or 1)
     axes.set_xticks([])
+    axes.spines["bottom"].set_visible(False)
 
 
 def _legend(figure: "Figure", colours: dict[str, str]) -> None:
@@ -467,24 +450,18 @@ def _seconds(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02} h" if minutes >= 60 else f"{minutes}:{rest:02} min"
 
 
-def _title(name: str) -> str:
-    return name.replace("_", " ").replace("-", " ")
-
-
 def _number(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _flatten(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the leaves of a JSON value with their path."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _flatten(inner, f"{name} · {key}" if name else str(key))
-    elif isinstance(value, list) and any(isinstance(inner, dict | list) for inner in value):
-        for place, inner in enumerate(value):
-            yield from _flatten(inner, f"{name} · {place}")
-    else:
-        yield name, ", ".join(map(_number, value)) if isinstance(value, list) else value
+def _records(value: dict[str, Any], place: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the values that are directly in a JSON object and in each object inside it, with the place of the object."""
+    values = {name: inner for name, inner in value.items() if not isinstance(inner, dict)}
+    if values:
+        yield place, values
+    for name, inner in value.items():
+        if isinstance(inner, dict):
+            yield from _records(inner, f"{place} · {name}" if place else name)
 
 
 PAGE = """<!doctype html>

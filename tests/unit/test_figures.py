@@ -119,19 +119,18 @@ def test_no_refused_source_is_said(tmp_path: Path) -> None:
     assert "No source was refused" in (tmp_path / "refused.html").read_text(encoding="utf-8")
 
 
-def test_metrics_are_listed_by_their_path(tmp_path: Path) -> None:
-    values = {"mask": {"mAP50": 0.123456, "images": 1200, "ok": True}, "sizes": [1, 2.5], "runs": [{"a": None}]}
+def test_metrics_of_one_kind_share_a_table(tmp_path: Path) -> None:
+    values = {"epochs": 5, "val": {"box": {"map50": 0.123456, "recall": 1.0}, "mask": {"map50": 0.5, "recall": None}}}
     (tmp_path / "metrics.json").write_text(json.dumps(values), encoding="utf-8")
-    tabulate_metrics({"Validation": tmp_path / "metrics.json"}, tmp_path / "metrics.html")
-    page = (tmp_path / "metrics.html").read_text(encoding="utf-8")
-    cells = dict(re.findall(r"<tr><td>(.*?)</td><td>(.*?)</td></tr>", page))
-    assert cells == {
-        "mask · mAP50": "0.1235",
-        "mask · images": "1200",
-        "mask · ok": "True",
-        "sizes": "1, 2.5",
-        "runs · 0 · a": "None",
-    }
+    tabulate_metrics({"Metrics": tmp_path / "metrics.json"}, tmp_path / "metrics.html")
+    rows = re.findall("<tr>(.*?)</tr>", (tmp_path / "metrics.html").read_text(encoding="utf-8"))
+    assert [re.findall("<t[dh]>(.*?)</t[dh]>", row) for row in rows] == [
+        [],
+        ["epochs", "5"],
+        ["", "map50", "recall"],
+        ["val · box", "0.1235", "1"],
+        ["val · mask", "0.5", "None"],
+    ]
 
 
 def test_markdown_of_others_runs_nothing_and_loads_nothing(tmp_path: Path) -> None:

@@ -4,4 +4,4 @@ from tessera.figures import tabulate_metrics
 from tessera.job import job
 
 with job(snakemake) as (inputs, outputs, params):
-    tabulate_metrics({"Validation": inputs.metrics, "Export": inputs.exported}, outputs.table)
+    tabulate_metrics({"Trained model": inputs.metrics, "Exported model": inputs.exported}, outputs.table)
