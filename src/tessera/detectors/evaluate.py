@@ -27,7 +27,7 @@ def evaluate_detector(
     depends on the machine, such as speed, is not part of them. A split without images is left out.
     """
     found = read_dataset(dataset)
-    with tempfile.TemporaryDirectory(dir=metrics.parent) as folder:
+    with tempfile.TemporaryDirectory() as folder:
         measured = {
             split: _measure(dataset, weights, split, settings, Path(folder), threads)
             for split in ("val", "test")

@@ -52,7 +52,7 @@ def export_detector(weights: Path, checkpoint: Path, onnx: Path, settings: Expor
     import onnx as library
     from ultralytics import YOLO
 
-    with tempfile.TemporaryDirectory(dir=onnx.parent) as folder:
+    with tempfile.TemporaryDirectory() as folder:
         # The export lands beside the file that it is made from.
         source = Path(folder) / "model.pt"
         shutil.copyfile(weights, source)
