@@ -45,7 +45,7 @@ from tessera.tables import Annotations, Images, Splits, types, write_table
 
 STEPS = [
     Step("admission", "sources", 5, 3, {}, {"no rights": 1}, {"broken": 1}),
-    Step("sampling", "images", 40, 38, {"cut off": 7}, {}, {"$cannot_decode^2$ <&>": 2}),
+    Step("sampling", "images", 40, 38, {"cut off": 7}, {}, {r"$\nosuch$ <&>": 2}),
 ]
 SPLITS = {"train": 30, "val": 8, "test": 0}
 
@@ -93,14 +93,14 @@ def test_figures_with_nothing_to_show_say_so(tmp_path: Path) -> None:
 def test_names_are_text_in_figures(tmp_path: Path) -> None:
     draw_dropped(STEPS, tmp_path / "dropped.svg")
     comments = re.findall(r"<!-- (.*?) -->", (tmp_path / "dropped.svg").read_text(encoding="utf-8"))
-    assert "sampling: $cannot_decode^2$ <&>" in map(html.unescape, comments)
+    assert r"sampling: $\nosuch$ <&>" in map(html.unescape, comments)
 
 
 def test_table_of_steps_holds_every_number(tmp_path: Path) -> None:
     tabulate_steps(STEPS, SPLITS, tmp_path / "counts.html")
     page = (tmp_path / "counts.html").read_text(encoding="utf-8")
     assert re.findall(r'<td class="number">([\d,]+)</td>', page) == ["5", "3", "1", "1", "40", "38", "7", "2", "30", "8", "0"]
-    assert "$cannot_decode^2$ &lt;&amp;&gt;" in page
+    assert r"$\nosuch$ &lt;&amp;&gt;" in page
 
 
 def test_refused_sources_are_text_whatever_their_names(tmp_path: Path) -> None:
