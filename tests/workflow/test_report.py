@@ -18,14 +18,14 @@ from tessera.tables import Annotations, Images, Splits, types, write_table
 pytestmark = pytest.mark.workflow
 
 # The rules of the report alone. What the rooms before it make is written by the tests.
-SNAKEFILE = f"""
+SNAKEFILE = """
 configfile: "config/config.yaml"
 pathvars:
     logs="results/logs",
     benchmarks="results/benchmarks",
-include: {str(REPOSITORY / "workflow/rules/common.smk")!r}
-LABELS = {{}}
-include: {str(REPOSITORY / "workflow/rules/report.smk")!r}
+include: "workflow/rules/common.smk"
+LABELS = {}
+include: "workflow/rules/report.smk"
 """
 SETTINGS = {"models": {"nsfw_detection": {"training": {"imgsz": 64}}}}
 FIGURES = {
@@ -43,6 +43,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Path:
     project = Project(tmp_path_factory.mktemp("finished"), SETTINGS)
     (project.folder / "config").mkdir()
     (project.folder / "Snakefile").write_text(SNAKEFILE, encoding="utf-8")
+    shutil.copytree(REPOSITORY / "workflow", project.folder / "workflow")
     project.write_manifest([{"source": "one", "path": "one.mp4"}, {"source": "two </script>", "path": "two.mp4", "rights": ""}])
     results = project.results
     for shard in ("one", "two%20%3C%2Fscript%3E"):
@@ -112,13 +113,15 @@ def _run(project: Project, *arguments: str) -> list[str]:
     return run.jobs
 
 
-def test_report_shows_every_figure_and_is_made_once(made: Project) -> None:
+def test_report_shows_every_figure_with_its_caption(made: Project) -> None:
+    _write(made.folder / "workflow/report/timings.rst", "Another caption.\n")
+    assert _run(made) == ["report"]
     page = (made.results / "reports/report.html").read_text(encoding="utf-8")
     results = json.loads(re.search(r"var results = (\{.*\});", page).group(1))
     assert {path.removeprefix("results/reports/") for path in results} == FIGURES
     assert all(result["caption"] for result in results.values())
+    assert "Another caption." in results["results/reports/timings.svg"]["caption"]
     assert "two </script>" not in page
-    assert _run(made) == []
 
 
 def test_report_follows_what_it_shows_and_nothing_else(made: Project) -> None:

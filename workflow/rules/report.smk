@@ -7,7 +7,7 @@ report: "../report/workflow.rst"
 
 
 # Captions are part of the report, but Snakemake does not watch them.
-CAPTIONS = Path(workflow.source_path("../report/workflow.rst")).parent.glob("*.rst")
+CAPTIONS = Path(workflow.current_basedir.get_path_or_uri(secret_free=True), "../report")
 # What is timed: every rule of the journey, in its order, and whether it has a job per shard.
 TIMED = {
     each.name: "shard" in each.wildcard_names
@@ -299,7 +299,7 @@ rule report:
     params:
         snakefile=os.path.relpath(workflow.main_snakefile),
         captions=digest(
-            {path.name: path.read_text(encoding="utf-8") for path in CAPTIONS}
+            {path.name: path.read_text("utf-8") for path in CAPTIONS.glob("*.rst")}
         ),
         code=code_digest("tessera.figures"),
     script:
