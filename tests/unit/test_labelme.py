@@ -20,8 +20,11 @@ from tessera.annotations.settings import AnnotationSettings, LabelSet
 from tessera.errors import Dropped, Failed, TesseraError
 from tessera.geometry import Part, rectangle
 from tessera.ledger import read_ledger
+from tessera.media.hashing import perceptual_hash
+from tessera.provenance import sha256_file
 from tessera.tables import Images, read_table
 
+BLOCKLIST = Path(__file__).parents[2] / "resources" / "blocklist.tsv"
 few = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -348,7 +351,7 @@ class Folder:
     def run(self, **more):
         label_set = LabelSet(name="my set", path=self.root, content="general", rights="CC0", **more)
         tables = [self.folder / name for name in ("images", "annotations", "embedded", "ledger")]
-        import_labels(label_set, ["nsfw"], 16, Path("results/embedded"), *tables)
+        import_labels(label_set, ["nsfw"], 16, BLOCKLIST, 8, Path("results/embedded"), *tables)
         rows = {row["key"]: (row["status"], row["reason"]) for row in read_ledger(self.folder / "ledger")}
         assert len(rows) == len(read_ledger(self.folder / "ledger"))
         images = read_table(self.folder / "images", Images)
@@ -449,3 +452,23 @@ def test_labels_of_people_need_the_clearance_that_sources_need():
         AnnotationSettings(labels=[adult, {**adult, "name": "A"}])
     with pytest.raises(ValueError, match="named twice"):
         AnnotationSettings(classes=["nsfw", "nsfw"])
+
+
+def test_a_labelled_image_on_the_blocklist_is_left_out(tmp_path: Path) -> None:
+    root = tmp_path / "labels"
+    root.mkdir()
+    rng = np.random.default_rng(0)
+    for name in ("fine", "same", "alike"):
+        Image.fromarray(rng.integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)).save(root / f"{name}.png")
+        label = document(square(1, 1, 9, 9), imagePath=f"{name}.png")
+        (root / f"{name}.json").write_text(json.dumps(label))
+    listed = tmp_path / "blocklist.tsv"
+    alike = perceptual_hash(np.asarray(Image.open(root / "alike.png")))
+    rows = [("sha256", "phash", "reason"), (sha256_file(root / "same.png"), "", "a"), ("", f"{alike ^ 0b101:016x}", "b")]
+    listed.write_text("\n".join("\t".join(row) for row in rows))
+    label_set = LabelSet(name="set", path=root, content="general", rights="CC0")
+    tables = [tmp_path / name for name in ("images", "annotations", "embedded", "ledger")]
+    import_labels(label_set, ["nsfw"], 16, listed, 2, Path("results/embedded"), *tables)
+    reasons = {row["key"]: row["reason"] for row in read_ledger(tmp_path / "ledger")}
+    assert reasons == {"set+fine": "", "set+same": "on the blocklist", "set+alike": "looks like a picture on the blocklist"}
+    assert read_table(tmp_path / "images", Images)["key"].to_list() == ["set+fine"]

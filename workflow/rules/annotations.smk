@@ -37,6 +37,8 @@ def watched_frame_labels(wildcards):
 
 
 rule import_labels:
+    input:
+        blocklist=lookup(dpath="sources/blocklist", within=config),
     output:
         images="<results>/annotations/labels/{labels}/images.parquet",
         annotations="<results>/annotations/labels/{labels}/annotations.parquet",
@@ -51,6 +53,7 @@ rule import_labels:
         watched=watched_labels,
         classes=lookup(dpath="annotations/classes", within=config),
         min_area=lookup(dpath="annotations/min_area", within=config),
+        blocklist_distance=lookup(dpath="sources/blocklist_distance", within=config),
         code=code_digest("tessera.annotations.imports"),
     script:
         "../scripts/import_labels.py"
@@ -64,6 +67,7 @@ rule import_frame_labels:
     output:
         images="<results>/annotations/frames/{shard}/images.parquet",
         annotations="<results>/annotations/frames/{shard}/annotations.parquet",
+        unsampled=directory("<results>/annotations/frames/{shard}/unsampled"),
         ledger="<results>/annotations/frames/{shard}/ledger.jsonl",
     log:
         "<logs>/import_frame_labels/{shard}.log",

@@ -100,6 +100,7 @@ rule write_yolo_dataset:
         splits="<results>/datasets/{dataset}/splits.parquet",
         pictures=[
             *expand("<results>/annotations/labels/{name}/embedded", name=LABELS),
+            *expand("<results>/annotations/frames/{shard}/unsampled", shard=SHARDS),
             *expand("<results>/frames/{shard}/images", shard=SHARDS),
         ],
     output:

@@ -1,7 +1,13 @@
 """Read the labels of the frames of a shard into the hub."""
 
+from pathlib import Path
+
 from tessera.annotations.imports import import_frame_labels
 from tessera.job import job
 
 with job(snakemake) as (inputs, outputs, params):
-    import_frame_labels(**vars(inputs), folder=params.folder, classes=params.classes, min_area=params.min_area, **vars(outputs))
+    folder = Path(params.folder) if params.folder else None
+    place = Path(snakemake.output.unsampled)
+    import_frame_labels(
+        **vars(inputs), folder=folder, classes=params.classes, min_area=params.min_area, place=place, **vars(outputs)
+    )

@@ -6,7 +6,8 @@ from tessera.annotations.imports import import_labels
 from tessera.annotations.settings import LabelSet
 from tessera.job import job
 
-with job(snakemake) as (_, outputs, params):
+with job(snakemake) as (inputs, outputs, params):
     label_set = LabelSet(**params.label_set)
     place = Path(snakemake.output.embedded)
-    import_labels(label_set, params.classes, params.min_area, place, **vars(outputs))
+    blocklist = inputs.blocklist, params.blocklist_distance
+    import_labels(label_set, params.classes, params.min_area, *blocklist, place, **vars(outputs))

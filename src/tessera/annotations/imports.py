@@ -1,6 +1,7 @@
 """Imports: label files, each judged by itself, become tables of the hub."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +9,15 @@ from tessera.annotations.hub import Origin, write_hub
 from tessera.annotations.labelme import embedded_image, image_path, load_labelme, read_labelme
 from tessera.annotations.model import ImageAnnotations, Loss
 from tessera.annotations.settings import LABEL_SUFFIX, LabelSet, frame_label_files, label_files
+from tessera.blocklist import read_blocklist
 from tessera.errors import Dropped, Failed, TesseraError
 from tessera.job import progress
 from tessera.ledger import Ledger
 from tessera.manifest import LABELS
+from tessera.media.footage import read_footage
 from tessera.media.hashing import perceptual_hash
-from tessera.media.images import read_image
-from tessera.provenance import file_name
+from tessera.media.images import read_image, write_image
+from tessera.provenance import file_name, sha256_file
 from tessera.tables import Frames, Sources, read_table
 
 EMBEDDED = {b"\xff\xd8": ".jpg", b"\x89P": ".png"}  # what labelme embeds, by its first bytes
@@ -24,6 +27,8 @@ def import_labels(
     label_set: LabelSet,
     classes: Sequence[str],
     min_area: int,
+    blocklist: Path,
+    blocklist_distance: int,
     place: Path,
     images: Path,
     annotations: Path,
@@ -35,11 +40,13 @@ def import_labels(
     `ledger` gets a row per image, by its key `SET+NAME`: the name with the folders below the set, without suffix. No key of a
     frame has a `+`. An `ok` with a reason lost a part of its labels. An image that is missing is taken from its label file if
     that carries it, and stored in the folder `embedded`, which will lie at `place`.
-    Raises `TesseraError` where the folder of the set is not there.
+    What matches `blocklist`, by its bytes or in all but `blocklist_distance` bits of its perceptual hash, is left out.
+    Raises `TesseraError` where the folder of the set is not there, or the blocklist cannot be read.
     """
     root = label_set.path
     if not root.is_dir():
         raise TesseraError(f"annotations.labels: {label_set.name!r}: {str(root)!r} is no folder; mend its path")
+    listed = read_blocklist(blocklist)
     embedded.mkdir()
     items: dict[str, list[Path]] = {}
     for file in label_files(root):
@@ -59,7 +66,9 @@ def import_labels(
         if not path.exists():
             path, stored = _take_embedded(document, path, embedded / key, place / key)
             losses = [Loss(key, "image missing, the copy in its label file was taken", str(path.name), kept=True)]
+        listed.check_file(sha256_file(path), path.name)
         image = read_image(path)
+        listed.check_picture(image, repr(path.name), blocklist_distance)
         annotated, lost = read_labelme(document, key, image.shape[1], image.shape[0], list(classes), min_area)
         origin = Origin(f"{LABELS}{label_set.name}", _text(stored), perceptual_hash(image), label_set.split, label_set.rights)
         found.append((annotated, origin))
@@ -91,40 +100,82 @@ def import_frame_labels(
     folder: Path | None,
     classes: Sequence[str],
     min_area: int,
+    place: Path,
     images: Path,
     annotations: Path,
+    unsampled: Path,
     ledger: Path,
 ) -> None:
     """Write the labelled frames of a shard to the tables `images` and `annotations` of the hub.
 
     `frames`: `tables.Frames`. `sources`: `tables.Sources`. `pictures`: the folder of the images of the frames. `folder`:
     holds a folder of label files for each source, each named as the key of the frame it is for. `ledger` gets a row per
-    label file, by that key; an `ok` with a reason lost a part of its labels.
+    label file, by that key; an `ok` with a reason lost a part of its labels. A frame that was labelled but not sampled is
+    read from its source at full size and stored in the folder `unsampled`, which will lie at `place`. What a detector
+    proposed and nobody touched is left out.
     """
-    frame_of = {frame["key"]: frame for frame in read_table(frames, Frames).iter_rows(named=True)}
-    source_of = {source["source"]: source for source in read_table(sources, Sources).iter_rows(named=True)}
-    labels = [label for source in source_of for label in frame_label_files(folder, source)]
+    unsampled.mkdir()
+    frame_of: dict[str, dict[str, Any]] = {
+        frame["key"]: {**frame, "path": pictures / frame["file"]} for frame in read_table(frames, Frames).iter_rows(named=True)
+    }
     found: list[tuple[ImageAnnotations, Origin]] = []
-    seen: set[str] = set()
     with Ledger(ledger) as rows:
-        for label in progress(sorted(labels, key=lambda path: (path.stem, path)), len(labels), "label files"):
-            with rows.item(label.stem) as note:
-                frame = frame_of.get(label.stem)
-                if frame is None:
-                    raise Dropped("no such frame", f"{label.name}: the sampled frames have none of this name")
-                if label.stem in seen:
-                    raise Failed("frame is labelled twice", f"{str(label)!r} is the second file of this name; keep one")
-                seen.add(label.stem)
-                document = load_labelme(label)
-                annotated, losses = read_labelme(
-                    document, frame["key"], frame["width"], frame["height"], list(classes), min_area
-                )
-                source = source_of[frame["source"]]
-                path = (pictures / frame["file"]).as_posix()
-                origin = Origin(source["source"], path, frame["phash"], source["split"], source["rights"])
-                found.append((annotated, origin))
-                _remark(note, losses)
+        for source in read_table(sources, Sources).iter_rows(named=True):
+            labels = sorted(frame_label_files(folder, source["source"]), key=lambda path: (path.stem, path))
+            missing = {label.stem for label in labels} - frame_of.keys()
+            frame_of |= {frame["key"]: frame for frame in _read_unsampled(source, missing, unsampled, place)}
+            proposed = _proposed(folder / file_name(source["source"])) if folder else set()
+            seen: set[str] = set()
+            for label in progress(labels, unit="label files"):
+                with rows.item(label.stem) as note:
+                    frame = frame_of.get(label.stem)
+                    if frame is None or frame["source"] != source["source"]:
+                        raise Dropped("no such frame", f"{label.name}: the source has none of this name")
+                    if label.stem in seen:
+                        raise Failed("frame is labelled twice", f"{str(label)!r} is the second file of this name; keep one")
+                    seen.add(label.stem)
+                    if sha256_file(label) in proposed:
+                        raise Dropped("proposed, not reviewed", f"{label.name}: open it in labelme, correct it and save it")
+                    annotated, losses = read_labelme(
+                        load_labelme(label), frame["key"], frame["width"], frame["height"], list(classes), min_area
+                    )
+                    path = frame["path"].as_posix()
+                    origin = Origin(source["source"], path, frame["phash"], source["split"], source["rights"])
+                    found.append((annotated, origin))
+                    _remark(note, losses)
     write_hub(annotations, images, found)
+
+
+def _read_unsampled(source: dict[str, Any], keys: Collection[str], folder: Path, place: Path) -> Iterator[dict[str, Any]]:
+    """Store the frames of `source` named by `keys` in `folder`, and yield what `import_frame_labels` needs of each.
+
+    A key that names none is passed over. Raises `TesseraError` where the footage cannot be read any more.
+    """
+    stem = file_name(source["source"])
+    matches = (re.fullmatch(rf"{re.escape(stem)}-(\d{{7,12}})", key, re.ASCII) for key in keys)
+    indices = sorted(int(match[1]) for match in matches if match)
+    if source["status"] != "admitted" or not indices:
+        return
+    try:
+        for frame in read_footage(Path(source["path"]), source["kind"], indices):
+            image = frame.image()
+            key = f"{stem}-{frame.index:07d}"
+            write_image(folder / f"{key}.jpg", image)
+            height, width = image.shape[:2]
+            known = {"key": key, "source": source["source"], "width": width, "height": height}
+            yield {**known, "phash": perceptual_hash(image), "path": place / f"{key}.jpg"}
+    except Failed as fault:
+        raise TesseraError(
+            f"source {source['source']!r}, {source['path']!r}: {fault}; mend the file or remove the source"
+        ) from None
+
+
+def _proposed(folder: Path) -> set[str]:
+    """Return the sha256 of the files that were proposed in `folder`, which lists them."""
+    try:
+        return {line[:64] for line in (folder / "SHA256SUMS").read_text(encoding="utf-8", errors="replace").splitlines()}
+    except FileNotFoundError:
+        return set()
 
 
 def _take_embedded(document: dict[str, Any], missing: Path, file: Path, place: Path) -> tuple[Path, Path]:
