@@ -9,14 +9,16 @@ SOURCES := src tests workflow/scripts
 export YOLO_OFFLINE := true
 export YOLO_AUTOINSTALL := false
 
-.PHONY: help setup demo test lint format bench lock clean
+.PHONY: help setup slurm demo test lint format bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
 setup: .venv/workflow ## what the workflow needs, in .venv
 	@echo "ready: activate it with '. .venv/bin/activate'"
+
+slurm: .venv/slurm ## the same, with what a Slurm cluster needs
 
 demo: .venv/workflow ## the whole journey on generated footage
 	$(SNAKEMAKE) --configfile config/demo.yaml -- demo_footage
@@ -42,7 +44,7 @@ bench: .venv/development ## the figures that are promised, measured here
 	$(BIN)/python -m pytest -s --override-ini python_files=bench_*.py tests/benchmarks
 
 lock: .venv/uv ## newest versions into the lock files
-	for name in uv workflow development labelme; do \
+	for name in uv workflow slurm development labelme; do \
 		$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --fork-strategy fewest \
 			--generate-hashes --no-header --no-emit-index-url \
 			--override envs/overrides.txt --no-emit-package opencv-python \
