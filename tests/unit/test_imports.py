@@ -13,7 +13,19 @@ import tessera
 
 ROOT = Path(tessera.__file__).parent
 SCRIPTS = sorted((ROOT.parents[1] / "workflow" / "scripts").glob("*.py"))
-FOUNDATION = {"errors", "blocklist", "settings", "provenance", "manifest", "seeds", "ledger", "job", "tables", "media", "geometry"}
+FOUNDATION = {
+    "errors",
+    "blocklist",
+    "settings",
+    "provenance",
+    "manifest",
+    "seeds",
+    "ledger",
+    "job",
+    "tables",
+    "media",
+    "geometry",
+}
 ABOVE = {"configuration"}
 # Seconds each, and none is needed to know what there is to do.
 HEAVY = {

@@ -11,7 +11,7 @@ try:
 except TesseraError as error:
     raise WorkflowError(str(error)) from None
 
-PREVIEW_WEIGHTS = "<results>/weights/" + config["preview"]["model"]
+PREVIEW_MODEL = config["preview"]["model"]
 
 
 localrules:
@@ -42,8 +42,8 @@ rule predict_source:
     input:
         sources="<results>/sources/shards/{shard}/sources.parquet",
         files=shard_files,
-        weights=PREVIEW_WEIGHTS + "/" + config["preview"]["model"] + ".pt",
-        checksums=PREVIEW_WEIGHTS + "/SHA256SUMS",
+        weights=f"<results>/weights/{PREVIEW_MODEL}/{PREVIEW_MODEL}.pt",
+        checksums=f"<results>/weights/{PREVIEW_MODEL}/SHA256SUMS",
     output:
         frames="<results>/previews/{shard}/frames.parquet",
         predictions="<results>/previews/{shard}/predictions.parquet",

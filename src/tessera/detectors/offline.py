@@ -28,9 +28,10 @@ def offline(folder: Path | None = None) -> None:
     os.environ.pop("ULTRALYTICS_API_KEY", None)
     _place_fonts(folder / "Ultralytics")
 
+    from PIL import Image
     from ultralytics.data import dataset
     from ultralytics.data import utils as data
-    from ultralytics.utils import SETTINGS, downloads
+    from ultralytics.utils import SETTINGS, downloads, patches
 
     reporters = ("sync", "clearml", "comet", "dvc", "mlflow", "raytune", "tensorboard", "wandb")
     # Past its own method, which would write them down.
@@ -38,6 +39,8 @@ def offline(folder: Path | None = None) -> None:
     # Being offline only changes what it says when a download fails: it would still try.
     downloads.safe_download = data.safe_download = _refuse
     downloads.attempt_download_asset = _existing
+    # It would install a decoder for every file that is no image.
+    Image.open = patches._image_open
     dataset.load_dataset_cache_file = _refuse
     dataset.save_dataset_cache_file = _keep
 
