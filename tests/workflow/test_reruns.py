@@ -1,0 +1,192 @@
+"""Each row of docs/reruns.md is tried: the change is made to a finished journey, and Snakemake is asked what it would run."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import journey
+import pytest
+from projects import REPOSITORY, Project
+
+from tessera.media.encode import write_video
+from tessera.media.images import write_image
+from tessera.provenance import sha256_file
+
+DOCUMENTATION = (REPOSITORY / "docs" / "reruns.md").read_text(encoding="utf-8")
+TABLE = dict(re.findall(r"^\| ([^|]+?) \| ([^|]+?) \|$", DOCUMENTATION, re.MULTILINE)[1:])
+GROUPS = {
+    name: re.findall(r"`(\w+)`", rules) for name, rules in re.findall(r"^- \*\*(\w+)\*\*(.+?)\.$", DOCUMENTATION, re.M | re.S)
+}
+TINY_LOCK = re.search(r"^iniconfig==.*?(?=^\S)", (REPOSITORY / "envs" / "development.txt").read_text(), re.M | re.S)[0]
+OF_SHARDS = {"admit_sources", "sample_frames", "import_frame_labels"}
+
+Rows = list[dict[str, str]]
+Change = Callable[["Workshop", ExitStack], None]
+
+
+class Workshop:
+    """A finished journey, and a copy of the workflow that may be changed."""
+
+    def __init__(self, project: Project, rows: Rows, snakefile: Path) -> None:
+        self.project = project
+        self.rows = rows
+        self.snakefile = snakefile
+
+    def planned(self, *targets: str) -> dict[str, int]:
+        """Return the rules that Snakemake would run now, and how many jobs of each."""
+        run = self.project.run("--dry-run", *targets, snakefile=self.snakefile)
+        assert run.returncode == 0, run.output
+        counts = re.findall(r"^ (\w[\w ]*?) +(\d+) *$", run.output.partition("Job stats")[2], re.MULTILINE)
+        return {rule.replace(" ", "_"): int(count) for rule, count in counts if rule not in {"total", *targets}}
+
+    @contextmanager
+    def edited(self, path: Path, old: str, new: str) -> Iterator[None]:
+        """Replace `old` by `new` in `path`, for a while."""
+        text, state = path.read_text(encoding="utf-8"), path.stat()
+        assert old in text, f"{old!r} is not in {path}"
+        path.write_text(text.replace(old, new, 1), encoding="utf-8")
+        yield
+        path.write_text(text, encoding="utf-8")
+        os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+
+    @contextmanager
+    def set(self, path: str, value: object) -> Iterator[None]:
+        """Give the setting at the dotted `path` another value, for a while."""
+        *parents, last = path.split(".")
+        place = self.project.settings
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        before = dict(place)
+        place[last] = value
+        yield
+        place.clear()
+        place.update(before)
+
+    def code(self, module: str) -> Path:
+        """Return the file of `module` in the copy of the workflow."""
+        return self.snakefile.parent / "src" / "tessera" / module
+
+
+def setting(path: str, value: object) -> Change:
+    return lambda workshop, stack: stack.enter_context(workshop.set(path, value))
+
+
+def code(module: str, old: str, new: str) -> Change:
+    return lambda workshop, stack: stack.enter_context(workshop.edited(workshop.code(module), old, new))
+
+
+def a_manifest(change: Callable[[Rows], Rows]) -> Change:
+    def make(workshop: Workshop, stack: ExitStack) -> None:
+        stack.callback(workshop.project.write_manifest, workshop.rows)
+        workshop.project.write_manifest(change(workshop.rows))
+
+    return make
+
+
+def a_label(workshop: Workshop, stack: ExitStack) -> None:
+    label = workshop.project.folder / "labels" / "amber" / "amber-0000004.json"
+    stack.enter_context(workshop.edited(label, '"nsfw"', '"other"'))
+
+
+def another_file(workshop: Workshop, stack: ExitStack) -> None:
+    video = workshop.project.folder / "footage" / "basalt.mp4"
+    content, state = video.read_bytes(), video.stat()
+    stack.callback(os.utime, video, ns=(state.st_atime_ns, state.st_mtime_ns))
+    stack.callback(video.write_bytes, content)
+    write_video(video, journey.pictures("another"), 24)
+
+
+def one_more_source(workshop: Workshop, stack: ExitStack) -> None:
+    row = journey.add_source(workshop.project, "dolomite")
+    stack.callback(shutil.rmtree, workshop.project.folder / "labels" / "dolomite")
+    a_manifest(lambda rows: [*rows, row])(workshop, stack)
+
+
+def a_label_folder(workshop: Workshop, stack: ExitStack) -> None:
+    folder = workshop.project.folder / "stills"
+    folder.mkdir()
+    write_image(folder / "slate.png", journey.pictures("slate")[4])
+    (folder / "slate.json").write_text(json.dumps({**journey.label(4), "imagePath": "slate.png"}))
+    stack.callback(shutil.rmtree, folder)
+    settings = {"name": "stills", "path": "stills", "content": "general", "rights": "CC0"}
+    stack.enter_context(workshop.set("annotations.labels", [settings]))
+
+
+def weights(workshop: Workshop, stack: ExitStack) -> None:
+    checkpoint = workshop.project.results / "weights" / "nsfw_detection" / "nsfw_detection.pt"
+    declared = {"source": str(checkpoint), "sha256": sha256_file(checkpoint)}
+    stack.enter_context(workshop.set("models.nsfw_detection.weights", declared))
+
+
+CHANGES: dict[str, Change] = {
+    "nothing": lambda workshop, stack: None,
+    "a comment or a docstring in the library": code("splits.py", '"""', '"""In other words. '),
+    "the logic of one room: the splits": code("splits.py", "\nclass ", "\nEXTRA = 1\n\n\nclass "),
+    "the logic that all sources pass": code("sources.py", "\nclass ", "\nEXTRA = 1\n\n\nclass "),
+    "a setting of the frames": setting("frames.quality", 90),
+    "a setting of the previews": setting("preview.confidence", 0.5),
+    "a setting of the report": setting("report.blur", False),
+    "the fractions of the splits": setting("splits.val", 0.3),
+    "a training argument": setting("models.nsfw_detection.training.lr0", 0.02),
+    "the tolerance of the export": setting("models.nsfw_detection.tolerance", {"score": 0.01}),
+    "the fraction of frames that may fail": setting("gates.frames", 0.5),
+    "the seed": setting("seed", 1),
+    "pretrained weights": weights,
+    "one label file": a_label,
+    "a folder of labels": a_label_folder,
+    "one more source": one_more_source,
+    "one source less": a_manifest(lambda rows: rows[1:]),
+    "the rights of one source": a_manifest(lambda rows: [{**rows[0], "rights": "CC BY 4.0"}, *rows[1:]]),
+    "the file of one source": another_file,
+}
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
+    folder = tmp_path_factory.mktemp("reruns")
+    snakefile = journey.copy_of_workflow(folder / "workflow-copy")
+    project = Project.create(folder / "project")
+    rows = journey.begin(project)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(snakefile.parent / "src"))
+        run = project.run(snakefile=snakefile)
+        assert run.returncode == 0, run.output
+        yield Workshop(project, rows, snakefile)
+
+
+@pytest.mark.workflow
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_reruns_exactly_what_the_documentation_says(change: str, workshop: Workshop) -> None:
+    expected = set(re.findall(r"`(\w+)`", TABLE[change]))
+    for group, rules in GROUPS.items():
+        expected |= set(rules) if re.search(rf"\b{group}\b", TABLE[change]) else set()
+    shards = 1 if "*its shard*" in TABLE[change] else len(workshop.rows)
+    with ExitStack() as stack:
+        CHANGES[change](workshop, stack)
+        planned = workshop.planned("all")
+    assert set(planned) == expected
+    assert {planned[rule] for rule in OF_SHARDS & expected} <= {shards}
+
+
+@pytest.mark.workflow
+def test_a_changed_lock_rebuilds_its_environment(workshop: Workshop) -> None:
+    locks = workshop.project.folder / "envs"
+    locks.mkdir()
+    (locks / "tiny.txt").write_text(TINY_LOCK)
+    target = "results/environments/tiny"
+    run = workshop.project.run(target, snakefile=workshop.snakefile)
+    assert run.returncode == 0, run.output
+    python = workshop.project.folder / target / "bin" / "python"
+    assert subprocess.run([python, "-c", "import iniconfig"], check=False).returncode == 0
+    assert workshop.planned(target) == {}
+    (locks / "tiny.txt").write_text(f"{TINY_LOCK}# another\n")
+    assert workshop.planned(target) == {"build_environment": 1}
+
+
+def test_every_row_of_the_documentation_is_tried() -> None:
+    assert {*CHANGES, "the lock of an environment"} == set(TABLE)
