@@ -44,25 +44,25 @@ class Project:
             writer.writeheader()
             writer.writerows({**defaults, **row} for row in rows)
 
-    def run(self, *arguments: str, cores: int = 2, snakefile: Path = REPOSITORY / "Snakefile", timeout: float = 600) -> Run:
-        """Run Snakemake with `arguments` (targets and options) and the `settings` of the project, over the defaults."""
+    def start(self, *arguments: str, cores: int = 2, snakefile: Path = REPOSITORY / "Snakefile") -> "subprocess.Popen[bytes]":
+        """Start Snakemake with `arguments` (targets and options) and the `settings` of the project, over the defaults."""
         (self.folder / "config" / "config.yaml").write_text(yaml.safe_dump(self.settings), encoding="utf-8")
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--directory", str(self.folder)]
+        command += ["--profile", str(REPOSITORY / "profiles" / "default"), "--cores", str(cores), *arguments]
+        environment = {**os.environ, "COLUMNS": "1000", "NO_COLOR": "1"}
+        return subprocess.Popen(
+            command, cwd=self.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+        )
+
+    def run(self, *arguments: str, cores: int = 2, snakefile: Path = REPOSITORY / "Snakefile", timeout: float = 600) -> Run:
+        """Run Snakemake to its end, as `start` does."""
         # A job that runs writes its log anew: what lies here afterwards is what ran.
         logs = self.results / "logs"
         shutil.rmtree(logs, ignore_errors=True)
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--directory", str(self.folder)]
-        command += ["--profile", str(REPOSITORY / "profiles" / "default"), "--cores", str(cores), *arguments]
-        process = subprocess.run(
-            command,
-            cwd=self.folder,
-            env={**os.environ, "COLUMNS": "1000", "NO_COLOR": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=timeout,
-            check=False,
-        )
+        process = self.start(*arguments, cores=cores, snakefile=snakefile)
+        output, _ = process.communicate(timeout=timeout)
         jobs = sorted(" ".join(log.relative_to(logs).with_suffix("").parts) for log in logs.rglob("*.log"))
-        return Run(process.returncode, process.stdout.decode(errors="backslashreplace"), jobs)
+        return Run(process.returncode, output.decode(errors="backslashreplace"), jobs)
 
     @classmethod
     def create(cls, folder: Path) -> "Project":

@@ -1,0 +1,54 @@
+"""The same settings give the same datasets: on one core or two, in any number of shards, and whatever was killed on the way."""
+
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import journey
+import pytest
+from projects import Project
+
+from tessera.provenance import sha256_file
+from tessera.seeds import generator
+
+KILLS = 4
+
+
+def datasets(project: Project) -> dict[str, str]:
+    """Return the sha256 of every file of the datasets."""
+    folder = project.results / "datasets"
+    return {path.relative_to(folder).as_posix(): sha256_file(path) for path in folder.rglob("*") if path.is_file()}
+
+
+def leftovers(project: Project) -> list[Path]:
+    return list(project.results.rglob(".*.partial.*"))
+
+
+@pytest.mark.workflow
+def test_datasets_are_the_same_bytes_whatever_the_cores_the_shards_and_the_kills(project: Project) -> None:
+    journey.begin(project)
+    start = time.monotonic()
+    assert (run := project.run("datasets", cores=2)).returncode == 0, run.output
+    length = time.monotonic() - start
+    expected = datasets(project)
+    assert "nsfw_detection/SHA256SUMS" in expected
+
+    shutil.rmtree(project.results)
+    project.settings["shards"] = 3
+    assert (run := project.run("datasets", cores=1)).returncode == 0, run.output
+    assert datasets(project) == expected
+
+    shutil.rmtree(project.results)
+    draws = generator(0, "kills", "datasets")
+    for _ in range(KILLS):
+        process = project.start("datasets")
+        time.sleep(draws.uniform(0.2, 0.6) * length)
+        # Snakemake alone: its jobs notice and end by themselves.
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate(timeout=60)
+        assert project.run("--unlock").returncode == 0
+    assert (run := project.run("datasets")).returncode == 0, run.output
+    assert datasets(project) == expected
+    assert not leftovers(project)
