@@ -3,6 +3,7 @@
 import os
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -19,7 +20,7 @@ from imageio_ffmpeg import get_ffmpeg_exe
 
 from tessera.errors import Failed
 from tessera.media import video
-from tessera.media.video import Packets, open_video, read_frames, read_packets
+from tessera.media.video import Packets, read_frames, read_packets
 
 MEDIA = Path(__file__).parents[3] / "shared" / "media"
 needs_media = pytest.mark.skipif(not MEDIA.is_dir(), reason="real footage, ../shared/media, is not here")
@@ -70,6 +71,14 @@ def write(
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path
+
+
+def add_silence(container: Any) -> None:
+    sound = container.add_stream("aac", rate=8000, layout="mono")
+    silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+    silence.rate = 8000
+    container.mux(sound.encode(silence))
+    container.mux(sound.encode())
 
 
 X264 = {"g": "12", "keyint_min": "12", "sc_threshold": "0", "bf": "3", "crf": "10", "preset": "veryfast"}
@@ -253,17 +262,28 @@ def test_the_display_matrix_is_followed(turn: tuple[int, int, int, int], tmp_pat
         assert container.streams.video[0].width == 48
 
 
-def test_attached_pictures_are_ignored(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.mp4", **X264)
+def test_an_attached_picture_is_no_video(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "sound.m4a"), "w") as container:
+        add_silence(container)
     (cover,) = pictures(1, 16, 16)
     write(tmp_path / "cover.png", codec="png", pixel_format="rgb24", images=[cover], container_options={"update": "1"})
-    both = tmp_path / "both.mp4"
-    command = [get_ffmpeg_exe(), "-v", "error", "-i", str(tmp_path / "cover.png"), "-i", str(path)]
+    both = tmp_path / "both.m4a"
+    command = [get_ffmpeg_exe(), "-v", "error", "-i", str(tmp_path / "cover.png"), "-i", str(tmp_path / "sound.m4a")]
     command += ["-map", "0", "-map", "1", "-c", "copy", "-disposition:v:0", "attached_pic", str(both)]
     subprocess.run(command, check=True)
-    assert len(read_packets(both)) == FRAMES
-    with open_video(both) as (_, stream):
-        assert (stream.width, stream.height) == (64, 48)
+    with av.open(str(both)) as container:
+        assert len(container.streams.video) == 1
+    with pytest.raises(Failed, match="no video stream"):
+        read_packets(both)
+
+
+def test_a_container_that_seeks_to_the_wrong_place_is_read_on(video_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, packets, plain = video_of("closed.mp4")
+    monkeypatch.setattr(video, "LEAP", 1)
+    wrong = replace(packets, dts=np.full(FRAMES, packets.dts.max()))
+    frames = list(read_frames(path, wrong, [14, 30]))
+    assert [frame.index for frame in frames] == [14, 30]
+    assert all(np.array_equal(frame.image(), plain[frame.index]) for frame in frames)
 
 
 @pytest.mark.parametrize("name", ["-i.mp4", "a 'b\" c\n.mp4", "%03d.mp4", "http:", "файл.mp4", "file:a.mp4", "concat:a|b"])
@@ -330,13 +350,9 @@ def test_a_video_that_breaks_off_gives_what_is_there(tmp_path: Path) -> None:
     assert [number_of(frame.image()) for frame in frames[:10]] == list(range(10))
 
 
-def test_a_video_without_frames_is_said_to_have_none(tmp_path: Path) -> None:
+def test_sound_alone_is_no_video(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "a.mkv"), "w") as container:
-        sound = container.add_stream("aac", rate=8000, layout="mono")
-        silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
-        silence.rate = 8000
-        container.mux(sound.encode(silence))
-        container.mux(sound.encode())
+        add_silence(container)
     with pytest.raises(Failed, match="no video stream"):
         read_packets(tmp_path / "a.mkv")
 

@@ -242,9 +242,11 @@ class _Reader:
         """Seek to the packet at `place` or one before it, and return whether that is where the container came to."""
         from av.error import FFmpegError
 
-        index = int(np.flatnonzero(self.packets.place == place)[0])
+        (indices,) = np.nonzero(self.packets.place == place)
+        if not len(indices):
+            return False
         with suppress(FFmpegError):
-            self.container.seek(int(self.packets.dts[index]), stream=self.stream)
+            self.container.seek(int(self.packets.dts[indices[0]]), stream=self.stream)
             self.coming = _demux(self.container, self.stream)
             for packet in self.coming:
                 found = None if packet.is_discard else self.packets.index(packet.pts)
