@@ -62,6 +62,7 @@ def begin(project: Project, failed: int = 0, labelled: bool = True) -> Path:
                     rows.append((ImageAnnotations(key, 48, 32, (REGION,) * (index < 3)), origin))
                     frames.row(key, "failed" if index < failed else "ok", "cannot be decoded" if index < failed else "")
                     ledger.row(key, "ok")
+        (labels / "unsampled").mkdir()
         write_hub(labels / "annotations.parquet", labels / "images.parquet", rows if labelled else [])
     (results / "duplicates").mkdir()
     write_table(pl.DataFrame(schema=types(Duplicates)), Duplicates, results / "duplicates" / "duplicates.parquet")
