@@ -134,7 +134,7 @@ def import_frame_labels(
                     if label.stem in seen:
                         raise Failed("frame is labelled twice", f"{str(label)!r} is the second file of this name; keep one")
                     seen.add(label.stem)
-                    if sha256_file(label) in proposed:
+                    if f"{sha256_file(label)}  {label.name}" in proposed:
                         raise Dropped("proposed, not reviewed", f"{label.name}: open it in labelme, correct it and save it")
                     annotated, losses = read_labelme(
                         load_labelme(label), frame["key"], frame["width"], frame["height"], list(classes), min_area
@@ -171,9 +171,9 @@ def _read_unsampled(source: dict[str, Any], keys: Collection[str], folder: Path,
 
 
 def _proposed(folder: Path) -> set[str]:
-    """Return the sha256 of the files that were proposed in `folder`, which lists them."""
+    """Return the sha256 and the names of the files that were proposed in `folder`, as it lists them."""
     try:
-        return {line[:64] for line in (folder / "SHA256SUMS").read_text(encoding="utf-8", errors="replace").splitlines()}
+        return set((folder / "SHA256SUMS").read_text(encoding="utf-8", errors="replace").split("\n"))
     except FileNotFoundError:
         return set()
 
