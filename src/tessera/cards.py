@@ -1,18 +1,17 @@
 """Model cards: what a model is, what it was made from, what it is for, and what it is not for."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from tessera.markdown import plain, table
 from tessera.provenance import sha256_file
 
 LICENCE = "AGPL-3.0"
 LIBRARIES = ("torch", "ultralytics", "onnx", "onnxruntime")
 FEW_OBJECTS = 100  # below which a metric says little
-ROWS_SHOWN = 50
 
 PURPOSES = {
     "nsfw_detection": "find regions of nudity in footage of consenting adults, so that datasets for finding and restoring "
@@ -94,51 +93,35 @@ def render(card: Mapping[str, Any]) -> str:
     weights = training["weights"]
     return "\n".join(
         [
-            f"# {_plain(card['model'])}\n",
+            f"# {plain(card['model'])}\n",
             f"A model that can {card['purpose']}. Licence: {card['licence']}, as that of ultralytics, by which it was made.\n",
             "## Not for\n",
             "".join(f"- {purpose}\n" for purpose in card["not_for"]),
             "## What it reaches\n",
-            _table(["split", "of", "mAP50", "mAP50-95", "precision", "recall"], scores),
+            table(["split", "of", "mAP50", "mAP50-95", "precision", "recall"], scores),
             *few,
             "Precision and recall at the confidence with the best F1.\n",
             "## Files\n",
-            _table(["file", "bytes", "sha256"], [[name, *file.values()] for name, file in card["files"].items()]),
+            table(["file", "bytes", "sha256"], [[name, *file.values()] for name, file in card["files"].items()]),
             f"The exported model was compared with the trained one on {compared['images']} images: raw outputs differ by "
             f"{compared['output']:.1e} of their largest value; of {compared['detections']} detections, scores by "
             f"{compared['score']:.1e}, box edges by {compared['box']:.1e} pixels; masks overlap by {compared['mask']:.4f}.\n",
             "## Dataset\n",
             f"sha256 of its SHA256SUMS: `{card['dataset']['sha256sums']}`\n",
-            _table(columns, [[row[name] for name in columns] for row in origins]) if origins else "",
+            table(columns, [[row[name] for name in columns] for row in origins]) if origins else "",
             "## Training\n",
-            f"- architecture: {_plain(training['architecture'])}\n"
-            + (
-                f"- started from: {_plain(weights['source'])}, sha256 `{weights['sha256']}`\n"
-                if weights
-                else "- from scratch\n"
-            )
+            f"- architecture: {plain(training['architecture'])}\n"
+            + (f"- started from: {plain(weights['source'])}, sha256 `{weights['sha256']}`\n" if weights else "- from scratch\n")
             + f"- epochs: {metrics['epochs']}\n- seed: {training['seed']}\n- code: `{training['code']}`\n",
-            _table(["argument", "value"], sorted([name, value] for name, value in training["arguments"].items())),
+            table(["argument", "value"], sorted([name, value] for name, value in training["arguments"].items())),
             "## Versions\n",
-            _table(["library", "version"], [list(pair) for pair in card["versions"].items()]),
+            table(["library", "version"], [list(pair) for pair in card["versions"].items()]),
         ]
     )
 
 
 def _number(value: float | None) -> str:
     return "none" if value is None else f"{value:.3f}"
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Return a table in Markdown, followed by how many rows are not shown."""
-    lines = [header, ["---"] * len(header), *([_plain(cell) for cell in row] for row in rows[:ROWS_SHOWN])]
-    more = f"\nand {len(rows) - ROWS_SHOWN} more, see card.json\n" if len(rows) > ROWS_SHOWN else ""
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines) + more
-
-
-def _plain(value: Any) -> str:
-    """Return `value` as text that Markdown takes for nothing else."""
-    return re.sub(r"([\\|`*_<>\[\]])", r"\\\1", " ".join(str(value).split()))
 
 
 def write_model_card(

@@ -1,7 +1,6 @@
 """Datasheets: what a dataset holds and where it comes from, for those who use it and for the report."""
 
 import json
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,13 +12,13 @@ import polars as pl
 from tessera.geometry import area, decode_rle
 from tessera.ledger import read_ledger, summarise
 from tessera.manifest import LABELS
+from tessera.markdown import plain, table
 from tessera.provenance import digest
 from tessera.tables import Annotations, Images, Sources, Splits, read_table
 
 # Edges of the histograms: from each edge up to the next, the last without end.
 AREA_PIXELS = (0, 16**2, 32**2, 64**2, 96**2, 128**2, 256**2, 512**2)
 AREA_FRACTION = (0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
-ROWS_SHOWN = 50  # of a table made for reading; the JSON holds all
 
 
 def describe_dataset(
@@ -104,7 +103,9 @@ def _origins(
     known = {row["source"]: row for row in sources.iter_rows(named=True)}
     known |= {f"{LABELS}{label_set['name']}": label_set for label_set in label_sets}
     counts = regions.group_by("source").agg(regions=pl.len())
-    table = images.group_by("source").agg(images=pl.len(), split=pl.col("split").first()).join(counts, on="source", how="left")
+    origins = (
+        images.group_by("source").agg(images=pl.len(), split=pl.col("split").first()).join(counts, on="source", how="left")
+    )
     return [
         {
             **row,
@@ -113,7 +114,7 @@ def _origins(
             "rights": known[row["source"]]["rights"],
             "consent": known[row["source"]]["consent"],
         }
-        for row in table.sort("source").iter_rows(named=True)
+        for row in origins.sort("source").iter_rows(named=True)
     ]
 
 
@@ -146,22 +147,22 @@ def render(sheet: Mapping[str, Any]) -> str:
     ]
     return "\n".join(
         [
-            f"# Dataset {_plain(sheet['dataset'])}\n",
+            f"# Dataset {plain(sheet['dataset'])}\n",
             "## What it holds\n",
-            _table(["", *splits], holds),
+            table(["", *splits], holds),
             "## From what is labelled to what is here\n",
-            _table(["", "count"], left_out),
+            table(["", "count"], left_out),
             "## Where it comes from\n",
-            _table(columns, origins),
+            table(columns, origins),
             "## Sizes of images\n",
-            _table(["width x height, pixels", "images"], sizes),
+            table(["width x height, pixels", "images"], sizes),
             "## Areas of regions\n",
             "In pixels of the image:\n",
-            _table(["area", "regions"], pixels),
+            table(["area", "regions"], pixels),
             "As a fraction of the image:\n",
-            _table(["area", "regions"], fractions),
+            table(["area", "regions"], fractions),
             "## Shapes of regions\n",
-            _table(["", "regions"], kinds),
+            table(["", "regions"], kinds),
             "## Settings\n",
             f"sha256 of the settings that made it: `{sheet['settings']}`\n",
         ]
@@ -171,23 +172,6 @@ def render(sheet: Mapping[str, Any]) -> str:
 def _span(row: Mapping[str, Any], form: str, scale: Callable[[float], float]) -> str:
     low = form.format(scale(row["from"]))
     return f"{low} and more" if row["to"] is None else f"{low} to {form.format(scale(row['to']))}"
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Return a table in Markdown, numbers to the right, followed by how many rows are not shown."""
-    right = [bool(rows) and isinstance(rows[0][column], int) for column in range(len(header))]
-    lines = [
-        header,
-        ["--:" if to_right else ":--" for to_right in right],
-        *([_plain(cell) for cell in row] for row in rows[:ROWS_SHOWN]),
-    ]
-    more = f"\nand {len(rows) - ROWS_SHOWN} more, see the JSON beside this file\n" if len(rows) > ROWS_SHOWN else ""
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines) + more
-
-
-def _plain(value: Any) -> str:
-    """Return `value` as text that Markdown takes for nothing else."""
-    return re.sub(r"([\\|`*<>\[\]])", r"\\\1", " ".join(str(value).split()))
 
 
 def write_datasheet(

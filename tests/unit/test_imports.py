@@ -25,6 +25,7 @@ FOUNDATION = {
     "tables",
     "media",
     "geometry",
+    "markdown",
 }
 ABOVE = {"configuration"}
 # Seconds each, and none is needed to know what there is to do.

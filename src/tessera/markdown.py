@@ -1,0 +1,24 @@
+"""Text that Markdown takes for nothing else, and tables of it."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+ROWS_SHOWN = 50
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Return a table in Markdown, whole numbers to the right, followed by how many rows are not shown."""
+    right = [bool(rows) and isinstance(rows[0][column], int) for column in range(len(header))]
+    lines = [
+        header,
+        ["--:" if to_right else ":--" for to_right in right],
+        *([plain(cell) for cell in row] for row in rows[:ROWS_SHOWN]),
+    ]
+    more = f"\nand {len(rows) - ROWS_SHOWN} more, see the JSON beside this file\n" if len(rows) > ROWS_SHOWN else ""
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines) + more
+
+
+def plain(value: Any) -> str:
+    """Return `value` as text that Markdown takes for nothing else."""
+    return re.sub(r"([\\|`*_<>\[\]])", r"\\\1", " ".join(str(value).split()))
