@@ -21,4 +21,5 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 def plain(value: Any) -> str:
     """Return `value` as text that Markdown takes for nothing else."""
-    return re.sub(r"([\\|`*_<>\[\]])", r"\\\1", " ".join(str(value).split()))
+    # An underscore inside a word is one.
+    return re.sub(r"([\\|`*<>\[\]]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", " ".join(str(value).split()))

@@ -74,4 +74,4 @@ def test_of_a_path_on_this_machine_the_name_alone_is_told(files: dict[str, Path]
 
 def test_a_dataset_without_origins_has_a_card(files: dict[str, Path]) -> None:
     files["datasheet"].write_text("{}")
-    assert render(write(files)).startswith("# nsfw\\_detection\n")
+    assert render(write(files)).startswith("# nsfw_detection\n")
