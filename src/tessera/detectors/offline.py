@@ -1,4 +1,7 @@
-"""Ultralytics kept to itself: no network, no settings of the user, no code from a file, nothing added to a dataset."""
+"""Ultralytics, and ONNX Runtime, kept to themselves: no network, no settings of the user, no code from a file.
+
+Nor is anything added to a dataset.
+"""
 
 import atexit
 import os
@@ -10,7 +13,9 @@ from typing import Any, NoReturn
 
 
 def offline(folder: Path | None = None) -> None:
-    """Import ultralytics in a way that keeps it to itself. Call this before anything else imports it; again does no harm.
+    """Import ultralytics in a way that keeps it to itself, and ONNX Runtime with it, which it loads to simplify an export.
+
+    Call this before anything else imports either; again does no harm.
 
     It then downloads, installs and reports nothing, and unpickles checkpoints into the classes of models only, so that a
     hostile file cannot run code. It keeps its settings in `folder` instead of the home folder; by default that is a temporary
@@ -26,6 +31,8 @@ def offline(folder: Path | None = None) -> None:
     os.environ["ULTRALYTICS_SAFE_LOAD"] = "true"
     os.environ["YOLO_CONFIG_DIR"] = str(folder)
     os.environ.pop("ULTRALYTICS_API_KEY", None)
+    # It would report to Microsoft, and keep an identifier of the device in the home folder.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     _place_fonts(folder / "Ultralytics")
 
     from PIL import Image
