@@ -14,13 +14,13 @@ from typing import Any, Literal
 from urllib.parse import unquote
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from tessera.blocklist import Blocklist, read_blocklist
 from tessera.errors import Dropped, Failed, TesseraError
 from tessera.job import progress, tell
 from tessera.ledger import Ledger, gate, read_ledger
-from tessera.manifest import IMAGE_SUFFIXES, Source, files_of
+from tessera.manifest import IMAGE_SUFFIXES, SPECIAL, Source, files_of
 from tessera.media.probe import Look, Media, open_file, probe, probe_image
 from tessera.provenance import digest, file_name
 from tessera.settings import Settings
@@ -35,6 +35,13 @@ class SourceSettings(Settings):
     check: Literal["packets", "keyframes", "all"] = "keyframes"
     blocklist: Path = Path("resources/blocklist.tsv")
     blocklist_distance: int = Field(8, ge=0, le=31)
+
+    @field_validator("blocklist")
+    @classmethod
+    def _can_be_an_input(cls, blocklist: Path) -> Path:
+        if SPECIAL.search(str(blocklist)):
+            raise ValueError("no <, >, { or } may be in this path, for Snakemake takes them for more than themselves")
+        return blocklist
 
 
 def check_rights(source: Source) -> None:

@@ -115,6 +115,17 @@ def test_labels_of_frames_take_rights_and_split_of_their_source_and_every_file_i
     assert (labelled.folder / image["path"]).exists()
 
 
+def test_braces_in_settings_are_taken_as_they_are(labelled: Project) -> None:
+    (labelled.folder / "frame labels").rename(labelled.folder / "frame {labels}")
+    label = labelled.folder / "frame {labels}" / "film%201" / "film%201-0000000.json"
+    label.write_text(label.read_text().replace("nsfw", "{x}"))
+    labelled.settings["annotations"].update(frame_labels="frame {labels}", classes=["nsfw", "{x}"])
+    run = labelled.run("results/annotations/frames/film%201/images.parquet")
+    assert run.returncode == 0, run.output
+    found = pl.read_parquet(labelled.results / "annotations" / "frames" / "film%201" / "annotations.parquet")
+    assert found["label"].to_list() == ["{x}"]
+
+
 def test_a_bad_label_is_a_row_and_too_many_stop_the_run(labelled: Project) -> None:
     folder = labelled.folder / "labels" / "studio"
     (folder / "bad.json").write_text("{")

@@ -51,7 +51,7 @@ rule import_labels:
     params:
         label_set=label_set,
         watched=watched_labels,
-        classes=lookup(dpath="annotations/classes", within=config),
+        classes=verbatim(lookup(dpath="annotations/classes", within=config)),
         min_area=lookup(dpath="annotations/min_area", within=config),
         blocklist_distance=lookup(dpath="sources/blocklist_distance", within=config),
         code=code_digest("tessera.annotations.imports"),
@@ -74,9 +74,9 @@ rule import_frame_labels:
     benchmark:
         "<benchmarks>/import_frame_labels/{shard}.jsonl"
     params:
-        folder=lookup(dpath="annotations/frame_labels", within=config),
+        folder=verbatim(lookup(dpath="annotations/frame_labels", within=config)),
         watched=watched_frame_labels,
-        classes=lookup(dpath="annotations/classes", within=config),
+        classes=verbatim(lookup(dpath="annotations/classes", within=config)),
         min_area=lookup(dpath="annotations/min_area", within=config),
         code=code_digest("tessera.annotations.imports"),
     script:

@@ -32,6 +32,15 @@ wildcard_constraints:
     model="|".join(DETECTORS),
 
 
+def verbatim(value):
+    """Return a function of `value` for params: in text that is given by itself, Snakemake would expand the braces."""
+
+    def given(wildcards):
+        return value
+
+    return given
+
+
 def shard_rows(wildcards):
     """Return what the manifest says of the sources of a shard, and of earlier sources that may be the same file.
 
