@@ -9,7 +9,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterable, Iterator, Sized
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TextIO, TypeVar
@@ -41,30 +41,46 @@ def job(snakemake: Any) -> Iterator[tuple[SimpleNamespace, SimpleNamespace, Simp
     _set_threads(snakemake.threads)
     final = _paths(snakemake.output)
     outputs = {name: _beside(path) for name, path in final.items()}
-    for path in final.values():
-        _clean(path)
     try:
+        for path in final.values():
+            _clean(path)
         yield SimpleNamespace(**_paths(snakemake.input)), SimpleNamespace(**outputs), _namespace(snakemake.params)
         _publish(outputs, final)
-    except BaseException as error:
-        for path in outputs.values():
-            _remove(path)
-        if not isinstance(error, Exception):
-            raise
-        traceback.print_exc()
+    except Exception as error:
         tell(f"error: {_explain(error)} (log: {snakemake.log[0]})")
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with _log():
+            traceback.print_exc()
+        _discard(*outputs.values())
         # Libraries leave threads behind that would hold a plain exit up.
         os._exit(1)
+    finally:
+        _discard(*outputs.values())
+        with _log():
+            pass
 
 
 def tell(message: str) -> None:
     """Print `message` to the terminal and to the log."""
     line = f"{_title}: {message}" if _title else message
-    print(line, file=_terminal)
+    with suppress(OSError, ValueError):
+        print(line, file=_terminal)
     if _title:
-        print(line, flush=True)
+        with _log():
+            print(line)
+
+
+@contextmanager
+def _log() -> Iterator[None]:
+    """What is printed inside goes to the log at once. Where that cannot be written, it ends, and the work goes on."""
+    try:
+        yield
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        # What was not written is tried again at exit, and would fail that.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
 
 
 def progress(items: Iterable[T], total: int | None = None, unit: str = "items") -> Iterator[T]:
@@ -178,6 +194,12 @@ def _publish(outputs: dict[str, Path], final: dict[str, Path]) -> None:
     for name, path in outputs.items():
         _remove(final[name])
         path.rename(final[name])
+
+
+def _discard(*paths: Path) -> None:
+    for path in paths:
+        with suppress(OSError):
+            _remove(path)
 
 
 def _remove(path: Path) -> None:
