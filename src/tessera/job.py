@@ -1,10 +1,12 @@
 """What every script shares: a log, whole outputs, progress, threads, and errors in one line."""
 
+import errno
 import faulthandler
 import logging
 import os
 import shutil
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -47,7 +49,8 @@ def job(snakemake: Any) -> Iterator[tuple[SimpleNamespace, SimpleNamespace, Simp
         yield SimpleNamespace(**_paths(snakemake.input)), SimpleNamespace(**outputs), _namespace(snakemake.params)
         _publish(outputs, final)
     except Exception as error:
-        tell(f"error: {_explain(error)} (log: {snakemake.log[0]})")
+        # While what filled the disk is still there.
+        tell(f"error: {_explain(error, final.values())} (log: {snakemake.log[0]})")
         with _log():
             traceback.print_exc()
         _discard(*outputs.values())
@@ -114,14 +117,26 @@ def _duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
-def _explain(error: Exception) -> str:
-    if isinstance(error, TesseraError):
-        return str(error)
-    if isinstance(error, OSError) and error.filename:
-        return f"{error.strerror}: {error.filename!r}; nothing half-written was kept, mend it and run again"
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}; nothing half-written was kept, mend it and run again"
-    return f"{type(error).__name__}: {error}"
+def _explain(error: Exception, outputs: Iterable[Path]) -> str:
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error) if isinstance(error, TesseraError) else f"{type(error).__name__}: {error}"
+    is_full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+    # Of two files, the second is the one that is written.
+    file = (is_full and error.filename2) or error.filename
+    if file:
+        place = f": {str(file).replace(_partial(), '')!r}"
+    elif is_full:
+        place = f": {_free_space([*(path.parent for path in outputs), Path(tempfile.gettempdir())])}"
+    else:
+        place = ""
+    return f"{error.strerror}{place}; nothing half-written was kept, mend it and run again"
+
+
+def _free_space(folders: Iterable[Path]) -> str:
+    """Return how much is free in `folders`, of each disk once."""
+    disks = {folder.stat().st_dev: folder for folder in reversed(list(folders)) if folder.exists()}
+    free = {str(folder): shutil.disk_usage(folder).free for folder in reversed(disks.values())}
+    return ", ".join(f"{size / 1e6:,.1f} MB are free in {folder!r}" for folder, size in free.items())
 
 
 def _redirect(path: Path) -> None:
@@ -176,7 +191,11 @@ def _paths(files: Any) -> dict[str, Any]:
 
 def _beside(path: Path) -> Path:
     # The suffix stays last: some writers choose the format by it.
-    return path.with_name(f".{os.getpid()}.partial.{path.name}")
+    return path.with_name(f"{_partial()}{path.name}")
+
+
+def _partial() -> str:
+    return f".{os.getpid()}.partial."
 
 
 def _clean(path: Path) -> None:

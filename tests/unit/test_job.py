@@ -1,9 +1,12 @@
 """Whatever becomes of a job: its outputs are whole or not there, the error is told, and nothing else is left."""
 
+import errno
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+from tessera.job import _explain
 
 CODE = """
 import os, sys, tempfile
@@ -45,3 +48,12 @@ def test_a_log_that_cannot_be_written_fails_no_job(tmp_path: Path) -> None:
     ran = run(tmp_path, "tell('half'), print('to the log'), tell('done')")
     assert (ran.returncode, ran.stderr) == (0, "cut a: half\ncut a: done\n")
     assert left(tmp_path) == ["table.txt"]
+
+
+def test_a_full_disk_is_blamed_on_what_was_written(tmp_path: Path) -> None:
+    partial = tmp_path / f".{os.getpid()}.partial.images" / "a.png"
+    copying = OSError(errno.ENOSPC, "No space left on device", "read.png", None, str(partial))
+    assert f"device: '{tmp_path}/images/a.png'; nothing" in _explain(copying, [])
+    assert "directory: 'gone.png'" in _explain(FileNotFoundError(2, "No such file or directory", "gone.png", None, "b"), [])
+    writing = OSError(errno.ENOSPC, "No space left on device")
+    assert f" MB are free in '{tmp_path}'" in _explain(writing, [tmp_path / "images"])
