@@ -19,6 +19,7 @@ from typing import Any, TextIO, TypeVar
 import psutil
 
 from tessera.errors import TesseraError
+from tessera.provenance import digest
 
 T = TypeVar("T")
 REPORT_EVERY = 5.0  # seconds between progress lines
@@ -33,19 +34,24 @@ def job(snakemake: Any) -> Iterator[tuple[SimpleNamespace, SimpleNamespace, Simp
 
     The output paths lie beside the declared ones and take their place when the block ends without an error, so that
     an output is whole or not there. What is printed inside goes to the log of the rule; progress and errors also
-    reach the terminal. Ends the process with status 1 on an error, and stops when the workflow that started it is gone.
+    reach the terminal. Temporary files go to a folder that is removed at the end, or when the job is run again after it was
+    killed. Ends the process with status 1 on an error, and stops when the workflow that started it is gone.
     """
     global _terminal, _title
     _title = " ".join([snakemake.rule, *snakemake.wildcards])
     _terminal = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
     _redirect(Path(snakemake.log[0]))
-    _stop_with_parent()
+    temporary = _temporary_folder(snakemake)
+    _stop_with_parent(temporary)
     _set_threads(snakemake.threads)
     final = _paths(snakemake.output)
     outputs = {name: _beside(path) for name, path in final.items()}
     try:
         for path in final.values():
             _clean(path)
+        _remove(temporary)
+        temporary.mkdir(mode=0o700)
+        os.environ["TMPDIR"] = tempfile.tempdir = str(temporary)
         yield SimpleNamespace(**_paths(snakemake.input)), SimpleNamespace(**outputs), _namespace(snakemake.params)
         _publish(outputs, final)
     except Exception as error:
@@ -53,11 +59,11 @@ def job(snakemake: Any) -> Iterator[tuple[SimpleNamespace, SimpleNamespace, Simp
         tell(f"error: {_explain(error, final.values())} (log: {snakemake.log[0]})")
         with _log():
             traceback.print_exc()
-        _discard(*outputs.values())
+        _discard(*outputs.values(), temporary)
         # Libraries leave threads behind that would hold a plain exit up.
         os._exit(1)
     finally:
-        _discard(*outputs.values())
+        _discard(*outputs.values(), temporary)
         with _log():
             pass
 
@@ -153,7 +159,7 @@ def _redirect(path: Path) -> None:
     faulthandler.enable()
 
 
-def _stop_with_parent() -> None:
+def _stop_with_parent(temporary: Path) -> None:
     """End this process when the workflow is killed: what it still wrote would race with the next run."""
     ancestors = [process for process in psutil.Process().parents() if process.pid != 1]
     workflow = next((process for process in ancestors if "snakemake" in " ".join(_command(process))), None)
@@ -163,6 +169,7 @@ def _stop_with_parent() -> None:
     def watch() -> None:
         while workflow.is_running() and workflow.status() != psutil.STATUS_ZOMBIE:
             time.sleep(0.5)
+        _discard(temporary)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
@@ -196,6 +203,15 @@ def _beside(path: Path) -> Path:
 
 def _partial() -> str:
     return f".{os.getpid()}.partial."
+
+
+def _temporary_folder(snakemake: Any) -> Path:
+    """Return the folder for the temporary files of a job: always the same, so that what a killed one left is found.
+
+    It lies in that of the system, and its name is short: processes meet in sockets there, whose paths have some 100 bytes.
+    """
+    job = [os.getuid(), str(Path.cwd()), snakemake.rule, *snakemake.wildcards]
+    return Path(tempfile.gettempdir()) / f"tessera-{digest(job)[:12]}"
 
 
 def _clean(path: Path) -> None:

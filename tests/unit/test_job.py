@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tessera.job import _explain
 
 CODE = """
@@ -17,6 +19,7 @@ from tessera.job import job, tell
 snakemake = SimpleNamespace(rule="cut", wildcards=[sys.argv[1]], log=[sys.argv[2]], threads=1, input={{}}, params={{}})
 snakemake.output = {{"table": "out/table.txt"}}
 with job(snakemake) as (inputs, outputs, params):
+    tempfile.mkdtemp()
     outputs.table.write_text("whole")
     {body}
 """
@@ -34,6 +37,30 @@ def left(folder: Path) -> list[str]:
     """Return what lies about in `folder`."""
     places = [folder / "temporary", folder / "out"]
     return sorted(entry.name for place in places if place.exists() for entry in place.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("body", "files"),
+    [("pass", ["table.txt"]), ("raise OSError(28, 'full')", []), ("raise SystemExit(1)", []), ("raise KeyboardInterrupt", [])],
+)
+def test_however_a_job_ends_no_temporary_file_is_left(tmp_path: Path, body: str, files: list[str]) -> None:
+    assert (run(tmp_path, body).returncode == 0) == bool(files)
+    assert left(tmp_path) == files
+
+
+def test_what_a_killed_job_left_is_removed_when_it_runs_again(tmp_path: Path) -> None:
+    for shard in "ab":
+        run(tmp_path, "os.kill(os.getpid(), 9)", shard)
+    assert len(left(tmp_path)) == 3
+    run(tmp_path, "pass", "a")
+    table, temporary = left(tmp_path)
+    assert table == "table.txt" and temporary.startswith("tessera-"), "that of the other job is its own"
+
+
+def test_processes_can_meet_in_the_temporary_folder(tmp_path: Path) -> None:
+    # The path of a socket has 104 bytes on macOS, and its temporary folder 49.
+    name = "'/' + 49 * 'x' + '/' + Path(tempfile.gettempdir()).name + '/pymp-12345678/listener-12345678'"
+    assert run(tmp_path, f"assert len({name}) < 104").returncode == 0
 
 
 def test_an_error_is_told_where_the_log_is_full(tmp_path: Path) -> None:
