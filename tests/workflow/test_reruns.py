@@ -174,6 +174,25 @@ def test_a_change_reruns_exactly_what_the_documentation_says(change: str, worksh
 
 
 @pytest.mark.workflow
+@pytest.mark.parametrize(
+    "changes",
+    [
+        (code("datasheets.py", "\ndef ", "\nEXTRA = 1\n\n\ndef "), CHANGES["a training argument"]),
+        (CHANGES["the fraction of frames that may fail"], CHANGES["the fractions of the splits"]),
+    ],
+    ids=["datasheet and training", "gate and splits"],
+)
+def test_one_change_hides_no_other(changes: tuple[Change, Change], workshop: Workshop) -> None:
+    planned: list[set[str]] = []
+    for together in ([changes[0]], [changes[1]], changes):
+        with ExitStack() as stack:
+            for change in together:
+                change(workshop, stack)
+            planned.append(set(workshop.planned("all")))
+    assert planned[2] == planned[0] | planned[1]
+
+
+@pytest.mark.workflow
 def test_a_changed_lock_rebuilds_its_environment(workshop: Workshop) -> None:
     locks = workshop.project.folder / "envs"
     locks.mkdir()

@@ -51,8 +51,7 @@ rule select_samples:
         ],
         duplicates="<results>/duplicates/duplicates.parquet",
         sources="<results>/sources/admitted.parquet",
-        # They stop a bad run; that they were asked again is no reason to make a dataset again.
-        gates=ancient(expand("<results>/gates/{room}.json", room=["frames", "labels"])),
+        gates=expand("<results>/gates/{room}.json", room=["frames", "labels"]),
     output:
         images="<results>/annotations/{dataset}/images.parquet",
         annotations="<results>/annotations/{dataset}/annotations.parquet",

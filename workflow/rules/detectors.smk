@@ -62,8 +62,7 @@ rule train_detector:
     input:
         description="<results>/datasets/{model}/dataset.yaml",
         parts=dataset_of,
-        # It stops a bad training; that it was asked again is no reason to train again.
-        checked=ancient("<results>/training/{model}/dataset.json"),
+        checked="<results>/training/{model}/dataset.json",
         weights=declared_weights,
     output:
         # The folder `run` beside them is not an output: it outlives a killed training, which goes on from it.
@@ -90,7 +89,7 @@ rule evaluate_detector:
     input:
         description="<results>/datasets/{model}/dataset.yaml",
         parts=dataset_of,
-        checked=ancient("<results>/training/{model}/dataset.json"),
+        checked="<results>/training/{model}/dataset.json",
         weights="<results>/training/{model}/best.pt",
         curves="<results>/training/{model}/results.csv",
     output:
