@@ -27,6 +27,7 @@ include: "workflow/rules/report.smk"
 
 localrules:
     all,
+    frames,
     datasets,
     nsfw_detection,
 
@@ -37,6 +38,14 @@ rule all:
         rules.remove_withdrawn.output,
         expand("<results>/weights/{model}/SHA256SUMS", model=DETECTORS),
         rules.report.output,
+
+
+rule frames:
+    input:
+        rules.remove_withdrawn.output,
+        rules.gather_sources.output.refused,
+        rules.gate_sources.output,
+        "<results>/gates/frames.json",
 
 
 rule datasets:

@@ -1,5 +1,7 @@
 """Frames in a real run: any name works, a broken image is a row, and neither shards nor cores change a byte."""
 
+import re
+
 import numpy as np
 import polars as pl
 import pytest
@@ -51,3 +53,22 @@ def test_frames_and_duplicates_are_the_same_on_any_number_of_shards(project: Pro
     assert run.returncode == 0, run.output
     assert {path.name: path.read_bytes() for path in project.results.glob("frames/shard-*/images/[!.]*")} == images
     assert duplicates.read_bytes() == before
+
+
+def test_the_frames_come_with_what_was_refused_and_a_source_withdrawn_after_them_is_removed(project: Project) -> None:
+    for name in ("a", "b"):
+        write_image(project.folder / f"{name}.png", pictures(ord(name))[0])
+    rows = [{"source": name, "path": f"{name}.png"} for name in ("a", "b")]
+    project.write_manifest([*rows, {"source": "c", "path": "a.png", "rights": ""}])
+    run = project.run("frames")
+    assert run.returncode == 0, run.output
+    assert "2 of 3 sources admitted; 1 no rights" in run.output
+    assert (project.results / "sources" / "refused.tsv").read_text().startswith("source\treason\tdetail\nc\tno rights\t")
+
+    project.write_manifest(rows[:1])
+    run = project.run("--dry-run", "all")
+    planned = re.findall(r"^ (\w[\w ]*?) +\d+ *$", run.output.partition("Job stats")[2], re.MULTILINE)
+    assert {"remove withdrawn", "select samples", "report"} <= {rule.replace("_", " ") for rule in planned}, run.output
+    run = project.run("frames")
+    assert run.returncode == 0, run.output
+    assert not (project.results / "frames" / "b").exists()

@@ -49,7 +49,7 @@ def test_a_rule_has_a_script_of_its_name_and_says_what_it_depends_on(rule: str) 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_no_rule_takes_what_another_made_for_ancient(rule: str) -> None:
-    # Snakemake would not look at what comes after such a file while it is made again: github.com/snakemake/snakemake/issues/4166
+    # Snakemake would not look at what comes after such a file where it is made again: snakemake/snakemake#4166.
     assert "ancient(" not in RULES[rule]
 
 
