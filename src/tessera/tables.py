@@ -1,5 +1,6 @@
 """The tables that rooms meet in: one schema each, every column with its meaning and unit."""
 
+import io
 from pathlib import Path
 
 import pandera.polars as pa
@@ -163,7 +164,10 @@ def types(schema: type[Table]) -> dict[str, pl.DataType]:
 
 def write_table(frame: pl.DataFrame, schema: type[Table], path: Path) -> None:
     """Write `frame` to the Parquet file `path`, its columns in the order of `schema`. Raises where it breaks the schema."""
-    schema.validate(frame.select(list(types(schema))), lazy=True).write_parquet(path, compression="zstd", statistics=False)
+    content = io.BytesIO()
+    schema.validate(frame.select(list(types(schema))), lazy=True).write_parquet(content, compression="zstd", statistics=False)
+    # Not by polars: it does not tell a full disk from any other fault.
+    path.write_bytes(content.getbuffer())
 
 
 def read_table(path: Path, schema: type[Table]) -> pl.DataFrame:
