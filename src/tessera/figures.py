@@ -303,8 +303,11 @@ def make_report(snakefile: str, config: dict[str, Any], files: Sequence[Path], p
         configuration.write_text(json.dumps(config), encoding="utf-8")
         command = [sys.executable, "-m", "snakemake", "--snakefile", snakefile, "--configfile", str(configuration), "--nolock"]
         command += ["--profile", "none", "--workflow-profile", "none", "--report", str(path), "--", *map(str, files)]
-        if subprocess.run(command, check=False).returncode != 0:
-            raise TesseraError("Snakemake could not make the report; the log has its reason")
+        ran = subprocess.run(command, check=False, stderr=subprocess.PIPE, text=True, errors="backslashreplace")
+        print(ran.stderr, file=sys.stderr)
+        if ran.returncode != 0:
+            *_, reason = ["no reason given", *filter(str.strip, ran.stderr.splitlines())]
+            raise TesseraError(f"Snakemake could not make the report: {reason}")
 
 
 def _read_samples(

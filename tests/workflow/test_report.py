@@ -146,9 +146,9 @@ def test_report_knows_the_settings_of_the_command_line(made: Project) -> None:
 
 
 def test_report_that_cannot_be_made_leaves_nothing_behind(made: Project) -> None:
-    (made.folder / "Snakefile").write_text(SNAKEFILE + 'import sys\nif "--report" in sys.argv:\n    raise SystemExit(3)\n')
+    (made.folder / "Snakefile").write_text(SNAKEFILE + 'import sys\nif "--report" in sys.argv:\n    sys.exit("disk full")\n')
     _write(made.results / "weights/nsfw_detection/card.md", "# Another card\n")
     run = made.run("report", snakefile=made.folder / "Snakefile")
     assert run.returncode != 0
-    assert "could not make the report" in run.output
+    assert "could not make the report: disk full (log: " in run.output
     assert not [path for path in (made.results / "reports").iterdir() if "report.html" in path.name]
