@@ -1,5 +1,6 @@
 """Training: the same bytes every time, killed or not; and what was trained is measured, exported and verified."""
 
+import errno
 import io
 import json
 import os
@@ -112,6 +113,23 @@ train(Path(sys.argv[1]), Path(sys.argv[2]))
     assert [line.split(":")[0] for line in lines[1:]] == [f"epoch {epoch}/{EPOCHS}" for epoch in range(after + 1, EPOCHS + 1)]
     for name in ("best.pt", "results.csv"):
         assert (tmp_path / name).read_bytes() == (trained.folder / name).read_bytes(), name
+
+
+def test_a_full_disk_is_told_and_leaves_nothing_half_written(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_bytes = Path.write_bytes
+
+    def fill(path: Path, data: bytes) -> int:
+        if "state" not in path.name:
+            return write_bytes(path, data)
+        write_bytes(path, data[:1000])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", fill)
+    with pytest.raises(OSError, match="No space left"):
+        train(trained.dataset, tmp_path)
+    assert not list(tmp_path.rglob("*.pt*"))
 
 
 def test_curves_have_a_row_per_epoch(trained: Trained) -> None:

@@ -6,6 +6,7 @@ generators were at, gradients not applied yet. Here the whole state is kept, and
 To be imported after `tessera.detectors.offline.offline` was called.
 """
 
+import io
 import math
 import random
 import time
@@ -97,15 +98,27 @@ class BoxTrainer(DetectionTrainer):  # type: ignore[misc]
 
     def save_model(self) -> bool:
         """Keep the checkpoints of ultralytics and the whole state, each written beside and renamed."""
-        last, best = self.last, self.best
-        self.last, self.best = _partial(last), _partial(best)
-        super().save_model()
-        self.last, self.best = last, best
+        last, best, state = self.last, self.best, state_file(self.save_dir)
         # The state comes last: until it is there, the epoch is repeated, and gives the same checkpoints again.
-        for path in (best, last):
-            if _partial(path).exists():
-                _partial(path).replace(path)
-        state = {
+        files = (best, last, state)
+        try:
+            self.last, self.best = _partial(last), _partial(best)
+            super().save_model()
+            # Not to a file: torch does not tell a full disk.
+            content = io.BytesIO()
+            torch.save(self._state(), content)
+            _partial(state).write_bytes(content.getbuffer())
+            for path in files:
+                if _partial(path).exists():
+                    _partial(path).replace(path)
+        finally:
+            self.last, self.best = last, best
+            for path in files:
+                _partial(path).unlink(missing_ok=True)
+        return True
+
+    def _state(self) -> dict[str, Any]:
+        return {
             "epoch": self.epoch,
             "finished": bool(self.stop),
             "model": unwrap_model(self.model).state_dict(),
@@ -117,9 +130,6 @@ class BoxTrainer(DetectionTrainer):  # type: ignore[misc]
             "best_fitness": _plain(self.best_fitness),
             "curves": self.csv.read_text(encoding="utf-8"),
         }
-        torch.save(state, _partial(state_file(self.save_dir)))
-        _partial(state_file(self.save_dir)).replace(state_file(self.save_dir))
-        return True
 
     def resume_training(self, ckpt: Any) -> None:
         """Go on from the state, where there is one."""
