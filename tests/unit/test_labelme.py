@@ -3,6 +3,8 @@ import contextlib
 import io
 import json
 import math
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -433,6 +435,27 @@ def test_a_broken_image_and_a_name_that_is_no_text_fail(folder):
     rows, _ = folder.run()
     assert rows["my%20set+a"] == ("failed", "image cannot be decoded")
     assert rows["my%20set+b"] == ("failed", "file name is not UTF-8")
+
+
+def test_what_is_no_file_fails_as_such_and_holds_nothing_up(folder):
+    os.mkfifo(folder.root / "pipe.png")
+    os.mkfifo(folder.root / "label.json")
+    for name in ("pipe", "folder", "long"):
+        folder.label(f"{name}.json", imagePath={"pipe": "pipe.png", "folder": ".", "long": 5000 * "x"}[name])
+
+    def give_up(*_: object) -> None:
+        raise TimeoutError
+
+    signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(10)
+    rows, _ = folder.run()
+    signal.alarm(0)
+    assert {key.removeprefix("my%20set+"): reason for key, (_, reason) in rows.items()} == {
+        "folder": "not a regular file",
+        "label": "not a regular file",
+        "long": "image missing",
+        "pipe": "not a regular file",
+    }
 
 
 def test_a_folder_that_is_not_there_is_an_error_that_names_it(folder):

@@ -1,5 +1,7 @@
 """Imports: label files, each judged by itself, become tables of the hub."""
 
+import hashlib
+import os
 import re
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -17,6 +19,7 @@ from tessera.manifest import LABELS
 from tessera.media.footage import read_footage
 from tessera.media.hashing import perceptual_hash
 from tessera.media.images import read_image, write_image
+from tessera.media.probe import open_file
 from tessera.provenance import file_name, sha256_file
 from tessera.tables import Frames, Sources, read_table
 
@@ -63,10 +66,11 @@ def import_labels(
             raise Failed(
                 "image is labelled twice", f"{str(path)!r} has the labels {labelled[path.resolve()]} and {key}; keep one"
             )
-        if not path.exists():
+        if not os.path.exists(path):  # noqa: PTH110 (unlike Path.exists it takes whatever a label file may name)
             path, stored = _take_embedded(document, path, embedded / key, place / key)
             losses = [Loss(key, "image missing, the copy in its label file was taken", str(path.name), kept=True)]
-        listed.check_file(sha256_file(path), path.name)
+        with open_file(path) as file:
+            listed.check_file(hashlib.file_digest(file, "sha256").hexdigest(), path.name)
         image = read_image(path)
         listed.check_picture(image, repr(path.name), blocklist_distance)
         annotated, lost = read_labelme(document, key, image.shape[1], image.shape[0], list(classes), min_area)
@@ -134,10 +138,11 @@ def import_frame_labels(
                     if label.stem in seen:
                         raise Failed("frame is labelled twice", f"{str(label)!r} is the second file of this name; keep one")
                     seen.add(label.stem)
+                    document = load_labelme(label)  # before its digest: it may be no file that ends
                     if f"{sha256_file(label)}  {label.name}" in proposed:
                         raise Dropped("proposed, not reviewed", f"{label.name}: open it in labelme, correct it and save it")
                     annotated, losses = read_labelme(
-                        load_labelme(label), frame["key"], frame["width"], frame["height"], list(classes), min_area
+                        document, frame["key"], frame["width"], frame["height"], list(classes), min_area
                     )
                     path = frame["path"].as_posix()
                     origin = Origin(source["source"], path, frame["phash"], source["split"], source["rights"])
