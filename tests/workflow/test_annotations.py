@@ -145,12 +145,25 @@ def test_a_bad_label_is_a_row_and_too_many_stop_the_run(labelled: Project) -> No
     assert run.returncode == 0, run.output
 
 
-def test_a_folder_of_labels_that_is_not_there_is_named(labelled: Project) -> None:
+def test_a_folder_of_labels_that_is_not_there_is_named_before_any_job(labelled: Project) -> None:
     labelled.settings["annotations"]["labels"][0]["path"] = "labels/studioo"
-    run = labelled.run(*targets(labelled))
+    run = labelled.run("--dry-run", *targets(labelled))
     assert run.returncode != 0
     assert "annotations.labels: 'studio': 'labels/studioo' is no folder" in run.output
-    assert not (labelled.results / "annotations" / "labels" / "studio" / "images.parquet").exists()
+    labelled.settings["annotations"] = {"labels": [], "frame_labels": "labels/nowhere"}
+    run = labelled.run("--dry-run", *targets(labelled))
+    assert run.returncode != 0
+    assert "annotations.frame_labels: 'labels/nowhere' is no folder" in run.output
+    run = labelled.run("--dry-run", "frames")
+    assert run.returncode == 0, run.output
+
+
+def test_labels_of_no_source_are_named_when_a_run_begins(labelled: Project) -> None:
+    write_label(labelled.folder / "frame labels" / "film 3" / "film%203-0000000.json")
+    run = labelled.run("--dry-run", *targets(labelled))
+    assert run.returncode == 0, run.output
+    (line,) = [line for line in run.output.splitlines() if "left out" in line]
+    assert "annotations.frame_labels: no source of the manifest is called as 'frame labels/film 3': 1 label file(s)" in line
 
 
 def test_adult_labels_without_clearance_stop_before_any_job(labelled: Project) -> None:

@@ -1,15 +1,34 @@
 # Labels that people drew: folders of labelled images, and labels of sampled frames, become tables of the hub.
 
+from snakemake.logging import logger
+
 from tessera.annotations.settings import (
+    check_folder,
     fingerprint as label_fingerprint,
     frame_label_files,
     label_files,
+    unclaimed_labels,
 )
 
 LABELS = {
     file_name(label_set["name"]): label_set
     for label_set in config["annotations"]["labels"]
 }
+
+# Said once, not by every job.
+if workflow.is_main_process:
+    unclaimed = unclaimed_labels(
+        config["annotations"]["frame_labels"],
+        [source.source for source in SOURCES],
+        [
+            *(each["path"] for each in LABELS.values()),
+            config["preview"]["proposals"]["folder"],
+        ],
+    )
+    for place, count in unclaimed.items():
+        logger.warning(
+            f"annotations.frame_labels: no source of the manifest is called as {str(place)!r}: {count} label file(s) are left out"
+        )
 
 
 wildcard_constraints:
@@ -19,6 +38,22 @@ wildcard_constraints:
 def label_set(wildcards):
     """Return the settings of a folder of labels."""
     return LABELS[wildcards.labels]
+
+
+def labels_are_there(wildcards):
+    """Return no input. In planning, inputs alone are asked for: so a folder that is not there stops before any job."""
+    check_folder(
+        f"annotations.labels: {label_set(wildcards)['name']!r}",
+        label_set(wildcards)["path"],
+    )
+    return []
+
+
+def frame_labels_are_there(wildcards):
+    """Return no input, as `labels_are_there`."""
+    if folder := config["annotations"]["frame_labels"]:
+        check_folder("annotations.frame_labels", folder)
+    return []
 
 
 def watched_labels(wildcards):
@@ -38,6 +73,7 @@ def watched_frame_labels(wildcards):
 
 rule import_labels:
     input:
+        labels_are_there,
         blocklist=lookup(dpath="sources/blocklist", within=config),
     output:
         images="<results>/annotations/labels/{labels}/images.parquet",
@@ -61,6 +97,7 @@ rule import_labels:
 
 rule import_frame_labels:
     input:
+        frame_labels_are_there,
         frames="<results>/frames/{shard}/frames.parquet",
         sources="<results>/sources/shards/{shard}/sources.parquet",
         pictures="<results>/frames/{shard}/images",

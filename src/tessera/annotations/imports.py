@@ -10,7 +10,14 @@ from typing import Any
 from tessera.annotations.hub import Origin, write_hub
 from tessera.annotations.labelme import embedded_image, image_path, load_labelme, read_labelme
 from tessera.annotations.model import ImageAnnotations, Loss
-from tessera.annotations.settings import LABEL_SUFFIX, LabelSet, frame_label_files, label_files
+from tessera.annotations.settings import (
+    LABEL_SUFFIX,
+    LabelSet,
+    check_folder,
+    frame_label_files,
+    frame_label_folders,
+    label_files,
+)
 from tessera.blocklist import read_blocklist
 from tessera.errors import Dropped, Failed, TesseraError
 from tessera.job import progress
@@ -47,8 +54,7 @@ def import_labels(
     Raises `TesseraError` where the folder of the set is not there, or the blocklist cannot be read.
     """
     root = label_set.path
-    if not root.is_dir():
-        raise TesseraError(f"annotations.labels: {label_set.name!r}: {str(root)!r} is no folder; mend its path")
+    check_folder(f"annotations.labels: {label_set.name!r}", root)
     listed = read_blocklist(blocklist)
     embedded.mkdir()
     items: dict[str, list[Path]] = {}
@@ -113,10 +119,10 @@ def import_frame_labels(
     """Write the labelled frames of a shard to the tables `images` and `annotations` of the hub.
 
     `frames`: `tables.Frames`. `sources`: `tables.Sources`. `pictures`: the folder of the images of the frames. `folder`:
-    holds a folder of label files for each source, each named as the key of the frame it is for. `ledger` gets a row per
-    label file, by that key; an `ok` with a reason lost a part of its labels. A frame that was labelled but not sampled is
-    read from its source at full size and stored in the folder `unsampled`, which will lie at `place`. What a detector
-    proposed and nobody touched is left out.
+    holds folders of label files (`frame_label_folders`), each file named as the key of the frame it is for. `ledger` gets a
+    row per label file, by that key; an `ok` with a reason lost a part of its labels. A frame that was labelled but not
+    sampled is read from its source at full size and stored in the folder `unsampled`, which will lie at `place`. What a
+    detector proposed and nobody touched is left out.
     """
     unsampled.mkdir()
     frame_of: dict[str, dict[str, Any]] = {
@@ -128,13 +134,16 @@ def import_frame_labels(
             labels = sorted(frame_label_files(folder, source["source"]), key=lambda path: (path.stem, path))
             missing = {label.stem for label in labels} - frame_of.keys()
             frame_of |= {frame["key"]: frame for frame in _read_unsampled(source, missing, unsampled, place)}
-            proposed = _proposed(folder / file_name(source["source"])) if folder else set()
+            proposed = {line for name in frame_label_folders(source["source"]) for line in _proposed(folder, name)}
             seen: set[str] = set()
             for label in progress(labels, unit="label files"):
                 with rows.item(label.stem) as note:
                     frame = frame_of.get(label.stem)
+                    if source["status"] != "admitted":
+                        raise Dropped("source refused", f"{label.name}: {source['reason']}")
                     if frame is None or frame["source"] != source["source"]:
-                        raise Dropped("no such frame", f"{label.name}: the source has none of this name")
+                        called = f"{file_name(source['source'])}-{0:07d}"
+                        raise Dropped("no such frame", f"{label.name}: the source has none of this name; its first is {called}")
                     if label.stem in seen:
                         raise Failed("frame is labelled twice", f"{str(label)!r} is the second file of this name; keep one")
                     seen.add(label.stem)
@@ -175,10 +184,12 @@ def _read_unsampled(source: dict[str, Any], keys: Collection[str], folder: Path,
         ) from None
 
 
-def _proposed(folder: Path) -> set[str]:
-    """Return the sha256 and the names of the files that were proposed in `folder`, as it lists them."""
+def _proposed(folder: Path | None, name: str) -> set[str]:
+    """Return the sha256 and the names of the files that were proposed in `folder / name`, as it lists them."""
+    if folder is None:
+        return set()
     try:
-        return set((folder / "SHA256SUMS").read_text(encoding="utf-8", errors="replace").split("\n"))
+        return set((folder / name / "SHA256SUMS").read_text(encoding="utf-8", errors="replace").split("\n"))
     except FileNotFoundError:
         return set()
 

@@ -4,9 +4,11 @@ import os
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Literal, Self
+from urllib.parse import unquote
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
+from tessera.errors import TesseraError
 from tessera.manifest import IMAGE_SUFFIXES
 from tessera.provenance import digest, file_name
 from tessera.settings import Settings
@@ -68,9 +70,42 @@ def label_files(folder: Path, suffixes: Collection[str] = (LABEL_SUFFIX, *IMAGE_
     return sorted(found)
 
 
+def frame_label_folders(source: str) -> list[str]:
+    """Return the names of a folder with labels for frames of `source`: that of its results, and its own.
+
+    Its own is none where it is no name of a folder, or is that of the results of another.
+    """
+    escaped = file_name(source)
+    is_name = source not in {".", ".."} and not {"/", "\0"} & set(source)
+    return [escaped, source] if is_name and source not in {escaped, file_name(unquote(source))} else [escaped]
+
+
 def frame_label_files(folder: Path | None, source: str) -> list[Path]:
     """Return the label files for frames of `source` in `folder`, by name; none where there is no folder."""
-    return [] if folder is None else label_files(Path(folder) / file_name(source), [LABEL_SUFFIX])
+    places = [Path(folder, name) for name in frame_label_folders(source)] if folder else []
+    return [file for place in places for file in label_files(place, [LABEL_SUFFIX])]
+
+
+def unclaimed_labels(folder: Path | None, sources: Iterable[str], others: Iterable[Path]) -> dict[Path, int]:
+    """Return what in `folder` is named as none of `sources`, and how many label files that is; `others` are left out."""
+    if folder is None or not Path(folder).is_dir():
+        return {}
+    claimed = {name for source in sources for name in frame_label_folders(source)}
+    elsewhere = [Path(other).resolve() for other in others]
+    files = {
+        entry: label_files(entry, [LABEL_SUFFIX]) if entry.is_dir() else [entry][: entry.suffix.lower() == LABEL_SUFFIX]
+        for entry in sorted(Path(folder).iterdir())
+        if entry.name not in claimed
+        and not entry.name.startswith(".")
+        and not any(other.is_relative_to(entry.resolve()) for other in elsewhere)
+    }
+    return {entry: len(found) for entry, found in files.items() if found}
+
+
+def check_folder(setting: str, folder: Path) -> None:
+    """Raise `TesseraError` where the `folder` that `setting` names is not there."""
+    if not Path(folder).is_dir():
+        raise TesseraError(f"{setting}: {str(folder)!r} is no folder; mend its path")
 
 
 def fingerprint(files: Iterable[Path]) -> str:
