@@ -74,3 +74,10 @@ def test_a_wrong_setting_is_answered(values: dict[str, Any], parts: list[str]) -
 def test_all_wrong_settings_are_answered_at_once() -> None:
     with pytest.raises(TesseraError, match=r"the configuration has 3 fault\(s\)"):
         load_configuration({"seed": -1, "gates": {"frames": 2}, "nonsense": 1})
+
+
+@pytest.mark.parametrize(("given", "meant"), [(True, "yes"), (False, "no"), ("yes", "yes"), ("", "")])
+def test_yes_may_be_a_truth_value_as_yaml_has_it(given: bool | str, meant: str) -> None:
+    label_set = {"name": "studio", "path": "studio", "content": "general", "rights": "CC0", "adults_verified": given}
+    loaded = load_configuration({"annotations": {"labels": [label_set]}})
+    assert loaded["annotations"]["labels"][0]["adults_verified"] == meant

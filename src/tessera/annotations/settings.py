@@ -3,7 +3,7 @@
 import os
 from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 from urllib.parse import unquote
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
@@ -26,6 +26,12 @@ class LabelSet(Settings):
     consent: str = ""
     adults_verified: Literal["yes", "no", ""] = ""
     split: Literal["train", "val", "test", ""] = ""
+
+    @field_validator("adults_verified", mode="before")
+    @classmethod
+    def _yes_is_true(cls, value: Any) -> Any:
+        # YAML takes an unquoted `yes` for a truth value.
+        return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
 
     @model_validator(mode="after")
     def _adult_content_is_cleared(self) -> Self:
