@@ -132,6 +132,14 @@ def test_jpeg_keeps_colours_and_follows_the_quality(tmp_path: Path) -> None:
     assert (tmp_path / "coarse.jpg").stat().st_size < (tmp_path / "fine.jpg").stat().st_size / 2
 
 
+def test_a_side_that_a_jpeg_cannot_have_is_told(tmp_path: Path) -> None:
+    long = np.zeros((1, 65536, 3), np.uint8)
+    with pytest.raises(Failed, match=r"65536 by 1 pixels.*frames\.format: png"):
+        write_image(tmp_path / "long.jpg", long)
+    write_image(tmp_path / "long.png", long)
+    assert read_image(tmp_path / "long.png").shape == long.shape
+
+
 def test_a_full_disk_is_told() -> None:
     full = Path("/dev/full")
     if not full.exists():

@@ -39,7 +39,8 @@ def read_image(path: Path) -> np.ndarray:
 def write_image(path: Path, image: np.ndarray, quality: int = 95) -> None:
     """Write `image`, uint8 (H, W, 3), RGB, to `path` as its suffix says: `.png`, or `.jpg` at `quality` from 1 to 100.
 
-    A mask, uint8 (H, W), is written as a grey image. Equal images give equal bytes. Raises `OSError` where writing fails.
+    A mask, uint8 (H, W), is written as a grey image. Equal images give equal bytes. Raises `OSError` where writing fails, and
+    `Failed` for a JPEG of which a side is too long.
     """
     import cv2
 
@@ -47,7 +48,13 @@ def write_image(path: Path, image: np.ndarray, quality: int = 95) -> None:
         image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     # Not cv2.imwrite: it does not tell a full disk.
     options = [] if path.suffix == ".png" else [cv2.IMWRITE_JPEG_QUALITY, quality]
-    _, encoded = cv2.imencode(path.suffix, image, options)
+    encodes, encoded = cv2.imencode(path.suffix, image, options)
+    if not encodes:
+        height, width = image.shape[:2]
+        raise Failed(
+            "image cannot be encoded",
+            f"{width} by {height} pixels, a JPEG has at most 65535 a side; set `frames.format: png` or `frames.max_side`",
+        )
     path.write_bytes(encoded.tobytes())
 
 
