@@ -5,6 +5,7 @@ import faulthandler
 import logging
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -35,7 +36,8 @@ def job(snakemake: Any) -> Iterator[tuple[SimpleNamespace, SimpleNamespace, Simp
     The output paths lie beside the declared ones and take their place when the block ends without an error, so that
     an output is whole or not there. What is printed inside goes to the log of the rule; progress and errors also
     reach the terminal. Temporary files go to a folder that is removed at the end, or when the job is run again after it was
-    killed. Ends the process with status 1 on an error, and stops when the workflow that started it is gone.
+    killed. Ends the process with status 1 on an error, with 130 where it is interrupted, and stops when the workflow that
+    started it is gone.
     """
     global _terminal, _title
     _title = " ".join([snakemake.rule, *snakemake.wildcards])
@@ -43,6 +45,8 @@ def job(snakemake: Any) -> Iterator[tuple[SimpleNamespace, SimpleNamespace, Simp
     _redirect(Path(snakemake.log[0]))
     temporary = _temporary_folder(snakemake)
     _stop_with_parent(temporary)
+    # A cluster ends a job with it; as Ctrl-C, it leaves the time to tidy up.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     _set_threads(snakemake.threads)
     final = _paths(snakemake.output)
     outputs = {name: _beside(path) for name, path in final.items()}
@@ -54,6 +58,12 @@ def job(snakemake: Any) -> Iterator[tuple[SimpleNamespace, SimpleNamespace, Simp
         os.environ["TMPDIR"] = tempfile.tempdir = str(temporary)
         yield SimpleNamespace(**_paths(snakemake.input)), SimpleNamespace(**outputs), _namespace(snakemake.params)
         _publish(outputs, final)
+    except KeyboardInterrupt:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        tell("interrupted; run again to go on where it stopped")
+        _discard(*outputs.values(), temporary)
+        os._exit(128 + signal.SIGINT)
     except Exception as error:
         # While what filled the disk is still there.
         tell(f"error: {_explain(error, final.values())} (log: {snakemake.log[0]})")

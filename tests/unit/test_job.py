@@ -48,6 +48,13 @@ def test_however_a_job_ends_no_temporary_file_is_left(tmp_path: Path, body: str,
     assert left(tmp_path) == files
 
 
+@pytest.mark.parametrize("body", ["raise KeyboardInterrupt", "os.kill(os.getpid(), 2)", "os.kill(os.getpid(), 15)"])
+def test_an_interrupted_job_says_in_one_line_that_it_can_go_on(tmp_path: Path, body: str) -> None:
+    ran = run(tmp_path, body)
+    said = "cut a: interrupted; run again to go on where it stopped\n"
+    assert (ran.returncode, ran.stderr, (tmp_path / "cut.log").read_text()) == (130, said, said)
+
+
 def test_what_a_killed_job_left_is_removed_when_it_runs_again(tmp_path: Path) -> None:
     for shard in "ab":
         run(tmp_path, "os.kill(os.getpid(), 9)", shard)

@@ -1,7 +1,5 @@
 # Labels that people drew: folders of labelled images, and labels of sampled frames, become tables of the hub.
 
-from snakemake.logging import logger
-
 from tessera.annotations.settings import (
     check_folder,
     fingerprint as label_fingerprint,

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
+from snakemake_interface_logger_plugins.common import LogEvent
 
 from tessera.configuration import load_configuration
 from tessera.errors import TesseraError
@@ -30,6 +32,16 @@ wildcard_constraints:
     shard="|".join(map(re.escape, SHARDS)) or "none",
     dataset="nsfw_detection",
     model="|".join(DETECTORS),
+
+
+def keep_log(record):
+    """Keep the log of a job from the rich logger, which prints all of it where the job fails: one line has said why."""
+    if getattr(record, "event", None) == LogEvent.JOB_INFO:
+        record.log = []
+    return True
+
+
+logger.addFilter(keep_log)
 
 
 def verbatim(value):
