@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -234,10 +234,13 @@ def gate_sources(table: Path, ledgers: list[Path], max_failed: float, *, admitte
     write_table(sources, Sources, admitted)
 
 
-def remove_withdrawn(results: Path, shards: Iterable[str], *, withdrawn: Path) -> None:
+def remove_withdrawn(
+    results: Path, shards: Iterable[str], proposed: Iterable[Path], edited: Sequence[Path], *, withdrawn: Path
+) -> None:
     """Remove what was made of shards that are not among `shards` any more, and list it in `withdrawn`.
 
     Only folders below `results` that bear the name of a shard are removed; a link is left alone, and so is what it leads to.
+    `proposed` are folders whose proposals are removed already, `edited` the files that are left there: these are named.
     """
     kept = set(shards)
     removed = []
@@ -249,11 +252,17 @@ def remove_withdrawn(results: Path, shards: Iterable[str], *, withdrawn: Path) -
             is_shard = file_name(unquote(entry.name)) == entry.name
             if entry.is_dir(follow_symlinks=False) and is_shard and entry.name not in kept:
                 shutil.rmtree(entry.path)
-                removed.append((entry.name, f"{parent}/{entry.name}"))
+                removed.append(entry)
     with withdrawn.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-        writer.writerow(["shard", "folder"])
-        writer.writerows(removed)
+        writer.writerow(["path", "status"])
+        writer.writerows((entry.path, "removed") for entry in removed)
+        writer.writerows((str(path), "untouched proposals removed") for path in proposed)
+        writer.writerows((str(path), "edited by a person: left") for path in edited)
     if removed:
-        shards_gone = {shard for shard, _ in removed}
+        shards_gone = {entry.name for entry in removed}
         tell(f"removed {len(removed)} folders of {len(shards_gone)} shards that are no longer in the manifest")
+    if edited:
+        shown = ", ".join(repr(str(path)) for path in edited[:SHOWN])
+        more = f" and {len(edited) - SHOWN} more, in withdrawn.tsv" if len(edited) > SHOWN else ""
+        tell(f"a person edited what was proposed for sources no longer in the manifest: {shown}{more}; delete it yourself")

@@ -29,6 +29,7 @@ from tessera.annotations.proposals import (
     choose,
     place,
     propose_labels,
+    withdraw,
 )
 from tessera.geometry import encode_rle, mask_box
 from tessera.media.encode import write_video
@@ -138,6 +139,22 @@ def test_an_edited_file_and_the_other_of_its_pair_are_never_touched(tmp_path: Pa
         assert status["a"] == EDITED
         assert {name: content for name, content in state(tmp_path).items() if name.startswith("a.")} == kept
     assert not (tmp_path / "b.json").exists()
+
+
+def test_what_was_proposed_for_a_withdrawn_source_goes_and_what_was_edited_is_named(tmp_path: Path) -> None:
+    for source in ("stays", "my%20dog", "edited"):
+        place(tmp_path / source, [proposal(f"{source}-0000001"), proposal(f"{source}-0000002")])
+    (tmp_path / "edited" / "edited-0000002.json").write_text("by a person")
+    place(tmp_path / "mine", [proposal("mine")])  # checksums of a person's own folder
+    (tmp_path / "link").symlink_to(tmp_path / "stays")
+    stays, mine = state(tmp_path / "stays"), state(tmp_path / "mine")
+    withdrawn = [tmp_path / "edited", tmp_path / "my%20dog"]
+    left = [tmp_path / "edited" / f"edited-0000002.{suffix}" for suffix in ("jpg", "json")]
+    assert withdraw(tmp_path, ["stays"]) == (withdrawn, left)
+    assert (state(tmp_path / "stays"), state(tmp_path / "mine")) == (stays, mine)
+    assert not (tmp_path / "my%20dog").exists()
+    assert withdraw(tmp_path, ["stays"]) == ([tmp_path / "edited"], left)
+    assert withdraw(tmp_path, ["stays", "edited"]) == withdraw(tmp_path / "nowhere", []) == ([], [])
 
 
 def test_a_file_that_was_never_ours_is_kept(tmp_path: Path) -> None:

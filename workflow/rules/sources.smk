@@ -65,6 +65,8 @@ rule remove_withdrawn:
         "<benchmarks>/remove_withdrawn.jsonl"
     params:
         shards=list(SHARDS),
-        code=code_digest("tessera.sources"),
+        sources=source_order,
+        proposals=verbatim(lookup(dpath="preview/proposals/folder", within=config)),
+        code=code_digest("tessera.sources", "tessera.annotations.proposals"),
     script:
         "../scripts/remove_withdrawn.py"

@@ -157,6 +157,25 @@ def place(folder: Path, proposals: Iterable[Proposal]) -> list[tuple[str, str]]:
     return sorted(status.items())
 
 
+def withdraw(folder: Path, sources: Iterable[str]) -> tuple[list[Path], list[Path]]:
+    """Remove from `folder` what was proposed for a source that is none of `sources`, and never touched.
+
+    Returns the folders that held such, and the files that are left in them, for a person edited them.
+    """
+    kept = {file_name(source) for source in sources}
+    withdrawn = [] if folder.is_symlink() or not folder.is_dir() else sorted(folder.iterdir())
+    withdrawn = [own for own in withdrawn if own.name not in kept and not own.is_symlink() and _is_ours(own)]
+    for own in withdrawn:
+        place(own, ())
+    return withdrawn, [file for own in withdrawn if own.exists() for file in sorted(own.iterdir()) if file.name != CHECKSUMS]
+
+
+def _is_ours(folder: Path) -> bool:
+    """Return whether `folder` lists frames of the source that it is named after, and nothing else."""
+    lines = _read_checksums(folder / CHECKSUMS) | _read_checksums(folder / JOURNAL)
+    return bool(lines) and all(re.fullmatch(rf"{re.escape(folder.name)}-\d{{7,12}}", _key(line.name)) for line in lines)
+
+
 def _write_pair(folder: Path, image: np.ndarray, regions: ImageAnnotations, journal: TextIO) -> set[Line]:
     """Write the image, then the labelme file; `journal` knows the bytes of each before it takes its place."""
     picture, label = _pair(regions.key)
