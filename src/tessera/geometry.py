@@ -13,7 +13,7 @@ import numpy as np
 Box: TypeAlias = tuple[float, float, float, float]
 Ring: TypeAlias = np.ndarray  # float64 (n, 2): x and y of each corner; the last one joins the first
 
-CHUNK = 256  # points compared with a ring at a time
+CHUNK = 1 << 18  # edges and points compared at a time
 
 
 class Part(NamedTuple):
@@ -91,15 +91,18 @@ def nest(rings: Sequence[Ring]) -> list[Part]:
     A ring wholly inside a larger one is a hole of it, a ring inside that hole is a part again. Rings that cross are
     parts of their own.
     """
-    areas = [area(ring) for ring in rings]
-    around = [
-        [
-            other
-            for other, candidate in enumerate(rings)
-            if areas[other] > areas[number] and _box_inside(ring, candidate) and contains(candidate, ring).all()
-        ]
-        for number, ring in enumerate(rings)
-    ]
+    areas = np.array([area(ring) for ring in rings])
+    low, high = (np.array([corner(ring, axis=0) for ring in rings]).reshape(-1, 2) for corner in (np.min, np.max))
+    around: list[list[int]] = [[] for _ in rings]
+    for number, ring in enumerate(rings):
+        # Few boxes lie in another, and all rings whose boxes do are compared with its ring at once.
+        in_box = np.flatnonzero((areas < areas[number]) & (low >= low[number]).all(axis=1) & (high <= high[number]).all(axis=1))
+        if len(in_box):
+            corners = [rings[other] for other in in_box.tolist()]
+            starts = np.cumsum([0, *map(len, corners[:-1])])
+            inside = np.logical_and.reduceat(contains(ring, np.concatenate(corners)), starts)
+            for other in in_box[inside].tolist():
+                around[other].append(number)
     holes: dict[int, list[Ring]] = {}
     for number, ring in enumerate(rings):
         if len(around[number]) % 2:
@@ -112,19 +115,25 @@ def contains(ring: Ring, points: np.ndarray) -> np.ndarray:
     following = np.roll(ring, -1, axis=0)
     step = following - ring
     low, high = np.minimum(ring, following), np.maximum(ring, following)
-    found = np.empty(len(points), dtype=bool)
-    for first in range(0, len(points), CHUNK):
-        point = points[first : first + CHUNK, None, :]
-        side = step[:, 0] * (point[..., 1] - ring[:, 1]) - step[:, 1] * (point[..., 0] - ring[:, 0])
-        on = (side == 0) & ((low <= point) & (point <= high)).all(axis=-1)
-        crosses = (ring[:, 1] <= point[..., 1]) != (following[:, 1] <= point[..., 1])
-        to_the_right = crosses & ((side > 0) == (step[:, 1] > 0))
-        found[first : first + CHUNK] = (to_the_right.sum(axis=-1) % 2 == 1) | on.any(axis=-1)
+    # An edge is compared with the points at its height alone.
+    order = np.argsort(points[:, 1])
+    heights = points[order, 1]
+    first = np.searchsorted(heights, low[:, 1], "left")
+    counts = np.searchsorted(heights, high[:, 1], "right") - first
+    crossed = np.zeros(len(points), dtype=np.int64)
+    on = np.zeros(len(points), dtype=bool)
+    for edges in np.split(np.arange(len(ring)), np.flatnonzero(np.diff(np.cumsum(counts) // CHUNK)) + 1):
+        edge = np.repeat(edges, counts[edges])
+        place = np.arange(len(edge)) - np.repeat(np.cumsum(counts[edges]) - counts[edges], counts[edges])
+        number = order[first[edge] + place]
+        point = points[number]
+        side = step[edge, 0] * (point[:, 1] - ring[edge, 1]) - step[edge, 1] * (point[:, 0] - ring[edge, 0])
+        on[number[(side == 0) & ((low[edge] <= point) & (point <= high[edge])).all(axis=1)]] = True
+        crosses = (ring[edge, 1] <= point[:, 1]) != (following[edge, 1] <= point[:, 1])
+        to_the_right = crosses & ((side > 0) == (step[edge, 1] > 0))
+        crossed += np.bincount(number[to_the_right], minlength=len(points))
+    found: np.ndarray = (crossed % 2 == 1) | on
     return found
-
-
-def _box_inside(ring: Ring, other: Ring) -> bool:
-    return bool((ring.min(axis=0) >= other.min(axis=0)).all() and (ring.max(axis=0) <= other.max(axis=0)).all())
 
 
 def clip(part: Part, width: int, height: int) -> Part | None:

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import time
 
 import cv2
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pycocotools import mask as pycoco
 
+from tessera import geometry
 from tessera.geometry import (
     Part,
     area,
@@ -130,6 +132,40 @@ def test_contains_agrees_with_opencv_away_from_the_line(ring, points):
     for inside, distance in zip(contains(ring, points), distances, strict=True):
         if abs(distance) > 1e-3:
             assert inside == (distance > 0)
+
+
+def naive_contains(ring, point):
+    """Whether `point` lies on an edge of `ring`, or an odd number of its edges lie to the right."""
+    inside = False
+    x, y = point
+    for (x0, y0), (x1, y1) in zip(ring, np.roll(ring, -1, axis=0), strict=True):
+        side = (x1 - x0) * (y - y0) - (y1 - y0) * (x - x0)
+        if side == 0 and min(x0, x1) <= x <= max(x0, x1) and min(y0, y1) <= y <= max(y0, y1):
+            return True
+        inside ^= (y0 <= y) != (y1 <= y) and (side > 0) == (y1 > y0)
+    return inside
+
+
+@pytest.mark.parametrize("chunk", [1, 7, geometry.CHUNK])
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=3, max_size=9))
+def test_contains_is_exact_on_corners_and_edges_however_much_is_compared_at_a_time(chunk, corners):
+    ring = np.array(corners, dtype=float)
+    points = np.stack(np.meshgrid(np.arange(-0.5, 6, 0.5), np.arange(-0.5, 6, 0.5)), axis=-1).reshape(-1, 2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(geometry, "CHUNK", chunk)
+        assert contains(ring, points).tolist() == [naive_contains(ring, point) for point in points]
+
+
+def test_thousands_of_corners_nest_in_no_time():
+    start = time.process_time()
+    assert len(nest([ring_of(60, 300, 300, 1000), *(ring_of(60, 20 * (i % 30), 20 * (i // 30), 8) for i in range(900))])) == 1
+    assert len(nest([ring_of(20000, 300, 300, radius) for radius in (1, 2)])) == 1
+    assert time.process_time() - start < 4
+
+
+def ring_of(corners, x, y, radius):
+    angle = np.linspace(0, 2 * np.pi, corners, endpoint=False)
+    return np.stack([x + radius * np.cos(angle), y + radius * np.sin(angle)], axis=1)
 
 
 def test_what_lies_on_a_ring_is_contained():
