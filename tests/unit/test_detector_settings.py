@@ -58,6 +58,8 @@ def test_arguments_that_are_not_named_keep_their_defaults() -> None:
         ({"epoch": 3}, "epoch: unknown training argument of ultralytics; did you mean 'epochs'?"),
         ({"epochs": "3"}, "epochs: should be int; given: '3'"),
         ({"epochs": True}, "epochs: should be int; given: True"),
+        ({"imgsz": 150}, "imgsz: should be a multiple of 32; given: 150"),
+        ({"imgsz": 0}, "imgsz: should be a multiple of 32; given: 0"),
         ({"amp": 1}, "amp: should be bool or str; given: 1"),
         ({"data": "coco8.yaml"}, "data: cannot be set, it is the dataset of the same name as the model"),
         ({"seed": 1}, "seed: cannot be set, it follows from the global `seed`"),

@@ -138,6 +138,8 @@ def _fault(name: str, value: Any) -> str:
     fitting = [kind for stated in types[name] for kind in TYPES.get(stated, (type(value),))]
     if value is not None and type(value) not in fitting:
         return f"should be {' or '.join(types[name])}; given: {value!r}"
+    if name == "imgsz" and isinstance(value, int) and (value < 32 or value % 32):
+        return f"should be a multiple of 32; given: {value!r}"
     return ""
 
 
