@@ -70,6 +70,10 @@ def read_manifest(path: Path) -> list[Source]:
         raise TesseraError(
             f"{path}: no such manifest; set `manifest` to a table of your sources (see config/README.md)"
         ) from None
+    except OSError as error:
+        raise TesseraError(
+            f"{path}: the manifest cannot be read ({error.strerror}); set `manifest` to a table of your sources"
+        ) from None
     except UnicodeDecodeError as error:
         raise TesseraError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from None
     lines = io.StringIO(text, newline="").readlines()  # not str.splitlines, which also cuts at rarer separators

@@ -162,6 +162,11 @@ def test_faults_of_the_table_itself_are_told(tmp_path: Path) -> None:
         read_manifest(tmp_path / "gone.tsv")
 
 
+def test_a_manifest_that_is_a_folder_is_told(tmp_path: Path) -> None:
+    with pytest.raises(TesseraError, match=r"cannot be read \(Is a directory\); set `manifest`"):
+        read_manifest(tmp_path)
+
+
 def test_files_of_a_folder_are_its_images_by_name(tmp_path: Path) -> None:
     for name in ("b.png", "a.JPG", "notes.txt", "-c.webp"):
         (tmp_path / name).touch()
