@@ -92,6 +92,13 @@ def test_what_is_no_sound_image_is_refused(content: bytes, tmp_path: Path) -> No
         read_image(path)
 
 
+def test_a_refusal_names_the_formats_and_no_object_of_the_program(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"plain text")
+    with pytest.raises(Failed) as fault:
+        read_image(tmp_path / "a.png")
+    assert fault.value.detail == "none of JPEG, PNG, WEBP, BMP, TIFF"
+
+
 def test_a_truncated_image_is_refused(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     path = save(tmp_path / "a.jpg", Image.fromarray(noise))

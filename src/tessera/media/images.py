@@ -20,7 +20,7 @@ def read_image(path: Path) -> np.ndarray:
     Of 16 bits the upper 8 stay; what is transparent shows white, as viewers show it; of several pictures in one file the first
     is read. Raises `Failed` where there is no image, it cannot be decoded, or it has so many pixels that it is an attack.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     with open_file(path) as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what matters is raised
@@ -30,6 +30,8 @@ def read_image(path: Path) -> np.ndarray:
             return _rgb(ImageOps.exif_transpose(image))
         except MemoryError:
             raise
+        except UnidentifiedImageError:  # whose text is made of the file object, never the same twice
+            raise Failed("image cannot be decoded", f"none of {', '.join(IMAGE_FORMATS)}") from None
         except Exception as error:  # decoders meet hostile bytes with exceptions of many kinds
             if isinstance(error, OSError) and error.errno in SYSTEMIC:
                 raise
