@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from tessera.errors import TesseraError
 from tessera.provenance import digest, file_name
+from tessera.settings import complaint
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 SPECIAL = re.compile(r"[<>{}\x00-\x1f]")  # in the name of an input, Snakemake takes these for more than themselves
@@ -122,7 +123,7 @@ def _sources(rows: list[tuple[int, dict[str, str]]], faults: list[str]) -> list[
         except ValidationError as error:
             for fault in error.errors(include_url=False):
                 column = ".".join(map(str, fault["loc"]))
-                faults.append(f"line {line}: {column}: {fault['msg']}; given: {fault['input']!r}")
+                faults.append(f"line {line}: {column}: {complaint(fault)}; given: {fault['input']!r}")
             continue
         # Some file systems do not tell cases apart, and one source would overwrite the other.
         same_name = names.setdefault(file_name(source.source).casefold(), source.source)

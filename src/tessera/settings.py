@@ -5,6 +5,7 @@ from difflib import get_close_matches
 from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from tessera.errors import TesseraError
 
@@ -36,7 +37,7 @@ def _faults(model: type[BaseModel], values: dict[str, Any], error: ValidationErr
     """Return one line per key: where several types are allowed, each of them has its own complaint about one value."""
     unknown: list[str] = []
     wrong: dict[str, list[str]] = {}
-    given: dict[str, Any] = {}
+    given: dict[str, str] = {}
     for fault in error.errors(include_url=False):
         path = _path(fault["loc"], values, missing=fault["type"] == "missing")
         key = ".".join(map(str, path))
@@ -46,12 +47,19 @@ def _faults(model: type[BaseModel], values: dict[str, Any], error: ValidationErr
             hint = f"; did you mean {near[0]!r}?" if near else ""
             unknown.append(f"{key}: unknown key{hint} (allowed: {', '.join(allowed)})")
         else:
-            wrong.setdefault(key, []).append(fault["msg"])
-            given[key] = fault["input"]
+            wrong.setdefault(key, []).append(complaint(fault))
+            # A check of ours that looks at several values says itself which are wrong.
+            if fault["type"] != "value_error" or not isinstance(fault["input"], dict | list | tuple):
+                given[key] = f"; given: {fault['input']!r}"
     return [
         *dict.fromkeys(unknown),
-        *(f"{key}: {'; or '.join(messages)}; given: {given[key]!r}" for key, messages in wrong.items()),
+        *(f"{key}: {'; or '.join(messages)}{given.get(key, '')}" for key, messages in wrong.items()),
     ]
+
+
+def complaint(fault: ErrorDetails) -> str:
+    """Return what is wrong; of a check of ours in its own words, before which pydantic writes `Value error`."""
+    return str(fault["ctx"]["error"]) if fault["type"] == "value_error" else fault["msg"]
 
 
 def _path(location: tuple[int | str, ...], values: Any, missing: bool) -> list[int | str]:

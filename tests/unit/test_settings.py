@@ -1,7 +1,7 @@
 """A wrong setting is answered with its key, what was given and what is allowed."""
 
 import pytest
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from tessera.errors import TesseraError
 from tessera.settings import Settings, load
@@ -18,6 +18,21 @@ class Outer(Settings):
     many: list[Inner] = Field([])
     either: Inner | int = 3
     maybe: Inner | None = None
+    sides: dict[str, int] = Field({})
+
+    @field_validator("sides", "many")
+    @classmethod
+    def _none_is_red(cls, value: dict[str, int] | list[Inner]) -> dict[str, int] | list[Inner]:
+        if "red" in value or Inner() in value:
+            raise ValueError("no side is red")
+        return value
+
+    @field_validator("either")
+    @classmethod
+    def _not_seven(cls, value: Inner | int) -> Inner | int:
+        if value == 7:
+            raise ValueError("seven is too many")
+        return value
 
 
 def faults(values: dict[str, object]) -> list[str]:
@@ -48,11 +63,17 @@ def test_an_unknown_key_is_named_with_what_is_allowed(values: dict[str, object],
 
 
 def test_an_unknown_key_like_no_other_gets_no_guess() -> None:
-    assert faults({"xyz": 3}) == ["  xyz: unknown key (allowed: by_name, either, inner, many, maybe)"]
+    assert faults({"xyz": 3}) == ["  xyz: unknown key (allowed: by_name, either, inner, many, maybe, sides)"]
 
 
 def test_a_wrong_value_is_named_with_what_is_allowed() -> None:
     assert faults({"inner": {"side": 0}}) == ["  inner.side: Input should be greater than 0; given: 0"]
+
+
+def test_a_check_of_ours_speaks_for_itself_and_repeats_no_collection() -> None:
+    assert faults({"either": 7}) == ["  either: seven is too many; given: 7"]
+    assert faults({"sides": {"red": 3, "blue": 4}}) == ["  sides: no side is red"]
+    assert faults({"many": [{}]}) == ["  many: no side is red"]
 
 
 def test_a_value_of_none_of_the_types_is_one_fault() -> None:
