@@ -303,3 +303,11 @@ def test_a_change_of_the_dataset_is_another_training(trained: Trained, tmp_path:
     check_dataset(dataset, "segment", tmp_path / "other.json", 1)
     same, other = (json.loads((tmp_path / name).read_text())["digest"] for name in ("same.json", "other.json"))
     assert same != other
+
+
+@pytest.mark.parametrize(("ends", "seconds"), [([0, 50], 500), ([0, 50, 70], 200), ([0, 50, 70, 100], 250)])
+def test_the_time_left_is_told_without_the_first_epoch_where_there_is_another(ends: list[float], seconds: int) -> None:
+    offline()
+    from tessera.detectors.trainer import time_left
+
+    assert time_left(ends, 10).total_seconds() == seconds

@@ -10,6 +10,7 @@ import io
 import math
 import random
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -46,9 +47,11 @@ class BoxTrainer(DetectionTrainer):  # type: ignore[misc]
         self.add_callback("on_fit_epoch_end", BoxTrainer.tell_epoch)
         self.add_callback("on_fit_epoch_end", BoxTrainer.log_epoch)
         self._told = time.monotonic()
+        self._ends: list[float] = []
 
     def begin_epoch(self) -> None:
         """Make what the epoch draws depend on the seed and its number alone, not on what ran before it."""
+        self._ends = self._ends or [time.monotonic()]
         self._batches = self._pending = 0
         self._seed_epoch()
         self._fill_pool()
@@ -165,14 +168,14 @@ class BoxTrainer(DetectionTrainer):  # type: ignore[misc]
     def tell_epoch(self) -> None:
         """Tell what came of an epoch, and how much time is left."""
         self._told = time.monotonic()
-        done = self.epoch + 1 - self.start_epoch
-        left = (time.time() - self.train_time_start) / done * (self.epochs - self.epoch - 1)
+        self._ends.append(self._told)
+        left = time_left(self._ends, self.epochs - self.epoch - 1)
         losses = ", ".join(f"{name.removesuffix('_loss')} {float(loss):.3f}" for name, loss in self.tloss.items())
         found = ", ".join(
             f"{name[-2]} {value:.3f}" for name, value in self.metrics.items() if name.startswith("metrics/mAP50(")
         )
         found = found.replace("B ", "box ").replace("M ", "mask ")
-        tell(f"epoch {self.epoch + 1}/{self.epochs}: loss {losses}; mAP50 {found}; {timedelta(seconds=round(left))} left")
+        tell(f"epoch {self.epoch + 1}/{self.epochs}: loss {losses}; mAP50 {found}; {left} left")
 
     def open_board(self) -> None:
         """Open the log for TensorBoard. What it holds of epochs that are repeated is forgotten."""
@@ -190,6 +193,15 @@ class MaskTrainer(BoxTrainer, SegmentationTrainer):  # type: ignore[misc]
 
 
 TRAINERS = {"detect": BoxTrainer, "segment": MaskTrainer}
+
+
+def time_left(ends: Sequence[float], epochs: int) -> timedelta:
+    """Return how long `epochs` more will take. `ends`: when the training began, and when each epoch since ended, in seconds.
+
+    As soon as there is another, the first epoch does not count: whatever is done but once makes it longer.
+    """
+    begun = 1 if len(ends) > 2 else 0
+    return timedelta(seconds=round((ends[-1] - ends[begun]) / (len(ends) - 1 - begun) * epochs))
 
 
 def state_file(run: Path) -> Path:
