@@ -159,3 +159,14 @@ def test_only_what_changed_is_examined_again(project: Project) -> None:
     assert project.run(*TARGETS).jobs == [*gathered, "remove_withdrawn"]
     assert admitted(project) == ["b", "c"]
     assert not derived.exists() and not (project.results / "sources" / "shards" / "a").exists()
+
+
+def test_other_footage_is_examined_though_it_is_older(project: Project) -> None:
+    project.write_manifest([{"source": "a", "path": "a.png"}])
+    write_image(project.folder / "a.png", 1)
+    target = "results/sources/shards/a/sources.parquet"
+    assert project.run(target).jobs == ["admit_sources a"]
+    write_image(project.folder / "a.png", 2, width=60)
+    os.utime(project.folder / "a.png", (1e9, 1e9))
+    assert project.run(target).jobs == ["admit_sources a"]
+    assert pl.read_parquet(project.folder / target)["width"].to_list() == [60]

@@ -13,6 +13,7 @@ from tessera.manifest import (
     group_by_shard,
     is_plain_file,
     read_manifest,
+    size_of,
     twins,
 )
 from tessera.provenance import code_digest, file_name
@@ -53,19 +54,22 @@ def verbatim(value):
     return given
 
 
+def footprint(path):
+    """Return what changes with the footage at `path`: of an input the size, for Snakemake sees nothing that is older than before."""
+    return size_of(path) if is_plain_file(path) else fingerprint(path)
+
+
 def shard_rows(wildcards):
     """Return what the manifest says of the sources of a shard, and of earlier sources that may be the same file.
 
-    `watched` changes with their footage where that is not an input.
+    `watched` changes with their footage.
     """
     return [
         {
             **source.model_dump(mode="json"),
             "twins": [twin.model_dump(mode="json") for twin in TWINS[source.source]],
             "watched": [
-                fingerprint(same.path)
-                for same in [source, *TWINS[source.source]]
-                if not is_plain_file(same.path)
+                footprint(same.path) for same in [source, *TWINS[source.source]]
             ],
         }
         for source in SHARDS[wildcards.shard]
