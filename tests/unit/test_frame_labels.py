@@ -1,6 +1,8 @@
 """Labels of frames: where they are looked for, and which of them count."""
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +96,19 @@ def test_labels_that_belong_to_no_source_are_found(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     found = unclaimed_labels(tmp_path, ["film", "my film"], [tmp_path / "proposed"])
     assert found == {tmp_path / "e.json": 1, tmp_path / "flim": 2}
+
+
+def test_a_label_that_is_a_pipe_holds_nothing_up(tmp_path: Path) -> None:
+    (tmp_path / "labels" / "film").mkdir(parents=True)
+    os.mkfifo(tmp_path / "labels" / "film" / "film-0000003.json")
+
+    def give_up(*_: object) -> None:
+        raise TimeoutError
+
+    signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(10)
+    assert import_labels(tmp_path, "film")[0] == {"film-0000003": "not a regular file"}
+    signal.alarm(0)
 
 
 def test_a_label_of_a_refused_source_says_so(tmp_path: Path) -> None:

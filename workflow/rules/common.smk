@@ -55,7 +55,7 @@ def verbatim(value):
 
 
 def footprint(path):
-    """Return what changes with the footage at `path`: of an input the size, for Snakemake sees nothing that is older than before."""
+    """Return what changes with the footage at `path`; of an input the size, for Snakemake overlooks what is older than before."""
     return size_of(path) if is_plain_file(path) else fingerprint(path)
 
 
