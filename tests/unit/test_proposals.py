@@ -24,11 +24,13 @@ from tessera.annotations.proposals import (
     EDITED,
     JOURNAL,
     PROPOSED,
+    SPREAD,
     Proposal,
     ProposalSettings,
     choose,
     place,
     propose_labels,
+    spread,
     withdraw,
 )
 from tessera.geometry import encode_rle, mask_box
@@ -78,6 +80,15 @@ def test_uncertain_takes_the_scores_closest_to_the_threshold_and_keeps_its_dista
     assert choose(frames, regions, 0.9, ProposalSettings(limit=1), ()) == [0]
     assert choose(frames_table([None] * 40), regions, 0.25, wanted, ()) == [5, 6, 20]
     assert choose(frames, regions_table({}), 0.25, wanted, ()) == []
+
+
+def test_where_little_is_uncertain_evenly_spaced_frames_fill_up() -> None:
+    frames = frames_table([i / 10 for i in range(60)])
+    wanted = ProposalSettings(limit=4, apart=1.0)
+    assert spread(frames, [], wanted) == [0, 10, 30, 40]
+    assert spread(frames, [25], wanted) == [0, 10, 45]
+    assert spread(frames, [1, 20, 40, 55], wanted) == []
+    assert spread(frames_table([None] * 8), [0], wanted) == [1, 3, 5]
 
 
 def test_every_takes_each_nth_and_thins_evenly_beyond_the_limit() -> None:
@@ -267,3 +278,8 @@ def test_a_shard_becomes_a_folder_per_source_and_a_report(tmp_path: Path) -> Non
     again = annotation.mask(HEIGHT, WIDTH) > 0
     assert (again & (mask > 0)).sum() / (again | (mask > 0)).sum() > 0.85
     assert not again[24, 30], "the hole is gone"
+
+    propose_labels(*tables, 0.25, ProposalSettings(folder=tmp_path / "uncertain", limit=2, apart=0.2), tmp_path / "report.tsv")
+    with (tmp_path / "report.tsv").open(newline="") as file:
+        rows = list(csv.reader(file, delimiter="\t"))
+    assert rows[1:] == [[name, "v-0000000", SPREAD], [name, "v-0000003", PROPOSED]]

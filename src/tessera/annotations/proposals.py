@@ -3,7 +3,7 @@
 import csv
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TextIO
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 CHECKSUMS = "SHA256SUMS"  # what was written, as `sha256sum` lists it
 JOURNAL = "SHA256SUMS.journal"  # what is being written; there only while a job runs, or after one was killed
 PROPOSED = "proposed"
+SPREAD = "proposed: evenly spaced, for too few are uncertain"
 EDITED = "edited by a person: kept"
 DELETED = "deleted by a person: not proposed again"
 ABSENT = "not predicted: the source has no such frame, or preview.predict leaves it out"
@@ -78,9 +79,14 @@ def propose_labels(
             continue
         regions = own.select("key").join(seen, on="key", maintain_order="left_right")
         listed = settings.frames.get(name, ())
-        chosen = own.filter(pl.col("index").is_in(choose(own, regions, confidence, settings, listed)))
+        indices = choose(own, regions, confidence, settings, listed)
+        more = spread(own, indices, settings) if settings.choose == "uncertain" else []
+        chosen = own.filter(pl.col("index").is_in([*indices, *more]))
         proposals = _proposals(source, chosen, regions, settings.simplify)
-        rows += [(name, key, status) for key, status in place(settings.folder / file_name(name), proposals)]
+        status_of = dict(place(settings.folder / file_name(name), proposals))
+        spaced = set(own.filter(pl.col("index").is_in(more))["key"])
+        status_of |= {key: SPREAD for key in spaced if status_of[key] == PROPOSED}
+        rows += [(name, key, status) for key, status in status_of.items()]
         if settings.choose == "list":
             absent = sorted(set(listed) - set(own["index"]))
             rows += [(name, f"{file_name(name)}-{index:07d}", ABSENT) for index in absent]
@@ -115,6 +121,22 @@ def choose(
         if row["time"] is None or all(abs(row["time"] - other["time"]) >= settings.apart for other in chosen):
             chosen.append(row)
     return sorted(row["index"] for row in chosen)
+
+
+def spread(frames: "pl.DataFrame", chosen: Collection[int], settings: ProposalSettings) -> list[int]:
+    """Return the indices of evenly spaced frames that fill up the frames `chosen` of one source to `settings.limit`, ascending.
+
+    Each is `settings.apart` seconds or more from all others.
+    """
+    rows = list(frames.select("index", "time").iter_rows())
+    taken = [time for index, time in rows if index in chosen]
+    free = []
+    for index, time in rows:
+        if index not in chosen and (time is None or all(abs(time - other) >= settings.apart for other in taken)):
+            free.append(index)
+            taken.append(time)
+    count = min(settings.limit - len(chosen), len(free))
+    return [free[number * len(free) // count] for number in range(count)]
 
 
 def place(folder: Path, proposals: Iterable[Proposal]) -> list[tuple[str, str]]:
