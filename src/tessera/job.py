@@ -65,11 +65,12 @@ def job(snakemake: Any) -> Iterator[tuple[SimpleNamespace, SimpleNamespace, Simp
         _discard(*outputs.values(), temporary)
         os._exit(128 + signal.SIGINT)
     except Exception as error:
-        # While what filled the disk is still there.
-        tell(f"error: {_explain(error, final.values())} (log: {snakemake.log[0]})")
+        # What filled the disk belongs to the reason, and leaves no room for the log.
+        reason = _explain(error, final.values())
+        _discard(*outputs.values(), temporary)
+        tell(f"error: {reason} (log: {snakemake.log[0]})")
         with _log():
             traceback.print_exc()
-        _discard(*outputs.values(), temporary)
         # Libraries leave threads behind that would hold a plain exit up.
         os._exit(1)
     finally:
