@@ -55,10 +55,8 @@ def test_frames_and_duplicates_are_the_same_on_any_number_of_shards(project: Pro
     assert duplicates.read_bytes() == before
 
 
-def test_the_frames_come_with_what_was_refused_and_a_source_withdrawn_after_them_is_removed(project: Project) -> None:
-    for name in ("a", "b"):
-        write_image(project.folder / f"{name}.png", pictures(ord(name))[0])
-    rows = [{"source": name, "path": f"{name}.png"} for name in ("a", "b")]
+def test_the_frames_come_with_what_was_refused_and_without_what_was_withdrawn(project: Project) -> None:
+    rows = two_images(project)
     project.write_manifest([*rows, {"source": "c", "path": "a.png", "rights": ""}])
     run = project.run("frames")
     assert run.returncode == 0, run.output
@@ -66,9 +64,25 @@ def test_the_frames_come_with_what_was_refused_and_a_source_withdrawn_after_them
     assert (project.results / "sources" / "refused.tsv").read_text().startswith("source\treason\tdetail\nc\tno rights\t")
 
     project.write_manifest(rows[:1])
-    run = project.run("--dry-run", "all")
-    planned = re.findall(r"^ (\w[\w ]*?) +\d+ *$", run.output.partition("Job stats")[2], re.MULTILINE)
-    assert {"remove withdrawn", "select samples", "report"} <= {rule.replace("_", " ") for rule in planned}, run.output
     run = project.run("frames")
     assert run.returncode == 0, run.output
     assert not (project.results / "frames" / "b").exists()
+
+
+def test_a_source_withdrawn_after_the_gate_of_the_frames_leaves_everything_to_do(project: Project) -> None:
+    rows = two_images(project)
+    run = project.run("results/gates/frames.json")
+    assert run.returncode == 0, run.output
+    project.write_manifest(rows[:1])
+    run = project.run("--dry-run", "all")
+    planned = re.findall(r"^ (\w[\w ]*?) +\d+ *$", run.output.partition("Job stats")[2], re.MULTILINE)
+    assert {"remove withdrawn", "select samples", "report"} <= {rule.replace("_", " ") for rule in planned}, run.output
+
+
+def two_images(project: Project) -> list[dict[str, str]]:
+    """List two images in the manifest of `project`; return its rows."""
+    for name in ("a", "b"):
+        write_image(project.folder / f"{name}.png", pictures(ord(name))[0])
+    rows = [{"source": name, "path": f"{name}.png"} for name in ("a", "b")]
+    project.write_manifest(rows)
+    return rows
