@@ -16,6 +16,7 @@ from tessera.previews import RenderSettings
 from tessera.settings import Settings, load
 from tessera.sources import SourceSettings
 from tessera.splits import SplitSettings
+from tessera.watermarks.settings import WatermarkSettings
 
 
 class GateSettings(Settings):
@@ -54,6 +55,7 @@ class Configuration(Settings):
     frames: FrameSettings = FrameSettings()
     duplicates: DuplicateSettings = DuplicateSettings()
     annotations: AnnotationSettings = AnnotationSettings()
+    watermarks: WatermarkSettings = WatermarkSettings()
     splits: SplitSettings = SplitSettings()
     models: Models = Models()
     preview: Preview = Preview()

@@ -1,0 +1,1 @@
+"""Watermarks: sets of labelled images that others made, and marks drawn over frames."""
