@@ -115,6 +115,25 @@ class Annotations(Table):
     score: pl.Float64 = pa.Field(nullable=True, description="confidence of a prediction in [0, 1]; null for labels")
 
 
+class Marks(Table):
+    """The watermarks that were drawn over frames: what was drawn from which settings."""
+
+    key: pl.String = pa.Field(description="key of the frame")
+    number: pl.Int64 = pa.Field(ge=0, description="place among the marks of the frame, from 0")
+    kind: pl.String = pa.Field(isin=["text", "logo"], description="text or logo")
+    content: pl.String = pa.Field(description="the text, or the file name of the logo")
+    font: pl.String = pa.Field(nullable=True, description="file name of the font; null for a logo")
+    size: pl.Int64 = pa.Field(gt=0, description="of the font, or the longer side of the logo, before it was turned; pixels")
+    opacity: pl.Float64 = pa.Field(gt=0, le=1, description="factor of its opacity")
+    angle: pl.Float64 = pa.Field(description="degrees counter-clockwise by which it was turned")
+    color: pl.List(pl.Int64) = pa.Field(nullable=True, description="red, green and blue of the text; null for a logo")  # type: ignore[valid-type]
+    stroke: pl.Int64 = pa.Field(ge=0, description="width of the outline of the text, pixels; 0: none")
+    plate: pl.Float64 = pa.Field(ge=0, le=1, description="opacity of the plate behind the text before `opacity`; 0: none")
+    tiled: pl.Boolean = pa.Field(description="whether it is repeated over the whole frame")
+    first: pl.Int64 = pa.Field(ge=0, description="`number` of the first of its regions in the table of annotations,")
+    regions: pl.Int64 = pa.Field(gt=0, description="and how many there are")
+
+
 class Duplicates(Table):
     """Images left out because another one looks the same."""
 

@@ -1,0 +1,78 @@
+# Images with watermarks: sets that others labelled, and marks that are drawn over the frames of the admitted sources.
+
+from tessera.watermarks.settings import fingerprint as watermark_fingerprint
+
+WATERMARK_SETS = {
+    file_name(watermark_set["name"]): watermark_set
+    for watermark_set in config["watermarks"]["sets"]
+}
+
+
+wildcard_constraints:
+    set="|".join(map(re.escape, WATERMARK_SETS)) or "none",
+
+
+def watermark_set(wildcards):
+    """Return the settings of a set of images with watermarks."""
+    return WATERMARK_SETS[wildcards.set]
+
+
+def watched_watermarks(wildcards):
+    """Return what changes with the files of a set."""
+    return watermark_fingerprint([Path(WATERMARK_SETS[wildcards.set]["path"])])
+
+
+def watched_materials(wildcards):
+    """Return what changes with the logos and the fonts that marks are made of."""
+    settings = config["watermarks"]["draw"]
+    return [
+        watermark_fingerprint([Path(settings[material])])
+        for material in ("logos", "fonts")
+        if settings[material]
+    ]
+
+
+rule import_watermarks:
+    input:
+        blocklist=lookup(dpath="sources/blocklist", within=config),
+    output:
+        images="<results>/watermarks/sets/{set}/images.parquet",
+        annotations="<results>/watermarks/sets/{set}/annotations.parquet",
+        pictures=directory("<results>/watermarks/sets/{set}/images"),
+        ledger="<results>/watermarks/sets/{set}/ledger.jsonl",
+    log:
+        "<logs>/import_watermarks/{set}.log",
+    benchmark:
+        "<benchmarks>/import_watermarks/{set}.jsonl"
+    params:
+        watermark_set=watermark_set,
+        watched=watched_watermarks,
+        blocklist_distance=lookup(dpath="sources/blocklist_distance", within=config),
+        code=code_digest("tessera.watermarks.sets"),
+    script:
+        "../scripts/import_watermarks.py"
+
+
+rule draw_watermarks:
+    input:
+        frames="<results>/frames/{shard}/frames.parquet",
+        pictures="<results>/frames/{shard}/images",
+        sources="<results>/sources/shards/{shard}/sources.parquet",
+    output:
+        images="<results>/watermarks/frames/{shard}/images.parquet",
+        annotations="<results>/watermarks/frames/{shard}/annotations.parquet",
+        drawn=directory("<results>/watermarks/frames/{shard}/images"),
+        marks="<results>/watermarks/frames/{shard}/marks.parquet",
+        ledger="<results>/watermarks/frames/{shard}/ledger.jsonl",
+    log:
+        "<logs>/draw_watermarks/{shard}.log",
+    benchmark:
+        "<benchmarks>/draw_watermarks/{shard}.jsonl"
+    threads: 2
+    params:
+        settings=lookup(dpath="watermarks/draw", within=config),
+        seed=lookup(dpath="seed", within=config),
+        watched=watched_materials,
+        code=code_digest("tessera.watermarks.drawing"),
+    script:
+        "../scripts/draw_watermarks.py"
