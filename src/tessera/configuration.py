@@ -7,6 +7,7 @@ from pydantic import Field, PositiveInt
 
 from tessera.annotations.proposals import ProposalSettings
 from tessera.annotations.settings import AnnotationSettings
+from tessera.degradations.settings import DegradationSettings
 from tessera.detectors.predict import PreviewPredictionSettings
 from tessera.detectors.settings import DetectorSettings
 from tessera.duplicates import DuplicateSettings
@@ -56,6 +57,7 @@ class Configuration(Settings):
     duplicates: DuplicateSettings = DuplicateSettings()
     annotations: AnnotationSettings = AnnotationSettings()
     watermarks: WatermarkSettings = WatermarkSettings()
+    degradations: DegradationSettings = DegradationSettings()
     splits: SplitSettings = SplitSettings()
     models: Models = Models()
     preview: Preview = Preview()

@@ -1,0 +1,1 @@
+"""Degradations: what scaling, noise and compression do to a picture on its way."""

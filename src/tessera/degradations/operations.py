@@ -1,0 +1,123 @@
+"""The degradations of one image: arrays in, arrays out.
+
+All follow Real-ESRGAN (Wang et al. 2021, https://arxiv.org/abs/2107.10833), section 3. Images are uint8 (H, W, 3), RGB, and are
+not changed; results are new ones of that type, rounded to the nearest level: to cut off fractions instead, as Lada does after
+its noise, darkens by half a level on average.
+"""
+
+import math
+
+import numpy as np
+
+
+def sharpen(image: np.ndarray, weight: float, radius: int, threshold: float) -> np.ndarray:
+    """Return `image` with `weight` times its difference from a blurred copy added, where that is above `threshold` levels.
+
+    The blur is a Gaussian of 2 `radius` + 1 pixels and the deviation that OpenCV finds fit for it, and it softens the edges of
+    where to sharpen, too.
+    """
+    import cv2
+
+    kernel = cv2.getGaussianKernel(2 * radius + 1, 0)
+    difference = image - cv2.sepFilter2D(image, cv2.CV_32F, kernel, kernel)
+    where = cv2.sepFilter2D((np.abs(difference) > threshold).view(np.uint8), cv2.CV_32F, kernel, kernel)
+    sharp = (image + weight * difference).clip(0, 255)
+    return _levels(image + where * (sharp - image))
+
+
+def gaussian_kernel(size: int, sigma_x: float, sigma_y: float, theta: float, beta: float = 1) -> np.ndarray:
+    """Return exp(-(q ** beta) / 2), summing up to 1: float32 (size, size).
+
+    q is the squared distance from the middle in units of `sigma_x` and `sigma_y`, pixels along axes turned by `theta` radians.
+    With a `beta` of 1 it is the Gaussian; below, a generalized one with a sharper peak and a longer tail.
+    """
+    return _normalized(np.exp(-(_squares(size, sigma_x, sigma_y, theta) ** beta) / 2))
+
+
+def plateau_kernel(size: int, sigma_x: float, sigma_y: float, theta: float, beta: float) -> np.ndarray:
+    """Return 1 / (1 + q ** beta), summing up to 1: float32 (size, size). For q see `gaussian_kernel`."""
+    return _normalized(1 / (1 + _squares(size, sigma_x, sigma_y, theta) ** beta))
+
+
+def sinc_kernel(cutoff: float, size: int) -> np.ndarray:
+    """Return the ideal low pass of all directions, w J1(w r) / (2 pi r), summing up to 1: float32 (size, size).
+
+    w is `cutoff`, a fraction of the highest frequency that pixels can hold, times pi; J1 is the Bessel function and r the
+    distance from the middle in pixels. Cut off at `size`, it leaves rings, as codecs and sharpening filters do.
+    """
+    from scipy.special import j1
+
+    radius = np.sqrt(_squares(size, 1, 1, 0))
+    middle = size // 2
+    radius[middle, middle] = 1
+    kernel = j1(math.pi * cutoff * radius) / (2 * radius)
+    kernel[middle, middle] = math.pi * cutoff / 4  # the limit
+    return _normalized(kernel)
+
+
+def blur(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """Return `image` filtered with `kernel`, mirrored at its edges. A kernel beyond 11 pixels takes far longer."""
+    import cv2
+
+    blurred: np.ndarray = cv2.filter2D(image, -1, kernel)
+    return blurred
+
+
+def resize(image: np.ndarray, size: tuple[int, int], method: str) -> np.ndarray:
+    """Return `image` scaled to `size`, (width, height), by `area`, `bilinear` or `bicubic`. Only `area` averages."""
+    import cv2
+
+    methods = {"area": cv2.INTER_AREA, "bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC}
+    resized: np.ndarray = cv2.resize(image, size, interpolation=methods[method])
+    return resized
+
+
+def gaussian_noise(image: np.ndarray, sigma: float, grey: bool, rng: np.random.Generator) -> np.ndarray:
+    """Return `image` with noise of the deviation `sigma`, in levels; where `grey`, the same in all colours."""
+    return _levels(image + np.float32(sigma) * _normal(image, grey, rng))
+
+
+def poisson_noise(image: np.ndarray, scale: float, grey: bool, rng: np.random.Generator) -> np.ndarray:
+    """Return `image` with the noise of counted photons, one to a level, times `scale`; where `grey`, that of its luma alone.
+
+    The noise is normal, with the mean 0 and the variance of Poisson's: five times as fast to draw, and after the rounding not
+    to be told from it but in the darkest levels. Real-ESRGAN, and so Lada, lets the number of photons follow from how many
+    levels the picture uses: the fewer, the more noise, most of all in a flat one. Here it is what 256 levels give.
+    """
+    import cv2
+
+    light = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None] if grey else image
+    deviation = cv2.LUT(light, np.float32(scale) * np.sqrt(np.arange(256, dtype=np.float32))).reshape(light.shape)
+    return _levels(image + deviation * _normal(image, grey, rng))
+
+
+def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
+    """Return `image` as JPEG of `quality`, 1 to 100, shows it. Colours are those of JFIF: BT.601, full range, 4:2:0."""
+    import cv2
+
+    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB)
+    assert decoded is not None
+    return decoded
+
+
+def _squares(size: int, sigma_x: float, sigma_y: float, theta: float) -> np.ndarray:
+    """Return the squared distances of `gaussian_kernel`: float64 (size, size)."""
+    y, x = np.mgrid[:size, :size] - size // 2
+    along, across = x * math.cos(theta) + y * math.sin(theta), y * math.cos(theta) - x * math.sin(theta)
+    squares: np.ndarray = (along / sigma_x) ** 2 + (across / sigma_y) ** 2
+    return squares
+
+
+def _normalized(kernel: np.ndarray) -> np.ndarray:
+    normalized: np.ndarray = (kernel / kernel.sum()).astype(np.float32)
+    return normalized
+
+
+def _normal(image: np.ndarray, grey: bool, rng: np.random.Generator) -> np.ndarray:
+    return rng.standard_normal((*image.shape[:2], 1 if grey else 3), np.float32)
+
+
+def _levels(values: np.ndarray) -> np.ndarray:
+    levels: np.ndarray = np.rint(values, out=values).clip(0, 255).astype(np.uint8)
+    return levels
