@@ -13,6 +13,7 @@ from tessera.detectors.settings import DetectorSettings
 from tessera.duplicates import DuplicateSettings
 from tessera.figures import ReportSettings
 from tessera.frames import FrameSettings
+from tessera.mosaics.settings import MosaicSettings
 from tessera.previews import RenderSettings
 from tessera.settings import Settings, load
 from tessera.sources import SourceSettings
@@ -58,6 +59,7 @@ class Configuration(Settings):
     annotations: AnnotationSettings = AnnotationSettings()
     watermarks: WatermarkSettings = WatermarkSettings()
     degradations: DegradationSettings = DegradationSettings()
+    mosaics: MosaicSettings = MosaicSettings()
     splits: SplitSettings = SplitSettings()
     models: Models = Models()
     preview: Preview = Preview()
