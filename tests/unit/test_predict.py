@@ -8,12 +8,16 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tessera.detectors.predict import PredictionSettings, Predictor, PreviewPredictionSettings, predict_previews
+from tessera.detectors.export import export_detector
+from tessera.detectors.predict import PredictionSettings, Predictor, PreviewPredictionSettings, find_regions, predict_previews
+from tessera.detectors.settings import ExportSettings
 from tessera.errors import TesseraError
 from tessera.geometry import decode_rle
+from tessera.ledger import read_ledger
 from tessera.media.encode import write_video
 from tessera.media.images import write_image
-from tessera.tables import Annotations, PredictedFrames, Sources, read_table, types, write_table
+from tessera.provenance import sha256_file
+from tessera.tables import Annotations, Frames, PredictedFrames, Sources, read_table, types, write_table
 
 SETTINGS: dict[str, Any] = {"image_size": 64, "batch": 3, "confidence": 0.05, "max_regions": 5}
 
@@ -94,6 +98,24 @@ def test_weights_that_are_not_those_listed_are_never_unpickled(weights: Path, tm
     (tmp_path / "SHA256SUMS").write_bytes((weights.parent / "SHA256SUMS").read_bytes())
     with pytest.raises(TesseraError, match="not the file that"):
         Predictor(changed, tmp_path / "SHA256SUMS", PredictionSettings())
+    with pytest.raises(TesseraError, match=f"its sha256 is {sha256_file(changed)}, not {sha256_file(weights)}"):
+        Predictor(changed, sha256_file(weights), PredictionSettings())
+
+
+def test_an_exported_detector_sees_what_the_trained_one_sees(predictor: Predictor, weights: Path, tmp_path: Path) -> None:
+    onnx = tmp_path / "exported.onnx"
+    export_detector(weights, tmp_path / "exported.pt", onnx, ExportSettings(image_size=64))
+    # Another size is asked for than the model has: it is shown the one it has.
+    exported = Predictor(onnx, sha256_file(onnx), PredictionSettings(**{**SETTINGS, "image_size": 96}))
+    images = pictures(4, 90, 90)
+    for ours, theirs in zip(predictor.predict(images), exported.predict(images), strict=True):
+        assert len(ours) == SETTINGS["max_regions"]
+        for one, other in zip(ours, theirs, strict=True):
+            assert one.label == other.label
+            assert one.score == pytest.approx(other.score, abs=1e-3)
+            assert one.box == pytest.approx(other.box, abs=0.1)
+            assert one.mask is not None and other.mask is not None
+            assert np.count_nonzero(one.mask != other.mask) < 0.01 * one.mask.size
 
 
 def test_frames_and_regions_of_a_video_and_a_folder_land_in_tables(weights: Path, tmp_path: Path) -> None:
@@ -164,3 +186,61 @@ def test_what_one_source_shows_does_not_depend_on_the_others_in_its_shard(weight
     _, alone, _ = run(weights, tmp_path, rows, ["two"])
     assert not alone.is_empty()
     assert both.filter(pl.col("key").str.starts_with("two")).equals(alone)
+
+
+def sampled(folder: Path, sources: dict[str, list[str]], broken: tuple[str, ...] = ()) -> tuple[Path, Path, Path]:
+    """Write a shard of sampled frames, three of each of `sources` (id: use): frames, images, sources."""
+    images = folder / "images"
+    images.mkdir(parents=True)
+    rows = []
+    for source in sources:
+        for index, image in enumerate(pictures(3)):
+            key = f"{source}-{index:07d}"
+            write_image(images / f"{key}.png", np.roll(image, len(source), axis=0))
+            frame = {"key": key, "source": source, "index": index, "pts": None, "time": None, "file": f"{key}.png"}
+            rows.append({**frame, "width": 160, "height": 90, "phash": 0})
+    for key in broken:
+        (images / f"{key}.png").write_bytes(b"broken")
+    write_table(pl.DataFrame(rows, schema=types(Frames)), Frames, folder / "frames.parquet")
+    admitted = [{"source": source, "path": "", "kind": "folder", "use": use} for source, use in sources.items()]
+    return folder / "frames.parquet", images, sources_table(folder / "sources.parquet", admitted)
+
+
+def find(weights: Path, shard: tuple[Path, Path, Path]) -> tuple[pl.DataFrame, dict[str, tuple[str, str]]]:
+    outputs = shard[0].parent / "found.parquet", shard[0].parent / "found.jsonl"
+    expected = weights.parent / "SHA256SUMS"
+    find_regions(*shard, weights, expected, "mosaic_detection", PredictionSettings(**SETTINGS), *outputs, threads=2)
+    return read_table(outputs[0], Annotations), {row["key"]: (row["status"], row["reason"]) for row in read_ledger(outputs[1])}
+
+
+def test_sampled_frames_of_sources_that_may_feed_the_dataset_are_looked_at(weights: Path, tmp_path: Path) -> None:
+    sources = {"any": [], "this": ["nsfw_detection", "mosaic_detection"], "other": ["nsfw_detection"]}
+    shard = sampled(tmp_path, sources, broken=("any-0000001",))
+    write_image(shard[1] / "this-0000002.png", pictures(1, 40, 40)[0])
+    found, ledger = find(weights, shard)
+    assert ledger == {
+        "any-0000000": ("ok", ""),
+        "any-0000001": ("failed", "image cannot be decoded"),
+        "any-0000002": ("ok", ""),
+        "this-0000000": ("ok", ""),
+        "this-0000001": ("ok", ""),
+        "this-0000002": ("failed", "image is not the frame"),
+        **{f"other-000000{index}": ("dropped", "source not for mosaic_detection") for index in range(3)},
+    }
+    assert found["key"].unique(maintain_order=True).to_list() == [key for key, row in ledger.items() if row[0] == "ok"]
+    assert set(found["label"]) == {"nsfw"}
+    for row in found.iter_rows(named=True):
+        assert decode_rle(row["rle"], 90, 160).any()
+
+
+def test_what_is_found_in_a_source_does_not_depend_on_its_shard(weights: Path, tmp_path: Path) -> None:
+    both, _ = find(weights, sampled(tmp_path / "both", {"one": [], "three": []}))
+    alone, _ = find(weights, sampled(tmp_path / "alone", {"three": []}))
+    assert not alone.is_empty()
+    assert both.filter(pl.col("key").str.starts_with("three")).equals(alone)
+
+
+def test_a_shard_without_frames_needs_no_weights(tmp_path: Path) -> None:
+    found, ledger = find(tmp_path / "none.pt", sampled(tmp_path, {}))
+    assert found.is_empty()
+    assert ledger == {}

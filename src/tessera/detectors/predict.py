@@ -1,25 +1,29 @@
 """What a detector sees: batched, on the GPU where there is one, masks at the full resolution of the image."""
 
-import atexit
-import shutil
-import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import tee
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import Field, PositiveInt
 
 from tessera.detectors.offline import offline
+from tessera.detectors.settings import WeightsSettings
 from tessera.errors import Failed, TesseraError
 from tessera.geometry import Box, encode_rle
 from tessera.job import progress
 from tessera.ledger import Ledger
 from tessera.media.footage import read_footage
+from tessera.media.images import read_image
 from tessera.provenance import file_name, sha256_file
 from tessera.settings import Settings
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 class PredictionSettings(Settings):
@@ -40,6 +44,18 @@ class PreviewPredictionSettings(PredictionSettings):
     max_frames: PositiveInt = 3000
 
 
+class FinderSettings(PredictionSettings):
+    """A detector that looks at the sampled frames, where its weights are declared."""
+
+    weights: WeightsSettings | None = None
+
+
+class TrainedFinderSettings(PredictionSettings):
+    """The same, but that its weights may be those trained here."""
+
+    weights: Literal["trained"] | WeightsSettings | None = "trained"
+
+
 @dataclass(frozen=True)
 class Region:
     """One region that a detector sees in an image.
@@ -57,13 +73,19 @@ class Region:
 class Predictor:
     """A detector that is loaded once and run over any number of images."""
 
-    def __init__(self, weights: Path, checksums: Path, settings: PredictionSettings) -> None:
-        """Load `weights`, which the SHA256SUMS file `checksums` must list as they are. Raises `TesseraError` otherwise."""
-        if f"{sha256_file(weights)}  {weights.name}" not in checksums.read_text(encoding="utf-8").splitlines():
-            raise TesseraError(f"{weights}: not the file that {checksums} lists; delete {weights.parent} and run again")
-        folder = tempfile.mkdtemp(prefix="ultralytics-")
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        offline(Path(folder))
+    def __init__(self, weights: Path, expected: Path | str, settings: PredictionSettings) -> None:
+        """Load `weights`, a checkpoint of ultralytics (`.pt`) or what it exported (`.onnx`), of boxes or masks.
+
+        `expected`: the sha256 of the file, or a SHA256SUMS that must list it. Raises `TesseraError` where it is another.
+        An ONNX model of a fixed size is shown images of that size, whatever `settings.image_size` says.
+        """
+        found = sha256_file(weights)
+        if isinstance(expected, str):
+            if found != expected:
+                raise TesseraError(f"{weights}: its sha256 is {found}, not {expected}; delete it and run again")
+        elif f"{found}  {weights.name}" not in expected.read_text(encoding="utf-8").splitlines():
+            raise TesseraError(f"{weights}: not the file that {expected} lists; delete {weights.parent} and run again")
+        offline()
         from ultralytics import YOLO
 
         self._model: Any = YOLO(weights)
@@ -147,14 +169,96 @@ def predict_previews(
             assert predictor is not None
             indices = _evenly(source["frames"], settings.stride, settings.max_frames)
             pictures = progress(_pictures(source, indices, book), len(indices), f"frames of {source['source']!r}")
-            # Each frame waits here for its batch. No batch holds two sources: what one shows must not depend on its shard.
-            frames_of, images_of = tee(pictures)
-            for (frame, _), regions in zip(frames_of, predictor.predict(image for _, image in images_of), strict=True):
+            for frame, rows in _look(predictor, pictures, book):
                 looked.append(frame)
-                seen += [_row(frame["key"], number, region) for number, region in enumerate(regions)]
-                book.row(frame["key"], "ok")
+                seen += rows
     write_table(pl.DataFrame(looked, schema=types(PredictedFrames)), PredictedFrames, frames)
     write_table(pl.DataFrame(seen, schema=types(Annotations)), Annotations, predictions)
+
+
+def find_regions(
+    frames: Path,
+    images: Path,
+    sources: Path,
+    weights: Path,
+    expected: Path | str,
+    dataset: str,
+    settings: PredictionSettings,
+    table: Path,
+    ledger: Path,
+    *,
+    threads: int,
+) -> None:
+    """Run the detector `weights` over the sampled frames of the sources of a shard that may feed `dataset`.
+
+    `frames`: `tables.Frames`, their files in the folder `images`; `sources`: `tables.Sources`; `expected`: see `Predictor`.
+    `table` gets what was seen as `tables.Annotations`, masks at the size of the frame, labels as the weights name them.
+    `ledger` gets a row per frame: ok is one that was looked at, whether something was seen in it or not.
+    Images are read ahead by `threads`.
+    """
+    import polars as pl
+
+    from tessera.tables import Annotations, Frames, Sources, read_table, types, write_table
+
+    admitted = read_table(sources, Sources).filter(pl.col("status") == "admitted")
+    feeds = {source for source, use in admitted.select("source", "use").iter_rows() if not use or dataset in use}
+    sampled = read_table(frames, Frames)
+    predictor = Predictor(weights, expected, settings) if feeds & set(sampled["source"]) else None
+    seen: list[dict[str, Any]] = []
+    with Ledger(ledger) as book, ThreadPoolExecutor(threads) as pool:
+        for (source,), own in sampled.group_by("source", maintain_order=True):
+            if source not in feeds:
+                for key in own["key"]:
+                    book.row(key, "dropped", f"source not for {dataset}")
+                continue
+            assert predictor is not None
+            pictures = progress(_stored(own, images, pool, threads, book), own.height, f"frames of {source!r}")
+            for _, rows in _look(predictor, pictures, book):
+                seen += rows
+    write_table(pl.DataFrame(seen, schema=types(Annotations)), Annotations, table)
+
+
+def _look(
+    predictor: Predictor, pictures: Iterable[tuple[dict[str, Any], np.ndarray]], book: Ledger
+) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
+    """Yield each of the frames `pictures` of one source, and the rows of what is seen in it; `book` gets a row for it.
+
+    Of one source, because no batch may hold two: what one shows must not depend on its shard.
+    """
+    frames_of, images_of = tee(pictures)  # each frame waits here for its batch
+    for (frame, _), regions in zip(frames_of, predictor.predict(image for _, image in images_of), strict=True):
+        book.row(frame["key"], "ok")
+        yield frame, [_row(frame["key"], number, region) for number, region in enumerate(regions)]
+
+
+def _stored(
+    frames: "pl.DataFrame", images: Path, pool: ThreadPoolExecutor, threads: int, book: Ledger
+) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+    """Yield the row and the image of each of the sampled `frames` that can be read; `book` gets a row for each that cannot."""
+    rows = frames.to_dicts()
+    reading = _ahead(pool, read_image, (images / row["file"] for row in rows), 2 * threads)
+    for row, future in zip(rows, reading, strict=True):
+        try:
+            image = future.result()
+            size = image.shape[1], image.shape[0]
+            if size != (row["width"], row["height"]):
+                raise Failed("image is not the frame", f"{size} pixels, sampled were {(row['width'], row['height'])}")
+        except Failed as error:
+            book.row(row["key"], "failed", error.reason, error.detail)
+            continue
+        yield row, image
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, function: Callable[[Path], np.ndarray], items: Iterable[Path], count: int
+) -> Iterator["Future[np.ndarray]"]:
+    """Yield what becomes of `function` of each of `items`, in their order, while `pool` works on the next `count`."""
+    waiting: deque[Future[np.ndarray]] = deque()
+    for item in items:
+        waiting.append(pool.submit(function, item))
+        if len(waiting) > count:
+            yield waiting.popleft()
+    yield from waiting
 
 
 def _evenly(count: int, stride: int, limit: int) -> range:

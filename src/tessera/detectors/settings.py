@@ -75,6 +75,12 @@ class WeightsSettings(Settings):
             raise ValueError("should hold no user name or password, they would end in logs and cards")
         return source
 
+    @property
+    def file(self) -> str:
+        """Where they are fetched to: its suffix says how they are loaded."""
+        suffix = ".onnx" if urlsplit(self.source).path.lower().endswith(".onnx") else ".pt"
+        return f"resources/weights/{self.sha256}{suffix}"
+
 
 class ExportSettings(Settings):
     """How the model is exported."""
