@@ -1,20 +1,21 @@
 """The whole configuration: the settings of all rooms, checked before any job starts."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
 from tessera.annotations.proposals import ProposalSettings
 from tessera.annotations.settings import AnnotationSettings
 from tessera.degradations.settings import DegradationSettings
-from tessera.detectors.predict import PreviewPredictionSettings
+from tessera.detectors.predict import FinderSettings, PreviewPredictionSettings, TrainedFinderSettings
 from tessera.detectors.settings import DetectorSettings
 from tessera.duplicates import DuplicateSettings
 from tessera.figures import ReportSettings
 from tessera.frames import FrameSettings
 from tessera.mosaics.settings import MosaicSettings
 from tessera.previews import RenderSettings
+from tessera.regions import RegionSettings
 from tessera.settings import Settings, load
 from tessera.sources import SourceSettings
 from tessera.splits import SplitSettings
@@ -33,6 +34,36 @@ class Models(Settings):
     """The detectors that are trained."""
 
     nsfw_detection: DetectorSettings = DetectorSettings()
+
+
+class Finders(Settings):
+    """The detectors that look at the sampled frames."""
+
+    nsfw: TrainedFinderSettings = TrainedFinderSettings()
+    watermark: TrainedFinderSettings = TrainedFinderSettings()
+    mosaic: FinderSettings = FinderSettings()
+    face: FinderSettings = FinderSettings()
+    head: FinderSettings = FinderSettings()
+
+
+class Regions(Settings):
+    """What gets a mosaic: what is looked for in the sampled frames, and what of it is chosen."""
+
+    detectors: Finders = Finders()
+    choose: RegionSettings = RegionSettings()
+
+    @model_validator(mode="after")
+    def _something_is_found(self) -> Self:
+        if not (self.detectors.nsfw.weights or self.detectors.face.weights or self.detectors.head.weights):
+            raise ValueError("one of `detectors.nsfw`, `detectors.face` and `detectors.head` needs `weights`")
+        for name, confidence in self.choose.confidence:
+            lowest = getattr(self.detectors, name).confidence
+            if confidence < lowest:
+                raise ValueError(
+                    f"`choose.confidence.{name}` is {confidence:g}, and nothing below {lowest:g} is found: "
+                    f"lower `detectors.{name}.confidence`"
+                )
+        return self
 
 
 class Preview(Settings):
@@ -62,6 +93,7 @@ class Configuration(Settings):
     mosaics: MosaicSettings = MosaicSettings()
     splits: SplitSettings = SplitSettings()
     models: Models = Models()
+    regions: Regions = Regions()
     preview: Preview = Preview()
     report: ReportSettings = ReportSettings()
 

@@ -104,7 +104,7 @@ def test_declared_weights_that_are_others_are_refused(project: Project, snakefil
     run = project.run(TARGET, snakefile=snakefile)
     assert run.returncode != 0
     assert f"declared is {sha256}" in run.output
-    assert run.jobs == ["check_dataset nsfw_detection", f"fetch_weights {sha256}"]
+    assert run.jobs == ["check_dataset nsfw_detection", f"fetch_weights {sha256}.pt"]
     assert not list((project.folder / "resources" / "weights").glob("*"))
 
 

@@ -1,5 +1,10 @@
 # Detectors: from a dataset to weights that were measured, exported, compared with what was trained, and described.
 
+from tessera.detectors.settings import WeightsSettings
+
+# Every detector whose weights may be declared.
+DECLARED = [*config["models"].values(), *config["regions"]["detectors"].values()]
+
 
 def dataset_of(wildcards):
     """Return the files that a trainer reads: the dataset of the same name as the model."""
@@ -11,28 +16,29 @@ def dataset_of(wildcards):
 def declared_weights(wildcards):
     """Return the file of the weights that a model starts from, or nothing."""
     declared = config["models"][wildcards.model]["weights"]
-    return f"resources/weights/{declared['sha256']}.pt" if declared else []
+    return WeightsSettings(**declared).file if declared else []
 
 
 def weights_with_digest(wildcards):
     """Return the declared weights that have the digest."""
-    declared = [settings["weights"] for settings in config["models"].values()]
+    declared = [settings["weights"] for settings in DECLARED]
     return next(
         weights
         for weights in declared
-        if weights and weights["sha256"] == wildcards.sha256
+        if isinstance(weights, dict) and weights["sha256"] == wildcards.sha256
     )
 
 
 rule fetch_weights:
     output:
-        weights="resources/weights/{sha256}.pt",
+        weights="resources/weights/{sha256}.{kind}",
     log:
-        "<logs>/fetch_weights/{sha256}.log",
+        "<logs>/fetch_weights/{sha256}.{kind}.log",
     benchmark:
-        "<benchmarks>/fetch_weights/{sha256}.jsonl"
+        "<benchmarks>/fetch_weights/{sha256}.{kind}.jsonl"
     wildcard_constraints:
         sha256="[0-9a-f]{64}",
+        kind="pt|onnx",
     params:
         settings=weights_with_digest,
         code=code_digest("tessera.detectors.weights"),
