@@ -9,7 +9,7 @@ from typing import Any
 
 from tessera.annotations.hub import Origin, write_hub
 from tessera.annotations.labelme import embedded_image, image_path, load_labelme, read_labelme
-from tessera.annotations.model import ImageAnnotations, Loss
+from tessera.annotations.model import ImageAnnotations, Loss, remark
 from tessera.annotations.settings import (
     LABEL_SUFFIX,
     LabelSet,
@@ -95,7 +95,7 @@ def import_labels(
             with rows.item(key) as note:
                 if len(labels) > 1 or len(paths) - len(labels) > 1:
                     raise Failed("several files of one name", f"{', '.join(path.name for path in paths)}; rename all but one")
-                _remark(note, read(labels[0], key))
+                remark(note, read(labels[0], key))
         # A label file may name an image that is called otherwise.
         for key, path in alone:
             if path.resolve() not in labelled:
@@ -156,7 +156,7 @@ def import_frame_labels(
                     path = frame["path"].as_posix()
                     origin = Origin(source["source"], path, frame["phash"], source["split"], source["rights"])
                     found.append((annotated, origin))
-                    _remark(note, losses)
+                    remark(note, losses)
     write_hub(annotations, images, found)
 
 
@@ -214,10 +214,3 @@ def _text(path: Path) -> str:
     except UnicodeEncodeError:
         raise Failed("file name is not UTF-8", f"{text!r}; rename it") from None
     return text
-
-
-def _remark(note: dict[str, str], losses: list[Loss]) -> None:
-    """Say in the row of an image what its labels lost."""
-    if losses:
-        note["reason"] = "; ".join(sorted({loss.reason for loss in losses}))
-        note["detail"] = "; ".join(f"{loss.key}: {loss.reason} {loss.detail}".strip() for loss in losses)

@@ -4,6 +4,7 @@ Geometry is kept as it was given: polygons stay polygons and masks stay run leng
 format cannot carry it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -66,3 +67,10 @@ class Loss(NamedTuple):
     detail: str = ""
     status: Literal["dropped", "failed"] = "dropped"  # failed: unusable through a fault of its own
     kept: bool = False  # whether the rest of it was carried
+
+
+def remark(note: dict[str, str], losses: Sequence[Loss]) -> None:
+    """Say in `note`, which the row of an image in a ledger takes, what was lost of it."""
+    if losses:
+        note["reason"] = "; ".join(sorted({loss.reason for loss in losses}))
+        note["detail"] = "; ".join(f"{loss.key}: {loss.reason} {loss.detail}".strip() for loss in losses)
