@@ -7,6 +7,9 @@ from pydantic import AfterValidator, Field, FiniteFloat, NonNegativeInt, Positiv
 from tessera.settings import Settings
 
 MIN_BLOCK = 2  # pixels; a block of one is no mosaic
+# In the mask of a sample; where Lada joins masks bit by bit, a face, 192, and a head, 127, make 255.
+VALUES = {"nsfw": 255, "face": 192, "head": 127}  # label of a region → value
+CLASSES = {255: "nsfw", 192: "sfw", 127: "sfw"}  # value → class of mosaic_detection
 
 Type: TypeAlias = Literal["squa_mid", "squa_avg", "rect_avg"]
 Probability: TypeAlias = Annotated[float, Field(ge=0, le=1)]
