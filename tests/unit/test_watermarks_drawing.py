@@ -57,7 +57,7 @@ def materials(tmp_path_factory: pytest.TempPathFactory) -> Materials:
 
 def drawn(materials: Materials, settings: DrawSettings, count: int = 30) -> list[tuple[np.ndarray, np.ndarray, list[Any]]]:
     images = [noise(number) for number in range(count)]
-    return [(image, *draw_marks(image, materials, settings, generator(0, "t", str(i)))) for i, image in enumerate(images)]
+    return [(image, *draw_marks(image, generator(0, "t", str(i)), materials, settings)) for i, image in enumerate(images)]
 
 
 @pytest.mark.parametrize("settings", [ALWAYS, TILED])
@@ -92,7 +92,7 @@ def test_a_mark_keeps_its_aspect_and_fits() -> None:
     materials = load_materials(DrawSettings())
     settings = DrawSettings(length=(40, 60), text_size=(0.5, 1))
     for number in range(10):
-        _, layer = make_mark((100, 300), False, materials, settings, generator(0, "t", str(number)))
+        _, layer = make_mark((100, 300), False, generator(0, "t", str(number)), materials, settings)
         assert layer.shape[1] <= 300 * FIT and layer.shape[0] <= 100 * FIT
         assert layer.shape[1] > layer.shape[0]
 
@@ -143,7 +143,8 @@ def test_a_clean_fraction_stays_untouched_and_the_others_have_as_many_marks_as_a
 
 
 def test_a_tiled_mark_covers_the_frame(materials: Materials) -> None:
-    for _, _, (mark,) in drawn(materials, DrawSettings(clean=0, tiled=1, text_size=(0.04, 0.06), logo_size=(0.1, 0.1)), 10):
+    settings = DrawSettings(clean=0, tiled=1, text_size=(0.04, 0.06), logo_size=(0.1, 0.1), opacity=(0.8, 0.9))
+    for _, _, (mark,) in drawn(materials, settings, 10):
         boxes = np.array(mark.boxes)
         assert mark.tiled and len(boxes) >= 6
         assert (boxes[:, 2:].max(axis=0) > [133, 100]).all() and (boxes[:, :2].min(axis=0) < [67, 50]).all()
@@ -152,7 +153,7 @@ def test_a_tiled_mark_covers_the_frame(materials: Materials) -> None:
 def test_draws_are_of_the_frame_and_leave_it_as_it_was(materials: Materials) -> None:
     image = noise(1)
     (first, marks), (second, again), (_, others) = (
-        draw_marks(image, materials, ALWAYS, generator(0, "t", key)) for key in ("a", "a", "b")
+        draw_marks(image, generator(0, "t", key), materials, ALWAYS) for key in ("a", "a", "b")
     )
     assert (first == second).all() and marks == again != others
     assert (image == noise(1)).all()

@@ -36,7 +36,7 @@ LEAST_MARK = 6  # pixels, the shorter side of a mark; smaller ones cannot be tol
 LARGEST_TEXT = 2**26  # pixels, beyond which a font is broken or means harm
 LARGEST_LOGO = 1024  # pixels, the longer side that logos are kept at
 VISIBLE = 16  # opacity, of 255, from which a pixel belongs to a mark
-CHANGE = 12  # steps, of 255, by which a pixel must change to be seen; half of a mark must
+CHANGE = 12  # steps, of 255, by which the colours of a pixel must change in the mean to be seen; half of a mark must
 TRIES = 20  # at a mark that can be seen, beside the others
 FIT = 0.96  # largest part of the width and the height of a frame that a mark takes,
 FIT_TILE = 0.35  # and each of a tiled one
@@ -115,7 +115,7 @@ def draw_watermarks(
             image = shrink(image, settings.max_side)
         if min(image.shape[:2]) < LEAST_FRAME:
             raise Dropped("too small for a mark", f"{image.shape[1]} by {image.shape[0]} pixels; {LEAST_FRAME} are needed")
-        image, made = draw_marks(image, materials, settings, generator(seed, "watermarks", frame["key"]))
+        image, made = draw_marks(image, generator(seed, "watermarks", frame["key"]), materials, settings)
         name = f"{frame['key']}.jpg"
         write_image(drawn / name, image, settings.quality)
         source = admitted[frame["source"]]
@@ -228,7 +228,7 @@ def read_logo(path: Path) -> np.ndarray:
 
 
 def draw_marks(
-    image: np.ndarray, materials: Materials, settings: DrawSettings, random: np.random.Generator
+    image: np.ndarray, random: np.random.Generator, materials: Materials, settings: DrawSettings
 ) -> tuple[np.ndarray, list[Mark]]:
     """Return a copy of `image` with marks drawn from `random`, and what they are; none where it is left clean.
 
@@ -244,7 +244,7 @@ def draw_marks(
     free = np.ones(image.shape[:2], dtype=bool)
     marks: list[Mark] = []
     for _ in range(TRIES * wanted):
-        mark, layer = make_mark(image.shape[:2], tiled, materials, settings, random)
+        mark, layer = make_mark(image.shape[:2], tiled, random, materials, settings)
         drawn = [blend(image, free, layer, x, y) for x, y in _places(image.shape[:2], layer.shape[:2], tiled, random)]
         if boxes := tuple(box for box in drawn if box):
             marks.append(replace(mark, boxes=boxes))
@@ -254,7 +254,7 @@ def draw_marks(
 
 
 def make_mark(
-    shape: tuple[int, ...], tiled: bool, materials: Materials, settings: DrawSettings, random: np.random.Generator
+    shape: tuple[int, ...], tiled: bool, random: np.random.Generator, materials: Materials, settings: DrawSettings
 ) -> tuple[Mark, np.ndarray]:
     """Return a mark for a frame of `shape` (H, W), and its layer: uint8 (h, w, 4), RGB and opacity, cut to what is visible."""
     from PIL import Image
@@ -306,10 +306,12 @@ def blend(image: np.ndarray, free: np.ndarray, layer: np.ndarray, x: int, y: int
     # What hardly shows around it is cut off, so that nothing is drawn outside the box.
     seen, visible = seen[y0:y1, x0:x1], visible[y0:y1, x0:x1]
     place = np.s_[top + y0 : top + y1, left + x0 : left + x1]
+    if not free[place].all():
+        return None
     before = image[place].astype(np.float32)
     after = np.rint(before + (seen[:, :, :3] - before) * (seen[:, :, 3:].astype(np.float32) / 255))
-    changed = np.abs(after - before).max(axis=2)[visible] >= CHANGE
-    if not free[place].all() or changed.mean() < 0.5:
+    changed = np.abs(after - before).mean(axis=2)[visible] >= CHANGE
+    if changed.mean() < 0.5:
         return None
     image[place] = after
     free[place] = False
