@@ -2,16 +2,20 @@
 
 The cat Chelsea plays the region of interest: an elliptic cut-out of her portrait wanders through scenes that a camera
 pans and zooms over. Whoever draws labels is played by labelme files written from the truth. What is made is declared
-first; below it stands how a scene is staged, how its frames are drawn, and how labels and truth are written.
+first; below it stands how a scene is staged, how its frames are drawn, and how labels and truth are written. A small set of
+pictures with watermarks, as others would publish it, is cut from the same photographs.
 """
 
+import io
 import json
-from collections.abc import Iterator, Sequence
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,6 +31,8 @@ from tessera.media.encode import write_video
 from tessera.provenance import file_name
 from tessera.seeds import generator
 from tessera.tables import DemoClips, DemoRegions, types, write_table
+
+Draw = Callable[[np.ndarray, np.random.Generator], tuple[np.ndarray, Sequence[Any]]]
 
 LABEL = "nsfw"
 LABEL_EVERY = 8  # frames; config/demo.yaml samples the same ones
@@ -114,6 +120,16 @@ STILLS = (
     Still("labels/stills/nobody.jpg", Scene("hubble", subjects=0)),
     Still("labels/stills/nobody again.jpg", Scene("grass", subjects=0, decoys=("planet", "cup"))),
 )
+
+# What marks are drawn over for the set of watermarks, and how many pictures are cut out of each photograph.
+MARKED = {
+    "train": ("camera", "chelsea", "coffee", "coins", "grass", "brick", "ihc", "moon", "motorcycle_left", "retina", "rocket"),
+    "val": ("astronaut", "clock_motion", "gravel", "hubble"),
+}
+CUTS = {"train": 14, "val": 10}
+MARKED_CLASSES = ("text", "logo")
+# Large enough for a small detector to learn in minutes: settings of drawing marks.
+MARKS: dict[str, Any] = {"marks": (1, 2), "logo_size": (0.2, 0.5), "text_size": (0.08, 0.2), "length": (4, 12)}
 
 FILES = {
     "hubble": "hubble_deep_field.jpg",
@@ -435,15 +451,31 @@ def watermark(kind: Literal["text", "logo"], width: int, height: int) -> np.ndar
         ImageDraw.Draw(layer).text(position, "tessera preview", (255, 255, 255, 255), font, anchor="mm")
     else:
         side = height // 4
-        with Image.open(_data("logo.png")) as logo:
-            # Its corners are white.
-            disc = Image.new("L", logo.size)
-            ImageDraw.Draw(disc).ellipse((0, 0, *logo.size), 255)
-            logo.putalpha(disc)
-            layer.paste(logo.resize((side, side)), (width - side - side // 4, side // 4))
+        layer.paste(_disc().resize((side, side)), (width - side - side // 4, side // 4))
     mark = np.array(layer)
     mark[:, :, 3] = np.rint(mark[:, :, 3] * WATERMARK_OPACITY)
     return mark
+
+
+def _disc() -> Image.Image:
+    """Return the logo of scikit-image, RGBA."""
+    with Image.open(_data("logo.png")) as logo:
+        # Its corners are white.
+        disc = Image.new("L", logo.size)
+        ImageDraw.Draw(disc).ellipse((0, 0, *logo.size), 255)
+        logo.putalpha(disc)
+        return logo.copy()
+
+
+def _tiles() -> Image.Image:
+    """Return a logo of nine tiles with gaps between them, and a wide margin, RGBA."""
+    logo = Image.new("RGBA", (160, 120), (255, 255, 255, 0))
+    colors = ((250, 196, 60, 255), (236, 98, 70, 255), (64, 150, 190, 255))
+    for row in range(3):
+        for column in range(3):
+            x, y = 44 + 25 * column, 22 + 25 * row
+            ImageDraw.Draw(logo).rounded_rectangle((x, y, x + 21, y + 21), 5, colors[(row + column) % 3])
+    return logo
 
 
 def _overlay(image: np.ndarray, mark: np.ndarray) -> np.ndarray:
@@ -530,6 +562,53 @@ def render_demo_footage(
     (folder / "truth").mkdir(parents=True)
     write_table(pl.DataFrame(facts, schema=types(DemoClips)), DemoClips, folder / "truth" / "clips.parquet")
     write_table(pl.DataFrame(regions, schema=types(DemoRegions)), DemoRegions, folder / "truth" / "regions.parquet")
+
+
+def render_logos(folder: Path) -> None:
+    """Store two logos in `folder`, as PNG with opacity."""
+    folder.mkdir(parents=True)
+    _disc().save(folder / "disc.png")
+    _tiles().save(folder / "tiles.png")
+
+
+def render_watermark_set(
+    path: Path, seed: int, draw: Callable[[np.ndarray, np.random.Generator], tuple[np.ndarray, Any]]
+) -> None:
+    """Write pictures with watermarks to the zip file `path`, in the YOLO layout that public sets have, a folder per split.
+
+    `draw` returns a picture, uint8 (H, W, 3), RGB, with marks drawn over it, and what they are: each has a `kind`, text or
+    logo, and `boxes`. No photograph is in two splits.
+    """
+    path.parent.mkdir(parents=True)
+    with zipfile.ZipFile(path, "w") as archive:
+
+        def store(name: str, content: bytes) -> None:
+            archive.writestr(zipfile.ZipInfo(name), content)  # with the date that zip files begin at
+
+        store("data.yaml", f"train: train/images\nval: val/images\nnames: [{', '.join(MARKED_CLASSES)}]\n".encode())
+        for split, photographs in MARKED.items():
+            for name, number in product(photographs, range(CUTS[split])):
+                random = generator(seed, "demo", f"watermarks {name} {number}")
+                picture, marks = draw(_cut(photograph(name), 320, 240, random), random)
+                height, width = picture.shape[:2]
+                file = io.BytesIO()
+                Image.fromarray(picture).save(file, "JPEG", quality=92)
+                store(f"{split}/images/{name}.{number:02}.jpg", file.getvalue())
+                lines = [
+                    f"{MARKED_CLASSES.index(mark.kind)} {(x0 + x1) / 2 / width:.6f} {(y0 + y1) / 2 / height:.6f}"
+                    f" {(x1 - x0) / width:.6f} {(y1 - y0) / height:.6f}\n"
+                    for mark in marks
+                    for x0, y0, x1, y1 in mark.boxes
+                ]
+                store(f"{split}/labels/{name}.{number:02}.txt", "".join(lines).encode())
+
+
+def _cut(image: np.ndarray, width: int, height: int, random: np.random.Generator) -> np.ndarray:
+    """Return a part of `image`, `width` x `height` pixels, from anywhere and more or less close."""
+    scale = random.uniform(0.5, 0.9) * min(image.shape[1] / width, image.shape[0] / height)
+    w, h = round(width * scale), round(height * scale)
+    x, y = int(random.integers(image.shape[1] - w + 1)), int(random.integers(image.shape[0] - h + 1))
+    return _cover(image[y : y + h, x : x + w], width, height)[:height, :width]
 
 
 def _render_clip(folder: Path, clip: Clip, seed: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -1,5 +1,8 @@
 import hashlib
+import io
 import json
+import zipfile
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,11 +15,28 @@ import yaml
 from PIL import Image
 from pycocotools import mask as run_lengths
 
-from tessera.demo import CLIPS, LABEL, LABEL_EVERY, STILLS, Clip, Scene, Still, outlines, render_demo_footage
+from tessera.demo import (
+    CLIPS,
+    CUTS,
+    LABEL,
+    LABEL_EVERY,
+    MARKED,
+    MARKS,
+    STILLS,
+    Clip,
+    Scene,
+    Still,
+    outlines,
+    render_demo_footage,
+    render_logos,
+    render_watermark_set,
+)
 from tessera.errors import TesseraError
 from tessera.manifest import Source, read_manifest
 from tessera.provenance import file_name
 from tessera.tables import DemoClips, DemoRegions, read_table
+from tessera.watermarks.drawing import draw_marks, load_materials
+from tessera.watermarks.settings import DrawSettings, WatermarkSettings
 
 CONFIG = Path(__file__).parents[2] / "config"
 SMALL = (
@@ -210,3 +230,44 @@ def test_frames_are_sampled_where_they_are_labelled() -> None:
     assert settings["annotations"]["frame_labels"] == "resources/demo/labels/frames"
     assert settings["annotations"]["labels"][0]["path"] == "resources/demo/labels/stills"
     assert settings["annotations"].get("classes", [LABEL]) == [LABEL]
+
+
+def test_the_watermark_set_is_a_yolo_dataset_of_texts_and_logos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for split in CUTS:
+        monkeypatch.setitem(CUTS, split, 4)
+    render_logos(tmp_path / "logos")
+    settings = DrawSettings(**MARKS, logos=tmp_path / "logos")
+    draw = partial(draw_marks, materials=load_materials(settings), settings=settings)
+    for name in ("first", "second"):
+        render_watermark_set(tmp_path / name / "set.zip", 0, draw)
+    assert (tmp_path / "first" / "set.zip").read_bytes() == (tmp_path / "second" / "set.zip").read_bytes()
+    classes: set[int] = set()
+    clean = 0
+    with zipfile.ZipFile(tmp_path / "first" / "set.zip") as archive:
+        assert yaml.safe_load(archive.read("data.yaml"))["names"] == ["text", "logo"]
+        images = [name for name in archive.namelist() if name.endswith(".jpg")]
+        for name in images:
+            with Image.open(io.BytesIO(archive.read(name))) as image:
+                assert image.size == (320, 240)
+            lines = archive.read(name.replace("/images/", "/labels/").replace(".jpg", ".txt")).decode().splitlines()
+            numbers = np.array([line.split() for line in lines], dtype=float).reshape(-1, 5)
+            assert ((numbers[:, 3:] > 0) & (numbers[:, 3:] <= 1)).all()
+            classes |= set(numbers[:, 0].astype(int).tolist())
+            clean += not lines
+    counts = {split: sum(name.startswith(f"{split}/images/") for name in images) for split in MARKED}
+    assert counts == {split: 4 * len(photographs) for split, photographs in MARKED.items()}
+    assert not set(MARKED["train"]) & set(MARKED["val"])
+    assert classes == {0, 1} and 0.05 < clean / len(images) < 0.5
+
+
+def test_marks_are_not_drawn_over_footage_that_carries_some(manifest: dict[str, Source]) -> None:
+    carrying = {clip.source for clip in CLIPS if clip.watermark}
+    assert carrying == {"meadow", "coin fair"}
+    assert all(manifest[source].use and "watermark_detection" not in manifest[source].use for source in carrying)
+
+
+def test_the_settings_of_the_demo_name_the_set_and_the_logos() -> None:
+    settings = WatermarkSettings(**yaml.safe_load((CONFIG / "demo.yaml").read_text(encoding="utf-8"))["watermarks"])
+    assert [str(one.path) for one in settings.sets] == ["resources/demo/watermarks/set.zip"]
+    assert settings.draw.logos == Path("resources/demo/logos")
+    assert {name: getattr(settings.draw, name) for name in MARKS} == MARKS

@@ -15,7 +15,7 @@ rule render_demo_footage:
     threads: 2
     params:
         seed=config["seed"],
-        code=code_digest("tessera.demo"),
+        code=code_digest("tessera.demo", "tessera.watermarks.drawing"),
     script:
         "../scripts/render_demo_footage.py"
 

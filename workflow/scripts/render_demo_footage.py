@@ -1,7 +1,16 @@
-"""Render videos and stills with known truth, and the labels that a person would draw in them."""
+"""Render videos, stills and watermarks with known truth, and the labels that a person would draw in them."""
 
-from tessera.demo import render_demo_footage
+from functools import partial
+
+from tessera.demo import MARKS, render_demo_footage, render_logos, render_watermark_set
 from tessera.job import job
+from tessera.watermarks.drawing import draw_marks, load_materials
+from tessera.watermarks.settings import DrawSettings
 
 with job(snakemake) as (_, outputs, params):
     render_demo_footage(outputs.footage, params.seed, threads=snakemake.threads)
+    logos = outputs.footage / "logos"
+    render_logos(logos)
+    settings = DrawSettings(**MARKS, logos=logos)
+    draw = partial(draw_marks, materials=load_materials(settings), settings=settings)
+    render_watermark_set(outputs.footage / "watermarks" / "set.zip", params.seed, draw)
