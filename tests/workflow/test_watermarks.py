@@ -1,0 +1,99 @@
+"""Watermarks in a real run: a set and a shard are read by themselves, and only what changed is made again."""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+from projects import Project
+
+from tessera.ledger import read_ledger
+from tessera.provenance import file_name
+
+pytestmark = pytest.mark.workflow
+SETS = ("pita", "-a {b}* c")
+SOURCES = ("film 1", "film/2")
+
+
+def write_image(path: Path, seed: int, mode: str = "RGB") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (90, 120, len(mode)), np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+def write_set(path: Path, label: str = "0 0.5 0.5 0.5 0.5\n") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_image(path.with_suffix(".png"), 7)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(path.with_suffix(".png"), "train/images/{x} *.png")
+        archive.writestr("train/labels/{x} *.txt", label)
+        archive.writestr("../escape.png", "x")
+
+
+@pytest.fixture
+def marked(project: Project) -> Project:
+    """Two sets of images with watermarks, and two sources that marks are drawn over."""
+    for number in range(len(SOURCES)):
+        write_image(project.folder / "footage" / str(number) / "a.png", number)
+    project.write_manifest([{"source": source, "path": f"footage/{number}"} for number, source in enumerate(SOURCES)])
+    write_image(project.folder / "logos" / "logo.png", 5, "RGBA")
+    paths = [Path("sets") / f"{name}.zip" for name in SETS]
+    for path in paths:
+        write_set(project.folder / path)
+    common = {"content": "general", "rights": "CC0"}
+    project.settings["watermarks"] = {
+        "sets": [{"name": name, "path": str(path), **common} for name, path in zip(SETS, paths, strict=True)],
+        "draw": {"logos": "logos", "clean": 0, "tiled": 0},
+    }
+    return project
+
+
+def made(project: Project) -> list[str]:
+    folders = [*(f"sets/{file_name(name)}" for name in SETS), *(f"frames/{file_name(name)}" for name in SOURCES)]
+    run = project.run(*(f"results/watermarks/{folder}/annotations.parquet" for folder in folders))
+    assert run.returncode == 0, run.output
+    return [job for job in run.jobs if "watermarks" in job]
+
+
+def test_what_changed_is_made_again_and_nothing_else(marked: Project) -> None:
+    imports = [f"import_watermarks {file_name(name)}" for name in SETS]
+    draws = [f"draw_watermarks {file_name(name)}" for name in SOURCES]
+    assert sorted(made(marked)) == sorted([*imports, *draws])
+    boxes = pl.read_parquet(marked.results / "watermarks" / "sets" / "pita" / "annotations.parquet")
+    assert boxes.select("key", "label", "x0", "y0", "x1", "y1").rows() == [
+        ("pita+train%2Fimages%2F%7Bx%7D%20%2A", "watermark", 30.0, 22.5, 90.0, 67.5)
+    ]
+    reasons = {row["reason"] for row in read_ledger(marked.results / "watermarks" / "sets" / "pita" / "ledger.jsonl")}
+    assert reasons == {"", "path leaves the set"}
+    for table in ("sets/pita", "frames/film%201"):
+        for path in pl.read_parquet(marked.results / "watermarks" / table / "images.parquet")["path"]:
+            assert path.startswith(f"results/watermarks/{table}/images/") and (marked.folder / path).is_file()
+
+    write_set(marked.folder / "sets" / "pita.zip", "0 0.5 0.5 0.25 0.5\n")
+    write_image(marked.folder / "footage" / "1" / "b.png", 9)
+    assert made(marked) == [draws[1], imports[0]]
+    marked.settings["watermarks"]["sets"][1]["rights"] = "CC-BY-4.0"
+    write_image(marked.folder / "logos" / "another.png", 6, "RGBA")
+    assert made(marked) == [*draws, imports[1]]
+    assert made(marked) == []
+
+
+def test_a_set_that_is_not_there_and_a_font_that_is_none_are_named(marked: Project) -> None:
+    (marked.folder / "sets" / "pita.zip").unlink()
+    run = marked.run("results/watermarks/sets/pita/images.parquet")
+    assert run.returncode != 0 and "watermarks.sets: 'pita': 'sets/pita.zip' is no folder, and no zip file" in run.output
+    (marked.folder / "fonts").mkdir()
+    (marked.folder / "fonts" / "page.ttf").write_text("<html>")
+    marked.settings["watermarks"]["draw"]["fonts"] = "fonts"
+    run = marked.run("results/watermarks/frames/film%201/images.parquet")
+    assert run.returncode != 0 and "fonts: 'fonts/page.ttf' is no font" in run.output
+    assert not (marked.results / "watermarks" / "frames" / "film%201" / "images.parquet").exists()
+
+
+def test_adult_sets_without_clearance_stop_before_any_job(marked: Project) -> None:
+    marked.settings["watermarks"]["sets"][0]["content"] = "adult"
+    run = marked.run("results/watermarks/sets/pita/images.parquet")
+    assert run.returncode != 0 and run.jobs == []
+    assert "watermarks.sets.0" in run.output and "adults_verified" in run.output
