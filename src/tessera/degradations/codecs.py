@@ -15,7 +15,7 @@ CODECS = {
         "hevc",
         {"preset": "ultrafast", "x265-params": "cutree=0:pools=none:frame-threads=1:wpp=0:log-level=none", "crf": "{}"},
     ),
-    "vp9": ("libvpx-vp9", "vp9", {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0", "b": "0", "crf": "{}"}),
+    "vp9": ("libvpx-vp9", "vp9", {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0", "crf": "{}"}),
     "mpeg2": ("mpeg2video", "mpeg2video", {"qmin": "{}", "qmax": "{}"}),
 }
 RATE = 25  # frames per second
@@ -31,9 +31,9 @@ def encode_clip(frames: Sequence[np.ndarray], codec: str, quality: int) -> list[
     last row or column, and what grew is cut off again.
 
     Lada hands BGR to the encoder as if it were RGB, so that red is kept as poorly as blue should be. It also encodes one frame
-    per second, for which x264 and x265 spend far more on each: its pictures are 2 to 4 dB better than those of footage at the
-    same rate factor. Without the trees of blocks that this comes from, single frames are 0 to 3 dB better, the least where
-    little moves. x265 is `ultrafast`: that is 0.5 dB worse than `veryfast`, in a fifth of the time. The rates that Lada asks of
+    per second, on each of which x264 and x265 then spend far more: its pictures are 1.5 to 4.5 dB better than those of footage
+    at the same rate factor. Without the trees of blocks that this comes from, single frames are 0 to 3 dB better, the least
+    where little moves. x265 is `ultrafast`: 0.5 dB worse than `veryfast`, in a quarter of the time. The rates that Lada asks of
     VP9 and MPEG-2 would be met in the long run, which a few frames are not; hence their constant quality.
     """
     import av

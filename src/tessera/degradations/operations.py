@@ -80,9 +80,10 @@ def gaussian_noise(image: np.ndarray, sigma: float, grey: bool, rng: np.random.G
 def poisson_noise(image: np.ndarray, scale: float, grey: bool, rng: np.random.Generator) -> np.ndarray:
     """Return `image` with the noise of counted photons, one to a level, times `scale`; where `grey`, that of its luma alone.
 
-    The noise is normal, with the mean 0 and the variance of Poisson's: five times as fast to draw, and after the rounding not
-    to be told from it but in the darkest levels. Real-ESRGAN, and so Lada, lets the number of photons follow from how many
-    levels the picture uses: the fewer, the more noise, most of all in a flat one. Here it is what 256 levels give.
+    The noise is normal, with the mean and the variance of Poisson's: four times as fast to draw, and after the rounding their
+    distributions are nowhere further apart than 0.06, from level 16 on 0.03. In Real-ESRGAN, and so in Lada, the number of
+    photons follows from how many levels the picture uses: the fewer, the more noise, most of all in a flat one. Here it is
+    what a picture that uses all of them gets.
     """
     import cv2
 
