@@ -244,6 +244,8 @@ def test_masks_become_labels_with_the_rights_of_their_source(film: Path) -> None
     regions = {"film-0000000": [("nsfw", ring), ("face", region(20, 90, 70, 150))]}
     begin(film, {"film-0000000": picture(0), "film-0000001": picture(1)}, regions)
     out = run(film, feathered=0, dilation=[0], incomplete=1)
+    for folder in ("images", "masks"):
+        (out / folder / ".snakemake_timestamp").touch()
     hub = label(film, out)
     assert statuses(hub / "ledger") == {"film-0000000": "ok", "film-0000001": "ok"}
     images = read_table(hub / "images", Images)

@@ -34,7 +34,8 @@ def import_masks(
     """
     frame_of = {frame["key"]: frame for frame in read_table(frames, Frames).iter_rows(named=True)}
     source_of = {source["source"]: source for source in read_table(sources, Sources).iter_rows(named=True)}
-    picture_of, mask_of = ({path.stem: path for path in folder.iterdir()} for folder in (pictures, masks))
+    # Snakemake leaves a hidden file in folders that it made.
+    picture_of, mask_of = ({path.stem: path for path in folder.glob("[!.]*")} for folder in (pictures, masks))
     found: list[tuple[ImageAnnotations, Origin]] = []
     with Ledger(ledger) as rows:
         for key in progress(sorted(picture_of.keys() | mask_of.keys()), unit="masks"):
