@@ -246,6 +246,17 @@ def test_equal_images_and_equal_names_are_rows_and_the_one_that_measures_stays(t
     assert imported.reasons == {"s+val%2Fz": "ok", "s+train%2Fa": "the same image twice", "s+B": "several images of one name"}
 
 
+def test_a_name_that_is_twice_in_a_zip_is_a_row(tmp_path: Path) -> None:
+    path = tmp_path / "set.zip"
+    with warnings.catch_warnings(), zipfile.ZipFile(path, "w") as archive:
+        warnings.simplefilter("ignore")
+        for name, content in [("./a.png", picture(0)), (".//a.txt", LINE), ("a.txt", ""), ("b.png", b"1"), ("b.png", b"2")]:
+            archive.writestr(name, content)
+    imported = Imported(path)
+    assert imported.reasons == {"s+a": "ok", "s+a.txt": "several labels of one name", "s+b": "several images of one name"}
+    assert imported.boxes == {"s+a": [BOX]}
+
+
 def test_what_is_on_the_blocklist_stays_out(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "set", {name: picture(n) for n, name in enumerate(("a.png", "b.png", "c.png"))})
     write_folder(folder, {"a.txt": "", "b.txt": "", "c.txt": ""})
@@ -320,9 +331,7 @@ def test_a_declared_size_is_not_believed(tmp_path: Path) -> None:
 
 
 def test_entries_that_cannot_be_unpacked_are_rows(tmp_path: Path) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        path = write_zip(tmp_path / "set.zip", {"a.png": picture(0), "a.txt": LINE, "b.png": picture(1), "b.txt": LINE})
+    path = write_zip(tmp_path / "set.zip", {"a.png": picture(0), "a.txt": LINE, "b.png": picture(1), "b.txt": LINE})
     content = bytearray(path.read_bytes())
     content[content.index(picture(0)[40:60])] ^= 0xFF
     central = content.rindex(b"b.png") - 46

@@ -11,7 +11,7 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -116,7 +116,10 @@ def import_watermarks(
                 rows.row(f"{prefix}{file_name(file.name)}", "failed", file.fault, repr(file.name))
         files = [file for file in files if not file.fault]
         classes = len(watermark_set.classes or _described_classes(files, watermark_set) or CLASSES)
-        labels = {file.name.casefold(): file for file in files if file.path.suffix.lower() == ".txt"}
+        labels: dict[str, File] = {}
+        for file in (file for file in files if file.path.suffix.lower() == ".txt"):
+            if labels.setdefault(file.name.casefold(), file) is not file:
+                rows.row(f"{prefix}{file_name(file.name)}", "failed", "several labels of one name", repr(file.name))
         items: dict[str, list[File]] = {}
         for file in sorted((file for file in files if file.path.suffix.lower() in IMAGE_SUFFIXES), key=_order):
             # Labels do not tell suffixes apart, and some file systems do not tell cases apart.
@@ -254,7 +257,7 @@ def _described_classes(files: list[File], watermark_set: WatermarkSet) -> list[s
         except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError, Failed) as error:
             raise TesseraError(
                 f"watermarks.sets: {watermark_set.name!r}: {file.name!r} in {str(watermark_set.path)!r} cannot be read"
-                f" ({str(error).splitlines()[0]}); mend it, or set `classes` of the set and remove it"
+                f" ({' '.join(str(error).split())[:200]}); mend it, or set `classes` of the set and remove it"
             ) from None
     return []
 
@@ -267,19 +270,18 @@ def _open(watermark_set: WatermarkSet) -> Iterator[list[File]]:
     """Yield the files of the set. Raises `TesseraError` where it cannot be opened, or is beyond the limits."""
     path = watermark_set.path
     place = f"watermarks.sets: {watermark_set.name!r}: {str(path)!r}"
-    if path.is_dir():
-        files = [_file_of_folder(file, path) for file in files_below(path)]
-        _check_limits(files, MAX_BYTES, place)
-        yield files
-        return
-    try:
-        with open_file(path) as file, zipfile.ZipFile(file) as archive:
+    with ExitStack() as stack:
+        if path.is_dir():
+            most, files = MAX_BYTES, [_file_of_folder(file, path) for file in files_below(path)]
+        else:
+            try:
+                archive = stack.enter_context(zipfile.ZipFile(stack.enter_context(open_file(path))))
+            except (zipfile.BadZipFile, NotImplementedError, ValueError, Failed) as error:
+                raise TesseraError(f"{place} is no folder, and no zip file that can be read ({error}); mend its path") from None
             entries = [entry for entry in archive.infolist() if not entry.is_dir() and not _hidden(entry.filename)]
-            files = [_file_of_zip(entry, archive) for entry in entries]
-            _check_limits(files, min(MAX_BYTES, MAX_RATIO * path.stat().st_size), place)
-            yield files
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, Failed) as error:
-        raise TesseraError(f"{place} is no folder, and no zip file that can be read ({error}); mend its path") from None
+            most, files = min(MAX_BYTES, MAX_RATIO * path.stat().st_size), [_file_of_zip(entry, archive) for entry in entries]
+        _check_limits(files, most, place)
+        yield files
 
 
 def _check_limits(files: list[File], most: int, place: str) -> None:
@@ -308,8 +310,8 @@ def _read_file(path: Path, most: int) -> bytes:
 
 
 def _file_of_zip(entry: zipfile.ZipInfo, archive: zipfile.ZipFile) -> File:
-    # Some programs for Windows write backslashes.
-    name = entry.filename.replace("\\", "/")
+    # Some programs for Windows write backslashes, and some begin with the folder that they are in.
+    name = PurePosixPath(entry.filename.replace("\\", "/")).as_posix()
     kind = stat.S_IFMT(entry.external_attr >> 16)
     plain = kind in (0, stat.S_IFREG)
     return File(name, entry.file_size, partial(_read_entry, entry, archive), _fault(name) if plain else "no plain file")
