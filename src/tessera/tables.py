@@ -119,7 +119,7 @@ class Marks(Table):
     """The watermarks that were drawn over frames: what was drawn from which settings."""
 
     key: pl.String = pa.Field(description="key of the frame")
-    number: pl.Int64 = pa.Field(ge=0, description="place among the marks of the frame, from 0")
+    number: pl.Int64 = pa.Field(ge=0, description="`number` of its first annotation")
     kind: pl.String = pa.Field(isin=["text", "logo"], description="text or logo")
     content: pl.String = pa.Field(description="the text, or the file name of the logo")
     font: pl.String = pa.Field(nullable=True, description="file name of the font; null for a logo")
@@ -130,8 +130,7 @@ class Marks(Table):
     stroke: pl.Int64 = pa.Field(ge=0, description="width of the outline of the text, pixels; 0: none")
     plate: pl.Float64 = pa.Field(ge=0, le=1, description="opacity of the plate behind the text before `opacity`; 0: none")
     tiled: pl.Boolean = pa.Field(description="whether it is repeated over the whole frame")
-    first: pl.Int64 = pa.Field(ge=0, description="`number` of the first of its regions in the table of annotations,")
-    regions: pl.Int64 = pa.Field(gt=0, description="and how many there are")
+    regions: pl.Int64 = pa.Field(gt=0, description="how many annotations it has: one, but for tiled ones")
 
 
 class Mosaics(Table):

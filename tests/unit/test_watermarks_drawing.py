@@ -254,7 +254,7 @@ def run(folder: Path, out: Path, settings: DrawSettings, threads: int = 1) -> Pa
 
 def test_every_frame_is_a_row_and_only_sources_for_the_dataset_give_images(tmp_path: Path) -> None:
     write_shard(tmp_path / "shard", {"a": [], "b": ["nsfw_detection"], "c": ["watermark_detection"]}, 5)
-    out = run(tmp_path / "shard", tmp_path / "out", DrawSettings(frames_per_source=3, clean=0, tiled=0))
+    out = run(tmp_path / "shard", tmp_path / "out", DrawSettings(frames_per_source=3, clean=0, tiled=0.5))
     images = read_table(out / "images.parquet", Images)
     reasons = {row["key"]: row["reason"] for row in read_ledger(out / "ledger.jsonl")}
     assert len(reasons) == 15
@@ -269,7 +269,7 @@ def test_every_frame_is_a_row_and_only_sources_for_the_dataset_give_images(tmp_p
     marks = read_table(out / "marks.parquet", Marks)
     assert boxes["label"].unique().to_list() == ["watermark"] and boxes["polygons"].is_null().all()
     for (key,), rows in marks.group_by("key", maintain_order=True):
-        numbers = [number for row in rows.to_dicts() for number in range(row["first"], row["first"] + row["regions"])]
+        numbers = [number for row in rows.to_dicts() for number in range(row["number"], row["number"] + row["regions"])]
         assert numbers == boxes.filter(key=key)["number"].to_list()
 
 

@@ -133,7 +133,12 @@ def draw_watermarks(
                     raise Dropped(*left_out[row["key"]])
                 found.append(futures[row["key"]].result())
     write_boxes(annotations, images, [(row, [box for mark in made for box in mark.boxes]) for row, made in found])
-    described = [row for picture, made in found for row in _rows(picture["key"], made)]
+    # A tiled mark is alone in its frame, so that the place of a mark is the number of its first box.
+    described = [
+        {"key": row["key"], "number": number, **asdict(mark), "regions": len(mark.boxes)}
+        for row, made in found
+        for number, mark in enumerate(made)
+    ]
     write_table(pl.DataFrame(described, schema=types(Marks)), Marks, marks)
 
 
@@ -142,15 +147,6 @@ def spread(keys: Sequence[str], most: int) -> list[str]:
     if len(keys) <= most:
         return list(keys)
     return [keys[(2 * number + 1) * len(keys) // (2 * most)] for number in range(most)]
-
-
-def _rows(key: str, marks: Sequence[Mark]) -> list[dict[str, Any]]:
-    """Return the rows of `tables.Marks`."""
-    ends = np.cumsum([len(mark.boxes) for mark in marks]).tolist()
-    return [
-        {"key": key, "number": number, **asdict(mark), "regions": len(mark.boxes), "first": end - len(mark.boxes)}
-        for number, (mark, end) in enumerate(zip(marks, ends, strict=True))
-    ]
 
 
 # Materials.
