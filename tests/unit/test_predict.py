@@ -1,6 +1,7 @@
 """Prediction: what is promised of batches, masks, frames and weights, held with a real if untaught detector."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,14 @@ import polars as pl
 import pytest
 
 from tessera.detectors.export import export_detector
-from tessera.detectors.predict import PredictionSettings, Predictor, PreviewPredictionSettings, find_regions, predict_previews
+from tessera.detectors.predict import (
+    PredictionSettings,
+    Predictor,
+    PreviewPredictionSettings,
+    _ahead,
+    find_regions,
+    predict_previews,
+)
 from tessera.detectors.settings import ExportSettings
 from tessera.errors import TesseraError
 from tessera.geometry import decode_rle
@@ -244,3 +252,15 @@ def test_a_shard_without_frames_needs_no_weights(tmp_path: Path) -> None:
     found, ledger = find(tmp_path / "none.pt", sampled(tmp_path, {}))
     assert found.is_empty()
     assert ledger == {}
+
+
+def test_images_are_read_a_few_ahead_and_no_more() -> None:
+    read: list[Path] = []
+
+    def reader(path: Path) -> np.ndarray:
+        read.append(path)
+        return np.zeros((1, 1, 3), np.uint8)
+
+    with ThreadPoolExecutor(1) as pool:
+        next(_ahead(pool, reader, (Path(str(number)) for number in range(99)), 4)).result()
+    assert len(read) == 5

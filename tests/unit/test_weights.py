@@ -93,3 +93,10 @@ def test_an_endless_file_is_given_up(address: str, tmp_path: Path, monkeypatch: 
     with pytest.raises(TesseraError, match="larger than 1000 bytes"):
         fetch(f"{address}/weights.pt", tmp_path / "weights.pt")
     assert (tmp_path / "weights.pt").stat().st_size <= 1100
+
+
+@pytest.mark.parametrize(
+    ("source", "suffix"), [("a.pt", ".pt"), ("https://example.org/A.ONNX?raw=true", ".onnx"), ("a", ".pt")]
+)
+def test_exported_weights_are_known_by_their_suffix(source: str, suffix: str) -> None:
+    assert WeightsSettings(source=source, sha256="0" * 64).file == f"resources/weights/{'0' * 64}{suffix}"
