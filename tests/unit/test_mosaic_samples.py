@@ -192,6 +192,8 @@ def test_neither_threads_nor_other_frames_change_a_byte(tmp_path: Path) -> None:
     begin(tmp_path / "all", images, regions)
     one, four = (run(tmp_path / "all", degrade=noisy, threads=threads) for threads in (1, 4))
     assert samples(one) == samples(four)
+    drawn = read_table(one / "table", Mosaics).filter(label="nsfw").select("type", "block_width", "block_height", "feather")
+    assert drawn.n_unique() > 3, "each region draws its own"
     assert (one / "table").read_bytes() == (four / "table").read_bytes()
     begin(tmp_path / "some", {key: images[key] for key in reversed(keys[3:7])}, {key: regions[key] for key in keys[4:7:2]})
     some = samples(run(tmp_path / "some", degrade=noisy))

@@ -252,12 +252,13 @@ def test_all_of_a_region_counts() -> None:
     """In Lada, the outline that is found first: often a stray blob."""
     stray = LARGE.copy()
     stray[355:358, 5:8] = 255
-    same = {"version": "v1", "bounding": 0, "scale": (1, 1)}
-    assert {mosaic.height for mosaic in drawn(5, stray, **same)} == {mosaic.height for mosaic in drawn(5, LARGE, **same)}
-    assert {mosaic.height for mosaic in drawn(5, LARGE, **same)} == {int(block_size_v1(np.count_nonzero(LARGE), 360, 640))}
-    box = {"version": "v1", "bounding": 1, "scale": (1, 1)}
+    pixels = np.count_nonzero(LARGE)
     *_, width, height = cv2.boundingRect(LARGE)
-    assert {mosaic.height for mosaic in drawn(5, LARGE, **box)} == {int(block_size_v1(width * height, 360, 640))}
+    for bounding, area in ((0, pixels), (1, width * height)):
+        settings = {"version": "v1", "bounding": bounding, "scale": (10, 10)}
+        assert {mosaic.height for mosaic in drawn(5, LARGE, **settings)} == {int(10 * block_size_v1(area, 360, 640))}
+    settings = {"version": "v1", "bounding": 0, "scale": (10, 10)}
+    assert {mosaic.height for mosaic in drawn(5, stray, **settings)} == {int(10 * block_size_v1(pixels + 9, 360, 640))}
 
 
 def test_a_region_of_few_blocks_has_hard_edges() -> None:
