@@ -26,7 +26,8 @@ demo: .venv/workflow ## the whole journey on generated footage
 	@echo "open results/reports/report.html; the weights are in results/weights"
 
 test: .venv/development ## all tests
-	$(BIN)/python -m pytest
+	@# A file at a time, so that what its tests share is made once.
+	$(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile --no-loadscope-reorder
 
 lint: .venv/development ## format, lint and types
 	$(BIN)/ruff format --check $(SOURCES)
