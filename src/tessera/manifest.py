@@ -12,12 +12,14 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from tessera.errors import TesseraError
-from tessera.provenance import digest, file_name
+from tessera.provenance import file_name
 from tessera.settings import complaint
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 SPECIAL = re.compile(r"[<>{}\x00-\x1f]")  # in the name of an input, Snakemake takes these for more than themselves
-LABELS = "labels:"  # what the source of an image from a folder of labels starts with
+LABELS = "labels:"  # what the source of an image from a folder of labels starts with,
+WATERMARKS = "watermarks:"  # and that of one from a set of images with watermarks
+SETS = (LABELS, WATERMARKS)
 DATASETS = ("nsfw_detection", "watermark_detection", "mosaic_detection", "mosaic_restoration")
 
 
@@ -43,9 +45,9 @@ class Source(BaseModel):
 
     @field_validator("source")
     @classmethod
-    def _not_a_folder_of_labels(cls, value: str) -> str:
-        if value.startswith(LABELS):
-            raise ValueError(f"an id that starts with {LABELS!r} is kept for the folders of labels")
+    def _not_a_set(cls, value: str) -> str:
+        if value.startswith(SETS):
+            raise ValueError(f"an id that starts with {LABELS!r} or {WATERMARKS!r} is kept for images that the settings name")
         return value
 
     @field_validator("use")
@@ -167,12 +169,6 @@ def files_of(path: Path) -> list[Path]:
     except PermissionError:
         return []
     return [path] if os.path.exists(path) else []  # noqa: PTH110
-
-
-def fingerprint(path: Path) -> str:
-    """Return a digest of the names, sizes and times of the files of `path`: it changes when the footage does."""
-    states = [(file.name, state) for file in files_of(path) if (state := _stat(file))]
-    return digest([(name, state.st_size, state.st_mtime_ns) for name, state in states])[:16]
 
 
 def is_plain_file(path: Path) -> bool:

@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -25,6 +26,19 @@ def digest(value: Any) -> str:
     """Return the sha256 of `value` written as canonical JSON."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def fingerprint(files: Iterable[Path]) -> str:
+    """Return a digest of the names, sizes and times of `files`: it changes when one of them does.
+
+    Of a link that leads nowhere, the link itself counts; what is not there does not.
+    """
+    states = []
+    for file in files:
+        with suppress(OSError, ValueError):
+            state = file.stat() if file.exists() else file.lstat()
+            states.append((str(file), state.st_size, state.st_mtime_ns))
+    return digest(states)[:16]
 
 
 def write_checksums(files: Iterable[Path], folder: Path, path: Path) -> None:

@@ -19,6 +19,7 @@ FOUNDATION = {
     "settings",
     "provenance",
     "manifest",
+    "material",
     "seeds",
     "ledger",
     "job",

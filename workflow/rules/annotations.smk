@@ -2,7 +2,6 @@
 
 from tessera.annotations.settings import (
     check_folder,
-    fingerprint as label_fingerprint,
     frame_label_files,
     label_files,
     unclaimed_labels,
@@ -56,13 +55,13 @@ def frame_labels_are_there(wildcards):
 
 def watched_labels(wildcards):
     """Return what changes with the label files and the images of a folder of labels."""
-    return label_fingerprint(label_files(LABELS[wildcards.labels]["path"]))
+    return fingerprint(label_files(LABELS[wildcards.labels]["path"]))
 
 
 def watched_frame_labels(wildcards):
     """Return what changes with the label files of the frames of a shard."""
     folder = config["annotations"]["frame_labels"]
-    return label_fingerprint(
+    return fingerprint(
         file
         for source in SHARDS[wildcards.shard]
         for file in frame_label_files(folder, source.source)

@@ -9,14 +9,14 @@ from snakemake_interface_logger_plugins.common import LogEvent
 from tessera.configuration import load_configuration
 from tessera.errors import TesseraError
 from tessera.manifest import (
-    fingerprint,
+    files_of,
     group_by_shard,
     is_plain_file,
     read_manifest,
     size_of,
     twins,
 )
-from tessera.provenance import code_digest, file_name
+from tessera.provenance import code_digest, file_name, fingerprint
 
 try:
     config = load_configuration(config)
@@ -26,13 +26,15 @@ except TesseraError as error:
 
 SHARDS = group_by_shard(SOURCES, config["shards"])
 TWINS = twins(SOURCES)
-DETECTORS = list(config["models"])
+DETECTORS = [model for model, settings in config["models"].items() if settings]
+DATASETS = DETECTORS
 
 
 wildcard_constraints:
-    shard="|".join(map(re.escape, SHARDS)) or "none",
-    dataset="nsfw_detection",
-    model="|".join(DETECTORS),
+    # Not all names in one pattern: with a thousand, matching them would be most of the planning.
+    shard="[^/]+",
+    dataset="|".join(DATASETS) or "none",
+    model="|".join(DETECTORS) or "none",
 
 
 def keep_log(record):
@@ -54,9 +56,18 @@ def verbatim(value):
     return given
 
 
+def of_dataset(values):
+    """Return a function that looks up in `values` what belongs to the dataset of a job: nothing where they do not say."""
+
+    def given(wildcards):
+        return values.get(wildcards.dataset, [])
+
+    return given
+
+
 def footprint(path):
     """Return what changes with the footage at `path`; of an input the size, for Snakemake overlooks what is older than before."""
-    return size_of(path) if is_plain_file(path) else fingerprint(path)
+    return size_of(path) if is_plain_file(path) else fingerprint(files_of(path))
 
 
 def shard_rows(wildcards):

@@ -1,6 +1,6 @@
 # Images with watermarks: sets that others labelled, and marks that are drawn over the frames of the admitted sources.
 
-from tessera.watermarks.settings import fingerprint as watermark_fingerprint
+from tessera.material import files_below
 
 WATERMARK_SETS = {
     file_name(watermark_set["name"]): watermark_set
@@ -19,14 +19,14 @@ def watermark_set(wildcards):
 
 def watched_watermarks(wildcards):
     """Return what changes with the files of a set."""
-    return watermark_fingerprint([Path(WATERMARK_SETS[wildcards.set]["path"])])
+    return fingerprint(files_below(WATERMARK_SETS[wildcards.set]["path"]))
 
 
 def watched_materials(wildcards):
     """Return what changes with the logos and the fonts that marks are made of."""
     settings = config["watermarks"]["draw"]
     return [
-        watermark_fingerprint([Path(settings[material])])
+        fingerprint(files_below(settings[material]))
         for material in ("logos", "fonts")
         if settings[material]
     ]

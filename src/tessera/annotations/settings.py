@@ -1,62 +1,32 @@
 """Settings of the annotations."""
 
-import os
 from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated
 from urllib.parse import unquote
 
-from pydantic import Field, PositiveInt, field_validator, model_validator
+from pydantic import AfterValidator, Field, PositiveInt, field_validator
 
 from tessera.errors import TesseraError
 from tessera.manifest import IMAGE_SUFFIXES
-from tessera.provenance import digest, file_name
+from tessera.material import Material, files_below, names_differ
+from tessera.provenance import file_name
 from tessera.settings import Settings
 
 LABEL_SUFFIX = ".json"
 
 
-class LabelSet(Settings):
+class LabelSet(Material):
     """A folder of images that were labelled in labelme."""
-
-    name: str = Field(min_length=1)
-    path: Path
-    content: Literal["general", "adult"]
-    rights: str = Field(min_length=1)
-    consent: str = ""
-    adults_verified: Literal["yes", "no", ""] = ""
-    split: Literal["train", "val", "test", ""] = ""
-
-    @field_validator("adults_verified", mode="before")
-    @classmethod
-    def _yes_is_true(cls, value: Any) -> Any:
-        # YAML takes an unquoted `yes` for a truth value.
-        return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
-
-    @model_validator(mode="after")
-    def _adult_content_is_cleared(self) -> Self:
-        if self.content == "adult" and not (self.adults_verified == "yes" and self.consent):
-            raise ValueError("adult content needs `adults_verified: yes` and a reference in `consent`")
-        return self
 
 
 class AnnotationSettings(Settings):
     """Where labels come from, and which of them count."""
 
-    labels: tuple[LabelSet, ...] = ()
+    labels: Annotated[tuple[LabelSet, ...], AfterValidator(names_differ)] = ()
     frame_labels: Path | None = None
     classes: tuple[str, ...] = Field(("nsfw",), min_length=1)
     min_area: PositiveInt = 16
-
-    @field_validator("labels")
-    @classmethod
-    def _names_differ(cls, labels: tuple[LabelSet, ...]) -> tuple[LabelSet, ...]:
-        # Some file systems do not tell cases apart.
-        names = [file_name(label_set.name).casefold() for label_set in labels]
-        twice = [label_set.name for label_set in labels if names.count(file_name(label_set.name).casefold()) > 1]
-        if twice:
-            raise ValueError(f"the names {twice} must differ, and not in case alone")
-        return labels
 
     @field_validator("classes")
     @classmethod
@@ -68,12 +38,7 @@ class AnnotationSettings(Settings):
 
 def label_files(folder: Path, suffixes: Collection[str] = (LABEL_SUFFIX, *IMAGE_SUFFIXES)) -> list[Path]:
     """Return the files with one of `suffixes` in `folder` and below, by name; hidden ones and links to nowhere left out."""
-    found = []
-    for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        paths = (Path(place, name) for name in names if not name.startswith("."))
-        found += [path for path in paths if path.suffix.lower() in suffixes and path.exists()]
-    return sorted(found)
+    return [file for file in files_below(folder, suffixes) if file.exists()]
 
 
 def frame_label_folders(source: str) -> list[str]:
@@ -112,12 +77,3 @@ def check_folder(setting: str, folder: Path) -> None:
     """Raise `TesseraError` where the `folder` that `setting` names is not there."""
     if not Path(folder).is_dir():
         raise TesseraError(f"{setting}: {str(folder)!r} is no folder; mend its path")
-
-
-def fingerprint(files: Iterable[Path]) -> str:
-    """Return a digest of the names, sizes and times of `files`: it changes when one of them does.
-
-    So that a rule need not name each file as an input, where Snakemake would take braces in it for wildcards.
-    """
-    states = [(str(file), file.stat()) for file in files]
-    return digest([(name, state.st_size, state.st_mtime_ns) for name, state in states])[:16]

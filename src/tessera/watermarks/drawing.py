@@ -21,10 +21,11 @@ from tessera.geometry import Box, mask_box
 from tessera.job import progress, tell
 from tessera.ledger import Ledger
 from tessera.manifest import IMAGE_SUFFIXES
+from tessera.material import files_below
 from tessera.media.images import read_image, shrink, write_image
 from tessera.media.probe import IMAGE_FORMATS
 from tessera.seeds import generator
-from tessera.watermarks.settings import DrawSettings, files_below
+from tessera.watermarks.settings import DrawSettings
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture

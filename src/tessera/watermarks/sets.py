@@ -26,12 +26,13 @@ from tessera.geometry import Box, clip_box
 from tessera.job import progress
 from tessera.ledger import SYSTEMIC, Ledger
 from tessera.manifest import IMAGE_SUFFIXES
+from tessera.material import files_below
 from tessera.media.hashing import perceptual_hash
 from tessera.media.images import read_image
 from tessera.media.probe import IMAGE_FORMATS, open_file
 from tessera.provenance import file_name, sha256_file
 from tessera.watermarks.hub import write_boxes
-from tessera.watermarks.settings import WatermarkSet, files_below
+from tessera.watermarks.settings import WatermarkSet
 
 WATERMARKS = "watermarks:"  # what the source of an image from a set starts with
 CLASSES = ("logo", "text")  # of PITA, whose zips do not say it
