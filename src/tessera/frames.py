@@ -2,9 +2,8 @@
 
 import csv
 import subprocess
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +11,7 @@ import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from tessera.errors import Dropped, Failed
-from tessera.job import progress
+from tessera.job import ahead, progress
 from tessera.ledger import Ledger
 from tessera.manifest import files_of
 from tessera.media.footage import Still
@@ -53,30 +52,33 @@ def sample_frames(sources: Path, table: Path, images: Path, ledger: Path, settin
 
     from tessera.tables import Frames, Sources, read_table, types, write_table
 
-    rows: list[dict[str, Any]] = []
-    images.mkdir()
-    with Ledger(ledger) as book, ThreadPoolExecutor(threads) as pool:
-        # A few frames wait in memory, so that the encoders never do.
-        waiting: deque[tuple[str, Future[dict[str, Any]]]] = deque()
-
-        def finish(left: int) -> None:
-            while len(waiting) > left:
-                key, future = waiting.popleft()
-                with book.item(key):
-                    rows.append(future.result())
-
+    def chosen() -> Iterator[tuple[str, VideoFrame | Still | Dropped]]:
         admitted = read_table(sources, Sources).filter(status="admitted")
         for source, path, kind in admitted.select("source", "path", "kind").rows():
             try:
                 for frame in _chosen(Path(path), kind, settings):
-                    key = f"{file_name(source)}-{frame.index:07d}"
-                    waiting.append((key, pool.submit(_store, frame, source, key, images, settings)))
-                    finish(2 * threads)
+                    yield source, frame
             except Dropped as fault:
-                finish(0)
-                book.row(source, "failed" if isinstance(fault, Failed) else "dropped", fault.reason, fault.detail)
-        finish(0)
+                yield source, fault
+
+    def store(item: tuple[str, VideoFrame | Still | Dropped]) -> dict[str, Any]:
+        source, frame = item
+        if isinstance(frame, Dropped):
+            raise frame
+        return _store(frame, source, _key(source, frame), images, settings)
+
+    rows: list[dict[str, Any]] = []
+    images.mkdir()
+    with Ledger(ledger) as book, ThreadPoolExecutor(threads) as pool:
+        for (source, frame), stored in ahead(pool, store, chosen(), 2 * threads):
+            with book.item(_key(source, frame)):
+                rows.append(stored.result())
     write_table(pl.DataFrame(rows, schema=types(Frames)), Frames, table)
+
+
+def _key(source: str, frame: VideoFrame | Still | Dropped) -> str:
+    """Return the key of a frame of `source`; of what is none, the source."""
+    return source if isinstance(frame, Dropped) else f"{file_name(source)}-{frame.index:07d}"
 
 
 def select_frames(packets: Packets, settings: FrameSettings) -> np.ndarray:

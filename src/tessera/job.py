@@ -11,7 +11,9 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Iterable, Iterator, Sized
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sized
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,6 +25,7 @@ from tessera.errors import TesseraError
 from tessera.provenance import digest
 
 T = TypeVar("T")
+R = TypeVar("R")
 REPORT_EVERY = 5.0  # seconds between progress lines
 
 _terminal: TextIO = sys.stderr
@@ -120,6 +123,16 @@ def progress(items: Iterable[T], total: int | None = None, unit: str = "items") 
             tell(_count(done, total, unit, now - start))
     if last != start:
         tell(f"{done} {unit} in {_duration(time.monotonic() - start)}")
+
+
+def ahead(pool: ThreadPoolExecutor, work: Callable[[T], R], items: Iterable[T], count: int) -> Iterator[tuple[T, "Future[R]"]]:
+    """Yield each of `items` and what becomes of `work` on it, in their order, while `pool` is at the next `count` of them."""
+    waiting: deque[tuple[T, Future[R]]] = deque()
+    for item in items:
+        waiting.append((item, pool.submit(work, item)))
+        if len(waiting) > count:
+            yield waiting.popleft()
+    yield from waiting
 
 
 def _count(done: int, total: int | None, unit: str, seconds: float) -> str:

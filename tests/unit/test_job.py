@@ -4,11 +4,13 @@ import errno
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tessera.job import _explain
+from tessera.job import _explain, ahead
 
 CODE = """
 import os, sys, tempfile
@@ -91,3 +93,22 @@ def test_a_full_disk_is_blamed_on_what_was_written(tmp_path: Path) -> None:
     assert "directory: 'gone.png'" in _explain(FileNotFoundError(2, "No such file or directory", "gone.png", None, "b"), [])
     writing = OSError(errno.ENOSPC, "No space left on device")
     assert f" MB are free in '{tmp_path}'" in _explain(writing, [tmp_path / "images"])
+
+
+def test_items_are_worked_on_in_order() -> None:
+    with ThreadPoolExecutor(2) as pool:
+        done = [(item, future.result()) for item, future in ahead(pool, lambda item: -item, range(99), 4)]
+    assert done == [(item, -item) for item in range(99)]
+
+
+def test_no_more_is_taken_than_is_worked_ahead() -> None:
+    taken: list[int] = []
+
+    def items() -> Iterator[int]:
+        for item in range(99):
+            taken.append(item)
+            yield item
+
+    with ThreadPoolExecutor(1) as pool:
+        next(ahead(pool, abs, items(), 4))
+    assert taken == [0, 1, 2, 3, 4]

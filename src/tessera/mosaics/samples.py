@@ -1,7 +1,6 @@
 """Samples: frames with mosaics in them, and masks that say where."""
 
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -9,7 +8,7 @@ import numpy as np
 
 from tessera.errors import Dropped, Failed
 from tessera.geometry import decode_rle, mask_box
-from tessera.job import progress
+from tessera.job import ahead, progress
 from tessera.ledger import Ledger
 from tessera.media.images import read_image, shrink, write_image
 from tessera.mosaics.blocks import Mosaic, mosaic_mask, pixelate, whole_blocks
@@ -34,7 +33,7 @@ def pixelate_frames(
     images: Path,
     masks: Path,
     ledger: Path,
-    region_ledger: Path,
+    mosaic_ledger: Path,
     settings: MosaicSettings,
     seed: int,
     degrade: Degrade,
@@ -49,12 +48,14 @@ def pixelate_frames(
 
     The folders `images` and `masks` get a JPEG and a PNG by the key of each frame. A mask has the value of the label where
     `mosaic_mask` is set, a later region over an earlier one. `table` (`tables.Mosaics`) gets a row per mosaic, `ledger` one per
-    frame and `region_ledger` one per region, by `KEY#NUMBER`. The result does not depend on the number of `threads`.
+    frame and `mosaic_ledger` one per region, by `KEY#NUMBER`. The result does not depend on the number of `threads`.
     """
+    import cv2
     import polars as pl
 
     from tessera.tables import Annotations, Frames, Mosaics, read_table, types, write_table
 
+    cv2.setNumThreads(1)  # each frame has a thread already
     images.mkdir()
     masks.mkdir()
     regions_of: dict[str, list[dict[str, Any]]] = {}
@@ -62,33 +63,26 @@ def pixelate_frames(
         regions_of.setdefault(region["key"], []).append(region)
     wanted = regions_of.keys() | set(read_table(backgrounds, Frames)["key"])
     samples = [frame for frame in read_table(frames, Frames).iter_rows(named=True) if frame["key"] in wanted]
+
+    def make(frame: dict[str, Any]) -> list[dict[str, Any] | Dropped]:
+        return _make_sample(frame, regions_of.get(frame["key"], []), pictures, images, masks, settings, seed, degrade)
+
     rows: list[dict[str, Any]] = []
-    with Ledger(ledger) as book, Ledger(region_ledger) as region_book, ThreadPoolExecutor(threads) as pool:
-        # A few frames wait in memory, so that no thread ever does.
-        waiting: deque[tuple[str, Future[list[dict[str, Any] | Dropped]]]] = deque()
-
-        def finish(left: int) -> None:
-            while len(waiting) > left:
-                key, future = waiting.popleft()
-                of_frame = regions_of.get(key, [])
-                outcomes: list[dict[str, Any] | Dropped] = [Failed("its frame is unusable")] * len(of_frame)
-                with book.item(key) as note:
-                    outcomes = future.result()
-                    lost = [outcome.reason for outcome in outcomes if isinstance(outcome, Dropped)]
-                    note["reason"] = "; ".join(sorted(set(lost)))
-                    if lost and len(lost) == len(outcomes):
-                        raise Dropped("no region is left", note["reason"])
-                for region, outcome in zip(of_frame, outcomes, strict=True):
-                    with region_book.item(f"{key}#{region['number']}"):
-                        if isinstance(outcome, Dropped):
-                            raise outcome
-                        rows.append(outcome)
-
-        for frame in progress(samples, unit="frames"):
-            work = frame, regions_of.get(frame["key"], []), pictures, images, masks, settings, seed, degrade
-            waiting.append((frame["key"], pool.submit(_make_sample, *work)))
-            finish(2 * threads)
-        finish(0)
+    with Ledger(ledger) as book, Ledger(mosaic_ledger) as mosaic_book, ThreadPoolExecutor(threads) as pool:
+        for frame, made in ahead(pool, make, progress(samples, unit="frames"), 2 * threads):
+            of_frame = regions_of.get(frame["key"], [])
+            outcomes: list[dict[str, Any] | Dropped] = [Failed("its frame is unusable")] * len(of_frame)
+            with book.item(frame["key"]) as note:
+                outcomes = made.result()
+                lost = [outcome.reason for outcome in outcomes if isinstance(outcome, Dropped)]
+                note["reason"] = "; ".join(sorted(set(lost)))
+                if lost and len(lost) == len(outcomes):
+                    raise Dropped("no region is left", note["reason"])
+            for region, outcome in zip(of_frame, outcomes, strict=True):
+                with mosaic_book.item(f"{frame['key']}#{region['number']}"):
+                    if isinstance(outcome, Dropped):
+                        raise outcome
+                    rows.append(outcome)
     write_table(pl.DataFrame(rows, schema=types(Mosaics)), Mosaics, table)
 
 
