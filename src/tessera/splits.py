@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import Field, model_validator
 
@@ -9,12 +10,16 @@ from tessera.errors import TesseraError
 from tessera.seeds import fraction
 from tessera.settings import Settings
 
+if TYPE_CHECKING:
+    import polars as pl
+
 
 class SplitSettings(Settings):
-    """How the samples of a dataset are divided. What is not in `val` or `test` trains."""
+    """How sources are divided. What is not in `val` or `test` trains."""
 
     val: float = Field(0.15, ge=0, lt=1, description="fraction of the groups of sources that validate")
     test: float = Field(0.0, ge=0, lt=1, description="fraction of the groups of sources that test")
+    shared: float = Field(0.1, gt=0, le=1, description="of the pictures of the smaller of two sources, to count as one group")
 
     @model_validator(mode="after")
     def _leave_some_to_train(self) -> "SplitSettings":
@@ -79,39 +84,79 @@ def _draw(name: str, settings: SplitSettings) -> str:
     return "test" if number >= 1 - settings.test else "train"
 
 
-def split_samples(
-    samples: Path, candidates: Sequence[Path], duplicates: Path, order: Sequence[str], settings: SplitSettings, output: Path
-) -> None:
-    """Write the split of each of `samples` to the table `output` (`tables.Splits`), by key.
+def shared_pictures(pictures: "pl.DataFrame", shared: float) -> list[tuple[str, str]]:
+    """Return the pairs of sources that share at least the fraction `shared` of the pictures of the smaller one.
 
-    `samples`, `candidates`: tables of `tables.Images`; the candidates are all labelled images, those that were left out
-    too, because they tell which sources show the same. `duplicates`: `tables.Duplicates`. `order`: the sources in the
-    order in which they came, see `split_sources`.
-    Raises `TesseraError` where nothing would train or nothing validate, and where fixed splits contradict each other.
+    `pictures`: a row per image, with its `source` and its `picture`, which is the same for images that look the same. Those
+    of one source that look the same count once, so a black frame in many films makes none of them look like another.
     """
     import polars as pl
 
-    from tessera.tables import Duplicates, Images, Splits, read_table, read_tables, write_table
+    distinct = pictures.select("source", "picture").unique()
+    counts = distinct.group_by("source").agg(pictures=pl.len())
+    both = distinct.join(distinct, on="picture").filter(pl.col("source") < pl.col("source_right"))
+    pairs = both.group_by("source", "source_right").agg(shared=pl.len()).join(counts, on="source")
+    pairs = pairs.join(counts, left_on="source_right", right_on="source")
+    smaller = pl.min_horizontal("pictures", "pictures_right")
+    return sorted(pairs.filter(pl.col("shared") >= shared * smaller).select("source", "source_right").iter_rows())
 
-    stays = dict(read_table(duplicates, Duplicates).select("key", "duplicate_of").iter_rows())
+
+def divide_sources(
+    sources: Path,
+    labelled: Sequence[Path],
+    frames: Sequence[Path],
+    duplicates: Path,
+    order: Sequence[str],
+    settings: SplitSettings,
+    output: Path,
+) -> None:
+    """Write the split of every source, for all datasets, to the table `output` (`tables.SourceSplits`).
+
+    `sources`: `tables.Sources` admitted. `labelled`: tables of `tables.Images`; `frames`: of `tables.Frames`. `duplicates`:
+    `tables.Duplicates`. `order`: the sources in the order in which they came, see `split_sources`; others follow by name.
+    Raises `TesseraError` where fixed splits contradict each other.
+    """
+    import polars as pl
+
+    from tessera.tables import Duplicates, Frames, Images, Sources, SourceSplits, read_table, read_tables, write_table
+
+    stays = read_table(duplicates, Duplicates).select("key", picture="duplicate_of")
+    images = read_tables(list(labelled), Images).select("key", "source", "split")
+    stated = pl.concat([read_table(sources, Sources).select("source", "split"), images.select("source", "split")])
     fixed: dict[str, str] = {}
-    links = []
-    first: dict[str, str] = {}
-    for key, source, split in read_tables(list(candidates), Images).sort("key").select("key", "source", "split").iter_rows():
+    for source, split in stated.unique().sort("source", "split").iter_rows():
         if fixed.setdefault(source, split) != split:
             raise TesseraError(
                 f"source {source!r} is fixed to the splits {fixed[source]!r} and {split!r}; a source has one split"
             )
-        links.append((source, first.setdefault(stays.get(key, key), source)))
-    splits = split_sources([source for source in order if source in fixed], fixed, links, settings)
-    frame = read_table(samples, Images).sort("key").select("key", "source")
-    frame = frame.with_columns(split=pl.col("source").replace_strict(splits, return_dtype=pl.String))
+    keys = pl.concat([images.select("key", "source"), read_tables(list(frames), Frames).select("key", "source")])
+    pictures = keys.join(stays, on="key", how="left").with_columns(pl.coalesce("picture", "key").alias("picture"))
+    known = dict.fromkeys([*(source for source in order if source in fixed), *sorted(fixed)])
+    splits = split_sources(list(known), fixed, shared_pictures(pictures, settings.shared), settings)
+    write_table(pl.DataFrame({"source": list(splits), "split": list(splits.values())}).sort("source"), SourceSplits, output)
+
+
+def split_samples(samples: Path, sources: Path, settings: SplitSettings, output: Path) -> None:
+    """Write the split of each of `samples` to the table `output` (`tables.Splits`), by key.
+
+    `samples`: `tables.Images`. `sources`: `tables.SourceSplits`. A source that is not in it is of a set that stands alone: it
+    has the split that its images state, or the one of a hash.
+    Raises `TesseraError` where nothing would train or nothing validate.
+    """
+    import polars as pl
+
+    from tessera.tables import Images, SourceSplits, Splits, read_table, write_table
+
+    frame = read_table(samples, Images).sort("key")
+    stated = dict(frame.select("source", "split").iter_rows())
+    splits = split_sources(sorted(stated), stated, [], settings) | dict(read_table(sources, SourceSplits).iter_rows())
+    frame = frame.select("key", "source", split=pl.col("source").replace_strict(splits, return_dtype=pl.String))
     for split in ("train", "val"):
         if split not in frame["split"]:
             raise TesseraError(
                 f"no sample is in the split {split!r}: {frame.height} samples of {frame['source'].n_unique()} source(s) went to"
                 f" {', '.join(sorted(frame['split'].unique())) or 'none'}; sources that hold near-duplicates of each other stay"
-                f" together. Give a source `split: {split}` in the manifest or a label folder in `annotations.labels`, or"
-                f" change `splits.val` ({settings.val:g}) and `splits.test` ({settings.test:g})"
+                f" together. Give a source `split: {split}` in the manifest, or a folder of labels or set of watermarks in the"
+                " settings, or change `splits.val`, `splits.test` and `splits.shared`"
             )
     write_table(frame, Splits, output)

@@ -167,6 +167,13 @@ class Duplicates(Table):
     distance: pl.Int64 = pa.Field(ge=0, le=64, description="Hamming distance of the perceptual hashes, bits")
 
 
+class SourceSplits(Table):
+    """Which part of every dataset the samples of a source belong to."""
+
+    source: pl.String = pa.Field(unique=True, description="id from the manifest, or of a set of images beside it")
+    split: pl.String = pa.Field(isin=["train", "val", "test"], description="train, val or test")
+
+
 class Splits(Table):
     """Which part of a dataset each sample belongs to."""
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tessera.errors import TesseraError
 from tessera.seeds import fraction
-from tessera.splits import SplitSettings, split_samples, split_sources
-from tessera.tables import Duplicates, Images, Splits, read_table, types, write_table
+from tessera.splits import SplitSettings, divide_sources, split_samples, split_sources
+from tessera.tables import Duplicates, Frames, Images, Sources, SourceSplits, Splits, read_table, types, write_table
 
 HALF = SplitSettings(val=0.25, test=0.25)
 NAMES = st.lists(st.text(max_size=3), unique=True, max_size=12)
@@ -100,16 +100,26 @@ def test_fractions_that_leave_nothing_to_train_on_are_refused() -> None:
         SplitSettings(val=0.5, test=0.5)
 
 
-def images(path: Path, rows: list[tuple[str, str, str]]) -> Path:
-    """Write a table of images: key, source, fixed split."""
-    full = [(key, source, f"{key}.png", 8, 6, 0, split, "") for key, source, split in rows]
-    write_table(pl.DataFrame(full, schema=types(Images), orient="row"), Images, path)
-    return path
+def tables(
+    folder: Path, labelled: list[tuple[str, str, str]], frames: list[tuple[str, str]], links: list[tuple[str, str]]
+) -> list:
+    """Write what `divide_sources` reads: labelled images (key, source, fixed split), frames (key, source), near-duplicates."""
+    folder.mkdir()
+    write_table(pl.DataFrame(schema=types(Sources)), Sources, folder / "sources")
+    rows = [(key, source, f"{key}.png", 8, 6, 0, split, "") for key, source, split in labelled]
+    write_table(pl.DataFrame(rows, schema=types(Images), orient="row"), Images, folder / "labelled")
+    seen = [(key, source, 0, 0, 0.0, f"{key}.png", 8, 6, 0) for key, source in frames]
+    write_table(pl.DataFrame(seen, schema=types(Frames), orient="row"), Frames, folder / "frames")
+    near = [(*row, 2) for row in links]
+    write_table(pl.DataFrame(near, schema=types(Duplicates), orient="row"), Duplicates, folder / "duplicates")
+    return [folder / "sources", [folder / "labelled"], [folder / "frames"], folder / "duplicates"]
 
 
-def duplicates(path: Path, rows: list[tuple[str, str]]) -> Path:
-    write_table(pl.DataFrame([(*row, 2) for row in rows], schema=types(Duplicates), orient="row"), Duplicates, path)
-    return path
+def divide(
+    folder: Path, order: list[str], settings: SplitSettings, labelled: list, frames: list, links: list
+) -> dict[str, str]:
+    divide_sources(*tables(folder, labelled, frames, links), order, settings, folder / "splits")
+    return dict(read_table(folder / "splits", SourceSplits).iter_rows())
 
 
 def of_split(split: str, settings: SplitSettings, start: int = 0) -> str:
@@ -117,47 +127,82 @@ def of_split(split: str, settings: SplitSettings, start: int = 0) -> str:
     return next(name for i in range(start, 1000) if split_sources([name := f"s{i}"], {}, [], settings)[name] == split)
 
 
-def test_an_image_left_out_binds_its_source_to_the_one_that_stays(tmp_path: Path) -> None:
-    settings = SplitSettings(val=0.5)
-    train, val = of_split("train", settings), of_split("val", settings)
-    other = of_split("val", settings, int(val[1:]) + 1)
-    # "unlabelled" stays for both x and z, and is itself no candidate: x and z show the same all the same.
-    all_of_them = images(tmp_path / "all", [("x", train, ""), ("y", val, ""), ("z", val, ""), ("w", other, "")])
-    samples = images(tmp_path / "samples", [("x", train, ""), ("y", val, ""), ("w", other, "")])
-    links = duplicates(tmp_path / "duplicates", [("x", "unlabelled"), ("z", "unlabelled")])
-    split_samples(samples, [all_of_them], links, [train, val, other], settings, tmp_path / "splits")
-    table = pl.read_parquet(tmp_path / "splits")
-    assert dict(table.select("key", "split").iter_rows()) == {"x": "train", "y": "train", "w": "val"}
-    assert table["key"].to_list() == ["w", "x", "y"]
+def test_footage_that_shows_the_same_shares_a_split_and_a_picture_that_many_show_binds_nobody(tmp_path: Path) -> None:
+    settings = SplitSettings(val=0.5, shared=0.1)
+    film, copy = of_split("train", settings), of_split("val", settings)
+    other = of_split("val", settings, int(copy[1:]) + 1)
+    labelled = [(f"{source}-{i}", source, "") for source in (film, copy, other) for i in range(20)]
+    # Two of twenty pictures of the copy are in the film, like frames that nobody labelled; a black one is in all.
+    links = [*((f"{source}-{i}", f"frame-{i}") for source in (film, copy) for i in (1, 2))]
+    black = [(f"{source}-0", "black") for source in (film, copy, other)]
+    assert divide(tmp_path / "a", [film, copy, other], settings, labelled, [], [*links, *black]) == {
+        film: "train",
+        copy: "train",
+        other: "val",
+    }
+    assert divide(tmp_path / "b", [film, copy, other], settings, labelled, [], black)[copy] == "val"
 
 
-def test_splits_are_the_same_bytes_whatever_the_tables_they_come_in(tmp_path: Path) -> None:
+def test_many_near_duplicates_within_a_source_are_one_picture(tmp_path: Path) -> None:
+    settings = SplitSettings(val=0.5, shared=0.5)
+    one, other = of_split("train", settings), of_split("val", settings)
+    frames = [(f"{source}-{i}", source) for source in (one, other) for i in range(10)]
+    # One picture of three is shared, however often: nine black frames, one of its own, and what was labelled.
+    black = [(f"{source}-{i}", "black") for source in (one, other) for i in range(9)]
+    labelled = [(f"{source}-label", source, "") for source in (one, other)]
+    splits = divide(tmp_path / "a", [one, other], settings, labelled, frames, black)
+    assert splits == {one: "train", other: "val"}
+
+
+def test_splits_are_the_same_bytes_whatever_the_order_of_the_tables(tmp_path: Path) -> None:
     rows = [(f"k{i:02}", f"s{i % 7}", "val" if i % 7 == 3 else "") for i in range(40)]
-    samples = images(tmp_path / "samples", rows)
-    links = duplicates(tmp_path / "duplicates", [("k05", "k10"), ("k20", "k01")])
-    parts = [images(tmp_path / f"part{i}", rows[i::3]) for i in range(3)]
+    links = [("k05", "k10"), ("k20", "k01")]
     order = [f"s{i}" for i in range(9)]
-    split_samples(samples, [samples], links, order, SplitSettings(), tmp_path / "one")
-    split_samples(samples, parts[::-1], links, order, SplitSettings(), tmp_path / "three")
-    assert (tmp_path / "one").read_bytes() == (tmp_path / "three").read_bytes()
-    assert read_table(tmp_path / "one", Splits).height == 40
+    divide(tmp_path / "one", order, SplitSettings(), rows, [], links)
+    divide(tmp_path / "turned", order, SplitSettings(), rows[::-1], [], links)
+    assert (tmp_path / "one" / "splits").read_bytes() == (tmp_path / "turned" / "splits").read_bytes()
+
+
+def test_one_source_with_two_fixed_splits_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(TesseraError, match="source 'one' is fixed to the splits 'train' and 'val'"):
+        divide(tmp_path / "t", ["one"], SplitSettings(), [("a", "one", "val"), ("b", "one", "train")], [], [])
+
+
+def samples(folder: Path, sources: dict[str, str]) -> tuple[Path, Path]:
+    """Write a sample of each of `sources`, and their splits; return the two tables."""
+    rows = [(f"{source}-k", source, "k.png", 8, 6, 0, "", "") for source in sources]
+    write_table(pl.DataFrame(rows, schema=types(Images), orient="row"), Images, folder / "samples")
+    splits = pl.DataFrame(list(sources.items()), schema=types(SourceSplits), orient="row")
+    write_table(splits, SourceSplits, folder / "sources")
+    return folder / "samples", folder / "sources"
+
+
+def test_a_sample_is_in_the_split_of_its_source(tmp_path: Path) -> None:
+    split_samples(*samples(tmp_path, {"b": "val", "a": "train", "c": "test"}), HALF, tmp_path / "splits")
+    assert read_table(tmp_path / "splits", Splits).rows() == [
+        ("a-k", "a", "train"),
+        ("b-k", "b", "val"),
+        ("c-k", "c", "test"),
+    ]
+
+
+def test_a_source_of_a_set_that_stands_alone_has_the_split_that_it_states_or_a_hash(tmp_path: Path) -> None:
+    rows = [("a", "watermarks:pita/val", "val"), ("b", "watermarks:own/1", ""), ("c", "film", "")]
+    full = [(key, source, "k.png", 8, 6, 0, split, "") for key, source, split in rows]
+    write_table(pl.DataFrame(full, schema=types(Images), orient="row"), Images, tmp_path / "samples")
+    known = pl.DataFrame([("film", "train")], schema=types(SourceSplits), orient="row")
+    write_table(known, SourceSplits, tmp_path / "sources")
+    split_samples(tmp_path / "samples", tmp_path / "sources", HALF, tmp_path / "splits")
+    drawn = split_sources(["watermarks:own/1"], {}, [], HALF)["watermarks:own/1"]
+    assert read_table(tmp_path / "splits", Splits)["split"].to_list() == ["val", drawn, "train"]
 
 
 @pytest.mark.parametrize("missing", ["train", "val"])
 def test_nothing_to_train_or_to_validate_on_is_an_error_with_the_mend(tmp_path: Path, missing: str) -> None:
     there = "val" if missing == "train" else "train"
-    samples = images(tmp_path / "samples", [("a", "one", there), ("b", "two", there)])
-    links = duplicates(tmp_path / "duplicates", [])
     with pytest.raises(TesseraError, match=rf"no sample is in the split '{missing}'(?s:.*)`split: {missing}`"):
-        split_samples(samples, [samples], links, ["one", "two"], SplitSettings(), tmp_path / "splits")
+        split_samples(*samples(tmp_path, {"one": there, "two": there}), HALF, tmp_path / "splits")
     assert not (tmp_path / "splits").exists()
-
-
-def test_one_source_with_two_fixed_splits_is_an_error(tmp_path: Path) -> None:
-    samples = images(tmp_path / "samples", [("a", "one", "val"), ("b", "one", "train")])
-    links = duplicates(tmp_path / "duplicates", [])
-    with pytest.raises(TesseraError, match="source 'one' is fixed to the splits 'val' and 'train'"):
-        split_samples(samples, [samples], links, ["one"], SplitSettings(), tmp_path / "splits")
 
 
 def test_the_hash_is_the_one_it_has_always_been() -> None:
