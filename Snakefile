@@ -1,8 +1,12 @@
 # The map of Tessera: from footage to trained, exported models. `snakemake --cores 8 --resources gpu=1` makes everything.
 
+import gc
+
 from snakemake.utils import min_version
 
 min_version("9.27")
+# A plan is millions of objects, none of them garbage: to look for some again and again is an eighth of the planning.
+gc.set_threshold(100_000, 50, 50)
 
 
 configfile: "config/config.yaml"
@@ -19,6 +23,9 @@ include: "workflow/rules/demo.smk"
 include: "workflow/rules/sources.smk"
 include: "workflow/rules/frames.smk"
 include: "workflow/rules/annotations.smk"
+include: "workflow/rules/watermarks.smk"
+include: "workflow/rules/regions.smk"
+include: "workflow/rules/mosaics.smk"
 include: "workflow/rules/datasets.smk"
 include: "workflow/rules/detectors.smk"
 include: "workflow/rules/previews.smk"
@@ -30,6 +37,8 @@ localrules:
     frames,
     datasets,
     nsfw_detection,
+    watermark_detection,
+    mosaic_detection,
 
 
 rule all:
@@ -50,9 +59,19 @@ rule frames:
 
 rule datasets:
     input:
-        "<results>/datasets/nsfw_detection/SHA256SUMS",
+        expand("<results>/datasets/{dataset}/SHA256SUMS", dataset=DATASETS),
 
 
 rule nsfw_detection:
     input:
         "<results>/weights/nsfw_detection/SHA256SUMS",
+
+
+rule watermark_detection:
+    input:
+        "<results>/weights/watermark_detection/SHA256SUMS",
+
+
+rule mosaic_detection:
+    input:
+        "<results>/weights/mosaic_detection/SHA256SUMS",

@@ -16,6 +16,9 @@ FEW_OBJECTS = 100  # below which a metric says little
 PURPOSES = {
     "nsfw_detection": "find regions of nudity in footage of consenting adults, so that datasets for finding and restoring "
     "mosaics can be made of it, and so that such footage can be filtered out elsewhere",
+    "watermark_detection": "find watermarks, text and logos that lie over a picture, so that what they cover is left out "
+    "of datasets",
+    "mosaic_detection": "find mosaics, pixelated regions of pictures and videos, so that they can be left out or restored",
 }
 NOT_FOR = (
     "footage whose rights are not settled, or adult footage without the consent of those shown and proof that they are adults",

@@ -8,8 +8,13 @@ from pydantic import Field, PositiveInt, model_validator
 from tessera.annotations.proposals import ProposalSettings
 from tessera.annotations.settings import AnnotationSettings
 from tessera.degradations.settings import DegradationSettings
-from tessera.detectors.predict import FinderSettings, PreviewPredictionSettings, TrainedFinderSettings
-from tessera.detectors.settings import DetectorSettings
+from tessera.detectors.predict import (
+    FinderSettings,
+    PreviewPredictionSettings,
+    TrainedFinderSettings,
+    WatermarkFinderSettings,
+)
+from tessera.detectors.settings import DetectorSettings, MosaicDetector, WatermarkDetector
 from tessera.duplicates import DuplicateSettings
 from tessera.figures import ReportSettings
 from tessera.frames import FrameSettings
@@ -28,19 +33,24 @@ class GateSettings(Settings):
     sources: float = Field(0.5, ge=0, le=1)
     frames: float = Field(0.05, ge=0, le=1)
     labels: float = Field(0.05, ge=0, le=1)
+    watermarks: float = Field(0.05, ge=0, le=1)
+    regions: float = Field(0.05, ge=0, le=1)
+    mosaics: float = Field(0.05, ge=0, le=1)
 
 
 class Models(Settings):
-    """The detectors that are trained."""
+    """The detectors that are trained; none where one is not wanted."""
 
-    nsfw_detection: DetectorSettings = DetectorSettings()
+    nsfw_detection: DetectorSettings | None = DetectorSettings()
+    watermark_detection: WatermarkDetector | None = WatermarkDetector()
+    mosaic_detection: MosaicDetector | None = MosaicDetector()
 
 
 class Finders(Settings):
     """The detectors that look at the sampled frames."""
 
     nsfw: TrainedFinderSettings = TrainedFinderSettings()
-    watermark: TrainedFinderSettings = TrainedFinderSettings()
+    watermark: WatermarkFinderSettings = WatermarkFinderSettings()
     mosaic: FinderSettings = FinderSettings()
     face: FinderSettings = FinderSettings()
     head: FinderSettings = FinderSettings()
@@ -52,25 +62,12 @@ class Regions(Settings):
     detectors: Finders = Finders()
     choose: RegionSettings = RegionSettings()
 
-    @model_validator(mode="after")
-    def _something_is_found(self) -> Self:
-        if not (self.detectors.nsfw.weights or self.detectors.face.weights or self.detectors.head.weights):
-            raise ValueError("one of `detectors.nsfw`, `detectors.face` and `detectors.head` needs `weights`")
-        for name, confidence in self.choose.confidence:
-            lowest = getattr(self.detectors, name).confidence
-            if confidence < lowest:
-                raise ValueError(
-                    f"`choose.confidence.{name}` is {confidence:g}, and nothing below {lowest:g} is found: "
-                    f"lower `detectors.{name}.confidence`"
-                )
-        return self
-
 
 class Preview(Settings):
     """What `snakemake preview` shows of which sources, and what it offers for correction."""
 
     sources: tuple[str, ...] = ()
-    model: Literal["nsfw_detection"] = "nsfw_detection"
+    model: Literal["nsfw_detection", "watermark_detection", "mosaic_detection"] = "nsfw_detection"
     confidence: float = Field(0.25, gt=0, lt=1)
     predict: PreviewPredictionSettings = PreviewPredictionSettings()
     render: RenderSettings = RenderSettings()
@@ -89,13 +86,37 @@ class Configuration(Settings):
     duplicates: DuplicateSettings = DuplicateSettings()
     annotations: AnnotationSettings = AnnotationSettings()
     watermarks: WatermarkSettings = WatermarkSettings()
-    degradations: DegradationSettings = DegradationSettings()
+    regions: Regions = Regions()
     mosaics: MosaicSettings = MosaicSettings()
+    degradations: DegradationSettings = DegradationSettings()
     splits: SplitSettings = SplitSettings()
     models: Models = Models()
-    regions: Regions = Regions()
     preview: Preview = Preview()
     report: ReportSettings = ReportSettings()
+
+    @model_validator(mode="after")
+    def _mosaics_can_be_made(self) -> Self:
+        if self.models.mosaic_detection is None:
+            return self
+        finders = self.regions.detectors
+        for name, model in (("nsfw", self.models.nsfw_detection), ("watermark", self.models.watermark_detection)):
+            if getattr(finders, name).weights == "trained" and model is None:
+                raise ValueError(
+                    f"`regions.detectors.{name}.weights` is `trained`, and `models.{name}_detection` is null: "
+                    "name weights, or null"
+                )
+        if not (finders.nsfw.weights or finders.face.weights or finders.head.weights):
+            raise ValueError(
+                "one of `regions.detectors.nsfw`, `.face` and `.head` needs `weights`, or there is nothing to cover"
+            )
+        for name, confidence in self.regions.choose.confidence:
+            lowest = getattr(finders, name).confidence
+            if confidence < lowest:
+                raise ValueError(
+                    f"`regions.choose.confidence.{name}` is {confidence:g}, and nothing below {lowest:g} is found: "
+                    f"lower `regions.detectors.{name}.confidence`"
+                )
+        return self
 
 
 def load_configuration(values: dict[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,7 @@
 """Datasheets: what a dataset holds and where it comes from, for those who use it and for the report."""
 
 import json
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import polars as pl
 
 from tessera.geometry import area, decode_rle
 from tessera.ledger import read_ledger, summarise
-from tessera.manifest import LABELS
 from tessera.markdown import plain, table
 from tessera.provenance import digest
 from tessera.tables import Annotations, Images, Sources, Splits, read_table
@@ -27,7 +25,7 @@ def describe_dataset(
     annotations: pl.DataFrame,
     splits: pl.DataFrame,
     sources: pl.DataFrame,
-    label_sets: Iterable[dict[str, Any]],
+    sets: Mapping[str, Mapping[str, Any]],
     selection: list[dict[str, Any]],
     writing: list[dict[str, Any]],
     settings: Mapping[str, Any],
@@ -35,8 +33,9 @@ def describe_dataset(
     """Return the datasheet of `dataset` as plain JSON types; equal data gives an equal datasheet, on any machine.
 
     `images`, `annotations`, `splits`, `sources`: frames of `tables.Images`, `Annotations`, `Splits`, `Sources`.
-    `label_sets`: of each folder of labels its `name`, `content`, `rights` and `consent`. `selection`, `writing`: rows of
-    the ledgers of `select_samples` and `write_yolo_dataset`. `settings`: what the dataset was made by.
+    `sets`: of each folder of labels and each set of watermarks, by what the sources of its images start with, its `content`,
+    `rights` and `consent`. `selection`, `writing`: rows of the ledgers of `select_samples` and `write_yolo_dataset`.
+    `settings`: what the dataset was made by.
     Areas are in pixels of the image, and as a fraction of it.
     """
     images = images.drop("split").join(splits.select("key", "split"), on="key")
@@ -44,7 +43,6 @@ def describe_dataset(
     regions = regions.with_columns(
         area=pl.Series([_area(region) for region in regions.iter_rows(named=True)], dtype=pl.Float64)
     )
-    in_part = Counter(row["reason"] for row in writing if row["status"] == "ok" and row["reason"])
     return {
         "dataset": dataset,
         "splits": {split: _split(split, images, regions) for split in ("train", "val", "test")},
@@ -62,9 +60,9 @@ def describe_dataset(
             "with_holes": regions.filter(pl.col("polygons").list.eval(pl.element().list.len() > 1).list.any()).height,
             "crowds": int(regions["crowd"].sum()),
         },
-        "origins": _origins(images, regions, sources, label_sets),
+        "origins": _origins(images, regions, sources, sets),
         "selection": summarise(selection),
-        "writing": {**summarise(writing), "in_part": dict(sorted(in_part.items()))},
+        "writing": summarise(writing),
         "settings": digest(settings),
     }
 
@@ -98,24 +96,29 @@ def _histogram(values: pl.Series, edges: Sequence[float]) -> list[dict[str, Any]
 
 
 def _origins(
-    images: pl.DataFrame, regions: pl.DataFrame, sources: pl.DataFrame, label_sets: Iterable[dict[str, Any]]
+    images: pl.DataFrame, regions: pl.DataFrame, sources: pl.DataFrame, sets: Mapping[str, Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    known = {row["source"]: row for row in sources.iter_rows(named=True)}
-    known |= {f"{LABELS}{label_set['name']}": label_set for label_set in label_sets}
-    counts = regions.group_by("source").agg(regions=pl.len())
-    origins = (
-        images.group_by("source").agg(images=pl.len(), split=pl.col("split").first()).join(counts, on="source", how="left")
-    )
+    """Return what came from each source and, of a set whose images are sources of their own, from its part in each split."""
+    stated = {row["source"]: row for row in sources.iter_rows(named=True)} | dict(sets)
+    names = {source: _set_of(source, sets) for source in images["source"].unique()}
+    origin = pl.col("source").replace_strict(names, return_dtype=pl.String)
+    counts = regions.group_by(origin, "split").agg(regions=pl.len())
+    origins = images.group_by(origin, "split").agg(images=pl.len()).join(counts, on=["source", "split"], how="left")
     return [
         {
             **row,
             "regions": row["regions"] or 0,
-            "content": known[row["source"]]["content"],
-            "rights": known[row["source"]]["rights"],
-            "consent": known[row["source"]]["consent"],
+            "content": stated[row["source"]]["content"],
+            "rights": stated[row["source"]]["rights"],
+            "consent": stated[row["source"]]["consent"],
         }
-        for row in origins.sort("source").iter_rows(named=True)
+        for row in origins.select("source", "images", "split", "regions").sort("source", "split").iter_rows(named=True)
     ]
+
+
+def _set_of(source: str, sets: Mapping[str, Any]) -> str:
+    """Return the set that `source` is a part of; itself where it is of none."""
+    return next((name for name in sets if source.startswith(f"{name}/")), source)
 
 
 def render(sheet: Mapping[str, Any]) -> str:
@@ -137,12 +140,12 @@ def render(sheet: Mapping[str, Any]) -> str:
     origins = [[row[column] for column in columns] for row in sheet["origins"]]
     selection, writing = sheet["selection"], sheet["writing"]
     left_out = [
-        ["labelled images", selection["in"]],
+        ["images with labels", selection["in"]],
         *([f"left out: {reason}", count] for reason, count in selection["dropped"].items()),
         ["images in the dataset", selection["ok"]],
         ["their regions", writing["in"]],
         *([f"left out: {reason}", count] for reason, count in writing["dropped"].items()),
-        *([f"carried in part: {reason}", count] for reason, count in writing["in_part"].items()),
+        *([f"carried in part: {reason}", count] for reason, count in writing["partly"].items()),
         ["regions in the dataset", writing["ok"]],
     ]
     return "\n".join(
@@ -182,7 +185,7 @@ def write_datasheet(
     sources: Path,
     selection: Path,
     writing: Path,
-    label_sets: Iterable[dict[str, Any]],
+    sets: Mapping[str, Mapping[str, Any]],
     settings: Mapping[str, Any],
     data: Path,
     text: Path,
@@ -194,7 +197,7 @@ def write_datasheet(
         read_table(annotations, Annotations),
         read_table(splits, Splits),
         read_table(sources, Sources),
-        label_sets,
+        sets,
         read_ledger(selection),
         read_ledger(writing),
         settings,

@@ -8,8 +8,7 @@ import math
 import subprocess
 import sys
 import tempfile
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -19,7 +18,6 @@ from pydantic import Field
 
 from tessera.errors import Failed, TesseraError
 from tessera.geometry import Box
-from tessera.ledger import read_ledger, summarise
 from tessera.seeds import generator
 from tessera.settings import Settings
 
@@ -50,6 +48,7 @@ STYLE: dict[Any, Any] = {
 BLUR_SIDE = 6  # what is left of a blurred picture: so many blocks along its longer side
 TILE_SIDE = 300  # pixels, longer side of a sample in a contact sheet
 TILE_COLUMNS = 4
+CAPTION_LINES = 3
 
 
 class ReportSettings(Settings):
@@ -62,7 +61,7 @@ class ReportSettings(Settings):
 class Step(NamedTuple):
     """A step on the way from sources to samples, and what became of each item: in = ok + dropped + failed.
 
-    `partly` are those of the ok items that lost a part. They, the dropped and the failed are counted by reason.
+    `partly` are those of the ok items that have a reason: most lost a part. They, the dropped and the failed are counted by it.
     """
 
     name: str
@@ -88,6 +87,7 @@ class Picture(NamedTuple):
     name: str
     image: np.ndarray
     regions: list[tuple[str, np.ndarray]]
+    caption: str = ""
 
 
 class Prediction(Protocol):
@@ -102,12 +102,9 @@ class Prediction(Protocol):
         """Its mask, uint8 (H, W), the size of the image; None where the detector knows boxes only."""
 
 
-def count_step(name: str, unit: str, ledgers: Sequence[Path]) -> Step:
-    """Return what `ledgers` say of the step `name`, whose items are `unit`."""
-    rows = [row for path in ledgers for row in read_ledger(path)]
-    partly = Counter(row["reason"] for row in rows if row["status"] == "ok" and row["reason"])
-    summary = summarise(rows)
-    return Step(name, unit, summary["in"], summary["ok"], dict(sorted(partly.items())), summary["dropped"], summary["failed"])
+def count_step(name: str, unit: str, summary: Mapping[str, Any]) -> Step:
+    """Return the step `name`, whose items are `unit`, as `summary` counts them; see `tessera.ledger.summarise`."""
+    return Step(name, unit, summary["in"], summary["ok"], summary["partly"], summary["dropped"], summary["failed"])
 
 
 def count_splits(splits: Path) -> dict[str, int]:
@@ -128,7 +125,7 @@ def draw_funnel(steps: Sequence[Step], splits: dict[str, int], path: Path) -> No
         panels.setdefault(step.unit, []).append(Bar(step.name, parts, text))
     text = f"{sum(splits.values()):,} = {' + '.join(f'{splits[split]:,} {split}' for split in SPLITS)}"
     parts = [(splits["train"], SKY), (splits["val"], GREEN), (splits["test"], PURPLE)]
-    panels[steps[-1].unit].append(Bar("samples by split", parts, text))
+    panels.setdefault("images", []).append(Bar("samples by split", parts, text))
     # Sources and pictures differ in number by orders: each unit has a scale of its own.
     heights = [len(bars) for bars in panels.values()]
     with _figure(path, 9.5, 0.9 + 0.55 * sum(heights) + 0.5 * len(panels)) as figure:
@@ -141,7 +138,7 @@ def draw_funnel(steps: Sequence[Step], splits: dict[str, int], path: Path) -> No
 
 
 def draw_dropped(steps: Sequence[Step], path: Path) -> None:
-    """Draw how many items each of `steps` left out, or kept in part only, by reason, as SVG."""
+    """Draw how many items each of `steps` left out, or passed on with a remark, by reason, as SVG."""
     bars = [
         Bar(f"{step.name}: {_shorten(reason, 70)}", [(count, colour)], f"{count:,}")
         for step in steps
@@ -150,7 +147,7 @@ def draw_dropped(steps: Sequence[Step], path: Path) -> None:
     ]
     with _figure(path, 9.5, 1.2 + 0.34 * max(len(bars), 2)) as figure:
         _draw_bars(figure.subplots(), bars or [Bar("nothing was left out", [], "")], 1.15)
-        _legend(figure, {"kept in part": SKY, "dropped": ORANGE, "failed": RED})
+        _legend(figure, {"passed on, with a remark": SKY, "dropped": ORANGE, "failed": RED})
 
 
 def tabulate_steps(steps: Sequence[Step], splits: dict[str, int], path: Path) -> None:
@@ -251,16 +248,50 @@ def choose_samples(keys: Sequence[str], count: int, seed: int, name: str) -> lis
     return [ordered[i] for i in sorted(chosen)]
 
 
+def describe_mosaics(tables: Sequence[Path]) -> dict[str, str]:
+    """Return, per sample, the parameters of its mosaics. `tables`: `tables.Mosaics`."""
+    from tessera.tables import Mosaics, read_tables
+
+    texts: dict[str, list[str]] = {}
+    for row in read_tables(list(tables), Mosaics).sort("key", "number").iter_rows(named=True):
+        edge = f", feather {row['feather']}" if row["feather"] else ""
+        grown = f", grown by {row['dilation']}" if row["dilation"] else ""
+        cut = ", cut blocks" if row["incomplete"] else ""
+        text = f"{row['version']} {row['type']} {row['block_width']} x {row['block_height']}{edge}{grown}{cut}"
+        texts.setdefault(row["key"], []).append(text)
+    return {key: "\n".join(lines) for key, lines in texts.items()}
+
+
+def describe_marks(tables: Sequence[Path]) -> dict[str, str]:
+    """Return, per sample, the parameters of the watermarks drawn on it. `tables`: `tables.Marks`."""
+    from tessera.tables import Marks, read_tables
+
+    texts: dict[str, list[str]] = {}
+    for row in read_tables(list(tables), Marks).sort("key", "number").iter_rows(named=True):
+        tiled = ", tiled" if row["tiled"] else ""
+        text = f"{row['kind']} {row['size']} px, opacity {row['opacity']:.2f}, {row['angle']:.0f}°{tiled}"
+        texts.setdefault(row["key"], []).append(text)
+    return {key: "\n".join(lines) for key, lines in texts.items()}
+
+
 def draw_samples(
-    folder: Path, selected: Path, regions: Path, splits: Path, split: str, settings: ReportSettings, seed: int, path: Path
+    folder: Path,
+    selected: Path,
+    regions: Path,
+    splits: Path,
+    split: str,
+    captions: Mapping[str, str],
+    settings: ReportSettings,
+    seed: int,
+    path: Path,
 ) -> None:
     """Draw some samples of `split` with the outlines of their regions as a JPEG, blurred unless `settings` say otherwise.
 
     `folder` holds the images as `SPLIT/KEY.SUFFIX`. `selected`, `regions`, `splits`: `tables.Images`, `tables.Annotations`
-    and `tables.Splits` of the dataset.
+    and `tables.Splits` of the dataset. `captions`: by key, what is written below the name of a sample.
     """
     samples = _read_samples(folder, selected, regions, splits, split, settings.samples, seed)
-    tiles = [_tile(sample, settings.blur) for sample in samples]
+    tiles = [_tile(sample, settings.blur)._replace(caption=captions.get(sample.name, "")) for sample in samples]
     labels = sorted({label for tile in tiles for label, _ in tile.regions})
     colours = dict(zip(labels, (ORANGE, SKY, PURPLE, GREEN) * len(labels), strict=False))
     _draw_tiles(tiles, colours, f"no sample is in the split {split!r}", path)
@@ -383,7 +414,8 @@ def _draw_tiles(tiles: Sequence[Picture], colours: dict[str, str], nothing: str,
                     x, y = np.arange(mask.shape[1]) - 1, np.arange(mask.shape[0]) - 1
                     outline = axes.contour(x, y, mask, [127], colors=colours[label], linewidths=1.6)
                     outline.set_path_effects([Stroke(linewidth=3.4, foreground="white"), Normal()])
-            axes.set_title(_shorten(tile.name, 34), fontsize=7, fontweight="normal")
+            title = [_shorten(line, 44) for line in (tile.name, *tile.caption.split("\n")[:CAPTION_LINES]) if line]
+            axes.set_title("\n".join(title), fontsize=7, fontweight="normal")
             if not tile.regions:
                 axes.text(0.5, -0.02, "no region", fontsize=7, color=QUIET, ha="center", va="top", transform=axes.transAxes)
         if tiles and colours:

@@ -76,11 +76,15 @@ def read_ledger(path: Path) -> list[dict[str, Any]]:
 
 
 def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return `{"in": n, "ok": n, "dropped": {reason: n}, "failed": {reason: n}}`; in = ok + dropped + failed."""
+    """Return `{"in": n, "ok": n, "partly": {reason: n}, "dropped": {…}, "failed": {…}}`; in = ok + dropped + failed.
+
+    `partly` are those of the ok items that have a reason: most lost a part.
+    """
     counts = Counter((row["status"], row["reason"]) for row in rows)
     return {
         "in": len(rows),
         "ok": sum(n for (status, _), n in counts.items() if status == "ok"),
+        "partly": {reason: n for (status, reason), n in sorted(counts.items()) if status == "ok" and reason},
         "dropped": {reason: n for (status, reason), n in sorted(counts.items()) if status == "dropped"},
         "failed": {reason: n for (status, reason), n in sorted(counts.items()) if status == "failed"},
     }

@@ -26,7 +26,8 @@ from tessera.provenance import digest, file_name
 from tessera.settings import Settings
 
 SHOWN = 5  # examples in a message
-SHARD_FOLDERS = ("sources/shards", "frames", "annotations/frames", "annotations/predictions", "previews")
+# Below the results, what has a folder for each shard.
+SHARD_FOLDERS = ("sources/shards", "frames", "annotations/frames", "watermarks/frames", "regions", "mosaics", "previews")
 
 
 class SourceSettings(Settings):
@@ -215,8 +216,8 @@ def gather_sources(tables: list[Path], ledgers: list[Path], order: list[str], *,
     )
 
 
-def gate_sources(table: Path, ledgers: list[Path], max_failed: float, *, admitted: Path) -> None:
-    """Write the sources of `table` that were admitted.
+def gate_sources(table: Path, ledgers: list[Path], max_failed: float, *, admitted: Path, summary: Path) -> None:
+    """Write the sources of `table` that were admitted, and to `summary` how many were not, and why.
 
     Raises `TesseraError` where there is none, or where the fraction that failed is above `max_failed`.
     """
@@ -230,7 +231,8 @@ def gate_sources(table: Path, ledgers: list[Path], max_failed: float, *, admitte
         shown = [f"  {row['key']!r}: {row['reason']} ({row['detail']})" for row in rows[:SHOWN]]
         more = [f"  and {len(rows) - SHOWN} more, in refused.tsv"] if len(rows) > SHOWN else []
         raise TesseraError("\n".join(["no source was admitted; mend the manifest:", *(shown or ["  it lists none"]), *more]))
-    gate("sources", ledgers, max_failed)
+    counts = {"admission": gate("sources", ledgers, max_failed)}
+    summary.write_text(json.dumps(counts, indent=2) + "\n", encoding="utf-8")
     write_table(sources, Sources, admitted)
 
 

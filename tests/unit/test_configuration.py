@@ -1,5 +1,6 @@
 """The file of settings states every default, and every wrong setting is answered before anything runs."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,13 @@ def test_no_key_is_there_twice() -> None:
     assert len(SETTINGS) == len(list(settings_of(yaml.compose(TEXT, yaml.SafeLoader))))
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
+def said_of_the_first_model(setting: str) -> bool:
+    """Whether `setting` is one that the first model has too."""
+    of_first = re.sub(r"^models\.\w+", "models.nsfw_detection", setting)
+    return of_first != setting and any(name.startswith(of_first) for name in SETTINGS)
+
+
+@pytest.mark.parametrize("setting", [setting for setting in SETTINGS if not said_of_the_first_model(setting)])
 def test_every_setting_has_a_comment(setting: str) -> None:
     lines = TEXT.splitlines()
     number = SETTINGS[setting]
@@ -52,14 +59,17 @@ def test_what_is_not_set_is_the_default() -> None:
     ("values", "parts"),
     [
         ({"split": {}}, ["split: unknown key", "did you mean 'splits'?", "seed, shards"]),
-        ({"splits": {"vall": 0.1}}, ["splits.vall: unknown key", "did you mean 'val'?", "(allowed: test, val)"]),
+        ({"splits": {"vall": 0.1}}, ["splits.vall: unknown key", "did you mean 'val'?", "(allowed: shared, test, val)"]),
         ({"splits": {"val": "much"}}, ["splits.val: Input should be a valid number", "given: 'much'"]),
         ({"gates": {"frames": 2}}, ["gates.frames: Input should be less than or equal to 1", "given: 2"]),
         ({"shards": "all"}, ["shards: Input should be 'per_source'", "; or Input should be a valid integer", "given: 'all'"]),
         ({"shards": 0}, ["shards: ", "greater than 0", "given: 0"]),
         ({"sources": {"blocklist": "b{x}.tsv"}}, ["sources.blocklist: ", "no <, >, { or }", "given: 'b{x}.tsv'"]),
         ({"seed": -1}, ["seed: ", "greater than or equal to 0", "given: -1"]),
-        ({"models": {"mosaic": {}}}, ["models.mosaic: unknown key", "(allowed: nsfw_detection)"]),
+        (
+            {"models": {"mosaic": {}}},
+            ["models.mosaic: unknown key", "(allowed: mosaic_detection, nsfw_detection, watermark_detection)"],
+        ),
         ({"annotations": {"labels": [{"nam": "x"}]}}, ["annotations.labels.0.nam: unknown key; did you mean 'name'?"]),
         ({"splits": None}, ["splits: Input should be a valid dictionary", "given: None"]),
     ],
@@ -81,3 +91,24 @@ def test_yes_may_be_a_truth_value_as_yaml_has_it(given: bool | str, meant: str) 
     label_set = {"name": "studio", "path": "studio", "content": "general", "rights": "CC0", "adults_verified": given}
     loaded = load_configuration({"annotations": {"labels": [label_set]}})
     assert loaded["annotations"]["labels"][0]["adults_verified"] == meant
+
+
+@pytest.mark.parametrize(
+    ("values", "fault"),
+    [
+        (
+            {"models": {"nsfw_detection": None}},
+            "`regions.detectors.nsfw.weights` is `trained`, and `models.nsfw_detection` is null",
+        ),
+        ({"models": {"watermark_detection": None}}, "`regions.detectors.watermark.weights` is `trained`"),
+        ({"models": {"watermark_detection": None}, "regions": {"detectors": {"watermark": {"weights": None}}}}, ""),
+        ({"models": {"nsfw_detection": None, "watermark_detection": None, "mosaic_detection": None}}, ""),
+    ],
+)
+def test_a_model_that_is_not_trained_is_missed_only_by_what_needs_it(values: dict[str, Any], fault: str) -> None:
+    if not fault:
+        assert load_configuration(values)["models"]["watermark_detection"] is None
+        return
+    with pytest.raises(TesseraError) as error:
+        load_configuration(values)
+    assert fault in str(error.value)

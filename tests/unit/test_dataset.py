@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from pycocotools.coco import COCO
 
-from tessera.annotations.dataset import keep_one_of_each, select_samples, write_yolo_dataset
+from tessera.annotations.dataset import keep_one_of_each, select_samples, write_coco_dataset, write_yolo_dataset
 from tessera.annotations.hub import Origin, write_hub
 from tessera.annotations.model import Annotation, ImageAnnotations
 from tessera.detectors.offline import offline
@@ -275,3 +276,16 @@ def test_columns_of_the_hub_are_all_carried_over(tmp_path: Path) -> None:
     assert pl.read_parquet(selection.annotations).equals(pl.read_parquet(table[1]))
     assert list(types(Images)) == pl.read_parquet(selection.images).columns
     assert list(types(Annotations)) == pl.read_parquet(selection.annotations).columns
+
+
+def test_coco_names_the_images_as_they_lie_in_the_dataset(tmp_path: Path) -> None:
+    rows = [("a-0", "one", (REGION, OTHER)), ("b-0", "labels:x", ()), ("c-0", "two", (REGION,))]
+    made = Dataset(tmp_path, rows, ["train", "train", "val"]).write()
+    write_coco_dataset(*made.tables, tmp_path / "splits.parquet", ["nsfw", "other"], made.made / "coco.json")
+    coco = COCO(made.made / "coco.json")
+    assert {image["file_name"] for image in coco.imgs.values()} == {
+        path.relative_to(made.made / "images").as_posix() for path in (made.made / "images").glob("*/*")
+    }
+    names = {image["id"]: image["file_name"] for image in coco.imgs.values()}
+    found = [(names[each["image_id"]], coco.cats[each["category_id"]]["name"]) for each in coco.anns.values()]
+    assert found == [("train/a-0.png", "nsfw"), ("train/a-0.png", "other"), ("val/c-0.png", "nsfw")]

@@ -69,7 +69,7 @@ def sheet(images: list[Any], regions: list[Any], splits: dict[str, str], sources
         pl.DataFrame(regions, schema=types(Annotations)),
         pl.DataFrame([(key, origin[key], split) for key, split in splits.items()], schema=types(Splits), orient="row"),
         pl.DataFrame(sources, schema=types(Sources)),
-        others.get("label_sets", []),
+        others.get("sets", {}),
         others.get("selection", []),
         others.get("writing", []),
         SETTINGS,
@@ -89,10 +89,30 @@ def small() -> dict[str, Any]:
         ],
         {"a": "train", "b": "train", "c": "val", "d": "val"},
         [source("film"), source("unused")],
-        label_sets=[{"name": "mine", "content": "general", "rights": "CC BY 4.0", "consent": "", "path": "labels/mine"}],
+        sets={
+            "labels:mine": {"name": "mine", "content": "general", "rights": "CC BY 4.0", "consent": "", "path": "labels/mine"}
+        },
         selection=rows(("ok", ""), ("ok", ""), ("ok", ""), ("ok", ""), ("dropped", "near-duplicate of a sample")),
         writing=rows(("ok", ""), ("ok", "YOLO has no parts"), ("ok", ""), ("dropped", "YOLO has no crowd regions")),
     )
+
+
+def test_images_of_a_set_that_are_sources_of_their_own_are_counted_by_set_and_split() -> None:
+    sources = ["watermarks:pita/1", "watermarks:pita/2", "watermarks:pita/3", "watermarks:pita too/1"]
+    stated = {"content": "general", "rights": "MIT", "consent": ""}
+    made = sheet(
+        [image(source, source) for source in sources],
+        [region("watermarks:pita/1", 0, rle=None)],
+        dict(zip(sources, ["train", "val", "train", "train"], strict=True)),
+        [],
+        sets={"watermarks:pita": stated, "watermarks:pita too": stated},
+    )
+    origins = [(row["source"], row["split"], row["images"], row["regions"]) for row in made["origins"]]
+    assert origins == [
+        ("watermarks:pita", "train", 2, 1),
+        ("watermarks:pita", "val", 1, 0),
+        ("watermarks:pita too", "train", 1, 0),
+    ]
 
 
 def test_what_is_there_is_counted() -> None:
@@ -191,7 +211,7 @@ def test_a_datasheet_can_be_read() -> None:
         "| images | 2 | 2 | 0 |",
         "| images without a region | 0 | 1 | 0 |",
         "| regions of nsfw | 3 | 0 | 0 |",
-        "| labelled images | 5 |",
+        "| images with labels | 5 |",
         "| left out: near-duplicate of a sample | 1 |",
         "| images in the dataset | 4 |",
         "| carried in part: YOLO has no parts | 1 |",

@@ -28,6 +28,8 @@ from tessera.figures import (
     choose_samples,
     count_splits,
     count_step,
+    describe_marks,
+    describe_mosaics,
     draw_dropped,
     draw_funnel,
     draw_predictions,
@@ -40,8 +42,8 @@ from tessera.figures import (
     tabulate_steps,
 )
 from tessera.geometry import encode_rle
-from tessera.ledger import Ledger
-from tessera.tables import Annotations, Images, Splits, types, write_table
+from tessera.ledger import Ledger, read_ledger, summarise
+from tessera.tables import Annotations, Images, Marks, Mosaics, Splits, types, write_table
 
 STEPS = [
     Step("admission", "sources", 5, 3, {}, {"no rights": 1}, {"broken": 1}),
@@ -58,7 +60,7 @@ def test_count_adds_up(tmp_path: Path) -> None:
     with Ledger(tmp_path / "b") as ledger:
         ledger.row("4", "dropped", "not wanted")
         ledger.row("5", "ok")
-    step = count_step("sampling", "images", [tmp_path / "a", tmp_path / "b"])
+    step = count_step("sampling", "images", summarise(read_ledger(tmp_path / "a") + read_ledger(tmp_path / "b")))
     assert step == Step("sampling", "images", 5, 3, {"part lost": 1}, {"not wanted": 1}, {"broken": 1})
     assert step.rows == step.ok + sum(step.dropped.values()) + sum(step.failed.values())
 
@@ -235,7 +237,7 @@ def _draw_samples(folder: Path, settings: ReportSettings, split: str = "val") ->
     ]
     for rows, table, name in ((images, Images, "images"), (regions, Annotations, "annotations"), (splits, Splits, "splits")):
         write_table(pl.DataFrame(rows, schema=types(table)), table, folder / f"{name}.parquet")
-    draw_samples(folder / "images", *_tables(folder), split, settings, 0, folder / "samples.jpg")
+    draw_samples(folder / "images", *_tables(folder), split, {}, settings, 0, folder / "samples.jpg")
     return _read(folder / "samples.jpg")
 
 
@@ -296,4 +298,21 @@ def test_an_image_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     _draw_samples(tmp_path, ReportSettings())
     (tmp_path / "images" / "val" / "a.png").write_bytes(b"not an image")
     with pytest.raises(TesseraError, match=r"a\.png: image cannot be decoded"):
-        draw_samples(tmp_path / "images", *_tables(tmp_path), "val", ReportSettings(), 0, tmp_path / "samples.jpg")
+        draw_samples(tmp_path / "images", *_tables(tmp_path), "val", {}, ReportSettings(), 0, tmp_path / "samples.jpg")
+
+
+def test_a_caption_tells_how_a_mosaic_and_a_mark_were_drawn(tmp_path: Path) -> None:
+    mosaic = {"key": "a", "label": "nsfw", "version": "v4", "anchor": "frame", "whole_blocks": 9, "seed": 0}
+    mosaic |= {"origin_x": 0, "origin_y": 0, "x0": 0, "y0": 0, "x1": 9, "y1": 9}
+    soft = {"type": "rect_avg", "block_width": 9, "block_height": 6, "feather": 4, "dilation": 5, "incomplete": True}
+    hard = {"type": "squa_mid", "block_width": 3, "block_height": 3, "feather": 0, "dilation": 0, "incomplete": False}
+    rows = [mosaic | soft | {"number": 1}, mosaic | hard | {"number": 0}]
+    write_table(pl.DataFrame(rows, schema=types(Mosaics)), Mosaics, tmp_path / "mosaics")
+    text = "v4 squa_mid 3 x 3\nv4 rect_avg 9 x 6, feather 4, grown by 5, cut blocks"
+    assert describe_mosaics([tmp_path / "mosaics"]) == {"a": text}
+    mark = {"key": "b", "kind": "logo", "content": "x.png", "size": 40, "opacity": 0.5, "angle": -3.2, "tiled": True}
+    mark |= {"number": 0, "stroke": 0, "plate": 0.0, "first": 0, "regions": 1}
+    row = {name: mark.get(name) for name in types(Marks)}
+    write_table(pl.DataFrame([row], schema=types(Marks)), Marks, tmp_path / "marks")
+    assert describe_marks([tmp_path / "marks"]) == {"b": "logo 40 px, opacity 0.50, -3°, tiled"}
+    assert describe_mosaics([]) == describe_marks([]) == {}

@@ -66,7 +66,7 @@ def begin(folder: Path, pictures: Mapping[str, np.ndarray | None], regions: Mapp
 
 
 INPUTS = ("frames", "pictures", "regions", "backgrounds")
-OUTPUTS = ("table", "images", "masks", "ledger", "region_ledger")
+OUTPUTS = ("table", "images", "masks", "ledger", "mosaic_ledger")
 
 
 def run(folder: Path, degrade: Any = same, threads: int = 1, seed: int = 0, **settings: Any) -> Path:
@@ -94,7 +94,7 @@ def test_a_row_makes_the_mosaic_again_and_the_mask_tells_where_it_is(tmp_path: P
     begin(tmp_path, images, {key: [("nsfw", mask)] for key, mask in masks.items()})
     out = run(tmp_path, max_side=200, quality=90)
     assert statuses(out / "ledger") == dict.fromkeys(masks, "ok")
-    assert statuses(out / "region_ledger") == {f"{key}#0": "ok" for key in masks}
+    assert statuses(out / "mosaic_ledger") == {f"{key}#0": "ok" for key in masks}
     rows = read_table(out / "table", Mosaics).to_dicts()
     assert [row["key"] for row in rows] == list(masks)
     for row in rows:
@@ -144,7 +144,7 @@ def test_what_gets_no_mosaic_is_a_row(tmp_path: Path) -> None:
         "whole-0000000": "ok",
     }
     unfit = "failed region does not match its frame"
-    assert statuses(out / "region_ledger") == {
+    assert statuses(out / "mosaic_ledger") == {
         "some-0000000#0": f"dropped {small}",
         "some-0000000#1": "ok",
         "none-0000000#0": f"dropped {small}",
@@ -163,8 +163,8 @@ def test_what_gets_no_mosaic_is_a_row(tmp_path: Path) -> None:
 def test_blocks_that_do_not_fit_into_a_region_are_a_row(tmp_path: Path) -> None:
     begin(tmp_path, {"a-0000000": picture(0)}, {"a-0000000": [("nsfw", region(50, 50, 62, 62))]})
     out = run(tmp_path, min_block=14, dilation=[0], incomplete=1)
-    assert statuses(out / "region_ledger") == {"a-0000000#0": "dropped no whole block"}
-    assert statuses(run(tmp_path, min_block=4, dilation=[0], incomplete=1) / "region_ledger") == {"a-0000000#0": "ok"}
+    assert statuses(out / "mosaic_ledger") == {"a-0000000#0": "dropped no whole block"}
+    assert statuses(run(tmp_path, min_block=4, dilation=[0], incomplete=1) / "mosaic_ledger") == {"a-0000000#0": "ok"}
 
 
 def test_backgrounds_are_a_fraction_of_the_clean_frames(tmp_path: Path) -> None:
@@ -237,7 +237,7 @@ def label(folder: Path, out: Path) -> Path:
     hub = folder / "hub"
     hub.mkdir()
     places = {name: hub / name for name in ("images", "annotations", "ledger")}
-    import_masks(out / "masks", out / "images", folder / "frames", folder / "sources", CLASSES, 16, **places)
+    import_masks(out / "masks", out / "images", out / "images", folder / "frames", folder / "sources", CLASSES, 16, **places)
     return hub
 
 

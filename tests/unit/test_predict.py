@@ -1,7 +1,6 @@
 """Prediction: what is promised of batches, masks, frames and weights, held with a real if untaught detector."""
 
 import json
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from tessera.detectors.predict import (
     PredictionSettings,
     Predictor,
     PreviewPredictionSettings,
-    _ahead,
     find_regions,
     predict_previews,
 )
@@ -254,13 +252,17 @@ def test_a_shard_without_frames_needs_no_weights(tmp_path: Path) -> None:
     assert ledger == {}
 
 
-def test_images_are_read_a_few_ahead_and_no_more() -> None:
-    read: list[Path] = []
+def test_images_are_shown_at_the_size_of_the_training_where_no_other_is_named(weights: Path, tmp_path: Path) -> None:
+    import torch
 
-    def reader(path: Path) -> np.ndarray:
-        read.append(path)
-        return np.zeros((1, 1, 3), np.uint8)
+    checkpoint = torch.load(weights, weights_only=False)  # made by this very run
+    checkpoint["train_args"] = {**checkpoint.get("train_args", {}), "imgsz": 64}
+    trained = tmp_path / "trained.pt"
+    torch.save(checkpoint, trained)
+    images = pictures(2)
 
-    with ThreadPoolExecutor(1) as pool:
-        next(_ahead(pool, reader, (Path(str(number)) for number in range(99)), 4)).result()
-    assert len(read) == 5
+    def scores(**settings: Any) -> list[float]:
+        found = Predictor(trained, sha256_file(trained), PredictionSettings(**{**SETTINGS, **settings})).predict(images)
+        return [round(region.score, 5) for regions in found for region in regions]
+
+    assert scores(image_size=None) == scores(image_size=64) != scores(image_size=96)

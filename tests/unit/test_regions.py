@@ -287,6 +287,7 @@ def test_every_frame_and_every_detection_is_accounted_for(tmp_path: Path) -> Non
     assert summarise(detections) == {
         "in": sum(map(len, shard.rows.values())),
         "ok": regions.height + 1,  # the mosaic
+        "partly": {},
         "dropped": {"below the confidence": 3, "frame left out": 2},
         "failed": {},
     }
@@ -331,8 +332,11 @@ def test_what_a_frame_gives_depends_on_no_other(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"detectors": {"nsfw": {"weights": None}}}, "needs `weights`"),
-        ({"detectors": {"nsfw": {"confidence": 0.8}}}, r"`choose.confidence.nsfw` is 0.7, and nothing below 0.8 is found"),
+        ({"detectors": {"nsfw": {"weights": None}}}, "needs `weights`, or there is nothing to cover"),
+        (
+            {"detectors": {"nsfw": {"confidence": 0.8}}},
+            r"`regions.choose.confidence.nsfw` is 0.7, and nothing below 0.8 is found",
+        ),
         ({"detectors": {"mosaic": {"weights": "trained"}}}, "regions.detectors.mosaic.weights"),
         ({"choose": {"extension": []}}, "regions.choose.extension"),
         ({"choose": {"scale": {"face": [1.5, 1.2]}}}, "the smaller and the larger one"),

@@ -219,19 +219,23 @@ def test_sources_are_gathered_in_the_order_of_the_manifest(tmp_path: Path) -> No
     with (tmp_path / "refused.tsv").open(encoding="utf-8", newline="") as file:
         refused = list(csv.DictReader(file, delimiter="\t"))
     assert [(entry["source"], entry["reason"]) for entry in refused] == [("d\te\n'\"", "no rights"), ("c", "missing")]
-    gate_sources(tmp_path / "all.parquet", ledgers, 0.25, admitted=tmp_path / "admitted.parquet")
+    gate_sources(
+        tmp_path / "all.parquet", ledgers, 0.25, admitted=tmp_path / "admitted.parquet", summary=tmp_path / "gate.json"
+    )
     assert read_table(tmp_path / "admitted.parquet", Sources)["source"].to_list() == ["b", "a"]
     with pytest.raises(TesseraError, match=r"1 of 4 items failed.*\n  c: missing"):
-        gate_sources(tmp_path / "all.parquet", ledgers, 0.24, admitted=tmp_path / "admitted.parquet")
+        gate_sources(
+            tmp_path / "all.parquet", ledgers, 0.24, admitted=tmp_path / "admitted.parquet", summary=tmp_path / "gate.json"
+        )
 
 
 def test_nothing_goes_on_where_nothing_was_admitted(tmp_path: Path) -> None:
     table, ledger = shard(tmp_path, "one", row("a", tmp_path / "gone.png"), row("b", tmp_path / "b.png", rights=""))
     with pytest.raises(TesseraError, match=r"no source was admitted.*\n  'a': missing .*\n  'b': no rights"):
-        gate_sources(table, [ledger], 1.0, admitted=tmp_path / "admitted.parquet")
+        gate_sources(table, [ledger], 1.0, admitted=tmp_path / "admitted.parquet", summary=tmp_path / "gate.json")
     gather_sources([], [], [], table=tmp_path / "none.parquet", refused=tmp_path / "refused.tsv")
     with pytest.raises(TesseraError, match=r"no source was admitted.*\n  it lists none"):
-        gate_sources(tmp_path / "none.parquet", [], 1.0, admitted=tmp_path / "admitted.parquet")
+        gate_sources(tmp_path / "none.parquet", [], 1.0, admitted=tmp_path / "admitted.parquet", summary=tmp_path / "gate.json")
 
 
 def test_only_folders_of_shards_that_left_are_removed_and_edited_files_named(
@@ -240,7 +244,14 @@ def test_only_folders_of_shards_that_left_are_removed_and_edited_files_named(
     told: list[str] = []
     monkeypatch.setattr("tessera.sources.tell", told.append)
     results, outside = tmp_path / "results", tmp_path / "outside"
-    gone = ["sources/shards/gone", "frames/gone", "frames/g%C3%B6ne", "annotations/frames/gone", "annotations/predictions/gone"]
+    gone = [
+        "sources/shards/gone",
+        "frames/gone",
+        "frames/g%C3%B6ne",
+        "annotations/frames/gone",
+        "mosaics/gone",
+        "watermarks/frames/gone",
+    ]
     kept = ["frames/kept", "frames/.gone", "frames/not ours", "datasets/gone", "annotations/gone"]
     for name in [*gone, *kept, "../outside"]:
         (results / name).mkdir(parents=True)

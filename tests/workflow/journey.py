@@ -1,4 +1,4 @@
-"""A journey small enough for tests: three tiny videos, their labels, and a training of one epoch."""
+"""A journey small enough for tests: three tiny videos, their labels, and three trainings of one epoch."""
 
 import json
 import shutil
@@ -14,6 +14,7 @@ from tessera.seeds import generator
 EVERY = 4
 FRAMES = 16
 HEIGHT, WIDTH = 64, 96
+TRAINING = {"epochs": 1, "imgsz": 32, "batch": 4}
 
 
 def pictures(source: str) -> list[np.ndarray]:
@@ -65,11 +66,21 @@ def begin(project: Project) -> list[dict[str, str]]:
         "frames": {"mode": "every", "every": EVERY},
         "duplicates": {"distance": 0},
         "annotations": {"frame_labels": "labels"},
+        "watermarks": {"draw": {"clean": 0, "tiled": 0, "text_size": [0.3, 0.4], "length": [2, 4]}},
+        # A detector of one epoch is sure of nothing, and sees something everywhere.
+        "regions": {
+            "detectors": {"nsfw": {"confidence": 0.001, "max_regions": 4}, "watermark": {"image_size": 32}},
+            "choose": {"confidence": {"nsfw": 0.001, "watermark": 0.9}, "extension": [2]},
+        },
+        "mosaics": {"min_side": 4, "min_block": 2, "types": {"squa_avg": 1, "squa_mid": 0, "rect_avg": 0}},
         "models": {
-            "nsfw_detection": {
-                "architecture": "yolo11n-seg.yaml",
-                "training": {"epochs": 1, "imgsz": 32, "batch": 4},
-            }
+            "nsfw_detection": {"architecture": "yolo11n-seg.yaml", "training": dict(TRAINING)},
+            "watermark_detection": {
+                "architecture": "yolo11n.yaml",
+                "training": dict(TRAINING),
+                "export": {"image_size": 32},
+            },
+            "mosaic_detection": {"architecture": "yolo11n-seg.yaml", "training": dict(TRAINING)},
         },
     }
     return rows

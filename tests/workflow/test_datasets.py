@@ -9,13 +9,14 @@ import polars as pl
 import pytest
 from PIL import Image
 from projects import REPOSITORY, Project
+from pycocotools.coco import COCO
 
 from tessera.annotations.hub import Origin, write_hub
 from tessera.annotations.model import Annotation, ImageAnnotations
 from tessera.geometry import Part, rectangle
 from tessera.ledger import Ledger
 from tessera.manifest import group_by_shard, read_manifest
-from tessera.tables import Duplicates, Sources, types, write_table
+from tessera.tables import Duplicates, Frames, Sources, types, write_table
 
 pytestmark = pytest.mark.workflow
 
@@ -30,6 +31,9 @@ pathvars:
     benchmarks="results/benchmarks",
 include: "{REPOSITORY}/workflow/rules/common.smk"
 LABELS = {{}}
+WATERMARK_SETS = {{}}
+FINDERS = []
+include: "{REPOSITORY}/workflow/rules/frames.smk"
 include: "{REPOSITORY}/workflow/rules/datasets.smk"
 rule all:
     default_target: True
@@ -40,6 +44,7 @@ rule all:
 def begin(project: Project, failed: int = 0, labelled: bool = True) -> Path:
     """Write what the rooms before would: four frames per source, the last of them without a region."""
     project.write_manifest(SOURCES)
+    project.settings["models"] = {"watermark_detection": None, "mosaic_detection": None}
     results = project.results
     shards = group_by_shard(
         read_manifest(project.folder / "config" / "sources.tsv"), project.settings.get("shards", "per_source")
@@ -62,6 +67,7 @@ def begin(project: Project, failed: int = 0, labelled: bool = True) -> Path:
                     rows.append((ImageAnnotations(key, 48, 32, (REGION,) * (index < 3)), origin))
                     frames.row(key, "failed" if index < failed else "ok", "cannot be decoded" if index < failed else "")
                     ledger.row(key, "ok")
+        write_table(pl.DataFrame(schema=types(Frames)), Frames, pictures.parent / "frames.parquet")
         (labels / "unsampled").mkdir()
         write_hub(labels / "annotations.parquet", labels / "images.parquet", rows if labelled else [])
     (results / "duplicates").mkdir()
@@ -90,17 +96,24 @@ def test_a_dataset_is_made_and_another_fraction_only_splits_it_anew(project: Pro
     listed = {line.removesuffix(": OK") for line in check.stdout.splitlines()}
     there = {name for name in contents(folder) if ".snakemake_timestamp" not in name}
     assert listed == there - {"SHA256SUMS"}
-    assert {"images/val/film%202-0000003.png", "labels/val/film%202-0000003.txt", "datasheet.md", "splits.parquet"} <= listed
-    project.settings = {"splits": {"val": 0.4}}
-    rules = ("checksum_dataset", "split_samples", "write_datasheet", "write_yolo_dataset")
-    assert project.run(snakefile=snakefile).jobs == [f"{rule} nsfw_detection" for rule in rules]
+    assert len(COCO(folder / "coco.json").imgs) == 20
+    assert {
+        "coco.json",
+        "images/val/film%202-0000003.png",
+        "labels/val/film%202-0000003.txt",
+        "datasheet.md",
+        "splits.parquet",
+    } <= listed
+    project.settings["splits"] = {"val": 0.4}
+    rules = ("checksum_dataset", "split_samples", "write_coco_dataset", "write_datasheet", "write_yolo_dataset")
+    assert project.run(snakefile=snakefile).jobs == sorted(["divide_sources", *(f"{rule} nsfw_detection" for rule in rules)])
 
 
 def test_any_shards_and_cores_give_the_same_bytes(project: Project) -> None:
     assert project.run(snakefile=begin(project), cores=1).returncode == 0
     one = contents(project.results / DATASET)
     shutil.rmtree(project.results)
-    project.settings = {"shards": 3}
+    project.settings["shards"] = 3
     assert project.run(snakefile=begin(project), cores=2).returncode == 0
     assert contents(project.results / DATASET) == one
 
@@ -113,7 +126,7 @@ def test_too_many_failures_stop_the_run_and_say_how_to_go_on(project: Project) -
     assert "film%200-0000000: cannot be decoded" in run.output
     assert "raise gates.frames" in run.output
     assert "select_samples nsfw_detection" not in run.jobs
-    project.settings = {"gates": {"frames": 0.3}}
+    project.settings["gates"] = {"frames": 0.3}
     run = project.run(snakefile=snakefile)
     assert run.returncode == 0, run.output
 

@@ -8,7 +8,9 @@ import pytest
 from projects import REPOSITORY, Project
 
 from tessera.provenance import code_digest
+from tessera.sources import SHARD_FOLDERS
 
+MODELS = ("nsfw_detection", "watermark_detection", "mosaic_detection")
 GRAPH = Path(__file__).with_name("graph.txt")
 RULES = {
     name: body
@@ -28,8 +30,9 @@ def test_the_graph_of_rules_is_the_one_written_down(project: Project) -> None:
     project.write_manifest([{"source": "one", "path": "one.mp4"}, {"source": "two", "path": "two.mp4"}])
     (project.folder / "labels").mkdir()
     label_set = {"name": "mine", "path": "labels", "content": "general", "rights": "CC0"}
-    project.settings = {"annotations": {"labels": [label_set]}}
-    run = project.run("--rulegraph", "--", "all", "datasets", "nsfw_detection", "preview")
+    watermark_set = {**label_set, "path": "set.zip"}
+    project.settings = {"annotations": {"labels": [label_set]}, "watermarks": {"sets": [watermark_set]}}
+    run = project.run("--rulegraph", "--", "all", "datasets", "preview", *MODELS)
     assert run.returncode == 0, run.output
     edges = read_dot(run.output)
     expected = GRAPH.read_text(encoding="utf-8").splitlines()
@@ -55,6 +58,11 @@ def test_no_rule_takes_what_another_made_for_ancient(rule: str) -> None:
 
 def test_every_script_belongs_to_a_rule() -> None:
     assert {path.stem for path in (REPOSITORY / "workflow" / "scripts").glob("*.py")} <= set(RULES)
+
+
+def test_what_is_made_of_a_shard_goes_when_its_sources_are_withdrawn() -> None:
+    outputs = "".join(re.findall(r"^    output:\n((?: {8}.*\n)+)", "".join(RULES.values()), flags=re.MULTILINE))
+    assert set(re.findall(r"<results>/([\w/]+)/\{shard\}/", outputs)) == set(SHARD_FOLDERS)
 
 
 def script(rule: str) -> str:

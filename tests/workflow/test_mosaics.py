@@ -33,7 +33,7 @@ include: "{REPOSITORY}/workflow/rules/mosaics.smk"
 rule all:
     default_target: True
     input:
-        expand("<results>/mosaics/{{shard}}/samples.parquet", shard=SHARDS),
+        expand("<results>/mosaics/{{shard}}/images.parquet", shard=SHARDS),
 """
 
 
@@ -76,13 +76,13 @@ def test_a_setting_makes_mosaics_again_and_nothing_before_them(project: Project)
     snakefile = begin(project)
     run = project.run(snakefile=snakefile)
     assert run.returncode == 0, run.output
-    both = ["label_mosaics one", "label_mosaics two", "pixelate_frames one", "pixelate_frames two"]
+    both = ["pixelate_frames one", "pixelate_frames two"]
     assert set(both) < set(run.jobs)
     before = samples(project)
     assert len(before) == 16
-    for ledger in ("ledger", "regions", "labels"):
+    for ledger in ("ledger", "mosaics", "masks"):
         rows = read_ledger(project.results / "mosaics" / "one" / f"{ledger}.jsonl")
-        assert [row["status"] for row in rows] == ["ok"] * (2 if ledger == "regions" else 4)
+        assert [row["status"] for row in rows] == ["ok"] * (2 if ledger == "mosaics" else 4)
     annotations = pl.read_parquet(project.results / "mosaics" / "one" / "annotations.parquet")
     assert set(annotations["key"]) == {"one-0000000", "one-0000001"}
     assert set(annotations["label"]) == {"nsfw"}
@@ -91,7 +91,7 @@ def test_a_setting_makes_mosaics_again_and_nothing_before_them(project: Project)
     project.settings["mosaics"]["anchor"] = "region"
     assert project.run(snakefile=snakefile).jobs == both
     project.settings["annotations"] = {"min_area": 20}
-    assert [job for job in project.run(snakefile=snakefile).jobs if "mosaic" in job or "pixel" in job] == both[:2]
+    assert [job for job in project.run(snakefile=snakefile).jobs if "pixel" in job] == both
     project.settings = {"mosaics": {"backgrounds": 1.0}}
     assert project.run(snakefile=snakefile, cores=1).jobs == both
     assert samples(project) == before

@@ -24,10 +24,10 @@ pathvars:
     logs="results/logs",
     benchmarks="results/benchmarks",
 include: "workflow/rules/common.smk"
-LABELS = {}
+GATES = {"nsfw_detection": ["frames", "labels"]}
 include: "workflow/rules/report.smk"
 """
-SETTINGS = {"models": {"nsfw_detection": {"training": {"imgsz": 64}}}}
+SETTINGS = {"models": {"nsfw_detection": {"training": {"imgsz": 64}}, "watermark_detection": None, "mosaic_detection": None}}
 FIGURES = {
     "refused.html",
     "timings.svg",
@@ -46,14 +46,13 @@ def finished(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Path:
     shutil.copytree(REPOSITORY / "workflow", project.folder / "workflow")
     project.write_manifest([{"source": "one", "path": "one.mp4"}, {"source": "two </script>", "path": "two.mp4", "rights": ""}])
     results = project.results
-    for shard in ("one", "two%20%3C%2Fscript%3E"):
-        _write_ledger(results / f"sources/shards/{shard}/ledger.jsonl", ["ok"] if shard == "one" else ["dropped"])
-        _write_ledger(results / f"frames/{shard}/ledger.jsonl", ["ok"] * 6 + ["failed"] if shard == "one" else [])
-        _write_ledger(results / f"annotations/frames/{shard}/ledger.jsonl", ["ok"] * 4 if shard == "one" else [])
+    count = {"in": 7, "ok": 6, "partly": {}, "dropped": {}, "failed": {"some reason": 1}}
+    for room, step in {"sources": "admission", "frames": "sampling", "labels": "labels of frames"}.items():
+        _write(results / f"gates/{room}.json", json.dumps({step: count}))
     _write_ledger(results / "duplicates/ledger.jsonl", ["ok"] * 5 + ["dropped"])
     _write_ledger(results / "annotations/nsfw_detection/ledger.jsonl", ["ok"] * 3 + ["dropped"])
     _write_ledger(results / "datasets/nsfw_detection/ledger.jsonl", ["ok"] * 3)
-    (results / "sources/refused.tsv").write_text("source\treason\ntwo </script>\tno rights\n", encoding="utf-8")
+    _write(results / "sources/refused.tsv", "source\treason\ntwo </script>\tno rights\n")
     _write_dataset(results)
     curves = results / "training/nsfw_detection/curves"
     curves.mkdir(parents=True)
@@ -139,10 +138,10 @@ def test_report_follows_what_it_shows_and_nothing_else(made: Project) -> None:
 
 
 def test_report_knows_the_settings_of_the_command_line(made: Project) -> None:
-    # With one shard for all, the ledgers have other names: a report of the settings in the file would not find them.
-    for room in ("sources/shards", "frames", "annotations/frames"):
-        (made.results / room / "one").rename(made.results / room / "shard-0")
-    assert "report" in _run(made, "--config", "shards=1")
+    # The manifest that the settings in the file name is gone: a report of them could not be made.
+    (made.folder / "config" / "sources.tsv").rename(made.folder / "config" / "others.tsv")
+    _write(made.results / "weights/nsfw_detection/card.md", "# Another card\n")
+    assert "report" in _run(made, "--config", "manifest=config/others.tsv")
 
 
 def test_report_that_cannot_be_made_leaves_nothing_behind(made: Project) -> None:

@@ -23,7 +23,10 @@ GROUPS = {
     name: re.findall(r"`(\w+)`", rules) for name, rules in re.findall(r"^- \*\*(\w+)\*\*(.+?)\.$", DOCUMENTATION, re.M | re.S)
 }
 TINY_LOCK = re.search(r"^iniconfig==.*?(?=^\S)", (REPOSITORY / "envs" / "development.txt").read_text(), re.M | re.S)[0]
-OF_SHARDS = {"admit_sources", "sample_frames", "import_frame_labels"}
+OF_SHARDS = {"admit_sources", "sample_frames", "import_frame_labels", "draw_watermarks"}
+OF_MODELS = {"select_samples", *GROUPS["dataset"], *GROUPS["model"]} - {"plot_timings", "report"}
+SHARDS = ("amber", "basalt", "clay")
+DETECTORS = ("nsfw", "watermark", "mosaic")
 
 Rows = list[dict[str, str]]
 Change = Callable[["Workshop", ExitStack], None]
@@ -120,7 +123,17 @@ def a_label_folder(workshop: Workshop, stack: ExitStack) -> None:
 def weights(workshop: Workshop, stack: ExitStack) -> None:
     checkpoint = workshop.project.results / "weights" / "nsfw_detection" / "nsfw_detection.pt"
     declared = {"source": str(checkpoint), "sha256": sha256_file(checkpoint)}
-    stack.enter_context(workshop.set("models.nsfw_detection.weights", declared))
+    stack.enter_context(workshop.set("models.mosaic_detection.weights", declared))
+
+
+def a_watermark_set(workshop: Workshop, stack: ExitStack) -> None:
+    folder = workshop.project.folder / "marks"
+    folder.mkdir()
+    stack.callback(shutil.rmtree, folder)
+    write_image(folder / "slate.png", journey.pictures("slate")[4])
+    (folder / "slate.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    settings = {"name": "marks", "path": "marks", "content": "general", "rights": "CC0"}
+    stack.enter_context(workshop.set("watermarks.sets", [settings]))
 
 
 CHANGES: dict[str, Change] = {
@@ -132,8 +145,14 @@ CHANGES: dict[str, Change] = {
     "a setting of the previews": setting("preview.confidence", 0.5),
     "a setting of the report": setting("report.blur", False),
     "the fractions of the splits": setting("splits.val", 0.3),
-    "a training argument": setting("models.nsfw_detection.training.lr0", 0.02),
-    "the tolerance of the export": setting("models.nsfw_detection.tolerance", {"score": 0.01}),
+    "a training argument of the first model": setting("models.nsfw_detection.training.lr0", 0.02),
+    "a training argument of the last model": setting("models.mosaic_detection.training.lr0", 0.02),
+    "the tolerance of the export of the last model": setting("models.mosaic_detection.tolerance", {"score": 0.01}),
+    "a setting of the mosaics": setting("mosaics.feathered", 0.1),
+    "a degradation": setting("degradations.detection", []),
+    "a threshold of the regions": setting("regions.choose.heads", 0.5),
+    "how watermarks are drawn": setting("watermarks.draw.opacity", [0.5, 0.9]),
+    "a set of watermarks": a_watermark_set,
     "the fraction of frames that may fail": setting("gates.frames", 0.5),
     "the seed": setting("seed", 1),
     "pretrained weights": weights,
@@ -162,22 +181,32 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
 @pytest.mark.workflow
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_change_reruns_exactly_what_the_documentation_says(change: str, workshop: Workshop) -> None:
-    expected = set(re.findall(r"`(\w+)`", TABLE[change]))
-    for group, rules in GROUPS.items():
-        expected |= set(rules) if re.search(rf"\b{group}\b", TABLE[change]) else set()
-    shards = 1 if "*its shard*" in TABLE[change] else len(workshop.rows)
+    expected: dict[str, set[str]] = {}  # rule → what of it is made again: shards, or datasets and models
+    for clause in TABLE[change].split(";"):
+        rules = set(re.findall(r"`(\w+)`", clause))
+        rules.update(*(members for group, members in GROUPS.items() if re.search(rf"\b{group}\b", clause)))
+        for rule in rules:
+            if rule in OF_SHARDS:
+                made = SHARDS[:1] if "*its shard*" in clause else SHARDS[: len(workshop.rows)]
+            elif rule in OF_MODELS:
+                made = [name for name in DETECTORS if f"*{name}*" in clause] or DETECTORS
+            else:
+                made = []
+            expected.setdefault(rule, set()).update(made)
     with ExitStack() as stack:
         CHANGES[change](workshop, stack)
         planned = workshop.planned("all")
-    assert set(planned) == expected
-    assert {planned[rule] for rule in OF_SHARDS & expected} <= {shards}
+    assert set(planned) == set(expected)
+    assert {rule: planned[rule] for rule in expected if expected[rule]} == {
+        rule: len(made) for rule, made in expected.items() if made
+    }
 
 
 @pytest.mark.workflow
 @pytest.mark.parametrize(
     "changes",
     [
-        (code("datasheets.py", "\ndef ", "\nEXTRA = 1\n\n\ndef "), CHANGES["a training argument"]),
+        (code("datasheets.py", "\ndef ", "\nEXTRA = 1\n\n\ndef "), CHANGES["a training argument of the last model"]),
         (CHANGES["the fraction of frames that may fail"], CHANGES["the fractions of the splits"]),
     ],
     ids=["datasheet and training", "gate and splits"],

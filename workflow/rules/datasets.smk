@@ -1,17 +1,107 @@
 # Datasets: from everything that is labelled to exactly what a trainer reads, with a datasheet and checksums.
 
+from tessera.detectors.settings import task_of
+
+# Where the samples of each dataset come from: folders with the tables of its images and their annotations,
+SAMPLES = {
+    "nsfw_detection": [
+        *expand("<results>/annotations/labels/{name}", name=LABELS),
+        *expand("<results>/annotations/frames/{shard}", shard=SHARDS),
+    ],
+    "watermark_detection": [
+        *expand("<results>/watermarks/sets/{name}", name=WATERMARK_SETS),
+        *expand("<results>/watermarks/frames/{shard}", shard=SHARDS),
+    ],
+    "mosaic_detection": expand("<results>/mosaics/{shard}", shard=SHARDS),
+}
+# and those with the images themselves.
+PICTURES = {
+    "nsfw_detection": [
+        *expand("<results>/annotations/labels/{name}/embedded", name=LABELS),
+        *expand("<results>/annotations/frames/{shard}/unsampled", shard=SHARDS),
+        *expand("<results>/frames/{shard}/images", shard=SHARDS),
+    ],
+    "watermark_detection": [
+        f"{folder}/images" for folder in SAMPLES["watermark_detection"]
+    ],
+    "mosaic_detection": [f"{folder}/images" for folder in SAMPLES["mosaic_detection"]],
+}
+# What is in the way of a dataset where too much of it failed: the steps in each room, and their ledgers.
+ROOMS = {
+    "frames": {
+        "sampling": expand("<results>/frames/{shard}/ledger.jsonl", shard=SHARDS),
+    },
+    "labels": {
+        "labels of frames": expand(
+            "<results>/annotations/frames/{shard}/ledger.jsonl", shard=SHARDS
+        ),
+        "labels in folders": expand(
+            "<results>/annotations/labels/{name}/ledger.jsonl", name=LABELS
+        ),
+    },
+    "watermarks": {
+        "drawn marks": expand(
+            "<results>/watermarks/frames/{shard}/ledger.jsonl", shard=SHARDS
+        ),
+        "imported marks": expand(
+            "<results>/watermarks/sets/{name}/ledger.jsonl", name=WATERMARK_SETS
+        ),
+    },
+    "regions": {
+        "what detectors saw": expand(
+            "<results>/regions/{shard}/detections.jsonl", shard=SHARDS
+        ),
+        "choosing frames": expand(
+            "<results>/regions/{shard}/ledger.jsonl", shard=SHARDS
+        ),
+    },
+    "mosaics": {
+        "mosaics": expand("<results>/mosaics/{shard}/mosaics.jsonl", shard=SHARDS),
+        "pixelating": expand("<results>/mosaics/{shard}/ledger.jsonl", shard=SHARDS),
+        "reading masks": expand("<results>/mosaics/{shard}/masks.jsonl", shard=SHARDS),
+    },
+}
+CLASSES = {
+    "nsfw_detection": config["annotations"]["classes"],
+    "watermark_detection": ["watermark"],
+    "mosaic_detection": (
+        ["nsfw", "sfw"] if {"face", "head"} & set(FINDERS) else ["nsfw"]
+    ),
+}
+MADE_BY = {
+    "nsfw_detection": ["annotations"],
+    "watermark_detection": ["watermarks"],
+    "mosaic_detection": ["regions", "mosaics", "degradations"],
+}
+# Images that people brought beside the manifest, by what the sources of them start with.
+SETS = {
+    "nsfw_detection": {f"labels:{each['name']}": each for each in LABELS.values()},
+    "watermark_detection": {
+        f"watermarks:{each['name']}": each for each in WATERMARK_SETS.values()
+    },
+    "mosaic_detection": {},
+}
+# The rooms that a dataset comes from.
+GATES = {
+    "nsfw_detection": ["frames", "labels"],
+    "watermark_detection": ["frames", "watermarks"],
+    "mosaic_detection": ["frames", "regions", "mosaics"],
+}
+
 
 def ledgers_of_room(wildcards):
     """Return the ledgers that the gate of a room judges."""
-    of_shards = {
-        "frames": "<results>/frames/{shard}/ledger.jsonl",
-        "labels": "<results>/annotations/frames/{shard}/ledger.jsonl",
-    }
-    of_labels = "<results>/annotations/labels/{name}/ledger.jsonl"
-    return [
-        *expand(of_shards[wildcards.room], shard=SHARDS),
-        *(expand(of_labels, name=LABELS) if wildcards.room == "labels" else []),
-    ]
+    return [ledger for ledgers in ROOMS[wildcards.room].values() for ledger in ledgers]
+
+
+def steps_of_room(wildcards):
+    """Return how many of these ledgers each step has."""
+    return {step: len(ledgers) for step, ledgers in ROOMS[wildcards.room].items()}
+
+
+def task_of_dataset(wildcards):
+    """Return what the model of the same name as a dataset finds: boxes or masks."""
+    return task_of(config["models"][wildcards.dataset]["architecture"])
 
 
 rule gate_room:
@@ -24,34 +114,64 @@ rule gate_room:
     benchmark:
         "<benchmarks>/gate_room/{room}.jsonl"
     wildcard_constraints:
-        room="frames|labels",
+        room="|".join(ROOMS),
     params:
+        steps=steps_of_room,
         max_failed=lookup(dpath="gates/{room}", within=config),
         code=code_digest("tessera.ledger"),
     script:
         "../scripts/gate_room.py"
 
 
+# For all datasets at once: what validates one model trains no other.
+rule divide_sources:
+    input:
+        sources="<results>/sources/admitted.parquet",
+        labelled=labelled_images,
+        frames=expand("<results>/frames/{shard}/frames.parquet", shard=SHARDS),
+        duplicates="<results>/duplicates/duplicates.parquet",
+    output:
+        splits="<results>/datasets/splits.parquet",
+    log:
+        "<logs>/divide_sources.log",
+    benchmark:
+        "<benchmarks>/divide_sources.jsonl"
+    params:
+        # In the order in which they came: what is appended moves nothing that was there.
+        order=verbatim(
+            [
+                *SETS["nsfw_detection"],
+                *(source.source for source in SOURCES),
+            ]
+        ),
+        settings=lookup(dpath="splits", within=config),
+        code=code_digest("tessera.splits"),
+    script:
+        "../scripts/divide_sources.py"
+
+
 rule select_samples:
     input:
-        images=[
-            *expand("<results>/annotations/labels/{name}/images.parquet", name=LABELS),
-            *expand(
-                "<results>/annotations/frames/{shard}/images.parquet", shard=SHARDS
-            ),
-        ],
-        annotations=[
-            *expand(
-                "<results>/annotations/labels/{name}/annotations.parquet", name=LABELS
-            ),
-            *expand(
-                "<results>/annotations/frames/{shard}/annotations.parquet",
-                shard=SHARDS,
-            ),
-        ],
+        images=of_dataset(
+            {
+                dataset: [f"{folder}/images.parquet" for folder in folders]
+                for dataset, folders in SAMPLES.items()
+            }
+        ),
+        annotations=of_dataset(
+            {
+                dataset: [f"{folder}/annotations.parquet" for folder in folders]
+                for dataset, folders in SAMPLES.items()
+            }
+        ),
         duplicates="<results>/duplicates/duplicates.parquet",
         sources="<results>/sources/admitted.parquet",
-        gates=expand("<results>/gates/{room}.json", room=["frames", "labels"]),
+        gates=of_dataset(
+            {
+                dataset: expand("<results>/gates/{room}.json", room=rooms)
+                for dataset, rooms in GATES.items()
+            }
+        ),
     output:
         images="<results>/annotations/{dataset}/images.parquet",
         annotations="<results>/annotations/{dataset}/annotations.parquet",
@@ -69,8 +189,7 @@ rule select_samples:
 rule split_samples:
     input:
         samples="<results>/annotations/{dataset}/images.parquet",
-        candidates=rules.select_samples.input.images,
-        duplicates="<results>/duplicates/duplicates.parquet",
+        sources="<results>/datasets/splits.parquet",
     output:
         splits="<results>/datasets/{dataset}/splits.parquet",
     log:
@@ -78,14 +197,6 @@ rule split_samples:
     benchmark:
         "<benchmarks>/split_samples/{dataset}.jsonl"
     params:
-        # In the order in which they came: what is appended moves nothing that was there.
-        order=[
-            *(
-                f"labels:{folder['name']}"
-                for folder in config["annotations"]["labels"]
-            ),
-            *(source.source for source in SOURCES),
-        ],
         settings=lookup(dpath="splits", within=config),
         code=code_digest("tessera.splits"),
     script:
@@ -97,11 +208,7 @@ rule write_yolo_dataset:
         images="<results>/annotations/{dataset}/images.parquet",
         annotations="<results>/annotations/{dataset}/annotations.parquet",
         splits="<results>/datasets/{dataset}/splits.parquet",
-        pictures=[
-            *expand("<results>/annotations/labels/{name}/embedded", name=LABELS),
-            *expand("<results>/annotations/frames/{shard}/unsampled", shard=SHARDS),
-            *expand("<results>/frames/{shard}/images", shard=SHARDS),
-        ],
+        pictures=of_dataset(PICTURES),
     output:
         images=directory("<results>/datasets/{dataset}/images"),
         labels=directory("<results>/datasets/{dataset}/labels"),
@@ -112,11 +219,35 @@ rule write_yolo_dataset:
     benchmark:
         "<benchmarks>/write_yolo_dataset/{dataset}.jsonl"
     params:
-        classes=lookup(dpath="annotations/classes", within=config),
-        task="segment",
+        classes=of_dataset(CLASSES),
+        task=task_of_dataset,
         code=code_digest("tessera.annotations.dataset"),
     script:
         "../scripts/write_yolo_dataset.py"
+
+
+rule write_coco_dataset:
+    input:
+        images="<results>/annotations/{dataset}/images.parquet",
+        annotations="<results>/annotations/{dataset}/annotations.parquet",
+        splits="<results>/datasets/{dataset}/splits.parquet",
+    output:
+        coco="<results>/datasets/{dataset}/coco.json",
+    log:
+        "<logs>/write_coco_dataset/{dataset}.log",
+    benchmark:
+        "<benchmarks>/write_coco_dataset/{dataset}.jsonl"
+    params:
+        classes=of_dataset(CLASSES),
+        code=code_digest("tessera.annotations.dataset"),
+    script:
+        "../scripts/write_coco_dataset.py"
+
+
+def settings_of(wildcards):
+    """Return the settings that a dataset was made by."""
+    rooms = ["sources", "frames", *MADE_BY[wildcards.dataset], "duplicates", "splits"]
+    return {room: config[room] for room in rooms}
 
 
 rule write_datasheet:
@@ -135,10 +266,8 @@ rule write_datasheet:
     benchmark:
         "<benchmarks>/write_datasheet/{dataset}.jsonl"
     params:
-        settings={
-            room: config[room]
-            for room in ("sources", "frames", "duplicates", "annotations", "splits")
-        },
+        settings=settings_of,
+        sets=of_dataset(SETS),
         code=code_digest("tessera.datasheets"),
     script:
         "../scripts/write_datasheet.py"
@@ -151,6 +280,7 @@ rule checksum_dataset:
             "<results>/datasets/{dataset}/labels",
         ],
         files=[
+            "<results>/datasets/{dataset}/coco.json",
             "<results>/datasets/{dataset}/dataset.yaml",
             "<results>/datasets/{dataset}/ledger.jsonl",
             "<results>/datasets/{dataset}/splits.parquet",

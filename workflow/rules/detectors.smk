@@ -3,7 +3,10 @@
 from tessera.detectors.settings import WeightsSettings
 
 # Every detector whose weights may be declared.
-DECLARED = [*config["models"].values(), *config["regions"]["detectors"].values()]
+DECLARED = [
+    *filter(None, config["models"].values()),
+    *config["regions"]["detectors"].values(),
+]
 
 
 def dataset_of(wildcards):

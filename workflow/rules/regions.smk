@@ -9,9 +9,14 @@ wildcard_constraints:
     detector="|".join(FINDERS),
 
 
+def finder_settings(wildcards):
+    """Return the settings of a detector. Not by `lookup`: there are many such jobs, and it walks through all settings for each."""
+    return config["regions"]["detectors"][wildcards.detector]
+
+
 def finder_weights(wildcards):
     """Return the weights of a detector: those trained here, or the declared ones."""
-    weights = config["regions"]["detectors"][wildcards.detector]["weights"]
+    weights = finder_settings(wildcards)["weights"]
     model = f"{wildcards.detector}_detection"
     if weights == "trained":
         return f"<results>/weights/{model}/{model}.pt"
@@ -20,7 +25,7 @@ def finder_weights(wildcards):
 
 def finder_checksums(wildcards):
     """Return the list of digests that weights trained here must agree with; declared ones have their own."""
-    weights = config["regions"]["detectors"][wildcards.detector]["weights"]
+    weights = finder_settings(wildcards)["weights"]
     listed = f"<results>/weights/{wildcards.detector}_detection/SHA256SUMS"
     return listed if weights == "trained" else []
 
@@ -43,7 +48,7 @@ rule find_regions:
     resources:
         gpu=1,
     params:
-        settings=lookup(dpath="regions/detectors/{detector}", within=config),
+        settings=finder_settings,
         dataset="mosaic_detection",
         code=code_digest("tessera.detectors.predict"),
     script:

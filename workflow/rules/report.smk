@@ -16,20 +16,19 @@ TIMED = {
 }
 
 
+def gates_to(wildcards):
+    """Return the counts of all rooms on the way to a dataset, in their order."""
+    rooms = ["sources", *GATES[wildcards.dataset]]
+    return expand("<results>/gates/{room}.json", room=rooms)
+
+
 rule plot_funnel:
     input:
-        sources=expand("<results>/sources/shards/{shard}/ledger.jsonl", shard=SHARDS),
-        frames=expand("<results>/frames/{shard}/ledger.jsonl", shard=SHARDS),
+        gates=gates_to,
         duplicates="<results>/duplicates/ledger.jsonl",
-        frame_labels=expand(
-            "<results>/annotations/frames/{shard}/ledger.jsonl", shard=SHARDS
-        ),
-        folder_labels=expand(
-            "<results>/annotations/labels/{name}/ledger.jsonl", name=LABELS
-        ),
         selection="<results>/annotations/{dataset}/ledger.jsonl",
-        splits="<results>/datasets/{dataset}/splits.parquet",
         writing="<results>/datasets/{dataset}/ledger.jsonl",
+        splits="<results>/datasets/{dataset}/splits.parquet",
     output:
         funnel=report(
             "<results>/reports/datasets/{dataset}/funnel.svg",
@@ -83,8 +82,23 @@ rule tabulate_refused:
         "../scripts/tabulate_refused.py"
 
 
+# What is told of the samples of a dataset: the mosaics in them, and the watermarks drawn on them.
+MOSAICS = {
+    "mosaic_detection": expand(
+        "<results>/mosaics/{shard}/mosaics.parquet", shard=SHARDS
+    ),
+}
+MARKS = {
+    "watermark_detection": expand(
+        "<results>/watermarks/frames/{shard}/marks.parquet", shard=SHARDS
+    ),
+}
+
+
 rule plot_samples:
     input:
+        mosaics=of_dataset(MOSAICS),
+        marks=of_dataset(MARKS),
         images="<results>/datasets/{dataset}/images",
         selected="<results>/annotations/{dataset}/images.parquet",
         regions="<results>/annotations/{dataset}/annotations.parquet",
@@ -187,6 +201,12 @@ rule tabulate_metrics:
         "../scripts/tabulate_metrics.py"
 
 
+def inference_size(wildcards):
+    """Return the side in pixels at which a model looks at images."""
+    settings = config["models"][wildcards.model]
+    return settings["export"]["image_size"] or settings["training"]["imgsz"]
+
+
 rule plot_predictions:
     input:
         images="<results>/datasets/{model}/images",
@@ -214,7 +234,7 @@ rule plot_predictions:
         settings=lookup(dpath="report", within=config),
         seed=lookup(dpath="seed", within=config),
         confidence=lookup(dpath="preview/confidence", within=config),
-        image_size=lookup(dpath="models/{model}/training/imgsz", within=config),
+        image_size=inference_size,
         code=code_digest("tessera.figures", "tessera.detectors.predict"),
     script:
         "../scripts/plot_predictions.py"
@@ -271,7 +291,7 @@ rule report:
             "<results>/reports/refused.html",
             *expand(
                 "<results>/reports/datasets/{dataset}/{figure}",
-                dataset=["nsfw_detection"],
+                dataset=DATASETS,
                 figure=[
                     "funnel.svg",
                     "counts.html",

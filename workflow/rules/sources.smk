@@ -45,6 +45,7 @@ rule gate_sources:
         ledgers=expand("<results>/sources/shards/{shard}/ledger.jsonl", shard=SHARDS),
     output:
         admitted="<results>/sources/admitted.parquet",
+        summary="<results>/gates/sources.json",
     log:
         "<logs>/gate_sources.log",
     benchmark:

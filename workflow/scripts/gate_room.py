@@ -1,10 +1,15 @@
-"""Stop the run where too many items of a room failed, and say which and why."""
+"""Stop the run where too many items of a step failed, and say which and why."""
 
 import json
+from itertools import islice
 
 from tessera.job import job
 from tessera.ledger import gate
 
 with job(snakemake) as (inputs, outputs, params):
-    summary = gate(snakemake.wildcards.room, inputs.ledgers, params.max_failed)
+    ledgers = iter(inputs.ledgers)
+    summary = {
+        step: gate(snakemake.wildcards.room, list(islice(ledgers, count)), params.max_failed)
+        for step, count in params.steps.items()
+    }
     outputs.summary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")

@@ -1,20 +1,40 @@
-"""Replace the regions of the frames of a shard by mosaics, degrade the pictures, and keep the masks."""
+"""Replace the regions of the frames of a shard by mosaics, degrade the pictures, and read the masks into the hub."""
 
 from functools import partial
+from pathlib import Path
 
+from tessera.annotations.mask_imports import import_masks
 from tessera.degradations.chain import degrade
 from tessera.degradations.settings import DegradationSettings
 from tessera.job import job
 from tessera.mosaics.samples import pixelate_frames
-from tessera.mosaics.settings import MosaicSettings
+from tessera.mosaics.settings import CLASSES, MosaicSettings
 
 with job(snakemake) as (inputs, outputs, params):
-    chain = DegradationSettings(**params.degradations).detection
     pixelate_frames(
-        **vars(inputs),
-        **vars(outputs),
-        settings=MosaicSettings(**params.settings),
-        seed=params.seed,
-        degrade=partial(degrade, chain=chain),
+        inputs.frames,
+        inputs.pictures,
+        inputs.regions,
+        inputs.backgrounds,
+        outputs.mosaics,
+        outputs.pictures,
+        outputs.masks,
+        outputs.ledger,
+        outputs.mosaic_ledger,
+        MosaicSettings(**params.settings),
+        params.seed,
+        degrade=partial(degrade, chain=DegradationSettings(**params.degradations).detection),
         threads=snakemake.threads,
+    )
+    import_masks(
+        outputs.masks,
+        outputs.pictures,
+        Path(snakemake.output.pictures),
+        inputs.frames,
+        inputs.sources,
+        CLASSES,
+        params.min_area,
+        outputs.images,
+        outputs.annotations,
+        outputs.mask_ledger,
     )

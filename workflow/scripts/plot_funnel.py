@@ -1,19 +1,21 @@
 """Draw what became of the footage, from sources to samples, and why the rest was left out."""
 
+import json
+
 from tessera.figures import count_splits, count_step, draw_dropped, draw_funnel, tabulate_steps
 from tessera.job import job
+from tessera.ledger import read_ledger, summarise
+
+# What is counted where it is not images.
+UNITS = {"admission": "sources", "what detectors saw": "regions", "mosaics": "regions"}
 
 with job(snakemake) as (inputs, outputs, params):
-    steps = [
-        count_step("admission", "sources", inputs.sources),
-        count_step("sampling", "images", inputs.frames),
-        count_step("labels of frames", "images", inputs.frame_labels),
-        count_step("labels in folders", "images", inputs.folder_labels),
-        count_step("near-duplicates", "images", [inputs.duplicates]),
-        count_step("selection", "images", [inputs.selection]),
-    ]
-    regions = count_step("writing", "regions", [inputs.writing])
+    counts = [step for path in inputs.gates for step in json.loads(path.read_text(encoding="utf-8")).items()]
+    counts += [("near-duplicates", summarise(read_ledger(inputs.duplicates)))]
+    counts += [("selection", summarise(read_ledger(inputs.selection)))]
+    steps = [count_step(name, UNITS.get(name, "images"), summary) for name, summary in counts]
+    regions = count_step("writing", "regions", summarise(read_ledger(inputs.writing)))
     splits = count_splits(inputs.splits)
-    draw_funnel(steps, splits, outputs.funnel)
+    draw_funnel([*steps, regions], splits, outputs.funnel)
     draw_dropped([*steps, regions], outputs.dropped)
     tabulate_steps([*steps, regions], splits, outputs.table)

@@ -1,9 +1,11 @@
 """Draw samples of each split with the outlines of their regions."""
 
-from tessera.figures import ReportSettings, draw_samples
+from tessera.figures import ReportSettings, describe_marks, describe_mosaics, draw_samples
 from tessera.job import job
 
 with job(snakemake) as (inputs, outputs, params):
     settings = ReportSettings(**params.settings)
+    captions = {**describe_mosaics(inputs.mosaics), **describe_marks(inputs.marks)}
+    tables = inputs.images, inputs.selected, inputs.regions, inputs.splits
     for split, path in vars(outputs).items():
-        draw_samples(inputs.images, inputs.selected, inputs.regions, inputs.splits, split, settings, params.seed, path)
+        draw_samples(*tables, split, captions, settings, params.seed, path)

@@ -12,7 +12,7 @@ with job(snakemake) as (inputs, outputs, params):
         inputs.sources,
         inputs.selection,
         inputs.writing,
-        params.settings["annotations"]["labels"],
+        params.sets,
         params.settings,
         outputs.data,
         outputs.text,

@@ -4,19 +4,29 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 import yaml
 
+from tessera.annotations.coco import write_coco
 from tessera.annotations.hub import read_hub
 from tessera.annotations.model import Loss
 from tessera.annotations.yolo import Task, write_yolo
 from tessera.errors import TesseraError
 from tessera.job import progress
 from tessera.ledger import Ledger
-from tessera.manifest import LABELS
+from tessera.manifest import LABELS, SETS
 from tessera.tables import Annotations, Duplicates, Images, Sources, Splits, read_table, read_tables, write_table
+
+# What to do where a dataset has nothing to learn from.
+MENDS = {
+    "nsfw_detection": "Name a folder of labels in `annotations.labels`, label frames of your sources",
+    "watermark_detection": "Name a set in `watermarks.sets`, draw on more frames (`watermarks.draw.frames_per_source`)",
+    "mosaic_detection": "Lower `regions.choose.confidence`, train the detectors of `regions.detectors` longer (the ledgers in"
+    " results/regions say what became of each frame)",
+}
 
 
 def select_samples(
@@ -64,9 +74,9 @@ def select_samples(
     shapes = shapes.filter(pl.col("key").is_in(pictures["key"].implode()))
     if pictures.is_empty() or shapes.is_empty():
         raise TesseraError(
-            f"the dataset {dataset!r} has {pictures.height} image(s) and {shapes.height} region(s): {len(kept) + len(refusals)}"
-            f" image(s) are labelled, {len(refusals)} of them may not feed it. Name a folder of labels in `annotations.labels`,"
-            " label frames of your sources, or let sources feed it (column `use` of the manifest)"
+            f"the dataset {dataset!r} has {pictures.height} image(s) and {shapes.height} region(s); of"
+            f" {len(kept) + len(refusals)} image(s) that were made or labelled for it, {len(refusals)} may not feed it."
+            f" {MENDS[dataset]}, or let sources feed it (column `use` of the manifest)"
         )
     write_table(pictures, Images, selected)
     write_table(shapes, Annotations, regions)
@@ -74,7 +84,7 @@ def select_samples(
 
 def _refusal(source: str, uses: Mapping[str, Sequence[str]], dataset: str) -> str:
     """Return why images of `source` do not feed `dataset`; nothing where they do."""
-    if source.startswith(LABELS):
+    if source.startswith(SETS):
         return ""
     if source not in uses:
         return "source not admitted"
@@ -131,6 +141,19 @@ def write_yolo_dataset(
     # Without `path`, ultralytics looks beside this file, wherever it lies.
     layout = {"names": dict(enumerate(classes)), **{split: f"images/{split}" for split in used}}
     description.write_text(yaml.safe_dump(layout, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def write_coco_dataset(images: Path, annotations: Path, splits: Path, classes: Sequence[str], coco: Path) -> None:
+    """Write the samples as one COCO file `coco`: `file_name` is that of the image in the folder `images` beside it.
+
+    `images`, `annotations`, `splits`: the tables of the samples. `classes`: the class names; the first has the category id 1.
+    """
+    suffixes = {key: Path(path).suffix.lower() for key, path in read_table(images, Images).select("key", "path").iter_rows()}
+    split_of = dict(read_table(splits, Splits).select("key", "split").iter_rows())
+    named = (
+        replace(image, key=f"{split_of[image.key]}/{image.key}{suffixes[image.key]}") for image in read_hub(annotations, images)
+    )
+    write_coco(named, coco, dict(enumerate(classes, 1)))
 
 
 def _place(path: Path, place: Path, source: str, key: str) -> None:

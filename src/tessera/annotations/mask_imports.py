@@ -16,6 +16,7 @@ from tessera.tables import Frames, Sources, read_table
 def import_masks(
     masks: Path,
     pictures: Path,
+    place: Path,
     frames: Path,
     sources: Path,
     values: Mapping[int, str],
@@ -24,13 +25,13 @@ def import_masks(
     annotations: Path,
     ledger: Path,
 ) -> None:
-    """Write the images of the folder `pictures` and what their masks show to the tables `images` and `annotations` of the hub.
+    """Write the images of the folder `pictures`, which will lie at `place`, and their masks to tables of the hub.
 
     An image, and its mask in the folder `masks`, a PNG file, are named by the key of the frame that they were made of; that is
-    their key too. `values`: value in a mask → label; each 8-connected region is one, unless it has fewer than `min_area`
-    pixels. `frames`: `tables.Frames`. `sources`: `tables.Sources`, which says the split and the rights. The perceptual hash is
-    that of the frame: what was done to it makes no two alike. `ledger` gets a row per key: an `ok` with a reason lost some of
-    its regions, one that lost all of them is left out.
+    their key too in `images` and `annotations`. `values`: value in a mask → label; each 8-connected region is one, unless it
+    has fewer than `min_area` pixels. `frames`: `tables.Frames`. `sources`: `tables.Sources`, which says the split and the
+    rights. The perceptual hash is that of the frame: what was done to it makes no two alike. `ledger` gets a row per key: an
+    `ok` with a reason lost some of its regions, one that lost all of them is left out.
     """
     frame_of = {frame["key"]: frame for frame in read_table(frames, Frames).iter_rows(named=True)}
     source_of = {source["source"]: source for source in read_table(sources, Sources).iter_rows(named=True)}
@@ -55,7 +56,7 @@ def import_masks(
                 if losses and not annotated.annotations:
                     raise Dropped("smaller than min_area", f"all {len(losses)} regions")
                 source = source_of[frame_of[key]["source"]]
-                path = picture_of[key].as_posix()
+                path = (place / picture_of[key].name).as_posix()
                 origin = Origin(source["source"], path, frame_of[key]["phash"], source["split"], source["rights"])
                 found.append((annotated, origin))
                 remark(note, losses)

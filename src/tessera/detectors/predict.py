@@ -1,8 +1,7 @@
 """What a detector sees: batched, on the GPU where there is one, masks at the full resolution of the image."""
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import tee
 from pathlib import Path
@@ -15,7 +14,7 @@ from tessera.detectors.offline import offline
 from tessera.detectors.settings import WeightsSettings
 from tessera.errors import Failed, TesseraError
 from tessera.geometry import Box, encode_rle
-from tessera.job import progress
+from tessera.job import ahead, progress
 from tessera.ledger import Ledger
 from tessera.media.footage import read_footage
 from tessera.media.images import read_image
@@ -31,7 +30,7 @@ class PredictionSettings(Settings):
 
     confidence: float = Field(0.1, gt=0, lt=1)
     iou: float = Field(0.7, ge=0, le=1)
-    image_size: int = Field(640, ge=32, multiple_of=32)
+    image_size: int | None = Field(None, ge=32, multiple_of=32)
     batch: PositiveInt = 8
     half: bool = True
     max_regions: PositiveInt = 50
@@ -56,6 +55,12 @@ class TrainedFinderSettings(PredictionSettings):
     weights: Literal["trained"] | WeightsSettings | None = "trained"
 
 
+class WatermarkFinderSettings(TrainedFinderSettings):
+    """The one of watermarks, shown larger images than it was trained on: marks are small."""
+
+    image_size: int | None = Field(640, ge=32, multiple_of=32)
+
+
 @dataclass(frozen=True)
 class Region:
     """One region that a detector sees in an image.
@@ -77,7 +82,8 @@ class Predictor:
         """Load `weights`, a checkpoint of ultralytics (`.pt`) or what it exported (`.onnx`), of boxes or masks.
 
         `expected`: the sha256 of the file, or a SHA256SUMS that must list it. Raises `TesseraError` where it is another.
-        An ONNX model of a fixed size is shown images of that size, whatever `settings.image_size` says.
+        Images are shown at the size that the model was trained at where `settings.image_size` names none, and to an ONNX model
+        of a fixed size at that.
         """
         found = sha256_file(weights)
         if isinstance(expected, str):
@@ -90,6 +96,8 @@ class Predictor:
 
         self._model: Any = YOLO(weights)
         self._settings = settings
+        # Ultralytics takes the size that a checkpoint was trained at from it.
+        self._size = {"imgsz": settings.image_size} if settings.image_size else {}
 
     def predict(self, images: Iterable[np.ndarray]) -> Iterator[list[Region]]:
         """Yield the regions of each of `images`, surest first, in the order of the images.
@@ -105,7 +113,7 @@ class Predictor:
                     [np.ascontiguousarray(image[..., ::-1]) for image in batch],
                     conf=self._settings.confidence,
                     iou=self._settings.iou,
-                    imgsz=self._settings.image_size,
+                    **self._size,
                     quantize=16 if self._settings.half else None,
                     max_det=self._settings.max_regions,
                     retina_masks=True,
@@ -235,11 +243,9 @@ def _stored(
     frames: "pl.DataFrame", images: Path, pool: ThreadPoolExecutor, threads: int, book: Ledger
 ) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
     """Yield the row and the image of each of the sampled `frames` that can be read; `book` gets a row for each that cannot."""
-    rows = frames.to_dicts()
-    reading = _ahead(pool, read_image, (images / row["file"] for row in rows), 2 * threads)
-    for row, future in zip(rows, reading, strict=True):
+    for row, reading in ahead(pool, lambda row: read_image(images / row["file"]), frames.iter_rows(named=True), 2 * threads):
         try:
-            image = future.result()
+            image = reading.result()
             size = image.shape[1], image.shape[0]
             if size != (row["width"], row["height"]):
                 raise Failed("image is not the frame", f"{size} pixels, sampled were {(row['width'], row['height'])}")
@@ -247,18 +253,6 @@ def _stored(
             book.row(row["key"], "failed", error.reason, error.detail)
             continue
         yield row, image
-
-
-def _ahead(
-    pool: ThreadPoolExecutor, function: Callable[[Path], np.ndarray], items: Iterable[Path], count: int
-) -> Iterator["Future[np.ndarray]"]:
-    """Yield what becomes of `function` of each of `items`, in their order, while `pool` works on the next `count`."""
-    waiting: deque[Future[np.ndarray]] = deque()
-    for item in items:
-        waiting.append(pool.submit(function, item))
-        if len(waiting) > count:
-            yield waiting.popleft()
-    yield from waiting
 
 
 def _evenly(count: int, stride: int, limit: int) -> range:

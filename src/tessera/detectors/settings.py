@@ -47,6 +47,7 @@ OWNED = {
     ),
 }
 TRAINING = {"epochs": 200, "imgsz": 640, "batch": 16, "patience": 100}
+WATERMARK_TRAINING = {**TRAINING, "epochs": 100, "imgsz": 512, "single_cls": True}
 HEADS = {"Detect": "detect", "v10Detect": "detect", "Segment": "segment", "Segment26": "segment"}
 TYPES = {
     "int": (int,),
@@ -127,7 +128,21 @@ class DetectorSettings(Settings):
         faults = [f"{name}: {fault}" for name, value in training.items() if (fault := _fault(name, value))]
         if faults:
             raise ValueError("; ".join(faults))
-        return {**TRAINING, **training}
+        return {**cls.model_fields["training"].default, **training}
+
+
+class WatermarkDetector(DetectorSettings):
+    """The detector of watermarks; it looks at larger images than it was trained on, as marks are small."""
+
+    architecture: str = "yolo11s.yaml"
+    training: dict[str, Any] = WATERMARK_TRAINING
+    export: ExportSettings = ExportSettings(image_size=640)
+
+
+class MosaicDetector(DetectorSettings):
+    """The detector of mosaics."""
+
+    architecture: str = "yolo11s-seg.yaml"
 
 
 def _fault(name: str, value: Any) -> str:
