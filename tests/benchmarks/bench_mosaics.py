@@ -109,7 +109,7 @@ def test_samples_with_all_degradations_at_30_in_a_second(tmp_path: Path) -> None
     def make() -> None:
         folder = tmp_path / str(next(runs))
         folder.mkdir()
-        outputs = {name: folder / name for name in ("table", "images", "masks", "ledger", "region_ledger")}
+        outputs = {name: folder / name for name in ("table", "images", "masks", "ledger", "mosaic_ledger")}
         pixelate_frames(**inputs, **outputs, settings=MosaicSettings(), seed=0, degrade=degraded, threads=2)
         assert len(list((folder / "images").iterdir())) == len(frames)
 
