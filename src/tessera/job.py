@@ -39,8 +39,8 @@ def job(snakemake: Any) -> Iterator[tuple[SimpleNamespace, SimpleNamespace, Simp
     The output paths lie beside the declared ones and take their place when the block ends without an error, so that
     an output is whole or not there. What is printed inside goes to the log of the rule; progress and errors also
     reach the terminal. Temporary files go to a folder that is removed at the end, or when the job is run again after it was
-    killed. Ends the process with status 1 on an error, with 130 where it is interrupted, and stops when the workflow that
-    started it is gone.
+    killed. Ends the process: with status 0 when the block does, 1 on an error, 130 where it is interrupted; and stops when the
+    workflow that started it is gone.
     """
     global _terminal, _title
     _title = " ".join([snakemake.rule, *snakemake.wildcards])
@@ -80,6 +80,8 @@ def job(snakemake: Any) -> Iterator[tuple[SimpleNamespace, SimpleNamespace, Simp
         _discard(*outputs.values(), temporary)
         with _log():
             pass
+    # The work is done and whole: what libraries do at a plain exit can only crash it, or hold it up.
+    os._exit(0)
 
 
 def tell(message: str) -> None:

@@ -50,6 +50,11 @@ def test_however_a_job_ends_no_temporary_file_is_left(tmp_path: Path, body: str,
     assert left(tmp_path) == files
 
 
+def test_a_library_that_crashes_at_exit_cannot_undo_a_job(tmp_path: Path) -> None:
+    assert run(tmp_path, "import atexit; atexit.register(os.abort)").returncode == 0
+    assert left(tmp_path) == ["table.txt"]
+
+
 @pytest.mark.parametrize("body", ["raise KeyboardInterrupt", "os.kill(os.getpid(), 2)", "os.kill(os.getpid(), 15)"])
 def test_an_interrupted_job_says_in_one_line_that_it_can_go_on(tmp_path: Path, body: str) -> None:
     ran = run(tmp_path, body)
