@@ -31,6 +31,7 @@ pathvars:
     benchmarks="results/benchmarks",
 include: "{REPOSITORY}/workflow/rules/common.smk"
 LABELS = {{}}
+LABELLED = SHARDS
 WATERMARK_SETS = {{}}
 FINDERS = []
 include: "{REPOSITORY}/workflow/rules/frames.smk"

@@ -28,10 +28,14 @@ def read_dot(text: str) -> list[str]:
 @pytest.mark.workflow
 def test_the_graph_of_rules_is_the_one_written_down(project: Project) -> None:
     project.write_manifest([{"source": "one", "path": "one.mp4"}, {"source": "two", "path": "two.mp4"}])
-    (project.folder / "labels").mkdir()
+    for folder in ("labels", "frame labels"):
+        (project.folder / folder).mkdir()
     label_set = {"name": "mine", "path": "labels", "content": "general", "rights": "CC0"}
     watermark_set = {**label_set, "path": "set.zip"}
-    project.settings = {"annotations": {"labels": [label_set]}, "watermarks": {"sets": [watermark_set]}}
+    project.settings = {
+        "annotations": {"labels": [label_set], "frame_labels": "frame labels"},
+        "watermarks": {"sets": [watermark_set]},
+    }
     run = project.run("--rulegraph", "--", "all", "datasets", "preview", *MODELS)
     assert run.returncode == 0, run.output
     edges = read_dot(run.output)

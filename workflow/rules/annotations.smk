@@ -11,6 +11,8 @@ LABELS = {
     file_name(label_set["name"]): label_set
     for label_set in config["annotations"]["labels"]
 }
+# The shards whose frames are labelled: all or, where no folder with such labels is named, none.
+LABELLED = SHARDS if config["annotations"]["frame_labels"] else []
 
 # Said once, not by every job.
 if workflow.is_main_process:

@@ -6,7 +6,7 @@ from tessera.detectors.settings import task_of
 SAMPLES = {
     "nsfw_detection": [
         *expand("<results>/annotations/labels/{name}", name=LABELS),
-        *expand("<results>/annotations/frames/{shard}", shard=SHARDS),
+        *expand("<results>/annotations/frames/{shard}", shard=LABELLED),
     ],
     "watermark_detection": [
         *expand("<results>/watermarks/sets/{name}", name=WATERMARK_SETS),
@@ -18,7 +18,7 @@ SAMPLES = {
 PICTURES = {
     "nsfw_detection": [
         *expand("<results>/annotations/labels/{name}/embedded", name=LABELS),
-        *expand("<results>/annotations/frames/{shard}/unsampled", shard=SHARDS),
+        *expand("<results>/annotations/frames/{shard}/unsampled", shard=LABELLED),
         *expand("<results>/frames/{shard}/images", shard=SHARDS),
     ],
     "watermark_detection": [
@@ -33,7 +33,7 @@ ROOMS = {
     },
     "labels": {
         "labels of frames": expand(
-            "<results>/annotations/frames/{shard}/ledger.jsonl", shard=SHARDS
+            "<results>/annotations/frames/{shard}/ledger.jsonl", shard=LABELLED
         ),
         "labels in folders": expand(
             "<results>/annotations/labels/{name}/ledger.jsonl", name=LABELS

@@ -25,7 +25,7 @@ def labelled_images(wildcards):
     """Return the tables of the images that a person has labelled: they stay before any that look like them."""
     return [
         *expand("<results>/annotations/labels/{name}/images.parquet", name=LABELS),
-        *expand("<results>/annotations/frames/{shard}/images.parquet", shard=SHARDS),
+        *expand("<results>/annotations/frames/{shard}/images.parquet", shard=LABELLED),
     ]
 
 
