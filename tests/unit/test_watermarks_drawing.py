@@ -1,5 +1,9 @@
 """Marks over frames: the boxes are of what is to be seen, the draws are those of the frame, and bad materials are named."""
 
+import errno
+import os
+import shutil
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,7 @@ from tessera.errors import TesseraError
 from tessera.ledger import read_ledger
 from tessera.seeds import generator
 from tessera.tables import Annotations, Frames, Images, Marks, Sources, read_table, types, write_table
+from tessera.watermarks import drawing
 from tessera.watermarks.drawing import (
     FIT,
     LEAST_MARK,
@@ -135,6 +140,19 @@ def test_what_would_not_be_seen_is_not_drawn() -> None:
     assert blend(black, free, layer, 15, 25) == (15, 25, 45, 45)
 
 
+@pytest.mark.parametrize(
+    "settings", [{"opacity": (0.01, 0.05)}, {"texts": ["W" * 3000], "text_size": (0.2, 0.2), "rotation": 90}]
+)
+@pytest.mark.parametrize("tiled", [0, 1])
+def test_what_is_too_faint_or_too_long_is_not_drawn_and_fills_no_memory(settings: dict[str, Any], tiled: int) -> None:
+    always = DrawSettings(clean=0, tiled=tiled, **settings)
+    tracemalloc.start()
+    for before, after, marks in drawn(load_materials(always), always, 2):
+        assert marks or (before == after).all()
+    assert tracemalloc.get_traced_memory()[1] < 10**8
+    tracemalloc.stop()
+
+
 def test_a_clean_fraction_stays_untouched_and_the_others_have_as_many_marks_as_asked(materials: Materials) -> None:
     results = drawn(materials, DrawSettings(clean=0.5, tiled=0, marks=(2, 3), text_size=(0.05, 0.08), logo_size=(0.1, 0.2)), 60)
     clean = [(before == after).all() for before, after, marks in results if not marks]
@@ -193,6 +211,11 @@ def test_bad_materials_are_all_named_at_once(tmp_path: Path) -> None:
         load_materials(DrawSettings(logos=tmp_path / "logos", fonts=tmp_path / "fonts"))
     for part in ("page.ttf' is no font", "page.png' is no image", "dot.png' shows 1 by 1 pixels", "ghost.png' is wholly"):
         assert part in str(error.value)
+    for name in ("logos/pipe.png", "fonts/pipe.ttf"):
+        os.mkfifo(tmp_path / name)
+    with pytest.raises(TesseraError, match="has 6 fault") as error:
+        load_materials(DrawSettings(logos=tmp_path / "logos", fonts=tmp_path / "fonts"))
+    assert str(error.value).count("not a regular file") == 2
     (tmp_path / "empty").mkdir()
     with pytest.raises(TesseraError, match="holds no image") as error:
         load_materials(DrawSettings(logos=tmp_path / "empty", fonts=tmp_path / "none"))
@@ -286,6 +309,28 @@ def test_threads_and_companions_change_no_byte(tmp_path: Path) -> None:
     ours = {name for name in files[0] if name.startswith("images/b-")}
     assert {name: files[0][name] for name in ours} == {name: files[2][name] for name in ours} and len(ours) == 4
     assert read_table(tmp_path / "out0" / "images.parquet", Images)["width"].unique().to_list() == [100]
+
+
+def test_a_full_disk_ends_the_work_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+
+    def full(path: Path, *_: Any) -> None:
+        tried.append(path)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(drawing, "write_image", full)
+    write_shard(tmp_path / "shard", {"a": []}, 30)
+    with pytest.raises(OSError, match="No space left"):
+        run(tmp_path / "shard", tmp_path / "out", DrawSettings(), 2)
+    assert len(tried) < 10
+
+
+def test_a_font_may_be_named_in_any_bytes(tmp_path: Path) -> None:
+    (tmp_path / "fonts").mkdir()
+    shutil.copy(load_materials(DrawSettings()).fonts[0], tmp_path / "fonts" / os.fsdecode(b"\xff.ttf"))
+    write_shard(tmp_path / "shard", {"a": []}, 1)
+    out = run(tmp_path / "shard", tmp_path / "out", DrawSettings(clean=0, fonts=tmp_path / "fonts"))
+    assert set(read_table(out / "marks.parquet", Marks)["font"]) == {"\ufffd.ttf"}
 
 
 def test_a_frame_that_is_gone_or_tiny_is_a_row(tmp_path: Path) -> None:

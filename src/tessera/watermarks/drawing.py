@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from tessera.errors import Dropped, TesseraError
+from tessera.errors import Dropped, Failed, TesseraError
 from tessera.geometry import Box, mask_box
-from tessera.job import progress, tell
+from tessera.job import ahead, progress, tell
 from tessera.ledger import Ledger
 from tessera.manifest import IMAGE_SUFFIXES
 from tessera.material import files_below
 from tessera.media.images import read_image, shrink, write_image
-from tessera.media.probe import IMAGE_FORMATS
+from tessera.media.probe import IMAGE_FORMATS, open_file
 from tessera.seeds import generator
 from tessera.watermarks.settings import DrawSettings
 
@@ -35,6 +35,7 @@ FONTS = {".ttf", ".otf", ".ttc"}
 LEAST_FRAME = 64  # pixels, the shorter side of a frame that is drawn on
 LEAST_MARK = 6  # pixels, the shorter side of a mark; smaller ones cannot be told from noise
 LARGEST_TEXT = 2**26  # pixels, beyond which a font is broken or means harm
+LONGEST_TEXT = 4  # sides of the frame that a text takes before it is turned
 LARGEST_LOGO = 1024  # pixels, the longer side that logos are kept at
 VISIBLE = 16  # opacity, of 255, from which a pixel belongs to a mark
 CHANGE = 12  # steps, of 255, by which the colours of a pixel must change in the mean to be seen; half of a mark must
@@ -111,6 +112,8 @@ def draw_watermarks(
             left_out |= dict.fromkeys(set(keys) - set(spread(keys, settings.frames_per_source)), enough)
 
     def work(frame: dict[str, Any]) -> tuple[dict[str, Any], list[Mark]]:
+        if frame["key"] in left_out:
+            raise Dropped(*left_out[frame["key"]])
         image = read_image(pictures / frame["file"])
         if settings.max_side:
             image = shrink(image, settings.max_side)
@@ -126,13 +129,9 @@ def draw_watermarks(
     found: list[tuple[dict[str, Any], list[Mark]]] = []
     drawn.mkdir()
     with Ledger(ledger) as book, ThreadPoolExecutor(threads) as pool:
-        frame_rows = table.to_dicts()
-        futures = {row["key"]: pool.submit(work, row) for row in frame_rows if row["key"] not in left_out}
-        for row in progress(frame_rows, unit="frames"):
-            with book.item(row["key"]):
-                if row["key"] in left_out:
-                    raise Dropped(*left_out[row["key"]])
-                found.append(futures[row["key"]].result())
+        for frame, made in ahead(pool, work, progress(table.to_dicts(), unit="frames"), 2 * threads):
+            with book.item(frame["key"]):
+                found.append(made.result())
     write_boxes(annotations, images, [(row, [box for mark in made for box in mark.boxes]) for row, made in found])
     # A tiled mark is alone in its frame, so that the place of a mark is the number of its first box.
     described = [
@@ -166,9 +165,10 @@ def load_materials(settings: DrawSettings) -> Materials:
         faults.append(f"fonts: {str(settings.fonts)!r} holds no file {', '.join(sorted(FONTS))}; mend the path, or set null")
     for font in fonts:
         try:
+            open_file(font).close()
             if not _text("tessera", font, 24, (0, 0, 0), 0, 0).getbbox():
                 raise ValueError("it draws nothing")
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, Failed) as error:
             faults.append(f"fonts: {str(font)!r} is no font ({error}); remove it")
     if settings.logos is not None:
         files = files_below(settings.logos, IMAGE_SUFFIXES)
@@ -203,7 +203,7 @@ def read_logo(path: Path) -> np.ndarray:
     from PIL import Image
 
     try:
-        with Image.open(path, formats=IMAGE_FORMATS) as picture:
+        with open_file(path) as file, Image.open(file, formats=IMAGE_FORMATS) as picture:
             if "transparency" not in picture.info and not picture.mode.endswith(("A", "a")):
                 tell(f"watermarks.draw.logos: {str(path)!r} has no opacity; it is drawn as a rectangle")
             logo = picture.convert("RGBA")
@@ -242,6 +242,8 @@ def draw_marks(
     marks: list[Mark] = []
     for _ in range(TRIES * wanted):
         mark, layer = make_mark(image.shape[:2], tiled, random, materials, settings)
+        if not layer.size:
+            continue  # too thin or too faint to be seen
         drawn = [blend(image, free, layer, x, y) for x, y in _places(image.shape[:2], layer.shape[:2], tiled, random)]
         if boxes := tuple(box for box in drawn if box):
             marks.append(replace(mark, boxes=boxes))
@@ -277,7 +279,10 @@ def make_mark(
         stroke = max(1, size // 16) if random.random() < settings.stroke else 0
         plate = random.uniform(*PLATE) if random.random() < settings.plate else 0.0
         layer = _text(text, font, size, color, stroke, plate)
-        mark = Mark("text", text, font.name, size, opacity, angle, color, stroke, plate, tiled)
+        name = os.fsencode(font.name).decode("utf-8", "replace")
+        mark = Mark("text", text, name, size, opacity, angle, color, stroke, plate, tiled)
+        # Turned, the picture of a long line would be as high as it is wide.
+        layer = _fit(layer, shape, LONGEST_TEXT)
     layer = _fit(layer.rotate(angle, Image.Resampling.BICUBIC, expand=True), shape, FIT_TILE if tiled else FIT)
     pixels = np.array(layer)
     pixels[:, :, 3] = np.rint(pixels[:, :, 3] * opacity)
