@@ -118,6 +118,12 @@ def test_a_folder_that_is_only_called_somewhat_like_a_split_is_none(tmp_path: Pa
     assert {row["split"] for row in Imported(write_zip(tmp_path / "set.zip", files)).rows.values()} == {""}
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\u2028"])
+def test_lines_end_as_they_do_for_ultralytics(tmp_path: Path, end: str) -> None:
+    label = end.join(["0 0.5 0.5 0.5 0.4", "0 0.2 0.2 0.1 0.1", "1 0.8 0.8 0.1 0.1"])
+    assert len(Imported(write_zip(tmp_path / "set.zip", {"a.png": picture(0), "a.txt": label})).boxes["s+a"]) == 3
+
+
 @pytest.mark.parametrize(
     ("line", "fault"),
     [
@@ -195,9 +201,24 @@ def test_the_number_of_classes_is_that_of_the_set(
 
 
 def test_a_broken_description_stops_the_set(tmp_path: Path) -> None:
-    for number, text in enumerate(("names: [a", "a: &a [*a]\nnames: !!python/object:os.system {}", "\x00", "[" * 5000)):
+    for number, text in enumerate(("names: [a", "a: *b", "\x00", "[" * 5000)):
         with pytest.raises(TesseraError, match=r"watermarks\.sets: 's': 'data\.yaml' in .*set `classes`"):
-            Imported(write_zip(tmp_path / f"{number}.zip", {"data.yaml": text}))
+            Imported(write_zip(tmp_path / f"{number}.zip", {"a.png": picture(0), "data.yaml": text}))
+
+
+def test_nothing_is_made_of_a_description_but_the_number_of_classes(tmp_path: Path) -> None:
+    bomb = "".join(f"n{number}: &n{number} [{', '.join(9 * [f'*n{number - 1}'])}]\n" for number in range(1, 12))
+    merged = "".join(f"n{number}: &n{number} {{<<: [{', '.join(9 * [f'*n{number - 1}'])}]}}\n" for number in range(1, 12))
+    for number, text in enumerate(
+        (
+            f"n0: &n0 [x]\n{bomb}names: [*n11, b, c]",
+            f"n0: &n0 {{x: x}}\n{merged}names: [a, b, c]",
+            "names: [!!bool a, !!python/object/apply:os.abort [], !!timestamp c]",
+            f"names: [a, b, {'1:' * 400_000}1]",
+        )
+    ):
+        files = {"a.png": picture(0), "a.txt": "2 0.5 0.5 0.1 0.1", "data.yaml": text}
+        assert Imported(write_zip(tmp_path / f"{number}.zip", files)).reasons == {"s+a": "ok"}
 
 
 def test_images_and_labels_without_each_other_are_rows(tmp_path: Path) -> None:
@@ -228,7 +249,8 @@ def test_bad_images_are_rows(tmp_path: Path) -> None:
         "s+tiny": "image too small",
         "s+gif": "image cannot be decoded",
     }
-    assert all(name.split(".")[0] in imported.details[f"s+{name.split('.')[0]}"] for name in bad if name != "empty.png")
+    assert all(name.split(".")[0] in imported.details[f"s+{name.split('.')[0]}"] for name in bad)
+    assert not any("images" in detail for detail in imported.details.values()), "where it lay for the moment"
 
 
 def test_an_image_that_would_fill_the_memory_is_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -302,6 +324,7 @@ def test_links_out_of_a_folder_are_rows_and_pipes_do_not_hang(tmp_path: Path) ->
     (tmp_path / "set" / "c.txt").symlink_to("b.txt")
     (tmp_path / "set" / "lost.png").symlink_to("nowhere")
     (tmp_path / "set" / "lost.txt").write_text("")
+    (tmp_path / "set" / "round.png").symlink_to("round.png")
     os.mkfifo(tmp_path / "set" / "d.png")
     (tmp_path / "set" / "d.txt").write_text("")
     assert Imported(tmp_path / "set").reasons == {
@@ -310,6 +333,7 @@ def test_links_out_of_a_folder_are_rows_and_pipes_do_not_hang(tmp_path: Path) ->
         "s+c": "the same image twice",
         "s+d": "not a regular file",
         "s+lost": "missing",
+        "s+round": "unlabelled",
     }
 
 
@@ -341,6 +365,23 @@ def test_entries_that_cannot_be_unpacked_are_rows(tmp_path: Path) -> None:
     imported = Imported(path)
     assert imported.reasons == {"s+a": "cannot be unpacked", "s+b": "cannot be unpacked"}
     assert "CRC" in imported.details["s+a"] and "encrypted" in imported.details["s+b"]
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_what_would_be_unpacked_all_at_once_is_a_row(tmp_path: Path, method: int) -> None:
+    assert Imported(write_zip(tmp_path / "set.zip", {"a.png": picture(0)}, method)).reasons == {
+        "s+a.png": "neither stored nor deflated"
+    }
+
+
+def test_a_set_without_an_image_is_named(tmp_path: Path) -> None:
+    inner = write_zip(tmp_path / "train.zip", {"a.png": picture(0), "a.txt": LINE})
+    for path in (
+        write_zip(tmp_path / "both.zip", {"train.zip": inner.read_bytes()}),
+        write_folder(tmp_path / "folder", {"a.txt": LINE}),
+    ):
+        with pytest.raises(TesseraError, match=rf"watermarks\.sets: 's': .*{path.name}' holds no image"):
+            Imported(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x05\x06", b"<!DOCTYPE html>", None])

@@ -6,6 +6,7 @@ and an image is stored under a name of ours. Layouts: `SPLIT/images/…` and `SP
 `SPLIT-yolo/images` and `SPLIT-yolo/labels`, and the classes 0 logo and 1 text.
 """
 
+import os
 import re
 import stat
 import zipfile
@@ -116,7 +117,7 @@ def import_watermarks(
             if file.fault:
                 rows.row(f"{prefix}{file_name(file.name)}", "failed", file.fault, repr(file.name))
         files = [file for file in files if not file.fault]
-        classes = len(watermark_set.classes or _described_classes(files, watermark_set) or CLASSES)
+        classes = len(watermark_set.classes) or _described_classes(files, watermark_set) or len(CLASSES)
         labels: dict[str, File] = {}
         for file in (file for file in files if file.path.suffix.lower() == ".txt"):
             if labels.setdefault(file.name.casefold(), file) is not file:
@@ -148,7 +149,7 @@ def read_boxes(label: File, classes: int, width: int, height: int) -> tuple[list
     not finite, a box without area.
     """
     try:
-        lines = label.read(MAX_TEXT_BYTES).decode("utf-8-sig").split("\n")
+        lines = label.read(MAX_TEXT_BYTES).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise Failed("broken YOLO label", f"{label.name}: not UTF-8: {error.reason}") from None
     boxes: list[Box] = []
@@ -188,11 +189,13 @@ def _box(fields: list[str], classes: int, width: int, height: int) -> Box:
 
 def _check_image(path: Path, name: str, listed: Blocklist, distance: int) -> np.ndarray:
     """Return the image `path`, uint8 (H, W, 3), RGB. Raises `Failed` or `Dropped`, with its `name`, where it must not stay."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
-    with open_file(path) as file:
-        start = file.read(512).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if start.startswith((b"<!doctype", b"<html")):
+    with path.open("rb") as file:
+        start = file.read(512)
+    if not start:
+        raise Failed("empty file", f"{name!r} has no bytes; fetch the image again")
+    if start.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype", b"<html")):
         raise Failed("image is HTML", f"{name!r} is a web page; fetch the image again")
     listed.check_file(sha256_file(path), name)
     try:
@@ -200,6 +203,8 @@ def _check_image(path: Path, name: str, listed: Blocklist, distance: int) -> np.
             width, height = header.size
     except MemoryError:
         raise
+    except UnidentifiedImageError:  # whose text names the file as it is called for the moment
+        raise Failed("image cannot be decoded", f"{name!r} is none of {', '.join(IMAGE_FORMATS)}") from None
     except Exception as error:  # decoders meet hostile bytes with exceptions of many kinds
         raise Failed("image cannot be decoded", f"{name!r}: {error}") from None
     if width * height > MAX_PIXELS:
@@ -246,21 +251,22 @@ def _label_name(image: PurePosixPath) -> str:
     return "/".join(parts)
 
 
-def _described_classes(files: list[File], watermark_set: WatermarkSet) -> list[str]:
-    """Return the names of the classes that a YAML file of the set gives, the topmost first; none where there is none."""
+def _described_classes(files: list[File], watermark_set: WatermarkSet) -> int:
+    """Return how many classes a YAML file of the set names, the topmost first; 0 where there is none."""
     described = [file for file in files if file.path.suffix.lower() in (".yaml", ".yml")]
     for file in sorted(described, key=lambda file: (len(file.path.parts), file.name)):
         try:
-            content = yaml.safe_load(file.read(MAX_TEXT_BYTES))
-            names = content.get("names") if isinstance(content, dict) else None
-            if names and isinstance(names, dict | list):
-                return [str(name) for name in (names.values() if isinstance(names, dict) else names)]
-        except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError, Failed) as error:
+            # Counted as they stand, nothing is made of them: references to references would fill the memory.
+            content = yaml.compose(file.read(MAX_TEXT_BYTES), yaml.BaseLoader)
+        except (yaml.YAMLError, UnicodeDecodeError, RecursionError, Failed) as error:
             raise TesseraError(
                 f"watermarks.sets: {watermark_set.name!r}: {file.name!r} in {str(watermark_set.path)!r} cannot be read"
                 f" ({' '.join(str(error).split())[:200]}); mend it, or set `classes` of the set and remove it"
             ) from None
-    return []
+        for key, names in content.value if isinstance(content, yaml.MappingNode) else ():
+            if key.value == "names" and isinstance(names, yaml.CollectionNode) and names.value:
+                return len(names.value)
+    return 0
 
 
 # What a set is made of.
@@ -282,6 +288,10 @@ def _open(watermark_set: WatermarkSet) -> Iterator[list[File]]:
             entries = [entry for entry in archive.infolist() if not entry.is_dir() and not _hidden(entry.filename)]
             most, files = min(MAX_BYTES, MAX_RATIO * path.stat().st_size), [_file_of_zip(entry, archive) for entry in entries]
         _check_limits(files, most, place)
+        if not any(file.path.suffix.lower() in IMAGE_SUFFIXES for file in files):
+            raise TesseraError(
+                f"{place} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}); mend its path, or unpack what is in it"
+            )
         yield files
 
 
@@ -298,7 +308,8 @@ def _check_limits(files: list[File], most: int, place: str) -> None:
 
 def _file_of_folder(path: Path, root: Path) -> File:
     name = path.relative_to(root).as_posix()
-    leaves = not path.resolve().is_relative_to(root.resolve())
+    # Not by pathlib: it raises where links go round in a circle.
+    leaves = not Path(os.path.realpath(path)).is_relative_to(root.resolve())
     size = 0 if leaves or not path.is_file() else path.stat().st_size
     return File(name, size, partial(_read_file, path), "link leaves the set" if leaves else _fault(name))
 
@@ -314,8 +325,11 @@ def _file_of_zip(entry: zipfile.ZipInfo, archive: zipfile.ZipFile) -> File:
     # Some programs for Windows write backslashes, and some begin with the folder that they are in.
     name = PurePosixPath(entry.filename.replace("\\", "/")).as_posix()
     kind = stat.S_IFMT(entry.external_attr >> 16)
-    plain = kind in (0, stat.S_IFREG)
-    return File(name, entry.file_size, partial(_read_entry, entry, archive), _fault(name) if plain else "no plain file")
+    fault = _fault(name) if kind in (0, stat.S_IFREG) else "no plain file"
+    # The others unpack all at once, however much that is.
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        fault = fault or "neither stored nor deflated"
+    return File(name, entry.file_size, partial(_read_entry, entry, archive), fault)
 
 
 def _read_entry(entry: zipfile.ZipInfo, archive: zipfile.ZipFile, most: int) -> bytes:
