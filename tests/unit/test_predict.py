@@ -252,6 +252,20 @@ def test_a_shard_without_frames_needs_no_weights(tmp_path: Path) -> None:
     assert ledger == {}
 
 
+def test_weights_that_are_no_detector_are_named(weights: Path, tmp_path: Path) -> None:
+    from ultralytics import YOLO
+    from ultralytics.utils.checks import check_yaml
+
+    (tmp_path / "page.pt").write_text("<html>")
+    (tmp_path / "page.onnx").write_text("<html>")
+    (tmp_path / "yolo11n-cls.yaml").write_text(Path(check_yaml("yolo11-cls.yaml")).read_text())
+    YOLO(tmp_path / "yolo11n-cls.yaml").save(tmp_path / "classifier.pt")
+    for name in ("page.pt", "page.onnx", "classifier.pt"):
+        path = tmp_path / name
+        with pytest.raises(TesseraError, match=f"{name} does not run as a detector of boxes or masks"):
+            list(Predictor(path, sha256_file(path), PredictionSettings(**SETTINGS)).predict(pictures(1)))
+
+
 def test_images_are_shown_at_the_size_of_the_training_where_no_other_is_named(weights: Path, tmp_path: Path) -> None:
     import torch
 

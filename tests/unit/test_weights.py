@@ -82,6 +82,12 @@ def test_other_weights_than_declared_are_refused(address: str, tmp_path: Path) -
         fetch(f"{address}/weights.pt", tmp_path / "weights.pt", "0" * 64)
 
 
+def test_a_full_disk_is_not_blamed_on_the_weights(tmp_path: Path) -> None:
+    (tmp_path / "weights.pt").write_bytes(CONTENT)
+    with pytest.raises(OSError, match="No space left on device"):
+        fetch(str(tmp_path / "weights.pt"), Path("/dev/full"))
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(TesseraError, match=r"nowhere\.pt cannot be read: No such file"):
         fetch(str(tmp_path / "nowhere.pt"), tmp_path / "weights.pt")

@@ -81,9 +81,9 @@ class Predictor:
     def __init__(self, weights: Path, expected: Path | str, settings: PredictionSettings) -> None:
         """Load `weights`, a checkpoint of ultralytics (`.pt`) or what it exported (`.onnx`), of boxes or masks.
 
-        `expected`: the sha256 of the file, or a SHA256SUMS that must list it. Raises `TesseraError` where it is another.
-        Images are shown at the size that the model was trained at where `settings.image_size` names none, and to an ONNX model
-        of a fixed size at that.
+        `expected`: the sha256 of the file, or a SHA256SUMS that must list it. Raises `TesseraError` where it is another, or is
+        no model. Images are shown at the size that the model was trained at where `settings.image_size` names none, and to an
+        ONNX model of a fixed size at that.
         """
         found = sha256_file(weights)
         if isinstance(expected, str):
@@ -94,7 +94,11 @@ class Predictor:
         offline()
         from ultralytics import YOLO
 
-        self._model: Any = YOLO(weights)
+        self._weights = weights
+        try:
+            self._model: Any = YOLO(weights)
+        except Exception as error:  # what is no checkpoint is met with exceptions of many kinds
+            raise self._unusable(error) from error
         self._settings = settings
         # Ultralytics takes the size that a checkpoint was trained at from it.
         self._size = {"imgsz": settings.image_size} if settings.image_size else {}
@@ -103,7 +107,7 @@ class Predictor:
         """Yield the regions of each of `images`, surest first, in the order of the images.
 
         `images`: uint8 (H, W, 3), RGB, of any sizes; no more than a batch of them is held.
-        Raises `TesseraError` where the memory of the GPU does not suffice.
+        Raises `TesseraError` where the memory of the GPU does not suffice, or the weights are not of such a detector.
         """
         import torch
 
@@ -121,7 +125,17 @@ class Predictor:
                 )
             except torch.OutOfMemoryError as error:
                 raise TesseraError(f"the GPU is out of memory: lower `batch` or `image_size` ({error})") from error
+            except MemoryError:
+                raise
+            except Exception as error:  # an ONNX model is opened and tried here
+                raise self._unusable(error) from error
+            if any(result.boxes is None for result in results):
+                raise self._unusable("it sees no upright boxes")
             yield from map(_regions, results)
+
+    def _unusable(self, reason: Exception | str) -> TesseraError:
+        said = " ".join(str(reason).split())[:300]
+        return TesseraError(f"{self._weights} does not run as a detector of boxes or masks ({said}); declare other weights")
 
 
 def _batches(images: Iterable[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:

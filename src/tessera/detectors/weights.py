@@ -9,6 +9,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 from tessera.detectors.settings import WeightsSettings
 from tessera.errors import TesseraError
 from tessera.job import tell
+from tessera.ledger import SYSTEMIC
 
 LIMIT = 4 << 30  # bytes; more than any detector has
 CHUNK = 1 << 20  # bytes
@@ -33,6 +34,8 @@ def fetch_weights(weights: WeightsSettings, path: Path) -> None:
         with _open(source) as stream, path.open("wb") as file:
             size, found = _copy(stream, file)
     except (OSError, ValueError) as error:  # URLError is an OSError
+        if isinstance(error, OSError) and error.errno in SYSTEMIC:
+            raise
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise TesseraError(f"the weights {source} cannot be read: {reason}; check `weights.source`") from error
     if size > LIMIT:
