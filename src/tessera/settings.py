@@ -51,9 +51,15 @@ def _faults(model: type[BaseModel], values: dict[str, Any], error: ValidationErr
             # A check of ours that looks at several values says itself which are wrong.
             if fault["type"] != "value_error" or not isinstance(fault["input"], dict | list | tuple):
                 given[key] = f"; given: {fault['input']!r}"
+    # What is wrong inside a value says more than that another type was allowed in its place.
+    inside = [*unknown, *(f"{key}:" for key in wrong)]
     return [
         *dict.fromkeys(unknown),
-        *(f"{key}: {'; or '.join(messages)}{given.get(key, '')}" for key, messages in wrong.items()),
+        *(
+            f"{key}: {'; or '.join(messages)}{given.get(key, '')}".removeprefix(": ")
+            for key, messages in wrong.items()
+            if not any(other.startswith(f"{key}.") for other in inside)
+        ),
     ]
 
 

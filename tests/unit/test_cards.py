@@ -8,7 +8,7 @@ import pytest
 
 from tessera.cards import render, write_model_card
 from tessera.configuration import Configuration
-from tessera.provenance import sha256_file
+from tessera.provenance import digest, sha256_file
 
 SCORES = {"map50": 0.61234, "map50_95": 0.4, "precision": 0.7, "recall": None}
 METRICS = {"dataset": "d", "task": "segment", "epochs": 7, "splits": {"val": {"images": 9, "objects": 12, "mask": SCORES}}}
@@ -65,9 +65,10 @@ def test_equal_inputs_give_an_equal_card(files: dict[str, Path]) -> None:
 
 
 def test_of_a_path_on_this_machine_the_name_alone_is_told(files: dict[str, Path]) -> None:
-    weights = {"source": "/home/someone/private/start.pt", "sha256": "0" * 64}
+    sha256 = digest("start")
+    weights = {"source": "/home/someone/private/start.pt", "sha256": sha256}
     card = write(files, weights=weights)
-    assert card["training"]["weights"] == {"source": "start.pt", "sha256": "0" * 64}
+    assert card["training"]["weights"] == {"source": "start.pt", "sha256": sha256}
     assert "someone" not in files["data"].read_text() + files["text"].read_text()
     assert "started from: start.pt" in files["text"].read_text()
 

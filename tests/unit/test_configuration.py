@@ -111,4 +111,20 @@ def test_a_model_that_is_not_trained_is_missed_only_by_what_needs_it(values: dic
         return
     with pytest.raises(TesseraError) as error:
         load_configuration(values)
-    assert fault in str(error.value)
+    assert f"\n  {fault}" in str(error.value), "no empty key before it"
+
+
+@pytest.mark.parametrize(
+    ("values", "answer"),
+    [
+        ({"regions": {"detectors": {"face": {"weights": "trained"}}}}, "should be null, or {source: FILE, sha256: "),
+        ({"regions": {"detectors": {"nsfw": {"weights": "mine.pt"}}}}, "should be trained, null, or {source: FILE, sha256: "),
+        ({"models": {"nsfw_detection": {"weights": "mine.pt"}}}, "should be null, or {source: FILE, sha256: "),
+        ({"regions": {"detectors": {"nsfw": {"weights": {"source": "mine.pt"}}}}}, "weights.sha256: Field required"),
+    ],
+)
+def test_what_may_stand_for_weights_is_told_once(values: dict[str, Any], answer: str) -> None:
+    with pytest.raises(TesseraError, match=r"has 1 fault\(s\)") as error:
+        load_configuration(values)
+    assert str(error.value).count("should be") <= 1
+    assert answer in str(error.value)

@@ -1,5 +1,6 @@
 """The settings of a detector: every argument of training can be reached, and a wrong one is answered with a way out."""
 
+import hashlib
 import subprocess
 import sys
 from typing import Any
@@ -7,9 +8,11 @@ from typing import Any
 import pytest
 
 from tessera.detectors.offline import offline
-from tessera.detectors.settings import OWNED, DetectorSettings, architectures, arguments, task_of
+from tessera.detectors.settings import OWNED, DetectorSettings, WeightsSettings, architectures, arguments, task_of
 from tessera.errors import TesseraError
 from tessera.settings import load
+
+SHA256 = hashlib.sha256(b"weights").hexdigest()
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -95,11 +98,21 @@ def test_a_slip_in_an_architecture_is_recognised() -> None:
     ],
 )
 def test_weights_come_from_a_path_or_the_web(source: str, answer: str) -> None:
-    assert answer in fault(weights={"source": source, "sha256": "0" * 64})
+    assert answer in fault(weights={"source": source, "sha256": SHA256})
 
 
-def test_weights_need_a_digest() -> None:
-    assert "weights.sha256" in fault(weights={"source": "a.pt", "sha256": "abc"})
+@pytest.mark.parametrize("sha256", ["abc", "0" * 64, "abc" * 21 + "a", "1" + "0" * 63, 0, None])
+def test_weights_need_a_digest_and_none_that_holds_its_place(sha256: object) -> None:
+    answer = fault(weights={"source": "a.pt", "sha256": sha256})
+    assert "weights.sha256: should be the 64 hexadecimal digits that `sha256sum FILE` prints" in answer
+
+
+def test_a_digest_in_capitals_is_the_same() -> None:
+    assert WeightsSettings(source="a.pt", sha256=SHA256.upper()) == WeightsSettings(source="a.pt", sha256=SHA256)
+
+
+def test_a_training_starts_from_no_exported_model() -> None:
+    assert "weights: a training starts from a checkpoint" in fault(weights={"source": "a.onnx", "sha256": SHA256})
 
 
 def test_planning_does_not_import_ultralytics() -> None:

@@ -84,6 +84,11 @@ def test_a_value_of_none_of_the_types_is_one_fault() -> None:
     assert line.endswith("given: 'much'")
 
 
+def test_what_is_wrong_inside_a_value_is_not_told_of_the_other_types_too() -> None:
+    assert faults({"either": {"side": 0}}) == ["  either.side: Input should be greater than 0; given: 0"]
+    assert faults({"either": {"sides": 3}}) == ["  either.sides: unknown key; did you mean 'side'? (allowed: colour, side)"]
+
+
 def test_every_fault_is_told_at_once() -> None:
     assert len(faults({"inner": {"side": 0, "colour": 3}, "by_name": {"a": {"x": 1}}, "z": 1})) == 4
 

@@ -14,7 +14,7 @@ from tessera.detectors.weights import fetch_weights
 from tessera.errors import TesseraError
 
 CONTENT = bytes(range(256)) * 5000
-SHA256 = hashlib.sha256(CONTENT).hexdigest()
+SHA256, OTHER = hashlib.sha256(CONTENT).hexdigest(), hashlib.sha256(b"other").hexdigest()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -78,8 +78,8 @@ def test_what_cannot_be_had_is_named_with_its_reason(address: str, name: str, re
 
 
 def test_other_weights_than_declared_are_refused(address: str, tmp_path: Path) -> None:
-    with pytest.raises(TesseraError, match=f"have the sha256 {SHA256}, declared is {'0' * 64}"):
-        fetch(f"{address}/weights.pt", tmp_path / "weights.pt", "0" * 64)
+    with pytest.raises(TesseraError, match=f"have the sha256 {SHA256}, declared is {OTHER}"):
+        fetch(f"{address}/weights.pt", tmp_path / "weights.pt", OTHER)
 
 
 def test_a_full_disk_is_not_blamed_on_the_weights(tmp_path: Path) -> None:
@@ -105,4 +105,4 @@ def test_an_endless_file_is_given_up(address: str, tmp_path: Path, monkeypatch: 
     ("source", "suffix"), [("a.pt", ".pt"), ("https://example.org/A.ONNX?raw=true", ".onnx"), ("a", ".pt")]
 )
 def test_exported_weights_are_known_by_their_suffix(source: str, suffix: str) -> None:
-    assert WeightsSettings(source=source, sha256="0" * 64).file == f"resources/weights/{'0' * 64}{suffix}"
+    assert WeightsSettings(source=source, sha256=SHA256).file == f"resources/weights/{SHA256}{suffix}"

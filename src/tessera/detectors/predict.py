@@ -5,13 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import tee
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import Field, PositiveInt
 
 from tessera.detectors.offline import offline
-from tessera.detectors.settings import WeightsSettings
+from tessera.detectors.settings import DeclaredWeights, TrainedOrDeclaredWeights
 from tessera.errors import Failed, TesseraError
 from tessera.geometry import Box, encode_rle
 from tessera.job import ahead, progress
@@ -46,13 +46,13 @@ class PreviewPredictionSettings(PredictionSettings):
 class FinderSettings(PredictionSettings):
     """A detector that looks at the sampled frames, where its weights are declared."""
 
-    weights: WeightsSettings | None = None
+    weights: DeclaredWeights = None
 
 
 class TrainedFinderSettings(PredictionSettings):
     """The same, but that its weights may be those trained here."""
 
-    weights: Literal["trained"] | WeightsSettings | None = "trained"
+    weights: TrainedOrDeclaredWeights = "trained"
 
 
 class WatermarkFinderSettings(TrainedFinderSettings):

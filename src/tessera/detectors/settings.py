@@ -5,10 +5,10 @@ import re
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, PositiveInt, field_validator
+from pydantic import BeforeValidator, Field, PositiveInt, field_validator
 
 from tessera.settings import Settings
 
@@ -64,7 +64,7 @@ class WeightsSettings(Settings):
     """Pretrained weights: a checkpoint of ultralytics, known by its digest."""
 
     source: str = Field(min_length=1, description="a path, or an address that starts with https:// or http://")
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    sha256: str
 
     @field_validator("source")
     @classmethod
@@ -76,11 +76,37 @@ class WeightsSettings(Settings):
             raise ValueError("should hold no user name or password, they would end in logs and cards")
         return source
 
+    @field_validator("sha256", mode="before")
+    @classmethod
+    def _is_a_digest(cls, sha256: object) -> str:
+        digits = str(sha256).lower()
+        # Nothing stands in a digest sixteen times in a row, only in what holds its place.
+        if not re.fullmatch("[0-9a-f]{64}", digits) or re.search(r"(.+)\1{15}", digits):
+            raise ValueError(
+                "should be the 64 hexadecimal digits that `sha256sum FILE` prints; quote them where all are decimal"
+            )
+        return digits
+
     @property
     def file(self) -> str:
         """Where they are fetched to: its suffix says how they are loaded."""
         suffix = ".onnx" if urlsplit(self.source).path.lower().endswith(".onnx") else ".pt"
         return f"resources/weights/{self.sha256}{suffix}"
+
+
+def _one_of(*words: str) -> BeforeValidator:
+    """Return the check that a value is one of `words`, null or weights, which answers in one sentence where it is none."""
+
+    def check(value: Any) -> Any:
+        if value is None or value in words or isinstance(value, dict | WeightsSettings):
+            return value
+        raise ValueError(f"should be {', '.join([*words, 'null'])}, or {{source: FILE, sha256: what `sha256sum FILE` prints}}")
+
+    return BeforeValidator(check)
+
+
+DeclaredWeights = Annotated[WeightsSettings | None, _one_of()]
+TrainedOrDeclaredWeights = Annotated[Literal["trained"] | WeightsSettings | None, _one_of("trained")]
 
 
 class ExportSettings(Settings):
@@ -106,7 +132,7 @@ class DetectorSettings(Settings):
     """One detector: what it starts from, how it is trained, exported and checked."""
 
     architecture: str = "yolo11m-seg.yaml"
-    weights: WeightsSettings | None = None
+    weights: DeclaredWeights = None
     training: dict[str, Any] = TRAINING
     export: ExportSettings = ExportSettings()
     tolerance: ToleranceSettings = ToleranceSettings()
@@ -121,6 +147,13 @@ class DetectorSettings(Settings):
             hint = f"did you mean {near[0]!r}, with n, s, m, l or x after the number?" if near else "see `cfg/models` there"
             raise ValueError(f"not an architecture of ultralytics that detects or segments; {hint}") from None
         return name
+
+    @field_validator("weights")
+    @classmethod
+    def _can_be_trained(cls, weights: WeightsSettings | None) -> WeightsSettings | None:
+        if weights and weights.file.endswith(".onnx"):
+            raise ValueError("a training starts from a checkpoint of ultralytics (.pt), not from an ONNX model")
+        return weights
 
     @field_validator("training")
     @classmethod
