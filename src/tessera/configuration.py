@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from tessera.annotations.proposals import ProposalSettings
 from tessera.annotations.settings import AnnotationSettings
@@ -14,7 +14,7 @@ from tessera.detectors.predict import (
     TrainedFinderSettings,
     WatermarkFinderSettings,
 )
-from tessera.detectors.settings import DetectorSettings, MosaicDetector, WatermarkDetector
+from tessera.detectors.settings import DetectorSettings, MosaicDetector, WatermarkDetector, task_of
 from tessera.duplicates import DuplicateSettings
 from tessera.figures import ReportSettings
 from tessera.frames import FrameSettings
@@ -44,6 +44,13 @@ class Models(Settings):
     nsfw_detection: DetectorSettings | None = DetectorSettings()
     watermark_detection: WatermarkDetector | None = WatermarkDetector()
     mosaic_detection: MosaicDetector | None = MosaicDetector()
+
+    @field_validator("nsfw_detection", "mosaic_detection")
+    @classmethod
+    def _finds_masks(cls, model: DetectorSettings | None) -> DetectorSettings | None:
+        if model and task_of(model.architecture) != "segment":
+            raise ValueError(f"`architecture` {model.architecture!r} finds boxes, and masks are needed: name one with -seg")
+        return model
 
 
 class Finders(Settings):
