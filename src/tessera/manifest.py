@@ -104,6 +104,8 @@ def read_manifest(path: Path) -> list[Source]:
 
 
 def _header_faults(header: list[str], line: int) -> list[str]:
+    if len(header) == 1 and (separator := re.search("[,; ]", header[0])):
+        return [f"line {line}: the columns are separated by {separator[0]!r}; separate columns with tabs"]
     required = [name for name, field in Source.model_fields.items() if field.is_required()]
     missing = [name for name in required if name not in header]
     unknown = [name for name in header if name not in Source.model_fields]

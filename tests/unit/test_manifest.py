@@ -161,6 +161,13 @@ def test_faults_of_the_table_itself_are_told(tmp_path: Path) -> None:
         read_manifest(tmp_path / "gone.tsv")
 
 
+@pytest.mark.parametrize("separator", [",", ";", " "])
+def test_a_table_that_is_separated_otherwise_is_told_as_that_alone(tmp_path: Path, separator: str) -> None:
+    text = "source\tpath\tcontent\nx\ty\tgeneral\n".replace("\t", separator)
+    (line,) = faults(tmp_path / "sources.tsv", text)[1:]
+    assert line == f"line 1: the columns are separated by {separator!r}; separate columns with tabs"
+
+
 def test_a_manifest_that_is_a_folder_is_told(tmp_path: Path) -> None:
     with pytest.raises(TesseraError, match=r"cannot be read \(Is a directory\); set `manifest`"):
         read_manifest(tmp_path)
