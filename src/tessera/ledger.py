@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 Status = Literal["ok", "dropped", "failed"]
 # The disk or the memory, not the item: going on would only blame the next item.
-SYSTEMIC = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+SYSTEMIC = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
 class Ledger:

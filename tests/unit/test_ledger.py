@@ -51,6 +51,7 @@ def test_each_item_gets_the_row_of_what_became_of_it(tmp_path: Path) -> None:
         TesseraError("mend it"),
         MemoryError(),
         OSError(errno.ENOSPC, "full"),
+        OSError(errno.EFBIG, "larger than the file system takes"),
         OSError(errno.EROFS, "read only"),
         KeyboardInterrupt(),
     ],
