@@ -7,6 +7,7 @@ from typing import Any, Literal, Self, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
+from tessera.errors import TesseraError
 from tessera.provenance import file_name
 from tessera.settings import Settings
 
@@ -45,6 +46,14 @@ def names_differ(materials: tuple[M, ...]) -> tuple[M, ...]:
     if twice:
         raise ValueError(f"the names {twice} must differ, and not in case alone")
     return materials
+
+
+def check_there(setting: str, path: Path, *, folder: bool = False) -> None:
+    """Raise `TesseraError` where there is nothing at the `path` that `setting` names or, where it must be one, no folder."""
+    # Unlike `Path.is_dir` and `Path.exists`, these take whatever a setting may hold.
+    there = os.path.isdir(path) if folder else os.path.exists(path)  # noqa: PTH110, PTH112
+    if not there:
+        raise TesseraError(f"{setting}: {str(path)!r} is {'no folder' if folder else 'not there'}; mend its path")
 
 
 def files_below(path: Path, suffixes: Collection[str] = ()) -> list[Path]:

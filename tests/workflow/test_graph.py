@@ -31,7 +31,7 @@ def test_the_graph_of_rules_is_the_one_written_down(project: Project) -> None:
     for folder in ("labels", "frame labels"):
         (project.folder / folder).mkdir()
     label_set = {"name": "mine", "path": "labels", "content": "general", "rights": "CC0"}
-    watermark_set = {**label_set, "path": "set.zip"}
+    watermark_set = label_set
     project.settings = {
         "annotations": {"labels": [label_set], "frame_labels": "frame labels"},
         "watermarks": {"sets": [watermark_set]},

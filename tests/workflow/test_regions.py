@@ -88,6 +88,19 @@ def test_regions_are_made_and_a_change_reruns_what_depends_on_it(project: Projec
 
 
 @pytest.mark.workflow
+def test_weights_that_are_not_there_are_named_before_any_job_unless_fetched(project: Project, snakefile: Path) -> None:
+    (project.folder / "marks.pt").unlink()
+    run = project.run("--dry-run", TARGETS[0], snakefile=snakefile)
+    assert run.returncode != 0 and "regions.detectors.watermark.weights: 'marks.pt' is not there" in run.output
+    declared = project.settings["regions"]["detectors"]["watermark"]["weights"]
+    fetched = project.folder / "resources" / "weights" / f"{declared['sha256']}.pt"
+    fetched.parent.mkdir(parents=True)
+    fetched.write_bytes(b"fetched")
+    run = project.run("--dry-run", TARGETS[0], snakefile=snakefile)
+    assert run.returncode == 0, run.output
+
+
+@pytest.mark.workflow
 def test_weights_that_are_not_those_of_the_list_are_not_loaded(project: Project, snakefile: Path) -> None:
     trained = project.results / "weights" / "nsfw_detection" / "nsfw_detection.pt"
     trained.write_bytes(trained.read_bytes() + b"\0")

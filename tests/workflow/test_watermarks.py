@@ -80,10 +80,17 @@ def test_what_changed_is_made_again_and_nothing_else(marked: Project) -> None:
     assert made(marked) == []
 
 
-def test_a_set_that_is_not_there_and_a_font_that_is_none_are_named(marked: Project) -> None:
+def test_what_is_not_there_is_named_before_any_job(marked: Project) -> None:
     (marked.folder / "sets" / "pita.zip").unlink()
-    run = marked.run("results/watermarks/sets/pita/images.parquet")
-    assert run.returncode != 0 and "watermarks.sets: 'pita': 'sets/pita.zip' is no folder, and no zip file" in run.output
+    run = marked.run("--dry-run", "results/watermarks/sets/pita/images.parquet")
+    assert run.returncode != 0 and "watermarks.sets: 'pita': 'sets/pita.zip' is not there" in run.output
+    for material in ("logos", "fonts"):
+        marked.settings["watermarks"]["draw"] = {material: "my/own"}
+        run = marked.run("--dry-run", "results/watermarks/frames/film%201/images.parquet")
+        assert run.returncode != 0 and f"watermarks.draw.{material}: 'my/own' is not there" in run.output
+
+
+def test_a_font_that_is_none_is_named(marked: Project) -> None:
     (marked.folder / "fonts").mkdir()
     (marked.folder / "fonts" / "page.ttf").write_text("<html>")
     marked.settings["watermarks"]["draw"]["fonts"] = "fonts"

@@ -1,7 +1,6 @@
 # Labels that people drew: folders of labelled images, and labels of sampled frames, become tables of the hub.
 
 from tessera.annotations.settings import (
-    check_folder,
     frame_label_files,
     label_files,
     unclaimed_labels,
@@ -41,9 +40,10 @@ def label_set(wildcards):
 
 def labels_are_there(wildcards):
     """Return no input. In planning, inputs alone are asked for: so a folder that is not there stops before any job."""
-    check_folder(
+    check_there(
         f"annotations.labels: {label_set(wildcards)['name']!r}",
         label_set(wildcards)["path"],
+        folder=True,
     )
     return []
 
@@ -51,7 +51,7 @@ def labels_are_there(wildcards):
 def frame_labels_are_there(wildcards):
     """Return no input, as `labels_are_there`."""
     if folder := config["annotations"]["frame_labels"]:
-        check_folder("annotations.frame_labels", folder)
+        check_there("annotations.frame_labels", folder, folder=True)
     return []
 
 

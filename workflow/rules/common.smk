@@ -16,6 +16,7 @@ from tessera.manifest import (
     size_of,
     twins,
 )
+from tessera.material import check_there
 from tessera.provenance import code_digest, file_name, fingerprint
 
 try:

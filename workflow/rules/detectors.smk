@@ -2,11 +2,16 @@
 
 from tessera.detectors.settings import WeightsSettings
 
-# Every detector whose weights may be declared.
-DECLARED = [
-    *filter(None, config["models"].values()),
-    *config["regions"]["detectors"].values(),
-]
+# The weights that are declared, by the setting that does it.
+DECLARED = {
+    f"{place}.{name}.weights": settings["weights"]
+    for place, detectors in (
+        ("models", config["models"]),
+        ("regions.detectors", config["regions"]["detectors"]),
+    )
+    for name, settings in detectors.items()
+    if settings and isinstance(settings["weights"], dict)
+}
 
 
 def dataset_of(wildcards):
@@ -24,15 +29,25 @@ def declared_weights(wildcards):
 
 def weights_with_digest(wildcards):
     """Return the declared weights that have the digest."""
-    declared = [settings["weights"] for settings in DECLARED]
-    return next(
-        weights
-        for weights in declared
-        if isinstance(weights, dict) and weights["sha256"] == wildcards.sha256
-    )
+    declared = DECLARED.values()
+    return next(each for each in declared if each["sha256"] == wildcards.sha256)
+
+
+def weights_are_there(wildcards):
+    """Return no input, as `labels_are_there`. What was fetched before may be gone from where it came."""
+    for setting, declared in DECLARED.items():
+        weights = WeightsSettings(**declared)
+        is_asked_for = (
+            weights.sha256 == wildcards.sha256 and "://" not in weights.source
+        )
+        if is_asked_for and not Path(weights.file).exists():
+            check_there(setting, weights.source)
+    return []
 
 
 rule fetch_weights:
+    input:
+        weights_are_there,
     output:
         weights="resources/weights/{sha256}.{kind}",
     log:

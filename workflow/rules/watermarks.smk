@@ -17,6 +17,21 @@ def watermark_set(wildcards):
     return WATERMARK_SETS[wildcards.set]
 
 
+def watermarks_are_there(wildcards):
+    """Return no input, as `labels_are_there`."""
+    given = watermark_set(wildcards)
+    check_there(f"watermarks.sets: {given['name']!r}", given["path"])
+    return []
+
+
+def materials_are_there(wildcards):
+    """Return no input, as `labels_are_there`."""
+    for material in ("logos", "fonts"):
+        if path := config["watermarks"]["draw"][material]:
+            check_there(f"watermarks.draw.{material}", path)
+    return []
+
+
 def watched_watermarks(wildcards):
     """Return what changes with the files of a set."""
     return fingerprint(files_below(WATERMARK_SETS[wildcards.set]["path"]))
@@ -34,6 +49,7 @@ def watched_materials(wildcards):
 
 rule import_watermarks:
     input:
+        watermarks_are_there,
         blocklist=lookup(dpath="sources/blocklist", within=config),
     output:
         images="<results>/watermarks/sets/{set}/images.parquet",
@@ -55,6 +71,7 @@ rule import_watermarks:
 
 rule draw_watermarks:
     input:
+        materials_are_there,
         frames="<results>/frames/{shard}/frames.parquet",
         pictures="<results>/frames/{shard}/images",
         sources="<results>/sources/shards/{shard}/sources.parquet",

@@ -13,7 +13,6 @@ from tessera.annotations.model import ImageAnnotations, Loss, remark
 from tessera.annotations.settings import (
     LABEL_SUFFIX,
     LabelSet,
-    check_folder,
     frame_label_files,
     frame_label_folders,
     label_files,
@@ -23,6 +22,7 @@ from tessera.errors import Dropped, Failed, TesseraError
 from tessera.job import progress
 from tessera.ledger import Ledger
 from tessera.manifest import LABELS
+from tessera.material import check_there
 from tessera.media.footage import read_footage
 from tessera.media.hashing import perceptual_hash
 from tessera.media.images import read_image, write_image
@@ -54,7 +54,7 @@ def import_labels(
     Raises `TesseraError` where the folder of the set is not there, or the blocklist cannot be read.
     """
     root = label_set.path
-    check_folder(f"annotations.labels: {label_set.name!r}", root)
+    check_there(f"annotations.labels: {label_set.name!r}", root, folder=True)
     listed = read_blocklist(blocklist)
     embedded.mkdir()
     items: dict[str, list[Path]] = {}

@@ -7,7 +7,6 @@ from urllib.parse import unquote
 
 from pydantic import AfterValidator, Field, PositiveInt, field_validator
 
-from tessera.errors import TesseraError
 from tessera.manifest import IMAGE_SUFFIXES
 from tessera.material import Material, files_below, names_differ
 from tessera.provenance import file_name
@@ -71,9 +70,3 @@ def unclaimed_labels(folder: Path | None, sources: Iterable[str], others: Iterab
         and not any(other.is_relative_to(entry.resolve()) for other in elsewhere)
     }
     return {entry: len(found) for entry, found in files.items() if found}
-
-
-def check_folder(setting: str, folder: Path) -> None:
-    """Raise `TesseraError` where the `folder` that `setting` names is not there."""
-    if not Path(folder).is_dir():
-        raise TesseraError(f"{setting}: {str(folder)!r} is no folder; mend its path")

@@ -59,13 +59,13 @@ def open_file(path: Path) -> BufferedReader:
             raise Failed("empty file", f"{_name(path)} has no bytes; copy it again")
         return Path(path).open("rb")
     except (FileNotFoundError, NotADirectoryError, ValueError):
-        raise Failed("missing", f"{_name(path)} is not there; mend the path in the manifest, or bring the file back") from None
+        raise Failed("missing", f"{_name(path)} is not there; mend its path, or bring the file back") from None
     except PermissionError:
         raise Failed("permission denied", f"{_name(path)} may not be read; give yourself the right to read it") from None
     except OSError as error:
         if error.errno in SYSTEMIC:
             raise
-        raise Failed("unreadable", f"{_name(path)}: {error.strerror}; mend the path in the manifest") from None
+        raise Failed("unreadable", f"{_name(path)}: {error.strerror}; mend its path") from None
 
 
 def probe(path: Path, check: Check, look: Look | None = None) -> Media:

@@ -162,7 +162,8 @@ def load_materials(settings: DrawSettings) -> Materials:
     logos: list[tuple[str, np.ndarray]] = []
     fonts = _dejavu() if settings.fonts is None else files_below(settings.fonts, FONTS)
     if not fonts:
-        faults.append(f"fonts: {str(settings.fonts)!r} holds no file {', '.join(sorted(FONTS))}; mend the path, or set null")
+        kinds = ", ".join(sorted(FONTS))
+        faults.append(f"fonts: {str(settings.fonts)!r} is not there, or holds no file {kinds}; mend the path, or set null")
     for font in fonts:
         try:
             open_file(font).close()
@@ -173,7 +174,7 @@ def load_materials(settings: DrawSettings) -> Materials:
     if settings.logos is not None:
         files = files_below(settings.logos, IMAGE_SUFFIXES)
         if not files:
-            faults.append(f"logos: {str(settings.logos)!r} holds no image; mend the path, or set null")
+            faults.append(f"logos: {str(settings.logos)!r} is not there, or holds no image; mend the path, or set null")
         for file in files:
             try:
                 logos.append((os.fsencode(file.name).decode("utf-8", "replace"), read_logo(file)))
