@@ -223,9 +223,23 @@ def test_nothing_is_made_of_a_description_but_the_number_of_classes(tmp_path: Pa
 
 def test_images_and_labels_without_each_other_are_rows(tmp_path: Path) -> None:
     files = {"images/a.png": picture(0), "labels/b.txt": LINE, "labels/classes.txt": "logo\ntext", "requirements.txt": "x"}
+    files |= {"images/c.png": picture(1), "labels/c.txt": LINE}
     imported = Imported(write_zip(tmp_path / "set.zip", files))
-    assert imported.reasons == {"s+images%2Fa": "unlabelled", "s+labels%2Fb": "label without an image"}
-    assert [row["status"] for row in imported.ledger] == ["dropped", "failed"]
+    assert imported.reasons == {"s+images%2Fa": "unlabelled", "s+images%2Fc": "ok", "s+labels%2Fb": "label without an image"}
+    assert [row["status"] for row in imported.ledger] == ["dropped", "ok", "failed"]
+
+
+def test_a_set_of_which_no_image_has_a_label_is_an_error_that_says_where_they_are_looked_for(tmp_path: Path) -> None:
+    files = {"images/a.png": picture(0), "images/b.png": picture(1), "annotations/a.txt": LINE}
+    with pytest.raises(TesseraError, match=r"'s': none of its 2 image\(s\) has a label .* looked for as 'labels/a.txt'"):
+        Imported(write_zip(tmp_path / "set.zip", files))
+
+
+def test_images_of_a_kind_that_is_not_read_are_rows(tmp_path: Path) -> None:
+    files = {"a.GIF": picture(0, kind="gif"), "a.txt": LINE, "b.heic": b"heic", "b.txt": LINE, "c.png": picture(1), "c.txt": ""}
+    imported = Imported(write_folder(tmp_path / "set", files))
+    unread = "image of a kind that is not read"
+    assert imported.reasons == {"s+a": unread, "s+b": unread, "s+c": "ok"}
 
 
 def test_bad_images_are_rows(tmp_path: Path) -> None:
@@ -384,13 +398,17 @@ def test_a_set_without_an_image_is_named(tmp_path: Path) -> None:
             Imported(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x05\x06", b"<!DOCTYPE html>", None])
-def test_a_set_that_is_no_set_is_named(tmp_path: Path, content: bytes | None) -> None:
+@pytest.mark.parametrize("content", [b"", b"PK\x05\x06", b"<!DOCTYPE html>"])
+def test_a_set_that_is_no_set_is_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "set.zip"
-    if content is not None:
-        path.write_bytes(content)
+    path.write_bytes(content)
     with pytest.raises(TesseraError, match=r"watermarks\.sets: 's': .*set\.zip' is no folder, and no zip file"):
         Imported(path)
+
+
+def test_a_set_that_is_not_there_has_one_mend(tmp_path: Path) -> None:
+    with pytest.raises(TesseraError, match=r"'s': '.*set\.zip' is not there; mend its path$"):
+        Imported(tmp_path / "set.zip")
 
 
 def test_long_and_odd_names_have_keys_of_their_own(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from tessera.geometry import Box, clip_box
 from tessera.job import progress
 from tessera.ledger import SYSTEMIC, Ledger
 from tessera.manifest import IMAGE_SUFFIXES
-from tessera.material import files_below
+from tessera.material import check_there, files_below
 from tessera.media.hashing import perceptual_hash
 from tessera.media.images import read_image
 from tessera.media.probe import IMAGE_FORMATS, open_file
@@ -37,6 +37,7 @@ from tessera.watermarks.settings import WatermarkSet
 
 WATERMARKS = "watermarks:"  # what the source of an image from a set starts with
 CLASSES = ("logo", "text")  # of PITA, whose zips do not say it
+UNREAD_SUFFIXES = {".avif", ".dng", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jxl", ".mpo", ".pfm", ".tga"}  # of images too
 MAX_FILES = 1_000_000  # in a set
 MAX_BYTES = 2**38  # of all files of a set
 MAX_RATIO = 100  # of the bytes in a zip file to those of the file: images hardly shrink
@@ -93,6 +94,8 @@ def import_watermarks(
     def take(image: File, label: File | None, key: str, note: dict[str, str]) -> None:
         if label is None:
             raise Dropped("unlabelled", f"{image.name!r} has no label file; an empty one would say that it is clean")
+        if image.path.suffix.lower() in UNREAD_SUFFIXES:
+            raise Failed("image of a kind that is not read", f"{image.name!r}: convert it to PNG, or leave it out")
         file = pictures / f"{key}{image.path.suffix.lower()}"
         try:
             file.write_bytes(image.read(MAX_IMAGE_BYTES))
@@ -123,9 +126,16 @@ def import_watermarks(
             if labels.setdefault(file.name.casefold(), file) is not file:
                 rows.row(f"{prefix}{file_name(file.name)}", "failed", "several labels of one name", repr(file.name))
         items: dict[str, list[File]] = {}
-        for file in sorted((file for file in files if file.path.suffix.lower() in IMAGE_SUFFIXES), key=_order):
+        pictured = IMAGE_SUFFIXES | UNREAD_SUFFIXES
+        for file in sorted((file for file in files if file.path.suffix.lower() in pictured), key=_order):
             # Labels do not tell suffixes apart, and some file systems do not tell cases apart.
             items.setdefault(file.path.with_suffix("").as_posix().casefold(), []).append(file)
+        wanted = [_label_name(same[0].path) for same in items.values()]
+        if wanted and labels.keys().isdisjoint(map(str.casefold, wanted)):
+            raise TesseraError(
+                f"watermarks.sets: {watermark_set.name!r}: none of its {len(wanted)} image(s) has a label file; labels are"
+                f" looked for as {wanted[0]!r} and the like"
+            )
         for same in progress(items.values(), len(items), "images"):
             image, key = same[0], f"{prefix}{file_name(same[0].path.with_suffix('').as_posix())}"
             label = labels.pop(_label_name(image.path).casefold(), None)
@@ -277,6 +287,7 @@ def _open(watermark_set: WatermarkSet) -> Iterator[list[File]]:
     """Yield the files of the set. Raises `TesseraError` where it cannot be opened, or is beyond the limits."""
     path = watermark_set.path
     place = f"watermarks.sets: {watermark_set.name!r}: {str(path)!r}"
+    check_there(f"watermarks.sets: {watermark_set.name!r}", path)
     with ExitStack() as stack:
         if path.is_dir():
             most, files = MAX_BYTES, [_file_of_folder(file, path) for file in files_below(path)]
@@ -284,7 +295,10 @@ def _open(watermark_set: WatermarkSet) -> Iterator[list[File]]:
             try:
                 archive = stack.enter_context(zipfile.ZipFile(stack.enter_context(open_file(path))))
             except (zipfile.BadZipFile, NotImplementedError, ValueError, Failed) as error:
-                raise TesseraError(f"{place} is no folder, and no zip file that can be read ({error}); mend its path") from None
+                reason = error.reason if isinstance(error, Failed) else error
+                raise TesseraError(
+                    f"{place} is no folder, and no zip file that can be read ({reason}); mend its path"
+                ) from None
             entries = [entry for entry in archive.infolist() if not entry.is_dir() and not _hidden(entry.filename)]
             most, files = min(MAX_BYTES, MAX_RATIO * path.stat().st_size), [_file_of_zip(entry, archive) for entry in entries]
         _check_limits(files, most, place)
