@@ -10,6 +10,7 @@ import pytest
 
 from tessera.detectors.export import export_detector
 from tessera.detectors.predict import (
+    FinderSettings,
     PredictionSettings,
     Predictor,
     PreviewPredictionSettings,
@@ -264,6 +265,9 @@ def test_weights_that_are_no_detector_are_named(weights: Path, tmp_path: Path) -
         path = tmp_path / name
         with pytest.raises(TesseraError, match=f"{name} does not run as a detector of boxes or masks"):
             list(Predictor(path, sha256_file(path), PredictionSettings(**SETTINGS)).predict(pictures(1)))
+        declared = FinderSettings(**SETTINGS, weights={"source": f"my/{name}", "sha256": sha256_file(path)})
+        with pytest.raises(TesseraError, match=f"^my/{name} does not run as"):
+            list(Predictor(path, sha256_file(path), declared).predict(pictures(1)))
 
 
 def test_images_are_shown_at_the_size_of_the_training_where_no_other_is_named(weights: Path, tmp_path: Path) -> None:

@@ -1,7 +1,10 @@
 """Declared weights: what arrives is what was declared, or nothing does."""
 
 import hashlib
+import io
+import os
 import threading
+import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,7 +16,16 @@ from tessera.detectors.settings import WeightsSettings
 from tessera.detectors.weights import fetch_weights
 from tessera.errors import TesseraError
 
-CONTENT = bytes(range(256)) * 5000
+
+def checkpoint() -> bytes:
+    """Return what is, by its form, a checkpoint of torch."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("best/data.pkl", bytes(range(256)) * 5000)
+    return file.getvalue()
+
+
+CONTENT = checkpoint()
 SHA256, OTHER = hashlib.sha256(CONTENT).hexdigest(), hashlib.sha256(b"other").hexdigest()
 
 
@@ -89,8 +101,49 @@ def test_a_full_disk_is_not_blamed_on_the_weights(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(TesseraError, match=r"nowhere\.pt cannot be read: No such file"):
+    with pytest.raises(TesseraError, match=r"nowhere\.pt cannot be read: .* is not there"):
         fetch(str(tmp_path / "nowhere.pt"), tmp_path / "weights.pt")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.pt")
+    with pytest.raises(TesseraError, match=r"pipe\.pt cannot be read: .* a pipe or the like"):
+        fetch(str(tmp_path / "pipe.pt"), tmp_path / "weights.pt")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("page.pt", b"\n<!DOCTYPE html>", "it is a web page"),
+        ("page.onnx", b"<html>", "it is a web page"),
+        ("text.pt", b"no model\n", "it is no checkpoint, or cut short"),
+        ("cut.pt", CONTENT[:-100], "it is no checkpoint, or cut short"),
+        ("model.safetensors", b"\x40\0\0\0\0\0\0\0{}", "it is no checkpoint, or cut short"),
+        ("text.onnx", b"no model\n", "it is no ONNX, or cut short"),
+    ],
+)
+def test_what_is_no_model_is_named_as_the_person_named_it(name: str, content: bytes, reason: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    weights = WeightsSettings(source=str(tmp_path / name), sha256=hashlib.sha256(content).hexdigest())
+    with pytest.raises(TesseraError) as raised:
+        fetch_weights(weights, tmp_path / Path(weights.file).name)
+    assert f"the weights {tmp_path / name} are no model ({reason}); declare a checkpoint" in str(raised.value)
+
+
+def test_an_onnx_model_is_known_as_one_and_so_is_half_of_it(tmp_path: Path) -> None:
+    from onnx import TensorProto, helper
+
+    ports = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "ab"]
+    graph = helper.make_graph([helper.make_node("Identity", ["a"], ["b"])], "g", ports[:1], ports[1:])
+    whole = helper.make_model(graph).SerializeToString()
+    for content in (whole, whole[:-5]):
+        (tmp_path / "a.onnx").write_bytes(content)
+        sha256 = hashlib.sha256(content).hexdigest()
+        if content == whole:
+            fetch(str(tmp_path / "a.onnx"), tmp_path / "weights.onnx", sha256)
+        else:
+            with pytest.raises(TesseraError, match=r"are no model \(it is no ONNX, or cut short\)"):
+                fetch(str(tmp_path / "a.onnx"), tmp_path / "weights.onnx", sha256)
 
 
 def test_an_endless_file_is_given_up(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

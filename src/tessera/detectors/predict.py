@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field, PositiveInt
 
 from tessera.detectors.offline import offline
-from tessera.detectors.settings import DeclaredWeights, TrainedOrDeclaredWeights
+from tessera.detectors.settings import DeclaredWeights, TrainedOrDeclaredWeights, WeightsSettings
 from tessera.errors import Failed, TesseraError
 from tessera.geometry import Box, encode_rle
 from tessera.job import ahead, progress
@@ -94,7 +94,8 @@ class Predictor:
         offline()
         from ultralytics import YOLO
 
-        self._weights = weights
+        declared = getattr(settings, "weights", None)
+        self._name = declared.source if isinstance(declared, WeightsSettings) else str(weights)
         try:
             self._model: Any = YOLO(weights)
         except Exception as error:  # what is no checkpoint is met with exceptions of many kinds
@@ -135,7 +136,7 @@ class Predictor:
 
     def _unusable(self, reason: Exception | str) -> TesseraError:
         said = " ".join(str(reason).split())[:300]
-        return TesseraError(f"{self._weights} does not run as a detector of boxes or masks ({said}); declare other weights")
+        return TesseraError(f"{self._name} does not run as a detector of boxes or masks ({said}); declare other weights")
 
 
 def _batches(images: Iterable[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:

@@ -1,15 +1,17 @@
 """Weights that are declared: fetched once, verified, and never used before."""
 
 import hashlib
+import zipfile
 from pathlib import Path
 from typing import IO
 from urllib.error import URLError
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from tessera.detectors.settings import WeightsSettings
-from tessera.errors import TesseraError
+from tessera.errors import Failed, TesseraError
 from tessera.job import tell
 from tessera.ledger import SYSTEMIC
+from tessera.media.probe import open_file
 
 LIMIT = 4 << 30  # bytes; more than any detector has
 CHUNK = 1 << 20  # bytes
@@ -28,11 +30,16 @@ class _HttpOnly(HTTPRedirectHandler):
 
 
 def fetch_weights(weights: WeightsSettings, path: Path) -> None:
-    """Write the declared weights to `path`. Raises `TesseraError` where they cannot be had, or are not what was declared."""
+    """Write the declared weights to `path`, whose suffix says of which kind they are.
+
+    Raises `TesseraError` where they cannot be had, are not what was declared, or no model.
+    """
     source = weights.source
     try:
         with _open(source) as stream, path.open("wb") as file:
             size, found = _copy(stream, file)
+    except Failed as error:
+        raise TesseraError(f"the weights {source} cannot be read: {error.detail}; check `weights.source`") from None
     except (OSError, ValueError) as error:  # URLError is an OSError
         if isinstance(error, OSError) and error.errno in SYSTEMIC:
             raise
@@ -45,12 +52,16 @@ def fetch_weights(weights: WeightsSettings, path: Path) -> None:
             f"the weights {source} have the sha256 {found}, declared is {weights.sha256}; "
             "take them from whom you trust, and declare the sha256 that is told there"
         )
+    if fault := _fault(path):
+        raise TesseraError(
+            f"the weights {source} are no model ({fault}); declare a checkpoint of ultralytics (.pt) or its export (.onnx)"
+        )
     tell(f"{source}: {size} bytes, as declared")
 
 
 def _open(source: str) -> IO[bytes]:
     if "://" not in source:
-        return Path(source).open("rb")
+        return open_file(Path(source))
     stream: IO[bytes] = build_opener(_HttpOnly()).open(source, timeout=TIMEOUT)
     return stream
 
@@ -64,3 +75,26 @@ def _copy(stream: IO[bytes], file: IO[bytes]) -> tuple[int, str]:
         hashed.update(chunk)
         file.write(chunk)
     return size, hashed.hexdigest()
+
+
+def _fault(path: Path) -> str:
+    """Return why `path` is no model, by its form alone, without loading it; nothing where it may be one."""
+    with path.open("rb") as file:
+        if file.read(512).lstrip().lower().startswith((b"<!doctype", b"<html")):
+            return "it is a web page"
+    if path.suffix == ".onnx":
+        import onnx
+
+        try:
+            model = onnx.load(path, load_external_data=False)
+        except MemoryError:
+            raise
+        except Exception:  # its parser has exceptions of its own, and they are nowhere stated
+            return "it is no ONNX, or cut short"
+        return "" if model.graph.node else "it is an ONNX model of nothing"
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+        return "it is no checkpoint, or cut short"
+    return "" if any(name.endswith("/data.pkl") for name in names) else "it is a zip file of something else"
