@@ -64,14 +64,14 @@ rule datasets:
 
 rule nsfw_detection:
     input:
-        "<results>/weights/nsfw_detection/SHA256SUMS",
+        trained("nsfw_detection"),
 
 
 rule watermark_detection:
     input:
-        "<results>/weights/watermark_detection/SHA256SUMS",
+        trained("watermark_detection"),
 
 
 rule mosaic_detection:
     input:
-        "<results>/weights/mosaic_detection/SHA256SUMS",
+        trained("mosaic_detection"),

@@ -8,8 +8,9 @@ import pytest
 from projects import REPOSITORY, Project
 
 from tessera.media.encode import write_video
+from tessera.provenance import sha256_file
 
-RULES = ("common", "sources", "previews")
+RULES = ("common", "sources", "detectors", "previews")
 NAME = "a {dog}"  # braces and spaces are Snakemake's, and yet allowed in a name
 FILE = "a%20%7Bdog%7D"
 
@@ -50,6 +51,31 @@ def test_a_preview_is_made_and_other_pictures_of_it_predict_nothing_anew(project
     assert (proposed / f"{FILE}-0000000.json").read_text() == "corrected"
     assert not (proposed / f"{FILE}-0000003.json").exists()
     assert f"{FILE}-0000000\tedited by a person" in (previews / "proposals.tsv").read_text()
+
+
+@pytest.mark.workflow
+def test_where_the_model_is_not_trained_the_weights_that_stand_for_it_look(project: Project, snakefile: Path) -> None:
+    trained = project.results / "weights" / "nsfw_detection" / "nsfw_detection.pt"
+    trained.rename(project.folder / "mine.pt")
+    shutil.rmtree(trained.parent)
+    project.settings["models"] = {"nsfw_detection": None, "mosaic_detection": None}
+    run = project.run("preview", "--dry-run", snakefile=snakefile)
+    assert run.returncode != 0
+    assert "`preview.model` is nsfw_detection, `models.nsfw_detection` is null, and" in run.output
+    declared = {"source": "mine.pt", "sha256": sha256_file(project.folder / "mine.pt")}
+    project.settings["regions"] = {"detectors": {"nsfw": {"weights": declared}}}
+    run = project.run("preview", snakefile=snakefile)
+    assert run.returncode == 0, run.output
+    assert (project.results / "previews" / FILE / "overlays" / f"{FILE}.mp4").is_file()
+
+
+@pytest.mark.workflow
+def test_a_model_that_is_not_trained_is_told_where_it_is_asked_for(project: Project) -> None:
+    project.write_manifest([{"source": NAME, "path": "dog.mp4"}])
+    project.settings["models"] = {"nsfw_detection": None, "mosaic_detection": None}
+    run = project.run("nsfw_detection", "--dry-run")
+    assert run.returncode != 0
+    assert "`models.nsfw_detection` is null, so that it is not trained" in run.output
 
 
 @pytest.mark.workflow

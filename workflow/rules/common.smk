@@ -57,6 +57,19 @@ def verbatim(value):
     return given
 
 
+def trained(model):
+    """Return a function of what is left at the end of a training of `model`, or of why there is none."""
+
+    def given(wildcards):
+        if model not in DETECTORS:
+            raise TesseraError(
+                f"`models.{model}` is null, so that it is not trained; give it settings, or ask for another"
+            )
+        return f"<results>/weights/{model}/SHA256SUMS"
+
+    return given
+
+
 def of_dataset(values):
     """Return a function that looks up in `values` what belongs to the dataset of a job: nothing where they do not say."""
 

@@ -1,5 +1,6 @@
 # What a detector sees in footage: to look at, and to correct. `snakemake preview`
 
+from tessera.detectors.settings import WeightsSettings
 from tessera.previews import previewed_sources
 
 try:
@@ -12,6 +13,8 @@ except TesseraError as error:
     raise WorkflowError(str(error)) from None
 
 PREVIEW_MODEL = config["preview"]["model"]
+# What stands for the model where it is not trained here.
+STAND_IN = config["regions"]["detectors"][PREVIEW_MODEL.removesuffix("_detection")]
 
 
 localrules:
@@ -28,6 +31,32 @@ def sources_asked_for(wildcards):
     return config["preview"]["sources"]
 
 
+def preview_weights(wildcards):
+    """Return the weights that look: those trained here or, where there is no training, those that are declared for it."""
+    if PREVIEW_MODEL in DETECTORS:
+        return f"<results>/weights/{PREVIEW_MODEL}/{PREVIEW_MODEL}.pt"
+    if not isinstance(STAND_IN["weights"], dict):
+        raise TesseraError(
+            f"`preview.model` is {PREVIEW_MODEL}, `models.{PREVIEW_MODEL}` is null, and `regions.detectors` declares no"
+            " weights for it: name another model"
+        )
+    return WeightsSettings(**STAND_IN["weights"]).file
+
+
+def preview_checksums(wildcards):
+    """Return the list of digests that weights trained here must agree with; declared ones have their own."""
+    return (
+        f"<results>/weights/{PREVIEW_MODEL}/SHA256SUMS"
+        if PREVIEW_MODEL in DETECTORS
+        else []
+    )
+
+
+def preview_digest(wildcards):
+    """Return the digest that declared weights must agree with."""
+    return None if PREVIEW_MODEL in DETECTORS else STAND_IN["weights"]["sha256"]
+
+
 rule preview:
     input:
         "<results>/previews/summary.json",
@@ -42,8 +71,8 @@ rule predict_source:
     input:
         sources="<results>/sources/shards/{shard}/sources.parquet",
         files=shard_files,
-        weights=f"<results>/weights/{PREVIEW_MODEL}/{PREVIEW_MODEL}.pt",
-        checksums=f"<results>/weights/{PREVIEW_MODEL}/SHA256SUMS",
+        weights=preview_weights,
+        checksums=preview_checksums,
     output:
         frames="<results>/previews/{shard}/frames.parquet",
         predictions="<results>/previews/{shard}/predictions.parquet",
@@ -57,6 +86,7 @@ rule predict_source:
         gpu=1,
     params:
         wanted=sources_to_preview,
+        sha256=preview_digest,
         settings=lookup(dpath="preview/predict", within=config),
         code=code_digest("tessera.detectors.predict"),
     script:

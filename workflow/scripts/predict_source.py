@@ -5,4 +5,5 @@ from tessera.job import job
 
 with job(snakemake) as (inputs, outputs, params):
     settings = PreviewPredictionSettings(**params.settings)
-    predict_previews(inputs.sources, inputs.weights, inputs.checksums, params.wanted, settings, **vars(outputs))
+    expected = inputs.checksums or params.sha256
+    predict_previews(inputs.sources, inputs.weights, expected, params.wanted, settings, **vars(outputs))

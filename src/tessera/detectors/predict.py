@@ -163,7 +163,7 @@ def _regions(result: Any) -> list[Region]:
 def predict_previews(
     sources: Path,
     weights: Path,
-    checksums: Path,
+    expected: Path | str,
     wanted: Sequence[str],
     settings: PreviewPredictionSettings,
     frames: Path,
@@ -172,9 +172,10 @@ def predict_previews(
 ) -> None:
     """Run the detector `weights` over the sources `wanted` of a shard.
 
-    `sources`: `tables.Sources`. Of each source every `settings.stride`-th frame is predicted or, where these are more than
-    `settings.max_frames`, so many evenly spaced ones. `frames` gets them as `tables.PredictedFrames`, `predictions` what was
-    seen as `tables.Annotations`, and `ledger` a row per frame, or one for a source that was refused or cannot be opened.
+    `sources`: `tables.Sources`; `expected`: see `Predictor`. Of each source every `settings.stride`-th frame is predicted or,
+    where these are more than `settings.max_frames`, so many evenly spaced ones. `frames` gets them as `tables.PredictedFrames`,
+    `predictions` what was seen as `tables.Annotations`, and `ledger` a row per frame, or one for a source that was refused or
+    cannot be opened.
     """
     import polars as pl
 
@@ -182,7 +183,7 @@ def predict_previews(
 
     asked = read_table(sources, Sources).filter(pl.col("source").is_in(list(wanted)))
     admitted = asked.filter(pl.col("status") == "admitted").to_dicts()
-    predictor = Predictor(weights, checksums, settings) if admitted else None
+    predictor = Predictor(weights, expected, settings) if admitted else None
     looked: list[dict[str, Any]] = []
     seen: list[dict[str, Any]] = []
     with Ledger(ledger) as book:
