@@ -56,12 +56,12 @@ def duplicates(path: Path, rows: dict[str, str]) -> Path:
 class Selection:
     """One call of `select_samples` in `folder`."""
 
-    def __init__(self, folder: Path, tables: list[tuple[Path, Path]], links: dict[str, str], sources: Path) -> None:
+    def __init__(self, folder: Path, tables: list[tuple[Path, Path]], links: dict[str, str] | None, sources: Path) -> None:
         self.images, self.annotations, self.ledger = folder / "images", folder / "annotations", folder / "ledger"
         select_samples(
             [images for images, _ in tables],
             [annotations for _, annotations in tables],
-            duplicates(folder / "duplicates", links),
+            None if links is None else duplicates(folder / "duplicates", links),
             sources,
             "nsfw_detection",
             self.images,
@@ -107,6 +107,11 @@ def test_of_near_duplicates_the_one_that_stays_is_kept(tmp_path: Path) -> None:
     selection = Selection(tmp_path, [table], {"a": "c", "b": "c"}, admitted(tmp_path / "sources", {"open": []}))
     assert selection.keys == ["c"]
     assert selection.left_out["a"] == ("near-duplicate of a sample", "c")
+
+
+def test_where_nothing_says_what_looks_the_same_all_stay(tmp_path: Path) -> None:
+    table = hub(tmp_path / "all", [(key, "open", (REGION,)) for key in "abc"])
+    assert Selection(tmp_path, [table], None, admitted(tmp_path / "sources", {"open": []})).keys == ["a", "b", "c"]
 
 
 def test_where_the_one_that_stays_is_not_here_another_takes_its_place(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ pathvars:
     benchmarks="results/benchmarks",
 include: "workflow/rules/common.smk"
 GATES = {"nsfw_detection": ["frames", "labels"]}
+DUPLICATES = {"nsfw_detection": "results/duplicates/duplicates.parquet"}
 include: "workflow/rules/report.smk"
 """
 SETTINGS = {"models": {"nsfw_detection": {"training": {"imgsz": 64}}, "watermark_detection": None, "mosaic_detection": None}}

@@ -26,6 +26,12 @@ PICTURES = {
     ],
     "mosaic_detection": [f"{folder}/images" for folder in SAMPLES["mosaic_detection"]],
 }
+# What tells which samples look the same, so that one stays. Not of watermarks: each frame has others drawn over it, and it is
+# the frames that were compared.
+DUPLICATES = {
+    dataset: "<results>/duplicates/duplicates.parquet"
+    for dataset in ("nsfw_detection", "mosaic_detection")
+}
 # What is in the way of a dataset where too much of it failed: the steps in each room, and their ledgers.
 ROOMS = {
     "frames": {
@@ -164,7 +170,7 @@ rule select_samples:
                 for dataset, folders in SAMPLES.items()
             }
         ),
-        duplicates="<results>/duplicates/duplicates.parquet",
+        duplicates=of_dataset(DUPLICATES),
         sources="<results>/sources/admitted.parquet",
         gates=of_dataset(
             {

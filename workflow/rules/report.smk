@@ -22,10 +22,14 @@ def gates_to(wildcards):
     return expand("<results>/gates/{room}.json", room=rooms)
 
 
+# The search for near-duplicates is a step to those datasets that it thins.
+SEARCHES = dict.fromkeys(DUPLICATES, "<results>/duplicates/ledger.jsonl")
+
+
 rule plot_funnel:
     input:
         gates=gates_to,
-        duplicates="<results>/duplicates/ledger.jsonl",
+        duplicates=of_dataset(SEARCHES),
         selection="<results>/annotations/{dataset}/ledger.jsonl",
         writing="<results>/datasets/{dataset}/ledger.jsonl",
         splits="<results>/datasets/{dataset}/splits.parquet",

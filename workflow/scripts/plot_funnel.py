@@ -11,7 +11,8 @@ UNITS = {"admission": "sources", "what detectors saw": "regions", "mosaics": "re
 
 with job(snakemake) as (inputs, outputs, params):
     counts = [step for path in inputs.gates for step in json.loads(path.read_text(encoding="utf-8")).items()]
-    counts += [("near-duplicates", summarise(read_ledger(inputs.duplicates)))]
+    if inputs.duplicates:
+        counts += [("near-duplicates", summarise(read_ledger(inputs.duplicates)))]
     counts += [("selection", summarise(read_ledger(inputs.selection)))]
     steps = [count_step(name, UNITS.get(name, "images"), summary) for name, summary in counts]
     regions = count_step("writing", "regions", summarise(read_ledger(inputs.writing)))

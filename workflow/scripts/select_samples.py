@@ -7,7 +7,7 @@ with job(snakemake) as (inputs, outputs, params):
     select_samples(
         inputs.images,
         inputs.annotations,
-        inputs.duplicates,
+        inputs.duplicates or None,
         inputs.sources,
         snakemake.wildcards.dataset,
         outputs.images,

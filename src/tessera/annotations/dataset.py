@@ -32,7 +32,7 @@ MENDS = {
 def select_samples(
     images: Sequence[Path],
     annotations: Sequence[Path],
-    duplicates: Path,
+    duplicates: Path | None,
     sources: Path,
     dataset: str,
     selected: Path,
@@ -42,9 +42,10 @@ def select_samples(
     """Write the images that feed `dataset` to the table `selected`, and their annotations to the table `regions`.
 
     `images`, `annotations`: tables of all labelled images (`tables.Images`, `tables.Annotations`). `duplicates`:
-    `tables.Duplicates`. `sources`: `tables.Sources`. Rows are written by key, whatever the order of the tables.
-    An image without a region stays: it shows what is none. `ledger` gets a row per image: dropped is what does not
-    come from an admitted source, comes from one that is not for `dataset`, or nearly equals an image that stays.
+    `tables.Duplicates`, or none where all that look the same stay. `sources`: `tables.Sources`. Rows are written by key,
+    whatever the order of the tables. An image without a region stays: it shows what is none. `ledger` gets a row per image:
+    dropped is what does not come from an admitted source, comes from one that is not for `dataset`, or nearly equals an
+    image that stays.
     Raises `TesseraError` where two images have one key, and where no image or no region is left.
     """
     pictures = read_tables(list(images), Images).sort("key")
@@ -59,7 +60,7 @@ def select_samples(
     }
     origins = pictures.select("key", "source").iter_rows()
     refusals = {key: reason for key, source in origins if (reason := _refusal(source, uses, dataset))}
-    stays = dict(read_table(duplicates, Duplicates).select("key", "duplicate_of").iter_rows())
+    stays = dict(read_table(duplicates, Duplicates).select("key", "duplicate_of").iter_rows()) if duplicates else {}
     kept = keep_one_of_each([key for key in pictures["key"] if key not in refusals], stays)
     with Ledger(ledger) as rows:
         for key in pictures["key"]:
