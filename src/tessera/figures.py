@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from urllib.parse import unquote
 
 import numpy as np
 from pydantic import Field
@@ -414,7 +415,7 @@ def _draw_tiles(tiles: Sequence[Picture], colours: dict[str, str], nothing: str,
                     x, y = np.arange(mask.shape[1]) - 1, np.arange(mask.shape[0]) - 1
                     outline = axes.contour(x, y, mask, [127], colors=colours[label], linewidths=1.6)
                     outline.set_path_effects([Stroke(linewidth=3.4, foreground="white"), Normal()])
-            title = [_shorten(line, 44) for line in (tile.name, *tile.caption.split("\n")[:CAPTION_LINES]) if line]
+            title = [_shorten(line, 44) for line in (unquote(tile.name), *tile.caption.split("\n")[:CAPTION_LINES]) if line]
             axes.set_title("\n".join(title), fontsize=7, fontweight="normal")
             if not tile.regions:
                 axes.text(0.5, -0.02, "no region", fontsize=7, color=QUIET, ha="center", va="top", transform=axes.transAxes)

@@ -15,6 +15,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.axes import Axes
 from PIL import Image
 
 from tessera.errors import TesseraError
@@ -22,8 +23,10 @@ from tessera.figures import (
     BLUR_SIDE,
     ORANGE,
     SKY,
+    Picture,
     ReportSettings,
     Step,
+    _draw_tiles,
     blur,
     choose_samples,
     count_splits,
@@ -239,6 +242,17 @@ def _draw_samples(folder: Path, settings: ReportSettings, split: str = "val") ->
         write_table(pl.DataFrame(rows, schema=types(table)), table, folder / f"{name}.parquet")
     draw_samples(folder / "images", *_tables(folder), split, {}, settings, 0, folder / "samples.jpg")
     return _read(folder / "samples.jpg")
+
+
+def test_samples_are_called_as_their_sources_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    titles: list[str] = []
+    monkeypatch.setattr(Axes, "set_title", lambda _, title, **__: titles.append(title))
+    picture = Picture("my%20%24%7Bdog%7D%00%2F%C3%A9-0000001", np.zeros((9, 9, 3), np.uint8), [], "a caption")
+    _draw_tiles([picture], {}, "", tmp_path / "samples.jpg")
+    assert titles == ["my ${dog}\0/é-0000001\na caption"]
+    monkeypatch.undo()
+    _draw_tiles([picture], {}, "", tmp_path / "samples.jpg")
+    assert (tmp_path / "samples.jpg").stat().st_size
 
 
 def _tables(folder: Path) -> list[Path]:
