@@ -239,11 +239,13 @@ def test_where_links_are_not_possible_images_are_copied(tmp_path: Path, monkeypa
     assert (made / "images/train/a.png").read_bytes() == (tmp_path / "a.PNG").read_bytes()
 
 
-@pytest.mark.parametrize("source", ["one", "labels:x"])
-def test_an_image_that_is_gone_is_named(tmp_path: Path, source: str) -> None:
+@pytest.mark.parametrize(
+    ("source", "mend"), [("labels:x", "put it back, or remove its label file,"), ("one", "delete the folder .*")]
+)
+def test_an_image_that_is_gone_is_named_with_its_mend(tmp_path: Path, source: str, mend: str) -> None:
     dataset = Dataset(tmp_path, [("a", source, ())], ["train"])
     (tmp_path / "a.PNG").unlink()
-    with pytest.raises(TesseraError, match=rf"a.PNG: the image 'a' of '{source}' is gone; put it back"):
+    with pytest.raises(TesseraError, match=rf"a.PNG: the image 'a' of '{source}' is gone; {mend} and run again"):
         dataset.write()
 
 

@@ -167,6 +167,5 @@ def _place(path: Path, place: Path, source: str, key: str) -> None:
                 return
         shutil.copyfile(path, place)
     except FileNotFoundError:
-        raise TesseraError(
-            f"{path}: the image {key!r} of {source!r} is gone; put it back, or remove its label file, and run again"
-        ) from None
+        mend = "put it back, or remove its label file," if source.startswith(LABELS) else f"delete the folder {path.parent}"
+        raise TesseraError(f"{path}: the image {key!r} of {source!r} is gone; {mend} and run again") from None
