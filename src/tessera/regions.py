@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 
 from tessera.errors import Dropped, Failed
-from tessera.geometry import Box, decode_rle, encode_rle, mask_box
+from tessera.geometry import Box, decode_rle, encode_rle, grow, growth_step, mask_box
 from tessera.job import progress
 from tessera.ledger import Ledger, read_ledger
 from tessera.seeds import generator
@@ -19,8 +19,6 @@ from tessera.settings import Settings
 
 SMOOTH = 11  # pixels, side of the window whose majority a pixel of a mask takes
 SPECK = 0.02  # share of the area of a region below which a piece of it is none
-SMALL = 0.01  # share of the area of a frame below which a region grows in small steps
-SMALL_STEP, STEP = 2 / 256, 7 / 256  # of the longer side of a frame
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Range = tuple[PositiveFloat, PositiveFloat]
@@ -239,10 +237,7 @@ def refine(mask: np.ndarray, radius: float) -> np.ndarray:
     areas = statistics[:, cv2.CC_STAT_AREA]
     pieces = areas >= SPECK * areas[1:].sum()
     pieces[0] = False
-    kept = pieces[numbers]
-    if radius and kept.any():
-        kept = cv2.distanceTransform((~kept).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) <= radius
-    refined[part] = kept * np.uint8(255)
+    refined[part] = grow(pieces[numbers] * np.uint8(255), radius)
     return refined
 
 
@@ -257,14 +252,14 @@ def ellipse(box: Box, scale: float, height: int, width: int) -> np.ndarray:
 def _shape(detection: Detection, height: int, width: int, settings: RegionSettings, draws: np.random.Generator) -> np.ndarray:
     """Return the mask of the region that `detection` would be, uint8 (height, width).
 
-    As mosaics are put over more than what they hide, nsfw grows by a number of steps that is drawn, about as far as in Lada;
-    faces and heads become ellipses in their boxes, scaled by a draw.
+    As mosaics are put over more than what they hide, nsfw grows by a number of steps that is drawn; faces and heads become
+    ellipses in their boxes, scaled by a draw.
     """
     if detection.detector != "nsfw":
         return ellipse(detection.box, draws.uniform(*getattr(settings.scale, detection.detector)), height, width)
     mask = detection.mask(height, width)
-    step = SMALL_STEP if np.count_nonzero(mask) < SMALL * mask.size else STEP
-    return refine(mask, draws.choice(settings.extension) * step * max(height, width))
+    step = growth_step(int(np.count_nonzero(mask)), height, width)
+    return refine(mask, draws.choice(settings.extension) * step)
 
 
 def _in_turn(detections: Sequence[Detection]) -> list[Detection]:

@@ -1,6 +1,7 @@
 """The tables that rooms meet in: one schema each, every column with its meaning and unit."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandera.polars as pa
@@ -159,6 +160,125 @@ class Mosaics(Table):
     seed: pl.Int64 = pa.Field(ge=0, description="the global seed that it was drawn with")
 
 
+class VideoFrames(Table):
+    """All frames of the videos of a shard, in order of presentation."""
+
+    source: pl.String = pa.Field(description="id from the manifest")
+    index: pl.Int64 = pa.Field(ge=0, description="place in order of presentation, from 0")
+    pts: pl.Int64 = pa.Field(
+        nullable=True, description="presentation time stamp in the time base of the stream; null where the stream has none"
+    )
+    time: pl.Float64 = pa.Field(description="seconds from the first frame")
+    width: pl.Int64 = pa.Field(ge=0, description="pixels, upright; 0 where the frame cannot be decoded")
+    height: pl.Int64 = pa.Field(ge=0, description="pixels, upright; 0 where the frame cannot be decoded")
+    change: pl.Float64 = pa.Field(
+        ge=0, description="mean difference of hue, saturation and value from the frame before, 0 to 255; 0 for the first"
+    )
+    looked: pl.Boolean = pa.Field(description="whether the detector looked at it")
+
+
+class VideoDetections(Table):
+    """What a detector saw in the frames of the videos of a shard."""
+
+    source: pl.String = pa.Field(description="id from the manifest")
+    index: pl.Int64 = pa.Field(ge=0, description="of the frame")
+    number: pl.Int64 = pa.Field(ge=0, description="place among the detections of the frame, surest first, from 0")
+    label: pl.String = pa.Field(description="class name")
+    score: pl.Float64 = pa.Field(ge=0, le=1, description="confidence")
+    rle: pl.String = pa.Field(
+        nullable=True, description="COCO compressed run lengths of the mask, at the size of the frame; null: the box alone"
+    )
+    x0: pl.Float64 = pa.Field(description="box, left edge, pixels")
+    y0: pl.Float64 = pa.Field(description="box, top edge, pixels")
+    x1: pl.Float64 = pa.Field(description="box, right edge, pixels, outside")
+    y1: pl.Float64 = pa.Field(description="box, bottom edge, pixels, outside")
+
+
+class Scenes(Table):
+    """Stretches of videos that show one region: what clips are cut from. A row per scene."""
+
+    key: pl.String = pa.Field(unique=True, description="`file_name(source)-FIRST-TRACK`, the stem of every file made from it")
+    source: pl.String = pa.Field(description="id from the manifest")
+    track: pl.Int64 = pa.Field(ge=0, description="number of the track within the source")
+    label: pl.String = pa.Field(description="class name of most of its detections")
+    first: pl.Int64 = pa.Field(ge=0, description="index of the first frame")
+    frames: pl.Int64 = pa.Field(gt=0, description="how many frames, without a gap")
+    width: pl.Int64 = pa.Field(gt=0, description="of the frames, pixels")
+    height: pl.Int64 = pa.Field(gt=0, description="of the frames, pixels")
+    score: pl.Float64 = pa.Field(ge=0, le=1, description="mean confidence of its detections")
+    detected: pl.Int64 = pa.Field(ge=0, description="frames in which it was detected; in the others it lies in between")
+    extension: pl.Int64 = pa.Field(ge=0, description="steps by which its masks grew")
+
+
+class SceneFrames(Table):
+    """Where the region of each scene lies, frame by frame."""
+
+    key: pl.String = pa.Field(description="of the scene")
+    index: pl.Int64 = pa.Field(ge=0, description="of the frame in the video")
+    pts: pl.Int64 = pa.Field(nullable=True, description="presentation time stamp; null where the stream has none")
+    time: pl.Float64 = pa.Field(description="seconds from the first frame of the video")
+    rle: pl.String = pa.Field(description="COCO compressed run lengths of the mask, smoothed and extended, never empty")
+    x0: pl.Int64 = pa.Field(ge=0, description="smoothed box, which holds the mask; left edge, pixels")
+    y0: pl.Int64 = pa.Field(ge=0, description="top edge, pixels")
+    x1: pl.Int64 = pa.Field(gt=0, description="right edge, pixels, outside")
+    y1: pl.Int64 = pa.Field(gt=0, description="bottom edge, pixels, outside")
+
+
+class Clips(Table):
+    """The clips of a shard, with all that is needed to cut them again."""
+
+    key: pl.String = pa.Field(unique=True, description="of the scene")
+    source: pl.String = pa.Field(description="id from the manifest")
+    sha256: pl.String = pa.Field(description="of the footage")
+    split: pl.String = pa.Field(isin=["train", "val", "test", ""], description="fixed split; empty: by hash")
+    rights: pl.String = pa.Field(description="licence or contract reference")
+    track: pl.Int64 = pa.Field(ge=0, description="number of the track within the source")
+    label: pl.String = pa.Field(description="class name")
+    score: pl.Float64 = pa.Field(ge=0, le=1, description="mean confidence of its detections")
+    detected: pl.Int64 = pa.Field(ge=0, description="frames in which it was detected")
+    extension: pl.Int64 = pa.Field(ge=0, description="steps by which its masks grew")
+    first: pl.Int64 = pa.Field(ge=0, description="index of the first frame in the video")
+    frames: pl.Int64 = pa.Field(gt=0, description="how many frames, without a gap")
+    rate: pl.Float64 = pa.Field(gt=0, description="frames per second of the clip; the mean one where that of the video varies")
+    pts: pl.List(pl.Int64) = pa.Field(nullable=True, description="presentation time stamps of its frames in the video")  # type: ignore[valid-type]
+    time: pl.List(pl.Float64) = pa.Field(description="seconds from the first frame of the video, of each frame")  # type: ignore[valid-type]
+    frame_width: pl.Int64 = pa.Field(gt=0, description="of the video, upright, pixels")
+    frame_height: pl.Int64 = pa.Field(gt=0, description="of the video, upright, pixels")
+    width: pl.Int64 = pa.Field(gt=0, description="of the clip, padding included, pixels")
+    height: pl.Int64 = pa.Field(gt=0, description="of the clip, padding included, pixels")
+    crops: pl.List(pl.List(pl.Int64)) = pa.Field(description="per frame x0, y0, x1, y1 of what was cut out, half-open, pixels")  # type: ignore[valid-type]
+    pads: pl.List(pl.List(pl.Int64)) = pa.Field(  # type: ignore[valid-type]
+        description="per frame pixels of black at the top, bottom, left and right"
+    )
+    block_v1_normal: pl.Float64 = pa.Field(description="size of mosaic blocks by the area of the region, pixels")
+    block_v1_bounding: pl.Float64 = pa.Field(description="by the area of its box, pixels")
+    block_v2: pl.Float64 = pa.Field(description="by the length of its box, pixels")
+    block_v3: pl.Float64 = pa.Field(description="by the size of the frame, pixels")
+    detector: pl.String = pa.Field(description="sha256 of the weights that the region was found with")
+    settings: pl.String = pa.Field(description="digest of the settings that it was found, followed and cut by")
+    seed: pl.Int64 = pa.Field(ge=0, description="the global seed")
+
+
+class Scores(Table):
+    """What was measured of each clip. A column is null where it was not asked for, or cannot be."""
+
+    key: pl.String = pa.Field(unique=True, description="of the clip")
+    looked: pl.Int64 = pa.Field(gt=0, description="frames that were sampled, from the first to the last")
+    sharpness: pl.Float64 = pa.Field(ge=0, description="see `tessera.filters.scores.sharpness`; median")
+    brightness: pl.Float64 = pa.Field(ge=0, le=1, description="mean luma; median over frames")
+    clipped: pl.Float64 = pa.Field(ge=0, le=1, description="fraction of pixels that are black or white; median over frames")
+    blockiness: pl.Float64 = pa.Field(ge=0, description="see `tessera.filters.scores.blockiness`; median")
+    motion: pl.Float64 = pa.Field(ge=0, description="see `tessera.filters.scores.motion`; mean")
+    hashes: pl.List(pl.UInt64) = pa.Field(description="perceptual hashes of frames from the first to the last")  # type: ignore[valid-type]
+    watermark: pl.Float64 = pa.Field(nullable=True, ge=0, le=1, description="fraction of frames with a watermark in the crop")
+    mosaic: pl.Float64 = pa.Field(nullable=True, ge=0, le=1, description="fraction of frames with a mosaic in the crop")
+    nsfw: pl.Float64 = pa.Field(nullable=True, ge=0, le=1, description="fraction of frames in which a second detector agrees")
+    nsfw_classes: pl.List(pl.String) = pa.Field(nullable=True, description="what that one saw, sorted")  # type: ignore[valid-type]
+    aesthetic: pl.Float64 = pa.Field(nullable=True, description="DOVER's aesthetic score")
+    technical: pl.Float64 = pa.Field(nullable=True, description="DOVER's technical score")
+    quality: pl.Float64 = pa.Field(nullable=True, ge=0, le=1, description="both fused as DOVER does")
+
+
 class Duplicates(Table):
     """Images left out because another one looks the same."""
 
@@ -221,10 +341,11 @@ def write_table(frame: pl.DataFrame, schema: type[Table], path: Path) -> None:
     path.write_bytes(content.getbuffer())
 
 
-def read_table(path: Path, schema: type[Table]) -> pl.DataFrame:
-    """Return the table at `path`. Raises `TesseraError` where it is not what `schema` says."""
+def read_table(path: Path, schema: type[Table], without: Sequence[str] = ()) -> pl.DataFrame:
+    """Return the table at `path`, `without` some columns. Raises `TesseraError` where it is not what `schema` says."""
     try:
-        return schema.validate(pl.read_parquet(path), lazy=True)
+        columns = [name for name in types(schema) if name not in without] if without else None
+        return schema.to_schema().remove_columns(list(without)).validate(pl.read_parquet(path, columns=columns), lazy=True)
     except (pa.errors.SchemaErrors, pl.exceptions.PolarsError) as error:
         raise TesseraError(f"{path} is not a table of {schema.__name__}: {error}; delete it and run again") from error
 

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -13,14 +14,19 @@ from pycocotools import mask as pycoco
 from tessera import geometry
 from tessera.geometry import (
     Part,
+    Patch,
     area,
     circle,
     clip,
     clip_box,
     contains,
     decode_counts,
+    decode_patch,
     decode_rle,
+    encode_patch,
     encode_rle,
+    grow,
+    growth_step,
     keyhole,
     mask_box,
     nest,
@@ -28,6 +34,7 @@ from tessera.geometry import (
     rasterize,
     rectangle,
     trace,
+    trim,
 )
 
 SIZES = st.tuples(st.integers(1, 24), st.integers(1, 24))
@@ -239,3 +246,62 @@ def test_a_circle_strays_an_eighth_of_a_pixel_at_most(radius):
     middle = (ring + np.roll(ring, 1, axis=0)) / 2 - [50, 60]
     assert np.allclose(np.hypot(*(ring - [50, 60]).T), radius)
     assert (radius - np.hypot(*middle.T)).max() <= 0.126
+
+
+@given(MASKS)
+def test_a_part_of_a_mask_is_read_and_written_as_the_whole_is(mask: np.ndarray) -> None:
+    height, width = mask.shape
+    part = decode_patch(encode_rle(mask), height, width)
+    expected = trim(Patch(mask, 0, 0))
+    np.testing.assert_array_equal(part.mask, expected.mask)
+    assert not mask.any() or part.box == expected.box
+    # Nor does it matter how much is in the box that is not set.
+    for patch in (part, Patch(mask, 0, 0)):
+        assert encode_patch(patch, height, width) == encode_rle(mask)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (7, 1), (5, 6)])
+def test_a_part_may_be_the_whole(shape: tuple[int, int]) -> None:
+    mask = np.full(shape, 255, np.uint8)
+    part = decode_patch(encode_rle(mask), *shape)
+    np.testing.assert_array_equal(part.mask, mask)
+    assert part.box == (0, 0, shape[1], shape[0])
+    assert encode_patch(part, *shape) == encode_rle(mask)
+
+
+def test_a_part_is_read_in_a_fraction_of_the_time_of_the_whole() -> None:
+    mask = np.zeros((2160, 3840), np.uint8)
+    cv2.circle(mask, (3000, 1000), 150, 255, -1)
+    rle = encode_rle(mask)
+
+    def seconds(work: Callable[[], object]) -> float:
+        start = time.perf_counter()
+        for _ in range(5):
+            work()
+        return time.perf_counter() - start
+
+    part = decode_patch(rle, 2160, 3840)
+    assert (
+        min(seconds(lambda: decode_patch(rle, 2160, 3840)) for _ in range(3)) < seconds(lambda: decode_rle(rle, 2160, 3840)) / 3
+    )
+    assert min(seconds(lambda: encode_patch(part, 2160, 3840)) for _ in range(3)) < seconds(lambda: encode_rle(mask)) / 3
+
+
+@pytest.mark.parametrize("rle", ["", "0", "5", "x", "é", "03", "1" * 4000])
+def test_a_part_of_what_is_no_mask_is_refused(rle: str) -> None:
+    with pytest.raises(ValueError):
+        decode_patch(rle, 6, 4)
+
+
+@given(MASKS, st.sampled_from([0, 0.5, 1, 1.5, 3, 40]))
+def test_a_mask_grows_by_all_that_is_near(mask: np.ndarray, radius: float) -> None:
+    rows, columns = np.mgrid[: mask.shape[0], : mask.shape[1]]
+    expected = np.zeros(mask.shape, bool)
+    for y, x in np.argwhere(mask):
+        expected |= np.hypot(rows - y, columns - x) <= radius
+    np.testing.assert_array_equal(grow(mask, radius), expected * np.uint8(255))
+
+
+def test_small_regions_grow_in_small_steps() -> None:
+    assert growth_step(99, 50, 200) == 200 / 128
+    assert growth_step(100, 50, 200) == growth_step(10_000, 200, 50) == 200 * 7 / 256

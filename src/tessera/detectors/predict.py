@@ -104,18 +104,24 @@ class Predictor:
         # Ultralytics takes the size that a checkpoint was trained at from it.
         self._size = {"imgsz": settings.image_size} if settings.image_size else {}
 
+    @property
+    def labels(self) -> list[str]:
+        """The names of its classes."""
+        return list(self._model.names.values())
+
     def predict(self, images: Iterable[np.ndarray]) -> Iterator[list[Region]]:
         """Yield the regions of each of `images`, surest first, in the order of the images.
 
         `images`: uint8 (H, W, 3), RGB, of any sizes; no more than a batch of them is held.
         Raises `TesseraError` where the memory of the GPU does not suffice, or the weights are not of such a detector.
         """
+        import cv2
         import torch
 
         for batch in _batches(images, self._settings.batch):
             try:
                 results = self._model.predict(
-                    [np.ascontiguousarray(image[..., ::-1]) for image in batch],
+                    [cv2.cvtColor(image, cv2.COLOR_RGB2BGR) for image in batch],
                     conf=self._settings.confidence,
                     iou=self._settings.iou,
                     **self._size,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import av
     from av.container import InputContainer
     from av.packet import Packet
+    from av.video.reformatter import VideoReformatter
     from av.video.stream import VideoStream
 
 # Always the same: where a stream is damaged, what a decoder makes of the damage depends on the number of its threads.
@@ -76,6 +77,25 @@ class VideoFrame:
         if self.picture is None:
             raise Failed("frame cannot be decoded")
         return _rgb(self.picture)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the picture, upright, in pixels; zeros where the frame cannot be decoded."""
+        if self.picture is None:
+            return 0, 0
+        a, b, _, _ = _display_matrix(self.picture)
+        size = self.picture.width, self.picture.height
+        return size[::-1] if abs(b) > abs(a) else size
+
+    def thumbnail(self, width: int, height: int) -> np.ndarray:
+        """Return the picture scaled to `width` by `height` pixels as it is stored, not turned: uint8 (H, W, 3), RGB.
+
+        Far faster than scaling `image()`, as most of the picture is never converted. Raises `Failed` as that does.
+        """
+        if self.picture is None:
+            raise Failed("frame cannot be decoded")
+        small = _reformatter("thumbnail").reformat(self.picture, width, height, "rgb24", threads=1)
+        return np.asarray(small.to_ndarray())
 
 
 @contextmanager
@@ -269,16 +289,31 @@ def _demux(container: "InputContainer", stream: "VideoStream") -> Iterator["Pack
 
 def _rgb(picture: "av.VideoFrame") -> np.ndarray:
     """Return `picture` as uint8 (H, W, 3), RGB, turned and mirrored as its display matrix says."""
-    from av.video.reformatter import VideoReformatter
-
-    if not hasattr(_local, "reformatter"):
-        _local.reformatter = VideoReformatter()  # costly to make, and not to be shared between threads
-    image: np.ndarray = _local.reformatter.reformat(picture, format="rgb24", threads=1).to_ndarray()
-    matrix: Any = picture.side_data.get("DISPLAYMATRIX")
-    if matrix is None:
-        return image
-    # A point (x, y) is shown at (a x + c y, b x + d y), up to a shift. Only quarter turns and mirrorings are followed.
-    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
+    image: np.ndarray = _reformatter("image").reformat(picture, format="rgb24", threads=1).to_ndarray()
+    # Only quarter turns and mirrorings are followed.
+    a, b, c, d = _display_matrix(picture)
     if abs(b) > abs(a):
         image, a, d = image.transpose(1, 0, 2), c, b
     return np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
+
+
+def _display_matrix(picture: "av.VideoFrame") -> tuple[int, int, int, int]:
+    """Return a, b, c and d: the point (x, y) of `picture` is shown at (a x + c y, b x + d y), up to a shift."""
+    from av.sidedata.sidedata import SideDataContainer
+
+    # Not `picture.side_data`: picture and container would hold each other, and dozens of pictures wait to be collected.
+    matrix: Any = SideDataContainer(picture).get("DISPLAYMATRIX")  # type: ignore[call-arg]  # its stub has no constructor
+    if matrix is None:
+        return 1, 0, 0, 1
+    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
+    return a, b, c, d
+
+
+def _reformatter(use: str) -> "VideoReformatter":
+    """Return the converter of this thread for one use: they are costly to make or to change, and not to be shared."""
+    from av.video.reformatter import VideoReformatter
+
+    if not hasattr(_local, use):
+        setattr(_local, use, VideoReformatter())
+    reformatter: VideoReformatter = getattr(_local, use)
+    return reformatter

@@ -1,0 +1,203 @@
+"""Videos: what a detector sees in every frame, or in every n-th, and how much changes from each frame to the next."""
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from pydantic import PositiveInt
+
+from tessera.detectors.predict import Predictor, Region, TrainedFinderSettings
+from tessera.errors import Failed
+from tessera.geometry import encode_rle
+from tessera.job import ahead, progress
+from tessera.ledger import Ledger
+from tessera.media.video import Packets, VideoFrame, read_frames, read_packets
+
+if TYPE_CHECKING:
+    import polars as pl
+
+T = TypeVar("T")
+Look = Callable[[Iterable[np.ndarray]], Iterable[list[Region]]]
+
+SMALL = 256, 144  # pixels; width and height at which frames are compared, whatever their own
+BATCH_BYTES = 2**26  # of pictures that are looked at together: eleven of 1920 by 1080 pixels, three of 4K, one of 8K
+AHEAD = 2  # frames that are converted while the next one is decoded
+
+
+class VideoFinderSettings(TrainedFinderSettings):
+    """The detector that looks at the frames of videos, and at which of them."""
+
+    stride: PositiveInt = 1
+
+
+def detect_videos(
+    sources: Path,
+    weights: Path,
+    expected: Path | str,
+    dataset: str,
+    settings: VideoFinderSettings,
+    frames: Path,
+    detections: Path,
+    ledger: Path,
+    *,
+    threads: int,
+) -> None:
+    """Run the detector `weights` over the admitted videos of a shard that may feed `dataset`.
+
+    `sources`: `tables.Sources`. `expected`: see `Predictor`. `frames` gets all frames of the videos as `tables.VideoFrames`,
+    `detections` what was seen as `tables.VideoDetections`; see `detect_video`. `ledger` gets a row per source. Ok is a video
+    that was looked at to its end, with the reason `frames that cannot be decoded` where there are some; dropped is what was
+    refused, is no video or not for the dataset; failed is a video that cannot be read, and none of it is in a table.
+    """
+    import polars as pl
+
+    from tessera.tables import Sources, VideoDetections, VideoFrames, read_table, types, write_table
+
+    predictor = None
+    tables = pl.DataFrame(schema=types(VideoFrames)), pl.DataFrame(schema=types(VideoDetections))
+    with Ledger(ledger) as book:
+        for row in read_table(sources, Sources).iter_rows(named=True):
+            source = row["source"]
+            if row["status"] != "admitted":
+                book.row(source, "dropped", "source refused", row["reason"])
+            elif row["use"] and dataset not in row["use"]:
+                book.row(source, "dropped", f"source not for {dataset}")
+            elif row["kind"] != "video":
+                book.row(source, "dropped", "not a video", row["kind"])
+            else:
+                predictor = predictor or Predictor(weights, expected, settings)
+                with book.item(source) as note:
+                    found = detect_video(source, Path(row["path"]), row["frames"], predictor.predict, settings, threads=threads)
+                    note |= _account(found[0])
+                    tables = tables[0].vstack(found[0]), tables[1].vstack(found[1])
+    write_table(tables[0], VideoFrames, frames)
+    write_table(tables[1], VideoDetections, detections)
+
+
+def detect_video(
+    source: str, path: Path, frames: int, look: Look, settings: VideoFinderSettings, *, threads: int
+) -> tuple["pl.DataFrame", "pl.DataFrame"]:
+    """Return all frames of the video `path` as `tables.VideoFrames`, and what `look` sees in them as `tables.VideoDetections`.
+
+    `look` is given pictures, uint8 (H, W, 3), RGB, in batches, and yields the regions of each, surest first: every
+    `settings.stride`-th frame and the last one, as far as they can be decoded. A batch depends on nothing but the video and the
+    settings: not on `threads`, in which pictures are converted, nor on how fast `look` is. What damage spoils counts as what
+    cannot be decoded: a frame that the decoder had to make up, and those after it up to the next keyframe, which show ghosts.
+
+    The video is decoded once, in a thread of its own. What is held of it does not grow with its length: a batch that is looked
+    at, one that is being made, and a few frames. Raises `Failed` where it cannot be opened, holds fewer than the `frames` that
+    were counted when it was admitted, or none that can be decoded.
+    """
+    import polars as pl
+
+    from tessera.tables import VideoDetections, VideoFrames, types
+
+    packets = read_packets(path)
+    count = len(packets)
+    if count < frames:
+        raise Failed("video breaks off", f"{count} of {frames} frames are there; copy it again")
+    table = {
+        "source": np.full(count, source, object),
+        "index": np.arange(count),
+        "pts": packets.pts if packets.timed else np.full(count, None),
+        "time": packets.time,
+        "width": np.zeros(count, np.int64),
+        "height": np.zeros(count, np.int64),
+        "change": np.zeros(count),
+        "looked": np.zeros(count, bool),
+    }
+    seen: list[tuple[Any, ...]] = []
+    with ThreadPoolExecutor(threads) as pool:
+        pictures = _pictures(source, path, packets, settings.stride, table, pool)
+        for batch in _in_background(_batches(pictures, settings.batch)):
+            for (index, _), regions in zip(batch, look(image for _, image in batch), strict=True):
+                seen += [(source, index, number, *_row(region)) for number, region in enumerate(regions)]
+    if not table["width"].any():
+        raise Failed("no frame can be decoded", f"of {count}")
+    return pl.DataFrame(table, schema=types(VideoFrames)), pl.DataFrame(seen, schema=types(VideoDetections), orient="row")
+
+
+def difference(one: np.ndarray, other: np.ndarray) -> float:
+    """Return the mean absolute difference of hue, saturation and value of two pictures, uint8 (H, W, 3), HSV of OpenCV.
+
+    That is `content_val` of the ContentDetector of PySceneDetect with its standard weights, which takes 27 and more for a cut;
+    but that hue, 180 half degrees, is a circle, so that two reds are never far apart. Not by that library: it would decode the
+    video a second time.
+    """
+    import cv2
+
+    change = cv2.absdiff(one, other)
+    hue = change[..., 0]
+    np.minimum(hue, 180 - hue, out=hue)
+    return float(change.mean())
+
+
+def _pictures(
+    source: str, path: Path, packets: Packets, stride: int, table: dict[str, np.ndarray], pool: ThreadPoolExecutor
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the index and the picture of each frame to look at; `table` gets what is known of every frame."""
+    import cv2
+
+    last = len(packets) - 1
+
+    def convert(frame: VideoFrame) -> tuple[np.ndarray, np.ndarray | None] | None:
+        if frame.picture is None:
+            return None
+        wanted = frame.index % stride == 0 or frame.index == last
+        return cv2.cvtColor(frame.thumbnail(*SMALL), cv2.COLOR_RGB2HSV), frame.image() if wanted else None
+
+    before = None
+    damaged = False
+    decoded = progress(read_frames(path, packets), len(packets), f"frames of {source!r}")
+    for frame, converted in ahead(pool, convert, decoded, AHEAD):
+        index, pictures = frame.index, converted.result()
+        if frame.picture is None or pictures is None:
+            continue
+        # What a decoder made up where a stream is damaged is carried on by the frames after it, up to the next keyframe.
+        damaged = frame.picture.is_corrupt or (damaged and not packets.keyframe[index])
+        if damaged:
+            continue
+        small, image = pictures
+        table["width"][index], table["height"][index] = frame.size
+        table["change"][index] = 0 if before is None else round(difference(before, small), 3)
+        before = small
+        if image is not None:
+            table["looked"][index] = True
+            yield index, image
+
+
+def _batches(pictures: Iterable[tuple[int, np.ndarray]], size: int) -> Iterator[list[tuple[int, np.ndarray]]]:
+    """Yield runs of `size` of the `pictures`, or of fewer where they are large."""
+    batch: list[tuple[int, np.ndarray]] = []
+    for index, image in pictures:
+        batch.append((index, image))
+        if len(batch) == size or sum(image.nbytes for _, image in batch) >= BATCH_BYTES:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _in_background(items: Iterator[T]) -> Iterator[T]:
+    """Yield `items`, each made in a thread of its own while the one before it is used."""
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = thread.submit(next, items, None)
+            yield item
+
+
+def _row(region: Region) -> tuple[Any, ...]:
+    rle = None if region.mask is None else encode_rle(region.mask)
+    return region.label, round(region.score, 4), rle, *(round(edge, 2) for edge in region.box)
+
+
+def _account(frames: "pl.DataFrame") -> dict[str, str]:
+    """Return the reason and the detail of the row of the ledger of a video with `frames`."""
+    lost = frames.filter(width=0).height
+    told = f"{frames.height} frames, {frames['looked'].sum()} looked at"
+    if not lost:
+        return {"detail": told}
+    return {"reason": "frames that cannot be decoded", "detail": f"{told}, {lost} cannot be decoded"}
