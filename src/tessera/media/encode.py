@@ -1,61 +1,131 @@
-"""Encode RGB frames to video."""
+"""Encode frames to video."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from fractions import Fraction
-from itertools import chain
 from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from av.container import OutputContainer
+
+PixelFormat: TypeAlias = Literal["yuv420p", "yuv444p", "gray"]
 KEYFRAME_EVERY = 2  # seconds; a player can seek to any keyframe
+LARGE = 4_000_000  # pixels of a frame, of which x264 then holds fewer: at 4K it saves 250 MB, and costs some compression
+
+
+class VideoWriter:
+    """Encodes frames to a file as they are handed over one at a time, inside `with`.
+
+    Equal frames give equal bytes on any number of cores: one thread, and no date or random identifier in the file. Where the
+    block ends with an error, what was written so far is left behind.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        rate: Fraction | float,
+        *,
+        quality: int = 20,
+        preset: str = "veryfast",
+        pixel_format: PixelFormat = "yuv420p",
+    ) -> None:
+        """Write to `path`, whose suffix chooses the container, at `rate` frames per second.
+
+        `pixel_format`: `yuv420p`, which every player reads, and `yuv444p`, which keeps the colour of each pixel, are H.264 in
+        BT.709 colours, and say so; of `yuv420p`, an odd side grows by repeating its last row or column. `quality`: the constant
+        rate factor of x264, 0 to 51, lower is better; `preset`: how much work x264 puts into it. `gray` is FFV1, which loses
+        nothing: take it for masks.
+        """
+        self.path = path
+        self.rate = max(Fraction(rate).limit_denominator(1001), Fraction(1, 1001))
+        self.count = 0
+        self._codec = "ffv1" if pixel_format == "gray" else "libx264"
+        self._pixel_format = pixel_format
+        # x264's macroblock tree reads memory it never wrote on processors with AVX-512, so that no two runs are equal.
+        x264 = {"preset": preset, "crf": str(quality), "mbtree": "0"}
+        self._options = {"flags": "+bitexact"} | (x264 if self._codec == "libx264" else {})
+        self._shape: tuple[int, ...] = ()
+        self._container: OutputContainer | None = None
+        self._stream: Any = None
+
+    def __enter__(self) -> "VideoWriter":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._container is None:
+            if kind is None:
+                raise ValueError(f"{self.path}: no frames to encode")
+        elif kind is None:
+            with self._container:
+                self._container.mux(self._stream.encode())
+        else:
+            with suppress(OSError):  # what it was is on its way up
+                self._container.close()
+
+    def write(self, image: np.ndarray) -> None:
+        """Encode `image`: uint8 (H, W, 3), RGB; for `gray`, uint8 (H, W). Raises `ValueError` where it is unlike the first."""
+        import av
+        from av.video.reformatter import ColorRange, Colorspace
+
+        container = self._container or self._open(image)
+        if image.shape != self._shape or image.dtype != np.uint8:
+            raise ValueError(
+                f"{self.path}: frame {self.count} is {image.dtype} {image.shape}, the video needs uint8 {self._shape}"
+            )
+        if self._pixel_format == "gray":
+            frame = av.VideoFrame.from_ndarray(image, format="gray")
+        else:
+            if self._pixel_format == "yuv420p":
+                image = np.pad(image, ((0, image.shape[0] % 2), (0, image.shape[1] % 2), (0, 0)), mode="edge")
+            frame = self._converter.reformat(
+                av.VideoFrame.from_ndarray(image, format="rgb24"),
+                format=self._pixel_format,
+                dst_colorspace=Colorspace.ITU709,
+                dst_color_range=ColorRange.MPEG,
+                threads=1,
+            )
+        frame.pts = self.count
+        frame.time_base = 1 / self.rate
+        container.mux(self._stream.encode(frame))
+        self.count += 1
+
+    def _open(self, image: np.ndarray) -> "OutputContainer":
+        """Begin the file, for frames like `image`."""
+        import av
+        from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
+
+        height, width = image.shape[:2]
+        self._shape = (height, width) if self._pixel_format == "gray" else (height, width, 3)
+        if self._pixel_format == "yuv420p":
+            height, width = height + height % 2, width + width % 2
+        few = {"bf": "0"} if self._codec == "libx264" and height * width > LARGE else {}
+        # With the protocol named, a colon in the file name is not taken for one.
+        self._container = av.open(f"file:{self.path}", "w", container_options={"fflags": "+bitexact"})
+        self._stream = self._container.add_stream(self._codec, rate=self.rate, options=self._options | few)
+        self._stream.width, self._stream.height, self._stream.pix_fmt = width, height, self._pixel_format
+        self._converter = VideoReformatter()  # costly to make
+        encoder = self._stream.codec_context
+        encoder.thread_count = 1
+        if self._codec == "libx264":
+            encoder.gop_size = max(1, round(KEYFRAME_EVERY * self.rate))
+            encoder.color_range = ColorRange.MPEG
+            encoder.colorspace = Colorspace.ITU709
+            encoder.color_primaries = ColorPrimaries.BT709
+            encoder.color_trc = ColorTrc.BT709
+        return self._container
 
 
 def write_video(path: Path, frames: Iterable[np.ndarray], rate: Fraction | float, *, quality: int = 20) -> int:
     """Encode `frames` as H.264 to the file `path` and return how many there were.
 
-    `frames`: uint8 (H, W, 3), RGB, all of one shape; they are taken one at a time. `rate`: frames per second. The suffix of
-    `path` chooses the container. `quality`: the constant rate factor of x264, 0 to 51, lower is better. The video is
-    yuv420p, which every player reads, in BT.709 colours, and says so; an odd side grows by repeating its last row or column.
-
-    Equal frames give equal bytes on any number of cores: one thread, and no date or random identifier in the file.
+    `frames`: uint8 (H, W, 3), RGB, all of one shape; they are taken one at a time. For the rest see `VideoWriter`.
     Raises `ValueError` where there is no frame, or one that is not like the first.
     """
-    import av
-    from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
-
-    frames = iter(frames)
-    first = next(frames, None)
-    if first is None:
-        raise ValueError(f"{path}: no frames to encode")
-    height, width = first.shape[:2]
-    rate = Fraction(rate).limit_denominator(1001)
-    count = 0
-    # x264's macroblock tree reads memory it never wrote on processors with AVX-512, so that no two runs are equal.
-    options = {"preset": "veryfast", "crf": str(quality), "mbtree": "0", "flags": "+bitexact"}
-    # With the protocol named, a colon in the file name is not taken for one.
-    with av.open(f"file:{path}", "w", container_options={"fflags": "+bitexact"}) as container:
-        stream = container.add_stream("libx264", rate=rate, options=options)
-        stream.width, stream.height = width + width % 2, height + height % 2
-        stream.pix_fmt = "yuv420p"
-        encoder = stream.codec_context
-        encoder.thread_count = 1
-        encoder.gop_size = max(1, round(KEYFRAME_EVERY * rate))
-        encoder.color_range = ColorRange.MPEG
-        encoder.colorspace = Colorspace.ITU709
-        encoder.color_primaries = ColorPrimaries.BT709
-        encoder.color_trc = ColorTrc.BT709
-        for image in chain([first], frames):
-            if image.shape != (height, width, 3) or image.dtype != np.uint8:
-                raise ValueError(
-                    f"{path}: frame {count} is {image.dtype} {image.shape}, the video needs uint8 {(height, width, 3)}"
-                )
-            padded = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-            frame = av.VideoFrame.from_ndarray(padded, format="rgb24").reformat(
-                format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG, threads=1
-            )
-            frame.pts = count
-            frame.time_base = 1 / rate
-            container.mux(stream.encode(frame))
-            count += 1
-        container.mux(stream.encode())
-    return count
+    with VideoWriter(path, rate, quality=quality) as writer:
+        for image in frames:
+            writer.write(image)
+    return writer.count

@@ -65,6 +65,23 @@ def block_size_v4(area: float, height: int, width: int) -> float:
     return scale * float(5 + 7 * _logistic(area / (scale * scale)) / _logistic(50000))
 
 
+def block_sizes(mask: np.ndarray) -> tuple[float, float, float, float]:
+    """Return v1 by the area of the region, v1 by that of its box, v2, and v3 for a region of a whole frame.
+
+    `mask`: uint8 (H, W), 0 or 255, not empty.
+    """
+    import cv2
+
+    height, width = mask.shape
+    x0, y0, x1, y1 = mask_box(mask)
+    return (
+        block_size_v1(cv2.countNonZero(mask), height, width),
+        block_size_v1((x1 - x0) * (y1 - y0), height, width),
+        block_size_v2(max(x1 - x0, y1 - y0), height, width),
+        block_size_v3(height, width),
+    )
+
+
 def _logistic(area: float) -> float:
     return float(1 / (1 + np.exp(-1.8e-4 * (area - 25000))))
 

@@ -1,0 +1,1 @@
+"""Clips: what is cut out of footage to train models that restore it."""

@@ -1,0 +1,326 @@
+"""Cut clips: the region of each scene out of its frames, and its mask, as two small videos."""
+
+import json
+import shutil
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from tessera.clips.crops import Crop, Pad, clip_shape, crop_box, pad_of
+from tessera.clips.settings import ClipSettings
+from tessera.errors import Failed
+from tessera.geometry import decode_rle
+from tessera.job import progress
+from tessera.ledger import Ledger
+from tessera.media.encode import VideoWriter
+from tessera.media.video import Packets, VideoFrame, read_frames, read_packets
+from tessera.provenance import digest, sha256_file
+
+if TYPE_CHECKING:
+    import polars as pl
+
+# Of the clips that are cut in one pass over a video, at any moment; x264 holds some 100 bytes for each of them.
+PIXELS = 4_000_000
+GUESSED_RATE = 25  # frames per second, of a scene of one frame where the video does not say
+IMAGE, MASK, WHOLE = "image.mp4", "mask.mkv", "sha256.json"  # files of a clip that is kept
+
+BlockSizes: TypeAlias = Callable[[np.ndarray], tuple[float, float, float, float]]
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """A clip that is to be cut: of which frames, what of each, and how it is called while it is kept."""
+
+    key: str
+    first: int
+    pts: "pl.Series"
+    rles: "pl.Series"
+    frame: tuple[int, int]  # height and width
+    crops: list[Crop]
+    pads: list[Pad]
+    shape: tuple[int, int]
+    rate: Fraction
+    digest: str
+
+    @property
+    def indices(self) -> range:
+        return range(self.first, self.first + len(self.crops))
+
+
+def cut_clips(
+    scenes: Path,
+    scene_frames: Path,
+    sources: Path,
+    kept: Path,
+    settings: ClipSettings,
+    block_sizes: BlockSizes,
+    *,
+    detector: str,
+    found_by: Any,
+    seed: int,
+    code: str,
+    threads: int,
+    clips: Path,
+    images: Path,
+    masks: Path,
+    ledger: Path,
+) -> None:
+    """Cut a clip for each of the `scenes` of a shard: `KEY.mp4` in the folder `images`, `KEY.mkv` in `masks`, a row in `clips`.
+
+    `scenes`, `scene_frames`, `sources`: `tables.Scenes`, `.SceneFrames` and `.Sources`. `clips`: `tables.Clips`. What is cut
+    out of each frame is as `crop_box` says, in the middle of black where other frames of the clip need more. Frames are H.264
+    as `settings` say, masks FFV1, 0 or 255; both have one rate, that of the video or, where that varies, its mean over the
+    clip.
+
+    `block_sizes` returns Lada's sizes v1 by area, v1 by box, v2 and v3 of the blocks of a mosaic on a mask, uint8 (H, W), 0 or
+    255: they are told of the frame whose box has the median area. `detector`, `found_by` and `seed` are told too: the sha256 of
+    the weights, the settings that the scenes were found by, and the global seed. `ledger` has a row per scene.
+
+    A video is read once, whatever scenes overlap in it, but for those that would not fit into the memory together; no more than
+    a few of its frames are held. `threads` encode; the result does not depend on their number.
+
+    A clip that is whole goes to the folder `kept` at once, under a digest of all that it is made of, this `code` included.
+    From there it is linked to where it belongs, in this run or in the next one: after a kill, and where scenes have not
+    changed. What is not wanted any more is removed from there.
+    """
+    import polars as pl
+
+    from tessera.tables import Clips, SceneFrames, Scenes, Sources, read_table, types, write_table
+
+    admitted = {row["source"]: row for row in read_table(sources, Sources).filter(status="admitted").to_dicts()}
+    frames_of = read_table(scene_frames, SceneFrames).sort("key", "index").partition_by("key", as_dict=True, include_key=False)
+    found = read_table(scenes, Scenes)
+    plans: dict[str, _Plan] = {}
+    faults: dict[str, BaseException] = {}
+    for scene in found.iter_rows(named=True):
+        key = scene["key"]
+        try:
+            plans[key] = _plan(scene, frames_of.get((key,)), admitted.get(scene["source"]), settings, code)
+        except Failed as unusable:
+            faults[key] = unusable
+    _tidy(kept, {plan.digest for plan in plans.values()})
+    rows = []
+    images.mkdir()
+    masks.mkdir()
+    made_by = digest([found_by, settings.model_dump(mode="json")])
+    with Ledger(ledger) as book, ThreadPoolExecutor(threads) as pool:
+        for (source,), own in found.group_by("source", maintain_order=True):
+            missing = [plans[key] for key in own["key"] if key in plans and not (kept / plans[key].digest).exists()]
+            if missing:
+                faults |= _cut(Path(admitted[source]["path"]), source, missing, kept, settings, pool)
+            for scene in own.iter_rows(named=True):
+                with book.item(scene["key"]):
+                    if fault := faults.get(scene["key"]):
+                        raise fault
+                    plan = plans[scene["key"]]
+                    row = _row(scene, plan, frames_of[scene["key"],], admitted[source], block_sizes)
+                    _link(kept / plan.digest / IMAGE, images / f"{plan.key}.mp4")
+                    _link(kept / plan.digest / MASK, masks / f"{plan.key}.mkv")
+                    rows.append({**row, "detector": detector, "settings": made_by, "seed": seed})
+    write_table(pl.DataFrame(rows, schema=types(Clips)), Clips, clips)
+
+
+def _plan(
+    scene: dict[str, Any], frames: "pl.DataFrame | None", source: dict[str, Any] | None, settings: ClipSettings, code: str
+) -> _Plan:
+    """Return what is to be cut for `scene`. Raises `Failed` where that cannot be said."""
+    import av
+
+    if source is None:
+        raise Failed("source is not admitted", scene["source"])
+    indices = range(scene["first"], scene["first"] + scene["frames"])
+    if frames is None or frames["index"].to_list() != list(indices):
+        raise Failed("scene without its frames", f"{scene['frames']} from {scene['first']} on are needed")
+    frame = scene["height"], scene["width"]
+    crops = [crop_box(box, frame, settings) for box in frames.select("x0", "y0", "x1", "y1").iter_rows()]
+    shape = clip_shape(crops, settings)
+    rate = _rate(frames["time"], source)
+    made_of = {
+        "key": scene["key"],
+        "source": source["sha256"],
+        "frames": [indices.start, indices.stop, *frame],
+        "crops": crops,
+        "masks": frames["rle"].to_list(),
+        "shape": shape,
+        "rate": str(rate),
+        "settings": settings.model_dump(mode="json"),
+        "code": code,
+        "av": [av.__version__, av.library_versions],
+    }
+    pads = [pad_of(crop, shape) for crop in crops]
+    return _Plan(scene["key"], indices.start, frames["pts"], frames["rle"], frame, crops, pads, shape, rate, digest(made_of))
+
+
+def _rate(time: "pl.Series", source: dict[str, Any]) -> Fraction:
+    """Return the frames per second of a clip whose frames are at `time`: of the video, or the mean where that varies."""
+    average = source["average_rate"] or GUESSED_RATE
+    varies = source["variable_rate"] and len(time) > 1
+    rate = Fraction((len(time) - 1) / (time[-1] - time[0]) if varies else average).limit_denominator(1001)
+    return max(rate, Fraction(1, 1001))
+
+
+def _row(
+    scene: dict[str, Any], plan: _Plan, frames: "pl.DataFrame", source: dict[str, Any], block_sizes: BlockSizes
+) -> dict[str, Any]:
+    """Return the row of `tables.Clips` of a clip that was cut, but for what is the same for all."""
+    areas = ((frames["x1"] - frames["x0"]) * (frames["y1"] - frames["y0"])).to_numpy()
+    median = int(np.argsort(areas, kind="stable")[len(areas) // 2])
+    sizes = block_sizes(decode_rle(plan.rles[median], *plan.frame))
+    names = "block_v1_normal", "block_v1_bounding", "block_v2", "block_v3"
+    same = "key", "source", "track", "label", "score", "detected", "extension", "first", "frames"
+    return {
+        **{name: scene[name] for name in same},
+        **{name: source[name] for name in ("sha256", "split", "rights")},
+        "rate": float(plan.rate),
+        "pts": None if plan.pts.null_count() else plan.pts.to_list(),
+        "time": frames["time"].to_list(),
+        "frame_height": plan.frame[0],
+        "frame_width": plan.frame[1],
+        "height": plan.shape[0],
+        "width": plan.shape[1],
+        "crops": plan.crops,
+        "pads": plan.pads,
+        **dict(zip(names, map(float, sizes), strict=True)),
+    }
+
+
+def _tidy(kept: Path, wanted: set[str]) -> None:
+    """Leave in the folder `kept` those of the clips `wanted` that are whole, and nothing else."""
+    kept.mkdir(parents=True, exist_ok=True)
+    for entry in list(kept.iterdir()):
+        if entry.name not in wanted or not _is_whole(entry):
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether the clip in `folder` is what was written."""
+    with suppress(OSError, ValueError):
+        written = json.loads((folder / WHOLE).read_text(encoding="utf-8"))
+        return bool(written == {name: sha256_file(folder / name) for name in (IMAGE, MASK)})
+    return False
+
+
+def _link(file: Path, name: Path) -> None:
+    """Give `file` another `name`; where the file system knows no links, a copy gets it."""
+    try:
+        name.hardlink_to(file)
+    except OSError:
+        shutil.copyfile(file, name)
+
+
+def _passes(plans: Iterable[_Plan]) -> list[list[_Plan]]:
+    """Divide `plans` of one video into few lists, of each of which never more is cut at a time than fits into the memory."""
+    passes: list[list[_Plan]] = []
+    for plan in sorted(plans, key=lambda plan: plan.first):
+        for others in passes:
+            at_once = sum(np.prod(other.shape) for other in others if other.indices.stop > plan.first)
+            if not at_once or at_once + np.prod(plan.shape) <= PIXELS:
+                others.append(plan)
+                break
+        else:
+            passes.append([plan])
+    return passes
+
+
+def _cut(
+    path: Path, source: str, plans: Sequence[_Plan], kept: Path, settings: ClipSettings, pool: ThreadPoolExecutor
+) -> dict[str, BaseException]:
+    """Cut the clips `plans` out of the video `path` into the folder `kept`; return what went wrong, by their keys."""
+    try:
+        packets = read_packets(path)
+    except Failed as fault:
+        return {plan.key: fault for plan in plans}
+    changed = Failed("not the footage that was looked at", "its frames have other times")
+    faults: dict[str, BaseException] = {plan.key: changed for plan in plans if not _is_known(plan, packets)}
+    for group in _passes(plan for plan in plans if plan.key not in faults):
+        wanted = np.unique(np.concatenate([plan.indices for plan in group]))
+        frames = progress(read_frames(path, packets, wanted), len(wanted), f"frames of {source!r}")
+        faults |= _cut_together(frames, group, kept, settings, pool)
+    return faults
+
+
+def _is_known(plan: _Plan, packets: Packets) -> bool:
+    """Whether the frames of `plan` are where they were when the scene was found."""
+    if plan.indices.stop > len(packets):
+        return False
+    if plan.pts.null_count():
+        return not packets.timed
+    return packets.timed and np.array_equal(packets.pts[plan.first : plan.indices.stop], plan.pts.to_numpy())
+
+
+def _cut_together(
+    frames: Iterable[VideoFrame], plans: Iterable[_Plan], kept: Path, settings: ClipSettings, pool: ThreadPoolExecutor
+) -> dict[str, BaseException]:
+    """Cut the clips `plans`, ordered by their first frames, out of `frames`; return what went wrong, by their keys.
+
+    A frame is decoded while the one before is encoded.
+    """
+    coming = deque(plans)
+    making: dict[_Plan, Generator[None, np.ndarray | Exception, None]] = {}
+    working: dict[_Plan, Future[None]] = {}
+    for frame in frames:
+        image = _image(frame)
+        while coming and coming[0].first == frame.index:
+            plan = coming.popleft()
+            making[plan] = _make(plan, kept, settings)
+            next(making[plan])
+        for plan, maker in list(making.items()):
+            before = working.get(plan)
+            if frame.index in plan.indices and not (before and before.exception()):
+                working[plan] = pool.submit(maker.send, image)
+            else:
+                del making[plan]
+    return {plan.key: fault for plan, work in working.items() if (fault := work.exception())}
+
+
+def _image(frame: VideoFrame) -> np.ndarray | Exception:
+    """Return the picture of `frame`, or why there is none."""
+    try:
+        return frame.image()
+    except Failed as fault:
+        return Failed(fault.reason, f"number {frame.index}")
+    except Exception as error:
+        return error
+
+
+def _make(plan: _Plan, kept: Path, settings: ClipSettings) -> Generator[None, np.ndarray | Exception, None]:
+    """Make the clip `plan` of the pictures that are sent in; with the last one, it is whole and in the folder `kept`."""
+    partial = kept / f".{plan.digest}"
+    partial.mkdir()
+    height, width = plan.shape
+    try:
+        with (
+            VideoWriter(
+                partial / IMAGE, plan.rate, quality=settings.crf, preset=settings.preset, pixel_format=settings.pixel_format
+            ) as images,
+            VideoWriter(partial / MASK, plan.rate, pixel_format="gray") as masks,
+        ):
+            for (x0, y0, x1, y1), (top, _, left, _), rle in zip(plan.crops, plan.pads, plan.rles, strict=True):
+                image = yield
+                if isinstance(image, Exception):
+                    raise image
+                if image.shape[:2] != plan.frame:
+                    raise Failed("frame of another size", f"{image.shape[:2]} pixels, the scene has {plan.frame}")
+                place = slice(top, top + y1 - y0), slice(left, left + x1 - x0)
+                canvas = np.zeros((height, width, 3), np.uint8)
+                canvas[place] = image[y0:y1, x0:x1]
+                images.write(canvas)
+                canvas = np.zeros((height, width), np.uint8)
+                try:
+                    canvas[place] = decode_rle(rle, *plan.frame)[y0:y1, x0:x1]
+                except ValueError as error:
+                    raise Failed("region does not match its frame", str(error)) from None
+                masks.write(canvas)
+        written = {name: sha256_file(partial / name) for name in (IMAGE, MASK)}
+        (partial / WHOLE).write_text(json.dumps(written), encoding="utf-8")
+        partial.rename(kept / plan.digest)
+        yield
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

@@ -1,0 +1,53 @@
+"""Metadata of a clip as Lada 0.11 (https://github.com/ladaapp/lada) reads it: version 2 of its JSON files.
+
+Its trainer looks for the files of a clip in three folders beside each other: `crop_unscaled_img/KEY.mp4`,
+`crop_unscaled_mask/KEY.mkv` and `crop_unscaled_meta/KEY.json`. The last one holds nothing but such files.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+IMAGES, MASKS, METADATA = "crop_unscaled_img", "crop_unscaled_mask", "crop_unscaled_meta"
+BLOCKS = "v3", "v2", "v1_normal", "v1_bounding"
+QUALITY = {"aesthetic": "aesthetic", "technical": "technical", "overall": "quality"}  # name: column of the scores
+SAMPLED = 0.3  # of the frames of a clip, in which Lada looks for what follows
+DETECTED = {  # name: column of the scores, and in how many of these frames it must be seen
+    "watermark_detected": ("watermark", 4),
+    "nudenet_nsfw_detected": ("nsfw", 6),
+    "censoring_detected": ("mosaic", 4),
+}
+NSFW_CLASSES = "FEMALE_GENITALIA_EXPOSED", "MALE_GENITALIA_EXPOSED"
+
+
+def metadata(clip: Mapping[str, Any], scores: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the metadata, version 2, of a `clip`, a row of `tables.Clips`; `scores` is its row of `tables.Scores`.
+
+    Shapes are height and width, pads the pixels at the top, bottom, left and right, paths relative to the JSON file; `name` is
+    the id of the source. What was not measured is left out. A watermark, a mosaic (`censoring_detected`) and what a second
+    detector sees (`nudenet_nsfw_detected`) count where they would be seen in 4, 4 and 6 of the frames that Lada looks at, three
+    in ten; in all of them where these are fewer.
+    """
+    known: dict[str, Any] = {}
+    if scores is not None:
+        quality = {name: scores[column] for name, column in QUALITY.items()}
+        if None not in quality.values():
+            known["video_quality"] = quality
+        for name, (column, needed) in DETECTED.items():
+            if scores[column] is not None:
+                looked = SAMPLED * clip["frames"]
+                known[name] = scores[column] * looked >= min(needed, looked)
+        if scores["nsfw_classes"] is not None:
+            known["nudenet_nsfw_detected_classes"] = {name: name in scores["nsfw_classes"] for name in NSFW_CLASSES}
+    return {
+        "name": clip["source"],
+        "fps": clip["rate"],
+        "frames_count": clip["frames"],
+        "orig_shape": [clip["frame_height"], clip["frame_width"]],
+        "scene_shape": [clip["height"], clip["width"]],
+        "base_mosaic_block_size": {f"mosaic_size_{name}": clip[f"block_{name}"] for name in BLOCKS},
+        "pad": [list(pad) for pad in clip["pads"]],
+        "relative_nsfw_video_path": f"../{IMAGES}/{clip['key']}.mp4",
+        "relative_mask_video_path": f"../{MASKS}/{clip['key']}.mkv",
+        **known,
+        "version": 2,
+    }

@@ -1,0 +1,113 @@
+"""Clips: how fast they are cut, and in how much memory, whatever their number and length."""
+
+import itertools
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from clip_room import Room, ellipse, film
+from tessera.clips.settings import ClipSettings
+
+RATE = 30
+CUT = """
+import sys
+from pathlib import Path
+from clip_room import run
+from tessera.clips.settings import ClipSettings
+run(Path(sys.argv[1]), ClipSettings())
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
+"""
+
+
+def footage(path: Path, height: int, width: int, count: int) -> Path:
+    """Write a video of a texture that moves, under grain as cameras have it; frames are made one at a time."""
+    random = np.random.default_rng(0)
+    coarse = random.integers(40, 200, (height // 16, width // 8, 3), np.uint8)
+    texture = cv2.resize(coarse, (2 * width, height), interpolation=cv2.INTER_CUBIC).astype(np.int16)
+    grain = random.normal(0, 4, (2 * height, 2 * width, 1)).astype(np.int16)
+
+    class Frames(Sequence[np.ndarray]):
+        def __len__(self) -> int:
+            return count
+
+        def __getitem__(self, number: int) -> np.ndarray:  # type: ignore[override]
+            if number >= count:
+                raise IndexError
+            left, (y, x) = 4 * number % width, np.random.default_rng(number).integers(0, (height, width))
+            picture = texture[:, left : left + width] + grain[y : y + height, x : x + width]
+            return picture.clip(0, 255).astype(np.uint8)
+
+    return film(path, Frames(), g=str(2 * RATE), preset="veryfast", crf="20")
+
+
+def decode(path: Path) -> None:
+    """Decode all frames, as fast as PyAV does, and leave them as they are."""
+    with av.open(str(path)) as container:
+        container.streams.video[0].thread_type = "AUTO"
+        for _ in container.decode(video=0):
+            pass
+
+
+def test_clips_of_1080p_are_cut_in_a_fraction_of_real_time(tmp_path: Path) -> None:
+    height, width, count = 1080, 1920, 8 * RATE
+    room = Room(tmp_path)
+    room.source("a", path := footage(tmp_path / "a.mp4", height, width, count), average_rate=float(RATE))
+    masks = [ellipse(height, width, (width // 3 + n, height // 2), (150, 130)) for n in range(count // 4)]
+    for number in range(4):
+        room.scene("a", number * len(masks), masks)
+    folders = itertools.count()
+    best = [float("inf")] * 2
+    for _ in range(3):
+        for place, work in enumerate((lambda: room.cut(ClipSettings(), out=str(next(folders))), lambda: decode(path))):
+            (tmp_path / "kept").exists() and (tmp_path / "kept").rename(tmp_path / f"kept {next(folders)}")
+            start = time.monotonic()
+            work()
+            best[place] = min(best[place], time.monotonic() - start)
+    ours, bare = best
+    print(
+        f"\na region of 300 pixels in every frame of 1080p30: clips at {bare / ours:.0%} of the speed at which all frames are"
+        f" decoded and nothing is done with them (floor: 15%), {count / RATE / ours:.1f} times real time"
+    )
+    assert bare / ours >= 0.15
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is measured as Linux tells it")
+@pytest.mark.parametrize(
+    ("regions", "axes", "lengths"),
+    [(8, (250, 200), (20, 40)), (2, (1910, 1070), (20, 40))],
+    ids=["eight regions", "two as large as the frame"],
+)
+def test_4k_needs_the_same_memory_whatever_the_length(
+    tmp_path: Path, regions: int, axes: tuple[int, int], lengths: tuple[int, int]
+) -> None:
+    height, width = 2160, 3840
+    path = footage(tmp_path / "a.mp4", height, width, max(lengths))
+    peaks = []
+    for count in lengths:
+        room = Room(tmp_path / str(count))
+        room.folder.mkdir()
+        room.source("a", path, average_rate=float(RATE))
+        for track in range(regions):
+            centre = (width // 2, height // 2) if regions == 2 else (400 + 400 * track, 300 + 180 * track)
+            room.scene("a", 0, [ellipse(height, width, centre, axes)] * count, track)
+        room.write()
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+        ran = subprocess.run(
+            [sys.executable, "-c", CUT, room.folder], env=environment, capture_output=True, text=True, check=True
+        )
+        peaks.append(int(ran.stdout.split()[-1]) / 2**20)
+    print(
+        f"\n4K, {regions} regions of {2 * axes[0]} by {2 * axes[1]} pixels at once: "
+        + ", ".join(f"{peak:.2f} GiB for {count} frames" for peak, count in zip(peaks, lengths, strict=True))
+        + " (ceiling: 1.4, and 5% more for the longer)"
+    )
+    assert max(peaks) < 1.4
+    assert peaks[1] < 1.05 * peaks[0]
