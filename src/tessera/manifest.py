@@ -1,19 +1,17 @@
 """The manifest: which footage there is, under which rights, for which use; and the shards it is worked in."""
 
-import csv
 import hashlib
-import io
 import os
 import re
 import stat
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from tessera.errors import TesseraError
 from tessera.provenance import file_name
-from tessera.settings import complaint
+from tessera.sheets import Fault, read_sheet, refuse
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 SPECIAL = re.compile(r"[<>{}\x00-\x1f]")  # in the name of an input, Snakemake takes these for more than themselves
@@ -60,84 +58,33 @@ class Source(BaseModel):
 
 
 def read_manifest(path: Path) -> list[Source]:
-    """Return the sources of the tab-separated file `path`, in its order.
+    """Return the sources of the manifest `path`, in its order; how it is written: see `tessera.sheets.read_sheet`.
 
-    A field that holds a tab, a quote or a newline is quoted as in CSV. Lines before the header that start with `#`
-    are comments.
     Raises `TesseraError` that lists every fault with its line.
     """
+    mend = "set `manifest` to a table of your sources"
     try:
-        # Line ends stay as they are: a field may hold one.
-        text = Path(path).read_bytes().decode("utf-8-sig")
+        rows, faults = read_sheet(path, Source, "manifest", mend)
     except FileNotFoundError:
-        raise TesseraError(
-            f"{path}: no such manifest; set `manifest` to a table of your sources (see config/README.md)"
-        ) from None
-    except OSError as error:
-        raise TesseraError(
-            f"{path}: the manifest cannot be read ({error.strerror}); set `manifest` to a table of your sources"
-        ) from None
-    except UnicodeDecodeError as error:
-        raise TesseraError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from None
-    lines = io.StringIO(text, newline="").readlines()  # not str.splitlines, which also cuts at rarer separators
-    skipped = next((i for i, line in enumerate(lines) if not line.startswith("#")), len(lines))
-    reader = csv.reader(lines[skipped:], delimiter="\t", strict=True)
-    faults: list[str] = []
-    rows: list[tuple[int, dict[str, str]]] = []
-    try:
-        header = [name.strip() for name in next(reader, [])]
-        faults += _header_faults(header, skipped + 1)
-        line = skipped + reader.line_num + 1
-        for fields in reader:
-            if any(fields):
-                if len(fields) > len(header):
-                    faults.append(f"line {line}: {len(fields)} fields, the header has {len(header)}")
-                rows.append((line, dict(zip(header, fields, strict=False))))
-            line = skipped + reader.line_num + 1
-    except csv.Error as error:
-        faults.append(f"line {skipped + reader.line_num}: {error}")
-    sources = _sources(rows, faults) if not faults else []
-    if faults:
-        listed = "\n".join(f"  {fault}" for fault in faults)
-        raise TesseraError(f"{path} has {len(faults)} fault(s):\n{listed}")
-    return sources
+        raise TesseraError(f"{path}: no such manifest; {mend} (see config/README.md)") from None
+    refuse(path, [*faults, *_clashes(rows)])
+    return [source for _, source in rows]
 
 
-def _header_faults(header: list[str], line: int) -> list[str]:
-    if len(header) == 1 and (separator := re.search("[,; ]", header[0])):
-        return [f"line {line}: the columns are separated by {separator[0]!r}; separate columns with tabs"]
-    required = [name for name, field in Source.model_fields.items() if field.is_required()]
-    missing = [name for name in required if name not in header]
-    unknown = [name for name in header if name not in Source.model_fields]
-    twice = sorted({name for name in header if header.count(name) > 1})
-    return [
-        *(f"line {line}: column {name!r} is missing" for name in missing),
-        *(f"line {line}: unknown column {name!r}; allowed: {', '.join(Source.model_fields)}" for name in unknown),
-        *(f"line {line}: column {name!r} is there twice" for name in twice),
-    ]
-
-
-def _sources(rows: list[tuple[int, dict[str, str]]], faults: list[str]) -> list[Source]:
-    sources = []
+def _clashes(rows: list[tuple[int, Source]]) -> list[Fault]:
+    """Return which of the `rows`, given with their lines, have the id of one before."""
+    faults = []
     lines: dict[str, int] = {}
     names: dict[str, str] = {}
-    for line, row in rows:
-        try:
-            source = Source.model_validate(row)
-        except ValidationError as error:
-            for fault in error.errors(include_url=False):
-                column = ".".join(map(str, fault["loc"]))
-                faults.append(f"line {line}: {column}: {complaint(fault)}; given: {fault['input']!r}")
-            continue
+    for line, source in rows:
         # Some file systems do not tell cases apart, and one source would overwrite the other.
         same_name = names.setdefault(file_name(source.source).casefold(), source.source)
         if source.source in lines:
-            faults.append(f"line {line}: source {source.source!r} is already on line {lines[source.source]}")
+            faults.append((line, f"source {source.source!r} is already on line {lines[source.source]}"))
         elif same_name != source.source:
-            faults.append(f"line {line}: source {source.source!r} differs only in case from {same_name!r}")
+            faults.append((line, f"source {source.source!r} differs only in case from {same_name!r}"))
         lines.setdefault(source.source, line)
-        sources.append(source)
-    return sources
+    return faults
 
 
 def shard_of(source: Source, shards: Literal["per_source"] | int) -> str:

@@ -1,0 +1,1 @@
+"""Filters: what clips are worth, and which of them stay."""
