@@ -26,7 +26,11 @@ include: "workflow/rules/annotations.smk"
 include: "workflow/rules/watermarks.smk"
 include: "workflow/rules/regions.smk"
 include: "workflow/rules/mosaics.smk"
+include: "workflow/rules/scenes.smk"
+include: "workflow/rules/clips.smk"
+include: "workflow/rules/filters.smk"
 include: "workflow/rules/datasets.smk"
+include: "workflow/rules/restoration.smk"
 include: "workflow/rules/detectors.smk"
 include: "workflow/rules/previews.smk"
 include: "workflow/rules/report.smk"
@@ -39,6 +43,7 @@ localrules:
     nsfw_detection,
     watermark_detection,
     mosaic_detection,
+    mosaic_restoration,
 
 
 rule all:
@@ -46,6 +51,7 @@ rule all:
     input:
         rules.remove_withdrawn.output,
         expand("<results>/weights/{model}/SHA256SUMS", model=DETECTORS),
+        CLIPS,
         rules.report.output,
 
 
@@ -60,6 +66,7 @@ rule frames:
 rule datasets:
     input:
         expand("<results>/datasets/{dataset}/SHA256SUMS", dataset=DATASETS),
+        CLIPS,
 
 
 rule nsfw_detection:
@@ -75,3 +82,8 @@ rule watermark_detection:
 rule mosaic_detection:
     input:
         trained("mosaic_detection"),
+
+
+rule mosaic_restoration:
+    input:
+        "<results>/datasets/mosaic_restoration/SHA256SUMS",

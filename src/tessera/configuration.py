@@ -7,6 +7,8 @@ from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from tessera.annotations.proposals import ProposalSettings
 from tessera.annotations.settings import AnnotationSettings
+from tessera.clips.settings import ClipSettings
+from tessera.decisions import DEFAULT as DECISIONS
 from tessera.degradations.settings import DegradationSettings
 from tessera.detectors.predict import (
     FinderSettings,
@@ -14,13 +16,17 @@ from tessera.detectors.predict import (
     TrainedFinderSettings,
     WatermarkFinderSettings,
 )
-from tessera.detectors.settings import DetectorSettings, MosaicDetector, WatermarkDetector, task_of
+from tessera.detectors.settings import DetectorSettings, MosaicDetector, WatermarkDetector, WeightsSettings, task_of
+from tessera.detectors.track import TrackSettings
+from tessera.detectors.videos import VideoFinderSettings
 from tessera.duplicates import DuplicateSettings
 from tessera.figures import ReportSettings
+from tessera.filters.filtering import FilterSettings
 from tessera.frames import FrameSettings
 from tessera.mosaics.settings import MosaicSettings
 from tessera.previews import RenderSettings
 from tessera.regions import RegionSettings
+from tessera.scenes import SceneSettings
 from tessera.settings import Settings, load
 from tessera.sources import SourceSettings
 from tessera.splits import SplitSettings
@@ -36,6 +42,8 @@ class GateSettings(Settings):
     watermarks: float = Field(0.05, ge=0, le=1)
     regions: float = Field(0.05, ge=0, le=1)
     mosaics: float = Field(0.05, ge=0, le=1)
+    scenes: float = Field(0.2, ge=0, le=1)
+    clips: float = Field(0.05, ge=0, le=1)
 
 
 class Models(Settings):
@@ -70,6 +78,51 @@ class Regions(Settings):
     choose: RegionSettings = RegionSettings()
 
 
+class Scenes(Settings):
+    """Where videos show what clips are made of."""
+
+    detect: VideoFinderSettings = VideoFinderSettings()
+    track: TrackSettings = TrackSettings()
+    choose: SceneSettings = SceneSettings()
+
+
+class WatermarkScorerSettings(WatermarkFinderSettings):
+    """The detector of watermarks, as it looks at clips."""
+
+    confidence: float = Field(0.4, gt=0, lt=1)
+
+
+class MosaicScorerSettings(TrainedFinderSettings):
+    """The detector of mosaics, as it looks at clips."""
+
+    weights: Literal["trained"] | WeightsSettings | None = None
+    confidence: float = Field(0.8, gt=0, lt=1)
+
+
+class NsfwScorerSettings(FinderSettings):
+    """A second detector that says whether clips show what they should."""
+
+    confidence: float = Field(0.15, gt=0, lt=1)
+    image_size: int | None = Field(640, ge=32, multiple_of=32)
+
+
+class Scorers(Settings):
+    """The detectors that look at clips."""
+
+    watermark: WatermarkScorerSettings = WatermarkScorerSettings()
+    mosaic: MosaicScorerSettings = MosaicScorerSettings()
+    nsfw: NsfwScorerSettings = NsfwScorerSettings()
+
+
+class Scores(Settings):
+    """What is measured of clips."""
+
+    samples: int = Field(16, ge=2)
+    detectors: Scorers = Scorers()
+    nsfw_classes: tuple[str, ...] = ("FEMALE_GENITALIA_EXPOSED", "MALE_GENITALIA_EXPOSED")
+    quality: WeightsSettings | None = None
+
+
 class Preview(Settings):
     """What `snakemake preview` shows of which sources, and what it offers for correction."""
 
@@ -96,6 +149,11 @@ class Configuration(Settings):
     regions: Regions = Regions()
     mosaics: MosaicSettings = MosaicSettings()
     degradations: DegradationSettings = DegradationSettings()
+    scenes: Scenes = Scenes()
+    clips: ClipSettings = ClipSettings()
+    scores: Scores = Scores()
+    filters: FilterSettings = FilterSettings()
+    decisions: Path = DECISIONS
     splits: SplitSettings = SplitSettings()
     models: Models = Models()
     preview: Preview = Preview()
@@ -122,6 +180,23 @@ class Configuration(Settings):
                 raise ValueError(
                     f"`regions.choose.confidence.{name}` is {confidence:g}, and nothing below {lowest:g} is found: "
                     f"lower `regions.detectors.{name}.confidence`"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _clips_can_be_made(self) -> Self:
+        if self.scenes.detect.weights is None:
+            return self
+        lookers = {
+            "scenes.detect": (self.scenes.detect, "nsfw"),
+            "scores.detectors.watermark": (self.scores.detectors.watermark, "watermark"),
+            "scores.detectors.mosaic": (self.scores.detectors.mosaic, "mosaic"),
+        }
+        for place, (looker, name) in lookers.items():
+            if looker.weights == "trained" and getattr(self.models, f"{name}_detection") is None:
+                raise ValueError(
+                    f"`{place}.weights` is `trained`, and `models.{name}_detection` is null: name weights, or null"
+                    " (`scenes.detect.weights: null` makes no clips at all)"
                 )
         return self
 

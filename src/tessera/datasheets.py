@@ -12,11 +12,14 @@ from tessera.geometry import area, decode_rle
 from tessera.ledger import read_ledger, summarise
 from tessera.markdown import plain, table
 from tessera.provenance import digest
-from tessera.tables import Annotations, Images, Sources, Splits, read_table
+from tessera.tables import Annotations, Clips, Images, Scores, Sources, Splits, read_table
 
 # Edges of the histograms: from each edge up to the next, the last without end.
 AREA_PIXELS = (0, 16**2, 32**2, 64**2, 96**2, 128**2, 256**2, 512**2)
 AREA_FRACTION = (0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
+SECONDS = (0, 1, 2, 3, 4, 6, 8)
+SIDES = (0, 64, 128, 256, 384, 512, 1024)  # pixels
+MEASURED = ("sharpness", "brightness", "clipped", "blockiness", "motion", "watermark", "mosaic", "nsfw", "quality")
 
 
 def describe_dataset(
@@ -51,8 +54,8 @@ def describe_dataset(
         .sort(["images", "width", "height"], descending=True)
         .to_dicts(),
         "regions": {
-            "area_pixels": _histogram(regions["area"], AREA_PIXELS),
-            "area_fraction": _histogram(regions["area"] / (regions["width"] * regions["height"]), AREA_FRACTION),
+            "area_pixels": _histogram(regions["area"], AREA_PIXELS, "regions"),
+            "area_fraction": _histogram(regions["area"] / (regions["width"] * regions["height"]), AREA_FRACTION, "regions"),
             "polygons": regions["polygons"].count(),
             "masks": regions["rle"].count(),
             "boxes": regions.filter(pl.col("polygons").is_null() & pl.col("rle").is_null()).height,
@@ -88,11 +91,9 @@ def _split(split: str, images: pl.DataFrame, regions: pl.DataFrame) -> dict[str,
     }
 
 
-def _histogram(values: pl.Series, edges: Sequence[float]) -> list[dict[str, Any]]:
+def _histogram(values: pl.Series, edges: Sequence[float], unit: str) -> list[dict[str, Any]]:
     counts = np.histogram(values.to_numpy(), bins=[*edges, np.inf])[0].tolist()
-    return [
-        {"from": low, "to": high, "regions": count} for low, high, count in zip(edges, [*edges[1:], None], counts, strict=True)
-    ]
+    return [{"from": low, "to": high, unit: count} for low, high, count in zip(edges, [*edges[1:], None], counts, strict=True)]
 
 
 def _origins(
@@ -204,3 +205,116 @@ def write_datasheet(
     )
     data.write_text(json.dumps(sheet, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     text.write_text(render(sheet), encoding="utf-8")
+
+
+def describe_clips(
+    clips: pl.DataFrame,
+    scores: pl.DataFrame,
+    splits: pl.DataFrame,
+    sources: pl.DataFrame,
+    filtering: list[dict[str, Any]],
+    settings: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the datasheet of mosaic_restoration as plain JSON types; equal data gives an equal datasheet, on any machine.
+
+    `clips`, `scores`, `splits`, `sources`: frames of `tables.Clips`, `Scores`, `Splits`, `Sources`. `filtering`: rows of the
+    ledger of `filter_clips`. `settings`: what the clips were made by. Durations are in seconds; sides are the longer ones of
+    the clips, in pixels; of what was measured the least, the median and the largest value are given.
+    """
+    clips = clips.drop("split").join(splits.select("key", "split"), on="key")
+    clips = clips.with_columns(seconds=pl.col("frames") / pl.col("rate"), side=pl.max_horizontal("width", "height"))
+    counts = pl.len().alias("clips"), pl.col("frames").sum(), pl.col("seconds").sum().round(3)
+    stated = sources.select("source", "content", "rights", "consent")
+    parts = {split: clips.filter(split=split) for split in ("train", "val", "test")}
+    measured = {name: scores[name].drop_nulls() for name in MEASURED}
+    return {
+        "dataset": "mosaic_restoration",
+        "splits": {
+            split: {"sources": part["source"].n_unique(), **part.select(*counts).row(0, named=True)}
+            for split, part in parts.items()
+        },
+        "labels": clips.group_by("label", "split").agg(*counts).sort("label", "split").to_dicts(),
+        "seconds": _histogram(clips["seconds"], SECONDS, "clips"),
+        "sides": _histogram(clips["side"], SIDES, "clips"),
+        "measured": {
+            name: {"clips": len(values), "least": values.min(), "median": values.median(), "largest": values.max()}
+            for name, values in measured.items()
+            if len(values)
+        },
+        "detectors": sorted(clips["detector"].unique()),
+        "origins": clips.group_by("source", "split")
+        .agg(*counts)
+        .join(stated, on="source", how="left")
+        .sort("source", "split")
+        .to_dicts(),
+        "filtering": summarise(filtering),
+        "settings": digest(settings),
+    }
+
+
+def render_clips(sheet: Mapping[str, Any]) -> str:
+    """Return a datasheet of clips as Markdown."""
+    splits: Mapping[str, Any] = sheet["splits"]
+    filtering = sheet["filtering"]
+    columns = ["source", "split", "clips", "frames", "seconds", "content", "rights", "consent"]
+    measured = [
+        [name, row["clips"], *(f"{row[value]:.4g}" for value in ("least", "median", "largest"))]
+        for name, row in sheet["measured"].items()
+    ]
+    return "\n".join(
+        [
+            f"# Dataset {plain(sheet['dataset'])}\n",
+            "## What it holds\n",
+            table(["", *splits], [[name, *(part[name] for part in splits.values())] for name in splits["train"]]),
+            "## What the clips show\n",
+            table(
+                ["label", "split", "clips", "frames", "seconds"],
+                [[row[name] for name in ("label", "split", "clips", "frames", "seconds")] for row in sheet["labels"]],
+            ),
+            "## How long they are\n",
+            table(["duration", "clips"], [[_span(row, "{:g} s", float), row["clips"]] for row in sheet["seconds"]]),
+            "## How large they are\n",
+            table(["longer side", "clips"], [[_span(row, "{:g} px", float), row["clips"]] for row in sheet["sides"]]),
+            "## What was measured\n",
+            table(["", "clips", "least", "median", "largest"], measured),
+            "## From what was cut to what is here\n",
+            table(
+                ["", "clips"],
+                [
+                    ["clips that were cut", filtering["in"]],
+                    *([f"left out: {reason}", count] for reason, count in filtering["dropped"].items()),
+                    *([f"failed: {reason}", count] for reason, count in filtering["failed"].items()),
+                    ["clips in the dataset", filtering["ok"]],
+                    *([f"of these: {reason}", count] for reason, count in filtering["partly"].items()),
+                ],
+            ),
+            "## Where it comes from\n",
+            table(columns, [[row[column] for column in columns] for row in sheet["origins"]]),
+            "## Made by\n",
+            f"sha256 of the weights that found the regions: {', '.join(f'`{each}`' for each in sheet['detectors'])}\n",
+            f"sha256 of the settings: `{sheet['settings']}`\n",
+        ]
+    )
+
+
+def write_clip_datasheet(
+    clips: Path,
+    scores: Path,
+    splits: Path,
+    sources: Path,
+    filtering: Path,
+    settings: Mapping[str, Any],
+    data: Path,
+    text: Path,
+) -> None:
+    """Write the datasheet of mosaic_restoration as JSON to `data`, and as Markdown to `text`. See `describe_clips`."""
+    sheet = describe_clips(
+        read_table(clips, Clips),
+        read_table(scores, Scores),
+        read_table(splits, Splits),
+        read_table(sources, Sources),
+        read_ledger(filtering),
+        settings,
+    )
+    data.write_text(json.dumps(sheet, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    text.write_text(render_clips(sheet), encoding="utf-8")

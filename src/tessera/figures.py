@@ -3,6 +3,7 @@
 import base64
 import csv
 import html
+import io
 import json
 import math
 import subprocess
@@ -50,6 +51,9 @@ BLUR_SIDE = 6  # what is left of a blurred picture: so many blocks along its lon
 TILE_SIDE = 300  # pixels, longer side of a sample in a contact sheet
 TILE_COLUMNS = 4
 CAPTION_LINES = 3
+PREVIEW_SIDE = 200  # pixels, longer side of an animated preview
+PREVIEW_RATE = 8  # pictures per second
+PREVIEW_SECONDS = 4
 
 
 class ReportSettings(Settings):
@@ -116,8 +120,11 @@ def count_splits(splits: Path) -> dict[str, int]:
     return {split: int((column == split).sum()) for split in SPLITS}
 
 
-def draw_funnel(steps: Sequence[Step], splits: dict[str, int], path: Path) -> None:
-    """Draw how many items each of `steps` takes in, passes on and leaves out, and how they end up in `splits`, as SVG."""
+def draw_funnel(steps: Sequence[Step], splits: dict[str, int], path: Path, unit: str = "images") -> None:
+    """Draw how many items each of `steps` takes in, passes on and leaves out, and how they end up in `splits`, as SVG.
+
+    `unit`: what the samples are.
+    """
     panels: dict[str, list[Bar]] = {}
     for step in steps:
         dropped, failed = sum(step.dropped.values()), sum(step.failed.values())
@@ -126,7 +133,7 @@ def draw_funnel(steps: Sequence[Step], splits: dict[str, int], path: Path) -> No
         panels.setdefault(step.unit, []).append(Bar(step.name, parts, text))
     text = f"{sum(splits.values()):,} = {' + '.join(f'{splits[split]:,} {split}' for split in SPLITS)}"
     parts = [(splits["train"], SKY), (splits["val"], GREEN), (splits["test"], PURPLE)]
-    panels.setdefault("images", []).append(Bar("samples by split", parts, text))
+    panels.setdefault(unit, []).append(Bar("samples by split", parts, text))
     # Sources and pictures differ in number by orders: each unit has a scale of its own.
     heights = [len(bars) for bars in panels.values()]
     with _figure(path, 9.5, 0.9 + 0.55 * sum(heights) + 0.5 * len(panels)) as figure:
@@ -151,14 +158,14 @@ def draw_dropped(steps: Sequence[Step], path: Path) -> None:
         _legend(figure, {"passed on, with a remark": SKY, "dropped": ORANGE, "failed": RED})
 
 
-def tabulate_steps(steps: Sequence[Step], splits: dict[str, int], path: Path) -> None:
-    """Write the counts of `steps` and `splits` as an HTML table."""
+def tabulate_steps(steps: Sequence[Step], splits: dict[str, int], path: Path, unit: str = "images") -> None:
+    """Write the counts of `steps` and `splits` as an HTML table. `unit`: what the samples are."""
     rows: list[list[Any]] = []
     for step in steps:
         rows += [[step.name, step.unit, "in", "", step.rows], ["", "", "passed on", "", step.ok]]
         for became, reasons in (("of these in part", step.partly), ("dropped", step.dropped), ("failed", step.failed)):
             rows += [["", "", became, reason, count] for reason, count in reasons.items()]
-    rows += [["samples", "images", split, "", count] for split, count in splits.items()]
+    rows += [["samples", unit, split, "", count] for split, count in splits.items()]
     _write_page(path, "From sources to samples", _table(["step", "items", "became", "reason", "count"], rows))
 
 
@@ -323,6 +330,62 @@ def draw_predictions(
     _draw_tiles(tiles, {"labelled": SKY, "predicted": ORANGE}, "no sample is in the split 'val'", path)
 
 
+def draw_clips(
+    folder: Path, splits: Path, split: str, captions: Mapping[str, str], settings: ReportSettings, seed: int, path: Path
+) -> None:
+    """Draw some clips of `split` as a JPEG: a row of pictures each, from the first to the last, with the outlines of the masks.
+
+    `folder` holds the clips of the split, as `tessera.clips.dataset` lays them out. The rest is as in `draw_samples`.
+    """
+    tiles = []
+    for key in _choose(splits, split, settings.samples, seed):
+        pictures = _read_clip(folder, key, _a_row)
+        row = [_tile(picture, settings.blur) for picture in pictures]
+        # A clip of fewer frames leaves the rest of its row empty.
+        row += [Picture("", np.full((1, 1, 3), 255, np.uint8), [])] * (TILE_COLUMNS - len(row))
+        tiles += [row[0]._replace(name=key, caption=captions.get(key, "")), *row[1:]]
+    _draw_tiles(tiles, {"region": ORANGE}, f"no clip is in the split {split!r}", path)
+
+
+def show_clips(
+    folder: Path, splits: Path, split: str, captions: Mapping[str, str], settings: ReportSettings, seed: int, path: Path
+) -> None:
+    """Write an HTML page on which the clips that `draw_clips` draws move: the first seconds of each, as animated WebP."""
+    import cv2
+    from PIL import Image
+
+    parts = []
+    colour = tuple(int(ORANGE[place : place + 2], 16) for place in (1, 3, 5))
+    for key in _choose(splits, split, settings.samples, seed):
+        pictures = []
+        for picture in _read_clip(folder, key, _in_motion):
+            tile = _tile(picture, settings.blur, PREVIEW_SIDE)
+            image = np.ascontiguousarray(tile.image)
+            for _, mask in tile.regions:
+                outlines, _ = cv2.findContours((mask > 127).view(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+                cv2.drawContours(image, outlines, -1, colour, 1)
+            pictures.append(Image.fromarray(image))
+        file = io.BytesIO()
+        pictures[0].save(
+            file, "WEBP", save_all=True, append_images=pictures[1:], duration=1000 // PREVIEW_RATE, loop=0, quality=70
+        )
+        data = base64.b64encode(file.getvalue()).decode("ascii")
+        text = "<br>".join(map(html.escape, [key, *captions.get(key, "").splitlines()]))
+        parts.append(f'<figure><img alt="" src="data:image/webp;base64,{data}"><figcaption>{text}</figcaption></figure>')
+    body = f'<div class="clips">{"".join(parts)}</div>' if parts else f"<p>No clip is in the split {html.escape(split)}.</p>"
+    _write_page(path, f"Clips of the split {split}", body)
+
+
+def describe_clips(clips: Path) -> dict[str, str]:
+    """Return, per clip, what is said of it in a figure. `clips`: `tables.Clips`."""
+    from tessera.tables import Clips, read_table
+
+    return {
+        row["key"]: f"{row['frames']} frames, {row['frames'] / row['rate']:.1f} s, {row['width']} x {row['height']}"
+        for row in read_table(clips, Clips).iter_rows(named=True)
+    }
+
+
 def make_report(snakefile: str, config: dict[str, Any], files: Sequence[Path], path: Path) -> None:
     """Write Snakemake's HTML report of `files`, finished outputs of the workflow `snakefile` under `config`.
 
@@ -342,6 +405,37 @@ def make_report(snakefile: str, config: dict[str, Any], files: Sequence[Path], p
             raise TesseraError(f"Snakemake could not make the report: {reason}")
 
 
+def _choose(splits: Path, split: str, count: int, seed: int) -> list[str]:
+    """Return the keys of `count` samples of `split`, drawn under `seed`. `splits`: `tables.Splits`."""
+    from tessera.tables import Splits, read_table
+
+    return choose_samples(read_table(splits, Splits).filter(split=split)["key"].to_list(), count, seed, split)
+
+
+def _a_row(time: np.ndarray) -> np.ndarray:
+    """Return which of the frames at `time`, seconds, fill a row of a contact sheet: from the first to the last."""
+    return np.linspace(0, len(time) - 1, min(len(time), TILE_COLUMNS)).round().astype(int)
+
+
+def _in_motion(time: np.ndarray) -> np.ndarray:
+    """Return which of the frames at `time`, seconds, an animated preview shows, at an even pace."""
+    return np.unique(np.searchsorted(time, np.arange(0, min(float(time[-1]), PREVIEW_SECONDS) + 1e-6, 1 / PREVIEW_RATE)))
+
+
+def _read_clip(folder: Path, key: str, choose: Callable[[np.ndarray], np.ndarray]) -> Iterator[Picture]:
+    """Yield those frames of a clip with their masks that `choose` names by their place, given the time of all, in seconds."""
+    from tessera.media.video import read_frames, read_packets
+
+    video, masks = folder / "crop_unscaled_img" / f"{key}.mp4", folder / "crop_unscaled_mask" / f"{key}.mkv"
+    try:
+        packets, mask_packets = read_packets(video), read_packets(masks)
+        wanted = choose(packets.time).tolist()
+        for frame, mask in zip(read_frames(video, packets, wanted), read_frames(masks, mask_packets, wanted), strict=True):
+            yield Picture(key, frame.image(), [("region", np.ascontiguousarray(mask.image()[..., 0]))])
+    except Failed as error:
+        raise TesseraError(f"{video}: {error}; delete the folder {folder.parent} and run again") from error
+
+
 def _read_samples(
     folder: Path, selected: Path, regions: Path, splits: Path, split: str, count: int, seed: int
 ) -> Iterator[Picture]:
@@ -349,9 +443,9 @@ def _read_samples(
     import polars as pl
 
     from tessera.media.images import read_image
-    from tessera.tables import Annotations, Images, Splits, read_table
+    from tessera.tables import Annotations, Images, read_table
 
-    keys = choose_samples(read_table(splits, Splits).filter(split=split)["key"].to_list(), count, seed, split)
+    keys = _choose(splits, split, count, seed)
     files = {file.stem: file for file in (Path(folder) / split).iterdir()} if keys else {}
     sizes = {key: size for key, *size in read_table(selected, Images).select("key", "height", "width").iter_rows()}
     shapes = read_table(regions, Annotations).filter(pl.col("key").is_in(keys))
@@ -383,12 +477,12 @@ def _box_mask(box: Box, height: int, width: int) -> np.ndarray:
     return rasterize([Part(rectangle(box))], height, width)
 
 
-def _tile(picture: Picture, blurred: bool) -> Picture:
-    """Return `picture` at the size of a tile, its regions with it."""
+def _tile(picture: Picture, blurred: bool, side: int = TILE_SIDE) -> Picture:
+    """Return `picture` scaled down until its longer side has `side` pixels, its regions with it."""
     from tessera.media.images import shrink
 
-    image = shrink(picture.image, TILE_SIDE)
-    regions = [(label, shrink(mask, TILE_SIDE)) for label, mask in picture.regions]
+    image = shrink(picture.image, side)
+    regions = [(label, shrink(mask, side)) for label, mask in picture.regions]
     return Picture(picture.name, blur(image) if blurred else image, regions)
 
 
@@ -417,7 +511,7 @@ def _draw_tiles(tiles: Sequence[Picture], colours: dict[str, str], nothing: str,
                     outline.set_path_effects([Stroke(linewidth=3.4, foreground="white"), Normal()])
             title = [_shorten(line, 44) for line in (unquote(tile.name), *tile.caption.split("\n")[:CAPTION_LINES]) if line]
             axes.set_title("\n".join(title), fontsize=7, fontweight="normal")
-            if not tile.regions:
+            if tile.name and not tile.regions:
                 axes.text(0.5, -0.02, "no region", fontsize=7, color=QUIET, ha="center", va="top", transform=axes.transAxes)
         if tiles and colours:
             _legend(figure, colours)
@@ -512,6 +606,8 @@ table {{ border-collapse: collapse; margin: 1rem 0; }}
 th, td {{ text-align: left; vertical-align: top; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid #e6e6e6; }}
 td {{ overflow-wrap: anywhere; white-space: pre-wrap; }}
 img {{ max-width: 100%; }}
+.clips {{ display: flex; flex-wrap: wrap; gap: 1rem; }}
+figure {{ margin: 0; width: 14rem; font-size: 12px; overflow-wrap: anywhere; }}
 td.number {{ text-align: right; font-variant-numeric: tabular-nums; }}
 code, pre {{ font-size: 13px; background: #f5f5f5; overflow-x: auto; }}
 </style>

@@ -27,7 +27,17 @@ from tessera.settings import Settings
 
 SHOWN = 5  # examples in a message
 # Below the results, what has a folder for each shard.
-SHARD_FOLDERS = ("sources/shards", "frames", "annotations/frames", "watermarks/frames", "regions", "mosaics", "previews")
+SHARD_FOLDERS = (
+    "sources/shards",
+    "frames",
+    "annotations/frames",
+    "watermarks/frames",
+    "regions",
+    "mosaics",
+    "scenes",
+    "clips",
+    "previews",
+)
 
 
 class SourceSettings(Settings):

@@ -13,6 +13,8 @@ from tessera.settings import Settings
 if TYPE_CHECKING:
     import polars as pl
 
+    from tessera.tables import Table
+
 
 class SplitSettings(Settings):
     """How sources are divided. What is not in `val` or `test` trains."""
@@ -136,18 +138,18 @@ def divide_sources(
     write_table(pl.DataFrame({"source": list(splits), "split": list(splits.values())}).sort("source"), SourceSplits, output)
 
 
-def split_samples(samples: Path, sources: Path, settings: SplitSettings, output: Path) -> None:
+def split_samples(samples: Path, sources: Path, settings: SplitSettings, output: Path, schema: "type[Table]") -> None:
     """Write the split of each of `samples` to the table `output` (`tables.Splits`), by key.
 
-    `samples`: `tables.Images`. `sources`: `tables.SourceSplits`. A source that is not in it is of a set that stands alone: it
-    has the split that its images state, or the one of a hash.
+    `samples`: a table of `schema`, which has a `key`, a `source` and its fixed `split`. `sources`: `tables.SourceSplits`. A
+    source that is not in it is of a set that stands alone: it has the split that its samples state, or the one of a hash.
     Raises `TesseraError` where nothing would train or nothing validate.
     """
     import polars as pl
 
-    from tessera.tables import Images, SourceSplits, Splits, read_table, write_table
+    from tessera.tables import SourceSplits, Splits, read_table, write_table
 
-    frame = read_table(samples, Images).sort("key")
+    frame = read_table(samples, schema).sort("key")
     stated = dict(frame.select("source", "split").iter_rows())
     splits = split_sources(sorted(stated), stated, [], settings) | dict(read_table(sources, SourceSplits).iter_rows())
     frame = frame.select("key", "source", split=pl.col("source").replace_strict(splits, return_dtype=pl.String))

@@ -108,8 +108,29 @@ def test_an_architecture_without_masks_is_refused_where_masks_are_needed(model: 
             "`regions.detectors.nsfw.weights` is `trained`, and `models.nsfw_detection` is null",
         ),
         ({"models": {"watermark_detection": None}}, "`regions.detectors.watermark.weights` is `trained`"),
-        ({"models": {"watermark_detection": None}, "regions": {"detectors": {"watermark": {"weights": None}}}}, ""),
-        ({"models": {"nsfw_detection": None, "watermark_detection": None, "mosaic_detection": None}}, ""),
+        (
+            {"models": {"watermark_detection": None}, "regions": {"detectors": {"watermark": {"weights": None}}}},
+            "`scores.detectors.watermark.weights` is `trained`",
+        ),
+        (
+            {
+                "models": {"watermark_detection": None},
+                "regions": {"detectors": {"watermark": {"weights": None}}},
+                "scores": {"detectors": {"watermark": {"weights": None}}},
+            },
+            "",
+        ),
+        (
+            {"models": {"nsfw_detection": None, "watermark_detection": None, "mosaic_detection": None}},
+            "`scenes.detect.weights` is `trained`, and `models.nsfw_detection` is null",
+        ),
+        (
+            {
+                "models": {"nsfw_detection": None, "watermark_detection": None, "mosaic_detection": None},
+                "scenes": {"detect": {"weights": None}},
+            },
+            "",
+        ),
     ],
 )
 def test_a_model_that_is_not_trained_is_missed_only_by_what_needs_it(values: dict[str, Any], fault: str) -> None:

@@ -3,7 +3,7 @@
 import errno
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -16,6 +16,7 @@ from pycocotools.coco import COCO
 from tessera.annotations.dataset import keep_one_of_each, select_samples, write_coco_dataset, write_yolo_dataset
 from tessera.annotations.hub import Origin, write_hub
 from tessera.annotations.model import Annotation, ImageAnnotations
+from tessera.decisions import Decision
 from tessera.detectors.offline import offline
 from tessera.errors import TesseraError
 from tessera.geometry import Part, rectangle
@@ -56,13 +57,24 @@ def duplicates(path: Path, rows: dict[str, str]) -> Path:
 class Selection:
     """One call of `select_samples` in `folder`."""
 
-    def __init__(self, folder: Path, tables: list[tuple[Path, Path]], links: dict[str, str] | None, sources: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        tables: list[tuple[Path, Path]],
+        links: dict[str, str] | None,
+        sources: Path,
+        words: dict[str, Literal["keep", "drop"]] | None = None,
+    ) -> None:
+        decisions = [
+            Decision(key=key, decision=word, reason="seen", who="Ada", when="2026-01-31") for key, word in (words or {}).items()
+        ]
         self.images, self.annotations, self.ledger = folder / "images", folder / "annotations", folder / "ledger"
         select_samples(
             [images for images, _ in tables],
             [annotations for _, annotations in tables],
             None if links is None else duplicates(folder / "duplicates", links),
             sources,
+            {decision.key: decision for decision in decisions},
             "nsfw_detection",
             self.images,
             self.annotations,
@@ -100,6 +112,21 @@ def test_what_may_not_feed_the_dataset_is_left_out_with_its_reason(tmp_path: Pat
     }
     assert pl.read_parquet(selection.annotations)["key"].to_list() == ["c", "d"]
     assert [row["key"] for row in read_ledger(selection.ledger)] == list("abcdef"), "every image has its row"
+
+
+def test_a_persons_word_goes_before_likeness_but_not_before_rights(tmp_path: Path) -> None:
+    rows = [(key, source, (REGION,)) for key, source in (("a", "open"), ("b", "open"), ("c", "open"), ("d", "refused"))]
+    sources = admitted(tmp_path / "sources", {"open": []}, ("refused",))
+    links = {"b": "a", "c": "a"}
+    words: dict[str, Literal["keep", "drop"]] = {"b": "keep", "d": "keep", "gone": "drop"}
+    selection = Selection(tmp_path, [hub(tmp_path / "all", rows)], links, sources, words)
+    assert selection.keys == ["a", "b"]
+    assert selection.left_out == {"c": ("near-duplicate of a sample", "a"), "d": ("source not admitted", "")}
+    (row,) = [row for row in read_ledger(selection.ledger) if row["key"] == "b"]
+    assert (row["status"], row["reason"], row["detail"]) == ("ok", "kept by decision", "Ada, 2026-01-31: seen")
+    selection = Selection(tmp_path, [hub(tmp_path / "all", rows)], links, sources, {"a": "drop"})
+    assert selection.left_out["a"] == ("dropped by decision", "Ada, 2026-01-31: seen")
+    assert selection.keys == ["b"], "what nearly equals it takes its place"
 
 
 def test_of_near_duplicates_the_one_that_stays_is_kept(tmp_path: Path) -> None:

@@ -250,6 +250,8 @@ def test_only_folders_of_shards_that_left_are_removed_and_edited_files_named(
         "frames/g%C3%B6ne",
         "annotations/frames/gone",
         "mosaics/gone",
+        "scenes/gone",
+        "clips/gone",
         "watermarks/frames/gone",
     ]
     kept = ["frames/kept", "frames/.gone", "frames/not ours", "datasets/gone", "annotations/gone"]

@@ -1,4 +1,4 @@
-"""A journey small enough for tests: three tiny videos, their labels, and three trainings of one epoch."""
+"""A journey small enough for tests: three tiny videos, their labels, three trainings of one epoch, and clips."""
 
 import json
 import shutil
@@ -73,6 +73,13 @@ def begin(project: Project) -> list[dict[str, str]]:
             "choose": {"confidence": {"nsfw": 0.001, "watermark": 0.9}, "extension": [2]},
         },
         "mosaics": {"min_side": 4, "min_block": 2, "types": {"squa_avg": 1, "squa_mid": 0, "rect_avg": 0}},
+        # And what it sees is nowhere the same twice: everything is followed to everywhere.
+        "scenes": {
+            "detect": {"confidence": 0.001, "max_regions": 1},
+            "track": {"high": 0, "low": 0, "new": 0, "match": 1, "speed": 1000},
+            "choose": {"confidence": 0, "minimum": 0.1, "maximum": 0.4},
+        },
+        "scores": {"samples": 2, "detectors": {"watermark": {"image_size": 32, "confidence": 0.9}}},
         "models": {
             "nsfw_detection": {"architecture": "yolo11n-seg.yaml", "training": dict(TRAINING)},
             "watermark_detection": {

@@ -46,6 +46,7 @@ def begin(project: Project, failed: int = 0, labelled: bool = True) -> Path:
     """Write what the rooms before would: four frames per source, the last of them without a region."""
     project.write_manifest(SOURCES)
     project.settings["models"] = {"watermark_detection": None, "mosaic_detection": None}
+    project.settings["scenes"] = {"detect": {"weights": None}}
     results = project.results
     shards = group_by_shard(
         read_manifest(project.folder / "config" / "sources.tsv"), project.settings.get("shards", "per_source")

@@ -37,11 +37,14 @@ def test_datasets_are_the_same_bytes_whatever_the_cores_the_shards_and_the_kills
         "detectors": {"nsfw": finder, "watermark": {**finder, "image_size": 32}},
         "choose": {"confidence": {"nsfw": 0.1, "watermark": 0.5}, "min_side": {"nsfw": 4, "watermark": 4}},
     }
+    project.settings["scenes"]["detect"] = {**finder, "stride": 3}
+    project.settings["scores"]["detectors"] = {"watermark": {**finder, "image_size": 32, "confidence": 0.9}}
     start = time.monotonic()
     assert (run := project.run("datasets", cores=2)).returncode == 0, run.output
     length = time.monotonic() - start
     expected = datasets(project)
-    assert {f"{dataset}_detection/SHA256SUMS" for dataset in ("nsfw", "watermark", "mosaic")} <= expected.keys()
+    made = ("nsfw_detection", "watermark_detection", "mosaic_detection", "mosaic_restoration")
+    assert {f"{dataset}/SHA256SUMS" for dataset in made} <= expected.keys()
 
     shutil.rmtree(project.results)
     project.settings["shards"] = 3

@@ -10,7 +10,7 @@ from projects import REPOSITORY, Project
 from tessera.provenance import code_digest
 from tessera.sources import SHARD_FOLDERS
 
-MODELS = ("nsfw_detection", "watermark_detection", "mosaic_detection")
+MODELS = ("nsfw_detection", "watermark_detection", "mosaic_detection", "mosaic_restoration")
 GRAPH = Path(__file__).with_name("graph.txt")
 RULES = {
     name: body

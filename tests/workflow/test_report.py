@@ -28,7 +28,10 @@ GATES = {"nsfw_detection": ["frames", "labels"]}
 DUPLICATES = {"nsfw_detection": "results/duplicates/duplicates.parquet"}
 include: "workflow/rules/report.smk"
 """
-SETTINGS = {"models": {"nsfw_detection": {"training": {"imgsz": 64}}, "watermark_detection": None, "mosaic_detection": None}}
+SETTINGS = {
+    "models": {"nsfw_detection": {"training": {"imgsz": 64}}, "watermark_detection": None, "mosaic_detection": None},
+    "scenes": {"detect": {"weights": None}},
+}
 FIGURES = {
     "refused.html",
     "timings.svg",

@@ -136,6 +136,12 @@ def a_watermark_set(workshop: Workshop, stack: ExitStack) -> None:
     stack.enter_context(workshop.set("watermarks.sets", [settings]))
 
 
+def a_decision(workshop: Workshop, stack: ExitStack) -> None:
+    table = workshop.project.folder / "config" / "decisions.tsv"
+    table.write_text("key\tdecision\treason\twho\twhen\namber-0000000-000\tdrop\tblurred\tme\t2026-01-31\n")
+    stack.callback(table.unlink)
+
+
 CHANGES: dict[str, Change] = {
     "nothing": lambda workshop, stack: None,
     "a comment or a docstring in the library": code("splits.py", '"""', '"""In other words. '),
@@ -153,6 +159,12 @@ CHANGES: dict[str, Change] = {
     "a threshold of the regions": setting("regions.choose.heads", 0.5),
     "how watermarks are drawn": setting("watermarks.draw.opacity", [0.5, 0.9]),
     "a set of watermarks": a_watermark_set,
+    "how a detector looks through videos": setting("scenes.detect.stride", 2),
+    "how scenes are chosen": setting("scenes.choose.bridge", 0.6),
+    "how clips are cut": setting("clips.crf", 20),
+    "how clips are scored": setting("scores.samples", 3),
+    "a threshold of the filters": setting("filters.max_watermark", 0.3),
+    "what a person decided of a clip": a_decision,
     "the fraction of frames that may fail": setting("gates.frames", 0.5),
     "the seed": setting("seed", 1),
     "pretrained weights": weights,
@@ -188,6 +200,8 @@ def test_a_change_reruns_exactly_what_the_documentation_says(change: str, worksh
         for rule in rules:
             if rule in OF_SHARDS:
                 made = SHARDS[:1] if "*its shard*" in clause else SHARDS[: len(workshop.rows)]
+            elif rule == "render_datasheet" and re.search(r"\bclips\b", clause):
+                made = ["restoration"]
             elif rule in OF_MODELS:
                 made = [name for name in DETECTORS if f"*{name}*" in clause] or DETECTORS
             else:

@@ -7,6 +7,7 @@ from snakemake.logging import logger
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from tessera.configuration import load_configuration
+from tessera.decisions import read_decisions, split_decisions
 from tessera.errors import TesseraError
 from tessera.manifest import (
     files_of,
@@ -22,13 +23,23 @@ from tessera.provenance import code_digest, file_name, fingerprint
 try:
     config = load_configuration(config)
     SOURCES = read_manifest(config["manifest"])
+    CLIP_DECISIONS, FRAME_DECISIONS = split_decisions(
+        read_decisions(config["decisions"]).values(),
+        [source.source for source in SOURCES],
+    )
 except TesseraError as error:
     raise WorkflowError(str(error)) from None
 
 SHARDS = group_by_shard(SOURCES, config["shards"])
 TWINS = twins(SOURCES)
 DETECTORS = [model for model, settings in config["models"].items() if settings]
+# The datasets of images; that of clips is there where something looks through the videos.
 DATASETS = DETECTORS
+CLIPS = (
+    ["<results>/datasets/mosaic_restoration/SHA256SUMS"]
+    if config["scenes"]["detect"]["weights"]
+    else []
+)
 
 
 wildcard_constraints:
@@ -55,6 +66,11 @@ def verbatim(value):
         return value
 
     return given
+
+
+def rows_of(decisions):
+    """Return `decisions` as params take them: what they say, so that a comment in their file reruns nothing."""
+    return verbatim([decision.model_dump() for decision in decisions.values()])
 
 
 def trained(model):

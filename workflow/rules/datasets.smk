@@ -66,6 +66,14 @@ ROOMS = {
         "pixelating": expand("<results>/mosaics/{shard}/ledger.jsonl", shard=SHARDS),
         "reading masks": expand("<results>/mosaics/{shard}/masks.jsonl", shard=SHARDS),
     },
+    "scenes": {
+        "detecting": expand("<results>/scenes/{shard}/detections.jsonl", shard=SHARDS),
+        "following": expand("<results>/scenes/{shard}/scenes.jsonl", shard=SHARDS),
+    },
+    "clips": {
+        "cutting": expand("<results>/clips/{shard}/ledger.jsonl", shard=SHARDS),
+        "scoring": expand("<results>/clips/{shard}/scores.jsonl", shard=SHARDS),
+    },
 }
 CLASSES = {
     "nsfw_detection": config["annotations"]["classes"],
@@ -187,6 +195,7 @@ rule select_samples:
     benchmark:
         "<benchmarks>/select_samples/{dataset}.jsonl"
     params:
+        decisions=rows_of(FRAME_DECISIONS),
         code=code_digest("tessera.annotations.dataset"),
     script:
         "../scripts/select_samples.py"

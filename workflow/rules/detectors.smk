@@ -4,12 +4,17 @@ from tessera.detectors.settings import WeightsSettings
 
 # The weights that are declared, by the setting that does it.
 DECLARED = {
-    f"{place}.{name}.weights": settings["weights"]
-    for place, detectors in (
-        ("models", config["models"]),
-        ("regions.detectors", config["regions"]["detectors"]),
-    )
-    for name, settings in detectors.items()
+    f"{place}.weights": settings["weights"]
+    for place, settings in {
+        **{f"models.{name}": each for name, each in config["models"].items()},
+        **{
+            f"{room}.detectors.{name}": each
+            for room in ("regions", "scores")
+            for name, each in config[room]["detectors"].items()
+        },
+        "scenes.detect": config["scenes"]["detect"],
+        "scores.quality": {"weights": config["scores"]["quality"]},
+    }.items()
     if settings and isinstance(settings["weights"], dict)
 }
 

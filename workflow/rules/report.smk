@@ -141,6 +141,107 @@ rule plot_samples:
         "../scripts/plot_samples.py"
 
 
+rule plot_clip_funnel:
+    input:
+        gates=expand("<results>/gates/{room}.json", room=["sources", "scenes", "clips"]),
+        filtering="<results>/annotations/mosaic_restoration/ledger.jsonl",
+        splits="<results>/datasets/mosaic_restoration/splits.parquet",
+    output:
+        funnel=report(
+            "<results>/reports/datasets/mosaic_restoration/funnel.svg",
+            caption="../report/clip_funnel.rst",
+            category="1. Footage",
+            subcategory="mosaic_restoration",
+            labels={"figure": "1. From sources to clips"},
+        ),
+        table=report(
+            "<results>/reports/datasets/mosaic_restoration/counts.html",
+            caption="../report/counts.rst",
+            category="1. Footage",
+            subcategory="mosaic_restoration",
+            labels={"figure": "2. From sources to clips, as a table"},
+        ),
+        dropped=report(
+            "<results>/reports/datasets/mosaic_restoration/dropped.svg",
+            caption="../report/dropped.rst",
+            category="1. Footage",
+            subcategory="mosaic_restoration",
+            labels={"figure": "3. Left out, by reason"},
+        ),
+    log:
+        "<logs>/plot_clip_funnel.log",
+    benchmark:
+        "<benchmarks>/plot_clip_funnel.jsonl"
+    params:
+        code=code_digest("tessera.figures"),
+    script:
+        "../scripts/plot_clip_funnel.py"
+
+
+rule plot_clips:
+    input:
+        folders=[
+            "<results>/datasets/mosaic_restoration/train",
+            "<results>/datasets/mosaic_restoration/val",
+            "<results>/datasets/mosaic_restoration/test",
+        ],
+        clips="<results>/datasets/mosaic_restoration/clips.parquet",
+        splits="<results>/datasets/mosaic_restoration/splits.parquet",
+    output:
+        train=report(
+            "<results>/reports/datasets/mosaic_restoration/train.jpg",
+            caption="../report/clips.rst",
+            category="2. Samples",
+            subcategory="mosaic_restoration",
+            labels={"figure": "1. Training split"},
+        ),
+        train_moving=report(
+            "<results>/reports/datasets/mosaic_restoration/train.html",
+            caption="../report/clips.rst",
+            category="2. Samples",
+            subcategory="mosaic_restoration",
+            labels={"figure": "2. Training split, moving"},
+        ),
+        val=report(
+            "<results>/reports/datasets/mosaic_restoration/val.jpg",
+            caption="../report/clips.rst",
+            category="2. Samples",
+            subcategory="mosaic_restoration",
+            labels={"figure": "3. Validation split"},
+        ),
+        val_moving=report(
+            "<results>/reports/datasets/mosaic_restoration/val.html",
+            caption="../report/clips.rst",
+            category="2. Samples",
+            subcategory="mosaic_restoration",
+            labels={"figure": "4. Validation split, moving"},
+        ),
+        test=report(
+            "<results>/reports/datasets/mosaic_restoration/test.jpg",
+            caption="../report/clips.rst",
+            category="2. Samples",
+            subcategory="mosaic_restoration",
+            labels={"figure": "5. Test split"},
+        ),
+        test_moving=report(
+            "<results>/reports/datasets/mosaic_restoration/test.html",
+            caption="../report/clips.rst",
+            category="2. Samples",
+            subcategory="mosaic_restoration",
+            labels={"figure": "6. Test split, moving"},
+        ),
+    log:
+        "<logs>/plot_clips.log",
+    benchmark:
+        "<benchmarks>/plot_clips.jsonl"
+    params:
+        settings=lookup(dpath="report", within=config),
+        seed=lookup(dpath="seed", within=config),
+        code=code_digest("tessera.figures"),
+    script:
+        "../scripts/plot_clips.py"
+
+
 rule render_datasheet:
     input:
         datasheet="<results>/datasets/{dataset}/datasheet.md",
@@ -150,12 +251,14 @@ rule render_datasheet:
             caption="../report/datasheet.rst",
             category="2. Samples",
             subcategory="{dataset}",
-            labels={"figure": "4. Datasheet"},
+            labels={"figure": "Datasheet"},
         ),
     log:
         "<logs>/render_datasheet/{dataset}.log",
     benchmark:
         "<benchmarks>/render_datasheet/{dataset}.jsonl"
+    wildcard_constraints:
+        dataset="|".join([*DATASETS, "mosaic_restoration"]),
     params:
         code=code_digest("tessera.figures"),
     script:
@@ -268,7 +371,10 @@ rule render_card:
 # Measurements are not inputs: were they, deleting one would train a model again. Drawn anew when something was made anew.
 rule plot_timings:
     input:
-        made=expand("<results>/weights/{model}/SHA256SUMS", model=DETECTORS),
+        made=[
+            *expand("<results>/weights/{model}/SHA256SUMS", model=DETECTORS),
+            *CLIPS,
+        ],
     output:
         timings=report(
             "<results>/reports/timings.svg",
@@ -310,6 +416,25 @@ rule report:
                 "<results>/reports/models/{model}/{figure}",
                 model=DETECTORS,
                 figure=["curves.html", "metrics.html", "predictions.jpg", "card.html"],
+            ),
+            *expand(
+                "<results>/reports/datasets/mosaic_restoration/{figure}",
+                figure=(
+                    [
+                        "funnel.svg",
+                        "counts.html",
+                        "dropped.svg",
+                        "train.jpg",
+                        "train.html",
+                        "val.jpg",
+                        "val.html",
+                        "test.jpg",
+                        "test.html",
+                        "datasheet.html",
+                    ]
+                    if CLIPS
+                    else []
+                ),
             ),
             "<results>/reports/timings.svg",
         ],

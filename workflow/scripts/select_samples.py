@@ -1,6 +1,7 @@
 """Choose, of all labelled images, those that feed a dataset."""
 
 from tessera.annotations.dataset import select_samples
+from tessera.decisions import Decision
 from tessera.job import job
 
 with job(snakemake) as (inputs, outputs, params):
@@ -9,6 +10,7 @@ with job(snakemake) as (inputs, outputs, params):
         inputs.annotations,
         inputs.duplicates or None,
         inputs.sources,
+        {row["key"]: Decision(**row) for row in params.decisions},
         snakemake.wildcards.dataset,
         outputs.images,
         outputs.annotations,

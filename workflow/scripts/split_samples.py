@@ -2,6 +2,7 @@
 
 from tessera.job import job
 from tessera.splits import SplitSettings, split_samples
+from tessera.tables import Images
 
 with job(snakemake) as (inputs, outputs, params):
-    split_samples(inputs.samples, inputs.sources, SplitSettings(**params.settings), outputs.splits)
+    split_samples(inputs.samples, inputs.sources, SplitSettings(**params.settings), outputs.splits, Images)

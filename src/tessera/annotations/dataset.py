@@ -14,6 +14,7 @@ from tessera.annotations.coco import write_coco
 from tessera.annotations.hub import read_hub
 from tessera.annotations.model import Loss
 from tessera.annotations.yolo import Task, write_yolo
+from tessera.decisions import Decision
 from tessera.errors import TesseraError
 from tessera.job import progress
 from tessera.ledger import Ledger
@@ -34,6 +35,7 @@ def select_samples(
     annotations: Sequence[Path],
     duplicates: Path | None,
     sources: Path,
+    decisions: Mapping[str, Decision],
     dataset: str,
     selected: Path,
     regions: Path,
@@ -45,7 +47,8 @@ def select_samples(
     `tables.Duplicates`, or none where all that look the same stay. `sources`: `tables.Sources`. Rows are written by key,
     whatever the order of the tables. An image without a region stays: it shows what is none. `ledger` gets a row per image:
     dropped is what does not come from an admitted source, comes from one that is not for `dataset`, or nearly equals an
-    image that stays.
+    image that stays. What a person said in `decisions` of frames, by their keys, goes before likeness, but not before the
+    rights to a source.
     Raises `TesseraError` where two images have one key, and where no image or no region is left.
     """
     pictures = read_tables(list(images), Images).sort("key")
@@ -60,12 +63,18 @@ def select_samples(
     }
     origins = pictures.select("key", "source").iter_rows()
     refusals = {key: reason for key, source in origins if (reason := _refusal(source, uses, dataset))}
+    words = {key: decisions[key] for key in pictures["key"] if key in decisions and key not in refusals}
+    refusals |= {key: "dropped by decision" for key, word in words.items() if word.decision == "drop"}
     stays = dict(read_table(duplicates, Duplicates).select("key", "duplicate_of").iter_rows()) if duplicates else {}
     kept = keep_one_of_each([key for key in pictures["key"] if key not in refusals], stays)
+    kept |= {key: key for key in words.keys() & kept.keys()}
     with Ledger(ledger) as rows:
         for key in pictures["key"]:
+            detail = str(words.get(key, ""))
             if key in refusals:
-                rows.row(key, "dropped", refusals[key])
+                rows.row(key, "dropped", refusals[key], detail)
+            elif key in words:
+                rows.row(key, "ok", "kept by decision", detail)
             elif kept[key] != key:
                 rows.row(key, "dropped", "near-duplicate of a sample", kept[key])
             else:

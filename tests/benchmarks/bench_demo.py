@@ -1,0 +1,64 @@
+"""What the clips of the demo show, against what is known to be there. Made by `make demo`, which comes first."""
+
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from tessera.geometry import decode_rle
+from tessera.tables import Clips, DemoClips, DemoRegions, SceneFrames, VideoFrames, read_table, read_tables
+
+RESULTS, TRUTH = Path("results"), Path("resources/demo/truth")
+MINIMUM = 1.0  # seconds, `scenes.choose.minimum` of the demo
+SHOWN = 0.5  # of a true region must lie in the mask of a clip for it to be shown there
+PART = 0.5  # of its frames in which a scene must be shown, and in which a clip must show a region
+
+
+def test_clips_cover_what_is_there_and_nothing_else() -> None:
+    """Of the scenes of the demo, at least 95 % are covered; of the clips, at most 5 % show no region, and none spans a cut."""
+    assert (RESULTS / "clips").is_dir(), "run `make demo` first"
+    clips = read_tables(sorted(RESULTS.glob("clips/*/clips.parquet")), Clips)
+    frames = read_tables(sorted(RESULTS.glob("scenes/*/scene_frames.parquet")), SceneFrames)
+    known = {row["source"]: row for row in read_table(TRUTH / "clips.parquet", DemoClips).iter_rows(named=True)}
+    regions = read_table(TRUTH / "regions.parquet", DemoRegions)
+    looked = read_tables(sorted(RESULTS.glob("scenes/*/frames.parquet")), VideoFrames)["source"].unique().to_list()
+    pixelated = set(regions.filter(kind="mosaic")["source"])
+    truth = regions.filter((pl.col("kind") == "subject") & pl.col("source").is_in([s for s in looked if s not in pixelated]))
+    masks: dict[tuple[str, int], list[tuple[int, str]]] = defaultdict(list)
+    for source, index, number, rle in truth.select("source", "index", "number", "rle").iter_rows():
+        masks[source, index].append((number, rle))
+
+    sources = {row["key"]: row for row in clips.iter_rows(named=True)}
+    shown: dict[tuple[str, int, int], set[int]] = defaultdict(set)  # frames in which a clip shows a true scene
+    hits: dict[str, int] = defaultdict(int)
+    for key, index, rle in frames.filter(pl.col("key").is_in(list(sources))).select("key", "index", "rle").iter_rows():
+        source = sources[key]["source"]
+        fact = known[source]
+        mask = decode_rle(rle, fact["height"], fact["width"]) > 0
+        found = False
+        for number, true_rle in masks[source, index]:
+            true = decode_rle(true_rle, fact["height"], fact["width"]) > 0
+            if (mask & true).sum() >= SHOWN * true.sum():
+                shot = int(np.searchsorted(fact["cuts"], index, side="right"))
+                shown[source, shot, number].add(index)
+                found = True
+        hits[key] += found
+
+    scenes: dict[tuple[str, int, int], int] = defaultdict(int)
+    for source, index, number in truth.select("source", "index", "number").iter_rows():
+        scenes[source, int(np.searchsorted(known[source]["cuts"], index, side="right")), number] += 1
+    long = {scene: count for scene, count in scenes.items() if count / known[scene[0]]["rate"] >= MINIMUM}
+    missed = [scene for scene, count in long.items() if len(shown[scene]) < PART * count]
+    empty = [key for key, row in sources.items() if hits[key] < PART * row["frames"]]
+    spans = [
+        key
+        for key, row in sources.items()
+        if any(row["first"] < cut < row["first"] + row["frames"] for cut in known[row["source"]]["cuts"])
+    ]
+    part = sum(len(shown[scene]) for scene in long) / sum(long.values())
+    print(f"\n{len(sources)} clips; {len(long)} true scenes of {MINIMUM:g} s and more, {len(missed)} missed: {missed}")
+    print(f"{part:.1%} of their frames are shown; {len(empty)} clips show no region: {empty}; {len(spans)} span a cut")
+    assert len(missed) <= 0.05 * len(long)
+    assert len(empty) <= 0.05 * len(sources)
+    assert not spans

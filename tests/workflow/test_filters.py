@@ -1,0 +1,113 @@
+"""From clips to those that stay: what is made, and what a change reruns."""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from clip_tables import clip, write_clips
+from projects import REPOSITORY, Project
+
+from tessera.ledger import read_ledger
+from tessera.media.encode import write_video
+from tessera.tables import Clips, Scores, read_table
+
+RULES = ("common", "sources", "detectors", "filters")
+HEADER = "key\tdecision\treason\twho\twhen\n"
+TARGET = "results/annotations/mosaic_restoration/clips.parquet"
+SCORING = ["score_clips cat", "score_clips dog"]
+
+
+@pytest.fixture
+def snakefile(project: Project, weights: Path) -> Path:
+    """A workflow that has its clips: filters depend on nothing else of how they were cut."""
+    generator = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        write_video(project.folder / f"{name}.mp4", generator.integers(0, 256, (4, 32, 32, 3), dtype=np.uint8), 10)
+        keys = [f"{name}-{first:07}-1" for first in (0, 100)]
+        pictures = {key: generator.integers(0, 256, (12, 64, 64, 3), dtype=np.uint8) for key in keys}
+        write_clips(project.results / "clips" / name, [clip(key, 12) for key in keys], pictures)
+    project.write_manifest([{"source": name, "path": f"{name}.mp4"} for name in ("cat", "dog")])
+    for room in ("scenes", "clips"):
+        (project.results / "gates").mkdir(exist_ok=True)
+        (project.results / "gates" / f"{room}.json").write_text("{}")
+    shutil.copy(weights, project.folder / "marks.pt")
+    declared = {"source": "marks.pt", "sha256": hashlib.sha256(weights.read_bytes()).hexdigest()}
+    project.settings = {
+        "scores": {"samples": 4, "detectors": {"watermark": {"weights": declared, "image_size": 64, "confidence": 0.05}}},
+        "filters": {"max_watermark": None},
+    }
+    path = project.folder / "Snakefile"
+    includes = "".join(f"include: {str(REPOSITORY / 'workflow' / 'rules' / f'{rules}.smk')!r}\n" for rules in RULES)
+    path.write_text(
+        f'configfile: "config/config.yaml"\npathvars:\n    logs="results/logs",\n    benchmarks="results/b"\n{includes}'
+    )
+    return path
+
+
+@pytest.mark.workflow
+def test_a_threshold_and_a_word_rerun_the_filters_alone(project: Project, snakefile: Path) -> None:
+    folder = project.results / "annotations" / "mosaic_restoration"
+    decisions = project.folder / "config" / "decisions.tsv"
+
+    def run() -> tuple[list[str], list[str]]:
+        run = project.run(TARGET, snakefile=snakefile)
+        assert run.returncode == 0, run.output
+        return run.jobs, read_table(folder / "clips.parquet", Clips)["key"].to_list()
+
+    jobs, kept = run()
+    assert {"filter_clips", *SCORING} < set(jobs)
+    assert kept == ["cat-0000000-1", "cat-0000100-1", "dog-0000000-1", "dog-0000100-1"]
+    scores = read_table(folder / "scores.parquet", Scores)
+    assert scores["key"].to_list() == kept
+    assert scores["watermark"].null_count() == 0
+    assert run() == ([], kept)
+
+    decisions.write_text(HEADER + "dog-0000000-1\tdrop\tdark\tAda\t2026-01-31\ncat-0000999-1\tdrop\t\tAda\t2026-01-31\n")
+    assert run() == (["filter_clips"], [key for key in kept if key != "dog-0000000-1"])
+    rows = {row["key"]: (row["status"], row["reason"]) for row in read_ledger(folder / "ledger.jsonl")}
+    assert rows["dog-0000000-1"] == ("dropped", "dropped by decision")
+    assert rows["cat-0000999-1"] == ("dropped", "decision on no clip")
+    decisions.write_text("# of this week\n" + decisions.read_text() + "cat-0000003\tdrop\tof a frame\tAda\t2026-01-31\n")
+    assert run()[0] == []
+
+    project.settings["filters"]["min_brightness"] = 0.9
+    decisions.write_text(HEADER + "dog-0000000-1\tkeep\t\tAda\t2026-01-31\n")
+    assert run() == (["filter_clips"], ["dog-0000000-1"])
+    decisions.unlink()
+    run_ = project.run(TARGET, snakefile=snakefile)
+    assert run_.returncode != 0
+    assert "no clip left of 4 (too dark: 4)" in run_.output
+    project.settings["filters"]["min_brightness"] = None
+    project.settings["scores"]["samples"] = 5
+    assert run() == (sorted(["filter_clips", *SCORING]), kept)
+
+
+@pytest.mark.workflow
+def test_faults_of_the_decisions_stop_a_run_before_any_job(project: Project, snakefile: Path) -> None:
+    decisions = project.folder / "config" / "decisions.tsv"
+    decisions.write_text(HEADER + "a\tdelete\t\tAda\t2026-01-31\nb\tkeep\t\t\tsoon\n")
+    run = project.run(TARGET, snakefile=snakefile)
+    assert run.returncode != 0
+    assert run.jobs == []
+    for fault in ("config/decisions.tsv has 3 fault(s)", "line 2: decision", "line 3: who", "line 3: when"):
+        assert fault in run.output
+    decisions.unlink()
+    project.settings["decisions"] = "elsewhere.tsv"
+    run = project.run(TARGET, snakefile=snakefile)
+    assert "elsewhere.tsv: no such table of decisions" in run.output
+
+
+@pytest.mark.workflow
+def test_weights_that_are_no_model_of_quality_are_told(project: Project, snakefile: Path) -> None:
+    (project.folder / "dover.onnx").write_text("no model")
+    digest = hashlib.sha256(b"no model").hexdigest()
+    project.settings["scores"] = {
+        "detectors": {"watermark": {"weights": None}},
+        "quality": {"source": "dover.onnx", "sha256": digest},
+    }
+    run = project.run("results/clips/cat/scores.parquet", snakefile=snakefile)
+    assert run.returncode != 0
+    assert "not an ONNX model that can be loaded" in run.output
+    assert "expected is what `convert_to_onnx.py` of DOVER writes" in run.output

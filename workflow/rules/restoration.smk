@@ -1,0 +1,98 @@
+# The dataset mosaic_restoration: the clips that stay, divided, laid out as trainers read them, and described.
+
+
+rule split_clips:
+    input:
+        clips="<results>/annotations/mosaic_restoration/clips.parquet",
+        sources="<results>/datasets/splits.parquet",
+    output:
+        splits="<results>/datasets/mosaic_restoration/splits.parquet",
+    log:
+        "<logs>/split_clips.log",
+    benchmark:
+        "<benchmarks>/split_clips.jsonl"
+    params:
+        settings=lookup(dpath="splits", within=config),
+        code=code_digest("tessera.splits", "tessera.tables"),
+    script:
+        "../scripts/split_clips.py"
+
+
+rule write_clip_dataset:
+    input:
+        clips="<results>/annotations/mosaic_restoration/clips.parquet",
+        scores="<results>/annotations/mosaic_restoration/scores.parquet",
+        splits="<results>/datasets/mosaic_restoration/splits.parquet",
+        images=expand("<results>/clips/{shard}/images", shard=SHARDS),
+        masks=expand("<results>/clips/{shard}/masks", shard=SHARDS),
+    output:
+        train=directory("<results>/datasets/mosaic_restoration/train"),
+        val=directory("<results>/datasets/mosaic_restoration/val"),
+        test=directory("<results>/datasets/mosaic_restoration/test"),
+        table="<results>/datasets/mosaic_restoration/clips.parquet",
+    log:
+        "<logs>/write_clip_dataset.log",
+    benchmark:
+        "<benchmarks>/write_clip_dataset.jsonl"
+    params:
+        code=code_digest("tessera.clips.dataset"),
+    script:
+        "../scripts/write_clip_dataset.py"
+
+
+rule write_clip_datasheet:
+    input:
+        clips="<results>/annotations/mosaic_restoration/clips.parquet",
+        scores="<results>/annotations/mosaic_restoration/scores.parquet",
+        splits="<results>/datasets/mosaic_restoration/splits.parquet",
+        sources="<results>/sources/admitted.parquet",
+        filtering="<results>/annotations/mosaic_restoration/ledger.jsonl",
+    output:
+        data="<results>/datasets/mosaic_restoration/datasheet.json",
+        text="<results>/datasets/mosaic_restoration/datasheet.md",
+    log:
+        "<logs>/write_clip_datasheet.log",
+    benchmark:
+        "<benchmarks>/write_clip_datasheet.jsonl"
+    params:
+        settings=verbatim(
+            {
+                room: config[room]
+                for room in (
+                    "sources",
+                    "scenes",
+                    "clips",
+                    "scores",
+                    "filters",
+                    "splits",
+                )
+            }
+        ),
+        code=code_digest("tessera.datasheets"),
+    script:
+        "../scripts/write_clip_datasheet.py"
+
+
+rule checksum_clips:
+    input:
+        folders=[
+            "<results>/datasets/mosaic_restoration/train",
+            "<results>/datasets/mosaic_restoration/val",
+            "<results>/datasets/mosaic_restoration/test",
+        ],
+        files=[
+            "<results>/datasets/mosaic_restoration/clips.parquet",
+            "<results>/datasets/mosaic_restoration/splits.parquet",
+            "<results>/datasets/mosaic_restoration/datasheet.json",
+            "<results>/datasets/mosaic_restoration/datasheet.md",
+        ],
+    output:
+        checksums="<results>/datasets/mosaic_restoration/SHA256SUMS",
+    log:
+        "<logs>/checksum_clips.log",
+    benchmark:
+        "<benchmarks>/checksum_clips.jsonl"
+    params:
+        code=code_digest("tessera.provenance"),
+    script:
+        "../scripts/checksum_clips.py"

@@ -1,0 +1,25 @@
+"""Cut clips of the scenes of a shard out of its videos."""
+
+from pathlib import Path
+
+from tessera.clips.cut import cut_clips
+from tessera.clips.settings import ClipSettings
+from tessera.job import job
+from tessera.mosaics.drawing import block_sizes
+from tessera.provenance import sha256_file
+
+with job(snakemake) as (inputs, outputs, params):
+    cut_clips(
+        inputs.scenes,
+        inputs.scene_frames,
+        inputs.sources,
+        Path(snakemake.output.clips).parent / "kept",
+        ClipSettings(**params.settings),
+        block_sizes,
+        detector=sha256_file(inputs.weights),
+        found_by=params.found_by,
+        seed=params.seed,
+        code=params.code,
+        threads=snakemake.threads,
+        **vars(outputs),
+    )

@@ -1,0 +1,15 @@
+"""Leave out the clips of all shards that a filter or a person is against."""
+
+from tessera.decisions import Decision
+from tessera.filters.filtering import FilterSettings, filter_clips
+from tessera.job import job
+
+with job(snakemake) as (inputs, outputs, params):
+    filter_clips(
+        inputs.clips,
+        inputs.scores,
+        inputs.sources,
+        {row["key"]: Decision(**row) for row in params.decisions},
+        FilterSettings(**params.settings),
+        **vars(outputs),
+    )

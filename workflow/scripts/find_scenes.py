@@ -1,0 +1,12 @@
+"""Follow what was seen in the videos of a shard, and choose the stretches that show one region."""
+
+from functools import partial
+
+from tessera.detectors.track import TrackSettings, track
+from tessera.job import job
+from tessera.scenes import SceneSettings, find_scenes
+
+with job(snakemake) as (inputs, outputs, params):
+    follow = partial(track, settings=TrackSettings(**params.track))
+    settings = SceneSettings(**params.choose)
+    find_scenes(inputs.frames, inputs.detections, follow, settings, params.seed, **vars(outputs), threads=snakemake.threads)

@@ -1,0 +1,16 @@
+"""Write down what the clips show and where they come from."""
+
+from tessera.datasheets import write_clip_datasheet
+from tessera.job import job
+
+with job(snakemake) as (inputs, outputs, params):
+    write_clip_datasheet(
+        inputs.clips,
+        inputs.scores,
+        inputs.splits,
+        inputs.sources,
+        inputs.filtering,
+        params.settings,
+        outputs.data,
+        outputs.text,
+    )
