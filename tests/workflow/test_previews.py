@@ -59,6 +59,7 @@ def test_where_the_model_is_not_trained_the_weights_that_stand_for_it_look(proje
     trained.rename(project.folder / "mine.pt")
     shutil.rmtree(trained.parent)
     project.settings["models"] = {"nsfw_detection": None, "mosaic_detection": None}
+    project.settings["scenes"] = {"detect": {"weights": None}}
     run = project.run("preview", "--dry-run", snakefile=snakefile)
     assert run.returncode != 0
     assert "`preview.model` is nsfw_detection, `models.nsfw_detection` is null, and" in run.output
@@ -73,6 +74,7 @@ def test_where_the_model_is_not_trained_the_weights_that_stand_for_it_look(proje
 def test_a_model_that_is_not_trained_is_told_where_it_is_asked_for(project: Project) -> None:
     project.write_manifest([{"source": NAME, "path": "dog.mp4"}])
     project.settings["models"] = {"nsfw_detection": None, "mosaic_detection": None}
+    project.settings["scenes"] = {"detect": {"weights": None}}
     run = project.run("nsfw_detection", "--dry-run")
     assert run.returncode != 0
     assert "`models.nsfw_detection` is null, so that it is not trained" in run.output
