@@ -370,7 +370,7 @@ def show_clips(
             file, "WEBP", save_all=True, append_images=pictures[1:], duration=1000 // PREVIEW_RATE, loop=0, quality=70
         )
         data = base64.b64encode(file.getvalue()).decode("ascii")
-        text = "<br>".join(map(html.escape, [key, *captions.get(key, "").splitlines()]))
+        text = "<br>".join(map(html.escape, [unquote(key), *captions.get(key, "").splitlines()]))
         parts.append(f'<figure><img alt="" src="data:image/webp;base64,{data}"><figcaption>{text}</figcaption></figure>')
     body = f'<div class="clips">{"".join(parts)}</div>' if parts else f"<p>No clip is in the split {html.escape(split)}.</p>"
     _write_page(path, f"Clips of the split {split}", body)

@@ -257,6 +257,17 @@ def _publish(outputs: dict[str, Path], final: dict[str, Path]) -> None:
         path.rename(final[name])
 
 
+def link_or_copy(file: Path, name: Path) -> None:
+    """Give `file` another `name`, so that it takes no room twice; where there are no links, a copy gets it.
+
+    Raises `FileNotFoundError` where there is no such file.
+    """
+    try:
+        name.hardlink_to(file)
+    except OSError:
+        shutil.copyfile(file, name)
+
+
 def _discard(*paths: Path) -> None:
     for path in paths:
         with suppress(OSError):

@@ -2,7 +2,6 @@
 
 import itertools
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import cv2
 import numpy as np
 import polars as pl
 import pytest
+from clock import seconds
 
 from tessera.duplicates import find_duplicates
 from tessera.frames import FrameSettings, sample_frames, select_frames
@@ -19,16 +19,6 @@ from tessera.tables import Sources, types, write_table
 
 MEDIA = Path(__file__).parents[3] / "shared" / "media"
 HEIGHT, WIDTH, RATE, SECONDS = 720, 1280, 30, 180
-
-
-def seconds(*works: Callable[[], object], repeats: int = 3) -> list[float]:
-    """Return the least seconds that each of `works` takes; they take turns, so that a busy machine is busy for all."""
-    best = [float("inf")] * len(works)
-    for _, (number, work) in itertools.product(range(repeats), enumerate(works)):
-        start = time.monotonic()
-        work()
-        best[number] = min(best[number], time.monotonic() - start)
-    return best
 
 
 def decode(path: Path) -> None:

@@ -1,8 +1,6 @@
 """Mosaics: how fast, against the plain loop over blocks that gives the same pixels."""
 
 import itertools
-import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ import cv2
 import numpy as np
 import polars as pl
 import pytest
+from clock import seconds
 
 from tessera.degradations.chain import degrade
 from tessera.degradations.settings import DegradationSettings
@@ -22,16 +21,6 @@ from tessera.mosaics.settings import MosaicSettings
 from tessera.tables import Annotations, Frames, types, write_table
 
 SIDE = 512
-
-
-def seconds(*works: Callable[[], object], repeats: int = 20) -> list[float]:
-    """Return the least seconds that each of `works` takes; they take turns, so that a busy machine is busy for all."""
-    best = [float("inf")] * len(works)
-    for _, (number, work) in itertools.product(range(repeats), enumerate(works)):
-        start = time.perf_counter()
-        work()
-        best[number] = min(best[number], time.perf_counter() - start)
-    return best
 
 
 def plain_pixelate(image: np.ndarray, mask: np.ndarray, mosaic: Mosaic) -> np.ndarray:

@@ -1,9 +1,8 @@
 """Scenes: how fast a detector goes through videos, and in how much memory."""
 
-import itertools
 import multiprocessing
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import cv2
 import numpy as np
 import polars as pl
 import pytest
+from clock import seconds
 
 from tessera.demo import render_demo_footage
 from tessera.detectors.offline import offline
@@ -35,16 +35,6 @@ from tessera.tables import (
 )
 
 RATE = 30
-
-
-def seconds(*works: Callable[[], object], repeats: int = 3) -> list[float]:
-    """Return the least seconds that each of `works` takes; they take turns, so that a busy machine is busy for all."""
-    best = [float("inf")] * len(works)
-    for _, (number, work) in itertools.product(range(repeats), enumerate(works)):
-        start = time.monotonic()
-        work()
-        best[number] = min(best[number], time.monotonic() - start)
-    return best
 
 
 def footage(height: int, width: int, count: int) -> Iterator[np.ndarray]:

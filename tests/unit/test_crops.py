@@ -68,7 +68,7 @@ def test_a_crop_is_as_large_as_the_frame_and_the_growth_allow(
 @given(boxes(), SETTINGS)
 def test_a_crop_is_centred_where_there_is_room(drawn: tuple[Crop, tuple[int, int]], settings: ClipSettings) -> None:
     box, (height, width) = drawn
-    room = 3000 + 600
+    room = 3 * 3000 + 600  # on every side, however much a box of 3,000 grows
     placed = box[0] + room, box[1] + room, box[2] + room, box[3] + room
     x0, y0, x1, y1 = crop_box(placed, (height + 2 * room, width + 2 * room), settings)
     for low, high, inner_low, inner_high in ((x0, x1, placed[0], placed[2]), (y0, y1, placed[1], placed[3])):

@@ -44,6 +44,15 @@ class Project:
             writer.writeheader()
             writer.writerows({**defaults, **row} for row in rows)
 
+    def write_snakefile(self, rules: Sequence[str]) -> Path:
+        """Write a workflow that has these files of `rules` alone, and return its path."""
+        includes = "".join(f"include: {str(REPOSITORY / 'workflow' / 'rules' / f'{name}.smk')!r}\n" for name in rules)
+        path = self.folder / "Snakefile"
+        path.write_text(
+            f'configfile: "config/config.yaml"\npathvars:\n    logs="results/logs",\n    benchmarks="results/b"\n{includes}'
+        )
+        return path
+
     def start(self, *arguments: str, cores: int = 2, snakefile: Path = REPOSITORY / "Snakefile") -> "subprocess.Popen[bytes]":
         """Start Snakemake with `arguments` (targets and options) and the `settings` of the project, over the defaults."""
         (self.folder / "config" / "config.yaml").write_text(yaml.safe_dump(self.settings), encoding="utf-8")

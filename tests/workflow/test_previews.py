@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from projects import REPOSITORY, Project
+from projects import Project
 
 from tessera.media.encode import write_video
 from tessera.provenance import sha256_file
@@ -24,12 +24,7 @@ def snakefile(project: Project, weights: Path) -> Path:
     predict = {"image_size": 64, "confidence": 0.05, "max_regions": 5}
     project.settings = {"preview": {"predict": predict, "proposals": {"choose": "every", "every": 3}}}
     shutil.copytree(weights.parent, project.results / "weights" / "nsfw_detection")
-    path = project.folder / "Snakefile"
-    includes = "".join(f"include: {str(REPOSITORY / 'workflow' / 'rules' / f'{rules}.smk')!r}\n" for rules in RULES)
-    path.write_text(
-        f'configfile: "config/config.yaml"\npathvars:\n    logs="results/logs",\n    benchmarks="results/b"\n{includes}'
-    )
-    return path
+    return project.write_snakefile(RULES)
 
 
 @pytest.mark.workflow

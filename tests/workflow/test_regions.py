@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from projects import REPOSITORY, Project
+from projects import Project
 
 from tessera.ledger import read_ledger, summarise
 from tessera.media.encode import write_video
@@ -37,12 +37,7 @@ def snakefile(project: Project, weights: Path) -> Path:
             "choose": {"confidence": {"nsfw": 0.1, "watermark": 0.999}, "min_side": {"nsfw": 5}},
         },
     }
-    path = project.folder / "Snakefile"
-    includes = "".join(f"include: {str(REPOSITORY / 'workflow' / 'rules' / f'{rules}.smk')!r}\n" for rules in RULES)
-    path.write_text(
-        f'configfile: "config/config.yaml"\npathvars:\n    logs="results/logs",\n    benchmarks="results/b"\n{includes}'
-    )
-    return path
+    return project.write_snakefile(RULES)
 
 
 @pytest.mark.workflow

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from projects import REPOSITORY, Project
+from projects import Project
 
 from tessera.geometry import Patch, encode_patch
 from tessera.ledger import read_ledger
@@ -45,11 +45,7 @@ def seen(project: Project) -> Path:
 
 def find(project: Project, cores: int = 2) -> list[str]:
     """Find scenes in what was seen, as if it were given, and return the jobs that ran."""
-    snakefile = project.folder / "Snakefile"
-    rules = [REPOSITORY / "workflow" / "rules" / f"{name}.smk" for name in ("common", "detectors", "scenes")]
-    includes = "".join(f"include: {str(path)!r}\n" for path in rules)
-    settings = 'configfile: "config/config.yaml"\npathvars:\n    logs="results/logs",\n    benchmarks="results/b"\n'
-    snakefile.write_text(settings + includes)
+    snakefile = project.write_snakefile(["common", "detectors", "scenes"])
     target = "results/scenes/dog/scenes.jsonl"
     run = project.run(target, "--allowed-rules", "find_scenes", snakefile=snakefile, cores=cores)
     assert run.returncode == 0, run.output

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from projects import REPOSITORY, Project
+from projects import Project
 
 from tessera.ledger import read_ledger
 from tessera.media.encode import write_video
@@ -38,12 +38,7 @@ def snakefile(project: Project, weights: Path) -> Path:
     declared = {"source": "nsfw.pt", "sha256": hashlib.sha256(weights.read_bytes()).hexdigest()}
     detect = {"weights": declared, "image_size": 64, "confidence": 0.05, "max_regions": 5}
     project.settings = {"scenes": {"detect": detect}, "gates": {"sources": 1}}
-    path = project.folder / "Snakefile"
-    includes = "".join(f"include: {str(REPOSITORY / 'workflow' / 'rules' / f'{rules}.smk')!r}\n" for rules in RULES)
-    path.write_text(
-        f'configfile: "config/config.yaml"\npathvars:\n    logs="results/logs",\n    benchmarks="results/b"\n{includes}'
-    )
-    return path
+    return project.write_snakefile(RULES)
 
 
 def jobs(project: Project, snakefile: Path, *targets: str) -> Sequence[str]:

@@ -1,9 +1,7 @@
 """Datasets: from everything that is labelled to exactly what a trainer reads."""
 
-import os
 import shutil
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +14,7 @@ from tessera.annotations.model import Loss
 from tessera.annotations.yolo import Task, write_yolo
 from tessera.decisions import Decision
 from tessera.errors import TesseraError
-from tessera.job import progress
+from tessera.job import link_or_copy, progress
 from tessera.ledger import Ledger
 from tessera.manifest import LABELS, SETS
 from tessera.tables import Annotations, Duplicates, Images, Sources, Splits, read_table, read_tables, write_table
@@ -169,12 +167,8 @@ def write_coco_dataset(images: Path, annotations: Path, splits: Path, classes: S
 def _place(path: Path, place: Path, source: str, key: str) -> None:
     """Put the image at `path` at `place`."""
     try:
-        if not source.startswith(LABELS):
-            # Where the file system has no links, or another one holds the frames, it is copied below.
-            with suppress(OSError):
-                os.link(path, place)
-                return
-        shutil.copyfile(path, place)
+        give = shutil.copyfile if source.startswith(LABELS) else link_or_copy
+        give(path, place)
     except FileNotFoundError:
         mend = "put it back, or remove its label file," if source.startswith(LABELS) else f"delete the folder {path.parent}"
         raise TesseraError(f"{path}: the image {key!r} of {source!r} is gone; {mend} and run again") from None

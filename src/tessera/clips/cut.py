@@ -17,9 +17,10 @@ from tessera.clips.crops import Crop, Pad, clip_shape, crop_box, pad_of
 from tessera.clips.settings import ClipSettings
 from tessera.errors import Failed
 from tessera.geometry import decode_rle
-from tessera.job import progress
+from tessera.job import link_or_copy, progress
 from tessera.ledger import Ledger
 from tessera.media.encode import VideoWriter
+from tessera.media.probe import GUESSED_RATE
 from tessera.media.video import Packets, VideoFrame, read_frames, read_packets
 from tessera.provenance import digest, sha256_file
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 # Of the clips that are cut in one pass over a video, at any moment; x264 holds some 100 bytes for each of them.
 PIXELS = 4_000_000
-GUESSED_RATE = 25  # frames per second, of a scene of one frame where the video does not say
 IMAGE, MASK, WHOLE = "image.mp4", "mask.mkv", "sha256.json"  # files of a clip that is kept
 
 BlockSizes: TypeAlias = Callable[[np.ndarray], tuple[float, float, float, float]]
@@ -121,8 +121,8 @@ def cut_clips(
                         raise fault
                     plan = plans[scene["key"]]
                     row = _row(scene, plan, frames_of[scene["key"],], admitted[source], block_sizes)
-                    _link(kept / plan.digest / IMAGE, images / f"{plan.key}.mp4")
-                    _link(kept / plan.digest / MASK, masks / f"{plan.key}.mkv")
+                    link_or_copy(kept / plan.digest / IMAGE, images / f"{plan.key}.mp4")
+                    link_or_copy(kept / plan.digest / MASK, masks / f"{plan.key}.mkv")
                     rows.append({**row, "detector": detector, "settings": made_by, "seed": seed})
     write_table(pl.DataFrame(rows, schema=types(Clips)), Clips, clips)
 
@@ -205,14 +205,6 @@ def _is_whole(folder: Path) -> bool:
         written = json.loads((folder / WHOLE).read_text(encoding="utf-8"))
         return bool(written == {name: sha256_file(folder / name) for name in (IMAGE, MASK)})
     return False
-
-
-def _link(file: Path, name: Path) -> None:
-    """Give `file` another `name`; where the file system knows no links, a copy gets it."""
-    try:
-        name.hardlink_to(file)
-    except OSError:
-        shutil.copyfile(file, name)
 
 
 def _passes(plans: Iterable[_Plan]) -> list[list[_Plan]]:

@@ -1,15 +1,12 @@
 """The dataset of clips: laid out as Lada's trainer reads it, with a table that holds everything else."""
 
 import json
-import os
-import shutil
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from tessera.clips.metadata import IMAGES, MASKS, METADATA, metadata
 from tessera.errors import TesseraError
-from tessera.job import progress
+from tessera.job import link_or_copy, progress
 
 
 def write_clip_dataset(
@@ -49,16 +46,8 @@ def write_clip_dataset(
                     f"the clip {key!r} of {row['source']!r} has no file {key}{suffix}; delete the folder of its shard in"
                     " results/clips and run again"
                 )
-            _place(files[suffix, key], folder / name / f"{key}{suffix}")
+            link_or_copy(files[suffix, key], folder / name / f"{key}{suffix}")
         content = json.dumps(metadata(row, score_of.get(key)), indent=1) + "\n"
         (folder / METADATA / f"{key}.json").write_text(content, encoding="utf-8")
     split = pl.col("key").replace_strict(split_of, return_dtype=pl.String)
     write_table(frame.with_columns(split=split), Clips, table)
-
-
-def _place(path: Path, place: Path) -> None:
-    # Where the file system has no links, or another one holds the clips, it is copied.
-    with suppress(OSError):
-        os.link(path, place)
-        return
-    shutil.copyfile(path, place)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from tessera.errors import Failed
-from tessera.media.probe import CONTAINERS, is_shown, open_file
+from tessera.media.probe import CONTAINERS, GUESSED_RATE, is_shown, open_file
 
 if TYPE_CHECKING:
     import av
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 # Always the same: where a stream is damaged, what a decoder makes of the damage depends on the number of its threads.
 THREADS = 2
 LEAP = 256  # packets; what is nearer than that is reached sooner by reading on than by seeking
-GUESSED_RATE = 25  # frames per second, where the stream does not say
 
 _local = threading.local()
 
