@@ -288,6 +288,15 @@ class Patch(NamedTuple):
         """Return the box: x0, y0, x1, y1, pixels, half-open."""
         return self.x, self.y, self.x + self.mask.shape[1], self.y + self.mask.shape[0]
 
+    def inside(self, box: tuple[int, int, int, int]) -> np.ndarray:
+        """Return what the whole mask is inside `box`, half-open pixels: uint8 (h, w), 0 or 255."""
+        x0, y0, x1, y1 = box
+        mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
+        left, top = max(x0, self.x), max(y0, self.y)
+        part = self.mask[top - self.y : max(y1 - self.y, 0), left - self.x : max(x1 - self.x, 0)]
+        mask[top - y0 : top - y0 + part.shape[0], left - x0 : left - x0 + part.shape[1]] = part
+        return mask
+
 
 def trim(patch: Patch) -> Patch:
     """Return the part of `patch` inside the smallest box around its set pixels; it has no pixels where none is set."""

@@ -260,6 +260,15 @@ def test_a_part_of_a_mask_is_read_and_written_as_the_whole_is(mask: np.ndarray) 
         assert encode_patch(patch, height, width) == encode_rle(mask)
 
 
+@given(MASKS, st.data())
+def test_a_part_shows_in_any_box_what_the_whole_shows_there(mask: np.ndarray, data: st.DataObject) -> None:
+    (y0, y1), (x0, x1) = (
+        sorted(data.draw(st.lists(st.integers(0, side), min_size=2, max_size=2, unique=True))) for side in mask.shape
+    )
+    part = decode_patch(encode_rle(mask), *mask.shape)
+    np.testing.assert_array_equal(part.inside((x0, y0, x1, y1)), mask[y0:y1, x0:x1])
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (7, 1), (5, 6)])
 def test_a_part_may_be_the_whole(shape: tuple[int, int]) -> None:
     mask = np.full(shape, 255, np.uint8)

@@ -16,8 +16,8 @@ import numpy as np
 from tessera.clips.crops import Crop, Pad, clip_shape, crop_box, pad_of
 from tessera.clips.settings import ClipSettings
 from tessera.errors import Failed
-from tessera.geometry import decode_rle
-from tessera.job import link_or_copy, progress
+from tessera.geometry import decode_patch, decode_rle
+from tessera.job import ahead, link_or_copy, progress
 from tessera.ledger import Ledger
 from tessera.media.encode import VideoWriter
 from tessera.media.probe import GUESSED_RATE
@@ -252,13 +252,13 @@ def _cut_together(
 ) -> dict[str, BaseException]:
     """Cut the clips `plans`, ordered by their first frames, out of `frames`; return what went wrong, by their keys.
 
-    A frame is decoded while the one before is encoded.
+    While a frame is decoded, the one before is converted, and the one before that encoded.
     """
     coming = deque(plans)
     making: dict[_Plan, Generator[None, np.ndarray | Exception, None]] = {}
     working: dict[_Plan, Future[None]] = {}
-    for frame in frames:
-        image = _image(frame)
+    for frame, converted in ahead(pool, _image, frames, 1):
+        image = converted.result()
         while coming and coming[0].first == frame.index:
             plan = coming.popleft()
             making[plan] = _make(plan, kept, settings)
@@ -306,7 +306,7 @@ def _make(plan: _Plan, kept: Path, settings: ClipSettings) -> Generator[None, np
                 images.write(canvas)
                 canvas = np.zeros((height, width), np.uint8)
                 try:
-                    canvas[place] = decode_rle(rle, *plan.frame)[y0:y1, x0:x1]
+                    canvas[place] = decode_patch(rle, *plan.frame).inside((x0, y0, x1, y1))
                 except ValueError as error:
                     raise Failed("region does not match its frame", str(error)) from None
                 masks.write(canvas)

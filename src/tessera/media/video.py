@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 # Always the same: where a stream is damaged, what a decoder makes of the damage depends on the number of its threads.
-THREADS = 2
+THREADS = 4
 LEAP = 256  # packets; what is nearer than that is reached sooner by reading on than by seeking
 
 _local = threading.local()
@@ -93,7 +93,9 @@ class VideoFrame:
         """
         if self.picture is None:
             raise Failed("frame cannot be decoded")
-        small = _reformatter("thumbnail").reformat(self.picture, width, height, "rgb24", threads=1)
+        small = _reformatter("thumbnail").reformat(
+            self.picture, width, height, "rgb24", interpolation="FAST_BILINEAR", threads=1
+        )
         return np.asarray(small.to_ndarray())
 
 
@@ -288,7 +290,13 @@ def _demux(container: "InputContainer", stream: "VideoStream") -> Iterator["Pack
 
 def _rgb(picture: "av.VideoFrame") -> np.ndarray:
     """Return `picture` as uint8 (H, W, 3), RGB, turned and mirrored as its display matrix says."""
-    image: np.ndarray = _reformatter("image").reformat(picture, format="rgb24", threads=1).to_ndarray()
+    converted = _reformatter("image").reformat(picture, format="rgb24", threads=1)
+    plane = converted.planes[0]
+    # Not `to_ndarray`, which copies: of large frames that takes longer than to convert them.
+    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: converted.height, : 3 * converted.width]
+    image = rows.reshape(converted.height, converted.width, 3)
+    if converted is picture:
+        image = image.copy()
     # Only quarter turns and mirrorings are followed.
     a, b, c, d = _display_matrix(picture)
     if abs(b) > abs(a):
