@@ -293,7 +293,7 @@ def _rgb(picture: "av.VideoFrame") -> np.ndarray:
     converted = _reformatter("image").reformat(picture, format="rgb24", threads=1)
     plane = converted.planes[0]
     # Not `to_ndarray`, which copies: of large frames that takes longer than to convert them.
-    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: converted.height, : 3 * converted.width]
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: converted.height, : 3 * converted.width]
     image = rows.reshape(converted.height, converted.width, 3)
     if converted is picture:
         image = image.copy()
