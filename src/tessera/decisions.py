@@ -16,6 +16,7 @@ from tessera.sheets import read_sheet, refuse
 DEFAULT = Path("config/decisions.tsv")
 CLIP = re.compile(r"(.+)-(\d+)-(\d+)", re.DOTALL)  # source, first frame and track
 FRAME = re.compile(r"(.+)-(\d+)", re.DOTALL)  # source and index
+KEY = re.compile(r"[\w.%~-]*", re.ASCII)  # what `file_name` makes of a source, and numbers
 
 
 class Decision(BaseModel):
@@ -28,6 +29,13 @@ class Decision(BaseModel):
     reason: str = Field("", description="why; any text")
     who: str = Field(min_length=1, description="who decided")
     when: str = Field(description="the day, as 2024-12-31")
+
+    @field_validator("key")
+    @classmethod
+    def _may_be_one(cls, value: str) -> str:
+        if not KEY.fullmatch(value):
+            raise ValueError("is no key of a clip or a frame: write it as their files are called, without the ending")
+        return value
 
     @field_validator("when")
     @classmethod

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -14,6 +15,7 @@ from tessera.settings import complaint
 
 M = TypeVar("M", bound=BaseModel)
 Fault = tuple[int, str]
+SHOWN = 100  # faults; more than that have one cause, and would fill the terminal
 
 
 def read_sheet(path: Path, model: type[M], name: str, mend: str) -> tuple[list[tuple[int, M]], list[Fault]]:
@@ -64,19 +66,21 @@ def _header_faults(header: Sequence[str], model: type[BaseModel]) -> list[str]:
     if len(header) == 1 and (separator := re.search("[,; ]", header[0])):
         return [f"the columns are separated by {separator[0]!r}; separate columns with tabs"]
     required = [name for name, field in model.model_fields.items() if field.is_required()]
+    counts = Counter(header)
     return [
-        *(f"column {name!r} is missing" for name in required if name not in header),
+        *(f"column {name!r} is missing" for name in required if name not in counts),
         *(
             f"unknown column {name!r}; allowed: {', '.join(model.model_fields)}"
-            for name in header
+            for name in counts
             if name not in model.model_fields
         ),
-        *(f"column {name!r} is there twice" for name in sorted({name for name in header if header.count(name) > 1})),
+        *(f"column {name!r} is there twice" for name in sorted(name for name, count in counts.items() if count > 1)),
     ]
 
 
 def refuse(path: Path, faults: Sequence[Fault]) -> None:
     """Raise `TesseraError` that lists the `faults` of the file `path` by their lines, where there are any."""
     if faults:
-        listed = "\n".join(f"  line {line}: {fault}" for line, fault in sorted(faults, key=lambda fault: fault[0]))
-        raise TesseraError(f"{path} has {len(faults)} fault(s):\n{listed}")
+        listed = [f"  line {line}: {fault}" for line, fault in sorted(faults, key=lambda fault: fault[0])]
+        more = [f"  and {len(listed) - SHOWN} more"] if len(listed) > SHOWN else []
+        raise TesseraError("\n".join([f"{path} has {len(faults)} fault(s):", *listed[:SHOWN], *more]))

@@ -3,10 +3,13 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tessera import decisions as module
 from tessera.decisions import Decision, Place, find_clips, read_decisions, split_decisions
 from tessera.errors import TesseraError
+from tessera.provenance import file_name
 
 HEADER = "key\tdecision\treason\twho\twhen\n"
 ROOT = Path(__file__).parents[2]
@@ -159,3 +162,26 @@ def test_decisions_on_clips_and_on_frames_are_told_apart() -> None:
 def test_the_order_of_the_table_says_nothing() -> None:
     keys = ["a-0000090-1", "a-0000110-1", "a-0000190-1", "b-0000100-1", "b-0000112-1", "x"]
     assert find_clips(said(*keys), CLIPS) == find_clips(said(*reversed(keys)), dict(reversed(CLIPS.items())))
+
+
+def test_a_table_of_nothing_but_faults_is_refused_at_once_and_in_few_lines(tmp_path: Path) -> None:
+    tabs = write(tmp_path / "tabs.tsv", "\t" * 1_000_000)
+    with pytest.raises(TesseraError, match="unknown column ''; allowed: key"):
+        read_decisions(tabs)
+    rows = write(tmp_path / "rows.tsv", HEADER + "".join(f"a-{n}-1\tdelete\t\tAda\t2026-01-31\n" for n in range(1000)))
+    with pytest.raises(TesseraError, match=r"(?s)has 1000 fault\(s\):\n  line 2: .*\n  and 900 more$") as told:
+        read_decisions(rows)
+    assert len(str(told.value).splitlines()) == 102
+
+
+@pytest.mark.parametrize("key", [" a-0-1", "a-0-1 ", "a\0-0-1", "a b-0-1", "\u202ea-0-1", "images/a-0-1"])
+def test_what_no_file_is_called_is_no_key(key: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "d.tsv", f"{HEADER}{key}\tdrop\t\tAda\t2026-01-31\n")
+    with pytest.raises(TesseraError, match="line 2: key: is no key of a clip or a frame: write it as their files are called"):
+        read_decisions(path)
+
+
+@given(st.text(min_size=1))
+def test_the_key_of_any_source_may_be_decided_on(source: str) -> None:
+    key = f"{file_name(source)}-0000000-001"
+    assert said(key)[key].key == key
