@@ -232,8 +232,8 @@ def test_a_change_of_size_is_followed(tmp_path: Path) -> None:
         assert decode_rle(rle, *((48, 80) if index < 10 else (96, 120))).any()
 
 
-def damaged(path: Path, spoil: range) -> Path:
-    """Return a copy of the MP4 `path` with bits flipped in the middle of the packets `spoil`, in order of decoding."""
+def damaged(path: Path, spoil: range, *, lost: bool = False) -> Path:
+    """Return a copy of the MP4 `path` in which the packets `spoil`, in order of decoding, are hurt in the middle, or `lost`."""
     data = bytearray(path.read_bytes())
     with av.open(str(path)) as container:
         packets = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
@@ -241,14 +241,17 @@ def damaged(path: Path, spoil: range) -> Path:
         position, size = packets[place]
         for byte in range(position + size // 3, position + size // 2):
             data[byte] ^= 0xFF
+        if lost:
+            data[position : position + size] = bytes(size)
     copy = path.with_name("damaged.mp4")
     copy.write_bytes(data)
     return copy
 
 
-def test_what_is_spoilt_by_damage_is_left_out_up_to_the_next_keyframe(tmp_path: Path) -> None:
+@pytest.mark.parametrize("gone", [False, True])
+def test_what_is_spoilt_by_damage_is_left_out_up_to_the_next_keyframe(gone: bool, tmp_path: Path) -> None:
     whole = write(tmp_path / "film.mp4", pictures(height=240, width=320), bf="0", crf="2")
-    frames, detections = detect(damaged(whole, range(13, 15)))
+    frames, detections = detect(damaged(whole, range(13, 15), lost=gone))
     lost = list(range(13, 20))
     assert frames.filter(width=0)["index"].to_list() == lost
     assert frames.filter(width=0).select("height", "change", "looked").unique().rows() == [(0, 0.0, False)]

@@ -84,7 +84,7 @@ def detect_video(
     `look` is given pictures, uint8 (H, W, 3), RGB, in batches, and yields the regions of each, surest first: every
     `settings.stride`-th frame and the last one, as far as they can be decoded. A batch depends on nothing but the video and the
     settings: not on `threads`, in which pictures are converted, nor on how fast `look` is. What damage spoils counts as what
-    cannot be decoded: a frame that the decoder had to make up, and those after it up to the next keyframe, which show ghosts.
+    cannot be decoded: a frame that the decoder lost or made up, and those after it up to the next keyframe, which show ghosts.
 
     The video is decoded once, in a thread of its own. What is held of it does not grow with its length: a batch that is looked
     at, one that is being made, and a few frames. Raises `Failed` where it cannot be opened, holds fewer than the `frames` that
@@ -153,11 +153,9 @@ def _pictures(
     decoded = progress(read_frames(path, packets), len(packets), f"frames of {source!r}")
     for frame, converted in ahead(pool, convert, decoded, AHEAD):
         index, pictures = frame.index, converted.result()
-        if frame.picture is None or pictures is None:
-            continue
         # What a decoder made up where a stream is damaged is carried on by the frames after it, up to the next keyframe.
-        damaged = frame.picture.is_corrupt or (damaged and not packets.keyframe[index])
-        if damaged:
+        damaged = frame.is_damaged or (damaged and not packets.keyframe[index])
+        if damaged or pictures is None:
             continue
         small, image = pictures
         table["width"][index], table["height"][index] = frame.size

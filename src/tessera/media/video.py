@@ -59,13 +59,15 @@ class Packets:
 class VideoFrame:
     """A frame of a video: its place in order of presentation, its time stamp, its seconds from the first frame.
 
-    `pts` is None where the stream has no time stamps; `picture` is None where the frame cannot be decoded.
+    `pts` is None where the stream has no time stamps; `picture` is None where the frame cannot be decoded. `is_damaged`:
+    whether the decoder lost it to an error or made it up, in part at least; what refers to it then shows ghosts.
     """
 
     index: int
     pts: int | None
     time: float
     picture: "av.VideoFrame | None"
+    is_damaged: bool = False
 
     def image(self) -> np.ndarray:
         """Return the picture, upright: uint8 (H, W, 3), RGB, by the colour matrix and range of the stream.
@@ -165,19 +167,19 @@ def read_frames(path: Path, packets: Packets, indices: Iterable[int] | None = No
             index = next(todo, None)
             for found, picture in reader.decode(first, last):
                 while index is not None and index < found:
-                    yield _frame(packets, index, None)
+                    yield _frame(packets, index, None, reader.failed)
                     index = next(todo, None)
                 if index == found:
-                    yield _frame(packets, index, picture)
+                    yield _frame(packets, index, picture, picture.is_corrupt)
                     index = next(todo, None)
             while index is not None:
-                yield _frame(packets, index, None)
+                yield _frame(packets, index, None, reader.failed)
                 index = next(todo, None)
 
 
-def _frame(packets: Packets, index: int, picture: "av.VideoFrame | None") -> VideoFrame:
+def _frame(packets: Packets, index: int, picture: "av.VideoFrame | None", is_damaged: bool) -> VideoFrame:
     pts = int(packets.pts[index]) if packets.timed else None
-    return VideoFrame(index, pts, float(packets.time[index]), picture)
+    return VideoFrame(index, pts, float(packets.time[index]), picture, is_damaged)
 
 
 def _stretches(packets: Packets, wanted: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
@@ -215,6 +217,7 @@ class _Reader:
         self.path = path
         self.packets = packets
         self.seekable = packets.timed
+        self.failed = False  # whether the decoder met an error in the stretch that it is at
         self.opened = ExitStack()
 
     def __enter__(self) -> "_Reader":
@@ -235,12 +238,15 @@ class _Reader:
         from av.error import FFmpegError
 
         self._go_to(first)
+        self.failed = False
         decoder = self.stream.codec_context
         # The frames that an error costs are missed, and told of, by who asked for them.
         while self.place <= last and (packet := next(self.coming, None)) is not None:
             self.place += 1
-            with suppress(FFmpegError):
+            try:
                 yield from decoder.decode(packet)
+            except FFmpegError:
+                self.failed = True
         with suppress(FFmpegError):
             yield from decoder.decode(None)
         decoder.flush_buffers()
