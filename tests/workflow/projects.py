@@ -63,7 +63,7 @@ class Project:
             command, cwd=self.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
         )
 
-    def run(self, *arguments: str, cores: int = 2, snakefile: Path = REPOSITORY / "Snakefile", timeout: float = 600) -> Run:
+    def run(self, *arguments: str, cores: int = 2, snakefile: Path = REPOSITORY / "Snakefile", timeout: float = 1200) -> Run:
         """Run Snakemake to its end, as `start` does."""
         # A job that runs writes its log anew: what lies here afterwards is what ran.
         logs = self.results / "logs"
