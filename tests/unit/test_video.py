@@ -202,6 +202,29 @@ def test_odd_sizes_stay_as_they_are(size: tuple[int, int], tmp_path: Path) -> No
     assert np.array_equal(frame.image(), image)
 
 
+@pytest.mark.parametrize("size", [(48, 64), (50, 68), (48, 2)])
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuvj420p", "yuv422p", "yuv420p10le", "rgb24"])
+@pytest.mark.parametrize("turn", [(1, 0, 0, 1), (-1, 0, 0, -1), (0, 1, -1, 0)])
+def test_a_part_of_a_picture_is_what_all_of_it_shows_there(
+    size: tuple[int, int], pixel_format: str, turn: tuple[int, int, int, int], tmp_path: Path
+) -> None:
+    random = np.random.default_rng(0)
+    a, b, c, d = (65536 * number for number in turn)
+    path = write(
+        tmp_path / "a.mov",
+        codec={"yuvj420p": "mjpeg", "rgb24": "png"}.get(pixel_format, "libx264"),
+        pixel_format=pixel_format,
+        images=[random.integers(0, 256, (*size, 3), np.uint8)],
+        prepare=lambda stream: stream.set_display_matrix((a, b, 0, c, d, 0, 0, 0, 1 << 30)),
+    )
+    (frame,) = read_frames(path, read_packets(path))
+    image = frame.image()
+    height, width = image.shape[:2]
+    for _ in range(20):
+        (x0, x1), (y0, y1) = (sorted(random.choice(side + 1, 2, replace=False).tolist()) for side in (width, height))
+        assert np.array_equal(frame.image((x0, y0, x1, y1)), image[y0:y1, x0:x1])
+
+
 @pytest.mark.parametrize("range_", [ColorRange.MPEG, ColorRange.JPEG])
 @pytest.mark.parametrize(
     ("matrix", "red", "blue"), [(Colorspace.ITU709, 0.2126, 0.0722), (Colorspace.ITU601, 0.299, 0.114), (9, 0.2627, 0.0593)]

@@ -17,7 +17,7 @@ from tessera.clips.crops import Crop, Pad, clip_shape, crop_box, pad_of
 from tessera.clips.settings import ClipSettings
 from tessera.errors import Failed
 from tessera.geometry import decode_patch, decode_rle
-from tessera.job import ahead, link_or_copy, progress
+from tessera.job import link_or_copy, progress
 from tessera.ledger import Ledger
 from tessera.media.encode import VideoWriter
 from tessera.media.probe import GUESSED_RATE
@@ -252,13 +252,12 @@ def _cut_together(
 ) -> dict[str, BaseException]:
     """Cut the clips `plans`, ordered by their first frames, out of `frames`; return what went wrong, by their keys.
 
-    While a frame is decoded, the one before is converted, and the one before that encoded.
+    While a frame is decoded, what is needed of the one before is converted and encoded.
     """
     coming = deque(plans)
-    making: dict[_Plan, Generator[None, np.ndarray | Exception, None]] = {}
+    making: dict[_Plan, Generator[None, VideoFrame, None]] = {}
     working: dict[_Plan, Future[None]] = {}
-    for frame, converted in ahead(pool, _image, frames, 1):
-        image = converted.result()
+    for frame in frames:
         while coming and coming[0].first == frame.index:
             plan = coming.popleft()
             making[plan] = _make(plan, kept, settings)
@@ -266,24 +265,14 @@ def _cut_together(
         for plan, maker in list(making.items()):
             before = working.get(plan)
             if frame.index in plan.indices and not (before and before.exception()):
-                working[plan] = pool.submit(maker.send, image)
+                working[plan] = pool.submit(maker.send, frame)
             else:
                 del making[plan]
     return {plan.key: fault for plan, work in working.items() if (fault := work.exception())}
 
 
-def _image(frame: VideoFrame) -> np.ndarray | Exception:
-    """Return the picture of `frame`, or why there is none."""
-    try:
-        return frame.image()
-    except Failed as fault:
-        return Failed(fault.reason, f"number {frame.index}")
-    except Exception as error:
-        return error
-
-
-def _make(plan: _Plan, kept: Path, settings: ClipSettings) -> Generator[None, np.ndarray | Exception, None]:
-    """Make the clip `plan` of the pictures that are sent in; with the last one, it is whole and in the folder `kept`."""
+def _make(plan: _Plan, kept: Path, settings: ClipSettings) -> Generator[None, VideoFrame, None]:
+    """Make the clip `plan` of the frames that are sent in; with the last one, it is whole and in the folder `kept`."""
     partial = kept / f".{plan.digest}"
     partial.mkdir()
     height, width = plan.shape
@@ -294,19 +283,20 @@ def _make(plan: _Plan, kept: Path, settings: ClipSettings) -> Generator[None, np
             ) as images,
             VideoWriter(partial / MASK, plan.rate, pixel_format="gray") as masks,
         ):
-            for (x0, y0, x1, y1), (top, _, left, _), rle in zip(plan.crops, plan.pads, plan.rles, strict=True):
-                image = yield
-                if isinstance(image, Exception):
-                    raise image
-                if image.shape[:2] != plan.frame:
-                    raise Failed("frame of another size", f"{image.shape[:2]} pixels, the scene has {plan.frame}")
+            for crop, (top, _, left, _), rle in zip(plan.crops, plan.pads, plan.rles, strict=True):
+                frame = yield
+                if frame.picture is None:
+                    raise Failed("frame cannot be decoded", f"number {frame.index}")
+                if frame.size[::-1] != plan.frame:
+                    raise Failed("frame of another size", f"{frame.size[::-1]} pixels, the scene has {plan.frame}")
+                x0, y0, x1, y1 = crop
                 place = slice(top, top + y1 - y0), slice(left, left + x1 - x0)
                 canvas = np.zeros((height, width, 3), np.uint8)
-                canvas[place] = image[y0:y1, x0:x1]
+                canvas[place] = frame.image(crop)
                 images.write(canvas)
                 canvas = np.zeros((height, width), np.uint8)
                 try:
-                    canvas[place] = decode_patch(rle, *plan.frame).inside((x0, y0, x1, y1))
+                    canvas[place] = decode_patch(rle, *plan.frame).inside(crop)
                 except ValueError as error:
                     raise Failed("region does not match its frame", str(error)) from None
                 masks.write(canvas)

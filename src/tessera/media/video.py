@@ -69,15 +69,24 @@ class VideoFrame:
     picture: "av.VideoFrame | None"
     is_damaged: bool = False
 
-    def image(self) -> np.ndarray:
+    def image(self, box: tuple[int, int, int, int] | None = None) -> np.ndarray:
         """Return the picture, upright: uint8 (H, W, 3), RGB, by the colour matrix and range of the stream.
 
+        Of a `box`, x0, y0, x1 and y1 in it, half-open, only what is inside; most often little more than that is converted.
         What a stream does not say of its colours is taken as FFmpeg takes it. Raises `Failed` where the frame cannot be
         decoded.
         """
         if self.picture is None:
             raise Failed("frame cannot be decoded")
-        return _rgb(self.picture)
+        if box is None:
+            return _rgb(self.picture)
+        x0, y0, x1, y1 = box
+        left = top = 0
+        picture = self.picture
+        if _is_plain(picture):
+            left, top = x0 - x0 % 2, y0 - y0 % 2
+            picture = _part(picture, left, top, min(x1 + x1 % 2, picture.width), y1 + y1 % 2)
+        return _rgb(picture)[y0 - top : y1 - top, x0 - left : x1 - left]
 
     @property
     def size(self) -> tuple[int, int]:
@@ -308,6 +317,28 @@ def _rgb(picture: "av.VideoFrame") -> np.ndarray:
     if abs(b) > abs(a):
         image, a, d = image.transpose(1, 0, 2), c, b
     return np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
+
+
+def _is_plain(picture: "av.VideoFrame") -> bool:
+    """Whether a part of `picture` can be converted by itself, to the same colours.
+
+    It can where four pixels have one colour of their own; FFmpeg converts odd heights, and other formats, another way.
+    """
+    a, b, _, d = _display_matrix(picture)
+    return picture.format.name in ("yuv420p", "yuvj420p") and picture.height % 2 == 0 and b == 0 and min(a, d) > 0
+
+
+def _part(picture: "av.VideoFrame", x0: int, y0: int, x1: int, y1: int) -> "av.VideoFrame":
+    """Return a part of `picture`, which is plain; `x0`, `y0` and `y1` are even."""
+    import av
+
+    part = av.VideoFrame(x1 - x0, y1 - y0, picture.format.name)
+    part.colorspace, part.color_range = picture.colorspace, picture.color_range
+    for old, new, step in zip(picture.planes, part.planes, (1, 2, 2), strict=True):
+        rows, out = (np.frombuffer(memoryview(each), np.uint8).reshape(-1, each.line_size) for each in (old, new))
+        inside = rows[y0 // step : y1 // step, x0 // step : -(-x1 // step)]
+        out[: inside.shape[0], : inside.shape[1]] = inside
+    return part
 
 
 def _display_matrix(picture: "av.VideoFrame") -> tuple[int, int, int, int]:
