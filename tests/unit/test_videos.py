@@ -24,6 +24,7 @@ from tessera.detectors.videos import VideoFinderSettings, detect_video, detect_v
 from tessera.errors import Failed
 from tessera.geometry import decode_rle, encode_rle
 from tessera.ledger import read_ledger
+from tessera.media import video
 from tessera.media.images import write_image
 from tessera.media.video import read_packets
 from tessera.tables import Sources, VideoDetections, VideoFrames, read_table, types, write_table
@@ -230,6 +231,16 @@ def test_a_change_of_size_is_followed(tmp_path: Path) -> None:
     assert detections.filter(number=0)["label"].to_list() == [str(number) for number in [*range(10), *range(10)]]
     for index, rle in detections.filter(number=0).select("index", "rle").iter_rows():
         assert decode_rle(rle, *((48, 80) if index < 10 else (96, 120))).any()
+
+
+def test_what_grows_beyond_all_bounds_is_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(video, "MAX_PIXELS", 8000)
+    one = write(tmp_path / "one.ts", pictures(10), bf="0")
+    two = write(tmp_path / "two.ts", pictures(10, 96, 120), bf="0", pts=list(range(400, 800, 40)))
+    both = tmp_path / "both.ts"
+    both.write_bytes(one.read_bytes() + two.read_bytes())
+    frames, _ = detect(both)
+    assert frames.select("width", "height").rows() == [(80, 48)] * 10 + [(0, 0)] * 10
 
 
 def damaged(path: Path, spoil: range, *, lost: bool = False) -> Path:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from tessera.errors import Failed
-from tessera.media.probe import CONTAINERS, GUESSED_RATE, is_shown, open_file
+from tessera.media.probe import CONTAINERS, GUESSED_RATE, MAX_PIXELS, is_shown, open_file
 
 if TYPE_CHECKING:
     import av
@@ -134,6 +134,8 @@ def open_video(path: Path) -> Iterator[tuple["InputContainer", "VideoStream"]]:
             stream = streams[0]
             stream.thread_type = "AUTO"
             stream.codec_context.thread_count = THREADS
+            # A stream may grow later than anyone looked.
+            stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
             yield container, stream
 
 
