@@ -159,6 +159,14 @@ def test_time_stamps_are_kept_and_time_counts_from_the_first_frame(tmp_path: Pat
     assert [round(frame.time, 6) for frame in frames] == [0, 0.033, 0.5, 0.501, 3.5]
 
 
+def test_time_never_runs_backwards_however_far_apart_the_stamps_are(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mkv", images=pictures(2), pts=[2**61, 2**62], codec="mjpeg", pixel_format="yuvj420p")
+    path.write_bytes(path.read_bytes().replace((2**61).to_bytes(8, "big"), (-(2**62)).to_bytes(8, "big", signed=True)))
+    packets = read_packets(path)
+    assert packets.pts.tolist() == [-(2**62), 2**62]
+    assert packets.time.tolist() == [0, 2**63 / 1000]
+
+
 def test_what_an_edit_list_cuts_off_is_no_frame(tmp_path: Path) -> None:
     path = write(tmp_path / "whole.mp4", **X264)
     cut = tmp_path / "cut.mp4"

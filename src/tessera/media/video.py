@@ -161,7 +161,9 @@ def read_packets(path: Path) -> Packets:
         return Packets(count, count / float(rate), keyframe, place, count, timed=False)
     order = np.argsort(stamps)
     pts = stamps[order]
-    return Packets(pts, (pts - pts[0]) * float(time_base), keyframe[order], place[order], dts[order], timed=True)
+    # Unsigned, for stamps of either sign may be further apart than signed numbers go.
+    time = (pts - pts[0]).view(np.uint64) * float(time_base)
+    return Packets(pts, time, keyframe[order], place[order], dts[order], timed=True)
 
 
 def read_frames(path: Path, packets: Packets, indices: Iterable[int] | None = None) -> Iterator[VideoFrame]:
