@@ -8,6 +8,7 @@ nor a large region takes much memory.
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import repeat
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self, TypeAlias, T
 import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 
-from tessera.errors import Dropped
+from tessera.errors import Dropped, Failed
 from tessera.geometry import Patch, decode_patch, encode_patch, grow, growth_step, rle_counts, trim
 from tessera.job import ahead, progress
 from tessera.ledger import Ledger
@@ -284,7 +285,8 @@ def divide(starts: np.ndarray, ends: np.ndarray, settings: SceneSettings) -> Ite
     """
     first = 0
     while first < len(starts):
-        stop = int(np.searchsorted(starts, starts[first] + settings.maximum - TINY))
+        # At least one frame: of times so large that the maximum is lost in their rounding, not even the first is before it.
+        stop = max(first + 1, int(np.searchsorted(starts, starts[first] + settings.maximum - TINY)))
         is_short = ends[stop - 1] - starts[first] < settings.minimum - TINY
         yield first, stop, "shorter than the minimum" if is_short else ""
         first = stop
@@ -456,8 +458,9 @@ def _masks(
 
 def _patch(rle: str | None, box: tuple[float, ...], height: int, width: int) -> Patch:
     """Return the mask of a detection; where it has none, or an empty one, all pixels of the frame that its box touches."""
-    if rle is not None and (patch := decode_patch(rle, height, width)).mask.size:
-        return patch
+    with _telling():
+        if rle is not None and (patch := decode_patch(rle, height, width)).mask.size:
+            return patch
     x0, y0, x1, y1 = box
     return _filled(_within((floor(x0), floor(y0), ceil(x1), ceil(y1)), height, width))
 
@@ -475,7 +478,17 @@ def _filled(corners: Corners) -> Patch:
 
 def _area(rle: str | None, box: tuple[float, ...]) -> float:
     """Return the area of the mask of a detection, where it has none that of its box, square pixels."""
-    return float(rle_counts(rle)[1::2].sum()) if rle is not None else (box[2] - box[0]) * (box[3] - box[1])
+    with _telling():
+        return float(rle_counts(rle)[1::2].sum()) if rle is not None else (box[2] - box[0]) * (box[3] - box[1])
+
+
+@contextmanager
+def _telling() -> Iterator[None]:
+    """Tell of run lengths that are no mask of the frame."""
+    try:
+        yield
+    except ValueError as error:
+        raise Failed("region does not match its frame", str(error)) from None
 
 
 def _grow(patch: Patch, radius: float, height: int, width: int) -> Patch:

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from math import inf
 from pathlib import Path
 
 import pandera.polars as pa
@@ -44,7 +45,7 @@ class Sources(Table):
     rotation: pl.Int64 = pa.Field(
         nullable=True, description="degrees counter-clockwise to turn the coded picture upright: 0, 90, 180, 270"
     )
-    average_rate: pl.Float64 = pa.Field(nullable=True, description="frames per second: frames over duration")
+    average_rate: pl.Float64 = pa.Field(nullable=True, gt=-inf, lt=inf, description="frames per second: frames over duration")
     nominal_rate: pl.Float64 = pa.Field(nullable=True, description="frames per second, as the stream declares")
     variable_rate: pl.Boolean = pa.Field(nullable=True, description="whether the gaps between frames differ")
     frames: pl.Int64 = pa.Field(nullable=True, description="frames or images counted, never the count declared")
@@ -168,11 +169,13 @@ class VideoFrames(Table):
     pts: pl.Int64 = pa.Field(
         nullable=True, description="presentation time stamp in the time base of the stream; null where the stream has none"
     )
-    time: pl.Float64 = pa.Field(description="seconds from the first frame")
+    time: pl.Float64 = pa.Field(ge=0, lt=inf, description="seconds from the first frame")
     width: pl.Int64 = pa.Field(ge=0, description="pixels, upright; 0 where the frame cannot be decoded")
     height: pl.Int64 = pa.Field(ge=0, description="pixels, upright; 0 where the frame cannot be decoded")
     change: pl.Float64 = pa.Field(
-        ge=0, description="mean difference of hue, saturation and value from the frame before, 0 to 255; 0 for the first"
+        ge=0,
+        le=255,
+        description="mean difference of hue, saturation and value from the frame before; 0 for the first",
     )
     looked: pl.Boolean = pa.Field(description="whether the detector looked at it")
 
@@ -188,10 +191,10 @@ class VideoDetections(Table):
     rle: pl.String = pa.Field(
         nullable=True, description="COCO compressed run lengths of the mask, at the size of the frame; null: the box alone"
     )
-    x0: pl.Float64 = pa.Field(description="box, left edge, pixels")
-    y0: pl.Float64 = pa.Field(description="box, top edge, pixels")
-    x1: pl.Float64 = pa.Field(description="box, right edge, pixels, outside")
-    y1: pl.Float64 = pa.Field(description="box, bottom edge, pixels, outside")
+    x0: pl.Float64 = pa.Field(gt=-inf, lt=inf, description="box, left edge, pixels")
+    y0: pl.Float64 = pa.Field(gt=-inf, lt=inf, description="box, top edge, pixels")
+    x1: pl.Float64 = pa.Field(gt=-inf, lt=inf, description="box, right edge, pixels, outside")
+    y1: pl.Float64 = pa.Field(gt=-inf, lt=inf, description="box, bottom edge, pixels, outside")
 
 
 class Scenes(Table):
@@ -216,7 +219,7 @@ class SceneFrames(Table):
     key: pl.String = pa.Field(description="of the scene")
     index: pl.Int64 = pa.Field(ge=0, description="of the frame in the video")
     pts: pl.Int64 = pa.Field(nullable=True, description="presentation time stamp; null where the stream has none")
-    time: pl.Float64 = pa.Field(description="seconds from the first frame of the video")
+    time: pl.Float64 = pa.Field(ge=0, lt=inf, description="seconds from the first frame of the video")
     rle: pl.String = pa.Field(description="COCO compressed run lengths of the mask, smoothed and extended, never empty")
     x0: pl.Int64 = pa.Field(ge=0, description="smoothed box, which holds the mask; left edge, pixels")
     y0: pl.Int64 = pa.Field(ge=0, description="top edge, pixels")
@@ -345,6 +348,8 @@ def read_table(path: Path, schema: type[Table], without: Sequence[str] = ()) -> 
     """Return the table at `path`, `without` some columns. Raises `TesseraError` where it is not what `schema` says."""
     try:
         columns = [name for name in types(schema) if name not in without] if without else None
+        if without:
+            schema.validate(pl.read_parquet(path, n_rows=0), lazy=True)
         return schema.to_schema().remove_columns(list(without)).validate(pl.read_parquet(path, columns=columns), lazy=True)
     except (pa.errors.SchemaErrors, pl.exceptions.PolarsError) as error:
         raise TesseraError(f"{path} is not a table of {schema.__name__}: {error}; delete it and run again") from error

@@ -13,13 +13,15 @@ from typing import Any
 import av
 import cv2
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clip_room import LOSSLESS, Room, ellipse, film, moving, pictures
+from clip_room import LOSSLESS, Room, ellipse, film, moving, pictures, run
 from tessera.clips import cut
 from tessera.clips.settings import ClipSettings
+from tessera.errors import TesseraError
 from tessera.geometry import encode_rle
 from tessera.media.video import read_frames, read_packets
 from tessera.mosaics.drawing import block_sizes
@@ -247,6 +249,17 @@ def test_a_scene_that_cannot_be_cut_is_a_row_and_the_others_go_on(room: Room, tm
     }
     assert sorted(room.bytes()) == sorted([*(f"images/{key}.mp4" for key in good), *(f"masks/{key}.mkv" for key in good)])
     assert len(list((room.folder / "kept").iterdir())) == 2, "nothing half-made is left"
+
+
+@pytest.mark.parametrize("rate", [float("nan"), float("inf")])
+def test_a_rate_that_is_none_is_refused_and_its_table_named(room: Room, tmp_path: Path, rate: float) -> None:
+    room.source("a", film(tmp_path / "a.mp4", pictures(2, 96, 128)))
+    room.scene("a", 0, moving(96, 128, 2))
+    room.write()
+    sources = tmp_path / "sources.parquet"
+    pl.read_parquet(sources).with_columns(average_rate=rate).write_parquet(sources)
+    with pytest.raises(TesseraError, match=r"sources\.parquet is not a table of Sources"):
+        run(room.folder)
 
 
 def test_no_scenes_give_empty_outputs(room: Room) -> None:
