@@ -164,6 +164,16 @@ def test_where_the_rate_varies_the_clip_has_the_mean_and_the_table_the_truth(roo
         assert float(container.streams.video[0].average_rate or 0) == pytest.approx(row["rate"], rel=1e-2)
 
 
+def test_where_time_stands_still_the_clip_has_the_rate_of_the_video(room: Room, tmp_path: Path) -> None:
+    # So late, a stamp of a thousandth of a second is lost in the rounding of seconds.
+    path = film(tmp_path / "a.mkv", pictures(8, 96, 128), pts=[0, *range(2**60, 2**60 + 7)])
+    room.source("a", path, variable_rate=True, average_rate=20.0)
+    key = room.scene("a", 2, moving(96, 128, 4))
+    row = room.cut()[key]
+    assert len(set(row["time"])) == 1
+    assert row["rate"] == 20
+
+
 @pytest.mark.parametrize(
     ("height", "width", "pixel_format"), [(96, 128, "yuv420p10le"), (96, 128, "yuv422p10le"), (2160, 3840, "yuv420p")]
 )
@@ -225,6 +235,10 @@ def test_a_scene_that_cannot_be_cut_is_a_row_and_the_others_go_on(room: Room, tm
     room.frames = [row for row in room.frames if row["key"] != no_frames or row["index"] != 45]
     nonsense = room.scene("a", 43, masks, 5)
     next(row for row in room.frames if row["key"] == nonsense)["rle"] = "no run lengths"
+    endless = room.scene("a", 44, masks, 6)
+    room.scenes[-1]["frames"] = 2**62
+    outside = room.scene("a", 45, masks, 7)
+    next(row for row in room.frames if row["key"] == outside)["x1"] = 129
     room.source("replaced", path)
     replaced = room.scene("replaced", 0, masks)
     film(tmp_path / "other.mkv", pictures(40, 96, 128), pts=list(range(0, 400, 10)))
@@ -243,6 +257,8 @@ def test_a_scene_that_cannot_be_cut_is_a_row_and_the_others_go_on(room: Room, tm
         larger: ("failed", "frame of another size"),
         no_frames: ("failed", "scene without its frames"),
         nonsense: ("failed", "region does not match its frame"),
+        endless: ("failed", "scene without its frames"),
+        outside: ("failed", "region does not match its frame"),
         replaced: ("failed", "not the footage that was looked at"),
         gone: ("failed", "missing"),
         refused: ("failed", "source is not admitted"),
@@ -289,7 +305,7 @@ def test_a_scene_that_has_not_changed_is_not_cut_again(room: Room, tmp_path: Pat
     assert not room.kept().items() & kept.items()
 
 
-@pytest.mark.parametrize("fault", ["changed", "lost"])
+@pytest.mark.parametrize("fault", ["changed", "lost", "linked", "folder linked"])
 def test_what_is_kept_is_taken_for_whole_only_where_it_is(room: Room, tmp_path: Path, fault: str) -> None:
     room.source("a", film(tmp_path / "a.mp4", pictures(20, 96, 128)))
     room.scene("a", 0, moving(96, 128, 12))
@@ -299,10 +315,14 @@ def test_what_is_kept_is_taken_for_whole_only_where_it_is(room: Room, tmp_path: 
     if fault == "changed":
         mask.unlink()
         mask.write_bytes(b"x" * 100)
-    else:
+    elif fault == "lost":
         (image.parent / cut.WHOLE).write_bytes(b"")
+    else:
+        moved = image if fault == "linked" else image.parent
+        moved.symlink_to(moved.rename(tmp_path / "elsewhere"))
     room.cut(out="again")
     assert room.bytes("again") == before
+    assert not any(path.is_symlink() for path in tmp_path.rglob("*"))
 
 
 def test_where_files_cannot_be_linked_they_are_copied(room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -136,10 +136,14 @@ def _plan(
     if source is None:
         raise Failed("source is not admitted", scene["source"])
     indices = range(scene["first"], scene["first"] + scene["frames"])
-    if frames is None or frames["index"].to_list() != list(indices):
+    # The length first: what a table says is no measure for a list.
+    if frames is None or len(frames) != len(indices) or frames["index"].to_list() != list(indices):
         raise Failed("scene without its frames", f"{scene['frames']} from {scene['first']} on are needed")
-    frame = scene["height"], scene["width"]
-    crops = [crop_box(box, frame, settings) for box in frames.select("x0", "y0", "x1", "y1").iter_rows()]
+    frame = height, width = scene["height"], scene["width"]
+    boxes = frames.select("x0", "y0", "x1", "y1").rows()
+    if not all(x0 < x1 <= width and y0 < y1 <= height for x0, y0, x1, y1 in boxes):
+        raise Failed("region does not match its frame", f"a box is empty or not within {width} by {height} pixels")
+    crops = [crop_box(box, frame, settings) for box in boxes]
     shape = clip_shape(crops, settings)
     rate = _rate(frames["time"], source)
     made_of = {
@@ -161,7 +165,7 @@ def _plan(
 def _rate(time: "pl.Series", source: dict[str, Any]) -> Fraction:
     """Return the frames per second of a clip whose frames are at `time`: of the video, or the mean where that varies."""
     average = source["average_rate"] or GUESSED_RATE
-    varies = source["variable_rate"] and len(time) > 1
+    varies = source["variable_rate"] and time[-1] > time[0]
     rate = Fraction((len(time) - 1) / (time[-1] - time[0]) if varies else average).limit_denominator(1001)
     return max(rate, Fraction(1, 1001))
 
@@ -196,11 +200,13 @@ def _tidy(kept: Path, wanted: set[str]) -> None:
     kept.mkdir(parents=True, exist_ok=True)
     for entry in list(kept.iterdir()):
         if entry.name not in wanted or not _is_whole(entry):
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
 
 
 def _is_whole(folder: Path) -> bool:
-    """Whether the clip in `folder` is what was written."""
+    """Whether the clip in `folder` is what was written, and lies there itself: what a link leads to may change at any time."""
+    if any(path.is_symlink() for path in (folder, folder / IMAGE, folder / MASK)):
+        return False
     with suppress(OSError, ValueError):
         written = json.loads((folder / WHOLE).read_text(encoding="utf-8"))
         return bool(written == {name: sha256_file(folder / name) for name in (IMAGE, MASK)})
