@@ -19,6 +19,7 @@ CLIP: dict[str, Any] = {
     "width": 300,
     "height": 256,
     "pads": [(0, 0, 22, 22)] * 40,
+    "crops": [(10, 20, 266, 276)] * 40,
     "block_v1_normal": 12.5,
     "block_v1_bounding": 14.5,
     "block_v2": 20.0,
@@ -62,6 +63,7 @@ class Version2(Strict):
     scene_shape: Shape
     base_mosaic_block_size: BlockSizes
     pad: list[Pad]
+    crops: list[Pad]  # which it passes over
     relative_nsfw_video_path: str
     relative_mask_video_path: str
     video_quality: Quality | None = None
@@ -80,6 +82,7 @@ def test_what_the_trainer_reads_is_there(tmp_path: Path) -> None:
     found = read(CLIP)
     assert (found.version, found.frames_count, found.fps) == (2, 40, 30000 / 1001)
     assert (found.orig_shape, found.scene_shape, found.pad[7]) == ([1080, 1920], [256, 300], [0, 0, 22, 22])
+    assert (len(found.crops), found.crops[7]) == (40, [10, 20, 266, 276])
     assert found.base_mosaic_block_size.mosaic_size_v1_normal == 12.5
     for folder, file in ((IMAGES, f"{CLIP['key']}.mp4"), (MASKS, f"{CLIP['key']}.mkv"), (METADATA, "")):
         (tmp_path / folder).mkdir()

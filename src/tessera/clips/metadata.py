@@ -23,9 +23,10 @@ def metadata(clip: Mapping[str, Any], scores: Mapping[str, Any] | None = None) -
     """Return the metadata, version 2, of a `clip`, a row of `tables.Clips`; `scores` is its row of `tables.Scores`.
 
     Shapes are height and width, pads the pixels at the top, bottom, left and right, paths relative to the JSON file; `name` is
-    the id of the source. What was not measured is left out. A watermark, a mosaic (`censoring_detected`) and what a second
-    detector sees (`nudenet_nsfw_detected`) count where they would be seen in 4, 4 and 6 of the frames that Lada looks at, three
-    in ten; in all of them where these are fewer.
+    the id of the source. `crops`, per frame x0, y0, x1 and y1 of what was cut out, is ours; Lada passes it over. What was not
+    measured is left out. A watermark, a mosaic (`censoring_detected`) and what a second detector sees (`nudenet_nsfw_detected`)
+    count where they would be seen in 4, 4 and 6 of the frames that Lada looks at, three in ten; in all of them where these are
+    fewer.
     """
     known: dict[str, Any] = {}
     if scores is not None:
@@ -46,6 +47,7 @@ def metadata(clip: Mapping[str, Any], scores: Mapping[str, Any] | None = None) -
         "scene_shape": [clip["height"], clip["width"]],
         "base_mosaic_block_size": {f"mosaic_size_{name}": clip[f"block_{name}"] for name in BLOCKS},
         "pad": [list(pad) for pad in clip["pads"]],
+        "crops": [list(crop) for crop in clip["crops"]],
         "relative_nsfw_video_path": f"../{IMAGES}/{clip['key']}.mp4",
         "relative_mask_video_path": f"../{MASKS}/{clip['key']}.mkv",
         **known,
