@@ -56,9 +56,15 @@ def sinc_kernel(cutoff: float, size: int) -> np.ndarray:
 
 
 def blur(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """Return `image` filtered with `kernel`, mirrored at its edges. A kernel beyond 11 pixels takes far longer."""
+    """Return `image` filtered with `kernel`, mirrored at its edges.
+
+    A kernel beyond 11 pixels takes far longer, unless it is the product of a column and a row.
+    """
     import cv2
 
+    column, row = kernel.sum(axis=1), kernel.sum(axis=0)
+    if len(kernel) > 11 and np.allclose(np.outer(column, row), kernel, rtol=0, atol=1e-6):
+        return _levels(cv2.sepFilter2D(image, cv2.CV_32F, row, column))
     blurred: np.ndarray = cv2.filter2D(image, -1, kernel)
     return blurred
 
