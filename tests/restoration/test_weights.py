@@ -1,0 +1,128 @@
+"""Weights are read from every layout that they come in, and from nothing that would run code or be something else."""
+
+import os
+from copy import deepcopy
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from mmengine.logging import HistoryBuffer
+from safetensors.torch import save_file
+
+from tessera.errors import TesseraError
+from tessera.restoration.operators import provide_operators
+from tessera.restoration.weights import load_weights, read_weights
+
+
+@cache
+def generator(seed: int = 0, channels: int = 16, blocks: int = 1, is_low_res_input: bool = False) -> torch.nn.Module:
+    provide_operators()
+    from mmagic.models.editors.basicvsr_plusplus_net import BasicVSRPlusPlusNet
+
+    torch.manual_seed(seed)
+    built: torch.nn.Module = BasicVSRPlusPlusNet(channels, blocks, is_low_res_input=is_low_res_input)
+    return built
+
+
+@pytest.fixture(scope="module")
+def state() -> dict[str, torch.Tensor]:
+    return generator().state_dict()
+
+
+def prefixed(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {f"{prefix}{name}": value for name, value in state.items()}
+
+
+LAYOUTS = {
+    "a generator by itself": lambda state, other: state,
+    "stage 1 of Lada": lambda state, other: {**prefixed(state, "generator."), "step_counter": torch.zeros(1)},
+    "what Lada's application loads": lambda state, other: prefixed(other, "generator.") | prefixed(state, "generator_ema."),
+    "a checkpoint of mmengine": lambda state, other: {"meta": {"iter": 3}, "state_dict": prefixed(state, "generator.")},
+    "a training of ours": lambda state, other: {
+        "state_dict": prefixed(state, "generator_ema.") | prefixed(other, "discriminator.")
+    },
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_generator_is_found_in_every_layout(layout: str, state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    torch.save(LAYOUTS[layout](state, generator(seed=1).state_dict()), tmp_path / "weights.pth")
+    found = read_weights(tmp_path / "weights.pth")
+    assert found.keys() == state.keys()
+    assert all(torch.equal(found[name], state[name]) for name in state)
+
+
+def test_a_safetensors_is_known_whatever_it_is_called(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    save_file(state, tmp_path / "weights.pt")
+    assert all(torch.equal(value, state[name]) for name, value in read_weights(tmp_path / "weights.pt").items())
+
+
+def test_half_weights_become_whole_ones(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    torch.save({name: value.half() for name, value in state.items()}, tmp_path / "weights.pth")
+    assert {value.dtype for value in read_weights(tmp_path / "weights.pth").values()} == {torch.float32}
+
+
+def test_loaded_weights_are_those_of_the_generator(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    torch.save(state, tmp_path / "weights.pth")
+    other = deepcopy(generator(seed=1))
+    load_weights(other, tmp_path / "weights.pth")
+    assert all(torch.equal(value, state[name]) for name, value in other.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"channels": 32}, "holds a generator of 32 channels and 1 blocks, wanted is one of 16 channels and 1 blocks"),
+        ({"blocks": 2}, "holds a generator of 16 channels and 2 blocks, wanted is one of 16 channels and 1 blocks"),
+        ({"is_low_res_input": True}, r"48 weights differ, 'feat_extract\.0\.bias' first"),
+    ],
+)
+def test_of_another_architecture_it_is_told_how_it_differs(settings: dict[str, Any], reason: str, tmp_path: Path) -> None:
+    torch.save(prefixed(generator(**settings).state_dict(), "generator."), tmp_path / "weights.pth")
+    with pytest.raises(TesseraError, match=reason):
+        load_weights(generator(), tmp_path / "weights.pth")
+
+
+class Harm:
+    """What a pickle from others may hold."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, ("harmed",)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (Harm(), "no file of weights"),
+        ({"state_dict": {}, "message_hub": HistoryBuffer([1.0], [1])}, "HistoryBuffer.*save its `state_dict` by itself"),
+        ([1], "no file of weights"),
+        ({}, "holds no generator"),
+        ({"state_dict": 7}, "no file of weights"),
+        ({"conv_last.weight": torch.tensor([1, float("nan")])}, "holds numbers that are none, in 'conv_last.weight'"),
+    ],
+)
+def test_what_is_no_weights_is_refused_and_runs_nothing(
+    content: Any, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save(content, tmp_path / "weights.pth")
+    with pytest.raises(TesseraError, match=rf"weights\.pth .*{reason}"):
+        read_weights(tmp_path / "weights.pth")
+    assert not Path("harmed").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"<!doctype html>", b"\x08\0\0\0\0\0\0\0{aaaaaa}", b"\xff" * 8 + b"{"])
+def test_a_file_that_is_something_else_is_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "weights.pth").write_bytes(content)
+    with pytest.raises(TesseraError, match=r"weights\.pth is no file of weights"):
+        read_weights(tmp_path / "weights.pth")
+
+
+def test_half_a_file_is_refused(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    torch.save(state, tmp_path / "weights.pth")
+    whole = (tmp_path / "weights.pth").read_bytes()
+    (tmp_path / "weights.pth").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(TesseraError, match=r"weights\.pth is no file of weights"):
+        read_weights(tmp_path / "weights.pth")
