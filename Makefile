@@ -3,6 +3,7 @@ PYTHON ?= python3
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 BIN := .venv/bin
 UV := $(BIN)/uv
+RESTORATION := .venv-restoration/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 SOURCES := src tests workflow/scripts
 
@@ -25,9 +26,10 @@ demo: .venv/workflow ## the whole journey on generated footage
 	$(SNAKEMAKE) --configfile config/demo.yaml
 	@echo "open results/reports/report.html; the weights are in results/weights"
 
-test: .venv/development ## all tests
+test: .venv/development .venv-restoration/development ## all tests
 	@# A file at a time, so that what its tests share is made once.
 	$(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile --no-loadscope-reorder
+	$(RESTORATION)/python -m pytest tests/restoration
 
 lint: .venv/development ## format, lint and types
 	$(BIN)/ruff format --check $(SOURCES)
@@ -47,7 +49,7 @@ bench: .venv/development ## the figures that are promised, measured here
 	$(BIN)/python -m pytest -s --override-ini python_files=bench_*.py tests/benchmarks
 
 lock: .venv/uv ## newest versions into the lock files
-	for name in uv workflow slurm development labelme; do \
+	for name in uv workflow slurm development labelme restoration; do \
 		$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --fork-strategy fewest \
 			--generate-hashes --no-header --no-emit-index-url \
 			--override envs/overrides.txt --no-emit-package opencv-python \
@@ -55,7 +57,7 @@ lock: .venv/uv ## newest versions into the lock files
 	done
 
 clean: ## remove what was made, the environment included
-	rm -rf .venv .snakemake results resources/demo
+	rm -rf .venv .venv-restoration .snakemake results resources/demo
 
 .venv/uv: envs/uv.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Tessera needs Python 3.11 or newer: make PYTHON=python3.12 …")'
@@ -66,4 +68,12 @@ clean: ## remove what was made, the environment included
 .venv/%: envs/%.txt .venv/uv pyproject.toml
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r envs/$*.txt
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# What the rule `build_environment` makes, and pytest, for the tests that need mmagic.
+.venv-restoration/development: envs/restoration.txt .venv/development
+	$(UV) venv --quiet --clear --python $(BIN)/python .venv-restoration
+	$(UV) pip install --quiet --python $(RESTORATION)/python --no-deps --require-hashes -r envs/restoration.txt
+	$(UV) pip install --quiet --python $(RESTORATION)/python --no-deps --constraint envs/development.txt pytest pluggy iniconfig
+	$(UV) pip install --quiet --python $(RESTORATION)/python --no-deps --no-build-isolation --editable .
 	@touch $@
