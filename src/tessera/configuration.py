@@ -16,7 +16,7 @@ from tessera.detectors.predict import (
     TrainedFinderSettings,
     WatermarkFinderSettings,
 )
-from tessera.detectors.settings import DetectorSettings, MosaicDetector, WatermarkDetector, WeightsSettings, task_of
+from tessera.detectors.settings import DetectorSettings, MosaicDetector, WatermarkDetector, task_of
 from tessera.detectors.track import TrackSettings
 from tessera.detectors.videos import VideoFinderSettings
 from tessera.duplicates import DuplicateSettings
@@ -26,11 +26,13 @@ from tessera.frames import FrameSettings
 from tessera.mosaics.settings import MosaicSettings
 from tessera.previews import RenderSettings
 from tessera.regions import RegionSettings
+from tessera.restoration.settings import RestorationSettings
 from tessera.scenes import SceneSettings
 from tessera.settings import Settings, load
 from tessera.sources import SourceSettings
 from tessera.splits import SplitSettings
 from tessera.watermarks.settings import WatermarkSettings
+from tessera.weights import WeightsSettings
 
 
 class GateSettings(Settings):
@@ -156,6 +158,7 @@ class Configuration(Settings):
     decisions: Path = DECISIONS
     splits: SplitSettings = SplitSettings()
     models: Models = Models()
+    restoration: RestorationSettings = RestorationSettings()
     preview: Preview = Preview()
     report: ReportSettings = ReportSettings()
 

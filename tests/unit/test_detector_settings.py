@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from tessera.detectors.offline import offline
-from tessera.detectors.settings import OWNED, DetectorSettings, WeightsSettings, architectures, arguments, task_of
+from tessera.detectors.settings import OWNED, DetectorSettings, architectures, arguments, task_of
 from tessera.errors import TesseraError
 from tessera.settings import load
+from tessera.weights import WeightsSettings
 
 SHA256 = hashlib.sha256(b"weights").hexdigest()
 

@@ -20,10 +20,11 @@ from tessera.detectors.dataset import check_dataset
 from tessera.detectors.evaluate import evaluate_detector
 from tessera.detectors.export import Detections, compare, export_detector, verify_export
 from tessera.detectors.offline import offline
-from tessera.detectors.settings import DetectorSettings, ExportSettings, ToleranceSettings, WeightsSettings
+from tessera.detectors.settings import DetectorSettings, ExportSettings, ToleranceSettings
 from tessera.detectors.train import train_detector
 from tessera.errors import TesseraError
 from tessera.provenance import sha256_file
+from tessera.weights import WeightsSettings
 from yolo_dataset import checksum, make_dataset
 
 EPOCHS = 6

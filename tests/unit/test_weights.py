@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from tessera.detectors import weights as module
-from tessera.detectors.settings import WeightsSettings
 from tessera.detectors.weights import fetch_weights
 from tessera.errors import TesseraError
+from tessera.weights import WeightsSettings
 
 
 def checkpoint() -> bytes:
@@ -68,6 +68,12 @@ def test_weights_are_fetched_from_the_web(address: str, name: str, tmp_path: Pat
     assert (tmp_path / "weights.pt").read_bytes() == CONTENT
 
 
+@pytest.mark.parametrize("start", [b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", b"\x40\0\0\0\0\0\0\0{"])
+def test_weights_in_the_old_form_of_torch_and_safetensors_are_taken(start: bytes, tmp_path: Path) -> None:
+    (tmp_path / "mine.pth").write_bytes(start)
+    fetch(str(tmp_path / "mine.pth"), tmp_path / "weights.pt", hashlib.sha256(start).hexdigest())
+
+
 def test_weights_are_taken_from_a_path(tmp_path: Path) -> None:
     (tmp_path / "mine.pt").write_bytes(CONTENT)
     fetch(str(tmp_path / "mine.pt"), tmp_path / "weights.pt")
@@ -118,7 +124,7 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
         ("page.onnx", b"<html>", "it is a web page"),
         ("text.pt", b"no model\n", "it is no checkpoint, or cut short"),
         ("cut.pt", CONTENT[:-100], "it is no checkpoint, or cut short"),
-        ("model.safetensors", b"\x40\0\0\0\0\0\0\0{}", "it is no checkpoint, or cut short"),
+        ("model.safetensors", b"\x40\0\0\0\0\0\0\0[]", "it is no checkpoint, or cut short"),
         ("text.onnx", b"no model\n", "it is no ONNX, or cut short"),
     ],
 )

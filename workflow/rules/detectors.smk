@@ -1,21 +1,30 @@
 # Detectors: from a dataset to weights that were measured, exported, compared with what was trained, and described.
 
-from tessera.detectors.settings import WeightsSettings
+from tessera.weights import WeightsSettings
 
 # The weights that are declared, by the setting that does it.
 DECLARED = {
-    f"{place}.weights": settings["weights"]
-    for place, settings in {
-        **{f"models.{name}": each for name, each in config["models"].items()},
+    setting: weights
+    for setting, weights in {
         **{
-            f"{room}.detectors.{name}": each
+            f"models.{name}.weights": each["weights"]
+            for name, each in config["models"].items()
+            if each
+        },
+        **{
+            f"{room}.detectors.{name}.weights": each["weights"]
             for room in ("regions", "scores")
             for name, each in config[room]["detectors"].items()
         },
-        "scenes.detect": config["scenes"]["detect"],
-        "scores.quality": {"weights": config["scores"]["quality"]},
+        "scenes.detect.weights": config["scenes"]["detect"]["weights"],
+        "scores.quality": config["scores"]["quality"],
+        **{
+            f"restoration.weights.{name}": each
+            for name, each in config["restoration"]["weights"].items()
+        },
+        "restoration.metrics.lpips": config["restoration"]["metrics"]["lpips"],
     }.items()
-    if settings and isinstance(settings["weights"], dict)
+    if isinstance(weights, dict)
 }
 
 

@@ -1,6 +1,6 @@
 # What a detector sees in footage: to look at, and to correct. `snakemake preview`
 
-from tessera.detectors.settings import WeightsSettings
+from tessera.weights import WeightsSettings
 from tessera.previews import previewed_sources
 
 try:

@@ -1,6 +1,6 @@
 """Fetch declared weights, and verify them."""
 
-from tessera.detectors.settings import WeightsSettings
+from tessera.weights import WeightsSettings
 from tessera.detectors.weights import fetch_weights
 from tessera.job import job
 

@@ -11,7 +11,6 @@ import numpy as np
 from pydantic import Field, PositiveInt
 
 from tessera.detectors.offline import offline
-from tessera.detectors.settings import DeclaredWeights, TrainedOrDeclaredWeights, WeightsSettings
 from tessera.errors import Failed, TesseraError
 from tessera.geometry import Box, encode_rle
 from tessera.job import ahead, progress
@@ -20,6 +19,7 @@ from tessera.media.footage import read_footage
 from tessera.media.images import read_image
 from tessera.provenance import file_name, sha256_file
 from tessera.settings import Settings
+from tessera.weights import DeclaredWeights, TrainedOrDeclaredWeights, WeightsSettings
 
 if TYPE_CHECKING:
     import polars as pl

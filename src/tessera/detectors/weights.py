@@ -7,14 +7,16 @@ from typing import IO
 from urllib.error import URLError
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-from tessera.detectors.settings import WeightsSettings
 from tessera.errors import Failed, TesseraError
 from tessera.job import tell
 from tessera.ledger import SYSTEMIC
 from tessera.media.probe import open_file
+from tessera.weights import WeightsSettings
 
 LIMIT = 4 << 30  # bytes; more than any detector has
 CHUNK = 1 << 20  # bytes
+# How checkpoints began before torch 1.6, as SPyNet and VGG19 still do. A safetensors begins with a length and a brace.
+LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 TIMEOUT = 60  # seconds without an answer
 
 
@@ -54,7 +56,8 @@ def fetch_weights(weights: WeightsSettings, path: Path) -> None:
         )
     if fault := _fault(path):
         raise TesseraError(
-            f"the weights {source} are no model ({fault}); declare a checkpoint of ultralytics (.pt) or its export (.onnx)"
+            f"the weights {source} are no model ({fault}); declare a checkpoint of ultralytics (.pt), its export (.onnx), "
+            "or, for restoration, weights of torch (.pth) or .safetensors"
         )
     tell(f"{source}: {size} bytes, as declared")
 
@@ -92,6 +95,10 @@ def _fault(path: Path) -> str:
         except Exception:  # its parser has exceptions of its own, and they are nowhere stated
             return "it is no ONNX, or cut short"
         return "" if model.graph.node else "it is an ONNX model of nothing"
+    with path.open("rb") as file:
+        start = file.read(len(LEGACY))
+    if start == LEGACY or start[8:9] == b"{":
+        return ""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()

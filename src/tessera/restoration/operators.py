@@ -1,0 +1,115 @@
+"""The compiled operators that mmagic asks of mmcv, made of torchvision's: no compiler, no CUDA toolkit.
+
+mmagic's BasicVSR++ needs one of them, the modulated deformable convolution. What other models of mmagic import is there by
+name, so that mmagic can be imported, and refuses to be used.
+"""
+
+import os
+import sys
+import warnings
+from math import sqrt
+from types import ModuleType
+from typing import Any, NoReturn, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.utils import _pair
+from torchvision.ops import deform_conv2d
+
+Pair = int | tuple[int, int]
+MODULES = ("mmcv.ops", "mmcv.ops.fused_bias_leakyrelu", "mmcv.ops.upfirdn2d")
+
+
+def modulated_deform_conv2d(
+    features: Tensor,
+    offset: Tensor,
+    mask: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
+    deform_groups: int,
+) -> Tensor:
+    """Return the deformable convolution of `features` (N, C, H, W), whose samples are shifted by `offset`, scaled by `mask`.
+
+    `offset` is (N, 2 x `deform_groups` x kernel size, H', W') in pixels, y before x; `mask` has half as many channels.
+    torchvision reads the number of groups off `weight` and that of deformable groups off `offset`.
+    """
+    if features.shape[1] != weight.shape[1] * groups or offset.shape[1] != 2 * deform_groups * weight[0, 0].numel():
+        raise ValueError(f"{features.shape[1]} channels, {groups} groups and {deform_groups} deformable groups do not fit")
+    places = _pair(stride), _pair(padding), _pair(dilation)
+    return cast(Tensor, deform_conv2d(features, offset, weight, bias, *places, mask))
+
+
+class ModulatedDeformConv2d(nn.Module):
+    """What mmagic builds its alignment on: the parameters of the convolution, under the names and with the start of mmcv."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Pair,
+        stride: Pair = 1,
+        padding: Pair = 0,
+        dilation: Pair = 1,
+        groups: int = 1,
+        deform_groups: int = 1,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.kernel_size = _pair(kernel_size)
+        self.stride = _pair(stride)
+        self.padding = _pair(padding)
+        self.dilation = _pair(dilation)
+        self.groups = groups
+        self.deform_groups = deform_groups
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels // groups, *self.kernel_size))
+        self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
+        bound = 1 / sqrt(in_channels * self.kernel_size[0] * self.kernel_size[1])
+        nn.init.uniform_(self.weight, -bound, bound)
+
+    def forward(self, features: Tensor, offset: Tensor, mask: Tensor) -> Tensor:
+        """Return `modulated_deform_conv2d` with the parameters of this module."""
+        return modulated_deform_conv2d(
+            features,
+            offset,
+            mask,
+            self.weight,
+            self.bias,
+            self.stride,
+            self.padding,
+            self.dilation,
+            self.groups,
+            self.deform_groups,
+        )
+
+
+class _Operators(ModuleType):
+    """A module that has every name; but for those that were set, what they name refuses to be used."""
+
+    def __getattr__(self, name: str) -> type:
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+        def refuse(*_: Any, **__: Any) -> NoReturn:
+            raise NotImplementedError(f"{self.__name__}.{name} is compiled code of mmcv, which tessera does without")
+
+        return type(name, (), {"__new__": refuse})
+
+
+def provide_operators() -> None:
+    """Let mmagic be imported: give it `mmcv.ops`, and keep what it imports off the network. Again does no harm."""
+    # diffusers and transformers, which mmagic imports for models of its own, would ask their hub.
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    if MODULES[0] in sys.modules:
+        return
+    for name in MODULES:
+        sys.modules[name] = _Operators(name)
+    operators = sys.modules[MODULES[0]]
+    operators.ModulatedDeformConv2d = ModulatedDeformConv2d  # type: ignore[attr-defined]
+    operators.modulated_deform_conv2d = modulated_deform_conv2d  # type: ignore[attr-defined]
