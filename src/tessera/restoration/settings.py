@@ -146,6 +146,14 @@ class MetricsSettings(Settings):
         return self
 
 
+class ExportSettings(Settings):
+    """How the exports are compared with the trained generator."""
+
+    samples: PositiveInt = 4
+    frames: int = Field(8, ge=2)
+    tolerance: PositiveFloat = 1e-4
+
+
 class RestorationSettings(Settings):
     """The restoration model."""
 
@@ -156,6 +164,7 @@ class RestorationSettings(Settings):
     training: TrainingSettings = TrainingSettings()
     stages: tuple[StageSettings, ...] = STAGES
     metrics: MetricsSettings = MetricsSettings()
+    export: ExportSettings = ExportSettings()
 
     @model_validator(mode="after")
     def _stages_build_on_each_other(self) -> Self:
