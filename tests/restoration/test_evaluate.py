@@ -1,0 +1,95 @@
+"""The evaluation as the workflow runs it, with a real generator and with LPIPS, in the environment of restoration."""
+
+import json
+import socket
+from pathlib import Path
+
+import lpips
+import numpy as np
+import pytest
+import torch
+import torchvision
+
+from restoration_clips import write_moving_clip
+from tessera.errors import TesseraError
+from tessera.restoration.evaluate import evaluate_restoration, perceptual_distance, restore
+from tessera.restoration.models import build_generator
+from tessera.restoration.settings import DataSettings, GeneratorSettings, MetricsSettings
+
+SMALL = GeneratorSettings(channels=8, blocks=1)
+
+
+@pytest.fixture(autouse=True)
+def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("something asks the network")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+@pytest.fixture(scope="module")
+def alexnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The state of an AlexNet that has learned nothing, in the layout of torchvision."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "alexnet.pth"
+    features = torchvision.models.alexnet(weights=None).features.state_dict()
+    torch.save({f"features.{name}": value for name, value in features.items()}, path)
+    return path
+
+
+def test_a_generator_is_measured_with_all_that_is_asked_for(alexnet: Path, tmp_path: Path) -> None:
+    dataset = tmp_path / "dataset"
+    for split in ("val", "test"):
+        write_moving_clip(dataset / split, f"{split}-clip", 8)
+    torch.manual_seed(0)
+    generator = build_generator(SMALL)
+    torch.save({f"generator.{name}": value for name, value in generator.state_dict().items()}, tmp_path / "best.pth")
+    files = tmp_path / "metrics.json", tmp_path / "ledger.jsonl", tmp_path / "pictures"
+    settings = {"generator": SMALL, "data": DataSettings(size=64), "settings": MetricsSettings(frames=4, pictures=1)}
+    evaluate_restoration(dataset, tmp_path / "best.pth", *files, **settings, lpips=alexnet, seed=0, threads=2)
+    for split, found in json.loads(files[0].read_text())["splits"].items():
+        assert found["samples"]["ok"] == found["all"]["samples"] == 1
+        for area in ("region", "frame"):
+            for values in found["all"][area].values():
+                assert list(values) == ["psnr", "ssim", "lpips"]
+        assert len(list((files[2] / split).iterdir())) == 2
+    # What has not been trained adds next to nothing.
+    means = found["all"]["frame"]
+    assert abs(means["restored"]["psnr"] - means["mosaicked"]["psnr"]) < 6
+
+
+def test_a_clip_is_restored_as_the_generator_restores_it() -> None:
+    torch.manual_seed(0)
+    generator = build_generator(SMALL).eval()
+    clip = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8)
+    with torch.inference_mode():
+        expected = generator(torch.from_numpy(clip.astype(np.float32).transpose(0, 3, 1, 2))[None] / 255)[0]
+    found = restore(generator, clip).astype(np.float32)
+    assert np.abs(found - np.clip(expected.numpy().transpose(0, 2, 3, 1) * 255, 0, 255)).max() <= 0.501
+
+
+@pytest.mark.parametrize("size", [(64, 64), (101, 67), (9, 40)])
+def test_lpips_is_that_of_the_package_with_the_declared_weights(alexnet: Path, size: tuple[int, int]) -> None:
+    image, clean = np.random.default_rng(0).integers(0, 256, (2, *size, 3), np.uint8)
+    distance = perceptual_distance(alexnet)
+    found = distance(image, clean)
+    assert found.shape == size and (distance(clean, clean) == 0).all() and found.mean() > 0
+    if min(size) >= 64:
+        theirs = lpips.LPIPS(net="alex", pnet_rand=True, spatial=True, verbose=False)
+        state = torch.load(alexnet)
+        for number in range(1, 6):
+            part = getattr(theirs.net, f"slice{number}")
+            part.load_state_dict({name: state[f"features.{name}"] for name in part.state_dict()})
+        levels = [torch.from_numpy(each.transpose(2, 0, 1).astype(np.float32))[None] / 255 for each in (image, clean)]
+        with torch.inference_mode():
+            expected = theirs(*levels, normalize=True)[0, 0].numpy()
+        assert np.allclose(found, expected, atol=1e-5)
+
+
+def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
+    torch.save({"features.0.weight": torch.zeros(3, 3)}, tmp_path / "other.pth")
+    (tmp_path / "broken.pth").write_bytes(b"no checkpoint")
+    torch.save({"features.0.weight": print}, tmp_path / "code.pth")
+    for name in ("other", "broken", "code"):
+        with pytest.raises(TesseraError, match=rf"{name}\.pth: not the weights of AlexNet"):
+            perceptual_distance(tmp_path / f"{name}.pth")
