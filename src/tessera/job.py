@@ -94,6 +94,19 @@ def tell(message: str) -> None:
             print(line)
 
 
+def terminal() -> tuple[int, str]:
+    """Return the descriptor of the terminal that `tell` prints to, and the title of the job, for a process of its own."""
+    return _terminal.fileno(), _title
+
+
+def tell_for(descriptor: int, title: str) -> None:
+    """Print to the terminal and the log of the job from whose `terminal` both come: its work is done in this process."""
+    global _terminal, _title
+    _terminal = os.fdopen(descriptor, "w", buffering=1, encoding="utf-8", errors="backslashreplace")
+    _title = title
+    _report()
+
+
 @contextmanager
 def _log() -> Iterator[None]:
     """What is printed inside goes to the log at once. Where that cannot be written, it ends, and the work goes on."""
@@ -179,6 +192,11 @@ def _redirect(path: Path) -> None:
     sys.stderr.flush()
     os.dup2(log.fileno(), 1)
     os.dup2(log.fileno(), 2)
+    _report()
+
+
+def _report() -> None:
+    """Write what libraries log, and where the process crashed, to standard error."""
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr, force=True
     )

@@ -1,6 +1,6 @@
 """Make an environment from its lock file."""
 
-from tessera.environments import build_environment
+from tessera.locks import build_environment
 from tessera.job import job
 
 with job(snakemake) as (inputs, outputs, params):

@@ -54,7 +54,7 @@ class Generator(BasicVSRPlusPlusNet):  # type: ignore[misc]
         return cast(Tensor, (self.conv_last(restored) + pictures).unflatten(0, (count, frames)))
 
     def flows(self, small: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the flow to the frame before, and to the one after, of `small` (N, T, 3, h, w): (N, T - 1, 2, h, w), pixels."""
+        """Return the flow to the frame before, and to that after, of `small` (N, T, 3, h, w): (N, T - 1, 2, h, w), pixels."""
         count, frames = small.shape[:2]
         first, second = small[:, :-1].flatten(0, 1), small[:, 1:].flatten(0, 1)
         forward, backward = self.spynet(torch.cat([second, first]), torch.cat([first, second])).chunk(2)
