@@ -46,7 +46,8 @@ def test_a_generator_is_measured_with_all_that_is_asked_for(alexnet: Path, tmp_p
     torch.save({f"generator.{name}": value for name, value in generator.state_dict().items()}, tmp_path / "best.pth")
     files = tmp_path / "metrics.json", tmp_path / "ledger.jsonl", tmp_path / "pictures"
     settings = {"generator": SMALL, "data": DataSettings(size=64), "settings": MetricsSettings(frames=4, pictures=1)}
-    evaluate_restoration(dataset, tmp_path / "best.pth", *files, **settings, lpips=alexnet, seed=0, threads=2)
+    folders = {split: dataset / split for split in ("val", "test")}
+    evaluate_restoration(folders, tmp_path / "best.pth", *files, **settings, lpips=alexnet, seed=0, threads=2)
     for split, found in json.loads(files[0].read_text())["splits"].items():
         assert found["samples"]["ok"] == found["all"]["samples"] == 1
         for area in ("region", "frame"):

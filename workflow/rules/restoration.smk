@@ -96,3 +96,49 @@ rule checksum_clips:
         code=code_digest("tessera.provenance"),
     script:
         "../scripts/checksum_clips.py"
+
+
+def last_checkpoint(wildcards):
+    """Return the checkpoint of the last stage, which is what is measured and exported."""
+    stages = config["restoration"]["stages"]
+    if not stages:
+        raise TesseraError(
+            "`restoration.stages` is empty, so that there is no model to measure; name a stage"
+        )
+    return f"<results>/training/mosaic_restoration/{stages[-1]['name']}/best.pth"
+
+
+def perceptual_weights(wildcards):
+    """Return the file of the weights that LPIPS is computed with, or nothing."""
+    declared = config["restoration"]["metrics"]["lpips"]
+    return WeightsSettings(**declared).file if declared else []
+
+
+rule evaluate_restoration:
+    input:
+        environment="<results>/environments/restoration",
+        folders=[
+            "<results>/datasets/mosaic_restoration/val",
+            "<results>/datasets/mosaic_restoration/test",
+        ],
+        checkpoint=last_checkpoint,
+        lpips=perceptual_weights,
+    output:
+        metrics="<results>/metrics/mosaic_restoration.json",
+        ledger="<results>/training/mosaic_restoration/evaluation.jsonl",
+        pictures=directory("<results>/training/mosaic_restoration/pictures"),
+    log:
+        "<logs>/evaluate_restoration.log",
+    benchmark:
+        "<benchmarks>/evaluate_restoration.jsonl"
+    threads: 4
+    resources:
+        gpu=1,
+    params:
+        generator=lookup(dpath="restoration/generator", within=config),
+        data=lookup(dpath="restoration/data", within=config),
+        settings=lookup(dpath="restoration/metrics", within=config),
+        seed=lookup(dpath="seed", within=config),
+        code=code_digest("tessera.restoration.evaluate"),
+    script:
+        "../scripts/evaluate_restoration.py"

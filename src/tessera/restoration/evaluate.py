@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     # Takes and gives float32 (N, T, C, H, W), RGB, from 0 to 1.
     Generator = Callable[[torch.Tensor], torch.Tensor]
 
-SPLITS = "val", "test"
 GAP = 4  # pixels between the pictures of a triptych
 LEAST = 32  # pixels
 QUALITY = 16  # of the moving ones, the constant rate factor of x264
@@ -40,7 +39,7 @@ class Measured(NamedTuple):
 
 
 def evaluate_restoration(
-    dataset: Path,
+    folders: Mapping[str, Path],
     checkpoint: Path,
     metrics: Path,
     ledger: Path,
@@ -55,7 +54,7 @@ def evaluate_restoration(
 ) -> None:
     """Measure the generator in `checkpoint` as `evaluate` does, on the GPU where there is one.
 
-    `dataset` holds the folders val and test. `lpips`: the declared weights; without any, that measure is left out.
+    `lpips`: the declared weights; without any, that measure is left out.
     """
     import torch
 
@@ -63,7 +62,7 @@ def evaluate_restoration(
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     evaluate(
-        {split: dataset / split for split in SPLITS},
+        folders,
         load_generator(checkpoint, generator).to(device),
         metrics,
         ledger,
