@@ -20,7 +20,7 @@ from tessera.detectors.settings import DetectorSettings, MosaicDetector, Waterma
 from tessera.detectors.track import TrackSettings
 from tessera.detectors.videos import VideoFinderSettings
 from tessera.duplicates import DuplicateSettings
-from tessera.figures import ReportSettings
+from tessera.figures.settings import ReportSettings
 from tessera.filters.filtering import FilterSettings
 from tessera.frames import FrameSettings
 from tessera.mosaics.settings import MosaicSettings

@@ -15,8 +15,9 @@ from PIL import Image
 from tessera.clips.dataset import write_clip_dataset
 from tessera.datasheets import describe_clips, render_clips
 from tessera.errors import TesseraError
-from tessera.figures import PREVIEW_RATE, ReportSettings, draw_clips, show_clips
-from tessera.figures import describe_clips as caption_clips
+from tessera.figures.clips import PREVIEW_RATE, draw_clips, show_clips
+from tessera.figures.clips import describe_clips as caption_clips
+from tessera.figures.settings import ReportSettings
 from tessera.media.encode import VideoWriter
 from tessera.tables import Clips, Scores, Splits, read_table, types, write_table
 

@@ -19,31 +19,13 @@ from matplotlib.axes import Axes
 from PIL import Image
 
 from tessera.errors import TesseraError
-from tessera.figures import (
-    BLUR_SIDE,
-    ORANGE,
-    SKY,
-    Picture,
-    ReportSettings,
-    Step,
-    _draw_tiles,
-    blur,
-    choose_samples,
-    count_splits,
-    count_step,
-    describe_marks,
-    describe_mosaics,
-    draw_dropped,
-    draw_funnel,
-    draw_predictions,
-    draw_samples,
-    draw_timings,
-    render_markdown,
-    show_pictures,
-    tabulate_metrics,
-    tabulate_refused,
-    tabulate_steps,
-)
+from tessera.figures.counts import Step, count_splits, count_step, draw_dropped, draw_funnel, tabulate_steps
+from tessera.figures.drawing import ORANGE, SKY
+from tessera.figures.pages import render_markdown, show_pictures, tabulate_metrics, tabulate_refused
+from tessera.figures.samples import describe_marks, describe_mosaics, draw_predictions, draw_samples
+from tessera.figures.settings import ReportSettings
+from tessera.figures.tiles import BLUR_SIDE, Picture, blur, choose_samples, draw_tiles
+from tessera.figures.timings import draw_timings
 from tessera.geometry import encode_rle
 from tessera.ledger import Ledger, read_ledger, summarise
 from tessera.tables import Annotations, Images, Marks, Mosaics, Splits, types, write_table
@@ -248,10 +230,10 @@ def test_samples_are_called_as_their_sources_are(tmp_path: Path, monkeypatch: py
     titles: list[str] = []
     monkeypatch.setattr(Axes, "set_title", lambda _, title, **__: titles.append(title))
     picture = Picture("my%20%24%7Bdog%7D%00%2F%C3%A9-0000001", np.zeros((9, 9, 3), np.uint8), [], "a caption")
-    _draw_tiles([picture], {}, "", tmp_path / "samples.jpg")
+    draw_tiles([picture], {}, "", tmp_path / "samples.jpg")
     assert titles == ["my ${dog}\0/é-0000001\na caption"]
     monkeypatch.undo()
-    _draw_tiles([picture], {}, "", tmp_path / "samples.jpg")
+    draw_tiles([picture], {}, "", tmp_path / "samples.jpg")
     assert (tmp_path / "samples.jpg").stat().st_size
 
 

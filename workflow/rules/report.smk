@@ -60,7 +60,7 @@ rule plot_funnel:
     benchmark:
         "<benchmarks>/plot_funnel/{dataset}.jsonl"
     params:
-        code=code_digest("tessera.figures"),
+        code=code_digest("tessera.figures.counts"),
     script:
         "../scripts/plot_funnel.py"
 
@@ -81,7 +81,7 @@ rule tabulate_refused:
     benchmark:
         "<benchmarks>/tabulate_refused.jsonl"
     params:
-        code=code_digest("tessera.figures"),
+        code=code_digest("tessera.figures.pages"),
     script:
         "../scripts/tabulate_refused.py"
 
@@ -136,7 +136,7 @@ rule plot_samples:
     params:
         settings=lookup(dpath="report", within=config),
         seed=lookup(dpath="seed", within=config),
-        code=code_digest("tessera.figures"),
+        code=code_digest("tessera.figures.samples"),
     script:
         "../scripts/plot_samples.py"
 
@@ -173,7 +173,7 @@ rule plot_clip_funnel:
     benchmark:
         "<benchmarks>/plot_clip_funnel.jsonl"
     params:
-        code=code_digest("tessera.figures"),
+        code=code_digest("tessera.figures.counts"),
     script:
         "../scripts/plot_clip_funnel.py"
 
@@ -237,7 +237,7 @@ rule plot_clips:
     params:
         settings=lookup(dpath="report", within=config),
         seed=lookup(dpath="seed", within=config),
-        code=code_digest("tessera.figures"),
+        code=code_digest("tessera.figures.clips"),
     script:
         "../scripts/plot_clips.py"
 
@@ -260,7 +260,7 @@ rule render_datasheet:
     wildcard_constraints:
         dataset="|".join([*DATASETS, "mosaic_restoration"]),
     params:
-        code=code_digest("tessera.figures"),
+        code=code_digest("tessera.figures.pages"),
     script:
         "../scripts/render_datasheet.py"
 
@@ -281,7 +281,7 @@ rule show_curves:
     benchmark:
         "<benchmarks>/show_curves/{model}.jsonl"
     params:
-        code=code_digest("tessera.figures"),
+        code=code_digest("tessera.figures.pages"),
     script:
         "../scripts/show_curves.py"
 
@@ -303,7 +303,7 @@ rule tabulate_metrics:
     benchmark:
         "<benchmarks>/tabulate_metrics/{model}.jsonl"
     params:
-        code=code_digest("tessera.figures"),
+        code=code_digest("tessera.figures.pages"),
     script:
         "../scripts/tabulate_metrics.py"
 
@@ -342,7 +342,7 @@ rule plot_predictions:
         seed=lookup(dpath="seed", within=config),
         confidence=lookup(dpath="preview/confidence", within=config),
         image_size=inference_size,
-        code=code_digest("tessera.figures", "tessera.detectors.predict"),
+        code=code_digest("tessera.figures.samples", "tessera.detectors.predict"),
     script:
         "../scripts/plot_predictions.py"
 
@@ -363,7 +363,7 @@ rule render_card:
     benchmark:
         "<benchmarks>/render_card/{model}.jsonl"
     params:
-        code=code_digest("tessera.figures"),
+        code=code_digest("tessera.figures.pages"),
     script:
         "../scripts/render_card.py"
 
@@ -390,7 +390,7 @@ rule plot_timings:
         benchmarks=workflow.pathvars.apply("<benchmarks>"),
         rules=TIMED,
         shards=list(SHARDS),
-        code=code_digest("tessera.figures"),
+        code=code_digest("tessera.figures.timings"),
     script:
         "../scripts/plot_timings.py"
 
@@ -450,6 +450,6 @@ rule report:
         captions=digest(
             {path.name: path.read_text("utf-8") for path in CAPTIONS.glob("*.rst")}
         ),
-        code=code_digest("tessera.figures"),
+        code=code_digest("tessera.figures.report"),
     script:
         "../scripts/report.py"

@@ -1,6 +1,7 @@
 """Draw clips of each split with the outlines of their masks, and let them move."""
 
-from tessera.figures import ReportSettings, describe_clips, draw_clips, show_clips
+from tessera.figures.clips import describe_clips, draw_clips, show_clips
+from tessera.figures.settings import ReportSettings
 from tessera.job import job
 
 with job(snakemake) as (inputs, outputs, params):

@@ -2,7 +2,7 @@
 
 import json
 
-from tessera.figures import count_splits, count_step, draw_dropped, draw_funnel, tabulate_steps
+from tessera.figures.counts import count_splits, count_step, draw_dropped, draw_funnel, tabulate_steps
 from tessera.job import job
 from tessera.ledger import read_ledger, summarise
 

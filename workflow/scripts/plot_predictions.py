@@ -1,7 +1,8 @@
 """Draw what a detector sees in validation samples, and what is labelled there."""
 
 from tessera.detectors.predict import PredictionSettings, Predictor
-from tessera.figures import ReportSettings, draw_predictions
+from tessera.figures.samples import draw_predictions
+from tessera.figures.settings import ReportSettings
 from tessera.job import job
 
 with job(snakemake) as (inputs, outputs, params):

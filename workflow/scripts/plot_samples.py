@@ -1,6 +1,7 @@
 """Draw samples of each split with the outlines of their regions."""
 
-from tessera.figures import ReportSettings, describe_marks, describe_mosaics, draw_samples
+from tessera.figures.samples import describe_marks, describe_mosaics, draw_samples
+from tessera.figures.settings import ReportSettings
 from tessera.job import job
 
 with job(snakemake) as (inputs, outputs, params):

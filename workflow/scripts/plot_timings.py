@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tessera.figures import draw_timings
+from tessera.figures.timings import draw_timings
 from tessera.job import job
 
 with job(snakemake) as (inputs, outputs, params):

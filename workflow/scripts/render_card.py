@@ -1,6 +1,6 @@
 """Show the card of a model as a page."""
 
-from tessera.figures import render_markdown
+from tessera.figures.pages import render_markdown
 from tessera.job import job
 
 with job(snakemake) as (inputs, outputs, params):

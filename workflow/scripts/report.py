@@ -1,6 +1,6 @@
 """Put all figures into one HTML file."""
 
-from tessera.figures import make_report
+from tessera.figures.report import make_report
 from tessera.job import job
 
 with job(snakemake) as (inputs, outputs, params):

@@ -1,6 +1,6 @@
 """Show the curves of a training and of its evaluation as one page."""
 
-from tessera.figures import show_pictures
+from tessera.figures.pages import show_pictures
 from tessera.job import job
 
 with job(snakemake) as (inputs, outputs, params):

@@ -1,6 +1,6 @@
 """Show the metrics of a model, and how its exports compare."""
 
-from tessera.figures import tabulate_metrics
+from tessera.figures.pages import tabulate_metrics
 from tessera.job import job
 
 with job(snakemake) as (inputs, outputs, params):

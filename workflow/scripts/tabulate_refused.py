@@ -1,6 +1,6 @@
 """Show which sources were refused, and why."""
 
-from tessera.figures import tabulate_refused
+from tessera.figures.pages import tabulate_refused
 from tessera.job import job
 
 with job(snakemake) as (inputs, outputs, params):

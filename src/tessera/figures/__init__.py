@@ -1,0 +1,1 @@
+"""Figures: the pictures and tables of the report."""

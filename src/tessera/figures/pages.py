@@ -1,0 +1,108 @@
+"""Pages of tables, texts and pictures."""
+
+import base64
+import csv
+import html
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>{title}</title>
+<style>
+body {{ font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }}
+h1, h2 {{ line-height: 1.2; }}
+table {{ border-collapse: collapse; margin: 1rem 0; }}
+th, td {{ text-align: left; vertical-align: top; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid #e6e6e6; }}
+td {{ overflow-wrap: anywhere; white-space: pre-wrap; }}
+img {{ max-width: 100%; }}
+.clips {{ display: flex; flex-wrap: wrap; gap: 1rem; }}
+figure {{ margin: 0; width: 14rem; font-size: 12px; overflow-wrap: anywhere; }}
+td.number {{ text-align: right; font-variant-numeric: tabular-nums; }}
+code, pre {{ font-size: 13px; background: #f5f5f5; overflow-x: auto; }}
+</style>
+</head>
+<body>
+{body}
+</body>
+</html>
+"""
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Return an HTML table; cells are text, whatever they hold."""
+    lines = ["<tr>" + "".join(f"<th>{html.escape(name)}</th>" for name in header) + "</tr>"]
+    for row in rows:
+        cells = [
+            f'<td class="number">{cell:,}</td>' if isinstance(cell, int) else f"<td>{html.escape(cell)}</td>" for cell in row
+        ]
+        lines.append(f"<tr>{''.join(cells)}</tr>")
+    return "<table>\n" + "\n".join(lines) + "\n</table>"
+
+
+def write_page(path: Path, title: str, body: str, heading: bool = True) -> None:
+    """Write `body`, HTML, as a page with the `title`, which is its heading, too, unless it has one."""
+    if heading:
+        body = f"<h1>{html.escape(title)}</h1>\n{body}"
+    Path(path).write_text(PAGE.format(title=html.escape(title), body=body), encoding="utf-8")
+
+
+def tabulate_refused(refused: Path, path: Path) -> None:
+    """Write the tab-separated table of refused sources at `refused` as an HTML table."""
+    with Path(refused).open(encoding="utf-8", newline="") as file:
+        header, *rows = list(csv.reader(file, delimiter="\t")) or [[]]
+    body = table(header, rows) if rows else "<p>No source was refused.</p>"
+    write_page(path, "Refused sources", body)
+
+
+def tabulate_metrics(files: dict[str, Path], path: Path) -> None:
+    """Write the values in the JSON `files`, by title, as an HTML page; what has the same names shares a table."""
+    parts = []
+    for title, file in files.items():
+        parts.append(f"<h2>{html.escape(title)}</h2>")
+        tables: dict[tuple[str, ...], list[list[str]]] = {}
+        for place, values in _records(json.loads(Path(file).read_text(encoding="utf-8"))):
+            tables.setdefault(tuple(values), []).append([place, *map(_number, values.values())])
+        for names, rows in tables.items():
+            if rows == [["", *rows[0][1:]]]:
+                parts.append(table([], list(zip(names, rows[0][1:], strict=True))))
+            else:
+                parts.append(table(["", *names], rows))
+    write_page(path, "Metrics", "\n".join(parts))
+
+
+def render_markdown(text: Path, path: Path) -> None:
+    """Write the Markdown file `text` as an HTML page. HTML inside it is shown as text, pictures are links."""
+    from markdown_it import MarkdownIt
+
+    content = Path(text).read_text(encoding="utf-8")
+    title = next((line.lstrip("# ") for line in content.splitlines() if line.startswith("#")), Path(text).name)
+    markdown = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
+    write_page(path, title, markdown.render(content), heading=False)
+
+
+def show_pictures(folder: Path, title: str, path: Path) -> None:
+    """Write an HTML page of the PNG files in `folder`, by name."""
+    parts = []
+    for file in sorted(Path(folder).glob("*.png")):
+        data = base64.b64encode(file.read_bytes()).decode("ascii")
+        parts.append(f'<h2>{html.escape(file.stem.replace("_", " "))}</h2>\n<img alt="" src="data:image/png;base64,{data}">\n')
+    write_page(path, title, "".join(parts))
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _records(value: dict[str, Any], place: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the values that are directly in a JSON object and in each object inside it, with the place of the object."""
+    values = {name: inner for name, inner in value.items() if not isinstance(inner, dict)}
+    if values:
+        yield place, values
+    for name, inner in value.items():
+        if isinstance(inner, dict):
+            yield from _records(inner, f"{place} · {name}" if place else name)
