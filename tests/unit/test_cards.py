@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tessera.cards import render, write_model_card
+from tessera.cards import render, write_model_card, write_restoration_card
 from tessera.configuration import Configuration
 from tessera.provenance import digest, sha256_file
 
@@ -76,3 +76,66 @@ def test_of_a_path_on_this_machine_the_name_alone_is_told(files: dict[str, Path]
 def test_a_dataset_without_origins_has_a_card(files: dict[str, Path]) -> None:
     files["datasheet"].write_text("{}")
     assert render(write(files)).startswith("# nsfw_detection\n")
+
+
+METHODS = {"mosaicked": {"psnr": 20.0, "ssim": 0.5}, "restored": {"psnr": 25.125, "ssim": 0.75}}
+MEASURED = {"samples": 7, "region": METHODS, "frame": METHODS}
+RESTORED = {
+    "frames": 30,
+    "splits": {
+        "val": {"all": MEASURED, "blocks": {"below 8": MEASURED, "8 and more": {"samples": 0}}},
+        "test": {"all": {"samples": 0}, "blocks": {"below 8": {"samples": 0}}},
+    },
+}
+LOADED = {
+    "samples": 4,
+    "frames": 8,
+    "differences": {"model.safetensors": 0.0, "model.pth": 1.5e-7},
+    "untraced": "It has loops.",
+    "versions": {"torch": "2", "mmagic": "1.2.0"},
+}
+
+
+def write_restored(files: dict[str, Path], **changes: Any) -> tuple[dict[str, Any], str]:
+    files["metrics"].write_text(json.dumps(RESTORED))
+    files["export"].write_text(json.dumps(LOADED))
+    files["datasheet"].write_text(json.dumps({"origins": [{"source": "a|b", "split": "val", "clips": 9, "rights": "own"}]}))
+    settings = {**Configuration().restoration.model_dump(mode="json"), **changes}
+    reports = [files[name] for name in ("checksums", "datasheet", "metrics", "export", "data", "text")]
+    write_restoration_card([files["model.pt"]], *reports, settings=settings, seed=3, code="c0de")
+    return json.loads(files["data"].read_text()), files["text"].read_text()
+
+
+def test_the_card_of_a_restorer_holds_what_is_needed_to_judge_and_to_make_it_again(files: dict[str, Path]) -> None:
+    card, _ = write_restored(files)
+    assert card["model"] == "mosaic_restoration"
+    assert [stage["name"] for stage in card["training"]["stages"]] == ["stage1", "stage2", "stage2.5", "stage2.6"]
+    assert (card["training"]["seed"], card["training"]["code"]) == (3, "c0de")
+    assert (card["metrics"], card["export"]["compared"], card["versions"]) == (RESTORED, LOADED, LOADED["versions"])
+    assert any("minors" in line for line in card["not_for"]) and any("did not agree" in line for line in card["not_for"])
+
+
+def test_the_card_of_a_restorer_reads_well(files: dict[str, Path]) -> None:
+    _, text = write_restored(files)
+    assert "| val | region | mosaicked | 20.000 | 0.500 | none |" in text
+    assert "| val | below 8 | 7 | 20.000 | 25.125 |" in text
+    assert "The test split gave 0 samples: too few to say much." in text
+    assert "differ at most of model.safetensors by 0.0e+00, of model.pth by 1.5e-07." in text
+    assert "There is neither TorchScript nor ONNX. It has loops." in text
+    assert "| stage2 | stage1 | 150000 | 16 | 2 | 0.001 | 1.0 | 0.2 | 0.05 |" in text
+    assert r"| a\|b | val | 9 | own |" in text
+    assert "- from scratch\n" in text and "which this is not" not in text
+
+
+def test_it_is_told_where_a_restorer_is_none_that_the_application_loads(files: dict[str, Path]) -> None:
+    _, text = write_restored(files, generator={"channels": 8, "blocks": 1})
+    assert "Lada's application loads models of 64 channels and 15 blocks only, which this is not." in text
+
+
+def test_of_the_weights_that_a_restorer_started_from_the_name_alone_is_told(files: dict[str, Path]) -> None:
+    sha256 = digest("start")
+    weights = {"spynet": None, "vgg19": None, "load_from": {"source": "/home/someone/lada.pth", "sha256": sha256}}
+    card, text = write_restored(files, weights=weights)
+    assert card["training"]["weights"]["load_from"] == {"source": "lada.pth", "sha256": sha256}
+    assert f"- started from: lada.pth, sha256 `{sha256}`" in text
+    assert "someone" not in json.dumps(card) + text
