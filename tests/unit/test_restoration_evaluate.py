@@ -143,7 +143,7 @@ def test_equal_models_give_equal_files_on_any_number_of_threads(dataset: Path, t
         }
         for folder in (tmp_path / "1", tmp_path / "3")
     )
-    assert one == three and len(one) == 4  # of one sample, a picture and a clip
+    assert one == three and len(one) == 5  # of one sample, a picture, its mask and the clip
 
 
 def test_where_no_clip_can_be_measured_the_reason_is_told(dataset: Path, tmp_path: Path) -> None:

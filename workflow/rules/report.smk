@@ -302,6 +302,8 @@ rule tabulate_metrics:
         "<logs>/tabulate_metrics/{model}.log",
     benchmark:
         "<benchmarks>/tabulate_metrics/{model}.jsonl"
+    wildcard_constraints:
+        model="|".join([*DETECTORS, "mosaic_restoration"]),
     params:
         code=code_digest("tessera.figures.pages"),
     script:
@@ -362,10 +364,100 @@ rule render_card:
         "<logs>/render_card/{model}.log",
     benchmark:
         "<benchmarks>/render_card/{model}.jsonl"
+    wildcard_constraints:
+        model="|".join([*DETECTORS, "mosaic_restoration"]),
     params:
         code=code_digest("tessera.figures.pages"),
     script:
         "../scripts/render_card.py"
+
+
+rule plot_stages:
+    input:
+        curves=expand(
+            "<results>/training/mosaic_restoration/{stage}/curves.csv",
+            stage=[stage["name"] for stage in config["restoration"]["stages"]],
+        ),
+    output:
+        figure=report(
+            "<results>/reports/models/mosaic_restoration/stages.svg",
+            caption="../report/stages.rst",
+            category="3. Models",
+            subcategory="mosaic_restoration",
+            labels={"figure": "1. Curves of the stages"},
+        ),
+    log:
+        "<logs>/plot_stages.log",
+    benchmark:
+        "<benchmarks>/plot_stages.jsonl"
+    params:
+        code=code_digest("tessera.figures.restoration"),
+    script:
+        "../scripts/plot_stages.py"
+
+
+rule plot_methods:
+    input:
+        metrics="<results>/metrics/mosaic_restoration.json",
+    output:
+        figure=report(
+            "<results>/reports/models/mosaic_restoration/methods.svg",
+            caption="../report/methods.rst",
+            category="3. Models",
+            subcategory="mosaic_restoration",
+            labels={"figure": "2. Beside simple methods"},
+        ),
+    log:
+        "<logs>/plot_methods.log",
+    benchmark:
+        "<benchmarks>/plot_methods.jsonl"
+    params:
+        code=code_digest("tessera.figures.restoration"),
+    script:
+        "../scripts/plot_methods.py"
+
+
+rule plot_restored:
+    input:
+        pictures="<results>/training/mosaic_restoration/pictures",
+    output:
+        val=report(
+            "<results>/reports/models/mosaic_restoration/val.jpg",
+            caption="../report/restored.rst",
+            category="3. Models",
+            subcategory="mosaic_restoration",
+            labels={"figure": "3. Restored, validation split"},
+        ),
+        val_moving=report(
+            "<results>/reports/models/mosaic_restoration/val.html",
+            caption="../report/restored.rst",
+            category="3. Models",
+            subcategory="mosaic_restoration",
+            labels={"figure": "4. Restored, validation split, moving"},
+        ),
+        test=report(
+            "<results>/reports/models/mosaic_restoration/test.jpg",
+            caption="../report/restored.rst",
+            category="3. Models",
+            subcategory="mosaic_restoration",
+            labels={"figure": "5. Restored, test split"},
+        ),
+        test_moving=report(
+            "<results>/reports/models/mosaic_restoration/test.html",
+            caption="../report/restored.rst",
+            category="3. Models",
+            subcategory="mosaic_restoration",
+            labels={"figure": "6. Restored, test split, moving"},
+        ),
+    log:
+        "<logs>/plot_restored.log",
+    benchmark:
+        "<benchmarks>/plot_restored.jsonl"
+    params:
+        settings=lookup(dpath="report", within=config),
+        code=code_digest("tessera.figures.restoration"),
+    script:
+        "../scripts/plot_restored.py"
 
 
 # Measurements are not inputs: were they, deleting one would train a model again. Drawn anew when something was made anew.

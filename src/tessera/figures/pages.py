@@ -21,6 +21,7 @@ th, td {{ text-align: left; vertical-align: top; padding: .25rem .9rem .25rem 0;
 td {{ overflow-wrap: anywhere; white-space: pre-wrap; }}
 img {{ max-width: 100%; }}
 .clips {{ display: flex; flex-wrap: wrap; gap: 1rem; }}
+.triptychs figure {{ width: 100%; margin-bottom: 1.5rem; }}
 figure {{ margin: 0; width: 14rem; font-size: 12px; overflow-wrap: anywhere; }}
 td.number {{ text-align: right; font-variant-numeric: tabular-nums; }}
 code, pre {{ font-size: 13px; background: #f5f5f5; overflow-x: auto; }}

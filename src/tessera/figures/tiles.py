@@ -63,16 +63,18 @@ def shrink_picture(picture: Picture, blurred: bool, side: int = TILE_SIDE) -> Pi
     return Picture(picture.name, blur(image) if blurred else image, regions)
 
 
-def draw_tiles(tiles: Sequence[Picture], colours: dict[str, str], nothing: str, path: Path) -> None:
-    """Draw `tiles` in rows as a JPEG, with the outlines of their regions in `colours` by label.
+def draw_tiles(
+    tiles: Sequence[Picture], colours: dict[str, str], nothing: str, path: Path, columns: int = TILE_COLUMNS
+) -> None:
+    """Draw `tiles` in rows of `columns` as a JPEG, with the outlines of their regions in `colours` by label.
 
     `nothing` is written where there is no tile.
     """
     from matplotlib.patheffects import Normal, Stroke
 
-    lines = max(1, math.ceil(len(tiles) / TILE_COLUMNS))
-    with new_figure(path, 3.1 * TILE_COLUMNS, 2.6 * lines + 0.3) as figure:
-        places = list(figure.subplots(lines, TILE_COLUMNS, squeeze=False).flat)
+    lines = max(1, math.ceil(len(tiles) / columns))
+    with new_figure(path, 3.1 * columns, 2.6 * lines + 0.3) as figure:
+        places = list(figure.subplots(lines, columns, squeeze=False).flat)
         for axes in places:
             axes.set_axis_off()
         if not tiles:

@@ -94,8 +94,9 @@ def evaluate(
 
     `metrics`, JSON, has for each split its clips as the `ledger` counts them, whose rows are called SPLIT/KEY, and means over
     all samples and over those in each bin of block sizes: of the clips as they are `mosaicked` and as they are `restored`, and
-    of what `bicubic` interpolation and the `temporal_median` make of them. `pictures` gets, of some samples, a frame and the
-    moving clip, each mosaicked, restored and clean side by side, and pictures.json, which tells of them.
+    of what `bicubic` interpolation and the `temporal_median` make of them. `pictures` gets, of some samples, the
+    clip and a frame, each mosaicked, restored and clean side by side, the mask of that frame, and pictures.json, which tells of
+    them.
     Raises `TesseraError` where there are clips and none could be measured, and where the generator gives what is no number or
     takes more memory than there is.
     """
@@ -216,11 +217,13 @@ def _shuffled(clips: Sequence[Clip], split: str, seed: int) -> list[Clip]:
 
 
 def _draw(sample: Sample, restored: np.ndarray, rate: float, folder: Path, name: str) -> None:
-    """Write NAME.png, of the frame that shows most of the mosaic, and NAME.mp4 of all: mosaicked, restored and clean."""
+    """Write NAME.mp4, mosaicked, restored and clean; NAME.png, the frame with most of the mosaic, and NAME.mask.png of it."""
     gap = np.full((*sample.clean.shape[:2], GAP, 3), 255, np.uint8)
     triptych = np.concatenate([sample.mosaicked, gap, restored, gap, sample.clean], axis=2)
-    write_image(folder / f"{name}.png", triptych[int(sample.mask.sum(axis=(1, 2)).argmax())])
+    place = int(sample.mask.sum(axis=(1, 2)).argmax())
     write_video(folder / f"{name}.mp4", triptych, rate, quality=QUALITY)
+    write_image(folder / f"{name}.png", triptych[place])
+    write_image(folder / f"{name}.mask.png", sample.mask[place])
 
 
 def _by_block(samples: Sequence[Measured], edges: Sequence[float]) -> dict[str, Any]:

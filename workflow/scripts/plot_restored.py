@@ -1,0 +1,11 @@
+"""Show clips mosaicked, restored and clean, and let them move."""
+
+from tessera.figures.restoration import draw_restored, show_restored
+from tessera.figures.settings import ReportSettings
+from tessera.job import job
+
+with job(snakemake) as (inputs, outputs, params):
+    settings = ReportSettings(**params.settings)
+    for split in ("val", "test"):
+        draw_restored(inputs.pictures, split, settings, getattr(outputs, split))
+        show_restored(inputs.pictures, split, settings, getattr(outputs, f"{split}_moving"))
