@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from tessera.clips.metadata import IMAGES, MASKS, METADATA, metadata
-from tessera.media.encode import VideoWriter
+from tessera.media.encode import SOUGHT_EVERY, VideoWriter
 
 Box = tuple[int, int, int, int]
 
@@ -27,14 +27,17 @@ def write_clip(
     masks: Sequence[np.ndarray],
     crops: Sequence[Box],
     values: Mapping[str, Any] | None = None,
+    quality: int = 0,
+    preset: str = "ultrafast",
 ) -> None:
     """Cut `crops` out of `frames` and `masks`, and write them as a clip of the dataset `folder`, its metadata with `values`."""
     shape = tuple(max(box[3 - axis] - box[1 - axis] for box in crops) for axis in (0, 1))
     pads = []
     for name in (IMAGES, MASKS, METADATA):
         (folder / name).mkdir(parents=True, exist_ok=True)
+    stored: dict[str, Any] = {"quality": quality, "preset": preset, "pixel_format": "yuv444p", "keyframe_every": SOUGHT_EVERY}
     with (
-        VideoWriter(folder / IMAGES / f"{key}.mp4", 30, quality=0, preset="ultrafast", pixel_format="yuv444p") as images,
+        VideoWriter(folder / IMAGES / f"{key}.mp4", 30, **stored) as images,
         VideoWriter(folder / MASKS / f"{key}.mkv", 30, pixel_format="gray") as regions,
     ):
         for frame, mask, (x0, y0, x1, y1) in zip(frames, masks, crops, strict=True):

@@ -19,7 +19,7 @@ from tessera.errors import Failed
 from tessera.geometry import decode_patch, decode_rle
 from tessera.job import link_or_copy, progress
 from tessera.ledger import Ledger
-from tessera.media.encode import VideoWriter
+from tessera.media.encode import SOUGHT_EVERY, VideoWriter
 from tessera.media.probe import GUESSED_RATE
 from tessera.media.video import Packets, VideoFrame, read_frames, read_packets
 from tessera.provenance import digest, sha256_file
@@ -285,7 +285,12 @@ def _make(plan: _Plan, kept: Path, settings: ClipSettings) -> Generator[None, Vi
     try:
         with (
             VideoWriter(
-                partial / IMAGE, plan.rate, quality=settings.crf, preset=settings.preset, pixel_format=settings.pixel_format
+                partial / IMAGE,
+                plan.rate,
+                quality=settings.crf,
+                preset=settings.preset,
+                pixel_format=settings.pixel_format,
+                keyframe_every=SOUGHT_EVERY,
             ) as images,
             VideoWriter(partial / MASK, plan.rate, pixel_format="gray") as masks,
         ):

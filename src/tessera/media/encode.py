@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 PixelFormat: TypeAlias = Literal["yuv420p", "yuv444p", "gray"]
 KEYFRAME_EVERY = 2  # seconds; a player can seek to any keyframe
+SOUGHT_EVERY = 0.5  # seconds; the same where windows are read from anywhere, and nearly all that is decoded should be used
 LARGE = 4_000_000  # pixels of a frame, of which x264 then holds fewer: at 4K it saves 250 MB, and costs some compression
 
 
@@ -32,19 +33,21 @@ class VideoWriter:
         quality: int = 20,
         preset: str = "veryfast",
         pixel_format: PixelFormat = "yuv420p",
+        keyframe_every: float = KEYFRAME_EVERY,
     ) -> None:
         """Write to `path`, whose suffix chooses the container, at `rate` frames per second.
 
         `pixel_format`: `yuv420p`, which every player reads, and `yuv444p`, which keeps the colour of each pixel, are H.264 in
         BT.709 colours, and say so; of `yuv420p`, an odd side grows by repeating its last row or column. `quality`: the constant
-        rate factor of x264, 0 to 51, lower is better; `preset`: how much work x264 puts into it. `gray` is FFV1, which loses
-        nothing: take it for masks.
+        rate factor of x264, 0 to 51, lower is better; `preset`: how much work x264 puts into it; `keyframe_every`: seconds
+        between its keyframes, at most. `gray` is FFV1, which loses nothing: take it for masks.
         """
         self.path = path
         self.rate = max(Fraction(rate).limit_denominator(1001), Fraction(1, 1001))
         self.count = 0
         self._codec = "ffv1" if pixel_format == "gray" else "libx264"
         self._pixel_format = pixel_format
+        self._keyframe_every = keyframe_every
         # x264's macroblock tree reads memory it never wrote on processors with AVX-512, so that no two runs are equal.
         x264 = {"preset": preset, "crf": str(quality), "mbtree": "0"}
         self._options = {"flags": "+bitexact"} | (x264 if self._codec == "libx264" else {})
@@ -111,7 +114,7 @@ class VideoWriter:
         encoder = self._stream.codec_context
         encoder.thread_count = 1
         if self._codec == "libx264":
-            encoder.gop_size = max(1, round(KEYFRAME_EVERY * self.rate))
+            encoder.gop_size = max(1, round(self._keyframe_every * self.rate))
             encoder.color_range = ColorRange.MPEG
             encoder.colorspace = Colorspace.ITU709
             encoder.color_primaries = ColorPrimaries.BT709
