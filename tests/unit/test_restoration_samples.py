@@ -46,7 +46,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
 
 @pytest.fixture(scope="module")
 def long(tmp_path_factory: pytest.TempPathFactory) -> Clip:
-    """A clip of 210 frames, with a keyframe in 60."""
+    """A clip of 210 frames, with a keyframe in 15."""
     folder = tmp_path_factory.mktemp("dataset")
     write_moving_clip(folder, count=210)
     return read_clips(folder)[0]

@@ -37,6 +37,7 @@ def encode_clip(frames: Sequence[np.ndarray], codec: str, quality: int) -> list[
     VP9 and MPEG-2 would be met in the long run, which a few frames are not; hence their constant quality.
     """
     import av
+    import cv2
     from av import VideoCodecContext
     from av.video.reformatter import ColorRange, Colorspace
 
@@ -50,7 +51,7 @@ def encode_clip(frames: Sequence[np.ndarray], codec: str, quality: int) -> list[
     encoder.options = {"flags": "+bitexact"} | {key: value.format(quality) for key, value in options.items()}
     packets = []
     for number, image in enumerate(frames):
-        padded = np.pad(image, ((0, tall - height), (0, wide - width), (0, 0)), mode="edge")
+        padded: np.ndarray = cv2.copyMakeBorder(image, 0, tall - height, 0, wide - width, cv2.BORDER_REPLICATE)
         frame = av.VideoFrame.from_ndarray(padded, format="rgb24").reformat(
             format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG, threads=1
         )

@@ -78,16 +78,15 @@ def _make(clip: Clip, settings: DataSettings, frames: int, rng: np.random.Genera
         layers = [_centre(images, settings.size) for images in layers]
     if training:
         if rng.random() < settings.flip:
-            layers = [images[:, :, ::-1] for images in layers]
+            layers = [_mirror(images) for images in layers]
         if rng.random() < settings.rotate:
             angle = rng.uniform(-settings.angle, settings.angle)
             layers = [_rotate(images, angle) for images in layers]
-    mosaicked, clean, mask, content = map(np.ascontiguousarray, layers)
+    mosaicked, clean, mask, content = layers
     # What has been mixed with padding is padding.
-    content = np.where(content == 255, np.uint8(255), np.uint8(0))
-    mosaicked[content == 0] = 0
-    clean[content == 0] = 0
-    mask = np.where(mask > 127, content, np.uint8(0))
+    content = (content == 255) * np.uint8(255)
+    mask = (mask > 127) * content
+    mosaicked, clean = _blacken(mosaicked, content), _blacken(clean, content)
     return Sample(clip.key, first, mosaicked, clean, mask, content, math.sqrt(across * down))
 
 
@@ -103,7 +102,7 @@ def _cover(
     packets = _read_packets(clip.masks, clip)
     for first in windows:
         grey = np.stack([frame.image()[..., 0] for frame in _read(clip.masks, packets, clip, first, frames)])
-        masks = np.where(grey > 127, np.uint8(255), np.uint8(0))
+        masks = (grey > 127) * np.uint8(255)
         if masks.any():
             break
     else:
@@ -168,6 +167,12 @@ def _centre(images: np.ndarray, side: int) -> np.ndarray:
     return np.pad(images, pads)
 
 
+def _mirror(images: np.ndarray) -> np.ndarray:
+    import cv2
+
+    return np.stack([cv2.flip(image, 1) for image in images])
+
+
 def _rotate(images: np.ndarray, angle: float) -> np.ndarray:
     """Return the squares `images` turned about their middle, by `angle` degrees."""
     import cv2
@@ -175,3 +180,10 @@ def _rotate(images: np.ndarray, angle: float) -> np.ndarray:
     side = images.shape[1]
     matrix = cv2.getRotationMatrix2D(((side - 1) / 2,) * 2, angle, 1)
     return np.stack([cv2.warpAffine(image, matrix, (side, side), flags=cv2.INTER_LINEAR) for image in images])
+
+
+def _blacken(images: np.ndarray, content: np.ndarray) -> np.ndarray:
+    """Return `images`, black outside `content`."""
+    import cv2
+
+    return np.stack([cv2.copyTo(image, shown) for image, shown in zip(images, content, strict=True)])

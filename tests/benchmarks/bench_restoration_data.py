@@ -1,0 +1,206 @@
+"""Samples of clips: how fast, against an obvious loop with the same distribution, and whether they keep a training fed."""
+
+import multiprocessing
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+from clock import seconds
+
+from restoration_clips import write_clip
+from tessera.degradations.operations import gaussian_kernel
+from tessera.degradations.settings import Step
+from tessera.mosaics.blocks import Mosaic
+from tessera.mosaics.drawing import draw_mosaic
+from tessera.restoration.clips import Clip, read_clips
+from tessera.restoration.samples import draw_sample
+from tessera.restoration.settings import DataSettings
+from tessera.seeds import generator
+
+FRAMES = 30
+BATCH, STEP, WORKERS = 2, 0.25, 4
+SIDES = 256, 512  # of the clips that samples of 256 pixels are made of
+DRAWS = 12
+# As Lada calls them: encoder, options, and what they are given. Its rates give what our qualities do, see `RESTORATION`.
+PLAIN_CODECS = {
+    "x264": ("libx264", {"preset": "veryfast"}, None),
+    "x265": ("libx265", {"preset": "veryfast", "x265-params": "log-level=none"}, None),
+    "vp9": ("libvpx-vp9", {}, (6_000, 16_000)),
+    "mpeg2": ("mpeg2video", {}, (18_000, 40_000)),
+}
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Clip]:
+    folder = tmp_path_factory.mktemp("dataset")
+    for side in SIDES:
+        write_footage(folder, side)
+    return read_clips(folder)
+
+
+def write_footage(folder: Path, side: int) -> None:
+    """Write a clip of 8 seconds as the workflow stores it: crops of `side` pixels that follow a region.
+
+    Its footage is a photograph that is shown by a camera which turns and zooms, with the noise of its sensor.
+    """
+    height, width = side + 300, side + 500
+    photograph = cv2.resize(skimage.data.coffee(), (width, height), interpolation=cv2.INTER_CUBIC)
+    random = np.random.default_rng(0)
+    frames, masks, crops = [], [], []
+    for number in range(240):
+        matrix = cv2.getRotationMatrix2D((width / 2, height / 2), 3 * np.sin(number / 9), 1.2 + 0.1 * np.sin(number / 11))
+        shown = cv2.warpAffine(photograph, matrix, (width, height), borderMode=cv2.BORDER_REFLECT)
+        frames.append(np.clip(shown + random.normal(0, 2, shown.shape), 0, 255).astype(np.uint8))
+        x, y = side // 2 + 10 + 2 * number, side // 2 + 10 + number
+        masks.append(np.zeros((height, width), np.uint8))
+        cv2.ellipse(masks[-1], (x, y), (side // 4, side // 5), 20, 0, 360, 255, -1)
+        crops.append((x - side // 2, y - side // 2, x + side // 2 - number % 3, y + side // 2 - number % 5))
+    write_clip(folder, f"film-{side:07d}-000", frames, masks, crops, quality=15, preset="medium")
+
+
+def plain_sample(clip: Clip, settings: DataSettings, folder: Path, *, seed: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return what has a mosaic and what has none, as anyone would write it down."""
+    rng = generator(seed, "restoration", f"{clip.key}\0{epoch}")
+    first = int(rng.permutation(clip.frames - FRAMES + 1)[0])
+    images, masks = plain_read(clip.images, first, "rgb24"), plain_read(clip.masks, first, "gray")
+    areas = [(mask > 0).sum() for mask in masks]
+    mosaic = draw_mosaic(rng, masks[np.argsort(areas, kind="stable")[FRAMES // 2]], settings.mosaics, clip.frame)
+    assert clip.corners is not None
+    mosaicked = []
+    for number, (image, mask) in enumerate(zip(images, masks, strict=True), first):
+        top, bottom, left, right = clip.pads[number].tolist()
+        place = slice(top, image.shape[0] - bottom), slice(left, image.shape[1] - right)
+        result = image.copy()
+        result[place] = plain_mosaic(image[place], mask[place], mosaic, *(-clip.corners[number]).tolist())
+        mosaicked.append(result)
+    size = (settings.size,) * 2
+    clean = [cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in images]
+    mosaicked = [cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in mosaicked]
+    for step in settings.degradations:
+        mosaicked = plain_degrade(mosaicked, step, folder, rng)
+    for number in range(FRAMES):
+        pads = clip.pads[first + number] * (np.repeat(size, 2) / np.repeat(clip.shape, 2))
+        top, bottom, left, right = np.ceil(pads).astype(int).tolist()
+        for image in (mosaicked[number], clean[number]):
+            image[:top] = image[size[1] - bottom :] = image[:, :left] = image[:, size[0] - right :] = 0
+    if rng.random() < settings.flip:
+        mosaicked, clean = [image[:, ::-1] for image in mosaicked], [image[:, ::-1] for image in clean]
+    if rng.random() < settings.rotate:
+        middle = (settings.size - 1) / 2
+        matrix = cv2.getRotationMatrix2D((middle, middle), rng.uniform(-settings.angle, settings.angle), 1)
+        mosaicked, clean = ([cv2.warpAffine(image, matrix, size) for image in images] for images in (mosaicked, clean))
+    return np.stack(mosaicked), np.stack(clean)
+
+
+def plain_read(path: Path, first: int, form: str) -> list[np.ndarray]:
+    """Return the frames of the window, having decoded all before."""
+    with av.open(str(path)) as container:
+        frames = container.decode(video=0)
+        return [frame.to_ndarray(format=form) for _, frame in zip(range(first + FRAMES), frames, strict=False)][first:]
+
+
+def plain_mosaic(image: np.ndarray, mask: np.ndarray, mosaic: Mosaic, x: int, y: int) -> np.ndarray:
+    """Return the same as `pixelate`, block by block, with a corner of a block at `x` and `y`."""
+    height, width = mask.shape
+    result, hard = image.copy(), np.zeros_like(mask)
+    for top in range(y % mosaic.height - mosaic.height, height, mosaic.height):
+        for left in range(x % mosaic.width - mosaic.width, width, mosaic.width):
+            place = slice(max(top, 0), max(top + mosaic.height, 0)), slice(max(left, 0), max(left + mosaic.width, 0))
+            block = image[place]
+            middle = (
+                min(max(top + mosaic.height // 2, 0), height - 1),
+                min(max(left + mosaic.width // 2, 0), width - 1),
+            )
+            if block.size and mask[middle]:
+                result[place] = image[middle] if mosaic.type == "squa_mid" else np.rint(block.mean(axis=(0, 1)))
+                hard[place] = 255
+    if mosaic.feather:
+        share = cv2.blur(mask, (mosaic.feather, mosaic.feather))[..., None] / 255 * (hard > 0)[..., None]
+        result = np.rint(image * (1 - share) + result * share).astype(np.uint8)
+    return result
+
+
+def plain_degrade(images: list[np.ndarray], step: Step, folder: Path, rng: np.random.Generator) -> list[np.ndarray]:
+    """Return `images` after a step, with codecs through a file."""
+    if rng.random() >= step.probability:
+        return images
+    if step.one_of:
+        weights = np.array([choice.probability for choice in step.one_of])
+        step = step.one_of[rng.choice(len(weights), p=weights / weights.sum())]
+    if step.blur:
+        kernel = gaussian_kernel(step.blur.sizes[0], *[rng.uniform(*step.blur.sigma)] * 2, 0)
+        return [cv2.filter2D(image, -1, kernel) for image in images]
+    if step.gaussian_noise:
+        sigma = rng.uniform(*step.gaussian_noise.sigma)
+        return [np.rint(image + rng.normal(0, sigma, image.shape)).clip(0, 255).astype(np.uint8) for image in images]
+    codec, options, rates = PLAIN_CODECS[step.name]
+    path = str(folder / "video.mkv")
+    with av.open(path, "w") as container:
+        if rates:
+            stream = container.add_stream(codec, rate=1, options=options)
+            stream.bit_rate = int(rng.integers(*rates, endpoint=True))
+        else:
+            quality = rng.integers(*getattr(step, step.name).crf, endpoint=True)
+            stream = container.add_stream(codec, rate=1, options=options | {"crf": str(quality)})
+        stream.height, stream.width = images[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        for image in images:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")))
+        container.mux(stream.encode())
+    with av.open(path) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+def test_samples_5_times_as_fast_as_an_obvious_loop(clips: list[Clip], tmp_path: Path) -> None:
+    upright, settings = DataSettings(degradations=(), flip=0, rotate=0), DataSettings()
+    cv2.setNumThreads(1)
+    spent = []
+    for clip in clips:
+        for epoch in range(4):
+            ours = draw_sample(clip, upright, frames=FRAMES, seed=0, epoch=epoch)
+            plain, clean = plain_sample(clip, upright, tmp_path, seed=0, epoch=epoch)
+            assert np.abs(ours.mosaicked.astype(int) - plain)[ours.content > 0].max() <= 1
+            assert np.abs(ours.clean.astype(int) - clean)[ours.content > 0].max() <= 1
+        plainly, taken = seconds(
+            lambda clip=clip: [plain_sample(clip, settings, tmp_path, seed=0, epoch=epoch) for epoch in range(DRAWS)],
+            lambda clip=clip: [draw_sample(clip, settings, frames=FRAMES, seed=0, epoch=epoch) for epoch in range(DRAWS)],
+            repeats=2,
+        )
+        spent.append((plainly, taken))
+        print(
+            f"\n{FRAMES} frames of a clip of {clip.shape[0]} by {clip.shape[1]}: {taken / DRAWS:.2f} s a sample,"
+            f" {plainly / taken:.1f} times as fast as an obvious loop"
+        )
+    plainly, taken = map(sum, zip(*spent, strict=True))
+    print(f"all of them: {plainly / taken:.1f} times (floor: 5)")
+    assert plainly / taken >= 5
+
+
+def draw(clip: Clip, epoch: int) -> float:
+    """Draw a sample, and return the seconds of a core that it took."""
+    start = time.process_time()
+    draw_sample(clip, DataSettings(), frames=FRAMES, seed=0, epoch=epoch)
+    return time.process_time() - start
+
+
+def test_4_workers_feed_a_step_of_a_quarter_of_a_second(clips: list[Clip]) -> None:
+    cores, wanted = min(WORKERS, multiprocessing.cpu_count()), BATCH / STEP
+    cv2.setNumThreads(1)  # before there are children: threads of OpenCV do not survive a fork, and are waited for
+    by_all = {}
+    for clip in clips:
+        with ProcessPoolExecutor(cores, multiprocessing.get_context("fork")) as pool:
+            start = time.monotonic()
+            taken = list(pool.map(draw, [clip] * 4 * DRAWS, range(4 * DRAWS)))
+            together = len(taken) / (time.monotonic() - start)
+        by_all[clip.shape[0]] = together / cores * WORKERS
+        print(
+            f"\nclips of {clip.shape[0]} by {clip.shape[1]}: {sum(taken) / len(taken):.2f} s of a core a sample;"
+            f" {together:.1f} samples a second by {cores} workers, one to a core, so {by_all[clip.shape[0]]:.1f} by {WORKERS}"
+            f" (needed: {wanted:g}, batches of {BATCH} in steps of {STEP:g} s)"
+        )
+    assert by_all[256] >= wanted
