@@ -14,6 +14,7 @@ from tessera.job import ahead, progress
 from tessera.ledger import Ledger, read_ledger, summarise
 from tessera.media.encode import write_video
 from tessera.media.images import write_image
+from tessera.provenance import file_name
 from tessera.restoration.clips import Clip, read_clips
 from tessera.restoration.metrics import Distance, bicubic, bin_of, bins, mean_of, measure, temporal_median
 from tessera.restoration.samples import Sample, fixed_sample
@@ -114,7 +115,7 @@ def evaluate(
                     values = pool.map(partial(_measure, sample=sample, distance=distance), made.values())
                     found = Measured(sample.block, dict(zip(made, values, strict=True)))
                     if len(measured[split]) < settings.pictures:
-                        name = f"{split}/{sample.block:05.1f}px-{clip.key}"
+                        name = f"{split}/{sample.block:05.1f}px-{file_name(clip.key)}"
                         _draw(sample, made["restored"], clip.rate, pictures, name)
                         psnr = {method: areas["region"]["psnr"] for method, areas in found.values.items()}
                         shown.append({"split": split, "key": clip.key, "name": name, "block": sample.block, "psnr": psnr})
