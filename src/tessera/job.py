@@ -27,6 +27,7 @@ from tessera.provenance import digest
 T = TypeVar("T")
 R = TypeVar("R")
 REPORT_EVERY = 5.0  # seconds between progress lines
+SHARED_MEMORY = 1 << 30  # bytes that processes which load data need at least
 
 _terminal: TextIO = sys.stderr
 _title = ""
@@ -138,6 +139,15 @@ def progress(items: Iterable[T], total: int | None = None, unit: str = "items") 
             tell(_count(done, total, unit, now - start))
     if last != start:
         tell(f"{done} {unit} in {_duration(time.monotonic() - start)}")
+
+
+def loaders(threads: int) -> int:
+    """Return how many processes load data beside this one: they hand it over in shared memory, which may be small."""
+    shared = Path("/dev/shm")
+    if shared.is_dir() and shutil.disk_usage(shared).free < SHARED_MEMORY:
+        tell(f"less than 1 GiB is free in {shared}: data are loaded in one process; give the container more shared memory")
+        return 0
+    return max(threads - 1, 0)
 
 
 def ahead(pool: ThreadPoolExecutor, work: Callable[[T], R], items: Iterable[T], count: int) -> Iterator[tuple[T, "Future[R]"]]:

@@ -1,4 +1,11 @@
-# The dataset mosaic_restoration: the clips that stay, divided, laid out as trainers read them, and described.
+# The dataset mosaic_restoration: the clips that stay, divided, laid out as trainers read them, and described; and the model
+# that is trained on it, stage by stage.
+
+STAGES = {stage["name"]: stage for stage in config["restoration"]["stages"]}
+
+
+wildcard_constraints:
+    stage="|".join(map(re.escape, STAGES)) or "none",
 
 
 rule split_clips:
@@ -96,6 +103,67 @@ rule checksum_clips:
         code=code_digest("tessera.provenance"),
     script:
         "../scripts/checksum_clips.py"
+
+
+def stage_settings(wildcards):
+    """Return the settings of a stage."""
+    return STAGES[wildcards.stage]
+
+
+def stage_weights(wildcards):
+    """Return the files that a stage begins with or compares with, or nothing: those alone that change what it learns."""
+    stage = STAGES[wildcards.stage]
+    base, declared = stage["base"], config["restoration"]["weights"]
+    used = {
+        "load_from": not base,
+        "spynet": not base and not declared["load_from"],
+        "vgg19": stage["losses"]["perceptual"],
+    }
+    return {
+        "base": (
+            f"<results>/training/mosaic_restoration/{base}/best.pth" if base else []
+        ),
+        **{
+            name: (
+                WeightsSettings(**declared[name]).file
+                if is_used and declared[name]
+                else []
+            )
+            for name, is_used in used.items()
+        },
+    }
+
+
+rule train_stage:
+    input:
+        unpack(stage_weights),
+        environment="<results>/environments/restoration",
+        checksums="<results>/datasets/mosaic_restoration/SHA256SUMS",
+        folders=[
+            "<results>/datasets/mosaic_restoration/train",
+            "<results>/datasets/mosaic_restoration/val",
+        ],
+    output:
+        # The folder `run` beside them is not an output: it outlives a killed training, which goes on from it.
+        best="<results>/training/mosaic_restoration/{stage}/best.pth",
+        curves="<results>/training/mosaic_restoration/{stage}/curves.csv",
+    log:
+        "<logs>/train_stage/{stage}.log",
+    benchmark:
+        "<benchmarks>/train_stage/{stage}.jsonl"
+    threads: 8
+    resources:
+        gpu=1,
+    params:
+        stage=stage_settings,
+        data=lookup(dpath="restoration/data", within=config),
+        generator=lookup(dpath="restoration/generator", within=config),
+        discriminator=lookup(dpath="restoration/discriminator", within=config),
+        training=lookup(dpath="restoration/training", within=config),
+        seed=lookup(dpath="seed", within=config),
+        code=code_digest("tessera.restoration.training"),
+    script:
+        "../scripts/train_stage.py"
 
 
 def last_checkpoint(wildcards):

@@ -9,10 +9,8 @@ from typing import Any
 from tessera.detectors.offline import offline
 from tessera.detectors.settings import DetectorSettings, task_of
 from tessera.errors import TesseraError
-from tessera.job import tell
+from tessera.job import loaders, tell
 from tessera.provenance import digest, sha256_file
-
-SHARED_MEMORY = 1 << 30  # bytes that the processes which load images need at least
 
 
 def train_detector(
@@ -102,7 +100,7 @@ def _train(dataset: Path, weights: Path | None, run: Path, settings: DetectorSet
         "seed": seed % 2**31,
         "deterministic": True,
         "device": "0" if torch.cuda.is_available() else "cpu",
-        "workers": _loaders(threads),
+        "workers": loaders(threads),
         "save_dir": str(run.resolve()),
         "plots": False,
     }
@@ -118,15 +116,6 @@ def _train(dataset: Path, weights: Path | None, run: Path, settings: DetectorSet
         if "NaN" not in str(error):
             raise
         raise TesseraError(f"{error}; lower `lr0` or set `amp: false` in the training arguments of the model") from error
-
-
-def _loaders(threads: int) -> int:
-    """Return how many processes load images beside this one: they hand them over in shared memory, which may be small."""
-    shared = Path("/dev/shm")
-    if shared.is_dir() and shutil.disk_usage(shared).free < SHARED_MEMORY:
-        tell(f"less than 1 GiB is free in {shared}: images are loaded in one process; give the container more shared memory")
-        return 0
-    return max(threads - 1, 0)
 
 
 def write_weights(checkpoint: Path, path: Path) -> None:

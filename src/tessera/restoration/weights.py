@@ -20,7 +20,7 @@ def read_weights(path: Path) -> "dict[str, torch.Tensor]":
     weights and the weights themselves, the average is taken; discriminators and the like are left out.
     Raises `TesseraError` where it cannot be read without running code in it, holds no generator, or numbers that are none.
     """
-    state = _load(path)
+    state = read_tensors(path)
     prefix = next((prefix for prefix in PREFIXES if f"{prefix}conv_last.weight" in state), None)
     if prefix is None:
         raise TesseraError(f"{path} holds no generator of BasicVSR++; give weights of one, of Lada's application or of ours")
@@ -49,7 +49,7 @@ def load_weights(generator: "torch.nn.Module", path: Path) -> None:
     generator.load_state_dict(weights)
 
 
-def _load(path: Path) -> "dict[str, torch.Tensor]":
+def read_tensors(path: Path) -> "dict[str, torch.Tensor]":
     """Return the tensors in `path` by name."""
     import torch
     from safetensors.torch import load_file
