@@ -32,6 +32,7 @@ include: "workflow/rules/filters.smk"
 include: "workflow/rules/datasets.smk"
 include: "workflow/rules/restoration.smk"
 include: "workflow/rules/detectors.smk"
+include: "workflow/rules/restoration_export.smk"
 include: "workflow/rules/previews.smk"
 include: "workflow/rules/report.smk"
 
@@ -50,7 +51,7 @@ rule all:
     default_target: True
     input:
         rules.remove_withdrawn.output,
-        expand("<results>/weights/{model}/SHA256SUMS", model=DETECTORS),
+        expand("<results>/weights/{model}/SHA256SUMS", model=MODELS),
         CLIPS,
         rules.report.output,
 
@@ -86,4 +87,4 @@ rule mosaic_detection:
 
 rule mosaic_restoration:
     input:
-        "<results>/datasets/mosaic_restoration/SHA256SUMS",
+        trained("mosaic_restoration"),

@@ -1,5 +1,6 @@
 # Settings, sources and shards: everything that is known before a job starts.
 
+import re
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -40,6 +41,13 @@ CLIPS = (
     if config["scenes"]["detect"]["weights"]
     else []
 )
+# The stages that the restoration model is trained in, on those clips.
+STAGES = {stage["name"]: stage for stage in config["restoration"]["stages"] if CLIPS}
+MODELS = [*DETECTORS, *(["mosaic_restoration"] if STAGES else [])]
+NO_STAGES = (
+    "no restoration model is trained: `restoration.stages` is empty, or `scenes.detect.weights` is null, so that there are no"
+    " clips; set them, or ask for another model"
+)
 
 
 wildcard_constraints:
@@ -47,6 +55,7 @@ wildcard_constraints:
     shard="[^/]+",
     dataset="|".join(DATASETS) or "none",
     model="|".join(DETECTORS) or "none",
+    stage="|".join(map(re.escape, STAGES)) or "none",
 
 
 def keep_log(record):
@@ -77,7 +86,9 @@ def trained(model):
     """Return a function of what is left at the end of a training of `model`, or of why there is none."""
 
     def given(wildcards):
-        if model not in DETECTORS:
+        if model == "mosaic_restoration" and model not in MODELS:
+            raise TesseraError(NO_STAGES)
+        if model not in MODELS:
             raise TesseraError(
                 f"`models.{model}` is null, so that it is not trained; give it settings, or ask for another"
             )

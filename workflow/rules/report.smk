@@ -376,7 +376,7 @@ rule plot_stages:
     input:
         curves=expand(
             "<results>/training/mosaic_restoration/{stage}/curves.csv",
-            stage=[stage["name"] for stage in config["restoration"]["stages"]],
+            stage=STAGES,
         ),
     output:
         figure=report(
@@ -464,7 +464,7 @@ rule plot_restored:
 rule plot_timings:
     input:
         made=[
-            *expand("<results>/weights/{model}/SHA256SUMS", model=DETECTORS),
+            *expand("<results>/weights/{model}/SHA256SUMS", model=MODELS),
             *CLIPS,
         ],
     output:
@@ -525,6 +525,23 @@ rule report:
                         "datasheet.html",
                     ]
                     if CLIPS
+                    else []
+                ),
+            ),
+            *expand(
+                "<results>/reports/models/mosaic_restoration/{figure}",
+                figure=(
+                    [
+                        "stages.svg",
+                        "methods.svg",
+                        "val.jpg",
+                        "val.html",
+                        "test.jpg",
+                        "test.html",
+                        "metrics.html",
+                        "card.html",
+                    ]
+                    if STAGES
                     else []
                 ),
             ),

@@ -1,12 +1,6 @@
 # The dataset mosaic_restoration: the clips that stay, divided, laid out as trainers read them, and described; and the model
 # that is trained on it, stage by stage.
 
-STAGES = {stage["name"]: stage for stage in config["restoration"]["stages"]}
-
-
-wildcard_constraints:
-    stage="|".join(map(re.escape, STAGES)) or "none",
-
 
 rule split_clips:
     input:
@@ -168,12 +162,9 @@ rule train_stage:
 
 def last_checkpoint(wildcards):
     """Return the checkpoint of the last stage, which is what is measured and exported."""
-    stages = config["restoration"]["stages"]
-    if not stages:
-        raise TesseraError(
-            "`restoration.stages` is empty, so that there is no model to measure; name a stage"
-        )
-    return f"<results>/training/mosaic_restoration/{stages[-1]['name']}/best.pth"
+    if not STAGES:
+        raise TesseraError(NO_STAGES)
+    return f"<results>/training/mosaic_restoration/{list(STAGES)[-1]}/best.pth"
 
 
 def perceptual_weights(wildcards):

@@ -1,0 +1,20 @@
+"""Compare the exported restoration model with the one that was trained."""
+
+from tessera.environments import run_inside
+from tessera.job import job
+from tessera.restoration.settings import DataSettings, ExportSettings, GeneratorSettings
+
+with job(snakemake) as (inputs, outputs, params):
+    run_inside(
+        inputs.environment,
+        "tessera.restoration.export:verify_restoration_export",
+        dataset=inputs.folders[0].parent,
+        checkpoint=inputs.checkpoint,
+        safetensors=inputs.safetensors,
+        application=inputs.application,
+        report=outputs.report,
+        generator=GeneratorSettings(**params.generator),
+        data=DataSettings(**params.data),
+        settings=ExportSettings(**params.settings),
+        seed=params.seed,
+    )
