@@ -1,4 +1,4 @@
-"""A journey small enough for tests: three tiny videos, their labels, three trainings of one epoch, and clips."""
+"""A journey small enough for tests: three tiny videos, their labels, three trainings of one epoch, clips, and two stages."""
 
 import json
 import shutil
@@ -89,8 +89,22 @@ def begin(project: Project) -> list[dict[str, str]]:
             },
             "mosaic_detection": {"architecture": "yolo11n-seg.yaml", "training": dict(TRAINING)},
         },
+        "restoration": {
+            "data": {"size": 32},
+            "generator": {"channels": 8, "blocks": 1},
+            "discriminator": {"channels": 4},
+            "stages": stages(adversarial=0.05),
+            "metrics": {"frames": 2, "pictures": 1},
+            "export": {"samples": 1, "frames": 2},
+        },
     }
     return rows
+
+
+def stages(**losses: float) -> list[dict[str, object]]:
+    """Return two tiny stages to train a restoration model in, the second with these weights of `losses`."""
+    tiny = {"iterations": 2, "frames": 2, "batch": 1, "validate_every": 2}
+    return [{"name": "stage1", **tiny}, {"name": "stage2", "base": "stage1", **tiny, "ema": 0.5, "losses": losses}]
 
 
 def copy_of_workflow(folder: Path) -> Path:

@@ -78,4 +78,6 @@ class Project:
         """Make an empty project in `folder`: write files and a manifest into it, change `settings`, then `run`."""
         (folder / "config").mkdir(parents=True)
         shutil.copytree(REPOSITORY / "resources", folder / "resources", ignore=shutil.ignore_patterns("demo", "weights"))
+        (folder / "envs").mkdir()
+        shutil.copy(REPOSITORY / "envs" / "restoration.txt", folder / "envs")
         return cls(folder)

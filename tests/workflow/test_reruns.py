@@ -25,8 +25,10 @@ GROUPS = {
 TINY_LOCK = re.search(r"^iniconfig==.*?(?=^\S)", (REPOSITORY / "envs" / "development.txt").read_text(), re.M | re.S)[0]
 OF_SHARDS = {"admit_sources", "sample_frames", "import_frame_labels", "draw_watermarks"}
 OF_MODELS = {"select_samples", *GROUPS["dataset"], *GROUPS["model"]} - {"plot_timings", "report"}
+OF_CLIPS = {*GROUPS["clips"], *GROUPS["restoring"]}
 SHARDS = ("amber", "basalt", "clay")
 DETECTORS = ("nsfw", "watermark", "mosaic")
+STAGES = ("stage1", "stage2")
 
 Rows = list[dict[str, str]]
 Change = Callable[["Workshop", ExitStack], None]
@@ -142,6 +144,11 @@ def a_decision(workshop: Workshop, stack: ExitStack) -> None:
     stack.callback(table.unlink)
 
 
+def a_lock(workshop: Workshop, stack: ExitStack) -> None:
+    lock = workshop.project.folder / "envs" / "restoration.txt"
+    stack.enter_context(workshop.edited(lock, "", "# another\n"))
+
+
 CHANGES: dict[str, Change] = {
     "nothing": lambda workshop, stack: None,
     "a comment or a docstring in the library": code("splits.py", '"""', '"""In other words. '),
@@ -164,7 +171,10 @@ CHANGES: dict[str, Change] = {
     "how clips are cut": setting("clips.crf", 20),
     "how clips are scored": setting("scores.samples", 3),
     "a threshold of the filters": setting("filters.max_watermark", 0.3),
-    "what a person decided of a clip": a_decision,
+    "a clip more or less: what a person decided of it": a_decision,
+    "a setting of the mosaics that restoration is trained on": setting("restoration.data.mosaics", {"feathered": 0.1}),
+    "the weight of a loss of the last stage": setting("restoration.stages", journey.stages(adversarial=0.1)),
+    "the lock of the environment of restoration": a_lock,
     "the fraction of frames that may fail": setting("gates.frames", 0.5),
     "the seed": setting("seed", 1),
     "pretrained weights": weights,
@@ -200,7 +210,9 @@ def test_a_change_reruns_exactly_what_the_documentation_says(change: str, worksh
         for rule in rules:
             if rule in OF_SHARDS:
                 made = SHARDS[:1] if "*its shard*" in clause else SHARDS[: len(workshop.rows)]
-            elif rule == "render_datasheet" and re.search(r"\bclips\b", clause):
+            elif rule == "train_stage":
+                made = [name for name in STAGES if f"*{name}*" in clause] or STAGES
+            elif rule in OF_CLIPS & OF_MODELS and re.search(r"\b(clips|restoring)\b", clause):
                 made = ["restoration"]
             elif rule in OF_MODELS:
                 made = [name for name in DETECTORS if f"*{name}*" in clause] or DETECTORS
@@ -238,7 +250,6 @@ def test_one_change_hides_no_other(changes: tuple[Change, Change], workshop: Wor
 @pytest.mark.workflow
 def test_a_changed_lock_rebuilds_its_environment(workshop: Workshop) -> None:
     locks = workshop.project.folder / "envs"
-    locks.mkdir()
     (locks / "tiny.txt").write_text(TINY_LOCK)
     target = "results/environments/tiny"
     run = workshop.project.run(target, snakefile=workshop.snakefile)

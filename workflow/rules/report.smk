@@ -60,7 +60,7 @@ rule plot_funnel:
     benchmark:
         "<benchmarks>/plot_funnel/{dataset}.jsonl"
     params:
-        code=code_digest("tessera.figures.counts"),
+        code=code_digest("tessera.figures.counts", "tessera.ledger"),
     script:
         "../scripts/plot_funnel.py"
 
@@ -173,7 +173,7 @@ rule plot_clip_funnel:
     benchmark:
         "<benchmarks>/plot_clip_funnel.jsonl"
     params:
-        code=code_digest("tessera.figures.counts"),
+        code=code_digest("tessera.figures.counts", "tessera.ledger"),
     script:
         "../scripts/plot_clip_funnel.py"
 

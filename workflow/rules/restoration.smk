@@ -155,7 +155,8 @@ rule train_stage:
         discriminator=lookup(dpath="restoration/discriminator", within=config),
         training=lookup(dpath="restoration/training", within=config),
         seed=lookup(dpath="seed", within=config),
-        code=code_digest("tessera.restoration.training"),
+        trained_by=code_digest("tessera.restoration.training"),
+        code=code_digest("tessera.environments", "tessera.restoration.training"),
     script:
         "../scripts/train_stage.py"
 
@@ -198,6 +199,6 @@ rule evaluate_restoration:
         data=lookup(dpath="restoration/data", within=config),
         settings=lookup(dpath="restoration/metrics", within=config),
         seed=lookup(dpath="seed", within=config),
-        code=code_digest("tessera.restoration.evaluate"),
+        code=code_digest("tessera.environments", "tessera.restoration.evaluate"),
     script:
         "../scripts/evaluate_restoration.py"

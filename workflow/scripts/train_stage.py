@@ -31,5 +31,5 @@ with job(snakemake) as (inputs, outputs, params):
         seed=params.seed,
         threads=snakemake.threads,
         gpus=max(snakemake.resources.gpu, 1),
-        code=params.code,
+        code=params.trained_by,
     )
