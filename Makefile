@@ -9,6 +9,8 @@ SOURCES := src tests workflow/scripts
 
 export YOLO_OFFLINE := true
 export YOLO_AUTOINSTALL := false
+# Each job is a Python of its own: it finds what others have compiled, whatever the machine says of that.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help setup slurm demo test lint format bench lock clean
 .DEFAULT_GOAL := help
@@ -74,6 +76,7 @@ clean: ## remove what was made, the environment included
 .venv-restoration/development: envs/restoration.txt .venv/development
 	$(UV) venv --quiet --clear --python $(BIN)/python .venv-restoration
 	$(UV) pip install --quiet --python $(RESTORATION)/python --no-deps --require-hashes -r envs/restoration.txt
-	$(UV) pip install --quiet --python $(RESTORATION)/python --no-deps --constraint envs/development.txt pytest pluggy iniconfig
+	$(UV) pip install --quiet --python $(RESTORATION)/python --no-deps --constraint envs/development.txt \
+		pytest pluggy iniconfig hypothesis sortedcontainers
 	$(UV) pip install --quiet --python $(RESTORATION)/python --no-deps --no-build-isolation --editable .
 	@touch $@
