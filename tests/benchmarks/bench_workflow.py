@@ -28,14 +28,15 @@ def test_a_thousand_sources_are_planned_in_15_seconds(tmp_path: Path) -> None:
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "config.yaml").write_text("{}\n")
     (tmp_path / "config" / "sources.tsv").write_text("\n".join(sources) + "\n")
-    (tmp_path / "resources").symlink_to(REPOSITORY / "resources")
+    for name in ("resources", "envs"):
+        (tmp_path / name).symlink_to(REPOSITORY / name)
     command = [sys.executable, "-m", "snakemake", "-n", "-q", "--snakefile", str(REPOSITORY / "Snakefile"), "--cores", "2"]
     seconds, _ = timed([*command, "--directory", str(tmp_path)], tmp_path)
     print(f"\nplanning 1,000 sources: {seconds:.1f} s (floor: 15)")
     assert seconds <= 15
 
 
-def test_the_demo_from_a_fresh_clone_takes_10_minutes_and_a_second_run_6_seconds(tmp_path: Path) -> None:
+def test_the_demo_from_a_fresh_clone_takes_15_minutes_and_a_second_run_6_seconds(tmp_path: Path) -> None:
     subprocess.run(["git", "clone", "--quiet", str(REPOSITORY), str(tmp_path / "clone")], check=True)
     clone = tmp_path / "clone"
     environment = {**os.environ, "UV_CACHE_DIR": str(tmp_path / "cache"), "PIP_NO_CACHE_DIR": "1"}
@@ -43,13 +44,17 @@ def test_the_demo_from_a_fresh_clone_takes_10_minutes_and_a_second_run_6_seconds
     subprocess.run(["make", "demo"], cwd=clone, env=environment, check=True, stdout=subprocess.DEVNULL)
     minutes = (time.monotonic() - start) / 60
     again, output = timed([".venv/bin/snakemake", "--cores", "2", "--configfile", "config/demo.yaml"], clone)
-    print(f"\ndemo from a fresh clone: {minutes:.1f} min (floor: 10); a second run: {again:.1f} s (floor: 6)")
+    print(f"\ndemo from a fresh clone: {minutes:.1f} min (floor: 15); a second run: {again:.1f} s (floor: 6)")
     reached = {}
     for model, (kind, floor) in FLOORS.items():
         metrics = json.loads((clone / "results" / "metrics" / f"{model}.json").read_text())
         reached[model] = metrics["splits"]["val"][kind]["map50"]
         print(f"{model}: {kind} mAP50 {reached[model]:.3f} on validation (floor: {floor:g})")
+    metrics = json.loads((clone / "results" / "metrics" / "mosaic_restoration.json").read_text())
+    psnr = {name: means["psnr"] for name, means in metrics["splits"]["val"]["all"]["region"].items()}
+    print(f"mosaic_restoration: PSNR of the region {psnr['restored']:.2f} dB, as mosaicked {psnr['mosaicked']:.2f}, on validation")
+    assert psnr["restored"] > psnr["mosaicked"]
     assert all(reached[model] >= floor for model, (_, floor) in FLOORS.items())
     assert "othing to be done" in output
-    assert minutes <= 10
+    assert minutes <= 15
     assert again <= 6
