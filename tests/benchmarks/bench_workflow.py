@@ -52,7 +52,9 @@ def test_the_demo_from_a_fresh_clone_takes_15_minutes_and_a_second_run_6_seconds
         print(f"{model}: {kind} mAP50 {reached[model]:.3f} on validation (floor: {floor:g})")
     metrics = json.loads((clone / "results" / "metrics" / "mosaic_restoration.json").read_text())
     psnr = {name: means["psnr"] for name, means in metrics["splits"]["val"]["all"]["region"].items()}
-    print(f"mosaic_restoration: PSNR of the region {psnr['restored']:.2f} dB, as mosaicked {psnr['mosaicked']:.2f}, on validation")
+    print(
+        f"mosaic_restoration: PSNR of the region {psnr['restored']:.2f} dB, as mosaicked {psnr['mosaicked']:.2f}, on validation"
+    )
     assert psnr["restored"] > psnr["mosaicked"]
     assert all(reached[model] >= floor for model, (_, floor) in FLOORS.items())
     assert "othing to be done" in output
