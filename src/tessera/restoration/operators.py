@@ -35,12 +35,13 @@ def modulated_deform_conv2d(
     """Return the deformable convolution of `features` (N, C, H, W), whose samples are shifted by `offset`, scaled by `mask`.
 
     `offset` is (N, 2 x `deform_groups` x kernel size, H', W') in pixels, y before x; `mask` has half as many channels.
-    torchvision reads the number of groups off `weight` and that of deformable groups off `offset`.
+    torchvision reads the number of groups off `weight` and that of deformable groups off `offset`. An offset that is no number
+    is none here, where torchvision would read outside of the memory.
     """
     if features.shape[1] != weight.shape[1] * groups or offset.shape[1] != 2 * deform_groups * weight[0, 0].numel():
         raise ValueError(f"{features.shape[1]} channels, {groups} groups and {deform_groups} deformable groups do not fit")
     places = _pair(stride), _pair(padding), _pair(dilation)
-    return cast(Tensor, deform_conv2d(features, offset, weight, bias, *places, mask))
+    return cast(Tensor, deform_conv2d(features, offset.nan_to_num(), weight, bias, *places, mask))
 
 
 class ModulatedDeformConv2d(nn.Module):

@@ -1,0 +1,75 @@
+"""The networks compute what mmagic's do, with an operator that is what its formula says."""
+
+import math
+
+import pytest
+import torch
+
+from tessera.restoration.models import BasicVSRPlusPlusNet, build_generator
+from tessera.restoration.operators import modulated_deform_conv2d
+from tessera.restoration.settings import GeneratorSettings
+
+SMALL = GeneratorSettings(channels=8, blocks=1)
+
+
+def sampled(plane: torch.Tensor, y: float, x: float) -> float:
+    """Return the value of `plane` at a place between its pixels; around it there is 0."""
+    total = 0.0
+    for row in (math.floor(y), math.floor(y) + 1):
+        for column in (math.floor(x), math.floor(x) + 1):
+            if 0 <= row < plane.shape[0] and 0 <= column < plane.shape[1]:
+                total += float(plane[row, column]) * (1 - abs(y - row)) * (1 - abs(x - column))
+    return total
+
+
+def test_the_deformable_convolution_is_that_of_its_formula() -> None:
+    torch.manual_seed(0)
+    features, weight, bias = torch.rand(1, 4, 5, 6), torch.rand(2, 4, 3, 3), torch.rand(2)
+    offset, mask = 3 * torch.randn(1, 2 * 2 * 9, 5, 6), torch.rand(1, 2 * 9, 5, 6)
+    found = modulated_deform_conv2d(features, offset, mask, weight, bias, 1, 1, 1, 1, 2)
+    for out, y, x in [(0, 0, 0), (1, 2, 3), (0, 4, 5), (1, 1, 4)]:
+        expected = float(bias[out])
+        for channel in range(4):
+            for place in range(9):
+                tap = channel // 2 * 9 + place
+                down, right = offset[0, 2 * tap, y, x], offset[0, 2 * tap + 1, y, x]
+                value = sampled(features[0, channel], y - 1 + place // 3 + float(down), x - 1 + place % 3 + float(right))
+                expected += float(weight[out, channel, place // 3, place % 3] * mask[0, tap, y, x]) * value
+        assert float(found[0, out, y, x]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_an_offset_that_is_no_number_is_not_followed() -> None:
+    features, weight, mask = torch.rand(1, 4, 8, 8), torch.rand(2, 4, 3, 3), torch.rand(1, 18, 8, 8)
+    none = torch.full((1, 36, 8, 8), math.nan)
+    found, expected = (
+        modulated_deform_conv2d(features, each, mask, weight, None, 1, 1, 1, 1, 2) for each in (none, torch.zeros_like(none))
+    )
+    assert torch.equal(found, expected)
+
+
+def test_the_generator_computes_what_that_of_mmagic_does() -> None:
+    torch.manual_seed(0)
+    ours = build_generator(SMALL)
+    for align in ours.deform_align.values():
+        # What shifts the samples starts at 0.
+        torch.nn.init.normal_(align.conv_offset[-1].weight, std=0.1)
+    theirs = BasicVSRPlusPlusNet(SMALL.channels, SMALL.blocks, is_low_res_input=False)
+    theirs.load_state_dict(ours.state_dict())
+    frames = torch.rand(1, 3, 3, 256, 256)
+    with torch.inference_mode():
+        assert (ours(frames) - theirs(frames)).abs().max() < 1e-5
+        small = ours(frames[..., :32, :40])
+        assert small.shape == (1, 3, 3, 32, 40) and (small - ours(frames)[..., :32, :40]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3, 32, 32), (1, 2, 3, 30, 32), (1, 2, 3, 32, 33)])
+def test_frames_that_the_generator_cannot_take_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="two at least, of sides that are multiples of 4"):
+        build_generator(SMALL)(torch.zeros(shape))
+
+
+def test_the_operators_that_mmcv_compiles_are_there_by_name_and_refuse_to_be_used() -> None:
+    from mmcv.ops import DeformConv2d
+
+    with pytest.raises(NotImplementedError, match=r"mmcv\.ops\.DeformConv2d is compiled code of mmcv"):
+        DeformConv2d(3, 3, 3)
