@@ -1,7 +1,11 @@
-"""What is trained: the generator, its moving average, the discriminator, and one step of both."""
+"""What is trained: the generator, its moving average, the discriminator, what they begin with, and one step of them."""
 
+import math
+import shutil
+from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 from unittest.mock import patch
 
@@ -12,8 +16,10 @@ from mmengine.optim import AmpOptimWrapper, OptimWrapper, OptimWrapperDict
 from torch import Tensor, nn
 
 from tessera.errors import TesseraError
+from tessera.job import tell
 from tessera.restoration.models import Generator, build_discriminator, build_generator
 from tessera.restoration.settings import DiscriminatorSettings, GeneratorSettings, StageSettings, TrainingSettings
+from tessera.restoration.weights import load_weights, read_tensors
 
 CHARBONNIER = 1e-12
 # Of VGG19, by the numbers that torchvision gives them, and how much each counts: after Lada.
@@ -49,17 +55,6 @@ class Restorer(BaseModel):  # type: ignore[misc]
         self.adversarial_loss = GANLoss("vanilla", loss_weight=losses.adversarial) if losses.adversarial else None
 
     @property
-    def names(self) -> list[str]:
-        """The losses that a step tells, in order."""
-        parts = {
-            "pixel": self.pixel_loss,
-            "perceptual": self.perceptual_loss,
-            "adversarial": self.adversarial_loss,
-            "discriminator": self.discriminator,
-        }
-        return [name for name, part in parts.items() if part is not None]
-
-    @property
     def best(self) -> Generator:
         """What is measured and exported: the moving average where there is one."""
         return self.generator_ema or self.generator
@@ -67,6 +62,9 @@ class Restorer(BaseModel):  # type: ignore[misc]
     def forward(self, *_: Any, **__: Any) -> Any:
         """Not used: `train_step` and `best` are."""
         raise NotImplementedError
+
+    def init_weights(self) -> None:
+        """Leave the weights as they are. The runner asks for others before it trains, whatever was loaded."""
 
     def weights(self) -> dict[str, Tensor]:
         """Return the weights of the networks by the names that a checkpoint has; those of losses are no part of it."""
@@ -103,17 +101,26 @@ class Restorer(BaseModel):  # type: ignore[misc]
         for mosaicked, clean in zip(data["mosaicked"].chunk(parts), data["clean"].chunk(parts), strict=True):
             for name, loss in self._learn(self.pictures(mosaicked), self.pictures(clean), optim_wrapper, parts).items():
                 sums[name] = sums[name] + loss if name in sums else loss
-        means = torch.stack([sums[name] / parts for name in self.names])
+        means = torch.stack([each / parts for each in sums.values()])
         dist.all_reduce(means, "mean")
-        norms = [self._join(name, wrapper) for name, wrapper in optim_wrapper.items()]
-        self._check(means, norms, data["keys"])
+        losses = dict(zip(sums, means.tolist(), strict=True))
+        broken = [f"the loss {name}" for name, loss in losses.items() if not math.isfinite(loss)]
+        if not broken:
+            norms = {name: self._join(name, wrapper) for name, wrapper in optim_wrapper.items()}
+            broken = [f"the gradient of the {name}" for name, norm in norms.items() if not math.isfinite(norm)]
+        if broken:
+            samples = sorted({key for keys in dist.all_gather_object(data["keys"]) for key in keys})
+            raise TesseraError(
+                f"{', '.join(broken)} is no number, on samples of {', '.join(samples)}; "
+                "look at these clips, or lower the `learning_rates` of the stage"
+            )
         for wrapper in optim_wrapper.values():
             wrapper.step()
             wrapper.zero_grad()
         if self.generator_ema and self.stage.ema:
             averages, current = list(self.generator_ema.parameters()), list(self.generator.parameters())
             torch._foreach_lerp_(averages, [each.detach() for each in current], self.stage.ema)
-        return dict(zip(self.names, means.tolist(), strict=True))
+        return losses
 
     def pictures(self, frames: Tensor) -> Tensor:
         """Return `frames`, uint8 (N, T, H, W, 3), as float (N, T, 3, H, W) from 0 to 1 where the networks are."""
@@ -138,7 +145,10 @@ class Restorer(BaseModel):  # type: ignore[misc]
                 self.discriminator.requires_grad_(False)
                 judged = self.discriminator(restored)
                 losses["adversarial"] = self.adversarial_loss(judged.float(), target_is_real=True)
-        wrappers["generator"].backward(cast(Tensor, sum(losses.values())) / parts)
+        total = cast(Tensor, sum(losses.values())) / parts
+        # On a CPU, gradients at places that are no numbers are looked for outside of the memory.
+        if total.is_cuda or total.isfinite():
+            wrappers["generator"].backward(total)
         if self.discriminator and self.adversarial_loss:
             self.discriminator.requires_grad_(True)
             restored = restored.detach()
@@ -158,15 +168,6 @@ class Restorer(BaseModel):  # type: ignore[misc]
         # Those that are scaled may overflow: the scaler sees to it.
         return torch.zeros_like(norm) if isinstance(wrapper, AmpOptimWrapper) else norm
 
-    def _check(self, losses: Tensor, norms: list[Tensor], keys: list[str]) -> None:
-        if torch.cat([losses, torch.stack(norms)]).isfinite().all():
-            return
-        broken = [name for name, loss in zip(self.names, losses.tolist(), strict=True) if not torch.tensor(loss).isfinite()]
-        samples = sorted({key for each in dist.all_gather_object(keys) for key in each})
-        raise TesseraError(
-            f"{'the loss ' + ', '.join(broken) if broken else 'the gradient'} is no number, on samples of {', '.join(samples)}"
-        )
-
 
 def perceptual_loss(weights: Path, weight: float) -> nn.Module:
     """Return mmagic's perceptual loss, L1, of the VGG19 in `weights`, times `weight`.
@@ -174,18 +175,72 @@ def perceptual_loss(weights: Path, weight: float) -> nn.Module:
     Raises `TesseraError` where `weights` are of something else.
     """
     from mmagic.models.losses import PerceptualLoss, perceptual_loss
-    from torchvision.models import vgg19
+    from torchvision.models.vgg import cfgs, make_layers
 
-    network = vgg19()
-    try:
-        network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-    except OSError:
-        raise
-    except Exception as error:  # what torch raises depends on what is wrong
-        raise TesseraError(
-            f"{weights}: not VGG19 as torchvision publishes it; check `restoration.weights.vgg19` ({error})"
-        ) from error
-    # It would fetch them itself.
-    with patch.object(perceptual_loss.vgg, "vgg19", lambda pretrained: network):
+    features = make_layers(cfgs["E"])
+    _load(features, part_of(read_tensors(weights), "features"), weights, "restoration.weights.vgg19")
+    # It would fetch the network itself, and all of it.
+    with patch.object(perceptual_loss.vgg, "vgg19", lambda pretrained: SimpleNamespace(features=features)):
         loss: nn.Module = PerceptualLoss(LAYERS, perceptual_weight=weight, style_weight=0, norm_img=False)
     return loss.requires_grad_(False)
+
+
+def begin(restorer: Restorer, weights: Path | None, spynet: Path | None) -> bool:
+    """Give `restorer` what it starts from; return whether it knows the optical flow.
+
+    `weights`: all that there is of its networks in this file; where there is no moving average yet, it begins at the generator.
+    Else `spynet`, the weights of the optical flow alone. Raises `TesseraError` where they are of other networks.
+    """
+    found: dict[str, Tensor] = {}
+    if weights:
+        load_weights(restorer.generator, weights)
+        found = read_tensors(weights)
+        judge = part_of(found, "discriminator")
+        if restorer.discriminator and judge:
+            _load(restorer.discriminator, judge, weights, "restoration.discriminator")
+    elif spynet:
+        flow = restorer.generator.spynet
+        # What pictures are normalised with is no part of its file.
+        _load(flow, {"mean": flow.mean, "std": flow.std, **read_tensors(spynet)}, spynet, "restoration.weights.spynet")
+    if restorer.generator_ema:
+        restorer.generator_ema.load_state_dict(restorer.generator.state_dict())
+        if trained := part_of(found, "generator"):
+            _load(restorer.generator, trained, weights, "restoration.generator")
+    return bool(weights or spynet)
+
+
+def part_of(weights: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """Return those of `weights` that belong to the part `name` of a restorer, by the names that they have in it."""
+    return {key.removeprefix(f"{name}."): value for key, value in weights.items() if key.startswith(f"{name}.")}
+
+
+def _load(module: nn.Module, weights: Mapping[str, Tensor], path: Path | None, setting: str) -> None:
+    try:
+        module.load_state_dict(weights)
+    except RuntimeError as error:
+        raise TesseraError(
+            f"{path}: of another network than wanted; check `{setting}` ({str(error).split(chr(10))[1].strip()})"
+        ) from None
+
+
+def compile_parts(generator: nn.Module) -> None:
+    """Compile the parts that take most of the time: stacks of convolutions, which run for every frame of every branch.
+
+    All in one would be a graph of a hundred thousand operations. Where one cannot be compiled, it runs as it is.
+    """
+    import torch._dynamo
+
+    if not shutil.which("cc"):
+        tell_once("there is no C compiler, so that nothing is compiled for the GPU")
+        return
+    torch._dynamo.config.suppress_errors = True
+    for part in (*generator.backbone.values(), *(each.conv_offset for each in generator.deform_align.values())):  # type: ignore[operator]
+        part.compile(dynamic=False)
+    for part in (generator.feat_extract, generator.reconstruction, *generator.spynet.basic_module):  # type: ignore[union-attr, misc]
+        part.compile(dynamic=False)
+
+
+def tell_once(message: str) -> None:
+    """Tell `message` from one of the processes that train together."""
+    if dist.is_main_process():
+        tell(message)

@@ -47,11 +47,12 @@ def train_stage(
 
     The best weights are those with the highest PSNR over the mosaicked region of clips of val; the last ones where none can be
     measured. `best` holds the tensors of `generator.` and, as far as the stage has them, `generator_ema.` and `discriminator.`.
-    A stage starts from the weights of its `base`, all of them, else from the generator in `load_from`, else from scratch, with
-    the optical flow of `spynet` where there is one. `vgg19` is for the perceptual loss, which is left out without.
+    A stage starts from the weights in `base`, of all networks that it has, else from those in `load_from`, else from scratch,
+    with the optical flow of `spynet` where there is one. `vgg19` is for the perceptual loss, which is left out without.
     `run` keeps what an interrupted training needs, and logs for TensorBoard: a training of the same data, settings, weights and
     `code` goes on after its last save, and a finished one is not repeated; that of another is moved to `run.before`. `training`
-    may change in between. With `gpus` above 1 so many processes share each batch, on CPUs where there are no GPUs.
+    may change in between, but for `validation_clips`. With `gpus` above 1 so many processes share each batch, on CPUs where
+    there are no GPUs.
 
     On a CPU equal arguments give the same bytes, interrupted or not. Not exact are another version of torch or other hardware,
     another number of `threads` or `gpus` (it changes the order of sums), and a GPU (some kernels have no deterministic form).
@@ -78,15 +79,17 @@ def train_stage(
     }
     if not arguments["clips"]["train"]:
         raise TesseraError(f"{dataset / 'train'}: no clip has {stage.frames} frames; lower `frames` of the stage {stage.name}")
-    _check(stage, training, gpus)
+    _check(stage, training, vgg19, gpus)
+    settings = (stage, data, generator, *[discriminator] * bool(stage.losses.adversarial))
     identity = {
         "dataset": digest([line for line in checksums.read_text(encoding="utf-8").splitlines() if _is_read(line)]),
-        "settings": digest([each.model_dump(mode="json") for each in (stage, data, generator, discriminator)] + [seed]),
+        "settings": digest([each.model_dump(mode="json") for each in settings] + [training.validation_clips, seed]),
         "weights": digest({name: sha256_file(path) for name, path in weights.items() if path}),
         "code": code,
     }
     _prepare(run, identity)
-    if _is_finished(run, stage):
+    state = read_state(run)
+    if state and state["progress"]["iteration"] == stage.iterations:
         tell(f"{run} holds this training, finished; remove the folder to repeat it")
     elif gpus == 1:
         train(**arguments)
@@ -110,8 +113,11 @@ def _long_enough(clips: list[Clip], frames: int, split: str) -> list[Clip]:
     return kept
 
 
-def _check(stage: StageSettings, training: TrainingSettings, gpus: int) -> None:
+def _check(stage: StageSettings, training: TrainingSettings, vgg19: Path | None, gpus: int) -> None:
     import torch
+
+    if not (stage.losses.pixel or stage.losses.adversarial or vgg19):
+        raise TesseraError(f"the stage {stage.name} has the perceptual loss alone; declare `restoration.weights.vgg19` for it")
 
     parts = gpus * training.accumulate
     if stage.batch % parts:
@@ -146,13 +152,6 @@ def _prepare(run: Path, identity: dict[str, str]) -> None:
     file.write_text(json.dumps(identity, indent=2) + "\n", encoding="utf-8")
 
 
-def _is_finished(run: Path, stage: StageSettings) -> bool:
-    from tessera.restoration.trainer import read_state
-
-    state = read_state(run)
-    return state is not None and state["progress"]["iteration"] == stage.iterations
-
-
 def _launch(gpus: int, arguments: dict[str, Any]) -> None:
     """Train in `gpus` processes, which the launcher of torch starts and ends together."""
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -181,8 +180,13 @@ def _launch(gpus: int, arguments: dict[str, Any]) -> None:
 
 
 def _train_part(arguments: dict[str, Any]) -> None:
+    import torch
+
     from tessera.restoration.trainer import train
 
     # By this it learns that the process which started it is gone.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    train(**arguments, launcher="pytorch")
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    train(**arguments)
