@@ -47,8 +47,9 @@ format: .venv/development ## put the code in form
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/snakefmt Snakefile workflow/rules
 
-bench: .venv/development ## the figures that are promised, measured here
+bench: .venv/development .venv-restoration/development ## the figures that are promised, measured here
 	$(BIN)/python -m pytest -s --override-ini python_files=bench_*.py tests/benchmarks
+	$(RESTORATION)/python -m pytest -s -rs --override-ini python_files=bench_*.py tests/restoration
 
 lock: .venv/uv ## newest versions into the lock files
 	for name in uv workflow slurm development labelme restoration; do \

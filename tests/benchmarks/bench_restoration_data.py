@@ -1,6 +1,8 @@
 """Samples of clips: how fast, against an obvious loop with the same distribution, and whether they keep a training fed."""
 
 import multiprocessing
+import os
+import resource
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -18,12 +20,14 @@ from tessera.degradations.settings import Step
 from tessera.mosaics.blocks import Mosaic
 from tessera.mosaics.drawing import draw_mosaic
 from tessera.restoration.clips import Clip, read_clips
+from tessera.restoration.loading import Order, TrainingSamples, training_loader
 from tessera.restoration.samples import draw_sample
 from tessera.restoration.settings import DataSettings
 from tessera.seeds import generator
 
 FRAMES = 30
 BATCH, STEP, WORKERS = 2, 0.25, 4
+STEPS = 30
 SIDES = 256, 512  # of the clips that samples of 256 pixels are made of
 DRAWS = 12
 # As Lada calls them: encoder, options, and what they are given. Its rates give what our qualities do, see `RESTORATION`.
@@ -204,3 +208,34 @@ def test_4_workers_feed_a_step_of_a_quarter_of_a_second(clips: list[Clip]) -> No
             f" (needed: {wanted:g}, batches of {BATCH} in steps of {STEP:g} s)"
         )
     assert by_all[256] >= wanted
+
+
+def test_the_loader_leaves_a_training_little_to_wait_for(clips: list[Clip]) -> None:
+    workers = min(WORKERS, multiprocessing.cpu_count())
+    step = STEP * WORKERS / workers
+    cv2.setNumThreads(1)  # as above
+    for clip in clips:
+        before, waited = of_children(), 0.0
+        batches = iter(training_loader(TrainingSamples([clip], DataSettings(), FRAMES, 0), Order(1, 0), BATCH, workers))
+        next(batches)
+        for _ in range(STEPS):
+            time.sleep(step)
+            start = time.monotonic()
+            next(batches)
+            waited += time.monotonic() - start
+        del batches  # and with them the workers
+        # Those that were loaded in advance are counted as part of the others.
+        taken = (of_children() - before) / (STEPS + 1)
+        print(
+            f"\nclips of {clip.shape[0]} by {clip.shape[1]}: {taken:.2f} s of a core a batch of {BATCH}, of which {WORKERS}"
+            f" workers have {WORKERS * STEP:g}; here {workers} workers in steps of {step:g} s were waited for in"
+            f" {waited / (waited + STEPS * step):.1%} of the time, on a machine with {os.getloadavg()[0]:.1f} busy processes"
+        )
+        if clip.shape[0] == 256:
+            assert taken < WORKERS * STEP
+
+
+def of_children() -> float:
+    """Return the seconds of a core that processes took which this one started, and which have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
