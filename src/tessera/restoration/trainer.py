@@ -15,6 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import cv2
 import torch
 from mmengine import dist
 from mmengine.hooks import Hook
@@ -198,6 +199,8 @@ def train(
     `clips` are those of train and val, all as long as the stage wants.
     """
     logging.getLogger("mmengine").setLevel(logging.WARNING)
+    # Each process that loads samples has a core; and threads of OpenCV do not survive the fork that makes it.
+    cv2.setNumThreads(1)
     rank, ranks = dist.get_rank(), dist.get_world_size()
     # Gradients fade in the optical flow. With numbers too small for all their digits a CPU computes a hundred times longer.
     torch.set_flush_denormal(True)

@@ -118,7 +118,6 @@ def _check(stage: StageSettings, training: TrainingSettings, vgg19: Path | None,
 
     if not (stage.losses.pixel or stage.losses.adversarial or vgg19):
         raise TesseraError(f"the stage {stage.name} has the perceptual loss alone; declare `restoration.weights.vgg19` for it")
-
     parts = gpus * training.accumulate
     if stage.batch % parts:
         raise TesseraError(
