@@ -23,7 +23,7 @@ from tessera.restoration.settings import DataSettings, MetricsSettings
 SIDE = 64
 DATA = DataSettings(size=SIDE, degradations=())
 SETTINGS = MetricsSettings(frames=6, block_edges=(4, 8), pictures=1)
-LONG = "${x} " * 60  # with more, a file could not be called so
+LONG = "${x} " * 50  # with more, a file could not be called so
 METHODS = ["mosaicked", "bicubic", "temporal_median", "restored"]
 
 
