@@ -78,6 +78,12 @@ def test_nothing_goes_on_behind_a_post_for_too_long_beyond_a_cut_or_far_away() -
     assert track(footage(60), detected(far), settings).tolist() == apart
 
 
+def test_what_is_half_hidden_for_a_moment_is_what_it_was_before() -> None:
+    boxes = {index: [square(100)] for index in range(20)} | {index: [square(185)] for index in range(22, 40)}
+    slivers = {20: [(150.0, 230.0, 160.0, 250.0)], 21: [(195.0, 210.0, 205.0, 230.0)]}
+    assert track(footage(60), detected(boxes | slivers), TrackSettings(speed=0)).tolist() == [0] * 40
+
+
 def test_two_that_are_missed_at_once_keep_their_numbers() -> None:
     boxes = {index: [square(100), square(170)] for index in range(40) if index not in (20, 21)}
     assert track(footage(60), detected(boxes), TrackSettings(speed=0)).tolist() == [0, 1] * 38

@@ -95,7 +95,7 @@ def join(
     ByteTrack goes on where boxes overlap. What passes behind a post comes out beside it, under a new number or, where there was
     another one near, under that. So each run of detections without a missed look goes on with the one that ended last: at most
     `buffer` seconds before, in the same shot, under the same number or where the boxes, twice as large, overlap; of several
-    with the one under its number, then with the nearest.
+    with the one under its number, then with the nearest. What is half hidden looks small, and counts as large as it was.
 
     `tracks`, `looks`: int64 (detections,), of each in order of time the track, -1 for none, and the look that it comes from.
     `time`, `shots`: of each look, its seconds and its shot. `corners`: float64 (detections, 4), pixels.
@@ -105,7 +105,9 @@ def join(
     ends = (np.diff(tracks[followed]) != 0) | (np.diff(looks[followed]) > 1)
     runs = [run for run in np.split(followed, np.flatnonzero(ends) + 1) if len(run)]
     joined = np.full_like(tracks, -1)
+    size = corners[:, 2:] - corners[:, :2]
     last: dict[int, int] = {}  # the last detection of each track that may go on
+    largest: dict[int, np.ndarray] = {}  # the size of each track, where its runs ended
     for number, run in enumerate(sorted(runs, key=lambda run: int(run[0]))):
         start = run[0]
         begin = time[looks[start]]
@@ -113,14 +115,14 @@ def join(
         choices = []
         for track, row in last.items():
             apart = np.abs(corners[start].reshape(2, 2).mean(axis=0) - corners[row].reshape(2, 2).mean(axis=0))
-            sizes = corners[[start, row], 2:] - corners[[start, row], :2]
             is_same = tracks[row] == tracks[start]
             is_before = looks[row] < looks[start] and shots[looks[row]] == shots[looks[start]]
-            if is_before and (is_same or (apart < sizes.sum(axis=0)).all()):
+            if is_before and (is_same or (apart < size[start] + largest[track]).all()):
                 choices.append((-looks[row], not is_same, float(np.hypot(*apart)), track))
         track = min(choices)[-1] if choices else number
         joined[run] = track
         last[track] = int(run[-1])
+        largest[track] = np.maximum(size[run[-1]], largest.get(track, 0))
     # In the order in which they begin.
     kept = {track: place for place, track in enumerate(dict.fromkeys(joined[joined >= 0].tolist()))}
     return np.array([kept.get(track, -1) for track in joined.tolist()], dtype=tracks.dtype)
