@@ -193,8 +193,22 @@ def test_a_finished_training_is_not_repeated_and_another_one_moves_it_aside(
     assert farthest(train(dataset, tmp_path, stage(), training=TrainingSettings(save_every=7, accumulate=2)), first) == 0
     assert "holds this training, finished" in terminal.getvalue()
     train(dataset, tmp_path, stage(), seed=1)
-    assert "starts anew, for other settings than the training that" in terminal.getvalue()
+    assert "is another, by its settings; it is kept as" in terminal.getvalue()
     assert farthest(load(tmp_path / "run.before" / "best.pth"), first) == 0
+
+
+def test_a_mistake_costs_no_training(dataset: Path, tmp_path: Path, terminal: io.StringIO) -> None:
+    first = train(dataset, tmp_path, stage())
+    (tmp_path / "other.pth").write_bytes(b"no weights")
+    for _ in range(2):
+        with pytest.raises(TesseraError, match="other"):
+            train(dataset, tmp_path, stage(), load_from=tmp_path / "other.pth")
+    assert farthest(train(dataset, tmp_path, stage()), first) == 0
+    assert "holds this training, finished" in terminal.getvalue()
+    second = train(dataset, tmp_path, stage(), seed=1)
+    assert farthest(train(dataset, tmp_path, stage()), first) == 0
+    assert farthest(train(dataset, tmp_path, stage(), seed=1), second) == 0
+    assert terminal.getvalue().count("holds this training, finished") == 3
 
 
 def test_a_stage_starts_from_all_networks_of_its_base(dataset: Path, trained: Path, tmp_path: Path) -> None:

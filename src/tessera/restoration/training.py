@@ -20,6 +20,7 @@ from tessera.restoration.settings import (
 )
 
 SPLITS = "train", "val"
+IDENTITY = "identity.json"
 
 
 def train_stage(
@@ -50,9 +51,9 @@ def train_stage(
     A stage starts from the weights in `base`, of all networks that it has, else from those in `load_from`, else from scratch,
     with the optical flow of `spynet` where there is one. `vgg19` is for the perceptual loss, which is left out without.
     `run` keeps what an interrupted training needs, and logs for TensorBoard: a training of the same data, settings, weights and
-    `code` goes on after its last save, and a finished one is not repeated; that of another is moved to `run.before`. `training`
-    may change in between, but for `validation_clips`. With `gpus` above 1 so many processes share each batch, on CPUs where
-    there are no GPUs.
+    `code` goes on after its last save, and a finished one is not repeated; that of another is moved to `run.before`, from where
+    it comes back. `training` may change in between, but for `validation_clips`. With `gpus` above 1 so many processes share
+    each batch, on CPUs where there are no GPUs.
 
     On a CPU equal arguments give the same bytes, interrupted or not. Not exact are another version of torch or other hardware,
     another number of `threads` or `gpus` (it changes the order of sums), and a GPU (some kernels have no deterministic form).
@@ -130,25 +131,39 @@ def _check(stage: StageSettings, training: TrainingSettings, vgg19: Path | None,
 
 
 def _prepare(run: Path, identity: dict[str, str]) -> None:
-    """Make `run` a folder of the training `identity`. What it holds of another is moved beside it: it may have taken days."""
+    """Make `run` a folder of the training `identity`: the one moved aside, where it is that, else a new one.
+
+    What it holds of another training is moved aside: it may have taken days.
+    """
     from tessera.restoration.trainer import state_file
 
-    file = run / "identity.json"
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        found = {}
+    found, before, aside = _identity(run), run.with_name("run.before"), run.with_name("run.aside")
     if found == identity:
         return
     if state_file(run).exists():
-        changed = [name for name in identity if found.get(name) != identity[name]]
-        before = run.with_name("run.before")
-        tell(f"starts anew, for other {', '.join(changed)} than the training that {run} holds; that is kept as {before}")
-        shutil.rmtree(before, ignore_errors=True)
-        run.rename(before)
+        shutil.rmtree(aside, ignore_errors=True)
+        run.rename(aside)
+        changed = " and ".join(name for name in identity if found.get(name) != identity[name])
+        tell(f"the training in {run} is another, by its {changed}; it is kept as {before}")
     shutil.rmtree(run, ignore_errors=True)
-    run.mkdir(parents=True)
-    file.write_text(json.dumps(identity, indent=2) + "\n", encoding="utf-8")
+    if _identity(before) == identity:
+        before.rename(run)
+        tell(f"goes on with the training that was kept as {before}")
+    else:
+        run.mkdir(parents=True)
+        (run / IDENTITY).write_text(json.dumps(identity, indent=2) + "\n", encoding="utf-8")
+    if aside.exists():
+        shutil.rmtree(before, ignore_errors=True)
+        aside.rename(before)
+
+
+def _identity(run: Path) -> dict[str, str]:
+    """Return the identity of the training in the folder `run`; nothing where there is none."""
+    try:
+        found: dict[str, str] = json.loads((run / IDENTITY).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        found = {}
+    return found
 
 
 def _launch(gpus: int, arguments: dict[str, Any]) -> None:
