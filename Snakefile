@@ -66,25 +66,30 @@ rule frames:
 
 rule datasets:
     input:
+        rules.remove_withdrawn.output,
         expand("<results>/datasets/{dataset}/SHA256SUMS", dataset=DATASETS),
         CLIPS,
 
 
 rule nsfw_detection:
     input:
+        rules.remove_withdrawn.output,
         trained("nsfw_detection"),
 
 
 rule watermark_detection:
     input:
+        rules.remove_withdrawn.output,
         trained("watermark_detection"),
 
 
 rule mosaic_detection:
     input:
+        rules.remove_withdrawn.output,
         trained("mosaic_detection"),
 
 
 rule mosaic_restoration:
     input:
+        rules.remove_withdrawn.output,
         trained("mosaic_restoration"),
