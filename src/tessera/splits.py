@@ -159,6 +159,7 @@ def split_samples(samples: Path, sources: Path, settings: SplitSettings, output:
                 f"no sample is in the split {split!r}: {frame.height} samples of {frame['source'].n_unique()} source(s) went to"
                 f" {', '.join(sorted(frame['split'].unique())) or 'none'}; sources that hold near-duplicates of each other stay"
                 f" together. Give a source `split: {split}` in the manifest, or a folder of labels or set of watermarks in the"
-                " settings, or change `splits.val`, `splits.test` and `splits.shared`"
+                " settings, or change `splits.val`, `splits.test` and `splits.shared`; one source alone cannot be divided:"
+                " add another, or cut it in two files"
             )
     write_table(frame, Splits, output)

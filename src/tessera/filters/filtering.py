@@ -123,7 +123,7 @@ def filter_clips(
         counts = Counter(reason for _, reason, _ in verdicts.values())
         if not counts:
             raise TesseraError(
-                f"no clip was cut for the dataset {DATASET!r}: the ledgers in results/scenes say why. Let videos feed it, lower"
+                f"no clip was cut for the dataset {DATASET!r}: results/scenes/*/scenes.jsonl say why. Let videos feed it, lower"
                 " `scenes.choose.confidence` or `scenes.choose.minimum`, or make none (`scenes.detect.weights: null`)"
             )
         listed = ", ".join(f"{reason}: {count}" for reason, count in sorted(counts.items()))
