@@ -138,6 +138,21 @@ def test_a_few_frames_are_those_of_reading_all(kind: str, leap: int, wanted: set
     assert all(np.array_equal(frame.image(), plain[frame.index]) for frame in frames)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("count", [1, 3, 100])
+def test_parts_hold_every_frame_once_and_each_begins_at_a_keyframe(
+    kind: str, count: int, video_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(video, "SHORT", 1)
+    _, packets, _ = video_of(kind)
+    divided = video.parts(packets, count)
+    assert len(divided) <= count
+    assert [index for part in divided for index in part] == list(range(FRAMES))
+    assert all(packets.keyframe[part.start] for part in divided)
+    if count == 3 and packets.timed and packets.keyframe.sum() > 3:
+        assert len(divided) == 3
+
+
 def test_only_what_the_wanted_frames_need_is_decoded(video_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     path, packets, _ = video_of("still.mp4")
     asked: list[tuple[int, int]] = []

@@ -104,8 +104,11 @@ VIDEOS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", VIDEOS)
-@pytest.mark.parametrize("stride", [1, 4])
-def test_the_tables_say_what_decoding_everything_says(name: str, stride: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("stride", "short"), [(1, 5), (4, 5), (4, 60)])
+def test_the_tables_say_what_decoding_everything_says(
+    name: str, stride: int, short: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(video, "SHORT", short)  # the video is looked at in parts, or whole
     path = write(tmp_path / name, pictures(), **VIDEOS[name])
     images = plain(path)
     frames, detections = detect(path, stride=stride)
@@ -174,8 +177,9 @@ def test_batches_are_full_whatever_the_speed_and_smaller_where_pictures_are_larg
     assert sizes(slow=False) == [1] * COUNT
 
 
-def test_few_frames_are_held_however_slow_the_detector(tmp_path: Path) -> None:
-    path = write(tmp_path / "film.mp4", pictures(90))
+def test_few_frames_are_held_however_slow_the_detector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(video, "SHORT", 10)
+    path = write(tmp_path / "film.mp4", pictures(200))
     held = []
 
     def count(images: Iterable[np.ndarray]) -> Iterator[list[Region]]:
@@ -189,8 +193,8 @@ def test_few_frames_are_held_however_slow_the_detector(tmp_path: Path) -> None:
         detect_video("a", path, 0, count, VideoFinderSettings(batch=2), threads=4)
     finally:
         gc.enable()
-    # Two batches; what is converted is held as it was decoded, large and small.
-    assert 0 < max(held) <= 2 * 2 + 3 * (videos.AHEAD + 2)
+    # A batch that is looked at; of each part another one, and what its decoder gives at once.
+    assert 0 < max(held) <= 2 + 4 * (2 + 3)
 
 
 def test_a_fault_of_the_detector_ends_the_work_at_once(tmp_path: Path) -> None:
@@ -259,8 +263,12 @@ def damaged(path: Path, spoil: range, *, lost: bool = False) -> Path:
     return copy
 
 
+@pytest.mark.parametrize("short", [5, 60])
 @pytest.mark.parametrize("gone", [False, True])
-def test_what_is_spoilt_by_damage_is_left_out_up_to_the_next_keyframe(gone: bool, tmp_path: Path) -> None:
+def test_what_is_spoilt_by_damage_is_left_out_up_to_the_next_keyframe(
+    gone: bool, short: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(video, "SHORT", short)
     whole = write(tmp_path / "film.mp4", pictures(height=240, width=320), bf="0", crf="2")
     frames, detections = detect(damaged(whole, range(13, 15), lost=gone))
     lost = list(range(13, 20))

@@ -1,7 +1,8 @@
 """Videos: what a detector sees in every frame, or in every n-th, and how much changes from each frame to the next."""
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,9 +12,9 @@ from pydantic import PositiveInt
 from tessera.detectors.predict import Predictor, Region, TrainedFinderSettings
 from tessera.errors import Failed
 from tessera.geometry import encode_rle
-from tessera.job import ahead, progress
+from tessera.job import progress
 from tessera.ledger import Ledger
-from tessera.media.video import Packets, VideoFrame, read_frames, read_packets
+from tessera.media.video import Packets, VideoFrame, parts, read_frames, read_packets
 
 if TYPE_CHECKING:
     import polars as pl
@@ -22,8 +23,8 @@ T = TypeVar("T")
 Look = Callable[[Iterable[np.ndarray]], Iterable[list[Region]]]
 
 SMALL = 256, 144  # pixels; width and height at which frames are compared, whatever their own
+PARTS = 8  # of a video, at most, that are decoded side by side
 BATCH_BYTES = 2**26  # of pictures that are looked at together: eleven of 1920 by 1080 pixels, three of 4K, one of 8K
-AHEAD = 2  # frames that are converted while the next one is decoded
 
 
 class VideoFinderSettings(TrainedFinderSettings):
@@ -83,12 +84,12 @@ def detect_video(
 
     `look` is given pictures, uint8 (H, W, 3), RGB, in batches, and yields the regions of each, surest first: every
     `settings.stride`-th frame and the last one, as far as they can be decoded. A batch depends on nothing but the video and the
-    settings: not on `threads`, in which pictures are converted, nor on how fast `look` is. What damage spoils counts as what
-    cannot be decoded: a frame that the decoder lost or made up, and those after it up to the next keyframe, which show ghosts.
+    settings: not on `threads`, nor on how fast `look` is. What damage spoils counts as what cannot be decoded: a frame that the
+    decoder lost or made up, and those after it up to the next keyframe, which show ghosts.
 
-    The video is decoded once, in a thread of its own. What is held of it does not grow with its length: a batch that is looked
-    at, one that is being made, and a few frames. Raises `Failed` where it cannot be opened, holds fewer than the `frames` that
-    were counted when it was admitted, or none that can be decoded.
+    The video is decoded once, `threads` parts of it at a time, while `look` is at work. What is held of it does not grow with
+    its length: a batch that is looked at, one of each of these parts, and a few frames. Raises `Failed` where it cannot be
+    opened, holds fewer than the `frames` that were counted when it was admitted, or none that can be decoded.
     """
     import polars as pl
 
@@ -108,12 +109,21 @@ def detect_video(
         "change": np.zeros(count),
         "looked": np.zeros(count, bool),
     }
+    wanted = np.arange(count) % settings.stride == 0
+    wanted[-1] = True
     seen: list[tuple[Any, ...]] = []
-    with ThreadPoolExecutor(threads) as pool:
-        pictures = _pictures(source, path, packets, settings.stride, table, pool)
-        for batch in _in_background(_batches(pictures, settings.batch)):
-            for (index, _), regions in zip(batch, look(image for _, image in batch), strict=True):
-                seen += [(source, index, number, *_row(region)) for number, region in enumerate(regions)]
+    edges: dict[int, np.ndarray] = {}
+    divided = parts(packets, PARTS)
+
+    def looked() -> Iterator[tuple[int, list[Region]]]:
+        makers = (_batches(_frames(path, packets, part, wanted, table, edges), settings.batch) for part in divided)
+        for batch in _side_by_side(makers, threads):
+            yield from zip((frame.index for frame in batch), look(frame.image() for frame in batch), strict=True)
+
+    for index, regions in progress(looked(), int(wanted.sum()), f"frames of {source!r}"):
+        seen += [(source, index, number, *_row(region)) for number, region in enumerate(regions)]
+    _join(divided, edges, table["change"])
+    seen.sort(key=lambda row: row[1:3])
     if not table["width"].any():
         raise Failed("no frame can be decoded", f"of {count}")
     return pl.DataFrame(table, schema=types(VideoFrames)), pl.DataFrame(seen, schema=types(VideoDetections), orient="row")
@@ -134,57 +144,77 @@ def difference(one: np.ndarray, other: np.ndarray) -> float:
     return float(change.mean())
 
 
-def _pictures(
-    source: str, path: Path, packets: Packets, stride: int, table: dict[str, np.ndarray], pool: ThreadPoolExecutor
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield the index and the picture of each frame to look at; `table` gets what is known of every frame."""
+def _frames(
+    path: Path,
+    packets: Packets,
+    part: range,
+    wanted: np.ndarray,
+    table: dict[str, np.ndarray],
+    edges: dict[int, np.ndarray],
+) -> Iterator[VideoFrame]:
+    """Yield the frames `wanted` of a part of a video, as far as they are sound; `table` gets what is known of all of them.
+
+    `edges` gets the first and the last frame, small, by which the part is compared with those beside it.
+    """
     import cv2
 
-    last = len(packets) - 1
-
-    def convert(frame: VideoFrame) -> tuple[np.ndarray, np.ndarray | None] | None:
-        if frame.picture is None:
-            return None
-        wanted = frame.index % stride == 0 or frame.index == last
-        return cv2.cvtColor(frame.thumbnail(*SMALL), cv2.COLOR_RGB2HSV), frame.image() if wanted else None
-
-    before = None
+    last = None
     damaged = False
-    decoded = progress(read_frames(path, packets), len(packets), f"frames of {source!r}")
-    for frame, converted in ahead(pool, convert, decoded, AHEAD):
-        index, pictures = frame.index, converted.result()
+    for frame in read_frames(path, packets, part, threads=1):
+        index = frame.index
         # What a decoder made up where a stream is damaged is carried on by the frames after it, up to the next keyframe.
         damaged = frame.is_damaged or (damaged and not packets.keyframe[index])
-        if damaged or pictures is None:
+        if damaged or frame.picture is None:
             continue
-        small, image = pictures
         table["width"][index], table["height"][index] = frame.size
-        table["change"][index] = 0 if before is None else round(difference(before, small), 3)
-        before = small
-        if image is not None:
+        small = cv2.cvtColor(frame.thumbnail(*SMALL), cv2.COLOR_RGB2HSV)
+        if last is None:
+            edges[index] = small
+        else:
+            table["change"][index] = round(difference(last[1], small), 3)
+        last = index, small
+        if wanted[index]:
             table["looked"][index] = True
-            yield index, image
+            yield frame
+    if last is not None:
+        edges[last[0]] = last[1]
 
 
-def _batches(pictures: Iterable[tuple[int, np.ndarray]], size: int) -> Iterator[list[tuple[int, np.ndarray]]]:
-    """Yield runs of `size` of the `pictures`, or of fewer where they are large."""
-    batch: list[tuple[int, np.ndarray]] = []
-    for index, image in pictures:
-        batch.append((index, image))
-        if len(batch) == size or sum(image.nbytes for _, image in batch) >= BATCH_BYTES:
+def _join(divided: Iterable[range], edges: dict[int, np.ndarray], change: np.ndarray) -> None:
+    """Tell how much changes from each part of a video to the next; see `_frames`."""
+    before = None
+    for part in divided:
+        if ends := sorted(index for index in edges if index in part):
+            if before is not None:
+                change[ends[0]] = round(difference(edges[before], edges[ends[0]]), 3)
+            before = ends[-1]
+
+
+def _batches(frames: Iterable[VideoFrame], size: int) -> Iterator[list[VideoFrame]]:
+    """Yield runs of `size` of the `frames`, or of fewer where they are large."""
+    batch: list[VideoFrame] = []
+    for frame in frames:
+        batch.append(frame)
+        if len(batch) == size or sum(3 * width * height for width, height in (frame.size for frame in batch)) >= BATCH_BYTES:
             yield batch
             batch = []
     if batch:
         yield batch
 
 
-def _in_background(items: Iterator[T]) -> Iterator[T]:
-    """Yield `items`, each made in a thread of its own while the one before it is used."""
-    with ThreadPoolExecutor(1) as thread:
-        coming = thread.submit(next, items, None)
-        while (item := coming.result()) is not None:
-            coming = thread.submit(next, items, None)
-            yield item
+def _side_by_side(makers: Iterable[Iterator[T]], threads: int) -> Iterator[T]:
+    """Yield all that `makers` make, as it comes: `threads` of them are at work, each on one thing while another is used."""
+    coming = iter(makers)
+    with ThreadPoolExecutor(threads) as pool:
+        working = {pool.submit(next, maker, None): maker for maker in islice(coming, threads)}
+        while working:
+            for future in wait(working, return_when=FIRST_COMPLETED).done:
+                maker, made = working.pop(future), future.result()
+                following = next(coming, None) if made is None else maker
+                if following is not None:
+                    working[pool.submit(next, following, None)] = following
+                if made is not None:
+                    yield made
 
 
 def _row(region: Region) -> tuple[Any, ...]:

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from av.video.reformatter import VideoReformatter
     from av.video.stream import VideoStream
 
-# Always the same: where a stream is damaged, what a decoder makes of the damage depends on the number of its threads.
+# Of a decoder, never as many as there happen to be: what it makes of damage in a stream depends on their number.
 THREADS = 4
+SHORT = 60  # frames; less is not worth a decoder of its own
 LEAP = 256  # packets; what is nearer than that is reached sooner by reading on than by seeking
 
 _local = threading.local()
@@ -111,8 +112,8 @@ class VideoFrame:
 
 
 @contextmanager
-def open_video(path: Path) -> Iterator[tuple["InputContainer", "VideoStream"]]:
-    """Yield the container `path` and its first video stream that is not an attached picture.
+def open_video(path: Path, threads: int = THREADS) -> Iterator[tuple["InputContainer", "VideoStream"]]:
+    """Yield the container `path` and its first video stream that is not an attached picture, decoded by `threads`.
 
     Whatever the name and the bytes ask for, nothing but this file is read. Raises `Failed` where there is no such stream.
     """
@@ -133,7 +134,7 @@ def open_video(path: Path) -> Iterator[tuple["InputContainer", "VideoStream"]]:
                 raise Failed("no video stream", "there is none, or no decoder for it")
             stream = streams[0]
             stream.thread_type = "AUTO"
-            stream.codec_context.thread_count = THREADS
+            stream.codec_context.thread_count = threads
             # A stream may grow later than anyone looked.
             stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
             yield container, stream
@@ -166,15 +167,36 @@ def read_packets(path: Path) -> Packets:
     return Packets(pts, time, keyframe[order], place[order], dts[order], timed=True)
 
 
-def read_frames(path: Path, packets: Packets, indices: Iterable[int] | None = None) -> Iterator[VideoFrame]:
+def parts(packets: Packets, count: int) -> list[range]:
+    """Divide the frames of a video into up to `count` runs of much the same length, each of which can be decoded by itself."""
+    total = len(packets)
+    bounds = {0, total}
+    if packets.timed:
+        keys = np.flatnonzero(packets.keyframe)
+        count = min(count, total // SHORT)
+        near = np.searchsorted(keys, np.arange(1, count) * total / count)
+        bounds |= set(keys[near[near < len(keys)]].tolist())
+    return [range(*each) for each in pairwise(sorted(bounds))]
+
+
+def span(packets: Packets, indices: range) -> tuple[int, int]:
+    """Return the first place, and the one after the last, in order of decoding, of what the consecutive `indices` need."""
+    stretches = list(_stretches(packets, np.array(indices)))
+    return stretches[0][0], max(last for _, last, _ in stretches) + 1
+
+
+def read_frames(
+    path: Path, packets: Packets, indices: Iterable[int] | None = None, *, threads: int = THREADS
+) -> Iterator[VideoFrame]:
     """Yield the frames `indices` of the video `path`, all where None is given; in order of presentation, each once.
 
     `packets` is what `read_packets` returned for `path`. Only what the wanted frames need is decoded, from the keyframe before
     each, and only once; what lies between is leapt over. A frame that cannot be decoded is yielded too, without a picture.
+    `threads` decode: one does the least work in all, and suffices where several videos or parts are read side by side.
     Raises `Failed` where the video cannot be opened.
     """
     wanted = np.arange(len(packets)) if indices is None else np.unique(np.fromiter(indices, np.int64))
-    with _Reader(path, packets) as reader:
+    with _Reader(path, packets, threads) as reader:
         for first, last, stretch in _stretches(packets, wanted):
             todo = iter(stretch.tolist())
             index = next(todo, None)
@@ -226,9 +248,10 @@ def _stretches(packets: Packets, wanted: np.ndarray) -> Iterator[tuple[int, int,
 class _Reader:
     """Walks through the packets of a video in order of decoding, and decodes the stretches that are asked for."""
 
-    def __init__(self, path: Path, packets: Packets) -> None:
+    def __init__(self, path: Path, packets: Packets, threads: int) -> None:
         self.path = path
         self.packets = packets
+        self.threads = threads
         self.seekable = packets.timed
         self.failed = False  # whether the decoder met an error in the stretch that it is at
         self.opened = ExitStack()
@@ -266,7 +289,7 @@ class _Reader:
 
     def _open(self) -> None:
         self.opened.close()
-        self.container, self.stream = self.opened.enter_context(open_video(self.path))
+        self.container, self.stream = self.opened.enter_context(open_video(self.path, self.threads))
         self.coming = _demux(self.container, self.stream)
         self.place = 0  # of the packet that comes next
 
