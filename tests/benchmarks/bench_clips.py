@@ -64,7 +64,7 @@ def see_nothing(images: Iterable[np.ndarray]) -> Iterator[list[Region]]:
 
 
 def test_footage_of_1080p_becomes_clips_in_a_fraction_of_real_time(tmp_path: Path) -> None:
-    height, width, count = 1080, 1920, 8 * RATE
+    height, width, count = 1080, 1920, 32 * RATE
     room = Room(tmp_path)
     room.source("a", path := footage(tmp_path / "a.mp4", height, width, count), average_rate=float(RATE))
     masks = [ellipse(height, width, (width // 3 + n, height // 2), (150, 130)) for n in range(count // 4)]

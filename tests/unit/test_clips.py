@@ -25,6 +25,7 @@ from tessera.errors import TesseraError
 from tessera.geometry import encode_rle
 from tessera.media.video import read_frames, read_packets
 from tessera.mosaics.drawing import block_sizes
+from tessera.tables import SceneFrames, read_table
 
 MEDIA = Path(__file__).parents[3] / "shared" / "media"
 needs_media = pytest.mark.skipif(not MEDIA.is_dir(), reason="real footage, ../shared/media, is not here")
@@ -100,21 +101,49 @@ def test_scenes_that_overlap_are_each_right_and_threads_change_nothing(room: Roo
 def test_one_pass_over_a_video_serves_all_of_its_scenes(room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[list[int]] = []
 
-    def reading(path: Path, packets: Any, indices: Any) -> Any:
+    def reading(path: Path, packets: Any, indices: Any, threads: int) -> Any:
         read.append(list(indices))
-        return read_frames(path, packets, indices)
+        return read_frames(path, packets, indices, threads=threads)
 
     monkeypatch.setattr(cut, "read_frames", reading)
     room.source("a", film(tmp_path / "a.mp4", pictures(60, 120, 160)))
     keys = [room.scene("a", first, moving(120, 160, 10), track) for track, first in enumerate((5, 9, 40))]
     rows = room.cut()
-    assert read == [[*range(5, 19), *range(40, 50)]], "and nothing in between"
+    assert sorted(read) == [[*range(5, 19)], [*range(40, 50)]], "and nothing in between"
     monkeypatch.setattr(cut, "PIXELS", rows[keys[0]]["width"] * rows[keys[0]]["height"])
     (room.folder / "kept").rename(room.folder / "before")
     read.clear()
     assert room.cut(out="again") == rows
-    assert read == [[*range(5, 15), *range(40, 50)], [*range(9, 19)]], "what does not fit into the memory comes later"
+    assert read == [[*range(5, 15)], [*range(9, 19)], [*range(40, 50)]], "what does not fit into the memory comes later"
     assert room.bytes("again") == room.bytes("out")
+
+
+@pytest.mark.parametrize(
+    ("scenes", "runs"),
+    [
+        ([(0, 20), (20, 40)], [(0, 20), (20, 40)]),  # the second begins at a keyframe
+        ([(0, 25), (25, 40)], [(0, 40)]),  # not here: five frames would be decoded twice
+        ([(0, 201), (201, 220)], [(0, 201), (201, 220)]),  # one of two hundred is little
+        ([(0, 40), (10, 30), (20, 60), (90, 99)], [(0, 60), (90, 99)]),
+    ],
+)
+def test_a_video_is_divided_where_hardly_a_frame_is_decoded_twice(
+    scenes: list[tuple[int, int]], runs: list[tuple[int, int]], room: Room, tmp_path: Path
+) -> None:
+    path = film(tmp_path / "a.mp4", pictures(220, 48, 64), **{"x264-params": "bframes=0:scenecut=0"})
+    room.source("a", path)
+    for track, (first, stop) in enumerate(scenes):
+        room.scene("a", first, [ellipse(48, 64, (32, 24), (10, 10))] * (stop - first), track)
+    room.write()
+    frames: Any = read_table(room.folder / "scene_frames.parquet", SceneFrames).partition_by("key", as_dict=True)
+    plans = [
+        cut._plan(scene, frames[scene["key"],], room.sources[0], LOSSLESS, "code")
+        for scene in sorted(room.scenes, key=lambda scene: scene["first"])
+    ]
+    divided = list(cut._runs("a", path, plans, faults := {}))
+    assert not faults
+    assert [(run.plans[0].first, max(plan.indices.stop for plan in run.plans)) for run in divided] == runs
+    assert sum(len(run.plans) for run in divided) == len(plans)
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(1, 20), st.integers(1, 30)), max_size=12))
@@ -123,15 +152,15 @@ def test_passes_hold_every_clip_once_and_never_more_than_fits(drawn: list[tuple[
     class Plan:
         first: int
         indices: range
-        shape: tuple[int, int]
+        pixels: int
 
-    plans: list[Any] = [Plan(first, range(first, first + count), (200_000, size)) for first, count, size in drawn]
+    plans: list[Any] = [Plan(first, range(first, first + count), 200_000 * size) for first, count, size in drawn]
     passes = cut._passes(plans)
     assert sorted(map(id, (plan for group in passes for plan in group))) == sorted(map(id, plans))
     for group in passes:
         assert [plan.first for plan in group] == sorted(plan.first for plan in group)
         for index in range(70):
-            at_once = [plan.shape[0] * plan.shape[1] for plan in group if index in plan.indices]
+            at_once = [plan.pixels for plan in group if index in plan.indices]
             assert len(at_once) <= 1 or sum(at_once) <= cut.PIXELS
 
 

@@ -3,11 +3,12 @@
 import json
 import shutil
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -21,14 +22,15 @@ from tessera.job import link_or_copy, progress
 from tessera.ledger import Ledger
 from tessera.media.encode import SOUGHT_EVERY, VideoWriter
 from tessera.media.probe import GUESSED_RATE
-from tessera.media.video import Packets, VideoFrame, read_frames, read_packets
+from tessera.media.video import Packets, VideoFrame, read_frames, read_packets, span
 from tessera.provenance import digest, sha256_file
 
 if TYPE_CHECKING:
     import polars as pl
 
-# Of the clips that are cut in one pass over a video, at any moment; x264 holds some 100 bytes for each of them.
+# Of the clips that are cut at any moment, most often; x264 holds some 100 bytes for each of them.
 PIXELS = 4_000_000
+TWICE = 0.05  # share of what is decoded in a run of clips that may be decoded in the one before it too
 IMAGE, MASK, WHOLE = "image.mp4", "mask.mkv", "sha256.json"  # files of a clip that is kept
 
 BlockSizes: TypeAlias = Callable[[np.ndarray], tuple[float, float, float, float]]
@@ -39,6 +41,7 @@ class _Plan:
     """A clip that is to be cut: of which frames, what of each, and how it is called while it is kept."""
 
     key: str
+    source: str
     first: int
     pts: "pl.Series"
     rles: "pl.Series"
@@ -52,6 +55,20 @@ class _Plan:
     @property
     def indices(self) -> range:
         return range(self.first, self.first + len(self.crops))
+
+    @property
+    def pixels(self) -> int:
+        return self.shape[0] * self.shape[1]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Clips of one video, ordered by their first frames, that are cut while it is decoded once."""
+
+    source: str
+    path: Path
+    packets: Packets
+    plans: Sequence[_Plan]
 
 
 def cut_clips(
@@ -83,8 +100,9 @@ def cut_clips(
     255: they are told of the frame whose box has the median area. `detector`, `found_by` and `seed` are told too: the sha256 of
     the weights, the settings that the scenes were found by, and the global seed. `ledger` has a row per scene.
 
-    A video is read once, whatever scenes overlap in it, but for those that would not fit into the memory together; no more than
-    a few of its frames are held. `threads` encode; the result does not depend on their number.
+    What is needed of a video is decoded once, whatever scenes overlap in it, but for those that would not fit into the memory
+    together, and for a little where it is divided, so that `threads` decoders are at work; as many encode. No more than a few
+    frames are held. The result does not depend on `threads`.
 
     A clip that is whole goes to the folder `kept` at once, under a digest of all that it is made of, this `code` included.
     From there it is linked to where it belongs, in this run or in the next one: after a kill, and where scenes have not
@@ -106,24 +124,22 @@ def cut_clips(
         except Failed as unusable:
             faults[key] = unusable
     _tidy(kept, {plan.digest for plan in plans.values()})
+    missing = [plan for plan in plans.values() if not (kept / plan.digest).exists()]
+    faults |= _cut(missing, {name: Path(row["path"]) for name, row in admitted.items()}, kept, settings, threads)
     rows = []
     images.mkdir()
     masks.mkdir()
     made_by = digest([found_by, settings.model_dump(mode="json")])
-    with Ledger(ledger) as book, ThreadPoolExecutor(threads) as pool:
-        for (source,), own in found.group_by("source", maintain_order=True):
-            missing = [plans[key] for key in own["key"] if key in plans and not (kept / plans[key].digest).exists()]
-            if missing:
-                faults |= _cut(Path(admitted[source]["path"]), source, missing, kept, settings, pool)
-            for scene in own.iter_rows(named=True):
-                with book.item(scene["key"]):
-                    if fault := faults.get(scene["key"]):
-                        raise fault
-                    plan = plans[scene["key"]]
-                    row = _row(scene, plan, frames_of[scene["key"],], admitted[source], block_sizes)
-                    link_or_copy(kept / plan.digest / IMAGE, images / f"{plan.key}.mp4")
-                    link_or_copy(kept / plan.digest / MASK, masks / f"{plan.key}.mkv")
-                    rows.append({**row, "detector": detector, "settings": made_by, "seed": seed})
+    with Ledger(ledger) as book:
+        for scene in found.iter_rows(named=True):
+            with book.item(scene["key"]):
+                if fault := faults.get(scene["key"]):
+                    raise fault
+                plan = plans[scene["key"]]
+                row = _row(scene, plan, frames_of[scene["key"],], admitted[scene["source"]], block_sizes)
+                link_or_copy(kept / plan.digest / IMAGE, images / f"{plan.key}.mp4")
+                link_or_copy(kept / plan.digest / MASK, masks / f"{plan.key}.mkv")
+                rows.append({**row, "detector": detector, "settings": made_by, "seed": seed})
     write_table(pl.DataFrame(rows, schema=types(Clips)), Clips, clips)
 
 
@@ -159,7 +175,8 @@ def _plan(
         "av": [av.__version__, av.library_versions],
     }
     pads = [pad_of(crop, shape) for crop in crops]
-    return _Plan(scene["key"], indices.start, frames["pts"], frames["rle"], frame, crops, pads, shape, rate, digest(made_of))
+    scene_id = scene["key"], scene["source"], indices.start
+    return _Plan(*scene_id, frames["pts"], frames["rle"], frame, crops, pads, shape, rate, digest(made_of))
 
 
 def _rate(time: "pl.Series", source: dict[str, Any]) -> Fraction:
@@ -213,13 +230,64 @@ def _is_whole(folder: Path) -> bool:
     return False
 
 
+def _cut(
+    plans: Iterable[_Plan], paths: dict[str, Path], kept: Path, settings: ClipSettings, threads: int
+) -> dict[str, BaseException]:
+    """Cut the clips `plans` out of the videos at `paths` into the folder `kept`; return what went wrong, by their keys."""
+    faults: dict[str, BaseException] = {}
+    working: dict[Future[dict[str, BaseException]], int] = {}
+    with ThreadPoolExecutor(threads) as readers, ThreadPoolExecutor(threads) as encoders:
+
+        def finish(when: str) -> None:
+            for future in wait(working, return_when=when).done:
+                del working[future]
+                faults.update(future.result())
+
+        for source, own in groupby(sorted(plans, key=lambda plan: (plan.source, plan.first)), lambda plan: plan.source):
+            for run in _runs(source, paths[source], list(own), faults):
+                pixels = max(_pixels(run.plans, plan.first) for plan in run.plans)
+                while working and (len(working) == threads or sum(working.values()) + pixels > PIXELS):
+                    finish(FIRST_COMPLETED)
+                working[readers.submit(_cut_run, run, kept, settings, encoders)] = pixels
+        finish(ALL_COMPLETED)
+    return faults
+
+
+def _runs(source: str, path: Path, plans: Sequence[_Plan], faults: dict[str, BaseException]) -> Iterator[_Run]:
+    """Divide the clips `plans` of the video `path`, ordered by their first frames, into runs that are cut side by side.
+
+    Hardly a frame is decoded in two of them, but where the clips at one moment would not fit into the memory together. `faults`
+    gets what is wrong with clips that are in none.
+    """
+    try:
+        packets = read_packets(path)
+    except Failed as fault:
+        faults.update({plan.key: fault for plan in plans})
+        return
+    changed = Failed("not the footage that was looked at", "its frames have other times")
+    faults.update({plan.key: changed for plan in plans if not _is_known(plan, packets)})
+    run: list[_Plan] = []
+    begin = end = 0
+    for plan in plans:
+        if plan.key in faults:
+            continue
+        first, stop = span(packets, plan.indices)
+        if run and end - first <= TWICE * (end - begin):
+            yield from (_Run(source, path, packets, each) for each in _passes(run))
+            run = []
+        begin = begin if run else first
+        end = max(end, stop)
+        run.append(plan)
+    yield from (_Run(source, path, packets, each) for each in _passes(run))
+
+
 def _passes(plans: Iterable[_Plan]) -> list[list[_Plan]]:
     """Divide `plans` of one video into few lists, of each of which never more is cut at a time than fits into the memory."""
     passes: list[list[_Plan]] = []
     for plan in sorted(plans, key=lambda plan: plan.first):
         for others in passes:
-            at_once = sum(np.prod(other.shape) for other in others if other.indices.stop > plan.first)
-            if not at_once or at_once + np.prod(plan.shape) <= PIXELS:
+            at_once = _pixels(others, plan.first)
+            if not at_once or at_once + plan.pixels <= PIXELS:
                 others.append(plan)
                 break
         else:
@@ -227,21 +295,9 @@ def _passes(plans: Iterable[_Plan]) -> list[list[_Plan]]:
     return passes
 
 
-def _cut(
-    path: Path, source: str, plans: Sequence[_Plan], kept: Path, settings: ClipSettings, pool: ThreadPoolExecutor
-) -> dict[str, BaseException]:
-    """Cut the clips `plans` out of the video `path` into the folder `kept`; return what went wrong, by their keys."""
-    try:
-        packets = read_packets(path)
-    except Failed as fault:
-        return {plan.key: fault for plan in plans}
-    changed = Failed("not the footage that was looked at", "its frames have other times")
-    faults: dict[str, BaseException] = {plan.key: changed for plan in plans if not _is_known(plan, packets)}
-    for group in _passes(plan for plan in plans if plan.key not in faults):
-        wanted = np.unique(np.concatenate([plan.indices for plan in group]))
-        frames = progress(read_frames(path, packets, wanted), len(wanted), f"frames of {source!r}")
-        faults |= _cut_together(frames, group, kept, settings, pool)
-    return faults
+def _pixels(plans: Iterable[_Plan], index: int) -> int:
+    """Return how many pixels of the clips `plans` are cut of the frame `index`."""
+    return sum(plan.pixels for plan in plans if index in plan.indices)
 
 
 def _is_known(plan: _Plan, packets: Packets) -> bool:
@@ -253,25 +309,28 @@ def _is_known(plan: _Plan, packets: Packets) -> bool:
     return packets.timed and np.array_equal(packets.pts[plan.first : plan.indices.stop], plan.pts.to_numpy())
 
 
-def _cut_together(
-    frames: Iterable[VideoFrame], plans: Iterable[_Plan], kept: Path, settings: ClipSettings, pool: ThreadPoolExecutor
-) -> dict[str, BaseException]:
-    """Cut the clips `plans`, ordered by their first frames, out of `frames`; return what went wrong, by their keys.
+def _cut_run(run: _Run, kept: Path, settings: ClipSettings, encoders: ThreadPoolExecutor) -> dict[str, BaseException]:
+    """Cut the clips of `run` out of its video; return what went wrong with single ones, by their keys.
 
-    While a frame is decoded, what is needed of the one before is converted and encoded.
+    What is wrong with more than a clip, such as a full disk, is raised at once. While a frame is decoded, what is needed of the
+    one before is converted and encoded.
     """
-    coming = deque(plans)
+    wanted = np.unique(np.concatenate([plan.indices for plan in run.plans]))
+    unit = f"frames of {run.source!r} from {wanted[0]} on"
+    coming = deque(run.plans)
     making: dict[_Plan, Generator[None, VideoFrame, None]] = {}
     working: dict[_Plan, Future[None]] = {}
-    for frame in frames:
+    for frame in progress(read_frames(run.path, run.packets, wanted, threads=1), len(wanted), unit):
         while coming and coming[0].first == frame.index:
             plan = coming.popleft()
             making[plan] = _make(plan, kept, settings)
             next(making[plan])
         for plan, maker in list(making.items()):
-            before = working.get(plan)
-            if frame.index in plan.indices and not (before and before.exception()):
-                working[plan] = pool.submit(maker.send, frame)
+            fault = working[plan].exception() if plan in working else None
+            if fault and not isinstance(fault, Failed):
+                raise fault
+            if frame.index in plan.indices and not fault:
+                working[plan] = encoders.submit(maker.send, frame)
             else:
                 del making[plan]
     return {plan.key: fault for plan, work in working.items() if (fault := work.exception())}
