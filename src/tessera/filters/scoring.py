@@ -128,7 +128,7 @@ def _measure(clip: Mapping[str, Any], images: Path, samples: int, shown: bool, j
     hashes: list[int] = []
     pictures: list[np.ndarray] = []
     views: dict[int, np.ndarray] = {}
-    for frame in read_frames(path, packets, {*looks, *partners.values(), *judged}):
+    for frame in read_frames(path, packets, {*looks, *partners.values(), *judged}, threads=1):
         whole = frame.image()
         # Codecs with half the colour make an odd side even.
         more = np.subtract(whole.shape[:2], (clip["height"], clip["width"]))

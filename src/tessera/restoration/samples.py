@@ -135,7 +135,7 @@ def _read_packets(path: Path, clip: Clip) -> Packets:
 
 def _read(path: Path, packets: Packets, clip: Clip, first: int, frames: int) -> Iterator[VideoFrame]:
     """Yield the frames of a window, each as large as the clip. Nothing is decoded but what they need."""
-    for frame in read_frames(path, packets, range(first, first + frames)):
+    for frame in read_frames(path, packets, range(first, first + frames), threads=1):
         if frame.picture is None:
             raise Failed("frame cannot be decoded", f"number {frame.index} of {path.name}")
         if frame.size[::-1] != clip.shape:
