@@ -97,6 +97,8 @@ KINDS: dict[str, dict[str, Any]] = {
     "bframes.avi": {"codec": "mpeg4", "g": "12", "bf": "2", "b": "4M"},
     "x264.avi": X264,
     "mpeg2.mpg": {"codec": "mpeg2video", "g": "12", "bf": "2", "b": "4M"},
+    "refreshed.mp4": X264 | {"bf": "0", "x264-params": "intra-refresh=1"},
+    "refreshed.ts": X264 | {"bf": "0", "x264-params": "intra-refresh=1"},
     "one keyframe.mp4": X264 | {"g": "1000", "keyint_min": "1000"},
     "variable.mkv": X264 | {"pts": np.cumsum(np.random.default_rng(0).integers(1, 200, FRAMES)).tolist()},
 }

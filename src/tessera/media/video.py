@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from tessera.errors import Failed
+from tessera.media.h264 import is_refreshed
 from tessera.media.probe import CONTAINERS, GUESSED_RATE, MAX_PIXELS, is_shown, open_file
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def read_packets(path: Path) -> Packets:
     """
     with open_video(path) as (container, stream):
         rows = [
-            (packet.pts, packet.is_keyframe, place, packet.pts if packet.dts is None else packet.dts)
+            (packet.pts, _is_keyframe(packet, stream), place, packet.pts if packet.dts is None else packet.dts)
             for place, packet in enumerate(_demux(container, stream))
             if is_shown(packet, stream.codec_context.name)
         ]
@@ -328,6 +329,12 @@ def _demux(container: "InputContainer", stream: "VideoStream") -> Iterator["Pack
         for packet in container.demux(stream):
             if packet.size:
                 yield packet
+
+
+def _is_keyframe(packet: "Packet[VideoStream]", stream: "VideoStream") -> bool:
+    """Whether decoding can begin with `packet` and gives whole pictures from there on."""
+    decoder = stream.codec_context
+    return packet.is_keyframe and not (decoder.name == "h264" and is_refreshed(memoryview(packet), decoder.extradata or b""))
 
 
 def _rgb(picture: "av.VideoFrame") -> np.ndarray:
