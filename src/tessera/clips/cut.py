@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import groupby
 from pathlib import Path
+from threading import Semaphore
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -69,6 +70,28 @@ class _Run:
     path: Path
     packets: Packets
     plans: Sequence[_Plan]
+
+
+@dataclass(frozen=True)
+class _Threads:
+    """Threads that are lent out as long as some are idle."""
+
+    pool: ThreadPoolExecutor
+    idle: Semaphore
+
+    def do(self, work: Callable[[VideoFrame], None], frame: VideoFrame) -> Future[None]:
+        """Do `work` on `frame` in an idle thread, or here where there is none: to hand it over takes time, too."""
+        if self.idle.acquire(blocking=False):
+            doing = self.pool.submit(work, frame)
+            doing.add_done_callback(lambda _: self.idle.release())
+            return doing
+        done: Future[None] = Future()
+        try:
+            work(frame)
+            done.set_result(None)
+        except Exception as error:
+            done.set_exception(error)
+        return done
 
 
 def cut_clips(
@@ -237,6 +260,7 @@ def _cut(
     faults: dict[str, BaseException] = {}
     working: dict[Future[dict[str, BaseException]], int] = {}
     with ThreadPoolExecutor(threads) as readers, ThreadPoolExecutor(threads) as encoders:
+        helpers = _Threads(encoders, Semaphore(threads))
 
         def finish(when: str) -> None:
             for future in wait(working, return_when=when).done:
@@ -248,7 +272,7 @@ def _cut(
                 pixels = max(_pixels(run.plans, plan.first) for plan in run.plans)
                 while working and (len(working) == threads or sum(working.values()) + pixels > PIXELS):
                     finish(FIRST_COMPLETED)
-                working[readers.submit(_cut_run, run, kept, settings, encoders)] = pixels
+                working[readers.submit(_cut_run, run, kept, settings, helpers)] = pixels
         finish(ALL_COMPLETED)
     return faults
 
@@ -309,30 +333,31 @@ def _is_known(plan: _Plan, packets: Packets) -> bool:
     return packets.timed and np.array_equal(packets.pts[plan.first : plan.indices.stop], plan.pts.to_numpy())
 
 
-def _cut_run(run: _Run, kept: Path, settings: ClipSettings, encoders: ThreadPoolExecutor) -> dict[str, BaseException]:
+def _cut_run(run: _Run, kept: Path, settings: ClipSettings, threads: _Threads) -> dict[str, BaseException]:
     """Cut the clips of `run` out of its video; return what went wrong with single ones, by their keys.
 
-    What is wrong with more than a clip, such as a full disk, is raised at once. While a frame is decoded, what is needed of the
-    one before is converted and encoded.
+    What is wrong with more than a clip, such as a full disk, is raised at once. What is needed of a frame is converted and
+    encoded while the next one is decoded, where a thread is idle.
     """
     wanted = np.unique(np.concatenate([plan.indices for plan in run.plans]))
     unit = f"frames of {run.source!r} from {wanted[0]} on"
     coming = deque(run.plans)
     making: dict[_Plan, Generator[None, VideoFrame, None]] = {}
     working: dict[_Plan, Future[None]] = {}
-    for frame in progress(read_frames(run.path, run.packets, wanted, threads=1), len(wanted), unit):
-        while coming and coming[0].first == frame.index:
-            plan = coming.popleft()
-            making[plan] = _make(plan, kept, settings)
-            next(making[plan])
-        for plan, maker in list(making.items()):
-            fault = working[plan].exception() if plan in working else None
-            if fault and not isinstance(fault, Failed):
-                raise fault
-            if frame.index in plan.indices and not fault:
-                working[plan] = encoders.submit(maker.send, frame)
-            else:
-                del making[plan]
+    with threads.idle:
+        for frame in progress(read_frames(run.path, run.packets, wanted, threads=1), len(wanted), unit):
+            while coming and coming[0].first == frame.index:
+                plan = coming.popleft()
+                making[plan] = _make(plan, kept, settings)
+                next(making[plan])
+            for plan, maker in list(making.items()):
+                fault = working[plan].exception() if plan in working else None
+                if fault and not isinstance(fault, Failed):
+                    raise fault
+                if frame.index in plan.indices and not fault:
+                    working[plan] = threads.do(maker.send, frame)
+                else:
+                    del making[plan]
     return {plan.key: fault for plan, work in working.items() if (fault := work.exception())}
 
 

@@ -14,7 +14,7 @@ from tessera.errors import Failed
 from tessera.geometry import encode_rle
 from tessera.job import progress
 from tessera.ledger import Ledger
-from tessera.media.video import Packets, VideoFrame, parts, read_frames, read_packets
+from tessera.media.video import Packets, parts, read_frames, read_packets
 
 if TYPE_CHECKING:
     import polars as pl
@@ -116,9 +116,9 @@ def detect_video(
     divided = parts(packets, PARTS)
 
     def looked() -> Iterator[tuple[int, list[Region]]]:
-        makers = (_batches(_frames(path, packets, part, wanted, table, edges), settings.batch) for part in divided)
+        makers = (_batches(_pictures(path, packets, part, wanted, table, edges), settings.batch) for part in divided)
         for batch in _side_by_side(makers, threads):
-            yield from zip((frame.index for frame in batch), look(frame.image() for frame in batch), strict=True)
+            yield from zip((index for index, _ in batch), look(image for _, image in batch), strict=True)
 
     for index, regions in progress(looked(), int(wanted.sum()), f"frames of {source!r}"):
         seen += [(source, index, number, *_row(region)) for number, region in enumerate(regions)]
@@ -144,15 +144,15 @@ def difference(one: np.ndarray, other: np.ndarray) -> float:
     return float(change.mean())
 
 
-def _frames(
+def _pictures(
     path: Path,
     packets: Packets,
     part: range,
     wanted: np.ndarray,
     table: dict[str, np.ndarray],
     edges: dict[int, np.ndarray],
-) -> Iterator[VideoFrame]:
-    """Yield the frames `wanted` of a part of a video, as far as they are sound; `table` gets what is known of all of them.
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the index and the picture of each sound frame `wanted` of a part of a video; `table` gets what is known of all.
 
     `edges` gets the first and the last frame, small, by which the part is compared with those beside it.
     """
@@ -175,13 +175,13 @@ def _frames(
         last = index, small
         if wanted[index]:
             table["looked"][index] = True
-            yield frame
+            yield index, frame.image()
     if last is not None:
         edges[last[0]] = last[1]
 
 
 def _join(divided: Iterable[range], edges: dict[int, np.ndarray], change: np.ndarray) -> None:
-    """Tell how much changes from each part of a video to the next; see `_frames`."""
+    """Tell how much changes from each part of a video to the next; see `_pictures`."""
     before = None
     for part in divided:
         if ends := sorted(index for index in edges if index in part):
@@ -190,12 +190,12 @@ def _join(divided: Iterable[range], edges: dict[int, np.ndarray], change: np.nda
             before = ends[-1]
 
 
-def _batches(frames: Iterable[VideoFrame], size: int) -> Iterator[list[VideoFrame]]:
-    """Yield runs of `size` of the `frames`, or of fewer where they are large."""
-    batch: list[VideoFrame] = []
-    for frame in frames:
-        batch.append(frame)
-        if len(batch) == size or sum(3 * width * height for width, height in (frame.size for frame in batch)) >= BATCH_BYTES:
+def _batches(pictures: Iterable[tuple[int, np.ndarray]], size: int) -> Iterator[list[tuple[int, np.ndarray]]]:
+    """Yield runs of `size` of the `pictures`, or of fewer where they are large."""
+    batch: list[tuple[int, np.ndarray]] = []
+    for index, image in pictures:
+        batch.append((index, image))
+        if len(batch) == size or sum(image.nbytes for _, image in batch) >= BATCH_BYTES:
             yield batch
             batch = []
     if batch:
