@@ -179,7 +179,8 @@ def _explain(error: Exception, outputs: Iterable[Path]) -> str:
     # Of two files, the second is the one that is written.
     file = (is_full and error.filename2) or error.filename
     if file:
-        place = f": {str(file).replace(_partial(), '')!r}"
+        # FFmpeg is given its protocol with the name.
+        place = f": {str(file).replace(_partial(), '').removeprefix('file:')!r}"
     elif is_full:
         place = f": {_free_space([*(path.parent for path in outputs), Path(tempfile.gettempdir())])}"
     else:

@@ -179,6 +179,9 @@ class VideoFrames(Table):
     )
     looked: pl.Boolean = pa.Field(description="whether the detector looked at it")
 
+    class Config(Table.Config):
+        unique = ("source", "index")
+
 
 class VideoDetections(Table):
     """What a detector saw in the frames of the videos of a shard."""
@@ -195,6 +198,9 @@ class VideoDetections(Table):
     y0: pl.Float64 = pa.Field(gt=-inf, lt=inf, description="box, top edge, pixels")
     x1: pl.Float64 = pa.Field(gt=-inf, lt=inf, description="box, right edge, pixels, outside")
     y1: pl.Float64 = pa.Field(gt=-inf, lt=inf, description="box, bottom edge, pixels, outside")
+
+    class Config(Table.Config):
+        unique = ("source", "index", "number")
 
 
 class Scenes(Table):
@@ -225,6 +231,9 @@ class SceneFrames(Table):
     y0: pl.Int64 = pa.Field(ge=0, description="top edge, pixels")
     x1: pl.Int64 = pa.Field(gt=0, description="right edge, pixels, outside")
     y1: pl.Int64 = pa.Field(gt=0, description="bottom edge, pixels, outside")
+
+    class Config(Table.Config):
+        unique = ("key", "index")
 
 
 class Clips(Table):

@@ -96,6 +96,8 @@ def test_a_full_disk_is_blamed_on_what_was_written(tmp_path: Path) -> None:
     copying = OSError(errno.ENOSPC, "No space left on device", "read.png", None, str(partial))
     assert f"device: '{tmp_path}/images/a.png'; nothing" in _explain(copying, [])
     assert "directory: 'gone.png'" in _explain(FileNotFoundError(2, "No such file or directory", "gone.png", None, "b"), [])
+    encoding = OSError(errno.ENOSPC, "No space left on device", "file:a.mp4")
+    assert "device: 'a.mp4'; nothing" in _explain(encoding, [])
     writing = OSError(errno.ENOSPC, "No space left on device")
     assert f" MB are free in '{tmp_path}'" in _explain(writing, [tmp_path / "images"])
 

@@ -31,6 +31,14 @@ def test_a_table_with_times_that_are_none_is_refused_and_named(time: float, tmp_
         read_table(path, VideoFrames)
 
 
+def test_a_table_with_a_row_twice_is_refused_and_named(tmp_path: Path) -> None:
+    path = tmp_path / "frames.parquet"
+    row = {"source": "a", "index": 0, "pts": 0, "time": 0.0, "width": 1, "height": 1, "change": 0.0, "looked": True}
+    pl.DataFrame([row, {**row, "time": 1.0}], schema=types(VideoFrames)).write_parquet(path)
+    with pytest.raises(TesseraError, match=r"frames\.parquet is not a table of VideoFrames"):
+        read_table(path, VideoFrames)
+
+
 @pytest.mark.parametrize("damage", [{"x1": float("nan")}, {"y0": float("-inf")}, {"rle": 1}, {"rle": None, "more": ""}])
 def test_a_table_is_held_to_its_schema_even_where_a_column_is_left_out(damage: dict[str, object], tmp_path: Path) -> None:
     path = tmp_path / "detections.parquet"
