@@ -14,7 +14,7 @@ from tessera.errors import Failed
 from tessera.geometry import encode_rle
 from tessera.job import progress
 from tessera.ledger import Ledger
-from tessera.media.video import Packets, parts, read_frames, read_packets
+from tessera.media.video import THREADS, VideoFrame, parts, read_frames, read_packets
 
 if TYPE_CHECKING:
     import polars as pl
@@ -114,9 +114,11 @@ def detect_video(
     seen: list[tuple[Any, ...]] = []
     edges: dict[int, np.ndarray] = {}
     divided = parts(packets, PARTS)
+    decoders = max(1, THREADS // len(divided))
 
     def looked() -> Iterator[tuple[int, list[Region]]]:
-        makers = (_batches(_pictures(path, packets, part, wanted, table, edges), settings.batch) for part in divided)
+        read = (read_frames(path, packets, part, threads=decoders) for part in divided)
+        makers = (_batches(_pictures(part, packets.keyframe, wanted, table, edges), settings.batch) for part in read)
         for batch in _side_by_side(makers, threads):
             yield from zip((index for index, _ in batch), look(image for _, image in batch), strict=True)
 
@@ -145,14 +147,13 @@ def difference(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def _pictures(
-    path: Path,
-    packets: Packets,
-    part: range,
+    frames: Iterable[VideoFrame],
+    keyframe: np.ndarray,
     wanted: np.ndarray,
     table: dict[str, np.ndarray],
     edges: dict[int, np.ndarray],
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield the index and the picture of each sound frame `wanted` of a part of a video; `table` gets what is known of all.
+    """Yield index and picture of the sound ones `wanted` of the `frames` of a part; `table` gets what is known of all.
 
     `edges` gets the first and the last frame, small, by which the part is compared with those beside it.
     """
@@ -160,10 +161,10 @@ def _pictures(
 
     last = None
     damaged = False
-    for frame in read_frames(path, packets, part, threads=1):
+    for frame in frames:
         index = frame.index
         # What a decoder made up where a stream is damaged is carried on by the frames after it, up to the next keyframe.
-        damaged = frame.is_damaged or (damaged and not packets.keyframe[index])
+        damaged = frame.is_damaged or (damaged and not keyframe[index])
         if damaged or frame.picture is None:
             continue
         table["width"][index], table["height"][index] = frame.size
