@@ -119,7 +119,7 @@ def test_4k_needs_the_same_memory_whatever_the_length(
     print(
         f"\n4K, {regions} regions of {2 * axes[0]} by {2 * axes[1]} pixels at once: "
         + ", ".join(f"{peak:.2f} GiB for {count} frames" for peak, count in zip(peaks, lengths, strict=True))
-        + " (ceiling: 1.4, and 5% more for the longer)"
+        + " (ceiling: 1.4, and 10% more for the longer)"
     )
     assert max(peaks) < 1.4
-    assert peaks[1] < 1.05 * peaks[0]
+    assert peaks[1] < 1.1 * peaks[0]
