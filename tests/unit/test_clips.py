@@ -140,7 +140,7 @@ def test_a_video_is_divided_where_hardly_a_frame_is_decoded_twice(
         cut._plan(scene, frames[scene["key"],], room.sources[0], LOSSLESS, "code")
         for scene in sorted(room.scenes, key=lambda scene: scene["first"])
     ]
-    divided = list(cut._runs("a", path, plans, faults := {}))
+    divided = cut._runs(path, plans, faults := {})
     assert not faults
     assert [(run.plans[0].first, max(plan.indices.stop for plan in run.plans)) for run in divided] == runs
     assert sum(len(run.plans) for run in divided) == len(plans)

@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
@@ -66,7 +66,6 @@ class _Plan:
 class _Run:
     """Clips of one video, ordered by their first frames, that are cut while it is decoded once."""
 
-    source: str
     path: Path
     packets: Packets
     plans: Sequence[_Plan]
@@ -198,8 +197,8 @@ def _plan(
         "av": [av.__version__, av.library_versions],
     }
     pads = [pad_of(crop, shape) for crop in crops]
-    scene_id = scene["key"], scene["source"], indices.start
-    return _Plan(*scene_id, frames["pts"], frames["rle"], frame, crops, pads, shape, rate, digest(made_of))
+    place = scene["key"], scene["source"], indices.start
+    return _Plan(*place, frames["pts"], frames["rle"], frame, crops, pads, shape, rate, digest(made_of))
 
 
 def _rate(time: "pl.Series", source: dict[str, Any]) -> Fraction:
@@ -268,7 +267,7 @@ def _cut(
                 faults.update(future.result())
 
         for source, own in groupby(sorted(plans, key=lambda plan: (plan.source, plan.first)), lambda plan: plan.source):
-            for run in _runs(source, paths[source], list(own), faults):
+            for run in _runs(paths[source], list(own), faults):
                 pixels = max(_pixels(run.plans, plan.first) for plan in run.plans)
                 while working and (len(working) == threads or sum(working.values()) + pixels > PIXELS):
                     finish(FIRST_COMPLETED)
@@ -277,7 +276,7 @@ def _cut(
     return faults
 
 
-def _runs(source: str, path: Path, plans: Sequence[_Plan], faults: dict[str, BaseException]) -> Iterator[_Run]:
+def _runs(path: Path, plans: Sequence[_Plan], faults: dict[str, BaseException]) -> list[_Run]:
     """Divide the clips `plans` of the video `path`, ordered by their first frames, into runs that are cut side by side.
 
     Hardly a frame is decoded in two of them, but where the clips at one moment would not fit into the memory together. `faults`
@@ -287,22 +286,21 @@ def _runs(source: str, path: Path, plans: Sequence[_Plan], faults: dict[str, Bas
         packets = read_packets(path)
     except Failed as fault:
         faults.update({plan.key: fault for plan in plans})
-        return
+        return []
     changed = Failed("not the footage that was looked at", "its frames have other times")
     faults.update({plan.key: changed for plan in plans if not _is_known(plan, packets)})
-    run: list[_Plan] = []
+    runs: list[list[_Plan]] = []
     begin = end = 0
     for plan in plans:
         if plan.key in faults:
             continue
         first, stop = span(packets, plan.indices)
-        if run and end - first <= TWICE * (end - begin):
-            yield from (_Run(source, path, packets, each) for each in _passes(run))
-            run = []
-        begin = begin if run else first
+        if not runs or end - first <= TWICE * (end - begin):
+            runs.append([])
+            begin = first
         end = max(end, stop)
-        run.append(plan)
-    yield from (_Run(source, path, packets, each) for each in _passes(run))
+        runs[-1].append(plan)
+    return [_Run(path, packets, each) for run in runs for each in _passes(run)]
 
 
 def _passes(plans: Iterable[_Plan]) -> list[list[_Plan]]:
@@ -340,7 +338,7 @@ def _cut_run(run: _Run, kept: Path, settings: ClipSettings, threads: _Threads) -
     encoded while the next one is decoded, where a thread is idle.
     """
     wanted = np.unique(np.concatenate([plan.indices for plan in run.plans]))
-    unit = f"frames of {run.source!r} from {wanted[0]} on"
+    unit = f"frames of {run.plans[0].source!r} from {wanted[0]} on"
     coming = deque(run.plans)
     making: dict[_Plan, Generator[None, VideoFrame, None]] = {}
     working: dict[_Plan, Future[None]] = {}

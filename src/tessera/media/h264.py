@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 SLICES, MESSAGE = {1, 2, 5}, 6  # types of NAL units, ITU-T H.264, table 7-1
 MARK = b"\0\0\1"
+HEAD = 2**16  # bytes of a packet that are searched; what tells of a picture comes before it, and is small
 RECOVERY = 6  # type of the message that says where pictures are whole again, D.1.8
 
 
@@ -13,6 +14,7 @@ def is_refreshed(packet: memoryview, header: bytes) -> bool:
     So it is where a stream is refreshed bit by bit. `packet` holds one picture, `header` is what the container tells of the
     stream: the units in a packet have their lengths before them where it begins with 1, else they begin with 0, 0, 1.
     """
+    packet = packet[:HEAD]
     if len(header) > 4 and header[0] == 1:
         units = _measured(packet, (header[4] & 3) + 1)
     else:

@@ -34,9 +34,9 @@ class Packets:
     """The frames of a video stream as its packets tell of them, in order of presentation.
 
     `pts`: int64 (N,), in the time base of the stream. `time`: float64 (N,), seconds from the first frame. `keyframe`: bool
-    (N,). `place`: int64 (N,), the place of the packet in order of decoding. `dts`: int64 (N,), its decoding time stamp, by
-    which containers are sought. `timed`: whether every packet has a time stamp of its own; where not, frames are known by
-    counting alone, and `pts` is the count.
+    (N,), whether pictures are whole where decoding begins there. `place`: int64 (N,), the place of the packet in order of
+    decoding. `dts`: int64 (N,), its decoding time stamp, by which containers are sought. `timed`: whether every packet has a
+    time stamp of its own; where not, frames are known by counting alone, and `pts` is the count.
     """
 
     pts: np.ndarray
