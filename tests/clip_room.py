@@ -128,9 +128,10 @@ class Room:
         for (name, schema), rows in zip(TABLES.items(), (self.scenes, self.frames, self.sources), strict=True):
             write_table(pl.DataFrame(rows, schema=types(schema)), schema, self.folder / f"{name}.parquet")
 
-    def kept(self) -> dict[str, int]:
-        """Return the files that are kept: one that is there again and has another number was made again."""
-        return {str(path): path.stat().st_ino for path in (self.folder / "kept").glob("[!.]*/*.m*")}
+    def kept(self) -> dict[str, tuple[int, int]]:
+        """Return the files that are kept: one that is there again and has another number or time was made again."""
+        found = {path: path.stat() for path in (self.folder / "kept").glob("[!.]*/*.m*")}
+        return {str(path): (status.st_ino, status.st_mtime_ns) for path, status in found.items()}
 
     def ledger(self, out: str = "out") -> dict[str, tuple[str, str]]:
         return {row["key"]: (row["status"], row["reason"]) for row in read_ledger(self.folder / out / "ledger.jsonl")}

@@ -50,10 +50,13 @@ def begin(project: Project) -> tuple[Path, Room]:
     return path, room
 
 
-def clips(project: Project) -> dict[str, int]:
-    """Return the files of the clips, and the numbers under which the disk knows them."""
-    found = project.results.glob("clips/a/*/a-*")
-    return {f"{path.parent.name}/{path.name}": path.stat().st_ino for path in found}
+def clips(project: Project) -> dict[str, tuple[int, int]]:
+    """Return the files of the clips, the numbers under which the disk knows them, and when they were written.
+
+    A number alone says little: what is removed leaves its own to what is made next.
+    """
+    found = {path: path.stat() for path in project.results.glob("clips/a/*/a-*")}
+    return {f"{path.parent.name}/{path.name}": (status.st_ino, status.st_mtime_ns) for path, status in found.items()}
 
 
 def test_a_change_cuts_again_what_it_touches(project: Project) -> None:
