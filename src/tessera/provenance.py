@@ -1,18 +1,14 @@
-"""Digests: of files, folders, values, and of the code that a rule runs. And file names made from any text."""
+"""Digests of files, folders and values. And file names made from any text."""
 
-import ast
 import hashlib
 import json
 import re
 from collections.abc import Iterable
 from contextlib import suppress
-from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
-PACKAGE = "tessera"
-ROOT = Path(__file__).parent
 NAME_BYTES = 120
 
 
@@ -92,51 +88,3 @@ def file_name(text: str) -> str:
     if len(name) > NAME_BYTES:
         name = f"{name[: NAME_BYTES - 17]}~{hashlib.sha256(name.encode()).hexdigest()[:16]}"
     return name
-
-
-def code_digest(*modules: str) -> str:
-    """Return a digest of the logic of `modules` and of everything of ours that they import.
-
-    What is hashed is the syntax tree without docstrings, so a comment, a blank line or a docstring changes nothing
-    and any change of logic does. Raises `ModuleNotFoundError` for a module that is not there.
-    """
-    seen: set[str] = set()
-    todo = list(modules)
-    while todo:
-        module = todo.pop()
-        if module not in seen:
-            seen.add(module)
-            todo.extend(_tree(module)[1])
-    return digest({module: _tree(module)[0] for module in sorted(seen)})[:16]
-
-
-@cache
-def _tree(module: str) -> tuple[str, tuple[str, ...]]:
-    """Return the digest of the syntax tree of `module`, and the modules of ours that it imports."""
-    file = _file(module)
-    if file is None:
-        raise ModuleNotFoundError(f"no module {module!r}")
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    # A package runs before what is in it.
-    imports: set[str] = {module.rpartition(".")[0]}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            imports.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            # `from package import name`: the name may be a module of its own.
-            imports.update({node.module, *(f"{node.module}.{alias.name}" for alias in node.names)})
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and _documented(node):
-            node.body = node.body[1:] or [ast.Pass()]
-    ours = sorted(name for name in imports if name != PACKAGE and _file(name))
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), tuple(ours)
-
-
-def _documented(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    return ast.get_docstring(node, clean=False) is not None
-
-
-def _file(module: str) -> Path | None:
-    """Return the file of a module of ours, found without running any; nothing where there is none."""
-    package, *names = module.split(".")
-    places = [ROOT.joinpath(*names, "__init__.py"), ROOT.joinpath(*names).with_suffix(".py")]
-    return next((place for place in places if package == PACKAGE and names and place.is_file()), None)

@@ -149,11 +149,33 @@ def a_lock(workshop: Workshop, stack: ExitStack) -> None:
     stack.enter_context(workshop.edited(lock, "", "# another\n"))
 
 
+def a_moved_file(workshop: Workshop, stack: ExitStack) -> None:
+    library = workshop.code("")
+    for path in sorted(library.rglob("*.py")):
+        if "tessera.geometry" in (text := path.read_text(encoding="utf-8")):
+            stack.callback(path.write_text, text, encoding="utf-8")
+            path.write_text(text.replace("tessera.geometry", "tessera.media.shapes"), encoding="utf-8")
+    moved = (library / "geometry.py").rename(library / "media" / "shapes.py")
+    stack.callback(moved.rename, library / "geometry.py")
+
+
 CHANGES: dict[str, Change] = {
     "nothing": lambda workshop, stack: None,
     "a comment or a docstring in the library": code("splits.py", '"""', '"""In other words. '),
-    "the logic of one room: the splits": code("splits.py", "\nclass ", "\nEXTRA = 1\n\n\nclass "),
-    "the logic that all sources pass": code("sources.py", "\nclass ", "\nEXTRA = 1\n\n\nclass "),
+    "a message in `job`": code("job.py", "interrupted; run again", "stopped; run again"),
+    "an error message of the splits": code("splits.py", "a source has one split", "give it one"),
+    "another function in a module of the library": code(
+        "splits.py", "\ndef ", "\ndef another() -> int:\n    return 1\n\n\ndef "
+    ),
+    "a file of the library moved": a_moved_file,
+    "a table that no rule uses": code("tables.py", "class DemoClips(Table):", "class DemoClips(Table):\n    extra: pl.Int64\n"),
+    "the description of a column": code("tables.py", "id from the manifest", "the source in the manifest"),
+    "a column of the scores": code(
+        "tables.py", "    looked: pl.Int64 = pa.Field(gt=0,", "    looked: pl.Int64 = pa.Field(ge=0,"
+    ),
+    "the logic of the splits": code("splits.py", "number < settings.val", "number <= settings.val"),
+    "the logic that all sources pass": code("sources.py", "size += file.tell()", "size -= file.tell()"),
+    "how mosaics are drawn": code("mosaics/drawing.py", "FEATHERED_FROM = 5", "FEATHERED_FROM = 6"),
     "a setting of the frames": setting("frames.quality", 90),
     "a setting of the previews": setting("preview.confidence", 0.5),
     "a setting of the report": setting("report.blur", False),
@@ -232,7 +254,10 @@ def test_a_change_reruns_exactly_what_the_documentation_says(change: str, worksh
 @pytest.mark.parametrize(
     "changes",
     [
-        (code("datasheets.py", "\ndef ", "\nEXTRA = 1\n\n\ndef "), CHANGES["a training argument of the last model"]),
+        (
+            code("datasheets.py", "AREA_PIXELS = (0, 16**2", "AREA_PIXELS = (0, 8**2"),
+            CHANGES["a training argument of the last model"],
+        ),
         (CHANGES["the fraction of frames that may fail"], CHANGES["the fractions of the splits"]),
     ],
     ids=["datasheet and training", "gate and splits"],

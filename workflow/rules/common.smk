@@ -8,6 +8,7 @@ from snakemake.logging import logger
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from tessera.configuration import load_configuration
+from tessera.core.definitions import code_digest
 from tessera.decisions import read_decisions, split_decisions
 from tessera.errors import TesseraError
 from tessera.manifest import (
@@ -19,7 +20,7 @@ from tessera.manifest import (
     twins,
 )
 from tessera.material import check_there
-from tessera.provenance import code_digest, file_name, fingerprint
+from tessera.provenance import file_name, fingerprint
 
 try:
     config = load_configuration(config)

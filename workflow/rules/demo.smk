@@ -15,7 +15,14 @@ rule render_demo_footage:
     threads: 2
     params:
         seed=config["seed"],
-        code=code_digest("tessera.demo", "tessera.watermarks.drawing"),
+        code=code_digest(
+            "tessera.demo:render_demo_footage",
+            "tessera.demo:render_logos",
+            "tessera.demo:render_watermark_set",
+            "tessera.watermarks.drawing:draw_marks",
+            "tessera.watermarks.drawing:load_materials",
+            "tessera.demo:MARKS",
+        ),
     script:
         "../scripts/render_demo_footage.py"
 

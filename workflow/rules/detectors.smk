@@ -73,7 +73,7 @@ rule fetch_weights:
         kind="pt|onnx",
     params:
         settings=weights_with_digest,
-        code=code_digest("tessera.detectors.weights"),
+        code=code_digest("tessera.detectors.weights:fetch_weights"),
     script:
         "../scripts/fetch_weights.py"
 
@@ -91,7 +91,10 @@ rule check_dataset:
     threads: 4
     params:
         architecture=lookup(dpath="models/{model}/architecture", within=config),
-        code=code_digest("tessera.detectors.dataset", "tessera.detectors.settings"),
+        code=code_digest(
+            "tessera.detectors.dataset:check_dataset",
+            "tessera.detectors.settings:task_of",
+        ),
     script:
         "../scripts/check_dataset.py"
 
@@ -118,7 +121,7 @@ rule train_detector:
         weights=lookup(dpath="models/{model}/weights", within=config),
         training=lookup(dpath="models/{model}/training", within=config),
         seed=lookup(dpath="seed", within=config),
-        code=code_digest("tessera.detectors.train"),
+        code=code_digest("tessera.detectors.train:train_detector"),
     script:
         "../scripts/train_detector.py"
 
@@ -143,7 +146,7 @@ rule evaluate_detector:
     params:
         architecture=lookup(dpath="models/{model}/architecture", within=config),
         training=lookup(dpath="models/{model}/training", within=config),
-        code=code_digest("tessera.detectors.evaluate"),
+        code=code_digest("tessera.detectors.evaluate:evaluate_detector"),
     script:
         "../scripts/evaluate_detector.py"
 
@@ -160,7 +163,7 @@ rule export_detector:
         "<benchmarks>/export_detector/{model}.jsonl"
     params:
         settings=lookup(dpath="models/{model}/export", within=config),
-        code=code_digest("tessera.detectors.export"),
+        code=code_digest("tessera.detectors.export:export_detector"),
     script:
         "../scripts/export_detector.py"
 
@@ -181,7 +184,7 @@ rule verify_export:
     params:
         export=lookup(dpath="models/{model}/export", within=config),
         tolerance=lookup(dpath="models/{model}/tolerance", within=config),
-        code=code_digest("tessera.detectors.export"),
+        code=code_digest("tessera.detectors.export:verify_export"),
     script:
         "../scripts/verify_export.py"
 
@@ -204,8 +207,8 @@ rule write_model_card:
     params:
         settings=lookup(dpath="models/{model}", within=config),
         seed=lookup(dpath="seed", within=config),
-        trained_by=code_digest("tessera.detectors.train"),
-        code=code_digest("tessera.cards"),
+        trained_by=code_digest("tessera.detectors.train:train_detector"),
+        code=code_digest("tessera.cards:write_model_card"),
     script:
         "../scripts/write_model_card.py"
 
@@ -225,6 +228,6 @@ rule checksum_weights:
     benchmark:
         "<benchmarks>/checksum_weights/{model}.jsonl"
     params:
-        code=code_digest("tessera.provenance"),
+        code=code_digest("tessera.provenance:write_checksums"),
     script:
         "../scripts/checksum_weights.py"

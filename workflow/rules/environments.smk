@@ -11,7 +11,7 @@ rule build_environment:
     benchmark:
         "<benchmarks>/build_environment/{env}.jsonl"
     params:
-        code=code_digest("tessera.locks"),
+        code=code_digest("tessera.locks:build_environment"),
     script:
         "../scripts/build_environment.py"
 

@@ -53,7 +53,11 @@ rule score_clips:
     params:
         settings=lookup(dpath="scores", within=config),
         scorers=SCORERS,
-        code=code_digest("tessera.filters.scoring", "tessera.detectors.predict"),
+        code=code_digest(
+            "tessera.filters.scoring:score_clips",
+            "tessera.detectors.predict:Predictor",
+            "tessera.detectors.predict:TrainedFinderSettings",
+        ),
     script:
         "../scripts/score_clips.py"
 
@@ -75,6 +79,6 @@ rule filter_clips:
     params:
         settings=lookup(dpath="filters", within=config),
         decisions=rows_of(CLIP_DECISIONS),
-        code=code_digest("tessera.filters.filtering"),
+        code=code_digest("tessera.filters.filtering:filter_clips"),
     script:
         "../scripts/filter_clips.py"

@@ -28,9 +28,11 @@ rule pixelate_frames:
         min_area=lookup(dpath="annotations/min_area", within=config),
         seed=lookup(dpath="seed", within=config),
         code=code_digest(
-            "tessera.mosaics.samples",
-            "tessera.degradations.chain",
-            "tessera.annotations.mask_imports",
+            "tessera.mosaics.samples:pixelate_frames",
+            "tessera.annotations.mask_imports:import_masks",
+            "tessera.degradations.chain:degrade",
+            "tessera.degradations.settings:DegradationSettings",
+            "tessera.mosaics.settings:CLASSES",
         ),
     script:
         "../scripts/pixelate_frames.py"

@@ -88,7 +88,7 @@ rule predict_source:
         wanted=sources_to_preview,
         sha256=preview_digest,
         settings=lookup(dpath="preview/predict", within=config),
-        code=code_digest("tessera.detectors.predict"),
+        code=code_digest("tessera.detectors.predict:predict_previews"),
     script:
         "../scripts/predict_source.py"
 
@@ -109,7 +109,7 @@ rule render_preview:
     params:
         confidence=lookup(dpath="preview/confidence", within=config),
         settings=lookup(dpath="preview/render", within=config),
-        code=code_digest("tessera.previews"),
+        code=code_digest("tessera.previews:render_previews"),
     script:
         "../scripts/render_preview.py"
 
@@ -130,7 +130,7 @@ rule propose_labels:
     params:
         confidence=lookup(dpath="preview/confidence", within=config),
         settings=lookup(dpath="preview/proposals", within=config),
-        code=code_digest("tessera.annotations.proposals"),
+        code=code_digest("tessera.annotations.proposals:propose_labels"),
     script:
         "../scripts/propose_labels.py"
 
@@ -146,6 +146,6 @@ rule gate_previews:
         "<benchmarks>/gate_previews.jsonl"
     params:
         asked=sources_asked_for,
-        code=code_digest("tessera.previews"),
+        code=code_digest("tessera.previews:gate_previews"),
     script:
         "../scripts/gate_previews.py"

@@ -50,7 +50,10 @@ rule find_regions:
     params:
         settings=finder_settings,
         dataset="mosaic_detection",
-        code=code_digest("tessera.detectors.predict"),
+        code=code_digest(
+            "tessera.detectors.predict:find_regions",
+            "tessera.detectors.predict:TrainedFinderSettings",
+        ),
     script:
         "../scripts/find_regions.py"
 
@@ -75,6 +78,6 @@ rule choose_regions:
         finders=FINDERS,
         settings=lookup(dpath="regions/choose", within=config),
         seed=lookup(dpath="seed", within=config),
-        code=code_digest("tessera.regions"),
+        code=code_digest("tessera.regions:choose_regions"),
     script:
         "../scripts/choose_regions.py"

@@ -60,7 +60,15 @@ rule plot_funnel:
     benchmark:
         "<benchmarks>/plot_funnel/{dataset}.jsonl"
     params:
-        code=code_digest("tessera.figures.counts", "tessera.ledger"),
+        code=code_digest(
+            "tessera.figures.counts:count_splits",
+            "tessera.figures.counts:count_step",
+            "tessera.figures.counts:draw_dropped",
+            "tessera.figures.counts:draw_funnel",
+            "tessera.figures.counts:tabulate_steps",
+            "tessera.ledger:read_ledger",
+            "tessera.ledger:summarise",
+        ),
     script:
         "../scripts/plot_funnel.py"
 
@@ -81,7 +89,7 @@ rule tabulate_refused:
     benchmark:
         "<benchmarks>/tabulate_refused.jsonl"
     params:
-        code=code_digest("tessera.figures.pages"),
+        code=code_digest("tessera.figures.pages:tabulate_refused"),
     script:
         "../scripts/tabulate_refused.py"
 
@@ -136,7 +144,11 @@ rule plot_samples:
     params:
         settings=lookup(dpath="report", within=config),
         seed=lookup(dpath="seed", within=config),
-        code=code_digest("tessera.figures.samples"),
+        code=code_digest(
+            "tessera.figures.samples:describe_marks",
+            "tessera.figures.samples:describe_mosaics",
+            "tessera.figures.samples:draw_samples",
+        ),
     script:
         "../scripts/plot_samples.py"
 
@@ -173,7 +185,15 @@ rule plot_clip_funnel:
     benchmark:
         "<benchmarks>/plot_clip_funnel.jsonl"
     params:
-        code=code_digest("tessera.figures.counts", "tessera.ledger"),
+        code=code_digest(
+            "tessera.figures.counts:count_splits",
+            "tessera.figures.counts:count_step",
+            "tessera.figures.counts:draw_dropped",
+            "tessera.figures.counts:draw_funnel",
+            "tessera.figures.counts:tabulate_steps",
+            "tessera.ledger:read_ledger",
+            "tessera.ledger:summarise",
+        ),
     script:
         "../scripts/plot_clip_funnel.py"
 
@@ -237,7 +257,11 @@ rule plot_clips:
     params:
         settings=lookup(dpath="report", within=config),
         seed=lookup(dpath="seed", within=config),
-        code=code_digest("tessera.figures.clips"),
+        code=code_digest(
+            "tessera.figures.clips:describe_clips",
+            "tessera.figures.clips:draw_clips",
+            "tessera.figures.clips:show_clips",
+        ),
     script:
         "../scripts/plot_clips.py"
 
@@ -260,7 +284,7 @@ rule render_datasheet:
     wildcard_constraints:
         dataset="|".join([*DATASETS, "mosaic_restoration"]),
     params:
-        code=code_digest("tessera.figures.pages"),
+        code=code_digest("tessera.figures.pages:render_markdown"),
     script:
         "../scripts/render_datasheet.py"
 
@@ -281,7 +305,7 @@ rule show_curves:
     benchmark:
         "<benchmarks>/show_curves/{model}.jsonl"
     params:
-        code=code_digest("tessera.figures.pages"),
+        code=code_digest("tessera.figures.pages:show_pictures"),
     script:
         "../scripts/show_curves.py"
 
@@ -305,7 +329,7 @@ rule tabulate_metrics:
     wildcard_constraints:
         model="|".join([*DETECTORS, "mosaic_restoration"]),
     params:
-        code=code_digest("tessera.figures.pages"),
+        code=code_digest("tessera.figures.pages:tabulate_metrics"),
     script:
         "../scripts/tabulate_metrics.py"
 
@@ -344,7 +368,10 @@ rule plot_predictions:
         seed=lookup(dpath="seed", within=config),
         confidence=lookup(dpath="preview/confidence", within=config),
         image_size=inference_size,
-        code=code_digest("tessera.figures.samples", "tessera.detectors.predict"),
+        code=code_digest(
+            "tessera.figures.samples:draw_predictions",
+            "tessera.detectors.predict:Predictor",
+        ),
     script:
         "../scripts/plot_predictions.py"
 
@@ -367,7 +394,7 @@ rule render_card:
     wildcard_constraints:
         model="|".join([*DETECTORS, "mosaic_restoration"]),
     params:
-        code=code_digest("tessera.figures.pages"),
+        code=code_digest("tessera.figures.pages:render_markdown"),
     script:
         "../scripts/render_card.py"
 
@@ -391,7 +418,7 @@ rule plot_stages:
     benchmark:
         "<benchmarks>/plot_stages.jsonl"
     params:
-        code=code_digest("tessera.figures.restoration"),
+        code=code_digest("tessera.figures.restoration:draw_stages"),
     script:
         "../scripts/plot_stages.py"
 
@@ -412,7 +439,7 @@ rule plot_methods:
     benchmark:
         "<benchmarks>/plot_methods.jsonl"
     params:
-        code=code_digest("tessera.figures.restoration"),
+        code=code_digest("tessera.figures.restoration:draw_methods"),
     script:
         "../scripts/plot_methods.py"
 
@@ -455,7 +482,10 @@ rule plot_restored:
         "<benchmarks>/plot_restored.jsonl"
     params:
         settings=lookup(dpath="report", within=config),
-        code=code_digest("tessera.figures.restoration"),
+        code=code_digest(
+            "tessera.figures.restoration:draw_restored",
+            "tessera.figures.restoration:show_restored",
+        ),
     script:
         "../scripts/plot_restored.py"
 
@@ -482,7 +512,7 @@ rule plot_timings:
         benchmarks=workflow.pathvars.apply("<benchmarks>"),
         rules=TIMED,
         shards=list(SHARDS),
-        code=code_digest("tessera.figures.timings"),
+        code=code_digest("tessera.figures.timings:draw_timings"),
     script:
         "../scripts/plot_timings.py"
 
@@ -559,6 +589,6 @@ rule report:
         captions=digest(
             {path.name: path.read_text("utf-8") for path in CAPTIONS.glob("*.rst")}
         ),
-        code=code_digest("tessera.figures.report"),
+        code=code_digest("tessera.figures.report:make_report"),
     script:
         "../scripts/report.py"

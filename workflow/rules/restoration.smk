@@ -14,7 +14,10 @@ rule split_clips:
         "<benchmarks>/split_clips.jsonl"
     params:
         settings=lookup(dpath="splits", within=config),
-        code=code_digest("tessera.splits", "tessera.tables"),
+        code=code_digest(
+            "tessera.splits:split_samples",
+            "tessera.tables:Clips",
+        ),
     script:
         "../scripts/split_clips.py"
 
@@ -36,7 +39,7 @@ rule write_clip_dataset:
     benchmark:
         "<benchmarks>/write_clip_dataset.jsonl"
     params:
-        code=code_digest("tessera.clips.dataset"),
+        code=code_digest("tessera.clips.dataset:write_clip_dataset"),
     script:
         "../scripts/write_clip_dataset.py"
 
@@ -69,7 +72,7 @@ rule write_clip_datasheet:
                 )
             }
         ),
-        code=code_digest("tessera.datasheets"),
+        code=code_digest("tessera.datasheets:write_clip_datasheet"),
     script:
         "../scripts/write_clip_datasheet.py"
 
@@ -94,7 +97,7 @@ rule checksum_clips:
     benchmark:
         "<benchmarks>/checksum_clips.jsonl"
     params:
-        code=code_digest("tessera.provenance"),
+        code=code_digest("tessera.provenance:write_checksums"),
     script:
         "../scripts/checksum_clips.py"
 
@@ -155,8 +158,11 @@ rule train_stage:
         discriminator=lookup(dpath="restoration/discriminator", within=config),
         training=lookup(dpath="restoration/training", within=config),
         seed=lookup(dpath="seed", within=config),
-        trained_by=code_digest("tessera.restoration.training"),
-        code=code_digest("tessera.environments", "tessera.restoration.training"),
+        trained_by=code_digest("tessera.restoration.training:train_stage"),
+        code=code_digest(
+            "tessera.restoration.training:train_stage",
+            "tessera.environments:run_inside",
+        ),
     script:
         "../scripts/train_stage.py"
 
@@ -199,6 +205,9 @@ rule evaluate_restoration:
         data=lookup(dpath="restoration/data", within=config),
         settings=lookup(dpath="restoration/metrics", within=config),
         seed=lookup(dpath="seed", within=config),
-        code=code_digest("tessera.environments", "tessera.restoration.evaluate"),
+        code=code_digest(
+            "tessera.restoration.evaluate:evaluate_restoration",
+            "tessera.environments:run_inside",
+        ),
     script:
         "../scripts/evaluate_restoration.py"

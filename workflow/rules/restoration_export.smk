@@ -14,8 +14,11 @@ rule export_restoration:
         "<benchmarks>/export_restoration.jsonl"
     params:
         generator=lookup(dpath="restoration/generator", within=config),
-        trained_by=code_digest("tessera.restoration.training"),
-        code=code_digest("tessera.environments", "tessera.restoration.export"),
+        trained_by=code_digest("tessera.restoration.training:train_stage"),
+        code=code_digest(
+            "tessera.restoration.export:export_restoration",
+            "tessera.environments:run_inside",
+        ),
     script:
         "../scripts/export_restoration.py"
 
@@ -42,7 +45,10 @@ rule verify_restoration_export:
         data=lookup(dpath="restoration/data", within=config),
         settings=lookup(dpath="restoration/export", within=config),
         seed=lookup(dpath="seed", within=config),
-        code=code_digest("tessera.environments", "tessera.restoration.export"),
+        code=code_digest(
+            "tessera.restoration.export:verify_restoration_export",
+            "tessera.environments:run_inside",
+        ),
     script:
         "../scripts/verify_restoration_export.py"
 
@@ -65,8 +71,8 @@ rule write_restoration_card:
     params:
         settings=lookup(dpath="restoration", within=config),
         seed=lookup(dpath="seed", within=config),
-        trained_by=code_digest("tessera.restoration.training"),
-        code=code_digest("tessera.cards"),
+        trained_by=code_digest("tessera.restoration.training:train_stage"),
+        code=code_digest("tessera.cards:write_restoration_card"),
     script:
         "../scripts/write_restoration_card.py"
 

@@ -35,7 +35,7 @@ rule detect_videos:
     params:
         settings=lookup(dpath="scenes/detect", within=config),
         dataset="mosaic_restoration",
-        code=code_digest("tessera.detectors.videos"),
+        code=code_digest("tessera.detectors.videos:detect_videos"),
     script:
         "../scripts/detect_videos.py"
 
@@ -57,6 +57,9 @@ rule find_scenes:
         track=lookup(dpath="scenes/track", within=config),
         choose=lookup(dpath="scenes/choose", within=config),
         seed=lookup(dpath="seed", within=config),
-        code=code_digest("tessera.detectors.track", "tessera.scenes"),
+        code=code_digest(
+            "tessera.scenes:find_scenes",
+            "tessera.detectors.track:track",
+        ),
     script:
         "../scripts/find_scenes.py"

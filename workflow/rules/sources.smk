@@ -16,7 +16,7 @@ rule admit_sources:
     params:
         rows=shard_rows,
         settings=lookup(dpath="sources", within=config),
-        code=code_digest("tessera.sources"),
+        code=code_digest("tessera.sources:admit_sources"),
     script:
         "../scripts/admit_sources.py"
 
@@ -34,7 +34,7 @@ rule gather_sources:
         "<benchmarks>/gather_sources.jsonl"
     params:
         order=source_order,
-        code=code_digest("tessera.sources"),
+        code=code_digest("tessera.sources:gather_sources"),
     script:
         "../scripts/gather_sources.py"
 
@@ -52,7 +52,7 @@ rule gate_sources:
         "<benchmarks>/gate_sources.jsonl"
     params:
         max_failed=lookup(dpath="gates/sources", within=config),
-        code=code_digest("tessera.sources"),
+        code=code_digest("tessera.sources:gate_sources"),
     script:
         "../scripts/gate_sources.py"
 
@@ -68,6 +68,9 @@ rule remove_withdrawn:
         shards=list(SHARDS),
         sources=source_order,
         proposals=verbatim(lookup(dpath="preview/proposals/folder", within=config)),
-        code=code_digest("tessera.sources", "tessera.annotations.proposals"),
+        code=code_digest(
+            "tessera.sources:remove_withdrawn",
+            "tessera.annotations.proposals:withdraw",
+        ),
     script:
         "../scripts/remove_withdrawn.py"

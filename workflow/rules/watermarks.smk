@@ -64,7 +64,7 @@ rule import_watermarks:
         watermark_set=watermark_set,
         watched=watched_watermarks,
         blocklist_distance=lookup(dpath="sources/blocklist_distance", within=config),
-        code=code_digest("tessera.watermarks.sets"),
+        code=code_digest("tessera.watermarks.sets:import_watermarks"),
     script:
         "../scripts/import_watermarks.py"
 
@@ -90,6 +90,6 @@ rule draw_watermarks:
         settings=lookup(dpath="watermarks/draw", within=config),
         seed=lookup(dpath="seed", within=config),
         watched=watched_materials,
-        code=code_digest("tessera.watermarks.drawing"),
+        code=code_digest("tessera.watermarks.drawing:draw_watermarks"),
     script:
         "../scripts/draw_watermarks.py"

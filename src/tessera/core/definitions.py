@@ -1,0 +1,186 @@
+"""Digests of definitions: they change exactly when the logic that a function reaches does.
+
+`code_digest("tessera.splits:divide_sources")` reads the source files and imports none of them. What counts, in whatever module:
+
+- Every function, class and module-level variable that the function refers to, that these refer to, and so on. Each counts
+  whole: with decorators, default values and base classes. So does a class that annotates an argument: its methods are called.
+- Annotations in the body of a class: pydantic, pandera and dataclasses read them.
+- Statements with side effects in every module that is imported on the way: calls, assignments to attributes and items, blocks
+  such as `if` and `try`, definitions with a decorator that may register them, subclasses of a class that is told of them.
+- A whole module where a name in it is known only when it runs: a star import, `globals()`, a module passed on as a value.
+
+What does not count:
+
+- Comments, layout, docstrings, `if TYPE_CHECKING:` and other annotations. A function keeps them if its decorator may read them.
+- Messages: the arguments of the exception in `raise`, the text of `assert`, statements that call `tell`, `report` or a logger,
+  and `description=` of a `Field`. `progress(items, …)` counts as `items`.
+- Modules: a reference counts as the definition that it leads to, wherever that stands and whatever it is imported as.
+"""
+
+import ast
+import hashlib
+from collections.abc import Mapping
+from copy import copy
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from tessera.core.syntax import Module, Text
+from tessera.errors import TesseraError
+
+DEPTH = 8  # references down to which two definitions of one name are told apart
+
+
+@cache
+def _tessera() -> "Definitions":
+    return Definitions(Path(__file__).parents[1])
+
+
+def code_digest(*functions: str) -> str:
+    """Return a digest of everything of Tessera that `functions` reach; each is given as `package.module:name`.
+
+    Raises `TesseraError` for a module or a function that does not exist.
+    """
+    return _tessera().digest(*functions)
+
+
+class Key(NamedTuple):
+    """A definition. The name is empty for a whole module, and `#NUMBER` for a statement with side effects."""
+
+    module: str
+    name: str
+
+
+class Definitions:
+    """The definitions of the package in the folder `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self.package = root.name
+        parts = ((path, path.relative_to(root.parent).with_suffix("").parts) for path in root.rglob("*.py"))
+        self._files = {".".join(names[:-1] if names[-1] == "__init__" else names): path for path, names in parts}
+        self._modules: dict[str, Module | None] = {}
+        self._forget()
+
+    def _forget(self) -> None:
+        """Forget what depends on more than one module."""
+        self._places: dict[str, tuple[Key | None, str]] = {}
+        self._edges: dict[Key, frozenset[Key]] = {}
+        self._effects: dict[str, frozenset[Key]] = {}
+        self._colors: dict[tuple[Key, int], bytes] = {}
+
+    def changed(self, texts: Mapping[str, str | None]) -> "Definitions":
+        """Return these definitions with other `texts` of some modules, None for one that is gone; no other is read again."""
+        other = copy(self)
+        modules = {name: None if text is None else Module(name, text, self.package) for name, text in texts.items()}
+        other._modules = self._modules | modules
+        other._forget()
+        return other
+
+    def digest(self, *functions: str) -> str:
+        """Return a digest of everything that `functions` reach, as `code_digest` does."""
+        colors = sorted(self._color(key, DEPTH) for key in self.reached(*functions))
+        return hashlib.sha256(b"".join(colors)).hexdigest()[:16]
+
+    def reached(self, *functions: str) -> set[Key]:
+        """Return all definitions that `functions` reach, and the statements with side effects that they import."""
+        found: set[Key] = set()
+        new = {self._root(function) for function in functions}
+        while new:
+            found |= new
+            new = set().union(*map(self._reach, new)) - found
+        return found
+
+    def _root(self, function: str) -> Key:
+        module, colon, name = function.partition(":")
+        if not (colon and name):
+            raise TesseraError(f"code_digest({function!r}): name a function as `package.module:name`")
+        if self._module(module) is None:
+            raise TesseraError(f"code_digest({function!r}): there is no module {module!r}; correct the rule")
+        key, _ = self._place(f"{module}.{name}")
+        if key is None or not key.name:
+            raise TesseraError(f"code_digest({function!r}): {module!r} defines no {name!r}; correct the rule")
+        return key
+
+    def _reach(self, key: Key) -> frozenset[Key]:
+        """Return what the definition `key` refers to, and what is run by the imports that it needs."""
+        if key not in self._edges:
+            text = self.text(key)
+            found = {place for path in text.refers if (place := self._place(path)[0])}
+            found.update(*(self._classes(path) for path in text.takes))
+            found.update(*(self._run_by(module) for module in (key.module, *text.imports)))
+            self._edges[key] = frozenset(found)
+        return self._edges[key]
+
+    def _color(self, key: Key, depth: int) -> bytes:
+        """Return a digest of the definition `key` and, `depth` references far, of what stands where in it."""
+        if (key, depth) not in self._colors:
+            text = self.text(key)
+            color = hashlib.sha256(text.digest)
+            for place, attributes in map(self._place, text.refers if depth else ()):
+                color.update((self._color(place, depth - 1) if place else b"") + attributes.encode() + b"\n")
+            self._colors[key, depth] = color.digest()
+        return self._colors[key, depth]
+
+    def text(self, key: Key) -> Text:
+        """Return what counts of the definition `key`."""
+        return self._known(key.module).text(key.name)
+
+    def _place(self, path: str) -> tuple[Key | None, str]:
+        """Return the definition that the dotted `path` leads to, and the attributes that follow. None for `__file__`."""
+        if path not in self._places:
+            parts = path.split(".")
+            count = max(count for count in range(1, len(parts) + 1) if self._module(".".join(parts[:count])))
+            module = self._known(".".join(parts[:count]))
+            name, rest = "".join(parts[count : count + 1]), parts[count + 1 :]
+            leads = module.names.get(name)
+            if name in module.statements:
+                self._places[path] = Key(module.name, name), ".".join(rest)
+            elif leads and module.is_ours(leads):
+                self._places[path] = self._place(".".join([leads, *rest]))
+            else:
+                whole = None if name.startswith("__") else Key(module.name, "")
+                self._places[path] = whole, ".".join(parts[count:])
+        return self._places[path]
+
+    def _classes(self, path: str) -> set[Key]:
+        """Return the classes that an annotation with the dotted `path` means: itself, or those in the alias that it is."""
+        key, _ = self._place(path)
+        statements = self._known(key.module).statements.get(key.name, []) if key else []
+        if key and any(isinstance(each, ast.ClassDef) for each in statements):
+            return {key}
+        if key and any(isinstance(each, ast.Assign | ast.AnnAssign) for each in statements):
+            return set().union(*(self._classes(each) for each in self.text(key).refers))
+        return set()
+
+    def _run_by(self, module: str) -> frozenset[Key]:
+        """Return the statements with side effects that the import of `module` runs, those of its imports included."""
+        if module not in self._effects:
+            loaded: dict[str, Module] = {}
+            names = [module]
+            while names:
+                name = names.pop()
+                if name not in loaded and (found := self._module(name)):
+                    loaded[name] = found
+                    # A package runs before what is in it.
+                    names += [name.rpartition(".")[0], *found.imports]
+            effects = {Key(name, each) for name, found in loaded.items() for each in found.effects}
+            classes = {Key(name, each) for name, found in loaded.items() for each in found.bases}
+            self._effects[module] = frozenset(effects | set(filter(self._is_announced, classes)))
+        return self._effects[module]
+
+    def _is_announced(self, key: Key) -> bool:
+        """Whether a base of the class `key` is told of its subclasses, by `__init_subclass__` or a metaclass."""
+        bases = {self._place(path)[0] for path in self._known(key.module).bases.get(key.name, [])} - {None}
+        return any(base and (base.name in self._known(base.module).hooks or self._is_announced(base)) for base in bases)
+
+    def _known(self, name: str) -> Module:
+        module = self._module(name)
+        assert module is not None, name
+        return module
+
+    def _module(self, name: str) -> Module | None:
+        """Return the module `name`, read and not run; None where the package has no such module."""
+        if name not in self._modules:
+            file = self._files.get(name)
+            self._modules[name] = Module(name, file.read_text(encoding="utf-8"), self.package) if file else None
+        return self._modules[name]

@@ -1,0 +1,393 @@
+"""The syntax of a module without what does not count, see `tessera.core.definitions`, and what each definition refers to."""
+
+import ast
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+IGNORED = {"ctx", "kind", "type_comment", "type_params"}  # fields of syntax trees that say nothing, or only types
+HARMLESS = {"abc", "contextlib", "dataclasses", "enum", "functools", "typing"}  # modules whose decorators register nothing
+PLAIN = {"classmethod", "property", "staticmethod", "torch.inference_mode", "torch.no_grad"}  # other such decorators
+REPORTING = ("job.tell", "job.report")  # ends of the dotted paths of functions whose calls are messages
+PROGRESS = "job.progress"
+LOGGERS = {"log", "logger", "logging"}
+LEVELS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
+DYNAMIC = {"globals", "eval", "exec"}  # what they refer to is known only when they run
+GLOBAL = "."  # stands for the path of a name that a function declares as global
+
+Names = dict[str, str | None]  # names, and the dotted paths that they lead to; None for a local variable
+
+
+class Text(NamedTuple):
+    """What counts of a definition: a digest of its syntax, with references left out, and these references."""
+
+    digest: bytes
+    refers: list[str]  # dotted paths of ours, in the order of the text
+    takes: list[str]  # dotted paths in annotations of which only the classes count
+    imports: list[str]  # modules that are imported while it runs
+
+
+class Module:
+    """The statements of a module, sorted by what they are."""
+
+    def __init__(self, name: str, text: str, package: str) -> None:
+        self.name, self.package = name, package
+        self.statements: dict[str, list[ast.stmt]] = {}  # by the names that they define
+        self.names: Names = {}
+        self.imports: list[str] = []
+        self.stars: list[str] = []
+        self.effects: list[str] = []
+        self.bases: dict[str, list[str]] = {}  # of ours, by class
+        self.hooks: set[str] = set()  # classes that are told of their subclasses
+        self._texts: dict[str, Text] = {}
+        for number, statement in enumerate(_run(ast.parse(text).body)):
+            self._sort(statement, f"#{number}")
+
+    def is_ours(self, path: str) -> bool:
+        """Whether the dotted `path` lies in the package."""
+        return path == self.package or path.startswith(f"{self.package}.")
+
+    def _sort(self, statement: ast.stmt, number: str) -> None:
+        match statement:
+            case ast.Expr(value=ast.Constant()):
+                return
+            case ast.Import() | ast.ImportFrom():
+                paths = dict(_imported(statement))
+                self.stars += [path.removesuffix(".*") for path in paths.values() if path.endswith(".*")]
+                self.names.update(paths)
+                self.imports += filter(self.is_ours, _modules_of(statement))
+                return
+        bound = dict(_bound([statement]))
+        for name in bound:
+            self.statements.setdefault(name, []).append(statement)
+            self.names[name] = f"{self.name}.{name}"
+        match statement:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                if not all(map(self.is_harmless, statement.decorator_list)):
+                    self.effects.append(statement.name)
+                if isinstance(statement, ast.ClassDef):
+                    self._sort_class(statement)
+            case ast.Assign() | ast.AnnAssign() | ast.AugAssign() if bound and not _sets_inside(statement):
+                pass
+            case _:
+                self.statements[number] = [statement]
+                self.effects.append(number)
+
+    def _sort_class(self, node: ast.ClassDef) -> None:
+        paths = [_dotted(base, self.names.get) for base in node.bases]
+        self.bases[node.name] = [path for path in paths if path and self.is_ours(path)]
+        is_told = any(isinstance(each, ast.FunctionDef) and each.name == "__init_subclass__" for each in node.body)
+        if is_told or any(keyword.arg == "metaclass" for keyword in node.keywords):
+            self.hooks.add(node.name)
+
+    def is_harmless(self, decorator: ast.expr) -> bool:
+        """Whether `decorator` only wraps what it is given: it neither registers that nor reads its annotations."""
+        call = decorator.func if isinstance(decorator, ast.Call) else decorator
+        path = _dotted(call, lambda name: self.names.get(name, name)) or ""
+        return path.partition(".")[0] in HARMLESS or path in PLAIN
+
+    def text(self, name: str) -> Text:
+        """Return what counts of the definition `name`."""
+        if name not in self._texts:
+            reader = _Reader(self)
+            if name:
+                # The number of a statement without a name says nothing.
+                reader.tokens.append(name if name.isidentifier() else "#")
+                reader.read(self.statements[name])
+            else:
+                # In an order in which no module counts.
+                paths = {path for path in self.names.values() if path and self.is_ours(path)}
+                reader.refers += sorted(paths, key=lambda path: path.split(".")[::-1])
+            for star in self.stars:
+                reader.refer(star)
+            digest = hashlib.sha256("\n".join(reader.tokens).encode("utf-8", "surrogatepass")).digest()
+            self._texts[name] = Text(digest, reader.refers, reader.takes, reader.imports)
+        return self._texts[name]
+
+
+class _Reader:
+    """Writes syntax trees as tokens, without what does not count, and collects what they refer to.
+
+    Each node is its type and then its fields, lists are in brackets; so different trees have different tokens.
+    """
+
+    def __init__(self, module: Module) -> None:
+        self.module = module
+        self.tokens: list[str] = []
+        self.refers: list[str] = []
+        self.takes: list[str] = []
+        self.imports: list[str] = []
+        self.scopes: list[Names] = [module.names]
+
+    def refer(self, path: str) -> None:
+        """Note a reference to the dotted `path`, be it ours or of a library."""
+        if self.module.is_ours(path):
+            self.tokens.append("@")
+            self.refers.append(path)
+        else:
+            self.tokens.append(f"^{path}")
+
+    def lookup(self, name: str) -> str | None:
+        """Return the dotted path that `name` leads to here; None where it is a local variable or built in."""
+        for scope in reversed(self.scopes):
+            if name in scope:
+                return scope[name]
+        return None
+
+    def read(self, node: Any) -> None:
+        if reader := READERS.get(type(node)):
+            reader(self, node)
+        elif isinstance(node, ast.AST):
+            self.read_fields(node)
+        elif isinstance(node, list):
+            self.tokens.append("[")
+            for each in _run(node):
+                self.read(each)
+            self.tokens.append("]")
+        else:
+            self.tokens.append(repr(node))
+
+    def read_fields(self, node: ast.AST, **instead: Any) -> None:
+        """Read `node`, with other values `instead` of those of some fields."""
+        self.tokens.append(type(node).__name__)
+        for field in node._fields:
+            if field not in IGNORED:
+                self.read(instead[field] if field in instead else getattr(node, field, None))
+
+    def read_inside(self, names: Names, *nodes: Any) -> None:
+        """Read `nodes` where `names` hide those outside."""
+        self.scopes.append(names)
+        for node in nodes:
+            self.read(node)
+        self.scopes.pop()
+
+    def read_name(self, node: ast.Name) -> None:
+        if isinstance(node.ctx, ast.Load):
+            path = self.lookup(node.id)
+        else:
+            # What a function sets outside of itself, it declares as global.
+            path = self.scopes[-1].get(node.id) if len(self.scopes) > 1 else None
+        if path:
+            self.refer(path)
+        else:
+            self.tokens.append(f"${node.id}")
+            if node.id in DYNAMIC:
+                self.refer(self.module.name)
+
+    def read_attribute(self, node: ast.Attribute) -> None:
+        path = _dotted(node, self.lookup)
+        if path:
+            self.refer(path)
+        else:
+            self.read_fields(node)
+
+    def read_constant(self, node: ast.Constant) -> None:
+        self.tokens.append(f"={node.value!r}")
+
+    def read_nothing(self, node: ast.AST) -> None:
+        pass
+
+    def read_expression(self, node: ast.Expr) -> None:
+        if not isinstance(node.value, ast.Constant) and not (isinstance(node.value, ast.Call) and self.is_message(node.value)):
+            self.read_fields(node)
+
+    def is_message(self, call: ast.Call) -> bool:
+        match call.func:
+            case ast.Attribute(value=ast.Name(id=name), attr=level) if name in LOGGERS and level in LEVELS:
+                return True
+        return self.calls(call, *REPORTING)
+
+    def calls(self, call: ast.Call, *ends: str) -> bool:
+        """Whether `call` is of a function of ours whose dotted path has one of these `ends`."""
+        path = _dotted(call.func, self.lookup) or ""
+        return self.module.is_ours(path) and path.endswith(ends)
+
+    def read_call(self, node: ast.Call) -> None:
+        if node.args and self.calls(node, PROGRESS):
+            self.read(node.args[0])
+            return
+        is_field = (_dotted(node.func, self.lookup) or "").endswith("Field")
+        self.read_fields(node, keywords=[each for each in node.keywords if not (is_field and each.arg == "description")])
+
+    def read_raise(self, node: ast.Raise) -> None:
+        self.read_fields(node, exc=node.exc.func if isinstance(node.exc, ast.Call) else node.exc)
+
+    def read_assert(self, node: ast.Assert) -> None:
+        self.read_fields(node, msg=None)
+
+    def read_import(self, node: ast.Import | ast.ImportFrom) -> None:
+        self.imports += filter(self.module.is_ours, _modules_of(node))
+        for _, path in _imported(node):
+            # Inside of a function, it is used where its name is.
+            if len(self.scopes) == 1 or not self.module.is_ours(path):
+                self.refer(path)
+
+    def read_annotated(self, node: ast.AnnAssign) -> None:
+        if node.value:
+            self.read(ast.Assign([node.target], node.value))
+
+    def read_field(self, node: ast.stmt) -> None:
+        """Read a statement in the body of a class."""
+        if isinstance(node, ast.AnnAssign):
+            self.note_types(node.annotation)
+            self.read_fields(node)
+        else:
+            self.read(node)
+
+    def note_types(self, annotation: ast.expr | None) -> None:
+        """Note what `annotation` names, in quotes or not."""
+        for node in ast.walk(annotation) if annotation else ():
+            text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+            paths = [_dotted(node, self.lookup), *map(self.lookup, re.findall(r"\w+", text))]
+            self.takes += [path for path in paths if path and self.module.is_ours(path)]
+
+    def read_class(self, node: ast.ClassDef) -> None:
+        self.read_fields(node, body=[])
+        # Its variables are not seen by its methods; but what it imports is, by this reader, wherever it is used.
+        self.scopes.append({name: path for name, path in _bound(node.body) if path})
+        for statement in node.body:
+            self.read_field(statement)
+        self.scopes.pop()
+        self.tokens.append("]")
+
+    def read_function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        is_typed = not all(map(self.module.is_harmless, node.decorator_list))
+        self.tokens += [type(node).__name__, node.name]
+        self.read(node.decorator_list)
+        self.read_arguments(node.args, is_typed)
+        if is_typed:
+            self.read(node.returns)
+        names: Names = dict.fromkeys(_arguments(node.args))
+        for name, path in _bound(node.body):
+            names[name] = self.module.names.get(name) if path == GLOBAL else path or names.get(name)
+        self.read_inside(names, node.body)
+
+    def read_lambda(self, node: ast.Lambda) -> None:
+        self.tokens.append("Lambda")
+        self.read_arguments(node.args, is_typed=False)
+        self.read_inside(dict.fromkeys(_arguments(node.args)), node.body)
+
+    def read_arguments(self, arguments: ast.arguments, is_typed: bool) -> None:
+        for group in (arguments.posonlyargs, arguments.args, [arguments.vararg], arguments.kwonlyargs, [arguments.kwarg]):
+            self.tokens.append("[")
+            for each in group:
+                self.tokens.append(each.arg if each else "")
+                self.note_types(each.annotation if each else None)
+                self.read(each.annotation if each and is_typed else None)
+            self.tokens.append("]")
+        self.read(arguments.defaults)
+        self.read(arguments.kw_defaults)
+
+    def read_comprehension(self, node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp) -> None:
+        self.tokens.append(type(node).__name__)
+        # The first iterable is evaluated outside.
+        self.read(node.generators[0].iter)
+        names = dict.fromkeys(name for each in node.generators for name in _stored(each.target))
+        parts = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
+        rest = [
+            [each.target, each.iter if number else None, each.ifs, each.is_async] for number, each in enumerate(node.generators)
+        ]
+        self.read_inside(names, parts, rest)
+
+
+READERS: dict[type[ast.AST], Callable[[_Reader, Any], None]] = {
+    ast.Name: _Reader.read_name,
+    ast.Attribute: _Reader.read_attribute,
+    ast.Constant: _Reader.read_constant,
+    ast.Pass: _Reader.read_nothing,
+    ast.Expr: _Reader.read_expression,
+    ast.Call: _Reader.read_call,
+    ast.Raise: _Reader.read_raise,
+    ast.Assert: _Reader.read_assert,
+    ast.Import: _Reader.read_import,
+    ast.ImportFrom: _Reader.read_import,
+    ast.AnnAssign: _Reader.read_annotated,
+    ast.ClassDef: _Reader.read_class,
+    ast.FunctionDef: _Reader.read_function,
+    ast.AsyncFunctionDef: _Reader.read_function,
+    ast.Lambda: _Reader.read_lambda,
+    **dict.fromkeys((ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp), _Reader.read_comprehension),
+}
+
+
+def _run(statements: Iterable[Any]) -> Iterator[Any]:
+    """Yield `statements`, without what only type checkers see."""
+    for each in statements:
+        if isinstance(each, ast.If) and (_dotted(each.test, str) or "").endswith("TYPE_CHECKING"):
+            yield from each.orelse
+        else:
+            yield each
+
+
+def _dotted(node: ast.AST, lookup: Callable[[str], str | None]) -> str | None:
+    """Return the dotted path that a name with its attributes leads to, if `lookup` knows the name."""
+    attributes = ""
+    while isinstance(node, ast.Attribute):
+        attributes = f".{node.attr}{attributes}"
+        node = node.value
+    path = lookup(node.id) if isinstance(node, ast.Name) else None
+    return path and path + attributes
+
+
+def _imported(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, str]]:
+    """Yield the names that an import defines, and the dotted paths that they lead to."""
+    for alias in node.names:
+        if isinstance(node, ast.ImportFrom):
+            yield alias.asname or alias.name, f"{'.' * node.level}{node.module or ''}.{alias.name}"
+        elif alias.asname:
+            yield alias.asname, alias.name
+        else:
+            yield (package := alias.name.partition(".")[0]), package
+
+
+def _modules_of(node: ast.Import | ast.ImportFrom) -> list[str]:
+    """Return the dotted paths of all that may be a module in an import."""
+    names = [alias.name for alias in node.names]
+    return names if isinstance(node, ast.Import) else [f"{node.module}", *(f"{node.module}.{name}" for name in names)]
+
+
+def _bound(statements: Iterable[Any]) -> Iterator[tuple[str, str | None]]:
+    """Yield the names that `statements` define in their own scope, and the paths that imported ones lead to."""
+    for node in statements:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name, None
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            yield from _imported(node)
+        elif isinstance(node, ast.Expr | ast.Return | ast.Raise):
+            continue
+        elif isinstance(node, ast.Global):
+            yield from ((name, GLOBAL) for name in node.names)
+        else:
+            targets = [*getattr(node, "targets", ()), getattr(node, "target", None), getattr(node, "pattern", None)]
+            for target in (*targets, *(item.optional_vars for item in getattr(node, "items", ()))):
+                yield from ((name, None) for name in _stored(target))
+            if isinstance(node, ast.ExceptHandler) and node.name:
+                yield node.name, None
+            for block in ("body", "orelse", "finalbody", "handlers", "cases"):
+                yield from _bound(getattr(node, block, ()))
+
+
+def _stored(target: ast.AST | None) -> Iterator[str]:
+    """Yield the names that `target`, of an assignment or a `case`, defines."""
+    if isinstance(target, ast.Name):
+        yield target.id
+        return
+    for node in ast.walk(target) if target else ():
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.MatchAs | ast.MatchStar) and node.name:
+            yield node.name
+        elif isinstance(node, ast.MatchMapping) and node.rest:
+            yield node.rest
+
+
+def _arguments(arguments: ast.arguments) -> list[str]:
+    given = [*arguments.posonlyargs, *arguments.args, arguments.vararg, *arguments.kwonlyargs, arguments.kwarg]
+    return [each.arg for each in given if each]
+
+
+def _sets_inside(node: ast.Assign | ast.AnnAssign | ast.AugAssign) -> bool:
+    """Whether an assignment changes an attribute or an item."""
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+    return any(isinstance(each, ast.Attribute | ast.Subscript) for target in targets for each in ast.walk(target))
