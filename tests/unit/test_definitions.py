@@ -445,7 +445,7 @@ def test_a_change_is_seen_by_exactly_the_rules_that_reach_it(
 ) -> None:
     before = digests(library)
     keys = [key for key in sorted(reached) if key.name.isidentifier()]
-    for key in keys[:: len(keys) // 40]:
+    for key in keys[:: len(keys) // 20]:
         tree = next(filter(None, (mutant(statement_of(key), kind) for kind in KINDS)), None)
         if tree:
             after = digests(library.changed({key.module: with_definition(key, ast.unparse(tree))}))
@@ -528,7 +528,10 @@ def test_a_definition_that_moves_to_another_module_changes_no_digest(
 
 
 def test_files_that_move_change_no_digest(library: Definitions) -> None:
-    places = {module: f"tessera.moved{number}.{module.split('.')[-1]}" for number, module in enumerate(TREES) if "." in module}
+    # A part of the library; most of the rest imports it.
+    moved_too = ("tessera.media", "tessera.clips", "tessera.geometry", "tessera.tables", "tessera.job", "tessera.restoration")
+    names = [module for module in TREES if module.startswith(moved_too)]
+    places = {module: f"tessera.moved{number}.{module.split('.')[-1]}" for number, module in enumerate(names)}
 
     class Moved(ast.NodeTransformer):
         def visit_ImportFrom(self, node: ast.ImportFrom) -> list[ast.stmt]:
@@ -542,8 +545,11 @@ def test_files_that_move_change_no_digest(library: Definitions) -> None:
                     found.append(ast.ImportFrom(places.get(str(node.module), node.module), [alias], 0))
             return found
 
-    texts = {place: ast.unparse(Moved().visit(ast.parse(TREES[module]))) for module, place in places.items()}
-    moved = library.changed({**texts, **dict.fromkeys(places)})
+    texts: dict[str, str | None] = dict.fromkeys(places)
+    for module, text in TREES.items():
+        if module in places or any(each in text for each in moved_too):
+            texts[places.get(module, module)] = ast.unparse(Moved().visit(ast.parse(text)))
+    moved = library.changed(texts)
     for rule in RULES:
-        elsewhere = [f"{places[module]}:{name}" for module, name in (function.split(":") for function in rule)]
+        elsewhere = [f"{places.get(module, module)}:{name}" for module, name in (function.split(":") for function in rule)]
         assert moved.digest(*elsewhere) == library.digest(*rule), rule
