@@ -12,9 +12,9 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TextIO, TypeVar
@@ -38,51 +38,84 @@ def job(snakemake: Any) -> Iterator[tuple[SimpleNamespace, SimpleNamespace, Simp
     """Yield the inputs, outputs and params of `snakemake` by name; paths are `pathlib.Path`, lists of them lists.
 
     The output paths lie beside the declared ones and take their place when the block ends without an error, so that
-    an output is whole or not there. What is printed inside goes to the log of the rule; progress and errors also
-    reach the terminal. Temporary files go to a folder that is removed at the end, or when the job is run again after it was
-    killed. Ends the process: with status 0 when the block does, 1 on an error, 130 where it is interrupted; and stops when the
-    workflow that started it is gone.
+    an output is whole or not there. Temporary files go to a folder that is removed at the end, or when the job is run again
+    after it was killed.
+
+    The job takes over the process, see `_own_process`. Only if `snakemake.is_replay` is true, as in `tessera.replay`, the
+    process stays as it is: output goes to the terminal, and errors leave the block, so that a debugger can be used.
+    """
+    final = _paths(snakemake.output)
+    outputs = {name: _beside(path) for name, path in final.items()}
+    temporary = _temporary_folder(snakemake)
+    unfinished = [*outputs.values(), temporary]
+    is_replay = getattr(snakemake, "is_replay", False)
+    process = nullcontext() if is_replay else _own_process(snakemake, list(final.values()), unfinished)
+    try:
+        with process:
+            _set_threads(snakemake.threads)
+            for path in final.values():
+                _clean(path)
+            with _temporary_files_in(temporary):
+                yield SimpleNamespace(**_paths(snakemake.input)), SimpleNamespace(**outputs), _namespace(snakemake.params)
+                _publish(outputs, final)
+    finally:
+        _discard(*unfinished)
+
+
+@contextmanager
+def _own_process(snakemake: Any, final: Sequence[Path], unfinished: Sequence[Path]) -> Iterator[None]:
+    """Give this process to the job of `snakemake`, and end it with the block.
+
+    What is printed inside goes to the log of the rule; progress and errors also reach the terminal. The process ends with
+    status 0 when the block does, 1 on an error, 130 where it is interrupted; and when the workflow that started it is gone.
+    `final` are the outputs, and `unfinished` the files that are removed at the end.
     """
     global _terminal, _title
     _title = " ".join([snakemake.rule, *snakemake.wildcards])
     _terminal = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
     _redirect(Path(snakemake.log[0]))
-    temporary = _temporary_folder(snakemake)
-    _stop_with_parent(temporary)
+    _stop_with_parent(_temporary_folder(snakemake))
     # A cluster ends a job with it; as Ctrl-C, it leaves the time to tidy up.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    _set_threads(snakemake.threads)
-    final = _paths(snakemake.output)
-    outputs = {name: _beside(path) for name, path in final.items()}
     try:
-        for path in final.values():
-            _clean(path)
-        _remove(temporary)
-        temporary.mkdir(mode=0o700)
-        os.environ["TMPDIR"] = tempfile.tempdir = str(temporary)
-        yield SimpleNamespace(**_paths(snakemake.input)), SimpleNamespace(**outputs), _namespace(snakemake.params)
-        _publish(outputs, final)
+        yield
     except KeyboardInterrupt:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
         tell("interrupted; run again to go on where it stopped")
-        _discard(*outputs.values(), temporary)
+        _discard(*unfinished)
         os._exit(128 + signal.SIGINT)
     except Exception as error:
         # What filled the disk belongs to the reason, and leaves no room for the log.
-        reason = _explain(error, final.values())
-        _discard(*outputs.values(), temporary)
+        reason = _explain(error, final)
+        _discard(*unfinished)
         tell(f"error: {reason} (log: {snakemake.log[0]})")
         with _log():
             traceback.print_exc()
         # Libraries leave threads behind that would hold a plain exit up.
         os._exit(1)
     finally:
-        _discard(*outputs.values(), temporary)
+        _discard(*unfinished)
         with _log():
             pass
     # The work is done and whole: what libraries do at a plain exit can only crash it, or hold it up.
     os._exit(0)
+
+
+@contextmanager
+def _temporary_files_in(folder: Path) -> Iterator[None]:
+    """Make `folder`, in which temporary files are created inside the block."""
+    before = os.environ.get("TMPDIR"), tempfile.tempdir
+    _remove(folder)
+    folder.mkdir(mode=0o700)
+    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
+    try:
+        yield
+    finally:
+        os.environ.pop("TMPDIR")
+        if before[0] is not None:
+            os.environ["TMPDIR"] = before[0]
+        tempfile.tempdir = before[1]
 
 
 def tell(message: str) -> None:
@@ -265,7 +298,8 @@ def _temporary_folder(snakemake: Any) -> Path:
 
     It lies in that of the system, and its name is short: processes meet in sockets there, whose paths have some 100 bytes.
     """
-    job = [os.getuid(), str(Path.cwd()), snakemake.rule, *snakemake.wildcards]
+    # The log tells a replay, whose files lie elsewhere, from the job that the workflow may run at the same time.
+    job = [os.getuid(), str(Path.cwd()), snakemake.rule, *snakemake.wildcards, *snakemake.log]
     return Path(tempfile.gettempdir()) / f"tessera-{digest(job)[:12]}"
 
 
