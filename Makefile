@@ -12,7 +12,7 @@ export YOLO_AUTOINSTALL := false
 # Each job is a Python of its own: it finds what others have compiled, whatever the machine says of that.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup slurm demo test lint format bench lock clean
+.PHONY: help setup slurm demo test lint format schema bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -46,6 +46,10 @@ format: .venv/development ## put the code in form
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/snakefmt Snakefile workflow/rules
+
+schema: .venv/workflow ## config/config.schema.json, from the settings models and the comments of config.yaml
+	$(BIN)/python -m tessera.schema config/config.yaml > config/config.schema.json.new
+	mv config/config.schema.json.new config/config.schema.json
 
 bench: .venv/development .venv-restoration/development ## the figures that are promised, measured here
 	$(BIN)/python -m pytest -s --override-ini python_files=bench_*.py tests/benchmarks

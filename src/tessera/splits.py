@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 class SplitSettings(Settings):
     """How sources are divided. What is not in `val` or `test` trains."""
 
-    val: float = Field(0.15, ge=0, lt=1, description="fraction of the groups of sources that validate")
-    test: float = Field(0.0, ge=0, lt=1, description="fraction of the groups of sources that test")
-    shared: float = Field(0.1, gt=0, le=1, description="of the pictures of the smaller of two sources, to count as one group")
+    val: float = Field(0.15, ge=0, lt=1)
+    test: float = Field(0.0, ge=0, lt=1)
+    shared: float = Field(0.1, gt=0, le=1)
 
     @model_validator(mode="after")
     def _leave_some_to_train(self) -> "SplitSettings":

@@ -1,15 +1,18 @@
 """The file of settings states every default, and every wrong setting is answered before anything runs."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 
 from tessera.configuration import Configuration, load_configuration
 from tessera.errors import TesseraError
+from tessera.schema import make_schema, read_comments
 
 FILE = Path(__file__).parents[2] / "config" / "config.yaml"
 TEXT = FILE.read_text(encoding="utf-8")
@@ -25,6 +28,8 @@ def settings_of(node: yaml.MappingNode, place: str = "") -> Iterator[tuple[str, 
             yield name, key.start_mark.line
 
 
+COMMENTS = read_comments(TEXT)
+SCHEMA = make_schema(COMMENTS)
 SETTINGS = dict(settings_of(yaml.compose(TEXT, yaml.SafeLoader)))
 
 
@@ -48,6 +53,59 @@ def test_every_setting_has_a_comment(setting: str) -> None:
     lines = TEXT.splitlines()
     number = SETTINGS[setting]
     assert " # " in lines[number] or lines[number - 1].strip().startswith("# "), f"line {number + 1}: {lines[number]}"
+
+
+def test_the_schema_is_up_to_date() -> None:
+    assert json.loads(FILE.with_name("config.schema.json").read_text(encoding="utf-8")) == SCHEMA, "run `make schema`"
+
+
+def test_each_description_is_that_of_the_place() -> None:
+    definitions = SCHEMA["$defs"]
+    assert "label files" in definitions["GateSettings"]["properties"]["labels"]["description"]
+    shared = definitions["FinderSettings"]["properties"]["iou"]["description"]
+    assert shared == definitions["TrainedFinderSettings"]["properties"]["iou"]["description"]
+    training = definitions["WatermarkDetector"]["properties"]["training"]["properties"]
+    assert "single_cls" in training and "epochs" in training
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "demo.yaml"])
+def test_the_shipped_files_fit_the_schema_and_name_it(name: str) -> None:
+    text = FILE.with_name(name).read_text(encoding="utf-8")
+    jsonschema.validate(yaml.safe_load(text), SCHEMA)
+    assert text.startswith("# yaml-language-server: $schema=config.schema.json\n")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"models": {"nsfw_detection": None}},
+        {"scenes": {"detect": {"weights": {"source": "a.pt", "sha256": "0123456789abcdef" * 4}}}},
+        {"models": {"nsfw_detection": {"training": {"lr0": 0.1}}}},
+        {"shards": 4},
+    ],
+)
+def test_what_the_models_take_fits_the_schema(values: dict[str, Any]) -> None:
+    jsonschema.validate(values, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("values", "place"),
+    [
+        ({"split": {}}, []),
+        ({"splits": {"vall": 0.1}}, ["splits"]),
+        ({"gates": {"frames": 2}}, ["gates", "frames"]),
+        ({"splits": None}, ["splits"]),
+        ({"frames": {"mode": "some"}}, ["frames", "mode"]),
+        ({"mosaics": {"scale": [1.0]}}, ["mosaics", "scale"]),
+        ({"annotations": {"labels": [{"name": "x"}]}}, ["annotations", "labels", 0]),
+        ({"degradations": {"detection": [{"blurr": {}}]}}, ["degradations", "detection", 0]),
+    ],
+)
+def test_a_wrong_setting_does_not_fit_the_schema(values: dict[str, Any], place: list[str | int]) -> None:
+    with pytest.raises(jsonschema.ValidationError) as error:
+        jsonschema.validate(values, SCHEMA)
+    assert list(error.value.absolute_path) == place
 
 
 def test_what_is_not_set_is_the_default() -> None:

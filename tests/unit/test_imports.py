@@ -32,7 +32,7 @@ FOUNDATION = {
     "geometry",
     "markdown",
 }
-ABOVE = {"configuration"}
+ABOVE = {"configuration", "schema"}
 # Its trainer makes mosaics and degrades clips in processes of its own, where no script could hand them to it.
 STANDS_ON = {"restoration": {"mosaics", "degradations"}}
 # Seconds each, and none is needed to know what there is to do.

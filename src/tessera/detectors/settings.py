@@ -63,20 +63,20 @@ TYPES = {
 class ExportSettings(Settings):
     """How the model is exported."""
 
-    image_size: int | None = Field(None, ge=32, multiple_of=32, description="pixels; none: as in training")
-    opset: int = Field(17, ge=12, le=20, description="ONNX operator set")
-    dynamic: bool = Field(False, description="any image size and batch size, instead of one image of `image_size`")
-    simplify: bool = Field(True, description="simplify the graph with onnxslim")
+    image_size: int | None = Field(None, ge=32, multiple_of=32)
+    opset: int = Field(17, ge=12, le=20)
+    dynamic: bool = False
+    simplify: bool = True
 
 
 class ToleranceSettings(Settings):
     """How far the exported model may be from the trained one, on images of the validation split."""
 
-    images: PositiveInt = Field(32, description="number of images compared")
-    output: float = Field(1e-3, gt=0, description="difference of the raw outputs, as a fraction of the largest value")
-    score: float = Field(1e-3, gt=0, description="difference of confidence, of a detection that both must have")
-    box: float = Field(0.1, gt=0, description="difference of a box edge, pixels of the network's input")
-    mask: float = Field(0.99, gt=0, le=1, description="least intersection over union of the masks of a detection")
+    images: PositiveInt = 32
+    output: float = Field(1e-3, gt=0)
+    score: float = Field(1e-3, gt=0)
+    box: float = Field(0.1, gt=0)
+    mask: float = Field(0.99, gt=0, le=1)
 
 
 class DetectorSettings(Settings):
