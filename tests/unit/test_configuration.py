@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import yaml
 
 from tessera.configuration import Configuration, load_configuration
 from tessera.errors import TesseraError
-from tessera.schema import make_schema, read_comments
+from tessera.schema import Setting, make_schema, read_comments
 
 FILE = Path(__file__).parents[2] / "config" / "config.yaml"
 TEXT = FILE.read_text(encoding="utf-8")
@@ -42,17 +43,31 @@ def test_no_key_is_there_twice() -> None:
     assert len(SETTINGS) == len(list(settings_of(yaml.compose(TEXT, yaml.SafeLoader))))
 
 
-def said_of_the_first_model(setting: str) -> bool:
-    """Whether `setting` is one that the first model has too."""
-    of_first = re.sub(r"^models\.\w+", "models.nsfw_detection", setting)
-    return of_first != setting and any(name.startswith(of_first) for name in SETTINGS)
+@pytest.mark.parametrize("key", [pytest.param(key, id=f"{key.model.__name__}.{key.field}.{key.argument}") for key in COMMENTS])
+def test_each_comment_is_whole_sentences(key: Setting) -> None:
+    comment = COMMENTS[key]
+    assert comment[0].isupper() or comment[0] == "`", comment
+    assert comment.endswith("."), comment
 
 
-@pytest.mark.parametrize("setting", [setting for setting in SETTINGS if not said_of_the_first_model(setting)])
-def test_every_setting_has_a_comment(setting: str) -> None:
+def test_every_comment_belongs_to_a_key() -> None:
     lines = TEXT.splitlines()
-    number = SETTINGS[setting]
-    assert " # " in lines[number] or lines[number - 1].strip().startswith("# "), f"line {number + 1}: {lines[number]}"
+    after = [line for before, line in pairwise(lines) if before.lstrip().startswith("#") and not line.lstrip().startswith("#")]
+    assert all(re.match(r"[ -]*\w+:", line) for line in after[1:]), "the first is for editors"
+    assert not re.search(r"^[^#\n]*[^#\s][^#\n]* # ", TEXT, re.M), "a comment stands above its key"
+
+
+def test_every_setting_is_described() -> None:
+    shown = {key.model.__name__ for key in COMMENTS}
+    definitions = {"Configuration": SCHEMA, **SCHEMA["$defs"]}
+    undescribed = [
+        f"{name}.{field}"
+        for name, definition in definitions.items()
+        if name.rpartition("__")[2] in shown
+        for field, value in definition["properties"].items()
+        if "description" not in value
+    ]
+    assert not undescribed
 
 
 def test_the_schema_is_up_to_date() -> None:
@@ -64,6 +79,8 @@ def test_each_description_is_that_of_the_place() -> None:
     assert "label files" in definitions["GateSettings"]["properties"]["labels"]["description"]
     shared = definitions["FinderSettings"]["properties"]["iou"]["description"]
     assert shared == definitions["TrainedFinderSettings"]["properties"]["iou"]["description"]
+    own = definitions["VideoFinderSettings"]["properties"]["batch"]["description"]
+    assert own != definitions["TrainedFinderSettings"]["properties"]["batch"]["description"]
     training = definitions["WatermarkDetector"]["properties"]["training"]["properties"]
     assert "single_cls" in training and "epochs" in training
 
