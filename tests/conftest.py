@@ -1,5 +1,6 @@
 """What unit and workflow tests share."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,11 @@ from hypothesis import settings
 
 from tessera.detectors.offline import offline
 from tessera.provenance import write_checksums
+
+# As many workers as cores may run: each computes on one core, and a thread that waits leaves it to others. It must be set
+# before anything imports torch.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # The time that one example takes says more about the machine than about the code. And what a change did not touch must not fail
 # it: the examples are always the same; `--hypothesis-profile explore` draws others.

@@ -274,6 +274,9 @@ def _set_threads(threads: int) -> None:
     """Hold the libraries that count cores themselves to the threads of the rule."""
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"):
         os.environ[variable] = str(threads)
+    # By default, threads that wait for others keep a core busy. Where more processes run than there are cores, most of the
+    # processor time then goes into waiting.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def _namespace(items: Any) -> SimpleNamespace:

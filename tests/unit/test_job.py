@@ -71,6 +71,17 @@ def test_what_a_killed_job_left_is_removed_when_it_runs_again(tmp_path: Path) ->
     assert table == "table.txt" and temporary.startswith("tessera-"), "that of the other job is its own"
 
 
+@pytest.mark.parametrize(("given", "policy"), [({}, "passive"), ({"OMP_WAIT_POLICY": "active"}, "active")])
+def test_libraries_use_the_threads_of_the_rule_and_no_core_for_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], policy: str
+) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    for name, value in {"OMP_NUM_THREADS": "7", **given}.items():
+        monkeypatch.setenv(name, value)
+    body = f"assert [os.environ[f'OMP_{{name}}'] for name in ('NUM_THREADS', 'WAIT_POLICY')] == ['1', {policy!r}]"
+    assert run(tmp_path, body).returncode == 0
+
+
 def test_processes_can_meet_in_the_temporary_folder(tmp_path: Path) -> None:
     # The path of a socket has 104 bytes on macOS, and its temporary folder 49.
     name = "'/' + 49 * 'x' + '/' + Path(tempfile.gettempdir()).name + '/pymp-12345678/listener-12345678'"
