@@ -6,6 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from tessera.core.trainings import Record, read_record
 from tessera.markdown import plain, table
 from tessera.provenance import sha256_file
 
@@ -51,23 +52,23 @@ def describe_model(
     datasheet: Path,
     metrics: Path,
     export: Path,
+    record: Path,
     settings: Mapping[str, Any],
-    seed: int,
-    code: str,
 ) -> dict[str, Any]:
     """Return the card of `model` as plain JSON types; equal inputs give an equal card.
 
     `files`: what is exported. `checksums`, `datasheet`: SHA256SUMS and datasheet.json of its dataset. `metrics`, `export`: the
-    reports of `evaluate_detector` and `verify_export`. `settings`: those of the model. `code`: digest of the trainer.
+    reports of `evaluate_detector` and `verify_export`. `record`: that of its training. `settings`: those of the model.
     """
+    trained = read_record(record)
     return {
         **_describe(model, files, checksums, datasheet, NOT_FOR_DETECTORS),
         "training": {
             "architecture": settings["architecture"],
             "weights": _weights(settings["weights"]),
             "arguments": settings["training"],
-            "seed": seed,
-            "code": code,
+            **_origin(trained),
+            "made_with": trained.made_with,
         },
         "metrics": _read(metrics),
         "export": {"settings": settings["export"], "compared": _read(export)},
@@ -81,29 +82,34 @@ def describe_restoration(
     datasheet: Path,
     metrics: Path,
     export: Path,
+    records: Sequence[Path],
     settings: Mapping[str, Any],
-    seed: int,
-    code: str,
 ) -> dict[str, Any]:
     """Return the card of the restoration model, as `describe_model` does.
 
     `metrics`, `export`: the reports of `evaluate_restoration` and `verify_restoration_export`, which tells the versions, too:
-    those are of another environment. `settings`: those of restoration.
+    those are of another environment. `records`: those of the trainings of its stages. `settings`: those of restoration.
     """
     compared = _read(export)
-    trained = {name: settings[name] for name in ("generator", "discriminator", "data", "stages", "training")}
+    settings_of_training = {name: settings[name] for name in ("generator", "discriminator", "data", "stages", "training")}
+    trained = [read_record(record) for record in records]
     return {
         **_describe("mosaic_restoration", files, checksums, datasheet, NOT_FOR_RESTORERS),
         "training": {
-            **trained,
+            **settings_of_training,
             "weights": {name: _weights(weights) for name, weights in settings["weights"].items()},
-            "seed": seed,
-            "code": code,
+            **_origin(trained[-1]),
+            "made_with": {record.identity["settings"]["stage"]["name"]: record.made_with for record in trained},
         },
         "metrics": _read(metrics),
         "export": {"settings": settings["export"], "frames": FRAMES, "compared": compared},
         "versions": compared["versions"],
     }
+
+
+def _origin(record: Record) -> dict[str, Any]:
+    """Return what a training is made from besides its settings."""
+    return {"seed": record.identity["seed"], "code": record.identity["code"]}
 
 
 def _describe(model: str, files: Sequence[Path], checksums: Path, datasheet: Path, not_for: Sequence[str]) -> dict[str, Any]:
@@ -161,7 +167,8 @@ def render(card: Mapping[str, Any]) -> str:
         training=[
             f"- architecture: {plain(training['architecture'])}\n"
             + (_started(training["weights"]) or "- from scratch\n")
-            + f"- epochs: {metrics['epochs']}\n- seed: {training['seed']}\n- code: `{training['code']}`\n",
+            + f"- epochs: {metrics['epochs']}\n- seed: {training['seed']}\n- code: `{training['code']}`\n"
+            + f"- trained with: {_made_with(training['made_with'])}\n",
             table(["argument", "value"], sorted([name, value] for name, value in training["arguments"].items())),
         ],
     )
@@ -217,7 +224,8 @@ def render_restoration(card: Mapping[str, Any]) -> str:
         training=[
             f"- generator: BasicVSR++, {generator['channels']} channels, {generator['blocks']} blocks\n"
             + (_started(weights["load_from"]) or "- from scratch\n")
-            + f"- seed: {training['seed']}\n- code: `{training['code']}`\n",
+            + f"- seed: {training['seed']}\n- code: `{training['code']}`\n"
+            + "".join(f"- {plain(stage)} trained with: {_made_with(each)}\n" for stage, each in training["made_with"].items()),
             table([*columns, *(f"{name} loss" for name in losses)], stages),
         ],
     )
@@ -244,7 +252,7 @@ def _page(card: Mapping[str, Any], maker: str, reaches: Sequence[str], exported:
             table(columns, [[row[name] for name in columns] for row in origins]) if origins else "",
             "## Training\n",
             *training,
-            "## Versions\n",
+            "## Versions that exported and compared\n",
             table(["library", "version"], [list(pair) for pair in card["versions"].items()]),
         ]
     )
@@ -253,6 +261,11 @@ def _page(card: Mapping[str, Any], maker: str, reaches: Sequence[str], exported:
 def _started(weights: Mapping[str, Any] | None) -> str:
     """Return the line about the weights that a training started from; nothing where there were none."""
     return f"- started from: {plain(weights['source'])}, sha256 `{weights['sha256']}`\n" if weights else ""
+
+
+def _made_with(versions: Sequence[Mapping[str, str]]) -> str:
+    """Return the versions and devices of a training, one after another where they changed on the way."""
+    return "; then ".join(plain(", ".join(f"{name} {value}" for name, value in each.items())) for each in versions)
 
 
 def _number(value: float | None) -> str:
@@ -266,15 +279,14 @@ def write_model_card(
     datasheet: Path,
     metrics: Path,
     export: Path,
+    record: Path,
     data: Path,
     text: Path,
     *,
     settings: Mapping[str, Any],
-    seed: int,
-    code: str,
 ) -> None:
     """Write the card of `model` as JSON to `data`, and as Markdown to `text`. See `describe_model`."""
-    card = describe_model(model, files, checksums, datasheet, metrics, export, settings, seed, code)
+    card = describe_model(model, files, checksums, datasheet, metrics, export, record, settings)
     _write(card, data)
     text.write_text(render(card), encoding="utf-8")
 
@@ -285,15 +297,14 @@ def write_restoration_card(
     datasheet: Path,
     metrics: Path,
     export: Path,
+    records: Sequence[Path],
     data: Path,
     text: Path,
     *,
     settings: Mapping[str, Any],
-    seed: int,
-    code: str,
 ) -> None:
     """Write the card of the restoration model as JSON to `data`, and as Markdown to `text`. See `describe_restoration`."""
-    card = describe_restoration(files, checksums, datasheet, metrics, export, settings, seed, code)
+    card = describe_restoration(files, checksums, datasheet, metrics, export, records, settings)
     _write(card, data)
     text.write_text(render_restoration(card), encoding="utf-8")
 

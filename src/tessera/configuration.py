@@ -8,6 +8,7 @@ from pydantic import Field, PositiveInt, field_validator, model_validator
 from tessera.annotations.proposals import ProposalSettings
 from tessera.annotations.settings import AnnotationSettings
 from tessera.clips.settings import ClipSettings
+from tessera.core.trainings import TrainingsSettings
 from tessera.decisions import DEFAULT as DECISIONS
 from tessera.degradations.settings import DegradationSettings
 from tessera.detectors.predict import (
@@ -157,6 +158,7 @@ class Configuration(Settings):
     filters: FilterSettings = FilterSettings()
     decisions: Path = DECISIONS
     splits: SplitSettings = SplitSettings()
+    trainings: TrainingsSettings = TrainingsSettings()
     models: Models = Models()
     restoration: RestorationSettings = RestorationSettings()
     preview: Preview = Preview()

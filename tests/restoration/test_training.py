@@ -1,7 +1,6 @@
 """Training: the same bytes every time, killed or not; begun with what it should; and clear about what is in its way."""
 
 import io
-import json
 import os
 import resource
 import signal
@@ -17,6 +16,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from restoration_clips import write_moving_clip
 from tessera import job
+from tessera.core.trainings import RECORD, Record, Trainings, state_file
 from tessera.errors import TesseraError
 from tessera.restoration.restorer import LAYERS, Restorer, perceptual_loss
 from tessera.restoration.settings import (
@@ -26,6 +26,8 @@ from tessera.restoration.settings import (
     LearningRateSettings,
     LossSettings,
     StageSettings,
+    StageTraining,
+    StartingWeights,
     TrainingSettings,
 )
 from tessera.restoration.trainer import explained
@@ -50,14 +52,23 @@ def train(dataset: Path, folder: Path, stage: StageSettings, **others: Any) -> S
     """Train in `folder`; return the weights."""
     folder.mkdir(exist_ok=True)
     given = {
-        **dict.fromkeys(("base", "load_from", "spynet", "vgg19")),
-        **{"data": DATA, "generator": SIZE, "discriminator": JUDGE, "training": SAVED},
-        **{"seed": 0, "threads": 1, "gpus": 1, "code": "", "run": folder / "run"},
+        **{"stage": stage, "data": DATA, "generator": SIZE, "discriminator": JUDGE, "training": SAVED},
+        **{"seed": 0, "threads": 1, "gpus": 1, "code": ""},
         **others,
     }
-    files = [folder / name for name in ("best.pth", "curves.csv")]
-    train_stage(dataset, dataset / "SHA256SUMS", *files, stage=stage, **given)
+    settings, weights = (
+        kind(**{name: given.pop(name) for name in list(given) if name in kind.model_fields})
+        for kind in (StageTraining, StartingWeights)
+    )
+    files = [folder / name for name in ("best.pth", "curves.csv", RECORD)]
+    train_stage(dataset, *files, Trainings(folder / "runs"), settings, weights, **given)
     return load(files[0])
+
+
+def run_of(folder: Path) -> Path:
+    """Return the folder of the one training that was made in `folder`."""
+    (run,) = (folder / "runs").iterdir()
+    return run
 
 
 def load(path: Path) -> State:
@@ -123,6 +134,8 @@ def killed_training(dataset: Path, folder: Path, moment: str, number: int) -> No
     replace = Path.replace
 
     def replace_or_die(self: Path, target: Path) -> Path:
+        if target.name == RECORD:
+            return replace(self, target)
         now = next(counted) == number
         if now and moment == "before a file":
             die()
@@ -161,7 +174,7 @@ def test_a_killed_training_ends_as_one_that_was_not(dataset: Path, trained: Path
     reached = []
     for moment in moments:
         assert in_a_process(lambda moment=moment: killed_training(dataset, tmp_path, *moment)) == signal.SIGKILL
-        state = tmp_path / "run" / "state.pth"
+        state = state_file(run_of(tmp_path))
         reached.append(load(state)["progress"]["iteration"] if state.exists() else 0)
     assert reached == [0, 0, 3, 3, 4, 4]
     before = state.read_bytes()
@@ -170,7 +183,7 @@ def test_a_killed_training_ends_as_one_that_was_not(dataset: Path, trained: Path
     train(dataset, tmp_path, GAN)
     for name in ("best.pth", "curves.csv"):
         assert (tmp_path / name).read_bytes() == (trained / name).read_bytes(), name
-    assert not [file for file in (tmp_path / "run").iterdir() if "partial" in file.name]
+    assert not [file for file in run_of(tmp_path).iterdir() if "partial" in file.name]
 
 
 def test_curves_tell_all_iterations_and_the_best_is_kept(trained: Path) -> None:
@@ -179,22 +192,33 @@ def test_curves_tell_all_iterations_and_the_best_is_kept(trained: Path) -> None:
     assert [int(row[0]) for row in rows] == list(range(1, 9))
     assert [row[0] for row in rows if row[-1]] == ["4", "8"]
     best, number = max((float(row[-1]), int(row[0])) for row in rows if row[-1])
-    progress = load(trained / "run" / "state.pth")["progress"]
+    progress = load(state_file(run_of(trained)))["progress"]
     assert (progress["best"], progress["best_at"]) == (pytest.approx(best, abs=1e-4), number)
     names = {name.partition(".")[0] for name in load(trained / "best.pth")}
     assert names == {"generator", "generator_ema", "discriminator"}
 
 
-def test_a_finished_training_is_not_repeated_and_another_one_moves_it_aside(
+def test_a_finished_training_is_kept_and_not_repeated_by_settings_that_come_back_or_by_another_version(
     dataset: Path, tmp_path: Path, terminal: io.StringIO
 ) -> None:
     first = train(dataset, tmp_path, stage())
+    run = run_of(tmp_path)
+    record = Record.model_validate_json((tmp_path / RECORD).read_text())
+    assert record.identity.keys() == {"data", "settings", "weights", "seed", "code"}
+    assert record.identity["settings"].keys() == {"stage", "data", "generator", "validation_clips"}
+    assert record.made_with[0].keys() == {"torch", "mmagic", "mmengine", "python", "device"}
     (tmp_path / "best.pth").unlink()
     assert farthest(train(dataset, tmp_path, stage(), training=TrainingSettings(save_every=7, accumulate=2)), first) == 0
-    assert "holds this training, finished" in terminal.getvalue()
-    train(dataset, tmp_path, stage(), seed=1)
-    assert "is another, by its settings; it is kept as" in terminal.getvalue()
-    assert farthest(load(tmp_path / "run.before" / "best.pth"), first) == 0
+    assert f"{run} holds this training, finished" in terminal.getvalue()
+
+    train(dataset, tmp_path, stage(batch=1))
+    assert f"another training than the last, which stays in {run}: it differs in settings.stage.batch\n" in terminal.getvalue()
+
+    older = record.model_copy(update={"made_with": [{**record.made_with[0], "torch": "1.0"}]})
+    (run / RECORD).write_text(older.model_dump_json())
+    assert farthest(train(dataset, tmp_path, stage()), first) == 0
+    assert terminal.getvalue().count("holds this training, finished") == 2
+    assert Record.model_validate_json((tmp_path / RECORD).read_text()) == older
 
 
 def test_a_mistake_costs_no_training(dataset: Path, tmp_path: Path, terminal: io.StringIO) -> None:
@@ -315,12 +339,10 @@ def test_a_process_that_fails_is_told_of(dataset: Path, tmp_path: Path) -> None:
 
 def test_a_loss_that_is_no_number_stops_names_the_samples_and_keeps_the_last_state(dataset: Path, tmp_path: Path) -> None:
     broken = stage(9, learning_rates=LearningRateSettings(generator=1e30))
-    told = (
-        r"^after iteration 1: the loss pixel is no number, on samples of train-\d, train-\d; .*; what was saved stays in .*run$"
-    )
+    told = r"^after iteration 1: the loss pixel is no number, on samples of train-\d, train-\d; .*; what was saved stays in "
     with pytest.raises(TesseraError, match=told):
         train(dataset, tmp_path, broken, training=TrainingSettings(save_every=1))
-    state = load(tmp_path / "run" / "state.pth")
+    state = load(state_file(run_of(tmp_path)))
     assert state["progress"]["iteration"] == 1 and not (tmp_path / "best.pth").exists()
     assert all(value.isfinite().all() for value in state["networks"].values())
 
@@ -329,7 +351,7 @@ def test_what_cannot_be_measured_replaces_no_weights(dataset: Path, tmp_path: Pa
     broken = stage(1, learning_rates=LearningRateSettings(generator=1e30))
     with pytest.raises(TesseraError, match="what is restored of clips of val is no number"):
         train(dataset, tmp_path, broken)
-    assert not (tmp_path / "run" / "best.pth").exists()
+    assert not (run_of(tmp_path) / "best.pth").exists()
 
 
 def test_without_clips_to_validate_with_the_last_weights_are_the_best(dataset: Path, tmp_path: Path) -> None:
@@ -338,7 +360,7 @@ def test_without_clips_to_validate_with_the_last_weights_are_the_best(dataset: P
     (tmp_path / "clips" / "val").mkdir()
     (tmp_path / "clips" / "SHA256SUMS").write_text("")
     found = train(tmp_path / "clips", tmp_path, stage(2, validate_every=1))
-    assert farthest(found, load(tmp_path / "run" / "state.pth")["networks"]) == 0
+    assert farthest(found, load(state_file(run_of(tmp_path)))["networks"]) == 0
     assert "nan" not in (tmp_path / "curves.csv").read_text()
 
 
@@ -405,9 +427,10 @@ def test_a_memory_that_does_not_suffice_says_what_to_lower(tmp_path: Path) -> No
 
 def test_a_damaged_state_is_told(dataset: Path, tmp_path: Path) -> None:
     train(dataset, tmp_path, stage())
-    state = tmp_path / "run" / "state.pth"
+    run = run_of(tmp_path)
+    state = state_file(run)
     state.write_bytes(state.read_bytes()[:1000])
-    with pytest.raises(TesseraError, match=r"state\.pth: damaged .*; remove .*run to train anew"):
+    with pytest.raises(TesseraError, match=rf"state\.pt: damaged .*; remove {run} to train anew"):
         train(dataset, tmp_path, stage())
 
 
@@ -432,5 +455,4 @@ def test_the_perceptual_loss_is_the_distance_of_the_features_of_the_declared_net
 
 def test_all_weights_are_kept_where_that_is_asked_for(dataset: Path, tmp_path: Path) -> None:
     train(dataset, tmp_path, stage(3), training=TrainingSettings(save_every=2, keep="all"))
-    assert {file.name for file in (tmp_path / "run").glob("iteration-*")} == {"iteration-2.pth", "iteration-3.pth"}
-    assert json.loads((tmp_path / "run" / "identity.json").read_text()).keys() == {"dataset", "settings", "weights", "code"}
+    assert {file.name for file in run_of(tmp_path).glob("iteration-*")} == {"iteration-2.pth", "iteration-3.pth"}

@@ -13,12 +13,19 @@ from tessera.provenance import digest, sha256_file
 SCORES = {"map50": 0.61234, "map50_95": 0.4, "precision": 0.7, "recall": None}
 METRICS = {"dataset": "d", "task": "segment", "epochs": 7, "splits": {"val": {"images": 9, "objects": 12, "mask": SCORES}}}
 COMPARED = {"images": 9, "image_size": 32, "detections": 3, "unmatched": 0, "output": 1e-5, "score": 0, "box": 0, "mask": 1}
+MADE_WITH = [{"torch": "2.1", "device": "CPU"}, {"torch": "2.2", "device": "<b>GPU"}]
 ORIGINS = [{"source": "a|b", "split": "val", "images": 9, "rights": "<script>", "consent": "release 7"}]
 
 
 @pytest.fixture
 def files(tmp_path: Path) -> dict[str, Path]:
-    contents = {"metrics": METRICS, "export": COMPARED, "datasheet": {"origins": ORIGINS}, "checksums": ""}
+    contents = {
+        "metrics": METRICS,
+        "export": COMPARED,
+        "datasheet": {"origins": ORIGINS},
+        "checksums": "",
+        "record": {"identity": {"seed": 3, "code": "c0de"}, "made_with": MADE_WITH, "finished": True},
+    }
     paths = {name: tmp_path / name for name in (*contents, "data", "text", "model.pt", "model.onnx")}
     for name, content in contents.items():
         paths[name].write_text(json.dumps(content))
@@ -29,9 +36,9 @@ def files(tmp_path: Path) -> dict[str, Path]:
 
 def write(files: dict[str, Path], **changes: Any) -> dict[str, Any]:
     settings = {**Configuration().models.nsfw_detection.model_dump(mode="json"), **changes}
-    reports = [files[name] for name in ("checksums", "datasheet", "metrics", "export", "data", "text")]
+    reports = [files[name] for name in ("checksums", "datasheet", "metrics", "export", "record", "data", "text")]
     exported = [files["model.pt"], files["model.onnx"]]
-    write_model_card("nsfw_detection", exported, *reports, settings=settings, seed=3, code="c0de")
+    write_model_card("nsfw_detection", exported, *reports, settings=settings)
     card: dict[str, Any] = json.loads(files["data"].read_text())
     return card
 
@@ -42,6 +49,7 @@ def test_a_card_holds_what_is_needed_to_judge_and_to_make_the_model_again(files:
     assert card["dataset"] == {"sha256sums": sha256_file(files["checksums"]), "datasheet": {"origins": ORIGINS}}
     assert card["training"]["arguments"]["epochs"] == 200
     assert (card["training"]["seed"], card["training"]["code"]) == (3, "c0de")
+    assert card["training"]["made_with"] == MADE_WITH
     assert (card["metrics"], card["export"]["compared"]) == (METRICS, COMPARED)
     assert card["licence"] == "AGPL-3.0"
     assert any("minors" in line for line in card["not_for"]) and any("consent" in line for line in card["not_for"])
@@ -54,6 +62,7 @@ def test_a_card_reads_well_and_takes_no_orders_from_the_data(files: dict[str, Pa
     assert "| val | mask | 0.612 | 0.400 | 0.700 | none |" in text
     assert "The val split holds 12 objects: too few to say much." in text
     assert r"| a\|b | val | 9 | \<script\> | release 7 |" in text
+    assert "- trained with: torch 2.1, device CPU; then torch 2.2, device \\<b\\>GPU\n" in text
     assert "- from scratch\n" in text
 
 
@@ -101,8 +110,12 @@ def write_restored(files: dict[str, Path], **changes: Any) -> tuple[dict[str, An
     files["export"].write_text(json.dumps(LOADED))
     files["datasheet"].write_text(json.dumps({"origins": [{"source": "a|b", "split": "val", "clips": 9, "rights": "own"}]}))
     settings = {**Configuration().restoration.model_dump(mode="json"), **changes}
-    reports = [files[name] for name in ("checksums", "datasheet", "metrics", "export", "data", "text")]
-    write_restoration_card([files["model.pt"]], *reports, settings=settings, seed=3, code="c0de")
+    records = [files["data"].with_name(f"{stage['name']}.json") for stage in settings["stages"]]
+    for stage, record, made_with in zip(settings["stages"], records, (MADE_WITH, *[MADE_WITH[:1]] * 3), strict=True):
+        identity = {"settings": {"stage": stage}, "seed": 3, "code": "c0de"}
+        record.write_text(json.dumps({"identity": identity, "made_with": made_with, "finished": True}))
+    reports = [files[name] for name in ("checksums", "datasheet", "metrics", "export")]
+    write_restoration_card([files["model.pt"]], *reports, records, files["data"], files["text"], settings=settings)
     return json.loads(files["data"].read_text()), files["text"].read_text()
 
 
@@ -111,6 +124,7 @@ def test_the_card_of_a_restorer_holds_what_is_needed_to_judge_and_to_make_it_aga
     assert card["model"] == "mosaic_restoration"
     assert [stage["name"] for stage in card["training"]["stages"]] == ["stage1", "stage2", "stage2.5", "stage2.6"]
     assert (card["training"]["seed"], card["training"]["code"]) == (3, "c0de")
+    assert card["training"]["made_with"]["stage1"] == MADE_WITH
     assert (card["metrics"], card["export"]["compared"], card["versions"]) == (RESTORED, LOADED, LOADED["versions"])
     assert any("minors" in line for line in card["not_for"]) and any("did not agree" in line for line in card["not_for"])
 
@@ -122,6 +136,8 @@ def test_the_card_of_a_restorer_reads_well(files: dict[str, Path]) -> None:
     assert "The test split gave 0 samples: too few to say much." in text
     assert "differ at most of model.safetensors by 0.0e+00, of model.pth by 1.5e-07." in text
     assert "There is neither TorchScript nor ONNX. It has loops." in text
+    assert "- stage1 trained with: torch 2.1, device CPU; then torch 2.2" in text
+    assert "- stage2.6 trained with: torch 2.1, device CPU\n" in text
     assert "| stage2 | stage1 | 150000 | 16 | 2 | 0.001 | 1.0 | 0.2 | 0.05 |" in text
     assert r"| a\|b | val | 9 | own |" in text
     assert "- from scratch\n" in text and "which this is not" not in text

@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 
 from tessera import job
+from tessera.core.trainings import RECORD, Record, Trainings
 from tessera.detectors.dataset import check_dataset
 from tessera.detectors.evaluate import evaluate_detector
 from tessera.detectors.export import Detections, compare, export_detector, verify_export
@@ -46,8 +48,15 @@ def train(dataset: Path, folder: Path, settings: DetectorSettings = SETTINGS, **
     check_dataset(dataset, "segment", folder / "dataset.json", 1)
     weights = others.pop("weights", None)
     arguments = {"seed": 0, "threads": 1, "code": "", **others}
-    files = [folder / name for name in ("best.pt", "results.csv", "run")]
-    train_detector(dataset, folder / "dataset.json", weights, *files, settings, **arguments)
+    files = [folder / name for name in ("best.pt", "results.csv", RECORD)]
+    trainings = Trainings(folder / "runs")
+    train_detector(dataset, folder / "dataset.json", weights, *files, trainings, settings, **arguments)
+
+
+def run_of(folder: Path) -> Path:
+    """Return the folder of the one training that was made in `folder`."""
+    (run,) = (folder / "runs").iterdir()
+    return run
 
 
 @pytest.fixture
@@ -104,8 +113,9 @@ train(Path(sys.argv[1]), Path(sys.argv[2]))
         assert process.returncode == -signal.SIGKILL, "".join(told)
         assert not [line for line in told if line.startswith("network:")]
     # What a kill in the middle of a write leaves.
-    (tmp_path / "run" / "state.pt.partial").write_bytes(b"half")
-    (tmp_path / "run" / "weights" / "last.pt").write_bytes(b"half")
+    run = run_of(tmp_path)
+    (run / "state.pt.partial").write_bytes(b"half")
+    (run / "weights" / "last.pt").write_bytes(b"half")
 
     train(trained.dataset, tmp_path)
     lines = [line for line in terminal.getvalue().splitlines() if line.startswith(("goes on", "epoch"))]
@@ -142,7 +152,7 @@ def test_curves_have_a_row_per_epoch(trained: Trained) -> None:
 def test_tensorboard_finds_each_epoch(trained: Trained) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    events = EventAccumulator(str(trained.folder / "run")).Reload()
+    events = EventAccumulator(str(run_of(trained.folder))).Reload()
     for tag in ("train/seg_loss", "metrics/mAP50(M)", "lr/pg0"):
         assert [event.step for event in events.Scalars(tag)] == list(range(1, EPOCHS + 1))
 
@@ -164,19 +174,40 @@ def test_the_dataset_is_left_as_it_was(trained: Trained) -> None:
     assert found == {*listed, "SHA256SUMS"}
 
 
-def test_a_finished_training_is_not_repeated_and_another_one_starts_anew(
+def test_a_finished_training_is_kept_and_not_repeated_by_settings_that_come_back_or_by_another_version(
     trained: Trained, tmp_path: Path, terminal: io.StringIO
 ) -> None:
     once = SETTINGS.model_copy(update={"training": {**TRAINING, "epochs": 1}})
     train(trained.dataset, tmp_path, once)
-    weights = (tmp_path / "best.pt").read_bytes()
-    assert terminal.getvalue().count("epoch 1/1") == 1
-    train(trained.dataset, tmp_path, once)
-    assert "finished" in terminal.getvalue() and terminal.getvalue().count("epoch 1/1") == 1
-    assert (tmp_path / "best.pt").read_bytes() == weights
+    weights, run = (tmp_path / "best.pt").read_bytes(), run_of(tmp_path)
+    record = Record.model_validate_json((tmp_path / RECORD).read_text())
+    assert record.identity.keys() == {"data", "settings", "weights", "seed", "code"}
+    assert record.made_with[0].keys() == {"torch", "ultralytics", "python", "device"}
+
     train(trained.dataset, tmp_path, once, seed=1)
-    assert "starts anew, for other settings" in terminal.getvalue() and terminal.getvalue().count("epoch 1/1") == 2
+    assert f"another training than the last, which stays in {run}: it differs in seed\n" in terminal.getvalue()
+    assert terminal.getvalue().count("epoch 1/1") == 2
     assert (tmp_path / "best.pt").read_bytes() != weights
+
+    older = record.model_copy(update={"made_with": [{**record.made_with[0], "torch": "1.0"}]})
+    (run / RECORD).write_text(older.model_dump_json())
+    train(trained.dataset, tmp_path, once)
+    assert f"{run} holds this training, finished" in terminal.getvalue() and terminal.getvalue().count("epoch 1/1") == 2
+    assert (tmp_path / "best.pt").read_bytes() == weights
+    assert Record.model_validate_json((tmp_path / RECORD).read_text()) == older
+
+
+def test_a_training_that_was_killed_as_its_last_epoch_was_saved_is_not_repeated(
+    trained: Trained, tmp_path: Path, terminal: io.StringIO
+) -> None:
+    shutil.copytree(trained.folder / "runs", tmp_path / "runs")
+    record = run_of(tmp_path) / RECORD
+    unfinished = Record.model_validate_json(record.read_text()).model_copy(update={"finished": False})
+    record.write_text(unfinished.model_dump_json())
+    train(trained.dataset, tmp_path)
+    assert "epoch" not in terminal.getvalue()
+    for name in ("best.pt", "results.csv", RECORD):
+        assert (tmp_path / name).read_bytes() == (trained.folder / name).read_bytes(), name
 
 
 def test_a_training_starts_from_declared_weights_and_from_no_others(trained: Trained, tmp_path: Path) -> None:

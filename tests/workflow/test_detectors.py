@@ -74,14 +74,35 @@ def test_a_killed_training_goes_on_to_weights_and_a_change_reruns_what_depends_o
     card = json.loads((weights / "card.json").read_text())
     assert card["dataset"]["datasheet"]["origins"][0]["rights"] == "CC0"
     assert card["training"]["arguments"]["epochs"] == 10
+    assert card["training"]["made_with"][0]["torch"] in (weights / "card.md").read_text()
     for path in [*weights.glob("card.*"), *(project.results / "metrics").iterdir()]:
         assert str(project.folder) not in path.read_text()
-    assert list((project.results / "training" / "nsfw_detection" / "run").glob("events.out.tfevents.*"))
+    assert list((project.results / "training" / "nsfw_detection" / "runs").glob("*/events.out.tfevents.*"))
 
     assert project.run(TARGET, snakefile=snakefile).jobs == []
     project.settings["models"]["nsfw_detection"]["tolerance"] = {"images": 2}
     run = project.run(TARGET, snakefile=snakefile)
     assert run.jobs == [f"{rule} nsfw_detection" for rule in ("checksum_weights", "verify_export", "write_model_card")]
+
+
+@pytest.mark.workflow
+def test_a_training_whose_settings_are_changed_and_changed_back_is_not_repeated(project: Project, snakefile: Path) -> None:
+    folder = project.results / "training" / "nsfw_detection"
+    target = str((folder / "best.pt").relative_to(project.folder))
+    told, made = [], []
+    for epochs, keep in ((1, 3), (2, 3), (1, 1)):
+        project.settings["models"]["nsfw_detection"]["training"]["epochs"] = epochs
+        project.settings["trainings"] = {"keep": keep}
+        run = project.run(target, snakefile=snakefile)
+        assert run.returncode == 0 and "train_detector nsfw_detection" in run.jobs, run.output
+        told.append((project.results / "logs" / "train_detector" / "nsfw_detection.log").read_text())
+        made.append((folder / "best.pt").read_bytes())
+    assert ["epoch 1/" in log for log in told] == [True, True, False]
+    assert "it differs in settings.training.epochs" in told[1] and "holds this training, finished" in told[2]
+    assert made[0] == made[2] != made[1]
+    assert "removes results/training/nsfw_detection/runs/" in told[2] and len(list((folder / "runs").iterdir())) == 1
+    project.settings["trainings"] = {"keep": None}
+    assert project.run(target, snakefile=snakefile).jobs == []
 
 
 @pytest.mark.workflow

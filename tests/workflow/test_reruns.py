@@ -179,6 +179,7 @@ CHANGES: dict[str, Change] = {
     "a setting of the frames": setting("frames.quality", 90),
     "a setting of the previews": setting("preview.confidence", 0.5),
     "a setting of the report": setting("report.blur", False),
+    "how many trainings are kept": setting("trainings.keep", 1),
     "the fractions of the splits": setting("splits.val", 0.3),
     "a training argument of the first model": setting("models.nsfw_detection.training.lr0", 0.02),
     "a training argument of the last model": setting("models.mosaic_detection.training.lr0", 0.02),
@@ -287,4 +288,6 @@ def test_a_changed_lock_rebuilds_its_environment(workshop: Workshop) -> None:
 
 
 def test_every_row_of_the_documentation_is_tried() -> None:
-    assert {*CHANGES, "the lock of an environment"} == set(TABLE)
+    # The last is tried in test_detectors.py, for only a real run shows what is trained.
+    others = {"the lock of an environment", "a training's settings changed and changed back"}
+    assert {*CHANGES, *others} == set(TABLE)

@@ -106,9 +106,10 @@ rule train_detector:
         checked="<results>/training/{model}/dataset.json",
         weights=declared_weights,
     output:
-        # The folder `run` beside them is not an output: it outlives a killed training, which goes on from it.
+        # The folder `runs` beside them is not an output: it keeps each training, finished or not, to be taken up again.
         weights="<results>/training/{model}/best.pt",
         curves="<results>/training/{model}/results.csv",
+        record="<results>/training/{model}/training.json",
     log:
         "<logs>/train_detector/{model}.log",
     benchmark:
@@ -121,6 +122,8 @@ rule train_detector:
         weights=lookup(dpath="models/{model}/weights", within=config),
         training=lookup(dpath="models/{model}/training", within=config),
         seed=lookup(dpath="seed", within=config),
+        # Part of the identity of the training: the definitions that decide its numbers.
+        trained_by=code_digest("tessera.detectors.train:fit"),
         code=code_digest("tessera.detectors.train:train_detector"),
     script:
         "../scripts/train_detector.py"
@@ -195,6 +198,7 @@ rule write_model_card:
         datasheet="<results>/datasets/{model}/datasheet.json",
         metrics="<results>/metrics/{model}.json",
         export="<results>/metrics/{model}.export.json",
+        record="<results>/training/{model}/training.json",
         checkpoint="<results>/weights/{model}/{model}.pt",
         onnx="<results>/weights/{model}/{model}.onnx",
     output:
@@ -206,8 +210,6 @@ rule write_model_card:
         "<benchmarks>/write_model_card/{model}.jsonl"
     params:
         settings=lookup(dpath="models/{model}", within=config),
-        seed=lookup(dpath="seed", within=config),
-        trained_by=code_digest("tessera.detectors.train:train_detector"),
         code=code_digest("tessera.cards:write_model_card"),
     script:
         "../scripts/write_model_card.py"

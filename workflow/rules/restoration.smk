@@ -141,9 +141,10 @@ rule train_stage:
             "<results>/datasets/mosaic_restoration/val",
         ],
     output:
-        # The folder `run` beside them is not an output: it outlives a killed training, which goes on from it.
+        # The folder `runs` beside them is not an output: it keeps each training, finished or not, to be taken up again.
         best="<results>/training/mosaic_restoration/{stage}/best.pth",
         curves="<results>/training/mosaic_restoration/{stage}/curves.csv",
+        record="<results>/training/mosaic_restoration/{stage}/training.json",
     log:
         "<logs>/train_stage/{stage}.log",
     benchmark:
@@ -158,7 +159,8 @@ rule train_stage:
         discriminator=lookup(dpath="restoration/discriminator", within=config),
         training=lookup(dpath="restoration/training", within=config),
         seed=lookup(dpath="seed", within=config),
-        trained_by=code_digest("tessera.restoration.training:train_stage"),
+        # Part of the identity of the training: the definitions that decide its numbers.
+        trained_by=code_digest("tessera.restoration.trainer:fit"),
         code=code_digest(
             "tessera.restoration.training:train_stage",
             "tessera.environments:run_inside",

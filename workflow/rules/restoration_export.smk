@@ -59,6 +59,9 @@ rule write_restoration_card:
         datasheet="<results>/datasets/mosaic_restoration/datasheet.json",
         metrics="<results>/metrics/mosaic_restoration.json",
         export="<results>/metrics/mosaic_restoration.export.json",
+        records=expand(
+            "<results>/training/mosaic_restoration/{stage}/training.json", stage=STAGES
+        ),
         safetensors="<results>/weights/mosaic_restoration/mosaic_restoration.safetensors",
         application="<results>/weights/mosaic_restoration/mosaic_restoration.pth",
     output:
@@ -70,8 +73,6 @@ rule write_restoration_card:
         "<benchmarks>/write_restoration_card.jsonl"
     params:
         settings=lookup(dpath="restoration", within=config),
-        seed=lookup(dpath="seed", within=config),
-        trained_by=code_digest("tessera.restoration.training:train_stage"),
         code=code_digest("tessera.cards:write_restoration_card"),
     script:
         "../scripts/write_restoration_card.py"

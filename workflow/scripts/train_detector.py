@@ -1,19 +1,22 @@
 """Train a detector, from where a killed training was."""
 
+from tessera.core.trainings import Trainings
 from tessera.detectors.settings import DetectorSettings
 from tessera.detectors.train import train_detector
 from tessera.job import job
 
 with job(snakemake) as (inputs, outputs, params):
     train_detector(
-        inputs.description.parent,
-        inputs.checked,
-        inputs.weights or None,
-        outputs.weights,
-        outputs.curves,
-        outputs.weights.parent / "run",
-        DetectorSettings(architecture=params.architecture, weights=params.weights, training=params.training),
+        dataset=inputs.description.parent,
+        checked=inputs.checked,
+        weights=inputs.weights or None,
+        best=outputs.weights,
+        curves=outputs.curves,
+        record=outputs.record,
+        # Not a param: how many are kept changes no output.
+        trainings=Trainings(outputs.weights.parent / "runs", **snakemake.config["trainings"]),
+        settings=DetectorSettings(architecture=params.architecture, weights=params.weights, training=params.training),
         seed=params.seed,
         threads=snakemake.threads,
-        code=params.code,
+        code=params.trained_by,
     )

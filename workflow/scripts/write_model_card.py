@@ -5,15 +5,14 @@ from tessera.job import job
 
 with job(snakemake) as (inputs, outputs, params):
     write_model_card(
-        snakemake.wildcards.model,
-        [inputs.checkpoint, inputs.onnx],
-        inputs.checksums,
-        inputs.datasheet,
-        inputs.metrics,
-        inputs.export,
-        outputs.data,
-        outputs.text,
+        model=snakemake.wildcards.model,
+        files=[inputs.checkpoint, inputs.onnx],
+        checksums=inputs.checksums,
+        datasheet=inputs.datasheet,
+        metrics=inputs.metrics,
+        export=inputs.export,
+        record=inputs.record,
+        data=outputs.data,
+        text=outputs.text,
         settings=params.settings,
-        seed=params.seed,
-        code=params.trained_by,
     )

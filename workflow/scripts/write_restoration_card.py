@@ -5,14 +5,13 @@ from tessera.job import job
 
 with job(snakemake) as (inputs, outputs, params):
     write_restoration_card(
-        [inputs.safetensors, inputs.application],
-        inputs.checksums,
-        inputs.datasheet,
-        inputs.metrics,
-        inputs.export,
-        outputs.data,
-        outputs.text,
+        files=[inputs.safetensors, inputs.application],
+        checksums=inputs.checksums,
+        datasheet=inputs.datasheet,
+        metrics=inputs.metrics,
+        export=inputs.export,
+        records=inputs.records,
+        data=outputs.data,
+        text=outputs.text,
         settings=params.settings,
-        seed=params.seed,
-        code=params.trained_by,
     )

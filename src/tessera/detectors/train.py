@@ -3,14 +3,16 @@
 import io
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tessera.core.trainings import RECORD, Trainings, environment, read_state
 from tessera.detectors.offline import offline
 from tessera.detectors.settings import DetectorSettings, task_of
 from tessera.errors import TesseraError
-from tessera.job import loaders, tell
-from tessera.provenance import digest, sha256_file
+from tessera.job import loaders
+from tessera.provenance import sha256_file
 
 
 def train_detector(
@@ -19,7 +21,8 @@ def train_detector(
     weights: Path | None,
     best: Path,
     curves: Path,
-    run: Path,
+    record: Path,
+    trainings: Trainings,
     settings: DetectorSettings,
     *,
     seed: int,
@@ -30,9 +33,9 @@ def train_detector(
 
     `checked` is the report of `check_dataset`. `weights` is the file of the declared weights, taken over where the shapes
     agree; None starts from scratch. `best` is a checkpoint of ultralytics in half precision, without the state of the
-    optimizer, free of dates and paths. `run` keeps what an interrupted training needs, and logs for TensorBoard: a training
-    of the same data, settings, weights and `code` goes on after its last epoch, a finished one is not repeated, and what is
-    left of any other is removed.
+    optimizer, free of dates and paths. `record` says what the training is and what it was made with. `trainings` keeps what
+    an interrupted training needs, and logs for TensorBoard: a training of the same data, settings, weights, seed and `code`
+    goes on after its last epoch, and a finished one is not repeated. `code` is a digest of `fit`.
 
     On a CPU, equal arguments give the same bytes, interrupted or not: what an epoch draws depends on the seed and its
     number, and the whole state is kept in full precision. Not exact are another version of torch or other hardware,
@@ -43,55 +46,41 @@ def train_detector(
     the memory of the GPU does not suffice.
     """
     offline()
-    import torch
-    import ultralytics
-
-    from tessera.detectors.trainer import read_state
-
     if weights is not None and settings.weights is not None and sha256_file(weights) != settings.weights.sha256:
         raise TesseraError(f"{weights}: not the file that was declared, its sha256 differs; delete it and run again")
     identity = {
-        "dataset": json.loads(checked.read_text(encoding="utf-8"))["digest"],
-        "settings": digest([settings.architecture, settings.training, seed]),
-        "weights": settings.weights.sha256 if settings.weights else "",
+        "data": json.loads(checked.read_text(encoding="utf-8"))["digest"],
+        "settings": {"architecture": settings.architecture, "training": settings.training},
+        "weights": settings.weights.sha256 if settings.weights else None,
+        "seed": seed,
         "code": code,
-        "torch": torch.__version__,
-        "ultralytics": ultralytics.__version__,
     }
-    _prepare(run, identity)
+    train = partial(
+        fit, dataset=dataset, weights=weights, settings=settings, seed=seed, threads=threads, workers=loaders(threads)
+    )
+    run = trainings.complete(identity, partial(environment, "torch", "ultralytics"), train)
     state = read_state(run)
-    if state is None or not state["finished"]:
-        _train(dataset, weights, run, settings, seed, threads)
-        state = read_state(run)
-    else:
-        tell(f"{run} holds this training, finished; remove the folder to repeat it")
     assert state is not None
     write_weights(run / "weights" / "best.pt", best)
     _write_curves(state["curves"], curves)
+    shutil.copyfile(run / RECORD, record)
 
 
-def _prepare(run: Path, identity: dict[str, str]) -> None:
-    """Remove what `run` holds unless it is of the training `identity`."""
-    file = run / "identity.json"
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        found = {}
-    if found == identity:
-        return
-    if found:
-        changed = [name for name in identity if found.get(name) != identity[name]]
-        tell(f"starts anew, for other {', '.join(changed)} than the training that {run} holds")
-    shutil.rmtree(run, ignore_errors=True)
-    run.mkdir(parents=True)
-    file.write_text(json.dumps(identity, indent=2) + "\n", encoding="utf-8")
+def fit(
+    run: Path, *, dataset: Path, weights: Path | None, settings: DetectorSettings, seed: int, threads: int, workers: int
+) -> None:
+    """Train in the folder `run` to the end, from the state that it holds. See `train_detector`; `offline` was called.
 
-
-def _train(dataset: Path, weights: Path | None, run: Path, settings: DetectorSettings, seed: int, threads: int) -> None:
+    The definitions that this function reaches are the code of a training: they decide its numbers. `workers` is the number of
+    processes that load images.
+    """
     import torch
 
     from tessera.detectors.trainer import TRAINERS
 
+    state = read_state(run)
+    if state and state["finished"]:
+        return
     arguments = {
         **settings.training,
         "model": settings.architecture,
@@ -100,7 +89,7 @@ def _train(dataset: Path, weights: Path | None, run: Path, settings: DetectorSet
         "seed": seed % 2**31,
         "deterministic": True,
         "device": "0" if torch.cuda.is_available() else "cpu",
-        "workers": loaders(threads),
+        "workers": workers,
         "save_dir": str(run.resolve()),
         "plots": False,
     }

@@ -22,6 +22,7 @@ from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.models.yolo.segment import SegmentationTrainer
 from ultralytics.utils.torch_utils import unwrap_model
 
+from tessera.core.trainings import read_state, state_file
 from tessera.errors import TesseraError
 from tessera.job import tell
 from tessera.seeds import generator
@@ -202,22 +203,6 @@ def time_left(ends: Sequence[float], epochs: int) -> timedelta:
     """
     begun = 1 if len(ends) > 2 else 0
     return timedelta(seconds=round((ends[-1] - ends[begun]) / (len(ends) - 1 - begun) * epochs))
-
-
-def state_file(run: Path) -> Path:
-    """Return the file that holds the state of the training in the folder `run`."""
-    return Path(run) / "state.pt"
-
-
-def read_state(run: Path) -> dict[str, Any] | None:
-    """Return the state of the training in the folder `run`, or None where there is none. It holds numbers only, no code."""
-    if not state_file(run).exists():
-        return None
-    try:
-        state: dict[str, Any] = torch.load(state_file(run), map_location="cpu", weights_only=True)
-    except Exception as error:  # what torch raises depends on where the file is damaged
-        raise TesseraError(f"{state_file(run)}: damaged ({error}); remove {run} to train anew") from error
-    return state
 
 
 def _partial(path: Path) -> Path:

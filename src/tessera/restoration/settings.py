@@ -1,6 +1,7 @@
 """Settings of restoration: what is trained, on what, in which stages, and how it is measured and exported."""
 
 from itertools import pairwise
+from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
@@ -94,6 +95,25 @@ class TrainingSettings(Settings):
     save_every: PositiveInt = 2000
     keep: Literal["last", "all"] = "last"
     validation_clips: PositiveInt = 100
+
+
+class StageTraining(Settings):
+    """All settings that a stage is trained with."""
+
+    stage: StageSettings
+    data: DataSettings = DataSettings()
+    generator: GeneratorSettings = GeneratorSettings()
+    discriminator: DiscriminatorSettings = DiscriminatorSettings()
+    training: TrainingSettings = TrainingSettings()
+
+
+class StartingWeights(Settings):
+    """The files of weights that a stage starts from or, `vgg19`, compares with; None where it has none."""
+
+    base: Path | None = None
+    load_from: Path | None = None
+    spynet: Path | None = None
+    vgg19: Path | None = None
 
 
 class PretrainedSettings(Settings):

@@ -24,21 +24,17 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 
+from tessera.core.trainings import read_state, state_file
 from tessera.errors import TesseraError
-from tessera.job import loaders, tell
-from tessera.restoration.clips import Clip
+from tessera.job import tell
+from tessera.restoration.clips import Clip, read_clips
 from tessera.restoration.loading import FixedSamples, Order, TrainingSamples, training_loader, validation_loader
 from tessera.restoration.restorer import Restorer, begin, compile_parts, tell_once
 from tessera.restoration.samples import Sample
-from tessera.restoration.settings import (
-    DataSettings,
-    DiscriminatorSettings,
-    GeneratorSettings,
-    StageSettings,
-    TrainingSettings,
-)
+from tessera.restoration.settings import StageSettings, StageTraining, StartingWeights, TrainingSettings
 from tessera.seeds import generator as random_generator
 
+SPLITS = "train", "val"
 ROWS = 500  # of the curves of a stage, besides those of its validations
 TELL_EVERY = 30.0  # seconds between lines
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -179,25 +175,30 @@ class Watch(Hook):  # type: ignore[misc]
         write_tensors(state, state_file(self.run))
 
 
-def train(
-    clips: Mapping[str, Sequence[Clip]],
+def fit(
     run: Path,
-    stage: StageSettings,
-    base: Path | None,
-    load_from: Path | None,
-    spynet: Path | None,
-    vgg19: Path | None,
-    data: DataSettings,
-    generator: GeneratorSettings,
-    discriminator: DiscriminatorSettings,
-    training: TrainingSettings,
+    *,
+    dataset: Path,
+    settings: StageTraining,
+    weights: StartingWeights,
     seed: int,
     threads: int,
+    workers: int,
 ) -> None:
-    """Train `stage` to its end, from the state in `run` where there is one. See `training.train_stage`.
+    """Train the stage of `settings` in the folder `run` to its end, from the state that it holds. See `training.train_stage`.
 
-    `clips` are those of train and val, all as long as the stage wants.
+    The definitions that this function reaches are the code of a training: they decide its numbers. `threads` and `workers`,
+    processes that load samples, are those of all processes that train together.
+
+    Raises `TesseraError` as `train_stage` does.
     """
+    stage, data, training = settings.stage, settings.data, settings.training
+    state = read_state(run)
+    if state and state["progress"]["iteration"] == stage.iterations:
+        return
+    clips = {split: _long_enough(read_clips(dataset / split), stage.frames, split) for split in SPLITS}
+    if not clips["train"]:
+        raise TesseraError(f"{dataset / 'train'}: no clip has {stage.frames} frames; lower `frames` of the stage {stage.name}")
     logging.getLogger("mmengine").setLevel(logging.WARNING)
     # Each process that loads samples has a core; and threads of OpenCV do not survive the fork that makes it.
     cv2.setNumThreads(1)
@@ -206,16 +207,15 @@ def train(
     torch.set_flush_denormal(True)
     first_seed = int(random_generator(seed, "restoration training", stage.name).integers(2**31))
     torch.manual_seed(first_seed)
-    restorer = Restorer(generator, discriminator, stage, training, precision(training), vgg19)
-    knows_flow = begin(restorer, base or load_from, spynet)
+    restorer = Restorer(settings.generator, settings.discriminator, stage, training, precision(training), weights.vgg19)
+    knows_flow = begin(restorer, weights.base or weights.load_from, weights.spynet)
     if not knows_flow and stage.freeze_flow:
         tell_once("there are no weights of SPyNet: the optical flow is learned from the start")
-    if stage.losses.perceptual and not vgg19:
+    if stage.losses.perceptual and not weights.vgg19:
         tell_once("there are no weights of VGG19: the perceptual loss is left out; declare `restoration.weights.vgg19` for it")
     restorer.to("cuda" if torch.cuda.is_available() else "cpu", memory_format=_order(training))
     optimizers = restorer.optimizers()
     progress = Progress()
-    state = read_state(run)
     if state:
         progress = Progress(**state["progress"])
         restorer.load_state_dict(state["networks"], strict=False)
@@ -224,17 +224,16 @@ def train(
         tell_once(f"goes on after iteration {progress.iteration} of {stage.iterations}")
     if training.compile and torch.cuda.is_available():
         compile_parts(restorer.generator)
-    workers = loaders(threads) // ranks
     order = Order(len(clips["train"]), seed, progress.iteration * stage.batch + rank, ranks)
     samples = TrainingSamples(clips["train"], data, stage.frames, seed)
     fixed = FixedSamples(choose(clips["val"], training.validation_clips, seed), data, stage.frames, seed)
-    measured = validation_loader(fixed, rank, ranks, workers)
+    measured = validation_loader(fixed, rank, ranks, workers // ranks)
     thaw = 0 if not knows_flow else math.inf if stage.freeze_flow == "always" else stage.freeze_flow
     runner = _Runner(
         restorer,
         # What mmengine writes there is in the log too.
         work_dir=tempfile.mkdtemp(),
-        train_dataloader=training_loader(samples, order, stage.batch // ranks, workers),
+        train_dataloader=training_loader(samples, order, stage.batch // ranks, workers // ranks),
         train_cfg={"type": Iterations, "first": progress.iteration, "last": stage.iterations},
         optim_wrapper=optimizers,
         default_hooks=dict.fromkeys(("runtime_info", "timer", "sampler_seed", "logger", "param_scheduler", "checkpoint")),
@@ -254,6 +253,13 @@ def train(
         raise TesseraError(f"after iteration {progress.iteration}: {error}; what was saved stays in {run}") from error
     except RuntimeError as error:
         raise explained(error, run) from error
+
+
+def _long_enough(clips: list[Clip], frames: int, split: str) -> list[Clip]:
+    kept = [clip for clip in clips if clip.frames >= frames]
+    if len(kept) < len(clips):
+        tell_once(f"{len(clips) - len(kept)} of {len(clips)} clips of {split} have fewer than {frames} frames and are left out")
+    return kept
 
 
 class _Runner(Runner):  # type: ignore[misc]
@@ -334,22 +340,6 @@ def choose(clips: Sequence[Clip], count: int, seed: int) -> list[Clip]:
         return list(clips)
     chosen = random_generator(seed, "restoration validation", "").permutation(len(clips))[:count]
     return [clips[number] for number in sorted(chosen.tolist())]
-
-
-def state_file(run: Path) -> Path:
-    """Return the file that holds the state of the training in the folder `run`."""
-    return run / "state.pth"
-
-
-def read_state(run: Path) -> dict[str, Any] | None:
-    """Return the state of the training in the folder `run`, or None where there is none. It holds numbers only, no code."""
-    if not state_file(run).exists():
-        return None
-    try:
-        state: dict[str, Any] = torch.load(state_file(run), map_location="cpu", weights_only=True)
-    except Exception as error:  # what torch raises depends on where the file is damaged
-        raise TesseraError(f"{state_file(run)}: damaged ({error}); remove {run} to train anew") from error
-    return state
 
 
 def write_tensors(content: dict[str, Any], path: Path) -> None:

@@ -1,0 +1,204 @@
+"""Trainings that outlive a change: each lies in a folder of its own, named by a digest of what decides its numbers."""
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
+
+from tessera.errors import TesseraError
+from tessera.job import tell
+from tessera.provenance import digest
+from tessera.settings import Settings
+
+RECORD = "training.json"
+OLD_FOLDERS = "run", "run.before"  # of version 0.1
+SHOWN = 5  # differences that a message names
+
+
+class TrainingsSettings(Settings):
+    """How many finished trainings are kept of each detector, and of each stage of restoration; None: all."""
+
+    keep: PositiveInt | None = 3
+
+
+class Record(BaseModel):
+    """What is known of a training: the content of `training.json` in its folder."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    identity: dict[str, Any]  # what decides the numbers
+    made_with: list[dict[str, str]]  # versions and device; one more entry where they changed before the training was finished
+    finished: bool = False
+
+
+@dataclass(frozen=True)
+class Trainings:
+    """The trainings of one detector, or of one stage of restoration: a folder for each in `folder`.
+
+    `keep` is the number of finished trainings that stay, None for all.
+    """
+
+    folder: Path
+    keep: int | None = None
+
+    def complete(
+        self, identity: Mapping[str, Any], made_with: Callable[[], dict[str, str]], fit: Callable[[Path], None]
+    ) -> Path:
+        """Return the folder of the training `identity`, finished. Where it was finished before, nothing is trained.
+
+        `identity` holds, as JSON types, all that decides the numbers. `made_with` returns what a training is made with, see
+        `environment`; it is recorded, and no part of the identity. `fit` trains to the end in the folder that it is given,
+        from the state that it finds there; it may be called again after it ended.
+
+        Afterwards, every training is removed that was last used before the `keep` finished ones that were used last. The
+        process may be killed at any moment: the next call with this identity goes on.
+        """
+        shutil.rmtree(self._removed, ignore_errors=True)
+        known = self._known()
+        run = self.folder / digest(identity)[:16]
+        record = known.get(run)
+        if record is None:
+            self._report_new(identity, known)
+            record = Record(identity=dict(identity), made_with=[])
+        if record.finished:
+            tell(f"{run} holds this training, finished; remove the folder to repeat it")
+        else:
+            record = record.model_copy(update={"made_with": _extended(record, run, made_with())})
+            self._write(run, record)
+            fit(run)
+            record = record.model_copy(update={"finished": True})
+        self._write(run, record)
+        self._remove_surplus()
+        return run
+
+    @property
+    def _removed(self) -> Path:
+        """The folder that a training is moved to before it is removed: a half-removed one is never taken for a whole one."""
+        return self.folder / ".removed"
+
+    def _files(self) -> list[Path]:
+        return sorted(self.folder.glob(f"*/{RECORD}"), key=_used, reverse=True)
+
+    def _known(self) -> dict[Path, Record]:
+        """Return the trainings in the folder, the one that was used last first."""
+        return {file.parent: read_record(file) for file in self._files()}
+
+    def _write(self, run: Path, record: Record) -> None:
+        """Write the `record` of the training in `run`, whole or not at all; its time makes it the one that was used last."""
+        run.mkdir(parents=True, exist_ok=True)
+        partial = run / f".partial.{RECORD}"
+        partial.write_text(json.dumps(record.model_dump(), indent=2) + "\n", encoding="utf-8")
+        # Also where the clock was set back.
+        now = max([time.time_ns(), *(_used(file) + 1 for file in self._files()[:1])])
+        os.utime(partial, ns=(now, now))
+        partial.replace(run / RECORD)
+
+    def _report_new(self, identity: Mapping[str, Any], known: Mapping[Path, Record]) -> None:
+        old = [str(folder) for folder in map(self.folder.with_name, OLD_FOLDERS) if folder.exists()]
+        if old:
+            tell(
+                f"{' and '.join(old)}: a training of Tessera 0.1, which cannot be compared with this one; it is left as it is, "
+                "remove it if you no longer need it"
+            )
+        if known:
+            latest, record = next(iter(known.items()))
+            differences = _differences(record.identity, dict(identity))
+            more = f" and {len(differences) - SHOWN} more" if len(differences) > SHOWN else ""
+            tell(
+                f"another training than the last, which stays in {latest}: it differs in {', '.join(differences[:SHOWN])}{more}"
+            )
+
+    def _remove_surplus(self) -> None:
+        if self.keep is None:
+            return
+        finished = 0
+        for run, record in self._known().items():
+            if finished >= self.keep:
+                tell(f"removes {run}: {self.keep} finished trainings were used since, and `trainings.keep` is {self.keep}")
+                self._removed.mkdir(exist_ok=True)
+                run.rename(self._removed / run.name)
+                shutil.rmtree(self._removed)
+            finished += record.finished
+
+
+def read_record(path: Path) -> Record:
+    """Return the record in the file `path`. Raises `TesseraError` where it is damaged."""
+    try:
+        return Record.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise TesseraError(f"{path}: damaged; move the folder {path.parent} away, and run again") from error
+
+
+def environment(*libraries: str) -> dict[str, str]:
+    """Return what a training that starts now is made with: versions of `libraries` and Python, and the name of the device."""
+    return {
+        **{library: version(library) for library in libraries},
+        "python": platform.python_version(),
+        "device": _device(),
+    }
+
+
+def state_file(run: Path) -> Path:
+    """Return the file that holds the state of the training in the folder `run`."""
+    return Path(run) / "state.pt"
+
+
+def read_state(run: Path) -> dict[str, Any] | None:
+    """Return the state of the training in the folder `run`, or None where there is none. It holds numbers only, no code.
+
+    Raises `TesseraError` where it is damaged.
+    """
+    import torch
+
+    if not state_file(run).exists():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(state_file(run), map_location="cpu", weights_only=True)
+    except Exception as error:  # what torch raises depends on where the file is damaged
+        raise TesseraError(f"{state_file(run)}: damaged ({error}); remove {run} to train anew") from error
+    return state
+
+
+def _used(file: Path) -> int:
+    return file.stat().st_mtime_ns
+
+
+def _device() -> str:
+    import torch
+
+    if not torch.cuda.is_available():
+        return "CPU"
+    # In a process of its own: forks of a process that uses a GPU cannot use it.
+    command = [sys.executable, "-c", "import torch; print(torch.cuda.get_device_name())"]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+def _extended(record: Record, run: Path, now: dict[str, str]) -> list[dict[str, str]]:
+    """Return what the training in `run` is made with, when it goes on with `now`."""
+    # What trained nothing that was saved has no part in it.
+    before = record.made_with if state_file(run).exists() else []
+    if before and before[-1] != now:
+        changes = [f"{name} {before[-1].get(name, 'none')} → {now[name]}" for name in now if now[name] != before[-1].get(name)]
+        tell(f"goes on with other versions than before: {', '.join(changes)}")
+    return before if before[-1:] == [now] else [*before, now]
+
+
+def _differences(one: Any, other: Any, place: str = "") -> list[str]:
+    """Return the dotted keys in which two JSON values differ."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return [
+            difference
+            for key in sorted({*one, *other})
+            for difference in _differences(one.get(key, ...), other.get(key, ...), f"{place}.{key}".removeprefix("."))
+        ]
+    return [] if one == other else [place]
