@@ -14,7 +14,7 @@ rule export_restoration:
         "<benchmarks>/export_restoration.jsonl"
     params:
         generator=lookup(dpath="restoration/generator", within=config),
-        trained_by=code_digest("tessera.restoration.training:train_stage"),
+        trained_by=code_digest("tessera.restoration.trainer:fit"),
         code=code_digest(
             "tessera.restoration.export:export_restoration",
             "tessera.environments:run_inside",
