@@ -11,13 +11,17 @@ import cv2
 import numpy as np
 import polars as pl
 
-from tessera.clips.cut import cut_clips
-from tessera.clips.settings import ClipSettings
-from tessera.geometry import encode_rle, mask_box
-from tessera.ledger import read_ledger
-from tessera.media.video import read_packets
-from tessera.mosaics.drawing import block_sizes
-from tessera.tables import Clips, SceneFrames, Scenes, Sources, read_table, types, write_table
+from tessera.core.ledger import read_ledger
+from tessera.imaging.boxes import mask_box
+from tessera.imaging.masks import encode_rle
+from tessera.imaging.mosaic.drawing import block_sizes
+from tessera.imaging.video import read_packets
+from tessera.pipeline.clips.cut import cut_clips
+from tessera.pipeline.clips.settings import ClipSettings
+from tessera.records.tables.clips import Clips
+from tessera.records.tables.footage import Sources
+from tessera.records.tables.scenes import SceneFrames, Scenes
+from tessera.records.tables.table import read_table, types, write_table
 
 TABLES: dict[str, Any] = {"scenes": Scenes, "scene_frames": SceneFrames, "sources": Sources}
 LOSSLESS = ClipSettings(crf=0, preset="ultrafast")

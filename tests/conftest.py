@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tessera.detectors.offline import offline
-from tessera.provenance import write_checksums
+from tessera.core.provenance import write_checksums
+from tessera.imaging.detection.offline import offline
 
 # As many workers as cores may run: each computes on one core, and a thread that waits leaves it to others. It must be set
 # before anything imports torch.

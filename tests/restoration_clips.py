@@ -8,8 +8,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from tessera.clips.metadata import IMAGES, MASKS, METADATA, metadata
-from tessera.media.encode import SOUGHT_EVERY, VideoWriter
+from tessera.imaging.encode import SOUGHT_EVERY, VideoWriter
+from tessera.records.lada.metadata import IMAGES, MASKS, METADATA, metadata
 
 Box = tuple[int, int, int, int]
 

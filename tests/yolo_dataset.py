@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from tessera.provenance import write_checksums
+from tessera.core.provenance import write_checksums
 
 
 def make_dataset(folder: Path, train: int = 8, val: int = 4, size: int = 64) -> Path:

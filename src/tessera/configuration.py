@@ -5,35 +5,31 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
-from tessera.annotations.proposals import ProposalSettings
-from tessera.annotations.settings import AnnotationSettings
-from tessera.clips.settings import ClipSettings
+from tessera.core.settings import Settings, load
 from tessera.core.trainings import TrainingsSettings
-from tessera.decisions import DEFAULT as DECISIONS
-from tessera.degradations.settings import DegradationSettings
-from tessera.detectors.predict import (
-    FinderSettings,
-    PreviewPredictionSettings,
-    TrainedFinderSettings,
-    WatermarkFinderSettings,
-)
-from tessera.detectors.settings import DetectorSettings, MosaicDetector, WatermarkDetector, task_of
-from tessera.detectors.track import TrackSettings
-from tessera.detectors.videos import VideoFinderSettings
-from tessera.duplicates import DuplicateSettings
-from tessera.figures.settings import ReportSettings
-from tessera.filters.filtering import FilterSettings
-from tessera.frames import FrameSettings
-from tessera.mosaics.settings import MosaicSettings
-from tessera.previews import RenderSettings
-from tessera.regions import RegionSettings
-from tessera.restoration.settings import RestorationSettings
-from tessera.scenes import SceneSettings
-from tessera.settings import Settings, load
-from tessera.sources import SourceSettings
-from tessera.splits import SplitSettings
-from tessera.watermarks.settings import WatermarkSettings
-from tessera.weights import WeightsSettings
+from tessera.core.weights.declare import WeightsSettings
+from tessera.imaging.degradation.settings import DegradationSettings
+from tessera.imaging.detection.settings import FinderSettings, TrainedFinderSettings, WatermarkFinderSettings
+from tessera.imaging.mosaic.settings import MosaicSettings
+from tessera.pipeline.clips.settings import ClipSettings
+from tessera.pipeline.datasets.splits import SplitSettings
+from tessera.pipeline.detectors.settings import DetectorSettings, MosaicDetector, WatermarkDetector, task_of
+from tessera.pipeline.filters.filtering import FilterSettings
+from tessera.pipeline.footage.admission import SourceSettings
+from tessera.pipeline.footage.duplicates import DuplicateSettings
+from tessera.pipeline.footage.sampling import FrameSettings
+from tessera.pipeline.labels.settings import AnnotationSettings
+from tessera.pipeline.previews.predict import PreviewPredictionSettings
+from tessera.pipeline.previews.proposals import ProposalSettings
+from tessera.pipeline.previews.rendering import RenderSettings
+from tessera.pipeline.regions.choose import RegionSettings
+from tessera.pipeline.report.settings import ReportSettings
+from tessera.pipeline.restoration.settings import RestorationSettings
+from tessera.pipeline.scenes.detect import VideoFinderSettings
+from tessera.pipeline.scenes.track import TrackSettings
+from tessera.pipeline.scenes.tracks import SceneSettings
+from tessera.pipeline.watermarks.settings import WatermarkSettings
+from tessera.records.decisions import DEFAULT as DECISIONS
 
 
 class GateSettings(Settings):

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from tessera.errors import TesseraError
+from tessera.core.errors import TesseraError
 
 HELP = """\
 Run the script of a rule by itself, with the inputs, params and config that Snakemake would give it:
@@ -196,7 +196,7 @@ def _snakemake(job: Any) -> Any:
 
 
 def relocate(snakemake: Any, into: Path) -> None:
-    """Move the outputs and the log of `snakemake` into the folder `into`, and mark it as a replay for `tessera.job.job`."""
+    """Move the outputs and the log of `snakemake` into the folder `into`, and mark it as a replay for `job`."""
 
     def relocated(path: str) -> str:
         return str(into / Path(path).relative_to(Path(path).anchor))

@@ -27,9 +27,9 @@ def blob(generator: np.random.Generator) -> np.ndarray:
 
 def convert(folder: Path) -> dict[str, float]:
     """Write and read COCO, write YOLO; return seconds, and megabytes at the peak of this process."""
-    from tessera.annotations.coco import read_coco, write_coco
-    from tessera.annotations.masks import read_mask
-    from tessera.annotations.yolo import write_yolo
+    from tessera.records.annotation.formats.coco import read_coco, write_coco
+    from tessera.records.annotation.formats.mask_images import read_mask
+    from tessera.records.annotation.formats.yolo import write_yolo
 
     masks = [blob(np.random.default_rng(number)) for number in range(COUNT)]
     start, start_cpu = time.monotonic(), time.process_time()

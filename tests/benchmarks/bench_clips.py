@@ -14,16 +14,16 @@ import pytest
 from clock import seconds
 
 from clip_room import Room, ellipse, film
-from tessera.clips.settings import ClipSettings
-from tessera.detectors.predict import Region
-from tessera.detectors.videos import VideoFinderSettings, detect_video
+from tessera.imaging.detection.detector import Region
+from tessera.pipeline.clips.settings import ClipSettings
+from tessera.pipeline.scenes.detect import VideoFinderSettings, detect_video
 
 RATE = 30
 CUT = """
 import sys
 from pathlib import Path
 from clip_room import run
-from tessera.clips.settings import ClipSettings
+from tessera.pipeline.clips.settings import ClipSettings
 run(Path(sys.argv[1]), ClipSettings())
 print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """

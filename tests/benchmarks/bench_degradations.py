@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import skimage.data
 
-from tessera.degradations import chain, operations
-from tessera.degradations.settings import DETECTION
-from tessera.seeds import generator
+from tessera.core.seeds import generator
+from tessera.imaging.degradation import chain, operations
+from tessera.imaging.degradation.settings import DETECTION
 
 PICTURE = cv2.resize(skimage.data.astronaut(), (640, 480), interpolation=cv2.INTER_AREA)
 SAMPLES = 300

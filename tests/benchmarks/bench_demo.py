@@ -6,8 +6,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from tessera.geometry import decode_rle
-from tessera.tables import Clips, DemoClips, DemoRegions, SceneFrames, VideoFrames, read_table, read_tables
+from tessera.imaging.masks import decode_rle
+from tessera.records.tables.clips import Clips
+from tessera.records.tables.demo import DemoClips, DemoRegions
+from tessera.records.tables.scenes import SceneFrames, VideoFrames
+from tessera.records.tables.table import read_table, read_tables
 
 RESULTS, TRUTH = Path("results"), Path("resources/demo/truth")
 MINIMUM = 1.0  # seconds, `scenes.choose.minimum` of the demo

@@ -9,12 +9,14 @@ import cv2
 import numpy as np
 import polars as pl
 
-from tessera.filters.filtering import FilterSettings, filter_clips
-from tessera.filters.scoring import score_clips
-from tessera.filters.similar import PLACES, find_similar
-from tessera.media.encode import write_video
-from tessera.media.video import read_frames, read_packets
-from tessera.tables import Clips, Scores, Sources, read_table, types, write_table
+from tessera.imaging.encode import write_video
+from tessera.imaging.video import read_frames, read_packets
+from tessera.pipeline.filters.filtering import FilterSettings, filter_clips
+from tessera.pipeline.filters.scoring import score_clips
+from tessera.pipeline.filters.similar import PLACES, find_similar
+from tessera.records.tables.clips import Clips, Scores
+from tessera.records.tables.footage import Sources
+from tessera.records.tables.table import read_table, types, write_table
 
 COUNT, SHARDS = 25_000, 100
 FRAMES = 120

@@ -12,10 +12,11 @@ import polars as pl
 import pytest
 from clock import seconds
 
-from tessera.duplicates import find_duplicates
-from tessera.frames import FrameSettings, sample_frames, select_frames
-from tessera.media.video import read_frames, read_packets
-from tessera.tables import Sources, types, write_table
+from tessera.imaging.video import read_frames, read_packets
+from tessera.pipeline.footage.duplicates import find_duplicates
+from tessera.pipeline.footage.sampling import FrameSettings, sample_frames, select_frames
+from tessera.records.tables.footage import Sources
+from tessera.records.tables.table import types, write_table
 
 MEDIA = Path(__file__).parents[3] / "shared" / "media"
 HEIGHT, WIDTH, RATE, SECONDS = 720, 1280, 30, 180

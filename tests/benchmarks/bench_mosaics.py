@@ -11,14 +11,16 @@ import polars as pl
 import pytest
 from clock import seconds
 
-from tessera.degradations.chain import degrade
-from tessera.degradations.settings import DegradationSettings
-from tessera.geometry import encode_rle
-from tessera.media.images import write_image
-from tessera.mosaics.blocks import Mosaic, pixelate, pixelate_clip
-from tessera.mosaics.samples import pixelate_frames
-from tessera.mosaics.settings import MosaicSettings
-from tessera.tables import Annotations, Frames, types, write_table
+from tessera.imaging.degradation.chain import degrade
+from tessera.imaging.degradation.settings import DegradationSettings
+from tessera.imaging.images import write_image
+from tessera.imaging.masks import encode_rle
+from tessera.imaging.mosaic.blocks import Mosaic, pixelate, pixelate_clip
+from tessera.imaging.mosaic.settings import MosaicSettings
+from tessera.pipeline.mosaics.samples import pixelate_frames
+from tessera.records.tables.annotation import Annotations
+from tessera.records.tables.footage import Frames
+from tessera.records.tables.table import types, write_table
 
 SIDE = 512
 

@@ -15,15 +15,15 @@ import skimage.data
 from clock import seconds
 
 from restoration_clips import write_clip
-from tessera.degradations.operations import gaussian_kernel
-from tessera.degradations.settings import Step
-from tessera.mosaics.blocks import Mosaic
-from tessera.mosaics.drawing import draw_mosaic
-from tessera.restoration.clips import Clip, read_clips
-from tessera.restoration.loading import Order, TrainingSamples, training_loader
-from tessera.restoration.samples import draw_sample
-from tessera.restoration.settings import DataSettings
-from tessera.seeds import generator
+from tessera.core.seeds import generator
+from tessera.imaging.degradation.operations import gaussian_kernel
+from tessera.imaging.degradation.settings import Step
+from tessera.imaging.mosaic.blocks import Mosaic
+from tessera.imaging.mosaic.drawing import draw_mosaic
+from tessera.pipeline.restoration.loading import Order, TrainingSamples, training_loader
+from tessera.pipeline.restoration.samples import draw_sample
+from tessera.pipeline.restoration.settings import DataSettings
+from tessera.records.lada.clips import Clip, read_clips
 
 FRAMES = 30
 BATCH, STEP, WORKERS = 2, 0.25, 4

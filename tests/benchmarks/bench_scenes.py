@@ -13,26 +13,20 @@ import polars as pl
 import pytest
 from clock import seconds
 
-from tessera.demo import render_demo_footage
-from tessera.detectors.offline import offline
-from tessera.detectors.predict import Predictor, Region
-from tessera.detectors.track import TrackSettings, track
-from tessera.detectors.videos import VideoFinderSettings, detect_video
-from tessera.geometry import Part, Patch, decode_patch, decode_rle, encode_patch, rasterize, trim
-from tessera.media.encode import write_video
-from tessera.provenance import sha256_file
-from tessera.scenes import SceneSettings, find_scenes
-from tessera.tables import (
-    DemoClips,
-    DemoRegions,
-    SceneFrames,
-    Scenes,
-    VideoDetections,
-    VideoFrames,
-    read_table,
-    types,
-    write_table,
-)
+from tessera.core.provenance import sha256_file
+from tessera.imaging.detection.detector import Predictor, Region
+from tessera.imaging.detection.offline import offline
+from tessera.imaging.encode import write_video
+from tessera.imaging.masks import Patch, decode_patch, decode_rle, encode_patch, trim
+from tessera.imaging.polygons import Part, rasterize
+from tessera.pipeline.demo.render import render_demo_footage
+from tessera.pipeline.scenes.detect import VideoFinderSettings, detect_video
+from tessera.pipeline.scenes.find import find_scenes
+from tessera.pipeline.scenes.track import TrackSettings, track
+from tessera.pipeline.scenes.tracks import SceneSettings
+from tessera.records.tables.demo import DemoClips, DemoRegions
+from tessera.records.tables.scenes import SceneFrames, Scenes, VideoDetections, VideoFrames
+from tessera.records.tables.table import read_table, types, write_table
 
 RATE = 30
 

@@ -11,10 +11,10 @@ import torch
 import torchvision
 
 from restoration_clips import write_moving_clip
-from tessera.errors import TesseraError
-from tessera.restoration.evaluate import evaluate_restoration, perceptual_distance, restore
-from tessera.restoration.models import build_generator
-from tessera.restoration.settings import DataSettings, GeneratorSettings, MetricsSettings
+from tessera.core.errors import TesseraError
+from tessera.pipeline.restoration.evaluate import evaluate_restoration, perceptual_distance, restore
+from tessera.pipeline.restoration.models import build_generator
+from tessera.pipeline.restoration.settings import DataSettings, GeneratorSettings, MetricsSettings
 
 SMALL = GeneratorSettings(channels=8, blocks=1)
 

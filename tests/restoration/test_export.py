@@ -12,11 +12,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from restoration_clips import write_moving_clip
-from tessera.errors import TesseraError
-from tessera.restoration.export import export_restoration, verify_restoration_export
-from tessera.restoration.models import build_generator, load_generator
-from tessera.restoration.settings import DataSettings, ExportSettings, GeneratorSettings
-from tessera.restoration.weights import load_weights, read_weights
+from tessera.core.errors import TesseraError
+from tessera.pipeline.restoration.export import export_restoration, verify_restoration_export
+from tessera.pipeline.restoration.models import build_generator, load_generator
+from tessera.pipeline.restoration.settings import DataSettings, ExportSettings, GeneratorSettings
+from tessera.pipeline.restoration.weights import load_weights, read_weights
 
 SIZE = GeneratorSettings(channels=8, blocks=1)
 NAMES = ("model.safetensors", "model.pth")

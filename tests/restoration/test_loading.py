@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from restoration_clips import write_moving_clip
-from tessera.errors import TesseraError
-from tessera.restoration.clips import Clip, read_clips
-from tessera.restoration.loading import FixedSamples, Order, TrainingSamples, training_loader, validation_loader
-from tessera.restoration.settings import DataSettings
+from tessera.core.errors import TesseraError
+from tessera.pipeline.restoration.loading import FixedSamples, Order, TrainingSamples, training_loader, validation_loader
+from tessera.pipeline.restoration.settings import DataSettings
+from tessera.records.lada.clips import Clip, read_clips
 
 DATA = DataSettings(size=32, degradations=())
 

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from tessera.restoration.models import BasicVSRPlusPlusNet, build_generator
-from tessera.restoration.operators import modulated_deform_conv2d
-from tessera.restoration.settings import GeneratorSettings
+from tessera.pipeline.restoration.models import BasicVSRPlusPlusNet, build_generator
+from tessera.pipeline.restoration.operators import modulated_deform_conv2d
+from tessera.pipeline.restoration.settings import GeneratorSettings
 
 SMALL = GeneratorSettings(channels=8, blocks=1)
 

@@ -15,11 +15,11 @@ from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from restoration_clips import write_moving_clip
-from tessera import job
+from tessera.core import job
+from tessera.core.errors import TesseraError
 from tessera.core.trainings import RECORD, Record, Trainings, state_file
-from tessera.errors import TesseraError
-from tessera.restoration.restorer import LAYERS, Restorer, perceptual_loss
-from tessera.restoration.settings import (
+from tessera.pipeline.restoration.restorer import LAYERS, Restorer, perceptual_loss
+from tessera.pipeline.restoration.settings import (
     DataSettings,
     DiscriminatorSettings,
     GeneratorSettings,
@@ -30,8 +30,8 @@ from tessera.restoration.settings import (
     StartingWeights,
     TrainingSettings,
 )
-from tessera.restoration.trainer import explained
-from tessera.restoration.training import train_stage
+from tessera.pipeline.restoration.trainer import explained
+from tessera.pipeline.restoration.training import train_stage
 
 SIZE, JUDGE = GeneratorSettings(channels=8, blocks=1), DiscriminatorSettings(channels=8)
 DATA = DataSettings(size=32, degradations=())

@@ -11,9 +11,9 @@ import torch
 from mmengine.logging import HistoryBuffer
 from safetensors.torch import save_file
 
-from tessera.errors import TesseraError
-from tessera.restoration.operators import provide_operators
-from tessera.restoration.weights import load_weights, read_weights
+from tessera.core.errors import TesseraError
+from tessera.pipeline.restoration.operators import provide_operators
+from tessera.pipeline.restoration.weights import load_weights, read_weights
 
 
 @cache

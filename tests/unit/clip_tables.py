@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from tessera.media.encode import write_video
-from tessera.tables import Clips, Scores, Sources, types, write_table
+from tessera.imaging.encode import write_video
+from tessera.records.tables.clips import Clips, Scores
+from tessera.records.tables.footage import Sources
+from tessera.records.tables.table import types, write_table
 
 
 def clip(key: str, frames: int = 30, size: tuple[int, int] = (64, 64), rate: float = 30, **values: Any) -> dict[str, Any]:

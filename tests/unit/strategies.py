@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from tessera.annotations.model import Annotation, ImageAnnotations
-from tessera.geometry import Part, circle, rectangle, trace
+from tessera.imaging.polygons import Part, circle, rectangle, trace
+from tessera.records.annotation.model import Annotation, ImageAnnotations
 
 WIDTH, HEIGHT = 40, 30
 LABELS = ("nsfw", "watermark")

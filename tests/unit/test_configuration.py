@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tessera.configuration import Configuration, load_configuration
-from tessera.errors import TesseraError
+from tessera.core.errors import TesseraError
 from tessera.schema import Setting, make_schema, read_comments
 
 FILE = Path(__file__).parents[2] / "config" / "config.yaml"

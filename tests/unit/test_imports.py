@@ -1,4 +1,4 @@
-"""Imports only go down: rooms stand on the foundation, never on each other, and planning imports nothing heavy."""
+"""Imports only go down: floors stand on each other, rooms never on rooms, and planning imports nothing heavy."""
 
 import ast
 import subprocess
@@ -12,29 +12,9 @@ import pytest
 import tessera
 
 ROOT = Path(tessera.__file__).parent
-SCRIPTS = sorted((ROOT.parents[1] / "workflow" / "scripts").glob("*.py"))
-FOUNDATION = {
-    "core",
-    "errors",
-    "blocklist",
-    "settings",
-    "provenance",
-    "sheets",
-    "manifest",
-    "decisions",
-    "material",
-    "seeds",
-    "ledger",
-    "job",
-    "tables",
-    "weights",
-    "media",
-    "geometry",
-    "markdown",
-}
-ABOVE = {"configuration", "schema"}
-# Its trainer makes mosaics and degrades clips in processes of its own, where no script could hand them to it.
-STANDS_ON = {"restoration": {"mosaics", "degradations"}}
+REPOSITORY = ROOT.parents[1]
+SCRIPTS = sorted((REPOSITORY / "workflow" / "scripts").glob("*.py"))
+FLOORS = ("core", "imaging", "records", "pipeline", "catalogue", "configuration")
 # Seconds each, and none is needed to know what there is to do.
 HEAVY = {
     *("av", "cv2", "imagehash", "matplotlib", "onnx", "onnxruntime", "pandas", "pandera", "PIL", "polars", "pycocotools"),
@@ -47,11 +27,8 @@ def name_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-MODULES = {name_of(path): path for path in sorted(ROOT.rglob("*.py")) if path != ROOT / "__init__.py"}
-
-
-def room_of(module: str) -> str:
-    return module.split(".")[1]
+MODULES = {name_of(path): path for path in sorted(ROOT.rglob("*.py"))}
+IN_FLOORS = [module for module in MODULES if module.split(".")[1:2] and module.split(".")[1] in FLOORS]
 
 
 def imports_of(path: Path) -> Iterator[str]:
@@ -61,29 +38,38 @@ def imports_of(path: Path) -> Iterator[str]:
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}:{node.lineno}: relative imports are not seen by code_digest"
+            assert node.level == 0, f"{path}:{node.lineno}: write the import absolute, so that its floor can be read"
             full = [f"{node.module}.{alias.name}" for alias in node.names]
             names = [name if name in MODULES else str(node.module) for name in full]
         yield from (name for name in names if name in MODULES)
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_a_module_imports_only_what_lies_below_it(module: str) -> None:
-    imported = {room_of(name) for name in imports_of(MODULES[module])} - {room_of(module)}
-    if room_of(module) not in ABOVE:
-        allowed = FOUNDATION | STANDS_ON.get(room_of(module), set())
-        assert imported <= allowed, f"{module} imports {sorted(imported - allowed)}"
+def floor_of(module: str) -> int:
+    return FLOORS.index(module.split(".")[1])
 
 
-def test_the_floors_stand_on_each_other_in_one_order() -> None:
-    below: dict[str, set[str]] = {}
-    for module, path in MODULES.items():
-        below.setdefault(room_of(module), set()).update({room_of(name) for name in imports_of(path)} - {room_of(module)})
-    assert list(TopologicalSorter(below).static_order())[-1] in ABOVE
+def room_of(module: str) -> str | None:
+    """Return the room of the pipeline that `module` belongs to."""
+    _, floor, *inside = module.split(".")
+    return inside[0] if floor == "pipeline" and inside else None
 
 
-def test_the_rooms_that_are_known_are_there() -> None:
-    assert {room_of(module) for module in MODULES} >= FOUNDATION | ABOVE
+@pytest.mark.parametrize("module", IN_FLOORS)
+def test_a_module_imports_nothing_of_a_higher_floor_and_nothing_of_another_room(module: str) -> None:
+    imported = [name for name in imports_of(MODULES[module]) if name != "tessera"]
+    higher = [name for name in imported if floor_of(name) > floor_of(module)]
+    rooms = [name for name in imported if room_of(module) and room_of(name) not in {None, room_of(module)}]
+    assert not higher, f"{module} imports {higher} of a higher floor"
+    assert not rooms, f"{module} imports {rooms} of another room; what both need belongs to a floor below"
+
+
+def test_no_file_imports_itself_through_others() -> None:
+    TopologicalSorter({module: set(imports_of(path)) - {module} for module, path in MODULES.items()}).prepare()
+
+
+def test_beside_the_floors_stand_five_modules_at_most() -> None:
+    assert {path.parent.name for path in ROOT.glob("*/__init__.py")} == set(FLOORS[:4])
+    assert len(list(ROOT.glob("*.py"))) <= 5
 
 
 def loaded(*modules: str) -> set[str]:
@@ -94,13 +80,13 @@ def loaded(*modules: str) -> set[str]:
 
 
 def test_planning_imports_nothing_heavy() -> None:
-    assert not loaded("tessera.configuration", "tessera.manifest", "tessera.core.definitions") & HEAVY
+    assert not loaded("tessera.configuration", "tessera.records.manifest", "tessera.core.definitions") & HEAVY
 
 
-def test_the_foundation_imports_no_framework() -> None:
-    # The trainer of restoration models brings its own, in an environment of its own.
-    modules = [module for module in MODULES if room_of(module) in FOUNDATION]
-    assert not loaded(*modules) & {"torch", "torchvision", "ultralytics", "matplotlib", "onnxruntime", "scipy", "snakemake"}
+def test_the_lower_floors_import_no_framework() -> None:
+    # Only what is asked to detect or to train loads one, when it is asked.
+    modules = [module for module in IN_FLOORS if floor_of(module) < FLOORS.index("pipeline")]
+    assert not loaded(*modules) & {"torch", "torchvision", "ultralytics", "matplotlib", "onnxruntime", "snakemake"}
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from projects import REPOSITORY, Project
 
-from tessera.media.encode import write_video
-from tessera.seeds import generator
+from tessera.core.seeds import generator
+from tessera.imaging.encode import write_video
 
 EVERY = 4
 FRAMES = 16

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 from projects import Project
 
-from tessera.annotations.hub import read_hub
-from tessera.ledger import read_ledger
-from tessera.provenance import file_name
+from tessera.core.files import file_name
+from tessera.core.ledger import read_ledger
+from tessera.records.annotation.hub import read_hub
 
 pytestmark = pytest.mark.workflow
 WIDTH, HEIGHT = 40, 30

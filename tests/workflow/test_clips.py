@@ -6,7 +6,7 @@ import pytest
 from projects import REPOSITORY, Project
 
 from clip_room import Room, ellipse, film, moving, pictures
-from tessera.geometry import encode_rle
+from tessera.imaging.masks import encode_rle
 
 pytestmark = pytest.mark.workflow
 # Up to the clips, the scenes being given.

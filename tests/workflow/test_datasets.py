@@ -11,12 +11,13 @@ from PIL import Image
 from projects import REPOSITORY, Project
 from pycocotools.coco import COCO
 
-from tessera.annotations.hub import Origin, write_hub
-from tessera.annotations.model import Annotation, ImageAnnotations
-from tessera.geometry import Part, rectangle
-from tessera.ledger import Ledger
-from tessera.manifest import group_by_shard, read_manifest
-from tessera.tables import Duplicates, Frames, Sources, types, write_table
+from tessera.core.ledger import Ledger
+from tessera.imaging.polygons import Part, rectangle
+from tessera.records.annotation.hub import Origin, write_hub
+from tessera.records.annotation.model import Annotation, ImageAnnotations
+from tessera.records.manifest import group_by_shard, read_manifest
+from tessera.records.tables.footage import Duplicates, Frames, Sources
+from tessera.records.tables.table import types, write_table
 
 pytestmark = pytest.mark.workflow
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from projects import REPOSITORY, Project
 
-from tessera.provenance import verify_checksums
+from tessera.core.provenance import verify_checksums
 from yolo_dataset import checksum, make_dataset
 
 TARGET = "results/weights/nsfw_detection/SHA256SUMS"

@@ -10,8 +10,8 @@ import journey
 import pytest
 from projects import Project
 
-from tessera.provenance import sha256_file
-from tessera.seeds import generator
+from tessera.core.provenance import sha256_file
+from tessera.core.seeds import generator
 
 KILLS = 2
 

@@ -9,9 +9,10 @@ import pytest
 from clip_tables import clip, write_clips
 from projects import Project
 
-from tessera.ledger import read_ledger
-from tessera.media.encode import write_video
-from tessera.tables import Clips, Scores, read_table
+from tessera.core.ledger import read_ledger
+from tessera.imaging.encode import write_video
+from tessera.records.tables.clips import Clips, Scores
+from tessera.records.tables.table import read_table
 
 RULES = ("common", "sources", "detectors", "filters")
 HEADER = "key\tdecision\treason\twho\twhen\n"

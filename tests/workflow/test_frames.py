@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 from projects import Project
 
-from tessera.media.encode import write_video
-from tessera.media.images import write_image
+from tessera.imaging.encode import write_video
+from tessera.imaging.images import write_image
 
 pytestmark = pytest.mark.workflow
 TARGET = "results/duplicates/duplicates.parquet"

@@ -10,7 +10,7 @@ from projects import REPOSITORY, Project
 
 import tessera
 from tessera.core.definitions import Definitions
-from tessera.sources import SHARD_FOLDERS
+from tessera.pipeline.footage.withdrawal import SHARD_FOLDERS
 
 MODELS = ("nsfw_detection", "watermark_detection", "mosaic_detection", "mosaic_restoration")
 LIBRARY = Definitions(Path(tessera.__file__).parent)
@@ -78,7 +78,7 @@ def used_by(rule: str) -> list[str]:
     imported = [
         f"{node.module}:{alias.name}"
         for node in ast.walk(ast.parse(text))
-        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("tessera.") and node.module != "tessera.job"
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("tessera.") and node.module != "tessera.core.job"
         for alias in node.names
     ]
     return imported + re.findall(r'"(tessera[\w.]+:\w+)"', text)

@@ -9,10 +9,12 @@ import polars as pl
 import pytest
 from projects import REPOSITORY, Project
 
-from tessera.geometry import encode_rle
-from tessera.ledger import read_ledger
-from tessera.media.images import write_image
-from tessera.tables import Annotations, Frames, types, write_table
+from tessera.core.ledger import read_ledger
+from tessera.imaging.images import write_image
+from tessera.imaging.masks import encode_rle
+from tessera.records.tables.annotation import Annotations
+from tessera.records.tables.footage import Frames
+from tessera.records.tables.table import types, write_table
 
 pytestmark = pytest.mark.workflow
 HEIGHT, WIDTH = 96, 128

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from projects import Project
 
-from tessera.media.encode import write_video
-from tessera.provenance import sha256_file
+from tessera.core.provenance import sha256_file
+from tessera.imaging.encode import write_video
 
 RULES = ("common", "sources", "detectors", "previews")
 NAME = "a {dog}"  # braces and spaces are Snakemake's, and yet allowed in a name

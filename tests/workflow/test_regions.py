@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from projects import Project
 
-from tessera.ledger import read_ledger, summarise
-from tessera.media.encode import write_video
-from tessera.provenance import write_checksums
-from tessera.tables import Annotations, Frames, read_table
+from tessera.core.ledger import read_ledger, summarise
+from tessera.core.provenance import write_checksums
+from tessera.imaging.encode import write_video
+from tessera.records.tables.annotation import Annotations
+from tessera.records.tables.footage import Frames
+from tessera.records.tables.table import read_table
 
 RULES = ("common", "sources", "frames", "annotations", "detectors", "regions")
 OUTPUTS = ("regions.parquet", "backgrounds.parquet", "ledger.jsonl", "detections.jsonl")

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from projects import REPOSITORY, Project
 
-from tessera.errors import TesseraError
-from tessera.media.images import write_image
+from tessera.core.errors import TesseraError
+from tessera.imaging.images import write_image
 from tessera.replay import plan
 
 pytestmark = pytest.mark.workflow

@@ -12,8 +12,10 @@ import polars as pl
 import pytest
 from projects import REPOSITORY, Project
 
-from tessera.ledger import Ledger
-from tessera.tables import Annotations, Images, Splits, types, write_table
+from tessera.core.ledger import Ledger
+from tessera.records.tables.annotation import Annotations, Images
+from tessera.records.tables.splits import Splits
+from tessera.records.tables.table import types, write_table
 
 pytestmark = pytest.mark.workflow
 

@@ -13,9 +13,9 @@ import journey
 import pytest
 from projects import REPOSITORY, Project
 
-from tessera.media.encode import write_video
-from tessera.media.images import write_image
-from tessera.provenance import sha256_file
+from tessera.core.provenance import sha256_file
+from tessera.imaging.encode import write_video
+from tessera.imaging.images import write_image
 
 DOCUMENTATION = (REPOSITORY / "docs" / "reruns.md").read_text(encoding="utf-8")
 TABLE = dict(re.findall(r"^\| ([^|]+?) \| ([^|]+?) \|$", DOCUMENTATION, re.MULTILINE)[1:])
@@ -152,9 +152,9 @@ def a_lock(workshop: Workshop, stack: ExitStack) -> None:
 def a_moved_file(workshop: Workshop, stack: ExitStack) -> None:
     library = workshop.code("")
     for path in sorted(library.rglob("*.py")):
-        if "tessera.geometry" in (text := path.read_text(encoding="utf-8")):
+        if "tessera.imaging.polygons" in (text := path.read_text(encoding="utf-8")):
             stack.callback(path.write_text, text, encoding="utf-8")
-            path.write_text(text.replace("tessera.geometry", "tessera.media.shapes"), encoding="utf-8")
+            path.write_text(text.replace("tessera.imaging.polygons", "tessera.media.shapes"), encoding="utf-8")
     moved = (library / "geometry.py").rename(library / "media" / "shapes.py")
     stack.callback(moved.rename, library / "geometry.py")
 

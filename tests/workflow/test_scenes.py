@@ -7,9 +7,10 @@ import polars as pl
 import pytest
 from projects import Project
 
-from tessera.geometry import Patch, encode_patch
-from tessera.ledger import read_ledger
-from tessera.tables import SceneFrames, Scenes, VideoDetections, VideoFrames, read_table, types, write_table
+from tessera.core.ledger import read_ledger
+from tessera.imaging.masks import Patch, encode_patch
+from tessera.records.tables.scenes import SceneFrames, Scenes, VideoDetections, VideoFrames
+from tessera.records.tables.table import read_table, types, write_table
 
 COUNT, RATE, CUT = 120, 25, 70
 OUTPUTS = ("scenes.parquet", "scene_frames.parquet", "scenes.jsonl")

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from projects import Project
 
-from tessera.ledger import read_ledger
-from tessera.media.encode import write_video
-from tessera.tables import VideoDetections, VideoFrames, read_table
+from tessera.core.ledger import read_ledger
+from tessera.imaging.encode import write_video
+from tessera.records.tables.scenes import VideoDetections, VideoFrames
+from tessera.records.tables.table import read_table
 
 RULES = ("common", "sources", "detectors", "scenes")
 TARGETS = [f"results/scenes/{shard}/detections.jsonl" for shard in ("dog", "empty", "other")]

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 from projects import Project
 
-from tessera.ledger import read_ledger
-from tessera.provenance import file_name
+from tessera.core.files import file_name
+from tessera.core.ledger import read_ledger
 
 pytestmark = pytest.mark.workflow
 SETS = ("pita", "-a {b}* c")

@@ -1,6 +1,6 @@
 # Labels that people drew: folders of labelled images, and labels of sampled frames, become tables of the hub.
 
-from tessera.annotations.settings import (
+from tessera.pipeline.labels.settings import (
     frame_label_files,
     label_files,
     unclaimed_labels,
@@ -89,7 +89,7 @@ rule import_labels:
         classes=verbatim(lookup(dpath="annotations/classes", within=config)),
         min_area=lookup(dpath="annotations/min_area", within=config),
         blocklist_distance=lookup(dpath="sources/blocklist_distance", within=config),
-        code=code_digest("tessera.annotations.imports:import_labels"),
+        code=code_digest("tessera.pipeline.labels.imports:import_labels"),
     script:
         "../scripts/import_labels.py"
 
@@ -114,6 +114,6 @@ rule import_frame_labels:
         watched=watched_frame_labels,
         classes=verbatim(lookup(dpath="annotations/classes", within=config)),
         min_area=lookup(dpath="annotations/min_area", within=config),
-        code=code_digest("tessera.annotations.imports:import_frame_labels"),
+        code=code_digest("tessera.pipeline.labels.imports:import_frame_labels"),
     script:
         "../scripts/import_frame_labels.py"

@@ -23,8 +23,8 @@ rule cut_clips:
         settings=lookup(dpath="clips", within=config),
         found_by=lookup(dpath="scenes", within=config),
         seed=lookup(dpath="seed", within=config),
-        code=code_digest("tessera.clips.cut:cut_clips"),
+        code=code_digest("tessera.pipeline.clips.cut:cut_clips"),
         # Only the metadata depend on it: the clips are kept where it changes.
-        sizes=code_digest("tessera.mosaics.drawing:block_sizes"),
+        sizes=code_digest("tessera.imaging.mosaic.drawing:block_sizes"),
     script:
         "../scripts/cut_clips.py"

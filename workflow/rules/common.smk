@@ -9,18 +9,13 @@ from snakemake_interface_logger_plugins.common import LogEvent
 
 from tessera.configuration import load_configuration
 from tessera.core.definitions import code_digest
-from tessera.decisions import read_decisions, split_decisions
-from tessera.errors import TesseraError
-from tessera.manifest import (
-    files_of,
-    group_by_shard,
-    is_plain_file,
-    read_manifest,
-    size_of,
-    twins,
-)
-from tessera.material import check_there
-from tessera.provenance import file_name, fingerprint
+from tessera.records.decisions import read_decisions, split_decisions
+from tessera.core.errors import TesseraError
+from tessera.core.files import files_of, is_plain_file, size_of
+from tessera.records.manifest import group_by_shard, read_manifest, twins
+from tessera.core.files import check_there
+from tessera.core.files import file_name
+from tessera.core.provenance import fingerprint
 
 try:
     config = load_configuration(config)

@@ -1,6 +1,6 @@
 # Datasets: from everything that is labelled to exactly what a trainer reads, with a datasheet and checksums.
 
-from tessera.detectors.settings import task_of
+from tessera.pipeline.detectors.settings import task_of
 
 # Where the samples of each dataset come from: folders with the tables of its images and their annotations,
 SAMPLES = {
@@ -132,7 +132,7 @@ rule gate_room:
     params:
         steps=steps_of_room,
         max_failed=lookup(dpath="gates/{room}", within=config),
-        code=code_digest("tessera.ledger:gate"),
+        code=code_digest("tessera.core.ledger:gate"),
     script:
         "../scripts/gate_room.py"
 
@@ -159,7 +159,7 @@ rule divide_sources:
             ]
         ),
         settings=lookup(dpath="splits", within=config),
-        code=code_digest("tessera.splits:divide_sources"),
+        code=code_digest("tessera.pipeline.datasets.splits:divide_sources"),
     script:
         "../scripts/divide_sources.py"
 
@@ -196,7 +196,7 @@ rule select_samples:
         "<benchmarks>/select_samples/{dataset}.jsonl"
     params:
         decisions=rows_of(FRAME_DECISIONS),
-        code=code_digest("tessera.annotations.dataset:select_samples"),
+        code=code_digest("tessera.pipeline.datasets.images:select_samples"),
     script:
         "../scripts/select_samples.py"
 
@@ -214,8 +214,8 @@ rule split_samples:
     params:
         settings=lookup(dpath="splits", within=config),
         code=code_digest(
-            "tessera.splits:split_samples",
-            "tessera.tables:Images",
+            "tessera.pipeline.datasets.splits:split_samples",
+            "tessera.records.tables.annotation:Images",
         ),
     script:
         "../scripts/split_samples.py"
@@ -239,7 +239,7 @@ rule write_yolo_dataset:
     params:
         classes=of_dataset(CLASSES),
         task=task_of_dataset,
-        code=code_digest("tessera.annotations.dataset:write_yolo_dataset"),
+        code=code_digest("tessera.pipeline.datasets.images:write_yolo_dataset"),
     script:
         "../scripts/write_yolo_dataset.py"
 
@@ -257,7 +257,7 @@ rule write_coco_dataset:
         "<benchmarks>/write_coco_dataset/{dataset}.jsonl"
     params:
         classes=of_dataset(CLASSES),
-        code=code_digest("tessera.annotations.dataset:write_coco_dataset"),
+        code=code_digest("tessera.pipeline.datasets.images:write_coco_dataset"),
     script:
         "../scripts/write_coco_dataset.py"
 
@@ -286,7 +286,7 @@ rule write_datasheet:
     params:
         settings=settings_of,
         sets=of_dataset(SETS),
-        code=code_digest("tessera.datasheets:write_datasheet"),
+        code=code_digest("tessera.pipeline.datasets.datasheets:write_datasheet"),
     script:
         "../scripts/write_datasheet.py"
 
@@ -312,6 +312,6 @@ rule checksum_dataset:
     benchmark:
         "<benchmarks>/checksum_dataset/{dataset}.jsonl"
     params:
-        code=code_digest("tessera.provenance:write_checksums"),
+        code=code_digest("tessera.core.provenance:write_checksums"),
     script:
         "../scripts/checksum_dataset.py"

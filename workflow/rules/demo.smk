@@ -16,12 +16,12 @@ rule render_demo_footage:
     params:
         seed=config["seed"],
         code=code_digest(
-            "tessera.demo:render_demo_footage",
-            "tessera.demo:render_logos",
-            "tessera.demo:render_watermark_set",
-            "tessera.watermarks.drawing:draw_marks",
-            "tessera.watermarks.drawing:load_materials",
-            "tessera.demo:MARKS",
+            "tessera.pipeline.demo.render:render_demo_footage",
+            "tessera.pipeline.demo.render:render_logos",
+            "tessera.pipeline.demo.render:render_watermark_set",
+            "tessera.imaging.watermark.drawing:draw_marks",
+            "tessera.imaging.watermark.drawing:load_materials",
+            "tessera.pipeline.demo.footage:MARKS",
         ),
     script:
         "../scripts/render_demo_footage.py"

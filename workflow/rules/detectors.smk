@@ -1,6 +1,6 @@
 # Detectors: from a dataset to weights that were measured, exported, compared with what was trained, and described.
 
-from tessera.weights import WeightsSettings
+from tessera.core.weights.declare import WeightsSettings
 
 # The weights that are declared, by the setting that does it.
 DECLARED = {
@@ -73,7 +73,7 @@ rule fetch_weights:
         kind="pt|onnx",
     params:
         settings=weights_with_digest,
-        code=code_digest("tessera.detectors.weights:fetch_weights"),
+        code=code_digest("tessera.core.weights.fetch:fetch_weights"),
     script:
         "../scripts/fetch_weights.py"
 
@@ -92,8 +92,8 @@ rule check_dataset:
     params:
         architecture=lookup(dpath="models/{model}/architecture", within=config),
         code=code_digest(
-            "tessera.detectors.dataset:check_dataset",
-            "tessera.detectors.settings:task_of",
+            "tessera.pipeline.detectors.dataset:check_dataset",
+            "tessera.pipeline.detectors.settings:task_of",
         ),
     script:
         "../scripts/check_dataset.py"
@@ -123,8 +123,8 @@ rule train_detector:
         training=lookup(dpath="models/{model}/training", within=config),
         seed=lookup(dpath="seed", within=config),
         # Part of the identity of the training: the definitions that decide its numbers.
-        trained_by=code_digest("tessera.detectors.train:fit"),
-        code=code_digest("tessera.detectors.train:train_detector"),
+        trained_by=code_digest("tessera.pipeline.detectors.train:fit"),
+        code=code_digest("tessera.pipeline.detectors.train:train_detector"),
     script:
         "../scripts/train_detector.py"
 
@@ -149,7 +149,7 @@ rule evaluate_detector:
     params:
         architecture=lookup(dpath="models/{model}/architecture", within=config),
         training=lookup(dpath="models/{model}/training", within=config),
-        code=code_digest("tessera.detectors.evaluate:evaluate_detector"),
+        code=code_digest("tessera.pipeline.detectors.evaluate:evaluate_detector"),
     script:
         "../scripts/evaluate_detector.py"
 
@@ -166,7 +166,7 @@ rule export_detector:
         "<benchmarks>/export_detector/{model}.jsonl"
     params:
         settings=lookup(dpath="models/{model}/export", within=config),
-        code=code_digest("tessera.detectors.export:export_detector"),
+        code=code_digest("tessera.pipeline.detectors.export:export_detector"),
     script:
         "../scripts/export_detector.py"
 
@@ -187,7 +187,7 @@ rule verify_export:
     params:
         export=lookup(dpath="models/{model}/export", within=config),
         tolerance=lookup(dpath="models/{model}/tolerance", within=config),
-        code=code_digest("tessera.detectors.export:verify_export"),
+        code=code_digest("tessera.pipeline.detectors.export:verify_export"),
     script:
         "../scripts/verify_export.py"
 
@@ -210,7 +210,7 @@ rule write_model_card:
         "<benchmarks>/write_model_card/{model}.jsonl"
     params:
         settings=lookup(dpath="models/{model}", within=config),
-        code=code_digest("tessera.cards:write_model_card"),
+        code=code_digest("tessera.pipeline.cards:write_model_card"),
     script:
         "../scripts/write_model_card.py"
 
@@ -230,6 +230,6 @@ rule checksum_weights:
     benchmark:
         "<benchmarks>/checksum_weights/{model}.jsonl"
     params:
-        code=code_digest("tessera.provenance:write_checksums"),
+        code=code_digest("tessera.core.provenance:write_checksums"),
     script:
         "../scripts/checksum_weights.py"

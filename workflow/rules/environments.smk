@@ -11,7 +11,7 @@ rule build_environment:
     benchmark:
         "<benchmarks>/build_environment/{env}.jsonl"
     params:
-        code=code_digest("tessera.locks:build_environment"),
+        code=code_digest("tessera.core.environments.build:build_environment"),
     script:
         "../scripts/build_environment.py"
 

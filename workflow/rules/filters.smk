@@ -54,9 +54,9 @@ rule score_clips:
         settings=lookup(dpath="scores", within=config),
         scorers=SCORERS,
         code=code_digest(
-            "tessera.filters.scoring:score_clips",
-            "tessera.detectors.predict:Predictor",
-            "tessera.detectors.predict:TrainedFinderSettings",
+            "tessera.pipeline.filters.scoring:score_clips",
+            "tessera.imaging.detection.detector:Predictor",
+            "tessera.imaging.detection.settings:TrainedFinderSettings",
         ),
     script:
         "../scripts/score_clips.py"
@@ -79,6 +79,6 @@ rule filter_clips:
     params:
         settings=lookup(dpath="filters", within=config),
         decisions=rows_of(CLIP_DECISIONS),
-        code=code_digest("tessera.filters.filtering:filter_clips"),
+        code=code_digest("tessera.pipeline.filters.filtering:filter_clips"),
     script:
         "../scripts/filter_clips.py"

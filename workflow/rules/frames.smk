@@ -16,7 +16,7 @@ rule sample_frames:
     threads: 2
     params:
         settings=lookup(dpath="frames", within=config),
-        code=code_digest("tessera.frames:sample_frames"),
+        code=code_digest("tessera.pipeline.footage.sampling:sample_frames"),
     script:
         "../scripts/sample_frames.py"
 
@@ -42,6 +42,6 @@ rule find_duplicates:
         "<benchmarks>/find_duplicates.jsonl"
     params:
         settings=lookup(dpath="duplicates", within=config),
-        code=code_digest("tessera.duplicates:drop_duplicates"),
+        code=code_digest("tessera.pipeline.footage.duplicates:drop_duplicates"),
     script:
         "../scripts/find_duplicates.py"

@@ -28,11 +28,11 @@ rule pixelate_frames:
         min_area=lookup(dpath="annotations/min_area", within=config),
         seed=lookup(dpath="seed", within=config),
         code=code_digest(
-            "tessera.mosaics.samples:pixelate_frames",
-            "tessera.annotations.mask_imports:import_masks",
-            "tessera.degradations.chain:degrade",
-            "tessera.degradations.settings:DegradationSettings",
-            "tessera.mosaics.settings:CLASSES",
+            "tessera.pipeline.mosaics.samples:pixelate_frames",
+            "tessera.pipeline.mosaics.masks:import_masks",
+            "tessera.imaging.degradation.chain:degrade",
+            "tessera.imaging.degradation.settings:DegradationSettings",
+            "tessera.imaging.mosaic.settings:CLASSES",
         ),
     script:
         "../scripts/pixelate_frames.py"

@@ -1,7 +1,7 @@
 # What a detector sees in footage: to look at, and to correct. `snakemake preview`
 
-from tessera.weights import WeightsSettings
-from tessera.previews import previewed_sources
+from tessera.core.weights.declare import WeightsSettings
+from tessera.pipeline.previews.rendering import previewed_sources
 
 try:
     PREVIEWED = previewed_sources(
@@ -88,7 +88,7 @@ rule predict_source:
         wanted=sources_to_preview,
         sha256=preview_digest,
         settings=lookup(dpath="preview/predict", within=config),
-        code=code_digest("tessera.detectors.predict:predict_previews"),
+        code=code_digest("tessera.pipeline.previews.predict:predict_previews"),
     script:
         "../scripts/predict_source.py"
 
@@ -109,7 +109,7 @@ rule render_preview:
     params:
         confidence=lookup(dpath="preview/confidence", within=config),
         settings=lookup(dpath="preview/render", within=config),
-        code=code_digest("tessera.previews:render_previews"),
+        code=code_digest("tessera.pipeline.previews.rendering:render_previews"),
     script:
         "../scripts/render_preview.py"
 
@@ -130,7 +130,7 @@ rule propose_labels:
     params:
         confidence=lookup(dpath="preview/confidence", within=config),
         settings=lookup(dpath="preview/proposals", within=config),
-        code=code_digest("tessera.annotations.proposals:propose_labels"),
+        code=code_digest("tessera.pipeline.previews.proposals:propose_labels"),
     script:
         "../scripts/propose_labels.py"
 
@@ -146,6 +146,6 @@ rule gate_previews:
         "<benchmarks>/gate_previews.jsonl"
     params:
         asked=sources_asked_for,
-        code=code_digest("tessera.previews:gate_previews"),
+        code=code_digest("tessera.pipeline.previews.rendering:gate_previews"),
     script:
         "../scripts/gate_previews.py"

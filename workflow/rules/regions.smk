@@ -51,8 +51,8 @@ rule find_regions:
         settings=finder_settings,
         dataset="mosaic_detection",
         code=code_digest(
-            "tessera.detectors.predict:find_regions",
-            "tessera.detectors.predict:TrainedFinderSettings",
+            "tessera.pipeline.regions.find:find_regions",
+            "tessera.imaging.detection.settings:TrainedFinderSettings",
         ),
     script:
         "../scripts/find_regions.py"
@@ -78,6 +78,6 @@ rule choose_regions:
         finders=FINDERS,
         settings=lookup(dpath="regions/choose", within=config),
         seed=lookup(dpath="seed", within=config),
-        code=code_digest("tessera.regions:choose_regions"),
+        code=code_digest("tessera.pipeline.regions.choose:choose_regions"),
     script:
         "../scripts/choose_regions.py"

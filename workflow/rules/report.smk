@@ -1,6 +1,6 @@
 # The report: what became of the footage, what the models learned, how long it took. Snakemake's own HTML report.
 
-from tessera.provenance import digest
+from tessera.core.provenance import digest
 
 
 report: "../report/workflow.rst"
@@ -61,13 +61,13 @@ rule plot_funnel:
         "<benchmarks>/plot_funnel/{dataset}.jsonl"
     params:
         code=code_digest(
-            "tessera.figures.counts:count_splits",
-            "tessera.figures.counts:count_step",
-            "tessera.figures.counts:draw_dropped",
-            "tessera.figures.counts:draw_funnel",
-            "tessera.figures.counts:tabulate_steps",
-            "tessera.ledger:read_ledger",
-            "tessera.ledger:summarise",
+            "tessera.pipeline.report.counts:count_splits",
+            "tessera.pipeline.report.counts:count_step",
+            "tessera.pipeline.report.counts:draw_dropped",
+            "tessera.pipeline.report.counts:draw_funnel",
+            "tessera.pipeline.report.counts:tabulate_steps",
+            "tessera.core.ledger:read_ledger",
+            "tessera.core.ledger:summarise",
         ),
     script:
         "../scripts/plot_funnel.py"
@@ -89,7 +89,7 @@ rule tabulate_refused:
     benchmark:
         "<benchmarks>/tabulate_refused.jsonl"
     params:
-        code=code_digest("tessera.figures.pages:tabulate_refused"),
+        code=code_digest("tessera.pipeline.report.pages:tabulate_refused"),
     script:
         "../scripts/tabulate_refused.py"
 
@@ -145,9 +145,9 @@ rule plot_samples:
         settings=lookup(dpath="report", within=config),
         seed=lookup(dpath="seed", within=config),
         code=code_digest(
-            "tessera.figures.samples:describe_marks",
-            "tessera.figures.samples:describe_mosaics",
-            "tessera.figures.samples:draw_samples",
+            "tessera.pipeline.report.samples:describe_marks",
+            "tessera.pipeline.report.samples:describe_mosaics",
+            "tessera.pipeline.report.samples:draw_samples",
         ),
     script:
         "../scripts/plot_samples.py"
@@ -186,13 +186,13 @@ rule plot_clip_funnel:
         "<benchmarks>/plot_clip_funnel.jsonl"
     params:
         code=code_digest(
-            "tessera.figures.counts:count_splits",
-            "tessera.figures.counts:count_step",
-            "tessera.figures.counts:draw_dropped",
-            "tessera.figures.counts:draw_funnel",
-            "tessera.figures.counts:tabulate_steps",
-            "tessera.ledger:read_ledger",
-            "tessera.ledger:summarise",
+            "tessera.pipeline.report.counts:count_splits",
+            "tessera.pipeline.report.counts:count_step",
+            "tessera.pipeline.report.counts:draw_dropped",
+            "tessera.pipeline.report.counts:draw_funnel",
+            "tessera.pipeline.report.counts:tabulate_steps",
+            "tessera.core.ledger:read_ledger",
+            "tessera.core.ledger:summarise",
         ),
     script:
         "../scripts/plot_clip_funnel.py"
@@ -258,9 +258,9 @@ rule plot_clips:
         settings=lookup(dpath="report", within=config),
         seed=lookup(dpath="seed", within=config),
         code=code_digest(
-            "tessera.figures.clips:describe_clips",
-            "tessera.figures.clips:draw_clips",
-            "tessera.figures.clips:show_clips",
+            "tessera.pipeline.report.clips:describe_clips",
+            "tessera.pipeline.report.clips:draw_clips",
+            "tessera.pipeline.report.clips:show_clips",
         ),
     script:
         "../scripts/plot_clips.py"
@@ -284,7 +284,7 @@ rule render_datasheet:
     wildcard_constraints:
         dataset="|".join([*DATASETS, "mosaic_restoration"]),
     params:
-        code=code_digest("tessera.figures.pages:render_markdown"),
+        code=code_digest("tessera.pipeline.report.pages:render_markdown"),
     script:
         "../scripts/render_datasheet.py"
 
@@ -305,7 +305,7 @@ rule show_curves:
     benchmark:
         "<benchmarks>/show_curves/{model}.jsonl"
     params:
-        code=code_digest("tessera.figures.pages:show_pictures"),
+        code=code_digest("tessera.pipeline.report.pages:show_pictures"),
     script:
         "../scripts/show_curves.py"
 
@@ -329,7 +329,7 @@ rule tabulate_metrics:
     wildcard_constraints:
         model="|".join([*DETECTORS, "mosaic_restoration"]),
     params:
-        code=code_digest("tessera.figures.pages:tabulate_metrics"),
+        code=code_digest("tessera.pipeline.report.pages:tabulate_metrics"),
     script:
         "../scripts/tabulate_metrics.py"
 
@@ -369,8 +369,8 @@ rule plot_predictions:
         confidence=lookup(dpath="preview/confidence", within=config),
         image_size=inference_size,
         code=code_digest(
-            "tessera.figures.samples:draw_predictions",
-            "tessera.detectors.predict:Predictor",
+            "tessera.pipeline.report.samples:draw_predictions",
+            "tessera.imaging.detection.detector:Predictor",
         ),
     script:
         "../scripts/plot_predictions.py"
@@ -394,7 +394,7 @@ rule render_card:
     wildcard_constraints:
         model="|".join([*DETECTORS, "mosaic_restoration"]),
     params:
-        code=code_digest("tessera.figures.pages:render_markdown"),
+        code=code_digest("tessera.pipeline.report.pages:render_markdown"),
     script:
         "../scripts/render_card.py"
 
@@ -418,7 +418,7 @@ rule plot_stages:
     benchmark:
         "<benchmarks>/plot_stages.jsonl"
     params:
-        code=code_digest("tessera.figures.restoration:draw_stages"),
+        code=code_digest("tessera.pipeline.report.restoration:draw_stages"),
     script:
         "../scripts/plot_stages.py"
 
@@ -439,7 +439,7 @@ rule plot_methods:
     benchmark:
         "<benchmarks>/plot_methods.jsonl"
     params:
-        code=code_digest("tessera.figures.restoration:draw_methods"),
+        code=code_digest("tessera.pipeline.report.restoration:draw_methods"),
     script:
         "../scripts/plot_methods.py"
 
@@ -483,8 +483,8 @@ rule plot_restored:
     params:
         settings=lookup(dpath="report", within=config),
         code=code_digest(
-            "tessera.figures.restoration:draw_restored",
-            "tessera.figures.restoration:show_restored",
+            "tessera.pipeline.report.restoration:draw_restored",
+            "tessera.pipeline.report.restoration:show_restored",
         ),
     script:
         "../scripts/plot_restored.py"
@@ -512,7 +512,7 @@ rule plot_timings:
         benchmarks=workflow.pathvars.apply("<benchmarks>"),
         rules=TIMED,
         shards=list(SHARDS),
-        code=code_digest("tessera.figures.timings:draw_timings"),
+        code=code_digest("tessera.pipeline.report.timings:draw_timings"),
     script:
         "../scripts/plot_timings.py"
 
@@ -589,6 +589,6 @@ rule report:
         captions=digest(
             {path.name: path.read_text("utf-8") for path in CAPTIONS.glob("*.rst")}
         ),
-        code=code_digest("tessera.figures.report:make_report"),
+        code=code_digest("tessera.pipeline.report.report:make_report"),
     script:
         "../scripts/report.py"

@@ -15,8 +15,8 @@ rule split_clips:
     params:
         settings=lookup(dpath="splits", within=config),
         code=code_digest(
-            "tessera.splits:split_samples",
-            "tessera.tables:Clips",
+            "tessera.pipeline.datasets.splits:split_samples",
+            "tessera.records.tables.clips:Clips",
         ),
     script:
         "../scripts/split_clips.py"
@@ -39,7 +39,7 @@ rule write_clip_dataset:
     benchmark:
         "<benchmarks>/write_clip_dataset.jsonl"
     params:
-        code=code_digest("tessera.clips.dataset:write_clip_dataset"),
+        code=code_digest("tessera.pipeline.datasets.clips:write_clip_dataset"),
     script:
         "../scripts/write_clip_dataset.py"
 
@@ -72,7 +72,7 @@ rule write_clip_datasheet:
                 )
             }
         ),
-        code=code_digest("tessera.datasheets:write_clip_datasheet"),
+        code=code_digest("tessera.pipeline.datasets.datasheets:write_clip_datasheet"),
     script:
         "../scripts/write_clip_datasheet.py"
 
@@ -97,7 +97,7 @@ rule checksum_clips:
     benchmark:
         "<benchmarks>/checksum_clips.jsonl"
     params:
-        code=code_digest("tessera.provenance:write_checksums"),
+        code=code_digest("tessera.core.provenance:write_checksums"),
     script:
         "../scripts/checksum_clips.py"
 
@@ -160,10 +160,10 @@ rule train_stage:
         training=lookup(dpath="restoration/training", within=config),
         seed=lookup(dpath="seed", within=config),
         # Part of the identity of the training: the definitions that decide its numbers.
-        trained_by=code_digest("tessera.restoration.trainer:fit"),
+        trained_by=code_digest("tessera.pipeline.restoration.trainer:fit"),
         code=code_digest(
-            "tessera.restoration.training:train_stage",
-            "tessera.environments:run_inside",
+            "tessera.pipeline.restoration.training:train_stage",
+            "tessera.core.environments.run:run_inside",
         ),
     script:
         "../scripts/train_stage.py"
@@ -208,8 +208,8 @@ rule evaluate_restoration:
         settings=lookup(dpath="restoration/metrics", within=config),
         seed=lookup(dpath="seed", within=config),
         code=code_digest(
-            "tessera.restoration.evaluate:evaluate_restoration",
-            "tessera.environments:run_inside",
+            "tessera.pipeline.restoration.evaluate:evaluate_restoration",
+            "tessera.core.environments.run:run_inside",
         ),
     script:
         "../scripts/evaluate_restoration.py"

@@ -14,10 +14,10 @@ rule export_restoration:
         "<benchmarks>/export_restoration.jsonl"
     params:
         generator=lookup(dpath="restoration/generator", within=config),
-        trained_by=code_digest("tessera.restoration.trainer:fit"),
+        trained_by=code_digest("tessera.pipeline.restoration.trainer:fit"),
         code=code_digest(
-            "tessera.restoration.export:export_restoration",
-            "tessera.environments:run_inside",
+            "tessera.pipeline.restoration.export:export_restoration",
+            "tessera.core.environments.run:run_inside",
         ),
     script:
         "../scripts/export_restoration.py"
@@ -46,8 +46,8 @@ rule verify_restoration_export:
         settings=lookup(dpath="restoration/export", within=config),
         seed=lookup(dpath="seed", within=config),
         code=code_digest(
-            "tessera.restoration.export:verify_restoration_export",
-            "tessera.environments:run_inside",
+            "tessera.pipeline.restoration.export:verify_restoration_export",
+            "tessera.core.environments.run:run_inside",
         ),
     script:
         "../scripts/verify_restoration_export.py"
@@ -73,7 +73,7 @@ rule write_restoration_card:
         "<benchmarks>/write_restoration_card.jsonl"
     params:
         settings=lookup(dpath="restoration", within=config),
-        code=code_digest("tessera.cards:write_restoration_card"),
+        code=code_digest("tessera.pipeline.cards:write_restoration_card"),
     script:
         "../scripts/write_restoration_card.py"
 

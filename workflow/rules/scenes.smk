@@ -35,7 +35,7 @@ rule detect_videos:
     params:
         settings=lookup(dpath="scenes/detect", within=config),
         dataset="mosaic_restoration",
-        code=code_digest("tessera.detectors.videos:detect_videos"),
+        code=code_digest("tessera.pipeline.scenes.detect:detect_videos"),
     script:
         "../scripts/detect_videos.py"
 
@@ -58,8 +58,8 @@ rule find_scenes:
         choose=lookup(dpath="scenes/choose", within=config),
         seed=lookup(dpath="seed", within=config),
         code=code_digest(
-            "tessera.scenes:find_scenes",
-            "tessera.detectors.track:track",
+            "tessera.pipeline.scenes.find:find_scenes",
+            "tessera.pipeline.scenes.track:track",
         ),
     script:
         "../scripts/find_scenes.py"

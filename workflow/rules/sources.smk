@@ -16,7 +16,7 @@ rule admit_sources:
     params:
         rows=shard_rows,
         settings=lookup(dpath="sources", within=config),
-        code=code_digest("tessera.sources:admit_sources"),
+        code=code_digest("tessera.pipeline.footage.admission:admit_sources"),
     script:
         "../scripts/admit_sources.py"
 
@@ -34,7 +34,7 @@ rule gather_sources:
         "<benchmarks>/gather_sources.jsonl"
     params:
         order=source_order,
-        code=code_digest("tessera.sources:gather_sources"),
+        code=code_digest("tessera.pipeline.footage.admission:gather_sources"),
     script:
         "../scripts/gather_sources.py"
 
@@ -52,7 +52,7 @@ rule gate_sources:
         "<benchmarks>/gate_sources.jsonl"
     params:
         max_failed=lookup(dpath="gates/sources", within=config),
-        code=code_digest("tessera.sources:gate_sources"),
+        code=code_digest("tessera.pipeline.footage.admission:gate_sources"),
     script:
         "../scripts/gate_sources.py"
 
@@ -69,8 +69,8 @@ rule remove_withdrawn:
         sources=source_order,
         proposals=verbatim(lookup(dpath="preview/proposals/folder", within=config)),
         code=code_digest(
-            "tessera.sources:remove_withdrawn",
-            "tessera.annotations.proposals:withdraw",
+            "tessera.pipeline.footage.withdrawal:remove_withdrawn",
+            "tessera.pipeline.previews.proposals:withdraw",
         ),
     script:
         "../scripts/remove_withdrawn.py"

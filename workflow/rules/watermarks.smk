@@ -1,6 +1,6 @@
 # Images with watermarks: sets that others labelled, and marks that are drawn over the frames of the admitted sources.
 
-from tessera.material import files_below
+from tessera.core.files import files_below
 
 WATERMARK_SETS = {
     file_name(watermark_set["name"]): watermark_set
@@ -64,7 +64,7 @@ rule import_watermarks:
         watermark_set=watermark_set,
         watched=watched_watermarks,
         blocklist_distance=lookup(dpath="sources/blocklist_distance", within=config),
-        code=code_digest("tessera.watermarks.sets:import_watermarks"),
+        code=code_digest("tessera.pipeline.watermarks.sets:import_watermarks"),
     script:
         "../scripts/import_watermarks.py"
 
@@ -90,6 +90,6 @@ rule draw_watermarks:
         settings=lookup(dpath="watermarks/draw", within=config),
         seed=lookup(dpath="seed", within=config),
         watched=watched_materials,
-        code=code_digest("tessera.watermarks.drawing:draw_watermarks"),
+        code=code_digest("tessera.pipeline.watermarks.draw:draw_watermarks"),
     script:
         "../scripts/draw_watermarks.py"

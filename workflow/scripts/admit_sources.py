@@ -1,7 +1,7 @@
 """Examine the sources of a shard: what each is, and whether it may be used."""
 
-from tessera.job import job
-from tessera.sources import SourceSettings, admit_sources
+from tessera.core.job import job
+from tessera.pipeline.footage.admission import SourceSettings, admit_sources
 
 with job(snakemake) as (inputs, outputs, params):
     admit_sources(params.rows, snakemake.wildcards.shard, inputs.blocklist, SourceSettings(**params.settings), **vars(outputs))

@@ -1,8 +1,8 @@
 """Find the faults of a dataset before a detector is trained on it."""
 
-from tessera.detectors.dataset import check_dataset
-from tessera.detectors.settings import task_of
-from tessera.job import job
+from tessera.core.job import job
+from tessera.pipeline.detectors.dataset import check_dataset
+from tessera.pipeline.detectors.settings import task_of
 
 with job(snakemake) as (inputs, outputs, params):
     check_dataset(inputs.checksums.parent, task_of(params.architecture), outputs.report, snakemake.threads)

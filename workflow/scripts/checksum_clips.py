@@ -1,7 +1,7 @@
 """Write the checksums of all clips, and of what is said of them."""
 
-from tessera.job import job
-from tessera.provenance import write_checksums
+from tessera.core.job import job
+from tessera.core.provenance import write_checksums
 
 with job(snakemake) as (inputs, outputs, params):
     # Two levels down lie the clips; what Snakemake leaves beside them is hidden.

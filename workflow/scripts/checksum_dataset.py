@@ -1,7 +1,7 @@
 """Write the checksums of everything in a dataset."""
 
-from tessera.job import job
-from tessera.provenance import write_checksums
+from tessera.core.job import job
+from tessera.core.provenance import write_checksums
 
 with job(snakemake) as (inputs, outputs, params):
     # Two levels down lie the samples; what Snakemake and ultralytics leave beside them lies elsewhere, or is hidden.

@@ -1,7 +1,7 @@
 """Write the checksums of the files of a model."""
 
-from tessera.job import job
-from tessera.provenance import write_checksums
+from tessera.core.job import job
+from tessera.core.provenance import write_checksums
 
 with job(snakemake) as (inputs, outputs, params):
     write_checksums(inputs.files, inputs.files[0].parent, outputs.checksums)

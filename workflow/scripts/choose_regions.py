@@ -1,7 +1,7 @@
 """Choose what gets a mosaic of what the detectors saw, and the frames in which they saw nothing."""
 
-from tessera.job import job
-from tessera.regions import RegionSettings, choose_regions
+from tessera.core.job import job
+from tessera.pipeline.regions.choose import RegionSettings, choose_regions
 
 with job(snakemake) as (inputs, outputs, params):
     settings = RegionSettings(**params.settings)

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from tessera.clips.cut import cut_clips
-from tessera.clips.settings import ClipSettings
-from tessera.job import job
-from tessera.mosaics.drawing import block_sizes
-from tessera.provenance import sha256_file
+from tessera.core.job import job
+from tessera.core.provenance import sha256_file
+from tessera.imaging.mosaic.drawing import block_sizes
+from tessera.pipeline.clips.cut import cut_clips
+from tessera.pipeline.clips.settings import ClipSettings
 
 with job(snakemake) as (inputs, outputs, params):
     cut_clips(

@@ -1,7 +1,7 @@
 """Run a detector over the videos of a shard."""
 
-from tessera.detectors.videos import VideoFinderSettings, detect_videos
-from tessera.job import job
+from tessera.core.job import job
+from tessera.pipeline.scenes.detect import VideoFinderSettings, detect_videos
 
 with job(snakemake) as (inputs, outputs, params):
     detect_videos(

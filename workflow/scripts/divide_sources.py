@@ -1,7 +1,7 @@
 """Decide which sources train, which validate and which test, for all datasets."""
 
-from tessera.job import job
-from tessera.splits import SplitSettings, divide_sources
+from tessera.core.job import job
+from tessera.pipeline.datasets.splits import SplitSettings, divide_sources
 
 with job(snakemake) as (inputs, outputs, params):
     settings = SplitSettings(**params.settings)

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from tessera.job import job
-from tessera.watermarks.drawing import draw_watermarks
-from tessera.watermarks.settings import DrawSettings
+from tessera.core.job import job
+from tessera.imaging.watermark.settings import DrawSettings
+from tessera.pipeline.watermarks.draw import draw_watermarks
 
 with job(snakemake) as (inputs, outputs, params):
     settings = DrawSettings(**params.settings)

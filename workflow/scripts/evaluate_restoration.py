@@ -1,13 +1,13 @@
 """Measure the restoration model on clips that it was not trained on, and draw what it makes of them."""
 
-from tessera.environments import run_inside
-from tessera.job import job
-from tessera.restoration.settings import DataSettings, GeneratorSettings, MetricsSettings
+from tessera.core.environments.run import run_inside
+from tessera.core.job import job
+from tessera.pipeline.restoration.settings import DataSettings, GeneratorSettings, MetricsSettings
 
 with job(snakemake) as (inputs, outputs, params):
     run_inside(
         inputs.environment,
-        "tessera.restoration.evaluate:evaluate_restoration",
+        "tessera.pipeline.restoration.evaluate:evaluate_restoration",
         folders={folder.name: folder for folder in inputs.folders},
         checkpoint=inputs.checkpoint,
         metrics=outputs.metrics,

@@ -1,8 +1,8 @@
 """Fetch declared weights, and verify them."""
 
-from tessera.detectors.weights import fetch_weights
-from tessera.job import job
-from tessera.weights import WeightsSettings
+from tessera.core.job import job
+from tessera.core.weights.declare import WeightsSettings
+from tessera.core.weights.fetch import fetch_weights
 
 with job(snakemake) as (inputs, outputs, params):
     fetch_weights(WeightsSettings(**params.settings), outputs.weights)

@@ -1,8 +1,8 @@
 """Leave out the clips of all shards that a filter or a person is against."""
 
-from tessera.decisions import Decision
-from tessera.filters.filtering import FilterSettings, filter_clips
-from tessera.job import job
+from tessera.core.job import job
+from tessera.pipeline.filters.filtering import FilterSettings, filter_clips
+from tessera.records.decisions import Decision
 
 with job(snakemake) as (inputs, outputs, params):
     filter_clips(

@@ -1,7 +1,8 @@
 """Run a detector over the sampled frames of a shard."""
 
-from tessera.detectors.predict import TrainedFinderSettings, find_regions
-from tessera.job import job
+from tessera.core.job import job
+from tessera.imaging.detection.settings import TrainedFinderSettings
+from tessera.pipeline.regions.find import find_regions
 
 with job(snakemake) as (inputs, outputs, params):
     settings = TrainedFinderSettings(**params.settings)

@@ -2,9 +2,10 @@
 
 from functools import partial
 
-from tessera.detectors.track import TrackSettings, track
-from tessera.job import job
-from tessera.scenes import SceneSettings, find_scenes
+from tessera.core.job import job
+from tessera.pipeline.scenes.find import find_scenes
+from tessera.pipeline.scenes.track import TrackSettings, track
+from tessera.pipeline.scenes.tracks import SceneSettings
 
 with job(snakemake) as (inputs, outputs, params):
     follow = partial(track, settings=TrackSettings(**params.track))

@@ -1,7 +1,7 @@
 """Stop the run where a source that was asked for cannot be previewed, and say why."""
 
-from tessera.job import job
-from tessera.previews import gate_previews
+from tessera.core.job import job
+from tessera.pipeline.previews.rendering import gate_previews
 
 with job(snakemake) as (inputs, outputs, params):
     gate_previews(inputs.ledgers, params.asked, **vars(outputs))

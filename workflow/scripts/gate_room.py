@@ -3,8 +3,8 @@
 import json
 from itertools import islice
 
-from tessera.job import job
-from tessera.ledger import gate
+from tessera.core.job import job
+from tessera.core.ledger import gate
 
 with job(snakemake) as (inputs, outputs, params):
     ledgers = iter(inputs.ledgers)

@@ -1,7 +1,7 @@
 """Gather the sources of all shards, and list those that were refused."""
 
-from tessera.job import job
-from tessera.sources import gather_sources
+from tessera.core.job import job
+from tessera.pipeline.footage.admission import gather_sources
 
 with job(snakemake) as (inputs, outputs, params):
     gather_sources(inputs.tables, inputs.ledgers, params.order, **vars(outputs))

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from tessera.annotations.imports import import_frame_labels
-from tessera.job import job
+from tessera.core.job import job
+from tessera.pipeline.labels.imports import import_frame_labels
 
 with job(snakemake) as (inputs, outputs, params):
     folder = Path(params.folder) if params.folder else None

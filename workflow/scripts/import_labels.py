@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from tessera.annotations.imports import import_labels
-from tessera.annotations.settings import LabelSet
-from tessera.job import job
+from tessera.core.job import job
+from tessera.pipeline.labels.imports import import_labels
+from tessera.pipeline.labels.settings import LabelSet
 
 with job(snakemake) as (inputs, outputs, params):
     label_set = LabelSet(**params.label_set)

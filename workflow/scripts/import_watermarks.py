@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from tessera.job import job
-from tessera.watermarks.sets import import_watermarks
-from tessera.watermarks.settings import WatermarkSet
+from tessera.core.job import job
+from tessera.pipeline.watermarks.sets import import_watermarks
+from tessera.pipeline.watermarks.settings import WatermarkSet
 
 with job(snakemake) as (inputs, outputs, params):
     place = Path(snakemake.output.pictures)

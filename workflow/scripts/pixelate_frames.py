@@ -3,12 +3,12 @@
 from functools import partial
 from pathlib import Path
 
-from tessera.annotations.mask_imports import import_masks
-from tessera.degradations.chain import degrade
-from tessera.degradations.settings import DegradationSettings
-from tessera.job import job
-from tessera.mosaics.samples import pixelate_frames
-from tessera.mosaics.settings import CLASSES, MosaicSettings
+from tessera.core.job import job
+from tessera.imaging.degradation.chain import degrade
+from tessera.imaging.degradation.settings import DegradationSettings
+from tessera.imaging.mosaic.settings import CLASSES, MosaicSettings
+from tessera.pipeline.mosaics.masks import import_masks
+from tessera.pipeline.mosaics.samples import pixelate_frames
 
 with job(snakemake) as (inputs, outputs, params):
     pixelate_frames(

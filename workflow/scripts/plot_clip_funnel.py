@@ -2,9 +2,9 @@
 
 import json
 
-from tessera.figures.counts import count_splits, count_step, draw_dropped, draw_funnel, tabulate_steps
-from tessera.job import job
-from tessera.ledger import read_ledger, summarise
+from tessera.core.job import job
+from tessera.core.ledger import read_ledger, summarise
+from tessera.pipeline.report.counts import count_splits, count_step, draw_dropped, draw_funnel, tabulate_steps
 
 UNITS = {"admission": "sources", "detecting": "sources", "following": "tracks"}
 

@@ -1,8 +1,8 @@
 """Draw clips of each split with the outlines of their masks, and let them move."""
 
-from tessera.figures.clips import describe_clips, draw_clips, show_clips
-from tessera.figures.settings import ReportSettings
-from tessera.job import job
+from tessera.core.job import job
+from tessera.pipeline.report.clips import describe_clips, draw_clips, show_clips
+from tessera.pipeline.report.settings import ReportSettings
 
 with job(snakemake) as (inputs, outputs, params):
     settings, captions = ReportSettings(**params.settings), describe_clips(inputs.clips)

@@ -1,9 +1,10 @@
 """Draw what a detector sees in validation samples, and what is labelled there."""
 
-from tessera.detectors.predict import PredictionSettings, Predictor
-from tessera.figures.samples import draw_predictions
-from tessera.figures.settings import ReportSettings
-from tessera.job import job
+from tessera.core.job import job
+from tessera.imaging.detection.detector import Predictor
+from tessera.imaging.detection.settings import PredictionSettings
+from tessera.pipeline.report.samples import draw_predictions
+from tessera.pipeline.report.settings import ReportSettings
 
 with job(snakemake) as (inputs, outputs, params):
     # The size of the training, rounded up as ultralytics does.

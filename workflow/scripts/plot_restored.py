@@ -1,8 +1,8 @@
 """Show clips mosaicked, restored and clean, and let them move."""
 
-from tessera.figures.restoration import draw_restored, show_restored
-from tessera.figures.settings import ReportSettings
-from tessera.job import job
+from tessera.core.job import job
+from tessera.pipeline.report.restoration import draw_restored, show_restored
+from tessera.pipeline.report.settings import ReportSettings
 
 with job(snakemake) as (inputs, outputs, params):
     settings = ReportSettings(**params.settings)

@@ -1,8 +1,8 @@
 """Draw samples of each split with the outlines of their regions."""
 
-from tessera.figures.samples import describe_marks, describe_mosaics, draw_samples
-from tessera.figures.settings import ReportSettings
-from tessera.job import job
+from tessera.core.job import job
+from tessera.pipeline.report.samples import describe_marks, describe_mosaics, draw_samples
+from tessera.pipeline.report.settings import ReportSettings
 
 with job(snakemake) as (inputs, outputs, params):
     settings = ReportSettings(**params.settings)

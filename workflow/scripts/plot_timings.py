@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from tessera.figures.timings import draw_timings
-from tessera.job import job
+from tessera.core.job import job
+from tessera.pipeline.report.timings import draw_timings
 
 with job(snakemake) as (inputs, outputs, params):
     draw_timings(Path(params.benchmarks), params.rules, params.shards, outputs.timings)

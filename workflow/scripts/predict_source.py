@@ -1,7 +1,7 @@
 """Run a detector over the sources of a shard."""
 
-from tessera.detectors.predict import PreviewPredictionSettings, predict_previews
-from tessera.job import job
+from tessera.core.job import job
+from tessera.pipeline.previews.predict import PreviewPredictionSettings, predict_previews
 
 with job(snakemake) as (inputs, outputs, params):
     settings = PreviewPredictionSettings(**params.settings)

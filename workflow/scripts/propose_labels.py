@@ -1,7 +1,7 @@
 """Offer predictions as labelme files, for a person to correct."""
 
-from tessera.annotations.proposals import ProposalSettings, propose_labels
-from tessera.job import job
+from tessera.core.job import job
+from tessera.pipeline.previews.proposals import ProposalSettings, propose_labels
 
 with job(snakemake) as (inputs, outputs, params):
     settings = ProposalSettings(**params.settings)

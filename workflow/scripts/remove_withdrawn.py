@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from tessera.annotations.proposals import withdraw
-from tessera.job import job
-from tessera.sources import remove_withdrawn
+from tessera.core.job import job
+from tessera.pipeline.footage.withdrawal import remove_withdrawn
+from tessera.pipeline.previews.proposals import withdraw
 
 with job(snakemake) as (inputs, outputs, params):
     proposed, edited = withdraw(Path(params.proposals), params.sources)

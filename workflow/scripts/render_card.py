@@ -1,7 +1,7 @@
 """Show the card of a model as a page."""
 
-from tessera.figures.pages import render_markdown
-from tessera.job import job
+from tessera.core.job import job
+from tessera.pipeline.report.pages import render_markdown
 
 with job(snakemake) as (inputs, outputs, params):
     render_markdown(inputs.card, outputs.page)

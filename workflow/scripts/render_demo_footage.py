@@ -2,10 +2,11 @@
 
 from functools import partial
 
-from tessera.demo import MARKS, render_demo_footage, render_logos, render_watermark_set
-from tessera.job import job
-from tessera.watermarks.drawing import draw_marks, load_materials
-from tessera.watermarks.settings import DrawSettings
+from tessera.core.job import job
+from tessera.imaging.watermark.drawing import draw_marks, load_materials
+from tessera.imaging.watermark.settings import DrawSettings
+from tessera.pipeline.demo.footage import MARKS
+from tessera.pipeline.demo.render import render_demo_footage, render_logos, render_watermark_set
 
 with job(snakemake) as (_, outputs, params):
     render_demo_footage(outputs.footage, params.seed, threads=snakemake.threads)

@@ -1,7 +1,7 @@
 """Draw what a detector saw in the sources of a shard."""
 
-from tessera.job import job
-from tessera.previews import RenderSettings, render_previews
+from tessera.core.job import job
+from tessera.pipeline.previews.rendering import RenderSettings, render_previews
 
 with job(snakemake) as (inputs, outputs, params):
     settings = RenderSettings(**params.settings)

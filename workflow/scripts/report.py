@@ -1,7 +1,7 @@
 """Put all figures into one HTML file."""
 
-from tessera.figures.report import make_report
-from tessera.job import job
+from tessera.core.job import job
+from tessera.pipeline.report.report import make_report
 
 with job(snakemake) as (inputs, outputs, params):
     # The report is of the whole workflow, so here the whole configuration is meant.

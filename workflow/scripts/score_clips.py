@@ -2,9 +2,10 @@
 
 from functools import partial
 
-from tessera.detectors.predict import Predictor, TrainedFinderSettings
-from tessera.filters.scoring import score_clips
-from tessera.job import job
+from tessera.core.job import job
+from tessera.imaging.detection.detector import Predictor
+from tessera.imaging.detection.settings import TrainedFinderSettings
+from tessera.pipeline.filters.scoring import score_clips
 
 with job(snakemake) as (inputs, outputs, params):
     finders = {name: TrainedFinderSettings(**params.settings["detectors"][name]) for name in params.scorers}

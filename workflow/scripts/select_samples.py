@@ -1,8 +1,8 @@
 """Choose, of all labelled images, those that feed a dataset."""
 
-from tessera.annotations.dataset import select_samples
-from tessera.decisions import Decision
-from tessera.job import job
+from tessera.core.job import job
+from tessera.pipeline.datasets.images import select_samples
+from tessera.records.decisions import Decision
 
 with job(snakemake) as (inputs, outputs, params):
     select_samples(

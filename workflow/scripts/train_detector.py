@@ -1,9 +1,9 @@
 """Train a detector, from where a killed training was."""
 
+from tessera.core.job import job
 from tessera.core.trainings import Trainings
-from tessera.detectors.settings import DetectorSettings
-from tessera.detectors.train import train_detector
-from tessera.job import job
+from tessera.pipeline.detectors.settings import DetectorSettings
+from tessera.pipeline.detectors.train import train_detector
 
 with job(snakemake) as (inputs, outputs, params):
     train_detector(

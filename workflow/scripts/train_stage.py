@@ -1,14 +1,14 @@
 """Train a stage of the restoration model, from where a killed training was."""
 
+from tessera.core.environments.run import run_inside
+from tessera.core.job import job
 from tessera.core.trainings import Trainings
-from tessera.environments import run_inside
-from tessera.job import job
-from tessera.restoration.settings import StageTraining, StartingWeights
+from tessera.pipeline.restoration.settings import StageTraining, StartingWeights
 
 with job(snakemake) as (inputs, outputs, params):
     run_inside(
         inputs.environment,
-        "tessera.restoration.training:train_stage",
+        "tessera.pipeline.restoration.training:train_stage",
         dataset=inputs.checksums.parent,
         best=outputs.best,
         curves=outputs.curves,

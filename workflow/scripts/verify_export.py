@@ -1,8 +1,8 @@
 """Compare an exported detector with the one that was trained."""
 
-from tessera.detectors.export import verify_export
-from tessera.detectors.settings import ExportSettings, ToleranceSettings
-from tessera.job import job
+from tessera.core.job import job
+from tessera.pipeline.detectors.export import verify_export
+from tessera.pipeline.detectors.settings import ExportSettings, ToleranceSettings
 
 with job(snakemake) as (inputs, outputs, params):
     verify_export(

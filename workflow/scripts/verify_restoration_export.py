@@ -1,13 +1,13 @@
 """Compare the exported restoration model with the one that was trained."""
 
-from tessera.environments import run_inside
-from tessera.job import job
-from tessera.restoration.settings import DataSettings, ExportSettings, GeneratorSettings
+from tessera.core.environments.run import run_inside
+from tessera.core.job import job
+from tessera.pipeline.restoration.settings import DataSettings, ExportSettings, GeneratorSettings
 
 with job(snakemake) as (inputs, outputs, params):
     run_inside(
         inputs.environment,
-        "tessera.restoration.export:verify_restoration_export",
+        "tessera.pipeline.restoration.export:verify_restoration_export",
         dataset=inputs.folders[0].parent,
         checkpoint=inputs.checkpoint,
         safetensors=inputs.safetensors,

@@ -1,7 +1,7 @@
 """Lay the clips out as the trainers of restoration models read them."""
 
-from tessera.clips.dataset import write_clip_dataset
-from tessera.job import job
+from tessera.core.job import job
+from tessera.pipeline.datasets.clips import write_clip_dataset
 
 with job(snakemake) as (inputs, outputs, params):
     folders = {"train": outputs.train, "val": outputs.val, "test": outputs.test}

@@ -1,7 +1,7 @@
 """Write down what the clips show and where they come from."""
 
-from tessera.datasheets import write_clip_datasheet
-from tessera.job import job
+from tessera.core.job import job
+from tessera.pipeline.datasets.datasheets import write_clip_datasheet
 
 with job(snakemake) as (inputs, outputs, params):
     write_clip_datasheet(

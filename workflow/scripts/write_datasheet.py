@@ -1,7 +1,7 @@
 """Write down what a dataset holds and where it comes from."""
 
-from tessera.datasheets import write_datasheet
-from tessera.job import job
+from tessera.core.job import job
+from tessera.pipeline.datasets.datasheets import write_datasheet
 
 with job(snakemake) as (inputs, outputs, params):
     write_datasheet(

@@ -1,7 +1,7 @@
 """Describe a model to those who use it."""
 
-from tessera.cards import write_model_card
-from tessera.job import job
+from tessera.core.job import job
+from tessera.pipeline.cards import write_model_card
 
 with job(snakemake) as (inputs, outputs, params):
     write_model_card(

@@ -1,7 +1,7 @@
 """Describe the restoration model to those who use it."""
 
-from tessera.cards import write_restoration_card
-from tessera.job import job
+from tessera.core.job import job
+from tessera.pipeline.cards import write_restoration_card
 
 with job(snakemake) as (inputs, outputs, params):
     write_restoration_card(

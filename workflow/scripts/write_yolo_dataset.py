@@ -1,7 +1,7 @@
 """Write images and labels as ultralytics reads them."""
 
-from tessera.annotations.dataset import write_yolo_dataset
-from tessera.job import job
+from tessera.core.job import job
+from tessera.pipeline.datasets.images import write_yolo_dataset
 
 with job(snakemake) as (inputs, outputs, params):
     write_yolo_dataset(

@@ -1,6 +1,6 @@
 """Digests of definitions: they change exactly when the logic that a function reaches does.
 
-`code_digest("tessera.splits:divide_sources")` reads the source files and imports none of them. What counts, in whatever module:
+`code_digest("tessera.core.ledger:gate")` reads the source files and imports none of them. What counts, in whatever module:
 
 - Every function, class and module-level variable that the function refers to, that these refer to, and so on. Each counts
   whole: with decorators, default values and base classes. So does a class that annotates an argument: its methods are called.
@@ -25,8 +25,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from tessera.core.errors import TesseraError
 from tessera.core.syntax import Module, Text
-from tessera.errors import TesseraError
 
 DEPTH = 8  # references down to which two definitions of one name are told apart
 

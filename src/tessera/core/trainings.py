@@ -15,10 +15,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
-from tessera.errors import TesseraError
-from tessera.job import tell
-from tessera.provenance import digest
-from tessera.settings import Settings
+from tessera.core.errors import TesseraError
+from tessera.core.job import tell
+from tessera.core.provenance import digest
+from tessera.core.settings import Settings
 
 RECORD = "training.json"
 OLD_FOLDERS = "run", "run.before"  # of version 0.1

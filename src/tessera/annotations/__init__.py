@@ -1,1 +1,0 @@
-"""Annotations: every format is read into one model, and written from it."""

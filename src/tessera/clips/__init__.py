@@ -1,1 +1,0 @@
-"""Clips: what is cut out of footage to train models that restore it."""

@@ -1,0 +1,336 @@
+"""What every script shares: a log, whole outputs, progress, threads, and errors in one line."""
+
+import errno
+import faulthandler
+import logging
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, TextIO, TypeVar
+
+import psutil
+
+from tessera.core.errors import TesseraError
+from tessera.core.provenance import digest
+
+T = TypeVar("T")
+R = TypeVar("R")
+REPORT_EVERY = 5.0  # seconds between progress lines
+SHARED_MEMORY = 1 << 30  # bytes that processes which load data need at least
+
+_terminal: TextIO = sys.stderr
+_title = ""
+
+
+@contextmanager
+def job(snakemake: Any) -> Iterator[tuple[SimpleNamespace, SimpleNamespace, SimpleNamespace]]:
+    """Yield the inputs, outputs and params of `snakemake` by name; paths are `pathlib.Path`, lists of them lists.
+
+    The output paths lie beside the declared ones and take their place when the block ends without an error, so that
+    an output is whole or not there. Temporary files go to a folder that is removed at the end, or when the job is run again
+    after it was killed.
+
+    The job takes over the process, see `_own_process`. Only if `snakemake.is_replay` is true, as in `tessera.replay`, the
+    process stays as it is: output goes to the terminal, and errors leave the block, so that a debugger can be used.
+    """
+    final = _paths(snakemake.output)
+    outputs = {name: _beside(path) for name, path in final.items()}
+    temporary = _temporary_folder(snakemake)
+    unfinished = [*outputs.values(), temporary]
+    is_replay = getattr(snakemake, "is_replay", False)
+    process = nullcontext() if is_replay else _own_process(snakemake, list(final.values()), unfinished)
+    try:
+        with process:
+            _set_threads(snakemake.threads)
+            for path in final.values():
+                _clean(path)
+            with _temporary_files_in(temporary):
+                yield SimpleNamespace(**_paths(snakemake.input)), SimpleNamespace(**outputs), _namespace(snakemake.params)
+                _publish(outputs, final)
+    finally:
+        _discard(*unfinished)
+
+
+@contextmanager
+def _own_process(snakemake: Any, final: Sequence[Path], unfinished: Sequence[Path]) -> Iterator[None]:
+    """Give this process to the job of `snakemake`, and end it with the block.
+
+    What is printed inside goes to the log of the rule; progress and errors also reach the terminal. The process ends with
+    status 0 when the block does, 1 on an error, 130 where it is interrupted; and when the workflow that started it is gone.
+    `final` are the outputs, and `unfinished` the files that are removed at the end.
+    """
+    global _terminal, _title
+    _title = " ".join([snakemake.rule, *snakemake.wildcards])
+    _terminal = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
+    _redirect(Path(snakemake.log[0]))
+    _stop_with_parent(_temporary_folder(snakemake))
+    # A cluster ends a job with it; as Ctrl-C, it leaves the time to tidy up.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        tell("interrupted; run again to go on where it stopped")
+        _discard(*unfinished)
+        os._exit(128 + signal.SIGINT)
+    except Exception as error:
+        # What filled the disk belongs to the reason, and leaves no room for the log.
+        reason = _explain(error, final)
+        _discard(*unfinished)
+        tell(f"error: {reason} (log: {snakemake.log[0]})")
+        with _log():
+            traceback.print_exc()
+        # Libraries leave threads behind that would hold a plain exit up.
+        os._exit(1)
+    finally:
+        _discard(*unfinished)
+        with _log():
+            pass
+    # The work is done and whole: what libraries do at a plain exit can only crash it, or hold it up.
+    os._exit(0)
+
+
+@contextmanager
+def _temporary_files_in(folder: Path) -> Iterator[None]:
+    """Make `folder`, in which temporary files are created inside the block."""
+    before = os.environ.get("TMPDIR"), tempfile.tempdir
+    _remove(folder)
+    folder.mkdir(mode=0o700)
+    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
+    try:
+        yield
+    finally:
+        os.environ.pop("TMPDIR")
+        if before[0] is not None:
+            os.environ["TMPDIR"] = before[0]
+        tempfile.tempdir = before[1]
+
+
+def tell(message: str) -> None:
+    """Print `message` to the terminal and to the log."""
+    line = f"{_title}: {message}" if _title else message
+    with suppress(OSError, ValueError):
+        print(line, file=_terminal)
+    if _title:
+        with _log():
+            print(line)
+
+
+def terminal() -> tuple[int, str]:
+    """Return the descriptor of the terminal that `tell` prints to, and the title of the job, for a process of its own."""
+    return _terminal.fileno(), _title
+
+
+def tell_for(descriptor: int, title: str) -> None:
+    """Print to the terminal and the log of the job from whose `terminal` both come: its work is done in this process."""
+    global _terminal, _title
+    _terminal = os.fdopen(descriptor, "w", buffering=1, encoding="utf-8", errors="backslashreplace")
+    _title = title
+    _report()
+
+
+@contextmanager
+def _log() -> Iterator[None]:
+    """What is printed inside goes to the log at once. Where that cannot be written, it ends, and the work goes on."""
+    try:
+        yield
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        # What was not written is tried again at exit, and would fail that.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
+
+
+def progress(items: Iterable[T], total: int | None = None, unit: str = "items") -> Iterator[T]:
+    """Yield `items`, telling now and then how many are done and how much time is left.
+
+    `total` is taken from `len(items)` where it is not given and there is one.
+    """
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    start = last = time.monotonic()
+    done = 0
+    for done, item in enumerate(items, 1):
+        yield item
+        now = time.monotonic()
+        if now - last >= REPORT_EVERY:
+            last = now
+            tell(_count(done, total, unit, now - start))
+    if last != start:
+        tell(f"{done} {unit} in {_duration(time.monotonic() - start)}")
+
+
+def loaders(threads: int) -> int:
+    """Return how many processes load data beside this one: they hand it over in shared memory, which may be small."""
+    shared = Path("/dev/shm")
+    if shared.is_dir() and shutil.disk_usage(shared).free < SHARED_MEMORY:
+        tell(f"less than 1 GiB is free in {shared}: data are loaded in one process; give the container more shared memory")
+        return 0
+    return max(threads - 1, 0)
+
+
+def ahead(pool: ThreadPoolExecutor, work: Callable[[T], R], items: Iterable[T], count: int) -> Iterator[tuple[T, "Future[R]"]]:
+    """Yield each of `items` and what becomes of `work` on it, in their order, while `pool` is at the next `count` of them."""
+    waiting: deque[tuple[T, Future[R]]] = deque()
+    for item in items:
+        waiting.append((item, pool.submit(work, item)))
+        if len(waiting) > count:
+            yield waiting.popleft()
+    yield from waiting
+
+
+def _count(done: int, total: int | None, unit: str, seconds: float) -> str:
+    if not total:
+        return f"{done} {unit}, {done / seconds:.1f}/s"
+    return f"{done}/{total} {unit}, {_duration(seconds / done * (total - done))} left"
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def _explain(error: Exception, outputs: Iterable[Path]) -> str:
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error) if isinstance(error, TesseraError) else f"{type(error).__name__}: {error}"
+    is_full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+    # Of two files, the second is the one that is written.
+    file = (is_full and error.filename2) or error.filename
+    if file:
+        # FFmpeg is given its protocol with the name.
+        place = f": {str(file).replace(_partial(), '').removeprefix('file:')!r}"
+    elif is_full:
+        place = f": {_free_space([*(path.parent for path in outputs), Path(tempfile.gettempdir())])}"
+    else:
+        place = ""
+    return f"{error.strerror}{place}; nothing half-written was kept, mend it and run again"
+
+
+def _free_space(folders: Iterable[Path]) -> str:
+    """Return how much is free in `folders`, of each disk once."""
+    disks = {folder.stat().st_dev: folder for folder in reversed(list(folders)) if folder.exists()}
+    free = {str(folder): shutil.disk_usage(folder).free for folder in reversed(disks.values())}
+    return ", ".join(f"{size / 1e6:,.1f} MB are free in {folder!r}" for folder, size in free.items())
+
+
+def _redirect(path: Path) -> None:
+    """Send what this process and its children print to `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    log = path.open("w", encoding="utf-8", errors="backslashreplace")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.dup2(log.fileno(), 1)
+    os.dup2(log.fileno(), 2)
+    _report()
+
+
+def _report() -> None:
+    """Write what libraries log, and where the process crashed, to standard error."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr, force=True
+    )
+    faulthandler.enable()
+
+
+def _stop_with_parent(temporary: Path) -> None:
+    """End this process when the workflow is killed: what it still wrote would race with the next run."""
+    ancestors = [process for process in psutil.Process().parents() if process.pid != 1]
+    workflow = next((process for process in ancestors if "snakemake" in " ".join(_command(process))), None)
+    if workflow is None:
+        return
+
+    def watch() -> None:
+        while workflow.is_running() and workflow.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.5)
+        _discard(temporary)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return list(process.cmdline())
+    except psutil.Error:
+        return []
+
+
+def _set_threads(threads: int) -> None:
+    """Hold the libraries that count cores themselves to the threads of the rule."""
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"):
+        os.environ[variable] = str(threads)
+    # By default, threads that wait for others keep a core busy. Where more processes run than there are cores, most of the
+    # processor time then goes into waiting.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
+def _namespace(items: Any) -> SimpleNamespace:
+    return SimpleNamespace(**dict(items.items()))
+
+
+def _paths(files: Any) -> dict[str, Any]:
+    return {name: Path(value) if isinstance(value, str) else [Path(path) for path in value] for name, value in files.items()}
+
+
+def _beside(path: Path) -> Path:
+    # The suffix stays last: some writers choose the format by it.
+    return path.with_name(f"{_partial()}{path.name}")
+
+
+def _partial() -> str:
+    return f".{os.getpid()}.partial."
+
+
+def _temporary_folder(snakemake: Any) -> Path:
+    """Return the folder for the temporary files of a job: always the same, so that what a killed one left is found.
+
+    It lies in that of the system, and its name is short: processes meet in sockets there, whose paths have some 100 bytes.
+    """
+    # The log tells a replay, whose files lie elsewhere, from the job that the workflow may run at the same time.
+    job = [os.getuid(), str(Path.cwd()), snakemake.rule, *snakemake.wildcards, *snakemake.log]
+    return Path(tempfile.gettempdir()) / f"tessera-{digest(job)[:12]}"
+
+
+def _clean(path: Path) -> None:
+    """Remove what an earlier run of this job that was killed left beside `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for entry in os.scandir(path.parent):
+        if entry.name.startswith(".") and entry.name.endswith(f".partial.{path.name}"):
+            _remove(Path(entry.path))
+
+
+def _publish(outputs: dict[str, Path], final: dict[str, Path]) -> None:
+    missing = [final[name] for name, path in outputs.items() if not path.exists()]
+    if missing:
+        raise TesseraError(f"not written: {', '.join(map(str, missing))}; this is a fault of tessera")
+    for name, path in outputs.items():
+        _remove(final[name])
+        path.rename(final[name])
+
+
+def _discard(*paths: Path) -> None:
+    for path in paths:
+        with suppress(OSError):
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,73 @@
+"""Digests of files, folders and values, and lists of checksums."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+
+def sha256_file(path: Path) -> str:
+    """Return the sha256 of the bytes of `path`, as 64 hexadecimal digits."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest(value: Any) -> str:
+    """Return the sha256 of `value` written as canonical JSON."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def fingerprint(files: Iterable[Path]) -> str:
+    """Return a digest of the names, sizes and times of `files`: it changes when one of them does.
+
+    Of a link that leads nowhere, the link itself counts; what is not there does not.
+    """
+    states = []
+    for file in files:
+        with suppress(OSError, ValueError):
+            state = file.stat() if file.exists() else file.lstat()
+            states.append((str(file), state.st_size, state.st_mtime_ns))
+    return digest(states)[:16]
+
+
+def write_checksums(files: Iterable[Path], folder: Path, path: Path) -> None:
+    """Write to `path` the sha256 of each of `files`, named relative to `folder` and in the order of their names.
+
+    The format is that of `sha256sum`: `(cd FOLDER && sha256sum --check SHA256SUMS)` verifies it.
+    """
+    lines = []
+    for name, file in sorted((file.relative_to(folder).as_posix(), file) for file in map(Path, files)):
+        escaped = name.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+        mark = "\\" if escaped != name else ""
+        lines.append(f"{mark}{sha256_file(file)}  {escaped}\n")
+    Path(path).write_text("".join(lines), encoding="utf-8", errors="surrogateescape", newline="\n")
+
+
+def verify_checksums(path: Path) -> list[str]:
+    """Return what is wrong with the files that `path` lists, one line per fault; they lie in its folder.
+
+    A name that leaves the folder is a fault, and is not read.
+    """
+    path = Path(path)
+    faults = []
+    lines = path.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
+    for number, line in enumerate(filter(None, lines), 1):
+        entry = re.fullmatch(r"(\\?)([0-9a-f]{64}) [ *](.+)", line)
+        if entry is None:
+            faults.append(f"{path}:{number}: not a line of sha256sum")
+            continue
+        mark, expected, name = entry.groups()
+        if mark:
+            name = re.sub(r"\\(.)", lambda escape: {"n": "\n", "r": "\r"}.get(escape[1], escape[1]), name)
+        file = path.parent / name
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            faults.append(f"{path}:{number}: {name!r} lies outside the folder")
+        elif not file.is_file():
+            faults.append(f"{path}:{number}: {name!r} is missing")
+        elif sha256_file(file) != expected:
+            faults.append(f"{path}:{number}: {name!r} is not what was written, its sha256 differs")
+    return faults

@@ -1,0 +1,86 @@
+"""Tables that people write: tab-separated text of which every fault is told at once, with its line."""
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from tessera.core.errors import TesseraError
+from tessera.core.settings import complaint
+
+M = TypeVar("M", bound=BaseModel)
+Fault = tuple[int, str]
+SHOWN = 100  # faults; more than that have one cause, and would fill the terminal
+
+
+def read_sheet(path: Path, model: type[M], name: str, mend: str) -> tuple[list[tuple[int, M]], list[Fault]]:
+    """Return the rows of the file `path` as `model` with their lines, and what is wrong with the file, line by line.
+
+    A field that holds a tab, a quote or a newline is quoted as in CSV. Lines before the header that start with `#` are
+    comments, and columns come in any order. Raises `TesseraError` where the file, told of as `name`, cannot be read, with the
+    `mend`, and `FileNotFoundError` where there is none.
+    """
+    try:
+        # Line ends stay as they are: a field may hold one.
+        text = Path(path).read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise TesseraError(f"{path}: the {name} cannot be read ({error.strerror}); {mend}") from None
+    except UnicodeDecodeError as error:
+        raise TesseraError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from None
+    lines = io.StringIO(text, newline="").readlines()  # not str.splitlines, which also cuts at rarer separators
+    skipped = next((i for i, line in enumerate(lines) if not line.startswith("#")), len(lines))
+    reader = csv.reader(lines[skipped:], delimiter="\t", strict=True)
+    faults: list[Fault] = []
+    rows: list[tuple[int, dict[str, str]]] = []
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        faults += [(skipped + 1, fault) for fault in _header_faults(header, model)]
+        line = skipped + reader.line_num + 1
+        for fields in reader:
+            if any(fields):
+                if len(fields) > len(header):
+                    faults.append((line, f"{len(fields)} fields, the header has {len(header)}"))
+                rows.append((line, dict(zip(header, fields, strict=False))))
+            line = skipped + reader.line_num + 1
+    except csv.Error as error:
+        faults.append((skipped + reader.line_num, str(error)))
+    found: list[tuple[int, M]] = []
+    for line, row in rows if not faults else []:
+        try:
+            found.append((line, model.model_validate(row)))
+        except ValidationError as error:
+            for fault in error.errors(include_url=False):
+                column = ".".join(map(str, fault["loc"]))
+                faults.append((line, f"{column}: {complaint(fault)}; given: {fault['input']!r}"))
+    return found, faults
+
+
+def _header_faults(header: Sequence[str], model: type[BaseModel]) -> list[str]:
+    if len(header) == 1 and (separator := re.search("[,; ]", header[0])):
+        return [f"the columns are separated by {separator[0]!r}; separate columns with tabs"]
+    required = [name for name, field in model.model_fields.items() if field.is_required()]
+    counts = Counter(header)
+    return [
+        *(f"column {name!r} is missing" for name in required if name not in counts),
+        *(
+            f"unknown column {name!r}; allowed: {', '.join(model.model_fields)}"
+            for name in counts
+            if name not in model.model_fields
+        ),
+        *(f"column {name!r} is there twice" for name in sorted(name for name, count in counts.items() if count > 1)),
+    ]
+
+
+def refuse(path: Path, faults: Sequence[Fault]) -> None:
+    """Raise `TesseraError` that lists the `faults` of the file `path` by their lines, where there are any."""
+    if faults:
+        listed = [f"  line {line}: {fault}" for line, fault in sorted(faults, key=lambda fault: fault[0])]
+        more = [f"  and {len(listed) - SHOWN} more"] if len(listed) > SHOWN else []
+        raise TesseraError("\n".join([f"{path} has {len(faults)} fault(s):", *listed[:SHOWN], *more]))

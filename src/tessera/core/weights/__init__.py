@@ -1,0 +1,1 @@
+"""Pretrained weights: declared in the settings, fetched and verified."""

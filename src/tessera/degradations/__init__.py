@@ -1,1 +1,0 @@
-"""Degradations: what scaling, noise and compression do to a picture on its way."""

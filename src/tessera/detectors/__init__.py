@@ -1,1 +1,0 @@
-"""Detectors: training, measuring, exporting and asking the YOLO models."""

@@ -1,1 +1,0 @@
-"""Figures: the pictures and tables of the report."""

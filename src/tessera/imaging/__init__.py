@@ -1,0 +1,1 @@
+"""Functions on pictures and videos; nothing of the journey."""

@@ -1,0 +1,21 @@
+"""Bounding boxes: x0, y0, x1, y1 in pixels, half-open."""
+
+from typing import TypeAlias
+
+import numpy as np
+
+Box: TypeAlias = tuple[float, float, float, float]
+
+
+def mask_box(mask: np.ndarray) -> Box:
+    """Return the smallest box around the set pixels of `mask`, uint8 (H, W), (0, 0, 0, 0) where there is none."""
+    import cv2
+
+    x, y, width, height = cv2.boundingRect(mask)
+    return float(x), float(y), float(x + width), float(y + height)
+
+
+def clip_box(box: Box, width: int, height: int) -> Box:
+    """Return the part of `box` inside the image; it has no area where there is none."""
+    x0, y0, x1, y1 = box
+    return min(max(x0, 0.0), width), min(max(y0, 0.0), height), min(max(x1, 0.0), width), min(max(y1, 0.0), height)

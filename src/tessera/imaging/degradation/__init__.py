@@ -1,0 +1,1 @@
+"""What pictures and clips go through on their way to a viewer."""

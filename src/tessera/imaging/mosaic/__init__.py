@@ -1,0 +1,1 @@
+"""Mosaics on pictures and clips."""

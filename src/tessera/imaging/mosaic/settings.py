@@ -1,0 +1,58 @@
+"""Settings of the mosaics."""
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import AfterValidator, Field, FiniteFloat, NonNegativeInt, PositiveInt
+
+from tessera.core.settings import Settings
+
+MIN_BLOCK = 2  # pixels; a block of one is no mosaic
+# In the mask of a sample; where Lada joins masks bit by bit, a face, 192, and a head, 127, make 255.
+VALUES = {"nsfw": 255, "face": 192, "head": 127}  # label of a region → value
+CLASSES = {255: "nsfw", 192: "sfw", 127: "sfw"}  # value → class of mosaic_detection
+
+Type: TypeAlias = Literal["squa_mid", "squa_avg", "rect_avg"]
+Probability: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+Weight: TypeAlias = Annotated[FiniteFloat, Field(ge=0)]
+
+
+def _ascending(values: tuple[float, float]) -> tuple[float, float]:
+    if values[0] > values[1]:
+        raise ValueError("the lower number comes first")
+    return values
+
+
+def _some(weights: dict[Type, float]) -> dict[Type, float]:
+    if not sum(weights.values()):
+        raise ValueError("one weight at least is above 0")
+    return weights
+
+
+Range: TypeAlias = Annotated[tuple[Weight, Weight], AfterValidator(_ascending)]
+
+
+class DrawSettings(Settings):
+    """How mosaics are drawn at random. The defaults are Lada's for the detection of mosaics."""
+
+    version: Literal["v1", "v2", "v3", "v4"] = "v4"
+    bounding: Probability = 0.5
+    scale: Range = (0.9, 1.8)
+    min_block: int = Field(3, ge=MIN_BLOCK)
+    types: Annotated[dict[Type, Weight], AfterValidator(_some)] = Field({"squa_mid": 0.25, "squa_avg": 0.3, "rect_avg": 0.45})
+    ratio: Range = (1.1, 1.8)
+    feathered: Probability = 0.7
+    feather: Range = (0.0, 2.5)
+    dilation: tuple[NonNegativeInt, ...] = Field((0, 5), min_length=1)
+    incomplete: Probability = 0.2
+    anchor: Literal["frame", "crop", "region"] = "frame"
+
+
+class MosaicSettings(DrawSettings):
+    """The samples of the dataset mosaic_detection."""
+
+    sfw_scale: Range = (1.3, 2.3)
+    sfw_min_block: int = Field(5, ge=MIN_BLOCK)
+    max_side: PositiveInt = 640
+    min_side: PositiveInt = 10
+    backgrounds: Probability = 0.5
+    quality: int = Field(95, ge=1, le=100)

@@ -1,0 +1,195 @@
+"""Polygons: rasterized, traced, nested, joined and clipped."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+
+from tessera.imaging.boxes import Box
+from tessera.imaging.masks import CHUNK
+
+Ring: TypeAlias = np.ndarray  # float64 (n, 2): x and y of each corner; the last one joins the first
+
+
+class Part(NamedTuple):
+    """One connected piece of a region: an outer ring, and the rings of the holes inside it."""
+
+    outer: Ring
+    holes: tuple[Ring, ...] = ()
+
+
+def rasterize(parts: Iterable[Part], height: int, width: int) -> np.ndarray:
+    """Return the mask of the union of `parts`: uint8 (height, width), 0 or 255.
+
+    A corner becomes the pixel it lies in. Set are the pixels inside by the even-odd rule and those on the lines between
+    corners, the lines of holes included: what ultralytics and labelme draw. What lies outside the image is cut off.
+    """
+    import cv2
+
+    mask = np.zeros((height, width), dtype=np.uint8)
+    for part in parts:
+        rings = [np.floor(ring).astype(np.int32).reshape(-1, 1, 2) for ring in (part.outer, *part.holes)]
+        cv2.fillPoly(mask, rings, 255)
+    return mask
+
+
+def trace(mask: np.ndarray) -> list[Part]:
+    """Return the 8-connected pieces of `mask`, from top to bottom; `rasterize` of them gives `mask` back exactly.
+
+    `mask`: uint8 (H, W), not 0 is set. Corners are pixel centres. A piece that is one pixel wide is a ring there and
+    back, and one of a single pixel has one corner.
+    """
+    import cv2
+
+    contours, hierarchy = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    if hierarchy is None:
+        return []
+    outers: dict[int, Ring] = {}
+    holes: dict[int, list[Ring]] = {}
+    for number, (contour, parent) in enumerate(zip(contours, hierarchy.reshape(-1, 4)[:, 3].tolist(), strict=True)):
+        ring = contour.reshape(-1, 2) + 0.5
+        if parent < 0:
+            outers[number] = ring
+        else:
+            holes.setdefault(parent, []).append(ring)
+    parts = [Part(ring, tuple(holes.get(number, ()))) for number, ring in outers.items()]
+    return sorted(parts, key=lambda part: part.outer[0][::-1].tolist())
+
+
+def keyhole(part: Part) -> Ring:
+    """Return `part` as one ring, its holes joined to the outer ring by bridges of no width.
+
+    A bridge runs level from the leftmost corner of a hole to the nearest ring on its left, where it adds a corner.
+    Rings from `trace` give exactly the same mask. Elsewhere two things may differ: pixels on the line of a bridge are
+    set, and the line of a slanted edge that got a corner may move by a pixel.
+    """
+    ring = part.outer
+    for hole in sorted(part.holes, key=lambda hole: hole.min(axis=0).tolist()):
+        hole = np.roll(hole, -int(np.lexsort((hole[:, 1], hole[:, 0]))[0]), axis=0)
+        x, y = hole[0]
+        following = np.roll(ring, -1, axis=0)
+        crosses = (ring[:, 1] <= y) != (following[:, 1] <= y)
+        feet = np.full(len(ring), -np.inf)
+        start, step = ring[crosses], (following - ring)[crosses]
+        feet[crosses] = start[:, 0] + (y - start[:, 1]) * step[:, 0] / step[:, 1]
+        feet[feet > x] = -np.inf
+        edge = int(np.argmax(feet))
+        # A hole that has nothing on its left lies outside its part: any corner does, the rule is still even-odd.
+        foot = ring[:1] if np.isinf(feet[edge]) else np.array([[feet[edge], y]])
+        ring = np.concatenate([ring[: edge + 1], foot, hole, hole[:1], foot, ring[edge + 1 :]])
+    return ring
+
+
+def nest(rings: Sequence[Ring]) -> list[Part]:
+    """Return the parts that `rings` draw by the even-odd rule, in the order of their outer rings.
+
+    A ring wholly inside a larger one is a hole of it, a ring inside that hole is a part again. Rings that cross are
+    parts of their own.
+    """
+    areas = np.array([area(ring) for ring in rings])
+    low, high = (np.array([corner(ring, axis=0) for ring in rings]).reshape(-1, 2) for corner in (np.min, np.max))
+    around: list[list[int]] = [[] for _ in rings]
+    for number, ring in enumerate(rings):
+        # Few boxes lie in another, and all rings whose boxes do are compared with its ring at once.
+        in_box = np.flatnonzero((areas < areas[number]) & (low >= low[number]).all(axis=1) & (high <= high[number]).all(axis=1))
+        if len(in_box):
+            corners = [rings[other] for other in in_box.tolist()]
+            starts = np.cumsum([0, *map(len, corners[:-1])])
+            inside = np.logical_and.reduceat(contains(ring, np.concatenate(corners)), starts)
+            for other in in_box[inside].tolist():
+                around[other].append(number)
+    holes: dict[int, list[Ring]] = {}
+    for number, ring in enumerate(rings):
+        if len(around[number]) % 2:
+            holes.setdefault(min(around[number], key=lambda other: areas[other]), []).append(ring)
+    return [Part(ring, tuple(holes.get(i, ()))) for i, ring in enumerate(rings) if len(around[i]) % 2 == 0]
+
+
+def contains(ring: Ring, points: np.ndarray) -> np.ndarray:
+    """Return for each of `points`, float (n, 2), whether it lies inside `ring` or on it: bool (n,)."""
+    following = np.roll(ring, -1, axis=0)
+    step = following - ring
+    low, high = np.minimum(ring, following), np.maximum(ring, following)
+    # An edge is compared with the points at its height alone.
+    order = np.argsort(points[:, 1])
+    heights = points[order, 1]
+    first = np.searchsorted(heights, low[:, 1], "left")
+    counts = np.searchsorted(heights, high[:, 1], "right") - first
+    crossed = np.zeros(len(points), dtype=np.int64)
+    on = np.zeros(len(points), dtype=bool)
+    for edges in np.split(np.arange(len(ring)), np.flatnonzero(np.diff(np.cumsum(counts) // CHUNK)) + 1):
+        edge = np.repeat(edges, counts[edges])
+        place = np.arange(len(edge)) - np.repeat(np.cumsum(counts[edges]) - counts[edges], counts[edges])
+        number = order[first[edge] + place]
+        point = points[number]
+        side = step[edge, 0] * (point[:, 1] - ring[edge, 1]) - step[edge, 1] * (point[:, 0] - ring[edge, 0])
+        on[number[(side == 0) & ((low[edge] <= point) & (point <= high[edge])).all(axis=1)]] = True
+        crosses = (ring[edge, 1] <= point[:, 1]) != (following[edge, 1] <= point[:, 1])
+        to_the_right = crosses & ((side > 0) == (step[edge, 1] > 0))
+        crossed += np.bincount(number[to_the_right], minlength=len(points))
+    found: np.ndarray = (crossed % 2 == 1) | on
+    return found
+
+
+def clip(part: Part, width: int, height: int) -> Part | None:
+    """Return what of `part` lies inside the image: itself where all of it does, None where nothing with an area does.
+
+    A ring that leaves the image and comes back stays one ring, joined along the border.
+    """
+    if (part.outer >= 0).all() and (part.outer <= [width, height]).all():
+        return part
+    outer = _clip_ring(part.outer, width, height)
+    if area(outer) == 0:
+        return None
+    holes = (_clip_ring(hole, width, height) for hole in part.holes)
+    return Part(outer, tuple(hole for hole in holes if area(hole) > 0))
+
+
+def _clip_ring(ring: Ring, width: int, height: int) -> Ring:
+    """Cut `ring` at the four borders in turn (Sutherland and Hodgman, 1974)."""
+    for axis, limit, sign in ((0, 0, 1), (0, width, -1), (1, 0, 1), (1, height, -1)):
+        depth = sign * (ring[:, axis] - limit)
+        inside = depth >= 0
+        if inside.all():
+            continue
+        following, depth_after = np.roll(ring, -1, axis=0), np.roll(depth, -1)
+        leaves = inside != np.roll(inside, -1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            cuts = ring + (depth / (depth - depth_after))[:, None] * (following - ring)
+        cuts[:, axis] = limit
+        ring = np.stack([ring, cuts], axis=1)[np.stack([inside, leaves], axis=1)]
+    return ring
+
+
+def area(ring: Ring) -> float:
+    """Return the area that `ring` encloses, in square pixels; 0 for fewer than three corners."""
+    if len(ring) < 3:
+        return 0.0
+    x, y = (ring - ring[0]).T
+    return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)
+
+
+def rectangle(box: Box) -> Ring:
+    """Return the four corners of `box`, clockwise from the top left."""
+    x0, y0, x1, y1 = box
+    return np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]], dtype=np.float64)
+
+
+def circle(centre: Sequence[float], rim: Sequence[float]) -> Ring:
+    """Return the circle around `centre` through `rim` as corners on it; no edge strays further than 1/8 pixel from it."""
+    radius = float(np.hypot(rim[0] - centre[0], rim[1] - centre[1]))
+    corners = 12 if radius <= 1 else max(12, int(np.ceil(np.pi / np.arccos(1 - 0.125 / radius))))
+    angle = 2 * np.pi * np.arange(corners) / corners
+    return np.stack([centre[0] + radius * np.cos(angle), centre[1] + radius * np.sin(angle)], axis=1)
+
+
+def parts_area(parts: Iterable[Part]) -> float:
+    """Return the area that `parts` enclose without their holes, in square pixels."""
+    return sum(area(part.outer) - sum(map(area, part.holes)) for part in parts)
+
+
+def polygon_box(parts: Sequence[Part]) -> Box:
+    """Return the smallest box around the corners of `parts`, at least one."""
+    corners = np.concatenate([part.outer for part in parts])
+    (x0, y0), (x1, y1) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
+    return x0, y0, x1, y1

@@ -1,0 +1,398 @@
+"""Read videos: which frames there are, and the pictures of those that are wanted."""
+
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from itertools import chain, pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from tessera.core.errors import Failed
+from tessera.core.files import open_file
+from tessera.imaging.containers import CONTAINERS, GUESSED_RATE, MAX_PIXELS, is_shown
+from tessera.imaging.h264 import is_refreshed
+
+if TYPE_CHECKING:
+    import av
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.video.reformatter import VideoReformatter
+    from av.video.stream import VideoStream
+
+# Of a decoder, never as many as there happen to be: what it makes of damage in a stream depends on their number.
+THREADS = 4
+SHORT = 60  # frames; less is not worth a decoder of its own
+LEAP = 256  # packets; what is nearer than that is reached sooner by reading on than by seeking
+
+_local = threading.local()
+
+
+@dataclass(frozen=True)
+class Packets:
+    """The frames of a video stream as its packets tell of them, in order of presentation.
+
+    `pts`: int64 (N,), in the time base of the stream. `time`: float64 (N,), seconds from the first frame. `keyframe`: bool
+    (N,), whether pictures are whole where decoding begins there. `place`: int64 (N,), the place of the packet in order of
+    decoding. `dts`: int64 (N,), its decoding time stamp, by which containers are sought. `timed`: whether every packet has a
+    time stamp of its own; where not, frames are known by counting alone, and `pts` is the count.
+    """
+
+    pts: np.ndarray
+    time: np.ndarray
+    keyframe: np.ndarray
+    place: np.ndarray
+    dts: np.ndarray
+    timed: bool
+
+    def index(self, pts: int | None) -> int | None:
+        """Return the index of the frame with time stamp `pts`, None where there is none."""
+        if pts is None:
+            return None
+        index = int(np.searchsorted(self.pts, pts))
+        return index if index < len(self) and self.pts[index] == pts else None
+
+    def __len__(self) -> int:
+        return len(self.pts)
+
+
+@dataclass(frozen=True)
+class VideoFrame:
+    """A frame of a video: its place in order of presentation, its time stamp, its seconds from the first frame.
+
+    `pts` is None where the stream has no time stamps; `picture` is None where the frame cannot be decoded. `is_damaged`:
+    whether the decoder lost it to an error or made it up, in part at least; what refers to it then shows ghosts.
+    """
+
+    index: int
+    pts: int | None
+    time: float
+    picture: "av.VideoFrame | None"
+    is_damaged: bool = False
+
+    def image(self, box: tuple[int, int, int, int] | None = None) -> np.ndarray:
+        """Return the picture, upright: uint8 (H, W, 3), RGB, by the colour matrix and range of the stream.
+
+        Of a `box`, x0, y0, x1 and y1 in it, half-open, only what is inside; most often little more than that is converted.
+        What a stream does not say of its colours is taken as FFmpeg takes it. Raises `Failed` where the frame cannot be
+        decoded.
+        """
+        if self.picture is None:
+            raise Failed("frame cannot be decoded")
+        if box is None:
+            return _rgb(self.picture)
+        x0, y0, x1, y1 = box
+        left = top = 0
+        picture = self.picture
+        if _is_plain(picture):
+            left, top = x0 - x0 % 2, y0 - y0 % 2
+            picture = _part(picture, left, top, min(x1 + x1 % 2, picture.width), y1 + y1 % 2)
+        return _rgb(picture)[y0 - top : y1 - top, x0 - left : x1 - left]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the picture, upright, in pixels; zeros where the frame cannot be decoded."""
+        if self.picture is None:
+            return 0, 0
+        a, b, _, _ = _display_matrix(self.picture)
+        size = self.picture.width, self.picture.height
+        return size[::-1] if abs(b) > abs(a) else size
+
+    def thumbnail(self, width: int, height: int) -> np.ndarray:
+        """Return the picture scaled to `width` by `height` pixels as it is stored, not turned: uint8 (H, W, 3), RGB.
+
+        Far faster than scaling `image()`, as most of the picture is never converted. Raises `Failed` as that does.
+        """
+        if self.picture is None:
+            raise Failed("frame cannot be decoded")
+        small = _reformatter("thumbnail").reformat(
+            self.picture, width, height, "rgb24", interpolation="FAST_BILINEAR", threads=1
+        )
+        return np.asarray(small.to_ndarray())
+
+
+@contextmanager
+def open_video(path: Path, threads: int = THREADS) -> Iterator[tuple["InputContainer", "VideoStream"]]:
+    """Yield the container `path` and its first video stream that is not an attached picture, decoded by `threads`.
+
+    Whatever the name and the bytes ask for, nothing but this file is read. Raises `Failed` where there is no such stream.
+    """
+    import av
+    from av.container import Flags
+    from av.stream import Disposition
+
+    with open_file(path) as file:
+        try:
+            container = av.open(file, "r", options={"format_whitelist": CONTAINERS, "protocol_whitelist": "none"})
+        except av.error.FFmpegError as error:
+            raise Failed("not a media file", str(error.strerror)) from None
+        with container:
+            # What FFmpeg guesses where a container, such as AVI, has no time stamps can be wrong.
+            container.flags &= ~cast(int, Flags.gen_pts.value)
+            streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+            if not streams or streams[0].codec_context is None:
+                raise Failed("no video stream", "there is none, or no decoder for it")
+            stream = streams[0]
+            stream.thread_type = "AUTO"
+            stream.codec_context.thread_count = threads
+            # A stream may grow later than anyone looked.
+            stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+            yield container, stream
+
+
+def read_packets(path: Path) -> Packets:
+    """Return the frames of the video `path`, by reading all packets and decoding none.
+
+    No declared count is believed, and reading ends where the container breaks off. Raises `Failed` where there is no video
+    stream or no packet in it.
+    """
+    with open_video(path) as (container, stream):
+        rows = [
+            (packet.pts, _is_keyframe(packet, stream), place, packet.pts if packet.dts is None else packet.dts)
+            for place, packet in enumerate(_demux(container, stream))
+            if is_shown(packet, stream.codec_context.name)
+        ]
+        time_base = stream.time_base
+        rate = stream.average_rate or stream.guessed_rate or GUESSED_RATE
+    if not rows:
+        raise Failed("no frames", "the video stream holds no packet")
+    stamps, keyframe, place, dts = (np.array(column) for column in zip(*rows, strict=True))
+    if time_base is None or stamps.dtype == object or len(np.unique(stamps)) < len(stamps):
+        count = np.arange(len(rows))
+        return Packets(count, count / float(rate), keyframe, place, count, timed=False)
+    order = np.argsort(stamps)
+    pts = stamps[order]
+    # Unsigned, for stamps of either sign may be further apart than signed numbers go.
+    time = (pts - pts[0]).view(np.uint64) * float(time_base)
+    return Packets(pts, time, keyframe[order], place[order], dts[order], timed=True)
+
+
+def parts(packets: Packets, count: int) -> list[range]:
+    """Divide the frames of a video into up to `count` runs of much the same length, each of which can be decoded by itself."""
+    total = len(packets)
+    bounds = {0, total}
+    if packets.timed:
+        keys = np.flatnonzero(packets.keyframe)
+        count = min(count, total // SHORT)
+        near = np.searchsorted(keys, np.arange(1, count) * total / count)
+        bounds |= set(keys[near[near < len(keys)]].tolist())
+    return [range(*each) for each in pairwise(sorted(bounds))]
+
+
+def span(packets: Packets, indices: range) -> tuple[int, int]:
+    """Return the first place, and the one after the last, in order of decoding, of what the consecutive `indices` need."""
+    stretches = list(_stretches(packets, np.array(indices)))
+    return stretches[0][0], max(last for _, last, _ in stretches) + 1
+
+
+def read_frames(
+    path: Path, packets: Packets, indices: Iterable[int] | None = None, *, threads: int = THREADS
+) -> Iterator[VideoFrame]:
+    """Yield the frames `indices` of the video `path`, all where None is given; in order of presentation, each once.
+
+    `packets` is what `read_packets` returned for `path`. Only what the wanted frames need is decoded, from the keyframe before
+    each, and only once; what lies between is leapt over. A frame that cannot be decoded is yielded too, without a picture.
+    `threads` decode: one does the least work in all, and suffices where several videos or parts are read side by side.
+    Raises `Failed` where the video cannot be opened.
+    """
+    wanted = np.arange(len(packets)) if indices is None else np.unique(np.fromiter(indices, np.int64))
+    with _Reader(path, packets, threads) as reader:
+        for first, last, stretch in _stretches(packets, wanted):
+            todo = iter(stretch.tolist())
+            index = next(todo, None)
+            for found, picture in reader.decode(first, last):
+                while index is not None and index < found:
+                    yield _frame(packets, index, None, reader.failed)
+                    index = next(todo, None)
+                if index == found:
+                    yield _frame(packets, index, picture, picture.is_corrupt)
+                    index = next(todo, None)
+            while index is not None:
+                yield _frame(packets, index, None, reader.failed)
+                index = next(todo, None)
+
+
+def _frame(packets: Packets, index: int, picture: "av.VideoFrame | None", is_damaged: bool) -> VideoFrame:
+    pts = int(packets.pts[index]) if packets.timed else None
+    return VideoFrame(index, pts, float(packets.time[index]), picture, is_damaged)
+
+
+def _stretches(packets: Packets, wanted: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Yield the first and last place, in order of decoding, of what must be decoded for `wanted`, and the frames it gives."""
+    if not packets.timed:
+        yield 0, int(packets.place[-1]), wanted
+        return
+    keys = np.flatnonzero(packets.keyframe)
+    keys = keys[np.argsort(packets.place[keys])]
+    first = last = -1
+    stretch: list[int] = []
+    for index in wanted.tolist():
+        place = int(packets.place[index])
+        # The keyframe to begin with is neither decoded nor shown after the frame: some frames that follow a keyframe in the
+        # file are shown before it, and need the one before.
+        before = np.searchsorted(packets.place[keys], place, side="right") - 1
+        while before >= 0 and packets.pts[keys[before]] > packets.pts[index]:
+            before -= 1
+        start = int(packets.place[keys[before]]) if before >= 0 else 0
+        if stretch and first <= start <= last + 1:
+            last = max(last, place)
+        else:
+            if stretch:
+                yield first, last, np.array(stretch)
+            first, last, stretch = start, place, []
+        stretch.append(index)
+    if stretch:
+        yield first, last, np.array(stretch)
+
+
+class _Reader:
+    """Walks through the packets of a video in order of decoding, and decodes the stretches that are asked for."""
+
+    def __init__(self, path: Path, packets: Packets, threads: int) -> None:
+        self.path = path
+        self.packets = packets
+        self.threads = threads
+        self.seekable = packets.timed
+        self.failed = False  # whether the decoder met an error in the stretch that it is at
+        self.opened = ExitStack()
+
+    def __enter__(self) -> "_Reader":
+        self._open()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.opened.close()
+
+    def decode(self, first: int, last: int) -> Iterator[tuple[int, "av.VideoFrame"]]:
+        """Yield the index and the picture of the frames that the packets from place `first` to `last` hold."""
+        for count, picture in enumerate(self._decode(first, last)):
+            index = self.packets.index(picture.pts) if self.packets.timed else count
+            if index is not None:
+                yield index, picture
+
+    def _decode(self, first: int, last: int) -> Iterator["av.VideoFrame"]:
+        from av.error import FFmpegError
+
+        self._go_to(first)
+        self.failed = False
+        decoder = self.stream.codec_context
+        # The frames that an error costs are missed, and told of, by who asked for them.
+        while self.place <= last and (packet := next(self.coming, None)) is not None:
+            self.place += 1
+            try:
+                yield from decoder.decode(packet)
+            except FFmpegError:
+                self.failed = True
+        with suppress(FFmpegError):
+            yield from decoder.decode(None)
+        decoder.flush_buffers()
+
+    def _open(self) -> None:
+        self.opened.close()
+        self.container, self.stream = self.opened.enter_context(open_video(self.path, self.threads))
+        self.coming = _demux(self.container, self.stream)
+        self.place = 0  # of the packet that comes next
+
+    def _go_to(self, place: int) -> None:
+        if self.seekable and not self.place <= place < self.place + LEAP and not self._seek(place):
+            # A container without an index, or with a wrong one: read on from the beginning.
+            self.seekable = False
+            self._open()
+        while self.place < place and next(self.coming, None) is not None:
+            self.place += 1
+
+    def _seek(self, place: int) -> bool:
+        """Seek to the packet at `place` or one before it, and return whether that is where the container came to."""
+        from av.error import FFmpegError
+
+        (indices,) = np.nonzero(self.packets.place == place)
+        if not len(indices):
+            return False
+        with suppress(FFmpegError):
+            self.container.seek(int(self.packets.dts[indices[0]]), stream=self.stream)
+            self.coming = _demux(self.container, self.stream)
+            for packet in self.coming:
+                found = None if packet.is_discard else self.packets.index(packet.pts)
+                if found is not None:
+                    self.place = int(self.packets.place[found])
+                    self.coming = chain([packet], self.coming)
+                    return self.place <= place
+        return False
+
+
+def _demux(container: "InputContainer", stream: "VideoStream") -> Iterator["Packet[VideoStream]"]:
+    """Yield the packets of `stream` up to the end, or to where the container breaks off."""
+    from av.error import FFmpegError
+
+    with suppress(FFmpegError):
+        for packet in container.demux(stream):
+            if packet.size:
+                yield packet
+
+
+def _is_keyframe(packet: "Packet[VideoStream]", stream: "VideoStream") -> bool:
+    """Whether decoding can begin with `packet` and gives whole pictures from there on."""
+    decoder = stream.codec_context
+    return packet.is_keyframe and not (decoder.name == "h264" and is_refreshed(memoryview(packet), decoder.extradata or b""))
+
+
+def _rgb(picture: "av.VideoFrame") -> np.ndarray:
+    """Return `picture` as uint8 (H, W, 3), RGB, turned and mirrored as its display matrix says."""
+    converted = _reformatter("image").reformat(picture, format="rgb24", threads=1)
+    plane = converted.planes[0]
+    # Not `to_ndarray`, which copies: of large frames that takes longer than to convert them.
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: converted.height, : 3 * converted.width]
+    image = rows.reshape(converted.height, converted.width, 3)
+    if converted is picture:
+        image = image.copy()
+    # Only quarter turns and mirrorings are followed.
+    a, b, c, d = _display_matrix(picture)
+    if abs(b) > abs(a):
+        image, a, d = image.transpose(1, 0, 2), c, b
+    return np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
+
+
+def _is_plain(picture: "av.VideoFrame") -> bool:
+    """Whether a part of `picture` can be converted by itself, to the same colours.
+
+    It can where four pixels have one colour of their own; FFmpeg converts odd heights, and other formats, another way.
+    """
+    a, b, _, d = _display_matrix(picture)
+    return picture.format.name in ("yuv420p", "yuvj420p") and picture.height % 2 == 0 and b == 0 and min(a, d) > 0
+
+
+def _part(picture: "av.VideoFrame", x0: int, y0: int, x1: int, y1: int) -> "av.VideoFrame":
+    """Return a part of `picture`, which is plain; `x0`, `y0` and `y1` are even."""
+    import av
+
+    part = av.VideoFrame(x1 - x0, y1 - y0, picture.format.name)
+    part.colorspace, part.color_range = picture.colorspace, picture.color_range
+    for old, new, step in zip(picture.planes, part.planes, (1, 2, 2), strict=True):
+        rows, out = (np.frombuffer(memoryview(each), np.uint8).reshape(-1, each.line_size) for each in (old, new))
+        inside = rows[y0 // step : y1 // step, x0 // step : -(-x1 // step)]
+        out[: inside.shape[0], : inside.shape[1]] = inside
+    return part
+
+
+def _display_matrix(picture: "av.VideoFrame") -> tuple[int, int, int, int]:
+    """Return a, b, c and d: the point (x, y) of `picture` is shown at (a x + c y, b x + d y), up to a shift."""
+    from av.sidedata.sidedata import SideDataContainer
+
+    # Not `picture.side_data`: picture and container would hold each other, and dozens of pictures wait to be collected.
+    matrix: Any = SideDataContainer(picture).get("DISPLAYMATRIX")  # type: ignore[call-arg]  # its stub has no constructor
+    if matrix is None:
+        return 1, 0, 0, 1
+    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
+    return a, b, c, d
+
+
+def _reformatter(use: str) -> "VideoReformatter":
+    """Return the converter of this thread for one use: they are costly to make or to change, and not to be shared."""
+    from av.video.reformatter import VideoReformatter
+
+    if not hasattr(_local, use):
+        setattr(_local, use, VideoReformatter())
+    reformatter: VideoReformatter = getattr(_local, use)
+    return reformatter

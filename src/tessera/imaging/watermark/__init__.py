@@ -1,0 +1,1 @@
+"""Watermarks drawn over pictures."""

@@ -1,0 +1,292 @@
+"""Watermarks, text and logos, drawn at random over a picture."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from tessera.core.errors import Failed, TesseraError
+from tessera.core.files import IMAGE_SUFFIXES, files_below, open_file
+from tessera.core.job import tell
+from tessera.imaging.boxes import Box, mask_box
+from tessera.imaging.containers import IMAGE_FORMATS
+from tessera.imaging.watermark.settings import DrawSettings
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+FONTS = {".ttf", ".otf", ".ttc"}
+LEAST_FRAME = 64  # pixels, the shorter side of a frame that is drawn on
+LEAST_MARK = 6  # pixels, the shorter side of a mark; smaller ones cannot be told from noise
+LARGEST_TEXT = 2**26  # pixels, beyond which a font is broken or means harm
+LONGEST_TEXT = 4  # sides of the frame that a text takes before it is turned
+LARGEST_LOGO = 1024  # pixels, the longer side that logos are kept at
+VISIBLE = 16  # opacity, of 255, from which a pixel belongs to a mark
+CHANGE = 12  # steps, of 255, by which the colours of a pixel must change in the mean to be seen; half of a mark must
+TRIES = 20  # at a mark that can be seen, beside the others
+FIT = 0.96  # largest part of the width and the height of a frame that a mark takes,
+FIT_TILE = 0.35  # and each of a tiled one
+TILE_TURN = 45.0  # degrees, either way
+INSIDE = 0.5  # least part of a tile that lies in the frame
+PLATE = (0.4, 1.0)  # opacity of the plate behind a text, as a fraction of that of the text
+
+
+@dataclass(frozen=True)
+class Materials:
+    """What marks are made of."""
+
+    fonts: tuple[Path, ...]
+    logos: tuple[tuple[str, np.ndarray], ...]  # name, and uint8 (H, W, 4), RGB and opacity, cut to what is visible
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A mark as it was drawn; the fields mean what the columns of `tables.Marks` say."""
+
+    kind: Literal["text", "logo"]
+    content: str
+    font: str | None
+    size: int
+    opacity: float
+    angle: float
+    color: tuple[int, ...] | None
+    stroke: int
+    plate: float
+    tiled: bool
+    boxes: tuple[Box, ...] = ()
+
+
+def load_materials(settings: DrawSettings) -> Materials:
+    """Return the logos and the fonts that `settings` name; without a folder of fonts, DejaVu as Matplotlib carries it.
+
+    A logo that has no opacity is used as the rectangle that it is; that is told.
+    Raises `TesseraError` that lists every file that is no font or no logo, and a folder in which there is none.
+    """
+    faults: list[str] = []
+    logos: list[tuple[str, np.ndarray]] = []
+    fonts = _dejavu() if settings.fonts is None else files_below(settings.fonts, FONTS)
+    if not fonts:
+        kinds = ", ".join(sorted(FONTS))
+        faults.append(f"fonts: {str(settings.fonts)!r} is not there, or holds no file {kinds}; mend the path, or set null")
+    for font in fonts:
+        try:
+            open_file(font).close()
+            if not _text("tessera", font, 24, (0, 0, 0), 0, 0).getbbox():
+                raise ValueError("it draws nothing")
+        except (OSError, ValueError, Failed) as error:
+            faults.append(f"fonts: {str(font)!r} is no font ({error}); remove it")
+    if settings.logos is not None:
+        files = files_below(settings.logos, IMAGE_SUFFIXES)
+        if not files:
+            faults.append(f"logos: {str(settings.logos)!r} is not there, or holds no image; mend the path, or set null")
+        for file in files:
+            try:
+                logos.append((os.fsencode(file.name).decode("utf-8", "replace"), read_logo(file)))
+            except ValueError as error:
+                faults.append(f"logos: {str(file)!r} {error}; mend or remove it")
+    if faults:
+        listed = "\n".join(f"  {fault}" for fault in faults)
+        raise TesseraError(f"watermarks.draw has {len(faults)} fault(s):\n{listed}")
+    return Materials(tuple(fonts), tuple(logos))
+
+
+def _dejavu() -> list[Path]:
+    """Return the fonts of DejaVu: sans, serif and mono, upright and slanted. Its licence lies beside them."""
+    package = find_spec("matplotlib")
+    if package is None or package.origin is None:
+        raise TesseraError("Matplotlib is not installed; `make setup` installs what the workflow needs")
+    folder = Path(package.origin).parent / "mpl-data" / "fonts" / "ttf"
+    # Those named Display hold signs only.
+    return sorted(path for path in folder.glob("DejaVu*.ttf") if "Display" not in path.name)
+
+
+def read_logo(path: Path) -> np.ndarray:
+    """Return the logo `path`, cut to what is visible and no larger than needed: uint8 (H, W, 4), RGB and opacity.
+
+    Raises `ValueError` where there is none.
+    """
+    from PIL import Image
+
+    try:
+        with open_file(path) as file, Image.open(file, formats=IMAGE_FORMATS) as picture:
+            if "transparency" not in picture.info and not picture.mode.endswith(("A", "a")):
+                tell(f"watermarks.draw.logos: {str(path)!r} has no opacity; it is drawn as a rectangle")
+            logo = picture.convert("RGBA")
+    except MemoryError:
+        raise
+    except Exception as error:  # decoders meet hostile bytes with exceptions of many kinds
+        raise ValueError(f"is no image ({error})") from None
+    visible = logo.getchannel("A").point([255 * (value >= VISIBLE) for value in range(256)]).getbbox()
+    if visible is None:
+        raise ValueError("is wholly transparent")
+    logo = logo.crop(visible)
+    if min(logo.size) < LEAST_MARK:
+        raise ValueError(f"shows {logo.width} by {logo.height} pixels; {LEAST_MARK} are needed")
+    logo.thumbnail((LARGEST_LOGO, LARGEST_LOGO))
+    return np.array(logo)
+
+
+def draw_marks(
+    image: np.ndarray, random: np.random.Generator, materials: Materials, settings: DrawSettings
+) -> tuple[np.ndarray, list[Mark]]:
+    """Return a copy of `image` with marks drawn from `random`, and what they are; none where it is left clean.
+
+    `image`: uint8 (H, W, 3), RGB. Boxes are in whole pixels, and hold exactly what was drawn: nothing lies outside, and every
+    side touches a pixel whose opacity is `VISIBLE` or more. Marks do not overlap. One that would not be seen, white on white,
+    is drawn anew; where that does not help, or no room is left, there are fewer.
+    """
+    image = image.copy()
+    if random.random() < settings.clean:
+        return image, []
+    tiled = random.random() < settings.tiled
+    wanted = 1 if tiled else int(random.integers(settings.marks[0], settings.marks[1] + 1))
+    free = np.ones(image.shape[:2], dtype=bool)
+    marks: list[Mark] = []
+    for _ in range(TRIES * wanted):
+        mark, layer = make_mark(image.shape[:2], tiled, random, materials, settings)
+        if not layer.size:
+            continue  # too thin or too faint to be seen
+        drawn = [blend(image, free, layer, x, y) for x, y in _places(image.shape[:2], layer.shape[:2], tiled, random)]
+        if boxes := tuple(box for box in drawn if box):
+            marks.append(replace(mark, boxes=boxes))
+        if len(marks) == wanted:
+            break
+    return image, marks
+
+
+def make_mark(
+    shape: tuple[int, ...], tiled: bool, random: np.random.Generator, materials: Materials, settings: DrawSettings
+) -> tuple[Mark, np.ndarray]:
+    """Return a mark for a frame of `shape` (H, W), and its layer: uint8 (h, w, 4), RGB and opacity, cut to what is visible."""
+    from PIL import Image
+
+    side = min(shape[:2])
+    opacity = random.uniform(*settings.opacity)
+    limit = TILE_TURN if tiled else settings.rotation
+    angle = random.uniform(-limit, limit)
+    if materials.logos and random.random() < settings.logo:
+        name, logo = materials.logos[random.integers(len(materials.logos))]
+        layer = Image.fromarray(logo)
+        size = round(side * random.uniform(*settings.logo_size))
+        scale = size / max(layer.size)
+        layer = layer.resize(
+            (max(1, round(layer.width * scale)), max(1, round(layer.height * scale))), Image.Resampling.LANCZOS
+        )
+        mark = Mark("logo", name, None, size, opacity, angle, None, 0, 0.0, tiled)
+    else:
+        font = materials.fonts[random.integers(len(materials.fonts))]
+        text = _words(settings, random)
+        size = max(LEAST_MARK, round(side * random.uniform(*settings.text_size)))
+        color = _color(random)
+        stroke = max(1, size // 16) if random.random() < settings.stroke else 0
+        plate = random.uniform(*PLATE) if random.random() < settings.plate else 0.0
+        layer = _text(text, font, size, color, stroke, plate)
+        name = os.fsencode(font.name).decode("utf-8", "replace")
+        mark = Mark("text", text, name, size, opacity, angle, color, stroke, plate, tiled)
+        # Turned, the picture of a long line would be as high as it is wide.
+        layer = _fit(layer, shape, LONGEST_TEXT)
+    layer = _fit(layer.rotate(angle, Image.Resampling.BICUBIC, expand=True), shape, FIT_TILE if tiled else FIT)
+    pixels = np.array(layer)
+    pixels[:, :, 3] = np.rint(pixels[:, :, 3] * opacity)
+    x0, y0, x1, y1 = map(int, mask_box((pixels[:, :, 3] >= VISIBLE).view(np.uint8)))
+    return mark, pixels[y0:y1, x0:x1]
+
+
+def blend(image: np.ndarray, free: np.ndarray, layer: np.ndarray, x: int, y: int) -> Box | None:
+    """Draw `layer` into `image`, its top left corner at `x`, `y`, and return the box of what is to be seen of it.
+
+    `free`, bool (H, W), says where nothing was drawn yet, and is updated. Nothing is drawn, and nothing returned, where that
+    is not free, less than `INSIDE` of the layer lies in the image, or half of it would not be seen.
+    """
+    left, top = max(x, 0), max(y, 0)
+    right, bottom = min(x + layer.shape[1], image.shape[1]), min(y + layer.shape[0], image.shape[0])
+    if max(right - left, 0) * max(bottom - top, 0) < INSIDE * layer.shape[0] * layer.shape[1]:
+        return None
+    seen = layer[top - y : bottom - y, left - x : right - x]
+    visible = seen[:, :, 3] >= VISIBLE
+    x0, y0, x1, y1 = map(int, mask_box(visible.view(np.uint8)))
+    if min(x1 - x0, y1 - y0) < LEAST_MARK:
+        return None
+    # What hardly shows around it is cut off, so that nothing is drawn outside the box.
+    seen, visible = seen[y0:y1, x0:x1], visible[y0:y1, x0:x1]
+    place = np.s_[top + y0 : top + y1, left + x0 : left + x1]
+    if not free[place].all():
+        return None
+    before = image[place].astype(np.float32)
+    after = np.rint(before + (seen[:, :, :3] - before) * (seen[:, :, 3:].astype(np.float32) / 255))
+    changed = np.abs(after - before).mean(axis=2)[visible] >= CHANGE
+    if changed.mean() < 0.5:
+        return None
+    image[place] = after
+    free[place] = False
+    return float(left + x0), float(top + y0), float(left + x1), float(top + y1)
+
+
+def _places(
+    frame: tuple[int, ...], layer: tuple[int, ...], tiled: bool, random: np.random.Generator
+) -> Iterator[tuple[int, int]]:
+    """Yield where the top left corner of a layer of the shape `layer` goes: anywhere, or all over the `frame` in rows."""
+    height, width = layer
+    if not tiled:
+        yield int(random.integers(frame[1] - width + 1)), int(random.integers(frame[0] - height + 1))
+        return
+    across, down = round(width * random.uniform(1.1, 1.6)), round(height + width * random.uniform(0.1, 0.5))
+    x, y = -int(random.integers(across)), -int(random.integers(down))
+    shift = across // 2 if random.random() < 0.5 else 0
+    for row, column in product(range((frame[0] - y) // down + 1), range((frame[1] - x) // across + 2)):
+        yield x + column * across - row % 2 * shift, y + row * down
+
+
+def _fit(layer: "Picture", frame: tuple[int, ...], part: float) -> "Picture":
+    """Return `layer`, scaled down where it is wider or higher than `part` of the `frame`, (H, W)."""
+    scale = min(part * frame[1] / layer.width, part * frame[0] / layer.height)
+    return layer if scale >= 1 else _scale(layer, scale)
+
+
+def _scale(layer: "Picture", scale: float) -> "Picture":
+    from PIL import Image
+
+    return layer.resize((max(1, int(layer.width * scale)), max(1, int(layer.height * scale))), Image.Resampling.LANCZOS)
+
+
+def _text(text: str, font: Path, size: int, color: tuple[int, ...], stroke: int, plate: float) -> "Picture":
+    """Return `text` as a picture, RGBA. `size`: of the font, pixels. `stroke`: width of the outline, pixels. `plate`: opacity.
+
+    Raises `OSError` or `ValueError` where `font` is none.
+    """
+    from PIL import Image, ImageDraw, ImageFont
+
+    # The basic layout is there with every build of Pillow.
+    face = ImageFont.truetype(font, size, layout_engine=ImageFont.Layout.BASIC)
+    left, top, right, bottom = map(int, face.getbbox(text, stroke_width=stroke))
+    margin = size // 4
+    width, height = right - left + 2 * margin, bottom - top + 2 * margin
+    if not 0 < width * height <= LARGEST_TEXT:
+        raise ValueError(f"{text!r} takes {width} by {height} pixels")
+    contrast = (0, 0, 0) if sum(color) > 382 else (255, 255, 255)
+    # Where nothing is, the colour is that of the edge, so that none other mixes into it.
+    edge = contrast if stroke or plate else color
+    layer = Image.new("RGBA", (width, height), (*edge, round(255 * plate)))
+    place = (margin - left, margin - top)
+    ImageDraw.Draw(layer).text(place, text, (*color, 255), face, stroke_width=stroke, stroke_fill=(*contrast, 255))
+    return layer
+
+
+def _words(settings: DrawSettings, random: np.random.Generator) -> str:
+    if settings.texts:
+        return settings.texts[random.integers(len(settings.texts))]
+    length = random.integers(settings.length[0], settings.length[1] + 1)
+    letters = [settings.alphabet[number] for number in random.integers(len(settings.alphabet), size=length)]
+    return "".join(letters).strip() or settings.alphabet.strip()[0]
+
+
+def _color(random: np.random.Generator) -> tuple[int, ...]:
+    """Return white, black or any colour, as often as each is met."""
+    choice = random.random()
+    if choice < 0.7:
+        return (255, 255, 255) if choice < 0.5 else (0, 0, 0)
+    return tuple(random.integers(256, size=3).tolist())

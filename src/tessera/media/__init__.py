@@ -1,1 +1,0 @@
-"""Media: decoding, encoding, and images."""

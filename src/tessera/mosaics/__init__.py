@@ -1,1 +1,0 @@
-"""Mosaics: how censors flatten a region into blocks, and samples that carry them."""

@@ -1,0 +1,313 @@
+"""Model cards: what a model is, what it was made from, what it is for, and what it is not for."""
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from tessera.core.markdown import plain, table
+from tessera.core.provenance import sha256_file
+from tessera.core.trainings import Record, read_record
+
+LICENCE = "AGPL-3.0"
+LIBRARIES = ("torch", "ultralytics", "onnx", "onnxruntime")
+FEW_OBJECTS = 100  # below which a metric says little
+FEW_SAMPLES = 30  # as well
+
+PURPOSES = {
+    "nsfw_detection": "find regions of nudity in footage of consenting adults, so that datasets for finding and restoring "
+    "mosaics can be made of it, and so that such footage can be filtered out elsewhere",
+    "watermark_detection": "find watermarks, text and logos that lie over a picture, so that what they cover is left out "
+    "of datasets",
+    "mosaic_detection": "find mosaics, pixelated regions of pictures and videos, so that they can be left out or restored",
+    "mosaic_restoration": "draw, where footage has a mosaic, what may have been there",
+}
+NOT_FOR = (
+    "footage whose rights are not settled, or adult footage without the consent of those shown and proof that they are adults",
+    "footage of minors, in any way",
+    "identifying persons, or making, finding or spreading intimate footage against the will of those shown",
+)
+NOT_FOR_DETECTORS = (
+    *NOT_FOR,
+    "decisions about persons without a human who checks them: the model misses regions, and finds some that are none",
+)
+NOT_FOR_RESTORERS = (
+    *NOT_FOR,
+    "taking away a mosaic that protects a person who did not agree to that",
+    "telling what was there, or who: it draws what is likely, and that may never have been",
+)
+# What Lada's application builds, whatever weights it is given: of another size it would load none, and only warn.
+APPLICATION = {"channels": 64, "blocks": 15}
+FRAMES = (
+    "It takes and gives frames as float (N, T, 3, H, W), RGB, in [0, 1]: two at least, with sides that are multiples of 4. "
+    "Lada's application hands them over as BGR, as it does to its own weights, which were trained on RGB as well."
+)
+
+
+def describe_model(
+    model: str,
+    files: Sequence[Path],
+    checksums: Path,
+    datasheet: Path,
+    metrics: Path,
+    export: Path,
+    record: Path,
+    settings: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the card of `model` as plain JSON types; equal inputs give an equal card.
+
+    `files`: what is exported. `checksums`, `datasheet`: SHA256SUMS and datasheet.json of its dataset. `metrics`, `export`: the
+    reports of `evaluate_detector` and `verify_export`. `record`: that of its training. `settings`: those of the model.
+    """
+    trained = read_record(record)
+    return {
+        **_describe(model, files, checksums, datasheet, NOT_FOR_DETECTORS),
+        "training": {
+            "architecture": settings["architecture"],
+            "weights": _weights(settings["weights"]),
+            "arguments": settings["training"],
+            **_origin(trained),
+            "made_with": trained.made_with,
+        },
+        "metrics": _read(metrics),
+        "export": {"settings": settings["export"], "compared": _read(export)},
+        "versions": {library: version(library) for library in LIBRARIES},
+    }
+
+
+def describe_restoration(
+    files: Sequence[Path],
+    checksums: Path,
+    datasheet: Path,
+    metrics: Path,
+    export: Path,
+    records: Sequence[Path],
+    settings: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the card of the restoration model, as `describe_model` does.
+
+    `metrics`, `export`: the reports of `evaluate_restoration` and `verify_restoration_export`, which tells the versions, too:
+    those are of another environment. `records`: those of the trainings of its stages. `settings`: those of restoration.
+    """
+    compared = _read(export)
+    settings_of_training = {name: settings[name] for name in ("generator", "discriminator", "data", "stages", "training")}
+    trained = [read_record(record) for record in records]
+    return {
+        **_describe("mosaic_restoration", files, checksums, datasheet, NOT_FOR_RESTORERS),
+        "training": {
+            **settings_of_training,
+            "weights": {name: _weights(weights) for name, weights in settings["weights"].items()},
+            **_origin(trained[-1]),
+            "made_with": {record.identity["settings"]["stage"]["name"]: record.made_with for record in trained},
+        },
+        "metrics": _read(metrics),
+        "export": {"settings": settings["export"], "frames": FRAMES, "compared": compared},
+        "versions": compared["versions"],
+    }
+
+
+def _origin(record: Record) -> dict[str, Any]:
+    """Return what a training is made from besides its settings."""
+    return {"seed": record.identity["seed"], "code": record.identity["code"]}
+
+
+def _describe(model: str, files: Sequence[Path], checksums: Path, datasheet: Path, not_for: Sequence[str]) -> dict[str, Any]:
+    """Return what the cards of all models tell."""
+    return {
+        "model": model,
+        "licence": LICENCE,
+        "purpose": PURPOSES.get(model, "find what its classes name, in footage of the kind it was trained on"),
+        "not_for": list(not_for),
+        "files": {file.name: {"bytes": file.stat().st_size, "sha256": sha256_file(file)} for file in files},
+        "dataset": {"sha256sums": sha256_file(checksums), "datasheet": _read(datasheet)},
+    }
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
+
+
+def _weights(weights: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return the declared weights; of a path on this machine, the name alone."""
+    if weights is None:
+        return None
+    source = weights["source"] if "://" in weights["source"] else Path(weights["source"]).name
+    return {"source": source, "sha256": weights["sha256"]}
+
+
+def render(card: Mapping[str, Any]) -> str:
+    """Return the card of a detector as Markdown."""
+    metrics, training, compared = card["metrics"], card["training"], card["export"]["compared"]
+    scores = [
+        [split, kind, *(_number(values[kind][score]) for score in ("map50", "map50_95", "precision", "recall"))]
+        for split, values in metrics["splits"].items()
+        for kind in ("mask", "box")
+        if kind in values
+    ]
+    few = [
+        f"The {split} split holds {values['objects']} objects: too few to say much.\n"
+        for split, values in metrics["splits"].items()
+        if values["objects"] < FEW_OBJECTS
+    ]
+    return _page(
+        card,
+        maker="ultralytics",
+        reaches=[
+            table(["split", "of", "mAP50", "mAP50-95", "precision", "recall"], scores),
+            *few,
+            "Precision and recall at the confidence with the best F1.\n",
+        ],
+        exported=[
+            f"The exported model was compared with the trained one on {compared['images']} images: raw outputs differ by "
+            f"{compared['output']:.1e} of their largest value; of {compared['detections']} detections, scores by "
+            f"{compared['score']:.1e}, box edges by {compared['box']:.1e} pixels; masks overlap by {compared['mask']:.4f}.\n",
+        ],
+        training=[
+            f"- architecture: {plain(training['architecture'])}\n"
+            + (_started(training["weights"]) or "- from scratch\n")
+            + f"- epochs: {metrics['epochs']}\n- seed: {training['seed']}\n- code: `{training['code']}`\n"
+            + f"- trained with: {_made_with(training['made_with'])}\n",
+            table(["argument", "value"], sorted([name, value] for name, value in training["arguments"].items())),
+        ],
+    )
+
+
+def render_restoration(card: Mapping[str, Any]) -> str:
+    """Return the card of the restoration model as Markdown."""
+    splits, training, compared = card["metrics"]["splits"], card["training"], card["export"]["compared"]
+    generator, weights = training["generator"], training["weights"]
+    reached = [
+        [split, area, method.replace("_", " "), *(_number(values.get(name)) for name in ("psnr", "ssim", "lpips"))]
+        for split, each in splits.items()
+        for area in ("region", "frame")
+        for method, values in each["all"].get(area, {}).items()
+    ]
+    of_blocks = [
+        [split, size, each["samples"], *(_number(each["region"][method]["psnr"]) for method in ("mosaicked", "restored"))]
+        for split, values in splits.items()
+        for size, each in values["blocks"].items()
+        if each["samples"]
+    ]
+    few = [
+        f"The {split} split gave {values['all']['samples']} samples: too few to say much.\n"
+        for split, values in splits.items()
+        if values["all"]["samples"] < FEW_SAMPLES
+    ]
+    columns = ("name", "base", "iterations", "frames", "batch", "ema")
+    losses = list(training["stages"][0]["losses"])
+    stages = [
+        [*("none" if stage[name] is None else stage[name] for name in columns), *(stage["losses"][name] for name in losses)]
+        for stage in training["stages"]
+    ]
+    differences = ", ".join(f"of {name} by {value:.1e}" for name, value in compared["differences"].items())
+    wanted = " and ".join(f"{count} {name}" for name, count in APPLICATION.items())
+    return _page(
+        card,
+        maker="Tessera",
+        reaches=[
+            f"On {card['metrics']['frames']} frames of each clip, in the region of the mosaic and in the whole frame, without "
+            "padding. mosaicked: the clip as it is given to the model; bicubic, temporal median: without one.\n",
+            table(["split", "area", "method", "PSNR, dB", "SSIM", "LPIPS"], reached),
+            *few,
+            "In the region, by the side of the blocks in pixels:\n",
+            table(["split", "blocks", "samples", "PSNR mosaicked, dB", "PSNR restored, dB"], of_blocks),
+        ],
+        exported=[
+            f"{FRAMES}\n",
+            *([] if generator == APPLICATION else [f"Lada's application loads models of {wanted} only, which this is not.\n"]),
+            f"What was exported was compared with what was trained on {compared['samples']} samples of {compared['frames']} "
+            f"frames, as others load it: outputs differ at most {differences}.\n",
+            f"There is neither TorchScript nor ONNX. {plain(compared['untraced'])}\n",
+        ],
+        training=[
+            f"- generator: BasicVSR++, {generator['channels']} channels, {generator['blocks']} blocks\n"
+            + (_started(weights["load_from"]) or "- from scratch\n")
+            + f"- seed: {training['seed']}\n- code: `{training['code']}`\n"
+            + "".join(f"- {plain(stage)} trained with: {_made_with(each)}\n" for stage, each in training["made_with"].items()),
+            table([*columns, *(f"{name} loss" for name in losses)], stages),
+        ],
+    )
+
+
+def _page(card: Mapping[str, Any], maker: str, reaches: Sequence[str], exported: Sequence[str], training: Sequence[str]) -> str:
+    """Return a card as Markdown: what all cards tell, and between that what it `reaches`, how it is `exported` and trained."""
+    origins = card["dataset"]["datasheet"].get("origins", [])
+    shown = ("source", "split", "images", "clips", "content", "rights", "consent")
+    columns = [name for name in shown if origins and name in origins[0]]
+    return "\n".join(
+        [
+            f"# {plain(card['model'])}\n",
+            f"A model that can {card['purpose']}. Licence: {card['licence']}, as that of {maker}, by which it was made.\n",
+            "## Not for\n",
+            "".join(f"- {purpose}\n" for purpose in card["not_for"]),
+            "## What it reaches\n",
+            *reaches,
+            "## Files\n",
+            table(["file", "bytes", "sha256"], [[name, *file.values()] for name, file in card["files"].items()]),
+            *exported,
+            "## Dataset\n",
+            f"sha256 of its SHA256SUMS: `{card['dataset']['sha256sums']}`\n",
+            table(columns, [[row[name] for name in columns] for row in origins]) if origins else "",
+            "## Training\n",
+            *training,
+            "## Versions that exported and compared\n",
+            table(["library", "version"], [list(pair) for pair in card["versions"].items()]),
+        ]
+    )
+
+
+def _started(weights: Mapping[str, Any] | None) -> str:
+    """Return the line about the weights that a training started from; nothing where there were none."""
+    return f"- started from: {plain(weights['source'])}, sha256 `{weights['sha256']}`\n" if weights else ""
+
+
+def _made_with(versions: Sequence[Mapping[str, str]]) -> str:
+    """Return the versions and devices of a training, one after another where they changed on the way."""
+    return "; then ".join(plain(", ".join(f"{name} {value}" for name, value in each.items())) for each in versions)
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.3f}"
+
+
+def write_model_card(
+    model: str,
+    files: Sequence[Path],
+    checksums: Path,
+    datasheet: Path,
+    metrics: Path,
+    export: Path,
+    record: Path,
+    data: Path,
+    text: Path,
+    *,
+    settings: Mapping[str, Any],
+) -> None:
+    """Write the card of `model` as JSON to `data`, and as Markdown to `text`. See `describe_model`."""
+    card = describe_model(model, files, checksums, datasheet, metrics, export, record, settings)
+    _write(card, data)
+    text.write_text(render(card), encoding="utf-8")
+
+
+def write_restoration_card(
+    files: Sequence[Path],
+    checksums: Path,
+    datasheet: Path,
+    metrics: Path,
+    export: Path,
+    records: Sequence[Path],
+    data: Path,
+    text: Path,
+    *,
+    settings: Mapping[str, Any],
+) -> None:
+    """Write the card of the restoration model as JSON to `data`, and as Markdown to `text`. See `describe_restoration`."""
+    card = describe_restoration(files, checksums, datasheet, metrics, export, records, settings)
+    _write(card, data)
+    text.write_text(render_restoration(card), encoding="utf-8")
+
+
+def _write(card: Mapping[str, Any], path: Path) -> None:
+    path.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

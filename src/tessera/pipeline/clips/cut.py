@@ -1,0 +1,405 @@
+"""Cut clips: the region of each scene out of its frames, and its mask, as two small videos."""
+
+import json
+import shutil
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import groupby
+from pathlib import Path
+from threading import Semaphore
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from tessera.core.errors import Failed
+from tessera.core.files import link_or_copy
+from tessera.core.job import progress
+from tessera.core.ledger import Ledger
+from tessera.core.provenance import digest, sha256_file
+from tessera.imaging.containers import GUESSED_RATE
+from tessera.imaging.encode import SOUGHT_EVERY, VideoWriter
+from tessera.imaging.masks import decode_patch, decode_rle
+from tessera.imaging.video import Packets, VideoFrame, read_frames, read_packets, span
+from tessera.pipeline.clips.crops import Crop, Pad, clip_shape, crop_box, pad_of
+from tessera.pipeline.clips.settings import ClipSettings
+
+if TYPE_CHECKING:
+    import polars as pl
+
+# Of the clips that are cut at any moment, most often; x264 holds some 100 bytes for each of them.
+PIXELS = 4_000_000
+TWICE = 0.05  # share of what is decoded in a run of clips that may be decoded in the one before it too
+IMAGE, MASK, WHOLE = "image.mp4", "mask.mkv", "sha256.json"  # files of a clip that is kept
+
+BlockSizes: TypeAlias = Callable[[np.ndarray], tuple[float, float, float, float]]
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """A clip that is to be cut: of which frames, what of each, and how it is called while it is kept."""
+
+    key: str
+    source: str
+    first: int
+    pts: "pl.Series"
+    rles: "pl.Series"
+    frame: tuple[int, int]  # height and width
+    crops: list[Crop]
+    pads: list[Pad]
+    shape: tuple[int, int]
+    rate: Fraction
+    digest: str
+
+    @property
+    def indices(self) -> range:
+        return range(self.first, self.first + len(self.crops))
+
+    @property
+    def pixels(self) -> int:
+        return self.shape[0] * self.shape[1]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Clips of one video, ordered by their first frames, that are cut while it is decoded once."""
+
+    path: Path
+    packets: Packets
+    plans: Sequence[_Plan]
+
+
+@dataclass(frozen=True)
+class _Threads:
+    """Threads that are lent out as long as some are idle."""
+
+    pool: ThreadPoolExecutor
+    idle: Semaphore
+
+    def do(self, work: Callable[[VideoFrame], None], frame: VideoFrame) -> Future[None]:
+        """Do `work` on `frame` in an idle thread, or here where there is none: to hand it over takes time, too."""
+        if self.idle.acquire(blocking=False):
+            doing = self.pool.submit(work, frame)
+            doing.add_done_callback(lambda _: self.idle.release())
+            return doing
+        done: Future[None] = Future()
+        try:
+            work(frame)
+            done.set_result(None)
+        except Exception as error:
+            done.set_exception(error)
+        return done
+
+
+def cut_clips(
+    scenes: Path,
+    scene_frames: Path,
+    sources: Path,
+    kept: Path,
+    settings: ClipSettings,
+    block_sizes: BlockSizes,
+    *,
+    detector: str,
+    found_by: Any,
+    seed: int,
+    code: str,
+    threads: int,
+    clips: Path,
+    images: Path,
+    masks: Path,
+    ledger: Path,
+) -> None:
+    """Cut a clip for each of the `scenes` of a shard: `KEY.mp4` in the folder `images`, `KEY.mkv` in `masks`, a row in `clips`.
+
+    `scenes`, `scene_frames`, `sources`: `tables.Scenes`, `.SceneFrames` and `.Sources`. `clips`: `tables.Clips`. What is cut
+    out of each frame is as `crop_box` says, in the middle of black where other frames of the clip need more. Frames are H.264
+    as `settings` say, masks FFV1, 0 or 255; both have one rate, that of the video or, where that varies, its mean over the
+    clip.
+
+    `block_sizes` returns Lada's sizes v1 by area, v1 by box, v2 and v3 of the blocks of a mosaic on a mask, uint8 (H, W), 0 or
+    255: they are told of the frame whose box has the median area. `detector`, `found_by` and `seed` are told too: the sha256 of
+    the weights, the settings that the scenes were found by, and the global seed. `ledger` has a row per scene.
+
+    What is needed of a video is decoded once, whatever scenes overlap in it, but for those that would not fit into the memory
+    together, and for a little where it is divided, so that `threads` decoders are at work; as many encode. No more than a few
+    frames are held. The result does not depend on `threads`.
+
+    A clip that is whole goes to the folder `kept` at once, under a digest of all that it is made of, this `code` included.
+    From there it is linked to where it belongs, in this run or in the next one: after a kill, and where scenes have not
+    changed. What is not wanted any more is removed from there.
+    """
+    import polars as pl
+
+    from tessera.records.tables.clips import Clips
+    from tessera.records.tables.footage import Sources
+    from tessera.records.tables.scenes import SceneFrames, Scenes
+    from tessera.records.tables.table import read_table, types, write_table
+
+    admitted = {row["source"]: row for row in read_table(sources, Sources).filter(status="admitted").to_dicts()}
+    frames_of = read_table(scene_frames, SceneFrames).sort("key", "index").partition_by("key", as_dict=True, include_key=False)
+    found = read_table(scenes, Scenes)
+    plans: dict[str, _Plan] = {}
+    faults: dict[str, BaseException] = {}
+    for scene in found.iter_rows(named=True):
+        key = scene["key"]
+        try:
+            plans[key] = _plan(scene, frames_of.get((key,)), admitted.get(scene["source"]), settings, code)
+        except Failed as unusable:
+            faults[key] = unusable
+    _tidy(kept, {plan.digest for plan in plans.values()})
+    missing = [plan for plan in plans.values() if not (kept / plan.digest).exists()]
+    faults |= _cut(missing, {name: Path(row["path"]) for name, row in admitted.items()}, kept, settings, threads)
+    rows = []
+    images.mkdir()
+    masks.mkdir()
+    made_by = digest([found_by, settings.model_dump(mode="json")])
+    with Ledger(ledger) as book:
+        for scene in found.iter_rows(named=True):
+            with book.item(scene["key"]):
+                if fault := faults.get(scene["key"]):
+                    raise fault
+                plan = plans[scene["key"]]
+                row = _row(scene, plan, frames_of[scene["key"],], admitted[scene["source"]], block_sizes)
+                link_or_copy(kept / plan.digest / IMAGE, images / f"{plan.key}.mp4")
+                link_or_copy(kept / plan.digest / MASK, masks / f"{plan.key}.mkv")
+                rows.append({**row, "detector": detector, "settings": made_by, "seed": seed})
+    write_table(pl.DataFrame(rows, schema=types(Clips)), Clips, clips)
+
+
+def _plan(
+    scene: dict[str, Any], frames: "pl.DataFrame | None", source: dict[str, Any] | None, settings: ClipSettings, code: str
+) -> _Plan:
+    """Return what is to be cut for `scene`. Raises `Failed` where that cannot be said."""
+    import av
+
+    if source is None:
+        raise Failed("source is not admitted", scene["source"])
+    indices = range(scene["first"], scene["first"] + scene["frames"])
+    # The length first: what a table says is no measure for a list.
+    if frames is None or len(frames) != len(indices) or frames["index"].to_list() != list(indices):
+        raise Failed("scene without its frames", f"{scene['frames']} from {scene['first']} on are needed")
+    frame = height, width = scene["height"], scene["width"]
+    boxes = frames.select("x0", "y0", "x1", "y1").rows()
+    if not all(x0 < x1 <= width and y0 < y1 <= height for x0, y0, x1, y1 in boxes):
+        raise Failed("region does not match its frame", f"a box is empty or not within {width} by {height} pixels")
+    crops = [crop_box(box, frame, settings) for box in boxes]
+    shape = clip_shape(crops, settings)
+    rate = _rate(frames["time"], source)
+    made_of = {
+        "key": scene["key"],
+        "source": source["sha256"],
+        "frames": [indices.start, indices.stop, *frame],
+        "crops": crops,
+        "masks": frames["rle"].to_list(),
+        "shape": shape,
+        "rate": str(rate),
+        "settings": settings.model_dump(mode="json"),
+        "code": code,
+        "av": [av.__version__, av.library_versions],
+    }
+    pads = [pad_of(crop, shape) for crop in crops]
+    place = scene["key"], scene["source"], indices.start
+    return _Plan(*place, frames["pts"], frames["rle"], frame, crops, pads, shape, rate, digest(made_of))
+
+
+def _rate(time: "pl.Series", source: dict[str, Any]) -> Fraction:
+    """Return the frames per second of a clip whose frames are at `time`: of the video, or the mean where that varies."""
+    average = source["average_rate"] or GUESSED_RATE
+    varies = source["variable_rate"] and time[-1] > time[0]
+    rate = Fraction((len(time) - 1) / (time[-1] - time[0]) if varies else average).limit_denominator(1001)
+    return max(rate, Fraction(1, 1001))
+
+
+def _row(
+    scene: dict[str, Any], plan: _Plan, frames: "pl.DataFrame", source: dict[str, Any], block_sizes: BlockSizes
+) -> dict[str, Any]:
+    """Return the row of `tables.Clips` of a clip that was cut, but for what is the same for all."""
+    areas = ((frames["x1"] - frames["x0"]) * (frames["y1"] - frames["y0"])).to_numpy()
+    median = int(np.argsort(areas, kind="stable")[len(areas) // 2])
+    sizes = block_sizes(decode_rle(plan.rles[median], *plan.frame))
+    names = "block_v1_normal", "block_v1_bounding", "block_v2", "block_v3"
+    same = "key", "source", "track", "label", "score", "detected", "extension", "first", "frames"
+    return {
+        **{name: scene[name] for name in same},
+        **{name: source[name] for name in ("sha256", "split", "rights")},
+        "rate": float(plan.rate),
+        "pts": None if plan.pts.null_count() else plan.pts.to_list(),
+        "time": frames["time"].to_list(),
+        "frame_height": plan.frame[0],
+        "frame_width": plan.frame[1],
+        "height": plan.shape[0],
+        "width": plan.shape[1],
+        "crops": plan.crops,
+        "pads": plan.pads,
+        **dict(zip(names, map(float, sizes), strict=True)),
+    }
+
+
+def _tidy(kept: Path, wanted: set[str]) -> None:
+    """Leave in the folder `kept` those of the clips `wanted` that are whole, and nothing else."""
+    kept.mkdir(parents=True, exist_ok=True)
+    for entry in list(kept.iterdir()):
+        if entry.name not in wanted or not _is_whole(entry):
+            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether the clip in `folder` is what was written, and lies there itself: what a link leads to may change at any time."""
+    if any(path.is_symlink() for path in (folder, folder / IMAGE, folder / MASK)):
+        return False
+    with suppress(OSError, ValueError):
+        written = json.loads((folder / WHOLE).read_text(encoding="utf-8"))
+        return bool(written == {name: sha256_file(folder / name) for name in (IMAGE, MASK)})
+    return False
+
+
+def _cut(
+    plans: Iterable[_Plan], paths: dict[str, Path], kept: Path, settings: ClipSettings, threads: int
+) -> dict[str, BaseException]:
+    """Cut the clips `plans` out of the videos at `paths` into the folder `kept`; return what went wrong, by their keys."""
+    faults: dict[str, BaseException] = {}
+    working: dict[Future[dict[str, BaseException]], int] = {}
+    with ThreadPoolExecutor(threads) as readers, ThreadPoolExecutor(threads) as encoders:
+        helpers = _Threads(encoders, Semaphore(threads))
+
+        def finish(when: str) -> None:
+            for future in wait(working, return_when=when).done:
+                del working[future]
+                faults.update(future.result())
+
+        for source, own in groupby(sorted(plans, key=lambda plan: (plan.source, plan.first)), lambda plan: plan.source):
+            for run in _runs(paths[source], list(own), faults):
+                pixels = max(_pixels(run.plans, plan.first) for plan in run.plans)
+                while working and (len(working) == threads or sum(working.values()) + pixels > PIXELS):
+                    finish(FIRST_COMPLETED)
+                working[readers.submit(_cut_run, run, kept, settings, helpers)] = pixels
+        finish(ALL_COMPLETED)
+    return faults
+
+
+def _runs(path: Path, plans: Sequence[_Plan], faults: dict[str, BaseException]) -> list[_Run]:
+    """Divide the clips `plans` of the video `path`, ordered by their first frames, into runs that are cut side by side.
+
+    Hardly a frame is decoded in two of them, but where the clips at one moment would not fit into the memory together. `faults`
+    gets what is wrong with clips that are in none.
+    """
+    try:
+        packets = read_packets(path)
+    except Failed as fault:
+        faults.update({plan.key: fault for plan in plans})
+        return []
+    changed = Failed("not the footage that was looked at", "its frames have other times")
+    faults.update({plan.key: changed for plan in plans if not _is_known(plan, packets)})
+    runs: list[list[_Plan]] = []
+    begin = end = 0
+    for plan in plans:
+        if plan.key in faults:
+            continue
+        first, stop = span(packets, plan.indices)
+        if not runs or end - first <= TWICE * (end - begin):
+            runs.append([])
+            begin = first
+        end = max(end, stop)
+        runs[-1].append(plan)
+    return [_Run(path, packets, each) for run in runs for each in _passes(run)]
+
+
+def _passes(plans: Iterable[_Plan]) -> list[list[_Plan]]:
+    """Divide `plans` of one video into few lists, of each of which never more is cut at a time than fits into the memory."""
+    passes: list[list[_Plan]] = []
+    for plan in sorted(plans, key=lambda plan: plan.first):
+        for others in passes:
+            at_once = _pixels(others, plan.first)
+            if not at_once or at_once + plan.pixels <= PIXELS:
+                others.append(plan)
+                break
+        else:
+            passes.append([plan])
+    return passes
+
+
+def _pixels(plans: Iterable[_Plan], index: int) -> int:
+    """Return how many pixels of the clips `plans` are cut of the frame `index`."""
+    return sum(plan.pixels for plan in plans if index in plan.indices)
+
+
+def _is_known(plan: _Plan, packets: Packets) -> bool:
+    """Whether the frames of `plan` are where they were when the scene was found."""
+    if plan.indices.stop > len(packets):
+        return False
+    if plan.pts.null_count():
+        return not packets.timed
+    return packets.timed and np.array_equal(packets.pts[plan.first : plan.indices.stop], plan.pts.to_numpy())
+
+
+def _cut_run(run: _Run, kept: Path, settings: ClipSettings, threads: _Threads) -> dict[str, BaseException]:
+    """Cut the clips of `run` out of its video; return what went wrong with single ones, by their keys.
+
+    What is wrong with more than a clip, such as a full disk, is raised at once. What is needed of a frame is converted and
+    encoded while the next one is decoded, where a thread is idle.
+    """
+    wanted = np.unique(np.concatenate([plan.indices for plan in run.plans]))
+    unit = f"frames of {run.plans[0].source!r} from {wanted[0]} on"
+    coming = deque(run.plans)
+    making: dict[_Plan, Generator[None, VideoFrame, None]] = {}
+    working: dict[_Plan, Future[None]] = {}
+    with threads.idle:
+        for frame in progress(read_frames(run.path, run.packets, wanted, threads=1), len(wanted), unit):
+            while coming and coming[0].first == frame.index:
+                plan = coming.popleft()
+                making[plan] = _make(plan, kept, settings)
+                next(making[plan])
+            for plan, maker in list(making.items()):
+                fault = working[plan].exception() if plan in working else None
+                if fault and not isinstance(fault, Failed):
+                    raise fault
+                if frame.index in plan.indices and not fault:
+                    working[plan] = threads.do(maker.send, frame)
+                else:
+                    del making[plan]
+    return {plan.key: fault for plan, work in working.items() if (fault := work.exception())}
+
+
+def _make(plan: _Plan, kept: Path, settings: ClipSettings) -> Generator[None, VideoFrame, None]:
+    """Make the clip `plan` of the frames that are sent in; with the last one, it is whole and in the folder `kept`."""
+    partial = kept / f".{plan.digest}"
+    partial.mkdir()
+    height, width = plan.shape
+    try:
+        with (
+            VideoWriter(
+                partial / IMAGE,
+                plan.rate,
+                quality=settings.crf,
+                preset=settings.preset,
+                pixel_format=settings.pixel_format,
+                keyframe_every=SOUGHT_EVERY,
+            ) as images,
+            VideoWriter(partial / MASK, plan.rate, pixel_format="gray") as masks,
+        ):
+            for crop, (top, _, left, _), rle in zip(plan.crops, plan.pads, plan.rles, strict=True):
+                frame = yield
+                if frame.picture is None:
+                    raise Failed("frame cannot be decoded", f"number {frame.index}")
+                if frame.size[::-1] != plan.frame:
+                    raise Failed("frame of another size", f"{frame.size[::-1]} pixels, the scene has {plan.frame}")
+                x0, y0, x1, y1 = crop
+                place = slice(top, top + y1 - y0), slice(left, left + x1 - x0)
+                canvas = np.zeros((height, width, 3), np.uint8)
+                canvas[place] = frame.image(crop)
+                images.write(canvas)
+                canvas = np.zeros((height, width), np.uint8)
+                try:
+                    canvas[place] = decode_patch(rle, *plan.frame).inside(crop)
+                except ValueError as error:
+                    raise Failed("region does not match its frame", str(error)) from None
+                masks.write(canvas)
+        written = {name: sha256_file(partial / name) for name in (IMAGE, MASK)}
+        (partial / WHOLE).write_text(json.dumps(written), encoding="utf-8")
+        partial.rename(kept / plan.digest)
+        yield
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

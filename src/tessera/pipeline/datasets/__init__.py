@@ -1,0 +1,1 @@
+"""Datasets: selected, divided, written and described."""

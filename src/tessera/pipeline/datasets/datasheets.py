@@ -1,0 +1,325 @@
+"""Datasheets: what a dataset holds and where it comes from, for those who use it and for the report."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from tessera.core.ledger import read_ledger, summarise
+from tessera.core.markdown import plain, table
+from tessera.core.provenance import digest
+from tessera.imaging.masks import decode_rle
+from tessera.imaging.polygons import area
+from tessera.records.tables.annotation import Annotations, Images
+from tessera.records.tables.clips import Clips, Scores
+from tessera.records.tables.footage import Sources
+from tessera.records.tables.splits import Splits
+from tessera.records.tables.table import read_table
+
+# Edges of the histograms: from each edge up to the next, the last without end.
+AREA_PIXELS = (0, 16**2, 32**2, 64**2, 96**2, 128**2, 256**2, 512**2)
+AREA_FRACTION = (0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
+SECONDS = (0, 1, 2, 3, 4, 6, 8)
+SIDES = (0, 64, 128, 256, 384, 512, 1024)  # pixels
+MEASURED = ("sharpness", "brightness", "clipped", "blockiness", "motion", "watermark", "mosaic", "nsfw", "quality")
+
+
+def describe_dataset(
+    dataset: str,
+    images: pl.DataFrame,
+    annotations: pl.DataFrame,
+    splits: pl.DataFrame,
+    sources: pl.DataFrame,
+    sets: Mapping[str, Mapping[str, Any]],
+    selection: list[dict[str, Any]],
+    writing: list[dict[str, Any]],
+    settings: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the datasheet of `dataset` as plain JSON types; equal data gives an equal datasheet, on any machine.
+
+    `images`, `annotations`, `splits`, `sources`: frames of `tables.Images`, `Annotations`, `Splits`, `Sources`.
+    `sets`: of each folder of labels and each set of watermarks, by what the sources of its images start with, its `content`,
+    `rights` and `consent`. `selection`, `writing`: rows of the ledgers of `select_samples` and `write_yolo_dataset`.
+    `settings`: what the dataset was made by.
+    Areas are in pixels of the image, and as a fraction of it.
+    """
+    images = images.drop("split").join(splits.select("key", "split"), on="key")
+    regions = annotations.join(images.select("key", "source", "split", "width", "height"), on="key")
+    regions = regions.with_columns(
+        area=pl.Series([_area(region) for region in regions.iter_rows(named=True)], dtype=pl.Float64)
+    )
+    return {
+        "dataset": dataset,
+        "splits": {split: _split(split, images, regions) for split in ("train", "val", "test")},
+        "image_sizes": images.group_by("width", "height")
+        .agg(images=pl.len())
+        .sort(["images", "width", "height"], descending=True)
+        .to_dicts(),
+        "regions": {
+            "area_pixels": _histogram(regions["area"], AREA_PIXELS, "regions"),
+            "area_fraction": _histogram(regions["area"] / (regions["width"] * regions["height"]), AREA_FRACTION, "regions"),
+            "polygons": regions["polygons"].count(),
+            "masks": regions["rle"].count(),
+            "boxes": regions.filter(pl.col("polygons").is_null() & pl.col("rle").is_null()).height,
+            "of_several_parts": regions.filter(pl.col("polygons").list.len() > 1).height,
+            "with_holes": regions.filter(pl.col("polygons").list.eval(pl.element().list.len() > 1).list.any()).height,
+            "crowds": int(regions["crowd"].sum()),
+        },
+        "origins": _origins(images, regions, sources, sets),
+        "selection": summarise(selection),
+        "writing": summarise(writing),
+        "settings": digest(settings),
+    }
+
+
+def _area(region: Mapping[str, Any]) -> float:
+    """Return the area of one region in square pixels."""
+    if region["polygons"] is not None:
+        rings = [[area(np.array(ring).reshape(-1, 2)) for ring in part] for part in region["polygons"]]
+        return sum(outer - sum(holes) for outer, *holes in rings)
+    if region["rle"] is not None:
+        return float(np.count_nonzero(decode_rle(region["rle"], region["height"], region["width"])))
+    return float((region["x1"] - region["x0"]) * (region["y1"] - region["y0"]))
+
+
+def _split(split: str, images: pl.DataFrame, regions: pl.DataFrame) -> dict[str, Any]:
+    here = images.filter(pl.col("split") == split)
+    inside = regions.filter(pl.col("split") == split)
+    return {
+        "images": here.height,
+        "without_regions": here.height - inside["key"].n_unique(),
+        "sources": here["source"].n_unique(),
+        "regions": dict(inside.group_by("label").len().sort("label").iter_rows()),
+    }
+
+
+def _histogram(values: pl.Series, edges: Sequence[float], unit: str) -> list[dict[str, Any]]:
+    counts = np.histogram(values.to_numpy(), bins=[*edges, np.inf])[0].tolist()
+    return [{"from": low, "to": high, unit: count} for low, high, count in zip(edges, [*edges[1:], None], counts, strict=True)]
+
+
+def _origins(
+    images: pl.DataFrame, regions: pl.DataFrame, sources: pl.DataFrame, sets: Mapping[str, Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return what came from each source and, of a set whose images are sources of their own, from its part in each split."""
+    stated = {row["source"]: row for row in sources.iter_rows(named=True)} | dict(sets)
+    names = {source: _set_of(source, sets) for source in images["source"].unique()}
+    origin = pl.col("source").replace_strict(names, return_dtype=pl.String)
+    counts = regions.group_by(origin, "split").agg(regions=pl.len())
+    origins = images.group_by(origin, "split").agg(images=pl.len()).join(counts, on=["source", "split"], how="left")
+    return [
+        {
+            **row,
+            "regions": row["regions"] or 0,
+            "content": stated[row["source"]]["content"],
+            "rights": stated[row["source"]]["rights"],
+            "consent": stated[row["source"]]["consent"],
+        }
+        for row in origins.select("source", "images", "split", "regions").sort("source", "split").iter_rows(named=True)
+    ]
+
+
+def _set_of(source: str, sets: Mapping[str, Any]) -> str:
+    """Return the set that `source` is a part of; itself where it is of none."""
+    return next((name for name in sets if source.startswith(f"{name}/")), source)
+
+
+def render(sheet: Mapping[str, Any]) -> str:
+    """Return a datasheet as Markdown."""
+    splits: Mapping[str, Any] = sheet["splits"]
+    labels = sorted({label for split in splits.values() for label in split["regions"]})
+    holds = [
+        ["images", *(split["images"] for split in splits.values())],
+        ["images without a region", *(split["without_regions"] for split in splits.values())],
+        ["sources", *(split["sources"] for split in splits.values())],
+        *([f"regions of {label}", *(split["regions"].get(label, 0) for split in splits.values())] for label in labels),
+    ]
+    regions = sheet["regions"]
+    kinds = [[name.replace("_", " "), regions[name]] for name in regions if not name.startswith("area_")]
+    pixels = [[_span(row, "{:g}² px", lambda edge: edge**0.5), row["regions"]] for row in regions["area_pixels"]]
+    fractions = [[_span(row, "{:g} %", lambda edge: edge * 100), row["regions"]] for row in regions["area_fraction"]]
+    sizes = [[f"{row['width']} x {row['height']}", row["images"]] for row in sheet["image_sizes"]]
+    columns = ["source", "split", "images", "regions", "content", "rights", "consent"]
+    origins = [[row[column] for column in columns] for row in sheet["origins"]]
+    selection, writing = sheet["selection"], sheet["writing"]
+    left_out = [
+        ["images with labels", selection["in"]],
+        *([f"left out: {reason}", count] for reason, count in selection["dropped"].items()),
+        ["images in the dataset", selection["ok"]],
+        ["their regions", writing["in"]],
+        *([f"left out: {reason}", count] for reason, count in writing["dropped"].items()),
+        *([f"carried in part: {reason}", count] for reason, count in writing["partly"].items()),
+        ["regions in the dataset", writing["ok"]],
+    ]
+    return "\n".join(
+        [
+            f"# Dataset {plain(sheet['dataset'])}\n",
+            "## What it holds\n",
+            table(["", *splits], holds),
+            "## From what is labelled to what is here\n",
+            table(["", "count"], left_out),
+            "## Where it comes from\n",
+            table(columns, origins),
+            "## Sizes of images\n",
+            table(["width x height, pixels", "images"], sizes),
+            "## Areas of regions\n",
+            "In pixels of the image:\n",
+            table(["area", "regions"], pixels),
+            "As a fraction of the image:\n",
+            table(["area", "regions"], fractions),
+            "## Shapes of regions\n",
+            table(["", "regions"], kinds),
+            "## Settings\n",
+            f"sha256 of the settings that made it: `{sheet['settings']}`\n",
+        ]
+    )
+
+
+def _span(row: Mapping[str, Any], form: str, scale: Callable[[float], float]) -> str:
+    low = form.format(scale(row["from"]))
+    return f"{low} and more" if row["to"] is None else f"{low} to {form.format(scale(row['to']))}"
+
+
+def write_datasheet(
+    dataset: str,
+    images: Path,
+    annotations: Path,
+    splits: Path,
+    sources: Path,
+    selection: Path,
+    writing: Path,
+    sets: Mapping[str, Mapping[str, Any]],
+    settings: Mapping[str, Any],
+    data: Path,
+    text: Path,
+) -> None:
+    """Write the datasheet of `dataset` as JSON to `data`, and as Markdown to `text`. See `describe_dataset`."""
+    sheet = describe_dataset(
+        dataset,
+        read_table(images, Images),
+        read_table(annotations, Annotations),
+        read_table(splits, Splits),
+        read_table(sources, Sources),
+        sets,
+        read_ledger(selection),
+        read_ledger(writing),
+        settings,
+    )
+    data.write_text(json.dumps(sheet, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    text.write_text(render(sheet), encoding="utf-8")
+
+
+def describe_clips(
+    clips: pl.DataFrame,
+    scores: pl.DataFrame,
+    splits: pl.DataFrame,
+    sources: pl.DataFrame,
+    filtering: list[dict[str, Any]],
+    settings: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the datasheet of mosaic_restoration as plain JSON types; equal data gives an equal datasheet, on any machine.
+
+    `clips`, `scores`, `splits`, `sources`: frames of `tables.Clips`, `Scores`, `Splits`, `Sources`. `filtering`: rows of the
+    ledger of `filter_clips`. `settings`: what the clips were made by. Durations are in seconds; sides are the longer ones of
+    the clips, in pixels; of what was measured the least, the median and the largest value are given.
+    """
+    clips = clips.drop("split").join(splits.select("key", "split"), on="key")
+    clips = clips.with_columns(seconds=pl.col("frames") / pl.col("rate"), side=pl.max_horizontal("width", "height"))
+    counts = pl.len().alias("clips"), pl.col("frames").sum(), pl.col("seconds").sum().round(3)
+    stated = sources.select("source", "content", "rights", "consent")
+    parts = {split: clips.filter(split=split) for split in ("train", "val", "test")}
+    measured = {name: scores[name].drop_nulls() for name in MEASURED}
+    return {
+        "dataset": "mosaic_restoration",
+        "splits": {
+            split: {"sources": part["source"].n_unique(), **part.select(*counts).row(0, named=True)}
+            for split, part in parts.items()
+        },
+        "labels": clips.group_by("label", "split").agg(*counts).sort("label", "split").to_dicts(),
+        "seconds": _histogram(clips["seconds"], SECONDS, "clips"),
+        "sides": _histogram(clips["side"], SIDES, "clips"),
+        "measured": {
+            name: {"clips": len(values), "least": values.min(), "median": values.median(), "largest": values.max()}
+            for name, values in measured.items()
+            if len(values)
+        },
+        "detectors": sorted(clips["detector"].unique()),
+        "origins": clips.group_by("source", "split")
+        .agg(*counts)
+        .join(stated, on="source", how="left")
+        .sort("source", "split")
+        .to_dicts(),
+        "filtering": summarise(filtering),
+        "settings": digest(settings),
+    }
+
+
+def render_clips(sheet: Mapping[str, Any]) -> str:
+    """Return a datasheet of clips as Markdown."""
+    splits: Mapping[str, Any] = sheet["splits"]
+    filtering = sheet["filtering"]
+    columns = ["source", "split", "clips", "frames", "seconds", "content", "rights", "consent"]
+    measured = [
+        [name, row["clips"], *(f"{row[value]:.4g}" for value in ("least", "median", "largest"))]
+        for name, row in sheet["measured"].items()
+    ]
+    return "\n".join(
+        [
+            f"# Dataset {plain(sheet['dataset'])}\n",
+            "## What it holds\n",
+            table(["", *splits], [[name, *(part[name] for part in splits.values())] for name in splits["train"]]),
+            "## What the clips show\n",
+            table(
+                ["label", "split", "clips", "frames", "seconds"],
+                [[row[name] for name in ("label", "split", "clips", "frames", "seconds")] for row in sheet["labels"]],
+            ),
+            "## How long they are\n",
+            table(["duration", "clips"], [[_span(row, "{:g} s", float), row["clips"]] for row in sheet["seconds"]]),
+            "## How large they are\n",
+            table(["longer side", "clips"], [[_span(row, "{:g} px", float), row["clips"]] for row in sheet["sides"]]),
+            "## What was measured\n",
+            table(["", "clips", "least", "median", "largest"], measured),
+            "## From what was cut to what is here\n",
+            table(
+                ["", "clips"],
+                [
+                    ["clips that were cut", filtering["in"]],
+                    *([f"left out: {reason}", count] for reason, count in filtering["dropped"].items()),
+                    *([f"failed: {reason}", count] for reason, count in filtering["failed"].items()),
+                    ["clips in the dataset", filtering["ok"]],
+                    *([f"of these: {reason}", count] for reason, count in filtering["partly"].items()),
+                ],
+            ),
+            "## Where it comes from\n",
+            table(columns, [[row[column] for column in columns] for row in sheet["origins"]]),
+            "## Made by\n",
+            f"sha256 of the weights that found the regions: {', '.join(f'`{each}`' for each in sheet['detectors'])}\n",
+            f"sha256 of the settings: `{sheet['settings']}`\n",
+        ]
+    )
+
+
+def write_clip_datasheet(
+    clips: Path,
+    scores: Path,
+    splits: Path,
+    sources: Path,
+    filtering: Path,
+    settings: Mapping[str, Any],
+    data: Path,
+    text: Path,
+) -> None:
+    """Write the datasheet of mosaic_restoration as JSON to `data`, and as Markdown to `text`. See `describe_clips`."""
+    sheet = describe_clips(
+        read_table(clips, Clips),
+        read_table(scores, Scores),
+        read_table(splits, Splits),
+        read_table(sources, Sources),
+        read_ledger(filtering),
+        settings,
+    )
+    data.write_text(json.dumps(sheet, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    text.write_text(render_clips(sheet), encoding="utf-8")

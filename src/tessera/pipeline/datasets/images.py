@@ -1,0 +1,178 @@
+"""Datasets: from everything that is labelled to exactly what a trainer reads."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import yaml
+
+from tessera.core.errors import TesseraError
+from tessera.core.files import link_or_copy
+from tessera.core.job import progress
+from tessera.core.ledger import Ledger
+from tessera.records.annotation.formats.coco import write_coco
+from tessera.records.annotation.formats.yolo import Task, write_yolo
+from tessera.records.annotation.hub import read_hub
+from tessera.records.annotation.model import Loss
+from tessera.records.decisions import Decision
+from tessera.records.manifest import LABELS, SETS
+from tessera.records.tables.annotation import Annotations, Images
+from tessera.records.tables.footage import Duplicates, Sources
+from tessera.records.tables.splits import Splits
+from tessera.records.tables.table import read_table, read_tables, write_table
+
+# What to do where a dataset has nothing to learn from.
+MENDS = {
+    "nsfw_detection": "Name a folder of labels in `annotations.labels`, label frames of your sources",
+    "watermark_detection": "Name a set in `watermarks.sets`, draw on more frames (`watermarks.draw.frames_per_source`)",
+    "mosaic_detection": "Lower `regions.choose.confidence`, train the detectors of `regions.detectors` longer (the ledgers in"
+    " results/regions say what became of each frame)",
+}
+
+
+def select_samples(
+    images: Sequence[Path],
+    annotations: Sequence[Path],
+    duplicates: Path | None,
+    sources: Path,
+    decisions: Mapping[str, Decision],
+    dataset: str,
+    selected: Path,
+    regions: Path,
+    ledger: Path,
+) -> None:
+    """Write the images that feed `dataset` to the table `selected`, and their annotations to the table `regions`.
+
+    `images`, `annotations`: tables of all labelled images (`tables.Images`, `tables.Annotations`). `duplicates`:
+    `tables.Duplicates`, or none where all that look the same stay. `sources`: `tables.Sources`. Rows are written by key,
+    whatever the order of the tables. An image without a region stays: it shows what is none. `ledger` gets a row per image:
+    dropped is what does not come from an admitted source, comes from one that is not for `dataset`, or nearly equals an
+    image that stays. What a person said in `decisions` of frames, by their keys, goes before likeness, but not before the
+    rights to a source.
+    Raises `TesseraError` where two images have one key, and where no image or no region is left.
+    """
+    pictures = read_tables(list(images), Images).sort("key")
+    twice = pictures.filter(pl.col("key").is_duplicated())
+    if not twice.is_empty():
+        first, second = sorted(twice.filter(pl.col("key") == twice["key"][0])["path"])[:2]
+        raise TesseraError(f"two images have the key {twice['key'][0]!r}: {first!r} and {second!r}; rename one of them")
+    uses = {
+        source: use
+        for source, status, use in read_table(sources, Sources).select("source", "status", "use").iter_rows()
+        if status == "admitted"
+    }
+    origins = pictures.select("key", "source").iter_rows()
+    refusals = {key: reason for key, source in origins if (reason := _refusal(source, uses, dataset))}
+    words = {key: decisions[key] for key in pictures["key"] if key in decisions and key not in refusals}
+    refusals |= {key: "dropped by decision" for key, word in words.items() if word.decision == "drop"}
+    stays = dict(read_table(duplicates, Duplicates).select("key", "duplicate_of").iter_rows()) if duplicates else {}
+    kept = keep_one_of_each([key for key in pictures["key"] if key not in refusals], stays)
+    kept |= {key: key for key in words.keys() & kept.keys()}
+    with Ledger(ledger) as rows:
+        for key in pictures["key"]:
+            detail = str(words.get(key, ""))
+            if key in refusals:
+                rows.row(key, "dropped", refusals[key], detail)
+            elif key in words:
+                rows.row(key, "ok", "kept by decision", detail)
+            elif kept[key] != key:
+                rows.row(key, "dropped", "near-duplicate of a sample", kept[key])
+            else:
+                rows.row(key, "ok")
+    pictures = pictures.filter(pl.col("key").is_in([key for key, other in kept.items() if key == other]))
+    shapes = read_tables(list(annotations), Annotations).sort("key", "number")
+    shapes = shapes.filter(pl.col("key").is_in(pictures["key"].implode()))
+    if pictures.is_empty() or shapes.is_empty():
+        raise TesseraError(
+            f"the dataset {dataset!r} has {pictures.height} image(s) and {shapes.height} region(s); of"
+            f" {len(kept) + len(refusals)} image(s) that were made or labelled for it, {len(refusals)} may not feed it."
+            f" {MENDS[dataset]}, or let sources feed it (column `use` of the manifest)"
+        )
+    write_table(pictures, Images, selected)
+    write_table(shapes, Annotations, regions)
+
+
+def _refusal(source: str, uses: Mapping[str, Sequence[str]], dataset: str) -> str:
+    """Return why images of `source` do not feed `dataset`; nothing where they do."""
+    if source.startswith(SETS):
+        return ""
+    if source not in uses:
+        return "source not admitted"
+    return f"source not for {dataset}" if uses[source] and dataset not in uses[source] else ""
+
+
+def keep_one_of_each(keys: Sequence[str], stays: Mapping[str, str]) -> dict[str, str]:
+    """Return, per key, the key of the image that is kept in its place; of an image that is kept, its own.
+
+    `stays` says of which image another one is a near-duplicate. Where that image is not among `keys`, the first in
+    alphabetical order takes its place: whatever is left out is still shown by an image that is not.
+    """
+    kept: dict[str, str] = {}
+    for key in sorted(keys, key=lambda key: (key in stays, key)):
+        kept.setdefault(stays.get(key, key), key)
+    return {key: kept[stays.get(key, key)] for key in keys}
+
+
+def write_yolo_dataset(
+    images: Path,
+    annotations: Path,
+    splits: Path,
+    classes: Sequence[str],
+    task: Task,
+    pictures: Path,
+    labels: Path,
+    description: Path,
+    ledger: Path,
+) -> None:
+    """Write what ultralytics trains on: `pictures/SPLIT/KEY.EXT`, `labels/SPLIT/KEY.txt` and the `description` (YAML).
+
+    `images`, `annotations`, `splits`: the tables of the samples. `classes`: the class names in the order of their numbers.
+    An image of ours is linked, so it takes no room twice; one that belongs to a person is copied, so that it cannot be
+    changed under the dataset. `ledger` gets a row per region: dropped is what the format cannot carry, and an `ok` with a
+    reason lost a part of it.
+    Raises `TesseraError` where an image is gone.
+    """
+    origins = {key: rest for key, *rest in read_table(images, Images).select("key", "source", "path").iter_rows()}
+    split_of = dict(read_table(splits, Splits).select("key", "split").iter_rows())
+    used = [split for split in ("train", "val", "test") if split in split_of.values()]
+    for folder in (pictures, labels):
+        for split in used:
+            (folder / split).mkdir(parents=True)
+    with Ledger(ledger) as rows:
+        for image in progress(read_hub(annotations, images), len(origins), "images"):
+            source, path = origins[image.key]
+            split = split_of[image.key]
+            _place(Path(path), pictures / split / f"{image.key}{Path(path).suffix.lower()}", source, image.key)
+            losses = write_yolo(image, list(classes), task, labels / split / f"{image.key}.txt")
+            worst = {loss.key: loss for loss in sorted(losses, key=lambda loss: not loss.kept)}
+            for number in range(len(image.annotations)):
+                loss = worst.get(f"{image.key}#{number}", Loss(f"{image.key}#{number}", "", kept=True))
+                rows.row(loss.key, "ok" if loss.kept else loss.status, loss.reason, loss.detail)
+    # Without `path`, ultralytics looks beside this file, wherever it lies.
+    layout = {"names": dict(enumerate(classes)), **{split: f"images/{split}" for split in used}}
+    description.write_text(yaml.safe_dump(layout, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def write_coco_dataset(images: Path, annotations: Path, splits: Path, classes: Sequence[str], coco: Path) -> None:
+    """Write the samples as one COCO file `coco`: `file_name` is that of the image in the folder `images` beside it.
+
+    `images`, `annotations`, `splits`: the tables of the samples. `classes`: the class names; the first has the category id 1.
+    """
+    suffixes = {key: Path(path).suffix.lower() for key, path in read_table(images, Images).select("key", "path").iter_rows()}
+    split_of = dict(read_table(splits, Splits).select("key", "split").iter_rows())
+    named = (
+        replace(image, key=f"{split_of[image.key]}/{image.key}{suffixes[image.key]}") for image in read_hub(annotations, images)
+    )
+    write_coco(named, coco, dict(enumerate(classes, 1)))
+
+
+def _place(path: Path, place: Path, source: str, key: str) -> None:
+    """Put the image at `path` at `place`."""
+    try:
+        give = shutil.copyfile if source.startswith(LABELS) else link_or_copy
+        give(path, place)
+    except FileNotFoundError:
+        mend = "put it back, or remove its label file," if source.startswith(LABELS) else f"delete the folder {path.parent}"
+        raise TesseraError(f"{path}: the image {key!r} of {source!r} is gone; {mend} and run again") from None

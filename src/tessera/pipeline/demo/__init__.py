@@ -1,0 +1,1 @@
+"""Demo footage with known truth."""

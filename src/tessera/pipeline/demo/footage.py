@@ -1,0 +1,104 @@
+"""The demo's footage: which videos and images there are, and what is to be seen in them."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Literal
+
+LABEL = "nsfw"
+LABEL_EVERY = 8  # frames; config/demo.yaml samples the same ones
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One camera move over one photograph, and what is to be seen in front of it."""
+
+    photograph: str
+    seconds: float = 4
+    subjects: int = 1
+    shape: Literal["ellipse", "circle", "rectangle"] = "ellipse"  # of the subjects
+    decoys: tuple[str, ...] = ()  # these cut-outs move like a subject and are none
+    disc: str = ""  # this cut-out hovers in front of the first subject and makes a hole in it
+    pillar: str = ""  # a pillar of this photograph stands in front and splits who passes behind it
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A video, and a source of the manifest."""
+
+    source: str
+    scenes: tuple[Scene, ...]
+    width: int = 320
+    height: int = 240
+    rate: Fraction = Fraction(24)
+    watermark: Literal["text", "logo", ""] = ""
+    mosaic: bool = False  # the subject is pixelated already
+    truncated: bool = False
+
+
+@dataclass(frozen=True)
+class Still:
+    """An image: of a source in the manifest, or one that was labelled on its own."""
+
+    file: str
+    scene: Scene
+    source: str = ""  # empty: its labels lie beside it
+    index: int = 0  # place in the folder, where the source is one
+    copy_of: str = ""  # shows the very picture of this file
+    width: int = 320
+    quality: int = 92  # of JPEG
+
+
+CLIPS = (
+    Clip("garage", (Scene("motorcycle_left"),)),
+    Clip("coffee table", (Scene("coffee", decoys=("helmet",)),)),
+    Clip("launch pad", (Scene("rocket", 2), Scene("hubble", 2.4, subjects=2)), 320, 180, Fraction(30000, 1001)),
+    Clip("laboratory", (Scene("ihc", 2.5), Scene("retina", 1.5, subjects=0, decoys=("cup",))), 256, 256),
+    Clip("courtyard", (Scene("brick", 5, pillar="gravel"),)),
+    Clip("meadow", (Scene("grass", disc="cup"),), watermark="text"),
+    Clip("coin fair", (Scene("coins", subjects=2),), watermark="logo"),
+    Clip("empty garage", (Scene("motorcycle_left", 2, 0, decoys=("planet", "helmet")), Scene("coffee", 1.5, 0))),
+    Clip("documentary", (Scene("camera", 2), Scene("rocket", 1.5, pillar="brick"), Scene("ihc", 2)), 240, 320, Fraction(25)),
+    Clip("moonlight", (Scene("moon", 3, disc="planet"), Scene("hubble", 1, subjects=0))),
+    Clip("studio", (Scene("astronaut", decoys=("cup",)),)),
+    Clip("driveway", (Scene("gravel", 2.5, pillar="brick"), Scene("motorcycle_right", 2.5, subjects=2))),
+    Clip("workshop", (Scene("motorcycle_right", 3, disc="cup"), Scene("page", 1, subjects=0))),
+    Clip("censored", (Scene("coffee", 3),), mosaic=True),
+    Clip("found footage", (Scene("moon", 1.5),)),
+    Clip("unverified", (Scene("brick", 1.5),)),
+    Clip("broken", (Scene("grass", 1.5),), truncated=True),
+)
+
+STILLS = (
+    Still("images/mug.png", Scene("coffee"), "mug"),
+    Still("images/mug web.jpg", Scene("coffee"), "mug web", copy_of="images/mug.png", quality=40),
+    Still("images/mug small.jpg", Scene("coffee"), "mug small", copy_of="images/mug.png", width=200),
+    Still("images/album/1.jpg", Scene("rocket"), "album", 0),
+    Still("images/album/2.jpg", Scene("coins", decoys=("planet",)), "album", 1),
+    Still("images/album/3.png", Scene("motorcycle_left", subjects=0), "album", 2, width=400),
+    Still("images/album/4.jpg", Scene("brick", subjects=2), "album", 3),
+    Still("images/album/5.jpg", Scene("camera", pillar="gravel"), "album", 4),
+    Still("images/album/6.png", Scene("retina", subjects=0, decoys=("helmet",)), "album", 5),
+    Still("labels/stills/polygon.jpg", Scene("ihc")),
+    Still("labels/stills/two.jpg", Scene("grass", subjects=2)),
+    Still("labels/stills/circle.jpg", Scene("coins", shape="circle")),
+    Still("labels/stills/circle and decoy.png", Scene("coffee", shape="circle", decoys=("helmet",))),
+    Still("labels/stills/rectangle.jpg", Scene("brick", shape="rectangle")),
+    Still("labels/stills/rectangle and decoy.jpg", Scene("moon", shape="rectangle", decoys=("cup",)), width=360),
+    Still("labels/stills/parts.jpg", Scene("rocket", pillar="brick")),
+    Still("labels/stills/hole.jpg", Scene("motorcycle_left", disc="cup")),
+    Still("labels/stills/hole and parts.png", Scene("camera", pillar="gravel", disc="planet")),
+    Still("labels/stills/nobody.jpg", Scene("hubble", subjects=0)),
+    Still("labels/stills/nobody again.jpg", Scene("grass", subjects=0, decoys=("planet", "cup"))),
+)
+
+# What marks are drawn over for the set of watermarks, and how many pictures are cut out of each photograph.
+MARKED = {
+    "train": ("camera", "chelsea", "coffee", "coins", "grass", "brick", "ihc", "moon", "motorcycle_left", "retina", "rocket"),
+    "val": ("astronaut", "clock_motion", "gravel", "hubble"),
+}
+CUTS = {"train": 14, "val": 10}
+MARKED_CLASSES = ("text", "logo")
+# Large enough for a small detector to learn in minutes: settings of drawing marks.
+MARKS: dict[str, Any] = {"marks": (1, 2), "logo_size": (0.2, 0.5), "text_size": (0.08, 0.2), "length": (4, 12)}
+# What is cut out of which photograph, in its pixels: centre x, centre y, half the width, half the height.
+SUBJECT = "cat"

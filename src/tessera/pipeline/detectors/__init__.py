@@ -1,0 +1,1 @@
+"""Detectors: trained, measured, exported and checked."""

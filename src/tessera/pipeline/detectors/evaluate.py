@@ -1,0 +1,151 @@
+"""What a detector is worth: its metrics on each split, and curves to look at."""
+
+import csv
+import json
+import math
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tessera.imaging.detection.offline import offline
+from tessera.pipeline.detectors.dataset import dataset_digest, read_dataset
+from tessera.pipeline.detectors.settings import DetectorSettings, task_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# As the training measured them.
+SHARED = ("iou", "max_det", "single_cls", "overlap_mask", "mask_ratio")
+
+
+def evaluate_detector(
+    dataset: Path, weights: Path, curves: Path, metrics: Path, pictures: Path, settings: DetectorSettings, *, threads: int
+) -> None:
+    """Measure `weights` on the splits val and test of the dataset; write `metrics` as JSON, and PNG files to `pictures`.
+
+    `curves` has a row per epoch. Of the metrics, precision and recall are those at the confidence with the best F1. What
+    depends on the machine, such as speed, is not part of them. A split without images is left out.
+    """
+    found = read_dataset(dataset)
+    with tempfile.TemporaryDirectory() as folder:
+        measured = {
+            split: _measure(dataset, weights, split, settings, Path(folder), threads)
+            for split in ("val", "test")
+            if found.images.get(split)
+        }
+    rows = _read_curves(curves)
+    content = {
+        "dataset": dataset_digest(dataset),
+        "task": task_of(settings.architecture),
+        "epochs": len(rows["epoch"]),
+        "splits": {
+            split: {"images": len(found.images[split]), **_describe(result, found.names)} for split, result in measured.items()
+        },
+    }
+    metrics.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    pictures.mkdir()
+    _draw_epochs(rows, pictures)
+    _draw_confidence(measured["val"], pictures)
+
+
+def _measure(dataset: Path, weights: Path, split: str, settings: DetectorSettings, folder: Path, threads: int) -> Any:
+    """Return what ultralytics measures on a split."""
+    offline()
+    import torch
+    from ultralytics import YOLO
+
+    shared = {name: settings.training[name] for name in SHARED if name in settings.training}
+    return YOLO(weights).val(
+        **shared,
+        data=str((dataset / "dataset.yaml").resolve()),
+        split=split,
+        imgsz=settings.training["imgsz"],
+        batch=8,
+        device="0" if torch.cuda.is_available() else "cpu",
+        workers=threads - 1 if torch.cuda.is_available() else 0,
+        plots=False,
+        save_dir=str(folder / split),
+        verbose=False,
+    )
+
+
+def _describe(result: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    """Return the metrics of `result` over all classes, and of each class that has objects."""
+    kinds = {"box": result.box} | ({"mask": result.seg} if hasattr(result, "seg") else {})
+    counts = [int(count) for count in result.nt_per_class]
+    overall = {
+        kind: {
+            "map50": _round(metric.map50),
+            "map50_95": _round(metric.map),
+            "precision": _round(metric.mp),
+            "recall": _round(metric.mr),
+        }
+        for kind, metric in kinds.items()
+    }
+    classes: dict[str, dict[str, Any]] = {names[number]: {"objects": count} for number, count in enumerate(counts) if count}
+    for kind, metric in kinds.items():
+        for place, number in enumerate(metric.ap_class_index):
+            precision, recall, map50, map50_95 = map(_round, metric.class_result(place))
+            classes[names[number]][kind] = {"map50": map50, "map50_95": map50_95, "precision": precision, "recall": recall}
+    return {"objects": sum(counts), **overall, "classes": classes}
+
+
+def _round(value: Any) -> float | None:
+    return round(float(value), 6) if math.isfinite(value) else None
+
+
+def _read_curves(path: Path) -> dict[str, list[float]]:
+    """Return the columns of the table of epochs."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {name: [float(row[name]) for row in rows] for name in rows[0]}
+
+
+def _draw_epochs(rows: dict[str, list[float]], folder: Path) -> None:
+    """Draw losses.png and scores.png: what was minimised, and what came of it, by epoch."""
+    from matplotlib.figure import Figure
+
+    # Some architectures have losses that others know by name alone: they stay at 0.
+    losses = sorted({name.partition("/")[2] for name in rows if name.startswith(("train/", "val/")) and any(rows[name])})
+    figure = Figure(figsize=(3.2 * len(losses), 2.8), layout="constrained")
+    for axes, loss in zip(figure.subplots(1, len(losses), squeeze=False).flat, losses, strict=True):
+        for part in ("train", "val"):
+            if f"{part}/{loss}" in rows:
+                axes.plot(rows["epoch"], rows[f"{part}/{loss}"], label=part)
+        axes.set(title=loss.replace("_", " "), xlabel="epoch", ylim=(0, None))
+        axes.legend()
+    _save(figure, folder / "losses.png")
+    kinds = {"B": "boxes", "M": "masks"}
+    shown = {suffix: title for suffix, title in kinds.items() if f"metrics/mAP50({suffix})" in rows}
+    figure = Figure(figsize=(4.2 * len(shown), 3.2), layout="constrained")
+    for axes, (suffix, title) in zip(figure.subplots(1, len(shown), squeeze=False).flat, shown.items(), strict=True):
+        for name in ("mAP50", "mAP50-95", "precision", "recall"):
+            axes.plot(rows["epoch"], rows[f"metrics/{name}({suffix})"], label=name)
+        axes.set(title=f"{title}, validation split", xlabel="epoch", ylim=(0, 1.02))
+        axes.legend()
+    _save(figure, folder / "scores.png")
+
+
+def _draw_confidence(result: Any, folder: Path) -> None:
+    """Draw precision_recall.png and confidence.png: the choice that the confidence threshold leaves, mean of all classes."""
+    from matplotlib.figure import Figure
+
+    kinds = {"boxes": result.box} | ({"masks": result.seg} if hasattr(result, "seg") else {})
+    figure = Figure(figsize=(4.2, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for title, metric in kinds.items():
+        axes.plot(metric.px, metric.prec_values.mean(axis=0), label=f"{title}, mAP50 {metric.map50:.3f}")
+    axes.set(title="validation split, IoU 0.5", xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
+    axes.legend()
+    _save(figure, folder / "precision_recall.png")
+    figure = Figure(figsize=(4.2 * len(kinds), 3.2), layout="constrained")
+    for axes, (title, metric) in zip(figure.subplots(1, len(kinds), squeeze=False).flat, kinds.items(), strict=True):
+        for name, curve in (("F1", metric.f1_curve), ("precision", metric.p_curve), ("recall", metric.r_curve)):
+            axes.plot(metric.px, curve.mean(axis=0), label=name)
+        axes.set(title=f"{title}, validation split", xlabel="confidence", xlim=(0, 1), ylim=(0, 1.02))
+        axes.legend()
+    _save(figure, folder / "confidence.png")
+
+
+def _save(figure: "Figure", path: Path) -> None:
+    figure.savefig(path, dpi=110, metadata={"Software": None})

@@ -1,0 +1,209 @@
+"""The exported model, and the proof that it does what the trained one does."""
+
+import json
+import shutil
+import tempfile
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from tessera.core.errors import TesseraError
+from tessera.core.job import progress
+from tessera.imaging.detection.offline import offline
+from tessera.pipeline.detectors.dataset import read_dataset
+from tessera.pipeline.detectors.settings import ExportSettings, ToleranceSettings
+
+CONFIDENCE = 0.1  # from which a detection counts
+OVERLAP = 0.7  # intersection over union of two boxes from which the less sure one is left out
+NEAR = 10.0  # pixels of the network's input; boxes that are farther apart are not the same detection
+
+
+@dataclass(frozen=True)
+class Detections:
+    """What a model finds in an image, in pixels of the network's input of `size` by `size`.
+
+    `boxes`: float (N, 4), x0, y0, x1, y1. `scores`: float (N,). `classes`: int (N,). `masks`: bool (N, size, size), or
+    (N, 0, 0) from a model of boxes.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    classes: np.ndarray
+    masks: np.ndarray
+
+
+@dataclass(frozen=True)
+class Differences:
+    """The largest differences between two models; of the masks, the least intersection over union."""
+
+    detections: int = 0
+    unmatched: int = 0
+    output: float = 0.0
+    score: float = 0.0
+    box: float = 0.0
+    mask: float = 1.0
+
+
+def export_detector(weights: Path, checkpoint: Path, onnx: Path, settings: ExportSettings) -> None:
+    """Write `weights` as they are to `checkpoint`, and as ONNX to `onnx`. Equal weights give equal bytes."""
+    offline()
+    import onnx as library
+    from ultralytics import YOLO
+
+    with tempfile.TemporaryDirectory() as folder:
+        # The export lands beside the file that it is made from.
+        source = Path(folder) / "model.pt"
+        shutil.copyfile(weights, source)
+        exported = YOLO(source).export(
+            format="onnx",
+            opset=settings.opset,
+            dynamic=settings.dynamic,
+            simplify=settings.simplify,
+            device="cpu",
+            **({"imgsz": settings.image_size} if settings.image_size else {}),
+        )
+        model = library.load(exported)
+        kept = [entry for entry in model.metadata_props if entry.key != "date"]
+        del model.metadata_props[:]
+        model.metadata_props.extend(kept)
+        onnx.write_bytes(model.SerializeToString(deterministic=True))
+    shutil.copyfile(weights, checkpoint)
+
+
+def verify_export(
+    dataset: Path,
+    checkpoint: Path,
+    onnx: Path,
+    report: Path,
+    export: ExportSettings,
+    tolerance: ToleranceSettings,
+    *,
+    threads: int,
+) -> None:
+    """Compare the model `onnx`, run by ONNX Runtime, with `checkpoint`, run by torch, on images of the split val.
+
+    Both run on the CPU, and see the same tensors. `report` gets the largest differences as JSON: of the raw outputs, each as a
+    fraction of its largest value, and of the detections that are left after non-maximum suppression.
+    Raises `TesseraError` that names each difference beyond `tolerance`.
+    """
+    offline()
+    import onnxruntime
+    import torch
+    from ultralytics.nn.tasks import load_checkpoint
+
+    images = read_dataset(dataset).images["val"]
+    images = images[:: -(-len(images) // tolerance.images)]
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+    model, found = load_checkpoint(checkpoint, fuse=True)
+    size = export.image_size or found["train_args"]["imgsz"]
+    classes = len(model.names)
+    differences: list[Differences] = []
+    for path in progress(images, unit="images"):
+        tensor = _letterbox(path, size)
+        with torch.inference_mode():
+            result = model(torch.from_numpy(tensor))[0]
+        ours = [output.numpy() for output in (result if isinstance(result, tuple) else (result,))]
+        theirs = session.run(None, {session.get_inputs()[0].name: tensor})
+        compared = compare(_detect(ours, classes, size), _detect(theirs, classes, size), CONFIDENCE + tolerance.score)
+        differences.append(replace(compared, output=_difference(ours, theirs, classes)))
+    worst = Differences(
+        detections=sum(each.detections for each in differences),
+        unmatched=sum(each.unmatched for each in differences),
+        # Not the functions of Python: they may pass over what is no number.
+        output=float(np.max([each.output for each in differences])),
+        score=float(np.max([each.score for each in differences])),
+        box=float(np.max([each.box for each in differences])),
+        mask=float(np.min([each.mask for each in differences])),
+    )
+    limits = {
+        "unmatched": 0,
+        "output": tolerance.output,
+        "score": tolerance.score,
+        "box": tolerance.box,
+        "mask": tolerance.mask,
+    }
+    measured = asdict(worst)
+    beyond = [
+        f"{name} {measured[name]:.3g} (allowed: {limit:g})"
+        for name, limit in limits.items()
+        if not (measured[name] >= limit if name == "mask" else measured[name] <= limit)
+    ]
+    if beyond:
+        raise TesseraError(
+            f"{onnx.name} is not what {checkpoint.name} is, on {len(images)} images: {', '.join(beyond)}; "
+            "try another `export.opset` or `export.simplify: false`, or widen the `tolerance` of the model"
+        )
+    content = {"images": len(images), "image_size": size, **measured, "tolerance": tolerance.model_dump(mode="json")}
+    report.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def compare(ours: Detections, theirs: Detections, confidence: float) -> Differences:
+    """Return how far the detections of two models on one image are apart.
+
+    A detection is compared with the nearest one of its class. Unmatched are those with a score of `confidence` or more that
+    have none of the other model with an edge within `NEAR` pixels.
+    """
+    worst = Differences(detections=int((ours.scores >= confidence).sum()))
+    for one, other in ((ours, theirs), (theirs, ours)):
+        for number in np.flatnonzero(one.scores >= confidence):
+            same = np.flatnonzero(other.classes == one.classes[number])
+            apart = np.abs(other.boxes[same] - one.boxes[number]).max(axis=1)
+            if not (apart <= NEAR).any():
+                worst = replace(worst, unmatched=worst.unmatched + 1)
+                continue
+            match = same[apart.argmin()]
+            worst = replace(
+                worst,
+                score=max(worst.score, float(abs(other.scores[match] - one.scores[number]))),
+                box=max(worst.box, float(apart.min())),
+                mask=min(worst.mask, _overlap(one.masks[number], other.masks[match])),
+            )
+    return worst
+
+
+def _overlap(one: np.ndarray, other: np.ndarray) -> float:
+    """Return the intersection over union of two masks; 1 where both are empty."""
+    union = np.count_nonzero(one | other)
+    return np.count_nonzero(one & other) / union if union else 1.0
+
+
+def _letterbox(path: Path, size: int) -> np.ndarray:
+    """Return the image as the network sees it: float32 (1, 3, `size`, `size`), RGB, in [0, 1]."""
+    from ultralytics.data.augment import LetterBox
+    from ultralytics.utils.patches import imread
+
+    image = LetterBox((size, size))(image=imread(path))
+    return np.ascontiguousarray(image[None, ..., ::-1].transpose(0, 3, 1, 2), dtype=np.float32) / 255
+
+
+def _difference(ours: list[np.ndarray], theirs: list[np.ndarray], classes: int) -> float:
+    """Return the largest difference of raw outputs, each of boxes, scores, coefficients and masks by its largest value."""
+    if [output.shape for output in ours] != [output.shape for output in theirs]:
+        return float("inf")
+    pairs = [pair for one, other in zip(ours[:1], theirs[:1], strict=True) for pair in _parts(one, other, classes)]
+    pairs += zip(ours[1:], theirs[1:], strict=True)
+    return float(np.max([np.abs(one - other).max() / max(np.abs(one).max(), 1e-9) for one, other in pairs]))
+
+
+def _parts(one: np.ndarray, other: np.ndarray, classes: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return boxes, scores and coefficients of two outputs (1, 4 + classes + coefficients, N)."""
+    edges = [0, 4, 4 + classes, one.shape[1]]
+    return [(one[:, low:high], other[:, low:high]) for low, high in pairwise(edges) if high > low]
+
+
+def _detect(outputs: list[np.ndarray], classes: int, size: int) -> Detections:
+    """Return the detections in the raw outputs of one image, as ultralytics makes them."""
+    import torch
+    from ultralytics.utils.nms import non_max_suppression
+    from ultralytics.utils.ops import process_mask
+
+    tensors = [torch.from_numpy(output) for output in outputs]
+    found = non_max_suppression(tensors[0], CONFIDENCE, OVERLAP, nc=classes)[0]
+    masks = torch.zeros((len(found), 0, 0))
+    if len(tensors) > 1:
+        masks = process_mask(tensors[1][0], found[:, 6:], found[:, :4], (size, size), upsample=True)
+    return Detections(found[:, :4].numpy(), found[:, 4].numpy(), found[:, 5].numpy().astype(int), masks.numpy() > 0)

@@ -1,0 +1,147 @@
+"""Training of a detector: seeded, watched, and able to go on where it was killed."""
+
+import io
+import json
+import shutil
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tessera.core.errors import TesseraError
+from tessera.core.job import loaders
+from tessera.core.provenance import sha256_file
+from tessera.core.trainings import RECORD, Trainings, environment, read_state
+from tessera.imaging.detection.offline import offline
+from tessera.pipeline.detectors.settings import DetectorSettings, task_of
+
+
+def train_detector(
+    dataset: Path,
+    checked: Path,
+    weights: Path | None,
+    best: Path,
+    curves: Path,
+    record: Path,
+    trainings: Trainings,
+    settings: DetectorSettings,
+    *,
+    seed: int,
+    threads: int,
+    code: str,
+) -> None:
+    """Train on the YOLO dataset in the folder `dataset`; write the best weights to `best`, a row per epoch to `curves`.
+
+    `checked` is the report of `check_dataset`. `weights` is the file of the declared weights, taken over where the shapes
+    agree; None starts from scratch. `best` is a checkpoint of ultralytics in half precision, without the state of the
+    optimizer, free of dates and paths. `record` says what the training is and what it was made with. `trainings` keeps what
+    an interrupted training needs, and logs for TensorBoard: a training of the same data, settings, weights, seed and `code`
+    goes on after its last epoch, and a finished one is not repeated. `code` is a digest of `fit`.
+
+    On a CPU, equal arguments give the same bytes, interrupted or not: what an epoch draws depends on the seed and its
+    number, and the whole state is kept in full precision. Not exact are another version of torch or other hardware,
+    another number of `threads` (it changes the order of sums), a GPU (some kernels have no deterministic form), and the
+    training arguments `time`, which counts seconds, and `batch` below 1, which measures memory.
+
+    Raises `TesseraError` where an argument has a value that ultralytics refuses, where the loss is not finite, and where
+    the memory of the GPU does not suffice.
+    """
+    offline()
+    if weights is not None and settings.weights is not None and sha256_file(weights) != settings.weights.sha256:
+        raise TesseraError(f"{weights}: not the file that was declared, its sha256 differs; delete it and run again")
+    identity = {
+        "data": json.loads(checked.read_text(encoding="utf-8"))["digest"],
+        "settings": {"architecture": settings.architecture, "training": settings.training},
+        "weights": settings.weights.sha256 if settings.weights else None,
+        "seed": seed,
+        "code": code,
+    }
+    train = partial(
+        fit, dataset=dataset, weights=weights, settings=settings, seed=seed, threads=threads, workers=loaders(threads)
+    )
+    run = trainings.complete(identity, partial(environment, "torch", "ultralytics"), train)
+    state = read_state(run)
+    assert state is not None
+    write_weights(run / "weights" / "best.pt", best)
+    _write_curves(state["curves"], curves)
+    shutil.copyfile(run / RECORD, record)
+
+
+def fit(
+    run: Path, *, dataset: Path, weights: Path | None, settings: DetectorSettings, seed: int, threads: int, workers: int
+) -> None:
+    """Train in the folder `run` to the end, from the state that it holds. See `train_detector`; `offline` was called.
+
+    The definitions that this function reaches are the code of a training: they decide its numbers. `workers` is the number of
+    processes that load images.
+    """
+    import torch
+
+    from tessera.pipeline.detectors.trainer import TRAINERS
+
+    state = read_state(run)
+    if state and state["finished"]:
+        return
+    arguments = {
+        **settings.training,
+        "model": settings.architecture,
+        "pretrained": str(weights) if weights else False,
+        "data": str((dataset / "dataset.yaml").resolve()),
+        "seed": seed % 2**31,
+        "deterministic": True,
+        "device": "0" if torch.cuda.is_available() else "cpu",
+        "workers": workers,
+        "save_dir": str(run.resolve()),
+        "plots": False,
+    }
+    try:
+        trainer = TRAINERS[task_of(settings.architecture)](arguments, threads)
+    except (TypeError, ValueError) as error:
+        raise TesseraError(f"ultralytics refuses a training argument: {error}") from error
+    try:
+        trainer.train()
+    except torch.OutOfMemoryError as error:
+        raise TesseraError(f"the memory of the GPU does not suffice: lower `batch` or `imgsz` ({error})") from error
+    except RuntimeError as error:
+        if "NaN" not in str(error):
+            raise
+        raise TesseraError(f"{error}; lower `lr0` or set `amp: false` in the training arguments of the model") from error
+
+
+def write_weights(checkpoint: Path, path: Path) -> None:
+    """Write to `path` the averaged model of `checkpoint`: in half precision, and of the rest only what is needed to load it.
+
+    Equal models give equal bytes: there is no date and no path in it.
+    """
+    import torch
+    from ultralytics import __version__
+    from ultralytics.nn.tasks import load_checkpoint
+
+    def saved(content: dict[str, Any]) -> io.BytesIO:
+        # Not to a file: its name would be written into it.
+        buffer = io.BytesIO()
+        torch.save(content, buffer)
+        buffer.seek(0)
+        return buffer
+
+    model, found = load_checkpoint(checkpoint)
+    arguments = {name: found["train_args"][name] for name in ("task", "imgsz", "single_cls")}
+    model.args = dict(arguments)
+    del model.pt_path
+    for parameter in model.half().parameters():
+        parameter.requires_grad = False
+    content = {
+        "epoch": -1,
+        "model": model,
+        "train_args": arguments,
+        "train_metrics": found["train_metrics"],
+        "version": __version__,
+        "license": "AGPL-3.0 (https://ultralytics.com/license)",
+    }
+    path.write_bytes(saved(content).getvalue())
+
+
+def _write_curves(text: str, path: Path) -> None:
+    """Write the rows of ultralytics without its clock, which is never the same twice."""
+    rows = [[field.strip() for field in line.split(",")] for line in text.splitlines()]
+    clock = rows[0].index("time")
+    path.write_text("".join(",".join(row[:clock] + row[clock + 1 :]) + "\n" for row in rows), encoding="utf-8")

@@ -1,0 +1,170 @@
+"""Filters: which clips stay. Each is one threshold on one score, and gives one reason."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field
+
+from tessera.core.errors import TesseraError
+from tessera.core.job import tell
+from tessera.core.ledger import Ledger, Status
+from tessera.core.settings import Settings
+from tessera.pipeline.filters.similar import find_similar, signature
+from tessera.records.decisions import Decision, Place, find_clips
+
+DATASET = "mosaic_restoration"
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(ge=0)]
+
+
+class FilterSettings(Settings):
+    """From which score on clips are left out; none where it does not matter."""
+
+    max_watermark: Fraction | None = 0.25
+    max_mosaic: Fraction | None = 0.25
+    min_nsfw: Fraction | None = 0.1
+    max_clipped: Fraction | None = 0.95
+    min_brightness: Fraction | None = None
+    max_brightness: Fraction | None = None
+    min_sharpness: Positive | None = None
+    max_blockiness: Positive | None = None
+    min_motion: Positive | None = None
+    max_motion: Positive | None = None
+    min_quality: Fraction | None = 0.1
+    duplicates: float | None = Field(6.0, ge=0, le=8)
+
+
+# In this order: the first that a clip fails is its reason.
+REASONS = {
+    "max_watermark": "watermark",
+    "max_mosaic": "already mosaicked",
+    "min_nsfw": "second detector disagrees",
+    "max_clipped": "black or white",
+    "min_brightness": "too dark",
+    "max_brightness": "too bright",
+    "min_sharpness": "blurred",
+    "max_blockiness": "blocky",
+    "min_motion": "still",
+    "max_motion": "too fast",
+    "min_quality": "poor quality",
+}
+
+
+def filter_clips(
+    clips: Sequence[Path],
+    scores: Sequence[Path],
+    sources: Path,
+    decisions: Mapping[str, Decision],
+    settings: FilterSettings,
+    kept: Path,
+    kept_scores: Path,
+    ledger: Path,
+) -> None:
+    """Write the clips that stay to the table `kept` and their scores to `kept_scores`, by key, however the tables are ordered.
+
+    `clips`, `scores`: `tables.Clips` and `tables.Scores` of all shards. `sources`: `tables.Sources`. A score that was not asked
+    for fails no filter. What a person said in `decisions` goes before every filter, but not before the rights to a source.
+    Of clips that look alike, within a source or across, one stays: one that a person keeps, else the one with the most frames
+    times pixels, else the first by key. What another filter drops stands for none.
+
+    `ledger` has a row per clip: of several reasons the first in the order of `REASONS`, with all of them in its detail; and one
+    for each decision whose clip is not there. Raises `TesseraError` where no clip is left.
+    """
+    import polars as pl
+
+    from tessera.records.tables.clips import Clips, Scores
+    from tessera.records.tables.footage import Sources
+    from tessera.records.tables.table import read_table, read_tables, types, write_table
+
+    cut = read_tables(list(clips), Clips).sort("key")
+    scored = {row["key"]: row for row in read_tables(list(scores), Scores).iter_rows(named=True)}
+    uses = {
+        source: use
+        for source, status, use in read_table(sources, Sources).select("source", "status", "use").iter_rows()
+        if status == "admitted"
+    }
+    places = {
+        key: Place(source, first, frames)
+        for key, source, first, frames in cut.select("key", "source", "first", "frames").iter_rows()
+    }
+    pixels = dict(cut.select("key", pl.col("frames") * pl.col("width") * pl.col("height")).iter_rows())
+    decided, lost = find_clips(decisions, places)
+    verdicts: dict[str, tuple[Status, str, str]] = {}
+    for key, place in places.items():
+        if place.source not in uses:
+            verdicts[key] = "dropped", "source not admitted", ""
+        elif uses[place.source] and DATASET not in uses[place.source]:
+            verdicts[key] = "dropped", f"source not for {DATASET}", ""
+        elif key not in scored:
+            verdicts[key] = "failed", "not scored", ""
+        else:
+            decision, faults = decided.get(key), complaints(scored[key], settings)
+            detail = "; ".join(f"{reason}: {value}" for reason, value in faults.items())
+            if decision:
+                keeps = decision.decision == "keep"
+                reason = "kept by decision" if keeps else "dropped by decision"
+                verdicts[key] = "ok" if keeps else "dropped", reason, "; ".join(filter(None, [str(decision), detail]))
+            else:
+                verdicts[key] = "dropped" if faults else "ok", next(iter(faults), ""), detail
+    if settings.duplicates is not None:
+        alike = _alike(
+            [key for key, verdict in verdicts.items() if verdict[0] == "ok"], decided, pixels, scored, settings.duplicates
+        )
+        verdicts |= {key: ("dropped", "looks like another clip", detail) for key, detail in alike.items()}
+    with Ledger(ledger) as book:
+        for key, verdict in verdicts.items():
+            book.row(key, *verdict)
+        for key, near in lost.items():
+            tell(f"{key!r} in the decisions is no clip" + (f"; {near}" if near else ""))
+            book.row(key, "dropped", "decision on no clip", "; ".join(filter(None, [str(decisions[key]), near])))
+    stay = [key for key, verdict in verdicts.items() if verdict[0] == "ok"]
+    if not stay:
+        counts = Counter(reason for _, reason, _ in verdicts.values())
+        if not counts:
+            raise TesseraError(
+                f"no clip was cut for the dataset {DATASET!r}: results/scenes/*/scenes.jsonl say why. Let videos feed it, lower"
+                " `scenes.choose.confidence` or `scenes.choose.minimum`, or make none (`scenes.detect.weights: null`)"
+            )
+        listed = ", ".join(f"{reason}: {count}" for reason, count in sorted(counts.items()))
+        raise TesseraError(
+            f"the dataset {DATASET!r} has no clip left of {len(verdicts)} ({listed}); loosen what leaves out most of them in"
+            " `filters`, or let more sources feed it (results/clips says what was measured of each)"
+        )
+    write_table(cut.filter(pl.col("key").is_in(stay)), Clips, kept)
+    write_table(pl.DataFrame([scored[key] for key in stay], schema=types(Scores)), Scores, kept_scores)
+
+
+def complaints(score: Mapping[str, Any], settings: FilterSettings) -> dict[str, str]:
+    """Return what is wrong with a clip of that `score`, a row of `tables.Scores`: reasons in their order, and the values."""
+    faults = {}
+    for name, reason in REASONS.items():
+        side, column = name.split("_")
+        value, limit = score[column], getattr(settings, name)
+        if value is None or limit is None:
+            continue
+        if value > limit if side == "max" else value < limit:
+            faults[reason] = f"{value:g} {'>' if side == 'max' else '<'} {limit:g}"
+    return faults
+
+
+def _alike(
+    keys: Sequence[str],
+    decided: Mapping[str, Decision],
+    pixels: Mapping[str, int],
+    scored: Mapping[str, Mapping[str, Any]],
+    distance: float,
+) -> dict[str, str]:
+    """Return which of the clips `keys` look like one that stays, and like which."""
+    order = sorted(keys, key=lambda key: (key not in decided, -pixels[key], key))
+    if not order:
+        return {}
+    signatures = np.stack([signature(scored[key]["hashes"]) for key in order])
+    places, bits = find_similar(signatures, distance, fixed=sum(key in decided for key in order))
+    return {
+        key: f"{order[other]}, differs in {apart:g} of 64 bits"
+        for number, (key, other, apart) in enumerate(zip(order, places.tolist(), bits.tolist(), strict=True))
+        if other != number
+    }

@@ -1,0 +1,171 @@
+"""Measure clips: a few frames of each, from the first to the last, are shown to every scorer."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from tessera.core.errors import Failed, TesseraError
+from tessera.core.job import ahead, progress
+from tessera.core.ledger import Ledger
+from tessera.imaging.hashing import perceptual_hash
+from tessera.imaging.images import shrink
+from tessera.imaging.video import read_frames, read_packets
+from tessera.pipeline.filters import scores
+from tessera.pipeline.filters.quality import QualityModel, fuse, views_of
+
+STEP = 0.1  # seconds between the two frames that motion is measured from: the same at any rate
+HASH_SIDE = 256  # pixels; as frames are hashed
+SHOWN_SIDE = 1280  # pixels; no detector is shown more
+DIGITS = 6  # of a score
+
+
+class Seen(Protocol):
+    """What a detector sees."""
+
+    @property
+    def label(self) -> str:
+        """The name of its class."""
+
+
+class Detector(Protocol):
+    """What looks for something in pictures."""
+
+    @property
+    def labels(self) -> Collection[str]:
+        """The names of all classes that it knows."""
+
+    def predict(self, images: Iterable[np.ndarray], /) -> Iterator[Sequence[Seen]]:
+        """Yield what it is sure enough of in each of `images`, uint8 (H, W, 3), RGB."""
+
+
+class Measured(NamedTuple):
+    """What one look at a clip gives: its scores so far, and what models are shown of it."""
+
+    row: dict[str, Any]
+    pictures: list[np.ndarray]
+    views: dict[int, np.ndarray]
+
+
+def score_clips(
+    clips: Path,
+    images: Path,
+    detectors: Mapping[str, Callable[[], Detector]],
+    quality: Path | None,
+    table: Path,
+    ledger: Path,
+    *,
+    samples: int,
+    nsfw_classes: Collection[str],
+    threads: int,
+) -> None:
+    """Write to `table` what is measured of each clip (`tables.Scores`); `ledger` has a row per clip.
+
+    `clips`: `tables.Clips`, their videos in the folder `images`. `samples`: how many frames of each are looked at, evenly
+    spaced from the first to the last. `detectors`: by the names of columns, what loads each; it is loaded where there is a
+    clip. Of `nsfw` only `nsfw_classes` count; all where none are named. `quality`: a file for `QualityModel`. Clips are read
+    ahead by `threads`. Raises `TesseraError` where a model is not what it should be.
+    """
+    import polars as pl
+
+    from tessera.records.tables.clips import Clips, Scores
+    from tessera.records.tables.table import read_table, types, write_table
+
+    cut = read_table(clips, Clips).select("key", "frames", "width", "height", "time", "pads").to_dicts()
+    models = {name: load() for name, load in detectors.items()} if cut else {}
+    if "nsfw" in models and (unknown := sorted(set(nsfw_classes) - set(models["nsfw"].labels))):
+        raise TesseraError(
+            f"`scores.nsfw_classes` names {', '.join(unknown)}; the detector knows {', '.join(sorted(models['nsfw'].labels))}"
+        )
+    judge = QualityModel(quality) if quality and cut else None
+    measure = partial(_measure, images=images, samples=samples, shown=bool(models), judge=judge)
+    rows = []
+    with Ledger(ledger) as book, ThreadPoolExecutor(threads) as pool:
+        for clip, measuring in ahead(pool, measure, progress(cut, unit="clips"), threads):
+            with book.item(clip["key"]):
+                row, pictures, views = measuring.result()
+                for name, model in models.items():
+                    counts = nsfw_classes if name == "nsfw" else ()
+                    seen = [{each.label for each in of_one} for of_one in model.predict(pictures)]
+                    seen = [labels & set(counts) if counts else labels for labels in seen]
+                    row[name] = round(float(np.mean([bool(labels) for labels in seen])), DIGITS)
+                    if name == "nsfw":
+                        row["nsfw_classes"] = sorted(set().union(*seen))
+                if judge:
+                    aesthetic, technical = judge.measure(views, clip["frames"])
+                    row |= {"aesthetic": round(aesthetic, DIGITS), "technical": round(technical, DIGITS)}
+                    row["quality"] = round(fuse(aesthetic, technical), DIGITS)
+                rows.append(row)
+    write_table(pl.DataFrame(rows, schema=types(Scores)), Scores, table)
+
+
+def spread(count: int, samples: int) -> list[int]:
+    """Return at most `samples` of `count` places, evenly spaced from the first to the last, ascending."""
+    places: list[int] = np.unique(np.linspace(0, count - 1, min(samples, count)).round().astype(int)).tolist()
+    return places
+
+
+def without_padding(picture: np.ndarray, pad: Sequence[int]) -> np.ndarray:
+    """Return what of `picture` is not black padding. `pad`: pixels at the top, bottom, left and right."""
+    top, bottom, left, right = pad
+    height, width = picture.shape[:2]
+    return picture[top : height - bottom, left : width - right]
+
+
+def _measure(clip: Mapping[str, Any], images: Path, samples: int, shown: bool, judge: QualityModel | None) -> Measured:
+    """Return what `clip`, a row of `tables.Clips`, shows. Raises `Failed` where it cannot be read, or is another video."""
+    path = images / f"{clip['key']}.mp4"
+    packets = read_packets(path)
+    if len(packets) != clip["frames"]:
+        raise Failed("clip is not as its table says", f"{len(packets)} frames instead of {clip['frames']}")
+    looks = spread(clip["frames"], samples)
+    judged = judge.places(clip["frames"]) if judge else []
+    partners = _partners(clip["time"], looks)
+    moving: dict[int, np.ndarray] = {}
+    columns: dict[str, list[float]] = {"sharpness": [], "brightness": [], "clipped": [], "blockiness": []}
+    hashes: list[int] = []
+    pictures: list[np.ndarray] = []
+    views: dict[int, np.ndarray] = {}
+    for frame in read_frames(path, packets, {*looks, *partners.values(), *judged}, threads=1):
+        whole = frame.image()
+        # Codecs with half the colour make an odd side even.
+        more = np.subtract(whole.shape[:2], (clip["height"], clip["width"]))
+        if more.min() < 0 or more.max() > 1:
+            raise Failed("clip is not as its table says", f"{whole.shape[1]} by {whole.shape[0]} pixels")
+        picture = without_padding(whole[: clip["height"], : clip["width"]], clip["pads"][frame.index])
+        if not picture.size:
+            raise Failed("clip is not as its table says", f"frame {frame.index} is nothing but padding")
+        if frame.index in looks:
+            for name, column in columns.items():
+                column.append(getattr(scores, name)(picture))
+            hashes.append(perceptual_hash(shrink(picture, HASH_SIDE)))
+            if shown:
+                pictures.append(np.ascontiguousarray(shrink(picture, SHOWN_SIDE)))
+        if frame.index in judged:
+            views[frame.index] = views_of(picture)
+        moving[frame.index] = scores.thumbnail(picture)
+    speeds = [
+        scores.motion(moving[one], moving[other], clip["time"][other] - clip["time"][one]) for one, other in partners.items()
+    ]
+    row = {
+        "key": clip["key"],
+        "looked": len(looks),
+        **{name: round(float(np.median(column)), DIGITS) for name, column in columns.items()},
+        "motion": round(float(np.mean(speeds)), DIGITS) if speeds else 0.0,
+        "hashes": hashes,
+    }
+    return Measured(row, pictures, views)
+
+
+def _partners(time: Sequence[float], looks: Sequence[int]) -> dict[int, int]:
+    """Return for each of the frames `looks` the first one that is `STEP` later, the last one of all where none is.
+
+    `time`: seconds of each frame. A frame has none where no later one follows, or time stands still.
+    """
+    # A thousandth less, for time stamps are rounded.
+    later = np.searchsorted(time, np.take(time, looks) + STEP - 1e-3)
+    pairs = zip(looks, np.minimum(later, len(time) - 1).tolist(), strict=True)
+    return {one: other for one, other in pairs if time[other] > time[one]}

@@ -1,0 +1,1 @@
+"""Footage: sources are admitted, frames sampled, duplicates found."""

@@ -1,0 +1,236 @@
+"""Sources: what each one is, and whether it may be used."""
+
+import csv
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from tessera.core.errors import Dropped, Failed, TesseraError
+from tessera.core.files import IMAGE_SUFFIXES, SPECIAL, files_of, open_file
+from tessera.core.job import progress, tell
+from tessera.core.ledger import Ledger, gate, read_ledger
+from tessera.core.provenance import digest
+from tessera.core.settings import Settings
+from tessera.imaging.probe import Look, Media, probe, probe_image
+from tessera.records.blocklist import Blocklist, read_blocklist
+from tessera.records.manifest import Source
+
+SHOWN = 5  # examples in a message
+
+
+class SourceSettings(Settings):
+    """How sources are examined and admitted."""
+
+    check: Literal["packets", "keyframes", "all"] = "keyframes"
+    blocklist: Path = Path("resources/blocklist.tsv")
+    blocklist_distance: int = Field(8, ge=0, le=31)
+
+    @field_validator("blocklist")
+    @classmethod
+    def _can_be_an_input(cls, blocklist: Path) -> Path:
+        if SPECIAL.search(str(blocklist)):
+            raise ValueError("no <, >, { or } may be in this path, for Snakemake takes them for more than themselves")
+        return blocklist
+
+
+def check_rights(source: Source) -> None:
+    """Raise `Dropped` where the manifest does not say that `source` may be used."""
+    if not source.rights.strip():
+        raise Dropped("no rights", "name the licence or the contract in the column `rights`")
+    if source.content == "adult" and source.adults_verified != "yes":
+        raise Dropped("adults not verified", "adult content needs `yes` in the column `adults_verified`, once that is so")
+    if source.content == "adult" and not source.consent.strip():
+        raise Dropped("no consent", "adult content needs the reference to the release in the column `consent`")
+
+
+@dataclass(frozen=True)
+class Digests:
+    """The bytes behind the path of a source: one file, or the images directly in a folder."""
+
+    is_folder: bool
+    files: dict[Path, str]  # the sha256 of each
+    unreadable: dict[str, str]  # by the name of an image, why it cannot be read
+    size: int  # bytes
+
+    @property
+    def sha256(self) -> str:
+        """The sha256 of the file; of the names and sha256 of its images for a folder."""
+        return (
+            digest([[file.name, sha256] for file, sha256 in self.files.items()])
+            if self.is_folder
+            else next(iter(self.files.values()))
+        )
+
+
+def read_digests(path: Path) -> Digests:
+    """Return the digests of what is at `path`. Raises `Failed` where nothing there can be read."""
+    is_folder = os.path.isdir(path)  # noqa: PTH112 (unlike Path.is_dir it takes whatever a manifest may hold)
+    if is_folder and not os.access(path, os.R_OK | os.X_OK):
+        raise Failed("permission denied", f"{str(path)!r} may not be listed; give yourself the right to read it")
+    images = files_of(path) if is_folder else [path]
+    if not images:
+        raise Failed(
+            "no images", f"the folder {str(path)!r} holds no {', '.join(sorted(IMAGE_SUFFIXES))}; folders in it do not count"
+        )
+    files: dict[Path, str] = {}
+    unreadable: dict[str, str] = {}
+    size = 0
+    for image in progress(images, unit="files"):
+        try:
+            with open_file(image) as file:
+                files[image] = hashlib.file_digest(file, "sha256").hexdigest()
+                size += file.tell()
+        except Failed as fault:
+            if not is_folder:
+                raise
+            unreadable[image.name] = str(fault)
+    return Digests(is_folder, files, unreadable, size)
+
+
+def examine(
+    source: Source, twins: Iterable[Source], blocklist: Blocklist, settings: SourceSettings
+) -> Iterator[dict[str, Any]]:
+    """Yield, bit by bit, what is found out about `source`, by the columns of `tables.Sources` and what the report adds.
+
+    `twins` are earlier sources that may be the same file; if one is, `source` is refused even where that one was too, for
+    then the manifest contradicts itself about what may be done with the footage. Raises `Dropped` where `source` must not be
+    used and `Failed` where it cannot be. Nothing of a source without rights is read.
+    """
+    check_rights(source)
+    digests = read_digests(Path(source.path))
+    yield {"sha256": digests.sha256, "size": digests.size}
+    for file, sha256 in digests.files.items():
+        blocklist.check_file(sha256, str(file))
+    for twin in twins:
+        if _holds(twin, digests.sha256):
+            raise Dropped(
+                "same file as another source", f"source {twin.source!r} holds the same, at {twin.path!r}; remove one row"
+            )
+    compared = 0
+
+    def look(image: np.ndarray, place: str) -> None:
+        nonlocal compared
+        compared += 1
+        blocklist.check_picture(image, f"{source.path!r} {place}".strip(), settings.blocklist_distance)
+
+    look_if_needed = look if blocklist.hashes.size else None
+    if digests.is_folder:
+        yield _probe_folder(digests, look_if_needed)
+    else:
+        yield asdict(probe(Path(source.path), settings.check, look_if_needed))
+    yield {"compared": compared}
+
+
+def _holds(twin: Source, sha256: str) -> bool:
+    try:
+        return read_digests(Path(twin.path)).sha256 == sha256
+    except Failed:
+        return False
+
+
+def _probe_folder(digests: Digests, look: Look | None) -> dict[str, Any]:
+    """Return what the images of a folder have in common, and which of them cannot be used."""
+    found: list[Media] = []
+    unusable = dict(digests.unreadable)
+    for image in progress(digests.files, unit="images"):
+        try:
+            found.append(probe_image(image, look and partial(_look_at, look, image.name)))
+        except Failed as fault:
+            unusable[image.name] = str(fault)
+    if not found:
+        some = "; ".join(list(unusable.values())[:SHOWN])
+        raise Failed("no image can be decoded", f"none of {len(unusable)}: {some}")
+    common = {name: value for name, value in asdict(found[0]).items() if all(getattr(media, name) == value for media in found)}
+    return {**common, "kind": "folder", "frames": len(found), "unusable": dict(sorted(unusable.items()))}
+
+
+def _look_at(look: Look, name: str, image: np.ndarray, _: str) -> None:
+    look(image, name)
+
+
+def admit_sources(
+    rows: list[dict[str, Any]],
+    shard: str,
+    blocklist: Path,
+    settings: SourceSettings,
+    *,
+    table: Path,
+    report: Path,
+    ledger: Path,
+) -> None:
+    """Examine the sources of a shard and write the table, a readable report and the ledger of what became of each.
+
+    `rows` hold the columns of the manifest and `twins`, the rows of earlier sources that may be the same file.
+    """
+    import polars as pl
+
+    from tessera.records.tables.footage import Sources
+    from tessera.records.tables.table import types, write_table
+
+    listed = read_blocklist(blocklist)
+    columns = types(Sources)
+    reports: list[dict[str, Any]] = []
+    with Ledger(ledger) as entries:
+        for row in progress(rows, unit="sources"):
+            source = Source.model_validate({name: row[name] for name in Source.model_fields})
+            twins = [Source.model_validate(twin) for twin in row["twins"]]
+            known: dict[str, Any] = {**dict.fromkeys(columns), **source.model_dump(), "shard": shard}
+            known.update(kind="", sha256="", size=0, compared=0, unusable={})
+            reports.append(known)
+            with entries.item(source.source):
+                for found in examine(source, twins, listed, settings):
+                    known.update(found)
+    for known, row in zip(reports, read_ledger(ledger), strict=True):
+        known.update(status="admitted" if row["status"] == "ok" else "refused", reason=row["reason"], detail=row["detail"])
+    write_table(pl.DataFrame([{name: known[name] for name in columns} for known in reports], schema=columns), Sources, table)
+    report.write_text(json.dumps(reports, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def gather_sources(tables: list[Path], ledgers: list[Path], order: list[str], *, table: Path, refused: Path) -> None:
+    """Write the sources of all shards as one table, and those refused with reason and detail, in the `order` of source ids."""
+    from tessera.records.tables.footage import Sources
+    from tessera.records.tables.table import read_tables, write_table
+
+    place = {source: number for number, source in enumerate(order)}
+    sources = read_tables(tables, Sources)
+    write_table(sources[np.argsort([place[source] for source in sources["source"]])], Sources, table)
+    rows = [row for path in ledgers for row in read_ledger(path) if row["status"] != "ok"]
+    with refused.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+        writer.writerow(["source", "reason", "detail"])
+        writer.writerows([row["key"], row["reason"], row["detail"]] for row in sorted(rows, key=lambda row: place[row["key"]]))
+    reasons = Counter(row["reason"] for row in rows)
+    tell(
+        f"{len(order) - len(rows)} of {len(order)} sources admitted"
+        + "".join(f"; {n} {reason}" for reason, n in reasons.items())
+    )
+
+
+def gate_sources(table: Path, ledgers: list[Path], max_failed: float, *, admitted: Path, summary: Path) -> None:
+    """Write the sources of `table` that were admitted, and to `summary` how many were not, and why.
+
+    Raises `TesseraError` where there is none, or where the fraction that failed is above `max_failed`.
+    """
+    import polars as pl
+
+    from tessera.records.tables.footage import Sources
+    from tessera.records.tables.table import read_table, write_table
+
+    sources = read_table(table, Sources).filter(pl.col("status") == "admitted")
+    if sources.is_empty():
+        rows = [row for path in ledgers for row in read_ledger(path)]
+        shown = [f"  {row['key']!r}: {row['reason']} ({row['detail']})" for row in rows[:SHOWN]]
+        more = [f"  and {len(rows) - SHOWN} more, in refused.tsv"] if len(rows) > SHOWN else []
+        raise TesseraError("\n".join(["no source was admitted; mend the manifest:", *(shown or ["  it lists none"]), *more]))
+    counts = {"admission": gate("sources", ledgers, max_failed)}
+    summary.write_text(json.dumps(counts, indent=2) + "\n", encoding="utf-8")
+    write_table(sources, Sources, admitted)

@@ -1,0 +1,164 @@
+"""Frames: which pictures of a source are looked at."""
+
+import csv
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+
+from tessera.core.errors import Dropped, Failed
+from tessera.core.files import file_name, files_of
+from tessera.core.job import ahead, progress
+from tessera.core.ledger import Ledger
+from tessera.core.settings import Settings
+from tessera.imaging.footage import Still
+from tessera.imaging.hashing import perceptual_hash
+from tessera.imaging.images import shrink, write_image
+from tessera.imaging.video import THREADS, Packets, VideoFrame, open_video, read_frames, read_packets
+
+MPDECIMATE = "mpdecimate=hi=64*200:lo=64*50:frac=0.33"
+SUFFIX = {"jpeg": ".jpg", "png": ".png"}
+HASH_SIDE = (
+    256  # pixels; scaled down to that, a picture has the same hash but for a bit or two now and then, in a third of the time
+)
+
+
+class FrameSettings(Settings):
+    """Which frames are sampled, and how they are stored."""
+
+    mode: Literal["interval", "every", "keyframes", "decimate", "all"] = "interval"
+    interval: PositiveFloat = 1.0
+    every: PositiveInt = 30
+    skip_start: NonNegativeFloat = 0.0
+    skip_end: NonNegativeFloat = 0.0
+    max_side: PositiveInt | None = None
+    format: Literal["jpeg", "png"] = "jpeg"
+    quality: int = Field(95, ge=1, le=100)
+
+
+def sample_frames(sources: Path, table: Path, images: Path, ledger: Path, settings: FrameSettings, threads: int = 1) -> None:
+    """Store frames of the admitted sources of the table `sources`: one image each in the folder `images`, one row in `table`.
+
+    A video gives the frames that `settings` choose; an image, and every image of a folder, gives one. `ledger` has a row per
+    frame that was chosen and, for a source that gives none, one with its id. `threads` are used to encode; the result does not
+    depend on their number.
+    """
+    import polars as pl
+
+    from tessera.records.tables.footage import Frames, Sources
+    from tessera.records.tables.table import read_table, types, write_table
+
+    def chosen() -> Iterator[tuple[str, VideoFrame | Still | Dropped]]:
+        admitted = read_table(sources, Sources).filter(status="admitted")
+        for source, path, kind in admitted.select("source", "path", "kind").rows():
+            try:
+                for frame in _chosen(Path(path), kind, settings):
+                    yield source, frame
+            except Dropped as fault:
+                yield source, fault
+
+    def store(item: tuple[str, VideoFrame | Still | Dropped]) -> dict[str, Any]:
+        source, frame = item
+        if isinstance(frame, Dropped):
+            raise frame
+        return _store(frame, source, _key(source, frame), images, settings)
+
+    rows: list[dict[str, Any]] = []
+    images.mkdir()
+    with Ledger(ledger) as book, ThreadPoolExecutor(threads) as pool:
+        for (source, frame), stored in ahead(pool, store, chosen(), 2 * threads):
+            with book.item(_key(source, frame)):
+                rows.append(stored.result())
+    write_table(pl.DataFrame(rows, schema=types(Frames)), Frames, table)
+
+
+def _key(source: str, frame: VideoFrame | Still | Dropped) -> str:
+    """Return the key of a frame of `source`; of what is none, the source."""
+    return source if isinstance(frame, Dropped) else f"{file_name(source)}-{frame.index:07d}"
+
+
+def select_frames(packets: Packets, settings: FrameSettings) -> np.ndarray:
+    """Return the indices of the frames that `settings` choose by time, count or keyframe, ascending.
+
+    What is skipped at the start and at the end is as if it were not there: seconds and frames count from the first one after
+    it. The frame of a moment is the one on the screen. For `all` and `decimate` these are all frames.
+    """
+    left: np.ndarray = np.flatnonzero(
+        (packets.time >= settings.skip_start) & (packets.time <= packets.time[-1] - settings.skip_end)
+    )
+    if not len(left):
+        raise Dropped("shorter than what is skipped", f"the last frame is at {packets.time[-1]:.3f} s")
+    if settings.mode == "interval":
+        time = packets.time[left] - packets.time[left[0]] + 1e-6  # a moment is not missed for the sake of a rounding
+        passed = np.append(np.ceil((time - 2e-6) / settings.interval), np.floor(time[-1] / settings.interval) + 1)
+        left = left[np.diff(passed) > 0]
+    elif settings.mode == "every":
+        left = left[:: settings.every]
+    elif settings.mode == "keyframes":
+        left = left[packets.keyframe[left]]
+    return left
+
+
+def decimate(path: Path, packets: Packets, indices: np.ndarray) -> np.ndarray:
+    """Return those of the frames `indices`, a run without gaps, that FFmpeg's filter mpdecimate keeps.
+
+    The filter sees nothing before the first of them. Raises `Failed` where FFmpeg cannot read the video `path`.
+    """
+    from imageio_ffmpeg import get_ffmpeg_exe
+
+    with open_video(path) as (container, stream):
+        demuxer = container.format.name.split(",")[0]
+        number = stream.index
+    stamps = packets.pts[indices]
+    # Frames are told apart by their time stamps, which all filters hand on; where there are none, by counting.
+    filters = f"select=gte(pts\\,{stamps[0]})*lte(pts\\,{stamps[-1]}),{MPDECIMATE}"
+    if not packets.timed:
+        filters = f"setpts=N,{filters}"
+    with path.open("rb") as file:
+        # By its descriptor: no name can be taken for an option, a pattern or an address, and nothing else can be opened.
+        command = [get_ffmpeg_exe(), "-nostdin", "-v", "error", "-copyts", "-protocol_whitelist", "fd"]
+        command += ["-threads", str(THREADS), "-fd", str(file.fileno()), "-f", demuxer, "-i", "fd:"]
+        command += ["-map", f"0:{number}", "-vf", filters]
+        command += ["-fps_mode", "passthrough", "-enc_time_base", "demux", "-f", "framecrc", "pipe:1"]
+        process = subprocess.run(command, pass_fds=[file.fileno()], capture_output=True, text=True, check=False)
+    if process.returncode:
+        raise Failed("FFmpeg cannot read it", process.stderr.strip().splitlines()[-1] if process.stderr.strip() else "")
+    lines = (line for line in process.stdout.splitlines() if not line.startswith("#"))
+    kept = [int(row[2]) for row in csv.reader(lines)]
+    return indices[np.isin(stamps, kept)]
+
+
+def _chosen(path: Path, kind: str, settings: FrameSettings) -> Iterator[VideoFrame | Still]:
+    if kind != "video":
+        yield from progress([Still(index, file) for index, file in enumerate(files_of(path))], unit="images")
+        return
+    packets = read_packets(path)
+    indices = select_frames(packets, settings)
+    if settings.mode == "decimate":
+        indices = decimate(path, packets, indices)
+    if not len(indices):
+        raise Dropped("no frame is chosen")
+    yield from progress(read_frames(path, packets, indices), total=len(indices), unit="frames")
+
+
+def _store(frame: VideoFrame | Still, source: str, key: str, images: Path, settings: FrameSettings) -> dict[str, Any]:
+    image = frame.image()
+    if settings.max_side:
+        image = shrink(image, settings.max_side)
+    file = key + SUFFIX[settings.format]
+    write_image(images / file, image, settings.quality)
+    return {
+        "key": key,
+        "source": source,
+        "index": frame.index,
+        "pts": frame.pts,
+        "time": frame.time,
+        "file": file,
+        "width": image.shape[1],
+        "height": image.shape[0],
+        "phash": perceptual_hash(shrink(image, HASH_SIDE)),
+    }

@@ -1,0 +1,1 @@
+"""Mosaics put on frames."""

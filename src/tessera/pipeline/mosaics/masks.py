@@ -1,0 +1,64 @@
+"""Imports of mask images: those of samples that were made of frames become tables of the hub."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from tessera.core.errors import Dropped, Failed
+from tessera.core.job import progress
+from tessera.core.ledger import Ledger
+from tessera.imaging.images import read_image
+from tessera.records.annotation.formats.mask_images import load_mask, read_mask
+from tessera.records.annotation.hub import Origin, write_hub
+from tessera.records.annotation.model import ImageAnnotations, remark
+from tessera.records.tables.footage import Frames, Sources
+from tessera.records.tables.table import read_table
+
+
+def import_masks(
+    masks: Path,
+    pictures: Path,
+    place: Path,
+    frames: Path,
+    sources: Path,
+    values: Mapping[int, str],
+    min_area: int,
+    images: Path,
+    annotations: Path,
+    ledger: Path,
+) -> None:
+    """Write the images of the folder `pictures`, which will lie at `place`, and their masks to tables of the hub.
+
+    An image, and its mask in the folder `masks`, a PNG file, are named by the key of the frame that they were made of; that is
+    their key too in `images` and `annotations`. `values`: value in a mask → label; each 8-connected region is one, unless it
+    has fewer than `min_area` pixels. `frames`: `tables.Frames`. `sources`: `tables.Sources`, which says the split and the
+    rights. The perceptual hash is that of the frame: what was done to it makes no two alike. `ledger` gets a row per key: an
+    `ok` with a reason lost some of its regions, one that lost all of them is left out.
+    """
+    frame_of = {frame["key"]: frame for frame in read_table(frames, Frames).iter_rows(named=True)}
+    source_of = {source["source"]: source for source in read_table(sources, Sources).iter_rows(named=True)}
+    # Snakemake leaves a hidden file in folders that it made.
+    picture_of, mask_of = ({path.stem: path for path in folder.glob("[!.]*")} for folder in (pictures, masks))
+    found: list[tuple[ImageAnnotations, Origin]] = []
+    with Ledger(ledger) as rows:
+        for key in progress(sorted(picture_of.keys() | mask_of.keys()), unit="masks"):
+            with rows.item(key) as note:
+                if key not in picture_of:
+                    raise Failed("mask without an image", f"{mask_of[key].name} has none in {str(pictures)!r}")
+                if key not in mask_of:
+                    raise Failed("image without a mask", f"{picture_of[key].name} has none in {str(masks)!r}")
+                if key not in frame_of:
+                    raise Failed("no such frame", f"the sources have none of the key {key!r}")
+                mask = load_mask(mask_of[key])
+                height, width = read_image(picture_of[key]).shape[:2]
+                if mask.shape != (height, width):
+                    fault = f"{mask.shape[1]} by {mask.shape[0]} pixels for an image of {width} by {height}"
+                    raise Failed("mask does not match its image", fault)
+                annotated, losses = read_mask(mask, key, values, min_area)
+                if losses and not annotated.annotations:
+                    raise Dropped("smaller than min_area", f"all {len(losses)} regions")
+                source = source_of[frame_of[key]["source"]]
+                path = (place / picture_of[key].name).as_posix()
+                origin = Origin(source["source"], path, frame_of[key]["phash"], source["split"], source["rights"])
+                found.append((annotated, origin))
+                remark(note, losses)
+    write_hub(annotations, images, found)

@@ -1,0 +1,202 @@
+"""Samples: frames with mosaics in them, and masks that say where."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from tessera.core.errors import Dropped, Failed
+from tessera.core.job import ahead, progress
+from tessera.core.ledger import Ledger
+from tessera.core.seeds import generator
+from tessera.imaging.boxes import mask_box
+from tessera.imaging.images import read_image, shrink, write_image
+from tessera.imaging.masks import decode_rle
+from tessera.imaging.mosaic.blocks import Mosaic, mosaic_mask, pixelate, whole_blocks
+from tessera.imaging.mosaic.drawing import draw_mosaic
+from tessera.imaging.mosaic.settings import VALUES, MosaicSettings
+
+
+class Degrade(Protocol):
+    """What else happens to a picture."""
+
+    def __call__(self, image: np.ndarray, /, *, rng: np.random.Generator, block: int) -> np.ndarray:
+        """Return a picture like `image`, uint8 (H, W, 3), RGB. `block`: height of the blocks in it, pixels."""
+
+
+def pixelate_frames(
+    frames: Path,
+    pictures: Path,
+    regions: Path,
+    backgrounds: Path,
+    table: Path,
+    images: Path,
+    masks: Path,
+    ledger: Path,
+    mosaic_ledger: Path,
+    settings: MosaicSettings,
+    seed: int,
+    degrade: Degrade,
+    threads: int = 1,
+) -> None:
+    """Make a sample of every frame with regions, and of some without: an image, and a mask of the mosaics in it.
+
+    `frames`: `tables.Frames`, whose images lie in the folder `pictures`. `regions`: `tables.Annotations`, masks as run lengths
+    and labels of `VALUES`. `backgrounds`: `tables.Frames`, those known to show nothing; the fraction `settings.backgrounds` of
+    them become samples without a mosaic. Each picture is scaled down, its regions are flattened, and `degrade` gets it with
+    the height of its smallest block.
+
+    The folders `images` and `masks` get a JPEG and a PNG by the key of each frame. A mask has the value of the label where
+    `mosaic_mask` is set, a later region over an earlier one. `table` (`tables.Mosaics`) gets a row per mosaic, `ledger` one per
+    frame and `mosaic_ledger` one per region, by `KEY#NUMBER`. The result does not depend on the number of `threads`.
+    """
+    import cv2
+    import polars as pl
+
+    from tessera.records.tables.annotation import Annotations
+    from tessera.records.tables.footage import Frames
+    from tessera.records.tables.mosaics import Mosaics
+    from tessera.records.tables.table import read_table, types, write_table
+
+    cv2.setNumThreads(1)  # each frame has a thread already
+    images.mkdir()
+    masks.mkdir()
+    regions_of: dict[str, list[dict[str, Any]]] = {}
+    for region in read_table(regions, Annotations).sort("key", "number").iter_rows(named=True):
+        regions_of.setdefault(region["key"], []).append(region)
+    wanted = regions_of.keys() | set(read_table(backgrounds, Frames)["key"])
+    samples = [frame for frame in read_table(frames, Frames).iter_rows(named=True) if frame["key"] in wanted]
+
+    def make(frame: dict[str, Any]) -> list[dict[str, Any] | Dropped]:
+        return _make_sample(frame, regions_of.get(frame["key"], []), pictures, images, masks, settings, seed, degrade)
+
+    rows: list[dict[str, Any]] = []
+    with Ledger(ledger) as book, Ledger(mosaic_ledger) as mosaic_book, ThreadPoolExecutor(threads) as pool:
+        for frame, made in ahead(pool, make, progress(samples, unit="frames"), 2 * threads):
+            of_frame = regions_of.get(frame["key"], [])
+            outcomes: list[dict[str, Any] | Dropped] = [Failed("its frame is unusable")] * len(of_frame)
+            with book.item(frame["key"]) as note:
+                outcomes = made.result()
+                lost = [outcome.reason for outcome in outcomes if isinstance(outcome, Dropped)]
+                note["reason"] = "; ".join(sorted(set(lost)))
+                if lost and len(lost) == len(outcomes):
+                    raise Dropped("no region is left", note["reason"])
+            for region, outcome in zip(of_frame, outcomes, strict=True):
+                with mosaic_book.item(f"{frame['key']}#{region['number']}"):
+                    if isinstance(outcome, Dropped):
+                        raise outcome
+                    rows.append(outcome)
+    write_table(pl.DataFrame(rows, schema=types(Mosaics)), Mosaics, table)
+
+
+def _make_sample(
+    frame: dict[str, Any],
+    regions: list[dict[str, Any]],
+    pictures: Path,
+    images: Path,
+    masks: Path,
+    settings: MosaicSettings,
+    seed: int,
+    degrade: Degrade,
+) -> list[dict[str, Any] | Dropped]:
+    """Store the sample of `frame`, and return for each of `regions` a row of `tables.Mosaics`, or why it has no mosaic.
+
+    Nothing is stored where none has. Raises `Dropped` where a frame without regions is not among those that are used.
+    """
+    key = frame["key"]
+    if not regions and generator(seed, "backgrounds", key).random() >= settings.backgrounds:
+        raise Dropped("background not used", f"the fraction {settings.backgrounds:g} is")
+    picture = read_image(pictures / frame["file"])
+    image = shrink(picture, settings.max_side)
+    values = np.zeros(image.shape[:2], np.uint8)
+    outcomes: list[dict[str, Any] | Dropped] = []
+    blocks: list[int] = []
+    for region in regions:
+        try:
+            mask = _region_mask(region, picture.shape[0], picture.shape[1], settings)
+            mosaic = draw_mosaic(generator(seed, "mosaics", f"{key}#{region['number']}"), mask, _of_label(settings, region))
+            shown = mosaic_mask(mask, mosaic)
+            count = whole_blocks(shown, mosaic)
+            if not count:
+                raise Dropped("no whole block", f"blocks of {mosaic.width} by {mosaic.height} pixels")
+        except Dropped as fault:
+            outcomes.append(fault)
+            continue
+        image = pixelate(image, mask, mosaic)
+        values[shown > 0] = VALUES[region["label"]]
+        blocks.append(mosaic.height)
+        outcomes.append(_row(region, mosaic, shown, count, settings, seed))
+    if regions and not blocks:
+        return outcomes
+    if not regions:
+        blocks.append(_imagine_block(generator(seed, "mosaics", key), values, settings))
+    image = degrade(image, rng=generator(seed, "degradations", key), block=min(blocks))
+    # Not `with_suffix`: a key may hold dots.
+    write_image(images / f"{key}.jpg", image, settings.quality)
+    write_image(masks / f"{key}.png", values)
+    return outcomes
+
+
+def _region_mask(region: dict[str, Any], height: int, width: int, settings: MosaicSettings) -> np.ndarray:
+    """Return the mask of `region`, which is for a picture of `height` by `width`, at the size of the sample."""
+    import cv2
+
+    if region["label"] not in VALUES:
+        raise Failed("unknown label", f"{region['label']!r}; known are {', '.join(VALUES)}")
+    if region["rle"] is None:
+        raise Failed("region without run lengths")
+    try:
+        mask = decode_rle(region["rle"], height, width)
+    except ValueError as error:
+        raise Failed("region does not match its frame", str(error)) from None
+    mask = cv2.threshold(shrink(mask, settings.max_side), 127, 255, cv2.THRESH_BINARY)[1]
+    x0, y0, x1, y1 = mask_box(mask)
+    if min(x1 - x0, y1 - y0) < settings.min_side:
+        raise Dropped("smaller than min_side", f"{x1 - x0:g} by {y1 - y0:g} of {settings.min_side} pixels")
+    return mask
+
+
+def _of_label(settings: MosaicSettings, region: dict[str, Any]) -> MosaicSettings:
+    """Return `settings` with the blocks of the label of `region`."""
+    if region["label"] == "nsfw":
+        return settings
+    return settings.model_copy(update={"scale": settings.sfw_scale, "min_block": settings.sfw_min_block})
+
+
+def _imagine_block(rng: np.random.Generator, empty: np.ndarray, settings: MosaicSettings) -> int:
+    """Return the height of the blocks of a mosaic that a picture might have had.
+
+    What is done to a picture may depend on its blocks: were it not the same without any, that alone would tell the two apart.
+    """
+    height, width = (max(1, round(side * rng.uniform(0.1, 0.6))) for side in empty.shape)
+    mask = empty.copy()
+    mask[:height, :width] = 255
+    return draw_mosaic(rng, mask, settings).height
+
+
+def _row(
+    region: dict[str, Any], mosaic: Mosaic, shown: np.ndarray, whole: int, settings: MosaicSettings, seed: int
+) -> dict[str, Any]:
+    x0, y0, x1, y1 = map(int, mask_box(shown))
+    return {
+        "key": region["key"],
+        "number": region["number"],
+        "label": region["label"],
+        "version": settings.version,
+        "type": mosaic.type,
+        "block_width": mosaic.width,
+        "block_height": mosaic.height,
+        "whole_blocks": whole,
+        "feather": mosaic.feather,
+        "dilation": mosaic.dilation,
+        "incomplete": mosaic.incomplete,
+        "anchor": settings.anchor,
+        "origin_x": mosaic.origin[0],
+        "origin_y": mosaic.origin[1],
+        "x0": x0,
+        "y0": y0,
+        "x1": x1,
+        "y1": y1,
+        "seed": seed,
+    }

@@ -1,0 +1,1 @@
+"""Previews: what a detector sees in footage, to look at and to correct."""

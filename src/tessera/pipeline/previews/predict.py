@@ -1,0 +1,89 @@
+"""What a detector sees in the footage that is previewed."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import PositiveInt
+
+from tessera.core.errors import Failed
+from tessera.core.files import file_name
+from tessera.core.job import progress
+from tessera.core.ledger import Ledger
+from tessera.imaging.detection.detector import Predictor
+from tessera.imaging.detection.settings import PredictionSettings
+from tessera.imaging.footage import read_footage
+from tessera.records.annotation.predictions import look
+
+
+class PreviewPredictionSettings(PredictionSettings):
+    """How a detector is run for a preview, and on which frames."""
+
+    stride: PositiveInt = 1
+    max_frames: PositiveInt = 3000
+
+
+def predict_previews(
+    sources: Path,
+    weights: Path,
+    expected: Path | str,
+    wanted: Sequence[str],
+    settings: PreviewPredictionSettings,
+    frames: Path,
+    predictions: Path,
+    ledger: Path,
+) -> None:
+    """Run the detector `weights` over the sources `wanted` of a shard.
+
+    `sources`: `tables.Sources`; `expected`: see `Predictor`. Of each source every `settings.stride`-th frame is predicted or,
+    where these are more than `settings.max_frames`, so many evenly spaced ones. `frames` gets them as `tables.PredictedFrames`,
+    `predictions` what was seen as `tables.Annotations`, and `ledger` a row per frame, or one for a source that was refused or
+    cannot be opened.
+    """
+    import polars as pl
+
+    from tessera.records.tables.annotation import Annotations, PredictedFrames
+    from tessera.records.tables.footage import Sources
+    from tessera.records.tables.table import read_table, types, write_table
+
+    asked = read_table(sources, Sources).filter(pl.col("source").is_in(list(wanted)))
+    admitted = asked.filter(pl.col("status") == "admitted").to_dicts()
+    predictor = Predictor(weights, expected, settings) if admitted else None
+    looked: list[dict[str, Any]] = []
+    seen: list[dict[str, Any]] = []
+    with Ledger(ledger) as book:
+        for source, reason in asked.filter(pl.col("status") == "refused").select("source", "reason").iter_rows():
+            book.row(source, "dropped", "source refused", reason)
+        for source in admitted:
+            assert predictor is not None
+            indices = _evenly(source["frames"], settings.stride, settings.max_frames)
+            pictures = progress(_pictures(source, indices, book), len(indices), f"frames of {source['source']!r}")
+            for frame, rows in look(predictor, pictures, book):
+                looked.append(frame)
+                seen += rows
+    write_table(pl.DataFrame(looked, schema=types(PredictedFrames)), PredictedFrames, frames)
+    write_table(pl.DataFrame(seen, schema=types(Annotations)), Annotations, predictions)
+
+
+def _evenly(count: int, stride: int, limit: int) -> range:
+    """Return at most `limit` of `count` places, evenly spaced, `stride` or more apart."""
+    return range(0, count, max(stride, -(-count // limit)))
+
+
+def _pictures(source: dict[str, Any], indices: range, book: Ledger) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+    """Yield the row and the image of each frame that can be decoded; `book` gets a row for each that cannot."""
+    name = source["source"]
+    try:
+        for frame in read_footage(Path(source["path"]), source["kind"], indices):
+            key = f"{file_name(name)}-{frame.index:07d}"
+            try:
+                image = frame.image()
+            except Failed as error:
+                book.row(key, "failed", error.reason, error.detail)
+                continue
+            height, width = image.shape[:2]
+            row = {"key": key, "source": name, "index": frame.index, "pts": frame.pts, "time": frame.time}
+            yield {**row, "width": width, "height": height}, image
+    except Failed as error:
+        book.row(name, "failed", error.reason, error.detail)

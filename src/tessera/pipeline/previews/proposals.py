@@ -1,0 +1,290 @@
+"""Proposals: predictions as labelme files, for a person to correct."""
+
+import csv
+import os
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TextIO
+
+import numpy as np
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from tessera.core.files import file_name
+from tessera.core.job import progress
+from tessera.core.provenance import sha256_file
+from tessera.core.settings import Settings
+from tessera.imaging.footage import read_footage
+from tessera.imaging.images import write_image
+from tessera.imaging.masks import decode_rle
+from tessera.imaging.polygons import Part, Ring, trace
+from tessera.records.annotation.formats.labelme import write_labelme
+from tessera.records.annotation.model import Annotation, ImageAnnotations
+
+if TYPE_CHECKING:
+    import polars as pl
+
+CHECKSUMS = "SHA256SUMS"  # what was written, as `sha256sum` lists it
+JOURNAL = "SHA256SUMS.journal"  # what is being written; there only while a job runs, or after one was killed
+PROPOSED = "proposed"
+SPREAD = "proposed: evenly spaced, for too few are uncertain"
+EDITED = "edited by a person: kept"
+DELETED = "deleted by a person: not proposed again"
+ABSENT = "not predicted: the source has no such frame, or preview.predict leaves it out"
+
+
+class ProposalSettings(Settings):
+    """Which frames are offered for correction, and where."""
+
+    folder: Path = Path("labels/proposed")
+    choose: Literal["uncertain", "every", "list"] = "uncertain"
+    every: PositiveInt = 30
+    frames: dict[str, tuple[NonNegativeInt, ...]] = Field(default_factory=dict)
+    limit: PositiveInt = 20
+    apart: float = Field(1.0, ge=0)
+    simplify: float = Field(1.5, ge=0)
+
+
+class Line(NamedTuple):
+    """A line of SHA256SUMS."""
+
+    digest: str
+    name: str
+
+
+class Proposal(NamedTuple):
+    """A frame to correct. `image`: uint8 (H, W, 3), RGB."""
+
+    image: np.ndarray
+    regions: ImageAnnotations
+
+
+def propose_labels(
+    sources: Path, frames: Path, predictions: Path, confidence: float, settings: ProposalSettings, report: Path
+) -> None:
+    """Offer the chosen frames of a shard for correction: an image and a labelme file each, in a folder per source.
+
+    `sources`: `tables.Sources`; `frames`: `tables.PredictedFrames`; `predictions`: `tables.Annotations`. All regions that were
+    predicted are offered, for deleting one is quicker than drawing it. What a person edited or deleted stays so.
+    `report` gets a row per frame, tab-separated: source, key, status.
+    """
+    import polars as pl
+
+    from tessera.records.tables.annotation import Annotations, PredictedFrames
+    from tessera.records.tables.footage import Sources
+    from tessera.records.tables.table import read_table
+
+    predicted, seen = read_table(frames, PredictedFrames), read_table(predictions, Annotations)
+    rows: list[tuple[str, str, str]] = []
+    for source in progress(list(read_table(sources, Sources).iter_rows(named=True)), unit="sources"):
+        name = source["source"]
+        own = predicted.filter(pl.col("source") == name)
+        if own.is_empty():
+            continue
+        regions = own.select("key").join(seen, on="key", maintain_order="left_right")
+        listed = settings.frames.get(name, ())
+        indices = choose(own, regions, confidence, settings, listed)
+        more = spread(own, indices, settings) if settings.choose == "uncertain" else []
+        chosen = own.filter(pl.col("index").is_in([*indices, *more]))
+        proposals = _proposals(source, chosen, regions, settings.simplify)
+        status_of = dict(place(settings.folder / file_name(name), proposals))
+        spaced = set(own.filter(pl.col("index").is_in(more))["key"])
+        status_of |= {key: SPREAD for key in spaced if status_of[key] == PROPOSED}
+        rows += [(name, key, status) for key, status in status_of.items()]
+        if settings.choose == "list":
+            absent = sorted(set(listed) - set(own["index"]))
+            rows += [(name, f"{file_name(name)}-{index:07d}", ABSENT) for index in absent]
+    with report.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, delimiter="\t", lineterminator="\n").writerows([("source", "key", "status"), *sorted(rows)])
+
+
+def choose(
+    frames: "pl.DataFrame", regions: "pl.DataFrame", confidence: float, settings: ProposalSettings, listed: Sequence[int]
+) -> list[int]:
+    """Return the indices of the frames of one source to offer, ascending.
+
+    `uncertain`: those where the score of a region comes closest to `confidence`, the closest first, each `settings.apart`
+    seconds or more from the others; a frame without any region is none of them. `every`: each n-th of the frames that were
+    predicted. Both give `settings.limit` frames at most, `every` then evenly spaced. `list`: those `listed`, all of them.
+    """
+    indices = frames["index"].to_list()
+    if settings.choose == "list":
+        return sorted(set(listed) & set(indices))
+    if settings.choose == "every":
+        every = indices[:: settings.every]
+        count = min(settings.limit, len(every))
+        return [every[number * len(every) // count] for number in range(count)]
+    doubt: dict[str, float] = {}
+    for key, score in regions.select("key", "score").iter_rows():
+        doubt[key] = min(doubt.get(key, 1.0), abs(score - confidence))
+    doubtful = [row for row in frames.iter_rows(named=True) if row["key"] in doubt]
+    chosen: list[dict[str, Any]] = []
+    for row in sorted(doubtful, key=lambda row: (doubt[row["key"]], row["index"])):
+        if len(chosen) == settings.limit:
+            break
+        if row["time"] is None or all(abs(row["time"] - other["time"]) >= settings.apart for other in chosen):
+            chosen.append(row)
+    return sorted(row["index"] for row in chosen)
+
+
+def spread(frames: "pl.DataFrame", chosen: Collection[int], settings: ProposalSettings) -> list[int]:
+    """Return the indices of evenly spaced frames that fill up the frames `chosen` of one source to `settings.limit`, ascending.
+
+    Each is `settings.apart` seconds or more from all others.
+    """
+    rows = list(frames.select("index", "time").iter_rows())
+    taken = [time for index, time in rows if index in chosen]
+    free = []
+    for index, time in rows:
+        if index not in chosen and (time is None or all(abs(time - other) >= settings.apart for other in taken)):
+            free.append(index)
+            taken.append(time)
+    count = min(settings.limit - len(chosen), len(free))
+    return [free[number * len(free) // count] for number in range(count)]
+
+
+def place(folder: Path, proposals: Iterable[Proposal]) -> list[tuple[str, str]]:
+    """Bring `folder` up to `proposals`, and return the key and the status of each frame there.
+
+    Each becomes `KEY.jpg` and `KEY.json`. What is no longer proposed is removed. A file is replaced or removed only if its
+    sha256 is one that was written here before, so nothing that a person made or changed is touched, nor the other file of
+    its pair; and what they deleted does not come back. After a kill at any moment, the next call completes the work.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for leftover in folder.glob(".*.partial.*"):
+        leftover.unlink()
+    settled = _read_checksums(folder / CHECKSUMS)
+    ours = settled | _read_checksums(folder / JOURNAL)
+    status: dict[str, str] = {}
+    kept: set[Line] = set()
+    with (folder / JOURNAL).open("a", encoding="utf-8") as journal:
+        journal.write("\n")  # ends a line that was cut short
+        for image, regions in proposals:
+            key = regions.key
+            if _edited(folder, key, ours):
+                status[key] = EDITED
+            elif _deleted(folder, key, settled):
+                status[key] = DELETED
+            else:
+                status[key] = PROPOSED
+                kept |= _write_pair(folder, image, regions, journal)
+        gone = {_key(name) for _, name in ours} - set(status)
+        status |= {key: EDITED for key in gone if _edited(folder, key, ours)}
+        kept |= {line for line in ours if status.get(_key(line.name)) in (EDITED, DELETED)}
+        journal.writelines(f"{digest}  {name}\n" for digest, name in sorted(settled - kept))
+    # Only now is the rest no longer known as settled: what is missing from here on was not deleted by a person.
+    _write_checksums(kept, folder / CHECKSUMS)
+    for key in gone - set(status):
+        for name in _pair(key):
+            (folder / name).unlink(missing_ok=True)
+    (folder / JOURNAL).unlink()
+    if not any(folder.iterdir()):
+        folder.rmdir()
+    return sorted(status.items())
+
+
+def withdraw(folder: Path, sources: Iterable[str]) -> tuple[list[Path], list[Path]]:
+    """Remove from `folder` what was proposed for a source that is none of `sources`, and never touched.
+
+    Returns the folders that held such, and the files that are left in them, for a person edited them.
+    """
+    kept = {file_name(source) for source in sources}
+    withdrawn = [] if folder.is_symlink() or not folder.is_dir() else sorted(folder.iterdir())
+    withdrawn = [own for own in withdrawn if own.name not in kept and not own.is_symlink() and _is_ours(own)]
+    for own in withdrawn:
+        place(own, ())
+    return withdrawn, [file for own in withdrawn if own.exists() for file in sorted(own.iterdir()) if file.name != CHECKSUMS]
+
+
+def _is_ours(folder: Path) -> bool:
+    """Return whether `folder` lists frames of the source that it is named after, and nothing else."""
+    lines = _read_checksums(folder / CHECKSUMS) | _read_checksums(folder / JOURNAL)
+    return bool(lines) and all(re.fullmatch(rf"{re.escape(folder.name)}-\d{{7,12}}", _key(line.name)) for line in lines)
+
+
+def _write_pair(folder: Path, image: np.ndarray, regions: ImageAnnotations, journal: TextIO) -> set[Line]:
+    """Write the image, then the labelme file; `journal` knows the bytes of each before it takes its place."""
+    picture, label = _pair(regions.key)
+    lines = set()
+    for name in (picture, label):
+        partial = folder / f".{os.getpid()}.partial.{name}"
+        if name == picture:
+            write_image(partial, image)
+        else:
+            write_labelme(regions, partial, picture, sfw=False)
+        line = Line(sha256_file(partial), name)
+        journal.write(f"{line.digest}  {line.name}\n")
+        journal.flush()
+        partial.replace(folder / name)
+        lines.add(line)
+    return lines
+
+
+def _edited(folder: Path, key: str, ours: set[Line]) -> bool:
+    """Return whether a file of the pair of `key` is there that was not written here as it is."""
+    paths = [folder / name for name in _pair(key)]
+    return any(path.exists() and Line(sha256_file(path), path.name) not in ours for path in paths)
+
+
+def _deleted(folder: Path, key: str, settled: set[Line]) -> bool:
+    label = _pair(key)[1]
+    return not (folder / label).exists() and any(name == label for _, name in settled)
+
+
+def _pair(key: str) -> tuple[str, str]:
+    return f"{key}.jpg", f"{key}.json"
+
+
+def _key(name: str) -> str:
+    return name.rpartition(".")[0]
+
+
+def _read_checksums(path: Path) -> set[Line]:
+    """Return the lines of `path` that name a file that could be ours; others are no concern of this folder."""
+    if not path.exists():
+        return set()
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return {Line(*match) for match in re.findall(r"^([0-9a-f]{64})  ([\w%.-]+\.(?:jpg|json))$", text, re.ASCII | re.MULTILINE)}
+
+
+def _write_checksums(lines: set[Line], path: Path) -> None:
+    if lines:
+        partial = path.with_name(f".{os.getpid()}.partial.{path.name}")
+        partial.write_text(
+            "".join(f"{digest}  {name}\n" for digest, name in sorted(lines, key=lambda line: (line.name, line.digest))),
+            encoding="utf-8",
+        )
+        partial.replace(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _proposals(source: dict[str, Any], frames: "pl.DataFrame", regions: "pl.DataFrame", simplify: float) -> Iterator[Proposal]:
+    of_key = {str(key): rows.to_dicts() for (key,), rows in regions.group_by("key", maintain_order=True)}
+    footage = read_footage(Path(source["path"]), source["kind"], frames["index"].to_list())
+    for row, frame in zip(frames.iter_rows(named=True), footage, strict=True):
+        annotations = tuple(_annotation(region, row, simplify) for region in of_key.get(row["key"], ()))
+        yield Proposal(frame.image(), ImageAnnotations(row["key"], row["width"], row["height"], annotations))
+
+
+def _annotation(region: dict[str, Any], frame: dict[str, Any], simplify: float) -> Annotation:
+    """Return a predicted region with polygons that a person can correct, or its box where nothing is left of them."""
+    mask = None if region["rle"] is None else decode_rle(region["rle"], frame["height"], frame["width"])
+    parts = [] if mask is None else [simpler for part in trace(mask) if (simpler := _simplified(part, simplify))]
+    if parts:
+        return Annotation.of_parts(region["label"], tuple(parts), score=region["score"])
+    return Annotation(
+        region["label"], None, None, (region["x0"], region["y0"], region["x1"], region["y1"]), score=region["score"]
+    )
+
+
+def _simplified(part: Part, distance: float) -> Part | None:
+    """Return `part` with fewer corners, none of its lines further than `distance` pixels off; None for a speck."""
+    outer, *holes = (_simplify(ring, distance) for ring in (part.outer, *part.holes))
+    return Part(outer, tuple(hole for hole in holes if len(hole) > 2)) if len(outer) > 2 else None
+
+
+def _simplify(ring: Ring, distance: float) -> Ring:
+    import cv2
+
+    return cv2.approxPolyDP(ring.astype(np.float32).reshape(-1, 1, 2), distance, closed=True).reshape(-1, 2).astype(np.float64)

@@ -1,0 +1,292 @@
+"""Previews: what a detector sees in a source, drawn to be looked at."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from pydantic import Field, PositiveInt
+
+from tessera.core.errors import TesseraError
+from tessera.core.files import file_name
+from tessera.core.job import progress
+from tessera.core.ledger import read_ledger, summarise
+from tessera.core.seeds import fraction
+from tessera.core.settings import Settings
+from tessera.imaging.boxes import Box
+from tessera.imaging.footage import read_footage
+from tessera.imaging.images import shrink, write_image
+from tessera.imaging.masks import decode_rle
+from tessera.records.manifest import Source
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Colour = tuple[int, int, int]
+# Told apart by people with any colour vision (Okabe and Ito, brightened), and rare in skin, sky and grass.
+COLOURS: tuple[Colour, ...] = ((0, 158, 255), (230, 159, 0), (224, 121, 187), (0, 200, 150), (240, 228, 66), (233, 94, 0))
+INK, SHADE, PAPER = (255, 255, 255), (0, 0, 0), (32, 32, 32)
+TINT = 0.4  # share of the colour over a mask
+SLOWEST = 5.0  # pictures per second of an overlay video, where the predicted frames are further apart
+KNOWN_SHOWN = 10  # ids in a message, the most similar ones
+SCORES = 3  # confidences in a caption
+GAP = 8  # pixels around the tiles of a contact sheet
+LINE = 22  # pixels, height of a line of text on a contact sheet
+
+
+class RenderSettings(Settings):
+    """How large previews are drawn."""
+
+    max_side: int = Field(1280, ge=64)
+    tile: int = Field(400, ge=200)
+    columns: PositiveInt = 4
+    rows: PositiveInt = 2
+
+
+class Mark(NamedTuple):
+    """A region to draw. `box`: pixels, half-open; `mask`: uint8 (H, W), 0 or 255, or None where there is the box alone."""
+
+    label: str
+    score: float
+    box: Box
+    mask: np.ndarray | None
+
+
+def previewed_sources(
+    shards: Mapping[str, Sequence[Source]], asked: Sequence[str], listed: Sequence[str]
+) -> dict[str, list[str]]:
+    """Return the ids of the sources to preview, by shard: those `asked` for, all where there are none.
+
+    `listed`: ids that are named elsewhere. Raises `TesseraError` where an id is none of the manifest.
+    """
+    known = [source.source for sources in shards.values() for source in sources]
+    for key, ids in (("preview.sources", asked), ("preview.proposals.frames", listed)):
+        for name in sorted(set(ids) - set(known)):
+            near = [repr(other) for other in get_close_matches(name, known, n=KNOWN_SHOWN, cutoff=0)]
+            known_ones = ", ".join([*near, "…"] if len(known) > KNOWN_SHOWN else near)
+            raise TesseraError(f"{key}: the manifest has no source {name!r}; it has {known_ones}")
+    wanted = set(asked or known)
+    by_shard = {shard: [source.source for source in sources if source.source in wanted] for shard, sources in shards.items()}
+    return {shard: ids for shard, ids in by_shard.items() if ids}
+
+
+def gate_previews(ledgers: Sequence[Path], asked: Sequence[str], summary: Path) -> None:
+    """Write to `summary` what became of the frames of all `ledgers`, as JSON.
+
+    Raises `TesseraError` where a source that was `asked` for was refused, or cannot be read.
+    """
+    rows = [row for path in ledgers for row in read_ledger(path)]
+    faults = [
+        f"  {row['key']}: {row['reason']}: {row['detail']}" for row in rows if row["key"] in asked and row["status"] != "ok"
+    ]
+    if faults:
+        listed = "\n".join(faults)
+        raise TesseraError(
+            f"no preview of {len(faults)} sources that preview.sources asks for:\n{listed}\nmend them or ask for others"
+        )
+    summary.write_text(json.dumps(summarise(rows), indent=2) + "\n", encoding="utf-8")
+
+
+def render_previews(
+    sources: Path, frames: Path, predictions: Path, confidence: float, settings: RenderSettings, overlays: Path, sheets: Path
+) -> None:
+    """Draw the predictions of a shard: an overlay video per video into `overlays`, a contact sheet per source into `sheets`.
+
+    `sources`: `tables.Sources`; `frames`: `tables.PredictedFrames`; `predictions`: `tables.Annotations`. A region counts from
+    `confidence` on. A video shows the frames that were predicted at the speed of the source, or at `SLOWEST` pictures per
+    second where they are further apart. Nothing is blurred: a preview is for those who work with the footage.
+    """
+    import polars as pl
+
+    from tessera.records.tables.annotation import Annotations, PredictedFrames
+    from tessera.records.tables.footage import Sources
+    from tessera.records.tables.table import read_table
+
+    predicted, regions = read_table(frames, PredictedFrames), read_table(predictions, Annotations)
+    overlays.mkdir()
+    sheets.mkdir()
+    for source in read_table(sources, Sources).iter_rows(named=True):
+        own = predicted.filter(pl.col("source") == source["source"])
+        if not own.is_empty():
+            seen = own.select("key").join(regions, on="key", maintain_order="left_right")
+            _render(source, own, seen, confidence, settings, overlays, sheets)
+
+
+def draw_marks(image: np.ndarray, marks: Sequence[Mark], side: int) -> np.ndarray:
+    """Return `image`, its longer side `side` pixels at most, with each of `marks` tinted, outlined, boxed and named.
+
+    `image`: uint8 (H, W, 3), RGB; it is not changed, and `marks` are at its size.
+    """
+    import cv2
+
+    drawn = shrink(image, side).copy()
+    height, width = drawn.shape[:2]
+    thickness = max(1, round(max(height, width) / 640))
+    scale = max(height, width) / max(image.shape[:2])
+    boxes = [tuple(round(edge * scale) for edge in mark.box) for mark in marks]
+    for mark, (x0, y0, x1, y1) in zip(marks, boxes, strict=True):
+        colour = colour_of(mark.label)
+        if mark.mask is not None:
+            mask = cv2.resize(mark.mask, (width, height), interpolation=cv2.INTER_AREA) > 127
+            drawn[mask] = (drawn[mask] * (1 - TINT) + np.array(colour) * TINT).astype(np.uint8)
+            outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+            cv2.drawContours(drawn, outlines, -1, colour, thickness)
+        cv2.rectangle(drawn, (x0, y0), (x1 - 1, y1 - 1), colour, thickness)
+    # Names come last: no region may hide one.
+    line = _line_height(drawn)
+    for mark, (x0, y0, *_) in zip(marks, boxes, strict=True):
+        write(drawn, f"{mark.label} {mark.score:.2f}", (x0, y0 - line), line, SHADE, colour_of(mark.label))
+    return drawn
+
+
+def colour_of(label: str) -> Colour:
+    """Return the RGB colour that `label` has in every picture."""
+    return COLOURS[int(fraction("previews", label) * len(COLOURS))]
+
+
+def write(image: np.ndarray, text: str, corner: tuple[int, int], line: int, ink: Colour = INK, paper: Colour = SHADE) -> None:
+    """Write `text` into `image` in place, its top left corner at `corner` (x, y) or as near to it as the image allows.
+
+    `image`: uint8 (H, W, 3), RGB. `line`: the height in pixels. `ink`, `paper`: RGB colours of the text and behind it.
+    """
+    cover = _text(text, line)[: image.shape[0], : image.shape[1], None]
+    height, width = cover.shape[:2]
+    x = min(max(corner[0], 0), image.shape[1] - width)
+    y = min(max(corner[1], 0), image.shape[0] - height)
+    image[y : y + height, x : x + width] = (cover * np.array(ink) + (1 - cover) * np.array(paper)).astype(np.uint8)
+
+
+def contact_sheet(title: str, bands: dict[str, list[tuple[np.ndarray, str]]], settings: RenderSettings) -> np.ndarray:
+    """Return a picture of `bands`: under each heading its tiles, uint8 (H, W, 3), with a caption below each.
+
+    No tile has a side longer than `settings.tile` pixels.
+    """
+    images = [image for tiles in bands.values() for image, _ in tiles]
+    height = max(image.shape[0] for image in images)
+    columns = min(settings.columns, max(len(tiles) for tiles in bands.values()))
+    step_x, step_y = settings.tile + GAP, height + LINE + GAP
+    rows = {heading: -(-len(tiles) // columns) for heading, tiles in bands.items()}
+    total = 2 * LINE + sum(LINE + GAP + step_y * count for count in rows.values())
+    sheet = np.full((total, GAP + step_x * columns, 3), PAPER, dtype=np.uint8)
+    write(sheet, title, (GAP, GAP), LINE, INK, PAPER)
+    top = 2 * LINE
+    for heading, tiles in bands.items():
+        write(sheet, heading, (GAP, top), LINE, COLOURS[1], PAPER)
+        for place, (image, caption) in enumerate(tiles):
+            x, y = GAP + step_x * (place % columns), top + LINE + GAP + step_y * (place // columns)
+            left = x + (settings.tile - image.shape[1]) // 2
+            sheet[y : y + image.shape[0], left : left + image.shape[1]] = image
+            write(sheet[:, x : x + settings.tile], caption, (0, y + height), LINE, INK, PAPER)
+        top += LINE + GAP + step_y * rows[heading]
+    return sheet
+
+
+def _render(
+    source: dict[str, Any],
+    frames: "pl.DataFrame",
+    regions: "pl.DataFrame",
+    confidence: float,
+    settings: RenderSettings,
+    overlays: Path,
+    sheets: Path,
+) -> None:
+    """Draw one source, of which `frames` were predicted and `regions` seen."""
+    from tessera.imaging.encode import write_video
+
+    evenly, doubtful = _choose(frames, regions, confidence, settings.columns * settings.rows)
+    of_key = {str(key): rows.to_dicts() for (key,), rows in regions.group_by("key", maintain_order=True)}
+    rows = {row["key"]: row for row in frames.iter_rows(named=True)}
+    if source["kind"] != "video":
+        rows = {key: row for key, row in rows.items() if key in {*evenly, *doubtful}}
+    tiles: dict[str, tuple[np.ndarray, str]] = {}
+
+    def pictures() -> Iterator[np.ndarray]:
+        """Yield each frame as the video shows it, keeping those that the sheet shows."""
+        footage = read_footage(Path(source["path"]), source["kind"], [row["index"] for row in rows.values()])
+        for row, frame in progress(zip(rows.values(), footage, strict=True), len(rows), f"frames of {source['source']!r}"):
+            image = frame.image()
+            marks = [_mark(region, row) for region in of_key.get(row["key"], ())]
+            counting = [mark for mark in marks if mark.score >= confidence]
+            if row["key"] in evenly:
+                tiles[row["key"]] = draw_marks(image, counting, settings.tile), _caption(row, counting)
+            elif row["key"] in doubtful:
+                # What made the detector doubt may not count, but is what there is to see.
+                tiles[row["key"]] = draw_marks(image, marks, settings.tile), _caption(row, marks)
+            picture = draw_marks(image, counting, settings.max_side)
+            write(picture, _caption(row, counting), (0, picture.shape[0]), _line_height(picture))
+            yield picture
+
+    name = file_name(source["source"])
+    if source["kind"] == "video":
+        write_video(overlays / f"{name}.mp4", pictures(), _rate(frames))
+    else:
+        for _ in pictures():
+            pass
+    bands = {"evenly spaced": evenly, f"closest to {confidence:g}, the confidence from which a region counts": doubtful}
+    counts = regions.filter(regions["score"] >= confidence)["key"].n_unique()
+    title = f"{source['source']}: {frames.height} frames predicted, {counts} with a region"
+    sheet = contact_sheet(title, {heading: [tiles[key] for key in keys] for heading, keys in bands.items() if keys}, settings)
+    write_image(sheets / f"{name}.jpg", sheet)
+
+
+def _choose(frames: "pl.DataFrame", regions: "pl.DataFrame", confidence: float, count: int) -> tuple[list[str], list[str]]:
+    """Return the keys of `count` frames evenly spaced, and of the frame of most doubt in each of `count` equal parts.
+
+    Doubt is how close the score of a region comes to `confidence`. A frame is returned once.
+    """
+    doubt: dict[str, float] = {}
+    for key, score in regions.select("key", "score").iter_rows():
+        doubt[key] = min(doubt.get(key, 1.0), abs(score - confidence))
+    keys = frames["key"].to_list()
+    parts = [keys[part[0] : part[-1] + 1] for part in np.array_split(np.arange(len(keys)), min(count, len(keys)))]
+    evenly = [part[len(part) // 2] for part in parts]
+    seen = [[key for key in part if key in doubt and key not in evenly] for part in parts]
+    return evenly, [min(part, key=lambda key: doubt[key]) for part in seen if part]
+
+
+def _mark(region: dict[str, Any], frame: dict[str, Any]) -> Mark:
+    mask = None if region["rle"] is None else decode_rle(region["rle"], frame["height"], frame["width"])
+    return Mark(region["label"], region["score"], (region["x0"], region["y0"], region["x1"], region["y1"]), mask)
+
+
+def _caption(frame: dict[str, Any], marks: Sequence[Mark]) -> str:
+    parts = [f"#{frame['index']}"]
+    if frame["time"] is not None:
+        seconds, thousandths = divmod(round(frame["time"] * 1000), 1000)
+        parts.append(f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}.{thousandths:03}")
+    scores = [f"{mark.score:.2f}" for mark in marks[:SCORES]]
+    parts.append(", ".join([*scores, "…"] if len(marks) > SCORES else scores) or "no region")
+    return "   ".join(parts)
+
+
+def _rate(frames: "pl.DataFrame") -> float:
+    seconds = frames["time"][-1] - frames["time"][0]
+    return max(SLOWEST, (frames.height - 1) / seconds) if seconds > 0 else SLOWEST
+
+
+def _line_height(image: np.ndarray) -> int:
+    return max(16, int(max(image.shape[:2])) // 48)
+
+
+@lru_cache(maxsize=1024)
+def _text(text: str, line: int) -> np.ndarray:
+    """Return how much of each pixel `text` covers: float (line, W), 0 to 1."""
+    from PIL import Image, ImageDraw
+
+    font = _font(line)
+    text = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+    margin = line // 4
+    picture = Image.new("L", (int(font.getlength(text)) + 2 * margin, line))
+    ImageDraw.Draw(picture).text((margin, line / 2), text, fill=255, font=font, anchor="lm")
+    return np.asarray(picture) / 255
+
+
+@cache
+def _font(line: int) -> Any:
+    import matplotlib
+    from PIL import ImageFont
+
+    return ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", round(line * 0.7))

@@ -1,0 +1,1 @@
+"""Regions: what detectors see in the sampled frames, and what of it gets a mosaic."""

@@ -1,0 +1,296 @@
+"""Regions: what of all that detectors saw gets a mosaic, and which frames show nothing at all."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator
+
+from tessera.core.errors import Dropped, Failed
+from tessera.core.job import progress
+from tessera.core.ledger import Ledger, read_ledger
+from tessera.core.seeds import generator
+from tessera.core.settings import Settings
+from tessera.imaging.boxes import Box, mask_box
+from tessera.imaging.masks import decode_rle, encode_rle, grow, growth_step
+
+SMOOTH = 11  # pixels, side of the window whose majority a pixel of a mask takes
+SPECK = 0.02  # share of the area of a region below which a piece of it is none
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Range = tuple[PositiveFloat, PositiveFloat]
+
+
+class Confidences(Settings):
+    """From which confidence on a detection counts."""
+
+    nsfw: Fraction = 0.7
+    watermark: Fraction = 0.2
+    mosaic: Fraction = 0.1
+    face: Fraction = 0.8
+    head: Fraction = 0.7
+
+
+class Sides(Settings):
+    """From which size on a detection counts, in pixels."""
+
+    nsfw: PositiveInt = 10
+    watermark: PositiveInt = 40
+    face: PositiveInt = 40
+    head: PositiveInt = 40
+
+
+class Scales(Settings):
+    """By how much boxes are scaled, from and to."""
+
+    face: Range = (1.2, 1.5)
+    head: Range = (0.9, 1.2)
+
+    @field_validator("face", "head")
+    @classmethod
+    def _ascending(cls, scale: Range) -> Range:
+        if scale[0] > scale[1]:
+            raise ValueError("should be the smaller and the larger one")
+        return scale
+
+
+class RegionSettings(Settings):
+    """Which detections become regions, and of what shape."""
+
+    confidence: Confidences = Confidences()
+    min_side: Sides = Sides()
+    extension: tuple[Annotated[int, Field(ge=0, le=10)], ...] = Field((0, 0, 1, 1, 2), min_length=1)
+    scale: Scales = Scales()
+    heads: float = Field(0.3, ge=0, le=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """What a detector saw in a frame: COCO's compressed run lengths of its mask, or its box alone."""
+
+    key: str  # `FRAME#DETECTOR-NUMBER`
+    detector: str
+    score: float
+    box: Box
+    rle: str | None = None
+
+    def mask(self, height: int, width: int) -> np.ndarray:
+        """Return its mask, uint8 (height, width), 0 or 255; of a box alone all pixels that it touches."""
+        if self.rle is not None:
+            return decode_rle(self.rle, height, width)
+        x0, y0, x1, y1 = self.box
+        mask = np.zeros((height, width), np.uint8)
+        mask[max(0, int(y0)) : ceil(y1), max(0, int(x0)) : ceil(x1)] = 255
+        return mask
+
+
+class Verdict(NamedTuple):
+    """What becomes of a detection: why it does not count, or nothing; and its mask where it gets a mosaic."""
+
+    reason: str
+    mask: np.ndarray | None = None
+
+
+def choose_regions(
+    frames: Path,
+    finders: Sequence[str],
+    tables: Sequence[Path],
+    ledgers: Sequence[Path],
+    settings: RegionSettings,
+    seed: int,
+    regions: Path,
+    backgrounds: Path,
+    ledger: Path,
+    detections: Path,
+) -> None:
+    """Write what gets a mosaic in the frames of a shard to `regions`, and the frames that show nothing to `backgrounds`.
+
+    `frames`: `tables.Frames`. `tables`, `ledgers`: what each of the detectors `finders` saw, as `tables.Annotations`, and which
+    frames it looked at. `regions`: `tables.Annotations`, masks at the size of the frame, labelled `nsfw`, `face` or `head`, the
+    first to choose first. `backgrounds`: `tables.Frames`; no detector saw anything in them, however unsure.
+
+    `ledger` has a row per frame. Ok are samples and, with that reason, each `background`; dropped is a frame that `already
+    carries a mosaic`, in which something was seen but `no region` chosen, or that was left out when it was looked at.
+    `detections` has a row per detection: ok is what counts, as a region or as what stands in the way of one.
+    """
+    import polars as pl
+
+    from tessera.records.tables.annotation import Annotations
+    from tessera.records.tables.footage import Frames
+    from tessera.records.tables.table import read_table, types, write_table
+
+    looked = {name: {row["key"]: row for row in read_ledger(path)} for name, path in zip(finders, ledgers, strict=True)}
+    seen: dict[str, list[Detection]] = {}
+    for finder, path in zip(finders, tables, strict=True):
+        for row in read_table(path, Annotations).iter_rows(named=True):
+            name = f"{row['key']}#{finder}-{row['number']}"
+            box = row["x0"], row["y0"], row["x1"], row["y1"]
+            seen.setdefault(row["key"], []).append(Detection(name, finder, row["score"], box, row["rle"]))
+    sampled = read_table(frames, Frames)
+    chosen: list[dict[str, Any]] = []
+    empty: list[str] = []
+    with Ledger(ledger) as book, Ledger(detections) as details:
+        for frame in progress(sampled.iter_rows(named=True), sampled.height, "frames"):
+            key, own = frame["key"], seen.get(frame["key"], [])
+            verdicts: dict[str, Verdict] = {}
+            with book.item(key) as note:
+                _check_looked_at(key, looked)
+                verdicts = judge(key, own, frame["height"], frame["width"], finders, settings, seed)
+                if any(d.detector == "mosaic" and not verdicts[d.key].reason for d in own):
+                    raise Dropped("already carries a mosaic")
+                picked = [(d, mask) for d in _in_turn(own) if (mask := verdicts[d.key].mask) is not None]
+                if own and not picked:
+                    counts = Counter(f"{d.detector} {verdicts[d.key].reason or 'counts'}" for d in own)
+                    raise Dropped("no region", ", ".join(f"{what}: {count}" for what, count in sorted(counts.items())))
+                if not own:
+                    note["reason"] = "background"
+                    empty.append(key)
+                chosen += [_row(key, number, d.detector, mask, d.score) for number, (d, mask) in enumerate(picked)]
+            for detection in own:
+                reason = verdicts.get(detection.key, Verdict("frame left out")).reason
+                details.row(detection.key, "dropped" if reason else "ok", reason)
+    write_table(pl.DataFrame(chosen, schema=types(Annotations)), Annotations, regions)
+    write_table(sampled.filter(pl.col("key").is_in(empty)), Frames, backgrounds)
+
+
+def judge(
+    key: str,
+    detections: Sequence[Detection],
+    height: int,
+    width: int,
+    finders: Collection[str],
+    settings: RegionSettings,
+    seed: int,
+) -> dict[str, Verdict]:
+    """Return what becomes of each of the `detections` in the frame `key` of `height` by `width` pixels, by their keys.
+
+    They are asked in turn, nsfw before face and head, the surer one first. One becomes a region unless it is below its
+    confidence, the draw fell on the other of face and head, it is too small, or a pixel of it is one of a watermark that
+    counts, for face and head of anything nsfw however unsure, or of a region before it. In a frame with a mosaic none does.
+
+    Thresholds and draws are those of Lada 0.11, which compares boxes and lets the last of those that overlap stay.
+    `finders`: the detectors that looked; where face and head both did, a frame shows one of them. Draws follow from `seed`.
+    """
+    verdicts = {detection.key: Verdict("below the confidence") for detection in detections}
+    sure = [each for each in _in_turn(detections) if each.score >= getattr(settings.confidence, each.detector)]
+    verdicts |= {detection.key: Verdict("") for detection in sure}
+    candidates = [detection for detection in sure if detection.detector in ("nsfw", "face", "head")]
+    if any(detection.detector == "mosaic" for detection in sure):
+        return verdicts | {detection.key: Verdict("frame left out") for detection in candidates}
+    marks = np.zeros((height, width), np.uint8)
+    for detection in sure:
+        if detection.detector == "watermark":
+            x0, y0, x1, y1 = detection.box
+            # By the longer side, unlike a region: a line of text is low.
+            if max(x1 - x0, y1 - y0) < settings.min_side.watermark:
+                verdicts[detection.key] = Verdict("too small")
+            else:
+                marks |= detection.mask(height, width)
+    nsfw = np.zeros_like(marks)
+    if {"face", "head"} & {detection.detector for detection in candidates}:
+        for detection in detections:
+            if detection.detector == "nsfw":
+                nsfw |= detection.mask(height, width)
+    other = None
+    if {"face", "head"} <= set(finders):
+        other = "face" if generator(seed, "regions", key).random() < settings.heads else "head"
+    taken = np.zeros_like(marks)
+    for detection in candidates:
+        if detection.detector == other:
+            verdicts[detection.key] = Verdict("other kind drawn")
+            continue
+        mask = _shape(detection, height, width, settings, generator(seed, "regions", detection.key))
+        x0, y0, x1, y1 = mask_box(mask)
+        if min(x1 - x0, y1 - y0) < getattr(settings.min_side, detection.detector):
+            verdicts[detection.key] = Verdict("too small")
+        elif (mask & marks).any():
+            verdicts[detection.key] = Verdict("overlaps a watermark")
+        elif detection.detector != "nsfw" and (mask & nsfw).any():
+            verdicts[detection.key] = Verdict("overlaps nsfw")
+        elif (mask & taken).any():
+            verdicts[detection.key] = Verdict("overlaps a surer region")
+        else:
+            taken |= mask
+            verdicts[detection.key] = Verdict("", mask)
+    return verdicts
+
+
+def refine(mask: np.ndarray, radius: float) -> np.ndarray:
+    """Return `mask`, uint8 (H, W), 0 or 255, smoothed, without specks, and grown by `radius` pixels.
+
+    Every pixel takes the majority of the `SMOOTH` by `SMOOTH` around it; 8-connected pieces with less than `SPECK` of the area
+    that is left go; then all pixels at most `radius` from one that is set are set. The input is not changed.
+    """
+    import cv2
+
+    # The work is done on the part of the image that it can change.
+    margin = SMOOTH + ceil(radius)
+    x0, y0, x1, y1 = map(int, mask_box(mask))
+    part = np.s_[max(0, y0 - margin) : y1 + margin, max(0, x0 - margin) : x1 + margin]
+    refined = np.zeros_like(mask)
+    if x0 == x1:
+        return refined
+    # The median of a mask is its majority, and counting is faster than sorting.
+    smooth = cv2.boxFilter(mask[part], -1, (SMOOTH, SMOOTH), borderType=cv2.BORDER_REPLICATE) > 127
+    _, numbers, statistics, _ = cv2.connectedComponentsWithStats(smooth.view(np.uint8), connectivity=8)
+    areas = statistics[:, cv2.CC_STAT_AREA]
+    pieces = areas >= SPECK * areas[1:].sum()
+    pieces[0] = False
+    refined[part] = grow(pieces[numbers] * np.uint8(255), radius)
+    return refined
+
+
+def ellipse(box: Box, scale: float, height: int, width: int) -> np.ndarray:
+    """Return the mask, uint8 (height, width), 0 or 255, of the ellipse that fills `box`, scaled about its centre."""
+    x0, y0, x1, y1 = box
+    x = (np.arange(width) + 0.5 - (x0 + x1) / 2) / (scale * (x1 - x0) / 2)
+    y = (np.arange(height) + 0.5 - (y0 + y1) / 2) / (scale * (y1 - y0) / 2)
+    return (x**2 + y[:, None] ** 2 <= 1) * np.uint8(255)
+
+
+def _shape(detection: Detection, height: int, width: int, settings: RegionSettings, draws: np.random.Generator) -> np.ndarray:
+    """Return the mask of the region that `detection` would be, uint8 (height, width).
+
+    As mosaics are put over more than what they hide, nsfw grows by a number of steps that is drawn; faces and heads become
+    ellipses in their boxes, scaled by a draw.
+    """
+    if detection.detector != "nsfw":
+        return ellipse(detection.box, draws.uniform(*getattr(settings.scale, detection.detector)), height, width)
+    mask = detection.mask(height, width)
+    step = growth_step(int(np.count_nonzero(mask)), height, width)
+    return refine(mask, draws.choice(settings.extension) * step)
+
+
+def _in_turn(detections: Sequence[Detection]) -> list[Detection]:
+    return sorted(detections, key=lambda detection: (detection.detector != "nsfw", -detection.score, detection.key))
+
+
+def _check_looked_at(key: str, looked: Mapping[str, Mapping[str, Mapping[str, str]]]) -> None:
+    """Raise what kept a detector from looking at the frame `key`. `looked`: the rows of the ledger of each, by key."""
+    for finder, rows in looked.items():
+        if key not in rows:
+            raise Failed("not looked at", finder)
+        row = rows[key]
+        if row["status"] != "ok":
+            raise (Failed if row["status"] == "failed" else Dropped)(row["reason"], row["detail"])
+
+
+def _row(key: str, number: int, label: str, mask: np.ndarray, score: float) -> dict[str, Any]:
+    x0, y0, x1, y1 = mask_box(mask)
+    return {
+        "key": key,
+        "number": number,
+        "label": label,
+        "polygons": None,
+        "rle": encode_rle(mask),
+        "x0": x0,
+        "y0": y0,
+        "x1": x1,
+        "y1": y1,
+        "crowd": False,
+        "score": score,
+    }

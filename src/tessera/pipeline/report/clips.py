@@ -1,0 +1,106 @@
+"""Clips, in rows of pictures and moving."""
+
+import base64
+import html
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from urllib.parse import unquote
+
+import numpy as np
+
+from tessera.core.errors import Failed, TesseraError
+from tessera.pipeline.report.drawing import ORANGE
+from tessera.pipeline.report.pages import write_page
+from tessera.pipeline.report.settings import ReportSettings
+from tessera.pipeline.report.tiles import TILE_COLUMNS, Picture, choose_keys, draw_tiles, shrink_picture
+
+PREVIEW_SIDE = 200  # pixels, longer side of an animated preview
+PREVIEW_RATE = 8  # pictures per second
+PREVIEW_SECONDS = 4
+
+
+def draw_clips(
+    folder: Path, splits: Path, split: str, captions: Mapping[str, str], settings: ReportSettings, seed: int, path: Path
+) -> None:
+    """Draw some clips of `split` as a JPEG: a row of pictures each, from the first to the last, with the outlines of the masks.
+
+    `folder` holds the clips of the split, as `tessera.pipeline.datasets.clips` lays them out. The rest is as in `draw_samples`.
+    """
+    tiles = []
+    for key in choose_keys(splits, split, settings.samples, seed):
+        pictures = _read_clip(folder, key, _a_row)
+        row = [shrink_picture(picture, settings.blur) for picture in pictures]
+        # A clip of fewer frames leaves the rest of its row empty.
+        row += [Picture("", np.full((1, 1, 3), 255, np.uint8), [])] * (TILE_COLUMNS - len(row))
+        tiles += [row[0]._replace(name=key, caption=captions.get(key, "")), *row[1:]]
+    draw_tiles(tiles, {"region": ORANGE}, f"no clip is in the split {split!r}", path)
+
+
+def show_clips(
+    folder: Path, splits: Path, split: str, captions: Mapping[str, str], settings: ReportSettings, seed: int, path: Path
+) -> None:
+    """Write an HTML page on which the clips that `draw_clips` draws move: the first seconds of each, as animated WebP."""
+    import cv2
+
+    parts = []
+    colour = tuple(int(ORANGE[place : place + 2], 16) for place in (1, 3, 5))
+    for key in choose_keys(splits, split, settings.samples, seed):
+        images = []
+        for picture in _read_clip(folder, key, in_motion):
+            tile = shrink_picture(picture, settings.blur, PREVIEW_SIDE)
+            image = np.ascontiguousarray(tile.image)
+            for _, mask in tile.regions:
+                outlines, _ = cv2.findContours((mask > 127).view(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+                cv2.drawContours(image, outlines, -1, colour, 1)
+            images.append(image)
+        parts.append(animate(images, [unquote(key), *captions.get(key, "").splitlines()]))
+    body = f'<div class="clips">{"".join(parts)}</div>' if parts else f"<p>No clip is in the split {html.escape(split)}.</p>"
+    write_page(path, f"Clips of the split {split}", body)
+
+
+def animate(images: Sequence[np.ndarray], lines: Sequence[str]) -> str:
+    """Return the HTML of `images`, uint8 (H, W, 3), RGB, one after the other, above `lines` of text."""
+    from PIL import Image
+
+    first, *rest = map(Image.fromarray, images)
+    file = io.BytesIO()
+    first.save(file, "WEBP", save_all=True, append_images=rest, duration=1000 // PREVIEW_RATE, loop=0, quality=70)
+    data = base64.b64encode(file.getvalue()).decode("ascii")
+    text = "<br>".join(map(html.escape, lines))
+    return f'<figure><img alt="" src="data:image/webp;base64,{data}"><figcaption>{text}</figcaption></figure>'
+
+
+def describe_clips(clips: Path) -> dict[str, str]:
+    """Return, per clip, what is said of it in a figure. `clips`: `tables.Clips`."""
+    from tessera.records.tables.clips import Clips
+    from tessera.records.tables.table import read_table
+
+    return {
+        row["key"]: f"{row['frames']} frames, {row['frames'] / row['rate']:.1f} s, {row['width']} x {row['height']}"
+        for row in read_table(clips, Clips).iter_rows(named=True)
+    }
+
+
+def _a_row(time: np.ndarray) -> np.ndarray:
+    """Return which of the frames at `time`, seconds, fill a row of a contact sheet: from the first to the last."""
+    return np.linspace(0, len(time) - 1, min(len(time), TILE_COLUMNS)).round().astype(int)
+
+
+def in_motion(time: np.ndarray) -> np.ndarray:
+    """Return which of the frames at `time`, seconds, an animated preview shows, at an even pace."""
+    return np.unique(np.searchsorted(time, np.arange(0, min(float(time[-1]), PREVIEW_SECONDS) + 1e-6, 1 / PREVIEW_RATE)))
+
+
+def _read_clip(folder: Path, key: str, choose: Callable[[np.ndarray], np.ndarray]) -> Iterator[Picture]:
+    """Yield those frames of a clip with their masks that `choose` names by their place, given the time of all, in seconds."""
+    from tessera.imaging.video import read_frames, read_packets
+
+    video, masks = folder / "crop_unscaled_img" / f"{key}.mp4", folder / "crop_unscaled_mask" / f"{key}.mkv"
+    try:
+        packets, mask_packets = read_packets(video), read_packets(masks)
+        wanted = choose(packets.time).tolist()
+        for frame, mask in zip(read_frames(video, packets, wanted), read_frames(masks, mask_packets, wanted), strict=True):
+            yield Picture(key, frame.image(), [("region", np.ascontiguousarray(mask.image()[..., 0]))])
+    except Failed as error:
+        raise TesseraError(f"{video}: {error}; delete the folder {folder.parent} and run again") from error

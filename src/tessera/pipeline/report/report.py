@@ -1,0 +1,30 @@
+"""The report: all figures in one file."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tessera.core.errors import TesseraError
+
+
+def make_report(snakefile: str, config: dict[str, Any], files: Sequence[Path], path: Path) -> None:
+    """Write Snakemake's HTML report of `files`, finished outputs of the workflow `snakefile` under `config`.
+
+    Snakemake is run once more, in the same folder, while the workflow runs: it reads and changes nothing.
+    Raises `TesseraError` where it fails.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        # All of the configuration, so that it does not matter which files and options of the command line it came from.
+        configuration = Path(folder) / "config.json"
+        configuration.write_text(json.dumps(config), encoding="utf-8")
+        command = [sys.executable, "-m", "snakemake", "--snakefile", snakefile, "--configfile", str(configuration), "--nolock"]
+        command += ["--profile", "none", "--workflow-profile", "none", "--report", str(path), "--", *map(str, files)]
+        ran = subprocess.run(command, check=False, stderr=subprocess.PIPE, text=True, errors="backslashreplace")
+        print(ran.stderr, file=sys.stderr)
+        if ran.returncode != 0:
+            *_, reason = ["no reason given", *filter(str.strip, ran.stderr.splitlines())]
+            raise TesseraError(f"Snakemake could not make the report: {reason}")

@@ -1,0 +1,183 @@
+"""What the restoration model learned, what it reaches, and what its pictures look like."""
+
+import csv
+import html
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+
+from tessera.core.errors import Failed, TesseraError
+from tessera.pipeline.report.clips import PREVIEW_SIDE, animate, in_motion
+from tessera.pipeline.report.drawing import BLUE, ORANGE, QUIET, SKY, new_figure
+from tessera.pipeline.report.pages import write_page
+from tessera.pipeline.report.settings import ReportSettings
+from tessera.pipeline.report.tiles import Picture, draw_tiles, shrink_picture
+
+METHODS = {"mosaicked": QUIET, "bicubic": SKY, "temporal_median": ORANGE, "restored": BLUE}
+MEASURES = {"psnr": "PSNR, dB", "ssim": "SSIM", "lpips": "LPIPS, lower is better"}
+GAP = 4  # pixels between the pictures of a moving triptych
+
+
+def draw_stages(curves: Mapping[str, Path], path: Path) -> None:
+    """Draw `curves`, what the stages, in their order, tell of their training, by iteration over all of them, as SVG.
+
+    Each is a CSV with the column `iteration`, one for each loss, and `psnr`; a cell may be empty.
+    """
+    stages = [_read_curves(file) for file in curves.values()]
+    # What matters most comes first.
+    names = sorted(dict.fromkeys(name for columns in stages for name in columns), key=lambda name: name != "psnr")
+    ends = np.cumsum([max((points[0, -1] for points in columns.values()), default=0) for columns in stages])
+    starts = [0, *ends[:-1]]
+    with new_figure(path, 9.5, 1.0 + 1.5 * max(len(names), 1)) as figure:
+        if not names:
+            figure.text(0.5, 0.5, "nothing was trained", ha="center")
+            return
+        places = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
+        for axes, name in zip(places, names, strict=True):
+            axes.set_title("PSNR over the region, on clips of val, dB" if name == "psnr" else f"{name} loss")
+            for start, end, columns in zip(starts, ends, stages, strict=True):
+                iterations, values = columns.get(name, np.empty((2, 0)))
+                # Those of a few moments are shown one by one.
+                axes.plot(start + iterations, values, color=BLUE, linewidth=1.2, marker="." if len(values) < 40 else None)
+                axes.axvline(end, color=QUIET, linewidth=0.6)
+        above = places[0].secondary_xaxis("top")
+        above.set_xticks([(start + end) / 2 for start, end in zip(starts, ends, strict=True)], list(curves))
+        above.tick_params(length=0)
+        above.spines["top"].set_visible(False)
+        places[-1].set_xlim(0, ends[-1])
+        places[-1].set_xlabel("iteration")
+
+
+def draw_methods(metrics: Path, path: Path) -> None:
+    """Draw what each method reaches over the mosaicked region, by size of the blocks, as SVG. `metrics`: of the evaluation."""
+    from matplotlib.lines import Line2D
+
+    splits = json.loads(metrics.read_text(encoding="utf-8"))["splits"]
+    groups = {split: {"all": found["all"], **found["blocks"]} for split, found in splits.items() if found["all"]["samples"]}
+    lines = sum(map(len, groups.values()))
+    with new_figure(path, 9.5, 1.0 + 0.32 * max(lines, 2) + 0.5 * len(groups)) as figure:
+        if not groups:
+            figure.text(0.5, 0.5, "no clip was measured", ha="center")
+            return
+        reached = next(iter(groups.values()))["all"]["region"]["restored"]
+        measures = {name: title for name, title in MEASURES.items() if name in reached}
+        heights = [len(found) for found in groups.values()]
+        places = figure.subplots(len(groups), len(measures), squeeze=False, sharey="row", height_ratios=heights)
+        for row, (split, found) in zip(places, groups.items(), strict=True):
+            for axes, (measure, title) in zip(row, measures.items(), strict=True):
+                axes.set_title(f"{split}: {title}")
+                _draw_dots(axes, found, measure)
+        handles = [
+            Line2D([], [], linestyle="", marker="o", color=colour, label=method.replace("_", " "))
+            for method, colour in METHODS.items()
+        ]
+        figure.legend(handles=handles, loc="outside lower left", ncols=len(handles), fontsize=9)
+
+
+def draw_restored(folder: Path, split: str, settings: ReportSettings, path: Path) -> None:
+    """Draw samples of `split` as a JPEG: mosaicked, restored and clean, blurred unless `settings` say otherwise.
+
+    `folder` holds the pictures of the evaluation.
+    """
+    from tessera.imaging.images import read_image
+
+    tiles = []
+    for row in _read_index(folder, split, settings):
+        try:
+            triptych, mask = (read_image(folder / f"{row['name']}{suffix}") for suffix in (".png", ".mask.png"))
+        except Failed as error:
+            raise TesseraError(f"{folder / row['name']}: {error}; delete the folder {folder} and run again") from error
+        titles = [
+            (row["key"], f"mosaicked, {_blocks(row)}\n{row['psnr']['mosaicked']:.1f} dB"),
+            ("restored", f"{row['psnr']['restored']:.1f} dB"),
+            ("clean", ""),
+        ]
+        for (name, caption), image in zip(titles, _panels(triptych), strict=True):
+            tile = shrink_picture(Picture(name, image, [("mosaic", mask[..., 0])]), settings.blur)
+            tiles.append(tile._replace(caption=caption))
+    draw_tiles(tiles, {"mosaic": ORANGE}, f"no sample of {split!r} is shown", path, 3)
+
+
+def show_restored(folder: Path, split: str, settings: ReportSettings, path: Path) -> None:
+    """Write an HTML page on which the samples that `draw_restored` draws move."""
+    from tessera.imaging.video import read_frames, read_packets
+
+    parts = []
+    for row in _read_index(folder, split, settings):
+        video = folder / f"{row['name']}.mp4"
+        images = []
+        try:
+            packets = read_packets(video)
+            for frame in read_frames(video, packets, in_motion(packets.time).tolist()):
+                panels = [Picture("", panel, []) for panel in _panels(frame.image())]
+                left, middle, right = (shrink_picture(panel, settings.blur, PREVIEW_SIDE).image for panel in panels)
+                gap = np.full((len(left), GAP, 3), 255, np.uint8)
+                images.append(np.concatenate([left, gap, middle, gap, right], axis=1))
+        except Failed as error:
+            raise TesseraError(f"{video}: {error}; delete the folder {folder} and run again") from error
+        reached = f"mosaicked {row['psnr']['mosaicked']:.1f} dB, restored {row['psnr']['restored']:.1f} dB, clean"
+        parts.append(animate(images, [unquote(row["key"]), f"{_blocks(row)}: {reached}"]))
+    nothing = f"<p>No sample of {html.escape(split)} is shown.</p>"
+    write_page(
+        path, f"Restored clips of the split {split}", f'<div class="triptychs">{"".join(parts)}</div>' if parts else nothing
+    )
+
+
+def _read_curves(path: Path) -> dict[str, np.ndarray]:
+    """Return, by the name of each column that has values, the iterations and the values: float64 (2, N)."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    columns = {
+        name: np.array([(float(row["iteration"]), float(row[name])) for row in rows if row[name]]).T
+        for name in (rows[0] if rows else ())
+        if name != "iteration"
+    }
+    return {name: points for name, points in columns.items() if points.size}
+
+
+def _draw_dots(axes: Any, found: Mapping[str, Any], measure: str) -> None:
+    """Draw what each method reaches of a `measure`, a line for each group of samples, the first on top."""
+    for place, group in enumerate(found.values()):
+        if group["samples"]:
+            values = {method: group["region"][method][measure] for method in METHODS}
+            axes.plot([min(values.values()), max(values.values())], [place, place], color="#dddddd", linewidth=1, zorder=1)
+            for method, value in values.items():
+                axes.plot(value, place, "o", color=METHODS[method], markersize=8 if method == "restored" else 6, zorder=2)
+            gain = values["restored"] - values["mosaicked"]
+            text = f"{gain:+.1f}" if measure == "psnr" else f"{gain:+.3f}"
+            axes.annotate(
+                text,
+                (1, place),
+                (4, 0),
+                xycoords=("axes fraction", "data"),
+                textcoords="offset points",
+                va="center",
+                fontsize=9,
+            )
+    names = [f"{name if name == 'all' else f'blocks {name}'} ({group['samples']:,})" for name, group in found.items()]
+    axes.set_yticks(range(len(found)), names)
+    axes.set_ylim(len(found) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+
+
+def _read_index(folder: Path, split: str, settings: ReportSettings) -> list[dict[str, Any]]:
+    """Return what is told of the pictures of `split`, as many as are shown, over all sizes of blocks, the smallest first."""
+    rows = json.loads((folder / "pictures.json").read_text(encoding="utf-8"))
+    rows = [row for row in rows if row["split"] == split]
+    places = np.linspace(0, len(rows) - 1, min(len(rows), settings.samples)).round().astype(int)
+    return [rows[place] for place in places]
+
+
+def _panels(triptych: np.ndarray) -> Sequence[np.ndarray]:
+    """Return the three squares of a triptych."""
+    side, width = triptych.shape[:2]
+    middle = (width - side) // 2
+    return triptych[:, :side], triptych[:, middle : middle + side], triptych[:, width - side :]
+
+
+def _blocks(row: Mapping[str, Any]) -> str:
+    return f"blocks of {row['block']:.1f} px"

@@ -1,0 +1,144 @@
+"""Samples of the datasets of images, and what detectors see in them."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from tessera.core.errors import Failed, TesseraError
+from tessera.imaging.boxes import Box
+from tessera.pipeline.report.drawing import GREEN, ORANGE, PURPLE, SKY
+from tessera.pipeline.report.settings import ReportSettings
+from tessera.pipeline.report.tiles import Picture, choose_keys, draw_tiles, shrink_picture
+
+
+class Prediction(Protocol):
+    """A region that a detector sees."""
+
+    @property
+    def box(self) -> Box:
+        """x0, y0, x1, y1 in pixels, half-open."""
+
+    @property
+    def mask(self) -> np.ndarray | None:
+        """Its mask, uint8 (H, W), the size of the image; None where the detector knows boxes only."""
+
+
+def describe_mosaics(tables: Sequence[Path]) -> dict[str, str]:
+    """Return, per sample, the parameters of its mosaics. `tables`: `tables.Mosaics`."""
+    from tessera.records.tables.mosaics import Mosaics
+    from tessera.records.tables.table import read_tables
+
+    texts: dict[str, list[str]] = {}
+    for row in read_tables(list(tables), Mosaics).sort("key", "number").iter_rows(named=True):
+        edge = f", feather {row['feather']}" if row["feather"] else ""
+        grown = f", grown by {row['dilation']}" if row["dilation"] else ""
+        cut = ", cut blocks" if row["incomplete"] else ""
+        text = f"{row['version']} {row['type']} {row['block_width']} x {row['block_height']}{edge}{grown}{cut}"
+        texts.setdefault(row["key"], []).append(text)
+    return {key: "\n".join(lines) for key, lines in texts.items()}
+
+
+def describe_marks(tables: Sequence[Path]) -> dict[str, str]:
+    """Return, per sample, the parameters of the watermarks drawn on it. `tables`: `tables.Marks`."""
+    from tessera.records.tables.table import read_tables
+    from tessera.records.tables.watermarks import Marks
+
+    texts: dict[str, list[str]] = {}
+    for row in read_tables(list(tables), Marks).sort("key", "number").iter_rows(named=True):
+        tiled = ", tiled" if row["tiled"] else ""
+        text = f"{row['kind']} {row['size']} px, opacity {row['opacity']:.2f}, {row['angle']:.0f}°{tiled}"
+        texts.setdefault(row["key"], []).append(text)
+    return {key: "\n".join(lines) for key, lines in texts.items()}
+
+
+def draw_samples(
+    folder: Path,
+    selected: Path,
+    regions: Path,
+    splits: Path,
+    split: str,
+    captions: Mapping[str, str],
+    settings: ReportSettings,
+    seed: int,
+    path: Path,
+) -> None:
+    """Draw some samples of `split` with the outlines of their regions as a JPEG, blurred unless `settings` say otherwise.
+
+    `folder` holds the images as `SPLIT/KEY.SUFFIX`. `selected`, `regions`, `splits`: `tables.Images`, `tables.Annotations`
+    and `tables.Splits` of the dataset. `captions`: by key, what is written below the name of a sample.
+    """
+    samples = _read_samples(folder, selected, regions, splits, split, settings.samples, seed)
+    tiles = [shrink_picture(sample, settings.blur)._replace(caption=captions.get(sample.name, "")) for sample in samples]
+    labels = sorted({label for tile in tiles for label, _ in tile.regions})
+    colours = dict(zip(labels, (ORANGE, SKY, PURPLE, GREEN) * len(labels), strict=False))
+    draw_tiles(tiles, colours, f"no sample is in the split {split!r}", path)
+
+
+def draw_predictions(
+    folder: Path,
+    selected: Path,
+    regions: Path,
+    splits: Path,
+    predict: Callable[[Iterable[np.ndarray]], Iterable[Sequence[Prediction]]],
+    settings: ReportSettings,
+    seed: int,
+    path: Path,
+) -> None:
+    """Draw the samples that `draw_samples` draws of `val` with what is labelled and what a detector sees, as a JPEG.
+
+    `predict` gives what the detector sees in each of some images, RGB uint8 (H, W, 3), in their order. A prediction without
+    a mask is drawn as its box. The rest is as in `draw_samples`.
+    """
+    samples = list(_read_samples(folder, selected, regions, splits, "val", settings.samples, seed))
+    tiles = []
+    for sample, predictions in zip(samples, predict(sample.image for sample in samples), strict=True):
+        size = sample.image.shape[:2]
+        labelled = [("labelled", mask) for _, mask in sample.regions]
+        predicted = [("predicted", _box_mask(one.box, *size) if one.mask is None else one.mask) for one in predictions]
+        tiles.append(shrink_picture(Picture(sample.name, sample.image, labelled + predicted), settings.blur))
+    draw_tiles(tiles, {"labelled": SKY, "predicted": ORANGE}, "no sample is in the split 'val'", path)
+
+
+def _read_samples(
+    folder: Path, selected: Path, regions: Path, splits: Path, split: str, count: int, seed: int
+) -> Iterator[Picture]:
+    """Yield `count` samples of `split`, drawn under `seed`, with their labelled regions."""
+    import polars as pl
+
+    from tessera.imaging.images import read_image
+    from tessera.records.tables.annotation import Annotations, Images
+    from tessera.records.tables.table import read_table
+
+    keys = choose_keys(splits, split, count, seed)
+    files = {file.stem: file for file in (Path(folder) / split).iterdir()} if keys else {}
+    sizes = {key: size for key, *size in read_table(selected, Images).select("key", "height", "width").iter_rows()}
+    shapes = read_table(regions, Annotations).filter(pl.col("key").is_in(keys))
+    for key in keys:
+        try:
+            image = read_image(files[key])
+        except Failed as error:
+            raise TesseraError(f"{files[key]}: {error}; delete the folder {folder} and run again") from error
+        yield Picture(
+            key, image, [(row["label"], _mask(row, *sizes[key])) for row in shapes.filter(key=key).iter_rows(named=True)]
+        )
+
+
+def _mask(row: dict[str, Any], height: int, width: int) -> np.ndarray:
+    """Return the mask, uint8 (height, width), of a row of `tables.Annotations`; of its box where it has nothing else."""
+    from tessera.imaging.masks import decode_rle
+    from tessera.imaging.polygons import Part, rasterize
+
+    if row["rle"] is not None:
+        return decode_rle(row["rle"], height, width)
+    if row["polygons"] is None:
+        return _box_mask((row["x0"], row["y0"], row["x1"], row["y1"]), height, width)
+    parts = [[np.asarray(ring, dtype=np.float64).reshape(-1, 2) for ring in rings] for rings in row["polygons"]]
+    return rasterize([Part(outer, tuple(holes)) for outer, *holes in parts], height, width)
+
+
+def _box_mask(box: Box, height: int, width: int) -> np.ndarray:
+    from tessera.imaging.polygons import Part, rasterize, rectangle
+
+    return rasterize([Part(rectangle(box))], height, width)

@@ -1,0 +1,97 @@
+"""Contact sheets: which samples are shown, and how, blurred unless a setting says otherwise."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import unquote
+
+import numpy as np
+
+from tessera.core.seeds import generator
+from tessera.pipeline.report.drawing import QUIET, legend, new_figure, shorten
+
+BLUR_SIDE = 6  # what is left of a blurred picture: so many blocks along its longer side
+TILE_SIDE = 300  # pixels, longer side of a sample in a contact sheet
+TILE_COLUMNS = 4
+CAPTION_LINES = 3
+
+
+class Picture(NamedTuple):
+    """A picture, RGB uint8 (H, W, 3), and the masks of its regions, uint8 (H, W), each with what it is drawn as."""
+
+    name: str
+    image: np.ndarray
+    regions: list[tuple[str, np.ndarray]]
+    caption: str = ""
+
+
+def choose_samples(keys: Sequence[str], count: int, seed: int, name: str) -> list[str]:
+    """Return `count` of `keys`, or all where there are fewer, drawn under `seed` for `name`; sorted, whatever their order."""
+    ordered = sorted(keys)
+    chosen = generator(seed, "figures", name).choice(len(ordered), min(count, len(ordered)), replace=False)
+    return [ordered[i] for i in sorted(chosen)]
+
+
+def choose_keys(splits: Path, split: str, count: int, seed: int) -> list[str]:
+    """Return the keys of `count` samples of `split`, drawn under `seed`. `splits`: `tables.Splits`."""
+    from tessera.records.tables.splits import Splits
+    from tessera.records.tables.table import read_table
+
+    return choose_samples(read_table(splits, Splits).filter(split=split)["key"].to_list(), count, seed, split)
+
+
+def blur(image: np.ndarray) -> np.ndarray:
+    """Return `image` with nothing left to recognise: the means of a few blocks, drawn smoothly at its size.
+
+    `image`: uint8 (H, W, 3). What is lost is lost: the result depends on nothing but the means of `BLUR_SIDE` blocks along
+    the longer side and as many of the same size as fit along the other.
+    """
+    import cv2
+
+    height, width = image.shape[:2]
+    scale = BLUR_SIDE / max(height, width)
+    blocks = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return cv2.resize(cv2.resize(image, blocks, interpolation=cv2.INTER_AREA), (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def shrink_picture(picture: Picture, blurred: bool, side: int = TILE_SIDE) -> Picture:
+    """Return `picture` scaled down until its longer side has `side` pixels, its regions with it."""
+    from tessera.imaging.images import shrink
+
+    image = shrink(picture.image, side)
+    regions = [(label, shrink(mask, side)) for label, mask in picture.regions]
+    return Picture(picture.name, blur(image) if blurred else image, regions)
+
+
+def draw_tiles(
+    tiles: Sequence[Picture], colours: dict[str, str], nothing: str, path: Path, columns: int = TILE_COLUMNS
+) -> None:
+    """Draw `tiles` in rows of `columns` as a JPEG, with the outlines of their regions in `colours` by label.
+
+    `nothing` is written where there is no tile.
+    """
+    from matplotlib.patheffects import Normal, Stroke
+
+    lines = max(1, math.ceil(len(tiles) / columns))
+    with new_figure(path, 3.1 * columns, 2.6 * lines + 0.3) as figure:
+        places = list(figure.subplots(lines, columns, squeeze=False).flat)
+        for axes in places:
+            axes.set_axis_off()
+        if not tiles:
+            figure.text(0.5, 0.5, nothing, ha="center")
+        for axes, tile in zip(places, tiles, strict=False):
+            axes.imshow(tile.image)
+            for label, mask in tile.regions:
+                # A rim of nothing closes the outlines of what touches the border.
+                mask = np.pad(mask, 1)
+                if mask.max() > 127:
+                    x, y = np.arange(mask.shape[1]) - 1, np.arange(mask.shape[0]) - 1
+                    outline = axes.contour(x, y, mask, [127], colors=colours[label], linewidths=1.6)
+                    outline.set_path_effects([Stroke(linewidth=3.4, foreground="white"), Normal()])
+            title = [shorten(line, 44) for line in (unquote(tile.name), *tile.caption.split("\n")[:CAPTION_LINES]) if line]
+            axes.set_title("\n".join(title), fontsize=7, fontweight="normal")
+            if tile.name and not tile.regions:
+                axes.text(0.5, -0.02, "no region", fontsize=7, color=QUIET, ha="center", va="top", transform=axes.transAxes)
+        if tiles and colours:
+            legend(figure, colours)

@@ -1,0 +1,46 @@
+"""What the jobs took."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tessera.pipeline.report.drawing import BLUE, GREEN, Bar, draw_bars, new_figure
+
+
+def draw_timings(benchmarks: Path, rules: dict[str, bool], shards: Sequence[str], path: Path) -> None:
+    """Draw the seconds and the memory that the jobs of `rules` took, as SVG.
+
+    `benchmarks` holds what was measured, as `RULE/JOB.jsonl` or `RULE.jsonl`. `rules` says of each rule whether it has a job
+    per shard; files of shards that are not in `shards` are of footage that was withdrawn, and left out.
+    """
+    jobs = {rule: _benchmarks(benchmarks, rule, shards if by_shard else None) for rule, by_shard in rules.items()}
+    jobs = {rule: records for rule, records in jobs.items() if records}
+    seconds, memory = [], []
+    for rule, records in jobs.items():
+        total = sum(record["s"] for record in records)
+        # There is no number where a job was over before it could be measured.
+        largest = max((record["max_rss"] for record in records if isinstance(record["max_rss"], int | float)), default=0)
+        count = f"{len(records):,} job{'s' if len(records) > 1 else ''}"
+        seconds.append(Bar(rule, [(total, BLUE)], f"{_seconds(total)}, {count}"))
+        memory.append(Bar(rule, [(largest, GREEN)], f"{largest:,.0f} MB" if largest else ""))
+    with new_figure(path, 9.5, 1.3 + 0.3 * max(len(jobs), 2)) as figure:
+        left, right = figure.subplots(1, 2, sharey=True, gridspec_kw={"width_ratios": [3, 2]})
+        for axes, title, bars in ((left, "time of all jobs", seconds), (right, "memory of the largest job", memory)):
+            axes.set_title(title)
+            draw_bars(axes, bars or [Bar("nothing was measured", [], "")], 1.4)
+
+
+def _benchmarks(folder: Path, rule: str, names: Sequence[str] | None) -> list[dict[str, Any]]:
+    """Return what was measured of each job of `rule`; of those in `names` only, where they are given."""
+    single = Path(folder) / f"{rule}.jsonl"
+    files = [single] if single.exists() else sorted((Path(folder) / rule).rglob("*.jsonl"))
+    files = [file for file in files if names is None or file.stem in names]
+    return [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def _seconds(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02} h" if minutes >= 60 else f"{minutes}:{rest:02} min"

@@ -1,0 +1,1 @@
+"""The restoration model: trained, measured, exported and checked."""

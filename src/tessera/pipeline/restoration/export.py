@@ -1,0 +1,179 @@
+"""The exported generator, and the proof that it does what the trained one does.
+
+There is no TorchScript and no ONNX of it; `UNTRACED` says why.
+"""
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tessera.core.errors import Dropped, TesseraError
+from tessera.core.job import progress, tell
+from tessera.pipeline.restoration.samples import fixed_sample
+from tessera.pipeline.restoration.settings import DataSettings, ExportSettings, GeneratorSettings
+from tessera.records.lada.clips import read_clips
+
+if TYPE_CHECKING:
+    import torch
+
+SIDE = 256  # pixels of the squares that Lada's application restores, padded with black
+UNTRACED = (
+    "It goes through the frames one by one, in both directions. What torch.jit.trace or torch.export makes of that holds for "
+    "the number and the size of the frames that it was made with: other numbers fail, and at other sizes a trace gives, "
+    "without a word, something else. torch.jit.script does not compile it, and the exporter to ONNX does not know the "
+    "deformable convolution of torchvision."
+)
+LIBRARIES = ("torch", "torchvision", "mmagic", "mmengine", "safetensors")
+# Lada's application restores with the average; its own files hold both.
+PREFIXES = ("generator.", "generator_ema.")
+
+
+def export_restoration(
+    checkpoint: Path, safetensors: Path, application: Path, *, generator: GeneratorSettings, code: str
+) -> None:
+    """Write the generator in `checkpoint`, averaged where it was, as `safetensors`, and for Lada's `application` (.pth).
+
+    `code`: what the checkpoint was trained by; it goes into the metadata, as the size of the generator does.
+    Equal weights give equal bytes. Raises `TesseraError` where `checkpoint` holds another architecture, or no generator.
+    """
+    import torch
+    from safetensors.torch import save
+
+    from tessera.pipeline.restoration.models import load_generator
+
+    weights = load_generator(checkpoint, generator).state_dict()
+    metadata = {"format": "pt", "architecture": "BasicVSR++", **_text(generator.model_dump()), "code": code}
+    safetensors.write_bytes(_ordered(save(weights, metadata)))
+    # Into a file that is open: the name of one that torch opens itself would end in it.
+    with application.open("wb") as file:
+        torch.save({f"{prefix}{name}": value for prefix in PREFIXES for name, value in weights.items()}, file)
+
+
+def verify_restoration_export(
+    dataset: Path,
+    checkpoint: Path,
+    safetensors: Path,
+    application: Path,
+    report: Path,
+    *,
+    generator: GeneratorSettings,
+    data: DataSettings,
+    settings: ExportSettings,
+    seed: int,
+) -> None:
+    """Compare both exports, each loaded into a new network, with the generator in `checkpoint`, on fixed samples.
+
+    All run on the CPU in single precision. `dataset` has the folders val and train; the clips are of val, where that has none
+    of train. `report` gets the largest difference of each export as JSON, as a fraction of the range from black to white.
+    Raises `TesseraError` that names what differs by more than `settings.tolerance`.
+    """
+    import torch
+
+    from tessera.pipeline.restoration.models import build_generator, load_generator
+    from tessera.pipeline.restoration.weights import load_weights
+
+    trained = load_generator(checkpoint, generator)
+    plain = build_generator(generator).eval()
+    load_weights(plain, safetensors)
+    exports = {safetensors.name: plain, application.name: _application(application, generator)}
+    samples = [_padded(sample) for sample in _samples(dataset, data, settings, seed)]
+    differences = dict.fromkeys(exports, 0.0)
+    with torch.inference_mode():
+        for frames in progress(samples, unit="samples"):
+            expected = trained(frames)
+            for name, export in exports.items():
+                largest = float((export(frames) - expected).abs().max())
+                # Not `max`, which may pass over what is no number.
+                differences[name] = float(np.maximum(differences[name], largest))
+    beyond = [f"{value:.3g} in {name}" for name, value in differences.items() if not value <= settings.tolerance]
+    if beyond:
+        raise TesseraError(
+            f"what is exported is not what {checkpoint} is, on {len(samples)} samples: outputs differ by {', '.join(beyond)}"
+            f" (allowed: {settings.tolerance:g}); export it anew, or raise `restoration.export.tolerance`"
+        )
+    content = {
+        "samples": len(samples),
+        "frames": settings.frames,
+        "size": list(samples[0].shape[:2:-1]),
+        "differences": differences,
+        "tolerance": settings.tolerance,
+        "untraced": UNTRACED,
+        "versions": {library: version(library) for library in LIBRARIES},
+    }
+    report.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _samples(dataset: Path, data: DataSettings, settings: ExportSettings, seed: int) -> list[np.ndarray]:
+    """Return mosaicked windows, uint8 (T, H, W, 3), of the first clips that give one."""
+    clips = read_clips(dataset / "val") or read_clips(dataset / "train")
+    samples: list[np.ndarray] = []
+    for clip in clips:
+        try:
+            samples.append(fixed_sample(clip, data, frames=settings.frames, seed=seed).mosaicked)
+        except Dropped as error:
+            tell(f"{clip.key} is left out: {error}")
+        if len(samples) == settings.samples:
+            break
+    if not samples:
+        raise TesseraError(
+            f"{dataset}: none of {len(clips)} clips gives {settings.frames} frames to compare on; "
+            "lower `restoration.export.frames`"
+        )
+    return samples
+
+
+def _padded(sample: np.ndarray) -> "torch.Tensor":
+    """Return `sample` as networks see it: float32 (1, T, 3, H, W), RGB, in [0, 1], black where it is less than `SIDE`."""
+    import torch
+
+    low = [max(0, SIDE - side) for side in sample.shape[1:3]]
+    padded = np.pad(sample, ((0, 0), (0, low[0]), (0, low[1]), (0, 0)))
+    return torch.from_numpy(padded).permute(0, 3, 1, 2)[None].float() / 255
+
+
+def _application(path: Path, generator: GeneratorSettings) -> "torch.nn.Module":
+    """Return the network of Lada's application with the weights in `path`, loaded as it does.
+
+    That is mmagic's own, without ours over it. The application warns of weights that are missing or too many, and goes on; here
+    they are an error.
+    """
+    from mmagic.models.data_preprocessors import DataPreprocessor
+    from mmagic.models.editors import BasicVSRPlusPlusNet, RealBasicVSR
+    from mmagic.models.losses import CharbonnierLoss
+    from mmengine.runner import load_checkpoint
+
+    from tessera.pipeline.restoration.weights import read_weights
+
+    network = {"type": BasicVSRPlusPlusNet, "mid_channels": generator.channels, "num_blocks": generator.blocks}
+    model: torch.nn.Module = RealBasicVSR(
+        generator={**network, "is_low_res_input": False},
+        pixel_loss={"type": CharbonnierLoss},
+        is_use_ema=True,
+        data_preprocessor={"type": DataPreprocessor, "mean": [0.0] * 3, "std": [255.0] * 3},
+    )
+    # With numbers that are none, the deformable convolution would reach beyond its memory.
+    read_weights(path)
+    try:
+        load_checkpoint(model, str(path), map_location="cpu", strict=True)
+    except RuntimeError as error:
+        raise TesseraError(f"Lada's application would not load {path}: {error}; export it anew") from error
+    return model.eval()
+
+
+def _ordered(data: bytes) -> bytes:
+    """Return a safetensors whose metadata are in order: the library writes them in another with each run."""
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    # What follows begins at a multiple of 8 bytes.
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[8 + size :]
+
+
+def _text(values: dict[str, Any]) -> dict[str, str]:
+    """Return `values` as the metadata of a safetensors hold them."""
+    return {name: str(value) for name, value in values.items()}

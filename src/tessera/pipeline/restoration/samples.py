@@ -1,0 +1,189 @@
+"""Samples: a window of a clip, with a mosaic and with what footage goes through, and as it was.
+
+What happens, and in which order, is as in Lada 0.11 (https://github.com/ladaapp/lada), but where that is not sound:
+
+- The grid of blocks stands still where the frame does. There it is anchored to the corner of the crop, which follows the region
+  and changes its size; what covers footage is a filter of the frame, or an object that is moved with the region. Clips that do
+  not tell where they were cut out, as those made by Lada, can only be treated as there; see `anchor`.
+- The size of blocks follows from the masks of the window; there, from a figure in the metadata that counts whichever outline
+  was found first. A sample always has a mosaic: there, blocks of one pixel leave it as it was, and of none end in an error.
+- Padding is black to the last pixel that is mixed with it, and `content` says where it is; there, rounding leaves some of it.
+- Colours are RGB everywhere, and what has a mosaic is not darker. For both, and more, see `tessera.imaging.mosaic` and
+  `tessera.imaging.degradation`.
+- A sample depends on the seed, the epoch and its clip alone, not on which worker makes it when; one for validation on no epoch,
+  and it is neither mirrored nor turned.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from tessera.core.errors import Dropped, Failed
+from tessera.core.seeds import generator
+from tessera.imaging.boxes import mask_box
+from tessera.imaging.degradation.chain import degrade
+from tessera.imaging.degradation.operations import resize
+from tessera.imaging.mosaic.blocks import Mosaic, mosaic_mask, pixelate
+from tessera.imaging.mosaic.drawing import draw_mosaic
+from tessera.imaging.video import Packets, VideoFrame, read_frames, read_packets
+from tessera.pipeline.restoration.settings import DataSettings
+from tessera.records.lada.clips import Clip
+
+WINDOWS = 5  # that are looked at for one with a region
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """A window of a clip as a restorer should find it, and as it should return it."""
+
+    key: str
+    first: int  # frame of the clip
+    mosaicked: np.ndarray  # uint8 (T, H, W, 3), RGB
+    clean: np.ndarray  # uint8 (T, H, W, 3), RGB
+    mask: np.ndarray  # uint8 (T, H, W): 255 where the mosaic is, else 0
+    content: np.ndarray  # uint8 (T, H, W): 0 where padding is, and all else is black, else 255
+    block: float  # pixels: the side of a square as large as a block
+
+
+def draw_sample(clip: Clip, settings: DataSettings, *, frames: int, seed: int, epoch: int) -> Sample:
+    """Return a sample of `frames` frames of `clip` to train on, the same for an equal `seed` and `epoch`.
+
+    Raises `Dropped` where the clip is too short or shows no region, `Failed` where it cannot be read.
+    """
+    return _make(clip, settings, frames, generator(seed, "restoration", f"{clip.key}\0{epoch}"), training=True)
+
+
+def fixed_sample(clip: Clip, settings: DataSettings, *, frames: int, seed: int) -> Sample:
+    """Return the sample of `frames` frames of `clip` to validate with: always the same, not mirrored and not turned.
+
+    Raises `Dropped` where the clip is too short or shows no region, `Failed` where it cannot be read.
+    """
+    return _make(clip, settings, frames, generator(seed, "restoration", clip.key), training=False)
+
+
+def _make(clip: Clip, settings: DataSettings, frames: int, rng: np.random.Generator, training: bool) -> Sample:
+    first, mosaicked, clean, mask, content, mosaic = _cover(clip, settings, frames, rng)
+    height, width = clip.shape
+    tall = wide = settings.size
+    if settings.keep_aspect:
+        tall, wide = (max(1, round(side * settings.size / max(clip.shape))) for side in clip.shape)
+    mosaicked, clean, mask, content = (_scale(images, wide, tall) for images in (mosaicked, clean, mask, content))
+    across, down = mosaic.width * wide / width, mosaic.height * tall / height
+    mosaicked = degrade(mosaicked, settings.degradations, rng, min(across, down))
+    layers = [mosaicked, clean, mask, content]
+    if settings.keep_aspect:
+        layers = [_centre(images, settings.size) for images in layers]
+    if training:
+        if rng.random() < settings.flip:
+            layers = [_mirror(images) for images in layers]
+        if rng.random() < settings.rotate:
+            angle = rng.uniform(-settings.angle, settings.angle)
+            layers = [_rotate(images, angle) for images in layers]
+    mosaicked, clean, mask, content = layers
+    # What has been mixed with padding is padding.
+    content = (content == 255) * np.uint8(255)
+    mask = (mask > 127) * content
+    mosaicked, clean = _blacken(mosaicked, content), _blacken(clean, content)
+    return Sample(clip.key, first, mosaicked, clean, mask, content, math.sqrt(across * down))
+
+
+def _cover(
+    clip: Clip, settings: DataSettings, frames: int, rng: np.random.Generator
+) -> tuple[int, np.ndarray, np.ndarray, np.ndarray, np.ndarray, Mosaic]:
+    """Return the first frame of a window, it with a mosaic and without, where that is, where no padding is, and the mosaic."""
+    import cv2
+
+    if clip.frames < frames:
+        raise Dropped("clip shorter than the window", f"{clip.frames} of {frames} frames")
+    windows = rng.permutation(clip.frames - frames + 1)[:WINDOWS].tolist()
+    packets = _read_packets(clip.masks, clip)
+    for first in windows:
+        grey = np.stack([frame.image()[..., 0] for frame in _read(clip.masks, packets, clip, first, frames)])
+        masks = (grey > 127) * np.uint8(255)
+        if masks.any():
+            break
+    else:
+        raise Dropped("no region in the window", f"nor in any of {len(windows)}")
+    areas = [cv2.countNonZero(mask) for mask in masks]
+    some = np.flatnonzero(areas)
+    median = some[np.argsort(np.take(areas, some), kind="stable")[len(some) // 2]]
+    mosaic = draw_mosaic(rng, masks[median], settings.mosaics, clip.frame)
+    clean = np.stack([frame.image() for frame in _read(clip.images, _read_packets(clip.images, clip), clip, first, frames)])
+    mosaicked, shown, content = clean.copy(), np.zeros_like(masks), np.zeros_like(masks)
+    for number, (top, bottom, left, right) in enumerate(clip.pads[first : first + frames].tolist()):
+        # Blocks take no colour from the padding.
+        crop = number, slice(top, clip.shape[0] - bottom), slice(left, clip.shape[1] - right)
+        mask = masks[crop]
+        own = replace(mosaic, origin=_origin(clip, settings, mask, first + number, mosaic))
+        mosaicked[crop] = pixelate(clean[crop], mask, own)
+        shown[crop] = mosaic_mask(mask, own)
+        content[crop] = 255
+    if not shown.any():
+        raise Dropped("no block in the window", f"the region is too small for blocks of {mosaic.width} by {mosaic.height}")
+    return first, mosaicked, clean, shown, content, mosaic
+
+
+def _read_packets(path: Path, clip: Clip) -> Packets:
+    packets = read_packets(path)
+    if len(packets) != clip.frames:
+        raise Failed("clip does not match its metadata", f"{path.name} has {len(packets)} frames, not {clip.frames}")
+    return packets
+
+
+def _read(path: Path, packets: Packets, clip: Clip, first: int, frames: int) -> Iterator[VideoFrame]:
+    """Yield the frames of a window, each as large as the clip. Nothing is decoded but what they need."""
+    for frame in read_frames(path, packets, range(first, first + frames), threads=1):
+        if frame.picture is None:
+            raise Failed("frame cannot be decoded", f"number {frame.index} of {path.name}")
+        if frame.size[::-1] != clip.shape:
+            raise Failed("clip does not match its metadata", f"{path.name} is {frame.size[::-1]} pixels, not {clip.shape}")
+        yield frame
+
+
+def _origin(clip: Clip, settings: DataSettings, mask: np.ndarray, number: int, mosaic: Mosaic) -> tuple[int, int]:
+    """Return x and y of where the grid begins in the crop of the frame `number`, of which `mask` is the region."""
+    anchor = settings.mosaics.anchor
+    if anchor == "frame" and clip.corners is not None:
+        x, y = clip.corners[number].tolist()
+        return -x, -y
+    if anchor == "region":
+        x0, y0, _, _ = map(int, mask_box(mask))
+        return x0 - mosaic.dilation, y0 - mosaic.dilation
+    return 0, 0
+
+
+def _scale(images: np.ndarray, width: int, height: int) -> np.ndarray:
+    method = "area" if height <= images.shape[1] and width <= images.shape[2] else "bilinear"
+    return np.stack([resize(image, (width, height), method) for image in images])
+
+
+def _centre(images: np.ndarray, side: int) -> np.ndarray:
+    """Return `images` in the middle of black squares."""
+    rows, columns = side - images.shape[1], side - images.shape[2]
+    pads = (0, 0), (rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2), *[(0, 0)] * (images.ndim - 3)
+    return np.pad(images, pads)
+
+
+def _mirror(images: np.ndarray) -> np.ndarray:
+    import cv2
+
+    return np.stack([cv2.flip(image, 1) for image in images])
+
+
+def _rotate(images: np.ndarray, angle: float) -> np.ndarray:
+    """Return the squares `images` turned about their middle, by `angle` degrees."""
+    import cv2
+
+    side = images.shape[1]
+    matrix = cv2.getRotationMatrix2D(((side - 1) / 2,) * 2, angle, 1)
+    return np.stack([cv2.warpAffine(image, matrix, (side, side), flags=cv2.INTER_LINEAR) for image in images])
+
+
+def _blacken(images: np.ndarray, content: np.ndarray) -> np.ndarray:
+    """Return `images`, black outside `content`."""
+    import cv2
+
+    return np.stack([cv2.copyTo(image, shown) for image, shown in zip(images, content, strict=True)])

@@ -1,0 +1,201 @@
+"""Settings of restoration: what is trained, on what, in which stages, and how it is measured and exported."""
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from tessera.core.settings import Settings
+from tessera.core.weights.declare import DeclaredWeights
+from tessera.imaging.degradation.settings import RESTORATION, Step
+from tessera.imaging.mosaic.settings import DrawSettings, Probability, Range
+
+
+class ClipMosaicSettings(DrawSettings):
+    """How the mosaics of clips are drawn. The defaults are Lada's for its restorer, which has no least size of a block."""
+
+    version: Literal["v1", "v2", "v3", "v4"] = "v1"
+    bounding: Probability = 0.0
+    scale: Range = (0.7, 2.2)
+    dilation: tuple[NonNegativeInt, ...] = Field((0,), min_length=1)
+    incomplete: Probability = 0.0
+
+
+class DataSettings(Settings):
+    """What samples are made of clips. The defaults are Lada's, see `tessera.pipeline.restoration.samples`."""
+
+    size: int = Field(256, ge=32, multiple_of=4)
+    keep_aspect: bool = False
+    mosaics: ClipMosaicSettings = ClipMosaicSettings()
+    degradations: tuple[Step, ...] = RESTORATION
+    flip: Probability = 0.5
+    rotate: Probability = 0.3
+    angle: float = Field(2.0, ge=0, le=45)
+
+
+class GeneratorSettings(Settings):
+    """The generator, BasicVSR++ as Lada has it: pictures come out as large as they went in."""
+
+    # Its deformable convolutions have 16 groups, on twice as many channels.
+    channels: int = Field(64, ge=8, multiple_of=8)
+    blocks: PositiveInt = 15
+
+
+class DiscriminatorSettings(Settings):
+    """The discriminator, a U-Net with spectral normalisation."""
+
+    channels: PositiveInt = 64
+
+
+class LossSettings(Settings):
+    """The weights of the losses; 0 leaves one out."""
+
+    pixel: NonNegativeFloat = 1.0
+    perceptual: NonNegativeFloat = 0.0
+    adversarial: NonNegativeFloat = 0.0
+
+    @model_validator(mode="after")
+    def _something_is_learned(self) -> Self:
+        if not (self.pixel or self.perceptual or self.adversarial):
+            raise ValueError("one of `pixel`, `perceptual` and `adversarial` should be above 0")
+        return self
+
+
+class LearningRateSettings(Settings):
+    """The learning rates of Adam, which stay as they are. `flow` is relative to that of the generator it is a part of."""
+
+    generator: PositiveFloat = 1e-4
+    flow: PositiveFloat = 0.25
+    discriminator: PositiveFloat = 1e-4
+
+
+class StageSettings(Settings):
+    """One stage of the training."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=60)
+    base: str | None = None
+    iterations: PositiveInt = 100_000
+    frames: int = Field(30, ge=2)
+    batch: PositiveInt = 2
+    losses: LossSettings = LossSettings()
+    learning_rates: LearningRateSettings = LearningRateSettings()
+    ema: float | None = Field(None, gt=0, le=1)
+    freeze_flow: NonNegativeInt | Literal["always"] = "always"
+    validate_every: PositiveInt = 4000
+
+
+class TrainingSettings(Settings):
+    """What all stages share; none of it changes what is learned, but for rounding."""
+
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    channels_last: bool = True
+    compile: bool = True
+    accumulate: PositiveInt = 1
+    save_every: PositiveInt = 2000
+    keep: Literal["last", "all"] = "last"
+    validation_clips: PositiveInt = 100
+
+
+class StageTraining(Settings):
+    """All settings that a stage is trained with."""
+
+    stage: StageSettings
+    data: DataSettings = DataSettings()
+    generator: GeneratorSettings = GeneratorSettings()
+    discriminator: DiscriminatorSettings = DiscriminatorSettings()
+    training: TrainingSettings = TrainingSettings()
+
+
+class StartingWeights(Settings):
+    """The files of weights that a stage starts from or, `vgg19`, compares with; None where it has none."""
+
+    base: Path | None = None
+    load_from: Path | None = None
+    spynet: Path | None = None
+    vgg19: Path | None = None
+
+
+class PretrainedSettings(Settings):
+    """Weights that are declared. Without them, what they are for starts from scratch or is left out."""
+
+    spynet: DeclaredWeights = None
+    vgg19: DeclaredWeights = None
+    load_from: DeclaredWeights = None
+
+
+_LADA_GAN = {
+    "frames": 16,
+    "learning_rates": LearningRateSettings(generator=5e-5),
+    "ema": 0.001,
+}
+# Lada's stages.
+STAGES = (
+    StageSettings(name="stage1", freeze_flow=5000, validate_every=5000),
+    StageSettings(
+        name="stage2",
+        base="stage1",
+        iterations=150_000,
+        losses=LossSettings(perceptual=0.2, adversarial=0.05),
+        **_LADA_GAN,
+    ),
+    StageSettings(name="stage2.5", base="stage2", losses=LossSettings(perceptual=1.0, adversarial=0.1), **_LADA_GAN),
+    StageSettings(
+        name="stage2.6",
+        base="stage2.5",
+        batch=1,
+        losses=LossSettings(perceptual=1.0, adversarial=0.1),
+        **{**_LADA_GAN, "frames": 26},
+    ),
+)
+
+
+class MetricsSettings(Settings):
+    """How the model is measured, and what is shown of it."""
+
+    frames: int = Field(30, ge=2)
+    block_edges: tuple[PositiveFloat, ...] = (8, 12, 16, 24)
+    median_frames: PositiveInt = 5
+    pictures: NonNegativeInt = 12
+    lpips: DeclaredWeights = None
+
+    @model_validator(mode="after")
+    def _edges_rise(self) -> Self:
+        if any(low >= high for low, high in pairwise(self.block_edges)):
+            raise ValueError("`block_edges` should rise from one to the next")
+        return self
+
+
+class ExportSettings(Settings):
+    """How the exports are compared with the trained generator."""
+
+    samples: PositiveInt = 4
+    frames: int = Field(8, ge=2)
+    tolerance: PositiveFloat = 1e-4
+
+
+class RestorationSettings(Settings):
+    """The restoration model."""
+
+    data: DataSettings = DataSettings()
+    generator: GeneratorSettings = GeneratorSettings()
+    discriminator: DiscriminatorSettings = DiscriminatorSettings()
+    weights: PretrainedSettings = PretrainedSettings()
+    training: TrainingSettings = TrainingSettings()
+    stages: tuple[StageSettings, ...] = STAGES
+    metrics: MetricsSettings = MetricsSettings()
+    export: ExportSettings = ExportSettings()
+
+    @model_validator(mode="after")
+    def _stages_build_on_each_other(self) -> Self:
+        before: list[str] = []
+        for stage in self.stages:
+            if stage.name in before:
+                raise ValueError(f"two of `stages` have the name {stage.name!r}")
+            if stage.base is not None and stage.base not in before:
+                raise ValueError(
+                    f"the stage {stage.name!r} has the base {stage.base!r}: name one of those before it"
+                    f" ({', '.join(before) or 'there are none'}), or null"
+                )
+            before.append(stage.name)
+        return self

@@ -1,0 +1,359 @@
+"""The trainer: mmengine's runner, with a training that can be killed at any moment and ends the same.
+
+mmengine reads over again what was trained on before it goes on, forgets what the random generators were at, and cannot load
+what it saved without running code in it. Here a hook keeps the whole state as numbers, and the loop begins where it was.
+"""
+
+import io
+import logging
+import math
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import cv2
+import torch
+from mmengine import dist
+from mmengine.hooks import Hook
+from mmengine.runner import BaseLoop, Runner
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from torch.utils.tensorboard import SummaryWriter
+
+from tessera.core.errors import TesseraError
+from tessera.core.job import tell
+from tessera.core.seeds import generator as random_generator
+from tessera.core.trainings import read_state, state_file
+from tessera.pipeline.restoration.loading import FixedSamples, Order, TrainingSamples, training_loader, validation_loader
+from tessera.pipeline.restoration.restorer import Restorer, begin, compile_parts, tell_once
+from tessera.pipeline.restoration.samples import Sample
+from tessera.pipeline.restoration.settings import StageSettings, StageTraining, StartingWeights, TrainingSettings
+from tessera.records.lada.clips import Clip, read_clips
+
+SPLITS = "train", "val"
+ROWS = 500  # of the curves of a stage, besides those of its validations
+TELL_EVERY = 30.0  # seconds between lines
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+PSNR_CEILING = 60.0  # dB; see `metrics.psnr`
+
+
+@dataclass
+class Progress:
+    """How far a training is, beside what its networks have learned."""
+
+    iteration: int = 0
+    best: float = -math.inf  # dB, PSNR over the region
+    best_at: int = 0
+    curves: str = ""
+    sums: dict[str, float] = field(default_factory=dict)  # of the losses since the last row of the curves
+    count: int = 0  # of the iterations since then
+
+
+class Iterations(BaseLoop):  # type: ignore[misc]
+    """The loop over batches, from the iteration `iter` on: its data begin there too."""
+
+    def __init__(self, runner: Runner, dataloader: DataLoader[Any], first: int, last: int) -> None:
+        super().__init__(runner, dataloader)
+        self.iter, self.max_iters = first, last
+
+    def run(self) -> None:
+        """Train to the end."""
+        self.runner.call_hook("before_train")
+        for number, batch in zip(range(self.iter, self.max_iters), self.dataloader, strict=False):
+            self.runner.call_hook("before_train_iter", batch_idx=number, data_batch=batch)
+            losses = self.runner.model.train_step(batch, self.runner.optim_wrapper)
+            self.runner.call_hook("after_train_iter", batch_idx=number, data_batch=batch, outputs=losses)
+        self.runner.call_hook("after_train")
+
+
+class Watch(Hook):  # type: ignore[misc]
+    """Looks after a training: tells how far it is, writes its curves, measures it, and keeps the best weights and the state."""
+
+    def __init__(
+        self,
+        progress: Progress,
+        samples: DataLoader[Sample | None],
+        stage: StageSettings,
+        training: TrainingSettings,
+        thaw: float,
+        run: Path,
+    ) -> None:
+        self.progress, self.samples, self.stage, self.training, self.thaw = progress, samples, stage, training, thaw
+        self.run, self.first = run, progress.iteration
+        self.left_out: set[str] = set()
+
+    def before_train(self, runner: Runner) -> None:
+        """Open the log for TensorBoard. What it holds of iterations that are repeated is forgotten."""
+        self.board = SummaryWriter(str(self.run), purge_step=self.first + 1) if dist.is_main_process() else None
+        self.begun = self.told = time.monotonic()
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Look at what the samples tell, and thaw the optical flow when it is time."""
+        if isinstance(data_batch, TesseraError):
+            raise data_batch
+        for fault in set(data_batch["left_out"]) - self.left_out:
+            self.left_out.add(fault)
+            tell(f"left out, and the next clip taken: {fault}")
+        restorer: Restorer = runner.model
+        restorer.train()
+        restorer.generator.spynet.requires_grad_(batch_idx >= self.thaw)
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Count an iteration, whose mean losses are `outputs`; measure and save when it is time, and at the end."""
+        progress, last = self.progress, self.stage.iterations
+        progress.iteration = batch_idx + 1
+        progress.sums = {name: progress.sums.get(name, 0.0) + loss for name, loss in outputs.items()}
+        progress.count += 1
+        self._tell(outputs)
+        is_measured = progress.iteration % self.stage.validate_every == 0 or progress.iteration == last
+        psnr = self._measure(runner.model) if is_measured else math.nan
+        if progress.iteration % max(1, last // ROWS) == 0 or not math.isnan(psnr):
+            self._write_row(psnr)
+        if dist.is_main_process() and (is_measured or progress.iteration % self.training.save_every == 0):
+            self._save(runner)
+
+    def after_train(self, runner: Runner) -> None:
+        """Close the log."""
+        if self.board:
+            self.board.close()
+
+    def _tell(self, losses: Mapping[str, float]) -> None:
+        now, iteration, last = time.monotonic(), self.progress.iteration, self.stage.iterations
+        if now - self.told > TELL_EVERY:
+            self.told = now
+            each = (now - self.begun) / (iteration - self.first)
+            left = timedelta(seconds=round(each * (last - iteration)))
+            said = ", ".join(f"{name} {loss:.4g}" for name, loss in losses.items())
+            tell_once(f"iteration {iteration}/{last}: {said}; {each:.2f} s each, {left} left")
+
+    def _measure(self, restorer: Restorer) -> float:
+        """Return the PSNR over the region, NaN where there is nothing to measure; keep the weights if they are the best."""
+        progress = self.progress
+        psnr, mosaicked = validate(restorer, self.samples)
+        is_better = psnr > progress.best
+        if is_better:
+            progress.best, progress.best_at = psnr, progress.iteration
+        # Without a measure, the last are the best.
+        if dist.is_main_process() and (is_better or math.isnan(psnr)):
+            write_tensors(restorer.weights(), self.run / "best.pth")
+        if not math.isnan(psnr):
+            best = "the best" if is_better else f"best {progress.best:.2f} at {progress.best_at}"
+            tell_once(
+                f"iteration {progress.iteration}/{self.stage.iterations}: PSNR of the region {psnr:.2f} dB ({best}, "
+                f"mosaicked {mosaicked:.2f})"
+            )
+        return psnr
+
+    def _write_row(self, psnr: float) -> None:
+        progress = self.progress
+        values = {name: total / progress.count for name, total in progress.sums.items()}
+        progress.curves = progress.curves or ",".join(["iteration", *values, "psnr"]) + "\n"
+        measured = "" if math.isnan(psnr) else f"{psnr:.4f}"
+        progress.curves += ",".join([str(progress.iteration), *(f"{value:.6g}" for value in values.values()), measured]) + "\n"
+        progress.sums, progress.count = {}, 0
+        if self.board:
+            for name, value in values.items():
+                self.board.add_scalar(f"loss/{name}", value, progress.iteration)
+            if measured:
+                self.board.add_scalar("validation/psnr", psnr, progress.iteration)
+            self.board.flush()
+
+    def _save(self, runner: Runner) -> None:
+        restorer: Restorer = runner.model
+        if self.training.keep == "all":
+            write_tensors(restorer.weights(), self.run / f"iteration-{self.progress.iteration}.pth")
+        state = {
+            "progress": asdict(self.progress),
+            "networks": restorer.weights(),
+            "optimizers": {name: each.state_dict() for name, each in runner.optim_wrapper.items()},
+            "random": torch.get_rng_state(),
+        }
+        write_tensors(state, state_file(self.run))
+
+
+def fit(
+    run: Path,
+    *,
+    dataset: Path,
+    settings: StageTraining,
+    weights: StartingWeights,
+    seed: int,
+    threads: int,
+    workers: int,
+) -> None:
+    """Train the stage of `settings` in the folder `run` to its end, from the state that it holds. See `training.train_stage`.
+
+    The definitions that this function reaches are the code of a training: they decide its numbers. `threads` and `workers`,
+    processes that load samples, are those of all processes that train together.
+
+    Raises `TesseraError` as `train_stage` does.
+    """
+    stage, data, training = settings.stage, settings.data, settings.training
+    state = read_state(run)
+    if state and state["progress"]["iteration"] == stage.iterations:
+        return
+    clips = {split: _long_enough(read_clips(dataset / split), stage.frames, split) for split in SPLITS}
+    if not clips["train"]:
+        raise TesseraError(f"{dataset / 'train'}: no clip has {stage.frames} frames; lower `frames` of the stage {stage.name}")
+    logging.getLogger("mmengine").setLevel(logging.WARNING)
+    # Each process that loads samples has a core; and threads of OpenCV do not survive the fork that makes it.
+    cv2.setNumThreads(1)
+    rank, ranks = dist.get_rank(), dist.get_world_size()
+    # Gradients fade in the optical flow. With numbers too small for all their digits a CPU computes a hundred times longer.
+    torch.set_flush_denormal(True)
+    first_seed = int(random_generator(seed, "restoration training", stage.name).integers(2**31))
+    torch.manual_seed(first_seed)
+    restorer = Restorer(settings.generator, settings.discriminator, stage, training, precision(training), weights.vgg19)
+    knows_flow = begin(restorer, weights.base or weights.load_from, weights.spynet)
+    if not knows_flow and stage.freeze_flow:
+        tell_once("there are no weights of SPyNet: the optical flow is learned from the start")
+    if stage.losses.perceptual and not weights.vgg19:
+        tell_once("there are no weights of VGG19: the perceptual loss is left out; declare `restoration.weights.vgg19` for it")
+    restorer.to("cuda" if torch.cuda.is_available() else "cpu", memory_format=_order(training))
+    optimizers = restorer.optimizers()
+    progress = Progress()
+    if state:
+        progress = Progress(**state["progress"])
+        restorer.load_state_dict(state["networks"], strict=False)
+        for name, each in optimizers.items():
+            each.load_state_dict(state["optimizers"][name])
+        tell_once(f"goes on after iteration {progress.iteration} of {stage.iterations}")
+    if training.compile and torch.cuda.is_available():
+        compile_parts(restorer.generator)
+    order = Order(len(clips["train"]), seed, progress.iteration * stage.batch + rank, ranks)
+    samples = TrainingSamples(clips["train"], data, stage.frames, seed)
+    fixed = FixedSamples(choose(clips["val"], training.validation_clips, seed), data, stage.frames, seed)
+    measured = validation_loader(fixed, rank, ranks, workers // ranks)
+    thaw = 0 if not knows_flow else math.inf if stage.freeze_flow == "always" else stage.freeze_flow
+    runner = _Runner(
+        restorer,
+        # What mmengine writes there is in the log too.
+        work_dir=tempfile.mkdtemp(),
+        train_dataloader=training_loader(samples, order, stage.batch // ranks, workers // ranks),
+        train_cfg={"type": Iterations, "first": progress.iteration, "last": stage.iterations},
+        optim_wrapper=optimizers,
+        default_hooks=dict.fromkeys(("runtime_info", "timer", "sampler_seed", "logger", "param_scheduler", "checkpoint")),
+        custom_hooks=[Watch(progress, measured, stage, training, thaw, run)],
+        launcher="pytorch" if ranks > 1 else "none",
+        env_cfg={"cudnn_benchmark": True},
+        randomness={"seed": first_seed},
+        log_level="WARNING",
+    )
+    # After the runner, which would make them one.
+    torch.set_num_threads(max(threads // ranks, 1))
+    if state:
+        torch.set_rng_state(state["random"])
+    try:
+        runner.train()
+    except TesseraError as error:
+        raise TesseraError(f"after iteration {progress.iteration}: {error}; what was saved stays in {run}") from error
+    except RuntimeError as error:
+        raise explained(error, run) from error
+
+
+def _long_enough(clips: list[Clip], frames: int, split: str) -> list[Clip]:
+    kept = [clip for clip in clips if clip.frames >= frames]
+    if len(kept) < len(clips):
+        tell_once(f"{len(clips) - len(kept)} of {len(clips)} clips of {split} have fewer than {frames} frames and are left out")
+    return kept
+
+
+class _Runner(Runner):  # type: ignore[misc]
+    def wrap_model(self, _: Any, model: nn.Module) -> nn.Module:
+        """Leave the model as it is: it joins the gradients of several GPUs itself, once a step."""
+        return model
+
+
+def explained(error: RuntimeError, run: Path) -> Exception:
+    """Return what a user can mend of `error`, or itself."""
+    text = str(error)
+    if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in text:
+        return TesseraError(
+            "the memory does not suffice: raise `restoration.training.accumulate`, or lower `frames` or `batch` of the stage "
+            f"or `restoration.data.size` ({text.splitlines()[0]}); what was saved stays in {run}"
+        )
+    if "DataLoader worker" in text:
+        return TesseraError(
+            f"a process that loads samples was ended ({text.splitlines()[0]}): give the rule more memory or fewer `threads`; "
+            f"what was saved stays in {run}"
+        )
+    return error
+
+
+def precision(training: TrainingSettings) -> torch.dtype:
+    """Return what to compute in. Raises `TesseraError` where the precision cannot be had."""
+    there = torch.cuda.is_available()
+    has_bf16 = there and torch.cuda.is_bf16_supported(including_emulation=False)
+    if training.precision == "auto":
+        return torch.bfloat16 if has_bf16 else torch.float32
+    if training.precision != "fp32" and not there:
+        raise TesseraError(f"`restoration.training.precision` is {training.precision}, and there is no GPU; set auto or fp32")
+    if training.precision == "bf16" and not has_bf16:
+        raise TesseraError("`restoration.training.precision` is bf16, which this GPU does not have; set auto, fp16 or fp32")
+    return DTYPES[training.precision]
+
+
+@torch.inference_mode()
+def validate(restorer: Restorer, samples: DataLoader[Sample | None]) -> tuple[float, float]:
+    """Return the PSNR over the region of the restored `samples`, and of them as they are mosaicked; dB, the mean over samples.
+
+    With several GPUs, over the samples of all. Both are NaN where there are none. Raises `TesseraError` where a restored one
+    is no number.
+    """
+    sums = torch.zeros(3, dtype=torch.float64)
+    restorer.eval()
+    device = next(restorer.generator.parameters()).device
+    for sample in samples:
+        if sample is None or not sample.mask.any():
+            continue
+        frames = torch.from_numpy(sample.mosaicked)[None]
+        with torch.autocast(device.type, restorer.dtype, enabled=restorer.dtype is not torch.float32):
+            restored = restorer.best(restorer.pictures(frames))[0]
+        levels = (restored.float() * 255).round().clamp(0, 255).permute(0, 2, 3, 1).cpu()
+        region = torch.from_numpy(sample.mask > 0)
+        clean = torch.from_numpy(sample.clean)
+        sums += torch.tensor([region_psnr(levels, clean, region), region_psnr(frames[0], clean, region), 1])
+    dist.all_reduce(sums)
+    restored_sum, mosaicked_sum, count = sums.tolist()
+    if math.isnan(restored_sum):
+        raise TesseraError("what is restored of clips of val is no number; lower the `learning_rates` of the stage")
+    return (restored_sum / count, mosaicked_sum / count) if count else (math.nan, math.nan)
+
+
+def region_psnr(frames: Tensor, clean: Tensor, region: Tensor) -> float:
+    """Return the PSNR of `frames`, (T, H, W, 3), levels, over `region`, bool (T, H, W); dB, the mean over frames with a region.
+
+    As in `metrics.measure`, on which no training is to depend: a change there must not train anew.
+    """
+    squares = ((frames.double() - clean.double()) ** 2).mean(3)
+    means = torch.stack([square[inside].mean() for square, inside in zip(squares, region, strict=True) if inside.any()])
+    return float((10 * torch.log10(255**2 / means)).clamp(max=PSNR_CEILING).mean())
+
+
+def choose(clips: Sequence[Clip], count: int, seed: int) -> list[Clip]:
+    """Return `count` of `clips`, or all where there are fewer, in their order."""
+    if len(clips) <= count:
+        return list(clips)
+    chosen = random_generator(seed, "restoration validation", "").permutation(len(clips))[:count]
+    return [clips[number] for number in sorted(chosen.tolist())]
+
+
+def write_tensors(content: dict[str, Any], path: Path) -> None:
+    """Write `content` to `path`, whole or not at all; equal content gives equal bytes."""
+    # Not to a file: torch does not tell a full disk, and writes the name of the file into it.
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    partial = path.with_name(f".partial.{path.name}")
+    try:
+        partial.write_bytes(buffer.getbuffer())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _order(training: TrainingSettings) -> torch.memory_format:
+    return torch.channels_last if training.channels_last else torch.contiguous_format

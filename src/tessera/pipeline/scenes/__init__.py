@@ -1,0 +1,1 @@
+"""Scenes: what a detector sees in videos, followed from frame to frame."""

@@ -1,0 +1,236 @@
+"""Videos: what a detector sees in every frame, or in every n-th, and how much changes from each frame to the next."""
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from pydantic import PositiveInt
+
+from tessera.core.errors import Failed
+from tessera.core.job import progress
+from tessera.core.ledger import Ledger
+from tessera.imaging.detection.detector import Predictor, Region
+from tessera.imaging.detection.settings import TrainedFinderSettings
+from tessera.imaging.masks import encode_rle
+from tessera.imaging.video import THREADS, VideoFrame, parts, read_frames, read_packets
+
+if TYPE_CHECKING:
+    import polars as pl
+
+T = TypeVar("T")
+Look = Callable[[Iterable[np.ndarray]], Iterable[list[Region]]]
+
+SMALL = 256, 144  # pixels; width and height at which frames are compared, whatever their own
+PARTS = 8  # of a video, at most, that are decoded side by side
+BATCH_BYTES = 2**26  # of pictures that are looked at together: eleven of 1920 by 1080 pixels, three of 4K, one of 8K
+
+
+class VideoFinderSettings(TrainedFinderSettings):
+    """The detector that looks at the frames of videos, and at which of them."""
+
+    stride: PositiveInt = 1
+
+
+def detect_videos(
+    sources: Path,
+    weights: Path,
+    expected: Path | str,
+    dataset: str,
+    settings: VideoFinderSettings,
+    frames: Path,
+    detections: Path,
+    ledger: Path,
+    *,
+    threads: int,
+) -> None:
+    """Run the detector `weights` over the admitted videos of a shard that may feed `dataset`.
+
+    `sources`: `tables.Sources`. `expected`: see `Predictor`. `frames` gets all frames of the videos as `tables.VideoFrames`,
+    `detections` what was seen as `tables.VideoDetections`; see `detect_video`. `ledger` gets a row per source. Ok is a video
+    that was looked at to its end, with the reason `frames that cannot be decoded` where there are some; dropped is what was
+    refused, is no video or not for the dataset; failed is a video that cannot be read, and none of it is in a table.
+    """
+    import polars as pl
+
+    from tessera.records.tables.footage import Sources
+    from tessera.records.tables.scenes import VideoDetections, VideoFrames
+    from tessera.records.tables.table import read_table, types, write_table
+
+    predictor = None
+    tables = pl.DataFrame(schema=types(VideoFrames)), pl.DataFrame(schema=types(VideoDetections))
+    with Ledger(ledger) as book:
+        for row in read_table(sources, Sources).iter_rows(named=True):
+            source = row["source"]
+            if row["status"] != "admitted":
+                book.row(source, "dropped", "source refused", row["reason"])
+            elif row["use"] and dataset not in row["use"]:
+                book.row(source, "dropped", f"source not for {dataset}")
+            elif row["kind"] != "video":
+                book.row(source, "dropped", "not a video", row["kind"])
+            else:
+                predictor = predictor or Predictor(weights, expected, settings)
+                with book.item(source) as note:
+                    found = detect_video(source, Path(row["path"]), row["frames"], predictor.predict, settings, threads=threads)
+                    note |= _account(found[0])
+                    tables = tables[0].vstack(found[0]), tables[1].vstack(found[1])
+    write_table(tables[0], VideoFrames, frames)
+    write_table(tables[1], VideoDetections, detections)
+
+
+def detect_video(
+    source: str, path: Path, frames: int, look: Look, settings: VideoFinderSettings, *, threads: int
+) -> tuple["pl.DataFrame", "pl.DataFrame"]:
+    """Return all frames of the video `path` as `tables.VideoFrames`, and what `look` sees in them as `tables.VideoDetections`.
+
+    `look` is given pictures, uint8 (H, W, 3), RGB, in batches, and yields the regions of each, surest first: every
+    `settings.stride`-th frame and the last one, as far as they can be decoded. A batch depends on nothing but the video and the
+    settings: not on `threads`, nor on how fast `look` is. What damage spoils counts as what cannot be decoded: a frame that the
+    decoder lost or made up, and those after it up to the next keyframe, which show ghosts.
+
+    The video is decoded once, `threads` parts of it at a time, while `look` is at work. What is held of it does not grow with
+    its length: a batch that is looked at, one of each of these parts, and a few frames. Raises `Failed` where it cannot be
+    opened, holds fewer than the `frames` that were counted when it was admitted, or none that can be decoded.
+    """
+    import polars as pl
+
+    from tessera.records.tables.scenes import VideoDetections, VideoFrames
+    from tessera.records.tables.table import types
+
+    packets = read_packets(path)
+    count = len(packets)
+    if count < frames:
+        raise Failed("video breaks off", f"{count} of {frames} frames are there; copy it again")
+    table = {
+        "source": np.full(count, source, object),
+        "index": np.arange(count),
+        "pts": packets.pts if packets.timed else np.full(count, None),
+        "time": packets.time,
+        "width": np.zeros(count, np.int64),
+        "height": np.zeros(count, np.int64),
+        "change": np.zeros(count),
+        "looked": np.zeros(count, bool),
+    }
+    wanted = np.arange(count) % settings.stride == 0
+    wanted[-1] = True
+    seen: list[tuple[Any, ...]] = []
+    edges: dict[int, np.ndarray] = {}
+    divided = parts(packets, PARTS)
+    decoders = max(1, THREADS // len(divided))
+
+    def looked() -> Iterator[tuple[int, list[Region]]]:
+        read = (read_frames(path, packets, part, threads=decoders) for part in divided)
+        makers = (_batches(_pictures(part, packets.keyframe, wanted, table, edges), settings.batch) for part in read)
+        for batch in _side_by_side(makers, threads):
+            yield from zip((index for index, _ in batch), look(image for _, image in batch), strict=True)
+
+    for index, regions in progress(looked(), int(wanted.sum()), f"frames of {source!r}"):
+        seen += [(source, index, number, *_row(region)) for number, region in enumerate(regions)]
+    _join(divided, edges, table["change"])
+    seen.sort(key=lambda row: row[1:3])
+    if not table["width"].any():
+        raise Failed("no frame can be decoded", f"of {count}")
+    return pl.DataFrame(table, schema=types(VideoFrames)), pl.DataFrame(seen, schema=types(VideoDetections), orient="row")
+
+
+def difference(one: np.ndarray, other: np.ndarray) -> float:
+    """Return the mean absolute difference of hue, saturation and value of two pictures, uint8 (H, W, 3), HSV of OpenCV.
+
+    That is `content_val` of the ContentDetector of PySceneDetect with its standard weights, which takes 27 and more for a cut;
+    but that hue, 180 half degrees, is a circle, so that two reds are never far apart. Not by that library: it would decode the
+    video a second time.
+    """
+    import cv2
+
+    change = cv2.absdiff(one, other)
+    hue = change[..., 0]
+    np.minimum(hue, 180 - hue, out=hue)
+    return float(change.mean())
+
+
+def _pictures(
+    frames: Iterable[VideoFrame],
+    keyframe: np.ndarray,
+    wanted: np.ndarray,
+    table: dict[str, np.ndarray],
+    edges: dict[int, np.ndarray],
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield index and picture of the sound ones `wanted` of the `frames` of a part; `table` gets what is known of all.
+
+    `edges` gets the first and the last frame, small, by which the part is compared with those beside it.
+    """
+    import cv2
+
+    last = None
+    damaged = False
+    for frame in frames:
+        index = frame.index
+        # What a decoder made up where a stream is damaged is carried on by the frames after it, up to the next keyframe.
+        damaged = frame.is_damaged or (damaged and not keyframe[index])
+        if damaged or frame.picture is None:
+            continue
+        table["width"][index], table["height"][index] = frame.size
+        small = cv2.cvtColor(frame.thumbnail(*SMALL), cv2.COLOR_RGB2HSV)
+        if last is None:
+            edges[index] = small
+        else:
+            table["change"][index] = round(difference(last[1], small), 3)
+        last = index, small
+        if wanted[index]:
+            table["looked"][index] = True
+            yield index, frame.image()
+    if last is not None:
+        edges[last[0]] = last[1]
+
+
+def _join(divided: Iterable[range], edges: dict[int, np.ndarray], change: np.ndarray) -> None:
+    """Tell how much changes from each part of a video to the next; see `_pictures`."""
+    before = None
+    for part in divided:
+        if ends := sorted(index for index in edges if index in part):
+            if before is not None:
+                change[ends[0]] = round(difference(edges[before], edges[ends[0]]), 3)
+            before = ends[-1]
+
+
+def _batches(pictures: Iterable[tuple[int, np.ndarray]], size: int) -> Iterator[list[tuple[int, np.ndarray]]]:
+    """Yield runs of `size` of the `pictures`, or of fewer where they are large."""
+    batch: list[tuple[int, np.ndarray]] = []
+    for index, image in pictures:
+        batch.append((index, image))
+        if len(batch) == size or sum(image.nbytes for _, image in batch) >= BATCH_BYTES:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _side_by_side(makers: Iterable[Iterator[T]], threads: int) -> Iterator[T]:
+    """Yield all that `makers` make, as it comes: `threads` of them are at work, each on one thing while another is used."""
+    coming = iter(makers)
+    with ThreadPoolExecutor(threads) as pool:
+        working = {pool.submit(next, maker, None): maker for maker in islice(coming, threads)}
+        while working:
+            for future in wait(working, return_when=FIRST_COMPLETED).done:
+                maker, made = working.pop(future), future.result()
+                following = next(coming, None) if made is None else maker
+                if following is not None:
+                    working[pool.submit(next, following, None)] = following
+                if made is not None:
+                    yield made
+
+
+def _row(region: Region) -> tuple[Any, ...]:
+    rle = None if region.mask is None else encode_rle(region.mask)
+    return region.label, round(region.score, 4), rle, *(round(edge, 2) for edge in region.box)
+
+
+def _account(frames: "pl.DataFrame") -> dict[str, str]:
+    """Return the reason and the detail of the row of the ledger of a video with `frames`."""
+    lost = frames.filter(width=0).height
+    told = f"{frames.height} frames, {frames['looked'].sum()} looked at"
+    if not lost:
+        return {"detail": told}
+    return {"reason": "frames that cannot be decoded", "detail": f"{told}, {lost} cannot be decoded"}

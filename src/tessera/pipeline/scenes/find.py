@@ -1,0 +1,166 @@
+"""Scenes: stretches of videos that show one region, and where it lies in each of their frames. No picture is read.
+
+What is decided first, from times and boxes alone: which detections are one region, and which stretches of it are scenes. The
+masks come last, scene by scene and frame by frame, and only the parts of them inside their boxes: so that neither a long video
+nor a large region takes much memory.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import repeat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tessera.core.errors import Dropped
+from tessera.core.job import ahead, progress
+from tessera.core.ledger import Ledger
+from tessera.core.seeds import generator
+from tessera.imaging.masks import Patch, encode_patch, growth_step
+
+if TYPE_CHECKING:
+    import polars as pl
+from tessera.pipeline.scenes.masks import area_of, grow_patch, interpolate, patch_of, smooth, smooth_boxes, unite
+from tessera.pipeline.scenes.tracks import TINY, Piece, SceneSettings, Stretch, choose_stretches
+
+# From all frames and all detections of a video to the number of the track of each detection, -1 where it has none.
+Follow = Callable[["pl.DataFrame", "pl.DataFrame"], np.ndarray]
+HELD = 7  # masks before and after one, at most, that smooth it,
+
+
+def find_scenes(
+    frames: Path,
+    detections: Path,
+    follow: Follow,
+    settings: SceneSettings,
+    seed: int,
+    scenes: Path,
+    scene_frames: Path,
+    ledger: Path,
+    *,
+    threads: int = 1,
+) -> None:
+    """Write which stretches of the videos of a shard show one region, and where.
+
+    `frames`: `tables.VideoFrames`; `detections`: `tables.VideoDetections`. `follow` is given those of one video, the detections
+    without their masks, and tells which are one track. No scene goes beyond the track or the tracks that it is made from: so it
+    is up to `follow` to end them at cuts, at changes of size and where nothing can be decoded.
+
+    `scenes` gets `tables.Scenes`, `scene_frames` `tables.SceneFrames`, and `ledger` a row per stretch, with the key of the
+    scene that it is or would be. Dropped are those `shorter than the minimum`, `below the confidence` or `left out by the
+    stride`, and tracks `merged into another`. A video in which nothing could be followed has a row with its id: `no region`.
+
+    Draws follow from `seed`. `threads` shape the masks of so many scenes at a time; the result does not depend on their number.
+    """
+    import polars as pl
+
+    from tessera.records.tables.scenes import SceneFrames, Scenes, VideoDetections, VideoFrames
+    from tessera.records.tables.table import read_table, types, write_table
+
+    known = read_table(detections, VideoDetections, without=["rle"]).with_row_index("row")
+    found: list[dict[str, Any]] = []
+    tables = [pl.DataFrame(schema=types(SceneFrames))]
+    with Ledger(ledger) as book, ThreadPoolExecutor(threads) as pool:
+        for video in read_table(frames, VideoFrames).partition_by("source", maintain_order=True):
+            source = video["source"][0]
+            seen = known.filter(pl.col("source") == source)
+            stretches = choose_stretches(video, seen, follow(video, seen), settings)
+            if not stretches:
+                book.row(source, "dropped", "no region")
+            shape = partial(_shape, video=video, seen=seen, detections=detections, settings=settings, seed=seed)
+            for stretch, shaped in ahead(pool, shape, progress(stretches, unit=f"stretches of {source!r}"), 2 * threads):
+                with book.item(stretch.key):
+                    scene, places = shaped.result()
+                    found.append(scene)
+                    tables.append(places)
+    write_table(pl.DataFrame(found, schema=types(Scenes)), Scenes, scenes)
+    write_table(pl.concat(tables), SceneFrames, scene_frames)
+
+
+def _shape(
+    stretch: Stretch, video: "pl.DataFrame", seen: "pl.DataFrame", detections: Path, settings: SceneSettings, seed: int
+) -> tuple[dict[str, Any], "pl.DataFrame"]:
+    """Return the row of the scene `stretch`, and its `tables.SceneFrames`. Raises `Dropped` where it is none."""
+    import polars as pl
+
+    from tessera.records.tables.scenes import SceneFrames
+    from tessera.records.tables.table import types
+
+    if stretch.reason:
+        raise Dropped(stretch.reason, stretch.detail)
+    first, stop = stretch.first, stretch.stop
+    height, width = video["height"][first], video["width"][first]
+    rows = _rows(stretch.pieces, first, stop)
+    own = seen[rows]
+    places = own["row"].to_numpy()
+    part = pl.scan_parquet(detections).select("rle").slice(int(places[0]), int(places[-1] - places[0]) + 1).collect()
+    masks = dict(zip(rows.tolist(), part["rle"].gather(places - places[0]), strict=True))
+    corners = dict(zip(rows.tolist(), own.select("x0", "y0", "x1", "y1").rows(), strict=True))
+
+    def patch(row: int) -> Patch:
+        return patch_of(masks[row], corners[row], height, width)
+
+    time = video["time"].to_numpy()
+    each = zip(*(_masks(piece, first, stop, time, patch, height, width) for piece in stretch.pieces), strict=True)
+    united = (unite([patch for patch in patches if patch is not None]) for patches in each)
+    count = stop - first
+    # Frames per second, of a rate that varies the mean.
+    rate = (count - 1) / max(time[stop - 1] - time[first], TINY)
+    mask_half = min(int(settings.smooth_masks * rate / 2), HELD)
+    box_half = min(int(settings.smooth_boxes * rate / 2), count)
+    steps = int(generator(seed, "scenes", stretch.key).choice(settings.extension))
+    radius = steps * growth_step(float(np.median([area_of(masks[row], corners[row]) for row in masks])), height, width)
+    codes, boxes = [], []
+    for smoothed in smooth(united, mask_half, height, width):
+        grown = grow_patch(smoothed, radius, height, width)
+        codes.append(encode_patch(grown, height, width))
+        boxes.append(grown.box)
+    x0, y0, x1, y1 = smooth_boxes(np.array(boxes), box_half).T
+    scene = {
+        "key": stretch.key,
+        "source": video["source"][0],
+        "track": stretch.number,
+        "label": Counter(own["label"]).most_common(1)[0][0],
+        "first": first,
+        "frames": count,
+        "width": width,
+        "height": height,
+        "score": float(own["score"].to_numpy().mean()),
+        "detected": own.filter(pl.col("index").is_between(first, stop - 1))["index"].n_unique(),
+        "extension": steps,
+    }
+    where = {"key": [stretch.key] * count, "rle": codes, "x0": x0, "y0": y0, "x1": x1, "y1": y1}
+    frames = video[first:stop].select("index", "pts", "time").with_columns(**{k: pl.Series(v) for k, v in where.items()})
+    return scene, frames.select(list(types(SceneFrames)))
+
+
+def _rows(pieces: Sequence[Piece], first: int, stop: int) -> np.ndarray:
+    """Return the detections that the masks of the frames from `first` to before `stop` come from, in order of the table."""
+    return np.sort(np.concatenate([piece.rows[piece.around(first, stop)] for piece in pieces]))
+
+
+def _masks(
+    piece: Piece, first: int, stop: int, time: np.ndarray, patch: Callable[[int], Patch], height: int, width: int
+) -> Iterator[Patch | None]:
+    """Yield the mask of `piece` in each frame from `first` to before `stop`, None where it is not there.
+
+    `patch` gives the mask of a detection. `time`: seconds, of each frame of the video, which has `height` by `width` pixels.
+    """
+    yield from repeat(None, max(piece.first - first, 0))
+    start, end = max(first, piece.first), min(stop, piece.stop)
+    one, before = None, 0
+    for place in piece.around(first, stop):
+        other, frame = patch(int(piece.rows[place])), int(piece.frames[place])
+        between = np.arange(max(before + 1, start), min(frame, end))
+        if one is not None and len(between):
+            weights = (time[between] - time[before]) / max(time[frame] - time[before], TINY)
+            here, there, boxes = (piece.boxes[frames - piece.first] for frames in (before, frame, between))
+            bends = boxes - here - weights[:, None] * (there - here)
+            yield from interpolate(one, other, weights, bends, height, width)
+        if start <= frame < end:
+            yield other
+        one, before = other, frame
+    yield from repeat(None, max(stop - piece.stop, 0))

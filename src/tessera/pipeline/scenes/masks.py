@@ -1,0 +1,196 @@
+"""Masks of a region from frame to frame: united, interpolated, smoothed and grown."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import repeat
+from math import ceil, floor
+from typing import TypeAlias, TypeVar
+
+import numpy as np
+
+from tessera.core.errors import Failed
+from tessera.imaging.masks import Patch, decode_patch, grow, rle_counts, trim
+
+Corners: TypeAlias = tuple[int, int, int, int]  # x0, y0, x1, y1
+T = TypeVar("T")
+
+FRINGE = 0.05  # share of the area of a mask that lies beyond each edge of its core
+VOTES = 5  # of which so many count, evenly spread
+
+
+def unite(patches: Sequence[Patch]) -> Patch:
+    """Return the mask that is set where one of `patches`, at least one, is."""
+    if len(patches) == 1:
+        return patches[0]
+    corners = np.array([patch.box for patch in patches])
+    (x, y), (right, bottom) = corners[:, :2].min(axis=0).tolist(), corners[:, 2:].max(axis=0).tolist()
+    mask = np.zeros((bottom - y, right - x), np.uint8)
+    for patch in patches:
+        x0, y0, x1, y1 = patch.box
+        mask[y0 - y : y1 - y, x0 - x : x1 - x] |= patch.mask
+    return Patch(mask, x, y)
+
+
+def interpolate(one: Patch, other: Patch, weights: np.ndarray, bends: np.ndarray, height: int, width: int) -> Iterator[Patch]:
+    """Yield the masks between `one` and `other`: at 0 of `weights`, float64 (n,), it is `one`, at 1 `other`; none is empty.
+
+    The core of one, see `core`, becomes that of the other evenly but for what `bends`, float64 (n, 4), add to each edge. Both
+    masks are scaled to it. A pixel is set where the weighted mean of its signed distances to the edges of both is positive
+    (shape-based interpolation: Raya and Udupa, 1990). Nothing leaves the frame of `height` by `width` pixels.
+    """
+    cores = [core(patch) for patch in (one, other)]
+    here, there = map(np.array, cores)
+    for weight, bend in zip(weights.tolist(), bends, strict=True):
+        edges = (1 - weight) * here + weight * there + bend
+        # Not edge by edge: what keeps its size would lose it to a rounding.
+        low, size = np.floor(edges[:2] + 0.5), np.floor(edges[2:] - edges[:2] + 0.5)
+        target = _within([*low.astype(int).tolist(), *(low + size).astype(int).tolist()], height, width)
+        masks, x, y = _align([one, other], cores, target, height, width)
+        near, far = (_signed_distance(mask) for mask in masks)
+        mask = ((1 - weight) * near + weight * far > 0) * np.uint8(255)
+        # Of shapes that have no more in common than where they are, nothing may be left.
+        yield trim(Patch(mask, x, y)) if mask.any() else _filled(target)
+
+
+def smooth(patches: Iterable[Patch], half: int, height: int, width: int) -> Iterator[Patch]:
+    """Yield each of the masks `patches` smoothed over those up to `half` before and after it; at the ends, one repeats.
+
+    `VOTES` of them are laid over each other, scaled to the medians of the edges of their cores, see `core`. A pixel is set
+    where most have it: what moves evenly stays as it is, and what is seen or missed in a single frame goes. None becomes empty,
+    and nothing leaves the frame of `height` by `width` pixels.
+    """
+    window: deque[tuple[Patch, Corners]] = deque(maxlen=2 * half + 1)
+    votes = np.unique(np.linspace(0, 2 * half, VOTES).round().astype(int)).tolist()
+    for each in _pad(((patch, core(patch)) for patch in patches), half):
+        window.append(each)
+        if len(window) == window.maxlen:
+            yield _majority([window[place] for place in votes], height, width) if half else each[0]
+
+
+def core(patch: Patch) -> Corners:
+    """Return the box, x0, y0, x1, y1, beyond each edge of which no more than `FRINGE` of the area of a mask lies.
+
+    Unlike the box around all of it, it hardly moves where a limb, or a speck, comes and goes.
+    """
+    import cv2
+
+    edges = []
+    for axis, offset in ((0, patch.x), (1, patch.y)):
+        area = np.cumsum(cv2.reduce(patch.mask, axis, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel(), dtype=np.int64)
+        first = np.searchsorted(area, FRINGE * area[-1], "right")
+        edges.append((offset + int(first), offset + int(np.searchsorted(area, (1 - FRINGE) * area[-1])) + 1))
+    (x0, x1), (y0, y1) = edges
+    return x0, y0, x1, y1
+
+
+def smooth_boxes(boxes: np.ndarray, half: int) -> np.ndarray:
+    """Return `boxes`, int64 (n, 4), smoothed and grown so that each holds the one it was.
+
+    Each edge becomes the median of those up to `half` before and after it; at the ends, the last one repeats (as in Lada 0.11).
+    """
+    edges = [np.lib.stride_tricks.sliding_window_view(np.pad(edge, half, mode="edge"), 2 * half + 1) for edge in boxes.T]
+    medians = np.stack([np.median(edge, axis=1).astype(np.int64) for edge in edges], axis=1)
+    return np.hstack([np.minimum(medians[:, :2], boxes[:, :2]), np.maximum(medians[:, 2:], boxes[:, 2:])])
+
+
+def patch_of(rle: str | None, box: tuple[float, ...], height: int, width: int) -> Patch:
+    """Return the mask of a detection; where it has none, or an empty one, all pixels of the frame that its box touches."""
+    with _telling():
+        if rle is not None and (patch := decode_patch(rle, height, width)).mask.size:
+            return patch
+    x0, y0, x1, y1 = box
+    return _filled(_within((floor(x0), floor(y0), ceil(x1), ceil(y1)), height, width))
+
+
+def _within(corners: Sequence[int], height: int, width: int) -> Corners:
+    """Return the part of a box inside the frame, at least the pixel of the frame that is nearest to its top left."""
+    x0, y0 = min(max(corners[0], 0), width - 1), min(max(corners[1], 0), height - 1)
+    return x0, y0, max(min(corners[2], width), x0 + 1), max(min(corners[3], height), y0 + 1)
+
+
+def _filled(corners: Corners) -> Patch:
+    x0, y0, x1, y1 = corners
+    return Patch(np.full((y1 - y0, x1 - x0), 255, np.uint8), x0, y0)
+
+
+def area_of(rle: str | None, box: tuple[float, ...]) -> float:
+    """Return the area of the mask of a detection, where it has none that of its box, square pixels."""
+    with _telling():
+        return float(rle_counts(rle)[1::2].sum()) if rle is not None else (box[2] - box[0]) * (box[3] - box[1])
+
+
+@contextmanager
+def _telling() -> Iterator[None]:
+    """Tell of run lengths that are no mask of the frame."""
+    try:
+        yield
+    except ValueError as error:
+        raise Failed("region does not match its frame", str(error)) from None
+
+
+def grow_patch(patch: Patch, radius: float, height: int, width: int) -> Patch:
+    """Return `patch` grown by `radius` pixels, within the frame, and trimmed."""
+    import cv2
+
+    x0, y0, x1, y1 = patch.box
+    left, top, right, bottom = (min(ceil(radius), room) for room in (x0, y0, width - x1, height - y1))
+    mask = cv2.copyMakeBorder(patch.mask, top, bottom, left, right, cv2.BORDER_CONSTANT, value=0)
+    return trim(Patch(grow(mask, radius), x0 - left, y0 - top))
+
+
+def _signed_distance(mask: np.ndarray) -> np.ndarray:
+    """Return how far each pixel of `mask` is from the nearest one beyond its edge, outside negative: float32 (h, w)."""
+    import cv2
+
+    padded = cv2.copyMakeBorder((mask > 127) * np.uint8(255), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    inside, outside = (cv2.distanceTransform(side, cv2.DIST_L2, cv2.DIST_MASK_5) for side in (padded, 255 - padded))
+    signed: np.ndarray = (inside - outside)[1:-1, 1:-1]
+    return signed
+
+
+def _align(
+    patches: Sequence[Patch], cores: Sequence[Corners], target: Corners, height: int, width: int
+) -> tuple[list[np.ndarray], int, int]:
+    """Return `patches`, moved and scaled so that each of their `cores` is `target`, in one box: uint8 (h, w), and its x and y.
+
+    The box holds them all, and `target`, as far as they lie in the frame of `height` by `width` pixels.
+    """
+    import cv2
+
+    scales, shifts, corners = [], [], [target]
+    for patch, own in zip(patches, map(np.array, cores), strict=True):
+        scale = np.subtract(target[2:], target[:2]) / (own[2:] - own[:2])
+        shift = target[:2] - scale * own[:2]
+        scales.append(scale)
+        shifts.append(shift)
+        corners.append((*np.floor(scale * patch.box[:2] + shift), *np.ceil(scale * patch.box[2:] + shift)))
+    x, y = np.maximum(np.min(corners, axis=0)[:2], 0).astype(int).tolist()
+    right, bottom = np.minimum(np.max(corners, axis=0)[2:], [width, height]).astype(int).tolist()
+    masks = []
+    for patch, scale, shift in zip(patches, scales, shifts, strict=True):
+        # Of centres of pixels, from those of the patch to those of the box.
+        offset = scale * (np.array(patch.box[:2]) + 0.5) + shift - 0.5 - (x, y)
+        mask = cv2.warpAffine(patch.mask, np.column_stack([np.diag(scale), offset]), (right - x, bottom - y))
+        masks.append(mask)
+    return masks, x, y
+
+
+def _pad(items: Iterable[T], half: int) -> Iterator[T]:
+    """Yield `items`, at least one, the first and the last of them `half` times more."""
+    items = iter(items)
+    last = next(items)
+    yield from repeat(last, half + 1)
+    for last in items:
+        yield last
+    yield from repeat(last, half)
+
+
+def _majority(window: Sequence[tuple[Patch, Corners]], height: int, width: int) -> Patch:
+    """Return the mask that most in `window`, an odd number, each with its core, agree on; where it is empty, the middle one."""
+    patches, cores = zip(*window, strict=True)
+    x0, y0, x1, y1 = np.median(cores, axis=0).astype(int).tolist()
+    masks, x, y = _align(patches, cores, (x0, y0, x1, y1), height, width)
+    votes = sum(mask.astype(np.uint16) for mask in masks)
+    mask = np.where(2 * votes > 255 * len(masks), np.uint8(255), np.uint8(0))
+    return trim(Patch(mask, x, y)) if mask.any() else patches[len(patches) // 2]

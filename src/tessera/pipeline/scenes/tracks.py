@@ -1,0 +1,222 @@
+"""Tracks in pieces: split at gaps, merged where they show one region, divided into stretches."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, NamedTuple, Self
+
+import numpy as np
+from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
+
+from tessera.core.files import file_name
+from tessera.core.settings import Settings
+
+if TYPE_CHECKING:
+    import polars as pl
+TINY = 1e-6  # seconds; a moment is not missed for the sake of a rounding
+
+
+class SceneSettings(Settings):
+    """Which stretches of what was followed become scenes, and how their masks and boxes are smoothed."""
+
+    bridge: NonNegativeFloat = 0.5
+    merge: float = Field(0.5, ge=0, le=1)
+    minimum: PositiveFloat = 2.0
+    maximum: PositiveFloat = 8.0
+    stride: NonNegativeFloat = 0.0
+    confidence: float = Field(0.5, ge=0, le=1)
+    smooth_masks: NonNegativeFloat = 0.1
+    smooth_boxes: NonNegativeFloat = 1.0
+    extension: tuple[Annotated[int, Field(ge=0, le=10)], ...] = Field((0, 0, 1, 1, 2), min_length=1)
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Self:
+        if self.minimum > self.maximum:
+            raise ValueError(f"`minimum` is {self.minimum:g}, more than `maximum`, {self.maximum:g}")
+        return self
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """A track, or a part of one, without a gap that is too long to be bridged."""
+
+    number: int  # within the source
+    rows: np.ndarray  # int64 (n,): its detections in order of time, as rows of those of the source
+    frames: np.ndarray  # int64 (n,): the frames that they lie in
+    boxes: np.ndarray  # float64 (m, 4): its box in each frame from the first to the last
+
+    @property
+    def first(self) -> int:
+        """Return its first frame."""
+        return int(self.frames[0])
+
+    @property
+    def stop(self) -> int:
+        """Return the frame after its last."""
+        return int(self.frames[-1]) + 1
+
+    def around(self, first: int, stop: int) -> np.ndarray:
+        """Return the places of the detections from the last up to the frame `first` to the first from `stop - 1` on."""
+        start = max(int(np.searchsorted(self.frames, first, "right")) - 1, 0)
+        end = min(int(np.searchsorted(self.frames, stop - 1)) + 1, len(self.frames))
+        return np.arange(start, end)
+
+
+class Stretch(NamedTuple):
+    """Consecutive frames of a region, a scene unless there is a reason that it is none."""
+
+    key: str
+    number: int  # of the region
+    first: int
+    stop: int  # the frame after the last
+    pieces: tuple[Piece, ...] = ()
+    reason: str = ""
+    detail: str = ""
+
+
+def choose_stretches(video: "pl.DataFrame", seen: "pl.DataFrame", tracks: np.ndarray, settings: SceneSettings) -> list[Stretch]:
+    """Return what the `tracks` of a video give, scenes and what becomes none, in order of time.
+
+    `video`: its `tables.VideoFrames`; `seen`: its `tables.VideoDetections`, no `rle` needed; `tracks`: int64, of each of them
+    the number of its track, -1 for none.
+    """
+    name = file_name(video["source"][0])
+    time = video["time"].to_numpy()
+    usual = float(np.median(np.diff(time))) if len(time) > 1 else 0.0
+    ends = np.append(time[1:], time[-1] + usual)
+    score = seen["score"].to_numpy()
+
+    def key(first: int, number: int) -> str:
+        return f"{name}-{first:07d}-{number:03d}"
+
+    stretches, sure = [], []
+    for piece in split(video, seen, tracks, settings.bridge):
+        mean = float(score[piece.rows].mean())
+        if mean >= settings.confidence:
+            sure.append(piece)
+        else:
+            own = key(piece.first, piece.number)
+            stretches.append(Stretch(own, piece.number, piece.first, piece.stop, (), "below the confidence", f"{mean:.3f}"))
+    for region in merge(sure, settings.merge):
+        lead = max(region, key=lambda piece: (len(piece.rows), -piece.number))
+        start, end = min(piece.first for piece in region), max(piece.stop for piece in region)
+        for piece in region:
+            if piece is not lead:
+                other = key(start, lead.number)
+                own = key(piece.first, piece.number)
+                stretches.append(Stretch(own, piece.number, piece.first, piece.stop, (), "merged into another", other))
+        for first, stop, reason in divide(time[start:end], ends[start:end], settings):
+            first, stop = start + first, start + stop
+            pieces = tuple(piece for piece in region if piece.first < stop and piece.stop > first)
+            detail = f"{ends[stop - 1] - time[first]:.2f} s" if reason else ""
+            stretches.append(Stretch(key(first, lead.number), lead.number, first, stop, pieces, reason, detail))
+    return sorted(stretches, key=lambda stretch: (stretch.first, stretch.number))
+
+
+def split(video: "pl.DataFrame", seen: "pl.DataFrame", tracks: np.ndarray, bridge: float) -> list[Piece]:
+    """Return the pieces of the `tracks` of a video, numbered in the order in which they begin.
+
+    A track is one piece as long as it was not missed for more than `bridge` seconds: from the first frame that was looked at
+    without seeing it to the one in which it was seen again. Frames that were not looked at are none in which it was missed.
+    Arguments: see `choose_stretches`.
+    """
+    time = video["time"].to_numpy()
+    looked = np.flatnonzero(video["looked"].to_numpy())
+    index = seen["index"].to_numpy()
+    corners = seen.select("x0", "y0", "x1", "y1").to_numpy()
+    followed = np.flatnonzero(tracks >= 0)
+    followed = followed[np.argsort(tracks[followed], kind="stable")]
+    parts = []
+    for rows in np.split(followed, np.flatnonzero(np.diff(tracks[followed])) + 1):
+        missed = _missed(index[rows], looked, time)
+        parts += np.split(rows, np.flatnonzero(missed > bridge + TINY) + 1)
+    pieces = []
+    for number, rows in enumerate(sorted((part for part in parts if len(part)), key=lambda part: int(part[0]))):
+        frames = index[rows]
+        boxes = _glide(time, frames, corners[rows], _missed(frames, looked, time) > 0)
+        pieces.append(Piece(number, rows, frames, boxes))
+    return pieces
+
+
+def _missed(frames: np.ndarray, looked: np.ndarray, time: np.ndarray) -> np.ndarray:
+    """Return for how many seconds a region was missed after each of `frames`, in which it was seen, but the last."""
+    missed: np.ndarray = time[frames[1:]] - time[looked[np.searchsorted(looked, frames[:-1], "right")]]
+    return missed
+
+
+def _glide(time: np.ndarray, frames: np.ndarray, corners: np.ndarray, is_gap: np.ndarray) -> np.ndarray:
+    """Return the boxes in all frames from the first to the last of `frames`, in which they are `corners`: float64 (m, 4).
+
+    `time`: seconds, of each frame of the video. In between, boxes follow cubic curves whose slopes are those from the detection
+    before to the one after (Catmull and Rom, 1974), but straight lines in each gap, next to which slopes tell nothing.
+    """
+    if len(frames) == 1:
+        return corners
+    at = time[frames]
+    spans = np.maximum(np.diff(at), TINY)[:, None]
+    steps = np.diff(corners, axis=0) / spans
+    slopes = np.concatenate([steps[:1], (corners[2:] - corners[:-2]) / (spans[1:] + spans[:-1]), steps[-1:]])
+    # At the ends, such that the curve bends evenly.
+    slopes[[0, -1]] = 2 * steps[[0, -1]] - slopes[[1, -2]]
+    every = np.arange(frames[0], frames[-1] + 1)
+    place = np.minimum(np.searchsorted(frames, every, "right"), len(frames) - 1) - 1
+    span = spans[place]
+    part = (time[every] - at[place])[:, None] / span
+    one, other, out, into = corners[place], corners[place + 1], slopes[place] * span, slopes[place + 1] * span
+    straight = one + part * (other - one)
+    curved = straight + part * (1 - part) * ((1 - part) * (out - (other - one)) + part * (other - one - into))
+    boxes = np.where(is_gap[place, None], straight, curved)
+    return np.hstack([boxes[:, :2], np.maximum(boxes[:, :2], boxes[:, 2:])])
+
+
+def merge(pieces: Sequence[Piece], share: float) -> list[list[Piece]]:
+    """Return `pieces` in groups that are one region each.
+
+    Two are one where their boxes overlap by more than `share` of the area of the smaller, in more than half of the frames that
+    they have in common; and with them all that are one with either.
+    """
+    group = list(range(len(pieces)))
+
+    def root(place: int) -> int:
+        while group[place] != place:
+            place = group[place]
+        return place
+
+    running: list[int] = []
+    for place, piece in enumerate(pieces):
+        running = [other for other in running if pieces[other].stop > piece.first]
+        for other in running:
+            if _overlap(pieces[other], piece, share):
+                group[root(place)] = root(other)
+        running.append(place)
+    regions: dict[int, list[Piece]] = {}
+    for place, piece in enumerate(pieces):
+        regions.setdefault(root(place), []).append(piece)
+    return list(regions.values())
+
+
+def _overlap(one: Piece, other: Piece, share: float) -> bool:
+    first, stop = max(one.first, other.first), min(one.stop, other.stop)
+    a, b = (piece.boxes[first - piece.first : stop - piece.first] for piece in (one, other))
+    common = np.maximum(np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2]), 0).prod(axis=1)
+    smaller = np.minimum(*((boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (a, b)))
+    return bool((common > share * smaller).mean() > 0.5)
+
+
+def divide(starts: np.ndarray, ends: np.ndarray, settings: SceneSettings) -> Iterator[tuple[int, int, str]]:
+    """Yield first frame, frame after the last, and reason to be no scene, of the stretches of frames without a gap.
+
+    `starts`, `ends`: float64 (n,), seconds, when each frame begins and ends. A stretch goes on as long as its next frame begins
+    before the maximum: at a constant rate, it has as many frames as the maximum, rounded up. After a scene, as much is left out
+    as the stride asks for. What is left in the end is no scene where it is shorter than the minimum.
+    """
+    first = 0
+    while first < len(starts):
+        # At least one frame: of times so large that the maximum is lost in their rounding, not even the first is before it.
+        stop = max(first + 1, int(np.searchsorted(starts, starts[first] + settings.maximum - TINY)))
+        is_short = ends[stop - 1] - starts[first] < settings.minimum - TINY
+        yield first, stop, "shorter than the minimum" if is_short else ""
+        first = stop
+        stop = int(np.searchsorted(starts, ends[first - 1] + settings.stride - TINY))
+        if stop > first:
+            yield first, stop, "left out by the stride"
+            first = stop

@@ -1,0 +1,1 @@
+"""Images with watermarks: sets that others labelled, and marks drawn over frames."""

@@ -1,0 +1,96 @@
+"""Watermarks drawn over the frames of a shard."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tessera.core.errors import Dropped
+from tessera.core.job import ahead, progress
+from tessera.core.ledger import Ledger
+from tessera.core.seeds import generator
+from tessera.imaging.images import read_image, shrink, write_image
+from tessera.imaging.watermark.drawing import LEAST_FRAME, Mark, draw_marks, load_materials
+from tessera.imaging.watermark.settings import DrawSettings
+
+DATASET = "watermark_detection"
+
+
+def draw_watermarks(
+    frames: Path,
+    pictures: Path,
+    sources: Path,
+    settings: DrawSettings,
+    seed: int,
+    place: Path,
+    images: Path,
+    annotations: Path,
+    drawn: Path,
+    marks: Path,
+    ledger: Path,
+    threads: int = 1,
+) -> None:
+    """Draw marks over frames of a shard; store the results in the folder `drawn`, which will lie at `place`.
+
+    `frames`: `tables.Frames`, their images in the folder `pictures`. `sources`: `tables.Sources`; those that are for other
+    datasets only give none: name there what carries watermarks already. `images`, `annotations`: the results as tables of
+    the hub, with the perceptual hash of the frame. `marks`: `tables.Marks`. `ledger` has a row per frame. `threads` work
+    side by side; the result does not depend on their number.
+    Raises `TesseraError` where a logo or a font cannot be used.
+    """
+    import polars as pl
+
+    from tessera.pipeline.watermarks.hub import write_boxes
+    from tessera.records.tables.footage import Frames, Sources
+    from tessera.records.tables.table import read_table, types, write_table
+    from tessera.records.tables.watermarks import Marks
+
+    materials = load_materials(settings)
+    admitted = {row["source"]: row for row in read_table(sources, Sources).filter(status="admitted").iter_rows(named=True)}
+    table = read_table(frames, Frames)
+    left_out: dict[str, tuple[str, str]] = {}
+    for (source,), rows in table.group_by("source", maintain_order=True):
+        use, keys = admitted[source]["use"], rows.sort("index")["key"].to_list()
+        if use and DATASET not in use:
+            left_out |= dict.fromkeys(keys, (f"source not for {DATASET}", ""))
+        else:
+            enough = "source has enough frames", f"`frames_per_source` is {settings.frames_per_source}"
+            left_out |= dict.fromkeys(set(keys) - set(spread(keys, settings.frames_per_source)), enough)
+
+    def work(frame: dict[str, Any]) -> tuple[dict[str, Any], list[Mark]]:
+        if frame["key"] in left_out:
+            raise Dropped(*left_out[frame["key"]])
+        image = read_image(pictures / frame["file"])
+        if settings.max_side:
+            image = shrink(image, settings.max_side)
+        if min(image.shape[:2]) < LEAST_FRAME:
+            raise Dropped("too small for a mark", f"{image.shape[1]} by {image.shape[0]} pixels; {LEAST_FRAME} are needed")
+        image, made = draw_marks(image, generator(seed, "watermarks", frame["key"]), materials, settings)
+        name = f"{frame['key']}.jpg"
+        write_image(drawn / name, image, settings.quality)
+        source = admitted[frame["source"]]
+        row = {name: frame[name] for name in ("key", "source", "phash")} | {name: source[name] for name in ("split", "rights")}
+        return row | {"path": (place / name).as_posix(), "width": image.shape[1], "height": image.shape[0]}, made
+
+    found: list[tuple[dict[str, Any], list[Mark]]] = []
+    drawn.mkdir()
+    with Ledger(ledger) as book, ThreadPoolExecutor(threads) as pool:
+        for frame, made in ahead(pool, work, progress(table.to_dicts(), unit="frames"), 2 * threads):
+            with book.item(frame["key"]):
+                found.append(made.result())
+    write_boxes(annotations, images, [(row, [box for mark in made for box in mark.boxes]) for row, made in found])
+    # A tiled mark is alone in its frame, so that the place of a mark is the number of its first box.
+    described = [
+        {"key": row["key"], "number": number, **asdict(mark), "regions": len(mark.boxes)}
+        for row, made in found
+        for number, mark in enumerate(made)
+    ]
+    write_table(pl.DataFrame(described, schema=types(Marks)), Marks, marks)
+
+
+def spread(keys: Sequence[str], most: int) -> list[str]:
+    """Return at most `most` of `keys`, evenly spread."""
+    if len(keys) <= most:
+        return list(keys)
+    return [keys[(2 * number + 1) * len(keys) // (2 * most)] for number in range(most)]

@@ -1,0 +1,1 @@
+"""What rooms meet in: tables, and what people write."""

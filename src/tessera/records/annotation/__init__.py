@@ -1,0 +1,1 @@
+"""Annotations of images: one model, the tables that hold it, and a module per file format."""

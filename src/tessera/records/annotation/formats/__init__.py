@@ -1,0 +1,1 @@
+"""Annotation formats: a reader and a writer each, to and from one model."""

@@ -1,0 +1,280 @@
+"""labelme: the JSON file that a person draws beside an image, read with suspicion and written for correction."""
+
+import base64
+import io
+import json
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+import numpy as np
+
+from tessera.core.errors import Dropped, Failed
+from tessera.imaging.boxes import mask_box
+from tessera.imaging.masks import encode_rle
+from tessera.imaging.polygons import Part, Ring, area, circle, clip, nest, parts_area, polygon_box, rasterize, rectangle
+from tessera.records.annotation.model import Annotation, ImageAnnotations, Loss
+
+MAX_BYTES = 2**26
+MAX_SHAPES = 1000
+MAX_COORDINATE = 1e7
+LINES = ("line", "linestrip", "point", "points")
+
+
+def load_labelme(path: Path) -> dict[str, Any]:
+    """Return the labelme document `path`. Raises `Failed` where it is none: broken JSON, another kind of file, too large."""
+    if not path.is_file():
+        raise Failed("not a regular file")
+    if path.stat().st_size > MAX_BYTES:
+        raise Failed("label file too large", f"{path.stat().st_size} bytes, allowed are {MAX_BYTES}")
+    try:
+        document: dict[str, Any] = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise Failed("broken JSON", str(error)) from None
+    shapes = document.get("shapes") if isinstance(document, dict) else None  # type: ignore[redundant-expr]
+    if not isinstance(shapes, list) or not all(isinstance(shape, dict) for shape in shapes):
+        raise Failed("not a labelme file", "it has no list of shapes")
+    if not isinstance(document.get("flags") or {}, dict):
+        raise Failed("not a labelme file", "its flags are no object")
+    if len(shapes) > MAX_SHAPES:
+        raise Failed("too many shapes", f"{len(shapes)}, allowed are {MAX_SHAPES}")
+    return document
+
+
+def image_path(document: dict[str, Any], path: Path, root: Path) -> Path:
+    """Return where the image of the document at `path` should lie. Raises `Failed` where that is outside the folder `root`."""
+    name = document.get("imagePath")
+    if not isinstance(name, str) or not name:
+        raise Failed("not a labelme file", "it has no imagePath")
+    # labelme, too, takes both kinds of slashes, whatever the system.
+    relative = PureWindowsPath(name)
+    image = path.parent / relative.as_posix()
+    try:
+        inside = not relative.anchor and image.resolve().is_relative_to(root.resolve())
+    except (OSError, RuntimeError, ValueError):
+        inside = False
+    if not inside:
+        raise Failed("image path leaves its folder", f"imagePath is {name!r}; move the image into the folder of the labels")
+    return image
+
+
+def embedded_image(document: dict[str, Any]) -> bytes | None:
+    """Return the image file that the document carries, None where it carries none."""
+    data = document.get("imageData")
+    if not isinstance(data, str):
+        return None
+    try:
+        return base64.b64decode(data, validate=True)
+    except ValueError:
+        return None
+
+
+def read_labelme(
+    document: dict[str, Any], key: str, width: int, height: int, classes: list[str], min_area: float = 0
+) -> tuple[ImageAnnotations, list[Loss]]:
+    """Return the regions of `document`, a file from `load_labelme`, for an image of `width` by `height` pixels.
+
+    Polygons, rectangles and circles become polygons, masks run lengths. Shapes of one label and one `group_id` are one
+    region, and a ring inside another of its group is a hole. The flag `sfw` says that there is no region.
+
+    Left out with a loss: labels not in `classes`, lines and points, regions smaller than `min_area` square pixels, what
+    lies outside the image. Raises `Dropped` for an image that nobody labelled or of which nothing is left, and `Failed`
+    for one with a shape that cannot be read: without it, the image would say that there is nothing in its place.
+    """
+    shapes = document["shapes"]
+    if (document.get("flags") or {}).get("sfw") is True:
+        if shapes:
+            raise Failed("flagged sfw, yet there are shapes", f"{len(shapes)}; remove the flag or the shapes")
+    elif not shapes:
+        raise Dropped("unlabelled", "neither a shape nor the flag sfw")
+    stated = document.get("imageWidth"), document.get("imageHeight")
+    if stated != (None, None) and stated != (width, height):
+        raise Failed("size differs from the image", f"the label says {stated[0]!r} by {stated[1]!r}, it is {width} by {height}")
+
+    losses: list[Loss] = []
+    groups: dict[tuple[Any, ...], list[int]] = {}
+    for number, shape in enumerate(shapes):
+        label, kind, group = shape.get("label"), shape.get("shape_type", "polygon"), shape.get("group_id")
+        if not isinstance(label, str) or not isinstance(kind, str) or not (group is None or isinstance(group, int)):
+            raise Failed("broken shape", f"shape {number}: label, shape_type or group_id is of a wrong type")
+        if label not in classes:
+            losses.append(Loss(f"{key}#{number}", "unknown label", label))
+        elif kind in LINES:
+            losses.append(Loss(f"{key}#{number}", f"a {kind} has no area"))
+        else:
+            groups.setdefault((label, "shape", number) if group is None else (label, "group", group), []).append(number)
+
+    annotations = []
+    for (label, *_), numbers in groups.items():
+        annotation, size = _region(label, shapes, numbers, key, width, height, losses)
+        if size < min_area:
+            losses.append(Loss(f"{key}#{numbers[0]}", "smaller than min_area", f"{size:g} of {min_area:g} pixels"))
+        else:
+            annotations.append(annotation)
+    if shapes and not annotations:
+        raise Dropped("no usable shape", "; ".join(sorted({f"{loss.reason} {loss.detail}".strip() for loss in losses})))
+    return ImageAnnotations(key, width, height, tuple(annotations)), losses
+
+
+def write_labelme(image: ImageAnnotations, path: Path, image_path: str, sfw: bool = True) -> list[Loss]:
+    """Write `image` to `path` as labelme reads it; return what it cannot carry.
+
+    `image_path`: where the image lies, relative to `path`. An image without regions is flagged `sfw` unless `sfw` is
+    false. The rings of a region share a `group_id`; a region that rings cannot say is a `mask`. `score` and `crowd` are fields
+    of the shape, which labelme keeps.
+    """
+    shapes: list[dict[str, Any]] = []
+    losses: list[Loss] = []
+    for number, annotation in enumerate(image.annotations):
+        extra: dict[str, Any] = {"crowd": True} if annotation.crowd else {}
+        if annotation.score is not None:
+            extra["score"] = annotation.score
+        if annotation.polygons is None and annotation.rle is None:
+            losses.append(
+                Loss(f"{image.key}#{number}", "labelme has no boxes", "it became a rectangle, which is a polygon", kept=True)
+            )
+            points = rectangle(annotation.box)[[0, 2]]
+            shapes.append(_shape(annotation.label, "rectangle", points, None, extra))
+        elif annotation.polygons is not None and _nests(annotation.polygons):
+            rings = [ring for part in annotation.polygons for ring in (part.outer, *part.holes)]
+            group = number if len(rings) > 1 else None
+            shapes += [_shape(annotation.label, "polygon", ring, group, extra) for ring in rings]
+        else:
+            mask = annotation.mask(image.height, image.width)
+            x0, y0, x1, y1 = map(int, mask_box(mask))
+            if x1 == x0:
+                losses.append(Loss(f"{image.key}#{number}", "empty region"))
+                continue
+            corners = np.array([[x0, y0], [x1 - 1, y1 - 1]], dtype=np.float64)
+            shapes.append(_shape(annotation.label, "mask", corners, None, {"mask": _png(mask[y0:y1, x0:x1]), **extra}))
+    document = {
+        "version": "6.3.1",
+        "flags": {"sfw": sfw and not image.annotations},
+        "shapes": shapes,
+        "imagePath": image_path,
+        "imageData": None,
+        "imageHeight": image.height,
+        "imageWidth": image.width,
+    }
+    Path(path).write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return losses
+
+
+def _region(
+    label: str, shapes: list[dict[str, Any]], numbers: list[int], key: str, width: int, height: int, losses: list[Loss]
+) -> tuple[Annotation, float]:
+    """Return the region that the shapes of these `numbers` draw together, and its area in pixels."""
+    rings: list[Ring] = []
+    drawn: np.ndarray | None = None
+    for number in numbers:
+        shape, where = shapes[number], f"shape {number}"
+        if shape.get("shape_type", "polygon") == "mask":
+            mask, cut = _mask(shape, where, width, height)
+            drawn = mask if drawn is None else drawn | mask
+        else:
+            ring = _ring(shape, where)
+            part = clip(Part(ring), width, height)
+            if part is None:
+                raise Failed("shape outside the image", where)
+            rings.append(part.outer)
+            cut = part.outer is not ring
+        if cut:
+            losses.append(Loss(f"{key}#{number}", "cut at the border of the image", kept=True))
+    parts = tuple(nest(rings))
+    crowd, score = _extra(shapes[numbers[0]], f"shape {numbers[0]}")
+    if drawn is None:
+        return Annotation(label, parts, None, polygon_box(parts), crowd, score), parts_area(parts)
+    whole = drawn | rasterize(parts, height, width)
+    return Annotation(label, None, encode_rle(whole), mask_box(whole), crowd, score), float(np.count_nonzero(whole))
+
+
+def _ring(shape: dict[str, Any], where: str) -> Ring:
+    kind = shape.get("shape_type", "polygon")
+    points = _points(shape, where)
+    if kind == "rectangle" and len(points) == 2:
+        ring = rectangle((*points.min(axis=0).tolist(), *points.max(axis=0).tolist()))
+    elif kind == "circle" and len(points) == 2:
+        ring = circle(points[0], points[1])
+    elif kind in ("polygon", "oriented_rectangle") and len(points) > 2:
+        ring = points
+    else:
+        raise Failed("broken shape", f"{where}: {kind} of {len(points)} points")
+    if area(ring) == 0:
+        raise Failed("shape without area", f"{where}: {kind}")
+    return ring
+
+
+def _points(shape: dict[str, Any], where: str) -> np.ndarray:
+    try:
+        points = np.array(shape.get("points"), dtype=np.float64)
+    except (ValueError, TypeError, OverflowError):
+        points = np.empty(0)
+    if points.ndim != 2 or points.shape[1] != 2:
+        raise Failed("broken shape", f"{where}: points are not a list of x, y")
+    if not (np.abs(points) <= MAX_COORDINATE).all():
+        raise Failed("broken shape", f"{where}: a coordinate is not finite, or beyond {MAX_COORDINATE:g}")
+    return points
+
+
+def _mask(shape: dict[str, Any], where: str, width: int, height: int) -> tuple[np.ndarray, bool]:
+    """Return the mask of a `mask` shape at the size of the image, and whether a set pixel fell outside."""
+    from PIL.PngImagePlugin import PngImageFile
+
+    points = _points(shape, where)
+    data = shape.get("mask")
+    if len(points) != 2 or not isinstance(data, str):
+        raise Failed("broken shape", f"{where}: a mask has two corners and a picture")
+    try:
+        with PngImageFile(io.BytesIO(base64.b64decode(data, validate=True))) as picture:
+            if picture.width > width or picture.height > height or picture.mode not in ("1", "L", "P", "I;16"):
+                raise Failed("broken shape", f"{where}: the mask is larger than the image, or in colour")
+            crop = np.asarray(picture) != 0
+    except (OSError, SyntaxError, ValueError) as error:
+        raise Failed("broken shape", f"{where}: the mask is no PNG picture in base64 ({error})") from None
+    if not crop.any():
+        raise Failed("shape without area", f"{where}: mask")
+    left, top = np.round(points.min(axis=0)).astype(int).tolist()
+    mask = np.zeros((height, width), dtype=np.uint8)
+    inside = crop[max(0, -top) : max(0, height - top), max(0, -left) : max(0, width - left)]
+    if not inside.any():
+        raise Failed("shape outside the image", where)
+    mask[max(0, top) :, max(0, left) :][: inside.shape[0], : inside.shape[1]] = inside * np.uint8(255)
+    return mask, bool(np.count_nonzero(inside) < np.count_nonzero(crop))
+
+
+def _extra(shape: dict[str, Any], where: str) -> tuple[bool, float | None]:
+    score = shape.get("score")
+    if score is not None and not (isinstance(score, float | int) and 0 <= score <= 1):
+        raise Failed("broken shape", f"{where}: score is not between 0 and 1")
+    return shape.get("crowd") is True, None if score is None else float(score)
+
+
+def _nests(parts: tuple[Part, ...]) -> bool:
+    """Return whether `nest` finds exactly these parts in their rings, and each ring can be read."""
+    rings = [ring for part in parts for ring in (part.outer, *part.holes)]
+    if any(area(ring) == 0 for ring in rings):
+        return False
+    found = nest(rings)
+    return [(id(part.outer), *map(id, part.holes)) for part in found] == [
+        (id(part.outer), *map(id, part.holes)) for part in parts
+    ]
+
+
+def _shape(label: str, kind: str, points: np.ndarray, group: int | None, extra: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "label": label,
+        "points": points.tolist(),
+        "group_id": group,
+        "description": "",
+        "shape_type": kind,
+        "flags": {},
+        "mask": None,
+        **extra,
+    }
+
+
+def _png(mask: np.ndarray) -> str:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray((mask != 0).astype(np.uint8)).save(file, format="PNG")
+    return base64.b64encode(file.getvalue()).decode("ascii")

@@ -1,0 +1,89 @@
+"""Mask images: a value per pixel that says which class it shows, 0 for none."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from tessera.core.errors import Failed
+from tessera.imaging.boxes import mask_box
+from tessera.records.annotation.model import MAX_PIXELS, Annotation, ImageAnnotations, Loss
+
+
+def load_mask(path: Path) -> np.ndarray:
+    """Return the values of the grey, palette or two-tone PNG file `path`: uint8 or uint16 (H, W).
+
+    A palette gives its numbers, not its colours. Raises `Failed` for anything else.
+    """
+    from PIL.PngImagePlugin import PngImageFile
+
+    try:
+        with PngImageFile(path) as picture:
+            if picture.mode not in ("1", "L", "P", "I;16"):
+                raise Failed("mask in colour", f"mode {picture.mode}; save it in grey or with a palette")
+            if picture.width * picture.height > MAX_PIXELS:
+                raise Failed("mask too large", f"{picture.width} by {picture.height} pixels")
+            values = np.array(picture)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise Failed("not a PNG picture", str(error)) from None
+    return values.astype(np.uint8) * 255 if values.dtype == bool else values
+
+
+def read_mask(mask: np.ndarray, key: str, values: Mapping[int, str], min_area: int = 1) -> tuple[ImageAnnotations, list[Loss]]:
+    """Return the 8-connected regions of each value of `mask`, uint8 or uint16 (H, W), holes kept.
+
+    `values`: value → label, exactly; 0 is nothing. A region of fewer than `min_area` pixels is a loss. Raises `Failed` for a
+    value that is not in `values`.
+    """
+    import cv2
+
+    present = [value for value in np.flatnonzero(np.bincount(mask.ravel())).tolist() if value]
+    unknown = [value for value in present if value not in values]
+    if unknown:
+        raise Failed("unknown value in mask", f"{unknown[:10]}; known are 0 and {sorted(values)}")
+    annotations: list[Annotation] = []
+    losses: list[Loss] = []
+    for value in present:
+        count, numbers = cv2.connectedComponents((mask == value).astype(np.uint8), connectivity=8)
+        for number in range(1, count):
+            region = (numbers == number).view(np.uint8)
+            area = cv2.countNonZero(region)
+            if area < min_area:
+                left, top, *_ = map(int, mask_box(region))
+                where = f"{area} of {min_area} pixels at {left}, {top}"
+                losses.append(Loss(f"{key}#{value}", "smaller than min_area", where))
+            else:
+                annotations.append(Annotation.of_mask(values[value], region))
+    return ImageAnnotations(key, mask.shape[1], mask.shape[0], tuple(annotations)), losses
+
+
+def write_mask(image: ImageAnnotations, values: Mapping[str, int]) -> tuple[np.ndarray, list[Loss]]:
+    """Return the mask of `image`, uint8 or uint16 (H, W), and what it could not carry.
+
+    `values`: label → value. A later region covers an earlier one. Regions of a label that touch, and parts of a region that do
+    not, cannot be told apart afterwards.
+    """
+    import cv2
+
+    mask = np.zeros((image.height, image.width), dtype=np.uint16 if max(values.values(), default=0) > 255 else np.uint8)
+    losses: list[Loss] = []
+    for number, annotation in enumerate(image.annotations):
+        key = f"{image.key}#{number}"
+        if annotation.label not in values:
+            losses.append(Loss(key, "unknown label", annotation.label))
+            continue
+        if annotation.polygons is None and annotation.rle is None:
+            losses.append(Loss(key, "a box alone has no mask"))
+            continue
+        region = annotation.mask(image.height, image.width)
+        value = values[annotation.label]
+        if (mask[region > 0] > 0).any():
+            losses.append(Loss(key, "covers another region", kept=True))
+        elif (mask[cv2.dilate(region, np.ones((3, 3), np.uint8)) > 0] == value).any():
+            losses.append(Loss(key, "touches another region of its label", kept=True))
+        if cv2.connectedComponents(region, connectivity=8)[0] != 2:
+            losses.append(Loss(key, "mask images have no parts", kept=True))
+        if annotation.crowd or annotation.score is not None:
+            losses.append(Loss(key, "mask images have neither crowd nor score", kept=True))
+        mask[region > 0] = value
+    return mask, losses

@@ -1,0 +1,113 @@
+"""YOLO label files: a line per object, numbers as fractions of the image, as ultralytics reads them."""
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from tessera.core.errors import Failed
+from tessera.imaging.boxes import clip_box
+from tessera.imaging.masks import decode_rle
+from tessera.imaging.polygons import Part, clip, keyhole, trace
+from tessera.records.annotation.model import Annotation, ImageAnnotations, Loss
+
+Task = Literal["segment", "detect"]
+DIGITS = 10**7  # of a fraction: as fine as single precision, a thousandth of a pixel in the largest pictures
+
+
+def write_yolo(image: ImageAnnotations, classes: list[str], task: Task, path: Path) -> list[Loss]:
+    """Write the label file of `image` to `path`, empty where it has no region; return what could not be carried.
+
+    `segment`: `class x y x y …`, a line for each part, its holes joined to it by `keyhole`; drawn at the size of the image,
+    in single precision as ultralytics does, the lines of a region give the mask of the region. `detect`: `class x y w h`, the
+    centre and the size of the box. The class is the place in `classes`.
+    """
+    lines: list[str] = []
+    losses: list[Loss] = []
+    for number, annotation in enumerate(image.annotations):
+        key = f"{image.key}#{number}"
+        if annotation.label not in classes:
+            losses.append(Loss(key, "unknown label", annotation.label))
+        elif annotation.crowd:
+            losses.append(Loss(key, "YOLO has no crowd regions"))
+        elif task == "segment" and annotation.polygons is None and annotation.rle is None:
+            losses.append(Loss(key, "a box alone is no segment"))
+        else:
+            numbers = _boxes(image, annotation) if task == "detect" else _segments(image, annotation)
+            lines += [f"{classes.index(annotation.label)} {' '.join(line)}\n" for line in numbers]
+            if not numbers:
+                losses.append(Loss(key, "empty region"))
+            if len(numbers) > 1:
+                losses.append(Loss(key, "YOLO has no parts", f"{len(numbers)} parts became objects of their own", kept=True))
+            if annotation.score is not None:
+                losses.append(Loss(key, "YOLO labels have no score", kept=True))
+    Path(path).write_text("".join(lines), encoding="utf-8")
+    return losses
+
+
+def read_yolo(path: Path, key: str, width: int, height: int, classes: list[str], task: Task) -> ImageAnnotations:
+    """Return the objects of the label file `path` of an image of `width` by `height` pixels.
+
+    Raises `Failed` that names the line for anything but what `write_yolo` writes: a class that is not in `classes`, a
+    number of numbers that does not fit, a number outside [0, 1] or not finite.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Failed("broken YOLO label", f"not UTF-8: {error.reason}") from None
+    annotations = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            try:
+                annotations.append(_read_line(line.split(), width, height, classes, task))
+            except ValueError as error:
+                raise Failed("broken YOLO label", f"line {number}: {error}") from None
+    return ImageAnnotations(key, width, height, tuple(annotations))
+
+
+def _read_line(fields: list[str], width: int, height: int, classes: list[str], task: Task) -> Annotation:
+    if not fields[0].isdecimal() or int(fields[0]) >= len(classes):
+        raise ValueError(f"class {fields[0]!r}; allowed: 0 to {len(classes) - 1}")
+    label = classes[int(fields[0])]
+    numbers = np.array([float(field) for field in fields[1:]])
+    if not ((numbers >= 0) & (numbers <= 1)).all():
+        raise ValueError("a number is outside [0, 1] or not finite")
+    if task == "detect":
+        if len(numbers) != 4:
+            raise ValueError(f"{len(numbers)} numbers after the class; a box has 4")
+        x, y, w, h = (numbers * [width, height, width, height]).tolist()
+        return Annotation(label, None, None, clip_box((x - w / 2, y - h / 2, x + w / 2, y + h / 2), width, height))
+    if len(numbers) < 6 or len(numbers) % 2:
+        raise ValueError(f"{len(numbers)} numbers after the class; a polygon has an even number, 6 or more")
+    return Annotation.of_parts(label, (Part(numbers.reshape(-1, 2) * [width, height]),))
+
+
+def _segments(image: ImageAnnotations, annotation: Annotation) -> list[list[str]]:
+    if annotation.polygons is not None:
+        parts = [inside for part in annotation.polygons if (inside := clip(part, image.width, image.height))]
+    else:
+        assert annotation.rle is not None
+        parts = trace(decode_rle(annotation.rle, image.height, image.width))
+    return [_fractions(keyhole(part), image.width, image.height) for part in parts]
+
+
+def _fractions(ring: np.ndarray, width: int, height: int) -> list[str]:
+    """Return `ring` as fractions that a reader puts into the same pixels, in single precision and in double."""
+    # Fewer than three corners would be taken for a box.
+    ring = np.concatenate([ring, np.repeat(ring[-1:], max(0, 3 - len(ring)), axis=0)])
+    size, pixels = np.array([width, height]), np.floor(ring)
+    units = np.rint(ring / size * DIGITS)
+    for _ in range(3):
+        fractions = units / DIGITS
+        double = np.floor(fractions * size)
+        single = np.floor(fractions.astype(np.float32) * size.astype(np.float32))
+        units += (np.minimum(single, double) < pixels).astype(int) - (np.maximum(single, double) > pixels)
+    return [f"{fraction:.7f}" for fraction in (units / DIGITS).ravel().tolist()]
+
+
+def _boxes(image: ImageAnnotations, annotation: Annotation) -> list[list[str]]:
+    x0, y0, x1, y1 = clip_box(annotation.box, image.width, image.height)
+    if x1 <= x0 or y1 <= y0:
+        return []
+    numbers = ((x0 + x1) / 2 / image.width, (y0 + y1) / 2 / image.height, (x1 - x0) / image.width, (y1 - y0) / image.height)
+    return [[f"{number:.9f}" for number in numbers]]

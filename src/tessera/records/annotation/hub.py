@@ -1,0 +1,76 @@
+"""The hub: annotations as tables, which every room reads and writes."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from tessera.imaging.polygons import Part
+from tessera.records.annotation.model import Annotation, ImageAnnotations
+from tessera.records.tables.annotation import Annotations, Images
+from tessera.records.tables.table import read_table, types, write_table
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where an image comes from: what `tables.Images` says beyond its size."""
+
+    source: str  # id from the manifest, or `labels:NAME`
+    path: str
+    phash: int
+    split: str = ""
+    rights: str = ""
+
+
+def write_hub(annotations_path: Path, images_path: Path, images: Iterable[tuple[ImageAnnotations, Origin]]) -> None:
+    """Write `images` in their order as the tables `Annotations` and `Images`."""
+    annotations: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
+    for image, origin in images:
+        rows.append({"key": image.key, "width": image.width, "height": image.height, **asdict(origin)})
+        annotations.extend(_row(image.key, number, annotation) for number, annotation in enumerate(image.annotations))
+    write_table(pl.DataFrame(rows, schema=types(Images)), Images, images_path)
+    write_table(pl.DataFrame(annotations, schema=types(Annotations)), Annotations, annotations_path)
+
+
+def read_hub(annotations_path: Path, images_path: Path) -> Iterator[ImageAnnotations]:
+    """Yield the images of the table at `images_path`, in its order, each with its annotations in theirs."""
+    images = read_table(images_path, Images)
+    annotations = read_table(annotations_path, Annotations).sort("key", "number")
+    of_key = {str(key): rows for (key,), rows in annotations.group_by("key", maintain_order=True)}
+    for image in images.select("key", "width", "height").iter_rows(named=True):
+        rows = of_key[image["key"]].iter_rows(named=True) if image["key"] in of_key else ()
+        yield ImageAnnotations(image["key"], image["width"], image["height"], tuple(_annotation(row) for row in rows))
+
+
+def _row(key: str, number: int, annotation: Annotation) -> dict[str, Any]:
+    x0, y0, x1, y1 = annotation.box
+    return {
+        "key": key,
+        "number": number,
+        "label": annotation.label,
+        "polygons": None
+        if annotation.polygons is None
+        else [[ring.ravel().tolist() for ring in (part.outer, *part.holes)] for part in annotation.polygons],
+        "rle": annotation.rle,
+        "x0": x0,
+        "y0": y0,
+        "x1": x1,
+        "y1": y1,
+        "crowd": annotation.crowd,
+        "score": annotation.score,
+    }
+
+
+def _annotation(row: dict[str, Any]) -> Annotation:
+    polygons = row["polygons"] and tuple(_part(rings) for rings in row["polygons"])
+    box = row["x0"], row["y0"], row["x1"], row["y1"]
+    return Annotation(row["label"], polygons, row["rle"], box, row["crowd"], row["score"])
+
+
+def _part(rings: list[list[float]]) -> Part:
+    outer, *holes = (np.array(ring, dtype=np.float64).reshape(-1, 2) for ring in rings)
+    return Part(outer, tuple(holes))

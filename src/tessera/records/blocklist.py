@@ -1,0 +1,80 @@
+"""The blocklist: material that must not be processed, whatever way it comes in."""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from tessera.core.errors import Dropped, TesseraError
+from tessera.imaging.hashing import perceptual_hash
+
+
+@dataclass(frozen=True)
+class Blocklist:
+    """Material that must not be processed: reasons by sha256, and perceptual hashes with theirs."""
+
+    files: dict[str, str] = field(default_factory=dict)
+    hashes: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint64))
+    reasons: tuple[str, ...] = ()
+
+    def check_file(self, sha256: str, name: str) -> None:
+        """Raise `Dropped` where the file `name` is listed."""
+        if sha256 in self.files:
+            raise Dropped("on the blocklist", f"{name!r} has the listed sha256 {sha256}: {self.files[sha256]}")
+
+    def check_picture(self, image: np.ndarray, name: str, max_distance: int) -> None:
+        """Raise `Dropped` where `image`, uint8 (H, W, 3), RGB, differs from a listed hash in at most `max_distance` bits."""
+        if not self.hashes.size:
+            return
+        distances = np.bitwise_count(self.hashes ^ np.uint64(perceptual_hash(image)))
+        nearest = int(distances.argmin())
+        if distances[nearest] <= max_distance:
+            raise Dropped(
+                "looks like a picture on the blocklist",
+                f"{name} differs from the listed hash {self.hashes[nearest]:016x} in {distances[nearest]} bits: "
+                f"{self.reasons[nearest]}",
+            )
+
+
+def read_blocklist(path: Path) -> Blocklist:
+    """Return the blocklist in the tab-separated file `path`, lines that start with `#` left out.
+
+    Raises `TesseraError` that lists every fault with its line: a row that cannot be read protects nobody.
+    """
+    files: dict[str, str] = {}
+    hashes: dict[int, str] = {}
+    faults: list[str] = []
+    header: list[str] | None = None
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TesseraError(f"{path}: the blocklist cannot be read ({error}); restore it or mend `sources.blocklist`") from None
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        cells = [cell.strip() for cell in line.split("\t")]
+        if header is None:
+            header = cells
+            if header != ["sha256", "phash", "reason"]:
+                faults.append(f"line {number}: the columns are sha256, phash and reason; given: {', '.join(cells)}")
+            continue
+        sha256, phash, reason, *more = [*cells, "", ""][: max(3, len(cells))]
+        if more:
+            faults.append(f"line {number}: {len(cells)} fields, there are 3 columns")
+        if sha256 and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
+            faults.append(f"line {number}: sha256 has 64 hexadecimal digits; given: {sha256!r}")
+        elif sha256:
+            files[sha256.lower()] = reason or "no reason given"
+        if phash and not re.fullmatch("[0-9a-fA-F]{16}", phash):
+            faults.append(f"line {number}: phash has 16 hexadecimal digits; given: {phash!r}")
+        elif phash:
+            hashes[int(phash, 16)] = reason or "no reason given"
+        if not sha256 and not phash:
+            faults.append(f"line {number}: neither sha256 nor phash is given")
+    if header is None:
+        faults.append("the header is missing: sha256, phash and reason, separated by tabs")
+    if faults:
+        listed = "\n".join(f"  {fault}" for fault in faults)
+        raise TesseraError(f"{path} has {len(faults)} fault(s):\n{listed}")
+    return Blocklist(files, np.array(list(hashes), np.uint64), tuple(hashes.values()))

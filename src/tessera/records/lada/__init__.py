@@ -1,0 +1,1 @@
+"""Clips in the layout of Lada's datasets: written and read."""

@@ -1,0 +1,123 @@
+"""Clips: the dataset mosaic_restoration as it lies on disk, read without trust in what it says.
+
+The layout is that of Lada 0.11 (https://github.com/ladaapp/lada): `crop_unscaled_meta/KEY.json` names two videos beside it, the
+pictures and the masks of a clip. Datasets made by Lada can be read, too.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path, PurePath, PurePosixPath
+from typing import Annotated, Literal, Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+
+from tessera.core.errors import TesseraError
+from tessera.core.settings import complaint
+
+METADATA = "crop_unscaled_meta"
+SHOWN = 10  # faults that are told in full
+
+Pixels = Annotated[int, Field(ge=0, le=65535)]
+Side = Annotated[int, Field(ge=1, le=65535)]
+
+
+class _Metadata(BaseModel):
+    """What is read of version 2 of the metadata: shapes are height and width; the block sizes are not used."""
+
+    model_config = ConfigDict(frozen=True)
+
+    version: Literal[2]
+    fps: Annotated[FiniteFloat, Field(gt=0)]
+    frames_count: Annotated[int, Field(gt=0)]
+    orig_shape: tuple[Side, Side]
+    scene_shape: tuple[Side, Side]
+    pad: list[tuple[Pixels, Pixels, Pixels, Pixels]]
+    crops: list[tuple[Pixels, Pixels, Pixels, Pixels]] | None = None
+    relative_nsfw_video_path: str
+    relative_mask_video_path: str
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        for name, boxes in (("pad", self.pad), ("crops", self.crops)):
+            if boxes is not None and len(boxes) != self.frames_count:
+                raise ValueError(f"`{name}` has {len(boxes)} entries for {self.frames_count} frames")
+        height, width = self.scene_shape
+        for number, (top, bottom, left, right) in enumerate(self.pad):
+            rows, columns = height - top - bottom, width - left - right
+            if min(rows, columns) < 1:
+                raise ValueError(f"`pad` leaves nothing of frame {number}")
+            if self.crops is not None:
+                x0, y0, x1, y1 = self.crops[number]
+                if (x1 - x0, y1 - y0) != (columns, rows) or x1 > self.orig_shape[1] or y1 > self.orig_shape[0]:
+                    raise ValueError(f"`crops` and `pad` differ in frame {number}, or it lies outside `orig_shape`")
+        return self
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """A clip of the dataset. Nothing of its videos has been read yet."""
+
+    key: str
+    frames: int
+    rate: float  # frames per second
+    shape: tuple[int, int]  # height and width in pixels, padding included
+    frame: tuple[int, int]  # height and width of the footage, pixels
+    pads: np.ndarray  # int32 (T, 4): pixels of black at the top, bottom, left and right
+    corners: np.ndarray | None  # int32 (T, 2): x and y of what was cut out, within its frame; None where that is not known
+    images: Path
+    masks: Path
+
+
+def read_clips(folder: Path) -> list[Clip]:
+    """Return the clips of `folder`, one split of the dataset, by key; none where it has no metadata.
+
+    Raises `TesseraError` where there is no such folder, or where clips are faulty: metadata that is not sound, a file that is
+    missing or that lies outside `folder`; of the first ten, it names file and fault.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise TesseraError(f"{folder}: there is no such folder; run `snakemake datasets`, or mend the path")
+    clips, faults = [], []
+    for path in sorted((folder / METADATA).glob("*.json")):
+        try:
+            clips.append(_read_clip(path, folder))
+        except ValidationError as error:
+            fault, *_ = error.errors(include_url=False)
+            place = ".".join(map(str, fault["loc"]))
+            faults.append(f"{path}: {place + ': ' if place else ''}{complaint(fault)}")
+        except (OSError, ValueError) as error:
+            faults.append(f"{path}: {error}")
+    if faults:
+        more = [f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
+        listed = "\n".join(f"  {fault}" for fault in [*faults[:SHOWN], *more])
+        raise TesseraError(
+            f"{len(faults)} clips of {folder} cannot be used:\n{listed}\n"
+            "bring the files back, or remove these clips; of a dataset that was made here, delete the folder and run again"
+        )
+    return clips
+
+
+def _read_clip(path: Path, folder: Path) -> Clip:
+    found = _Metadata.model_validate_json(path.read_bytes())
+    return Clip(
+        key=path.name.removesuffix(".json"),
+        frames=found.frames_count,
+        rate=found.fps,
+        shape=found.scene_shape,
+        frame=found.orig_shape,
+        pads=np.array(found.pad, np.int32),
+        corners=None if found.crops is None else np.array(found.crops, np.int32)[:, :2],
+        images=_file(found.relative_nsfw_video_path, folder),
+        masks=_file(found.relative_mask_video_path, folder),
+    )
+
+
+def _file(name: str, folder: Path) -> Path:
+    """Return the file that `name` means, relative to the folder of the metadata. Raises `ValueError` where there is none."""
+    inside = os.path.normpath(PurePosixPath(METADATA, name))
+    if PurePosixPath(name).is_absolute() or PurePath(inside).parts[0] == os.pardir:
+        raise ValueError(f"{name!r} lies outside the dataset")
+    if not (folder / inside).is_file():
+        raise ValueError(f"{name!r} is missing")
+    return folder / inside

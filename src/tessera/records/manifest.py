@@ -1,0 +1,117 @@
+"""The manifest: which footage there is, under which rights, for which use; and the shards it is worked in."""
+
+import hashlib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from tessera.core.errors import TesseraError
+from tessera.core.files import file_name, size_of
+from tessera.core.tsv import Fault, read_sheet, refuse
+
+LABELS = "labels:"  # what the source of an image from a folder of labels starts with,
+WATERMARKS = "watermarks:"  # and that of one from a set of images with watermarks
+SETS = (LABELS, WATERMARKS)
+DATASETS = ("nsfw_detection", "watermark_detection", "mosaic_detection", "mosaic_restoration")
+
+
+class Source(BaseModel):
+    """One row of the manifest."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: str = Field(min_length=1, description="unique id")
+    path: str = Field(min_length=1, description="a video, an image, or a folder of images; relative to the working folder")
+    content: Literal["general", "adult"]
+    rights: str = Field("", description="licence or contract reference")
+    consent: str = Field("", description="reference to the release of those who are shown")
+    adults_verified: Literal["yes", "no", ""] = Field("", description="`yes` is required where content is adult")
+    use: tuple[str, ...] = Field((), description="the datasets it feeds, separated by commas; empty: all")
+    shard: str = Field("", description="the shard it is worked in; empty: as the setting `shards` says")
+    split: Literal["train", "val", "test", ""] = Field("", description="a fixed split; empty: by hash")
+
+    @field_validator("use", mode="before")
+    @classmethod
+    def _split_use(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("source")
+    @classmethod
+    def _not_a_set(cls, value: str) -> str:
+        if value.startswith(SETS):
+            raise ValueError(f"an id that starts with {LABELS!r} or {WATERMARKS!r} is kept for images that the settings name")
+        return value
+
+    @field_validator("use")
+    @classmethod
+    def _known_use(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = sorted(set(value) - set(DATASETS))
+        if unknown:
+            raise ValueError(f"unknown dataset {unknown[0]!r}; allowed: {', '.join(DATASETS)}")
+        return value
+
+
+def read_manifest(path: Path) -> list[Source]:
+    """Return the sources of the manifest `path`, in its order; how it is written: see `tessera.core.tsv.read_sheet`.
+
+    Raises `TesseraError` that lists every fault with its line.
+    """
+    mend = "set `manifest` to a table of your sources"
+    try:
+        rows, faults = read_sheet(path, Source, "manifest", mend)
+    except FileNotFoundError:
+        raise TesseraError(f"{path}: no such manifest; {mend} (see config/README.md)") from None
+    refuse(path, [*faults, *_clashes(rows)])
+    return [source for _, source in rows]
+
+
+def _clashes(rows: list[tuple[int, Source]]) -> list[Fault]:
+    """Return which of the `rows`, given with their lines, have the id of one before."""
+    faults = []
+    lines: dict[str, int] = {}
+    names: dict[str, str] = {}
+    for line, source in rows:
+        # Some file systems do not tell cases apart, and one source would overwrite the other.
+        same_name = names.setdefault(file_name(source.source).casefold(), source.source)
+        if source.source in lines:
+            faults.append((line, f"source {source.source!r} is already on line {lines[source.source]}"))
+        elif same_name != source.source:
+            faults.append((line, f"source {source.source!r} differs only in case from {same_name!r}"))
+        lines.setdefault(source.source, line)
+    return faults
+
+
+def shard_of(source: Source, shards: Literal["per_source"] | int) -> str:
+    """Return the name of the shard that `source` belongs to, fit for a file name.
+
+    With a number, the shard is a hash of the source id: adding a source touches one shard.
+    """
+    if source.shard:
+        return file_name(source.shard)
+    if shards == "per_source":
+        return file_name(source.source)
+    bucket = int(hashlib.sha256(source.source.encode("utf-8", "surrogatepass")).hexdigest(), 16) % shards
+    return f"shard-{bucket:0{len(str(shards - 1))}}"
+
+
+def group_by_shard(sources: list[Source], shards: Literal["per_source"] | int) -> dict[str, list[Source]]:
+    """Return the sources of each shard, shards by name and sources in the order of the manifest."""
+    groups: dict[str, list[Source]] = {}
+    for source in sources:
+        groups.setdefault(shard_of(source, shards), []).append(source)
+    return dict(sorted(groups.items()))
+
+
+def twins(sources: list[Source]) -> dict[str, list[Source]]:
+    """Return, per source id, the earlier sources of equal size in bytes: only they can hold the same footage.
+
+    Whether two sources are one file is thus settled where a source is admitted, without reading any other.
+    """
+    by_size: dict[int, list[Source]] = {}
+    earlier: dict[str, list[Source]] = {}
+    for source in sources:
+        size = size_of(Path(source.path))
+        earlier[source.source] = list(by_size.get(size, [])) if size else []
+        by_size.setdefault(size, []).append(source)
+    return earlier

@@ -1,0 +1,45 @@
+"""What people bring beside the manifest: folders of labels, and sets of images with watermarks."""
+
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar
+
+from pydantic import Field, field_validator, model_validator
+
+from tessera.core.files import file_name
+from tessera.core.settings import Settings
+
+
+class Material(Settings):
+    """Images under a name, and the rights to them, as the manifest states them for a source."""
+
+    name: str = Field(min_length=1)
+    path: Path
+    content: Literal["general", "adult"]
+    rights: str = Field(min_length=1)
+    consent: str = ""
+    adults_verified: Literal["yes", "no", ""] = ""
+    split: Literal["train", "val", "test", ""] = ""
+
+    @field_validator("adults_verified", mode="before")
+    @classmethod
+    def _yes_is_true(cls, value: Any) -> Any:
+        # YAML takes an unquoted `yes` for a truth value.
+        return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
+
+    @model_validator(mode="after")
+    def _adult_content_is_cleared(self) -> Self:
+        if self.content == "adult" and not (self.adults_verified == "yes" and self.consent):
+            raise ValueError("adult content needs `adults_verified: yes` and a reference in `consent`")
+        return self
+
+
+M = TypeVar("M", bound=Material)
+
+
+def names_differ(materials: tuple[M, ...]) -> tuple[M, ...]:
+    """Return `materials`. Raises `ValueError` where two have one name: some file systems do not tell cases apart."""
+    names = [file_name(one.name).casefold() for one in materials]
+    twice = [one.name for one in materials if names.count(file_name(one.name).casefold()) > 1]
+    if twice:
+        raise ValueError(f"the names {twice} must differ, and not in case alone")
+    return materials

@@ -1,0 +1,1 @@
+"""The tables that rooms meet in: one schema each, every column with its meaning and unit."""

@@ -1,0 +1,52 @@
+"""The tables of annotated images."""
+
+import pandera.polars as pa
+import polars as pl
+
+from tessera.records.tables.table import Table
+
+
+class PredictedFrames(Table):
+    """The frames that a detector was run over, whether it saw something in them or not."""
+
+    key: pl.String = pa.Field(unique=True, description="`file_name(source)-index`")
+    source: pl.String = pa.Field(description="id from the manifest")
+    index: pl.Int64 = pa.Field(ge=0, description="place in order of presentation, from 0; of an image, its place in the folder")
+    pts: pl.Int64 = pa.Field(
+        nullable=True, description="presentation time stamp in the time base of the stream; null for images"
+    )
+    time: pl.Float64 = pa.Field(nullable=True, description="seconds from the first frame; null for images")
+    width: pl.Int64 = pa.Field(gt=0, description="pixels")
+    height: pl.Int64 = pa.Field(gt=0, description="pixels")
+
+
+class Images(Table):
+    """Images that carry annotations, or are known to hold none."""
+
+    key: pl.String = pa.Field(unique=True, description="unique name of the image, fit for a file name")
+    source: pl.String = pa.Field(description="id from the manifest, or `labels:NAME` for a labelme folder")
+    path: pl.String = pa.Field(description="path of the image, relative to the working folder or absolute")
+    width: pl.Int64 = pa.Field(gt=0, description="pixels")
+    height: pl.Int64 = pa.Field(gt=0, description="pixels")
+    phash: pl.UInt64 = pa.Field(description="perceptual hash, imagehash.phash, 64 bits")
+    split: pl.String = pa.Field(isin=["train", "val", "test", ""], description="fixed split; empty: by hash")
+    rights: pl.String = pa.Field(description="licence or contract reference")
+
+
+class Annotations(Table):
+    """Regions of images. Geometry is polygons or a run-length encoding or, where both are null, the box alone."""
+
+    key: pl.String = pa.Field(description="key of the image")
+    number: pl.Int64 = pa.Field(ge=0, description="place among the annotations of the image, from 0")
+    label: pl.String = pa.Field(description="class name")
+    polygons: pl.List(pl.List(pl.List(pl.Float64))) = pa.Field(  # type: ignore[valid-type]
+        nullable=True,
+        description="parts; each a list of rings, the outer one first, then holes; a ring is x0, y0, x1, y1, … in pixels",
+    )
+    rle: pl.String = pa.Field(nullable=True, description="COCO compressed run lengths of the mask, column by column")
+    x0: pl.Float64 = pa.Field(description="box, left edge, pixels")
+    y0: pl.Float64 = pa.Field(description="box, top edge, pixels")
+    x1: pl.Float64 = pa.Field(description="box, right edge, pixels, outside")
+    y1: pl.Float64 = pa.Field(description="box, bottom edge, pixels, outside")
+    crowd: pl.Boolean = pa.Field(description="COCO's iscrowd")
+    score: pl.Float64 = pa.Field(nullable=True, description="confidence of a prediction in [0, 1]; null for labels")

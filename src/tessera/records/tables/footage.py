@@ -1,0 +1,68 @@
+"""The tables of sources and of sampled frames."""
+
+from math import inf
+
+import pandera.polars as pa
+import polars as pl
+
+from tessera.records.tables.table import Table
+
+
+class Sources(Table):
+    """What is known of each source, and whether it was admitted."""
+
+    source: pl.String = pa.Field(unique=True, description="id from the manifest")
+    shard: pl.String = pa.Field(description="shard it is worked in")
+    path: pl.String = pa.Field(description="path from the manifest")
+    status: pl.String = pa.Field(isin=["admitted", "refused"], description="admitted or refused")
+    reason: pl.String = pa.Field(description="why it was refused; empty where admitted")
+    content: pl.String = pa.Field(isin=["general", "adult"], description="general or adult")
+    rights: pl.String = pa.Field(description="licence or contract reference")
+    consent: pl.String = pa.Field(description="reference to the release")
+    use: pl.List(pl.String) = pa.Field(description="datasets it feeds; empty: all")  # type: ignore[valid-type]
+    split: pl.String = pa.Field(isin=["train", "val", "test", ""], description="fixed split; empty: by hash")
+    kind: pl.String = pa.Field(isin=["video", "image", "folder", ""], description="what the path is; empty where unknown")
+    sha256: pl.String = pa.Field(
+        description="of the file; of names and sha256 of its images for a folder; empty where unreadable"
+    )
+    size: pl.Int64 = pa.Field(ge=0, description="bytes")
+    container: pl.String = pa.Field(nullable=True, description="FFmpeg's name of the container")
+    codec: pl.String = pa.Field(nullable=True, description="FFmpeg's name of the video codec")
+    pixel_format: pl.String = pa.Field(nullable=True, description="FFmpeg's name of the pixel format")
+    width: pl.Int64 = pa.Field(nullable=True, description="pixels, after rotation")
+    height: pl.Int64 = pa.Field(nullable=True, description="pixels, after rotation")
+    rotation: pl.Int64 = pa.Field(
+        nullable=True, description="degrees counter-clockwise to turn the coded picture upright: 0, 90, 180, 270"
+    )
+    average_rate: pl.Float64 = pa.Field(nullable=True, gt=-inf, lt=inf, description="frames per second: frames over duration")
+    nominal_rate: pl.Float64 = pa.Field(nullable=True, description="frames per second, as the stream declares")
+    variable_rate: pl.Boolean = pa.Field(nullable=True, description="whether the gaps between frames differ")
+    frames: pl.Int64 = pa.Field(nullable=True, description="frames or images counted, never the count declared")
+    duration: pl.Float64 = pa.Field(nullable=True, description="seconds")
+    streams: pl.List(pl.String) = pa.Field(nullable=True, description="kind and codec of every stream")  # type: ignore[valid-type]
+
+
+class Frames(Table):
+    """The sampled frames of a shard."""
+
+    key: pl.String = pa.Field(unique=True, description="`file_name(source)-index`, the stem of every file made from this frame")
+    source: pl.String = pa.Field(description="id from the manifest")
+    index: pl.Int64 = pa.Field(ge=0, description="place in order of presentation, from 0; of an image, its place in the folder")
+    pts: pl.Int64 = pa.Field(
+        nullable=True, description="presentation time stamp in the time base of the stream; null for images"
+    )
+    time: pl.Float64 = pa.Field(nullable=True, description="seconds from the first frame; null for images")
+    file: pl.String = pa.Field(description="file name inside the images folder beside this table")
+    width: pl.Int64 = pa.Field(gt=0, description="pixels")
+    height: pl.Int64 = pa.Field(gt=0, description="pixels")
+    phash: pl.UInt64 = pa.Field(
+        description="perceptual hash, imagehash.phash of the picture scaled down to 256 pixels, 64 bits"
+    )
+
+
+class Duplicates(Table):
+    """Images left out because another one looks the same."""
+
+    key: pl.String = pa.Field(unique=True, description="the image left out")
+    duplicate_of: pl.String = pa.Field(description="the image that stays")
+    distance: pl.Int64 = pa.Field(ge=0, le=64, description="Hamming distance of the perceptual hashes, bits")

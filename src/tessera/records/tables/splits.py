@@ -1,0 +1,21 @@
+"""The tables of splits."""
+
+import pandera.polars as pa
+import polars as pl
+
+from tessera.records.tables.table import Table
+
+
+class SourceSplits(Table):
+    """Which part of every dataset the samples of a source belong to."""
+
+    source: pl.String = pa.Field(unique=True, description="id from the manifest, or of a set of images beside it")
+    split: pl.String = pa.Field(isin=["train", "val", "test"], description="train, val or test")
+
+
+class Splits(Table):
+    """Which part of a dataset each sample belongs to."""
+
+    key: pl.String = pa.Field(unique=True, description="key of the sample")
+    source: pl.String = pa.Field(description="where it comes from; a source is never in two splits")
+    split: pl.String = pa.Field(isin=["train", "val", "test"], description="train, val or test")

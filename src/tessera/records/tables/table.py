@@ -1,0 +1,47 @@
+"""What all tables share: a schema, checked when a table is written and when it is read."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandera.polars as pa
+import polars as pl
+
+from tessera.core.errors import TesseraError
+
+
+class Table(pa.DataFrameModel):
+    """Base of all tables: exactly the columns named, in the types named."""
+
+    class Config:
+        strict = True
+        ordered = True
+
+
+def types(schema: type[Table]) -> dict[str, pl.DataType]:
+    """Return the columns of `schema` and their types, for `polars.DataFrame(rows, schema=…)`."""
+    return {name: column.dtype.type for name, column in schema.to_schema().columns.items()}
+
+
+def write_table(frame: pl.DataFrame, schema: type[Table], path: Path) -> None:
+    """Write `frame` to the Parquet file `path`, its columns in the order of `schema`. Raises where it breaks the schema."""
+    content = io.BytesIO()
+    schema.validate(frame.select(list(types(schema))), lazy=True).write_parquet(content, compression="zstd", statistics=False)
+    # Not by polars: it does not tell a full disk from any other fault.
+    path.write_bytes(content.getbuffer())
+
+
+def read_table(path: Path, schema: type[Table], without: Sequence[str] = ()) -> pl.DataFrame:
+    """Return the table at `path`, `without` some columns. Raises `TesseraError` where it is not what `schema` says."""
+    try:
+        columns = [name for name in types(schema) if name not in without] if without else None
+        if without:
+            schema.validate(pl.read_parquet(path, n_rows=0), lazy=True)
+        return schema.to_schema().remove_columns(list(without)).validate(pl.read_parquet(path, columns=columns), lazy=True)
+    except (pa.errors.SchemaErrors, pl.exceptions.PolarsError) as error:
+        raise TesseraError(f"{path} is not a table of {schema.__name__}: {error}; delete it and run again") from error
+
+
+def read_tables(paths: list[Path], schema: type[Table]) -> pl.DataFrame:
+    """Return the rows of all tables at `paths`, in that order."""
+    return pl.concat([pl.DataFrame(schema=types(schema)), *(read_table(path, schema) for path in paths)])

@@ -1,1 +1,0 @@
-"""Watermarks: sets of labelled images that others made, and marks drawn over frames."""

@@ -1,0 +1,132 @@
+"""Whatever becomes of a job: its outputs are whole or not there, the error is told, and nothing else is left."""
+
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tessera.core.job import _explain, ahead
+
+CODE = """
+import os, sys, tempfile
+from pathlib import Path
+from types import SimpleNamespace
+from tessera.core.job import job, tell
+
+snakemake = SimpleNamespace(rule="cut", wildcards=[sys.argv[1]], log=[sys.argv[2]], threads=1, input={{}}, params={{}})
+snakemake.output = {{"table": "out/table.txt"}}
+with job(snakemake) as (inputs, outputs, params):
+    tempfile.mkdtemp()
+    outputs.table.write_text("whole")
+    {body}
+"""
+
+
+def run(folder: Path, body: str, shard: str = "a", log: str = "cut.log") -> "subprocess.CompletedProcess[str]":
+    """Run a job that does `body` in `folder`; temporary files belong into `folder/temporary`."""
+    (folder / "temporary").mkdir(exist_ok=True)
+    environment = {**os.environ, "TMPDIR": str(folder / "temporary")}
+    command = [sys.executable, "-c", CODE.format(body=body), shard, log]
+    return subprocess.run(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True, check=False)
+
+
+def left(folder: Path) -> list[str]:
+    """Return what lies about in `folder`."""
+    places = [folder / "temporary", folder / "out"]
+    return sorted(entry.name for place in places if place.exists() for entry in place.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("body", "files"),
+    [("pass", ["table.txt"]), ("raise OSError(28, 'full')", []), ("raise SystemExit(1)", []), ("raise KeyboardInterrupt", [])],
+)
+def test_however_a_job_ends_no_temporary_file_is_left(tmp_path: Path, body: str, files: list[str]) -> None:
+    assert (run(tmp_path, body).returncode == 0) == bool(files)
+    assert left(tmp_path) == files
+
+
+def test_a_library_that_crashes_at_exit_cannot_undo_a_job(tmp_path: Path) -> None:
+    assert run(tmp_path, "import atexit; atexit.register(os.abort)").returncode == 0
+    assert left(tmp_path) == ["table.txt"]
+
+
+@pytest.mark.parametrize("body", ["raise KeyboardInterrupt", "os.kill(os.getpid(), 2)", "os.kill(os.getpid(), 15)"])
+def test_an_interrupted_job_says_in_one_line_that_it_can_go_on(tmp_path: Path, body: str) -> None:
+    ran = run(tmp_path, body)
+    said = "cut a: interrupted; run again to go on where it stopped\n"
+    assert (ran.returncode, ran.stderr, (tmp_path / "cut.log").read_text()) == (130, said, said)
+
+
+def test_what_a_killed_job_left_is_removed_when_it_runs_again(tmp_path: Path) -> None:
+    for shard in "ab":
+        run(tmp_path, "os.kill(os.getpid(), 9)", shard)
+    assert len(left(tmp_path)) == 3
+    run(tmp_path, "pass", "a")
+    table, temporary = left(tmp_path)
+    assert table == "table.txt" and temporary.startswith("tessera-"), "that of the other job is its own"
+
+
+@pytest.mark.parametrize(("given", "policy"), [({}, "passive"), ({"OMP_WAIT_POLICY": "active"}, "active")])
+def test_libraries_use_the_threads_of_the_rule_and_no_core_for_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], policy: str
+) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    for name, value in {"OMP_NUM_THREADS": "7", **given}.items():
+        monkeypatch.setenv(name, value)
+    body = f"assert [os.environ[f'OMP_{{name}}'] for name in ('NUM_THREADS', 'WAIT_POLICY')] == ['1', {policy!r}]"
+    assert run(tmp_path, body).returncode == 0
+
+
+def test_processes_can_meet_in_the_temporary_folder(tmp_path: Path) -> None:
+    # The path of a socket has 104 bytes on macOS, and its temporary folder 49.
+    name = "'/' + 49 * 'x' + '/' + Path(tempfile.gettempdir()).name + '/pymp-12345678/listener-12345678'"
+    assert run(tmp_path, f"assert len({name}) < 104").returncode == 0
+
+
+def test_an_error_is_told_where_the_log_is_full(tmp_path: Path) -> None:
+    (tmp_path / "cut.log").symlink_to("/dev/full")
+    ran = run(tmp_path, "raise OSError(28, 'No space left on device')")
+    assert ran.returncode == 1 and left(tmp_path) == []
+    assert ran.stderr.startswith("cut a: error: No space left on device") and ran.stderr.endswith(" (log: cut.log)\n")
+
+
+def test_a_log_that_cannot_be_written_fails_no_job(tmp_path: Path) -> None:
+    (tmp_path / "cut.log").symlink_to("/dev/full")
+    ran = run(tmp_path, "tell('half'), print('to the log'), tell('done')")
+    assert (ran.returncode, ran.stderr) == (0, "cut a: half\ncut a: done\n")
+    assert left(tmp_path) == ["table.txt"]
+
+
+def test_a_full_disk_is_blamed_on_what_was_written(tmp_path: Path) -> None:
+    partial = tmp_path / f".{os.getpid()}.partial.images" / "a.png"
+    copying = OSError(errno.ENOSPC, "No space left on device", "read.png", None, str(partial))
+    assert f"device: '{tmp_path}/images/a.png'; nothing" in _explain(copying, [])
+    assert "directory: 'gone.png'" in _explain(FileNotFoundError(2, "No such file or directory", "gone.png", None, "b"), [])
+    encoding = OSError(errno.ENOSPC, "No space left on device", "file:a.mp4")
+    assert "device: 'a.mp4'; nothing" in _explain(encoding, [])
+    writing = OSError(errno.ENOSPC, "No space left on device")
+    assert f" MB are free in '{tmp_path}'" in _explain(writing, [tmp_path / "images"])
+
+
+def test_items_are_worked_on_in_order() -> None:
+    with ThreadPoolExecutor(2) as pool:
+        done = [(item, future.result()) for item, future in ahead(pool, lambda item: -item, range(99), 4)]
+    assert done == [(item, -item) for item in range(99)]
+
+
+def test_no_more_is_taken_than_is_worked_ahead() -> None:
+    taken: list[int] = []
+
+    def items() -> Iterator[int]:
+        for item in range(99):
+            taken.append(item)
+            yield item
+
+    with ThreadPoolExecutor(1) as pool:
+        next(ahead(pool, abs, items(), 4))
+    assert taken == [0, 1, 2, 3, 4]

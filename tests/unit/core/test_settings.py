@@ -1,0 +1,99 @@
+"""A wrong setting is answered with its key, what was given and what is allowed."""
+
+import pytest
+from pydantic import Field, ValidationError, field_validator
+
+from tessera.core.errors import TesseraError
+from tessera.core.settings import Settings, load
+
+
+class Inner(Settings):
+    side: int = Field(640, gt=0)
+    colour: str = "red"
+
+
+class Outer(Settings):
+    inner: Inner = Inner()
+    by_name: dict[str, Inner] = Field({})
+    many: list[Inner] = Field([])
+    either: Inner | int = 3
+    maybe: Inner | None = None
+    sides: dict[str, int] = Field({})
+
+    @field_validator("sides", "many")
+    @classmethod
+    def _none_is_red(cls, value: dict[str, int] | list[Inner]) -> dict[str, int] | list[Inner]:
+        if "red" in value or Inner() in value:
+            raise ValueError("no side is red")
+        return value
+
+    @field_validator("either")
+    @classmethod
+    def _not_seven(cls, value: Inner | int) -> Inner | int:
+        if value == 7:
+            raise ValueError("seven is too many")
+        return value
+
+
+def faults(values: dict[str, object]) -> list[str]:
+    with pytest.raises(TesseraError) as error:
+        load(Outer, values, "the test")
+    title, *lines = str(error.value).splitlines()
+    assert title == f"the test has {len(lines)} fault(s):"
+    return lines
+
+
+def test_right_values_are_loaded_and_completed() -> None:
+    settings = load(Outer, {"inner": {"side": 3}, "by_name": {"a": {"colour": "blue"}}}, "the test")
+    assert settings.inner == Inner(side=3)
+    assert settings.by_name["a"] == Inner(side=640, colour="blue")
+
+
+@pytest.mark.parametrize(
+    ("values", "place"),
+    [
+        ({"inner": {"sides": 3}}, "inner.sides"),
+        ({"by_name": {"a": {"sides": 3}}}, "by_name.a.sides"),
+        ({"many": [{}, {"sides": 3}]}, "many.1.sides"),
+        ({"maybe": {"sides": 3}}, "maybe.sides"),
+    ],
+)
+def test_an_unknown_key_is_named_with_what_is_allowed(values: dict[str, object], place: str) -> None:
+    assert faults(values) == [f"  {place}: unknown key; did you mean 'side'? (allowed: colour, side)"]
+
+
+def test_an_unknown_key_like_no_other_gets_no_guess() -> None:
+    assert faults({"xyz": 3}) == ["  xyz: unknown key (allowed: by_name, either, inner, many, maybe, sides)"]
+
+
+def test_a_wrong_value_is_named_with_what_is_allowed() -> None:
+    assert faults({"inner": {"side": 0}}) == ["  inner.side: Input should be greater than 0; given: 0"]
+
+
+def test_a_check_of_ours_speaks_for_itself_and_repeats_no_collection() -> None:
+    assert faults({"either": 7}) == ["  either: seven is too many; given: 7"]
+    assert faults({"sides": {"red": 3, "blue": 4}}) == ["  sides: no side is red"]
+    assert faults({"many": [{}]}) == ["  many: no side is red"]
+
+
+def test_a_value_of_none_of_the_types_is_one_fault() -> None:
+    (line,) = faults({"either": "much"})
+    assert line.startswith(
+        "  either: Input should be a valid dictionary or instance of Inner; or Input should be a valid integer"
+    )
+    assert line.endswith("given: 'much'")
+
+
+def test_what_is_wrong_inside_a_value_is_not_told_of_the_other_types_too() -> None:
+    assert faults({"either": {"side": 0}}) == ["  either.side: Input should be greater than 0; given: 0"]
+    assert faults({"either": {"sides": 3}}) == ["  either.sides: unknown key; did you mean 'side'? (allowed: colour, side)"]
+
+
+def test_every_fault_is_told_at_once() -> None:
+    assert len(faults({"inner": {"side": 0, "colour": 3}, "by_name": {"a": {"x": 1}}, "z": 1})) == 4
+
+
+def test_settings_do_not_change_after_loading() -> None:
+    settings = load(Outer, {}, "the test")
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.maybe = Inner()  # type: ignore[misc]

@@ -1,0 +1,167 @@
+"""Declared weights: what arrives is what was declared, or nothing does."""
+
+import hashlib
+import io
+import os
+import threading
+import zipfile
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from tessera.core.errors import TesseraError
+from tessera.core.weights import fetch as module
+from tessera.core.weights.declare import WeightsSettings
+from tessera.core.weights.fetch import fetch_weights
+
+
+def checkpoint() -> bytes:
+    """Return what is, by its form, a checkpoint of torch."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("best/data.pkl", bytes(range(256)) * 5000)
+    return file.getvalue()
+
+
+CONTENT = checkpoint()
+SHA256, OTHER = hashlib.sha256(CONTENT).hexdigest(), hashlib.sha256(b"other").hexdigest()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Serves the weights, redirects, and half of the weights."""
+
+    def do_GET(self) -> None:
+        targets = {"/moved.pt": "/weights.pt", "/astray.pt": "ftp://127.0.0.1/weights.pt", "/local.pt": "file:///etc/hostname"}
+        if self.path in targets:
+            self.send_response(302)
+            self.send_header("Location", targets[self.path])
+            self.end_headers()
+        elif self.path in {"/weights.pt", "/half.pt"}:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(CONTENT)))
+            self.end_headers()
+            self.wfile.write(CONTENT if self.path == "/weights.pt" else CONTENT[: len(CONTENT) // 2])
+        else:
+            self.send_error(404)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+def fetch(source: str, path: Path, sha256: str = SHA256) -> None:
+    fetch_weights(WeightsSettings(source=source, sha256=sha256), path)
+
+
+@pytest.mark.parametrize("name", ["weights.pt", "moved.pt"])
+def test_weights_are_fetched_from_the_web(address: str, name: str, tmp_path: Path) -> None:
+    fetch(f"{address}/{name}", tmp_path / "weights.pt")
+    assert (tmp_path / "weights.pt").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("start", [b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", b"\x40\0\0\0\0\0\0\0{"])
+def test_weights_in_the_old_form_of_torch_and_safetensors_are_taken(start: bytes, tmp_path: Path) -> None:
+    (tmp_path / "mine.pth").write_bytes(start)
+    fetch(str(tmp_path / "mine.pth"), tmp_path / "weights.pt", hashlib.sha256(start).hexdigest())
+
+
+def test_weights_are_taken_from_a_path(tmp_path: Path) -> None:
+    (tmp_path / "mine.pt").write_bytes(CONTENT)
+    fetch(str(tmp_path / "mine.pt"), tmp_path / "weights.pt")
+    assert (tmp_path / "weights.pt").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("half.pt", "have the sha256"),
+        ("missing.pt", "404"),
+        ("astray.pt", "sends us to 'ftp:"),
+        ("local.pt", "file:///etc/hostname"),
+    ],
+)
+def test_what_cannot_be_had_is_named_with_its_reason(address: str, name: str, reason: str, tmp_path: Path) -> None:
+    with pytest.raises(TesseraError, match=f"{address}/{name}") as raised:
+        fetch(f"{address}/{name}", tmp_path / "weights.pt")
+    assert reason in str(raised.value)
+
+
+def test_other_weights_than_declared_are_refused(address: str, tmp_path: Path) -> None:
+    with pytest.raises(TesseraError, match=f"have the sha256 {SHA256}, declared is {OTHER}"):
+        fetch(f"{address}/weights.pt", tmp_path / "weights.pt", OTHER)
+
+
+def test_a_full_disk_is_not_blamed_on_the_weights(tmp_path: Path) -> None:
+    (tmp_path / "weights.pt").write_bytes(CONTENT)
+    with pytest.raises(OSError, match="No space left on device"):
+        fetch(str(tmp_path / "weights.pt"), Path("/dev/full"))
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(TesseraError, match=r"nowhere\.pt cannot be read: .* is not there"):
+        fetch(str(tmp_path / "nowhere.pt"), tmp_path / "weights.pt")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.pt")
+    with pytest.raises(TesseraError, match=r"pipe\.pt cannot be read: .* a pipe or the like"):
+        fetch(str(tmp_path / "pipe.pt"), tmp_path / "weights.pt")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("page.pt", b"\n<!DOCTYPE html>", "it is a web page"),
+        ("page.onnx", b"<html>", "it is a web page"),
+        ("text.pt", b"no model\n", "it is no checkpoint, or cut short"),
+        ("cut.pt", CONTENT[:-100], "it is no checkpoint, or cut short"),
+        ("model.safetensors", b"\x40\0\0\0\0\0\0\0[]", "it is no checkpoint, or cut short"),
+        ("text.onnx", b"no model\n", "it is no ONNX, or cut short"),
+    ],
+)
+def test_what_is_no_model_is_named_as_the_person_named_it(name: str, content: bytes, reason: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    weights = WeightsSettings(source=str(tmp_path / name), sha256=hashlib.sha256(content).hexdigest())
+    with pytest.raises(TesseraError) as raised:
+        fetch_weights(weights, tmp_path / Path(weights.file).name)
+    assert f"the weights {tmp_path / name} are no model ({reason}); declare a checkpoint" in str(raised.value)
+
+
+def test_an_onnx_model_is_known_as_one_and_so_is_half_of_it(tmp_path: Path) -> None:
+    from onnx import TensorProto, helper
+
+    ports = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "ab"]
+    graph = helper.make_graph([helper.make_node("Identity", ["a"], ["b"])], "g", ports[:1], ports[1:])
+    whole = helper.make_model(graph).SerializeToString()
+    for content in (whole, whole[:-5]):
+        (tmp_path / "a.onnx").write_bytes(content)
+        sha256 = hashlib.sha256(content).hexdigest()
+        if content == whole:
+            fetch(str(tmp_path / "a.onnx"), tmp_path / "weights.onnx", sha256)
+        else:
+            with pytest.raises(TesseraError, match=r"are no model \(it is no ONNX, or cut short\)"):
+                fetch(str(tmp_path / "a.onnx"), tmp_path / "weights.onnx", sha256)
+
+
+def test_an_endless_file_is_given_up(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LIMIT", 1000)
+    monkeypatch.setattr(module, "CHUNK", 100)
+    with pytest.raises(TesseraError, match="larger than 1000 bytes"):
+        fetch(f"{address}/weights.pt", tmp_path / "weights.pt")
+    assert (tmp_path / "weights.pt").stat().st_size <= 1100
+
+
+@pytest.mark.parametrize(
+    ("source", "suffix"), [("a.pt", ".pt"), ("https://example.org/A.ONNX?raw=true", ".onnx"), ("a", ".pt")]
+)
+def test_exported_weights_are_known_by_their_suffix(source: str, suffix: str) -> None:
+    assert WeightsSettings(source=source, sha256=SHA256).file == f"resources/weights/{SHA256}{suffix}"

@@ -1,0 +1,284 @@
+"""Prediction: what is promised of batches, masks, frames and weights, held with a real if untaught detector."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from tessera.core.errors import TesseraError
+from tessera.core.ledger import read_ledger
+from tessera.core.provenance import sha256_file
+from tessera.imaging.detection.detector import Predictor
+from tessera.imaging.detection.settings import FinderSettings, PredictionSettings
+from tessera.imaging.encode import write_video
+from tessera.imaging.images import write_image
+from tessera.imaging.masks import decode_rle
+from tessera.pipeline.detectors.export import export_detector
+from tessera.pipeline.detectors.settings import ExportSettings
+from tessera.pipeline.previews.predict import PreviewPredictionSettings, predict_previews
+from tessera.pipeline.regions.find import find_regions
+from tessera.records.tables.annotation import Annotations, PredictedFrames
+from tessera.records.tables.footage import Frames, Sources
+from tessera.records.tables.table import read_table, types, write_table
+
+SETTINGS: dict[str, Any] = {"image_size": 64, "batch": 3, "confidence": 0.05, "max_regions": 5}
+
+
+@pytest.fixture(scope="session")
+def predictor(weights: Path) -> Predictor:
+    return Predictor(weights, weights.parent / "SHA256SUMS", PredictionSettings(**SETTINGS))
+
+
+def pictures(count: int, height: int = 90, width: int = 160) -> list[np.ndarray]:
+    generator = np.random.default_rng(0)
+    return [generator.integers(0, 256, (height, width, 3), dtype=np.uint8) for _ in range(count)]
+
+
+def sources_table(path: Path, rows: list[dict[str, Any]]) -> Path:
+    empty: dict[str, Any] = dict.fromkeys(types(Sources))
+    common = {"shard": "s", "status": "admitted", "reason": "", "content": "general", "rights": "CC0", "consent": "", "use": []}
+    rest = {"split": "", "sha256": "0", "size": 1}
+    write_table(pl.DataFrame([{**empty, **common, **rest, **row} for row in rows], schema=types(Sources)), Sources, path)
+    return path
+
+
+def run(weights: Path, folder: Path, rows: list[dict[str, Any]], wanted: list[str], **settings: Any) -> tuple[Any, Any, Any]:
+    sources = sources_table(folder / "sources.parquet", rows)
+    outputs = [folder / "frames.parquet", folder / "predictions.parquet", folder / "ledger.jsonl"]
+    both = PreviewPredictionSettings(**SETTINGS, **settings)
+    predict_previews(sources, weights, weights.parent / "SHA256SUMS", wanted, both, *outputs)
+    ledger = [json.loads(line) for line in outputs[2].read_text().splitlines()]
+    return read_table(outputs[0], PredictedFrames), read_table(outputs[1], Annotations), ledger
+
+
+def test_every_image_gets_its_regions_in_order_whatever_the_sizes_and_the_batch(predictor: Predictor, weights: Path) -> None:
+    images = [*pictures(4, 40, 160), *pictures(2, 70, 50), *pictures(1)]
+    one_by_one = Predictor(weights, weights.parent / "SHA256SUMS", PredictionSettings(**{**SETTINGS, "batch": 1}))
+    batched, single = list(predictor.predict(images)), list(one_by_one.predict(images))
+    assert len(batched) == len(images)
+    assert all(batched)
+    for image, regions, alone in zip(images, batched, single, strict=True):
+        assert [region.score for region in regions] == sorted((region.score for region in regions), reverse=True)
+        for region, other in zip(regions, alone, strict=True):
+            assert region.label == "nsfw"
+            assert region.score == pytest.approx(other.score, abs=1e-4)
+            assert region.mask is not None
+            assert region.mask.shape == image.shape[:2]
+            assert region.mask.dtype == np.uint8
+            assert set(np.unique(region.mask)) <= {0, 255}
+            x0, y0, x1, y1 = region.box
+            assert 0 <= x0 < x1 <= image.shape[1]
+            assert 0 <= y0 < y1 <= image.shape[0]
+
+
+def test_colours_reach_the_detector_as_they_were_trained(predictor: Predictor, weights: Path) -> None:
+    """Ultralytics reads files as BGR and takes arrays for BGR: an RGB array must give what its file gives."""
+    (image,) = pictures(1)
+    file = weights.parent / "picture.png"
+    write_image(file, image)
+    ours = [region.score for region in next(predictor.predict([image]))]
+    theirs = predictor._model.predict(file, imgsz=64, conf=0.05, max_det=5, verbose=False)[0].boxes.conf.tolist()
+    assert ours == pytest.approx(theirs, abs=1e-5)
+
+
+def test_no_more_than_a_batch_of_images_is_held(predictor: Predictor) -> None:
+    taken = 0
+
+    def images() -> Any:
+        nonlocal taken
+        for image in pictures(20):
+            taken += 1
+            yield image
+
+    next(predictor.predict(images()))
+    assert taken <= SETTINGS["batch"] + 1
+
+
+def test_weights_that_are_not_those_listed_are_never_unpickled(weights: Path, tmp_path: Path) -> None:
+    changed = tmp_path / weights.name
+    changed.write_bytes(b"not " + weights.read_bytes())
+    (tmp_path / "SHA256SUMS").write_bytes((weights.parent / "SHA256SUMS").read_bytes())
+    with pytest.raises(TesseraError, match="not the file that"):
+        Predictor(changed, tmp_path / "SHA256SUMS", PredictionSettings())
+    with pytest.raises(TesseraError, match=f"its sha256 is {sha256_file(changed)}, not {sha256_file(weights)}"):
+        Predictor(changed, sha256_file(weights), PredictionSettings())
+
+
+def test_an_exported_detector_sees_what_the_trained_one_sees(predictor: Predictor, weights: Path, tmp_path: Path) -> None:
+    onnx = tmp_path / "exported.onnx"
+    export_detector(weights, tmp_path / "exported.pt", onnx, ExportSettings(image_size=64))
+    # Another size is asked for than the model has: it is shown the one it has.
+    exported = Predictor(onnx, sha256_file(onnx), PredictionSettings(**{**SETTINGS, "image_size": 96}))
+    images = pictures(4, 90, 90)
+    for ours, theirs in zip(predictor.predict(images), exported.predict(images), strict=True):
+        assert len(ours) == SETTINGS["max_regions"]
+        for one, other in zip(ours, theirs, strict=True):
+            assert one.label == other.label
+            assert one.score == pytest.approx(other.score, abs=1e-3)
+            assert one.box == pytest.approx(other.box, abs=0.1)
+            assert one.mask is not None and other.mask is not None
+            assert np.count_nonzero(one.mask != other.mask) < 0.01 * one.mask.size
+
+
+def test_frames_and_regions_of_a_video_and_a_folder_land_in_tables(weights: Path, tmp_path: Path) -> None:
+    write_video(tmp_path / "a video.mp4", pictures(7), 10)
+    folder = tmp_path / "stills"
+    folder.mkdir()
+    for number, image in enumerate(pictures(3, 40, 60)):
+        write_image(folder / f"{number}.png", image)
+    (folder / "1.png").write_bytes(b"broken")
+    rows = [
+        {"source": "a video", "path": str(tmp_path / "a video.mp4"), "kind": "video", "frames": 7},
+        {"source": "stills", "path": str(folder), "kind": "folder", "frames": 3},
+        {"source": "unasked", "path": str(folder), "kind": "folder", "frames": 3},
+        {"source": "no", "path": "no", "status": "refused", "reason": "no rights", "kind": ""},
+    ]
+    frames, predictions, ledger = run(weights, tmp_path, rows, ["a video", "stills", "no"], stride=2)
+    assert frames["key"].to_list() == [f"a%20video-{index:07d}" for index in (0, 2, 4, 6)] + [
+        "stills-0000000",
+        "stills-0000002",
+    ]
+    assert frames["time"].to_list() == pytest.approx([0, 0.2, 0.4, 0.6, None, None])
+    assert frames.select("width", "height").rows() == [(160, 90)] * 4 + [(60, 40)] * 2
+    sizes = {key: (height, width) for key, width, height in frames.select("key", "width", "height").iter_rows()}
+    assert set(predictions["key"]) == set(sizes)
+    for row in predictions.iter_rows(named=True):
+        mask = decode_rle(row["rle"], *sizes[row["key"]])
+        ys, xs = np.nonzero(mask)
+        assert row["x0"] - 1 <= xs.min()
+        assert xs.max() <= row["x1"]
+        assert row["y0"] - 1 <= ys.min()
+        assert ys.max() <= row["y1"]
+    statuses = {row["key"]: (row["status"], row["reason"], row["detail"]) for row in ledger}
+    assert statuses.pop("no") == ("dropped", "source refused", "no rights")
+    assert statuses == dict.fromkeys(sizes, ("ok", "", ""))
+
+
+def test_a_broken_image_is_a_row_and_the_others_are_predicted(weights: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "stills"
+    folder.mkdir()
+    write_image(folder / "1.png", pictures(1)[0])
+    (folder / "0.png").write_bytes(b"broken")
+    rows = [
+        {"source": "stills", "path": str(folder), "kind": "folder", "frames": 2},
+        {"source": "gone", "path": str(tmp_path / "gone.mp4"), "kind": "video", "frames": 2},
+    ]
+    frames, _, ledger = run(weights, tmp_path, rows, ["stills", "gone"])
+    assert frames["key"].to_list() == ["stills-0000001"]
+    assert [(row["key"], row["status"]) for row in ledger] == [
+        ("stills-0000000", "failed"),
+        ("stills-0000001", "ok"),
+        ("gone", "failed"),
+    ]
+
+
+def test_a_long_video_is_thinned_evenly(weights: Path, tmp_path: Path) -> None:
+    write_video(tmp_path / "long.mp4", pictures(11), 10)
+    rows = [{"source": "long", "path": str(tmp_path / "long.mp4"), "kind": "video", "frames": 11}]
+    frames, _, _ = run(weights, tmp_path, rows, ["long"], max_frames=4)
+    assert frames["index"].to_list() == [0, 3, 6, 9]
+
+
+def test_what_one_source_shows_does_not_depend_on_the_others_in_its_shard(weights: Path, tmp_path: Path) -> None:
+    rows = []
+    for name in ("one", "two"):
+        write_video(tmp_path / f"{name}.mp4", pictures(4), 10)
+        rows.append({"source": name, "path": str(tmp_path / f"{name}.mp4"), "kind": "video", "frames": 4})
+    _, both, _ = run(weights, tmp_path, rows, ["one", "two"])
+    _, alone, _ = run(weights, tmp_path, rows, ["two"])
+    assert not alone.is_empty()
+    assert both.filter(pl.col("key").str.starts_with("two")).equals(alone)
+
+
+def sampled(folder: Path, sources: dict[str, list[str]], broken: tuple[str, ...] = ()) -> tuple[Path, Path, Path]:
+    """Write a shard of sampled frames, three of each of `sources` (id: use): frames, images, sources."""
+    images = folder / "images"
+    images.mkdir(parents=True)
+    rows = []
+    for source in sources:
+        for index, image in enumerate(pictures(3)):
+            key = f"{source}-{index:07d}"
+            write_image(images / f"{key}.png", np.roll(image, len(source), axis=0))
+            frame = {"key": key, "source": source, "index": index, "pts": None, "time": None, "file": f"{key}.png"}
+            rows.append({**frame, "width": 160, "height": 90, "phash": 0})
+    for key in broken:
+        (images / f"{key}.png").write_bytes(b"broken")
+    write_table(pl.DataFrame(rows, schema=types(Frames)), Frames, folder / "frames.parquet")
+    admitted = [{"source": source, "path": "", "kind": "folder", "use": use} for source, use in sources.items()]
+    return folder / "frames.parquet", images, sources_table(folder / "sources.parquet", admitted)
+
+
+def find(weights: Path, shard: tuple[Path, Path, Path]) -> tuple[pl.DataFrame, dict[str, tuple[str, str]]]:
+    outputs = shard[0].parent / "found.parquet", shard[0].parent / "found.jsonl"
+    expected = weights.parent / "SHA256SUMS"
+    find_regions(*shard, weights, expected, "mosaic_detection", PredictionSettings(**SETTINGS), *outputs, threads=2)
+    return read_table(outputs[0], Annotations), {row["key"]: (row["status"], row["reason"]) for row in read_ledger(outputs[1])}
+
+
+def test_sampled_frames_of_sources_that_may_feed_the_dataset_are_looked_at(weights: Path, tmp_path: Path) -> None:
+    sources = {"any": [], "this": ["nsfw_detection", "mosaic_detection"], "other": ["nsfw_detection"]}
+    shard = sampled(tmp_path, sources, broken=("any-0000001",))
+    write_image(shard[1] / "this-0000002.png", pictures(1, 40, 40)[0])
+    found, ledger = find(weights, shard)
+    assert ledger == {
+        "any-0000000": ("ok", ""),
+        "any-0000001": ("failed", "image cannot be decoded"),
+        "any-0000002": ("ok", ""),
+        "this-0000000": ("ok", ""),
+        "this-0000001": ("ok", ""),
+        "this-0000002": ("failed", "image is not the frame"),
+        **{f"other-000000{index}": ("dropped", "source not for mosaic_detection") for index in range(3)},
+    }
+    assert found["key"].unique(maintain_order=True).to_list() == [key for key, row in ledger.items() if row[0] == "ok"]
+    assert set(found["label"]) == {"nsfw"}
+    for row in found.iter_rows(named=True):
+        assert decode_rle(row["rle"], 90, 160).any()
+
+
+def test_what_is_found_in_a_source_does_not_depend_on_its_shard(weights: Path, tmp_path: Path) -> None:
+    both, _ = find(weights, sampled(tmp_path / "both", {"one": [], "three": []}))
+    alone, _ = find(weights, sampled(tmp_path / "alone", {"three": []}))
+    assert not alone.is_empty()
+    assert both.filter(pl.col("key").str.starts_with("three")).equals(alone)
+
+
+def test_a_shard_without_frames_needs_no_weights(tmp_path: Path) -> None:
+    found, ledger = find(tmp_path / "none.pt", sampled(tmp_path, {}))
+    assert found.is_empty()
+    assert ledger == {}
+
+
+def test_weights_that_are_no_detector_are_named(weights: Path, tmp_path: Path) -> None:
+    from ultralytics import YOLO
+    from ultralytics.utils.checks import check_yaml
+
+    (tmp_path / "page.pt").write_text("<html>")
+    (tmp_path / "page.onnx").write_text("<html>")
+    (tmp_path / "yolo11n-cls.yaml").write_text(Path(check_yaml("yolo11-cls.yaml")).read_text())
+    YOLO(tmp_path / "yolo11n-cls.yaml").save(tmp_path / "classifier.pt")
+    for name in ("page.pt", "page.onnx", "classifier.pt"):
+        path = tmp_path / name
+        with pytest.raises(TesseraError, match=f"{name} does not run as a detector of boxes or masks"):
+            list(Predictor(path, sha256_file(path), PredictionSettings(**SETTINGS)).predict(pictures(1)))
+        declared = FinderSettings(**SETTINGS, weights={"source": f"my/{name}", "sha256": sha256_file(path)})
+        with pytest.raises(TesseraError, match=f"^my/{name} does not run as"):
+            list(Predictor(path, sha256_file(path), declared).predict(pictures(1)))
+
+
+def test_images_are_shown_at_the_size_of_the_training_where_no_other_is_named(weights: Path, tmp_path: Path) -> None:
+    import torch
+
+    checkpoint = torch.load(weights, weights_only=False)  # made by this very run
+    checkpoint["train_args"] = {**checkpoint.get("train_args", {}), "imgsz": 64}
+    trained = tmp_path / "trained.pt"
+    torch.save(checkpoint, trained)
+    images = pictures(2)
+
+    def scores(**settings: Any) -> list[float]:
+        found = Predictor(trained, sha256_file(trained), PredictionSettings(**{**SETTINGS, **settings})).predict(images)
+        return [round(region.score, 5) for regions in found for region in regions]
+
+    assert scores(image_size=None) == scores(image_size=64) != scores(image_size=96)

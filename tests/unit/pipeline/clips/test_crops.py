@@ -1,0 +1,112 @@
+"""Crops: what is cut out around a box, whatever the box and the frame."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tessera.pipeline.clips.crops import Crop, clip_shape, crop_box, pad_of
+from tessera.pipeline.clips.settings import ClipSettings
+
+HD = (1080, 1920)
+LADA = ClipSettings(compat="lada")
+
+
+@st.composite
+def boxes(draw: st.DrawFn) -> tuple[Crop, tuple[int, int]]:
+    """Draw a box and the height and width of the frame that it lies in."""
+    sides = []
+    for _ in range(2):
+        length = draw(st.integers(1, 3000))
+        low = draw(st.integers(0, length - 1))
+        sides.append((length, low, draw(st.integers(low + 1, length))))
+    (height, y0, y1), (width, x0, x1) = sides
+    return (x0, y0, x1, y1), (height, width)
+
+
+SETTINGS = st.builds(
+    ClipSettings,
+    border=st.integers(0, 60),
+    border_fraction=st.floats(0, 1),
+    size=st.integers(1, 600),
+    growth=st.floats(0, 3),
+    compat=st.sampled_from([None, "lada"]),
+)
+
+
+def sides(box: Crop) -> tuple[int, int]:
+    return box[2] - box[0], box[3] - box[1]
+
+
+@given(boxes(), SETTINGS)
+def test_a_crop_holds_its_box_and_lies_in_the_frame(drawn: tuple[Crop, tuple[int, int]], settings: ClipSettings) -> None:
+    box, (height, width) = drawn
+    x0, y0, x1, y1 = crop_box(*drawn, settings)
+    assert 0 <= x0 <= box[0] < box[2] <= x1 <= width
+    assert 0 <= y0 <= box[1] < box[3] <= y1 <= height
+
+
+@given(boxes(), SETTINGS)
+def test_a_crop_is_as_large_as_the_frame_and_the_growth_allow(
+    drawn: tuple[Crop, tuple[int, int]], settings: ClipSettings
+) -> None:
+    box, (height, width) = drawn
+    settings = settings.model_copy(update={"compat": None})
+    border = max(settings.border, int(max(sides(box)) * settings.border_fraction))
+    bordered = [
+        min(limit, high + border) - max(0, low - border)
+        for low, high, limit in ((box[0], box[2], width), (box[1], box[3], height))
+    ]
+    target = max(settings.size, *bordered)
+    expected = [
+        min(target, side + int(settings.growth * side), limit) for side, limit in zip(bordered, (width, height), strict=True)
+    ]
+    assert list(sides(crop_box(*drawn, settings))) == expected
+
+
+@given(boxes(), SETTINGS)
+def test_a_crop_is_centred_where_there_is_room(drawn: tuple[Crop, tuple[int, int]], settings: ClipSettings) -> None:
+    box, (height, width) = drawn
+    room = 3 * 3000 + 600  # on every side, however much a box of 3,000 grows
+    placed = box[0] + room, box[1] + room, box[2] + room, box[3] + room
+    x0, y0, x1, y1 = crop_box(placed, (height + 2 * room, width + 2 * room), settings)
+    for low, high, inner_low, inner_high in ((x0, x1, placed[0], placed[2]), (y0, y1, placed[1], placed[3])):
+        assert abs((inner_low - low) - (high - inner_high)) <= 2
+
+
+@given(boxes())
+def test_a_crop_is_never_smaller_than_that_of_lada(drawn: tuple[Crop, tuple[int, int]]) -> None:
+    ours, theirs = sides(crop_box(*drawn, ClipSettings())), sides(crop_box(*drawn, LADA))
+    assert ours[0] >= theirs[0]
+    assert ours[1] >= theirs[1]
+
+
+@pytest.mark.parametrize(
+    ("box", "frame", "theirs", "ours"),
+    [
+        # What Lada 0.11 gives, measured by running it.
+        ((500, 400, 600, 500), HD, (451, 351, 649, 549), (422, 322, 678, 578)),
+        ((0, 400, 100, 500), HD, (0, 351, 240, 549), (0, 322, 240, 578)),
+        ((30, 1000, 110, 1080), HD, (5, 880, 245, 1080), (0, 880, 240, 1080)),
+        ((700, 200, 900, 800), HD, (552, 152, 1048, 848), (504, 152, 1096, 848)),
+        ((1850, 5, 1920, 25), HD, (1740, 0, 1920, 90), (1740, 0, 1920, 90)),
+        ((20, 20, 80, 60), (120, 200), (0, 0, 200, 120), (0, 0, 200, 120)),
+    ],
+)
+def test_crops_are_right_or_those_of_lada(box: Crop, frame: tuple[int, int], theirs: Crop, ours: Crop) -> None:
+    assert crop_box(box, frame, LADA) == theirs
+    assert crop_box(box, frame, ClipSettings()) == ours
+
+
+@given(st.lists(boxes(), min_size=1, max_size=5), st.sampled_from(["yuv444p", "yuv420p"]))
+def test_a_clip_is_as_small_as_its_crops_allow_and_they_lie_in_its_middle(drawn: list[Any], pixel_format: Any) -> None:
+    crops = [box for box, _ in drawn]
+    shape = clip_shape(crops, ClipSettings(pixel_format=pixel_format))
+    largest = [max(column) for column in zip(*map(sides, crops), strict=True)][::-1]
+    assert list(shape) == [side + side % 2 * (pixel_format == "yuv420p") for side in largest]
+    for crop in crops:
+        top, bottom, left, right = pad_of(crop, shape)
+        assert (top + bottom + crop[3] - crop[1], left + right + crop[2] - crop[0]) == shape
+        assert top - bottom in (0, 1)
+        assert left - right in (0, 1)

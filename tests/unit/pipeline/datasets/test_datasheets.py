@@ -1,0 +1,245 @@
+"""A datasheet says what is there, and everything it says adds up."""
+
+import json
+import re
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tessera.imaging.masks import encode_rle
+from tessera.pipeline.datasets.datasheets import describe_dataset, render
+from tessera.records.tables.annotation import Annotations, Images
+from tessera.records.tables.footage import Sources
+from tessera.records.tables.splits import Splits
+from tessera.records.tables.table import types
+
+SETTINGS = {"splits": {"val": 0.2}}
+SQUARE = [0.0, 0.0, 20.0, 0.0, 20.0, 20.0, 0.0, 20.0]
+HOLE = [5.0, 5.0, 18.0, 5.0, 18.0, 18.0, 5.0, 18.0]
+
+
+def image(key: str, source: str, width: int = 100, height: int = 80) -> dict[str, Any]:
+    return {"key": key, "source": source, "path": f"anywhere/{key}", "width": width, "height": height, "phash": 0} | {
+        "split": "",
+        "rights": "CC0",
+    }
+
+
+def region(key: str, number: int, label: str = "nsfw", **shape: Any) -> dict[str, Any]:
+    box = {"x0": 0.0, "y0": 0.0, "x1": 20.0, "y1": 20.0}
+    return {
+        "key": key,
+        "number": number,
+        "label": label,
+        "polygons": None,
+        "rle": None,
+        **box,
+        "crowd": False,
+        "score": None,
+    } | shape
+
+
+def source(name: str, rights: str = "contract 7") -> dict[str, Any]:
+    known = {
+        "source": name,
+        "shard": name,
+        "path": "x",
+        "status": "admitted",
+        "reason": "",
+        "content": "adult",
+        "rights": rights,
+    }
+    return (
+        dict.fromkeys(types(Sources))
+        | known
+        | {"consent": "release 3", "use": [], "split": "", "kind": "video", "sha256": "", "size": 1}
+    )
+
+
+def rows(*reasons: tuple[str, str]) -> list[dict[str, Any]]:
+    return [{"key": str(place), "status": status, "reason": reason} for place, (status, reason) in enumerate(reasons)]
+
+
+def sheet(images: list[Any], regions: list[Any], splits: dict[str, str], sources: list[Any], **others: Any) -> dict[str, Any]:
+    origin = {row["key"]: row["source"] for row in images}
+    return describe_dataset(
+        "nsfw_detection",
+        pl.DataFrame(images, schema=types(Images)),
+        pl.DataFrame(regions, schema=types(Annotations)),
+        pl.DataFrame([(key, origin[key], split) for key, split in splits.items()], schema=types(Splits), orient="row"),
+        pl.DataFrame(sources, schema=types(Sources)),
+        others.get("sets", {}),
+        others.get("selection", []),
+        others.get("writing", []),
+        SETTINGS,
+    )
+
+
+def small() -> dict[str, Any]:
+    mask = np.zeros((80, 100), dtype=np.uint8)
+    mask[10:20, 10:40] = 255
+    return sheet(
+        [image("a", "film"), image("b", "film"), image("c", "labels:mine", 64, 64), image("d", "labels:mine", 64, 64)],
+        [
+            region("a", 0, polygons=[[SQUARE, HOLE]]),
+            region("a", 1, polygons=[[SQUARE], [HOLE]]),
+            region("b", 0, rle=encode_rle(mask)),
+            region("c", 0, "other", crowd=True),
+        ],
+        {"a": "train", "b": "train", "c": "val", "d": "val"},
+        [source("film"), source("unused")],
+        sets={
+            "labels:mine": {"name": "mine", "content": "general", "rights": "CC BY 4.0", "consent": "", "path": "labels/mine"}
+        },
+        selection=rows(("ok", ""), ("ok", ""), ("ok", ""), ("ok", ""), ("dropped", "near-duplicate of a sample")),
+        writing=rows(("ok", ""), ("ok", "YOLO has no parts"), ("ok", ""), ("dropped", "YOLO has no crowd regions")),
+    )
+
+
+def test_images_of_a_set_that_are_sources_of_their_own_are_counted_by_set_and_split() -> None:
+    sources = ["watermarks:pita/1", "watermarks:pita/2", "watermarks:pita/3", "watermarks:pita too/1"]
+    stated = {"content": "general", "rights": "MIT", "consent": ""}
+    made = sheet(
+        [image(source, source) for source in sources],
+        [region("watermarks:pita/1", 0, rle=None)],
+        dict(zip(sources, ["train", "val", "train", "train"], strict=True)),
+        [],
+        sets={"watermarks:pita": stated, "watermarks:pita too": stated},
+    )
+    origins = [(row["source"], row["split"], row["images"], row["regions"]) for row in made["origins"]]
+    assert origins == [
+        ("watermarks:pita", "train", 2, 1),
+        ("watermarks:pita", "val", 1, 0),
+        ("watermarks:pita too", "train", 1, 0),
+    ]
+
+
+def test_what_is_there_is_counted() -> None:
+    made = small()
+    assert made["splits"]["train"] == {"images": 2, "without_regions": 0, "sources": 1, "regions": {"nsfw": 3}}
+    assert made["splits"]["val"] == {"images": 2, "without_regions": 1, "sources": 1, "regions": {"other": 1}}
+    assert made["splits"]["test"] == {"images": 0, "without_regions": 0, "sources": 0, "regions": {}}
+    assert made["image_sizes"] == [{"width": 100, "height": 80, "images": 2}, {"width": 64, "height": 64, "images": 2}]
+    assert {name: count for name, count in made["regions"].items() if not name.startswith("area")} == {
+        "polygons": 2,
+        "masks": 1,
+        "boxes": 1,
+        "of_several_parts": 1,
+        "with_holes": 1,
+        "crowds": 1,
+    }
+
+
+def test_areas_are_those_of_the_regions() -> None:
+    # 400 less a hole of 169, 569 in two parts, 300 set pixels, a box of 400; the images have 8000 and 4096 pixels.
+    made = small()["regions"]
+    assert {(row["from"], row["to"]): row["regions"] for row in made["area_pixels"] if row["regions"]} == {
+        (0, 256): 1,
+        (256, 1024): 3,
+    }
+    assert {(row["from"], row["to"]): row["regions"] for row in made["area_fraction"] if row["regions"]} == {
+        (0.01, 0.03): 1,
+        (0.03, 0.1): 3,
+    }
+
+
+def test_origins_say_under_which_rights() -> None:
+    assert small()["origins"] == [
+        {
+            "source": "film",
+            "images": 2,
+            "split": "train",
+            "regions": 3,
+            "content": "adult",
+            "rights": "contract 7",
+            "consent": "release 3",
+        },
+        {
+            "source": "labels:mine",
+            "images": 2,
+            "split": "val",
+            "regions": 1,
+            "content": "general",
+            "rights": "CC BY 4.0",
+            "consent": "",
+        },
+    ]
+
+
+@given(st.lists(st.tuples(st.sampled_from("xyz"), st.integers(0, 3), st.integers(1, 2000)), max_size=20))
+def test_every_count_adds_up(given_images: list[tuple[str, int, int]]) -> None:
+    images = [image(f"k{i}", origin, 2000, 2000) for i, (origin, _, _) in enumerate(given_images)]
+    regions = [
+        region(f"k{i}", number, x1=float(side), y1=float(side))
+        for i, (_, count, side) in enumerate(given_images)
+        for number in range(count)
+    ]
+    splits = {row["key"]: {"x": "train", "y": "val", "z": "test"}[row["source"]] for row in images}
+    made = sheet(images, regions, splits, [source(name) for name in "xyz"])
+    for count in (
+        sum(split["images"] for split in made["splits"].values()),
+        sum(row["images"] for row in made["origins"]),
+        sum(row["images"] for row in made["image_sizes"]),
+    ):
+        assert count == len(images)
+    for count in (
+        sum(sum(split["regions"].values()) for split in made["splits"].values()),
+        sum(row["regions"] for row in made["origins"]),
+        sum(row["regions"] for row in made["regions"]["area_pixels"]),
+        sum(row["regions"] for row in made["regions"]["area_fraction"]),
+    ):
+        assert count == len(regions)
+    assert sum(split["without_regions"] for split in made["splits"].values()) == sum(
+        1 for _, count, _ in given_images if count == 0
+    )
+    render(made)
+
+
+def test_a_datasheet_is_plain_json_without_paths() -> None:
+    made = small()
+    text = json.dumps(made)
+    assert json.loads(text) == made
+    assert "anywhere" not in text
+    assert "labels/mine" not in text
+
+
+def test_a_datasheet_can_be_read() -> None:
+    text = render(small())
+    assert text == render(small())
+    for line in (
+        "| images | 2 | 2 | 0 |",
+        "| images without a region | 0 | 1 | 0 |",
+        "| regions of nsfw | 3 | 0 | 0 |",
+        "| images with labels | 5 |",
+        "| left out: near-duplicate of a sample | 1 |",
+        "| images in the dataset | 4 |",
+        "| carried in part: YOLO has no parts | 1 |",
+        "| 16² px to 32² px | 3 |",
+        "| 3 % to 10 % | 3 |",
+        "| 512² px and more | 0 |",
+        "| film | train | 2 | 3 | adult | contract 7 | release 3 |",
+        "| 100 x 80 | 2 |",
+    ):
+        assert f"{line}\n" in text, line
+    columns = [line.count("|") for line in text.splitlines() if line.startswith("|")]
+    assert min(columns) >= 3
+
+
+@pytest.mark.parametrize("name", ["a|b", "two\nlines", "<script>", "`x`", "[a](b)", "\\|"])
+def test_names_cannot_break_the_page(name: str) -> None:
+    text = render(sheet([image("a", name)], [], {"a": "train"}, [source(name, rights="x | y")]))
+    line = next(line for line in text.splitlines() if "contract" not in line and "x \\| y" in line)
+    assert len(re.findall(r"(?<!\\)(?:\\\\)*\|", line)) == 8
+    assert not re.search(r"(?<!\\)[<\[`]", line)
+
+
+def test_a_long_table_says_that_it_was_cut() -> None:
+    images = [image(f"k{i}", f"s{i:03}") for i in range(60)]
+    text = render(sheet(images, [], {row["key"]: "train" for row in images}, [source(row["source"]) for row in images]))
+    assert "| s049 |" in text
+    assert "| s050 |" not in text
+    assert "and 10 more, see the JSON beside this file" in text

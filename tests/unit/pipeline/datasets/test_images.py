@@ -1,0 +1,328 @@
+"""A dataset holds exactly what may feed it, once, in the form that ultralytics reads."""
+
+import errno
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from pycocotools.coco import COCO
+
+from tessera.core.errors import TesseraError
+from tessera.core.ledger import read_ledger
+from tessera.imaging.detection.offline import offline
+from tessera.imaging.polygons import Part, rectangle
+from tessera.pipeline.datasets.images import keep_one_of_each, select_samples, write_coco_dataset, write_yolo_dataset
+from tessera.records.annotation.hub import Origin, write_hub
+from tessera.records.annotation.model import Annotation, ImageAnnotations
+from tessera.records.decisions import Decision
+from tessera.records.tables.annotation import Annotations, Images
+from tessera.records.tables.footage import Duplicates, Sources
+from tessera.records.tables.splits import Splits
+from tessera.records.tables.table import types, write_table
+
+REGION = Annotation.of_parts("nsfw", (Part(rectangle((2, 2, 10, 8))),))
+OTHER = Annotation.of_parts("other", (Part(rectangle((12, 2, 20, 8))),))
+
+
+def hub(folder: Path, rows: list[tuple[str, str, tuple[Annotation, ...]]], image_folder: str = "") -> tuple[Path, Path]:
+    """Write tables of images: key, source, regions."""
+    folder.mkdir(parents=True, exist_ok=True)
+    images = [
+        (ImageAnnotations(key, 32, 24, regions), Origin(source, f"{image_folder}{key}.PNG", 0, rights="CC0"))
+        for key, source, regions in rows
+    ]
+    write_hub(folder / "annotations.parquet", folder / "images.parquet", images)
+    return folder / "images.parquet", folder / "annotations.parquet"
+
+
+def admitted(path: Path, uses: dict[str, list[str]], refused: tuple[str, ...] = ()) -> Path:
+    empty: dict[str, Any] = {name: None for name, column in Sources.to_schema().columns.items() if column.nullable}
+    common = {**empty, "shard": "", "path": "", "content": "general", "rights": "CC0", "consent": "", "split": "", "size": 1}
+    rows = [{**common, "source": name, "status": "admitted", "reason": "", "use": use} for name, use in uses.items()]
+    rows += [{**common, "source": name, "status": "refused", "reason": "no rights", "use": []} for name in refused]
+    rows = [{**row, "kind": "video", "sha256": ""} for row in rows]
+    write_table(pl.DataFrame(rows, schema=types(Sources)), Sources, path)
+    return path
+
+
+def duplicates(path: Path, rows: dict[str, str]) -> Path:
+    frame = pl.DataFrame([(*row, 3) for row in rows.items()], schema=types(Duplicates), orient="row")
+    write_table(frame, Duplicates, path)
+    return path
+
+
+class Selection:
+    """One call of `select_samples` in `folder`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        tables: list[tuple[Path, Path]],
+        links: dict[str, str] | None,
+        sources: Path,
+        words: dict[str, Literal["keep", "drop"]] | None = None,
+    ) -> None:
+        decisions = [
+            Decision(key=key, decision=word, reason="seen", who="Ada", when="2026-01-31") for key, word in (words or {}).items()
+        ]
+        self.images, self.annotations, self.ledger = folder / "images", folder / "annotations", folder / "ledger"
+        select_samples(
+            [images for images, _ in tables],
+            [annotations for _, annotations in tables],
+            None if links is None else duplicates(folder / "duplicates", links),
+            sources,
+            {decision.key: decision for decision in decisions},
+            "nsfw_detection",
+            self.images,
+            self.annotations,
+            self.ledger,
+        )
+
+    @property
+    def keys(self) -> list[str]:
+        return pl.read_parquet(self.images)["key"].to_list()
+
+    @property
+    def left_out(self) -> dict[str, tuple[str, str]]:
+        return {row["key"]: (row["reason"], row["detail"]) for row in read_ledger(self.ledger) if row["status"] == "dropped"}
+
+
+def test_what_may_not_feed_the_dataset_is_left_out_with_its_reason(tmp_path: Path) -> None:
+    table = hub(
+        tmp_path / "all",
+        [
+            ("d", "open", (REGION,)),
+            ("c", "chosen", (REGION,)),
+            ("b", "elsewhere", (REGION,)),
+            ("a", "refused", (REGION,)),
+            ("e", "withdrawn", (REGION,)),
+            ("f", "labels:mine", ()),
+        ],
+    )
+    uses = {"open": [], "chosen": ["mosaic_detection", "nsfw_detection"], "elsewhere": ["mosaic_detection"]}
+    selection = Selection(tmp_path, [table], {}, admitted(tmp_path / "sources", uses, ("refused",)))
+    assert selection.keys == ["c", "d", "f"], "an image without a region stays"
+    assert selection.left_out == {
+        "a": ("source not admitted", ""),
+        "b": ("source not for nsfw_detection", ""),
+        "e": ("source not admitted", ""),
+    }
+    assert pl.read_parquet(selection.annotations)["key"].to_list() == ["c", "d"]
+    assert [row["key"] for row in read_ledger(selection.ledger)] == list("abcdef"), "every image has its row"
+
+
+def test_a_persons_word_goes_before_likeness_but_not_before_rights(tmp_path: Path) -> None:
+    rows = [(key, source, (REGION,)) for key, source in (("a", "open"), ("b", "open"), ("c", "open"), ("d", "refused"))]
+    sources = admitted(tmp_path / "sources", {"open": []}, ("refused",))
+    links = {"b": "a", "c": "a"}
+    words: dict[str, Literal["keep", "drop"]] = {"b": "keep", "d": "keep", "gone": "drop"}
+    selection = Selection(tmp_path, [hub(tmp_path / "all", rows)], links, sources, words)
+    assert selection.keys == ["a", "b"]
+    assert selection.left_out == {"c": ("near-duplicate of a sample", "a"), "d": ("source not admitted", "")}
+    (row,) = [row for row in read_ledger(selection.ledger) if row["key"] == "b"]
+    assert (row["status"], row["reason"], row["detail"]) == ("ok", "kept by decision", "Ada, 2026-01-31: seen")
+    selection = Selection(tmp_path, [hub(tmp_path / "all", rows)], links, sources, {"a": "drop"})
+    assert selection.left_out["a"] == ("dropped by decision", "Ada, 2026-01-31: seen")
+    assert selection.keys == ["b"], "what nearly equals it takes its place"
+
+
+def test_of_near_duplicates_the_one_that_stays_is_kept(tmp_path: Path) -> None:
+    table = hub(tmp_path / "all", [(key, "open", (REGION,)) for key in "abc"])
+    selection = Selection(tmp_path, [table], {"a": "c", "b": "c"}, admitted(tmp_path / "sources", {"open": []}))
+    assert selection.keys == ["c"]
+    assert selection.left_out["a"] == ("near-duplicate of a sample", "c")
+
+
+def test_where_nothing_says_what_looks_the_same_all_stay(tmp_path: Path) -> None:
+    table = hub(tmp_path / "all", [(key, "open", (REGION,)) for key in "abc"])
+    assert Selection(tmp_path, [table], None, admitted(tmp_path / "sources", {"open": []})).keys == ["a", "b", "c"]
+
+
+def test_where_the_one_that_stays_is_not_here_another_takes_its_place(tmp_path: Path) -> None:
+    # "c" may not feed this dataset, "x" is not labelled.
+    rows = [("a", "open", (REGION,)), ("b", "open", (REGION,)), ("c", "elsewhere", (REGION,)), ("d", "open", ())]
+    table = hub(tmp_path / "all", rows)
+    sources = admitted(tmp_path / "sources", {"open": [], "elsewhere": ["mosaic_detection"]})
+    selection = Selection(tmp_path, [table], {"a": "c", "b": "c", "d": "x"}, sources)
+    assert selection.keys == ["a", "d"]
+    assert selection.left_out["b"] == ("near-duplicate of a sample", "a")
+
+
+@given(st.lists(st.sampled_from("abcdefgh"), unique=True), st.dictionaries(st.sampled_from("abcd"), st.sampled_from("efghxy")))
+def test_whatever_is_left_out_is_shown_by_what_is_kept(keys: list[str], stays: dict[str, str]) -> None:
+    kept = keep_one_of_each(keys, stays)
+    assert set(kept) == set(keys)
+    for key, other in kept.items():
+        assert kept[other] == other
+        assert stays.get(key, key) == stays.get(other, other)
+    assert len({stays.get(key, key) for key in keys}) == len(set(kept.values())), "one of each"
+
+
+def test_a_selection_is_the_same_bytes_whatever_the_tables_it_comes_from(tmp_path: Path) -> None:
+    rows = [(f"k{i:02}", f"s{i % 3}", (REGION,) * (i % 4)) for i in range(20)]
+    sources = admitted(tmp_path / "sources", {"s0": [], "s1": [], "s2": []})
+    one = [hub(tmp_path / "one", rows)]
+    three = [hub(tmp_path / f"part{i}", rows[i::3]) for i in (2, 0, 1)]
+    made = []
+    for name, tables in (("by one", one), ("by three", three)):
+        (tmp_path / name).mkdir()
+        selection = Selection(tmp_path / name, tables, {"k03": "k10"}, sources)
+        made.append([path.read_bytes() for path in (selection.images, selection.annotations, selection.ledger)])
+    assert made[0] == made[1]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [[], [("a", "elsewhere", (REGION,))], [("a", "open", ())]],
+    ids=["nothing labelled", "nothing for this dataset", "nothing but empty images"],
+)
+def test_an_empty_dataset_is_an_error_that_names_the_mend(tmp_path: Path, rows: list[Any]) -> None:
+    sources = admitted(tmp_path / "sources", {"open": [], "elsewhere": ["mosaic_detection"]})
+    with pytest.raises(TesseraError, match=r"'nsfw_detection' has (?s:.*)`annotations.labels`(?s:.*)column `use`"):
+        Selection(tmp_path, [hub(tmp_path / "all", rows)], {}, sources)
+    assert not (tmp_path / "images").exists()
+
+
+def test_two_images_of_one_key_are_an_error_that_names_both(tmp_path: Path) -> None:
+    tables = [hub(tmp_path / name, [("a", "open", (REGION,))], f"{name}/") for name in ("one", "two")]
+    with pytest.raises(TesseraError, match=r"the key 'a': 'one/a.PNG' and 'two/a.PNG'"):
+        Selection(tmp_path, tables, {}, admitted(tmp_path / "sources", {"open": []}))
+
+
+class Dataset:
+    """Images, their tables and their splits in `folder`, and the dataset made from them."""
+
+    def __init__(self, folder: Path, rows: list[tuple[str, str, tuple[Annotation, ...]]], splits: list[str]) -> None:
+        self.folder, self.made = folder, folder / "dataset"
+        self.made.mkdir(parents=True)
+        self.tables = hub(folder, rows, f"{folder}/")
+        for place, (key, _, _) in enumerate(rows):
+            Image.fromarray(np.full((24, 32, 3), place, dtype=np.uint8)).save(folder / f"{key}.PNG")
+        table = [(key, source, split) for (key, source, _), split in zip(rows, splits, strict=True)]
+        write_table(pl.DataFrame(table, schema=types(Splits), orient="row"), Splits, folder / "splits.parquet")
+
+    def write(self) -> "Dataset":
+        images, annotations = self.tables
+        made = self.made
+        write_yolo_dataset(
+            images,
+            annotations,
+            self.folder / "splits.parquet",
+            ["nsfw", "other"],
+            "segment",
+            made / "images",
+            made / "labels",
+            made / "dataset.yaml",
+            made / "ledger.jsonl",
+        )
+        return self
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def test_images_and_labels_lie_where_ultralytics_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [("a-0", "one", (REGION, OTHER)), ("b-0", "labels:x", ()), ("c-0", "two", (REGION,))]
+    made = Dataset(tmp_path, rows, ["train", "train", "val"]).write().made
+    assert files(made) == [
+        "dataset.yaml",
+        *("images/train/a-0.png", "images/train/b-0.png", "images/val/c-0.png"),
+        *("labels/train/a-0.txt", "labels/train/b-0.txt", "labels/val/c-0.txt"),
+        "ledger.jsonl",
+    ]
+    assert (made / "labels/train/b-0.txt").read_text() == ""
+    assert len((made / "labels/train/a-0.txt").read_text().splitlines()) == 2
+    offline(tmp_path / "ultralytics")
+    from ultralytics.data.dataset import YOLODataset
+    from ultralytics.data.utils import check_det_dataset
+
+    monkeypatch.chdir(tmp_path)
+    for name in ("dataset/dataset.yaml", str(made / "dataset.yaml")):
+        data = check_det_dataset(name, autodownload=False)
+        assert data["names"] == {0: "nsfw", 1: "other"}
+        assert data["train"] == str(made / "images" / "train")
+        assert not data.get("test")
+        dataset = YOLODataset(img_path=data["train"], data=data, task="segment", augment=False)
+        assert [(len(label["cls"]), label["shape"]) for label in dataset.labels] == [(2, (24, 32)), (0, (24, 32))]
+
+
+def test_our_images_are_linked_and_those_of_a_person_copied(tmp_path: Path) -> None:
+    made = Dataset(tmp_path, [("a", "one", ()), ("b", "labels:x", ())], ["train", "val"]).write().made
+    assert (made / "images/train/a.png").samefile(tmp_path / "a.PNG")
+    assert not (made / "images/val/b.png").samefile(tmp_path / "b.PNG")
+    assert (made / "images/val/b.png").read_bytes() == (tmp_path / "b.PNG").read_bytes()
+
+
+def test_where_links_are_not_possible_images_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EXDEV, "another file system")
+
+    monkeypatch.setattr(os, "link", refuse)
+    made = Dataset(tmp_path, [("a", "one", ())], ["train"]).write().made
+    assert (made / "images/train/a.png").read_bytes() == (tmp_path / "a.PNG").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("source", "mend"), [("labels:x", "put it back, or remove its label file,"), ("one", "delete the folder .*")]
+)
+def test_an_image_that_is_gone_is_named_with_its_mend(tmp_path: Path, source: str, mend: str) -> None:
+    dataset = Dataset(tmp_path, [("a", source, ())], ["train"])
+    (tmp_path / "a.PNG").unlink()
+    with pytest.raises(TesseraError, match=rf"a.PNG: the image 'a' of '{source}' is gone; {mend} and run again"):
+        dataset.write()
+
+
+def test_what_yolo_cannot_carry_is_in_the_ledger_region_by_region(tmp_path: Path) -> None:
+    square = Part(rectangle((2, 2, 8, 8)))
+    regions = (
+        REGION,
+        Annotation.of_parts("nsfw", (square,), crowd=True),
+        Annotation.of_parts("nsfw", (square, Part(rectangle((12, 12, 20, 20))))),
+        Annotation.of_parts("unheard of", (square,)),
+    )
+    made = Dataset(tmp_path, [("a", "one", regions)], ["train"]).write().made
+    rows = [(row["key"], row["status"], row["reason"]) for row in read_ledger(made / "ledger.jsonl")]
+    assert rows == [
+        ("a#0", "ok", ""),
+        ("a#1", "dropped", "YOLO has no crowd regions"),
+        ("a#2", "ok", "YOLO has no parts"),
+        ("a#3", "dropped", "unknown label"),
+    ]
+
+
+def test_a_dataset_is_the_same_bytes_wherever_it_is_made(tmp_path: Path) -> None:
+    rows = [("a", "one", (REGION,)), ("b", "labels:x", ())]
+    one, two = (Dataset(tmp_path / name, rows, ["train", "val"]).write().made for name in ("here", "there"))
+    assert files(one) == files(two)
+    for name in files(one):
+        assert (one / name).read_bytes() == (two / name).read_bytes(), name
+    assert str(tmp_path).encode() not in b"".join((one / name).read_bytes() for name in files(one))
+
+
+def test_columns_of_the_hub_are_all_carried_over(tmp_path: Path) -> None:
+    table = hub(tmp_path / "all", [("a", "open", (REGION,))])
+    selection = Selection(tmp_path, [table], {}, admitted(tmp_path / "sources", {"open": []}))
+    assert pl.read_parquet(selection.images).equals(pl.read_parquet(table[0]))
+    assert pl.read_parquet(selection.annotations).equals(pl.read_parquet(table[1]))
+    assert list(types(Images)) == pl.read_parquet(selection.images).columns
+    assert list(types(Annotations)) == pl.read_parquet(selection.annotations).columns
+
+
+def test_coco_names_the_images_as_they_lie_in_the_dataset(tmp_path: Path) -> None:
+    rows = [("a-0", "one", (REGION, OTHER)), ("b-0", "labels:x", ()), ("c-0", "two", (REGION,))]
+    made = Dataset(tmp_path, rows, ["train", "train", "val"]).write()
+    write_coco_dataset(*made.tables, tmp_path / "splits.parquet", ["nsfw", "other"], made.made / "coco.json")
+    coco = COCO(made.made / "coco.json")
+    assert {image["file_name"] for image in coco.imgs.values()} == {
+        path.relative_to(made.made / "images").as_posix() for path in (made.made / "images").glob("*/*")
+    }
+    names = {image["id"]: image["file_name"] for image in coco.imgs.values()}
+    found = [(names[each["image_id"]], coco.cats[each["category_id"]]["name"]) for each in coco.anns.values()]
+    assert found == [("train/a-0.png", "nsfw"), ("train/a-0.png", "other"), ("val/c-0.png", "nsfw")]

@@ -1,0 +1,121 @@
+"""The settings of a detector: every argument of training can be reached, and a wrong one is answered with a way out."""
+
+import hashlib
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tessera.core.errors import TesseraError
+from tessera.core.settings import load
+from tessera.core.weights.declare import WeightsSettings
+from tessera.imaging.detection.offline import offline
+from tessera.pipeline.detectors.settings import OWNED, DetectorSettings, architectures, arguments, task_of
+
+SHA256 = hashlib.sha256(b"weights").hexdigest()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _offline() -> None:
+    offline()
+
+
+def fault(**values: Any) -> str:
+    with pytest.raises(TesseraError) as raised:
+        load(DetectorSettings, values, "models")
+    return str(raised.value)
+
+
+def test_the_list_of_arguments_is_that_of_ultralytics() -> None:
+    from ultralytics.utils import DEFAULT_CFG_DICT
+
+    assert set(arguments()) == set(DEFAULT_CFG_DICT)
+    assert set(arguments()) >= set(OWNED) - {"save_dir"}  # which it takes, and does not list
+
+
+def test_every_default_of_ultralytics_is_of_a_type_that_is_accepted() -> None:
+    from ultralytics.utils import DEFAULT_CFG_DICT
+
+    training = {name: value for name, value in DEFAULT_CFG_DICT.items() if name not in OWNED}
+    assert load(DetectorSettings, {"training": training}, "models").training == training
+
+
+def test_tasks_are_those_that_ultralytics_sees() -> None:
+    from ultralytics.nn.tasks import guess_model_task, yaml_model_load
+
+    assert {"yolo11-seg.yaml", "yolo11.yaml", "yolov8.yaml"} <= set(architectures())
+    for name, task in architectures().items():
+        assert guess_model_task(yaml_model_load(name)) == task
+    assert task_of("yolo11m-seg.yaml") == "segment"
+    assert task_of("yolo11s.yaml") == "detect"
+
+
+def test_arguments_that_are_not_named_keep_their_defaults() -> None:
+    training = load(DetectorSettings, {"training": {"epochs": 3, "mosaic": 0.5}}, "models").training
+    assert training == {**DetectorSettings().training, "epochs": 3, "mosaic": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("training", "answer"),
+    [
+        ({"epoch": 3}, "epoch: unknown training argument of ultralytics; did you mean 'epochs'?"),
+        ({"epochs": "3"}, "epochs: should be int; given: '3'"),
+        ({"epochs": True}, "epochs: should be int; given: True"),
+        ({"imgsz": 150}, "imgsz: should be a multiple of 32; given: 150"),
+        ({"imgsz": 0}, "imgsz: should be a multiple of 32; given: 0"),
+        ({"amp": 1}, "amp: should be bool or str; given: 1"),
+        ({"data": "coco8.yaml"}, "data: cannot be set, it is the dataset of the same name as the model"),
+        ({"seed": 1}, "seed: cannot be set, it follows from the global `seed`"),
+        ({"pretrained": "yolo11n.pt"}, "pretrained: cannot be set, it is given by `architecture` and `weights`"),
+        ({"cache": "disk"}, "cache: 'disk' would write into the finished dataset"),
+        ({"conf": 0.5}, "conf: cannot be set, it is not an argument of training"),
+    ],
+)
+def test_a_wrong_argument_is_answered(training: dict[str, Any], answer: str) -> None:
+    assert answer in fault(training=training)
+
+
+def test_all_wrong_arguments_are_told_at_once() -> None:
+    answer = fault(training={"epoch": 3, "batch": "big"})
+    assert "epoch: " in answer and "batch: " in answer
+
+
+@pytest.mark.parametrize("name", ["yolo11m-sge.yaml", "yolo11n-cls.yaml", "yolo11n-pose.yaml", "/etc/passwd", "yolo11n-seg.pt"])
+def test_an_architecture_that_cannot_be_trained_here_is_refused(name: str) -> None:
+    assert "architecture: " in fault(architecture=name)
+
+
+def test_a_slip_in_an_architecture_is_recognised() -> None:
+    assert "did you mean 'yolo11-seg.yaml'" in fault(architecture="yolo11m-sge.yaml")
+
+
+@pytest.mark.parametrize(
+    ("source", "answer"),
+    [
+        ("ftp://example.org/a.pt", "https:// or http://"),
+        ("file:///a.pt", "https:// or http://"),
+        ("https://me:secret@example.org/a.pt", "no user name or password"),
+    ],
+)
+def test_weights_come_from_a_path_or_the_web(source: str, answer: str) -> None:
+    assert answer in fault(weights={"source": source, "sha256": SHA256})
+
+
+@pytest.mark.parametrize("sha256", ["abc", "0" * 64, "abc" * 21 + "a", "1" + "0" * 63, 0, None])
+def test_weights_need_a_digest_and_none_that_holds_its_place(sha256: object) -> None:
+    answer = fault(weights={"source": "a.pt", "sha256": sha256})
+    assert "weights.sha256: should be the 64 hexadecimal digits that `sha256sum FILE` prints" in answer
+
+
+def test_a_digest_in_capitals_is_the_same() -> None:
+    assert WeightsSettings(source="a.pt", sha256=SHA256.upper()) == WeightsSettings(source="a.pt", sha256=SHA256)
+
+
+def test_a_training_starts_from_no_exported_model() -> None:
+    assert "weights: a training starts from a checkpoint" in fault(weights={"source": "a.onnx", "sha256": SHA256})
+
+
+def test_planning_does_not_import_ultralytics() -> None:
+    code = "import sys, tessera.pipeline.detectors.settings as s; s.DetectorSettings(); sys.exit('ultralytics' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

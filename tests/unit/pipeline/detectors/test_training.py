@@ -1,0 +1,345 @@
+"""Training: the same bytes every time, killed or not; and what was trained is measured, exported and verified."""
+
+import errno
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tessera.core import job
+from tessera.core.errors import TesseraError
+from tessera.core.provenance import sha256_file
+from tessera.core.trainings import RECORD, Record, Trainings
+from tessera.core.weights.declare import WeightsSettings
+from tessera.imaging.detection.offline import offline
+from tessera.pipeline.detectors.dataset import check_dataset
+from tessera.pipeline.detectors.evaluate import evaluate_detector
+from tessera.pipeline.detectors.export import Detections, compare, export_detector, verify_export
+from tessera.pipeline.detectors.settings import DetectorSettings, ExportSettings, ToleranceSettings
+from tessera.pipeline.detectors.train import train_detector
+from yolo_dataset import checksum, make_dataset
+
+EPOCHS = 6
+# Everything that draws at random, gradients summed over batches that do not fit an epoch, and mosaics that end.
+TRAINING = {"epochs": EPOCHS, "imgsz": 32, "batch": 2, "nbs": 6, "close_mosaic": 3, "mixup": 0.5, "multi_scale": 0.5}
+SETTINGS = DetectorSettings(architecture="yolo11n-seg.yaml", training=TRAINING)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A dataset, and the folder of what was trained on it."""
+
+    dataset: Path
+    folder: Path
+
+
+def train(dataset: Path, folder: Path, settings: DetectorSettings = SETTINGS, **others: Any) -> None:
+    folder.mkdir(exist_ok=True)
+    check_dataset(dataset, "segment", folder / "dataset.json", 1)
+    weights = others.pop("weights", None)
+    arguments = {"seed": 0, "threads": 1, "code": "", **others}
+    files = [folder / name for name in ("best.pt", "results.csv", RECORD)]
+    trainings = Trainings(folder / "runs")
+    train_detector(dataset, folder / "dataset.json", weights, *files, trainings, settings, **arguments)
+
+
+def run_of(folder: Path) -> Path:
+    """Return the folder of the one training that was made in `folder`."""
+    (run,) = (folder / "runs").iterdir()
+    return run
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """What is told, as it would reach the terminal."""
+    stream = io.StringIO()
+    monkeypatch.setattr(job, "_terminal", stream)
+    return stream
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    folder = tmp_path_factory.mktemp("trained")
+    dataset = make_dataset(folder / "dataset")
+    train(dataset, folder / "training")
+    return Trained(dataset, folder / "training")
+
+
+@pytest.fixture(scope="module")
+def exported(trained: Trained) -> Trained:
+    export_detector(trained.folder / "best.pt", trained.folder / "model.pt", trained.folder / "model.onnx", ExportSettings())
+    return trained
+
+
+def test_a_killed_training_ends_as_one_that_was_not_and_asks_no_network(
+    trained: Trained, tmp_path: Path, terminal: io.StringIO
+) -> None:
+    code = """
+import sys
+from pathlib import Path
+
+def listen(event, arguments):
+    if event == "socket.getaddrinfo" or event == "socket.connect" and not isinstance(arguments[1], (str, bytes)):
+        print("network:", event, arguments[1], file=sys.stderr, flush=True)
+
+sys.addaudithook(listen)
+from test_training import train
+train(Path(sys.argv[1]), Path(sys.argv[2]))
+"""
+    command = [sys.executable, "-c", code, str(trained.dataset), str(tmp_path)]
+    path = ":".join([str(Path(__file__).parent), str(Path(__file__).parents[3])])
+    # Once while there are mosaics, once when there are none any more.
+    for epoch in (1, 4):
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path})
+        assert process.stderr is not None
+        told = []
+        for line in process.stderr:
+            told.append(line)
+            if line.startswith(f"epoch {epoch}/"):
+                time.sleep(0.05)
+                process.send_signal(signal.SIGKILL)
+                break
+        process.wait()
+        assert process.returncode == -signal.SIGKILL, "".join(told)
+        assert not [line for line in told if line.startswith("network:")]
+    # What a kill in the middle of a write leaves.
+    run = run_of(tmp_path)
+    (run / "state.pt.partial").write_bytes(b"half")
+    (run / "weights" / "last.pt").write_bytes(b"half")
+
+    train(trained.dataset, tmp_path)
+    lines = [line for line in terminal.getvalue().splitlines() if line.startswith(("goes on", "epoch"))]
+    after = int(lines[0].removeprefix("goes on after epoch ").removesuffix(f" of {EPOCHS}"))
+    assert 4 <= after < EPOCHS
+    assert [line.split(":")[0] for line in lines[1:]] == [f"epoch {epoch}/{EPOCHS}" for epoch in range(after + 1, EPOCHS + 1)]
+    for name in ("best.pt", "results.csv"):
+        assert (tmp_path / name).read_bytes() == (trained.folder / name).read_bytes(), name
+
+
+def test_a_full_disk_is_told_and_leaves_nothing_half_written(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_bytes = Path.write_bytes
+
+    def fill(path: Path, data: bytes) -> int:
+        if "state" not in path.name:
+            return write_bytes(path, data)
+        write_bytes(path, data[:1000])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", fill)
+    with pytest.raises(OSError, match="No space left"):
+        train(trained.dataset, tmp_path)
+    assert not list(tmp_path.rglob("*.pt*"))
+
+
+def test_curves_have_a_row_per_epoch(trained: Trained) -> None:
+    header, *rows = (trained.folder / "results.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == [str(epoch + 1) for epoch in range(EPOCHS)]
+    assert "time" not in header.split(",")
+
+
+def test_tensorboard_finds_each_epoch(trained: Trained) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(run_of(trained.folder))).Reload()
+    for tag in ("train/seg_loss", "metrics/mAP50(M)", "lr/pg0"):
+        assert [event.step for event in events.Scalars(tag)] == list(range(1, EPOCHS + 1))
+
+
+def test_weights_tell_neither_paths_nor_dates_and_are_not_trained_on(trained: Trained) -> None:
+    from ultralytics.nn.tasks import load_checkpoint
+
+    content = (trained.folder / "best.pt").read_bytes()
+    assert str(trained.folder).encode() not in content and str(trained.dataset).encode() not in content
+    checkpoint = load_checkpoint(trained.folder / "best.pt")[1]
+    assert not {"optimizer", "ema", "date", "git"} & set(checkpoint)
+    assert checkpoint["train_args"] == {"task": "segment", "imgsz": 32, "single_cls": False}
+    assert checkpoint["model"].names == {0: "nsfw"}
+
+
+def test_the_dataset_is_left_as_it_was(trained: Trained) -> None:
+    listed = {line.split("  ")[1] for line in (trained.dataset / "SHA256SUMS").read_text().splitlines()}
+    found = {str(path.relative_to(trained.dataset)) for path in trained.dataset.rglob("*") if path.is_file()}
+    assert found == {*listed, "SHA256SUMS"}
+
+
+def test_a_finished_training_is_kept_and_not_repeated_by_settings_that_come_back_or_by_another_version(
+    trained: Trained, tmp_path: Path, terminal: io.StringIO
+) -> None:
+    once = SETTINGS.model_copy(update={"training": {**TRAINING, "epochs": 1}})
+    train(trained.dataset, tmp_path, once)
+    weights, run = (tmp_path / "best.pt").read_bytes(), run_of(tmp_path)
+    record = Record.model_validate_json((tmp_path / RECORD).read_text())
+    assert record.identity.keys() == {"data", "settings", "weights", "seed", "code"}
+    assert record.made_with[0].keys() == {"torch", "ultralytics", "python", "device"}
+
+    train(trained.dataset, tmp_path, once, seed=1)
+    assert f"another training than the last, which stays in {run}: it differs in seed\n" in terminal.getvalue()
+    assert terminal.getvalue().count("epoch 1/1") == 2
+    assert (tmp_path / "best.pt").read_bytes() != weights
+
+    older = record.model_copy(update={"made_with": [{**record.made_with[0], "torch": "1.0"}]})
+    (run / RECORD).write_text(older.model_dump_json())
+    train(trained.dataset, tmp_path, once)
+    assert f"{run} holds this training, finished" in terminal.getvalue() and terminal.getvalue().count("epoch 1/1") == 2
+    assert (tmp_path / "best.pt").read_bytes() == weights
+    assert Record.model_validate_json((tmp_path / RECORD).read_text()) == older
+
+
+def test_a_training_that_was_killed_as_its_last_epoch_was_saved_is_not_repeated(
+    trained: Trained, tmp_path: Path, terminal: io.StringIO
+) -> None:
+    shutil.copytree(trained.folder / "runs", tmp_path / "runs")
+    record = run_of(tmp_path) / RECORD
+    unfinished = Record.model_validate_json(record.read_text()).model_copy(update={"finished": False})
+    record.write_text(unfinished.model_dump_json())
+    train(trained.dataset, tmp_path)
+    assert "epoch" not in terminal.getvalue()
+    for name in ("best.pt", "results.csv", RECORD):
+        assert (tmp_path / name).read_bytes() == (trained.folder / name).read_bytes(), name
+
+
+def test_a_training_starts_from_declared_weights_and_from_no_others(trained: Trained, tmp_path: Path) -> None:
+    declared = WeightsSettings(source="best.pt", sha256=sha256_file(trained.folder / "best.pt"))
+    settings = SETTINGS.model_copy(update={"training": {**TRAINING, "epochs": 1, "lr0": 0.0, "optimizer": "SGD"}})
+    settings = settings.model_copy(update={"weights": declared})
+    train(trained.dataset, tmp_path, settings, weights=trained.folder / "best.pt")
+    import torch
+    from ultralytics.nn.tasks import load_checkpoint
+
+    start, end = (dict(load_checkpoint(path / "best.pt")[0].named_parameters()) for path in (trained.folder, tmp_path))
+    assert all(torch.allclose(start[name], end[name], atol=1e-3) for name in start)
+    with pytest.raises(TesseraError, match="not the file that was declared"):
+        train(trained.dataset, tmp_path, settings, weights=trained.folder / "results.csv")
+
+
+def test_a_file_that_carries_code_is_not_run(tmp_path: Path) -> None:
+    offline()
+    import torch
+    from ultralytics.nn.tasks import load_checkpoint
+
+    class Evil:
+        def __reduce__(self) -> Any:
+            return Path.touch, (tmp_path / "touched",)
+
+    torch.save({"model": Evil()}, tmp_path / "evil.pt")
+    with pytest.raises(TypeError, match="outside the supported"):
+        load_checkpoint(tmp_path / "evil.pt")
+    assert not (tmp_path / "touched").exists()
+
+
+@pytest.mark.parametrize(
+    ("argument", "answer"),
+    [({"box": 1e39, "epochs": 1}, "epoch 1: .* is not finite"), ({"lr0": 7.0}, "ultralytics refuses .*lr0")],
+)
+def test_a_training_that_cannot_succeed_is_answered(
+    trained: Trained, tmp_path: Path, argument: dict[str, Any], answer: str
+) -> None:
+    with pytest.raises(TesseraError, match=answer):
+        train(trained.dataset, tmp_path, SETTINGS.model_copy(update={"training": {**TRAINING, **argument}}))
+
+
+def test_metrics_count_what_is_there_and_curves_are_drawn(trained: Trained, tmp_path: Path) -> None:
+    arguments = [trained.folder / "best.pt", trained.folder / "results.csv", tmp_path / "metrics.json", tmp_path / "curves"]
+    evaluate_detector(trained.dataset, *arguments, SETTINGS, threads=1)
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert (metrics["task"], metrics["epochs"], list(metrics["splits"])) == ("segment", EPOCHS, ["val"])
+    measured = metrics["splits"]["val"]
+    assert (measured["images"], measured["objects"], measured["classes"]["nsfw"]["objects"]) == (4, 3, 3)
+    for kind in ("box", "mask"):
+        assert set(measured[kind]) == {"map50", "map50_95", "precision", "recall"}
+        assert measured["classes"]["nsfw"][kind] == measured[kind]
+    pictures = {path.name: path.read_bytes() for path in (tmp_path / "curves").iterdir()}
+    assert set(pictures) == {"losses.png", "scores.png", "precision_recall.png", "confidence.png"}
+    assert str(tmp_path) not in (tmp_path / "metrics.json").read_text()
+
+
+def test_equal_weights_export_to_equal_bytes(exported: Trained, tmp_path: Path) -> None:
+    export_detector(exported.folder / "best.pt", tmp_path / "model.pt", tmp_path / "model.onnx", ExportSettings())
+    assert (tmp_path / "model.onnx").read_bytes() == (exported.folder / "model.onnx").read_bytes()
+    assert (tmp_path / "model.pt").read_bytes() == (exported.folder / "best.pt").read_bytes()
+    assert str(tmp_path).encode() not in (tmp_path / "model.onnx").read_bytes()
+
+
+def test_an_export_agrees_with_what_was_trained(exported: Trained, tmp_path: Path) -> None:
+    files = [exported.folder / "model.pt", exported.folder / "model.onnx", tmp_path / "report.json"]
+    verify_export(exported.dataset, *files, ExportSettings(), ToleranceSettings(), threads=1)
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["images"] == 4 and 0 < report["output"] < 1e-4
+
+
+def test_an_export_of_other_weights_is_found_out(exported: Trained, weights: Path, tmp_path: Path) -> None:
+    files = [weights, exported.folder / "model.onnx", tmp_path / "report.json"]
+    with pytest.raises(TesseraError, match=r"model\.onnx is not what nsfw_detection\.pt is, on 2 images: .*output"):
+        verify_export(exported.dataset, *files, ExportSettings(image_size=32), ToleranceSettings(images=2), threads=1)
+    assert not (tmp_path / "report.json").exists()
+
+
+def test_an_export_that_computes_nothing_is_found_out(exported: Trained, tmp_path: Path) -> None:
+    import onnx
+    from onnx import numpy_helper
+
+    model = onnx.load(exported.folder / "model.onnx")
+    for tensor in model.graph.initializer[:1]:
+        tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) * np.float32("nan"), tensor.name))
+    onnx.save(model, tmp_path / "broken.onnx")
+    files = [exported.folder / "model.pt", tmp_path / "broken.onnx", tmp_path / "report.json"]
+    with pytest.raises(TesseraError, match="output nan"):
+        verify_export(exported.dataset, *files, ExportSettings(), ToleranceSettings(), threads=1)
+
+
+def detections(*boxes: tuple[float, float, float, float], score: float = 0.9) -> Detections:
+    masks = np.zeros((len(boxes), 100, 100), dtype=bool)
+    for mask, (x0, y0, x1, y1) in zip(masks, boxes, strict=True):
+        mask[int(y0) : int(y1), int(x0) : int(x1)] = True
+    return Detections(
+        np.array(boxes, dtype=float).reshape(-1, 4), np.full(len(boxes), score), np.zeros(len(boxes), dtype=int), masks
+    )
+
+
+def test_detections_are_compared_with_the_nearest_of_the_other_model() -> None:
+    ours = detections((0, 0, 50, 50), (50, 50, 90, 90))
+    same = compare(ours, ours, 0.1)
+    assert (same.detections, same.unmatched, same.box, same.score, same.mask) == (2, 0, 0, 0, 1)
+    moved = compare(ours, detections((50, 50, 90, 90), (0, 0, 50, 52), score=0.8), 0.1)
+    assert (moved.unmatched, moved.box, round(moved.score, 6), round(moved.mask, 6)) == (0, 2, 0.1, round(50 / 52, 6))
+    assert compare(ours, detections((0, 0, 50, 50)), 0.1).unmatched == 1
+    assert compare(detections((0, 0, 50, 50)), ours, 0.1).unmatched == 1
+    assert compare(detections(), detections(), 0.1).mask == 1
+    assert compare(ours, detections(), 0.95).unmatched == 0
+
+
+def test_another_class_is_another_detection() -> None:
+    ours = detections((0, 0, 50, 50))
+    theirs = Detections(ours.boxes, ours.scores, ours.classes + 1, ours.masks)
+    assert compare(ours, theirs, 0.1).unmatched == 2
+
+
+def test_a_change_of_the_dataset_is_another_training(trained: Trained, tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "dataset")
+    check_dataset(dataset, "segment", tmp_path / "same.json", 1)
+    assert (tmp_path / "same.json").read_bytes() == (trained.folder / "dataset.json").read_bytes()
+    (dataset / "labels/train/disc-0000000.txt").write_text("")
+    checksum(dataset)
+    check_dataset(dataset, "segment", tmp_path / "other.json", 1)
+    same, other = (json.loads((tmp_path / name).read_text())["digest"] for name in ("same.json", "other.json"))
+    assert same != other
+
+
+@pytest.mark.parametrize(("ends", "seconds"), [([0, 50], 500), ([0, 50, 70], 200), ([0, 50, 70, 100], 250)])
+def test_the_time_left_is_told_without_the_first_epoch_where_there_is_another(ends: list[float], seconds: int) -> None:
+    offline()
+    from tessera.pipeline.detectors.trainer import time_left
+
+    assert time_left(ends, 10).total_seconds() == seconds

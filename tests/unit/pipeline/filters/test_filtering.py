@@ -1,0 +1,260 @@
+"""Filters: one threshold, one reason; one of those that look alike; and a person's word before all of them."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from clip_tables import clip, score, write_clips, write_scores, write_sources
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tessera.core.errors import TesseraError
+from tessera.core.ledger import read_ledger
+from tessera.core.settings import Settings
+from tessera.pipeline.filters.filtering import REASONS, FilterSettings, complaints, filter_clips
+from tessera.pipeline.filters.similar import FEW, PLACES, find_similar, signature
+from tessera.records.decisions import Decision
+from tessera.records.tables.clips import Clips, Scores
+from tessera.records.tables.table import read_table
+
+OFF = FilterSettings(**dict.fromkeys(FilterSettings.model_fields))
+
+
+def apart(number: int) -> list[int]:
+    """Return hashes that are far from those of any other number."""
+    return np.random.default_rng(number).integers(0, 2**64, 4, np.uint64).tolist()
+
+
+def said(**words: str) -> dict[str, Decision]:
+    return {
+        key.replace("_", "-"): Decision(key=key.replace("_", "-"), decision=word, reason="seen", who="Ada", when="2026-01-31")
+        for key, word in words.items()
+    }
+
+
+def run(
+    folder: Path,
+    clips: Sequence[dict[str, Any]],
+    scores: Sequence[dict[str, Any]],
+    settings: Settings = OFF,
+    decisions: Mapping[str, Decision] | None = None,
+    sources: dict[str, dict[str, Any]] | None = None,
+    shards: int = 1,
+) -> tuple[list[str], dict[str, tuple[str, str, str]]]:
+    """Filter `clips`, dealt to so many shards; return the keys that stay and the ledger by key."""
+    tables = []
+    for shard in range(shards):
+        write_clips(folder / str(shard), clips[shard::shards], {})
+        own = {row["key"] for row in clips[shard::shards]}
+        write_scores(folder / str(shard) / "scores.parquet", [row for row in scores if row["key"] in own])
+        tables.append(folder / str(shard))
+    known = write_sources(folder / "sources.parquet", sources or {name: {} for name in ("a", "b", "c")})
+    outputs = folder / "kept.parquet", folder / "kept_scores.parquet", folder / "ledger.jsonl"
+    inputs = [table / "clips.parquet" for table in tables], [table / "scores.parquet" for table in tables]
+    assert isinstance(settings, FilterSettings)
+    filter_clips(*inputs, known, decisions or {}, settings, *outputs)
+    kept = read_table(outputs[0], Clips)["key"].to_list()
+    assert read_table(outputs[1], Scores)["key"].to_list() == kept
+    return kept, {row["key"]: (row["status"], row["reason"], row["detail"]) for row in read_ledger(outputs[2])}
+
+
+@pytest.mark.parametrize("name", REASONS)
+def test_each_filter_is_one_threshold_with_one_reason(name: str) -> None:
+    side, column = name.split("_")
+    settings = OFF.model_copy(update={name: 0.5})
+    for value in (0.4, 0.5, 0.6):
+        fails = value > 0.5 if side == "max" else value < 0.5
+        found = complaints(score("a", **{column: value}), settings)
+        assert list(found) == ([REASONS[name]] if fails else [])
+        assert complaints(score("a", **{column: value}), OFF) == {}
+    assert complaints(score("a", **{column: None}), settings) == {}
+
+
+def test_every_threshold_has_a_reason_and_reasons_differ() -> None:
+    assert [*REASONS, "duplicates"] == list(FilterSettings.model_fields)
+    assert len(set(REASONS.values())) == len(REASONS)
+
+
+def test_by_default_only_what_is_sure_leaves_a_clip_out() -> None:
+    usual = score("a", watermark=0.1, mosaic=0.0, nsfw=0.5, quality=0.4)
+    assert complaints(usual, FilterSettings()) == {}
+    bad = score("a", watermark=0.5, mosaic=0.5, nsfw=0.0, clipped=1.0, quality=0.01)
+    assert list(complaints(bad, FilterSettings())) == [
+        "watermark",
+        "already mosaicked",
+        "second detector disagrees",
+        "black or white",
+        "poor quality",
+    ]
+
+
+def test_the_first_reason_counts_and_all_are_told(tmp_path: Path) -> None:
+    clips = [clip("a-0-1"), clip("b-0-1")]
+    scores = [score("a-0-1", apart(0), sharpness=5.0, watermark=0.5), score("b-0-1", apart(1))]
+    settings = FilterSettings(min_sharpness=50)
+    kept, ledger = run(tmp_path, clips, scores, settings)
+    assert kept == ["b-0-1"]
+    assert ledger["a-0-1"] == ("dropped", "watermark", "watermark: 0.5 > 0.25; blurred: 5 < 50")
+    assert ledger["b-0-1"] == ("ok", "", "")
+
+
+def test_what_was_not_scored_has_failed_whatever_a_person_says(tmp_path: Path) -> None:
+    kept, ledger = run(tmp_path, [clip("a-0-1"), clip("b-0-1")], [score("b-0-1")], decisions=said(a_0_1="keep"))
+    assert kept == ["b-0-1"]
+    assert ledger["a-0-1"] == ("failed", "not scored", "")
+
+
+def test_a_persons_word_beats_every_filter(tmp_path: Path) -> None:
+    clips = [clip(f"a-{first}-1") for first in (0, 100, 200)]
+    scores = [score("a-0-1", apart(0)), score("a-100-1", apart(1), watermark=1.0), score("a-200-1", apart(2))]
+    kept, ledger = run(tmp_path, clips, scores, FilterSettings(), said(a_0_1="drop", a_100_1="keep"))
+    assert kept == ["a-100-1", "a-200-1"]
+    assert ledger["a-0-1"] == ("dropped", "dropped by decision", "Ada, 2026-01-31: seen")
+    assert ledger["a-100-1"] == ("ok", "kept by decision", "Ada, 2026-01-31: seen; watermark: 1 > 0.25")
+
+
+def test_a_persons_word_does_not_bring_back_a_refused_or_withdrawn_source(tmp_path: Path) -> None:
+    clips = [clip(f"{name}-0-1") for name in ("good", "refused", "withdrawn", "other")]
+    scores = [score(row["key"], apart(number)) for number, row in enumerate(clips)]
+    sources = {"good": {"use": ["mosaic_restoration"]}, "refused": {"status": "refused"}, "other": {"use": ["nsfw_detection"]}}
+    decisions = said(refused_0_1="keep", withdrawn_0_1="keep", other_0_1="keep")
+    kept, ledger = run(tmp_path, clips, scores, decisions=decisions, sources=sources)
+    assert kept == ["good-0-1"]
+    assert {key: row[:2] for key, row in ledger.items()} == {
+        "good-0-1": ("ok", ""),
+        "refused-0-1": ("dropped", "source not admitted"),
+        "withdrawn-0-1": ("dropped", "source not admitted"),
+        "other-0-1": ("dropped", "source not for mosaic_restoration"),
+    }
+
+
+def test_a_decision_on_no_clip_is_a_row_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    decisions = said(a_900_1="drop", a_7_1="drop")
+    kept, ledger = run(
+        tmp_path, [clip("a-0-1"), clip("b-0-1")], [score("a-0-1", apart(0)), score("b-0-1", apart(1))], OFF, decisions
+    )
+    # The scene that began at frame 7 begins at 0 now.
+    assert kept == ["b-0-1"]
+    assert ledger["a-0-1"][1] == "dropped by decision"
+    assert ledger["a-900-1"] == ("dropped", "decision on no clip", "Ada, 2026-01-31: seen")
+    assert list(ledger) == ["a-0-1", "b-0-1", "a-900-1"]
+
+
+def near(hashes: Sequence[int], bits: int) -> list[int]:
+    """Return hashes that differ from `hashes` in so many bits each."""
+    return [one ^ ((1 << bits) - 1) << 7 for one in hashes]
+
+
+def test_of_clips_that_look_alike_the_longest_and_largest_stays(tmp_path: Path) -> None:
+    clips = [clip("a-0-1", 30), clip("a-50-1", 40), clip("b-0-1", 30, (80, 64)), clip("c-0-1", 90)]
+    hashes = apart(0)
+    scores = [score("a-0-1", hashes), score("a-50-1", near(hashes, 4)), score("b-0-1", near(hashes, 2))]
+    scores.append(score("c-0-1", near(hashes, 20)))
+    settings = OFF.model_copy(update={"duplicates": 4.0})
+    kept, ledger = run(tmp_path, clips, scores, settings)
+    assert kept == ["a-50-1", "c-0-1"]
+    assert ledger["a-0-1"] == ("dropped", "looks like another clip", "a-50-1, differs in 4 of 64 bits")
+    assert ledger["b-0-1"] == ("dropped", "looks like another clip", "a-50-1, differs in 2 of 64 bits")
+    assert run(tmp_path, clips, scores)[0] == ["a-0-1", "a-50-1", "b-0-1", "c-0-1"]
+
+
+def test_what_is_left_out_for_another_reason_stands_for_nothing(tmp_path: Path) -> None:
+    clips = [clip("a-0-1", 90), clip("b-0-1", 60), clip("c-0-1", 30)]
+    scores = [score("a-0-1", watermark=1.0), score("b-0-1"), score("c-0-1")]
+    kept, _ = run(tmp_path, clips, scores, FilterSettings(), said(b_0_1="drop"))
+    assert kept == ["c-0-1"]
+
+
+def test_what_a_person_keeps_stays_before_what_looks_like_it(tmp_path: Path) -> None:
+    clips = [clip("a-0-1", 90), clip("b-0-1", 60), clip("c-0-1", 30)]
+    scores = [score(row["key"]) for row in clips]
+    kept, ledger = run(tmp_path, clips, scores, FilterSettings(), said(b_0_1="keep", c_0_1="keep"))
+    assert kept == ["b-0-1", "c-0-1"]
+    assert ledger["a-0-1"][1:] == ("looks like another clip", "b-0-1, differs in 0 of 64 bits")
+
+
+@settings(max_examples=15)
+@given(data=st.data())
+def test_neither_order_nor_shards_matter(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+    count = data.draw(st.integers(1, 8))
+    clips, scores = [], []
+    for number in range(count):
+        key = f"{data.draw(st.sampled_from('abc'))}-{number}-1"
+        clips.append(clip(key, data.draw(st.integers(1, 3))))
+        hashes = near(apart(data.draw(st.integers(0, 2))), data.draw(st.integers(0, 6)))
+        scores.append(score(key, hashes, watermark=data.draw(st.sampled_from([None, 0.0, 0.2]))))
+    wanted = FilterSettings(duplicates=3)
+    folder = tmp_path_factory.mktemp("filters")
+    expected = run(folder / "one", clips, scores, wanted)
+    content = [(folder / "one" / name).read_bytes() for name in ("kept.parquet", "kept_scores.parquet", "ledger.jsonl")]
+    order = data.draw(st.permutations(range(count)))
+    shuffled = [clips[place] for place in order], [scores[place] for place in reversed(order)]
+    again = run(folder / "other", *shuffled, wanted, shards=data.draw(st.integers(1, 3)))
+    assert again == expected
+    assert [
+        (folder / "other" / name).read_bytes() for name in ("kept.parquet", "kept_scores.parquet", "ledger.jsonl")
+    ] == content
+
+
+@pytest.mark.parametrize("clips", [[], [clip("a-0-1")]])
+def test_where_no_clip_is_left_the_mend_is_told(clips: list[dict[str, Any]], tmp_path: Path) -> None:
+    scores = [score(row["key"], watermark=1.0) for row in clips]
+    told = (
+        r"has no clip left of 1 \(watermark: 1\); loosen .* `filters`"
+        if clips
+        else "no clip was cut .* `scenes.choose.minimum`"
+    )
+    with pytest.raises(TesseraError, match=told):
+        run(tmp_path, clips, scores, FilterSettings())
+
+
+def compare_all(signatures: np.ndarray, distance: float, fixed: int) -> tuple[list[int], list[float]]:
+    """Return what `find_similar` should, by comparing all pairs."""
+    bits = [
+        [sum((int(a) ^ int(b)).bit_count() for a, b in zip(one, other, strict=True)) for other in signatures]
+        for one in signatures
+    ]
+    stay: list[int] = []
+    for place in range(len(signatures)):
+        if place < fixed or all(bits[place][other] / PLACES > distance for other in stay):
+            stay.append(place)
+    nearest = [
+        place if place in stay else min(stay, key=lambda other: (bits[place][other], other)) for place in range(len(bits))
+    ]
+    return nearest, [bits[place][other] / PLACES for place, other in enumerate(nearest)]
+
+
+@given(
+    seed=st.integers(0, 1000),
+    count=st.integers(0, 40),
+    flips=st.integers(0, 90),
+    distance=st.sampled_from([0, 0.5, 1, 2.25, 4, 6, 8]),
+    fixed=st.integers(0, 3),
+)
+def test_similar_clips_are_those_that_comparing_all_finds(
+    seed: int, count: int, flips: int, distance: float, fixed: int
+) -> None:
+    from tessera.pipeline.filters import similar
+
+    random = np.random.default_rng(seed)
+    signatures = random.integers(0, 2**64, (3, PLACES), np.uint64)[random.integers(0, 3, count)]
+    for row in signatures:
+        for _ in range(random.integers(0, flips + 1)):
+            row[random.integers(PLACES)] ^= np.uint64(1) << random.integers(64, dtype=np.uint64)
+    fixed = min(fixed, count)
+    due = compare_all(signatures, distance, fixed)
+    try:
+        for few in (FEW, 3):
+            similar.FEW = few
+            place, bits = find_similar(signatures, distance, fixed)
+            assert (place.tolist(), bits.tolist()) == due
+    finally:
+        similar.FEW = FEW
+
+
+def test_a_signature_goes_from_the_first_hash_to_the_last() -> None:
+    assert signature(range(16)).tolist() == [0, 2, 4, 6, 9, 11, 13, 15]
+    assert signature([7, 2**64 - 1]).tolist() == [7] * 4 + [2**64 - 1] * 4
+    assert signature([5]).tolist() == [5] * PLACES

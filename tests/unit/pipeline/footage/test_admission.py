@@ -1,0 +1,271 @@
+"""Admission: what may not be used is refused with its reason, and what was withdrawn leaves nothing behind."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import imagehash
+import numpy as np
+import pytest
+from PIL import Image
+
+from tessera.core.errors import Dropped, TesseraError
+from tessera.core.ledger import read_ledger
+from tessera.pipeline.footage.admission import SourceSettings, admit_sources, check_rights, gate_sources, gather_sources
+from tessera.pipeline.footage.withdrawal import remove_withdrawn
+from tessera.records.blocklist import read_blocklist
+from tessera.records.manifest import Source
+from tessera.records.tables.footage import Sources
+from tessera.records.tables.table import read_table
+
+HEADER = "sha256\tphash\treason\n"
+
+
+def picture(seed: int) -> Image.Image:
+    """Smooth noise: pictures of different seeds look nothing alike."""
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)).resize((80, 60))
+
+
+def row(source: str, path: Path, twins: tuple[dict[str, Any], ...] = (), **columns: str) -> dict[str, Any]:
+    given = {"source": source, "path": str(path), "content": "general", "rights": "CC0", **columns}
+    earlier = [{name: twin[name] for name in Source.model_fields} for twin in twins]
+    return {**Source.model_validate(given).model_dump(mode="json"), "twins": earlier, "watched": []}
+
+
+def admit(folder: Path, *rows: dict[str, Any], blocklist: str = "", **settings: Any) -> dict[str, dict[str, Any]]:
+    """Admit `rows` and return the report of each source."""
+    out = folder / "out"
+    out.mkdir(exist_ok=True)
+    (out / "blocklist.tsv").write_text(HEADER + blocklist)
+    made = {"table": out / "sources.parquet", "report": out / "report.json", "ledger": out / "ledger.jsonl"}
+    admit_sources(list(rows), "shard", out / "blocklist.tsv", SourceSettings(**settings), **made)
+    reports = json.loads(made["report"].read_text(encoding="utf-8"))
+    table = read_table(made["table"], Sources)
+    assert table.to_dicts() == [{name: report[name] for name in table.columns} for report in reports]
+    assert [entry["reason"] for entry in read_ledger(made["ledger"])] == [report["reason"] for report in reports]
+    return {report["source"]: report for report in reports}
+
+
+@pytest.mark.parametrize(
+    ("columns", "reason"),
+    [
+        ({}, None),
+        ({"rights": ""}, "no rights"),
+        ({"rights": " \t"}, "no rights"),
+        ({"content": "adult", "adults_verified": "yes", "consent": "release 7"}, None),
+        ({"content": "adult", "adults_verified": "no", "consent": "release 7"}, "adults not verified"),
+        ({"content": "adult", "consent": "release 7"}, "adults not verified"),
+        ({"content": "adult", "adults_verified": "yes", "consent": " "}, "no consent"),
+        ({"content": "adult", "adults_verified": "yes", "consent": "release 7", "rights": ""}, "no rights"),
+    ],
+)
+def test_nothing_is_used_without_rights_verified_adults_and_consent(columns: dict[str, str], reason: str | None) -> None:
+    source = Source.model_validate({"source": "a", "path": "a.mp4", "content": "general", "rights": "CC0", **columns})
+    if reason is None:
+        check_rights(source)
+    else:
+        with pytest.raises(Dropped) as refusal:
+            check_rights(source)
+        assert refusal.value.reason == reason
+
+
+def test_a_source_without_rights_is_not_read(tmp_path: Path) -> None:
+    picture(0).save(tmp_path / "a.png")
+    found = admit(tmp_path, row("a", tmp_path / "a.png", rights=""))["a"]
+    assert (found["status"], found["reason"], found["sha256"], found["size"]) == ("refused", "no rights", "", 0)
+
+
+def test_the_same_file_is_admitted_once(tmp_path: Path) -> None:
+    picture(0).save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes())
+    (tmp_path / "c.png").write_bytes((tmp_path / "a.png").read_bytes()[:-1] + b"\0")
+    first = row("a", tmp_path / "a.png")
+    found = admit(tmp_path, first, row("b", tmp_path / "b.png", (first,)), row("c", tmp_path / "c.png", (first,)))
+    assert (found["a"]["status"], found["c"]["status"]) == ("admitted", "admitted")
+    assert found["b"]["reason"] == "same file as another source"
+    assert "'a'" in found["b"]["detail"]
+    gone = row("gone", tmp_path / "gone.png")
+    assert admit(tmp_path, row("b", tmp_path / "b.png", (gone,)))["b"]["status"] == "admitted"
+
+
+def test_the_same_folder_is_admitted_once(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        picture(0).save(tmp_path / folder / "x.png")
+    first = row("a", tmp_path / "a")
+    assert admit(tmp_path, row("b", tmp_path / "b", (first,)))["b"]["reason"] == "same file as another source"
+
+
+def test_a_listed_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    for number in range(3):
+        picture(number).save(tmp_path / "images" / f"{number}.png")
+    sha256 = admit(tmp_path, row("a", tmp_path / "images" / "1.png"))["a"]["sha256"]
+    listed = f"{sha256.upper()}\t\tcourt order 5\n"
+    found = admit(
+        tmp_path,
+        row("image", tmp_path / "images" / "1.png"),
+        row("folder", tmp_path / "images"),
+        row("other", tmp_path / "images" / "2.png"),
+        blocklist=listed,
+    )
+    assert [found[name]["reason"] for name in ("image", "folder", "other")] == ["on the blocklist", "on the blocklist", ""]
+    assert "court order 5" in found["image"]["detail"]
+    assert "1.png" in found["folder"]["detail"]
+
+
+def test_what_looks_like_a_listed_picture_is_refused(tmp_path: Path) -> None:
+    import av
+
+    (tmp_path / "images").mkdir()
+    picture(1).save(tmp_path / "images" / "alike.jpg", quality=60)
+    picture(2).save(tmp_path / "images" / "other.jpg")
+    picture(2).save(tmp_path / "other.jpg")
+    with av.open(str(tmp_path / "video.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=10, options={"g": "10"})
+        stream.width, stream.height, stream.pix_fmt = 80, 60, "yuv420p"
+        for seed in [3] * 15 + [1] * 15:
+            container.mux(stream.encode(av.VideoFrame.from_image(picture(seed))))
+        container.mux(stream.encode())
+    listed = f"\t{imagehash.phash(picture(1))}\tcourt order 6\n"
+    rows = [row("image", tmp_path / "images" / "alike.jpg"), row("folder", tmp_path / "images")]
+    rows += [row("video", tmp_path / "video.mp4"), row("other", tmp_path / "other.jpg")]
+    for check in ("packets", "keyframes", "all"):
+        found = admit(tmp_path, *rows, blocklist=listed, check=check)
+        reasons = [found[name]["reason"] for name in ("image", "folder", "video", "other")]
+        assert reasons == [*["looks like a picture on the blocklist"] * 3, ""]
+        assert "court order 6" in found["image"]["detail"]
+        assert " at " in found["video"]["detail"]
+        assert found["other"]["compared"] == 1
+    assert {report["status"] for report in admit(tmp_path, *rows).values()} == {"admitted"}
+
+
+@pytest.mark.parametrize(("distance", "status"), [(2, "admitted"), (3, "refused")])
+def test_the_distance_allowed_is_the_setting(tmp_path: Path, distance: int, status: str) -> None:
+    picture(1).save(tmp_path / "a.png")
+    listed = int(str(imagehash.phash(picture(1))), 16) ^ 0b10101
+    found = admit(tmp_path, row("a", tmp_path / "a.png"), blocklist=f"\t{listed:016x}\tx\n", blocklist_distance=distance)
+    assert found["a"]["status"] == status
+
+
+def test_faults_of_the_blocklist_are_all_told(tmp_path: Path) -> None:
+    path = tmp_path / "blocklist.tsv"
+    path.write_text(f"# mine\n{HEADER}{'g' * 64}\t\tx\n\t12\tx\n\t\tx\n{'a' * 64}\t{'b' * 16}\tx\ty\n")
+    with pytest.raises(TesseraError) as error:
+        read_blocklist(path)
+    told = [line.strip().split(":")[0] for line in str(error.value).splitlines()[1:]]
+    assert told == ["line 3", "line 4", "line 5", "line 6"]
+    path.write_text("phash\tsha256\n")
+    with pytest.raises(TesseraError, match="line 1: the columns are sha256, phash and reason"):
+        read_blocklist(path)
+    path.write_text("")
+    with pytest.raises(TesseraError, match="header is missing"):
+        read_blocklist(path)
+    with pytest.raises(TesseraError, match="cannot be read"):
+        read_blocklist(tmp_path / "gone.tsv")
+
+
+def test_the_blocklist_that_is_shipped_can_be_read() -> None:
+    listed = read_blocklist(Path(__file__).parents[4] / "resources" / "blocklist.tsv")
+    assert (listed.files, listed.hashes.size) == ({}, 0)
+
+
+def test_a_folder_is_what_its_images_have_in_common(tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    picture(0).save(folder / "a.png")
+    picture(1).resize((40, 60)).save(folder / "b.png")
+    (folder / "c.jpg").write_text("no image")
+    (folder / "d.jpg").touch()
+    (folder / "notes.txt").write_text("not looked at")
+    found = admit(tmp_path, row("a", folder))["a"]
+    assert (found["status"], found["kind"], found["frames"]) == ("admitted", "folder", 2)
+    assert (found["codec"], found["width"], found["height"]) == ("png", None, 60)
+    assert {name: fault.split(":")[0] for name, fault in found["unusable"].items()} == {
+        "c.jpg": "image cannot be decoded",
+        "d.jpg": "empty file",
+    }
+
+
+def test_a_folder_without_a_usable_image_is_refused(tmp_path: Path) -> None:
+    for name in ("none", "bad"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "bad" / "a.jpg").write_text("no image")
+    found = admit(tmp_path, row("none", tmp_path / "none"), row("bad", tmp_path / "bad"))
+    assert (found["none"]["reason"], found["bad"]["reason"]) == ("no images", "no image can be decoded")
+    assert "a.jpg" in found["bad"]["detail"]
+
+
+def shard(folder: Path, name: str, *rows: dict[str, Any]) -> tuple[Path, Path]:
+    admit(folder, *rows)
+    (folder / "out").rename(folder / name)
+    return folder / name / "sources.parquet", folder / name / "ledger.jsonl"
+
+
+def test_sources_are_gathered_in_the_order_of_the_manifest(tmp_path: Path) -> None:
+    picture(0).save(tmp_path / "a.png")
+    one = shard(tmp_path, "one", row("d\te\n'\"", tmp_path / "a.png", rights=""), row("a", tmp_path / "a.png"))
+    two = shard(tmp_path, "two", row("c", tmp_path / "gone\n.png"), row("b", tmp_path / "a.png"))
+    tables, ledgers = map(list, zip(one, two, strict=True))
+    order = ["b", "d\te\n'\"", "a", "c"]
+    gather_sources(tables, ledgers, order, table=tmp_path / "all.parquet", refused=tmp_path / "refused.tsv")
+    assert read_table(tmp_path / "all.parquet", Sources)["source"].to_list() == order
+    with (tmp_path / "refused.tsv").open(encoding="utf-8", newline="") as file:
+        refused = list(csv.DictReader(file, delimiter="\t"))
+    assert [(entry["source"], entry["reason"]) for entry in refused] == [("d\te\n'\"", "no rights"), ("c", "missing")]
+    gate_sources(
+        tmp_path / "all.parquet", ledgers, 0.25, admitted=tmp_path / "admitted.parquet", summary=tmp_path / "gate.json"
+    )
+    assert read_table(tmp_path / "admitted.parquet", Sources)["source"].to_list() == ["b", "a"]
+    with pytest.raises(TesseraError, match=r"1 of 4 items failed.*\n  c: missing"):
+        gate_sources(
+            tmp_path / "all.parquet", ledgers, 0.24, admitted=tmp_path / "admitted.parquet", summary=tmp_path / "gate.json"
+        )
+
+
+def test_nothing_goes_on_where_nothing_was_admitted(tmp_path: Path) -> None:
+    table, ledger = shard(tmp_path, "one", row("a", tmp_path / "gone.png"), row("b", tmp_path / "b.png", rights=""))
+    with pytest.raises(TesseraError, match=r"no source was admitted.*\n  'a': missing .*\n  'b': no rights"):
+        gate_sources(table, [ledger], 1.0, admitted=tmp_path / "admitted.parquet", summary=tmp_path / "gate.json")
+    gather_sources([], [], [], table=tmp_path / "none.parquet", refused=tmp_path / "refused.tsv")
+    with pytest.raises(TesseraError, match=r"no source was admitted.*\n  it lists none"):
+        gate_sources(tmp_path / "none.parquet", [], 1.0, admitted=tmp_path / "admitted.parquet", summary=tmp_path / "gate.json")
+
+
+def test_only_folders_of_shards_that_left_are_removed_and_edited_files_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr("tessera.pipeline.footage.admission.tell", told.append)
+    results, outside = tmp_path / "results", tmp_path / "outside"
+    gone = [
+        "sources/shards/gone",
+        "frames/gone",
+        "frames/g%C3%B6ne",
+        "annotations/frames/gone",
+        "mosaics/gone",
+        "scenes/gone",
+        "clips/gone",
+        "watermarks/frames/gone",
+    ]
+    kept = ["frames/kept", "frames/.gone", "frames/not ours", "datasets/gone", "annotations/gone"]
+    for name in [*gone, *kept, "../outside"]:
+        (results / name).mkdir(parents=True)
+        (results / name / "file").touch()
+    (results / "frames" / "table").touch()
+    (results / "frames" / "link").symlink_to(outside)
+    (results / "previews").symlink_to(outside.parent)
+    proposed, edited = [Path("labels/proposed/gone")], [Path("labels/proposed/gone/gone-0000001.json")]
+    remove_withdrawn(results, ["kept"], proposed, edited, withdrawn=tmp_path / "withdrawn.tsv")
+    assert not any((results / name).exists() for name in gone)
+    assert all((results / name / "file").exists() for name in [*kept, "../outside"])
+    assert (results / "frames" / "table").exists() and (results / "frames" / "link").is_symlink()
+    with (tmp_path / "withdrawn.tsv").open(encoding="utf-8", newline="") as file:
+        listed = {entry["path"]: entry["status"] for entry in csv.DictReader(file, delimiter="\t")}
+    assert listed == {
+        **{str(results / name): "removed" for name in gone},
+        "labels/proposed/gone": "untouched proposals removed",
+        "labels/proposed/gone/gone-0000001.json": "edited by a person: left",
+    }
+    assert "'labels/proposed/gone/gone-0000001.json'; delete it yourself" in told[-1]

@@ -1,0 +1,272 @@
+"""Frames: each mode takes the frames it says, every one is accounted for, and neither threads nor shards change a byte."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from imageio_ffmpeg import get_ffmpeg_exe
+
+from tessera.core.errors import Dropped
+from tessera.core.ledger import read_ledger
+from tessera.imaging.encode import write_video
+from tessera.imaging.hashing import perceptual_hash
+from tessera.imaging.images import read_image, write_image
+from tessera.imaging.video import Packets, read_frames, read_packets
+from tessera.pipeline.footage.sampling import FrameSettings, decimate, sample_frames, select_frames
+from tessera.records.tables.footage import Frames, Sources
+from tessera.records.tables.table import read_table, types, write_table
+
+MEDIA = Path(__file__).parents[5] / "shared" / "media"
+needs_media = pytest.mark.skipif(not MEDIA.is_dir(), reason="real footage, ../shared/media, is not here")
+
+
+def packets(times: list[float], keyframes: int = 4) -> Packets:
+    count = np.arange(len(times))
+    return Packets(count, np.array(times), count % keyframes == 0, count, count, timed=True)
+
+
+def chosen(times: list[float], **settings: Any) -> list[int]:
+    return select_frames(packets(times), FrameSettings(**settings)).tolist()
+
+
+TENTHS = [round(0.1 * number, 6) for number in range(21)]
+
+
+def test_an_interval_takes_the_frame_on_the_screen() -> None:
+    assert chosen(TENTHS, mode="interval", interval=0.5) == [0, 5, 10, 15, 20]
+    assert chosen(TENTHS, mode="interval", interval=0.25) == [0, 2, 5, 7, 10, 12, 15, 17, 20]
+    assert chosen(TENTHS, mode="interval", interval=100) == [0]
+    assert chosen(TENTHS, mode="interval", interval=1e-6) == list(range(21))
+    assert chosen([0, 0.1, 5.5, 5.55, 9.0], mode="interval", interval=1) == [0, 1, 3, 4], (
+        "each frame once, however long it stays"
+    )
+
+
+@given(
+    gaps=st.lists(st.integers(1, 3000), max_size=30),
+    interval=st.integers(1, 4000),
+)
+def test_an_interval_is_what_looking_at_the_screen_gives(gaps: list[int], interval: int) -> None:
+    times = np.cumsum([0, *gaps])
+    on_screen = {int(np.flatnonzero(times <= moment)[-1]) for moment in range(0, int(times[-1]) + 1, interval)}
+    found = chosen((times / 1000).tolist(), mode="interval", interval=interval / 1000)
+    assert found == sorted(on_screen)
+
+
+def test_every_keyframes_and_all() -> None:
+    assert chosen(TENTHS, mode="every", every=6) == [0, 6, 12, 18]
+    assert chosen(TENTHS, mode="keyframes") == [0, 4, 8, 12, 16, 20]
+    assert chosen(TENTHS, mode="all") == chosen(TENTHS, mode="decimate") == list(range(21))
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [("interval", [5, 15]), ("every", [5, 8, 11, 14]), ("keyframes", [8, 12]), ("all", list(range(5, 16)))],
+)
+def test_what_is_skipped_is_as_if_it_were_not_there(mode: str, expected: list[int]) -> None:
+    assert chosen(TENTHS, mode=mode, interval=1, every=3, skip_start=0.5, skip_end=0.5) == expected
+
+
+def test_a_video_shorter_than_what_is_skipped_is_dropped() -> None:
+    with pytest.raises(Dropped, match="shorter than what is skipped"):
+        chosen(TENTHS, skip_start=1.5, skip_end=1)
+
+
+def slideshow(path: Path) -> list[int]:
+    """Write a video that changes at the frames returned, and hardly in between."""
+    random = np.random.default_rng(3)
+    changes = [0, 7, 8, 20, 33]
+    images = []
+    for number in range(40):
+        if number in changes:
+            image = random.integers(0, 256, (12, 16, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+        image = image.copy()
+        image[number % 96, 0] += 1
+        images.append(image)
+    write_video(path, images, 25)
+    return changes
+
+
+def plain_mpdecimate(path: Path, *filters: str) -> list[int]:
+    """Return the frames that a plain run of FFmpeg keeps, by their number."""
+    chain = ",".join([*filters, "setpts=N", "mpdecimate=hi=64*200:lo=64*50:frac=0.33"])
+    command = [get_ffmpeg_exe(), "-v", "error", "-i", str(path), "-map", "0:v:0", "-vf", chain]
+    command += ["-fps_mode", "passthrough", "-enc_time_base", "demux", "-f", "framecrc", "-"]
+    lines = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()
+    return [int(line.split(",")[2]) for line in lines if not line.startswith("#")]
+
+
+def test_decimate_keeps_what_changes(tmp_path: Path) -> None:
+    changes = slideshow(tmp_path / "a.mp4")
+    found = read_packets(tmp_path / "a.mp4")
+    assert decimate(tmp_path / "a.mp4", found, np.arange(40)).tolist() == changes
+    assert decimate(tmp_path / "a.mp4", found, np.arange(10, 30)).tolist() == [10, 20]
+
+
+@pytest.mark.parametrize("name", ["-i.mp4", "a 'b\" c\n.mp4", "%03d.mp4", "http:", "файл.mp4"])
+def test_decimate_takes_any_name(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    changes = slideshow(Path("plain.mp4"))
+    Path("plain.mp4").rename(name)
+    assert decimate(Path(name), read_packets(Path(name)), np.arange(40)).tolist() == changes
+
+
+@needs_media
+@pytest.mark.parametrize("name", ["dog.mp4", "tennis/tennis.mp4", "rotation_90.mov"])
+def test_decimate_is_what_ffmpeg_keeps_of_real_footage(name: str) -> None:
+    found = read_packets(MEDIA / name)
+    kept = decimate(MEDIA / name, found, np.arange(len(found))).tolist()
+    assert kept == plain_mpdecimate(MEDIA / name)
+    assert 0 < len(kept) < len(found)
+
+
+@needs_media
+def test_decimate_of_a_part_is_what_ffmpeg_keeps_of_it() -> None:
+    path = MEDIA / "tennis" / "tennis.mp4"
+    kept = decimate(path, read_packets(path), np.arange(20, 50)).tolist()
+    assert kept == [20 + number for number in plain_mpdecimate(path, "trim=start_frame=20:end_frame=50")]
+
+
+def row(source: str, path: Path, kind: str, status: str = "admitted") -> dict[str, Any]:
+    texts = {name: "" for name, kind in types(Sources).items() if kind == pl.String}
+    return {
+        **texts,
+        "source": source,
+        "path": str(path),
+        "kind": kind,
+        "status": status,
+        "content": "general",
+        "size": 1,
+        "use": [],
+    }
+
+
+class Sampled:
+    """What `sample_frames` makes of some sources."""
+
+    def __init__(self, folder: Path, rows: list[dict[str, Any]], threads: int = 2, **settings: Any) -> None:
+        folder.mkdir()
+        columns = types(Sources)
+        data = [{name: given.get(name) for name in columns} for given in rows]
+        write_table(pl.DataFrame(data, schema=columns), Sources, folder / "sources.parquet")
+        self.images = folder / "images"
+        paths = (folder / "sources.parquet", folder / "frames.parquet", self.images, folder / "ledger.jsonl")
+        sample_frames(*paths, FrameSettings(**settings), threads)
+        self.table = read_table(folder / "frames.parquet", Frames)
+        self.ledger = [(line["key"], line["status"], line["reason"]) for line in read_ledger(folder / "ledger.jsonl")]
+        self.bytes = {path.name: path.read_bytes() for path in self.images.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a video, an image, a folder of images of which one is broken, and a broken video."""
+    folder = tmp_path_factory.mktemp("footage")
+    slideshow(folder / "a.mp4")
+    image = np.random.default_rng(0).integers(0, 256, (9, 11, 3), np.uint8).repeat(10, 0).repeat(10, 1)
+    write_image(folder / "one.png", image)
+    (folder / "many").mkdir()
+    for number in (1, 3):
+        write_image(folder / "many" / f"{number}.png", np.roll(image, 7 * number, 1))
+    (folder / "many" / "2.jpg").write_text("no image")
+    (folder / "bad.mp4").write_text("no video")
+    return folder
+
+
+def test_a_frame_has_an_image_and_a_row_that_describes_it(footage: Path, tmp_path: Path) -> None:
+    path = footage / "a.mp4"
+    found = Sampled(tmp_path / "out", [row("my video/1", path, "video")], mode="every", every=9, format="png")
+    keys = [f"my%20video%2F1-{index:07d}" for index in (0, 9, 18, 27, 36)]
+    assert found.table["key"].to_list() == keys
+    assert found.table["index"].to_list() == [0, 9, 18, 27, 36]
+    assert found.table["time"].to_list() == pytest.approx([0, 0.36, 0.72, 1.08, 1.44])
+    assert found.ledger == [(key, "ok", "") for key in keys]
+    assert sorted(found.bytes) == [f"{key}.png" for key in keys]
+    plain = list(read_frames(path, read_packets(path)))
+    for line in found.table.iter_rows(named=True):
+        image = read_image(found.images / line["file"])
+        assert np.array_equal(image, plain[line["index"]].image())
+        assert (line["height"], line["width"]) == image.shape[:2]
+        assert (line["phash"] ^ perceptual_hash(image)).bit_count() <= 2
+        assert line["pts"] == plain[line["index"]].pts
+
+
+def test_images_and_folders_give_a_frame_per_image(footage: Path, tmp_path: Path) -> None:
+    rows = [row("one", footage / "one.png", "image"), row("many", footage / "many", "folder")]
+    found = Sampled(tmp_path / "out", rows, mode="keyframes", skip_start=100)
+    assert found.table.select("key", "index", "pts", "time").rows() == [
+        ("one-0000000", 0, None, None),
+        ("many-0000000", 0, None, None),
+        ("many-0000002", 2, None, None),
+    ]
+    assert found.ledger == [
+        ("one-0000000", "ok", ""),
+        ("many-0000000", "ok", ""),
+        ("many-0000001", "failed", "image cannot be decoded"),
+        ("many-0000002", "ok", ""),
+    ]
+
+
+def test_a_source_that_gives_nothing_has_a_row(footage: Path, tmp_path: Path) -> None:
+    rows = [
+        row("bad", footage / "bad.mp4", "video"),
+        row("short", footage / "a.mp4", "video"),
+        row("gone", tmp_path / "b", "video"),
+    ]
+    found = Sampled(tmp_path / "out", rows, skip_start=100)
+    assert found.table.is_empty()
+    assert found.ledger == [
+        ("bad", "failed", "not a media file"),
+        ("short", "dropped", "shorter than what is skipped"),
+        ("gone", "failed", "missing"),
+    ]
+
+
+def test_only_admitted_sources_are_touched(footage: Path, tmp_path: Path) -> None:
+    found = Sampled(tmp_path / "out", [row("a", footage / "a.mp4", "video", status="refused")])
+    assert found.table.is_empty()
+    assert found.ledger == []
+    assert found.bytes == {}
+
+
+def test_frames_that_cannot_be_decoded_fail_and_the_rest_stays(footage: Path, tmp_path: Path) -> None:
+    import av
+
+    path = tmp_path / "damaged.mp4"
+    data = bytearray((footage / "a.mp4").read_bytes())
+    with av.open(str(footage / "a.mp4")) as container:
+        places = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    for position, size in places[25:30]:
+        data[position : position + size] = b"\xff" * size
+    path.write_bytes(data)
+    found = Sampled(tmp_path / "out", [row("a", path, "video")], mode="all")
+    states = [status for _, status, _ in found.ledger]
+    assert len(states) == 40
+    assert 1 <= states.count("failed") <= 15
+    assert found.table.height == states.count("ok") == len(found.bytes)
+    assert {reason for _, status, reason in found.ledger if status == "failed"} == {"frame cannot be decoded"}
+
+
+def test_large_pictures_are_scaled_down(footage: Path, tmp_path: Path) -> None:
+    found = Sampled(tmp_path / "out", [row("a", footage / "a.mp4", "video")], mode="every", every=20, max_side=64)
+    assert found.table.select("width", "height").rows() == [(64, 48)] * 2
+    assert read_image(found.images / found.table["file"][0]).shape == (48, 64, 3)
+
+
+def test_quality_and_format_are_followed(footage: Path, tmp_path: Path) -> None:
+    rows = [row("a", footage / "one.png", "image")]
+    fine, coarse = (Sampled(tmp_path / f"{quality}", rows, quality=quality) for quality in (95, 10))
+    assert len(coarse.bytes["a-0000000.jpg"]) < len(fine.bytes["a-0000000.jpg"])
+
+
+@pytest.mark.parametrize("mode", ["all", "decimate"])
+def test_threads_do_not_change_a_byte(mode: str, footage: Path, tmp_path: Path) -> None:
+    rows = [row("a", footage / "a.mp4", "video"), row("many", footage / "many", "folder")]
+    one, three = (Sampled(tmp_path / f"{threads}", rows, threads=threads, mode=mode) for threads in (1, 3))
+    assert one.bytes == three.bytes
+    assert one.table.equals(three.table)
+    assert one.ledger == three.ledger

@@ -1,0 +1,118 @@
+"""Labels of frames: where they are looked for, and which of them count."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from tessera.core.ledger import read_ledger
+from tessera.core.provenance import write_checksums
+from tessera.imaging.encode import write_video
+from tessera.imaging.images import read_image
+from tessera.pipeline.labels.imports import import_frame_labels
+from tessera.pipeline.labels.settings import frame_label_folders, unclaimed_labels
+from tessera.records.tables.annotation import Images
+from tessera.records.tables.footage import Frames, Sources
+from tessera.records.tables.table import read_table, types, write_table
+
+HEIGHT, WIDTH = 32, 48
+
+
+def write_label(path: Path) -> None:
+    ring = [[2, 2], [20, 2], [20, 20], [2, 20]]
+    shape = {"label": "nsfw", "points": ring, "shape_type": "polygon", "group_id": None, "flags": {}}
+    size = {"imageHeight": HEIGHT, "imageWidth": WIDTH}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"shapes": [shape], "flags": {}, "imagePath": "frame.jpg", "imageData": None, **size}))
+
+
+PLACE = Path("results/unsampled")
+
+
+def import_labels(folder: Path, source: str, reason: str = "") -> tuple[dict[str, str], pl.DataFrame]:
+    """Import the labels in `folder/labels` for frames of the video `source`; return the reasons by key, and the images."""
+    write_video(folder / "film.mp4", [np.full((HEIGHT, WIDTH, 3), 20 * index, np.uint8) for index in range(8)], 24)
+    known = {"source": source, "shard": "film", "path": str(folder / "film.mp4"), "kind": "video", "reason": reason}
+    known |= {"status": "refused" if reason else "admitted", "content": "general", "rights": "CC0", "consent": "", "use": []}
+    known |= {"split": "", "sha256": "", "size": 1}
+    rows = [{**dict.fromkeys(types(Sources)), **known}]
+    write_table(pl.DataFrame(rows, schema=types(Sources)), Sources, folder / "sources")
+    write_table(pl.DataFrame(schema=types(Frames)), Frames, folder / "frames")
+    outputs = {name: folder / name for name in ("images", "annotations", "unsampled", "ledger")}
+    import_frame_labels(
+        folder / "frames", folder / "sources", folder / "pictures", folder / "labels", ["nsfw"], 16, PLACE, **outputs
+    )
+    return {row["key"]: row["reason"] for row in read_ledger(outputs["ledger"])}, read_table(outputs["images"], Images)
+
+
+def test_a_labelled_frame_is_read_from_its_source_and_an_unseen_proposal_is_no_label(tmp_path: Path) -> None:
+    folder = tmp_path / "labels" / "film"
+    for index in (3, 5, 99):
+        write_label(folder / f"film-{index:07d}.json")
+    write_checksums([folder / "film-0000005.json"], folder, folder / "SHA256SUMS")
+    reasons, images = import_labels(tmp_path, "film")
+    proposed, beyond = "proposed, not reviewed", "no such frame"
+    assert reasons == {"film-0000003": "", "film-0000005": proposed, "film-0000099": beyond}
+    assert images["path"].to_list() == [(PLACE / "film-0000003.jpg").as_posix()]
+    assert abs(float(read_image(tmp_path / "unsampled" / "film-0000003.jpg").mean()) - 60) < 4
+
+
+def test_a_folder_of_labels_may_be_named_as_its_source_or_as_the_results_of_it(tmp_path: Path) -> None:
+    for folder, index in (("my film", 3), ("my%20film", 4), ("my%20film", 3)):
+        write_label(tmp_path / "labels" / folder / f"my%20film-{index:07d}.json")
+    rows, images = import_labels(tmp_path, "my film")
+    assert rows == {"my%20film-0000003": "frame is labelled twice", "my%20film-0000004": ""}
+    assert sorted(images["key"]) == list(rows)
+
+
+@pytest.mark.parametrize(
+    ("source", "folders"),
+    [
+        ("film", ["film"]),
+        ("my film", ["my%20film", "my film"]),
+        ("my%20film", ["my%2520film"]),  # that of the source `my film`
+        ("100% film", ["100%25%20film", "100% film"]),
+        ("a/../b", ["a%2F..%2Fb"]),
+        ("..", ["%2E."]),
+    ],
+)
+def test_no_folder_of_labels_belongs_to_two_sources(source: str, folders: list[str]) -> None:
+    assert frame_label_folders(source) == folders
+
+
+def test_labels_that_belong_to_no_source_are_found(tmp_path: Path) -> None:
+    for file in (
+        "film/a.json",
+        "my film/b.json",
+        "flim/c.json",
+        "flim/deep/d.JSON",
+        "e.json",
+        "proposed/film/f.json",
+        ".g/h.json",
+    ):
+        write_label(tmp_path / file)
+    (tmp_path / "empty").mkdir()
+    found = unclaimed_labels(tmp_path, ["film", "my film"], [tmp_path / "proposed"])
+    assert found == {tmp_path / "e.json": 1, tmp_path / "flim": 2}
+
+
+def test_a_label_that_is_a_pipe_holds_nothing_up(tmp_path: Path) -> None:
+    (tmp_path / "labels" / "film").mkdir(parents=True)
+    os.mkfifo(tmp_path / "labels" / "film" / "film-0000003.json")
+
+    def give_up(*_: object) -> None:
+        raise TimeoutError
+
+    signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(10)
+    assert import_labels(tmp_path, "film")[0] == {"film-0000003": "not a regular file"}
+    signal.alarm(0)
+
+
+def test_a_label_of_a_refused_source_says_so(tmp_path: Path) -> None:
+    write_label(tmp_path / "labels" / "film" / "film-0000003.json")
+    assert import_labels(tmp_path, "film", "no rights")[0] == {"film-0000003": "source refused"}

@@ -1,0 +1,292 @@
+"""Samples with mosaics: every region has a row, masks tell where, and neither threads nor order change a byte."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import polars as pl
+import pytest
+
+from tessera.core.ledger import read_ledger
+from tessera.imaging.boxes import mask_box
+from tessera.imaging.images import read_image, shrink, write_image
+from tessera.imaging.masks import decode_rle, encode_rle
+from tessera.imaging.mosaic.blocks import Mosaic, mosaic_mask, pixelate
+from tessera.imaging.mosaic.settings import CLASSES, MosaicSettings
+from tessera.pipeline.mosaics.masks import import_masks
+from tessera.pipeline.mosaics.samples import pixelate_frames
+from tessera.records.annotation.hub import read_hub
+from tessera.records.tables.annotation import Annotations, Images
+from tessera.records.tables.footage import Frames, Sources
+from tessera.records.tables.mosaics import Mosaics
+from tessera.records.tables.table import read_table, types, write_table
+
+Region = tuple[str, np.ndarray | str]
+HEIGHT, WIDTH = 120, 160
+
+
+def picture(seed: int, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
+    coarse = np.random.default_rng(seed).integers(0, 256, (height // 4, width // 4, 3), np.uint8)
+    return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def region(top: int, left: int, bottom: int, right: int, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
+    mask = np.zeros((height, width), np.uint8)
+    mask[top:bottom, left:right] = 255
+    return mask
+
+
+def same(image: np.ndarray, *, rng: np.random.Generator, block: int) -> np.ndarray:
+    return image
+
+
+def noisy(image: np.ndarray, *, rng: np.random.Generator, block: int) -> np.ndarray:
+    return (image // 2 + rng.integers(0, 64, image.shape, np.uint8) + min(block, 60)).astype(np.uint8)
+
+
+def begin(folder: Path, pictures: Mapping[str, np.ndarray | None], regions: Mapping[str, Sequence[Region]]) -> None:
+    """Store frames, one of them broken where it is None, and what was chosen in them; the others are backgrounds."""
+    (folder / "pictures").mkdir(parents=True)
+    frames, found = [], []
+    for index, (key, image) in enumerate(pictures.items()):
+        height, width = (HEIGHT, WIDTH) if image is None else image.shape[:2]
+        if image is None:
+            (folder / "pictures" / f"{key}.png").write_text("no image")
+        else:
+            write_image(folder / "pictures" / f"{key}.png", image)
+        row = {"key": key, "source": "film", "index": index, "file": f"{key}.png", "width": width, "height": height}
+        frames.append({**dict.fromkeys(types(Frames)), **row, "phash": index})
+        for number, (label, mask) in enumerate(regions.get(key, ())):
+            rle = mask if isinstance(mask, str) else encode_rle(mask)
+            box = dict.fromkeys(("x0", "y0", "x1", "y1"), 0.0)
+            row = {"key": key, "number": number, "label": label, "rle": rle, **box, "crowd": False, "score": 0.9}
+            found.append({**dict.fromkeys(types(Annotations)), **row})
+    write_table(pl.DataFrame(frames, schema=types(Frames)), Frames, folder / "frames")
+    clean = [frame for frame in frames if frame["key"] not in regions]
+    write_table(pl.DataFrame(clean, schema=types(Frames)), Frames, folder / "backgrounds")
+    write_table(pl.DataFrame(found, schema=types(Annotations)), Annotations, folder / "regions")
+
+
+INPUTS = ("frames", "pictures", "regions", "backgrounds")
+OUTPUTS = ("table", "images", "masks", "ledger", "mosaic_ledger")
+
+
+def run(folder: Path, degrade: Any = same, threads: int = 1, seed: int = 0, **settings: Any) -> Path:
+    out = folder / "out"
+    while out.exists():
+        out = out.with_name(out.name + "_")
+    out.mkdir()
+    places = {name: folder / name for name in INPUTS} | {name: out / name for name in OUTPUTS}
+    model = MosaicSettings.model_validate({"backgrounds": 1.0, **settings})
+    pixelate_frames(**places, settings=model, seed=seed, degrade=degrade, threads=threads)
+    return out
+
+
+def statuses(ledger: Path) -> dict[str, str]:
+    return {row["key"]: f"{row['status']} {row['reason']}".strip() for row in read_ledger(ledger)}
+
+
+def samples(out: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(out)): path.read_bytes() for name in ("images", "masks") for path in (out / name).iterdir()}
+
+
+def test_a_row_makes_the_mosaic_again_and_the_mask_tells_where_it_is(tmp_path: Path) -> None:
+    masks = {"a.b-0000000": region(20, 30, 90, 120), "c-0000001": region(0, 0, 300, 400, 300, 400)}
+    images = {"a.b-0000000": picture(0), "c-0000001": picture(1, 300, 400)}
+    begin(tmp_path, images, {key: [("nsfw", mask)] for key, mask in masks.items()})
+    out = run(tmp_path, max_side=200, quality=90)
+    assert statuses(out / "ledger") == dict.fromkeys(masks, "ok")
+    assert statuses(out / "mosaic_ledger") == {f"{key}#0": "ok" for key in masks}
+    rows = read_table(out / "table", Mosaics).to_dicts()
+    assert [row["key"] for row in rows] == list(masks)
+    for row in rows:
+        image = shrink(images[row["key"]], 200)
+        mask = np.where(shrink(masks[row["key"]], 200) > 127, 255, 0).astype(np.uint8)
+        origin = row["origin_x"], row["origin_y"]
+        sizes = row["block_width"], row["block_height"], row["feather"], row["dilation"]
+        mosaic = Mosaic(row["type"], *sizes, origin, row["incomplete"])
+        write_image(tmp_path / "expected.jpg", pixelate(image, mask, mosaic), 90)
+        sample = out / "images" / f"{row['key']}.jpg"
+        assert sample.read_bytes() == (tmp_path / "expected.jpg").read_bytes(), "scaled down, never up"
+        shown = read_image(out / "masks" / f"{row['key']}.png")[..., 0]
+        assert np.array_equal(shown, mosaic_mask(mask, mosaic))
+        assert mask_box(shown) == (row["x0"], row["y0"], row["x1"], row["y1"])
+
+
+def test_each_label_has_its_value_and_its_blocks(tmp_path: Path) -> None:
+    labels = [("nsfw", region(5, 5, 55, 55)), ("face", region(5, 90, 55, 150)), ("head", region(65, 60, 115, 130))]
+    begin(tmp_path, {"a-0000000": picture(0)}, {"a-0000000": labels})
+    out = run(tmp_path, min_block=3, sfw_min_block=9, scale=(0.1, 0.2), sfw_scale=(0.1, 0.2), feathered=0)
+    rows = read_table(out / "table", Mosaics)
+    assert rows.select("label", "block_height").rows() == [("nsfw", 3), ("face", 9), ("head", 9)]
+    values = read_image(out / "masks" / "a-0000000.png")[..., 0]
+    assert set(np.unique(values)) == {0, 127, 192, 255}
+    assert [values[30, 30], values[30, 120], values[90, 100]] == [255, 192, 127]
+
+
+def test_what_gets_no_mosaic_is_a_row(tmp_path: Path) -> None:
+    one = region(50, 50, 51, 51)
+    flat = region(40, 10, 70, 150)
+    regions: dict[str, list[Region]] = {
+        "some-0000000": [("nsfw", one), ("nsfw", region(20, 30, 90, 120))],
+        "none-0000000": [("nsfw", one), ("nsfw", np.zeros_like(one))],
+        "fit-0000000": [("nsfw", region(20, 30, 90, 120, 130, 160)), ("nsfw", "?"), ("tree", one)],
+        "broken-0000000": [("nsfw", flat), ("nsfw", flat)],
+        "whole-0000000": [("nsfw", np.full((HEIGHT, WIDTH), 255, np.uint8))],
+    }
+    images = {key: None if key.startswith("broken") else picture(seed) for seed, key in enumerate(regions)}
+    begin(tmp_path, images, regions)
+    out = run(tmp_path)
+    small = "smaller than min_side"
+    assert statuses(out / "ledger") == {
+        "some-0000000": f"ok {small}",
+        "none-0000000": "dropped no region is left",
+        "fit-0000000": "dropped no region is left",
+        "broken-0000000": "failed image cannot be decoded",
+        "whole-0000000": "ok",
+    }
+    unfit = "failed region does not match its frame"
+    assert statuses(out / "mosaic_ledger") == {
+        "some-0000000#0": f"dropped {small}",
+        "some-0000000#1": "ok",
+        "none-0000000#0": f"dropped {small}",
+        "none-0000000#1": f"dropped {small}",
+        "fit-0000000#0": unfit,
+        "fit-0000000#1": unfit,
+        "fit-0000000#2": "failed unknown label",
+        "broken-0000000#0": "failed its frame is unusable",
+        "broken-0000000#1": "failed its frame is unusable",
+        "whole-0000000#0": "ok",
+    }
+    assert sorted(path.stem for path in (out / "images").iterdir()) == ["some-0000000", "whole-0000000"]
+    assert read_table(out / "table", Mosaics)["number"].to_list() == [1, 0]
+
+
+def test_blocks_that_do_not_fit_into_a_region_are_a_row(tmp_path: Path) -> None:
+    begin(tmp_path, {"a-0000000": picture(0)}, {"a-0000000": [("nsfw", region(50, 50, 62, 62))]})
+    out = run(tmp_path, min_block=14, dilation=[0], incomplete=1)
+    assert statuses(out / "mosaic_ledger") == {"a-0000000#0": "dropped no whole block"}
+    assert statuses(run(tmp_path, min_block=4, dilation=[0], incomplete=1) / "mosaic_ledger") == {"a-0000000#0": "ok"}
+
+
+def test_backgrounds_are_a_fraction_of_the_clean_frames(tmp_path: Path) -> None:
+    keys = [f"film-{index:07d}" for index in range(40)]
+    begin(tmp_path, {key: picture(index) for index, key in enumerate(keys)}, {})
+    used = {}
+    for fraction in (0.0, 0.4, 0.6, 1.0):
+        out = run(tmp_path, degrade=noisy, backgrounds=fraction)
+        states = statuses(out / "ledger")
+        assert list(states) == keys
+        used[fraction] = {key for key, state in states.items() if state == "ok"}
+        assert set(states.values()) <= {"ok", "dropped background not used"}
+        assert {path.stem for path in (out / "images").iterdir()} == used[fraction]
+        assert not any(read_image(path).any() for path in (out / "masks").iterdir())
+        assert read_table(out / "table", Mosaics).is_empty()
+    assert not used[0.0]
+    assert 8 <= len(used[0.4]) <= 24
+    assert used[0.4] < used[0.6] < used[1.0] == set(keys), "a larger fraction takes none away"
+
+
+def test_neither_threads_nor_other_frames_change_a_byte(tmp_path: Path) -> None:
+    keys = [f"film-{index:07d}" for index in range(10)]
+    images = {key: picture(index) for index, key in enumerate(keys)}
+    regions = {key: [("nsfw", region(20, 30, 90, 100)), ("face", region(5, 110, 50, 150))] for key in keys[::2]}
+    begin(tmp_path / "all", images, regions)
+    one, four = (run(tmp_path / "all", degrade=noisy, threads=threads) for threads in (1, 4))
+    assert samples(one) == samples(four)
+    drawn = read_table(one / "table", Mosaics).filter(label="nsfw").select("type", "block_width", "block_height", "feather")
+    assert drawn.n_unique() > 3, "each region draws its own"
+    assert (one / "table").read_bytes() == (four / "table").read_bytes()
+    begin(tmp_path / "some", {key: images[key] for key in reversed(keys[3:7])}, {key: regions[key] for key in keys[4:7:2]})
+    some = samples(run(tmp_path / "some", degrade=noisy))
+    assert len(some) == 8
+    assert some == {name: data for name, data in samples(one).items() if name in some}
+    assert samples(run(tmp_path / "all", degrade=noisy, seed=1)) != samples(one)
+
+
+def test_the_picture_is_degraded_by_its_smallest_block(tmp_path: Path) -> None:
+    images = {"both-0000000": picture(0), "clean-0000001": picture(1)}
+    begin(tmp_path, images, {"both-0000000": [("nsfw", region(5, 5, 115, 70)), ("head", region(5, 80, 115, 155))]})
+    seen: list[int] = []
+
+    def degrade(image: np.ndarray, *, rng: np.random.Generator, block: int) -> np.ndarray:
+        seen.append(block)
+        return np.full_like(image, 7)
+
+    out = run(tmp_path, degrade=degrade)
+    assert seen[0] == read_table(out / "table", Mosaics)["block_height"].min()
+    assert seen[1] >= 3, "a clean one as if it had some"
+    assert (read_image(out / "images" / "both-0000000.jpg") == 7).all()
+
+
+def test_nothing_chosen_is_no_error(tmp_path: Path) -> None:
+    begin(tmp_path, {}, {})
+    out = run(tmp_path)
+    assert samples(out) == {}
+    assert read_table(out / "table", Mosaics).is_empty()
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    known = {"source": "film", "shard": "film", "path": "film.mp4", "status": "admitted", "kind": "video", "content": "general"}
+    known |= {"reason": "", "rights": "CC0", "consent": "", "use": [], "split": "val", "sha256": "", "size": 1}
+    rows = [{**dict.fromkeys(types(Sources)), **known}]
+    write_table(pl.DataFrame(rows, schema=types(Sources)), Sources, tmp_path / "sources")
+    return tmp_path
+
+
+def label(folder: Path, out: Path) -> Path:
+    hub = folder / "hub"
+    hub.mkdir()
+    places = {name: hub / name for name in ("images", "annotations", "ledger")}
+    import_masks(out / "masks", out / "images", out / "images", folder / "frames", folder / "sources", CLASSES, 16, **places)
+    return hub
+
+
+def test_masks_become_labels_with_the_rights_of_their_source(film: Path) -> None:
+    ring = region(10, 10, 70, 70) - region(30, 30, 50, 50)
+    regions = {"film-0000000": [("nsfw", ring), ("face", region(20, 90, 70, 150))]}
+    begin(film, {"film-0000000": picture(0), "film-0000001": picture(1)}, regions)
+    out = run(film, feathered=0, dilation=[0], incomplete=1)
+    for folder in ("images", "masks"):
+        (out / folder / ".snakemake_timestamp").touch()
+    hub = label(film, out)
+    assert statuses(hub / "ledger") == {"film-0000000": "ok", "film-0000001": "ok"}
+    images = read_table(hub / "images", Images)
+    assert images.select("key", "source", "split", "rights", "width", "height", "phash").rows() == [
+        ("film-0000000", "film", "val", "CC0", WIDTH, HEIGHT, 0),
+        ("film-0000001", "film", "val", "CC0", WIDTH, HEIGHT, 1),
+    ]
+    assert images["path"].to_list() == [(out / "images" / f"film-000000{number}.jpg").as_posix() for number in (0, 1)]
+    first, second = read_hub(hub / "annotations", hub / "images")
+    assert [annotation.label for annotation in first.annotations] == ["sfw", "nsfw"]
+    assert first.annotations[1].rle is not None
+    assert np.array_equal(decode_rle(first.annotations[1].rle, HEIGHT, WIDTH), ring), "with its hole"
+    assert second.annotations == ()
+
+
+def test_masks_that_do_not_fit_are_rows(film: Path) -> None:
+    keys = [f"film-{index:07d}" for index in range(6)]
+    begin(film, {key: picture(index) for index, key in enumerate(keys)}, {})
+    out = run(film)
+    write_image(out / "masks" / f"{keys[0]}.png", np.zeros((HEIGHT, WIDTH + 1), np.uint8))
+    (out / "masks" / f"{keys[1]}.png").unlink()
+    (out / "images" / f"{keys[2]}.jpg").unlink()
+    (out / "masks" / f"{keys[3]}.png").write_bytes(b"no image")
+    write_image(out / "masks" / f"{keys[4]}.png", np.full((HEIGHT, WIDTH), 3, np.uint8))
+    write_image(out / "masks" / f"{keys[5]}.png", region(0, 0, 3, 3))
+    for folder, suffix in (("images", ".jpg"), ("masks", ".png")):
+        write_image(out / folder / f"other-0000000{suffix}", picture(0) if suffix == ".jpg" else region(0, 0, 9, 9))
+    hub = label(film, out)
+    assert statuses(hub / "ledger") == {
+        keys[0]: "failed mask does not match its image",
+        keys[1]: "failed image without a mask",
+        keys[2]: "failed mask without an image",
+        keys[3]: "failed not a PNG picture",
+        keys[4]: "failed unknown value in mask",
+        keys[5]: "dropped smaller than min_area",
+        "other-0000000": "failed no such frame",
+    }
+    assert read_table(hub / "images", Images).is_empty()

@@ -1,0 +1,318 @@
+"""The figures of the report."""
+
+import base64
+import html
+import json
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+from xml.etree import ElementTree
+
+import cv2
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.axes import Axes
+from PIL import Image
+
+from tessera.core.errors import TesseraError
+from tessera.core.ledger import Ledger, read_ledger, summarise
+from tessera.imaging.masks import encode_rle
+from tessera.pipeline.report.counts import Step, count_splits, count_step, draw_dropped, draw_funnel, tabulate_steps
+from tessera.pipeline.report.drawing import ORANGE, SKY
+from tessera.pipeline.report.pages import render_markdown, show_pictures, tabulate_metrics, tabulate_refused
+from tessera.pipeline.report.samples import describe_marks, describe_mosaics, draw_predictions, draw_samples
+from tessera.pipeline.report.settings import ReportSettings
+from tessera.pipeline.report.tiles import BLUR_SIDE, Picture, blur, choose_samples, draw_tiles
+from tessera.pipeline.report.timings import draw_timings
+from tessera.records.tables.annotation import Annotations, Images
+from tessera.records.tables.mosaics import Mosaics
+from tessera.records.tables.splits import Splits
+from tessera.records.tables.table import types, write_table
+from tessera.records.tables.watermarks import Marks
+
+STEPS = [
+    Step("admission", "sources", 5, 3, {}, {"no rights": 1}, {"broken": 1}),
+    Step("sampling", "images", 40, 38, {"cut off": 7}, {}, {r"$\nosuch$ <&>": 2}),
+]
+SPLITS = {"train": 30, "val": 8, "test": 0}
+
+
+def test_count_adds_up(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "a") as ledger:
+        ledger.row("1", "ok")
+        ledger.row("2", "ok", "part lost")
+        ledger.row("3", "failed", "broken")
+    with Ledger(tmp_path / "b") as ledger:
+        ledger.row("4", "dropped", "not wanted")
+        ledger.row("5", "ok")
+    step = count_step("sampling", "images", summarise(read_ledger(tmp_path / "a") + read_ledger(tmp_path / "b")))
+    assert step == Step("sampling", "images", 5, 3, {"part lost": 1}, {"not wanted": 1}, {"broken": 1})
+    assert step.rows == step.ok + sum(step.dropped.values()) + sum(step.failed.values())
+
+
+def test_split_without_samples_is_counted_as_none(tmp_path: Path) -> None:
+    rows = [{"key": str(number), "source": "s", "split": split} for number, split in enumerate(["val", "train", "train"])]
+    write_table(pl.DataFrame(rows, schema=types(Splits)), Splits, tmp_path / "splits.parquet")
+    assert count_splits(tmp_path / "splits.parquet") == {"train": 2, "val": 1, "test": 0}
+
+
+def test_equal_figures_are_equal_files(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        draw_funnel(STEPS, SPLITS, tmp_path / name / "funnel.svg")
+        draw_dropped(STEPS, tmp_path / name / "dropped.svg")
+        _draw_samples(tmp_path / name, ReportSettings())
+    for figure in ("funnel.svg", "dropped.svg", "samples.jpg"):
+        assert (tmp_path / "a" / figure).read_bytes() == (tmp_path / "b" / figure).read_bytes()
+    assert b"<dc:date>" not in (tmp_path / "a" / "funnel.svg").read_bytes()
+
+
+def test_figures_with_nothing_to_show_say_so(tmp_path: Path) -> None:
+    empty = [Step("admission", "sources", 0, 0, {}, {}, {})]
+    draw_funnel(empty, dict.fromkeys(SPLITS, 0), tmp_path / "funnel.svg")
+    draw_dropped(empty, tmp_path / "dropped.svg")
+    draw_timings(tmp_path, {"train_detector": False}, [], tmp_path / "timings.svg")
+    for figure in tmp_path.iterdir():
+        ElementTree.parse(figure)
+    assert "nothing was left out" in (tmp_path / "dropped.svg").read_text(encoding="utf-8")
+
+
+def test_names_are_text_in_figures(tmp_path: Path) -> None:
+    draw_dropped(STEPS, tmp_path / "dropped.svg")
+    comments = re.findall(r"<!-- (.*?) -->", (tmp_path / "dropped.svg").read_text(encoding="utf-8"))
+    assert r"sampling: $\nosuch$ <&>" in map(html.unescape, comments)
+
+
+def test_table_of_steps_holds_every_number(tmp_path: Path) -> None:
+    tabulate_steps(STEPS, SPLITS, tmp_path / "counts.html")
+    page = (tmp_path / "counts.html").read_text(encoding="utf-8")
+    assert re.findall(r'<td class="number">([\d,]+)</td>', page) == ["5", "3", "1", "1", "40", "38", "7", "2", "30", "8", "0"]
+    assert r"$\nosuch$ &lt;&amp;&gt;" in page
+
+
+def test_refused_sources_are_text_whatever_their_names(tmp_path: Path) -> None:
+    (tmp_path / "refused.tsv").write_text(
+        'source\treason\n"a\nb\t""c"\tno rights\n<script>x</script>\tbroken\n', encoding="utf-8"
+    )
+    tabulate_refused(tmp_path / "refused.tsv", tmp_path / "refused.html")
+    page = (tmp_path / "refused.html").read_text(encoding="utf-8")
+    assert "<td>a\nb\t&quot;c</td><td>no rights</td>" in page
+    assert "<script>" not in page
+
+
+def test_no_refused_source_is_said(tmp_path: Path) -> None:
+    (tmp_path / "refused.tsv").write_text("source\treason\n", encoding="utf-8")
+    tabulate_refused(tmp_path / "refused.tsv", tmp_path / "refused.html")
+    assert "No source was refused" in (tmp_path / "refused.html").read_text(encoding="utf-8")
+
+
+def test_metrics_of_one_kind_share_a_table(tmp_path: Path) -> None:
+    values = {"epochs": 5, "val": {"box": {"map50": 0.123456, "recall": 1.0}, "mask": {"map50": 0.5, "recall": None}}}
+    (tmp_path / "metrics.json").write_text(json.dumps(values), encoding="utf-8")
+    tabulate_metrics({"Metrics": tmp_path / "metrics.json"}, tmp_path / "metrics.html")
+    rows = re.findall("<tr>(.*?)</tr>", (tmp_path / "metrics.html").read_text(encoding="utf-8"))
+    assert [re.findall("<t[dh]>(.*?)</t[dh]>", row) for row in rows] == [
+        [],
+        ["epochs", "5"],
+        ["", "map50", "recall"],
+        ["val · box", "0.1235", "1"],
+        ["val · mask", "0.5", "None"],
+    ]
+
+
+def test_markdown_of_others_runs_nothing_and_loads_nothing(tmp_path: Path) -> None:
+    hostile = "# A card\n\n| a |\n|---|\n| <script>x</script> |\n\n[x](javascript:x)\n\n![x](http://example.org/x.png)\n"
+    (tmp_path / "card.md").write_text(hostile, encoding="utf-8")
+    render_markdown(tmp_path / "card.md", tmp_path / "card.html")
+    page = (tmp_path / "card.html").read_text(encoding="utf-8")
+    assert "<h1>A card</h1>" in page
+    assert "<td>&lt;script&gt;x&lt;/script&gt;</td>" in page
+    assert not re.search(r"<script|<img|href=.javascript", page)
+
+
+def test_pictures_are_shown_by_name_and_within_the_page(tmp_path: Path) -> None:
+    for name in ("precision_recall", "losses"):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((4, 4, 3), np.uint8))
+    show_pictures(tmp_path, "Curves", tmp_path / "curves.html")
+    page = (tmp_path / "curves.html").read_text(encoding="utf-8")
+    assert re.findall("<h2>(.*?)</h2>", page) == ["losses", "precision recall"]
+    assert base64.b64decode(re.findall('src="data:image/png;base64,(.*?)"', page)[1]) == (tmp_path / "losses.png").read_bytes()
+
+
+def test_timings_leave_out_withdrawn_shards_and_add_up_the_rest(tmp_path: Path) -> None:
+    for file, seconds, memory in (
+        ("sample/a", 1.5, 100.0),
+        ("sample/b", 2.0, "NA"),
+        ("sample/gone", 50.0, 900.0),
+        ("sort", 70.0, 5.0),
+    ):
+        path = tmp_path / f"{file}.jsonl"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps({"s": seconds, "max_rss": memory}) + "\n", encoding="utf-8")
+    draw_timings(tmp_path, {"sample": True, "sort": False, "never_run": False}, ["a", "b"], tmp_path / "timings.svg")
+    shown = re.findall(r"<!-- (.*?) -->", (tmp_path / "timings.svg").read_text(encoding="utf-8"))
+    assert {"sample", "3.5 s, 2 jobs", "100 MB", "sort", "1:10 min, 1 job", "5 MB"} <= {text.strip() for text in shown}
+    assert "never_run" not in shown
+
+
+@given(st.integers(1, BLUR_SIDE), st.integers(2, 20), st.integers(0, 2**32 - 1))
+def test_blur_keeps_nothing_but_the_means_of_a_few_blocks(rows: int, side: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    blocks = random.integers(0, 256, (rows, BLUR_SIDE, side * side, 3), dtype=np.uint8)
+    shuffled = random.permuted(blocks, axis=2)
+    one, other = (
+        parts.reshape(rows, BLUR_SIDE, side, side, 3).swapaxes(1, 2).reshape(rows * side, BLUR_SIDE * side, 3)
+        for parts in (blocks, shuffled)
+    )
+    before = one.copy()
+    blurred = blur(one)
+    assert (one == before).all()
+    assert blurred.shape == one.shape and blurred.dtype == np.uint8
+    assert (blurred == blur(other)).all()
+
+
+@given(st.integers(1, 90), st.integers(1, 90))
+def test_blur_takes_any_size(height: int, width: int) -> None:
+    grey = np.full((height, width, 3), 100, np.uint8)
+    assert (blur(grey) == grey).all()
+
+
+def test_blur_cannot_tell_apart_what_differs_in_detail_only() -> None:
+    fine = np.indices((240, 240)).sum(axis=0) % 2 * 255
+    picture = np.repeat(fine[..., None], 3, axis=2).astype(np.uint8)
+    assert (blur(picture) == blur(255 - picture)).all()
+
+
+@given(st.sets(st.text(max_size=5), max_size=20), st.integers(1, 12), st.integers(0, 100), st.randoms())
+def test_choice_of_samples_depends_on_the_set_and_the_seed_alone(keys: set[str], count: int, seed: int, random: object) -> None:
+    chosen = choose_samples(sorted(keys), count, seed, "val")
+    assert chosen == choose_samples(sorted(keys, reverse=True), count, seed, "val")
+    assert len(chosen) == len(set(chosen)) == min(count, len(keys))
+    assert set(chosen) <= keys
+
+
+def test_another_seed_chooses_other_samples() -> None:
+    keys = [str(number) for number in range(1000)]
+    assert choose_samples(keys, 12, 0, "val") != choose_samples(keys, 12, 1, "val")
+
+
+class Region(NamedTuple):
+    box: tuple[float, float, float, float]
+    mask: np.ndarray | None
+
+
+def _draw_samples(folder: Path, settings: ReportSettings, split: str = "val") -> np.ndarray:
+    """Draw two samples, one with regions of all three kinds, and return the contact sheet."""
+    picture = np.zeros((60, 80, 3), np.uint8)
+    picture[:, ::2] = 255
+    images, splits = [], []
+    for key in ("a", "b"):
+        (folder / "images" / "val").mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(folder / "images" / "val" / f"{key}.png"), picture)
+        images.append({"key": key, "source": "s", "path": "", "width": 80, "height": 60, "phash": 0, "split": "", "rights": ""})
+        splits.append({"key": key, "source": "s", "split": "val"})
+    masked = np.zeros((60, 80), np.uint8)
+    masked[45:55, 50:70] = 255
+    region = {"key": "a", "label": "nsfw", "x0": 0.0, "y0": 0.0, "x1": 20.0, "y1": 60.0, "crowd": False}
+    ring, hole = [30.0, 5.0, 70.0, 5.0, 70.0, 40.0, 30.0, 40.0], [40.0, 10.0, 60.0, 10.0, 60.0, 30.0]
+    regions = [
+        {**region, "number": 0},
+        {**region, "number": 1, "polygons": [[ring, hole]]},
+        {**region, "number": 2, "rle": encode_rle(masked)},
+    ]
+    for rows, table, name in ((images, Images, "images"), (regions, Annotations, "annotations"), (splits, Splits, "splits")):
+        write_table(pl.DataFrame(rows, schema=types(table)), table, folder / f"{name}.parquet")
+    draw_samples(folder / "images", *_tables(folder), split, {}, settings, 0, folder / "samples.jpg")
+    return _read(folder / "samples.jpg")
+
+
+def test_samples_are_called_as_their_sources_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    titles: list[str] = []
+    monkeypatch.setattr(Axes, "set_title", lambda _, title, **__: titles.append(title))
+    picture = Picture("my%20%24%7Bdog%7D%00%2F%C3%A9-0000001", np.zeros((9, 9, 3), np.uint8), [], "a caption")
+    draw_tiles([picture], {}, "", tmp_path / "samples.jpg")
+    assert titles == ["my ${dog}\0/é-0000001\na caption"]
+    monkeypatch.undo()
+    draw_tiles([picture], {}, "", tmp_path / "samples.jpg")
+    assert (tmp_path / "samples.jpg").stat().st_size
+
+
+def _tables(folder: Path) -> list[Path]:
+    return [folder / f"{name}.parquet" for name in ("images", "annotations", "splits")]
+
+
+def _read(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path))
+
+
+def _count(sheet: np.ndarray, colour: str) -> int:
+    """Return the number of pixels of about the `colour`, #rrggbb."""
+    wanted = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+    return int((np.abs(sheet.astype(int) - wanted).max(axis=2) < 60).sum())
+
+
+def _detail(sheet: np.ndarray) -> float:
+    """Return how much neighbouring columns of the second tile, which has no outline, differ."""
+    height, width = sheet.shape[:2]
+    tile = sheet[height // 3 : height // 2, int(width * 0.3) : int(width * 0.45)].astype(int)
+    return float(np.abs(np.diff(tile, axis=1)).mean())
+
+
+def test_samples_are_blurred_unless_a_setting_says_otherwise(tmp_path: Path) -> None:
+    assert _detail(_draw_samples(tmp_path, ReportSettings())) < 1
+    assert _detail(_draw_samples(tmp_path, ReportSettings(blur=False))) > 20
+
+
+def test_outlines_are_drawn_on_blurred_pictures(tmp_path: Path) -> None:
+    assert _count(_draw_samples(tmp_path, ReportSettings()), ORANGE) > 300
+
+
+def test_predictions_are_drawn_beside_what_is_labelled(tmp_path: Path) -> None:
+    _draw_samples(tmp_path, ReportSettings())
+    shown = []
+
+    def predict(images: Iterable[np.ndarray]) -> Iterator[list[Region]]:
+        for image in images:
+            shown.append(image.shape)
+            mask = np.zeros(image.shape[:2], np.uint8)
+            mask[10:50, 20:60] = 255
+            yield [Region((0.0, 0.0, 70.0, 50.0), None), Region((20.0, 10.0, 60.0, 50.0), mask)] if len(shown) == 2 else []
+
+    draw_predictions(tmp_path / "images", *_tables(tmp_path), predict, ReportSettings(), 0, tmp_path / "predictions.jpg")
+    assert shown == [(60, 80, 3)] * 2
+    sheet = _read(tmp_path / "predictions.jpg")
+    labelled, predicted = sheet[:, : sheet.shape[1] // 4], sheet[:, sheet.shape[1] // 4 :]
+    assert _count(labelled, SKY) > 300 > 30 > _count(labelled[:-40], ORANGE)
+    assert _count(predicted, ORANGE) > 300 > 30 > _count(predicted[:-40], SKY)
+
+
+def test_a_split_without_samples_says_so(tmp_path: Path) -> None:
+    assert _draw_samples(tmp_path, ReportSettings(), split="test").min() < 100
+
+
+def test_an_image_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    _draw_samples(tmp_path, ReportSettings())
+    (tmp_path / "images" / "val" / "a.png").write_bytes(b"not an image")
+    with pytest.raises(TesseraError, match=r"a\.png: image cannot be decoded"):
+        draw_samples(tmp_path / "images", *_tables(tmp_path), "val", {}, ReportSettings(), 0, tmp_path / "samples.jpg")
+
+
+def test_a_caption_tells_how_a_mosaic_and_a_mark_were_drawn(tmp_path: Path) -> None:
+    mosaic = {"key": "a", "label": "nsfw", "version": "v4", "anchor": "frame", "whole_blocks": 9, "seed": 0}
+    mosaic |= {"origin_x": 0, "origin_y": 0, "x0": 0, "y0": 0, "x1": 9, "y1": 9}
+    soft = {"type": "rect_avg", "block_width": 9, "block_height": 6, "feather": 4, "dilation": 5, "incomplete": True}
+    hard = {"type": "squa_mid", "block_width": 3, "block_height": 3, "feather": 0, "dilation": 0, "incomplete": False}
+    rows = [mosaic | soft | {"number": 1}, mosaic | hard | {"number": 0}]
+    write_table(pl.DataFrame(rows, schema=types(Mosaics)), Mosaics, tmp_path / "mosaics")
+    text = "v4 squa_mid 3 x 3\nv4 rect_avg 9 x 6, feather 4, grown by 5, cut blocks"
+    assert describe_mosaics([tmp_path / "mosaics"]) == {"a": text}
+    mark = {"key": "b", "kind": "logo", "content": "x.png", "size": 40, "opacity": 0.5, "angle": -3.2, "tiled": True}
+    mark |= {"number": 0, "stroke": 0, "plate": 0.0, "first": 0, "regions": 1}
+    row = {name: mark.get(name) for name in types(Marks)}
+    write_table(pl.DataFrame([row], schema=types(Marks)), Marks, tmp_path / "marks")
+    assert describe_marks([tmp_path / "marks"]) == {"b": "logo 40 px, opacity 0.50, -3°, tiled"}
+    assert describe_mosaics([]) == describe_marks([]) == {}

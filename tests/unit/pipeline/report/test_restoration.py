@@ -1,0 +1,184 @@
+"""The figures of restoration: what is measured is told, and pictures are blurred unless a setting says otherwise."""
+
+import base64
+import io
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from restoration_clips import write_moving_clip
+from tessera.core.errors import TesseraError
+from tessera.imaging.encode import write_video
+from tessera.imaging.images import write_image
+from tessera.pipeline.report.restoration import draw_methods, draw_restored, draw_stages, show_restored
+from tessera.pipeline.report.settings import ReportSettings
+from tessera.pipeline.restoration.evaluate import evaluate
+from tessera.pipeline.restoration.settings import DataSettings, MetricsSettings
+
+SIDE = 64
+CLEAR = ReportSettings(blur=False)
+
+
+def texts(path: Path) -> list[str]:
+    """Return what is written in an SVG."""
+    return [text.strip() for text in re.findall(r"<!-- (.*?) -->", path.read_text(encoding="utf-8"))]
+
+
+def write_curves(path: Path, names: Iterable[str], iterations: Iterable[int]) -> Path:
+    lines = [",".join(["iteration", *names, "psnr"])]
+    lines += [f"{n}{',0.5' * len(list(names))},{20 + n / 100 if n % 50 == 0 else ''}" for n in iterations]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def test_curves_of_all_stages_are_drawn_one_after_the_other(tmp_path: Path) -> None:
+    first = write_curves(tmp_path / "1.csv", ["pixel"], range(10, 201, 10))
+    second = write_curves(tmp_path / "2.csv", ["pixel", "adversarial"], range(10, 101, 10))
+    for name in ("a", "b"):
+        draw_stages({"stage1": first, "stage2": second}, tmp_path / f"{name}.svg")
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+    shown = texts(tmp_path / "a.svg")
+    titles = ["PSNR over the region, on clips of val, dB", "pixel loss", "adversarial loss"]
+    assert [text for text in shown if text in titles] == titles
+    assert {"stage1", "stage2", "iteration", "300"} <= set(shown)
+
+
+def test_a_training_that_told_nothing_is_drawn_as_that(tmp_path: Path) -> None:
+    (tmp_path / "empty.csv").write_text("iteration,pixel,psnr\n", encoding="utf-8")
+    for curves in ({}, {"stage1": tmp_path / "empty.csv"}):
+        draw_stages(curves, tmp_path / "stages.svg")
+        assert "nothing was trained" in texts(tmp_path / "stages.svg")
+
+
+def reached(samples: int, psnr: float) -> dict[str, Any]:
+    methods = ("mosaicked", "bicubic", "temporal_median", "restored")
+    values = {name: {"psnr": psnr + place, "ssim": 0.5 + place / 10} for place, name in enumerate(methods)}
+    return {"samples": samples, "region": values, "frame": values} if samples else {"samples": 0}
+
+
+def test_methods_are_compared_by_blocks_with_the_number_of_samples(tmp_path: Path) -> None:
+    val = {"all": reached(1300, 20), "blocks": {"below 8": reached(1300, 20), "8 and more": reached(0, 0)}}
+    test = {"all": reached(0, 0), "blocks": {"below 8": reached(0, 0), "8 and more": reached(0, 0)}}
+    (tmp_path / "metrics.json").write_text(json.dumps({"splits": {"val": val, "test": test}}), encoding="utf-8")
+    draw_methods(tmp_path / "metrics.json", tmp_path / "methods.svg")
+    shown = texts(tmp_path / "methods.svg")
+    assert {"all (1,300)", "blocks below 8 (1,300)", "blocks 8 and more (0)", "+3.0", "+0.300"} <= set(shown)
+    assert {"val: PSNR, dB", "val: SSIM"} <= set(shown) and not any(text.startswith("test") for text in shown)
+    assert {"mosaicked", "bicubic", "temporal median", "restored"} <= set(shown)
+
+
+def test_an_evaluation_of_nothing_is_drawn_as_that(tmp_path: Path) -> None:
+    content = {"splits": {"val": {"all": {"samples": 0}, "blocks": {"any size": {"samples": 0}}}}}
+    (tmp_path / "metrics.json").write_text(json.dumps(content), encoding="utf-8")
+    draw_methods(tmp_path / "metrics.json", tmp_path / "methods.svg")
+    assert "no clip was measured" in texts(tmp_path / "methods.svg")
+
+
+def write_pictures(folder: Path, blocks: Iterable[float] = (6.0,)) -> Path:
+    """Write what the evaluation writes: fine stripes of red, green and blue, so that each panel is known by its colour."""
+    (folder / "val").mkdir(parents=True)
+    gap = np.full((SIDE, 4, 3), 255, np.uint8)
+    panels = []
+    for channel in range(3):
+        panel = np.zeros((SIDE, SIDE, 3), np.uint8)
+        panel[:, ::2, channel] = 255
+        panels += [gap, panel]
+    triptych = np.concatenate(panels[1:], axis=1)
+    mask = np.zeros((SIDE, SIDE), np.uint8)
+    cv2.circle(mask, (SIDE // 2, SIDE // 2), SIDE // 4, 255, -1)
+    rows = []
+    for block in blocks:
+        name = f"val/{block:05.1f}px-clip"
+        write_image(folder / f"{name}.png", triptych)
+        write_image(folder / f"{name}.mask.png", mask)
+        write_video(folder / f"{name}.mp4", [np.maximum(triptych, n) for n in range(0, 120, 10)], 24, quality=4)
+        psnr = {"mosaicked": 21.0, "restored": 24.5}
+        rows.append({"split": "val", "key": f"clip <{block}>", "name": name, "block": block, "psnr": psnr})
+    (folder / "pictures.json").write_text(json.dumps(rows), encoding="utf-8")
+    return folder
+
+
+def animations(page: Path) -> list[Image.Image]:
+    found = re.findall(r'src="data:image/webp;base64,(.*?)"', page.read_text(encoding="utf-8"))
+    return [Image.open(io.BytesIO(base64.b64decode(data))) for data in found]
+
+
+def detail(image: np.ndarray) -> float:
+    """Return how much neighbouring columns differ."""
+    return float(np.abs(np.diff(image.astype(int), axis=1)).mean())
+
+
+def test_pictures_are_blurred_unless_a_setting_says_otherwise(tmp_path: Path) -> None:
+    folder = write_pictures(tmp_path / "pictures")
+    details = {}
+    for settings in (ReportSettings(), CLEAR):
+        draw_restored(folder, "val", settings, tmp_path / "val.jpg")
+        show_restored(folder, "val", settings, tmp_path / "val.html")
+        sheet = np.asarray(Image.open(tmp_path / "val.jpg"))
+        (moving,) = animations(tmp_path / "val.html")
+        # Inside of the mask, where no outline is.
+        middle = np.asarray(moving.convert("RGB"))[:, 20 : SIDE - 20]
+        details[settings.blur] = detail(sheet[sheet.shape[0] // 2 - 9 : sheet.shape[0] // 2 + 9]), detail(middle)
+    assert 3 * details[True][0] < details[False][0]
+    assert details[True][1] < 2 < 20 < details[False][1]
+
+
+def test_panels_are_blurred_one_by_one_and_stay_in_their_order(tmp_path: Path) -> None:
+    show_restored(write_pictures(tmp_path / "pictures"), "val", ReportSettings(), tmp_path / "val.html")
+    (moving,) = animations(tmp_path / "val.html")
+    assert moving.n_frames == 4  # of half a second, eight a second
+    image = np.asarray(moving.convert("RGB")).astype(int)
+    assert image.shape == (SIDE, 3 * SIDE + 8, 3)
+    for channel, left in enumerate((0, SIDE + 4, 2 * SIDE + 8)):
+        colour = image[8:-8, left + 8 : left + SIDE - 8].mean(axis=(0, 1))
+        assert colour[channel] > 90 > 60 > np.delete(colour, channel).max()
+
+
+def test_what_is_reached_is_told_beside_the_pictures_and_keys_are_text(tmp_path: Path) -> None:
+    show_restored(write_pictures(tmp_path / "pictures"), "val", CLEAR, tmp_path / "val.html")
+    page = (tmp_path / "val.html").read_text(encoding="utf-8")
+    assert "clip &lt;6.0&gt;<br>blocks of 6.0 px: mosaicked 21.0 dB, restored 24.5 dB, clean" in page
+
+
+def test_as_many_are_shown_as_the_report_shows_over_all_sizes_of_blocks(tmp_path: Path) -> None:
+    folder = write_pictures(tmp_path / "pictures", range(2, 32, 3))
+    show_restored(folder, "val", ReportSettings(samples=3), tmp_path / "val.html")
+    assert re.findall(r"blocks of (\S+) px", (tmp_path / "val.html").read_text(encoding="utf-8")) == ["2.0", "14.0", "29.0"]
+
+
+def test_a_split_without_pictures_says_so(tmp_path: Path) -> None:
+    folder = write_pictures(tmp_path / "pictures")
+    draw_restored(folder, "test", CLEAR, tmp_path / "test.jpg")
+    show_restored(folder, "test", CLEAR, tmp_path / "test.html")
+    assert np.asarray(Image.open(tmp_path / "test.jpg")).min() < 100
+    assert "No sample of test is shown" in (tmp_path / "test.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".mask.png", ".mp4"])
+def test_a_picture_that_cannot_be_read_is_named(suffix: str, tmp_path: Path) -> None:
+    folder = write_pictures(tmp_path / "pictures")
+    (folder / "val" / f"006.0px-clip{suffix}").write_bytes(b"nothing")
+    draw = show_restored if suffix == ".mp4" else draw_restored
+    with pytest.raises(TesseraError, match=r"006\.0px-clip.*delete the folder"):
+        draw(folder, "val", CLEAR, tmp_path / "figure")
+
+
+def test_what_the_evaluation_writes_is_drawn(tmp_path: Path) -> None:
+    write_moving_clip(tmp_path / "val", "clip", 8)
+    (tmp_path / "test").mkdir()
+    files = [tmp_path / name for name in ("metrics.json", "ledger.jsonl", "pictures")]
+    settings = {"data": DataSettings(size=SIDE, degradations=()), "settings": MetricsSettings(frames=6, pictures=1)}
+    folders = {split: tmp_path / split for split in ("val", "test")}
+    evaluate(folders, lambda frames: frames, *files, **settings, seed=0, threads=2)
+    draw_methods(files[0], tmp_path / "methods.svg")
+    draw_restored(files[2], "val", CLEAR, tmp_path / "val.jpg")
+    show_restored(files[2], "val", CLEAR, tmp_path / "val.html")
+    assert "all (1)" in texts(tmp_path / "methods.svg") and "+0.0" in texts(tmp_path / "methods.svg")
+    assert len(animations(tmp_path / "val.html")) == 1

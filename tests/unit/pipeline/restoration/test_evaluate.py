@@ -1,0 +1,188 @@
+"""The evaluation of a restoration model: every clip is accounted for, and a model that does nothing is worth nothing."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from restoration_clips import write_moving_clip
+from tessera.core.errors import TesseraError
+from tessera.core.ledger import read_ledger
+from tessera.imaging.images import read_image
+from tessera.imaging.video import read_frames, read_packets
+from tessera.pipeline.restoration.evaluate import GAP, evaluate, restore
+from tessera.pipeline.restoration.metrics import bins, measure
+from tessera.pipeline.restoration.samples import fixed_sample
+from tessera.pipeline.restoration.settings import DataSettings, MetricsSettings
+from tessera.records.lada.clips import read_clips
+
+SIDE = 64
+DATA = DataSettings(size=SIDE, degradations=())
+SETTINGS = MetricsSettings(frames=6, block_edges=(4, 8), pictures=1)
+LONG = "${x} " * 50  # with more, a file could not be called so
+METHODS = ["mosaicked", "bicubic", "temporal_median", "restored"]
+
+
+def identity(frames: torch.Tensor) -> torch.Tensor:
+    return frames
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three clips to validate with, of which one is too short and one is damaged; none to test with."""
+    folder = tmp_path_factory.mktemp("dataset")
+    write_moving_clip(folder / "val", "b", 8)
+    write_moving_clip(folder / "val", LONG, 9)
+    write_moving_clip(folder / "val", "short", 5)
+    write_moving_clip(folder / "val", "damaged", 8)
+    video = folder / "val" / "crop_unscaled_img" / "damaged.mp4"
+    video.write_bytes(video.read_bytes()[:400])
+    (folder / "test").mkdir()
+    return folder
+
+
+def run(dataset: Path, folder: Path, generator: Any = identity, **values: Any) -> dict[str, Any]:
+    folder.mkdir()
+    options = {"data": DATA, "settings": SETTINGS, "seed": 0, "threads": 2} | values
+    folders = {split: dataset / split for split in ("val", "test")}
+    evaluate(folders, generator, folder / "metrics.json", folder / "ledger.jsonl", folder / "pictures", **options)
+    content: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    return content
+
+
+def test_every_clip_is_accounted_for(dataset: Path, tmp_path: Path) -> None:
+    splits = run(dataset, tmp_path / "out")["splits"]
+    rows = {row["key"]: (row["status"], row["reason"]) for row in read_ledger(tmp_path / "out" / "ledger.jsonl")}
+    assert rows.keys() == {f"val/{LONG}", "val/b", "val/damaged", "val/short"}
+    assert rows["val/short"] == ("dropped", "clip shorter than the window")
+    assert rows["val/damaged"][0] == "failed" and rows["val/b"] == ("ok", "")
+    counts = splits["val"]["samples"]
+    assert counts["in"] == 4 == counts["ok"] + sum(counts["dropped"].values()) + sum(counts["failed"].values())
+    assert counts["dropped"] == {"clip shorter than the window": 1} and sum(counts["failed"].values()) == 1
+    assert counts["ok"] == splits["val"]["all"]["samples"] == 2
+    for split in splits.values():
+        assert list(split["blocks"]) == bins(SETTINGS.block_edges)
+        assert split["all"]["samples"] == sum(each["samples"] for each in split["blocks"].values())
+    assert splits["test"]["samples"]["in"] == 0 and splits["test"]["all"] == {"samples": 0}
+
+
+def test_a_model_that_does_nothing_reaches_what_the_mosaicked_clip_has(dataset: Path, tmp_path: Path) -> None:
+    # With all that footage goes through.
+    means = run(dataset, tmp_path / "out", data=DataSettings(size=SIDE))["splits"]["val"]["all"]
+    for area in ("region", "frame"):
+        assert list(means[area]) == METHODS
+        assert means[area]["restored"] == means[area]["mosaicked"]
+
+
+def test_means_are_those_of_the_samples(dataset: Path, tmp_path: Path) -> None:
+    found = run(dataset, tmp_path / "out")["splits"]["val"]
+    samples = [
+        fixed_sample(clip, DATA, frames=SETTINGS.frames, seed=0)
+        for clip in read_clips(dataset / "val")
+        if clip.key in {"b", LONG}
+    ]
+    groups = {"below 4": (0, 4), "4 to 8": (4, 8), "8 and more": (8, math.inf)}
+    for name, (low, high) in {"all": (0, math.inf), **groups}.items():
+        chosen = [sample for sample in samples if low <= sample.block < high]
+        means = found["all"] if name == "all" else found["blocks"][name]
+        assert means["samples"] == len(chosen)
+        for area in ("region", "frame") if chosen else ():
+            values = [measure(one.mosaicked, one.clean, one.mask, one.content)[area] for one in chosen]
+            assert means[area]["mosaicked"] == {
+                measured: pytest.approx(sum(value[measured] for value in values) / len(values), abs=1e-6)
+                for measured in ("psnr", "ssim")
+            }
+
+
+def test_a_model_that_knows_the_clean_clips_is_at_the_ceiling_and_pictures_show_it(dataset: Path, tmp_path: Path) -> None:
+    clean = {
+        sample.mosaicked.tobytes(): torch.from_numpy(sample.clean).permute(0, 3, 1, 2)[None] / 255
+        for clip in read_clips(dataset / "val")
+        if clip.key in {"b", LONG}
+        for sample in [fixed_sample(clip, DATA, frames=SETTINGS.frames, seed=0)]
+    }
+
+    def knowing(frames: torch.Tensor) -> torch.Tensor:
+        return clean[(frames[0] * 255).round().byte().permute(0, 2, 3, 1).numpy().tobytes()]
+
+    means = run(dataset, tmp_path / "out", knowing, settings=SETTINGS.model_copy(update={"pictures": 9}))["splits"]["val"][
+        "all"
+    ]
+    assert means["region"]["restored"] == means["frame"]["restored"] == {"psnr": 60.0, "ssim": 1.0}
+    assert means["region"]["mosaicked"]["psnr"] < 40
+    pictures = tmp_path / "out" / "pictures"
+    told = json.loads((pictures / "pictures.json").read_text(encoding="utf-8"))
+    assert sorted((row["split"], row["key"]) for row in told) == [("val", LONG), ("val", "b")]
+    for row in told:
+        assert row["psnr"]["restored"] == 60 and f"{row['block']:05.1f}px" in row["name"]
+        mosaicked, restored, original = panels(read_image(pictures / f"{row['name']}.png"))
+        assert np.array_equal(restored, original) and not np.array_equal(mosaicked, original)
+        video = pictures / f"{row['name']}.mp4"
+        frames = [frame.image() for frame in read_frames(video, read_packets(video), range(SETTINGS.frames))]
+        assert len(read_packets(video)) == len(frames) == SETTINGS.frames
+        assert all(frame.shape == (SIDE, 3 * SIDE + 2 * GAP, 3) for frame in frames)
+
+
+def panels(triptych: np.ndarray) -> list[np.ndarray]:
+    step = SIDE + GAP
+    assert (triptych[:, SIDE:step] == 255).all()
+    return [triptych[:, place : place + SIDE] for place in (0, step, 2 * step)]
+
+
+def test_equal_models_give_equal_files_on_any_number_of_threads(dataset: Path, tmp_path: Path) -> None:
+    for threads in (1, 3):
+        run(dataset, tmp_path / str(threads), threads=threads)
+    one, three = (
+        {
+            str(path.relative_to(folder)): path.read_bytes()
+            for path in folder.rglob("*")
+            if path.suffix in {".json", ".png", ".mp4"}
+        }
+        for folder in (tmp_path / "1", tmp_path / "3")
+    )
+    assert one == three and len(one) == 5  # of one sample, a picture, its mask and the clip
+
+
+def test_where_no_clip_can_be_measured_the_reason_is_told(dataset: Path, tmp_path: Path) -> None:
+    long = SETTINGS.model_copy(update={"frames": 50})
+    with pytest.raises(TesseraError, match=r"none of 4 clips could be measured.*clip shorter than the window"):
+        run(dataset, tmp_path / "out", settings=long)
+
+
+def test_a_dataset_without_clips_is_measured_as_empty(tmp_path: Path) -> None:
+    for split in ("val", "test"):
+        (tmp_path / "dataset" / split).mkdir(parents=True)
+    splits = run(tmp_path / "dataset", tmp_path / "out")["splits"]
+    assert {split["all"]["samples"] for split in splits.values()} == {0}
+    assert json.loads((tmp_path / "out" / "pictures" / "pictures.json").read_text()) == []
+
+
+def test_a_model_that_gives_no_numbers_stops_the_evaluation(dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(TesseraError, match=r"no number \(NaN or infinite\)"):
+        run(dataset, tmp_path / "out", lambda frames: frames * math.nan)
+
+
+def test_memory_that_does_not_suffice_is_told_with_what_to_lower(dataset: Path, tmp_path: Path) -> None:
+    def greedy(frames: torch.Tensor) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(TesseraError, match=r"6 frames of 64 by 64 pixels; lower `restoration\.metrics\.frames`"):
+        run(dataset, tmp_path / "out", greedy)
+
+
+def test_a_model_sees_rgb_from_0_to_1_and_what_is_beyond_is_cut_off() -> None:
+    clip = np.random.default_rng(0).integers(0, 256, (2, 4, 8, 3), np.uint8)
+    assert np.array_equal(restore(identity, clip), clip)
+
+    def shift(frames: torch.Tensor) -> torch.Tensor:
+        assert frames.shape == (1, 2, 3, 4, 8) and frames.dtype == torch.float32
+        assert torch.equal((frames[0, 1, 2] * 255).round().byte(), torch.from_numpy(clip[1, :, :, 2]))
+        return frames + torch.tensor([1.0, -1.0, 0.1])[:, None, None]
+
+    red, green, blue = np.moveaxis(restore(shift, clip), 3, 0)
+    assert (red == 255).all() and (green == 0).all()
+    assert (np.abs(blue.astype(float) - np.minimum(clip[..., 2] + 25.5, 255)) <= 0.501).all()

@@ -1,0 +1,157 @@
+"""The card of a model tells what it is, and nothing of the machine it was made on."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tessera.configuration import Configuration
+from tessera.core.provenance import digest, sha256_file
+from tessera.pipeline.cards import render, write_model_card, write_restoration_card
+
+SCORES = {"map50": 0.61234, "map50_95": 0.4, "precision": 0.7, "recall": None}
+METRICS = {"dataset": "d", "task": "segment", "epochs": 7, "splits": {"val": {"images": 9, "objects": 12, "mask": SCORES}}}
+COMPARED = {"images": 9, "image_size": 32, "detections": 3, "unmatched": 0, "output": 1e-5, "score": 0, "box": 0, "mask": 1}
+MADE_WITH = [{"torch": "2.1", "device": "CPU"}, {"torch": "2.2", "device": "<b>GPU"}]
+ORIGINS = [{"source": "a|b", "split": "val", "images": 9, "rights": "<script>", "consent": "release 7"}]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, Path]:
+    contents = {
+        "metrics": METRICS,
+        "export": COMPARED,
+        "datasheet": {"origins": ORIGINS},
+        "checksums": "",
+        "record": {"identity": {"seed": 3, "code": "c0de"}, "made_with": MADE_WITH, "finished": True},
+    }
+    paths = {name: tmp_path / name for name in (*contents, "data", "text", "model.pt", "model.onnx")}
+    for name, content in contents.items():
+        paths[name].write_text(json.dumps(content))
+    for name in ("model.pt", "model.onnx"):
+        paths[name].write_bytes(name.encode())
+    return paths
+
+
+def write(files: dict[str, Path], **changes: Any) -> dict[str, Any]:
+    settings = {**Configuration().models.nsfw_detection.model_dump(mode="json"), **changes}
+    reports = [files[name] for name in ("checksums", "datasheet", "metrics", "export", "record", "data", "text")]
+    exported = [files["model.pt"], files["model.onnx"]]
+    write_model_card("nsfw_detection", exported, *reports, settings=settings)
+    card: dict[str, Any] = json.loads(files["data"].read_text())
+    return card
+
+
+def test_a_card_holds_what_is_needed_to_judge_and_to_make_the_model_again(files: dict[str, Path]) -> None:
+    card = write(files)
+    assert card["files"]["model.pt"] == {"bytes": 8, "sha256": sha256_file(files["model.pt"])}
+    assert card["dataset"] == {"sha256sums": sha256_file(files["checksums"]), "datasheet": {"origins": ORIGINS}}
+    assert card["training"]["arguments"]["epochs"] == 200
+    assert (card["training"]["seed"], card["training"]["code"]) == (3, "c0de")
+    assert card["training"]["made_with"] == MADE_WITH
+    assert (card["metrics"], card["export"]["compared"]) == (METRICS, COMPARED)
+    assert card["licence"] == "AGPL-3.0"
+    assert any("minors" in line for line in card["not_for"]) and any("consent" in line for line in card["not_for"])
+    assert set(card["versions"]) == {"torch", "ultralytics", "onnx", "onnxruntime"}
+
+
+def test_a_card_reads_well_and_takes_no_orders_from_the_data(files: dict[str, Path]) -> None:
+    write(files)
+    text = files["text"].read_text()
+    assert "| val | mask | 0.612 | 0.400 | 0.700 | none |" in text
+    assert "The val split holds 12 objects: too few to say much." in text
+    assert r"| a\|b | val | 9 | \<script\> | release 7 |" in text
+    assert "- trained with: torch 2.1, device CPU; then torch 2.2, device \\<b\\>GPU\n" in text
+    assert "- from scratch\n" in text
+
+
+def test_equal_inputs_give_an_equal_card(files: dict[str, Path]) -> None:
+    write(files)
+    first = files["data"].read_bytes(), files["text"].read_bytes()
+    write(files)
+    assert (files["data"].read_bytes(), files["text"].read_bytes()) == first
+
+
+def test_of_a_path_on_this_machine_the_name_alone_is_told(files: dict[str, Path]) -> None:
+    sha256 = digest("start")
+    weights = {"source": "/home/someone/private/start.pt", "sha256": sha256}
+    card = write(files, weights=weights)
+    assert card["training"]["weights"] == {"source": "start.pt", "sha256": sha256}
+    assert "someone" not in files["data"].read_text() + files["text"].read_text()
+    assert "started from: start.pt" in files["text"].read_text()
+
+
+def test_a_dataset_without_origins_has_a_card(files: dict[str, Path]) -> None:
+    files["datasheet"].write_text("{}")
+    assert render(write(files)).startswith("# nsfw_detection\n")
+
+
+METHODS = {"mosaicked": {"psnr": 20.0, "ssim": 0.5}, "restored": {"psnr": 25.125, "ssim": 0.75}}
+MEASURED = {"samples": 7, "region": METHODS, "frame": METHODS}
+RESTORED = {
+    "frames": 30,
+    "splits": {
+        "val": {"all": MEASURED, "blocks": {"below 8": MEASURED, "8 and more": {"samples": 0}}},
+        "test": {"all": {"samples": 0}, "blocks": {"below 8": {"samples": 0}}},
+    },
+}
+LOADED = {
+    "samples": 4,
+    "frames": 8,
+    "differences": {"model.safetensors": 0.0, "model.pth": 1.5e-7},
+    "untraced": "It has loops.",
+    "versions": {"torch": "2", "mmagic": "1.2.0"},
+}
+
+
+def write_restored(files: dict[str, Path], **changes: Any) -> tuple[dict[str, Any], str]:
+    files["metrics"].write_text(json.dumps(RESTORED))
+    files["export"].write_text(json.dumps(LOADED))
+    files["datasheet"].write_text(json.dumps({"origins": [{"source": "a|b", "split": "val", "clips": 9, "rights": "own"}]}))
+    settings = {**Configuration().restoration.model_dump(mode="json"), **changes}
+    records = [files["data"].with_name(f"{stage['name']}.json") for stage in settings["stages"]]
+    for stage, record, made_with in zip(settings["stages"], records, (MADE_WITH, *[MADE_WITH[:1]] * 3), strict=True):
+        identity = {"settings": {"stage": stage}, "seed": 3, "code": "c0de"}
+        record.write_text(json.dumps({"identity": identity, "made_with": made_with, "finished": True}))
+    reports = [files[name] for name in ("checksums", "datasheet", "metrics", "export")]
+    write_restoration_card([files["model.pt"]], *reports, records, files["data"], files["text"], settings=settings)
+    return json.loads(files["data"].read_text()), files["text"].read_text()
+
+
+def test_the_card_of_a_restorer_holds_what_is_needed_to_judge_and_to_make_it_again(files: dict[str, Path]) -> None:
+    card, _ = write_restored(files)
+    assert card["model"] == "mosaic_restoration"
+    assert [stage["name"] for stage in card["training"]["stages"]] == ["stage1", "stage2", "stage2.5", "stage2.6"]
+    assert (card["training"]["seed"], card["training"]["code"]) == (3, "c0de")
+    assert card["training"]["made_with"]["stage1"] == MADE_WITH
+    assert (card["metrics"], card["export"]["compared"], card["versions"]) == (RESTORED, LOADED, LOADED["versions"])
+    assert any("minors" in line for line in card["not_for"]) and any("did not agree" in line for line in card["not_for"])
+
+
+def test_the_card_of_a_restorer_reads_well(files: dict[str, Path]) -> None:
+    _, text = write_restored(files)
+    assert "| val | region | mosaicked | 20.000 | 0.500 | none |" in text
+    assert "| val | below 8 | 7 | 20.000 | 25.125 |" in text
+    assert "The test split gave 0 samples: too few to say much." in text
+    assert "differ at most of model.safetensors by 0.0e+00, of model.pth by 1.5e-07." in text
+    assert "There is neither TorchScript nor ONNX. It has loops." in text
+    assert "- stage1 trained with: torch 2.1, device CPU; then torch 2.2" in text
+    assert "- stage2.6 trained with: torch 2.1, device CPU\n" in text
+    assert "| stage2 | stage1 | 150000 | 16 | 2 | 0.001 | 1.0 | 0.2 | 0.05 |" in text
+    assert r"| a\|b | val | 9 | own |" in text
+    assert "- from scratch\n" in text and "which this is not" not in text
+
+
+def test_it_is_told_where_a_restorer_is_none_that_the_application_loads(files: dict[str, Path]) -> None:
+    _, text = write_restored(files, generator={"channels": 8, "blocks": 1})
+    assert "Lada's application loads models of 64 channels and 15 blocks only, which this is not." in text
+
+
+def test_of_the_weights_that_a_restorer_started_from_the_name_alone_is_told(files: dict[str, Path]) -> None:
+    sha256 = digest("start")
+    weights = {"spynet": None, "vgg19": None, "load_from": {"source": "/home/someone/lada.pth", "sha256": sha256}}
+    card, text = write_restored(files, weights=weights)
+    assert card["training"]["weights"]["load_from"] == {"source": "lada.pth", "sha256": sha256}
+    assert f"- started from: lada.pth, sha256 `{sha256}`" in text
+    assert "someone" not in json.dumps(card) + text

@@ -1,0 +1,436 @@
+"""Sets of labelled images: every layout is read, every image and every fault is a row, and nothing hostile gets in or out."""
+
+import io
+import os
+import stat
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from pydantic import ValidationError
+
+from tessera.core.errors import Failed, TesseraError
+from tessera.core.files import files_below
+from tessera.core.ledger import read_ledger
+from tessera.core.provenance import fingerprint, sha256_file
+from tessera.imaging.hashing import perceptual_hash
+from tessera.pipeline.watermarks import sets
+from tessera.pipeline.watermarks.sets import File, import_watermarks, read_boxes
+from tessera.pipeline.watermarks.settings import WatermarkSet, WatermarkSettings
+from tessera.records.annotation.formats.yolo import write_yolo
+from tessera.records.annotation.hub import read_hub
+from tessera.records.annotation.model import Annotation, ImageAnnotations
+from tessera.records.tables.annotation import Images
+from tessera.records.tables.table import read_table
+
+WIDTH, HEIGHT = 40, 30
+LINE = "1 0.5 0.5 0.5 0.4\n"
+BOX = (10, 9, 30, 21)
+
+
+def picture(seed: int, width: int = WIDTH, height: int = HEIGHT, kind: str = "png") -> bytes:
+    file = io.BytesIO()
+    image = Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8))
+    image.save(file, format={"jpg": "jpeg"}.get(kind, kind))
+    return file.getvalue()
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes | str]) -> Path:
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    return folder
+
+
+def write_zip(path: Path, files: Mapping[str, bytes | str], method: int = zipfile.ZIP_STORED) -> Path:
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, content in files.items():
+            archive.writestr(zipfile.ZipInfo(name), content, method)
+    return path
+
+
+class Imported:
+    """What came out of a set."""
+
+    def __init__(self, path: Path, blocklist: str = "", **settings: Any) -> None:
+        out = path.parent / f"out of {path.name}"
+        out.mkdir()
+        (out / "blocklist.tsv").write_text(f"sha256\tphash\treason\n{blocklist}")
+        given = {"name": "s", "path": path, "content": "general", "rights": "CC0"} | settings
+        tables = out / "images.parquet", out / "annotations.parquet"
+        place = Path("results/images")
+        import_watermarks(WatermarkSet(**given), out / "blocklist.tsv", 8, place, *tables, out / "images", out / "ledger.jsonl")
+        self.rows = {image["key"]: image for image in read_table(out / "images.parquet", Images).to_dicts()}
+        self.boxes = {image.key: [one.box for one in image.annotations] for image in read_hub(tables[1], tables[0])}
+        self.labels = {one.label for image in read_hub(tables[1], tables[0]) for one in image.annotations}
+        self.ledger = read_ledger(out / "ledger.jsonl")
+        self.reasons = {row["key"]: row["reason"] or row["status"] for row in self.ledger}
+        self.details = {row["key"]: row["detail"] for row in self.ledger}
+        self.files = {file.name: file.read_bytes() for file in (out / "images").iterdir()}
+        stored = {Path(row["path"]).name for row in self.rows.values()}
+        assert stored == set(self.files) and len(self.reasons) == len(self.ledger)
+
+
+LAYOUTS = {
+    "pita": ("train-yolo/images/{}.png", "train-yolo/labels/{}.txt", "train"),
+    "roboflow": ("my set/valid/images/{}.png", "my set/valid/labels/{}.txt", "val"),
+    "ultralytics": ("images/test2017/{}.png", "labels/test2017/{}.txt", "test"),
+    "beside": ("val/{}.png", "val/{}.txt", "val"),
+    "plain": ("images/{}.png", "labels/{}.txt", ""),
+    "flat": ("{}.png", "{}.txt", ""),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("packed", [False, True])
+def test_every_layout_is_read_and_its_split_is_kept(tmp_path: Path, layout: str, packed: bool) -> None:
+    image, label, split = LAYOUTS[layout]
+    names = {"a.b c": LINE, "c": ""}
+    files: dict[str, bytes | str] = {image.format(name): picture(number) for number, name in enumerate(names)}
+    files |= {label.format(name): text for name, text in names.items()} | {"README.txt": "hello", "data.yaml": "names: [a, b]"}
+    path = write_zip(tmp_path / "set.zip", files) if packed else write_folder(tmp_path / "set", files)
+    imported = Imported(path)
+    assert sorted(imported.boxes.values()) == [[], [BOX]] and imported.labels == {"watermark"}
+    assert set(imported.reasons.values()) == {"ok"} and len(imported.reasons) == 2
+    assert set(imported.files.values()) == {picture(0), picture(1)}
+    for row in imported.rows.values():
+        assert row["split"] == split and row["rights"] == "CC0"
+    sources = {row["source"] for row in imported.rows.values()}
+    assert sources == ({f"watermarks:s/{split}"} if split else {f"watermarks:s/{image.format(name)}" for name in names})
+
+
+def test_a_split_of_the_set_counts_for_all_of_it(tmp_path: Path) -> None:
+    files = {"train/images/a.png": picture(0), "train/labels/a.txt": "", "b.png": picture(1), "b.txt": ""}
+    rows = Imported(write_zip(tmp_path / "set.zip", files), split="val").rows.values()
+    assert {(row["source"], row["split"]) for row in rows} == {("watermarks:s", "val")}
+
+
+def test_a_folder_that_is_only_called_somewhat_like_a_split_is_none(tmp_path: Path) -> None:
+    files: dict[str, bytes | str] = {}
+    for number, folder in enumerate(("trains", "train stations", "values", "test_drive")):
+        files |= {f"{folder}/a.png": picture(number), f"{folder}/a.txt": ""}
+    assert {row["split"] for row in Imported(write_zip(tmp_path / "set.zip", files)).rows.values()} == {""}
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\u2028"])
+def test_lines_end_as_they_do_for_ultralytics(tmp_path: Path, end: str) -> None:
+    label = end.join(["0 0.5 0.5 0.5 0.4", "0 0.2 0.2 0.1 0.1", "1 0.8 0.8 0.1 0.1"])
+    assert len(Imported(write_zip(tmp_path / "set.zip", {"a.png": picture(0), "a.txt": label})).boxes["s+a"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("2 0.5 0.5 0.1 0.1", "class '2'; allowed: 0 to 1"),
+        ("-1 0.5 0.5 0.1 0.1", "class '-1'"),
+        ("9" * 5000 + " 0.5 0.5 0.1 0.1", "limit"),
+        ("0 0.5 0.5 0.1 1.2", "outside [0, 1]"),
+        ("0 0.5 0.5 0.1 -0.1", "outside [0, 1]"),
+        ("0 0.5 0.5 nan 0.1", "outside [0, 1]"),
+        ("0 0.5 0.5 0.1", "3 numbers"),
+        ("0 0.5 0.5 0.1 0.1 0.3", "5 numbers"),
+        ("0 0.5 0.5 0 0.1", "without area"),
+        ("0 0.1 0.1 0.1 0.5 0.1 0.9", "without area"),
+        ("0 x y w h", "could not convert"),
+    ],
+)
+def test_a_bad_line_is_a_row_that_names_it(tmp_path: Path, line: str, fault: str) -> None:
+    files = {"images/a.png": picture(0), "labels/a.txt": f"\n{LINE}{line}\n"}
+    imported = Imported(write_zip(tmp_path / "set.zip", files))
+    assert imported.reasons == {"s+images%2Fa": "broken YOLO label"} and not imported.rows and not imported.files
+    assert imported.details["s+images%2Fa"].startswith("labels/a.txt:3: ") and fault in imported.details["s+images%2Fa"]
+
+
+def test_polygons_are_boxed_clipped_boxes_noted_and_equal_ones_merged(tmp_path: Path) -> None:
+    label = "0 0.5 0.5 0.5 0.4\n" + LINE + "0 0.25 0.3 0.75 0.3 0.5 0.7\n1 0.9 0.5 0.4 0.2\r\n"
+    imported = Imported(write_zip(tmp_path / "set.zip", {"a.png": picture(0), "a.txt": "\ufeff" + label}))
+    assert [tuple(round(edge, 6) for edge in box) for box in imported.boxes["s+a"]] == [BOX, (28, 12, 40, 18)]
+    assert imported.ledger[0] | {"seconds": 0} == {
+        "key": "s+a",
+        "status": "ok",
+        "reason": "a box was clipped",
+        "detail": "a.txt: line 4",
+        "seconds": 0,
+    }
+
+
+# In thousandths: what differs by less than is written would be one box.
+@given(st.lists(st.tuples(*[st.integers(0, 1000).map(lambda part: part / 1000)] * 4), max_size=4))
+def test_boxes_are_those_that_were_written(tmp_path_factory: pytest.TempPathFactory, numbers: list[tuple[float, ...]]) -> None:
+    corners = [(min(a, c) * WIDTH, min(b, d) * HEIGHT, max(a, c) * WIDTH, max(b, d) * HEIGHT) for a, b, c, d in numbers]
+    boxes = [box for box in corners if box[2] - box[0] > 0.01 and box[3] - box[1] > 0.01]
+    path = tmp_path_factory.mktemp("labels") / "a.txt"
+    annotations = tuple(Annotation("a", None, None, box) for box in boxes)
+    write_yolo(ImageAnnotations("a", WIDTH, HEIGHT, annotations), ["a"], "detect", path)
+    found, clipped = read_boxes(File("a.txt", 0, lambda _: path.read_bytes()), 1, WIDTH, HEIGHT)
+    assert found == [pytest.approx(box, abs=1e-6) for box in dict.fromkeys(boxes)] and not clipped
+
+
+@given(st.binary(max_size=60) | st.text("0123456789. -\nexn", max_size=60).map(str.encode))
+def test_no_bytes_crash_the_reader(content: bytes) -> None:
+    try:
+        boxes, _ = read_boxes(File("a.txt", 0, lambda _: content), 2, WIDTH, HEIGHT)
+    except Failed:
+        return
+    assert all(0 <= x0 < x1 <= WIDTH and 0 <= y0 < y1 <= HEIGHT for x0, y0, x1, y1 in boxes)
+
+
+@pytest.mark.parametrize(
+    ("description", "settings", "classes"),
+    [
+        ({"data.yaml": "names: [a, b, c]"}, {}, 3),
+        ({"sub/data.yaml": "names: [a]", "metadata.yml": "names: {0: logo, 1: text, 2: c}"}, {}, 3),
+        ({"data.yaml": "names: [a, b, c]"}, {"classes": ["a"]}, 1),
+        ({"data.yaml": "train: images"}, {}, 2),
+        ({}, {}, 2),
+    ],
+)
+def test_the_number_of_classes_is_that_of_the_set(
+    tmp_path: Path, description: dict[str, str], settings: dict[str, Any], classes: int
+) -> None:
+    files: dict[str, bytes | str] = dict(description)
+    for number in range(4):
+        files |= {f"{number}.png": picture(number), f"{number}.txt": f"{number} 0.5 0.5 0.1 0.1"}
+    assert len(Imported(write_zip(tmp_path / "set.zip", files), **settings).rows) == classes
+
+
+def test_a_broken_description_stops_the_set(tmp_path: Path) -> None:
+    for number, text in enumerate(("names: [a", "a: *b", "\x00", "[" * 5000)):
+        with pytest.raises(TesseraError, match=r"watermarks\.sets: 's': 'data\.yaml' in .*set `classes`"):
+            Imported(write_zip(tmp_path / f"{number}.zip", {"a.png": picture(0), "data.yaml": text}))
+
+
+def test_nothing_is_made_of_a_description_but_the_number_of_classes(tmp_path: Path) -> None:
+    bomb = "".join(f"n{number}: &n{number} [{', '.join(9 * [f'*n{number - 1}'])}]\n" for number in range(1, 12))
+    merged = "".join(f"n{number}: &n{number} {{<<: [{', '.join(9 * [f'*n{number - 1}'])}]}}\n" for number in range(1, 12))
+    for number, text in enumerate(
+        (
+            f"n0: &n0 [x]\n{bomb}names: [*n11, b, c]",
+            f"n0: &n0 {{x: x}}\n{merged}names: [a, b, c]",
+            "names: [!!bool a, !!python/object/apply:os.abort [], !!timestamp c]",
+            f"names: [a, b, {'1:' * 400_000}1]",
+        )
+    ):
+        files = {"a.png": picture(0), "a.txt": "2 0.5 0.5 0.1 0.1", "data.yaml": text}
+        assert Imported(write_zip(tmp_path / f"{number}.zip", files)).reasons == {"s+a": "ok"}
+
+
+def test_images_and_labels_without_each_other_are_rows(tmp_path: Path) -> None:
+    files = {"images/a.png": picture(0), "labels/b.txt": LINE, "labels/classes.txt": "logo\ntext", "requirements.txt": "x"}
+    files |= {"images/c.png": picture(1), "labels/c.txt": LINE}
+    imported = Imported(write_zip(tmp_path / "set.zip", files))
+    assert imported.reasons == {"s+images%2Fa": "unlabelled", "s+images%2Fc": "ok", "s+labels%2Fb": "label without an image"}
+    assert [row["status"] for row in imported.ledger] == ["dropped", "ok", "failed"]
+
+
+def test_a_set_of_which_no_image_has_a_label_is_an_error_that_says_where_they_are_looked_for(tmp_path: Path) -> None:
+    files = {"images/a.png": picture(0), "images/b.png": picture(1), "annotations/a.txt": LINE}
+    with pytest.raises(TesseraError, match=r"'s': none of its 2 image\(s\) has a label .* looked for as 'labels/a.txt'"):
+        Imported(write_zip(tmp_path / "set.zip", files))
+
+
+def test_images_of_a_kind_that_is_not_read_are_rows(tmp_path: Path) -> None:
+    files = {"a.GIF": picture(0, kind="gif"), "a.txt": LINE, "b.heic": b"heic", "b.txt": LINE, "c.png": picture(1), "c.txt": ""}
+    imported = Imported(write_folder(tmp_path / "set", files))
+    unread = "image of a kind that is not read"
+    assert imported.reasons == {"s+a": unread, "s+b": unread, "s+c": "ok"}
+
+
+def test_bad_images_are_rows(tmp_path: Path) -> None:
+    bad: dict[str, bytes] = {
+        "html.jpg": b"\n<!DOCTYPE html><html><body>404</body></html>",
+        "text.png": b"no image",
+        "empty.png": b"",
+        "cut.png": picture(0)[:-200],
+        "tiny.png": picture(1, 9, 20),
+        "gif.png": picture(2, kind="gif"),
+    }
+    files: dict[str, bytes | str] = {"good.webp": picture(3, kind="webp"), "good.txt": LINE} | bad
+    files |= {f"{Path(name).stem}.txt": LINE for name in bad}
+    imported = Imported(write_folder(tmp_path / "set", files))
+    assert imported.reasons == {
+        "s+good": "ok",
+        "s+html": "image is HTML",
+        "s+text": "image cannot be decoded",
+        "s+empty": "empty file",
+        "s+cut": "image cannot be decoded",
+        "s+tiny": "image too small",
+        "s+gif": "image cannot be decoded",
+    }
+    assert all(name.split(".")[0] in imported.details[f"s+{name.split('.')[0]}"] for name in bad)
+    assert not any("images" in detail for detail in imported.details.values()), "where it lay for the moment"
+
+
+def test_an_image_that_would_fill_the_memory_is_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sets, "MAX_PIXELS", WIDTH * HEIGHT)
+    monkeypatch.setattr(sets, "MAX_IMAGE_BYTES", len(picture(0)))
+    files = {"a.png": picture(0), "a.txt": "", "wide.jpg": picture(1, WIDTH + 1, kind="jpg"), "wide.txt": ""}
+    files |= {"long.png": picture(0) + b"x", "long.txt": ""}
+    imported = Imported(write_zip(tmp_path / "set.zip", files))
+    assert imported.reasons == {"s+a": "ok", "s+wide": "image too large", "s+long": "file too large"}
+
+
+def test_equal_images_and_equal_names_are_rows_and_the_one_that_measures_stays(tmp_path: Path) -> None:
+    files = {"train/a.png": picture(0), "train/a.txt": LINE, "val/z.png": picture(0), "val/z.txt": LINE}
+    files |= {"B.png": picture(1), "b.JPG": picture(2), "b.txt": LINE}
+    imported = Imported(write_zip(tmp_path / "set.zip", files))
+    assert imported.reasons == {"s+val%2Fz": "ok", "s+train%2Fa": "the same image twice", "s+B": "several images of one name"}
+
+
+def test_a_name_that_is_twice_in_a_zip_is_a_row(tmp_path: Path) -> None:
+    path = tmp_path / "set.zip"
+    with warnings.catch_warnings(), zipfile.ZipFile(path, "w") as archive:
+        warnings.simplefilter("ignore")
+        for name, content in [("./a.png", picture(0)), (".//a.txt", LINE), ("a.txt", ""), ("b.png", b"1"), ("b.png", b"2")]:
+            archive.writestr(name, content)
+    imported = Imported(path)
+    assert imported.reasons == {"s+a": "ok", "s+a.txt": "several labels of one name", "s+b": "several images of one name"}
+    assert imported.boxes == {"s+a": [BOX]}
+
+
+def test_what_is_on_the_blocklist_stays_out(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "set", {name: picture(n) for n, name in enumerate(("a.png", "b.png", "c.png"))})
+    write_folder(folder, {"a.txt": "", "b.txt": "", "c.txt": ""})
+    phash = perceptual_hash(np.array(Image.open(folder / "b.png")))
+    imported = Imported(folder, f"{sha256_file(folder / 'a.png')}\t\tfirst\n\t{phash:016x}\tsecond\n")
+    assert imported.reasons == {
+        "s+a": "on the blocklist",
+        "s+b": "looks like a picture on the blocklist",
+        "s+c": "ok",
+    }
+
+
+HOSTILE = ("../../escape.png", "/etc/escape.png", "a/../../escape.png", "C:\\escape.png", "..\\escape.png", "C:escape.png")
+
+
+def test_names_that_leave_a_zip_are_rows_and_write_nothing(tmp_path: Path) -> None:
+    files: dict[str, bytes | str] = {name: picture(number) for number, name in enumerate(HOSTILE)}
+    files |= {"ok\n Ω {x} *.png": picture(90), "ok\n Ω {x} *.txt": LINE, "win\\images\\b.png": picture(91)}
+    files |= {"win\\labels\\b.txt": LINE, "__MACOSX/ok.png": b"x", ".hidden/a.png": b"x", "._a.png": b"x"}
+    imported = Imported(write_zip(tmp_path / "set.zip", files))
+    reasons = list(imported.reasons.values())
+    assert reasons.count("path leaves the set") == len(HOSTILE) and reasons.count("ok") == 2 == len(imported.files)
+    assert imported.boxes["s+win%2Fimages%2Fb"] == [BOX]
+    assert not [path for path in tmp_path.rglob("*escape*") if path.suffix == ".png"]
+
+
+def test_links_and_devices_in_a_zip_are_rows(tmp_path: Path) -> None:
+    path = tmp_path / "set.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, kind in {"link.png": stat.S_IFLNK, "device.png": stat.S_IFBLK, "pipe.txt": stat.S_IFIFO}.items():
+            entry = zipfile.ZipInfo(name)
+            entry.external_attr = (kind | 0o644) << 16
+            archive.writestr(entry, "/etc/passwd")
+    assert Imported(path).reasons == dict.fromkeys(("s+link.png", "s+device.png", "s+pipe.txt"), "no plain file")
+
+
+def test_links_out_of_a_folder_are_rows_and_pipes_do_not_hang(tmp_path: Path) -> None:
+    write_folder(tmp_path, {"outside/a.png": picture(0), "set/b.png": picture(1), "set/b.txt": LINE})
+    (tmp_path / "set" / "a.png").symlink_to(tmp_path / "outside" / "a.png")
+    (tmp_path / "set" / "all").symlink_to(tmp_path / "outside")
+    (tmp_path / "set" / "c.png").symlink_to("b.png")
+    (tmp_path / "set" / "c.txt").symlink_to("b.txt")
+    (tmp_path / "set" / "lost.png").symlink_to("nowhere")
+    (tmp_path / "set" / "lost.txt").write_text("")
+    (tmp_path / "set" / "round.png").symlink_to("round.png")
+    os.mkfifo(tmp_path / "set" / "d.png")
+    (tmp_path / "set" / "d.txt").write_text("")
+    assert Imported(tmp_path / "set").reasons == {
+        "s+a.png": "link leaves the set",
+        "s+b": "ok",
+        "s+c": "the same image twice",
+        "s+d": "not a regular file",
+        "s+lost": "missing",
+        "s+round": "unlabelled",
+    }
+
+
+def test_bombs_are_refused_before_anything_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_zip(tmp_path / "bomb.zip", {"a.png": bytes(10**7)}, zipfile.ZIP_DEFLATED)
+    with pytest.raises(TesseraError, match=r"watermarks\.sets: 's': .* unpacks to 10,000,000 bytes"):
+        Imported(path)
+    monkeypatch.setattr(sets, "MAX_FILES", 1)
+    for number, write in enumerate((write_zip, write_folder)):
+        with pytest.raises(TesseraError, match="holds 2 files, 1 are allowed"):
+            Imported(write(tmp_path / f"many{number}", {"a.txt": "", "b.txt": ""}))
+
+
+def test_a_declared_size_is_not_believed(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "set.zip", {"a.png": picture(0), "a.txt": LINE}, zipfile.ZIP_DEFLATED)
+    content = path.read_bytes()
+    size = len(picture(0)).to_bytes(4, "little")
+    path.write_bytes(content.replace(size, (100).to_bytes(4, "little")))
+    assert Imported(path).reasons == {"s+a": "cannot be unpacked"}
+
+
+def test_entries_that_cannot_be_unpacked_are_rows(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "set.zip", {"a.png": picture(0), "a.txt": LINE, "b.png": picture(1), "b.txt": LINE})
+    content = bytearray(path.read_bytes())
+    content[content.index(picture(0)[40:60])] ^= 0xFF
+    central = content.rindex(b"b.png") - 46
+    content[central + 8] |= 1
+    path.write_bytes(content)
+    imported = Imported(path)
+    assert imported.reasons == {"s+a": "cannot be unpacked", "s+b": "cannot be unpacked"}
+    assert "CRC" in imported.details["s+a"] and "encrypted" in imported.details["s+b"]
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_what_would_be_unpacked_all_at_once_is_a_row(tmp_path: Path, method: int) -> None:
+    assert Imported(write_zip(tmp_path / "set.zip", {"a.png": picture(0)}, method)).reasons == {
+        "s+a.png": "neither stored nor deflated"
+    }
+
+
+def test_a_set_without_an_image_is_named(tmp_path: Path) -> None:
+    inner = write_zip(tmp_path / "train.zip", {"a.png": picture(0), "a.txt": LINE})
+    for path in (
+        write_zip(tmp_path / "both.zip", {"train.zip": inner.read_bytes()}),
+        write_folder(tmp_path / "folder", {"a.txt": LINE}),
+    ):
+        with pytest.raises(TesseraError, match=rf"watermarks\.sets: 's': .*{path.name}' holds no image"):
+            Imported(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x05\x06", b"<!DOCTYPE html>"])
+def test_a_set_that_is_no_set_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "set.zip"
+    path.write_bytes(content)
+    with pytest.raises(TesseraError, match=r"watermarks\.sets: 's': .*set\.zip' is no folder, and no zip file"):
+        Imported(path)
+
+
+def test_a_set_that_is_not_there_has_one_mend(tmp_path: Path) -> None:
+    with pytest.raises(TesseraError, match=r"'s': '.*set\.zip' is not there; mend its path$"):
+        Imported(tmp_path / "set.zip")
+
+
+def test_long_and_odd_names_have_keys_of_their_own(tmp_path: Path) -> None:
+    names = ["x" * 200 + "1", "x" * 200 + "2", "a+b", "a b", "a%20b", "ä"]
+    files: dict[str, bytes | str] = {f"{name}.png": picture(number) for number, name in enumerate(names)}
+    files |= {f"{name}.txt": LINE for name in names}
+    assert len(Imported(write_zip(tmp_path / "set.zip", files)).rows) == len(names)
+
+
+def test_names_of_sets_differ() -> None:
+    one = {"name": "pita", "path": "a", "content": "general", "rights": "CC0"}
+    with pytest.raises(ValidationError, match="must differ"):
+        WatermarkSettings(sets=[one, one | {"name": "PITA"}])
+
+
+def test_the_fingerprint_changes_with_any_file(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "set", {"a/b/c.png": b"1", "d.txt": b"1"})
+    (folder / "nowhere").symlink_to("lost")
+    first = fingerprint(files_below(folder))
+    assert first == fingerprint(files_below(folder)) != fingerprint([]) == fingerprint(files_below(tmp_path / "none"))
+    (folder / "a/b/c.png").write_bytes(b"12")
+    second = fingerprint(files_below(folder))
+    (folder / "d.txt").rename(folder / "e.txt")
+    assert len({first, second, fingerprint(files_below(folder)), fingerprint(files_below(folder / "e.txt"))}) == 4

@@ -1,0 +1,187 @@
+"""Decisions: a table that people write is checked as a whole, and what they said finds its clip."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tessera.core.errors import TesseraError
+from tessera.core.files import file_name
+from tessera.records import decisions as module
+from tessera.records.decisions import Decision, Place, find_clips, read_decisions, split_decisions
+
+HEADER = "key\tdecision\treason\twho\twhen\n"
+ROOT = Path(__file__).parents[3]
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_bytes(text.encode())
+    return path
+
+
+def said(*keys: str, decision: str = "drop") -> dict[str, Decision]:
+    return {key: Decision(key=key, decision=decision, who="Ada", when="2026-01-31") for key in keys}
+
+
+def test_the_table_that_is_shipped_holds_no_decision() -> None:
+    assert read_decisions(ROOT / module.DEFAULT) == {}
+
+
+def test_only_the_default_table_may_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert read_decisions(module.DEFAULT) == {}
+    with pytest.raises(TesseraError, match=r"mine\.tsv: no such table of decisions; set `decisions`"):
+        read_decisions(Path("mine.tsv"))
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize("start", ["", "\ufeff", "# ours\n"])
+def test_decisions_are_read_as_spreadsheets_and_editors_write_them(newline: str, start: str, tmp_path: Path) -> None:
+    rows = 'a-0000000-1\tdrop\t"a ""logo"""\tAda\t2026-01-31\n\nb-0000005\tkeep\t\tBo Å\t2026-02-01\n'
+    path = write(tmp_path / "decisions.tsv", (start + HEADER + rows).replace("\n", newline))
+    one, other = read_decisions(path).values()
+    assert one == Decision(key="a-0000000-1", decision="drop", reason='a "logo"', who="Ada", when="2026-01-31")
+    assert (other.key, other.decision, other.reason, other.who) == ("b-0000005", "keep", "", "Bo Å")
+
+
+def test_columns_come_in_any_order(tmp_path: Path) -> None:
+    path = write(tmp_path / "d.tsv", "when\twho\tkey\tdecision\n2026-01-31\tAda\ta-0-1\tkeep\n")
+    assert read_decisions(path)["a-0-1"].decision == "keep"
+
+
+def test_all_faults_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
+    rows = [
+        "a-0-1\tkeep\t\tAda\t2026-01-31",
+        "b-0-1\tdelete\t\tAda\t2026-01-31",
+        "\tkeep\t\tAda\t2026-01-31",
+        "c-0-1\tkeep\t\t\t2026-01-31",
+        "d-0-1\tkeep\t\tAda\t31.1.2026",
+        "e-0-1\tkeep\t\tAda\t2026-02-30",
+        "f-0-1\tkeep\t\tAda\t20260131",
+        "a-0-1\tdrop\t\tBo\t2026-02-01",
+        "g-0-1\tdrop",
+    ]
+    with pytest.raises(TesseraError) as told:
+        read_decisions(write(tmp_path / "d.tsv", HEADER + "\n".join(rows)))
+    faults = str(told.value).splitlines()
+    assert faults[0].endswith("d.tsv has 9 fault(s):")
+    wanted = [
+        "line 3: decision: Input should be 'keep' or 'drop'; given: 'delete'",
+        "line 4: key: String should have at least 1 character; given: ''",
+        "line 5: who: String should have at least 1 character; given: ''",
+        "line 6: when: should be a day, as 2024-12-31; given: '31.1.2026'",
+        "line 7: when: should be a day, as 2024-12-31; given: '2026-02-30'",
+        "line 8: when: should be a day, as 2024-12-31; given: '20260131'",
+        "line 9: 'a-0-1' is already on line 2",
+        "line 10: who: Field required; given:",
+        "line 10: when: Field required; given:",
+    ]
+    assert [fault.strip()[: len(start)] for fault, start in zip(faults[1:], wanted, strict=True)] == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("", "line 1: column 'key' is missing"),
+        ("key\tdecision\twho\twhen\tmood\n", "line 1: unknown column 'mood'; allowed: key, decision, reason, who, when"),
+        ("key\tkey\tdecision\twho\twhen\n", "line 1: column 'key' is there twice"),
+        (HEADER + "a\tkeep\t\tAda\t2026-01-31\tmore\n", "line 2: 6 fields, the header has 5"),
+        (HEADER + 'a\tkeep\t"open', "line 2: unexpected end of data"),
+    ],
+)
+def test_a_table_that_is_built_wrongly_is_refused(text: str, fault: str, tmp_path: Path) -> None:
+    with pytest.raises(TesseraError) as told:
+        read_decisions(write(tmp_path / "d.tsv", text))
+    assert fault in str(told.value)
+
+
+def test_what_is_no_text_or_no_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "d.tsv").write_bytes(HEADER.encode() + b"\xff")
+    with pytest.raises(TesseraError, match="not UTF-8"):
+        read_decisions(tmp_path / "d.tsv")
+    with pytest.raises(TesseraError, match="table of decisions cannot be read"):
+        read_decisions(tmp_path)
+
+
+CLIPS = {
+    "a-0000100-1": Place("a", 100, 60),
+    "a-0000200-1": Place("a", 200, 60),
+    "b-0000100-1": Place("b", 100, 60),
+    "b-0000110-2": Place("b", 110, 60),
+    "a%20b-0000000-1": Place("a b", 0, 60),
+}
+
+
+@pytest.mark.parametrize(
+    ("key", "clip"),
+    [
+        ("a-0000100-1", "a-0000100-1"),  # the very one
+        ("a-0000071-1", "a-0000100-1"),  # it began earlier, by less than half of its length
+        ("a-0000129-7", "a-0000100-1"),  # or later, and the tracks are numbered anew
+        ("a%20b-0000003-1", "a%20b-0000000-1"),
+        ("a-0000070-1", None),  # too far
+        ("a-0000150-1", None),  # between two
+        ("a-0000230-1", None),  # after all
+        ("b-0000105-3", None),  # of two regions shown at a time
+        ("d-0000100-1", None),  # of no source
+        ("a-0000100-x", None),
+        ("nonsense", None),
+    ],
+)
+def test_a_decision_finds_its_clip_or_is_told_to_have_none(key: str, clip: str | None) -> None:
+    decided, lost = find_clips(said(key), CLIPS)
+    assert list(decided) == ([clip] if clip else [])
+    assert list(lost) == ([] if clip else [key])
+
+
+def test_several_that_would_fit_are_named() -> None:
+    assert find_clips(said("b-0000105-3"), CLIPS)[1] == {"b-0000105-3": "near it: b-0000100-1, b-0000110-2"}
+
+
+def test_two_decisions_are_never_on_one_clip() -> None:
+    # What names the clip as it is goes before what may mean it,
+    decided, lost = find_clips(said("a-0000090-1", "a-0000100-1"), CLIPS)
+    assert decided == {"a-0000100-1": said("a-0000100-1")["a-0000100-1"]}
+    assert lost == {"a-0000090-1": "near it: a-0000100-1"}
+    # and of two that may mean it neither does.
+    decided, lost = find_clips(said("a-0000090-1", "a-0000110-1"), CLIPS)
+    assert decided == {}
+    assert set(lost) == {"a-0000090-1", "a-0000110-1"}
+
+
+def test_decisions_on_clips_and_on_frames_are_told_apart() -> None:
+    on_clips = ["a-0000100-1", "x-0000001-2", "nonsense", "gone-0000007", "c-0000001-0000002-1"]
+    # The name of a source may look like the key of a frame.
+    on_frames = ["a-0000100", "a%20b-0000007", "c-0000001-0000007"]
+    decisions = said(*on_clips, *on_frames).values()
+    clips, frames = split_decisions(decisions, ["a", "a b", "c-0000001"])
+    assert (list(clips), list(frames)) == (on_clips, on_frames)
+
+
+def test_the_order_of_the_table_says_nothing() -> None:
+    keys = ["a-0000090-1", "a-0000110-1", "a-0000190-1", "b-0000100-1", "b-0000112-1", "x"]
+    assert find_clips(said(*keys), CLIPS) == find_clips(said(*reversed(keys)), dict(reversed(CLIPS.items())))
+
+
+def test_a_table_of_nothing_but_faults_is_refused_at_once_and_in_few_lines(tmp_path: Path) -> None:
+    tabs = write(tmp_path / "tabs.tsv", "\t" * 1_000_000)
+    with pytest.raises(TesseraError, match="unknown column ''; allowed: key"):
+        read_decisions(tabs)
+    rows = write(tmp_path / "rows.tsv", HEADER + "".join(f"a-{n}-1\tdelete\t\tAda\t2026-01-31\n" for n in range(1000)))
+    with pytest.raises(TesseraError, match=r"(?s)has 1000 fault\(s\):\n  line 2: .*\n  and 900 more$") as told:
+        read_decisions(rows)
+    assert len(str(told.value).splitlines()) == 102
+
+
+@pytest.mark.parametrize("key", [" a-0-1", "a-0-1 ", "a\0-0-1", "a b-0-1", "\u202ea-0-1", "images/a-0-1"])
+def test_what_no_file_is_called_is_no_key(key: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "d.tsv", f"{HEADER}{key}\tdrop\t\tAda\t2026-01-31\n")
+    with pytest.raises(TesseraError, match="line 2: key: is no key of a clip or a frame: write it as their files are called"):
+        read_decisions(path)
+
+
+@given(st.text(min_size=1))
+def test_the_key_of_any_source_may_be_decided_on(source: str) -> None:
+    key = f"{file_name(source)}-0000000-001"
+    assert said(key)[key].key == key

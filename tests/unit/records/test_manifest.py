@@ -1,0 +1,217 @@
+"""The manifest: any text survives it, every fault is told at once, and new sources move no old ones."""
+
+import csv
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from rights import holds_for_others
+
+from tessera.core.errors import TesseraError
+from tessera.core.files import file_name, files_of, is_plain_file, size_of
+from tessera.core.provenance import fingerprint
+from tessera.records.manifest import Source, group_by_shard, read_manifest, shard_of, twins
+
+HEADER = "source\tpath\tcontent\trights\n"
+
+# Whatever UTF-8 can hold, and what has broken readers of tables before.
+hostile = st.text(st.characters(codec="utf-8"), min_size=1) | st.sampled_from(
+    [
+        "-rf",
+        "a\tb",
+        'a"b',
+        "'",
+        "a\nb",
+        "a\r\nb",
+        "a\rb",
+        "a\x0bb",
+        "a\x0cb",
+        "a\x1cb",
+        "a\x85b",
+        "a\u2028b",
+        "\ufeff",
+        "a\0b",
+        "#x",
+        "%s",
+        " ",
+    ]
+)
+sources = st.builds(
+    Source,
+    source=hostile,
+    path=hostile,
+    content=st.sampled_from(["general", "adult"]),
+    rights=hostile,
+    consent=hostile,
+    adults_verified=st.sampled_from(["yes", "no", ""]),
+    use=st.lists(st.sampled_from(["nsfw_detection", "mosaic_detection"]), unique=True).map(tuple),
+    shard=st.just("") | hostile,
+    split=st.sampled_from(["train", "val", "test", ""]),
+)
+manifests = st.lists(sources, max_size=8, unique_by=lambda source: file_name(source.source).casefold())
+
+
+def write(path: Path, rows: list[Source]) -> Path:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter="\t", quoting=csv.QUOTE_ALL)
+        writer.writerow(Source.model_fields)
+        writer.writerows({**row.model_dump(), "use": ",".join(row.use)}.values() for row in rows)
+    return path
+
+
+def faults(path: Path, text: str) -> list[str]:
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(TesseraError) as error:
+        read_manifest(path)
+    return [line.strip() for line in str(error.value).splitlines()]
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=manifests)
+def test_any_text_survives(tmp_path: Path, rows: list[Source]) -> None:
+    assert read_manifest(write(tmp_path / "sources.tsv", rows)) == rows
+
+
+@settings(deadline=None)
+@given(old=manifests, new=sources, shards=st.just("per_source") | st.integers(1, 50))
+def test_a_new_source_moves_no_other(old: list[Source], new: Source, shards: int) -> None:
+    before = group_by_shard(old, shards)
+    after = group_by_shard([*old, new], shards)
+    touched = shard_of(new, shards)
+    assert after.pop(touched) == [*before.pop(touched, []), new]
+    assert after == before
+
+
+@settings(deadline=None)
+@given(rows=manifests, shards=st.just("per_source") | st.integers(1, 50))
+def test_shards_hold_every_source_once_and_are_file_names(rows: list[Source], shards: int) -> None:
+    groups = group_by_shard(rows, shards)
+    held = [source.source for group in groups.values() for source in group]
+    assert sorted(held) == sorted(source.source for source in rows)
+    assert all("/" not in name and "\n" not in name and not name.startswith((".", "-")) for name in groups)
+
+
+def test_the_number_of_shards_is_the_number_asked_for() -> None:
+    rows = [Source(source=f"video {number}", path="x", content="general") for number in range(200)]
+    assert list(group_by_shard(rows, 10)) == [f"shard-{number}" for number in range(10)]
+
+
+def test_comments_blank_lines_and_a_byte_order_mark_are_no_rows(tmp_path: Path) -> None:
+    path = tmp_path / "sources.tsv"
+    path.write_bytes(f"\ufeff# mine\n# all of it\n{HEADER}\na\ta.mp4\tgeneral\tCC0\n\t\t\t\n".encode())
+    assert [source.source for source in read_manifest(path)] == ["a"]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_end_as_on_any_system(tmp_path: Path, end: str) -> None:
+    path = tmp_path / "sources.tsv"
+    path.write_bytes((HEADER + "a\ta.mp4\tgeneral\tCC0\nb\tb.mp4\tgeneral\tCC0\n").replace("\n", end).encode())
+    assert [(source.source, source.rights) for source in read_manifest(path)] == [("a", "CC0"), ("b", "CC0")]
+
+
+@pytest.mark.parametrize("separator", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028"])
+def test_only_line_ends_end_a_line(tmp_path: Path, separator: str) -> None:
+    path = tmp_path / "sources.tsv"
+    path.write_text(HEADER + f"a{separator}b\ta.mp4\tgeneral\tCC0\n", encoding="utf-8")
+    assert [source.source for source in read_manifest(path)] == [f"a{separator}b"]
+
+
+def test_every_fault_is_told_with_its_line(tmp_path: Path) -> None:
+    text = "# mine\nsource\tpath\tcontent\tuse\n" + "\n".join(
+        [
+            "a\ta.mp4\tgeneral\t",
+            "a\tb.mp4\tgeneral\t",
+            'b\t"two\nlines"\tgeneral\t',
+            "c\tc.mp4\tsecret\t",
+            "d\td.mp4\tgeneral\tx",
+            "A\te\tgeneral\t",
+            "\tf\tgeneral\t",
+        ]
+    )
+    told = faults(tmp_path / "sources.tsv", text)
+    assert told[0].endswith("has 5 fault(s):")
+    assert [line.split(":")[0] for line in told[1:]] == ["line 4", "line 7", "line 8", "line 9", "line 10"]
+    assert "already on line 3" in told[1]
+    assert "'secret'" in told[2]
+    assert "unknown dataset 'x'" in told[3]
+    assert "differs only in case" in told[4]
+
+
+def test_faults_of_the_table_itself_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "sources.tsv"
+    assert "column 'content' is missing" in faults(path, "source\tpath\nx\ty\n")[1]
+    assert "unknown column 'colour'" in faults(path, "source\tpath\tcontent\tcolour\n")[1]
+    assert "column 'path' is there twice" in faults(path, "source\tpath\tpath\tcontent\n")[1]
+    assert faults(path, HEADER + "a\ta.mp4\tgeneral\tCC0\tmore\n")[1] == "line 2: 5 fields, the header has 4"
+    assert "line 2" in faults(path, HEADER + 'a\t"open\tgeneral\tCC0\n')[1]
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(TesseraError, match="not UTF-8"):
+        read_manifest(path)
+    with pytest.raises(TesseraError, match="no such manifest"):
+        read_manifest(tmp_path / "gone.tsv")
+
+
+@pytest.mark.parametrize("separator", [",", ";", " "])
+def test_a_table_that_is_separated_otherwise_is_told_as_that_alone(tmp_path: Path, separator: str) -> None:
+    text = "source\tpath\tcontent\nx\ty\tgeneral\n".replace("\t", separator)
+    (line,) = faults(tmp_path / "sources.tsv", text)[1:]
+    assert line == f"line 1: the columns are separated by {separator!r}; separate columns with tabs"
+
+
+def test_a_manifest_that_is_a_folder_is_told(tmp_path: Path) -> None:
+    with pytest.raises(TesseraError, match=r"cannot be read \(Is a directory\); set `manifest`"):
+        read_manifest(tmp_path)
+
+
+def test_files_of_a_folder_are_its_images_by_name(tmp_path: Path) -> None:
+    for name in ("b.png", "a.JPG", "notes.txt", "-c.webp"):
+        (tmp_path / name).touch()
+    (tmp_path / "deeper").mkdir()
+    assert [file.name for file in files_of(tmp_path)] == ["-c.webp", "a.JPG", "b.png"]
+
+
+@pytest.mark.parametrize("path", ["gone", "a\0b", "a" * 5000, "/dev/null/x"])
+def test_a_path_that_cannot_be_is_no_error_before_it_is_examined(path: str) -> None:
+    assert files_of(Path(path)) == []
+    assert size_of(Path(path)) == 0
+    assert not is_plain_file(Path(path))
+    assert (
+        twins([Source(source="a", path=path, content="general"), Source(source="b", path=path, content="general")])["b"] == []
+    )
+
+
+def test_a_pipe_is_not_for_reading(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert not is_plain_file(tmp_path / "pipe")
+    assert size_of(tmp_path / "pipe") == 0
+
+
+def test_a_name_that_snakemake_would_expand_is_no_plain_file(tmp_path: Path) -> None:
+    for name, plain in {"<results>": False, "{shard}": False, "two\nlines": False, "-$(x) %s*'": True}.items():
+        (tmp_path / name).touch()
+        assert is_plain_file(tmp_path / name) is plain
+
+
+def test_a_folder_that_may_not_be_listed_is_no_error_before_it_is_examined(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    folder.chmod(0)
+    assert holds_for_others(tmp_path, lambda: files_of(folder) == [] and size_of(folder) == 0)
+
+
+def test_a_fingerprint_tells_when_a_folder_changes(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"1")
+    (tmp_path / "link.png").symlink_to("nowhere")
+    before = fingerprint(files_of(tmp_path))
+    assert fingerprint(files_of(tmp_path)) == before
+    (tmp_path / "b.png").write_bytes(b"2")
+    assert fingerprint(files_of(tmp_path)) != before
+
+
+def test_only_an_earlier_file_of_equal_size_can_be_a_twin(tmp_path: Path) -> None:
+    for name, text in {"a": "same", "b": "also", "c": "longer"}.items():
+        (tmp_path / name).write_text(text)
+    rows = [Source(source=name, path=str(tmp_path / name), content="general") for name in "abc"]
+    assert {name: [twin.source for twin in found] for name, found in twins(rows).items()} == {"a": [], "b": ["a"], "c": []}

@@ -1,0 +1,54 @@
+"""Tables are written whole, or it is told why not."""
+
+import errno
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from tessera.core.errors import TesseraError
+from tessera.records.tables.scenes import VideoDetections, VideoFrames
+from tessera.records.tables.splits import Splits
+from tessera.records.tables.table import read_table, types, write_table
+
+
+def test_a_full_disk_is_told() -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("this system has no /dev/full")
+    with pytest.raises(OSError) as fault:
+        write_table(pl.DataFrame(schema=types(Splits)), Splits, full)
+    assert fault.value.errno == errno.ENOSPC
+
+
+@pytest.mark.parametrize("time", [float("nan"), float("inf"), -1.0])
+def test_a_table_with_times_that_are_none_is_refused_and_named(time: float, tmp_path: Path) -> None:
+    path = tmp_path / "frames.parquet"
+    row = {"source": "a", "index": 0, "pts": 0, "time": 0.0, "width": 1, "height": 1, "change": 0.0, "looked": True}
+    frames = pl.DataFrame([row], schema=types(VideoFrames))
+    write_table(frames, VideoFrames, path)
+    assert read_table(path, VideoFrames).equals(frames)
+    frames.with_columns(time=time).write_parquet(path)
+    with pytest.raises(TesseraError, match=r"(?s)frames\.parquet is not a table of VideoFrames: .*; delete it and run again"):
+        read_table(path, VideoFrames)
+
+
+def test_a_table_with_a_row_twice_is_refused_and_named(tmp_path: Path) -> None:
+    path = tmp_path / "frames.parquet"
+    row = {"source": "a", "index": 0, "pts": 0, "time": 0.0, "width": 1, "height": 1, "change": 0.0, "looked": True}
+    pl.DataFrame([row, {**row, "time": 1.0}], schema=types(VideoFrames)).write_parquet(path)
+    with pytest.raises(TesseraError, match=r"frames\.parquet is not a table of VideoFrames"):
+        read_table(path, VideoFrames)
+
+
+@pytest.mark.parametrize("damage", [{"x1": float("nan")}, {"y0": float("-inf")}, {"rle": 1}, {"rle": None, "more": ""}])
+def test_a_table_is_held_to_its_schema_even_where_a_column_is_left_out(damage: dict[str, object], tmp_path: Path) -> None:
+    path = tmp_path / "detections.parquet"
+    box = {"x0": 0.0, "y0": 0.0, "x1": 1.0, "y1": 1.0}
+    row = {"source": "a", "index": 0, "number": 0, "label": "nsfw", "score": 1.0, "rle": "04", **box}
+    seen = pl.DataFrame([row], schema=types(VideoDetections))
+    seen.write_parquet(path)
+    assert read_table(path, VideoDetections, without=["rle"]).equals(seen.drop("rle"))
+    seen.with_columns(**{name: pl.lit(value) for name, value in damage.items()}).write_parquet(path)
+    with pytest.raises(TesseraError, match=r"detections\.parquet is not a table of VideoDetections"):
+        read_table(path, VideoDetections, without=["rle"])
