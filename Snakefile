@@ -4,6 +4,8 @@ import gc
 
 from snakemake.utils import min_version
 
+from tessera.catalogue import room_files
+
 min_version("9.27")
 # A plan is millions of objects, none of them garbage: to look for some again and again is an eighth of the planning.
 gc.set_threshold(100_000, 50, 50)
@@ -19,20 +21,20 @@ pathvars:
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/environments.smk"
+include: "workflow/rules/weights.smk"
 include: "workflow/rules/demo.smk"
 include: "workflow/rules/sources.smk"
 include: "workflow/rules/frames.smk"
-include: "workflow/rules/annotations.smk"
-include: "workflow/rules/watermarks.smk"
-include: "workflow/rules/regions.smk"
-include: "workflow/rules/mosaics.smk"
-include: "workflow/rules/scenes.smk"
-include: "workflow/rules/clips.smk"
-include: "workflow/rules/filters.smk"
+
+
+# The rooms that the catalogue names: of the samples of each dataset, of the layouts of datasets, and of the kinds of models.
+for room in room_files():
+
+    include: f"workflow/rules/{room}.smk"
+
+
 include: "workflow/rules/datasets.smk"
-include: "workflow/rules/restoration.smk"
-include: "workflow/rules/detectors.smk"
-include: "workflow/rules/restoration_export.smk"
+include: "workflow/rules/models.smk"
 include: "workflow/rules/previews.smk"
 include: "workflow/rules/report.smk"
 
@@ -41,24 +43,20 @@ localrules:
     all,
     frames,
     datasets,
-    nsfw_detection,
-    watermark_detection,
-    mosaic_detection,
-    mosaic_restoration,
 
 
 rule all:
     default_target: True
     input:
-        rules.remove_withdrawn.output,
+        WITHDRAWN,
+        expand("<results>/datasets/{dataset}/SHA256SUMS", dataset=DATASETS),
         expand("<results>/weights/{model}/SHA256SUMS", model=MODELS),
-        CLIPS,
         rules.report.output,
 
 
 rule frames:
     input:
-        rules.remove_withdrawn.output,
+        WITHDRAWN,
         rules.gather_sources.output.refused,
         rules.gate_sources.output,
         "<results>/gates/frames.json",
@@ -66,30 +64,5 @@ rule frames:
 
 rule datasets:
     input:
-        rules.remove_withdrawn.output,
+        WITHDRAWN,
         expand("<results>/datasets/{dataset}/SHA256SUMS", dataset=DATASETS),
-        CLIPS,
-
-
-rule nsfw_detection:
-    input:
-        rules.remove_withdrawn.output,
-        trained("nsfw_detection"),
-
-
-rule watermark_detection:
-    input:
-        rules.remove_withdrawn.output,
-        trained("watermark_detection"),
-
-
-rule mosaic_detection:
-    input:
-        rules.remove_withdrawn.output,
-        trained("mosaic_detection"),
-
-
-rule mosaic_restoration:
-    input:
-        rules.remove_withdrawn.output,
-        trained("mosaic_restoration"),

@@ -1,10 +1,12 @@
 """The whole configuration: the settings of all rooms, checked before any job starts."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, PositiveInt, field_validator, model_validator
+from pydantic import Field, PositiveInt, create_model, field_validator, model_validator
 
+from tessera.catalogue import DATASETS, DETECTOR, MODELS, made_datasets, model_for
 from tessera.core.settings import Settings, load
 from tessera.core.trainings import TrainingsSettings
 from tessera.core.weights.declare import WeightsSettings
@@ -13,7 +15,6 @@ from tessera.imaging.detection.settings import FinderSettings, TrainedFinderSett
 from tessera.imaging.mosaic.settings import MosaicSettings
 from tessera.pipeline.clips.settings import ClipSettings
 from tessera.pipeline.datasets.splits import SplitSettings
-from tessera.pipeline.detectors.settings import DetectorSettings, MosaicDetector, WatermarkDetector, task_of
 from tessera.pipeline.filters.filtering import FilterSettings
 from tessera.pipeline.footage.admission import SourceSettings
 from tessera.pipeline.footage.duplicates import DuplicateSettings
@@ -31,33 +32,29 @@ from tessera.pipeline.scenes.tracks import SceneSettings
 from tessera.pipeline.watermarks.settings import WatermarkSettings
 from tessera.records.decisions import DEFAULT as DECISIONS
 
-
-class GateSettings(Settings):
-    """The fraction of items that may fail in a room before the run stops."""
-
-    sources: float = Field(0.5, ge=0, le=1)
-    frames: float = Field(0.05, ge=0, le=1)
-    labels: float = Field(0.05, ge=0, le=1)
-    watermarks: float = Field(0.05, ge=0, le=1)
-    regions: float = Field(0.05, ge=0, le=1)
-    mosaics: float = Field(0.05, ge=0, le=1)
-    scenes: float = Field(0.2, ge=0, le=1)
-    clips: float = Field(0.05, ge=0, le=1)
+DETECTORS = [model.name for model in MODELS if model.kind is DETECTOR]
+ALLOWED = {"sources": 0.5, "scenes": 0.2}  # the fraction of items that may fail, where it is not `ALLOWED_ELSEWHERE`
+ALLOWED_ELSEWHERE = 0.05
 
 
-class Models(Settings):
-    """The detectors that are trained; none where one is not wanted."""
+def _gates() -> dict[str, Any]:
+    rooms = dict.fromkeys(["sources", *(room for dataset in DATASETS for room in dataset.gates)])
+    return {room: (float, Field(ALLOWED.get(room, ALLOWED_ELSEWHERE), ge=0, le=1)) for room in rooms}
 
-    nsfw_detection: DetectorSettings | None = DetectorSettings()
-    watermark_detection: WatermarkDetector | None = WatermarkDetector()
-    mosaic_detection: MosaicDetector | None = MosaicDetector()
 
-    @field_validator("nsfw_detection", "mosaic_detection")
-    @classmethod
-    def _finds_masks(cls, model: DetectorSettings | None) -> DetectorSettings | None:
-        if model and task_of(model.architecture) != "segment":
-            raise ValueError(f"`architecture` {model.architecture!r} finds boxes, and masks are needed: name one with -seg")
-        return model
+def _models() -> dict[str, Any]:
+    return {model.name: (type(model.settings) | None, model.settings) for model in MODELS if model.settings is not None}
+
+
+GateSettings: Any = create_model(
+    "GateSettings", __base__=Settings, __doc__="The fraction of items that may fail in a room before the run stops.", **_gates()
+)
+Models: Any = create_model(
+    "Models",
+    __base__=Settings,
+    __doc__="The models that are trained and have no section of their own; null where one is not wanted.",
+    **_models(),
+)
 
 
 class Finders(Settings):
@@ -126,11 +123,18 @@ class Preview(Settings):
     """What `snakemake preview` shows of which sources, and what it offers for correction."""
 
     sources: tuple[str, ...] = ()
-    model: Literal["nsfw_detection", "watermark_detection", "mosaic_detection"] = "nsfw_detection"
+    model: str = DETECTORS[0]
     confidence: float = Field(0.25, gt=0, lt=1)
     predict: PreviewPredictionSettings = PreviewPredictionSettings()
     render: RenderSettings = RenderSettings()
     proposals: ProposalSettings = ProposalSettings()
+
+    @field_validator("model")
+    @classmethod
+    def _is_a_detector(cls, name: str) -> str:
+        if name not in DETECTORS:
+            raise ValueError(f"should be one of {', '.join(DETECTORS)}")
+        return name
 
 
 class Configuration(Settings):
@@ -162,15 +166,10 @@ class Configuration(Settings):
 
     @model_validator(mode="after")
     def _mosaics_can_be_made(self) -> Self:
-        if self.models.mosaic_detection is None:
+        if not any("regions" in dataset.gates for dataset in made_datasets(self.model_dump(mode="json")).values()):
             return self
         finders = self.regions.detectors
-        for name, model in (("nsfw", self.models.nsfw_detection), ("watermark", self.models.watermark_detection)):
-            if getattr(finders, name).weights == "trained" and model is None:
-                raise ValueError(
-                    f"`regions.detectors.{name}.weights` is `trained`, and `models.{name}_detection` is null: "
-                    "name weights, or null"
-                )
+        self._check_trained({f"regions.detectors.{name}": (name, finder.weights) for name, finder in finders})
         if not (finders.nsfw.weights or finders.face.weights or finders.head.weights):
             raise ValueError(
                 "one of `regions.detectors.nsfw`, `.face` and `.head` needs `weights`, or there is nothing to cover"
@@ -188,18 +187,20 @@ class Configuration(Settings):
     def _clips_can_be_made(self) -> Self:
         if self.scenes.detect.weights is None:
             return self
-        lookers = {
-            "scenes.detect": (self.scenes.detect, "nsfw"),
-            "scores.detectors.watermark": (self.scores.detectors.watermark, "watermark"),
-            "scores.detectors.mosaic": (self.scores.detectors.mosaic, "mosaic"),
-        }
-        for place, (looker, name) in lookers.items():
-            if looker.weights == "trained" and getattr(self.models, f"{name}_detection") is None:
-                raise ValueError(
-                    f"`{place}.weights` is `trained`, and `models.{name}_detection` is null: name weights, or null"
-                    " (`scenes.detect.weights: null` makes no clips at all)"
-                )
+        scorers = {f"scores.detectors.{name}": (name, scorer.weights) for name, scorer in self.scores.detectors}
+        self._check_trained(
+            {"scenes.detect": ("nsfw", self.scenes.detect.weights), **scorers},
+            " (`scenes.detect.weights: null` makes no clips at all)",
+        )
         return self
+
+    def _check_trained(self, detectors: Mapping[str, tuple[str, Any]], hint: str = "") -> None:
+        """Raise `ValueError` where one of `detectors`, what each finds and its weights by setting, has no model to wait for."""
+        for place, (what, weights) in detectors.items():
+            if weights == "trained" and getattr(self.models, model_for(what)) is None:
+                raise ValueError(
+                    f"`{place}.weights` is `trained`, and `models.{model_for(what)}` is null: name weights, or null{hint}"
+                )
 
 
 def load_configuration(values: dict[str, Any]) -> dict[str, Any]:

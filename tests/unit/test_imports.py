@@ -90,8 +90,48 @@ def test_the_lower_floors_import_no_framework() -> None:
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
-def test_a_script_only_translates(path: Path) -> None:
+def test_a_script_only_translates_between_its_rule_and_one_room(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     assert ast.get_docstring(tree), "a script says what it does"
     defined = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Lambda)]
     assert not defined, "logic belongs into the library"
+    assert len({room_of(module) for module in imports_of(path)} - {None}) <= 1, "a script calls one room"
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_a_script_passes_what_its_room_takes_by_name(path: Path) -> None:
+    rooms = {
+        alias.asname or alias.name
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("tessera.pipeline.")
+        for alias in node.names
+    }
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in rooms:
+            assert len(node.args) <= 2, f"{path.name}:{node.lineno}: pass what {node.func.id} takes by name"
+
+
+RULES = sorted((REPOSITORY / "workflow" / "rules").glob("*.smk"))
+
+
+# What once stood in several places, and the one place that may do it now.
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("crop_unscaled_", "src/tessera/records/lada"),
+        ("WeightsSettings(**", "src/tessera/core/weights"),
+        ('/SHA256SUMS" if ', "src/tessera/core/weights"),
+    ],
+)
+def test_one_place_alone_knows_of(text: str, place: str) -> None:
+    files = [*MODULES.values(), *SCRIPTS, *RULES]
+    found = {path.relative_to(REPOSITORY).as_posix() for path in files if text in path.read_text(encoding="utf-8")}
+    assert all(name.startswith(place) for name in found), f"{text!r} stands outside {place}: {sorted(found)}"
+
+
+@pytest.mark.parametrize("path", RULES, ids=lambda path: path.stem)
+def test_a_rule_file_imports_what_it_takes_from_the_library(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    for name in ("code_digest", "weights_file", "weights_checksums", "model_for", "fed_by", "check_there", "fingerprint"):
+        uses = text.count(f"{name}(")
+        assert not uses or f"import {name}" in text or f"    {name},\n" in text or f", {name}" in text, f"{path}: {name}"

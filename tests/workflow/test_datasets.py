@@ -11,6 +11,7 @@ from PIL import Image
 from projects import REPOSITORY, Project
 from pycocotools.coco import COCO
 
+from tessera.catalogue import DATASETS
 from tessera.core.ledger import Ledger
 from tessera.imaging.polygons import Part, rectangle
 from tessera.records.annotation.hub import Origin, write_hub
@@ -50,7 +51,8 @@ def begin(project: Project, failed: int = 0, labelled: bool = True) -> Path:
     project.settings["scenes"] = {"detect": {"weights": None}}
     results = project.results
     shards = group_by_shard(
-        read_manifest(project.folder / "config" / "sources.tsv"), project.settings.get("shards", "per_source")
+        read_manifest(project.folder / "config" / "sources.tsv", [dataset.name for dataset in DATASETS]),
+        project.settings.get("shards", "per_source"),
     )
     for shard, sources in shards.items():
         pictures = results / "frames" / shard / "images"

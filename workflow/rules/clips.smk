@@ -1,5 +1,13 @@
 # Clips: the regions of the scenes, cut out of their frames.
 
+from tessera.core.definitions import code_digest
+from tessera.core.weights.resolve import weights_file
+
+GATES["clips"] = {
+    "cutting": ("clips", places("<results>/clips/{shard}/ledger.jsonl")),
+    "scoring": ("clips", places("<results>/clips/{shard}/scores.jsonl")),
+}
+
 
 rule cut_clips:
     input:
@@ -7,7 +15,7 @@ rule cut_clips:
         scene_frames="<results>/scenes/{shard}/scene_frames.parquet",
         sources="<results>/sources/shards/{shard}/sources.parquet",
         files=shard_files,
-        weights=scene_weights,
+        weights=weights_file(*SCENE_WEIGHTS),
     output:
         # The folder `kept` beside them is not an output: it outlives a killed job, and every change.
         clips="<results>/clips/{shard}/clips.parquet",

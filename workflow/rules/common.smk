@@ -1,4 +1,4 @@
-# Settings, sources and shards: everything that is known before a job starts.
+# Settings, sources, shards, and the entries of the catalogue that are made: everything that is known before a job starts.
 
 import re
 from pathlib import Path
@@ -7,19 +7,20 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 from snakemake_interface_logger_plugins.common import LogEvent
 
+import tessera.catalogue
+from tessera.catalogue import made_datasets, trained_models
 from tessera.configuration import load_configuration
-from tessera.core.definitions import code_digest
-from tessera.records.decisions import read_decisions, split_decisions
 from tessera.core.errors import TesseraError
-from tessera.core.files import files_of, is_plain_file, size_of
-from tessera.records.manifest import group_by_shard, read_manifest, twins
-from tessera.core.files import check_there
-from tessera.core.files import file_name
+from tessera.core.files import file_name, files_of, is_plain_file, size_of
 from tessera.core.provenance import fingerprint
+from tessera.records.decisions import read_decisions, split_decisions
+from tessera.records.manifest import group_by_shard, read_manifest, twins
 
 try:
     config = load_configuration(config)
-    SOURCES = read_manifest(config["manifest"])
+    SOURCES = read_manifest(
+        config["manifest"], [dataset.name for dataset in tessera.catalogue.DATASETS]
+    )
     CLIP_DECISIONS, FRAME_DECISIONS = split_decisions(
         read_decisions(config["decisions"]).values(),
         [source.source for source in SOURCES],
@@ -29,29 +30,49 @@ except TesseraError as error:
 
 SHARDS = group_by_shard(SOURCES, config["shards"])
 TWINS = twins(SOURCES)
-DETECTORS = [model for model, settings in config["models"].items() if settings]
-# The datasets of images; that of clips is there where something looks through the videos.
-DATASETS = DETECTORS
-CLIPS = (
-    ["<results>/datasets/mosaic_restoration/SHA256SUMS"]
-    if config["scenes"]["detect"]["weights"]
-    else []
-)
-# The stages that the restoration model is trained in, on those clips.
-STAGES = {stage["name"]: stage for stage in config["restoration"]["stages"] if CLIPS}
-MODELS = [*DETECTORS, *(["mosaic_restoration"] if STAGES else [])]
-NO_STAGES = (
-    "no restoration model is trained: `restoration.stages` is empty, or `scenes.detect.weights` is null, so that there are no"
-    " clips; set them, or ask for another model"
-)
+# The entries of the catalogue that these settings ask for, by name.
+DATASETS = made_datasets(config)
+MODELS = trained_models(config)
+# What people brought beside the manifest, by the name of its folder in the results.
+LABELS = {file_name(each["name"]): each for each in config["annotations"]["labels"]}
+WATERMARK_SETS = {
+    file_name(each["name"]): each for each in config["watermarks"]["sets"]
+}
+# The shards whose frames are labelled: all or, where no folder with such labels is named, none.
+LABELLED = SHARDS if config["annotations"]["frame_labels"] else []
+# What the wildcards in the paths of the catalogue stand for.
+PLACES = {
+    "shard": SHARDS,
+    "labels": LABELS,
+    "labelled": LABELLED,
+    "set": WATERMARK_SETS,
+}
+# Per room, its steps: what each counts, and its ledgers. Every room adds its own; the gate of the room judges them.
+GATES = {}
+# What every target makes: the lists of what was removed because its source is no longer in the manifest.
+WITHDRAWN = ["<results>/sources/withdrawn.tsv", "<results>/previews/withdrawn.tsv"]
+
+
+def any_of(names):
+    """Return the pattern of a wildcard that is one of `names`."""
+    return "|".join(map(re.escape, names)) or "none"
+
+
+def laid_out_as(layout):
+    """Return the pattern of the datasets that are made and have `layout`."""
+    return any_of(name for name, each in DATASETS.items() if each.layout is layout)
+
+
+def of_kind(kind):
+    """Return the pattern of the models that are trained and are of `kind`."""
+    return any_of(name for name, each in MODELS.items() if each.kind is kind)
 
 
 wildcard_constraints:
     # Not all names in one pattern: with a thousand, matching them would be most of the planning.
     shard="[^/]+",
-    dataset="|".join(DATASETS) or "none",
-    model="|".join(DETECTORS) or "none",
-    stage="|".join(map(re.escape, STAGES)) or "none",
+    dataset=any_of(DATASETS),
+    model=any_of(MODELS),
 
 
 def keep_log(record):
@@ -78,26 +99,32 @@ def rows_of(decisions):
     return verbatim([decision.model_dump() for decision in decisions.values()])
 
 
-def trained(model):
-    """Return a function of what is left at the end of a training of `model`, or of why there is none."""
+def places(*paths):
+    """Return `paths` of the catalogue, each for all values of the wildcards in it but `dataset` and `model`."""
+    found = []
+    for path in paths:
+        used = {name: names for name, names in PLACES.items() if f"{{{name}}}" in path}
+        found += expand(path, **used, allow_missing=True)
+    return found
+
+
+def of_dataset(value):
+    """Return a function of the wildcards: `value` of the entry of the dataset that a job makes."""
 
     def given(wildcards):
-        if model == "mosaic_restoration" and model not in MODELS:
-            raise TesseraError(NO_STAGES)
-        if model not in MODELS:
-            raise TesseraError(
-                f"`models.{model}` is null, so that it is not trained; give it settings, or ask for another"
-            )
-        return f"<results>/weights/{model}/SHA256SUMS"
+        return value(DATASETS[wildcards.dataset])
 
     return given
 
 
-def of_dataset(values):
-    """Return a function that looks up in `values` what belongs to the dataset of a job: nothing where they do not say."""
+def of_model(*paths):
+    """Return a function of the wildcards: `paths`, in which {dataset} is the dataset that a model is trained on."""
 
     def given(wildcards):
-        return values.get(wildcards.dataset, [])
+        dataset = MODELS[wildcards.model].dataset
+        found = [path.replace("{dataset}", dataset) for path in paths]
+        # A single path stays one: scripts are given a path for it, not a list.
+        return found if len(found) > 1 else found[0]
 
     return given
 

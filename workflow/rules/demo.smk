@@ -1,5 +1,7 @@
 # Demo footage with known truth. config/demo.yaml and config/demo.tsv say what the workflow makes of it.
 
+from tessera.core.definitions import code_digest
+
 
 localrules:
     demo_footage,

@@ -1,93 +1,36 @@
 # Detectors: from a dataset to weights that were measured, exported, compared with what was trained, and described.
 
-from tessera.core.weights.declare import WeightsSettings
-
-# The weights that are declared, by the setting that does it.
-DECLARED = {
-    setting: weights
-    for setting, weights in {
-        **{
-            f"models.{name}.weights": each["weights"]
-            for name, each in config["models"].items()
-            if each
-        },
-        **{
-            f"{room}.detectors.{name}.weights": each["weights"]
-            for room in ("regions", "scores")
-            for name, each in config[room]["detectors"].items()
-        },
-        "scenes.detect.weights": config["scenes"]["detect"]["weights"],
-        "scores.quality": config["scores"]["quality"],
-        **{
-            f"restoration.weights.{name}": each
-            for name, each in config["restoration"]["weights"].items()
-        },
-        "restoration.metrics.lpips": config["restoration"]["metrics"]["lpips"],
-    }.items()
-    if isinstance(weights, dict)
-}
+from tessera.catalogue import DETECTOR
+from tessera.core.definitions import code_digest
+from tessera.core.weights.resolve import weights_file
 
 
-def dataset_of(wildcards):
-    """Return the files that a trainer reads: the dataset of the same name as the model."""
+def parts_of_dataset(wildcards):
+    """Return the folders that a trainer reads."""
     return expand(
-        "<results>/datasets/{model}/{part}", part=["images", "labels"], **wildcards
+        "<results>/datasets/{dataset}/{part}",
+        dataset=MODELS[wildcards.model].dataset,
+        part=["images", "labels"],
     )
 
 
-def declared_weights(wildcards):
+def declared_weights_of(wildcards):
     """Return the file of the weights that a model starts from, or nothing."""
-    declared = config["models"][wildcards.model]["weights"]
-    return WeightsSettings(**declared).file if declared else []
-
-
-def weights_with_digest(wildcards):
-    """Return the declared weights that have the digest."""
-    declared = DECLARED.values()
-    return next(each for each in declared if each["sha256"] == wildcards.sha256)
-
-
-def weights_are_there(wildcards):
-    """Return no input, as `labels_are_there`. What was fetched before may be gone from where it came."""
-    for setting, declared in DECLARED.items():
-        weights = WeightsSettings(**declared)
-        is_asked_for = (
-            weights.sha256 == wildcards.sha256 and "://" not in weights.source
-        )
-        if is_asked_for and not Path(weights.file).exists():
-            check_there(setting, weights.source)
-    return []
-
-
-rule fetch_weights:
-    input:
-        weights_are_there,
-    output:
-        weights="resources/weights/{sha256}.{kind}",
-    log:
-        "<logs>/fetch_weights/{sha256}.{kind}.log",
-    benchmark:
-        "<benchmarks>/fetch_weights/{sha256}.{kind}.jsonl"
-    wildcard_constraints:
-        sha256="[0-9a-f]{64}",
-        kind="pt|onnx",
-    params:
-        settings=weights_with_digest,
-        code=code_digest("tessera.core.weights.fetch:fetch_weights"),
-    script:
-        "../scripts/fetch_weights.py"
+    return weights_file(config["models"][wildcards.model]["weights"])
 
 
 rule check_dataset:
     input:
-        checksums="<results>/datasets/{model}/SHA256SUMS",
-        parts=dataset_of,
+        checksums=of_model("<results>/datasets/{dataset}/SHA256SUMS"),
+        parts=parts_of_dataset,
     output:
         report="<results>/training/{model}/dataset.json",
     log:
         "<logs>/check_dataset/{model}.log",
     benchmark:
         "<benchmarks>/check_dataset/{model}.jsonl"
+    wildcard_constraints:
+        model=of_kind(DETECTOR),
     threads: 4
     params:
         architecture=lookup(dpath="models/{model}/architecture", within=config),
@@ -101,10 +44,10 @@ rule check_dataset:
 
 rule train_detector:
     input:
-        description="<results>/datasets/{model}/dataset.yaml",
-        parts=dataset_of,
+        description=of_model("<results>/datasets/{dataset}/dataset.yaml"),
+        parts=parts_of_dataset,
         checked="<results>/training/{model}/dataset.json",
-        weights=declared_weights,
+        weights=declared_weights_of,
     output:
         # The folder `runs` beside them is not an output: it keeps each training, finished or not, to be taken up again.
         weights="<results>/training/{model}/best.pt",
@@ -114,6 +57,8 @@ rule train_detector:
         "<logs>/train_detector/{model}.log",
     benchmark:
         "<benchmarks>/train_detector/{model}.jsonl"
+    wildcard_constraints:
+        model=of_kind(DETECTOR),
     threads: 8
     resources:
         gpu=1,
@@ -131,8 +76,8 @@ rule train_detector:
 
 rule evaluate_detector:
     input:
-        description="<results>/datasets/{model}/dataset.yaml",
-        parts=dataset_of,
+        description=of_model("<results>/datasets/{dataset}/dataset.yaml"),
+        parts=parts_of_dataset,
         checked="<results>/training/{model}/dataset.json",
         weights="<results>/training/{model}/best.pt",
         curves="<results>/training/{model}/results.csv",
@@ -143,6 +88,8 @@ rule evaluate_detector:
         "<logs>/evaluate_detector/{model}.log",
     benchmark:
         "<benchmarks>/evaluate_detector/{model}.jsonl"
+    wildcard_constraints:
+        model=of_kind(DETECTOR),
     threads: 4
     resources:
         gpu=1,
@@ -164,6 +111,8 @@ rule export_detector:
         "<logs>/export_detector/{model}.log",
     benchmark:
         "<benchmarks>/export_detector/{model}.jsonl"
+    wildcard_constraints:
+        model=of_kind(DETECTOR),
     params:
         settings=lookup(dpath="models/{model}/export", within=config),
         code=code_digest("tessera.pipeline.detectors.export:export_detector"),
@@ -173,8 +122,8 @@ rule export_detector:
 
 rule verify_export:
     input:
-        description="<results>/datasets/{model}/dataset.yaml",
-        parts=dataset_of,
+        description=of_model("<results>/datasets/{dataset}/dataset.yaml"),
+        parts=parts_of_dataset,
         checkpoint="<results>/weights/{model}/{model}.pt",
         onnx="<results>/weights/{model}/{model}.onnx",
     output:
@@ -183,6 +132,8 @@ rule verify_export:
         "<logs>/verify_export/{model}.log",
     benchmark:
         "<benchmarks>/verify_export/{model}.jsonl"
+    wildcard_constraints:
+        model=of_kind(DETECTOR),
     threads: 4
     params:
         export=lookup(dpath="models/{model}/export", within=config),
@@ -194,13 +145,13 @@ rule verify_export:
 
 rule write_model_card:
     input:
-        checksums="<results>/datasets/{model}/SHA256SUMS",
-        datasheet="<results>/datasets/{model}/datasheet.json",
+        checksums=of_model("<results>/datasets/{dataset}/SHA256SUMS"),
+        datasheet=of_model("<results>/datasets/{dataset}/datasheet.json"),
         metrics="<results>/metrics/{model}.json",
         export="<results>/metrics/{model}.export.json",
-        record="<results>/training/{model}/training.json",
         checkpoint="<results>/weights/{model}/{model}.pt",
         onnx="<results>/weights/{model}/{model}.onnx",
+        record="<results>/training/{model}/training.json",
     output:
         data="<results>/weights/{model}/card.json",
         text="<results>/weights/{model}/card.md",
@@ -208,28 +159,79 @@ rule write_model_card:
         "<logs>/write_model_card/{model}.log",
     benchmark:
         "<benchmarks>/write_model_card/{model}.jsonl"
+    wildcard_constraints:
+        model=of_kind(DETECTOR),
     params:
         settings=lookup(dpath="models/{model}", within=config),
+        purpose=lambda wildcards: MODELS[wildcards.model].purpose,
+        not_for=lambda wildcards: MODELS[wildcards.model].kind.not_for,
         code=code_digest("tessera.pipeline.cards:write_model_card"),
     script:
         "../scripts/write_model_card.py"
 
 
-rule checksum_weights:
+rule show_curves:
     input:
-        files=[
-            "<results>/weights/{model}/{model}.pt",
-            "<results>/weights/{model}/{model}.onnx",
-            "<results>/weights/{model}/card.json",
-            "<results>/weights/{model}/card.md",
-        ],
+        curves="<results>/training/{model}/curves",
     output:
-        checksums="<results>/weights/{model}/SHA256SUMS",
+        page=report(
+            "<results>/reports/models/{model}/curves.html",
+            caption="../report/curves.rst",
+            category="3. Models",
+            subcategory="{model}",
+            labels={"figure": "1. Curves"},
+        ),
     log:
-        "<logs>/checksum_weights/{model}.log",
+        "<logs>/show_curves/{model}.log",
     benchmark:
-        "<benchmarks>/checksum_weights/{model}.jsonl"
+        "<benchmarks>/show_curves/{model}.jsonl"
+    wildcard_constraints:
+        model=of_kind(DETECTOR),
     params:
-        code=code_digest("tessera.core.provenance:write_checksums"),
+        code=code_digest("tessera.pipeline.report.pages:show_pictures"),
     script:
-        "../scripts/checksum_weights.py"
+        "../scripts/show_curves.py"
+
+
+def inference_size(wildcards):
+    """Return the side in pixels at which a model looks at images."""
+    settings = config["models"][wildcards.model]
+    return settings["export"]["image_size"] or settings["training"]["imgsz"]
+
+
+rule plot_predictions:
+    input:
+        images=of_model("<results>/datasets/{dataset}/images"),
+        selected=of_model("<results>/selections/{dataset}/images.parquet"),
+        regions=of_model("<results>/selections/{dataset}/annotations.parquet"),
+        splits=of_model("<results>/datasets/{dataset}/splits.parquet"),
+        weights="<results>/weights/{model}/{model}.pt",
+        checksums="<results>/weights/{model}/SHA256SUMS",
+    output:
+        figure=report(
+            "<results>/reports/models/{model}/predictions.jpg",
+            caption="../report/predictions.rst",
+            category="3. Models",
+            subcategory="{model}",
+            labels={"figure": "3. Predictions"},
+        ),
+    log:
+        "<logs>/plot_predictions/{model}.log",
+    benchmark:
+        "<benchmarks>/plot_predictions/{model}.jsonl"
+    wildcard_constraints:
+        model=of_kind(DETECTOR),
+    threads: 2
+    resources:
+        gpu=1,
+    params:
+        settings=lookup(dpath="report", within=config),
+        seed=lookup(dpath="seed", within=config),
+        confidence=lookup(dpath="preview/confidence", within=config),
+        image_size=inference_size,
+        code=code_digest(
+            "tessera.pipeline.report.samples:draw_predictions",
+            "tessera.imaging.detection.detector:Predictor",
+        ),
+    script:
+        "../scripts/plot_predictions.py"

@@ -1,5 +1,7 @@
 # Environments are artifacts: made from a lock file, made again when it changes.
 
+from tessera.core.definitions import code_digest
+
 
 rule build_environment:
     input:

@@ -1,36 +1,25 @@
 # Filters: what clips are worth, what people said of them, and which of them stay.
 
-SCORERS = [
-    name for name, scorer in config["scores"]["detectors"].items() if scorer["weights"]
-]
+from tessera.catalogue import CLIPS, model_for
+from tessera.core.definitions import code_digest
+from tessera.core.weights.resolve import weights_checksums, weights_file
+
+SCORERS = {
+    name: scorer["weights"]
+    for name, scorer in config["scores"]["detectors"].items()
+    if scorer["weights"]
+}
 
 
 def scorer_weights(wildcards):
-    """Return the weights of the detectors that look at clips: those trained here, or the declared ones."""
-    weights = [config["scores"]["detectors"][name]["weights"] for name in SCORERS]
-    return [
-        (
-            f"<results>/weights/{name}_detection/{name}_detection.pt"
-            if declared == "trained"
-            else WeightsSettings(**declared).file
-        )
-        for name, declared in zip(SCORERS, weights)
-    ]
+    """Return the weights of the detectors that look at clips."""
+    return [weights_file(weights, model_for(name)) for name, weights in SCORERS.items()]
 
 
 def scorer_checksums(wildcards):
-    """Return the lists of digests that weights trained here must agree with; declared ones have their own."""
-    return [
-        f"<results>/weights/{name}_detection/SHA256SUMS"
-        for name in SCORERS
-        if config["scores"]["detectors"][name]["weights"] == "trained"
-    ]
-
-
-def quality_weights(wildcards):
-    """Return the model of video quality, or nothing."""
-    declared = config["scores"]["quality"]
-    return WeightsSettings(**declared).file if declared else []
+    """Return the lists of digests that weights trained here must agree with."""
+    trained = [name for name, weights in SCORERS.items() if weights == "trained"]
+    return [weights_checksums("trained", model_for(name)) for name in trained]
 
 
 rule score_clips:
@@ -39,7 +28,7 @@ rule score_clips:
         images="<results>/clips/{shard}/images",
         weights=scorer_weights,
         checksums=scorer_checksums,
-        quality=quality_weights,
+        quality=weights_file(config["scores"]["quality"]),
     output:
         table="<results>/clips/{shard}/scores.parquet",
         ledger="<results>/clips/{shard}/scores.jsonl",
@@ -52,7 +41,7 @@ rule score_clips:
         gpu=1,
     params:
         settings=lookup(dpath="scores", within=config),
-        scorers=SCORERS,
+        scorers=list(SCORERS),
         code=code_digest(
             "tessera.pipeline.filters.scoring:score_clips",
             "tessera.imaging.detection.detector:Predictor",
@@ -67,15 +56,19 @@ rule filter_clips:
         clips=expand("<results>/clips/{shard}/clips.parquet", shard=SHARDS),
         scores=expand("<results>/clips/{shard}/scores.parquet", shard=SHARDS),
         sources="<results>/sources/admitted.parquet",
-        gates=expand("<results>/gates/{room}.json", room=["scenes", "clips"]),
+        gates=of_dataset(
+            lambda dataset: expand("<results>/gates/{room}.json", room=dataset.gates)
+        ),
     output:
-        kept="<results>/annotations/mosaic_restoration/clips.parquet",
-        kept_scores="<results>/annotations/mosaic_restoration/scores.parquet",
-        ledger="<results>/annotations/mosaic_restoration/ledger.jsonl",
+        kept="<results>/selections/{dataset}/clips.parquet",
+        kept_scores="<results>/selections/{dataset}/scores.parquet",
+        ledger="<results>/selections/{dataset}/ledger.jsonl",
     log:
-        "<logs>/filter_clips.log",
+        "<logs>/filter_clips/{dataset}.log",
     benchmark:
-        "<benchmarks>/filter_clips.jsonl"
+        "<benchmarks>/filter_clips/{dataset}.jsonl"
+    wildcard_constraints:
+        dataset=laid_out_as(CLIPS),
     params:
         settings=lookup(dpath="filters", within=config),
         decisions=rows_of(CLIP_DECISIONS),

@@ -1,5 +1,11 @@
 # Which pictures are looked at: frames of the admitted sources, and which of them look the same.
 
+from tessera.core.definitions import code_digest
+
+GATES["frames"] = {
+    "sampling": ("images", places("<results>/frames/{shard}/ledger.jsonl"))
+}
+
 
 rule sample_frames:
     input:
@@ -22,11 +28,11 @@ rule sample_frames:
 
 
 def labelled_images(wildcards):
-    """Return the tables of the images that a person has labelled: they stay before any that look like them."""
-    return [
-        *expand("<results>/annotations/labels/{name}/images.parquet", name=LABELS),
-        *expand("<results>/annotations/frames/{shard}/images.parquet", shard=LABELLED),
-    ]
+    """Return the tables of the images that people labelled: they stay before any that look like them."""
+    return places(
+        "<results>/labels/sets/{labels}/images.parquet",
+        "<results>/labels/frames/{labelled}/images.parquet",
+    )
 
 
 rule find_duplicates:

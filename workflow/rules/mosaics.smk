@@ -1,5 +1,13 @@
 # Mosaics: what was chosen in the frames is flattened to blocks, masks say where, and are read into the tables of the hub.
 
+from tessera.core.definitions import code_digest
+
+GATES["mosaics"] = {
+    "mosaics": ("regions", places("<results>/mosaics/{shard}/mosaics.jsonl")),
+    "pixelating": ("images", places("<results>/mosaics/{shard}/ledger.jsonl")),
+    "reading masks": ("images", places("<results>/mosaics/{shard}/masks.jsonl")),
+}
+
 
 rule pixelate_frames:
     input:

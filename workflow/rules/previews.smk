@@ -1,6 +1,8 @@
 # What a detector sees in footage: to look at, and to correct. `snakemake preview`
 
-from tessera.core.weights.declare import WeightsSettings
+import tessera.catalogue
+from tessera.core.definitions import code_digest
+from tessera.core.weights.resolve import weights_checksums, weights_file
 from tessera.pipeline.previews.rendering import previewed_sources
 
 try:
@@ -13,8 +15,16 @@ except TesseraError as error:
     raise WorkflowError(str(error)) from None
 
 PREVIEW_MODEL = config["preview"]["model"]
-# What stands for the model where it is not trained here.
-STAND_IN = config["regions"]["detectors"][PREVIEW_MODEL.removesuffix("_detection")]
+# The weights that are previewed: those trained here or, where the model is not trained, those declared in its stead.
+PREVIEW_WEIGHTS = (
+    "trained"
+    if PREVIEW_MODEL in MODELS
+    else next(
+        config["regions"]["detectors"][model.finds]["weights"]
+        for model in tessera.catalogue.MODELS
+        if model.name == PREVIEW_MODEL
+    )
+)
 
 
 localrules:
@@ -32,29 +42,13 @@ def sources_asked_for(wildcards):
 
 
 def preview_weights(wildcards):
-    """Return the weights that look: those trained here or, where there is no training, those that are declared for it."""
-    if PREVIEW_MODEL in DETECTORS:
-        return f"<results>/weights/{PREVIEW_MODEL}/{PREVIEW_MODEL}.pt"
-    if not isinstance(STAND_IN["weights"], dict):
+    """Return the weights that are previewed."""
+    if PREVIEW_WEIGHTS == "trained" and PREVIEW_MODEL not in MODELS:
         raise TesseraError(
             f"`preview.model` is {PREVIEW_MODEL}, `models.{PREVIEW_MODEL}` is null, and `regions.detectors` declares no"
             " weights for it: name another model"
         )
-    return WeightsSettings(**STAND_IN["weights"]).file
-
-
-def preview_checksums(wildcards):
-    """Return the list of digests that weights trained here must agree with; declared ones have their own."""
-    return (
-        f"<results>/weights/{PREVIEW_MODEL}/SHA256SUMS"
-        if PREVIEW_MODEL in DETECTORS
-        else []
-    )
-
-
-def preview_digest(wildcards):
-    """Return the digest that declared weights must agree with."""
-    return None if PREVIEW_MODEL in DETECTORS else STAND_IN["weights"]["sha256"]
+    return weights_file(PREVIEW_WEIGHTS, PREVIEW_MODEL)
 
 
 rule preview:
@@ -72,7 +66,7 @@ rule predict_source:
         sources="<results>/sources/shards/{shard}/sources.parquet",
         files=shard_files,
         weights=preview_weights,
-        checksums=preview_checksums,
+        checksums=weights_checksums(PREVIEW_WEIGHTS, PREVIEW_MODEL),
     output:
         frames="<results>/previews/{shard}/frames.parquet",
         predictions="<results>/previews/{shard}/predictions.parquet",
@@ -86,7 +80,7 @@ rule predict_source:
         gpu=1,
     params:
         wanted=sources_to_preview,
-        sha256=preview_digest,
+        weights=verbatim(PREVIEW_WEIGHTS),
         settings=lookup(dpath="preview/predict", within=config),
         code=code_digest("tessera.pipeline.previews.predict:predict_previews"),
     script:
@@ -149,3 +143,18 @@ rule gate_previews:
         code=code_digest("tessera.pipeline.previews.rendering:gate_previews"),
     script:
         "../scripts/gate_previews.py"
+
+
+rule withdraw_proposals:
+    output:
+        withdrawn="<results>/previews/withdrawn.tsv",
+    log:
+        "<logs>/withdraw_proposals.log",
+    benchmark:
+        "<benchmarks>/withdraw_proposals.jsonl"
+    params:
+        folder=verbatim(lookup(dpath="preview/proposals/folder", within=config)),
+        sources=source_order,
+        code=code_digest("tessera.pipeline.previews.proposals:withdraw_proposals"),
+    script:
+        "../scripts/withdraw_proposals.py"

@@ -1,12 +1,23 @@
 # Regions: what detectors see in the sampled frames, and what of it gets a mosaic.
 
+from tessera.catalogue import fed_by, model_for
+from tessera.core.definitions import code_digest
+from tessera.core.weights.resolve import weights_checksums, weights_file
+
 FINDERS = [
     name for name, finder in config["regions"]["detectors"].items() if finder["weights"]
 ]
+GATES["regions"] = {
+    "what detectors saw": (
+        "regions",
+        places("<results>/regions/{shard}/detections.jsonl"),
+    ),
+    "choosing frames": ("images", places("<results>/regions/{shard}/ledger.jsonl")),
+}
 
 
 wildcard_constraints:
-    detector="|".join(FINDERS),
+    detector=any_of(FINDERS),
 
 
 def finder_settings(wildcards):
@@ -15,19 +26,15 @@ def finder_settings(wildcards):
 
 
 def finder_weights(wildcards):
-    """Return the weights of a detector: those trained here, or the declared ones."""
+    """Return the weights of a detector."""
     weights = finder_settings(wildcards)["weights"]
-    model = f"{wildcards.detector}_detection"
-    if weights == "trained":
-        return f"<results>/weights/{model}/{model}.pt"
-    return WeightsSettings(**weights).file
+    return weights_file(weights, model_for(wildcards.detector))
 
 
 def finder_checksums(wildcards):
-    """Return the list of digests that weights trained here must agree with; declared ones have their own."""
+    """Return the list of digests that weights trained here must agree with."""
     weights = finder_settings(wildcards)["weights"]
-    listed = f"<results>/weights/{wildcards.detector}_detection/SHA256SUMS"
-    return listed if weights == "trained" else []
+    return weights_checksums(weights, model_for(wildcards.detector))
 
 
 rule find_regions:
@@ -49,7 +56,7 @@ rule find_regions:
         gpu=1,
     params:
         settings=finder_settings,
-        dataset="mosaic_detection",
+        dataset=fed_by("regions")[0],
         code=code_digest(
             "tessera.pipeline.regions.find:find_regions",
             "tessera.imaging.detection.settings:TrainedFinderSettings",

@@ -1,105 +1,14 @@
-# The dataset mosaic_restoration: the clips that stay, divided, laid out as trainers read them, and described; and the model
-# that is trained on it, stage by stage.
+# The restoration model: trained stage by stage in an environment of its own, measured, exported, checked and described.
+
+from tessera.catalogue import RESTORER
+from tessera.core.definitions import code_digest
+from tessera.core.weights.resolve import weights_file
+
+STAGES = {stage["name"]: stage for stage in config["restoration"]["stages"]}
 
 
-rule split_clips:
-    input:
-        clips="<results>/annotations/mosaic_restoration/clips.parquet",
-        sources="<results>/datasets/splits.parquet",
-    output:
-        splits="<results>/datasets/mosaic_restoration/splits.parquet",
-    log:
-        "<logs>/split_clips.log",
-    benchmark:
-        "<benchmarks>/split_clips.jsonl"
-    params:
-        settings=lookup(dpath="splits", within=config),
-        code=code_digest(
-            "tessera.pipeline.datasets.splits:split_samples",
-            "tessera.records.tables.clips:Clips",
-        ),
-    script:
-        "../scripts/split_clips.py"
-
-
-rule write_clip_dataset:
-    input:
-        clips="<results>/annotations/mosaic_restoration/clips.parquet",
-        scores="<results>/annotations/mosaic_restoration/scores.parquet",
-        splits="<results>/datasets/mosaic_restoration/splits.parquet",
-        images=expand("<results>/clips/{shard}/images", shard=SHARDS),
-        masks=expand("<results>/clips/{shard}/masks", shard=SHARDS),
-    output:
-        train=directory("<results>/datasets/mosaic_restoration/train"),
-        val=directory("<results>/datasets/mosaic_restoration/val"),
-        test=directory("<results>/datasets/mosaic_restoration/test"),
-        table="<results>/datasets/mosaic_restoration/clips.parquet",
-    log:
-        "<logs>/write_clip_dataset.log",
-    benchmark:
-        "<benchmarks>/write_clip_dataset.jsonl"
-    params:
-        code=code_digest("tessera.pipeline.datasets.clips:write_clip_dataset"),
-    script:
-        "../scripts/write_clip_dataset.py"
-
-
-rule write_clip_datasheet:
-    input:
-        clips="<results>/annotations/mosaic_restoration/clips.parquet",
-        scores="<results>/annotations/mosaic_restoration/scores.parquet",
-        splits="<results>/datasets/mosaic_restoration/splits.parquet",
-        sources="<results>/sources/admitted.parquet",
-        filtering="<results>/annotations/mosaic_restoration/ledger.jsonl",
-    output:
-        data="<results>/datasets/mosaic_restoration/datasheet.json",
-        text="<results>/datasets/mosaic_restoration/datasheet.md",
-    log:
-        "<logs>/write_clip_datasheet.log",
-    benchmark:
-        "<benchmarks>/write_clip_datasheet.jsonl"
-    params:
-        settings=verbatim(
-            {
-                room: config[room]
-                for room in (
-                    "sources",
-                    "scenes",
-                    "clips",
-                    "scores",
-                    "filters",
-                    "splits",
-                )
-            }
-        ),
-        code=code_digest("tessera.pipeline.datasets.datasheets:write_clip_datasheet"),
-    script:
-        "../scripts/write_clip_datasheet.py"
-
-
-rule checksum_clips:
-    input:
-        folders=[
-            "<results>/datasets/mosaic_restoration/train",
-            "<results>/datasets/mosaic_restoration/val",
-            "<results>/datasets/mosaic_restoration/test",
-        ],
-        files=[
-            "<results>/datasets/mosaic_restoration/clips.parquet",
-            "<results>/datasets/mosaic_restoration/splits.parquet",
-            "<results>/datasets/mosaic_restoration/datasheet.json",
-            "<results>/datasets/mosaic_restoration/datasheet.md",
-        ],
-    output:
-        checksums="<results>/datasets/mosaic_restoration/SHA256SUMS",
-    log:
-        "<logs>/checksum_clips.log",
-    benchmark:
-        "<benchmarks>/checksum_clips.jsonl"
-    params:
-        code=code_digest("tessera.core.provenance:write_checksums"),
-    script:
-        "../scripts/checksum_clips.py"
+wildcard_constraints:
+    stage=any_of(STAGES),
 
 
 def stage_settings(wildcards):
@@ -118,14 +27,10 @@ def stage_weights(wildcards):
     }
     return {
         "base": (
-            f"<results>/training/mosaic_restoration/{base}/best.pth" if base else []
+            f"<results>/training/{wildcards.model}/{base}/best.pth" if base else []
         ),
         **{
-            name: (
-                WeightsSettings(**declared[name]).file
-                if is_used and declared[name]
-                else []
-            )
+            name: weights_file(declared[name] if is_used else None)
             for name, is_used in used.items()
         },
     }
@@ -135,20 +40,22 @@ rule train_stage:
     input:
         unpack(stage_weights),
         environment="<results>/environments/restoration",
-        checksums="<results>/datasets/mosaic_restoration/SHA256SUMS",
-        folders=[
-            "<results>/datasets/mosaic_restoration/train",
-            "<results>/datasets/mosaic_restoration/val",
-        ],
+        checksums=of_model("<results>/datasets/{dataset}/SHA256SUMS"),
+        folders=of_model(
+            "<results>/datasets/{dataset}/train",
+            "<results>/datasets/{dataset}/val",
+        ),
     output:
         # The folder `runs` beside them is not an output: it keeps each training, finished or not, to be taken up again.
-        best="<results>/training/mosaic_restoration/{stage}/best.pth",
-        curves="<results>/training/mosaic_restoration/{stage}/curves.csv",
-        record="<results>/training/mosaic_restoration/{stage}/training.json",
+        best="<results>/training/{model}/{stage}/best.pth",
+        curves="<results>/training/{model}/{stage}/curves.csv",
+        record="<results>/training/{model}/{stage}/training.json",
     log:
-        "<logs>/train_stage/{stage}.log",
+        "<logs>/train_stage/{model}/{stage}.log",
     benchmark:
-        "<benchmarks>/train_stage/{stage}.jsonl"
+        "<benchmarks>/train_stage/{model}/{stage}.jsonl"
+    wildcard_constraints:
+        model=of_kind(RESTORER),
     threads: 8
     resources:
         gpu=1,
@@ -171,34 +78,33 @@ rule train_stage:
 
 def last_checkpoint(wildcards):
     """Return the checkpoint of the last stage, which is what is measured and exported."""
-    if not STAGES:
-        raise TesseraError(NO_STAGES)
-    return f"<results>/training/mosaic_restoration/{list(STAGES)[-1]}/best.pth"
+    return f"<results>/training/{wildcards.model}/{list(STAGES)[-1]}/best.pth"
 
 
 def perceptual_weights(wildcards):
     """Return the file of the weights that LPIPS is computed with, or nothing."""
-    declared = config["restoration"]["metrics"]["lpips"]
-    return WeightsSettings(**declared).file if declared else []
+    return weights_file(config["restoration"]["metrics"]["lpips"])
 
 
 rule evaluate_restoration:
     input:
         environment="<results>/environments/restoration",
-        folders=[
-            "<results>/datasets/mosaic_restoration/val",
-            "<results>/datasets/mosaic_restoration/test",
-        ],
+        folders=of_model(
+            "<results>/datasets/{dataset}/val",
+            "<results>/datasets/{dataset}/test",
+        ),
         checkpoint=last_checkpoint,
         lpips=perceptual_weights,
     output:
-        metrics="<results>/metrics/mosaic_restoration.json",
-        ledger="<results>/training/mosaic_restoration/evaluation.jsonl",
-        pictures=directory("<results>/training/mosaic_restoration/pictures"),
+        metrics="<results>/metrics/{model}.json",
+        ledger="<results>/training/{model}/evaluation.jsonl",
+        pictures=directory("<results>/training/{model}/pictures"),
     log:
-        "<logs>/evaluate_restoration.log",
+        "<logs>/evaluate_restoration/{model}.log",
     benchmark:
-        "<benchmarks>/evaluate_restoration.jsonl"
+        "<benchmarks>/evaluate_restoration/{model}.jsonl"
+    wildcard_constraints:
+        model=of_kind(RESTORER),
     threads: 4
     resources:
         gpu=1,
@@ -213,3 +119,182 @@ rule evaluate_restoration:
         ),
     script:
         "../scripts/evaluate_restoration.py"
+
+
+rule export_restoration:
+    input:
+        environment="<results>/environments/restoration",
+        checkpoint=last_checkpoint,
+    output:
+        safetensors="<results>/weights/{model}/{model}.safetensors",
+        application="<results>/weights/{model}/{model}.pth",
+    log:
+        "<logs>/export_restoration/{model}.log",
+    benchmark:
+        "<benchmarks>/export_restoration/{model}.jsonl"
+    wildcard_constraints:
+        model=of_kind(RESTORER),
+    params:
+        generator=lookup(dpath="restoration/generator", within=config),
+        trained_by=code_digest("tessera.pipeline.restoration.trainer:fit"),
+        code=code_digest(
+            "tessera.pipeline.restoration.export:export_restoration",
+            "tessera.core.environments.run:run_inside",
+        ),
+    script:
+        "../scripts/export_restoration.py"
+
+
+rule verify_restoration_export:
+    input:
+        environment="<results>/environments/restoration",
+        folders=of_model(
+            "<results>/datasets/{dataset}/train",
+            "<results>/datasets/{dataset}/val",
+        ),
+        checkpoint=last_checkpoint,
+        safetensors="<results>/weights/{model}/{model}.safetensors",
+        application="<results>/weights/{model}/{model}.pth",
+    output:
+        report="<results>/metrics/{model}.export.json",
+    log:
+        "<logs>/verify_restoration_export/{model}.log",
+    benchmark:
+        "<benchmarks>/verify_restoration_export/{model}.jsonl"
+    wildcard_constraints:
+        model=of_kind(RESTORER),
+    threads: 4
+    params:
+        generator=lookup(dpath="restoration/generator", within=config),
+        data=lookup(dpath="restoration/data", within=config),
+        settings=lookup(dpath="restoration/export", within=config),
+        seed=lookup(dpath="seed", within=config),
+        code=code_digest(
+            "tessera.pipeline.restoration.export:verify_restoration_export",
+            "tessera.core.environments.run:run_inside",
+        ),
+    script:
+        "../scripts/verify_restoration_export.py"
+
+
+rule write_restoration_card:
+    input:
+        checksums=of_model("<results>/datasets/{dataset}/SHA256SUMS"),
+        datasheet=of_model("<results>/datasets/{dataset}/datasheet.json"),
+        metrics="<results>/metrics/{model}.json",
+        export="<results>/metrics/{model}.export.json",
+        safetensors="<results>/weights/{model}/{model}.safetensors",
+        application="<results>/weights/{model}/{model}.pth",
+        records=expand(
+            "<results>/training/{{model}}/{stage}/training.json", stage=STAGES
+        ),
+    output:
+        data="<results>/weights/{model}/card.json",
+        text="<results>/weights/{model}/card.md",
+    log:
+        "<logs>/write_restoration_card/{model}.log",
+    benchmark:
+        "<benchmarks>/write_restoration_card/{model}.jsonl"
+    wildcard_constraints:
+        model=of_kind(RESTORER),
+    params:
+        settings=lookup(dpath="restoration", within=config),
+        purpose=lambda wildcards: MODELS[wildcards.model].purpose,
+        not_for=lambda wildcards: MODELS[wildcards.model].kind.not_for,
+        code=code_digest("tessera.pipeline.cards:write_restoration_card"),
+    script:
+        "../scripts/write_restoration_card.py"
+
+
+rule plot_stages:
+    input:
+        curves=expand("<results>/training/{{model}}/{stage}/curves.csv", stage=STAGES),
+    output:
+        figure=report(
+            "<results>/reports/models/{model}/stages.svg",
+            caption="../report/stages.rst",
+            category="3. Models",
+            subcategory="{model}",
+            labels={"figure": "1. Curves of the stages"},
+        ),
+    log:
+        "<logs>/plot_stages/{model}.log",
+    benchmark:
+        "<benchmarks>/plot_stages/{model}.jsonl"
+    wildcard_constraints:
+        model=of_kind(RESTORER),
+    params:
+        code=code_digest("tessera.pipeline.report.restoration:draw_stages"),
+    script:
+        "../scripts/plot_stages.py"
+
+
+rule plot_methods:
+    input:
+        metrics="<results>/metrics/{model}.json",
+    output:
+        figure=report(
+            "<results>/reports/models/{model}/methods.svg",
+            caption="../report/methods.rst",
+            category="3. Models",
+            subcategory="{model}",
+            labels={"figure": "2. Beside simple methods"},
+        ),
+    log:
+        "<logs>/plot_methods/{model}.log",
+    benchmark:
+        "<benchmarks>/plot_methods/{model}.jsonl"
+    wildcard_constraints:
+        model=of_kind(RESTORER),
+    params:
+        code=code_digest("tessera.pipeline.report.restoration:draw_methods"),
+    script:
+        "../scripts/plot_methods.py"
+
+
+rule plot_restored:
+    input:
+        pictures="<results>/training/{model}/pictures",
+    output:
+        val=report(
+            "<results>/reports/models/{model}/val.jpg",
+            caption="../report/restored.rst",
+            category="3. Models",
+            subcategory="{model}",
+            labels={"figure": "3. Restored, validation split"},
+        ),
+        val_moving=report(
+            "<results>/reports/models/{model}/val.html",
+            caption="../report/restored.rst",
+            category="3. Models",
+            subcategory="{model}",
+            labels={"figure": "4. Restored, validation split, moving"},
+        ),
+        test=report(
+            "<results>/reports/models/{model}/test.jpg",
+            caption="../report/restored.rst",
+            category="3. Models",
+            subcategory="{model}",
+            labels={"figure": "5. Restored, test split"},
+        ),
+        test_moving=report(
+            "<results>/reports/models/{model}/test.html",
+            caption="../report/restored.rst",
+            category="3. Models",
+            subcategory="{model}",
+            labels={"figure": "6. Restored, test split, moving"},
+        ),
+    log:
+        "<logs>/plot_restored/{model}.log",
+    benchmark:
+        "<benchmarks>/plot_restored/{model}.jsonl"
+    wildcard_constraints:
+        model=of_kind(RESTORER),
+    params:
+        settings=lookup(dpath="report", within=config),
+        code=code_digest(
+            "tessera.pipeline.report.restoration:draw_restored",
+            "tessera.pipeline.report.restoration:show_restored",
+        ),
+    script:
+        "../scripts/plot_restored.py"

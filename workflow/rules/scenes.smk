@@ -1,28 +1,26 @@
 # Scenes: what a detector sees in the videos, followed from frame to frame, and the stretches of it that are worth a clip.
 
 
-def scene_weights(wildcards):
-    """Return the weights of the detector that looks through videos: those trained here, or the declared ones."""
-    weights = config["scenes"]["detect"]["weights"]
-    if weights == "trained":
-        return "<results>/weights/nsfw_detection/nsfw_detection.pt"
-    return WeightsSettings(**weights).file
+from tessera.catalogue import fed_by, model_for
+from tessera.core.definitions import code_digest
+from tessera.core.weights.resolve import weights_checksums, weights_file
 
-
-def scene_checksums(wildcards):
-    """Return the list of digests that weights trained here must agree with; declared ones have their own."""
-    trained = config["scenes"]["detect"]["weights"] == "trained"
-    return "<results>/weights/nsfw_detection/SHA256SUMS" if trained else []
+GATES["scenes"] = {
+    "detecting": ("sources", places("<results>/scenes/{shard}/detections.jsonl")),
+    "following": ("tracks", places("<results>/scenes/{shard}/scenes.jsonl")),
+}
+# The detector that looks through videos.
+SCENE_WEIGHTS = config["scenes"]["detect"]["weights"], model_for("nsfw")
 
 
 rule detect_videos:
     input:
         sources="<results>/sources/shards/{shard}/sources.parquet",
         files=shard_files,
-        weights=scene_weights,
-        checksums=scene_checksums,
+        weights=weights_file(*SCENE_WEIGHTS),
+        checksums=weights_checksums(*SCENE_WEIGHTS),
     output:
-        frames="<results>/scenes/{shard}/frames.parquet",
+        frames="<results>/scenes/{shard}/video_frames.parquet",
         detections="<results>/scenes/{shard}/detections.parquet",
         ledger="<results>/scenes/{shard}/detections.jsonl",
     log:
@@ -34,7 +32,7 @@ rule detect_videos:
         gpu=1,
     params:
         settings=lookup(dpath="scenes/detect", within=config),
-        dataset="mosaic_restoration",
+        dataset=fed_by("scenes")[0],
         code=code_digest("tessera.pipeline.scenes.detect:detect_videos"),
     script:
         "../scripts/detect_videos.py"
@@ -42,7 +40,7 @@ rule detect_videos:
 
 rule find_scenes:
     input:
-        frames="<results>/scenes/{shard}/frames.parquet",
+        frames="<results>/scenes/{shard}/video_frames.parquet",
         detections="<results>/scenes/{shard}/detections.parquet",
     output:
         scenes="<results>/scenes/{shard}/scenes.parquet",

@@ -1,5 +1,7 @@
 # Which sources may be used: each is examined by itself, so that a new one touches nothing else.
 
+from tessera.core.definitions import code_digest
+
 
 rule admit_sources:
     input:
@@ -57,6 +59,17 @@ rule gate_sources:
         "../scripts/gate_sources.py"
 
 
+def folders_of_shards(wildcards):
+    """Return the folders in which any rule keeps a folder for each shard."""
+    outputs = [
+        str(output)
+        for rule in workflow.rules
+        for output in rule.output
+        if "{shard}" in str(output)
+    ]
+    return sorted({output.partition("/{shard}/")[0] for output in outputs})
+
+
 rule remove_withdrawn:
     output:
         withdrawn="<results>/sources/withdrawn.tsv",
@@ -66,8 +79,7 @@ rule remove_withdrawn:
         "<benchmarks>/remove_withdrawn.jsonl"
     params:
         shards=list(SHARDS),
-        sources=source_order,
-        proposals=verbatim(lookup(dpath="preview/proposals/folder", within=config)),
+        folders=folders_of_shards,
         code=code_digest(
             "tessera.pipeline.footage.withdrawal:remove_withdrawn",
             "tessera.pipeline.previews.proposals:withdraw",

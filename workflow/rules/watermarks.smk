@@ -1,15 +1,24 @@
 # Images with watermarks: sets that others labelled, and marks that are drawn over the frames of the admitted sources.
 
-from tessera.core.files import files_below
+from tessera.catalogue import fed_by
+from tessera.core.files import check_there, files_below
+from tessera.core.definitions import code_digest
+from tessera.core.provenance import fingerprint
 
-WATERMARK_SETS = {
-    file_name(watermark_set["name"]): watermark_set
-    for watermark_set in config["watermarks"]["sets"]
+GATES["watermarks"] = {
+    "drawn marks": (
+        "images",
+        places("<results>/watermarks/frames/{shard}/ledger.jsonl"),
+    ),
+    "imported marks": (
+        "images",
+        places("<results>/watermarks/sets/{set}/ledger.jsonl"),
+    ),
 }
 
 
 wildcard_constraints:
-    set="|".join(map(re.escape, WATERMARK_SETS)) or "none",
+    set=any_of(WATERMARK_SETS),
 
 
 def watermark_set(wildcards):
@@ -87,6 +96,7 @@ rule draw_watermarks:
         "<benchmarks>/draw_watermarks/{shard}.jsonl"
     threads: 2
     params:
+        datasets=fed_by("watermarks"),
         settings=lookup(dpath="watermarks/draw", within=config),
         seed=lookup(dpath="seed", within=config),
         watched=watched_materials,

@@ -4,4 +4,10 @@ from tessera.core.job import job
 from tessera.pipeline.footage.admission import SourceSettings, admit_sources
 
 with job(snakemake) as (inputs, outputs, params):
-    admit_sources(params.rows, snakemake.wildcards.shard, inputs.blocklist, SourceSettings(**params.settings), **vars(outputs))
+    admit_sources(
+        rows=params.rows,
+        shard=snakemake.wildcards.shard,
+        blocklist=inputs.blocklist,
+        settings=SourceSettings(**params.settings),
+        **vars(outputs),
+    )

@@ -5,4 +5,6 @@ from tessera.pipeline.detectors.dataset import check_dataset
 from tessera.pipeline.detectors.settings import task_of
 
 with job(snakemake) as (inputs, outputs, params):
-    check_dataset(inputs.checksums.parent, task_of(params.architecture), outputs.report, snakemake.threads)
+    check_dataset(
+        folder=inputs.checksums.parent, task=task_of(params.architecture), report=outputs.report, threads=snakemake.threads
+    )

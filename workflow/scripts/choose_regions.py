@@ -5,4 +5,12 @@ from tessera.pipeline.regions.choose import RegionSettings, choose_regions
 
 with job(snakemake) as (inputs, outputs, params):
     settings = RegionSettings(**params.settings)
-    choose_regions(inputs.frames, params.finders, inputs.tables, inputs.ledgers, settings, params.seed, **vars(outputs))
+    choose_regions(
+        frames=inputs.frames,
+        finders=params.finders,
+        tables=inputs.tables,
+        ledgers=inputs.ledgers,
+        settings=settings,
+        seed=params.seed,
+        **vars(outputs),
+    )

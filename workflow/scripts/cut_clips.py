@@ -10,12 +10,12 @@ from tessera.pipeline.clips.settings import ClipSettings
 
 with job(snakemake) as (inputs, outputs, params):
     cut_clips(
-        inputs.scenes,
-        inputs.scene_frames,
-        inputs.sources,
-        Path(snakemake.output.clips).parent / "kept",
-        ClipSettings(**params.settings),
-        block_sizes,
+        scenes=inputs.scenes,
+        scene_frames=inputs.scene_frames,
+        sources=inputs.sources,
+        kept=Path(snakemake.output.clips).parent / "kept",
+        settings=ClipSettings(**params.settings),
+        block_sizes=block_sizes,
         detector=sha256_file(inputs.weights),
         found_by=params.found_by,
         seed=params.seed,

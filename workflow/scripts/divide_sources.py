@@ -5,4 +5,12 @@ from tessera.pipeline.datasets.splits import SplitSettings, divide_sources
 
 with job(snakemake) as (inputs, outputs, params):
     settings = SplitSettings(**params.settings)
-    divide_sources(inputs.sources, inputs.labelled, inputs.frames, inputs.duplicates, params.order, settings, outputs.splits)
+    divide_sources(
+        sources=inputs.sources,
+        labelled=inputs.labelled,
+        frames=inputs.frames,
+        duplicates=inputs.duplicates,
+        order=params.order,
+        settings=settings,
+        output=outputs.splits,
+    )

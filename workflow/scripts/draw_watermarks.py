@@ -7,8 +7,12 @@ from tessera.imaging.watermark.settings import DrawSettings
 from tessera.pipeline.watermarks.draw import draw_watermarks
 
 with job(snakemake) as (inputs, outputs, params):
-    settings = DrawSettings(**params.settings)
-    place = Path(snakemake.output.drawn)
     draw_watermarks(
-        **vars(inputs), settings=settings, seed=params.seed, place=place, **vars(outputs), threads=snakemake.threads
+        **vars(inputs),
+        datasets=params.datasets,
+        settings=DrawSettings(**params.settings),
+        seed=params.seed,
+        place=Path(snakemake.output.drawn),
+        **vars(outputs),
+        threads=snakemake.threads,
     )

@@ -6,11 +6,11 @@ from tessera.pipeline.detectors.settings import DetectorSettings
 
 with job(snakemake) as (inputs, outputs, params):
     evaluate_detector(
-        inputs.description.parent,
-        inputs.weights,
-        inputs.curves,
-        outputs.metrics,
-        outputs.curves,
-        DetectorSettings(architecture=params.architecture, training=params.training),
+        dataset=inputs.description.parent,
+        weights=inputs.weights,
+        curves=inputs.curves,
+        metrics=outputs.metrics,
+        pictures=outputs.curves,
+        settings=DetectorSettings(architecture=params.architecture, training=params.training),
         threads=snakemake.threads,
     )

@@ -5,4 +5,6 @@ from tessera.pipeline.detectors.export import export_detector
 from tessera.pipeline.detectors.settings import ExportSettings
 
 with job(snakemake) as (inputs, outputs, params):
-    export_detector(inputs.weights, outputs.checkpoint, outputs.onnx, ExportSettings(**params.settings))
+    export_detector(
+        weights=inputs.weights, checkpoint=outputs.checkpoint, onnx=outputs.onnx, settings=ExportSettings(**params.settings)
+    )

@@ -5,4 +5,4 @@ from tessera.core.weights.declare import WeightsSettings
 from tessera.core.weights.fetch import fetch_weights
 
 with job(snakemake) as (inputs, outputs, params):
-    fetch_weights(WeightsSettings(**params.settings), outputs.weights)
+    fetch_weights(WeightsSettings.model_validate(params.settings), outputs.weights)

@@ -6,10 +6,11 @@ from tessera.records.decisions import Decision
 
 with job(snakemake) as (inputs, outputs, params):
     filter_clips(
-        inputs.clips,
-        inputs.scores,
-        inputs.sources,
-        {row["key"]: Decision(**row) for row in params.decisions},
-        FilterSettings(**params.settings),
+        clips=inputs.clips,
+        scores=inputs.scores,
+        sources=inputs.sources,
+        dataset=snakemake.wildcards.dataset,
+        decisions={row["key"]: Decision(**row) for row in params.decisions},
+        settings=FilterSettings(**params.settings),
         **vars(outputs),
     )

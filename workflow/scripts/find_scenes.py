@@ -10,4 +10,12 @@ from tessera.pipeline.scenes.tracks import SceneSettings
 with job(snakemake) as (inputs, outputs, params):
     follow = partial(track, settings=TrackSettings(**params.track))
     settings = SceneSettings(**params.choose)
-    find_scenes(inputs.frames, inputs.detections, follow, settings, params.seed, **vars(outputs), threads=snakemake.threads)
+    find_scenes(
+        frames=inputs.frames,
+        detections=inputs.detections,
+        follow=follow,
+        settings=settings,
+        seed=params.seed,
+        **vars(outputs),
+        threads=snakemake.threads,
+    )

@@ -9,7 +9,10 @@ from tessera.core.ledger import gate
 with job(snakemake) as (inputs, outputs, params):
     ledgers = iter(inputs.ledgers)
     summary = {
-        step: gate(snakemake.wildcards.room, list(islice(ledgers, count)), params.max_failed)
-        for step, count in params.steps.items()
+        step: {
+            "unit": each["unit"],
+            **gate(snakemake.wildcards.room, list(islice(ledgers, each["ledgers"])), params.max_failed),
+        }
+        for step, each in params.steps.items()
     }
     outputs.summary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")

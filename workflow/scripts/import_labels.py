@@ -7,7 +7,12 @@ from tessera.pipeline.labels.imports import import_labels
 from tessera.pipeline.labels.settings import LabelSet
 
 with job(snakemake) as (inputs, outputs, params):
-    label_set = LabelSet(**params.label_set)
-    place = Path(snakemake.output.embedded)
-    blocklist = inputs.blocklist, params.blocklist_distance
-    import_labels(label_set, params.classes, params.min_area, *blocklist, place, **vars(outputs))
+    import_labels(
+        label_set=LabelSet(**params.label_set),
+        classes=params.classes,
+        min_area=params.min_area,
+        blocklist=inputs.blocklist,
+        blocklist_distance=params.blocklist_distance,
+        place=Path(snakemake.output.embedded),
+        **vars(outputs),
+    )

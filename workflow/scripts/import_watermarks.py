@@ -7,6 +7,10 @@ from tessera.pipeline.watermarks.sets import import_watermarks
 from tessera.pipeline.watermarks.settings import WatermarkSet
 
 with job(snakemake) as (inputs, outputs, params):
-    place = Path(snakemake.output.pictures)
-    blocklist = inputs.blocklist, params.blocklist_distance
-    import_watermarks(WatermarkSet(**params.watermark_set), *blocklist, place, **vars(outputs))
+    import_watermarks(
+        watermark_set=WatermarkSet(**params.watermark_set),
+        blocklist=inputs.blocklist,
+        blocklist_distance=params.blocklist_distance,
+        place=Path(snakemake.output.pictures),
+        **vars(outputs),
+    )

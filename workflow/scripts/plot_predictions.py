@@ -11,12 +11,12 @@ with job(snakemake) as (inputs, outputs, params):
     size = -(-params.image_size // 32) * 32
     settings = PredictionSettings(confidence=params.confidence, image_size=size)
     draw_predictions(
-        inputs.images,
-        inputs.selected,
-        inputs.regions,
-        inputs.splits,
-        Predictor(inputs.weights, inputs.checksums, settings).predict,
-        ReportSettings(**params.settings),
-        params.seed,
-        outputs.figure,
+        folder=inputs.images,
+        selected=inputs.selected,
+        regions=inputs.regions,
+        splits=inputs.splits,
+        predict=Predictor(inputs.weights, inputs.checksums, settings).predict,
+        settings=ReportSettings(**params.settings),
+        seed=params.seed,
+        path=outputs.figure,
     )

@@ -7,5 +7,5 @@ from tessera.pipeline.report.settings import ReportSettings
 with job(snakemake) as (inputs, outputs, params):
     settings = ReportSettings(**params.settings)
     for split in ("val", "test"):
-        draw_restored(inputs.pictures, split, settings, getattr(outputs, split))
-        show_restored(inputs.pictures, split, settings, getattr(outputs, f"{split}_moving"))
+        draw_restored(folder=inputs.pictures, split=split, settings=settings, path=getattr(outputs, split))
+        show_restored(folder=inputs.pictures, split=split, settings=settings, path=getattr(outputs, f"{split}_moving"))

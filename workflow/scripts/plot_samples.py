@@ -5,8 +5,16 @@ from tessera.pipeline.report.samples import describe_marks, describe_mosaics, dr
 from tessera.pipeline.report.settings import ReportSettings
 
 with job(snakemake) as (inputs, outputs, params):
-    settings = ReportSettings(**params.settings)
     captions = {**describe_mosaics(inputs.mosaics), **describe_marks(inputs.marks)}
-    tables = inputs.images, inputs.selected, inputs.regions, inputs.splits
     for split, path in vars(outputs).items():
-        draw_samples(*tables, split, captions, settings, params.seed, path)
+        draw_samples(
+            folder=inputs.images,
+            selected=inputs.selected,
+            regions=inputs.regions,
+            splits=inputs.splits,
+            split=split,
+            captions=captions,
+            settings=ReportSettings(**params.settings),
+            seed=params.seed,
+            path=path,
+        )

@@ -6,4 +6,4 @@ from tessera.core.job import job
 from tessera.pipeline.report.timings import draw_timings
 
 with job(snakemake) as (inputs, outputs, params):
-    draw_timings(Path(params.benchmarks), params.rules, params.shards, outputs.timings)
+    draw_timings(benchmarks=Path(params.benchmarks), rules=params.rules, shards=params.shards, path=outputs.timings)

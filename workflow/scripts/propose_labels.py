@@ -5,4 +5,11 @@ from tessera.pipeline.previews.proposals import ProposalSettings, propose_labels
 
 with job(snakemake) as (inputs, outputs, params):
     settings = ProposalSettings(**params.settings)
-    propose_labels(inputs.sources, inputs.frames, inputs.predictions, params.confidence, settings, **vars(outputs))
+    propose_labels(
+        sources=inputs.sources,
+        frames=inputs.frames,
+        predictions=inputs.predictions,
+        confidence=params.confidence,
+        settings=settings,
+        **vars(outputs),
+    )

@@ -14,4 +14,4 @@ with job(snakemake) as (_, outputs, params):
     render_logos(logos)
     settings = DrawSettings(**MARKS, logos=logos)
     draw = partial(draw_marks, materials=load_materials(settings), settings=settings)
-    render_watermark_set(outputs.footage / "watermarks" / "set.zip", params.seed, draw)
+    render_watermark_set(path=outputs.footage / "watermarks" / "set.zip", seed=params.seed, draw=draw)

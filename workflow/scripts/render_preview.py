@@ -5,4 +5,11 @@ from tessera.pipeline.previews.rendering import RenderSettings, render_previews
 
 with job(snakemake) as (inputs, outputs, params):
     settings = RenderSettings(**params.settings)
-    render_previews(inputs.sources, inputs.frames, inputs.predictions, params.confidence, settings, **vars(outputs))
+    render_previews(
+        sources=inputs.sources,
+        frames=inputs.frames,
+        predictions=inputs.predictions,
+        confidence=params.confidence,
+        settings=settings,
+        **vars(outputs),
+    )

@@ -5,4 +5,4 @@ from tessera.pipeline.report.report import make_report
 
 with job(snakemake) as (inputs, outputs, params):
     # The report is of the whole workflow, so here the whole configuration is meant.
-    make_report(params.snakefile, snakemake.config, inputs.figures, outputs.report)
+    make_report(snakefile=params.snakefile, config=snakemake.config, files=inputs.figures, path=outputs.report)

@@ -14,13 +14,13 @@ with job(snakemake) as (inputs, outputs, params):
         for (name, finder), path in zip(finders.items(), inputs.weights, strict=True)
     }
     score_clips(
-        inputs.clips,
-        inputs.images,
-        {
+        clips=inputs.clips,
+        images=inputs.images,
+        detectors={
             name: partial(Predictor, path, expected[name], finders[name])
             for name, path in zip(finders, inputs.weights, strict=True)
         },
-        inputs.quality or None,
+        quality=inputs.quality or None,
         **vars(outputs),
         samples=params.settings["samples"],
         nsfw_classes=params.settings["nsfw_classes"],

@@ -6,13 +6,14 @@ from tessera.records.decisions import Decision
 
 with job(snakemake) as (inputs, outputs, params):
     select_samples(
-        inputs.images,
-        inputs.annotations,
-        inputs.duplicates or None,
-        inputs.sources,
-        {row["key"]: Decision(**row) for row in params.decisions},
-        snakemake.wildcards.dataset,
-        outputs.images,
-        outputs.annotations,
-        outputs.ledger,
+        images=inputs.images,
+        annotations=inputs.annotations,
+        duplicates=inputs.duplicates or None,
+        sources=inputs.sources,
+        decisions={row["key"]: Decision(**row) for row in params.decisions},
+        dataset=snakemake.wildcards.dataset,
+        remedy=params.remedy,
+        selected=outputs.images,
+        regions=outputs.annotations,
+        ledger=outputs.ledger,
     )

@@ -4,4 +4,4 @@ from tessera.core.job import job
 from tessera.pipeline.report.pages import show_pictures
 
 with job(snakemake) as (inputs, outputs, params):
-    show_pictures(inputs.curves, "Curves", outputs.page)
+    show_pictures(folder=inputs.curves, title="Curves", path=outputs.page)

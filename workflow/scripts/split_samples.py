@@ -2,7 +2,6 @@
 
 from tessera.core.job import job
 from tessera.pipeline.datasets.splits import SplitSettings, split_samples
-from tessera.records.tables.annotation import Images
 
 with job(snakemake) as (inputs, outputs, params):
-    split_samples(inputs.samples, inputs.sources, SplitSettings(**params.settings), outputs.splits, Images)
+    split_samples(**vars(inputs), **vars(outputs), settings=SplitSettings(**params.settings))

@@ -6,11 +6,11 @@ from tessera.pipeline.detectors.settings import ExportSettings, ToleranceSetting
 
 with job(snakemake) as (inputs, outputs, params):
     verify_export(
-        inputs.description.parent,
-        inputs.checkpoint,
-        inputs.onnx,
-        outputs.report,
-        ExportSettings(**params.export),
-        ToleranceSettings(**params.tolerance),
+        dataset=inputs.description.parent,
+        checkpoint=inputs.checkpoint,
+        onnx=inputs.onnx,
+        report=outputs.report,
+        export=ExportSettings(**params.export),
+        tolerance=ToleranceSettings(**params.tolerance),
         threads=snakemake.threads,
     )

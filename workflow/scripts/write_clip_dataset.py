@@ -5,4 +5,12 @@ from tessera.pipeline.datasets.clips import write_clip_dataset
 
 with job(snakemake) as (inputs, outputs, params):
     folders = {"train": outputs.train, "val": outputs.val, "test": outputs.test}
-    write_clip_dataset(inputs.clips, inputs.scores, inputs.splits, inputs.images, inputs.masks, folders, outputs.table)
+    write_clip_dataset(
+        clips=inputs.clips,
+        scores=inputs.scores,
+        splits=inputs.splits,
+        images=inputs.images,
+        masks=inputs.masks,
+        folders=folders,
+        table=outputs.table,
+    )

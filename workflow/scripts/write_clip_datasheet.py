@@ -5,12 +5,5 @@ from tessera.pipeline.datasets.datasheets import write_clip_datasheet
 
 with job(snakemake) as (inputs, outputs, params):
     write_clip_datasheet(
-        inputs.clips,
-        inputs.scores,
-        inputs.splits,
-        inputs.sources,
-        inputs.filtering,
-        params.settings,
-        outputs.data,
-        outputs.text,
+        dataset=snakemake.wildcards.dataset, **vars(inputs), settings=params.settings, data=outputs.data, text=outputs.text
     )

@@ -4,4 +4,4 @@ from tessera.core.job import job
 from tessera.pipeline.datasets.images import write_coco_dataset
 
 with job(snakemake) as (inputs, outputs, params):
-    write_coco_dataset(inputs.images, inputs.annotations, inputs.splits, params.classes, outputs.coco)
+    write_coco_dataset(**vars(inputs), classes=params.classes, **vars(outputs))

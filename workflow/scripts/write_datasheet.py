@@ -5,15 +5,5 @@ from tessera.pipeline.datasets.datasheets import write_datasheet
 
 with job(snakemake) as (inputs, outputs, params):
     write_datasheet(
-        snakemake.wildcards.dataset,
-        inputs.images,
-        inputs.annotations,
-        inputs.splits,
-        inputs.sources,
-        inputs.selection,
-        inputs.writing,
-        params.sets,
-        params.settings,
-        outputs.data,
-        outputs.text,
+        dataset=snakemake.wildcards.dataset, **vars(inputs), sets=params.sets, settings=params.settings, **vars(outputs)
     )

@@ -6,6 +6,8 @@ from tessera.pipeline.cards import write_model_card
 with job(snakemake) as (inputs, outputs, params):
     write_model_card(
         model=snakemake.wildcards.model,
+        purpose=params.purpose,
+        not_for=params.not_for,
         files=[inputs.checkpoint, inputs.onnx],
         checksums=inputs.checksums,
         datasheet=inputs.datasheet,

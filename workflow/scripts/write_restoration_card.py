@@ -5,6 +5,9 @@ from tessera.pipeline.cards import write_restoration_card
 
 with job(snakemake) as (inputs, outputs, params):
     write_restoration_card(
+        model=snakemake.wildcards.model,
+        purpose=params.purpose,
+        not_for=params.not_for,
         files=[inputs.safetensors, inputs.application],
         checksums=inputs.checksums,
         datasheet=inputs.datasheet,

@@ -5,13 +5,13 @@ from tessera.pipeline.datasets.images import write_yolo_dataset
 
 with job(snakemake) as (inputs, outputs, params):
     write_yolo_dataset(
-        inputs.images,
-        inputs.annotations,
-        inputs.splits,
-        params.classes,
-        params.task,
-        outputs.images,
-        outputs.labels,
-        outputs.description,
-        outputs.ledger,
+        images=inputs.images,
+        annotations=inputs.annotations,
+        splits=inputs.splits,
+        classes=params.classes,
+        task=params.task,
+        pictures=outputs.images,
+        labels=outputs.labels,
+        description=outputs.description,
+        ledger=outputs.ledger,
     )

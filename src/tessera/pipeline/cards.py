@@ -15,28 +15,6 @@ LIBRARIES = ("torch", "ultralytics", "onnx", "onnxruntime")
 FEW_OBJECTS = 100  # below which a metric says little
 FEW_SAMPLES = 30  # as well
 
-PURPOSES = {
-    "nsfw_detection": "find regions of nudity in footage of consenting adults, so that datasets for finding and restoring "
-    "mosaics can be made of it, and so that such footage can be filtered out elsewhere",
-    "watermark_detection": "find watermarks, text and logos that lie over a picture, so that what they cover is left out "
-    "of datasets",
-    "mosaic_detection": "find mosaics, pixelated regions of pictures and videos, so that they can be left out or restored",
-    "mosaic_restoration": "draw, where footage has a mosaic, what may have been there",
-}
-NOT_FOR = (
-    "footage whose rights are not settled, or adult footage without the consent of those shown and proof that they are adults",
-    "footage of minors, in any way",
-    "identifying persons, or making, finding or spreading intimate footage against the will of those shown",
-)
-NOT_FOR_DETECTORS = (
-    *NOT_FOR,
-    "decisions about persons without a human who checks them: the model misses regions, and finds some that are none",
-)
-NOT_FOR_RESTORERS = (
-    *NOT_FOR,
-    "taking away a mosaic that protects a person who did not agree to that",
-    "telling what was there, or who: it draws what is likely, and that may never have been",
-)
 # What Lada's application builds, whatever weights it is given: of another size it would load none, and only warn.
 APPLICATION = {"channels": 64, "blocks": 15}
 FRAMES = (
@@ -47,6 +25,8 @@ FRAMES = (
 
 def describe_model(
     model: str,
+    purpose: str,
+    not_for: Sequence[str],
     files: Sequence[Path],
     checksums: Path,
     datasheet: Path,
@@ -57,12 +37,13 @@ def describe_model(
 ) -> dict[str, Any]:
     """Return the card of `model` as plain JSON types; equal inputs give an equal card.
 
+    `purpose` continues "a model that can"; `not_for`: what it must not be used for.
     `files`: what is exported. `checksums`, `datasheet`: SHA256SUMS and datasheet.json of its dataset. `metrics`, `export`: the
     reports of `evaluate_detector` and `verify_export`. `record`: that of its training. `settings`: those of the model.
     """
     trained = read_record(record)
     return {
-        **_describe(model, files, checksums, datasheet, NOT_FOR_DETECTORS),
+        **_describe(model, purpose, not_for, files, checksums, datasheet),
         "training": {
             "architecture": settings["architecture"],
             "weights": _weights(settings["weights"]),
@@ -77,6 +58,9 @@ def describe_model(
 
 
 def describe_restoration(
+    model: str,
+    purpose: str,
+    not_for: Sequence[str],
     files: Sequence[Path],
     checksums: Path,
     datasheet: Path,
@@ -94,7 +78,7 @@ def describe_restoration(
     settings_of_training = {name: settings[name] for name in ("generator", "discriminator", "data", "stages", "training")}
     trained = [read_record(record) for record in records]
     return {
-        **_describe("mosaic_restoration", files, checksums, datasheet, NOT_FOR_RESTORERS),
+        **_describe(model, purpose, not_for, files, checksums, datasheet),
         "training": {
             **settings_of_training,
             "weights": {name: _weights(weights) for name, weights in settings["weights"].items()},
@@ -112,12 +96,14 @@ def _origin(record: Record) -> dict[str, Any]:
     return {"seed": record.identity["seed"], "code": record.identity["code"]}
 
 
-def _describe(model: str, files: Sequence[Path], checksums: Path, datasheet: Path, not_for: Sequence[str]) -> dict[str, Any]:
+def _describe(
+    model: str, purpose: str, not_for: Sequence[str], files: Sequence[Path], checksums: Path, datasheet: Path
+) -> dict[str, Any]:
     """Return what the cards of all models tell."""
     return {
         "model": model,
         "licence": LICENCE,
-        "purpose": PURPOSES.get(model, "find what its classes name, in footage of the kind it was trained on"),
+        "purpose": purpose,
         "not_for": list(not_for),
         "files": {file.name: {"bytes": file.stat().st_size, "sha256": sha256_file(file)} for file in files},
         "dataset": {"sha256sums": sha256_file(checksums), "datasheet": _read(datasheet)},
@@ -274,6 +260,8 @@ def _number(value: float | None) -> str:
 
 def write_model_card(
     model: str,
+    purpose: str,
+    not_for: Sequence[str],
     files: Sequence[Path],
     checksums: Path,
     datasheet: Path,
@@ -286,12 +274,15 @@ def write_model_card(
     settings: Mapping[str, Any],
 ) -> None:
     """Write the card of `model` as JSON to `data`, and as Markdown to `text`. See `describe_model`."""
-    card = describe_model(model, files, checksums, datasheet, metrics, export, record, settings)
+    card = describe_model(model, purpose, not_for, files, checksums, datasheet, metrics, export, record, settings)
     _write(card, data)
     text.write_text(render(card), encoding="utf-8")
 
 
 def write_restoration_card(
+    model: str,
+    purpose: str,
+    not_for: Sequence[str],
     files: Sequence[Path],
     checksums: Path,
     datasheet: Path,
@@ -304,7 +295,7 @@ def write_restoration_card(
     settings: Mapping[str, Any],
 ) -> None:
     """Write the card of the restoration model as JSON to `data`, and as Markdown to `text`. See `describe_restoration`."""
-    card = describe_restoration(files, checksums, datasheet, metrics, export, records, settings)
+    card = describe_restoration(model, purpose, not_for, files, checksums, datasheet, metrics, export, records, settings)
     _write(card, data)
     text.write_text(render_restoration(card), encoding="utf-8")
 

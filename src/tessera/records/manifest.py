@@ -1,6 +1,7 @@
 """The manifest: which footage there is, under which rights, for which use; and the shards it is worked in."""
 
 import hashlib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,11 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from tessera.core.errors import TesseraError
 from tessera.core.files import file_name, size_of
 from tessera.core.tsv import Fault, read_sheet, refuse
-
-LABELS = "labels:"  # what the source of an image from a folder of labels starts with,
-WATERMARKS = "watermarks:"  # and that of one from a set of images with watermarks
-SETS = (LABELS, WATERMARKS)
-DATASETS = ("nsfw_detection", "watermark_detection", "mosaic_detection", "mosaic_restoration")
+from tessera.records.material import LABELS, SETS, WATERMARKS
 
 
 class Source(BaseModel):
@@ -43,25 +40,19 @@ class Source(BaseModel):
             raise ValueError(f"an id that starts with {LABELS!r} or {WATERMARKS!r} is kept for images that the settings name")
         return value
 
-    @field_validator("use")
-    @classmethod
-    def _known_use(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        unknown = sorted(set(value) - set(DATASETS))
-        if unknown:
-            raise ValueError(f"unknown dataset {unknown[0]!r}; allowed: {', '.join(DATASETS)}")
-        return value
 
-
-def read_manifest(path: Path) -> list[Source]:
+def read_manifest(path: Path, datasets: Collection[str]) -> list[Source]:
     """Return the sources of the manifest `path`, in its order; how it is written: see `tessera.core.tsv.read_sheet`.
 
-    Raises `TesseraError` that lists every fault with its line.
+    `datasets`: the names that the column `use` may hold. Raises `TesseraError` that lists every fault with its line.
     """
     mend = "set `manifest` to a table of your sources"
     try:
         rows, faults = read_sheet(path, Source, "manifest", mend)
     except FileNotFoundError:
         raise TesseraError(f"{path}: no such manifest; {mend} (see config/README.md)") from None
+    unknown = [(line, name) for line, source in rows for name in source.use if name not in datasets]
+    faults += [(line, f"use: unknown dataset {name!r}; allowed: {', '.join(datasets)}") for line, name in unknown]
     refuse(path, [*faults, *_clashes(rows)])
     return [source for _, source in rows]
 

@@ -8,6 +8,10 @@ from pydantic import Field, field_validator, model_validator
 from tessera.core.files import file_name
 from tessera.core.settings import Settings
 
+LABELS = "labels:"  # what the source of an image from a folder of labels starts with
+WATERMARKS = "watermarks:"  # what the source of an image from a set of watermarks starts with
+SETS = (LABELS, WATERMARKS)
+
 
 class Material(Settings):
     """Images under a name, and the rights to them, as the manifest states them for a source."""

@@ -264,6 +264,7 @@ def run(folder: Path, out: Path, settings: DrawSettings, threads: int = 1) -> Pa
         folder / "frames.parquet",
         folder / "frames",
         folder / "sources.parquet",
+        ["watermark_detection"],
         settings,
         0,
         Path("results/images"),

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from tessera.catalogue import DETECTOR, RESTORER
 from tessera.configuration import Configuration
 from tessera.core.provenance import digest, sha256_file
 from tessera.pipeline.cards import render, write_model_card, write_restoration_card
 
+PURPOSE = "find what is wanted"
 SCORES = {"map50": 0.61234, "map50_95": 0.4, "precision": 0.7, "recall": None}
 METRICS = {"dataset": "d", "task": "segment", "epochs": 7, "splits": {"val": {"images": 9, "objects": 12, "mask": SCORES}}}
 COMPARED = {"images": 9, "image_size": 32, "detections": 3, "unmatched": 0, "output": 1e-5, "score": 0, "box": 0, "mask": 1}
@@ -38,7 +40,7 @@ def write(files: dict[str, Path], **changes: Any) -> dict[str, Any]:
     settings = {**Configuration().models.nsfw_detection.model_dump(mode="json"), **changes}
     reports = [files[name] for name in ("checksums", "datasheet", "metrics", "export", "record", "data", "text")]
     exported = [files["model.pt"], files["model.onnx"]]
-    write_model_card("nsfw_detection", exported, *reports, settings=settings)
+    write_model_card("nsfw_detection", PURPOSE, DETECTOR.not_for, exported, *reports, settings=settings)
     card: dict[str, Any] = json.loads(files["data"].read_text())
     return card
 
@@ -115,7 +117,9 @@ def write_restored(files: dict[str, Path], **changes: Any) -> tuple[dict[str, An
         identity = {"settings": {"stage": stage}, "seed": 3, "code": "c0de"}
         record.write_text(json.dumps({"identity": identity, "made_with": made_with, "finished": True}))
     reports = [files[name] for name in ("checksums", "datasheet", "metrics", "export")]
-    write_restoration_card([files["model.pt"]], *reports, records, files["data"], files["text"], settings=settings)
+    outputs = files["data"], files["text"]
+    names = "mosaic_restoration", PURPOSE, RESTORER.not_for
+    write_restoration_card(*names, [files["model.pt"]], *reports, records, *outputs, settings=settings)
     return json.loads(files["data"].read_text()), files["text"].read_text()
 
 

@@ -15,6 +15,7 @@ import yaml
 from PIL import Image
 from pycocotools import mask as run_lengths
 
+from tessera.catalogue import DATASETS
 from tessera.core.errors import TesseraError
 from tessera.core.files import file_name
 from tessera.imaging.watermark.drawing import draw_marks, load_materials
@@ -190,7 +191,7 @@ def test_a_missing_photograph_names_the_mend(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def manifest() -> dict[str, Source]:
-    return {source.source: source for source in read_manifest(CONFIG / "demo.tsv")}
+    return {source.source: source for source in read_manifest(CONFIG / "demo.tsv", [dataset.name for dataset in DATASETS])}
 
 
 def test_the_manifest_names_what_is_rendered(manifest: dict[str, Source]) -> None:

@@ -14,6 +14,7 @@ from tessera.core.files import file_name, files_of, is_plain_file, size_of
 from tessera.core.provenance import fingerprint
 from tessera.records.manifest import Source, group_by_shard, read_manifest, shard_of, twins
 
+DATASETS = ("nsfw_detection", "mosaic_detection")
 HEADER = "source\tpath\tcontent\trights\n"
 
 # Whatever UTF-8 can hold, and what has broken readers of tables before.
@@ -64,14 +65,14 @@ def write(path: Path, rows: list[Source]) -> Path:
 def faults(path: Path, text: str) -> list[str]:
     path.write_text(text, encoding="utf-8")
     with pytest.raises(TesseraError) as error:
-        read_manifest(path)
+        read_manifest(path, DATASETS)
     return [line.strip() for line in str(error.value).splitlines()]
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=manifests)
 def test_any_text_survives(tmp_path: Path, rows: list[Source]) -> None:
-    assert read_manifest(write(tmp_path / "sources.tsv", rows)) == rows
+    assert read_manifest(write(tmp_path / "sources.tsv", rows), DATASETS) == rows
 
 
 @settings(deadline=None)
@@ -101,21 +102,21 @@ def test_the_number_of_shards_is_the_number_asked_for() -> None:
 def test_comments_blank_lines_and_a_byte_order_mark_are_no_rows(tmp_path: Path) -> None:
     path = tmp_path / "sources.tsv"
     path.write_bytes(f"\ufeff# mine\n# all of it\n{HEADER}\na\ta.mp4\tgeneral\tCC0\n\t\t\t\n".encode())
-    assert [source.source for source in read_manifest(path)] == ["a"]
+    assert [source.source for source in read_manifest(path, DATASETS)] == ["a"]
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_lines_end_as_on_any_system(tmp_path: Path, end: str) -> None:
     path = tmp_path / "sources.tsv"
     path.write_bytes((HEADER + "a\ta.mp4\tgeneral\tCC0\nb\tb.mp4\tgeneral\tCC0\n").replace("\n", end).encode())
-    assert [(source.source, source.rights) for source in read_manifest(path)] == [("a", "CC0"), ("b", "CC0")]
+    assert [(source.source, source.rights) for source in read_manifest(path, DATASETS)] == [("a", "CC0"), ("b", "CC0")]
 
 
 @pytest.mark.parametrize("separator", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028"])
 def test_only_line_ends_end_a_line(tmp_path: Path, separator: str) -> None:
     path = tmp_path / "sources.tsv"
     path.write_text(HEADER + f"a{separator}b\ta.mp4\tgeneral\tCC0\n", encoding="utf-8")
-    assert [source.source for source in read_manifest(path)] == [f"a{separator}b"]
+    assert [source.source for source in read_manifest(path, DATASETS)] == [f"a{separator}b"]
 
 
 def test_every_fault_is_told_with_its_line(tmp_path: Path) -> None:
@@ -148,9 +149,9 @@ def test_faults_of_the_table_itself_are_told(tmp_path: Path) -> None:
     assert "line 2" in faults(path, HEADER + 'a\t"open\tgeneral\tCC0\n')[1]
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(TesseraError, match="not UTF-8"):
-        read_manifest(path)
+        read_manifest(path, DATASETS)
     with pytest.raises(TesseraError, match="no such manifest"):
-        read_manifest(tmp_path / "gone.tsv")
+        read_manifest(tmp_path / "gone.tsv", DATASETS)
 
 
 @pytest.mark.parametrize("separator", [",", ";", " "])
@@ -162,7 +163,7 @@ def test_a_table_that_is_separated_otherwise_is_told_as_that_alone(tmp_path: Pat
 
 def test_a_manifest_that_is_a_folder_is_told(tmp_path: Path) -> None:
     with pytest.raises(TesseraError, match=r"cannot be read \(Is a directory\); set `manifest`"):
-        read_manifest(tmp_path)
+        read_manifest(tmp_path, DATASETS)
 
 
 def test_files_of_a_folder_are_its_images_by_name(tmp_path: Path) -> None:

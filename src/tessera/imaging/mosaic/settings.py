@@ -9,7 +9,7 @@ from tessera.core.settings import Settings
 MIN_BLOCK = 2  # pixels; a block of one is no mosaic
 # In the mask of a sample; where Lada joins masks bit by bit, a face, 192, and a head, 127, make 255.
 VALUES = {"nsfw": 255, "face": 192, "head": 127}  # label of a region → value
-CLASSES = {255: "nsfw", 192: "sfw", 127: "sfw"}  # value → class of mosaic_detection
+CLASSES = {255: "nsfw", 192: "sfw", 127: "sfw"}  # value in a mask → class of a detector of mosaics
 
 Type: TypeAlias = Literal["squa_mid", "squa_avg", "rect_avg"]
 Probability: TypeAlias = Annotated[float, Field(ge=0, le=1)]
@@ -48,7 +48,7 @@ class DrawSettings(Settings):
 
 
 class MosaicSettings(DrawSettings):
-    """The samples of the dataset mosaic_detection."""
+    """How mosaics are drawn on frames, to train a detector of mosaics."""
 
     sfw_scale: Range = (1.3, 2.3)
     sfw_min_block: int = Field(5, ge=MIN_BLOCK)

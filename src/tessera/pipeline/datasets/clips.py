@@ -19,7 +19,7 @@ def write_clip_dataset(
     folders: Mapping[str, Path],
     table: Path,
 ) -> None:
-    """Write each of `clips` to the folder of its split: `crop_unscaled_img/KEY.mp4`, `…_mask/KEY.mkv` and `…_meta/KEY.json`.
+    """Write each of `clips` to the folder of its split: pictures, mask and metadata, see `tessera.records.lada`.
 
     `clips`, `scores`, `splits`: `tables.Clips`, `tables.Scores` and `tables.Splits` of the clips that stay. `images`, `masks`:
     the folders with the files of all clips; they are linked, so they take no room twice. `folders`: by split, where to write;

@@ -213,6 +213,7 @@ def write_datasheet(
 
 
 def describe_clips(
+    dataset: str,
     clips: pl.DataFrame,
     scores: pl.DataFrame,
     splits: pl.DataFrame,
@@ -220,7 +221,7 @@ def describe_clips(
     filtering: list[dict[str, Any]],
     settings: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return the datasheet of mosaic_restoration as plain JSON types; equal data gives an equal datasheet, on any machine.
+    """Return the datasheet of `dataset`, of clips, as plain JSON types; equal data gives an equal datasheet, on any machine.
 
     `clips`, `scores`, `splits`, `sources`: frames of `tables.Clips`, `Scores`, `Splits`, `Sources`. `filtering`: rows of the
     ledger of `filter_clips`. `settings`: what the clips were made by. Durations are in seconds; sides are the longer ones of
@@ -233,7 +234,7 @@ def describe_clips(
     parts = {split: clips.filter(split=split) for split in ("train", "val", "test")}
     measured = {name: scores[name].drop_nulls() for name in MEASURED}
     return {
-        "dataset": "mosaic_restoration",
+        "dataset": dataset,
         "splits": {
             split: {"sources": part["source"].n_unique(), **part.select(*counts).row(0, named=True)}
             for split, part in parts.items()
@@ -303,6 +304,7 @@ def render_clips(sheet: Mapping[str, Any]) -> str:
 
 
 def write_clip_datasheet(
+    dataset: str,
     clips: Path,
     scores: Path,
     splits: Path,
@@ -312,8 +314,9 @@ def write_clip_datasheet(
     data: Path,
     text: Path,
 ) -> None:
-    """Write the datasheet of mosaic_restoration as JSON to `data`, and as Markdown to `text`. See `describe_clips`."""
+    """Write the datasheet of `dataset`, of clips, as JSON to `data`, and as Markdown to `text`. See `describe_clips`."""
     sheet = describe_clips(
+        dataset,
         read_table(clips, Clips),
         read_table(scores, Scores),
         read_table(splits, Splits),

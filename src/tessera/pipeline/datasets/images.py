@@ -17,19 +17,11 @@ from tessera.records.annotation.formats.yolo import Task, write_yolo
 from tessera.records.annotation.hub import read_hub
 from tessera.records.annotation.model import Loss
 from tessera.records.decisions import Decision
-from tessera.records.manifest import LABELS, SETS
+from tessera.records.material import LABELS, SETS
 from tessera.records.tables.annotation import Annotations, Images
 from tessera.records.tables.footage import Duplicates, Sources
 from tessera.records.tables.splits import Splits
 from tessera.records.tables.table import read_table, read_tables, write_table
-
-# What to do where a dataset has nothing to learn from.
-MENDS = {
-    "nsfw_detection": "Name a folder of labels in `annotations.labels`, label frames of your sources",
-    "watermark_detection": "Name a set in `watermarks.sets`, draw on more frames (`watermarks.draw.frames_per_source`)",
-    "mosaic_detection": "Lower `regions.choose.confidence`, train the detectors of `regions.detectors` longer (the ledgers in"
-    " results/regions say what became of each frame)",
-}
 
 
 def select_samples(
@@ -39,6 +31,7 @@ def select_samples(
     sources: Path,
     decisions: Mapping[str, Decision],
     dataset: str,
+    remedy: str,
     selected: Path,
     regions: Path,
     ledger: Path,
@@ -51,6 +44,7 @@ def select_samples(
     dropped is what does not come from an admitted source, comes from one that is not for `dataset`, or nearly equals an
     image that stays. What a person said in `decisions` of frames, by their keys, goes before likeness, but not before the
     rights to a source.
+    `remedy`: what the user may do where the dataset would be empty.
     Raises `TesseraError` where two images have one key, and where no image or no region is left.
     """
     pictures = read_tables(list(images), Images).sort("key")
@@ -88,7 +82,7 @@ def select_samples(
         raise TesseraError(
             f"the dataset {dataset!r} has {pictures.height} image(s) and {shapes.height} region(s); of"
             f" {len(kept) + len(refusals)} image(s) that were made or labelled for it, {len(refusals)} may not feed it."
-            f" {MENDS[dataset]}, or let sources feed it (column `use` of the manifest)"
+            f" {remedy}, or let sources feed it (column `use` of the manifest)"
         )
     write_table(pictures, Images, selected)
     write_table(shapes, Annotations, regions)

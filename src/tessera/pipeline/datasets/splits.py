@@ -13,8 +13,6 @@ from tessera.core.settings import Settings
 if TYPE_CHECKING:
     import polars as pl
 
-    from tessera.records.tables.table import Table
-
 
 class SplitSettings(Settings):
     """How sources are divided. What is not in `val` or `test` trains."""
@@ -141,22 +139,22 @@ def divide_sources(
     write_table(pl.DataFrame({"source": list(splits), "split": list(splits.values())}).sort("source"), SourceSplits, output)
 
 
-def split_samples(samples: Path, sources: Path, settings: SplitSettings, output: Path, schema: "type[Table]") -> None:
-    """Write the split of each of `samples` to the table `output` (`tables.Splits`), by key.
+def split_samples(samples: Path, sources: Path, splits: Path, *, settings: SplitSettings) -> None:
+    """Write the split of each of `samples` to the table `splits` (`tables.Splits`), by key.
 
-    `samples`: a table of `schema`, which has a `key`, a `source` and its fixed `split`. `sources`: `tables.SourceSplits`. A
+    `samples`: a table with the columns of `tables.Samples`. `sources`: `tables.SourceSplits`. A
     source that is not in it is of a set that stands alone: it has the split that its samples state, or the one of a hash.
     Raises `TesseraError` where nothing would train or nothing validate.
     """
     import polars as pl
 
-    from tessera.records.tables.splits import SourceSplits, Splits
-    from tessera.records.tables.table import read_table, write_table
+    from tessera.records.tables.splits import Samples, SourceSplits, Splits
+    from tessera.records.tables.table import read_columns, read_table, write_table
 
-    frame = read_table(samples, schema).sort("key")
+    frame = read_columns(samples, Samples).sort("key")
     stated = dict(frame.select("source", "split").iter_rows())
-    splits = split_sources(sorted(stated), stated, [], settings) | dict(read_table(sources, SourceSplits).iter_rows())
-    frame = frame.select("key", "source", split=pl.col("source").replace_strict(splits, return_dtype=pl.String))
+    split_of = split_sources(sorted(stated), stated, [], settings) | dict(read_table(sources, SourceSplits).iter_rows())
+    frame = frame.select("key", "source", split=pl.col("source").replace_strict(split_of, return_dtype=pl.String))
     for split in ("train", "val"):
         if split not in frame["split"]:
             raise TesseraError(
@@ -166,4 +164,4 @@ def split_samples(samples: Path, sources: Path, settings: SplitSettings, output:
                 " settings, or change `splits.val`, `splits.test` and `splits.shared`; one source alone cannot be divided:"
                 " add another, or cut it in two files"
             )
-    write_table(frame, Splits, output)
+    write_table(frame, Splits, splits)

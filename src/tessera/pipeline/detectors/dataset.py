@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from tessera.core.errors import TesseraError
 from tessera.core.files import IMAGE_SUFFIXES
 from tessera.core.job import progress, tell
 from tessera.core.provenance import verify_checksums
+from tessera.records.annotation.formats.yolo import Task, parse_line
 
 SPLITS = ("train", "val", "test")
 FAULTS_SHOWN = 30
@@ -63,7 +63,7 @@ def dataset_digest(folder: Path) -> str:
     return hashlib.sha256("".join(read).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def check_dataset(folder: Path, task: str, report: Path, threads: int) -> None:
+def check_dataset(folder: Path, task: Task, report: Path, threads: int) -> None:
     """Write to `report` what the dataset in `folder` holds, for the `task` detect or segment: its digest, and counts by split.
 
     Raises `TesseraError` that lists every fault with its file and line: an image that is missing, damaged or has no label, a
@@ -132,7 +132,7 @@ def _label_faults(dataset: Dataset, split: str) -> Iterator[str]:
             yield f"{path}: no image of this name in {dataset.folder / 'images' / split}"
 
 
-def _read_label(path: Path, classes: int, task: str) -> tuple[list[int], list[str]]:
+def _read_label(path: Path, classes: int, task: Task) -> tuple[list[int], list[str]]:
     """Return the class of each object in the label file `path`, and its faults."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -151,16 +151,9 @@ def _read_label(path: Path, classes: int, task: str) -> tuple[list[int], list[st
     return found, faults
 
 
-def _line_fault(fields: list[str], classes: int, task: str) -> str:
+def _line_fault(fields: list[str], classes: int, task: Task) -> str:
     try:
-        numbers = [float(field) for field in fields[1:]]
+        parse_line(fields, classes, {task})
     except ValueError as error:
         return str(error)
-    if not fields[0].isdecimal() or int(fields[0]) >= classes:
-        return f"class {fields[0]!r}, there are the classes 0 to {classes - 1}"
-    if task == "detect" and len(numbers) != 4:
-        return f"{len(numbers)} numbers after the class, a box has 4"
-    if task == "segment" and (len(numbers) < 6 or len(numbers) % 2):
-        return f"{len(numbers)} numbers after the class, an outline has an even number of 6 or more"
-    outside = [number for number in numbers if not (math.isfinite(number) and 0 <= number <= 1)]
-    return f"{outside[0]} is outside the image, numbers are from 0 to 1" if outside else ""
+    return ""

@@ -123,7 +123,18 @@ class WatermarkDetector(DetectorSettings):
     export: ExportSettings = ExportSettings(image_size=640)
 
 
-class MosaicDetector(DetectorSettings):
+class MaskDetector(DetectorSettings):
+    """A detector whose masks are needed, not its boxes alone."""
+
+    @field_validator("architecture")
+    @classmethod
+    def _finds_masks(cls, name: str) -> str:
+        if task_of(name) != "segment":
+            raise ValueError(f"{name!r} finds boxes, and masks are needed: name one with -seg")
+        return name
+
+
+class MosaicDetector(MaskDetector):
     """The detector of mosaics."""
 
     architecture: str = "yolo11s-seg.yaml"

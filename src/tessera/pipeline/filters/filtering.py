@@ -15,7 +15,6 @@ from tessera.core.settings import Settings
 from tessera.pipeline.filters.similar import find_similar, signature
 from tessera.records.decisions import Decision, Place, find_clips
 
-DATASET = "mosaic_restoration"
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(ge=0)]
 
@@ -57,6 +56,7 @@ def filter_clips(
     clips: Sequence[Path],
     scores: Sequence[Path],
     sources: Path,
+    dataset: str,
     decisions: Mapping[str, Decision],
     settings: FilterSettings,
     kept: Path,
@@ -65,7 +65,8 @@ def filter_clips(
 ) -> None:
     """Write the clips that stay to the table `kept` and their scores to `kept_scores`, by key, however the tables are ordered.
 
-    `clips`, `scores`: `tables.Clips` and `tables.Scores` of all shards. `sources`: `tables.Sources`. A score that was not asked
+    `clips`, `scores`: `tables.Clips` and `tables.Scores` of all shards. `sources`: `tables.Sources`; only those that
+    may feed `dataset` give clips. A score that was not asked
     for fails no filter. What a person said in `decisions` goes before every filter, but not before the rights to a source.
     Of clips that look alike, within a source or across, one stays: one that a person keeps, else the one with the most frames
     times pixels, else the first by key. What another filter drops stands for none.
@@ -96,8 +97,8 @@ def filter_clips(
     for key, place in places.items():
         if place.source not in uses:
             verdicts[key] = "dropped", "source not admitted", ""
-        elif uses[place.source] and DATASET not in uses[place.source]:
-            verdicts[key] = "dropped", f"source not for {DATASET}", ""
+        elif uses[place.source] and dataset not in uses[place.source]:
+            verdicts[key] = "dropped", f"source not for {dataset}", ""
         elif key not in scored:
             verdicts[key] = "failed", "not scored", ""
         else:
@@ -125,12 +126,12 @@ def filter_clips(
         counts = Counter(reason for _, reason, _ in verdicts.values())
         if not counts:
             raise TesseraError(
-                f"no clip was cut for the dataset {DATASET!r}: results/scenes/*/scenes.jsonl say why. Let videos feed it, lower"
+                f"no clip was cut for the dataset {dataset!r}: results/scenes/*/scenes.jsonl say why. Let videos feed it, lower"
                 " `scenes.choose.confidence` or `scenes.choose.minimum`, or make none (`scenes.detect.weights: null`)"
             )
         listed = ", ".join(f"{reason}: {count}" for reason, count in sorted(counts.items()))
         raise TesseraError(
-            f"the dataset {DATASET!r} has no clip left of {len(verdicts)} ({listed}); loosen what leaves out most of them in"
+            f"the dataset {dataset!r} has no clip left of {len(verdicts)} ({listed}); loosen what leaves out most of them in"
             " `filters`, or let more sources feed it (results/clips says what was measured of each)"
         )
     write_table(cut.filter(pl.col("key").is_in(stay)), Clips, kept)

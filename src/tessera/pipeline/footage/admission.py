@@ -231,6 +231,6 @@ def gate_sources(table: Path, ledgers: list[Path], max_failed: float, *, admitte
         shown = [f"  {row['key']!r}: {row['reason']} ({row['detail']})" for row in rows[:SHOWN]]
         more = [f"  and {len(rows) - SHOWN} more, in refused.tsv"] if len(rows) > SHOWN else []
         raise TesseraError("\n".join(["no source was admitted; mend the manifest:", *(shown or ["  it lists none"]), *more]))
-    counts = {"admission": gate("sources", ledgers, max_failed)}
+    counts = {"admission": {"unit": "sources", **gate("sources", ledgers, max_failed)}}
     summary.write_text(json.dumps(counts, indent=2) + "\n", encoding="utf-8")
     write_table(sources, Sources, admitted)

@@ -20,7 +20,7 @@ from tessera.records.annotation.formats.labelme import embedded_image, image_pat
 from tessera.records.annotation.hub import Origin, write_hub
 from tessera.records.annotation.model import ImageAnnotations, Loss, remark
 from tessera.records.blocklist import read_blocklist
-from tessera.records.manifest import LABELS
+from tessera.records.material import LABELS
 from tessera.records.tables.footage import Frames, Sources
 from tessera.records.tables.table import read_table
 

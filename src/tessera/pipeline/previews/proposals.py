@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from tessera.core.files import file_name
-from tessera.core.job import progress
+from tessera.core.job import progress, tell
 from tessera.core.provenance import sha256_file
 from tessera.core.settings import Settings
 from tessera.imaging.footage import read_footage
@@ -24,6 +24,7 @@ from tessera.records.annotation.model import Annotation, ImageAnnotations
 if TYPE_CHECKING:
     import polars as pl
 
+SHOWN = 5  # edited files that a message names
 CHECKSUMS = "SHA256SUMS"  # what was written, as `sha256sum` lists it
 JOURNAL = "SHA256SUMS.journal"  # what is being written; there only while a job runs, or after one was killed
 PROPOSED = "proposed"
@@ -181,6 +182,23 @@ def place(folder: Path, proposals: Iterable[Proposal]) -> list[tuple[str, str]]:
     if not any(folder.iterdir()):
         folder.rmdir()
     return sorted(status.items())
+
+
+def withdraw_proposals(folder: Path, sources: Iterable[str], *, withdrawn: Path) -> None:
+    """Remove from `folder` what was proposed for a source that is none of `sources`, and list it in `withdrawn`, tab-separated.
+
+    What a person edited stays. It is listed, too, and a message asks the person to delete it.
+    """
+    removed, edited = withdraw(folder, sources)
+    with withdrawn.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+        writer.writerow(["path", "status"])
+        writer.writerows((str(path), "untouched proposals removed") for path in removed)
+        writer.writerows((str(path), "edited by a person: left") for path in edited)
+    if edited:
+        shown = ", ".join(repr(str(path)) for path in edited[:SHOWN])
+        more = f" and {len(edited) - SHOWN} more, in {withdrawn.name}" if len(edited) > SHOWN else ""
+        tell(f"a person edited what was proposed for sources no longer in the manifest: {shown}{more}; delete it yourself")
 
 
 def withdraw(folder: Path, sources: Iterable[str]) -> tuple[list[Path], list[Path]]:

@@ -14,6 +14,7 @@ from tessera.pipeline.report.drawing import ORANGE
 from tessera.pipeline.report.pages import write_page
 from tessera.pipeline.report.settings import ReportSettings
 from tessera.pipeline.report.tiles import TILE_COLUMNS, Picture, choose_keys, draw_tiles, shrink_picture
+from tessera.records.lada.metadata import IMAGES, MASKS
 
 PREVIEW_SIDE = 200  # pixels, longer side of an animated preview
 PREVIEW_RATE = 8  # pictures per second
@@ -96,7 +97,7 @@ def _read_clip(folder: Path, key: str, choose: Callable[[np.ndarray], np.ndarray
     """Yield those frames of a clip with their masks that `choose` names by their place, given the time of all, in seconds."""
     from tessera.imaging.video import read_frames, read_packets
 
-    video, masks = folder / "crop_unscaled_img" / f"{key}.mp4", folder / "crop_unscaled_mask" / f"{key}.mkv"
+    video, masks = folder / IMAGES / f"{key}.mp4", folder / MASKS / f"{key}.mkv"
     try:
         packets, mask_packets = read_packets(video), read_packets(masks)
         wanted = choose(packets.time).tolist()

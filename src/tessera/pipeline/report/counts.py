@@ -1,9 +1,11 @@
 """How many items each step takes in, passes on and leaves out."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tessera.core.ledger import read_ledger, summarise
 from tessera.pipeline.report.drawing import BLUE, GREEN, ORANGE, PURPLE, RED, SKY, Bar, draw_bars, legend, new_figure, shorten
 from tessera.pipeline.report.pages import table, write_page
 
@@ -23,6 +25,34 @@ class Step(NamedTuple):
     partly: dict[str, int]
     dropped: dict[str, int]
     failed: dict[str, int]
+
+
+def draw_funnels(
+    gates: Sequence[Path],
+    ledgers: Sequence[Path],
+    splits: Path,
+    funnel: Path,
+    table: Path,
+    dropped: Path,
+    *,
+    steps: Sequence[tuple[str, str]],
+    samples: str,
+) -> None:
+    """Draw and tabulate what became of the items of every step on the way to a dataset, and why the rest was left out.
+
+    `gates`: the summaries of the rooms on the way, in order. `ledgers`: those of the steps after them, of which `steps` gives
+    the name and what is counted. `splits`: the table of Splits. `samples`: what the samples are, in the plural.
+    """
+    counts = [
+        count_step(name, summary["unit"], summary)
+        for path in gates
+        for name, summary in json.loads(path.read_text(encoding="utf-8")).items()
+    ]
+    counts += [count_step(name, unit, summarise(read_ledger(path))) for (name, unit), path in zip(steps, ledgers, strict=True)]
+    of_splits = count_splits(splits)
+    draw_funnel(counts, of_splits, funnel, samples)
+    draw_dropped(counts, dropped)
+    tabulate_steps(counts, of_splits, table, samples)
 
 
 def count_step(name: str, unit: str, summary: Mapping[str, Any]) -> Step:

@@ -14,13 +14,12 @@ from tessera.imaging.images import read_image, shrink, write_image
 from tessera.imaging.watermark.drawing import LEAST_FRAME, Mark, draw_marks, load_materials
 from tessera.imaging.watermark.settings import DrawSettings
 
-DATASET = "watermark_detection"
-
 
 def draw_watermarks(
     frames: Path,
     pictures: Path,
     sources: Path,
+    datasets: Sequence[str],
     settings: DrawSettings,
     seed: int,
     place: Path,
@@ -33,8 +32,8 @@ def draw_watermarks(
 ) -> None:
     """Draw marks over frames of a shard; store the results in the folder `drawn`, which will lie at `place`.
 
-    `frames`: `tables.Frames`, their images in the folder `pictures`. `sources`: `tables.Sources`; those that are for other
-    datasets only give none: name there what carries watermarks already. `images`, `annotations`: the results as tables of
+    `frames`: `tables.Frames`, their images in the folder `pictures`. `sources`: `tables.Sources`; those that feed none
+    of `datasets` give none: name there what carries watermarks already. `images`, `annotations`: the results as tables of
     the hub, with the perceptual hash of the frame. `marks`: `tables.Marks`. `ledger` has a row per frame. `threads` work
     side by side; the result does not depend on their number.
     Raises `TesseraError` where a logo or a font cannot be used.
@@ -52,8 +51,8 @@ def draw_watermarks(
     left_out: dict[str, tuple[str, str]] = {}
     for (source,), rows in table.group_by("source", maintain_order=True):
         use, keys = admitted[source]["use"], rows.sort("index")["key"].to_list()
-        if use and DATASET not in use:
-            left_out |= dict.fromkeys(keys, (f"source not for {DATASET}", ""))
+        if use and not set(datasets) & set(use):
+            left_out |= dict.fromkeys(keys, (f"source not for {' or '.join(datasets)}", ""))
         else:
             enough = "source has enough frames", f"`frames_per_source` is {settings.frames_per_source}"
             left_out |= dict.fromkeys(set(keys) - set(spread(keys, settings.frames_per_source)), enough)

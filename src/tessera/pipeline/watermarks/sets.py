@@ -32,9 +32,10 @@ from tessera.imaging.hashing import perceptual_hash
 from tessera.imaging.images import read_image
 from tessera.pipeline.watermarks.hub import write_boxes
 from tessera.pipeline.watermarks.settings import WatermarkSet
+from tessera.records.annotation.formats.yolo import box_of, parse_line
 from tessera.records.blocklist import Blocklist, read_blocklist
+from tessera.records.material import WATERMARKS
 
-WATERMARKS = "watermarks:"  # what the source of an image from a set starts with
 CLASSES = ("logo", "text")  # of PITA, whose zips do not say it
 UNREAD_SUFFIXES = {".avif", ".dng", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jxl", ".mpo", ".pfm", ".tga"}  # of images too
 MAX_FILES = 1_000_000  # in a set
@@ -177,20 +178,8 @@ def read_boxes(label: File, classes: int, width: int, height: int) -> tuple[list
 
 
 def _box(fields: list[str], classes: int, width: int, height: int) -> Box:
-    if not fields[0].isdecimal() or int(fields[0]) >= classes:
-        raise ValueError(f"class {fields[0][:20]!r}; allowed: 0 to {classes - 1}")
-    numbers = np.array([float(field) for field in fields[1:]])
-    if not ((numbers >= 0) & (numbers <= 1)).all():
-        raise ValueError("a number is outside [0, 1] or not finite")
-    if len(numbers) == 4:
-        x, y, w, h = (numbers * [width, height, width, height]).tolist()
-        box = x - w / 2, y - h / 2, x + w / 2, y + h / 2
-    elif len(numbers) >= 6 and len(numbers) % 2 == 0:
-        points = numbers.reshape(-1, 2) * [width, height]
-        (x0, y0), (x1, y1) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
-        box = x0, y0, x1, y1
-    else:
-        raise ValueError(f"{len(numbers)} numbers after the class; a box has 4, a polygon an even number from 6")
+    _, fractions = parse_line(fields, classes, {"detect", "segment"})
+    box = box_of(fractions, width, height)
     if box[2] <= box[0] or box[3] <= box[1]:
         raise ValueError("a box without area")
     return box

@@ -1,4 +1,4 @@
-"""Clips: the dataset mosaic_restoration as it lies on disk, read without trust in what it says.
+"""Clips: a dataset of them as it lies on disk, read without trust in what it says.
 
 The layout is that of Lada 0.11 (https://github.com/ladaapp/lada): `crop_unscaled_meta/KEY.json` names two videos beside it, the
 pictures and the masks of a clip. Datasets made by Lada can be read, too.
@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError,
 
 from tessera.core.errors import TesseraError
 from tessera.core.settings import complaint
+from tessera.records.lada.metadata import METADATA
 
-METADATA = "crop_unscaled_meta"
 SHOWN = 10  # faults that are told in full
 
 Pixels = Annotated[int, Field(ge=0, le=65535)]

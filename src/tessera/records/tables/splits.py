@@ -6,6 +6,14 @@ import polars as pl
 from tessera.records.tables.table import Table
 
 
+class Samples(Table):
+    """What every table of selected samples says of each."""
+
+    key: pl.String = pa.Field(unique=True, description="key of the sample")
+    source: pl.String = pa.Field(description="where it comes from")
+    split: pl.String = pa.Field(isin=["train", "val", "test", ""], description="fixed split; empty: by hash")
+
+
 class SourceSplits(Table):
     """Which part of every dataset the samples of a source belong to."""
 

@@ -1,7 +1,8 @@
 """What all tables share: a schema, checked when a table is written and when it is read."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandera.polars as pa
@@ -33,11 +34,23 @@ def write_table(frame: pl.DataFrame, schema: type[Table], path: Path) -> None:
 
 def read_table(path: Path, schema: type[Table], without: Sequence[str] = ()) -> pl.DataFrame:
     """Return the table at `path`, `without` some columns. Raises `TesseraError` where it is not what `schema` says."""
-    try:
+    with _checked(path, schema):
         columns = [name for name in types(schema) if name not in without] if without else None
         if without:
             schema.validate(pl.read_parquet(path, n_rows=0), lazy=True)
         return schema.to_schema().remove_columns(list(without)).validate(pl.read_parquet(path, columns=columns), lazy=True)
+
+
+def read_columns(path: Path, schema: type[Table]) -> pl.DataFrame:
+    """Return those columns of the table at `path` that `schema` names. Raises `TesseraError` where they are not as it says."""
+    with _checked(path, schema):
+        return schema.validate(pl.read_parquet(path, columns=list(types(schema))), lazy=True)
+
+
+@contextmanager
+def _checked(path: Path, schema: type[Table]) -> Iterator[None]:
+    try:
+        yield
     except (pa.errors.SchemaErrors, pl.exceptions.PolarsError) as error:
         raise TesseraError(f"{path} is not a table of {schema.__name__}: {error}; delete it and run again") from error
 

@@ -95,7 +95,7 @@ def test_what_a_datasheet_of_clips_counts_adds_up(made: dict[str, Path]) -> None
         [{"source": name, "content": "adult", "rights": "contract 7", "consent": "release 1"} for name in ("one", "two")]
     )
     filtering = [{"status": "ok", "reason": ""}] * 3 + [{"status": "dropped", "reason": "too dark"}]
-    sheet = describe_clips(clips, scores, splits, sources, filtering, {})
+    sheet = describe_clips("mosaic_restoration", clips, scores, splits, sources, filtering, {})
     assert [sheet["splits"][split]["clips"] for split in ("train", "val", "test")] == [2, 1, 0]
     assert sum(part["seconds"] for part in sheet["splits"].values()) == 3 * FRAMES / RATE
     for name in ("labels", "seconds", "sides", "origins"):

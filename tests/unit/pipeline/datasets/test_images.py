@@ -79,6 +79,7 @@ class Selection:
             sources,
             {decision.key: decision for decision in decisions},
             "nsfw_detection",
+            "Label more frames",
             self.images,
             self.annotations,
             self.ledger,

@@ -181,7 +181,7 @@ def samples(folder: Path, sources: dict[str, str]) -> tuple[Path, Path]:
 
 
 def test_a_sample_is_in_the_split_of_its_source(tmp_path: Path) -> None:
-    split_samples(*samples(tmp_path, {"b": "val", "a": "train", "c": "test"}), HALF, tmp_path / "splits", Images)
+    split_samples(*samples(tmp_path, {"b": "val", "a": "train", "c": "test"}), tmp_path / "splits", settings=HALF)
     assert read_table(tmp_path / "splits", Splits).rows() == [
         ("a-k", "a", "train"),
         ("b-k", "b", "val"),
@@ -195,7 +195,7 @@ def test_a_source_of_a_set_that_stands_alone_has_the_split_that_it_states_or_a_h
     write_table(pl.DataFrame(full, schema=types(Images), orient="row"), Images, tmp_path / "samples")
     known = pl.DataFrame([("film", "train")], schema=types(SourceSplits), orient="row")
     write_table(known, SourceSplits, tmp_path / "sources")
-    split_samples(tmp_path / "samples", tmp_path / "sources", HALF, tmp_path / "splits", Images)
+    split_samples(tmp_path / "samples", tmp_path / "sources", tmp_path / "splits", settings=HALF)
     drawn = split_sources(["watermarks:own/1"], {}, [], HALF)["watermarks:own/1"]
     assert read_table(tmp_path / "splits", Splits)["split"].to_list() == ["val", drawn, "train"]
 
@@ -204,7 +204,7 @@ def test_a_source_of_a_set_that_stands_alone_has_the_split_that_it_states_or_a_h
 def test_nothing_to_train_or_to_validate_on_is_an_error_with_the_mend(tmp_path: Path, missing: str) -> None:
     there = "val" if missing == "train" else "train"
     with pytest.raises(TesseraError, match=rf"no sample is in the split '{missing}'(?s:.*)`split: {missing}`"):
-        split_samples(*samples(tmp_path, {"one": there, "two": there}), HALF, tmp_path / "splits", Images)
+        split_samples(*samples(tmp_path, {"one": there, "two": there}), tmp_path / "splits", settings=HALF)
     assert not (tmp_path / "splits").exists()
 
 

@@ -47,13 +47,13 @@ def test_a_sound_dataset_is_counted(dataset: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "fault"),
     [
-        ("1 0.1 0.1 0.5 0.1 0.5 0.5", "class '1', there are the classes 0 to 0"),
-        ("-1 0.1 0.1 0.5 0.1 0.5 0.5", "class '-1', there are the classes 0 to 0"),
-        ("0 0.1 0.1 1.5 0.1 0.5 0.5", "1.5 is outside the image, numbers are from 0 to 1"),
-        ("0 0.1 0.1 nan 0.1 0.5 0.5", "nan is outside the image, numbers are from 0 to 1"),
-        ("0 0.1 0.1 -0.01 0.1 0.5 0.5", "-0.01 is outside the image, numbers are from 0 to 1"),
-        ("0 0.1 0.1 0.5 0.5", "4 numbers after the class, an outline has an even number of 6 or more"),
-        ("0 0.1 0.1 0.5 0.1 0.5 0.5 0.3", "7 numbers after the class, an outline has an even number of 6 or more"),
+        ("1 0.1 0.1 0.5 0.1 0.5 0.5", "class '1'; allowed: 0 to 0"),
+        ("-1 0.1 0.1 0.5 0.1 0.5 0.5", "class '-1'; allowed: 0 to 0"),
+        ("0 0.1 0.1 1.5 0.1 0.5 0.5", "1.5 is outside the image; numbers are from 0 to 1"),
+        ("0 0.1 0.1 nan 0.1 0.5 0.5", "nan is outside the image; numbers are from 0 to 1"),
+        ("0 0.1 0.1 -0.01 0.1 0.5 0.5", "-0.01 is outside the image; numbers are from 0 to 1"),
+        ("0 0.1 0.1 0.5 0.5", "4 numbers after the class; a polygon has an even number, 6 or more"),
+        ("0 0.1 0.1 0.5 0.1 0.5 0.5 0.3", "7 numbers after the class; a polygon has an even number, 6 or more"),
         ("0 0.1 0.1 x 0.1 0.5 0.5", "could not convert string to float: 'x'"),
     ],
 )
@@ -64,7 +64,7 @@ def test_a_wrong_line_is_named(dataset: Path, line: str, fault: str) -> None:
 
 
 def test_boxes_have_four_numbers(dataset: Path) -> None:
-    assert f"{LABEL}:1: 48 numbers after the class, a box has 4" in faults(dataset, "detect")
+    assert f"{LABEL}:1: 48 numbers after the class; a box has 4" in faults(dataset, "detect")
 
 
 def test_what_is_missing_or_left_over_is_named(dataset: Path) -> None:

@@ -54,7 +54,7 @@ def run(
     outputs = folder / "kept.parquet", folder / "kept_scores.parquet", folder / "ledger.jsonl"
     inputs = [table / "clips.parquet" for table in tables], [table / "scores.parquet" for table in tables]
     assert isinstance(settings, FilterSettings)
-    filter_clips(*inputs, known, decisions or {}, settings, *outputs)
+    filter_clips(*inputs, known, "mosaic_restoration", decisions or {}, settings, *outputs)
     kept = read_table(outputs[0], Clips)["key"].to_list()
     assert read_table(outputs[1], Scores)["key"].to_list() == kept
     return kept, {row["key"]: (row["status"], row["reason"], row["detail"]) for row in read_ledger(outputs[2])}

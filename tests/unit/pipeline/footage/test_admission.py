@@ -233,39 +233,21 @@ def test_nothing_goes_on_where_nothing_was_admitted(tmp_path: Path) -> None:
         gate_sources(tmp_path / "none.parquet", [], 1.0, admitted=tmp_path / "admitted.parquet", summary=tmp_path / "gate.json")
 
 
-def test_only_folders_of_shards_that_left_are_removed_and_edited_files_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told: list[str] = []
-    monkeypatch.setattr("tessera.pipeline.footage.admission.tell", told.append)
+def test_only_folders_of_shards_that_left_are_removed(tmp_path: Path) -> None:
     results, outside = tmp_path / "results", tmp_path / "outside"
-    gone = [
-        "sources/shards/gone",
-        "frames/gone",
-        "frames/g%C3%B6ne",
-        "annotations/frames/gone",
-        "mosaics/gone",
-        "scenes/gone",
-        "clips/gone",
-        "watermarks/frames/gone",
-    ]
-    kept = ["frames/kept", "frames/.gone", "frames/not ours", "datasets/gone", "annotations/gone"]
+    gone = ["frames/gone", "frames/g%C3%B6ne", "labels/frames/gone"]
+    kept = ["frames/kept", "frames/.gone", "frames/not ours", "datasets/gone", "labels/gone"]
     for name in [*gone, *kept, "../outside"]:
         (results / name).mkdir(parents=True)
         (results / name / "file").touch()
     (results / "frames" / "table").touch()
     (results / "frames" / "link").symlink_to(outside)
     (results / "previews").symlink_to(outside.parent)
-    proposed, edited = [Path("labels/proposed/gone")], [Path("labels/proposed/gone/gone-0000001.json")]
-    remove_withdrawn(results, ["kept"], proposed, edited, withdrawn=tmp_path / "withdrawn.tsv")
+    folders = [results / name for name in ("frames", "labels/frames", "previews", "scenes")]
+    remove_withdrawn(folders, ["kept"], withdrawn=tmp_path / "withdrawn.tsv")
     assert not any((results / name).exists() for name in gone)
     assert all((results / name / "file").exists() for name in [*kept, "../outside"])
     assert (results / "frames" / "table").exists() and (results / "frames" / "link").is_symlink()
     with (tmp_path / "withdrawn.tsv").open(encoding="utf-8", newline="") as file:
         listed = {entry["path"]: entry["status"] for entry in csv.DictReader(file, delimiter="\t")}
-    assert listed == {
-        **{str(results / name): "removed" for name in gone},
-        "labels/proposed/gone": "untouched proposals removed",
-        "labels/proposed/gone/gone-0000001.json": "edited by a person: left",
-    }
-    assert "'labels/proposed/gone/gone-0000001.json'; delete it yourself" in told[-1]
+    assert listed == {str(results / name): "removed" for name in gone}

@@ -1,17 +1,19 @@
 """YOLO label files: a line per object, numbers as fractions of the image, as ultralytics reads them."""
 
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from tessera.core.errors import Failed
-from tessera.imaging.boxes import clip_box
+from tessera.imaging.boxes import Box, clip_box
 from tessera.imaging.masks import decode_rle
 from tessera.imaging.polygons import Part, clip, keyhole, trace
 from tessera.records.annotation.model import Annotation, ImageAnnotations, Loss
 
 Task = Literal["segment", "detect"]
+SHAPES: dict[Task, str] = {"detect": "a box has 4", "segment": "a polygon has an even number, 6 or more"}
 DIGITS = 10**7  # of a fraction: as fine as single precision, a thousandth of a pixel in the largest pictures
 
 
@@ -65,21 +67,41 @@ def read_yolo(path: Path, key: str, width: int, height: int, classes: list[str],
     return ImageAnnotations(key, width, height, tuple(annotations))
 
 
-def _read_line(fields: list[str], width: int, height: int, classes: list[str], task: Task) -> Annotation:
-    if not fields[0].isdecimal() or int(fields[0]) >= len(classes):
-        raise ValueError(f"class {fields[0]!r}; allowed: 0 to {len(classes) - 1}")
-    label = classes[int(fields[0])]
+def parse_line(fields: Sequence[str], classes: int, tasks: Collection[Task]) -> tuple[int, np.ndarray]:
+    """Return the number of the class in a line of a label file, split into `fields`, and what follows: fractions of the image.
+
+    They are float64: x, y, width and height of a box, (4,), or the corners of a polygon, (n, 2). `tasks`: which of both may
+    stand there. Raises `ValueError` for a class that is not below `classes`, for another number of numbers, and for a number
+    outside [0, 1] or not finite.
+    """
+    if not fields[0].isdecimal() or int(fields[0]) >= classes:
+        raise ValueError(f"class {fields[0][:20]!r}; allowed: 0 to {classes - 1}")
     numbers = np.array([float(field) for field in fields[1:]])
-    if not ((numbers >= 0) & (numbers <= 1)).all():
-        raise ValueError("a number is outside [0, 1] or not finite")
+    is_box, is_polygon = len(numbers) == 4, len(numbers) >= 6 and len(numbers) % 2 == 0
+    if not (("detect" in tasks and is_box) or ("segment" in tasks and is_polygon)):
+        wanted = ", ".join(SHAPES[task] for task in sorted(tasks))
+        raise ValueError(f"{len(numbers)} numbers after the class; {wanted}")
+    outside = numbers[~((numbers >= 0) & (numbers <= 1))]
+    if outside.size:
+        raise ValueError(f"{outside[0]:g} is outside the image; numbers are from 0 to 1")
+    return int(fields[0]), numbers if is_box else numbers.reshape(-1, 2)
+
+
+def box_of(fractions: np.ndarray, width: int, height: int) -> Box:
+    """Return the box of `fractions` from `parse_line` in an image of `width` by `height` pixels; it may reach beyond it."""
+    if fractions.ndim == 1:
+        x, y, w, h = (fractions * [width, height, width, height]).tolist()
+        return x - w / 2, y - h / 2, x + w / 2, y + h / 2
+    points = fractions * [width, height]
+    (x0, y0), (x1, y1) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
+    return x0, y0, x1, y1
+
+
+def _read_line(fields: list[str], width: int, height: int, classes: list[str], task: Task) -> Annotation:
+    number, fractions = parse_line(fields, len(classes), {task})
     if task == "detect":
-        if len(numbers) != 4:
-            raise ValueError(f"{len(numbers)} numbers after the class; a box has 4")
-        x, y, w, h = (numbers * [width, height, width, height]).tolist()
-        return Annotation(label, None, None, clip_box((x - w / 2, y - h / 2, x + w / 2, y + h / 2), width, height))
-    if len(numbers) < 6 or len(numbers) % 2:
-        raise ValueError(f"{len(numbers)} numbers after the class; a polygon has an even number, 6 or more")
-    return Annotation.of_parts(label, (Part(numbers.reshape(-1, 2) * [width, height]),))
+        return Annotation(classes[number], None, None, clip_box(box_of(fractions, width, height), width, height))
+    return Annotation.of_parts(classes[number], (Part(fractions * [width, height]),))
 
 
 def _segments(image: ImageAnnotations, annotation: Annotation) -> list[list[str]]:

@@ -1,17 +1,24 @@
 # Labels that people drew: folders of labelled images, and labels of sampled frames, become tables of the hub.
 
+from tessera.core.files import check_there
+from tessera.core.definitions import code_digest
+from tessera.core.provenance import fingerprint
 from tessera.pipeline.labels.settings import (
     frame_label_files,
     label_files,
     unclaimed_labels,
 )
 
-LABELS = {
-    file_name(label_set["name"]): label_set
-    for label_set in config["annotations"]["labels"]
+GATES["labels"] = {
+    "labels of frames": (
+        "images",
+        places("<results>/labels/frames/{labelled}/ledger.jsonl"),
+    ),
+    "labels in folders": (
+        "images",
+        places("<results>/labels/sets/{labels}/ledger.jsonl"),
+    ),
 }
-# The shards whose frames are labelled: all or, where no folder with such labels is named, none.
-LABELLED = SHARDS if config["annotations"]["frame_labels"] else []
 
 # Said once, not by every job.
 if workflow.is_main_process:
@@ -30,7 +37,7 @@ if workflow.is_main_process:
 
 
 wildcard_constraints:
-    labels="|".join(map(re.escape, LABELS)) or "none",
+    labels=any_of(LABELS),
 
 
 def label_set(wildcards):
@@ -75,10 +82,10 @@ rule import_labels:
         labels_are_there,
         blocklist=lookup(dpath="sources/blocklist", within=config),
     output:
-        images="<results>/annotations/labels/{labels}/images.parquet",
-        annotations="<results>/annotations/labels/{labels}/annotations.parquet",
-        embedded=directory("<results>/annotations/labels/{labels}/embedded"),
-        ledger="<results>/annotations/labels/{labels}/ledger.jsonl",
+        images="<results>/labels/sets/{labels}/images.parquet",
+        annotations="<results>/labels/sets/{labels}/annotations.parquet",
+        embedded=directory("<results>/labels/sets/{labels}/embedded"),
+        ledger="<results>/labels/sets/{labels}/ledger.jsonl",
     log:
         "<logs>/import_labels/{labels}.log",
     benchmark:
@@ -101,10 +108,10 @@ rule import_frame_labels:
         sources="<results>/sources/shards/{shard}/sources.parquet",
         pictures="<results>/frames/{shard}/images",
     output:
-        images="<results>/annotations/frames/{shard}/images.parquet",
-        annotations="<results>/annotations/frames/{shard}/annotations.parquet",
-        unsampled=directory("<results>/annotations/frames/{shard}/unsampled"),
-        ledger="<results>/annotations/frames/{shard}/ledger.jsonl",
+        images="<results>/labels/frames/{shard}/images.parquet",
+        annotations="<results>/labels/frames/{shard}/annotations.parquet",
+        unsampled=directory("<results>/labels/frames/{shard}/unsampled"),
+        ledger="<results>/labels/frames/{shard}/ledger.jsonl",
     log:
         "<logs>/import_frame_labels/{shard}.log",
     benchmark:

@@ -1,0 +1,290 @@
+"""The datasets and the models: everything that differs from one to the next.
+
+Rules, the report, the settings and the manifest read this catalogue. No other module and no rule file names a dataset or a
+model, so that a new one is an entry here and a room of its own.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tessera.core.settings import Settings
+from tessera.pipeline.detectors.settings import DetectorSettings, MaskDetector, MosaicDetector, WatermarkDetector
+from tessera.records.material import LABELS, WATERMARKS
+
+Config = Mapping[str, Any]  # the whole configuration, with every default filled in
+
+
+@dataclass(frozen=True)
+class Step:
+    """What happens to samples between the gates and a dataset: its name, what it counts, and its ledger."""
+
+    name: str
+    unit: str
+    ledger: str
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How datasets of one kind are written, and what the report shows of them."""
+
+    rules: str  # the file in workflow/rules that writes them
+    samples: str  # what one sample is, in the plural
+    table: str  # the table of the selected samples, which has `key`, `source` and `split`
+    folders: tuple[str, ...]  # hold the samples, two levels down
+    files: tuple[str, ...]  # lie beside the folders
+    steps: tuple[Step, ...]
+    figures: tuple[str, ...]  # in results/reports/datasets/DATASET
+
+
+IMAGES = Layout(
+    rules="image_datasets",
+    samples="images",
+    table="images.parquet",
+    folders=("images", "labels"),
+    files=("coco.json", "dataset.yaml", "ledger.jsonl"),
+    steps=(
+        Step("near-duplicates", "images", "<results>/duplicates/ledger.jsonl"),
+        Step("selection", "images", "<results>/selections/{dataset}/ledger.jsonl"),
+        Step("writing", "regions", "<results>/datasets/{dataset}/ledger.jsonl"),
+    ),
+    figures=("train.jpg", "val.jpg", "test.jpg"),
+)
+CLIPS = Layout(
+    rules="clip_datasets",
+    samples="clips",
+    table="clips.parquet",
+    folders=("train", "val", "test"),
+    files=("clips.parquet",),
+    steps=(Step("filtering", "clips", "<results>/selections/{dataset}/ledger.jsonl"),),
+    figures=("train.jpg", "train.html", "val.jpg", "val.html", "test.jpg", "test.html"),
+)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset. Its paths may hold `<results>` and the wildcards {shard}, {labelled}, {labels} and {set}."""
+
+    name: str
+    layout: Layout
+    rooms: tuple[str, ...]  # the files in workflow/rules that make its samples
+    gates: tuple[str, ...]  # the rooms in which too many failures stop it
+    made_by: tuple[str, ...]  # the sections of the settings that decide what it holds
+    story: str  # how footage becomes its samples, for the report
+    remedy: str = ""  # what to do where it would be empty
+    samples: tuple[str, ...] = ()  # folders with the tables images.parquet and annotations.parquet
+    pictures: tuple[str, ...] = ()  # folders with the images themselves
+    classes: Callable[[Config], list[str]] = lambda config: []  # names in the order of their numbers
+    sets: Mapping[str, str] = field(default_factory=dict)  # what sources of material start with, and the setting that lists it
+    drops_duplicates: bool = False  # whether of images that look the same one stays
+    drawn: Mapping[str, str] = field(default_factory=dict)  # tables with what was drawn on the samples
+    is_made: Callable[[Config], bool] = lambda config: False  # whether it is made even if no model is trained on it
+
+
+def _looks_through_videos(config: Config) -> bool:
+    return bool(config["scenes"]["detect"]["weights"])
+
+
+def _mosaic_classes(config: Config) -> list[str]:
+    detectors = config["regions"]["detectors"]
+    return ["nsfw", "sfw"] if detectors["face"]["weights"] or detectors["head"]["weights"] else ["nsfw"]
+
+
+DATASETS = (
+    Dataset(
+        name="nsfw_detection",
+        layout=IMAGES,
+        rooms=("labels",),
+        gates=("frames", "labels"),
+        made_by=("sources", "frames", "annotations", "duplicates", "splits"),
+        samples=("<results>/labels/sets/{labels}", "<results>/labels/frames/{labelled}"),
+        pictures=(
+            "<results>/labels/sets/{labels}/embedded",
+            "<results>/labels/frames/{labelled}/unsampled",
+            "<results>/frames/{shard}/images",
+        ),
+        classes=lambda config: list(config["annotations"]["classes"]),
+        sets={LABELS: "annotations.labels"},
+        drops_duplicates=True,
+        story="Images are labelled in two places: sampled frames in ``annotations.frame_labels``, and the folders of images "
+        "named in ``annotations.labels``.",
+        remedy="Name a folder of labels in `annotations.labels`, label frames of your sources",
+    ),
+    Dataset(
+        name="watermark_detection",
+        layout=IMAGES,
+        rooms=("watermarks",),
+        gates=("frames", "watermarks"),
+        made_by=("sources", "frames", "watermarks", "duplicates", "splits"),
+        samples=("<results>/watermarks/sets/{set}", "<results>/watermarks/frames/{shard}"),
+        pictures=("<results>/watermarks/sets/{set}/images", "<results>/watermarks/frames/{shard}/images"),
+        classes=lambda config: ["watermark"],
+        sets={WATERMARKS: "watermarks.sets"},
+        # Frames that look the same have different watermarks drawn over them.
+        drops_duplicates=False,
+        drawn={"marks": "<results>/watermarks/frames/{shard}/marks.parquet"},
+        story="Images come from two places: watermarks are drawn over sampled frames, and the sets named in "
+        "``watermarks.sets`` are imported.",
+        remedy="Name a set in `watermarks.sets`, draw on more frames (`watermarks.draw.frames_per_source`)",
+    ),
+    Dataset(
+        name="mosaic_detection",
+        layout=IMAGES,
+        rooms=("regions", "mosaics"),
+        gates=("frames", "regions", "mosaics"),
+        made_by=("sources", "frames", "regions", "mosaics", "degradations", "duplicates", "splits"),
+        samples=("<results>/mosaics/{shard}",),
+        pictures=("<results>/mosaics/{shard}/images",),
+        classes=_mosaic_classes,
+        drops_duplicates=True,
+        drawn={"mosaics": "<results>/mosaics/{shard}/mosaics.parquet"},
+        story="Detectors run over every sampled frame. What they find is judged region by region. Each frame then gets "
+        "mosaics, becomes a clean background, or is left out. The mosaics are drawn, and their masks are read back.",
+        remedy="Lower `regions.choose.confidence`, train the detectors of `regions.detectors` longer (the ledgers in"
+        " results/regions say what became of each frame)",
+    ),
+    Dataset(
+        name="mosaic_restoration",
+        layout=CLIPS,
+        rooms=("scenes", "clips", "filters"),
+        gates=("scenes", "clips"),
+        made_by=("sources", "scenes", "clips", "scores", "filters", "splits"),
+        story="A detector runs over the videos of every admitted source. What it finds is followed from frame to frame. Tracks "
+        "become scenes, and scenes are cut into clips, which are scored. The filters, and people's decisions, say which clips "
+        "stay.",
+        is_made=_looks_through_videos,
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What the models of one kind have in common."""
+
+    rules: str  # the file in workflow/rules that trains, measures and exports them
+    exports: tuple[str, ...]  # the suffixes of the exported files, results/weights/MODEL/MODEL.*
+    figures: tuple[str, ...]  # in results/reports/models/MODEL
+    not_for: tuple[str, ...]  # what they must not be used for, for their cards
+
+
+NOT_FOR = (
+    "footage whose rights are not settled, or adult footage without the consent of those shown and proof that they are adults",
+    "footage of minors, in any way",
+    "identifying persons, or making, finding or spreading intimate footage against the will of those shown",
+)
+DETECTOR = Kind(
+    rules="detectors",
+    exports=(".pt", ".onnx"),
+    figures=("curves.html", "metrics.html", "predictions.jpg", "card.html"),
+    not_for=(
+        *NOT_FOR,
+        "decisions about persons without a human who checks them: the model misses regions, and finds some that are none",
+    ),
+)
+RESTORER = Kind(
+    rules="restoration",
+    exports=(".safetensors", ".pth"),
+    figures=("stages.svg", "methods.svg", "val.jpg", "val.html", "test.jpg", "test.html", "metrics.html", "card.html"),
+    not_for=(
+        *NOT_FOR,
+        "taking away a mosaic that protects a person who did not agree to that",
+        "telling what was there, or who: it draws what is likely, and that may never have been",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model: what it is trained on, and by which settings."""
+
+    name: str
+    dataset: str
+    kind: Kind
+    purpose: str  # continues "A model that can", for its card
+    remedy: str  # why it is not trained, where it is not, and what to set
+    settings: Settings | None = None  # the defaults of `models.NAME`; None where its room has a section of its own
+    finds: str = ""  # what it finds, where the settings of a detector say `weights: trained`
+    is_trained: Callable[[Config], bool] | None = None  # None: where `models.NAME` is not null
+
+
+def _detector(name: str, finds: str, settings: DetectorSettings, purpose: str) -> Model:
+    """Return a detector that is trained on the dataset of its own name."""
+    remedy = f"`models.{name}` is null, so that it is not trained; give it settings, or ask for another"
+    return Model(name, name, DETECTOR, purpose, remedy, settings, finds)
+
+
+def _has_stages(config: Config) -> bool:
+    return _looks_through_videos(config) and bool(config["restoration"]["stages"])
+
+
+MODELS = (
+    _detector(
+        "nsfw_detection",
+        "nsfw",
+        MaskDetector(),
+        "find regions of nudity in footage of consenting adults, so that datasets for finding and restoring "
+        "mosaics can be made of it, and so that such footage can be filtered out elsewhere",
+    ),
+    _detector(
+        "watermark_detection",
+        "watermark",
+        WatermarkDetector(),
+        "find watermarks, text and logos that lie over a picture, so that what they cover is left out of datasets",
+    ),
+    _detector(
+        "mosaic_detection",
+        "mosaic",
+        MosaicDetector(),
+        "find mosaics, pixelated regions of pictures and videos, so that they can be left out or restored",
+    ),
+    Model(
+        name="mosaic_restoration",
+        dataset="mosaic_restoration",
+        kind=RESTORER,
+        purpose="draw, where footage has a mosaic, what may have been there",
+        remedy="no restoration model is trained: `restoration.stages` is empty, or `scenes.detect.weights` is null, so that "
+        "there are no clips; set them, or ask for another model",
+        is_trained=_has_stages,
+    ),
+)
+
+
+def trained_models(config: Config) -> dict[str, Model]:
+    """Return the models that are trained under `config`, by name."""
+    return {
+        model.name: model
+        for model in MODELS
+        if (model.is_trained(config) if model.is_trained else config["models"][model.name] is not None)
+    }
+
+
+def made_datasets(config: Config) -> dict[str, Dataset]:
+    """Return the datasets that are made under `config`, by name: those that a model is trained on, and those made anyway."""
+    used = {model.dataset for model in trained_models(config).values()}
+    return {dataset.name: dataset for dataset in DATASETS if dataset.name in used or dataset.is_made(config)}
+
+
+def sets_of(dataset: Dataset, config: Config) -> dict[str, dict[str, Any]]:
+    """Return the settings of each set of material that `dataset` takes in, by what the sources of its images start with."""
+    found: dict[str, dict[str, Any]] = {}
+    for prefix, setting in dataset.sets.items():
+        section, _, key = setting.partition(".")
+        found |= {f"{prefix}{each['name']}": each for each in config[section][key]}
+    return found
+
+
+def room_files() -> list[str]:
+    """Return the files in workflow/rules of all rooms that make or use an entry, in the order of the journey."""
+    files = [room for dataset in DATASETS for room in dataset.rooms]
+    files += [dataset.layout.rules for dataset in DATASETS] + [model.kind.rules for model in MODELS]
+    return list(dict.fromkeys(files))
+
+
+def fed_by(room: str) -> list[str]:
+    """Return the names of the datasets that `room` makes samples for."""
+    return [dataset.name for dataset in DATASETS if room in dataset.gates]
+
+
+def model_for(what: str) -> str:
+    """Return the name of the model that finds `what`, for a detector whose settings say `weights: trained`."""
+    return next(model.name for model in MODELS if model.finds == what)

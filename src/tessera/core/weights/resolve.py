@@ -1,0 +1,42 @@
+"""Where the weights are that a setting asks for: trained here, or declared and fetched."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tessera.core.weights.declare import WeightsSettings
+
+Weights = str | Mapping[str, Any] | None  # `trained`, what `WeightsSettings` takes, or none
+
+
+def weights_file(weights: Weights, model: str = "") -> str | list[str]:
+    """Return the file of `weights` as an input of a rule: no file for none. `model`: the one that `trained` means."""
+    if weights == "trained":
+        return f"<results>/weights/{model}/{model}.pt"
+    return WeightsSettings.model_validate(weights).file if weights else []
+
+
+def weights_checksums(weights: Weights, model: str) -> str | list[str]:
+    """Return the SHA256SUMS that lists trained weights, as an input of a rule; declared ones have a digest of their own."""
+    return f"<results>/weights/{model}/SHA256SUMS" if weights == "trained" else []
+
+
+def expected_digest(weights: Weights, checksums: Path | list[Path]) -> Path | str:
+    """Return what the file of `weights` must agree with: their `checksums` where they are trained, else the declared sha256."""
+    if isinstance(checksums, Path):
+        return checksums
+    assert isinstance(weights, Mapping), "weights are trained or declared"
+    return str(weights["sha256"])
+
+
+def declared_weights(settings: Any, place: str = "") -> Iterator[tuple[str, WeightsSettings]]:
+    """Yield all weights that are declared anywhere in `settings`, each with the dotted path of its setting."""
+    if isinstance(settings, Mapping):
+        if set(settings) == set(WeightsSettings.model_fields):
+            yield place, WeightsSettings.model_validate(settings)
+        else:
+            for key, value in settings.items():
+                yield from declared_weights(value, f"{place}.{key}".removeprefix("."))
+    elif isinstance(settings, list):
+        for number, value in enumerate(settings):
+            yield from declared_weights(value, f"{place}.{number}")

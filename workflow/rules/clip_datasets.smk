@@ -1,0 +1,123 @@
+# Datasets of clips: laid out as Lada's, with a datasheet.
+
+from tessera.catalogue import CLIPS
+from tessera.core.definitions import code_digest
+
+
+rule write_clip_dataset:
+    input:
+        clips="<results>/selections/{dataset}/clips.parquet",
+        scores="<results>/selections/{dataset}/scores.parquet",
+        splits="<results>/datasets/{dataset}/splits.parquet",
+        images=expand("<results>/clips/{shard}/images", shard=SHARDS),
+        masks=expand("<results>/clips/{shard}/masks", shard=SHARDS),
+    output:
+        train=directory("<results>/datasets/{dataset}/train"),
+        val=directory("<results>/datasets/{dataset}/val"),
+        test=directory("<results>/datasets/{dataset}/test"),
+        table="<results>/datasets/{dataset}/clips.parquet",
+    log:
+        "<logs>/write_clip_dataset/{dataset}.log",
+    benchmark:
+        "<benchmarks>/write_clip_dataset/{dataset}.jsonl"
+    wildcard_constraints:
+        dataset=laid_out_as(CLIPS),
+    params:
+        code=code_digest("tessera.pipeline.datasets.clips:write_clip_dataset"),
+    script:
+        "../scripts/write_clip_dataset.py"
+
+
+rule write_clip_datasheet:
+    input:
+        clips="<results>/selections/{dataset}/clips.parquet",
+        scores="<results>/selections/{dataset}/scores.parquet",
+        splits="<results>/datasets/{dataset}/splits.parquet",
+        sources="<results>/sources/admitted.parquet",
+        filtering="<results>/selections/{dataset}/ledger.jsonl",
+    output:
+        data="<results>/datasets/{dataset}/datasheet.json",
+        text="<results>/datasets/{dataset}/datasheet.md",
+    log:
+        "<logs>/write_clip_datasheet/{dataset}.log",
+    benchmark:
+        "<benchmarks>/write_clip_datasheet/{dataset}.jsonl"
+    wildcard_constraints:
+        dataset=laid_out_as(CLIPS),
+    params:
+        settings=of_dataset(
+            lambda dataset: {section: config[section] for section in dataset.made_by}
+        ),
+        code=code_digest("tessera.pipeline.datasets.datasheets:write_clip_datasheet"),
+    script:
+        "../scripts/write_clip_datasheet.py"
+
+
+rule plot_clips:
+    input:
+        folders=[
+            "<results>/datasets/{dataset}/train",
+            "<results>/datasets/{dataset}/val",
+            "<results>/datasets/{dataset}/test",
+        ],
+        clips="<results>/datasets/{dataset}/clips.parquet",
+        splits="<results>/datasets/{dataset}/splits.parquet",
+    output:
+        train=report(
+            "<results>/reports/datasets/{dataset}/train.jpg",
+            caption="../report/clips.rst",
+            category="2. Samples",
+            subcategory="{dataset}",
+            labels={"figure": "1. Training split"},
+        ),
+        train_moving=report(
+            "<results>/reports/datasets/{dataset}/train.html",
+            caption="../report/clips.rst",
+            category="2. Samples",
+            subcategory="{dataset}",
+            labels={"figure": "2. Training split, moving"},
+        ),
+        val=report(
+            "<results>/reports/datasets/{dataset}/val.jpg",
+            caption="../report/clips.rst",
+            category="2. Samples",
+            subcategory="{dataset}",
+            labels={"figure": "3. Validation split"},
+        ),
+        val_moving=report(
+            "<results>/reports/datasets/{dataset}/val.html",
+            caption="../report/clips.rst",
+            category="2. Samples",
+            subcategory="{dataset}",
+            labels={"figure": "4. Validation split, moving"},
+        ),
+        test=report(
+            "<results>/reports/datasets/{dataset}/test.jpg",
+            caption="../report/clips.rst",
+            category="2. Samples",
+            subcategory="{dataset}",
+            labels={"figure": "5. Test split"},
+        ),
+        test_moving=report(
+            "<results>/reports/datasets/{dataset}/test.html",
+            caption="../report/clips.rst",
+            category="2. Samples",
+            subcategory="{dataset}",
+            labels={"figure": "6. Test split, moving"},
+        ),
+    log:
+        "<logs>/plot_clips/{dataset}.log",
+    benchmark:
+        "<benchmarks>/plot_clips/{dataset}.jsonl"
+    wildcard_constraints:
+        dataset=laid_out_as(CLIPS),
+    params:
+        settings=lookup(dpath="report", within=config),
+        seed=lookup(dpath="seed", within=config),
+        code=code_digest(
+            "tessera.pipeline.report.clips:describe_clips",
+            "tessera.pipeline.report.clips:draw_clips",
+            "tessera.pipeline.report.clips:show_clips",
+        ),
+    script:
+        "../scripts/plot_clips.py"

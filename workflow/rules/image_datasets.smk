@@ -1,0 +1,180 @@
+# Datasets of images: selected, and written as YOLO and COCO, with a datasheet.
+
+from tessera.catalogue import IMAGES, sets_of
+from tessera.core.definitions import code_digest
+from tessera.pipeline.detectors.settings import task_of
+
+
+def task_of_dataset(wildcards):
+    """Return what the model that is trained on a dataset finds: `detect` for boxes, `segment` for masks."""
+    model = next(
+        model for model in MODELS.values() if model.dataset == wildcards.dataset
+    )
+    return task_of(config["models"][model.name]["architecture"])
+
+
+rule select_samples:
+    input:
+        images=of_dataset(
+            lambda dataset: [
+                f"{folder}/images.parquet" for folder in places(*dataset.samples)
+            ]
+        ),
+        annotations=of_dataset(
+            lambda dataset: [
+                f"{folder}/annotations.parquet" for folder in places(*dataset.samples)
+            ]
+        ),
+        duplicates=of_dataset(
+            lambda dataset: (
+                "<results>/duplicates/duplicates.parquet"
+                if dataset.drops_duplicates
+                else []
+            )
+        ),
+        sources="<results>/sources/admitted.parquet",
+        gates=of_dataset(
+            lambda dataset: expand("<results>/gates/{room}.json", room=dataset.gates)
+        ),
+    output:
+        images="<results>/selections/{dataset}/images.parquet",
+        annotations="<results>/selections/{dataset}/annotations.parquet",
+        ledger="<results>/selections/{dataset}/ledger.jsonl",
+    log:
+        "<logs>/select_samples/{dataset}.log",
+    benchmark:
+        "<benchmarks>/select_samples/{dataset}.jsonl"
+    wildcard_constraints:
+        dataset=laid_out_as(IMAGES),
+    params:
+        decisions=rows_of(FRAME_DECISIONS),
+        remedy=of_dataset(lambda dataset: dataset.remedy),
+        code=code_digest("tessera.pipeline.datasets.images:select_samples"),
+    script:
+        "../scripts/select_samples.py"
+
+
+rule write_yolo_dataset:
+    input:
+        images="<results>/selections/{dataset}/images.parquet",
+        annotations="<results>/selections/{dataset}/annotations.parquet",
+        splits="<results>/datasets/{dataset}/splits.parquet",
+        # The tables name the images in these folders.
+        pictures=of_dataset(lambda dataset: places(*dataset.pictures)),
+    output:
+        images=directory("<results>/datasets/{dataset}/images"),
+        labels=directory("<results>/datasets/{dataset}/labels"),
+        description="<results>/datasets/{dataset}/dataset.yaml",
+        ledger="<results>/datasets/{dataset}/ledger.jsonl",
+    log:
+        "<logs>/write_yolo_dataset/{dataset}.log",
+    benchmark:
+        "<benchmarks>/write_yolo_dataset/{dataset}.jsonl"
+    wildcard_constraints:
+        dataset=laid_out_as(IMAGES),
+    params:
+        classes=of_dataset(lambda dataset: dataset.classes(config)),
+        task=task_of_dataset,
+        code=code_digest("tessera.pipeline.datasets.images:write_yolo_dataset"),
+    script:
+        "../scripts/write_yolo_dataset.py"
+
+
+rule write_coco_dataset:
+    input:
+        images="<results>/selections/{dataset}/images.parquet",
+        annotations="<results>/selections/{dataset}/annotations.parquet",
+        splits="<results>/datasets/{dataset}/splits.parquet",
+    output:
+        coco="<results>/datasets/{dataset}/coco.json",
+    log:
+        "<logs>/write_coco_dataset/{dataset}.log",
+    benchmark:
+        "<benchmarks>/write_coco_dataset/{dataset}.jsonl"
+    wildcard_constraints:
+        dataset=laid_out_as(IMAGES),
+    params:
+        classes=of_dataset(lambda dataset: dataset.classes(config)),
+        code=code_digest("tessera.pipeline.datasets.images:write_coco_dataset"),
+    script:
+        "../scripts/write_coco_dataset.py"
+
+
+rule write_datasheet:
+    input:
+        images="<results>/selections/{dataset}/images.parquet",
+        annotations="<results>/selections/{dataset}/annotations.parquet",
+        splits="<results>/datasets/{dataset}/splits.parquet",
+        sources="<results>/sources/admitted.parquet",
+        selection="<results>/selections/{dataset}/ledger.jsonl",
+        writing="<results>/datasets/{dataset}/ledger.jsonl",
+    output:
+        data="<results>/datasets/{dataset}/datasheet.json",
+        text="<results>/datasets/{dataset}/datasheet.md",
+    log:
+        "<logs>/write_datasheet/{dataset}.log",
+    benchmark:
+        "<benchmarks>/write_datasheet/{dataset}.jsonl"
+    wildcard_constraints:
+        dataset=laid_out_as(IMAGES),
+    params:
+        settings=of_dataset(
+            lambda dataset: {section: config[section] for section in dataset.made_by}
+        ),
+        sets=of_dataset(lambda dataset: sets_of(dataset, config)),
+        code=code_digest("tessera.pipeline.datasets.datasheets:write_datasheet"),
+    script:
+        "../scripts/write_datasheet.py"
+
+
+def drawn(dataset, what):
+    """Return the path of the tables that say what was drawn on the samples of a dataset, or nothing."""
+    return [dataset.drawn[what]] if what in dataset.drawn else []
+
+
+rule plot_samples:
+    input:
+        mosaics=of_dataset(lambda dataset: places(*drawn(dataset, "mosaics"))),
+        marks=of_dataset(lambda dataset: places(*drawn(dataset, "marks"))),
+        images="<results>/datasets/{dataset}/images",
+        selected="<results>/selections/{dataset}/images.parquet",
+        regions="<results>/selections/{dataset}/annotations.parquet",
+        splits="<results>/datasets/{dataset}/splits.parquet",
+    output:
+        train=report(
+            "<results>/reports/datasets/{dataset}/train.jpg",
+            caption="../report/samples.rst",
+            category="2. Samples",
+            subcategory="{dataset}",
+            labels={"figure": "1. Training split"},
+        ),
+        val=report(
+            "<results>/reports/datasets/{dataset}/val.jpg",
+            caption="../report/samples.rst",
+            category="2. Samples",
+            subcategory="{dataset}",
+            labels={"figure": "2. Validation split"},
+        ),
+        test=report(
+            "<results>/reports/datasets/{dataset}/test.jpg",
+            caption="../report/samples.rst",
+            category="2. Samples",
+            subcategory="{dataset}",
+            labels={"figure": "3. Test split"},
+        ),
+    log:
+        "<logs>/plot_samples/{dataset}.log",
+    benchmark:
+        "<benchmarks>/plot_samples/{dataset}.jsonl"
+    wildcard_constraints:
+        dataset=laid_out_as(IMAGES),
+    params:
+        settings=lookup(dpath="report", within=config),
+        seed=lookup(dpath="seed", within=config),
+        code=code_digest(
+            "tessera.pipeline.report.samples:describe_marks",
+            "tessera.pipeline.report.samples:describe_mosaics",
+            "tessera.pipeline.report.samples:draw_samples",
+        ),
+    script:
+        "../scripts/plot_samples.py"
