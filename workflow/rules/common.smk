@@ -1,6 +1,7 @@
 # Settings, sources, shards, and the entries of the catalogue that are made: everything that is known before a job starts.
 
 import re
+from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -134,21 +135,28 @@ def footprint(path):
     return size_of(path) if is_plain_file(path) else fingerprint(files_of(path))
 
 
+@cache
+def earlier_twins():
+    """Return, by source id, the earlier source that may be the same file. Not looked for by jobs that do not ask."""
+    return twins(SOURCES)
+
+
 def shard_rows(wildcards):
-    """Return what the manifest says of the sources of a shard, and of earlier sources that may be the same file.
+    """Return what the manifest says of the sources of a shard, and of the earlier source that may be the same file as each.
 
     `watched` changes with their footage.
     """
-    return [
-        {
-            **source.model_dump(mode="json"),
-            "twins": [twin.model_dump(mode="json") for twin in TWINS[source.source]],
-            "watched": [
-                footprint(same.path) for same in [source, *TWINS[source.source]]
-            ],
-        }
-        for source in SHARDS[wildcards.shard]
-    ]
+    rows = []
+    for source in SHARDS[wildcards.shard]:
+        twin = earlier_twins().get(source.source)
+        rows.append(
+            {
+                **source.model_dump(mode="json"),
+                "twin": twin and twin.model_dump(mode="json"),
+                "watched": [footprint(same.path) for same in [source, twin] if same],
+            }
+        )
+    return rows
 
 
 def source_order(wildcards):
@@ -156,8 +164,18 @@ def source_order(wildcards):
     return [source.source for source in SOURCES]
 
 
-def shard_files(wildcards):
-    """Return the files that are inputs of a shard; folders, and what cannot be an input, are watched by `shard_rows`."""
-    sources = SHARDS[wildcards.shard]
-    sources = sources + [twin for source in sources for twin in TWINS[source.source]]
+def inputs_of(sources):
+    """Return the files of `sources` that can be inputs; folders, and what cannot be one, are watched by `shard_rows`."""
     return sorted({source.path for source in sources if is_plain_file(source.path)})
+
+
+def shard_files(wildcards):
+    """Return the files that are inputs of a shard."""
+    return inputs_of(SHARDS[wildcards.shard])
+
+
+def compared_files(wildcards):
+    """Return the files that are read to admit the sources of a shard: its own, and those that may be the same."""
+    sources = SHARDS[wildcards.shard]
+    found = [earlier_twins().get(source.source) for source in sources]
+    return inputs_of([*sources, *filter(None, found)])

@@ -5,7 +5,7 @@ from tessera.core.definitions import code_digest
 
 rule admit_sources:
     input:
-        files=shard_files,
+        files=compared_files,
         blocklist=lookup(dpath="sources/blocklist", within=config),
     output:
         table="<results>/sources/shards/{shard}/sources.parquet",

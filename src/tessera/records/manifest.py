@@ -1,6 +1,9 @@
 """The manifest: which footage there is, under which rights, for which use; and the shards it is worked in."""
 
 import hashlib
+import os
+import stat
+from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal
@@ -8,9 +11,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from tessera.core.errors import TesseraError
-from tessera.core.files import file_name, size_of
+from tessera.core.files import file_name, files_of, size_of
+from tessera.core.provenance import digest
 from tessera.core.tsv import Fault, read_sheet, refuse
 from tessera.records.material import LABELS, SETS, WATERMARKS
+
+BLOCK = 4096  # bytes of a sample of a file
 
 
 class Source(BaseModel):
@@ -94,15 +100,43 @@ def group_by_shard(sources: list[Source], shards: Literal["per_source"] | int) -
     return dict(sorted(groups.items()))
 
 
-def twins(sources: list[Source]) -> dict[str, list[Source]]:
-    """Return, per source id, the earlier sources of equal size in bytes: only they can hold the same footage.
+def twins(sources: list[Source]) -> dict[str, Source]:
+    """Return, by source id, the first earlier source that may hold the same footage; most sources have none.
 
-    Whether two sources are one file is thus settled where a source is admitted, without reading any other.
+    Only a source of equal size whose samples are the same can. Whether it is, is settled where a source is admitted, which
+    reads both, and no other. Time and memory grow with the number of sources, whatever their sizes.
     """
-    by_size: dict[int, list[Source]] = {}
-    earlier: dict[str, list[Source]] = {}
+    sizes = {source.source: size_of(Path(source.path)) for source in sources}
+    shared = Counter(sizes.values())
+    first: dict[tuple[int, str], Source] = {}
+    earlier: dict[str, Source] = {}
     for source in sources:
-        size = size_of(Path(source.path))
-        earlier[source.source] = list(by_size.get(size, [])) if size else []
-        by_size.setdefault(size, []).append(source)
+        size = sizes[source.source]
+        if size and shared[size] > 1:
+            twin = first.setdefault((size, _samples(Path(source.path))), source)
+            if twin is not source:
+                earlier[source.source] = twin
     return earlier
+
+
+def _samples(path: Path) -> str:
+    """Return a digest of a few bytes of the file `path`, or of all files of a folder and of their names."""
+    files = files_of(path)
+    return digest([[file.name if file != path else "", *_blocks(file)] for file in files])
+
+
+def _blocks(file: Path) -> list[str]:
+    """Return the first, the middle and the last block of the regular file `file`; nothing where it cannot be read."""
+    try:
+        # Not to wait where a pipe has taken the place of a file.
+        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return []
+    try:
+        state = os.fstat(descriptor)
+        places = [0, state.st_size // 2, max(0, state.st_size - BLOCK)] if stat.S_ISREG(state.st_mode) else []
+        return [os.pread(descriptor, BLOCK, place).hex() for place in places]
+    except OSError:
+        return []
+    finally:
+        os.close(descriptor)

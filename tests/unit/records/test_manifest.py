@@ -13,6 +13,7 @@ from tessera.core.errors import TesseraError
 from tessera.core.files import file_name, files_of, is_plain_file, size_of
 from tessera.core.provenance import fingerprint
 from tessera.records.manifest import Source, group_by_shard, read_manifest, shard_of, twins
+from tessera.records.material import SETS
 
 DATASETS = ("nsfw_detection", "mosaic_detection")
 HEADER = "source\tpath\tcontent\trights\n"
@@ -41,7 +42,7 @@ hostile = st.text(st.characters(codec="utf-8"), min_size=1) | st.sampled_from(
 )
 sources = st.builds(
     Source,
-    source=hostile,
+    source=hostile.filter(lambda text: not text.startswith(SETS)),
     path=hostile,
     content=st.sampled_from(["general", "adult"]),
     rights=hostile,
@@ -178,9 +179,7 @@ def test_a_path_that_cannot_be_is_no_error_before_it_is_examined(path: str) -> N
     assert files_of(Path(path)) == []
     assert size_of(Path(path)) == 0
     assert not is_plain_file(Path(path))
-    assert (
-        twins([Source(source="a", path=path, content="general"), Source(source="b", path=path, content="general")])["b"] == []
-    )
+    assert twins([Source(source="a", path=path, content="general"), Source(source="b", path=path, content="general")]) == {}
 
 
 def test_a_pipe_is_not_for_reading(tmp_path: Path) -> None:
@@ -211,8 +210,31 @@ def test_a_fingerprint_tells_when_a_folder_changes(tmp_path: Path) -> None:
     assert fingerprint(files_of(tmp_path)) != before
 
 
-def test_only_an_earlier_file_of_equal_size_can_be_a_twin(tmp_path: Path) -> None:
-    for name, text in {"a": "same", "b": "also", "c": "longer"}.items():
+def twins_of(**paths: Path) -> dict[str, str]:
+    rows = [Source(source=name, path=str(path), content="general") for name, path in paths.items()]
+    return {source: twin.source for source, twin in twins(rows).items()}
+
+
+def test_the_twin_of_a_file_is_the_first_one_that_may_be_the_same(tmp_path: Path) -> None:
+    for name, text in {"a": "same", "b": "else", "c": "same", "d": "longer", "e": "same"}.items():
         (tmp_path / name).write_text(text)
-    rows = [Source(source=name, path=str(tmp_path / name), content="general") for name in "abc"]
-    assert {name: [twin.source for twin in found] for name, found in twins(rows).items()} == {"a": [], "b": ["a"], "c": []}
+    assert twins_of(**{name: tmp_path / name for name in "abcde"}) == {"c": "a", "e": "a"}
+
+
+@pytest.mark.parametrize("place", [0, 50_000, 99_999])
+def test_a_large_file_that_differs_where_it_is_sampled_is_no_twin(tmp_path: Path, place: int) -> None:
+    content = bytearray(100_000)
+    for name in "ab":
+        (tmp_path / name).write_bytes(content)
+    content[place] = 1
+    (tmp_path / "c").write_bytes(content)
+    assert twins_of(**{name: tmp_path / name for name in "abc"}) == {"b": "a"}
+
+
+def test_folders_are_twins_by_what_is_in_them(tmp_path: Path) -> None:
+    for folder, images in {"a": {"1.png": "x"}, "b": {"1.png": "x"}, "c": {"2.png": "x"}, "d": {"1.png": "y"}}.items():
+        (tmp_path / folder).mkdir()
+        for name, text in images.items():
+            (tmp_path / folder / name).write_text(text)
+    assert twins_of(**{name: tmp_path / name for name in "abcd"}) == {"b": "a"}
+    assert twins_of(file=tmp_path / "a" / "1.png", folder=tmp_path / "a") == {}

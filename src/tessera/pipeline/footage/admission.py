@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -96,25 +96,20 @@ def read_digests(path: Path) -> Digests:
     return Digests(is_folder, files, unreadable, size)
 
 
-def examine(
-    source: Source, twins: Iterable[Source], blocklist: Blocklist, settings: SourceSettings
-) -> Iterator[dict[str, Any]]:
+def examine(source: Source, twin: Source | None, blocklist: Blocklist, settings: SourceSettings) -> Iterator[dict[str, Any]]:
     """Yield, bit by bit, what is found out about `source`, by the columns of `tables.Sources` and what the report adds.
 
-    `twins` are earlier sources that may be the same file; if one is, `source` is refused even where that one was too, for
-    then the manifest contradicts itself about what may be done with the footage. Raises `Dropped` where `source` must not be
-    used and `Failed` where it cannot be. Nothing of a source without rights is read.
+    `twin` is an earlier source that may be the same file; if it is, `source` is refused even where that one was too, for then
+    the manifest contradicts itself about what may be done with the footage. Raises `Dropped` where `source` must not be used
+    and `Failed` where it cannot be. Nothing of a source without rights is read.
     """
     check_rights(source)
     digests = read_digests(Path(source.path))
     yield {"sha256": digests.sha256, "size": digests.size}
     for file, sha256 in digests.files.items():
         blocklist.check_file(sha256, str(file))
-    for twin in twins:
-        if _holds(twin, digests.sha256):
-            raise Dropped(
-                "same file as another source", f"source {twin.source!r} holds the same, at {twin.path!r}; remove one row"
-            )
+    if twin and _holds(twin, digests.sha256):
+        raise Dropped("same file as another source", f"source {twin.source!r} holds the same, at {twin.path!r}; remove one row")
     compared = 0
 
     def look(image: np.ndarray, place: str) -> None:
@@ -169,7 +164,7 @@ def admit_sources(
 ) -> None:
     """Examine the sources of a shard and write the table, a readable report and the ledger of what became of each.
 
-    `rows` hold the columns of the manifest and `twins`, the rows of earlier sources that may be the same file.
+    `rows` hold the columns of the manifest and `twin`, the row of an earlier source that may be the same file, or nothing.
     """
     import polars as pl
 
@@ -182,12 +177,12 @@ def admit_sources(
     with Ledger(ledger) as entries:
         for row in progress(rows, unit="sources"):
             source = Source.model_validate({name: row[name] for name in Source.model_fields})
-            twins = [Source.model_validate(twin) for twin in row["twins"]]
+            twin = Source.model_validate(row["twin"]) if row["twin"] else None
             known: dict[str, Any] = {**dict.fromkeys(columns), **source.model_dump(), "shard": shard}
             known.update(kind="", sha256="", size=0, compared=0, unusable={})
             reports.append(known)
             with entries.item(source.source):
-                for found in examine(source, twins, listed, settings):
+                for found in examine(source, twin, listed, settings):
                     known.update(found)
     for known, row in zip(reports, read_ledger(ledger), strict=True):
         known.update(status="admitted" if row["status"] == "ok" else "refused", reason=row["reason"], detail=row["detail"])
@@ -196,13 +191,24 @@ def admit_sources(
 
 
 def gather_sources(tables: list[Path], ledgers: list[Path], order: list[str], *, table: Path, refused: Path) -> None:
-    """Write the sources of all shards as one table, and those refused with reason and detail, in the `order` of source ids."""
+    """Write the sources of all shards as one table, and those refused with reason and detail, in the `order` of source ids.
+
+    Raises `TesseraError` if two admitted sources hold the same footage: files that differ only between the samples that
+    `manifest.twins` compares can hide a copy of one of them from it.
+    """
     from tessera.records.tables.footage import Sources
     from tessera.records.tables.table import read_tables, write_table
 
     place = {source: number for number, source in enumerate(order)}
     sources = read_tables(tables, Sources)
-    write_table(sources[np.argsort([place[source] for source in sources["source"]])], Sources, table)
+    sources = sources[np.argsort([place[source] for source in sources["source"]])]
+    admitted: dict[str, str] = {}
+    for source, sha256 in sources.filter(status="admitted").select("source", "sha256").rows():
+        if (other := admitted.setdefault(sha256, source)) != source:
+            raise TesseraError(
+                f"the sources {other!r} and {source!r} hold the same; remove one of their rows from the manifest"
+            )
+    write_table(sources, Sources, table)
     rows = [row for path in ledgers for row in read_ledger(path) if row["status"] != "ok"]
     with refused.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, delimiter="\t", lineterminator="\n")

@@ -27,10 +27,10 @@ def picture(seed: int) -> Image.Image:
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)).resize((80, 60))
 
 
-def row(source: str, path: Path, twins: tuple[dict[str, Any], ...] = (), **columns: str) -> dict[str, Any]:
+def row(source: str, path: Path, twin: dict[str, Any] | None = None, **columns: str) -> dict[str, Any]:
     given = {"source": source, "path": str(path), "content": "general", "rights": "CC0", **columns}
-    earlier = [{name: twin[name] for name in Source.model_fields} for twin in twins]
-    return {**Source.model_validate(given).model_dump(mode="json"), "twins": earlier, "watched": []}
+    earlier = twin and {name: twin[name] for name in Source.model_fields}
+    return {**Source.model_validate(given).model_dump(mode="json"), "twin": earlier, "watched": []}
 
 
 def admit(folder: Path, *rows: dict[str, Any], blocklist: str = "", **settings: Any) -> dict[str, dict[str, Any]]:
@@ -81,12 +81,12 @@ def test_the_same_file_is_admitted_once(tmp_path: Path) -> None:
     (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes())
     (tmp_path / "c.png").write_bytes((tmp_path / "a.png").read_bytes()[:-1] + b"\0")
     first = row("a", tmp_path / "a.png")
-    found = admit(tmp_path, first, row("b", tmp_path / "b.png", (first,)), row("c", tmp_path / "c.png", (first,)))
+    found = admit(tmp_path, first, row("b", tmp_path / "b.png", first), row("c", tmp_path / "c.png", first))
     assert (found["a"]["status"], found["c"]["status"]) == ("admitted", "admitted")
     assert found["b"]["reason"] == "same file as another source"
     assert "'a'" in found["b"]["detail"]
     gone = row("gone", tmp_path / "gone.png")
-    assert admit(tmp_path, row("b", tmp_path / "b.png", (gone,)))["b"]["status"] == "admitted"
+    assert admit(tmp_path, row("b", tmp_path / "b.png", gone))["b"]["status"] == "admitted"
 
 
 def test_the_same_folder_is_admitted_once(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_the_same_folder_is_admitted_once(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
         picture(0).save(tmp_path / folder / "x.png")
     first = row("a", tmp_path / "a")
-    assert admit(tmp_path, row("b", tmp_path / "b", (first,)))["b"]["reason"] == "same file as another source"
+    assert admit(tmp_path, row("b", tmp_path / "b", first))["b"]["reason"] == "same file as another source"
 
 
 def test_a_listed_file_is_refused(tmp_path: Path) -> None:
@@ -204,9 +204,10 @@ def shard(folder: Path, name: str, *rows: dict[str, Any]) -> tuple[Path, Path]:
 
 
 def test_sources_are_gathered_in_the_order_of_the_manifest(tmp_path: Path) -> None:
-    picture(0).save(tmp_path / "a.png")
+    for seed, name in enumerate("ab"):
+        picture(seed).save(tmp_path / f"{name}.png")
     one = shard(tmp_path, "one", row("d\te\n'\"", tmp_path / "a.png", rights=""), row("a", tmp_path / "a.png"))
-    two = shard(tmp_path, "two", row("c", tmp_path / "gone\n.png"), row("b", tmp_path / "a.png"))
+    two = shard(tmp_path, "two", row("c", tmp_path / "gone\n.png"), row("b", tmp_path / "b.png"))
     tables, ledgers = map(list, zip(one, two, strict=True))
     order = ["b", "d\te\n'\"", "a", "c"]
     gather_sources(tables, ledgers, order, table=tmp_path / "all.parquet", refused=tmp_path / "refused.tsv")
@@ -222,6 +223,13 @@ def test_sources_are_gathered_in_the_order_of_the_manifest(tmp_path: Path) -> No
         gate_sources(
             tmp_path / "all.parquet", ledgers, 0.24, admitted=tmp_path / "admitted.parquet", summary=tmp_path / "gate.json"
         )
+
+
+def test_nothing_goes_on_where_a_copy_was_admitted(tmp_path: Path) -> None:
+    picture(0).save(tmp_path / "a.png")
+    tables, ledgers = zip(*(shard(tmp_path, name, row(name, tmp_path / "a.png")) for name in ("one", "two")), strict=True)
+    with pytest.raises(TesseraError, match="'two' and 'one' hold the same; remove one of their rows"):
+        gather_sources(list(tables), list(ledgers), ["two", "one"], table=tmp_path / "all", refused=tmp_path / "refused")
 
 
 def test_nothing_goes_on_where_nothing_was_admitted(tmp_path: Path) -> None:
