@@ -1,11 +1,8 @@
 """Cut clips: the region of each scene out of its frames, and its mask, as two small videos."""
 
-import json
-import shutil
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import groupby
@@ -19,7 +16,8 @@ from tessera.core.errors import Failed
 from tessera.core.files import link_or_copy
 from tessera.core.job import progress
 from tessera.core.ledger import Ledger
-from tessera.core.provenance import digest, sha256_file
+from tessera.core.provenance import digest
+from tessera.core.store import Store
 from tessera.imaging.containers import GUESSED_RATE
 from tessera.imaging.encode import SOUGHT_EVERY, VideoWriter
 from tessera.imaging.masks import decode_patch, decode_rle
@@ -33,14 +31,14 @@ if TYPE_CHECKING:
 # Of the clips that are cut at any moment, most often; x264 holds some 100 bytes for each of them.
 PIXELS = 4_000_000
 TWICE = 0.05  # share of what is decoded in a run of clips that may be decoded in the one before it too
-IMAGE, MASK, WHOLE = "image.mp4", "mask.mkv", "sha256.json"  # files of a clip that is kept
+IMAGE, MASK = "image.mp4", "mask.mkv"  # files of a clip in the store
 
 BlockSizes: TypeAlias = Callable[[np.ndarray], tuple[float, float, float, float]]
 
 
 @dataclass(frozen=True, eq=False)
 class _Plan:
-    """A clip that is to be cut: of which frames, what of each, and how it is called while it is kept."""
+    """A clip that is to be cut: of which frames, what of each, and under which digest it is stored."""
 
     key: str
     source: str
@@ -127,9 +125,8 @@ def cut_clips(
     together, and for a little where it is divided, so that `threads` decoders are at work; as many encode. No more than a few
     frames are held. The result does not depend on `threads`.
 
-    A clip that is whole goes to the folder `kept` at once, under a digest of all that it is made of, this `code` included.
-    From there it is linked to where it belongs, in this run or in the next one: after a kill, and where scenes have not
-    changed. What is not wanted any more is removed from there.
+    Clips are made in the `Store` in the folder `kept`, under a digest of all that they are made of, this `code` included. From
+    there they are linked to where they belong, in this run or in the next one: after a kill, and where scenes have not changed.
     """
     import polars as pl
 
@@ -149,9 +146,9 @@ def cut_clips(
             plans[key] = _plan(scene, frames_of.get((key,)), admitted.get(scene["source"]), settings, code)
         except Failed as unusable:
             faults[key] = unusable
-    _tidy(kept, {plan.digest for plan in plans.values()})
-    missing = [plan for plan in plans.values() if not (kept / plan.digest).exists()]
-    faults |= _cut(missing, {name: Path(row["path"]) for name, row in admitted.items()}, kept, settings, threads)
+    store = Store(kept, "clips")
+    missing = [plan for plan in plans.values() if not store.holds(plan.digest)]
+    faults |= _cut(missing, {name: Path(row["path"]) for name, row in admitted.items()}, store, settings, threads)
     rows = []
     images.mkdir()
     masks.mkdir()
@@ -163,10 +160,11 @@ def cut_clips(
                     raise fault
                 plan = plans[scene["key"]]
                 row = _row(scene, plan, frames_of[scene["key"],], admitted[scene["source"]], block_sizes)
-                link_or_copy(kept / plan.digest / IMAGE, images / f"{plan.key}.mp4")
-                link_or_copy(kept / plan.digest / MASK, masks / f"{plan.key}.mkv")
+                link_or_copy(store.item(plan.digest) / IMAGE, images / f"{plan.key}.mp4")
+                link_or_copy(store.item(plan.digest) / MASK, masks / f"{plan.key}.mkv")
                 rows.append({**row, "detector": detector, "settings": made_by, "seed": seed})
     write_table(pl.DataFrame(rows, schema=types(Clips)), Clips, clips)
+    store.keep({plan.digest for plan in plans.values()})
 
 
 def _plan(
@@ -238,28 +236,10 @@ def _row(
     }
 
 
-def _tidy(kept: Path, wanted: set[str]) -> None:
-    """Leave in the folder `kept` those of the clips `wanted` that are whole, and nothing else."""
-    kept.mkdir(parents=True, exist_ok=True)
-    for entry in list(kept.iterdir()):
-        if entry.name not in wanted or not _is_whole(entry):
-            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
-
-
-def _is_whole(folder: Path) -> bool:
-    """Whether the clip in `folder` is what was written, and lies there itself: what a link leads to may change at any time."""
-    if any(path.is_symlink() for path in (folder, folder / IMAGE, folder / MASK)):
-        return False
-    with suppress(OSError, ValueError):
-        written = json.loads((folder / WHOLE).read_text(encoding="utf-8"))
-        return bool(written == {name: sha256_file(folder / name) for name in (IMAGE, MASK)})
-    return False
-
-
 def _cut(
-    plans: Iterable[_Plan], paths: dict[str, Path], kept: Path, settings: ClipSettings, threads: int
+    plans: Iterable[_Plan], paths: dict[str, Path], store: Store, settings: ClipSettings, threads: int
 ) -> dict[str, BaseException]:
-    """Cut the clips `plans` out of the videos at `paths` into the folder `kept`; return what went wrong, by their keys."""
+    """Cut the clips `plans` out of the videos at `paths` into `store`; return what went wrong, by their keys."""
     faults: dict[str, BaseException] = {}
     working: dict[Future[dict[str, BaseException]], int] = {}
     with ThreadPoolExecutor(threads) as readers, ThreadPoolExecutor(threads) as encoders:
@@ -275,7 +255,7 @@ def _cut(
                 pixels = max(_pixels(run.plans, plan.first) for plan in run.plans)
                 while working and (len(working) == threads or sum(working.values()) + pixels > PIXELS):
                     finish(FIRST_COMPLETED)
-                working[readers.submit(_cut_run, run, kept, settings, helpers)] = pixels
+                working[readers.submit(_cut_run, run, store, settings, helpers)] = pixels
         finish(ALL_COMPLETED)
     return faults
 
@@ -335,7 +315,7 @@ def _is_known(plan: _Plan, packets: Packets) -> bool:
     return packets.timed and np.array_equal(packets.pts[plan.first : plan.indices.stop], plan.pts.to_numpy())
 
 
-def _cut_run(run: _Run, kept: Path, settings: ClipSettings, threads: _Threads) -> dict[str, BaseException]:
+def _cut_run(run: _Run, store: Store, settings: ClipSettings, threads: _Threads) -> dict[str, BaseException]:
     """Cut the clips of `run` out of its video; return what went wrong with single ones, by their keys.
 
     What is wrong with more than a clip, such as a full disk, is raised at once. What is needed of a frame is converted and
@@ -350,7 +330,7 @@ def _cut_run(run: _Run, kept: Path, settings: ClipSettings, threads: _Threads) -
         for frame in progress(read_frames(run.path, run.packets, wanted, threads=1), len(wanted), unit):
             while coming and coming[0].first == frame.index:
                 plan = coming.popleft()
-                making[plan] = _make(plan, kept, settings)
+                making[plan] = _make(plan, store, settings)
                 next(making[plan])
             for plan, maker in list(making.items()):
                 fault = working[plan].exception() if plan in working else None
@@ -363,43 +343,36 @@ def _cut_run(run: _Run, kept: Path, settings: ClipSettings, threads: _Threads) -
     return {plan.key: fault for plan, work in working.items() if (fault := work.exception())}
 
 
-def _make(plan: _Plan, kept: Path, settings: ClipSettings) -> Generator[None, VideoFrame, None]:
-    """Make the clip `plan` of the frames that are sent in; with the last one, it is whole and in the folder `kept`."""
-    partial = kept / f".{plan.digest}"
-    partial.mkdir()
+def _make(plan: _Plan, store: Store, settings: ClipSettings) -> Generator[None, VideoFrame, None]:
+    """Make the clip `plan` of the frames that are sent in; with the last one, it is whole and in `store`."""
     height, width = plan.shape
-    try:
-        with (
-            VideoWriter(
-                partial / IMAGE,
-                plan.rate,
-                quality=settings.crf,
-                preset=settings.preset,
-                pixel_format=settings.pixel_format,
-                keyframe_every=SOUGHT_EVERY,
-            ) as images,
-            VideoWriter(partial / MASK, plan.rate, pixel_format="gray") as masks,
-        ):
-            for crop, (top, _, left, _), rle in zip(plan.crops, plan.pads, plan.rles, strict=True):
-                frame = yield
-                if frame.picture is None:
-                    raise Failed("frame cannot be decoded", f"number {frame.index}")
-                if frame.size[::-1] != plan.frame:
-                    raise Failed("frame of another size", f"{frame.size[::-1]} pixels, the scene has {plan.frame}")
-                x0, y0, x1, y1 = crop
-                place = slice(top, top + y1 - y0), slice(left, left + x1 - x0)
-                canvas = np.zeros((height, width, 3), np.uint8)
-                canvas[place] = frame.image(crop)
-                images.write(canvas)
-                canvas = np.zeros((height, width), np.uint8)
-                try:
-                    canvas[place] = decode_patch(rle, *plan.frame).inside(crop)
-                except ValueError as error:
-                    raise Failed("region does not match its frame", str(error)) from None
-                masks.write(canvas)
-        written = {name: sha256_file(partial / name) for name in (IMAGE, MASK)}
-        (partial / WHOLE).write_text(json.dumps(written), encoding="utf-8")
-        partial.rename(kept / plan.digest)
-        yield
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with (
+        store.make(plan.digest) as folder,
+        VideoWriter(
+            folder / IMAGE,
+            plan.rate,
+            quality=settings.crf,
+            preset=settings.preset,
+            pixel_format=settings.pixel_format,
+            keyframe_every=SOUGHT_EVERY,
+        ) as images,
+        VideoWriter(folder / MASK, plan.rate, pixel_format="gray") as masks,
+    ):
+        for crop, (top, _, left, _), rle in zip(plan.crops, plan.pads, plan.rles, strict=True):
+            frame = yield
+            if frame.picture is None:
+                raise Failed("frame cannot be decoded", f"number {frame.index}")
+            if frame.size[::-1] != plan.frame:
+                raise Failed("frame of another size", f"{frame.size[::-1]} pixels, the scene has {plan.frame}")
+            x0, y0, x1, y1 = crop
+            place = slice(top, top + y1 - y0), slice(left, left + x1 - x0)
+            canvas = np.zeros((height, width, 3), np.uint8)
+            canvas[place] = frame.image(crop)
+            images.write(canvas)
+            canvas = np.zeros((height, width), np.uint8)
+            try:
+                canvas[place] = decode_patch(rle, *plan.frame).inside(crop)
+            except ValueError as error:
+                raise Failed("region does not match its frame", str(error)) from None
+            masks.write(canvas)
+    yield

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from clip_room import LOSSLESS, Room, ellipse, film, moving, pictures, run
 from tessera.core.errors import TesseraError
+from tessera.core.store import WHOLE
 from tessera.imaging.masks import encode_rle
 from tessera.imaging.mosaic.drawing import block_sizes
 from tessera.imaging.video import read_frames, read_packets
@@ -346,7 +347,7 @@ def test_what_is_kept_is_taken_for_whole_only_where_it_is(room: Room, tmp_path: 
         mask.unlink()
         mask.write_bytes(b"x" * 100)
     elif fault == "lost":
-        (image.parent / cut.WHOLE).write_bytes(b"")
+        (image.parent / WHOLE).write_bytes(b"")
     else:
         moved = image if fault == "linked" else image.parent
         moved.symlink_to(moved.rename(tmp_path / "elsewhere"))

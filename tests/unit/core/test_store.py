@@ -1,0 +1,74 @@
+"""Stores: an item is whole or not there, and is there again for the next job."""
+
+from pathlib import Path
+
+import pytest
+
+from tessera.core.store import WHOLE, Store
+
+
+def make(store: Store, name: str, **files: str) -> Path:
+    with store.make(name) as folder:
+        for file, content in files.items():
+            (folder / file).write_text(content)
+    return store.item(name)
+
+
+def test_what_was_made_is_there_for_the_next_job(tmp_path: Path) -> None:
+    item = make(Store(tmp_path / "kept", "items"), "a", one="1", two="2")
+    again = Store(tmp_path / "kept", "items")
+    assert again.holds("a") and not again.holds("b")
+    assert (item / "one").read_text() == "1"
+
+
+def test_what_is_not_finished_is_not_there_and_leaves_nothing(tmp_path: Path) -> None:
+    store = Store(tmp_path, "items")
+    with pytest.raises(KeyError), store.make("a") as folder:
+        (folder / "one").touch()
+        raise KeyError
+    assert not store.holds("a")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_job_left_is_made_anew(tmp_path: Path) -> None:
+    store = Store(tmp_path, "items")
+    (tmp_path / ".a").mkdir()
+    (tmp_path / ".a" / "half").touch()
+    make(store, "a", one="1")
+    assert sorted(path.name for path in store.item("a").iterdir()) == ["one", WHOLE]
+
+
+@pytest.mark.parametrize("fault", ["changed", "lost", "added", "linked", "folder linked", "no list"])
+def test_an_item_that_is_not_as_it_was_written_is_made_again(tmp_path: Path, fault: str) -> None:
+    store = Store(tmp_path / "kept", "items")
+    item = make(store, "a", one="1")
+    if fault == "changed":
+        (item / "one").write_text("2")
+    elif fault == "lost":
+        (item / "one").unlink()
+    elif fault == "added":
+        (item / "two").touch()
+    elif fault == "no list":
+        (item / WHOLE).write_text("")
+    else:
+        moved = item if fault == "folder linked" else item / "one"
+        moved.symlink_to(moved.rename(tmp_path / "elsewhere"))
+    assert not store.holds("a")
+    assert (make(store, "a", one="1") / "one").read_text() == "1"
+    assert store.holds("a")
+    assert not item.is_symlink()
+
+
+def test_only_what_is_used_stays_and_what_was_there_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in "abc":
+        make(Store(tmp_path, "items"), name)
+    (tmp_path / ".half").mkdir()
+    (tmp_path / ".DS_Store").touch()
+    told: list[str] = []
+    monkeypatch.setattr("tessera.core.store.tell", told.append)
+    store = Store(tmp_path, "items")
+    assert store.holds("a") and store.holds("b")
+    make(store, "d")
+    store.keep({"a", "d"})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "d"]
+    assert told == ["1 of 2 items were there already"]
