@@ -52,8 +52,16 @@ def test_all_frames_are_stored_at_70_percent_of_the_speed_of_a_bare_loop(tmp_pat
     def sample() -> None:
         folder = tmp_path / str(next(folders))
         folder.mkdir()
-        outputs = folder / "frames.parquet", folder / "images", folder / "ledger.jsonl"
-        sample_frames(tmp_path / "sources.parquet", *outputs, FrameSettings(mode="all"), threads=2)
+        sample_frames(
+            tmp_path / "sources.parquet",
+            folder / "kept",
+            FrameSettings(mode="all"),
+            code="code",
+            threads=2,
+            table=folder / "frames.parquet",
+            images=folder / "images",
+            ledger=folder / "ledger.jsonl",
+        )
 
     ours, bare = seconds(sample, lambda: decode_and_encode(path), repeats=5)
     print(f"\nall frames of dog.mp4, with images, table and hashes: {bare / ours:.0%} of the speed of a bare loop (floor: 70%)")

@@ -12,6 +12,7 @@ rule sample_frames:
         sources="<results>/sources/shards/{shard}/sources.parquet",
         files=shard_files,
     output:
+        # The folder `kept` beside them is not an output: it outlives a killed job, and every change.
         table="<results>/frames/{shard}/frames.parquet",
         images=directory("<results>/frames/{shard}/images"),
         ledger="<results>/frames/{shard}/ledger.jsonl",

@@ -1,7 +1,16 @@
 """Store the frames of a shard that are chosen, one image each."""
 
+from pathlib import Path
+
 from tessera.core.job import job
 from tessera.pipeline.footage.sampling import FrameSettings, sample_frames
 
 with job(snakemake) as (inputs, outputs, params):
-    sample_frames(inputs.sources, **vars(outputs), settings=FrameSettings(**params.settings), threads=snakemake.threads)
+    sample_frames(
+        sources=inputs.sources,
+        kept=Path(snakemake.output.table).parent / "kept",
+        settings=FrameSettings(**params.settings),
+        code=params.code,
+        threads=snakemake.threads,
+        **vars(outputs),
+    )

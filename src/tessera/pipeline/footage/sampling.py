@@ -1,6 +1,7 @@
 """Frames: which pictures of a source are looked at."""
 
 import csv
+import json
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,10 +12,12 @@ import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from tessera.core.errors import Dropped, Failed
-from tessera.core.files import file_name, files_of
+from tessera.core.files import file_name, files_of, link_or_copy
 from tessera.core.job import ahead, progress
-from tessera.core.ledger import Ledger
+from tessera.core.ledger import Ledger, read_ledger
+from tessera.core.provenance import digest
 from tessera.core.settings import Settings
+from tessera.core.store import Store
 from tessera.imaging.footage import Still
 from tessera.imaging.hashing import perceptual_hash
 from tessera.imaging.images import shrink, write_image
@@ -22,6 +25,7 @@ from tessera.imaging.video import THREADS, Packets, VideoFrame, open_video, read
 
 MPDECIMATE = "mpdecimate=hi=64*200:lo=64*50:frac=0.33"
 SUFFIX = {"jpeg": ".jpg", "png": ".png"}
+ROWS, LEDGER = "rows.json", "ledger.jsonl"  # files of the frames of a source in the store, beside the images
 HASH_SIDE = (
     256  # pixels; scaled down to that, a picture has the same hash but for a bit or two now and then, in a third of the time
 )
@@ -40,40 +44,78 @@ class FrameSettings(Settings):
     quality: int = Field(95, ge=1, le=100)
 
 
-def sample_frames(sources: Path, table: Path, images: Path, ledger: Path, settings: FrameSettings, threads: int = 1) -> None:
+def sample_frames(
+    sources: Path,
+    kept: Path,
+    settings: FrameSettings,
+    *,
+    code: str,
+    threads: int,
+    table: Path,
+    images: Path,
+    ledger: Path,
+) -> None:
     """Store frames of the admitted sources of the table `sources`: one image each in the folder `images`, one row in `table`.
 
     A video gives the frames that `settings` choose; an image, and every image of a folder, gives one. `ledger` has a row per
     frame that was chosen and, for a source that gives none, one with its id. `threads` are used to encode; the result does not
     depend on their number.
+
+    The frames of a source are made in the `Store` in the folder `kept`, under a digest of all that they are made of, this
+    `code` included, and linked from there. They are made again where one of them failed.
     """
     import polars as pl
 
     from tessera.records.tables.footage import Frames, Sources
     from tessera.records.tables.table import read_table, types, write_table
 
-    def chosen() -> Iterator[tuple[str, VideoFrame | Still | Dropped]]:
-        admitted = read_table(sources, Sources).filter(status="admitted")
-        for source, path, kind in admitted.select("source", "path", "kind").rows():
-            try:
-                for frame in _chosen(Path(path), kind, settings):
-                    yield source, frame
-            except Dropped as fault:
-                yield source, fault
-
-    def store(item: tuple[str, VideoFrame | Still | Dropped]) -> dict[str, Any]:
-        source, frame = item
-        if isinstance(frame, Dropped):
-            raise frame
-        return _store(frame, source, _key(source, frame), images, settings)
-
+    store = Store(kept, "sources")
+    whole: set[str] = set()
     rows: list[dict[str, Any]] = []
     images.mkdir()
+    admitted = read_table(sources, Sources).filter(status="admitted").select("source", "path", "kind", "sha256")
     with Ledger(ledger) as book, ThreadPoolExecutor(threads) as pool:
-        for (source, frame), stored in ahead(pool, store, chosen(), 2 * threads):
+        for source, path, kind, sha256 in admitted.rows():
+            name = digest([source, kind, sha256, settings.model_dump(mode="json"), code])
+            if not store.holds(name):
+                with store.make(name) as folder:
+                    _sample(source, Path(path), kind, settings, folder, pool, 2 * threads)
+            item = store.item(name)
+            own = json.loads((item / ROWS).read_text(encoding="utf-8"))
+            for row in own:
+                link_or_copy(item / row["file"], images / row["file"])
+            rows += own
+            outcomes = read_ledger(item / LEDGER)
+            for outcome in outcomes:
+                book.row(**outcome)
+            if all(outcome["status"] != "failed" for outcome in outcomes):
+                whole.add(name)
+    write_table(pl.DataFrame(rows, schema=types(Frames)), Frames, table)
+    store.keep(whole)
+
+
+def _sample(
+    source: str, path: Path, kind: str, settings: FrameSettings, folder: Path, pool: ThreadPoolExecutor, count: int
+) -> None:
+    """Write the frames of `source`, their rows of `tables.Frames` and their ledger to `folder`, `count` frames ahead."""
+
+    def chosen() -> Iterator[VideoFrame | Still | Dropped]:
+        try:
+            yield from _chosen(path, kind, settings)
+        except Dropped as fault:
+            yield fault
+
+    def store(frame: VideoFrame | Still | Dropped) -> dict[str, Any]:
+        if isinstance(frame, Dropped):
+            raise frame
+        return _store(frame, source, _key(source, frame), folder, settings)
+
+    rows: list[dict[str, Any]] = []
+    with Ledger(folder / LEDGER) as book:
+        for frame, stored in ahead(pool, store, chosen(), count):
             with book.item(_key(source, frame)):
                 rows.append(stored.result())
-    write_table(pl.DataFrame(rows, schema=types(Frames)), Frames, table)
+    (folder / ROWS).write_text(json.dumps(rows), encoding="utf-8")
 
 
 def _key(source: str, frame: VideoFrame | Still | Dropped) -> str:

@@ -1,5 +1,6 @@
 """Frames: each mode takes the frames it says, every one is accounted for, and neither threads nor shards change a byte."""
 
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -149,17 +150,27 @@ def row(source: str, path: Path, kind: str, status: str = "admitted") -> dict[st
 class Sampled:
     """What `sample_frames` makes of some sources."""
 
-    def __init__(self, folder: Path, rows: list[dict[str, Any]], threads: int = 2, **settings: Any) -> None:
-        folder.mkdir()
+    def __init__(self, folder: Path, rows: list[dict[str, Any]], threads: int = 2, code: str = "code", **settings: Any) -> None:
+        folder.mkdir(exist_ok=True)
         columns = types(Sources)
         data = [{name: given.get(name) for name in columns} for given in rows]
         write_table(pl.DataFrame(data, schema=columns), Sources, folder / "sources.parquet")
         self.images = folder / "images"
-        paths = (folder / "sources.parquet", folder / "frames.parquet", self.images, folder / "ledger.jsonl")
-        sample_frames(*paths, FrameSettings(**settings), threads)
+        shutil.rmtree(self.images, ignore_errors=True)
+        sample_frames(
+            folder / "sources.parquet",
+            folder / "kept",
+            FrameSettings(**settings),
+            code=code,
+            threads=threads,
+            table=folder / "frames.parquet",
+            images=self.images,
+            ledger=folder / "ledger.jsonl",
+        )
         self.table = read_table(folder / "frames.parquet", Frames)
         self.ledger = [(line["key"], line["status"], line["reason"]) for line in read_ledger(folder / "ledger.jsonl")]
         self.bytes = {path.name: path.read_bytes() for path in self.images.iterdir()}
+        self.stored = {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in self.images.iterdir()}
 
 
 @pytest.fixture(scope="module")
@@ -270,3 +281,40 @@ def test_threads_do_not_change_a_byte(mode: str, footage: Path, tmp_path: Path) 
     assert one.bytes == three.bytes
     assert one.table.equals(three.table)
     assert one.ledger == three.ledger
+
+
+def test_frames_are_sampled_again_where_what_decides_them_changed_or_failed_and_nowhere_else(
+    footage: Path, tmp_path: Path
+) -> None:
+    rows = {
+        "a": {**row("a", footage / "a.mp4", "video"), "sha256": "1"},
+        "one": {**row("one", footage / "one.png", "image"), "sha256": "2"},
+        "many": {**row("many", footage / "many", "folder"), "sha256": "3"},
+    }
+
+    def sample(**changes: Any) -> Sampled:
+        return Sampled(tmp_path / "shard", list(rows.values()), **{"mode": "every", "every": 20, **changes})
+
+    before = sample()
+
+    def made_again(after: Sampled) -> set[str]:
+        taken_over = before.stored.items() & after.stored.items()
+        return {name.partition("-")[0] for name in after.stored.keys() - dict(taken_over).keys()}
+
+    same = sample(threads=1)
+    assert made_again(same) == {"many"}, "an image of it failed"
+    assert (same.bytes, same.ledger) == (before.bytes, before.ledger)
+    assert same.table.equals(before.table)
+    rows["one"]["sha256"] = "another"
+    after = sample()
+    assert made_again(after) == {"one", "many"}
+    before = after
+    del rows["one"]
+    after = sample()
+    assert made_again(after) == {"many"}
+    assert len(list((tmp_path / "shard" / "kept").iterdir())) == 1, "what was withdrawn is not kept"
+    before = after
+    after = sample(code="another")
+    assert made_again(after) == {"a", "many"}
+    before = after
+    assert made_again(sample(code="another", quality=90)) == {"a", "many"}
