@@ -130,7 +130,7 @@ DATASETS = (
     Dataset(
         name="mosaic_detection",
         layout=IMAGES,
-        rooms=("regions", "mosaics"),
+        rooms=("mosaics",),
         gates=("frames", "regions", "mosaics"),
         made_by=("sources", "frames", "regions", "mosaics", "degradations", "duplicates", "splits"),
         samples=("<results>/mosaics/{shard}",),
@@ -146,7 +146,7 @@ DATASETS = (
     Dataset(
         name="mosaic_restoration",
         layout=CLIPS,
-        rooms=("scenes", "clips", "filters"),
+        rooms=("clips", "filters"),
         gates=("scenes", "clips"),
         made_by=("sources", "scenes", "clips", "scores", "filters", "splits"),
         story="A detector runs over the videos of every admitted source. What it finds is followed from frame to frame. Tracks "
@@ -286,5 +286,5 @@ def fed_by(room: str) -> list[str]:
 
 
 def model_for(what: str) -> str:
-    """Return the name of the model that finds `what`, for a detector whose settings say `weights: trained`."""
-    return next(model.name for model in MODELS if model.finds == what)
+    """Return the name of the model that `weights: trained` means for a detector of `what`; empty if there is none."""
+    return next((model.name for model in MODELS if model.finds == what), "")

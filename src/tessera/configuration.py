@@ -13,22 +13,22 @@ from tessera.core.weights.declare import WeightsSettings
 from tessera.imaging.degradation.settings import DegradationSettings
 from tessera.imaging.detection.settings import FinderSettings, TrainedFinderSettings, WatermarkFinderSettings
 from tessera.imaging.mosaic.settings import MosaicSettings
+from tessera.pipeline.clips.detect import VideoFinderSettings
 from tessera.pipeline.clips.settings import ClipSettings
+from tessera.pipeline.clips.track import TrackSettings
+from tessera.pipeline.clips.tracks import SceneSettings
 from tessera.pipeline.datasets.splits import SplitSettings
 from tessera.pipeline.filters.filtering import FilterSettings
 from tessera.pipeline.footage.admission import SourceSettings
 from tessera.pipeline.footage.duplicates import DuplicateSettings
 from tessera.pipeline.footage.sampling import FrameSettings
 from tessera.pipeline.labels.settings import AnnotationSettings
+from tessera.pipeline.mosaics.choose import RegionSettings
 from tessera.pipeline.previews.predict import PreviewPredictionSettings
 from tessera.pipeline.previews.proposals import ProposalSettings
 from tessera.pipeline.previews.rendering import RenderSettings
-from tessera.pipeline.regions.choose import RegionSettings
 from tessera.pipeline.report.settings import ReportSettings
 from tessera.pipeline.restoration.settings import RestorationSettings
-from tessera.pipeline.scenes.detect import VideoFinderSettings
-from tessera.pipeline.scenes.track import TrackSettings
-from tessera.pipeline.scenes.tracks import SceneSettings
 from tessera.pipeline.watermarks.settings import WatermarkSettings
 from tessera.records.decisions import DEFAULT as DECISIONS
 

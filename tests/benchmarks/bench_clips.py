@@ -15,8 +15,8 @@ from clock import seconds
 
 from clip_room import Room, ellipse, film
 from tessera.imaging.detection.detector import Region
+from tessera.pipeline.clips.detect import VideoFinderSettings, detect_video
 from tessera.pipeline.clips.settings import ClipSettings
-from tessera.pipeline.scenes.detect import VideoFinderSettings, detect_video
 
 RATE = 30
 CUT = """

@@ -11,8 +11,8 @@ import polars as pl
 
 from tessera.imaging.encode import write_video
 from tessera.imaging.video import read_frames, read_packets
+from tessera.pipeline.clips.scoring import score_clips
 from tessera.pipeline.filters.filtering import FilterSettings, filter_clips
-from tessera.pipeline.filters.scoring import score_clips
 from tessera.pipeline.filters.similar import PLACES, find_similar
 from tessera.records.tables.clips import Clips, Scores
 from tessera.records.tables.footage import Sources

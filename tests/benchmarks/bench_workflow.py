@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 FLOORS = {"nsfw_detection": ("mask", 0.6), "watermark_detection": ("box", 0.5), "mosaic_detection": ("mask", 0.6)}
 
@@ -20,20 +22,21 @@ def timed(command: list[str], folder: Path) -> tuple[float, str]:
     return time.monotonic() - start, output
 
 
-def test_a_thousand_sources_are_planned_in_15_seconds(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("count", "shards", "floor"), [(1000, "per_source", 12), (10_000, 100, 20)])
+def test_many_sources_of_equal_size_are_planned_in_seconds(tmp_path: Path, count: int, shards: object, floor: int) -> None:
     sources = ["source\tpath\tcontent\trights"]
-    for number in range(1000):
-        (tmp_path / f"{number}.mp4").write_bytes(b"x" * (number + 1))
+    for number in range(count):
+        (tmp_path / f"{number}.mp4").write_text(f"{number:08}")
         sources.append(f"source {number}\t{number}.mp4\tgeneral\tCC0")
     (tmp_path / "config").mkdir()
-    (tmp_path / "config" / "config.yaml").write_text("{}\n")
+    (tmp_path / "config" / "config.yaml").write_text(f"shards: {shards}\n")
     (tmp_path / "config" / "sources.tsv").write_text("\n".join(sources) + "\n")
     for name in ("resources", "envs"):
         (tmp_path / name).symlink_to(REPOSITORY / name)
     command = [sys.executable, "-m", "snakemake", "-n", "-q", "--snakefile", str(REPOSITORY / "Snakefile"), "--cores", "2"]
     seconds, _ = timed([*command, "--directory", str(tmp_path)], tmp_path)
-    print(f"\nplanning 1,000 sources: {seconds:.1f} s (floor: 15)")
-    assert seconds <= 15
+    print(f"\nplanning {count:,} sources of equal size, shards: {shards}: {seconds:.1f} s (floor: {floor})")
+    assert seconds <= floor
 
 
 def test_the_demo_from_a_fresh_clone_takes_15_minutes_and_a_second_run_6_seconds(tmp_path: Path) -> None:

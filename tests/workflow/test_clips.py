@@ -1,84 +1,143 @@
-"""Clips in a real run: what a change cuts again, and what it takes over."""
+"""From footage to scored clips in a real run: what a change makes again, and what it takes over."""
 
+import hashlib
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
-from projects import REPOSITORY, Project
+from projects import Project
 
-from clip_room import Room, ellipse, film, moving, pictures
-from tessera.imaging.masks import encode_rle
+from tessera.core.ledger import read_ledger
+from tessera.imaging.encode import write_video
+from tessera.records.tables.clips import Clips, Scores
+from tessera.records.tables.scenes import Scenes, VideoDetections, VideoFrames
+from tessera.records.tables.table import read_table
 
 pytestmark = pytest.mark.workflow
-# Up to the clips, the scenes being given.
-SNAKEFILE = f"""
-configfile: "config/config.yaml"
-
-pathvars:
-    logs="results/logs",
-    benchmarks="results/benchmarks",
-
-include: "{REPOSITORY}/workflow/rules/common.smk"
-include: "{REPOSITORY}/workflow/rules/sources.smk"
-
-def scene_weights(wildcards):
-    return "a.pt"
-
-include: "{REPOSITORY}/workflow/rules/clips.smk"
-
-rule all:
-    default_target: True
-    input:
-        expand("<results>/clips/{{shard}}/clips.parquet", shard=SHARDS),
-"""
+RULES = ("common", "sources", "detectors", "clips")
+TARGETS = [f"results/clips/{shard}/scores.parquet" for shard in ("dog", "empty", "other")]
+DOG = TARGETS[:1]
 
 
-def begin(project: Project) -> tuple[Path, Room]:
-    """Make a project with a video of two scenes, and return its Snakefile and the tables of the scenes."""
-    film(project.folder / "a.mp4", pictures(30, 96, 128))
-    project.write_manifest([{"source": "a", "path": "a.mp4"}])
-    (project.folder / "a.pt").write_bytes(b"weights that nobody loads")
-    folder = project.results / "scenes" / "a"
-    folder.mkdir(parents=True)
-    room = Room(folder)
-    room.source("a", project.folder / "a.mp4")
-    for track in range(2):
-        room.scene("a", 12 * track, moving(96, 128, 12), track)
-    room.write()
-    (folder / "sources.parquet").unlink()
-    path = project.folder / "Snakefile"
-    path.write_text(SNAKEFILE)
-    return path, room
+def film(path: Path, frames: int) -> None:
+    write_video(path, np.random.default_rng(0).integers(0, 256, (frames, 96, 128, 3), dtype=np.uint8), 10)
 
 
-def clips(project: Project) -> dict[str, tuple[int, int]]:
-    """Return the files of the clips, the numbers under which the disk knows them, and when they were written.
+@pytest.fixture
+def snakefile(project: Project, weights: Path) -> Path:
+    """A workflow with declared weights: a video, one that is none, and one that is for another dataset."""
+    film(project.folder / "dog.mp4", 12)
+    film(project.folder / "other.mp4", 5)
+    (project.folder / "empty.mp4").write_bytes(b"nothing")
+    project.write_manifest(
+        [
+            {"source": "dog", "path": "dog.mp4"},
+            {"source": "empty", "path": "empty.mp4"},
+            {"source": "other", "path": "other.mp4", "use": "nsfw_detection"},
+        ]
+    )
+    shutil.copy(weights, project.folder / "nsfw.pt")
+    declared = {"source": "nsfw.pt", "sha256": hashlib.sha256(weights.read_bytes()).hexdigest()}
+    finder = {"weights": declared, "image_size": 64, "confidence": 0.05, "max_regions": 1}
+    project.settings = {
+        "scenes": {
+            "detect": finder,
+            # Noise moves everywhere: everything is followed to everywhere.
+            "track": {"high": 0, "low": 0, "new": 0, "match": 1, "speed": 1000, "cut": 255},
+            "choose": {"confidence": 0, "minimum": 0.3, "maximum": 0.6},
+        },
+        "scores": {"samples": 2, "detectors": {"watermark": dict(finder)}},
+    }
+    return project.write_snakefile(RULES)
+
+
+def cut(project: Project, snakefile: Path, *targets: str, cores: int = 2) -> list[str]:
+    """Return the shards whose clips were made again."""
+    run = project.run(*(targets or DOG), snakefile=snakefile, cores=cores)
+    assert run.returncode == 0, run.output
+    return [job.partition(" ")[2] for job in run.jobs if job.startswith("cut_clips")]
+
+
+def files(project: Project, pattern: str) -> set[tuple[str, int, int]]:
+    """Return the files of the video, the numbers under which the disk knows them, and when they were written.
 
     A number alone says little: what is removed leaves its own to what is made next.
     """
-    found = {path: path.stat() for path in project.results.glob("clips/a/*/a-*")}
-    return {f"{path.parent.name}/{path.name}": (status.st_ino, status.st_mtime_ns) for path, status in found.items()}
+    found = {path: path.stat() for path in project.results.glob(pattern)}
+    return {(path.name, status.st_ino, status.st_mtime_ns) for path, status in found.items()}
 
 
-def test_a_change_cuts_again_what_it_touches(project: Project) -> None:
-    snakefile, room = begin(project)
-    run = project.run(snakefile=snakefile)
-    assert run.returncode == 0, run.output
-    assert "cut_clips a" in run.jobs
-    before = clips(project)
-    assert sorted(before) == [
-        *(f"images/a-{12 * track:07d}-{track}.mp4" for track in range(2)),
-        *(f"masks/a-{12 * track:07d}-{track}.mkv" for track in range(2)),
+def clips(project: Project) -> set[tuple[str, int, int]]:
+    return files(project, "clips/dog/*/dog-*")
+
+
+def looks(project: Project) -> set[tuple[str, int, int]]:
+    return files(project, "scenes/dog/kept/*/*")
+
+
+def test_a_change_detects_and_cuts_again_what_it_touches(project: Project, snakefile: Path) -> None:
+    assert cut(project, snakefile, *TARGETS) == ["dog", "empty", "other"]
+    folder = project.results / "scenes"
+    rows = [row for shard in ("dog", "empty", "other") for row in read_ledger(folder / shard / "detections.jsonl")]
+    assert [(row["key"], row["status"], row["reason"], row["detail"]) for row in rows[::2]] == [
+        ("dog", "ok", "", "12 frames, 12 looked at"),
+        ("other", "dropped", "source not for mosaic_restoration", ""),
     ]
-    assert project.run(snakefile=snakefile).jobs == []
+    assert (rows[1]["status"], rows[1]["reason"]) == ("dropped", "source refused")
+    assert not read_table(folder / "dog" / "detections.parquet", VideoDetections).is_empty()
+    keys = read_table(folder / "dog" / "scenes.parquet", Scenes)["key"].to_list()
+    assert len(keys) == 2
+    assert read_table(project.results / "clips" / "dog" / "clips.parquet", Clips)["key"].to_list() == keys
+    scores = read_table(project.results / "clips" / "dog" / "scores.parquet", Scores)
+    assert scores["key"].to_list() == keys
+    assert scores["watermark"].null_count() == 0
+    assert read_table(project.results / "clips" / "empty" / "scores.parquet", Scores).is_empty()
+    assert cut(project, snakefile, *TARGETS) == []
+    before, looked = clips(project), looks(project)
+    assert len(before) == 4 and looked
+    bytes_before = {path.name: path.read_bytes() for path in project.results.glob("clips/dog/*/dog-*")}
 
-    row = next(row for row in room.frames if row["key"] == room.scenes[1]["key"])
-    row["rle"] = encode_rle(ellipse(96, 128, (60, 50), (9, 9)))
-    room.write()
-    (room.folder / "sources.parquet").unlink()
-    assert project.run(snakefile=snakefile).jobs == ["cut_clips a"]
-    taken_over = clips(project).items() & before.items()
-    assert {name for name, _ in taken_over} == {"images/a-0000000-0.mp4", "masks/a-0000000-0.mkv"}
-
+    # Nothing is detected, and nothing encoded again.
+    project.settings["scores"]["samples"] = 3
+    assert cut(project, snakefile) == ["dog"]
+    assert set(read_table(project.results / "clips" / "dog" / "scores.parquet", Scores)["looked"]) == {3}
+    assert (clips(project), looks(project)) == (before, looked)
+    # Nothing is detected again, and clips where there are others.
+    project.settings["scenes"]["choose"]["maximum"] = 0.5
+    assert cut(project, snakefile) == ["dog"]
+    assert looks(project) == looked
+    others = clips(project)
+    assert others and not others & before
     project.settings["clips"] = {"crf": 20}
-    assert project.run(snakefile=snakefile).jobs == ["cut_clips a"]
-    assert not clips(project).items() & (before.items() | taken_over)
+    assert cut(project, snakefile) == ["dog"]
+    assert looks(project) == looked
+    assert not clips(project) & others
+    # What has nothing to do with it.
+    project.settings["frames"] = {"interval": 3}
+    assert cut(project, snakefile) == []
+    # The video is looked at again.
+    project.settings["scenes"]["detect"]["stride"] = 3
+    assert cut(project, snakefile) == ["dog"]
+    assert read_table(folder / "dog" / "frames.parquet", VideoFrames).filter("looked")["index"].to_list() == [0, 3, 6, 9, 11]
+    film(project.folder / "dog.mp4", 9)
+    assert cut(project, snakefile) == ["dog"]
+    assert read_table(folder / "dog" / "frames.parquet", VideoFrames).filter("looked")["index"].to_list() == [0, 3, 6, 8]
+    # The first footage and the first settings give the first bytes, on another number of cores.
+    film(project.folder / "dog.mp4", 12)
+    del project.settings["scenes"]["detect"]["stride"], project.settings["clips"]
+    project.settings["scenes"]["choose"]["maximum"] = 0.6
+    assert cut(project, snakefile, cores=1) == ["dog"]
+    assert {path.name: path.read_bytes() for path in project.results.glob("clips/dog/*/dog-*")} == bytes_before
+
+
+def test_weights_that_are_no_model_of_quality_are_told(project: Project, snakefile: Path) -> None:
+    (project.folder / "dover.onnx").write_text("no model")
+    digest = hashlib.sha256(b"no model").hexdigest()
+    project.settings["scores"] = {
+        "detectors": {"watermark": {"weights": None}},
+        "quality": {"source": "dover.onnx", "sha256": digest},
+    }
+    run = project.run(*DOG, snakefile=snakefile)
+    assert run.returncode != 0
+    assert "the weights dover.onnx are no model (it is no ONNX, or cut short)" in run.output

@@ -1,44 +1,36 @@
 """From clips to those that stay: what is made, and what a change reruns."""
 
-import hashlib
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from clip_tables import clip, write_clips
+from clip_tables import clip, score, write_clips, write_scores
 from projects import Project
 
 from tessera.core.ledger import read_ledger
-from tessera.imaging.encode import write_video
+from tessera.imaging.images import write_image
 from tessera.records.tables.clips import Clips, Scores
 from tessera.records.tables.table import read_table
 
 RULES = ("common", "sources", "detectors", "filters")
 HEADER = "key\tdecision\treason\twho\twhen\n"
 TARGET = "results/annotations/mosaic_restoration/clips.parquet"
-SCORING = ["score_clips cat", "score_clips dog"]
 
 
 @pytest.fixture
-def snakefile(project: Project, weights: Path) -> Path:
-    """A workflow that has its clips: filters depend on nothing else of how they were cut."""
-    generator = np.random.default_rng(0)
-    for name in ("cat", "dog"):
-        write_video(project.folder / f"{name}.mp4", generator.integers(0, 256, (4, 32, 32, 3), dtype=np.uint8), 10)
+def snakefile(project: Project) -> Path:
+    """A workflow that has its clips and their scores: filters depend on nothing else of how they were made."""
+    for number, name in enumerate(("cat", "dog")):
+        write_image(project.folder / f"{name}.png", np.full((32, 32, 3), 100 * number, np.uint8))
         keys = [f"{name}-{first:07}-1" for first in (0, 100)]
-        pictures = {key: generator.integers(0, 256, (12, 64, 64, 3), dtype=np.uint8) for key in keys}
-        write_clips(project.results / "clips" / name, [clip(key, 12) for key in keys], pictures)
-    project.write_manifest([{"source": name, "path": f"{name}.mp4"} for name in ("cat", "dog")])
+        write_clips(project.results / "clips" / name, [clip(key, 12) for key in keys], {})
+        scores = [score(key, hashes=[2**60 * number + place]) for place, key in enumerate(keys)]
+        write_scores(project.results / "clips" / name / "scores.parquet", scores)
+    project.write_manifest([{"source": name, "path": f"{name}.png"} for name in ("cat", "dog")])
     for room in ("scenes", "clips"):
         (project.results / "gates").mkdir(exist_ok=True)
         (project.results / "gates" / f"{room}.json").write_text("{}")
-    shutil.copy(weights, project.folder / "marks.pt")
-    declared = {"source": "marks.pt", "sha256": hashlib.sha256(weights.read_bytes()).hexdigest()}
-    project.settings = {
-        "scores": {"samples": 4, "detectors": {"watermark": {"weights": declared, "image_size": 64, "confidence": 0.05}}},
-        "filters": {"max_watermark": None},
-    }
+    project.settings = {"filters": {"max_watermark": None, "duplicates": None}}
     return project.write_snakefile(RULES)
 
 
@@ -53,11 +45,10 @@ def test_a_threshold_and_a_word_rerun_the_filters_alone(project: Project, snakef
         return run.jobs, read_table(folder / "clips.parquet", Clips)["key"].to_list()
 
     jobs, kept = run()
-    assert {"filter_clips", *SCORING} < set(jobs)
+    assert "filter_clips" in jobs
     assert kept == ["cat-0000000-1", "cat-0000100-1", "dog-0000000-1", "dog-0000100-1"]
     scores = read_table(folder / "scores.parquet", Scores)
     assert scores["key"].to_list() == kept
-    assert scores["watermark"].null_count() == 0
     assert run() == ([], kept)
 
     decisions.write_text(HEADER + "dog-0000000-1\tdrop\tdark\tAda\t2026-01-31\ncat-0000999-1\tdrop\t\tAda\t2026-01-31\n")
@@ -76,8 +67,7 @@ def test_a_threshold_and_a_word_rerun_the_filters_alone(project: Project, snakef
     assert run_.returncode != 0
     assert "no clip left of 4 (too dark: 4)" in run_.output
     project.settings["filters"]["min_brightness"] = None
-    project.settings["scores"]["samples"] = 5
-    assert run() == (sorted(["filter_clips", *SCORING]), kept)
+    assert run() == (["filter_clips"], kept)
 
 
 @pytest.mark.workflow
@@ -93,16 +83,3 @@ def test_faults_of_the_decisions_stop_a_run_before_any_job(project: Project, sna
     project.settings["decisions"] = "elsewhere.tsv"
     run = project.run(TARGET, snakefile=snakefile)
     assert "elsewhere.tsv: no such table of decisions" in run.output
-
-
-@pytest.mark.workflow
-def test_weights_that_are_no_model_of_quality_are_told(project: Project, snakefile: Path) -> None:
-    (project.folder / "dover.onnx").write_text("no model")
-    digest = hashlib.sha256(b"no model").hexdigest()
-    project.settings["scores"] = {
-        "detectors": {"watermark": {"weights": None}},
-        "quality": {"source": "dover.onnx", "sha256": digest},
-    }
-    run = project.run("results/clips/cat/scores.parquet", snakefile=snakefile)
-    assert run.returncode != 0
-    assert "the weights dover.onnx are no model (it is no ONNX, or cut short)" in run.output

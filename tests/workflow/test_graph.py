@@ -57,6 +57,12 @@ def test_a_rule_has_a_script_of_its_name_and_says_what_it_depends_on(rule: str) 
     assert not missing, "the digest leaves out what the script uses"
 
 
+def test_a_source_is_at_most_six_jobs() -> None:
+    # Planning takes a millisecond or two for each. A preview is asked for by itself.
+    by_shard = {rule for rule, body in RULES.items() if f"<benchmarks>/{rule}/{{shard}}" in body}
+    assert len(by_shard - {"predict_source", "render_preview", "propose_labels"}) <= 6
+
+
 @pytest.mark.parametrize("rule", RULES)
 def test_no_rule_takes_what_another_made_for_ancient(rule: str) -> None:
     # Snakemake would not look at what comes after such a file where it is made again: snakemake/snakemake#4166.

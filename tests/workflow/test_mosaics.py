@@ -1,113 +1,154 @@
-"""Mosaics in a real run: what a setting reruns, and that neither shards nor cores change a byte."""
+"""From sampled frames to mosaics in a real run: what a change makes again, and what it takes over."""
 
+import hashlib
 import shutil
 from pathlib import Path
 
-import cv2
 import numpy as np
 import polars as pl
 import pytest
-from projects import REPOSITORY, Project
+from projects import Project
 
-from tessera.core.ledger import read_ledger
-from tessera.imaging.images import write_image
-from tessera.imaging.masks import encode_rle
+from tessera.core.ledger import read_ledger, summarise
+from tessera.core.provenance import write_checksums
+from tessera.imaging.encode import write_video
 from tessera.records.tables.annotation import Annotations
 from tessera.records.tables.footage import Frames
-from tessera.records.tables.table import types, write_table
+from tessera.records.tables.table import read_table
 
 pytestmark = pytest.mark.workflow
-HEIGHT, WIDTH = 96, 128
-# Up to the mosaics, what was chosen in the frames being given.
-SNAKEFILE = f"""
-configfile: "config/config.yaml"
+RULES = ("common", "sources", "frames", "annotations", "detectors", "mosaics")
 
-pathvars:
-    logs="results/logs",
-    benchmarks="results/benchmarks",
-
-include: "{REPOSITORY}/workflow/rules/common.smk"
-include: "{REPOSITORY}/workflow/rules/sources.smk"
-include: "{REPOSITORY}/workflow/rules/annotations.smk"
-include: "{REPOSITORY}/workflow/rules/frames.smk"
-include: "{REPOSITORY}/workflow/rules/mosaics.smk"
-
-rule all:
-    default_target: True
-    input:
-        expand("<results>/mosaics/{{shard}}/images.parquet", shard=SHARDS),
-"""
+DETECTORS = ("nsfw", "watermark")
+ALL = [f"results/mosaics/{shard}/ledger.jsonl" for shard in ("dog", "cat", "empty")]
+DOG = ALL[:1]
 
 
-def choose(project: Project, shards: dict[str, list[str]]) -> None:
-    """Say for each shard that the first two frames of its sources have regions, and the others none."""
-    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
-    cv2.ellipse(mask, (60, 50), (45, 35), 10, 0, 360, 255, -1)
-    known = {"number": 0, "label": "nsfw", "rle": encode_rle(mask), "x0": 0.0, "y0": 0.0, "x1": 0.0, "y1": 0.0, "crowd": False}
-    for shard, sources in shards.items():
-        folder = project.results / "regions" / shard
-        folder.mkdir(parents=True, exist_ok=True)
-        regions = [{**dict.fromkeys(types(Annotations)), **known, "key": f"{s}-{n:07d}"} for s in sources for n in (0, 1)]
-        empty = {"source": "", "index": 0, "file": "", "width": 1, "height": 1, "phash": 0}
-        clean = [{**dict.fromkeys(types(Frames)), **empty, "key": f"{s}-{n:07d}"} for s in sources for n in (2, 3)]
-        write_table(pl.DataFrame(regions, schema=types(Annotations)), Annotations, folder / "regions.parquet")
-        write_table(pl.DataFrame(clean, schema=types(Frames)), Frames, folder / "backgrounds.parquet")
+@pytest.fixture
+def snakefile(project: Project, weights: Path) -> Path:
+    """A workflow that has its weights: mosaics depend on nothing else of their training. Two videos, and one that is none."""
+    for seed, name in enumerate(("dog", "cat")):
+        generator = np.random.default_rng(seed)
+        write_video(project.folder / f"{name}.mp4", generator.integers(0, 256, (6, 96, 128, 3), dtype=np.uint8), 10)
+    (project.folder / "empty.mp4").write_bytes(b"nothing")
+    project.write_manifest([{"source": name, "path": f"{name}.mp4"} for name in ("dog", "cat", "empty")])
+    shutil.copytree(weights.parent, project.results / "weights" / "nsfw_detection")
+    shutil.copy(weights, project.folder / "marks.pt")
+    finder = {"image_size": 64, "confidence": 0.05, "max_regions": 5}
+    declared = {"source": "marks.pt", "sha256": hashlib.sha256(weights.read_bytes()).hexdigest()}
+    project.settings = {
+        "frames": {"interval": 0.1},
+        "regions": {
+            "detectors": {"nsfw": finder, "watermark": {**finder, "weights": declared}},
+            "choose": {"confidence": {"nsfw": 0.1, "watermark": 0.999}, "min_side": {"nsfw": 5}},
+        },
+        "mosaics": {"backgrounds": 1.0, "min_side": 4, "min_block": 2},
+    }
+    return project.write_snakefile(RULES)
 
 
-def begin(project: Project) -> Path:
-    for seed, source in enumerate(("one", "two")):
-        (project.folder / source).mkdir()
-        for number in range(4):
-            coarse = np.random.default_rng((seed, number)).integers(0, 256, (12, 16, 3), np.uint8)
-            image = cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
-            write_image(project.folder / source / f"{number}.png", image)
-    project.write_manifest([{"source": source, "path": source} for source in ("one", "two")])
-    project.settings["mosaics"] = {"backgrounds": 1.0}
-    choose(project, {"one": ["one"], "two": ["two"]})
-    path = project.folder / "Snakefile"
-    path.write_text(SNAKEFILE)
-    return path
+def made(project: Project, *shards: str) -> dict[str, bytes]:
+    """Return what was made of `shards`, but for the ledgers, in which times are, and for what is stored."""
+    folders = [project.results / room / shard for room in ("regions", "mosaics") for shard in shards]
+    files = [path for folder in folders for path in folder.rglob("*") if path.is_file() and "kept" not in path.parts]
+    return {f"{path.parent.name}/{path.name}": path.read_bytes() for path in files if path.suffix in {".jpg", ".png"}}
 
 
-def samples(project: Project) -> dict[str, bytes]:
-    found = project.results.glob("mosaics/*/*/[!.]*")
-    return {f"{path.parent.name}/{path.name}": path.read_bytes() for path in found}
+def stored(project: Project, detector: str, shard: str = "dog") -> set[tuple[str, int]]:
+    """Return the items of what `detector` saw, and when they were made."""
+    folder = project.results / "regions" / shard / "kept" / detector
+    return {(path.name, path.stat().st_mtime_ns) for path in folder.iterdir()}
 
 
-def test_a_setting_makes_mosaics_again_and_nothing_before_them(project: Project) -> None:
-    snakefile = begin(project)
-    run = project.run(snakefile=snakefile)
+def test_a_change_makes_again_what_it_touches_and_detects_again_what_it_must(project: Project, snakefile: Path) -> None:
+    run = project.run(*ALL, snakefile=snakefile)
     assert run.returncode == 0, run.output
-    both = ["pixelate_frames one", "pixelate_frames two"]
-    assert set(both) < set(run.jobs)
-    before = samples(project)
-    assert len(before) == 16
-    for ledger in ("ledger", "mosaics", "masks"):
-        rows = read_ledger(project.results / "mosaics" / "one" / f"{ledger}.jsonl")
-        assert [row["status"] for row in rows] == ["ok"] * (2 if ledger == "mosaics" else 4)
-    annotations = pl.read_parquet(project.results / "mosaics" / "one" / "annotations.parquet")
-    assert set(annotations["key"]) == {"one-0000000", "one-0000001"}
+    assert {f"pixelate_frames {shard}" for shard in ("dog", "cat", "empty")} <= set(run.jobs)
+    folder = project.results / "regions"
+    regions = read_table(folder / "dog" / "regions.parquet", Annotations)
+    backgrounds = read_table(folder / "dog" / "backgrounds.parquet", Frames)
+    summary = summarise(read_ledger(folder / "dog" / "ledger.jsonl"))
+    assert set(regions["label"]) == {"nsfw"}
+    assert (summary["in"], summary["ok"]) == (6, regions["key"].n_unique() + backgrounds.height)
+    assert len(read_ledger(folder / "dog" / "detections.jsonl")) > regions.height
+    for detector in DETECTORS:
+        assert not read_table(folder / "dog" / f"{detector}.parquet", Annotations).is_empty()
+        assert len(read_ledger(folder / "dog" / f"{detector}.jsonl")) == 6
+    for name, schema in (("regions", Annotations), ("backgrounds", Frames)):
+        assert read_table(folder / "empty" / f"{name}.parquet", schema).is_empty()
+    annotations = pl.read_parquet(project.results / "mosaics" / "dog" / "annotations.parquet")
     assert set(annotations["label"]) == {"nsfw"}
+    samples = read_ledger(project.results / "mosaics" / "dog" / "ledger.jsonl")
+    assert len(samples) == summary["ok"]
+    assert project.run(*ALL, snakefile=snakefile).jobs == []
+    before, seen = made(project, "dog"), {detector: stored(project, detector) for detector in DETECTORS}
 
-    assert project.run(snakefile=snakefile).jobs == []
-    project.settings["mosaics"]["anchor"] = "region"
-    assert project.run(snakefile=snakefile).jobs == both
-    project.settings["annotations"] = {"min_area": 20}
-    assert [job for job in project.run(snakefile=snakefile).jobs if "pixel" in job] == both
-    project.settings = {"mosaics": {"backgrounds": 1.0}}
-    assert project.run(snakefile=snakefile, cores=1).jobs == both
-    assert samples(project) == before
+    # The frames are looked at again for none of these.
+    for room, change in {"mosaics": {"anchor": "region"}, "annotations": {"min_area": 20}}.items():
+        kept = dict(project.settings.get(room, {}))
+        project.settings[room] = {**kept, **change}
+        jobs = project.run(*DOG, snakefile=snakefile).jobs
+        assert [job for job in jobs if "pixel" in job] == ["pixelate_frames dog"]
+        project.settings[room] = kept
+    project.settings["regions"]["choose"]["confidence"]["nsfw"] = 0.2
+    assert project.run(*DOG, snakefile=snakefile).jobs == ["pixelate_frames dog"]
+    assert (folder / "dog" / "regions.parquet").stat().st_size
+    assert {detector: stored(project, detector) for detector in DETECTORS} == seen
+    project.settings["regions"]["choose"]["confidence"]["nsfw"] = 0.1
+
+    # Another model of watermarks: the same weights in another wrapping.
+    marks = project.folder / "marks.pt"
+    marks.write_bytes(marks.read_bytes() + b"\0")
+    sha256 = hashlib.sha256(marks.read_bytes()).hexdigest()
+    project.settings["regions"]["detectors"]["watermark"]["weights"]["sha256"] = sha256
+    assert project.run(*DOG, snakefile=snakefile).jobs == [f"fetch_weights {sha256}.pt", "pixelate_frames dog"]
+    assert stored(project, "nsfw") == seen["nsfw"]
+    assert not {name for name, _ in stored(project, "watermark")} & {name for name, _ in seen["watermark"]}
+
+    trained = project.results / "weights" / "nsfw_detection" / "nsfw_detection.pt"
+    trained.write_bytes(trained.read_bytes() + b"\0")
+    write_checksums([trained], trained.parent, trained.parent / "SHA256SUMS")
+    assert project.run(*DOG, snakefile=snakefile, cores=1).jobs == ["pixelate_frames dog"]
+    assert not stored(project, "nsfw") & seen["nsfw"]
+    assert made(project, "dog") == before
 
 
-def test_shards_do_not_change_a_byte(project: Project) -> None:
-    snakefile = begin(project)
-    assert project.run(snakefile=snakefile).returncode == 0
-    before = samples(project)
+def test_one_more_source_in_a_shard_is_looked_at_alone_and_shards_do_not_change_a_byte(
+    project: Project, snakefile: Path
+) -> None:
+    target = "results/mosaics/shard-0/ledger.jsonl"
+    rows = [{"source": name, "path": f"{name}.mp4"} for name in ("dog", "cat")]
+    assert project.run(*ALL[:2], snakefile=snakefile).returncode == 0
+    before = made(project, "dog", "cat")
     project.settings["shards"] = 1
-    choose(project, {"shard-0": ["one", "two"]})
-    run = project.run(snakefile=snakefile, cores=1)
+    project.write_manifest(rows[:1])
+    assert project.run(target, snakefile=snakefile).returncode == 0
+    seen = {detector: stored(project, detector, "shard-0") for detector in DETECTORS}
+    project.write_manifest(rows)
+    run = project.run(target, snakefile=snakefile, cores=1)
+    assert {"admit_sources shard-0", "sample_frames shard-0", "pixelate_frames shard-0"} == set(run.jobs), run.output
+    for detector in DETECTORS:
+        assert seen[detector] < stored(project, detector, "shard-0")
+    assert made(project, "shard-0") == before
+    assert "1 of 2 sources were there already" in run.output
+
+
+def test_weights_that_are_not_there_are_named_before_any_job_unless_fetched(project: Project, snakefile: Path) -> None:
+    (project.folder / "marks.pt").unlink()
+    run = project.run("--dry-run", *DOG, snakefile=snakefile)
+    assert run.returncode != 0 and "regions.detectors.watermark.weights: 'marks.pt' is not there" in run.output
+    declared = project.settings["regions"]["detectors"]["watermark"]["weights"]
+    fetched = project.folder / "resources" / "weights" / f"{declared['sha256']}.pt"
+    fetched.parent.mkdir(parents=True)
+    fetched.write_bytes(b"fetched")
+    run = project.run("--dry-run", *DOG, snakefile=snakefile)
     assert run.returncode == 0, run.output
-    together = samples(project)
-    shutil.rmtree(project.results / "mosaics" / "one")
-    shutil.rmtree(project.results / "mosaics" / "two")
-    assert samples(project) == together == before
+
+
+def test_weights_that_are_not_those_of_the_list_are_not_loaded(project: Project, snakefile: Path) -> None:
+    trained = project.results / "weights" / "nsfw_detection" / "nsfw_detection.pt"
+    trained.write_bytes(trained.read_bytes() + b"\0")
+    run = project.run(*DOG, snakefile=snakefile)
+    assert run.returncode != 0
+    assert "nsfw_detection.pt: not the file that results/weights/nsfw_detection/SHA256SUMS lists" in run.output
+    assert not (project.results / "regions" / "dog" / "nsfw.parquet").exists()

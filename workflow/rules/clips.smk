@@ -1,38 +1,82 @@
-# Clips: the regions of the scenes, cut out of their frames.
+# Clips: what a detector sees in the videos, followed from frame to frame, the stretches of it that are worth a clip, and what
+# these clips are worth.
 
+from tessera.catalogue import fed_by, model_for
 from tessera.core.definitions import code_digest
-from tessera.core.weights.resolve import weights_file
+from tessera.core.weights.resolve import weights_checksums, weights_file
 
+# The detector that is run on videos, and those that score clips.
+VIDEO_DETECTOR = config["scenes"]["detect"]["weights"], model_for("nsfw")
+SCORERS = {
+    name: scorer["weights"]
+    for name, scorer in config["scores"]["detectors"].items()
+    if scorer["weights"]
+}
+GATES["scenes"] = {
+    "detecting": ("sources", places("<results>/scenes/{shard}/detections.jsonl")),
+    "following": ("tracks", places("<results>/scenes/{shard}/scenes.jsonl")),
+}
 GATES["clips"] = {
     "cutting": ("clips", places("<results>/clips/{shard}/ledger.jsonl")),
     "scoring": ("clips", places("<results>/clips/{shard}/scores.jsonl")),
 }
 
 
+# One job, because its steps follow each other whatever changes. What was seen in a video, and clips, are taken from the stores if
+# they are known.
 rule cut_clips:
     input:
-        scenes="<results>/scenes/{shard}/scenes.parquet",
-        scene_frames="<results>/scenes/{shard}/scene_frames.parquet",
         sources="<results>/sources/shards/{shard}/sources.parquet",
         files=shard_files,
-        weights=weights_file(*SCENE_WEIGHTS),
+        weights=weights_file(*VIDEO_DETECTOR),
+        checksums=weights_checksums(*VIDEO_DETECTOR),
+        scorer_weights=[
+            weights_file(weights, model_for(name)) for name, weights in SCORERS.items()
+        ],
+        scorer_checksums=[
+            weights_checksums(weights, model_for(name))
+            for name, weights in SCORERS.items()
+            if weights == "trained"
+        ],
+        quality=weights_file(config["scores"]["quality"]),
     output:
-        # The folder `kept` beside them is not an output: it outlives a killed job, and every change.
+        # The folders `kept` beside them are not outputs: they outlive a killed job, and every change.
+        frames="<results>/scenes/{shard}/video_frames.parquet",
+        detections="<results>/scenes/{shard}/detections.parquet",
+        detection_ledger="<results>/scenes/{shard}/detections.jsonl",
+        scenes="<results>/scenes/{shard}/scenes.parquet",
+        scene_frames="<results>/scenes/{shard}/scene_frames.parquet",
+        scene_ledger="<results>/scenes/{shard}/scenes.jsonl",
         clips="<results>/clips/{shard}/clips.parquet",
         images=directory("<results>/clips/{shard}/images"),
         masks=directory("<results>/clips/{shard}/masks"),
         ledger="<results>/clips/{shard}/ledger.jsonl",
+        scores="<results>/clips/{shard}/scores.parquet",
+        score_ledger="<results>/clips/{shard}/scores.jsonl",
     log:
         "<logs>/cut_clips/{shard}.log",
     benchmark:
         "<benchmarks>/cut_clips/{shard}.jsonl"
-    threads: 2
+    threads: 8
+    resources:
+        gpu=1,
     params:
-        settings=lookup(dpath="clips", within=config),
         found_by=lookup(dpath="scenes", within=config),
+        datasets=fed_by("scenes"),
+        settings=lookup(dpath="clips", within=config),
+        scores=lookup(dpath="scores", within=config),
+        scorers=list(SCORERS),
         seed=lookup(dpath="seed", within=config),
-        code=code_digest("tessera.pipeline.clips.cut:cut_clips"),
-        # Only the metadata depend on it: the clips are kept where it changes.
-        sizes=code_digest("tessera.imaging.mosaic.drawing:block_sizes"),
+        detected_by=code_digest("tessera.pipeline.clips.detect:detect_videos"),
+        cut_by=code_digest("tessera.pipeline.clips.cut:cut_clips"),
+        code=code_digest(
+            "tessera.pipeline.clips.detect:detect_videos",
+            "tessera.pipeline.clips.track:track",
+            "tessera.pipeline.clips.find:find_scenes",
+            "tessera.pipeline.clips.cut:cut_clips",
+            "tessera.imaging.mosaic.drawing:block_sizes",
+            "tessera.pipeline.clips.scoring:score_clips",
+            "tessera.imaging.detection.detector:Predictor",
+        ),
     script:
         "../scripts/cut_clips.py"

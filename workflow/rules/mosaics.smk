@@ -1,7 +1,21 @@
-# Mosaics: what was chosen in the frames is flattened to blocks, masks say where, and are read into the tables of the hub.
+# Mosaics: what detectors see in the sampled frames, what of it is chosen, and the samples in which that is flattened to blocks.
 
+from tessera.catalogue import fed_by, model_for
 from tessera.core.definitions import code_digest
+from tessera.core.weights.resolve import weights_checksums, weights_file
 
+REGION_DETECTORS = {
+    name: detector["weights"]
+    for name, detector in config["regions"]["detectors"].items()
+    if detector["weights"]
+}
+GATES["regions"] = {
+    "what detectors saw": (
+        "regions",
+        places("<results>/regions/{shard}/detections.jsonl"),
+    ),
+    "choosing frames": ("images", places("<results>/regions/{shard}/ledger.jsonl")),
+}
 GATES["mosaics"] = {
     "mosaics": ("regions", places("<results>/mosaics/{shard}/mosaics.jsonl")),
     "pixelating": ("images", places("<results>/mosaics/{shard}/ledger.jsonl")),
@@ -9,14 +23,33 @@ GATES["mosaics"] = {
 }
 
 
+# One job, because its steps follow each other whatever changes. What the detectors saw is taken from the store if it is known.
 rule pixelate_frames:
     input:
         frames="<results>/frames/{shard}/frames.parquet",
         pictures="<results>/frames/{shard}/images",
         sources="<results>/sources/shards/{shard}/sources.parquet",
+        weights=[
+            weights_file(weights, model_for(name))
+            for name, weights in REGION_DETECTORS.items()
+        ],
+        checksums=[
+            weights_checksums(weights, model_for(name))
+            for name, weights in REGION_DETECTORS.items()
+            if weights == "trained"
+        ],
+    output:
+        # The folder `kept` beside them is not an output: it outlives a killed job, and every change.
+        seen=expand(
+            "<results>/regions/{{shard}}/{detector}.parquet", detector=REGION_DETECTORS
+        ),
+        looked=expand(
+            "<results>/regions/{{shard}}/{detector}.jsonl", detector=REGION_DETECTORS
+        ),
         regions="<results>/regions/{shard}/regions.parquet",
         backgrounds="<results>/regions/{shard}/backgrounds.parquet",
-    output:
+        frame_ledger="<results>/regions/{shard}/ledger.jsonl",
+        detection_ledger="<results>/regions/{shard}/detections.jsonl",
         mosaics="<results>/mosaics/{shard}/mosaics.parquet",
         pictures=directory("<results>/mosaics/{shard}/images"),
         masks=directory("<results>/mosaics/{shard}/masks"),
@@ -29,18 +62,26 @@ rule pixelate_frames:
         "<logs>/pixelate_frames/{shard}.log",
     benchmark:
         "<benchmarks>/pixelate_frames/{shard}.jsonl"
-    threads: 2
+    threads: 8
+    resources:
+        gpu=1,
     params:
+        detectors=verbatim(
+            {name: config["regions"]["detectors"][name] for name in REGION_DETECTORS}
+        ),
+        datasets=fed_by("regions"),
+        choose=lookup(dpath="regions/choose", within=config),
         settings=lookup(dpath="mosaics", within=config),
         degradations=lookup(dpath="degradations", within=config),
         min_area=lookup(dpath="annotations/min_area", within=config),
         seed=lookup(dpath="seed", within=config),
+        detected_by=code_digest("tessera.pipeline.mosaics.find:find_regions"),
         code=code_digest(
+            "tessera.pipeline.mosaics.find:find_regions",
+            "tessera.pipeline.mosaics.choose:choose_regions",
             "tessera.pipeline.mosaics.samples:pixelate_frames",
-            "tessera.pipeline.mosaics.masks:import_masks",
             "tessera.imaging.degradation.chain:degrade",
-            "tessera.imaging.degradation.settings:DegradationSettings",
-            "tessera.imaging.mosaic.settings:CLASSES",
+            "tessera.pipeline.mosaics.masks:import_masks",
         ),
     script:
         "../scripts/pixelate_frames.py"

@@ -1,17 +1,50 @@
-"""Cut clips of the scenes of a shard out of its videos."""
+"""Detect what is in the videos of a shard, follow it, cut clips of the scenes, and measure them."""
 
+from functools import partial
 from pathlib import Path
 
 from tessera.core.job import job
 from tessera.core.provenance import sha256_file
+from tessera.core.weights.resolve import expected_digest
+from tessera.imaging.detection.detector import Predictor
+from tessera.imaging.detection.settings import TrainedFinderSettings
 from tessera.imaging.mosaic.drawing import block_sizes
 from tessera.pipeline.clips.cut import cut_clips
+from tessera.pipeline.clips.detect import VideoFinderSettings, detect_videos
+from tessera.pipeline.clips.find import find_scenes
+from tessera.pipeline.clips.scoring import score_clips
 from tessera.pipeline.clips.settings import ClipSettings
+from tessera.pipeline.clips.track import TrackSettings, track
+from tessera.pipeline.clips.tracks import SceneSettings
 
 with job(snakemake) as (inputs, outputs, params):
+    detect_videos(
+        sources=inputs.sources,
+        weights=inputs.weights,
+        expected=expected_digest(params.found_by["detect"]["weights"], inputs.checksums),
+        datasets=params.datasets,
+        settings=VideoFinderSettings(**params.found_by["detect"]),
+        kept=Path(snakemake.output.scenes).parent / "kept",
+        code=params.detected_by,
+        threads=snakemake.threads,
+        frames=outputs.frames,
+        detections=outputs.detections,
+        ledger=outputs.detection_ledger,
+    )
+    find_scenes(
+        frames=outputs.frames,
+        detections=outputs.detections,
+        follow=partial(track, settings=TrackSettings(**params.found_by["track"])),
+        settings=SceneSettings(**params.found_by["choose"]),
+        seed=params.seed,
+        scenes=outputs.scenes,
+        scene_frames=outputs.scene_frames,
+        ledger=outputs.scene_ledger,
+        threads=snakemake.threads,
+    )
     cut_clips(
-        scenes=inputs.scenes,
-        scene_frames=inputs.scene_frames,
+        scenes=outputs.scenes,
+        scene_frames=outputs.scene_frames,
         sources=inputs.sources,
         kept=Path(snakemake.output.clips).parent / "kept",
         settings=ClipSettings(**params.settings),
@@ -19,7 +52,29 @@ with job(snakemake) as (inputs, outputs, params):
         detector=sha256_file(inputs.weights),
         found_by=params.found_by,
         seed=params.seed,
-        code=params.code,
+        code=params.cut_by,
         threads=snakemake.threads,
-        **vars(outputs),
+        clips=outputs.clips,
+        images=outputs.images,
+        masks=outputs.masks,
+        ledger=outputs.ledger,
+    )
+    score_clips(
+        clips=outputs.clips,
+        images=outputs.images,
+        detectors={
+            name: partial(
+                Predictor,
+                weights=path,
+                expected=expected_digest(params.scores["detectors"][name]["weights"], path.parent / "SHA256SUMS"),
+                settings=TrainedFinderSettings(**params.scores["detectors"][name]),
+            )
+            for name, path in zip(params.scorers, inputs.scorer_weights, strict=True)
+        },
+        quality=inputs.quality or None,
+        table=outputs.scores,
+        ledger=outputs.score_ledger,
+        samples=params.scores["samples"],
+        nsfw_classes=params.scores["nsfw_classes"],
+        threads=snakemake.threads,
     )

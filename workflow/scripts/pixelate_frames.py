@@ -1,21 +1,55 @@
-"""Replace the regions of the frames of a shard by mosaics, degrade the pictures, and read the masks into the hub."""
+"""Detect what is in the frames of a shard, choose regions, replace them by mosaics, and read the masks into the hub."""
 
 from functools import partial
 from pathlib import Path
 
 from tessera.core.job import job
+from tessera.core.weights.resolve import expected_digest
 from tessera.imaging.degradation.chain import degrade
 from tessera.imaging.degradation.settings import DegradationSettings
+from tessera.imaging.detection.settings import TrainedFinderSettings
 from tessera.imaging.mosaic.settings import CLASSES, MosaicSettings
+from tessera.pipeline.mosaics.choose import RegionSettings, choose_regions
+from tessera.pipeline.mosaics.find import find_regions
 from tessera.pipeline.mosaics.masks import import_masks
 from tessera.pipeline.mosaics.samples import pixelate_frames
 
 with job(snakemake) as (inputs, outputs, params):
+    kept = Path(snakemake.output.regions).parent / "kept"
+    detectors = {name: TrainedFinderSettings(**detector) for name, detector in params.detectors.items()}
+    places = zip(detectors.items(), inputs.weights, outputs.seen, outputs.looked, strict=True)
+    for (name, settings), weights, table, ledger in places:
+        find_regions(
+            frames=inputs.frames,
+            images=inputs.pictures,
+            sources=inputs.sources,
+            weights=weights,
+            expected=expected_digest(params.detectors[name]["weights"], weights.parent / "SHA256SUMS"),
+            datasets=params.datasets,
+            settings=settings,
+            kept=kept / name,
+            code=params.detected_by,
+            threads=snakemake.threads,
+            table=table,
+            ledger=ledger,
+        )
+    choose_regions(
+        frames=inputs.frames,
+        finders=list(detectors),
+        tables=outputs.seen,
+        ledgers=outputs.looked,
+        settings=RegionSettings(**params.choose),
+        seed=params.seed,
+        regions=outputs.regions,
+        backgrounds=outputs.backgrounds,
+        ledger=outputs.frame_ledger,
+        detections=outputs.detection_ledger,
+    )
     pixelate_frames(
         frames=inputs.frames,
         pictures=inputs.pictures,
-        regions=inputs.regions,
-        backgrounds=inputs.backgrounds,
+        regions=outputs.regions,
+        backgrounds=outputs.backgrounds,
         table=outputs.mosaics,
         images=outputs.pictures,
         masks=outputs.masks,

@@ -44,20 +44,19 @@ def job(snakemake: Any) -> Iterator[tuple[SimpleNamespace, SimpleNamespace, Simp
     The job takes over the process, see `_own_process`. Only if `snakemake.is_replay` is true, as in `tessera.replay`, the
     process stays as it is: output goes to the terminal, and errors leave the block, so that a debugger can be used.
     """
-    final = _paths(snakemake.output)
-    outputs = {name: _beside(path) for name, path in final.items()}
+    final, outputs = _listed(_paths(snakemake.output)), _paths(snakemake.output, _beside)
     temporary = _temporary_folder(snakemake)
-    unfinished = [*outputs.values(), temporary]
+    unfinished = [*_listed(outputs), temporary]
     is_replay = getattr(snakemake, "is_replay", False)
-    process = nullcontext() if is_replay else _own_process(snakemake, list(final.values()), unfinished)
+    process = nullcontext() if is_replay else _own_process(snakemake, final, unfinished)
     try:
         with process:
             _set_threads(snakemake.threads)
-            for path in final.values():
+            for path in final:
                 _clean(path)
             with _temporary_files_in(temporary):
                 yield SimpleNamespace(**_paths(snakemake.input)), SimpleNamespace(**outputs), _namespace(snakemake.params)
-                _publish(outputs, final)
+                _publish(final)
     finally:
         _discard(*unfinished)
 
@@ -283,11 +282,16 @@ def _namespace(items: Any) -> SimpleNamespace:
     return SimpleNamespace(**dict(items.items()))
 
 
-def _paths(files: Any) -> dict[str, Any]:
-    return {name: Path(value) if isinstance(value, str) else [Path(path) for path in value] for name, value in files.items()}
+def _paths(files: Any, place: Callable[[str], Path] = Path) -> dict[str, Any]:
+    return {name: place(value) if isinstance(value, str) else [place(path) for path in value] for name, value in files.items()}
 
 
-def _beside(path: Path) -> Path:
+def _listed(paths: dict[str, Any]) -> list[Path]:
+    return [path for value in paths.values() for path in (value if isinstance(value, list) else [value])]
+
+
+def _beside(path: str | Path) -> Path:
+    path = Path(path)
     # The suffix stays last: some writers choose the format by it.
     return path.with_name(f"{_partial()}{path.name}")
 
@@ -314,13 +318,13 @@ def _clean(path: Path) -> None:
             _remove(Path(entry.path))
 
 
-def _publish(outputs: dict[str, Path], final: dict[str, Path]) -> None:
-    missing = [final[name] for name, path in outputs.items() if not path.exists()]
+def _publish(final: Iterable[Path]) -> None:
+    missing = [path for path in final if not _beside(path).exists()]
     if missing:
         raise TesseraError(f"not written: {', '.join(map(str, missing))}; this is a fault of tessera")
-    for name, path in outputs.items():
-        _remove(final[name])
-        path.rename(final[name])
+    for path in final:
+        _remove(path)
+        _beside(path).rename(path)
 
 
 def _discard(*paths: Path) -> None:

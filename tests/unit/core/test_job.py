@@ -27,11 +27,13 @@ with job(snakemake) as (inputs, outputs, params):
 """
 
 
-def run(folder: Path, body: str, shard: str = "a", log: str = "cut.log") -> "subprocess.CompletedProcess[str]":
+def run(
+    folder: Path, body: str, shard: str = "a", log: str = "cut.log", code: str = CODE
+) -> "subprocess.CompletedProcess[str]":
     """Run a job that does `body` in `folder`; temporary files belong into `folder/temporary`."""
     (folder / "temporary").mkdir(exist_ok=True)
     environment = {**os.environ, "TMPDIR": str(folder / "temporary")}
-    command = [sys.executable, "-c", CODE.format(body=body), shard, log]
+    command = [sys.executable, "-c", code.format(body=body), shard, log]
     return subprocess.run(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True, check=False)
 
 
@@ -48,6 +50,16 @@ def left(folder: Path) -> list[str]:
 def test_however_a_job_ends_no_temporary_file_is_left(tmp_path: Path, body: str, files: list[str]) -> None:
     assert (run(tmp_path, body).returncode == 0) == bool(files)
     assert left(tmp_path) == files
+
+
+@pytest.mark.parametrize("body", ["pass", "raise KeyError"])
+def test_lists_of_outputs_are_whole_or_not_there(tmp_path: Path, body: str) -> None:
+    work = f"[path.write_text('whole') for path in outputs.tables]; {body}"
+    code = CODE.replace('{{"table": "out/table.txt"}}', '{{"table": "out/table.txt", "tables": ["out/a.txt", "out/b.txt"]}}')
+    ran = run(tmp_path, work, code=code)
+    assert left(tmp_path) == ([] if ran.returncode else ["a.txt", "b.txt", "table.txt"])
+    assert (ran.returncode == 0) == (body == "pass")
+    assert "out/b.txt" in run(tmp_path, "outputs.tables[0].touch()", code=code).stderr, "what is not written is named"
 
 
 def test_a_library_that_crashes_at_exit_cannot_undo_a_job(tmp_path: Path) -> None:

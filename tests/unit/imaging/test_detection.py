@@ -1,6 +1,7 @@
 """Prediction: what is promised of batches, masks, frames and weights, held with a real if untaught detector."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import read_ledger
-from tessera.core.provenance import sha256_file
+from tessera.core.provenance import sha256_file, write_checksums
 from tessera.imaging.detection.detector import Predictor
 from tessera.imaging.detection.settings import FinderSettings, PredictionSettings
 from tessera.imaging.encode import write_video
@@ -18,8 +19,8 @@ from tessera.imaging.images import write_image
 from tessera.imaging.masks import decode_rle
 from tessera.pipeline.detectors.export import export_detector
 from tessera.pipeline.detectors.settings import ExportSettings
+from tessera.pipeline.mosaics.find import find_regions
 from tessera.pipeline.previews.predict import PreviewPredictionSettings, predict_previews
-from tessera.pipeline.regions.find import find_regions
 from tessera.records.tables.annotation import Annotations, PredictedFrames
 from tessera.records.tables.footage import Frames, Sources
 from tessera.records.tables.table import read_table, types, write_table
@@ -211,11 +212,24 @@ def sampled(folder: Path, sources: dict[str, list[str]], broken: tuple[str, ...]
     return folder / "frames.parquet", images, sources_table(folder / "sources.parquet", admitted)
 
 
-def find(weights: Path, shard: tuple[Path, Path, Path]) -> tuple[pl.DataFrame, dict[str, tuple[str, str]]]:
-    outputs = shard[0].parent / "found.parquet", shard[0].parent / "found.jsonl"
-    expected = weights.parent / "SHA256SUMS"
-    find_regions(*shard, weights, expected, "mosaic_detection", PredictionSettings(**SETTINGS), *outputs, threads=2)
-    return read_table(outputs[0], Annotations), {row["key"]: (row["status"], row["reason"]) for row in read_ledger(outputs[1])}
+def find(
+    weights: Path, shard: tuple[Path, Path, Path], code: str = "code", **settings: Any
+) -> tuple[pl.DataFrame, dict[str, tuple[str, str]]]:
+    folder = shard[0].parent
+    find_regions(
+        *shard,
+        weights,
+        weights.parent / "SHA256SUMS",
+        "mosaic_detection",
+        PredictionSettings(**{**SETTINGS, **settings}),
+        folder / "kept",
+        code=code,
+        threads=2,
+        table=folder / "found.parquet",
+        ledger=folder / "found.jsonl",
+    )
+    ledger = {row["key"]: (row["status"], row["reason"]) for row in read_ledger(folder / "found.jsonl")}
+    return read_table(folder / "found.parquet", Annotations), ledger
 
 
 def test_sampled_frames_of_sources_that_may_feed_the_dataset_are_looked_at(weights: Path, tmp_path: Path) -> None:
@@ -243,6 +257,45 @@ def test_what_is_found_in_a_source_does_not_depend_on_its_shard(weights: Path, t
     alone, _ = find(weights, sampled(tmp_path / "alone", {"three": []}))
     assert not alone.is_empty()
     assert both.filter(pl.col("key").str.starts_with("three")).equals(alone)
+
+
+def test_frames_are_looked_at_again_where_what_decides_it_changed_and_nowhere_else(weights: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "weights"
+    shutil.copytree(weights.parent, folder)
+    weights = folder / weights.name
+    shard = sampled(tmp_path / "shard", {"one": [], "three": []})
+    items = shard[0].parent / "kept"
+    found = find(weights, shard)
+    before = {path.name for path in items.iterdir()}
+    assert len(before) == 2
+    assert same(find(weights, shard), found)
+
+    def made(**changes: Any) -> int:
+        """Return how many sources were looked at again."""
+        find(weights, shard, **changes)
+        return len({path.name for path in items.iterdir()} - before)
+
+    assert made() == 0
+    for changes in ({"code": "another"}, {"confidence": 0.1}, {"half": False}):
+        assert made(**changes) == 2, changes
+        assert made() == 0
+    write_image(shard[1] / "one-0000001.png", pictures(1)[0])
+    assert made() == 1
+    weights.write_bytes(weights.read_bytes() + b"\0")
+    write_checksums([weights], folder, folder / "SHA256SUMS")
+    assert made() == 2
+
+    find(weights, shard)
+    (folder / "SHA256SUMS").unlink()
+    find(weights, shard)  # nothing is missing, and no detector is loaded
+    (shard[1] / "one-0000001.png").write_bytes(b"broken")
+    write_checksums([weights], folder, folder / "SHA256SUMS")
+    find(weights, shard)
+    assert len(list(items.iterdir())) == 1, "where a frame failed, the source is looked at again"
+
+
+def same(one: tuple[pl.DataFrame, Any], other: tuple[pl.DataFrame, Any]) -> bool:
+    return one[0].equals(other[0]) and one[1] == other[1]
 
 
 def test_a_shard_without_frames_needs_no_weights(tmp_path: Path) -> None:

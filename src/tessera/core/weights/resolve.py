@@ -22,11 +22,11 @@ def weights_checksums(weights: Weights, model: str) -> str | list[str]:
 
 
 def expected_digest(weights: Weights, checksums: Path | list[Path]) -> Path | str:
-    """Return what the file of `weights` must agree with: their `checksums` where they are trained, else the declared sha256."""
-    if isinstance(checksums, Path):
-        return checksums
-    assert isinstance(weights, Mapping), "weights are trained or declared"
-    return str(weights["sha256"])
+    """Return what the file of `weights` must agree with: their `checksums` if they are trained, else the declared sha256."""
+    if isinstance(weights, Mapping):
+        return str(weights["sha256"])
+    assert isinstance(checksums, Path), "trained weights come with checksums"
+    return checksums
 
 
 def declared_weights(settings: Any, place: str = "") -> Iterator[tuple[str, WeightsSettings]]:

@@ -1,5 +1,7 @@
 """How a detector is run over images."""
 
+from typing import Any
+
 from pydantic import Field, PositiveInt
 
 from tessera.core.settings import Settings
@@ -33,3 +35,8 @@ class WatermarkFinderSettings(TrainedFinderSettings):
     """The one of watermarks, shown larger images than it was trained on: marks are small."""
 
     image_size: int | None = Field(640, ge=32, multiple_of=32)
+
+
+def settings_of(settings: PredictionSettings) -> dict[str, Any]:
+    """Return what of `settings` decides what a detector sees, beside its weights: where these come from does not."""
+    return settings.model_dump(mode="json", exclude={"weights"})

@@ -1,1 +1,1 @@
-"""Clips cut out of videos."""
+"""Clips: what a detector sees in videos, followed, cut out and scored."""

@@ -1,1 +1,1 @@
-"""Filters: what clips are worth, and which of them stay."""
+"""Filters: which of the clips stay."""

@@ -1,1 +1,1 @@
-"""Mosaics put on frames."""
+"""Mosaics: regions that detectors see in sampled frames, chosen and covered with blocks."""

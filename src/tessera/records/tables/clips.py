@@ -46,11 +46,11 @@ class Scores(Table):
 
     key: pl.String = pa.Field(unique=True, description="of the clip")
     looked: pl.Int64 = pa.Field(gt=0, description="frames that were sampled, from the first to the last")
-    sharpness: pl.Float64 = pa.Field(ge=0, description="see `tessera.pipeline.filters.scores.sharpness`; median")
+    sharpness: pl.Float64 = pa.Field(ge=0, description="see `tessera.pipeline.clips.scores.sharpness`; median")
     brightness: pl.Float64 = pa.Field(ge=0, le=1, description="mean luma; median over frames")
     clipped: pl.Float64 = pa.Field(ge=0, le=1, description="fraction of pixels that are black or white; median over frames")
-    blockiness: pl.Float64 = pa.Field(ge=0, description="see `tessera.pipeline.filters.scores.blockiness`; median")
-    motion: pl.Float64 = pa.Field(ge=0, description="see `tessera.pipeline.filters.scores.motion`; mean")
+    blockiness: pl.Float64 = pa.Field(ge=0, description="see `tessera.pipeline.clips.scores.blockiness`; median")
+    motion: pl.Float64 = pa.Field(ge=0, description="see `tessera.pipeline.clips.scores.motion`; mean")
     hashes: pl.List(pl.UInt64) = pa.Field(description="perceptual hashes of frames from the first to the last")  # type: ignore[valid-type]
     watermark: pl.Float64 = pa.Field(nullable=True, ge=0, le=1, description="fraction of frames with a watermark in the crop")
     mosaic: pl.Float64 = pa.Field(nullable=True, ge=0, le=1, description="fraction of frames with a mosaic in the crop")

@@ -23,8 +23,8 @@ from tessera.imaging.masks import Patch, encode_patch, growth_step
 
 if TYPE_CHECKING:
     import polars as pl
-from tessera.pipeline.scenes.masks import area_of, grow_patch, interpolate, patch_of, smooth, smooth_boxes, unite
-from tessera.pipeline.scenes.tracks import TINY, Piece, SceneSettings, Stretch, choose_stretches
+from tessera.pipeline.clips.masks import area_of, grow_patch, interpolate, patch_of, smooth, smooth_boxes, unite
+from tessera.pipeline.clips.tracks import TINY, Piece, SceneSettings, Stretch, choose_stretches
 
 # From all frames and all detections of a video to the number of the track of each detection, -1 where it has none.
 Follow = Callable[["pl.DataFrame", "pl.DataFrame"], np.ndarray]

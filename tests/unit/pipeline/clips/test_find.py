@@ -18,9 +18,9 @@ from tessera.core.ledger import read_ledger, summarise
 from tessera.core.settings import load
 from tessera.imaging.boxes import Box, mask_box
 from tessera.imaging.masks import Patch, decode_rle, encode_patch, encode_rle, trim
-from tessera.pipeline.scenes.find import find_scenes
-from tessera.pipeline.scenes.masks import FRINGE, core, interpolate, smooth, smooth_boxes, unite
-from tessera.pipeline.scenes.tracks import Piece, SceneSettings, divide, merge, split
+from tessera.pipeline.clips.find import find_scenes
+from tessera.pipeline.clips.masks import FRINGE, core, interpolate, smooth, smooth_boxes, unite
+from tessera.pipeline.clips.tracks import Piece, SceneSettings, divide, merge, split
 from tessera.records.tables.scenes import SceneFrames, Scenes, VideoDetections, VideoFrames
 from tessera.records.tables.table import read_table, types, write_table
 

@@ -18,7 +18,7 @@ from tessera.core.ledger import Ledger, read_ledger, summarise
 from tessera.core.settings import load
 from tessera.imaging.boxes import Box
 from tessera.imaging.masks import decode_rle, encode_rle
-from tessera.pipeline.regions.choose import Detection, RegionSettings, choose_regions, ellipse, judge, refine
+from tessera.pipeline.mosaics.choose import Detection, RegionSettings, choose_regions, ellipse, judge, refine
 from tessera.records.tables.annotation import Annotations
 from tessera.records.tables.footage import Frames
 from tessera.records.tables.table import read_table, types, write_table

@@ -1,6 +1,7 @@
 """Videos: every frame counted, the right ones looked at, whatever the footage, the batches and the threads."""
 
 import gc
+import shutil
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -20,13 +21,14 @@ from polars.testing import assert_frame_equal
 
 from tessera.core.errors import Failed
 from tessera.core.ledger import read_ledger
+from tessera.core.provenance import write_checksums
 from tessera.imaging import video
 from tessera.imaging.detection.detector import Predictor, Region
 from tessera.imaging.images import write_image
 from tessera.imaging.masks import decode_rle, encode_rle
 from tessera.imaging.video import read_packets
-from tessera.pipeline.scenes import detect as videos
-from tessera.pipeline.scenes.detect import VideoFinderSettings, detect_video, detect_videos, difference
+from tessera.pipeline.clips import detect as videos
+from tessera.pipeline.clips.detect import VideoFinderSettings, detect_video, detect_videos, difference
 from tessera.records.tables.footage import Sources
 from tessera.records.tables.scenes import VideoDetections, VideoFrames
 from tessera.records.tables.table import read_table, types, write_table
@@ -318,13 +320,61 @@ def shard(folder: Path, rows: list[dict[str, Any]]) -> Path:
     return folder / "sources.parquet"
 
 
-def run(weights: Path, sources: Path, **settings: Any) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, tuple[str, str, str]]]:
-    outputs = [sources.parent / name for name in ("frames.parquet", "detections.parquet", "detections.jsonl")]
-    both = VideoFinderSettings(**SETTINGS, **settings)
-    expected = weights.parent / "SHA256SUMS"
-    detect_videos(sources, weights, expected, "mosaic_restoration", both, *outputs, threads=2)
-    rows = {row["key"]: (row["status"], row["reason"], row["detail"]) for row in read_ledger(outputs[2])}
-    return read_table(outputs[0], VideoFrames), read_table(outputs[1], VideoDetections), rows
+def run(
+    weights: Path, sources: Path, code: str = "code", **settings: Any
+) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, tuple[str, str, str]]]:
+    frames, detections, ledger = (sources.parent / name for name in ("frames.parquet", "seen.parquet", "ledger.jsonl"))
+    detect_videos(
+        sources,
+        weights,
+        weights.parent / "SHA256SUMS",
+        "mosaic_restoration",
+        VideoFinderSettings(**{**SETTINGS, **settings}),
+        sources.parent / "kept",
+        code=code,
+        threads=2,
+        frames=frames,
+        detections=detections,
+        ledger=ledger,
+    )
+    rows = {row["key"]: (row["status"], row["reason"], row["detail"]) for row in read_ledger(ledger)}
+    return read_table(frames, VideoFrames), read_table(detections, VideoDetections), rows
+
+
+def test_a_video_is_looked_at_again_where_what_decides_it_changed_and_nowhere_else(weights: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "weights"
+    shutil.copytree(weights.parent, folder)
+    weights = folder / weights.name
+    rows = [
+        {"source": name, "path": write(tmp_path / f"{name}.mp4", pictures(count=6, seed=seed)), "frames": 6, "sha256": name}
+        for seed, name in enumerate(("one", "two"))
+    ]
+    sources = shard(tmp_path / "shard", rows)
+    found = run(weights, sources)
+    items = tmp_path / "shard" / "kept"
+    before = {path.name for path in items.iterdir()}
+    assert len(before) == 2
+
+    def made(**changes: Any) -> int:
+        """Return how many videos were looked at again."""
+        again = run(weights, shard(tmp_path / "shard", rows), **changes)
+        if not changes:
+            assert all(one.equals(other) for one, other in zip(again[:2], found[:2], strict=True)) and again[2] == found[2]
+        return len({path.name for path in items.iterdir()} - before)
+
+    assert made() == 0
+    for changes in ({"code": "another"}, {"confidence": 0.1}, {"stride": 2}):
+        assert made(**changes) == 2, changes
+        assert made() == 0
+    rows[0]["sha256"] = "another"
+    assert made() == 1
+    weights.write_bytes(weights.read_bytes() + b"\0")
+    write_checksums([weights], folder, folder / "SHA256SUMS")
+    assert made() == 2
+    (folder / "SHA256SUMS").unlink()
+    del rows[0]
+    run(weights, shard(tmp_path / "shard", rows))  # no detector is loaded
+    assert len(list(items.iterdir())) == 1, "what was withdrawn is not kept"
 
 
 def test_every_source_is_a_row_and_bad_ones_leave_the_others(weights: Path, tmp_path: Path) -> None:

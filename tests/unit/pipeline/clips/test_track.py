@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tessera.imaging.video import read_frames, read_packets
-from tessera.pipeline.scenes.track import REACH, TrackSettings, find_breaks, find_cuts, track
+from tessera.pipeline.clips.track import REACH, TrackSettings, find_breaks, find_cuts, track
 from tessera.records.tables.scenes import VideoDetections, VideoFrames
 from tessera.records.tables.table import types
 

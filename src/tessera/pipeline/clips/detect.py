@@ -1,7 +1,8 @@
 """Videos: what a detector sees in every frame, or in every n-th, and how much changes from each frame to the next."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,8 +13,10 @@ from pydantic import PositiveInt
 from tessera.core.errors import Failed
 from tessera.core.job import progress
 from tessera.core.ledger import Ledger
+from tessera.core.provenance import digest, sha256_file
+from tessera.core.store import Store
 from tessera.imaging.detection.detector import Predictor, Region
-from tessera.imaging.detection.settings import TrainedFinderSettings
+from tessera.imaging.detection.settings import TrainedFinderSettings, settings_of
 from tessera.imaging.masks import encode_rle
 from tessera.imaging.video import THREADS, VideoFrame, parts, read_frames, read_packets
 
@@ -25,6 +28,7 @@ Look = Callable[[Iterable[np.ndarray]], Iterable[list[Region]]]
 
 SMALL = 256, 144  # pixels; width and height at which frames are compared, whatever their own
 PARTS = 8  # of a video, at most, that are decoded side by side
+FRAMES, DETECTIONS = "frames.parquet", "detections.parquet"  # files of what was seen in a video, in the store
 BATCH_BYTES = 2**26  # of pictures that are looked at together: eleven of 1920 by 1080 pixels, three of 4K, one of 8K
 
 
@@ -38,20 +42,25 @@ def detect_videos(
     sources: Path,
     weights: Path,
     expected: Path | str,
-    dataset: str,
+    datasets: Sequence[str],
     settings: VideoFinderSettings,
+    kept: Path,
+    *,
+    code: str,
+    threads: int,
     frames: Path,
     detections: Path,
     ledger: Path,
-    *,
-    threads: int,
 ) -> None:
-    """Run the detector `weights` over the admitted videos of a shard that may feed `dataset`.
+    """Run the detector `weights` over the admitted videos of a shard that may feed one of `datasets`.
 
     `sources`: `tables.Sources`. `expected`: see `Predictor`. `frames` gets all frames of the videos as `tables.VideoFrames`,
     `detections` what was seen as `tables.VideoDetections`; see `detect_video`. `ledger` gets a row per source. Ok is a video
     that was looked at to its end, with the reason `frames that cannot be decoded` where there are some; dropped is what was
     refused, is no video or not for the dataset; failed is a video that cannot be read, and none of it is in a table.
+
+    What is seen in a video is kept in the `Store` in the folder `kept`, under a digest of all that decides it, this `code`
+    included. The detector is loaded where something is missing there.
     """
     import polars as pl
 
@@ -60,24 +69,40 @@ def detect_videos(
     from tessera.records.tables.table import read_table, types, write_table
 
     predictor = None
+    sha256 = cache(sha256_file)
+    store = Store(kept, "videos")
+    whole: set[str] = set()
     tables = pl.DataFrame(schema=types(VideoFrames)), pl.DataFrame(schema=types(VideoDetections))
     with Ledger(ledger) as book:
         for row in read_table(sources, Sources).iter_rows(named=True):
             source = row["source"]
             if row["status"] != "admitted":
                 book.row(source, "dropped", "source refused", row["reason"])
-            elif row["use"] and dataset not in row["use"]:
-                book.row(source, "dropped", f"source not for {dataset}")
+            elif row["use"] and not set(datasets) & set(row["use"]):
+                book.row(source, "dropped", f"source not for {' or '.join(datasets)}")
             elif row["kind"] != "video":
                 book.row(source, "dropped", "not a video", row["kind"])
             else:
-                predictor = predictor or Predictor(weights, expected, settings)
+                video = [source, row["sha256"], row["frames"]]
+                name = digest([sha256(weights), settings_of(settings), code, video])
                 with book.item(source) as note:
-                    found = detect_video(source, Path(row["path"]), row["frames"], predictor.predict, settings, threads=threads)
+                    if not store.holds(name):
+                        predictor = predictor or Predictor(weights, expected, settings)
+                        look = predictor.predict
+                        with store.make(name) as folder:
+                            found = detect_video(source, Path(row["path"]), row["frames"], look, settings, threads=threads)
+                            write_table(found[0], VideoFrames, folder / FRAMES)
+                            write_table(found[1], VideoDetections, folder / DETECTIONS)
+                    found = (
+                        read_table(store.item(name) / FRAMES, VideoFrames),
+                        read_table(store.item(name) / DETECTIONS, VideoDetections),
+                    )
                     note |= _account(found[0])
                     tables = tables[0].vstack(found[0]), tables[1].vstack(found[1])
+                    whole.add(name)
     write_table(tables[0], VideoFrames, frames)
     write_table(tables[1], VideoDetections, detections)
+    store.keep(whole)
 
 
 def detect_video(

@@ -17,8 +17,8 @@ from tessera.core.errors import TesseraError
 from tessera.core.ledger import read_ledger
 from tessera.imaging.hashing import perceptual_hash
 from tessera.imaging.video import read_frames, read_packets
-from tessera.pipeline.filters import scores
-from tessera.pipeline.filters.scoring import score_clips, spread
+from tessera.pipeline.clips import scores
+from tessera.pipeline.clips.scoring import score_clips, spread
 from tessera.records.tables.clips import Scores
 from tessera.records.tables.table import read_table
 
@@ -359,7 +359,7 @@ def test_each_view_is_shown_what_it_is_for(tmp_path: Path) -> None:
 
 
 def test_the_technical_view_keeps_pixels_as_they_are() -> None:
-    from tessera.pipeline.filters.quality import patches
+    from tessera.pipeline.clips.quality import patches
 
     picture = np.dstack([*np.indices((240, 255)), np.zeros((240, 255))]).astype(np.uint8)
     view = patches(picture)
@@ -393,14 +393,14 @@ def silence(parts: dict[str, Any]) -> None:
 def test_a_model_that_is_none_of_quality_is_refused_with_what_is_expected(
     edit: Callable[[dict[str, Any]], None], tmp_path: Path
 ) -> None:
-    from tessera.pipeline.filters.quality import QualityModel
+    from tessera.pipeline.clips.quality import QualityModel
 
     with pytest.raises(TesseraError, match=r"expected is what `convert_to_onnx.py` of DOVER writes"):
         QualityModel(tiny_dover(tmp_path / "model.onnx", edit))
 
 
 def test_what_is_no_model_at_all_is_refused(tmp_path: Path) -> None:
-    from tessera.pipeline.filters.quality import QualityModel
+    from tessera.pipeline.clips.quality import QualityModel
 
     (tmp_path / "text.onnx").write_text("no model")
     with pytest.raises(TesseraError, match="not an ONNX model that can be loaded"):

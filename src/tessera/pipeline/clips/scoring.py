@@ -14,8 +14,8 @@ from tessera.core.ledger import Ledger
 from tessera.imaging.hashing import perceptual_hash
 from tessera.imaging.images import shrink
 from tessera.imaging.video import read_frames, read_packets
-from tessera.pipeline.filters import scores
-from tessera.pipeline.filters.quality import QualityModel, fuse, views_of
+from tessera.pipeline.clips import scores
+from tessera.pipeline.clips.quality import QualityModel, fuse, views_of
 
 STEP = 0.1  # seconds between the two frames that motion is measured from: the same at any rate
 HASH_SIDE = 256  # pixels; as frames are hashed

@@ -1,0 +1,112 @@
+"""What detectors see in the sampled frames."""
+
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tessera.core.errors import Failed
+from tessera.core.job import ahead, progress
+from tessera.core.ledger import Ledger, read_ledger
+from tessera.core.provenance import digest, sha256_file
+from tessera.core.store import Store
+from tessera.imaging.detection.detector import Predictor
+from tessera.imaging.detection.settings import PredictionSettings, settings_of
+from tessera.imaging.images import read_image
+from tessera.records.annotation.predictions import look
+
+if TYPE_CHECKING:
+    import polars as pl
+
+SEEN, LEDGER = "seen.json", "ledger.jsonl"  # files of what was seen in the frames of a source, in the store
+
+
+def find_regions(
+    frames: Path,
+    images: Path,
+    sources: Path,
+    weights: Path,
+    expected: Path | str,
+    datasets: Sequence[str],
+    settings: PredictionSettings,
+    kept: Path,
+    *,
+    code: str,
+    threads: int,
+    table: Path,
+    ledger: Path,
+) -> None:
+    """Run the detector `weights` over the sampled frames of the sources of a shard that may feed one of `datasets`.
+
+    `frames`: `tables.Frames`, their files in the folder `images`; `sources`: `tables.Sources`; `expected`: see `Predictor`.
+    `table` gets what was seen as `tables.Annotations`, masks at the size of the frame, labels as the weights name them.
+    `ledger` gets a row per frame: ok is one that was looked at, whether something was seen in it or not.
+    Images are read ahead by `threads`.
+
+    What is seen in the frames of a source is kept in the `Store` in the folder `kept`, under a digest of all that decides it,
+    this `code` included. The detector is loaded where something is missing there. A source is looked at again where a frame of
+    it failed.
+    """
+    import polars as pl
+
+    from tessera.records.tables.annotation import Annotations
+    from tessera.records.tables.footage import Frames, Sources
+    from tessera.records.tables.table import read_table, types, write_table
+
+    admitted = read_table(sources, Sources).filter(pl.col("status") == "admitted")
+    feeds = {source for source, use in admitted.select("source", "use").iter_rows() if not use or set(datasets) & set(use)}
+    sampled = read_table(frames, Frames)
+    detector = [sha256_file(weights), settings_of(settings), code] if feeds & set(sampled["source"]) else []
+    predictor = None
+    store = Store(kept, "sources")
+    whole: set[str] = set()
+    seen: list[dict[str, Any]] = []
+    with Ledger(ledger) as book, ThreadPoolExecutor(threads) as pool:
+        for (source,), own in sampled.group_by("source", maintain_order=True):
+            if source not in feeds:
+                for key in own["key"]:
+                    book.row(key, "dropped", f"source not for {' or '.join(datasets)}")
+                continue
+            known = own.select("key", "width", "height").rows()
+            name = digest([*detector, known, [_sha256(images / file) for file in own["file"]]])
+            if not store.holds(name):
+                predictor = predictor or Predictor(weights, expected, settings)
+                with store.make(name) as folder, Ledger(folder / LEDGER) as looked:
+                    pictures = progress(_stored(own, images, pool, threads, looked), own.height, f"frames of {source!r}")
+                    found = [row for _, rows in look(predictor, pictures, looked) for row in rows]
+                    (folder / SEEN).write_text(json.dumps(found), encoding="utf-8")
+            seen += json.loads((store.item(name) / SEEN).read_text(encoding="utf-8"))
+            outcomes = read_ledger(store.item(name) / LEDGER)
+            for outcome in outcomes:
+                book.row(**outcome)
+            if all(outcome["status"] == "ok" for outcome in outcomes):
+                whole.add(name)
+    write_table(pl.DataFrame(seen, schema=types(Annotations)), Annotations, table)
+    store.keep(whole)
+
+
+def _sha256(file: Path) -> str:
+    """Return the sha256 of `file`, or nothing where it cannot be read; that is found out again where it is looked at."""
+    try:
+        return sha256_file(file)
+    except OSError:
+        return ""
+
+
+def _stored(
+    frames: "pl.DataFrame", images: Path, pool: ThreadPoolExecutor, threads: int, book: Ledger
+) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+    """Yield the row and the image of each of the sampled `frames` that can be read; `book` gets a row for each that cannot."""
+    for row, reading in ahead(pool, lambda row: read_image(images / row["file"]), frames.iter_rows(named=True), 2 * threads):
+        try:
+            image = reading.result()
+            size = image.shape[1], image.shape[0]
+            if size != (row["width"], row["height"]):
+                raise Failed("image is not the frame", f"{size} pixels, sampled were {(row['width'], row['height'])}")
+        except Failed as error:
+            book.row(row["key"], "failed", error.reason, error.detail)
+            continue
+        yield row, image

@@ -1,1 +1,0 @@
-"""Regions: what detectors see in the sampled frames, and what of it gets a mosaic."""

@@ -1,1 +1,0 @@
-"""Scenes: what a detector sees in videos, followed from frame to frame."""
