@@ -1,18 +1,29 @@
 """A small project in a temporary folder, and a way to run it."""
 
 import csv
+import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@cache
+def snakemake_server() -> "subprocess.Popen[str]":
+    """Return the process that forks itself for each run of Snakemake; it ends with this one."""
+    # Isolated: which copy of Tessera a run imports is decided after the fork.
+    command = [sys.executable, "-I", str(Path(__file__).with_name("snakemake_server.py"))]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 @dataclass(frozen=True)
@@ -53,25 +64,35 @@ class Project:
         )
         return path
 
+    def command(self, *arguments: str, cores: int, snakefile: Path) -> tuple[list[str], dict[str, str]]:
+        """Write the `settings` of the project; return the arguments that Snakemake takes and its environment."""
+        (self.folder / "config" / "config.yaml").write_text(yaml.safe_dump(self.settings), encoding="utf-8")
+        own = ["--snakefile", str(snakefile), "--directory", str(self.folder), "--cores", str(cores)]
+        own += ["--profile", str(REPOSITORY / "profiles" / "default")]
+        return [*own, *arguments], {**os.environ, "COLUMNS": "1000", "NO_COLOR": "1"}
+
     def start(self, *arguments: str, cores: int = 2, snakefile: Path = REPOSITORY / "Snakefile") -> "subprocess.Popen[bytes]":
         """Start Snakemake with `arguments` (targets and options) and the `settings` of the project, over the defaults."""
-        (self.folder / "config" / "config.yaml").write_text(yaml.safe_dump(self.settings), encoding="utf-8")
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--directory", str(self.folder)]
-        command += ["--profile", str(REPOSITORY / "profiles" / "default"), "--cores", str(cores), *arguments]
-        environment = {**os.environ, "COLUMNS": "1000", "NO_COLOR": "1"}
+        options, environment = self.command(*arguments, cores=cores, snakefile=snakefile)
+        command = [sys.executable, "-m", "snakemake", *options]
         return subprocess.Popen(
             command, cwd=self.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
         )
 
-    def run(self, *arguments: str, cores: int = 2, snakefile: Path = REPOSITORY / "Snakefile", timeout: float = 1200) -> Run:
-        """Run Snakemake to its end, as `start` does."""
+    def run(self, *arguments: str, cores: int = 2, snakefile: Path = REPOSITORY / "Snakefile", timeout: int = 1200) -> Run:
+        """Run Snakemake to its end, with what `start` takes."""
         # A job that runs writes its log anew: what lies here afterwards is what ran.
         logs = self.results / "logs"
         shutil.rmtree(logs, ignore_errors=True)
-        process = self.start(*arguments, cores=cores, snakefile=snakefile)
-        output, _ = process.communicate(timeout=timeout)
+        options, environment = self.command(*arguments, cores=cores, snakefile=snakefile)
+        with tempfile.NamedTemporaryFile() as output:
+            request = {"arguments": options, "folder": str(self.folder), "environment": environment, "output": output.name}
+            server = snakemake_server()
+            print(json.dumps({**request, "timeout": timeout}), file=server.stdin, flush=True)
+            answer = server.stdout.readline()
+            printed = output.read().decode(errors="backslashreplace")
         jobs = sorted(" ".join(log.relative_to(logs).with_suffix("").parts) for log in logs.rglob("*.log"))
-        return Run(process.returncode, output.decode(errors="backslashreplace"), jobs)
+        return Run(int(answer), printed, jobs)
 
     @classmethod
     def create(cls, folder: Path) -> "Project":
