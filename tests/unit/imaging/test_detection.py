@@ -220,7 +220,7 @@ def find(
         *shard,
         weights,
         weights.parent / "SHA256SUMS",
-        "mosaic_detection",
+        ["mosaic_detection"],
         PredictionSettings(**{**SETTINGS, **settings}),
         folder / "kept",
         code=code,

@@ -67,6 +67,7 @@ def detect_videos(
     from tessera.records.tables.footage import Sources
     from tessera.records.tables.scenes import VideoDetections, VideoFrames
     from tessera.records.tables.table import read_table, types, write_table
+    from tessera.records.use import refusal
 
     predictor = None
     sha256 = cache(sha256_file)
@@ -76,10 +77,9 @@ def detect_videos(
     with Ledger(ledger) as book:
         for row in read_table(sources, Sources).iter_rows(named=True):
             source = row["source"]
-            if row["status"] != "admitted":
-                book.row(source, "dropped", "source refused", row["reason"])
-            elif row["use"] and not set(datasets) & set(row["use"]):
-                book.row(source, "dropped", f"source not for {' or '.join(datasets)}")
+            reason, detail = refusal(row, datasets)
+            if reason:
+                book.row(source, "dropped", reason, detail)
             elif row["kind"] != "video":
                 book.row(source, "dropped", "not a video", row["kind"])
             else:

@@ -19,9 +19,10 @@ from tessera.records.annotation.model import Loss
 from tessera.records.decisions import Decision
 from tessera.records.material import LABELS, SETS
 from tessera.records.tables.annotation import Annotations, Images
-from tessera.records.tables.footage import Duplicates, Sources
+from tessera.records.tables.footage import Duplicates
 from tessera.records.tables.splits import Splits
 from tessera.records.tables.table import read_table, read_tables, write_table
+from tessera.records.use import NOT_ADMITTED, refusals
 
 
 def select_samples(
@@ -52,23 +53,20 @@ def select_samples(
     if not twice.is_empty():
         first, second = sorted(twice.filter(pl.col("key") == twice["key"][0])["path"])[:2]
         raise TesseraError(f"two images have the key {twice['key'][0]!r}: {first!r} and {second!r}; rename one of them")
-    uses = {
-        source: use
-        for source, status, use in read_table(sources, Sources).select("source", "status", "use").iter_rows()
-        if status == "admitted"
-    }
+    refused = refusals(sources, [dataset])
+    refused |= {source: ("", "") for source in pictures["source"].unique() if source.startswith(SETS)}
     origins = pictures.select("key", "source").iter_rows()
-    refusals = {key: reason for key, source in origins if (reason := _refusal(source, uses, dataset))}
-    words = {key: decisions[key] for key in pictures["key"] if key in decisions and key not in refusals}
-    refusals |= {key: "dropped by decision" for key, word in words.items() if word.decision == "drop"}
+    left_out = {key: reason for key, source in origins if (reason := refused.get(source, NOT_ADMITTED)[0])}
+    words = {key: decisions[key] for key in pictures["key"] if key in decisions and key not in left_out}
+    left_out |= {key: "dropped by decision" for key, word in words.items() if word.decision == "drop"}
     stays = dict(read_table(duplicates, Duplicates).select("key", "duplicate_of").iter_rows()) if duplicates else {}
-    kept = keep_one_of_each([key for key in pictures["key"] if key not in refusals], stays)
+    kept = keep_one_of_each([key for key in pictures["key"] if key not in left_out], stays)
     kept |= {key: key for key in words.keys() & kept.keys()}
     with Ledger(ledger) as rows:
         for key in pictures["key"]:
             detail = str(words.get(key, ""))
-            if key in refusals:
-                rows.row(key, "dropped", refusals[key], detail)
+            if key in left_out:
+                rows.row(key, "dropped", left_out[key], detail)
             elif key in words:
                 rows.row(key, "ok", "kept by decision", detail)
             elif kept[key] != key:
@@ -81,20 +79,11 @@ def select_samples(
     if pictures.is_empty() or shapes.is_empty():
         raise TesseraError(
             f"the dataset {dataset!r} has {pictures.height} image(s) and {shapes.height} region(s); of"
-            f" {len(kept) + len(refusals)} image(s) that were made or labelled for it, {len(refusals)} may not feed it."
+            f" {len(kept) + len(left_out)} image(s) that were made or labelled for it, {len(left_out)} may not feed it."
             f" {remedy}, or let sources feed it (column `use` of the manifest)"
         )
     write_table(pictures, Images, selected)
     write_table(shapes, Annotations, regions)
-
-
-def _refusal(source: str, uses: Mapping[str, Sequence[str]], dataset: str) -> str:
-    """Return why images of `source` do not feed `dataset`; nothing where they do."""
-    if source.startswith(SETS):
-        return ""
-    if source not in uses:
-        return "source not admitted"
-    return f"source not for {dataset}" if uses[source] and dataset not in uses[source] else ""
 
 
 def keep_one_of_each(keys: Sequence[str], stays: Mapping[str, str]) -> dict[str, str]:

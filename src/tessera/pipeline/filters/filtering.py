@@ -77,16 +77,12 @@ def filter_clips(
     import polars as pl
 
     from tessera.records.tables.clips import Clips, Scores
-    from tessera.records.tables.footage import Sources
-    from tessera.records.tables.table import read_table, read_tables, types, write_table
+    from tessera.records.tables.table import read_tables, types, write_table
+    from tessera.records.use import NOT_ADMITTED, refusals
 
     cut = read_tables(list(clips), Clips).sort("key")
     scored = {row["key"]: row for row in read_tables(list(scores), Scores).iter_rows(named=True)}
-    uses = {
-        source: use
-        for source, status, use in read_table(sources, Sources).select("source", "status", "use").iter_rows()
-        if status == "admitted"
-    }
+    refused = refusals(sources, [dataset])
     places = {
         key: Place(source, first, frames)
         for key, source, first, frames in cut.select("key", "source", "first", "frames").iter_rows()
@@ -95,10 +91,9 @@ def filter_clips(
     decided, lost = find_clips(decisions, places)
     verdicts: dict[str, tuple[Status, str, str]] = {}
     for key, place in places.items():
-        if place.source not in uses:
-            verdicts[key] = "dropped", "source not admitted", ""
-        elif uses[place.source] and dataset not in uses[place.source]:
-            verdicts[key] = "dropped", f"source not for {dataset}", ""
+        reason, detail = refused.get(place.source, NOT_ADMITTED)
+        if reason:
+            verdicts[key] = "dropped", reason, detail
         elif key not in scored:
             verdicts[key] = "failed", "not scored", ""
         else:

@@ -16,7 +16,7 @@ from tessera.core.ledger import Ledger, read_ledger
 from tessera.core.seeds import generator
 from tessera.core.settings import Settings
 from tessera.imaging.boxes import Box, mask_box
-from tessera.imaging.masks import decode_rle, encode_rle, grow, growth_step
+from tessera.imaging.masks import decode_rle, grow, growth_step
 
 SMOOTH = 11  # pixels, side of the window whose majority a pixel of a mask takes
 SPECK = 0.02  # share of the area of a region below which a piece of it is none
@@ -119,6 +119,8 @@ def choose_regions(
     """
     import polars as pl
 
+    from tessera.records.annotation.hub import annotation_rows
+    from tessera.records.annotation.model import Annotation
     from tessera.records.tables.annotation import Annotations
     from tessera.records.tables.footage import Frames
     from tessera.records.tables.table import read_table, types, write_table
@@ -149,7 +151,7 @@ def choose_regions(
                 if not own:
                     note["reason"] = "background"
                     empty.append(key)
-                chosen += [_row(key, number, d.detector, mask, d.score) for number, (d, mask) in enumerate(picked)]
+                chosen += annotation_rows(key, [Annotation.of_mask(d.detector, mask, score=d.score) for d, mask in picked])
             for detection in own:
                 reason = verdicts.get(detection.key, Verdict("frame left out")).reason
                 details.row(detection.key, "dropped" if reason else "ok", reason)
@@ -277,20 +279,3 @@ def _check_looked_at(key: str, looked: Mapping[str, Mapping[str, Mapping[str, st
         row = rows[key]
         if row["status"] != "ok":
             raise (Failed if row["status"] == "failed" else Dropped)(row["reason"], row["detail"])
-
-
-def _row(key: str, number: int, label: str, mask: np.ndarray, score: float) -> dict[str, Any]:
-    x0, y0, x1, y1 = mask_box(mask)
-    return {
-        "key": key,
-        "number": number,
-        "label": label,
-        "polygons": None,
-        "rle": encode_rle(mask),
-        "x0": x0,
-        "y0": y0,
-        "x1": x1,
-        "y1": y1,
-        "crowd": False,
-        "score": score,
-    }

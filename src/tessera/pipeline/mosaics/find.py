@@ -53,22 +53,24 @@ def find_regions(
     import polars as pl
 
     from tessera.records.tables.annotation import Annotations
-    from tessera.records.tables.footage import Frames, Sources
+    from tessera.records.tables.footage import Frames
     from tessera.records.tables.table import read_table, types, write_table
+    from tessera.records.use import refusals
 
-    admitted = read_table(sources, Sources).filter(pl.col("status") == "admitted")
-    feeds = {source for source, use in admitted.select("source", "use").iter_rows() if not use or set(datasets) & set(use)}
+    refused = refusals(sources, datasets)
     sampled = read_table(frames, Frames)
-    detector = [sha256_file(weights), settings_of(settings), code] if feeds & set(sampled["source"]) else []
+    is_needed = any(refused[source] == ("", "") for source in sampled["source"].unique())
+    detector = [sha256_file(weights), settings_of(settings), code] if is_needed else []
     predictor = None
     store = Store(kept, "sources")
     whole: set[str] = set()
     seen: list[dict[str, Any]] = []
     with Ledger(ledger) as book, ThreadPoolExecutor(threads) as pool:
         for (source,), own in sampled.group_by("source", maintain_order=True):
-            if source not in feeds:
+            reason, detail = refused[str(source)]
+            if reason:
                 for key in own["key"]:
-                    book.row(key, "dropped", f"source not for {' or '.join(datasets)}")
+                    book.row(key, "dropped", reason, detail)
                 continue
             known = own.select("key", "width", "height").rows()
             name = digest([*detector, known, [_sha256(images / file) for file in own["file"]]])

@@ -44,15 +44,16 @@ def draw_watermarks(
     from tessera.records.tables.footage import Frames, Sources
     from tessera.records.tables.table import read_table, types, write_table
     from tessera.records.tables.watermarks import Marks
+    from tessera.records.use import refusal
 
     materials = load_materials(settings)
     admitted = {row["source"]: row for row in read_table(sources, Sources).filter(status="admitted").iter_rows(named=True)}
     table = read_table(frames, Frames)
     left_out: dict[str, tuple[str, str]] = {}
     for (source,), rows in table.group_by("source", maintain_order=True):
-        use, keys = admitted[source]["use"], rows.sort("index")["key"].to_list()
-        if use and not set(datasets) & set(use):
-            left_out |= dict.fromkeys(keys, (f"source not for {' or '.join(datasets)}", ""))
+        refused, keys = refusal(admitted[source], datasets), rows.sort("index")["key"].to_list()
+        if any(refused):
+            left_out |= dict.fromkeys(keys, refused)
         else:
             enough = "source has enough frames", f"`frames_per_source` is {settings.frames_per_source}"
             left_out |= dict.fromkeys(set(keys) - set(spread(keys, settings.frames_per_source)), enough)

@@ -31,7 +31,7 @@ def write_hub(annotations_path: Path, images_path: Path, images: Iterable[tuple[
     rows: list[dict[str, Any]] = []
     for image, origin in images:
         rows.append({"key": image.key, "width": image.width, "height": image.height, **asdict(origin)})
-        annotations.extend(_row(image.key, number, annotation) for number, annotation in enumerate(image.annotations))
+        annotations += annotation_rows(image.key, image.annotations)
     write_table(pl.DataFrame(rows, schema=types(Images)), Images, images_path)
     write_table(pl.DataFrame(annotations, schema=types(Annotations)), Annotations, annotations_path)
 
@@ -44,6 +44,11 @@ def read_hub(annotations_path: Path, images_path: Path) -> Iterator[ImageAnnotat
     for image in images.select("key", "width", "height").iter_rows(named=True):
         rows = of_key[image["key"]].iter_rows(named=True) if image["key"] in of_key else ()
         yield ImageAnnotations(image["key"], image["width"], image["height"], tuple(_annotation(row) for row in rows))
+
+
+def annotation_rows(key: str, annotations: Iterable[Annotation]) -> list[dict[str, Any]]:
+    """Return the rows of `tables.Annotations` of the image `key`."""
+    return [_row(key, number, annotation) for number, annotation in enumerate(annotations)]
 
 
 def _row(key: str, number: int, annotation: Annotation) -> dict[str, Any]:

@@ -9,6 +9,8 @@ import numpy as np
 from tessera.core.ledger import Ledger
 from tessera.imaging.detection.detector import Predictor, Region
 from tessera.imaging.masks import encode_rle
+from tessera.records.annotation.hub import annotation_rows
+from tessera.records.annotation.model import Annotation
 
 
 def look(
@@ -21,21 +23,10 @@ def look(
     frames_of, images_of = tee(pictures)  # each frame waits here for its batch
     for (frame, _), regions in zip(frames_of, predictor.predict(image for _, image in images_of), strict=True):
         book.row(frame["key"], "ok")
-        yield frame, [_row(frame["key"], number, region) for number, region in enumerate(regions)]
+        yield frame, annotation_rows(frame["key"], map(_annotation, regions))
 
 
-def _row(key: str, number: int, region: Region) -> dict[str, Any]:
+def _annotation(region: Region) -> Annotation:
     x0, y0, x1, y1 = (round(edge, 2) for edge in region.box)
-    return {
-        "key": key,
-        "number": number,
-        "label": region.label,
-        "polygons": None,
-        "rle": None if region.mask is None else encode_rle(region.mask),
-        "x0": x0,
-        "y0": y0,
-        "x1": x1,
-        "y1": y1,
-        "crowd": False,
-        "score": round(region.score, 4),
-    }
+    rle = None if region.mask is None else encode_rle(region.mask)
+    return Annotation(region.label, None, rle, (x0, y0, x1, y1), score=round(region.score, 4))

@@ -328,7 +328,7 @@ def run(
         sources,
         weights,
         weights.parent / "SHA256SUMS",
-        "mosaic_restoration",
+        ["mosaic_restoration"],
         VideoFinderSettings(**{**SETTINGS, **settings}),
         sources.parent / "kept",
         code=code,

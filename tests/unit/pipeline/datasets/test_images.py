@@ -110,7 +110,7 @@ def test_what_may_not_feed_the_dataset_is_left_out_with_its_reason(tmp_path: Pat
     selection = Selection(tmp_path, [table], {}, admitted(tmp_path / "sources", uses, ("refused",)))
     assert selection.keys == ["c", "d", "f"], "an image without a region stays"
     assert selection.left_out == {
-        "a": ("source not admitted", ""),
+        "a": ("source refused", ""),
         "b": ("source not for nsfw_detection", ""),
         "e": ("source not admitted", ""),
     }
@@ -125,7 +125,7 @@ def test_a_persons_word_goes_before_likeness_but_not_before_rights(tmp_path: Pat
     words: dict[str, Literal["keep", "drop"]] = {"b": "keep", "d": "keep", "gone": "drop"}
     selection = Selection(tmp_path, [hub(tmp_path / "all", rows)], links, sources, words)
     assert selection.keys == ["a", "b"]
-    assert selection.left_out == {"c": ("near-duplicate of a sample", "a"), "d": ("source not admitted", "")}
+    assert selection.left_out == {"c": ("near-duplicate of a sample", "a"), "d": ("source refused", "")}
     (row,) = [row for row in read_ledger(selection.ledger) if row["key"] == "b"]
     assert (row["status"], row["reason"], row["detail"]) == ("ok", "kept by decision", "Ada, 2026-01-31: seen")
     selection = Selection(tmp_path, [hub(tmp_path / "all", rows)], links, sources, {"a": "drop"})

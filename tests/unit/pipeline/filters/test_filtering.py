@@ -124,7 +124,7 @@ def test_a_persons_word_does_not_bring_back_a_refused_or_withdrawn_source(tmp_pa
     assert kept == ["good-0-1"]
     assert {key: row[:2] for key, row in ledger.items()} == {
         "good-0-1": ("ok", ""),
-        "refused-0-1": ("dropped", "source not admitted"),
+        "refused-0-1": ("dropped", "source refused"),
         "withdrawn-0-1": ("dropped", "source not admitted"),
         "other-0-1": ("dropped", "source not for mosaic_restoration"),
     }
