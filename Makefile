@@ -12,11 +12,11 @@ export YOLO_AUTOINSTALL := false
 # Each job is a Python of its own: it finds what others have compiled, whatever the machine says of that.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup slurm demo test lint format schema bench lock clean
+.PHONY: help setup slurm demo test test-fast lint format schema bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
 setup: .venv/workflow ## what the workflow needs, in .venv
 	@echo "ready: activate it with '. .venv/bin/activate'"
@@ -32,6 +32,9 @@ test: .venv/development .venv-restoration/development ## all tests
 	@# A file at a time, so that what its tests share is made once.
 	$(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile --no-loadscope-reorder
 	$(RESTORATION)/python -m pytest tests/restoration
+
+test-fast: .venv/development ## the unit tests but for the slow ones, to run while working
+	$(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile -m "not slow" tests/unit
 
 lint: .venv/development ## format, lint and types
 	$(BIN)/ruff format --check $(SOURCES)

@@ -568,6 +568,7 @@ def test_the_scene_grows_by_the_steps_that_are_drawn_for_it(tmp_path: Path) -> N
     assert Found(tmp_path / "1", frames, seen, asked, seed=1).scenes["extension"].to_list() != steps
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_scenes_hold_what_they_promise(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:

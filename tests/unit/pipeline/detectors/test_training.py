@@ -29,6 +29,7 @@ from tessera.pipeline.detectors.settings import DetectorSettings, ExportSettings
 from tessera.pipeline.detectors.train import train_detector
 from yolo_dataset import checksum, make_dataset
 
+pytestmark = pytest.mark.slow
 EPOCHS = 6
 # Everything that draws at random, gradients summed over batches that do not fit an epoch, and mosaics that end.
 TRAINING = {"epochs": EPOCHS, "imgsz": 32, "batch": 2, "nbs": 6, "close_mosaic": 3, "mixup": 0.5, "multi_scale": 0.5}

@@ -175,6 +175,7 @@ def test_what_a_person_keeps_stays_before_what_looks_like_it(tmp_path: Path) -> 
     assert ledger["a-0-1"][1:] == ("looks like another clip", "b-0-1, differs in 0 of 64 bits")
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(data=st.data())
 def test_neither_order_nor_shards_matter(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
