@@ -31,7 +31,7 @@ demo: .venv/workflow ## the whole journey on generated footage
 test: .venv/development .venv-restoration/development ## all tests
 	@# A file at a time, so that what its tests share is made once.
 	$(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile --no-loadscope-reorder
-	$(RESTORATION)/python -m pytest tests/restoration
+	$(RESTORATION)/python -m pytest --numprocesses $(CORES) tests/restoration
 
 test-fast: .venv/development ## the unit tests but for the slow ones, to run while working
 	$(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile -m "not slow" tests/unit
@@ -85,6 +85,6 @@ clean: ## remove what was made, the environment included
 	$(UV) venv --quiet --clear --python $(BIN)/python .venv-restoration
 	$(UV) pip install --quiet --python $(RESTORATION)/python --no-deps --require-hashes -r envs/restoration.txt
 	$(UV) pip install --quiet --python $(RESTORATION)/python --no-deps --constraint envs/development.txt \
-		pytest pluggy iniconfig hypothesis sortedcontainers
+		pytest pluggy iniconfig pytest-xdist execnet hypothesis sortedcontainers
 	$(UV) pip install --quiet --python $(RESTORATION)/python --no-deps --no-build-isolation --editable .
 	@touch $@
