@@ -142,6 +142,7 @@ def test_what_would_not_be_seen_is_not_drawn() -> None:
     assert blend(black, free, layer, 15, 25) == (15, 25, 45, 45)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings", [{"opacity": (0.01, 0.05)}, {"texts": ["W" * 3000], "text_size": (0.2, 0.2), "rotation": 90}]
 )

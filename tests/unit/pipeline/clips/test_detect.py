@@ -181,6 +181,7 @@ def test_batches_are_full_whatever_the_speed_and_smaller_where_pictures_are_larg
     assert sizes(slow=False) == [1] * COUNT
 
 
+@pytest.mark.slow
 def test_few_frames_are_held_however_slow_the_detector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(video, "SHORT", 10)
     path = write(tmp_path / "film.mp4", pictures(200))
