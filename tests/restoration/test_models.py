@@ -1,9 +1,11 @@
 """The networks compute what mmagic's do, with an operator that is what its formula says."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
+from torchvision.ops import deform_conv2d
 
 from tessera.pipeline.restoration.models import BasicVSRPlusPlusNet, build_generator
 from tessera.pipeline.restoration.operators import modulated_deform_conv2d
@@ -36,6 +38,25 @@ def test_the_deformable_convolution_is_that_of_its_formula() -> None:
                 value = sampled(features[0, channel], y - 1 + place // 3 + float(down), x - 1 + place % 3 + float(right))
                 expected += float(weight[out, channel, place // 3, place % 3] * mask[0, tap, y, x]) * value
         assert float(found[0, out, y, x]) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(("stride", "padding", "dilation"), [(1, 1, 1), (2, 0, 1), (1, (2, 1), (2, 1))])
+def test_the_deformable_convolution_and_its_gradient_are_those_of_torchvision(stride: Any, padding: Any, dilation: Any) -> None:
+    torch.manual_seed(0)
+    features, weight, bias = torch.randn(2, 6, 7, 9), torch.randn(4, 6, 3, 3), torch.randn(4)
+    height, width = torch.nn.functional.conv2d(features, weight, bias, stride, padding, dilation).shape[2:]
+    # Some lie beyond the border.
+    offset, mask = 4 * torch.randn(2, 2 * 2 * 9, height, width), torch.rand(2, 2 * 9, height, width)
+    given = [each.double().requires_grad_() for each in (features, offset, mask, weight, bias)]
+    ours = modulated_deform_conv2d(*given, stride, padding, dilation, 1, 2)
+    theirs = deform_conv2d(given[0], given[1], given[3], given[4], stride, padding, dilation, given[2])
+    assert ours.shape == theirs.shape
+    for one, other in zip((ours, *_gradients(ours, given)), (theirs, *_gradients(theirs, given)), strict=True):
+        assert torch.allclose(one, other, rtol=1e-9, atol=1e-9)
+
+
+def _gradients(result: torch.Tensor, given: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+    return torch.autograd.grad((result**2).sum(), given)
 
 
 def test_an_offset_that_is_no_number_is_not_followed() -> None:

