@@ -59,6 +59,20 @@ def _gradients(result: torch.Tensor, given: list[torch.Tensor]) -> tuple[torch.T
     return torch.autograd.grad((result**2).sum(), given)
 
 
+def test_a_new_generator_shifts_no_frame_and_one_whose_flow_was_learned_does() -> None:
+    torch.manual_seed(0)
+    generator = build_generator(SMALL)
+    small = torch.rand(1, 3, 3, 16, 16)
+    for is_learned in (True, False):
+        # Computed, and not.
+        generator.spynet.requires_grad_(is_learned)
+        assert all(flow.shape == (1, 2, 2, 16, 16) and not flow.any() for flow in generator.flows(small))
+    with torch.no_grad():
+        generator.flow_outputs()[-1].conv.bias += 1
+    forward, backward = generator.flows(small)
+    assert torch.allclose(forward, torch.full_like(forward, 0.5)) and torch.equal(forward, backward)
+
+
 def test_an_offset_that_is_no_number_is_not_followed() -> None:
     features, weight, mask = torch.rand(1, 4, 8, 8), torch.rand(2, 4, 3, 3), torch.rand(1, 18, 8, 8)
     none = torch.full((1, 36, 8, 8), math.nan)

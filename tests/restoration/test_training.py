@@ -294,10 +294,19 @@ def test_the_optical_flow_starts_from_its_weights_and_is_frozen_for_so_long(
 def test_an_optical_flow_that_nobody_has_trained_is_learned_from_the_start(
     dataset: Path, tmp_path: Path, terminal: io.StringIO
 ) -> None:
-    before = train(dataset, tmp_path / "still", stage(learning_rates=STILL))
-    after = train(dataset, tmp_path / "moving", stage())
+    before = train(dataset, tmp_path / "still", stage(freeze_flow=5, learning_rates=STILL))
+    after = train(dataset, tmp_path / "moving", stage(freeze_flow=5))
     assert farthest(part(before, "generator.spynet"), part(after, "generator.spynet")) > 1e-5
     assert "there are no weights of SPyNet: the optical flow is learned from the start" in terminal.getvalue()
+
+
+def test_an_optical_flow_that_nobody_has_trained_stays_nothing_where_it_is_always_frozen(
+    dataset: Path, tmp_path: Path, terminal: io.StringIO
+) -> None:
+    before = train(dataset, tmp_path / "still", stage(learning_rates=STILL))
+    after = train(dataset, tmp_path / "moving", stage(2))
+    assert farthest(part(before, "generator.spynet"), part(after, "generator.spynet")) == 0
+    assert "frames are aligned without an optical flow" in terminal.getvalue()
 
 
 def test_parts_of_a_batch_give_the_gradients_of_the_whole() -> None:

@@ -59,9 +59,20 @@ class Generator(BasicVSRPlusPlusNet):  # type: ignore[misc]
     def flows(self, small: Tensor) -> tuple[Tensor, Tensor]:
         """Return the flow to the frame before, and to that after, of `small` (N, T, 3, h, w): (N, T - 1, 2, h, w), pixels."""
         count, frames = small.shape[:2]
+        if not small.is_cuda and not self._has_flow():
+            nothing = small.new_zeros(count, frames - 1, 2, *small.shape[3:])
+            return nothing, nothing
         first, second = small[:, :-1].flatten(0, 1), small[:, 1:].flatten(0, 1)
         forward, backward = self.spynet(torch.cat([second, first]), torch.cat([first, second])).chunk(2)
         return forward.unflatten(0, (count, frames - 1)), backward.unflatten(0, (count, frames - 1))
+
+    def _has_flow(self) -> bool:
+        """Whether the optical flow is learned, or was: if not, its last layers are 0, and so is all that it gives."""
+        return any(each.requires_grad or bool(each.any()) for layer in self.flow_outputs() for each in layer.parameters())
+
+    def flow_outputs(self) -> list[nn.Module]:
+        """Return the last layer of each level of the optical flow, whose sum is the flow."""
+        return [level.basic_module[-1] for level in self.spynet.basic_module]
 
 
 def build_generator(settings: GeneratorSettings) -> Generator:
@@ -69,7 +80,8 @@ def build_generator(settings: GeneratorSettings) -> Generator:
 
     Convolutions begin as in He et al. (2015), so that what goes through them keeps its size, and the last one near nothing, so
     that pictures come out as they went in. With torch's own beginning, which mmagic leaves, it fades on the way: 8 channels
-    and 1 block gained 0.03 dB in 180 iterations, and so they gain 0.3.
+    and 1 block gained 0.03 dB in 180 iterations, and so they gain 0.3. The optical flow begins at nothing, not as mmagic leaves
+    it, at random: there neighbouring frames are shifted by some 10 pixels this way and that before they are compared.
     """
     generator = Generator(settings)
     for name, module in generator.named_modules():
@@ -79,6 +91,9 @@ def build_generator(settings: GeneratorSettings) -> Generator:
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
     generator.conv_last.weight.data *= NEARLY_NOTHING
+    for layer in generator.flow_outputs():
+        for each in layer.parameters():
+            nn.init.zeros_(each)
     return generator
 
 

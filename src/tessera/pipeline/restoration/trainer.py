@@ -209,7 +209,9 @@ def fit(
     torch.manual_seed(first_seed)
     restorer = Restorer(settings.generator, settings.discriminator, stage, training, precision(training), weights.vgg19)
     knows_flow = begin(restorer, weights.base or weights.load_from, weights.spynet)
-    if not knows_flow and stage.freeze_flow:
+    if not knows_flow and stage.freeze_flow == "always":
+        tell_once("there are no weights of SPyNet, and `freeze_flow` is always: frames are aligned without an optical flow")
+    elif not knows_flow and stage.freeze_flow:
         tell_once("there are no weights of SPyNet: the optical flow is learned from the start")
     if stage.losses.perceptual and not weights.vgg19:
         tell_once("there are no weights of VGG19: the perceptual loss is left out; declare `restoration.weights.vgg19` for it")
@@ -228,7 +230,7 @@ def fit(
     samples = TrainingSamples(clips["train"], data, stage.frames, seed)
     fixed = FixedSamples(choose(clips["val"], training.validation_clips, seed), data, stage.frames, seed)
     measured = validation_loader(fixed, rank, ranks, workers // ranks)
-    thaw = 0 if not knows_flow else math.inf if stage.freeze_flow == "always" else stage.freeze_flow
+    thaw = math.inf if stage.freeze_flow == "always" else stage.freeze_flow if knows_flow else 0
     runner = _Runner(
         restorer,
         # What mmengine writes there is in the log too.
