@@ -14,6 +14,7 @@ from projects import REPOSITORY, Project
 
 from tessera.core.ledger import Ledger
 from tessera.records.tables.annotation import Annotations, Images
+from tessera.records.tables.footage import Sources
 from tessera.records.tables.splits import Splits
 from tessera.records.tables.table import types, write_table
 
@@ -60,6 +61,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Path:
     _write_ledger(results / "datasets/nsfw_detection/ledger.jsonl", ["ok"] * 3)
     _write(results / "sources/refused.tsv", "source\treason\ntwo </script>\tno rights\n")
     _write_dataset(results)
+    write_table(pl.DataFrame([], schema=types(Sources)), Sources, results / "sources/admitted.parquet")
     curves = results / "training/nsfw_detection/curves"
     curves.mkdir(parents=True)
     cv2.imwrite(str(curves / "losses.png"), np.zeros((4, 4, 3), np.uint8))
@@ -133,7 +135,7 @@ def test_report_follows_what_it_shows_and_nothing_else(made: Project) -> None:
     made.settings["gates"] = {"frames": 0.5}
     (made.results / "weights/nsfw_detection/card.md").touch()
     assert _run(made) == []
-    made.settings["report"] = {"blur": False}
+    made.settings["report"] = {"blur": "none"}
     _write(made.results / "weights/nsfw_detection/card.md", "# Another card\n")
     assert _run(made) == [
         "plot_predictions nsfw_detection",

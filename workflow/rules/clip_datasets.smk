@@ -62,6 +62,7 @@ rule plot_clips:
         ],
         clips="<results>/datasets/{dataset}/clips.parquet",
         splits="<results>/datasets/{dataset}/splits.parquet",
+        sources="<results>/sources/admitted.parquet",
     output:
         train=report(
             "<results>/reports/datasets/{dataset}/train.jpg",
@@ -113,11 +114,13 @@ rule plot_clips:
         dataset=laid_out_as(CLIPS),
     params:
         settings=lookup(dpath="report", within=config),
+        sets=CONTENT_OF_SETS,
         seed=lookup(dpath="seed", within=config),
         code=code_digest(
             "tessera.pipeline.report.clips:describe_clips",
             "tessera.pipeline.report.clips:draw_clips",
             "tessera.pipeline.report.clips:show_clips",
+            "tessera.pipeline.report.tiles:find_clear",
         ),
     script:
         "../scripts/plot_clips.py"

@@ -9,7 +9,7 @@ from snakemake.logging import logger
 from snakemake_interface_logger_plugins.common import LogEvent
 
 import tessera.catalogue
-from tessera.catalogue import made_datasets, trained_models
+from tessera.catalogue import made_datasets, sets_of, trained_models
 from tessera.configuration import load_configuration
 from tessera.core.errors import TesseraError
 from tessera.core.files import file_name, files_of, is_plain_file, size_of
@@ -38,6 +38,12 @@ MODELS = trained_models(config)
 LABELS = {file_name(each["name"]): each for each in config["annotations"]["labels"]}
 WATERMARK_SETS = {
     file_name(each["name"]): each for each in config["watermarks"]["sets"]
+}
+# The content of these sets, by the id that their sources start with. The report blurs pictures by it.
+CONTENT_OF_SETS = {
+    name: each["content"]
+    for dataset in DATASETS.values()
+    for name, each in sets_of(dataset, config).items()
 }
 # The shards whose frames are labelled: all or, where no folder with such labels is named, none.
 LABELLED = SHARDS if config["annotations"]["frame_labels"] else []

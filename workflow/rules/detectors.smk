@@ -207,6 +207,7 @@ rule plot_predictions:
         splits=of_model("<results>/datasets/{dataset}/splits.parquet"),
         weights="<results>/weights/{model}/{model}.pt",
         checksums="<results>/weights/{model}/SHA256SUMS",
+        sources="<results>/sources/admitted.parquet",
     output:
         figure=report(
             "<results>/reports/models/{model}/predictions.jpg",
@@ -226,12 +227,14 @@ rule plot_predictions:
         gpu=1,
     params:
         settings=lookup(dpath="report", within=config),
+        sets=CONTENT_OF_SETS,
         seed=lookup(dpath="seed", within=config),
         confidence=lookup(dpath="preview/confidence", within=config),
         image_size=inference_size,
         code=code_digest(
             "tessera.pipeline.report.samples:draw_predictions",
             "tessera.imaging.detection.detector:Predictor",
+            "tessera.pipeline.report.tiles:find_clear",
         ),
     script:
         "../scripts/plot_predictions.py"

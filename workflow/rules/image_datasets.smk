@@ -140,6 +140,7 @@ rule plot_samples:
         selected="<results>/selections/{dataset}/images.parquet",
         regions="<results>/selections/{dataset}/annotations.parquet",
         splits="<results>/datasets/{dataset}/splits.parquet",
+        sources="<results>/sources/admitted.parquet",
     output:
         train=report(
             "<results>/reports/datasets/{dataset}/train.jpg",
@@ -170,11 +171,13 @@ rule plot_samples:
         dataset=laid_out_as(IMAGES),
     params:
         settings=lookup(dpath="report", within=config),
+        sets=CONTENT_OF_SETS,
         seed=lookup(dpath="seed", within=config),
         code=code_digest(
             "tessera.pipeline.report.samples:describe_marks",
             "tessera.pipeline.report.samples:describe_mosaics",
             "tessera.pipeline.report.samples:draw_samples",
+            "tessera.pipeline.report.tiles:find_clear",
         ),
     script:
         "../scripts/plot_samples.py"

@@ -255,6 +255,8 @@ rule plot_methods:
 rule plot_restored:
     input:
         pictures="<results>/training/{model}/pictures",
+        splits=of_model("<results>/datasets/{dataset}/splits.parquet"),
+        sources="<results>/sources/admitted.parquet",
     output:
         val=report(
             "<results>/reports/models/{model}/val.jpg",
@@ -292,9 +294,11 @@ rule plot_restored:
         model=of_kind(RESTORER),
     params:
         settings=lookup(dpath="report", within=config),
+        sets=CONTENT_OF_SETS,
         code=code_digest(
             "tessera.pipeline.report.restoration:draw_restored",
             "tessera.pipeline.report.restoration:show_restored",
+            "tessera.pipeline.report.tiles:find_clear",
         ),
     script:
         "../scripts/plot_restored.py"

@@ -3,11 +3,13 @@
 from tessera.core.job import job
 from tessera.pipeline.report.clips import describe_clips, draw_clips, show_clips
 from tessera.pipeline.report.settings import ReportSettings
+from tessera.pipeline.report.tiles import find_clear
 
 with job(snakemake) as (inputs, outputs, params):
     settings, captions = ReportSettings(**params.settings), describe_clips(inputs.clips)
+    clear = find_clear(inputs.splits, inputs.sources, params.sets, settings)
     for folder in inputs.folders:
         split = folder.name
-        sample = folder, inputs.splits, split, captions, settings, params.seed
+        sample = folder, inputs.splits, split, captions, clear, settings, params.seed
         draw_clips(*sample, getattr(outputs, split))
         show_clips(*sample, getattr(outputs, f"{split}_moving"))

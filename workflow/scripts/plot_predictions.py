@@ -5,18 +5,21 @@ from tessera.imaging.detection.detector import Predictor
 from tessera.imaging.detection.settings import PredictionSettings
 from tessera.pipeline.report.samples import draw_predictions
 from tessera.pipeline.report.settings import ReportSettings
+from tessera.pipeline.report.tiles import find_clear
 
 with job(snakemake) as (inputs, outputs, params):
     # The size of the training, rounded up as ultralytics does.
     size = -(-params.image_size // 32) * 32
-    settings = PredictionSettings(confidence=params.confidence, image_size=size)
+    detector = PredictionSettings(confidence=params.confidence, image_size=size)
+    settings = ReportSettings(**params.settings)
     draw_predictions(
         folder=inputs.images,
         selected=inputs.selected,
         regions=inputs.regions,
         splits=inputs.splits,
-        predict=Predictor(inputs.weights, inputs.checksums, settings).predict,
-        settings=ReportSettings(**params.settings),
+        predict=Predictor(inputs.weights, inputs.checksums, detector).predict,
+        clear=find_clear(inputs.splits, inputs.sources, params.sets, settings),
+        settings=settings,
         seed=params.seed,
         path=outputs.figure,
     )

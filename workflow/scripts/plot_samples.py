@@ -3,8 +3,11 @@
 from tessera.core.job import job
 from tessera.pipeline.report.samples import describe_marks, describe_mosaics, draw_samples
 from tessera.pipeline.report.settings import ReportSettings
+from tessera.pipeline.report.tiles import find_clear
 
 with job(snakemake) as (inputs, outputs, params):
+    settings = ReportSettings(**params.settings)
+    clear = find_clear(inputs.splits, inputs.sources, params.sets, settings)
     captions = {**describe_mosaics(inputs.mosaics), **describe_marks(inputs.marks)}
     for split, path in vars(outputs).items():
         draw_samples(
@@ -14,7 +17,8 @@ with job(snakemake) as (inputs, outputs, params):
             splits=inputs.splits,
             split=split,
             captions=captions,
-            settings=ReportSettings(**params.settings),
+            clear=clear,
+            settings=settings,
             seed=params.seed,
             path=path,
         )

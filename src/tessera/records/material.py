@@ -1,5 +1,6 @@
 """What people bring beside the manifest: folders of labels, and sets of images with watermarks."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
@@ -47,3 +48,11 @@ def names_differ(materials: tuple[M, ...]) -> tuple[M, ...]:
     if twice:
         raise ValueError(f"the names {twice} must differ, and not in case alone")
     return materials
+
+
+def set_of(source: str, sets: Iterable[str]) -> str:
+    """Return the set, one of the names `sets`, whose images count as sources of their own and `source` is one of them.
+
+    Of a source that belongs to no set, return its own id.
+    """
+    return next((name for name in sets if source.startswith(f"{name}/")), source)

@@ -13,6 +13,7 @@ from tessera.core.markdown import plain, table
 from tessera.core.provenance import digest
 from tessera.imaging.masks import decode_rle
 from tessera.imaging.polygons import area
+from tessera.records.material import set_of
 from tessera.records.tables.annotation import Annotations, Images
 from tessera.records.tables.clips import Clips, Scores
 from tessera.records.tables.footage import Sources
@@ -106,7 +107,7 @@ def _origins(
 ) -> list[dict[str, Any]]:
     """Return what came from each source and, of a set whose images are sources of their own, from its part in each split."""
     stated = {row["source"]: row for row in sources.iter_rows(named=True)} | dict(sets)
-    names = {source: _set_of(source, sets) for source in images["source"].unique()}
+    names = {source: set_of(source, sets) for source in images["source"].unique()}
     origin = pl.col("source").replace_strict(names, return_dtype=pl.String)
     counts = regions.group_by(origin, "split").agg(regions=pl.len())
     origins = images.group_by(origin, "split").agg(images=pl.len()).join(counts, on=["source", "split"], how="left")
@@ -120,11 +121,6 @@ def _origins(
         }
         for row in origins.select("source", "images", "split", "regions").sort("source", "split").iter_rows(named=True)
     ]
-
-
-def _set_of(source: str, sets: Mapping[str, Any]) -> str:
-    """Return the set that `source` is a part of; itself where it is of none."""
-    return next((name for name in sets if source.startswith(f"{name}/")), source)
 
 
 def render(sheet: Mapping[str, Any]) -> str:

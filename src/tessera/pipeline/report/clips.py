@@ -3,7 +3,7 @@
 import base64
 import html
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -22,7 +22,14 @@ PREVIEW_SECONDS = 4
 
 
 def draw_clips(
-    folder: Path, splits: Path, split: str, captions: Mapping[str, str], settings: ReportSettings, seed: int, path: Path
+    folder: Path,
+    splits: Path,
+    split: str,
+    captions: Mapping[str, str],
+    clear: Collection[str],
+    settings: ReportSettings,
+    seed: int,
+    path: Path,
 ) -> None:
     """Draw some clips of `split` as a JPEG: a row of pictures each, from the first to the last, with the outlines of the masks.
 
@@ -31,7 +38,7 @@ def draw_clips(
     tiles = []
     for key in choose_keys(splits, split, settings.samples, seed):
         pictures = _read_clip(folder, key, _a_row)
-        row = [shrink_picture(picture, settings.blur) for picture in pictures]
+        row = [shrink_picture(picture, key not in clear) for picture in pictures]
         # A clip of fewer frames leaves the rest of its row empty.
         row += [Picture("", np.full((1, 1, 3), 255, np.uint8), [])] * (TILE_COLUMNS - len(row))
         tiles += [row[0]._replace(name=key, caption=captions.get(key, "")), *row[1:]]
@@ -39,7 +46,14 @@ def draw_clips(
 
 
 def show_clips(
-    folder: Path, splits: Path, split: str, captions: Mapping[str, str], settings: ReportSettings, seed: int, path: Path
+    folder: Path,
+    splits: Path,
+    split: str,
+    captions: Mapping[str, str],
+    clear: Collection[str],
+    settings: ReportSettings,
+    seed: int,
+    path: Path,
 ) -> None:
     """Write an HTML page on which the clips that `draw_clips` draws move: the first seconds of each, as animated WebP."""
     import cv2
@@ -49,7 +63,7 @@ def show_clips(
     for key in choose_keys(splits, split, settings.samples, seed):
         images = []
         for picture in _read_clip(folder, key, in_motion):
-            tile = shrink_picture(picture, settings.blur, PREVIEW_SIDE)
+            tile = shrink_picture(picture, key not in clear, PREVIEW_SIDE)
             image = np.ascontiguousarray(tile.image)
             for _, mask in tile.regions:
                 outlines, _ = cv2.findContours((mask > 127).view(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)

@@ -3,7 +3,7 @@
 import csv
 import html
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -78,8 +78,8 @@ def draw_methods(metrics: Path, path: Path) -> None:
         figure.legend(handles=handles, loc="outside lower left", ncols=len(handles), fontsize=9)
 
 
-def draw_restored(folder: Path, split: str, settings: ReportSettings, path: Path) -> None:
-    """Draw samples of `split` as a JPEG: mosaicked, restored and clean, blurred unless `settings` say otherwise.
+def draw_restored(folder: Path, split: str, clear: Collection[str], settings: ReportSettings, path: Path) -> None:
+    """Draw samples of `split` as a JPEG: mosaicked, restored and clean, blurred unless their keys are in `clear`.
 
     `folder` holds the pictures of the evaluation.
     """
@@ -97,12 +97,12 @@ def draw_restored(folder: Path, split: str, settings: ReportSettings, path: Path
             ("clean", ""),
         ]
         for (name, caption), image in zip(titles, _panels(triptych), strict=True):
-            tile = shrink_picture(Picture(name, image, [("mosaic", mask[..., 0])]), settings.blur)
+            tile = shrink_picture(Picture(name, image, [("mosaic", mask[..., 0])]), row["key"] not in clear)
             tiles.append(tile._replace(caption=caption))
     draw_tiles(tiles, {"mosaic": ORANGE}, f"no sample of {split!r} is shown", path, 3)
 
 
-def show_restored(folder: Path, split: str, settings: ReportSettings, path: Path) -> None:
+def show_restored(folder: Path, split: str, clear: Collection[str], settings: ReportSettings, path: Path) -> None:
     """Write an HTML page on which the samples that `draw_restored` draws move."""
     from tessera.imaging.video import read_frames, read_packets
 
@@ -114,7 +114,8 @@ def show_restored(folder: Path, split: str, settings: ReportSettings, path: Path
             packets = read_packets(video)
             for frame in read_frames(video, packets, in_motion(packets.time).tolist()):
                 panels = [Picture("", panel, []) for panel in _panels(frame.image())]
-                left, middle, right = (shrink_picture(panel, settings.blur, PREVIEW_SIDE).image for panel in panels)
+                is_blurred = row["key"] not in clear
+                left, middle, right = (shrink_picture(panel, is_blurred, PREVIEW_SIDE).image for panel in panels)
                 gap = np.full((len(left), GAP, 3), 255, np.uint8)
                 images.append(np.concatenate([left, gap, middle, gap, right], axis=1))
         except Failed as error:

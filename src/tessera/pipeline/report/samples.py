@@ -1,6 +1,6 @@
 """Samples of the datasets of images, and what detectors see in them."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -60,17 +60,20 @@ def draw_samples(
     splits: Path,
     split: str,
     captions: Mapping[str, str],
+    clear: Collection[str],
     settings: ReportSettings,
     seed: int,
     path: Path,
 ) -> None:
-    """Draw some samples of `split` with the outlines of their regions as a JPEG, blurred unless `settings` say otherwise.
+    """Draw some samples of `split` with the outlines of their regions as a JPEG, blurred unless their keys are in `clear`.
 
     `folder` holds the images as `SPLIT/KEY.SUFFIX`. `selected`, `regions`, `splits`: `tables.Images`, `tables.Annotations`
     and `tables.Splits` of the dataset. `captions`: by key, what is written below the name of a sample.
     """
     samples = _read_samples(folder, selected, regions, splits, split, settings.samples, seed)
-    tiles = [shrink_picture(sample, settings.blur)._replace(caption=captions.get(sample.name, "")) for sample in samples]
+    tiles = [
+        shrink_picture(sample, sample.name not in clear)._replace(caption=captions.get(sample.name, "")) for sample in samples
+    ]
     labels = sorted({label for tile in tiles for label, _ in tile.regions})
     colours = dict(zip(labels, (ORANGE, SKY, PURPLE, GREEN) * len(labels), strict=False))
     draw_tiles(tiles, colours, f"no sample is in the split {split!r}", path)
@@ -82,6 +85,7 @@ def draw_predictions(
     regions: Path,
     splits: Path,
     predict: Callable[[Iterable[np.ndarray]], Iterable[Sequence[Prediction]]],
+    clear: Collection[str],
     settings: ReportSettings,
     seed: int,
     path: Path,
@@ -97,7 +101,7 @@ def draw_predictions(
         size = sample.image.shape[:2]
         labelled = [("labelled", mask) for _, mask in sample.regions]
         predicted = [("predicted", _box_mask(one.box, *size) if one.mask is None else one.mask) for one in predictions]
-        tiles.append(shrink_picture(Picture(sample.name, sample.image, labelled + predicted), settings.blur))
+        tiles.append(shrink_picture(Picture(sample.name, sample.image, labelled + predicted), sample.name not in clear))
     draw_tiles(tiles, {"labelled": SKY, "predicted": ORANGE}, "no sample is in the split 'val'", path)
 
 

@@ -1,5 +1,7 @@
 """Settings of the report."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from tessera.core.settings import Settings
@@ -8,5 +10,5 @@ from tessera.core.settings import Settings
 class ReportSettings(Settings):
     """What the report shows."""
 
-    blur: bool = Field(True, description="make the pictures unrecognisable, leaving the outlines of the masks")
+    blur: Literal["adult", "all", "none"] = "adult"
     samples: int = Field(12, ge=1, le=100, description="pictures shown of each split")

@@ -1,7 +1,7 @@
-"""Contact sheets: which samples are shown, and how, blurred unless a setting says otherwise."""
+"""Contact sheets: which samples are shown, which of them clear and which blurred, and how."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -10,6 +10,8 @@ import numpy as np
 
 from tessera.core.seeds import generator
 from tessera.pipeline.report.drawing import QUIET, legend, new_figure, shorten
+from tessera.pipeline.report.settings import ReportSettings
+from tessera.records.material import set_of
 
 BLUR_SIDE = 6  # what is left of a blurred picture: so many blocks along its longer side
 TILE_SIDE = 300  # pixels, longer side of a sample in a contact sheet
@@ -39,6 +41,24 @@ def choose_keys(splits: Path, split: str, count: int, seed: int) -> list[str]:
     from tessera.records.tables.table import read_table
 
     return choose_samples(read_table(splits, Splits).filter(split=split)["key"].to_list(), count, seed, split)
+
+
+def find_clear(splits: Path, sources: Path, sets: Mapping[str, str], settings: ReportSettings) -> frozenset[str]:
+    """Return the keys of the samples that `settings.blur` allows to be shown clear; every other sample is to be blurred.
+
+    `splits`, `sources`: `tables.Splits` of the dataset and `tables.Sources`. `sets`: the `content` of each set of images that
+    were brought beside the manifest, by the id that their sources start with. With `adult`, samples of a source whose content
+    is `general` are clear; one of a source that is in neither table is not.
+    """
+    from tessera.records.tables.footage import Sources
+    from tessera.records.tables.splits import Splits
+    from tessera.records.tables.table import read_table
+
+    if settings.blur == "all":
+        return frozenset()
+    stated = {**dict(read_table(sources, Sources).select("source", "content").iter_rows()), **sets}
+    samples: Iterable[tuple[str, str]] = read_table(splits, Splits).select("key", "source").iter_rows()
+    return frozenset(key for key, source in samples if settings.blur == "none" or stated.get(set_of(source, sets)) == "general")
 
 
 def blur(image: np.ndarray) -> np.ndarray:

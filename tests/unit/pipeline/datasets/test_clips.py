@@ -116,9 +116,9 @@ def test_clips_are_shown_from_first_to_last_and_moving(made: dict[str, Path], tm
     write(made)
     captions = caption_clips(made["table"])
     assert captions["two-0000000-000"] == "24 frames, 2.0 s, 64 x 48"
-    settings = ReportSettings(blur=blurred)
+    clear = () if blurred else SPLIT_OF
     for split, count in {"train": 2, "val": 1, "test": 0}.items():
-        sample = made[split], made["splits"], split, captions, settings, 0
+        sample = made[split], made["splits"], split, captions, clear, ReportSettings(), 0
         draw_clips(*sample, tmp_path / "sheet.jpg")
         show_clips(*sample, tmp_path / "page.html")
         moving = re.findall(r'src="data:image/webp;base64,([^"]+)"', (tmp_path / "page.html").read_text())
@@ -138,7 +138,7 @@ def test_clips_are_shown_from_first_to_last_and_moving(made: dict[str, Path], tm
 
 def test_equal_clips_give_equal_figures(made: dict[str, Path], tmp_path: Path) -> None:
     write(made)
-    sample = made["train"], made["splits"], "train", {}, ReportSettings(), 7
+    sample = made["train"], made["splits"], "train", {}, (), ReportSettings(), 7
     for name in ("a", "b"):
         draw_clips(*sample, tmp_path / f"{name}.jpg")
         show_clips(*sample, tmp_path / f"{name}.html")

@@ -4,7 +4,7 @@ import base64
 import html
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
@@ -26,9 +26,10 @@ from tessera.pipeline.report.drawing import ORANGE, SKY
 from tessera.pipeline.report.pages import render_markdown, show_pictures, tabulate_metrics, tabulate_refused
 from tessera.pipeline.report.samples import describe_marks, describe_mosaics, draw_predictions, draw_samples
 from tessera.pipeline.report.settings import ReportSettings
-from tessera.pipeline.report.tiles import BLUR_SIDE, Picture, blur, choose_samples, draw_tiles
+from tessera.pipeline.report.tiles import BLUR_SIDE, Picture, blur, choose_samples, draw_tiles, find_clear
 from tessera.pipeline.report.timings import draw_timings
 from tessera.records.tables.annotation import Annotations, Images
+from tessera.records.tables.footage import Sources
 from tessera.records.tables.mosaics import Mosaics
 from tessera.records.tables.splits import Splits
 from tessera.records.tables.table import types, write_table
@@ -65,7 +66,7 @@ def test_equal_figures_are_equal_files(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         draw_funnel(STEPS, SPLITS, tmp_path / name / "funnel.svg")
         draw_dropped(STEPS, tmp_path / name / "dropped.svg")
-        _draw_samples(tmp_path / name, ReportSettings())
+        _draw_samples(tmp_path / name)
     for figure in ("funnel.svg", "dropped.svg", "samples.jpg"):
         assert (tmp_path / "a" / figure).read_bytes() == (tmp_path / "b" / figure).read_bytes()
     assert b"<dc:date>" not in (tmp_path / "a" / "funnel.svg").read_bytes()
@@ -205,7 +206,7 @@ class Region(NamedTuple):
     mask: np.ndarray | None
 
 
-def _draw_samples(folder: Path, settings: ReportSettings, split: str = "val") -> np.ndarray:
+def _draw_samples(folder: Path, clear: Collection[str] = (), split: str = "val") -> np.ndarray:
     """Draw two samples, one with regions of all three kinds, and return the contact sheet."""
     picture = np.zeros((60, 80, 3), np.uint8)
     picture[:, ::2] = 255
@@ -226,7 +227,7 @@ def _draw_samples(folder: Path, settings: ReportSettings, split: str = "val") ->
     ]
     for rows, table, name in ((images, Images, "images"), (regions, Annotations, "annotations"), (splits, Splits, "splits")):
         write_table(pl.DataFrame(rows, schema=types(table)), table, folder / f"{name}.parquet")
-    draw_samples(folder / "images", *_tables(folder), split, {}, settings, 0, folder / "samples.jpg")
+    draw_samples(folder / "images", *_tables(folder), split, {}, clear, ReportSettings(), 0, folder / "samples.jpg")
     return _read(folder / "samples.jpg")
 
 
@@ -262,17 +263,46 @@ def _detail(sheet: np.ndarray) -> float:
     return float(np.abs(np.diff(tile, axis=1)).mean())
 
 
-def test_samples_are_blurred_unless_a_setting_says_otherwise(tmp_path: Path) -> None:
-    assert _detail(_draw_samples(tmp_path, ReportSettings())) < 1
-    assert _detail(_draw_samples(tmp_path, ReportSettings(blur=False))) > 20
+def test_samples_are_blurred_but_for_those_that_may_be_clear(tmp_path: Path) -> None:
+    assert _detail(_draw_samples(tmp_path)) < 1
+    assert _detail(_draw_samples(tmp_path, {"a"})) < 1, "the second tile is b"
+    assert _detail(_draw_samples(tmp_path, {"a", "b"})) > 20
+
+
+def _write_origins(folder: Path) -> tuple[Path, Path]:
+    """Write the tables of samples, each called as its source, and of the sources; return the two."""
+    names = ["general", "adult", "stranger", "labels:general", "labels:adult", "watermarks:general/7", "watermarks:adult/7"]
+    rows = [{"key": name, "source": name, "split": "val"} for name in names]
+    write_table(pl.DataFrame(rows, schema=types(Splits)), Splits, folder / "splits.parquet")
+    row = {name: kind.to_python()() for name, kind in types(Sources).items() if name in ("shard", "path", "reason", "rights")}
+    row |= dict.fromkeys(("consent", "split", "kind", "sha256"), "") | {"use": [], "size": 0, "status": "admitted"}
+    table = pl.DataFrame([{**row, "source": each, "content": each} for each in names[:2]], schema=types(Sources))
+    write_table(table, Sources, folder / "sources.parquet")
+    return folder / "splits.parquet", folder / "sources.parquet"
+
+
+CONTENT_OF_SETS = {f"{kind}:{content}": content for kind in ("labels", "watermarks") for content in ("general", "adult")}
+
+
+def test_pictures_of_sources_that_are_adult_or_not_known_are_blurred_by_default(tmp_path: Path) -> None:
+    origins = _write_origins(tmp_path)
+    clear = find_clear(*origins, CONTENT_OF_SETS, ReportSettings())
+    assert clear == {"general", "labels:general", "watermarks:general/7"}
+    assert find_clear(*origins, {}, ReportSettings()) == {"general"}
+
+
+def test_all_pictures_or_none_are_blurred_where_the_setting_says_so(tmp_path: Path) -> None:
+    origins = _write_origins(tmp_path)
+    assert not find_clear(*origins, CONTENT_OF_SETS, ReportSettings(blur="all"))
+    assert len(find_clear(*origins, CONTENT_OF_SETS, ReportSettings(blur="none"))) == 7
 
 
 def test_outlines_are_drawn_on_blurred_pictures(tmp_path: Path) -> None:
-    assert _count(_draw_samples(tmp_path, ReportSettings()), ORANGE) > 300
+    assert _count(_draw_samples(tmp_path), ORANGE) > 300
 
 
 def test_predictions_are_drawn_beside_what_is_labelled(tmp_path: Path) -> None:
-    _draw_samples(tmp_path, ReportSettings())
+    _draw_samples(tmp_path)
     shown = []
 
     def predict(images: Iterable[np.ndarray]) -> Iterator[list[Region]]:
@@ -282,7 +312,7 @@ def test_predictions_are_drawn_beside_what_is_labelled(tmp_path: Path) -> None:
             mask[10:50, 20:60] = 255
             yield [Region((0.0, 0.0, 70.0, 50.0), None), Region((20.0, 10.0, 60.0, 50.0), mask)] if len(shown) == 2 else []
 
-    draw_predictions(tmp_path / "images", *_tables(tmp_path), predict, ReportSettings(), 0, tmp_path / "predictions.jpg")
+    draw_predictions(tmp_path / "images", *_tables(tmp_path), predict, (), ReportSettings(), 0, tmp_path / "predictions.jpg")
     assert shown == [(60, 80, 3)] * 2
     sheet = _read(tmp_path / "predictions.jpg")
     labelled, predicted = sheet[:, : sheet.shape[1] // 4], sheet[:, sheet.shape[1] // 4 :]
@@ -291,14 +321,14 @@ def test_predictions_are_drawn_beside_what_is_labelled(tmp_path: Path) -> None:
 
 
 def test_a_split_without_samples_says_so(tmp_path: Path) -> None:
-    assert _draw_samples(tmp_path, ReportSettings(), split="test").min() < 100
+    assert _draw_samples(tmp_path, split="test").min() < 100
 
 
 def test_an_image_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    _draw_samples(tmp_path, ReportSettings())
+    _draw_samples(tmp_path)
     (tmp_path / "images" / "val" / "a.png").write_bytes(b"not an image")
     with pytest.raises(TesseraError, match=r"a\.png: image cannot be decoded"):
-        draw_samples(tmp_path / "images", *_tables(tmp_path), "val", {}, ReportSettings(), 0, tmp_path / "samples.jpg")
+        draw_samples(tmp_path / "images", *_tables(tmp_path), "val", {}, (), ReportSettings(), 0, tmp_path / "samples.jpg")
 
 
 def test_a_caption_tells_how_a_mosaic_and_a_mark_were_drawn(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The figures of restoration: what is measured is told, and pictures are blurred unless a setting says otherwise."""
+"""The figures of restoration: what is measured is told, and pictures are blurred but for those that may be clear."""
 
 import base64
 import io
@@ -23,7 +23,7 @@ from tessera.pipeline.restoration.evaluate import evaluate
 from tessera.pipeline.restoration.settings import DataSettings, MetricsSettings
 
 SIDE = 64
-CLEAR = ReportSettings(blur=False)
+SETTINGS = ReportSettings()
 
 
 def texts(path: Path) -> list[str]:
@@ -115,23 +115,24 @@ def detail(image: np.ndarray) -> float:
     return float(np.abs(np.diff(image.astype(int), axis=1)).mean())
 
 
-def test_pictures_are_blurred_unless_a_setting_says_otherwise(tmp_path: Path) -> None:
+def test_pictures_are_blurred_but_for_those_that_may_be_clear(tmp_path: Path) -> None:
     folder = write_pictures(tmp_path / "pictures")
     details = {}
-    for settings in (ReportSettings(), CLEAR):
-        draw_restored(folder, "val", settings, tmp_path / "val.jpg")
-        show_restored(folder, "val", settings, tmp_path / "val.html")
+    for is_clear in (False, True):
+        clear = [f"clip <{6.0}>"] if is_clear else ["another"]
+        draw_restored(folder, "val", clear, SETTINGS, tmp_path / "val.jpg")
+        show_restored(folder, "val", clear, SETTINGS, tmp_path / "val.html")
         sheet = np.asarray(Image.open(tmp_path / "val.jpg"))
         (moving,) = animations(tmp_path / "val.html")
         # Inside of the mask, where no outline is.
         middle = np.asarray(moving.convert("RGB"))[:, 20 : SIDE - 20]
-        details[settings.blur] = detail(sheet[sheet.shape[0] // 2 - 9 : sheet.shape[0] // 2 + 9]), detail(middle)
-    assert 3 * details[True][0] < details[False][0]
-    assert details[True][1] < 2 < 20 < details[False][1]
+        details[is_clear] = detail(sheet[sheet.shape[0] // 2 - 9 : sheet.shape[0] // 2 + 9]), detail(middle)
+    assert 3 * details[False][0] < details[True][0]
+    assert details[False][1] < 2 < 20 < details[True][1]
 
 
 def test_panels_are_blurred_one_by_one_and_stay_in_their_order(tmp_path: Path) -> None:
-    show_restored(write_pictures(tmp_path / "pictures"), "val", ReportSettings(), tmp_path / "val.html")
+    show_restored(write_pictures(tmp_path / "pictures"), "val", (), SETTINGS, tmp_path / "val.html")
     (moving,) = animations(tmp_path / "val.html")
     assert moving.n_frames == 4  # of half a second, eight a second
     image = np.asarray(moving.convert("RGB")).astype(int)
@@ -142,21 +143,21 @@ def test_panels_are_blurred_one_by_one_and_stay_in_their_order(tmp_path: Path) -
 
 
 def test_what_is_reached_is_told_beside_the_pictures_and_keys_are_text(tmp_path: Path) -> None:
-    show_restored(write_pictures(tmp_path / "pictures"), "val", CLEAR, tmp_path / "val.html")
+    show_restored(write_pictures(tmp_path / "pictures"), "val", (), SETTINGS, tmp_path / "val.html")
     page = (tmp_path / "val.html").read_text(encoding="utf-8")
     assert "clip &lt;6.0&gt;<br>blocks of 6.0 px: mosaicked 21.0 dB, restored 24.5 dB, clean" in page
 
 
 def test_as_many_are_shown_as_the_report_shows_over_all_sizes_of_blocks(tmp_path: Path) -> None:
     folder = write_pictures(tmp_path / "pictures", range(2, 32, 3))
-    show_restored(folder, "val", ReportSettings(samples=3), tmp_path / "val.html")
+    show_restored(folder, "val", (), ReportSettings(samples=3), tmp_path / "val.html")
     assert re.findall(r"blocks of (\S+) px", (tmp_path / "val.html").read_text(encoding="utf-8")) == ["2.0", "14.0", "29.0"]
 
 
 def test_a_split_without_pictures_says_so(tmp_path: Path) -> None:
     folder = write_pictures(tmp_path / "pictures")
-    draw_restored(folder, "test", CLEAR, tmp_path / "test.jpg")
-    show_restored(folder, "test", CLEAR, tmp_path / "test.html")
+    draw_restored(folder, "test", (), SETTINGS, tmp_path / "test.jpg")
+    show_restored(folder, "test", (), SETTINGS, tmp_path / "test.html")
     assert np.asarray(Image.open(tmp_path / "test.jpg")).min() < 100
     assert "No sample of test is shown" in (tmp_path / "test.html").read_text(encoding="utf-8")
 
@@ -167,7 +168,7 @@ def test_a_picture_that_cannot_be_read_is_named(suffix: str, tmp_path: Path) -> 
     (folder / "val" / f"006.0px-clip{suffix}").write_bytes(b"nothing")
     draw = show_restored if suffix == ".mp4" else draw_restored
     with pytest.raises(TesseraError, match=r"006\.0px-clip.*delete the folder"):
-        draw(folder, "val", CLEAR, tmp_path / "figure")
+        draw(folder, "val", (), SETTINGS, tmp_path / "figure")
 
 
 def test_what_the_evaluation_writes_is_drawn(tmp_path: Path) -> None:
@@ -178,7 +179,7 @@ def test_what_the_evaluation_writes_is_drawn(tmp_path: Path) -> None:
     folders = {split: tmp_path / split for split in ("val", "test")}
     evaluate(folders, lambda frames: frames, *files, **settings, seed=0, threads=2)
     draw_methods(files[0], tmp_path / "methods.svg")
-    draw_restored(files[2], "val", CLEAR, tmp_path / "val.jpg")
-    show_restored(files[2], "val", CLEAR, tmp_path / "val.html")
+    draw_restored(files[2], "val", (), SETTINGS, tmp_path / "val.jpg")
+    show_restored(files[2], "val", (), SETTINGS, tmp_path / "val.html")
     assert "all (1)" in texts(tmp_path / "methods.svg") and "+0.0" in texts(tmp_path / "methods.svg")
     assert len(animations(tmp_path / "val.html")) == 1
