@@ -6,7 +6,7 @@ from pathlib import Path
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tessera.core import provenance
+from tessera.core import files
 from tessera.core.files import file_name
 from tessera.core.provenance import digest, sha256_file
 
@@ -21,7 +21,7 @@ TEXTS = st.text(st.characters(), max_size=200) | st.text("a-.~%/ é\udcff\n", mi
 @example("a" * 1000)
 def test_a_file_name_is_safe(text: str) -> None:
     name = file_name(text)
-    assert 0 < len(name.encode("ascii")) <= provenance.NAME_BYTES
+    assert 0 < len(name.encode("ascii")) <= files.NAME_BYTES
     assert name[0] not in ".-~"
     assert set(name) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-%~")
 
@@ -40,7 +40,7 @@ def test_no_text_has_the_file_name_of_a_longer_one(number: int) -> None:
     # The end of a name that was cut must not read as the code of another text.
     long = f"{number}" + "a" * 200
     name = file_name(long)
-    decoded = name[: provenance.NAME_BYTES - 17] + "".join(chr(int(name[-16:-14], 16))) + name[-14:]
+    decoded = name[: files.NAME_BYTES - 17] + "".join(chr(int(name[-16:-14], 16))) + name[-14:]
     assert file_name(decoded) != name
 
 

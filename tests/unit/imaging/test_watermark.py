@@ -18,7 +18,6 @@ from pydantic import ValidationError
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import read_ledger
 from tessera.core.seeds import generator
-from tessera.imaging.watermark import drawing
 from tessera.imaging.watermark.drawing import (
     FIT,
     LEAST_MARK,
@@ -31,6 +30,7 @@ from tessera.imaging.watermark.drawing import (
     read_logo,
 )
 from tessera.imaging.watermark.settings import DrawSettings
+from tessera.pipeline.watermarks import draw
 from tessera.pipeline.watermarks.draw import draw_watermarks, spread
 from tessera.records.tables.annotation import Annotations, Images
 from tessera.records.tables.footage import Frames, Sources
@@ -322,7 +322,7 @@ def test_a_full_disk_ends_the_work_at_once(tmp_path: Path, monkeypatch: pytest.M
         tried.append(path)
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(drawing, "write_image", full)
+    monkeypatch.setattr(draw, "write_image", full)
     write_shard(tmp_path / "shard", {"a": []}, 30)
     with pytest.raises(OSError, match="No space left"):
         run(tmp_path / "shard", tmp_path / "out", DrawSettings(), 2)

@@ -185,7 +185,7 @@ def test_a_selection_is_the_same_bytes_whatever_the_tables_it_comes_from(tmp_pat
 )
 def test_an_empty_dataset_is_an_error_that_names_the_mend(tmp_path: Path, rows: list[Any]) -> None:
     sources = admitted(tmp_path / "sources", {"open": [], "elsewhere": ["mosaic_detection"]})
-    with pytest.raises(TesseraError, match=r"'nsfw_detection' has (?s:.*)`annotations.labels`(?s:.*)column `use`"):
+    with pytest.raises(TesseraError, match=r"'nsfw_detection' has (?s:.*)Label more frames(?s:.*)column `use`"):
         Selection(tmp_path, [hub(tmp_path / "all", rows)], {}, sources)
     assert not (tmp_path / "images").exists()
 
