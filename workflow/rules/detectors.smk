@@ -48,6 +48,7 @@ rule train_detector:
         parts=parts_of_dataset,
         checked="<results>/training/{model}/dataset.json",
         weights=declared_weights_of,
+        splits=of_model("<results>/datasets/{dataset}/splits.parquet"),
     output:
         # The folder `runs` beside them is not an output: it keeps each training, finished or not, to be taken up again.
         weights="<results>/training/{model}/best.pt",

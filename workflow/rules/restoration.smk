@@ -45,6 +45,7 @@ rule train_stage:
             "<results>/datasets/{dataset}/train",
             "<results>/datasets/{dataset}/val",
         ),
+        splits=of_model("<results>/datasets/{dataset}/splits.parquet"),
     output:
         # The folder `runs` beside them is not an output: it keeps each training, finished or not, to be taken up again.
         best="<results>/training/{model}/{stage}/best.pth",

@@ -1,5 +1,7 @@
 # Which sources may be used: each is examined by itself, so that a new one touches nothing else.
 
+import tessera.catalogue
+from tessera.catalogue import sets_of
 from tessera.core.definitions import code_digest
 
 
@@ -70,6 +72,16 @@ def folders_of_shards(wildcards):
     return sorted({output.partition("/{shard}/")[0] for output in outputs})
 
 
+def known_sources(wildcards):
+    """Return the ids of all sources: of the manifest, and of the sets of images that people brought."""
+    sets = [
+        prefix
+        for dataset in tessera.catalogue.DATASETS
+        for prefix in sets_of(dataset, config)
+    ]
+    return [*source_order(wildcards), *sets]
+
+
 rule remove_withdrawn:
     output:
         withdrawn="<results>/sources/withdrawn.tsv",
@@ -80,9 +92,8 @@ rule remove_withdrawn:
     params:
         shards=list(SHARDS),
         folders=folders_of_shards,
-        code=code_digest(
-            "tessera.pipeline.footage.withdrawal:remove_withdrawn",
-            "tessera.pipeline.previews.proposals:withdraw",
-        ),
+        trainings=workflow.pathvars.apply("<results>/training"),
+        sources=known_sources,
+        code=code_digest("tessera.pipeline.footage.withdrawal:remove_withdrawn"),
     script:
         "../scripts/remove_withdrawn.py"

@@ -6,4 +6,10 @@ from tessera.core.job import job
 from tessera.pipeline.footage.withdrawal import remove_withdrawn
 
 with job(snakemake) as (inputs, outputs, params):
-    remove_withdrawn(folders=[Path(folder) for folder in params.folders], shards=params.shards, **vars(outputs))
+    remove_withdrawn(
+        folders=[Path(folder) for folder in params.folders],
+        shards=params.shards,
+        trainings=Path(params.trainings),
+        sources=params.sources,
+        **vars(outputs),
+    )

@@ -4,6 +4,7 @@ from tessera.core.job import job
 from tessera.core.trainings import Trainings
 from tessera.pipeline.detectors.settings import DetectorSettings
 from tessera.pipeline.detectors.train import train_detector
+from tessera.records.tables.splits import trained_on
 
 with job(snakemake) as (inputs, outputs, params):
     train_detector(
@@ -14,7 +15,9 @@ with job(snakemake) as (inputs, outputs, params):
         curves=outputs.curves,
         record=outputs.record,
         # Not a param: how many are kept changes no output.
-        trainings=Trainings(outputs.weights.parent / "runs", **snakemake.config["trainings"]),
+        trainings=Trainings(
+            outputs.weights.parent / "runs", sources=trained_on(inputs.splits), **snakemake.config["trainings"]
+        ),
         settings=DetectorSettings(architecture=params.architecture, weights=params.weights, training=params.training),
         seed=params.seed,
         threads=snakemake.threads,

@@ -4,6 +4,7 @@ from tessera.core.environments.run import run_inside
 from tessera.core.job import job
 from tessera.core.trainings import Trainings
 from tessera.pipeline.restoration.settings import StageTraining, StartingWeights
+from tessera.records.tables.splits import trained_on
 
 with job(snakemake) as (inputs, outputs, params):
     run_inside(
@@ -14,7 +15,11 @@ with job(snakemake) as (inputs, outputs, params):
         curves=outputs.curves,
         record=outputs.record,
         # Not a param: how many are kept changes no output.
-        trainings=Trainings(outputs.best.parent / "runs", **snakemake.config["trainings"]),
+        trainings=Trainings(
+            outputs.best.parent / "runs",
+            sources=trained_on(inputs.splits),
+            **snakemake.config["trainings"],
+        ),
         settings=StageTraining(
             stage=params.stage,
             data=params.data,

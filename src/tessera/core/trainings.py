@@ -39,17 +39,20 @@ class Record(BaseModel):
     identity: dict[str, Any]  # what decides the numbers
     made_with: list[dict[str, str]]  # versions and device; one more entry where they changed before the training was finished
     finished: bool = False
+    sources: tuple[str, ...] = ()  # the sources whose samples it learns from
 
 
 @dataclass(frozen=True)
 class Trainings:
     """The trainings of one detector, or of one stage of restoration: a folder for each in `folder`.
 
-    `keep` is the number of finished trainings that stay, None for all.
+    `keep` is the number of finished trainings that stay, None for all. `sources` are those whose samples a training learns
+    from. They are recorded, so that it can be removed when one of them is withdrawn.
     """
 
     folder: Path
     keep: int | None = None
+    sources: tuple[str, ...] = ()
 
     def complete(
         self, identity: Mapping[str, Any], made_with: Callable[[], dict[str, str]], fit: Callable[[Path], None]
@@ -69,7 +72,7 @@ class Trainings:
         record = known.get(run)
         if record is None:
             self._report_new(identity, known)
-            record = Record(identity=dict(identity), made_with=[])
+            record = Record(identity=dict(identity), made_with=[], sources=self.sources)
         if record.finished:
             tell(f"{run} holds this training, finished; remove the folder to repeat it")
         else:

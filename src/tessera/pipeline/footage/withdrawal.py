@@ -3,19 +3,24 @@
 import csv
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
 from tessera.core.files import file_name
 from tessera.core.job import tell
+from tessera.core.trainings import RECORD, read_record
 
 
-def remove_withdrawn(folders: Sequence[Path], shards: Iterable[str], *, withdrawn: Path) -> None:
-    """Remove what was made of shards that are not among `shards` any more, and list it in `withdrawn`, tab-separated.
+def remove_withdrawn(
+    folders: Sequence[Path], shards: Iterable[str], trainings: Path, sources: Collection[str], *, withdrawn: Path
+) -> None:
+    """Remove what was made of sources that are no longer there, and list it in `withdrawn`, tab-separated.
 
-    `folders`: those that have a folder for each shard. Only what bears the name of a shard is removed. A link is left alone,
-    and so is what it leads to.
+    `folders`: those that have a folder for each shard; the folders of shards that are not among `shards` are removed, and
+    nothing that does not bear the name of a shard. `trainings`: the folder of all trainings; those that are kept and learned
+    from a source that is not among `sources` are removed. A part of a set of images, `SET/PART`, is there if the set is. A link
+    is left alone, and so is what it leads to.
     """
     kept = set(shards)
     removed = []
@@ -27,10 +32,19 @@ def remove_withdrawn(folders: Sequence[Path], shards: Iterable[str], *, withdraw
             if entry.is_dir(follow_symlinks=False) and is_shard and entry.name not in kept:
                 shutil.rmtree(entry.path)
                 removed.append(entry)
+    learned = [
+        file.parent
+        for file in sorted(trainings.glob(f"**/runs/*/{RECORD}"))
+        if not all(source in sources or source.split("/")[0] in sources for source in read_record(file).sources)
+    ]
+    for run in learned:
+        shutil.rmtree(run)
+        tell(f"removed the training {run}: it learned from a source that is no longer in the manifest")
     with withdrawn.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, delimiter="\t", lineterminator="\n")
         writer.writerow(["path", "status"])
         writer.writerows((entry.path, "removed") for entry in removed)
+        writer.writerows((str(run), "removed, it learned from a withdrawn source") for run in learned)
     if removed:
         shards_gone = {entry.name for entry in removed}
         tell(f"removed {len(removed)} folders of {len(shards_gone)} shards that are no longer in the manifest")

@@ -1,9 +1,11 @@
 """The tables of splits."""
 
+from pathlib import Path
+
 import pandera.polars as pa
 import polars as pl
 
-from tessera.records.tables.table import Table
+from tessera.records.tables.table import Table, read_table
 
 
 class Samples(Table):
@@ -27,3 +29,8 @@ class Splits(Table):
     key: pl.String = pa.Field(unique=True, description="key of the sample")
     source: pl.String = pa.Field(description="where it comes from; a source is never in two splits")
     split: pl.String = pa.Field(isin=["train", "val", "test"], description="train, val or test")
+
+
+def trained_on(splits: Path) -> tuple[str, ...]:
+    """Return the sources that a training learns from, sorted: those in train or val of the table `splits` (`Splits`)."""
+    return tuple(sorted(set(read_table(splits, Splits).filter(pl.col("split") != "test")["source"])))

@@ -12,6 +12,7 @@ from PIL import Image
 
 from tessera.core.errors import Dropped, TesseraError
 from tessera.core.ledger import read_ledger
+from tessera.core.trainings import RECORD, Record
 from tessera.pipeline.footage.admission import SourceSettings, admit_sources, check_rights, gate_sources, gather_sources
 from tessera.pipeline.footage.withdrawal import remove_withdrawn
 from tessera.records.blocklist import read_blocklist
@@ -252,10 +253,23 @@ def test_only_folders_of_shards_that_left_are_removed(tmp_path: Path) -> None:
     (results / "frames" / "link").symlink_to(outside)
     (results / "previews").symlink_to(outside.parent)
     folders = [results / name for name in ("frames", "labels/frames", "previews", "scenes")]
-    remove_withdrawn(folders, ["kept"], withdrawn=tmp_path / "withdrawn.tsv")
+    remove_withdrawn(folders, ["kept"], results / "training", [], withdrawn=tmp_path / "withdrawn.tsv")
     assert not any((results / name).exists() for name in gone)
     assert all((results / name / "file").exists() for name in [*kept, "../outside"])
     assert (results / "frames" / "table").exists() and (results / "frames" / "link").is_symlink()
     with (tmp_path / "withdrawn.tsv").open(encoding="utf-8", newline="") as file:
         listed = {entry["path"]: entry["status"] for entry in csv.DictReader(file, delimiter="\t")}
     assert listed == {str(results / name): "removed" for name in gone}
+
+
+def test_a_training_that_learned_from_a_withdrawn_source_is_removed(tmp_path: Path) -> None:
+    learned = {"stays": ("a", "watermarks:set/1"), "goes": ("a", "b"), "old": ("labels:gone",), "unknown": ()}
+    for name, sources in learned.items():
+        for run in (tmp_path / "model" / "runs" / name, tmp_path / "model" / "stage" / "runs" / name):
+            run.mkdir(parents=True)
+            record = Record(identity={}, made_with=[], sources=sources)
+            (run / RECORD).write_text(record.model_dump_json(), encoding="utf-8")
+    remove_withdrawn([], [], tmp_path, ["a", "watermarks:set"], withdrawn=tmp_path / "withdrawn.tsv")
+    for folder in (tmp_path / "model" / "runs", tmp_path / "model" / "stage" / "runs"):
+        assert sorted(run.name for run in folder.iterdir()) == ["stays", "unknown"]
+    assert (tmp_path / "withdrawn.tsv").read_text().count("learned from a withdrawn source") == 4
