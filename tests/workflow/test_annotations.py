@@ -150,11 +150,11 @@ def test_a_folder_of_labels_that_is_not_there_is_named_before_any_job(labelled: 
     labelled.settings["annotations"]["labels"][0]["path"] = "labels/studioo"
     run = labelled.run("--dry-run", *targets(labelled))
     assert run.returncode != 0
-    assert "annotations.labels: 'studio': 'labels/studioo' is no folder" in run.output
+    assert "annotations.labels: 'studio': 'labels/studioo' is not a folder" in run.output
     labelled.settings["annotations"] = {"labels": [], "frame_labels": "labels/nowhere"}
     run = labelled.run("--dry-run", *targets(labelled))
     assert run.returncode != 0
-    assert "annotations.frame_labels: 'labels/nowhere' is no folder" in run.output
+    assert "annotations.frame_labels: 'labels/nowhere' is not a folder" in run.output
     run = labelled.run("--dry-run", "frames")
     assert run.returncode == 0, run.output
 

@@ -1,1 +1,1 @@
-"""What everything else stands on."""
+"""Errors, settings, ledgers, jobs, digests, weights and environments: the basis of all other packages."""

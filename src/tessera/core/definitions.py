@@ -1,4 +1,4 @@
-"""Digests of definitions: they change exactly when the logic that a function reaches does.
+"""Digests of definitions, which change exactly when the logic that a function reaches changes.
 
 `code_digest("tessera.core.ledger:gate")` reads the source files and imports none of them. What counts, in whatever module:
 
@@ -6,15 +6,15 @@
   whole: with decorators, default values and base classes. So does a class that annotates an argument: its methods are called.
 - Annotations in the body of a class: pydantic, pandera and dataclasses read them.
 - Statements with side effects in every module that is imported on the way: calls, assignments to attributes and items, blocks
-  such as `if` and `try`, definitions with a decorator that may register them, subclasses of a class that is told of them.
-- A whole module where a name in it is known only when it runs: a star import, `globals()`, a module passed on as a value.
+  such as `if` and `try`, definitions with a decorator that may register them, subclasses of a class that registers them.
+- A whole module if its names are known only at run time: a star import, `globals()`, a module passed on as a value.
 
 What does not count:
 
 - Comments, layout, docstrings, `if TYPE_CHECKING:` and other annotations. A function keeps them if its decorator may read them.
 - Messages: the arguments of the exception in `raise`, the text of `assert`, statements that call `tell`, `report` or a logger,
   and `description=` of a `Field`. `progress(items, …)` counts as `items`.
-- Modules: a reference counts as the definition that it leads to, wherever that stands and whatever it is imported as.
+- Modules: a reference counts as the definition that it leads to, in any module and under any imported name.
 """
 
 import ast
@@ -28,7 +28,7 @@ from typing import NamedTuple
 from tessera.core.errors import TesseraError
 from tessera.core.syntax import Module, Text
 
-DEPTH = 8  # references down to which two definitions of one name are told apart
+DEPTH = 8  # number of references that are followed to distinguish two definitions of one name
 
 
 @cache
@@ -37,7 +37,7 @@ def _tessera() -> "Definitions":
 
 
 def code_digest(*functions: str) -> str:
-    """Return a digest of everything of Tessera that `functions` reach; each is given as `package.module:name`.
+    """Return a digest of all definitions of Tessera that `functions`, each as `package.module:name`, reach.
 
     Raises `TesseraError` for a module or a function that does not exist.
     """
@@ -45,7 +45,7 @@ def code_digest(*functions: str) -> str:
 
 
 class Key(NamedTuple):
-    """A definition. The name is empty for a whole module, and `#NUMBER` for a statement with side effects."""
+    """The key of a definition. The name is empty for a whole module, and `#NUMBER` for a statement with side effects."""
 
     module: str
     name: str
@@ -62,14 +62,14 @@ class Definitions:
         self._forget()
 
     def _forget(self) -> None:
-        """Forget what depends on more than one module."""
+        """Clear the results that depend on more than one module."""
         self._places: dict[str, tuple[Key | None, str]] = {}
         self._edges: dict[Key, frozenset[Key]] = {}
         self._effects: dict[str, frozenset[Key]] = {}
         self._colors: dict[tuple[Key, int], bytes] = {}
 
     def changed(self, texts: Mapping[str, str | None]) -> "Definitions":
-        """Return these definitions with other `texts` of some modules, None for one that is gone; no other is read again."""
+        """Return these definitions with new `texts` of some modules, None for a removed one, without reading others again."""
         other = copy(self)
         modules = {name: None if text is None else Module(name, text, self.package) for name, text in texts.items()}
         other._modules = self._modules | modules
@@ -77,7 +77,7 @@ class Definitions:
         return other
 
     def digest(self, *functions: str) -> str:
-        """Return a digest of everything that `functions` reach, as `code_digest` does."""
+        """Return a digest of all definitions that `functions` reach, as `code_digest` does."""
         colors = sorted(self._color(key, DEPTH) for key in self.reached(*functions))
         return hashlib.sha256(b"".join(colors)).hexdigest()[:16]
 
@@ -102,7 +102,7 @@ class Definitions:
         return key
 
     def _reach(self, key: Key) -> frozenset[Key]:
-        """Return what the definition `key` refers to, and what is run by the imports that it needs."""
+        """Return the definitions that `key` refers to, and the statements with side effects that its imports run."""
         if key not in self._edges:
             text = self.text(key)
             found = {place for path in text.refers if (place := self._place(path)[0])}
@@ -112,7 +112,7 @@ class Definitions:
         return self._edges[key]
 
     def _color(self, key: Key, depth: int) -> bytes:
-        """Return a digest of the definition `key` and, `depth` references far, of what stands where in it."""
+        """Return a digest of the definition `key` and of its references in their order, followed to `depth`."""
         if (key, depth) not in self._colors:
             text = self.text(key)
             color = hashlib.sha256(text.digest)
@@ -122,7 +122,7 @@ class Definitions:
         return self._colors[key, depth]
 
     def text(self, key: Key) -> Text:
-        """Return what counts of the definition `key`."""
+        """Return the parts of the definition `key` that count."""
         return self._known(key.module).text(key.name)
 
     def _place(self, path: str) -> tuple[Key | None, str]:
@@ -143,7 +143,7 @@ class Definitions:
         return self._places[path]
 
     def _classes(self, path: str) -> set[Key]:
-        """Return the classes that an annotation with the dotted `path` means: itself, or those in the alias that it is."""
+        """Return the classes that the dotted `path` means in an annotation: the class itself, or the classes in an alias."""
         key, _ = self._place(path)
         statements = self._known(key.module).statements.get(key.name, []) if key else []
         if key and any(isinstance(each, ast.ClassDef) for each in statements):
@@ -153,7 +153,7 @@ class Definitions:
         return set()
 
     def _run_by(self, module: str) -> frozenset[Key]:
-        """Return the statements with side effects that the import of `module` runs, those of its imports included."""
+        """Return the statements with side effects that the import of `module` runs, directly or through its own imports."""
         if module not in self._effects:
             loaded: dict[str, Module] = {}
             names = [module]
@@ -161,7 +161,7 @@ class Definitions:
                 name = names.pop()
                 if name not in loaded and (found := self._module(name)):
                     loaded[name] = found
-                    # A package runs before what is in it.
+                    # A package runs before its modules.
                     names += [name.rpartition(".")[0], *found.imports]
             effects = {Key(name, each) for name, found in loaded.items() for each in found.effects}
             classes = {Key(name, each) for name, found in loaded.items() for each in found.bases}
@@ -169,7 +169,7 @@ class Definitions:
         return self._effects[module]
 
     def _is_announced(self, key: Key) -> bool:
-        """Whether a base of the class `key` is told of its subclasses, by `__init_subclass__` or a metaclass."""
+        """Return whether a base of the class `key` registers subclasses, by `__init_subclass__` or a metaclass."""
         bases = {self._place(path)[0] for path in self._known(key.module).bases.get(key.name, [])} - {None}
         return any(base and (base.name in self._known(base.module).hooks or self._is_announced(base)) for base in bases)
 
@@ -179,7 +179,7 @@ class Definitions:
         return module
 
     def _module(self, name: str) -> Module | None:
-        """Return the module `name`, read and not run; None where the package has no such module."""
+        """Return the module `name`, which is read but not run. None if the package has no such module."""
         if name not in self._modules:
             file = self._files.get(name)
             self._modules[name] = Module(name, file.read_text(encoding="utf-8"), self.package) if file else None

@@ -1,14 +1,14 @@
-"""The errors a user is meant to read."""
+"""The errors that users read."""
 
 
 class TesseraError(Exception):
-    """Something the user can mend. The message names the file, the row or key, and the mend."""
+    """An error that the user can fix. The message names the file, the row or the key, and the fix."""
 
 
 class Dropped(Exception):
-    """One item is left out on purpose; the message is the reason, counted in the ledger.
+    """An item is left out on purpose. The ledger counts such items by `reason`.
 
-    `reason` is short and the same for every item dropped for it; `detail` names the particulars.
+    `reason` is short, and the same for all items that are dropped for it. `detail` describes the one item.
     """
 
     def __init__(self, reason: str, detail: str = "") -> None:
@@ -18,4 +18,4 @@ class Dropped(Exception):
 
 
 class Failed(Dropped):
-    """One item is unusable, through a fault of its own. Too many of them fail the gate of the room."""
+    """An item is unusable because of an error in the item itself. If too many fail, the gate of the room stops the run."""

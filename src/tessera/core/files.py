@@ -1,4 +1,4 @@
-"""Files and folders that a user names: found, opened, listed, and named after any text."""
+"""Find, open and list the files and folders that a user names, and make file names from any text."""
 
 import hashlib
 import os
@@ -19,8 +19,8 @@ NAME_BYTES = 120
 def file_name(text: str) -> str:
     """Return a file name for `text`: readable, portable, different for different texts.
 
-    Letters, digits and `_.-` stay, everything else is percent-encoded; a leading `.` or `-` is encoded too,
-    and a name that would be too long for a file system ends in `~` and a hash instead. No text becomes `%`.
+    Letters, digits and `_.-` stay. Everything else is percent-encoded, and so is a leading `.` or `-`. A name longer than
+    `NAME_BYTES` is cut and ends in `~` and a hash. An empty `text` becomes `%`.
     """
     name = quote(text, safe="", errors="surrogatepass").replace("~", "%7E") or "%"
     if name[:1] in {".", "-"}:
@@ -31,9 +31,9 @@ def file_name(text: str) -> str:
 
 
 def link_or_copy(file: Path, name: Path) -> None:
-    """Give `file` another `name`, so that it takes no room twice; where there are no links, a copy gets it.
+    """Make `name` a hard link to `file`, or a copy of it if the file system does not allow the link.
 
-    Raises `FileNotFoundError` where there is no such file.
+    Raises `FileNotFoundError` if `file` does not exist.
     """
     try:
         name.hardlink_to(file)
@@ -42,14 +42,17 @@ def link_or_copy(file: Path, name: Path) -> None:
 
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
-SPECIAL = re.compile(r"[<>{}\x00-\x1f]")  # in the name of an input, Snakemake takes these for more than themselves
+SPECIAL = re.compile(r"[<>{}\x00-\x1f]")  # Snakemake interprets these in names of inputs
 
 
 def files_of(path: Path) -> list[Path]:
-    """Return the file `path`, or the images directly in the folder `path` by name; nothing where there is nothing to read."""
+    """Return the file `path`, or the images directly in the folder `path`, sorted by name.
+
+    The list is empty if `path` does not exist, or is a folder that cannot be read.
+    """
     path = Path(path)
     try:
-        # Unlike `Path.is_dir` and `Path.exists`, these take whatever a manifest may hold.
+        # Unlike `Path.is_dir` and `Path.exists`, these accept any string that a manifest can contain.
         if os.path.isdir(path):  # noqa: PTH112
             return sorted(path / name for name in os.listdir(path) if Path(name).suffix.lower() in IMAGE_SUFFIXES)  # noqa: PTH208
     except PermissionError:
@@ -58,12 +61,12 @@ def files_of(path: Path) -> list[Path]:
 
 
 def is_plain_file(path: Path) -> bool:
-    """Whether `path` is a regular file that may be read and whose name Snakemake takes as it is."""
+    """Return whether `path` is a readable regular file whose name Snakemake takes literally."""
     return os.path.isfile(path) and os.access(path, os.R_OK) and not SPECIAL.search(str(path))  # noqa: PTH113
 
 
 def size_of(path: Path) -> int:
-    """Return the size of the regular file `path` in bytes, or of all files of a folder; 0 where there is none."""
+    """Return the size of the regular file `path`, or of all images in the folder `path`, in bytes; 0 if there is none."""
     sizes = [state.st_size for state in map(_stat, files_of(path)) if state and stat.S_ISREG(state.st_mode)]
     return sum(sizes)
 
@@ -76,17 +79,18 @@ def _stat(path: Path) -> os.stat_result | None:
 
 
 def check_there(setting: str, path: Path, *, folder: bool = False) -> None:
-    """Raise `TesseraError` where there is nothing at the `path` that `setting` names or, where it must be one, no folder."""
-    # Unlike `Path.is_dir` and `Path.exists`, these take whatever a setting may hold.
+    """Raise `TesseraError` if the `path` that `setting` names does not exist or, if `folder` is true, is not a folder."""
+    # Unlike `Path.is_dir` and `Path.exists`, these accept any string that a setting can contain.
     there = os.path.isdir(path) if folder else os.path.exists(path)  # noqa: PTH110, PTH112
     if not there:
-        raise TesseraError(f"{setting}: {str(path)!r} is {'no folder' if folder else 'not there'}; mend its path")
+        raise TesseraError(f"{setting}: {str(path)!r} is {'not a folder' if folder else 'not there'}; fix the path")
 
 
 def files_below(path: Path, suffixes: Collection[str] = ()) -> list[Path]:
-    """Return the file `path`, or the files in the folder `path` and below by name; hidden ones left out.
+    """Return the file `path`, or all files in the folder `path` and its subfolders, sorted by path.
 
-    With `suffixes`, only those that end in one of them, in either case. Links to folders are not followed.
+    Hidden files and folders are left out, and links to folders are not followed. If `suffixes` are given, only files of the
+    folder with one of these suffixes are returned; `suffixes` are in lower case, and the case in file names does not matter.
     """
     if Path(path).is_file():
         return [Path(path)]
@@ -98,7 +102,7 @@ def files_below(path: Path, suffixes: Collection[str] = ()) -> list[Path]:
 
 
 def open_file(path: Path) -> BufferedReader:
-    """Return the regular file `path` opened for reading. Raises `Failed` where there is none, or nothing in it."""
+    """Open the regular file `path` for reading, in binary mode. Raises `Failed` if it is missing, empty or cannot be read."""
     try:
         state = Path(path).stat()
         if not stat.S_ISREG(state.st_mode):
@@ -107,13 +111,13 @@ def open_file(path: Path) -> BufferedReader:
             raise Failed("empty file", f"{quoted(path)} has no bytes; copy it again")
         return Path(path).open("rb")
     except (FileNotFoundError, NotADirectoryError, ValueError):
-        raise Failed("missing", f"{quoted(path)} is not there; mend its path, or bring the file back") from None
+        raise Failed("missing", f"{quoted(path)} is not there; fix the path or restore the file") from None
     except PermissionError:
-        raise Failed("permission denied", f"{quoted(path)} may not be read; give yourself the right to read it") from None
+        raise Failed("permission denied", f"{quoted(path)} cannot be read; give yourself read permission") from None
     except OSError as error:
         if error.errno in SYSTEMIC:
             raise
-        raise Failed("unreadable", f"{quoted(path)}: {error.strerror}; mend its path") from None
+        raise Failed("unreadable", f"{quoted(path)}: {error.strerror}; fix the path") from None
 
 
 def quoted(path: Path) -> str:

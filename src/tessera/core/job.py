@@ -1,4 +1,4 @@
-"""What every script shares: a log, whole outputs, progress, threads, and errors in one line."""
+"""The frame of every script: a log, complete outputs, progress, threads, and errors in one line."""
 
 import errno
 import faulthandler
@@ -27,7 +27,7 @@ from tessera.core.provenance import digest
 T = TypeVar("T")
 R = TypeVar("R")
 REPORT_EVERY = 5.0  # seconds between progress lines
-SHARED_MEMORY = 1 << 30  # bytes that processes which load data need at least
+SHARED_MEMORY = 1 << 30  # bytes; the minimum for processes that load data
 
 _terminal: TextIO = sys.stderr
 _title = ""
@@ -35,14 +35,14 @@ _title = ""
 
 @contextmanager
 def job(snakemake: Any) -> Iterator[tuple[SimpleNamespace, SimpleNamespace, SimpleNamespace]]:
-    """Yield the inputs, outputs and params of `snakemake` by name; paths are `pathlib.Path`, lists of them lists.
+    """Yield the inputs, outputs and params of `snakemake` by name, with paths as `pathlib.Path` and lists of paths as lists.
 
-    The output paths lie beside the declared ones and take their place when the block ends without an error, so that
-    an output is whole or not there. Temporary files go to a folder that is removed at the end, or when the job is run again
-    after it was killed.
+    The yielded output paths lie beside the declared ones. When the block ends without an error, the files are renamed to the
+    declared paths: an output is complete or does not exist. Temporary files go to a folder that is removed at the end. If the
+    job is killed, its next run removes what it left.
 
-    The job takes over the process, see `_own_process`. Only if `snakemake.is_replay` is true, as in `tessera.replay`, the
-    process stays as it is: output goes to the terminal, and errors leave the block, so that a debugger can be used.
+    The job takes over the process, see `_own_process`. If `snakemake.is_replay` is true, as in `tessera.replay`, it does not:
+    output goes to the terminal, and errors leave the block, so that a debugger can be used.
     """
     final, outputs = _listed(_paths(snakemake.output)), _paths(snakemake.output, _beside)
     temporary = _temporary_folder(snakemake)
@@ -63,47 +63,47 @@ def job(snakemake: Any) -> Iterator[tuple[SimpleNamespace, SimpleNamespace, Simp
 
 @contextmanager
 def _own_process(snakemake: Any, final: Sequence[Path], unfinished: Sequence[Path]) -> Iterator[None]:
-    """Give this process to the job of `snakemake`, and end it with the block.
+    """Run the block as the job of `snakemake`, and end this process with it.
 
-    What is printed inside goes to the log of the rule; progress and errors also reach the terminal. The process ends with
-    status 0 when the block does, 1 on an error, 130 where it is interrupted; and when the workflow that started it is gone.
-    `final` are the outputs, and `unfinished` the files that are removed at the end.
+    Output that is printed inside goes to the log of the rule. Progress and errors also go to the terminal. The exit status is
+    0 on success, 1 on an error and 130 on an interrupt. The process also ends when the workflow that started it is gone.
+    `final` are the outputs. The files `unfinished` are removed at the end.
     """
     global _terminal, _title
     _title = " ".join([snakemake.rule, *snakemake.wildcards])
     _terminal = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
     _redirect(Path(snakemake.log[0]))
     _stop_with_parent(_temporary_folder(snakemake))
-    # A cluster ends a job with it; as Ctrl-C, it leaves the time to tidy up.
+    # Clusters send SIGTERM to end a job. Treated like Ctrl-C, it leaves time to clean up.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     except KeyboardInterrupt:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
-        tell("interrupted; run again to go on where it stopped")
+        tell("interrupted; run again to resume")
         _discard(*unfinished)
         os._exit(128 + signal.SIGINT)
     except Exception as error:
-        # What filled the disk belongs to the reason, and leaves no room for the log.
+        # In this order: the message states the free space, and the log needs the space of the removed files.
         reason = _explain(error, final)
         _discard(*unfinished)
         tell(f"error: {reason} (log: {snakemake.log[0]})")
         with _log():
             traceback.print_exc()
-        # Libraries leave threads behind that would hold a plain exit up.
+        # Threads that libraries leave running would delay a normal exit.
         os._exit(1)
     finally:
         _discard(*unfinished)
         with _log():
             pass
-    # The work is done and whole: what libraries do at a plain exit can only crash it, or hold it up.
+    # The outputs are complete. The exit handlers of libraries could only crash or delay the process.
     os._exit(0)
 
 
 @contextmanager
 def _temporary_files_in(folder: Path) -> Iterator[None]:
-    """Make `folder`, in which temporary files are created inside the block."""
+    """Make `folder`, and create temporary files in it inside the block."""
     before = os.environ.get("TMPDIR"), tempfile.tempdir
     _remove(folder)
     folder.mkdir(mode=0o700)
@@ -128,12 +128,12 @@ def tell(message: str) -> None:
 
 
 def terminal() -> tuple[int, str]:
-    """Return the descriptor of the terminal that `tell` prints to, and the title of the job, for a process of its own."""
+    """Return the descriptor of the terminal and the title of the job, with which another process can call `tell_for`."""
     return _terminal.fileno(), _title
 
 
 def tell_for(descriptor: int, title: str) -> None:
-    """Print to the terminal and the log of the job from whose `terminal` both come: its work is done in this process."""
+    """Make `tell` print for the job of another process, where `terminal` returned `descriptor` and `title`."""
     global _terminal, _title
     _terminal = os.fdopen(descriptor, "w", buffering=1, encoding="utf-8", errors="backslashreplace")
     _title = title
@@ -142,22 +142,22 @@ def tell_for(descriptor: int, title: str) -> None:
 
 @contextmanager
 def _log() -> Iterator[None]:
-    """What is printed inside goes to the log at once. Where that cannot be written, it ends, and the work goes on."""
+    """Write what is printed inside to the log immediately. If that fails, discard all later output."""
     try:
         yield
         sys.stdout.flush()
         sys.stderr.flush()
     except (OSError, ValueError):
-        # What was not written is tried again at exit, and would fail that.
+        # Python writes the rest of the buffer at exit, which would fail again.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)
         os.dup2(nowhere, 2)
 
 
 def progress(items: Iterable[T], total: int | None = None, unit: str = "items") -> Iterator[T]:
-    """Yield `items`, telling now and then how many are done and how much time is left.
+    """Yield `items`, and report every few seconds how many are done and how much time is left.
 
-    `total` is taken from `len(items)` where it is not given and there is one.
+    `total` defaults to `len(items)` if `items` has a length. Without a total, the rate is reported instead of the time left.
     """
     if total is None and isinstance(items, Sized):
         total = len(items)
@@ -174,16 +174,16 @@ def progress(items: Iterable[T], total: int | None = None, unit: str = "items") 
 
 
 def loaders(threads: int) -> int:
-    """Return how many processes load data beside this one: they hand it over in shared memory, which may be small."""
+    """Return the number of additional processes that load data; 0 if the shared memory that they need is too small."""
     shared = Path("/dev/shm")
     if shared.is_dir() and shutil.disk_usage(shared).free < SHARED_MEMORY:
-        tell(f"less than 1 GiB is free in {shared}: data are loaded in one process; give the container more shared memory")
+        tell(f"less than 1 GiB is free in {shared}: this process loads the data alone; give the container more shared memory")
         return 0
     return max(threads - 1, 0)
 
 
 def ahead(pool: ThreadPoolExecutor, work: Callable[[T], R], items: Iterable[T], count: int) -> Iterator[tuple[T, "Future[R]"]]:
-    """Yield each of `items` and what becomes of `work` on it, in their order, while `pool` is at the next `count` of them."""
+    """Yield each of `items` with the future of `work(item)`, in order, while `pool` works on the next `count` items."""
     waiting: deque[tuple[T, Future[R]]] = deque()
     for item in items:
         waiting.append((item, pool.submit(work, item)))
@@ -208,27 +208,27 @@ def _explain(error: Exception, outputs: Iterable[Path]) -> str:
     if not isinstance(error, OSError) or not error.strerror:
         return str(error) if isinstance(error, TesseraError) else f"{type(error).__name__}: {error}"
     is_full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-    # Of two files, the second is the one that is written.
+    # If the error names two files, the second is the one that is written.
     file = (is_full and error.filename2) or error.filename
     if file:
-        # FFmpeg is given its protocol with the name.
+        # FFmpeg gets names with the protocol `file:`.
         place = f": {str(file).replace(_partial(), '').removeprefix('file:')!r}"
     elif is_full:
         place = f": {_free_space([*(path.parent for path in outputs), Path(tempfile.gettempdir())])}"
     else:
         place = ""
-    return f"{error.strerror}{place}; nothing half-written was kept, mend it and run again"
+    return f"{error.strerror}{place}; no incomplete output was kept; fix this and run again"
 
 
 def _free_space(folders: Iterable[Path]) -> str:
-    """Return how much is free in `folders`, of each disk once."""
+    """Return how much space is free in `folders`, with each disk once, for a message."""
     disks = {folder.stat().st_dev: folder for folder in reversed(list(folders)) if folder.exists()}
     free = {str(folder): shutil.disk_usage(folder).free for folder in reversed(disks.values())}
     return ", ".join(f"{size / 1e6:,.1f} MB are free in {folder!r}" for folder, size in free.items())
 
 
 def _redirect(path: Path) -> None:
-    """Send what this process and its children print to `path`."""
+    """Send the output of this process and of its children to `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     log = path.open("w", encoding="utf-8", errors="backslashreplace")
     sys.stdout.flush()
@@ -239,7 +239,7 @@ def _redirect(path: Path) -> None:
 
 
 def _report() -> None:
-    """Write what libraries log, and where the process crashed, to standard error."""
+    """Write the messages of loggers, and the traceback of a crash, to standard error."""
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr, force=True
     )
@@ -247,7 +247,7 @@ def _report() -> None:
 
 
 def _stop_with_parent(temporary: Path) -> None:
-    """End this process when the workflow is killed: what it still wrote would race with the next run."""
+    """End this process when the workflow is killed. It would otherwise write its outputs during the next run."""
     ancestors = [process for process in psutil.Process().parents() if process.pid != 1]
     workflow = next((process for process in ancestors if "snakemake" in " ".join(_command(process))), None)
     if workflow is None:
@@ -270,11 +270,11 @@ def _command(process: psutil.Process) -> list[str]:
 
 
 def _set_threads(threads: int) -> None:
-    """Hold the libraries that count cores themselves to the threads of the rule."""
+    """Limit libraries to the threads of the rule. By default, they use all cores."""
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"):
         os.environ[variable] = str(threads)
-    # By default, threads that wait for others keep a core busy. Where more processes run than there are cores, most of the
-    # processor time then goes into waiting.
+    # By default, waiting threads keep a core busy. If there are more processes than cores, most of the processor time would go
+    # into waiting.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
@@ -292,7 +292,7 @@ def _listed(paths: dict[str, Any]) -> list[Path]:
 
 def _beside(path: str | Path) -> Path:
     path = Path(path)
-    # The suffix stays last: some writers choose the format by it.
+    # The suffix stays last, because some writers choose the format by it.
     return path.with_name(f"{_partial()}{path.name}")
 
 
@@ -301,17 +301,18 @@ def _partial() -> str:
 
 
 def _temporary_folder(snakemake: Any) -> Path:
-    """Return the folder for the temporary files of a job: always the same, so that what a killed one left is found.
+    """Return the folder for the temporary files of a job.
 
-    It lies in that of the system, and its name is short: processes meet in sockets there, whose paths have some 100 bytes.
+    Each run of a job gets the same folder, so that it can remove the files of a run that was killed. The folder lies in the
+    temporary folder of the system, and its name is short: it may contain sockets, whose paths are limited to about 100 bytes.
     """
-    # The log tells a replay, whose files lie elsewhere, from the job that the workflow may run at the same time.
+    # A replay has another log, so it gets another folder than the same job of a workflow that runs at the same time.
     job = [os.getuid(), str(Path.cwd()), snakemake.rule, *snakemake.wildcards, *snakemake.log]
     return Path(tempfile.gettempdir()) / f"tessera-{digest(job)[:12]}"
 
 
 def _clean(path: Path) -> None:
-    """Remove what an earlier run of this job that was killed left beside `path`."""
+    """Remove the incomplete outputs beside `path` that an earlier, killed run of this job left."""
     path.parent.mkdir(parents=True, exist_ok=True)
     for entry in os.scandir(path.parent):
         if entry.name.startswith(".") and entry.name.endswith(f".partial.{path.name}"):
@@ -321,7 +322,7 @@ def _clean(path: Path) -> None:
 def _publish(final: Iterable[Path]) -> None:
     missing = [path for path in final if not _beside(path).exists()]
     if missing:
-        raise TesseraError(f"not written: {', '.join(map(str, missing))}; this is a fault of tessera")
+        raise TesseraError(f"not written: {', '.join(map(str, missing))}; this is a bug in Tessera")
     for path in final:
         _remove(path)
         _beside(path).rename(path)

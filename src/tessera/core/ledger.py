@@ -1,4 +1,4 @@
-"""The ledger: one row per item, whatever became of it, so that every count adds up."""
+"""Ledgers: one row per item, whatever its result, so that all counts add up."""
 
 import errno
 import json
@@ -16,12 +16,12 @@ from tessera.core.errors import Dropped, Failed, TesseraError
 log = logging.getLogger(__name__)
 
 Status = Literal["ok", "dropped", "failed"]
-# The disk or the memory, not the item: going on would only blame the next item.
+# Errors of the disk or the memory, not of the item: the next item would fail as well.
 SYSTEMIC = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
 class Ledger:
-    """Writes `path` as JSON lines: `key`, `status` (`ok`, `dropped`, `failed`), `reason`, `detail`, `seconds`."""
+    """A writer of `path`: JSON lines with `key`, `status` (`ok`, `dropped`, `failed`), `reason`, `detail` and `seconds`."""
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
@@ -36,19 +36,20 @@ class Ledger:
         self._file.close()
 
     def row(self, key: str, status: Status, reason: str = "", detail: str = "", seconds: float = 0.0) -> None:
-        """Write one row. Use `item` where there is work to time."""
+        """Write one row. To time the work on an item, use `item` instead."""
         assert self._file is not None, "a ledger is written inside `with`"
         row = {"key": key, "status": status, "reason": reason, "detail": detail, "seconds": round(seconds, 4)}
         self._file.write(json.dumps(row, ensure_ascii=True) + "\n")
 
     @contextmanager
     def item(self, key: str) -> Iterator[dict[str, str]]:
-        """Do the work for `key` inside; the row is written at the end.
+        """Run the block as the work on `key`, and write its row at the end.
 
-        An item that is well but for a part of it is `ok` with the `reason` and `detail` put into what is yielded.
+        If only a part of the item is unusable, set `reason` and `detail` in the yielded dictionary: the row is `ok` with both.
 
-        `Dropped` gives a dropped row and `Failed` a failed one. So does any other exception, with its type as reason and
-        the traceback in the log: a bad item must not end the run. A full disk, exhausted memory and `TesseraError` do.
+        `Dropped` gives a dropped row and `Failed` a failed row. Any other exception also gives a failed row, with its type as
+        the reason and the traceback in the log: a bad item must not end the run. `TesseraError`, `MemoryError` and the
+        errors in `SYSTEMIC`, such as a full disk, leave the block.
         """
         start = time.monotonic()
         note: dict[str, str] = {}
@@ -70,7 +71,7 @@ class Ledger:
 
 
 def read_ledger(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of `path`."""
+    """Return the rows of the ledger `path`."""
     with Path(path).open(encoding="utf-8") as file:
         return [json.loads(line) for line in file]
 
@@ -78,7 +79,7 @@ def read_ledger(path: Path) -> list[dict[str, Any]]:
 def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Return `{"in": n, "ok": n, "partly": {reason: n}, "dropped": {…}, "failed": {…}}`; in = ok + dropped + failed.
 
-    `partly` are those of the ok items that have a reason: most lost a part.
+    `partly` counts the ok items that have a reason. Most of them lost a part.
     """
     counts = Counter((row["status"], row["reason"]) for row in rows)
     return {
@@ -91,7 +92,7 @@ def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def gate(room: str, ledgers: list[Path], max_failed: float) -> dict[str, Any]:
-    """Return the summary of all `ledgers`, or raise `TesseraError` where the failed fraction exceeds `max_failed`."""
+    """Return the summary of all `ledgers`. Raises `TesseraError` if the fraction of failed items exceeds `max_failed`."""
     rows = [{**row, "ledger": str(path)} for path in sorted(ledgers) for row in read_ledger(path)]
     failed = [row for row in rows if row["status"] == "failed"]
     if rows and len(failed) / len(rows) > max_failed:
@@ -101,7 +102,7 @@ def gate(room: str, ledgers: list[Path], max_failed: float) -> dict[str, Any]:
         )
         more = f"\n  and {len(failed) - 10} more" if len(failed) > 10 else ""
         raise TesseraError(
-            f"{room}: {len(failed)} of {len(rows)} items failed, allowed is the fraction {max_failed:g}:\n{shown}{more}\n"
-            f"mend the items or, if the loss is acceptable, raise gates.{room} in the configuration"
+            f"{room}: {len(failed)} of {len(rows)} items failed; the allowed fraction is {max_failed:g}:\n{shown}{more}\n"
+            f"fix the items or, if the loss is acceptable, raise gates.{room} in the configuration"
         )
     return summarise(rows)

@@ -1,4 +1,4 @@
-"""Text that Markdown takes for nothing else, and tables of it."""
+"""Escaped text and tables for Markdown."""
 
 import re
 from collections.abc import Sequence
@@ -8,7 +8,10 @@ ROWS_SHOWN = 50
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Return a table in Markdown, whole numbers to the right, followed by how many rows are not shown."""
+    """Return a table in Markdown with at most `ROWS_SHOWN` rows, followed by the number of rows that are not shown.
+
+    A column is aligned to the right if its first cell is an integer.
+    """
     right = [bool(rows) and isinstance(rows[0][column], int) for column in range(len(header))]
     lines = [
         header,
@@ -20,6 +23,6 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def plain(value: Any) -> str:
-    """Return `value` as text that Markdown takes for nothing else."""
-    # An underscore inside a word is one.
+    """Return `value` as text on one line, with the characters escaped that Markdown interprets."""
+    # Markdown does not interpret an underscore inside a word.
     return re.sub(r"([\\|`*<>\[\]]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", " ".join(str(value).split()))

@@ -22,9 +22,9 @@ def digest(value: Any) -> str:
 
 
 def fingerprint(files: Iterable[Path]) -> str:
-    """Return a digest of the names, sizes and times of `files`: it changes when one of them does.
+    """Return a digest of the names, sizes and modification times of `files`, 16 hexadecimal digits.
 
-    Of a link that leads nowhere, the link itself counts; what is not there does not.
+    A broken link counts with its own size and time. Files that do not exist are ignored.
     """
     states = []
     for file in files:
@@ -35,9 +35,9 @@ def fingerprint(files: Iterable[Path]) -> str:
 
 
 def write_checksums(files: Iterable[Path], folder: Path, path: Path) -> None:
-    """Write to `path` the sha256 of each of `files`, named relative to `folder` and in the order of their names.
+    """Write the sha256 of each of `files` to `path`, sorted by their names relative to `folder`.
 
-    The format is that of `sha256sum`: `(cd FOLDER && sha256sum --check SHA256SUMS)` verifies it.
+    The format is that of `sha256sum`: `(cd FOLDER && sha256sum --check SHA256SUMS)` verifies the files.
     """
     lines = []
     for name, file in sorted((file.relative_to(folder).as_posix(), file) for file in map(Path, files)):
@@ -48,9 +48,9 @@ def write_checksums(files: Iterable[Path], folder: Path, path: Path) -> None:
 
 
 def verify_checksums(path: Path) -> list[str]:
-    """Return what is wrong with the files that `path` lists, one line per fault; they lie in its folder.
+    """Return one line for each fault of the files that `path` lists. Their names are relative to the folder of `path`.
 
-    A name that leaves the folder is a fault, and is not read.
+    A name that leads out of the folder is a fault, and the file is not read.
     """
     path = Path(path)
     faults = []

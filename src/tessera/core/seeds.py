@@ -1,4 +1,4 @@
-"""Random draws that depend on what is drawn for, never on the order of the work."""
+"""Random draws that depend on the item, never on the order of the work."""
 
 import hashlib
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def generator(seed: int, room: str, item: str) -> np.random.Generator:
-    """Return the generator for `item` in `room` under the global `seed`.
+    """Return the random generator of `item` in `room` under the global `seed`.
 
     Equal arguments give equal streams on every machine; any difference gives an unrelated stream.
     """
@@ -15,7 +15,7 @@ def generator(seed: int, room: str, item: str) -> np.random.Generator:
 
 
 def fraction(room: str, item: str) -> float:
-    """Return a number in [0, 1) that depends on `room` and `item` alone, evenly spread over items."""
+    """Return a number in [0, 1) that depends only on `room` and `item`, uniformly distributed over items."""
     key = hashlib.sha256(f"{room}\0{item}".encode("utf-8", "surrogatepass")).digest()
-    # 53 bits are what a float holds: with more, the largest would be rounded up to 1.
+    # A float has 53 bits. With more, the largest numbers would be rounded up to 1.
     return (int.from_bytes(key[:8], "big") >> 11) / 2**53

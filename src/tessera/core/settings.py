@@ -1,4 +1,4 @@
-"""What every settings model shares: nothing unknown, nothing changed later, and errors a person can act on."""
+"""The base of all settings models, and one error that lists every wrong setting."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -11,7 +11,7 @@ from tessera.core.errors import TesseraError
 
 
 class Settings(BaseModel):
-    """Base of the settings of each room. Unknown keys are errors; values cannot change after loading."""
+    """Base of the settings of each room. Unknown keys are errors, and values cannot change after loading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
@@ -20,10 +20,10 @@ S = TypeVar("S", bound=Settings)
 
 
 def load(model: type[S], values: dict[str, Any], place: str) -> S:
-    """Return `values` as `model`.
+    """Return `values` as an instance of `model`.
 
-    Raises `TesseraError` with one line per fault: the key, what was given, what is allowed.
-    `place` is where the values come from, for the message.
+    Raises `TesseraError` with one line per fault: the key, the given value and the allowed ones. `place` names the origin of
+    the values in the message.
     """
     try:
         return model.model_validate(values)
@@ -34,7 +34,7 @@ def load(model: type[S], values: dict[str, Any], place: str) -> S:
 
 
 def _faults(model: type[BaseModel], values: dict[str, Any], error: ValidationError) -> list[str]:
-    """Return one line per key: where several types are allowed, each of them has its own complaint about one value."""
+    """Return one line per key. If a key allows several types, the line joins the complaints of all of them."""
     unknown: list[str] = []
     wrong: dict[str, list[str]] = {}
     given: dict[str, str] = {}
@@ -48,10 +48,10 @@ def _faults(model: type[BaseModel], values: dict[str, Any], error: ValidationErr
             unknown.append(f"{key}: unknown key{hint} (allowed: {', '.join(allowed)})")
         else:
             wrong.setdefault(key, []).append(complaint(fault))
-            # A check of ours that looks at several values says itself which are wrong.
+            # Our own checks of several values name the wrong ones in their messages.
             if fault["type"] != "value_error" or not isinstance(fault["input"], dict | list | tuple):
                 given[key] = f"; given: {fault['input']!r}"
-    # What is wrong inside a value says more than that another type was allowed in its place.
+    # A fault inside a value is more useful than the fault that the value is not of another type.
     inside = [*unknown, *(f"{key}:" for key in wrong)]
     return [
         *dict.fromkeys(unknown),
@@ -64,12 +64,15 @@ def _faults(model: type[BaseModel], values: dict[str, Any], error: ValidationErr
 
 
 def complaint(fault: ErrorDetails) -> str:
-    """Return what is wrong; of a check of ours in its own words, before which pydantic writes `Value error`."""
+    """Return the message of `fault`. For our own checks, it comes without the prefix `Value error` of pydantic."""
     return str(fault["ctx"]["error"]) if fault["type"] == "value_error" else fault["msg"]
 
 
 def _path(location: tuple[int | str, ...], values: Any, missing: bool) -> list[int | str]:
-    """Return `location` as keys of `values`, without the names of the types that pydantic tried in between."""
+    """Return the keys of `values` in `location`, which also contains the names of the types that pydantic tried.
+
+    If `missing` is true, the last key is that of a missing value.
+    """
     path = []
     for place, part in enumerate(location, 1):
         try:
@@ -82,7 +85,7 @@ def _path(location: tuple[int | str, ...], values: Any, missing: bool) -> list[i
 
 
 def _keys(kind: Any, path: Sequence[int | str]) -> set[str]:
-    """Return the keys allowed at `path` inside values of the type `kind`, as far as it tells."""
+    """Return the keys that are allowed at `path` inside values of the type `kind`; empty if the type does not define them."""
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         if not path:
             return set(kind.model_fields)

@@ -1,4 +1,4 @@
-"""The syntax of a module without what does not count, see `tessera.core.definitions`, and what each definition refers to."""
+"""The parts of the syntax of a module that count, see `tessera.core.definitions`, and the references of each definition."""
 
 import ast
 import hashlib
@@ -6,30 +6,30 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-IGNORED = {"ctx", "kind", "type_comment", "type_params"}  # fields of syntax trees that say nothing, or only types
+IGNORED = {"ctx", "kind", "type_comment", "type_params"}  # fields of syntax trees that are redundant, or only concern types
 HARMLESS = {"abc", "contextlib", "dataclasses", "enum", "functools", "typing"}  # modules whose decorators register nothing
 PLAIN = {"classmethod", "property", "staticmethod", "torch.inference_mode", "torch.no_grad"}  # other such decorators
 REPORTING = ("job.tell", "job.report")  # ends of the dotted paths of functions whose calls are messages
 PROGRESS = "job.progress"
 LOGGERS = {"log", "logger", "logging"}
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
-DYNAMIC = {"globals", "eval", "exec"}  # what they refer to is known only when they run
+DYNAMIC = {"globals", "eval", "exec"}  # their references are known only at run time
 GLOBAL = "."  # stands for the path of a name that a function declares as global
 
 Names = dict[str, str | None]  # names, and the dotted paths that they lead to; None for a local variable
 
 
 class Text(NamedTuple):
-    """What counts of a definition: a digest of its syntax, with references left out, and these references."""
+    """The parts of a definition that count: a digest of its syntax without references, and the references."""
 
     digest: bytes
-    refers: list[str]  # dotted paths of ours, in the order of the text
-    takes: list[str]  # dotted paths in annotations of which only the classes count
+    refers: list[str]  # dotted paths in our package, in the order of the text
+    takes: list[str]  # dotted paths in annotations; only the classes among them count
     imports: list[str]  # modules that are imported while it runs
 
 
 class Module:
-    """The statements of a module, sorted by what they are."""
+    """The statements of a module, sorted by kind."""
 
     def __init__(self, name: str, text: str, package: str) -> None:
         self.name, self.package = name, package
@@ -38,14 +38,14 @@ class Module:
         self.imports: list[str] = []
         self.stars: list[str] = []
         self.effects: list[str] = []
-        self.bases: dict[str, list[str]] = {}  # of ours, by class
-        self.hooks: set[str] = set()  # classes that are told of their subclasses
+        self.bases: dict[str, list[str]] = {}  # dotted paths in our package, by class
+        self.hooks: set[str] = set()  # classes that register their subclasses
         self._texts: dict[str, Text] = {}
         for number, statement in enumerate(_run(ast.parse(text).body)):
             self._sort(statement, f"#{number}")
 
     def is_ours(self, path: str) -> bool:
-        """Whether the dotted `path` lies in the package."""
+        """Return whether the dotted `path` lies in the package."""
         return path == self.package or path.startswith(f"{self.package}.")
 
     def _sort(self, statement: ast.stmt, number: str) -> None:
@@ -82,21 +82,21 @@ class Module:
             self.hooks.add(node.name)
 
     def is_harmless(self, decorator: ast.expr) -> bool:
-        """Whether `decorator` only wraps what it is given: it neither registers that nor reads its annotations."""
+        """Return whether `decorator` only wraps a definition, and neither registers it nor reads its annotations."""
         call = decorator.func if isinstance(decorator, ast.Call) else decorator
         path = _dotted(call, lambda name: self.names.get(name, name)) or ""
         return path.partition(".")[0] in HARMLESS or path in PLAIN
 
     def text(self, name: str) -> Text:
-        """Return what counts of the definition `name`."""
+        """Return the parts of the definition `name` that count."""
         if name not in self._texts:
             reader = _Reader(self)
             if name:
-                # The number of a statement without a name says nothing.
+                # The number of a statement without a name does not count.
                 reader.tokens.append(name if name.isidentifier() else "#")
                 reader.read(self.statements[name])
             else:
-                # In an order in which no module counts.
+                # Sorted by the last part of the paths first, so that moving a definition does not change the order.
                 paths = {path for path in self.names.values() if path and self.is_ours(path)}
                 reader.refers += sorted(paths, key=lambda path: path.split(".")[::-1])
             for star in self.stars:
@@ -107,9 +107,9 @@ class Module:
 
 
 class _Reader:
-    """Writes syntax trees as tokens, without what does not count, and collects what they refer to.
+    """A reader that turns the parts of syntax trees that count into tokens, and collects their references.
 
-    Each node is its type and then its fields, lists are in brackets; so different trees have different tokens.
+    A node becomes its type and then its fields. Lists are in brackets. So different trees have different tokens.
     """
 
     def __init__(self, module: Module) -> None:
@@ -121,7 +121,7 @@ class _Reader:
         self.scopes: list[Names] = [module.names]
 
     def refer(self, path: str) -> None:
-        """Note a reference to the dotted `path`, be it ours or of a library."""
+        """Record a reference to the dotted `path`, in our package or in a library."""
         if self.module.is_ours(path):
             self.tokens.append("@")
             self.refers.append(path)
@@ -129,7 +129,7 @@ class _Reader:
             self.tokens.append(f"^{path}")
 
     def lookup(self, name: str) -> str | None:
-        """Return the dotted path that `name` leads to here; None where it is a local variable or built in."""
+        """Return the dotted path that `name` leads to in this scope. None for a local variable or a built-in name."""
         for scope in reversed(self.scopes):
             if name in scope:
                 return scope[name]
@@ -149,14 +149,14 @@ class _Reader:
             self.tokens.append(repr(node))
 
     def read_fields(self, node: ast.AST, **instead: Any) -> None:
-        """Read `node`, with other values `instead` of those of some fields."""
+        """Read `node`, with the values of some fields replaced by those in `instead`."""
         self.tokens.append(type(node).__name__)
         for field in node._fields:
             if field not in IGNORED:
                 self.read(instead[field] if field in instead else getattr(node, field, None))
 
     def read_inside(self, names: Names, *nodes: Any) -> None:
-        """Read `nodes` where `names` hide those outside."""
+        """Read `nodes` in an inner scope with `names`, which hide outer names."""
         self.scopes.append(names)
         for node in nodes:
             self.read(node)
@@ -166,7 +166,7 @@ class _Reader:
         if isinstance(node.ctx, ast.Load):
             path = self.lookup(node.id)
         else:
-            # What a function sets outside of itself, it declares as global.
+            # A function declares a name as global before it sets it.
             path = self.scopes[-1].get(node.id) if len(self.scopes) > 1 else None
         if path:
             self.refer(path)
@@ -199,7 +199,7 @@ class _Reader:
         return self.calls(call, *REPORTING)
 
     def calls(self, call: ast.Call, *ends: str) -> bool:
-        """Whether `call` is of a function of ours whose dotted path has one of these `ends`."""
+        """Return whether `call` calls a function of our package whose dotted path has one of these `ends`."""
         path = _dotted(call.func, self.lookup) or ""
         return self.module.is_ours(path) and path.endswith(ends)
 
@@ -219,7 +219,7 @@ class _Reader:
     def read_import(self, node: ast.Import | ast.ImportFrom) -> None:
         self.imports += filter(self.module.is_ours, _modules_of(node))
         for _, path in _imported(node):
-            # Inside of a function, it is used where its name is.
+            # Inside a function, only the use of the imported name counts.
             if len(self.scopes) == 1 or not self.module.is_ours(path):
                 self.refer(path)
 
@@ -236,7 +236,7 @@ class _Reader:
             self.read(node)
 
     def note_types(self, annotation: ast.expr | None) -> None:
-        """Note what `annotation` names, in quotes or not."""
+        """Record the names in `annotation`, in quotes or not."""
         for node in ast.walk(annotation) if annotation else ():
             text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
             paths = [_dotted(node, self.lookup), *map(self.lookup, re.findall(r"\w+", text))]
@@ -244,7 +244,7 @@ class _Reader:
 
     def read_class(self, node: ast.ClassDef) -> None:
         self.read_fields(node, body=[])
-        # Its variables are not seen by its methods; but what it imports is, by this reader, wherever it is used.
+        # Methods do not see the variables of the class. This reader does let them see its imports.
         self.scopes.append({name: path for name, path in _bound(node.body) if path})
         for statement in node.body:
             self.read_field(statement)
@@ -281,7 +281,7 @@ class _Reader:
 
     def read_comprehension(self, node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp) -> None:
         self.tokens.append(type(node).__name__)
-        # The first iterable is evaluated outside.
+        # The first iterable is evaluated in the outer scope.
         self.read(node.generators[0].iter)
         names = dict.fromkeys(name for each in node.generators for name in _stored(each.target))
         parts = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
@@ -312,7 +312,7 @@ READERS: dict[type[ast.AST], Callable[[_Reader, Any], None]] = {
 
 
 def _run(statements: Iterable[Any]) -> Iterator[Any]:
-    """Yield `statements`, without what only type checkers see."""
+    """Yield `statements`, without those that only type checkers see."""
     for each in statements:
         if isinstance(each, ast.If) and (_dotted(each.test, str) or "").endswith("TYPE_CHECKING"):
             yield from each.orelse
@@ -331,7 +331,7 @@ def _dotted(node: ast.AST, lookup: Callable[[str], str | None]) -> str | None:
 
 
 def _imported(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, str]]:
-    """Yield the names that an import defines, and the dotted paths that they lead to."""
+    """Yield each name that an import defines, and the dotted path that it leads to."""
     for alias in node.names:
         if isinstance(node, ast.ImportFrom):
             yield alias.asname or alias.name, f"{'.' * node.level}{node.module or ''}.{alias.name}"
@@ -342,13 +342,13 @@ def _imported(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, str]]:
 
 
 def _modules_of(node: ast.Import | ast.ImportFrom) -> list[str]:
-    """Return the dotted paths of all that may be a module in an import."""
+    """Return the dotted paths in an import that may be modules."""
     names = [alias.name for alias in node.names]
     return names if isinstance(node, ast.Import) else [f"{node.module}", *(f"{node.module}.{name}" for name in names)]
 
 
 def _bound(statements: Iterable[Any]) -> Iterator[tuple[str, str | None]]:
-    """Yield the names that `statements` define in their own scope, and the paths that imported ones lead to."""
+    """Yield each name that `statements` define in their own scope, and the path that it leads to if it is imported."""
     for node in statements:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             yield node.name, None
@@ -369,7 +369,7 @@ def _bound(statements: Iterable[Any]) -> Iterator[tuple[str, str | None]]:
 
 
 def _stored(target: ast.AST | None) -> Iterator[str]:
-    """Yield the names that `target`, of an assignment or a `case`, defines."""
+    """Yield the names that the `target` of an assignment or a `case` defines."""
     if isinstance(target, ast.Name):
         yield target.id
         return
@@ -388,6 +388,6 @@ def _arguments(arguments: ast.arguments) -> list[str]:
 
 
 def _sets_inside(node: ast.Assign | ast.AnnAssign | ast.AugAssign) -> bool:
-    """Whether an assignment changes an attribute or an item."""
+    """Return whether an assignment changes an attribute or an item."""
     targets = node.targets if isinstance(node, ast.Assign) else [node.target]
     return any(isinstance(each, ast.Attribute | ast.Subscript) for target in targets for each in ast.walk(target))

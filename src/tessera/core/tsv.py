@@ -1,4 +1,4 @@
-"""Tables that people write: tab-separated text of which every fault is told at once, with its line."""
+"""Read tab-separated tables that people write, and report all their faults at once, each with its line."""
 
 import csv
 import io
@@ -15,18 +15,18 @@ from tessera.core.settings import complaint
 
 M = TypeVar("M", bound=BaseModel)
 Fault = tuple[int, str]
-SHOWN = 100  # faults; more than that have one cause, and would fill the terminal
+SHOWN = 100  # faults that are listed; more of them usually have one cause, and would fill the terminal
 
 
 def read_sheet(path: Path, model: type[M], name: str, mend: str) -> tuple[list[tuple[int, M]], list[Fault]]:
-    """Return the rows of the file `path` as `model` with their lines, and what is wrong with the file, line by line.
+    """Return the rows of the file `path` as instances of `model`, and the faults of the file, both with line numbers.
 
-    A field that holds a tab, a quote or a newline is quoted as in CSV. Lines before the header that start with `#` are
-    comments, and columns come in any order. Raises `TesseraError` where the file, told of as `name`, cannot be read, with the
-    `mend`, and `FileNotFoundError` where there is none.
+    Fields that contain a tab, a quote or a newline are quoted as in CSV. Lines before the header that start with `#` are
+    comments. The order of the columns does not matter. Raises `FileNotFoundError` if the file does not exist, and
+    `TesseraError` if it cannot be read. The message calls the file `name`, and states the fix `mend`.
     """
     try:
-        # Line ends stay as they are: a field may hold one.
+        # Line endings stay as they are, because a field may contain one.
         text = Path(path).read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         raise
@@ -34,7 +34,7 @@ def read_sheet(path: Path, model: type[M], name: str, mend: str) -> tuple[list[t
         raise TesseraError(f"{path}: the {name} cannot be read ({error.strerror}); {mend}") from None
     except UnicodeDecodeError as error:
         raise TesseraError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from None
-    lines = io.StringIO(text, newline="").readlines()  # not str.splitlines, which also cuts at rarer separators
+    lines = io.StringIO(text, newline="").readlines()  # not str.splitlines, which also splits at rarer separators
     skipped = next((i for i, line in enumerate(lines) if not line.startswith("#")), len(lines))
     reader = csv.reader(lines[skipped:], delimiter="\t", strict=True)
     faults: list[Fault] = []
@@ -79,7 +79,7 @@ def _header_faults(header: Sequence[str], model: type[BaseModel]) -> list[str]:
 
 
 def refuse(path: Path, faults: Sequence[Fault]) -> None:
-    """Raise `TesseraError` that lists the `faults` of the file `path` by their lines, where there are any."""
+    """Raise `TesseraError` with the `faults` of the file `path`, sorted by line, if there are any."""
     if faults:
         listed = [f"  line {line}: {fault}" for line, fault in sorted(faults, key=lambda fault: fault[0])]
         more = [f"  and {len(listed) - SHOWN} more"] if len(listed) > SHOWN else []

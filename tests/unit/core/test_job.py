@@ -70,7 +70,7 @@ def test_a_library_that_crashes_at_exit_cannot_undo_a_job(tmp_path: Path) -> Non
 @pytest.mark.parametrize("body", ["raise KeyboardInterrupt", "os.kill(os.getpid(), 2)", "os.kill(os.getpid(), 15)"])
 def test_an_interrupted_job_says_in_one_line_that_it_can_go_on(tmp_path: Path, body: str) -> None:
     ran = run(tmp_path, body)
-    said = "cut a: interrupted; run again to go on where it stopped\n"
+    said = "cut a: interrupted; run again to resume\n"
     assert (ran.returncode, ran.stderr, (tmp_path / "cut.log").read_text()) == (130, said, said)
 
 
@@ -117,10 +117,10 @@ def test_a_log_that_cannot_be_written_fails_no_job(tmp_path: Path) -> None:
 def test_a_full_disk_is_blamed_on_what_was_written(tmp_path: Path) -> None:
     partial = tmp_path / f".{os.getpid()}.partial.images" / "a.png"
     copying = OSError(errno.ENOSPC, "No space left on device", "read.png", None, str(partial))
-    assert f"device: '{tmp_path}/images/a.png'; nothing" in _explain(copying, [])
+    assert f"device: '{tmp_path}/images/a.png'; no" in _explain(copying, [])
     assert "directory: 'gone.png'" in _explain(FileNotFoundError(2, "No such file or directory", "gone.png", None, "b"), [])
     encoding = OSError(errno.ENOSPC, "No space left on device", "file:a.mp4")
-    assert "device: 'a.mp4'; nothing" in _explain(encoding, [])
+    assert "device: 'a.mp4'; no" in _explain(encoding, [])
     writing = OSError(errno.ENOSPC, "No space left on device")
     assert f" MB are free in '{tmp_path}'" in _explain(writing, [tmp_path / "images"])
 

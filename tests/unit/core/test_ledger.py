@@ -106,7 +106,7 @@ def test_a_gate_stops_what_is_not_and_says_what_and_where(tmp_path: Path) -> Non
     with pytest.raises(TesseraError) as error:
         gate("frames", ledgers, 0.68)
     message = str(error.value)
-    assert "frames: 15 of 22 items failed, allowed is the fraction 0.68" in message
+    assert "frames: 15 of 22 items failed; the allowed fraction is 0.68" in message
     assert f"item 7: a reason [{tmp_path / 'a'}]" in message
     assert "and 5 more" in message
     assert "gates.frames" in message

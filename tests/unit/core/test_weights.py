@@ -85,7 +85,7 @@ def test_weights_are_taken_from_a_path(tmp_path: Path) -> None:
     [
         ("half.pt", "have the sha256"),
         ("missing.pt", "404"),
-        ("astray.pt", "sends us to 'ftp:"),
+        ("astray.pt", "redirects to 'ftp:"),
         ("local.pt", "file:///etc/hostname"),
     ],
 )

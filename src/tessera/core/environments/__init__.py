@@ -1,1 +1,1 @@
-"""Environments of their own: built from lock files, and work that is run in them."""
+"""Separate virtual environments: build them from lock files, and call functions in them."""

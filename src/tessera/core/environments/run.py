@@ -1,4 +1,4 @@
-"""Work that is done in an environment of its own, by a process there."""
+"""Call functions in another virtual environment, in a process of its own."""
 
 import os
 import pickle
@@ -21,16 +21,17 @@ SOURCES = Path(tessera.__file__).parents[1]
 def run_inside(environment: Path, function: str, **arguments: Any) -> None:
     """Call `function`, named as `package.module:name`, with `arguments` in the Python of `environment`.
 
-    What it prints goes to the log of the job, what it tells to the terminal too; it ends when this process does. The arguments
-    are anything that pickle takes and whose type is known there. A `TesseraError` or an `OSError` that it raises is raised
-    here, and of any other exception a `RuntimeError` with its text; `TesseraError` where its process ends without an answer.
+    Its output goes to the log of the job, and messages of `tell` also to the terminal. Its process ends when this one ends.
+    The arguments must be picklable, and `environment` must have their types. `TesseraError` and `OSError` are raised here as
+    they are, any other exception as a `RuntimeError` with its text. Raises `TesseraError` if there is no such environment, or
+    if its process ends without an answer.
     """
     python = Path(environment).absolute() / "bin" / "python"
     if not python.exists():
-        raise TesseraError(f"{environment}: there is no environment; remove what is there, and run again")
+        raise TesseraError(f"{environment}: there is no environment here; remove this folder, and run again")
     descriptor, title = terminal()
     (requests, request), (answer, answers) = os.pipe(), os.pipe()
-    # Without the folder that it runs in: what lies there by chance is no module.
+    # `-P` keeps the working folder off the module path: files in it must not be imported by accident.
     process = subprocess.Popen(
         [python, "-P", "-m", __name__, title, *map(str, (requests, answers, descriptor))],
         stdin=subprocess.DEVNULL,
@@ -39,7 +40,7 @@ def run_inside(environment: Path, function: str, **arguments: Any) -> None:
     )
     os.close(requests)
     os.close(answers)
-    # The pipe stays open for as long as this process lives, and wants the answer.
+    # The other process ends itself when this pipe is closed, so it stays open until the answer is read.
     with os.fdopen(request, "wb") as requested, os.fdopen(answer, "rb") as answered:
         try:
             _send(requested, (function, arguments))
@@ -54,7 +55,7 @@ def run_inside(environment: Path, function: str, **arguments: Any) -> None:
 
 
 def _end_of(code: int) -> str:
-    """Return what became of a process that ended with `code`."""
+    """Return how a process with the return code `code` ended, for a message."""
     if code >= 0:
         return f"ended with the status {code}"
     hint = ", as where the memory does not suffice" if code == -signal.SIGKILL else ""
@@ -66,12 +67,12 @@ def _send(pipe: IO[bytes], message: Any) -> None:
         pickle.dump(message, pipe)
         pipe.flush()
     except BrokenPipeError:
-        pass  # Its process is gone; what is read from it, or its status, says why.
+        pass  # The process is gone. Its answer or its status says why.
 
 
 def _serve(title: str, requests: int, answers: int, descriptor: int) -> None:
-    """Do what `run_inside` asks of this process, answer with the error or None, and end."""
-    # The process that asks is told of an interrupt as well, and ends this one.
+    """Call the function that `run_inside` sends, send back the error or None, and end this process."""
+    # An interrupt also reaches the process that called `run_inside`, which then ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     tell_for(descriptor, title)
     requested = os.fdopen(requests, "rb")
@@ -83,19 +84,19 @@ def _serve(title: str, requests: int, answers: int, descriptor: int) -> None:
         getattr(import_module(module), function)(**arguments)
     except BaseException as raised:
         traceback.print_exc()
-        # Of what libraries raise, the type may not be known to who asked.
+        # The caller may not have the types of exceptions of libraries.
         is_known = isinstance(raised, TesseraError) or (isinstance(raised, OSError) and type(raised).__module__ == "builtins")
         error = raised if is_known else RuntimeError(f"{type(raised).__name__}: {raised}")
     with os.fdopen(answers, "wb") as answered:
         pickle.dump(error, answered)
     sys.stdout.flush()
     sys.stderr.flush()
-    # What libraries do at a plain exit can only crash it, or hold it up.
+    # The exit handlers of libraries could only crash or delay the process.
     os._exit(0)
 
 
 def _end_with(pipe: IO[bytes]) -> None:
-    """End this process when `pipe` is closed, at which its other end is gone."""
+    """End this process when the other end of `pipe` is closed."""
     pipe.read()
     os._exit(1)
 

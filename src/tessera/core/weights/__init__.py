@@ -1,1 +1,1 @@
-"""Pretrained weights: declared in the settings, fetched and verified."""
+"""Pretrained weights: declare them in the settings, fetch and verify them."""

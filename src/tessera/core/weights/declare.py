@@ -1,4 +1,4 @@
-"""How pretrained weights are declared in the settings."""
+"""Settings that declare pretrained weights."""
 
 import re
 from typing import Annotated, Any, Literal
@@ -10,7 +10,7 @@ from tessera.core.settings import Settings
 
 
 class WeightsSettings(Settings):
-    """Pretrained weights: a file of them, known by its digest."""
+    """A file of pretrained weights, identified by its sha256."""
 
     source: str = Field(min_length=1, description="a path, or an address that starts with https:// or http://")
     sha256: str
@@ -22,34 +22,36 @@ class WeightsSettings(Settings):
         if "://" in source and address.scheme not in {"http", "https"}:
             raise ValueError("should be a path, or an address that starts with https:// or http://")
         if address.username or address.password:
-            raise ValueError("should hold no user name or password, they would end in logs and cards")
+            raise ValueError("should not contain a user name or a password: they would appear in logs and cards")
         return source
 
     @field_validator("sha256", mode="before")
     @classmethod
     def _is_a_digest(cls, sha256: object) -> str:
         digits = str(sha256).lower()
-        # Nothing stands in a digest sixteen times in a row, only in what holds its place.
+        # No real digest repeats something sixteen times in a row; placeholders do.
         if not re.fullmatch("[0-9a-f]{64}", digits) or re.search(r"(.+)\1{15}", digits):
             raise ValueError(
-                "should be the 64 hexadecimal digits that `sha256sum FILE` prints; quote them where all are decimal"
+                "should be the 64 hexadecimal digits that `sha256sum FILE` prints; put them in quotes if all are decimal"
             )
         return digits
 
     @property
     def file(self) -> str:
-        """Where they are fetched to: its suffix says how they are loaded."""
+        """The path that the file is fetched to. Its suffix decides how the weights are loaded."""
         suffix = ".onnx" if urlsplit(self.source).path.lower().endswith(".onnx") else ".pt"
         return f"resources/weights/{self.sha256}{suffix}"
 
 
 def _one_of(*words: str) -> BeforeValidator:
-    """Return the check that a value is one of `words`, null or weights, which answers in one sentence where it is none."""
+    """Return a validator of values that may be one of `words`, null or weights. Its error is a single sentence."""
 
     def check(value: Any) -> Any:
         if value is None or value in words or isinstance(value, dict | WeightsSettings):
             return value
-        raise ValueError(f"should be {', '.join([*words, 'null'])}, or {{source: FILE, sha256: what `sha256sum FILE` prints}}")
+        raise ValueError(
+            f"should be {', '.join([*words, 'null'])}, or {{source: FILE, sha256: the digits that `sha256sum FILE` prints}}"
+        )
 
     return BeforeValidator(check)
 

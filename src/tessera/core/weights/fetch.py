@@ -1,4 +1,4 @@
-"""Weights that are declared: fetched once, verified, and never used before."""
+"""Fetch declared weights, and verify them before they are used."""
 
 import hashlib
 import zipfile
@@ -15,26 +15,27 @@ from tessera.core.weights.declare import WeightsSettings
 
 LIMIT = 4 << 30  # bytes; more than any detector has
 CHUNK = 1 << 20  # bytes
-# How checkpoints began before torch 1.6, as SPyNet and VGG19 still do. A safetensors begins with a length and a brace.
+# Checkpoints from before torch 1.6, such as SPyNet and VGG19, begin with these bytes. A safetensors file begins with a length
+# of 8 bytes and a brace.
 LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 TIMEOUT = 60  # seconds without an answer
 
 
 class _HttpOnly(HTTPRedirectHandler):
-    """Follows redirects to where weights may come from, and nowhere else."""
+    """A handler that follows redirects only to HTTP and HTTPS addresses."""
 
     def redirect_request(
         self, req: Request, fp: IO[bytes], code: int, msg: str, headers: object, newurl: str
     ) -> Request | None:
         if not newurl.lower().startswith(("https://", "http://")):
-            raise URLError(f"sends us to {newurl!r}")
+            raise URLError(f"redirects to {newurl!r}")
         return super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
 
 
 def fetch_weights(weights: WeightsSettings, path: Path) -> None:
-    """Write the declared weights to `path`, whose suffix says of which kind they are.
+    """Write the declared weights to `path`. Its suffix, `.pt` or `.onnx`, states their format.
 
-    Raises `TesseraError` where they cannot be had, are not what was declared, or no model.
+    Raises `TesseraError` if they cannot be read, are too large, do not have the declared sha256, or are not a model.
     """
     source = weights.source
     try:
@@ -52,7 +53,7 @@ def fetch_weights(weights: WeightsSettings, path: Path) -> None:
     if found != weights.sha256:
         raise TesseraError(
             f"the weights {source} have the sha256 {found}, declared is {weights.sha256}; "
-            "take them from whom you trust, and declare the sha256 that is told there"
+            "download them from a source you trust, and declare the sha256 that it states"
         )
     if fault := _fault(path):
         raise TesseraError(
@@ -70,7 +71,7 @@ def _open(source: str) -> IO[bytes]:
 
 
 def _copy(stream: IO[bytes], file: IO[bytes]) -> tuple[int, str]:
-    """Copy `stream` to `file`, at most a little more than allowed; return the number of bytes and their sha256."""
+    """Copy `stream` to `file`, and return the number of bytes and their sha256. Stops after `LIMIT` bytes."""
     size = 0
     hashed = hashlib.sha256()
     while size <= LIMIT and (chunk := stream.read(CHUNK)):
@@ -81,7 +82,7 @@ def _copy(stream: IO[bytes], file: IO[bytes]) -> tuple[int, str]:
 
 
 def _fault(path: Path) -> str:
-    """Return why `path` is no model, by its form alone, without loading it; nothing where it may be one."""
+    """Return why `path` is not a model, judged by its format without running it; empty if it may be one."""
     with path.open("rb") as file:
         if file.read(512).lstrip().lower().startswith((b"<!doctype", b"<html")):
             return "it is a web page"
@@ -92,7 +93,7 @@ def _fault(path: Path) -> str:
             model = onnx.load(path, load_external_data=False)
         except MemoryError:
             raise
-        except Exception:  # its parser has exceptions of its own, and they are nowhere stated
+        except Exception:  # the parser raises undocumented exceptions of its own
             return "it is no ONNX, or cut short"
         return "" if model.graph.node else "it is an ONNX model of nothing"
     with path.open("rb") as file:

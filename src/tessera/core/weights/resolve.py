@@ -1,4 +1,4 @@
-"""Where the weights are that a setting asks for: trained here, or declared and fetched."""
+"""Find the weights that a setting asks for: trained here, or declared and fetched."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -6,23 +6,23 @@ from typing import Any
 
 from tessera.core.weights.declare import WeightsSettings
 
-Weights = str | Mapping[str, Any] | None  # `trained`, what `WeightsSettings` takes, or none
+Weights = str | Mapping[str, Any] | None  # `trained`, the fields of `WeightsSettings`, or none
 
 
 def weights_file(weights: Weights, model: str = "") -> str | list[str]:
-    """Return the file of `weights` as an input of a rule: no file for none. `model`: the one that `trained` means."""
+    """Return the file of `weights` as an input of a rule, an empty list for none. `trained` means the weights of `model`."""
     if weights == "trained":
         return f"<results>/weights/{model}/{model}.pt"
     return WeightsSettings.model_validate(weights).file if weights else []
 
 
 def weights_checksums(weights: Weights, model: str) -> str | list[str]:
-    """Return the SHA256SUMS that lists trained weights, as an input of a rule; declared ones have a digest of their own."""
+    """Return the SHA256SUMS of the trained weights of `model` as an input of a rule, an empty list for other weights."""
     return f"<results>/weights/{model}/SHA256SUMS" if weights == "trained" else []
 
 
 def expected_digest(weights: Weights, checksums: Path | list[Path]) -> Path | str:
-    """Return what the file of `weights` must agree with: their `checksums` if they are trained, else the declared sha256."""
+    """Return what verifies the file of `weights`: the file `checksums` if they are trained, else the declared sha256."""
     if isinstance(weights, Mapping):
         return str(weights["sha256"])
     assert isinstance(checksums, Path), "trained weights come with checksums"
@@ -30,7 +30,7 @@ def expected_digest(weights: Weights, checksums: Path | list[Path]) -> Path | st
 
 
 def declared_weights(settings: Any, place: str = "") -> Iterator[tuple[str, WeightsSettings]]:
-    """Yield all weights that are declared anywhere in `settings`, each with the dotted path of its setting."""
+    """Yield all weights that `settings` declare at any depth, each with the dotted path of its setting."""
     if isinstance(settings, Mapping):
         if set(settings) == set(WeightsSettings.model_fields):
             yield place, WeightsSettings.model_validate(settings)

@@ -468,7 +468,7 @@ def test_what_is_no_file_fails_as_such_and_holds_nothing_up(folder):
 
 def test_a_folder_that_is_not_there_is_an_error_that_names_it(folder):
     folder.root.rmdir()
-    with pytest.raises(TesseraError, match=r"annotations\.labels: 'my set': .* is no folder"):
+    with pytest.raises(TesseraError, match=r"annotations\.labels: 'my set': .* is not a folder"):
         folder.run()
 
 
