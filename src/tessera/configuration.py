@@ -1,4 +1,4 @@
-"""The whole configuration: the settings of all rooms, checked before any job starts."""
+"""The whole configuration: the settings of all rooms, validated before any job starts."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,7 +33,7 @@ from tessera.pipeline.watermarks.settings import WatermarkSettings
 from tessera.records.decisions import DEFAULT as DECISIONS
 
 DETECTORS = [model.name for model in MODELS if model.kind is DETECTOR]
-ALLOWED = {"sources": 0.5, "scenes": 0.2}  # the fraction of items that may fail, where it is not `ALLOWED_ELSEWHERE`
+ALLOWED = {"sources": 0.5, "scenes": 0.2}  # fraction of items that may fail, if not `ALLOWED_ELSEWHERE`
 ALLOWED_ELSEWHERE = 0.05
 
 
@@ -58,7 +58,7 @@ Models: Any = create_model(
 
 
 class Finders(Settings):
-    """The detectors that look at the sampled frames."""
+    """The detectors that run on the sampled frames."""
 
     nsfw: TrainedFinderSettings = TrainedFinderSettings()
     watermark: WatermarkFinderSettings = WatermarkFinderSettings()
@@ -68,14 +68,14 @@ class Finders(Settings):
 
 
 class Regions(Settings):
-    """What gets a mosaic: what is looked for in the sampled frames, and what of it is chosen."""
+    """The detection of regions in the sampled frames, and the choice of those that get a mosaic."""
 
     detectors: Finders = Finders()
     choose: RegionSettings = RegionSettings()
 
 
 class Scenes(Settings):
-    """Where videos show what clips are made of."""
+    """The detection, tracking and choice of the scenes in videos that clips are cut from."""
 
     detect: VideoFinderSettings = VideoFinderSettings()
     track: TrackSettings = TrackSettings()
@@ -83,27 +83,27 @@ class Scenes(Settings):
 
 
 class WatermarkScorerSettings(WatermarkFinderSettings):
-    """The detector of watermarks, as it looks at clips."""
+    """The detector of watermarks in clips."""
 
     confidence: float = Field(0.4, gt=0, lt=1)
 
 
 class MosaicScorerSettings(TrainedFinderSettings):
-    """The detector of mosaics, as it looks at clips."""
+    """The detector of mosaics in clips."""
 
     weights: Literal["trained"] | WeightsSettings | None = None
     confidence: float = Field(0.8, gt=0, lt=1)
 
 
 class NsfwScorerSettings(FinderSettings):
-    """A second detector that says whether clips show what they should."""
+    """A second detector, which checks the content of clips."""
 
     confidence: float = Field(0.15, gt=0, lt=1)
     image_size: int | None = Field(640, ge=32, multiple_of=32)
 
 
 class Scorers(Settings):
-    """The detectors that look at clips."""
+    """The detectors that run on clips."""
 
     watermark: WatermarkScorerSettings = WatermarkScorerSettings()
     mosaic: MosaicScorerSettings = MosaicScorerSettings()
@@ -111,7 +111,7 @@ class Scorers(Settings):
 
 
 class Scores(Settings):
-    """What is measured of clips."""
+    """The measurements of clips."""
 
     samples: int = Field(16, ge=2)
     detectors: Scorers = Scorers()
@@ -120,7 +120,7 @@ class Scores(Settings):
 
 
 class Preview(Settings):
-    """What `snakemake preview` shows of which sources, and what it offers for correction."""
+    """The previews that `snakemake preview` renders, and the labels that it proposes for correction."""
 
     sources: tuple[str, ...] = ()
     model: str = DETECTORS[0]
@@ -138,7 +138,7 @@ class Preview(Settings):
 
 
 class Configuration(Settings):
-    """config/config.yaml."""
+    """The settings in config/config.yaml."""
 
     manifest: Path = Path("config/sources.tsv")
     shards: Literal["per_source"] | PositiveInt = "per_source"
@@ -195,7 +195,10 @@ class Configuration(Settings):
         return self
 
     def _check_trained(self, detectors: Mapping[str, tuple[str, Any]], hint: str = "") -> None:
-        """Raise `ValueError` where one of `detectors`, what each finds and its weights by setting, has no model to wait for."""
+        """Raise `ValueError` if one of `detectors` needs the weights of a model that is not trained here.
+
+        `detectors`: name of the detector and its weights, by the path of its setting.
+        """
         for place, (what, weights) in detectors.items():
             if weights == "trained" and getattr(self.models, model_for(what)) is None:
                 raise ValueError(
@@ -204,5 +207,5 @@ class Configuration(Settings):
 
 
 def load_configuration(values: dict[str, Any]) -> dict[str, Any]:
-    """Return `values` completed by every default, as plain JSON types. Raises `TesseraError` that lists every fault."""
+    """Return `values` with all defaults filled in, as plain JSON types. Raises `TesseraError` that lists all faults."""
     return load(Configuration, values, "the configuration").model_dump(mode="json")

@@ -1,4 +1,4 @@
-"""Run the script of one rule by itself, in this process, so that a debugger works in the script and in the library."""
+"""Run the script of one rule in this process, so that a debugger works in the script and in the library."""
 
 import argparse
 import os
@@ -14,27 +14,27 @@ from typing import Any
 from tessera.core.errors import TesseraError
 
 HELP = """\
-Run the script of a rule by itself, with the inputs, params and config that Snakemake would give it:
+Run the script of one rule with the inputs, params and config that Snakemake would give it:
 
   python -m tessera.replay cut_clips shard=meadow --configfile config/demo.yaml
   python -m pdb -m tessera.replay cut_clips shard=meadow --configfile config/demo.yaml
 
 The script runs in this process: breakpoint(), `python -m pdb` and the debuggers of VS Code and PyCharm (module
-`tessera.replay`, the rest as arguments) stop in workflow/scripts/ and in src/tessera/. What is printed goes to the
-terminal, and an exception keeps its traceback. The inputs must exist; if some do not, the message names the command
-that makes them.
+`tessera.replay`, the rest as arguments) stop in workflow/scripts/ and in src/tessera/. Output is printed to the
+terminal, and an exception keeps its traceback. The inputs must exist. If some are missing, the message states the
+command that makes them.
 
-The outputs go to a folder of their own, at the paths that they have in the working folder, so that the workflow never
-takes them for its own. Files that a script writes besides its outputs, such as labels/proposed, are written to their
-usual places. The stages of the restoration model train in another process, where breakpoints have no effect.
+The outputs go to a folder of their own, at the same paths as in the working folder, so that the workflow never uses
+them. Files that a script writes besides its outputs, such as labels/proposed, are written to their usual places. The
+stages of the restoration model train in another process, where breakpoints have no effect.
 
-These options of Snakemake are used, after the rule: --configfile, --config, --snakefile, --directory, --cores,
+These options of Snakemake are used if they follow the rule: --configfile, --config, --snakefile, --directory, --cores,
 --set-threads, --resources, --set-resources, --profile. Others have no effect."""
 FEW = 20  # values that a message lists
 
 
 def main(arguments: list[str]) -> None:
-    """Replay what `arguments`, those of the command line, ask for. Raises whatever the script raises."""
+    """Replay the rule in the command line `arguments`. Exceptions of the script are not caught."""
     parser = argparse.ArgumentParser(
         "python -m tessera.replay",
         usage="%(prog)s RULE [WILDCARD=VALUE ...] [--into FOLDER] [OPTION OF SNAKEMAKE ...]",
@@ -54,17 +54,17 @@ def main(arguments: list[str]) -> None:
     relocate(snakemake, into)
     print(f"replaying {script.name}; its outputs go to {into}", file=sys.stderr)
     os.chdir(folder)
-    # Not as `__main__`: processes that the library starts would run the script again.
+    # If it ran as `__main__`, processes that the library starts would run it again.
     runpy.run_path(str(script), init_globals={"snakemake": snakemake}, run_name=script.stem)
 
 
 def plan(arguments: list[str]) -> tuple[Path, Any, Path]:
     """Return the script of a rule, the object `snakemake` that it gets, and the working folder of the workflow.
 
-    `arguments` are the rule, its wildcards and options of Snakemake. Raises `TesseraError` that says what is wrong with the
-    rule or its wildcards, or which inputs are missing and how to make them.
+    `arguments` are the rule, its wildcards and options of Snakemake. Raises `TesseraError` if the rule or its wildcards are
+    wrong, or if inputs are missing; the message states the command that makes these.
     """
-    # It takes half a second to load, and nothing else in the library needs it.
+    # Snakemake takes half a second to load, and nothing else in the library needs it.
     from snakemake.api import SnakemakeApi
     from snakemake.cli import parse_args, parse_config
     from snakemake.exceptions import WorkflowError
@@ -102,34 +102,34 @@ def plan(arguments: list[str]) -> tuple[Path, Any, Path]:
 
 
 def _wildcards(arguments: list[str]) -> dict[str, str]:
-    """Return `arguments`, each WILDCARD=VALUE, as a dictionary."""
+    """Return the `arguments` WILDCARD=VALUE as a dictionary. Raises `TesseraError` if one has another form."""
     for argument in arguments:
         if "=" not in argument:
-            raise TesseraError(f"{argument!r} is no wildcard: give each as WILDCARD=VALUE, after one rule")
+            raise TesseraError(f"{argument!r} is not a wildcard: write each as WILDCARD=VALUE, after a single rule")
     return dict(argument.split("=", 1) for argument in arguments)
 
 
 def _rule(workflow: Any, name: str) -> Any:
-    """Return the rule called `name`, which must have a script in Python."""
+    """Return the rule `name`. Raises `TesseraError` if there is none, or if it has no Python script."""
     rules = {rule.name: rule for rule in workflow.rules}
     if name not in rules:
         near = get_close_matches(name, rules, n=3)
         hint = f"; did you mean {' or '.join(near)}?" if near else f" (rules: {', '.join(rules)})"
         raise TesseraError(f"there is no rule {name!r}{hint}")
     if not str(rules[name].script).endswith(".py"):
-        raise TesseraError(f"the rule {name} runs no script in Python, so there is nothing to replay")
+        raise TesseraError(f"the rule {name} runs no Python script, so there is nothing to replay")
     return rules[name]
 
 
 def _job(workflow: Any, rule: Any, wildcards: dict[str, str]) -> Any:
-    """Return the job of `rule` for `wildcards`, as the workflow would run it."""
+    """Return the job of `rule` for `wildcards`. Raises `TesseraError` if the wildcards do not fit the rule."""
     from snakemake.jobs import Job
 
     unknown, needed = wildcards.keys() - rule.wildcard_names, rule.wildcard_names - wildcards.keys()
     if unknown:
         known = ", ".join(sorted(rule.wildcard_names)) or "none"
         raise TesseraError(f"the rule {rule.name} has no wildcard {', '.join(sorted(unknown))} (its wildcards: {known})")
-    # The graph stays empty: one job needs no plan of the others.
+    # The graph stays empty, because a single job needs no plan of the others.
     workflow._prepare_dag(forceall=False, ignore_incomplete=True, lock_warn_only=True, nolock=True)
     if needed:
         missing = ", ".join(f"{name}=…" for name in sorted(needed))
@@ -139,7 +139,7 @@ def _job(workflow: Any, rule: Any, wildcards: dict[str, str]) -> Any:
     except Exception:
         _check_planned(workflow, rule, wildcards)
         raise
-    # Values that the constraints of the wildcards exclude make no name of an output.
+    # If the constraints of the wildcards exclude these values, the rule does not make this output.
     if not rule.is_producer(job.output[0]):
         raise TesseraError(_no_job(workflow, rule, wildcards))
     return job
@@ -158,14 +158,14 @@ def _no_job(workflow: Any, rule: Any, wildcards: dict[str, str]) -> str:
 
 
 def _values(workflow: Any, rule: Any) -> str:
-    """Return the first wildcards for which the workflow plans `rule`, for the end of a message."""
+    """Return a list of the wildcards for which the workflow plans `rule`, at most `FEW`, for the end of a message."""
     jobs = [" ".join(f"{name}={value}" for name, value in planned.items()) for planned in _planned(workflow, rule)]
     more = f" and {len(jobs) - FEW} more" if len(jobs) > FEW else ""
     return f"; it is planned for: {', '.join(sorted(jobs)[:FEW])}{more}" if jobs else ""
 
 
 def _planned(workflow: Any, rule: Any) -> list[dict[str, str]]:
-    """Return the wildcards of each job of `rule` in the whole workflow; nothing if that cannot be planned."""
+    """Return the wildcards of each job of `rule` in the whole workflow; empty if the workflow cannot be planned."""
     with suppress(Exception):
         workflow._build_dag()
     return [dict(job.wildcards_dict) for job in workflow.dag.jobs if job.rule is rule]
@@ -177,7 +177,7 @@ def _script(rule: Any) -> Path:
 
 
 def _snakemake(job: Any) -> Any:
-    """Return the object `snakemake` that the script of `job` gets."""
+    """Return the object `snakemake` for the script of `job`."""
     from snakemake.iocontainers import Snakemake
 
     return Snakemake(

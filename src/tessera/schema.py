@@ -1,6 +1,7 @@
-"""The JSON schema of the configuration, with which editors complete and check settings: `python -m tessera.schema`.
+"""Print the JSON schema of the configuration: `python -m tessera.schema config/config.yaml`.
 
-It is made from the settings models. The description of each setting is its comment in config/config.yaml.
+Editors complete and check settings with it. It is made from the settings models. The description of each setting is its comment
+in config/config.yaml.
 """
 
 import json
@@ -17,7 +18,7 @@ from tessera.configuration import Configuration
 
 
 class Setting(NamedTuple):
-    """A field of a model. `argument`: a key of the field if that is a free dictionary, as `training` of a detector."""
+    """A field of a model. `argument`: a key in the field, if that is a free dictionary such as `training` of a detector."""
 
     model: type[BaseModel]
     field: str
@@ -27,8 +28,8 @@ class Setting(NamedTuple):
 def read_comments(text: str) -> dict[Setting, str]:
     """Return the comment of each setting in `text`, a configuration in YAML.
 
-    Sections may share a setting, such as `iou` of all detectors: it is a field of a model that theirs derive from. The first
-    comment on it stands under that model, for the sections that have none of their own.
+    Sections may share a setting, such as `iou` of all detectors, which is a field of their common base model. The first comment
+    on such a setting also appears under the base model, for the sections that have no comment of their own.
     """
     lines = text.splitlines()
     comments: dict[Setting, str] = {}
@@ -56,7 +57,7 @@ def read_comments(text: str) -> dict[Setting, str]:
 
 
 def make_schema(comments: Mapping[Setting, str]) -> dict[str, Any]:
-    """Return the JSON schema of `Configuration`, every setting optional, with `comments` as descriptions."""
+    """Return the JSON schema of `Configuration` with `comments` as descriptions. All settings are optional."""
 
     class Documented(GenerateJsonSchema):
         def model_schema(self, schema: Any) -> dict[str, Any]:
@@ -64,7 +65,7 @@ def make_schema(comments: Mapping[Setting, str]) -> dict[str, Any]:
             model = schema["cls"]
             for name, field in made["properties"].items():
                 field.pop("title", None)
-                # A section needs no default beside those of its settings.
+                # The settings of a section have defaults, so the section needs none.
                 if "{" in str(field.get("default")):
                     field.pop("default")
                 own = Setting(model, name)
@@ -80,9 +81,12 @@ def make_schema(comments: Mapping[Setting, str]) -> dict[str, Any]:
 
 
 def _comment(lines: list[str], key: yaml.Node) -> str:
-    """Return the comment in the `lines` right above `key`, without line breaks but in an example; empty if there is none."""
+    """Return the comment in the `lines` directly above `key`; empty if there is none.
+
+    Lines are joined, except indented lines and list items, such as those of an example.
+    """
     first = number = key.start_mark.line
-    # A key inside braces does not begin its line; one after the dash of a list does.
+    # Only a key that begins its line can have a comment. The dash of a list may precede it.
     if lines[number][: key.start_mark.column].strip(" -"):
         return ""
     while first and lines[first - 1].lstrip().startswith("#"):
@@ -99,7 +103,7 @@ def _model(kind: Any) -> type[BaseModel] | None:
 
 
 def _declared(setting: Setting) -> Setting:
-    """Return `setting` of the first of the bases of its model that has it."""
+    """Return `setting` with the base of its model that defines the field."""
     bases = reversed(setting.model.__mro__)
     return setting._replace(model=next(base for base in bases if setting.field in getattr(base, "model_fields", {})))
 

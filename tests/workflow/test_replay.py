@@ -105,8 +105,8 @@ def test_an_error_keeps_its_traceback_for_post_mortem(project: Project, tmp_path
     [
         ([], "name the rule"),
         (["sample_frame", "shard=amber"], "there is no rule 'sample_frame'; did you mean sample_frames"),
-        (["all"], "the rule all runs no script"),
-        (["sample_frames", "amber"], "'amber' is no wildcard: give each as WILDCARD=VALUE"),
+        (["all"], "the rule all runs no Python script"),
+        (["sample_frames", "amber"], "'amber' is not a wildcard: write each as WILDCARD=VALUE"),
         (["sample_frames", "shart=amber"], "the rule sample_frames has no wildcard shart (its wildcards: shard)"),
         (["sample_frames"], "also needs shard=…; it is planned for: shard=amber, shard=basalt"),
         (
