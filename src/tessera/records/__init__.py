@@ -1,1 +1,1 @@
-"""What rooms meet in: tables, and what people write."""
+"""The data that rooms exchange: tables, the manifest, decisions, annotations and clips."""

@@ -1,4 +1,4 @@
-"""The blocklist: material that must not be processed, whatever way it comes in."""
+"""The blocklist: material that must not be processed, from whatever input it comes."""
 
 import re
 from dataclasses import dataclass, field
@@ -12,19 +12,23 @@ from tessera.imaging.hashing import perceptual_hash
 
 @dataclass(frozen=True)
 class Blocklist:
-    """Material that must not be processed: reasons by sha256, and perceptual hashes with theirs."""
+    """Material that must not be processed.
+
+    `files` maps the sha256 of a file to the reason. `hashes`, uint64, are perceptual hashes, with their `reasons` in the same
+    order.
+    """
 
     files: dict[str, str] = field(default_factory=dict)
     hashes: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint64))
     reasons: tuple[str, ...] = ()
 
     def check_file(self, sha256: str, name: str) -> None:
-        """Raise `Dropped` where the file `name` is listed."""
+        """Raise `Dropped` if the `sha256` of the file `name` is listed."""
         if sha256 in self.files:
             raise Dropped("on the blocklist", f"{name!r} has the listed sha256 {sha256}: {self.files[sha256]}")
 
     def check_picture(self, image: np.ndarray, name: str, max_distance: int) -> None:
-        """Raise `Dropped` where `image`, uint8 (H, W, 3), RGB, differs from a listed hash in at most `max_distance` bits."""
+        """Raise `Dropped` if `image`, uint8 (H, W, 3), RGB, has a hash within `max_distance` bits of a listed one."""
         if not self.hashes.size:
             return
         distances = np.bitwise_count(self.hashes ^ np.uint64(perceptual_hash(image)))
@@ -38,9 +42,9 @@ class Blocklist:
 
 
 def read_blocklist(path: Path) -> Blocklist:
-    """Return the blocklist in the tab-separated file `path`, lines that start with `#` left out.
+    """Return the blocklist in the tab-separated file `path`, without lines that start with `#`.
 
-    Raises `TesseraError` that lists every fault with its line: a row that cannot be read protects nobody.
+    Raises `TesseraError` that lists every fault with its line. Faulty rows are not skipped, because they would protect nobody.
     """
     files: dict[str, str] = {}
     hashes: dict[int, str] = {}
@@ -49,7 +53,7 @@ def read_blocklist(path: Path) -> Blocklist:
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise TesseraError(f"{path}: the blocklist cannot be read ({error}); restore it or mend `sources.blocklist`") from None
+        raise TesseraError(f"{path}: the blocklist cannot be read ({error}); restore it or fix `sources.blocklist`") from None
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip() or line.startswith("#"):
             continue

@@ -1,4 +1,4 @@
-"""Decisions: what a person said of single clips and frames, which no filter overrules."""
+"""Decisions of people about single clips and frames, which override all filters."""
 
 import re
 from collections import Counter
@@ -16,7 +16,7 @@ from tessera.core.tsv import read_sheet, refuse
 DEFAULT = Path("config/decisions.tsv")
 CLIP = re.compile(r"(.+)-(\d+)-(\d+)", re.DOTALL)  # source, first frame and track
 FRAME = re.compile(r"(.+)-(\d+)", re.DOTALL)  # source and index
-KEY = re.compile(r"[\w.%~-]*", re.ASCII)  # what `file_name` makes of a source, and numbers
+KEY = re.compile(r"[\w.%~-]*", re.ASCII)  # a result of `file_name`, and numbers
 
 
 class Decision(BaseModel):
@@ -24,17 +24,17 @@ class Decision(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    key: str = Field(min_length=1, description="of a clip, or of a frame")
+    key: str = Field(min_length=1, description="key of a clip or of a frame")
     decision: Literal["keep", "drop"]
     reason: str = Field("", description="why; any text")
     who: str = Field(min_length=1, description="who decided")
-    when: str = Field(description="the day, as 2024-12-31")
+    when: str = Field(description="date in the form 2024-12-31")
 
     @field_validator("key")
     @classmethod
     def _may_be_one(cls, value: str) -> str:
         if not KEY.fullmatch(value):
-            raise ValueError("is no key of a clip or a frame: write it as their files are called, without the ending")
+            raise ValueError("is not a key of a clip or a frame: use the name of its file, without the extension")
         return value
 
     @field_validator("when")
@@ -45,7 +45,7 @@ class Decision(BaseModel):
         except ValueError:
             day = ""
         if day != value:
-            raise ValueError("should be a day, as 2024-12-31")
+            raise ValueError("should be a date such as 2024-12-31")
         return value
 
     def __str__(self) -> str:
@@ -53,7 +53,7 @@ class Decision(BaseModel):
 
 
 class Place(NamedTuple):
-    """Where a clip comes from."""
+    """The place of a clip in its source: index of the first frame, and number of frames."""
 
     source: str
     first: int
@@ -61,9 +61,9 @@ class Place(NamedTuple):
 
 
 def read_decisions(path: Path) -> dict[str, Decision]:
-    """Return the decisions in the file `path` by their keys; how it is written: see `tessera.core.tsv.read_sheet`.
+    """Return the decisions in the file `path` by their keys. `tessera.core.tsv.read_sheet` describes the format.
 
-    There are none where the default file is not there. Raises `TesseraError` that lists every fault with its line.
+    There are no decisions if the default file does not exist. Raises `TesseraError` that lists every fault with its line.
     """
     mend = "set `decisions` to your table of decisions"
     try:
@@ -81,7 +81,10 @@ def read_decisions(path: Path) -> dict[str, Decision]:
 
 
 def split_decisions(decisions: Iterable[Decision], sources: Iterable[str]) -> tuple[dict[str, Decision], dict[str, Decision]]:
-    """Return the decisions on clips and those on frames, by their keys: on frames are those of one of the `sources`."""
+    """Return the decisions on clips and the decisions on frames, by their keys.
+
+    A decision is on a frame if its key is the key of a frame of one of the `sources`.
+    """
     known = {file_name(source) for source in sources}
     clips: dict[str, Decision] = {}
     frames: dict[str, Decision] = {}
@@ -92,11 +95,12 @@ def split_decisions(decisions: Iterable[Decision], sources: Iterable[str]) -> tu
 
 
 def find_clips(decisions: Mapping[str, Decision], clips: Mapping[str, Place]) -> tuple[dict[str, Decision], dict[str, str]]:
-    """Return the decision on each of the `clips`, by their keys, and why others are on none, by the keys of these decisions.
+    """Return the decisions by the keys of their `clips`, and the reasons why others match no clip, by their own keys.
 
-    The key of a clip holds its first frame and the number of its track, and both can move with a setting. A key that is no more
-    is taken for the only clip of its source that begins less than half of its own length away; where there are several, as of
-    two regions shown at a time, or two decisions would be on one clip, none is: to guess could drop another clip.
+    The key of a clip contains its first frame and the number of its track, and settings can change both. If a key no longer
+    exists, its decision goes to the only clip of the same source whose first frame is less than half the length of that clip
+    away. If there are several, such as two regions in the same frames, or if two decisions would go to the same clip, the
+    decision matches none: a guess could drop the wrong clip.
     """
     decided = {key: decision for key, decision in decisions.items() if key in clips}
     by_source: dict[str, list[tuple[str, Place]]] = {}

@@ -1,4 +1,4 @@
-"""The manifest: which footage there is, under which rights, for which use; and the shards it is worked in."""
+"""The manifest: the sources of footage, their rights and their use, and the shards that they are divided into."""
 
 import hashlib
 import os
@@ -28,10 +28,10 @@ class Source(BaseModel):
     path: str = Field(min_length=1, description="a video, an image, or a folder of images; relative to the working folder")
     content: Literal["general", "adult"]
     rights: str = Field("", description="licence or contract reference")
-    consent: str = Field("", description="reference to the release of those who are shown")
-    adults_verified: Literal["yes", "no", ""] = Field("", description="`yes` is required where content is adult")
-    use: tuple[str, ...] = Field((), description="the datasets it feeds, separated by commas; empty: all")
-    shard: str = Field("", description="the shard it is worked in; empty: as the setting `shards` says")
+    consent: str = Field("", description="reference to the release of the people shown")
+    adults_verified: Literal["yes", "no", ""] = Field("", description="`yes` is required if content is adult")
+    use: tuple[str, ...] = Field((), description="datasets that use it, separated by commas; empty: all")
+    shard: str = Field("", description="name of its shard; empty: chosen by the setting `shards`")
     split: Literal["train", "val", "test", ""] = Field("", description="a fixed split; empty: by hash")
 
     @field_validator("use", mode="before")
@@ -43,14 +43,14 @@ class Source(BaseModel):
     @classmethod
     def _not_a_set(cls, value: str) -> str:
         if value.startswith(SETS):
-            raise ValueError(f"an id that starts with {LABELS!r} or {WATERMARKS!r} is kept for images that the settings name")
+            raise ValueError(f"ids that start with {LABELS!r} or {WATERMARKS!r} are reserved for images that the settings name")
         return value
 
 
 def read_manifest(path: Path, datasets: Collection[str]) -> list[Source]:
-    """Return the sources of the manifest `path`, in its order; how it is written: see `tessera.core.tsv.read_sheet`.
+    """Return the sources in the manifest `path`, in its order. `tessera.core.tsv.read_sheet` describes the format.
 
-    `datasets`: the names that the column `use` may hold. Raises `TesseraError` that lists every fault with its line.
+    `datasets` are the names that are allowed in the column `use`. Raises `TesseraError` that lists every fault with its line.
     """
     mend = "set `manifest` to a table of your sources"
     try:
@@ -64,12 +64,12 @@ def read_manifest(path: Path, datasets: Collection[str]) -> list[Source]:
 
 
 def _clashes(rows: list[tuple[int, Source]]) -> list[Fault]:
-    """Return which of the `rows`, given with their lines, have the id of one before."""
+    """Return the faults of the `rows`, given with their lines, whose ids clash with that of an earlier row."""
     faults = []
     lines: dict[str, int] = {}
     names: dict[str, str] = {}
     for line, source in rows:
-        # Some file systems do not tell cases apart, and one source would overwrite the other.
+        # Some file systems ignore case. There, one source would overwrite the other.
         same_name = names.setdefault(file_name(source.source).casefold(), source.source)
         if source.source in lines:
             faults.append((line, f"source {source.source!r} is already on line {lines[source.source]}"))
@@ -80,9 +80,9 @@ def _clashes(rows: list[tuple[int, Source]]) -> list[Fault]:
 
 
 def shard_of(source: Source, shards: Literal["per_source"] | int) -> str:
-    """Return the name of the shard that `source` belongs to, fit for a file name.
+    """Return the name of the shard that `source` belongs to. It is a valid file name.
 
-    With a number, the shard is a hash of the source id: adding a source touches one shard.
+    If `shards` is a number, a hash of the source id decides, so that adding a source changes only one shard.
     """
     if source.shard:
         return file_name(source.shard)
@@ -93,7 +93,7 @@ def shard_of(source: Source, shards: Literal["per_source"] | int) -> str:
 
 
 def group_by_shard(sources: list[Source], shards: Literal["per_source"] | int) -> dict[str, list[Source]]:
-    """Return the sources of each shard, shards by name and sources in the order of the manifest."""
+    """Return the sources of each shard, with shards sorted by name and sources in the order of the manifest."""
     groups: dict[str, list[Source]] = {}
     for source in sources:
         groups.setdefault(shard_of(source, shards), []).append(source)

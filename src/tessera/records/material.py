@@ -1,4 +1,4 @@
-"""What people bring beside the manifest: folders of labels, and sets of images with watermarks."""
+"""Material that people add besides the manifest: folders of labels, and sets of images with watermarks."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,13 +9,13 @@ from pydantic import Field, field_validator, model_validator
 from tessera.core.files import file_name
 from tessera.core.settings import Settings
 
-LABELS = "labels:"  # what the source of an image from a folder of labels starts with
-WATERMARKS = "watermarks:"  # what the source of an image from a set of watermarks starts with
+LABELS = "labels:"  # prefix of the source of an image in a folder of labels
+WATERMARKS = "watermarks:"  # prefix of the source of an image in a set of watermarks
 SETS = (LABELS, WATERMARKS)
 
 
 class Material(Settings):
-    """Images under a name, and the rights to them, as the manifest states them for a source."""
+    """A named set of images. The fields on its rights are those of a source in the manifest."""
 
     name: str = Field(min_length=1)
     path: Path
@@ -28,7 +28,7 @@ class Material(Settings):
     @field_validator("adults_verified", mode="before")
     @classmethod
     def _yes_is_true(cls, value: Any) -> Any:
-        # YAML takes an unquoted `yes` for a truth value.
+        # An unquoted `yes` in YAML is a boolean.
         return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
 
     @model_validator(mode="after")
@@ -42,11 +42,11 @@ M = TypeVar("M", bound=Material)
 
 
 def names_differ(materials: tuple[M, ...]) -> tuple[M, ...]:
-    """Return `materials`. Raises `ValueError` where two have one name: some file systems do not tell cases apart."""
+    """Return `materials`. Raises `ValueError` if two names are equal or differ only in case, which some file systems ignore."""
     names = [file_name(one.name).casefold() for one in materials]
     twice = [one.name for one in materials if names.count(file_name(one.name).casefold()) > 1]
     if twice:
-        raise ValueError(f"the names {twice} must differ, and not in case alone")
+        raise ValueError(f"the names {twice} must differ in more than case")
     return materials
 
 

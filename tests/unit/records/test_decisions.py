@@ -70,9 +70,9 @@ def test_all_faults_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
         "line 3: decision: Input should be 'keep' or 'drop'; given: 'delete'",
         "line 4: key: String should have at least 1 character; given: ''",
         "line 5: who: String should have at least 1 character; given: ''",
-        "line 6: when: should be a day, as 2024-12-31; given: '31.1.2026'",
-        "line 7: when: should be a day, as 2024-12-31; given: '2026-02-30'",
-        "line 8: when: should be a day, as 2024-12-31; given: '20260131'",
+        "line 6: when: should be a date such as 2024-12-31; given: '31.1.2026'",
+        "line 7: when: should be a date such as 2024-12-31; given: '2026-02-30'",
+        "line 8: when: should be a date such as 2024-12-31; given: '20260131'",
         "line 9: 'a-0-1' is already on line 2",
         "line 10: who: Field required; given:",
         "line 10: when: Field required; given:",
@@ -177,7 +177,7 @@ def test_a_table_of_nothing_but_faults_is_refused_at_once_and_in_few_lines(tmp_p
 @pytest.mark.parametrize("key", [" a-0-1", "a-0-1 ", "a\0-0-1", "a b-0-1", "\u202ea-0-1", "images/a-0-1"])
 def test_what_no_file_is_called_is_no_key(key: str, tmp_path: Path) -> None:
     path = write(tmp_path / "d.tsv", f"{HEADER}{key}\tdrop\t\tAda\t2026-01-31\n")
-    with pytest.raises(TesseraError, match="line 2: key: is no key of a clip or a frame: write it as their files are called"):
+    with pytest.raises(TesseraError, match="line 2: key: is not a key of a clip or a frame: use the name of its file"):
         read_decisions(path)
 
 

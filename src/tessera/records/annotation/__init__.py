@@ -1,1 +1,1 @@
-"""Annotations of images: one model, the tables that hold it, and a module per file format."""
+"""Annotations of images: one model, its tables, and a module per file format."""

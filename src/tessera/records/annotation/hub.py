@@ -1,4 +1,4 @@
-"""The hub: annotations as tables, which every room reads and writes."""
+"""The hub: write annotations as tables, and read them. All rooms exchange annotations in this form."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -16,7 +16,7 @@ from tessera.records.tables.table import read_table, types, write_table
 
 @dataclass(frozen=True)
 class Origin:
-    """Where an image comes from: what `tables.Images` says beyond its size."""
+    """The origin of an image: the columns of `Images` besides its key and size."""
 
     source: str  # id from the manifest, or `labels:NAME`
     path: str
@@ -26,7 +26,7 @@ class Origin:
 
 
 def write_hub(annotations_path: Path, images_path: Path, images: Iterable[tuple[ImageAnnotations, Origin]]) -> None:
-    """Write `images` in their order as the tables `Annotations` and `Images`."""
+    """Write `images`, in their order, as the tables `Annotations` and `Images`."""
     annotations: list[dict[str, Any]] = []
     rows: list[dict[str, Any]] = []
     for image, origin in images:
@@ -37,7 +37,7 @@ def write_hub(annotations_path: Path, images_path: Path, images: Iterable[tuple[
 
 
 def read_hub(annotations_path: Path, images_path: Path) -> Iterator[ImageAnnotations]:
-    """Yield the images of the table at `images_path`, in its order, each with its annotations in theirs."""
+    """Yield the images in the table at `images_path`, in its order. Annotations are sorted by number."""
     images = read_table(images_path, Images)
     annotations = read_table(annotations_path, Annotations).sort("key", "number")
     of_key = {str(key): rows for (key,), rows in annotations.group_by("key", maintain_order=True)}

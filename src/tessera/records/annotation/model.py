@@ -1,7 +1,7 @@
-"""The model that every format is read into and written from.
+"""The annotation model, which every file format is read into and written from.
 
-Geometry is kept as it was given: polygons stay polygons and masks stay run lengths, and one becomes the other only where a
-format cannot carry it.
+Geometry stays as it was given: polygons stay polygons and masks stay run lengths. A format that cannot store one of them gets
+the other.
 """
 
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ from tessera.imaging.boxes import Box, mask_box
 from tessera.imaging.masks import decode_rle, encode_rle
 from tessera.imaging.polygons import Part, polygon_box, rasterize
 
-MAX_PIXELS = 2**28  # of an image; a file that says more is broken or means harm
+MAX_PIXELS = 2**28  # of an image; a file that states more is broken or malicious
 
 
 @dataclass(frozen=True, eq=False)
 class Annotation:
-    """One region of an image: polygons or run lengths or, where both are None, the box alone."""
+    """A region of an image: polygons or run lengths or, if both are None, only the box."""
 
     label: str
     polygons: tuple[Part, ...] | None
@@ -39,21 +39,21 @@ class Annotation:
 
     @classmethod
     def of_mask(cls, label: str, mask: np.ndarray, crowd: bool = False, score: float | None = None) -> "Annotation":
-        """Return the region that is set in `mask`, uint8 (H, W)."""
+        """Return the region of the nonzero pixels in `mask`, uint8 (H, W)."""
         return cls(label, None, encode_rle(mask), mask_box(mask), crowd, score)
 
     def mask(self, height: int, width: int) -> np.ndarray:
-        """Return the mask of the region, uint8 (height, width), 0 or 255. Raises `ValueError` for a box alone."""
+        """Return the mask of the region, uint8 (height, width), 0 or 255. Raises `ValueError` if it is only a box."""
         if self.polygons is not None:
             return rasterize(self.polygons, height, width)
         if self.rle is not None:
             return decode_rle(self.rle, height, width)
-        raise ValueError("a box alone has no mask")
+        raise ValueError("an annotation with only a box has no mask")
 
 
 @dataclass(frozen=True, eq=False)
 class ImageAnnotations:
-    """An image and its regions, none of them where it is known to hold none."""
+    """An image and its regions. An empty tuple means that the image is known to have none."""
 
     key: str
     width: int  # pixels
@@ -62,17 +62,17 @@ class ImageAnnotations:
 
 
 class Loss(NamedTuple):
-    """Something that could not be carried: a row for the ledger of whoever asked."""
+    """Something that a format could not store, or that could not be read: a row for the ledger of the caller."""
 
-    key: str  # of the image, or of one of its regions as `key#number`
+    key: str  # key of the image, or `key#number` for one of its regions
     reason: str
     detail: str = ""
-    status: Literal["dropped", "failed"] = "dropped"  # failed: unusable through a fault of its own
-    kept: bool = False  # whether the rest of it was carried
+    status: Literal["dropped", "failed"] = "dropped"  # failed: unusable because of an error in it
+    kept: bool = False  # whether the rest of it was kept
 
 
 def remark(note: dict[str, str], losses: Sequence[Loss]) -> None:
-    """Say in `note`, which the row of an image in a ledger takes, what was lost of it."""
+    """Write the `losses` of an image to `note`, the reason and detail of its ledger row."""
     if losses:
         note["reason"] = "; ".join(sorted({loss.reason for loss in losses}))
         note["detail"] = "; ".join(f"{loss.key}: {loss.reason} {loss.detail}".strip() for loss in losses)

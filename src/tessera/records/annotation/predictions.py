@@ -1,4 +1,4 @@
-"""What a detector sees in frames, as rows of the annotation tables."""
+"""Run a detector on frames, with its detections as rows of the annotation tables."""
 
 from collections.abc import Iterable, Iterator
 from itertools import tee
@@ -16,11 +16,12 @@ from tessera.records.annotation.model import Annotation
 def look(
     predictor: Predictor, pictures: Iterable[tuple[dict[str, Any], np.ndarray]], book: Ledger
 ) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
-    """Yield each of the frames `pictures` of one source, and the rows of what is seen in it; `book` gets a row for it.
+    """Yield each frame of `pictures` with the rows of its detections, and write a row for it to the ledger `book`.
 
-    Of one source, because no batch may hold two: what one shows must not depend on its shard.
+    `pictures` are pairs of a row with a `key` and an image, uint8 (H, W, 3), RGB. They must come from one source. A batch with
+    two sources would make the detections in one depend on the other, and so on the shard.
     """
-    frames_of, images_of = tee(pictures)  # each frame waits here for its batch
+    frames_of, images_of = tee(pictures)  # frames wait here while a batch is filled
     for (frame, _), regions in zip(frames_of, predictor.predict(image for _, image in images_of), strict=True):
         book.row(frame["key"], "ok")
         yield frame, annotation_rows(frame["key"], map(_annotation, regions))

@@ -1,1 +1,1 @@
-"""Clips in the layout of Lada's datasets: written and read."""
+"""Clips in the layout of Lada's datasets: their metadata, and a reader."""

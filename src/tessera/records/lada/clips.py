@@ -1,7 +1,7 @@
-"""Clips: a dataset of them as it lies on disk, read without trust in what it says.
+"""Read a dataset of clips from disk, as untrusted input.
 
-The layout is that of Lada 0.11 (https://github.com/ladaapp/lada): `crop_unscaled_meta/KEY.json` names two videos beside it, the
-pictures and the masks of a clip. Datasets made by Lada can be read, too.
+The layout is that of Lada 0.11 (https://github.com/ladaapp/lada): `crop_unscaled_meta/KEY.json` names two videos, one with the
+images and one with the masks of a clip. Datasets made by Lada can also be read.
 """
 
 import os
@@ -16,14 +16,14 @@ from tessera.core.errors import TesseraError
 from tessera.core.settings import complaint
 from tessera.records.lada.metadata import METADATA
 
-SHOWN = 10  # faults that are told in full
+SHOWN = 10  # faults that are listed
 
 Pixels = Annotated[int, Field(ge=0, le=65535)]
 Side = Annotated[int, Field(ge=1, le=65535)]
 
 
 class _Metadata(BaseModel):
-    """What is read of version 2 of the metadata: shapes are height and width; the block sizes are not used."""
+    """The fields that are read from version 2 of the metadata. Shapes are height and width in pixels."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -56,7 +56,7 @@ class _Metadata(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """A clip of the dataset. Nothing of its videos has been read yet."""
+    """A clip of the dataset. Its videos have not been read yet."""
 
     key: str
     frames: int
@@ -64,20 +64,20 @@ class Clip:
     shape: tuple[int, int]  # height and width in pixels, padding included
     frame: tuple[int, int]  # height and width of the footage, pixels
     pads: np.ndarray  # int32 (T, 4): pixels of black at the top, bottom, left and right
-    corners: np.ndarray | None  # int32 (T, 2): x and y of what was cut out, within its frame; None where that is not known
+    corners: np.ndarray | None  # int32 (T, 2): x and y of the crop in its frame, pixels; None if unknown
     images: Path
     masks: Path
 
 
 def read_clips(folder: Path) -> list[Clip]:
-    """Return the clips of `folder`, one split of the dataset, by key; none where it has no metadata.
+    """Return the clips in `folder`, one split of the dataset, sorted by key; empty if it has no metadata.
 
-    Raises `TesseraError` where there is no such folder, or where clips are faulty: metadata that is not sound, a file that is
-    missing or that lies outside `folder`; of the first ten, it names file and fault.
+    Raises `TesseraError` if the folder does not exist, or if clips have faults: invalid metadata, or a file that is missing or
+    lies outside `folder`. The message lists the first ten.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise TesseraError(f"{folder}: there is no such folder; run `snakemake datasets`, or mend the path")
+        raise TesseraError(f"{folder}: there is no such folder; run `snakemake datasets`, or fix the path")
     clips, faults = [], []
     for path in sorted((folder / METADATA).glob("*.json")):
         try:
@@ -93,7 +93,7 @@ def read_clips(folder: Path) -> list[Clip]:
         listed = "\n".join(f"  {fault}" for fault in [*faults[:SHOWN], *more])
         raise TesseraError(
             f"{len(faults)} clips of {folder} cannot be used:\n{listed}\n"
-            "bring the files back, or remove these clips; of a dataset that was made here, delete the folder and run again"
+            "restore the files, or remove these clips; if the dataset was made here, delete the folder and run again"
         )
     return clips
 
@@ -114,7 +114,10 @@ def _read_clip(path: Path, folder: Path) -> Clip:
 
 
 def _file(name: str, folder: Path) -> Path:
-    """Return the file that `name` means, relative to the folder of the metadata. Raises `ValueError` where there is none."""
+    """Return the file `name`, relative to the folder of the metadata.
+
+    Raises `ValueError` if the file is missing or lies outside the dataset.
+    """
     inside = os.path.normpath(PurePosixPath(METADATA, name))
     if PurePosixPath(name).is_absolute() or PurePath(inside).parts[0] == os.pardir:
         raise ValueError(f"{name!r} lies outside the dataset")

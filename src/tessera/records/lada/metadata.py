@@ -1,7 +1,7 @@
-"""Metadata of a clip as Lada 0.11 (https://github.com/ladaapp/lada) reads it: version 2 of its JSON files.
+"""Make the metadata of a clip as Lada 0.11 (https://github.com/ladaapp/lada) reads it: version 2 of its JSON files.
 
-Its trainer looks for the files of a clip in three folders beside each other: `crop_unscaled_img/KEY.mp4`,
-`crop_unscaled_mask/KEY.mkv` and `crop_unscaled_meta/KEY.json`. The last one holds nothing but such files.
+The trainer of Lada expects the files of a clip in three folders side by side: `crop_unscaled_img/KEY.mp4`,
+`crop_unscaled_mask/KEY.mkv` and `crop_unscaled_meta/KEY.json`. The last folder contains no other files.
 """
 
 from collections.abc import Mapping
@@ -10,8 +10,8 @@ from typing import Any
 IMAGES, MASKS, METADATA = "crop_unscaled_img", "crop_unscaled_mask", "crop_unscaled_meta"
 BLOCKS = "v3", "v2", "v1_normal", "v1_bounding"
 QUALITY = {"aesthetic": "aesthetic", "technical": "technical", "overall": "quality"}  # name: column of the scores
-SAMPLED = 0.3  # of the frames of a clip, in which Lada looks for what follows
-DETECTED = {  # name: column of the scores, and in how many of these frames it must be seen
+SAMPLED = 0.3  # fraction of the frames of a clip on which Lada runs its detectors
+DETECTED = {  # name: column of the scores, and number of sampled frames that must have a detection
     "watermark_detected": ("watermark", 4),
     "nudenet_nsfw_detected": ("nsfw", 6),
     "censoring_detected": ("mosaic", 4),
@@ -20,13 +20,14 @@ NSFW_CLASSES = "FEMALE_GENITALIA_EXPOSED", "MALE_GENITALIA_EXPOSED"
 
 
 def metadata(clip: Mapping[str, Any], scores: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return the metadata, version 2, of a `clip`, a row of `tables.Clips`; `scores` is its row of `tables.Scores`.
+    """Return the metadata, version 2, of `clip`, a row of `tables.clips.Clips`. `scores` is its row of `tables.clips.Scores`.
 
-    Shapes are height and width, pads the pixels at the top, bottom, left and right, paths relative to the JSON file; `name` is
-    the id of the source. `crops`, per frame x0, y0, x1 and y1 of what was cut out, is ours; Lada passes it over. What was not
-    measured is left out. A watermark, a mosaic (`censoring_detected`) and what a second detector sees (`nudenet_nsfw_detected`)
-    count where they would be seen in 4, 4 and 6 of the frames that Lada looks at, three in ten; in all of them where these are
-    fewer.
+    Shapes are height and width, and pads are at the top, bottom, left and right, all in pixels. Paths are relative to the JSON
+    file, and `name` is the id of the source. `crops`, x0, y0, x1 and y1 of the crop in each frame, is our addition, which Lada
+    ignores. Scores that were not measured are left out.
+
+    Lada samples three frames in ten. A watermark, NSFW content (`nudenet_nsfw_detected`) and a mosaic (`censoring_detected`)
+    count as detected if the scores imply a detection in 4, 6 and 4 of these frames, or in all of them if there are fewer.
     """
     known: dict[str, Any] = {}
     if scores is not None:

@@ -1,1 +1,1 @@
-"""The tables that rooms meet in: one schema each, every column with its meaning and unit."""
+"""The tables that rooms exchange: one schema each, which describes every column with its unit."""

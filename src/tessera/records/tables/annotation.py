@@ -7,11 +7,11 @@ from tessera.records.tables.table import Table
 
 
 class PredictedFrames(Table):
-    """The frames that a detector was run over, whether it saw something in them or not."""
+    """The frames that a detector was run on, with or without detections."""
 
     key: pl.String = pa.Field(unique=True, description="`file_name(source)-index`")
     source: pl.String = pa.Field(description="id from the manifest")
-    index: pl.Int64 = pa.Field(ge=0, description="place in order of presentation, from 0; of an image, its place in the folder")
+    index: pl.Int64 = pa.Field(ge=0, description="position in presentation order, or of an image in its folder, from 0")
     pts: pl.Int64 = pa.Field(
         nullable=True, description="presentation time stamp in the time base of the stream; null for images"
     )
@@ -21,9 +21,9 @@ class PredictedFrames(Table):
 
 
 class Images(Table):
-    """Images that carry annotations, or are known to hold none."""
+    """Images that have annotations, or are known to have none."""
 
-    key: pl.String = pa.Field(unique=True, description="unique name of the image, fit for a file name")
+    key: pl.String = pa.Field(unique=True, description="unique name of the image, valid as a file name")
     source: pl.String = pa.Field(description="id from the manifest, or `labels:NAME` for a labelme folder")
     path: pl.String = pa.Field(description="path of the image, relative to the working folder or absolute")
     width: pl.Int64 = pa.Field(gt=0, description="pixels")
@@ -34,19 +34,19 @@ class Images(Table):
 
 
 class Annotations(Table):
-    """Regions of images. Geometry is polygons or a run-length encoding or, where both are null, the box alone."""
+    """Regions of images. The geometry is polygons or run lengths or, if both are null, only the box."""
 
     key: pl.String = pa.Field(description="key of the image")
-    number: pl.Int64 = pa.Field(ge=0, description="place among the annotations of the image, from 0")
+    number: pl.Int64 = pa.Field(ge=0, description="number of the annotation in the image, from 0")
     label: pl.String = pa.Field(description="class name")
     polygons: pl.List(pl.List(pl.List(pl.Float64))) = pa.Field(  # type: ignore[valid-type]
         nullable=True,
-        description="parts; each a list of rings, the outer one first, then holes; a ring is x0, y0, x1, y1, … in pixels",
+        description="parts; a part is a list of rings, the outer one, then holes; a ring is x0, y0, x1, y1, … in pixels",
     )
     rle: pl.String = pa.Field(nullable=True, description="COCO compressed run lengths of the mask, column by column")
     x0: pl.Float64 = pa.Field(description="box, left edge, pixels")
     y0: pl.Float64 = pa.Field(description="box, top edge, pixels")
-    x1: pl.Float64 = pa.Field(description="box, right edge, pixels, outside")
-    y1: pl.Float64 = pa.Field(description="box, bottom edge, pixels, outside")
+    x1: pl.Float64 = pa.Field(description="box, right edge, pixels, exclusive")
+    y1: pl.Float64 = pa.Field(description="box, bottom edge, pixels, exclusive")
     crowd: pl.Boolean = pa.Field(description="COCO's iscrowd")
     score: pl.Float64 = pa.Field(nullable=True, description="confidence of a prediction in [0, 1]; null for labels")

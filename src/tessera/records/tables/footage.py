@@ -9,21 +9,21 @@ from tessera.records.tables.table import Table
 
 
 class Sources(Table):
-    """What is known of each source, and whether it was admitted."""
+    """The properties of each source, and whether it was admitted."""
 
     source: pl.String = pa.Field(unique=True, description="id from the manifest")
-    shard: pl.String = pa.Field(description="shard it is worked in")
+    shard: pl.String = pa.Field(description="name of its shard")
     path: pl.String = pa.Field(description="path from the manifest")
     status: pl.String = pa.Field(isin=["admitted", "refused"], description="admitted or refused")
-    reason: pl.String = pa.Field(description="why it was refused; empty where admitted")
+    reason: pl.String = pa.Field(description="why it was refused; empty if admitted")
     content: pl.String = pa.Field(isin=["general", "adult"], description="general or adult")
     rights: pl.String = pa.Field(description="licence or contract reference")
     consent: pl.String = pa.Field(description="reference to the release")
-    use: pl.List(pl.String) = pa.Field(description="datasets it feeds; empty: all")  # type: ignore[valid-type]
+    use: pl.List(pl.String) = pa.Field(description="datasets that use it; empty: all")  # type: ignore[valid-type]
     split: pl.String = pa.Field(isin=["train", "val", "test", ""], description="fixed split; empty: by hash")
-    kind: pl.String = pa.Field(isin=["video", "image", "folder", ""], description="what the path is; empty where unknown")
+    kind: pl.String = pa.Field(isin=["video", "image", "folder", ""], description="type of the path; empty if unknown")
     sha256: pl.String = pa.Field(
-        description="of the file; of names and sha256 of its images for a folder; empty where unreadable"
+        description="digest of the file; for a folder, of the names and sha256 of its images; empty if unreadable"
     )
     size: pl.Int64 = pa.Field(ge=0, description="bytes")
     container: pl.String = pa.Field(nullable=True, description="FFmpeg's name of the container")
@@ -37,7 +37,7 @@ class Sources(Table):
     average_rate: pl.Float64 = pa.Field(nullable=True, gt=-inf, lt=inf, description="frames per second: frames over duration")
     nominal_rate: pl.Float64 = pa.Field(nullable=True, description="frames per second, as the stream declares")
     variable_rate: pl.Boolean = pa.Field(nullable=True, description="whether the gaps between frames differ")
-    frames: pl.Int64 = pa.Field(nullable=True, description="frames or images counted, never the count declared")
+    frames: pl.Int64 = pa.Field(nullable=True, description="number of frames or images, counted in the file, never as declared")
     duration: pl.Float64 = pa.Field(nullable=True, description="seconds")
     streams: pl.List(pl.String) = pa.Field(nullable=True, description="kind and codec of every stream")  # type: ignore[valid-type]
 
@@ -45,24 +45,22 @@ class Sources(Table):
 class Frames(Table):
     """The sampled frames of a shard."""
 
-    key: pl.String = pa.Field(unique=True, description="`file_name(source)-index`, the stem of every file made from this frame")
+    key: pl.String = pa.Field(unique=True, description="`file_name(source)-index`, the stem of all file names of the frame")
     source: pl.String = pa.Field(description="id from the manifest")
-    index: pl.Int64 = pa.Field(ge=0, description="place in order of presentation, from 0; of an image, its place in the folder")
+    index: pl.Int64 = pa.Field(ge=0, description="position in presentation order, or of an image in its folder, from 0")
     pts: pl.Int64 = pa.Field(
         nullable=True, description="presentation time stamp in the time base of the stream; null for images"
     )
     time: pl.Float64 = pa.Field(nullable=True, description="seconds from the first frame; null for images")
-    file: pl.String = pa.Field(description="file name inside the images folder beside this table")
+    file: pl.String = pa.Field(description="name of the file in the folder of images beside this table")
     width: pl.Int64 = pa.Field(gt=0, description="pixels")
     height: pl.Int64 = pa.Field(gt=0, description="pixels")
-    phash: pl.UInt64 = pa.Field(
-        description="perceptual hash, imagehash.phash of the picture scaled down to 256 pixels, 64 bits"
-    )
+    phash: pl.UInt64 = pa.Field(description="perceptual hash, imagehash.phash of the image scaled down to 256 pixels, 64 bits")
 
 
 class Duplicates(Table):
-    """Images left out because another one looks the same."""
+    """Images that were left out because another image looks the same."""
 
-    key: pl.String = pa.Field(unique=True, description="the image left out")
-    duplicate_of: pl.String = pa.Field(description="the image that stays")
+    key: pl.String = pa.Field(unique=True, description="key of the image that was left out")
+    duplicate_of: pl.String = pa.Field(description="key of the image that was kept")
     distance: pl.Int64 = pa.Field(ge=0, le=64, description="Hamming distance of the perceptual hashes, bits")

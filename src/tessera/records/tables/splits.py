@@ -9,25 +9,25 @@ from tessera.records.tables.table import Table, read_table
 
 
 class Samples(Table):
-    """What every table of selected samples says of each."""
+    """The columns that every table of selected samples has."""
 
     key: pl.String = pa.Field(unique=True, description="key of the sample")
-    source: pl.String = pa.Field(description="where it comes from")
+    source: pl.String = pa.Field(description="source that it comes from")
     split: pl.String = pa.Field(isin=["train", "val", "test", ""], description="fixed split; empty: by hash")
 
 
 class SourceSplits(Table):
-    """Which part of every dataset the samples of a source belong to."""
+    """The split of each source, which all its samples belong to in every dataset."""
 
-    source: pl.String = pa.Field(unique=True, description="id from the manifest, or of a set of images beside it")
+    source: pl.String = pa.Field(unique=True, description="id from the manifest, or of a set of images that the settings name")
     split: pl.String = pa.Field(isin=["train", "val", "test"], description="train, val or test")
 
 
 class Splits(Table):
-    """Which part of a dataset each sample belongs to."""
+    """The split of each sample of a dataset."""
 
     key: pl.String = pa.Field(unique=True, description="key of the sample")
-    source: pl.String = pa.Field(description="where it comes from; a source is never in two splits")
+    source: pl.String = pa.Field(description="source that it comes from; no source is in two splits")
     split: pl.String = pa.Field(isin=["train", "val", "test"], description="train, val or test")
 
 

@@ -1,4 +1,4 @@
-"""What all tables share: a schema, checked when a table is written and when it is read."""
+"""The base of all tables: a schema, which is checked when a table is written and when it is read."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,7 @@ from tessera.core.errors import TesseraError
 
 
 class Table(pa.DataFrameModel):
-    """Base of all tables: exactly the columns named, in the types named."""
+    """Base of all tables: exactly the columns of the schema, in its order and types."""
 
     class Config:
         strict = True
@@ -20,20 +20,23 @@ class Table(pa.DataFrameModel):
 
 
 def types(schema: type[Table]) -> dict[str, pl.DataType]:
-    """Return the columns of `schema` and their types, for `polars.DataFrame(rows, schema=…)`."""
+    """Return the types of the columns in `schema` by name, for `polars.DataFrame(rows, schema=…)`."""
     return {name: column.dtype.type for name, column in schema.to_schema().columns.items()}
 
 
 def write_table(frame: pl.DataFrame, schema: type[Table], path: Path) -> None:
-    """Write `frame` to the Parquet file `path`, its columns in the order of `schema`. Raises where it breaks the schema."""
+    """Write `frame` to the Parquet file `path`, with its columns in the order of `schema`.
+
+    Raises `pandera.errors.SchemaErrors` if `frame` violates the schema.
+    """
     content = io.BytesIO()
     schema.validate(frame.select(list(types(schema))), lazy=True).write_parquet(content, compression="zstd", statistics=False)
-    # Not by polars: it does not tell a full disk from any other fault.
+    # Not written by polars, which does not distinguish a full disk from other errors.
     path.write_bytes(content.getbuffer())
 
 
 def read_table(path: Path, schema: type[Table], without: Sequence[str] = ()) -> pl.DataFrame:
-    """Return the table at `path`, `without` some columns. Raises `TesseraError` where it is not what `schema` says."""
+    """Return the table at `path` without the columns in `without`. Raises `TesseraError` if it violates `schema`."""
     with _checked(path, schema):
         columns = [name for name in types(schema) if name not in without] if without else None
         if without:
@@ -42,7 +45,7 @@ def read_table(path: Path, schema: type[Table], without: Sequence[str] = ()) -> 
 
 
 def read_columns(path: Path, schema: type[Table]) -> pl.DataFrame:
-    """Return those columns of the table at `path` that `schema` names. Raises `TesseraError` where they are not as it says."""
+    """Return the columns in `schema` of the table at `path`. Raises `TesseraError` if they violate `schema`."""
     with _checked(path, schema):
         return schema.validate(pl.read_parquet(path, columns=list(types(schema))), lazy=True)
 
@@ -56,5 +59,5 @@ def _checked(path: Path, schema: type[Table]) -> Iterator[None]:
 
 
 def read_tables(paths: list[Path], schema: type[Table]) -> pl.DataFrame:
-    """Return the rows of all tables at `paths`, in that order."""
+    """Return the rows of all tables at `paths`, in the order of `paths`."""
     return pl.concat([pl.DataFrame(schema=types(schema)), *(read_table(path, schema) for path in paths)])

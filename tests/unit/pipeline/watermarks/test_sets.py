@@ -408,7 +408,7 @@ def test_a_set_that_is_no_set_is_named(tmp_path: Path, content: bytes) -> None:
 
 
 def test_a_set_that_is_not_there_has_one_mend(tmp_path: Path) -> None:
-    with pytest.raises(TesseraError, match=r"'s': '.*set\.zip' is not there; mend its path$"):
+    with pytest.raises(TesseraError, match=r"'s': '.*set\.zip' is not there; fix the path$"):
         Imported(tmp_path / "set.zip")
 
 

@@ -479,7 +479,7 @@ def test_labels_of_people_need_the_clearance_that_sources_need():
     for bad in (row, {**adult, "consent": ""}, {**adult, "adults_verified": "no"}, {**adult, "rights": ""}):
         with pytest.raises(ValueError):
             AnnotationSettings(labels=[bad])
-    with pytest.raises(ValueError, match="not in case alone"):
+    with pytest.raises(ValueError, match="differ in more than case"):
         AnnotationSettings(labels=[adult, {**adult, "name": "A"}])
     with pytest.raises(ValueError, match="named twice"):
         AnnotationSettings(classes=["nsfw", "nsfw"])

@@ -98,7 +98,7 @@ def test_a_file_that_is_no_metadata_is_named(folder: Path, text: bytes) -> None:
 @pytest.mark.parametrize("remove", [lambda file: file.unlink(), lambda file: (file.unlink(), file.mkdir())])
 def test_a_missing_file_is_named_with_the_mend(folder: Path, remove: Callable[[Path], object]) -> None:
     remove(read_clips(folder)[0].masks)
-    with pytest.raises(TesseraError, match=r"json: '\.\./crop_unscaled_mask/a-0000003-001\.mkv' is missing\nbring the files"):
+    with pytest.raises(TesseraError, match=r"json: '\.\./crop_unscaled_mask/a-0000003-001\.mkv' is missing\nrestore the files"):
         read_clips(folder)
 
 

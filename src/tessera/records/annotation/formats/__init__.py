@@ -1,1 +1,1 @@
-"""Annotation formats: a reader and a writer each, to and from one model."""
+"""File formats of annotations: a reader and a writer for each, to and from one model."""

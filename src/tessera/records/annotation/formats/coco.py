@@ -1,4 +1,4 @@
-"""COCO: one JSON file for many images. The key of an image is its `file_name`; category ids stay as they are."""
+"""COCO: one JSON file for many images. The key of an image is its `file_name`. Category ids are kept."""
 
 import json
 from collections.abc import Collection, Iterable, Mapping
@@ -15,7 +15,7 @@ from tessera.records.annotation.model import MAX_PIXELS, Annotation, ImageAnnota
 
 
 class Coco(NamedTuple):
-    """What a COCO file holds."""
+    """The content of a COCO file, and the losses in reading it."""
 
     images: tuple[ImageAnnotations, ...]
     categories: dict[int, str]  # id → name, in the order of the file
@@ -23,20 +23,20 @@ class Coco(NamedTuple):
 
 
 def read_coco(path: Path, results: Path | None = None) -> Coco:
-    """Return the images of the file `path` in its order, those without annotations too.
+    """Return the images in the file `path`, in its order, including images without annotations.
 
-    `results`: a file of detections with scores for these images, taken in place of the annotations of `path`. What one
-    image or annotation cannot say, or says wrongly, is a loss; a file that is not COCO raises `TesseraError`.
+    `results` is a file of detections with scores for these images, used in place of the annotations in `path`. A broken image
+    or annotation is a loss. Raises `TesseraError` if a file is not in the COCO format.
     """
     document = _load(path)
     if not isinstance(document, dict):
-        raise TesseraError(f"{path}: not a COCO file: it is no object")
+        raise TesseraError(f"{path}: not a COCO file: the top level is not an object")
     entries = _load(results) if results else document.get("annotations")
     categories: dict[int, str] = {}
     for category in _list(document.get("categories"), path, "categories"):
         identifier, name = category.get("id"), category.get("name")
         if not _whole(identifier) or not isinstance(name, str) or identifier in categories or name in categories.values():
-            raise TesseraError(f"{path}: category {category!r}: it needs an id and a name that no other has")
+            raise TesseraError(f"{path}: category {category!r}: a category needs a unique id and a unique name")
         categories[identifier] = name
 
     losses: list[Loss] = []
@@ -70,10 +70,10 @@ def read_coco(path: Path, results: Path | None = None) -> Coco:
 
 
 def write_coco(images: Iterable[ImageAnnotations], path: Path, categories: Mapping[int, str]) -> list[Loss]:
-    """Write `images` to `path`, with `categories` (id → name) as they are; return what could not be carried.
+    """Write `images` to `path` with the `categories` (id → name), and return the losses.
 
-    Polygons stay polygons unless they have holes or fewer than three corners, which COCO cannot say: those become
-    compressed run lengths of the same mask. `score` is a field of the annotation, as in a file of results.
+    Polygons stay polygons unless they have holes or fewer than three corners, which COCO does not support. They are then
+    written as compressed run lengths of the same mask. `score` is a field of the annotation, as in a file of results.
     """
     identifiers = {name: identifier for identifier, name in categories.items()}
     entries: list[dict[str, Any]] = []
@@ -140,7 +140,7 @@ def _image_fault(image: dict[str, Any], identifiers: Collection[int], names: set
 
 
 def _annotation(entry: dict[str, Any], image: ImageAnnotations, categories: dict[int, str]) -> tuple[Annotation, bool]:
-    """Return the annotation that `entry` states, and whether some of it fell outside the image."""
+    """Return the annotation in `entry`, and whether a part of it was cut off because it lay outside the image."""
     category = entry.get("category_id")
     if not _whole(category) or category not in categories:
         raise ValueError(f"no category {category!r}")
@@ -199,7 +199,7 @@ def _rle(segmentation: dict[str, Any], height: int, width: int) -> str:
 
 
 def _segmentation(annotation: Annotation, height: int, width: int) -> tuple[Any, float]:
-    """Return what COCO calls `segmentation` and `area`."""
+    """Return the fields `segmentation` and `area` of COCO, the area in pixels."""
     if annotation.rle is not None:
         area = float(rle_counts(annotation.rle)[1::2].sum())
         return {"size": [height, width], "counts": annotation.rle}, area

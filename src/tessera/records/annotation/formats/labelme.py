@@ -1,4 +1,4 @@
-"""labelme: the JSON file that a person draws beside an image, read with suspicion and written for correction."""
+"""labelme: one JSON file per image, drawn or corrected by a person. Files are read as untrusted input."""
 
 import base64
 import io
@@ -21,11 +21,11 @@ LINES = ("line", "linestrip", "point", "points")
 
 
 def load_labelme(path: Path) -> dict[str, Any]:
-    """Return the labelme document `path`. Raises `Failed` where it is none: broken JSON, another kind of file, too large."""
+    """Return the labelme document `path`. Raises `Failed` if it is too large, not valid JSON or not a labelme file."""
     if not path.is_file():
         raise Failed("not a regular file")
     if path.stat().st_size > MAX_BYTES:
-        raise Failed("label file too large", f"{path.stat().st_size} bytes, allowed are {MAX_BYTES}")
+        raise Failed("label file too large", f"{path.stat().st_size} bytes; allowed: {MAX_BYTES}")
     try:
         document: dict[str, Any] = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
@@ -34,18 +34,18 @@ def load_labelme(path: Path) -> dict[str, Any]:
     if not isinstance(shapes, list) or not all(isinstance(shape, dict) for shape in shapes):
         raise Failed("not a labelme file", "it has no list of shapes")
     if not isinstance(document.get("flags") or {}, dict):
-        raise Failed("not a labelme file", "its flags are no object")
+        raise Failed("not a labelme file", "its flags are not an object")
     if len(shapes) > MAX_SHAPES:
-        raise Failed("too many shapes", f"{len(shapes)}, allowed are {MAX_SHAPES}")
+        raise Failed("too many shapes", f"{len(shapes)}; allowed: {MAX_SHAPES}")
     return document
 
 
 def image_path(document: dict[str, Any], path: Path, root: Path) -> Path:
-    """Return where the image of the document at `path` should lie. Raises `Failed` where that is outside the folder `root`."""
+    """Return the path of the image of the document at `path`. Raises `Failed` if it lies outside the folder `root`."""
     name = document.get("imagePath")
     if not isinstance(name, str) or not name:
         raise Failed("not a labelme file", "it has no imagePath")
-    # labelme, too, takes both kinds of slashes, whatever the system.
+    # labelme also accepts both kinds of slashes on every system.
     relative = PureWindowsPath(name)
     image = path.parent / relative.as_posix()
     try:
@@ -58,7 +58,7 @@ def image_path(document: dict[str, Any], path: Path, root: Path) -> Path:
 
 
 def embedded_image(document: dict[str, Any]) -> bytes | None:
-    """Return the image file that the document carries, None where it carries none."""
+    """Return the content of the image file that is embedded in the document, or None."""
     data = document.get("imageData")
     if not isinstance(data, str):
         return None
@@ -71,14 +71,15 @@ def embedded_image(document: dict[str, Any]) -> bytes | None:
 def read_labelme(
     document: dict[str, Any], key: str, width: int, height: int, classes: list[str], min_area: float = 0
 ) -> tuple[ImageAnnotations, list[Loss]]:
-    """Return the regions of `document`, a file from `load_labelme`, for an image of `width` by `height` pixels.
+    """Return the regions of `document`, from `load_labelme`, for an image of `width` by `height` pixels, and the losses.
 
-    Polygons, rectangles and circles become polygons, masks run lengths. Shapes of one label and one `group_id` are one
-    region, and a ring inside another of its group is a hole. The flag `sfw` says that there is no region.
+    Polygons, rectangles and circles become polygons, and masks become run lengths. Shapes with the same label and `group_id`
+    are one region, and a ring inside another ring of its group is a hole. The flag `sfw` means that there are no regions.
 
-    Left out with a loss: labels not in `classes`, lines and points, regions smaller than `min_area` square pixels, what
-    lies outside the image. Raises `Dropped` for an image that nobody labelled or of which nothing is left, and `Failed`
-    for one with a shape that cannot be read: without it, the image would say that there is nothing in its place.
+    Losses are labels not in `classes`, lines and points, regions smaller than `min_area` pixels, and parts of shapes that lie
+    outside the image. Raises `Dropped` if the image is unlabelled, or if no region is left. Raises `Failed` if the flag
+    `sfw` or the stated size is wrong, or if a shape cannot be read or lies outside the image: without that shape, the image
+    would seem to have nothing in its place.
     """
     shapes = document["shapes"]
     if (document.get("flags") or {}).get("sfw") is True:
@@ -88,14 +89,16 @@ def read_labelme(
         raise Dropped("unlabelled", "neither a shape nor the flag sfw")
     stated = document.get("imageWidth"), document.get("imageHeight")
     if stated != (None, None) and stated != (width, height):
-        raise Failed("size differs from the image", f"the label says {stated[0]!r} by {stated[1]!r}, it is {width} by {height}")
+        raise Failed(
+            "size differs from the image", f"the label states {stated[0]!r} by {stated[1]!r}, the image is {width} by {height}"
+        )
 
     losses: list[Loss] = []
     groups: dict[tuple[Any, ...], list[int]] = {}
     for number, shape in enumerate(shapes):
         label, kind, group = shape.get("label"), shape.get("shape_type", "polygon"), shape.get("group_id")
         if not isinstance(label, str) or not isinstance(kind, str) or not (group is None or isinstance(group, int)):
-            raise Failed("broken shape", f"shape {number}: label, shape_type or group_id is of a wrong type")
+            raise Failed("broken shape", f"shape {number}: label, shape_type or group_id has the wrong type")
         if label not in classes:
             losses.append(Loss(f"{key}#{number}", "unknown label", label))
         elif kind in LINES:
@@ -116,11 +119,11 @@ def read_labelme(
 
 
 def write_labelme(image: ImageAnnotations, path: Path, image_path: str, sfw: bool = True) -> list[Loss]:
-    """Write `image` to `path` as labelme reads it; return what it cannot carry.
+    """Write `image` to `path` as a labelme file, and return the losses.
 
-    `image_path`: where the image lies, relative to `path`. An image without regions is flagged `sfw` unless `sfw` is
-    false. The rings of a region share a `group_id`; a region that rings cannot say is a `mask`. `score` and `crowd` are fields
-    of the shape, which labelme keeps.
+    `image_path` is the path of the image, relative to `path`. An image without regions gets the flag `sfw` unless `sfw` is
+    false. The rings of a region share a `group_id`. A region that rings cannot represent is a `mask`. `score` and `crowd` are
+    fields of the shape, which labelme keeps.
     """
     shapes: list[dict[str, Any]] = []
     losses: list[Loss] = []
@@ -162,7 +165,7 @@ def write_labelme(image: ImageAnnotations, path: Path, image_path: str, sfw: boo
 def _region(
     label: str, shapes: list[dict[str, Any]], numbers: list[int], key: str, width: int, height: int, losses: list[Loss]
 ) -> tuple[Annotation, float]:
-    """Return the region that the shapes of these `numbers` draw together, and its area in pixels."""
+    """Return the region that the shapes with these `numbers` form together, and its area in pixels."""
     rings: list[Ring] = []
     drawn: np.ndarray | None = None
     for number in numbers:
@@ -216,20 +219,20 @@ def _points(shape: dict[str, Any], where: str) -> np.ndarray:
 
 
 def _mask(shape: dict[str, Any], where: str, width: int, height: int) -> tuple[np.ndarray, bool]:
-    """Return the mask of a `mask` shape at the size of the image, and whether a set pixel fell outside."""
+    """Return the mask of a `mask` shape, uint8 (height, width), and whether a nonzero pixel lay outside the image."""
     from PIL.PngImagePlugin import PngImageFile
 
     points = _points(shape, where)
     data = shape.get("mask")
     if len(points) != 2 or not isinstance(data, str):
-        raise Failed("broken shape", f"{where}: a mask has two corners and a picture")
+        raise Failed("broken shape", f"{where}: a mask needs two corners and an image")
     try:
         with PngImageFile(io.BytesIO(base64.b64decode(data, validate=True))) as picture:
             if picture.width > width or picture.height > height or picture.mode not in ("1", "L", "P", "I;16"):
                 raise Failed("broken shape", f"{where}: the mask is larger than the image, or in colour")
             crop = np.asarray(picture) != 0
     except (OSError, SyntaxError, ValueError) as error:
-        raise Failed("broken shape", f"{where}: the mask is no PNG picture in base64 ({error})") from None
+        raise Failed("broken shape", f"{where}: the mask is not a PNG image in base64 ({error})") from None
     if not crop.any():
         raise Failed("shape without area", f"{where}: mask")
     left, top = np.round(points.min(axis=0)).astype(int).tolist()
@@ -249,7 +252,7 @@ def _extra(shape: dict[str, Any], where: str) -> tuple[bool, float | None]:
 
 
 def _nests(parts: tuple[Part, ...]) -> bool:
-    """Return whether `nest` finds exactly these parts in their rings, and each ring can be read."""
+    """Return whether `nest` restores exactly these parts from their rings, and no ring has an area of 0."""
     rings = [ring for part in parts for ring in (part.outer, *part.holes)]
     if any(area(ring) == 0 for ring in rings):
         return False

@@ -1,4 +1,4 @@
-"""Mask images: a value per pixel that says which class it shows, 0 for none."""
+"""Mask images: the value of each pixel is a class, 0 for none."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,9 +11,10 @@ from tessera.records.annotation.model import MAX_PIXELS, Annotation, ImageAnnota
 
 
 def load_mask(path: Path) -> np.ndarray:
-    """Return the values of the grey, palette or two-tone PNG file `path`: uint8 or uint16 (H, W).
+    """Return the pixel values of the PNG file `path`, uint8 or uint16 (H, W).
 
-    A palette gives its numbers, not its colours. Raises `Failed` for anything else.
+    The file may be greyscale, black and white (0 and 255), or have a palette, whose indices are returned. Raises `Failed` for
+    all other files, and for images with more than `MAX_PIXELS`.
     """
     from PIL.PngImagePlugin import PngImageFile
 
@@ -30,10 +31,10 @@ def load_mask(path: Path) -> np.ndarray:
 
 
 def read_mask(mask: np.ndarray, key: str, values: Mapping[int, str], min_area: int = 1) -> tuple[ImageAnnotations, list[Loss]]:
-    """Return the 8-connected regions of each value of `mask`, uint8 or uint16 (H, W), holes kept.
+    """Return the 8-connected regions of each value in `mask`, uint8 or uint16 (H, W), with their holes, and the losses.
 
-    `values`: value → label, exactly; 0 is nothing. A region of fewer than `min_area` pixels is a loss. Raises `Failed` for a
-    value that is not in `values`.
+    `values` maps each value to a label; 0 is the background. Regions with fewer than `min_area` pixels are losses. Raises
+    `Failed` if `mask` has a value that is not in `values`.
     """
     import cv2
 
@@ -58,10 +59,10 @@ def read_mask(mask: np.ndarray, key: str, values: Mapping[int, str], min_area: i
 
 
 def write_mask(image: ImageAnnotations, values: Mapping[str, int]) -> tuple[np.ndarray, list[Loss]]:
-    """Return the mask of `image`, uint8 or uint16 (H, W), and what it could not carry.
+    """Return the mask of `image`, uint8 or uint16 (H, W), and the losses.
 
-    `values`: label → value. A later region covers an earlier one. Regions of a label that touch, and parts of a region that do
-    not, cannot be told apart afterwards.
+    `values` maps labels to values. Later regions cover earlier ones. `read_mask` joins touching regions of the same label, and
+    splits regions whose parts do not touch.
     """
     import cv2
 

@@ -1,4 +1,4 @@
-"""YOLO label files: a line per object, numbers as fractions of the image, as ultralytics reads them."""
+"""YOLO label files as ultralytics reads them: one line per object, with coordinates as fractions of the image."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -14,15 +14,15 @@ from tessera.records.annotation.model import Annotation, ImageAnnotations, Loss
 
 Task = Literal["segment", "detect"]
 SHAPES: dict[Task, str] = {"detect": "a box has 4", "segment": "a polygon has an even number, 6 or more"}
-DIGITS = 10**7  # of a fraction: as fine as single precision, a thousandth of a pixel in the largest pictures
+DIGITS = 10**7  # seven decimals of a fraction: as fine as single precision, a thousandth of a pixel in the largest images
 
 
 def write_yolo(image: ImageAnnotations, classes: list[str], task: Task, path: Path) -> list[Loss]:
-    """Write the label file of `image` to `path`, empty where it has no region; return what could not be carried.
+    """Write the label file of `image` to `path`, and return the losses. The file is empty if the image has no regions.
 
-    `segment`: `class x y x y …`, a line for each part, its holes joined to it by `keyhole`; drawn at the size of the image,
-    in single precision as ultralytics does, the lines of a region give the mask of the region. `detect`: `class x y w h`, the
-    centre and the size of the box. The class is the place in `classes`.
+    `segment` writes a line `class x y x y …` for each part, with its holes joined to it by `keyhole`. If the lines of a region
+    are drawn at the size of the image in single precision, as in ultralytics, they give the mask of the region. `detect` writes
+    `class x y w h`, the centre and the size of the box. The class is the index in `classes`.
     """
     lines: list[str] = []
     losses: list[Loss] = []
@@ -48,10 +48,10 @@ def write_yolo(image: ImageAnnotations, classes: list[str], task: Task, path: Pa
 
 
 def read_yolo(path: Path, key: str, width: int, height: int, classes: list[str], task: Task) -> ImageAnnotations:
-    """Return the objects of the label file `path` of an image of `width` by `height` pixels.
+    """Return the objects in the label file `path` of an image of `width` by `height` pixels.
 
-    Raises `Failed` that names the line for anything but what `write_yolo` writes: a class that is not in `classes`, a
-    number of numbers that does not fit, a number outside [0, 1] or not finite.
+    Raises `Failed` that names the line if a class is not in `classes`, if the count of numbers does not fit the `task`, or if a
+    number is outside [0, 1] or not finite.
     """
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
@@ -68,11 +68,11 @@ def read_yolo(path: Path, key: str, width: int, height: int, classes: list[str],
 
 
 def parse_line(fields: Sequence[str], classes: int, tasks: Collection[Task]) -> tuple[int, np.ndarray]:
-    """Return the number of the class in a line of a label file, split into `fields`, and what follows: fractions of the image.
+    """Return the class index and the coordinates in a line of a label file, which is split into `fields`.
 
-    They are float64: x, y, width and height of a box, (4,), or the corners of a polygon, (n, 2). `tasks`: which of both may
-    stand there. Raises `ValueError` for a class that is not below `classes`, for another number of numbers, and for a number
-    outside [0, 1] or not finite.
+    Coordinates are fractions of the image, float64: centre x, centre y, width and height of a box, (4,), or the corners of a
+    polygon, (n, 2). `tasks` states which of the two are allowed. Raises `ValueError` if the class is not below `classes`, if
+    the count of numbers is wrong, or if a number is outside [0, 1] or not finite.
     """
     if not fields[0].isdecimal() or int(fields[0]) >= classes:
         raise ValueError(f"class {fields[0][:20]!r}; allowed: 0 to {classes - 1}")
@@ -83,12 +83,12 @@ def parse_line(fields: Sequence[str], classes: int, tasks: Collection[Task]) -> 
         raise ValueError(f"{len(numbers)} numbers after the class; {wanted}")
     outside = numbers[~((numbers >= 0) & (numbers <= 1))]
     if outside.size:
-        raise ValueError(f"{outside[0]:g} is outside the image; numbers are from 0 to 1")
+        raise ValueError(f"{outside[0]:g} is outside the image; allowed: 0 to 1")
     return int(fields[0]), numbers if is_box else numbers.reshape(-1, 2)
 
 
 def box_of(fractions: np.ndarray, width: int, height: int) -> Box:
-    """Return the box of `fractions` from `parse_line` in an image of `width` by `height` pixels; it may reach beyond it."""
+    """Return the box of `fractions` from `parse_line` in pixels of an image of `width` by `height`. It may exceed the image."""
     if fractions.ndim == 1:
         x, y, w, h = (fractions * [width, height, width, height]).tolist()
         return x - w / 2, y - h / 2, x + w / 2, y + h / 2
@@ -114,8 +114,8 @@ def _segments(image: ImageAnnotations, annotation: Annotation) -> list[list[str]
 
 
 def _fractions(ring: np.ndarray, width: int, height: int) -> list[str]:
-    """Return `ring` as fractions that a reader puts into the same pixels, in single precision and in double."""
-    # Fewer than three corners would be taken for a box.
+    """Return `ring` as fractions that give the same pixels in single and in double precision."""
+    # The last corner is repeated, because fewer than three corners would not be read as a polygon.
     ring = np.concatenate([ring, np.repeat(ring[-1:], max(0, 3 - len(ring)), axis=0)])
     size, pixels = np.array([width, height]), np.floor(ring)
     units = np.rint(ring / size * DIGITS)
