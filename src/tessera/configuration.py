@@ -52,7 +52,7 @@ GateSettings: Any = create_model(
 Models: Any = create_model(
     "Models",
     __base__=Settings,
-    __doc__="The models that are trained and have no section of their own; null where one is not wanted.",
+    __doc__="The models that are trained and have no section of their own; null if one is not wanted.",
     **_models(),
 )
 

@@ -95,7 +95,7 @@ def test_a_slip_in_an_architecture_is_recognised() -> None:
     [
         ("ftp://example.org/a.pt", "https:// or http://"),
         ("file:///a.pt", "https:// or http://"),
-        ("https://me:secret@example.org/a.pt", "no user name or password"),
+        ("https://me:secret@example.org/a.pt", "should not contain a user name or a password"),
     ],
 )
 def test_weights_come_from_a_path_or_the_web(source: str, answer: str) -> None:
