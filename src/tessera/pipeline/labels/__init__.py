@@ -1,1 +1,1 @@
-"""Labels that people drew."""
+"""Import of labels that people drew."""

@@ -1,4 +1,4 @@
-"""Imports: label files, each judged by itself, become tables of the hub."""
+"""Import label files, one at a time, into tables of the hub."""
 
 import hashlib
 import os
@@ -24,7 +24,7 @@ from tessera.records.material import LABELS
 from tessera.records.tables.footage import Frames, Sources
 from tessera.records.tables.table import read_table
 
-EMBEDDED = {b"\xff\xd8": ".jpg", b"\x89P": ".png"}  # what labelme embeds, by its first bytes
+EMBEDDED = {b"\xff\xd8": ".jpg", b"\x89P": ".png"}  # suffixes of embedded images, by their first two bytes
 
 
 def import_labels(
@@ -41,11 +41,15 @@ def import_labels(
 ) -> None:
     """Write the labelled images of the folder of `label_set` to the tables `images` and `annotations` of the hub.
 
-    `ledger` gets a row per image, by its key `SET+NAME`: the name with the folders below the set, without suffix. No key of a
-    frame has a `+`. An `ok` with a reason lost a part of its labels. An image that is missing is taken from its label file if
-    that carries it, and stored in the folder `embedded`, which will lie at `place`.
-    What matches `blocklist`, by its bytes or in all but `blocklist_distance` bits of its perceptual hash, is left out.
-    Raises `TesseraError` where the folder of the set is not there, or the blocklist cannot be read.
+    `ledger` gets one row per image. Its key is `SET+NAME`; NAME is the path below the folder of the set, without suffix. The
+    `+` keeps these keys apart from those of frames, which have none. A row that is `ok` with a reason lost some of its labels,
+    or its image was taken from the label file.
+
+    If an image is missing and its label file embeds a copy, the copy is stored in the folder `embedded`, whose final path is
+    `place`. An image is dropped if its sha256 is in `blocklist`, or if its perceptual hash differs from a listed one in at most
+    `blocklist_distance` bits.
+
+    Raises `TesseraError` if the folder of the set does not exist or the blocklist cannot be read.
     """
     root = label_set.path
     check_there(f"annotations.labels: {label_set.name!r}", root, folder=True)
@@ -53,7 +57,7 @@ def import_labels(
     embedded.mkdir()
     items: dict[str, list[Path]] = {}
     for file in label_files(root):
-        # Some file systems do not tell cases apart, and labelme does not tell suffixes apart.
+        # Some file systems ignore case, and a label file matches an image with any suffix.
         items.setdefault(file.relative_to(root).with_suffix("").as_posix().casefold(), []).append(file)
     labelled: dict[Path, str] = {}
     found: list[tuple[ImageAnnotations, Origin]] = []
@@ -66,7 +70,7 @@ def import_labels(
             raise Failed(
                 "image is labelled twice", f"{str(path)!r} has the labels {labelled[path.resolve()]} and {key}; keep one"
             )
-        if not os.path.exists(path):  # noqa: PTH110 (unlike Path.exists it takes whatever a label file may name)
+        if not os.path.exists(path):  # noqa: PTH110 (Path.exists raises for some paths that a label file may contain)
             path, stored = _take_embedded(document, path, embedded / key, place / key)
             losses = [Loss(key, "image missing, the copy in its label file was taken", str(path.name), kept=True)]
         with open_file(path) as file:
@@ -90,7 +94,7 @@ def import_labels(
                 if len(labels) > 1 or len(paths) - len(labels) > 1:
                     raise Failed("several files of one name", f"{', '.join(path.name for path in paths)}; rename all but one")
                 remark(note, read(labels[0], key))
-        # A label file may name an image that is called otherwise.
+        # Known only now: a label file may refer to an image with a different name.
         for key, path in alone:
             if path.resolve() not in labelled:
                 rows.row(key, "dropped", "unlabelled", f"{path.name} has no label file")
@@ -112,11 +116,14 @@ def import_frame_labels(
 ) -> None:
     """Write the labelled frames of a shard to the tables `images` and `annotations` of the hub.
 
-    `frames`: `tables.Frames`. `sources`: `tables.Sources`. `pictures`: the folder of the images of the frames. `folder`:
-    holds folders of label files (`frame_label_folders`), each file named as the key of the frame it is for. `ledger` gets a
-    row per label file, by that key; an `ok` with a reason lost a part of its labels. A frame that was labelled but not
-    sampled is read from its source at full size and stored in the folder `unsampled`, which will lie at `place`. What a
-    detector proposed and nobody touched is left out.
+    `frames`: `tables.Frames`. `sources`: `tables.Sources`. `pictures`: the folder with the images of the frames. `folder`: the
+    folder with the folders of label files, see `frame_label_folders`. Each label file is named after the key of its frame.
+
+    `ledger` gets one row per label file, with the key of the frame. A row that is `ok` with a reason lost some of its labels. A
+    frame that was labelled but not sampled is read from its source at full size and stored in the folder `unsampled`, whose
+    final path is `place`. Label files that a detector proposed and nobody edited are dropped.
+
+    Raises `TesseraError` if the footage of an admitted source cannot be read.
     """
     unsampled.mkdir()
     frame_of: dict[str, dict[str, Any]] = {
@@ -137,11 +144,13 @@ def import_frame_labels(
                         raise Dropped("source refused", f"{label.name}: {source['reason']}")
                     if frame is None or frame["source"] != source["source"]:
                         called = f"{file_name(source['source'])}-{0:07d}"
-                        raise Dropped("no such frame", f"{label.name}: the source has none of this name; its first is {called}")
+                        raise Dropped(
+                            "no such frame", f"{label.name}: no frame of the source has this key; the first is {called}"
+                        )
                     if label.stem in seen:
-                        raise Failed("frame is labelled twice", f"{str(label)!r} is the second file of this name; keep one")
+                        raise Failed("frame is labelled twice", f"{str(label)!r} is the second file with this name; keep one")
                     seen.add(label.stem)
-                    document = load_labelme(label)  # before its digest: it may be no file that ends
+                    document = load_labelme(label)  # before the digest, which would never end for a pipe or device
                     if f"{sha256_file(label)}  {label.name}" in proposed:
                         raise Dropped("proposed, not reviewed", f"{label.name}: open it in labelme, correct it and save it")
                     annotated, losses = read_labelme(
@@ -155,9 +164,10 @@ def import_frame_labels(
 
 
 def _read_unsampled(source: dict[str, Any], keys: Collection[str], folder: Path, place: Path) -> Iterator[dict[str, Any]]:
-    """Store the frames of `source` named by `keys` in `folder`, and yield what `import_frame_labels` needs of each.
+    """Store the frames of `source` with these `keys` in `folder`, and yield a row for each.
 
-    A key that names none is passed over. Raises `TesseraError` where the footage cannot be read any more.
+    A row is a dict with `key`, `source`, `width`, `height`, `phash` and `path`, the final path below `place`. Keys that match
+    no frame are ignored. Raises `TesseraError` if the footage can no longer be read.
     """
     stem = file_name(source["source"])
     matches = (re.fullmatch(rf"{re.escape(stem)}-(\d{{7,12}})", key, re.ASCII) for key in keys)
@@ -174,12 +184,12 @@ def _read_unsampled(source: dict[str, Any], keys: Collection[str], folder: Path,
             yield {**known, "phash": perceptual_hash(image), "path": place / f"{key}.jpg"}
     except Failed as fault:
         raise TesseraError(
-            f"source {source['source']!r}, {source['path']!r}: {fault}; mend the file or remove the source"
+            f"source {source['source']!r}, {source['path']!r}: {fault}; restore the file or remove the source"
         ) from None
 
 
 def _proposed(folder: Path | None, name: str) -> set[str]:
-    """Return the sha256 and the names of the files that were proposed in `folder / name`, as it lists them."""
+    """Return the lines of SHA256SUMS in `folder / name`, each `SHA256  NAME` of a file that was proposed there."""
     if folder is None:
         return set()
     try:
@@ -189,19 +199,25 @@ def _proposed(folder: Path | None, name: str) -> set[str]:
 
 
 def _take_embedded(document: dict[str, Any], missing: Path, file: Path, place: Path) -> tuple[Path, Path]:
-    """Store the image that `document` carries as `file`; return where it lies and where it will lie."""
+    """Store the image embedded in `document` under the name `file` plus its suffix.
+
+    Returns the path of the new file, and `place` with the same suffix, its final path. Raises `Failed` if there is no such
+    image.
+    """
     data = embedded_image(document)
     suffix = EMBEDDED.get(data[:2]) if data else None
     if data is None or suffix is None:
-        raise Failed("image missing", f"{str(missing)!r} is not there, and the label file carries no copy of it")
-    # Not `with_suffix`: a key may hold dots.
+        raise Failed(
+            "image missing", f"{str(missing)!r} does not exist, and its label file has no JPEG or PNG copy; restore it"
+        )
+    # `with_suffix` would cut off what follows a dot in the key.
     file, place = Path(f"{file}{suffix}"), Path(f"{place}{suffix}")
     file.write_bytes(data)
     return file, place
 
 
 def _text(path: Path) -> str:
-    """Return `path` as text for a table. Raises `Failed` where it is not UTF-8."""
+    """Return `path` as text for a table. Raises `Failed` if it is not valid UTF-8."""
     text = path.as_posix()
     try:
         text.encode("utf-8")

@@ -1,4 +1,4 @@
-"""Settings of the annotations."""
+"""Settings of annotations, and the files that they name."""
 
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -15,11 +15,11 @@ LABEL_SUFFIX = ".json"
 
 
 class LabelSet(Material):
-    """A folder of images that were labelled in labelme."""
+    """A folder of images with labelme files."""
 
 
 class AnnotationSettings(Settings):
-    """Where labels come from, and which of them count."""
+    """Where labels come from, and which of them are used."""
 
     labels: Annotated[tuple[LabelSet, ...], AfterValidator(names_differ)] = ()
     frame_labels: Path | None = None
@@ -30,19 +30,20 @@ class AnnotationSettings(Settings):
     @classmethod
     def _classes_differ(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(classes)) < len(classes):
-            raise ValueError("a class is named twice")
+            raise ValueError("a class is listed twice; remove one")
         return classes
 
 
 def label_files(folder: Path, suffixes: Collection[str] = (LABEL_SUFFIX, *IMAGE_SUFFIXES)) -> list[Path]:
-    """Return the files with one of `suffixes` in `folder` and below, by name; hidden ones and links to nowhere left out."""
+    """Return the files with one of `suffixes` in `folder` and below, sorted by name, without hidden files and broken links."""
     return [file for file in files_below(folder, suffixes) if file.exists()]
 
 
 def frame_label_folders(source: str) -> list[str]:
-    """Return the names of a folder with labels for frames of `source`: that of its results, and its own.
+    """Return the names that a folder with labels for frames of `source` may have.
 
-    Its own is none where it is no name of a folder, or is that of the results of another.
+    These are the escaped id, as in the results, and the id itself. The id is left out if it is not a valid folder name, or is
+    the escaped id of another source.
     """
     escaped = file_name(source)
     is_name = source not in {".", ".."} and not {"/", "\0"} & set(source)
@@ -50,13 +51,16 @@ def frame_label_folders(source: str) -> list[str]:
 
 
 def frame_label_files(folder: Path | None, source: str) -> list[Path]:
-    """Return the label files for frames of `source` in `folder`, by name; none where there is no folder."""
+    """Return the label files for frames of `source` in `folder`, sorted by name; none if `folder` is None."""
     places = [Path(folder, name) for name in frame_label_folders(source)] if folder else []
     return [file for place in places for file in label_files(place, [LABEL_SUFFIX])]
 
 
 def unclaimed_labels(folder: Path | None, sources: Iterable[str], others: Iterable[Path]) -> dict[Path, int]:
-    """Return what in `folder` is named as none of `sources`, and how many label files that is; `others` are left out."""
+    """Return the entries of `folder` that belong to none of `sources`, each with its number of label files.
+
+    Entries without label files, hidden entries, and entries that are or contain one of `others` are left out.
+    """
     if folder is None or not Path(folder).is_dir():
         return {}
     claimed = {name for source in sources for name in frame_label_folders(source)}

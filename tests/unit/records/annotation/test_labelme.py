@@ -481,7 +481,7 @@ def test_labels_of_people_need_the_clearance_that_sources_need():
             AnnotationSettings(labels=[bad])
     with pytest.raises(ValueError, match="differ in more than case"):
         AnnotationSettings(labels=[adult, {**adult, "name": "A"}])
-    with pytest.raises(ValueError, match="named twice"):
+    with pytest.raises(ValueError, match="listed twice"):
         AnnotationSettings(classes=["nsfw", "nsfw"])
 
 
