@@ -1,1 +1,1 @@
-"""Images with watermarks: sets that others labelled, and marks drawn over frames."""
+"""Images with watermarks: imported sets, and marks drawn over frames."""

@@ -1,4 +1,4 @@
-"""Watermarks drawn over the frames of a shard."""
+"""Draw watermarks over the frames of a shard."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,13 +30,15 @@ def draw_watermarks(
     ledger: Path,
     threads: int = 1,
 ) -> None:
-    """Draw marks over frames of a shard; store the results in the folder `drawn`, which will lie at `place`.
+    """Draw marks over frames of a shard, and store the results in the folder `drawn`, whose final path is `place`.
 
-    `frames`: `tables.Frames`, their images in the folder `pictures`. `sources`: `tables.Sources`; those that feed none
-    of `datasets` give none: name there what carries watermarks already. `images`, `annotations`: the results as tables of
-    the hub, with the perceptual hash of the frame. `marks`: `tables.Marks`. `ledger` has a row per frame. `threads` work
-    side by side; the result does not depend on their number.
-    Raises `TesseraError` where a logo or a font cannot be used.
+    `frames`: `tables.Frames`; their images are in the folder `pictures`. `sources`: `tables.Sources`. Frames of a source are
+    left out if its `use` lists datasets, but none of `datasets`; so a source with watermarks in its footage can be excluded.
+
+    `images`, `annotations`: output, tables of the hub. The perceptual hash is that of the original frame. `marks`: output,
+    `tables.Marks`. `ledger` gets one row per frame. The result does not depend on the number of `threads`.
+
+    Raises `TesseraError` if a logo or a font cannot be used.
     """
     import polars as pl
 
@@ -80,7 +82,7 @@ def draw_watermarks(
             with book.item(frame["key"]):
                 found.append(made.result())
     write_boxes(annotations, images, [(row, [box for mark in made for box in mark.boxes]) for row, made in found])
-    # A tiled mark is alone in its frame, so that the place of a mark is the number of its first box.
+    # Only a tiled mark has several boxes, and it is alone in its frame. So the index of a mark is the number of its first box.
     described = [
         {"key": row["key"], "number": number, **asdict(mark), "regions": len(mark.boxes)}
         for row, made in found
@@ -90,7 +92,7 @@ def draw_watermarks(
 
 
 def spread(keys: Sequence[str], most: int) -> list[str]:
-    """Return at most `most` of `keys`, evenly spread."""
+    """Return at most `most` of `keys`, evenly spaced."""
     if len(keys) <= most:
         return list(keys)
     return [keys[(2 * number + 1) * len(keys) // (2 * most)] for number in range(most)]

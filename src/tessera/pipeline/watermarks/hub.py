@@ -1,4 +1,4 @@
-"""Images and the boxes of their watermarks, as tables of annotations."""
+"""Write images and the bounding boxes of their watermarks as tables of annotations."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,7 +12,10 @@ LABEL = "watermark"  # the one class, whatever kind of watermark it is
 
 
 def write_boxes(annotations: Path, images: Path, found: Iterable[tuple[dict[str, Any], Sequence[Box]]]) -> None:
-    """Write the tables `Images`, of whose columns each of `found` names one row, and `Annotations`, of the boxes in it."""
+    """Write each pair of `found` to the tables `Images` and `Annotations`.
+
+    A pair is a row of `tables.Images`, as a dict, and the bounding boxes in this image, in pixels.
+    """
     sizes = ("key", "width", "height")
     write_hub(
         annotations,

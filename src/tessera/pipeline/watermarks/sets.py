@@ -1,9 +1,11 @@
-"""Sets of images with watermarks that others labelled, in YOLO layout, such as PITA: checked, and read into the hub.
+"""Check sets of images with watermarks that others labelled in YOLO layout, such as PITA, and import them into the hub.
 
-What is in a set is hostile until it was checked. Nothing is unpacked as it is: each file is read by itself, within limits,
-and an image is stored under a name of ours. Layouts: `SPLIT/images/…` and `SPLIT/labels/…`, `images/SPLIT/…` and
-`labels/SPLIT/…`, or labels beside their images; PITA (bastienp/visible-watermark-pita) has a zip for each split with
-`SPLIT-yolo/images` and `SPLIT-yolo/labels`, and the classes 0 logo and 1 text.
+The content of a set is hostile until it is checked. An archive is never extracted: each file is read on its own, within limits,
+and each image is stored under a name made from its key.
+
+Three layouts are read: `SPLIT/images/…` with `SPLIT/labels/…`, `images/SPLIT/…` with `labels/SPLIT/…`, and labels beside their
+images. PITA (bastienp/visible-watermark-pita) has one zip file per split, with `SPLIT-yolo/images` and `SPLIT-yolo/labels`; its
+classes are 0 logo and 1 text.
 """
 
 import os
@@ -36,13 +38,13 @@ from tessera.records.annotation.formats.yolo import box_of, parse_line
 from tessera.records.blocklist import Blocklist, read_blocklist
 from tessera.records.material import WATERMARKS
 
-CLASSES = ("logo", "text")  # of PITA, whose zips do not say it
-UNREAD_SUFFIXES = {".avif", ".dng", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jxl", ".mpo", ".pfm", ".tga"}  # of images too
+CLASSES = ("logo", "text")  # of PITA, whose zip files do not name them
+UNREAD_SUFFIXES = {".avif", ".dng", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jxl", ".mpo", ".pfm", ".tga"}  # of images
 MAX_FILES = 1_000_000  # in a set
-MAX_BYTES = 2**38  # of all files of a set
-MAX_RATIO = 100  # of the bytes in a zip file to those of the file: images hardly shrink
+MAX_BYTES = 2**38  # of all files in a set, unpacked
+MAX_RATIO = 100  # unpacked to compressed bytes of a zip file; images hardly compress
 MAX_IMAGE_BYTES = 2**28
-MAX_TEXT_BYTES = 2**20  # of a label file, or a description
+MAX_TEXT_BYTES = 2**20  # of a label file or a YAML file
 MAX_PIXELS = 100_000_000  # of an image
 LEAST_SIDE = 10  # pixels; ultralytics leaves smaller images out
 SPLIT_NAMES = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
@@ -53,14 +55,14 @@ SPLIT_FOLDER = re.compile(r"(train|training|val|valid|validation|test|testing)(?
 class File:
     """A file of a set."""
 
-    name: str  # with the folders in the set above it
+    name: str  # path below the top of the set
     size: int  # bytes, as declared
-    read: Callable[[int], bytes]  # its content, or `Failed` where that has more bytes than this
-    fault: str = ""  # why it must not be read
+    read: Callable[[int], bytes]  # returns the content; raises `Failed` if it has more bytes than the argument
+    fault: str = ""  # why it must not be read; empty if it may
 
     @property
     def path(self) -> PurePosixPath:
-        """The name as a path."""
+        """Return the name as a path."""
         return PurePosixPath(self.name)
 
 
@@ -76,14 +78,20 @@ def import_watermarks(
 ) -> None:
     """Write the images of `watermark_set` to the tables `images` and `annotations` of the hub, all classes as `watermark`.
 
-    The images are stored, byte for byte, in the folder `pictures`, which will lie at `place`. A folder of the set that is
-    named like a split is a source, `watermarks:SET/SPLIT`, and decides the split, unless the set states one for all; other
-    images are a source each, `watermarks:SET/NAME`, so that a hash decides.
-    `ledger` has a row per image, by its key `SET+NAME`, and one for every label file without an image and every entry that
-    leaves the set or is no plain file. An empty label file says that an image is clean; an image without one is left out, for
-    nobody says so. Of images that are the same file, one stays: of a test or validation split, if there is one.
-    What matches `blocklist`, by its bytes or in all but `blocklist_distance` bits of its perceptual hash, is left out.
-    Raises `TesseraError` where the set is not there, cannot be opened or is beyond the limits of this module.
+    Copies of the image files are stored unchanged in the folder `pictures`, whose final path is `place`.
+
+    If the settings of the set name a split, all its images belong to one source, `watermarks:SET`, with that split. Otherwise,
+    images in a folder with the name of a split belong to the source `watermarks:SET/SPLIT` and to that split. Every other image
+    is a source of its own, `watermarks:SET/NAME`, and a hash decides its split.
+
+    `ledger` gets one row per image, with the key `SET+NAME`, and one for each label file without an image and each entry that
+    is outside the set or not a regular file. An empty label file means that the image has no watermark. An image without a
+    label file is dropped, because nothing is known about it. Of identical image files one is kept, from the validation or test
+    split if one of them is there. An image is dropped if its sha256 is in `blocklist`, or if its perceptual hash differs from a
+    listed one in at most `blocklist_distance` bits.
+
+    Raises `TesseraError` if the set does not exist, cannot be opened, exceeds the limits of this module, or has no image, no
+    label file of any image, or a YAML file that cannot be read.
     """
     listed = read_blocklist(blocklist)
     prefix = f"{file_name(watermark_set.name)}+"
@@ -93,7 +101,7 @@ def import_watermarks(
 
     def take(image: File, label: File | None, key: str, note: dict[str, str]) -> None:
         if label is None:
-            raise Dropped("unlabelled", f"{image.name!r} has no label file; an empty one would say that it is clean")
+            raise Dropped("unlabelled", f"{image.name!r} has no label file; if it has no watermark, add an empty one")
         if image.path.suffix.lower() in UNREAD_SUFFIXES:
             raise Failed("image of a kind that is not read", f"{image.name!r}: convert it to PNG, or leave it out")
         file = pictures / f"{key}{image.path.suffix.lower()}"
@@ -128,13 +136,13 @@ def import_watermarks(
         items: dict[str, list[File]] = {}
         pictured = IMAGE_SUFFIXES | UNREAD_SUFFIXES
         for file in sorted((file for file in files if file.path.suffix.lower() in pictured), key=_order):
-            # Labels do not tell suffixes apart, and some file systems do not tell cases apart.
+            # A label file matches an image with any suffix, and some file systems ignore case.
             items.setdefault(file.path.with_suffix("").as_posix().casefold(), []).append(file)
         wanted = [_label_name(same[0].path) for same in items.values()]
         if wanted and labels.keys().isdisjoint(map(str.casefold, wanted)):
             raise TesseraError(
-                f"watermarks.sets: {watermark_set.name!r}: none of its {len(wanted)} image(s) has a label file; labels are"
-                f" looked for as {wanted[0]!r} and the like"
+                f"watermarks.sets: {watermark_set.name!r}: none of its {len(wanted)} image(s) has a label file; for"
+                f" example, {wanted[0]!r} is missing. Add the label files, or correct the layout of the set"
             )
         for same in progress(items.values(), len(items), "images"):
             image, key = same[0], f"{prefix}{file_name(same[0].path.with_suffix('').as_posix())}"
@@ -152,11 +160,13 @@ def import_watermarks(
 
 
 def read_boxes(label: File, classes: int, width: int, height: int) -> tuple[list[Box], str]:
-    """Return the boxes of the YOLO file `label` for an image of `width` by `height` pixels, and which of them were clipped.
+    """Return the bounding boxes in the YOLO file `label`, in pixels, and the lines whose boxes were clipped, as text.
 
-    A line is `class x y w h`, or `class x y x y …` for a polygon, whose box is taken. One that is there twice is one box.
-    Raises `Failed` that names file and line for anything else: a class that is not below `classes`, a number outside [0, 1] or
-    not finite, a box without area.
+    `width`, `height`: size of the image in pixels. A line is `class x y w h`, or `class x y x y …` for a polygon, which gives
+    its bounding box. Equal boxes are returned once.
+
+    Raises `Failed`, which names the file and the line, for anything else: a class number of `classes` or more, a number that is
+    not finite or outside [0, 1], or a box without area.
     """
     try:
         lines = label.read(MAX_TEXT_BYTES).decode("utf-8-sig").splitlines()
@@ -169,7 +179,7 @@ def read_boxes(label: File, classes: int, width: int, height: int) -> tuple[list
             if line.strip():
                 box = _box(line.split(), classes, width, height)
                 boxes.append(clip_box(box, width, height))
-                # By a pixel, it is rounding.
+                # A difference of up to one pixel is rounding.
                 if max(abs(edge - inside) for edge, inside in zip(box, boxes[-1], strict=True)) > 1:
                     clipped.append(f"line {number}")
         except ValueError as error:
@@ -186,7 +196,7 @@ def _box(fields: list[str], classes: int, width: int, height: int) -> Box:
 
 
 def _check_image(path: Path, name: str, listed: Blocklist, distance: int) -> np.ndarray:
-    """Return the image `path`, uint8 (H, W, 3), RGB. Raises `Failed` or `Dropped`, with its `name`, where it must not stay."""
+    """Return the image `path`, uint8 (H, W, 3), RGB. Raises `Failed` or `Dropped`, with its `name`, if it cannot be used."""
     from PIL import Image, UnidentifiedImageError
 
     with path.open("rb") as file:
@@ -201,9 +211,9 @@ def _check_image(path: Path, name: str, listed: Blocklist, distance: int) -> np.
             width, height = header.size
     except MemoryError:
         raise
-    except UnidentifiedImageError:  # whose text names the file as it is called for the moment
+    except UnidentifiedImageError:  # its text contains a temporary path
         raise Failed("image cannot be decoded", f"{name!r} is none of {', '.join(IMAGE_FORMATS)}") from None
-    except Exception as error:  # decoders meet hostile bytes with exceptions of many kinds
+    except Exception as error:  # decoders raise exceptions of many types for hostile bytes
         raise Failed("image cannot be decoded", f"{name!r}: {error}") from None
     if width * height > MAX_PIXELS:
         raise Failed("image too large", f"{name!r} has {width} by {height} pixels, {MAX_PIXELS:,} are allowed")
@@ -218,7 +228,7 @@ def _check_image(path: Path, name: str, listed: Blocklist, distance: int) -> np.
 
 
 def _origin(watermark_set: WatermarkSet, path: PurePosixPath) -> tuple[str, str]:
-    """Return the source and the fixed split of the image `path` of a set."""
+    """Return the source and the fixed split of the image `path` of a set; the split is empty if none is fixed."""
     folder = _split_of(path)
     if watermark_set.split:
         return f"{WATERMARKS}{watermark_set.name}", watermark_set.split
@@ -226,7 +236,7 @@ def _origin(watermark_set: WatermarkSet, path: PurePosixPath) -> tuple[str, str]
 
 
 def _split_of(path: PurePosixPath) -> str:
-    """Return the split that a folder of `path` is named for, the lowest first; nothing where none is."""
+    """Return the split named by the innermost such folder of `path`, or an empty string."""
     for part in reversed(path.parts[:-1]):
         if match := SPLIT_FOLDER.fullmatch(part):
             name = match[1].lower()
@@ -235,12 +245,12 @@ def _split_of(path: PurePosixPath) -> str:
 
 
 def _order(file: File) -> tuple[bool, str]:
-    # Of two equal images, the one that measures stays.
+    # Images for validation and tests come first, because the first of several identical files is kept.
     return _split_of(file.path) not in ("val", "test"), file.name
 
 
 def _label_name(image: PurePosixPath) -> str:
-    """Return the name of the label file of `image`: the last folder `images` in it becomes `labels`, as ultralytics has it."""
+    """Return the name of the label file of `image`, with the last folder `images` replaced by `labels`, as in ultralytics."""
     parts = list(image.with_suffix(".txt").parts)
     for place in reversed(range(len(parts) - 1)):
         if parts[place].casefold() == "images":
@@ -250,16 +260,16 @@ def _label_name(image: PurePosixPath) -> str:
 
 
 def _described_classes(files: list[File], watermark_set: WatermarkSet) -> int:
-    """Return how many classes a YAML file of the set names, the topmost first; 0 where there is none."""
+    """Return the number of classes in the topmost YAML file of the set that names any; 0 if there is none."""
     described = [file for file in files if file.path.suffix.lower() in (".yaml", ".yml")]
     for file in sorted(described, key=lambda file: (len(file.path.parts), file.name)):
         try:
-            # Counted as they stand, nothing is made of them: references to references would fill the memory.
+            # Nodes are counted without building objects from them: nested aliases could fill the memory.
             content = yaml.compose(file.read(MAX_TEXT_BYTES), yaml.BaseLoader)
         except (yaml.YAMLError, UnicodeDecodeError, RecursionError, Failed) as error:
             raise TesseraError(
                 f"watermarks.sets: {watermark_set.name!r}: {file.name!r} in {str(watermark_set.path)!r} cannot be read"
-                f" ({' '.join(str(error).split())[:200]}); mend it, or set `classes` of the set and remove it"
+                f" ({' '.join(str(error).split())[:200]}); correct it, or remove it and set `classes` of the set"
             ) from None
         for key, names in content.value if isinstance(content, yaml.MappingNode) else ():
             if key.value == "names" and isinstance(names, yaml.CollectionNode) and names.value:
@@ -267,12 +277,9 @@ def _described_classes(files: list[File], watermark_set: WatermarkSet) -> int:
     return 0
 
 
-# What a set is made of.
-
-
 @contextmanager
 def _open(watermark_set: WatermarkSet) -> Iterator[list[File]]:
-    """Yield the files of the set. Raises `TesseraError` where it cannot be opened, or is beyond the limits."""
+    """Yield the files of the set. Raises `TesseraError` if it cannot be opened, exceeds the limits or contains no image."""
     path = watermark_set.path
     place = f"watermarks.sets: {watermark_set.name!r}: {str(path)!r}"
     check_there(f"watermarks.sets: {watermark_set.name!r}", path)
@@ -285,14 +292,14 @@ def _open(watermark_set: WatermarkSet) -> Iterator[list[File]]:
             except (zipfile.BadZipFile, NotImplementedError, ValueError, Failed) as error:
                 reason = error.reason if isinstance(error, Failed) else error
                 raise TesseraError(
-                    f"{place} is no folder, and no zip file that can be read ({reason}); mend its path"
+                    f"{place} is neither a folder nor a readable zip file ({reason}); correct its path"
                 ) from None
             entries = [entry for entry in archive.infolist() if not entry.is_dir() and not _hidden(entry.filename)]
             most, files = min(MAX_BYTES, MAX_RATIO * path.stat().st_size), [_file_of_zip(entry, archive) for entry in entries]
         _check_limits(files, most, place)
         if not any(file.path.suffix.lower() in IMAGE_SUFFIXES for file in files):
             raise TesseraError(
-                f"{place} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}); mend its path, or unpack what is in it"
+                f"{place} contains no image ({', '.join(sorted(IMAGE_SUFFIXES))}); correct its path, or unpack archives in it"
             )
         yield files
 
@@ -300,17 +307,17 @@ def _open(watermark_set: WatermarkSet) -> Iterator[list[File]]:
 def _check_limits(files: list[File], most: int, place: str) -> None:
     size = sum(file.size for file in files)
     if len(files) > MAX_FILES:
-        raise TesseraError(f"{place} holds {len(files):,} files, {MAX_FILES:,} are allowed; divide it into several sets")
+        raise TesseraError(f"{place} has {len(files):,} files, {MAX_FILES:,} are allowed; divide it into several sets")
     if size > most:
         raise TesseraError(
-            f"{place} unpacks to {size:,} bytes, {most:,} are allowed: {MAX_BYTES:,}, and {MAX_RATIO} times a zip file;"
-            " do not use it, or divide it into several sets"
+            f"{place} unpacks to {size:,} bytes, {most:,} are allowed: at most {MAX_BYTES:,}, and at most {MAX_RATIO} times the"
+            " size of a zip file; check where it comes from, or divide it into several sets"
         )
 
 
 def _file_of_folder(path: Path, root: Path) -> File:
     name = path.relative_to(root).as_posix()
-    # Not by pathlib: it raises where links go round in a circle.
+    # Path.resolve raises if links form a loop.
     leaves = not Path(os.path.realpath(path)).is_relative_to(root.resolve())
     size = 0 if leaves or not path.is_file() else path.stat().st_size
     return File(name, size, partial(_read_file, path), "link leaves the set" if leaves else _fault(name))
@@ -324,11 +331,11 @@ def _read_file(path: Path, most: int) -> bytes:
 
 
 def _file_of_zip(entry: zipfile.ZipInfo, archive: zipfile.ZipFile) -> File:
-    # Some programs for Windows write backslashes, and some begin with the folder that they are in.
+    # Some Windows programs write backslashes, and some programs start names with "./".
     name = PurePosixPath(entry.filename.replace("\\", "/")).as_posix()
     kind = stat.S_IFMT(entry.external_attr >> 16)
     fault = _fault(name) if kind in (0, stat.S_IFREG) else "no plain file"
-    # The others unpack all at once, however much that is.
+    # Other methods decompress everything at once, whatever its size.
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         fault = fault or "neither stored nor deflated"
     return File(name, entry.file_size, partial(_read_entry, entry, archive), fault)
@@ -352,7 +359,7 @@ def _within(content: bytes, most: int) -> bytes:
 
 
 def _fault(name: str) -> str:
-    """Return why the file `name` of a set must not be used; nothing where it may."""
+    """Return why the file `name` of a set must not be used, or an empty string."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or re.match("[A-Za-z]:", name):
         return "path leaves the set"
@@ -364,5 +371,5 @@ def _fault(name: str) -> str:
 
 
 def _hidden(name: str) -> bool:
-    """Whether the file `name`, or a folder above it, is hidden, or holds what a Macintosh notes about the others."""
+    """Return whether the file `name` or a folder above it is hidden, or has the metadata that macOS adds to archives."""
     return any(part == "__MACOSX" or (part.startswith(".") and part.strip(".")) for part in re.split(r"[/\\]", name))

@@ -1,4 +1,4 @@
-"""Settings of the watermarks."""
+"""Settings of watermarks."""
 
 from typing import Annotated
 
@@ -10,7 +10,7 @@ from tessera.records.material import Material, names_differ
 
 
 class WatermarkSet(Material):
-    """Images with visible watermarks in YOLO layout, in a zip file or a folder."""
+    """A zip file or folder of images with visible watermarks, in YOLO layout."""
 
     classes: tuple[str, ...] = ()
 

@@ -232,7 +232,7 @@ def test_images_and_labels_without_each_other_are_rows(tmp_path: Path) -> None:
 
 def test_a_set_of_which_no_image_has_a_label_is_an_error_that_says_where_they_are_looked_for(tmp_path: Path) -> None:
     files = {"images/a.png": picture(0), "images/b.png": picture(1), "annotations/a.txt": LINE}
-    with pytest.raises(TesseraError, match=r"'s': none of its 2 image\(s\) has a label .* looked for as 'labels/a.txt'"):
+    with pytest.raises(TesseraError, match=r"'s': none of its 2 image\(s\) has a label .*, 'labels/a.txt' is missing"):
         Imported(write_zip(tmp_path / "set.zip", files))
 
 
@@ -358,7 +358,7 @@ def test_bombs_are_refused_before_anything_is_unpacked(tmp_path: Path, monkeypat
         Imported(path)
     monkeypatch.setattr(sets, "MAX_FILES", 1)
     for number, write in enumerate((write_zip, write_folder)):
-        with pytest.raises(TesseraError, match="holds 2 files, 1 are allowed"):
+        with pytest.raises(TesseraError, match="has 2 files, 1 are allowed"):
             Imported(write(tmp_path / f"many{number}", {"a.txt": "", "b.txt": ""}))
 
 
@@ -395,7 +395,7 @@ def test_a_set_without_an_image_is_named(tmp_path: Path) -> None:
         write_zip(tmp_path / "both.zip", {"train.zip": inner.read_bytes()}),
         write_folder(tmp_path / "folder", {"a.txt": LINE}),
     ):
-        with pytest.raises(TesseraError, match=rf"watermarks\.sets: 's': .*{path.name}' holds no image"):
+        with pytest.raises(TesseraError, match=rf"watermarks\.sets: 's': .*{path.name}' contains no image"):
             Imported(path)
 
 
@@ -403,7 +403,7 @@ def test_a_set_without_an_image_is_named(tmp_path: Path) -> None:
 def test_a_set_that_is_no_set_is_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "set.zip"
     path.write_bytes(content)
-    with pytest.raises(TesseraError, match=r"watermarks\.sets: 's': .*set\.zip' is no folder, and no zip file"):
+    with pytest.raises(TesseraError, match=r"watermarks\.sets: 's': .*set\.zip' is neither a folder nor a readable zip file"):
         Imported(path)
 
 
