@@ -1,1 +1,1 @@
-"""Mosaics: regions that detectors see in sampled frames, chosen and covered with blocks."""
+"""Choose regions that detectors find in sampled frames, draw mosaics on them, and import the masks."""

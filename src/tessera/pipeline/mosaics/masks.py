@@ -1,4 +1,4 @@
-"""Imports of mask images: those of samples that were made of frames become tables of the hub."""
+"""Import mask images of samples that were made from frames into tables of the hub."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,28 +26,30 @@ def import_masks(
     annotations: Path,
     ledger: Path,
 ) -> None:
-    """Write the images of the folder `pictures`, which will lie at `place`, and their masks to tables of the hub.
+    """Write the images of the folder `pictures`, whose final path is `place`, and their masks to tables of the hub.
 
-    An image, and its mask in the folder `masks`, a PNG file, are named by the key of the frame that they were made of; that is
-    their key too in `images` and `annotations`. `values`: value in a mask → label; each 8-connected region is one, unless it
-    has fewer than `min_area` pixels. `frames`: `tables.Frames`. `sources`: `tables.Sources`, which says the split and the
-    rights. The perceptual hash is that of the frame: what was done to it makes no two alike. `ledger` gets a row per key: an
-    `ok` with a reason lost some of its regions, one that lost all of them is left out.
+    An image and its mask, a PNG file in the folder `masks`, are named after the key of the frame that they were made from. They
+    have the same key in the output tables `images` and `annotations`. `values`: label by value in the mask. Each 8-connected
+    region of one value becomes one annotation, unless it has fewer than `min_area` pixels. `frames`: `tables.Frames`.
+    `sources`: `tables.Sources`, which has the split and the rights.
+
+    The perceptual hash is that of the original frame, so that mosaics do not decide which images look alike. `ledger` gets one
+    row per key. A row that is `ok` with a reason lost some of its regions; an image that lost all of them is dropped.
     """
     frame_of = {frame["key"]: frame for frame in read_table(frames, Frames).iter_rows(named=True)}
     source_of = {source["source"]: source for source in read_table(sources, Sources).iter_rows(named=True)}
-    # Snakemake leaves a hidden file in folders that it made.
+    # Snakemake leaves a hidden file in folders that it creates.
     picture_of, mask_of = ({path.stem: path for path in folder.glob("[!.]*")} for folder in (pictures, masks))
     found: list[tuple[ImageAnnotations, Origin]] = []
     with Ledger(ledger) as rows:
         for key in progress(sorted(picture_of.keys() | mask_of.keys()), unit="masks"):
             with rows.item(key) as note:
                 if key not in picture_of:
-                    raise Failed("mask without an image", f"{mask_of[key].name} has none in {str(pictures)!r}")
+                    raise Failed("mask without an image", f"{mask_of[key].name} has no image in {str(pictures)!r}")
                 if key not in mask_of:
-                    raise Failed("image without a mask", f"{picture_of[key].name} has none in {str(masks)!r}")
+                    raise Failed("image without a mask", f"{picture_of[key].name} has no mask in {str(masks)!r}")
                 if key not in frame_of:
-                    raise Failed("no such frame", f"the sources have none of the key {key!r}")
+                    raise Failed("no such frame", f"no frame of the sources has the key {key!r}")
                 mask = load_mask(mask_of[key])
                 height, width = read_image(picture_of[key]).shape[:2]
                 if mask.shape != (height, width):

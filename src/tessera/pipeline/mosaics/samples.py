@@ -1,4 +1,4 @@
-"""Samples: frames with mosaics in them, and masks that say where."""
+"""Make samples for mosaic detection: frames with mosaics, and masks of these mosaics."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,10 +19,10 @@ from tessera.imaging.mosaic.settings import VALUES, MosaicSettings
 
 
 class Degrade(Protocol):
-    """What else happens to a picture."""
+    """A function that degrades a picture after the mosaics are drawn."""
 
     def __call__(self, image: np.ndarray, /, *, rng: np.random.Generator, block: int) -> np.ndarray:
-        """Return a picture like `image`, uint8 (H, W, 3), RGB. `block`: height of the blocks in it, pixels."""
+        """Return a degraded copy of `image`, uint8 (H, W, 3), RGB. `block`: height of its mosaic blocks in pixels."""
 
 
 def pixelate_frames(
@@ -40,16 +40,17 @@ def pixelate_frames(
     degrade: Degrade,
     threads: int = 1,
 ) -> None:
-    """Make a sample of every frame with regions, and of some without: an image, and a mask of the mosaics in it.
+    """Make a sample from every frame with regions and from some background frames: an image and the mask of its mosaics.
 
-    `frames`: `tables.Frames`, whose images lie in the folder `pictures`. `regions`: `tables.Annotations`, masks as run lengths
-    and labels of `VALUES`. `backgrounds`: `tables.Frames`, those known to show nothing; the fraction `settings.backgrounds` of
-    them become samples without a mosaic. Each picture is scaled down, its regions are flattened, and `degrade` gets it with
-    the height of its smallest block.
+    `frames`: `tables.Frames`; their images are in the folder `pictures`. `regions`: `tables.Annotations`, with masks as run
+    lengths and labels of `VALUES`. `backgrounds`: `tables.Frames` that are known to show nothing to detect; the fraction
+    `settings.backgrounds` of them become samples without a mosaic. Each picture is scaled down and its regions are pixelated.
+    Then `degrade` is applied, with the height of the smallest block.
 
-    The folders `images` and `masks` get a JPEG and a PNG by the key of each frame. A mask has the value of the label where
-    `mosaic_mask` is set, a later region over an earlier one. `table` (`tables.Mosaics`) gets a row per mosaic, `ledger` one per
-    frame and `mosaic_ledger` one per region, by `KEY#NUMBER`. The result does not depend on the number of `threads`.
+    The folders `images` and `masks` get one JPEG and one PNG file per sample, named after the key of the frame. Pixels of the
+    mask where `mosaic_mask` is set have the value of the label; a later region overwrites an earlier one. `table`
+    (`tables.Mosaics`) gets one row per mosaic, `ledger` one per frame, and `mosaic_ledger` one per region, with the key
+    `KEY#NUMBER`. The result does not depend on the number of `threads`.
     """
     import cv2
     import polars as pl
@@ -59,7 +60,7 @@ def pixelate_frames(
     from tessera.records.tables.mosaics import Mosaics
     from tessera.records.tables.table import read_table, types, write_table
 
-    cv2.setNumThreads(1)  # each frame has a thread already
+    cv2.setNumThreads(1)  # frames are already processed in parallel threads
     images.mkdir()
     masks.mkdir()
     regions_of: dict[str, list[dict[str, Any]]] = {}
@@ -100,13 +101,13 @@ def _make_sample(
     seed: int,
     degrade: Degrade,
 ) -> list[dict[str, Any] | Dropped]:
-    """Store the sample of `frame`, and return for each of `regions` a row of `tables.Mosaics`, or why it has no mosaic.
+    """Store the sample of `frame`, and return for each of `regions` a row of `tables.Mosaics` or the reason for its absence.
 
-    Nothing is stored where none has. Raises `Dropped` where a frame without regions is not among those that are used.
+    If there are regions and none gets a mosaic, nothing is stored. Raises `Dropped` if a background frame is not selected.
     """
     key = frame["key"]
     if not regions and generator(seed, "backgrounds", key).random() >= settings.backgrounds:
-        raise Dropped("background not used", f"the fraction {settings.backgrounds:g} is")
+        raise Dropped("background not used", f"the fraction {settings.backgrounds:g} of them is used")
     picture = read_image(pictures / frame["file"])
     image = shrink(picture, settings.max_side)
     values = np.zeros(image.shape[:2], np.uint8)
@@ -132,18 +133,22 @@ def _make_sample(
     if not regions:
         blocks.append(_imagine_block(generator(seed, "mosaics", key), values, settings))
     image = degrade(image, rng=generator(seed, "degradations", key), block=min(blocks))
-    # Not `with_suffix`: a key may hold dots.
+    # `with_suffix` would cut off what follows a dot in the key.
     write_image(images / f"{key}.jpg", image, settings.quality)
     write_image(masks / f"{key}.png", values)
     return outcomes
 
 
 def _region_mask(region: dict[str, Any], height: int, width: int, settings: MosaicSettings) -> np.ndarray:
-    """Return the mask of `region`, which is for a picture of `height` by `width`, at the size of the sample."""
+    """Return the mask of `region` at the size of the sample: uint8 (H, W), 0 or 255.
+
+    `height`, `width`: size of the original picture, in pixels. Raises `Failed` if the label or the run lengths are invalid, and
+    `Dropped` if the region is too small.
+    """
     import cv2
 
     if region["label"] not in VALUES:
-        raise Failed("unknown label", f"{region['label']!r}; known are {', '.join(VALUES)}")
+        raise Failed("unknown label", f"{region['label']!r}; known labels are {', '.join(VALUES)}")
     if region["rle"] is None:
         raise Failed("region without run lengths")
     try:
@@ -153,21 +158,22 @@ def _region_mask(region: dict[str, Any], height: int, width: int, settings: Mosa
     mask = cv2.threshold(shrink(mask, settings.max_side), 127, 255, cv2.THRESH_BINARY)[1]
     x0, y0, x1, y1 = mask_box(mask)
     if min(x1 - x0, y1 - y0) < settings.min_side:
-        raise Dropped("smaller than min_side", f"{x1 - x0:g} by {y1 - y0:g} of {settings.min_side} pixels")
+        raise Dropped("smaller than min_side", f"{x1 - x0:g} by {y1 - y0:g} pixels; {settings.min_side} are needed")
     return mask
 
 
 def _of_label(settings: MosaicSettings, region: dict[str, Any]) -> MosaicSettings:
-    """Return `settings` with the blocks of the label of `region`."""
+    """Return `settings` with the block sizes for the label of `region`."""
     if region["label"] == "nsfw":
         return settings
     return settings.model_copy(update={"scale": settings.sfw_scale, "min_block": settings.sfw_min_block})
 
 
 def _imagine_block(rng: np.random.Generator, empty: np.ndarray, settings: MosaicSettings) -> int:
-    """Return the height of the blocks of a mosaic that a picture might have had.
+    """Return the block height of a random mosaic that a background might have had, in pixels.
 
-    What is done to a picture may depend on its blocks: were it not the same without any, that alone would tell the two apart.
+    The degradation depends on the block height. Without this value, backgrounds would be degraded differently, and a detector
+    could recognise them by that alone.
     """
     height, width = (max(1, round(side * rng.uniform(0.1, 0.6))) for side in empty.shape)
     mask = empty.copy()
