@@ -163,7 +163,7 @@ CHANGES: dict[str, Change] = {
     "nothing": lambda workshop, stack: None,
     "a comment or a docstring in the library": code("splits.py", '"""', '"""In other words. '),
     "a message in `job`": code("job.py", "interrupted; run again", "stopped; run again"),
-    "an error message of the splits": code("splits.py", "a source has one split", "give it one"),
+    "an error message of the splits": code("splits.py", "fix it to one split only", "give it one"),
     "another function in a module of the library": code(
         "splits.py", "\ndef ", "\ndef another() -> int:\n    return 1\n\n\ndef "
     ),

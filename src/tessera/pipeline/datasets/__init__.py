@@ -1,1 +1,1 @@
-"""Datasets: selected, divided, written and described."""
+"""Select the samples of datasets, split them, write them and describe them."""

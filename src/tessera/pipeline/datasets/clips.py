@@ -1,4 +1,4 @@
-"""The dataset of clips: laid out as Lada's trainer reads it, with a table that holds everything else."""
+"""Write the dataset of clips in the layout that Lada's trainer reads, with a table of all clips."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -19,12 +19,13 @@ def write_clip_dataset(
     folders: Mapping[str, Path],
     table: Path,
 ) -> None:
-    """Write each of `clips` to the folder of its split: pictures, mask and metadata, see `tessera.records.lada`.
+    """Write each of `clips` to the folder of its split: pictures, masks and metadata, see `tessera.records.lada`.
 
-    `clips`, `scores`, `splits`: `tables.Clips`, `tables.Scores` and `tables.Splits` of the clips that stay. `images`, `masks`:
-    the folders with the files of all clips; they are linked, so they take no room twice. `folders`: by split, where to write;
-    one without a clip stays empty. `table` gets the clips, by key, with their split.
-    Raises `TesseraError` where a file is gone.
+    `clips`, `scores`, `splits`: `tables.Clips`, `tables.Scores` and `tables.Splits` of the selected clips. `images`, `masks`:
+    the folders with the files of all clips; the files are linked to save space. `folders`: the output folder of each split; it
+    stays empty if the split has no clip. `table` gets the clips, sorted by key, with their split.
+
+    Raises `TesseraError` if a file of a clip is missing.
     """
     import polars as pl
 

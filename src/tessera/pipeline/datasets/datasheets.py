@@ -1,4 +1,4 @@
-"""Datasheets: what a dataset holds and where it comes from, for those who use it and for the report."""
+"""Datasheets: the content and origin of a dataset, for its users and for the report."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +20,7 @@ from tessera.records.tables.footage import Sources
 from tessera.records.tables.splits import Splits
 from tessera.records.tables.table import read_table
 
-# Edges of the histograms: from each edge up to the next, the last without end.
+# Edges of the histograms. Each bin runs from one edge up to the next; the last bin has no upper edge.
 AREA_PIXELS = (0, 16**2, 32**2, 64**2, 96**2, 128**2, 256**2, 512**2)
 AREA_FRACTION = (0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 SECONDS = (0, 1, 2, 3, 4, 6, 8)
@@ -39,13 +39,12 @@ def describe_dataset(
     writing: list[dict[str, Any]],
     settings: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return the datasheet of `dataset` as plain JSON types; equal data gives an equal datasheet, on any machine.
+    """Return the datasheet of `dataset` as plain JSON types; equal data gives an equal datasheet.
 
-    `images`, `annotations`, `splits`, `sources`: frames of `tables.Images`, `Annotations`, `Splits`, `Sources`.
-    `sets`: of each folder of labels and each set of watermarks, by what the sources of its images start with, its `content`,
-    `rights` and `consent`. `selection`, `writing`: rows of the ledgers of `select_samples` and `write_yolo_dataset`.
-    `settings`: what the dataset was made by.
-    Areas are in pixels of the image, and as a fraction of it.
+    `images`, `annotations`, `splits`, `sources`: data frames of `tables.Images`, `Annotations`, `Splits`, `Sources`. `sets`:
+    the `content`, `rights` and `consent` of each folder of labels and each set of watermarks, by the prefix of the sources of
+    its images. `selection`, `writing`: rows of the ledgers of `select_samples` and `write_yolo_dataset`. `settings`: the
+    settings that the dataset depends on. Areas of regions are given in pixels of the image and as a fraction of its area.
     """
     images = images.drop("split").join(splits.select("key", "split"), on="key")
     regions = annotations.join(images.select("key", "source", "split", "width", "height"), on="key")
@@ -77,7 +76,7 @@ def describe_dataset(
 
 
 def _area(region: Mapping[str, Any]) -> float:
-    """Return the area of one region in square pixels."""
+    """Return the area of one region in pixels."""
     if region["polygons"] is not None:
         rings = [[area(np.array(ring).reshape(-1, 2)) for ring in part] for part in region["polygons"]]
         return sum(outer - sum(holes) for outer, *holes in rings)
@@ -105,7 +104,7 @@ def _histogram(values: pl.Series, edges: Sequence[float], unit: str) -> list[dic
 def _origins(
     images: pl.DataFrame, regions: pl.DataFrame, sources: pl.DataFrame, sets: Mapping[str, Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Return what came from each source and, of a set whose images are sources of their own, from its part in each split."""
+    """Return the counts and the rights of each source in each split; images of one set count as one source."""
     stated = {row["source"]: row for row in sources.iter_rows(named=True)} | dict(sets)
     names = {source: set_of(source, sets) for source in images["source"].unique()}
     origin = pl.col("source").replace_strict(names, return_dtype=pl.String)
@@ -192,7 +191,7 @@ def write_datasheet(
     data: Path,
     text: Path,
 ) -> None:
-    """Write the datasheet of `dataset` as JSON to `data`, and as Markdown to `text`. See `describe_dataset`."""
+    """Write the datasheet of `dataset` as JSON to `data` and as Markdown to `text`. See `describe_dataset`."""
     sheet = describe_dataset(
         dataset,
         read_table(images, Images),
@@ -217,11 +216,11 @@ def describe_clips(
     filtering: list[dict[str, Any]],
     settings: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return the datasheet of `dataset`, of clips, as plain JSON types; equal data gives an equal datasheet, on any machine.
+    """Return the datasheet of the clip dataset `dataset` as plain JSON types; equal data gives an equal datasheet.
 
-    `clips`, `scores`, `splits`, `sources`: frames of `tables.Clips`, `Scores`, `Splits`, `Sources`. `filtering`: rows of the
-    ledger of `filter_clips`. `settings`: what the clips were made by. Durations are in seconds; sides are the longer ones of
-    the clips, in pixels; of what was measured the least, the median and the largest value are given.
+    `clips`, `scores`, `splits`, `sources`: data frames of `tables.Clips`, `Scores`, `Splits`, `Sources`. `filtering`: rows of
+    the ledger of `filter_clips`. `settings`: the settings that the clips depend on. Durations are in seconds. Sides are the
+    longer sides of the clips, in pixels. Each score is given by its minimum, median and maximum.
     """
     clips = clips.drop("split").join(splits.select("key", "split"), on="key")
     clips = clips.with_columns(seconds=pl.col("frames") / pl.col("rate"), side=pl.max_horizontal("width", "height"))
@@ -255,7 +254,7 @@ def describe_clips(
 
 
 def render_clips(sheet: Mapping[str, Any]) -> str:
-    """Return a datasheet of clips as Markdown."""
+    """Return the datasheet of a clip dataset as Markdown."""
     splits: Mapping[str, Any] = sheet["splits"]
     filtering = sheet["filtering"]
     columns = ["source", "split", "clips", "frames", "seconds", "content", "rights", "consent"]
@@ -310,7 +309,7 @@ def write_clip_datasheet(
     data: Path,
     text: Path,
 ) -> None:
-    """Write the datasheet of `dataset`, of clips, as JSON to `data`, and as Markdown to `text`. See `describe_clips`."""
+    """Write the datasheet of the clip dataset `dataset` as JSON to `data` and as Markdown to `text`. See `describe_clips`."""
     sheet = describe_clips(
         dataset,
         read_table(clips, Clips),

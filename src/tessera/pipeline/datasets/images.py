@@ -1,4 +1,4 @@
-"""Datasets: from everything that is labelled to exactly what a trainer reads."""
+"""Select the samples of image datasets, and write them in the formats that trainers read."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -40,13 +40,15 @@ def select_samples(
     """Write the images that feed `dataset` to the table `selected`, and their annotations to the table `regions`.
 
     `images`, `annotations`: tables of all labelled images (`tables.Images`, `tables.Annotations`). `duplicates`:
-    `tables.Duplicates`, or none where all that look the same stay. `sources`: `tables.Sources`. Rows are written by key,
-    whatever the order of the tables. An image without a region stays: it shows what is none. `ledger` gets a row per image:
-    dropped is what does not come from an admitted source, comes from one that is not for `dataset`, or nearly equals an
-    image that stays. What a person said in `decisions` of frames, by their keys, goes before likeness, but not before the
-    rights to a source.
-    `remedy`: what the user may do where the dataset would be empty.
-    Raises `TesseraError` where two images have one key, and where no image or no region is left.
+    `tables.Duplicates`, or None to keep images that look the same. `sources`: `tables.Sources`. `decisions`: decisions of
+    people, by the key of the frame. `remedy`: advice for the message if the dataset would be empty. The output is sorted by
+    key, whatever the order of the tables.
+
+    An image is dropped if its source is not admitted or is not for `dataset`, if a decision says so, or if it is a
+    near-duplicate of an image that is kept. A decision to keep an image overrides the check for near-duplicates, but not the
+    checks of the source. An image without regions is kept, as a negative example. `ledger` gets one row per image.
+
+    Raises `TesseraError` if two images have the same key, or if no image or no region is left.
     """
     pictures = read_tables(list(images), Images).sort("key")
     twice = pictures.filter(pl.col("key").is_duplicated())
@@ -87,10 +89,10 @@ def select_samples(
 
 
 def keep_one_of_each(keys: Sequence[str], stays: Mapping[str, str]) -> dict[str, str]:
-    """Return, per key, the key of the image that is kept in its place; of an image that is kept, its own.
+    """Return, for each of `keys`, the key of the image that is kept in its place; a kept image has its own key.
 
-    `stays` says of which image another one is a near-duplicate. Where that image is not among `keys`, the first in
-    alphabetical order takes its place: whatever is left out is still shown by an image that is not.
+    `stays`: for each near-duplicate, the key of the image that it resembles. If that image is not among `keys`, the first of
+    its near-duplicates in alphabetical order is kept, so that each group of near-duplicates keeps one image.
     """
     kept: dict[str, str] = {}
     for key in sorted(keys, key=lambda key: (key in stays, key)):
@@ -109,13 +111,14 @@ def write_yolo_dataset(
     description: Path,
     ledger: Path,
 ) -> None:
-    """Write what ultralytics trains on: `pictures/SPLIT/KEY.EXT`, `labels/SPLIT/KEY.txt` and the `description` (YAML).
+    """Write a dataset for ultralytics: `pictures/SPLIT/KEY.EXT`, `labels/SPLIT/KEY.txt` and the YAML file `description`.
 
     `images`, `annotations`, `splits`: the tables of the samples. `classes`: the class names in the order of their numbers.
-    An image of ours is linked, so it takes no room twice; one that belongs to a person is copied, so that it cannot be
-    changed under the dataset. `ledger` gets a row per region: dropped is what the format cannot carry, and an `ok` with a
-    reason lost a part of it.
-    Raises `TesseraError` where an image is gone.
+    Images that Tessera made are linked to save space. Images that a user labelled are copied, so that a later change of the
+    file cannot change the dataset. `ledger` gets one row per region. A region that the format cannot represent is dropped; a
+    row that is `ok` with a reason lost a part of its region.
+
+    Raises `TesseraError` if an image is missing.
     """
     origins = {key: rest for key, *rest in read_table(images, Images).select("key", "source", "path").iter_rows()}
     split_of = dict(read_table(splits, Splits).select("key", "split").iter_rows())
@@ -133,13 +136,13 @@ def write_yolo_dataset(
             for number in range(len(image.annotations)):
                 loss = worst.get(f"{image.key}#{number}", Loss(f"{image.key}#{number}", "", kept=True))
                 rows.row(loss.key, "ok" if loss.kept else loss.status, loss.reason, loss.detail)
-    # Without `path`, ultralytics looks beside this file, wherever it lies.
+    # Without `path`, ultralytics takes paths relative to this file, so that the dataset can be moved.
     layout = {"names": dict(enumerate(classes)), **{split: f"images/{split}" for split in used}}
     description.write_text(yaml.safe_dump(layout, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
 def write_coco_dataset(images: Path, annotations: Path, splits: Path, classes: Sequence[str], coco: Path) -> None:
-    """Write the samples as one COCO file `coco`: `file_name` is that of the image in the folder `images` beside it.
+    """Write all samples to one COCO file `coco`; `file_name` is relative to the folder `images` beside it.
 
     `images`, `annotations`, `splits`: the tables of the samples. `classes`: the class names; the first has the category id 1.
     """
@@ -152,10 +155,10 @@ def write_coco_dataset(images: Path, annotations: Path, splits: Path, classes: S
 
 
 def _place(path: Path, place: Path, source: str, key: str) -> None:
-    """Put the image at `path` at `place`."""
+    """Copy or link the image `path` to `place`. Raises `TesseraError` if it is missing."""
     try:
         give = shutil.copyfile if source.startswith(LABELS) else link_or_copy
         give(path, place)
     except FileNotFoundError:
         mend = "put it back, or remove its label file," if source.startswith(LABELS) else f"delete the folder {path.parent}"
-        raise TesseraError(f"{path}: the image {key!r} of {source!r} is gone; {mend} and run again") from None
+        raise TesseraError(f"{path}: the image {key!r} of {source!r} is missing; {mend} and run again") from None

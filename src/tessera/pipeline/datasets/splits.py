@@ -1,4 +1,4 @@
-"""Splits: which samples train, which validate, which test."""
+"""Assign sources and samples to the splits train, val and test."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class SplitSettings(Settings):
-    """How sources are divided. What is not in `val` or `test` trains."""
+    """How sources are divided into splits. The rest, in neither `val` nor `test`, is used for training."""
 
     val: float = Field(0.15, ge=0, lt=1)
     test: float = Field(0.0, ge=0, lt=1)
@@ -24,7 +24,7 @@ class SplitSettings(Settings):
     @model_validator(mode="after")
     def _leave_some_to_train(self) -> "SplitSettings":
         if self.val + self.test >= 1:
-            raise ValueError("val and test leave nothing to train on; their sum must be below 1")
+            raise ValueError("val and test leave nothing to train on; make their sum less than 1")
         return self
 
 
@@ -33,14 +33,15 @@ def split_sources(
 ) -> dict[str, str]:
     """Return the split of each of `sources`, in their order.
 
-    Sources that `links` joins, directly or through others, are one group and share a split: the one that `fixed` gives
-    to a member or, where it gives none, the one that a hash gives to the member which comes first in `sources`.
+    `links`: pairs of sources with near-duplicates. Sources that are linked, directly or through other sources, form a group and
+    have the same split. This is the split in `fixed` of any member. If `fixed` has none, a hash of the name of the member that
+    comes first in `sources` decides. `fixed`: the split by source; an empty string means none.
 
-    With new sources at the end of `sources`, what was there stays where it was: a new source joins the split of the
-    group that it is linked to. There is one exception. A new link between two groups that stood apart moves the later
-    one to the earlier one, because near-duplicates in two splits would leak. A fixed split moves its group, as asked.
+    If new sources are appended to `sources`, earlier sources keep their splits: a new source joins the split of the group that
+    it is linked to. There are two exceptions. If a new link joins two groups, the later group moves to the split of the earlier
+    one, because near-duplicates in two splits would leak. A new entry in `fixed` moves its whole group.
 
-    Raises `TesseraError` where `fixed` asks for two splits in one group.
+    Raises `TesseraError` if `fixed` has two splits for one group.
     """
     group = _groups(sources, links)
     decided: dict[str, tuple[str, str]] = {}
@@ -59,7 +60,7 @@ def split_sources(
 
 
 def _groups(sources: Sequence[str], links: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return, per source, the first source of its group."""
+    """Return, for each source, the first source of its group (union-find)."""
     place = {source: i for i, source in enumerate(sources)}
     parent = {source: source for source in sources}
 
@@ -76,8 +77,8 @@ def _groups(sources: Sequence[str], links: Iterable[tuple[str, str]]) -> dict[st
 
 
 def _draw(name: str, settings: SplitSettings) -> str:
-    # From either end, so that a change of one fraction moves groups between that split and train only.
-    # The dataset plays no part: what validates one model never trains another.
+    # `val` starts at 0 and `test` ends at 1, so that a change of one fraction moves groups only between that split and train.
+    # The hash does not depend on the dataset: a source that validates one model never trains another.
     number = fraction("splits", name)
     if number < settings.val:
         return "val"
@@ -85,10 +86,10 @@ def _draw(name: str, settings: SplitSettings) -> str:
 
 
 def shared_pictures(pictures: "pl.DataFrame", shared: float) -> list[tuple[str, str]]:
-    """Return the pairs of sources that share at least the fraction `shared` of the pictures of the smaller one.
+    """Return the pairs of sources that have at least the fraction `shared` of the pictures of the smaller one in common.
 
-    `pictures`: a row per image, with its `source` and its `picture`, which is the same for images that look the same. Those
-    of one source that look the same count once, so a black frame in many films makes none of them look like another.
+    `pictures`: one row per image, with its `source` and its `picture`, an id that is equal for images that look the same.
+    Images of one source with the same id count once, so that black frames, which occur in many films, do not link them.
     """
     import polars as pl
 
@@ -112,9 +113,11 @@ def divide_sources(
 ) -> None:
     """Write the split of every source, for all datasets, to the table `output` (`tables.SourceSplits`).
 
-    `sources`: `tables.Sources` admitted. `labelled`: tables of `tables.Images`; `frames`: of `tables.Frames`. `duplicates`:
-    `tables.Duplicates`. `order`: the sources in the order in which they came, see `split_sources`; others follow by name.
-    Raises `TesseraError` where fixed splits contradict each other.
+    `sources`: `tables.Sources` that are admitted. `labelled`: files of `tables.Images`. `frames`: files of `tables.Frames`.
+    `duplicates`: `tables.Duplicates`. `order`: the sources in the order in which they were added, see `split_sources`; other
+    sources follow by name.
+
+    Raises `TesseraError` if fixed splits contradict each other.
     """
     import polars as pl
 
@@ -130,7 +133,7 @@ def divide_sources(
     for source, split in stated.unique().sort("source", "split").iter_rows():
         if fixed.setdefault(source, split) != split:
             raise TesseraError(
-                f"source {source!r} is fixed to the splits {fixed[source]!r} and {split!r}; a source has one split"
+                f"source {source!r} is fixed to the splits {fixed[source]!r} and {split!r}; fix it to one split only"
             )
     keys = pl.concat([images.select("key", "source"), read_tables(list(frames), Frames).select("key", "source")])
     pictures = keys.join(stays, on="key", how="left").with_columns(pl.coalesce("picture", "key").alias("picture"))
@@ -140,11 +143,12 @@ def divide_sources(
 
 
 def split_samples(samples: Path, sources: Path, splits: Path, *, settings: SplitSettings) -> None:
-    """Write the split of each of `samples` to the table `splits` (`tables.Splits`), by key.
+    """Write the split of each of `samples` to the table `splits` (`tables.Splits`), sorted by key.
 
-    `samples`: a table with the columns of `tables.Samples`. `sources`: `tables.SourceSplits`. A
-    source that is not in it is of a set that stands alone: it has the split that its samples state, or the one of a hash.
-    Raises `TesseraError` where nothing would train or nothing validate.
+    `samples`: a table with the columns of `tables.Samples`. `sources`: `tables.SourceSplits`. A source that is missing there
+    belongs to a set that is split on its own: it has the split that its samples state, or one drawn by a hash.
+
+    Raises `TesseraError` if the split `train` or `val` would be empty.
     """
     import polars as pl
 
@@ -159,9 +163,9 @@ def split_samples(samples: Path, sources: Path, splits: Path, *, settings: Split
         if split not in frame["split"]:
             raise TesseraError(
                 f"no sample is in the split {split!r}: {frame.height} samples of {frame['source'].n_unique()} source(s) went to"
-                f" {', '.join(sorted(frame['split'].unique())) or 'none'}; sources that hold near-duplicates of each other stay"
-                f" together. Give a source `split: {split}` in the manifest, or a folder of labels or set of watermarks in the"
-                " settings, or change `splits.val`, `splits.test` and `splits.shared`; one source alone cannot be divided:"
-                " add another, or cut it in two files"
+                f" {', '.join(sorted(frame['split'].unique())) or 'none'}. Sources with near-duplicates of each other stay"
+                f" together. Set `split: {split}` for a source in the manifest, or for a folder of labels or set of watermarks"
+                " in the settings, or change `splits.val`, `splits.test` or `splits.shared`. A single source cannot be divided:"
+                " add another one, or cut it into two files"
             )
     write_table(frame, Splits, splits)

@@ -276,7 +276,7 @@ def test_where_links_are_not_possible_images_are_copied(tmp_path: Path, monkeypa
 def test_an_image_that_is_gone_is_named_with_its_mend(tmp_path: Path, source: str, mend: str) -> None:
     dataset = Dataset(tmp_path, [("a", source, ())], ["train"])
     (tmp_path / "a.PNG").unlink()
-    with pytest.raises(TesseraError, match=rf"a.PNG: the image 'a' of '{source}' is gone; {mend} and run again"):
+    with pytest.raises(TesseraError, match=rf"a.PNG: the image 'a' of '{source}' is missing; {mend} and run again"):
         dataset.write()
 
 
