@@ -1,1 +1,1 @@
-"""Previews: what a detector sees in footage, to look at and to correct."""
+"""Previews: run a detector on footage, draw what it finds, and propose labels."""

@@ -1,4 +1,4 @@
-"""What a detector sees in the footage that is previewed."""
+"""Run a detector on the footage to preview."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ from tessera.records.annotation.predictions import look
 
 
 class PreviewPredictionSettings(PredictionSettings):
-    """How a detector is run for a preview, and on which frames."""
+    """How a detector runs for a preview, and on which frames."""
 
     stride: PositiveInt = 1
     max_frames: PositiveInt = 3000
@@ -36,10 +36,10 @@ def predict_previews(
 ) -> None:
     """Run the detector `weights` over the sources `wanted` of a shard.
 
-    `sources`: `tables.Sources`; `expected`: see `Predictor`. Of each source every `settings.stride`-th frame is predicted or,
-    where these are more than `settings.max_frames`, so many evenly spaced ones. `frames` gets them as `tables.PredictedFrames`,
-    `predictions` what was seen as `tables.Annotations`, and `ledger` a row per frame, or one for a source that was refused or
-    cannot be opened.
+    `sources`: `tables.Sources`. `expected`: see `Predictor`. Every `settings.stride`-th frame of a source is predicted. If
+    these are more than `settings.max_frames`, the stride is increased. `frames` gets the predicted frames
+    (`tables.PredictedFrames`), and `predictions` the detections (`tables.Annotations`). `ledger` gets one row per frame, and
+    one for each source that was refused or cannot be read.
     """
     import polars as pl
 
@@ -67,12 +67,15 @@ def predict_previews(
 
 
 def _evenly(count: int, stride: int, limit: int) -> range:
-    """Return at most `limit` of `count` places, evenly spaced, `stride` or more apart."""
+    """Return at most `limit` indices below `count`, evenly spaced, `stride` or more apart."""
     return range(0, count, max(stride, -(-count // limit)))
 
 
 def _pictures(source: dict[str, Any], indices: range, book: Ledger) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
-    """Yield the row and the image of each frame that can be decoded; `book` gets a row for each that cannot."""
+    """Yield the row of `tables.PredictedFrames` and the image, uint8 (H, W, 3), RGB, of each frame that can be decoded.
+
+    `book` gets a row for each frame that cannot be decoded, and one for the source if it cannot be read.
+    """
     name = source["source"]
     try:
         for frame in read_footage(Path(source["path"]), source["kind"], indices):

@@ -1,4 +1,4 @@
-"""Proposals: predictions as labelme files, for a person to correct."""
+"""Proposals: predictions as labelme files for a person to correct."""
 
 import csv
 import os
@@ -24,9 +24,9 @@ from tessera.records.annotation.model import Annotation, ImageAnnotations
 if TYPE_CHECKING:
     import polars as pl
 
-SHOWN = 5  # edited files that a message names
-CHECKSUMS = "SHA256SUMS"  # what was written, as `sha256sum` lists it
-JOURNAL = "SHA256SUMS.journal"  # what is being written; there only while a job runs, or after one was killed
+SHOWN = 5  # edited files that a message lists
+CHECKSUMS = "SHA256SUMS"  # the files that were written, in the format of `sha256sum`
+JOURNAL = "SHA256SUMS.journal"  # files that are being written; exists only during a job, or after a job was killed
 PROPOSED = "proposed"
 SPREAD = "proposed: evenly spaced, for too few are uncertain"
 EDITED = "edited by a person: kept"
@@ -35,7 +35,7 @@ ABSENT = "not predicted: the source has no such frame, or preview.predict leaves
 
 
 class ProposalSettings(Settings):
-    """Which frames are offered for correction, and where."""
+    """Which frames are proposed for correction, and in which folder."""
 
     folder: Path = Path("labels/proposed")
     choose: Literal["uncertain", "every", "list"] = "uncertain"
@@ -63,11 +63,11 @@ class Proposal(NamedTuple):
 def propose_labels(
     sources: Path, frames: Path, predictions: Path, confidence: float, settings: ProposalSettings, report: Path
 ) -> None:
-    """Offer the chosen frames of a shard for correction: an image and a labelme file each, in a folder per source.
+    """Propose frames of a shard for correction: an image and a labelme file each, in one folder per source.
 
-    `sources`: `tables.Sources`; `frames`: `tables.PredictedFrames`; `predictions`: `tables.Annotations`. All regions that were
-    predicted are offered, for deleting one is quicker than drawing it. What a person edited or deleted stays so.
-    `report` gets a row per frame, tab-separated: source, key, status.
+    `sources`: `tables.Sources`. `frames`: `tables.PredictedFrames`. `predictions`: `tables.Annotations`. Label files have all
+    predicted regions, because it is quicker to delete a region than to draw one. Files that a person edited or deleted stay as
+    they are. `report` gets one tab-separated row per frame: source, key, status.
     """
     import polars as pl
 
@@ -102,11 +102,12 @@ def propose_labels(
 def choose(
     frames: "pl.DataFrame", regions: "pl.DataFrame", confidence: float, settings: ProposalSettings, listed: Sequence[int]
 ) -> list[int]:
-    """Return the indices of the frames of one source to offer, ascending.
+    """Return the indices of the frames of one source to propose, ascending. `settings.choose` decides which.
 
-    `uncertain`: those where the score of a region comes closest to `confidence`, the closest first, each `settings.apart`
-    seconds or more from the others; a frame without any region is none of them. `every`: each n-th of the frames that were
-    predicted. Both give `settings.limit` frames at most, `every` then evenly spaced. `list`: those `listed`, all of them.
+    `uncertain`: the frames with a region whose score is closest to `confidence`, the closest first, `settings.apart` seconds or
+    more from each other. Frames without a region are left out. `every`: every `settings.every`-th of the predicted frames; if
+    these are more than `settings.limit`, evenly spaced ones of them. `list`: all predicted frames in `listed`. `uncertain` and
+    `every` give at most `settings.limit` frames.
     """
     indices = frames["index"].to_list()
     if settings.choose == "list":
@@ -129,7 +130,7 @@ def choose(
 
 
 def spread(frames: "pl.DataFrame", chosen: Collection[int], settings: ProposalSettings) -> list[int]:
-    """Return the indices of evenly spaced frames that fill up the frames `chosen` of one source to `settings.limit`, ascending.
+    """Return the indices of evenly spaced frames that fill the frames `chosen` of one source up to `settings.limit`, ascending.
 
     Each is `settings.apart` seconds or more from all others.
     """
@@ -145,11 +146,12 @@ def spread(frames: "pl.DataFrame", chosen: Collection[int], settings: ProposalSe
 
 
 def place(folder: Path, proposals: Iterable[Proposal]) -> list[tuple[str, str]]:
-    """Bring `folder` up to `proposals`, and return the key and the status of each frame there.
+    """Update `folder` to hold exactly `proposals`, and return the key and the status of each frame in it.
 
-    Each becomes `KEY.jpg` and `KEY.json`. What is no longer proposed is removed. A file is replaced or removed only if its
-    sha256 is one that was written here before, so nothing that a person made or changed is touched, nor the other file of
-    its pair; and what they deleted does not come back. After a kill at any moment, the next call completes the work.
+    A proposal is a pair of files, `KEY.jpg` and `KEY.json`. Pairs that are no longer proposed are removed. A pair is replaced
+    or removed only if the sha256 of each of its files was recorded when it was written here. So a pair with a file that a
+    person made or edited is never touched, and a label file that a person deleted is not written again. If the process is
+    killed at any moment, the next call completes the work.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for leftover in folder.glob(".*.partial.*"):
@@ -159,7 +161,7 @@ def place(folder: Path, proposals: Iterable[Proposal]) -> list[tuple[str, str]]:
     status: dict[str, str] = {}
     kept: set[Line] = set()
     with (folder / JOURNAL).open("a", encoding="utf-8") as journal:
-        journal.write("\n")  # ends a line that was cut short
+        journal.write("\n")  # ends a line that a kill cut short
         for image, regions in proposals:
             key = regions.key
             if _edited(folder, key, ours):
@@ -173,7 +175,8 @@ def place(folder: Path, proposals: Iterable[Proposal]) -> list[tuple[str, str]]:
         status |= {key: EDITED for key in gone if _edited(folder, key, ours)}
         kept |= {line for line in ours if status.get(_key(line.name)) in (EDITED, DELETED)}
         journal.writelines(f"{digest}  {name}\n" for digest, name in sorted(settled - kept))
-    # Only now is the rest no longer known as settled: what is missing from here on was not deleted by a person.
+    # From here on, a pair that is no longer proposed is not in CHECKSUMS, so that its removal does not look like one by a
+    # person.
     _write_checksums(kept, folder / CHECKSUMS)
     for key in gone - set(status):
         for name in _pair(key):
@@ -185,9 +188,9 @@ def place(folder: Path, proposals: Iterable[Proposal]) -> list[tuple[str, str]]:
 
 
 def withdraw_proposals(folder: Path, sources: Iterable[str], *, withdrawn: Path) -> None:
-    """Remove from `folder` what was proposed for a source that is none of `sources`, and list it in `withdrawn`, tab-separated.
+    """Remove untouched proposals for sources other than `sources` from `folder`, and list them in `withdrawn`, tab-separated.
 
-    What a person edited stays. It is listed, too, and a message asks the person to delete it.
+    Files that a person edited stay. They are listed too, and a message asks to delete them.
     """
     removed, edited = withdraw(folder, sources)
     with withdrawn.open("w", encoding="utf-8", newline="") as file:
@@ -198,13 +201,13 @@ def withdraw_proposals(folder: Path, sources: Iterable[str], *, withdrawn: Path)
     if edited:
         shown = ", ".join(repr(str(path)) for path in edited[:SHOWN])
         more = f" and {len(edited) - SHOWN} more, in {withdrawn.name}" if len(edited) > SHOWN else ""
-        tell(f"a person edited what was proposed for sources no longer in the manifest: {shown}{more}; delete it yourself")
+        tell(f"edited proposals for sources that are no longer in the manifest were kept: {shown}{more}; delete them yourself")
 
 
 def withdraw(folder: Path, sources: Iterable[str]) -> tuple[list[Path], list[Path]]:
-    """Remove from `folder` what was proposed for a source that is none of `sources`, and never touched.
+    """Remove untouched proposals for sources other than `sources` from `folder`.
 
-    Returns the folders that held such, and the files that are left in them, for a person edited them.
+    Returns the folders of these sources, and the files that are left in them because a person edited them.
     """
     kept = {file_name(source) for source in sources}
     withdrawn = [] if folder.is_symlink() or not folder.is_dir() else sorted(folder.iterdir())
@@ -215,13 +218,13 @@ def withdraw(folder: Path, sources: Iterable[str]) -> tuple[list[Path], list[Pat
 
 
 def _is_ours(folder: Path) -> bool:
-    """Return whether `folder` lists frames of the source that it is named after, and nothing else."""
+    """Return whether `folder` lists checksums, all of them of frames of the source that it is named after."""
     lines = _read_checksums(folder / CHECKSUMS) | _read_checksums(folder / JOURNAL)
     return bool(lines) and all(re.fullmatch(rf"{re.escape(folder.name)}-\d{{7,12}}", _key(line.name)) for line in lines)
 
 
 def _write_pair(folder: Path, image: np.ndarray, regions: ImageAnnotations, journal: TextIO) -> set[Line]:
-    """Write the image, then the labelme file; `journal` knows the bytes of each before it takes its place."""
+    """Write the image and the labelme file, and return their checksums; `journal` gets each before the file is renamed."""
     picture, label = _pair(regions.key)
     lines = set()
     for name in (picture, label):
@@ -239,7 +242,7 @@ def _write_pair(folder: Path, image: np.ndarray, regions: ImageAnnotations, jour
 
 
 def _edited(folder: Path, key: str, ours: set[Line]) -> bool:
-    """Return whether a file of the pair of `key` is there that was not written here as it is."""
+    """Return whether one of the files of `key` exists with a content that was not written here."""
     paths = [folder / name for name in _pair(key)]
     return any(path.exists() and Line(sha256_file(path), path.name) not in ours for path in paths)
 
@@ -258,7 +261,7 @@ def _key(name: str) -> str:
 
 
 def _read_checksums(path: Path) -> set[Line]:
-    """Return the lines of `path` that name a file that could be ours; others are no concern of this folder."""
+    """Return the lines of `path` with valid names of proposed files; all other lines are ignored."""
     if not path.exists():
         return set()
     text = path.read_text(encoding="utf-8", errors="replace")
@@ -286,7 +289,7 @@ def _proposals(source: dict[str, Any], frames: "pl.DataFrame", regions: "pl.Data
 
 
 def _annotation(region: dict[str, Any], frame: dict[str, Any], simplify: float) -> Annotation:
-    """Return a predicted region with polygons that a person can correct, or its box where nothing is left of them."""
+    """Return a predicted region with simplified polygons, or its bounding box if it has none."""
     mask = None if region["rle"] is None else decode_rle(region["rle"], frame["height"], frame["width"])
     parts = [] if mask is None else [simpler for part in trace(mask) if (simpler := _simplified(part, simplify))]
     if parts:
@@ -297,7 +300,7 @@ def _annotation(region: dict[str, Any], frame: dict[str, Any], simplify: float) 
 
 
 def _simplified(part: Part, distance: float) -> Part | None:
-    """Return `part` with fewer corners, none of its lines further than `distance` pixels off; None for a speck."""
+    """Return `part` with fewer vertices, moved by at most `distance` pixels; None if fewer than 3 vertices are left."""
     outer, *holes = (_simplify(ring, distance) for ring in (part.outer, *part.holes))
     return Part(outer, tuple(hole for hole in holes if len(hole) > 2)) if len(outer) > 2 else None
 

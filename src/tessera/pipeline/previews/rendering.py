@@ -1,4 +1,4 @@
-"""Previews: what a detector sees in a source, drawn to be looked at."""
+"""Draw what a detector finds in a source: overlay videos and contact sheets."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     import polars as pl
 
 Colour = tuple[int, int, int]
-# Told apart by people with any colour vision (Okabe and Ito, brightened), and rare in skin, sky and grass.
+# The palette of Okabe and Ito, brightened. It is safe for colour-blind people, and rare in skin, sky and grass.
 COLOURS: tuple[Colour, ...] = ((0, 158, 255), (230, 159, 0), (224, 121, 187), (0, 200, 150), (240, 228, 66), (233, 94, 0))
 INK, SHADE, PAPER = (255, 255, 255), (0, 0, 0), (32, 32, 32)
-TINT = 0.4  # share of the colour over a mask
-SLOWEST = 5.0  # pictures per second of an overlay video, where the predicted frames are further apart
-KNOWN_SHOWN = 10  # ids in a message, the most similar ones
-SCORES = 3  # confidences in a caption
+TINT = 0.4  # opacity of the colour over a mask
+SLOWEST = 5.0  # lowest frame rate of an overlay video, frames per second
+KNOWN_SHOWN = 10  # most ids that a message lists, the most similar first
+SCORES = 3  # most scores in a caption
 GAP = 8  # pixels around the tiles of a contact sheet
 LINE = 22  # pixels, height of a line of text on a contact sheet
 
@@ -47,7 +47,7 @@ class RenderSettings(Settings):
 
 
 class Mark(NamedTuple):
-    """A region to draw. `box`: pixels, half-open; `mask`: uint8 (H, W), 0 or 255, or None where there is the box alone."""
+    """A region to draw. `box`: pixels, half-open. `mask`: uint8 (H, W), 0 or 255, or None if there is only a box."""
 
     label: str
     score: float
@@ -58,25 +58,25 @@ class Mark(NamedTuple):
 def previewed_sources(
     shards: Mapping[str, Sequence[Source]], asked: Sequence[str], listed: Sequence[str]
 ) -> dict[str, list[str]]:
-    """Return the ids of the sources to preview, by shard: those `asked` for, all where there are none.
+    """Return the ids of the sources to preview, by shard: the ids in `asked`, or all if `asked` is empty.
 
-    `listed`: ids that are named elsewhere. Raises `TesseraError` where an id is none of the manifest.
+    `listed`: ids in `preview.proposals.frames`. Raises `TesseraError` if one of these ids is not in the manifest.
     """
     known = [source.source for sources in shards.values() for source in sources]
     for key, ids in (("preview.sources", asked), ("preview.proposals.frames", listed)):
         for name in sorted(set(ids) - set(known)):
             near = [repr(other) for other in get_close_matches(name, known, n=KNOWN_SHOWN, cutoff=0)]
             known_ones = ", ".join([*near, "…"] if len(known) > KNOWN_SHOWN else near)
-            raise TesseraError(f"{key}: the manifest has no source {name!r}; it has {known_ones}")
+            raise TesseraError(f"{key}: the manifest has no source {name!r}; it has {known_ones}. Correct the id")
     wanted = set(asked or known)
     by_shard = {shard: [source.source for source in sources if source.source in wanted] for shard, sources in shards.items()}
     return {shard: ids for shard, ids in by_shard.items() if ids}
 
 
 def gate_previews(ledgers: Sequence[Path], asked: Sequence[str], summary: Path) -> None:
-    """Write to `summary` what became of the frames of all `ledgers`, as JSON.
+    """Write the summary of all `ledgers` to `summary`, as JSON; see `summarise`.
 
-    Raises `TesseraError` where a source that was `asked` for was refused, or cannot be read.
+    Raises `TesseraError` if a source in `asked` was refused or cannot be read.
     """
     rows = [row for path in ledgers for row in read_ledger(path)]
     faults = [
@@ -84,9 +84,7 @@ def gate_previews(ledgers: Sequence[Path], asked: Sequence[str], summary: Path) 
     ]
     if faults:
         listed = "\n".join(faults)
-        raise TesseraError(
-            f"no preview of {len(faults)} sources that preview.sources asks for:\n{listed}\nmend them or ask for others"
-        )
+        raise TesseraError(f"{len(faults)} source(s) in preview.sources cannot be previewed:\n{listed}\nfix or remove them")
     summary.write_text(json.dumps(summarise(rows), indent=2) + "\n", encoding="utf-8")
 
 
@@ -95,9 +93,9 @@ def render_previews(
 ) -> None:
     """Draw the predictions of a shard: an overlay video per video into `overlays`, a contact sheet per source into `sheets`.
 
-    `sources`: `tables.Sources`; `frames`: `tables.PredictedFrames`; `predictions`: `tables.Annotations`. A region counts from
-    `confidence` on. A video shows the frames that were predicted at the speed of the source, or at `SLOWEST` pictures per
-    second where they are further apart. Nothing is blurred: a preview is for those who work with the footage.
+    `sources`: `tables.Sources`. `frames`: `tables.PredictedFrames`. `predictions`: `tables.Annotations`. A region counts if its
+    score is at least `confidence`. A video shows the predicted frames at the speed of the source, but with at least `SLOWEST`
+    frames per second. Nothing is blurred: previews are for people who work with the footage.
     """
     import polars as pl
 
@@ -116,9 +114,9 @@ def render_previews(
 
 
 def draw_marks(image: np.ndarray, marks: Sequence[Mark], side: int) -> np.ndarray:
-    """Return `image`, its longer side `side` pixels at most, with each of `marks` tinted, outlined, boxed and named.
+    """Return `image`, its longer side at most `side` pixels, with the tint, outline, bounding box and label of each of `marks`.
 
-    `image`: uint8 (H, W, 3), RGB; it is not changed, and `marks` are at its size.
+    `image`: uint8 (H, W, 3), RGB; it is not changed. `marks` are in the pixels of `image`, before it is scaled down.
     """
     import cv2
 
@@ -135,7 +133,7 @@ def draw_marks(image: np.ndarray, marks: Sequence[Mark], side: int) -> np.ndarra
             outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
             cv2.drawContours(drawn, outlines, -1, colour, thickness)
         cv2.rectangle(drawn, (x0, y0), (x1 - 1, y1 - 1), colour, thickness)
-    # Names come last: no region may hide one.
+    # Labels are drawn last, so that no region hides one.
     line = _line_height(drawn)
     for mark, (x0, y0, *_) in zip(marks, boxes, strict=True):
         write(drawn, f"{mark.label} {mark.score:.2f}", (x0, y0 - line), line, SHADE, colour_of(mark.label))
@@ -143,14 +141,15 @@ def draw_marks(image: np.ndarray, marks: Sequence[Mark], side: int) -> np.ndarra
 
 
 def colour_of(label: str) -> Colour:
-    """Return the RGB colour that `label` has in every picture."""
+    """Return the RGB colour of `label`, the same in every picture."""
     return COLOURS[int(fraction("previews", label) * len(COLOURS))]
 
 
 def write(image: np.ndarray, text: str, corner: tuple[int, int], line: int, ink: Colour = INK, paper: Colour = SHADE) -> None:
-    """Write `text` into `image` in place, its top left corner at `corner` (x, y) or as near to it as the image allows.
+    """Write `text` into `image` in place, with its top left corner at `corner` (x, y) or as close as the image allows.
 
-    `image`: uint8 (H, W, 3), RGB. `line`: the height in pixels. `ink`, `paper`: RGB colours of the text and behind it.
+    `image`: uint8 (H, W, 3), RGB. `line`: height of the line in pixels. `ink`, `paper`: RGB colours of the text and of its
+    background.
     """
     cover = _text(text, line)[: image.shape[0], : image.shape[1], None]
     height, width = cover.shape[:2]
@@ -160,9 +159,10 @@ def write(image: np.ndarray, text: str, corner: tuple[int, int], line: int, ink:
 
 
 def contact_sheet(title: str, bands: dict[str, list[tuple[np.ndarray, str]]], settings: RenderSettings) -> np.ndarray:
-    """Return a picture of `bands`: under each heading its tiles, uint8 (H, W, 3), with a caption below each.
+    """Return a contact sheet, uint8 (H, W, 3), RGB, with `title` at the top and each of `bands` below.
 
-    No tile has a side longer than `settings.tile` pixels.
+    `bands`: tiles and their captions by heading. A tile is uint8 (H, W, 3), RGB, with sides of at most `settings.tile` pixels.
+    At least one tile is needed.
     """
     images = [image for tiles in bands.values() for image, _ in tiles]
     height = max(image.shape[0] for image in images)
@@ -193,7 +193,7 @@ def _render(
     overlays: Path,
     sheets: Path,
 ) -> None:
-    """Draw one source, of which `frames` were predicted and `regions` seen."""
+    """Draw the overlay video and the contact sheet of one source from its predicted `frames` and their `regions`."""
     from tessera.imaging.encode import write_video
 
     evenly, doubtful = _choose(frames, regions, confidence, settings.columns * settings.rows)
@@ -204,7 +204,7 @@ def _render(
     tiles: dict[str, tuple[np.ndarray, str]] = {}
 
     def pictures() -> Iterator[np.ndarray]:
-        """Yield each frame as the video shows it, keeping those that the sheet shows."""
+        """Yield each frame as the video shows it, and store the tiles of the sheet."""
         footage = read_footage(Path(source["path"]), source["kind"], [row["index"] for row in rows.values()])
         for row, frame in progress(zip(rows.values(), footage, strict=True), len(rows), f"frames of {source['source']!r}"):
             image = frame.image()
@@ -213,7 +213,7 @@ def _render(
             if row["key"] in evenly:
                 tiles[row["key"]] = draw_marks(image, counting, settings.tile), _caption(row, counting)
             elif row["key"] in doubtful:
-                # What made the detector doubt may not count, but is what there is to see.
+                # Show all regions: the uncertain one may be below the confidence.
                 tiles[row["key"]] = draw_marks(image, marks, settings.tile), _caption(row, marks)
             picture = draw_marks(image, counting, settings.max_side)
             write(picture, _caption(row, counting), (0, picture.shape[0]), _line_height(picture))
@@ -233,9 +233,9 @@ def _render(
 
 
 def _choose(frames: "pl.DataFrame", regions: "pl.DataFrame", confidence: float, count: int) -> tuple[list[str], list[str]]:
-    """Return the keys of `count` frames evenly spaced, and of the frame of most doubt in each of `count` equal parts.
+    """Return the keys of `count` evenly spaced frames, and of the most uncertain frame in each of `count` equal parts.
 
-    Doubt is how close the score of a region comes to `confidence`. A frame is returned once.
+    The closer the score of a region is to `confidence`, the more uncertain its frame. No frame is in both lists.
     """
     doubt: dict[str, float] = {}
     for key, score in regions.select("key", "score").iter_rows():
@@ -273,7 +273,7 @@ def _line_height(image: np.ndarray) -> int:
 
 @lru_cache(maxsize=1024)
 def _text(text: str, line: int) -> np.ndarray:
-    """Return how much of each pixel `text` covers: float (line, W), 0 to 1."""
+    """Return the fraction of each pixel that `text` covers: float64 (line, W), in [0, 1]."""
     from PIL import Image, ImageDraw
 
     font = _font(line)
