@@ -1,6 +1,6 @@
-"""Scorers: each looks at pictures of a clip and gives one number.
+"""Scorers: each computes one number from pictures of a clip.
 
-The pictures are what was cut out, without the black padding around it: uint8 (H, W, 3), RGB, of any sizes.
+The pictures are frames of the clip without their black padding: uint8 (H, W, 3), RGB, of any size.
 """
 
 import numpy as np
@@ -12,10 +12,10 @@ BLACK, WHITE = 8, 247  # levels of luma
 
 
 def sharpness(image: np.ndarray) -> float:
-    """Return the variance of the Laplacian of the luma of `image`, in squared levels: the sharper, the larger.
+    """Return the variance of the Laplacian of the luma of `image`, in squared levels. A sharper image has a larger value.
 
-    Measured with the longer side at `SHARPNESS_SIDE` pixels, or the same scene would be the less sharp the larger its picture.
-    The measure: Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy", 2000.
+    The image is scaled to a longer side of `SHARPNESS_SIDE` pixels first; otherwise, a larger picture of the same scene would
+    count as less sharp. Source: Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy", 2000.
     """
     import cv2
 
@@ -32,25 +32,25 @@ def brightness(image: np.ndarray) -> float:
 
 
 def clipped(image: np.ndarray) -> float:
-    """Return the fraction of the pixels of `image` whose luma is at the black or at the white end."""
+    """Return the fraction of the pixels of `image` with a luma of at most `BLACK` or at least `WHITE`."""
     levels = luma(image)
     return float(np.mean((levels <= BLACK) | (levels >= WHITE)))
 
 
 def blockiness(image: np.ndarray) -> float:
-    """Return how far `image` shows the 8 by 8 blocks of compression: 1 is not at all, a poor JPEG is 3 and more.
+    """Return how visible the 8 by 8 blocks of compression are in `image`: 1 is not at all, a poor JPEG has 3 or more.
 
-    It is the ratio of the steps across the borders of blocks to those inside, for rows and columns on average. A step is the
-    difference of two neighbouring pixels as far as it exceeds those on both sides of it, on a logarithmic scale, or the few
-    strong edges of a scene would decide. A crop moves the grid: of its eight places the one with the largest steps is taken.
-    Of pictures that are too small for two blocks nothing is known: 1.
+    It is the ratio of the mean step across block borders to the mean step inside blocks, averaged over rows and columns. A step
+    is the difference of two neighbouring pixels, less the mean of the differences on both sides of it, and at least 0. Steps
+    are taken as log(1 + step), so that a few strong edges of the scene do not dominate. A crop shifts the grid, so the offset
+    with the largest steps, of eight, is taken as the border. An image that is too small for two blocks gives 1.
     """
     levels = luma(image)
     return (_blockiness(levels) + _blockiness(levels.T)) / 2
 
 
 def _blockiness(levels: np.ndarray) -> float:
-    """Return the blockiness of the columns of `levels`, uint8 (H, W)."""
+    """Return the blockiness of `levels`, uint8 (H, W), across the vertical borders of blocks."""
     if levels.shape[1] < 2 * BLOCK + 3:
         return 1.0
     differences = np.abs(np.diff(levels.astype(np.float32), axis=1))
@@ -58,12 +58,12 @@ def _blockiness(levels: np.ndarray) -> float:
     columns = np.log1p(np.maximum(0, steps)).mean(axis=0)
     places = np.array([columns[place::BLOCK].mean() for place in range(BLOCK)])
     inside = (places.sum() - places.max()) / (BLOCK - 1)
-    # A millionth on both sides: a picture of one colour has no steps at all.
+    # Avoids a division by zero: a picture of one colour has no steps.
     return float((places.max() + 1e-6) / (inside + 1e-6))
 
 
 def thumbnail(image: np.ndarray) -> np.ndarray:
-    """Return what `motion` needs of `image`: its luma at `MOTION_SIDE` pixels a side, uint8."""
+    """Return the luma of `image` scaled to a square for `motion`: uint8 (`MOTION_SIDE`, `MOTION_SIDE`)."""
     import cv2
 
     small: np.ndarray = cv2.resize(luma(image), (MOTION_SIDE, MOTION_SIDE), interpolation=cv2.INTER_AREA)
@@ -71,10 +71,10 @@ def thumbnail(image: np.ndarray) -> np.ndarray:
 
 
 def motion(first: np.ndarray, second: np.ndarray, seconds: float) -> float:
-    """Return how fast what is shown moves from `first` to `second`, `seconds` later: sides of the picture per second.
+    """Return the mean speed of motion between two pictures, in sides of the picture per second.
 
-    It is the mean length of the optical flow between the two pictures, given as their thumbnails.
-    The flow: Kroeger et al., "Fast Optical Flow using Dense Inverse Search", 2016, as OpenCV has it.
+    `first`, `second`: thumbnails of the pictures, see `thumbnail`. `seconds`: time between them. The speed is the mean length
+    of the optical flow. Source of the flow: Kroeger et al., "Fast Optical Flow using Dense Inverse Search", 2016, in OpenCV.
     """
     import cv2
 

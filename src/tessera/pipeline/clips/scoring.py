@@ -1,4 +1,4 @@
-"""Measure clips: a few frames of each, from the first to the last, are shown to every scorer."""
+"""Measure clips: every scorer runs on a few frames of each clip."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,37 +17,37 @@ from tessera.imaging.video import read_frames, read_packets
 from tessera.pipeline.clips import scores
 from tessera.pipeline.clips.quality import QualityModel, fuse, views_of
 
-STEP = 0.1  # seconds between the two frames that motion is measured from: the same at any rate
-HASH_SIDE = 256  # pixels; as frames are hashed
-SHOWN_SIDE = 1280  # pixels; no detector is shown more
-DIGITS = 6  # of a score
+STEP = 0.1  # seconds between the two frames of a motion measurement, independent of the frame rate
+HASH_SIDE = 256  # pixels; longer side for the perceptual hash, as for sampled frames
+SHOWN_SIDE = 1280  # pixels; longest side of pictures for detectors
+DIGITS = 6  # decimals of a score
 
 
 class Seen(Protocol):
-    """What a detector sees."""
+    """A detection."""
 
     @property
     def label(self) -> str:
-        """The name of its class."""
+        """Return the name of the class."""
 
 
 class Detector(Protocol):
-    """What looks for something in pictures."""
+    """A detector of regions in pictures."""
 
     @property
     def labels(self) -> Collection[str]:
-        """The names of all classes that it knows."""
+        """Return the names of all its classes."""
 
     def predict(self, images: Iterable[np.ndarray], /) -> Iterator[Sequence[Seen]]:
-        """Yield what it is sure enough of in each of `images`, uint8 (H, W, 3), RGB."""
+        """Yield the detections in each of `images`, uint8 (H, W, 3), RGB, that reach the confidence of the detector."""
 
 
 class Measured(NamedTuple):
-    """What one look at a clip gives: its scores so far, and what models are shown of it."""
+    """The result of reading a clip once: its row of scores without those of models, and the inputs of the models."""
 
     row: dict[str, Any]
-    pictures: list[np.ndarray]
-    views: dict[int, np.ndarray]
+    pictures: list[np.ndarray]  # for detectors: uint8 (H, W, 3), RGB
+    views: dict[int, np.ndarray]  # for the quality model: uint8 (2, 224, 224, 3), by index of the frame
 
 
 def score_clips(
@@ -62,12 +62,14 @@ def score_clips(
     nsfw_classes: Collection[str],
     threads: int,
 ) -> None:
-    """Write to `table` what is measured of each clip (`tables.Scores`); `ledger` has a row per clip.
+    """Write the scores of each clip to `table` (`tables.Scores`); `ledger` gets one row per clip.
 
-    `clips`: `tables.Clips`, their videos in the folder `images`. `samples`: how many frames of each are looked at, evenly
-    spaced from the first to the last. `detectors`: by the names of columns, what loads each; it is loaded where there is a
-    clip. Of `nsfw` only `nsfw_classes` count; all where none are named. `quality`: a file for `QualityModel`. Clips are read
-    ahead by `threads`. Raises `TesseraError` where a model is not what it should be.
+    `clips`: `tables.Clips`; their videos are in the folder `images`. `samples`: the number of frames to measure in each clip,
+    evenly spaced from the first to the last. `detectors`: a function that loads the detector, by column of `tables.Scores`;
+    detectors are loaded only if there are clips. `nsfw_classes`: the classes of the detector `nsfw` that count; all if empty.
+    `quality`: an ONNX file for `QualityModel`, or None. `threads` read clips ahead of the models.
+
+    Raises `TesseraError` if `nsfw_classes` has an unknown class or `quality` is not a DOVER model.
     """
     import polars as pl
 
@@ -103,20 +105,20 @@ def score_clips(
 
 
 def spread(count: int, samples: int) -> list[int]:
-    """Return at most `samples` of `count` places, evenly spaced from the first to the last, ascending."""
+    """Return at most `samples` indices below `count`, evenly spaced from the first to the last, ascending."""
     places: list[int] = np.unique(np.linspace(0, count - 1, min(samples, count)).round().astype(int)).tolist()
     return places
 
 
 def without_padding(picture: np.ndarray, pad: Sequence[int]) -> np.ndarray:
-    """Return what of `picture` is not black padding. `pad`: pixels at the top, bottom, left and right."""
+    """Return `picture` without its black padding. `pad`: pixels of padding at the top, bottom, left and right."""
     top, bottom, left, right = pad
     height, width = picture.shape[:2]
     return picture[top : height - bottom, left : width - right]
 
 
 def _measure(clip: Mapping[str, Any], images: Path, samples: int, shown: bool, judge: QualityModel | None) -> Measured:
-    """Return what `clip`, a row of `tables.Clips`, shows. Raises `Failed` where it cannot be read, or is another video."""
+    """Measure `clip`, a row of `tables.Clips`. Raises `Failed` if it cannot be read or differs from its row."""
     path = images / f"{clip['key']}.mp4"
     packets = read_packets(path)
     if len(packets) != clip["frames"]:
@@ -131,7 +133,7 @@ def _measure(clip: Mapping[str, Any], images: Path, samples: int, shown: bool, j
     views: dict[int, np.ndarray] = {}
     for frame in read_frames(path, packets, {*looks, *partners.values(), *judged}, threads=1):
         whole = frame.image()
-        # Codecs with half the colour make an odd side even.
+        # Codecs with chroma subsampling round odd sides up to even ones.
         more = np.subtract(whole.shape[:2], (clip["height"], clip["width"]))
         if more.min() < 0 or more.max() > 1:
             raise Failed("clip is not as its table says", f"{whole.shape[1]} by {whole.shape[0]} pixels")
@@ -161,11 +163,11 @@ def _measure(clip: Mapping[str, Any], images: Path, samples: int, shown: bool, j
 
 
 def _partners(time: Sequence[float], looks: Sequence[int]) -> dict[int, int]:
-    """Return for each of the frames `looks` the first one that is `STEP` later, the last one of all where none is.
+    """Return for each of the frames `looks` the first frame that is at least `STEP` later, or the last frame if there is none.
 
-    `time`: seconds of each frame. A frame has none where no later one follows, or time stands still.
+    `time`: seconds, by frame. Frames that no frame with a later time follows are left out.
     """
-    # A thousandth less, for time stamps are rounded.
+    # A tolerance of a millisecond, because timestamps are rounded.
     later = np.searchsorted(time, np.take(time, looks) + STEP - 1e-3)
     pairs = zip(looks, np.minimum(later, len(time) - 1).tolist(), strict=True)
     return {one: other for one, other in pairs if time[other] > time[one]}

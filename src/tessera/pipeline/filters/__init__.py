@@ -1,1 +1,1 @@
-"""Filters: which of the clips stay."""
+"""Select the clips of the dataset."""

@@ -1,4 +1,4 @@
-"""Filters: which clips stay. Each is one threshold on one score, and gives one reason."""
+"""Select the clips of the dataset. Each filter compares one score with one threshold, and has one reason."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ Positive = Annotated[float, Field(ge=0)]
 
 
 class FilterSettings(Settings):
-    """From which score on clips are left out; none where it does not matter."""
+    """The limits of the scores of clips. A clip beyond a limit is dropped; null turns a filter off."""
 
     max_watermark: Fraction | None = 0.25
     max_mosaic: Fraction | None = 0.25
@@ -36,7 +36,7 @@ class FilterSettings(Settings):
     duplicates: float | None = Field(6.0, ge=0, le=8)
 
 
-# In this order: the first that a clip fails is its reason.
+# The first filter that a clip fails, in this order, gives its reason.
 REASONS = {
     "max_watermark": "watermark",
     "max_mosaic": "already mosaicked",
@@ -63,16 +63,17 @@ def filter_clips(
     kept_scores: Path,
     ledger: Path,
 ) -> None:
-    """Write the clips that stay to the table `kept` and their scores to `kept_scores`, by key, however the tables are ordered.
+    """Write the selected clips to the table `kept` and their scores to `kept_scores`, sorted by key.
 
-    `clips`, `scores`: `tables.Clips` and `tables.Scores` of all shards. `sources`: `tables.Sources`; only those that
-    may feed `dataset` give clips. A score that was not asked
-    for fails no filter. What a person said in `decisions` goes before every filter, but not before the rights to a source.
-    Of clips that look alike, within a source or across, one stays: one that a person keeps, else the one with the most frames
-    times pixels, else the first by key. What another filter drops stands for none.
+    `clips`, `scores`: `tables.Clips` and `tables.Scores` of all shards, in any order. `sources`: `tables.Sources`; clips of a
+    source that is not admitted or is not for `dataset` are dropped. `decisions`: decisions of people, by key. They override
+    every filter, but not the checks of the source. A score that was not measured fails no filter.
 
-    `ledger` has a row per clip: of several reasons the first in the order of `REASONS`, with all of them in its detail; and one
-    for each decision whose clip is not there. Raises `TesseraError` where no clip is left.
+    Of clips that look alike, in one source or several, one is kept: a clip that a person keeps, or else the one with the most
+    frames times pixels, or else the first by key. Clips that another filter drops are not compared.
+
+    `ledger` gets one row per clip. Its reason is the first one in the order of `REASONS`, and its detail lists all of them. It
+    also gets one row for each decision without a clip. Raises `TesseraError` if no clip is left.
     """
     import polars as pl
 
@@ -114,27 +115,31 @@ def filter_clips(
         for key, verdict in verdicts.items():
             book.row(key, *verdict)
         for key, near in lost.items():
-            tell(f"{key!r} in the decisions is no clip" + (f"; {near}" if near else ""))
+            tell(f"decision on {key!r}: there is no such clip" + (f"; {near}" if near else ""))
             book.row(key, "dropped", "decision on no clip", "; ".join(filter(None, [str(decisions[key]), near])))
     stay = [key for key, verdict in verdicts.items() if verdict[0] == "ok"]
     if not stay:
         counts = Counter(reason for _, reason, _ in verdicts.values())
         if not counts:
             raise TesseraError(
-                f"no clip was cut for the dataset {dataset!r}: results/scenes/*/scenes.jsonl say why. Let videos feed it, lower"
-                " `scenes.choose.confidence` or `scenes.choose.minimum`, or make none (`scenes.detect.weights: null`)"
+                f"no clip was cut for the dataset {dataset!r}; see results/scenes/*/scenes.jsonl for the reasons. Let"
+                " videos feed it, lower `scenes.choose.confidence` or `scenes.choose.minimum`, or make none"
+                " (`scenes.detect.weights: null`)"
             )
         listed = ", ".join(f"{reason}: {count}" for reason, count in sorted(counts.items()))
         raise TesseraError(
-            f"the dataset {dataset!r} has no clip left of {len(verdicts)} ({listed}); loosen what leaves out most of them in"
-            " `filters`, or let more sources feed it (results/clips says what was measured of each)"
+            f"the dataset {dataset!r} has no clip left of {len(verdicts)} ({listed}); loosen the strictest of the `filters`, or"
+            " let more sources feed it (results/clips has the scores of each clip)"
         )
     write_table(cut.filter(pl.col("key").is_in(stay)), Clips, kept)
     write_table(pl.DataFrame([scored[key] for key in stay], schema=types(Scores)), Scores, kept_scores)
 
 
 def complaints(score: Mapping[str, Any], settings: FilterSettings) -> dict[str, str]:
-    """Return what is wrong with a clip of that `score`, a row of `tables.Scores`: reasons in their order, and the values."""
+    """Return the filters that a clip with `score`, a row of `tables.Scores`, fails: the comparison of values, by reason.
+
+    The reasons are in the order of `REASONS`.
+    """
     faults = {}
     for name, reason in REASONS.items():
         side, column = name.split("_")
@@ -153,7 +158,7 @@ def _alike(
     scored: Mapping[str, Mapping[str, Any]],
     distance: float,
 ) -> dict[str, str]:
-    """Return which of the clips `keys` look like one that stays, and like which."""
+    """Return the clips of `keys` that look like a clip that is kept, each with a detail that names this clip."""
     order = sorted(keys, key=lambda key: (key not in decided, -pixels[key], key))
     if not order:
         return {}

@@ -1,13 +1,13 @@
-"""Clips that look the same over all of their time."""
+"""Find clips that look the same over their whole length."""
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 import numpy as np
 
-PLACES = 8  # in a clip
-BITS = 64  # of a hash
-FEW = 512  # clips; up to here, comparing all pairs is faster than anything cleverer
+PLACES = 8  # hashes in the signature of a clip
+BITS = 64  # in a hash
+FEW = 512  # clips; up to this number, comparing all pairs is the fastest method
 PAIRS_AT_ONCE = 1 << 18
 
 
@@ -19,11 +19,13 @@ def signature(hashes: Sequence[int]) -> np.ndarray:
 
 
 def find_similar(signatures: np.ndarray, distance: float, fixed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Return, for each clip, which one stays in its place, and how many bits a hash of the two differs in on average.
+    """Return, for each clip, the index of the kept clip that represents it, and the mean distance between the two.
 
-    `signatures`: uint64 (N, PLACES). Results: int64 (N,) and float64 (N,). In the order given, a clip stays unless one that
-    stays lies within `distance` of it; it then stands for itself. The first `fixed` stay in any case. One that does not stay is
-    stood for by the nearest of all that stay, the earliest of those. Equal to comparing every clip with all that stay.
+    `signatures`: uint64 (N, PLACES). `distance`: differing bits per hash, on average. Results: int64 (N,) and float64 (N,).
+
+    Clips are processed in the order given. A clip is kept, and represents itself, unless an earlier kept clip is within
+    `distance` of it. The first `fixed` clips are always kept. A clip that is not kept is represented by the nearest of all kept
+    clips, and of equally near ones by the first. The result equals that of comparing each clip with all kept clips.
     """
     limit = int(distance * PLACES)
     stay = np.arange(fixed)
@@ -31,20 +33,21 @@ def find_similar(signatures: np.ndarray, distance: float, fixed: int = 0) -> tup
     stay = np.concatenate([stay, rest[_greedy(signatures[rest], limit)]])
     nearest, bits = _nearest(signatures, signatures[stay], limit)
     place = stay[nearest] if len(stay) else nearest
-    # The fixed ones may look like one another.
+    # Fixed clips may look like each other, but each represents itself.
     place[:fixed], bits[:fixed] = np.arange(fixed), 0
     return place, bits / PLACES
 
 
 def _greedy(signatures: np.ndarray, limit: int) -> np.ndarray:
-    """Return the places of those of the clips that stay, ascending."""
+    """Return the indices of the clips that are kept, ascending."""
     if len(signatures) <= FEW:
         free = np.ones(len(signatures), bool)
         for place in range(len(signatures)):
             if free[place]:
                 free[place + 1 :] &= _bits(signatures[place], signatures[place + 1 :]) > limit
         return np.flatnonzero(free)
-    # What one of the first half stands for need not be compared with each other: where thousands look the same, few are.
+    # Clips that the first half represents are removed before the second half is compared. This saves most of the work if
+    # thousands of clips look the same.
     half = len(signatures) // 2
     left = _greedy(signatures[:half], limit)
     rest = half + np.flatnonzero(_nearest(signatures[half:], signatures[left], limit)[1] > limit)
@@ -52,11 +55,11 @@ def _greedy(signatures: np.ndarray, limit: int) -> np.ndarray:
 
 
 def _nearest(queries: np.ndarray, signatures: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return, per query, the place of the nearest of `signatures`, the first of equals, and its distance in bits in all.
+    """Return, for each query, the index of the nearest of `signatures`, the first of equals, and the sum of differing bits.
 
-    Where none lies within `limit`, the place means nothing and the distance is greater than that.
+    If no signature is within `limit` bits, the index is meaningless and the distance is greater than `limit`.
     """
-    # Distance and place in one number, so that the smallest is the answer.
+    # Distance and index are combined in one number, so that the minimum gives both.
     count = max(1, len(signatures))
     best = np.full(len(queries), (BITS * PLACES + 1) * count, np.int64)
     for asking, answering in _candidates(queries, signatures, limit) if len(queries) and len(signatures) else ():
@@ -66,16 +69,17 @@ def _nearest(queries: np.ndarray, signatures: np.ndarray, limit: int) -> tuple[n
 
 
 def _candidates(queries: np.ndarray, signatures: np.ndarray, limit: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield places of queries and of signatures, pair by pair: all pairs within `limit` are among them, some more than once.
+    """Yield indices of queries and of signatures that form pairs. All pairs within `limit` bits are among them, some repeated.
 
-    Of `PLACES` hashes that differ in `limit` bits in all, one differs in a `PLACES`th of that at most; and where its bits are
-    dealt to two bands more than that, two bands are the same in both.
+    If `PLACES` hashes differ in at most `limit` bits together, at least one of them differs in at most `limit // PLACES` bits.
+    If its bits are divided into two bands more than that, at least two bands are equal. So only pairs with two equal bands are
+    compared.
     """
     most = limit // PLACES
     bands = [np.uint64(sum(1 << bit for bit in range(band, BITS, most + 2))) for band in range(most + 2)]
     for asked, given in zip(queries.T, signatures.T, strict=True):
         for one, other in combinations(bands, 2):
-            # Sorted queries walk through the signatures in the order of memory.
+            # Sorting the queries too makes the accesses to memory sequential.
             own, wanted = given & (one | other), asked & (one | other)
             order, turn = np.argsort(own), np.argsort(wanted)
             own, wanted = own[order], wanted[turn]
@@ -92,6 +96,6 @@ def _candidates(queries: np.ndarray, signatures: np.ndarray, limit: int) -> Iter
 
 
 def _bits(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Return in how many bits signatures differ, for each of them."""
+    """Return the number of bits in which signatures differ: int64, the shape of the arguments without its last dimension."""
     bits: np.ndarray = np.bitwise_count(one ^ other).sum(axis=-1, dtype=np.int64)
     return bits
