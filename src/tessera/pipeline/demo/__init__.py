@@ -1,1 +1,1 @@
-"""Demo footage with known truth."""
+"""Demo footage with ground truth."""

@@ -1,29 +1,29 @@
-"""The demo's footage: which videos and images there are, and what is to be seen in them."""
+"""Declaration of the demo footage: its videos and images, and their content."""
 
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal
 
 LABEL = "nsfw"
-LABEL_EVERY = 8  # frames; config/demo.yaml samples the same ones
+LABEL_EVERY = 8  # frames; the frames that config/demo.yaml samples
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One camera move over one photograph, and what is to be seen in front of it."""
+    """One camera move over one photograph, and the objects in front of it."""
 
     photograph: str
     seconds: float = 4
     subjects: int = 1
     shape: Literal["ellipse", "circle", "rectangle"] = "ellipse"  # of the subjects
-    decoys: tuple[str, ...] = ()  # these cut-outs move like a subject and are none
-    disc: str = ""  # this cut-out hovers in front of the first subject and makes a hole in it
-    pillar: str = ""  # a pillar of this photograph stands in front and splits who passes behind it
+    decoys: tuple[str, ...] = ()  # cut-outs that move like a subject, but are not labelled
+    disc: str = ""  # cut-out that hovers in front of the first subject, so that its region has a hole
+    pillar: str = ""  # photograph for a pillar in the foreground, which splits the region of a subject behind it
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A video, and a source of the manifest."""
+    """A video. It is a source of the manifest."""
 
     source: str
     scenes: tuple[Scene, ...]
@@ -31,20 +31,20 @@ class Clip:
     height: int = 240
     rate: Fraction = Fraction(24)
     watermark: Literal["text", "logo", ""] = ""
-    mosaic: bool = False  # the subject is pixelated already
-    truncated: bool = False
+    mosaic: bool = False  # whether the subjects are pixelated
+    truncated: bool = False  # whether the file is cut off
 
 
 @dataclass(frozen=True)
 class Still:
-    """An image: of a source in the manifest, or one that was labelled on its own."""
+    """An image: of a source in the manifest, or of a folder of labels."""
 
     file: str
     scene: Scene
-    source: str = ""  # empty: its labels lie beside it
-    index: int = 0  # place in the folder, where the source is one
-    copy_of: str = ""  # shows the very picture of this file
-    width: int = 320
+    source: str = ""  # empty: of a folder of labels, with its label file beside it
+    index: int = 0  # in the folder, if the source is a folder
+    copy_of: str = ""  # file that shows the same picture
+    width: int = 320  # pixels
     quality: int = 92  # of JPEG
 
 
@@ -91,14 +91,14 @@ STILLS = (
     Still("labels/stills/nobody again.jpg", Scene("grass", subjects=0, decoys=("planet", "cup"))),
 )
 
-# What marks are drawn over for the set of watermarks, and how many pictures are cut out of each photograph.
+# The photographs for the set of watermarks, by split.
 MARKED = {
     "train": ("camera", "chelsea", "coffee", "coins", "grass", "brick", "ihc", "moon", "motorcycle_left", "retina", "rocket"),
     "val": ("astronaut", "clock_motion", "gravel", "hubble"),
 }
-CUTS = {"train": 14, "val": 10}
+CUTS = {"train": 14, "val": 10}  # pictures cut out of each photograph
 MARKED_CLASSES = ("text", "logo")
-# Large enough for a small detector to learn in minutes: settings of drawing marks.
+# Settings of `DrawSettings`: marks that are large enough for a small detector to learn in minutes.
 MARKS: dict[str, Any] = {"marks": (1, 2), "logo_size": (0.2, 0.5), "text_size": (0.08, 0.2), "length": (4, 12)}
-# What is cut out of which photograph, in its pixels: centre x, centre y, half the width, half the height.
+# The cut-out that plays the subject.
 SUBJECT = "cat"

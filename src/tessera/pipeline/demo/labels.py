@@ -1,4 +1,4 @@
-"""The labels that a person would draw in the demo footage, as labelme documents."""
+"""Make the labels that a person would draw in the demo footage, as labelme documents."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +11,10 @@ from tessera.pipeline.demo.stages import FINE, SLACK, SMALLEST, Picture, Stage, 
 
 
 def labelme(picture: Picture, stage: Stage, frame: int, image: str, scale: float = 1) -> dict[str, Any]:
-    """Return the labelme document of `picture`, for the image file `image` that shows it `scale` times as large."""
+    """Return the labelme document of `picture`, frame `frame` of `stage`.
+
+    `image`: name of the image file. `scale`: size of this image relative to `stage`.
+    """
     subjects = [track for track in stage.tracks if track.role == "subject"]
     shapes = [
         shape
@@ -32,7 +35,7 @@ def labelme(picture: Picture, stage: Stage, frame: int, image: str, scale: float
 
 
 def _shapes(track: Track, frame: int, mask: np.ndarray, number: int) -> Iterator[dict[str, Any]]:
-    """Yield the shapes that say what is seen of `track`: rings of polygons, or the circle or rectangle that it is."""
+    """Yield the labelme shapes of the visible part of `track`: the rings of its polygons, or its circle or rectangle."""
     if track.shape == "circle":
         centre = track.centre[frame]
         rings = [np.array([centre, (centre[0] + track.radii[frame, 0], centre[1])])]
@@ -53,9 +56,12 @@ def _shapes(track: Track, frame: int, mask: np.ndarray, number: int) -> Iterator
 
 
 def outlines(mask: np.ndarray) -> list[np.ndarray]:
-    """Return the rings around a fine `mask` and around its holes, each float (points, 2) in pixels; specks are left out."""
+    """Return the rings around `mask` and around its holes, each float (points, 2), in pixels of the frame.
+
+    `mask`: bool (H * FINE, W * FINE). Rings with an area of less than `SMALLEST` pixels are left out.
+    """
     rings, _ = cv2.findContours(mask.view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    # A contour runs through the middle of the outermost pixels.
+    # A contour runs through the centres of the outermost pixels, hence the 0.5 below.
     kept = [ring for ring in rings if cv2.contourArea(ring) >= SMALLEST * FINE**2]
     smooth = (cv2.approxPolyDP(ring, SLACK * FINE, closed=True)[:, 0] for ring in kept)
     return [(ring + 0.5) / FINE for ring in smooth]

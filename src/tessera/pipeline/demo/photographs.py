@@ -1,4 +1,4 @@
-"""The photographs of scikit-image that the demo is made of, and cut-outs and logos from them."""
+"""The photographs of scikit-image from which the demo is made, cut-outs from them, and logos."""
 
 from functools import cache
 from importlib.util import find_spec
@@ -16,13 +16,14 @@ FILES = {
     "retina": "retina.jpg",
     "rocket": "rocket.jpg",
 }
-# Grey photographs, and the colours that take the place of black and white.
+# Grey photographs, and the RGB colours that replace black and white.
 TINTS = {
     "brick": ((66, 36, 28), (214, 140, 104)),
     "grass": ((22, 36, 8), (196, 210, 124)),
     "gravel": ((48, 44, 42), (222, 212, 196)),
     "coins": ((38, 32, 28), (232, 212, 176)),
 }
+# Photograph and, in its pixels, centre x, centre y, half the width and half the height of each cut-out.
 CUT_OUTS = {
     "cat": ("chelsea", 205, 150, 160, 145),
     "cup": ("coffee", 297, 112, 124, 96),
@@ -30,13 +31,13 @@ CUT_OUTS = {
     "planet": ("retina", 705, 705, 640, 640),
 }
 
-CUT_OUT_SIDE = 200  # pixels, the shorter one
+CUT_OUT_SIDE = 200  # pixels, the shorter side
 WATERMARK_OPACITY = 0.45
 
 
 @cache
 def photograph(name: str) -> np.ndarray:
-    """Return the photograph `name` of scikit-image: uint8 (H, W, 3), RGB. Raises `TesseraError` where it is not installed."""
+    """Return the photograph `name` of scikit-image: uint8 (H, W, 3), RGB. Raises `TesseraError` if it is not installed."""
     with Image.open(_data(FILES.get(name, f"{name}.png"))) as image:
         if name not in TINTS:
             return np.asarray(image.convert("RGB"))
@@ -46,26 +47,26 @@ def photograph(name: str) -> np.ndarray:
 
 
 def _data(name: str) -> Path:
-    """Return the path of a file of skimage.data; its own functions would download what they do not find."""
+    """Return the path of a file of skimage.data, whose own functions would download missing files."""
     package = find_spec("skimage")
     if package is None or package.origin is None:
         raise TesseraError("scikit-image is not installed; `make setup` installs what the workflow needs")
     path = Path(package.origin).parent / "data" / name
     if not path.is_file():
-        raise TesseraError(f"{path}: the photograph is missing; install scikit-image as envs/workflow.txt names it")
+        raise TesseraError(f"{path}: the photograph is missing; install the version of scikit-image in envs/workflow.txt")
     return path
 
 
 @cache
 def cut_out(name: str) -> np.ndarray:
-    """Return the cut-out `name`: uint8 (H, W, 3), RGB; what counts is the ellipse that fits inside."""
+    """Return the cut-out `name`: uint8 (H, W, 3), RGB. Its object fills the inscribed ellipse."""
     source, x, y, half_width, half_height = CUT_OUTS[name]
     part = photograph(source)[y - half_height : y + half_height, x - half_width : x + half_width]
     return cover(part, CUT_OUT_SIDE, CUT_OUT_SIDE)
 
 
 def cover(image: np.ndarray, width: float, height: float) -> np.ndarray:
-    """Return `image` scaled so that it just covers `width` x `height` pixels."""
+    """Return `image` scaled to the smallest size that covers `width` x `height` pixels."""
     scale = max(width / image.shape[1], height / image.shape[0])
     size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC))
@@ -89,7 +90,7 @@ def watermark(kind: Literal["text", "logo"], width: int, height: int) -> np.ndar
 def disc_logo() -> Image.Image:
     """Return the logo of scikit-image, RGBA."""
     with Image.open(_data("logo.png")) as logo:
-        # Its corners are white.
+        # Make its white corners transparent.
         disc = Image.new("L", logo.size)
         ImageDraw.Draw(disc).ellipse((0, 0, *logo.size), 255)
         logo.putalpha(disc)
@@ -108,6 +109,6 @@ def tiles_logo() -> Image.Image:
 
 
 def overlay_logo(image: np.ndarray, mark: np.ndarray) -> np.ndarray:
-    """Return `image`, uint8 (H, W, 3), RGB, under `mark`, uint8 (H, W, 4), RGB and opacity."""
+    """Return `image`, uint8 (H, W, 3), RGB, blended with `mark`, uint8 (H, W, 4), RGB and opacity."""
     alpha = mark[:, :, 3:].astype(np.float32) / 255
     return np.asarray(np.rint(image * (1 - alpha) + mark[:, :, :3] * alpha), dtype=np.uint8)

@@ -1,9 +1,8 @@
-"""Demo footage: short videos and stills with known truth, made from the photographs that scikit-image ships.
+"""Render the demo footage: short videos and stills with ground truth, made from the photographs in scikit-image.
 
-The cat Chelsea plays the region of interest: an elliptic cut-out of her portrait wanders through scenes that a camera
-pans and zooms over. Whoever draws labels is played by labelme files written from the truth. What is made is declared
-first; below it stands how a scene is staged, how its frames are drawn, and how labels and truth are written. A small set of
-pictures with watermarks, as others would publish it, is cut from the same photographs.
+The cat Chelsea plays the region of interest: an elliptic cut-out of her portrait moves through scenes, over which a camera pans
+and zooms. Labelme files are written from the ground truth, as if a person had drawn them. A small set of pictures with
+watermarks, in the layout of public sets, is made from the same photographs.
 """
 
 import io
@@ -39,10 +38,9 @@ def render_demo_footage(
 ) -> None:
     """Render `clips` and `stills` below `folder`.
 
-    videos/ and images/ are the sources of config/demo.tsv. labels/frames/ holds a labelme file for every frame of a source
-    that is sampled, named by its key; labels/stills/ images with theirs beside them; truth/ the tables `DemoClips` and
-    `DemoRegions`.
-    Equal seeds give equal bytes, whatever the number of `threads`.
+    videos/ and images/ are the sources of config/demo.tsv. labels/frames/ has a labelme file for each sampled frame of a
+    source, named after the key of the frame. labels/stills/ has images with their labelme files beside them. truth/ has the
+    tables `DemoClips` and `DemoRegions`. Equal seeds give equal bytes, whatever the number of `threads`.
     """
     facts: list[dict[str, Any]] = []
     regions: list[dict[str, Any]] = []
@@ -59,7 +57,7 @@ def render_demo_footage(
 
 
 def render_logos(folder: Path) -> None:
-    """Store two logos in `folder`, as PNG with opacity."""
+    """Store two logos in `folder`, as PNG files with an alpha channel."""
     folder.mkdir(parents=True)
     disc_logo().save(folder / "disc.png")
     tiles_logo().save(folder / "tiles.png")
@@ -68,16 +66,16 @@ def render_logos(folder: Path) -> None:
 def render_watermark_set(
     path: Path, seed: int, draw: Callable[[np.ndarray, np.random.Generator], tuple[np.ndarray, Any]]
 ) -> None:
-    """Write pictures with watermarks to the zip file `path`, in the YOLO layout that public sets have, a folder per split.
+    """Write pictures with watermarks to the zip file `path`, in the YOLO layout of public sets, with one folder per split.
 
-    `draw` returns a picture, uint8 (H, W, 3), RGB, with marks drawn over it, and what they are: each has a `kind`, text or
-    logo, and `boxes`. No photograph is in two splits.
+    `draw` takes a picture, uint8 (H, W, 3), RGB, and a generator. It returns the picture with marks drawn over it, and the
+    marks; each has a `kind`, text or logo, and `boxes`, in pixels. No photograph is in two splits.
     """
     path.parent.mkdir(parents=True)
     with zipfile.ZipFile(path, "w") as archive:
 
         def store(name: str, content: bytes) -> None:
-            archive.writestr(zipfile.ZipInfo(name), content)  # with the date that zip files begin at
+            archive.writestr(zipfile.ZipInfo(name), content)  # ZipInfo has a constant date, for equal bytes
 
         store("data.yaml", f"train: train/images\nval: val/images\nnames: [{', '.join(MARKED_CLASSES)}]\n".encode())
         for split, photographs in MARKED.items():
@@ -98,7 +96,7 @@ def render_watermark_set(
 
 
 def _cut(image: np.ndarray, width: int, height: int, random: np.random.Generator) -> np.ndarray:
-    """Return a part of `image`, `width` x `height` pixels, from anywhere and more or less close."""
+    """Return a random crop of `image`, scaled to `width` x `height` pixels."""
     scale = random.uniform(0.5, 0.9) * min(image.shape[1] / width, image.shape[0] / height)
     w, h = round(width * scale), round(height * scale)
     x, y = int(random.integers(image.shape[1] - w + 1)), int(random.integers(image.shape[0] - h + 1))
@@ -106,7 +104,7 @@ def _cut(image: np.ndarray, width: int, height: int, random: np.random.Generator
 
 
 def _render_clip(folder: Path, clip: Clip, seed: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Render `clip` with its labels and return its row of `DemoClips` and those of `DemoRegions`."""
+    """Render `clip` and its labels, and return its row of `DemoClips` and its rows of `DemoRegions`."""
     random = generator(seed, "demo", clip.source)
     lengths = [round(scene.seconds * clip.rate) for scene in clip.scenes]
     stages = [
@@ -153,7 +151,7 @@ def _render_clip(folder: Path, clip: Clip, seed: int) -> tuple[dict[str, Any], l
 
 
 def _render_still(folder: Path, still: Still, seed: int) -> None:
-    """Render `still` and its labels: the frame of its scene in which who stands in front covers most of the subject."""
+    """Render `still` and its labels: the frame of its scene that `_moment` returns."""
     width, height = 320, 240
     random = generator(seed, "demo", still.copy_of or still.file)
     stage = set_up(still.scene, 96, width, height, random)
@@ -173,7 +171,7 @@ def _render_still(folder: Path, still: Still, seed: int) -> None:
 
 
 def _moment(stage: Stage) -> int:
-    """Return the frame in which the first subject is closest, sideways, to what covers it, or else to the middle."""
+    """Return the frame in which the first subject is horizontally closest to its occluder or, without one, to the middle."""
     subjects = [track for track in stage.tracks if track.role == "subject"]
     occluders = [track for track in stage.tracks if track.role == "occluder"]
     if not subjects:

@@ -1,4 +1,4 @@
-"""Scenes in which every way is drawn, and their pictures with the truth about them."""
+"""Stage scenes with random paths of camera and objects, and draw their frames with ground truth."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -9,17 +9,17 @@ import numpy as np
 from tessera.pipeline.demo.footage import SUBJECT, Scene
 from tessera.pipeline.demo.photographs import cover, cut_out, photograph
 
-ZOOM = 1.6  # a photograph is kept this much larger than the frame
-FINE = 4  # masks are drawn this much finer than the frame
-SLACK = 0.25  # pixels by which an outline may miss the edge
-SMALLEST = 16  # pixels; a person does not see less
-GRAIN = 2.0  # standard deviation of the noise, in steps of 1/255
+ZOOM = 1.6  # size of the backdrop relative to the frame, and the largest zoom
+FINE = 4  # resolution of fine masks relative to the frame
+SLACK = 0.25  # pixels by which an outline may differ from the edge of its mask
+SMALLEST = 16  # pixels; a person would not see a smaller region
+GRAIN = 2.0  # standard deviation of the noise, in levels of 0 to 255
 MOSAIC_BLOCK = 10  # pixels
 
 
 @dataclass(frozen=True)
 class Track:
-    """A cut-out and its way through a scene of `n` frames."""
+    """A cut-out and its path through a scene of `n` frames."""
 
     texture: np.ndarray  # uint8 (H, W, 3), RGB
     shape: Literal["ellipse", "circle", "rectangle"]
@@ -36,7 +36,7 @@ class Track:
 
 @dataclass(frozen=True)
 class Stage:
-    """A scene in which every draw is made."""
+    """A scene with all random values drawn."""
 
     frames: int
     width: int
@@ -48,7 +48,7 @@ class Stage:
 
 
 def set_up(scene: Scene, frames: int, width: int, height: int, random: np.random.Generator) -> Stage:
-    """Return `scene` with every way drawn from `random`, for `frames` frames of `width` x `height` pixels."""
+    """Return `scene` with all paths drawn from `random`, for `frames` frames of `width` x `height` pixels."""
     backdrop = cover(photograph(scene.photograph), width * ZOOM, height * ZOOM)
     subjects = [_wander(SUBJECT, "subject", scene, frames, width, height, random) for _ in range(scene.subjects)]
     decoys = [_wander(name, "decoy", scene, frames, width, height, random) for name in scene.decoys]
@@ -74,7 +74,7 @@ def _wander(
     height: int,
     random: np.random.Generator,
 ) -> Track:
-    """Return a cut-out of the photograph `name` that crosses the frame, left and right by turns."""
+    """Return the cut-out `name`, which crosses the frame to the left and to the right in turns."""
     stops = 2 + frames // 20
     side = (np.arange(stops) + random.integers(2)) % 2
     x = np.where(side, random.uniform(0.55, 0.95, stops), random.uniform(0.05, 0.45, stops)) * width
@@ -97,7 +97,7 @@ def _wander(
 
 
 def _hover(name: str, subject: Track, random: np.random.Generator) -> Track:
-    """Return the cut-out `name`, small, on its way over `subject`, sideways."""
+    """Return a small copy of the cut-out `name` that moves sideways over `subject`."""
     frames = len(subject.centre)
     offset = _glide(np.stack([random.permutation([-1.0, -0.1, 0.9]), random.uniform(-0.25, 0.25, 3)], axis=1), frames)
     return Track(
@@ -112,7 +112,7 @@ def _hover(name: str, subject: Track, random: np.random.Generator) -> Track:
 
 
 def _stand(name: str, frames: int, width: int, height: int, random: np.random.Generator) -> Track:
-    """Return a strip of the photograph `name`, higher than the frame, that the camera drifts past."""
+    """Return a strip of the photograph `name`, higher than the frame, that drifts sideways through the frame."""
     x = _glide(width * random.permutation([0.38, 0.62])[:, None], frames)
     half_width = height * random.uniform(0.035, 0.06)
     texture = cover(photograph(name), 2 * half_width, height * 1.4)
@@ -128,7 +128,7 @@ def _stand(name: str, frames: int, width: int, height: int, random: np.random.Ge
 
 
 def _camera(backdrop: np.ndarray, frames: int, width: int, height: int, random: np.random.Generator) -> np.ndarray:
-    """Return a pan from one side of `backdrop` to the other, with a zoom, a little roll and an unsteady hand."""
+    """Return the view of a pan over `backdrop` with a zoom, some roll and some shake: float (n, 4), as in `Stage`."""
     zoom = _glide(random.uniform(1.08, ZOOM, (2, 1)), frames)
     roll = _glide(random.uniform(-0.03, 0.03, (2, 1)), frames)
     ends = np.array([random.uniform(0.05, 0.25, 2), random.uniform(0.75, 0.95, 2)])
@@ -141,7 +141,7 @@ def _camera(backdrop: np.ndarray, frames: int, width: int, height: int, random: 
 
 
 def _glide(stops: np.ndarray, frames: int) -> np.ndarray:
-    """Return a smooth way over the rows of `stops`, which are evenly spread over `frames` frames."""
+    """Return a smooth path through the rows of `stops`, which are evenly spaced in time: float (frames, D)."""
     place = np.linspace(0, len(stops) - 1, frames)
     before = np.minimum(place.astype(int), len(stops) - 2)
     part = (place - before)[:, None]
@@ -151,15 +151,15 @@ def _glide(stops: np.ndarray, frames: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Picture:
-    """A frame and the truth about it."""
+    """A frame and its ground truth."""
 
     image: np.ndarray  # uint8 (H, W, 3), RGB
-    visible: list[np.ndarray]  # what is seen of each subject: bool (H * FINE, W * FINE)
-    mosaic: np.ndarray | None  # bool (H, W)
+    visible: list[np.ndarray]  # mask of the visible part of each subject: bool (H * FINE, W * FINE)
+    mosaic: np.ndarray | None  # mask of the pixelated blocks: bool (H, W)
 
 
 def draw(stage: Stage, frame: int, random: np.random.Generator, *, mosaic: bool = False) -> Picture:
-    """Return the picture of `stage` at `frame`; `random` gives the grain. `mosaic`: the subjects are pixelated."""
+    """Return the picture of `stage` at `frame`, with noise from `random`. `mosaic`: whether the subjects are pixelated."""
     size = (stage.width, stage.height)
     canvas = _warp(stage.backdrop, _view(stage, frame), size).astype(np.float32)
     visible: list[np.ndarray] = []
@@ -201,7 +201,7 @@ def _place(points: np.ndarray, centre: np.ndarray, radii: np.ndarray, angle: flo
 
 
 def _view(stage: Stage, frame: int) -> np.ndarray:
-    """Return where the backdrop lies in `frame`, as an affine matrix (2, 3)."""
+    """Return the affine matrix, float (2, 3), from pixels of the backdrop to pixels of `frame`."""
     x, y, zoom, roll = stage.view[frame]
     scale = zoom / ZOOM
     turn = scale * np.array([(np.cos(roll), -np.sin(roll)), (np.sin(roll), np.cos(roll))])
@@ -210,7 +210,7 @@ def _view(stage: Stage, frame: int) -> np.ndarray:
 
 
 def _texture(track: Track, frame: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the texture of `track` at about the size it has in `frame`, and where it lies there, as a matrix (2, 3)."""
+    """Return the texture of `track`, scaled to about its size in `frame`, and its affine matrix, float (2, 3)."""
     width, height = (max(2, int(side)) for side in np.ceil(2 * track.radii[frame]))
     texture = cv2.resize(track.texture, (width, height), interpolation=cv2.INTER_AREA)
     corners = _place(_UNIT["rectangle"], track.centre[frame], track.radii[frame], float(track.angle[frame]))
@@ -219,7 +219,7 @@ def _texture(track: Track, frame: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _warp(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return `image` moved by `matrix`, whose coordinates are continuous: the first pixel spans 0 to 1."""
+    """Return `image` warped by `matrix`, which takes continuous coordinates: the first pixel spans 0 to 1."""
     shifted = matrix + np.column_stack([np.zeros((2, 2)), matrix[:, :2] @ [0.5, 0.5] - 0.5])
     return np.asarray(cv2.warpAffine(image, shifted, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101))
 
@@ -232,13 +232,13 @@ def _fill(outline: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def coverage(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return the part of each pixel that a fine `mask` covers: float32 (H, W) in [0, 1]."""
+    """Return the fraction of each pixel that `mask`, bool (H * FINE, W * FINE), covers: float32 (H, W), in [0, 1]."""
     covered = cv2.resize(mask.view(np.uint8) * np.uint8(255), size, interpolation=cv2.INTER_AREA)
     return np.asarray(covered, dtype=np.float32) / 255
 
 
 def _pixelate(image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return `image` with the blocks that touch `mask` flattened, and the mask of these blocks."""
+    """Return `image` with the blocks that touch `mask` set to their mean colours, and the mask of these blocks."""
     height, width = mask.shape
     result = image.copy()
     pixelated = np.zeros_like(mask)
