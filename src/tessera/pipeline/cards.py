@@ -1,4 +1,4 @@
-"""Model cards: what a model is, what it was made from, what it is for, and what it is not for."""
+"""Model cards: the origin, the quality and the intended and forbidden uses of a model."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,10 +12,10 @@ from tessera.core.trainings import Record, read_record
 
 LICENCE = "AGPL-3.0"
 LIBRARIES = ("torch", "ultralytics", "onnx", "onnxruntime")
-FEW_OBJECTS = 100  # below which a metric says little
-FEW_SAMPLES = 30  # as well
+FEW_OBJECTS = 100  # with fewer, metrics mean little
+FEW_SAMPLES = 30  # likewise, for restoration
 
-# What Lada's application builds, whatever weights it is given: of another size it would load none, and only warn.
+# The generator that Lada's application builds. It loads no weights of another size, and only warns about it.
 APPLICATION = {"channels": 64, "blocks": 15}
 FRAMES = (
     "It takes and gives frames as float (N, T, 3, H, W), RGB, in [0, 1]: two at least, with sides that are multiples of 4. "
@@ -35,11 +35,11 @@ def describe_model(
     record: Path,
     settings: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return the card of `model` as plain JSON types; equal inputs give an equal card.
+    """Return the card of the detector `model` as plain JSON types; equal inputs give an equal card.
 
-    `purpose` continues "a model that can"; `not_for`: what it must not be used for.
-    `files`: what is exported. `checksums`, `datasheet`: SHA256SUMS and datasheet.json of its dataset. `metrics`, `export`: the
-    reports of `evaluate_detector` and `verify_export`. `record`: that of its training. `settings`: those of the model.
+    `purpose`: continues "a model that can". `not_for`: forbidden uses. `files`: the exported files. `checksums`, `datasheet`:
+    SHA256SUMS and datasheet.json of its dataset. `metrics`, `export`: the reports of `evaluate_detector` and `verify_export`.
+    `record`: the record of its training. `settings`: the settings of the model.
     """
     trained = read_record(record)
     return {
@@ -69,10 +69,11 @@ def describe_restoration(
     records: Sequence[Path],
     settings: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return the card of the restoration model, as `describe_model` does.
+    """Return the card of the restoration model, as `describe_model` does for a detector.
 
-    `metrics`, `export`: the reports of `evaluate_restoration` and `verify_restoration_export`, which tells the versions, too:
-    those are of another environment. `records`: those of the trainings of its stages. `settings`: those of restoration.
+    `metrics`, `export`: the reports of `evaluate_restoration` and `verify_restoration_export`. The second one also has the
+    versions of the libraries, because it is made in another environment. `records`: the records of the trainings of all stages.
+    `settings`: the section `restoration` of the settings.
     """
     compared = _read(export)
     settings_of_training = {name: settings[name] for name in ("generator", "discriminator", "data", "stages", "training")}
@@ -92,14 +93,14 @@ def describe_restoration(
 
 
 def _origin(record: Record) -> dict[str, Any]:
-    """Return what a training is made from besides its settings."""
+    """Return the seed and the digest of the code of a training."""
     return {"seed": record.identity["seed"], "code": record.identity["code"]}
 
 
 def _describe(
     model: str, purpose: str, not_for: Sequence[str], files: Sequence[Path], checksums: Path, datasheet: Path
 ) -> dict[str, Any]:
-    """Return what the cards of all models tell."""
+    """Return the entries that the cards of all models have."""
     return {
         "model": model,
         "licence": LICENCE,
@@ -116,7 +117,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _weights(weights: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return the declared weights; of a path on this machine, the name alone."""
+    """Return the declared weights, with a local path reduced to the file name."""
     if weights is None:
         return None
     source = weights["source"] if "://" in weights["source"] else Path(weights["source"]).name
@@ -218,7 +219,7 @@ def render_restoration(card: Mapping[str, Any]) -> str:
 
 
 def _page(card: Mapping[str, Any], maker: str, reaches: Sequence[str], exported: Sequence[str], training: Sequence[str]) -> str:
-    """Return a card as Markdown: what all cards tell, and between that what it `reaches`, how it is `exported` and trained."""
+    """Return a card as Markdown: the parts of all cards, and the given ones on metrics, export and training."""
     origins = card["dataset"]["datasheet"].get("origins", [])
     shown = ("source", "split", "images", "clips", "content", "rights", "consent")
     columns = [name for name in shown if origins and name in origins[0]]
@@ -245,12 +246,12 @@ def _page(card: Mapping[str, Any], maker: str, reaches: Sequence[str], exported:
 
 
 def _started(weights: Mapping[str, Any] | None) -> str:
-    """Return the line about the weights that a training started from; nothing where there were none."""
+    """Return the line about the initial weights of a training, or an empty string if there were none."""
     return f"- started from: {plain(weights['source'])}, sha256 `{weights['sha256']}`\n" if weights else ""
 
 
 def _made_with(versions: Sequence[Mapping[str, str]]) -> str:
-    """Return the versions and devices of a training, one after another where they changed on the way."""
+    """Return the versions and devices of a training, in order if they changed during the training."""
     return "; then ".join(plain(", ".join(f"{name} {value}" for name, value in each.items())) for each in versions)
 
 
@@ -273,7 +274,7 @@ def write_model_card(
     *,
     settings: Mapping[str, Any],
 ) -> None:
-    """Write the card of `model` as JSON to `data`, and as Markdown to `text`. See `describe_model`."""
+    """Write the card of `model` as JSON to `data` and as Markdown to `text`. See `describe_model`."""
     card = describe_model(model, purpose, not_for, files, checksums, datasheet, metrics, export, record, settings)
     _write(card, data)
     text.write_text(render(card), encoding="utf-8")
@@ -294,7 +295,7 @@ def write_restoration_card(
     *,
     settings: Mapping[str, Any],
 ) -> None:
-    """Write the card of the restoration model as JSON to `data`, and as Markdown to `text`. See `describe_restoration`."""
+    """Write the card of the restoration model as JSON to `data` and as Markdown to `text`. See `describe_restoration`."""
     card = describe_restoration(model, purpose, not_for, files, checksums, datasheet, metrics, export, records, settings)
     _write(card, data)
     text.write_text(render_restoration(card), encoding="utf-8")
