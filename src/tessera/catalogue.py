@@ -1,7 +1,7 @@
-"""The datasets and the models: everything that differs from one to the next.
+"""The catalogue of datasets and models: everything in which they differ.
 
 Rules, the report, the settings and the manifest read this catalogue. No other module and no rule file names a dataset or a
-model, so that a new one is an entry here and a room of its own.
+model. So a new one needs only an entry here and a room of its own.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ Config = Mapping[str, Any]  # the whole configuration, with every default filled
 
 @dataclass(frozen=True)
 class Step:
-    """What happens to samples between the gates and a dataset: its name, what it counts, and its ledger."""
+    """A step that samples pass between the gates and a dataset: its name, the unit that it counts, and its ledger."""
 
     name: str
     unit: str
@@ -26,13 +26,13 @@ class Step:
 
 @dataclass(frozen=True)
 class Layout:
-    """How datasets of one kind are written, and what the report shows of them."""
+    """How datasets of one kind are written, and which figures the report shows of them."""
 
     rules: str  # the file in workflow/rules that writes them
-    samples: str  # what one sample is, in the plural
-    table: str  # the table of the selected samples, which has `key`, `source` and `split`
-    folders: tuple[str, ...]  # hold the samples, two levels down
-    files: tuple[str, ...]  # lie beside the folders
+    samples: str  # the name of a sample, in the plural
+    table: str  # the table of the selected samples, with the columns `key`, `source` and `split`
+    folders: tuple[str, ...]  # the folders with the samples, two levels down
+    files: tuple[str, ...]  # the files beside the folders
     steps: tuple[Step, ...]
     figures: tuple[str, ...]  # in results/reports/datasets/DATASET
 
@@ -63,21 +63,21 @@ CLIPS = Layout(
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset. Its paths may hold `<results>` and the wildcards {shard}, {labelled}, {labels} and {set}."""
+    """A dataset. Its paths may have `<results>` and the wildcards {shard}, {labelled}, {labels} and {set}."""
 
     name: str
     layout: Layout
     rooms: tuple[str, ...]  # the files in workflow/rules that make its samples
-    gates: tuple[str, ...]  # the rooms in which too many failures stop it
-    made_by: tuple[str, ...]  # the sections of the settings that decide what it holds
-    story: str  # how footage becomes its samples, for the report
-    remedy: str = ""  # what to do where it would be empty
+    gates: tuple[str, ...]  # the rooms whose gates it depends on
+    made_by: tuple[str, ...]  # the sections of the settings that its content depends on
+    story: str  # how its samples are made, for the report
+    remedy: str = ""  # advice for the error message if it is empty
     samples: tuple[str, ...] = ()  # folders with the tables images.parquet and annotations.parquet
     pictures: tuple[str, ...] = ()  # folders with the images themselves
     classes: Callable[[Config], list[str]] = lambda config: []  # names in the order of their numbers
-    sets: Mapping[str, str] = field(default_factory=dict)  # what sources of material start with, and the setting that lists it
-    drops_duplicates: bool = False  # whether of images that look the same one stays
-    drawn: Mapping[str, str] = field(default_factory=dict)  # tables with what was drawn on the samples
+    sets: Mapping[str, str] = field(default_factory=dict)  # prefix of sources → the setting that lists them
+    drops_duplicates: bool = False  # whether only one of several images that look the same is kept
+    drawn: Mapping[str, str] = field(default_factory=dict)  # tables of the marks or mosaics drawn on the samples
     is_made: Callable[[Config], bool] = lambda config: False  # whether it is made even if no model is trained on it
 
 
@@ -159,12 +159,12 @@ DATASETS = (
 
 @dataclass(frozen=True)
 class Kind:
-    """What the models of one kind have in common."""
+    """The properties that all models of one kind have in common."""
 
     rules: str  # the file in workflow/rules that trains, measures and exports them
     exports: tuple[str, ...]  # the suffixes of the exported files, results/weights/MODEL/MODEL.*
     figures: tuple[str, ...]  # in results/reports/models/MODEL
-    not_for: tuple[str, ...]  # what they must not be used for, for their cards
+    not_for: tuple[str, ...]  # forbidden uses, for their cards
 
 
 NOT_FOR = (
@@ -195,20 +195,20 @@ RESTORER = Kind(
 
 @dataclass(frozen=True)
 class Model:
-    """A model: what it is trained on, and by which settings."""
+    """A model: its dataset, its kind and its settings."""
 
     name: str
     dataset: str
     kind: Kind
     purpose: str  # continues "A model that can", for its card
-    remedy: str  # why it is not trained, where it is not, and what to set
-    settings: Settings | None = None  # the defaults of `models.NAME`; None where its room has a section of its own
-    finds: str = ""  # what it finds, where the settings of a detector say `weights: trained`
-    is_trained: Callable[[Config], bool] | None = None  # None: where `models.NAME` is not null
+    remedy: str  # for the error message if it is not trained: why, and how to change that
+    settings: Settings | None = None  # the defaults of `models.NAME`; None if its room has a section of its own
+    finds: str = ""  # what it detects; selects it if the settings of a detector say `weights: trained`
+    is_trained: Callable[[Config], bool] | None = None  # None: trained if `models.NAME` is not null
 
 
 def _detector(name: str, finds: str, settings: DetectorSettings, purpose: str) -> Model:
-    """Return a detector that is trained on the dataset of its own name."""
+    """Return a detector that is trained on the dataset with the same name."""
     remedy = f"`models.{name}` is null, so that it is not trained; give it settings, or ask for another"
     return Model(name, name, DETECTOR, purpose, remedy, settings, finds)
 
@@ -259,13 +259,13 @@ def trained_models(config: Config) -> dict[str, Model]:
 
 
 def made_datasets(config: Config) -> dict[str, Dataset]:
-    """Return the datasets that are made under `config`, by name: those that a model is trained on, and those made anyway."""
+    """Return the datasets that are made under `config`, by name: for models that are trained, or because of `is_made`."""
     used = {model.dataset for model in trained_models(config).values()}
     return {dataset.name: dataset for dataset in DATASETS if dataset.name in used or dataset.is_made(config)}
 
 
 def sets_of(dataset: Dataset, config: Config) -> dict[str, dict[str, Any]]:
-    """Return the settings of each set of material that `dataset` takes in, by what the sources of its images start with."""
+    """Return the settings of each set of material that `dataset` imports, by the prefix of the sources of its images."""
     found: dict[str, dict[str, Any]] = {}
     for prefix, setting in dataset.sets.items():
         section, _, key = setting.partition(".")
@@ -274,7 +274,7 @@ def sets_of(dataset: Dataset, config: Config) -> dict[str, dict[str, Any]]:
 
 
 def room_files() -> list[str]:
-    """Return the files in workflow/rules of all rooms that make or use an entry, in the order of the journey."""
+    """Return the names of the files in workflow/rules of all rooms that make or use an entry, in the order of the journey."""
     files = [room for dataset in DATASETS for room in dataset.rooms]
     files += [dataset.layout.rules for dataset in DATASETS] + [model.kind.rules for model in MODELS]
     return list(dict.fromkeys(files))
