@@ -138,8 +138,8 @@ DATASETS = (
         classes=_mosaic_classes,
         drops_duplicates=True,
         drawn={"mosaics": "<results>/mosaics/{shard}/mosaics.parquet"},
-        story="Detectors run over every sampled frame. What they find is judged region by region. Each frame then gets "
-        "mosaics, becomes a clean background, or is left out. The mosaics are drawn, and their masks are read back.",
+        story="Detectors run over every sampled frame. Each detection is accepted or rejected. Each frame then gets mosaics, "
+        "becomes a clean background, or is left out. The masks of the mosaics become the labels.",
         remedy="Lower `regions.choose.confidence`, train the detectors of `regions.detectors` longer (the ledgers in"
         " results/regions say what became of each frame)",
     ),
@@ -149,9 +149,9 @@ DATASETS = (
         rooms=("clips", "filters"),
         gates=("scenes", "clips"),
         made_by=("sources", "scenes", "clips", "scores", "filters", "splits"),
-        story="A detector runs over the videos of every admitted source. What it finds is followed from frame to frame. Tracks "
-        "become scenes, and scenes are cut into clips, which are scored. The filters, and people's decisions, say which clips "
-        "stay.",
+        story="A detector runs over the videos of every admitted source. Its detections are tracked from frame to frame. "
+        "Tracks become scenes, and scenes are cut into clips, which are scored. The filters and the decisions of people select "
+        "the clips.",
         is_made=_looks_through_videos,
     ),
 )
@@ -178,7 +178,7 @@ DETECTOR = Kind(
     figures=("curves.html", "metrics.html", "predictions.jpg", "card.html"),
     not_for=(
         *NOT_FOR,
-        "decisions about persons without a human who checks them: the model misses regions, and finds some that are none",
+        "decisions about persons without a check by a human: the model misses regions, and reports false ones",
     ),
 )
 RESTORER = Kind(
@@ -187,8 +187,8 @@ RESTORER = Kind(
     figures=("stages.svg", "methods.svg", "val.jpg", "val.html", "test.jpg", "test.html", "metrics.html", "card.html"),
     not_for=(
         *NOT_FOR,
-        "taking away a mosaic that protects a person who did not agree to that",
-        "telling what was there, or who: it draws what is likely, and that may never have been",
+        "removing a mosaic that protects a person who did not consent to its removal",
+        "finding out what or who was under a mosaic: the model draws something likely, which may never have existed",
     ),
 )
 
@@ -229,7 +229,7 @@ MODELS = (
         "watermark_detection",
         "watermark",
         WatermarkDetector(),
-        "find watermarks, text and logos that lie over a picture, so that what they cover is left out of datasets",
+        "find watermarks, text and logos that lie over a picture, so that datasets can leave out such pictures",
     ),
     _detector(
         "mosaic_detection",
@@ -241,7 +241,7 @@ MODELS = (
         name="mosaic_restoration",
         dataset="mosaic_restoration",
         kind=RESTORER,
-        purpose="draw, where footage has a mosaic, what may have been there",
+        purpose="replace mosaics in footage by a likely picture of the content under them",
         remedy="no restoration model is trained: `restoration.stages` is empty, or `scenes.detect.weights` is null, so that "
         "there are no clips; set them, or ask for another model",
         is_trained=_has_stages,

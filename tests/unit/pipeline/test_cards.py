@@ -130,7 +130,7 @@ def test_the_card_of_a_restorer_holds_what_is_needed_to_judge_and_to_make_it_aga
     assert (card["training"]["seed"], card["training"]["code"]) == (3, "c0de")
     assert card["training"]["made_with"]["stage1"] == MADE_WITH
     assert (card["metrics"], card["export"]["compared"], card["versions"]) == (RESTORED, LOADED, LOADED["versions"])
-    assert any("minors" in line for line in card["not_for"]) and any("did not agree" in line for line in card["not_for"])
+    assert any("minors" in line for line in card["not_for"]) and any("did not consent" in line for line in card["not_for"])
 
 
 def test_the_card_of_a_restorer_reads_well(files: dict[str, Path]) -> None:
