@@ -1,1 +1,1 @@
-"""Functions on pictures and videos; nothing of the journey."""
+"""Functions on images and videos, independent of the stages of the pipeline."""

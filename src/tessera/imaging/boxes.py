@@ -8,7 +8,7 @@ Box: TypeAlias = tuple[float, float, float, float]
 
 
 def mask_box(mask: np.ndarray) -> Box:
-    """Return the smallest box around the set pixels of `mask`, uint8 (H, W), (0, 0, 0, 0) where there is none."""
+    """Return the smallest box around the set pixels of `mask`, uint8 (H, W); (0, 0, 0, 0) if none is set."""
     import cv2
 
     x, y, width, height = cv2.boundingRect(mask)
@@ -16,6 +16,6 @@ def mask_box(mask: np.ndarray) -> Box:
 
 
 def clip_box(box: Box, width: int, height: int) -> Box:
-    """Return the part of `box` inside the image; it has no area where there is none."""
+    """Return the part of `box` inside the image; its area is 0 if `box` lies outside."""
     x0, y0, x1, y1 = box
     return min(max(x0, 0.0), width), min(max(y0, 0.0), height), min(max(x1, 0.0), width), min(max(y1, 0.0), height)

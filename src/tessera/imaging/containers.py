@@ -1,16 +1,16 @@
-"""Which containers and image formats are read, and what their packets show."""
+"""The containers and image formats that are supported, and which packets hold a visible frame."""
 
 from typing import Any
 
-# Containers that hold their own pictures and time stamps. Playlists, scripts and image patterns name other files, and raw
-# streams have no time stamps; those that hold only sound are here to be told apart from what is no media at all.
+# Containers that hold their own frames and time stamps. Not playlists, scripts and image patterns, which name other files, and
+# not raw streams, which have no time stamps. Formats of audio are listed so that the error says "audio only".
 CONTAINERS = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,mxf,nut,gif,ivf,dv,rm,wtv,mp3,wav,flac,aac"
 IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
-MAX_PIXELS = 178_956_970  # beyond which Pillow takes a picture for an attack; the same for videos
-GUESSED_RATE = 25  # frames per second, where the stream does not say
+MAX_PIXELS = 178_956_970  # above this, Pillow takes an image for a decompression bomb; the limit of videos is the same
+GUESSED_RATE = 25  # frames per second, if the stream does not state its rate
 
 
 def is_shown(packet: Any, codec: str) -> bool:
-    """Whether `packet` holds a frame that is shown: some are cut off by an edit list, and VP8 has some only to refer to."""
+    """Return whether `packet` holds a visible frame: edit lists discard some, and VP8 has hidden reference frames."""
     hidden = packet.is_discard or (codec == "vp8" and packet.size > 0 and not memoryview(packet)[0] & 0x10)
     return packet.size > 0 and not hidden

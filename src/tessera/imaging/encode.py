@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from av.container import OutputContainer
 
 PixelFormat: TypeAlias = Literal["yuv420p", "yuv444p", "gray"]
-KEYFRAME_EVERY = 2  # seconds; a player can seek to any keyframe
-SOUGHT_EVERY = 0.5  # seconds; the same where windows are read from anywhere, and nearly all that is decoded should be used
-LARGE = 4_000_000  # pixels of a frame, of which x264 then holds fewer: at 4K it saves 250 MB, and costs some compression
+KEYFRAME_EVERY = 2  # seconds between keyframes, to which players can seek
+SOUGHT_EVERY = 0.5  # seconds between keyframes of clips from which windows are read at random: little is decoded in vain
+LARGE = 4_000_000  # pixels of a frame above which x264 holds fewer frames: at 4K this saves 250 MB, but compresses less
 
 
 class VideoWriter:
-    """Encodes frames to a file as they are handed over one at a time, inside `with`.
+    """Encode frames to a video file, one at a time, inside a `with` block.
 
-    Equal frames give equal bytes on any number of cores: one thread, and no date or random identifier in the file. Where the
-    block ends with an error, what was written so far is left behind.
+    Equal frames give equal bytes on any number of cores: there is one thread, and no date or random identifier in the file.
+    If the block ends with an error, the incomplete file stays.
     """
 
     def __init__(
@@ -37,10 +37,10 @@ class VideoWriter:
     ) -> None:
         """Write to `path`, whose suffix chooses the container, at `rate` frames per second.
 
-        `pixel_format`: `yuv420p`, which every player reads, and `yuv444p`, which keeps the colour of each pixel, are H.264 in
-        BT.709 colours, and say so; of `yuv420p`, an odd side grows by repeating its last row or column. `quality`: the constant
-        rate factor of x264, 0 to 51, lower is better; `preset`: how much work x264 puts into it; `keyframe_every`: seconds
-        between its keyframes, at most. `gray` is FFV1, which loses nothing: take it for masks.
+        `pixel_format`: `yuv420p` and `yuv444p` are encoded as H.264, tagged as BT.709. `yuv420p` plays everywhere; an odd side
+        is extended by repeating its last row or column. `yuv444p` keeps the colour of each pixel. `gray` is encoded as FFV1,
+        which is lossless: use it for masks. For H.264, `quality` is the constant rate factor of x264, 0 to 51, lower is
+        better; `preset` is the speed preset of x264; `keyframe_every` is the maximum number of seconds between keyframes.
         """
         self.path = path
         self.rate = max(Fraction(rate).limit_denominator(1001), Fraction(1, 1001))
@@ -48,7 +48,7 @@ class VideoWriter:
         self._codec = "ffv1" if pixel_format == "gray" else "libx264"
         self._pixel_format = pixel_format
         self._keyframe_every = keyframe_every
-        # x264's macroblock tree reads memory it never wrote on processors with AVX-512, so that no two runs are equal.
+        # On processors with AVX-512, x264's macroblock tree reads uninitialized memory, so that the output differs in each run.
         x264 = {"preset": preset, "crf": str(quality), "mbtree": "0"}
         self._options = {"flags": "+bitexact"} | (x264 if self._codec == "libx264" else {})
         self._shape: tuple[int, ...] = ()
@@ -66,11 +66,14 @@ class VideoWriter:
             with self._container:
                 self._container.mux(self._stream.encode())
         else:
-            with suppress(OSError):  # what it was is on its way up
+            with suppress(OSError):  # the error that ended the block is raised instead
                 self._container.close()
 
     def write(self, image: np.ndarray) -> None:
-        """Encode `image`: uint8 (H, W, 3), RGB; for `gray`, uint8 (H, W). Raises `ValueError` where it is unlike the first."""
+        """Encode `image`: uint8 (H, W, 3), RGB; for `gray`, uint8 (H, W).
+
+        Raises `ValueError` if its shape or dtype differs from that of the first.
+        """
         import av
         from av.video.reformatter import ColorRange, Colorspace
 
@@ -97,7 +100,7 @@ class VideoWriter:
         self.count += 1
 
     def _open(self, image: np.ndarray) -> "OutputContainer":
-        """Begin the file, for frames like `image`."""
+        """Open the file for frames of the shape of `image`."""
         import av
         from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 
@@ -106,11 +109,11 @@ class VideoWriter:
         if self._pixel_format == "yuv420p":
             height, width = height + height % 2, width + width % 2
         few = {"bf": "0"} if self._codec == "libx264" and height * width > LARGE else {}
-        # With the protocol named, a colon in the file name is not taken for one.
+        # With an explicit protocol, FFmpeg does not read the part of the file name before a colon as one.
         self._container = av.open(f"file:{self.path}", "w", container_options={"fflags": "+bitexact"})
         self._stream = self._container.add_stream(self._codec, rate=self.rate, options=self._options | few)
         self._stream.width, self._stream.height, self._stream.pix_fmt = width, height, self._pixel_format
-        self._converter = VideoReformatter()  # costly to make
+        self._converter = VideoReformatter()  # expensive to create
         encoder = self._stream.codec_context
         encoder.thread_count = 1
         if self._codec == "libx264":
@@ -123,10 +126,10 @@ class VideoWriter:
 
 
 def write_video(path: Path, frames: Iterable[np.ndarray], rate: Fraction | float, *, quality: int = 20) -> int:
-    """Encode `frames` as H.264 to the file `path` and return how many there were.
+    """Encode `frames` as H.264 to the file `path`, and return the number of frames.
 
-    `frames`: uint8 (H, W, 3), RGB, all of one shape; they are taken one at a time. For the rest see `VideoWriter`.
-    Raises `ValueError` where there is no frame, or one that is not like the first.
+    `frames`: uint8 (H, W, 3), RGB, all of one shape; they are read one at a time. For the other arguments see `VideoWriter`.
+    Raises `ValueError` if there are no frames, or if one differs from the first in shape or dtype.
     """
     with VideoWriter(path, rate, quality=quality) as writer:
         for image in frames:

@@ -1,4 +1,4 @@
-"""Footage of any kind, frame by frame: a video, an image, or a folder of images."""
+"""Read footage of any kind frame by frame: a video, an image, or a folder of images."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Still:
-    """An image that is read like the frame of a video: its place among the images of its folder, and no time."""
+    """An image with the interface of a video frame: `index` is its position in its folder, and it has no time stamp."""
 
     index: int
     path: Path
@@ -23,17 +23,17 @@ class Still:
     time: None = None
 
     def image(self) -> np.ndarray:
-        """Return the picture, upright: uint8 (H, W, 3), RGB. Raises `Failed` where it cannot be decoded."""
+        """Return the image, upright: uint8 (H, W, 3), RGB. Raises `Failed` if it cannot be decoded."""
         from tessera.imaging.images import read_image
 
         return read_image(self.path)
 
 
 def read_footage(path: Path, kind: str, indices: Iterable[int]) -> Iterator["VideoFrame | Still"]:
-    """Yield the frames `indices`, which ascend, of `path`; there is none for an index beyond the end.
+    """Yield the frames `indices` of `path`, in ascending order; indices beyond the end are ignored.
 
-    `kind`: `video`, `image` or `folder`, as in `tables.Sources`. Nothing is decoded that the wanted frames do not need.
-    Raises `Failed` where the footage cannot be opened.
+    `indices` must ascend. `kind`: `video`, `image` or `folder`, as in `tables.Sources`. Only the data that the wanted frames
+    need is decoded. Raises `Failed` if the footage cannot be opened.
     """
     from tessera.imaging.video import read_frames, read_packets
 

@@ -1,18 +1,19 @@
-"""H.264: what its packets say that FFmpeg does not pass on."""
+"""Read information from packets of H.264 that FFmpeg does not expose."""
 
 from collections.abc import Iterator
 
 SLICES, MESSAGE = {1, 2, 5}, 6  # types of NAL units, ITU-T H.264, table 7-1
 MARK = b"\0\0\1"
-HEAD = 2**16  # bytes of a packet that are searched; what tells of a picture comes before it, and is small
-RECOVERY = 6  # type of the message that says where pictures are whole again, D.1.8
+HEAD = 2**16  # bytes of a packet that are searched; messages about a picture are small and come before it
+RECOVERY = 6  # type of the recovery point message, D.1.8: how many frames later pictures are complete
 
 
 def is_refreshed(packet: memoryview, header: bytes) -> bool:
-    """Whether the pictures of a stream are whole only some frames after this one, where FFmpeg sees a keyframe.
+    """Return whether decoding from `packet`, which FFmpeg takes for a keyframe, gives complete pictures only frames later.
 
-    So it is where a stream is refreshed bit by bit. `packet` holds one picture, `header` is what the container tells of the
-    stream: the units in a packet have their lengths before them where it begins with 1, else they begin with 0, 0, 1.
+    This is the case in streams that are refreshed gradually, without keyframes. `packet` holds one picture. `header` is the
+    extra data of the stream in the container: if it begins with 1, each unit in a packet has its length before it; otherwise
+    each unit begins with the bytes 0, 0, 1.
     """
     packet = packet[:HEAD]
     if len(header) > 4 and header[0] == 1:
@@ -24,12 +25,12 @@ def is_refreshed(packet: memoryview, header: bytes) -> bool:
         if kind in SLICES:
             return False
         if kind == MESSAGE and (message := _message(unit[1:], RECOVERY)):
-            return not message[0] & 0x80  # the first bit of a count, which is set where that is 0
+            return not message[0] & 0x80  # the first bit of the number of frames, which is set if the number is 0
     return False
 
 
 def _measured(packet: memoryview, size: int) -> Iterator[memoryview]:
-    """Yield the units of a packet, each of which has its length in `size` bytes before it."""
+    """Yield the units of a packet in which each unit has its length, `size` bytes, before it."""
     while len(packet) > size:
         end = size + int.from_bytes(packet[:size], "big")
         yield packet[size:end]
@@ -37,7 +38,7 @@ def _measured(packet: memoryview, size: int) -> Iterator[memoryview]:
 
 
 def _message(unit: memoryview, wanted: int) -> memoryview | None:
-    """Return the content of the message of the type `wanted` in a unit of them, 7.3.2.3.1; None where there is none."""
+    """Return the content of the message of type `wanted` in a unit of messages, 7.3.2.3.1, or None."""
     while len(unit) > 2:
         kind, unit = _number(unit)
         size, unit = _number(unit)
@@ -48,7 +49,7 @@ def _message(unit: memoryview, wanted: int) -> memoryview | None:
 
 
 def _number(data: memoryview) -> tuple[int, memoryview]:
-    """Return a number of any size, whose bytes but the last are 255, and what comes after it."""
+    """Return the number at the start of `data`, all of whose bytes except the last are 255, and the rest of `data`."""
     full = 0
     while full < len(data) - 1 and data[full] == 255:
         full += 1

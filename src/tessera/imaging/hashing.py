@@ -1,4 +1,4 @@
-"""Perceptual hashes: pictures that look the same differ in few bits."""
+"""Perceptual hashes: the hashes of images that look alike differ in few bits."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ import numpy as np
 def perceptual_hash(image: np.ndarray) -> int:
     """Return the perceptual hash of `image`, 64 bits; the first bit of `imagehash.phash` is the highest.
 
-    `image`: uint8 (H, W, 3), RGB. Written as 16 hexadecimal digits it is what `str(imagehash.phash(…))` gives.
+    `image`: uint8 (H, W, 3), RGB. As 16 hexadecimal digits, the hash equals `str(imagehash.phash(…))`.
     """
     import imagehash
     from PIL import Image

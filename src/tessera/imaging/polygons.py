@@ -1,4 +1,4 @@
-"""Polygons: rasterized, traced, nested, joined and clipped."""
+"""Rasterize, trace, nest, join and clip polygons."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TypeAlias
@@ -8,11 +8,11 @@ import numpy as np
 from tessera.imaging.boxes import Box
 from tessera.imaging.masks import CHUNK
 
-Ring: TypeAlias = np.ndarray  # float64 (n, 2): x and y of each corner; the last one joins the first
+Ring: TypeAlias = np.ndarray  # float64 (n, 2): x and y of each corner; an edge joins the last corner to the first
 
 
 class Part(NamedTuple):
-    """One connected piece of a region: an outer ring, and the rings of the holes inside it."""
+    """One connected part of a region: an outer ring, and the rings of the holes inside it."""
 
     outer: Ring
     holes: tuple[Ring, ...] = ()
@@ -21,8 +21,8 @@ class Part(NamedTuple):
 def rasterize(parts: Iterable[Part], height: int, width: int) -> np.ndarray:
     """Return the mask of the union of `parts`: uint8 (height, width), 0 or 255.
 
-    A corner becomes the pixel it lies in. Set are the pixels inside by the even-odd rule and those on the lines between
-    corners, the lines of holes included: what ultralytics and labelme draw. What lies outside the image is cut off.
+    A corner is rounded down to the pixel that contains it. The pixels inside by the even-odd rule are set, and so are those on
+    the lines between corners, also of holes; ultralytics and labelme do the same. The parts are clipped to the image.
     """
     import cv2
 
@@ -34,10 +34,10 @@ def rasterize(parts: Iterable[Part], height: int, width: int) -> np.ndarray:
 
 
 def trace(mask: np.ndarray) -> list[Part]:
-    """Return the 8-connected pieces of `mask`, from top to bottom; `rasterize` of them gives `mask` back exactly.
+    """Return the 8-connected parts of `mask`, from top to bottom; `rasterize` of them returns exactly `mask`.
 
-    `mask`: uint8 (H, W), not 0 is set. Corners are pixel centres. A piece that is one pixel wide is a ring there and
-    back, and one of a single pixel has one corner.
+    `mask`: uint8 (H, W), pixels other than 0 are set. Corners are pixel centres. The ring of a part that is one pixel wide
+    goes there and back along the same pixels, and the ring of a single pixel has one corner.
     """
     import cv2
 
@@ -57,11 +57,11 @@ def trace(mask: np.ndarray) -> list[Part]:
 
 
 def keyhole(part: Part) -> Ring:
-    """Return `part` as one ring, its holes joined to the outer ring by bridges of no width.
+    """Return `part` as one ring, whose holes are joined to the outer ring by bridges of zero width.
 
-    A bridge runs level from the leftmost corner of a hole to the nearest ring on its left, where it adds a corner.
-    Rings from `trace` give exactly the same mask. Elsewhere two things may differ: pixels on the line of a bridge are
-    set, and the line of a slanted edge that got a corner may move by a pixel.
+    A bridge runs horizontally from the leftmost corner of a hole to the nearest ring on its left, where it adds a corner.
+    The ring of a part from `trace` rasterizes to exactly the same mask. For other parts, the masks may differ in two ways:
+    pixels on the line of a bridge are set, and the line of a slanted edge to which a corner was added may move by a pixel.
     """
     ring = part.outer
     for hole in sorted(part.holes, key=lambda hole: hole.min(axis=0).tolist()):
@@ -74,23 +74,23 @@ def keyhole(part: Part) -> Ring:
         feet[crosses] = start[:, 0] + (y - start[:, 1]) * step[:, 0] / step[:, 1]
         feet[feet > x] = -np.inf
         edge = int(np.argmax(feet))
-        # A hole that has nothing on its left lies outside its part: any corner does, the rule is still even-odd.
+        # A hole with no edge on its left lies outside its part. Any corner will do, because the rule is still even-odd.
         foot = ring[:1] if np.isinf(feet[edge]) else np.array([[feet[edge], y]])
         ring = np.concatenate([ring[: edge + 1], foot, hole, hole[:1], foot, ring[edge + 1 :]])
     return ring
 
 
 def nest(rings: Sequence[Ring]) -> list[Part]:
-    """Return the parts that `rings` draw by the even-odd rule, in the order of their outer rings.
+    """Return the parts that `rings` form by the even-odd rule, in the order of their outer rings.
 
-    A ring wholly inside a larger one is a hole of it, a ring inside that hole is a part again. Rings that cross are
-    parts of their own.
+    A ring that lies entirely inside a larger one is a hole of it, and a ring inside that hole is a part again. Rings that
+    cross each other become separate parts.
     """
     areas = np.array([area(ring) for ring in rings])
     low, high = (np.array([corner(ring, axis=0) for ring in rings]).reshape(-1, 2) for corner in (np.min, np.max))
     around: list[list[int]] = [[] for _ in rings]
     for number, ring in enumerate(rings):
-        # Few boxes lie in another, and all rings whose boxes do are compared with its ring at once.
+        # Few boxes lie inside another. All rings whose boxes lie in this ring's box are compared with it at once.
         in_box = np.flatnonzero((areas < areas[number]) & (low >= low[number]).all(axis=1) & (high <= high[number]).all(axis=1))
         if len(in_box):
             corners = [rings[other] for other in in_box.tolist()]
@@ -106,11 +106,11 @@ def nest(rings: Sequence[Ring]) -> list[Part]:
 
 
 def contains(ring: Ring, points: np.ndarray) -> np.ndarray:
-    """Return for each of `points`, float (n, 2), whether it lies inside `ring` or on it: bool (n,)."""
+    """Return for each of `points`, float (n, 2), whether it lies inside `ring` or on its edge: bool (n,)."""
     following = np.roll(ring, -1, axis=0)
     step = following - ring
     low, high = np.minimum(ring, following), np.maximum(ring, following)
-    # An edge is compared with the points at its height alone.
+    # An edge is compared only with the points at its height.
     order = np.argsort(points[:, 1])
     heights = points[order, 1]
     first = np.searchsorted(heights, low[:, 1], "left")
@@ -132,9 +132,9 @@ def contains(ring: Ring, points: np.ndarray) -> np.ndarray:
 
 
 def clip(part: Part, width: int, height: int) -> Part | None:
-    """Return what of `part` lies inside the image: itself where all of it does, None where nothing with an area does.
+    """Clip `part` to the image. Return `part` itself if all of it lies inside, and None if no area of it does.
 
-    A ring that leaves the image and comes back stays one ring, joined along the border.
+    A ring that leaves the image and returns stays one ring, joined along the border.
     """
     if (part.outer >= 0).all() and (part.outer <= [width, height]).all():
         return part
@@ -176,7 +176,7 @@ def rectangle(box: Box) -> Ring:
 
 
 def circle(centre: Sequence[float], rim: Sequence[float]) -> Ring:
-    """Return the circle around `centre` through `rim` as corners on it; no edge strays further than 1/8 pixel from it."""
+    """Return the circle around `centre` through `rim` as a polygon, whose edges are at most 1/8 pixel from the circle."""
     radius = float(np.hypot(rim[0] - centre[0], rim[1] - centre[1]))
     corners = 12 if radius <= 1 else max(12, int(np.ceil(np.pi / np.arccos(1 - 0.125 / radius))))
     angle = 2 * np.pi * np.arange(corners) / corners
@@ -184,12 +184,12 @@ def circle(centre: Sequence[float], rim: Sequence[float]) -> Ring:
 
 
 def parts_area(parts: Iterable[Part]) -> float:
-    """Return the area that `parts` enclose without their holes, in square pixels."""
+    """Return the sum of the areas of `parts`, without their holes, in square pixels."""
     return sum(area(part.outer) - sum(map(area, part.holes)) for part in parts)
 
 
 def polygon_box(parts: Sequence[Part]) -> Box:
-    """Return the smallest box around the corners of `parts`, at least one."""
+    """Return the smallest box around the corners of `parts`, of which there must be at least one."""
     corners = np.concatenate([part.outer for part in parts])
     (x0, y0), (x1, y1) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
     return x0, y0, x1, y1

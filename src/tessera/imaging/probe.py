@@ -1,4 +1,4 @@
-"""What a media file is: found by reading it, never by believing what it declares."""
+"""Probe media files: find their properties by reading them, not by trusting their headers."""
 
 import math
 import os
@@ -17,14 +17,14 @@ from tessera.imaging.containers import CONTAINERS, GUESSED_RATE, IMAGE_FORMATS, 
 
 Check = Literal["packets", "keyframes", "all"]
 Look = Callable[[np.ndarray, str], None]
-LOOK_EVERY = 0.5  # seconds between pictures that are looked at
+LOOK_EVERY = 0.5  # least seconds between the pictures that `look` gets
 UPRIGHT = {3: 180, 4: 180, 5: 270, 6: 270, 7: 90, 8: 90}  # EXIF orientation: degrees counter-clockwise
 BOXES = {b"ftyp", b"moov", b"mdat", b"moof", b"free", b"skip", b"wide", b"uuid", b"meta", b"sidx", b"styp", b"mfra", b"emsg"}
 
 
 @dataclass(frozen=True)
 class Media:
-    """What a video or an image is; the fields mean what the columns of `tables.Sources` say."""
+    """The properties of a video or an image; the fields are those of `tables.Sources`."""
 
     kind: Literal["video", "image"]
     codec: str
@@ -42,17 +42,17 @@ class Media:
 
 
 def probe(path: Path, check: Check, look: Look | None = None) -> Media:
-    """Return what the file `path` is: an image if Pillow knows it as one, else a video. See `probe_image`, `probe_video`."""
+    """Probe the file `path`: as an image if Pillow recognizes it, otherwise as a video. See `probe_image`, `probe_video`."""
     with open_file(path) as file:
         is_image = _identify(file, path) is not None
     return probe_image(path, look) if is_image else probe_video(path, check, look)
 
 
 def probe_image(path: Path, look: Look | None = None) -> Media:
-    """Return what the image `path` is, having decoded all of it.
+    """Return the properties of the image `path`, after decoding all of it.
 
-    `look` is called with the picture, upright, uint8 (H, W, 3), RGB, and with an empty text.
-    Raises `Failed` where it cannot be decoded, would fill the memory or is animated.
+    `look` is called with the image, upright, uint8 (H, W, 3), RGB, and with an empty text.
+    Raises `Failed` if the image cannot be decoded, has too many pixels, or is animated.
     """
     from tessera.imaging.images import read_image
 
@@ -63,9 +63,9 @@ def probe_image(path: Path, look: Look | None = None) -> Media:
         try:
             pictures = getattr(image, "n_frames", 1)
             orientation = image.getexif().get(0x0112, 1)
-        except Exception as error:  # decoders meet hostile bytes with exceptions of many kinds
+        except Exception as error:  # on hostile bytes, decoders raise exceptions of many types
             raise Failed("image cannot be decoded", f"{quoted(path)}: {error}; copy it again, or leave it out") from error
-    # The second picture of a multi-picture JPEG is a preview or a depth map of the first.
+    # The second image of a multi-picture JPEG is a preview or a depth map of the first.
     if pictures > 1 and image.format != "MPO":
         raise Failed("several pictures in one image", f"{quoted(path)}: convert it to a video or a folder of images")
     try:
@@ -79,28 +79,28 @@ def probe_image(path: Path, look: Look | None = None) -> Media:
 
 
 def probe_video(path: Path, check: Check, look: Look | None = None) -> Media:
-    """Return what the first video stream of `path` is, from all of its packets.
+    """Return the properties of the first video stream of `path`, after reading all of its packets.
 
-    `check` says what is decoded to find damage. `packets`: the first picture; all packets are read in any case, which finds
-    files cut short. `keyframes`: every keyframe, while the decoder reads the structure of all other packets. `all`: everything.
-    `look` is called with pictures, upright, uint8 (H, W, 3), RGB, and their time as text: the first one decoded and every one
-    half a second or more after the last; keyframes are decoded for it even where `check` is `packets`.
-    Raises `Failed` where there is no such stream, or it is cut short or damaged.
+    `check` says which frames are decoded to find damage. `packets`: the first one; all packets are read in any case, which
+    finds truncated files. `keyframes`: every keyframe; the decoder parses the structure of all other packets. `all`: every
+    frame. `look` is called with frames, upright, uint8 (H, W, 3), RGB, and their time as text: the first decoded frame, and
+    each that comes at least half a second after the last; for it, keyframes are decoded even if `check` is `packets`.
+    Raises `Failed` if there is no video stream, or if it is truncated or damaged.
     """
     import av
 
     with open_file(path) as file:
         _require_whole(file, path)
         try:
-            # As an open file and without any protocol: nothing else is read, whatever its bytes or its name ask for.
+            # As an open file and without protocols, so that FFmpeg reads no other file, whatever this one refers to.
             container = av.open(file, options={"format_whitelist": CONTAINERS, "protocol_whitelist": "none"})
         except MemoryError:
             raise
         except av.error.FFmpegError:
             raise Failed(
                 "not a media file",
-                f"{quoted(path)} is no video or image that is read here; list MP4, Matroska, AVI, MPEG-TS or the like,"
-                " and the videos themselves, not a playlist of them",
+                f"{quoted(path)} is not a supported video or image; list MP4, Matroska, AVI, MPEG-TS or similar files,"
+                " and the videos themselves instead of a playlist",
             ) from None
         with container:
             return _probe_container(container, path, check, look)
@@ -119,7 +119,7 @@ def _probe_container(container: Any, path: Path, check: Check, look: Look | None
     )
     if video is None:
         held = "audio only" if container.streams.audio else ", ".join(streams) or "no streams"
-        raise Failed("no video stream", f"{quoted(path)} holds {held}; leave it out of the manifest")
+        raise Failed("no video stream", f"{quoted(path)} contains {held}; remove it from the manifest")
     if video.codec_context is None:
         raise Failed("unknown codec", f"{quoted(path)}: FFmpeg has no decoder for its video; convert it to H.264")
     first = None
@@ -134,7 +134,7 @@ def _probe_container(container: Any, path: Path, check: Check, look: Look | None
                 looked = frame.time or 0.0
                 look(VideoFrame(0, None, looked, frame).image(), f"at {looked:.3f} s")
     if first is None:
-        raise Failed("no frames", f"{quoted(path)}: its video stream holds no picture that decodes; copy it again")
+        raise Failed("no frames", f"{quoted(path)}: no frame of its video stream can be decoded; copy it again")
     rotation = _rotation(first)
     width, height = (first.width, first.height) if rotation % 180 == 0 else (first.height, first.width)
     nominal = float(video.base_rate) if video.base_rate else None
@@ -157,14 +157,14 @@ def _probe_container(container: Any, path: Path, check: Check, look: Look | None
 
 
 def _decode(video: Any, path: Path, check: Check, must_decode: bool) -> Iterator[tuple[Any, list[Any]]]:
-    """Yield each packet of `video` with the frames that the decoder gives once it has it."""
+    """Yield each packet of `video` with the frames that the decoder returns after it."""
     import av
 
     context = video.codec_context
     context.thread_count = 1
     context.options = {"err_detect": "explode", "max_pixels": str(MAX_PIXELS)}
     if check != "all":
-        # The decoder still gets every packet: it checks how one is built before it leaves it undecoded, at hardly any cost.
+        # The decoder still gets every packet: it checks its structure before it skips it, which costs little.
         context.skip_frame = "NONKEY"
     started = cut = done = False
     place = 0.0
@@ -174,9 +174,9 @@ def _decode(video: Any, path: Path, check: Check, must_decode: bool) -> Iterator
             packet = next(packets)
             if packet.size and cut:
                 raise Failed(
-                    "corrupted", f"{quoted(path)}: a packet near {place:.1f} s is damaged; copy it again, or encode it anew"
+                    "corrupted", f"{quoted(path)}: a packet near {place:.1f} s is damaged; copy it again, or re-encode it"
                 )
-            # What precedes the first keyframe, in a recording that was cut, cannot be decoded.
+            # In a recording that was cut, packets before the first keyframe cannot be decoded.
             started = started or packet.is_keyframe
             if packet.dts is not None:
                 place = float((packet.dts - (video.start_time or 0)) * packet.time_base)
@@ -189,7 +189,7 @@ def _decode(video: Any, path: Path, check: Check, must_decode: bool) -> Iterator
         except av.error.FFmpegError as error:
             raise Failed(
                 "corrupted",
-                f"{quoted(path)} does not decode near {place:.1f} s ({error.strerror}); copy it again, or encode it anew",
+                f"{quoted(path)} cannot be decoded near {place:.1f} s ({error.strerror}); copy it again, or re-encode it",
             ) from None
         done = done or (check == "packets" and not must_decode and bool(frames))
         yield packet, frames
@@ -205,11 +205,11 @@ def _timing(
     if len(shown) < len(times):
         shown = sorted((dts, duration) for _, dts, duration in times if dts is not None)
     if not shown or len(shown) < len(times):
-        return len(times) / (nominal or GUESSED_RATE), None  # no time stamps: frames are known by counting alone
+        return len(times) / (nominal or GUESSED_RATE), None  # without time stamps, frames can only be counted
     gaps = [later - sooner for (sooner, _), (later, _) in pairwise(shown)]
     last = shown[-1][1] or (sorted(gaps)[len(gaps) // 2] if gaps else round(1 / (nominal or GUESSED_RATE) / base))
     spread = max(gaps) - min(gaps) if gaps else 0
-    # One tick is rounding, except where a tick is as coarse as a frame.
+    # A difference of one tick is rounding, unless ticks are nearly as long as frames.
     variable = spread > 1 or (spread == 1 and min(gaps) < 4)
     return float((shown[-1][0] + last - shown[0][0]) * base), variable
 
@@ -219,7 +219,7 @@ def _rotation(frame: Any) -> int:
 
 
 def _require_whole(file: BinaryIO, path: Path) -> None:
-    """Raise `Failed` where the file says that it goes on after its end, or ends before its index."""
+    """Raise `Failed` if the file ends before its declared end or before its index."""
     size = os.fstat(file.fileno()).st_size
     head = file.read(12)
     if head[4:8] in BOXES:
@@ -237,7 +237,7 @@ def _require_whole(file: BinaryIO, path: Path) -> None:
 
 
 def _boxes_are_whole(file: BinaryIO, size: int) -> bool:
-    """Whether the boxes of an MP4 or QuickTime file end where it does, and one of them is the index."""
+    """Return whether the boxes of an MP4 or QuickTime file lie within it, and one of them is the index."""
     position = 0
     indexed = False
     while position + 8 <= size:
@@ -258,7 +258,7 @@ def _boxes_are_whole(file: BinaryIO, size: int) -> bool:
 
 
 def _segment_is_whole(file: BinaryIO, size: int) -> bool:
-    """Whether the segment of a Matroska file ends where the file does; true where it does not tell, as in a live recording."""
+    """Return whether the segment of a Matroska file lies within the file; true if its length is unknown, as in live streams."""
     file.seek(4)
     header = _read_length(file)
     if header is None:
@@ -271,7 +271,7 @@ def _segment_is_whole(file: BinaryIO, size: int) -> bool:
 
 
 def _read_length(file: BinaryIO) -> int | None:
-    """Return the variable-length number at the place in the Matroska file; none where all its bits are set: unknown."""
+    """Read a variable-length number of a Matroska file. Return None if it is invalid, or all its bits are set: unknown."""
     first = file.read(1)
     if not first or not first[0]:
         return None
@@ -286,7 +286,7 @@ def _truncated(path: Path) -> Failed:
 
 
 def _identify(file: BinaryIO, path: Path) -> Any:
-    """Return the undecoded Pillow image in `file`, or none where there is no image. Raises `Failed` where it is an attack."""
+    """Return the undecoded Pillow image in `file`, or None if it is not an image. Raises `Failed` if it has too many pixels."""
     import warnings
 
     from PIL import Image, UnidentifiedImageError
