@@ -1,4 +1,4 @@
-"""Read videos: which frames there are, and the pictures of those that are wanted."""
+"""Read videos: list their frames, and decode the wanted ones."""
 
 import threading
 from collections.abc import Iterable, Iterator
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
     from av.video.reformatter import VideoReformatter
     from av.video.stream import VideoStream
 
-# Of a decoder, never as many as there happen to be: what it makes of damage in a stream depends on their number.
+# Threads of a decoder. Fixed, and not the number of cores, because the pictures decoded from a damaged stream depend on it.
 THREADS = 4
-SHORT = 60  # frames; less is not worth a decoder of its own
-LEAP = 256  # packets; what is nearer than that is reached sooner by reading on than by seeking
+SHORT = 60  # frames; a part with fewer is not worth a decoder of its own
+LEAP = 256  # packets; over a shorter distance, reading on is faster than seeking
 
 _local = threading.local()
 
 
 @dataclass(frozen=True)
 class Packets:
-    """The frames of a video stream as its packets tell of them, in order of presentation.
+    """The frames of a video stream in presentation order, according to its packets.
 
-    `pts`: int64 (N,), in the time base of the stream. `time`: float64 (N,), seconds from the first frame. `keyframe`: bool
-    (N,), whether pictures are whole where decoding begins there. `place`: int64 (N,), the place of the packet in order of
-    decoding. `dts`: int64 (N,), its decoding time stamp, by which containers are sought. `timed`: whether every packet has a
-    time stamp of its own; where not, frames are known by counting alone, and `pts` is the count.
+    `pts`: int64 (N,), in the time base of the stream. `time`: float64 (N,), seconds since the first frame. `keyframe`: bool
+    (N,), whether decoding from this frame on gives complete pictures. `place`: int64 (N,), the position of the packet in
+    decoding order. `dts`: int64 (N,), its decoding time stamp, which is used to seek. `timed`: whether every packet has a
+    unique time stamp; otherwise `pts` is the number of the frame.
     """
 
     pts: np.ndarray
@@ -48,7 +48,7 @@ class Packets:
     timed: bool
 
     def index(self, pts: int | None) -> int | None:
-        """Return the index of the frame with time stamp `pts`, None where there is none."""
+        """Return the index of the frame with time stamp `pts`, or None."""
         if pts is None:
             return None
         index = int(np.searchsorted(self.pts, pts))
@@ -60,10 +60,10 @@ class Packets:
 
 @dataclass(frozen=True)
 class VideoFrame:
-    """A frame of a video: its place in order of presentation, its time stamp, its seconds from the first frame.
+    """A frame of a video: its position in presentation order, its time stamp, and the seconds since the first frame.
 
-    `pts` is None where the stream has no time stamps; `picture` is None where the frame cannot be decoded. `is_damaged`:
-    whether the decoder lost it to an error or made it up, in part at least; what refers to it then shows ghosts.
+    `pts` is None if the stream has no time stamps; `picture` is None if the frame cannot be decoded. `is_damaged`: whether
+    the decoder failed on the frame or concealed errors in it; frames that refer to it then show artefacts.
     """
 
     index: int
@@ -73,11 +73,11 @@ class VideoFrame:
     is_damaged: bool = False
 
     def image(self, box: tuple[int, int, int, int] | None = None) -> np.ndarray:
-        """Return the picture, upright: uint8 (H, W, 3), RGB, by the colour matrix and range of the stream.
+        """Return the picture, upright: uint8 (H, W, 3), RGB, converted by the colour matrix and range of the stream.
 
-        Of a `box`, x0, y0, x1 and y1 in it, half-open, only what is inside; most often little more than that is converted.
-        What a stream does not say of its colours is taken as FFmpeg takes it. Raises `Failed` where the frame cannot be
-        decoded.
+        `box`: x0, y0, x1 and y1 in the upright picture, half-open; only the part inside is returned, and usually little more
+        is converted. Colour properties that the stream does not state are those that FFmpeg assumes. Raises `Failed` if the
+        frame cannot be decoded.
         """
         if self.picture is None:
             raise Failed("frame cannot be decoded")
@@ -93,7 +93,7 @@ class VideoFrame:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of the picture, upright, in pixels; zeros where the frame cannot be decoded."""
+        """The width and height of the upright picture in pixels; zeros if the frame cannot be decoded."""
         if self.picture is None:
             return 0, 0
         a, b, _, _ = _display_matrix(self.picture)
@@ -101,9 +101,10 @@ class VideoFrame:
         return size[::-1] if abs(b) > abs(a) else size
 
     def thumbnail(self, width: int, height: int) -> np.ndarray:
-        """Return the picture scaled to `width` by `height` pixels as it is stored, not turned: uint8 (H, W, 3), RGB.
+        """Return the stored picture, not turned upright, scaled to `width` by `height` pixels: uint8 (H, W, 3), RGB.
 
-        Far faster than scaling `image()`, as most of the picture is never converted. Raises `Failed` as that does.
+        Far faster than scaling `image()`, because most of the picture is never converted. Raises `Failed` if the frame
+        cannot be decoded.
         """
         if self.picture is None:
             raise Failed("frame cannot be decoded")
@@ -115,9 +116,10 @@ class VideoFrame:
 
 @contextmanager
 def open_video(path: Path, threads: int = THREADS) -> Iterator[tuple["InputContainer", "VideoStream"]]:
-    """Yield the container `path` and its first video stream that is not an attached picture, decoded by `threads`.
+    """Open `path`: yield the container and its first video stream that is not an attached picture.
 
-    Whatever the name and the bytes ask for, nothing but this file is read. Raises `Failed` where there is no such stream.
+    `threads`: threads of the decoder. No other file is read, whatever this one refers to. Raises `Failed` if the file is not
+    a media file, or has no such stream.
     """
     import av
     from av.container import Flags
@@ -129,24 +131,24 @@ def open_video(path: Path, threads: int = THREADS) -> Iterator[tuple["InputConta
         except av.error.FFmpegError as error:
             raise Failed("not a media file", str(error.strerror)) from None
         with container:
-            # What FFmpeg guesses where a container, such as AVI, has no time stamps can be wrong.
+            # If a container such as AVI has no time stamps, FFmpeg generates them, and they can be wrong.
             container.flags &= ~cast(int, Flags.gen_pts.value)
             streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
             if not streams or streams[0].codec_context is None:
-                raise Failed("no video stream", "there is none, or no decoder for it")
+                raise Failed("no video stream", "the file has none, or FFmpeg has no decoder for it")
             stream = streams[0]
             stream.thread_type = "AUTO"
             stream.codec_context.thread_count = threads
-            # A stream may grow later than anyone looked.
+            # The size of the pictures may grow within a stream, after it was checked.
             stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
             yield container, stream
 
 
 def read_packets(path: Path) -> Packets:
-    """Return the frames of the video `path`, by reading all packets and decoding none.
+    """Return the frames of the video `path`, found by reading all packets without decoding them.
 
-    No declared count is believed, and reading ends where the container breaks off. Raises `Failed` where there is no video
-    stream or no packet in it.
+    The declared number of frames is not used. Reading ends where the container is truncated or damaged. Raises `Failed` if
+    there is no video stream or no packet in it.
     """
     with open_video(path) as (container, stream):
         rows = [
@@ -157,20 +159,20 @@ def read_packets(path: Path) -> Packets:
         time_base = stream.time_base
         rate = stream.average_rate or stream.guessed_rate or GUESSED_RATE
     if not rows:
-        raise Failed("no frames", "the video stream holds no packet")
+        raise Failed("no frames", "the video stream contains no packet")
     stamps, keyframe, place, dts = (np.array(column) for column in zip(*rows, strict=True))
     if time_base is None or stamps.dtype == object or len(np.unique(stamps)) < len(stamps):
         count = np.arange(len(rows))
         return Packets(count, count / float(rate), keyframe, place, count, timed=False)
     order = np.argsort(stamps)
     pts = stamps[order]
-    # Unsigned, for stamps of either sign may be further apart than signed numbers go.
+    # Unsigned, because the difference between a positive and a negative time stamp may exceed int64.
     time = (pts - pts[0]).view(np.uint64) * float(time_base)
     return Packets(pts, time, keyframe[order], place[order], dts[order], timed=True)
 
 
 def parts(packets: Packets, count: int) -> list[range]:
-    """Divide the frames of a video into up to `count` runs of much the same length, each of which can be decoded by itself."""
+    """Divide the frames of a video into at most `count` ranges of similar length that can be decoded independently."""
     total = len(packets)
     bounds = {0, total}
     if packets.timed:
@@ -182,7 +184,7 @@ def parts(packets: Packets, count: int) -> list[range]:
 
 
 def span(packets: Packets, indices: range) -> tuple[int, int]:
-    """Return the first place, and the one after the last, in order of decoding, of what the consecutive `indices` need."""
+    """Return the half-open range of packets, in decoding order, that must be decoded for the consecutive frames `indices`."""
     stretches = list(_stretches(packets, np.array(indices)))
     return stretches[0][0], max(last for _, last, _ in stretches) + 1
 
@@ -190,12 +192,12 @@ def span(packets: Packets, indices: range) -> tuple[int, int]:
 def read_frames(
     path: Path, packets: Packets, indices: Iterable[int] | None = None, *, threads: int = THREADS
 ) -> Iterator[VideoFrame]:
-    """Yield the frames `indices` of the video `path`, all where None is given; in order of presentation, each once.
+    """Yield the frames `indices` of the video `path`, or all frames if it is None, in presentation order, each once.
 
-    `packets` is what `read_packets` returned for `path`. Only what the wanted frames need is decoded, from the keyframe before
-    each, and only once; what lies between is leapt over. A frame that cannot be decoded is yielded too, without a picture.
-    `threads` decode: one does the least work in all, and suffices where several videos or parts are read side by side.
-    Raises `Failed` where the video cannot be opened.
+    `packets`: the result of `read_packets` for `path`. Only the packets that the wanted frames need are decoded, from the
+    keyframe before each and only once; the packets between are skipped. A frame that cannot be decoded is yielded without a
+    picture. `threads`: threads of the decoder. One has the lowest total cost, and is enough if several videos or parts are
+    read in parallel. Raises `Failed` if the video cannot be opened.
     """
     wanted = np.arange(len(packets)) if indices is None else np.unique(np.fromiter(indices, np.int64))
     with _Reader(path, packets, threads) as reader:
@@ -220,7 +222,7 @@ def _frame(packets: Packets, index: int, picture: "av.VideoFrame | None", is_dam
 
 
 def _stretches(packets: Packets, wanted: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Yield the first and last place, in order of decoding, of what must be decoded for `wanted`, and the frames it gives."""
+    """Yield runs of packets to decode: the first and last position in decoding order, and the frames of `wanted` in it."""
     if not packets.timed:
         yield 0, int(packets.place[-1]), wanted
         return
@@ -230,8 +232,8 @@ def _stretches(packets: Packets, wanted: np.ndarray) -> Iterator[tuple[int, int,
     stretch: list[int] = []
     for index in wanted.tolist():
         place = int(packets.place[index])
-        # The keyframe to begin with is neither decoded nor shown after the frame: some frames that follow a keyframe in the
-        # file are shown before it, and need the one before.
+        # Decoding begins at the last keyframe that is neither decoded nor shown after the frame. Some frames that follow a
+        # keyframe in the file are shown before it, and need the keyframe before it.
         before = np.searchsorted(packets.place[keys], place, side="right") - 1
         while before >= 0 and packets.pts[keys[before]] > packets.pts[index]:
             before -= 1
@@ -248,14 +250,14 @@ def _stretches(packets: Packets, wanted: np.ndarray) -> Iterator[tuple[int, int,
 
 
 class _Reader:
-    """Walks through the packets of a video in order of decoding, and decodes the stretches that are asked for."""
+    """Reads the packets of a video in decoding order, and decodes the requested runs of them."""
 
     def __init__(self, path: Path, packets: Packets, threads: int) -> None:
         self.path = path
         self.packets = packets
         self.threads = threads
         self.seekable = packets.timed
-        self.failed = False  # whether the decoder met an error in the stretch that it is at
+        self.failed = False  # whether the decoder met an error in the current run of packets
         self.opened = ExitStack()
 
     def __enter__(self) -> "_Reader":
@@ -266,7 +268,7 @@ class _Reader:
         self.opened.close()
 
     def decode(self, first: int, last: int) -> Iterator[tuple[int, "av.VideoFrame"]]:
-        """Yield the index and the picture of the frames that the packets from place `first` to `last` hold."""
+        """Yield the index and the picture of each frame in the packets from position `first` to `last`."""
         for count, picture in enumerate(self._decode(first, last)):
             index = self.packets.index(picture.pts) if self.packets.timed else count
             if index is not None:
@@ -278,7 +280,7 @@ class _Reader:
         self._go_to(first)
         self.failed = False
         decoder = self.stream.codec_context
-        # The frames that an error costs are missed, and told of, by who asked for them.
+        # Frames that are lost to an error are missing from the output; `read_frames` yields them without a picture.
         while self.place <= last and (packet := next(self.coming, None)) is not None:
             self.place += 1
             try:
@@ -293,18 +295,18 @@ class _Reader:
         self.opened.close()
         self.container, self.stream = self.opened.enter_context(open_video(self.path, self.threads))
         self.coming = _demux(self.container, self.stream)
-        self.place = 0  # of the packet that comes next
+        self.place = 0  # position of the next packet
 
     def _go_to(self, place: int) -> None:
         if self.seekable and not self.place <= place < self.place + LEAP and not self._seek(place):
-            # A container without an index, or with a wrong one: read on from the beginning.
+            # The container has no index, or a wrong one: read from the beginning.
             self.seekable = False
             self._open()
         while self.place < place and next(self.coming, None) is not None:
             self.place += 1
 
     def _seek(self, place: int) -> bool:
-        """Seek to the packet at `place` or one before it, and return whether that is where the container came to."""
+        """Seek to the packet at `place` or one before it; return whether the container did so."""
         from av.error import FFmpegError
 
         (indices,) = np.nonzero(self.packets.place == place)
@@ -323,7 +325,7 @@ class _Reader:
 
 
 def _demux(container: "InputContainer", stream: "VideoStream") -> Iterator["Packet[VideoStream]"]:
-    """Yield the packets of `stream` up to the end, or to where the container breaks off."""
+    """Yield the packets of `stream` to its end, or to the point where the container is truncated or damaged."""
     from av.error import FFmpegError
 
     with suppress(FFmpegError):
@@ -333,21 +335,21 @@ def _demux(container: "InputContainer", stream: "VideoStream") -> Iterator["Pack
 
 
 def _is_keyframe(packet: "Packet[VideoStream]", stream: "VideoStream") -> bool:
-    """Whether decoding can begin with `packet` and gives whole pictures from there on."""
+    """Return whether decoding from `packet` on gives complete pictures."""
     decoder = stream.codec_context
     return packet.is_keyframe and not (decoder.name == "h264" and is_refreshed(memoryview(packet), decoder.extradata or b""))
 
 
 def _rgb(picture: "av.VideoFrame") -> np.ndarray:
-    """Return `picture` as uint8 (H, W, 3), RGB, turned and mirrored as its display matrix says."""
+    """Return `picture` as uint8 (H, W, 3), RGB, rotated and mirrored by its display matrix."""
     converted = _reformatter("image").reformat(picture, format="rgb24", threads=1)
     plane = converted.planes[0]
-    # Not `to_ndarray`, which copies: of large frames that takes longer than to convert them.
+    # Not `to_ndarray`, which copies: for large frames the copy takes longer than the conversion.
     rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: converted.height, : 3 * converted.width]
     image = rows.reshape(converted.height, converted.width, 3)
     if converted is picture:
         image = image.copy()
-    # Only quarter turns and mirrorings are followed.
+    # Only rotations by multiples of 90 degrees and mirrorings are applied.
     a, b, c, d = _display_matrix(picture)
     if abs(b) > abs(a):
         image, a, d = image.transpose(1, 0, 2), c, b
@@ -355,16 +357,17 @@ def _rgb(picture: "av.VideoFrame") -> np.ndarray:
 
 
 def _is_plain(picture: "av.VideoFrame") -> bool:
-    """Whether a part of `picture` can be converted by itself, to the same colours.
+    """Return whether a part of `picture` can be converted alone, with the same colours as in the whole.
 
-    It can where four pixels have one colour of their own; FFmpeg converts odd heights, and other formats, another way.
+    This holds for 4:2:0 formats of even height that are shown as stored. FFmpeg converts odd heights and other formats
+    differently.
     """
     a, b, _, d = _display_matrix(picture)
     return picture.format.name in ("yuv420p", "yuvj420p") and picture.height % 2 == 0 and b == 0 and min(a, d) > 0
 
 
 def _part(picture: "av.VideoFrame", x0: int, y0: int, x1: int, y1: int) -> "av.VideoFrame":
-    """Return a part of `picture`, which is plain; `x0`, `y0` and `y1` are even."""
+    """Return the part of `picture` in a box; `_is_plain` must hold for it, and `x0`, `y0` and `y1` must be even."""
     import av
 
     part = av.VideoFrame(x1 - x0, y1 - y0, picture.format.name)
@@ -377,10 +380,10 @@ def _part(picture: "av.VideoFrame", x0: int, y0: int, x1: int, y1: int) -> "av.V
 
 
 def _display_matrix(picture: "av.VideoFrame") -> tuple[int, int, int, int]:
-    """Return a, b, c and d: the point (x, y) of `picture` is shown at (a x + c y, b x + d y), up to a shift."""
+    """Return a, b, c and d: the point (x, y) of `picture` is shown at (a x + c y, b x + d y), up to a translation."""
     from av.sidedata.sidedata import SideDataContainer
 
-    # Not `picture.side_data`: picture and container would hold each other, and dozens of pictures wait to be collected.
+    # Not `picture.side_data`, which makes a reference cycle: dozens of pictures would wait for the garbage collector.
     matrix: Any = SideDataContainer(picture).get("DISPLAYMATRIX")  # type: ignore[call-arg]  # its stub has no constructor
     if matrix is None:
         return 1, 0, 0, 1
@@ -389,7 +392,7 @@ def _display_matrix(picture: "av.VideoFrame") -> tuple[int, int, int, int]:
 
 
 def _reformatter(use: str) -> "VideoReformatter":
-    """Return the converter of this thread for one use: they are costly to make or to change, and not to be shared."""
+    """Return the converter of this thread for one use: converters are expensive to create and not thread-safe."""
     from av.video.reformatter import VideoReformatter
 
     if not hasattr(_local, use):

@@ -452,17 +452,17 @@ def test_a_chain_can_say_what_lada_does_for_restoration() -> None:
         ("{blur: {probability: 1, sizes: [7], sigma: [0.1, 1], kernels: {round: 1}}}", "detection.1.blur.kernels.round"),
         (
             "{blur: {probability: 1, sizes: [7], sigma: [0.1, 1], kernels: {isotropic: 0}}}",
-            "one of the weights should be above 0",
+            "at least one of the weights should be above 0",
         ),
         ("{gaussian_noise: {probability: 1, sigma: [0, .inf], grey: 0}}", "detection.1.gaussian_noise.sigma.1: "),
-        ("{}", "detection.1: a step should be one operation, this names none"),
+        ("{}", "detection.1: a step should name one operation, but this one names none"),
         (
             "{jpeg: {probability: 1, quality: [1, 2]}, x264: {probability: 1, crf: [1, 2]}}",
-            "detection.1: a step should be one operation, this names jpeg, x264",
+            "detection.1: a step should name one operation, but this one names jpeg, x264",
         ),
         (
             "{one_of: [{jpeg: {probability: 0.7, quality: [1, 2]}}, {x264: {probability: 0.4, crf: [1, 2]}}]}",
-            "detection.1: the probabilities of `one_of` should not add up to more than 1, they make 1.1",
+            "detection.1: the sum of the probabilities of `one_of` should be at most 1, but it is 1.1",
         ),
         (
             "{all_of: {probability: 1, steps: [{one_of: [{jpeg: {probability: 1, quality: [0, 2]}}]}]}}",

@@ -191,8 +191,8 @@ def test_texts_are_those_that_are_given(materials: Materials) -> None:
     ("settings", "fault"),
     [
         ({"texts": ["  "]}, "blank"),
-        ({"texts": ["a\nb"]}, "cannot be printed"),
-        ({"alphabet": " "}, "no letter"),
+        ({"texts": ["a\nb"]}, "unprintable"),
+        ({"alphabet": " "}, "it is blank"),
         ({"marks": [3, 1]}, "the lower limit exceeds"),
         ({"opacity": [0, 0.5]}, "greater than 0"),
         ({"clean": 1.5}, "less than or equal to 1"),
@@ -212,7 +212,12 @@ def test_bad_materials_are_all_named_at_once(tmp_path: Path) -> None:
     (tmp_path / "fonts" / "page.ttf").write_text("<!DOCTYPE html>")
     with pytest.raises(TesseraError, match=r"watermarks\.draw has 4 fault\(s\)") as error:
         load_materials(DrawSettings(logos=tmp_path / "logos", fonts=tmp_path / "fonts"))
-    for part in ("page.ttf' is no font", "page.png' is no image", "dot.png' shows 1 by 1 pixels", "ghost.png' is wholly"):
+    for part in (
+        "page.ttf' is no font",
+        "page.png' is not an image",
+        "dot.png' has 1 by 1 visible pixels",
+        "ghost.png' is fully",
+    ):
         assert part in str(error.value)
     for name in ("logos/pipe.png", "fonts/pipe.ttf"):
         os.mkfifo(tmp_path / name)

@@ -1,1 +1,1 @@
-"""What pictures and clips go through on their way to a viewer."""
+"""Degrade images and clips as compression and editing do before they reach a viewer."""

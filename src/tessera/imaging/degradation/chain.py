@@ -1,4 +1,4 @@
-"""Put a clip or an image through a chain of degradations."""
+"""Apply a chain of degradations to a clip or an image."""
 
 import math
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from tessera.imaging.degradation.settings import (
     Step,
 )
 
-# Of the generalized and the plateau-shaped kernels, as everywhere in Real-ESRGAN.
+# Ranges of beta for the generalized and the plateau-shaped kernels; the values of Real-ESRGAN.
 GENERALIZED_BETA = (0.5, 4.0)
 PLATEAU_BETA = (1.0, 2.0)
 
@@ -31,13 +31,13 @@ Clip = list[np.ndarray]
 
 
 def degrade(frames: np.ndarray, chain: Sequence[Step], rng: np.random.Generator, block: float | None = None) -> np.ndarray:
-    """Return `frames`, put through the steps of `chain` that `rng` draws.
+    """Return `frames` degraded by the steps of `chain`, each applied with its probability.
 
-    `frames`: uint8 (T, H, W, 3), a clip, or (H, W, 3), an image; RGB. They are not changed, and the result is like them. All
-    frames of a clip are treated alike, what is drawn is drawn once; only noise differs from frame to frame. `block`: the side
-    of the blocks of a mosaic in them, in pixels; none: large enough for all steps. A picture that the chain leaves at another
-    size is scaled back at its end. Equal arguments and an equal state of `rng` give equal results on any number of threads.
-    Raises `ValueError` for anything but such frames.
+    `frames`: uint8 (T, H, W, 3), a clip, or (H, W, 3), an image; RGB. They are not changed; the result has the same shape.
+    Parameters are drawn once per clip, and all frames get the same; only noise differs from frame to frame. `block`: side of
+    the blocks of the mosaic in the frames, in pixels; None: all steps apply, see `AllOf.min_block`. If the chain changes the
+    size of the frames, they are scaled back at the end. Equal arguments and an equal state of `rng` give equal results on any
+    number of threads. Raises `ValueError` if the dtype or shape of `frames` is wrong.
     """
     if frames.dtype != np.uint8 or frames.ndim not in {3, 4} or frames.shape[-1] != 3 or not frames.size:
         raise ValueError(f"frames should be uint8 (T, H, W, 3) or (H, W, 3), not {frames.dtype} {frames.shape}")

@@ -1,4 +1,4 @@
-"""What video codecs do to a clip."""
+"""Degrade clips by encoding and decoding them with video codecs."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -6,9 +6,9 @@ from typing import cast
 
 import numpy as np
 
-# Encoder, decoder, options. One thread and nothing that depends on the machine: equal frames give equal bytes.
+# Encoder, decoder, options. One thread and no option that depends on the machine, so that equal frames give equal bytes.
 CODECS = {
-    # See `media.encode` for mbtree.
+    # For mbtree, see `tessera.imaging.encode`.
     "x264": ("libx264", "h264", {"preset": "veryfast", "mbtree": "0", "crf": "{}"}),
     "x265": (
         "libx265",
@@ -19,22 +19,22 @@ CODECS = {
     "mpeg2": ("mpeg2video", "mpeg2video", {"qmin": "{}", "qmax": "{}"}),
 }
 RATE = 25  # frames per second
-LEAST_SIDE = 16  # pixels; x265 takes nothing smaller
+LEAST_SIDE = 16  # pixels; x265 accepts no smaller frames
 
 
 def encode_clip(frames: Sequence[np.ndarray], codec: str, quality: int) -> list[np.ndarray]:
-    """Return `frames` as `codec` shows them, encoded and decoded in memory.
+    """Return `frames` after encoding and decoding them with `codec`, in memory.
 
-    `frames`: uint8 (H, W, 3), RGB, all of one shape, of any sides; an image is a clip of one frame. `codec`: x264 or x265 with
-    a constant rate factor `quality` of 0 to 51, vp9 with one of 0 to 63, or mpeg2 with a quantizer of 1 to 31; the higher, the
-    poorer. The video is 4:2:0 in BT.709, limited range; a side that is odd or too short for the codec grows by repeating the
-    last row or column, and what grew is cut off again.
+    `frames`: uint8 (H, W, 3), RGB, all of one shape, with sides of any length; an image is a clip of one frame. `codec`: x264
+    or x265 with a constant rate factor `quality` of 0 to 51, vp9 with one of 0 to 63, or mpeg2 with a quantizer of 1 to 31;
+    higher is worse. The video is 4:2:0 in BT.709, limited range. A side that is odd or too short for the codec is extended by
+    repeating the last row or column, and the result is cropped again.
 
-    Lada hands BGR to the encoder as if it were RGB, so that red is kept as poorly as blue should be. It also encodes one frame
-    per second, on each of which x264 and x265 then spend far more: its pictures are 1.5 to 4.5 dB better than those of footage
-    at the same rate factor. Without the trees of blocks that this comes from, single frames are 0 to 3 dB better, the least
-    where little moves. x265 is `ultrafast`: 0.5 dB worse than `veryfast`, in a quarter of the time. The rates that Lada asks of
-    VP9 and MPEG-2 would be met in the long run, which a few frames are not; hence their constant quality.
+    Differences from Lada: Lada passes BGR to the encoder as if it were RGB, so that red gets the low quality of blue. It
+    encodes one frame per second, on each of which x264 and x265 spend far more bits: its pictures are 1.5 to 4.5 dB better
+    than footage at the same rate factor. The cause is mbtree and cutree; without them, as here, single frames are 0 to 3 dB
+    better, least if little moves. x265 uses `ultrafast`: 0.5 dB worse than `veryfast`, in a quarter of the time. Lada sets
+    bit rates for VP9 and MPEG-2, but encoders reach a bit rate only over many frames; here their quality is constant.
     """
     import av
     import cv2

@@ -1,8 +1,8 @@
-"""The degradations of one image: arrays in, arrays out.
+"""Degrade single images, given as arrays.
 
-All follow Real-ESRGAN (Wang et al. 2021, https://arxiv.org/abs/2107.10833), section 3. Images are uint8 (H, W, 3), RGB, and are
-not changed; results are new ones of that type, rounded to the nearest level: to cut off fractions instead, as Lada does after
-its noise, darkens by half a level on average.
+All functions follow Real-ESRGAN (Wang et al. 2021, https://arxiv.org/abs/2107.10833), section 3. Images are uint8 (H, W, 3),
+RGB, and are not changed. Results are new images, rounded to the nearest level. Lada truncates after adding noise, which
+darkens the image by half a level on average.
 """
 
 import math
@@ -11,10 +11,11 @@ import numpy as np
 
 
 def sharpen(image: np.ndarray, weight: float, radius: int, threshold: float) -> np.ndarray:
-    """Return `image` with `weight` times its difference from a blurred copy added, where that is above `threshold` levels.
+    """Sharpen `image` with an unsharp mask.
 
-    The blur is a Gaussian of 2 `radius` + 1 pixels and the deviation that OpenCV finds fit for it, and it softens the edges of
-    where to sharpen, too.
+    `weight` times the difference from a blurred copy is added at pixels at which the difference exceeds `threshold`, in levels.
+    The blur is a Gaussian of 2 `radius` + 1 pixels, with the standard deviation that OpenCV derives from its size. The set of
+    sharpened pixels is blurred in the same way, so that its edges are soft.
     """
     import cv2
 
@@ -26,24 +27,24 @@ def sharpen(image: np.ndarray, weight: float, radius: int, threshold: float) -> 
 
 
 def gaussian_kernel(size: int, sigma_x: float, sigma_y: float, theta: float, beta: float = 1) -> np.ndarray:
-    """Return exp(-(q ** beta) / 2), summing up to 1: float32 (size, size).
+    """Return the kernel exp(-(q ** beta) / 2), normalized to a sum of 1: float32 (size, size).
 
-    q is the squared distance from the middle in units of `sigma_x` and `sigma_y`, pixels along axes turned by `theta` radians.
-    With a `beta` of 1 it is the Gaussian; below, a generalized one with a sharper peak and a longer tail.
+    q is the squared distance from the middle, in units of `sigma_x` and `sigma_y`, which are in pixels along axes rotated by
+    `theta` radians. A `beta` of 1 gives the Gaussian; a smaller one gives a sharper peak and a longer tail.
     """
     return _normalized(np.exp(-(_squares(size, sigma_x, sigma_y, theta) ** beta) / 2))
 
 
 def plateau_kernel(size: int, sigma_x: float, sigma_y: float, theta: float, beta: float) -> np.ndarray:
-    """Return 1 / (1 + q ** beta), summing up to 1: float32 (size, size). For q see `gaussian_kernel`."""
+    """Return the kernel 1 / (1 + q ** beta), normalized to a sum of 1: float32 (size, size). For q see `gaussian_kernel`."""
     return _normalized(1 / (1 + _squares(size, sigma_x, sigma_y, theta) ** beta))
 
 
 def sinc_kernel(cutoff: float, size: int) -> np.ndarray:
-    """Return the ideal low pass of all directions, w J1(w r) / (2 pi r), summing up to 1: float32 (size, size).
+    """Return the isotropic ideal low-pass filter w J1(w r) / (2 pi r), normalized to a sum of 1: float32 (size, size).
 
-    w is `cutoff`, a fraction of the highest frequency that pixels can hold, times pi; J1 is the Bessel function and r the
-    distance from the middle in pixels. Cut off at `size`, it leaves rings, as codecs and sharpening filters do.
+    w is pi times `cutoff`, a fraction of the Nyquist frequency; J1 is the Bessel function of the first kind of order 1; r is
+    the distance from the middle in pixels. Truncated to `size`, the filter causes ringing, as codecs and sharpening do.
     """
     from scipy.special import j1
 
@@ -56,9 +57,9 @@ def sinc_kernel(cutoff: float, size: int) -> np.ndarray:
 
 
 def blur(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """Return `image` filtered with `kernel`, mirrored at its edges.
+    """Return `image` filtered with `kernel`, with `image` mirrored at its borders.
 
-    A kernel beyond 11 pixels takes far longer, unless it is the product of a column and a row.
+    Kernels larger than 11 pixels take far longer, unless they are separable.
     """
     import cv2
 
@@ -70,7 +71,10 @@ def blur(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
 
 
 def resize(image: np.ndarray, size: tuple[int, int], method: str) -> np.ndarray:
-    """Return `image` scaled to `size`, (width, height), by `area`, `bilinear` or `bicubic`. Only `area` averages."""
+    """Return `image` scaled to `size`, (width, height), with `method`: `area`, `bilinear` or `bicubic`.
+
+    Only `area` averages pixels when scaling down; the others alias.
+    """
     import cv2
 
     methods = {"area": cv2.INTER_AREA, "bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC}
@@ -79,17 +83,17 @@ def resize(image: np.ndarray, size: tuple[int, int], method: str) -> np.ndarray:
 
 
 def gaussian_noise(image: np.ndarray, sigma: float, grey: bool, rng: np.random.Generator) -> np.ndarray:
-    """Return `image` with noise of the deviation `sigma`, in levels; where `grey`, the same in all colours."""
+    """Add Gaussian noise with standard deviation `sigma`, in levels; if `grey`, the same noise to all channels."""
     return _levels(image + np.float32(sigma) * _normal(image, grey, rng))
 
 
 def poisson_noise(image: np.ndarray, scale: float, grey: bool, rng: np.random.Generator) -> np.ndarray:
-    """Return `image` with the noise of counted photons, one to a level, times `scale`; where `grey`, that of its luma alone.
+    """Add photon noise, `scale` times as strong as if each level were one photon; if `grey`, only that of the luma.
 
-    The noise is normal, with the mean and the variance of Poisson's: four times as fast to draw, and after the rounding their
-    distributions are nowhere further apart than 0.06, from level 16 on 0.03. In Real-ESRGAN, and so in Lada, the number of
-    photons follows from how many levels the picture uses: the fewer, the more noise, most of all in a flat one. Here it is
-    what a picture that uses all of them gets.
+    The noise is drawn from a normal distribution with the mean and variance of the Poisson distribution. That is four times as
+    fast, and after rounding the two cumulative distributions differ by at most 0.06, and by 0.03 from level 16 on. In
+    Real-ESRGAN, and therefore in Lada, the number of photons depends on how many levels the image uses: the fewer levels, the
+    more noise. Here every image gets the noise of one that uses all levels.
     """
     import cv2
 
@@ -99,7 +103,7 @@ def poisson_noise(image: np.ndarray, scale: float, grey: bool, rng: np.random.Ge
 
 
 def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
-    """Return `image` as JPEG of `quality`, 1 to 100, shows it. Colours are those of JFIF: BT.601, full range, 4:2:0."""
+    """Return `image` after JPEG compression at `quality`, 1 to 100. Colours are those of JFIF: BT.601, full range, 4:2:0."""
     import cv2
 
     _, encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])

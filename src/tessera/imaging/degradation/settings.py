@@ -1,4 +1,4 @@
-"""Settings of the degradations: chains of steps, each with its probability and the ranges that it is drawn from."""
+"""Settings of degradations: chains of steps, each with its probability and the ranges of its parameters."""
 
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -17,13 +17,13 @@ def _ascending(limits: tuple[T, T]) -> tuple[T, T]:
 
 def _odd(size: int) -> int:
     if size % 2 == 0:
-        raise ValueError("the side of a kernel should be odd, it has a middle")
+        raise ValueError("the side of a kernel should be odd, so that it has a middle pixel")
     return size
 
 
 def _some_weight(weights: dict[T, float]) -> dict[T, float]:
     if not sum(weights.values()):
-        raise ValueError("one of the weights should be above 0")
+        raise ValueError("at least one of the weights should be above 0")
     return weights
 
 
@@ -41,13 +41,13 @@ Kernel = Literal[
 
 
 class Operation(Settings):
-    """What may be done to a picture."""
+    """A degradation that is applied with a probability."""
 
     probability: Fraction
 
 
 class Sharpen(Operation):
-    """Unsharp mask. `radius` and `threshold` in pixels and levels."""
+    """Sharpen with an unsharp mask. `radius` is in pixels, `threshold` in levels."""
 
     weight: Annotated[float, Field(ge=0, le=10)]
     radius: Annotated[int, Field(ge=1, le=100)]
@@ -55,7 +55,7 @@ class Sharpen(Operation):
 
 
 class Blur(Operation):
-    """Blur with a kernel of one of `sizes`, of the kinds and weights of `kernels`. `sigma` in pixels."""
+    """Blur with a random kernel: its size is one of `sizes`, `kernels` has the weight of each kind. `sigma` is in pixels."""
 
     sizes: Sizes
     sigma: Range[Annotated[float, Field(ge=0.05, le=50)]]
@@ -63,66 +63,66 @@ class Blur(Operation):
 
 
 class Sinc(Operation):
-    """Cut off high frequencies, which leaves rings. `cutoff` is a fraction of the highest frequency."""
+    """Remove high frequencies, which causes ringing. `cutoff` is a fraction of the Nyquist frequency."""
 
     sizes: Sizes
     cutoff: Range[Annotated[float, Field(gt=0, le=1)]]
 
 
 class Resize(Operation):
-    """Scale to a size relative to that of the picture at the start of the chain, whatever it is now."""
+    """Scale to a size relative to the size of the image at the start of the chain, not to its current size."""
 
     scale: Range[Annotated[float, Field(ge=0.05, le=8)]]
     methods: Annotated[tuple[Literal["area", "bilinear", "bicubic"], ...], Field(min_length=1)]
 
 
 class GaussianNoise(Operation):
-    """Noise of the deviation `sigma`, in levels; with the probability `grey` the same in all colours."""
+    """Add Gaussian noise with standard deviation `sigma`, in levels; with probability `grey`, the same to all channels."""
 
     sigma: Range[Annotated[float, Field(ge=0, le=255)]]
     grey: Fraction
 
 
 class PoissonNoise(Operation):
-    """Noise of light, `scale` times as strong as if each level were one photon; with the probability `grey` without colour."""
+    """Add photon noise, `scale` times as strong as if each level were one photon; with probability `grey`, without colour."""
 
     scale: Range[Annotated[float, Field(ge=0, le=100)]]
     grey: Fraction
 
 
 class Jpeg(Operation):
-    """JPEG with 4:2:0 colours."""
+    """Compress as JPEG with 4:2:0 chroma subsampling."""
 
     quality: Range[Annotated[int, Field(ge=1, le=100)]]
 
 
 class Crf51(Operation):
-    """A codec with a constant rate factor up to 51: x264, x265."""
+    """Encode with a constant rate factor up to 51: x264, x265."""
 
     crf: Range[Annotated[int, Field(ge=0, le=51)]]
 
 
 class Crf63(Operation):
-    """A codec with a constant rate factor up to 63: VP9."""
+    """Encode with a constant rate factor up to 63: VP9."""
 
     crf: Range[Annotated[int, Field(ge=0, le=63)]]
 
 
 class Quantizer(Operation):
-    """A codec with a constant quantizer: MPEG-2."""
+    """Encode with a constant quantizer: MPEG-2."""
 
     quantizer: Range[Annotated[int, Field(ge=1, le=31)]]
 
 
 class AllOf(Operation):
-    """All of `steps`, or none; none where a mosaic's blocks are smaller than `min_block`, a fraction of the shorter side."""
+    """Run all of `steps`, or none; none if the blocks of a mosaic are below `min_block`, a fraction of the shorter side."""
 
     min_block: Fraction = 0.0
     steps: tuple["Step", ...]
 
 
 class Step(Settings):
-    """One step of a chain: one operation under its name. Of `one_of`, at most one is done, each with its probability."""
+    """One step of a chain: one operation under its name. At most one step of `one_of` runs, each with its probability."""
 
     sharpen: Sharpen | None = None
     blur: Blur | None = None
@@ -142,9 +142,9 @@ class Step(Settings):
     def _one_operation(self) -> Self:
         named = [name for name, value in self if value is not None]
         if len(named) != 1:
-            raise ValueError(f"a step should be one operation, this names {', '.join(named) or 'none'}")
+            raise ValueError(f"a step should name one operation, but this one names {', '.join(named) or 'none'}")
         if self.probability > 1 + 1e-9:
-            raise ValueError(f"the probabilities of `one_of` should not add up to more than 1, they make {self.probability:g}")
+            raise ValueError(f"the sum of the probabilities of `one_of` should be at most 1, but it is {self.probability:g}")
         return self
 
     @model_serializer(mode="wrap")
@@ -164,7 +164,7 @@ class Step(Settings):
 
     @property
     def probability(self) -> float:
-        """Of being done."""
+        """The probability that the step runs; of `one_of`, that one of its steps runs."""
         operation = self.operation
         return operation.probability if isinstance(operation, Operation) else sum(step.probability for step in operation)
 
@@ -221,13 +221,14 @@ DETECTION = (
 )
 
 
-# What Lada 0.11 does to the clips of its restorer, but where that is not sound:
-# - Its rates for VP9 and MPEG-2, 6 to 16 and 18 to 40 kilobits for each frame of 256 by 256 pixels, give 33.0 to 37.2 and 31.1
-#   to 36.9 dB on clips of photographs with mosaics. So do these limits of quality, whatever the size, and VP9 in a twentieth of
-#   the time.
-# - Its deviations of blur are 1, 2 or 3 pixels; here, anything between.
-# - Its ratio of signal to noise, 50 dB, is a deviation of 0.2 levels in a dark clip and 0.6 in a bright one; here, in any.
-# For colours, single frames and rounding see `codecs` and `operations`.
+# The degradations that Lada 0.11 applies to the clips of its restorer, with these differences:
+# - Lada's bit rates for VP9 and MPEG-2, 6 to 16 and 18 to 40 kilobits per frame of 256 by 256 pixels, give 33.0 to 37.2 and
+#   31.1 to 36.9 dB on clips of photographs with mosaics. The quality ranges here give the same at any size, and VP9 takes a
+#   twentieth of the time.
+# - Lada's standard deviations of the blur are 1, 2 or 3 pixels. Here they are any number from 1 to 3.
+# - Lada's signal-to-noise ratio of 50 dB is a standard deviation of 0.2 levels in a dark clip and 0.6 in a bright one. Here
+#   the range from 0.2 to 0.6 applies to all clips.
+# For differences in colours, single frames and rounding, see `codecs` and `operations`.
 RESTORATION = (
     Step(
         one_of=(
@@ -244,10 +245,10 @@ RESTORATION = (
 
 
 class DegradationSettings(Settings):
-    """What is done to pictures before a model is trained on them.
+    """Degradations of the images that a model is trained on.
 
-    `detection` is what Lada 0.11 does to the pictures of its mosaic detector, two passes in the manner of Real-ESRGAN (Wang et
-    al. 2021) and a video codec. Where that is not what it is meant to be, this is: see `operations` and `codecs`.
+    `detection` is what Lada 0.11 does to the images of its mosaic detector: two passes as in Real-ESRGAN (Wang et al. 2021),
+    then a video codec. For bugs of Lada that are fixed here, see `operations` and `codecs`.
     """
 
     detection: tuple[Step, ...] = DETECTION

@@ -1,1 +1,1 @@
-"""Mosaics on pictures and clips."""
+"""Mosaics on images and clips."""

@@ -1,15 +1,16 @@
-"""Blocks: a region of an image is flattened, to one grid for as many images as there are.
+"""Pixelate regions of images and clips to a grid of blocks.
 
-The types of mosaics and their values are those of Lada 0.11 (https://github.com/ladaapp/lada) and DeepMosaics before it, but
-where those are wrong:
+The types of mosaics and their values are those of Lada 0.11 (https://github.com/ladaapp/lada), which took them from
+DeepMosaics. They differ from Lada where Lada has a bug:
 
-- A block has at least 2 pixels a side; there, 1 leaves the image as it is, and 0 ends in an error.
-- A block that the border of the image cuts is decided, and coloured, by its pixels inside; there, by its middle even where that
-  lies outside, so that a strip along the border stays clear, and by pixels mirrored at the border.
-- A mean is rounded to the nearest value and a tie to the even one, as NumPy and OpenCV round: in sum nothing gets lighter or
-  darker. There it is cut off, which darkens every mosaic by half a level. So is the blend of a soft edge.
-- A feather of 0 is none; there, it is one as wide as a block.
-- The mask says where a mosaic is to be seen; there, also where a soft edge has left next to nothing of it.
+- Blocks have at least 2 pixels per side. In Lada, 1 leaves the image unchanged, and 0 ends in an error.
+- If the border of the image cuts a block, only its pixels inside decide whether it is pixelated, and with which colour. Lada
+  uses the middle of the block even if it lies outside, so that a strip along the border stays clear, and takes colours from
+  pixels mirrored at the border.
+- Means are rounded to the nearest level, and ties to the even one, as in NumPy and OpenCV: on average the image gets neither
+  lighter nor darker. Lada truncates means and the blend of a soft edge, which darkens every mosaic by half a level.
+- A feather of 0 means no feather. In Lada, it means one as wide as a block.
+- The mask covers the pixels where the mosaic is visible. In Lada, it also covers pixels of a soft edge with almost no mosaic.
 """
 
 from collections.abc import Sequence
@@ -24,30 +25,30 @@ BAND = 32  # rows
 
 @dataclass(frozen=True)
 class Mosaic:
-    """How a region is flattened; everything in pixels.
+    """How a region is pixelated; all lengths are in pixels.
 
-    A block of `squa_mid` takes the colour of its middle pixel, one of `squa_avg` and `rect_avg` the mean of its pixels.
+    A block of `squa_mid` takes the colour of its middle pixel; a block of `squa_avg` and `rect_avg` the mean of its pixels.
     """
 
     type: Type
     width: int  # of a block
-    height: int
+    height: int  # of a block
     feather: int = 0  # width of the soft edge along the outline of the region; 0: none
     dilation: int = 0  # by which the region grows on every side
-    origin: tuple[int, int] = (0, 0)  # x and y of a corner of a block; the grid runs on from there on all sides
-    incomplete: bool = False  # blocks end at the outline of the region; else they are whole, where their middle lies inside
+    origin: tuple[int, int] = (0, 0)  # x and y of the corner of any block; the grid extends from it in all directions
+    incomplete: bool = False  # True: the outline of the region cuts blocks; False: only whole blocks whose middle is inside
 
     def __post_init__(self) -> None:
         if min(self.width, self.height) < MIN_BLOCK or min(self.feather, self.dilation) < 0:
-            raise ValueError(f"blocks have at least {MIN_BLOCK} pixels a side, feather and dilation at least 0: {self}")
+            raise ValueError(f"blocks need {MIN_BLOCK} pixels or more per side, feather and dilation 0 or more: {self}")
         if self.type != "rect_avg" and self.width != self.height:
-            raise ValueError(f"blocks of {self.type} are square: {self}")
+            raise ValueError(f"blocks of {self.type} must be square: {self}")
 
 
 def pixelate(image: np.ndarray, mask: np.ndarray, mosaic: Mosaic) -> np.ndarray:
-    """Return `image` with the region `mask` flattened to the blocks of `mosaic`.
+    """Return `image` with the region `mask` pixelated to the blocks of `mosaic`.
 
-    `image`: uint8 (H, W, 3), RGB. `mask`: uint8 (H, W), 0 or 255. The inputs are not changed. Raises `ValueError` where the
+    `image`: uint8 (H, W, 3), RGB. `mask`: uint8 (H, W), 0 or 255. The inputs are not changed. Raises `ValueError` if their
     shapes differ.
     """
     result = image.copy()
@@ -58,10 +59,11 @@ def pixelate(image: np.ndarray, mask: np.ndarray, mosaic: Mosaic) -> np.ndarray:
 def pixelate_clip(
     frames: np.ndarray, masks: np.ndarray, mosaic: Mosaic, moves: Sequence[tuple[int, int]] | None = None
 ) -> np.ndarray:
-    """Return the clip `frames` with the regions `masks` flattened as `pixelate` does, all to one grid.
+    """Return the clip `frames` with the regions `masks` pixelated to one grid; see `pixelate`.
 
-    `frames`: uint8 (T, H, W, 3), RGB. `masks`: uint8 (T, H, W), 0 or 255. Where the frames are crops that move, the grid moves
-    along, unless `moves` has the x and y by which each has moved away from the one that `mosaic` was drawn for.
+    `frames`: uint8 (T, H, W, 3), RGB. `masks`: uint8 (T, H, W), 0 or 255. `moves`: if the frames are crops that move, the
+    offset x and y, in pixels, of each crop from the crop for which `mosaic` was drawn, so that the grid stays still in the
+    footage. Without it, the grid moves with the crops.
     """
     result = frames.copy()
     x, y = mosaic.origin
@@ -73,7 +75,7 @@ def pixelate_clip(
 def mosaic_mask(mask: np.ndarray, mosaic: Mosaic) -> np.ndarray:
     """Return where `pixelate` shows the mosaic rather than the image: uint8 (H, W), 0 or 255.
 
-    Every pixel that it flattens, and of a feathered edge those that are more of the mosaic than of the image.
+    These are the pixelated pixels; in a feathered edge, only pixels in which the mosaic has the greater weight.
     """
     import cv2
 
@@ -82,7 +84,7 @@ def mosaic_mask(mask: np.ndarray, mosaic: Mosaic) -> np.ndarray:
 
 
 def whole_blocks(shown: np.ndarray, mosaic: Mosaic) -> int:
-    """Return how many blocks of `mosaic` lie wholly within `shown`, what `mosaic_mask` returns."""
+    """Return the number of blocks of `mosaic` that lie entirely within `shown`, the result of `mosaic_mask`."""
     import cv2
 
     height, width = shown.shape
@@ -92,17 +94,17 @@ def whole_blocks(shown: np.ndarray, mosaic: Mosaic) -> int:
 
 
 def _flatten(image: np.ndarray, mask: np.ndarray, mosaic: Mosaic) -> None:
-    """Do to `image` itself what `pixelate` does."""
+    """Pixelate `image` in place; see `pixelate`."""
     import cv2
 
     if image.shape[:2] != mask.shape:
-        raise ValueError(f"the image has {image.shape[:2]} pixels, its mask {mask.shape}")
+        raise ValueError(f"the shape of the image is {image.shape[:2]}, but the shape of its mask is {mask.shape}")
     height, width = mask.shape
     weight = _weigh(mask, mosaic)
     x, y, across, down = cv2.boundingRect(weight)
     if not across:
         return
-    # What lies outside the blocks that are touched is not looked at.
+    # Only the blocks that touch the region are processed.
     rows, columns = _lines(mosaic.origin[1], mosaic.height, y, y + down), _lines(mosaic.origin[0], mosaic.width, x, x + across)
     top, left = rows.clip(0, height), columns.clip(0, width)
     place = slice(top[0], top[-1]), slice(left[0], left[-1])
@@ -112,7 +114,7 @@ def _flatten(image: np.ndarray, mask: np.ndarray, mosaic: Mosaic) -> None:
         colours = _means(image[place], top - top[0], left - left[0])
     colours, of_row = colours.repeat(np.diff(left), axis=1), np.arange(len(colours)).repeat(np.diff(top))
     image, weight = image[place], weight[place]
-    # By bands that fit the cache of the processor.
+    # In bands of rows that fit into the cache of the processor.
     for first in range(0, len(image), BAND):
         band = slice(first, first + BAND)
         flat = colours.take(of_row[band], axis=0)
@@ -123,7 +125,7 @@ def _flatten(image: np.ndarray, mask: np.ndarray, mosaic: Mosaic) -> None:
 
 
 def _weigh(mask: np.ndarray, mosaic: Mosaic) -> np.ndarray:
-    """Return how much of the mosaic each pixel takes, the rest being of the image: uint8 (H, W), 255 is all."""
+    """Return the weight of the mosaic at each pixel: uint8 (H, W), from 0, only the image, to 255, only the mosaic."""
     import cv2
 
     if mosaic.dilation:
@@ -140,12 +142,12 @@ def _weigh(mask: np.ndarray, mosaic: Mosaic) -> np.ndarray:
 
 
 def _lines(origin: int, side: int, low: int, high: int) -> np.ndarray:
-    """Return the lines between blocks from the last one that is not above `low` to the first one not below `high`."""
+    """Return the grid lines from the last one at or below the coordinate `low` to the first one at or above `high`."""
     return np.arange(low - (low - origin) % side, high + side, side)
 
 
 def _middles(lines: np.ndarray, side: int, length: int) -> np.ndarray:
-    """Return the pixel in the middle of each block, or the nearest one within `length` pixels."""
+    """Return the coordinate of the middle pixel of each block, clipped to an image of `length` pixels."""
     return (lines[:-1] + side // 2).clip(0, length - 1)
 
 
@@ -153,7 +155,7 @@ def _means(image: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarr
     """Return the mean of each block of `image` between the lines `rows` and `columns`: uint8 (blocks, blocks, 3)."""
     import cv2
 
-    # Exact in either; integers are faster, but must hold the sum of the whole image.
+    # Both types are exact. Integers are faster, but must be able to hold the sum over the whole image.
     depth = cv2.CV_32S if image.size // 3 * 255 < 2**31 else cv2.CV_64F
     sums = _sums(cv2.integral(image, sdepth=depth), rows, columns)
     means: np.ndarray = np.rint(sums / np.outer(np.diff(rows), np.diff(columns))[..., None])
@@ -161,18 +163,18 @@ def _means(image: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarr
 
 
 def _sums(integral: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Return the sum over each block between the lines `rows` and `columns`."""
+    """Return the sum over each block between the lines `rows` and `columns`, from an integral image."""
     return np.diff(np.diff(_at(integral, rows, columns), axis=0), axis=1)
 
 
 def _at(image: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Return the pixels of `image` where `rows` and `columns` cross; faster than by `numpy.ix_`."""
+    """Return the pixels of `image` at which `rows` and `columns` cross; faster than `numpy.ix_`."""
     crossings: np.ndarray = image.take(rows, axis=0).take(columns, axis=1)
     return crossings
 
 
 def _blend(image: np.ndarray, other: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Return `image` and `other` mixed, `other` by `weight` / 255, rounded to the nearest value; there is never a tie."""
+    """Blend `other` into `image` with opacity `weight` / 255, rounded to the nearest level; ties cannot occur."""
     import cv2
 
     share = cv2.merge([weight] * 3).astype(np.uint16)

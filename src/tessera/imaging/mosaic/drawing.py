@@ -1,13 +1,13 @@
-"""Drawing: which mosaic a region gets, at random.
+"""Draw random mosaics for regions.
 
-Sizes and chances are those of Lada 0.11 (https://github.com/ladaapp/lada), but where those are wrong:
+Sizes and probabilities are those of Lada 0.11 (https://github.com/ladaapp/lada), except where Lada has a bug:
 
-- The area of a region is that of all its pixels, and its box that around all of them; there, of whichever outline was found
-  first, and the area within the centres of its outermost pixels.
-- Sizes v1 climb from 8 pixels at 20,000 square pixels to 12 at 50,000, as v4 does; there, to 9, and then jump to 12.
-- No block is smaller than the settings allow, whatever the version; there, v1 and v2 may come out as 0.
-- A region gets a soft edge only where it has more than 4 rows and columns of blocks; there, where the image has.
-- A feather that comes out as 0 is none; there, it is one as wide as a block.
+- The area and the box of a region are those of all its pixels. Lada takes only the outline that was found first, and the area
+  inside the centres of its outermost pixels.
+- Sizes of v1 rise from 8 pixels at 20,000 square pixels to 12 at 50,000, as in v4. In Lada they rise to 9, then jump to 12.
+- No block is smaller than the settings allow, in any version. In Lada, v1 and v2 may return 0.
+- A region gets a soft edge only if the region has more than 4 rows and columns of blocks. Lada counts those of the image.
+- A feather that is rounded to 0 means no feather. In Lada, it means one as wide as a block.
 """
 
 import numpy as np
@@ -16,14 +16,14 @@ from tessera.imaging.boxes import mask_box
 from tessera.imaging.mosaic.blocks import Mosaic
 from tessera.imaging.mosaic.settings import MIN_BLOCK, DrawSettings
 
-FEATHERED_FROM = 5  # rows and columns of blocks
+FEATHERED_FROM = 5  # least number of rows and columns of blocks of a region with a soft edge
 
 
 def block_size_v1(area: float, height: int, width: int) -> float:
     """Return the side of a block, in pixels, for a region of `area` square pixels in a frame of `height` by `width`.
 
-    Lada's v1, continuous at 50,000: linear by pieces in the area that the region would have, were the shorter side of the
-    frame 512 pixels.
+    This is Lada's v1, made continuous at 50,000 square pixels. It is piecewise linear in the area of the region in a frame
+    scaled to a shorter side of 512 pixels.
     """
     scale = min(height, width) / 512
     area /= scale * scale
@@ -41,9 +41,9 @@ def block_size_v1(area: float, height: int, width: int) -> float:
 
 
 def block_size_v2(length: float, height: int, width: int) -> float:
-    """Return the side of a block, in pixels, for a region whose box has the longer side `length`. Lada's v2.
+    """Return the side of a block, in pixels, for a region whose box has the longer side `length`, in pixels.
 
-    In 20 steps from 1 to 1.8 % of the longer side of the frame, as the region is long in comparison.
+    This is Lada's v2: from 1 to 1.8 % of the longer side of the frame, in 20 steps of the ratio of `length` to that side.
     """
     longest = max(height, width)
     return float(np.linspace(0.01, 0.018, 20)[np.abs(np.linspace(0, 1, 20) - length / longest).argmin()] * longest)
@@ -52,13 +52,16 @@ def block_size_v2(length: float, height: int, width: int) -> float:
 def block_size_v3(height: int, width: int) -> int:
     """Return the side of a block, in pixels: a hundredth of the longer side of the frame, at least 4.
 
-    Lada's v3, which is what Pixiv's guidelines ask for.
+    This is Lada's v3, which follows Pixiv's guidelines.
     """
     return max(4, max(height, width) // 100)
 
 
 def block_size_v4(area: float, height: int, width: int) -> float:
-    """Return the side of a block as `block_size_v1` does, but along a smooth curve up to 50,000 square pixels. Lada's v4."""
+    """Return the side of a block, in pixels, for a region of `area` square pixels in a frame of `height` by `width`.
+
+    This is Lada's v4: like `block_size_v1`, but along a logistic curve up to 50,000 square pixels.
+    """
     scale = min(height, width) / 512
     if area / (scale * scale) > 50000:
         return block_size_v1(area, height, width)
@@ -66,9 +69,9 @@ def block_size_v4(area: float, height: int, width: int) -> float:
 
 
 def block_sizes(mask: np.ndarray) -> tuple[float, float, float, float]:
-    """Return v1 by the area of the region, v1 by that of its box, v2, and v3 for a region of a whole frame.
+    """Return the block sizes v1 for the area of the region, v1 for the area of its box, v2 and v3, in pixels.
 
-    `mask`: uint8 (H, W), 0 or 255, not empty.
+    `mask`: uint8 (H, W), 0 or 255, not empty; the region in a whole frame.
     """
     import cv2
 
@@ -93,11 +96,11 @@ def draw_mosaic(
     frame: tuple[int, int] | None = None,
     corner: tuple[int, int] = (0, 0),
 ) -> Mosaic:
-    """Return a mosaic for the region `mask`, uint8 (H, W), 0 or 255, not empty, drawn as `settings` say.
+    """Draw a random mosaic for the region `mask`, according to `settings`.
 
-    Where `mask` is a crop of a frame, `frame` is the height and width of that, and `corner` the x and y of the crop in it; a
-    whole frame needs neither. The grid is anchored to the corner of the frame, of the crop, or of the box of the region.
-    One mosaic serves all frames of a clip: draw it for one of its masks.
+    `mask`: uint8 (H, W), 0 or 255, not empty. If it is a crop, `frame` is the height and width of the whole frame, and
+    `corner` the x and y of the crop in it, in pixels. The grid starts at the corner of the frame, of the crop, or of the box
+    of the region, see `settings.anchor`. All frames of a clip should get the same mosaic: draw it once, for one of the masks.
     """
     import cv2
 

@@ -1,4 +1,4 @@
-"""Settings of the mosaics."""
+"""Settings for drawing mosaics."""
 
 from typing import Annotated, Literal, TypeAlias
 
@@ -6,10 +6,10 @@ from pydantic import AfterValidator, Field, FiniteFloat, NonNegativeInt, Positiv
 
 from tessera.core.settings import Settings
 
-MIN_BLOCK = 2  # pixels; a block of one is no mosaic
-# In the mask of a sample; where Lada joins masks bit by bit, a face, 192, and a head, 127, make 255.
+MIN_BLOCK = 2  # pixels; blocks of one pixel would leave the image unchanged
+# Values in the mask of a sample. They exclude a bitwise or, which Lada uses: 192 (face) | 127 (head) makes 255 (nsfw).
 VALUES = {"nsfw": 255, "face": 192, "head": 127}  # label of a region → value
-CLASSES = {255: "nsfw", 192: "sfw", 127: "sfw"}  # value in a mask → class of a detector of mosaics
+CLASSES = {255: "nsfw", 192: "sfw", 127: "sfw"}  # value in a mask → class of a mosaic detector
 
 Type: TypeAlias = Literal["squa_mid", "squa_avg", "rect_avg"]
 Probability: TypeAlias = Annotated[float, Field(ge=0, le=1)]
@@ -18,13 +18,13 @@ Weight: TypeAlias = Annotated[FiniteFloat, Field(ge=0)]
 
 def _ascending(values: tuple[float, float]) -> tuple[float, float]:
     if values[0] > values[1]:
-        raise ValueError("the lower number comes first")
+        raise ValueError("the first number should not be above the second")
     return values
 
 
 def _some(weights: dict[Type, float]) -> dict[Type, float]:
     if not sum(weights.values()):
-        raise ValueError("one weight at least is above 0")
+        raise ValueError("at least one weight should be above 0")
     return weights
 
 
@@ -32,7 +32,7 @@ Range: TypeAlias = Annotated[tuple[Weight, Weight], AfterValidator(_ascending)]
 
 
 class DrawSettings(Settings):
-    """How mosaics are drawn at random. The defaults are Lada's for the detection of mosaics."""
+    """How random mosaics are drawn. The defaults are Lada's for training its mosaic detector."""
 
     version: Literal["v1", "v2", "v3", "v4"] = "v4"
     bounding: Probability = 0.5
@@ -48,7 +48,7 @@ class DrawSettings(Settings):
 
 
 class MosaicSettings(DrawSettings):
-    """How mosaics are drawn on frames, to train a detector of mosaics."""
+    """How mosaics are drawn on frames to train a mosaic detector."""
 
     sfw_scale: Range = (1.3, 2.3)
     sfw_min_block: int = Field(5, ge=MIN_BLOCK)

@@ -1,4 +1,4 @@
-"""Watermarks, text and logos, drawn at random over a picture."""
+"""Draw random watermarks, texts and logos, over an image."""
 
 import os
 from collections.abc import Iterator
@@ -20,32 +20,32 @@ from tessera.imaging.watermark.settings import DrawSettings
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 FONTS = {".ttf", ".otf", ".ttc"}
-LEAST_FRAME = 64  # pixels, the shorter side of a frame that is drawn on
-LEAST_MARK = 6  # pixels, the shorter side of a mark; smaller ones cannot be told from noise
-LARGEST_TEXT = 2**26  # pixels, beyond which a font is broken or means harm
-LONGEST_TEXT = 4  # sides of the frame that a text takes before it is turned
-LARGEST_LOGO = 1024  # pixels, the longer side that logos are kept at
-VISIBLE = 16  # opacity, of 255, from which a pixel belongs to a mark
-CHANGE = 12  # steps, of 255, by which the colours of a pixel must change in the mean to be seen; half of a mark must
-TRIES = 20  # at a mark that can be seen, beside the others
-FIT = 0.96  # largest part of the width and the height of a frame that a mark takes,
-FIT_TILE = 0.35  # and each of a tiled one
-TILE_TURN = 45.0  # degrees, either way
-INSIDE = 0.5  # least part of a tile that lies in the frame
-PLATE = (0.4, 1.0)  # opacity of the plate behind a text, as a fraction of that of the text
+LEAST_FRAME = 64  # pixels, shorter side of the smallest frame to draw on
+LEAST_MARK = 6  # pixels, shorter side of the smallest mark; smaller ones look like noise
+LARGEST_TEXT = 2**26  # pixels of the picture of a text; if there are more, the font is damaged or malicious
+LONGEST_TEXT = 4  # largest size of a text before it is rotated, as a multiple of the sides of the frame
+LARGEST_LOGO = 1024  # pixels, longer side to which logos are reduced
+VISIBLE = 16  # least opacity, of 255, of a pixel that counts as part of a mark
+CHANGE = 12  # levels, of 255, by which the mean of the channels of a pixel must change; half of the pixels of a mark must
+TRIES = 20  # attempts for each wanted mark to draw one that is visible and does not overlap another
+FIT = 0.96  # largest fraction of the width and height of the frame that a mark takes
+FIT_TILE = 0.35  # the same for each tile of a tiled mark
+TILE_TURN = 45.0  # degrees, largest rotation of a tiled mark in either direction
+INSIDE = 0.5  # least fraction of a tile that lies inside the frame
+PLATE = (0.4, 1.0)  # opacity of the plate behind a text, as a fraction of the opacity of the text
 
 
 @dataclass(frozen=True)
 class Materials:
-    """What marks are made of."""
+    """The fonts and logos that marks are drawn with."""
 
     fonts: tuple[Path, ...]
-    logos: tuple[tuple[str, np.ndarray], ...]  # name, and uint8 (H, W, 4), RGB and opacity, cut to what is visible
+    logos: tuple[tuple[str, np.ndarray], ...]  # name, and uint8 (H, W, 4), RGBA, cropped to the visible part
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A mark as it was drawn; the fields mean what the columns of `tables.Marks` say."""
+    """A mark as it was drawn; the fields are those of `tables.Marks`."""
 
     kind: Literal["text", "logo"]
     content: str
@@ -61,10 +61,10 @@ class Mark:
 
 
 def load_materials(settings: DrawSettings) -> Materials:
-    """Return the logos and the fonts that `settings` name; without a folder of fonts, DejaVu as Matplotlib carries it.
+    """Load the logos and fonts in the folders of `settings`; without a folder of fonts, the DejaVu fonts in Matplotlib.
 
-    A logo that has no opacity is used as the rectangle that it is; that is told.
-    Raises `TesseraError` that lists every file that is no font or no logo, and a folder in which there is none.
+    A logo without an alpha channel is drawn as a rectangle, and reported in the log.
+    Raises `TesseraError` that lists every file that is not a font or a usable logo, and every folder without any.
     """
     faults: list[str] = []
     logos: list[tuple[str, np.ndarray]] = []
@@ -95,37 +95,37 @@ def load_materials(settings: DrawSettings) -> Materials:
 
 
 def _dejavu() -> list[Path]:
-    """Return the fonts of DejaVu: sans, serif and mono, upright and slanted. Its licence lies beside them."""
+    """Return the DejaVu fonts in Matplotlib: sans, serif and mono, upright and oblique. Their licence is beside them."""
     package = find_spec("matplotlib")
     if package is None or package.origin is None:
-        raise TesseraError("Matplotlib is not installed; `make setup` installs what the workflow needs")
+        raise TesseraError("Matplotlib is not installed; run `make setup` to install the dependencies of the workflow")
     folder = Path(package.origin).parent / "mpl-data" / "fonts" / "ttf"
-    # Those named Display hold signs only.
+    # The fonts named Display contain only symbols.
     return sorted(path for path in folder.glob("DejaVu*.ttf") if "Display" not in path.name)
 
 
 def read_logo(path: Path) -> np.ndarray:
-    """Return the logo `path`, cut to what is visible and no larger than needed: uint8 (H, W, 4), RGB and opacity.
+    """Return the logo `path`, cropped to its visible part and scaled down to `LARGEST_LOGO`: uint8 (H, W, 4), RGBA.
 
-    Raises `ValueError` where there is none.
+    Raises `ValueError` if the file is not an image, or its visible part is empty or too small.
     """
     from PIL import Image
 
     try:
         with open_file(path) as file, Image.open(file, formats=IMAGE_FORMATS) as picture:
             if "transparency" not in picture.info and not picture.mode.endswith(("A", "a")):
-                tell(f"watermarks.draw.logos: {str(path)!r} has no opacity; it is drawn as a rectangle")
+                tell(f"watermarks.draw.logos: {str(path)!r} has no alpha channel; it is drawn as a rectangle")
             logo = picture.convert("RGBA")
     except MemoryError:
         raise
-    except Exception as error:  # decoders meet hostile bytes with exceptions of many kinds
-        raise ValueError(f"is no image ({error})") from None
+    except Exception as error:  # on hostile bytes, decoders raise exceptions of many types
+        raise ValueError(f"is not an image ({error})") from None
     visible = logo.getchannel("A").point([255 * (value >= VISIBLE) for value in range(256)]).getbbox()
     if visible is None:
-        raise ValueError("is wholly transparent")
+        raise ValueError("is fully transparent")
     logo = logo.crop(visible)
     if min(logo.size) < LEAST_MARK:
-        raise ValueError(f"shows {logo.width} by {logo.height} pixels; {LEAST_MARK} are needed")
+        raise ValueError(f"has {logo.width} by {logo.height} visible pixels; each side needs at least {LEAST_MARK}")
     logo.thumbnail((LARGEST_LOGO, LARGEST_LOGO))
     return np.array(logo)
 
@@ -133,11 +133,11 @@ def read_logo(path: Path) -> np.ndarray:
 def draw_marks(
     image: np.ndarray, random: np.random.Generator, materials: Materials, settings: DrawSettings
 ) -> tuple[np.ndarray, list[Mark]]:
-    """Return a copy of `image` with marks drawn from `random`, and what they are; none where it is left clean.
+    """Return a copy of `image` with random marks drawn over it, and the list of the marks, which is empty if it stays clean.
 
-    `image`: uint8 (H, W, 3), RGB. Boxes are in whole pixels, and hold exactly what was drawn: nothing lies outside, and every
-    side touches a pixel whose opacity is `VISIBLE` or more. Marks do not overlap. One that would not be seen, white on white,
-    is drawn anew; where that does not help, or no room is left, there are fewer.
+    `image`: uint8 (H, W, 3), RGB. Boxes are in whole pixels and tight: no pixel outside is changed, and every side touches a
+    pixel whose opacity is at least `VISIBLE`. Marks do not overlap. A mark that would not be visible, such as white on white,
+    is replaced by another; if all attempts fail, or no room is left, there are fewer marks.
     """
     image = image.copy()
     if random.random() < settings.clean:
@@ -149,7 +149,7 @@ def draw_marks(
     for _ in range(TRIES * wanted):
         mark, layer = make_mark(image.shape[:2], tiled, random, materials, settings)
         if not layer.size:
-            continue  # too thin or too faint to be seen
+            continue  # too thin or too faint to be visible
         drawn = [blend(image, free, layer, x, y) for x, y in _places(image.shape[:2], layer.shape[:2], tiled, random)]
         if boxes := tuple(box for box in drawn if box):
             marks.append(replace(mark, boxes=boxes))
@@ -161,7 +161,7 @@ def draw_marks(
 def make_mark(
     shape: tuple[int, ...], tiled: bool, random: np.random.Generator, materials: Materials, settings: DrawSettings
 ) -> tuple[Mark, np.ndarray]:
-    """Return a mark for a frame of `shape` (H, W), and its layer: uint8 (h, w, 4), RGB and opacity, cut to what is visible."""
+    """Return a random mark for a frame of `shape` (H, W), and its layer: uint8 (h, w, 4), RGBA, cropped to the visible part."""
     from PIL import Image
 
     side = min(shape[:2])
@@ -187,7 +187,7 @@ def make_mark(
         layer = _text(text, font, size, color, stroke, plate)
         name = os.fsencode(font.name).decode("utf-8", "replace")
         mark = Mark("text", text, name, size, opacity, angle, color, stroke, plate, tiled)
-        # Turned, the picture of a long line would be as high as it is wide.
+        # Limit the length first: the rotated picture of a long line is as high as it is wide.
         layer = _fit(layer, shape, LONGEST_TEXT)
     layer = _fit(layer.rotate(angle, Image.Resampling.BICUBIC, expand=True), shape, FIT_TILE if tiled else FIT)
     pixels = np.array(layer)
@@ -197,10 +197,11 @@ def make_mark(
 
 
 def blend(image: np.ndarray, free: np.ndarray, layer: np.ndarray, x: int, y: int) -> Box | None:
-    """Draw `layer` into `image`, its top left corner at `x`, `y`, and return the box of what is to be seen of it.
+    """Draw `layer` into `image` with its top left corner at `x`, `y`, and return the box of its visible part.
 
-    `free`, bool (H, W), says where nothing was drawn yet, and is updated. Nothing is drawn, and nothing returned, where that
-    is not free, less than `INSIDE` of the layer lies in the image, or half of it would not be seen.
+    `layer`: uint8 (h, w, 4), RGBA. `image`: uint8 (H, W, 3), RGB. `free`: bool (H, W), where no mark was drawn yet. `image`
+    and `free` are updated. Nothing is drawn and None is returned if the place is not free, if less than `INSIDE` of the layer
+    lies in the image, if its visible part is thinner than `LEAST_MARK`, or if less than half of that would change by `CHANGE`.
     """
     left, top = max(x, 0), max(y, 0)
     right, bottom = min(x + layer.shape[1], image.shape[1]), min(y + layer.shape[0], image.shape[0])
@@ -211,7 +212,7 @@ def blend(image: np.ndarray, free: np.ndarray, layer: np.ndarray, x: int, y: int
     x0, y0, x1, y1 = map(int, mask_box(visible.view(np.uint8)))
     if min(x1 - x0, y1 - y0) < LEAST_MARK:
         return None
-    # What hardly shows around it is cut off, so that nothing is drawn outside the box.
+    # Cut off the nearly transparent margin, so that nothing is drawn outside the box.
     seen, visible = seen[y0:y1, x0:x1], visible[y0:y1, x0:x1]
     place = np.s_[top + y0 : top + y1, left + x0 : left + x1]
     if not free[place].all():
@@ -229,7 +230,7 @@ def blend(image: np.ndarray, free: np.ndarray, layer: np.ndarray, x: int, y: int
 def _places(
     frame: tuple[int, ...], layer: tuple[int, ...], tiled: bool, random: np.random.Generator
 ) -> Iterator[tuple[int, int]]:
-    """Yield where the top left corner of a layer of the shape `layer` goes: anywhere, or all over the `frame` in rows."""
+    """Yield positions for the top left corner of a layer of shape `layer`: a random one, or rows of tiles over `frame`."""
     height, width = layer
     if not tiled:
         yield int(random.integers(frame[1] - width + 1)), int(random.integers(frame[0] - height + 1))
@@ -242,7 +243,7 @@ def _places(
 
 
 def _fit(layer: "Picture", frame: tuple[int, ...], part: float) -> "Picture":
-    """Return `layer`, scaled down where it is wider or higher than `part` of the `frame`, (H, W)."""
+    """Return `layer`, scaled down if it is wider or higher than the fraction `part` of the `frame`, (H, W)."""
     scale = min(part * frame[1] / layer.width, part * frame[0] / layer.height)
     return layer if scale >= 1 else _scale(layer, scale)
 
@@ -254,21 +255,22 @@ def _scale(layer: "Picture", scale: float) -> "Picture":
 
 
 def _text(text: str, font: Path, size: int, color: tuple[int, ...], stroke: int, plate: float) -> "Picture":
-    """Return `text` as a picture, RGBA. `size`: of the font, pixels. `stroke`: width of the outline, pixels. `plate`: opacity.
+    """Render `text` as an RGBA image.
 
-    Raises `OSError` or `ValueError` where `font` is none.
+    `size`: font size in pixels. `stroke`: width of the outline in pixels. `plate`: opacity of the background, 0 to 1.
+    Raises `OSError` or `ValueError` if `font` is not a font, or the text has no pixels or too many.
     """
     from PIL import Image, ImageDraw, ImageFont
 
-    # The basic layout is there with every build of Pillow.
+    # Every build of Pillow has the basic layout engine.
     face = ImageFont.truetype(font, size, layout_engine=ImageFont.Layout.BASIC)
     left, top, right, bottom = map(int, face.getbbox(text, stroke_width=stroke))
     margin = size // 4
     width, height = right - left + 2 * margin, bottom - top + 2 * margin
     if not 0 < width * height <= LARGEST_TEXT:
-        raise ValueError(f"{text!r} takes {width} by {height} pixels")
+        raise ValueError(f"{text!r} would have {width} by {height} pixels")
     contrast = (0, 0, 0) if sum(color) > 382 else (255, 255, 255)
-    # Where nothing is, the colour is that of the edge, so that none other mixes into it.
+    # Transparent pixels have the colour of the edge, so that scaling mixes no other colour into it.
     edge = contrast if stroke or plate else color
     layer = Image.new("RGBA", (width, height), (*edge, round(255 * plate)))
     place = (margin - left, margin - top)
@@ -285,7 +287,7 @@ def _words(settings: DrawSettings, random: np.random.Generator) -> str:
 
 
 def _color(random: np.random.Generator) -> tuple[int, ...]:
-    """Return white, black or any colour, as often as each is met."""
+    """Return a random colour, RGB: half are white, a fifth black, the others uniform, about as in real watermarks."""
     choice = random.random()
     if choice < 0.7:
         return (255, 255, 255) if choice < 0.5 else (0, 0, 0)

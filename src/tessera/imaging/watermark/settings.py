@@ -1,4 +1,4 @@
-"""How watermarks are drawn."""
+"""Settings for drawing watermarks."""
 
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -23,7 +23,10 @@ Counts = Annotated[tuple[PositiveInt, PositiveInt], AfterValidator(_ascends)]
 
 
 class DrawSettings(Settings):
-    """Which marks are drawn over frames. Sizes are fractions of the shorter side of the frame, shares are probabilities."""
+    """Which marks are drawn over frames.
+
+    Sizes are fractions of the shorter side of the frame. `clean`, `tiled`, `logo`, `stroke` and `plate` are probabilities.
+    """
 
     frames_per_source: NonNegativeInt = 200
     max_side: PositiveInt | None = 1280
@@ -48,12 +51,12 @@ class DrawSettings(Settings):
     @classmethod
     def _texts_show(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
         if not all(text.isprintable() and text.strip() for text in texts):
-            raise ValueError("a text is blank, or holds what cannot be printed on one line")
+            raise ValueError("a text is blank or contains unprintable characters; remove them")
         return texts
 
     @field_validator("alphabet")
     @classmethod
     def _letters_show(cls, alphabet: str) -> str:
         if not (alphabet.isprintable() and alphabet.strip()):
-            raise ValueError("there is no letter in it, or what cannot be printed")
+            raise ValueError("it is blank or contains unprintable characters; list printable characters on one line")
         return alphabet
