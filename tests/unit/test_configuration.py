@@ -170,7 +170,7 @@ def test_yes_may_be_a_truth_value_as_yaml_has_it(given: bool | str, meant: str) 
 
 @pytest.mark.parametrize("model", ["nsfw_detection", "mosaic_detection"])
 def test_an_architecture_without_masks_is_refused_where_masks_are_needed(model: str) -> None:
-    with pytest.raises(TesseraError, match=rf"models\.{model}\.architecture: 'yolo11n.yaml' finds boxes, and masks are"):
+    with pytest.raises(TesseraError, match=rf"models\.{model}\.architecture: 'yolo11n.yaml' finds only boxes, but masks are"):
         load_configuration({"models": {model: {"architecture": "yolo11n.yaml"}}})
     load_configuration({"models": {"watermark_detection": {"architecture": "yolo11n-seg.yaml"}}})
 

@@ -65,7 +65,7 @@ def test_a_killed_training_goes_on_to_weights_and_a_change_reruns_what_depends_o
     assert run.returncode == 0, run.output
     log = (project.results / "logs" / "train_detector" / "nsfw_detection.log").read_text()
     assert f"epoch 1/{TRAINING['epochs']}:" not in log
-    assert "goes on after epoch" in log and f"epoch {TRAINING['epochs']}/{TRAINING['epochs']}:" in log
+    assert "resuming after epoch" in log and f"epoch {TRAINING['epochs']}/{TRAINING['epochs']}:" in log
     assert len((project.results / "training" / "nsfw_detection" / "results.csv").read_text().splitlines()) == 11
 
     assert verify_checksums(weights / "SHA256SUMS") == []

@@ -150,5 +150,5 @@ def test_weights_that_are_not_those_of_the_list_are_not_loaded(project: Project,
     trained.write_bytes(trained.read_bytes() + b"\0")
     run = project.run(*DOG, snakefile=snakefile)
     assert run.returncode != 0
-    assert "nsfw_detection.pt: not the file that results/weights/nsfw_detection/SHA256SUMS lists" in run.output
+    assert "nsfw_detection.pt differs from the file listed in results/weights/nsfw_detection/SHA256SUMS" in run.output
     assert not (project.results / "regions" / "dog" / "nsfw.parquet").exists()

@@ -102,9 +102,9 @@ def test_weights_that_are_not_those_listed_are_never_unpickled(weights: Path, tm
     changed = tmp_path / weights.name
     changed.write_bytes(b"not " + weights.read_bytes())
     (tmp_path / "SHA256SUMS").write_bytes((weights.parent / "SHA256SUMS").read_bytes())
-    with pytest.raises(TesseraError, match="not the file that"):
+    with pytest.raises(TesseraError, match="differs from the file listed in"):
         Predictor(changed, tmp_path / "SHA256SUMS", PredictionSettings())
-    with pytest.raises(TesseraError, match=f"its sha256 is {sha256_file(changed)}, not {sha256_file(weights)}"):
+    with pytest.raises(TesseraError, match=f"its sha256 is {sha256_file(changed)}, but {sha256_file(weights)}"):
         Predictor(changed, sha256_file(weights), PredictionSettings())
 
 

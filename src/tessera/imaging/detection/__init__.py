@@ -1,1 +1,1 @@
-"""Detectors run over pictures."""
+"""Run detectors over images."""

@@ -1,4 +1,4 @@
-"""A detector, run over images: batched, on the GPU where there is one, masks at the full resolution of the image."""
+"""Run a detector over images: in batches, on the GPU if there is one, with masks at the full resolution of the image."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ from tessera.imaging.detection.settings import PredictionSettings
 
 @dataclass(frozen=True)
 class Region:
-    """One region that a detector sees in an image.
+    """One detected region of an image.
 
-    `box`: x0, y0, x1, y1 in pixels of the image, half-open. `mask`: uint8 (H, W), 0 or 255, the size of the image;
-    None from a detector that knows boxes only. `score`: the confidence in [0, 1].
+    `box`: x0, y0, x1, y1 in pixels of the image, half-open. `mask`: uint8 (H, W), 0 or 255, of the size of the image;
+    None if the detector returns only boxes. `score`: the confidence in [0, 1].
     """
 
     label: str
@@ -30,21 +30,21 @@ class Region:
 
 
 class Predictor:
-    """A detector that is loaded once and run over any number of images."""
+    """A detector that is loaded once and runs over any number of images."""
 
     def __init__(self, weights: Path, expected: Path | str, settings: PredictionSettings) -> None:
-        """Load `weights`, a checkpoint of ultralytics (`.pt`) or what it exported (`.onnx`), of boxes or masks.
+        """Load `weights`: a checkpoint of ultralytics (`.pt`) or its export (`.onnx`), which detects boxes or masks.
 
-        `expected`: the sha256 of the file, or a SHA256SUMS that must list it. Raises `TesseraError` where it is another, or is
-        no model. Images are shown at the size that the model was trained at where `settings.image_size` names none, and to an
-        ONNX model of a fixed size at that.
+        `expected`: the sha256 of the file, or the path of a SHA256SUMS that must list it. Images are scaled to
+        `settings.image_size`; if that is None, to the size that the model was trained at. An ONNX model of a fixed size always
+        gets images of its size. Raises `TesseraError` if the sha256 differs, or the file is not a model.
         """
         found = sha256_file(weights)
         if isinstance(expected, str):
             if found != expected:
-                raise TesseraError(f"{weights}: its sha256 is {found}, not {expected}; delete it and run again")
+                raise TesseraError(f"{weights}: its sha256 is {found}, but {expected} is expected; delete it and run again")
         elif f"{found}  {weights.name}" not in expected.read_text(encoding="utf-8").splitlines():
-            raise TesseraError(f"{weights}: not the file that {expected} lists; delete {weights.parent} and run again")
+            raise TesseraError(f"{weights} differs from the file listed in {expected}; delete {weights.parent} and run again")
         offline()
         from ultralytics import YOLO
 
@@ -52,22 +52,22 @@ class Predictor:
         self._name = declared.source if isinstance(declared, WeightsSettings) else str(weights)
         try:
             self._model: Any = YOLO(weights)
-        except Exception as error:  # what is no checkpoint is met with exceptions of many kinds
+        except Exception as error:  # for files that are not checkpoints, exceptions of many types are raised
             raise self._unusable(error) from error
         self._settings = settings
-        # Ultralytics takes the size that a checkpoint was trained at from it.
+        # Without `imgsz`, ultralytics reads the size from the checkpoint.
         self._size = {"imgsz": settings.image_size} if settings.image_size else {}
 
     @property
     def labels(self) -> list[str]:
-        """The names of its classes."""
+        """The names of the classes of the model."""
         return list(self._model.names.values())
 
     def predict(self, images: Iterable[np.ndarray]) -> Iterator[list[Region]]:
-        """Yield the regions of each of `images`, surest first, in the order of the images.
+        """Yield the regions of each of `images`, in the order of the images; the region with the highest score comes first.
 
-        `images`: uint8 (H, W, 3), RGB, of any sizes; no more than a batch of them is held.
-        Raises `TesseraError` where the memory of the GPU does not suffice, or the weights are not of such a detector.
+        `images`: uint8 (H, W, 3), RGB, of any size; at most one batch of them is held in memory.
+        Raises `TesseraError` if the GPU is out of memory, or the weights are not those of a detector of boxes or masks.
         """
         import cv2
         import torch
@@ -88,10 +88,10 @@ class Predictor:
                 raise TesseraError(f"the GPU is out of memory: lower `batch` or `image_size` ({error})") from error
             except MemoryError:
                 raise
-            except Exception as error:  # an ONNX model is opened and tried here
+            except Exception as error:  # an ONNX model is only loaded here
                 raise self._unusable(error) from error
             if any(result.boxes is None for result in results):
-                raise self._unusable("it sees no upright boxes")
+                raise self._unusable("it returns no axis-aligned boxes")
             yield from map(_regions, results)
 
     def _unusable(self, reason: Exception | str) -> TesseraError:
@@ -100,7 +100,7 @@ class Predictor:
 
 
 def _batches(images: Iterable[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
-    """Yield runs of at most `size` images of one shape: in a mixed batch, the others would change how each is padded."""
+    """Yield batches of at most `size` images of one shape: in a mixed batch, the padding of an image depends on the others."""
     batch: list[np.ndarray] = []
     for image in images:
         if batch and (len(batch) == size or image.shape != batch[0].shape):

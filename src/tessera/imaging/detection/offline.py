@@ -1,7 +1,4 @@
-"""Ultralytics, and ONNX Runtime, kept to themselves: no network, no settings of the user, no code from a file.
-
-Nor is anything added to a dataset.
-"""
+"""Isolate ultralytics and ONNX Runtime: no network, no user settings, no code from files, no files written to datasets."""
 
 import atexit
 import os
@@ -13,17 +10,17 @@ from typing import Any, NoReturn
 
 
 def offline(folder: Path | None = None) -> None:
-    """Import ultralytics in a way that keeps it to itself, and ONNX Runtime with it, which it loads to simplify an export.
+    """Import ultralytics isolated, and with it ONNX Runtime, which it uses to simplify exports.
 
-    Call this before anything else imports either; again does no harm.
+    Call this before any other code imports either of them. Calling it again is harmless.
 
-    It then downloads, installs and reports nothing, and unpickles checkpoints into the classes of models only, so that a
-    hostile file cannot run code. It keeps its settings in `folder` instead of the home folder; by default that is a temporary
-    one, removed when the process ends. Label caches are neither read nor written: they are pickles, and would lie in a
-    dataset that is finished.
+    Ultralytics then downloads nothing, installs nothing, reports nothing over the network, and unpickles checkpoints only into
+    classes of models, so that a hostile file cannot run code. Its settings are in `folder` instead of the home folder; by
+    default this is a temporary folder that is removed when the process ends. Label caches are neither read nor written: they
+    are pickles, and would be added to a finished dataset.
 
-    On a GPU, ultralytics would fetch a model to try mixed precision out. It is told that it cannot, warns of that in the
-    log, and goes by the training argument `amp`.
+    On a GPU, ultralytics tries to download a model to test mixed precision. The download is refused, which gives a warning in
+    the log, and the training argument `amp` decides.
     """
     folder = folder or _temporary_folder()
     os.environ["YOLO_OFFLINE"] = "true"
@@ -31,7 +28,7 @@ def offline(folder: Path | None = None) -> None:
     os.environ["ULTRALYTICS_SAFE_LOAD"] = "true"
     os.environ["YOLO_CONFIG_DIR"] = str(folder)
     os.environ.pop("ULTRALYTICS_API_KEY", None)
-    # It would report to Microsoft, and keep an identifier of the device in the home folder.
+    # ONNX Runtime would report to Microsoft, and keep an identifier of the device in the home folder.
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     _place_fonts(folder / "Ultralytics")
 
@@ -41,12 +38,12 @@ def offline(folder: Path | None = None) -> None:
     from ultralytics.utils import SETTINGS, downloads, patches
 
     reporters = ("sync", "clearml", "comet", "dvc", "mlflow", "raytune", "tensorboard", "wandb")
-    # Past its own method, which would write them down.
+    # Not its own `update`, which would write the settings to disk.
     dict.update(SETTINGS, {**dict.fromkeys(reporters, False), "api_key": ""})
-    # Being offline only changes what it says when a download fails: it would still try.
+    # YOLO_OFFLINE only changes the message of a failed download; ultralytics would still try it.
     downloads.safe_download = data.safe_download = _refuse
     downloads.attempt_download_asset = _existing
-    # It would install a decoder for every file that is no image.
+    # Its own `Image.open` would install a decoder whenever a file is not an image.
     Image.open = patches._image_open
     dataset.load_dataset_cache_file = _refuse
     dataset.save_dataset_cache_file = _keep
@@ -60,7 +57,7 @@ def _temporary_folder() -> Path:
 
 
 def _place_fonts(folder: Path) -> None:
-    """Put a font where ultralytics looks for Arial: it asks the network for a missing one, offline or not."""
+    """Put a font where ultralytics looks for Arial: it downloads a missing font even if it is offline."""
     from matplotlib import get_data_path
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -70,15 +67,15 @@ def _place_fonts(folder: Path) -> None:
 
 
 def _refuse(*_: Any, **__: Any) -> NoReturn:
-    raise ConnectionError("tessera keeps ultralytics offline")
+    raise ConnectionError("Tessera keeps ultralytics offline")
 
 
 def _keep(prefix: str, path: Path, cache: dict[str, Any], version: str) -> None:
-    # All that saving does, but for the file.
+    # The original function also sets this, and then writes the file.
     cache["version"] = version
 
 
 def _existing(file: str | Path, *_: Any, **__: Any) -> str:
     if not Path(file).exists():
-        raise ConnectionError(f"{file} does not exist, and tessera keeps ultralytics offline")
+        raise ConnectionError(f"{file} does not exist, and Tessera keeps ultralytics offline")
     return str(file)

@@ -1,4 +1,4 @@
-"""How a detector is run over images."""
+"""Settings for running detectors over images."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from tessera.core.weights.declare import DeclaredWeights, TrainedOrDeclaredWeigh
 
 
 class PredictionSettings(Settings):
-    """How a detector is run over images."""
+    """How a detector runs over images."""
 
     confidence: float = Field(0.1, gt=0, lt=1)
     iou: float = Field(0.7, ge=0, le=1)
@@ -20,19 +20,19 @@ class PredictionSettings(Settings):
 
 
 class FinderSettings(PredictionSettings):
-    """A detector that looks at the sampled frames, where its weights are declared."""
+    """How a detector runs over the sampled frames; without declared weights, it does not run."""
 
     weights: DeclaredWeights = None
 
 
 class TrainedFinderSettings(PredictionSettings):
-    """The same, but that its weights may be those trained here."""
+    """How a detector runs over the sampled frames; its weights may be trained by the workflow or declared."""
 
     weights: TrainedOrDeclaredWeights = "trained"
 
 
 class WatermarkFinderSettings(TrainedFinderSettings):
-    """The one of watermarks, shown larger images than it was trained on: marks are small."""
+    """How the watermark detector runs; it gets larger images than in its training, because marks are small."""
 
     image_size: int | None = Field(640, ge=32, multiple_of=32)
 

@@ -1,4 +1,4 @@
-"""The dataset that a detector is trained on, in the layout of YOLO: to read, and to find its faults before the training."""
+"""Read and check the YOLO dataset of a detector before the training."""
 
 import hashlib
 import json
@@ -20,25 +20,25 @@ from tessera.records.annotation.formats.yolo import Task, parse_line
 
 SPLITS = ("train", "val", "test")
 FAULTS_SHOWN = 30
-LEAST_SIDE = 10  # pixels; ultralytics leaves smaller images out
+LEAST_SIDE = 10  # pixels; ultralytics skips smaller images
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset in a folder: the names of its classes by number, and the images of each split in the order of their names."""
+    """A dataset in a folder: the class names by class number, and the images of each split sorted by name."""
 
     folder: Path
     names: tuple[str, ...]
     images: dict[str, list[Path]]
 
     def label(self, image: Path) -> Path:
-        """Return the label file of an image."""
+        """Return the path of the label file of `image`."""
         folder = self.folder / "labels" / image.relative_to(self.folder / "images").parent
         return folder / f"{image.stem}.txt"
 
 
 def read_dataset(folder: Path) -> Dataset:
-    """Return the dataset in `folder`. Raises `TesseraError` where dataset.yaml is not what is expected."""
+    """Read the dataset in `folder`. Raises `TesseraError` if dataset.yaml is invalid or names unexpected folders."""
     file = folder / "dataset.yaml"
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
@@ -46,29 +46,32 @@ def read_dataset(folder: Path) -> Dataset:
         names = [names[number] for number in range(len(names))]
         folders = {split: content[split] for split in SPLITS if content.get(split)}
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-        raise TesseraError(f"{file}: no `names`, `train` and `val` in it as YAML ({error}); delete it and run again") from error
+        raise TesseraError(f"{file}: not YAML with `names`, `train` and `val` ({error}); delete it and run again") from error
     for split in SPLITS:
         if folders.get(split, f"images/{split}") != f"images/{split}":
             raise TesseraError(
-                f"{file}: `{split}` is {folders[split]!r}, expected is 'images/{split}'; delete it and run again"
+                f"{file}: `{split}` is {folders[split]!r}, but should be 'images/{split}'; delete it and run again"
             )
     images = {split: sorted(path for path in (folder / "images" / split).glob("*") if path.is_file()) for split in folders}
     return Dataset(folder, tuple(map(str, names)), images)
 
 
 def dataset_digest(folder: Path) -> str:
-    """Return a digest of what a trainer reads of the dataset in `folder`, from its checksums: all but its datasheet."""
+    """Return a digest of the images, the labels and dataset.yaml in `folder`, which are what a trainer reads.
+
+    It is computed from the lines of SHA256SUMS.
+    """
     lines = (folder / "SHA256SUMS").read_text(encoding="utf-8", errors="surrogateescape").splitlines(keepends=True)
     read = [line for line in lines if line.split("  ", 1)[-1].startswith(("images/", "labels/", "dataset.yaml"))]
     return hashlib.sha256("".join(read).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def check_dataset(folder: Path, task: Task, report: Path, threads: int) -> None:
-    """Write to `report` what the dataset in `folder` holds, for the `task` detect or segment: its digest, and counts by split.
+    """Check the dataset in `folder` for `task`, detect or segment, and write its digest and its counts by split to `report`.
 
-    Raises `TesseraError` that lists every fault with its file and line: an image that is missing, damaged or has no label, a
-    label without an image, a line that is no object, a class that does not exist, a number outside [0, 1], a split without
-    images or without objects to learn from, a file that is not the one written.
+    Raises `TesseraError` that lists every fault with its file and line: an image that is missing, damaged or without a label;
+    a label without an image; a line that is not an object; a class that does not exist; a number outside [0, 1]; a train or
+    val split without images or objects; a file that differs from its checksum.
     """
     from PIL import Image
 
@@ -97,10 +100,10 @@ def check_dataset(folder: Path, task: Task, report: Path, threads: int) -> None:
     if faults:
         shown = "\n".join(f"  {fault}" for fault in faults[:FAULTS_SHOWN])
         more = f"\n  and {len(faults) - FAULTS_SHOWN} more" if len(faults) > FAULTS_SHOWN else ""
-        raise TesseraError(f"the dataset {folder} has {len(faults)} fault(s):\n{shown}{more}\nmend the labels, and run again")
+        raise TesseraError(f"the dataset {folder} has {len(faults)} fault(s):\n{shown}{more}\nfix them and run again")
     for name in dataset.names:
         if name not in counts["train"]["objects"]:
-            tell(f"no object of class {name!r} is in the training split: the model will not learn it")
+            tell(f"the training split has no object of class {name!r}: the model will not learn it")
     content = {"digest": dataset_digest(folder), "classes": list(dataset.names), "splits": counts}
     report.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -114,18 +117,18 @@ def _image_faults(path: Path) -> list[str]:
         with Image.open(path) as image:
             image.load()
             kind, sides = image.format, image.size
-    except Exception as error:  # what a damaged file raises depends on where it is damaged
+    except Exception as error:  # damaged files raise exceptions of many types
         return [f"{path}: not an image that can be read ({error})"]
     if min(sides) < LEAST_SIDE:
         return [f"{path}: {sides[0]}x{sides[1]} pixels, a side must have at least {LEAST_SIDE}"]
-    # Ultralytics would write such a file anew, in the middle of a dataset that is finished.
+    # Ultralytics would rewrite such a file inside the finished dataset.
     if kind == "JPEG" and not path.read_bytes().endswith(b"\xff\xd9"):
         return [f"{path}: does not end as a JPEG file does"]
     return []
 
 
 def _label_faults(dataset: Dataset, split: str) -> Iterator[str]:
-    """Yield the files among the labels of `split` that belong to no image."""
+    """Yield a fault for each file in the labels of `split` that belongs to no image."""
     expected = {dataset.label(image) for image in dataset.images.get(split, [])}
     for path in sorted((dataset.folder / "labels" / split).glob("*")):
         if path not in expected:
@@ -133,7 +136,7 @@ def _label_faults(dataset: Dataset, split: str) -> Iterator[str]:
 
 
 def _read_label(path: Path, classes: int, task: Task) -> tuple[list[int], list[str]]:
-    """Return the class of each object in the label file `path`, and its faults."""
+    """Return the class number of each object in the label file `path`, and the faults of the file."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:

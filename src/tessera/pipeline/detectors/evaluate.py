@@ -1,4 +1,4 @@
-"""What a detector is worth: its metrics on each split, and curves to look at."""
+"""Evaluate a detector: its metrics on each split, and plots."""
 
 import csv
 import json
@@ -14,17 +14,17 @@ from tessera.pipeline.detectors.settings import DetectorSettings, task_of
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# As the training measured them.
+# Training arguments that the evaluation takes over, so that it measures in the same way.
 SHARED = ("iou", "max_det", "single_cls", "overlap_mask", "mask_ratio")
 
 
 def evaluate_detector(
     dataset: Path, weights: Path, curves: Path, metrics: Path, pictures: Path, settings: DetectorSettings, *, threads: int
 ) -> None:
-    """Measure `weights` on the splits val and test of the dataset; write `metrics` as JSON, and PNG files to `pictures`.
+    """Measure `weights` on the val and test splits of the dataset; write `metrics` as JSON, and PNG files to `pictures`.
 
-    `curves` has a row per epoch. Of the metrics, precision and recall are those at the confidence with the best F1. What
-    depends on the machine, such as speed, is not part of them. A split without images is left out.
+    `curves`: CSV with a row per epoch, for the plots. Precision and recall are those at the confidence with the best F1.
+    Metrics that depend on the machine, such as speed, are left out. Splits without images are skipped.
     """
     found = read_dataset(dataset)
     with tempfile.TemporaryDirectory() as folder:
@@ -49,7 +49,7 @@ def evaluate_detector(
 
 
 def _measure(dataset: Path, weights: Path, split: str, settings: DetectorSettings, folder: Path, threads: int) -> Any:
-    """Return what ultralytics measures on a split."""
+    """Return the metrics object of ultralytics for a split."""
     offline()
     import torch
     from ultralytics import YOLO
@@ -95,17 +95,17 @@ def _round(value: Any) -> float | None:
 
 
 def _read_curves(path: Path) -> dict[str, list[float]]:
-    """Return the columns of the table of epochs."""
+    """Return the columns of the table of epochs by name."""
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     return {name: [float(row[name]) for row in rows] for name in rows[0]}
 
 
 def _draw_epochs(rows: dict[str, list[float]], folder: Path) -> None:
-    """Draw losses.png and scores.png: what was minimised, and what came of it, by epoch."""
+    """Plot the losses and the metrics by epoch to losses.png and scores.png."""
     from matplotlib.figure import Figure
 
-    # Some architectures have losses that others know by name alone: they stay at 0.
+    # Losses that an architecture does not have are in the table all the same, as 0.
     losses = sorted({name.partition("/")[2] for name in rows if name.startswith(("train/", "val/")) and any(rows[name])})
     figure = Figure(figsize=(3.2 * len(losses), 2.8), layout="constrained")
     for axes, loss in zip(figure.subplots(1, len(losses), squeeze=False).flat, losses, strict=True):
@@ -127,7 +127,7 @@ def _draw_epochs(rows: dict[str, list[float]], folder: Path) -> None:
 
 
 def _draw_confidence(result: Any, folder: Path) -> None:
-    """Draw precision_recall.png and confidence.png: the choice that the confidence threshold leaves, mean of all classes."""
+    """Plot precision_recall.png, and F1, precision and recall by confidence to confidence.png; means over all classes."""
     from matplotlib.figure import Figure
 
     kinds = {"boxes": result.box} | ({"masks": result.seg} if hasattr(result, "seg") else {})

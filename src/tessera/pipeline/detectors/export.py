@@ -1,4 +1,4 @@
-"""The exported model, and the proof that it does what the trained one does."""
+"""Export a trained detector, and verify that the export gives the same results."""
 
 import json
 import shutil
@@ -15,17 +15,17 @@ from tessera.imaging.detection.offline import offline
 from tessera.pipeline.detectors.dataset import read_dataset
 from tessera.pipeline.detectors.settings import ExportSettings, ToleranceSettings
 
-CONFIDENCE = 0.1  # from which a detection counts
-OVERLAP = 0.7  # intersection over union of two boxes from which the less sure one is left out
-NEAR = 10.0  # pixels of the network's input; boxes that are farther apart are not the same detection
+CONFIDENCE = 0.1  # least score of a detection
+OVERLAP = 0.7  # IoU above which non-maximum suppression drops the box with the lower score
+NEAR = 10.0  # pixels of the network's input; boxes that are further apart are not the same detection
 
 
 @dataclass(frozen=True)
 class Detections:
-    """What a model finds in an image, in pixels of the network's input of `size` by `size`.
+    """The detections of a model in one image, in pixels of the network's input of `size` by `size` pixels.
 
     `boxes`: float (N, 4), x0, y0, x1, y1. `scores`: float (N,). `classes`: int (N,). `masks`: bool (N, size, size), or
-    (N, 0, 0) from a model of boxes.
+    (N, 0, 0) if the model detects only boxes.
     """
 
     boxes: np.ndarray
@@ -36,7 +36,7 @@ class Detections:
 
 @dataclass(frozen=True)
 class Differences:
-    """The largest differences between two models; of the masks, the least intersection over union."""
+    """The largest differences between two models; for masks, the smallest intersection over union."""
 
     detections: int = 0
     unmatched: int = 0
@@ -47,13 +47,13 @@ class Differences:
 
 
 def export_detector(weights: Path, checkpoint: Path, onnx: Path, settings: ExportSettings) -> None:
-    """Write `weights` as they are to `checkpoint`, and as ONNX to `onnx`. Equal weights give equal bytes."""
+    """Copy `weights` to `checkpoint`, and export them as ONNX to `onnx`. Equal weights give equal bytes."""
     offline()
     import onnx as library
     from ultralytics import YOLO
 
     with tempfile.TemporaryDirectory() as folder:
-        # The export lands beside the file that it is made from.
+        # Ultralytics writes the export beside its source.
         source = Path(folder) / "model.pt"
         shutil.copyfile(weights, source)
         exported = YOLO(source).export(
@@ -82,10 +82,10 @@ def verify_export(
     *,
     threads: int,
 ) -> None:
-    """Compare the model `onnx`, run by ONNX Runtime, with `checkpoint`, run by torch, on images of the split val.
+    """Compare the model `onnx` in ONNX Runtime with `checkpoint` in torch, on images of the val split.
 
-    Both run on the CPU, and see the same tensors. `report` gets the largest differences as JSON: of the raw outputs, each as a
-    fraction of its largest value, and of the detections that are left after non-maximum suppression.
+    Both run on the CPU with the same input tensors. The largest differences are written to `report` as JSON: those of the raw
+    outputs, as a fraction of the largest value of each, and those of the detections after non-maximum suppression.
     Raises `TesseraError` that names each difference beyond `tolerance`.
     """
     offline()
@@ -113,7 +113,7 @@ def verify_export(
     worst = Differences(
         detections=sum(each.detections for each in differences),
         unmatched=sum(each.unmatched for each in differences),
-        # Not the functions of Python: they may pass over what is no number.
+        # Not Python's `max` and `min`, which may ignore NaN.
         output=float(np.max([each.output for each in differences])),
         score=float(np.max([each.score for each in differences])),
         box=float(np.max([each.box for each in differences])),
@@ -134,7 +134,7 @@ def verify_export(
     ]
     if beyond:
         raise TesseraError(
-            f"{onnx.name} is not what {checkpoint.name} is, on {len(images)} images: {', '.join(beyond)}; "
+            f"{onnx.name} differs from {checkpoint.name} on {len(images)} images: {', '.join(beyond)}; "
             "try another `export.opset` or `export.simplify: false`, or widen the `tolerance` of the model"
         )
     content = {"images": len(images), "image_size": size, **measured, "tolerance": tolerance.model_dump(mode="json")}
@@ -142,10 +142,10 @@ def verify_export(
 
 
 def compare(ours: Detections, theirs: Detections, confidence: float) -> Differences:
-    """Return how far the detections of two models on one image are apart.
+    """Return the differences between the detections of two models on one image.
 
-    A detection is compared with the nearest one of its class. Unmatched are those with a score of `confidence` or more that
-    have none of the other model with an edge within `NEAR` pixels.
+    Each detection with a score of at least `confidence` is compared with the nearest one of the same class of the other model.
+    It is unmatched if there is none whose edges are all within `NEAR` pixels.
     """
     worst = Differences(detections=int((ours.scores >= confidence).sum()))
     for one, other in ((ours, theirs), (theirs, ours)):
@@ -166,13 +166,13 @@ def compare(ours: Detections, theirs: Detections, confidence: float) -> Differen
 
 
 def _overlap(one: np.ndarray, other: np.ndarray) -> float:
-    """Return the intersection over union of two masks; 1 where both are empty."""
+    """Return the intersection over union of two masks; 1 if both are empty."""
     union = np.count_nonzero(one | other)
     return np.count_nonzero(one & other) / union if union else 1.0
 
 
 def _letterbox(path: Path, size: int) -> np.ndarray:
-    """Return the image as the network sees it: float32 (1, 3, `size`, `size`), RGB, in [0, 1]."""
+    """Return the image `path` as the input of the network: float32 (1, 3, `size`, `size`), RGB, in [0, 1]."""
     from ultralytics.data.augment import LetterBox
     from ultralytics.utils.patches import imread
 
@@ -181,7 +181,7 @@ def _letterbox(path: Path, size: int) -> np.ndarray:
 
 
 def _difference(ours: list[np.ndarray], theirs: list[np.ndarray], classes: int) -> float:
-    """Return the largest difference of raw outputs, each of boxes, scores, coefficients and masks by its largest value."""
+    """Return the largest difference of the raw outputs: boxes, scores, coefficients and masks, each over its largest value."""
     if [output.shape for output in ours] != [output.shape for output in theirs]:
         return float("inf")
     pairs = [pair for one, other in zip(ours[:1], theirs[:1], strict=True) for pair in _parts(one, other, classes)]
@@ -190,13 +190,13 @@ def _difference(ours: list[np.ndarray], theirs: list[np.ndarray], classes: int) 
 
 
 def _parts(one: np.ndarray, other: np.ndarray, classes: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return boxes, scores and coefficients of two outputs (1, 4 + classes + coefficients, N)."""
+    """Split two outputs (1, 4 + classes + coefficients, N) into pairs of boxes, scores and coefficients."""
     edges = [0, 4, 4 + classes, one.shape[1]]
     return [(one[:, low:high], other[:, low:high]) for low, high in pairwise(edges) if high > low]
 
 
 def _detect(outputs: list[np.ndarray], classes: int, size: int) -> Detections:
-    """Return the detections in the raw outputs of one image, as ultralytics makes them."""
+    """Return the detections in the raw outputs of one image, as ultralytics extracts them."""
     import torch
     from ultralytics.utils.nms import non_max_suppression
     from ultralytics.utils.ops import process_mask

@@ -12,7 +12,7 @@ from pydantic import Field, PositiveInt, field_validator
 from tessera.core.settings import Settings
 from tessera.core.weights.declare import DeclaredWeights, WeightsSettings
 
-# What the workflow decides, and why a setting must not.
+# Training arguments that the workflow sets, and the reason why the configuration must not.
 OWNED = {
     **dict.fromkeys(("model", "pretrained"), "is given by `architecture` and `weights`"),
     **dict.fromkeys(("data", "split"), "is the dataset of the same name as the model"),
@@ -25,7 +25,7 @@ OWNED = {
     **dict.fromkeys(("task", "mode", "cfg"), "is given by the architecture and the rule"),
     "distill_model": "would load a second file of weights, which nothing verifies",
     "quantize": "would make a model that the export cannot verify",
-    # One list serves all that ultralytics does.
+    # Arguments of the other modes of ultralytics, which are in the same list.
     **dict.fromkeys(
         (
             *("source", "vid_stride", "stream_buffer", "visualize", "augment", "agnostic_nms", "classes", "retina_masks"),
@@ -61,7 +61,7 @@ TYPES = {
 
 
 class ExportSettings(Settings):
-    """How the model is exported."""
+    """How the model is exported to ONNX."""
 
     image_size: int | None = Field(None, ge=32, multiple_of=32)
     opset: int = Field(17, ge=12, le=20)
@@ -70,7 +70,7 @@ class ExportSettings(Settings):
 
 
 class ToleranceSettings(Settings):
-    """How far the exported model may be from the trained one, on images of the validation split."""
+    """How much the exported model may differ from the trained one, on images of the validation split."""
 
     images: PositiveInt = 32
     output: float = Field(1e-3, gt=0)
@@ -80,7 +80,7 @@ class ToleranceSettings(Settings):
 
 
 class DetectorSettings(Settings):
-    """One detector: what it starts from, how it is trained, exported and checked."""
+    """One detector: its initial weights, and how it is trained, exported and verified."""
 
     architecture: str = "yolo11m-seg.yaml"
     weights: DeclaredWeights = None
@@ -96,14 +96,14 @@ class DetectorSettings(Settings):
         except KeyError:
             near = get_close_matches(name, architectures(), n=1)
             hint = f"did you mean {near[0]!r}, with n, s, m, l or x after the number?" if near else "see `cfg/models` there"
-            raise ValueError(f"not an architecture of ultralytics that detects or segments; {hint}") from None
+            raise ValueError(f"not an architecture of ultralytics for detection or segmentation; {hint}") from None
         return name
 
     @field_validator("weights")
     @classmethod
     def _can_be_trained(cls, weights: WeightsSettings | None) -> WeightsSettings | None:
         if weights and weights.file.endswith(".onnx"):
-            raise ValueError("a training starts from a checkpoint of ultralytics (.pt), not from an ONNX model")
+            raise ValueError("training needs a checkpoint of ultralytics (.pt), not an ONNX model; declare a .pt file")
         return weights
 
     @field_validator("training")
@@ -116,7 +116,7 @@ class DetectorSettings(Settings):
 
 
 class WatermarkDetector(DetectorSettings):
-    """The detector of watermarks; it looks at larger images than it was trained on, as marks are small."""
+    """The watermark detector; its export takes larger images than its training, because marks are small."""
 
     architecture: str = "yolo11s.yaml"
     training: dict[str, Any] = WATERMARK_TRAINING
@@ -124,24 +124,24 @@ class WatermarkDetector(DetectorSettings):
 
 
 class MaskDetector(DetectorSettings):
-    """A detector whose masks are needed, not its boxes alone."""
+    """A detector that must return masks, not only boxes."""
 
     @field_validator("architecture")
     @classmethod
     def _finds_masks(cls, name: str) -> str:
         if task_of(name) != "segment":
-            raise ValueError(f"{name!r} finds boxes, and masks are needed: name one with -seg")
+            raise ValueError(f"{name!r} finds only boxes, but masks are needed; use an architecture with -seg")
         return name
 
 
 class MosaicDetector(MaskDetector):
-    """The detector of mosaics."""
+    """The mosaic detector."""
 
     architecture: str = "yolo11s-seg.yaml"
 
 
 def _fault(name: str, value: Any) -> str:
-    """Return what is wrong with a training argument, or nothing."""
+    """Return the fault of a training argument, or an empty text."""
     if name in OWNED:
         return f"cannot be set, it {OWNED[name]}"
     types = {known: allowed for known, allowed in arguments().items() if known not in OWNED}
@@ -150,7 +150,7 @@ def _fault(name: str, value: Any) -> str:
         return f"unknown training argument of ultralytics; did you mean {near[0]!r}?" if near else "unknown training argument"
     if name == "cache" and value == "disk":
         return "'disk' would write into the finished dataset; use 'ram' or false"
-    # The type itself, because in Python a bool is an int.
+    # Not `isinstance`, because in Python a bool is an int.
     fitting = [kind for stated in types[name] for kind in TYPES.get(stated, (type(value),))]
     if value is not None and type(value) not in fitting:
         return f"should be {' or '.join(types[name])}; given: {value!r}"
@@ -161,7 +161,7 @@ def _fault(name: str, value: Any) -> str:
 
 @cache
 def arguments() -> dict[str, tuple[str, ...]]:
-    """Return the arguments of ultralytics and the types of each, as its own list states them."""
+    """Return the arguments of ultralytics and the types of each, from the comments in its default.yaml."""
     text = (_ultralytics() / "cfg/default.yaml").read_text(encoding="utf-8")
     stated = re.findall(r"^(\w+):.*?# \(([^)]*)\)", text, flags=re.MULTILINE)
     return {
@@ -171,7 +171,7 @@ def arguments() -> dict[str, tuple[str, ...]]:
 
 @cache
 def architectures() -> dict[str, str]:
-    """Return the architectures in ultralytics that this room can train, without the letter of the scale, and their tasks."""
+    """Return the task of each architecture of ultralytics that can be trained here, by file name, without the scale letter."""
     known = {}
     for file in sorted((_ultralytics() / "cfg/models").rglob("yolo*.yaml")):
         modules = re.findall(r"^ +- \[\[.*\], \d+, (\w+), \[", file.read_text(encoding="utf-8"), re.MULTILINE)
@@ -181,14 +181,14 @@ def architectures() -> dict[str, str]:
 
 
 def task_of(architecture: str) -> str:
-    """Return `detect` for an architecture that finds boxes, `segment` for one that finds masks. `KeyError` for others."""
-    # The letter after the number is the scale, and all scales share one file: yolo11m-seg.yaml is in yolo11-seg.yaml.
+    """Return `detect` if `architecture` finds boxes, `segment` if it finds masks. Raises `KeyError` for others."""
+    # The letter after the number is the scale. One file defines all scales: yolo11m-seg.yaml is in yolo11-seg.yaml.
     unscaled = re.sub(r"(\d+)[nslmx](.*)$", r"\1\2", architecture)
     return architectures()[architecture if architecture in architectures() else unscaled]
 
 
 def _ultralytics() -> Path:
-    # Found, not imported: an import takes seconds, and this runs whenever the workflow is planned.
+    # Not imported: an import takes seconds, and this runs whenever the workflow is planned.
     spec = importlib.util.find_spec("ultralytics")
     assert spec is not None and spec.origin is not None, "ultralytics is not installed"
     return Path(spec.origin).parent

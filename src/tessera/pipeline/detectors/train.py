@@ -1,4 +1,4 @@
-"""Training of a detector: seeded, watched, and able to go on where it was killed."""
+"""Train a detector: seeded, monitored, and resumable after an interruption."""
 
 import io
 import json
@@ -29,25 +29,25 @@ def train_detector(
     threads: int,
     code: str,
 ) -> None:
-    """Train on the YOLO dataset in the folder `dataset`; write the best weights to `best`, a row per epoch to `curves`.
+    """Train on the YOLO dataset in the folder `dataset`; write the best weights to `best`, and a row per epoch to `curves`.
 
-    `checked` is the report of `check_dataset`. `weights` is the file of the declared weights, taken over where the shapes
-    agree; None starts from scratch. `best` is a checkpoint of ultralytics in half precision, without the state of the
-    optimizer, free of dates and paths. `record` says what the training is and what it was made with. `trainings` keeps what
-    an interrupted training needs, and logs for TensorBoard: a training of the same data, settings, weights, seed and `code`
-    goes on after its last epoch, and a finished one is not repeated. `code` is a digest of `fit`.
+    `checked`: the report of `check_dataset`. `weights`: the file of the declared weights, from which tensors of matching
+    shapes are loaded; None starts from scratch. `best`: a checkpoint of ultralytics in half precision, without the state of
+    the optimizer, dates and paths. `record`: gets the settings of the training and the versions of its environment.
+    `trainings`: keeps the state of interrupted trainings, and logs for TensorBoard. A training with the same data, settings,
+    weights, seed and `code` resumes after its last epoch, and a finished one is not repeated. `code`: a digest of `fit`.
 
-    On a CPU, equal arguments give the same bytes, interrupted or not: what an epoch draws depends on the seed and its
-    number, and the whole state is kept in full precision. Not exact are another version of torch or other hardware,
-    another number of `threads` (it changes the order of sums), a GPU (some kernels have no deterministic form), and the
-    training arguments `time`, which counts seconds, and `batch` below 1, which measures memory.
+    On a CPU, equal arguments give the same bytes, interrupted or not: the random numbers of an epoch depend only on the seed
+    and its number, and the whole state is kept in full precision. Results are not reproduced exactly by another version of
+    torch, other hardware, another number of `threads` (which changes the order of sums), a GPU (some kernels are not
+    deterministic), and the training arguments `time`, which counts seconds, and `batch` below 1, which measures memory.
 
-    Raises `TesseraError` where an argument has a value that ultralytics refuses, where the loss is not finite, and where
-    the memory of the GPU does not suffice.
+    Raises `TesseraError` if `weights` is not the declared file, if ultralytics rejects an argument, if the loss is not finite,
+    or if the GPU is out of memory.
     """
     offline()
     if weights is not None and settings.weights is not None and sha256_file(weights) != settings.weights.sha256:
-        raise TesseraError(f"{weights}: not the file that was declared, its sha256 differs; delete it and run again")
+        raise TesseraError(f"{weights}: its sha256 differs from the declared one; delete it and run again")
     identity = {
         "data": json.loads(checked.read_text(encoding="utf-8"))["digest"],
         "settings": {"architecture": settings.architecture, "training": settings.training},
@@ -69,10 +69,10 @@ def train_detector(
 def fit(
     run: Path, *, dataset: Path, weights: Path | None, settings: DetectorSettings, seed: int, threads: int, workers: int
 ) -> None:
-    """Train in the folder `run` to the end, from the state that it holds. See `train_detector`; `offline` was called.
+    """Train in the folder `run` to the end, starting from the state in it, if any. See `train_detector`.
 
-    The definitions that this function reaches are the code of a training: they decide its numbers. `workers` is the number of
-    processes that load images.
+    `offline` must have been called. `workers`: number of processes that load images. The digest of the code of a training
+    covers the definitions that this function reaches, because they determine its results.
     """
     import torch
 
@@ -96,11 +96,11 @@ def fit(
     try:
         trainer = TRAINERS[task_of(settings.architecture)](arguments, threads)
     except (TypeError, ValueError) as error:
-        raise TesseraError(f"ultralytics refuses a training argument: {error}") from error
+        raise TesseraError(f"ultralytics rejects a training argument: {error}; correct the `training` of the model") from error
     try:
         trainer.train()
     except torch.OutOfMemoryError as error:
-        raise TesseraError(f"the memory of the GPU does not suffice: lower `batch` or `imgsz` ({error})") from error
+        raise TesseraError(f"the GPU is out of memory: lower `batch` or `imgsz` ({error})") from error
     except RuntimeError as error:
         if "NaN" not in str(error):
             raise
@@ -108,16 +108,16 @@ def fit(
 
 
 def write_weights(checkpoint: Path, path: Path) -> None:
-    """Write to `path` the averaged model of `checkpoint`: in half precision, and of the rest only what is needed to load it.
+    """Write the averaged model of `checkpoint` to `path`, in half precision, with only the metadata needed to load it.
 
-    Equal models give equal bytes: there is no date and no path in it.
+    Equal models give equal bytes, because the file contains no date and no path.
     """
     import torch
     from ultralytics import __version__
     from ultralytics.nn.tasks import load_checkpoint
 
     def saved(content: dict[str, Any]) -> io.BytesIO:
-        # Not to a file: its name would be written into it.
+        # Not to a file, because torch would write the file name into it.
         buffer = io.BytesIO()
         torch.save(content, buffer)
         buffer.seek(0)
@@ -141,7 +141,7 @@ def write_weights(checkpoint: Path, path: Path) -> None:
 
 
 def _write_curves(text: str, path: Path) -> None:
-    """Write the rows of ultralytics without its clock, which is never the same twice."""
+    """Write the results table of ultralytics without its column of elapsed time, which differs in each run."""
     rows = [[field.strip() for field in line.split(",")] for line in text.splitlines()]
     clock = rows[0].index("time")
     path.write_text("".join(",".join(row[:clock] + row[clock + 1 :]) + "\n" for row in rows), encoding="utf-8")

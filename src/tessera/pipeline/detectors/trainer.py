@@ -1,9 +1,10 @@
-"""The trainer of ultralytics, with a training that can be killed at any moment and ends the same.
+"""The trainer of ultralytics, made exactly resumable: an interrupted training gives the same result.
 
-Ultralytics resumes from half-precision averages and forgets the rest: the weights in training, what the random
-generators were at, gradients not applied yet. Here the whole state is kept, and each epoch begins from a clean slate.
+Ultralytics resumes from the moving average in half precision, and loses the trained weights, the state of the random
+generators and the gradients that were not applied yet. Here the whole state is saved after each epoch, and an epoch depends on
+nothing else.
 
-To be imported after `tessera.imaging.detection.offline.offline` was called.
+Call `tessera.imaging.detection.offline.offline` before importing this module.
 """
 
 import io
@@ -27,18 +28,18 @@ from tessera.core.job import tell
 from tessera.core.seeds import generator
 from tessera.core.trainings import read_state, state_file
 
-TELL_EVERY = 30.0  # seconds between lines inside an epoch
+TELL_EVERY = 30.0  # seconds between progress lines within an epoch
 
 
 class BoxTrainer(DetectionTrainer):  # type: ignore[misc]
-    """Trains a detector of boxes."""
+    """Train a detector of boxes."""
 
     accumulate: int
     best: Path
     last: Path
 
     def __init__(self, overrides: dict[str, Any], threads: int) -> None:
-        """Prepare a training with the arguments `overrides` on `threads` cores. It goes on where its folder holds a state."""
+        """Prepare a training with the arguments `overrides` on `threads` cores. It resumes if its folder contains a state."""
         super().__init__(overrides=overrides)
         torch.set_num_threads(threads)
         self.add_callback("on_train_start", BoxTrainer.open_board)
@@ -51,7 +52,7 @@ class BoxTrainer(DetectionTrainer):  # type: ignore[misc]
         self._ends: list[float] = []
 
     def begin_epoch(self) -> None:
-        """Make what the epoch draws depend on the seed and its number alone, not on what ran before it."""
+        """Seed the epoch, so that its random numbers depend only on the seed and its number, not on earlier epochs."""
         self._ends = self._ends or [time.monotonic()]
         self._batches = self._pending = 0
         self._seed_epoch()
@@ -59,7 +60,7 @@ class BoxTrainer(DetectionTrainer):  # type: ignore[misc]
         self.train_loader.reset()
 
     def _draws(self, purpose: str) -> np.random.Generator:
-        # An epoch that is repeated because of NaN draws anew.
+        # An epoch that is repeated because of NaN gets other random numbers.
         return generator(self.args.seed, f"training: {purpose}", f"{self.epoch}/{self.nan_recovery_attempts}")
 
     def _seed_epoch(self) -> None:
@@ -70,11 +71,11 @@ class BoxTrainer(DetectionTrainer):  # type: ignore[misc]
         self.train_loader.generator.manual_seed(seed)
 
     def _fill_pool(self) -> None:
-        """Choose the images that mosaics are first made with; ultralytics takes those that it loaded last."""
+        """Choose the images for the first mosaic augmentations; ultralytics would use those that it loaded last."""
         dataset = self.train_loader.dataset
         if dataset.cache == "ram":
             return
-        # One less than the limit, at which an image is let go for another.
+        # One less than the limit, because at the limit ultralytics drops an image for another.
         chosen = self._draws("pool").permutation(dataset.ni)[: max(dataset.max_buffer_length - 1, 1)].tolist()
         for index in set(range(dataset.ni)) - set(chosen):
             dataset.ims[index] = dataset.im_hw0[index] = dataset.im_hw[index] = None
@@ -85,11 +86,11 @@ class BoxTrainer(DetectionTrainer):  # type: ignore[misc]
 
     def _build_train_pipeline(self) -> None:
         super()._build_train_pipeline()
-        # Ultralytics counts batches up to a step across epochs. Let it ask after every batch, and count in `optimizer_step`.
+        # Ultralytics counts the batches of a step across epochs. Let it ask after every batch; `optimizer_step` counts.
         self._batches_per_step, self.accumulate = self.accumulate, 1
 
     def optimizer_step(self) -> None:
-        """Apply the gradients when enough batches are summed up, and at the end of an epoch whatever is left of it."""
+        """Apply the gradients once enough batches are accumulated, and the remaining ones at the end of an epoch."""
         total = len(self.train_loader)
         warmup = self._get_warmup_iterations(total)
         number = self.epoch * total + self._batches
@@ -101,14 +102,14 @@ class BoxTrainer(DetectionTrainer):  # type: ignore[misc]
             self._pending = 0
 
     def save_model(self) -> bool:
-        """Keep the checkpoints of ultralytics and the whole state, each written beside and renamed."""
+        """Save the checkpoints of ultralytics and the whole state; each is written to a temporary file, then renamed."""
         last, best, state = self.last, self.best, state_file(self.save_dir)
-        # The state comes last: until it is there, the epoch is repeated, and gives the same checkpoints again.
+        # The state comes last. If the training ends before that, the epoch is repeated, and gives the same checkpoints.
         files = (best, last, state)
         try:
             self.last, self.best = _partial(last), _partial(best)
             super().save_model()
-            # Not to a file: torch does not tell a full disk.
+            # Not to a file, because torch does not report a full disk.
             content = io.BytesIO()
             torch.save(self._state(), content)
             _partial(state).write_bytes(content.getbuffer())
@@ -136,7 +137,7 @@ class BoxTrainer(DetectionTrainer):  # type: ignore[misc]
         }
 
     def resume_training(self, ckpt: Any) -> None:
-        """Go on from the state, where there is one."""
+        """Resume from the saved state, if there is one."""
         state = read_state(self.save_dir)
         if state is None:
             return
@@ -146,13 +147,13 @@ class BoxTrainer(DetectionTrainer):  # type: ignore[misc]
         self.ema.ema.load_state_dict(state["average"])
         self.ema.updates = state["updates"]
         self.csv.write_text(state["curves"], encoding="utf-8")
-        tell(f"goes on after epoch {self.start_epoch} of {self.epochs}")
+        tell(f"resuming after epoch {self.start_epoch} of {self.epochs}")
 
     def final_eval(self) -> None:
-        """Do nothing: measuring is a rule of its own, and the checkpoints must stay as they are."""
+        """Do nothing: a rule of its own evaluates the model, and the checkpoints must not change."""
 
     def check_loss(self) -> None:
-        """Stop a training that is lost from the start. Ultralytics goes back by itself where the loss is lost later."""
+        """Stop if the loss is not finite in the first epoch of a run. In later epochs, ultralytics recovers by itself."""
         broken = [name for name, loss in self.tloss.items() if not math.isfinite(loss)]
         if broken and self.epoch == self.start_epoch:
             raise TesseraError(
@@ -161,13 +162,13 @@ class BoxTrainer(DetectionTrainer):  # type: ignore[misc]
             )
 
     def tell_batch(self) -> None:
-        """Tell now and then how far a long epoch is."""
+        """Report the progress within a long epoch every `TELL_EVERY` seconds."""
         if time.monotonic() - self._told > TELL_EVERY and self._batches < len(self.train_loader):
             self._told = time.monotonic()
             tell(f"epoch {self.epoch + 1}/{self.epochs}, batch {self._batches}/{len(self.train_loader)}")
 
     def tell_epoch(self) -> None:
-        """Tell what came of an epoch, and how much time is left."""
+        """Report the losses and metrics of an epoch, and the remaining time."""
         self._told = time.monotonic()
         self._ends.append(self._told)
         left = time_left(self._ends, self.epochs - self.epoch - 1)
@@ -179,7 +180,7 @@ class BoxTrainer(DetectionTrainer):  # type: ignore[misc]
         tell(f"epoch {self.epoch + 1}/{self.epochs}: loss {losses}; mAP50 {found}; {left} left")
 
     def open_board(self) -> None:
-        """Open the log for TensorBoard. What it holds of epochs that are repeated is forgotten."""
+        """Open the log for TensorBoard, and drop its entries about epochs that will be repeated."""
         self._board = SummaryWriter(self.save_dir, purge_step=self.start_epoch + 1)
 
     def log_epoch(self) -> None:
@@ -190,16 +191,16 @@ class BoxTrainer(DetectionTrainer):  # type: ignore[misc]
 
 
 class MaskTrainer(BoxTrainer, SegmentationTrainer):  # type: ignore[misc]
-    """Trains a detector of masks."""
+    """Train a detector of masks."""
 
 
 TRAINERS = {"detect": BoxTrainer, "segment": MaskTrainer}
 
 
 def time_left(ends: Sequence[float], epochs: int) -> timedelta:
-    """Return how long `epochs` more will take. `ends`: when the training began, and when each epoch since ended, in seconds.
+    """Estimate the time that `epochs` more epochs will take. `ends`: when the training began and each epoch ended, in seconds.
 
-    As soon as there is another, the first epoch does not count: whatever is done but once makes it longer.
+    If there are other epochs, the first one does not count, because one-time work makes it longer.
     """
     begun = 1 if len(ends) > 2 else 0
     return timedelta(seconds=round((ends[-1] - ends[begun]) / (len(ends) - 1 - begun) * epochs))

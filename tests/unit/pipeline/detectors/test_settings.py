@@ -113,7 +113,7 @@ def test_a_digest_in_capitals_is_the_same() -> None:
 
 
 def test_a_training_starts_from_no_exported_model() -> None:
-    assert "weights: a training starts from a checkpoint" in fault(weights={"source": "a.onnx", "sha256": SHA256})
+    assert "weights: training needs a checkpoint" in fault(weights={"source": "a.onnx", "sha256": SHA256})
 
 
 def test_planning_does_not_import_ultralytics() -> None:

@@ -119,8 +119,8 @@ train(Path(sys.argv[1]), Path(sys.argv[2]))
     (run / "weights" / "last.pt").write_bytes(b"half")
 
     train(trained.dataset, tmp_path)
-    lines = [line for line in terminal.getvalue().splitlines() if line.startswith(("goes on", "epoch"))]
-    after = int(lines[0].removeprefix("goes on after epoch ").removesuffix(f" of {EPOCHS}"))
+    lines = [line for line in terminal.getvalue().splitlines() if line.startswith(("resuming", "epoch"))]
+    after = int(lines[0].removeprefix("resuming after epoch ").removesuffix(f" of {EPOCHS}"))
     assert 4 <= after < EPOCHS
     assert [line.split(":")[0] for line in lines[1:]] == [f"epoch {epoch}/{EPOCHS}" for epoch in range(after + 1, EPOCHS + 1)]
     for name in ("best.pt", "results.csv"):
@@ -221,7 +221,7 @@ def test_a_training_starts_from_declared_weights_and_from_no_others(trained: Tra
 
     start, end = (dict(load_checkpoint(path / "best.pt")[0].named_parameters()) for path in (trained.folder, tmp_path))
     assert all(torch.allclose(start[name], end[name], atol=1e-3) for name in start)
-    with pytest.raises(TesseraError, match="not the file that was declared"):
+    with pytest.raises(TesseraError, match="its sha256 differs from the declared one"):
         train(trained.dataset, tmp_path, settings, weights=trained.folder / "results.csv")
 
 
@@ -282,7 +282,7 @@ def test_an_export_agrees_with_what_was_trained(exported: Trained, tmp_path: Pat
 
 def test_an_export_of_other_weights_is_found_out(exported: Trained, weights: Path, tmp_path: Path) -> None:
     files = [weights, exported.folder / "model.onnx", tmp_path / "report.json"]
-    with pytest.raises(TesseraError, match=r"model\.onnx is not what nsfw_detection\.pt is, on 2 images: .*output"):
+    with pytest.raises(TesseraError, match=r"model\.onnx differs from nsfw_detection\.pt on 2 images: .*output"):
         verify_export(exported.dataset, *files, ExportSettings(image_size=32), ToleranceSettings(images=2), threads=1)
     assert not (tmp_path / "report.json").exists()
 
