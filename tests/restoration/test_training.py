@@ -342,13 +342,13 @@ def test_two_processes_learn_what_one_does(dataset: Path, tmp_path: Path) -> Non
 
 def test_a_process_that_fails_is_told_of(dataset: Path, tmp_path: Path) -> None:
     broken = stage(4, learning_rates=LearningRateSettings(generator=1e30))
-    with pytest.raises(TesseraError, match=r"^after iteration \d: the loss pixel is no number"):
+    with pytest.raises(TesseraError, match=r"^after iteration \d: the loss pixel is not finite"):
         train(dataset, tmp_path, broken, gpus=2)
 
 
 def test_a_loss_that_is_no_number_stops_names_the_samples_and_keeps_the_last_state(dataset: Path, tmp_path: Path) -> None:
     broken = stage(9, learning_rates=LearningRateSettings(generator=1e30))
-    told = r"^after iteration 1: the loss pixel is no number, on samples of train-\d, train-\d; .*; what was saved stays in "
+    told = r"^after iteration 1: the loss pixel is not finite, on samples of train-\d, train-\d; .*; the saved state is in "
     with pytest.raises(TesseraError, match=told):
         train(dataset, tmp_path, broken, training=TrainingSettings(save_every=1))
     state = load(state_file(run_of(tmp_path)))
@@ -358,7 +358,7 @@ def test_a_loss_that_is_no_number_stops_names_the_samples_and_keeps_the_last_sta
 
 def test_what_cannot_be_measured_replaces_no_weights(dataset: Path, tmp_path: Path) -> None:
     broken = stage(1, learning_rates=LearningRateSettings(generator=1e30))
-    with pytest.raises(TesseraError, match="what is restored of clips of val is no number"):
+    with pytest.raises(TesseraError, match="the restored clips of val are not finite"):
         train(dataset, tmp_path, broken)
     assert not (run_of(tmp_path) / "best.pth").exists()
 
@@ -390,16 +390,16 @@ def test_a_clip_that_is_broken_is_told_and_replaced(dataset: Path, tmp_path: Pat
     (clips / "val").symlink_to(dataset / "val")
     (clips / "SHA256SUMS").write_text("")
     train(clips, tmp_path, stage(2))
-    assert terminal.getvalue().count("left out, and the next clip taken: train-1: ") == 1
+    assert terminal.getvalue().count("skipped a clip and used the next one: train-1: ") == 1
 
 
 @pytest.mark.parametrize(
     ("values", "told"),
     [
         ({"stage": stage(batch=3), "training": TrainingSettings(accumulate=2)}, r"`batch` of 3, .*set it to a multiple of 2$"),
-        ({"stage": stage(batch=3), "gpus": 2}, r"`batch` of 3, which 2 GPU\(s\) .* do not divide evenly"),
-        ({"stage": stage(losses=LossSettings(pixel=0, perceptual=1))}, r"the perceptual loss alone; declare"),
-        ({"generator": GeneratorSettings(channels=16, blocks=1), "base": "best.pth"}, r"holds a generator of 8 channels"),
+        ({"stage": stage(batch=3), "gpus": 2}, r"`batch` of the stage .*, 3, cannot be divided evenly by 2 GPU\(s\)"),
+        ({"stage": stage(losses=LossSettings(pixel=0, perceptual=1))}, r"has only the perceptual loss, .*; declare"),
+        ({"generator": GeneratorSettings(channels=16, blocks=1), "base": "best.pth"}, r"contains a generator of 8 channels"),
         ({"spynet": "best.pth"}, r"best\.pth: of another network than wanted; check `restoration\.weights\.spynet`"),
         (
             {"stage": GAN, "discriminator": DiscriminatorSettings(channels=16), "base": "best.pth"},

@@ -74,8 +74,8 @@ def test_loaded_weights_are_those_of_the_generator(state: dict[str, torch.Tensor
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        ({"channels": 32}, "holds a generator of 32 channels and 1 blocks, wanted is one of 16 channels and 1 blocks"),
-        ({"blocks": 2}, "holds a generator of 16 channels and 2 blocks, wanted is one of 16 channels and 1 blocks"),
+        ({"channels": 32}, "contains a generator of 32 channels and 1 blocks, expected is one of 16 channels and 1 blocks"),
+        ({"blocks": 2}, "contains a generator of 16 channels and 2 blocks, expected is one of 16 channels and 1 blocks"),
         ({"is_low_res_input": True}, r"48 weights differ, 'feat_extract\.0\.bias' first"),
     ],
 )
@@ -95,12 +95,12 @@ class Harm:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (Harm(), "no file of weights"),
+        (Harm(), "not a file of only weights"),
         ({"state_dict": {}, "message_hub": HistoryBuffer([1.0], [1])}, "HistoryBuffer.*save its `state_dict` by itself"),
-        ([1], "no file of weights"),
-        ({}, "holds no generator"),
-        ({"state_dict": 7}, "no file of weights"),
-        ({"conv_last.weight": torch.tensor([1, float("nan")])}, "holds numbers that are none, in 'conv_last.weight'"),
+        ([1], "not a file of only weights"),
+        ({}, "contains no BasicVSR"),
+        ({"state_dict": 7}, "not a file of only weights"),
+        ({"conv_last.weight": torch.tensor([1, float("nan")])}, "contains values that are not finite, in 'conv_last.weight'"),
     ],
 )
 def test_what_is_no_weights_is_refused_and_runs_nothing(
@@ -116,7 +116,7 @@ def test_what_is_no_weights_is_refused_and_runs_nothing(
 @pytest.mark.parametrize("content", [b"", b"PK", b"<!doctype html>", b"\x08\0\0\0\0\0\0\0{aaaaaa}", b"\xff" * 8 + b"{"])
 def test_a_file_that_is_something_else_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "weights.pth").write_bytes(content)
-    with pytest.raises(TesseraError, match=r"weights\.pth is no file of weights"):
+    with pytest.raises(TesseraError, match=r"weights\.pth is not a file of only weights"):
         read_weights(tmp_path / "weights.pth")
 
 
@@ -124,5 +124,5 @@ def test_half_a_file_is_refused(state: dict[str, torch.Tensor], tmp_path: Path) 
     torch.save(state, tmp_path / "weights.pth")
     whole = (tmp_path / "weights.pth").read_bytes()
     (tmp_path / "weights.pth").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(TesseraError, match=r"weights\.pth is no file of weights"):
+    with pytest.raises(TesseraError, match=r"weights\.pth is not a file of only weights"):
         read_weights(tmp_path / "weights.pth")

@@ -1,1 +1,1 @@
-"""The restoration model: trained, measured, exported and checked."""
+"""Train, evaluate, export and verify the restoration model."""

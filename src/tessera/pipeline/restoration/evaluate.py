@@ -1,4 +1,4 @@
-"""What a restoration model is worth: measured on clips that it was not trained on, beside what is reached without one."""
+"""Evaluate a restoration model on clips that it was not trained on, and compare it with baselines that need no model."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -24,16 +24,16 @@ from tessera.records.lada.clips import Clip, read_clips
 if TYPE_CHECKING:
     import torch
 
-    # Takes and gives float32 (N, T, C, H, W), RGB, from 0 to 1.
+    # Takes and returns float32 (N, T, C, H, W), RGB, from 0 to 1.
     Generator = Callable[[torch.Tensor], torch.Tensor]
 
 GAP = 4  # pixels between the pictures of a triptych
-LEAST = 32  # pixels
-QUALITY = 16  # of the moving ones, the constant rate factor of x264
+LEAST = 32  # pixels, shortest side of the input of AlexNet
+QUALITY = 16  # constant rate factor of x264 for the example videos
 
 
 class Measured(NamedTuple):
-    """What is reached on a sample, by method and area, and the side of its blocks in pixels."""
+    """The metrics of a sample, by method and area, and the side of its blocks in pixels."""
 
     block: float
     values: dict[str, dict[str, dict[str, float]]]
@@ -53,9 +53,9 @@ def evaluate_restoration(
     seed: int,
     threads: int,
 ) -> None:
-    """Measure the generator in `checkpoint` as `evaluate` does, on the GPU where there is one.
+    """Evaluate the generator in `checkpoint`, on the GPU if there is one; see `evaluate`.
 
-    `lpips`: the declared weights; without any, that measure is left out.
+    `lpips`: the file of the declared weights of AlexNet; if it is None, LPIPS is left out.
     """
     import torch
 
@@ -91,15 +91,15 @@ def evaluate(
     seed: int,
     threads: int,
 ) -> None:
-    """Measure what `generator` makes of the fixed sample of each clip in `folders`, by split; see `metrics` beside this module.
+    """Evaluate `generator` on the fixed sample of each clip in `folders`, by split, with the metrics of the module `metrics`.
 
-    `metrics`, JSON, has for each split its clips as the `ledger` counts them, whose rows are called SPLIT/KEY, and means over
-    all samples and over those in each bin of block sizes: of the clips as they are `mosaicked` and as they are `restored`, and
-    of what `bicubic` interpolation and the `temporal_median` make of them. `pictures` gets, of some samples, the
-    clip and a frame, each mosaicked, restored and clean side by side, the mask of that frame, and pictures.json, which tells of
-    them.
-    Raises `TesseraError` where there are clips and none could be measured, and where the generator gives what is no number or
-    takes more memory than there is.
+    `metrics`: JSON with, for each split, a summary of the `ledger`, and the means over all samples and over the samples in each
+    bin of block sizes, of four methods: `mosaicked`, the input; `bicubic` and `temporal_median`, the baselines; and
+    `restored`, the output of the generator. `ledger`: has one row per clip, with the key SPLIT/KEY. `pictures`: folder that
+    gets, for some samples, a video and a frame with mosaicked, restored and clean side by side, and the mask of the frame;
+    pictures.json lists them.
+    Raises `TesseraError` if there are clips but none could be measured, if the output of the generator is not finite, or if
+    the GPU is out of memory.
     """
     measured: dict[str, list[Measured]] = {}
     shown: list[dict[str, Any]] = []
@@ -138,9 +138,9 @@ def evaluate(
 
 
 def restore(generator: "Generator", clip: np.ndarray, device: "torch.device | str" = "cpu") -> np.ndarray:
-    """Return `clip`, uint8 (T, H, W, 3), RGB, as `generator` restores it, like it; what is beyond black and white is cut off.
+    """Return `clip`, uint8 (T, H, W, 3), RGB, restored by `generator`, with the same shape and dtype. Values are clipped.
 
-    Raises `TesseraError` where it gives what is no number, or takes more memory than there is.
+    Raises `TesseraError` if the output is not finite, or the GPU is out of memory.
     """
     import torch
 
@@ -150,19 +150,19 @@ def restore(generator: "Generator", clip: np.ndarray, device: "torch.device | st
             restored = generator(frames)[0]
         except torch.OutOfMemoryError:
             raise TesseraError(
-                f"the GPU has not enough memory for {len(clip)} frames of {clip.shape[2]} by {clip.shape[1]} pixels;"
+                f"the GPU is out of memory with {len(clip)} frames of {clip.shape[2]} by {clip.shape[1]} pixels;"
                 " lower `restoration.metrics.frames`"
             ) from None
         if not restored.isfinite().all():
             raise TesseraError(
-                "the model gives what is no number (NaN or infinite): it is not sound; train it anew at a lower learning rate"
+                "the output of the model is not finite (NaN or infinite): train it again with a lower learning rate"
             )
         levels = (restored * 255).round().clamp(0, 255).byte()
         return np.ascontiguousarray(levels.permute(0, 2, 3, 1).cpu().numpy())
 
 
 def baselines(sample: Sample, settings: MetricsSettings) -> dict[str, np.ndarray]:
-    """Return what there is without a model: the clip as it is mosaicked, and what simple methods make of it."""
+    """Return the results without a model, by name: the mosaicked clip itself, and the output of simple methods."""
     return {
         "mosaicked": sample.mosaicked,
         "bicubic": bicubic(sample.mosaicked, sample.mask, sample.content, sample.block),
@@ -171,33 +171,33 @@ def baselines(sample: Sample, settings: MetricsSettings) -> dict[str, np.ndarray
 
 
 def perceptual_distance(weights: Path, device: "torch.device | str" = "cpu") -> Distance:
-    """Return the distance LPIPS 0.1 of two images at each pixel, with AlexNet.
+    """Return a function for the distance LPIPS 0.1 with AlexNet, at each pixel of two images.
 
     Zhang, Isola, Efros, Shechtman and Wang, The unreasonable effectiveness of deep features as a perceptual metric (2018).
-    `weights`: the state of AlexNet as torchvision publishes it; the layer on top comes with the package lpips.
-    Raises `TesseraError` where `weights` are of another model.
+    `weights`: the state of AlexNet as published by torchvision; the linear layers are part of the package lpips.
+    Raises `TesseraError` if `weights` are of another model.
     """
     import lpips
     import torch
 
-    # Without weights of its own: for those, it would ask the network.
+    # Without its pretrained weights, which it would download.
     model = lpips.LPIPS(net="alex", pnet_rand=True, spatial=True, verbose=False)
     try:
         state = torch.load(weights, map_location="cpu", weights_only=True)
         for name, parameter in model.net.named_parameters():
             with torch.no_grad():
-                # `slice2.3.weight` there is `features.3.weight` of AlexNet.
+                # `slice2.3.weight` in lpips is `features.3.weight` in AlexNet.
                 parameter.copy_(state[f"features.{name.partition('.')[2]}"])
-    except Exception as error:  # a file of others fails in many ways
+    except Exception as error:  # files from others raise exceptions of many types
         raise TesseraError(
-            f"{weights}: not the weights of AlexNet ({error}); declare under `restoration.metrics.lpips` those that torchvision"
-            " publishes"
+            f"{weights}: not the weights of AlexNet ({error}); declare those published by torchvision in"
+            " `restoration.metrics.lpips`"
         ) from error
     model = model.to(device).requires_grad_(False)
 
     def distance(image: np.ndarray, clean: np.ndarray) -> np.ndarray:
         height, width = image.shape[:2]
-        # AlexNet needs so many pixels; where there are fewer, mirrored ones follow.
+        # AlexNet needs at least `LEAST` pixels per side; smaller images are extended by mirroring.
         pads = (0, max(0, LEAST - height)), (0, max(0, LEAST - width)), (0, 0)
         pair = torch.from_numpy(np.stack([np.pad(each, pads, "symmetric") for each in (image, clean)]))
         with torch.inference_mode():
@@ -213,12 +213,12 @@ def _measure(clip: np.ndarray, sample: Sample, distance: Distance | None) -> dic
 
 
 def _shuffled(clips: Sequence[Clip], split: str, seed: int) -> list[Clip]:
-    """Return `clips` in an order drawn under `seed`, so that the first of them, which are shown, are any."""
+    """Return `clips` in random order, so that the example pictures, which are of the first clips, are a random choice."""
     return [clips[place] for place in random_generator(seed, "restoration pictures", split).permutation(len(clips))]
 
 
 def _draw(sample: Sample, restored: np.ndarray, rate: float, folder: Path, name: str) -> None:
-    """Write NAME.mp4, mosaicked, restored and clean; NAME.png, the frame with most of the mosaic, and NAME.mask.png of it."""
+    """Write the triptych NAME.mp4, its frame with the largest mosaic as NAME.png, and the mask of that as NAME.mask.png."""
     gap = np.full((*sample.clean.shape[:2], GAP, 3), 255, np.uint8)
     triptych = np.concatenate([sample.mosaicked, gap, restored, gap, sample.clean], axis=2)
     place = int(sample.mask.sum(axis=(1, 2)).argmax())
@@ -228,7 +228,7 @@ def _draw(sample: Sample, restored: np.ndarray, rate: float, folder: Path, name:
 
 
 def _by_block(samples: Sequence[Measured], edges: Sequence[float]) -> dict[str, Any]:
-    """Return the means over all `samples`, and over those in each bin of block sizes."""
+    """Return the means over all `samples`, and over the samples in each bin of block sizes."""
     of_bin: dict[str, list[Measured]] = {name: [] for name in bins(edges)}
     for sample in samples:
         of_bin[bin_of(sample.block, edges)].append(sample)
@@ -236,7 +236,7 @@ def _by_block(samples: Sequence[Measured], edges: Sequence[float]) -> dict[str, 
 
 
 def _means(samples: Sequence[Measured]) -> dict[str, Any]:
-    """Return how many `samples` there are, and what each method reaches on average; nothing of that where there are none."""
+    """Return the number of `samples` and, if there are any, the mean metrics of each method."""
     if not samples:
         return {"samples": 0}
     areas = {

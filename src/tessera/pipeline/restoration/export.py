@@ -1,6 +1,6 @@
-"""The exported generator, and the proof that it does what the trained one does.
+"""Export the trained generator, and verify that the exports give the same results.
 
-There is no TorchScript and no ONNX of it; `UNTRACED` says why.
+It is not exported to TorchScript or ONNX; `UNTRACED` gives the reason.
 """
 
 import json
@@ -27,17 +27,18 @@ UNTRACED = (
     "deformable convolution of torchvision."
 )
 LIBRARIES = ("torch", "torchvision", "mmagic", "mmengine", "safetensors")
-# Lada's application restores with the average; its own files hold both.
+# Lada's application restores with the moving average, but its files contain both.
 PREFIXES = ("generator.", "generator_ema.")
 
 
 def export_restoration(
     checkpoint: Path, safetensors: Path, application: Path, *, generator: GeneratorSettings, code: str
 ) -> None:
-    """Write the generator in `checkpoint`, averaged where it was, as `safetensors`, and for Lada's `application` (.pth).
+    """Write the generator in `checkpoint` to `safetensors`, and to `application`, a .pth for Lada's application.
 
-    `code`: what the checkpoint was trained by; it goes into the metadata, as the size of the generator does.
-    Equal weights give equal bytes. Raises `TesseraError` where `checkpoint` holds another architecture, or no generator.
+    If the checkpoint has a moving average of the weights, that is exported. `code`: digest of the code of the training; it is
+    written to the metadata together with the size of the generator. Equal weights give equal bytes.
+    Raises `TesseraError` if `checkpoint` contains another architecture, or no generator.
     """
     import torch
     from safetensors.torch import save
@@ -47,7 +48,7 @@ def export_restoration(
     weights = load_generator(checkpoint, generator).state_dict()
     metadata = {"format": "pt", "architecture": "BasicVSR++", **_text(generator.model_dump()), "code": code}
     safetensors.write_bytes(_ordered(save(weights, metadata)))
-    # Into a file that is open: the name of one that torch opens itself would end in it.
+    # To an open file: if torch opens the file itself, it writes the file name into it.
     with application.open("wb") as file:
         torch.save({f"{prefix}{name}": value for prefix in PREFIXES for name, value in weights.items()}, file)
 
@@ -66,9 +67,9 @@ def verify_restoration_export(
 ) -> None:
     """Compare both exports, each loaded into a new network, with the generator in `checkpoint`, on fixed samples.
 
-    All run on the CPU in single precision. `dataset` has the folders val and train; the clips are of val, where that has none
-    of train. `report` gets the largest difference of each export as JSON, as a fraction of the range from black to white.
-    Raises `TesseraError` that names what differs by more than `settings.tolerance`.
+    All run on the CPU in single precision. `dataset` contains the folders val and train; the clips are those of val, or of
+    train if val has none. `report`: JSON with the largest difference of each export, as a fraction of the range from black to
+    white. Raises `TesseraError` that names each export that differs by more than `settings.tolerance`.
     """
     import torch
 
@@ -86,13 +87,13 @@ def verify_restoration_export(
             expected = trained(frames)
             for name, export in exports.items():
                 largest = float((export(frames) - expected).abs().max())
-                # Not `max`, which may pass over what is no number.
+                # Not `max`, which may ignore NaN.
                 differences[name] = float(np.maximum(differences[name], largest))
     beyond = [f"{value:.3g} in {name}" for name, value in differences.items() if not value <= settings.tolerance]
     if beyond:
         raise TesseraError(
-            f"what is exported is not what {checkpoint} is, on {len(samples)} samples: outputs differ by {', '.join(beyond)}"
-            f" (allowed: {settings.tolerance:g}); export it anew, or raise `restoration.export.tolerance`"
+            f"the exports differ from {checkpoint} on {len(samples)} samples: outputs differ by {', '.join(beyond)}"
+            f" (allowed: {settings.tolerance:g}); export again, or raise `restoration.export.tolerance`"
         )
     content = {
         "samples": len(samples),
@@ -107,26 +108,26 @@ def verify_restoration_export(
 
 
 def _samples(dataset: Path, data: DataSettings, settings: ExportSettings, seed: int) -> list[np.ndarray]:
-    """Return mosaicked windows, uint8 (T, H, W, 3), of the first clips that give one."""
+    """Return the mosaicked windows, uint8 (T, H, W, 3), of the first clips from which a sample can be made."""
     clips = read_clips(dataset / "val") or read_clips(dataset / "train")
     samples: list[np.ndarray] = []
     for clip in clips:
         try:
             samples.append(fixed_sample(clip, data, frames=settings.frames, seed=seed).mosaicked)
         except Dropped as error:
-            tell(f"{clip.key} is left out: {error}")
+            tell(f"skipped {clip.key}: {error}")
         if len(samples) == settings.samples:
             break
     if not samples:
         raise TesseraError(
-            f"{dataset}: none of {len(clips)} clips gives {settings.frames} frames to compare on; "
+            f"{dataset}: none of {len(clips)} clips gives a sample of {settings.frames} frames to compare on; "
             "lower `restoration.export.frames`"
         )
     return samples
 
 
 def _padded(sample: np.ndarray) -> "torch.Tensor":
-    """Return `sample` as networks see it: float32 (1, T, 3, H, W), RGB, in [0, 1], black where it is less than `SIDE`."""
+    """Return `sample` as input of a network: float32 (1, T, 3, H, W), RGB, in [0, 1], padded with black to `SIDE`."""
     import torch
 
     low = [max(0, SIDE - side) for side in sample.shape[1:3]]
@@ -135,10 +136,10 @@ def _padded(sample: np.ndarray) -> "torch.Tensor":
 
 
 def _application(path: Path, generator: GeneratorSettings) -> "torch.nn.Module":
-    """Return the network of Lada's application with the weights in `path`, loaded as it does.
+    """Load the weights in `path` into the network of Lada's application, in the same way as the application.
 
-    That is mmagic's own, without ours over it. The application warns of weights that are missing or too many, and goes on; here
-    they are an error.
+    This is mmagic's own network, not the subclass in `models`. The application only warns of missing and unexpected weights;
+    here they raise `TesseraError`.
     """
     from mmagic.models.data_preprocessors import DataPreprocessor
     from mmagic.models.editors import BasicVSRPlusPlusNet, RealBasicVSR
@@ -154,26 +155,26 @@ def _application(path: Path, generator: GeneratorSettings) -> "torch.nn.Module":
         is_use_ema=True,
         data_preprocessor={"type": DataPreprocessor, "mean": [0.0] * 3, "std": [255.0] * 3},
     )
-    # With numbers that are none, the deformable convolution would reach beyond its memory.
+    # Check for NaN first: with it, the deformable convolution would read out of bounds.
     read_weights(path)
     try:
         load_checkpoint(model, str(path), map_location="cpu", strict=True)
     except RuntimeError as error:
-        raise TesseraError(f"Lada's application would not load {path}: {error}; export it anew") from error
+        raise TesseraError(f"Lada's application would not load {path}: {error}; export it again") from error
     return model.eval()
 
 
 def _ordered(data: bytes) -> bytes:
-    """Return a safetensors whose metadata are in order: the library writes them in another with each run."""
+    """Return the safetensors `data` with sorted metadata: the library writes them in a different order in each run."""
     size = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + size])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
     text = json.dumps(header, separators=(",", ":")).encode()
-    # What follows begins at a multiple of 8 bytes.
+    # The tensors after the header begin at a multiple of 8 bytes.
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text + data[8 + size :]
 
 
 def _text(values: dict[str, Any]) -> dict[str, str]:
-    """Return `values` as the metadata of a safetensors hold them."""
+    """Return `values` as text, because metadata of safetensors can only be text."""
     return {name: str(value) for name, value in values.items()}

@@ -1,4 +1,4 @@
-"""Samples for the trainer, loaded beside it: any part of an endless order, without what comes before it."""
+"""Load samples for the trainer, from any position of an endless order, without making the samples before it."""
 
 from collections.abc import Iterator, Sequence
 from itertools import count
@@ -14,13 +14,13 @@ from tessera.pipeline.restoration.samples import Sample, draw_sample, fixed_samp
 from tessera.pipeline.restoration.settings import DataSettings
 from tessera.records.lada.clips import Clip
 
-Place = tuple[int, int]  # an epoch, and the number of a clip
+Place = tuple[int, int]  # epoch, and number of a clip
 
 
 class Order(Sampler[Place]):
-    """The places of samples, without end: the clips in another order in each epoch, which depends on the seed alone.
+    """An endless order of samples: in each epoch, all clips in a new random order that depends only on the seed.
 
-    It begins at `start`, a number of samples, and takes each `step`-th of them.
+    It begins at `start`, a number of samples, and takes every `step`-th sample from there.
     """
 
     def __init__(self, clips: int, seed: int, start: int = 0, step: int = 1) -> None:
@@ -35,7 +35,7 @@ class Order(Sampler[Place]):
 
 
 class TrainingSamples(Dataset[dict[str, Any] | TesseraError]):
-    """Samples to train on. In the stead of one that cannot be drawn comes that of the next clip; `left_out` tells of it."""
+    """Training samples. If a clip gives no sample, the next clip takes its place, and `left_out` has the reason."""
 
     def __init__(self, clips: Sequence[Clip], settings: DataSettings, frames: int, seed: int) -> None:
         self.clips, self.settings, self.frames, self.seed = clips, settings, frames, seed
@@ -50,12 +50,12 @@ class TrainingSamples(Dataset[dict[str, Any] | TesseraError]):
                 left_out.append(f"{clip.key}: {error}")
             else:
                 return {"sample": sample, "left_out": left_out}
-        # Of what is raised in another process, only its text would arrive.
+        # Returned, because of an exception that is raised in another process only the text would arrive.
         return TesseraError(f"of none of {len(self.clips)} clips a sample can be drawn; the first, {left_out[0]}")
 
 
 class FixedSamples(Dataset[Sample | None]):
-    """Samples to validate with: the same each time; None for one that cannot be drawn."""
+    """Validation samples, the same each time; None for a clip that gives no sample."""
 
     def __init__(self, clips: Sequence[Clip], settings: DataSettings, frames: int, seed: int) -> None:
         self.clips, self.settings, self.frames, self.seed = clips, settings, frames, seed
@@ -71,7 +71,7 @@ class FixedSamples(Dataset[Sample | None]):
 
 
 def collate(items: Sequence[dict[str, Any] | TesseraError]) -> dict[str, Any] | TesseraError:
-    """Return a batch: `keys`, `mosaicked` and `clean`, uint8 (N, T, H, W, 3), and what was `left_out`; or the first error."""
+    """Return a batch: `keys`, `mosaicked` and `clean`, uint8 (N, T, H, W, 3), and the clips `left_out`; or the first error."""
     samples: list[Sample] = []
     left_out: list[str] = []
     for item in items:
@@ -93,7 +93,7 @@ def first(items: Sequence[Sample | None]) -> Sample | None:
 
 
 def training_loader(samples: TrainingSamples, order: Order, batch: int, workers: int) -> DataLoader[Any]:
-    """Return the endless batches of `samples` in `order`, of `batch` samples each, made by so many `workers`; 0: here."""
+    """Return an endless loader of `samples` in `order`, `batch` per batch; `workers` processes make them, 0: this one."""
     return DataLoader(
         samples,
         batch,
@@ -101,11 +101,11 @@ def training_loader(samples: TrainingSamples, order: Order, batch: int, workers:
         num_workers=workers,
         collate_fn=collate,
         pin_memory=torch.cuda.is_available(),
-        # Of samples that take unequal times, some wait for use.
+        # Samples take unequal times, so load several batches ahead.
         prefetch_factor=4 if workers else None,
     )
 
 
 def validation_loader(samples: FixedSamples, rank: int, ranks: int, workers: int) -> DataLoader[Any]:
-    """Return `samples` one by one, each `ranks`-th of them from `rank` on, made by so many `workers`; 0: here."""
+    """Return a loader of every `ranks`-th of `samples` from `rank` on, one at a time; `workers` processes, 0: this one."""
     return DataLoader(samples, 1, sampler=range(rank, len(samples), ranks), num_workers=workers, collate_fn=first)

@@ -1,7 +1,7 @@
-"""How near a clip comes to the clean one, over the mosaicked region and over the frame; and what is reached without a model.
+"""Metrics of restored clips, over the mosaicked region and over the frame, and baselines that need no model.
 
-Clips are uint8 (T, H, W, 3), RGB. Masks are uint8 (T, H, W), 0 or 255: `region` is what is mosaicked, `content` what is not
-padding, a rectangle in each frame. Padding is part of nothing: neither of a mean, nor of a window that SSIM looks at.
+Clips are uint8 (T, H, W, 3), RGB. Masks are uint8 (T, H, W), 0 or 255: `region` marks the mosaicked pixels, `content` the
+pixels that are not padding, a rectangle in each frame. Padding is ignored, both in means and in the windows of SSIM.
 """
 
 import math
@@ -10,26 +10,26 @@ from itertools import pairwise
 
 import numpy as np
 
-# Of the window, and of the constants that keep the quotient stable, as its authors have them.
+# The window of SSIM, and the constants that keep its quotient stable; the values of its authors.
 SSIM_SIGMA, SSIM_RADIUS = 1.5, 5
 SSIM_C1, SSIM_C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 PSNR_CEILING = 60.0  # dB
 
-# What the distance of two images, uint8 (H, W, 3), is at each pixel: float64 (H, W).
+# Returns the distance between two images, uint8 (H, W, 3), at each pixel: float64 (H, W).
 Distance = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def squared_error(image: np.ndarray, clean: np.ndarray) -> np.ndarray:
-    """Return the squared difference of each pixel, mean of its three values: float64 (H, W), in square levels."""
+    """Return the squared difference at each pixel, averaged over the channels: float64 (H, W), in squared levels."""
     squares: np.ndarray = ((image.astype(np.float64) - clean) ** 2).mean(axis=2)
     return squares
 
 
 def similarity(image: np.ndarray, clean: np.ndarray) -> np.ndarray:
-    """Return the structural similarity at each pixel, mean of the three channels: float64 (H, W), 1 where both are equal.
+    """Return the structural similarity (SSIM) at each pixel, averaged over the channels: float64 (H, W), 1 if both are equal.
 
-    Wang, Bovik, Sheikh and Simoncelli, Image quality assessment: from error visibility to structural similarity (2004): a
-    Gaussian window of 11 by 11 pixels with a deviation of 1.5. At the border the images are mirrored.
+    Wang, Bovik, Sheikh and Simoncelli, Image quality assessment: from error visibility to structural similarity (2004), with
+    a Gaussian window of 11 by 11 pixels and a standard deviation of 1.5. At the border, the images are mirrored.
     """
     one, other = image.astype(np.float64), clean.astype(np.float64)
     mean, clean_mean = _smooth(one), _smooth(other)
@@ -41,10 +41,10 @@ def similarity(image: np.ndarray, clean: np.ndarray) -> np.ndarray:
 
 
 def psnr(squares: float) -> float:
-    """Return the peak signal-to-noise ratio, dB, of a mean squared error in square levels.
+    """Return the peak signal-to-noise ratio, dB, of a mean squared error in squared levels.
 
-    It is 60 at most, as libvmaf has it for 8 bits: beyond, no difference can be seen, and without any the mean over frames
-    would be infinite.
+    It is capped at 60 dB, as in libvmaf for 8 bits: above that, no difference is visible, and a frame without errors would make
+    the mean over frames infinite.
     """
     return min(10 * math.log10(255**2 / squares), PSNR_CEILING) if squares else PSNR_CEILING
 
@@ -52,10 +52,10 @@ def psnr(squares: float) -> float:
 def measure(
     clip: np.ndarray, clean: np.ndarray, region: np.ndarray, content: np.ndarray, distance: Distance | None = None
 ) -> dict[str, dict[str, float]]:
-    """Return `{"region": {"psnr": …, "ssim": …}, "frame": {…}}`: each the mean over frames, of the mean over pixels.
+    """Return `{"region": {"psnr": …, "ssim": …}, "frame": {…}}`, the means over frames of the means over pixels.
 
-    With a `distance` its mean is there too, as `lpips`. A frame without a region counts for the frame only.
-    Raises `ValueError` where no frame shows any.
+    With `distance`, its mean is included as `lpips`. Frames without a region count only for `frame`.
+    Raises `ValueError` if no frame has a region.
     """
     values: dict[str, list[dict[str, float]]] = {"region": [], "frame": []}
     for place, inside in _inside(content):
@@ -67,20 +67,20 @@ def measure(
                 means = {name: float(each[pixels].mean()) for name, each in maps.items()}
                 values[area].append(means | {"psnr": psnr(means["psnr"])})
     if not values["region"]:
-        raise ValueError("no frame shows a region")
+        raise ValueError("no frame has a region")
     return {area: mean_of(rows) for area, rows in values.items()}
 
 
 def mean_of(rows: Sequence[dict[str, float]]) -> dict[str, float]:
-    """Return the mean of what has the same name in `rows`, of which all have the same names and there is one at least."""
+    """Return the mean of each value over `rows`, by name. All rows must have the same names; there must be at least one."""
     return {name: math.fsum(row[name] for row in rows) / len(rows) for name in rows[0]}
 
 
 def bicubic(mosaicked: np.ndarray, region: np.ndarray, content: np.ndarray, block: float) -> np.ndarray:
-    """Return `mosaicked` with its blocks turned into a smooth picture: their means, interpolated bicubically, within `region`.
+    """Return `mosaicked` with the region smoothed: the means of blocks, interpolated bicubically.
 
-    `block`: the side of a block in pixels. Where the grid of blocks begins is not known to who restores a mosaic, so the means
-    are those of the frame divided evenly by this side.
+    `block`: side of a block in pixels. A restorer does not know where the grid of the mosaic begins, so the means are those of
+    the frame divided evenly into blocks of about this side.
     """
     import cv2
 
@@ -95,10 +95,10 @@ def bicubic(mosaicked: np.ndarray, region: np.ndarray, content: np.ndarray, bloc
 
 
 def temporal_median(mosaicked: np.ndarray, region: np.ndarray, frames: int) -> np.ndarray:
-    """Return `mosaicked` with the median of `frames` frames around each, at every pixel and channel of `region`.
+    """Return `mosaicked` with each pixel and channel of `region` replaced by its median over the `frames` frames around it.
 
-    At both ends of the clip these are its first and its last frames; of fewer frames, all. Of an even number, the mean of the
-    two in the middle counts, rounded, a tie to the even level.
+    At the start and end of the clip, the window is its first or last `frames` frames; in a shorter clip, all frames. The median
+    of an even number of values is the mean of the two in the middle, rounded to the nearest level, and ties to the even one.
     """
     result, count = mosaicked.copy(), len(mosaicked)
     frames = min(frames, count)
@@ -110,13 +110,13 @@ def temporal_median(mosaicked: np.ndarray, region: np.ndarray, frames: int) -> n
 
 
 def bin_of(block: float, edges: Sequence[float]) -> str:
-    """Return the name of the bin that `block`, pixels, falls into: from one of `edges` up to, and without, the next."""
+    """Return the name of the bin of `block`, in pixels; a bin includes its lower edge and excludes its upper one."""
     names = bins(edges)
     return names[int(np.searchsorted(edges, block, side="right"))]
 
 
 def bins(edges: Sequence[float]) -> list[str]:
-    """Return the names of the bins between `edges`, pixels in rising order, and beyond them."""
+    """Return the names of the bins below, between and above `edges`, which are pixels in ascending order."""
     if not edges:
         return ["any size"]
     between = [f"{low:g} to {high:g}" for low, high in pairwise(edges)]
@@ -124,7 +124,7 @@ def bins(edges: Sequence[float]) -> list[str]:
 
 
 def _inside(content: np.ndarray) -> Iterator[tuple[int, tuple[slice, slice]]]:
-    """Yield the number of each frame that is not all padding, with its rows and columns that are none."""
+    """Yield the number of each frame that has content, and the rows and columns of the content."""
     import cv2
 
     for place, mask in enumerate(content):
@@ -137,6 +137,6 @@ def _smooth(image: np.ndarray) -> np.ndarray:
     import cv2
 
     side = 2 * SSIM_RADIUS + 1
-    # Mirrored with the border itself, as SciPy does it.
+    # The border pixel is repeated in the mirrored part, as in SciPy.
     smooth: np.ndarray = cv2.GaussianBlur(image, (side, side), SSIM_SIGMA, borderType=cv2.BORDER_REFLECT)
     return smooth

@@ -1,7 +1,7 @@
-"""The compiled operators that mmagic asks of mmcv, made of torchvision's: no compiler, no CUDA toolkit.
+"""Replace the compiled operators of mmcv by those of torchvision, so that mmagic needs no compiler and no CUDA toolkit.
 
-mmagic's BasicVSR++ needs one of them, the modulated deformable convolution. What other models of mmagic import is there by
-name, so that mmagic can be imported, and refuses to be used.
+mmagic's BasicVSR++ needs only one of them, the modulated deformable convolution. The operators of other models exist by name,
+so that mmagic can be imported, and raise an error if they are used.
 """
 
 import os
@@ -33,14 +33,15 @@ def modulated_deform_conv2d(
     groups: int,
     deform_groups: int,
 ) -> Tensor:
-    """Return the deformable convolution of `features` (N, C, H, W), whose samples are shifted by `offset`, scaled by `mask`.
+    """Return the deformable convolution of `features` (N, C, H, W), whose samples are shifted by `offset` and scaled by `mask`.
 
-    `offset` is (N, 2 x `deform_groups` x kernel size, H', W') in pixels, y before x; `mask` has half as many channels.
-    torchvision reads the number of groups off `weight` and that of deformable groups off `offset`. An offset that is no number
-    is none here, where torchvision would read outside of the memory.
+    `offset`: (N, 2 x `deform_groups` x kernel size, H', W') in pixels, y before x. `mask` has half as many channels.
+    torchvision derives the number of groups from the shape of `weight`, and the number of deformable groups from the shape of
+    `offset`. An offset of NaN is replaced by 0, because torchvision would read out of bounds.
+    Raises `ValueError` if the numbers of channels and groups do not match.
     """
     if features.shape[1] != weight.shape[1] * groups or offset.shape[1] != 2 * deform_groups * weight[0, 0].numel():
-        raise ValueError(f"{features.shape[1]} channels, {groups} groups and {deform_groups} deformable groups do not fit")
+        raise ValueError(f"{features.shape[1]} channels, {groups} groups and {deform_groups} deformable groups do not match")
     places = _pair(stride), _pair(padding), _pair(dilation)
     offset = offset.nan_to_num()
     # On a CPU, torchvision computes this and its gradient on one thread: sampled and multiplied it is 5 times faster.
@@ -86,7 +87,7 @@ def _sampled_convolution(
 
 
 class ModulatedDeformConv2d(nn.Module):
-    """What mmagic builds its alignment on: the parameters of the convolution, under the names and with the start of mmcv."""
+    """The base class of mmagic's alignment: the parameters of the convolution, named and initialized as in mmcv."""
 
     def __init__(
         self,
@@ -131,21 +132,21 @@ class ModulatedDeformConv2d(nn.Module):
 
 
 class _Operators(ModuleType):
-    """A module that has every name; but for those that were set, what they name refuses to be used."""
+    """A module in which every name exists; names that were not set are classes that raise an error if they are used."""
 
     def __getattr__(self, name: str) -> type:
         if name.startswith("__"):
             raise AttributeError(name)
 
         def refuse(*_: Any, **__: Any) -> NoReturn:
-            raise NotImplementedError(f"{self.__name__}.{name} is compiled code of mmcv, which tessera does without")
+            raise NotImplementedError(f"{self.__name__}.{name} is compiled code of mmcv, which Tessera does not use")
 
         return type(name, (), {"__new__": refuse})
 
 
 def provide_operators() -> None:
-    """Let mmagic be imported: give it `mmcv.ops`, and keep what it imports off the network. Again does no harm."""
-    # diffusers and transformers, which mmagic imports for models of its own, would ask their hub.
+    """Prepare the import of mmagic: provide `mmcv.ops`, and keep its dependencies offline. Calling it again is harmless."""
+    # diffusers and transformers, which mmagic imports for other models, would connect to their hub.
     os.environ["HF_HUB_OFFLINE"] = "1"
     warnings.filterwarnings("ignore", category=FutureWarning)
     if MODULES[0] in sys.modules:

@@ -1,17 +1,17 @@
-"""Samples: a window of a clip, with a mosaic and with what footage goes through, and as it was.
+"""Make training samples: a window of a clip, with a mosaic and degradations, and its clean original.
 
-What happens, and in which order, is as in Lada 0.11 (https://github.com/ladaapp/lada), but where that is not sound:
+The steps and their order are those of Lada 0.11 (https://github.com/ladaapp/lada), with these differences:
 
-- The grid of blocks stands still where the frame does. There it is anchored to the corner of the crop, which follows the region
-  and changes its size; what covers footage is a filter of the frame, or an object that is moved with the region. Clips that do
-  not tell where they were cut out, as those made by Lada, can only be treated as there; see `anchor`.
-- The size of blocks follows from the masks of the window; there, from a figure in the metadata that counts whichever outline
-  was found first. A sample always has a mosaic: there, blocks of one pixel leave it as it was, and of none end in an error.
-- Padding is black to the last pixel that is mixed with it, and `content` says where it is; there, rounding leaves some of it.
-- Colours are RGB everywhere, and what has a mosaic is not darker. For both, and more, see `tessera.imaging.mosaic` and
-  `tessera.imaging.degradation`.
-- A sample depends on the seed, the epoch and its clip alone, not on which worker makes it when; one for validation on no epoch,
-  and it is neither mirrored nor turned.
+- The grid of blocks is anchored to the frame. Lada anchors it to the corner of the crop, which follows the region and changes
+  its size. But real mosaics are a filter on the frame, or an object that moves with the region. Clips without their position
+  in the frame, such as those made by Lada, can only be treated as in Lada; see the setting `anchor`.
+- The size of the blocks depends on the masks of the window. Lada uses a figure in the metadata that counts only the outline
+  that was found first. Every sample has a mosaic. In Lada, blocks of 1 pixel leave it unchanged, and blocks of 0 give an error.
+- Pixels that were mixed with padding are black, and `content` marks all others. In Lada, rounding leaves some of the padding.
+- Colours are always RGB, and a mosaic does not darken the image. See `tessera.imaging.mosaic` and
+  `tessera.imaging.degradation` for these and other differences.
+- A training sample depends only on the seed, the epoch and its clip, not on the worker that makes it. A validation sample does
+  not depend on the epoch, and is neither mirrored nor rotated.
 """
 
 import math
@@ -32,34 +32,34 @@ from tessera.imaging.video import Packets, VideoFrame, read_frames, read_packets
 from tessera.pipeline.restoration.settings import DataSettings
 from tessera.records.lada.clips import Clip
 
-WINDOWS = 5  # that are looked at for one with a region
+WINDOWS = 5  # windows of a clip that are searched for a region
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """A window of a clip as a restorer should find it, and as it should return it."""
+    """A window of a clip as a restorer gets it, and as it should return it."""
 
     key: str
-    first: int  # frame of the clip
+    first: int  # number of the first frame in the clip
     mosaicked: np.ndarray  # uint8 (T, H, W, 3), RGB
     clean: np.ndarray  # uint8 (T, H, W, 3), RGB
     mask: np.ndarray  # uint8 (T, H, W): 255 where the mosaic is, else 0
-    content: np.ndarray  # uint8 (T, H, W): 0 where padding is, and all else is black, else 255
-    block: float  # pixels: the side of a square as large as a block
+    content: np.ndarray  # uint8 (T, H, W): 0 in the padding, where the other arrays are black, else 255
+    block: float  # pixels: the side of a square with the area of a block
 
 
 def draw_sample(clip: Clip, settings: DataSettings, *, frames: int, seed: int, epoch: int) -> Sample:
-    """Return a sample of `frames` frames of `clip` to train on, the same for an equal `seed` and `epoch`.
+    """Return a random training sample of `frames` frames of `clip`, the same for equal `seed` and `epoch`.
 
-    Raises `Dropped` where the clip is too short or shows no region, `Failed` where it cannot be read.
+    Raises `Dropped` if the clip is too short or no region was found, and `Failed` if it cannot be read.
     """
     return _make(clip, settings, frames, generator(seed, "restoration", f"{clip.key}\0{epoch}"), training=True)
 
 
 def fixed_sample(clip: Clip, settings: DataSettings, *, frames: int, seed: int) -> Sample:
-    """Return the sample of `frames` frames of `clip` to validate with: always the same, not mirrored and not turned.
+    """Return the validation sample of `frames` frames of `clip`: always the same, neither mirrored nor rotated.
 
-    Raises `Dropped` where the clip is too short or shows no region, `Failed` where it cannot be read.
+    Raises `Dropped` if the clip is too short or no region was found, and `Failed` if it cannot be read.
     """
     return _make(clip, settings, frames, generator(seed, "restoration", clip.key), training=False)
 
@@ -83,7 +83,7 @@ def _make(clip: Clip, settings: DataSettings, frames: int, rng: np.random.Genera
             angle = rng.uniform(-settings.angle, settings.angle)
             layers = [_rotate(images, angle) for images in layers]
     mosaicked, clean, mask, content = layers
-    # What has been mixed with padding is padding.
+    # Pixels that were mixed with padding count as padding.
     content = (content == 255) * np.uint8(255)
     mask = (mask > 127) * content
     mosaicked, clean = _blacken(mosaicked, content), _blacken(clean, content)
@@ -93,7 +93,11 @@ def _make(clip: Clip, settings: DataSettings, frames: int, rng: np.random.Genera
 def _cover(
     clip: Clip, settings: DataSettings, frames: int, rng: np.random.Generator
 ) -> tuple[int, np.ndarray, np.ndarray, np.ndarray, np.ndarray, Mosaic]:
-    """Return the first frame of a window, it with a mosaic and without, where that is, where no padding is, and the mosaic."""
+    """Draw a window and a mosaic.
+
+    Return the number of the first frame, the window with and without the mosaic, the mask of the mosaic, the mask of the pixels
+    that are not padding, and the mosaic.
+    """
     import cv2
 
     if clip.frames < frames:
@@ -114,7 +118,7 @@ def _cover(
     clean = np.stack([frame.image() for frame in _read(clip.images, _read_packets(clip.images, clip), clip, first, frames)])
     mosaicked, shown, content = clean.copy(), np.zeros_like(masks), np.zeros_like(masks)
     for number, (top, bottom, left, right) in enumerate(clip.pads[first : first + frames].tolist()):
-        # Blocks take no colour from the padding.
+        # Only the crop, so that the colours of blocks do not include the padding.
         crop = number, slice(top, clip.shape[0] - bottom), slice(left, clip.shape[1] - right)
         mask = masks[crop]
         own = replace(mosaic, origin=_origin(clip, settings, mask, first + number, mosaic))
@@ -134,7 +138,7 @@ def _read_packets(path: Path, clip: Clip) -> Packets:
 
 
 def _read(path: Path, packets: Packets, clip: Clip, first: int, frames: int) -> Iterator[VideoFrame]:
-    """Yield the frames of a window, each as large as the clip. Nothing is decoded but what they need."""
+    """Yield the frames of a window, after checking their size against that of the clip. Only what they need is decoded."""
     for frame in read_frames(path, packets, range(first, first + frames), threads=1):
         if frame.picture is None:
             raise Failed("frame cannot be decoded", f"number {frame.index} of {path.name}")
@@ -144,7 +148,7 @@ def _read(path: Path, packets: Packets, clip: Clip, first: int, frames: int) -> 
 
 
 def _origin(clip: Clip, settings: DataSettings, mask: np.ndarray, number: int, mosaic: Mosaic) -> tuple[int, int]:
-    """Return x and y of where the grid begins in the crop of the frame `number`, of which `mask` is the region."""
+    """Return the x and y at which the grid begins in the crop of frame `number`, whose region is `mask`."""
     anchor = settings.mosaics.anchor
     if anchor == "frame" and clip.corners is not None:
         x, y = clip.corners[number].tolist()
@@ -161,7 +165,7 @@ def _scale(images: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 def _centre(images: np.ndarray, side: int) -> np.ndarray:
-    """Return `images` in the middle of black squares."""
+    """Return `images` centred in black squares of `side` pixels."""
     rows, columns = side - images.shape[1], side - images.shape[2]
     pads = (0, 0), (rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2), *[(0, 0)] * (images.ndim - 3)
     return np.pad(images, pads)
@@ -174,7 +178,7 @@ def _mirror(images: np.ndarray) -> np.ndarray:
 
 
 def _rotate(images: np.ndarray, angle: float) -> np.ndarray:
-    """Return the squares `images` turned about their middle, by `angle` degrees."""
+    """Return the square `images` rotated about their centre by `angle` degrees, counter-clockwise."""
     import cv2
 
     side = images.shape[1]
@@ -183,7 +187,7 @@ def _rotate(images: np.ndarray, angle: float) -> np.ndarray:
 
 
 def _blacken(images: np.ndarray, content: np.ndarray) -> np.ndarray:
-    """Return `images`, black outside `content`."""
+    """Return `images` with black pixels outside `content`."""
     import cv2
 
     return np.stack([cv2.copyTo(image, shown) for image, shown in zip(images, content, strict=True)])

@@ -1,4 +1,4 @@
-"""Settings of restoration: what is trained, on what, in which stages, and how it is measured and exported."""
+"""Settings of restoration: the model, its training data and stages, its evaluation and its export."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +13,7 @@ from tessera.imaging.mosaic.settings import DrawSettings, Probability, Range
 
 
 class ClipMosaicSettings(DrawSettings):
-    """How the mosaics of clips are drawn. The defaults are Lada's for its restorer, which has no least size of a block."""
+    """How the mosaics of clips are drawn. The defaults are Lada's for its restorer, except `min_block`, which it lacks."""
 
     version: Literal["v1", "v2", "v3", "v4"] = "v1"
     bounding: Probability = 0.0
@@ -23,7 +23,7 @@ class ClipMosaicSettings(DrawSettings):
 
 
 class DataSettings(Settings):
-    """What samples are made of clips. The defaults are Lada's, see `tessera.pipeline.restoration.samples`."""
+    """How samples are made from clips. The defaults are Lada's; see `tessera.pipeline.restoration.samples`."""
 
     size: int = Field(256, ge=32, multiple_of=4)
     keep_aspect: bool = False
@@ -35,9 +35,9 @@ class DataSettings(Settings):
 
 
 class GeneratorSettings(Settings):
-    """The generator, BasicVSR++ as Lada has it: pictures come out as large as they went in."""
+    """The generator, BasicVSR++ in Lada's variant, whose output is as large as its input."""
 
-    # Its deformable convolutions have 16 groups, on twice as many channels.
+    # The deformable convolutions have 16 groups and twice as many channels as set here.
     channels: int = Field(64, ge=8, multiple_of=8)
     blocks: PositiveInt = 15
 
@@ -49,7 +49,7 @@ class DiscriminatorSettings(Settings):
 
 
 class LossSettings(Settings):
-    """The weights of the losses; 0 leaves one out."""
+    """The weights of the losses; 0 disables a loss."""
 
     pixel: NonNegativeFloat = 1.0
     perceptual: NonNegativeFloat = 0.0
@@ -58,12 +58,12 @@ class LossSettings(Settings):
     @model_validator(mode="after")
     def _something_is_learned(self) -> Self:
         if not (self.pixel or self.perceptual or self.adversarial):
-            raise ValueError("one of `pixel`, `perceptual` and `adversarial` should be above 0")
+            raise ValueError("at least one of `pixel`, `perceptual` and `adversarial` should be above 0")
         return self
 
 
 class LearningRateSettings(Settings):
-    """The learning rates of Adam, which stay as they are. `flow` is relative to that of the generator it is a part of."""
+    """The constant learning rates of Adam. `flow`, for the optical flow in the generator, is relative to `generator`."""
 
     generator: PositiveFloat = 1e-4
     flow: PositiveFloat = 0.25
@@ -86,7 +86,7 @@ class StageSettings(Settings):
 
 
 class TrainingSettings(Settings):
-    """What all stages share; none of it changes what is learned, but for rounding."""
+    """Training settings of all stages; apart from rounding, they do not change the trained weights."""
 
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     channels_last: bool = True
@@ -98,7 +98,7 @@ class TrainingSettings(Settings):
 
 
 class StageTraining(Settings):
-    """All settings that a stage is trained with."""
+    """All settings of the training of one stage."""
 
     stage: StageSettings
     data: DataSettings = DataSettings()
@@ -108,7 +108,7 @@ class StageTraining(Settings):
 
 
 class StartingWeights(Settings):
-    """The files of weights that a stage starts from or, `vgg19`, compares with; None where it has none."""
+    """The files of the weights that a stage starts from, and of `vgg19`, for its perceptual loss; None if there is none."""
 
     base: Path | None = None
     load_from: Path | None = None
@@ -117,7 +117,7 @@ class StartingWeights(Settings):
 
 
 class PretrainedSettings(Settings):
-    """Weights that are declared. Without them, what they are for starts from scratch or is left out."""
+    """Declared weights. Without them, the network starts from scratch, or the loss is left out."""
 
     spynet: DeclaredWeights = None
     vgg19: DeclaredWeights = None
@@ -151,7 +151,7 @@ STAGES = (
 
 
 class MetricsSettings(Settings):
-    """How the model is measured, and what is shown of it."""
+    """How the model is evaluated, and how many example pictures are written."""
 
     frames: int = Field(30, ge=2)
     block_edges: tuple[PositiveFloat, ...] = (8, 12, 16, 24)
@@ -162,7 +162,7 @@ class MetricsSettings(Settings):
     @model_validator(mode="after")
     def _edges_rise(self) -> Self:
         if any(low >= high for low, high in pairwise(self.block_edges)):
-            raise ValueError("`block_edges` should rise from one to the next")
+            raise ValueError("`block_edges` should be in ascending order, without duplicates")
         return self
 
 
@@ -191,11 +191,11 @@ class RestorationSettings(Settings):
         before: list[str] = []
         for stage in self.stages:
             if stage.name in before:
-                raise ValueError(f"two of `stages` have the name {stage.name!r}")
+                raise ValueError(f"two of `stages` have the name {stage.name!r}; rename one")
             if stage.base is not None and stage.base not in before:
                 raise ValueError(
-                    f"the stage {stage.name!r} has the base {stage.base!r}: name one of those before it"
-                    f" ({', '.join(before) or 'there are none'}), or null"
+                    f"the stage {stage.name!r} has the base {stage.base!r}: set it to a stage before it"
+                    f" ({', '.join(before) or 'there are none'}), or to null"
                 )
             before.append(stage.name)
         return self

@@ -1,4 +1,4 @@
-"""Training of the restorer, a stage at a time: seeded, watched, and able to go on where it was killed."""
+"""Train the restorer, one stage at a time: seeded, monitored, and resumable after an interruption."""
 
 import os
 import shutil
@@ -30,23 +30,26 @@ def train_stage(
 ) -> None:
     """Train a stage on the clips of the folder `dataset`; write the best weights to `best`, and the losses to `curves`, CSV.
 
-    The best weights are those with the highest PSNR over the mosaicked region of clips of val; the last ones where none can be
-    measured. `best` holds the tensors of `generator.` and, as far as the stage has them, `generator_ema.` and `discriminator.`.
-    `record` says what the training is and what it was made with. A stage starts from the weights in `base`, of all networks
-    that it has, else from those in `load_from`, else from scratch, with the optical flow of `spynet` where there is one.
-    `vgg19` is for the perceptual loss, which is left out without.
-    `trainings` keeps what an interrupted training needs, and logs for TensorBoard: a training of the same data, settings,
-    weights, seed and `code` goes on after its last save, and a finished one is not repeated. `settings.training` may change in
-    between, but for `validation_clips`. `code` is a digest of `trainer.fit`. With `gpus` above 1 so many processes share each
-    batch, on CPUs where there are no GPUs.
+    The best weights are those with the highest PSNR over the mosaicked region of the clips of val, or the last ones if no clip
+    can be measured. `best` contains the tensors of `generator.` and, if the stage has them, `generator_ema.` and
+    `discriminator.`. `record`: gets the settings of the training and the versions of its environment.
 
-    On a CPU equal arguments give the same bytes, interrupted or not. Not exact are another version of torch or other hardware,
-    another number of `threads` or `gpus` (it changes the order of sums), and a GPU (some kernels have no deterministic form).
+    A stage starts from all matching networks in `weights.base`; without it, from those in `weights.load_from`; without either,
+    from scratch, with the optical flow in `weights.spynet`, if any. Without `weights.vgg19`, the perceptual loss is left out.
 
-    Raises `TesseraError` where no clip is as long as the stage wants, weights are of another architecture, the precision cannot
-    be had, the memory does not suffice, or a loss is no number; what was saved before stays.
+    `trainings`: keeps the state of interrupted trainings, and logs for TensorBoard. A training with the same data, settings,
+    weights, seed and `code` resumes after its last save, and a finished one is not repeated. `settings.training` may change in
+    between, except `validation_clips`. `code`: a digest of `trainer.fit`. `gpus`: if above 1, the number of processes that
+    divide each batch among them; they run on CPUs if there are no GPUs.
+
+    On a CPU, equal arguments give the same bytes, interrupted or not. Results are not reproduced exactly by another version of
+    torch, other hardware, another number of `threads` or `gpus` (which changes the order of sums), or a GPU (some kernels are
+    not deterministic).
+
+    Raises `TesseraError` if no clip is long enough for the stage, if weights are of another architecture, if the precision is
+    not supported, if memory is insufficient, or if a loss is not finite; saved states are kept.
     """
-    # To ask for GPUs must not begin to use them, for processes that are forks of this one could not.
+    # Asking for GPUs must not initialize CUDA, because forks of this process could then not use it.
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
     from tessera.pipeline.restoration.trainer import SPLITS, fit
 
@@ -54,7 +57,7 @@ def train_stage(
     checksums = (dataset / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
     parts = {"stage", "data", "generator", *(["discriminator"] if settings.stage.losses.adversarial else [])}
     identity = {
-        # The lines about the files that are trained on.
+        # The lines of the files that are used in the training.
         "data": digest([line for line in checksums if line[66:].startswith(tuple(f"{split}/" for split in SPLITS))]),
         "settings": {
             **settings.model_dump(mode="json", include=parts),
@@ -86,20 +89,22 @@ def _check(settings: StageTraining, weights: StartingWeights, gpus: int) -> None
 
     stage, training = settings.stage, settings.training
     if not (stage.losses.pixel or stage.losses.adversarial or weights.vgg19):
-        raise TesseraError(f"the stage {stage.name} has the perceptual loss alone; declare `restoration.weights.vgg19` for it")
+        raise TesseraError(
+            f"the stage {stage.name} has only the perceptual loss, which needs weights; declare `restoration.weights.vgg19`"
+        )
     parts = gpus * training.accumulate
     if stage.batch % parts:
         raise TesseraError(
-            f"the stage {stage.name} has a `batch` of {stage.batch}, which {gpus} GPU(s) and an `accumulate` of "
-            f"{training.accumulate} do not divide evenly; set it to a multiple of {parts}"
+            f"the `batch` of the stage {stage.name}, {stage.batch}, cannot be divided evenly by {gpus} GPU(s) times an "
+            f"`accumulate` of {training.accumulate}; set it to a multiple of {parts}"
         )
     there = torch.cuda.device_count()
     if there and gpus > there:
-        raise TesseraError(f"{gpus} GPUs are asked for, and there are {there}; lower `gpu` of the rule train_stage")
+        raise TesseraError(f"{gpus} GPUs are requested, but there are {there}; lower `gpu` of the rule train_stage")
 
 
 def _launch(run: Path, gpus: int, arguments: dict[str, Any]) -> None:
-    """Call `fit` in `gpus` processes, which the launcher of torch starts and ends together."""
+    """Call `fit` in `gpus` processes, which torch's launcher starts and stops together."""
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
@@ -110,7 +115,7 @@ def _launch(run: Path, gpus: int, arguments: dict[str, Any]) -> None:
         rdzv_backend="c10d",
         rdzv_endpoint="localhost:0",
         max_restarts=0,
-        # They print, and tell, where this process does.
+        # Forks write to the same output and log as this process.
         start_method="fork",
         monitor_interval=1,
     )
@@ -118,7 +123,7 @@ def _launch(run: Path, gpus: int, arguments: dict[str, Any]) -> None:
         elastic_launch(how, _fit_part)(run, arguments)
     except ChildFailedError as error:
         _, failure = error.get_first_failure()
-        # Of what was raised in it, this is a dictionary, whatever the type says.
+        # Despite its type, this is a dictionary if the process raised an exception.
         said: Any = failure.message
         said = said["message"] if isinstance(said, dict) else said
         kind, _, message = said.partition(": ")
@@ -130,7 +135,7 @@ def _fit_part(run: Path, arguments: dict[str, Any]) -> None:
 
     from tessera.pipeline.restoration.trainer import fit
 
-    # By this it learns that the process which started it is gone.
+    # torch has this signal sent to the process when its parent ends; it must end it.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))

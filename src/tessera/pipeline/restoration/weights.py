@@ -1,4 +1,4 @@
-"""Weights of a generator, from any of the layouts that they come in."""
+"""Load the weights of a generator from files of any known layout."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,53 +9,54 @@ from tessera.core.errors import TesseraError
 if TYPE_CHECKING:
     import torch
 
-# Where a generator stands in a checkpoint: its moving average, else itself; in a file of nothing else, at the top.
+# Prefixes of a generator in a checkpoint: its moving average, its own weights, or none in a file of only the generator.
 PREFIXES = ("generator_ema.", "generator.", "")
 
 
 def read_weights(path: Path) -> "dict[str, torch.Tensor]":
-    """Return the weights of the generator in `path`, by the names that they have in a generator by itself; float32, on the CPU.
+    """Return the weights of the generator in `path`, by their names in the generator; float32, on the CPU.
 
-    `path`: a .safetensors, or a checkpoint of torch: of ours, of Lada's, or of mmagic. Where it holds the moving average of the
-    weights and the weights themselves, the average is taken; discriminators and the like are left out.
-    Raises `TesseraError` where it cannot be read without running code in it, holds no generator, or numbers that are none.
+    `path`: a .safetensors, or a torch checkpoint of Tessera, Lada or mmagic. If it contains both the weights and their moving
+    average, the average is returned. Other networks, such as a discriminator, are left out.
+    Raises `TesseraError` if the file cannot be read without running code in it, contains no generator, or contains values that
+    are not finite.
     """
     state = read_tensors(path)
     prefix = next((prefix for prefix in PREFIXES if f"{prefix}conv_last.weight" in state), None)
     if prefix is None:
-        raise TesseraError(f"{path} holds no generator of BasicVSR++; give weights of one, of Lada's application or of ours")
+        raise TesseraError(f"{path} contains no BasicVSR++ generator; use weights of Tessera or of Lada's application")
     weights = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
     broken = [name for name, value in weights.items() if not value.isfinite().all()]
     if broken:
         raise TesseraError(
-            f"{path} holds numbers that are none, in {broken[0]!r}; take an earlier checkpoint, or copy it again"
+            f"{path} contains values that are not finite, in {broken[0]!r}; use an earlier checkpoint, or copy the file again"
         )
     return weights
 
 
 def load_weights(generator: "torch.nn.Module", path: Path) -> None:
-    """Give `generator` the weights in `path`; see `read_weights`.
+    """Load the weights in `path` into `generator`; see `read_weights`.
 
-    Raises `TesseraError` where they are those of another architecture, with how the two differ.
+    Raises `TesseraError` that names the differences if the weights are of another architecture.
     """
     weights, wanted = read_weights(path), generator.state_dict()
     shapes = [{name: tuple(value.shape) for name, value in each.items()} for each in (weights, wanted)]
     if shapes[0] != shapes[1]:
         different = sorted({name for name, _ in shapes[0].items() ^ shapes[1].items()})
         raise TesseraError(
-            f"{path} holds a generator of {_size(weights)}, wanted is one of {_size(wanted)} ({len(different)} weights differ, "
-            f"{different[0]!r} first); give weights of that size, or set `restoration.generator` to theirs"
+            f"{path} contains a generator of {_size(weights)}, expected is one of {_size(wanted)} ({len(different)} weights "
+            f"differ, {different[0]!r} first); use weights of that size, or change `restoration.generator` to theirs"
         )
     generator.load_state_dict(weights)
 
 
 def read_tensors(path: Path) -> "dict[str, torch.Tensor]":
-    """Return the tensors in `path` by name."""
+    """Return the tensors in `path` by name; float32, on the CPU. Raises `TesseraError` if it cannot be read without code."""
     import torch
     from safetensors.torch import load_file
 
     with path.open("rb") as file:
-        # A header in JSON follows its length; a checkpoint is a zip file, or a pickle.
+        # A safetensors begins with 8 bytes of length and a JSON header; a checkpoint is a zip file or a pickle.
         is_safetensors = file.read(9)[8:] == b"{"
     try:
         state = load_file(path) if is_safetensors else torch.load(path, map_location="cpu", weights_only=True)
@@ -63,21 +64,21 @@ def read_tensors(path: Path) -> "dict[str, torch.Tensor]":
         return {name: value.float() for name, value in state.items() if isinstance(value, torch.Tensor)}
     except (MemoryError, OSError):
         raise
-    except Exception as error:  # what can be wrong in a file is nowhere stated
+    except Exception as error:  # the exceptions for invalid files are not documented
         raise TesseraError(
-            f"{path} is no file of weights alone ({_reason(error)}); copy it again, or, where it is a checkpoint of a training "
-            "that you trust, save its `state_dict` by itself"
+            f"{path} is not a file of only weights ({_reason(error)}); copy it again, or, if it is a training checkpoint "
+            "that you trust, save only its `state_dict`"
         ) from error
 
 
 def _reason(error: Exception) -> str:
-    """Return the first sentence of what torch or safetensors says, without torch's advice to run the code in it."""
+    """Return the first sentence of a message of torch or safetensors, without torch's advice to run the code in the file."""
     message = str(error).split("WeightsUnpickler error: ")[-1].strip()
     return message.split("\n")[0].split(". ")[0] or type(error).__name__
 
 
 def _size(weights: "Mapping[str, torch.Tensor]") -> str:
-    """Return the size of a generator as the settings name it."""
+    """Return the size of a generator in the terms of the settings."""
     shape = weights["reconstruction.main.0.weight"].shape if "reconstruction.main.0.weight" in weights else ()
     blocks = sum(name.startswith("backbone.backward_1.main.2.") and name.endswith(".conv1.weight") for name in weights)
     return f"{next(iter(shape), 0)} channels and {blocks} blocks"

@@ -162,7 +162,7 @@ def test_a_dataset_without_clips_is_measured_as_empty(tmp_path: Path) -> None:
 
 
 def test_a_model_that_gives_no_numbers_stops_the_evaluation(dataset: Path, tmp_path: Path) -> None:
-    with pytest.raises(TesseraError, match=r"no number \(NaN or infinite\)"):
+    with pytest.raises(TesseraError, match=r"not finite \(NaN or infinite\)"):
         run(dataset, tmp_path / "out", lambda frames: frames * math.nan)
 
 

@@ -134,7 +134,7 @@ def test_signal_to_noise_is_finite_whatever_the_error() -> None:
 
 def test_a_clip_without_a_region_is_refused() -> None:
     noisy, clean = clips()
-    with pytest.raises(ValueError, match="no frame shows a region"):
+    with pytest.raises(ValueError, match="no frame has a region"):
         measure(noisy, clean, np.zeros_like(full()), full())
 
 
