@@ -103,7 +103,7 @@ def test_without_clips_to_validate_with_those_of_the_training_serve(exported: Pa
 
 
 def test_clips_that_are_all_too_short_are_told(exported: Path, dataset: Path) -> None:
-    with pytest.raises(TesseraError, match=r"none of 2 clips gives 9 frames to compare on"):
+    with pytest.raises(TesseraError, match=r"none of 2 clips gives a sample of 9 frames to compare on"):
         verify(exported, dataset, frames=9)
 
 

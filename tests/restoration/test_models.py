@@ -99,7 +99,7 @@ def test_the_generator_computes_what_that_of_mmagic_does() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 1, 3, 32, 32), (1, 2, 3, 30, 32), (1, 2, 3, 32, 33)])
 def test_frames_that_the_generator_cannot_take_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="two at least, of sides that are multiples of 4"):
+    with pytest.raises(ValueError, match="two or more, with sides divisible by 4"):
         build_generator(SMALL)(torch.zeros(shape))
 
 

@@ -396,19 +396,22 @@ def test_a_clip_that_is_broken_is_told_and_replaced(dataset: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("values", "told"),
     [
-        ({"stage": stage(batch=3), "training": TrainingSettings(accumulate=2)}, r"`batch` of 3, .*set it to a multiple of 2$"),
+        (
+            {"stage": stage(batch=3), "training": TrainingSettings(accumulate=2)},
+            r"`batch` of the stage .*, 3, .*set it to a multiple of 2$",
+        ),
         ({"stage": stage(batch=3), "gpus": 2}, r"`batch` of the stage .*, 3, cannot be divided evenly by 2 GPU\(s\)"),
         ({"stage": stage(losses=LossSettings(pixel=0, perceptual=1))}, r"has only the perceptual loss, .*; declare"),
         ({"generator": GeneratorSettings(channels=16, blocks=1), "base": "best.pth"}, r"contains a generator of 8 channels"),
-        ({"spynet": "best.pth"}, r"best\.pth: of another network than wanted; check `restoration\.weights\.spynet`"),
+        ({"spynet": "best.pth"}, r"best\.pth: weights of another network; check `restoration\.weights\.spynet`"),
         (
             {"stage": GAN, "discriminator": DiscriminatorSettings(channels=16), "base": "best.pth"},
-            r"best\.pth: of another network than wanted; check `restoration\.discriminator`",
+            r"best\.pth: weights of another network; check `restoration\.discriminator`",
         ),
         *[
             pytest.param(
                 {"training": TrainingSettings(precision=precision)},
-                rf"`restoration\.training\.precision` is {precision}, and there is no GPU; set auto or fp32",
+                rf"`restoration\.training\.precision` is {precision}, but there is no GPU; set auto or fp32",
                 marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU"),
             )
             for precision in ("bf16", "fp16")
@@ -458,7 +461,7 @@ def test_the_perceptual_loss_is_the_distance_of_the_features_of_the_declared_net
         expected += LAYERS.get(str(number), 0) * float((layers[0] - layers[1]).abs().mean())
     assert float(found) == pytest.approx(0.2 * expected, rel=1e-4)
     torch.save({"features.0.weight": torch.zeros(3)}, tmp_path / "other.pth")
-    with pytest.raises(TesseraError, match=r"other\.pth: of another network than wanted; check `restoration\.weights\.vgg19`"):
+    with pytest.raises(TesseraError, match=r"other\.pth: weights of another network; check `restoration\.weights\.vgg19`"):
         perceptual_loss(tmp_path / "other.pth", 1.0)
 
 

@@ -96,7 +96,7 @@ class Harm:
     ("content", "reason"),
     [
         (Harm(), "not a file of only weights"),
-        ({"state_dict": {}, "message_hub": HistoryBuffer([1.0], [1])}, "HistoryBuffer.*save its `state_dict` by itself"),
+        ({"state_dict": {}, "message_hub": HistoryBuffer([1.0], [1])}, "HistoryBuffer.*save only its `state_dict`"),
         ([1], "not a file of only weights"),
         ({}, "contains no BasicVSR"),
         ({"state_dict": 7}, "not a file of only weights"),

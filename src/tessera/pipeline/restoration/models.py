@@ -15,29 +15,32 @@ provide_operators()
 
 from mmagic.models.editors import BasicVSRPlusPlusNet, UNetDiscriminatorWithSpectralNorm  # noqa: E402
 
-SCALE = 4  # pictures are this many times larger than the features made of them
+SCALE = 4  # ratio of the sides of frames to the sides of their features
 OWN = {"spynet", "conv_offset", "conv1", "conv2"}
-SLOPE = 0.1  # of what is below zero, after most convolutions
+SLOPE = 0.1  # negative slope of the leaky ReLU after most convolutions
 NEARLY_NOTHING = 0.01
 BRANCHES = ("backward_1", "forward_1", "backward_2", "forward_2")
 
 
 class Generator(BasicVSRPlusPlusNet):  # type: ignore[misc]
-    """mmagic's BasicVSR++, its parameters and what it computes, at any size that is a multiple of `SCALE`.
+    """mmagic's BasicVSR++, with the same parameters and results, for all sizes that are multiples of `SCALE`.
 
-    mmagic's own forward asks for 256 pixels at least, looks for clips that were mirrored, which waits for the GPU, moves long
-    clips to main memory, and makes the pictures one by one; this one does none of that. The optical flow is computed in
-    single precision, whatever the rest is computed in: it is in pixels, and half precision would round it to some of them.
+    mmagic's own forward needs at least 256 pixels, checks for mirrored clips, which waits for the GPU, moves long clips to main
+    memory, and makes the frames one at a time; this one does not. The optical flow is always computed in single precision,
+    because it is in pixels, and half precision would round it to several pixels.
     """
 
     def __init__(self, settings: GeneratorSettings) -> None:
         super().__init__(mid_channels=settings.channels, num_blocks=settings.blocks, is_low_res_input=False)
 
     def forward(self, mosaicked: Tensor) -> Tensor:
-        """Return the restored frames of `mosaicked`, both float (N, T, 3, H, W), RGB from 0 to 1; T is 2 at least."""
+        """Return the restored frames of `mosaicked`, both float (N, T, 3, H, W), RGB from 0 to 1.
+
+        Raises `ValueError` if T is below 2, or if H or W is not a multiple of `SCALE`.
+        """
         count, frames, _, height, width = mosaicked.shape
         if frames < 2 or height % SCALE or width % SCALE:
-            raise ValueError(f"{frames} frames of {width}x{height}: two at least, of sides that are multiples of {SCALE}")
+            raise ValueError(f"{frames} frames of {width}x{height}: there must be two or more, with sides divisible by {SCALE}")
         pictures = mosaicked.flatten(0, 1)
         small = F.interpolate(pictures, scale_factor=1 / SCALE, mode="bicubic")
         with torch.autocast(mosaicked.device.type, enabled=False):
@@ -57,7 +60,7 @@ class Generator(BasicVSRPlusPlusNet):  # type: ignore[misc]
         return cast(Tensor, (self.conv_last(restored) + pictures).unflatten(0, (count, frames)))
 
     def flows(self, small: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the flow to the frame before, and to that after, of `small` (N, T, 3, h, w): (N, T - 1, 2, h, w), pixels."""
+        """Return the flow of `small` (N, T, 3, h, w) to the previous and the next frame: (N, T - 1, 2, h, w), pixels."""
         count, frames = small.shape[:2]
         if not small.is_cuda and not self._has_flow():
             nothing = small.new_zeros(count, frames - 1, 2, *small.shape[3:])
@@ -67,7 +70,7 @@ class Generator(BasicVSRPlusPlusNet):  # type: ignore[misc]
         return forward.unflatten(0, (count, frames - 1)), backward.unflatten(0, (count, frames - 1))
 
     def _has_flow(self) -> bool:
-        """Whether the optical flow is learned, or was: if not, its last layers are 0, and so is all that it gives."""
+        """Return whether the optical flow is or was trained; otherwise its last layers are 0, and so is its output."""
         return any(each.requires_grad or bool(each.any()) for layer in self.flow_outputs() for each in layer.parameters())
 
     def flow_outputs(self) -> list[nn.Module]:
@@ -76,16 +79,17 @@ class Generator(BasicVSRPlusPlusNet):  # type: ignore[misc]
 
 
 def build_generator(settings: GeneratorSettings) -> Generator:
-    """Return the generator with new weights, drawn from torch's generator of random numbers.
+    """Return the generator with new weights, drawn from torch's global random generator.
 
-    Convolutions begin as in He et al. (2015), so that what goes through them keeps its size, and the last one near nothing, so
-    that pictures come out as they went in. With torch's own beginning, which mmagic leaves, it fades on the way: 8 channels
-    and 1 block gained 0.03 dB in 180 iterations, and so they gain 0.3. The optical flow begins at nothing, not as mmagic leaves
-    it, at random: there neighbouring frames are shifted by some 10 pixels this way and that before they are compared.
+    Convolutions are initialized as in He et al. (2015), which preserves the variance of activations, and the last one near
+    zero, so that the output begins equal to the input. With torch's default initialization, which mmagic keeps, activations
+    vanish: a generator with 8 channels and 1 block gained 0.03 dB in 180 iterations, and with this one 0.3 dB. The optical
+    flow begins at zero. mmagic initializes it at random, which shifts neighbouring frames by about 10 pixels before they are
+    compared.
     """
     generator = Generator(settings)
     for name, module in generator.named_modules():
-        # The optical flow has a beginning of its own, as offsets, of nothing, and residual blocks, which add little, have.
+        # Not the optical flow, the offsets (zeros) and the residual blocks (small weights), which mmagic initializes itself.
         if isinstance(module, nn.Conv2d | ModulatedDeformConv2d) and not OWN.intersection(name.split(".")):
             nn.init.kaiming_normal_(module.weight, SLOPE)
             if module.bias is not None:
@@ -98,14 +102,14 @@ def build_generator(settings: GeneratorSettings) -> Generator:
 
 
 def build_discriminator(settings: DiscriminatorSettings) -> nn.Module:
-    """Return the discriminator with new weights: it takes pictures (N, 3, H, W), sides multiples of 8, and gives logits."""
+    """Return the discriminator with new weights. Its input is (N, 3, H, W), with sides divisible by 8; it returns logits."""
     return cast(nn.Module, UNetDiscriminatorWithSpectralNorm(in_channels=3, mid_channels=settings.channels))
 
 
 def load_generator(checkpoint: Path, settings: GeneratorSettings) -> Generator:
-    """Return the generator in `checkpoint`, in its averaged form where there is one, to be used and not trained.
+    """Return the generator in `checkpoint` for inference, with the moving average of its weights if there is one.
 
-    Raises `TesseraError` where `checkpoint` holds another architecture, or no generator.
+    Raises `TesseraError` if `checkpoint` contains another architecture, or no generator.
     """
     generator = build_generator(settings)
     load_weights(generator, checkpoint)

@@ -1,4 +1,4 @@
-"""What is trained: the generator, its moving average, the discriminator, what they begin with, and one step of them."""
+"""The networks of a training stage: the generator, its moving average, the discriminator, and one training step."""
 
 import math
 import shutil
@@ -22,7 +22,7 @@ from tessera.pipeline.restoration.settings import DiscriminatorSettings, Generat
 from tessera.pipeline.restoration.weights import load_weights, read_tensors
 
 CHARBONNIER = 1e-12
-# Of VGG19, by the numbers that torchvision gives them, and how much each counts: after Lada.
+# Layers of VGG19, by their numbers in torchvision, and the weight of each in the loss; the values of Lada.
 LAYERS = {"2": 0.1, "7": 0.1, "16": 1.0, "25": 1.0, "34": 1.0}
 BETAS = (0.9, 0.99)
 
@@ -56,7 +56,7 @@ class Restorer(BaseModel):  # type: ignore[misc]
 
     @property
     def best(self) -> Generator:
-        """What is measured and exported: the moving average where there is one."""
+        """The generator to measure and export: the moving average if there is one."""
         return self.generator_ema or self.generator
 
     def forward(self, *_: Any, **__: Any) -> Any:
@@ -64,10 +64,10 @@ class Restorer(BaseModel):  # type: ignore[misc]
         raise NotImplementedError
 
     def init_weights(self) -> None:
-        """Leave the weights as they are. The runner asks for others before it trains, whatever was loaded."""
+        """Do nothing. The runner calls this before the training, which would replace loaded weights."""
 
     def weights(self) -> dict[str, Tensor]:
-        """Return the weights of the networks by the names that a checkpoint has; those of losses are no part of it."""
+        """Return the weights of the networks by their names in a checkpoint, without the weights of losses."""
         parts = ("generator.", "generator_ema.", "discriminator.")
         return {name: value for name, value in self.state_dict().items() if name.startswith(parts)}
 
@@ -87,14 +87,14 @@ class Restorer(BaseModel):  # type: ignore[misc]
 
     def _optimizer(self, groups: list[dict[str, Any]]) -> OptimWrapper:
         adam = torch.optim.Adam(groups, betas=BETAS, fused=torch.cuda.is_available())
-        # In half precision small gradients would vanish; bf16 has the range of fp32.
+        # Small gradients would vanish in fp16 without scaling; bf16 has the range of fp32.
         return AmpOptimWrapper(optimizer=adam, dtype="float16") if self.dtype is torch.float16 else OptimWrapper(adam)
 
     def train_step(self, data: dict[str, Any], optim_wrapper: OptimWrapperDict) -> dict[str, float]:
-        """Make one step on the batch `data`, in as many parts as `accumulate` says; return the mean of each loss.
+        """Make one step on the batch `data`, divided into `accumulate` parts; return the mean of each loss.
 
-        The losses are those before the step, over all GPUs. Raises `TesseraError`, before any weight is changed, where one of
-        them or a gradient is no number.
+        The losses are those before the step, over all GPUs. Raises `TesseraError`, before any weight is changed, if a loss or a
+        gradient is not finite.
         """
         parts = self.training_settings.accumulate
         sums: dict[str, Tensor] = {}
@@ -111,8 +111,8 @@ class Restorer(BaseModel):  # type: ignore[misc]
         if broken:
             samples = sorted({key for keys in dist.all_gather_object(data["keys"]) for key in keys})
             raise TesseraError(
-                f"{', '.join(broken)} is no number, on samples of {', '.join(samples)}; "
-                "look at these clips, or lower the `learning_rates` of the stage"
+                f"{', '.join(broken)} is not finite, on samples of {', '.join(samples)}; "
+                "check these clips, or lower the `learning_rates` of the stage"
             )
         for wrapper in optim_wrapper.values():
             wrapper.step()
@@ -123,14 +123,14 @@ class Restorer(BaseModel):  # type: ignore[misc]
         return losses
 
     def pictures(self, frames: Tensor) -> Tensor:
-        """Return `frames`, uint8 (N, T, H, W, 3), as float (N, T, 3, H, W) from 0 to 1 where the networks are."""
+        """Return `frames`, uint8 (N, T, H, W, 3), as float (N, T, 3, H, W) from 0 to 1, on the device of the networks."""
         device = next(self.generator.parameters()).device
         pictures = frames.to(device, non_blocking=True).permute(0, 1, 4, 2, 3)
-        # As they come, the colours of a pixel lie side by side.
+        # The permuted tensor is already channels-last in memory.
         return (pictures if self.training_settings.channels_last else pictures.contiguous()).float() / 255
 
     def _learn(self, mosaicked: Tensor, clean: Tensor, wrappers: OptimWrapperDict, parts: int) -> dict[str, Tensor]:
-        """Add the gradients of one of `parts` parts of a batch; return its losses."""
+        """Accumulate the gradients of one of the `parts` parts of a batch; return its losses."""
         losses: dict[str, Tensor] = {}
         half = torch.autocast(mosaicked.device.type, self.dtype, enabled=self.dtype is not torch.float32)
         clean = clean.flatten(0, 1)
@@ -141,12 +141,12 @@ class Restorer(BaseModel):  # type: ignore[misc]
             if self.perceptual_loss:
                 losses["perceptual"], _ = self.perceptual_loss(restored, clean)
             if self.discriminator and self.adversarial_loss:
-                # Its own weights learn below.
+                # Its own weights are trained below.
                 self.discriminator.requires_grad_(False)
                 judged = self.discriminator(restored)
                 losses["adversarial"] = self.adversarial_loss(judged.float(), target_is_real=True)
         total = cast(Tensor, sum(losses.values())) / parts
-        # On a CPU, gradients at places that are no numbers are looked for outside of the memory.
+        # On a CPU, the backward pass of the deformable convolution would read out of bounds with NaN.
         if total.is_cuda or total.isfinite():
             wrappers["generator"].backward(total)
         if self.discriminator and self.adversarial_loss:
@@ -161,35 +161,35 @@ class Restorer(BaseModel):  # type: ignore[misc]
         return {name: loss.detach() for name, loss in losses.items()}
 
     def _join(self, name: str, wrapper: OptimWrapper) -> Tensor:
-        """Make the gradients of a network their mean over all GPUs, once a step; return their norm."""
+        """Average the gradients of a network over all GPUs, once per step; return their norm."""
         gradients = [each.grad for each in getattr(self, name).parameters() if each.grad is not None]
         dist.all_reduce_params(gradients, op="mean")
         norm = torch.nn.utils.get_total_norm(gradients)
-        # Those that are scaled may overflow: the scaler sees to it.
+        # Scaled gradients may overflow; the scaler handles that.
         return torch.zeros_like(norm) if isinstance(wrapper, AmpOptimWrapper) else norm
 
 
 def perceptual_loss(weights: Path, weight: float) -> nn.Module:
-    """Return mmagic's perceptual loss, L1, of the VGG19 in `weights`, times `weight`.
+    """Return mmagic's perceptual loss (L1) with the VGG19 in `weights`, multiplied by `weight`.
 
-    Raises `TesseraError` where `weights` are of something else.
+    Raises `TesseraError` if `weights` are of another network.
     """
     from mmagic.models.losses import PerceptualLoss, perceptual_loss
     from torchvision.models.vgg import cfgs, make_layers
 
     features = make_layers(cfgs["E"])
     _load(features, part_of(read_tensors(weights), "features"), weights, "restoration.weights.vgg19")
-    # It would fetch the network itself, and all of it.
+    # mmagic would download the weights of the whole network.
     with patch.object(perceptual_loss.vgg, "vgg19", lambda pretrained: SimpleNamespace(features=features)):
         loss: nn.Module = PerceptualLoss(LAYERS, perceptual_weight=weight, style_weight=0, norm_img=False)
     return loss.requires_grad_(False)
 
 
 def begin(restorer: Restorer, weights: Path | None, spynet: Path | None) -> bool:
-    """Give `restorer` what it starts from; return whether it knows the optical flow.
+    """Load the initial weights of `restorer`; return whether they include the optical flow.
 
-    `weights`: all that there is of its networks in this file; where there is no moving average yet, it begins at the generator.
-    Else `spynet`, the weights of the optical flow alone. Raises `TesseraError` where they are of other networks.
+    `weights`: a file from which all matching networks are loaded; a moving average that it lacks begins as the generator.
+    `spynet`: weights of only the optical flow, used if `weights` is None. Raises `TesseraError` if they are of other networks.
     """
     found: dict[str, Tensor] = {}
     if weights:
@@ -200,7 +200,7 @@ def begin(restorer: Restorer, weights: Path | None, spynet: Path | None) -> bool
             _load(restorer.discriminator, judge, weights, "restoration.discriminator")
     elif spynet:
         flow = restorer.generator.spynet
-        # What pictures are normalised with is no part of its file.
+        # The mean and standard deviation of the normalization are not in the file of SPyNet.
         _load(flow, {"mean": flow.mean, "std": flow.std, **read_tensors(spynet)}, spynet, "restoration.weights.spynet")
     if restorer.generator_ema:
         restorer.generator_ema.load_state_dict(restorer.generator.state_dict())
@@ -210,7 +210,7 @@ def begin(restorer: Restorer, weights: Path | None, spynet: Path | None) -> bool
 
 
 def part_of(weights: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    """Return those of `weights` that belong to the part `name` of a restorer, by the names that they have in it."""
+    """Return the entries of `weights` that belong to the part `name` of a restorer, by their names in that part."""
     return {key.removeprefix(f"{name}."): value for key, value in weights.items() if key.startswith(f"{name}.")}
 
 
@@ -219,14 +219,14 @@ def _load(module: nn.Module, weights: Mapping[str, Tensor], path: Path | None, s
         module.load_state_dict(weights)
     except RuntimeError as error:
         raise TesseraError(
-            f"{path}: of another network than wanted; check `{setting}` ({str(error).split(chr(10))[1].strip()})"
+            f"{path}: weights of another network; check `{setting}` ({str(error).split(chr(10))[1].strip()})"
         ) from None
 
 
 def compile_parts(generator: nn.Module) -> None:
-    """Compile the parts that take most of the time: stacks of convolutions, which run for every frame of every branch.
+    """Compile the parts that take most of the time: stacks of convolutions that run for every frame of every branch.
 
-    All in one would be a graph of a hundred thousand operations. Where one cannot be compiled, it runs as it is.
+    The whole generator would be a graph of a hundred thousand operations. A part that cannot be compiled runs uncompiled.
     """
     import torch._dynamo
 
@@ -241,6 +241,6 @@ def compile_parts(generator: nn.Module) -> None:
 
 
 def tell_once(message: str) -> None:
-    """Tell `message` from one of the processes that train together."""
+    """Report `message` from only one of the processes that train together."""
     if dist.is_main_process():
         tell(message)

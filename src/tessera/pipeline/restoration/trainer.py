@@ -1,7 +1,7 @@
-"""The trainer: mmengine's runner, with a training that can be killed at any moment and ends the same.
+"""The trainer: mmengine's runner, made exactly resumable: an interrupted training gives the same result.
 
-mmengine reads over again what was trained on before it goes on, forgets what the random generators were at, and cannot load
-what it saved without running code in it. Here a hook keeps the whole state as numbers, and the loop begins where it was.
+To resume, mmengine reads all earlier samples again, loses the state of the random generators, and cannot load its own
+checkpoints without running code in them. Here a hook saves the whole state as tensors, and the loop starts at its iteration.
 """
 
 import io
@@ -35,33 +35,33 @@ from tessera.pipeline.restoration.settings import StageSettings, StageTraining, 
 from tessera.records.lada.clips import Clip, read_clips
 
 SPLITS = "train", "val"
-ROWS = 500  # of the curves of a stage, besides those of its validations
-TELL_EVERY = 30.0  # seconds between lines
+ROWS = 500  # rows in the curves of a stage, in addition to those of its validations
+TELL_EVERY = 30.0  # seconds between progress lines
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 PSNR_CEILING = 60.0  # dB; see `metrics.psnr`
 
 
 @dataclass
 class Progress:
-    """How far a training is, beside what its networks have learned."""
+    """The progress of a training, without the state of its networks and optimizers."""
 
     iteration: int = 0
     best: float = -math.inf  # dB, PSNR over the region
-    best_at: int = 0
-    curves: str = ""
-    sums: dict[str, float] = field(default_factory=dict)  # of the losses since the last row of the curves
-    count: int = 0  # of the iterations since then
+    best_at: int = 0  # iteration
+    curves: str = ""  # CSV
+    sums: dict[str, float] = field(default_factory=dict)  # sum of each loss since the last row of the curves
+    count: int = 0  # iterations since the last row
 
 
 class Iterations(BaseLoop):  # type: ignore[misc]
-    """The loop over batches, from the iteration `iter` on: its data begin there too."""
+    """The loop over batches from iteration `first` on; `dataloader` must begin at the same iteration."""
 
     def __init__(self, runner: Runner, dataloader: DataLoader[Any], first: int, last: int) -> None:
         super().__init__(runner, dataloader)
         self.iter, self.max_iters = first, last
 
     def run(self) -> None:
-        """Train to the end."""
+        """Train until the last iteration."""
         self.runner.call_hook("before_train")
         for number, batch in zip(range(self.iter, self.max_iters), self.dataloader, strict=False):
             self.runner.call_hook("before_train_iter", batch_idx=number, data_batch=batch)
@@ -71,7 +71,7 @@ class Iterations(BaseLoop):  # type: ignore[misc]
 
 
 class Watch(Hook):  # type: ignore[misc]
-    """Looks after a training: tells how far it is, writes its curves, measures it, and keeps the best weights and the state."""
+    """Monitor a training: report its progress, write its curves, validate, and save the best weights and the state."""
 
     def __init__(
         self,
@@ -87,23 +87,23 @@ class Watch(Hook):  # type: ignore[misc]
         self.left_out: set[str] = set()
 
     def before_train(self, runner: Runner) -> None:
-        """Open the log for TensorBoard. What it holds of iterations that are repeated is forgotten."""
+        """Open the log for TensorBoard, and drop its entries about iterations that will be repeated."""
         self.board = SummaryWriter(str(self.run), purge_step=self.first + 1) if dist.is_main_process() else None
         self.begun = self.told = time.monotonic()
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Look at what the samples tell, and thaw the optical flow when it is time."""
+        """Raise or report errors of the samples, and start training the optical flow when it is time."""
         if isinstance(data_batch, TesseraError):
             raise data_batch
         for fault in set(data_batch["left_out"]) - self.left_out:
             self.left_out.add(fault)
-            tell(f"left out, and the next clip taken: {fault}")
+            tell(f"skipped a clip and used the next one: {fault}")
         restorer: Restorer = runner.model
         restorer.train()
         restorer.generator.spynet.requires_grad_(batch_idx >= self.thaw)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Count an iteration, whose mean losses are `outputs`; measure and save when it is time, and at the end."""
+        """Count an iteration with the mean losses `outputs`; validate and save at their intervals and at the end."""
         progress, last = self.progress, self.stage.iterations
         progress.iteration = batch_idx + 1
         progress.sums = {name: progress.sums.get(name, 0.0) + loss for name, loss in outputs.items()}
@@ -131,13 +131,13 @@ class Watch(Hook):  # type: ignore[misc]
             tell_once(f"iteration {iteration}/{last}: {said}; {each:.2f} s each, {left} left")
 
     def _measure(self, restorer: Restorer) -> float:
-        """Return the PSNR over the region, NaN where there is nothing to measure; keep the weights if they are the best."""
+        """Return the PSNR over the region, NaN if there is nothing to measure; save the weights if they are the best."""
         progress = self.progress
         psnr, mosaicked = validate(restorer, self.samples)
         is_better = psnr > progress.best
         if is_better:
             progress.best, progress.best_at = psnr, progress.iteration
-        # Without a measure, the last are the best.
+        # If nothing can be measured, the last weights count as the best.
         if dist.is_main_process() and (is_better or math.isnan(psnr)):
             write_tensors(restorer.weights(), self.run / "best.pth")
         if not math.isnan(psnr):
@@ -185,10 +185,11 @@ def fit(
     threads: int,
     workers: int,
 ) -> None:
-    """Train the stage of `settings` in the folder `run` to its end, from the state that it holds. See `training.train_stage`.
+    """Train the stage of `settings` in the folder `run` to its end, starting from the state in it, if any.
 
-    The definitions that this function reaches are the code of a training: they decide its numbers. `threads` and `workers`,
-    processes that load samples, are those of all processes that train together.
+    See `training.train_stage`. `threads`, and `workers`, the number of processes that load samples, are totals over all
+    processes that train together. The digest of the code of a training covers the definitions that this function reaches,
+    because they determine its results.
 
     Raises `TesseraError` as `train_stage` does.
     """
@@ -200,10 +201,10 @@ def fit(
     if not clips["train"]:
         raise TesseraError(f"{dataset / 'train'}: no clip has {stage.frames} frames; lower `frames` of the stage {stage.name}")
     logging.getLogger("mmengine").setLevel(logging.WARNING)
-    # Each process that loads samples has a core; and threads of OpenCV do not survive the fork that makes it.
+    # Each process that loads samples has one core, and threads of OpenCV do not survive the fork that creates it.
     cv2.setNumThreads(1)
     rank, ranks = dist.get_rank(), dist.get_world_size()
-    # Gradients fade in the optical flow. With numbers too small for all their digits a CPU computes a hundred times longer.
+    # Gradients of the optical flow vanish to denormal numbers, with which a CPU is a hundred times slower.
     torch.set_flush_denormal(True)
     first_seed = int(random_generator(seed, "restoration training", stage.name).integers(2**31))
     torch.manual_seed(first_seed)
@@ -233,7 +234,7 @@ def fit(
     thaw = math.inf if stage.freeze_flow == "always" else stage.freeze_flow if knows_flow else 0
     runner = _Runner(
         restorer,
-        # What mmengine writes there is in the log too.
+        # mmengine's files are not needed: their content is in the log.
         work_dir=tempfile.mkdtemp(),
         train_dataloader=training_loader(samples, order, stage.batch // ranks, workers // ranks),
         train_cfg={"type": Iterations, "first": progress.iteration, "last": stage.iterations},
@@ -245,14 +246,14 @@ def fit(
         randomness={"seed": first_seed},
         log_level="WARNING",
     )
-    # After the runner, which would make them one.
+    # After the runner is made, because it sets the number of threads to 1.
     torch.set_num_threads(max(threads // ranks, 1))
     if state:
         torch.set_rng_state(state["random"])
     try:
         runner.train()
     except TesseraError as error:
-        raise TesseraError(f"after iteration {progress.iteration}: {error}; what was saved stays in {run}") from error
+        raise TesseraError(f"after iteration {progress.iteration}: {error}; the saved state is in {run}") from error
     except RuntimeError as error:
         raise explained(error, run) from error
 
@@ -266,12 +267,12 @@ def _long_enough(clips: list[Clip], frames: int, split: str) -> list[Clip]:
 
 class _Runner(Runner):  # type: ignore[misc]
     def wrap_model(self, _: Any, model: nn.Module) -> nn.Module:
-        """Leave the model as it is: it joins the gradients of several GPUs itself, once a step."""
+        """Do not wrap the model: it averages the gradients of several GPUs itself, once per step."""
         return model
 
 
 def explained(error: RuntimeError, run: Path) -> Exception:
-    """Return what a user can mend of `error`, or itself."""
+    """Return a `TesseraError` with a fix for `error` if there is one, or `error` itself."""
     text = str(error)
     if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in text:
         return TesseraError(
@@ -287,24 +288,24 @@ def explained(error: RuntimeError, run: Path) -> Exception:
 
 
 def precision(training: TrainingSettings) -> torch.dtype:
-    """Return what to compute in. Raises `TesseraError` where the precision cannot be had."""
+    """Return the dtype to compute in. Raises `TesseraError` if the hardware does not support the precision."""
     there = torch.cuda.is_available()
     has_bf16 = there and torch.cuda.is_bf16_supported(including_emulation=False)
     if training.precision == "auto":
         return torch.bfloat16 if has_bf16 else torch.float32
     if training.precision != "fp32" and not there:
-        raise TesseraError(f"`restoration.training.precision` is {training.precision}, and there is no GPU; set auto or fp32")
+        raise TesseraError(f"`restoration.training.precision` is {training.precision}, but there is no GPU; set auto or fp32")
     if training.precision == "bf16" and not has_bf16:
-        raise TesseraError("`restoration.training.precision` is bf16, which this GPU does not have; set auto, fp16 or fp32")
+        raise TesseraError("`restoration.training.precision` is bf16, which this GPU does not support; set auto, fp16 or fp32")
     return DTYPES[training.precision]
 
 
 @torch.inference_mode()
 def validate(restorer: Restorer, samples: DataLoader[Sample | None]) -> tuple[float, float]:
-    """Return the PSNR over the region of the restored `samples`, and of them as they are mosaicked; dB, the mean over samples.
+    """Return the PSNR over the region of the restored and of the mosaicked `samples`, in dB, as means over samples.
 
-    With several GPUs, over the samples of all. Both are NaN where there are none. Raises `TesseraError` where a restored one
-    is no number.
+    The means are over the samples of all GPUs, and NaN if there are no samples. Raises `TesseraError` if a restored sample is
+    not finite.
     """
     sums = torch.zeros(3, dtype=torch.float64)
     restorer.eval()
@@ -322,14 +323,14 @@ def validate(restorer: Restorer, samples: DataLoader[Sample | None]) -> tuple[fl
     dist.all_reduce(sums)
     restored_sum, mosaicked_sum, count = sums.tolist()
     if math.isnan(restored_sum):
-        raise TesseraError("what is restored of clips of val is no number; lower the `learning_rates` of the stage")
+        raise TesseraError("the restored clips of val are not finite; lower the `learning_rates` of the stage")
     return (restored_sum / count, mosaicked_sum / count) if count else (math.nan, math.nan)
 
 
 def region_psnr(frames: Tensor, clean: Tensor, region: Tensor) -> float:
     """Return the PSNR of `frames`, (T, H, W, 3), levels, over `region`, bool (T, H, W); dB, the mean over frames with a region.
 
-    As in `metrics.measure`, on which no training is to depend: a change there must not train anew.
+    The same as in `metrics.measure`. It is not imported from there, because then a change of metrics would repeat trainings.
     """
     squares = ((frames.double() - clean.double()) ** 2).mean(3)
     means = torch.stack([square[inside].mean() for square, inside in zip(squares, region, strict=True) if inside.any()])
@@ -337,7 +338,7 @@ def region_psnr(frames: Tensor, clean: Tensor, region: Tensor) -> float:
 
 
 def choose(clips: Sequence[Clip], count: int, seed: int) -> list[Clip]:
-    """Return `count` of `clips`, or all where there are fewer, in their order."""
+    """Return a random choice of `count` of `clips`, or all if there are fewer, in their order."""
     if len(clips) <= count:
         return list(clips)
     chosen = random_generator(seed, "restoration validation", "").permutation(len(clips))[:count]
@@ -345,8 +346,8 @@ def choose(clips: Sequence[Clip], count: int, seed: int) -> list[Clip]:
 
 
 def write_tensors(content: dict[str, Any], path: Path) -> None:
-    """Write `content` to `path`, whole or not at all; equal content gives equal bytes."""
-    # Not to a file: torch does not tell a full disk, and writes the name of the file into it.
+    """Write `content` to `path` atomically; equal content gives equal bytes."""
+    # Not to a file, because torch does not report a full disk, and writes the file name into the file.
     buffer = io.BytesIO()
     torch.save(content, buffer)
     partial = path.with_name(f".partial.{path.name}")
