@@ -38,5 +38,5 @@ class WatermarkFinderSettings(TrainedFinderSettings):
 
 
 def settings_of(settings: PredictionSettings) -> dict[str, Any]:
-    """Return what of `settings` decides what a detector sees, beside its weights: where these come from does not."""
+    """Return `settings` as JSON values, without `weights`: their origin does not affect the results of a detector."""
     return settings.model_dump(mode="json", exclude={"weights"})
