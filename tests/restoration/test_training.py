@@ -297,7 +297,7 @@ def test_an_optical_flow_that_nobody_has_trained_is_learned_from_the_start(
     before = train(dataset, tmp_path / "still", stage(freeze_flow=5, learning_rates=STILL))
     after = train(dataset, tmp_path / "moving", stage(freeze_flow=5))
     assert farthest(part(before, "generator.spynet"), part(after, "generator.spynet")) > 1e-5
-    assert "there are no weights of SPyNet: the optical flow is learned from the start" in terminal.getvalue()
+    assert "there are no weights of SPyNet: the optical flow is trained from the first iteration" in terminal.getvalue()
 
 
 def test_an_optical_flow_that_nobody_has_trained_stays_nothing_where_it_is_always_frozen(

@@ -95,7 +95,7 @@ def test_a_font_that_is_none_is_named(marked: Project) -> None:
     (marked.folder / "fonts" / "page.ttf").write_text("<html>")
     marked.settings["watermarks"]["draw"]["fonts"] = "fonts"
     run = marked.run("results/watermarks/frames/film%201/images.parquet")
-    assert run.returncode != 0 and "fonts: 'fonts/page.ttf' is no font" in run.output
+    assert run.returncode != 0 and "fonts: 'fonts/page.ttf' is not a font" in run.output
     assert not (marked.results / "watermarks" / "frames" / "film%201" / "images.parquet").exists()
 
 

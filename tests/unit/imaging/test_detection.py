@@ -314,10 +314,10 @@ def test_weights_that_are_no_detector_are_named(weights: Path, tmp_path: Path) -
     YOLO(tmp_path / "yolo11n-cls.yaml").save(tmp_path / "classifier.pt")
     for name in ("page.pt", "page.onnx", "classifier.pt"):
         path = tmp_path / name
-        with pytest.raises(TesseraError, match=f"{name} does not run as a detector of boxes or masks"):
+        with pytest.raises(TesseraError, match=f"{name} cannot be used as a detector of boxes or masks"):
             list(Predictor(path, sha256_file(path), PredictionSettings(**SETTINGS)).predict(pictures(1)))
         declared = FinderSettings(**SETTINGS, weights={"source": f"my/{name}", "sha256": sha256_file(path)})
-        with pytest.raises(TesseraError, match=f"^my/{name} does not run as"):
+        with pytest.raises(TesseraError, match=f"^my/{name} cannot be used as"):
             list(Predictor(path, sha256_file(path), declared).predict(pictures(1)))
 
 

@@ -213,7 +213,7 @@ def test_bad_materials_are_all_named_at_once(tmp_path: Path) -> None:
     with pytest.raises(TesseraError, match=r"watermarks\.draw has 4 fault\(s\)") as error:
         load_materials(DrawSettings(logos=tmp_path / "logos", fonts=tmp_path / "fonts"))
     for part in (
-        "page.ttf' is no font",
+        "page.ttf' is not a font",
         "page.png' is not an image",
         "dot.png' has 1 by 1 visible pixels",
         "ghost.png' is fully",
@@ -225,9 +225,9 @@ def test_bad_materials_are_all_named_at_once(tmp_path: Path) -> None:
         load_materials(DrawSettings(logos=tmp_path / "logos", fonts=tmp_path / "fonts"))
     assert str(error.value).count("not a regular file") == 2
     (tmp_path / "empty").mkdir()
-    with pytest.raises(TesseraError, match="holds no image") as error:
+    with pytest.raises(TesseraError, match="contains no image") as error:
         load_materials(DrawSettings(logos=tmp_path / "empty", fonts=tmp_path / "none"))
-    assert "holds no file .otf, .ttc, .ttf" in str(error.value)
+    assert "contains no file .otf, .ttc, .ttf" in str(error.value)
 
 
 def test_a_logo_without_opacity_is_a_rectangle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -96,7 +96,7 @@ class Predictor:
 
     def _unusable(self, reason: Exception | str) -> TesseraError:
         said = " ".join(str(reason).split())[:300]
-        return TesseraError(f"{self._name} does not run as a detector of boxes or masks ({said}); declare other weights")
+        return TesseraError(f"{self._name} cannot be used as a detector of boxes or masks ({said}); declare other weights")
 
 
 def _batches(images: Iterable[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:

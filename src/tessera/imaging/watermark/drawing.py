@@ -71,23 +71,23 @@ def load_materials(settings: DrawSettings) -> Materials:
     fonts = _dejavu() if settings.fonts is None else files_below(settings.fonts, FONTS)
     if not fonts:
         kinds = ", ".join(sorted(FONTS))
-        faults.append(f"fonts: {str(settings.fonts)!r} is not there, or holds no file {kinds}; mend the path, or set null")
+        faults.append(f"fonts: {str(settings.fonts)!r} does not exist, or contains no file {kinds}; fix the path, or set null")
     for font in fonts:
         try:
             open_file(font).close()
             if not _text("tessera", font, 24, (0, 0, 0), 0, 0).getbbox():
                 raise ValueError("it draws nothing")
         except (OSError, ValueError, Failed) as error:
-            faults.append(f"fonts: {str(font)!r} is no font ({error}); remove it")
+            faults.append(f"fonts: {str(font)!r} is not a font ({error}); remove it")
     if settings.logos is not None:
         files = files_below(settings.logos, IMAGE_SUFFIXES)
         if not files:
-            faults.append(f"logos: {str(settings.logos)!r} is not there, or holds no image; mend the path, or set null")
+            faults.append(f"logos: {str(settings.logos)!r} does not exist, or contains no image; fix the path, or set null")
         for file in files:
             try:
                 logos.append((os.fsencode(file.name).decode("utf-8", "replace"), read_logo(file)))
             except ValueError as error:
-                faults.append(f"logos: {str(file)!r} {error}; mend or remove it")
+                faults.append(f"logos: {str(file)!r} {error}; fix or remove it")
     if faults:
         listed = "\n".join(f"  {fault}" for fault in faults)
         raise TesseraError(f"watermarks.draw has {len(faults)} fault(s):\n{listed}")

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 SIDE = 256  # pixels of the squares that Lada's application restores, padded with black
 UNTRACED = (
-    "It goes through the frames one by one, in both directions. What torch.jit.trace or torch.export makes of that holds for "
-    "the number and the size of the frames that it was made with: other numbers fail, and at other sizes a trace gives, "
-    "without a word, something else. torch.jit.script does not compile it, and the exporter to ONNX does not know the "
+    "The generator processes the frames one at a time, in both directions. An export by torch.jit.trace or torch.export is "
+    "valid only for the number and size of the frames that it was made with: another number fails, and at another size a trace "
+    "silently gives other results. torch.jit.script cannot compile the generator, and the ONNX exporter does not support the "
     "deformable convolution of torchvision."
 )
 LIBRARIES = ("torch", "torchvision", "mmagic", "mmengine", "safetensors")

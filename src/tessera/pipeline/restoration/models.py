@@ -89,7 +89,7 @@ def build_generator(settings: GeneratorSettings) -> Generator:
     """
     generator = Generator(settings)
     for name, module in generator.named_modules():
-        # Not the optical flow, the offsets (zeros) and the residual blocks (small weights), which mmagic initializes itself.
+        # Not the optical flow, which is set below, nor the offsets (zeros) and residual blocks (small weights) of mmagic.
         if isinstance(module, nn.Conv2d | ModulatedDeformConv2d) and not OWN.intersection(name.split(".")):
             nn.init.kaiming_normal_(module.weight, SLOPE)
             if module.bias is not None:

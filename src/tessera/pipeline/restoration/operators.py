@@ -61,7 +61,7 @@ def _sampled_convolution(
     dilation: tuple[int, int],
     deform_groups: int,
 ) -> Tensor:
-    """Return `modulated_deform_conv2d` of one group: all samples are taken at once, then weighted by a product of matrices."""
+    """Return `modulated_deform_conv2d` for one group: take all samples at once, then apply `weight` as a matrix product."""
     count, channels, height, width = features.shape
     rows, columns = weight.shape[2:]
     down, across = offset.shape[2:]
@@ -74,7 +74,7 @@ def _sampled_convolution(
     )
     moved = offset.reshape(parts, taps, 2, down, across)
     at_y, at_x = moved[:, :, 0] + y + tap_y.reshape(-1, 1, 1), moved[:, :, 1] + x + tap_x.reshape(-1, 1, 1)
-    # `grid_sample` counts from -1 to 1, from the outer edge of the first pixel to that of the last.
+    # The coordinates of `grid_sample` run from -1, the outer edge of the first pixel, to 1, the outer edge of the last.
     places = torch.stack([(2 * at_x + 1) / width - 1, (2 * at_y + 1) / height - 1], dim=-1)
     samples = F.grid_sample(
         features.reshape(parts, -1, height, width), places.reshape(parts, taps * down, across, 2), align_corners=False

@@ -231,7 +231,7 @@ def compile_parts(generator: nn.Module) -> None:
     import torch._dynamo
 
     if not shutil.which("cc"):
-        tell_once("there is no C compiler, so that nothing is compiled for the GPU")
+        tell_once("there is no C compiler: the model runs uncompiled, which is slower; install one, such as gcc")
         return
     torch._dynamo.config.suppress_errors = True
     for part in (*generator.backbone.values(), *(each.conv_offset for each in generator.deform_align.values())):  # type: ignore[operator]

@@ -213,7 +213,7 @@ def fit(
     if not knows_flow and stage.freeze_flow == "always":
         tell_once("there are no weights of SPyNet, and `freeze_flow` is always: frames are aligned without an optical flow")
     elif not knows_flow and stage.freeze_flow:
-        tell_once("there are no weights of SPyNet: the optical flow is learned from the start")
+        tell_once("there are no weights of SPyNet: the optical flow is trained from the first iteration")
     if stage.losses.perceptual and not weights.vgg19:
         tell_once("there are no weights of VGG19: the perceptual loss is left out; declare `restoration.weights.vgg19` for it")
     restorer.to("cuda" if torch.cuda.is_available() else "cpu", memory_format=_order(training))
@@ -224,7 +224,7 @@ def fit(
         restorer.load_state_dict(state["networks"], strict=False)
         for name, each in optimizers.items():
             each.load_state_dict(state["optimizers"][name])
-        tell_once(f"goes on after iteration {progress.iteration} of {stage.iterations}")
+        tell_once(f"resuming after iteration {progress.iteration} of {stage.iterations}")
     if training.compile and torch.cuda.is_available():
         compile_parts(restorer.generator)
     order = Order(len(clips["train"]), seed, progress.iteration * stage.batch + rank, ranks)
@@ -276,13 +276,13 @@ def explained(error: RuntimeError, run: Path) -> Exception:
     text = str(error)
     if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in text:
         return TesseraError(
-            "the memory does not suffice: raise `restoration.training.accumulate`, or lower `frames` or `batch` of the stage "
-            f"or `restoration.data.size` ({text.splitlines()[0]}); what was saved stays in {run}"
+            "out of memory: raise `restoration.training.accumulate`, or lower `frames` or `batch` of the stage "
+            f"or `restoration.data.size` ({text.splitlines()[0]}); the saved state is in {run}"
         )
     if "DataLoader worker" in text:
         return TesseraError(
             f"a process that loads samples was ended ({text.splitlines()[0]}): give the rule more memory or fewer `threads`; "
-            f"what was saved stays in {run}"
+            f"the saved state is in {run}"
         )
     return error
 
