@@ -10,7 +10,6 @@ from projects import REPOSITORY, Project
 
 import tessera
 from tessera.core.definitions import Definitions
-from tessera.pipeline.footage.withdrawal import SHARD_FOLDERS
 
 MODELS = ("nsfw_detection", "watermark_detection", "mosaic_detection", "mosaic_restoration")
 LIBRARY = Definitions(Path(tessera.__file__).parent)
@@ -73,9 +72,23 @@ def test_every_script_belongs_to_a_rule() -> None:
     assert {path.stem for path in (REPOSITORY / "workflow" / "scripts").glob("*.py")} <= set(RULES)
 
 
-def test_what_is_made_of_a_shard_goes_when_its_sources_are_withdrawn() -> None:
+@pytest.mark.workflow
+def test_nothing_that_was_made_of_a_withdrawn_source_stays(project: Project) -> None:
     outputs = "".join(re.findall(r"^    output:\n((?: {8}.*\n)+)", "".join(RULES.values()), flags=re.MULTILINE))
-    assert set(re.findall(r"<results>/([\w/]+)/\{shard\}/", outputs)) == set(SHARD_FOLDERS)
+    folders = sorted(set(re.findall(r"<results>/([\w/]+)/\{+shard\}+/", outputs)))
+    assert {"frames", "labels/frames", "mosaics", "clips", "previews"} <= set(folders)
+    for folder in folders:
+        for source in ("one", "two"):
+            (project.results / folder / source / "kept").mkdir(parents=True)
+            (project.results / folder / source / "kept" / "item").touch()
+    project.write_manifest([{"source": "one", "path": "one.mp4"}])
+    run = project.run("results/sources/withdrawn.tsv")
+    assert run.returncode == 0, run.output
+    assert "no longer in the manifest" in run.output
+    lines = (project.results / "sources" / "withdrawn.tsv").read_text(encoding="utf-8").splitlines()
+    assert lines == ["path\tstatus", *(f"results/{folder}/two\tremoved" for folder in folders)]
+    assert not list(project.results.rglob("two"))
+    assert all((project.results / folder / "one" / "kept" / "item").exists() for folder in folders)
 
 
 def used_by(rule: str) -> list[str]:

@@ -1,5 +1,7 @@
 # Which sources may be used: each is examined by itself, so that a new one touches nothing else.
 
+import re
+
 import tessera.catalogue
 from tessera.catalogue import sets_of
 from tessera.core.definitions import code_digest
@@ -63,13 +65,10 @@ rule gate_sources:
 
 def folders_of_shards(wildcards):
     """Return the folders in which any rule keeps a folder for each shard."""
-    outputs = [
-        str(output)
-        for rule in workflow.rules
-        for output in rule.output
-        if "{shard}" in str(output)
-    ]
-    return sorted({output.partition("/{shard}/")[0] for output in outputs})
+    outputs = [output for rule in workflow.rules for output in rule.output]
+    # Snakemake has written the pattern of the wildcard into the paths: {shard,[^/]+}.
+    matches = [re.match(r"(.+)/\{shard[,}]", output) for output in outputs]
+    return sorted({match[1] for match in matches if match})
 
 
 def known_sources(wildcards):
