@@ -77,6 +77,7 @@ rule cut_clips:
             "tessera.imaging.mosaic.drawing:block_sizes",
             "tessera.pipeline.clips.scoring:score_clips",
             "tessera.imaging.detection.detector:Predictor",
+            "tessera.core.weights.resolve:expected_digest",
         ),
     script:
         "../scripts/cut_clips.py"

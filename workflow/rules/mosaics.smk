@@ -82,6 +82,10 @@ rule pixelate_frames:
             "tessera.pipeline.mosaics.samples:pixelate_frames",
             "tessera.imaging.degradation.chain:degrade",
             "tessera.pipeline.mosaics.masks:import_masks",
+            "tessera.core.weights.resolve:expected_digest",
+            "tessera.imaging.degradation.settings:DegradationSettings",
+            "tessera.imaging.detection.settings:TrainedFinderSettings",
+            "tessera.imaging.mosaic.settings:CLASSES",
         ),
     script:
         "../scripts/pixelate_frames.py"

@@ -82,7 +82,10 @@ rule predict_source:
         wanted=sources_to_preview,
         weights=verbatim(PREVIEW_WEIGHTS),
         settings=lookup(dpath="preview/predict", within=config),
-        code=code_digest("tessera.pipeline.previews.predict:predict_previews"),
+        code=code_digest(
+            "tessera.pipeline.previews.predict:predict_previews",
+            "tessera.core.weights.resolve:expected_digest",
+        ),
     script:
         "../scripts/predict_source.py"
 
