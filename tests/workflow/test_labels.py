@@ -52,8 +52,8 @@ def labelled(project: Project) -> Project:
 
 
 def targets(project: Project) -> list[str]:
-    labels = [f"results/annotations/labels/{file_name(one['name'])}" for one in project.settings["annotations"]["labels"]]
-    frames = [f"results/annotations/frames/{file_name(source)}" for source in ("film 1", "film/2")]
+    labels = [f"results/labels/sets/{file_name(one['name'])}" for one in project.settings["annotations"]["labels"]]
+    frames = [f"results/labels/frames/{file_name(source)}" for source in ("film 1", "film/2")]
     return [f"{folder}/images.parquet" for folder in labels + frames]
 
 
@@ -79,13 +79,13 @@ def test_one_changed_label_file_imports_its_set_or_shard_again_and_nothing_else(
     assert set(imported(labelled)) == {studio, first}
     assert imported(labelled) == []
 
-    folder = labelled.results / "annotations" / "labels" / "studio"
+    folder = labelled.results / "labels" / "sets" / "studio"
     images = list(read_hub(folder / "annotations.parquet", folder / "images.parquet"))
     assert {image.key: image.annotations[0].box for image in images} == {
         "studio+one": (2, 3, 30, 18),
         "studio+%7Bnew%7D%2A%20two": (2, 3, 20, 18),
     }
-    assert pl.read_parquet(labelled.results / "annotations/frames/film%201/images.parquet").is_empty()
+    assert pl.read_parquet(labelled.results / "labels/frames/film%201/images.parquet").is_empty()
 
 
 def test_labels_of_frames_take_rights_and_split_of_their_source_and_every_file_is_a_row(labelled: Project) -> None:
@@ -94,8 +94,8 @@ def test_labels_of_frames_take_rights_and_split_of_their_source_and_every_file_i
     (folder / "broken.json").write_text("{")
     (folder / "film%201-0000000.txt").write_text("no label")
     write_label(folder / "twice" / "film%201-0000000.json")
-    target = labelled.results / "annotations" / "frames" / "film%201"
-    run = labelled.run("results/annotations/frames/film%201/images.parquet")
+    target = labelled.results / "labels" / "frames" / "film%201"
+    run = labelled.run("results/labels/frames/film%201/images.parquet")
     assert run.returncode == 0, run.output
     rows = [(row["key"], row["status"], row["reason"]) for row in read_ledger(target / "ledger.jsonl")]
     assert rows == [
@@ -120,9 +120,9 @@ def test_braces_in_settings_are_taken_as_they_are(labelled: Project) -> None:
     label = labelled.folder / "frame {labels}" / "film%201" / "film%201-0000000.json"
     label.write_text(label.read_text().replace("nsfw", "{x}"))
     labelled.settings["annotations"].update(frame_labels="frame {labels}", classes=["nsfw", "{x}"])
-    run = labelled.run("results/annotations/frames/film%201/images.parquet")
+    run = labelled.run("results/labels/frames/film%201/images.parquet")
     assert run.returncode == 0, run.output
-    found = pl.read_parquet(labelled.results / "annotations" / "frames" / "film%201" / "annotations.parquet")
+    found = pl.read_parquet(labelled.results / "labels" / "frames" / "film%201" / "annotations.parquet")
     assert found["label"].to_list() == ["{x}"]
 
 
@@ -135,7 +135,7 @@ def test_a_bad_label_is_a_row_and_too_many_stop_the_run(labelled: Project) -> No
     assert run.returncode != 0 and not (labelled.folder / gate).exists()
     assert run.output.count("labels: 2 of") == 1 and "broken JSON" in run.output and "gates.labels" in run.output
     assert "Traceback" not in run.output, "it belongs in the log"
-    ledger = labelled.results / "annotations" / "labels" / "studio" / "ledger.jsonl"
+    ledger = labelled.results / "labels" / "sets" / "studio" / "ledger.jsonl"
     assert statuses(ledger) == {
         "studio+bad": "broken JSON",
         "studio+escape": "image path leaves its folder",
