@@ -12,9 +12,10 @@ from tessera.imaging.images import write_image
 from tessera.records.tables.clips import Clips, Scores
 from tessera.records.tables.table import read_table
 
-RULES = ("common", "sources", "detectors", "filters")
+RULES = ("common", "sources", "filters")
 HEADER = "key\tdecision\treason\twho\twhen\n"
-TARGET = "results/annotations/mosaic_restoration/clips.parquet"
+FILTER = "filter_clips mosaic_restoration"
+TARGET = "results/selections/mosaic_restoration/clips.parquet"
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def snakefile(project: Project) -> Path:
 
 @pytest.mark.workflow
 def test_a_threshold_and_a_word_rerun_the_filters_alone(project: Project, snakefile: Path) -> None:
-    folder = project.results / "annotations" / "mosaic_restoration"
+    folder = project.results / "selections" / "mosaic_restoration"
     decisions = project.folder / "config" / "decisions.tsv"
 
     def run() -> tuple[list[str], list[str]]:
@@ -45,14 +46,14 @@ def test_a_threshold_and_a_word_rerun_the_filters_alone(project: Project, snakef
         return run.jobs, read_table(folder / "clips.parquet", Clips)["key"].to_list()
 
     jobs, kept = run()
-    assert "filter_clips" in jobs
+    assert FILTER in jobs
     assert kept == ["cat-0000000-1", "cat-0000100-1", "dog-0000000-1", "dog-0000100-1"]
     scores = read_table(folder / "scores.parquet", Scores)
     assert scores["key"].to_list() == kept
     assert run() == ([], kept)
 
     decisions.write_text(HEADER + "dog-0000000-1\tdrop\tdark\tAda\t2026-01-31\ncat-0000999-1\tdrop\t\tAda\t2026-01-31\n")
-    assert run() == (["filter_clips"], [key for key in kept if key != "dog-0000000-1"])
+    assert run() == ([FILTER], [key for key in kept if key != "dog-0000000-1"])
     rows = {row["key"]: (row["status"], row["reason"]) for row in read_ledger(folder / "ledger.jsonl")}
     assert rows["dog-0000000-1"] == ("dropped", "dropped by decision")
     assert rows["cat-0000999-1"] == ("dropped", "decision on no clip")
@@ -61,13 +62,13 @@ def test_a_threshold_and_a_word_rerun_the_filters_alone(project: Project, snakef
 
     project.settings["filters"]["min_brightness"] = 0.9
     decisions.write_text(HEADER + "dog-0000000-1\tkeep\t\tAda\t2026-01-31\n")
-    assert run() == (["filter_clips"], ["dog-0000000-1"])
+    assert run() == ([FILTER], ["dog-0000000-1"])
     decisions.unlink()
     run_ = project.run(TARGET, snakefile=snakefile)
     assert run_.returncode != 0
     assert "no clip left of 4 (too dark: 4)" in run_.output
     project.settings["filters"]["min_brightness"] = None
-    assert run() == (["filter_clips"], kept)
+    assert run() == ([FILTER], kept)
 
 
 @pytest.mark.workflow
