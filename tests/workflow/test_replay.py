@@ -41,9 +41,10 @@ def replay(project: Project, *arguments: str, debugger: str = "", typed: str = "
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Return what each file in `folder` holds; ledgers, which state the time that it took, and marks of Snakemake left out."""
-    files = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".jsonl" and path.name[0] != ".")
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+    """Return what each file in `folder` holds, without ledgers and stores, which hold durations, and marks of Snakemake."""
+    files = {path.relative_to(folder): path for path in folder.rglob("*") if path.is_file()}
+    left_out = (path for path in files if path.suffix == ".jsonl" or path.name[0] == "." or "kept" in path.parts)
+    return {str(path): files[path].read_bytes() for path in files.keys() - set(left_out)}
 
 
 def times(folder: Path) -> dict[str, int]:
@@ -76,13 +77,12 @@ def test_the_outputs_go_to_a_folder_that_is_printed(project: Project) -> None:
 
 def test_a_debugger_stops_in_the_script_and_reads_the_terminal(project: Project) -> None:
     script = REPOSITORY / "workflow" / "scripts" / "sample_frames.py"
-    commands = (
-        f"break {place_of(script, 'with job(')}\nbreak {place_of(REPOSITORY / 'src/tessera/frames.py', '    def chosen(')}"
-    )
-    typed = "p snakemake.rule, snakemake.wildcards.shard\ncontinue\np images.name\nquit\n"
+    library = REPOSITORY / "src" / "tessera" / "pipeline" / "footage" / "sampling.py"
+    commands = f"break {place_of(script, 'with job(')}\nbreak {place_of(library, '    def chosen(')}"
+    typed = "p snakemake.rule, snakemake.wildcards.shard\ncontinue\np source\nquit\n"
     ran = replay(project, "sample_frames", "shard=amber", debugger=f"{commands}\ncontinue", typed=typed)
     assert "('sample_frames', 'amber')" in ran.stdout, ran.stdout + ran.stderr
-    assert ".partial.images'" in ran.stdout, ran.stdout + ran.stderr
+    assert "(Pdb) 'amber'" in ran.stdout, ran.stdout + ran.stderr
 
 
 def test_an_error_keeps_its_traceback_for_post_mortem(project: Project, tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_an_error_keeps_its_traceback_for_post_mortem(project: Project, tmp_path
     finally:
         table.write_bytes(content)
     assert "Uncaught exception. Entering post mortem debugging" in ran.stdout, ran.stdout + ran.stderr
-    assert "workflow/scripts/sample_frames.py(" in ran.stdout and "src/tessera/frames.py(" in ran.stdout
+    assert "workflow/scripts/sample_frames.py(" in ran.stdout and "src/tessera/pipeline/footage/sampling.py(" in ran.stdout
     assert not contents(tmp_path), "nothing half-written"
 
 
@@ -113,7 +113,7 @@ def test_an_error_keeps_its_traceback_for_post_mortem(project: Project, tmp_path
             ["sample_frames", "shard=ambre"],
             "has no job sample_frames shard=ambre; it is planned for: shard=amber, shard=basalt",
         ),
-        (["find_scenes", "shard=ambre"], "has no job find_scenes shard=ambre; it is planned for: shard=amber, shard=basalt"),
+        (["cut_clips", "shard=ambre"], "has no job cut_clips shard=ambre; it is planned for: shard=amber, shard=basalt"),
         (
             ["write_coco_dataset", "dataset=x"],
             "has no job write_coco_dataset dataset=x; it is planned for: dataset=mosaic_detection, dataset=nsfw_detection",
