@@ -29,14 +29,7 @@ def snakefile(project: Project) -> Path:
     origins = [{"source": "discs", "split": "train", "images": 12, "content": "general", "rights": "CC0", "consent": ""}]
     (dataset / "datasheet.json").write_text(json.dumps({"dataset": "nsfw_detection", "origins": origins}))
     checksum(dataset)
-    path = project.folder / "Snakefile"
-    rules = [str(REPOSITORY / "workflow" / "rules" / f"{name}.smk") for name in ("common", "detectors")]
-    path.write_text(
-        'configfile: "config/config.yaml"\n'
-        'pathvars:\n    logs="results/logs",\n    benchmarks="results/benchmarks"\n'
-        + "".join(f"include: {rule!r}\n" for rule in rules)
-    )
-    return path
+    return project.write_snakefile(["common", "weights", "detectors", "models"])
 
 
 def kill_after_epoch(project: Project, snakefile: Path, epoch: int) -> None:

@@ -1,4 +1,7 @@
-"""Each row of docs/reruns.md is tried: the change is made to a finished journey, and Snakemake is asked what it would run."""
+"""Each row of docs/reruns.md is tried: the change is made to a finished journey, and Snakemake is asked what it would run.
+
+The tests at the end of this file run a few jobs, for which the finished journey is needed too, and change its results.
+"""
 
 import json
 import os
@@ -10,9 +13,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import journey
+import polars as pl
 import pytest
 from projects import REPOSITORY, Project
 
+from tessera.catalogue import DATASETS, MODELS
 from tessera.core.provenance import sha256_file
 from tessera.imaging.encode import write_video
 from tessera.imaging.images import write_image
@@ -149,36 +154,45 @@ def a_lock(workshop: Workshop, stack: ExitStack) -> None:
     stack.enter_context(workshop.edited(lock, "", "# another\n"))
 
 
+def a_caption(workshop: Workshop, stack: ExitStack) -> None:
+    caption = workshop.snakefile.parent / "workflow" / "report" / "timings.rst"
+    stack.enter_context(workshop.edited(caption, "", "Another caption. "))
+
+
 def a_moved_file(workshop: Workshop, stack: ExitStack) -> None:
     library = workshop.code("")
     for path in sorted(library.rglob("*.py")):
         if "tessera.imaging.polygons" in (text := path.read_text(encoding="utf-8")):
             stack.callback(path.write_text, text, encoding="utf-8")
-            path.write_text(text.replace("tessera.imaging.polygons", "tessera.media.shapes"), encoding="utf-8")
-    moved = (library / "geometry.py").rename(library / "media" / "shapes.py")
-    stack.callback(moved.rename, library / "geometry.py")
+            path.write_text(text.replace("tessera.imaging.polygons", "tessera.records.shapes"), encoding="utf-8")
+    moved = (library / "imaging" / "polygons.py").rename(library / "records" / "shapes.py")
+    stack.callback(moved.rename, library / "imaging" / "polygons.py")
 
 
 CHANGES: dict[str, Change] = {
     "nothing": lambda workshop, stack: None,
-    "a comment or a docstring in the library": code("splits.py", '"""', '"""In other words. '),
-    "a message in `job`": code("job.py", "interrupted; run again", "stopped; run again"),
-    "an error message of the splits": code("splits.py", "fix it to one split only", "give it one"),
+    "a comment or a docstring in the library": code("pipeline/datasets/splits.py", '"""', '"""In other words. '),
+    "a message in `job`": code("core/job.py", "interrupted; run again", "stopped; run again"),
+    "an error message of the splits": code("pipeline/datasets/splits.py", "fix it to one split only", "give it one"),
     "another function in a module of the library": code(
-        "splits.py", "\ndef ", "\ndef another() -> int:\n    return 1\n\n\ndef "
+        "pipeline/datasets/splits.py", "\ndef ", "\ndef another() -> int:\n    return 1\n\n\ndef "
     ),
     "a file of the library moved": a_moved_file,
-    "a table that no rule uses": code("tables.py", "class DemoClips(Table):", "class DemoClips(Table):\n    extra: pl.Int64\n"),
-    "the description of a column": code("tables.py", "id from the manifest", "the source in the manifest"),
-    "a column of the scores": code(
-        "tables.py", "    looked: pl.Int64 = pa.Field(gt=0,", "    looked: pl.Int64 = pa.Field(ge=0,"
+    "a table that no rule uses": code(
+        "records/tables/demo.py", "class DemoClips(Table):", "class DemoClips(Table):\n    extra: pl.Int64\n"
     ),
-    "the logic of the splits": code("splits.py", "number < settings.val", "number <= settings.val"),
-    "the logic that all sources pass": code("sources.py", "size += file.tell()", "size -= file.tell()"),
-    "how mosaics are drawn": code("mosaics/drawing.py", "FEATHERED_FROM = 5", "FEATHERED_FROM = 6"),
+    "the description of a column": code("records/tables/footage.py", "id from the manifest", "the source in the manifest"),
+    "a column of the scores": code(
+        "records/tables/clips.py", "    looked: pl.Int64 = pa.Field(gt=0,", "    looked: pl.Int64 = pa.Field(ge=0,"
+    ),
+    "the logic of the splits": code("pipeline/datasets/splits.py", "number < settings.val", "number <= settings.val"),
+    "the logic that all sources pass": code("pipeline/footage/admission.py", "size += file.tell()", "size -= file.tell()"),
+    "how mosaics are drawn": code("imaging/mosaic/drawing.py", "FEATHERED_FROM = 5", "FEATHERED_FROM = 6"),
+    "how the sizes of blocks are computed": code("imaging/mosaic/drawing.py", "max(4, max(", "max(5, max("),
     "a setting of the frames": setting("frames.quality", 90),
     "a setting of the previews": setting("preview.confidence", 0.5),
-    "a setting of the report": setting("report.blur", False),
+    "a setting of the report": setting("report.blur", "all"),
+    "a caption of the report": a_caption,
     "how many trainings are kept": setting("trainings.keep", 1),
     "the fractions of the splits": setting("splits.val", 0.3),
     "a training argument of the first model": setting("models.nsfw_detection.training.lr0", 0.02),
@@ -208,6 +222,12 @@ CHANGES: dict[str, Change] = {
     "the rights of one source": a_manifest(lambda rows: [{**rows[0], "rights": "CC BY 4.0"}, *rows[1:]]),
     "the file of one source": another_file,
 }
+
+
+def figures(report: Path) -> dict[str, dict[str, str]]:
+    """Return what `report` says of each figure in it, by its path."""
+    shown: dict[str, dict[str, str]] = json.loads(re.search(r"var results = (\{.*\});", report.read_text(encoding="utf-8"))[1])
+    return shown
 
 
 @pytest.fixture(scope="module")
@@ -256,7 +276,7 @@ def test_a_change_reruns_exactly_what_the_documentation_says(change: str, worksh
     "changes",
     [
         (
-            code("datasheets.py", "AREA_PIXELS = (0, 16**2", "AREA_PIXELS = (0, 8**2"),
+            code("pipeline/datasets/datasheets.py", "AREA_PIXELS = (0, 16**2", "AREA_PIXELS = (0, 8**2"),
             CHANGES["a training argument of the last model"],
         ),
         (CHANGES["the fraction of frames that may fail"], CHANGES["the fractions of the splits"]),
@@ -291,3 +311,61 @@ def test_every_row_of_the_documentation_is_tried() -> None:
     # The last is tried in test_detectors.py, for only a real run shows what is trained.
     others = {"the lock of an environment", "a training's settings changed and changed back"}
     assert {*CHANGES, *others} == set(TABLE)
+
+
+@pytest.mark.workflow
+def test_the_report_shows_every_figure_with_a_caption(workshop: Workshop) -> None:
+    reports = workshop.project.results / "reports"
+    shown = figures(reports / "report.html")
+    made = {path.relative_to(workshop.project.folder).as_posix() for path in reports.rglob("*") if path.is_file()}
+    assert set(shown) == made - {"results/reports/report.html"}
+    assert {f"results/reports/datasets/{dataset.name}/funnel.svg" for dataset in DATASETS} <= shown.keys()
+    assert {f"results/reports/models/{model.name}/card.html" for model in MODELS} <= shown.keys()
+    assert all(figure["caption"] for figure in shown.values())
+
+
+@pytest.mark.workflow
+def test_a_report_that_cannot_be_made_leaves_nothing_behind(workshop: Workshop) -> None:
+    failing = 'import sys\nif "--report" in sys.argv:\n    sys.exit("disk full")\n'
+    with ExitStack() as stack:
+        CHANGES["a caption of the report"](workshop, stack)
+        stack.enter_context(workshop.edited(workshop.snakefile, "", failing))
+        run = workshop.project.run("report", snakefile=workshop.snakefile)
+    assert run.returncode != 0
+    assert "could not make the report: disk full (log: " in run.output
+    assert not [path for path in (workshop.project.results / "reports").iterdir() if "report.html" in path.name]
+
+
+@pytest.mark.workflow
+def test_the_report_follows_its_captions_and_the_settings_of_the_command_line(workshop: Workshop) -> None:
+    project = workshop.project
+    with ExitStack() as stack:
+        CHANGES["a caption of the report"](workshop, stack)
+        # The manifest that the settings in the file name is gone: a report of them could not be made.
+        manifest = project.folder / "config" / "sources.tsv"
+        stack.callback(manifest.with_name("others.tsv").rename, manifest)
+        manifest.rename(manifest.with_name("others.tsv"))
+        run = project.run("report", "--config", "manifest=config/others.tsv", snakefile=workshop.snakefile)
+    assert run.returncode == 0, run.output
+    assert run.jobs == ["report"]
+    timings = figures(project.results / "reports" / "report.html")["results/reports/timings.svg"]
+    assert "Another caption." in timings["caption"]
+
+
+@pytest.mark.workflow
+def test_other_block_sizes_encode_no_clip_again(workshop: Workshop) -> None:
+    project = workshop.project
+    clips = project.results / "clips" / "amber"
+    stored = {path: path.stat().st_mtime_ns for path in clips.glob("kept/*/*")}
+    sizes = pl.read_parquet(clips / "clips.parquet")["block_v3"].to_list()
+    assert set(sizes) == {4.0}
+    with ExitStack() as stack:
+        CHANGES["how the sizes of blocks are computed"](workshop, stack)
+        target = str((clips / "clips.parquet").relative_to(project.folder))
+        run = project.run(target, snakefile=workshop.snakefile)
+    assert run.returncode == 0, run.output
+    assert run.jobs == ["cut_clips amber"]
+    assert {path: path.stat().st_mtime_ns for path in clips.glob("kept/*/*")} == stored
+    assert set(pl.read_parquet(clips / "clips.parquet")["block_v3"]) == {5.0}
+    log = (project.results / "logs" / "cut_clips" / "amber.log").read_text()
+    assert f"{len(sizes)} of {len(sizes)} clips were there already" in log
