@@ -33,8 +33,8 @@ class Layout:
     table: str  # the table of the selected samples, with the columns `key`, `source` and `split`
     folders: tuple[str, ...]  # the folders with the samples, two levels down
     files: tuple[str, ...]  # the files beside the folders
-    steps: tuple[Step, ...]
-    figures: tuple[str, ...]  # in results/reports/datasets/DATASET
+    steps: tuple[Step, ...] = ()
+    figures: tuple[str, ...] = ()  # in results/reports/datasets/DATASET, beside those of all datasets
 
 
 IMAGES = Layout(
@@ -163,8 +163,9 @@ class Kind:
 
     rules: str  # the file in workflow/rules that trains, measures and exports them
     exports: tuple[str, ...]  # the suffixes of the exported files, results/weights/MODEL/MODEL.*
-    figures: tuple[str, ...]  # in results/reports/models/MODEL
     not_for: tuple[str, ...]  # forbidden uses, for their cards
+    figures: tuple[str, ...] = ()  # in results/reports/models/MODEL, beside those of all models
+    compares_export: bool = False  # whether its rules write results/metrics/MODEL.export.json: trained against exported model
 
 
 NOT_FOR = (
@@ -175,7 +176,8 @@ NOT_FOR = (
 DETECTOR = Kind(
     rules="detectors",
     exports=(".pt", ".onnx"),
-    figures=("curves.html", "metrics.html", "predictions.jpg", "card.html"),
+    figures=("curves.html", "predictions.jpg"),
+    compares_export=True,
     not_for=(
         *NOT_FOR,
         "decisions about persons without a check by a human: the model misses regions, and reports false ones",
@@ -184,7 +186,8 @@ DETECTOR = Kind(
 RESTORER = Kind(
     rules="restoration",
     exports=(".safetensors", ".pth"),
-    figures=("stages.svg", "methods.svg", "val.jpg", "val.html", "test.jpg", "test.html", "metrics.html", "card.html"),
+    figures=("stages.svg", "methods.svg", "val.jpg", "val.html", "test.jpg", "test.html"),
+    compares_export=True,
     not_for=(
         *NOT_FOR,
         "removing a mosaic that protects a person who did not consent to its removal",
@@ -203,7 +206,7 @@ class Model:
     purpose: str  # continues "A model that can", for its card
     remedy: str  # for the error message if it is not trained: why, and how to change that
     settings: Settings | None = None  # the defaults of `models.NAME`; None if its room has a section of its own
-    finds: str = ""  # what it detects; selects it if the settings of a detector say `weights: trained`
+    finds: str | None = None  # what it detects; selects it if the settings of a detector say `weights: trained`
     is_trained: Callable[[Config], bool] | None = None  # None: trained if `models.NAME` is not null
 
 

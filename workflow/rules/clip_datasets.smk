@@ -28,6 +28,9 @@ rule write_clip_dataset:
         "../scripts/write_clip_dataset.py"
 
 
+ruleorder: write_clip_datasheet > write_plain_datasheet
+
+
 rule write_clip_datasheet:
     input:
         clips="<results>/selections/{dataset}/clips.parquet",
@@ -45,9 +48,7 @@ rule write_clip_datasheet:
     wildcard_constraints:
         dataset=laid_out_as(CLIPS),
     params:
-        settings=of_dataset(
-            lambda dataset: {section: config[section] for section in dataset.made_by}
-        ),
+        settings=of_dataset(settings_of),
         code=code_digest("tessera.pipeline.datasets.datasheets:write_clip_datasheet"),
     script:
         "../scripts/write_clip_datasheet.py"

@@ -124,6 +124,11 @@ def of_dataset(value):
     return given
 
 
+def settings_of(dataset):
+    """Return the sections of the settings that decide what a dataset holds."""
+    return {section: config[section] for section in dataset.made_by}
+
+
 def of_model(*paths):
     """Return a function of the wildcards: `paths`, in which {dataset} is the dataset that a model is trained on."""
 

@@ -1,5 +1,6 @@
 # Datasets: what is the same for all of them. Gates, splits by source, and checksums.
 
+from tessera.catalogue import sets_of
 from tessera.core.definitions import code_digest
 from tessera.records.material import LABELS as LABEL_SET
 
@@ -85,6 +86,27 @@ rule split_samples:
         ),
     script:
         "../scripts/split_samples.py"
+
+
+# Of layouts whose rules write no datasheet of their own; one that does says so by `ruleorder`.
+rule write_plain_datasheet:
+    input:
+        splits="<results>/datasets/{dataset}/splits.parquet",
+        sources="<results>/sources/admitted.parquet",
+    output:
+        data="<results>/datasets/{dataset}/datasheet.json",
+        text="<results>/datasets/{dataset}/datasheet.md",
+    log:
+        "<logs>/write_plain_datasheet/{dataset}.log",
+    benchmark:
+        "<benchmarks>/write_plain_datasheet/{dataset}.jsonl"
+    params:
+        samples=of_dataset(lambda dataset: dataset.layout.samples),
+        settings=of_dataset(settings_of),
+        sets=of_dataset(lambda dataset: sets_of(dataset, config)),
+        code=code_digest("tessera.pipeline.datasets.datasheets:write_plain_datasheet"),
+    script:
+        "../scripts/write_plain_datasheet.py"
 
 
 rule checksum_dataset:

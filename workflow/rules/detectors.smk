@@ -144,6 +144,9 @@ rule verify_export:
         "../scripts/verify_export.py"
 
 
+ruleorder: write_model_card > write_plain_card
+
+
 rule write_model_card:
     input:
         checksums=of_model("<results>/datasets/{dataset}/SHA256SUMS"),

@@ -100,6 +100,9 @@ rule write_coco_dataset:
         "../scripts/write_coco_dataset.py"
 
 
+ruleorder: write_datasheet > write_plain_datasheet
+
+
 rule write_datasheet:
     input:
         images="<results>/selections/{dataset}/images.parquet",
@@ -118,9 +121,7 @@ rule write_datasheet:
     wildcard_constraints:
         dataset=laid_out_as(IMAGES),
     params:
-        settings=of_dataset(
-            lambda dataset: {section: config[section] for section in dataset.made_by}
-        ),
+        settings=of_dataset(settings_of),
         sets=of_dataset(lambda dataset: sets_of(dataset, config)),
         code=code_digest("tessera.pipeline.datasets.datasheets:write_datasheet"),
     script:

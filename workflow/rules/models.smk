@@ -1,18 +1,47 @@
-# Models: a target for each by its name, and the checksums of what is exported.
+# Models: a target for each by its name, the card where there is no other, and the checksums of what is exported.
 
 import tessera.catalogue
 from tessera.core.definitions import code_digest
 
 
+def exported_files(wildcards):
+    """Return the files that a model is exported to."""
+    return [
+        f"<results>/weights/{wildcards.model}/{wildcards.model}{suffix}"
+        for suffix in MODELS[wildcards.model].kind.exports
+    ]
+
+
+# Of kinds whose rules write no card of their own; one that does says so by `ruleorder`.
+rule write_plain_card:
+    input:
+        checksums=of_model("<results>/datasets/{dataset}/SHA256SUMS"),
+        datasheet=of_model("<results>/datasets/{dataset}/datasheet.json"),
+        metrics="<results>/metrics/{model}.json",
+        files=exported_files,
+    output:
+        data="<results>/weights/{model}/card.json",
+        text="<results>/weights/{model}/card.md",
+    log:
+        "<logs>/write_plain_card/{model}.log",
+    benchmark:
+        "<benchmarks>/write_plain_card/{model}.jsonl"
+    params:
+        settings=lambda wildcards: config["models"][wildcards.model],
+        seed=lookup(dpath="seed", within=config),
+        purpose=lambda wildcards: MODELS[wildcards.model].purpose,
+        not_for=lambda wildcards: MODELS[wildcards.model].kind.not_for,
+        code=code_digest("tessera.pipeline.cards:write_plain_card"),
+    script:
+        "../scripts/write_plain_card.py"
+
+
 rule checksum_weights:
     input:
-        files=lambda wildcards: [
-            *(
-                f"<results>/weights/{wildcards.model}/{wildcards.model}{suffix}"
-                for suffix in MODELS[wildcards.model].kind.exports
-            ),
-            f"<results>/weights/{wildcards.model}/card.json",
-            f"<results>/weights/{wildcards.model}/card.md",
+        files=exported_files,
+        card=[
+            "<results>/weights/{model}/card.json",
+            "<results>/weights/{model}/card.md",
         ],
     output:
         checksums="<results>/weights/{model}/SHA256SUMS",

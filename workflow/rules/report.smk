@@ -119,10 +119,17 @@ rule render_datasheet:
         "../scripts/render_datasheet.py"
 
 
+def export_report(wildcards):
+    """Return the report that compares what is exported with what was trained, or nothing where there is none."""
+    if not MODELS[wildcards.model].kind.compares_export:
+        return []
+    return f"<results>/metrics/{wildcards.model}.export.json"
+
+
 rule tabulate_metrics:
     input:
         metrics="<results>/metrics/{model}.json",
-        exported="<results>/metrics/{model}.export.json",
+        exported=export_report,
     output:
         table=report(
             "<results>/reports/models/{model}/metrics.html",
@@ -205,7 +212,7 @@ rule report:
             *(
                 f"<results>/reports/models/{name}/{figure}"
                 for name, model in MODELS.items()
-                for figure in model.kind.figures
+                for figure in [*model.kind.figures, "metrics.html", "card.html"]
             ),
             "<results>/reports/timings.svg",
         ],

@@ -178,6 +178,9 @@ rule verify_restoration_export:
         "../scripts/verify_restoration_export.py"
 
 
+ruleorder: write_restoration_card > write_plain_card
+
+
 rule write_restoration_card:
     input:
         checksums=of_model("<results>/datasets/{dataset}/SHA256SUMS"),

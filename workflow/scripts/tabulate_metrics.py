@@ -4,4 +4,5 @@ from tessera.core.job import job
 from tessera.pipeline.report.pages import tabulate_metrics
 
 with job(snakemake) as (inputs, outputs, params):
-    tabulate_metrics({"Trained model": inputs.metrics, "Exported model": inputs.exported}, outputs.table)
+    files = {"Trained model": inputs.metrics, "Exported model": inputs.exported}
+    tabulate_metrics(files={title: file for title, file in files.items() if file}, path=outputs.table)

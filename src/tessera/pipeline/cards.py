@@ -1,11 +1,12 @@
 """Model cards: the origin, the quality and the intended and forbidden uses of a model."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import tessera
 from tessera.core.markdown import plain, table
 from tessera.core.provenance import sha256_file
 from tessera.core.trainings import Record, read_record
@@ -89,6 +90,26 @@ def describe_restoration(
         "metrics": _read(metrics),
         "export": {"settings": settings["export"], "frames": FRAMES, "compared": compared},
         "versions": compared["versions"],
+    }
+
+
+def describe_plainly(
+    model: str,
+    purpose: str,
+    not_for: Sequence[str],
+    files: Sequence[Path],
+    checksums: Path,
+    datasheet: Path,
+    metrics: Path,
+    settings: Mapping[str, Any],
+    seed: int,
+) -> dict[str, Any]:
+    """Return the card of a model of any kind, with what `describe_model` tells of all of them, its metrics and settings."""
+    return {
+        **_describe(model, purpose, not_for, files, checksums, datasheet),
+        "training": {"settings": settings, "seed": seed},
+        "metrics": _read(metrics),
+        "versions": {"tessera": tessera.__version__},
     }
 
 
@@ -218,10 +239,31 @@ def render_restoration(card: Mapping[str, Any]) -> str:
     )
 
 
+def render_plainly(card: Mapping[str, Any]) -> str:
+    """Return what `describe_plainly` returns as Markdown."""
+    training = card["training"]
+    return _page(
+        card,
+        maker="Tessera",
+        reaches=[table(["metric", "value"], list(_flat(card["metrics"])))],
+        exported=[],
+        training=[f"- seed: {training['seed']}\n", table(["setting", "value"], list(_flat(training["settings"])))],
+    )
+
+
+def _flat(values: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the values in a JSON object and in those inside it as text, each with its dotted path."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{place}{name}.")
+        else:
+            yield f"{place}{name}", f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
 def _page(card: Mapping[str, Any], maker: str, reaches: Sequence[str], exported: Sequence[str], training: Sequence[str]) -> str:
     """Return a card as Markdown: the parts of all cards, and the given ones on metrics, export and training."""
     origins = card["dataset"]["datasheet"].get("origins", [])
-    shown = ("source", "split", "images", "clips", "content", "rights", "consent")
+    shown = ("source", "split", "images", "clips", "samples", "content", "rights", "consent")
     columns = [name for name in shown if origins and name in origins[0]]
     return "\n".join(
         [
@@ -299,6 +341,26 @@ def write_restoration_card(
     card = describe_restoration(model, purpose, not_for, files, checksums, datasheet, metrics, export, records, settings)
     _write(card, data)
     text.write_text(render_restoration(card), encoding="utf-8")
+
+
+def write_plain_card(
+    model: str,
+    purpose: str,
+    not_for: Sequence[str],
+    files: Sequence[Path],
+    checksums: Path,
+    datasheet: Path,
+    metrics: Path,
+    data: Path,
+    text: Path,
+    *,
+    settings: Mapping[str, Any],
+    seed: int,
+) -> None:
+    """Write the card of `model` as JSON to `data`, and as Markdown to `text`. See `describe_plainly`."""
+    card = describe_plainly(model, purpose, not_for, files, checksums, datasheet, metrics, settings, seed)
+    _write(card, data)
+    text.write_text(render_plainly(card), encoding="utf-8")
 
 
 def _write(card: Mapping[str, Any], path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from tessera.catalogue import DETECTOR, RESTORER
 from tessera.configuration import Configuration
 from tessera.core.provenance import digest, sha256_file
-from tessera.pipeline.cards import render, write_model_card, write_restoration_card
+from tessera.pipeline.cards import render, write_model_card, write_plain_card, write_restoration_card
 
 PURPOSE = "find what is wanted"
 SCORES = {"map50": 0.61234, "map50_95": 0.4, "precision": 0.7, "recall": None}
@@ -66,6 +66,20 @@ def test_a_card_reads_well_and_takes_no_orders_from_the_data(files: dict[str, Pa
     assert r"| a\|b | val | 9 | \<script\> | release 7 |" in text
     assert "- trained with: torch 2.1, device CPU; then torch 2.2, device \\<b\\>GPU\n" in text
     assert "- from scratch\n" in text
+
+
+def test_a_model_of_any_kind_has_a_card(files: dict[str, Path]) -> None:
+    paths = {name: files[name] for name in ("checksums", "datasheet", "metrics", "data", "text")}
+    settings = {"threshold": 0.123456, "of": {"<b>": True}}
+    write_plain_card("plain", PURPOSE, ["harm"], [files["model.pt"]], **paths, settings=settings, seed=3)
+    card, text = json.loads(files["data"].read_text()), files["text"].read_text()
+    assert card["training"] == {"settings": settings, "seed": 3}
+    assert card["metrics"] == METRICS
+    assert set(card["files"]) == {"model.pt"}
+    assert f"A model that can {PURPOSE}." in text and "- harm\n" in text
+    assert "| splits.val.mask.map50 | 0.6123 |" in text
+    assert "| threshold | 0.1235 |" in text and "| of.\\<b\\> | True |" in text
+    assert r"| a\|b | val | 9 | \<script\> | release 7 |" in text
 
 
 def test_equal_inputs_give_an_equal_card(files: dict[str, Path]) -> None:

@@ -105,20 +105,25 @@ def _origins(
     images: pl.DataFrame, regions: pl.DataFrame, sources: pl.DataFrame, sets: Mapping[str, Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
     """Return the counts and the rights of each source in each split; images of one set count as one source."""
-    stated = {row["source"]: row for row in sources.iter_rows(named=True)} | dict(sets)
-    names = {source: set_of(source, sets) for source in images["source"].unique()}
-    origin = pl.col("source").replace_strict(names, return_dtype=pl.String)
+    origin = _origin(images, sets)
     counts = regions.group_by(origin, "split").agg(regions=pl.len())
     origins = images.group_by(origin, "split").agg(images=pl.len()).join(counts, on=["source", "split"], how="left")
+    origins = origins.select("source", "images", "split", pl.col("regions").fill_null(0))
+    return _with_rights(origins, sources, sets)
+
+
+def _origin(samples: pl.DataFrame, sets: Mapping[str, Any]) -> pl.Expr:
+    """Return the source of each of `samples` or, where it is a part of a set, that set."""
+    names = {source: set_of(source, sets) for source in samples["source"].unique()}
+    return pl.col("source").replace_strict(names, return_dtype=pl.String)
+
+
+def _with_rights(origins: pl.DataFrame, sources: pl.DataFrame, sets: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows of `origins`, by source and split, each with the content, the rights and the consent of its source."""
+    stated = {row["source"]: row for row in sources.iter_rows(named=True)} | dict(sets)
     return [
-        {
-            **row,
-            "regions": row["regions"] or 0,
-            "content": stated[row["source"]]["content"],
-            "rights": stated[row["source"]]["rights"],
-            "consent": stated[row["source"]]["consent"],
-        }
-        for row in origins.select("source", "images", "split", "regions").sort("source", "split").iter_rows(named=True)
+        {**row, **{name: stated[row["source"]][name] for name in ("content", "rights", "consent")}}
+        for row in origins.sort("source", "split").iter_rows(named=True)
     ]
 
 
@@ -321,3 +326,66 @@ def write_clip_datasheet(
     )
     data.write_text(json.dumps(sheet, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     text.write_text(render_clips(sheet), encoding="utf-8")
+
+
+def describe_samples(
+    dataset: str,
+    samples: str,
+    splits: pl.DataFrame,
+    sources: pl.DataFrame,
+    sets: Mapping[str, Mapping[str, Any]],
+    settings: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return what is true of the datasheet of any dataset, as plain JSON types: how many samples, from where, by which rights.
+
+    `samples`: what one sample is, in the plural. `splits`, `sources`: frames of `tables.Splits`, `Sources`. `sets`, `settings`:
+    as `describe_dataset` takes them.
+    """
+    origins = splits.group_by(_origin(splits, sets), "split").agg(samples=pl.len()).select("source", "samples", "split")
+    parts = {split: splits.filter(split=split) for split in ("train", "val", "test")}
+    return {
+        "dataset": dataset,
+        "samples": samples,
+        "splits": {split: {"samples": part.height, "sources": part["source"].n_unique()} for split, part in parts.items()},
+        "origins": _with_rights(origins, sources, sets),
+        "settings": digest(settings),
+    }
+
+
+def render_samples(sheet: Mapping[str, Any]) -> str:
+    """Return what `describe_samples` returns as Markdown."""
+    splits: Mapping[str, Any] = sheet["splits"]
+    columns = ["source", "split", "samples", "content", "rights", "consent"]
+    return "\n".join(
+        [
+            f"# Dataset {plain(sheet['dataset'])}\n",
+            "## What it holds\n",
+            table(
+                ["", *splits],
+                [
+                    [sheet["samples"], *(split["samples"] for split in splits.values())],
+                    ["sources", *(split["sources"] for split in splits.values())],
+                ],
+            ),
+            "## Where it comes from\n",
+            table(columns, [[row[column] for column in columns] for row in sheet["origins"]]),
+            "## Settings\n",
+            f"sha256 of the settings that made it: `{sheet['settings']}`\n",
+        ]
+    )
+
+
+def write_plain_datasheet(
+    dataset: str,
+    samples: str,
+    splits: Path,
+    sources: Path,
+    sets: Mapping[str, Mapping[str, Any]],
+    settings: Mapping[str, Any],
+    data: Path,
+    text: Path,
+) -> None:
+    """Write the datasheet of `dataset` as JSON to `data`, and as Markdown to `text`. See `describe_samples`."""
+    sheet = describe_samples(dataset, samples, read_table(splits, Splits), read_table(sources, Sources), sets, settings)
+    data.write_text(json.dumps(sheet, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    text.write_text(render_samples(sheet), encoding="utf-8")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tessera.imaging.masks import encode_rle
-from tessera.pipeline.datasets.datasheets import describe_dataset, render
+from tessera.pipeline.datasets.datasheets import describe_dataset, describe_samples, render, render_samples
 from tessera.records.tables.annotation import Annotations, Images
 from tessera.records.tables.footage import Sources
 from tessera.records.tables.splits import Splits
@@ -197,6 +197,28 @@ def test_every_count_adds_up(given_images: list[tuple[str, int, int]]) -> None:
         1 for _, count, _ in given_images if count == 0
     )
     render(made)
+
+
+def test_a_dataset_of_any_samples_has_a_datasheet() -> None:
+    rows = [("a", "film", "train"), ("b", "film", "train"), ("c", "labels:x/1", "val"), ("d", "labels:x/2", "val")]
+    splits = pl.DataFrame(rows, schema=types(Splits), orient="row")
+    sets = {"labels:x": {"content": "general", "rights": "<b>", "consent": ""}}
+    made = describe_samples(
+        "any", "sounds", splits, pl.DataFrame([source("film")], schema=types(Sources)), sets, {"splits": {"val": 0.2}}
+    )
+    assert made == json.loads(json.dumps(made))
+    assert made["splits"] == {
+        "train": {"samples": 2, "sources": 1},
+        "val": {"samples": 2, "sources": 2},
+        "test": {"samples": 0, "sources": 0},
+    }
+    assert made["origins"] == [
+        {"source": "film", "samples": 2, "split": "train", "content": "adult", "rights": "contract 7", "consent": "release 3"},
+        {"source": "labels:x", "samples": 2, "split": "val", "content": "general", "rights": "<b>", "consent": ""},
+    ]
+    text = render_samples(made)
+    assert "| sounds | 2 | 2 | 0 |" in text
+    assert r"| labels:x | val | 2 | general | \<b\> |  |" in text
 
 
 def test_a_datasheet_is_plain_json_without_paths() -> None:

@@ -1,0 +1,15 @@
+"""Describe a model to those who use it, by what all cards tell, its metrics and its settings."""
+
+from tessera.core.job import job
+from tessera.pipeline.cards import write_plain_card
+
+with job(snakemake) as (inputs, outputs, params):
+    write_plain_card(
+        model=snakemake.wildcards.model,
+        purpose=params.purpose,
+        not_for=params.not_for,
+        **vars(inputs),
+        **vars(outputs),
+        settings=params.settings,
+        seed=params.seed,
+    )

@@ -1,0 +1,14 @@
+"""Write down how many samples a dataset has and where they come from."""
+
+from tessera.core.job import job
+from tessera.pipeline.datasets.datasheets import write_plain_datasheet
+
+with job(snakemake) as (inputs, outputs, params):
+    write_plain_datasheet(
+        dataset=snakemake.wildcards.dataset,
+        samples=params.samples,
+        **vars(inputs),
+        sets=params.sets,
+        settings=params.settings,
+        **vars(outputs),
+    )
