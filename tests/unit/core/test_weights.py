@@ -15,6 +15,7 @@ from tessera.core.errors import TesseraError
 from tessera.core.weights import fetch as module
 from tessera.core.weights.declare import WeightsSettings
 from tessera.core.weights.fetch import fetch_weights
+from tessera.core.weights.resolve import declared_weights, expected_digest, weights_checksums, weights_file
 
 
 def checkpoint() -> bytes:
@@ -165,3 +166,37 @@ def test_an_endless_file_is_given_up(address: str, tmp_path: Path, monkeypatch: 
 )
 def test_exported_weights_are_known_by_their_suffix(source: str, suffix: str) -> None:
     assert WeightsSettings(source=source, sha256=SHA256).file == f"resources/weights/{SHA256}{suffix}"
+
+
+DECLARED = {"source": "mine.pt", "sha256": SHA256}
+
+
+def test_the_file_of_weights_is_that_of_the_model_or_of_what_was_declared() -> None:
+    assert weights_file("trained", "nsfw") == "<results>/weights/nsfw/nsfw.pt"
+    assert weights_file(DECLARED, "nsfw") == f"resources/weights/{SHA256}.pt"
+    assert weights_file(None, "nsfw") == []
+
+
+def test_only_trained_weights_come_with_checksums() -> None:
+    assert weights_checksums("trained", "nsfw") == "<results>/weights/nsfw/SHA256SUMS"
+    assert weights_checksums(DECLARED, "nsfw") == weights_checksums(None, "nsfw") == []
+
+
+def test_weights_must_agree_with_their_checksums_or_with_the_declared_sha256(tmp_path: Path) -> None:
+    assert expected_digest("trained", tmp_path / "SHA256SUMS") == tmp_path / "SHA256SUMS"
+    assert expected_digest(DECLARED, []) == SHA256
+    with pytest.raises(AssertionError, match="come with checksums"):
+        expected_digest("trained", [])
+
+
+def test_declared_weights_are_found_anywhere_in_the_settings() -> None:
+    settings = {
+        "a": {"weights": DECLARED, "other": "trained", "none": None},
+        "stages": [{"weights": None}, {"weights": DECLARED | {"sha256": OTHER}}],
+        # A source alone, and one with more to it, are other things.
+        "material": {"source": "mine.pt"},
+        "video": {**DECLARED, "frames": 3},
+    }
+    found = {place: weights.sha256 for place, weights in declared_weights(settings)}
+    assert found == {"a.weights": SHA256, "stages.1.weights": OTHER}
+    assert list(declared_weights({})) == []

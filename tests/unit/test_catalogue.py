@@ -1,0 +1,195 @@
+"""The catalogue: what an entry names is there, and rules, settings and targets that derive from it are complete."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tessera.catalogue import (
+    DATASETS,
+    IMAGES,
+    MODELS,
+    Dataset,
+    Layout,
+    Model,
+    fed_by,
+    made_datasets,
+    model_for,
+    room_files,
+    sets_of,
+    trained_models,
+)
+from tessera.configuration import Configuration, load_configuration
+from tessera.records.material import SETS
+
+REPOSITORY = Path(__file__).parents[2]
+RULES = {path.stem: path.read_text(encoding="utf-8") for path in (REPOSITORY / "workflow" / "rules").glob("*.smk")}
+PLACES = {"shard", "labels", "labelled", "set"}  # the wildcards that common.smk fills in
+NAMES = [dataset.name for dataset in DATASETS]
+
+datasets = pytest.mark.parametrize("dataset", DATASETS, ids=lambda dataset: dataset.name)
+models = pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+
+
+def wildcards(paths: Iterable[str]) -> set[str]:
+    assert all(path.startswith("<results>/") for path in paths)
+    return {name for path in paths for name in re.findall(r"{(\w*)}", path)}
+
+
+def outputs_of(room: str) -> str:
+    """Return the text of the outputs of all rules in the file of `room`."""
+    return "".join(re.findall(r"^    output:\n((?: {8}.*\n)+)", RULES[room], flags=re.MULTILINE))
+
+
+def test_the_names_differ() -> None:
+    assert len(set(NAMES)) == len(NAMES)
+    assert len({model.name for model in MODELS}) == len(MODELS)
+
+
+@datasets
+def test_the_paths_of_a_dataset_have_wildcards_that_are_known(dataset: Dataset) -> None:
+    assert wildcards([*dataset.samples, *dataset.pictures, *dataset.drawn.values()]) <= PLACES
+    assert wildcards(step.ledger for step in dataset.layout.steps) <= {"dataset"}
+
+
+def test_the_wildcards_are_those_that_the_rules_fill_in() -> None:
+    places = re.search(r"^PLACES = {\n(.*?)^}", RULES["common"], flags=re.MULTILINE | re.DOTALL)
+    assert places and set(re.findall(r'"(\w+)":', places[1])) == PLACES
+
+
+@datasets
+def test_the_samples_of_a_dataset_are_made_by_its_rooms(dataset: Dataset) -> None:
+    made = "".join(outputs_of(room) for room in ("frames", *dataset.rooms))
+    for path in [*(f"{folder}/images.parquet" for folder in dataset.samples), *dataset.pictures, *dataset.drawn.values()]:
+        assert f'"{path.replace("{labelled}", "{shard}")}"' in made
+
+
+@datasets
+def test_the_rules_of_a_layout_write_what_it_names(dataset: Dataset) -> None:
+    layout: Layout = dataset.layout
+    made = outputs_of(layout.rules)
+    for part in [*layout.folders, *layout.files]:
+        assert f'"<results>/datasets/{{dataset}}/{part}"' in made
+    for figure in layout.figures:
+        assert f'"<results>/reports/datasets/{{dataset}}/{figure}"' in made
+    selections = "".join(outputs_of(room) for room in {layout.rules, *dataset.rooms})
+    assert f'"<results>/selections/{{dataset}}/{layout.table}"' in selections
+
+
+@models
+def test_the_rules_of_a_kind_write_what_it_names(model: Model) -> None:
+    made = outputs_of(model.kind.rules)
+    for suffix in model.kind.exports:
+        assert f'"<results>/weights/{{model}}/{{model}}{suffix}"' in made
+    for figure in model.kind.figures:
+        assert f'"<results>/reports/models/{{model}}/{figure}"' in made
+    assert '"<results>/metrics/{model}.json"' in made
+    assert ('"<results>/metrics/{model}.export.json"' in made) == model.kind.compares_export
+
+
+def test_each_file_of_rules_is_there_and_included_once() -> None:
+    assert set(room_files()) <= set(RULES)
+    assert max(Counter(room_files()).values()) == 1
+    included = set(re.findall(r'^include: "workflow/rules/(\w+)\.smk"', (REPOSITORY / "Snakefile").read_text(), re.MULTILINE))
+    assert not included & set(room_files())
+    assert included | set(room_files()) == set(RULES)
+
+
+@datasets
+def test_a_gate_of_a_dataset_has_ledgers_and_an_allowance(dataset: Dataset) -> None:
+    for room in dataset.gates:
+        registers = [name for name, text in RULES.items() if f'GATES["{room}"] = ' in text]
+        assert len(registers) == 1 and registers[0] in {"frames", *(file for each in DATASETS for file in each.rooms)}
+        assert 0 <= load_configuration({})["gates"][room] <= 1
+
+
+def test_no_ledgers_are_judged_in_vain() -> None:
+    judged = {room for text in RULES.values() for room in re.findall(r'GATES\["(\w+)"\] = ', text)}
+    assert judged == {room for dataset in DATASETS for room in dataset.gates}
+
+
+@datasets
+def test_the_settings_that_a_dataset_names_are_there(dataset: Dataset) -> None:
+    config = load_configuration({})
+    assert set(dataset.made_by) <= set(Configuration.model_fields)
+    for prefix, setting in dataset.sets.items():
+        section, key = setting.split(".")
+        assert prefix in SETS
+        assert config[section][key] == []
+    if dataset.layout is IMAGES:
+        assert dataset.classes(config)
+
+
+def test_sets_are_found_by_what_their_sources_start_with() -> None:
+    mine, other = ({"name": name, "path": name, "content": "general", "rights": "CC0"} for name in ("mine", "other"))
+    config = load_configuration({"annotations": {"labels": [mine, other]}, "watermarks": {"sets": [mine]}})
+    found = {dataset.name: sets_of(dataset, config) for dataset in DATASETS}
+    assert found["nsfw_detection"] == {f"labels:{each['name']}": each for each in config["annotations"]["labels"]}
+    assert set(found["watermark_detection"]) == {"watermarks:mine"}
+    assert found["mosaic_detection"] == found["mosaic_restoration"] == {}
+
+
+@models
+def test_a_model_has_settings_of_its_own_or_says_when_it_is_trained(model: Model) -> None:
+    assert model.dataset in NAMES
+    assert (model.settings is None) == (model.is_trained is not None)
+    defaults = load_configuration({})["models"]
+    assert defaults.get(model.name) == (model.settings and model.settings.model_dump(mode="json"))
+    assert model.remedy and model.purpose and model.kind.not_for
+
+
+def test_a_detector_is_found_by_what_it_finds() -> None:
+    finds = [model.finds for model in MODELS if model.finds]
+    assert len(set(finds)) == len(finds)
+    assert {what: model_for(what) for what in finds} == {model.finds: model.name for model in MODELS if model.finds}
+    assert model_for("face") == model_for("") == ""
+
+
+@pytest.mark.parametrize(
+    ("room", "fed"),
+    [
+        ("frames", ["nsfw_detection", "watermark_detection", "mosaic_detection"]),
+        ("regions", ["mosaic_detection"]),
+        ("watermarks", ["watermark_detection"]),
+        ("scenes", ["mosaic_restoration"]),
+        ("sources", []),
+    ],
+)
+def test_a_room_feeds_the_datasets_that_wait_for_its_gate(room: str, fed: list[str]) -> None:
+    assert fed_by(room) == fed
+
+
+NO_VIDEOS: dict[str, Any] = {"scenes": {"detect": {"weights": None}}}
+NO_DETECTORS = {"models": dict.fromkeys(("nsfw_detection", "watermark_detection", "mosaic_detection"))}
+
+
+@pytest.mark.parametrize(
+    ("values", "trained", "made"),
+    [
+        ({}, NAMES, NAMES),
+        ({"restoration": {"stages": []}}, NAMES[:3], NAMES),
+        (NO_VIDEOS, NAMES[:3], NAMES[:3]),
+        ({"models": {"mosaic_detection": None}}, [*NAMES[:2], NAMES[3]], [*NAMES[:2], NAMES[3]]),
+        ({**NO_VIDEOS, **NO_DETECTORS}, [], []),
+    ],
+)
+def test_what_is_trained_and_made_follows_from_the_settings(
+    values: dict[str, Any], trained: list[str], made: list[str]
+) -> None:
+    config = load_configuration(values)
+    assert list(trained_models(config)) == trained
+    assert list(made_datasets(config)) == made
+    assert all(entry.name == name for name, entry in [*trained_models(config).items(), *made_datasets(config).items()])
+
+
+def test_nothing_but_the_catalogue_and_the_demo_names_a_dataset_or_a_model() -> None:
+    files = [REPOSITORY / "Snakefile", *(file for folder in ("src", "workflow") for file in (REPOSITORY / folder).rglob("*.*"))]
+    pattern = "|".join({*NAMES, *(model.name for model in MODELS)})
+    texts = [file for file in files if file.suffix in {"", ".py", ".smk", ".rst"}]
+    found = {file.relative_to(REPOSITORY).as_posix() for file in texts if re.search(pattern, file.read_text(encoding="utf-8"))}
+    elsewhere = {name for name in found if "demo" not in name} - {"src/tessera/catalogue.py"}
+    assert "src/tessera/catalogue.py" in found
+    assert len(elsewhere) <= 2, elsewhere
