@@ -6,6 +6,7 @@ UV := $(BIN)/uv
 RESTORATION := .venv-restoration/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 SOURCES := src tests workflow/scripts
+RULES := workflow/rules tests/workflow/brightness/workflow/rules
 
 export YOLO_OFFLINE := true
 export YOLO_AUTOINSTALL := false
@@ -42,7 +43,7 @@ lint: .venv/development ## format, lint and types
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
-	$(BIN)/snakefmt --check Snakefile workflow/rules
+	$(BIN)/snakefmt --check Snakefile $(RULES)
 	@# One locked environment serves all rules; and a function stands by the rule that uses it.
 	@! $(BIN)/snakemake --configfile config/demo.yaml --lint 2>&1 | grep '^    \* ' \
 		| grep -vF -e 'Specify a conda environment' -e 'Mixed rules and functions'
@@ -50,7 +51,7 @@ lint: .venv/development ## format, lint and types
 format: .venv/development ## put the code in form
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
-	$(BIN)/snakefmt Snakefile workflow/rules
+	$(BIN)/snakefmt Snakefile $(RULES)
 
 schema: .venv/workflow ## config/config.schema.json, from the settings models and the comments of config.yaml
 	$(BIN)/python -m tessera.schema config/config.yaml > config/config.schema.json.new

@@ -1,0 +1,32 @@
+"""What is added to src/tessera/catalogue.py."""
+
+from tessera.pipeline.brightness.settings import BrightnessSettings
+
+IMAGE_FOLDERS = Layout(
+    rules="brightness",
+    samples="images",
+    table="lumas.parquet",
+    folders=("train", "val", "test"),
+    files=(),
+)
+DATASETS += (
+    Dataset(
+        name="brightness_classification",
+        layout=IMAGE_FOLDERS,
+        rooms=("brightness",),
+        gates=("frames", "brightness"),
+        made_by=("sources", "frames", "splits"),
+        story="Sampled frames are dark or bright by their mean luma.",
+    ),
+)
+CLASSIFIER = Kind(rules="brightness", exports=(".json",), not_for=NOT_FOR)
+MODELS += (
+    Model(
+        name="brightness_classification",
+        dataset="brightness_classification",
+        kind=CLASSIFIER,
+        purpose="tell dark pictures from bright ones",
+        remedy="`models.brightness_classification` is null, so that it is not trained; give it settings",
+        settings=BrightnessSettings(),
+    ),
+)

@@ -1,0 +1,7 @@
+"""Measure what the model tells right."""
+
+from tessera.core.job import job
+from tessera.pipeline.brightness.classifier import evaluate_brightness
+
+with job(snakemake) as (inputs, outputs, params):
+    evaluate_brightness(**vars(inputs), **vars(outputs))

@@ -1,0 +1,7 @@
+"""Lay out the dataset."""
+
+from tessera.core.job import job
+from tessera.pipeline.brightness.samples import write_image_folders
+
+with job(snakemake) as (inputs, outputs, params):
+    write_image_folders(selected=inputs.selected, splits=inputs.splits, **vars(outputs))
