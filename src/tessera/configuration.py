@@ -11,9 +11,9 @@ from tessera.core.settings import Settings, load
 from tessera.core.trainings import TrainingsSettings
 from tessera.core.weights.declare import WeightsSettings
 from tessera.imaging.degradation.settings import DegradationSettings
-from tessera.imaging.detection.settings import FinderSettings, TrainedFinderSettings, WatermarkFinderSettings
+from tessera.imaging.detection.settings import DetectionSettings, TrainedDetectionSettings, WatermarkDetectionSettings
 from tessera.imaging.mosaic.settings import MosaicSettings
-from tessera.pipeline.clips.detect import VideoFinderSettings
+from tessera.pipeline.clips.detect import VideoDetectionSettings
 from tessera.pipeline.clips.settings import ClipSettings
 from tessera.pipeline.clips.track import TrackSettings
 from tessera.pipeline.clips.tracks import SceneSettings
@@ -24,7 +24,7 @@ from tessera.pipeline.footage.duplicates import DuplicateSettings
 from tessera.pipeline.footage.sampling import FrameSettings
 from tessera.pipeline.labels.settings import AnnotationSettings
 from tessera.pipeline.mosaics.choose import RegionSettings
-from tessera.pipeline.previews.predict import PreviewPredictionSettings
+from tessera.pipeline.previews.predict import PreviewDetectionSettings
 from tessera.pipeline.previews.proposals import ProposalSettings
 from tessera.pipeline.previews.rendering import RenderSettings
 from tessera.pipeline.report.settings import ReportSettings
@@ -57,64 +57,64 @@ Models: Any = create_model(
 )
 
 
-class Finders(Settings):
+class RegionDetectors(Settings):
     """The detectors that run on the sampled frames."""
 
-    nsfw: TrainedFinderSettings = TrainedFinderSettings()
-    watermark: WatermarkFinderSettings = WatermarkFinderSettings()
-    mosaic: FinderSettings = FinderSettings()
-    face: FinderSettings = FinderSettings()
-    head: FinderSettings = FinderSettings()
+    nsfw: TrainedDetectionSettings = TrainedDetectionSettings()
+    watermark: WatermarkDetectionSettings = WatermarkDetectionSettings()
+    mosaic: DetectionSettings = DetectionSettings()
+    face: DetectionSettings = DetectionSettings()
+    head: DetectionSettings = DetectionSettings()
 
 
 class Regions(Settings):
     """The detection of regions in the sampled frames, and the choice of those that get a mosaic."""
 
-    detectors: Finders = Finders()
+    detectors: RegionDetectors = RegionDetectors()
     choose: RegionSettings = RegionSettings()
 
 
 class Scenes(Settings):
     """The detection, tracking and choice of the scenes in videos that clips are cut from."""
 
-    detect: VideoFinderSettings = VideoFinderSettings()
+    detect: VideoDetectionSettings = VideoDetectionSettings()
     track: TrackSettings = TrackSettings()
     choose: SceneSettings = SceneSettings()
 
 
-class WatermarkScorerSettings(WatermarkFinderSettings):
+class WatermarkScoreSettings(WatermarkDetectionSettings):
     """The detector of watermarks in clips."""
 
     confidence: float = Field(0.4, gt=0, lt=1)
 
 
-class MosaicScorerSettings(TrainedFinderSettings):
+class MosaicScoreSettings(TrainedDetectionSettings):
     """The detector of mosaics in clips."""
 
     weights: Literal["trained"] | WeightsSettings | None = None
     confidence: float = Field(0.8, gt=0, lt=1)
 
 
-class NsfwScorerSettings(FinderSettings):
+class NsfwScoreSettings(DetectionSettings):
     """A second detector, which checks the content of clips."""
 
     confidence: float = Field(0.15, gt=0, lt=1)
     image_size: int | None = Field(640, ge=32, multiple_of=32)
 
 
-class Scorers(Settings):
+class ScoreDetectors(Settings):
     """The detectors that run on clips."""
 
-    watermark: WatermarkScorerSettings = WatermarkScorerSettings()
-    mosaic: MosaicScorerSettings = MosaicScorerSettings()
-    nsfw: NsfwScorerSettings = NsfwScorerSettings()
+    watermark: WatermarkScoreSettings = WatermarkScoreSettings()
+    mosaic: MosaicScoreSettings = MosaicScoreSettings()
+    nsfw: NsfwScoreSettings = NsfwScoreSettings()
 
 
 class Scores(Settings):
     """The measurements of clips."""
 
     samples: int = Field(16, ge=2)
-    detectors: Scorers = Scorers()
+    detectors: ScoreDetectors = ScoreDetectors()
     nsfw_classes: tuple[str, ...] = ("FEMALE_GENITALIA_EXPOSED", "MALE_GENITALIA_EXPOSED")
     quality: WeightsSettings | None = None
 
@@ -125,7 +125,7 @@ class Preview(Settings):
     sources: tuple[str, ...] = ()
     model: str = DETECTORS[0]
     confidence: float = Field(0.25, gt=0, lt=1)
-    predict: PreviewPredictionSettings = PreviewPredictionSettings()
+    predict: PreviewDetectionSettings = PreviewDetectionSettings()
     render: RenderSettings = RenderSettings()
     proposals: ProposalSettings = ProposalSettings()
 
@@ -168,14 +168,14 @@ class Configuration(Settings):
     def _mosaics_can_be_made(self) -> Self:
         if not any("regions" in dataset.gates for dataset in made_datasets(self.model_dump(mode="json")).values()):
             return self
-        finders = self.regions.detectors
-        self._check_trained({f"regions.detectors.{name}": (name, finder.weights) for name, finder in finders})
-        if not (finders.nsfw.weights or finders.face.weights or finders.head.weights):
+        detectors = self.regions.detectors
+        self._check_trained({f"regions.detectors.{name}": (name, detector.weights) for name, detector in detectors})
+        if not (detectors.nsfw.weights or detectors.face.weights or detectors.head.weights):
             raise ValueError(
                 "one of `regions.detectors.nsfw`, `.face` and `.head` needs `weights`, or there is nothing to cover"
             )
         for name, confidence in self.regions.choose.confidence:
-            lowest = getattr(finders, name).confidence
+            lowest = getattr(detectors, name).confidence
             if confidence < lowest:
                 raise ValueError(
                     f"`regions.choose.confidence.{name}` is {confidence:g}, and nothing below {lowest:g} is found: "
@@ -187,9 +187,9 @@ class Configuration(Settings):
     def _clips_can_be_made(self) -> Self:
         if self.scenes.detect.weights is None:
             return self
-        scorers = {f"scores.detectors.{name}": (name, scorer.weights) for name, scorer in self.scores.detectors}
+        scored = {f"scores.detectors.{name}": (name, detector.weights) for name, detector in self.scores.detectors}
         self._check_trained(
-            {"scenes.detect": ("nsfw", self.scenes.detect.weights), **scorers},
+            {"scenes.detect": ("nsfw", self.scenes.detect.weights), **scored},
             " (`scenes.detect.weights: null` makes no clips at all)",
         )
         return self

@@ -15,7 +15,7 @@ from clock import seconds
 
 from clip_room import Room, ellipse, film
 from tessera.imaging.detection.detector import Region
-from tessera.pipeline.clips.detect import VideoFinderSettings, detect_video
+from tessera.pipeline.clips.detect import VideoDetectionSettings, detect_video
 from tessera.pipeline.clips.settings import ClipSettings
 
 RATE = 30
@@ -78,7 +78,7 @@ def test_footage_of_1080p_becomes_clips_in_a_fraction_of_real_time(tmp_path: Pat
         room.cut(ClipSettings(), out=str(next(folders)))
 
     looked, cutting, bare = seconds(
-        lambda: detect_video("a", path, count, see_nothing, VideoFinderSettings(), threads=2), cut, lambda: decode(path)
+        lambda: detect_video("a", path, count, see_nothing, VideoDetectionSettings(), threads=2), cut, lambda: decode(path)
     )
     speeds = [count / RATE / each for each in (looked + cutting, looked, cutting, bare)]
     rate = path.stat().st_size * 8 * RATE / count / 1e6

@@ -14,12 +14,12 @@ import pytest
 from clock import seconds
 
 from tessera.core.provenance import sha256_file
-from tessera.imaging.detection.detector import Predictor, Region
+from tessera.imaging.detection.detector import Detector, Region
 from tessera.imaging.detection.offline import offline
 from tessera.imaging.encode import write_video
 from tessera.imaging.masks import Patch, decode_patch, decode_rle, encode_patch, trim
 from tessera.imaging.polygons import Part, rasterize
-from tessera.pipeline.clips.detect import VideoFinderSettings, detect_video
+from tessera.pipeline.clips.detect import VideoDetectionSettings, detect_video
 from tessera.pipeline.clips.find import find_scenes
 from tessera.pipeline.clips.track import TrackSettings, track
 from tessera.pipeline.clips.tracks import SceneSettings
@@ -49,7 +49,7 @@ def see_nothing(images: Iterable[np.ndarray]) -> Iterator[list[Region]]:
 
 
 def detect(path: Path, stride: int = 1) -> pl.DataFrame:
-    return detect_video("a", path, 0, see_nothing, VideoFinderSettings(stride=stride), threads=2)[0]
+    return detect_video("a", path, 0, see_nothing, VideoDetectionSettings(stride=stride), threads=2)[0]
 
 
 def convert_all(path: Path) -> None:
@@ -98,11 +98,11 @@ def test_stride_3_with_a_small_model_has_two_and_a_half_times_the_throughput(tmp
     from ultralytics import YOLO
 
     YOLO("yolo11n-seg.yaml").save(tmp_path / "small.pt")
-    settings = {stride: VideoFinderSettings(stride=stride, image_size=640) for stride in (1, 3)}
-    predictor = Predictor(tmp_path / "small.pt", sha256_file(tmp_path / "small.pt"), settings[1])
+    settings = {stride: VideoDetectionSettings(stride=stride, image_size=640) for stride in (1, 3)}
+    detector = Detector(tmp_path / "small.pt", sha256_file(tmp_path / "small.pt"), settings[1])
 
     def look(stride: int) -> None:
-        detect_video("a", path, count, predictor.predict, settings[stride], threads=2)
+        detect_video("a", path, count, detector.predict, settings[stride], threads=2)
 
     every, third = seconds(lambda: look(1), lambda: look(3), repeats=2)
     print(

@@ -77,10 +77,10 @@ def test_the_schema_is_up_to_date() -> None:
 def test_each_description_is_that_of_the_place() -> None:
     definitions = SCHEMA["$defs"]
     assert "label files" in definitions["GateSettings"]["properties"]["labels"]["description"]
-    shared = definitions["FinderSettings"]["properties"]["iou"]["description"]
-    assert shared == definitions["TrainedFinderSettings"]["properties"]["iou"]["description"]
-    own = definitions["VideoFinderSettings"]["properties"]["batch"]["description"]
-    assert own != definitions["TrainedFinderSettings"]["properties"]["batch"]["description"]
+    shared = definitions["DetectionSettings"]["properties"]["iou"]["description"]
+    assert shared == definitions["TrainedDetectionSettings"]["properties"]["iou"]["description"]
+    own = definitions["VideoDetectionSettings"]["properties"]["batch"]["description"]
+    assert own != definitions["TrainedDetectionSettings"]["properties"]["batch"]["description"]
     training = definitions["WatermarkDetector"]["properties"]["training"]["properties"]
     assert "single_cls" in training and "epochs" in training
 

@@ -39,15 +39,15 @@ def snakefile(project: Project, weights: Path) -> Path:
     )
     shutil.copy(weights, project.folder / "nsfw.pt")
     declared = {"source": "nsfw.pt", "sha256": hashlib.sha256(weights.read_bytes()).hexdigest()}
-    finder = {"weights": declared, "image_size": 64, "confidence": 0.05, "max_regions": 1}
+    detector = {"weights": declared, "image_size": 64, "confidence": 0.05, "max_regions": 1}
     project.settings = {
         "scenes": {
-            "detect": finder,
+            "detect": detector,
             # Noise moves everywhere: everything is followed to everywhere.
             "track": {"high": 0, "low": 0, "new": 0, "match": 1, "speed": 1000, "cut": 255},
             "choose": {"confidence": 0, "minimum": 0.3, "maximum": 0.6},
         },
-        "scores": {"samples": 2, "detectors": {"watermark": dict(finder)}},
+        "scores": {"samples": 2, "detectors": {"watermark": dict(detector)}},
     }
     return project.write_snakefile(RULES)
 

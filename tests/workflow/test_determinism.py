@@ -32,13 +32,13 @@ def test_datasets_are_the_same_bytes_whatever_the_cores_the_shards_and_the_kills
     # What looks at the frames is given: a training is held to the same bytes by a test of its own.
     shutil.copy(weights, project.folder / "weights.pt")
     declared = {"source": "weights.pt", "sha256": sha256_file(weights)}
-    finder = {"weights": declared, "confidence": 0.05, "image_size": 64, "max_regions": 4}
+    detector = {"weights": declared, "confidence": 0.05, "image_size": 64, "max_regions": 4}
     project.settings["regions"] = {
-        "detectors": {"nsfw": finder, "watermark": {**finder, "image_size": 32}},
+        "detectors": {"nsfw": detector, "watermark": {**detector, "image_size": 32}},
         "choose": {"confidence": {"nsfw": 0.1, "watermark": 0.5}, "min_side": {"nsfw": 4, "watermark": 4}},
     }
-    project.settings["scenes"]["detect"] = {**finder, "stride": 3}
-    project.settings["scores"]["detectors"] = {"watermark": {**finder, "image_size": 32, "confidence": 0.9}}
+    project.settings["scenes"]["detect"] = {**detector, "stride": 3}
+    project.settings["scores"]["detectors"] = {"watermark": {**detector, "image_size": 32, "confidence": 0.9}}
     start = time.monotonic()
     assert (run := project.run("datasets", cores=2)).returncode == 0, run.output
     length = time.monotonic() - start

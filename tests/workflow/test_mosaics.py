@@ -34,12 +34,12 @@ def snakefile(project: Project, weights: Path) -> Path:
     project.write_manifest([{"source": name, "path": f"{name}.mp4"} for name in ("dog", "cat", "empty")])
     shutil.copytree(weights.parent, project.results / "weights" / "nsfw_detection")
     shutil.copy(weights, project.folder / "marks.pt")
-    finder = {"image_size": 64, "confidence": 0.05, "max_regions": 5}
+    detector = {"image_size": 64, "confidence": 0.05, "max_regions": 5}
     declared = {"source": "marks.pt", "sha256": hashlib.sha256(weights.read_bytes()).hexdigest()}
     project.settings = {
         "frames": {"interval": 0.1},
         "regions": {
-            "detectors": {"nsfw": finder, "watermark": {**finder, "weights": declared}},
+            "detectors": {"nsfw": detector, "watermark": {**detector, "weights": declared}},
             "choose": {"confidence": {"nsfw": 0.1, "watermark": 0.999}, "min_side": {"nsfw": 5}},
         },
         "mosaics": {"backgrounds": 1.0, "min_side": 4, "min_block": 2},

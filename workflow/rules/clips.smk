@@ -7,10 +7,10 @@ from tessera.core.weights.resolve import weights_checksums, weights_file
 
 # The detector that is run on videos, and those that score clips.
 VIDEO_DETECTOR = config["scenes"]["detect"]["weights"], model_for("nsfw")
-SCORERS = {
-    name: scorer["weights"]
-    for name, scorer in config["scores"]["detectors"].items()
-    if scorer["weights"]
+SCORE_DETECTORS = {
+    name: detector["weights"]
+    for name, detector in config["scores"]["detectors"].items()
+    if detector["weights"]
 }
 GATES["scenes"] = {
     "detecting": ("sources", places("<results>/scenes/{shard}/detections.jsonl")),
@@ -30,12 +30,12 @@ rule cut_clips:
         files=shard_files,
         weights=weights_file(*VIDEO_DETECTOR),
         checksums=weights_checksums(*VIDEO_DETECTOR),
-        scorer_weights=[
-            weights_file(weights, model_for(name)) for name, weights in SCORERS.items()
+        score_weights=[
+            weights_file(weights, model_for(name)) for name, weights in SCORE_DETECTORS.items()
         ],
-        scorer_checksums=[
+        score_checksums=[
             weights_checksums(weights, model_for(name))
-            for name, weights in SCORERS.items()
+            for name, weights in SCORE_DETECTORS.items()
             if weights == "trained"
         ],
         quality=weights_file(config["scores"]["quality"]),
@@ -65,7 +65,7 @@ rule cut_clips:
         datasets=fed_by("scenes"),
         settings=lookup(dpath="clips", within=config),
         scores=lookup(dpath="scores", within=config),
-        scorers=list(SCORERS),
+        scored_by=list(SCORE_DETECTORS),
         seed=lookup(dpath="seed", within=config),
         detected_by=code_digest("tessera.pipeline.clips.detect:detect_videos"),
         cut_by=code_digest("tessera.pipeline.clips.cut:cut_clips"),
@@ -76,7 +76,7 @@ rule cut_clips:
             "tessera.pipeline.clips.cut:cut_clips",
             "tessera.imaging.mosaic.drawing:block_sizes",
             "tessera.pipeline.clips.scoring:score_clips",
-            "tessera.imaging.detection.detector:Predictor",
+            "tessera.imaging.detection.detector:Detector",
             "tessera.core.weights.resolve:expected_digest",
         ),
     script:

@@ -237,7 +237,7 @@ rule plot_predictions:
         image_size=inference_size,
         code=code_digest(
             "tessera.pipeline.report.samples:draw_predictions",
-            "tessera.imaging.detection.detector:Predictor",
+            "tessera.imaging.detection.detector:Detector",
             "tessera.pipeline.report.tiles:find_clear",
         ),
     script:

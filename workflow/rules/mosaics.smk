@@ -84,7 +84,7 @@ rule pixelate_frames:
             "tessera.pipeline.mosaics.masks:import_masks",
             "tessera.core.weights.resolve:expected_digest",
             "tessera.imaging.degradation.settings:DegradationSettings",
-            "tessera.imaging.detection.settings:TrainedFinderSettings",
+            "tessera.imaging.detection.settings:TrainedDetectionSettings",
             "tessera.imaging.mosaic.settings:CLASSES",
         ),
     script:

@@ -6,11 +6,11 @@ from pathlib import Path
 from tessera.core.job import job
 from tessera.core.provenance import sha256_file
 from tessera.core.weights.resolve import expected_digest
-from tessera.imaging.detection.detector import Predictor
-from tessera.imaging.detection.settings import TrainedFinderSettings
+from tessera.imaging.detection.detector import Detector
+from tessera.imaging.detection.settings import TrainedDetectionSettings
 from tessera.imaging.mosaic.drawing import block_sizes
 from tessera.pipeline.clips.cut import cut_clips
-from tessera.pipeline.clips.detect import VideoFinderSettings, detect_videos
+from tessera.pipeline.clips.detect import VideoDetectionSettings, detect_videos
 from tessera.pipeline.clips.find import find_scenes
 from tessera.pipeline.clips.scoring import score_clips
 from tessera.pipeline.clips.settings import ClipSettings
@@ -23,7 +23,7 @@ with job(snakemake) as (inputs, outputs, params):
         weights=inputs.weights,
         expected=expected_digest(params.found_by["detect"]["weights"], inputs.checksums),
         datasets=params.datasets,
-        settings=VideoFinderSettings(**params.found_by["detect"]),
+        settings=VideoDetectionSettings(**params.found_by["detect"]),
         kept=Path(snakemake.output.scenes).parent / "kept",
         code=params.detected_by,
         threads=snakemake.threads,
@@ -64,12 +64,12 @@ with job(snakemake) as (inputs, outputs, params):
         images=outputs.images,
         detectors={
             name: partial(
-                Predictor,
+                Detector,
                 weights=path,
                 expected=expected_digest(params.scores["detectors"][name]["weights"], path.parent / "SHA256SUMS"),
-                settings=TrainedFinderSettings(**params.scores["detectors"][name]),
+                settings=TrainedDetectionSettings(**params.scores["detectors"][name]),
             )
-            for name, path in zip(params.scorers, inputs.scorer_weights, strict=True)
+            for name, path in zip(params.scored_by, inputs.score_weights, strict=True)
         },
         quality=inputs.quality or None,
         table=outputs.scores,

@@ -7,7 +7,7 @@ from tessera.core.job import job
 from tessera.core.weights.resolve import expected_digest
 from tessera.imaging.degradation.chain import degrade
 from tessera.imaging.degradation.settings import DegradationSettings
-from tessera.imaging.detection.settings import TrainedFinderSettings
+from tessera.imaging.detection.settings import TrainedDetectionSettings
 from tessera.imaging.mosaic.settings import CLASSES, MosaicSettings
 from tessera.pipeline.mosaics.choose import RegionSettings, choose_regions
 from tessera.pipeline.mosaics.find import find_regions
@@ -16,7 +16,7 @@ from tessera.pipeline.mosaics.samples import pixelate_frames
 
 with job(snakemake) as (inputs, outputs, params):
     kept = Path(snakemake.output.regions).parent / "kept"
-    detectors = {name: TrainedFinderSettings(**detector) for name, detector in params.detectors.items()}
+    detectors = {name: TrainedDetectionSettings(**detector) for name, detector in params.detectors.items()}
     places = zip(detectors.items(), inputs.weights, outputs.seen, outputs.looked, strict=True)
     for (name, settings), weights, table, ledger in places:
         find_regions(
@@ -35,7 +35,7 @@ with job(snakemake) as (inputs, outputs, params):
         )
     choose_regions(
         frames=inputs.frames,
-        finders=list(detectors),
+        detectors=list(detectors),
         tables=outputs.seen,
         ledgers=outputs.looked,
         settings=RegionSettings(**params.choose),

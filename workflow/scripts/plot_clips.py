@@ -7,7 +7,7 @@ from tessera.pipeline.report.tiles import find_clear
 
 with job(snakemake) as (inputs, outputs, params):
     settings, captions = ReportSettings(**params.settings), describe_clips(inputs.clips)
-    clear = find_clear(inputs.splits, inputs.sources, params.sets, settings)
+    clear = find_clear(splits=inputs.splits, sources=inputs.sources, sets=params.sets, settings=settings)
     for folder in inputs.folders:
         split = folder.name
         sample = folder, inputs.splits, split, captions, clear, settings, params.seed

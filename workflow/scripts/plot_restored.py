@@ -7,7 +7,7 @@ from tessera.pipeline.report.tiles import find_clear
 
 with job(snakemake) as (inputs, outputs, params):
     settings = ReportSettings(**params.settings)
-    clear = find_clear(inputs.splits, inputs.sources, params.sets, settings)
+    clear = find_clear(splits=inputs.splits, sources=inputs.sources, sets=params.sets, settings=settings)
     for split in ("val", "test"):
         sample = {"folder": inputs.pictures, "split": split, "clear": clear, "settings": settings}
         draw_restored(**sample, path=getattr(outputs, split))

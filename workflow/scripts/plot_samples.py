@@ -7,7 +7,7 @@ from tessera.pipeline.report.tiles import find_clear
 
 with job(snakemake) as (inputs, outputs, params):
     settings = ReportSettings(**params.settings)
-    clear = find_clear(inputs.splits, inputs.sources, params.sets, settings)
+    clear = find_clear(splits=inputs.splits, sources=inputs.sources, sets=params.sets, settings=settings)
     captions = {**describe_mosaics(inputs.mosaics), **describe_marks(inputs.marks)}
     for split, path in vars(outputs).items():
         draw_samples(

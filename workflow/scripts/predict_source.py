@@ -2,10 +2,10 @@
 
 from tessera.core.job import job
 from tessera.core.weights.resolve import expected_digest
-from tessera.pipeline.previews.predict import PreviewPredictionSettings, predict_previews
+from tessera.pipeline.previews.predict import PreviewDetectionSettings, predict_previews
 
 with job(snakemake) as (inputs, outputs, params):
-    settings = PreviewPredictionSettings(**params.settings)
+    settings = PreviewDetectionSettings(**params.settings)
     expected = expected_digest(params.weights, inputs.checksums)
     predict_previews(
         sources=inputs.sources,

@@ -12,15 +12,15 @@ import pytest
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import read_ledger
 from tessera.core.provenance import sha256_file, write_checksums
-from tessera.imaging.detection.detector import Predictor
-from tessera.imaging.detection.settings import FinderSettings, PredictionSettings
+from tessera.imaging.detection.detector import Detector
+from tessera.imaging.detection.settings import DetectionSettings, InferenceSettings
 from tessera.imaging.encode import write_video
 from tessera.imaging.images import write_image
 from tessera.imaging.masks import decode_rle
 from tessera.pipeline.detectors.export import export_detector
 from tessera.pipeline.detectors.settings import ExportSettings
 from tessera.pipeline.mosaics.find import find_regions
-from tessera.pipeline.previews.predict import PreviewPredictionSettings, predict_previews
+from tessera.pipeline.previews.predict import PreviewDetectionSettings, predict_previews
 from tessera.records.tables.annotation import Annotations, PredictedFrames
 from tessera.records.tables.footage import Frames, Sources
 from tessera.records.tables.table import read_table, types, write_table
@@ -29,8 +29,8 @@ SETTINGS: dict[str, Any] = {"image_size": 64, "batch": 3, "confidence": 0.05, "m
 
 
 @pytest.fixture(scope="session")
-def predictor(weights: Path) -> Predictor:
-    return Predictor(weights, weights.parent / "SHA256SUMS", PredictionSettings(**SETTINGS))
+def detector(weights: Path) -> Detector:
+    return Detector(weights, weights.parent / "SHA256SUMS", InferenceSettings(**SETTINGS))
 
 
 def pictures(count: int, height: int = 90, width: int = 160) -> list[np.ndarray]:
@@ -49,16 +49,16 @@ def sources_table(path: Path, rows: list[dict[str, Any]]) -> Path:
 def run(weights: Path, folder: Path, rows: list[dict[str, Any]], wanted: list[str], **settings: Any) -> tuple[Any, Any, Any]:
     sources = sources_table(folder / "sources.parquet", rows)
     outputs = [folder / "frames.parquet", folder / "predictions.parquet", folder / "ledger.jsonl"]
-    both = PreviewPredictionSettings(**SETTINGS, **settings)
+    both = PreviewDetectionSettings(**SETTINGS, **settings)
     predict_previews(sources, weights, weights.parent / "SHA256SUMS", wanted, both, *outputs)
     ledger = [json.loads(line) for line in outputs[2].read_text().splitlines()]
     return read_table(outputs[0], PredictedFrames), read_table(outputs[1], Annotations), ledger
 
 
-def test_every_image_gets_its_regions_in_order_whatever_the_sizes_and_the_batch(predictor: Predictor, weights: Path) -> None:
+def test_every_image_gets_its_regions_in_order_whatever_the_sizes_and_the_batch(detector: Detector, weights: Path) -> None:
     images = [*pictures(4, 40, 160), *pictures(2, 70, 50), *pictures(1)]
-    one_by_one = Predictor(weights, weights.parent / "SHA256SUMS", PredictionSettings(**{**SETTINGS, "batch": 1}))
-    batched, single = list(predictor.predict(images)), list(one_by_one.predict(images))
+    one_by_one = Detector(weights, weights.parent / "SHA256SUMS", InferenceSettings(**{**SETTINGS, "batch": 1}))
+    batched, single = list(detector.predict(images)), list(one_by_one.predict(images))
     assert len(batched) == len(images)
     assert all(batched)
     for image, regions, alone in zip(images, batched, single, strict=True):
@@ -75,17 +75,17 @@ def test_every_image_gets_its_regions_in_order_whatever_the_sizes_and_the_batch(
             assert 0 <= y0 < y1 <= image.shape[0]
 
 
-def test_colours_reach_the_detector_as_they_were_trained(predictor: Predictor, weights: Path) -> None:
+def test_colours_reach_the_detector_as_they_were_trained(detector: Detector, weights: Path) -> None:
     """Ultralytics reads files as BGR and takes arrays for BGR: an RGB array must give what its file gives."""
     (image,) = pictures(1)
     file = weights.parent / "picture.png"
     write_image(file, image)
-    ours = [region.score for region in next(predictor.predict([image]))]
-    theirs = predictor._model.predict(file, imgsz=64, conf=0.05, max_det=5, verbose=False)[0].boxes.conf.tolist()
+    ours = [region.score for region in next(detector.predict([image]))]
+    theirs = detector._model.predict(file, imgsz=64, conf=0.05, max_det=5, verbose=False)[0].boxes.conf.tolist()
     assert ours == pytest.approx(theirs, abs=1e-5)
 
 
-def test_no_more_than_a_batch_of_images_is_held(predictor: Predictor) -> None:
+def test_no_more_than_a_batch_of_images_is_held(detector: Detector) -> None:
     taken = 0
 
     def images() -> Any:
@@ -94,7 +94,7 @@ def test_no_more_than_a_batch_of_images_is_held(predictor: Predictor) -> None:
             taken += 1
             yield image
 
-    next(predictor.predict(images()))
+    next(detector.predict(images()))
     assert taken <= SETTINGS["batch"] + 1
 
 
@@ -103,18 +103,18 @@ def test_weights_that_are_not_those_listed_are_never_unpickled(weights: Path, tm
     changed.write_bytes(b"not " + weights.read_bytes())
     (tmp_path / "SHA256SUMS").write_bytes((weights.parent / "SHA256SUMS").read_bytes())
     with pytest.raises(TesseraError, match="differs from the file listed in"):
-        Predictor(changed, tmp_path / "SHA256SUMS", PredictionSettings())
+        Detector(changed, tmp_path / "SHA256SUMS", InferenceSettings())
     with pytest.raises(TesseraError, match=f"its sha256 is {sha256_file(changed)}, but {sha256_file(weights)}"):
-        Predictor(changed, sha256_file(weights), PredictionSettings())
+        Detector(changed, sha256_file(weights), InferenceSettings())
 
 
-def test_an_exported_detector_sees_what_the_trained_one_sees(predictor: Predictor, weights: Path, tmp_path: Path) -> None:
+def test_an_exported_detector_sees_what_the_trained_one_sees(detector: Detector, weights: Path, tmp_path: Path) -> None:
     onnx = tmp_path / "exported.onnx"
     export_detector(weights, tmp_path / "exported.pt", onnx, ExportSettings(image_size=64))
     # Another size is asked for than the model has: it is shown the one it has.
-    exported = Predictor(onnx, sha256_file(onnx), PredictionSettings(**{**SETTINGS, "image_size": 96}))
+    exported = Detector(onnx, sha256_file(onnx), InferenceSettings(**{**SETTINGS, "image_size": 96}))
     images = pictures(4, 90, 90)
-    for ours, theirs in zip(predictor.predict(images), exported.predict(images), strict=True):
+    for ours, theirs in zip(detector.predict(images), exported.predict(images), strict=True):
         assert len(ours) == SETTINGS["max_regions"]
         for one, other in zip(ours, theirs, strict=True):
             assert one.label == other.label
@@ -221,7 +221,7 @@ def find(
         weights,
         weights.parent / "SHA256SUMS",
         ["mosaic_detection"],
-        PredictionSettings(**{**SETTINGS, **settings}),
+        InferenceSettings(**{**SETTINGS, **settings}),
         folder / "kept",
         code=code,
         threads=2,
@@ -315,10 +315,10 @@ def test_weights_that_are_no_detector_are_named(weights: Path, tmp_path: Path) -
     for name in ("page.pt", "page.onnx", "classifier.pt"):
         path = tmp_path / name
         with pytest.raises(TesseraError, match=f"{name} cannot be used as a detector of boxes or masks"):
-            list(Predictor(path, sha256_file(path), PredictionSettings(**SETTINGS)).predict(pictures(1)))
-        declared = FinderSettings(**SETTINGS, weights={"source": f"my/{name}", "sha256": sha256_file(path)})
+            list(Detector(path, sha256_file(path), InferenceSettings(**SETTINGS)).predict(pictures(1)))
+        declared = DetectionSettings(**SETTINGS, weights={"source": f"my/{name}", "sha256": sha256_file(path)})
         with pytest.raises(TesseraError, match=f"^my/{name} cannot be used as"):
-            list(Predictor(path, sha256_file(path), declared).predict(pictures(1)))
+            list(Detector(path, sha256_file(path), declared).predict(pictures(1)))
 
 
 def test_images_are_shown_at_the_size_of_the_training_where_no_other_is_named(weights: Path, tmp_path: Path) -> None:
@@ -331,7 +331,7 @@ def test_images_are_shown_at_the_size_of_the_training_where_no_other_is_named(we
     images = pictures(2)
 
     def scores(**settings: Any) -> list[float]:
-        found = Predictor(trained, sha256_file(trained), PredictionSettings(**{**SETTINGS, **settings})).predict(images)
+        found = Detector(trained, sha256_file(trained), InferenceSettings(**{**SETTINGS, **settings})).predict(images)
         return [round(region.score, 5) for regions in found for region in regions]
 
     assert scores(image_size=None) == scores(image_size=64) != scores(image_size=96)

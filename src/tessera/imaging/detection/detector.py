@@ -12,7 +12,7 @@ from tessera.core.provenance import sha256_file
 from tessera.core.weights.declare import WeightsSettings
 from tessera.imaging.boxes import Box
 from tessera.imaging.detection.offline import offline
-from tessera.imaging.detection.settings import PredictionSettings
+from tessera.imaging.detection.settings import InferenceSettings
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,10 @@ class Region:
     mask: np.ndarray | None
 
 
-class Predictor:
+class Detector:
     """A detector that is loaded once and runs over any number of images."""
 
-    def __init__(self, weights: Path, expected: Path | str, settings: PredictionSettings) -> None:
+    def __init__(self, weights: Path, expected: Path | str, settings: InferenceSettings) -> None:
         """Load `weights`: a checkpoint of ultralytics (`.pt`) or its export (`.onnx`), which detects boxes or masks.
 
         `expected`: the sha256 of the file, or the path of a SHA256SUMS that must list it. Images are scaled to

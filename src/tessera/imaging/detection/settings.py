@@ -8,7 +8,7 @@ from tessera.core.settings import Settings
 from tessera.core.weights.declare import DeclaredWeights, TrainedOrDeclaredWeights
 
 
-class PredictionSettings(Settings):
+class InferenceSettings(Settings):
     """How a detector runs over images."""
 
     confidence: float = Field(0.1, gt=0, lt=1)
@@ -19,24 +19,24 @@ class PredictionSettings(Settings):
     max_regions: PositiveInt = 50
 
 
-class FinderSettings(PredictionSettings):
+class DetectionSettings(InferenceSettings):
     """How a detector runs over the sampled frames; without declared weights, it does not run."""
 
     weights: DeclaredWeights = None
 
 
-class TrainedFinderSettings(PredictionSettings):
+class TrainedDetectionSettings(InferenceSettings):
     """How a detector runs over the sampled frames; its weights may be trained by the workflow or declared."""
 
     weights: TrainedOrDeclaredWeights = "trained"
 
 
-class WatermarkFinderSettings(TrainedFinderSettings):
+class WatermarkDetectionSettings(TrainedDetectionSettings):
     """How the watermark detector runs; it gets larger images than in its training, because marks are small."""
 
     image_size: int | None = Field(640, ge=32, multiple_of=32)
 
 
-def settings_of(settings: PredictionSettings) -> dict[str, Any]:
+def settings_of(settings: InferenceSettings) -> dict[str, Any]:
     """Return `settings` as JSON values, without `weights`: their origin does not affect the results of a detector."""
     return settings.model_dump(mode="json", exclude={"weights"})

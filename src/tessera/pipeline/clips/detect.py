@@ -15,8 +15,8 @@ from tessera.core.job import progress
 from tessera.core.ledger import Ledger
 from tessera.core.provenance import digest, sha256_file
 from tessera.core.store import Store
-from tessera.imaging.detection.detector import Predictor, Region
-from tessera.imaging.detection.settings import TrainedFinderSettings, settings_of
+from tessera.imaging.detection.detector import Detector, Region
+from tessera.imaging.detection.settings import TrainedDetectionSettings, settings_of
 from tessera.imaging.masks import encode_rle
 from tessera.imaging.video import THREADS, VideoFrame, parts, read_frames, read_packets
 
@@ -32,7 +32,7 @@ FRAMES, DETECTIONS = "frames.parquet", "detections.parquet"  # files of what was
 BATCH_BYTES = 2**26  # of pictures that are looked at together: eleven of 1920 by 1080 pixels, three of 4K, one of 8K
 
 
-class VideoFinderSettings(TrainedFinderSettings):
+class VideoDetectionSettings(TrainedDetectionSettings):
     """The detector that looks at the frames of videos, and at which of them."""
 
     stride: PositiveInt = 1
@@ -43,7 +43,7 @@ def detect_videos(
     weights: Path,
     expected: Path | str,
     datasets: Sequence[str],
-    settings: VideoFinderSettings,
+    settings: VideoDetectionSettings,
     kept: Path,
     *,
     code: str,
@@ -54,7 +54,7 @@ def detect_videos(
 ) -> None:
     """Run the detector `weights` over the admitted videos of a shard that may feed one of `datasets`.
 
-    `sources`: `tables.Sources`. `expected`: see `Predictor`. `frames` gets all frames of the videos as `tables.VideoFrames`,
+    `sources`: `tables.Sources`. `expected`: see `Detector`. `frames` gets all frames of the videos as `tables.VideoFrames`,
     `detections` what was seen as `tables.VideoDetections`; see `detect_video`. `ledger` gets a row per source. Ok is a video
     that was looked at to its end, with the reason `frames that cannot be decoded` where there are some; dropped is what was
     refused, is no video or not for the dataset; failed is a video that cannot be read, and none of it is in a table.
@@ -69,7 +69,7 @@ def detect_videos(
     from tessera.records.tables.table import read_table, types, write_table
     from tessera.records.use import refusal
 
-    predictor = None
+    detector = None
     sha256 = cache(sha256_file)
     store = Store(kept, "videos")
     whole: set[str] = set()
@@ -87,8 +87,8 @@ def detect_videos(
                 name = digest([sha256(weights), settings_of(settings), code, video])
                 with book.item(source) as note:
                     if not store.holds(name):
-                        predictor = predictor or Predictor(weights, expected, settings)
-                        look = predictor.predict
+                        detector = detector or Detector(weights, expected, settings)
+                        look = detector.predict
                         with store.make(name) as folder:
                             found = detect_video(source, Path(row["path"]), row["frames"], look, settings, threads=threads)
                             write_table(found[0], VideoFrames, folder / FRAMES)
@@ -106,7 +106,7 @@ def detect_videos(
 
 
 def detect_video(
-    source: str, path: Path, frames: int, look: Look, settings: VideoFinderSettings, *, threads: int
+    source: str, path: Path, frames: int, look: Look, settings: VideoDetectionSettings, *, threads: int
 ) -> tuple["pl.DataFrame", "pl.DataFrame"]:
     """Return all frames of the video `path` as `tables.VideoFrames`, and what `look` sees in them as `tables.VideoDetections`.
 

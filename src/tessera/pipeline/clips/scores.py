@@ -1,4 +1,4 @@
-"""Scorers: each computes one number from pictures of a clip.
+"""ScoreDetectors: each computes one number from pictures of a clip.
 
 The pictures are frames of the clip without their black padding: uint8 (H, W, 3), RGB, of any size.
 """

@@ -1,16 +1,17 @@
-"""Measure clips: every scorer runs on a few frames of each clip."""
+"""Measure clips: every detector runs on a few frames of each clip."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tessera.core.errors import Failed, TesseraError
 from tessera.core.job import ahead, progress
 from tessera.core.ledger import Ledger
+from tessera.imaging.detection.detector import Detector
 from tessera.imaging.hashing import perceptual_hash
 from tessera.imaging.images import shrink
 from tessera.imaging.video import read_frames, read_packets
@@ -21,25 +22,6 @@ STEP = 0.1  # seconds between the two frames of a motion measurement, independen
 HASH_SIDE = 256  # pixels; longer side for the perceptual hash, as for sampled frames
 SHOWN_SIDE = 1280  # pixels; longest side of pictures for detectors
 DIGITS = 6  # decimals of a score
-
-
-class Seen(Protocol):
-    """A detection."""
-
-    @property
-    def label(self) -> str:
-        """Return the name of the class."""
-
-
-class Detector(Protocol):
-    """A detector of regions in pictures."""
-
-    @property
-    def labels(self) -> Collection[str]:
-        """Return the names of all its classes."""
-
-    def predict(self, images: Iterable[np.ndarray], /) -> Iterator[Sequence[Seen]]:
-        """Yield the detections in each of `images`, uint8 (H, W, 3), RGB, that reach the confidence of the detector."""
 
 
 class Measured(NamedTuple):

@@ -97,7 +97,7 @@ class Verdict(NamedTuple):
 
 def choose_regions(
     frames: Path,
-    finders: Sequence[str],
+    detectors: Sequence[str],
     tables: Sequence[Path],
     ledgers: Sequence[Path],
     settings: RegionSettings,
@@ -109,7 +109,7 @@ def choose_regions(
 ) -> None:
     """Write what gets a mosaic in the frames of a shard to `regions`, and the frames that show nothing to `backgrounds`.
 
-    `frames`: `tables.Frames`. `tables`, `ledgers`: what each of the detectors `finders` saw, as `tables.Annotations`, and which
+    `frames`: `tables.Frames`. `tables`, `ledgers`: what each of `detectors` saw, as `tables.Annotations`, and which
     frames it looked at. `regions`: `tables.Annotations`, masks at the size of the frame, labelled `nsfw`, `face` or `head`, the
     first to choose first. `backgrounds`: `tables.Frames`; no detector saw anything in them, however unsure.
 
@@ -125,13 +125,13 @@ def choose_regions(
     from tessera.records.tables.footage import Frames
     from tessera.records.tables.table import read_table, types, write_table
 
-    looked = {name: {row["key"]: row for row in read_ledger(path)} for name, path in zip(finders, ledgers, strict=True)}
+    looked = {name: {row["key"]: row for row in read_ledger(path)} for name, path in zip(detectors, ledgers, strict=True)}
     seen: dict[str, list[Detection]] = {}
-    for finder, path in zip(finders, tables, strict=True):
+    for detector, path in zip(detectors, tables, strict=True):
         for row in read_table(path, Annotations).iter_rows(named=True):
-            name = f"{row['key']}#{finder}-{row['number']}"
+            name = f"{row['key']}#{detector}-{row['number']}"
             box = row["x0"], row["y0"], row["x1"], row["y1"]
-            seen.setdefault(row["key"], []).append(Detection(name, finder, row["score"], box, row["rle"]))
+            seen.setdefault(row["key"], []).append(Detection(name, detector, row["score"], box, row["rle"]))
     sampled = read_table(frames, Frames)
     chosen: list[dict[str, Any]] = []
     empty: list[str] = []
@@ -141,7 +141,7 @@ def choose_regions(
             verdicts: dict[str, Verdict] = {}
             with book.item(key) as note:
                 _check_looked_at(key, looked)
-                verdicts = judge(key, own, frame["height"], frame["width"], finders, settings, seed)
+                verdicts = judge(key, own, frame["height"], frame["width"], detectors, settings, seed)
                 if any(d.detector == "mosaic" and not verdicts[d.key].reason for d in own):
                     raise Dropped("already carries a mosaic")
                 picked = [(d, mask) for d in _in_turn(own) if (mask := verdicts[d.key].mask) is not None]
@@ -164,7 +164,7 @@ def judge(
     detections: Sequence[Detection],
     height: int,
     width: int,
-    finders: Collection[str],
+    detectors: Collection[str],
     settings: RegionSettings,
     seed: int,
 ) -> dict[str, Verdict]:
@@ -175,7 +175,7 @@ def judge(
     counts, for face and head of anything nsfw however unsure, or of a region before it. In a frame with a mosaic none does.
 
     Thresholds and draws are those of Lada 0.11, which compares boxes and lets the last of those that overlap stay.
-    `finders`: the detectors that looked; where face and head both did, a frame shows one of them. Draws follow from `seed`.
+    `detectors`: the detectors that looked; where face and head both did, a frame shows one of them. Draws follow from `seed`.
     """
     verdicts = {detection.key: Verdict("below the confidence") for detection in detections}
     sure = [each for each in _in_turn(detections) if each.score >= getattr(settings.confidence, each.detector)]
@@ -198,7 +198,7 @@ def judge(
             if detection.detector == "nsfw":
                 nsfw |= detection.mask(height, width)
     other = None
-    if {"face", "head"} <= set(finders):
+    if {"face", "head"} <= set(detectors):
         other = "face" if generator(seed, "regions", key).random() < settings.heads else "head"
     taken = np.zeros_like(marks)
     for detection in candidates:
@@ -273,9 +273,9 @@ def _in_turn(detections: Sequence[Detection]) -> list[Detection]:
 
 def _check_looked_at(key: str, looked: Mapping[str, Mapping[str, Mapping[str, str]]]) -> None:
     """Raise what kept a detector from looking at the frame `key`. `looked`: the rows of the ledger of each, by key."""
-    for finder, rows in looked.items():
+    for detector, rows in looked.items():
         if key not in rows:
-            raise Failed("not looked at", finder)
+            raise Failed("not looked at", detector)
         row = rows[key]
         if row["status"] != "ok":
             raise (Failed if row["status"] == "failed" else Dropped)(row["reason"], row["detail"])

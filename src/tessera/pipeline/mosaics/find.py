@@ -13,8 +13,8 @@ from tessera.core.job import ahead, progress
 from tessera.core.ledger import Ledger, read_ledger
 from tessera.core.provenance import digest, sha256_file
 from tessera.core.store import Store
-from tessera.imaging.detection.detector import Predictor
-from tessera.imaging.detection.settings import PredictionSettings, settings_of
+from tessera.imaging.detection.detector import Detector
+from tessera.imaging.detection.settings import InferenceSettings, settings_of
 from tessera.imaging.images import read_image
 from tessera.records.annotation.predictions import look
 
@@ -31,7 +31,7 @@ def find_regions(
     weights: Path,
     expected: Path | str,
     datasets: Sequence[str],
-    settings: PredictionSettings,
+    settings: InferenceSettings,
     kept: Path,
     *,
     code: str,
@@ -41,7 +41,7 @@ def find_regions(
 ) -> None:
     """Run the detector `weights` over the sampled frames of the sources of a shard that may feed one of `datasets`.
 
-    `frames`: `tables.Frames`, their files in the folder `images`; `sources`: `tables.Sources`; `expected`: see `Predictor`.
+    `frames`: `tables.Frames`, their files in the folder `images`; `sources`: `tables.Sources`; `expected`: see `Detector`.
     `table` gets what was seen as `tables.Annotations`, masks at the size of the frame, labels as the weights name them.
     `ledger` gets a row per frame: ok is one that was looked at, whether something was seen in it or not.
     Images are read ahead by `threads`.
@@ -60,8 +60,8 @@ def find_regions(
     refused = refusals(sources, datasets)
     sampled = read_table(frames, Frames)
     is_needed = any(refused[source] == ("", "") for source in sampled["source"].unique())
-    detector = [sha256_file(weights), settings_of(settings), code] if is_needed else []
-    predictor = None
+    made_by = [sha256_file(weights), settings_of(settings), code] if is_needed else []
+    detector = None
     store = Store(kept, "sources")
     whole: set[str] = set()
     seen: list[dict[str, Any]] = []
@@ -73,12 +73,12 @@ def find_regions(
                     book.row(key, "dropped", reason, detail)
                 continue
             known = own.select("key", "width", "height").rows()
-            name = digest([*detector, known, [_sha256(images / file) for file in own["file"]]])
+            name = digest([*made_by, known, [_sha256(images / file) for file in own["file"]]])
             if not store.holds(name):
-                predictor = predictor or Predictor(weights, expected, settings)
+                detector = detector or Detector(weights, expected, settings)
                 with store.make(name) as folder, Ledger(folder / LEDGER) as looked:
                     pictures = progress(_stored(own, images, pool, threads, looked), own.height, f"frames of {source!r}")
-                    found = [row for _, rows in look(predictor, pictures, looked) for row in rows]
+                    found = [row for _, rows in look(detector, pictures, looked) for row in rows]
                     (folder / SEEN).write_text(json.dumps(found), encoding="utf-8")
             seen += json.loads((store.item(name) / SEEN).read_text(encoding="utf-8"))
             outcomes = read_ledger(store.item(name) / LEDGER)

@@ -11,13 +11,13 @@ from tessera.core.errors import Failed
 from tessera.core.files import file_name
 from tessera.core.job import progress
 from tessera.core.ledger import Ledger
-from tessera.imaging.detection.detector import Predictor
-from tessera.imaging.detection.settings import PredictionSettings
+from tessera.imaging.detection.detector import Detector
+from tessera.imaging.detection.settings import InferenceSettings
 from tessera.imaging.footage import read_footage
 from tessera.records.annotation.predictions import look
 
 
-class PreviewPredictionSettings(PredictionSettings):
+class PreviewDetectionSettings(InferenceSettings):
     """How a detector runs for a preview, and on which frames."""
 
     stride: PositiveInt = 1
@@ -29,14 +29,14 @@ def predict_previews(
     weights: Path,
     expected: Path | str,
     wanted: Sequence[str],
-    settings: PreviewPredictionSettings,
+    settings: PreviewDetectionSettings,
     frames: Path,
     predictions: Path,
     ledger: Path,
 ) -> None:
     """Run the detector `weights` over the sources `wanted` of a shard.
 
-    `sources`: `tables.Sources`. `expected`: see `Predictor`. Every `settings.stride`-th frame of a source is predicted. If
+    `sources`: `tables.Sources`. `expected`: see `Detector`. Every `settings.stride`-th frame of a source is predicted. If
     these are more than `settings.max_frames`, the stride is increased. `frames` gets the predicted frames
     (`tables.PredictedFrames`), and `predictions` the detections (`tables.Annotations`). `ledger` gets one row per frame, and
     one for each source that was refused or cannot be read.
@@ -49,17 +49,17 @@ def predict_previews(
 
     asked = read_table(sources, Sources).filter(pl.col("source").is_in(list(wanted)))
     admitted = asked.filter(pl.col("status") == "admitted").to_dicts()
-    predictor = Predictor(weights, expected, settings) if admitted else None
+    detector = Detector(weights, expected, settings) if admitted else None
     looked: list[dict[str, Any]] = []
     seen: list[dict[str, Any]] = []
     with Ledger(ledger) as book:
         for source, reason in asked.filter(pl.col("status") == "refused").select("source", "reason").iter_rows():
             book.row(source, "dropped", "source refused", reason)
         for source in admitted:
-            assert predictor is not None
+            assert detector is not None
             indices = _evenly(source["frames"], settings.stride, settings.max_frames)
             pictures = progress(_pictures(source, indices, book), len(indices), f"frames of {source['source']!r}")
-            for frame, rows in look(predictor, pictures, book):
+            for frame, rows in look(detector, pictures, book):
                 looked.append(frame)
                 seen += rows
     write_table(pl.DataFrame(looked, schema=types(PredictedFrames)), PredictedFrames, frames)

@@ -23,12 +23,12 @@ from tessera.core.errors import Failed
 from tessera.core.ledger import read_ledger
 from tessera.core.provenance import write_checksums
 from tessera.imaging import video
-from tessera.imaging.detection.detector import Predictor, Region
+from tessera.imaging.detection.detector import Detector, Region
 from tessera.imaging.images import write_image
 from tessera.imaging.masks import decode_rle, encode_rle
 from tessera.imaging.video import read_packets
 from tessera.pipeline.clips import detect as videos
-from tessera.pipeline.clips.detect import VideoFinderSettings, detect_video, detect_videos, difference
+from tessera.pipeline.clips.detect import VideoDetectionSettings, detect_video, detect_videos, difference
 from tessera.records.tables.footage import Sources
 from tessera.records.tables.scenes import VideoDetections, VideoFrames
 from tessera.records.tables.table import read_table, types, write_table
@@ -77,7 +77,7 @@ def look(images: Iterable[np.ndarray]) -> Iterator[list[Region]]:
 
 
 def detect(path: Path, threads: int = 2, frames: int = 0, **settings: Any) -> tuple[pl.DataFrame, pl.DataFrame]:
-    return detect_video("a", path, frames, look, VideoFinderSettings(**{**SETTINGS, **settings}), threads=threads)
+    return detect_video("a", path, frames, look, VideoDetectionSettings(**{**SETTINGS, **settings}), threads=threads)
 
 
 def plain(path: Path) -> list[np.ndarray]:
@@ -171,7 +171,7 @@ def test_batches_are_full_whatever_the_speed_and_smaller_where_pictures_are_larg
             time.sleep(0.02 * slow)
             return iter([[]] * found[-1])
 
-        detect_video("a", path, 0, count, VideoFinderSettings(batch=8), threads=2)
+        detect_video("a", path, 0, count, VideoDetectionSettings(batch=8), threads=2)
         return found
 
     assert sizes(slow=False) == sizes(slow=True) == [8, 8, 8, 6]
@@ -195,7 +195,7 @@ def test_few_frames_are_held_however_slow_the_detector(tmp_path: Path, monkeypat
     gc.collect()
     gc.disable()  # what has to be collected is held, too
     try:
-        detect_video("a", path, 0, count, VideoFinderSettings(batch=2), threads=4)
+        detect_video("a", path, 0, count, VideoDetectionSettings(batch=2), threads=4)
     finally:
         gc.enable()
     # A batch that is looked at; of each part another one, and what its decoder gives at once, some of it converted.
@@ -210,7 +210,7 @@ def test_a_fault_of_the_detector_ends_the_work_at_once(tmp_path: Path) -> None:
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
-        detect_video("a", path, 0, fail, VideoFinderSettings(batch=2), threads=2)
+        detect_video("a", path, 0, fail, VideoDetectionSettings(batch=2), threads=2)
     assert threading.active_count() == before
 
 
@@ -224,7 +224,7 @@ def test_what_is_turned_is_seen_upright(turn: int) -> None:
         return iter([[]] * len(shapes))
 
     path = MEDIA / f"rotation_{turn}.mov"
-    frames, _ = detect_video("a", path, 0, note, VideoFinderSettings(), threads=2)
+    frames, _ = detect_video("a", path, 0, note, VideoDetectionSettings(), threads=2)
     assert frames.select("width", "height").rows() == shapes
     assert set(shapes) == ({(568, 320)} if turn in (0, 180) else {(320, 568)})
 
@@ -330,7 +330,7 @@ def run(
         weights,
         weights.parent / "SHA256SUMS",
         ["mosaic_restoration"],
-        VideoFinderSettings(**{**SETTINGS, **settings}),
+        VideoDetectionSettings(**{**SETTINGS, **settings}),
         sources.parent / "kept",
         code=code,
         threads=2,
@@ -447,10 +447,10 @@ def test_what_is_seen_in_a_video_is_what_the_detector_sees_and_does_not_depend_o
     for ours, other, single in zip(both[:2], turned[:2], alone[:2], strict=True):
         assert_frame_equal(ours.filter(source="two"), single)
         assert_frame_equal(other.filter(source="two"), single)
-    predictor = Predictor(weights, weights.parent / "SHA256SUMS", VideoFinderSettings(**SETTINGS))
+    detector = Detector(weights, weights.parent / "SHA256SUMS", VideoDetectionSettings(**SETTINGS))
     expected = [
         ("two", index, number, "nsfw", round(region.score, 4), *(round(edge, 2) for edge in region.box))
-        for index, regions in enumerate(predictor.predict(plain(tmp_path / "two.mp4")))
+        for index, regions in enumerate(detector.predict(plain(tmp_path / "two.mp4")))
         for number, region in enumerate(regions)
     ]
     assert alone[1].drop("rle").rows() == expected

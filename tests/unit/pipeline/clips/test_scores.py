@@ -1,4 +1,4 @@
-"""Scores: each scorer tells what it is named for, of all of a clip and of nothing but its picture."""
+"""Scores: each detector tells what it is named for, of all of a clip and of nothing but its picture."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass

@@ -42,9 +42,9 @@ def of_box(name: str, box: Box, score: float = 0.9) -> Detection:
     return Detection(name, name.split("-")[0], score, box)
 
 
-def reasons(*detections: Detection, finders: Any = ALL[:3], seed: int = 0, **changes: Any) -> dict[str, str]:
+def reasons(*detections: Detection, detectors: Any = ALL[:3], seed: int = 0, **changes: Any) -> dict[str, str]:
     asked = STILL.model_copy(update=changes)
-    verdicts = judge("frame", detections, HEIGHT, WIDTH, finders, asked, seed)
+    verdicts = judge("frame", detections, HEIGHT, WIDTH, detectors, asked, seed)
     return {key: verdict.reason for key, verdict in verdicts.items()}
 
 
@@ -179,31 +179,31 @@ def test_a_frame_with_a_mosaic_gives_no_region() -> None:
 
 def test_a_face_gives_way_to_anything_nsfw_and_to_a_surer_face() -> None:
     face, worse = of_box("face-0", (40, 30, 90, 90), 0.95), of_box("face-1", (80, 30, 130, 90), 0.9)
-    finders = ("nsfw", "face")
-    assert reasons(worse, face, finders=finders) == {"face-0": "", "face-1": "overlaps a surer region"}
+    detectors = ("nsfw", "face")
+    assert reasons(worse, face, detectors=detectors) == {"face-0": "", "face-1": "overlaps a surer region"}
     unsure = of_mask("nsfw-0", disc(60, 60, 5), 0.1)
-    assert reasons(worse, face, unsure, finders=finders) == {
+    assert reasons(worse, face, unsure, detectors=detectors) == {
         "face-0": "overlaps nsfw",
         "face-1": "",
         "nsfw-0": "below the confidence",
     }
-    assert reasons(of_box("face-0", (40, 30, 65, 55)), finders=finders) == {"face-0": "too small"}
+    assert reasons(of_box("face-0", (40, 30, 65, 55)), detectors=detectors) == {"face-0": "too small"}
     # What is nsfw grows into the face, which is surer.
     beside = of_mask("nsfw-0", disc(120, 60, 20), 0.8)
-    verdicts = reasons(face, beside, finders=finders, extension=(2,))
+    verdicts = reasons(face, beside, detectors=detectors, extension=(2,))
     assert verdicts == {"face-0": "overlaps a surer region", "nsfw-0": ""}
 
 
 def test_where_both_are_looked_for_a_frame_shows_heads_or_faces() -> None:
     face, head = of_box("face-0", (20, 30, 70, 90)), of_box("head-0", (120, 20, 180, 100))
     shown = Counter(
-        next(detector for detector in ("face", "head") if not reasons(face, head, finders=ALL, seed=seed)[f"{detector}-0"])
+        next(detector for detector in ("face", "head") if not reasons(face, head, detectors=ALL, seed=seed)[f"{detector}-0"])
         for seed in range(200)
     )
     assert 40 <= shown["head"] <= 80
     assert sum(shown.values()) == 200
-    assert set(reasons(face, head, finders=ALL).values()) == {"", "other kind drawn"}
-    assert {reasons(face, finders=("face",), seed=seed)["face-0"] for seed in range(20)} == {""}
+    assert set(reasons(face, head, detectors=ALL).values()) == {"", "other kind drawn"}
+    assert {reasons(face, detectors=("face",), seed=seed)["face-0"] for seed in range(20)} == {""}
 
 
 def test_the_mask_of_a_box_alone_is_what_it_touches_within_the_image() -> None:
@@ -219,18 +219,18 @@ def test_the_mask_of_a_box_alone_is_what_it_touches_within_the_image() -> None:
 class Shard:
     """The tables of a shard: frames, and what detectors saw in them."""
 
-    def __init__(self, folder: Path, finders: tuple[str, ...] = ALL[:3]) -> None:
-        self.folder, self.finders = folder, finders
+    def __init__(self, folder: Path, detectors: tuple[str, ...] = ALL[:3]) -> None:
+        self.folder, self.detectors = folder, detectors
         self.frames: list[dict[str, Any]] = []
-        self.rows: dict[str, list[dict[str, Any]]] = {finder: [] for finder in finders}
-        self.looked: dict[str, dict[str, tuple[str, str]]] = {finder: {} for finder in finders}
+        self.rows: dict[str, list[dict[str, Any]]] = {detector: [] for detector in detectors}
+        self.looked: dict[str, dict[str, tuple[str, str]]] = {detector: {} for detector in detectors}
 
     def frame(self, key: str, *detections: Detection, but: dict[str, tuple[str, str]] | None = None) -> None:
         """Add a frame with what was seen in it; `but`: status and reason of a detector that did not look."""
         frame = {"key": key, "source": "s", "index": len(self.frames), "pts": 0, "time": 0.0, "file": f"{key}.jpg"}
         self.frames.append({**frame, "width": WIDTH, "height": HEIGHT, "phash": 0})
-        for finder in self.finders:
-            self.looked[finder][key] = (but or {}).get(finder, ("ok", ""))
+        for detector in self.detectors:
+            self.looked[detector][key] = (but or {}).get(detector, ("ok", ""))
         for each in detections:
             box = dict(zip(("x0", "y0", "x1", "y1"), map(float, each.box), strict=True))
             rows = self.rows[each.detector]
@@ -241,15 +241,16 @@ class Shard:
         folder = self.folder / name
         folder.mkdir()
         write_table(pl.DataFrame(self.frames, schema=types(Frames)), Frames, folder / "frames.parquet")
-        for finder in self.finders:
-            write_table(pl.DataFrame(self.rows[finder], schema=types(Annotations)), Annotations, folder / f"{finder}.parquet")
-            with Ledger(folder / f"{finder}.jsonl") as book:
-                for key, (status, reason) in self.looked[finder].items():
+        for detector in self.detectors:
+            rows = pl.DataFrame(self.rows[detector], schema=types(Annotations))
+            write_table(rows, Annotations, folder / f"{detector}.parquet")
+            with Ledger(folder / f"{detector}.jsonl") as book:
+                for key, (status, reason) in self.looked[detector].items():
                     book.row(key, status, reason)  # type: ignore[arg-type]
-        tables = [folder / f"{finder}.parquet" for finder in self.finders]
+        tables = [folder / f"{detector}.parquet" for detector in self.detectors]
         outputs = [folder / name for name in ("regions.parquet", "backgrounds.parquet", "ledger.jsonl", "detections.jsonl")]
         ledgers = [path.with_suffix(".jsonl") for path in tables]
-        choose_regions(folder / "frames.parquet", self.finders, tables, ledgers, STILL, seed, *outputs)
+        choose_regions(folder / "frames.parquet", self.detectors, tables, ledgers, STILL, seed, *outputs)
         regions, backgrounds = read_table(outputs[0], Annotations), read_table(outputs[1], Frames)
         return regions, backgrounds, read_ledger(outputs[2]), read_ledger(outputs[3])
 
@@ -351,5 +352,5 @@ def test_settings_that_cannot_be_are_refused(values: dict[str, Any], message: st
         load(Configuration, {"regions": values}, "the configuration")
 
 
-def test_every_finder_has_a_confidence() -> None:
+def test_every_detector_has_a_confidence() -> None:
     assert set(json.loads(Configuration().regions.choose.confidence.model_dump_json())) == set(ALL)
