@@ -392,7 +392,9 @@ def test_all_of_does_all_or_none() -> None:
 
 @pytest.mark.parametrize(("block", "done"), [(None, True), (11, True), (10, True), (9.9, False), (0, False)])
 def test_small_blocks_are_spared(block: float | None, done: bool) -> None:
-    steps = chain("[{all_of: {probability: 1, min_block: 0.0625, steps: [{jpeg: {probability: 1, quality: [5, 5]}}]}}]")
+    steps = chain(
+        "[{all_of: {probability: 1, min_block_fraction: 0.0625, steps: [{jpeg: {probability: 1, quality: [5, 5]}}]}}]"
+    )
     image = cv2.resize(PHOTOGRAPH, (300, 160))
     assert (degrade(image, steps, random(), block) != image).any() == done
 
@@ -480,5 +482,5 @@ def test_a_fault_in_a_chain_is_named_with_its_place(step: str, fault: str) -> No
 @settings(max_examples=20)
 @given(st.lists(st.sampled_from(yaml.safe_load(ALIKE)), max_size=4))
 def test_settings_come_back_as_they_were_stated(steps: list[dict[str, Any]]) -> None:
-    stated = {"detection": [{"all_of": {"probability": 0.5, "min_block": 0.0, "steps": steps}}, {"one_of": []}]}
+    stated = {"detection": [{"all_of": {"probability": 0.5, "min_block_fraction": 0.0, "steps": steps}}, {"one_of": []}]}
     assert DegradationSettings(**stated).model_dump(mode="json") == stated

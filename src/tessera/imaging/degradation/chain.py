@@ -35,34 +35,35 @@ def degrade(frames: np.ndarray, chain: Sequence[Step], rng: np.random.Generator,
 
     `frames`: uint8 (T, H, W, 3), a clip, or (H, W, 3), an image; RGB. They are not changed; the result has the same shape.
     Parameters are drawn once per clip, and all frames get the same; only noise differs from frame to frame. `block`: side of
-    the blocks of the mosaic in the frames, in pixels; None: all steps apply, see `AllOf.min_block`. If the chain changes the
+    the blocks of the mosaic in the frames, in pixels; None: all steps apply, see
+    `AllOf.min_block_fraction`. If the chain changes the
     size of the frames, they are scaled back at the end. Equal arguments and an equal state of `rng` give equal results on any
     number of threads. Raises `ValueError` if the dtype or shape of `frames` is wrong.
     """
     if frames.dtype != np.uint8 or frames.ndim not in {3, 4} or frames.shape[-1] != 3 or not frames.size:
         raise ValueError(f"frames should be uint8 (T, H, W, 3) or (H, W, 3), not {frames.dtype} {frames.shape}")
     height, width = frames.shape[-3:-1]
-    share = math.inf if block is None else block / min(height, width)
-    clip = _run(chain, list(frames.reshape(-1, height, width, 3)), rng, (width, height), share)
+    fraction = math.inf if block is None else block / min(height, width)
+    clip = _run(chain, list(frames.reshape(-1, height, width, 3)), rng, (width, height), fraction)
     if clip[0].shape[:2] != (height, width):
         clip = [operations.resize(frame, (width, height), "bicubic") for frame in clip]
     return np.stack(clip).reshape(frames.shape)
 
 
-def _run(steps: Sequence[Step], clip: Clip, rng: np.random.Generator, size: tuple[int, int], share: float) -> Clip:
+def _run(steps: Sequence[Step], clip: Clip, rng: np.random.Generator, size: tuple[int, int], fraction: float) -> Clip:
     for step in steps:
         if rng.random() < step.probability:
-            clip = _do(step, clip, rng, size, share)
+            clip = _do(step, clip, rng, size, fraction)
     return clip
 
 
-def _do(step: Step, clip: Clip, rng: np.random.Generator, size: tuple[int, int], share: float) -> Clip:
+def _do(step: Step, clip: Clip, rng: np.random.Generator, size: tuple[int, int], fraction: float) -> Clip:
     match step.operation:
         case tuple() as choices:
             weights = np.array([choice.probability for choice in choices])
-            return _do(choices[rng.choice(len(choices), p=weights / weights.sum())], clip, rng, size, share)
+            return _do(choices[rng.choice(len(choices), p=weights / weights.sum())], clip, rng, size, fraction)
         case AllOf() as group:
-            return _run(group.steps, clip, rng, size, share) if share >= group.min_block else clip
+            return _run(group.steps, clip, rng, size, fraction) if fraction >= group.min_block_fraction else clip
         case Sharpen(weight=weight, radius=radius, threshold=threshold):
             return [operations.sharpen(frame, weight, radius, threshold) for frame in clip]
         case Blur() as blur:

@@ -115,9 +115,9 @@ class Quantizer(Operation):
 
 
 class AllOf(Operation):
-    """Run all of `steps`, or none; none if the blocks of a mosaic are below `min_block`, a fraction of the shorter side."""
+    """Run all of `steps`, or none. None run if the blocks of a mosaic are below `min_block_fraction` of the shorter side."""
 
-    min_block: Fraction = 0.0
+    min_block_fraction: Fraction = 0.0
     steps: tuple["Step", ...]
 
 
@@ -196,8 +196,8 @@ def _jpeg(low: int, high: int) -> Step:
     return Step(jpeg=Jpeg(probability=0.7, quality=(low, high)))
 
 
-def _all_of(probability: float, *steps: Step, min_block: float = 0) -> Step:
-    return Step(all_of=AllOf(probability=probability, min_block=min_block, steps=steps))
+def _all_of(probability: float, *steps: Step, min_block_fraction: float = 0) -> Step:
+    return Step(all_of=AllOf(probability=probability, min_block_fraction=min_block_fraction, steps=steps))
 
 
 DETECTION = (
@@ -210,7 +210,7 @@ DETECTION = (
             Step(one_of=(_resize(0.16, 1, 1.25), _resize(0.56, 0.75, 1))),
             _noise(),
             _jpeg(45, 95),
-            min_block=0.014,
+            min_block_fraction=0.014,
         ),
         _blur((0.1, 0.6)),
         Step(one_of=(_resize(0.24, 1, 1.15), _resize(0.32, 0.85, 1), _resize(0.24, 1, 1))),

@@ -199,7 +199,15 @@ def test_a_mirrored_sample_is_the_mirror_of_the_other(clip: Clip) -> None:
 
 
 def test_only_what_has_a_mosaic_is_degraded_and_by_its_blocks(clip: Clip) -> None:
-    chain = [{"all_of": {"probability": 1, "min_block": 0.08, "steps": [{"mpeg2": {"probability": 1, "quantizer": [20, 20]}}]}}]
+    chain = [
+        {
+            "all_of": {
+                "probability": 1,
+                "min_block_fraction": 0.08,
+                "steps": [{"mpeg2": {"probability": 1, "quantizer": [20, 20]}}],
+            }
+        }
+    ]
     steps = tuple(Step.model_validate(step) for step in chain)
     for size in (96, 48):
         # Blocks of 8 pixels in 96, at whatever size: 0.083.
