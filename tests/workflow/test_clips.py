@@ -15,7 +15,7 @@ from tessera.records.tables.scenes import Scenes, VideoDetections, VideoFrames
 from tessera.records.tables.table import read_table
 
 pytestmark = pytest.mark.workflow
-RULES = ("common", "sources", "detectors", "clips")
+RULES = ("common", "weights", "sources", "clips")
 TARGETS = [f"results/clips/{shard}/scores.parquet" for shard in ("dog", "empty", "other")]
 DOG = TARGETS[:1]
 
@@ -76,6 +76,11 @@ def looks(project: Project) -> set[tuple[str, int, int]]:
     return files(project, "scenes/dog/kept/*/*")
 
 
+def indexes_looked_at(project: Project) -> list[int]:
+    table = read_table(project.results / "scenes" / "dog" / "video_frames.parquet", VideoFrames)
+    return table.filter("looked")["index"].to_list()
+
+
 def test_a_change_detects_and_cuts_again_what_it_touches(project: Project, snakefile: Path) -> None:
     assert cut(project, snakefile, *TARGETS) == ["dog", "empty", "other"]
     folder = project.results / "scenes"
@@ -119,10 +124,10 @@ def test_a_change_detects_and_cuts_again_what_it_touches(project: Project, snake
     # The video is looked at again.
     project.settings["scenes"]["detect"]["stride"] = 3
     assert cut(project, snakefile) == ["dog"]
-    assert read_table(folder / "dog" / "frames.parquet", VideoFrames).filter("looked")["index"].to_list() == [0, 3, 6, 9, 11]
+    assert indexes_looked_at(project) == [0, 3, 6, 9, 11]
     film(project.folder / "dog.mp4", 9)
     assert cut(project, snakefile) == ["dog"]
-    assert read_table(folder / "dog" / "frames.parquet", VideoFrames).filter("looked")["index"].to_list() == [0, 3, 6, 8]
+    assert indexes_looked_at(project) == [0, 3, 6, 8]
     # The first footage and the first settings give the first bytes, on another number of cores.
     film(project.folder / "dog.mp4", 12)
     del project.settings["scenes"]["detect"]["stride"], project.settings["clips"]

@@ -26,17 +26,9 @@ REGION = Annotation.of_parts("nsfw", (Part(rectangle((2, 2, 20, 18))),))
 SOURCES = [{"source": f"film {i}", "path": f"film {i}.mp4", "split": "val" if i == 2 else ""} for i in range(5)]
 DATASET = "datasets/nsfw_detection"
 # The rooms before are played by files: what they do has tests of its own.
+RULES = ("common", "frames", "image_datasets")
 SNAKEFILE = f"""
-configfile: "config/config.yaml"
-pathvars:
-    logs="results/logs",
-    benchmarks="results/benchmarks",
-include: "{REPOSITORY}/workflow/rules/common.smk"
-LABELS = {{}}
-LABELLED = SHARDS
-WATERMARK_SETS = {{}}
-FINDERS = []
-include: "{REPOSITORY}/workflow/rules/frames.smk"
+GATES["labels"] = {{"labels of frames": ("images", places("<results>/labels/frames/{{labelled}}/ledger.jsonl"))}}
 include: "{REPOSITORY}/workflow/rules/datasets.smk"
 rule all:
     default_target: True
@@ -49,6 +41,7 @@ def begin(project: Project, failed: int = 0, labelled: bool = True) -> Path:
     project.write_manifest(SOURCES)
     project.settings["models"] = {"watermark_detection": None, "mosaic_detection": None}
     project.settings["scenes"] = {"detect": {"weights": None}}
+    project.settings["annotations"] = {"frame_labels": "labels"}
     results = project.results
     shards = group_by_shard(
         read_manifest(project.folder / "config" / "sources.tsv", [dataset.name for dataset in DATASETS]),
@@ -56,7 +49,7 @@ def begin(project: Project, failed: int = 0, labelled: bool = True) -> Path:
     )
     for shard, sources in shards.items():
         pictures = results / "frames" / shard / "images"
-        labels = results / "annotations" / "frames" / shard
+        labels = results / "labels" / "frames" / shard
         for folder in (pictures, labels):
             folder.mkdir(parents=True)
         rows = []
@@ -82,8 +75,9 @@ def begin(project: Project, failed: int = 0, labelled: bool = True) -> Path:
     table = [dict.fromkeys(types(Sources)) | known | source for source in SOURCES]
     (results / "sources").mkdir()
     write_table(pl.DataFrame(table, schema=types(Sources)), Sources, results / "sources" / "admitted.parquet")
-    (project.folder / "Snakefile").write_text(SNAKEFILE)
-    return project.folder / "Snakefile"
+    path = project.write_snakefile(RULES)
+    path.write_text(path.read_text() + SNAKEFILE)
+    return path
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -141,7 +135,7 @@ def test_nothing_labelled_is_an_error_that_leaves_nothing_behind(project: Projec
     assert run.returncode != 0
     assert "the dataset 'nsfw_detection' has 0 image(s) and 0 region(s)" in run.output
     assert not (project.results / DATASET).exists()
-    assert not list((project.results / "annotations" / "nsfw_detection").rglob("*"))
+    assert not list((project.results / "selections" / "nsfw_detection").rglob("*"))
 
 
 def test_what_was_made_stays_when_an_image_is_gone(project: Project) -> None:

@@ -17,7 +17,7 @@ from tessera.records.tables.footage import Frames
 from tessera.records.tables.table import read_table
 
 pytestmark = pytest.mark.workflow
-RULES = ("common", "sources", "frames", "annotations", "detectors", "mosaics")
+RULES = ("common", "weights", "sources", "frames", "mosaics")
 
 DETECTORS = ("nsfw", "watermark")
 ALL = [f"results/mosaics/{shard}/ledger.jsonl" for shard in ("dog", "cat", "empty")]
