@@ -70,7 +70,10 @@ rule train_detector:
         seed=lookup(dpath="seed", within=config),
         # Part of the identity of the training: the definitions that decide its numbers.
         trained_by=code_digest("tessera.pipeline.detectors.train:fit"),
-        code=code_digest("tessera.pipeline.detectors.train:train_detector"),
+        code=code_digest(
+            "tessera.pipeline.detectors.train:train_detector",
+            "tessera.records.tables.splits:trained_on",
+        ),
     script:
         "../scripts/train_detector.py"
 

@@ -72,6 +72,7 @@ rule train_stage:
         code=code_digest(
             "tessera.pipeline.restoration.training:train_stage",
             "tessera.core.environments.run:run_inside",
+            "tessera.records.tables.splits:trained_on",
         ),
     script:
         "../scripts/train_stage.py"
