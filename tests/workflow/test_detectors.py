@@ -9,11 +9,14 @@ import sys
 import time
 from pathlib import Path
 
+import polars as pl
 import pytest
 import yaml
 from projects import REPOSITORY, Project
 
 from tessera.core.provenance import verify_checksums
+from tessera.records.tables.splits import Splits
+from tessera.records.tables.table import types, write_table
 from yolo_dataset import checksum, make_dataset
 
 TARGET = "results/weights/nsfw_detection/SHA256SUMS"
@@ -28,6 +31,9 @@ def snakefile(project: Project) -> Path:
     dataset = make_dataset(project.results / "datasets" / "nsfw_detection")
     origins = [{"source": "discs", "split": "train", "images": 12, "content": "general", "rights": "CC0", "consent": ""}]
     (dataset / "datasheet.json").write_text(json.dumps({"dataset": "nsfw_detection", "origins": origins}))
+    images = sorted(dataset.glob("images/*/*.png"))
+    rows = [{"key": f"{path.parent.name}-{path.stem}", "source": "discs", "split": path.parent.name} for path in images]
+    write_table(pl.DataFrame(rows, schema=types(Splits)), Splits, dataset / "splits.parquet")
     checksum(dataset)
     return project.write_snakefile(["common", "weights", "detectors", "models"])
 
@@ -106,7 +112,7 @@ def test_a_faulty_label_stops_before_the_first_epoch(project: Project, snakefile
     checksum(dataset)
     run = project.run(TARGET, snakefile=snakefile)
     assert run.returncode != 0
-    assert f"{label.relative_to(project.folder)}:1: 2.0 is outside the image" in run.output
+    assert f"{label.relative_to(project.folder)}:1: 2 is outside the image" in run.output
     assert run.jobs == ["check_dataset nsfw_detection"]
 
 
