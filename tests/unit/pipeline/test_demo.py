@@ -185,7 +185,7 @@ def test_outlines_go_around_holes_and_leave_specks_out() -> None:
 
 
 def test_a_missing_photograph_names_the_mend(tmp_path: Path) -> None:
-    with pytest.raises(TesseraError, match=r"eagle\.png: the photograph is missing; install scikit-image"):
+    with pytest.raises(TesseraError, match=r"eagle\.png: the photograph is missing; install the version of scikit-image"):
         render_demo_footage(tmp_path / "demo", 0, clips=(), stills=[Still("images/a.png", Scene("eagle"))])
 
 

@@ -49,9 +49,9 @@ def test_a_sound_dataset_is_counted(dataset: Path) -> None:
     [
         ("1 0.1 0.1 0.5 0.1 0.5 0.5", "class '1'; allowed: 0 to 0"),
         ("-1 0.1 0.1 0.5 0.1 0.5 0.5", "class '-1'; allowed: 0 to 0"),
-        ("0 0.1 0.1 1.5 0.1 0.5 0.5", "1.5 is outside the image; numbers are from 0 to 1"),
-        ("0 0.1 0.1 nan 0.1 0.5 0.5", "nan is outside the image; numbers are from 0 to 1"),
-        ("0 0.1 0.1 -0.01 0.1 0.5 0.5", "-0.01 is outside the image; numbers are from 0 to 1"),
+        ("0 0.1 0.1 1.5 0.1 0.5 0.5", "1.5 is outside the image; allowed: 0 to 1"),
+        ("0 0.1 0.1 nan 0.1 0.5 0.5", "nan is outside the image; allowed: 0 to 1"),
+        ("0 0.1 0.1 -0.01 0.1 0.5 0.5", "-0.01 is outside the image; allowed: 0 to 1"),
         ("0 0.1 0.1 0.5 0.5", "4 numbers after the class; a polygon has an even number, 6 or more"),
         ("0 0.1 0.1 0.5 0.1 0.5 0.5 0.3", "7 numbers after the class; a polygon has an even number, 6 or more"),
         ("0 0.1 0.1 x 0.1 0.5 0.5", "could not convert string to float: 'x'"),

@@ -242,7 +242,7 @@ def test_a_file_that_carries_code_is_not_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("argument", "answer"),
-    [({"box": 1e39, "epochs": 1}, "epoch 1: .* is not finite"), ({"lr0": 7.0}, "ultralytics refuses .*lr0")],
+    [({"box": 1e39, "epochs": 1}, "epoch 1: .* is not finite"), ({"lr0": 7.0}, "ultralytics rejects .*lr0")],
 )
 def test_a_training_that_cannot_succeed_is_answered(
     trained: Trained, tmp_path: Path, argument: dict[str, Any], answer: str
