@@ -31,7 +31,8 @@ rule cut_clips:
         weights=weights_file(*VIDEO_DETECTOR),
         checksums=weights_checksums(*VIDEO_DETECTOR),
         score_weights=[
-            weights_file(weights, model_for(name)) for name, weights in SCORE_DETECTORS.items()
+            weights_file(weights, model_for(name))
+            for name, weights in SCORE_DETECTORS.items()
         ],
         score_checksums=[
             weights_checksums(weights, model_for(name))

@@ -1,5 +1,6 @@
 # Settings, sources, shards, and the entries of the catalogue that are made: everything that is known before a job starts.
 
+import os
 import re
 from functools import cache
 from pathlib import Path
@@ -58,6 +59,17 @@ PLACES = {
 GATES = {}
 # What every target makes: the lists of what was removed because its source is no longer in the manifest.
 WITHDRAWN = ["<results>/sources/withdrawn.tsv", "<results>/previews/withdrawn.tsv"]
+
+
+# Folders of the results of version 0.1, which nothing reads any more.
+OLD_FOLDERS = ["results/annotations"]
+
+if workflow.is_main_process:
+    for folder in filter(os.path.isdir, OLD_FOLDERS):
+        logger.warning(
+            f"{folder} was written by Tessera 0.1 and is not read any more: its content is made again in results/labels and"
+            " results/selections; delete the folder"
+        )
 
 
 def any_of(names):
