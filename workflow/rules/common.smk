@@ -31,7 +31,6 @@ except TesseraError as error:
     raise WorkflowError(str(error)) from None
 
 SHARDS = group_by_shard(SOURCES, config["shards"])
-TWINS = twins(SOURCES)
 # The entries of the catalogue that these settings ask for, by name.
 DATASETS = made_datasets(config)
 MODELS = trained_models(config)
@@ -59,8 +58,6 @@ PLACES = {
 GATES = {}
 # What every target makes: the lists of what was removed because its source is no longer in the manifest.
 WITHDRAWN = ["<results>/sources/withdrawn.tsv", "<results>/previews/withdrawn.tsv"]
-
-
 # Folders of the results of version 0.1, which nothing reads any more.
 OLD_FOLDERS = ["results/annotations"]
 
