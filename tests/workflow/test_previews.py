@@ -10,7 +10,7 @@ from projects import Project
 from tessera.core.provenance import sha256_file
 from tessera.imaging.encode import write_video
 
-RULES = ("common", "weights", "sources", "detectors", "previews")
+RULES = ("common", "weights", "sources", "detectors", "models", "previews")
 NAME = "a {dog}"  # braces and spaces are Snakemake's, and yet allowed in a name
 FILE = "a%20%7Bdog%7D"
 
