@@ -115,7 +115,7 @@ rule plot_clips:
         dataset=laid_out_as(CLIPS),
     params:
         settings=lookup(dpath="report", within=config),
-        sets=CONTENT_OF_SETS,
+        sets=content_of_sets,
         seed=lookup(dpath="seed", within=config),
         code=code_digest(
             "tessera.pipeline.report.clips:describe_clips",

@@ -39,12 +39,6 @@ LABELS = {file_name(each["name"]): each for each in config["annotations"]["label
 WATERMARK_SETS = {
     file_name(each["name"]): each for each in config["watermarks"]["sets"]
 }
-# The content of these sets, by the id that their sources start with. The report blurs pictures by it.
-CONTENT_OF_SETS = {
-    name: each["content"]
-    for dataset in DATASETS.values()
-    for name, each in sets_of(dataset, config).items()
-}
 # The shards whose frames are labelled: all or, where no folder with such labels is named, none.
 LABELLED = SHARDS if config["annotations"]["frame_labels"] else []
 # What the wildcards in the paths of the catalogue stand for.
@@ -148,6 +142,17 @@ def of_model(*paths):
         return found if len(found) > 1 else found[0]
 
     return given
+
+
+def content_of_sets(wildcards):
+    """Return the content of each set of material in the dataset of a job, by the id that its sources start with.
+
+    The report blurs pictures by it.
+    """
+    is_of_model = not hasattr(wildcards, "dataset")
+    dataset = MODELS[wildcards.model].dataset if is_of_model else wildcards.dataset
+    sets = sets_of(DATASETS[dataset], config)
+    return {source: each["content"] for source, each in sets.items()}
 
 
 def footprint(path):

@@ -234,7 +234,7 @@ rule plot_predictions:
         gpu=1,
     params:
         settings=lookup(dpath="report", within=config),
-        sets=CONTENT_OF_SETS,
+        sets=content_of_sets,
         seed=lookup(dpath="seed", within=config),
         confidence=lookup(dpath="preview/confidence", within=config),
         image_size=inference_size,

@@ -172,7 +172,7 @@ rule plot_samples:
         dataset=laid_out_as(IMAGES),
     params:
         settings=lookup(dpath="report", within=config),
-        sets=CONTENT_OF_SETS,
+        sets=content_of_sets,
         seed=lookup(dpath="seed", within=config),
         code=code_digest(
             "tessera.pipeline.report.samples:describe_marks",

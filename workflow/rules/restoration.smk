@@ -299,7 +299,7 @@ rule plot_restored:
         model=of_kind(RESTORER),
     params:
         settings=lookup(dpath="report", within=config),
-        sets=CONTENT_OF_SETS,
+        sets=content_of_sets,
         code=code_digest(
             "tessera.pipeline.report.restoration:draw_restored",
             "tessera.pipeline.report.restoration:show_restored",
