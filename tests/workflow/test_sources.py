@@ -90,6 +90,12 @@ def test_every_bad_source_is_a_row_with_its_reason(project: Project) -> None:
     with (folder / "resources" / "blocklist.tsv").open("a") as file:
         file.write(f"{hashlib.sha256((folder / 'blocked.png').read_bytes()).hexdigest()}\t\ta test\n")
     write_image(folder / "images" / "a.png", 2)
+    # Equal in size, and in the blocks that are compared before any job starts. Two of the three are the same.
+    content = bytearray(write_image(folder / "alike.png", 3).read_bytes() + bytes(100_000))
+    (folder / "alike.png").write_bytes(content)
+    content[20_000] = 1
+    (folder / "original.png").write_bytes(content)
+    (folder / "hidden.png").write_bytes(content)
     cases = {
         "no rights": ({"path": "unread.mp4", "rights": ""}, "no rights"),
         "good": ({"path": "good.mp4"}, None),
@@ -98,6 +104,9 @@ def test_every_bad_source_is_a_row_with_its_reason(project: Project) -> None:
         "no consent": ({"path": "unread.mp4", **ADULT, "consent": ""}, "no consent"),
         "blocked": ({"path": "blocked.png"}, "on the blocklist"),
         "copy": ({"path": "copy.mp4"}, "same file as another source"),
+        "alike": ({"path": "alike.png"}, None),
+        "hidden copy 1": ({"path": "original.png"}, None),
+        "hidden copy 2": ({"path": "hidden.png"}, "same file as another source"),
         "missing": ({"path": "gone.mp4"}, "missing"),
         "too long": ({"path": "x" * 300}, "unreadable"),
         "empty": ({"path": "empty.mp4"}, "empty file"),
@@ -117,7 +126,7 @@ def test_every_bad_source_is_a_row_with_its_reason(project: Project) -> None:
     assert run.returncode == 0, run.output
     assert refused(project) == {source: reason for source, (_, reason) in cases.items() if reason}
     assert list(refused(project)) == [source for source, (_, reason) in cases.items() if reason], "in the order of the manifest"
-    assert admitted(project) == ["good", "images"]
+    assert admitted(project) == ["good", "images", "alike", "hidden copy 1"]
 
     project.settings["gates"]["sources"] = 0.1
     run = project.run(*TARGETS)

@@ -33,6 +33,7 @@ rule gather_sources:
         ledgers=expand("<results>/sources/shards/{shard}/ledger.jsonl", shard=SHARDS),
     output:
         table="<results>/sources/sources.parquet",
+        ledger="<results>/sources/ledger.jsonl",
         refused="<results>/sources/refused.tsv",
     log:
         "<logs>/gather_sources.log",
@@ -48,7 +49,7 @@ rule gather_sources:
 rule gate_sources:
     input:
         table="<results>/sources/sources.parquet",
-        ledgers=expand("<results>/sources/shards/{shard}/ledger.jsonl", shard=SHARDS),
+        ledger="<results>/sources/ledger.jsonl",
     output:
         admitted="<results>/sources/admitted.parquet",
         summary="<results>/gates/sources.json",

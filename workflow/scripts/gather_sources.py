@@ -4,4 +4,4 @@ from tessera.core.job import job
 from tessera.pipeline.footage.admission import gather_sources
 
 with job(snakemake) as (inputs, outputs, params):
-    gather_sources(tables=inputs.tables, ledgers=inputs.ledgers, order=params.order, **vars(outputs))
+    gather_sources(**vars(inputs), order=params.order, **vars(outputs))

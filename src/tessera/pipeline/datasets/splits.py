@@ -136,6 +136,8 @@ def divide_sources(
                 f"source {source!r} is fixed to the splits {fixed[source]!r} and {split!r}; fix it to one split only"
             )
     keys = pl.concat([images.select("key", "source"), read_tables(list(frames), Frames).select("key", "source")])
+    # Frames were sampled of copies too, which are refused only where all sources are gathered.
+    keys = keys.filter(pl.col("source").is_in(list(fixed)))
     pictures = keys.join(stays, on="key", how="left").with_columns(pl.coalesce("picture", "key").alias("picture"))
     known = dict.fromkeys([*(source for source in order if source in fixed), *sorted(fixed)])
     splits = split_sources(list(known), fixed, shared_pictures(pictures, settings.shared), settings)

@@ -25,6 +25,7 @@ from tessera.records.blocklist import Blocklist, read_blocklist
 from tessera.records.manifest import Source
 
 SHOWN = 5  # examples in a message
+COPY = "same file as another source"  # a reason for refusal
 
 
 class SourceSettings(Settings):
@@ -109,7 +110,7 @@ def examine(source: Source, twin: Source | None, blocklist: Blocklist, settings:
     for file, sha256 in digests.files.items():
         blocklist.check_file(sha256, str(file))
     if twin and _holds(twin, digests.sha256):
-        raise Dropped("same file as another source", f"source {twin.source!r} holds the same, at {twin.path!r}; remove one row")
+        raise _copy_of(twin.source, twin.path)
     compared = 0
 
     def look(image: np.ndarray, place: str) -> None:
@@ -123,6 +124,10 @@ def examine(source: Source, twin: Source | None, blocklist: Blocklist, settings:
     else:
         yield asdict(probe(Path(source.path), settings.check, look_if_needed))
     yield {"compared": compared}
+
+
+def _copy_of(source: str, path: str) -> Dropped:
+    return Dropped(COPY, f"source {source!r} holds the same, at {path!r}; remove one row")
 
 
 def _holds(twin: Source, sha256: str) -> bool:
@@ -190,38 +195,55 @@ def admit_sources(
     report.write_text(json.dumps(reports, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def gather_sources(tables: list[Path], ledgers: list[Path], order: list[str], *, table: Path, refused: Path) -> None:
-    """Write the sources of all shards as one table, and those refused with reason and detail, in the `order` of source ids.
+def gather_sources(
+    tables: list[Path], ledgers: list[Path], order: list[str], *, table: Path, ledger: Path, refused: Path
+) -> None:
+    """Gather the sources of all shards, in the `order` of their ids: their `table`, their `ledger`, and those `refused`.
 
-    Raises `TesseraError` if two admitted sources hold the same footage: files that differ only between the samples that
-    `manifest.twins` compares can hide a copy of one of them from it.
+    `refused` has the refused sources with the reason and the detail, tab-separated. A copy of another admitted source is
+    refused here if `admit_sources` compared it with a third source only: `manifest.twins` names one earlier source, the first
+    with the same size and samples. Of several copies, the first by id stays, as of the frames that look the same.
     """
+    import polars as pl
+
     from tessera.records.tables.footage import Sources
     from tessera.records.tables.table import read_tables, write_table
 
     place = {source: number for number, source in enumerate(order)}
     sources = read_tables(tables, Sources)
     sources = sources[np.argsort([place[source] for source in sources["source"]])]
-    admitted: dict[str, str] = {}
-    for source, sha256 in sources.filter(status="admitted").select("source", "sha256").rows():
-        if (other := admitted.setdefault(sha256, source)) != source:
-            raise TesseraError(
-                f"the sources {other!r} and {source!r} hold the same; remove one of their rows from the manifest"
-            )
+    rows = {row["key"]: row for path in ledgers for row in read_ledger(path)}
+    first: dict[str, tuple[str, str]] = {}
+    copies: list[str] = []
+    admitted = sources.filter(status="admitted").sort("source")
+    for source, path, sha256 in admitted.select("source", "path", "sha256").iter_rows():
+        original = first.setdefault(sha256, (source, path))
+        if original[0] != source:
+            fault = _copy_of(*original)
+            rows[source] |= {"status": "dropped", "reason": fault.reason, "detail": fault.detail}
+            copies.append(source)
+    is_copy = pl.col("source").is_in(copies)
+    sources = sources.with_columns(
+        status=pl.when(is_copy).then(pl.lit("refused")).otherwise("status"),
+        reason=pl.when(is_copy).then(pl.lit(COPY)).otherwise("reason"),
+    )
     write_table(sources, Sources, table)
-    rows = [row for path in ledgers for row in read_ledger(path) if row["status"] != "ok"]
+    with Ledger(ledger) as entries:
+        for source in order:
+            entries.row(**rows[source])
+    left_out = [rows[source] for source in order if rows[source]["status"] != "ok"]
     with refused.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, delimiter="\t", lineterminator="\n")
         writer.writerow(["source", "reason", "detail"])
-        writer.writerows([row["key"], row["reason"], row["detail"]] for row in sorted(rows, key=lambda row: place[row["key"]]))
-    reasons = Counter(row["reason"] for row in rows)
+        writer.writerows([row["key"], row["reason"], row["detail"]] for row in left_out)
+    reasons = Counter(row["reason"] for row in left_out)
     tell(
-        f"{len(order) - len(rows)} of {len(order)} sources admitted"
+        f"{len(order) - len(left_out)} of {len(order)} sources admitted"
         + "".join(f"; {n} {reason}" for reason, n in reasons.items())
     )
 
 
-def gate_sources(table: Path, ledgers: list[Path], max_failed: float, *, admitted: Path, summary: Path) -> None:
+def gate_sources(table: Path, ledger: Path, max_failed: float, *, admitted: Path, summary: Path) -> None:
     """Write the sources of `table` that were admitted, and to `summary` how many were not, and why.
 
     Raises `TesseraError` where there is none, or where the fraction that failed is above `max_failed`.
@@ -233,10 +255,10 @@ def gate_sources(table: Path, ledgers: list[Path], max_failed: float, *, admitte
 
     sources = read_table(table, Sources).filter(pl.col("status") == "admitted")
     if sources.is_empty():
-        rows = [row for path in ledgers for row in read_ledger(path)]
+        rows = read_ledger(ledger)
         shown = [f"  {row['key']!r}: {row['reason']} ({row['detail']})" for row in rows[:SHOWN]]
         more = [f"  and {len(rows) - SHOWN} more, in refused.tsv"] if len(rows) > SHOWN else []
         raise TesseraError("\n".join(["no source was admitted; mend the manifest:", *(shown or ["  it lists none"]), *more]))
-    counts = {"admission": {"unit": "sources", **gate("sources", ledgers, max_failed)}}
+    counts = {"admission": {"unit": "sources", **gate("sources", [ledger], max_failed)}}
     summary.write_text(json.dumps(counts, indent=2) + "\n", encoding="utf-8")
     write_table(sources, Sources, admitted)

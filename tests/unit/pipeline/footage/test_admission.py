@@ -211,35 +211,62 @@ def test_sources_are_gathered_in_the_order_of_the_manifest(tmp_path: Path) -> No
     two = shard(tmp_path, "two", row("c", tmp_path / "gone\n.png"), row("b", tmp_path / "b.png"))
     tables, ledgers = map(list, zip(one, two, strict=True))
     order = ["b", "d\te\n'\"", "a", "c"]
-    gather_sources(tables, ledgers, order, table=tmp_path / "all.parquet", refused=tmp_path / "refused.tsv")
+    ledger = tmp_path / "ledger.jsonl"
+    gather_sources(tables, ledgers, order, table=tmp_path / "all.parquet", ledger=ledger, refused=tmp_path / "refused.tsv")
     assert read_table(tmp_path / "all.parquet", Sources)["source"].to_list() == order
     with (tmp_path / "refused.tsv").open(encoding="utf-8", newline="") as file:
         refused = list(csv.DictReader(file, delimiter="\t"))
     assert [(entry["source"], entry["reason"]) for entry in refused] == [("d\te\n'\"", "no rights"), ("c", "missing")]
-    gate_sources(
-        tmp_path / "all.parquet", ledgers, 0.25, admitted=tmp_path / "admitted.parquet", summary=tmp_path / "gate.json"
-    )
+    gate_sources(tmp_path / "all.parquet", ledger, 0.25, admitted=tmp_path / "admitted.parquet", summary=tmp_path / "gate.json")
     assert read_table(tmp_path / "admitted.parquet", Sources)["source"].to_list() == ["b", "a"]
     with pytest.raises(TesseraError, match=r"1 of 4 items failed.*\n  c: missing"):
         gate_sources(
-            tmp_path / "all.parquet", ledgers, 0.24, admitted=tmp_path / "admitted.parquet", summary=tmp_path / "gate.json"
+            tmp_path / "all.parquet", ledger, 0.24, admitted=tmp_path / "admitted.parquet", summary=tmp_path / "gate.json"
         )
 
 
-def test_nothing_goes_on_where_a_copy_was_admitted(tmp_path: Path) -> None:
-    picture(0).save(tmp_path / "a.png")
-    tables, ledgers = zip(*(shard(tmp_path, name, row(name, tmp_path / "a.png")) for name in ("one", "two")), strict=True)
-    with pytest.raises(TesseraError, match="'two' and 'one' hold the same; remove one of their rows"):
-        gather_sources(list(tables), list(ledgers), ["two", "one"], table=tmp_path / "all", refused=tmp_path / "refused")
+def test_a_copy_that_was_admitted_is_refused_once_all_sources_are_gathered(tmp_path: Path) -> None:
+    for seed, name in enumerate("ab"):
+        picture(seed).save(tmp_path / f"{name}.png")
+    shards = [shard(tmp_path, name, row(name, tmp_path / "a.png")) for name in ("two", "one", "three")]
+    tables, ledgers = zip(*shards, shard(tmp_path, "other", row("other", tmp_path / "b.png")), strict=True)
+    sources, ledger, refused = tmp_path / "sources.parquet", tmp_path / "ledger.jsonl", tmp_path / "refused.tsv"
+    order = ["two", "other", "one", "three"]
+    gather_sources(list(tables), list(ledgers), order, table=sources, ledger=ledger, refused=refused)
+    reason = "same file as another source"
+    rows = read_ledger(ledger)
+    assert [(entry["key"], entry["status"], entry["reason"]) for entry in rows] == [
+        ("two", "dropped", reason),
+        ("other", "ok", ""),
+        ("one", "ok", ""),
+        ("three", "dropped", reason),
+    ]
+    detail = f"source 'one' holds the same, at {str(tmp_path / 'a.png')!r}; remove one row"
+    assert rows[0]["detail"] == detail
+    assert refused.read_text().splitlines()[1:] == [f"{name}\t{reason}\t{detail}" for name in ("two", "three")]
+    table = read_table(sources, Sources)
+    assert table.select("status", "reason").rows() == [
+        ("refused", reason),
+        ("admitted", ""),
+        ("admitted", ""),
+        ("refused", reason),
+    ]
+    gate_sources(sources, ledger, 0, admitted=tmp_path / "admitted.parquet", summary=tmp_path / "gate.json")
+    assert read_table(tmp_path / "admitted.parquet", Sources)["source"].to_list() == ["other", "one"]
+    counts = json.loads((tmp_path / "gate.json").read_text())["admission"]
+    assert (counts["in"], counts["ok"], counts["dropped"]) == (4, 2, {reason: 2})
 
 
 def test_nothing_goes_on_where_nothing_was_admitted(tmp_path: Path) -> None:
     table, ledger = shard(tmp_path, "one", row("a", tmp_path / "gone.png"), row("b", tmp_path / "b.png", rights=""))
     with pytest.raises(TesseraError, match=r"no source was admitted.*\n  'a': missing .*\n  'b': no rights"):
-        gate_sources(table, [ledger], 1.0, admitted=tmp_path / "admitted.parquet", summary=tmp_path / "gate.json")
-    gather_sources([], [], [], table=tmp_path / "none.parquet", refused=tmp_path / "refused.tsv")
+        gate_sources(table, ledger, 1.0, admitted=tmp_path / "admitted.parquet", summary=tmp_path / "gate.json")
+    ledger = tmp_path / "ledger.jsonl"
+    gather_sources([], [], [], table=tmp_path / "none.parquet", ledger=ledger, refused=tmp_path / "refused.tsv")
     with pytest.raises(TesseraError, match=r"no source was admitted.*\n  it lists none"):
-        gate_sources(tmp_path / "none.parquet", [], 1.0, admitted=tmp_path / "admitted.parquet", summary=tmp_path / "gate.json")
+        gate_sources(
+            tmp_path / "none.parquet", ledger, 1.0, admitted=tmp_path / "admitted.parquet", summary=tmp_path / "gate.json"
+        )
 
 
 def test_only_folders_of_shards_that_left_are_removed(tmp_path: Path) -> None:
