@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tessera.core.settings import Settings
-from tessera.pipeline.detectors.settings import DetectorSettings, MaskDetector, MosaicDetector, WatermarkDetector
+from tessera.pipeline.detectors.settings import DetectorSettings, MaskDetector, MosaicDetector, WatermarkDetector, task_of
 from tessera.records.material import LABELS, WATERMARKS
 
 Config = Mapping[str, Any]  # the whole configuration, with every default filled in
@@ -265,6 +265,16 @@ def made_datasets(config: Config) -> dict[str, Dataset]:
     """Return the datasets that are made under `config`, by name: for models that are trained, or because of `is_made`."""
     used = {model.dataset for model in trained_models(config).values()}
     return {dataset.name: dataset for dataset in DATASETS if dataset.name in used or dataset.is_made(config)}
+
+
+def label_task(dataset: Dataset, config: Config) -> str:
+    """Return the task that the YOLO labels of `dataset` are written for: `detect` (boxes) or `segment` (masks).
+
+    Boxes are enough if every detector that is trained on it finds boxes. They can be made of masks, but not the reverse.
+    """
+    detectors = [each for each in trained_models(config).values() if each.dataset == dataset.name and each.kind is DETECTOR]
+    tasks = {task_of(config["models"][each.name]["architecture"]) for each in detectors}
+    return "detect" if tasks == {"detect"} else "segment"
 
 
 def sets_of(dataset: Dataset, config: Config) -> dict[str, dict[str, Any]]:

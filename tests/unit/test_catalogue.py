@@ -8,14 +8,18 @@ from typing import Any
 
 import pytest
 
+import tessera.catalogue
 from tessera.catalogue import (
     DATASETS,
     IMAGES,
     MODELS,
+    NOT_FOR,
     Dataset,
+    Kind,
     Layout,
     Model,
     fed_by,
+    label_task,
     made_datasets,
     model_for,
     room_files,
@@ -183,6 +187,29 @@ def test_what_is_trained_and_made_follows_from_the_settings(
     assert list(trained_models(config)) == trained
     assert list(made_datasets(config)) == made
     assert all(entry.name == name for name, entry in [*trained_models(config).items(), *made_datasets(config).items()])
+
+
+BOXES, MASKS = {"architecture": "yolo11n.yaml"}, {"architecture": "yolo11n-seg.yaml"}
+CLASSIFIER = Model(
+    name="watermark_classification",
+    dataset="watermark_detection",
+    kind=Kind(rules="classifiers", exports=(".json",), not_for=NOT_FOR),
+    purpose="recognise pictures with a watermark",
+    remedy="",
+    is_trained=lambda config: True,
+)
+
+
+@pytest.mark.parametrize("others", [[], [CLASSIFIER]], ids=["alone", "after a model that is no detector"])
+@pytest.mark.parametrize(("detector", "task"), [(BOXES, "detect"), (MASKS, "segment"), (None, "segment")])
+def test_labels_are_boxes_only_if_the_detector_of_a_dataset_finds_boxes(
+    detector: dict[str, Any] | None, task: str, others: list[Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tessera.catalogue, "MODELS", (*others, *MODELS))
+    config = load_configuration({**NO_VIDEOS, "models": {"watermark_detection": detector, "mosaic_detection": None}})
+    dataset = next(dataset for dataset in DATASETS if dataset.name == "watermark_detection")
+    assert (dataset.name in made_datasets(config)) == bool(detector or others)
+    assert label_task(dataset, config) == task
 
 
 def test_nothing_but_the_catalogue_and_the_demo_names_a_dataset_or_a_model() -> None:

@@ -1,16 +1,7 @@
 # Datasets of images: selected, and written as YOLO and COCO, with a datasheet.
 
-from tessera.catalogue import IMAGES, sets_of
+from tessera.catalogue import IMAGES, label_task, sets_of
 from tessera.core.definitions import code_digest
-from tessera.pipeline.detectors.settings import task_of
-
-
-def task_of_dataset(wildcards):
-    """Return what the model that is trained on a dataset finds: `detect` for boxes, `segment` for masks."""
-    model = next(
-        model for model in MODELS.values() if model.dataset == wildcards.dataset
-    )
-    return task_of(config["models"][model.name]["architecture"])
 
 
 rule select_samples:
@@ -74,7 +65,7 @@ rule write_yolo_dataset:
         dataset=laid_out_as(IMAGES),
     params:
         classes=of_dataset(lambda dataset: dataset.classes(config)),
-        task=task_of_dataset,
+        task=of_dataset(lambda dataset: label_task(dataset, config)),
         code=code_digest("tessera.pipeline.datasets.images:write_yolo_dataset"),
     script:
         "../scripts/write_yolo_dataset.py"
