@@ -1,5 +1,6 @@
 """The base of all settings models, and one error that lists every wrong setting."""
 
+import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any, TypeVar, get_args, get_origin
@@ -29,7 +30,7 @@ def load(model: type[S], values: dict[str, Any], place: str) -> S:
         return model.model_validate(values)
     except ValidationError as error:
         faults = _faults(model, values, error)
-        listed = "\n".join(f"  {fault}" for fault in faults)
+        listed = without_passwords("\n".join(f"  {fault}" for fault in faults))
         raise TesseraError(f"{place} has {len(faults)} fault(s):\n{listed}") from None
 
 
@@ -66,6 +67,12 @@ def _faults(model: type[BaseModel], values: dict[str, Any], error: ValidationErr
 def complaint(fault: ErrorDetails) -> str:
     """Return the message of `fault`. For our own checks, it comes without the prefix `Value error` of pydantic."""
     return str(fault["ctx"]["error"]) if fault["type"] == "value_error" else fault["msg"]
+
+
+def without_passwords(text: str) -> str:
+    """Return `text` with the user name and the password of each address replaced by `***`."""
+    # `urlsplit` quotes an invalid address without its slashes.
+    return re.sub(r"(//|netloc ')[^/?#\s]*@", r"\1***@", text)
 
 
 def _path(location: tuple[int | str, ...], values: Any, missing: bool) -> list[int | str]:

@@ -11,7 +11,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from tessera.core.errors import TesseraError
-from tessera.core.settings import complaint
+from tessera.core.settings import complaint, without_passwords
 
 M = TypeVar("M", bound=BaseModel)
 Fault = tuple[int, str]
@@ -58,7 +58,7 @@ def read_sheet(path: Path, model: type[M], name: str, mend: str) -> tuple[list[t
         except ValidationError as error:
             for fault in error.errors(include_url=False):
                 column = ".".join(map(str, fault["loc"]))
-                faults.append((line, f"{column}: {complaint(fault)}; given: {fault['input']!r}"))
+                faults.append((line, without_passwords(f"{column}: {complaint(fault)}; given: {fault['input']!r}")))
     return found, faults
 
 

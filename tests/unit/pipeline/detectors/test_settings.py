@@ -102,6 +102,24 @@ def test_weights_come_from_a_path_or_the_web(source: str, answer: str) -> None:
     assert answer in fault(weights={"source": source, "sha256": SHA256})
 
 
+@pytest.mark.parametrize(
+    "weights",
+    [
+        {"source": "https://me:secret@example.org/a.pt", "sha256": SHA256},
+        {"source": "//me:secret@example.org/a.pt", "sha256": SHA256},
+        {"source": "https://me:secret@[example.org/a.pt", "sha256": SHA256},
+        {"source": "https://me:secret@example\u2100.org/a.pt", "sha256": SHA256},
+        {"source": "https://me:secret@example.org/a.pt"},
+        {"sources": ["https://me:secret@example.org/a.pt"], "sha256": SHA256},
+        "https://me:secret@example.org/a.pt",
+    ],
+)
+def test_no_message_contains_a_password(weights: object) -> None:
+    answer = fault(weights=weights)
+    assert "weights" in answer
+    assert "secret" not in answer
+
+
 @pytest.mark.parametrize("sha256", ["abc", "0" * 64, "abc" * 21 + "a", "1" + "0" * 63, 0, None])
 def test_weights_need_a_digest_and_none_that_holds_its_place(sha256: object) -> None:
     answer = fault(weights={"source": "a.pt", "sha256": sha256})
