@@ -24,7 +24,7 @@ FRAMES = (
 )
 
 
-def describe_model(
+def write_model_card(
     model: str,
     purpose: str,
     not_for: Sequence[str],
@@ -34,16 +34,19 @@ def describe_model(
     metrics: Path,
     export: Path,
     record: Path,
+    data: Path,
+    text: Path,
+    *,
     settings: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Return the card of the detector `model` as plain JSON types; equal inputs give an equal card.
+) -> None:
+    """Write the card of the detector `model` as JSON to `data` and as Markdown to `text`; equal inputs give an equal card.
 
     `purpose`: continues "a model that can". `not_for`: forbidden uses. `files`: the exported files. `checksums`, `datasheet`:
     SHA256SUMS and datasheet.json of its dataset. `metrics`, `export`: the reports of `evaluate_detector` and `verify_export`.
     `record`: the record of its training. `settings`: the settings of the model.
     """
     trained = read_record(record)
-    return {
+    card = {
         **_describe(model, purpose, not_for, files, checksums, datasheet),
         "training": {
             "architecture": settings["architecture"],
@@ -56,9 +59,10 @@ def describe_model(
         "export": {"settings": settings["export"], "compared": _read(export)},
         "versions": {library: version(library) for library in LIBRARIES},
     }
+    _write(card, render(card), data, text)
 
 
-def describe_restoration(
+def write_restoration_card(
     model: str,
     purpose: str,
     not_for: Sequence[str],
@@ -68,9 +72,12 @@ def describe_restoration(
     metrics: Path,
     export: Path,
     records: Sequence[Path],
+    data: Path,
+    text: Path,
+    *,
     settings: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Return the card of the restoration model, as `describe_model` does for a detector.
+) -> None:
+    """Write the card of the restoration model, as `write_model_card` does for a detector.
 
     `metrics`, `export`: the reports of `evaluate_restoration` and `verify_restoration_export`. The second one also has the
     versions of the libraries, because it is made in another environment. `records`: the records of the trainings of all stages.
@@ -79,7 +86,7 @@ def describe_restoration(
     compared = _read(export)
     settings_of_training = {name: settings[name] for name in ("generator", "discriminator", "data", "stages", "training")}
     trained = [read_record(record) for record in records]
-    return {
+    card = {
         **_describe(model, purpose, not_for, files, checksums, datasheet),
         "training": {
             **settings_of_training,
@@ -91,9 +98,10 @@ def describe_restoration(
         "export": {"settings": settings["export"], "frames": FRAMES, "compared": compared},
         "versions": compared["versions"],
     }
+    _write(card, render_restoration(card), data, text)
 
 
-def describe_plainly(
+def write_plain_card(
     model: str,
     purpose: str,
     not_for: Sequence[str],
@@ -101,16 +109,28 @@ def describe_plainly(
     checksums: Path,
     datasheet: Path,
     metrics: Path,
+    data: Path,
+    text: Path,
+    *,
     settings: Mapping[str, Any],
     seed: int,
-) -> dict[str, Any]:
-    """Return the card of a model of any kind, with what `describe_model` tells of all of them, its metrics and settings."""
-    return {
+) -> None:
+    """Write the card of a model of any kind, with its metrics and settings and the parts that all cards share.
+
+    The parameters are those of `write_model_card`.
+    """
+    card = {
         **_describe(model, purpose, not_for, files, checksums, datasheet),
         "training": {"settings": settings, "seed": seed},
         "metrics": _read(metrics),
         "versions": {"tessera": tessera.__version__},
     }
+    _write(card, render_plainly(card), data, text)
+
+
+def _write(card: Mapping[str, Any], page: str, data: Path, text: Path) -> None:
+    data.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    text.write_text(page, encoding="utf-8")
 
 
 def _origin(record: Record) -> dict[str, Any]:
@@ -240,7 +260,7 @@ def render_restoration(card: Mapping[str, Any]) -> str:
 
 
 def render_plainly(card: Mapping[str, Any]) -> str:
-    """Return what `describe_plainly` returns as Markdown."""
+    """Return the card of a model of any kind as Markdown."""
     training = card["training"]
     return _page(
         card,
@@ -299,69 +319,3 @@ def _made_with(versions: Sequence[Mapping[str, str]]) -> str:
 
 def _number(value: float | None) -> str:
     return "none" if value is None else f"{value:.3f}"
-
-
-def write_model_card(
-    model: str,
-    purpose: str,
-    not_for: Sequence[str],
-    files: Sequence[Path],
-    checksums: Path,
-    datasheet: Path,
-    metrics: Path,
-    export: Path,
-    record: Path,
-    data: Path,
-    text: Path,
-    *,
-    settings: Mapping[str, Any],
-) -> None:
-    """Write the card of `model` as JSON to `data` and as Markdown to `text`. See `describe_model`."""
-    card = describe_model(model, purpose, not_for, files, checksums, datasheet, metrics, export, record, settings)
-    _write(card, data)
-    text.write_text(render(card), encoding="utf-8")
-
-
-def write_restoration_card(
-    model: str,
-    purpose: str,
-    not_for: Sequence[str],
-    files: Sequence[Path],
-    checksums: Path,
-    datasheet: Path,
-    metrics: Path,
-    export: Path,
-    records: Sequence[Path],
-    data: Path,
-    text: Path,
-    *,
-    settings: Mapping[str, Any],
-) -> None:
-    """Write the card of the restoration model as JSON to `data` and as Markdown to `text`. See `describe_restoration`."""
-    card = describe_restoration(model, purpose, not_for, files, checksums, datasheet, metrics, export, records, settings)
-    _write(card, data)
-    text.write_text(render_restoration(card), encoding="utf-8")
-
-
-def write_plain_card(
-    model: str,
-    purpose: str,
-    not_for: Sequence[str],
-    files: Sequence[Path],
-    checksums: Path,
-    datasheet: Path,
-    metrics: Path,
-    data: Path,
-    text: Path,
-    *,
-    settings: Mapping[str, Any],
-    seed: int,
-) -> None:
-    """Write the card of `model` as JSON to `data`, and as Markdown to `text`. See `describe_plainly`."""
-    card = describe_plainly(model, purpose, not_for, files, checksums, datasheet, metrics, settings, seed)
-    _write(card, data)
-    text.write_text(render_plainly(card), encoding="utf-8")
-
-
-def _write(card: Mapping[str, Any], path: Path) -> None:
-    path.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -25,6 +25,7 @@ AREA_PIXELS = (0, 16**2, 32**2, 64**2, 96**2, 128**2, 256**2, 512**2)
 AREA_FRACTION = (0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 SECONDS = (0, 1, 2, 3, 4, 6, 8)
 SIDES = (0, 64, 128, 256, 384, 512, 1024)  # pixels
+RIGHTS = ("content", "rights", "consent")  # columns of the manifest
 MEASURED = ("sharpness", "brightness", "clipped", "blockiness", "motion", "watermark", "mosaic", "nsfw", "quality")
 
 
@@ -122,7 +123,7 @@ def _with_rights(origins: pl.DataFrame, sources: pl.DataFrame, sets: Mapping[str
     """Return the rows of `origins`, by source and split, each with the content, the rights and the consent of its source."""
     stated = {row["source"]: row for row in sources.iter_rows(named=True)} | dict(sets)
     return [
-        {**row, **{name: stated[row["source"]][name] for name in ("content", "rights", "consent")}}
+        {**row, **{name: stated[row["source"]][name] for name in RIGHTS}}
         for row in origins.sort("source", "split").iter_rows(named=True)
     ]
 
@@ -142,8 +143,6 @@ def render(sheet: Mapping[str, Any]) -> str:
     pixels = [[_span(row, "{:g}² px", lambda edge: edge**0.5), row["regions"]] for row in regions["area_pixels"]]
     fractions = [[_span(row, "{:g} %", lambda edge: edge * 100), row["regions"]] for row in regions["area_fraction"]]
     sizes = [[f"{row['width']} x {row['height']}", row["images"]] for row in sheet["image_sizes"]]
-    columns = ["source", "split", "images", "regions", "content", "rights", "consent"]
-    origins = [[row[column] for column in columns] for row in sheet["origins"]]
     selection, writing = sheet["selection"], sheet["writing"]
     left_out = [
         ["images with labels", selection["in"]],
@@ -162,7 +161,7 @@ def render(sheet: Mapping[str, Any]) -> str:
             "## From what is labelled to what is here\n",
             table(["", "count"], left_out),
             "## Where it comes from\n",
-            table(columns, origins),
+            _columns(sheet["origins"], "source", "split", "images", "regions", *RIGHTS),
             "## Sizes of images\n",
             table(["width x height, pixels", "images"], sizes),
             "## Areas of regions\n",
@@ -176,6 +175,11 @@ def render(sheet: Mapping[str, Any]) -> str:
             f"sha256 of the settings that made it: `{sheet['settings']}`\n",
         ]
     )
+
+
+def _columns(rows: Sequence[Mapping[str, Any]], *names: str) -> str:
+    """Return the columns `names` of `rows` as a table in Markdown."""
+    return table(names, [[row[name] for name in names] for row in rows])
 
 
 def _span(row: Mapping[str, Any], form: str, scale: Callable[[float], float]) -> str:
@@ -208,8 +212,7 @@ def write_datasheet(
         read_ledger(writing),
         settings,
     )
-    data.write_text(json.dumps(sheet, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    text.write_text(render(sheet), encoding="utf-8")
+    _write(sheet, render(sheet), data, text)
 
 
 def describe_clips(
@@ -230,7 +233,6 @@ def describe_clips(
     clips = clips.drop("split").join(splits.select("key", "split"), on="key")
     clips = clips.with_columns(seconds=pl.col("frames") / pl.col("rate"), side=pl.max_horizontal("width", "height"))
     counts = pl.len().alias("clips"), pl.col("frames").sum(), pl.col("seconds").sum().round(3)
-    stated = sources.select("source", "content", "rights", "consent")
     parts = {split: clips.filter(split=split) for split in ("train", "val", "test")}
     measured = {name: scores[name].drop_nulls() for name in MEASURED}
     return {
@@ -248,11 +250,7 @@ def describe_clips(
             if len(values)
         },
         "detectors": sorted(clips["detector"].unique()),
-        "origins": clips.group_by("source", "split")
-        .agg(*counts)
-        .join(stated, on="source", how="left")
-        .sort("source", "split")
-        .to_dicts(),
+        "origins": _with_rights(clips.group_by("source", "split").agg(*counts), sources, {}),
         "filtering": summarise(filtering),
         "settings": digest(settings),
     }
@@ -262,7 +260,6 @@ def render_clips(sheet: Mapping[str, Any]) -> str:
     """Return the datasheet of a clip dataset as Markdown."""
     splits: Mapping[str, Any] = sheet["splits"]
     filtering = sheet["filtering"]
-    columns = ["source", "split", "clips", "frames", "seconds", "content", "rights", "consent"]
     measured = [
         [name, row["clips"], *(f"{row[value]:.4g}" for value in ("least", "median", "largest"))]
         for name, row in sheet["measured"].items()
@@ -273,10 +270,7 @@ def render_clips(sheet: Mapping[str, Any]) -> str:
             "## What it holds\n",
             table(["", *splits], [[name, *(part[name] for part in splits.values())] for name in splits["train"]]),
             "## What the clips show\n",
-            table(
-                ["label", "split", "clips", "frames", "seconds"],
-                [[row[name] for name in ("label", "split", "clips", "frames", "seconds")] for row in sheet["labels"]],
-            ),
+            _columns(sheet["labels"], "label", "split", "clips", "frames", "seconds"),
             "## How long they are\n",
             table(["duration", "clips"], [[_span(row, "{:g} s", float), row["clips"]] for row in sheet["seconds"]]),
             "## How large they are\n",
@@ -295,7 +289,7 @@ def render_clips(sheet: Mapping[str, Any]) -> str:
                 ],
             ),
             "## Where it comes from\n",
-            table(columns, [[row[column] for column in columns] for row in sheet["origins"]]),
+            _columns(sheet["origins"], "source", "split", "clips", "frames", "seconds", *RIGHTS),
             "## Made by\n",
             f"sha256 of the weights that found the regions: {', '.join(f'`{each}`' for each in sheet['detectors'])}\n",
             f"sha256 of the settings: `{sheet['settings']}`\n",
@@ -324,8 +318,7 @@ def write_clip_datasheet(
         read_ledger(filtering),
         settings,
     )
-    data.write_text(json.dumps(sheet, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    text.write_text(render_clips(sheet), encoding="utf-8")
+    _write(sheet, render_clips(sheet), data, text)
 
 
 def describe_samples(
@@ -355,7 +348,6 @@ def describe_samples(
 def render_samples(sheet: Mapping[str, Any]) -> str:
     """Return what `describe_samples` returns as Markdown."""
     splits: Mapping[str, Any] = sheet["splits"]
-    columns = ["source", "split", "samples", "content", "rights", "consent"]
     return "\n".join(
         [
             f"# Dataset {plain(sheet['dataset'])}\n",
@@ -368,7 +360,7 @@ def render_samples(sheet: Mapping[str, Any]) -> str:
                 ],
             ),
             "## Where it comes from\n",
-            table(columns, [[row[column] for column in columns] for row in sheet["origins"]]),
+            _columns(sheet["origins"], "source", "split", "samples", *RIGHTS),
             "## Settings\n",
             f"sha256 of the settings that made it: `{sheet['settings']}`\n",
         ]
@@ -387,5 +379,9 @@ def write_plain_datasheet(
 ) -> None:
     """Write the datasheet of `dataset` as JSON to `data`, and as Markdown to `text`. See `describe_samples`."""
     sheet = describe_samples(dataset, samples, read_table(splits, Splits), read_table(sources, Sources), sets, settings)
+    _write(sheet, render_samples(sheet), data, text)
+
+
+def _write(sheet: Mapping[str, Any], page: str, data: Path, text: Path) -> None:
     data.write_text(json.dumps(sheet, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    text.write_text(render_samples(sheet), encoding="utf-8")
+    text.write_text(page, encoding="utf-8")
