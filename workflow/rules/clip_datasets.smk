@@ -121,7 +121,7 @@ rule plot_clips:
             "tessera.pipeline.report.clips:describe_clips",
             "tessera.pipeline.report.clips:draw_clips",
             "tessera.pipeline.report.clips:show_clips",
-            "tessera.pipeline.report.tiles:find_clear",
+            "tessera.pipeline.report.tiles:choose_shown",
         ),
     script:
         "../scripts/plot_clips.py"

@@ -241,7 +241,7 @@ rule plot_predictions:
         code=code_digest(
             "tessera.pipeline.report.samples:draw_predictions",
             "tessera.imaging.detection.detector:Detector",
-            "tessera.pipeline.report.tiles:find_clear",
+            "tessera.pipeline.report.tiles:choose_shown",
         ),
     script:
         "../scripts/plot_predictions.py"

@@ -169,7 +169,7 @@ rule plot_samples:
             "tessera.pipeline.report.samples:describe_marks",
             "tessera.pipeline.report.samples:describe_mosaics",
             "tessera.pipeline.report.samples:draw_samples",
-            "tessera.pipeline.report.tiles:find_clear",
+            "tessera.pipeline.report.tiles:choose_shown",
         ),
     script:
         "../scripts/plot_samples.py"

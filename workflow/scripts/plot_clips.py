@@ -1,15 +1,21 @@
-"""Draw clips of each split with the outlines of their masks, and let them move."""
+"""Draw clips of each split with the outlines of their masks, as rows of pictures and as animations."""
 
 from tessera.core.job import job
 from tessera.pipeline.report.clips import describe_clips, draw_clips, show_clips
 from tessera.pipeline.report.settings import ReportSettings
-from tessera.pipeline.report.tiles import find_clear
+from tessera.pipeline.report.tiles import choose_shown
 
 with job(snakemake) as (inputs, outputs, params):
-    settings, captions = ReportSettings(**params.settings), describe_clips(inputs.clips)
-    clear = find_clear(splits=inputs.splits, sources=inputs.sources, sets=params.sets, settings=settings)
+    captions = describe_clips(inputs.clips)
     for folder in inputs.folders:
-        split = folder.name
-        sample = folder, inputs.splits, split, captions, clear, settings, params.seed
-        draw_clips(*sample, getattr(outputs, split))
-        show_clips(*sample, getattr(outputs, f"{split}_moving"))
+        shown = choose_shown(
+            splits=inputs.splits,
+            split=folder.name,
+            sources=inputs.sources,
+            sets=params.sets,
+            settings=ReportSettings(**params.settings),
+            seed=params.seed,
+            captions=captions,
+        )
+        draw_clips(folder=folder, shown=shown, path=getattr(outputs, folder.name))
+        show_clips(folder=folder, shown=shown, path=getattr(outputs, f"{folder.name}_moving"))

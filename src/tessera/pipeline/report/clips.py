@@ -3,7 +3,7 @@
 import base64
 import html
 import io
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -12,8 +12,7 @@ import numpy as np
 from tessera.core.errors import Failed, TesseraError
 from tessera.pipeline.report.drawing import ORANGE
 from tessera.pipeline.report.pages import write_page
-from tessera.pipeline.report.settings import ReportSettings
-from tessera.pipeline.report.tiles import TILE_COLUMNS, Picture, choose_keys, draw_tiles, shrink_picture
+from tessera.pipeline.report.tiles import TILE_COLUMNS, Picture, Shown, draw_tiles, shrink_picture
 from tessera.records.lada.metadata import IMAGES, MASKS
 
 PREVIEW_SIDE = 200  # pixels, longer side of an animated preview
@@ -21,57 +20,41 @@ PREVIEW_RATE = 8  # pictures per second
 PREVIEW_SECONDS = 4
 
 
-def draw_clips(
-    folder: Path,
-    splits: Path,
-    split: str,
-    captions: Mapping[str, str],
-    clear: Collection[str],
-    settings: ReportSettings,
-    seed: int,
-    path: Path,
-) -> None:
-    """Draw some clips of `split` as a JPEG: a row of pictures each, from the first to the last, with the outlines of the masks.
+def draw_clips(folder: Path, shown: Shown, path: Path) -> None:
+    """Draw the clips `shown` as a JPEG: a row of pictures each, from the first to the last, with the outlines of the masks.
 
-    `folder` holds the clips of the split, as `tessera.pipeline.datasets.clips` lays them out. The rest is as in `draw_samples`.
+    `folder` holds the clips of the split, as `tessera.pipeline.datasets.clips` lays them out.
     """
     tiles = []
-    for key in choose_keys(splits, split, settings.samples, seed):
+    for key in shown.keys:
         pictures = _read_clip(folder, key, _a_row)
-        row = [shrink_picture(picture, key not in clear) for picture in pictures]
+        row = [shrink_picture(picture, key not in shown.clear) for picture in pictures]
         # A clip of fewer frames leaves the rest of its row empty.
         row += [Picture("", np.full((1, 1, 3), 255, np.uint8), [])] * (TILE_COLUMNS - len(row))
-        tiles += [row[0]._replace(name=key, caption=captions.get(key, "")), *row[1:]]
-    draw_tiles(tiles, {"region": ORANGE}, f"no clip is in the split {split!r}", path)
+        tiles += [row[0]._replace(name=key, caption=shown.captions.get(key, "")), *row[1:]]
+    draw_tiles(tiles, {"region": ORANGE}, f"no clip is in the split {shown.split!r}", path)
 
 
-def show_clips(
-    folder: Path,
-    splits: Path,
-    split: str,
-    captions: Mapping[str, str],
-    clear: Collection[str],
-    settings: ReportSettings,
-    seed: int,
-    path: Path,
-) -> None:
+def show_clips(folder: Path, shown: Shown, path: Path) -> None:
     """Write an HTML page on which the clips that `draw_clips` draws move: the first seconds of each, as animated WebP."""
     import cv2
 
     parts = []
     colour = tuple(int(ORANGE[place : place + 2], 16) for place in (1, 3, 5))
-    for key in choose_keys(splits, split, settings.samples, seed):
+    for key in shown.keys:
         images = []
         for picture in _read_clip(folder, key, in_motion):
-            tile = shrink_picture(picture, key not in clear, PREVIEW_SIDE)
+            tile = shrink_picture(picture, key not in shown.clear, PREVIEW_SIDE)
             image = np.ascontiguousarray(tile.image)
             for _, mask in tile.regions:
                 outlines, _ = cv2.findContours((mask > 127).view(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
                 cv2.drawContours(image, outlines, -1, colour, 1)
             images.append(image)
-        parts.append(animate(images, [unquote(key), *captions.get(key, "").splitlines()]))
-    body = f'<div class="clips">{"".join(parts)}</div>' if parts else f"<p>No clip is in the split {html.escape(split)}.</p>"
-    write_page(path, f"Clips of the split {split}", body)
+        parts.append(animate(images, [unquote(key), *shown.captions.get(key, "").splitlines()]))
+    body = (
+        f'<div class="clips">{"".join(parts)}</div>' if parts else f"<p>No clip is in the split {html.escape(shown.split)}.</p>"
+    )
+    write_page(path, f"Clips of the split {shown.split}", body)
 
 
 def animate(images: Sequence[np.ndarray], lines: Sequence[str]) -> str:

@@ -1,6 +1,6 @@
 """Samples of the datasets of images, and what detectors see in them."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -9,8 +9,7 @@ import numpy as np
 from tessera.core.errors import Failed, TesseraError
 from tessera.imaging.boxes import Box
 from tessera.pipeline.report.drawing import GREEN, ORANGE, PURPLE, SKY
-from tessera.pipeline.report.settings import ReportSettings
-from tessera.pipeline.report.tiles import Picture, choose_keys, draw_tiles, shrink_picture
+from tessera.pipeline.report.tiles import Picture, Shown, draw_tiles, shrink_picture
 
 
 class Prediction(Protocol):
@@ -57,69 +56,58 @@ def draw_samples(
     folder: Path,
     selected: Path,
     regions: Path,
-    splits: Path,
-    split: str,
-    captions: Mapping[str, str],
-    clear: Collection[str],
-    settings: ReportSettings,
-    seed: int,
+    shown: Shown,
     path: Path,
 ) -> None:
-    """Draw some samples of `split` with the outlines of their regions as a JPEG, blurred unless their keys are in `clear`.
+    """Draw the samples `shown` with the outlines of their regions as a JPEG.
 
-    `folder` holds the images as `SPLIT/KEY.SUFFIX`. `selected`, `regions`, `splits`: `tables.Images`, `tables.Annotations`
-    and `tables.Splits` of the dataset. `captions`: by key, what is written below the name of a sample.
+    `folder` holds the images as `SPLIT/KEY.SUFFIX`. `selected`, `regions`: `tables.Images` and `tables.Annotations` of the
+    dataset.
     """
-    samples = _read_samples(folder, selected, regions, splits, split, settings.samples, seed)
     tiles = [
-        shrink_picture(sample, sample.name not in clear)._replace(caption=captions.get(sample.name, "")) for sample in samples
+        shrink_picture(sample, sample.name not in shown.clear)._replace(caption=shown.captions.get(sample.name, ""))
+        for sample in _read_samples(folder, selected, regions, shown)
     ]
     labels = sorted({label for tile in tiles for label, _ in tile.regions})
     colours = dict(zip(labels, (ORANGE, SKY, PURPLE, GREEN) * len(labels), strict=False))
-    draw_tiles(tiles, colours, f"no sample is in the split {split!r}", path)
+    draw_tiles(tiles, colours, f"no sample is in the split {shown.split!r}", path)
 
 
 def draw_predictions(
     folder: Path,
     selected: Path,
     regions: Path,
-    splits: Path,
     predict: Callable[[Iterable[np.ndarray]], Iterable[Sequence[Prediction]]],
-    clear: Collection[str],
-    settings: ReportSettings,
-    seed: int,
+    shown: Shown,
     path: Path,
 ) -> None:
-    """Draw the samples that `draw_samples` draws of `val` with what is labelled and what a detector sees, as a JPEG.
+    """Draw the samples `shown` with their labelled regions and the predictions of a detector as a JPEG.
 
-    `predict` gives what the detector sees in each of some images, RGB uint8 (H, W, 3), in their order. A prediction without
-    a mask is drawn as its box. The rest is as in `draw_samples`.
+    `predict` returns the predictions for each of the images that it is given, RGB uint8 (H, W, 3). A prediction without a mask
+    is drawn as its box. The rest is as in `draw_samples`.
     """
-    samples = list(_read_samples(folder, selected, regions, splits, "val", settings.samples, seed))
+    samples = list(_read_samples(folder, selected, regions, shown))
     tiles = []
     for sample, predictions in zip(samples, predict(sample.image for sample in samples), strict=True):
         size = sample.image.shape[:2]
         labelled = [("labelled", mask) for _, mask in sample.regions]
         predicted = [("predicted", _box_mask(one.box, *size) if one.mask is None else one.mask) for one in predictions]
-        tiles.append(shrink_picture(Picture(sample.name, sample.image, labelled + predicted), sample.name not in clear))
-    draw_tiles(tiles, {"labelled": SKY, "predicted": ORANGE}, "no sample is in the split 'val'", path)
+        tiles.append(shrink_picture(Picture(sample.name, sample.image, labelled + predicted), sample.name not in shown.clear))
+    draw_tiles(tiles, {"labelled": SKY, "predicted": ORANGE}, f"no sample is in the split {shown.split!r}", path)
 
 
-def _read_samples(
-    folder: Path, selected: Path, regions: Path, splits: Path, split: str, count: int, seed: int
-) -> Iterator[Picture]:
-    """Yield `count` samples of `split`, drawn under `seed`, with their labelled regions."""
+def _read_samples(folder: Path, selected: Path, regions: Path, shown: Shown) -> Iterator[Picture]:
+    """Yield the samples `shown` with their labelled regions."""
     import polars as pl
 
     from tessera.imaging.images import read_image
     from tessera.records.tables.annotation import Annotations, Images
     from tessera.records.tables.table import read_table
 
-    keys = choose_keys(splits, split, count, seed)
-    files = {file.stem: file for file in (Path(folder) / split).iterdir()} if keys else {}
+    files = {file.stem: file for file in (folder / shown.split).iterdir()} if shown.keys else {}
     sizes = {key: size for key, *size in read_table(selected, Images).select("key", "height", "width").iter_rows()}
-    shapes = read_table(regions, Annotations).filter(pl.col("key").is_in(keys))
-    for key in keys:
+    shapes = read_table(regions, Annotations).filter(pl.col("key").is_in(list(shown.keys)))
+    for key in shown.keys:
         try:
             image = read_image(files[key])
         except Failed as error:

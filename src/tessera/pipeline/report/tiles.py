@@ -1,7 +1,7 @@
 """Contact sheets: which samples are shown, which of them clear and which blurred, and how."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -28,19 +28,37 @@ class Picture(NamedTuple):
     caption: str = ""
 
 
+class Shown(NamedTuple):
+    """The samples of a split that a figure shows."""
+
+    split: str
+    keys: Sequence[str]
+    clear: Collection[str]  # the keys of samples that are not blurred
+    captions: Mapping[str, str]  # by key, the text below the name of a sample
+
+
+def choose_shown(
+    splits: Path,
+    split: str,
+    sources: Path,
+    sets: Mapping[str, str],
+    settings: ReportSettings,
+    seed: int,
+    captions: Mapping[str, str],
+) -> Shown:
+    """Return the samples of `split` that are shown, drawn under `seed`. `find_clear` describes the other parameters."""
+    from tessera.records.tables.splits import Splits
+    from tessera.records.tables.table import read_table
+
+    keys = choose_samples(read_table(splits, Splits).filter(split=split)["key"].to_list(), settings.samples, seed, split)
+    return Shown(split, keys, find_clear(splits, sources, sets, settings), captions)
+
+
 def choose_samples(keys: Sequence[str], count: int, seed: int, name: str) -> list[str]:
     """Return `count` of `keys`, or all where there are fewer, drawn under `seed` for `name`; sorted, whatever their order."""
     ordered = sorted(keys)
     chosen = generator(seed, "figures", name).choice(len(ordered), min(count, len(ordered)), replace=False)
     return [ordered[i] for i in sorted(chosen)]
-
-
-def choose_keys(splits: Path, split: str, count: int, seed: int) -> list[str]:
-    """Return the keys of `count` samples of `split`, drawn under `seed`. `splits`: `tables.Splits`."""
-    from tessera.records.tables.splits import Splits
-    from tessera.records.tables.table import read_table
-
-    return choose_samples(read_table(splits, Splits).filter(split=split)["key"].to_list(), count, seed, split)
 
 
 def find_clear(splits: Path, sources: Path, sets: Mapping[str, str], settings: ReportSettings) -> frozenset[str]:

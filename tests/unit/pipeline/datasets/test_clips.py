@@ -18,7 +18,7 @@ from tessera.pipeline.datasets.clips import write_clip_dataset
 from tessera.pipeline.datasets.datasheets import describe_clips, render_clips
 from tessera.pipeline.report.clips import PREVIEW_RATE, draw_clips, show_clips
 from tessera.pipeline.report.clips import describe_clips as caption_clips
-from tessera.pipeline.report.settings import ReportSettings
+from tessera.pipeline.report.tiles import Shown
 from tessera.records.tables.clips import Clips, Scores
 from tessera.records.tables.splits import Splits
 from tessera.records.tables.table import read_table, types, write_table
@@ -118,9 +118,9 @@ def test_clips_are_shown_from_first_to_last_and_moving(made: dict[str, Path], tm
     assert captions["two-0000000-000"] == "24 frames, 2.0 s, 64 x 48"
     clear = () if blurred else SPLIT_OF
     for split, count in {"train": 2, "val": 1, "test": 0}.items():
-        sample = made[split], made["splits"], split, captions, clear, ReportSettings(), 0
-        draw_clips(*sample, tmp_path / "sheet.jpg")
-        show_clips(*sample, tmp_path / "page.html")
+        shown = Shown(split, [key for key in SPLIT_OF if SPLIT_OF[key] == split], clear, captions)
+        draw_clips(made[split], shown, tmp_path / "sheet.jpg")
+        show_clips(made[split], shown, tmp_path / "page.html")
         moving = re.findall(r'src="data:image/webp;base64,([^"]+)"', (tmp_path / "page.html").read_text())
         assert len(moving) == count
         for data in moving:
@@ -138,9 +138,9 @@ def test_clips_are_shown_from_first_to_last_and_moving(made: dict[str, Path], tm
 
 def test_equal_clips_give_equal_figures(made: dict[str, Path], tmp_path: Path) -> None:
     write(made)
-    sample = made["train"], made["splits"], "train", {}, (), ReportSettings(), 7
+    shown = Shown("train", [key for key in SPLIT_OF if SPLIT_OF[key] == "train"], (), {})
     for name in ("a", "b"):
-        draw_clips(*sample, tmp_path / f"{name}.jpg")
-        show_clips(*sample, tmp_path / f"{name}.html")
+        draw_clips(made["train"], shown, tmp_path / f"{name}.jpg")
+        show_clips(made["train"], shown, tmp_path / f"{name}.html")
     for suffix in ("jpg", "html"):
         assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"b.{suffix}").read_bytes()

@@ -26,13 +26,13 @@ from tessera.pipeline.report.drawing import ORANGE, SKY
 from tessera.pipeline.report.pages import render_markdown, show_pictures, tabulate_metrics, tabulate_refused
 from tessera.pipeline.report.samples import describe_marks, describe_mosaics, draw_predictions, draw_samples
 from tessera.pipeline.report.settings import ReportSettings
-from tessera.pipeline.report.tiles import BLUR_SIDE, Picture, blur, choose_samples, draw_tiles, find_clear
+from tessera.pipeline.report.tiles import BLUR_SIDE, Picture, Shown, blur, choose_samples, choose_shown, draw_tiles, find_clear
 from tessera.pipeline.report.timings import draw_timings
 from tessera.records.tables.annotation import Annotations, Images
 from tessera.records.tables.footage import Sources
 from tessera.records.tables.mosaics import Mosaics
 from tessera.records.tables.splits import Splits
-from tessera.records.tables.table import types, write_table
+from tessera.records.tables.table import read_table, types, write_table
 from tessera.records.tables.watermarks import Marks
 
 STEPS = [
@@ -227,7 +227,7 @@ def _draw_samples(folder: Path, clear: Collection[str] = (), split: str = "val")
     ]
     for rows, table, name in ((images, Images, "images"), (regions, Annotations, "annotations"), (splits, Splits, "splits")):
         write_table(pl.DataFrame(rows, schema=types(table)), table, folder / f"{name}.parquet")
-    draw_samples(folder / "images", *_tables(folder), split, {}, clear, ReportSettings(), 0, folder / "samples.jpg")
+    draw_samples(folder / "images", *_tables(folder), _shown(folder, split, clear), folder / "samples.jpg")
     return _read(folder / "samples.jpg")
 
 
@@ -243,7 +243,13 @@ def test_samples_are_called_as_their_sources_are(tmp_path: Path, monkeypatch: py
 
 
 def _tables(folder: Path) -> list[Path]:
-    return [folder / f"{name}.parquet" for name in ("images", "annotations", "splits")]
+    return [folder / f"{name}.parquet" for name in ("images", "annotations")]
+
+
+def _shown(folder: Path, split: str = "val", clear: Collection[str] = ()) -> Shown:
+    """Return both samples of `val`, or none of another split."""
+    keys = read_table(folder / "splits.parquet", Splits).filter(split=split)["key"].to_list()
+    return Shown(split, keys, clear, {})
 
 
 def _read(path: Path) -> np.ndarray:
@@ -297,24 +303,36 @@ def test_all_pictures_or_none_are_blurred_where_the_setting_says_so(tmp_path: Pa
     assert len(find_clear(*origins, CONTENT_OF_SETS, ReportSettings(blur="none"))) == 7
 
 
+def test_a_figure_shows_as_many_samples_of_its_split_as_the_setting_says(tmp_path: Path) -> None:
+    origins = _write_origins(tmp_path)
+    shown = [
+        choose_shown(origins[0], split, origins[1], {}, ReportSettings(samples=3), 0, {"adult": "a"})
+        for split in ("val", "train")
+    ]
+    assert (len(shown[0].keys), len(shown[1].keys)) == (3, 0)
+    assert set(shown[0].keys) <= {name for (name,) in read_table(origins[0], Splits).select("key").iter_rows()}
+    assert (shown[0].split, shown[0].clear, shown[0].captions) == ("val", {"general"}, {"adult": "a"})
+
+
 def test_outlines_are_drawn_on_blurred_pictures(tmp_path: Path) -> None:
     assert _count(_draw_samples(tmp_path), ORANGE) > 300
 
 
 def test_predictions_are_drawn_beside_what_is_labelled(tmp_path: Path) -> None:
     _draw_samples(tmp_path)
-    shown = []
+    sizes = []
 
     def predict(images: Iterable[np.ndarray]) -> Iterator[list[Region]]:
         for image in images:
-            shown.append(image.shape)
+            sizes.append(image.shape)
             mask = np.zeros(image.shape[:2], np.uint8)
             mask[10:50, 20:60] = 255
-            yield [Region((0.0, 0.0, 70.0, 50.0), None), Region((20.0, 10.0, 60.0, 50.0), mask)] if len(shown) == 2 else []
+            yield [Region((0.0, 0.0, 70.0, 50.0), None), Region((20.0, 10.0, 60.0, 50.0), mask)] if len(sizes) == 2 else []
 
-    draw_predictions(tmp_path / "images", *_tables(tmp_path), predict, (), ReportSettings(), 0, tmp_path / "predictions.jpg")
-    assert shown == [(60, 80, 3)] * 2
-    sheet = _read(tmp_path / "predictions.jpg")
+    picture = tmp_path / "predictions.jpg"
+    draw_predictions(tmp_path / "images", *_tables(tmp_path), predict, _shown(tmp_path), picture)
+    assert sizes == [(60, 80, 3)] * 2
+    sheet = _read(picture)
     labelled, predicted = sheet[:, : sheet.shape[1] // 4], sheet[:, sheet.shape[1] // 4 :]
     assert _count(labelled, SKY) > 300 > 30 > _count(labelled[:-40], ORANGE)
     assert _count(predicted, ORANGE) > 300 > 30 > _count(predicted[:-40], SKY)
@@ -328,7 +346,7 @@ def test_an_image_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     _draw_samples(tmp_path)
     (tmp_path / "images" / "val" / "a.png").write_bytes(b"not an image")
     with pytest.raises(TesseraError, match=r"a\.png: image cannot be decoded"):
-        draw_samples(tmp_path / "images", *_tables(tmp_path), "val", {}, (), ReportSettings(), 0, tmp_path / "samples.jpg")
+        draw_samples(tmp_path / "images", *_tables(tmp_path), _shown(tmp_path), tmp_path / "samples.jpg")
 
 
 def test_a_caption_tells_how_a_mosaic_and_a_mark_were_drawn(tmp_path: Path) -> None:
