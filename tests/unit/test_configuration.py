@@ -139,7 +139,7 @@ def test_what_is_not_set_is_the_default() -> None:
         ({"gates": {"frames": 2}}, ["gates.frames: Input should be less than or equal to 1", "given: 2"]),
         ({"shards": "all"}, ["shards: Input should be 'per_source'", "; or Input should be a valid integer", "given: 'all'"]),
         ({"shards": 0}, ["shards: ", "greater than 0", "given: 0"]),
-        ({"sources": {"blocklist": "b{x}.tsv"}}, ["sources.blocklist: ", "no <, >, { or }", "given: 'b{x}.tsv'"]),
+        ({"sources": {"blocklist": "b{x}.tsv"}}, ["sources.blocklist: ", "must not contain <, >, { or }", "given: 'b{x}.tsv'"]),
         ({"seed": -1}, ["seed: ", "greater than or equal to 0", "given: -1"]),
         (
             {"models": {"mosaic": {}}},

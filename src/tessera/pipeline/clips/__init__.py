@@ -1,1 +1,1 @@
-"""Clips: what a detector sees in videos, followed, cut out and scored."""
+"""Clips: detect regions in videos, track them, cut them out and score the clips."""

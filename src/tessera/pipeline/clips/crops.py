@@ -1,12 +1,12 @@
-"""Crops: what is cut out of each frame around a region, and how crops of several sizes make one clip.
+"""Crops: the part of each frame around a region, and the clip that crops of several sizes fit into.
 
-The rule is that of Lada 0.11 (https://github.com/ladaapp/lada), but where that is wrong:
+The rule is that of Lada 0.11 (https://github.com/ladaapp/lada), with two of its bugs fixed:
 
-- A crop grows by all that is missing. There, what it grows on both sides alike is halved twice, so that a box of 100 pixels in
-  the middle of a frame comes out as 198 and not as 256.
-- What one side of the frame has no room for, the other gets. There, what has been halved is not made up for.
+- A crop grows to the full size. Lada halves the growth of both sides twice, so that a box of 100 pixels in the middle of a
+  frame becomes 198 pixels wide instead of 256.
+- If one side of the frame has no room, the crop grows on the other side. Lada does not make up for what it halved.
 
-`compat: lada` gives exactly the crops that Lada cuts. Boxes are half-open here and inclusive there.
+`compat: lada` gives exactly the crops of Lada. Boxes are half-open here and inclusive in Lada.
 """
 
 from collections.abc import Iterable
@@ -19,18 +19,19 @@ Pad: TypeAlias = tuple[int, int, int, int]  # pixels at the top, bottom, left an
 
 
 def crop_box(box: Crop, frame: tuple[int, int], settings: ClipSettings) -> Crop:
-    """Return what is cut out around `box`, which lies in a frame of the height and width `frame`.
+    """Return the crop around `box` in a frame of the height and width `frame`.
 
-    The box gets a border of `settings.border` pixels, or of `settings.border_fraction` of its longer side where that is more,
-    as far as the frame goes. Then both sides grow to `settings.size` pixels, or to the longer of them where that is more, but
-    each by `settings.growth` times itself at most; at the border of the frame, towards the inside.
+    First, the box gets a border inside the frame: the larger of `settings.border` pixels and the fraction
+    `settings.border_fraction` of its longer side. Then both sides grow to `settings.size` pixels, or to the length of the
+    longer side if that is more, but each by at most `settings.growth` times its length. At the edge of the frame, a crop grows
+    inwards.
     """
     x0, y0, x1, y1 = box
     height, width = frame
     border = max(settings.border, int(max(x1 - x0, y1 - y0) * settings.border_fraction))
     x0, y0, x1, y1 = max(0, x0 - border), max(0, y0 - border), min(width, x1 + border), min(height, y1 + border)
     if settings.compat == "lada":
-        # In floats, as there: what is missing may come out as a pixel less.
+        # In floats, as in Lada, where rounding may lose a pixel.
         scale = min(1.0, settings.size / (x1 - x0), settings.size / (y1 - y0))
         missing = [int((settings.size - side * scale) / scale) for side in (x1 - x0, y1 - y0)]
         grow = _grow_as_lada
@@ -44,7 +45,7 @@ def crop_box(box: Crop, frame: tuple[int, int], settings: ClipSettings) -> Crop:
 
 
 def _grow(low: int, high: int, missing: int, most: int, limit: int) -> tuple[int, int]:
-    """Return the stretch from `low` to `high` grown by `missing`, at most by `most`, within 0 and `limit`."""
+    """Return the interval from `low` to `high`, grown by `missing` but at most by `most`, within 0 and `limit`."""
     length = high - low
     extra = min(missing, most, limit - length)
     low = min(max(0, low - extra // 2), limit - length - extra)
@@ -60,12 +61,12 @@ def _grow_as_lada(low: int, high: int, missing: int, most: int, limit: int) -> t
 
 
 def clip_shape(crops: Iterable[Crop], settings: ClipSettings) -> tuple[int, int]:
-    """Return the height and width that all of `crops` fit into: even where the colours of 2 by 2 pixels are stored as one."""
+    """Return the height and width that all of `crops` fit into; both are even if chroma is subsampled."""
     height, width = (max(sides) for sides in zip(*((y1 - y0, x1 - x0) for x0, y0, x1, y1 in crops), strict=True))
     return (height + height % 2, width + width % 2) if settings.pixel_format == "yuv420p" else (height, width)
 
 
 def pad_of(crop: Crop, shape: tuple[int, int]) -> Pad:
-    """Return the black around `crop` in the middle of a clip of the height and width `shape`; an odd pixel is top or left."""
+    """Return the padding that centres `crop` in a clip of the height and width `shape`; an odd pixel is top or left."""
     rows, columns = shape[0] - (crop[3] - crop[1]), shape[1] - (crop[2] - crop[0])
     return rows - rows // 2, rows // 2, columns - columns // 2, columns // 2

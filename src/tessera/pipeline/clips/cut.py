@@ -1,4 +1,4 @@
-"""Cut clips: the region of each scene out of its frames, and its mask, as two small videos."""
+"""Cut clips: the region of each scene and its mask, as two small videos."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -28,9 +28,10 @@ from tessera.pipeline.clips.settings import ClipSettings
 if TYPE_CHECKING:
     import polars as pl
 
-# Of the clips that are cut at any moment, most often; x264 holds some 100 bytes for each of them.
+# The largest sum of the pixels of one frame of all clips that are cut at a time. x264 needs about 100 bytes per pixel. A single
+# clip may be larger.
 PIXELS = 4_000_000
-TWICE = 0.05  # share of what is decoded in a run of clips that may be decoded in the one before it too
+TWICE = 0.05  # the largest fraction of a run of clips that the next run may decode again
 IMAGE, MASK = "image.mp4", "mask.mkv"  # files of a clip in the store
 
 BlockSizes: TypeAlias = Callable[[np.ndarray], tuple[float, float, float, float]]
@@ -38,7 +39,7 @@ BlockSizes: TypeAlias = Callable[[np.ndarray], tuple[float, float, float, float]
 
 @dataclass(frozen=True, eq=False)
 class _Plan:
-    """A clip that is to be cut: of which frames, what of each, and under which digest it is stored."""
+    """A clip to cut: its frames, its crop of each, and the digest that it is stored under."""
 
     key: str
     source: str
@@ -63,7 +64,7 @@ class _Plan:
 
 @dataclass(frozen=True)
 class _Run:
-    """Clips of one video, ordered by their first frames, that are cut while it is decoded once."""
+    """Clips of one video, ordered by their first frames, that are cut in one pass of the decoder."""
 
     path: Path
     packets: Packets
@@ -72,13 +73,13 @@ class _Run:
 
 @dataclass(frozen=True)
 class _Threads:
-    """Threads that are lent out as long as some are idle."""
+    """A pool of threads, and the number of them that are idle."""
 
     pool: ThreadPoolExecutor
     idle: Semaphore
 
     def do(self, work: Callable[[VideoFrame], None], frame: VideoFrame) -> Future[None]:
-        """Do `work` on `frame` in an idle thread, or here where there is none: to hand it over takes time, too."""
+        """Call `work(frame)` in an idle thread or, if there is none, in this thread instead of waiting."""
         if self.idle.acquire(blocking=False):
             doing = self.pool.submit(work, frame)
             doing.add_done_callback(lambda _: self.idle.release())
@@ -112,21 +113,22 @@ def cut_clips(
 ) -> None:
     """Cut a clip for each of the `scenes` of a shard: `KEY.mp4` in the folder `images`, `KEY.mkv` in `masks`, a row in `clips`.
 
-    `scenes`, `scene_frames`, `sources`: `tables.Scenes`, `.SceneFrames` and `.Sources`. `clips`: `tables.Clips`. What is cut
-    out of each frame is as `crop_box` says, in the middle of black where other frames of the clip need more. Frames are H.264
-    as `settings` say, masks FFV1, 0 or 255; both have one rate, that of the video or, where that varies, its mean over the
-    clip.
+    `scenes`, `scene_frames`, `sources`: `tables.Scenes`, `.SceneFrames` and `.Sources`. `clips`: `tables.Clips`. `crop_box`
+    decides the crop of each frame; smaller crops are padded with black to the size of the clip. Images are encoded as H.264
+    with `settings`, and masks as FFV1, 0 or 255. Both have a constant rate: that of the video or, if it varies, its mean over
+    the clip.
 
     `block_sizes` returns Lada's sizes v1 by area, v1 by box, v2 and v3 of the blocks of a mosaic on a mask, uint8 (H, W), 0 or
-    255: they are told of the frame whose box has the median area. `detector`, `found_by` and `seed` are told too: the sha256 of
-    the weights, the settings that the scenes were found by, and the global seed. `ledger` has a row per scene.
+    255. `clips` has these sizes for the frame whose box has the median area. It also has `detector`, the sha256 of the weights,
+    a digest of `settings` and of `found_by`, the settings of the scenes, and `seed`, the global seed. `ledger` gets one row per
+    scene.
 
-    What is needed of a video is decoded once, whatever scenes overlap in it, but for those that would not fit into the memory
-    together, and for a little where it is divided, so that `threads` decoders are at work; as many encode. No more than a few
-    frames are held. The result does not depend on `threads`.
+    Each frame of a video is decoded once, however many scenes overlap in it, with two exceptions: scenes that do not fit into
+    memory together, and a few frames where a video is divided for parallel decoding. `threads` threads decode, and as many
+    encode. Only a few frames are in memory at a time. The result does not depend on `threads`.
 
-    Clips are made in the `Store` in the folder `kept`, under a digest of all that they are made of, this `code` included. From
-    there they are linked to where they belong, in this run or in the next one: after a kill, and where scenes have not changed.
+    Clips are kept in the `Store` in the folder `kept`, under a digest of everything that they depend on, including `code`, and
+    linked from there. A later run uses them again, after it was killed or if their scenes did not change.
     """
     import polars as pl
 
@@ -170,13 +172,13 @@ def cut_clips(
 def _plan(
     scene: dict[str, Any], frames: "pl.DataFrame | None", source: dict[str, Any] | None, settings: ClipSettings, code: str
 ) -> _Plan:
-    """Return what is to be cut for `scene`. Raises `Failed` where that cannot be said."""
+    """Return the clip to cut for `scene`. Raises `Failed` if the tables contradict each other."""
     import av
 
     if source is None:
         raise Failed("source is not admitted", scene["source"])
     indices = range(scene["first"], scene["first"] + scene["frames"])
-    # The length first: what a table says is no measure for a list.
+    # The length is compared first: a number in a damaged table could make a list that exhausts the memory.
     if frames is None or len(frames) != len(indices) or frames["index"].to_list() != list(indices):
         raise Failed("scene without its frames", f"{scene['frames']} from {scene['first']} on are needed")
     frame = height, width = scene["height"], scene["width"]
@@ -204,7 +206,7 @@ def _plan(
 
 
 def _rate(time: "pl.Series", source: dict[str, Any]) -> Fraction:
-    """Return the frames per second of a clip whose frames are at `time`: of the video, or the mean where that varies."""
+    """Return the rate of a clip with frames at `time` in frames per second: that of the video, or the mean if it varies."""
     average = source["average_rate"] or GUESSED_RATE
     varies = source["variable_rate"] and time[-1] > time[0]
     rate = Fraction((len(time) - 1) / (time[-1] - time[0]) if varies else average).limit_denominator(1001)
@@ -214,7 +216,7 @@ def _rate(time: "pl.Series", source: dict[str, Any]) -> Fraction:
 def _row(
     scene: dict[str, Any], plan: _Plan, frames: "pl.DataFrame", source: dict[str, Any], block_sizes: BlockSizes
 ) -> dict[str, Any]:
-    """Return the row of `tables.Clips` of a clip that was cut, but for what is the same for all."""
+    """Return the row of `tables.Clips` of a clip that was cut, without the columns that are the same for all clips."""
     areas = ((frames["x1"] - frames["x0"]) * (frames["y1"] - frames["y0"])).to_numpy()
     median = int(np.argsort(areas, kind="stable")[len(areas) // 2])
     sizes = block_sizes(decode_rle(plan.rles[median], *plan.frame))
@@ -239,7 +241,7 @@ def _row(
 def _cut(
     plans: Iterable[_Plan], paths: dict[str, Path], store: Store, settings: ClipSettings, threads: int
 ) -> dict[str, BaseException]:
-    """Cut the clips `plans` out of the videos at `paths` into `store`; return what went wrong, by their keys."""
+    """Cut the clips `plans` out of the videos at `paths` into `store`; return the errors by the keys of the clips."""
     faults: dict[str, BaseException] = {}
     working: dict[Future[dict[str, BaseException]], int] = {}
     with ThreadPoolExecutor(threads) as readers, ThreadPoolExecutor(threads) as encoders:
@@ -261,10 +263,10 @@ def _cut(
 
 
 def _runs(path: Path, plans: Sequence[_Plan], faults: dict[str, BaseException]) -> list[_Run]:
-    """Divide the clips `plans` of the video `path`, ordered by their first frames, into runs that are cut side by side.
+    """Divide the clips `plans` of the video `path`, ordered by their first frames, into runs that are cut in parallel.
 
-    Hardly a frame is decoded in two of them, but where the clips at one moment would not fit into the memory together. `faults`
-    gets what is wrong with clips that are in none.
+    Few frames are decoded in two runs, unless the clips at one point in time do not fit into memory together. `faults` gets the
+    errors of clips that are in no run.
     """
     try:
         packets = read_packets(path)
@@ -288,7 +290,7 @@ def _runs(path: Path, plans: Sequence[_Plan], faults: dict[str, BaseException]) 
 
 
 def _passes(plans: Iterable[_Plan]) -> list[list[_Plan]]:
-    """Divide `plans` of one video into few lists, of each of which never more is cut at a time than fits into the memory."""
+    """Divide `plans` of one video into few lists, such that the clips of a list that overlap fit into memory together."""
     passes: list[list[_Plan]] = []
     for plan in sorted(plans, key=lambda plan: plan.first):
         for others in passes:
@@ -302,12 +304,12 @@ def _passes(plans: Iterable[_Plan]) -> list[list[_Plan]]:
 
 
 def _pixels(plans: Iterable[_Plan], index: int) -> int:
-    """Return how many pixels of the clips `plans` are cut of the frame `index`."""
+    """Return how many pixels the clips `plans` cut out of the frame `index`."""
     return sum(plan.pixels for plan in plans if index in plan.indices)
 
 
 def _is_known(plan: _Plan, packets: Packets) -> bool:
-    """Whether the frames of `plan` are where they were when the scene was found."""
+    """Return whether the frames of `plan` still have the time stamps that they had when the scene was found."""
     if plan.indices.stop > len(packets):
         return False
     if plan.pts.null_count():
@@ -316,10 +318,10 @@ def _is_known(plan: _Plan, packets: Packets) -> bool:
 
 
 def _cut_run(run: _Run, store: Store, settings: ClipSettings, threads: _Threads) -> dict[str, BaseException]:
-    """Cut the clips of `run` out of its video; return what went wrong with single ones, by their keys.
+    """Cut the clips of `run` out of its video; return the errors of single clips by their keys.
 
-    What is wrong with more than a clip, such as a full disk, is raised at once. What is needed of a frame is converted and
-    encoded while the next one is decoded, where a thread is idle.
+    An error that concerns more than one clip, such as a full disk, is raised at once. If a thread is idle, a frame is converted
+    and encoded while the next one is decoded.
     """
     wanted = np.unique(np.concatenate([plan.indices for plan in run.plans]))
     unit = f"frames of {run.plans[0].source!r} from {wanted[0]} on"
@@ -344,7 +346,7 @@ def _cut_run(run: _Run, store: Store, settings: ClipSettings, threads: _Threads)
 
 
 def _make(plan: _Plan, store: Store, settings: ClipSettings) -> Generator[None, VideoFrame, None]:
-    """Make the clip `plan` of the frames that are sent in; with the last one, it is whole and in `store`."""
+    """Make the clip `plan` from the frames that are sent to this generator; after the last one, it is complete in `store`."""
     height, width = plan.shape
     with (
         store.make(plan.digest) as folder,

@@ -1,4 +1,4 @@
-"""Videos: what a detector sees in every frame, or in every n-th, and how much changes from each frame to the next."""
+"""Run a detector on the frames of videos, and measure the change from each frame to the next."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Look = Callable[[Iterable[np.ndarray]], Iterable[list[Region]]]
 
-SMALL = 256, 144  # pixels; width and height at which frames are compared, whatever their own
-PARTS = 8  # of a video, at most, that are decoded side by side
-FRAMES, DETECTIONS = "frames.parquet", "detections.parquet"  # files of what was seen in a video, in the store
-BATCH_BYTES = 2**26  # of pictures that are looked at together: eleven of 1920 by 1080 pixels, three of 4K, one of 8K
+SMALL = 256, 144  # pixels; width and height to which frames are scaled before they are compared
+PARTS = 8  # the largest number of parts of a video that are decoded in parallel
+FRAMES, DETECTIONS = "frames.parquet", "detections.parquet"  # files in the store, for each video
+BATCH_BYTES = 2**26  # of the images of a batch: eleven of 1920 by 1080 pixels, three of 4K, one of 8K
 
 
 class VideoDetectionSettings(TrainedDetectionSettings):
-    """The detector that looks at the frames of videos, and at which of them."""
+    """The detector that runs on the frames of videos, and the frames that it runs on."""
 
     stride: PositiveInt = 1
 
@@ -52,15 +52,15 @@ def detect_videos(
     detections: Path,
     ledger: Path,
 ) -> None:
-    """Run the detector `weights` over the admitted videos of a shard that may feed one of `datasets`.
+    """Run the detector `weights` on the admitted videos of a shard that may feed one of `datasets`.
 
-    `sources`: `tables.Sources`. `expected`: see `Detector`. `frames` gets all frames of the videos as `tables.VideoFrames`,
-    `detections` what was seen as `tables.VideoDetections`; see `detect_video`. `ledger` gets a row per source. Ok is a video
-    that was looked at to its end, with the reason `frames that cannot be decoded` where there are some; dropped is what was
-    refused, is no video or not for the dataset; failed is a video that cannot be read, and none of it is in a table.
+    `sources`: `tables.Sources`. `expected`: see `Detector`. `frames` gets all frames of the videos as `tables.VideoFrames`, and
+    `detections` gets `tables.VideoDetections`; see `detect_video`. `ledger` gets one row per source. A video is ok if the
+    detector reached its end, with the reason `frames that cannot be decoded` if there are such frames. A source is dropped if
+    it was refused, is not a video, or is not for the dataset. A video that cannot be read is failed, and not in the tables.
 
-    What is seen in a video is kept in the `Store` in the folder `kept`, under a digest of all that decides it, this `code`
-    included. The detector is loaded where something is missing there.
+    The results of a video are kept in the `Store` in the folder `kept`, under a digest of everything that they depend on,
+    including `code`. The detector is loaded only if some are missing there.
     """
     import polars as pl
 
@@ -108,16 +108,18 @@ def detect_videos(
 def detect_video(
     source: str, path: Path, frames: int, look: Look, settings: VideoDetectionSettings, *, threads: int
 ) -> tuple["pl.DataFrame", "pl.DataFrame"]:
-    """Return all frames of the video `path` as `tables.VideoFrames`, and what `look` sees in them as `tables.VideoDetections`.
+    """Return all frames of the video `path` as `tables.VideoFrames`, and the detections in them as `tables.VideoDetections`.
 
-    `look` is given pictures, uint8 (H, W, 3), RGB, in batches, and yields the regions of each, surest first: every
-    `settings.stride`-th frame and the last one, as far as they can be decoded. A batch depends on nothing but the video and the
-    settings: not on `threads`, nor on how fast `look` is. What damage spoils counts as what cannot be decoded: a frame that the
-    decoder lost or made up, and those after it up to the next keyframe, which show ghosts.
+    `look`: a detector. It gets batches of images, uint8 (H, W, 3), RGB, and yields the regions of each, by descending
+    confidence. It runs on every `settings.stride`-th frame and on the last one, if they can be decoded. The content of a batch
+    depends only on the video and the settings, not on `threads` or on the speed of `look`. Damaged frames count as frames that
+    cannot be decoded: those that the decoder lost or made up, and those after them up to the next keyframe, which show ghosts.
 
-    The video is decoded once, `threads` parts of it at a time, while `look` is at work. What is held of it does not grow with
-    its length: a batch that is looked at, one of each of these parts, and a few frames. Raises `Failed` where it cannot be
-    opened, holds fewer than the `frames` that were counted when it was admitted, or none that can be decoded.
+    The video is decoded once, in `threads` parts at a time, while `look` runs. The memory does not grow with the length of the
+    video: it holds the batch that `look` works on, one batch of each part that is decoded, and a few frames.
+
+    Raises `Failed` if the video cannot be opened, has fewer frames than the `frames` that were counted when it was admitted, or
+    none that can be decoded.
     """
     import polars as pl
 
@@ -161,11 +163,11 @@ def detect_video(
 
 
 def difference(one: np.ndarray, other: np.ndarray) -> float:
-    """Return the mean absolute difference of hue, saturation and value of two pictures, uint8 (H, W, 3), HSV of OpenCV.
+    """Return the mean absolute difference of hue, saturation and value of two images, uint8 (H, W, 3), HSV of OpenCV.
 
-    That is `content_val` of the ContentDetector of PySceneDetect with its standard weights, which takes 27 and more for a cut;
-    but that hue, 180 half degrees, is a circle, so that two reds are never far apart. Not by that library: it would decode the
-    video a second time.
+    This is `content_val` of the ContentDetector of PySceneDetect with its default weights, where 27 and more is a cut. But here
+    hue, which has 180 steps, is a circle, so that two reds are never far apart. PySceneDetect itself is not used because it
+    would decode the video a second time.
     """
     import cv2
 
@@ -182,9 +184,9 @@ def _pictures(
     table: dict[str, np.ndarray],
     edges: dict[int, np.ndarray],
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield index and picture of the sound ones `wanted` of the `frames` of a part; `table` gets what is known of all.
+    """Yield the index and the image of each undamaged one of the `wanted` `frames` of a part; `table` gets the values of all.
 
-    `edges` gets the first and the last frame, small, by which the part is compared with those beside it.
+    `edges` gets the first and the last frame, scaled down, to compare the part with its neighbours.
     """
     import cv2
 
@@ -192,7 +194,7 @@ def _pictures(
     damaged = False
     for frame in frames:
         index = frame.index
-        # What a decoder made up where a stream is damaged is carried on by the frames after it, up to the next keyframe.
+        # The errors of a damaged frame propagate to the frames after it, up to the next keyframe.
         damaged = frame.is_damaged or (damaged and not keyframe[index])
         if damaged or frame.picture is None:
             continue
@@ -211,7 +213,7 @@ def _pictures(
 
 
 def _join(divided: Iterable[range], edges: dict[int, np.ndarray], change: np.ndarray) -> None:
-    """Tell how much changes from each part of a video to the next; see `_pictures`."""
+    """Set the `change` from each part of a video to the next; see `_pictures`."""
     before = None
     for part in divided:
         if ends := sorted(index for index in edges if index in part):
@@ -221,7 +223,7 @@ def _join(divided: Iterable[range], edges: dict[int, np.ndarray], change: np.nda
 
 
 def _batches(pictures: Iterable[tuple[int, np.ndarray]], size: int) -> Iterator[list[tuple[int, np.ndarray]]]:
-    """Yield runs of `size` of the `pictures`, or of fewer where they are large."""
+    """Yield batches of `size` of the `pictures`, or of fewer if they are large."""
     batch: list[tuple[int, np.ndarray]] = []
     for index, image in pictures:
         batch.append((index, image))
@@ -233,7 +235,7 @@ def _batches(pictures: Iterable[tuple[int, np.ndarray]], size: int) -> Iterator[
 
 
 def _side_by_side(makers: Iterable[Iterator[T]], threads: int) -> Iterator[T]:
-    """Yield all that `makers` make, as it comes: `threads` of them are at work, each on one thing while another is used."""
+    """Yield all items of the iterators `makers` as they become ready; `threads` of them run at a time, each one item ahead."""
     coming = iter(makers)
     with ThreadPoolExecutor(threads) as pool:
         working = {pool.submit(next, maker, None): maker for maker in islice(coming, threads)}
@@ -253,7 +255,7 @@ def _row(region: Region) -> tuple[Any, ...]:
 
 
 def _account(frames: "pl.DataFrame") -> dict[str, str]:
-    """Return the reason and the detail of the row of the ledger of a video with `frames`."""
+    """Return the reason and the detail for the ledger, of a video with `frames`."""
     lost = frames.filter(width=0).height
     told = f"{frames.height} frames, {frames['looked'].sum()} looked at"
     if not lost:

@@ -1,8 +1,8 @@
-"""Scenes: stretches of videos that show one region, and where it lies in each of their frames. No picture is read.
+"""Find scenes: stretches of a video that show one region, with its place in each frame. No image is read.
 
-What is decided first, from times and boxes alone: which detections are one region, and which stretches of it are scenes. The
-masks come last, scene by scene and frame by frame, and only the parts of them inside their boxes: so that neither a long video
-nor a large region takes much memory.
+The first steps need only times and boxes: they decide which detections are one region, and which stretches of it are scenes.
+Masks come last, scene by scene and frame by frame, and only the part of a mask inside its box is held. So neither a long video
+nor a large region needs much memory.
 """
 
 from collections import Counter
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 from tessera.pipeline.clips.masks import area_of, grow_patch, interpolate, patch_of, smooth, smooth_boxes, unite
 from tessera.pipeline.clips.tracks import TINY, Piece, SceneSettings, Stretch, choose_stretches
 
-# From all frames and all detections of a video to the number of the track of each detection, -1 where it has none.
+# A function of all frames and all detections of a video that returns the number of the track of each detection, or -1.
 Follow = Callable[["pl.DataFrame", "pl.DataFrame"], np.ndarray]
-HELD = 7  # masks before and after one, at most, that smooth it,
+HELD = 7  # the largest number of masks before and after a mask that are used to smooth it
 
 
 def find_scenes(
@@ -43,17 +43,18 @@ def find_scenes(
     *,
     threads: int = 1,
 ) -> None:
-    """Write which stretches of the videos of a shard show one region, and where.
+    """Write the scenes in the videos of a shard: stretches that show one region, with its place in each frame.
 
-    `frames`: `tables.VideoFrames`; `detections`: `tables.VideoDetections`. `follow` is given those of one video, the detections
-    without their masks, and tells which are one track. No scene goes beyond the track or the tracks that it is made from: so it
-    is up to `follow` to end them at cuts, at changes of size and where nothing can be decoded.
+    `frames`: `tables.VideoFrames`. `detections`: `tables.VideoDetections`. `follow` gets those of one video, the detections
+    without their masks, and returns their tracks. A scene never extends beyond the tracks that it is made of. So `follow` must
+    end tracks at cuts, at changes of size and at frames that cannot be decoded.
 
-    `scenes` gets `tables.Scenes`, `scene_frames` `tables.SceneFrames`, and `ledger` a row per stretch, with the key of the
-    scene that it is or would be. Dropped are those `shorter than the minimum`, `below the confidence` or `left out by the
-    stride`, and tracks `merged into another`. A video in which nothing could be followed has a row with its id: `no region`.
+    `scenes` gets `tables.Scenes`, and `scene_frames` gets `tables.SceneFrames`. `ledger` gets one row per stretch, with the key
+    of the scene that it is or would have been. Stretches that are `shorter than the minimum`, `below the confidence` or `left
+    out by the stride` are dropped, and so are tracks that were `merged into another`. A video without a track has one row with
+    its id and the reason `no region`.
 
-    Draws follow from `seed`. `threads` shape the masks of so many scenes at a time; the result does not depend on their number.
+    Draws depend on `seed`. `threads` threads compute the masks; the result does not depend on their number.
     """
     import polars as pl
 
@@ -83,7 +84,7 @@ def find_scenes(
 def _shape(
     stretch: Stretch, video: "pl.DataFrame", seen: "pl.DataFrame", detections: Path, settings: SceneSettings, seed: int
 ) -> tuple[dict[str, Any], "pl.DataFrame"]:
-    """Return the row of the scene `stretch`, and its `tables.SceneFrames`. Raises `Dropped` where it is none."""
+    """Return the row of the scene `stretch`, and its `tables.SceneFrames`. Raises `Dropped` if it is not a scene."""
     import polars as pl
 
     from tessera.records.tables.scenes import SceneFrames
@@ -107,7 +108,7 @@ def _shape(
     each = zip(*(_masks(piece, first, stop, time, patch, height, width) for piece in stretch.pieces), strict=True)
     united = (unite([patch for patch in patches if patch is not None]) for patches in each)
     count = stop - first
-    # Frames per second, of a rate that varies the mean.
+    # Frames per second; the mean if the rate varies.
     rate = (count - 1) / max(time[stop - 1] - time[first], TINY)
     mask_half = min(int(settings.smooth_masks * rate / 2), HELD)
     box_half = min(int(settings.smooth_boxes * rate / 2), count)
@@ -138,16 +139,16 @@ def _shape(
 
 
 def _rows(pieces: Sequence[Piece], first: int, stop: int) -> np.ndarray:
-    """Return the detections that the masks of the frames from `first` to before `stop` come from, in order of the table."""
+    """Return the rows of the detections that determine the masks of the frames from `first` to before `stop`, ascending."""
     return np.sort(np.concatenate([piece.rows[piece.around(first, stop)] for piece in pieces]))
 
 
 def _masks(
     piece: Piece, first: int, stop: int, time: np.ndarray, patch: Callable[[int], Patch], height: int, width: int
 ) -> Iterator[Patch | None]:
-    """Yield the mask of `piece` in each frame from `first` to before `stop`, None where it is not there.
+    """Yield the mask of `piece` in each frame from `first` to before `stop`, or None for a frame that it does not reach.
 
-    `patch` gives the mask of a detection. `time`: seconds, of each frame of the video, which has `height` by `width` pixels.
+    `patch` returns the mask of a detection. `time`: seconds, of each frame of the video, which has `height` by `width` pixels.
     """
     yield from repeat(None, max(piece.first - first, 0))
     start, end = max(first, piece.first), min(stop, piece.stop)

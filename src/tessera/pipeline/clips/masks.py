@@ -1,4 +1,4 @@
-"""Masks of a region from frame to frame: united, interpolated, smoothed and grown."""
+"""Masks of a region over time: unite, interpolate, smooth and grow them."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,12 +15,12 @@ from tessera.imaging.masks import Patch, decode_patch, grow, rle_counts, trim
 Corners: TypeAlias = tuple[int, int, int, int]  # x0, y0, x1, y1
 T = TypeVar("T")
 
-FRINGE = 0.05  # share of the area of a mask that lies beyond each edge of its core
-VOTES = 5  # of which so many count, evenly spread
+FRINGE = 0.05  # the largest fraction of the area of a mask beyond each edge of its core
+VOTES = 5  # the number of masks, evenly spaced in time, whose majority a smoothed mask is
 
 
 def unite(patches: Sequence[Patch]) -> Patch:
-    """Return the mask that is set where one of `patches`, at least one, is."""
+    """Return the union of `patches`, of which there is at least one."""
     if len(patches) == 1:
         return patches[0]
     corners = np.array([patch.box for patch in patches])
@@ -33,32 +33,33 @@ def unite(patches: Sequence[Patch]) -> Patch:
 
 
 def interpolate(one: Patch, other: Patch, weights: np.ndarray, bends: np.ndarray, height: int, width: int) -> Iterator[Patch]:
-    """Yield the masks between `one` and `other`: at 0 of `weights`, float64 (n,), it is `one`, at 1 `other`; none is empty.
+    """Yield the mask between `one` and `other` for each of `weights`, float64 (n,): 0 means `one`, 1 means `other`.
 
-    The core of one, see `core`, becomes that of the other evenly but for what `bends`, float64 (n, 4), add to each edge. Both
-    masks are scaled to it. A pixel is set where the weighted mean of its signed distances to the edges of both is positive
-    (shape-based interpolation: Raya and Udupa, 1990). Nothing leaves the frame of `height` by `width` pixels.
+    The core (see `core`) is interpolated linearly, and `bends`, float64 (n, 4), are added to its edges. Both masks are scaled
+    to this core. A pixel is set if the weighted mean of its signed distances to the edges of both masks is positive
+    (shape-based interpolation: Raya and Udupa, 1990). Masks stay within the frame of `height` by `width` pixels, and none is
+    empty.
     """
     cores = [core(patch) for patch in (one, other)]
     here, there = map(np.array, cores)
     for weight, bend in zip(weights.tolist(), bends, strict=True):
         edges = (1 - weight) * here + weight * there + bend
-        # Not edge by edge: what keeps its size would lose it to a rounding.
+        # The size is rounded instead of each edge, so that rounding does not change a constant size.
         low, size = np.floor(edges[:2] + 0.5), np.floor(edges[2:] - edges[:2] + 0.5)
         target = _within([*low.astype(int).tolist(), *(low + size).astype(int).tolist()], height, width)
         masks, x, y = _align([one, other], cores, target, height, width)
         near, far = (_signed_distance(mask) for mask in masks)
         mask = ((1 - weight) * near + weight * far > 0) * np.uint8(255)
-        # Of shapes that have no more in common than where they are, nothing may be left.
+        # The interpolation of very different shapes can be empty.
         yield trim(Patch(mask, x, y)) if mask.any() else _filled(target)
 
 
 def smooth(patches: Iterable[Patch], half: int, height: int, width: int) -> Iterator[Patch]:
-    """Yield each of the masks `patches` smoothed over those up to `half` before and after it; at the ends, one repeats.
+    """Yield each of the masks `patches`, smoothed over up to `half` masks before and after it; at the ends, masks repeat.
 
-    `VOTES` of them are laid over each other, scaled to the medians of the edges of their cores, see `core`. A pixel is set
-    where most have it: what moves evenly stays as it is, and what is seen or missed in a single frame goes. None becomes empty,
-    and nothing leaves the frame of `height` by `width` pixels.
+    `VOTES` of these masks are scaled to the median of the edges of their cores (see `core`), and a pixel is set if it is set in
+    most of them. So steady motion changes nothing, and details of single frames vanish. Masks stay within the frame of `height`
+    by `width` pixels, and none becomes empty.
     """
     window: deque[tuple[Patch, Corners]] = deque(maxlen=2 * half + 1)
     votes = np.unique(np.linspace(0, 2 * half, VOTES).round().astype(int)).tolist()
@@ -69,9 +70,9 @@ def smooth(patches: Iterable[Patch], half: int, height: int, width: int) -> Iter
 
 
 def core(patch: Patch) -> Corners:
-    """Return the box, x0, y0, x1, y1, beyond each edge of which no more than `FRINGE` of the area of a mask lies.
+    """Return the smallest box, x0, y0, x1, y1, with at most the fraction `FRINGE` of the area of a mask beyond each edge.
 
-    Unlike the box around all of it, it hardly moves where a limb, or a speck, comes and goes.
+    Unlike the bounding box, it hardly changes if a limb or a speck appears or vanishes.
     """
     import cv2
 
@@ -85,9 +86,9 @@ def core(patch: Patch) -> Corners:
 
 
 def smooth_boxes(boxes: np.ndarray, half: int) -> np.ndarray:
-    """Return `boxes`, int64 (n, 4), smoothed and grown so that each holds the one it was.
+    """Return `boxes`, int64 (n, 4), smoothed over time, and grown so that each contains the original box.
 
-    Each edge becomes the median of those up to `half` before and after it; at the ends, the last one repeats (as in Lada 0.11).
+    Each edge becomes the median over up to `half` boxes before and after it; at the ends, boxes repeat (as in Lada 0.11).
     """
     edges = [np.lib.stride_tricks.sliding_window_view(np.pad(edge, half, mode="edge"), 2 * half + 1) for edge in boxes.T]
     medians = np.stack([np.median(edge, axis=1).astype(np.int64) for edge in edges], axis=1)
@@ -95,7 +96,7 @@ def smooth_boxes(boxes: np.ndarray, half: int) -> np.ndarray:
 
 
 def patch_of(rle: str | None, box: tuple[float, ...], height: int, width: int) -> Patch:
-    """Return the mask of a detection; where it has none, or an empty one, all pixels of the frame that its box touches."""
+    """Return the mask of a detection; if it has none, or an empty one, all pixels of the frame that its box touches."""
     with _telling():
         if rle is not None and (patch := decode_patch(rle, height, width)).mask.size:
             return patch
@@ -104,7 +105,7 @@ def patch_of(rle: str | None, box: tuple[float, ...], height: int, width: int) -
 
 
 def _within(corners: Sequence[int], height: int, width: int) -> Corners:
-    """Return the part of a box inside the frame, at least the pixel of the frame that is nearest to its top left."""
+    """Return the part of a box inside the frame, or the pixel of the frame nearest to its top left corner if it is empty."""
     x0, y0 = min(max(corners[0], 0), width - 1), min(max(corners[1], 0), height - 1)
     return x0, y0, max(min(corners[2], width), x0 + 1), max(min(corners[3], height), y0 + 1)
 
@@ -115,14 +116,14 @@ def _filled(corners: Corners) -> Patch:
 
 
 def area_of(rle: str | None, box: tuple[float, ...]) -> float:
-    """Return the area of the mask of a detection, where it has none that of its box, square pixels."""
+    """Return the area of the mask of a detection in square pixels; if it has none, the area of its box."""
     with _telling():
         return float(rle_counts(rle)[1::2].sum()) if rle is not None else (box[2] - box[0]) * (box[3] - box[1])
 
 
 @contextmanager
 def _telling() -> Iterator[None]:
-    """Tell of run lengths that are no mask of the frame."""
+    """Raise `Failed` for run lengths that do not fit the frame."""
     try:
         yield
     except ValueError as error:
@@ -130,7 +131,7 @@ def _telling() -> Iterator[None]:
 
 
 def grow_patch(patch: Patch, radius: float, height: int, width: int) -> Patch:
-    """Return `patch` grown by `radius` pixels, within the frame, and trimmed."""
+    """Return `patch` grown by `radius` pixels within the frame, and trimmed."""
     import cv2
 
     x0, y0, x1, y1 = patch.box
@@ -140,7 +141,7 @@ def grow_patch(patch: Patch, radius: float, height: int, width: int) -> Patch:
 
 
 def _signed_distance(mask: np.ndarray) -> np.ndarray:
-    """Return how far each pixel of `mask` is from the nearest one beyond its edge, outside negative: float32 (h, w)."""
+    """Return the distance of each pixel of `mask` to the nearest one across its edge, negative outside: float32 (h, w)."""
     import cv2
 
     padded = cv2.copyMakeBorder((mask > 127) * np.uint8(255), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
@@ -152,9 +153,9 @@ def _signed_distance(mask: np.ndarray) -> np.ndarray:
 def _align(
     patches: Sequence[Patch], cores: Sequence[Corners], target: Corners, height: int, width: int
 ) -> tuple[list[np.ndarray], int, int]:
-    """Return `patches`, moved and scaled so that each of their `cores` is `target`, in one box: uint8 (h, w), and its x and y.
+    """Return `patches`, moved and scaled so that each of their `cores` becomes `target`: masks uint8 (h, w), and their x and y.
 
-    The box holds them all, and `target`, as far as they lie in the frame of `height` by `width` pixels.
+    All masks have the same box. It contains all of them and `target`, within the frame of `height` by `width` pixels.
     """
     import cv2
 
@@ -169,7 +170,7 @@ def _align(
     right, bottom = np.minimum(np.max(corners, axis=0)[2:], [width, height]).astype(int).tolist()
     masks = []
     for patch, scale, shift in zip(patches, scales, shifts, strict=True):
-        # Of centres of pixels, from those of the patch to those of the box.
+        # The offset between the centres of pixels, from the patch to the box.
         offset = scale * (np.array(patch.box[:2]) + 0.5) + shift - 0.5 - (x, y)
         mask = cv2.warpAffine(patch.mask, np.column_stack([np.diag(scale), offset]), (right - x, bottom - y))
         masks.append(mask)
@@ -177,7 +178,7 @@ def _align(
 
 
 def _pad(items: Iterable[T], half: int) -> Iterator[T]:
-    """Yield `items`, at least one, the first and the last of them `half` times more."""
+    """Yield `items`, at least one, with the first and the last one repeated `half` times."""
     items = iter(items)
     last = next(items)
     yield from repeat(last, half + 1)
@@ -187,7 +188,7 @@ def _pad(items: Iterable[T], half: int) -> Iterator[T]:
 
 
 def _majority(window: Sequence[tuple[Patch, Corners]], height: int, width: int) -> Patch:
-    """Return the mask that most in `window`, an odd number, each with its core, agree on; where it is empty, the middle one."""
+    """Return the majority of the masks in `window`, an odd number, each with its core; if it is empty, the middle mask."""
     patches, cores = zip(*window, strict=True)
     x0, y0, x1, y1 = np.median(cores, axis=0).astype(int).tolist()
     masks, x, y = _align(patches, cores, (x0, y0, x1, y1), height, width)

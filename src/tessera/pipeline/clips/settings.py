@@ -10,7 +10,7 @@ Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium
 
 
 class ClipSettings(Settings):
-    """What is cut out around a region, and how it is stored."""
+    """How much is cut out around a region, and how clips are encoded."""
 
     border: NonNegativeInt = 20
     border_fraction: float = Field(0.08, ge=0, le=1)

@@ -1,4 +1,4 @@
-"""Tracks: which of the detections in a video show the same region, followed from frame to frame, and where a shot ends."""
+"""Track regions through the frames of a video, and find the cuts between shots."""
 
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated
@@ -12,16 +12,16 @@ from tessera.imaging.detection.offline import offline
 if TYPE_CHECKING:
     import polars as pl
 
-REACH = 4  # frames before and after, whose changes the change of a frame is compared with
-FARTHEST = 2.0  # sides by which boxes are grown at most
-RATIO = 1.5  # how many times as much as around it changes in a frame that begins a shot
-TINY = 1e-6  # seconds; a moment is not missed for the sake of a rounding
+REACH = 4  # the number of frames before and after a frame whose changes its own change is compared with
+FARTHEST = 2.0  # the largest growth of a box, as a multiple of its sides
+RATIO = 1.5  # the least ratio of the change at a cut to the changes around it
+TINY = 1e-6  # seconds; a tolerance for rounding
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class TrackSettings(Settings):
-    """How detections are followed from frame to frame, and what ends a shot."""
+    """How detections are tracked from frame to frame, and what counts as a cut."""
 
     high: Fraction = 0.25
     low: Fraction = 0.1
@@ -33,19 +33,20 @@ class TrackSettings(Settings):
 
 
 def track(frames: "pl.DataFrame", detections: "pl.DataFrame", settings: TrackSettings) -> np.ndarray:
-    """Return the number of the track of each of `detections`, -1 where it belongs to none: int64 (detections,).
+    """Return the number of the track of each of `detections`, or -1 if it has none: int64 (detections,).
 
-    `frames`: all frames of one video, as `tables.VideoFrames`; `detections`: what was seen in them, as
-    `tables.VideoDetections`, of which the boxes and the confidences are read. Tracks are numbered from 0 in the order in which
-    they begin, and have one detection per frame at most. None goes beyond a break, see `find_breaks`.
+    `frames`: all frames of one video, as `tables.VideoFrames`. `detections`: the detections in them, as
+    `tables.VideoDetections`; only boxes and confidences are read. Tracks are numbered from 0 in the order in which they begin,
+    and have at most one detection per frame. No track extends beyond a break, see `find_breaks`.
 
-    ByteTrack (Zhang et al., 2022), as ultralytics has it, goes over the frames that were looked at. It compares boxes, which
-    must overlap: so that small and fast regions, and rare looks, do not lose them, it is shown them grown on every side by as
-    much as a region may move from look to look (buffered boxes: Yang et al., 2023).
+    ByteTrack (Zhang et al., 2022), as implemented in ultralytics, runs on the frames that the detector ran on, here called
+    looks. It links boxes that overlap. Small and fast regions do not overlap from one look to the next, nor do regions if looks
+    are rare. So boxes are grown on every side by the distance that a region may move between looks (buffered boxes: Yang et
+    al., 2023).
 
-    A detection of low confidence can only go on with a track that was there in the look before. What is found in the boxes of
-    tracks as ByteTrack smooths them is not used: where a region lies, its detections say. In the end, see `join`, what was lost
-    and is soon seen again near by is made one.
+    A detection of low confidence can only continue a track that the previous look had. The smoothed boxes of ByteTrack are not
+    used; the place of a region is that of its detections. Finally, `join` joins tracks that were lost and soon found again
+    nearby.
     """
     offline()
     from ultralytics.engine.results import Boxes
@@ -56,7 +57,7 @@ def track(frames: "pl.DataFrame", detections: "pl.DataFrame", settings: TrackSet
         track_low_thresh=settings.low,
         new_track_thresh=settings.new,
         match_thresh=settings.match,
-        track_buffer=frames.height,  # it counts looks, and not these: see below
+        track_buffer=frames.height,  # no limit here, because ByteTrack would count looks instead of seconds; see below
         fuse_score=True,
     )
     numbers = np.full(detections.height, -1)
@@ -76,11 +77,11 @@ def track(frames: "pl.DataFrame", detections: "pl.DataFrame", settings: TrackSet
         if shot != shots[place]:
             tracker, shot = BYTETracker(arguments), int(shots[place])
         assert tracker is not None
-        # So many looks lie within the seconds of the buffer, however they are spaced.
+        # `patience` is the number of looks within the buffer, which depends on their spacing.
         waiting = [one for one in tracker.lost_stracks if tracker.frame_id + 1 - one.end_frame <= patience[place]]
         tracker.lost_stracks = waiting
         tracker.update(Boxes(boxes[first:stop], (1, 1)))
-        # Not what it returns, where the first detection of a track is missing: that it is one is only known at the second.
+        # Its return value lacks the first detection of each track, because a track is confirmed only by the second one.
         for one in tracker.tracked_stracks:
             numbers[first + int(one.idx)] = known.setdefault((shot, one.track_id), len(known))
     looks = np.repeat(np.arange(len(time)), bounds[1] - bounds[0])
@@ -90,15 +91,17 @@ def track(frames: "pl.DataFrame", detections: "pl.DataFrame", settings: TrackSet
 def join(
     tracks: np.ndarray, looks: np.ndarray, time: np.ndarray, shots: np.ndarray, corners: np.ndarray, buffer: float
 ) -> np.ndarray:
-    """Return `tracks` numbered anew, from 0 in the order in which they begin, so that what was lost and is seen again is one.
+    """Return `tracks` with regions joined that were lost and found again, renumbered from 0 in the order in which they begin.
 
-    ByteTrack goes on where boxes overlap. What passes behind a post comes out beside it, under a new number or, where there was
-    another one near, under that. So each run of detections without a missed look goes on with the one that ended last: at most
-    `buffer` seconds before, in the same shot, under the same number or where the boxes, twice as large, overlap; of several
-    with the one under its number, then with the nearest. What is half hidden looks small, and counts as large as it was.
+    ByteTrack links boxes that overlap. A region that passes behind a post comes out beside it with a new number, or with the
+    number of another region nearby. So each run of detections without a missed look is joined to an earlier track that ended at
+    most `buffer` seconds before, in the same shot. The track must have the same number, or the boxes must overlap when both are
+    scaled to twice their size. If there are several such tracks, the one that ended last is chosen, then the one with the same
+    number, then the nearest. Partly hidden regions have small boxes, so the largest box at the end of a run of the track
+    counts.
 
-    `tracks`, `looks`: int64 (detections,), of each in order of time the track, -1 for none, and the look that it comes from.
-    `time`, `shots`: of each look, its seconds and its shot. `corners`: float64 (detections, 4), pixels.
+    `tracks`, `looks`: int64 (detections,), in order of time: the track of each detection, or -1, and its look. `time`, `shots`:
+    the seconds and the shot of each look. `corners`: float64 (detections, 4), pixels.
     """
     followed = np.flatnonzero(tracks >= 0)
     followed = followed[np.argsort(tracks[followed], kind="stable")]
@@ -106,8 +109,8 @@ def join(
     runs = [run for run in np.split(followed, np.flatnonzero(ends) + 1) if len(run)]
     joined = np.full_like(tracks, -1)
     size = corners[:, 2:] - corners[:, :2]
-    last: dict[int, int] = {}  # the last detection of each track that may go on
-    largest: dict[int, np.ndarray] = {}  # the size of each track, where its runs ended
+    last: dict[int, int] = {}  # the last detection of each track that can be continued
+    largest: dict[int, np.ndarray] = {}  # the largest size of each track at the ends of its runs
     for number, run in enumerate(sorted(runs, key=lambda run: int(run[0]))):
         start = run[0]
         begin = time[looks[start]]
@@ -123,16 +126,16 @@ def join(
         joined[run] = track
         last[track] = int(run[-1])
         largest[track] = np.maximum(size[run[-1]], largest.get(track, 0))
-    # In the order in which they begin.
+    # Numbered in the order in which they begin.
     kept = {track: place for place, track in enumerate(dict.fromkeys(joined[joined >= 0].tolist()))}
     return np.array([kept.get(track, -1) for track in joined.tolist()], dtype=tracks.dtype)
 
 
 def find_breaks(frames: "pl.DataFrame", cut: float) -> np.ndarray:
-    """Return which of `frames`, all of one video as `tables.VideoFrames`, nothing can be followed into: bool (frames,).
+    """Return whether tracks end before each of `frames`, all frames of one video (`tables.VideoFrames`): bool (frames,).
 
-    These are the first frames of shots, see `find_cuts`, frames of another size than the one before, and those before and
-    after which something cannot be decoded.
+    This is so at the first frame of a shot (see `find_cuts`), at a change of size, and at the beginning and the end of a run of
+    frames that cannot be decoded.
     """
     sizes = frames.select("width", "height").to_numpy()
     resized = (np.diff(sizes, axis=0, prepend=sizes[:1]) != 0).any(axis=1)
@@ -141,15 +144,16 @@ def find_breaks(frames: "pl.DataFrame", cut: float) -> np.ndarray:
 
 
 def find_cuts(change: np.ndarray, cut: float) -> np.ndarray:
-    """Return the first frames of all shots but the first: bool (n,). `change`: how much each frame differs from the one before.
+    """Return whether each frame is the first one after a cut: bool (n,). `change`: its difference from the previous frame.
 
-    There, a frame changes by at least `cut`, and by at least `RATIO` times the mean of the `REACH` largest changes of the
-    `REACH` frames before it and after it. Camera moves and strobes change all frames alike, and are no cuts; nor are they where
-    each frame is shown twice, for then every other one is not counted. A lone flash counts as two cuts: it differs from a shot
-    of so many frames in nothing.
+    At a cut, a frame changes by at least `cut`, and by at least `RATIO` times the mean of the `REACH` largest changes among the
+    `REACH` frames before it and the `REACH` frames after it. So camera moves and strobes, which change many frames alike, are
+    not cuts. This also holds for video that shows each frame twice, because only the larger half of the changes is used. A
+    single flash counts as two cuts, because it cannot be distinguished from a short shot.
 
-    A change has to stand out, as in the AdaptiveDetector of PySceneDetect, but less so, and may be smaller: there, cuts within
-    one room that a moving camera shows are missed, and a cut missed spoils a scene while one too many only divides it.
+    As in the AdaptiveDetector of PySceneDetect, a change must stand out from those around it, but both thresholds are lower
+    here. PySceneDetect misses cuts within a room that a moving camera shows. A missed cut spoils a scene, and a false one only
+    divides it.
     """
     around = np.lib.stride_tricks.sliding_window_view(np.pad(change, REACH, mode="reflect"), 2 * REACH + 1)
     others = np.delete(around, REACH, axis=1)

@@ -1,4 +1,4 @@
-"""Tracks in pieces: split at gaps, merged where they show one region, divided into stretches."""
+"""Make stretches of tracks: split them at gaps, merge those of one region, divide them by length."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ from tessera.core.settings import Settings
 
 if TYPE_CHECKING:
     import polars as pl
-TINY = 1e-6  # seconds; a moment is not missed for the sake of a rounding
+TINY = 1e-6  # seconds; a tolerance for rounding
 
 
 class SceneSettings(Settings):
-    """Which stretches of what was followed become scenes, and how their masks and boxes are smoothed."""
+    """Which stretches of tracks become scenes, and how their masks and boxes are smoothed."""
 
     bridge: NonNegativeFloat = 0.5
     merge: float = Field(0.5, ge=0, le=1)
@@ -31,18 +31,18 @@ class SceneSettings(Settings):
     @model_validator(mode="after")
     def _ascending(self) -> Self:
         if self.minimum > self.maximum:
-            raise ValueError(f"`minimum` is {self.minimum:g}, more than `maximum`, {self.maximum:g}")
+            raise ValueError(f"`minimum` is {self.minimum:g}, which is more than `maximum`, {self.maximum:g}")
         return self
 
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """A track, or a part of one, without a gap that is too long to be bridged."""
+    """A track, or a part of one, without a gap that is too long to interpolate."""
 
     number: int  # within the source
-    rows: np.ndarray  # int64 (n,): its detections in order of time, as rows of those of the source
-    frames: np.ndarray  # int64 (n,): the frames that they lie in
-    boxes: np.ndarray  # float64 (m, 4): its box in each frame from the first to the last
+    rows: np.ndarray  # int64 (n,): its detections in order of time, as rows of the table of the source
+    frames: np.ndarray  # int64 (n,): the frames of the detections
+    boxes: np.ndarray  # float64 (m, 4): the box in each frame from the first to the last
 
     @property
     def first(self) -> int:
@@ -55,14 +55,17 @@ class Piece:
         return int(self.frames[-1]) + 1
 
     def around(self, first: int, stop: int) -> np.ndarray:
-        """Return the places of the detections from the last up to the frame `first` to the first from `stop - 1` on."""
+        """Return the indices of the detections that determine the frames from `first` to before `stop`.
+
+        They reach from the last one up to frame `first` to the first one from frame `stop - 1` on.
+        """
         start = max(int(np.searchsorted(self.frames, first, "right")) - 1, 0)
         end = min(int(np.searchsorted(self.frames, stop - 1)) + 1, len(self.frames))
         return np.arange(start, end)
 
 
 class Stretch(NamedTuple):
-    """Consecutive frames of a region, a scene unless there is a reason that it is none."""
+    """Consecutive frames of a region. It is a scene unless `reason` says why not."""
 
     key: str
     number: int  # of the region
@@ -74,10 +77,10 @@ class Stretch(NamedTuple):
 
 
 def choose_stretches(video: "pl.DataFrame", seen: "pl.DataFrame", tracks: np.ndarray, settings: SceneSettings) -> list[Stretch]:
-    """Return what the `tracks` of a video give, scenes and what becomes none, in order of time.
+    """Return the stretches of the `tracks` of a video in order of time, both scenes and others.
 
-    `video`: its `tables.VideoFrames`; `seen`: its `tables.VideoDetections`, no `rle` needed; `tracks`: int64, of each of them
-    the number of its track, -1 for none.
+    `video`: its `tables.VideoFrames`. `seen`: its `tables.VideoDetections`, of which `rle` is not needed. `tracks`: int64, the
+    number of the track of each detection, or -1.
     """
     name = file_name(video["source"][0])
     time = video["time"].to_numpy()
@@ -115,9 +118,9 @@ def choose_stretches(video: "pl.DataFrame", seen: "pl.DataFrame", tracks: np.nda
 def split(video: "pl.DataFrame", seen: "pl.DataFrame", tracks: np.ndarray, bridge: float) -> list[Piece]:
     """Return the pieces of the `tracks` of a video, numbered in the order in which they begin.
 
-    A track is one piece as long as it was not missed for more than `bridge` seconds: from the first frame that was looked at
-    without seeing it to the one in which it was seen again. Frames that were not looked at are none in which it was missed.
-    Arguments: see `choose_stretches`.
+    A track is split where it was missed for more than `bridge` seconds. This time runs from the first frame in which the
+    detector missed it to the frame in which it was found again. Frames that the detector did not run on do not count as missed.
+    The other parameters are those of `choose_stretches`.
     """
     time = video["time"].to_numpy()
     looked = np.flatnonzero(video["looked"].to_numpy())
@@ -138,16 +141,16 @@ def split(video: "pl.DataFrame", seen: "pl.DataFrame", tracks: np.ndarray, bridg
 
 
 def _missed(frames: np.ndarray, looked: np.ndarray, time: np.ndarray) -> np.ndarray:
-    """Return for how many seconds a region was missed after each of `frames`, in which it was seen, but the last."""
+    """Return for how many seconds a region was missed after each of `frames` but the last. `frames`: those that show it."""
     missed: np.ndarray = time[frames[1:]] - time[looked[np.searchsorted(looked, frames[:-1], "right")]]
     return missed
 
 
 def _glide(time: np.ndarray, frames: np.ndarray, corners: np.ndarray, is_gap: np.ndarray) -> np.ndarray:
-    """Return the boxes in all frames from the first to the last of `frames`, in which they are `corners`: float64 (m, 4).
+    """Return the interpolated boxes in all frames from the first to the last of `frames`: float64 (m, 4).
 
-    `time`: seconds, of each frame of the video. In between, boxes follow cubic curves whose slopes are those from the detection
-    before to the one after (Catmull and Rom, 1974), but straight lines in each gap, next to which slopes tell nothing.
+    `corners`: the boxes in `frames`. `time`: seconds, of each frame of the video. Boxes follow Catmull-Rom splines (Catmull and
+    Rom, 1974). Inside gaps, they follow straight lines, because the slopes beside a gap are not reliable.
     """
     if len(frames) == 1:
         return corners
@@ -155,7 +158,7 @@ def _glide(time: np.ndarray, frames: np.ndarray, corners: np.ndarray, is_gap: np
     spans = np.maximum(np.diff(at), TINY)[:, None]
     steps = np.diff(corners, axis=0) / spans
     slopes = np.concatenate([steps[:1], (corners[2:] - corners[:-2]) / (spans[1:] + spans[:-1]), steps[-1:]])
-    # At the ends, such that the curve bends evenly.
+    # At both ends, the slope that gives the curve a constant second derivative.
     slopes[[0, -1]] = 2 * steps[[0, -1]] - slopes[[1, -2]]
     every = np.arange(frames[0], frames[-1] + 1)
     place = np.minimum(np.searchsorted(frames, every, "right"), len(frames) - 1) - 1
@@ -169,10 +172,10 @@ def _glide(time: np.ndarray, frames: np.ndarray, corners: np.ndarray, is_gap: np
 
 
 def merge(pieces: Sequence[Piece], share: float) -> list[list[Piece]]:
-    """Return `pieces` in groups that are one region each.
+    """Return `pieces` in groups, one per region.
 
-    Two are one where their boxes overlap by more than `share` of the area of the smaller, in more than half of the frames that
-    they have in common; and with them all that are one with either.
+    Two pieces belong to one region if their boxes overlap by more than the fraction `share` of the area of the smaller box, in
+    more than half of the frames that both have. This relation is transitive.
     """
     group = list(range(len(pieces)))
 
@@ -203,15 +206,15 @@ def _overlap(one: Piece, other: Piece, share: float) -> bool:
 
 
 def divide(starts: np.ndarray, ends: np.ndarray, settings: SceneSettings) -> Iterator[tuple[int, int, str]]:
-    """Yield first frame, frame after the last, and reason to be no scene, of the stretches of frames without a gap.
+    """Divide frames without a gap into stretches. Yield the first frame, the frame after the last, and why it is not a scene.
 
-    `starts`, `ends`: float64 (n,), seconds, when each frame begins and ends. A stretch goes on as long as its next frame begins
-    before the maximum: at a constant rate, it has as many frames as the maximum, rounded up. After a scene, as much is left out
-    as the stride asks for. What is left in the end is no scene where it is shorter than the minimum.
+    `starts`, `ends`: float64 (n,), the seconds at which each frame begins and ends. A stretch ends with the last frame that
+    begins before the maximum; at a constant rate, its number of frames is that of the maximum, rounded up. After a scene, the
+    stride is left out. The rest at the end is not a scene if it is shorter than the minimum.
     """
     first = 0
     while first < len(starts):
-        # At least one frame: of times so large that the maximum is lost in their rounding, not even the first is before it.
+        # At least one frame: if times are so large that adding the maximum changes nothing, not even the first is before it.
         stop = max(first + 1, int(np.searchsorted(starts, starts[first] + settings.maximum - TINY)))
         is_short = ends[stop - 1] - starts[first] < settings.minimum - TINY
         yield first, stop, "shorter than the minimum" if is_short else ""

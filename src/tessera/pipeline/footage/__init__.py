@@ -1,1 +1,1 @@
-"""Footage: sources are admitted, frames sampled, duplicates found."""
+"""Footage: admit sources, sample frames, find duplicates."""

@@ -1,4 +1,4 @@
-"""Sources: what each one is, and whether it may be used."""
+"""Examine sources, and admit those that may be used."""
 
 import csv
 import hashlib
@@ -39,32 +39,34 @@ class SourceSettings(Settings):
     @classmethod
     def _can_be_an_input(cls, blocklist: Path) -> Path:
         if SPECIAL.search(str(blocklist)):
-            raise ValueError("no <, >, { or } may be in this path, for Snakemake takes them for more than themselves")
+            raise ValueError("this path must not contain <, >, { or }, which have a meaning for Snakemake")
         return blocklist
 
 
 def check_rights(source: Source) -> None:
-    """Raise `Dropped` where the manifest does not say that `source` may be used."""
+    """Raise `Dropped` if the manifest does not state that `source` may be used."""
     if not source.rights.strip():
-        raise Dropped("no rights", "name the licence or the contract in the column `rights`")
+        raise Dropped("no rights", "state the licence or the contract in the column `rights`")
     if source.content == "adult" and source.adults_verified != "yes":
-        raise Dropped("adults not verified", "adult content needs `yes` in the column `adults_verified`, once that is so")
+        raise Dropped(
+            "adults not verified", "adult content needs `yes` in the column `adults_verified`; verify the adults first"
+        )
     if source.content == "adult" and not source.consent.strip():
         raise Dropped("no consent", "adult content needs the reference to the release in the column `consent`")
 
 
 @dataclass(frozen=True)
 class Digests:
-    """The bytes behind the path of a source: one file, or the images directly in a folder."""
+    """The content of a source: one file, or the images directly inside a folder."""
 
     is_folder: bool
     files: dict[Path, str]  # the sha256 of each
-    unreadable: dict[str, str]  # by the name of an image, why it cannot be read
+    unreadable: dict[str, str]  # why an image cannot be read, by its name
     size: int  # bytes
 
     @property
     def sha256(self) -> str:
-        """The sha256 of the file; of the names and sha256 of its images for a folder."""
+        """The sha256 of the file; for a folder, a digest of the names and sha256 of its images."""
         return (
             digest([[file.name, sha256] for file, sha256 in self.files.items()])
             if self.is_folder
@@ -73,14 +75,15 @@ class Digests:
 
 
 def read_digests(path: Path) -> Digests:
-    """Return the digests of what is at `path`. Raises `Failed` where nothing there can be read."""
-    is_folder = os.path.isdir(path)  # noqa: PTH112 (unlike Path.is_dir it takes whatever a manifest may hold)
+    """Return the digests of the file or the folder `path`. Raises `Failed` if nothing in it can be read."""
+    is_folder = os.path.isdir(path)  # noqa: PTH112 (Path.is_dir raises on some strings that a manifest may contain)
     if is_folder and not os.access(path, os.R_OK | os.X_OK):
-        raise Failed("permission denied", f"{str(path)!r} may not be listed; give yourself the right to read it")
+        raise Failed("permission denied", f"the folder {str(path)!r} cannot be listed; change its permissions")
     images = files_of(path) if is_folder else [path]
     if not images:
         raise Failed(
-            "no images", f"the folder {str(path)!r} holds no {', '.join(sorted(IMAGE_SUFFIXES))}; folders in it do not count"
+            "no images",
+            f"the folder {str(path)!r} contains no {', '.join(sorted(IMAGE_SUFFIXES))}; its subfolders are not searched",
         )
     files: dict[Path, str] = {}
     unreadable: dict[str, str] = {}
@@ -98,11 +101,12 @@ def read_digests(path: Path) -> Digests:
 
 
 def examine(source: Source, twin: Source | None, blocklist: Blocklist, settings: SourceSettings) -> Iterator[dict[str, Any]]:
-    """Yield, bit by bit, what is found out about `source`, by the columns of `tables.Sources` and what the report adds.
+    """Examine `source` step by step, and yield the result of each step: columns of `tables.Sources` and of the report.
 
-    `twin` is an earlier source that may be the same file; if it is, `source` is refused even where that one was too, for then
-    the manifest contradicts itself about what may be done with the footage. Raises `Dropped` where `source` must not be used
-    and `Failed` where it cannot be. Nothing of a source without rights is read.
+    `twin`: an earlier source that may be the same file. If it is, `source` is refused, even if the earlier one was refused as
+    well: the manifest then contradicts itself about the same footage. A source without rights is never read.
+
+    Raises `Dropped` if `source` must not be used, and `Failed` if it cannot be used.
     """
     check_rights(source)
     digests = read_digests(Path(source.path))
@@ -138,7 +142,7 @@ def _holds(twin: Source, sha256: str) -> bool:
 
 
 def _probe_folder(digests: Digests, look: Look | None) -> dict[str, Any]:
-    """Return what the images of a folder have in common, and which of them cannot be used."""
+    """Return the properties that all images of a folder have in common, and the images that cannot be used."""
     found: list[Media] = []
     unusable = dict(digests.unreadable)
     for image in progress(digests.files, unit="images"):
@@ -167,9 +171,9 @@ def admit_sources(
     report: Path,
     ledger: Path,
 ) -> None:
-    """Examine the sources of a shard and write the table, a readable report and the ledger of what became of each.
+    """Examine the sources of a shard, and write the `table` (`tables.Sources`), a `report` as JSON, and the `ledger`.
 
-    `rows` hold the columns of the manifest and `twin`, the row of an earlier source that may be the same file, or nothing.
+    `rows`: the columns of the manifest and `twin`, the row of an earlier source that may be the same file, or None.
     """
     import polars as pl
 
@@ -198,11 +202,13 @@ def admit_sources(
 def gather_sources(
     tables: list[Path], ledgers: list[Path], order: list[str], *, table: Path, ledger: Path, refused: Path
 ) -> None:
-    """Gather the sources of all shards, in the `order` of their ids: their `table`, their `ledger`, and those `refused`.
+    """Write the sources of all shards to `table`, their rows to `ledger` and the refused ones to the TSV file `refused`.
 
-    `refused` has the refused sources with the reason and the detail, tab-separated. A copy of another admitted source is
-    refused here if `admit_sources` compared it with a third source only: `manifest.twins` names one earlier source, the first
-    with the same size and samples. Of several copies, the first by id stays, as of the frames that look the same.
+    `tables`, `ledgers`: those of `admit_sources`. `order`: the ids of all sources, in the order of the manifest.
+
+    Two admitted sources can still be the same file. `admit_sources` compares each source only with the first one that has the
+    same size and the same sampled blocks (`manifest.twins`), which may be another file. Here, all copies but one are refused.
+    The first by id stays, because `drop_duplicates` keeps the frames of the first by id.
     """
     import polars as pl
 
@@ -244,9 +250,9 @@ def gather_sources(
 
 
 def gate_sources(table: Path, ledger: Path, max_failed: float, *, admitted: Path, summary: Path) -> None:
-    """Write the sources of `table` that were admitted, and to `summary` how many were not, and why.
+    """Write the admitted sources of `table` to `admitted`, and to `summary` how many were refused, by reason.
 
-    Raises `TesseraError` where there is none, or where the fraction that failed is above `max_failed`.
+    Raises `TesseraError` if no source was admitted, or if the fraction of sources that failed exceeds `max_failed`.
     """
     import polars as pl
 
@@ -258,7 +264,7 @@ def gate_sources(table: Path, ledger: Path, max_failed: float, *, admitted: Path
         rows = read_ledger(ledger)
         shown = [f"  {row['key']!r}: {row['reason']} ({row['detail']})" for row in rows[:SHOWN]]
         more = [f"  and {len(rows) - SHOWN} more, in refused.tsv"] if len(rows) > SHOWN else []
-        raise TesseraError("\n".join(["no source was admitted; mend the manifest:", *(shown or ["  it lists none"]), *more]))
+        raise TesseraError("\n".join(["no source was admitted; fix the manifest:", *(shown or ["  it is empty"]), *more]))
     counts = {"admission": {"unit": "sources", **gate("sources", [ledger], max_failed)}}
     summary.write_text(json.dumps(counts, indent=2) + "\n", encoding="utf-8")
     write_table(sources, Sources, admitted)

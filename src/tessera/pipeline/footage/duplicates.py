@@ -12,21 +12,22 @@ from tessera.core.ledger import Ledger
 from tessera.core.settings import Settings
 
 BITS = 64
-SMALL = 512  # hashes; up to here, comparing all pairs is faster than anything cleverer
+SMALL = 512  # hashes; up to this number, comparing all pairs is the fastest method
 PAIRS_AT_ONCE = 1 << 17
 
 
 class DuplicateSettings(Settings):
-    """When two images count as one."""
+    """When two images count as duplicates."""
 
     distance: int = Field(4, ge=0, le=16)
 
 
 def drop_duplicates(frames: list[Path], labelled: list[Path], table: Path, ledger: Path, settings: DuplicateSettings) -> None:
-    """Write to `table` which images are left out because one that stays looks the same; `ledger` has a row per image.
+    """Write the images that duplicate a kept image to `table` (`tables.Duplicates`); `ledger` gets one row per image.
 
-    `frames`: tables of Frames. `labelled`: tables of Images; what they hold stays before any frame does, since labels are work.
-    Otherwise what comes first by source and index stays, however the sources are sharded.
+    `frames`: files of `tables.Frames`. `labelled`: files of `tables.Images`. Of several duplicates, a labelled image is kept
+    rather than a frame, because labels are work; otherwise the first one by source and index. The division into shards does
+    not matter.
     """
     import polars as pl
 
@@ -54,11 +55,11 @@ def drop_duplicates(frames: list[Path], labelled: list[Path], table: Path, ledge
 
 
 def find_duplicates(hashes: np.ndarray, distance: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return, for each of `hashes`, which one stays in its place, and the Hamming distance to it in bits.
+    """Return, for each of `hashes`, the index of the kept hash that represents it, and the Hamming distance to it in bits.
 
-    `hashes`: uint64 (N,). Both results: int64 (N,). In the order given, a hash stays unless one that stays lies within
-    `distance` of it; it then stands for itself. One that does not stay is stood for by the nearest of all that stay, the
-    earliest of those. Equal to comparing every hash with all that stay, in far less time for small distances.
+    `hashes`: uint64 (N,). Both results: int64 (N,). A hash is kept, and represents itself, if no earlier kept hash lies within
+    `distance` of it. Any other hash is represented by the nearest kept hash, the earliest of several. The result is the same as
+    comparing every hash with all kept ones, but takes far less time for small distances.
     """
     distinct, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
     order = np.argsort(first)
@@ -68,7 +69,7 @@ def find_duplicates(hashes: np.ndarray, distance: int) -> tuple[np.ndarray, np.n
 
 
 def _greedy(hashes: np.ndarray, distance: int) -> np.ndarray:
-    """Return the places of those of the distinct `hashes` that stay, ascending."""
+    """Return the indices of the distinct `hashes` that are kept, ascending."""
     if len(hashes) <= SMALL:
         free = np.ones(len(hashes), bool)
         near = np.bitwise_count(hashes[:, None] ^ hashes) <= distance
@@ -76,8 +77,8 @@ def _greedy(hashes: np.ndarray, distance: int) -> np.ndarray:
             if free[place]:
                 free[place + 1 :] &= ~near[place, place + 1 :]
         return np.flatnonzero(free)
-    # Those of the second half that one of the first stands for need not be compared with each other: it is this that keeps
-    # thousands of nearly black frames from being compared all with all.
+    # Hashes of the second half that the first half represents need no comparison with each other. Otherwise, thousands of
+    # nearly black frames would be compared all with all.
     half = len(hashes) // 2
     left = _greedy(hashes[:half], distance)
     _, bits = _nearest(hashes[half:], hashes[left], distance)
@@ -86,14 +87,14 @@ def _greedy(hashes: np.ndarray, distance: int) -> np.ndarray:
 
 
 def _nearest(queries: np.ndarray, hashes: np.ndarray, distance: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return, per query, the place of the nearest of `hashes`, the first of equals, and its distance in bits.
+    """Return, for each query, the index of the nearest of `hashes`, the first of equally near ones, and its distance in bits.
 
-    Where none lies within `distance`, the place means nothing and the distance is greater than that.
+    If none lies within `distance`, the index is meaningless and the returned distance is greater than `distance`.
     """
-    # Distance and place in one number, so that the smallest is the answer.
+    # Distance and index in one number, so that the smallest number is the answer.
     best = np.full(len(queries), (BITS + 1) * len(hashes), np.int64)
     for mask in _masks(len(queries), len(hashes), distance):
-        # Stable: within a bucket, places ascend. Sorted queries walk through the buckets in the order of memory.
+        # The sort is stable, so indices ascend within a bucket. Sorted queries visit the buckets in the order of memory.
         order = np.argsort(hashes & mask, kind="stable")
         sorted_hashes = hashes[order]
         asking = np.argsort(queries & mask)
@@ -114,11 +115,11 @@ def _nearest(queries: np.ndarray, hashes: np.ndarray, distance: int) -> tuple[np
 
 
 def _masks(queries: int, hashes: int, distance: int) -> Iterator[np.uint64]:
-    """Yield masks of bits such that any two hashes within `distance` are equal under at least one.
+    """Yield masks of bits such that any two hashes within `distance` are equal under at least one mask.
 
-    The bits are dealt to `distance + equal` bands. Two hashes that differ in `distance` bits differ in that many bands at most,
-    so at least `equal` bands are the same; there is a mask for each choice of them. More equal bands make more masks, each
-    with fewer hashes in a bucket: the cheapest number is taken, for hashes spread evenly.
+    The bits are divided into `distance + equal` bands. Two hashes that differ in `distance` bits differ in at most as many
+    bands, so at least `equal` bands are the same. There is one mask for each choice of `equal` bands. More equal bands mean
+    more masks, but fewer hashes in each bucket. The number with the lowest cost is used, assuming evenly distributed hashes.
     """
 
     def cost(equal: int) -> float:
@@ -132,7 +133,7 @@ def _masks(queries: int, hashes: int, distance: int) -> Iterator[np.uint64]:
 
 
 def _parts(counts: np.ndarray) -> Iterator[slice]:
-    """Yield slices of `counts` that each sum to about `PAIRS_AT_ONCE`, and hold one at least."""
+    """Yield slices of `counts`, each with at least one item and a sum of about `PAIRS_AT_ONCE`."""
     ends = np.cumsum(counts)
     start = 0
     while start < len(counts):

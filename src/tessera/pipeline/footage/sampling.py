@@ -1,4 +1,4 @@
-"""Frames: which pictures of a source are looked at."""
+"""Sample frames of sources."""
 
 import csv
 import json
@@ -25,10 +25,8 @@ from tessera.imaging.video import THREADS, Packets, VideoFrame, open_video, read
 
 MPDECIMATE = "mpdecimate=hi=64*200:lo=64*50:frac=0.33"
 SUFFIX = {"jpeg": ".jpg", "png": ".png"}
-ROWS, LEDGER = "rows.json", "ledger.jsonl"  # files of the frames of a source in the store, beside the images
-HASH_SIDE = (
-    256  # pixels; scaled down to that, a picture has the same hash but for a bit or two now and then, in a third of the time
-)
+ROWS, LEDGER = "rows.json", "ledger.jsonl"  # files in the store, beside the images of a source
+HASH_SIDE = 256  # pixels; with this scaling first, hashing takes a third of the time, and at most a bit or two differ
 
 
 class FrameSettings(Settings):
@@ -55,14 +53,14 @@ def sample_frames(
     images: Path,
     ledger: Path,
 ) -> None:
-    """Store frames of the admitted sources of the table `sources`: one image each in the folder `images`, one row in `table`.
+    """Sample frames of the admitted `sources` (`tables.Sources`) to the folder `images` and the table `tables.Frames`, `table`.
 
-    A video gives the frames that `settings` choose; an image, and every image of a folder, gives one. `ledger` has a row per
-    frame that was chosen and, for a source that gives none, one with its id. `threads` are used to encode; the result does not
+    A video gives the frames that `settings` select. An image gives one frame, and a folder one per image. `ledger` gets one row
+    per selected frame, or one row with the id of the source if it has none. `threads` threads encode; the result does not
     depend on their number.
 
-    The frames of a source are made in the `Store` in the folder `kept`, under a digest of all that they are made of, this
-    `code` included, and linked from there. They are made again where one of them failed.
+    The frames of a source are kept in the `Store` in the folder `kept`, under a digest of everything that they depend on,
+    including `code`, and linked from there. If one of them failed, all frames of the source are sampled again in the next run.
     """
     import polars as pl
 
@@ -97,7 +95,7 @@ def sample_frames(
 def _sample(
     source: str, path: Path, kind: str, settings: FrameSettings, folder: Path, pool: ThreadPoolExecutor, count: int
 ) -> None:
-    """Write the frames of `source`, their rows of `tables.Frames` and their ledger to `folder`, `count` frames ahead."""
+    """Write the frames of `source`, their rows of `tables.Frames` and their ledger to `folder`; decode `count` frames ahead."""
 
     def chosen() -> Iterator[VideoFrame | Still | Dropped]:
         try:
@@ -119,15 +117,17 @@ def _sample(
 
 
 def _key(source: str, frame: VideoFrame | Still | Dropped) -> str:
-    """Return the key of a frame of `source`; of what is none, the source."""
+    """Return the key of a frame of `source`, or `source` itself if there is no frame."""
     return source if isinstance(frame, Dropped) else f"{file_name(source)}-{frame.index:07d}"
 
 
 def select_frames(packets: Packets, settings: FrameSettings) -> np.ndarray:
-    """Return the indices of the frames that `settings` choose by time, count or keyframe, ascending.
+    """Return the indices of the frames that `settings` select by time, count or keyframe, ascending.
 
-    What is skipped at the start and at the end is as if it were not there: seconds and frames count from the first one after
-    it. The frame of a moment is the one on the screen. For `all` and `decimate` these are all frames.
+    Seconds and frames count from the first frame that is not skipped. The frame at a point in time is the one on the screen
+    then. The modes `all` and `decimate` select all frames that are not skipped.
+
+    Raises `Dropped` if all frames are skipped.
     """
     left: np.ndarray = np.flatnonzero(
         (packets.time >= settings.skip_start) & (packets.time <= packets.time[-1] - settings.skip_end)
@@ -135,7 +135,7 @@ def select_frames(packets: Packets, settings: FrameSettings) -> np.ndarray:
     if not len(left):
         raise Dropped("shorter than what is skipped", f"the last frame is at {packets.time[-1]:.3f} s")
     if settings.mode == "interval":
-        time = packets.time[left] - packets.time[left[0]] + 1e-6  # a moment is not missed for the sake of a rounding
+        time = packets.time[left] - packets.time[left[0]] + 1e-6  # a tolerance for rounding
         passed = np.append(np.ceil((time - 2e-6) / settings.interval), np.floor(time[-1] / settings.interval) + 1)
         left = left[np.diff(passed) > 0]
     elif settings.mode == "every":
@@ -146,9 +146,9 @@ def select_frames(packets: Packets, settings: FrameSettings) -> np.ndarray:
 
 
 def decimate(path: Path, packets: Packets, indices: np.ndarray) -> np.ndarray:
-    """Return those of the frames `indices`, a run without gaps, that FFmpeg's filter mpdecimate keeps.
+    """Return those of the consecutive frames `indices` that FFmpeg's filter mpdecimate keeps.
 
-    The filter sees nothing before the first of them. Raises `Failed` where FFmpeg cannot read the video `path`.
+    The filter gets no earlier frames. Raises `Failed` if FFmpeg cannot read the video `path`.
     """
     from imageio_ffmpeg import get_ffmpeg_exe
 
@@ -156,12 +156,13 @@ def decimate(path: Path, packets: Packets, indices: np.ndarray) -> np.ndarray:
         demuxer = container.format.name.split(",")[0]
         number = stream.index
     stamps = packets.pts[indices]
-    # Frames are told apart by their time stamps, which all filters hand on; where there are none, by counting.
+    # Frames are identified by their time stamps, which all filters pass on, or by their number if there are no time stamps.
     filters = f"select=gte(pts\\,{stamps[0]})*lte(pts\\,{stamps[-1]}),{MPDECIMATE}"
     if not packets.timed:
         filters = f"setpts=N,{filters}"
     with path.open("rb") as file:
-        # By its descriptor: no name can be taken for an option, a pattern or an address, and nothing else can be opened.
+        # The file is passed as a descriptor, so that its name cannot be taken for an option, a pattern or an address, and
+        # FFmpeg can open nothing else.
         command = [get_ffmpeg_exe(), "-nostdin", "-v", "error", "-copyts", "-protocol_whitelist", "fd"]
         command += ["-threads", str(THREADS), "-fd", str(file.fileno()), "-f", demuxer, "-i", "fd:"]
         command += ["-map", f"0:{number}", "-vf", filters]

@@ -1,4 +1,4 @@
-"""What was made of sources that are no longer in the manifest is removed."""
+"""Remove the results of sources that are no longer in the manifest."""
 
 import csv
 import os
@@ -15,12 +15,12 @@ from tessera.core.trainings import RECORD, read_record
 def remove_withdrawn(
     folders: Sequence[Path], shards: Iterable[str], trainings: Path, sources: Collection[str], *, withdrawn: Path
 ) -> None:
-    """Remove what was made of sources that are no longer there, and list it in `withdrawn`, tab-separated.
+    """Remove the results of sources that are no longer in the manifest, and list them in the TSV file `withdrawn`.
 
-    `folders`: those that have a folder for each shard; the folders of shards that are not among `shards` are removed, and
-    nothing that does not bear the name of a shard. `trainings`: the folder of all trainings; those that are kept and learned
-    from a source that is not among `sources` are removed. A part of a set of images, `SET/PART`, is there if the set is. A link
-    is left alone, and so is what it leads to.
+    `folders`: folders with one folder per shard. Folders of shards that are not among `shards` are removed; anything that does
+    not have the name of a shard stays. `trainings`: the folder of all trainings. Trainings that learned from a source that is
+    not among `sources` are removed. A part of a set of images, `SET/PART`, belongs to the source `SET`. Links and their targets
+    are never touched.
     """
     kept = set(shards)
     removed = []

@@ -1,4 +1,4 @@
-"""Regions: what of all that detectors saw gets a mosaic, and which frames show nothing at all."""
+"""Choose the detections that get a mosaic, and the frames without any detection."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -18,15 +18,15 @@ from tessera.core.settings import Settings
 from tessera.imaging.boxes import Box, mask_box
 from tessera.imaging.masks import decode_rle, grow, growth_step
 
-SMOOTH = 11  # pixels, side of the window whose majority a pixel of a mask takes
-SPECK = 0.02  # share of the area of a region below which a piece of it is none
+SMOOTH = 11  # pixels, side of the window of the majority filter for masks
+SPECK = 0.02  # fraction of the area of a region; smaller pieces of it are removed
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Range = tuple[PositiveFloat, PositiveFloat]
 
 
 class Confidences(Settings):
-    """From which confidence on a detection counts."""
+    """The least confidence of a detection that counts, by detector."""
 
     nsfw: Fraction = 0.7
     watermark: Fraction = 0.2
@@ -36,7 +36,7 @@ class Confidences(Settings):
 
 
 class Sides(Settings):
-    """From which size on a detection counts, in pixels."""
+    """The least side of a detection that counts, in pixels, by detector."""
 
     nsfw: PositiveInt = 10
     watermark: PositiveInt = 40
@@ -45,7 +45,7 @@ class Sides(Settings):
 
 
 class Scales(Settings):
-    """By how much boxes are scaled, from and to."""
+    """The range of the factors that boxes are scaled by, by detector."""
 
     face: Range = (1.2, 1.5)
     head: Range = (0.9, 1.2)
@@ -54,12 +54,12 @@ class Scales(Settings):
     @classmethod
     def _ascending(cls, scale: Range) -> Range:
         if scale[0] > scale[1]:
-            raise ValueError("should be the smaller and the larger one")
+            raise ValueError("should be the smaller factor and then the larger one")
         return scale
 
 
 class RegionSettings(Settings):
-    """Which detections become regions, and of what shape."""
+    """Which detections become regions, and their shape."""
 
     confidence: Confidences = Confidences()
     min_side: Sides = Sides()
@@ -70,7 +70,7 @@ class RegionSettings(Settings):
 
 @dataclass(frozen=True, eq=False)
 class Detection:
-    """What a detector saw in a frame: COCO's compressed run lengths of its mask, or its box alone."""
+    """A detection in a frame, with its mask as compressed run lengths of COCO, or without a mask."""
 
     key: str  # `FRAME#DETECTOR-NUMBER`
     detector: str
@@ -79,7 +79,7 @@ class Detection:
     rle: str | None = None
 
     def mask(self, height: int, width: int) -> np.ndarray:
-        """Return its mask, uint8 (height, width), 0 or 255; of a box alone all pixels that it touches."""
+        """Return its mask, uint8 (height, width), 0 or 255. Without a mask, these are all pixels that the box touches."""
         if self.rle is not None:
             return decode_rle(self.rle, height, width)
         x0, y0, x1, y1 = self.box
@@ -89,7 +89,7 @@ class Detection:
 
 
 class Verdict(NamedTuple):
-    """What becomes of a detection: why it does not count, or nothing; and its mask where it gets a mosaic."""
+    """The decision on a detection: the reason why it does not count, empty if it does; and its mask if it gets a mosaic."""
 
     reason: str
     mask: np.ndarray | None = None
@@ -107,15 +107,16 @@ def choose_regions(
     ledger: Path,
     detections: Path,
 ) -> None:
-    """Write what gets a mosaic in the frames of a shard to `regions`, and the frames that show nothing to `backgrounds`.
+    """Write the regions of a shard that get a mosaic to `regions`, and the frames without any detection to `backgrounds`.
 
-    `frames`: `tables.Frames`. `tables`, `ledgers`: what each of `detectors` saw, as `tables.Annotations`, and which
-    frames it looked at. `regions`: `tables.Annotations`, masks at the size of the frame, labelled `nsfw`, `face` or `head`, the
-    first to choose first. `backgrounds`: `tables.Frames`; no detector saw anything in them, however unsure.
+    `frames`: `tables.Frames`. `tables`, `ledgers`: for each of `detectors`, its detections (`tables.Annotations`) and its
+    ledger of frames. `regions` gets `tables.Annotations`, with masks of the size of the frame and the labels `nsfw`, `face` or
+    `head`, in the order in which they were chosen. `backgrounds` gets `tables.Frames`; in these, no detector found anything at
+    any confidence.
 
-    `ledger` has a row per frame. Ok are samples and, with that reason, each `background`; dropped is a frame that `already
-    carries a mosaic`, in which something was seen but `no region` chosen, or that was left out when it was looked at.
-    `detections` has a row per detection: ok is what counts, as a region or as what stands in the way of one.
+    `ledger` gets one row per frame. Frames with a region are ok, and so are those with the reason `background`. A frame is
+    dropped if it `already carries a mosaic`, if it has detections but `no region` was chosen, or if a detector dropped it.
+    `detections` gets one row per detection. It is ok if the detection counts: as a region, or as an obstacle to one.
     """
     import polars as pl
 
@@ -168,14 +169,20 @@ def judge(
     settings: RegionSettings,
     seed: int,
 ) -> dict[str, Verdict]:
-    """Return what becomes of each of the `detections` in the frame `key` of `height` by `width` pixels, by their keys.
+    """Return the decision on each of the `detections` in the frame `key` of `height` by `width` pixels, by their keys.
 
-    They are asked in turn, nsfw before face and head, the surer one first. One becomes a region unless it is below its
-    confidence, the draw fell on the other of face and head, it is too small, or a pixel of it is one of a watermark that
-    counts, for face and head of anything nsfw however unsure, or of a region before it. In a frame with a mosaic none does.
+    Detections are judged in this order: nsfw before face and head, and then by descending confidence. A detection becomes a
+    region unless
 
-    Thresholds and draws are those of Lada 0.11, which compares boxes and lets the last of those that overlap stay.
-    `detectors`: the detectors that looked; where face and head both did, a frame shows one of them. Draws follow from `seed`.
+    - its confidence is too low, or it is too small,
+    - it is a face and heads were drawn for this frame, or the reverse,
+    - it has a pixel in common with a watermark that counts, or with an earlier region,
+    - it is a face or a head that has a pixel in common with an nsfw detection of any confidence,
+    - the frame shows a mosaic.
+
+    Thresholds and draws are those of Lada 0.11. Lada compares boxes instead of masks, and keeps the last of those that overlap.
+    `detectors`: the detectors that ran. If both face and head did, a draw decides which of them a frame uses. Draws depend on
+    `seed`.
     """
     verdicts = {detection.key: Verdict("below the confidence") for detection in detections}
     sure = [each for each in _in_turn(detections) if each.score >= getattr(settings.confidence, each.detector)]
@@ -187,7 +194,7 @@ def judge(
     for detection in sure:
         if detection.detector == "watermark":
             x0, y0, x1, y1 = detection.box
-            # By the longer side, unlike a region: a line of text is low.
+            # Unlike for a region, the longer side counts, because a line of text is low.
             if max(x1 - x0, y1 - y0) < settings.min_side.watermark:
                 verdicts[detection.key] = Verdict("too small")
             else:
@@ -224,19 +231,20 @@ def judge(
 def refine(mask: np.ndarray, radius: float) -> np.ndarray:
     """Return `mask`, uint8 (H, W), 0 or 255, smoothed, without specks, and grown by `radius` pixels.
 
-    Every pixel takes the majority of the `SMOOTH` by `SMOOTH` around it; 8-connected pieces with less than `SPECK` of the area
-    that is left go; then all pixels at most `radius` from one that is set are set. The input is not changed.
+    First, each pixel becomes the majority of the `SMOOTH` by `SMOOTH` pixels around it. Then 8-connected pieces with less than
+    the fraction `SPECK` of the remaining area are removed. Finally, all pixels within `radius` of a set pixel are set. The
+    input is not changed.
     """
     import cv2
 
-    # The work is done on the part of the image that it can change.
+    # Only this part of the image can change.
     margin = SMOOTH + ceil(radius)
     x0, y0, x1, y1 = map(int, mask_box(mask))
     part = np.s_[max(0, y0 - margin) : y1 + margin, max(0, x0 - margin) : x1 + margin]
     refined = np.zeros_like(mask)
     if x0 == x1:
         return refined
-    # The median of a mask is its majority, and counting is faster than sorting.
+    # The median of a mask is its majority, and a box filter is faster than a median filter.
     smooth = cv2.boxFilter(mask[part], -1, (SMOOTH, SMOOTH), borderType=cv2.BORDER_REPLICATE) > 127
     _, numbers, statistics, _ = cv2.connectedComponentsWithStats(smooth.view(np.uint8), connectivity=8)
     areas = statistics[:, cv2.CC_STAT_AREA]
@@ -247,7 +255,7 @@ def refine(mask: np.ndarray, radius: float) -> np.ndarray:
 
 
 def ellipse(box: Box, scale: float, height: int, width: int) -> np.ndarray:
-    """Return the mask, uint8 (height, width), 0 or 255, of the ellipse that fills `box`, scaled about its centre."""
+    """Return the mask, uint8 (height, width), 0 or 255, of the ellipse inscribed in `box`, scaled about its centre."""
     x0, y0, x1, y1 = box
     x = (np.arange(width) + 0.5 - (x0 + x1) / 2) / (scale * (x1 - x0) / 2)
     y = (np.arange(height) + 0.5 - (y0 + y1) / 2) / (scale * (y1 - y0) / 2)
@@ -255,10 +263,10 @@ def ellipse(box: Box, scale: float, height: int, width: int) -> np.ndarray:
 
 
 def _shape(detection: Detection, height: int, width: int, settings: RegionSettings, draws: np.random.Generator) -> np.ndarray:
-    """Return the mask of the region that `detection` would be, uint8 (height, width).
+    """Return the mask of the region of `detection`, uint8 (height, width).
 
-    As mosaics are put over more than what they hide, nsfw grows by a number of steps that is drawn; faces and heads become
-    ellipses in their boxes, scaled by a draw.
+    People draw mosaics larger than what they hide. So an nsfw mask grows by a random number of steps. Faces and heads become
+    ellipses in their boxes, scaled by a random factor.
     """
     if detection.detector != "nsfw":
         return ellipse(detection.box, draws.uniform(*getattr(settings.scale, detection.detector)), height, width)
@@ -272,7 +280,7 @@ def _in_turn(detections: Sequence[Detection]) -> list[Detection]:
 
 
 def _check_looked_at(key: str, looked: Mapping[str, Mapping[str, Mapping[str, str]]]) -> None:
-    """Raise what kept a detector from looking at the frame `key`. `looked`: the rows of the ledger of each, by key."""
+    """Raise the reason why a detector did not run on the frame `key`. `looked`: the ledgers, by detector and key of the row."""
     for detector, rows in looked.items():
         if key not in rows:
             raise Failed("not looked at", detector)

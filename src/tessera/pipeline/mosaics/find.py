@@ -1,4 +1,4 @@
-"""What detectors see in the sampled frames."""
+"""Run detectors on the sampled frames."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ from tessera.records.annotation.predictions import look
 if TYPE_CHECKING:
     import polars as pl
 
-SEEN, LEDGER = "seen.json", "ledger.jsonl"  # files of what was seen in the frames of a source, in the store
+SEEN, LEDGER = "seen.json", "ledger.jsonl"  # files in the store: the detections in the frames of a source, and their ledger
 
 
 def find_regions(
@@ -39,16 +39,16 @@ def find_regions(
     table: Path,
     ledger: Path,
 ) -> None:
-    """Run the detector `weights` over the sampled frames of the sources of a shard that may feed one of `datasets`.
+    """Run the detector `weights` on the sampled frames of those sources of a shard that may feed one of `datasets`.
 
-    `frames`: `tables.Frames`, their files in the folder `images`; `sources`: `tables.Sources`; `expected`: see `Detector`.
-    `table` gets what was seen as `tables.Annotations`, masks at the size of the frame, labels as the weights name them.
-    `ledger` gets a row per frame: ok is one that was looked at, whether something was seen in it or not.
-    Images are read ahead by `threads`.
+    `frames`: `tables.Frames`, with their files in the folder `images`. `sources`: `tables.Sources`. `expected`: see `Detector`.
+    `table` gets the detections as `tables.Annotations`, with masks of the size of the frame and the labels of the weights.
+    `ledger` gets one row per frame. It is ok if the detector ran on the frame, with or without a detection. `threads` threads
+    read images ahead.
 
-    What is seen in the frames of a source is kept in the `Store` in the folder `kept`, under a digest of all that decides it,
-    this `code` included. The detector is loaded where something is missing there. A source is looked at again where a frame of
-    it failed.
+    The detections in the frames of a source are kept in the `Store` in the folder `kept`, under a digest of everything that
+    they depend on, including `code`. The detector is loaded only if some are missing there. If a frame of a source failed, the
+    detector runs on all its frames again in the next run.
     """
     import polars as pl
 
@@ -91,7 +91,7 @@ def find_regions(
 
 
 def _sha256(file: Path) -> str:
-    """Return the sha256 of `file`, or nothing where it cannot be read; that is found out again where it is looked at."""
+    """Return the sha256 of `file`, or an empty string if it cannot be read; reading the image reports the error."""
     try:
         return sha256_file(file)
     except OSError:
@@ -101,7 +101,7 @@ def _sha256(file: Path) -> str:
 def _stored(
     frames: "pl.DataFrame", images: Path, pool: ThreadPoolExecutor, threads: int, book: Ledger
 ) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
-    """Yield the row and the image of each of the sampled `frames` that can be read; `book` gets a row for each that cannot."""
+    """Yield the row and the image of each of the sampled `frames`; if one cannot be read, `book` gets a row instead."""
     for row, reading in ahead(pool, lambda row: read_image(images / row["file"]), frames.iter_rows(named=True), 2 * threads):
         try:
             image = reading.result()

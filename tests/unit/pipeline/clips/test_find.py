@@ -638,5 +638,5 @@ def test_what_is_missing_in_a_table_is_told(tmp_path: Path) -> None:
 
 
 def test_lengths_are_checked_before_any_job() -> None:
-    with pytest.raises(TesseraError, match="`minimum` is 9, more than `maximum`, 8"):
+    with pytest.raises(TesseraError, match="`minimum` is 9, which is more than `maximum`, 8"):
         load(SceneSettings, {"minimum": 9}, "the settings")

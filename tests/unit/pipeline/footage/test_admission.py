@@ -263,7 +263,7 @@ def test_nothing_goes_on_where_nothing_was_admitted(tmp_path: Path) -> None:
         gate_sources(table, ledger, 1.0, admitted=tmp_path / "admitted.parquet", summary=tmp_path / "gate.json")
     ledger = tmp_path / "ledger.jsonl"
     gather_sources([], [], [], table=tmp_path / "none.parquet", ledger=ledger, refused=tmp_path / "refused.tsv")
-    with pytest.raises(TesseraError, match=r"no source was admitted.*\n  it lists none"):
+    with pytest.raises(TesseraError, match=r"no source was admitted.*\n  it is empty"):
         gate_sources(
             tmp_path / "none.parquet", ledger, 1.0, admitted=tmp_path / "admitted.parquet", summary=tmp_path / "gate.json"
         )

@@ -343,7 +343,7 @@ def test_what_a_frame_gives_depends_on_no_other(tmp_path: Path) -> None:
         ),
         ({"detectors": {"mosaic": {"weights": "trained"}}}, "regions.detectors.mosaic.weights"),
         ({"choose": {"extension": []}}, "regions.choose.extension"),
-        ({"choose": {"scale": {"face": [1.5, 1.2]}}}, "the smaller and the larger one"),
+        ({"choose": {"scale": {"face": [1.5, 1.2]}}}, "the smaller factor and then the larger one"),
         ({"choose": {"min_side": {"nsfw": 0}}}, "regions.choose.min_side.nsfw"),
     ],
 )
