@@ -7,7 +7,7 @@ from snakemake.utils import min_version
 from tessera.catalogue import room_files
 
 min_version("9.27")
-# A plan is millions of objects, none of them garbage: to look for some again and again is an eighth of the planning.
+# A plan consists of millions of objects, none of them garbage. Searching them for garbage takes an eighth of the planning time.
 gc.set_threshold(100_000, 50, 50)
 
 
@@ -27,7 +27,7 @@ include: "workflow/rules/sources.smk"
 include: "workflow/rules/frames.smk"
 
 
-# The rooms that the catalogue names: of the samples of each dataset, of the layouts of datasets, and of the kinds of models.
+# The rooms that the catalogue names: of samples, of the layouts of datasets, and of the kinds of models.
 for room in room_files():
 
     include: f"workflow/rules/{room}.smk"

@@ -164,7 +164,7 @@ def test_labels_of_no_source_are_named_when_a_run_begins(labelled: Project) -> N
     run = labelled.run("--dry-run", *targets(labelled))
     assert run.returncode == 0, run.output
     (line,) = [line for line in run.output.splitlines() if "left out" in line]
-    assert "annotations.frame_labels: no source of the manifest is called as 'frame labels/film 3': 1 label file(s)" in line
+    assert "annotations.frame_labels: 'frame labels/film 3' has the name of no source in the manifest: 1 label file(s)" in line
 
 
 def test_adult_labels_without_clearance_stop_before_any_job(labelled: Project) -> None:

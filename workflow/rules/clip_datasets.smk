@@ -1,4 +1,4 @@
-# Datasets of clips: laid out as Lada's, with a datasheet.
+# Datasets of clips, in Lada's layout, with a datasheet.
 
 from tessera.catalogue import CLIPS
 from tessera.core.definitions import code_digest

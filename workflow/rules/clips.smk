@@ -1,11 +1,10 @@
-# Clips: what a detector sees in the videos, followed from frame to frame, the stretches of it that are worth a clip, and what
-# these clips are worth.
+# Clips: detect regions in the videos, track them, cut clips of the scenes, and score the clips.
 
 from tessera.catalogue import fed_by, model_for
 from tessera.core.definitions import code_digest
 from tessera.core.weights.resolve import weights_checksums, weights_file
 
-# The detector that is run on videos, and those that score clips.
+# The detector that runs on videos, and those that score clips.
 VIDEO_DETECTOR = config["scenes"]["detect"]["weights"], model_for("nsfw")
 SCORE_DETECTORS = {
     name: detector["weights"]
@@ -22,8 +21,7 @@ GATES["clips"] = {
 }
 
 
-# One job, because its steps follow each other whatever changes. What was seen in a video, and clips, are taken from the stores if
-# they are known.
+# One job, because every change reruns all later steps. The stores keep the detections of each video, and each clip.
 rule cut_clips:
     input:
         sources="<results>/sources/shards/{shard}/sources.parquet",
@@ -41,7 +39,7 @@ rule cut_clips:
         ],
         quality=weights_file(config["scores"]["quality"]),
     output:
-        # The folders `kept` beside them are not outputs: they outlive a killed job, and every change.
+        # The stores, folders named `kept`, are not outputs, so that they survive killed jobs and changes.
         frames="<results>/scenes/{shard}/video_frames.parquet",
         detections="<results>/scenes/{shard}/detections.parquet",
         detection_ledger="<results>/scenes/{shard}/detections.jsonl",

@@ -1,4 +1,4 @@
-# Settings, sources, shards, and the entries of the catalogue that are made: everything that is known before a job starts.
+# Everything that is known before a job starts: settings, sources, shards, and the datasets and models to make.
 
 import os
 import re
@@ -34,31 +34,31 @@ SHARDS = group_by_shard(SOURCES, config["shards"])
 # The entries of the catalogue that these settings ask for, by name.
 DATASETS = made_datasets(config)
 MODELS = trained_models(config)
-# What people brought beside the manifest, by the name of its folder in the results.
+# Folders of labels and sets of watermarks that the settings name, by the names of their folders in the results.
 LABELS = {file_name(each["name"]): each for each in config["annotations"]["labels"]}
 WATERMARK_SETS = {
     file_name(each["name"]): each for each in config["watermarks"]["sets"]
 }
-# The shards whose frames are labelled: all or, where no folder with such labels is named, none.
+# The shards whose frames can have labels: all or, if no folder of such labels is set, none.
 LABELLED = SHARDS if config["annotations"]["frame_labels"] else []
-# What the wildcards in the paths of the catalogue stand for.
+# The values of the wildcards in the paths of the catalogue.
 PLACES = {
     "shard": SHARDS,
     "labels": LABELS,
     "labelled": LABELLED,
     "set": WATERMARK_SETS,
 }
-# Per room, its steps: what each counts, and its ledgers. Every room adds its own; the gate of the room judges them.
+# The steps of each room, each with the unit that it counts and its ledgers. Rooms add their own steps, and gates check them.
 GATES = {}
-# What every target makes: the lists of what was removed because its source is no longer in the manifest.
+# Every target makes these lists of what was removed because its source is no longer in the manifest.
 WITHDRAWN = ["<results>/sources/withdrawn.tsv", "<results>/previews/withdrawn.tsv"]
-# Folders of the results of version 0.1, which nothing reads any more.
+# Folders of version 0.1 that are no longer used.
 OLD_FOLDERS = ["results/annotations"]
 
 if workflow.is_main_process:
     for folder in filter(os.path.isdir, OLD_FOLDERS):
         logger.warning(
-            f"{folder} was written by Tessera 0.1 and is not read any more: its content is made again in results/labels and"
+            f"{folder} was written by Tessera 0.1 and is no longer used: its content is made again in results/labels and"
             " results/selections; delete the folder"
         )
 
@@ -79,14 +79,14 @@ def of_kind(kind):
 
 
 wildcard_constraints:
-    # Not all names in one pattern: with a thousand, matching them would be most of the planning.
+    # Not a pattern of all names: with a thousand shards, matching it would take most of the planning time.
     shard="[^/]+",
     dataset=any_of(DATASETS),
     model=any_of(MODELS),
 
 
 def keep_log(record):
-    """Keep the log of a job from the rich logger, which prints all of it where the job fails: one line has said why."""
+    """Hide the log of a failed job from the rich logger. It would print all of it, although one line has named the error."""
     if getattr(record, "event", None) == LogEvent.JOB_INFO:
         record.log = []
     return True
@@ -96,7 +96,7 @@ logger.addFilter(keep_log)
 
 
 def verbatim(value):
-    """Return a function of `value` for params: in text that is given by itself, Snakemake would expand the braces."""
+    """Return a function that returns `value`, for params. In a plain string, Snakemake would expand braces."""
 
     def given(wildcards):
         return value
@@ -105,12 +105,12 @@ def verbatim(value):
 
 
 def rows_of(decisions):
-    """Return `decisions` as params take them: what they say, so that a comment in their file reruns nothing."""
+    """Return the content of `decisions` for params, so that a comment in their file reruns nothing."""
     return verbatim([decision.model_dump() for decision in decisions.values()])
 
 
 def places(*paths):
-    """Return `paths` of the catalogue, each for all values of the wildcards in it but `dataset` and `model`."""
+    """Return `paths` of the catalogue, expanded for all values of their wildcards except `dataset` and `model`."""
     found = []
     for path in paths:
         used = {name: names for name, names in PLACES.items() if f"{{{name}}}" in path}
@@ -119,7 +119,7 @@ def places(*paths):
 
 
 def of_dataset(value):
-    """Return a function of the wildcards: `value` of the entry of the dataset that a job makes."""
+    """Return a function of the wildcards that calls `value` with the catalogue entry of the dataset of a job."""
 
     def given(wildcards):
         return value(DATASETS[wildcards.dataset])
@@ -128,26 +128,26 @@ def of_dataset(value):
 
 
 def settings_of(dataset):
-    """Return the sections of the settings that decide what a dataset holds."""
+    """Return the sections of the settings that the content of a dataset depends on."""
     return {section: config[section] for section in dataset.made_by}
 
 
 def of_model(*paths):
-    """Return a function of the wildcards: `paths`, in which {dataset} is the dataset that a model is trained on."""
+    """Return a function of the wildcards that returns `paths`, with {dataset} replaced by the dataset of the model."""
 
     def given(wildcards):
         dataset = MODELS[wildcards.model].dataset
         found = [path.replace("{dataset}", dataset) for path in paths]
-        # A single path stays one: scripts are given a path for it, not a list.
+        # A single path is not a list, so that the script gets a path.
         return found if len(found) > 1 else found[0]
 
     return given
 
 
 def content_of_sets(wildcards):
-    """Return the content of each set of material in the dataset of a job, by the id that its sources start with.
+    """Return the `content` of each set of images in the dataset of a job, by the id that its sources start with.
 
-    The report blurs pictures by it.
+    It decides which pictures the report blurs.
     """
     is_of_model = not hasattr(wildcards, "dataset")
     dataset = MODELS[wildcards.model].dataset if is_of_model else wildcards.dataset
@@ -156,20 +156,23 @@ def content_of_sets(wildcards):
 
 
 def footprint(path):
-    """Return what changes with the footage at `path`; of an input the size, for Snakemake overlooks what is older than before."""
+    """Return a value that changes with the footage at `path`.
+
+    For a file that is an input, it is the size: Snakemake does not notice if a file is replaced by an older one.
+    """
     return size_of(path) if is_plain_file(path) else fingerprint(files_of(path))
 
 
 @cache
 def earlier_twins():
-    """Return, by source id, the earlier source that may be the same file. Not looked for by jobs that do not ask."""
+    """Return the earlier source that may be the same file, by source id. It is computed only if a job needs it."""
     return twins(SOURCES)
 
 
 def shard_rows(wildcards):
-    """Return what the manifest says of the sources of a shard, and of the earlier source that may be the same file as each.
+    """Return the rows of the manifest of a shard, each with the row of the earlier source that may be the same file.
 
-    `watched` changes with their footage.
+    `watched` changes with the footage of both.
     """
     rows = []
     for source in SHARDS[wildcards.shard]:
@@ -185,12 +188,12 @@ def shard_rows(wildcards):
 
 
 def source_order(wildcards):
-    """Return the ids of all sources as the manifest orders them; a function, for Snakemake would expand the braces in them."""
+    """Return the ids of all sources in the order of the manifest. In plain strings, Snakemake would expand braces."""
     return [source.source for source in SOURCES]
 
 
 def inputs_of(sources):
-    """Return the files of `sources` that can be inputs; folders, and what cannot be one, are watched by `shard_rows`."""
+    """Return the files of `sources` that can be inputs. `shard_rows` watches folders and all other paths."""
     return sorted({source.path for source in sources if is_plain_file(source.path)})
 
 
@@ -200,7 +203,7 @@ def shard_files(wildcards):
 
 
 def compared_files(wildcards):
-    """Return the files that are read to admit the sources of a shard: its own, and those that may be the same."""
+    """Return the files that are read to admit the sources of a shard: its own, and earlier ones that may be the same."""
     sources = SHARDS[wildcards.shard]
     found = [earlier_twins().get(source.source) for source in sources]
     return inputs_of([*sources, *filter(None, found)])

@@ -1,4 +1,4 @@
-# Datasets: what is the same for all of them. Gates, splits by source, and checksums.
+# The rules that all datasets have in common: gates, splits by source, datasheets and checksums.
 
 from tessera.catalogue import sets_of
 from tessera.core.definitions import code_digest
@@ -6,14 +6,14 @@ from tessera.records.material import LABELS as LABEL_SET
 
 
 def ledgers_of_room(wildcards):
-    """Return the ledgers that the gate of a room judges."""
+    """Return the ledgers that the gate of a room checks."""
     return [
         ledger for _, ledgers in GATES[wildcards.room].values() for ledger in ledgers
     ]
 
 
 def steps_of_room(wildcards):
-    """Return what each step of a room counts, and how many of the ledgers are its own."""
+    """Return the unit of each step of a room, and the number of its ledgers."""
     return {
         step: {"unit": unit, "ledgers": len(ledgers)}
         for step, (unit, ledgers) in GATES[wildcards.room].items()
@@ -39,7 +39,7 @@ rule gate_room:
         "../scripts/gate_room.py"
 
 
-# For all datasets at once: what validates one model trains no other.
+# For all datasets together, so that a source that validates one model trains no other.
 rule divide_sources:
     input:
         sources="<results>/sources/admitted.parquet",
@@ -53,7 +53,7 @@ rule divide_sources:
     benchmark:
         "<benchmarks>/divide_sources.jsonl"
     params:
-        # In the order in which they came: what is appended moves nothing that was there.
+        # In the order of the manifest, so that a source appended to it moves no earlier one.
         order=verbatim(
             [
                 *(f"{LABEL_SET}{each['name']}" for each in LABELS.values()),
@@ -88,7 +88,7 @@ rule split_samples:
         "../scripts/split_samples.py"
 
 
-# Of layouts whose rules write no datasheet of their own; one that does says so by `ruleorder`.
+# For layouts whose rules write no datasheet. Rules that write one go before this rule with `ruleorder`.
 rule write_plain_datasheet:
     input:
         splits="<results>/datasets/{dataset}/splits.parquet",

@@ -1,4 +1,4 @@
-# Demo footage with known truth. config/demo.yaml and config/demo.tsv say what the workflow makes of it.
+# Demo footage with known ground truth. config/demo.yaml and config/demo.tsv are its settings and its manifest.
 
 from tessera.core.definitions import code_digest
 

@@ -1,4 +1,4 @@
-# Detectors: from a dataset to weights that were measured, exported, compared with what was trained, and described.
+# Detectors: check the dataset, train, measure, export, compare the export with the trained model, and write the card.
 
 from tessera.catalogue import DETECTOR
 from tessera.core.definitions import code_digest
@@ -15,7 +15,7 @@ def parts_of_dataset(wildcards):
 
 
 def declared_weights_of(wildcards):
-    """Return the file of the weights that a model starts from, or nothing."""
+    """Return the file of the initial weights of a model, or an empty list."""
     return weights_file(config["models"][wildcards.model]["weights"])
 
 
@@ -50,7 +50,7 @@ rule train_detector:
         weights=declared_weights_of,
         splits=of_model("<results>/datasets/{dataset}/splits.parquet"),
     output:
-        # The folder `runs` beside them is not an output: it keeps each training, finished or not, to be taken up again.
+        # The folder `runs` beside them keeps finished and interrupted trainings. It is not an output, so that they survive.
         weights="<results>/training/{model}/best.pt",
         curves="<results>/training/{model}/results.csv",
         record="<results>/training/{model}/training.json",
@@ -68,7 +68,7 @@ rule train_detector:
         weights=lookup(dpath="models/{model}/weights", within=config),
         training=lookup(dpath="models/{model}/training", within=config),
         seed=lookup(dpath="seed", within=config),
-        # Part of the identity of the training: the definitions that decide its numbers.
+        # A part of the identity of the training: the definitions that its result depends on.
         trained_by=code_digest("tessera.pipeline.detectors.train:fit"),
         code=code_digest(
             "tessera.pipeline.detectors.train:train_detector",
@@ -201,7 +201,7 @@ rule show_curves:
 
 
 def inference_size(wildcards):
-    """Return the side in pixels at which a model looks at images."""
+    """Return the size in pixels that images are scaled to for a model."""
     settings = config["models"][wildcards.model]
     return settings["export"]["image_size"] or settings["training"]["imgsz"]
 

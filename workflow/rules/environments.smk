@@ -1,4 +1,4 @@
-# Environments are artifacts: made from a lock file, made again when it changes.
+# Environments are artifacts, built from lock files. If a lock file changes, its environment is built again.
 
 from tessera.core.definitions import code_digest
 

@@ -1,4 +1,4 @@
-# Filters: which clips stay, by what was measured of them and by what people decided.
+# Filters: select clips by their scores and by the decisions of people.
 
 from tessera.catalogue import CLIPS
 from tessera.core.definitions import code_digest

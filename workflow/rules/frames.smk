@@ -1,4 +1,4 @@
-# Which pictures are looked at: frames of the admitted sources, and which of them look the same.
+# Frames: sample them from the admitted sources, and find near-duplicates.
 
 from tessera.core.definitions import code_digest
 
@@ -12,7 +12,7 @@ rule sample_frames:
         sources="<results>/sources/shards/{shard}/sources.parquet",
         files=shard_files,
     output:
-        # The folder `kept` beside them is not an output: it outlives a killed job, and every change.
+        # The store, the folder `kept`, is not an output, so that it survives killed jobs and changes.
         table="<results>/frames/{shard}/frames.parquet",
         images=directory("<results>/frames/{shard}/images"),
         ledger="<results>/frames/{shard}/ledger.jsonl",
@@ -29,7 +29,7 @@ rule sample_frames:
 
 
 def labelled_images(wildcards):
-    """Return the tables of the images that people labelled: they stay before any that look like them."""
+    """Return the tables of the images that people labelled. Of several near-duplicates, such an image is kept."""
     return places(
         "<results>/labels/sets/{labels}/images.parquet",
         "<results>/labels/frames/{labelled}/images.parquet",

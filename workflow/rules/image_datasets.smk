@@ -1,4 +1,4 @@
-# Datasets of images: selected, and written as YOLO and COCO, with a datasheet.
+# Datasets of images, in YOLO layout and as COCO, with a datasheet.
 
 from tessera.catalogue import IMAGES, label_task, sets_of
 from tessera.core.definitions import code_digest
@@ -50,7 +50,7 @@ rule write_yolo_dataset:
         images="<results>/selections/{dataset}/images.parquet",
         annotations="<results>/selections/{dataset}/annotations.parquet",
         splits="<results>/datasets/{dataset}/splits.parquet",
-        # The tables name the images in these folders.
+        # The images that the tables name.
         pictures=of_dataset(lambda dataset: places(*dataset.pictures)),
     output:
         images=directory("<results>/datasets/{dataset}/images"),
@@ -120,7 +120,7 @@ rule write_datasheet:
 
 
 def drawn(dataset, what):
-    """Return the path of the tables that say what was drawn on the samples of a dataset, or nothing."""
+    """Return the path of the tables of the marks or mosaics on the samples of a dataset, or an empty list."""
     return [dataset.drawn[what]] if what in dataset.drawn else []
 
 

@@ -1,4 +1,4 @@
-# Labels that people drew: folders of labelled images, and labels of sampled frames, become tables of the hub.
+# Labels that people drew: import folders of labelled images, and labels of sampled frames.
 
 from tessera.core.files import check_there
 from tessera.core.definitions import code_digest
@@ -20,7 +20,7 @@ GATES["labels"] = {
     ),
 }
 
-# Said once, not by every job.
+# Only in the main process, not in every job.
 if workflow.is_main_process:
     unclaimed = unclaimed_labels(
         config["annotations"]["frame_labels"],
@@ -32,7 +32,8 @@ if workflow.is_main_process:
     )
     for place, count in unclaimed.items():
         logger.warning(
-            f"annotations.frame_labels: no source of the manifest is called as {str(place)!r}: {count} label file(s) are left out"
+            f"annotations.frame_labels: {str(place)!r} has the name of no source in the manifest:"
+            f" {count} label file(s) are left out"
         )
 
 
@@ -46,7 +47,7 @@ def label_set(wildcards):
 
 
 def labels_are_there(wildcards):
-    """Return no input. In planning, inputs alone are asked for: so a folder that is not there stops before any job."""
+    """Return no input, but check that the folder exists. Snakemake calls this while planning, before any job starts."""
     check_there(
         f"annotations.labels: {label_set(wildcards)['name']!r}",
         label_set(wildcards)["path"],
@@ -56,19 +57,19 @@ def labels_are_there(wildcards):
 
 
 def frame_labels_are_there(wildcards):
-    """Return no input, as `labels_are_there`."""
+    """Return no input, but check that the folder exists, as `labels_are_there` does."""
     if folder := config["annotations"]["frame_labels"]:
         check_there("annotations.frame_labels", folder, folder=True)
     return []
 
 
 def watched_labels(wildcards):
-    """Return what changes with the label files and the images of a folder of labels."""
+    """Return a value that changes with the label files and the images of a folder of labels."""
     return fingerprint(label_files(LABELS[wildcards.labels]["path"]))
 
 
 def watched_frame_labels(wildcards):
-    """Return what changes with the label files of the frames of a shard."""
+    """Return a value that changes with the label files of the frames of a shard."""
     folder = config["annotations"]["frame_labels"]
     return fingerprint(
         file

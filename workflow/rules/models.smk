@@ -1,18 +1,18 @@
-# Models: a target for each by its name, the card where there is no other, and the checksums of what is exported.
+# The rules that all models have in common: a target with the name of the model, a card, and checksums of the exported files.
 
 import tessera.catalogue
 from tessera.core.definitions import code_digest
 
 
 def exported_files(wildcards):
-    """Return the files that a model is exported to."""
+    """Return the exported files of a model."""
     return [
         f"<results>/weights/{wildcards.model}/{wildcards.model}{suffix}"
         for suffix in MODELS[wildcards.model].kind.exports
     ]
 
 
-# Of kinds whose rules write no card of their own; one that does says so by `ruleorder`.
+# For kinds whose rules write no card. Rules that write one go before this rule with `ruleorder`.
 rule write_plain_card:
     input:
         checksums=of_model("<results>/datasets/{dataset}/SHA256SUMS"),
@@ -56,7 +56,7 @@ rule checksum_weights:
 
 
 def finished(model):
-    """Return a function of the last file of a training of `model`, which raises `TesseraError` where it is not trained."""
+    """Return a function that returns the last file of `model`, and raises `TesseraError` if it is not trained."""
 
     def given(wildcards):
         if model.name not in MODELS:

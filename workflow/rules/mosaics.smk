@@ -1,4 +1,4 @@
-# Mosaics: what detectors see in the sampled frames, what of it is chosen, and the samples in which that is flattened to blocks.
+# Mosaics: detect regions in the sampled frames, choose some, and draw mosaics over them.
 
 from tessera.catalogue import fed_by, model_for
 from tessera.core.definitions import code_digest
@@ -10,7 +10,7 @@ REGION_DETECTORS = {
     if detector["weights"]
 }
 GATES["regions"] = {
-    "what detectors saw": (
+    "choosing regions": (
         "regions",
         places("<results>/regions/{shard}/detections.jsonl"),
     ),
@@ -23,7 +23,7 @@ GATES["mosaics"] = {
 }
 
 
-# One job, because its steps follow each other whatever changes. What the detectors saw is taken from the store if it is known.
+# One job, because every change reruns all later steps. The store keeps the detections of each source.
 rule pixelate_frames:
     input:
         frames="<results>/frames/{shard}/frames.parquet",
@@ -39,7 +39,7 @@ rule pixelate_frames:
             if weights == "trained"
         ],
     output:
-        # The folder `kept` beside them is not an output: it outlives a killed job, and every change.
+        # The store, the folder `kept`, is not an output, so that it survives killed jobs and changes.
         seen=expand(
             "<results>/regions/{{shard}}/{detector}.parquet", detector=REGION_DETECTORS
         ),

@@ -1,4 +1,4 @@
-# What a detector sees in footage: to look at, and to correct. `snakemake preview`
+# Previews: draw the detections in footage, and propose labels to correct. `snakemake preview`
 
 import tessera.catalogue
 from tessera.core.definitions import code_digest
@@ -15,7 +15,7 @@ except TesseraError as error:
     raise WorkflowError(str(error)) from None
 
 PREVIEW_MODEL = config["preview"]["model"]
-# The weights that are previewed: those trained here or, where the model is not trained, those declared in its stead.
+# The weights of the preview: those trained here or, if the model is not trained, those declared instead.
 PREVIEW_WEIGHTS = (
     "trained"
     if PREVIEW_MODEL in MODELS
@@ -37,12 +37,12 @@ def sources_to_preview(wildcards):
 
 
 def sources_asked_for(wildcards):
-    """Return the ids that the settings name; a function, for Snakemake would expand the braces in them."""
+    """Return the ids of the sources that the settings name. In plain strings, Snakemake would expand braces."""
     return config["preview"]["sources"]
 
 
 def preview_weights(wildcards):
-    """Return the weights that are previewed."""
+    """Return the weights of the preview."""
     if PREVIEW_WEIGHTS == "trained" and PREVIEW_MODEL not in MODELS:
         raise TesseraError(
             f"`preview.model` is {PREVIEW_MODEL}, `models.{PREVIEW_MODEL}` is null, and `regions.detectors` declares no"
@@ -118,7 +118,7 @@ rule propose_labels:
         frames="<results>/previews/{shard}/frames.parquet",
         predictions="<results>/previews/{shard}/predictions.parquet",
     output:
-        # The proposals themselves belong to the person who corrects them, not to the workflow.
+        # The proposals are not outputs, because they belong to the person who corrects them.
         report="<results>/previews/{shard}/proposals.tsv",
     log:
         "<logs>/propose_labels/{shard}.log",

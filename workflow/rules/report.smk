@@ -1,4 +1,4 @@
-# The report: what became of the footage, what the models learned, how long it took. Snakemake's own HTML report.
+# The report: figures of the footage, the samples, the models and the cost, in Snakemake's HTML report.
 
 from tessera.core.definitions import code_digest
 from tessera.core.provenance import digest
@@ -7,9 +7,9 @@ from tessera.core.provenance import digest
 report: "../report/workflow.rst"
 
 
-# Captions are part of the report, but Snakemake does not watch them.
+# Snakemake does not watch captions, so their digest is a param of the report.
 CAPTIONS = Path(workflow.current_basedir.get_path_or_uri(secret_free=True), "../report")
-# What is timed: every rule of the journey, in its order, and whether it has a job per shard.
+# The rules that are timed, in the order of the journey, and whether each has a job per shard.
 TIMED = {
     each.name: "shard" in each.wildcard_names
     for each in workflow.rules
@@ -18,7 +18,7 @@ TIMED = {
 
 
 def steps_to(dataset):
-    """Return the steps on the way to a dataset that come after the gates."""
+    """Return the steps between the gates and a dataset."""
     return [
         step
         for step in dataset.layout.steps
@@ -120,7 +120,7 @@ rule render_datasheet:
 
 
 def export_report(wildcards):
-    """Return the report that compares what is exported with what was trained, or nothing where there is none."""
+    """Return the comparison of the exported with the trained model, or an empty list if its kind has none."""
     if not MODELS[wildcards.model].kind.compares_export:
         return []
     return f"<results>/metrics/{wildcards.model}.export.json"
@@ -169,7 +169,7 @@ rule render_card:
         "../scripts/render_card.py"
 
 
-# Measurements are not inputs: were they, deleting one would train a model again. Drawn anew when something was made anew.
+# The measurements are not inputs: deleting one would train a model again. The inputs make this rule run after other jobs.
 rule plot_timings:
     input:
         expand("<results>/weights/{model}/SHA256SUMS", model=MODELS),

@@ -1,4 +1,4 @@
-# The restoration model: trained stage by stage in an environment of its own, measured, exported, checked and described.
+# The restoration model: train it in stages, in an environment of its own, measure, export and verify it, and write its card.
 
 from tessera.catalogue import RESTORER
 from tessera.core.definitions import code_digest
@@ -17,7 +17,7 @@ def stage_settings(wildcards):
 
 
 def stage_weights(wildcards):
-    """Return the files that a stage begins with or compares with, or nothing: those alone that change what it learns."""
+    """Return the files of weights that the training of a stage depends on, by name; unused ones are empty lists."""
     stage = STAGES[wildcards.stage]
     base, declared = stage["base"], config["restoration"]["weights"]
     used = {
@@ -47,7 +47,7 @@ rule train_stage:
         ),
         splits=of_model("<results>/datasets/{dataset}/splits.parquet"),
     output:
-        # The folder `runs` beside them is not an output: it keeps each training, finished or not, to be taken up again.
+        # The folder `runs` beside them keeps finished and interrupted trainings. It is not an output, so that they survive.
         best="<results>/training/{model}/{stage}/best.pth",
         curves="<results>/training/{model}/{stage}/curves.csv",
         record="<results>/training/{model}/{stage}/training.json",
@@ -67,7 +67,7 @@ rule train_stage:
         discriminator=lookup(dpath="restoration/discriminator", within=config),
         training=lookup(dpath="restoration/training", within=config),
         seed=lookup(dpath="seed", within=config),
-        # Part of the identity of the training: the definitions that decide its numbers.
+        # A part of the identity of the training: the definitions that its result depends on.
         trained_by=code_digest("tessera.pipeline.restoration.trainer:fit"),
         code=code_digest(
             "tessera.pipeline.restoration.training:train_stage",
@@ -79,12 +79,12 @@ rule train_stage:
 
 
 def last_checkpoint(wildcards):
-    """Return the checkpoint of the last stage, which is what is measured and exported."""
+    """Return the checkpoint of the last stage, which is measured and exported."""
     return f"<results>/training/{wildcards.model}/{list(STAGES)[-1]}/best.pth"
 
 
 def perceptual_weights(wildcards):
-    """Return the file of the weights that LPIPS is computed with, or nothing."""
+    """Return the file of the weights for LPIPS, or an empty list."""
     return weights_file(config["restoration"]["metrics"]["lpips"])
 
 

@@ -1,4 +1,4 @@
-# Which sources may be used: each is examined by itself, so that a new one touches nothing else.
+# Sources: examine each shard on its own, so that a new source reruns no other shard.
 
 import re
 
@@ -65,15 +65,15 @@ rule gate_sources:
 
 
 def folders_of_shards(wildcards):
-    """Return the folders in which any rule keeps a folder for each shard."""
+    """Return all folders of outputs that contain one folder per shard."""
     outputs = [output for rule in workflow.rules for output in rule.output]
-    # Snakemake has written the pattern of the wildcard into the paths: {shard,[^/]+}.
+    # Snakemake adds the pattern of a wildcard to the paths: {shard,[^/]+}.
     matches = [re.match(r"(.+)/\{shard[,}]", output) for output in outputs]
     return sorted({match[1] for match in matches if match})
 
 
 def known_sources(wildcards):
-    """Return the ids of all sources: of the manifest, and of the sets of images that people brought."""
+    """Return the ids of all sources: those in the manifest, and the sets of images that the settings name."""
     sets = [
         prefix
         for dataset in tessera.catalogue.DATASETS

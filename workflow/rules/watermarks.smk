@@ -1,4 +1,4 @@
-# Images with watermarks: sets that others labelled, and marks that are drawn over the frames of the admitted sources.
+# Images with watermarks: import sets that others labelled, and draw watermarks over frames of the admitted sources.
 
 from tessera.catalogue import fed_by
 from tessera.core.files import check_there, files_below
@@ -27,14 +27,14 @@ def watermark_set(wildcards):
 
 
 def watermarks_are_there(wildcards):
-    """Return no input, as `labels_are_there`."""
+    """Return no input, but check that the set exists, as `labels_are_there` does."""
     given = watermark_set(wildcards)
     check_there(f"watermarks.sets: {given['name']!r}", given["path"])
     return []
 
 
 def materials_are_there(wildcards):
-    """Return no input, as `labels_are_there`."""
+    """Return no input, but check that the logos and the fonts exist, as `labels_are_there` does."""
     for material in ("logos", "fonts"):
         if path := config["watermarks"]["draw"][material]:
             check_there(f"watermarks.draw.{material}", path)
@@ -42,12 +42,12 @@ def materials_are_there(wildcards):
 
 
 def watched_watermarks(wildcards):
-    """Return what changes with the files of a set."""
+    """Return a value that changes with the files of a set."""
     return fingerprint(files_below(WATERMARK_SETS[wildcards.set]["path"]))
 
 
 def watched_materials(wildcards):
-    """Return what changes with the logos and the fonts that marks are made of."""
+    """Return a value that changes with the logos and the fonts that watermarks are made of."""
     settings = config["watermarks"]["draw"]
     return [
         fingerprint(files_below(settings[material]))

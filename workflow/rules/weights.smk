@@ -1,4 +1,4 @@
-# Weights that are declared in the settings: fetched once, and verified.
+# Weights that the settings declare: fetch each file once, and verify it.
 
 from tessera.core.files import check_there
 from tessera.core.definitions import code_digest
@@ -8,7 +8,7 @@ DECLARED = list(declared_weights(config))
 
 
 def weights_with_digest(wildcards):
-    """Return the declared weights that have the digest."""
+    """Return the declared weights with the digest of a job."""
     return next(
         weights.model_dump()
         for _, weights in DECLARED

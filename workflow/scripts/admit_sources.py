@@ -1,4 +1,4 @@
-"""Examine the sources of a shard: what each is, and whether it may be used."""
+"""Examine the sources of a shard, and admit those that may be used."""
 
 from tessera.core.job import job
 from tessera.pipeline.footage.admission import SourceSettings, admit_sources

@@ -1,4 +1,4 @@
-"""Make an environment from its lock file."""
+"""Build an environment from its lock file."""
 
 from tessera.core.environments.build import build_environment
 from tessera.core.job import job

@@ -1,4 +1,4 @@
-"""Find the faults of a dataset before a detector is trained on it."""
+"""Check a dataset before a detector is trained on it."""
 
 from tessera.core.job import job
 from tessera.pipeline.detectors.dataset import check_dataset

@@ -1,4 +1,4 @@
-"""Detect what is in the videos of a shard, follow it, cut clips of the scenes, and measure them."""
+"""Detect and track regions in the videos of a shard, cut clips of the scenes, and score them."""
 
 from functools import partial
 from pathlib import Path

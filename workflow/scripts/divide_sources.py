@@ -1,4 +1,4 @@
-"""Decide which sources train, which validate and which test, for all datasets."""
+"""Divide the sources into the splits train, val and test, for all datasets."""
 
 from tessera.core.job import job
 from tessera.pipeline.datasets.splits import SplitSettings, divide_sources

@@ -1,4 +1,4 @@
-"""Draw marks over frames of a shard, and say where they are."""
+"""Draw watermarks over frames of a shard, and write their labels."""
 
 from pathlib import Path
 

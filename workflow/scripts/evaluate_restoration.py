@@ -1,4 +1,4 @@
-"""Measure the restoration model on clips that it was not trained on, and draw what it makes of them."""
+"""Measure the restoration model on clips that it was not trained on, and write restored samples."""
 
 from tessera.core.environments.run import run_inside
 from tessera.core.job import job

@@ -1,4 +1,4 @@
-"""Export a detector to the formats that others load."""
+"""Export a detector as a checkpoint and as ONNX."""
 
 from tessera.core.job import job
 from tessera.pipeline.detectors.export import export_detector

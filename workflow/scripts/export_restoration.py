@@ -1,4 +1,4 @@
-"""Export the restoration model to the formats that others load."""
+"""Export the restoration model as safetensors and for Lada's application."""
 
 from tessera.core.environments.run import run_inside
 from tessera.core.job import job

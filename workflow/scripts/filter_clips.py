@@ -1,4 +1,4 @@
-"""Leave out the clips of all shards that a filter or a person is against."""
+"""Select the clips of all shards by filters and by the decisions of people."""
 
 from tessera.core.job import job
 from tessera.pipeline.filters.filtering import FilterSettings, filter_clips

@@ -1,4 +1,4 @@
-"""Find the images that look like another one, of all sources and labelled folders."""
+"""Find near-duplicates among the images of all sources and labelled folders."""
 
 from tessera.core.job import job
 from tessera.pipeline.footage.duplicates import DuplicateSettings, drop_duplicates

@@ -1,4 +1,4 @@
-"""Stop the run where a source that was asked for cannot be previewed, and say why."""
+"""Stop the run if a requested source cannot be previewed, and report the reason."""
 
 from tessera.core.job import job
 from tessera.pipeline.previews.rendering import gate_previews

@@ -1,4 +1,4 @@
-"""Stop the run where too many items of a step failed, and say which and why."""
+"""Stop the run if too many items of a step failed, and list them with the reasons."""
 
 import json
 from itertools import islice

@@ -1,4 +1,4 @@
-"""Let the admitted sources through, unless too many failed."""
+"""Write the admitted sources, and stop the run if too many failed."""
 
 from tessera.core.job import job
 from tessera.pipeline.footage.admission import gate_sources

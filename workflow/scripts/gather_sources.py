@@ -1,4 +1,4 @@
-"""Gather the sources of all shards, and list those that were refused."""
+"""Gather the sources of all shards, and list the refused ones."""
 
 from tessera.core.job import job
 from tessera.pipeline.footage.admission import gather_sources

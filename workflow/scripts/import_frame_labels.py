@@ -1,4 +1,4 @@
-"""Read the labels of the frames of a shard into the hub."""
+"""Import the labels of the frames of a shard."""
 
 from pathlib import Path
 

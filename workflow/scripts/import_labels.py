@@ -1,4 +1,4 @@
-"""Read the labels of a folder of images into the hub."""
+"""Import the labels of a folder of images."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Read a set of images with watermarks into the hub."""
+"""Import a set of images with watermarks."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Detect what is in the frames of a shard, choose regions, replace them by mosaics, and read the masks into the hub."""
+"""Detect regions in the frames of a shard, choose some, draw mosaics over them, and write the masks as labels."""
 
 from functools import partial
 from pathlib import Path

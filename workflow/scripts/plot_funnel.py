@@ -1,4 +1,4 @@
-"""Draw what became of the footage, from sources to samples, and why the rest was left out."""
+"""Draw how many items each step from sources to samples passed on, and why it left out the others."""
 
 from tessera.core.job import job
 from tessera.pipeline.report.counts import draw_funnels

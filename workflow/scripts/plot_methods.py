@@ -1,4 +1,4 @@
-"""Draw what the restoration model reaches beside simple methods, by the size of the blocks."""
+"""Draw the quality of the restoration model compared with simple methods, by block size."""
 
 from tessera.core.job import job
 from tessera.pipeline.report.restoration import draw_methods

@@ -1,4 +1,4 @@
-"""Show clips mosaicked, restored and clean, and let them move."""
+"""Show clips mosaicked, restored and clean, as pictures and as animations."""
 
 from tessera.core.job import job
 from tessera.pipeline.report.restoration import draw_restored, show_restored

@@ -1,4 +1,4 @@
-"""Draw the losses of each stage, and what it reached on the validation split."""
+"""Draw the losses of each stage, and its PSNR on the validation split."""
 
 from tessera.core.job import job
 from tessera.pipeline.report.restoration import draw_stages

@@ -1,4 +1,4 @@
-"""Draw what the jobs of each rule took in time and memory."""
+"""Draw the time and the memory that the jobs of each rule took."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Run a detector over the sources of a shard."""
+"""Run a detector on the sources of a shard."""
 
 from tessera.core.job import job
 from tessera.core.weights.resolve import expected_digest

@@ -1,4 +1,4 @@
-"""Offer predictions as labelme files, for a person to correct."""
+"""Write predictions as labelme files for a person to correct."""
 
 from tessera.core.job import job
 from tessera.pipeline.previews.proposals import ProposalSettings, propose_labels

@@ -1,4 +1,4 @@
-"""Remove what was made of sources that are no longer in the manifest."""
+"""Remove the results of sources that are no longer in the manifest."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Show the card of a model as a page."""
+"""Render the card of a model as HTML."""
 
 from tessera.core.job import job
 from tessera.pipeline.report.pages import render_markdown

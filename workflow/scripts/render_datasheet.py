@@ -1,4 +1,4 @@
-"""Show the datasheet of a dataset as a page."""
+"""Render the datasheet of a dataset as HTML."""
 
 from tessera.core.job import job
 from tessera.pipeline.report.pages import render_markdown

@@ -1,4 +1,4 @@
-"""Render videos, stills and watermarks with known truth, and the labels that a person would draw in them."""
+"""Render videos, stills and watermarks with known ground truth, and labels like those of a person."""
 
 from functools import partial
 

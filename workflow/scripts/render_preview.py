@@ -1,4 +1,4 @@
-"""Draw what a detector saw in the sources of a shard."""
+"""Draw the detections in the sources of a shard."""
 
 from tessera.core.job import job
 from tessera.pipeline.previews.rendering import RenderSettings, render_previews

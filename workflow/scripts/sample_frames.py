@@ -1,4 +1,4 @@
-"""Store the frames of a shard that are chosen, one image each."""
+"""Sample frames of the sources of a shard."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Choose, of all labelled images, those that feed a dataset."""
+"""Select the labelled images that feed a dataset."""
 
 from tessera.core.job import job
 from tessera.pipeline.datasets.images import select_samples

@@ -1,4 +1,4 @@
-"""Look up which samples of a dataset train, which validate and which test."""
+"""Look up the split of each sample of a dataset."""
 
 from tessera.core.job import job
 from tessera.pipeline.datasets.splits import SplitSettings, split_samples

@@ -1,4 +1,4 @@
-"""Show the metrics of a model, and how its exports compare."""
+"""Show the metrics of a model, and how its export differs."""
 
 from tessera.core.job import job
 from tessera.pipeline.report.pages import tabulate_metrics

@@ -1,4 +1,4 @@
-"""Train a detector, from where a killed training was."""
+"""Train a detector, or resume its training after a kill."""
 
 from tessera.core.job import job
 from tessera.core.trainings import Trainings
@@ -14,7 +14,7 @@ with job(snakemake) as (inputs, outputs, params):
         best=outputs.weights,
         curves=outputs.curves,
         record=outputs.record,
-        # Not a param: how many are kept changes no output.
+        # Not a param, because the number of trainings that are kept changes no output.
         trainings=Trainings(
             outputs.weights.parent / "runs", sources=trained_on(inputs.splits), **snakemake.config["trainings"]
         ),

@@ -1,4 +1,4 @@
-"""Train a stage of the restoration model, from where a killed training was."""
+"""Train a stage of the restoration model, or resume its training after a kill."""
 
 from tessera.core.environments.run import run_inside
 from tessera.core.job import job
@@ -14,7 +14,7 @@ with job(snakemake) as (inputs, outputs, params):
         best=outputs.best,
         curves=outputs.curves,
         record=outputs.record,
-        # Not a param: how many are kept changes no output.
+        # Not a param, because the number of trainings that are kept changes no output.
         trainings=Trainings(
             outputs.best.parent / "runs",
             sources=trained_on(inputs.splits),

@@ -1,4 +1,4 @@
-"""Compare an exported detector with the one that was trained."""
+"""Compare an exported detector with the trained one."""
 
 from tessera.core.job import job
 from tessera.pipeline.detectors.export import verify_export

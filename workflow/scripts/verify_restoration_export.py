@@ -1,4 +1,4 @@
-"""Compare the exported restoration model with the one that was trained."""
+"""Compare the exported restoration model with the trained one."""
 
 from tessera.core.environments.run import run_inside
 from tessera.core.job import job

@@ -1,4 +1,4 @@
-"""Remove proposals for sources that are no longer in the manifest, but for those that a person has edited."""
+"""Remove proposals for sources that are no longer in the manifest, except those that a person has edited."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Lay the clips out as the trainers of restoration models read them."""
+"""Write a dataset of clips in Lada's layout."""
 
 from tessera.core.job import job
 from tessera.pipeline.datasets.clips import write_clip_dataset

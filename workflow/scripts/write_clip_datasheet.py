@@ -1,4 +1,4 @@
-"""Write down what the clips show and where they come from."""
+"""Write the datasheet of a dataset of clips."""
 
 from tessera.core.job import job
 from tessera.pipeline.datasets.datasheets import write_clip_datasheet

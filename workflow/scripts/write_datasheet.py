@@ -1,4 +1,4 @@
-"""Write down what a dataset holds and where it comes from."""
+"""Write the datasheet of a dataset of images."""
 
 from tessera.core.job import job
 from tessera.pipeline.datasets.datasheets import write_datasheet

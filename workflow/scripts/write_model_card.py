@@ -1,4 +1,4 @@
-"""Describe a model to those who use it."""
+"""Write the card of a detector."""
 
 from tessera.core.job import job
 from tessera.pipeline.cards import write_model_card

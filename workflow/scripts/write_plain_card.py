@@ -1,4 +1,4 @@
-"""Describe a model to those who use it, by what all cards tell, its metrics and its settings."""
+"""Write the card of a model of any kind."""
 
 from tessera.core.job import job
 from tessera.pipeline.cards import write_plain_card

@@ -1,4 +1,4 @@
-"""Write down how many samples a dataset has and where they come from."""
+"""Write the datasheet of a dataset of any kind."""
 
 from tessera.core.job import job
 from tessera.pipeline.datasets.datasheets import write_plain_datasheet

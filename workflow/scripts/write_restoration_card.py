@@ -1,4 +1,4 @@
-"""Describe the restoration model to those who use it."""
+"""Write the card of the restoration model."""
 
 from tessera.core.job import job
 from tessera.pipeline.cards import write_restoration_card

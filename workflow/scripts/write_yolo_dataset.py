@@ -1,4 +1,4 @@
-"""Write images and labels as ultralytics reads them."""
+"""Write a dataset of images for ultralytics."""
 
 from tessera.core.job import job
 from tessera.pipeline.datasets.images import write_yolo_dataset

@@ -18,12 +18,12 @@ Fault = tuple[int, str]
 SHOWN = 100  # faults that are listed; more of them usually have one cause, and would fill the terminal
 
 
-def read_sheet(path: Path, model: type[M], name: str, mend: str) -> tuple[list[tuple[int, M]], list[Fault]]:
+def read_sheet(path: Path, model: type[M], name: str, fix: str) -> tuple[list[tuple[int, M]], list[Fault]]:
     """Return the rows of the file `path` as instances of `model`, and the faults of the file, both with line numbers.
 
     Fields that contain a tab, a quote or a newline are quoted as in CSV. Lines before the header that start with `#` are
     comments. The order of the columns does not matter. Raises `FileNotFoundError` if the file does not exist, and
-    `TesseraError` if it cannot be read. The message calls the file `name`, and states the fix `mend`.
+    `TesseraError` if it cannot be read. The message calls the file `name`, and ends with `fix`, which says how to fix it.
     """
     try:
         # Line endings stay as they are, because a field may contain one.
@@ -31,7 +31,7 @@ def read_sheet(path: Path, model: type[M], name: str, mend: str) -> tuple[list[t
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise TesseraError(f"{path}: the {name} cannot be read ({error.strerror}); {mend}") from None
+        raise TesseraError(f"{path}: the {name} cannot be read ({error.strerror}); {fix}") from None
     except UnicodeDecodeError as error:
         raise TesseraError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from None
     lines = io.StringIO(text, newline="").readlines()  # not str.splitlines, which also splits at rarer separators
@@ -74,7 +74,7 @@ def _header_faults(header: Sequence[str], model: type[BaseModel]) -> list[str]:
             for name in counts
             if name not in model.model_fields
         ),
-        *(f"column {name!r} is there twice" for name in sorted(name for name, count in counts.items() if count > 1)),
+        *(f"column {name!r} occurs twice" for name in sorted(name for name, count in counts.items() if count > 1)),
     ]
 
 

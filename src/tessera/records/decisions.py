@@ -65,13 +65,13 @@ def read_decisions(path: Path) -> dict[str, Decision]:
 
     There are no decisions if the default file does not exist. Raises `TesseraError` that lists every fault with its line.
     """
-    mend = "set `decisions` to your table of decisions"
+    fix = "set `decisions` to your table of decisions"
     try:
-        rows, faults = read_sheet(path, Decision, "table of decisions", mend)
+        rows, faults = read_sheet(path, Decision, "table of decisions", fix)
     except FileNotFoundError:
         if Path(path) == DEFAULT:
             return {}
-        raise TesseraError(f"{path}: no such table of decisions; {mend} (see config/README.md)") from None
+        raise TesseraError(f"{path}: no such table of decisions; {fix} (see config/README.md)") from None
     lines: dict[str, int] = {}
     for line, decision in rows:
         if lines.setdefault(decision.key, line) != line:

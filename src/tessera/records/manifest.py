@@ -52,11 +52,11 @@ def read_manifest(path: Path, datasets: Collection[str]) -> list[Source]:
 
     `datasets` are the names that are allowed in the column `use`. Raises `TesseraError` that lists every fault with its line.
     """
-    mend = "set `manifest` to a table of your sources"
+    fix = "set `manifest` to a table of your sources"
     try:
-        rows, faults = read_sheet(path, Source, "manifest", mend)
+        rows, faults = read_sheet(path, Source, "manifest", fix)
     except FileNotFoundError:
-        raise TesseraError(f"{path}: no such manifest; {mend} (see config/README.md)") from None
+        raise TesseraError(f"{path}: no such manifest; {fix} (see config/README.md)") from None
     unknown = [(line, name) for line, source in rows for name in source.use if name not in datasets]
     faults += [(line, f"use: unknown dataset {name!r}; allowed: {', '.join(datasets)}") for line, name in unknown]
     refuse(path, [*faults, *_clashes(rows)])
@@ -103,8 +103,8 @@ def group_by_shard(sources: list[Source], shards: Literal["per_source"] | int) -
 def twins(sources: list[Source]) -> dict[str, Source]:
     """Return, by source id, the first earlier source that may hold the same footage; most sources have none.
 
-    Only a source of equal size whose samples are the same can. Whether it is, is settled where a source is admitted, which
-    reads both, and no other. Time and memory grow with the number of sources, whatever their sizes.
+    Two sources may hold the same footage if their sizes and the sampled blocks of their files are equal. Only `admit_sources`
+    reads whole files: each source, and its twin. Time and memory grow linearly with the number of sources.
     """
     sizes = {source.source: size_of(Path(source.path)) for source in sources}
     shared = Counter(sizes.values())
@@ -120,15 +120,15 @@ def twins(sources: list[Source]) -> dict[str, Source]:
 
 
 def _samples(path: Path) -> str:
-    """Return a digest of a few bytes of the file `path`, or of all files of a folder and of their names."""
+    """Return a digest of a few blocks of the file `path`; for a folder, of blocks of all its files and of their names."""
     files = files_of(path)
     return digest([[file.name if file != path else "", *_blocks(file)] for file in files])
 
 
 def _blocks(file: Path) -> list[str]:
-    """Return the first, the middle and the last block of the regular file `file`; nothing where it cannot be read."""
+    """Return the first, the middle and the last block of the regular file `file`, or no blocks if it cannot be read."""
     try:
-        # Not to wait where a pipe has taken the place of a file.
+        # Without O_NONBLOCK, opening a pipe waits for a writer.
         descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK)
     except OSError:
         return []

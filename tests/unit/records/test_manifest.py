@@ -145,7 +145,7 @@ def test_faults_of_the_table_itself_are_told(tmp_path: Path) -> None:
     path = tmp_path / "sources.tsv"
     assert "column 'content' is missing" in faults(path, "source\tpath\nx\ty\n")[1]
     assert "unknown column 'colour'" in faults(path, "source\tpath\tcontent\tcolour\n")[1]
-    assert "column 'path' is there twice" in faults(path, "source\tpath\tpath\tcontent\n")[1]
+    assert "column 'path' occurs twice" in faults(path, "source\tpath\tpath\tcontent\n")[1]
     assert faults(path, HEADER + "a\ta.mp4\tgeneral\tCC0\tmore\n")[1] == "line 2: 5 fields, the header has 4"
     assert "line 2" in faults(path, HEADER + 'a\t"open\tgeneral\tCC0\n')[1]
     path.write_bytes(b"\xff\xfe")

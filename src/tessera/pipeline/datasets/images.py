@@ -160,5 +160,5 @@ def _place(path: Path, place: Path, source: str, key: str) -> None:
         give = shutil.copyfile if source.startswith(LABELS) else link_or_copy
         give(path, place)
     except FileNotFoundError:
-        mend = "put it back, or remove its label file," if source.startswith(LABELS) else f"delete the folder {path.parent}"
-        raise TesseraError(f"{path}: the image {key!r} of {source!r} is missing; {mend} and run again") from None
+        fix = "put it back, or remove its label file," if source.startswith(LABELS) else f"delete the folder {path.parent}"
+        raise TesseraError(f"{path}: the image {key!r} of {source!r} is missing; {fix} and run again") from None

@@ -1,4 +1,4 @@
-"""Clips, in rows of pictures and moving."""
+"""Draw clips as rows of frames and as animations."""
 
 import base64
 import html
@@ -15,28 +15,28 @@ from tessera.pipeline.report.pages import write_page
 from tessera.pipeline.report.tiles import TILE_COLUMNS, Picture, Shown, draw_tiles, shrink_picture
 from tessera.records.lada.metadata import IMAGES, MASKS
 
-PREVIEW_SIDE = 200  # pixels, longer side of an animated preview
-PREVIEW_RATE = 8  # pictures per second
+PREVIEW_SIDE = 200  # pixels, longer side of an animation
+PREVIEW_RATE = 8  # frames per second
 PREVIEW_SECONDS = 4
 
 
 def draw_clips(folder: Path, shown: Shown, path: Path) -> None:
-    """Draw the clips `shown` as a JPEG: a row of pictures each, from the first to the last, with the outlines of the masks.
+    """Draw the clips `shown` as a JPEG: one row of frames each, from the first to the last, with the outlines of the masks.
 
-    `folder` holds the clips of the split, as `tessera.pipeline.datasets.clips` lays them out.
+    `folder`: the clips of the split, laid out by `tessera.pipeline.datasets.clips`.
     """
     tiles = []
     for key in shown.keys:
         pictures = _read_clip(folder, key, _a_row)
         row = [shrink_picture(picture, key not in shown.clear) for picture in pictures]
-        # A clip of fewer frames leaves the rest of its row empty.
+        # A shorter clip leaves the rest of its row empty.
         row += [Picture("", np.full((1, 1, 3), 255, np.uint8), [])] * (TILE_COLUMNS - len(row))
         tiles += [row[0]._replace(name=key, caption=shown.captions.get(key, "")), *row[1:]]
     draw_tiles(tiles, {"region": ORANGE}, f"no clip is in the split {shown.split!r}", path)
 
 
 def show_clips(folder: Path, shown: Shown, path: Path) -> None:
-    """Write an HTML page on which the clips that `draw_clips` draws move: the first seconds of each, as animated WebP."""
+    """Write an HTML page with the first seconds of the clips `shown`, as animated WebP. See `draw_clips`."""
     import cv2
 
     parts = []
@@ -58,7 +58,7 @@ def show_clips(folder: Path, shown: Shown, path: Path) -> None:
 
 
 def animate(images: Sequence[np.ndarray], lines: Sequence[str]) -> str:
-    """Return the HTML of `images`, uint8 (H, W, 3), RGB, one after the other, above `lines` of text."""
+    """Return the HTML of an animation of `images`, uint8 (H, W, 3), RGB, with `lines` of text below it."""
     from PIL import Image
 
     first, *rest = map(Image.fromarray, images)
@@ -70,7 +70,7 @@ def animate(images: Sequence[np.ndarray], lines: Sequence[str]) -> str:
 
 
 def describe_clips(clips: Path) -> dict[str, str]:
-    """Return, per clip, what is said of it in a figure. `clips`: `tables.Clips`."""
+    """Return the caption of each clip in the table `clips` (`tables.Clips`), by key."""
     from tessera.records.tables.clips import Clips
     from tessera.records.tables.table import read_table
 
@@ -81,17 +81,17 @@ def describe_clips(clips: Path) -> dict[str, str]:
 
 
 def _a_row(time: np.ndarray) -> np.ndarray:
-    """Return which of the frames at `time`, seconds, fill a row of a contact sheet: from the first to the last."""
+    """Return the indices of the frames of a row in a contact sheet, from the first to the last. `time`: seconds, by frame."""
     return np.linspace(0, len(time) - 1, min(len(time), TILE_COLUMNS)).round().astype(int)
 
 
 def in_motion(time: np.ndarray) -> np.ndarray:
-    """Return which of the frames at `time`, seconds, an animated preview shows, at an even pace."""
+    """Return the indices of the frames of an animation, at a constant rate. `time`: seconds, by frame."""
     return np.unique(np.searchsorted(time, np.arange(0, min(float(time[-1]), PREVIEW_SECONDS) + 1e-6, 1 / PREVIEW_RATE)))
 
 
 def _read_clip(folder: Path, key: str, choose: Callable[[np.ndarray], np.ndarray]) -> Iterator[Picture]:
-    """Yield those frames of a clip with their masks that `choose` names by their place, given the time of all, in seconds."""
+    """Yield some frames of a clip with their masks. `choose` returns their indices, given the seconds of all frames."""
     from tessera.imaging.video import read_frames, read_packets
 
     video, masks = folder / IMAGES / f"{key}.mp4", folder / MASKS / f"{key}.mkv"

@@ -1,4 +1,4 @@
-"""How many items each step takes in, passes on and leaves out."""
+"""Count the items that each step takes in, passes on and leaves out, as figures and tables."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,9 +13,10 @@ SPLITS = ("train", "val", "test")
 
 
 class Step(NamedTuple):
-    """A step on the way from sources to samples, and what became of each item: in = ok + dropped + failed.
+    """The counts of a step on the way from sources to samples: in = ok + dropped + failed.
 
-    `partly` are those of the ok items that have a reason: most lost a part. They, the dropped and the failed are counted by it.
+    `partly` counts the ok items that have a reason, most of which lost a part. `partly`, `dropped` and `failed` are counts by
+    reason.
     """
 
     name: str
@@ -38,10 +39,10 @@ def draw_funnels(
     steps: Sequence[tuple[str, str]],
     samples: str,
 ) -> None:
-    """Draw and tabulate what became of the items of every step on the way to a dataset, and why the rest was left out.
+    """Draw and tabulate how many items each step on the way to a dataset passed on, and why it left out the others.
 
-    `gates`: the summaries of the rooms on the way, in order. `ledgers`: those of the steps after them, of which `steps` gives
-    the name and what is counted. `splits`: the table of Splits. `samples`: what the samples are, in the plural.
+    `gates`: the summaries of the gates on the way, in order. `ledgers`: the ledgers of the steps after the gates. `steps`: the
+    name and the unit of each of these steps. `splits`: `tables.Splits`. `samples`: the name of a sample, in the plural.
     """
     counts = [
         count_step(name, summary["unit"], summary)
@@ -56,12 +57,12 @@ def draw_funnels(
 
 
 def count_step(name: str, unit: str, summary: Mapping[str, Any]) -> Step:
-    """Return the step `name`, whose items are `unit`, as `summary` counts them; see `tessera.core.ledger.summarise`."""
+    """Return the step `name`, which counts `unit`. `summary`: see `tessera.core.ledger.summarise`."""
     return Step(name, unit, summary["in"], summary["ok"], summary["partly"], summary["dropped"], summary["failed"])
 
 
 def count_splits(splits: Path) -> dict[str, int]:
-    """Return the number of samples in each split of the table of Splits at `splits`."""
+    """Return the number of samples in each split of the table `splits` (`tables.Splits`)."""
     from tessera.records.tables.splits import Splits
     from tessera.records.tables.table import read_table
 
@@ -70,9 +71,9 @@ def count_splits(splits: Path) -> dict[str, int]:
 
 
 def draw_funnel(steps: Sequence[Step], splits: dict[str, int], path: Path, unit: str = "images") -> None:
-    """Draw how many items each of `steps` takes in, passes on and leaves out, and how they end up in `splits`, as SVG.
+    """Draw how many items each of `steps` takes in, passes on and leaves out, and the sizes of the `splits`, as SVG.
 
-    `unit`: what the samples are.
+    `unit`: the name of a sample, in the plural.
     """
     panels: dict[str, list[Bar]] = {}
     for step in steps:
@@ -83,7 +84,7 @@ def draw_funnel(steps: Sequence[Step], splits: dict[str, int], path: Path, unit:
     text = f"{sum(splits.values()):,} = {' + '.join(f'{splits[split]:,} {split}' for split in SPLITS)}"
     parts = [(splits["train"], SKY), (splits["val"], GREEN), (splits["test"], PURPLE)]
     panels.setdefault(unit, []).append(Bar("samples by split", parts, text))
-    # Sources and pictures differ in number by orders: each unit has a scale of its own.
+    # There are many more images than sources, so each unit has its own scale.
     heights = [len(bars) for bars in panels.values()]
     with new_figure(path, 9.5, 0.9 + 0.55 * sum(heights) + 0.5 * len(panels)) as figure:
         places = figure.subplots(len(panels), 1, squeeze=False, gridspec_kw={"height_ratios": heights}).flat
@@ -95,7 +96,7 @@ def draw_funnel(steps: Sequence[Step], splits: dict[str, int], path: Path, unit:
 
 
 def draw_dropped(steps: Sequence[Step], path: Path) -> None:
-    """Draw how many items each of `steps` left out, or passed on with a remark, by reason, as SVG."""
+    """Draw how many items each of `steps` left out or passed on with a remark, by reason, as SVG."""
     bars = [
         Bar(f"{step.name}: {shorten(reason, 70)}", [(count, colour)], f"{count:,}")
         for step in steps
@@ -108,7 +109,7 @@ def draw_dropped(steps: Sequence[Step], path: Path) -> None:
 
 
 def tabulate_steps(steps: Sequence[Step], splits: dict[str, int], path: Path, unit: str = "images") -> None:
-    """Write the counts of `steps` and `splits` as an HTML table. `unit`: what the samples are."""
+    """Write the counts of `steps` and `splits` as an HTML table. `unit`: the name of a sample, in the plural."""
     rows: list[list[Any]] = []
     for step in steps:
         rows += [[step.name, step.unit, "in", "", step.rows], ["", "", "passed on", "", step.ok]]

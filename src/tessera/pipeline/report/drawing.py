@@ -1,4 +1,4 @@
-"""How figures are drawn: their colours, their style, bars and legends."""
+"""The parts that figures have in common: colours, style, bars and legends."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito: told apart by people with any colour vision.
+# The palette of Okabe and Ito, which people with any colour vision can distinguish.
 BLUE, ORANGE, RED, GREEN, SKY, PURPLE = "#0072B2", "#E69F00", "#D55E00", "#009E73", "#56B4E9", "#CC79A7"
 INK, QUIET = "#222222", "#8a8a8a"
 STYLE: dict[Any, Any] = {
@@ -23,7 +23,7 @@ STYLE: dict[Any, Any] = {
     "ytick.color": INK,
     "text.color": INK,
     "legend.frameon": False,
-    # Names of sources are text, whatever they hold.
+    # Names of sources may contain dollar signs.
     "text.parse_math": False,
     # Equal figures are equal files.
     "svg.hashsalt": "tessera",
@@ -31,7 +31,7 @@ STYLE: dict[Any, Any] = {
 
 
 class Bar(NamedTuple):
-    """A bar of a figure: its name, its parts with their length and colour, and what is written beside it."""
+    """A bar of a figure: its name, its parts with length and colour, and the text beside it."""
 
     name: str
     parts: Sequence[tuple[float, str]]
@@ -49,13 +49,13 @@ def new_figure(path: Path, width: float, height: float) -> Iterator["Figure"]:
         figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1))
         yield figure
         suffix = Path(path).suffix
-        # Neither the date nor the version of the library is part of the picture.
+        # Without the date and the version of the library, equal figures are equal files.
         metadata = {"Date": None, "Creator": None} if suffix == ".svg" else None
         figure.savefig(path, dpi=100, metadata=metadata, facecolor="white")
 
 
 def draw_bars(axes: "Axes", bars: Sequence[Bar], room: float) -> None:
-    """Draw horizontal `bars`, the first on top; the longest leaves `room`, a multiple of its length, for the text beside it."""
+    """Draw horizontal `bars`, the first on top. The axis is `room` times as long as the longest bar, for the text beside it."""
     longest = max(sum(length for length, _ in bar.parts) for bar in bars)
     for place, bar in enumerate(bars):
         end = 0.0
@@ -66,14 +66,14 @@ def draw_bars(axes: "Axes", bars: Sequence[Bar], room: float) -> None:
     axes.set_yticks(range(len(bars)), [bar.name for bar in bars])
     axes.set_ylim(len(bars) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
-    # Every bar has its number beside it: a scale would say nothing more.
+    # Every bar has its number beside it, so a scale would add nothing.
     axes.set_xlim(0, longest * room or 1)
     axes.set_xticks([])
     axes.spines["bottom"].set_visible(False)
 
 
 def legend(figure: "Figure", colours: dict[str, str]) -> None:
-    """Tell below `figure` what each of `colours`, by name, stands for."""
+    """Draw a legend below `figure`: each of `colours` with its name."""
     from matplotlib.patches import Patch
 
     handles = [Patch(color=colour, label=label) for label, colour in colours.items()]
@@ -81,7 +81,7 @@ def legend(figure: "Figure", colours: dict[str, str]) -> None:
 
 
 def shorten(text: str, length: int) -> str:
-    """Return `text` in one line of at most `length` characters; what is too long loses its middle."""
+    """Return `text` on one line of at most `length` characters; if it is longer, its middle is cut out."""
     text = " ".join(text.split())
     half = (length - 1) // 2
     return text if len(text) <= length else f"{text[:half]}…{text[-half:]}"

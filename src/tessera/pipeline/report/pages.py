@@ -1,4 +1,4 @@
-"""Pages of tables, texts and pictures."""
+"""HTML pages of tables, texts and images."""
 
 import base64
 import csv
@@ -35,7 +35,7 @@ code, pre {{ font-size: 13px; background: #f5f5f5; overflow-x: auto; }}
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Return an HTML table; cells are text, whatever they hold."""
+    """Return an HTML table. The cells are escaped."""
     lines = ["<tr>" + "".join(f"<th>{html.escape(name)}</th>" for name in header) + "</tr>"]
     for row in rows:
         cells = [
@@ -46,14 +46,14 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def write_page(path: Path, title: str, body: str, heading: bool = True) -> None:
-    """Write `body`, HTML, as a page with the `title`, which is its heading, too, unless it has one."""
+    """Write the HTML `body` as a page with a `title`. If `heading` is true, the title is also its heading."""
     if heading:
         body = f"<h1>{html.escape(title)}</h1>\n{body}"
     Path(path).write_text(PAGE.format(title=html.escape(title), body=body), encoding="utf-8")
 
 
 def tabulate_refused(refused: Path, path: Path) -> None:
-    """Write the tab-separated table of refused sources at `refused` as an HTML table."""
+    """Write the TSV file `refused` of refused sources as an HTML table."""
     with Path(refused).open(encoding="utf-8", newline="") as file:
         header, *rows = list(csv.reader(file, delimiter="\t")) or [[]]
     body = table(header, rows) if rows else "<p>No source was refused.</p>"
@@ -61,7 +61,7 @@ def tabulate_refused(refused: Path, path: Path) -> None:
 
 
 def tabulate_metrics(files: dict[str, Path], path: Path) -> None:
-    """Write the values in the JSON `files`, by title, as an HTML page; what has the same names shares a table."""
+    """Write the values in the JSON `files`, by title, as an HTML page. Objects with the same keys are rows of one table."""
     parts = []
     for title, file in files.items():
         parts.append(f"<h2>{html.escape(title)}</h2>")
@@ -77,7 +77,7 @@ def tabulate_metrics(files: dict[str, Path], path: Path) -> None:
 
 
 def render_markdown(text: Path, path: Path) -> None:
-    """Write the Markdown file `text` as an HTML page. HTML inside it is shown as text, pictures are links."""
+    """Write the Markdown file `text` as an HTML page. HTML in it is shown as text, and images become links."""
     from markdown_it import MarkdownIt
 
     content = Path(text).read_text(encoding="utf-8")
@@ -87,7 +87,7 @@ def render_markdown(text: Path, path: Path) -> None:
 
 
 def show_pictures(folder: Path, title: str, path: Path) -> None:
-    """Write an HTML page of the PNG files in `folder`, by name."""
+    """Write an HTML page of the PNG files in `folder`, sorted by name."""
     parts = []
     for file in sorted(Path(folder).glob("*.png")):
         data = base64.b64encode(file.read_bytes()).decode("ascii")
@@ -100,7 +100,7 @@ def _number(value: Any) -> str:
 
 
 def _records(value: dict[str, Any], place: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the values that are directly in a JSON object and in each object inside it, with the place of the object."""
+    """Yield the scalar values of a JSON object, and of each object inside it, with the path of the object."""
     values = {name: inner for name, inner in value.items() if not isinstance(inner, dict)}
     if values:
         yield place, values

@@ -12,13 +12,12 @@ from tessera.core.errors import TesseraError
 
 
 def make_report(snakefile: str, config: dict[str, Any], files: Sequence[Path], path: Path) -> None:
-    """Write Snakemake's HTML report of `files`, finished outputs of the workflow `snakefile` under `config`.
+    """Write Snakemake's HTML report of `files`, which are finished outputs of the workflow `snakefile` under `config`.
 
-    Snakemake is run once more, in the same folder, while the workflow runs: it reads and changes nothing.
-    Raises `TesseraError` where it fails.
+    This runs a second Snakemake in the same folder while the workflow runs. It only reads. Raises `TesseraError` if it fails.
     """
     with tempfile.TemporaryDirectory() as folder:
-        # All of the configuration, so that it does not matter which files and options of the command line it came from.
+        # The complete configuration, so that its files and the options of the command line are not needed.
         configuration = Path(folder) / "config.json"
         configuration.write_text(json.dumps(config), encoding="utf-8")
         command = [sys.executable, "-m", "snakemake", "--snakefile", snakefile, "--configfile", str(configuration), "--nolock"]

@@ -1,4 +1,4 @@
-"""What the restoration model learned, what it reaches, and what its pictures look like."""
+"""Figures of the restoration model: its training, its quality, and restored clips."""
 
 import csv
 import html
@@ -19,16 +19,17 @@ from tessera.pipeline.report.tiles import Picture, draw_tiles, shrink_picture
 
 METHODS = {"mosaicked": QUIET, "bicubic": SKY, "temporal_median": ORANGE, "restored": BLUE}
 MEASURES = {"psnr": "PSNR, dB", "ssim": "SSIM", "lpips": "LPIPS, lower is better"}
-GAP = 4  # pixels between the pictures of a moving triptych
+GAP = 4  # pixels between the images of an animated triptych
 
 
 def draw_stages(curves: Mapping[str, Path], path: Path) -> None:
-    """Draw `curves`, what the stages, in their order, tell of their training, by iteration over all of them, as SVG.
+    """Draw the training curves of all stages, one after another, as SVG.
 
-    Each is a CSV with the column `iteration`, one for each loss, and `psnr`; a cell may be empty.
+    `curves`: for each stage, in order, a CSV file with the columns `iteration` and `psnr` and one for each loss. Cells may be
+    empty.
     """
     stages = [_read_curves(file) for file in curves.values()]
-    # What matters most comes first.
+    # The PSNR comes first, because it matters most.
     names = sorted(dict.fromkeys(name for columns in stages for name in columns), key=lambda name: name != "psnr")
     ends = np.cumsum([max((points[0, -1] for points in columns.values()), default=0) for columns in stages])
     starts = [0, *ends[:-1]]
@@ -41,7 +42,7 @@ def draw_stages(curves: Mapping[str, Path], path: Path) -> None:
             axes.set_title("PSNR over the region, on clips of val, dB" if name == "psnr" else f"{name} loss")
             for start, end, columns in zip(starts, ends, stages, strict=True):
                 iterations, values = columns.get(name, np.empty((2, 0)))
-                # Those of a few moments are shown one by one.
+                # Points are marked if there are few.
                 axes.plot(start + iterations, values, color=BLUE, linewidth=1.2, marker="." if len(values) < 40 else None)
                 axes.axvline(end, color=QUIET, linewidth=0.6)
         above = places[0].secondary_xaxis("top")
@@ -53,7 +54,7 @@ def draw_stages(curves: Mapping[str, Path], path: Path) -> None:
 
 
 def draw_methods(metrics: Path, path: Path) -> None:
-    """Draw what each method reaches over the mosaicked region, by size of the blocks, as SVG. `metrics`: of the evaluation."""
+    """Draw the quality of each method in the mosaicked region, by block size, as SVG. `metrics`: of the evaluation."""
     from matplotlib.lines import Line2D
 
     splits = json.loads(metrics.read_text(encoding="utf-8"))["splits"]
@@ -79,9 +80,9 @@ def draw_methods(metrics: Path, path: Path) -> None:
 
 
 def draw_restored(folder: Path, split: str, clear: Collection[str], settings: ReportSettings, path: Path) -> None:
-    """Draw samples of `split` as a JPEG: mosaicked, restored and clean, blurred unless their keys are in `clear`.
+    """Draw samples of `split` as a JPEG: mosaicked, restored and clean. They are blurred unless their keys are in `clear`.
 
-    `folder` holds the pictures of the evaluation.
+    `folder`: the pictures that the evaluation wrote.
     """
     from tessera.imaging.images import read_image
 
@@ -103,7 +104,7 @@ def draw_restored(folder: Path, split: str, clear: Collection[str], settings: Re
 
 
 def show_restored(folder: Path, split: str, clear: Collection[str], settings: ReportSettings, path: Path) -> None:
-    """Write an HTML page on which the samples that `draw_restored` draws move."""
+    """Write an HTML page with the samples of `draw_restored` as animations."""
     from tessera.imaging.video import read_frames, read_packets
 
     parts = []
@@ -129,7 +130,7 @@ def show_restored(folder: Path, split: str, clear: Collection[str], settings: Re
 
 
 def _read_curves(path: Path) -> dict[str, np.ndarray]:
-    """Return, by the name of each column that has values, the iterations and the values: float64 (2, N)."""
+    """Return the iterations and the values of each column that has values, by its name: float64 (2, N)."""
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     columns = {
@@ -141,7 +142,7 @@ def _read_curves(path: Path) -> dict[str, np.ndarray]:
 
 
 def _draw_dots(axes: Any, found: Mapping[str, Any], measure: str) -> None:
-    """Draw what each method reaches of a `measure`, a line for each group of samples, the first on top."""
+    """Draw the values of a `measure` for each method: one line for each group of samples, the first on top."""
     for place, group in enumerate(found.values()):
         if group["samples"]:
             values = {method: group["region"][method][measure] for method in METHODS}
@@ -166,7 +167,7 @@ def _draw_dots(axes: Any, found: Mapping[str, Any], measure: str) -> None:
 
 
 def _read_index(folder: Path, split: str, settings: ReportSettings) -> list[dict[str, Any]]:
-    """Return what is told of the pictures of `split`, as many as are shown, over all sizes of blocks, the smallest first."""
+    """Return the entries of the pictures of `split` that are shown, evenly spread over block sizes, the smallest first."""
     rows = json.loads((folder / "pictures.json").read_text(encoding="utf-8"))
     rows = [row for row in rows if row["split"] == split]
     places = np.linspace(0, len(rows) - 1, min(len(rows), settings.samples)).round().astype(int)
@@ -174,7 +175,7 @@ def _read_index(folder: Path, split: str, settings: ReportSettings) -> list[dict
 
 
 def _panels(triptych: np.ndarray) -> Sequence[np.ndarray]:
-    """Return the three squares of a triptych."""
+    """Return the three square panels of a triptych."""
     side, width = triptych.shape[:2]
     middle = (width - side) // 2
     return triptych[:, :side], triptych[:, middle : middle + side], triptych[:, width - side :]

@@ -1,4 +1,4 @@
-"""Samples of the datasets of images, and what detectors see in them."""
+"""Draw samples of image datasets, and the predictions of detectors for them."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from tessera.pipeline.report.tiles import Picture, Shown, draw_tiles, shrink_pic
 
 
 class Prediction(Protocol):
-    """A region that a detector sees."""
+    """A region that a detector found."""
 
     @property
     def box(self) -> Box:
@@ -21,11 +21,11 @@ class Prediction(Protocol):
 
     @property
     def mask(self) -> np.ndarray | None:
-        """Its mask, uint8 (H, W), the size of the image; None where the detector knows boxes only."""
+        """Its mask, uint8 (H, W), of the size of the image; None if the detector finds only boxes."""
 
 
 def describe_mosaics(tables: Sequence[Path]) -> dict[str, str]:
-    """Return, per sample, the parameters of its mosaics. `tables`: `tables.Mosaics`."""
+    """Return the parameters of the mosaics of each sample as text, by key. `tables`: files of `tables.Mosaics`."""
     from tessera.records.tables.mosaics import Mosaics
     from tessera.records.tables.table import read_tables
 
@@ -40,7 +40,7 @@ def describe_mosaics(tables: Sequence[Path]) -> dict[str, str]:
 
 
 def describe_marks(tables: Sequence[Path]) -> dict[str, str]:
-    """Return, per sample, the parameters of the watermarks drawn on it. `tables`: `tables.Marks`."""
+    """Return the parameters of the watermarks drawn on each sample as text, by key. `tables`: files of `tables.Marks`."""
     from tessera.records.tables.table import read_tables
     from tessera.records.tables.watermarks import Marks
 
@@ -118,7 +118,7 @@ def _read_samples(folder: Path, selected: Path, regions: Path, shown: Shown) -> 
 
 
 def _mask(row: dict[str, Any], height: int, width: int) -> np.ndarray:
-    """Return the mask, uint8 (height, width), of a row of `tables.Annotations`; of its box where it has nothing else."""
+    """Return the mask, uint8 (height, width), of a row of `tables.Annotations`; if it has only a box, the mask of the box."""
     from tessera.imaging.masks import decode_rle
     from tessera.imaging.polygons import Part, rasterize
 

@@ -1,4 +1,4 @@
-"""Contact sheets: which samples are shown, which of them clear and which blurred, and how."""
+"""Contact sheets: choose the samples that are shown, blur them, and draw them."""
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -13,14 +13,14 @@ from tessera.pipeline.report.drawing import QUIET, legend, new_figure, shorten
 from tessera.pipeline.report.settings import ReportSettings
 from tessera.records.material import set_of
 
-BLUR_SIDE = 6  # what is left of a blurred picture: so many blocks along its longer side
+BLUR_SIDE = 6  # blocks along the longer side of a blurred image
 TILE_SIDE = 300  # pixels, longer side of a sample in a contact sheet
 TILE_COLUMNS = 4
 CAPTION_LINES = 3
 
 
 class Picture(NamedTuple):
-    """A picture, RGB uint8 (H, W, 3), and the masks of its regions, uint8 (H, W), each with what it is drawn as."""
+    """An image, RGB uint8 (H, W, 3), and the masks of its regions, uint8 (H, W), each with its label."""
 
     name: str
     image: np.ndarray
@@ -55,18 +55,18 @@ def choose_shown(
 
 
 def choose_samples(keys: Sequence[str], count: int, seed: int, name: str) -> list[str]:
-    """Return `count` of `keys`, or all where there are fewer, drawn under `seed` for `name`; sorted, whatever their order."""
+    """Return `count` of `keys`, or all if there are fewer, sorted. `seed` and `name` decide the choice."""
     ordered = sorted(keys)
     chosen = generator(seed, "figures", name).choice(len(ordered), min(count, len(ordered)), replace=False)
     return [ordered[i] for i in sorted(chosen)]
 
 
 def find_clear(splits: Path, sources: Path, sets: Mapping[str, str], settings: ReportSettings) -> frozenset[str]:
-    """Return the keys of the samples that `settings.blur` allows to be shown clear; every other sample is to be blurred.
+    """Return the keys of the samples that are shown without blur, as `settings.blur` says. All others must be blurred.
 
     `splits`, `sources`: `tables.Splits` of the dataset and `tables.Sources`. `sets`: the `content` of each set of images that
-    were brought beside the manifest, by the id that their sources start with. With `adult`, samples of a source whose content
-    is `general` are clear; one of a source that is in neither table is not.
+    the settings name, by the id that their sources start with. With `blur: adult`, only samples of sources whose content is
+    known to be `general` are clear.
     """
     from tessera.records.tables.footage import Sources
     from tessera.records.tables.splits import Splits
@@ -80,10 +80,10 @@ def find_clear(splits: Path, sources: Path, sets: Mapping[str, str], settings: R
 
 
 def blur(image: np.ndarray) -> np.ndarray:
-    """Return `image` with nothing left to recognise: the means of a few blocks, drawn smoothly at its size.
+    """Return `image`, uint8 (H, W, 3), blurred beyond recognition.
 
-    `image`: uint8 (H, W, 3). What is lost is lost: the result depends on nothing but the means of `BLUR_SIDE` blocks along
-    the longer side and as many of the same size as fit along the other.
+    This cannot be undone: the result depends only on the means of `BLUR_SIDE` blocks along the longer side, and of as many
+    blocks of the same size as fit along the other side.
     """
     import cv2
 
@@ -94,7 +94,7 @@ def blur(image: np.ndarray) -> np.ndarray:
 
 
 def shrink_picture(picture: Picture, blurred: bool, side: int = TILE_SIDE) -> Picture:
-    """Return `picture` scaled down until its longer side has `side` pixels, its regions with it."""
+    """Return `picture` and its regions, scaled down to a longer side of `side` pixels, and blurred if `blurred` is true."""
     from tessera.imaging.images import shrink
 
     image = shrink(picture.image, side)
@@ -107,7 +107,7 @@ def draw_tiles(
 ) -> None:
     """Draw `tiles` in rows of `columns` as a JPEG, with the outlines of their regions in `colours` by label.
 
-    `nothing` is written where there is no tile.
+    `nothing`: the text if there are no tiles.
     """
     from matplotlib.patheffects import Normal, Stroke
 
@@ -121,7 +121,7 @@ def draw_tiles(
         for axes, tile in zip(places, tiles, strict=False):
             axes.imshow(tile.image)
             for label, mask in tile.regions:
-                # A rim of nothing closes the outlines of what touches the border.
+                # The padding closes the outlines of regions that touch the border.
                 mask = np.pad(mask, 1)
                 if mask.max() > 127:
                     x, y = np.arange(mask.shape[1]) - 1, np.arange(mask.shape[0]) - 1

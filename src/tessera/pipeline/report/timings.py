@@ -1,4 +1,4 @@
-"""What the jobs took."""
+"""Draw the time and the memory that jobs took."""
 
 import json
 from collections.abc import Sequence
@@ -11,15 +11,15 @@ from tessera.pipeline.report.drawing import BLUE, GREEN, Bar, draw_bars, new_fig
 def draw_timings(benchmarks: Path, rules: dict[str, bool], shards: Sequence[str], path: Path) -> None:
     """Draw the seconds and the memory that the jobs of `rules` took, as SVG.
 
-    `benchmarks` holds what was measured, as `RULE/JOB.jsonl` or `RULE.jsonl`. `rules` says of each rule whether it has a job
-    per shard; files of shards that are not in `shards` are of footage that was withdrawn, and left out.
+    `benchmarks`: the folder of the measurements, `RULE/JOB.jsonl` or `RULE.jsonl`. `rules`: for each rule, whether it has a job
+    per shard. Files of shards that are not in `shards` are left out, because their footage was withdrawn.
     """
     jobs = {rule: _benchmarks(benchmarks, rule, shards if by_shard else None) for rule, by_shard in rules.items()}
     jobs = {rule: records for rule, records in jobs.items() if records}
     seconds, memory = [], []
     for rule, records in jobs.items():
         total = sum(record["s"] for record in records)
-        # There is no number where a job was over before it could be measured.
+        # There is no number if the job ended before the first measurement.
         largest = max((record["max_rss"] for record in records if isinstance(record["max_rss"], int | float)), default=0)
         count = f"{len(records):,} job{'s' if len(records) > 1 else ''}"
         seconds.append(Bar(rule, [(total, BLUE)], f"{_seconds(total)}, {count}"))
@@ -32,7 +32,7 @@ def draw_timings(benchmarks: Path, rules: dict[str, bool], shards: Sequence[str]
 
 
 def _benchmarks(folder: Path, rule: str, names: Sequence[str] | None) -> list[dict[str, Any]]:
-    """Return what was measured of each job of `rule`; of those in `names` only, where they are given."""
+    """Return the measurements of each job of `rule`, or only of the jobs `names` if they are given."""
     single = Path(folder) / f"{rule}.jsonl"
     files = [single] if single.exists() else sorted((Path(folder) / rule).rglob("*.jsonl"))
     files = [file for file in files if names is None or file.stem in names]
