@@ -14,13 +14,13 @@ from tessera.core.trainings import Record, read_record
 LICENCE = "AGPL-3.0"
 LIBRARIES = ("torch", "ultralytics", "onnx", "onnxruntime")
 FEW_OBJECTS = 100  # with fewer, metrics mean little
-FEW_SAMPLES = 30  # likewise, for restoration
+FEW_SAMPLES = 30  # the same for restoration
 
-# The generator that Lada's application builds. It loads no weights of another size, and only warns about it.
+# The generator that Lada's application builds. For weights of another size, it prints a warning and does not load them.
 APPLICATION = {"channels": 64, "blocks": 15}
 FRAMES = (
-    "It takes and gives frames as float (N, T, 3, H, W), RGB, in [0, 1]: two at least, with sides that are multiples of 4. "
-    "Lada's application hands them over as BGR, as it does to its own weights, which were trained on RGB as well."
+    "The input and the output are frames, float (N, T, 3, H, W), RGB, in [0, 1]: at least two, with sides that are multiples "
+    "of 4. Lada's application passes them as BGR. It does so for its own weights too, which were also trained on RGB."
 )
 
 
@@ -167,35 +167,36 @@ def _weights(weights: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 def render(card: Mapping[str, Any]) -> str:
     """Return the card of a detector as Markdown."""
-    metrics, training, compared = card["metrics"], card["training"], card["export"]["compared"]
+    measured, training, compared = card["metrics"], card["training"], card["export"]["compared"]
     scores = [
         [split, kind, *(_number(values[kind][score]) for score in ("map50", "map50_95", "precision", "recall"))]
-        for split, values in metrics["splits"].items()
+        for split, values in measured["splits"].items()
         for kind in ("mask", "box")
         if kind in values
     ]
     few = [
-        f"The {split} split holds {values['objects']} objects: too few to say much.\n"
-        for split, values in metrics["splits"].items()
+        f"The {split} split has {values['objects']} objects, too few for reliable metrics.\n"
+        for split, values in measured["splits"].items()
         if values["objects"] < FEW_OBJECTS
     ]
     return _page(
         card,
         maker="ultralytics",
-        reaches=[
+        metrics=[
             table(["split", "of", "mAP50", "mAP50-95", "precision", "recall"], scores),
             *few,
-            "Precision and recall at the confidence with the best F1.\n",
+            "Precision and recall are those at the confidence with the best F1 score.\n",
         ],
         exported=[
-            f"The exported model was compared with the trained one on {compared['images']} images: raw outputs differ by "
-            f"{compared['output']:.1e} of their largest value; of {compared['detections']} detections, scores by "
-            f"{compared['score']:.1e}, box edges by {compared['box']:.1e} pixels; masks overlap by {compared['mask']:.4f}.\n",
+            f"The exported model was compared with the trained one on {compared['images']} images. Raw outputs differ by at "
+            f"most {compared['output']:.1e} of their largest value. For {compared['detections']} detections, scores differ by "
+            f"at most {compared['score']:.1e} and box edges by at most {compared['box']:.1e} pixels; masks have an IoU of at "
+            f"least {compared['mask']:.4f}.\n",
         ],
         training=[
             f"- architecture: {plain(training['architecture'])}\n"
-            + (_started(training["weights"]) or "- from scratch\n")
-            + f"- epochs: {metrics['epochs']}\n- seed: {training['seed']}\n- code: `{training['code']}`\n"
+            + (_initial(training["weights"]) or "- initial weights: random\n")
+            + f"- epochs: {measured['epochs']}\n- seed: {training['seed']}\n- code: `{training['code']}`\n"
             + f"- trained with: {_made_with(training['made_with'])}\n",
             table(["argument", "value"], sorted([name, value] for name, value in training["arguments"].items())),
         ],
@@ -219,7 +220,7 @@ def render_restoration(card: Mapping[str, Any]) -> str:
         if each["samples"]
     ]
     few = [
-        f"The {split} split gave {values['all']['samples']} samples: too few to say much.\n"
+        f"The {split} split has {values['all']['samples']} samples, too few for reliable metrics.\n"
         for split, values in splits.items()
         if values["all"]["samples"] < FEW_SAMPLES
     ]
@@ -229,29 +230,33 @@ def render_restoration(card: Mapping[str, Any]) -> str:
         [*("none" if stage[name] is None else stage[name] for name in columns), *(stage["losses"][name] for name in losses)]
         for stage in training["stages"]
     ]
-    differences = ", ".join(f"of {name} by {value:.1e}" for name, value in compared["differences"].items())
+    differences = ", ".join(f"{value:.1e} for {name}" for name, value in compared["differences"].items())
     wanted = " and ".join(f"{count} {name}" for name, count in APPLICATION.items())
     return _page(
         card,
         maker="Tessera",
-        reaches=[
-            f"On {card['metrics']['frames']} frames of each clip, in the region of the mosaic and in the whole frame, without "
-            "padding. mosaicked: the clip as it is given to the model; bicubic, temporal median: without one.\n",
+        metrics=[
+            f"Measured on {card['metrics']['frames']} frames of each clip, in the region of the mosaic and in the whole frame, "
+            "without padding. The method mosaicked is the input of the model. Bicubic and temporal median use no model.\n",
             table(["split", "area", "method", "PSNR, dB", "SSIM", "LPIPS"], reached),
             *few,
-            "In the region, by the side of the blocks in pixels:\n",
+            "In the region, by block size in pixels:\n",
             table(["split", "blocks", "samples", "PSNR mosaicked, dB", "PSNR restored, dB"], of_blocks),
         ],
         exported=[
             f"{FRAMES}\n",
-            *([] if generator == APPLICATION else [f"Lada's application loads models of {wanted} only, which this is not.\n"]),
-            f"What was exported was compared with what was trained on {compared['samples']} samples of {compared['frames']} "
-            f"frames, as others load it: outputs differ at most {differences}.\n",
-            f"There is neither TorchScript nor ONNX. {plain(compared['untraced'])}\n",
+            *(
+                []
+                if generator == APPLICATION
+                else [f"Lada's application cannot load this model: it loads only models of {wanted}.\n"]
+            ),
+            f"The exported files were loaded and compared with the trained model on {compared['samples']} samples of "
+            f"{compared['frames']} frames. Outputs differ by at most {differences}.\n",
+            f"The model is not exported to TorchScript or ONNX. {plain(compared['untraced'])}\n",
         ],
         training=[
             f"- generator: BasicVSR++, {generator['channels']} channels, {generator['blocks']} blocks\n"
-            + (_started(weights["load_from"]) or "- from scratch\n")
+            + (_initial(weights["load_from"]) or "- initial weights: random\n")
             + f"- seed: {training['seed']}\n- code: `{training['code']}`\n"
             + "".join(f"- {plain(stage)} trained with: {_made_with(each)}\n" for stage, each in training["made_with"].items()),
             table([*columns, *(f"{name} loss" for name in losses)], stages),
@@ -265,7 +270,7 @@ def render_plainly(card: Mapping[str, Any]) -> str:
     return _page(
         card,
         maker="Tessera",
-        reaches=[table(["metric", "value"], list(_flat(card["metrics"])))],
+        metrics=[table(["metric", "value"], list(_flat(card["metrics"])))],
         exported=[],
         training=[f"- seed: {training['seed']}\n", table(["setting", "value"], list(_flat(training["settings"])))],
     )
@@ -280,7 +285,7 @@ def _flat(values: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, str
             yield f"{place}{name}", f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _page(card: Mapping[str, Any], maker: str, reaches: Sequence[str], exported: Sequence[str], training: Sequence[str]) -> str:
+def _page(card: Mapping[str, Any], maker: str, metrics: Sequence[str], exported: Sequence[str], training: Sequence[str]) -> str:
     """Return a card as Markdown: the parts of all cards, and the given ones on metrics, export and training."""
     origins = card["dataset"]["datasheet"].get("origins", [])
     shown = ("source", "split", "images", "clips", "samples", "content", "rights", "consent")
@@ -288,11 +293,11 @@ def _page(card: Mapping[str, Any], maker: str, reaches: Sequence[str], exported:
     return "\n".join(
         [
             f"# {plain(card['model'])}\n",
-            f"A model that can {card['purpose']}. Licence: {card['licence']}, as that of {maker}, by which it was made.\n",
-            "## Not for\n",
+            f"A model that can {card['purpose']}. Licence: {card['licence']}, the licence of {maker}, which made it.\n",
+            "## Forbidden uses\n",
             "".join(f"- {purpose}\n" for purpose in card["not_for"]),
-            "## What it reaches\n",
-            *reaches,
+            "## Metrics\n",
+            *metrics,
             "## Files\n",
             table(["file", "bytes", "sha256"], [[name, *file.values()] for name, file in card["files"].items()]),
             *exported,
@@ -301,15 +306,15 @@ def _page(card: Mapping[str, Any], maker: str, reaches: Sequence[str], exported:
             table(columns, [[row[name] for name in columns] for row in origins]) if origins else "",
             "## Training\n",
             *training,
-            "## Versions that exported and compared\n",
+            "## Versions used for export and comparison\n",
             table(["library", "version"], [list(pair) for pair in card["versions"].items()]),
         ]
     )
 
 
-def _started(weights: Mapping[str, Any] | None) -> str:
-    """Return the line about the initial weights of a training, or an empty string if there were none."""
-    return f"- started from: {plain(weights['source'])}, sha256 `{weights['sha256']}`\n" if weights else ""
+def _initial(weights: Mapping[str, Any] | None) -> str:
+    """Return the line about the initial weights of a training, or an empty string if there are none."""
+    return f"- initial weights: {plain(weights['source'])}, sha256 `{weights['sha256']}`\n" if weights else ""
 
 
 def _made_with(versions: Sequence[Mapping[str, str]]) -> str:

@@ -62,10 +62,10 @@ def test_a_card_reads_well_and_takes_no_orders_from_the_data(files: dict[str, Pa
     write(files)
     text = files["text"].read_text()
     assert "| val | mask | 0.612 | 0.400 | 0.700 | none |" in text
-    assert "The val split holds 12 objects: too few to say much." in text
+    assert "The val split has 12 objects, too few for reliable metrics." in text
     assert r"| a\|b | val | 9 | \<script\> | release 7 |" in text
     assert "- trained with: torch 2.1, device CPU; then torch 2.2, device \\<b\\>GPU\n" in text
-    assert "- from scratch\n" in text
+    assert "- initial weights: random\n" in text
 
 
 def test_a_model_of_any_kind_has_a_card(files: dict[str, Path]) -> None:
@@ -95,7 +95,7 @@ def test_of_a_path_on_this_machine_the_name_alone_is_told(files: dict[str, Path]
     card = write(files, weights=weights)
     assert card["training"]["weights"] == {"source": "start.pt", "sha256": sha256}
     assert "someone" not in files["data"].read_text() + files["text"].read_text()
-    assert "started from: start.pt" in files["text"].read_text()
+    assert "initial weights: start.pt" in files["text"].read_text()
 
 
 def test_a_dataset_without_origins_has_a_card(files: dict[str, Path]) -> None:
@@ -151,25 +151,25 @@ def test_the_card_of_a_restorer_reads_well(files: dict[str, Path]) -> None:
     _, text = write_restored(files)
     assert "| val | region | mosaicked | 20.000 | 0.500 | none |" in text
     assert "| val | below 8 | 7 | 20.000 | 25.125 |" in text
-    assert "The test split gave 0 samples: too few to say much." in text
-    assert "differ at most of model.safetensors by 0.0e+00, of model.pth by 1.5e-07." in text
-    assert "There is neither TorchScript nor ONNX. It has loops." in text
+    assert "The test split has 0 samples, too few for reliable metrics." in text
+    assert "differ by at most 0.0e+00 for model.safetensors, 1.5e-07 for model.pth." in text
+    assert "The model is not exported to TorchScript or ONNX. It has loops." in text
     assert "- stage1 trained with: torch 2.1, device CPU; then torch 2.2" in text
     assert "- stage2.6 trained with: torch 2.1, device CPU\n" in text
     assert "| stage2 | stage1 | 150000 | 16 | 2 | 0.001 | 1.0 | 0.2 | 0.05 |" in text
     assert r"| a\|b | val | 9 | own |" in text
-    assert "- from scratch\n" in text and "which this is not" not in text
+    assert "- initial weights: random\n" in text and "cannot load" not in text
 
 
-def test_it_is_told_where_a_restorer_is_none_that_the_application_loads(files: dict[str, Path]) -> None:
+def test_the_card_warns_of_a_restorer_that_the_application_cannot_load(files: dict[str, Path]) -> None:
     _, text = write_restored(files, generator={"channels": 8, "blocks": 1})
-    assert "Lada's application loads models of 64 channels and 15 blocks only, which this is not." in text
+    assert "Lada's application cannot load this model: it loads only models of 64 channels and 15 blocks." in text
 
 
-def test_of_the_weights_that_a_restorer_started_from_the_name_alone_is_told(files: dict[str, Path]) -> None:
+def test_the_card_names_initial_weights_without_their_folder(files: dict[str, Path]) -> None:
     sha256 = digest("start")
     weights = {"spynet": None, "vgg19": None, "load_from": {"source": "/home/someone/lada.pth", "sha256": sha256}}
     card, text = write_restored(files, weights=weights)
     assert card["training"]["weights"]["load_from"] == {"source": "lada.pth", "sha256": sha256}
-    assert f"- started from: lada.pth, sha256 `{sha256}`" in text
+    assert f"- initial weights: lada.pth, sha256 `{sha256}`" in text
     assert "someone" not in json.dumps(card) + text

@@ -148,19 +148,19 @@ def render(sheet: Mapping[str, Any]) -> str:
         ["images with labels", selection["in"]],
         *([f"left out: {reason}", count] for reason, count in selection["dropped"].items()),
         ["images in the dataset", selection["ok"]],
-        ["their regions", writing["in"]],
+        ["regions in these images", writing["in"]],
         *([f"left out: {reason}", count] for reason, count in writing["dropped"].items()),
-        *([f"carried in part: {reason}", count] for reason, count in writing["partly"].items()),
+        *([f"kept in part: {reason}", count] for reason, count in writing["partly"].items()),
         ["regions in the dataset", writing["ok"]],
     ]
     return "\n".join(
         [
             f"# Dataset {plain(sheet['dataset'])}\n",
-            "## What it holds\n",
+            "## Content\n",
             table(["", *splits], holds),
-            "## From what is labelled to what is here\n",
+            "## From labelled images to samples\n",
             table(["", "count"], left_out),
-            "## Where it comes from\n",
+            "## Origins\n",
             _columns(sheet["origins"], "source", "split", "images", "regions", *RIGHTS),
             "## Sizes of images\n",
             table(["width x height, pixels", "images"], sizes),
@@ -267,17 +267,17 @@ def render_clips(sheet: Mapping[str, Any]) -> str:
     return "\n".join(
         [
             f"# Dataset {plain(sheet['dataset'])}\n",
-            "## What it holds\n",
+            "## Content\n",
             table(["", *splits], [[name, *(part[name] for part in splits.values())] for name in splits["train"]]),
-            "## What the clips show\n",
+            "## Labels\n",
             _columns(sheet["labels"], "label", "split", "clips", "frames", "seconds"),
-            "## How long they are\n",
+            "## Durations\n",
             table(["duration", "clips"], [[_span(row, "{:g} s", float), row["clips"]] for row in sheet["seconds"]]),
-            "## How large they are\n",
+            "## Sizes\n",
             table(["longer side", "clips"], [[_span(row, "{:g} px", float), row["clips"]] for row in sheet["sides"]]),
-            "## What was measured\n",
-            table(["", "clips", "least", "median", "largest"], measured),
-            "## From what was cut to what is here\n",
+            "## Scores\n",
+            table(["", "clips", "minimum", "median", "maximum"], measured),
+            "## From cut clips to samples\n",
             table(
                 ["", "clips"],
                 [
@@ -288,11 +288,11 @@ def render_clips(sheet: Mapping[str, Any]) -> str:
                     *([f"of these: {reason}", count] for reason, count in filtering["partly"].items()),
                 ],
             ),
-            "## Where it comes from\n",
+            "## Origins\n",
             _columns(sheet["origins"], "source", "split", "clips", "frames", "seconds", *RIGHTS),
-            "## Made by\n",
-            f"sha256 of the weights that found the regions: {', '.join(f'`{each}`' for each in sheet['detectors'])}\n",
-            f"sha256 of the settings: `{sheet['settings']}`\n",
+            "## Detector and settings\n",
+            f"sha256 of the weights of the detector: {', '.join(f'`{each}`' for each in sheet['detectors'])}\n",
+            f"sha256 of the settings that made it: `{sheet['settings']}`\n",
         ]
     )
 
@@ -351,7 +351,7 @@ def render_samples(sheet: Mapping[str, Any]) -> str:
     return "\n".join(
         [
             f"# Dataset {plain(sheet['dataset'])}\n",
-            "## What it holds\n",
+            "## Content\n",
             table(
                 ["", *splits],
                 [
@@ -359,7 +359,7 @@ def render_samples(sheet: Mapping[str, Any]) -> str:
                     ["sources", *(split["sources"] for split in splits.values())],
                 ],
             ),
-            "## Where it comes from\n",
+            "## Origins\n",
             _columns(sheet["origins"], "source", "split", "samples", *RIGHTS),
             "## Settings\n",
             f"sha256 of the settings that made it: `{sheet['settings']}`\n",

@@ -239,7 +239,7 @@ def test_a_datasheet_can_be_read() -> None:
         "| images with labels | 5 |",
         "| left out: near-duplicate of a sample | 1 |",
         "| images in the dataset | 4 |",
-        "| carried in part: YOLO has no parts | 1 |",
+        "| kept in part: YOLO has no parts | 1 |",
         "| 16² px to 32² px | 3 |",
         "| 3 % to 10 % | 3 |",
         "| 512² px and more | 0 |",
