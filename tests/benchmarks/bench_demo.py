@@ -18,14 +18,14 @@ SHOWN = 0.5  # of a true region must lie in the mask of a clip for it to be show
 PART = 0.5  # of its frames in which a scene must be shown, and in which a clip must show a region
 
 
-def test_clips_cover_what_is_there_and_nothing_else() -> None:
+def test_clips_cover_exactly_the_subjects() -> None:
     """Of the scenes of the demo, at least 95 % are covered; of the clips, at most 5 % show no region, and none spans a cut."""
     assert (RESULTS / "clips").is_dir(), "run `make demo` first"
     clips = read_tables(sorted(RESULTS.glob("clips/*/clips.parquet")), Clips)
     frames = read_tables(sorted(RESULTS.glob("scenes/*/scene_frames.parquet")), SceneFrames)
     known = {row["source"]: row for row in read_table(TRUTH / "clips.parquet", DemoClips).iter_rows(named=True)}
     regions = read_table(TRUTH / "regions.parquet", DemoRegions)
-    looked = read_tables(sorted(RESULTS.glob("scenes/*/frames.parquet")), VideoFrames)["source"].unique().to_list()
+    looked = read_tables(sorted(RESULTS.glob("scenes/*/video_frames.parquet")), VideoFrames)["source"].unique().to_list()
     pixelated = set(regions.filter(kind="mosaic")["source"])
     truth = regions.filter((pl.col("kind") == "subject") & pl.col("source").is_in([s for s in looked if s not in pixelated]))
     masks: dict[tuple[str, int], list[tuple[int, str]]] = defaultdict(list)
