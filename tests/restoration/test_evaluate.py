@@ -37,7 +37,7 @@ def alexnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_a_generator_is_measured_with_all_that_is_asked_for(alexnet: Path, tmp_path: Path) -> None:
+def test_a_generator_is_measured_with_all_requested_metrics(alexnet: Path, tmp_path: Path) -> None:
     dataset = tmp_path / "dataset"
     for split in ("val", "test"):
         write_moving_clip(dataset / split, f"{split}-clip", 8)
@@ -60,7 +60,7 @@ def test_a_generator_is_measured_with_all_that_is_asked_for(alexnet: Path, tmp_p
     assert abs(means["restored"]["psnr"] - means["mosaicked"]["psnr"]) < 6
 
 
-def test_a_clip_is_restored_as_the_generator_restores_it() -> None:
+def test_a_clip_is_restored_exactly_as_by_the_generator() -> None:
     torch.manual_seed(0)
     generator = build_generator(SMALL).eval()
     clip = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8)
@@ -71,7 +71,7 @@ def test_a_clip_is_restored_as_the_generator_restores_it() -> None:
 
 
 @pytest.mark.parametrize("size", [(64, 64), (101, 67), (9, 40)])
-def test_lpips_is_that_of_the_package_with_the_declared_weights(alexnet: Path, size: tuple[int, int]) -> None:
+def test_lpips_equals_that_of_the_package_with_the_declared_weights(alexnet: Path, size: tuple[int, int]) -> None:
     image, clean = np.random.default_rng(0).integers(0, 256, (2, *size, 3), np.uint8)
     distance = perceptual_distance(alexnet)
     found = distance(image, clean)

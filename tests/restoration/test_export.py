@@ -63,7 +63,7 @@ def verify(folder: Path, dataset: Path, **settings: Any) -> dict[str, Any]:
     return content
 
 
-def test_the_average_is_exported_under_the_plain_names_and_says_what_it_is(exported: Path) -> None:
+def test_the_average_is_exported_under_plain_names_with_metadata(exported: Path) -> None:
     trained = torch.load(exported / "best.pth", weights_only=True)["state_dict"]
     weights = load_file(exported / NAMES[0])
     assert weights.keys() == build_generator(SIZE).state_dict().keys()
@@ -73,7 +73,7 @@ def test_the_average_is_exported_under_the_plain_names_and_says_what_it_is(expor
         assert file.metadata() == metadata
 
 
-def test_the_file_for_the_application_has_its_names_and_no_number_twice(exported: Path) -> None:
+def test_the_file_for_the_application_has_its_names_and_stores_no_tensor_twice(exported: Path) -> None:
     state, plain = torch.load(exported / NAMES[1], weights_only=True), load_file(exported / NAMES[0])
     assert state.keys() == {f"{prefix}.{name}" for prefix in ("generator", "generator_ema") for name in plain}
     assert all(torch.equal(value, plain[name.partition(".")[2]]) for name, value in state.items())
@@ -88,7 +88,7 @@ def test_equal_weights_give_equal_bytes_wherever_they_are_written(exported: Path
         assert [file.read_bytes() for file in others] == expected
 
 
-def test_exports_that_do_the_same_are_reported_as_such(exported: Path, dataset: Path) -> None:
+def test_equal_exports_are_reported_as_equal(exported: Path, dataset: Path) -> None:
     report = verify(exported, dataset)
     assert (report["samples"], report["frames"], report["size"]) == (1, 3, [256, 256])
     assert report["differences"].keys() == set(NAMES)
@@ -96,13 +96,13 @@ def test_exports_that_do_the_same_are_reported_as_such(exported: Path, dataset: 
     assert report["versions"]["mmagic"] == "1.2.0"
 
 
-def test_without_clips_to_validate_with_those_of_the_training_serve(exported: Path, dataset: Path, tmp_path: Path) -> None:
+def test_without_validation_clips_training_clips_are_compared(exported: Path, dataset: Path, tmp_path: Path) -> None:
     shutil.copytree(dataset / "train", tmp_path / "train")
     (tmp_path / "val").mkdir()
     assert verify(exported, tmp_path)["samples"] == 1
 
 
-def test_clips_that_are_all_too_short_are_told(exported: Path, dataset: Path) -> None:
+def test_an_error_says_that_all_clips_are_too_short(exported: Path, dataset: Path) -> None:
     with pytest.raises(TesseraError, match=r"none of 2 clips gives a sample of 9 frames to compare on"):
         verify(exported, dataset, frames=9)
 
@@ -132,7 +132,7 @@ def none(state: State) -> State:
         (NAMES[1], none, r"model\.pth contains values that are not finite"),
     ],
 )
-def test_an_export_that_does_something_else_stops_with_what_and_how_much(
+def test_an_export_that_differs_is_an_error_with_the_differences(
     name: str, harm: Callable[[State], State], told: str, exported: Path, dataset: Path, tmp_path: Path
 ) -> None:
     folder = shutil.copytree(exported, tmp_path / "exported")
@@ -146,14 +146,14 @@ def test_an_export_that_does_something_else_stops_with_what_and_how_much(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_was_exported_can_be_trained_on(name: str, exported: Path) -> None:
+def test_a_training_can_start_from_an_export(name: str, exported: Path) -> None:
     generator = build_generator(SIZE)
     load_weights(generator, exported / name)
     expected = read_weights(exported / "best.pth")
     assert all(torch.equal(value, expected[key]) for key, value in generator.state_dict().items())
 
 
-def test_a_trace_is_of_as_many_frames_and_of_the_size_it_was_made_with(exported: Path) -> None:
+def test_a_trace_works_only_for_the_number_and_the_size_of_frames_that_it_was_made_with(exported: Path) -> None:
     generator = load_generator(exported / "best.pth", SIZE)
     # At the start of a training the flow is 0, which is right at any size. This one shifts frames by a few pixels.
     for layer in generator.flow_outputs():

@@ -25,7 +25,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Clip]:
 
 
 @given(st.integers(1, 9), st.integers(0, 99), st.integers(0, 60), st.integers(1, 4))
-def test_the_order_from_any_start_is_the_rest_of_the_whole(clips: int, seed: int, start: int, step: int) -> None:
+def test_a_resumed_order_is_the_rest_of_the_whole_order(clips: int, seed: int, start: int, step: int) -> None:
     whole = list(islice(Order(clips, seed), start + 20))
     assert list(islice(Order(clips, seed, start, step), 5)) == whole[start::step][:5]
 
@@ -36,12 +36,12 @@ def test_each_epoch_has_each_clip_once(clips: int, seed: int) -> None:
     assert sorted(places) == [(epoch, clip) for epoch in range(3) for clip in range(clips)]
 
 
-def test_epochs_and_seeds_have_other_orders() -> None:
+def test_each_epoch_and_each_seed_has_another_order() -> None:
     orders = {tuple(clip for _, clip in islice(Order(20, seed, start), 20)) for seed in (0, 1) for start in (0, 20)}
     assert len(orders) == 4
 
 
-def test_batches_are_the_same_whoever_loads_them(clips: list[Clip]) -> None:
+def test_batches_do_not_depend_on_the_number_of_loaders(clips: list[Clip]) -> None:
     samples = TrainingSamples(clips, DATA, 2, 0)
     here, there = (list(islice(training_loader(samples, Order(3, 0), 2, workers), 3)) for workers in (0, 2))
     for ours, theirs in zip(here, there, strict=True):
@@ -49,7 +49,7 @@ def test_batches_are_the_same_whoever_loads_them(clips: list[Clip]) -> None:
         assert torch.equal(ours["mosaicked"], theirs["mosaicked"]) and torch.equal(ours["clean"], theirs["clean"])
 
 
-def test_the_next_clip_stands_in_for_one_that_gives_no_sample(clips: list[Clip]) -> None:
+def test_the_next_clip_replaces_one_that_gives_no_sample(clips: list[Clip]) -> None:
     samples = TrainingSamples(clips, DATA, 4, 0)
     item = samples[0, 0]
     assert not isinstance(item, TesseraError)
@@ -57,13 +57,13 @@ def test_the_next_clip_stands_in_for_one_that_gives_no_sample(clips: list[Clip])
     assert item["left_out"] == ["clip-0: clip shorter than the window: 3 of 4 frames"]
 
 
-def test_clips_that_give_no_sample_at_all_are_an_error(clips: list[Clip]) -> None:
+def test_no_clip_with_a_sample_is_an_error(clips: list[Clip]) -> None:
     batch = next(iter(training_loader(TrainingSamples(clips, DATA, 9, 0), Order(3, 0), 2, 0)))
     assert isinstance(batch, TesseraError)
     assert "of none of 3 clips a sample can be drawn; the first, clip-" in str(batch)
 
 
-def test_samples_to_validate_with_are_the_same_each_time_and_divided_without_rest(clips: list[Clip]) -> None:
+def test_validation_samples_are_always_the_same_and_all_of_them_are_distributed(clips: list[Clip]) -> None:
     samples = FixedSamples(clips, DATA, 4, 0)
     alone = list(validation_loader(samples, 0, 1, 0))
     assert alone[0] is None

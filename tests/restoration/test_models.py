@@ -24,7 +24,7 @@ def sampled(plane: torch.Tensor, y: float, x: float) -> float:
     return total
 
 
-def test_the_deformable_convolution_is_that_of_its_formula() -> None:
+def test_the_deformable_convolution_follows_its_formula() -> None:
     torch.manual_seed(0)
     features, weight, bias = torch.rand(1, 4, 5, 6), torch.rand(2, 4, 3, 3), torch.rand(2)
     offset, mask = 3 * torch.randn(1, 2 * 2 * 9, 5, 6), torch.rand(1, 2 * 9, 5, 6)
@@ -41,7 +41,9 @@ def test_the_deformable_convolution_is_that_of_its_formula() -> None:
 
 
 @pytest.mark.parametrize(("stride", "padding", "dilation"), [(1, 1, 1), (2, 0, 1), (1, (2, 1), (2, 1))])
-def test_the_deformable_convolution_and_its_gradient_are_those_of_torchvision(stride: Any, padding: Any, dilation: Any) -> None:
+def test_the_deformable_convolution_and_its_gradient_equal_those_of_torchvision(
+    stride: Any, padding: Any, dilation: Any
+) -> None:
     torch.manual_seed(0)
     features, weight, bias = torch.randn(2, 6, 7, 9), torch.randn(4, 6, 3, 3), torch.randn(4)
     height, width = torch.nn.functional.conv2d(features, weight, bias, stride, padding, dilation).shape[2:]
@@ -59,7 +61,7 @@ def _gradients(result: torch.Tensor, given: list[torch.Tensor]) -> tuple[torch.T
     return torch.autograd.grad((result**2).sum(), given)
 
 
-def test_a_new_generator_shifts_no_frame_and_one_whose_flow_was_learned_does() -> None:
+def test_an_untrained_generator_shifts_no_frame_but_one_with_a_trained_flow_does() -> None:
     torch.manual_seed(0)
     generator = build_generator(SMALL)
     small = torch.rand(1, 3, 3, 16, 16)
@@ -73,7 +75,7 @@ def test_a_new_generator_shifts_no_frame_and_one_whose_flow_was_learned_does() -
     assert torch.allclose(forward, torch.full_like(forward, 0.5)) and torch.equal(forward, backward)
 
 
-def test_an_offset_that_is_no_number_is_not_followed() -> None:
+def test_an_offset_that_is_nan_has_no_effect() -> None:
     features, weight, mask = torch.rand(1, 4, 8, 8), torch.rand(2, 4, 3, 3), torch.rand(1, 18, 8, 8)
     none = torch.full((1, 36, 8, 8), math.nan)
     found, expected = (
@@ -82,7 +84,7 @@ def test_an_offset_that_is_no_number_is_not_followed() -> None:
     assert torch.equal(found, expected)
 
 
-def test_the_generator_computes_what_that_of_mmagic_does() -> None:
+def test_the_generator_computes_the_same_as_that_of_mmagic() -> None:
     torch.manual_seed(0)
     ours = build_generator(SMALL)
     for align in ours.deform_align.values():
@@ -103,7 +105,7 @@ def test_frames_that_the_generator_cannot_take_are_refused(shape: tuple[int, ...
         build_generator(SMALL)(torch.zeros(shape))
 
 
-def test_the_operators_that_mmcv_compiles_are_there_by_name_and_refuse_to_be_used() -> None:
+def test_the_compiled_operators_of_mmcv_can_be_imported_but_not_called() -> None:
     from mmcv.ops import DeformConv2d
 
     with pytest.raises(NotImplementedError, match=r"mmcv\.ops\.DeformConv2d is compiled code of mmcv"):

@@ -162,7 +162,9 @@ def train_on_a_full_disk(dataset: Path, folder: Path) -> None:
     die()
 
 
-def test_a_killed_training_ends_as_one_that_was_not(dataset: Path, trained: Path, tmp_path: Path) -> None:
+def test_a_killed_training_ends_with_the_same_weights_as_an_undisturbed_one(
+    dataset: Path, trained: Path, tmp_path: Path
+) -> None:
     moments = [
         ("step", 3),  # nothing has been saved
         ("before a file", 1),  # that of iteration 3
@@ -186,7 +188,7 @@ def test_a_killed_training_ends_as_one_that_was_not(dataset: Path, trained: Path
     assert not [file for file in run_of(tmp_path).iterdir() if "partial" in file.name]
 
 
-def test_curves_tell_all_iterations_and_the_best_is_kept(trained: Path) -> None:
+def test_curves_have_all_iterations_and_the_best_weights_are_kept(trained: Path) -> None:
     header, *rows = [line.split(",") for line in (trained / "curves.csv").read_text().splitlines()]
     assert header == ["iteration", "pixel", "adversarial", "discriminator", "psnr"]
     assert [int(row[0]) for row in rows] == list(range(1, 9))
@@ -198,7 +200,7 @@ def test_curves_tell_all_iterations_and_the_best_is_kept(trained: Path) -> None:
     assert names == {"generator", "generator_ema", "discriminator"}
 
 
-def test_a_finished_training_is_kept_and_not_repeated_by_settings_that_come_back_or_by_another_version(
+def test_a_finished_training_is_reused_after_settings_are_restored_or_a_version_changes(
     dataset: Path, tmp_path: Path, terminal: io.StringIO
 ) -> None:
     first = train(dataset, tmp_path, stage())
@@ -221,7 +223,7 @@ def test_a_finished_training_is_kept_and_not_repeated_by_settings_that_come_back
     assert Record.model_validate_json((tmp_path / RECORD).read_text()) == older
 
 
-def test_a_mistake_costs_no_training(dataset: Path, tmp_path: Path, terminal: io.StringIO) -> None:
+def test_a_wrong_setting_does_not_destroy_a_training(dataset: Path, tmp_path: Path, terminal: io.StringIO) -> None:
     first = train(dataset, tmp_path, stage())
     (tmp_path / "other.pth").write_bytes(b"no weights")
     for _ in range(2):
@@ -253,13 +255,13 @@ def test_a_stage_starts_from_all_networks_of_its_base(dataset: Path, trained: Pa
     )
 
 
-def test_a_stage_without_an_average_goes_on_from_that_of_its_base(dataset: Path, trained: Path, tmp_path: Path) -> None:
+def test_a_stage_without_an_average_starts_from_the_average_of_its_base(dataset: Path, trained: Path, tmp_path: Path) -> None:
     found = train(dataset, tmp_path, stage(learning_rates=STILL), base=trained / "best.pth")
     expected = {name.replace("_ema", ""): value for name, value in part(load(trained / "best.pth"), "generator_ema.").items()}
     assert farthest(found, expected) < 1e-6
 
 
-def test_a_training_begins_with_weights_in_the_layout_of_lada(dataset: Path, trained: Path, tmp_path: Path) -> None:
+def test_a_training_can_start_from_weights_in_lada_layout(dataset: Path, trained: Path, tmp_path: Path) -> None:
     state = part(load(trained / "best.pth"), "generator.")
     torch.save({**state, "step_counter": torch.zeros(1)}, tmp_path / "lada.pth")
     found = train(dataset, tmp_path, stage(learning_rates=STILL, ema=1e-9), load_from=tmp_path / "lada.pth")
@@ -282,7 +284,7 @@ def spynet(trained: Path) -> Path:
 
 
 @pytest.mark.parametrize(("freeze", "stays"), [("always", True), (2, True), (1, False)])
-def test_the_optical_flow_starts_from_its_weights_and_is_frozen_for_so_long(
+def test_the_optical_flow_starts_from_its_weights_and_is_frozen_at_first(
     freeze: Any, stays: bool, dataset: Path, spynet: Path, tmp_path: Path
 ) -> None:
     found = part(train(dataset, tmp_path, stage(2, freeze_flow=freeze), spynet=spynet), "generator.spynet.basic_module")
@@ -291,16 +293,14 @@ def test_the_optical_flow_starts_from_its_weights_and_is_frozen_for_so_long(
     assert moved == 0 if stays else 0 < moved < 1e-3
 
 
-def test_an_optical_flow_that_nobody_has_trained_is_learned_from_the_start(
-    dataset: Path, tmp_path: Path, terminal: io.StringIO
-) -> None:
+def test_an_untrained_optical_flow_is_trained_from_the_start(dataset: Path, tmp_path: Path, terminal: io.StringIO) -> None:
     before = train(dataset, tmp_path / "still", stage(freeze_flow=5, learning_rates=STILL))
     after = train(dataset, tmp_path / "moving", stage(freeze_flow=5))
     assert farthest(part(before, "generator.spynet"), part(after, "generator.spynet")) > 1e-5
     assert "there are no weights of SPyNet: the optical flow is trained from the first iteration" in terminal.getvalue()
 
 
-def test_an_optical_flow_that_nobody_has_trained_stays_nothing_where_it_is_always_frozen(
+def test_an_untrained_optical_flow_that_is_always_frozen_stays_zero(
     dataset: Path, tmp_path: Path, terminal: io.StringIO
 ) -> None:
     before = train(dataset, tmp_path / "still", stage(learning_rates=STILL))
@@ -309,7 +309,7 @@ def test_an_optical_flow_that_nobody_has_trained_stays_nothing_where_it_is_alway
     assert "frames are aligned without an optical flow" in terminal.getvalue()
 
 
-def test_parts_of_a_batch_give_the_gradients_of_the_whole() -> None:
+def test_accumulated_gradients_equal_those_of_the_whole_batch() -> None:
     random = torch.Generator().manual_seed(0)
     pictures = [torch.randint(0, 256, (4, 2, 32, 32, 3), dtype=torch.uint8, generator=random) for _ in range(2)]
     batch = {"mosaicked": pictures[0], "clean": pictures[1], "keys": ["a"] * 4}
@@ -327,7 +327,7 @@ def test_parts_of_a_batch_give_the_gradients_of_the_whole() -> None:
     assert farthest(ends[0][1], ends[1][1]) < 1e-4 * largest
 
 
-def test_two_processes_learn_what_one_does(dataset: Path, tmp_path: Path) -> None:
+def test_two_processes_train_the_same_weights_as_one(dataset: Path, tmp_path: Path) -> None:
     settings = GAN.model_copy(update={"iterations": 3})
     one, two = (train(dataset, tmp_path / str(gpus), settings, gpus=gpus) for gpus in (1, 2))
     curves = [(tmp_path / str(gpus) / "curves.csv").read_text().splitlines()[1:] for gpus in (1, 2)]
@@ -340,13 +340,15 @@ def test_two_processes_learn_what_one_does(dataset: Path, tmp_path: Path) -> Non
     assert float(((values[0] - values[1]).abs() < 1e-6).float().mean()) > 0.99
 
 
-def test_a_process_that_fails_is_told_of(dataset: Path, tmp_path: Path) -> None:
+def test_a_failed_process_is_reported(dataset: Path, tmp_path: Path) -> None:
     broken = stage(4, learning_rates=LearningRateSettings(generator=1e30))
     with pytest.raises(TesseraError, match=r"^after iteration \d: the loss pixel is not finite"):
         train(dataset, tmp_path, broken, gpus=2)
 
 
-def test_a_loss_that_is_no_number_stops_names_the_samples_and_keeps_the_last_state(dataset: Path, tmp_path: Path) -> None:
+def test_a_loss_that_is_nan_stops_the_training_names_the_samples_and_keeps_the_last_state(
+    dataset: Path, tmp_path: Path
+) -> None:
     broken = stage(9, learning_rates=LearningRateSettings(generator=1e30))
     told = r"^after iteration 1: the loss pixel is not finite, on samples of train-\d, train-\d; .*; the saved state is in "
     with pytest.raises(TesseraError, match=told):
@@ -356,14 +358,14 @@ def test_a_loss_that_is_no_number_stops_names_the_samples_and_keeps_the_last_sta
     assert all(value.isfinite().all() for value in state["networks"].values())
 
 
-def test_what_cannot_be_measured_replaces_no_weights(dataset: Path, tmp_path: Path) -> None:
+def test_weights_that_cannot_be_measured_do_not_replace_the_best(dataset: Path, tmp_path: Path) -> None:
     broken = stage(1, learning_rates=LearningRateSettings(generator=1e30))
     with pytest.raises(TesseraError, match="the restored clips of val are not finite"):
         train(dataset, tmp_path, broken)
     assert not (run_of(tmp_path) / "best.pth").exists()
 
 
-def test_without_clips_to_validate_with_the_last_weights_are_the_best(dataset: Path, tmp_path: Path) -> None:
+def test_without_validation_clips_the_last_weights_are_the_best(dataset: Path, tmp_path: Path) -> None:
     (tmp_path / "clips").mkdir()
     (tmp_path / "clips" / "train").symlink_to(dataset / "train")
     (tmp_path / "clips" / "val").mkdir()
@@ -373,7 +375,7 @@ def test_without_clips_to_validate_with_the_last_weights_are_the_best(dataset: P
     assert "nan" not in (tmp_path / "curves.csv").read_text()
 
 
-def test_clips_that_are_too_short_are_told_and_left_out(dataset: Path, tmp_path: Path, terminal: io.StringIO) -> None:
+def test_clips_that_are_too_short_are_reported_and_left_out(dataset: Path, tmp_path: Path, terminal: io.StringIO) -> None:
     train(dataset, tmp_path, stage(frames=4))
     told = terminal.getvalue()
     assert "2 of 4 clips of train have fewer than 4 frames and are left out" in told
@@ -382,7 +384,7 @@ def test_clips_that_are_too_short_are_told_and_left_out(dataset: Path, tmp_path:
         train(dataset, tmp_path, stage(frames=6))
 
 
-def test_a_clip_that_is_broken_is_told_and_replaced(dataset: Path, tmp_path: Path, terminal: io.StringIO) -> None:
+def test_a_broken_clip_is_reported_and_replaced(dataset: Path, tmp_path: Path, terminal: io.StringIO) -> None:
     clips = tmp_path / "clips"
     for name in ("train-0", "train-1"):
         write_moving_clip(clips / "train", name, 3)
@@ -418,7 +420,7 @@ def test_a_clip_that_is_broken_is_told_and_replaced(dataset: Path, tmp_path: Pat
         ],
     ],
 )
-def test_what_cannot_be_trained_is_told(
+def test_settings_that_cannot_be_trained_are_refused(
     values: dict[str, Any], told: str, dataset: Path, trained: Path, tmp_path: Path
 ) -> None:
     given = {name: trained / value if isinstance(value, str) else value for name, value in values.items()}
@@ -426,7 +428,7 @@ def test_what_cannot_be_trained_is_told(
         train(dataset, tmp_path, **{"stage": stage(), **given})
 
 
-def test_a_memory_that_does_not_suffice_says_what_to_lower(tmp_path: Path) -> None:
+def test_an_error_about_memory_says_which_setting_to_lower(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError) as raised:
         torch.empty(1 << 50, dtype=torch.uint8)
     error = explained(raised.value, tmp_path)
@@ -437,7 +439,7 @@ def test_a_memory_that_does_not_suffice_says_what_to_lower(tmp_path: Path) -> No
     assert explained(other, tmp_path) is other
 
 
-def test_a_damaged_state_is_told(dataset: Path, tmp_path: Path) -> None:
+def test_a_damaged_state_is_reported(dataset: Path, tmp_path: Path) -> None:
     train(dataset, tmp_path, stage())
     run = run_of(tmp_path)
     state = state_file(run)
@@ -446,7 +448,7 @@ def test_a_damaged_state_is_told(dataset: Path, tmp_path: Path) -> None:
         train(dataset, tmp_path, stage())
 
 
-def test_the_perceptual_loss_is_the_distance_of_the_features_of_the_declared_network(tmp_path: Path) -> None:
+def test_the_perceptual_loss_is_the_feature_distance_of_the_declared_network(tmp_path: Path) -> None:
     from torchvision.models.vgg import cfgs, make_layers
 
     torch.manual_seed(0)
@@ -465,6 +467,6 @@ def test_the_perceptual_loss_is_the_distance_of_the_features_of_the_declared_net
         perceptual_loss(tmp_path / "other.pth", 1.0)
 
 
-def test_all_weights_are_kept_where_that_is_asked_for(dataset: Path, tmp_path: Path) -> None:
+def test_all_weights_are_kept_if_the_setting_says_so(dataset: Path, tmp_path: Path) -> None:
     train(dataset, tmp_path, stage(3), training=TrainingSettings(save_every=2, keep="all"))
     assert {file.name for file in run_of(tmp_path).glob("iteration-*")} == {"iteration-2.pth", "iteration-3.pth"}

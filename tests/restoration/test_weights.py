@@ -54,17 +54,17 @@ def test_the_generator_is_found_in_every_layout(layout: str, state: dict[str, to
     assert all(torch.equal(found[name], state[name]) for name in state)
 
 
-def test_a_safetensors_is_known_whatever_it_is_called(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+def test_a_safetensors_file_is_recognised_by_its_content(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
     save_file(state, tmp_path / "weights.pt")
     assert all(torch.equal(value, state[name]) for name, value in read_weights(tmp_path / "weights.pt").items())
 
 
-def test_half_weights_become_whole_ones(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+def test_weights_in_half_precision_become_float32(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
     torch.save({name: value.half() for name, value in state.items()}, tmp_path / "weights.pth")
     assert {value.dtype for value in read_weights(tmp_path / "weights.pth").values()} == {torch.float32}
 
 
-def test_loaded_weights_are_those_of_the_generator(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+def test_loaded_weights_equal_those_of_the_generator(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
     torch.save(state, tmp_path / "weights.pth")
     other = deepcopy(generator(seed=1))
     load_weights(other, tmp_path / "weights.pth")
@@ -79,7 +79,9 @@ def test_loaded_weights_are_those_of_the_generator(state: dict[str, torch.Tensor
         ({"is_low_res_input": True}, r"48 weights differ, 'feat_extract\.0\.bias' first"),
     ],
 )
-def test_of_another_architecture_it_is_told_how_it_differs(settings: dict[str, Any], reason: str, tmp_path: Path) -> None:
+def test_weights_of_another_architecture_are_refused_with_the_differences(
+    settings: dict[str, Any], reason: str, tmp_path: Path
+) -> None:
     torch.save(prefixed(generator(**settings).state_dict(), "generator."), tmp_path / "weights.pth")
     with pytest.raises(TesseraError, match=reason):
         load_weights(generator(), tmp_path / "weights.pth")
@@ -103,7 +105,7 @@ class Harm:
         ({"conv_last.weight": torch.tensor([1, float("nan")])}, "contains values that are not finite, in 'conv_last.weight'"),
     ],
 )
-def test_what_is_no_weights_is_refused_and_runs_nothing(
+def test_a_file_that_is_not_weights_is_refused_and_never_executed(
     content: Any, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -114,13 +116,13 @@ def test_what_is_no_weights_is_refused_and_runs_nothing(
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"<!doctype html>", b"\x08\0\0\0\0\0\0\0{aaaaaa}", b"\xff" * 8 + b"{"])
-def test_a_file_that_is_something_else_is_refused(content: bytes, tmp_path: Path) -> None:
+def test_a_file_of_another_kind_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "weights.pth").write_bytes(content)
     with pytest.raises(TesseraError, match=r"weights\.pth is not a file of only weights"):
         read_weights(tmp_path / "weights.pth")
 
 
-def test_half_a_file_is_refused(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+def test_a_truncated_file_is_refused(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
     torch.save(state, tmp_path / "weights.pth")
     whole = (tmp_path / "weights.pth").read_bytes()
     (tmp_path / "weights.pth").write_bytes(whole[: len(whole) // 2])

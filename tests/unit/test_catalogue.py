@@ -59,7 +59,7 @@ def test_the_paths_of_a_dataset_have_wildcards_that_are_known(dataset: Dataset) 
     assert wildcards(step.ledger for step in dataset.layout.steps) <= {"dataset"}
 
 
-def test_the_wildcards_are_those_that_the_rules_fill_in() -> None:
+def test_the_known_wildcards_are_those_of_the_rules() -> None:
     places = re.search(r"^PLACES = {\n(.*?)^}", RULES["common"], flags=re.MULTILINE | re.DOTALL)
     assert places and set(re.findall(r'"(\w+)":', places[1])) == PLACES
 
@@ -94,7 +94,7 @@ def test_the_rules_of_a_kind_write_what_it_names(model: Model) -> None:
     assert ('"<results>/metrics/{model}.export.json"' in made) == model.kind.compares_export
 
 
-def test_each_file_of_rules_is_there_and_included_once() -> None:
+def test_each_rule_file_exists_and_is_included_once() -> None:
     assert set(room_files()) <= set(RULES)
     assert max(Counter(room_files()).values()) == 1
     included = set(re.findall(r'^include: "workflow/rules/(\w+)\.smk"', (REPOSITORY / "Snakefile").read_text(), re.MULTILINE))
@@ -110,13 +110,13 @@ def test_a_gate_of_a_dataset_has_ledgers_and_an_allowance(dataset: Dataset) -> N
         assert 0 <= load_configuration({})["gates"][room] <= 1
 
 
-def test_no_ledgers_are_judged_in_vain() -> None:
+def test_every_gate_belongs_to_a_dataset() -> None:
     judged = {room for text in RULES.values() for room in re.findall(r'GATES\["(\w+)"\] = ', text)}
     assert judged == {room for dataset in DATASETS for room in dataset.gates}
 
 
 @datasets
-def test_the_settings_that_a_dataset_names_are_there(dataset: Dataset) -> None:
+def test_the_settings_that_a_dataset_names_exist(dataset: Dataset) -> None:
     config = load_configuration({})
     assert set(dataset.made_by) <= set(Configuration.model_fields)
     for prefix, setting in dataset.sets.items():
@@ -127,7 +127,7 @@ def test_the_settings_that_a_dataset_names_are_there(dataset: Dataset) -> None:
         assert dataset.classes(config)
 
 
-def test_sets_are_found_by_what_their_sources_start_with() -> None:
+def test_sets_are_found_by_the_prefix_of_their_sources() -> None:
     mine, other = ({"name": name, "path": name, "content": "general", "rights": "CC0"} for name in ("mine", "other"))
     config = load_configuration({"annotations": {"labels": [mine, other]}, "watermarks": {"sets": [mine]}})
     found = {dataset.name: sets_of(dataset, config) for dataset in DATASETS}
@@ -162,7 +162,7 @@ def test_a_detector_is_found_by_what_it_finds() -> None:
         ("sources", []),
     ],
 )
-def test_a_room_feeds_the_datasets_that_wait_for_its_gate(room: str, fed: list[str]) -> None:
+def test_a_room_feeds_the_datasets_that_name_its_gate(room: str, fed: list[str]) -> None:
     assert fed_by(room) == fed
 
 

@@ -38,13 +38,13 @@ def test_the_file_and_the_models_agree() -> None:
     assert yaml.safe_load(TEXT) == Configuration().model_dump(mode="json")
 
 
-def test_no_key_is_there_twice() -> None:
+def test_no_key_occurs_twice() -> None:
     # YAML takes the last one without a word.
     assert len(SETTINGS) == len(list(settings_of(yaml.compose(TEXT, yaml.SafeLoader))))
 
 
 @pytest.mark.parametrize("key", [pytest.param(key, id=f"{key.model.__name__}.{key.field}.{key.argument}") for key in COMMENTS])
-def test_each_comment_is_whole_sentences(key: Setting) -> None:
+def test_each_comment_consists_of_whole_sentences(key: Setting) -> None:
     comment = COMMENTS[key]
     assert comment[0].isupper() or comment[0] == "`", comment
     assert comment.endswith("."), comment
@@ -102,7 +102,7 @@ def test_the_shipped_files_fit_the_schema_and_name_it(name: str) -> None:
         {"shards": 4},
     ],
 )
-def test_what_the_models_take_fits_the_schema(values: dict[str, Any]) -> None:
+def test_settings_that_the_models_accept_fit_the_schema(values: dict[str, Any]) -> None:
     jsonschema.validate(values, SCHEMA)
 
 
@@ -125,7 +125,7 @@ def test_a_wrong_setting_does_not_fit_the_schema(values: dict[str, Any], place: 
     assert list(error.value.absolute_path) == place
 
 
-def test_what_is_not_set_is_the_default() -> None:
+def test_unset_settings_have_their_defaults() -> None:
     assert load_configuration({}) == Configuration().model_dump(mode="json")
     assert load_configuration({"gates": {"frames": 0.2}})["gates"] == {**Configuration().gates.model_dump(), "frames": 0.2}
 
@@ -149,27 +149,27 @@ def test_what_is_not_set_is_the_default() -> None:
         ({"splits": None}, ["splits: Input should be a valid dictionary", "given: None"]),
     ],
 )
-def test_a_wrong_setting_is_answered(values: dict[str, Any], parts: list[str]) -> None:
+def test_a_wrong_setting_is_explained(values: dict[str, Any], parts: list[str]) -> None:
     with pytest.raises(TesseraError) as error:
         load_configuration(values)
     for part in parts:
         assert part in str(error.value)
 
 
-def test_all_wrong_settings_are_answered_at_once() -> None:
+def test_all_wrong_settings_are_listed_at_once() -> None:
     with pytest.raises(TesseraError, match=r"the configuration has 3 fault\(s\)"):
         load_configuration({"seed": -1, "gates": {"frames": 2}, "nonsense": 1})
 
 
 @pytest.mark.parametrize(("given", "meant"), [(True, "yes"), (False, "no"), ("yes", "yes"), ("", "")])
-def test_yes_may_be_a_truth_value_as_yaml_has_it(given: bool | str, meant: str) -> None:
+def test_the_yaml_value_yes_may_be_true(given: bool | str, meant: str) -> None:
     label_set = {"name": "studio", "path": "studio", "content": "general", "rights": "CC0", "adults_verified": given}
     loaded = load_configuration({"annotations": {"labels": [label_set]}})
     assert loaded["annotations"]["labels"][0]["adults_verified"] == meant
 
 
 @pytest.mark.parametrize("model", ["nsfw_detection", "mosaic_detection"])
-def test_an_architecture_without_masks_is_refused_where_masks_are_needed(model: str) -> None:
+def test_an_architecture_without_masks_is_refused_if_masks_are_needed(model: str) -> None:
     with pytest.raises(TesseraError, match=rf"models\.{model}\.architecture: 'yolo11n.yaml' finds only boxes, but masks are"):
         load_configuration({"models": {model: {"architecture": "yolo11n.yaml"}}})
     load_configuration({"models": {"watermark_detection": {"architecture": "yolo11n-seg.yaml"}}})
@@ -208,7 +208,7 @@ def test_an_architecture_without_masks_is_refused_where_masks_are_needed(model: 
         ),
     ],
 )
-def test_a_model_that_is_not_trained_is_missed_only_by_what_needs_it(values: dict[str, Any], fault: str) -> None:
+def test_an_untrained_model_is_an_error_only_if_it_is_needed(values: dict[str, Any], fault: str) -> None:
     if not fault:
         assert load_configuration(values)["models"]["watermark_detection"] is None
         return
@@ -226,7 +226,7 @@ def test_a_model_that_is_not_trained_is_missed_only_by_what_needs_it(values: dic
         ({"regions": {"detectors": {"nsfw": {"weights": {"source": "mine.pt"}}}}}, "weights.sha256: Field required"),
     ],
 )
-def test_what_may_stand_for_weights_is_told_once(values: dict[str, Any], answer: str) -> None:
+def test_the_allowed_values_of_weights_are_listed_once(values: dict[str, Any], answer: str) -> None:
     with pytest.raises(TesseraError, match=r"has 1 fault\(s\)") as error:
         load_configuration(values)
     assert str(error.value).count("should be") <= 1

@@ -55,7 +55,7 @@ def room_of(module: str) -> str | None:
 
 
 @pytest.mark.parametrize("module", IN_FLOORS)
-def test_a_module_imports_nothing_of_a_higher_floor_and_nothing_of_another_room(module: str) -> None:
+def test_a_module_imports_neither_a_higher_floor_nor_another_room(module: str) -> None:
     imported = [name for name in imports_of(MODULES[module]) if name != "tessera"]
     higher = [name for name in imported if floor_of(name) > floor_of(module)]
     rooms = [name for name in imported if room_of(module) and room_of(name) not in {None, room_of(module)}]
@@ -63,11 +63,11 @@ def test_a_module_imports_nothing_of_a_higher_floor_and_nothing_of_another_room(
     assert not rooms, f"{module} imports {rooms} of another room; what both need belongs to a floor below"
 
 
-def test_no_file_imports_itself_through_others() -> None:
+def test_there_are_no_circular_imports() -> None:
     TopologicalSorter({module: set(imports_of(path)) - {module} for module, path in MODULES.items()}).prepare()
 
 
-def test_beside_the_floors_stand_five_modules_at_most() -> None:
+def test_there_are_at_most_five_modules_beside_the_floors() -> None:
     assert {path.parent.name for path in ROOT.glob("*/__init__.py")} == set(FLOORS[:4])
     assert len(list(ROOT.glob("*.py"))) <= 5
 
@@ -99,7 +99,7 @@ def test_a_script_only_translates_between_its_rule_and_one_room(path: Path) -> N
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
-def test_a_script_passes_what_its_room_takes_by_name(path: Path) -> None:
+def test_a_script_passes_arguments_by_name(path: Path) -> None:
     rooms = {
         alias.asname or alias.name
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
@@ -123,14 +123,14 @@ RULES = sorted((REPOSITORY / "workflow" / "rules").glob("*.smk"))
         ('/SHA256SUMS" if ', "src/tessera/core/weights"),
     ],
 )
-def test_one_place_alone_knows_of(text: str, place: str) -> None:
+def test_only_one_module_contains(text: str, place: str) -> None:
     files = [*MODULES.values(), *SCRIPTS, *RULES]
     found = {path.relative_to(REPOSITORY).as_posix() for path in files if text in path.read_text(encoding="utf-8")}
     assert all(name.startswith(place) for name in found), f"{text!r} stands outside {place}: {sorted(found)}"
 
 
 @pytest.mark.parametrize("path", RULES, ids=lambda path: path.stem)
-def test_a_rule_file_imports_what_it_takes_from_the_library(path: Path) -> None:
+def test_a_rule_file_imports_the_names_that_it_uses_from_the_library(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     for name in ("code_digest", "weights_file", "weights_checksums", "model_for", "fed_by", "check_there", "fingerprint"):
         uses = text.count(f"{name}(")

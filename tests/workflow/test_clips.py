@@ -81,7 +81,7 @@ def indexes_looked_at(project: Project) -> list[int]:
     return table.filter("looked")["index"].to_list()
 
 
-def test_a_change_detects_and_cuts_again_what_it_touches(project: Project, snakefile: Path) -> None:
+def test_a_change_detects_and_cuts_only_what_it_concerns(project: Project, snakefile: Path) -> None:
     assert cut(project, snakefile, *TARGETS) == ["dog", "empty", "other"]
     folder = project.results / "scenes"
     rows = [row for shard in ("dog", "empty", "other") for row in read_ledger(folder / shard / "detections.jsonl")]
@@ -136,7 +136,7 @@ def test_a_change_detects_and_cuts_again_what_it_touches(project: Project, snake
     assert {path.name: path.read_bytes() for path in project.results.glob("clips/dog/*/dog-*")} == bytes_before
 
 
-def test_weights_that_are_no_model_of_quality_are_told(project: Project, snakefile: Path) -> None:
+def test_weights_that_are_not_a_quality_model_are_reported(project: Project, snakefile: Path) -> None:
     (project.folder / "dover.onnx").write_text("no model")
     digest = hashlib.sha256(b"no model").hexdigest()
     project.settings["scores"] = {

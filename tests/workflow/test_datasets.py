@@ -84,7 +84,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def test_a_dataset_is_made_and_another_fraction_only_splits_it_anew(project: Project) -> None:
+def test_another_fraction_only_splits_a_dataset_again(project: Project) -> None:
     snakefile = begin(project)
     run = project.run(snakefile=snakefile)
     assert run.returncode == 0, run.output
@@ -117,7 +117,7 @@ def test_any_shards_and_cores_give_the_same_bytes(project: Project) -> None:
     assert contents(project.results / DATASET) == one
 
 
-def test_too_many_failures_stop_the_run_and_say_how_to_go_on(project: Project) -> None:
+def test_too_many_failures_stop_the_run_with_the_fix(project: Project) -> None:
     snakefile = begin(project, failed=1)
     run = project.run(snakefile=snakefile)
     assert run.returncode != 0
@@ -130,7 +130,7 @@ def test_too_many_failures_stop_the_run_and_say_how_to_go_on(project: Project) -
     assert run.returncode == 0, run.output
 
 
-def test_nothing_labelled_is_an_error_that_leaves_nothing_behind(project: Project) -> None:
+def test_no_labels_are_an_error_that_leaves_no_files(project: Project) -> None:
     run = project.run(snakefile=begin(project, labelled=False))
     assert run.returncode != 0
     assert "the dataset 'nsfw_detection' has 0 image(s) and 0 region(s)" in run.output
@@ -138,7 +138,7 @@ def test_nothing_labelled_is_an_error_that_leaves_nothing_behind(project: Projec
     assert not list((project.results / "selections" / "nsfw_detection").rglob("*"))
 
 
-def test_what_was_made_stays_when_an_image_is_gone(project: Project) -> None:
+def test_existing_results_are_kept_if_an_image_is_missing(project: Project) -> None:
     snakefile = begin(project)
     assert project.run(snakefile=snakefile).returncode == 0
     lost = next(project.results.glob("frames/*/images/film%203-0000001.png"))

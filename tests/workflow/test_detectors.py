@@ -55,7 +55,7 @@ def kill_after_epoch(project: Project, snakefile: Path, epoch: int) -> None:
 
 
 @pytest.mark.workflow
-def test_a_killed_training_goes_on_to_weights_and_a_change_reruns_what_depends_on_it(project: Project, snakefile: Path) -> None:
+def test_a_killed_training_is_resumed_and_a_change_reruns_what_depends_on_it(project: Project, snakefile: Path) -> None:
     kill_after_epoch(project, snakefile, 2)
     weights = project.results / "weights" / "nsfw_detection"
     assert not weights.exists()
@@ -85,7 +85,7 @@ def test_a_killed_training_goes_on_to_weights_and_a_change_reruns_what_depends_o
 
 
 @pytest.mark.workflow
-def test_a_training_whose_settings_are_changed_and_changed_back_is_not_repeated(project: Project, snakefile: Path) -> None:
+def test_a_training_is_not_repeated_after_settings_are_changed_and_restored(project: Project, snakefile: Path) -> None:
     folder = project.results / "training" / "nsfw_detection"
     target = str((folder / "best.pt").relative_to(project.folder))
     told, made = [], []
@@ -105,7 +105,7 @@ def test_a_training_whose_settings_are_changed_and_changed_back_is_not_repeated(
 
 
 @pytest.mark.workflow
-def test_a_faulty_label_stops_before_the_first_epoch(project: Project, snakefile: Path) -> None:
+def test_an_invalid_label_stops_the_run_before_the_first_epoch(project: Project, snakefile: Path) -> None:
     dataset = project.results / "datasets" / "nsfw_detection"
     label = dataset / "labels" / "val" / "disc-0000000.txt"
     label.write_text("0 0.5 0.5 2.0 0.5 0.5 0.9\n")
@@ -117,7 +117,7 @@ def test_a_faulty_label_stops_before_the_first_epoch(project: Project, snakefile
 
 
 @pytest.mark.workflow
-def test_declared_weights_that_are_others_are_refused(project: Project, snakefile: Path) -> None:
+def test_declared_weights_with_another_sha256_are_refused(project: Project, snakefile: Path) -> None:
     (project.folder / "mine.pt").write_bytes(b"weights")
     sha256 = hashlib.sha256(b"other weights").hexdigest()
     project.settings["models"]["nsfw_detection"]["weights"] = {"source": "mine.pt", "sha256": sha256}
@@ -129,7 +129,7 @@ def test_declared_weights_that_are_others_are_refused(project: Project, snakefil
 
 
 @pytest.mark.workflow
-def test_a_wrong_argument_stops_before_any_job(project: Project, snakefile: Path) -> None:
+def test_a_wrong_argument_stops_the_run_before_any_job(project: Project, snakefile: Path) -> None:
     project.settings["models"]["nsfw_detection"]["training"]["epoch"] = 3
     run = project.run(TARGET, snakefile=snakefile)
     assert run.returncode != 0

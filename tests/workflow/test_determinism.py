@@ -27,7 +27,7 @@ def leftovers(project: Project) -> list[Path]:
 
 
 @pytest.mark.workflow
-def test_datasets_are_the_same_bytes_whatever_the_cores_the_shards_and_the_kills(project: Project, weights: Path) -> None:
+def test_datasets_have_the_same_bytes_for_any_cores_shards_and_kills(project: Project, weights: Path) -> None:
     journey.begin(project)
     # What looks at the frames is given: a training is held to the same bytes by a test of its own.
     shutil.copy(weights, project.folder / "weights.pt")

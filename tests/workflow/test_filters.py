@@ -36,7 +36,7 @@ def snakefile(project: Project) -> Path:
 
 
 @pytest.mark.workflow
-def test_a_threshold_and_a_word_rerun_the_filters_alone(project: Project, snakefile: Path) -> None:
+def test_a_threshold_or_a_decision_reruns_only_the_filters(project: Project, snakefile: Path) -> None:
     folder = project.results / "selections" / "mosaic_restoration"
     decisions = project.folder / "config" / "decisions.tsv"
 

@@ -55,7 +55,7 @@ def test_frames_and_duplicates_are_the_same_on_any_number_of_shards(project: Pro
     assert duplicates.read_bytes() == before
 
 
-def test_the_frames_come_with_what_was_refused_and_without_what_was_withdrawn(project: Project) -> None:
+def test_the_target_frames_lists_refused_sources_and_removes_withdrawn_ones(project: Project) -> None:
     rows = two_images(project)
     project.write_manifest([*rows, {"source": "c", "path": "a.png", "rights": ""}])
     run = project.run("frames")
@@ -69,7 +69,7 @@ def test_the_frames_come_with_what_was_refused_and_without_what_was_withdrawn(pr
     assert not (project.results / "frames" / "b").exists()
 
 
-def test_a_source_withdrawn_after_the_gate_of_the_frames_leaves_everything_to_do(project: Project) -> None:
+def test_withdrawing_a_source_after_the_gate_of_frames_reruns_everything(project: Project) -> None:
     rows = two_images(project)
     run = project.run("results/gates/frames.json")
     assert run.returncode == 0, run.output

@@ -28,7 +28,7 @@ def read_dot(text: str) -> list[str]:
 
 
 @pytest.mark.workflow
-def test_the_graph_of_rules_is_the_one_written_down(project: Project) -> None:
+def test_the_graph_of_rules_equals_graph_txt(project: Project) -> None:
     project.write_manifest([{"source": "one", "path": "one.mp4"}, {"source": "two", "path": "two.mp4"}])
     for folder in ("labels", "frame labels"):
         (project.folder / folder).mkdir()
@@ -47,7 +47,7 @@ def test_the_graph_of_rules_is_the_one_written_down(project: Project) -> None:
 
 
 @pytest.mark.parametrize("rule", [rule for rule in RULES if "script:" in RULES[rule]])
-def test_a_rule_has_a_script_of_its_name_and_says_what_it_depends_on(rule: str) -> None:
+def test_a_rule_has_a_script_of_its_name_and_declares_its_dependencies(rule: str) -> None:
     assert f'"../scripts/{rule}.py"' in RULES[rule]
     for part in ("output:", "log:", "benchmark:", "params:"):
         assert f"\n    {part}" in f"\n{RULES[rule]}", part
@@ -56,14 +56,14 @@ def test_a_rule_has_a_script_of_its_name_and_says_what_it_depends_on(rule: str) 
     assert not missing, "the digest leaves out what the script uses"
 
 
-def test_a_source_is_at_most_six_jobs() -> None:
+def test_a_source_has_at_most_six_jobs() -> None:
     # Planning takes a millisecond or two for each. A preview is asked for by itself.
     by_shard = {rule for rule, body in RULES.items() if f"<benchmarks>/{rule}/{{shard}}" in body}
     assert len(by_shard - {"predict_source", "render_preview", "propose_labels"}) <= 6
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_no_rule_takes_what_another_made_for_ancient(rule: str) -> None:
+def test_no_rule_declares_the_output_of_another_as_ancient(rule: str) -> None:
     # Snakemake would not look at what comes after such a file where it is made again: snakemake/snakemake#4166.
     assert "ancient(" not in RULES[rule]
 
@@ -73,7 +73,7 @@ def test_every_script_belongs_to_a_rule() -> None:
 
 
 @pytest.mark.workflow
-def test_nothing_that_was_made_of_a_withdrawn_source_stays(project: Project) -> None:
+def test_all_results_of_a_withdrawn_source_are_removed(project: Project) -> None:
     outputs = "".join(re.findall(r"^    output:\n((?: {8}.*\n)+)", "".join(RULES.values()), flags=re.MULTILINE))
     folders = sorted(set(re.findall(r"<results>/([\w/]+)/\{+shard\}+/", outputs)))
     assert {"frames", "labels/frames", "mosaics", "clips", "previews"} <= set(folders)

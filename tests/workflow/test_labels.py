@@ -63,7 +63,7 @@ def imported(project: Project) -> list[str]:
     return [job for job in run.jobs if job.startswith("import")]
 
 
-def test_one_changed_label_file_imports_its_set_or_shard_again_and_nothing_else(labelled: Project) -> None:
+def test_one_changed_label_file_imports_only_its_set_or_shard_again(labelled: Project) -> None:
     studio, odd = "import_labels studio", "import_labels %2Da%20%7Bb%7D%2A%20c"
     first, second = "import_frame_labels film%201", "import_frame_labels film%2F2"
     assert set(imported(labelled)) == {studio, odd, first, second}
@@ -88,7 +88,7 @@ def test_one_changed_label_file_imports_its_set_or_shard_again_and_nothing_else(
     assert pl.read_parquet(labelled.results / "labels/frames/film%201/images.parquet").is_empty()
 
 
-def test_labels_of_frames_take_rights_and_split_of_their_source_and_every_file_is_a_row(labelled: Project) -> None:
+def test_labels_of_frames_have_the_rights_and_the_split_of_their_source_and_every_file_is_a_row(labelled: Project) -> None:
     folder = labelled.folder / "frame labels" / "film%201"
     write_label(folder / "film%201-0000007.json")
     (folder / "broken.json").write_text("{")
@@ -115,7 +115,7 @@ def test_labels_of_frames_take_rights_and_split_of_their_source_and_every_file_i
     assert (labelled.folder / image["path"]).exists()
 
 
-def test_braces_in_settings_are_taken_as_they_are(labelled: Project) -> None:
+def test_braces_in_settings_are_not_expanded(labelled: Project) -> None:
     (labelled.folder / "frame labels").rename(labelled.folder / "frame {labels}")
     label = labelled.folder / "frame {labels}" / "film%201" / "film%201-0000000.json"
     label.write_text(label.read_text().replace("nsfw", "{x}"))
@@ -146,7 +146,7 @@ def test_a_bad_label_is_a_row_and_too_many_stop_the_run(labelled: Project) -> No
     assert run.returncode == 0, run.output
 
 
-def test_a_folder_of_labels_that_is_not_there_is_named_before_any_job(labelled: Project) -> None:
+def test_a_missing_folder_of_labels_is_named_before_any_job(labelled: Project) -> None:
     labelled.settings["annotations"]["labels"][0]["path"] = "labels/studioo"
     run = labelled.run("--dry-run", *targets(labelled))
     assert run.returncode != 0
@@ -167,7 +167,7 @@ def test_labels_of_no_source_are_named_when_a_run_begins(labelled: Project) -> N
     assert "annotations.frame_labels: 'frame labels/film 3' has the name of no source in the manifest: 1 label file(s)" in line
 
 
-def test_adult_labels_without_clearance_stop_before_any_job(labelled: Project) -> None:
+def test_adult_labels_without_consent_stop_the_run_before_any_job(labelled: Project) -> None:
     labelled.settings["annotations"]["labels"][0]["content"] = "adult"
     run = labelled.run(*targets(labelled))
     assert run.returncode != 0 and run.jobs == []

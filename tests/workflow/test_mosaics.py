@@ -60,7 +60,7 @@ def stored(project: Project, detector: str, shard: str = "dog") -> set[tuple[str
     return {(path.name, path.stat().st_mtime_ns) for path in folder.iterdir()}
 
 
-def test_a_change_makes_again_what_it_touches_and_detects_again_what_it_must(project: Project, snakefile: Path) -> None:
+def test_a_change_makes_and_detects_only_what_it_concerns(project: Project, snakefile: Path) -> None:
     run = project.run(*ALL, snakefile=snakefile)
     assert run.returncode == 0, run.output
     assert {f"pixelate_frames {shard}" for shard in ("dog", "cat", "empty")} <= set(run.jobs)
@@ -113,9 +113,7 @@ def test_a_change_makes_again_what_it_touches_and_detects_again_what_it_must(pro
     assert made(project, "dog") == before
 
 
-def test_one_more_source_in_a_shard_is_looked_at_alone_and_shards_do_not_change_a_byte(
-    project: Project, snakefile: Path
-) -> None:
+def test_only_a_new_source_of_a_shard_is_detected_and_shards_do_not_matter(project: Project, snakefile: Path) -> None:
     target = "results/mosaics/shard-0/ledger.jsonl"
     rows = [{"source": name, "path": f"{name}.mp4"} for name in ("dog", "cat")]
     assert project.run(*ALL[:2], snakefile=snakefile).returncode == 0
@@ -133,7 +131,7 @@ def test_one_more_source_in_a_shard_is_looked_at_alone_and_shards_do_not_change_
     assert "1 of 2 sources were there already" in run.output
 
 
-def test_weights_that_are_not_there_are_named_before_any_job_unless_fetched(project: Project, snakefile: Path) -> None:
+def test_missing_weights_are_named_before_any_job_unless_they_were_fetched(project: Project, snakefile: Path) -> None:
     (project.folder / "marks.pt").unlink()
     run = project.run("--dry-run", *DOG, snakefile=snakefile)
     assert run.returncode != 0 and "regions.detectors.watermark.weights: 'marks.pt' is not there" in run.output
@@ -145,7 +143,7 @@ def test_weights_that_are_not_there_are_named_before_any_job_unless_fetched(proj
     assert run.returncode == 0, run.output
 
 
-def test_weights_that_are_not_those_of_the_list_are_not_loaded(project: Project, snakefile: Path) -> None:
+def test_weights_that_differ_from_their_checksums_are_not_loaded(project: Project, snakefile: Path) -> None:
     trained = project.results / "weights" / "nsfw_detection" / "nsfw_detection.pt"
     trained.write_bytes(trained.read_bytes() + b"\0")
     run = project.run(*DOG, snakefile=snakefile)

@@ -28,7 +28,7 @@ def snakefile(project: Project, weights: Path) -> Path:
 
 
 @pytest.mark.workflow
-def test_a_preview_is_made_and_other_pictures_of_it_predict_nothing_anew(project: Project, snakefile: Path) -> None:
+def test_a_preview_with_other_settings_predicts_nothing_again(project: Project, snakefile: Path) -> None:
     run = project.run("preview", snakefile=snakefile)
     assert run.returncode == 0, run.output
     previews = project.results / "previews" / FILE
@@ -49,7 +49,7 @@ def test_a_preview_is_made_and_other_pictures_of_it_predict_nothing_anew(project
 
 
 @pytest.mark.workflow
-def test_where_the_model_is_not_trained_the_weights_that_stand_for_it_look(project: Project, snakefile: Path) -> None:
+def test_without_a_trained_model_the_declared_weights_are_used(project: Project, snakefile: Path) -> None:
     trained = project.results / "weights" / "nsfw_detection" / "nsfw_detection.pt"
     trained.rename(project.folder / "mine.pt")
     shutil.rmtree(trained.parent)
@@ -66,7 +66,7 @@ def test_where_the_model_is_not_trained_the_weights_that_stand_for_it_look(proje
 
 
 @pytest.mark.workflow
-def test_a_model_that_is_not_trained_is_told_where_it_is_asked_for(project: Project) -> None:
+def test_requesting_an_untrained_model_is_an_error(project: Project) -> None:
     project.write_manifest([{"source": NAME, "path": "dog.mp4"}])
     project.settings["models"] = {"nsfw_detection": None, "mosaic_detection": None}
     project.settings["scenes"] = {"detect": {"weights": None}}
@@ -76,7 +76,7 @@ def test_a_model_that_is_not_trained_is_told_where_it_is_asked_for(project: Proj
 
 
 @pytest.mark.workflow
-def test_a_refused_source_is_named_with_its_reason_where_it_is_asked_for(project: Project, snakefile: Path) -> None:
+def test_requesting_a_refused_source_is_an_error_with_the_reason(project: Project, snakefile: Path) -> None:
     project.write_manifest([{"source": NAME, "path": "dog.mp4"}, {"source": "no rights", "path": "dog.mp4", "rights": ""}])
     project.settings["preview"]["sources"] = ["no rights"]
     run = project.run("preview", snakefile=snakefile)

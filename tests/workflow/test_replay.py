@@ -121,13 +121,13 @@ def test_an_error_keeps_its_traceback_for_post_mortem(project: Project, tmp_path
         (["sample_frames", "shard=amber", "--config", "seed=-1"], "seed: Input should be greater than or equal to 0"),
     ],
 )
-def test_a_wrong_request_is_answered(project: Project, arguments: list[str], message: str) -> None:
+def test_a_wrong_request_is_explained(project: Project, arguments: list[str], message: str) -> None:
     with pytest.raises(TesseraError) as error:
         plan([*arguments, "--directory", str(project.folder), *OPTIONS])
     assert message in str(error.value)
 
 
-def test_missing_inputs_come_with_the_command_that_makes_them(project: Project) -> None:
+def test_missing_inputs_are_listed_with_the_command_that_makes_them(project: Project) -> None:
     ran = replay(project, "sample_frames", "shard=basalt", "--config", "seed=7")
     assert ran.returncode == 1 and "Traceback" not in ran.stderr
     said, command = ran.stderr.split("make them first:\n")

@@ -283,7 +283,7 @@ def test_a_change_reruns_exactly_what_the_documentation_says(change: str, worksh
     ],
     ids=["datasheet and training", "gate and splits"],
 )
-def test_one_change_hides_no_other(changes: tuple[Change, Change], workshop: Workshop) -> None:
+def test_one_change_does_not_hide_another(changes: tuple[Change, Change], workshop: Workshop) -> None:
     planned: list[set[str]] = []
     for together in ([changes[0]], [changes[1]], changes):
         with ExitStack() as stack:
@@ -353,7 +353,7 @@ def test_the_report_follows_its_captions_and_the_settings_of_the_command_line(wo
 
 
 @pytest.mark.workflow
-def test_other_block_sizes_encode_no_clip_again(workshop: Workshop) -> None:
+def test_other_block_sizes_do_not_encode_clips_again(workshop: Workshop) -> None:
     project = workshop.project
     clips = project.results / "clips" / "amber"
     stored = {path: path.stat().st_mtime_ns for path in clips.glob("kept/*/*")}

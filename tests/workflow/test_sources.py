@@ -170,7 +170,7 @@ def test_only_what_changed_is_examined_again(project: Project) -> None:
     assert not derived.exists() and not (project.results / "sources" / "shards" / "a").exists()
 
 
-def test_other_footage_is_examined_though_it_is_older(project: Project) -> None:
+def test_footage_replaced_by_an_older_file_is_examined_again(project: Project) -> None:
     project.write_manifest([{"source": "a", "path": "a.png"}])
     write_image(project.folder / "a.png", 1)
     target = "results/sources/shards/a/sources.parquet"

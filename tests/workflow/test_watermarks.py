@@ -57,7 +57,7 @@ def made(project: Project) -> list[str]:
     return [job for job in run.jobs if "watermarks" in job]
 
 
-def test_what_changed_is_made_again_and_nothing_else(marked: Project) -> None:
+def test_only_what_changed_is_made_again(marked: Project) -> None:
     imports = [f"import_watermarks {file_name(name)}" for name in SETS]
     draws = [f"draw_watermarks {file_name(name)}" for name in SOURCES]
     assert sorted(made(marked)) == sorted([*imports, *draws])
@@ -80,7 +80,7 @@ def test_what_changed_is_made_again_and_nothing_else(marked: Project) -> None:
     assert made(marked) == []
 
 
-def test_what_is_not_there_is_named_before_any_job(marked: Project) -> None:
+def test_missing_files_are_named_before_any_job(marked: Project) -> None:
     (marked.folder / "sets" / "pita.zip").unlink()
     run = marked.run("--dry-run", "results/watermarks/sets/pita/images.parquet")
     assert run.returncode != 0 and "watermarks.sets: 'pita': 'sets/pita.zip' is not there" in run.output
@@ -90,7 +90,7 @@ def test_what_is_not_there_is_named_before_any_job(marked: Project) -> None:
         assert run.returncode != 0 and f"watermarks.draw.{material}: 'my/own' is not there" in run.output
 
 
-def test_a_font_that_is_none_is_named(marked: Project) -> None:
+def test_a_file_that_is_not_a_font_is_named(marked: Project) -> None:
     (marked.folder / "fonts").mkdir()
     (marked.folder / "fonts" / "page.ttf").write_text("<html>")
     marked.settings["watermarks"]["draw"]["fonts"] = "fonts"
@@ -99,7 +99,7 @@ def test_a_font_that_is_none_is_named(marked: Project) -> None:
     assert not (marked.results / "watermarks" / "frames" / "film%201" / "images.parquet").exists()
 
 
-def test_adult_sets_without_clearance_stop_before_any_job(marked: Project) -> None:
+def test_adult_sets_without_consent_stop_the_run_before_any_job(marked: Project) -> None:
     marked.settings["watermarks"]["sets"][0]["content"] = "adult"
     run = marked.run("results/watermarks/sets/pita/images.parquet")
     assert run.returncode != 0 and run.jobs == []

@@ -21,12 +21,12 @@ def _write(folder: Path, names: list[str]) -> Path:
     return folder / "SHA256SUMS"
 
 
-def test_sound_files_have_no_faults(tmp_path: Path) -> None:
+def test_valid_files_have_no_faults(tmp_path: Path) -> None:
     assert verify_checksums(_write(tmp_path, NAMES)) == []
 
 
 @pytest.mark.skipif(shutil.which("sha256sum") is None, reason="sha256sum is not installed")
-def test_sha256sum_reads_them(tmp_path: Path) -> None:
+def test_sha256sum_can_read_the_checksums(tmp_path: Path) -> None:
     _write(tmp_path, NAMES)
     subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=tmp_path, check=True, capture_output=True)
 
@@ -35,7 +35,7 @@ def test_sha256sum_reads_them(tmp_path: Path) -> None:
     st.lists(st.text(st.characters(exclude_characters="\0/", exclude_categories=["Cs"]), min_size=1, max_size=20), unique=True)
 )
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_name_survives(tmp_path: Path, names: list[str]) -> None:
+def test_any_name_is_read_back(tmp_path: Path, names: list[str]) -> None:
     folder = tmp_path / "files"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()

@@ -149,7 +149,9 @@ def digest(tmp_path: Path) -> Callable[..., str]:
         ("job", "yield from items", "yield from list(items)"),
     ],
 )
-def test_what_is_no_logic_changes_nothing(digest: Callable[..., str], module: str, old: str, new: str) -> None:
+def test_changes_that_are_not_logic_do_not_change_the_digest(
+    digest: Callable[..., str], module: str, old: str, new: str
+) -> None:
     files = replaced(module, old, new)
     files["low"] = files["low"].replace(
         "import numpy as np", "import numpy" if "numpy.asarray" in new else "import numpy as np"
@@ -200,7 +202,7 @@ def test_logic_changes_the_digest(digest: Callable[..., str], module: str, old: 
         "def f(x): return x + other()\nfrom tessera.low import other\ndef work(): return f(1)",
     ],
 )
-def test_it_does_not_count_where_something_stands_or_how_it_is_imported(digest: Callable[..., str], text: str) -> None:
+def test_the_place_and_the_import_of_a_definition_do_not_count(digest: Callable[..., str], text: str) -> None:
     rest = {
         "low": "def other(): return 1\ndef f(x): return x + other()",
         "middle": "from tessera.low import f\nfrom tessera.low import f as g",
@@ -219,12 +221,12 @@ def test_it_does_not_count_where_something_stands_or_how_it_is_imported(digest: 
         "import tessera.low as m\ndef work(): return m.from_getattr(1)",
     ],
 )
-def test_a_module_counts_whole_where_a_name_cannot_be_found(digest: Callable[..., str], text: str) -> None:
+def test_a_whole_module_counts_if_a_name_cannot_be_resolved(digest: Callable[..., str], text: str) -> None:
     files = {"high": text, "low": "def hidden(x): return x"}
     assert digest(files) != digest({**files, "low": "def hidden(x): return -x"})
 
 
-def test_all_of_a_module_counts_that_looks_names_up_in_itself(digest: Callable[..., str]) -> None:
+def test_a_whole_module_counts_if_it_looks_up_its_own_names(digest: Callable[..., str]) -> None:
     text = "def hidden(x): return x\ndef work(name): return globals()[name](1)"
     assert digest({"high": text}) != digest({"high": text.replace("return x", "return -x")})
 
@@ -244,7 +246,7 @@ def test_all_of_a_module_counts_that_looks_names_up_in_itself(digest: Callable[.
         "from tessera.lowest import two\nsetup(two)",
     ],
 )
-def test_side_effects_of_what_is_imported_count(digest: Callable[..., str], low: str) -> None:
+def test_side_effects_of_imports_count(digest: Callable[..., str], low: str) -> None:
     rest = {"lowest": "def two(): return 1", "middle": "import tessera.low"}
     for high in (
         "import tessera.middle\ndef work(): return 0",
@@ -257,13 +259,13 @@ def test_side_effects_of_what_is_imported_count(digest: Callable[..., str], low:
     assert digest(one, "tessera.lowest:two") == digest({**one, "low": "setup(9)"}, "tessera.lowest:two")
 
 
-def test_a_package_runs_before_what_is_in_it(digest: Callable[..., str]) -> None:
+def test_a_package_runs_before_its_modules(digest: Callable[..., str]) -> None:
     files = {"room.__init__": "setup(1)", "room.inner": "def work(): return 1"}
     one, other = (digest({**files, "room.__init__": text}, "tessera.room.inner:work") for text in ("setup(1)", "setup(2)"))
     assert one != other
 
 
-def test_what_a_type_checker_alone_runs_does_not_count(digest: Callable[..., str]) -> None:
+def test_code_only_for_type_checkers_does_not_count(digest: Callable[..., str]) -> None:
     text = "import typing\nif typing.TYPE_CHECKING:\n    import tessera.low\ndef work(): return 1"
     assert digest({"high": text, "low": "setup(1)"}) == digest({"high": text, "low": "setup(2)"})
 
@@ -275,7 +277,7 @@ def test_the_class_of_an_argument_counts_through_any_alias(digest: Callable[...,
     assert digest({"high": text, "low": low}) == digest({"high": text, "low": low.replace("dict[str, 'int']", "tuple[str]")})
 
 
-def test_definitions_that_refer_to_each_other_in_a_circle_are_told_apart(digest: Callable[..., str]) -> None:
+def test_definitions_that_refer_to_each_other_are_distinguished(digest: Callable[..., str]) -> None:
     text = "def even(n): return n == 0 or odd(n - 1)\ndef odd(n): return n != 0 and even(n - 1)\ndef work(n): return {}(n)"
     one, other = (digest({"high": text.format(name)}) for name in ("even", "odd"))
     assert one != other
@@ -299,12 +301,12 @@ def test_two_definitions_of_one_name_are_not_confused_when_they_change_places(de
 @pytest.mark.parametrize(
     "function", ["tessera.high", "tessera.nothing:work", "tessera.high:nothing", "tessera.high:", "other:f"]
 )
-def test_what_does_not_exist_is_an_error_that_names_it(digest: Callable[..., str], function: str) -> None:
+def test_a_missing_definition_is_an_error_that_names_it(digest: Callable[..., str], function: str) -> None:
     with pytest.raises(TesseraError, match=re.escape(repr(function))):
         digest(FILES, function)
 
 
-def test_a_digest_runs_none_of_what_it_is_of() -> None:
+def test_a_digest_runs_none_of_the_code() -> None:
     # Planning would otherwise wait for the libraries of every room.
     check = (
         "import sys; from tessera.core.definitions import code_digest;"
@@ -421,7 +423,7 @@ def test_every_rule_names_functions_that_exist(library: Definitions) -> None:
 KINDS = (ast.Compare, ast.BinOp, ast.Constant, ast.Call, ast.Attribute)
 
 
-def test_a_change_of_any_definition_is_seen(library: Definitions, reached: dict[Key, set[tuple[str, ...]]]) -> None:
+def test_a_change_of_any_definition_changes_a_digest(library: Definitions, reached: dict[Key, set[tuple[str, ...]]]) -> None:
     tried: Counter[type[ast.AST]] = Counter()
     for module in sorted({key.module for key in reached}):
         # All definitions of a module at once, as each is looked at by itself; one kind of change each, by turns.
@@ -440,7 +442,7 @@ def test_a_change_of_any_definition_is_seen(library: Definitions, reached: dict[
     assert all(tried[kind] > 50 for kind in KINDS), tried
 
 
-def test_a_change_is_seen_by_exactly_the_rules_that_reach_it(
+def test_a_change_concerns_exactly_the_rules_that_reach_it(
     library: Definitions, reached: dict[Key, set[tuple[str, ...]]]
 ) -> None:
     before = digests(library)
@@ -452,7 +454,9 @@ def test_a_change_is_seen_by_exactly_the_rules_that_reach_it(
             assert {rule for rule in RULES if before[rule] != after[rule]} == reached[key], key
 
 
-def test_what_no_rule_reaches_changes_no_digest(library: Definitions, reached: dict[Key, set[tuple[str, ...]]]) -> None:
+def test_a_definition_that_no_rule_reaches_changes_no_digest(
+    library: Definitions, reached: dict[Key, set[tuple[str, ...]]]
+) -> None:
     changed = {}
     whole = {key.module for key in reached if not key.name}
     for module, text in TREES.items():
@@ -496,7 +500,7 @@ class Reworded(ast.NodeTransformer):
         return node
 
 
-def test_other_words_change_no_digest(library: Definitions) -> None:
+def test_other_messages_change_no_digest(library: Definitions) -> None:
     reworded = {
         module: ast.unparse(ast.fix_missing_locations(Reworded().visit(ast.parse(text)))) for module, text in TREES.items()
     }

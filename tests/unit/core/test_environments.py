@@ -57,7 +57,7 @@ def environment(tmp_path: Path) -> Path:
     return folder
 
 
-def test_arguments_arrive_as_they_are(environment: Path, tmp_path: Path) -> None:
+def test_arguments_arrive_unchanged(environment: Path, tmp_path: Path) -> None:
     text = "x" * 200_000  # more than a pipe holds
     run_inside(environment, "work:write", path=tmp_path / "out", text=text, settings=Settings())
     assert (tmp_path / "out").read_text() == f"{text} Settings {sys.executable}"
@@ -74,7 +74,9 @@ def test_arguments_arrive_as_they_are(environment: Path, tmp_path: Path) -> None
         ("killed", TesseraError, "work:fail was ended by SIGKILL, as where the memory does not suffice"),
     ],
 )
-def test_its_error_is_raised_here(environment: Path, kind: str, expected: type[Exception], message: str) -> None:
+def test_an_error_in_the_environment_is_raised_in_the_caller(
+    environment: Path, kind: str, expected: type[Exception], message: str
+) -> None:
     with pytest.raises(expected, match=message):
         run_inside(environment, "work:fail", kind=kind)
 
@@ -84,20 +86,20 @@ def test_a_missing_environment_is_named(tmp_path: Path) -> None:
         run_inside(tmp_path / "none", "work:say")
 
 
-def test_what_it_prints_is_in_the_log_and_what_it_tells_on_the_terminal_too(environment: Path, tmp_path: Path) -> None:
+def test_printed_lines_are_in_the_log_and_reported_ones_also_on_the_terminal(environment: Path, tmp_path: Path) -> None:
     ran = subprocess.run([sys.executable, "-c", JOB, "work:say"], cwd=tmp_path, check=True, capture_output=True, text=True)
     assert ran.stderr == "work: for the terminal\n" and not ran.stdout
     assert sorted((tmp_path / "log").read_text().splitlines()) == ["for the log", "work: for the terminal"]
 
 
-def test_an_error_inside_is_told_in_one_line(environment: Path, tmp_path: Path) -> None:
+def test_an_error_inside_is_one_line(environment: Path, tmp_path: Path) -> None:
     ran = subprocess.run([sys.executable, "-c", JOB, "work:fail", "kind=ours"], cwd=tmp_path, capture_output=True, text=True)
     assert ran.returncode == 1 and ran.stderr == "work: error: the mend (log: log)\n"
     assert 'raise TesseraError("the mend")' in (tmp_path / "log").read_text()
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_it_ends_with_who_asked_for_it(environment: Path, number: int, tmp_path: Path) -> None:
+def test_the_process_ends_with_its_caller(environment: Path, number: int, tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from tessera.core.environments.run import run_inside\n"
         "run_inside(Path('environment'), 'work:wait', path=Path('pid'))"

@@ -47,13 +47,13 @@ def left(folder: Path) -> list[str]:
     ("body", "files"),
     [("pass", ["table.txt"]), ("raise OSError(28, 'full')", []), ("raise SystemExit(1)", []), ("raise KeyboardInterrupt", [])],
 )
-def test_however_a_job_ends_no_temporary_file_is_left(tmp_path: Path, body: str, files: list[str]) -> None:
+def test_no_temporary_file_is_left_however_a_job_ends(tmp_path: Path, body: str, files: list[str]) -> None:
     assert (run(tmp_path, body).returncode == 0) == bool(files)
     assert left(tmp_path) == files
 
 
 @pytest.mark.parametrize("body", ["pass", "raise KeyError"])
-def test_lists_of_outputs_are_whole_or_not_there(tmp_path: Path, body: str) -> None:
+def test_lists_of_outputs_are_complete_or_absent(tmp_path: Path, body: str) -> None:
     work = f"[path.write_text('whole') for path in outputs.tables]; {body}"
     code = CODE.replace('{{"table": "out/table.txt"}}', '{{"table": "out/table.txt", "tables": ["out/a.txt", "out/b.txt"]}}')
     ran = run(tmp_path, work, code=code)
@@ -68,13 +68,13 @@ def test_a_library_that_crashes_at_exit_cannot_undo_a_job(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("body", ["raise KeyboardInterrupt", "os.kill(os.getpid(), 2)", "os.kill(os.getpid(), 15)"])
-def test_an_interrupted_job_says_in_one_line_that_it_can_go_on(tmp_path: Path, body: str) -> None:
+def test_an_interrupted_job_says_in_one_line_that_it_can_be_resumed(tmp_path: Path, body: str) -> None:
     ran = run(tmp_path, body)
     said = "cut a: interrupted; run again to resume\n"
     assert (ran.returncode, ran.stderr, (tmp_path / "cut.log").read_text()) == (130, said, said)
 
 
-def test_what_a_killed_job_left_is_removed_when_it_runs_again(tmp_path: Path) -> None:
+def test_files_that_a_killed_job_left_are_removed_when_it_runs_again(tmp_path: Path) -> None:
     for shard in "ab":
         run(tmp_path, "os.kill(os.getpid(), 9)", shard)
     assert len(left(tmp_path)) == 3
@@ -84,7 +84,7 @@ def test_what_a_killed_job_left_is_removed_when_it_runs_again(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(("given", "policy"), [({}, "passive"), ({"OMP_WAIT_POLICY": "active"}, "active")])
-def test_libraries_use_the_threads_of_the_rule_and_no_core_for_waiting(
+def test_libraries_use_the_threads_of_the_rule_and_wait_passively(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], policy: str
 ) -> None:
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
@@ -100,21 +100,21 @@ def test_processes_can_meet_in_the_temporary_folder(tmp_path: Path) -> None:
     assert run(tmp_path, f"assert len({name}) < 104").returncode == 0
 
 
-def test_an_error_is_told_where_the_log_is_full(tmp_path: Path) -> None:
+def test_an_error_is_reported_even_if_the_log_is_full(tmp_path: Path) -> None:
     (tmp_path / "cut.log").symlink_to("/dev/full")
     ran = run(tmp_path, "raise OSError(28, 'No space left on device')")
     assert ran.returncode == 1 and left(tmp_path) == []
     assert ran.stderr.startswith("cut a: error: No space left on device") and ran.stderr.endswith(" (log: cut.log)\n")
 
 
-def test_a_log_that_cannot_be_written_fails_no_job(tmp_path: Path) -> None:
+def test_an_unwritable_log_does_not_fail_a_job(tmp_path: Path) -> None:
     (tmp_path / "cut.log").symlink_to("/dev/full")
     ran = run(tmp_path, "tell('half'), print('to the log'), tell('done')")
     assert (ran.returncode, ran.stderr) == (0, "cut a: half\ncut a: done\n")
     assert left(tmp_path) == ["table.txt"]
 
 
-def test_a_full_disk_is_blamed_on_what_was_written(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_with_the_written_file(tmp_path: Path) -> None:
     partial = tmp_path / f".{os.getpid()}.partial.images" / "a.png"
     copying = OSError(errno.ENOSPC, "No space left on device", "read.png", None, str(partial))
     assert f"device: '{tmp_path}/images/a.png'; no" in _explain(copying, [])
@@ -125,13 +125,13 @@ def test_a_full_disk_is_blamed_on_what_was_written(tmp_path: Path) -> None:
     assert f" MB are free in '{tmp_path}'" in _explain(writing, [tmp_path / "images"])
 
 
-def test_items_are_worked_on_in_order() -> None:
+def test_items_are_processed_in_order() -> None:
     with ThreadPoolExecutor(2) as pool:
         done = [(item, future.result()) for item, future in ahead(pool, lambda item: -item, range(99), 4)]
     assert done == [(item, -item) for item in range(99)]
 
 
-def test_no_more_is_taken_than_is_worked_ahead() -> None:
+def test_only_the_given_number_of_items_is_taken_ahead() -> None:
     taken: list[int] = []
 
     def items() -> Iterator[int]:

@@ -25,7 +25,7 @@ def write(path: Path, statuses: list[str]) -> Path:
     return path
 
 
-def test_each_item_gets_the_row_of_what_became_of_it(tmp_path: Path) -> None:
+def test_each_item_gets_a_row_with_its_result(tmp_path: Path) -> None:
     with Ledger(tmp_path / "ledger.jsonl") as ledger:
         with ledger.item("good"):
             pass
@@ -56,20 +56,20 @@ def test_each_item_gets_the_row_of_what_became_of_it(tmp_path: Path) -> None:
         KeyboardInterrupt(),
     ],
 )
-def test_what_is_not_the_fault_of_the_item_ends_the_work(tmp_path: Path, error: BaseException) -> None:
+def test_a_systemic_error_ends_the_work(tmp_path: Path, error: BaseException) -> None:
     with pytest.raises(type(error)), Ledger(tmp_path / "ledger.jsonl") as ledger, ledger.item("innocent"):
         raise error
     assert read_ledger(tmp_path / "ledger.jsonl") == []
 
 
-def test_an_unreadable_file_is_the_fault_of_the_item(tmp_path: Path) -> None:
+def test_an_unreadable_file_fails_only_its_item(tmp_path: Path) -> None:
     with Ledger(tmp_path / "ledger.jsonl") as ledger, ledger.item("gone"):
         (tmp_path / "nothing").read_bytes()
     assert read_ledger(tmp_path / "ledger.jsonl")[0]["reason"] == "unexpected FileNotFoundError"
 
 
 @given(st.text(), st.text())
-def test_keys_of_any_text_come_back(tmp_path_factory: pytest.TempPathFactory, key: str, detail: str) -> None:
+def test_keys_of_any_text_are_read_back(tmp_path_factory: pytest.TempPathFactory, key: str, detail: str) -> None:
     path = tmp_path_factory.mktemp("ledger") / "ledger.jsonl"
     with Ledger(path) as ledger:
         ledger.row(key, "dropped", "a reason", detail)
@@ -78,7 +78,7 @@ def test_keys_of_any_text_come_back(tmp_path_factory: pytest.TempPathFactory, ke
 
 
 @given(ROWS)
-def test_in_is_ok_and_dropped_and_failed(rows: list[dict[str, str]]) -> None:
+def test_the_count_in_is_the_sum_of_ok_dropped_and_failed(rows: list[dict[str, str]]) -> None:
     summary = summarise(rows)
     assert summary["in"] == len(rows) == summary["ok"] + sum(summary["dropped"].values()) + sum(summary["failed"].values())
 
@@ -90,7 +90,7 @@ def test_a_summary_does_not_depend_on_the_order(rows: list[dict[str, str]], rand
     assert json.dumps(summarise(rows)) == json.dumps(summarise(shuffled))
 
 
-def test_a_gate_lets_through_what_is_allowed(tmp_path: Path) -> None:
+def test_a_gate_passes_an_allowed_fraction_of_failures(tmp_path: Path) -> None:
     ledgers = [write(tmp_path / "a", ["ok", "failed"]), write(tmp_path / "b", ["dropped", "ok"])]
     assert gate("frames", ledgers, 0.25) == {
         "in": 4,
@@ -101,7 +101,7 @@ def test_a_gate_lets_through_what_is_allowed(tmp_path: Path) -> None:
     }
 
 
-def test_a_gate_stops_what_is_not_and_says_what_and_where(tmp_path: Path) -> None:
+def test_a_gate_stops_too_many_failures_and_names_them_with_their_ledger(tmp_path: Path) -> None:
     ledgers = [write(tmp_path / "a", ["ok"] * 7 + ["failed"] * 3), write(tmp_path / "b", ["failed"] * 12)]
     with pytest.raises(TesseraError) as error:
         gate("frames", ledgers, 0.68)
@@ -112,6 +112,6 @@ def test_a_gate_stops_what_is_not_and_says_what_and_where(tmp_path: Path) -> Non
     assert "gates.frames" in message
 
 
-def test_a_gate_with_nothing_to_judge_is_open(tmp_path: Path) -> None:
+def test_a_gate_without_items_passes(tmp_path: Path) -> None:
     assert gate("frames", [write(tmp_path / "a", [])], 0)["in"] == 0
     assert gate("frames", [], 0)["in"] == 0

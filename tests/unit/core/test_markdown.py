@@ -10,13 +10,13 @@ TEXTS = st.text(st.sampled_from("ab 1_*`|<>[]\\"), max_size=12)
 
 
 @given(TEXTS)
-def test_text_is_shown_as_it_is(text: str) -> None:
+def test_text_is_escaped(text: str) -> None:
     shown = MarkdownIt().parseInline(f"x {plain(text)}")[0].children or []
     assert {child.type for child in shown} <= {"text", "text_special"}
     assert "".join(child.content for child in shown).split() == ["x", *text.split()]
 
 
-def test_a_name_reads_in_the_file_as_it_is() -> None:
+def test_a_plain_name_is_not_escaped() -> None:
     assert plain("nsfw_detection of a_b") == "nsfw_detection of a_b"
 
 

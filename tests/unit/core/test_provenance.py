@@ -36,7 +36,7 @@ def test_different_texts_have_different_file_names(one: str, other: str) -> None
 
 
 @given(st.integers(0, 400))
-def test_no_text_has_the_file_name_of_a_longer_one(number: int) -> None:
+def test_no_file_name_of_a_text_equals_that_of_a_longer_text(number: int) -> None:
     # The end of a name that was cut must not read as the code of another text.
     long = f"{number}" + "a" * 200
     name = file_name(long)

@@ -43,7 +43,7 @@ def faults(values: dict[str, object]) -> list[str]:
     return lines
 
 
-def test_right_values_are_loaded_and_completed() -> None:
+def test_valid_values_are_loaded_and_completed() -> None:
     settings = load(Outer, {"inner": {"side": 3}, "by_name": {"a": {"colour": "blue"}}}, "the test")
     assert settings.inner == Inner(side=3)
     assert settings.by_name["a"] == Inner(side=640, colour="blue")
@@ -70,13 +70,13 @@ def test_a_wrong_value_is_named_with_what_is_allowed() -> None:
     assert faults({"inner": {"side": 0}}) == ["  inner.side: Input should be greater than 0; given: 0"]
 
 
-def test_a_check_of_ours_speaks_for_itself_and_repeats_no_collection() -> None:
+def test_our_own_checks_have_only_their_message_and_repeat_no_collection() -> None:
     assert faults({"either": 7}) == ["  either: seven is too many; given: 7"]
     assert faults({"sides": {"red": 3, "blue": 4}}) == ["  sides: no side is red"]
     assert faults({"many": [{}]}) == ["  many: no side is red"]
 
 
-def test_a_value_of_none_of_the_types_is_one_fault() -> None:
+def test_a_value_that_fits_no_allowed_type_is_one_fault() -> None:
     (line,) = faults({"either": "much"})
     assert line.startswith(
         "  either: Input should be a valid dictionary or instance of Inner; or Input should be a valid integer"
@@ -84,12 +84,12 @@ def test_a_value_of_none_of_the_types_is_one_fault() -> None:
     assert line.endswith("given: 'much'")
 
 
-def test_what_is_wrong_inside_a_value_is_not_told_of_the_other_types_too() -> None:
+def test_a_fault_inside_a_value_hides_the_complaints_of_other_types() -> None:
     assert faults({"either": {"side": 0}}) == ["  either.side: Input should be greater than 0; given: 0"]
     assert faults({"either": {"sides": 3}}) == ["  either.sides: unknown key; did you mean 'side'? (allowed: colour, side)"]
 
 
-def test_every_fault_is_told_at_once() -> None:
+def test_all_faults_are_listed_at_once() -> None:
     assert len(faults({"inner": {"side": 0, "colour": 3}, "by_name": {"a": {"x": 1}}, "z": 1})) == 4
 
 

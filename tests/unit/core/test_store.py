@@ -14,14 +14,14 @@ def make(store: Store, name: str, **files: str) -> Path:
     return store.item(name)
 
 
-def test_what_was_made_is_there_for_the_next_job(tmp_path: Path) -> None:
+def test_a_finished_item_is_available_to_the_next_job(tmp_path: Path) -> None:
     item = make(Store(tmp_path / "kept", "items"), "a", one="1", two="2")
     again = Store(tmp_path / "kept", "items")
     assert again.holds("a") and not again.holds("b")
     assert (item / "one").read_text() == "1"
 
 
-def test_what_is_not_finished_is_not_there_and_leaves_nothing(tmp_path: Path) -> None:
+def test_an_unfinished_item_is_not_in_the_store_and_leaves_nothing(tmp_path: Path) -> None:
     store = Store(tmp_path, "items")
     with pytest.raises(KeyError), store.make("a") as folder:
         (folder / "one").touch()
@@ -30,7 +30,7 @@ def test_what_is_not_finished_is_not_there_and_leaves_nothing(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_killed_job_left_is_made_anew(tmp_path: Path) -> None:
+def test_an_item_that_a_killed_job_left_is_made_again(tmp_path: Path) -> None:
     store = Store(tmp_path, "items")
     (tmp_path / ".a").mkdir()
     (tmp_path / ".a" / "half").touch()
@@ -39,7 +39,7 @@ def test_what_a_killed_job_left_is_made_anew(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fault", ["changed", "lost", "added", "linked", "folder linked", "no list"])
-def test_an_item_that_is_not_as_it_was_written_is_made_again(tmp_path: Path, fault: str) -> None:
+def test_a_damaged_item_is_made_again(tmp_path: Path, fault: str) -> None:
     store = Store(tmp_path / "kept", "items")
     item = make(store, "a", one="1")
     if fault == "changed":
@@ -59,7 +59,7 @@ def test_an_item_that_is_not_as_it_was_written_is_made_again(tmp_path: Path, fau
     assert not item.is_symlink()
 
 
-def test_only_what_is_used_stays_and_what_was_there_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_used_items_are_kept_and_reused_ones_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in "abc":
         make(Store(tmp_path, "items"), name)
     (tmp_path / ".half").mkdir()

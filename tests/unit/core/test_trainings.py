@@ -77,13 +77,13 @@ def test_a_finished_training_is_not_repeated(trainer: Trainer, terminal: io.Stri
     assert f"{run} holds this training, finished" in terminal.getvalue()
 
 
-def test_settings_that_are_changed_and_changed_back_train_nothing_again(trainer: Trainer) -> None:
+def test_settings_that_are_changed_and_restored_train_nothing_again(trainer: Trainer) -> None:
     runs = [trainer.train(identity(number)) for number in (0, 1, 0, 1)]
     assert runs[:2] == runs[2:] and runs[0] != runs[1]
     assert trainer.steps == 2 * STEPS
 
 
-def test_an_unfinished_training_goes_on_even_after_another(trainer: Trainer) -> None:
+def test_an_unfinished_training_is_resumed_even_after_another(trainer: Trainer) -> None:
     with pytest.raises(TesseraError, match="stopped"):
         trainer.train(identity(0), stop=2)
     trainer.train(identity(1))
@@ -110,12 +110,12 @@ def test_another_training_says_what_differs_from_the_last(
     assert f"another training than the last, which stays in {last}: {told}" in terminal.getvalue()
 
 
-def test_the_order_of_settings_is_no_difference(trainer: Trainer) -> None:
+def test_the_order_of_settings_does_not_matter(trainer: Trainer) -> None:
     assert trainer.train({"data": "d", "seed": 0}) == trainer.train({"seed": 0, "data": "d"})
     assert trainer.steps == STEPS
 
 
-def test_what_is_used_longest_ago_goes_first_and_is_named(trainer: Trainer, terminal: io.StringIO) -> None:
+def test_the_least_recently_used_training_is_removed_first_and_named(trainer: Trainer, terminal: io.StringIO) -> None:
     trainer.train(identity(0))
     gone = trainer.train(identity(1))
     trainer.train(identity(0))
@@ -126,7 +126,7 @@ def test_what_is_used_longest_ago_goes_first_and_is_named(trainer: Trainer, term
     assert sorted(path.name for path in trainer.trainings.folder.iterdir() if path.name.startswith(".")) == []
 
 
-def test_a_clock_that_is_set_back_changes_no_order(trainer: Trainer) -> None:
+def test_a_clock_that_is_set_back_does_not_change_the_order(trainer: Trainer) -> None:
     run = trainer.train(identity(0))
     os.utime(run / RECORD, (2**33, 2**33))
     for number in (1, 2):
@@ -146,7 +146,7 @@ def test_nothing_is_removed_for_a_training_that_did_not_finish(trainer: Trainer)
     assert len(list(trainer.trainings.folder.iterdir())) == 4, "2 and 3 were used after 1, and may go on"
 
 
-def test_without_a_bound_all_are_kept(tmp_path: Path) -> None:
+def test_without_a_limit_all_trainings_are_kept(tmp_path: Path) -> None:
     trainer = Trainer(Trainings(tmp_path / "runs", **TrainingsSettings(keep=None).model_dump()))
     for number in range(5):
         trainer.train(identity(number))
@@ -158,7 +158,7 @@ REQUESTS = st.lists(st.tuples(st.integers(0, 4), st.sampled_from([None, None, 0,
 
 @settings(max_examples=50)
 @given(REQUESTS, st.integers(1, 4) | st.none())
-def test_the_finished_trainings_used_last_are_there_and_none_of_them_is_repeated(
+def test_the_most_recently_used_finished_trainings_are_kept_and_not_repeated(
     requests: list[tuple[int, int | None]], keep: int | None
 ) -> None:
     folder = Path(tempfile.mkdtemp())
@@ -185,7 +185,7 @@ def test_another_version_trains_nothing_again(trainer: Trainer, terminal: io.Str
     assert "another training" not in terminal.getvalue()
 
 
-def test_an_unfinished_training_goes_on_with_another_version_and_the_record_says_so(
+def test_a_training_resumed_with_another_version_has_both_versions_in_its_record(
     trainer: Trainer, terminal: io.StringIO
 ) -> None:
     with pytest.raises(TesseraError, match="stopped"):
@@ -204,7 +204,7 @@ def test_a_version_that_saved_nothing_is_not_in_the_record(trainer: Trainer) -> 
     assert read_record(run / RECORD).made_with == [NEW]
 
 
-def test_the_record_says_in_clear_what_the_training_is(trainer: Trainer) -> None:
+def test_the_record_has_the_identity_in_plain_text(trainer: Trainer) -> None:
     run = trainer.train(identity())
     record = {"identity": identity(), "made_with": [OLD], "finished": True, "sources": []}
     assert json.loads((run / RECORD).read_text()) == record
@@ -263,7 +263,7 @@ def test_a_kill_at_any_moment_loses_nothing(trainer: Trainer) -> None:
     assert tried > 10
 
 
-def test_a_training_of_the_old_layout_is_left_alone_and_named(trainer: Trainer, terminal: io.StringIO) -> None:
+def test_a_training_in_the_old_layout_is_kept_and_named(trainer: Trainer, terminal: io.StringIO) -> None:
     old = trainer.trainings.folder.with_name("run")
     old.mkdir()
     (old / "state.pt").write_bytes(b"numbers")
@@ -283,7 +283,7 @@ def test_a_damaged_record_is_named(trainer: Trainer) -> None:
         trainer.train(identity(1))
 
 
-def test_a_state_is_read_without_running_what_is_in_it(tmp_path: Path) -> None:
+def test_a_state_is_read_without_running_code_in_it(tmp_path: Path) -> None:
     import torch
 
     class Evil:
@@ -300,7 +300,7 @@ def test_a_state_is_read_without_running_what_is_in_it(tmp_path: Path) -> None:
     assert not (tmp_path / "touched").exists()
 
 
-def test_what_a_training_is_made_with_names_versions_and_the_device() -> None:
+def test_the_environment_of_a_training_names_versions_and_the_device() -> None:
     import torch
 
     found = environment("torch", "ultralytics")

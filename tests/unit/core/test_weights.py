@@ -70,12 +70,12 @@ def test_weights_are_fetched_from_the_web(address: str, name: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("start", [b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", b"\x40\0\0\0\0\0\0\0{"])
-def test_weights_in_the_old_form_of_torch_and_safetensors_are_taken(start: bytes, tmp_path: Path) -> None:
+def test_weights_in_the_old_format_of_torch_and_safetensors_are_accepted(start: bytes, tmp_path: Path) -> None:
     (tmp_path / "mine.pth").write_bytes(start)
     fetch(str(tmp_path / "mine.pth"), tmp_path / "weights.pt", hashlib.sha256(start).hexdigest())
 
 
-def test_weights_are_taken_from_a_path(tmp_path: Path) -> None:
+def test_weights_are_copied_from_a_path(tmp_path: Path) -> None:
     (tmp_path / "mine.pt").write_bytes(CONTENT)
     fetch(str(tmp_path / "mine.pt"), tmp_path / "weights.pt")
     assert (tmp_path / "weights.pt").read_bytes() == CONTENT
@@ -90,13 +90,13 @@ def test_weights_are_taken_from_a_path(tmp_path: Path) -> None:
         ("local.pt", "file:///etc/hostname"),
     ],
 )
-def test_what_cannot_be_had_is_named_with_its_reason(address: str, name: str, reason: str, tmp_path: Path) -> None:
+def test_weights_that_cannot_be_fetched_are_named_with_the_reason(address: str, name: str, reason: str, tmp_path: Path) -> None:
     with pytest.raises(TesseraError, match=f"{address}/{name}") as raised:
         fetch(f"{address}/{name}", tmp_path / "weights.pt")
     assert reason in str(raised.value)
 
 
-def test_other_weights_than_declared_are_refused(address: str, tmp_path: Path) -> None:
+def test_weights_with_another_sha256_are_refused(address: str, tmp_path: Path) -> None:
     with pytest.raises(TesseraError, match=f"have the sha256 {SHA256}, declared is {OTHER}"):
         fetch(f"{address}/weights.pt", tmp_path / "weights.pt", OTHER)
 
@@ -112,7 +112,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         fetch(str(tmp_path / "nowhere.pt"), tmp_path / "weights.pt")
 
 
-def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.pt")
     with pytest.raises(TesseraError, match=r"pipe\.pt cannot be read: .* a pipe or the like"):
         fetch(str(tmp_path / "pipe.pt"), tmp_path / "weights.pt")
@@ -129,7 +129,7 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
         ("text.onnx", b"no model\n", "it is no ONNX, or cut short"),
     ],
 )
-def test_what_is_no_model_is_named_as_the_person_named_it(name: str, content: bytes, reason: str, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_model_is_named_as_in_the_settings(name: str, content: bytes, reason: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
     weights = WeightsSettings(source=str(tmp_path / name), sha256=hashlib.sha256(content).hexdigest())
     with pytest.raises(TesseraError) as raised:
@@ -137,7 +137,7 @@ def test_what_is_no_model_is_named_as_the_person_named_it(name: str, content: by
     assert f"the weights {tmp_path / name} are no model ({reason}); declare a checkpoint" in str(raised.value)
 
 
-def test_an_onnx_model_is_known_as_one_and_so_is_half_of_it(tmp_path: Path) -> None:
+def test_a_complete_onnx_model_is_accepted_and_a_truncated_one_is_refused(tmp_path: Path) -> None:
     from onnx import TensorProto, helper
 
     ports = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "ab"]
@@ -153,7 +153,7 @@ def test_an_onnx_model_is_known_as_one_and_so_is_half_of_it(tmp_path: Path) -> N
                 fetch(str(tmp_path / "a.onnx"), tmp_path / "weights.onnx", sha256)
 
 
-def test_an_endless_file_is_given_up(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_download_without_end_is_stopped(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LIMIT", 1000)
     monkeypatch.setattr(module, "CHUNK", 100)
     with pytest.raises(TesseraError, match="larger than 1000 bytes"):
@@ -164,14 +164,14 @@ def test_an_endless_file_is_given_up(address: str, tmp_path: Path, monkeypatch: 
 @pytest.mark.parametrize(
     ("source", "suffix"), [("a.pt", ".pt"), ("https://example.org/A.ONNX?raw=true", ".onnx"), ("a", ".pt")]
 )
-def test_exported_weights_are_known_by_their_suffix(source: str, suffix: str) -> None:
+def test_exported_weights_are_recognised_by_their_suffix(source: str, suffix: str) -> None:
     assert WeightsSettings(source=source, sha256=SHA256).file == f"resources/weights/{SHA256}{suffix}"
 
 
 DECLARED = {"source": "mine.pt", "sha256": SHA256}
 
 
-def test_the_file_of_weights_is_that_of_the_model_or_of_what_was_declared() -> None:
+def test_the_file_of_weights_is_that_of_the_model_or_of_the_declaration() -> None:
     assert weights_file("trained", "nsfw") == "<results>/weights/nsfw/nsfw.pt"
     assert weights_file(DECLARED, "nsfw") == f"resources/weights/{SHA256}.pt"
     assert weights_file(None, "nsfw") == []

@@ -75,7 +75,7 @@ def slow_kernel(size: int, x: float, y: float, theta: float, shape: Callable[[fl
 
 
 @given(sides, sigmas, sigmas, angles, betas)
-def test_kernels_are_what_their_formula_says(size: int, x: float, y: float, theta: float, beta: float) -> None:
+def test_kernels_equal_their_formula(size: int, x: float, y: float, theta: float, beta: float) -> None:
     for kernel, expected in [
         (gaussian_kernel(size, x, y, theta), slow_kernel(size, x, y, theta, lambda q: np.exp(-0.5 * q))),
         (gaussian_kernel(size, x, y, theta, beta), slow_kernel(size, x, y, theta, lambda q: np.exp(-0.5 * q**beta))),
@@ -142,14 +142,14 @@ def test_sharpen_is_the_unsharp_mask_where_the_difference_is_large() -> None:
     assert difference(sharpen(PHOTOGRAPH, 0.5, 5, 10), PHOTOGRAPH) > 20
 
 
-def test_sharpen_leaves_what_is_below_the_threshold() -> None:
+def test_sharpen_does_not_change_differences_below_the_threshold() -> None:
     steps = np.kron(np.array([[100, 108]], np.uint8), np.ones((20, 20), np.uint8))[..., None].repeat(3, axis=2)
     assert (sharpen(steps, 0.5, 5, 10) == steps).all()
     assert (sharpen(steps, 5, 5, 2) != steps).any()
 
 
 @pytest.mark.parametrize("method", ["area", "bilinear", "bicubic"])
-def test_resize_gives_the_size_and_keeps_the_mean(method: str) -> None:
+def test_resize_returns_the_size_and_keeps_the_mean(method: str) -> None:
     for width, height in [(75, 50), (160, 110), (1, 1)]:
         resized = resize(PHOTOGRAPH, (width, height), method)
         assert resized.shape == (height, width, 3)
@@ -185,7 +185,7 @@ def test_gaussian_noise_has_the_mean_and_the_deviation(sigma: float) -> None:
 
 
 @pytest.mark.parametrize(("level", "scale"), [(16, 0.3), (64, 0.3), (200, 0.1), (200, 1), (40, 2)])
-def test_poisson_noise_is_like_counting_photons(level: int, scale: float) -> None:
+def test_poisson_noise_has_the_statistics_of_counting_photons(level: int, scale: float) -> None:
     image = flat((level, level, level), 200, 200)
     noisy = poisson_noise(image, scale, False, random())
     assert abs(noisy.mean() - level) < 5 * scale * np.sqrt(level) / 340 + 0.005
@@ -194,7 +194,7 @@ def test_poisson_noise_is_like_counting_photons(level: int, scale: float) -> Non
     assert_like_draws_of(slow_poisson(image, scale, random(1)), noisy, 0.035)
 
 
-def test_poisson_noise_does_not_depend_on_what_else_is_in_the_picture() -> None:
+def test_poisson_noise_of_a_pixel_does_not_depend_on_other_pixels() -> None:
     alone = flat((128, 128, 128))
     among = alone.copy()
     among[24:] = np.arange(64)[:, None]
@@ -203,7 +203,7 @@ def test_poisson_noise_does_not_depend_on_what_else_is_in_the_picture() -> None:
 
 
 @pytest.mark.parametrize("noise", [gaussian_noise, poisson_noise])
-def test_grey_noise_has_no_colour(noise: Callable[..., np.ndarray]) -> None:
+def test_grey_noise_is_equal_in_all_channels(noise: Callable[..., np.ndarray]) -> None:
     image = flat((100, 110, 120))
     assert (np.ptp(noise(image, 1.5, True, random()).astype(int) - image, axis=2) == 0).all()
     assert np.ptp(noise(image, 1.5, False, random()).astype(int) - image, axis=2).mean() > 1
@@ -213,7 +213,7 @@ def test_grey_noise_has_no_colour(noise: Callable[..., np.ndarray]) -> None:
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-def test_flat_colours_stay(colour: tuple[int, int, int]) -> None:
+def test_flat_colours_are_kept(colour: tuple[int, int, int]) -> None:
     image = flat(colour, 47, 63)
     assert difference(jpeg(image, 90), image) <= 2
     for codec, (good, fair, _) in QUALITIES.items():
@@ -222,7 +222,7 @@ def test_flat_colours_stay(colour: tuple[int, int, int]) -> None:
             assert difference(shown, image) <= tolerance, f"{codec} {quality}: {shown[20, 30]}"
 
 
-def test_more_compression_is_poorer() -> None:
+def test_more_compression_lowers_the_quality() -> None:
     def error(shown: np.ndarray) -> float:
         return float(np.square(PHOTOGRAPH.astype(float) - shown).mean())
 
@@ -236,7 +236,7 @@ def test_more_compression_is_poorer() -> None:
 
 @pytest.mark.parametrize("codec", CODECS)
 @pytest.mark.parametrize("shape", [(33, 65), (1, 1), (2, 37), (101, 7)])
-def test_clips_of_any_size_come_back_whole_and_in_order(codec: str, shape: tuple[int, int]) -> None:
+def test_clips_of_any_size_keep_their_frames_and_their_order(codec: str, shape: tuple[int, int]) -> None:
     clip = [flat((20 * number, 200 - 20 * number, 90), *shape) for number in range(9)]
     shown = encode_clip(clip, codec, QUALITIES[codec][0])
     assert len(shown) == 9
@@ -246,7 +246,7 @@ def test_clips_of_any_size_come_back_whole_and_in_order(codec: str, shape: tuple
         assert np.abs(image.mean((0, 1)) - expected.mean((0, 1))).max() < 4
 
 
-def test_codecs_give_equal_pictures_whatever_memory_held_before() -> None:
+def test_codecs_give_equal_pictures_for_equal_input() -> None:
     code = """
 import hashlib, skimage.data
 from tessera.imaging.degradation.codecs import encode_clip
@@ -312,7 +312,7 @@ def test_the_default_chain_keeps_colours() -> None:
         assert np.abs(degrade(image, DETECTION, random(seed)).mean((0, 1)) - image[0, 0]).max() < 7
 
 
-def test_a_size_that_is_changed_comes_back() -> None:
+def test_the_original_size_is_restored() -> None:
     steps = chain("[{resize: {probability: 1, scale: [0.3, 1.7], methods: [area, bilinear, bicubic]}}]")
     for seed in range(10):
         result = degrade(PHOTOGRAPH, steps, random(seed))
@@ -335,7 +335,7 @@ ALIKE = """
 """
 
 
-def test_the_frames_of_a_clip_are_treated_alike() -> None:
+def test_all_frames_of_a_clip_get_the_same_operations() -> None:
     clip = np.stack([PHOTOGRAPH, PHOTOGRAPH[::-1], PHOTOGRAPH])
     for seed in range(20):
         result = degrade(clip, chain(ALIKE), random(seed))
@@ -345,7 +345,7 @@ def test_the_frames_of_a_clip_are_treated_alike() -> None:
 
 
 @pytest.mark.parametrize("noise", ["gaussian_noise: {sigma: [1, 20]", "poisson_noise: {scale: [0.1, 3]"])
-def test_noise_is_equally_strong_in_all_frames_and_never_the_same(noise: str) -> None:
+def test_noise_has_the_same_strength_but_differs_in_each_frame(noise: str) -> None:
     clip = np.stack([flat((128, 128, 128))] * 4)
     deviations = set()
     for seed in range(10):
@@ -403,12 +403,12 @@ def test_small_blocks_are_spared(block: float | None, done: bool) -> None:
     "frames",
     [np.zeros((5, 5), np.uint8), np.zeros((5, 5, 3)), np.zeros((5, 5, 4), np.uint8), np.zeros((0, 5, 5, 3), np.uint8)],
 )
-def test_what_are_no_frames_is_an_error(frames: np.ndarray) -> None:
+def test_arrays_that_are_not_frames_are_an_error(frames: np.ndarray) -> None:
     with pytest.raises(ValueError, match="frames should be uint8"):
         degrade(frames, DETECTION, random())
 
 
-def test_a_chain_can_say_what_lada_does_for_restoration() -> None:
+def test_a_chain_can_express_that_of_lada_for_restoration() -> None:
     # Rates in kilobits per frame of 256 pixels square, which mean nothing in short clips, are constant qualities here.
     steps = chain("""
 - one_of:
@@ -472,7 +472,7 @@ def test_a_chain_can_say_what_lada_does_for_restoration() -> None:
         ),
     ],
 )
-def test_a_fault_in_a_chain_is_named_with_its_place(step: str, fault: str) -> None:
+def test_a_fault_in_a_chain_is_reported_with_its_place(step: str, fault: str) -> None:
     values: dict[str, Any] = {"detection": yaml.safe_load(f"[{{one_of: []}}, {step}]")}
     with pytest.raises(TesseraError) as error:
         load(DegradationSettings, values, "the test")
@@ -481,6 +481,6 @@ def test_a_fault_in_a_chain_is_named_with_its_place(step: str, fault: str) -> No
 
 @settings(max_examples=20)
 @given(st.lists(st.sampled_from(yaml.safe_load(ALIKE)), max_size=4))
-def test_settings_come_back_as_they_were_stated(steps: list[dict[str, Any]]) -> None:
+def test_settings_survive_a_round_trip(steps: list[dict[str, Any]]) -> None:
     stated = {"detection": [{"all_of": {"probability": 0.5, "min_block_fraction": 0.0, "steps": steps}}, {"one_of": []}]}
     assert DegradationSettings(**stated).model_dump(mode="json") == stated

@@ -55,7 +55,7 @@ def run(weights: Path, folder: Path, rows: list[dict[str, Any]], wanted: list[st
     return read_table(outputs[0], PredictedFrames), read_table(outputs[1], Annotations), ledger
 
 
-def test_every_image_gets_its_regions_in_order_whatever_the_sizes_and_the_batch(detector: Detector, weights: Path) -> None:
+def test_every_image_gets_its_regions_in_order_for_any_sizes_and_batch(detector: Detector, weights: Path) -> None:
     images = [*pictures(4, 40, 160), *pictures(2, 70, 50), *pictures(1)]
     one_by_one = Detector(weights, weights.parent / "SHA256SUMS", InferenceSettings(**{**SETTINGS, "batch": 1}))
     batched, single = list(detector.predict(images)), list(one_by_one.predict(images))
@@ -75,7 +75,7 @@ def test_every_image_gets_its_regions_in_order_whatever_the_sizes_and_the_batch(
             assert 0 <= y0 < y1 <= image.shape[0]
 
 
-def test_colours_reach_the_detector_as_they_were_trained(detector: Detector, weights: Path) -> None:
+def test_the_detector_gets_the_colour_order_of_its_training(detector: Detector, weights: Path) -> None:
     """Ultralytics reads files as BGR and takes arrays for BGR: an RGB array must give what its file gives."""
     (image,) = pictures(1)
     file = weights.parent / "picture.png"
@@ -98,7 +98,7 @@ def test_no_more_than_a_batch_of_images_is_held(detector: Detector) -> None:
     assert taken <= SETTINGS["batch"] + 1
 
 
-def test_weights_that_are_not_those_listed_are_never_unpickled(weights: Path, tmp_path: Path) -> None:
+def test_weights_with_another_checksum_are_never_unpickled(weights: Path, tmp_path: Path) -> None:
     changed = tmp_path / weights.name
     changed.write_bytes(b"not " + weights.read_bytes())
     (tmp_path / "SHA256SUMS").write_bytes((weights.parent / "SHA256SUMS").read_bytes())
@@ -108,7 +108,7 @@ def test_weights_that_are_not_those_listed_are_never_unpickled(weights: Path, tm
         Detector(changed, sha256_file(weights), InferenceSettings())
 
 
-def test_an_exported_detector_sees_what_the_trained_one_sees(detector: Detector, weights: Path, tmp_path: Path) -> None:
+def test_an_exported_detector_finds_the_same_as_the_trained_one(detector: Detector, weights: Path, tmp_path: Path) -> None:
     onnx = tmp_path / "exported.onnx"
     export_detector(weights, tmp_path / "exported.pt", onnx, ExportSettings(image_size=64))
     # Another size is asked for than the model has: it is shown the one it has.
@@ -124,7 +124,7 @@ def test_an_exported_detector_sees_what_the_trained_one_sees(detector: Detector,
             assert np.count_nonzero(one.mask != other.mask) < 0.01 * one.mask.size
 
 
-def test_frames_and_regions_of_a_video_and_a_folder_land_in_tables(weights: Path, tmp_path: Path) -> None:
+def test_frames_and_regions_of_a_video_and_a_folder_are_written_to_tables(weights: Path, tmp_path: Path) -> None:
     write_video(tmp_path / "a video.mp4", pictures(7), 10)
     folder = tmp_path / "stills"
     folder.mkdir()
@@ -183,7 +183,7 @@ def test_a_long_video_is_thinned_evenly(weights: Path, tmp_path: Path) -> None:
     assert frames["index"].to_list() == [0, 3, 6, 9]
 
 
-def test_what_one_source_shows_does_not_depend_on_the_others_in_its_shard(weights: Path, tmp_path: Path) -> None:
+def test_the_predictions_of_a_source_do_not_depend_on_others_in_its_shard(weights: Path, tmp_path: Path) -> None:
     rows = []
     for name in ("one", "two"):
         write_video(tmp_path / f"{name}.mp4", pictures(4), 10)
@@ -232,7 +232,7 @@ def find(
     return read_table(folder / "found.parquet", Annotations), ledger
 
 
-def test_sampled_frames_of_sources_that_may_feed_the_dataset_are_looked_at(weights: Path, tmp_path: Path) -> None:
+def test_the_detector_runs_on_frames_of_sources_that_may_feed_the_dataset(weights: Path, tmp_path: Path) -> None:
     sources = {"any": [], "this": ["nsfw_detection", "mosaic_detection"], "other": ["nsfw_detection"]}
     shard = sampled(tmp_path, sources, broken=("any-0000001",))
     write_image(shard[1] / "this-0000002.png", pictures(1, 40, 40)[0])
@@ -252,14 +252,14 @@ def test_sampled_frames_of_sources_that_may_feed_the_dataset_are_looked_at(weigh
         assert decode_rle(row["rle"], 90, 160).any()
 
 
-def test_what_is_found_in_a_source_does_not_depend_on_its_shard(weights: Path, tmp_path: Path) -> None:
+def test_the_detections_of_a_source_do_not_depend_on_its_shard(weights: Path, tmp_path: Path) -> None:
     both, _ = find(weights, sampled(tmp_path / "both", {"one": [], "three": []}))
     alone, _ = find(weights, sampled(tmp_path / "alone", {"three": []}))
     assert not alone.is_empty()
     assert both.filter(pl.col("key").str.starts_with("three")).equals(alone)
 
 
-def test_frames_are_looked_at_again_where_what_decides_it_changed_and_nowhere_else(weights: Path, tmp_path: Path) -> None:
+def test_frames_are_detected_again_only_if_something_that_they_depend_on_changed(weights: Path, tmp_path: Path) -> None:
     folder = tmp_path / "weights"
     shutil.copytree(weights.parent, folder)
     weights = folder / weights.name
@@ -304,7 +304,7 @@ def test_a_shard_without_frames_needs_no_weights(tmp_path: Path) -> None:
     assert ledger == {}
 
 
-def test_weights_that_are_no_detector_are_named(weights: Path, tmp_path: Path) -> None:
+def test_weights_that_are_not_a_detector_are_named(weights: Path, tmp_path: Path) -> None:
     from ultralytics import YOLO
     from ultralytics.utils.checks import check_yaml
 
@@ -321,7 +321,7 @@ def test_weights_that_are_no_detector_are_named(weights: Path, tmp_path: Path) -
             list(Detector(path, sha256_file(path), declared).predict(pictures(1)))
 
 
-def test_images_are_shown_at_the_size_of_the_training_where_no_other_is_named(weights: Path, tmp_path: Path) -> None:
+def test_the_default_image_size_is_that_of_the_training(weights: Path, tmp_path: Path) -> None:
     import torch
 
     checkpoint = torch.load(weights, weights_only=False)  # made by this very run

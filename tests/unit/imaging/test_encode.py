@@ -21,7 +21,7 @@ def flat_frames(width: int = 64, height: int = 48) -> Iterator[np.ndarray]:
         yield np.full((height, width, 3), colour, dtype=np.uint8)
 
 
-def test_frames_come_back_in_order_and_colour(tmp_path: Path) -> None:
+def test_frames_are_read_back_in_order_and_colour(tmp_path: Path) -> None:
     assert write_video(tmp_path / "video.mp4", flat_frames(), 24, quality=10) == len(FLAT)
     with av.open(tmp_path / "video.mp4") as container:
         images = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
@@ -60,7 +60,7 @@ def test_an_odd_side_grows_by_its_last_row_or_column(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv444p", "gray"])
-def test_equal_frames_give_equal_bytes_whatever_memory_held_before(tmp_path: Path, pixel_format: str) -> None:
+def test_equal_frames_give_equal_bytes(tmp_path: Path, pixel_format: str) -> None:
     code = """
 import sys
 import numpy as np
@@ -83,13 +83,13 @@ with VideoWriter(Path(sys.argv[1]), 24, pixel_format=sys.argv[2]) as writer:
 
 
 @pytest.mark.parametrize("name", ["-dash.mp4", "http:colon.mp4", "per%03dcent.mp4", "new\nline.mp4", "ünï 'quote\".mkv"])
-def test_any_file_name_is_only_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_any_file_name_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.chdir(tmp_path)
     write_video(Path(name), flat_frames(), 24)
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-def test_no_frames_is_an_error(tmp_path: Path) -> None:
+def test_a_video_without_frames_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no frames"):
         write_video(tmp_path / "video.mp4", [], 24)
 
@@ -97,12 +97,12 @@ def test_no_frames_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "odd", [np.zeros((48, 66, 3), np.uint8), np.zeros((48, 64), np.uint8), np.zeros((48, 64, 3), np.float32)]
 )
-def test_a_frame_unlike_the_first_is_an_error(tmp_path: Path, odd: np.ndarray) -> None:
+def test_a_frame_of_another_shape_than_the_first_is_an_error(tmp_path: Path, odd: np.ndarray) -> None:
     with pytest.raises(ValueError, match="frame 4 is"):
         write_video(tmp_path / "video.mp4", [*flat_frames(), odd], 24)
 
 
-def test_masks_come_back_as_they_were(tmp_path: Path) -> None:
+def test_masks_are_read_back_exactly(tmp_path: Path) -> None:
     masks = [np.where(np.random.default_rng(n).random((47, 63)) > 0.5, 255, 0).astype(np.uint8) for n in range(5)]
     with VideoWriter(tmp_path / "mask.mkv", 24, pixel_format="gray") as writer:
         for mask in masks:
@@ -116,7 +116,7 @@ def test_masks_come_back_as_they_were(tmp_path: Path) -> None:
         assert np.array_equal(seen.read()[1], np.dstack([mask] * 3)), "as OpenCV reads it, too"
 
 
-def test_the_colour_of_every_pixel_is_kept_where_that_is_asked_for(tmp_path: Path) -> None:
+def test_full_chroma_is_kept_if_the_setting_says_so(tmp_path: Path) -> None:
     image = np.zeros((33, 65, 3), np.uint8)
     image[:, ::2] = (200, 40, 40)
     image[:, 1::2] = (40, 40, 200)
@@ -130,7 +130,7 @@ def test_the_colour_of_every_pixel_is_kept_where_that_is_asked_for(tmp_path: Pat
     assert np.abs(decoded.astype(int) - image).max() < 4
 
 
-def test_videos_that_are_written_side_by_side_are_as_if_each_were_alone(tmp_path: Path) -> None:
+def test_videos_written_in_parallel_do_not_affect_each_other(tmp_path: Path) -> None:
     rolls = {number: [np.roll(image, number) for image in flat_frames()] for number in (0, 1000)}
     for number, frames in rolls.items():
         write_video(tmp_path / f"alone {number}.mp4", frames, 24)
@@ -142,7 +142,7 @@ def test_videos_that_are_written_side_by_side_are_as_if_each_were_alone(tmp_path
         assert (tmp_path / f"{number}.mp4").read_bytes() == (tmp_path / f"alone {number}.mp4").read_bytes()
 
 
-def test_an_error_inside_is_the_one_that_is_told(tmp_path: Path) -> None:
+def test_an_error_inside_the_block_is_the_one_that_is_raised(tmp_path: Path) -> None:
     with pytest.raises(KeyError), VideoWriter(tmp_path / "video.mp4", 24) as writer:
         writer.write(next(flat_frames()))
         raise KeyError
@@ -152,7 +152,7 @@ def test_an_error_inside_is_the_one_that_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk here that is always full")
-def test_a_full_disk_is_told(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported(tmp_path: Path) -> None:
     (tmp_path / "mask.mkv").symlink_to("/dev/full")
     noise = np.random.default_rng(0).integers(0, 256, (256, 256), np.uint8)
     with (
@@ -164,5 +164,5 @@ def test_a_full_disk_is_told(tmp_path: Path) -> None:
     assert told.value.errno == errno.ENOSPC
 
 
-def test_one_frame_in_an_hour_is_a_video(tmp_path: Path) -> None:
+def test_a_video_may_have_one_frame_per_hour(tmp_path: Path) -> None:
     assert write_video(tmp_path / "video.mp4", flat_frames(), 1 / 3600) == len(FLAT)

@@ -42,7 +42,7 @@ def test_every_mode_is_read_as_rgb(mode: str, tmp_path: Path) -> None:
     assert np.abs(read_image(path)[:, [4, 36]].astype(int) - np.stack([grey] * 3, 2)[:, [4, 36]]).max() <= 2
 
 
-def test_what_is_transparent_shows_white(tmp_path: Path) -> None:
+def test_transparent_pixels_become_white(tmp_path: Path) -> None:
     image = Image.fromarray(PICTURE).convert("RGBA")
     image.putalpha(Image.fromarray(np.where(np.arange(40) < 10, 0, 255).astype(np.uint8)[None].repeat(30, 0)))
     found = read_image(save(tmp_path / "a.png", image))
@@ -51,14 +51,14 @@ def test_what_is_transparent_shows_white(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])
-def test_sixteen_bits_are_scaled(suffix: str, tmp_path: Path) -> None:
+def test_sixteen_bit_values_are_scaled(suffix: str, tmp_path: Path) -> None:
     ramp = np.linspace(0, 65535, 40).astype(np.uint16)[None].repeat(30, 0)
     found = read_image(save(tmp_path / f"a.{suffix}", Image.fromarray(ramp)))
     assert (found == (ramp >> 8)[..., None]).all()
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_the_orientation_is_followed(orientation: int, tmp_path: Path) -> None:
+def test_the_exif_orientation_is_applied(orientation: int, tmp_path: Path) -> None:
     upright = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3)
     stored = {
         1: upright,
@@ -85,14 +85,14 @@ def bomb() -> bytes:
 
 
 @pytest.mark.parametrize("content", [b"plain text", b"\xff\xd8\xff\xe0 cut", b"%!PS-Adobe-3.0 EPSF-3.0\n", bomb()])
-def test_what_is_no_sound_image_is_refused(content: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_valid_image_is_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(content)
     with pytest.raises(Failed, match="image cannot be decoded"):
         read_image(path)
 
 
-def test_a_refusal_names_the_formats_and_no_object_of_the_program(tmp_path: Path) -> None:
+def test_an_error_names_the_formats_but_no_object_in_memory(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"plain text")
     with pytest.raises(Failed) as fault:
         read_image(tmp_path / "a.png")
@@ -112,7 +112,7 @@ def test_floating_point_pixels_are_refused(tmp_path: Path) -> None:
         read_image(save(tmp_path / "a.tif", Image.fromarray(np.zeros((4, 4), np.float32))))
 
 
-def test_a_missing_and_an_empty_image_have_reasons_of_their_own(tmp_path: Path) -> None:
+def test_missing_and_empty_images_have_their_own_reasons(tmp_path: Path) -> None:
     with pytest.raises(Failed, match="missing"):
         read_image(tmp_path / "a.png")
     (tmp_path / "b.png").touch()
@@ -130,7 +130,7 @@ def test_png_keeps_every_pixel(height: int, width: int, seed: int, tmp_path_fact
     assert np.array_equal(read_image(path)[..., 1], image[..., 0])
 
 
-def test_jpeg_keeps_colours_and_follows_the_quality(tmp_path: Path) -> None:
+def test_jpeg_keeps_colours_and_has_the_set_quality(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     write_image(tmp_path / "fine.jpg", PICTURE, 95)
     assert np.abs(read_image(tmp_path / "fine.jpg")[:, [4, 36]].astype(int) - PICTURE[:, [4, 36]]).max() <= 3
@@ -139,7 +139,7 @@ def test_jpeg_keeps_colours_and_follows_the_quality(tmp_path: Path) -> None:
     assert (tmp_path / "coarse.jpg").stat().st_size < (tmp_path / "fine.jpg").stat().st_size / 2
 
 
-def test_a_side_that_a_jpeg_cannot_have_is_told(tmp_path: Path) -> None:
+def test_a_side_too_long_for_jpeg_is_reported(tmp_path: Path) -> None:
     long = np.zeros((1, 65536, 3), np.uint8)
     with pytest.raises(Failed, match=r"65536 by 1 pixels.*frames\.format: png"):
         write_image(tmp_path / "long.jpg", long)
@@ -147,7 +147,7 @@ def test_a_side_that_a_jpeg_cannot_have_is_told(tmp_path: Path) -> None:
     assert read_image(tmp_path / "long.png").shape == long.shape
 
 
-def test_a_full_disk_is_told() -> None:
+def test_a_full_disk_is_reported() -> None:
     full = Path("/dev/full")
     if not full.exists():
         pytest.skip("this system has no /dev/full")

@@ -67,7 +67,9 @@ def mosaics(draw: st.DrawFn) -> Mosaic:
 
 
 @given(mosaics(), st.integers(1, 33), st.integers(1, 33), st.integers(0, 2**32 - 1), st.floats(0, 1))
-def test_the_pixels_are_those_of_a_loop_over_blocks(mosaic: Mosaic, height: int, width: int, seed: int, filled: float) -> None:
+def test_the_pixels_equal_those_of_a_loop_over_blocks(
+    mosaic: Mosaic, height: int, width: int, seed: int, filled: float
+) -> None:
     random = np.random.default_rng(seed)
     image = noise(height, width, seed)
     mask = cv2.resize(
@@ -100,7 +102,7 @@ def lada(image: np.ndarray, mask: np.ndarray, mosaic: Mosaic) -> np.ndarray:
 
 
 @given(mosaics(), st.integers(1, 5), st.integers(1, 5), st.integers(0, 2**32 - 1))
-def test_whole_blocks_are_those_of_lada_but_for_the_rounding(mosaic: Mosaic, down: int, across: int, seed: int) -> None:
+def test_whole_blocks_equal_those_of_lada_except_for_rounding(mosaic: Mosaic, down: int, across: int, seed: int) -> None:
     height, width = down * mosaic.height, across * mosaic.width
     mosaic = Mosaic(mosaic.type, mosaic.width, mosaic.height, incomplete=mosaic.incomplete)
     image = noise(height, width, seed)
@@ -111,7 +113,7 @@ def test_whole_blocks_are_those_of_lada_but_for_the_rounding(mosaic: Mosaic, dow
         assert np.array_equal(ours, theirs.astype(np.uint8)), "nothing is rounded"
 
 
-def test_a_mosaic_is_neither_lighter_nor_darker_than_the_image() -> None:
+def test_a_mosaic_keeps_the_mean_brightness() -> None:
     image, mask = noise(512, 512), np.full((512, 512), 255, np.uint8)
     for feather in (0, 8):
         flat = pixelate(image, mask, Mosaic("squa_avg", 8, 8, feather))
@@ -139,7 +141,7 @@ def test_large_images_and_large_blocks_are_exact(kind: Any) -> None:
     assert np.unique(pixelate(image, mask, Mosaic(kind, 3000, 3000))).tolist() == [254]
 
 
-def test_no_mask_no_mosaic_and_shapes_must_match() -> None:
+def test_an_empty_mask_gives_no_mosaic_and_shapes_must_match() -> None:
     image = noise(20, 30)
     assert np.array_equal(pixelate(image, np.zeros((20, 30), np.uint8), Mosaic("squa_avg", 5, 5)), image)
     with pytest.raises(ValueError, match="the shape of the image is"):
@@ -150,7 +152,7 @@ def test_no_mask_no_mosaic_and_shapes_must_match() -> None:
     ("kind", "width", "height", "feather"),
     [("squa_avg", 1, 1, 0), ("squa_avg", 0, 0, 0), ("rect_avg", 5, 1, 0), ("squa_mid", 5, 4, 0), ("squa_avg", 5, 5, -1)],
 )
-def test_what_is_no_mosaic_is_refused(kind: Any, width: int, height: int, feather: int) -> None:
+def test_invalid_parameters_of_a_mosaic_are_refused(kind: Any, width: int, height: int, feather: int) -> None:
     with pytest.raises(ValueError, match="blocks"):
         Mosaic(kind, width, height, feather)
 
@@ -188,12 +190,12 @@ def test_whole_blocks_are_counted(mosaic: Mosaic, seed: int) -> None:
     ("area", "size"),
     [(0, 5), (500, 5.5), (1000, 6), (3000, 6.4), (5000, 6.8), (12500, 7.375), (20000, 7.75), (100000, 13), (262144, 16.24288)],
 )
-def test_sizes_v1(area: float, size: float) -> None:
+def test_block_sizes_v1_equal_those_of_lada(area: float, size: float) -> None:
     assert block_size_v1(area, 512, 900) == pytest.approx(size)
     assert block_size_v1(area / 4, 700, 256) == pytest.approx(size / 2), "in proportion to the frame"
 
 
-def test_sizes_never_jump_by_more_than_a_quarter_of_a_pixel() -> None:
+def test_block_sizes_never_jump_by_more_than_a_quarter_of_a_pixel() -> None:
     areas = np.arange(0, 120000)
     for rule in (block_size_v1, block_size_v4):
         steps = np.diff([rule(area, 512, 512) for area in areas])
@@ -203,13 +205,13 @@ def test_sizes_never_jump_by_more_than_a_quarter_of_a_pixel() -> None:
 
 
 @pytest.mark.parametrize(("area", "size"), [(0, 5.0778), (10000, 5.4457), (25000, 8.5389), (40000, 11.6321), (50000, 12)])
-def test_sizes_v4(area: float, size: float) -> None:
+def test_block_sizes_v4_follow_their_formula(area: float, size: float) -> None:
     assert block_size_v4(area, 512, 512) == pytest.approx(size, abs=1e-3)
     assert block_size_v4(area * 4, 1024, 2000) == pytest.approx(2 * size, abs=2e-3)
     assert block_size_v4(70000 + area, 512, 512) == block_size_v1(70000 + area, 512, 512)
 
 
-def test_sizes_v2_and_v3() -> None:
+def test_block_sizes_v2_and_v3_equal_those_of_lada() -> None:
     assert block_size_v2(0, 480, 640) == pytest.approx(6.4)
     assert block_size_v2(640, 480, 640) == pytest.approx(11.52)
     assert block_size_v2(0.29 * 1000, 1000, 700) == pytest.approx((0.01 + 0.008 * 6 / 19) * 1000)
@@ -248,7 +250,7 @@ def test_no_block_is_smaller_than_allowed() -> None:
         assert {mosaic.width for mosaic in drawn(50, small, **settings)} == {2}
 
 
-def test_all_of_a_region_counts() -> None:
+def test_the_whole_region_counts() -> None:
     """In Lada, the outline that is found first: often a stray blob."""
     stray = LARGE.copy()
     stray[355:358, 5:8] = 255

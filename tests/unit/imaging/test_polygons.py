@@ -117,7 +117,7 @@ def test_rings_nest_by_the_even_odd_rule():
     assert parts[1].holes[0] is hole
 
 
-def test_the_same_ring_twice_is_no_hole():
+def test_a_duplicate_ring_is_not_a_hole():
     ring = rectangle((1, 1, 9, 9))
     assert [len(part.holes) for part in nest([ring, ring.copy()])] == [0, 0]
 
@@ -152,7 +152,7 @@ def test_contains_is_exact_on_corners_and_edges_however_much_is_compared_at_a_ti
         assert contains(ring, points).tolist() == [naive_contains(ring, point) for point in points]
 
 
-def test_thousands_of_corners_nest_in_no_time():
+def test_thousands_of_corners_are_nested_quickly():
     start = time.process_time()
     assert len(nest([ring_of(60, 300, 300, 1000), *(ring_of(60, 20 * (i % 30), 20 * (i // 30), 8) for i in range(900))])) == 1
     assert len(nest([ring_of(20000, 300, 300, radius) for radius in (1, 2)])) == 1
@@ -164,12 +164,12 @@ def ring_of(corners, x, y, radius):
     return np.stack([x + radius * np.cos(angle), y + radius * np.sin(angle)], axis=1)
 
 
-def test_what_lies_on_a_ring_is_contained():
+def test_points_on_a_ring_are_contained():
     assert contains(rectangle((1, 1, 5, 5)), np.array([[1, 1], [5, 5], [3, 1], [1, 4], [5, 2.5]], dtype=float)).all()
 
 
 @given(RINGS.map(lambda ring: ring * 2 - 12), arrays(np.float64, (9, 2), elements=st.floats(0.1, 19.9)))
-def test_a_clipped_part_lies_inside_and_holds_the_same_points(ring, points):
+def test_a_clipped_part_lies_inside_and_contains_the_same_points(ring, points):
     part = clip(Part(ring), 24, 20)
     if part is not None:
         assert (part.outer >= 0).all() and (part.outer <= [24, 20]).all()
@@ -184,20 +184,20 @@ def test_clipping_gives_the_area_inside():
     assert clip(Part(rectangle((-5, -5, -1, 5))), 10, 10) is None
 
 
-def test_what_lies_inside_is_not_touched():
+def test_parts_inside_are_not_changed():
     part = Part(rectangle((0, 0, 10, 10)))
     assert clip(part, 10, 10) is part
 
 
 @given(MASKS)
-def test_run_lengths_are_those_of_pycocotools(mask):
+def test_run_lengths_equal_those_of_pycocotools(mask):
     rle = encode_rle(mask)
     expected = pycoco.encode(np.asfortranarray(mask // 255))
     assert rle == expected["counts"].decode()
     assert np.array_equal(decode_rle(rle, *mask.shape), mask)
 
 
-def test_long_runs_survive():
+def test_long_runs_are_read_back():
     mask = np.zeros((3000, 2000), np.uint8)
     mask[:, 700:] = 255
     mask[5, 1999] = 0
@@ -205,7 +205,7 @@ def test_long_runs_survive():
 
 
 @given(st.text(max_size=30))
-def test_text_that_is_no_run_length_encoding_is_refused(text):
+def test_text_that_is_not_a_run_length_encoding_is_refused(text):
     try:
         mask = decode_rle(text, 5, 7)
     except ValueError:
@@ -230,7 +230,7 @@ def test_boxes_are_half_open():
 
 
 @pytest.mark.parametrize("radius", [0.3, 1, 7, 300])
-def test_a_circle_strays_an_eighth_of_a_pixel_at_most(radius):
+def test_a_polygon_of_a_circle_deviates_by_at_most_an_eighth_of_a_pixel(radius):
     ring = circle((50, 60), (50 + radius, 60))
     middle = (ring + np.roll(ring, 1, axis=0)) / 2 - [50, 60]
     assert np.allclose(np.hypot(*(ring - [50, 60]).T), radius)
@@ -238,7 +238,7 @@ def test_a_circle_strays_an_eighth_of_a_pixel_at_most(radius):
 
 
 @given(MASKS)
-def test_a_part_of_a_mask_is_read_and_written_as_the_whole_is(mask: np.ndarray) -> None:
+def test_a_patch_of_a_mask_is_read_and_written_like_the_whole_mask(mask: np.ndarray) -> None:
     height, width = mask.shape
     part = decode_patch(encode_rle(mask), height, width)
     expected = trim(Patch(mask, 0, 0))
@@ -250,7 +250,7 @@ def test_a_part_of_a_mask_is_read_and_written_as_the_whole_is(mask: np.ndarray) 
 
 
 @given(MASKS, st.data())
-def test_a_part_shows_in_any_box_what_the_whole_shows_there(mask: np.ndarray, data: st.DataObject) -> None:
+def test_a_patch_gives_the_same_pixels_in_any_box_as_the_whole_mask(mask: np.ndarray, data: st.DataObject) -> None:
     (y0, y1), (x0, x1) = (
         sorted(data.draw(st.lists(st.integers(0, side), min_size=2, max_size=2, unique=True))) for side in mask.shape
     )
@@ -259,7 +259,7 @@ def test_a_part_shows_in_any_box_what_the_whole_shows_there(mask: np.ndarray, da
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (7, 1), (5, 6)])
-def test_a_part_may_be_the_whole(shape: tuple[int, int]) -> None:
+def test_a_patch_may_be_the_whole_mask(shape: tuple[int, int]) -> None:
     mask = np.full(shape, 255, np.uint8)
     part = decode_patch(encode_rle(mask), *shape)
     np.testing.assert_array_equal(part.mask, mask)
@@ -267,7 +267,7 @@ def test_a_part_may_be_the_whole(shape: tuple[int, int]) -> None:
     assert encode_patch(part, *shape) == encode_rle(mask)
 
 
-def test_a_part_is_read_in_a_fraction_of_the_time_of_the_whole() -> None:
+def test_a_patch_is_read_much_faster_than_the_whole_mask() -> None:
     mask = np.zeros((2160, 3840), np.uint8)
     cv2.circle(mask, (3000, 1000), 150, 255, -1)
     rle = encode_rle(mask)
@@ -286,13 +286,13 @@ def test_a_part_is_read_in_a_fraction_of_the_time_of_the_whole() -> None:
 
 
 @pytest.mark.parametrize("rle", ["", "0", "5", "x", "é", "03", "1" * 4000])
-def test_a_part_of_what_is_no_mask_is_refused(rle: str) -> None:
+def test_a_patch_of_an_invalid_mask_is_refused(rle: str) -> None:
     with pytest.raises(ValueError):
         decode_patch(rle, 6, 4)
 
 
 @given(MASKS, st.sampled_from([0, 0.5, 1, 1.5, 3, 40]))
-def test_a_mask_grows_by_all_that_is_near(mask: np.ndarray, radius: float) -> None:
+def test_a_mask_grows_by_all_pixels_within_the_radius(mask: np.ndarray, radius: float) -> None:
     rows, columns = np.mgrid[: mask.shape[0], : mask.shape[1]]
     expected = np.zeros(mask.shape, bool)
     for y, x in np.argwhere(mask):

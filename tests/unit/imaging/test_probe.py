@@ -94,7 +94,7 @@ GOOD: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
 
 @pytest.mark.parametrize("check", ["packets", "keyframes", "all"])
 @pytest.mark.parametrize("case", GOOD)
-def test_good_videos_are_told_as_they_are(tmp_path: Path, case: str, check: Any) -> None:
+def test_good_videos_are_described_correctly(tmp_path: Path, case: str, check: Any) -> None:
     name, options, expected = GOOD[case]
     written = tmp_path / "written.{}".format(name.rsplit(".")[-1])
     path = write_video(written, **options).rename(tmp_path / name)
@@ -144,7 +144,7 @@ def test_a_video_without_its_index_is_truncated(tmp_path: Path) -> None:
     assert reason(path) == "truncated"
 
 
-def test_a_recording_that_begins_between_keyframes_is_no_damaged_one(tmp_path: Path) -> None:
+def test_a_recording_that_begins_between_keyframes_is_not_damaged(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.ts", codec="libx265", frames=60, options={"x265-params": "keyint=20:log-level=none"})
     data = path.read_bytes()
     with av.open(str(path)) as container:
@@ -209,7 +209,7 @@ def test_a_name_no_file_can_have_is_missing() -> None:
     assert reason(Path("a" * 5000)) == "unreadable"
 
 
-def test_a_file_that_may_not_be_read_is_told(tmp_path: Path) -> None:
+def test_a_file_without_permission_is_reported(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4")
     path.chmod(0)
 
@@ -221,7 +221,7 @@ def test_a_file_that_may_not_be_read_is_told(tmp_path: Path) -> None:
     assert holds_for_others(tmp_path, is_told)
 
 
-def test_a_video_without_suffix_and_an_image_with_a_wrong_one_are_known_by_their_bytes(tmp_path: Path) -> None:
+def test_files_are_recognised_by_content_not_by_suffix(tmp_path: Path) -> None:
     assert probe(write_video(tmp_path / "a.mp4").rename(tmp_path / "a"), "keyframes").kind == "video"
     Image.new("RGB", (5, 4)).save(tmp_path / "b.mp4", "PNG")
     assert probe(tmp_path / "b.mp4", "keyframes") == Media("image", "png", "RGB", 5, 4, 0, 1)
@@ -254,14 +254,14 @@ def test_bad_images_have_their_reasons(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("check", "times"), [("keyframes", [0.0, 0.6, 1.2, 1.8]), ("all", [0.0, 0.52, 1.04, 1.56, 2.08])])
-def test_pictures_are_looked_at_twice_a_second_at_most(tmp_path: Path, check: Any, times: list[float]) -> None:
+def test_at_most_two_pictures_per_second_are_compared(tmp_path: Path, check: Any, times: list[float]) -> None:
     path = write_video(tmp_path / "a.mp4", frames=60, options={"g": "5", "keyint_min": "5", "sc_threshold": "0"})
     seen: list[str] = []
     probe(path, check, lambda image, place: seen.append(place))
     assert seen == [f"at {time:.3f} s" for time in times]
 
 
-def test_a_refusal_while_looking_ends_the_probe(tmp_path: Path) -> None:
+def test_a_refused_picture_ends_the_probe(tmp_path: Path) -> None:
     def refuse(image: np.ndarray, place: str) -> None:
         assert image.shape == (48, 64, 3) and image.dtype == np.uint8
         raise Dropped("seen")
@@ -287,7 +287,7 @@ def test_real_broken_videos_have_their_reasons() -> None:
 
 
 @needs_media
-def test_a_real_video_is_told_as_it_is() -> None:
+def test_a_real_video_is_described_correctly() -> None:
     found = probe(MEDIA / "dog.mp4", "all")
     assert (found.codec, found.width, found.height, found.frames) == ("h264", 1280, 720, 289)
     assert found.average_rate == pytest.approx(30000 / 1001)
@@ -296,5 +296,5 @@ def test_a_real_video_is_told_as_it_is() -> None:
 
 @settings(deadline=None)
 @given(arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40), st.just(3))))
-def test_the_perceptual_hash_is_that_of_imagehash(image: np.ndarray) -> None:
+def test_the_perceptual_hash_equals_that_of_imagehash(image: np.ndarray) -> None:
     assert f"{perceptual_hash(image):016x}" == str(imagehash.phash(Image.fromarray(image)))

@@ -131,7 +131,7 @@ def test_all_frames_come_in_order_of_presentation(kind: str, video_of: Any) -> N
 @pytest.mark.parametrize("kind", KINDS)
 @hypothesis_settings(max_examples=12, deadline=None)
 @given(wanted=st.sets(st.integers(0, FRAMES - 1), max_size=5))
-def test_a_few_frames_are_those_of_reading_all(kind: str, leap: int, wanted: set[int], video_of: Any) -> None:
+def test_some_frames_are_the_same_as_when_all_are_read(kind: str, leap: int, wanted: set[int], video_of: Any) -> None:
     path, packets, plain = video_of(kind)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(video, "LEAP", leap)
@@ -184,7 +184,7 @@ def test_time_never_runs_backwards_however_far_apart_the_stamps_are(tmp_path: Pa
     assert packets.time.tolist() == [0, 2**63 / 1000]
 
 
-def test_what_an_edit_list_cuts_off_is_no_frame(tmp_path: Path) -> None:
+def test_frames_that_an_edit_list_cuts_off_do_not_count(tmp_path: Path) -> None:
     path = write(tmp_path / "whole.mp4", **X264)
     cut = tmp_path / "cut.mp4"
     command = [get_ffmpeg_exe(), "-v", "error", "-ss", "0.72", "-i", str(path), "-c", "copy", str(cut)]
@@ -198,7 +198,7 @@ def test_what_an_edit_list_cuts_off_is_no_frame(tmp_path: Path) -> None:
     assert [number_of(frame.image()) for frame in read_frames(cut, packets, [30, 3])] == [plain[3], plain[30]]
 
 
-def test_frames_without_time_stamps_are_known_by_counting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frames_without_time_stamps_are_identified_by_counting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "a.h264", **X264)
     monkeypatch.setattr(video, "CONTAINERS", "h264")
     packets = read_packets(path)
@@ -220,7 +220,7 @@ def test_every_pixel_format_gives_the_same_picture(pixel_format: str, tmp_path: 
 
 
 @pytest.mark.parametrize("size", [(47, 63), (1, 1), (33, 2)])
-def test_odd_sizes_stay_as_they_are(size: tuple[int, int], tmp_path: Path) -> None:
+def test_odd_sizes_are_kept(size: tuple[int, int], tmp_path: Path) -> None:
     image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     path = write(tmp_path / "a.mkv", codec="ffv1", pixel_format="bgr0", images=[image])
     (frame,) = read_frames(path, read_packets(path))
@@ -230,7 +230,7 @@ def test_odd_sizes_stay_as_they_are(size: tuple[int, int], tmp_path: Path) -> No
 @pytest.mark.parametrize("size", [(48, 64), (50, 68), (48, 2)])
 @pytest.mark.parametrize("pixel_format", ["yuv420p", "yuvj420p", "yuv422p", "yuv420p10le", "rgb24"])
 @pytest.mark.parametrize("turn", [(1, 0, 0, 1), (-1, 0, 0, -1), (0, 1, -1, 0)])
-def test_a_part_of_a_picture_is_what_all_of_it_shows_there(
+def test_a_crop_equals_that_part_of_the_whole_picture(
     size: tuple[int, int], pixel_format: str, turn: tuple[int, int, int, int], tmp_path: Path
 ) -> None:
     random = np.random.default_rng(0)
@@ -293,7 +293,7 @@ TURNS = {
 
 
 @pytest.mark.parametrize("turn", TURNS)
-def test_the_display_matrix_is_followed(turn: tuple[int, int, int, int], tmp_path: Path) -> None:
+def test_the_display_matrix_is_applied(turn: tuple[int, int, int, int], tmp_path: Path) -> None:
     a, b, c, d = (65536 * number for number in turn)
     matrix = (a, b, 0, c, d, 0, 0, 0, 1 << 30)
     (image,) = pictures(1, 32, 48)
@@ -310,7 +310,7 @@ def test_the_display_matrix_is_followed(turn: tuple[int, int, int, int], tmp_pat
         assert container.streams.video[0].width == 48
 
 
-def test_an_attached_picture_is_no_video(tmp_path: Path) -> None:
+def test_an_attached_picture_is_not_a_video(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "sound.m4a"), "w") as container:
         add_silence(container)
     (cover,) = pictures(1, 16, 16)
@@ -325,7 +325,7 @@ def test_an_attached_picture_is_no_video(tmp_path: Path) -> None:
         read_packets(both)
 
 
-def test_a_container_that_seeks_to_the_wrong_place_is_read_on(video_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_seek_to_the_wrong_place_is_corrected(video_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     path, packets, plain = video_of("closed.mp4")
     monkeypatch.setattr(video, "LEAP", 1)
     wrong = replace(packets, dts=np.full(FRAMES, packets.dts.max()))
@@ -335,7 +335,7 @@ def test_a_container_that_seeks_to_the_wrong_place_is_read_on(video_of: Any, mon
 
 
 @pytest.mark.parametrize("name", ["-i.mp4", "a 'b\" c\n.mp4", "%03d.mp4", "http:", "файл.mp4", "file:a.mp4", "concat:a|b"])
-def test_any_name_is_only_a_name(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_name_works(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / "plain.mp4", **X264).rename(tmp_path / name)
     monkeypatch.chdir(tmp_path)
     assert len(read_packets(Path(name))) == FRAMES
@@ -348,7 +348,7 @@ def test_any_name_is_only_a_name(name: str, tmp_path: Path, monkeypatch: pytest.
         "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:3\n#EXTINF:3,\nplain.ts\n#EXT-X-ENDLIST\n",
     ],
 )
-def test_a_file_that_names_another_is_not_followed(text: str, tmp_path: Path) -> None:
+def test_a_file_that_refers_to_another_is_not_followed(text: str, tmp_path: Path) -> None:
     write(tmp_path / "plain.mp4", **X264)
     write(tmp_path / "plain.ts", **X264)
     path = tmp_path / "list.mp4"
@@ -369,7 +369,7 @@ def damaged(path: Path, tmp_path: Path, places: slice) -> Path:
     return copy
 
 
-def test_a_frame_that_cannot_be_decoded_is_told_and_the_rest_is_read(tmp_path: Path, video_of: Any) -> None:
+def test_a_frame_that_cannot_be_decoded_is_marked_and_the_others_are_read(tmp_path: Path, video_of: Any) -> None:
     path, _, plain = video_of("intra.mov")
     path = damaged(path, tmp_path, slice(20, 25))
     frames = list(read_frames(path, read_packets(path)))
@@ -380,7 +380,7 @@ def test_a_frame_that_cannot_be_decoded_is_told_and_the_rest_is_read(tmp_path: P
     assert all(np.array_equal(frame.image(), plain[frame.index]) for frame in frames if frame.picture)
 
 
-def test_after_damage_the_next_keyframe_is_sound(tmp_path: Path, video_of: Any) -> None:
+def test_after_damage_the_next_keyframe_is_undamaged(tmp_path: Path, video_of: Any) -> None:
     path, packets, plain = video_of("still.mp4")
     path = damaged(path, tmp_path, slice(14, 24))
     frames = list(read_frames(path, packets))
@@ -389,7 +389,7 @@ def test_after_damage_the_next_keyframe_is_sound(tmp_path: Path, video_of: Any) 
     assert all(np.array_equal(frames[index].image(), plain[index]) for index in sound)
 
 
-def test_a_video_that_breaks_off_gives_what_is_there(tmp_path: Path) -> None:
+def test_a_truncated_video_gives_the_frames_that_it_has(tmp_path: Path) -> None:
     path = write(tmp_path / "a.mkv", **X264)
     os.truncate(path, path.stat().st_size // 2)
     packets = read_packets(path)
@@ -398,7 +398,7 @@ def test_a_video_that_breaks_off_gives_what_is_there(tmp_path: Path) -> None:
     assert [number_of(frame.image()) for frame in frames[:10]] == list(range(10))
 
 
-def test_sound_alone_is_no_video(tmp_path: Path) -> None:
+def test_a_file_with_only_sound_is_not_a_video(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "a.mkv"), "w") as container:
         add_silence(container)
     with pytest.raises(Failed, match="no video stream"):
@@ -407,7 +407,7 @@ def test_sound_alone_is_no_video(tmp_path: Path) -> None:
 
 @needs_media
 @pytest.mark.parametrize("name", ["rotation_0.mov", "rotation_90.mov", "rotation_180.mov", "rotation_270.mov", "dog.mp4"])
-def test_real_footage_is_what_ffmpeg_shows(name: str) -> None:
+def test_frames_of_real_footage_equal_those_of_ffmpeg(name: str) -> None:
     path = MEDIA / name
     command = [get_ffmpeg_exe(), "-v", "error", "-i", str(path), "-frames:v", "3", "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
     raw = np.frombuffer(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout, np.uint8)
@@ -417,7 +417,7 @@ def test_real_footage_is_what_ffmpeg_shows(name: str) -> None:
 
 
 @needs_media
-def test_damaged_real_footage_gives_the_same_twice() -> None:
+def test_damaged_real_footage_gives_the_same_result_twice() -> None:
     path = MEDIA / "broken" / "corrupted.mp4"
     packets = read_packets(path)
     first, second = ([frame.picture and frame.image() for frame in read_frames(path, packets)] for _ in range(2))

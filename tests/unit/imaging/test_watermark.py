@@ -68,7 +68,7 @@ def drawn(materials: Materials, settings: DrawSettings, count: int = 30) -> list
 
 
 @pytest.mark.parametrize("settings", [ALWAYS, TILED])
-def test_boxes_hold_all_that_was_drawn_and_touch_it(materials: Materials, settings: DrawSettings) -> None:
+def test_boxes_are_tight_around_all_drawn_pixels(materials: Materials, settings: DrawSettings) -> None:
     kinds = set()
     for before, after, marks in drawn(materials, settings):
         changed = (before != after).any(axis=2)
@@ -131,7 +131,7 @@ def test_blending_equals_the_obvious_loop(x: int, y: int, seed: int) -> None:
     assert (~free).sum() == (x1 - x0) * (y1 - y0)
 
 
-def test_what_would_not_be_seen_is_not_drawn() -> None:
+def test_invisible_watermarks_are_not_drawn() -> None:
     layer = np.full((20, 30, 4), 255, np.uint8)
     white = np.full((80, 100, 3), 250, np.uint8)
     assert blend(white, np.ones((80, 100), bool), layer, 5, 5) is None
@@ -147,7 +147,7 @@ def test_what_would_not_be_seen_is_not_drawn() -> None:
     "settings", [{"opacity": (0.01, 0.05)}, {"texts": ["W" * 3000], "text_size": (0.2, 0.2), "rotation": 90}]
 )
 @pytest.mark.parametrize("tiled", [0, 1])
-def test_what_is_too_faint_or_too_long_is_not_drawn_and_fills_no_memory(settings: dict[str, Any], tiled: int) -> None:
+def test_watermarks_that_are_too_faint_or_too_long_are_not_drawn(settings: dict[str, Any], tiled: int) -> None:
     always = DrawSettings(clean=0, tiled=tiled, **settings)
     tracemalloc.start()
     for before, after, marks in drawn(load_materials(always), always, 2):
@@ -156,7 +156,7 @@ def test_what_is_too_faint_or_too_long_is_not_drawn_and_fills_no_memory(settings
     tracemalloc.stop()
 
 
-def test_a_clean_fraction_stays_untouched_and_the_others_have_as_many_marks_as_asked(materials: Materials) -> None:
+def test_a_fraction_stays_clean_and_the_others_have_the_number_of_marks_of_the_setting(materials: Materials) -> None:
     results = drawn(materials, DrawSettings(clean=0.5, tiled=0, marks=(2, 3), text_size=(0.05, 0.08), logo_size=(0.1, 0.2)), 60)
     clean = [(before == after).all() for before, after, marks in results if not marks]
     assert all(clean) and 15 < len(clean) < 45
@@ -171,7 +171,7 @@ def test_a_tiled_mark_covers_the_frame(materials: Materials) -> None:
         assert (boxes[:, 2:].max(axis=0) > [133, 100]).all() and (boxes[:, :2].min(axis=0) < [67, 50]).all()
 
 
-def test_draws_are_of_the_frame_and_leave_it_as_it_was(materials: Materials) -> None:
+def test_draws_depend_on_the_frame_and_do_not_change_the_input(materials: Materials) -> None:
     image = noise(1)
     (first, marks), (second, again), (_, others) = (
         draw_marks(image, generator(0, "t", key), materials, ALWAYS) for key in ("a", "a", "b")
@@ -180,7 +180,7 @@ def test_draws_are_of_the_frame_and_leave_it_as_it_was(materials: Materials) -> 
     assert (image == noise(1)).all()
 
 
-def test_texts_are_those_that_are_given(materials: Materials) -> None:
+def test_drawn_texts_are_those_of_the_settings(materials: Materials) -> None:
     settings = DrawSettings(clean=0, tiled=0, logo=0, texts=("© tessera", "見本"), stroke=1, plate=1)
     marks = [mark for _, _, found in drawn(materials, settings, 10) for mark in found]
     assert {mark.content for mark in marks} == {"© tessera", "見本"}
@@ -198,7 +198,7 @@ def test_texts_are_those_that_are_given(materials: Materials) -> None:
         ({"clean": 1.5}, "less than or equal to 1"),
     ],
 )
-def test_a_wrong_setting_is_answered(settings: dict[str, Any], fault: str) -> None:
+def test_a_wrong_setting_is_explained(settings: dict[str, Any], fault: str) -> None:
     with pytest.raises(ValidationError, match=fault):
         DrawSettings(**settings)
 
@@ -305,7 +305,7 @@ def test_every_frame_is_a_row_and_only_sources_for_the_dataset_give_images(tmp_p
         assert numbers == boxes.filter(key=key)["number"].to_list()
 
 
-def test_threads_and_companions_change_no_byte(tmp_path: Path) -> None:
+def test_the_result_does_not_depend_on_threads_or_other_sources(tmp_path: Path) -> None:
     write_shard(tmp_path / "one", {"a": [], "b": []}, 4)
     write_shard(tmp_path / "two", {"b": []}, 4)
     settings = DrawSettings(max_side=100)
@@ -334,7 +334,7 @@ def test_a_full_disk_ends_the_work_at_once(tmp_path: Path, monkeypatch: pytest.M
     assert len(tried) < 10
 
 
-def test_a_font_may_be_named_in_any_bytes(tmp_path: Path) -> None:
+def test_a_font_may_have_any_file_name(tmp_path: Path) -> None:
     (tmp_path / "fonts").mkdir()
     shutil.copy(load_materials(DrawSettings()).fonts[0], tmp_path / "fonts" / os.fsdecode(b"\xff.ttf"))
     write_shard(tmp_path / "shard", {"a": []}, 1)
@@ -342,7 +342,7 @@ def test_a_font_may_be_named_in_any_bytes(tmp_path: Path) -> None:
     assert set(read_table(out / "marks.parquet", Marks)["font"]) == {"\ufffd.ttf"}
 
 
-def test_a_frame_that_is_gone_or_tiny_is_a_row(tmp_path: Path) -> None:
+def test_a_missing_or_tiny_frame_is_a_row(tmp_path: Path) -> None:
     write_shard(tmp_path / "shard", {"a": []}, 2)
     (tmp_path / "shard" / "frames" / "a-0000001.png").unlink()
     out = run(tmp_path / "shard", tmp_path / "out", DrawSettings())

@@ -58,7 +58,7 @@ def test_a_card_holds_what_is_needed_to_judge_and_to_make_the_model_again(files:
     assert set(card["versions"]) == {"torch", "ultralytics", "onnx", "onnxruntime"}
 
 
-def test_a_card_reads_well_and_takes_no_orders_from_the_data(files: dict[str, Path]) -> None:
+def test_a_card_is_readable_and_escapes_the_data(files: dict[str, Path]) -> None:
     write(files)
     text = files["text"].read_text()
     assert "| val | mask | 0.612 | 0.400 | 0.700 | none |" in text
@@ -89,7 +89,7 @@ def test_equal_inputs_give_an_equal_card(files: dict[str, Path]) -> None:
     assert (files["data"].read_bytes(), files["text"].read_bytes()) == first
 
 
-def test_of_a_path_on_this_machine_the_name_alone_is_told(files: dict[str, Path]) -> None:
+def test_a_card_names_local_weights_without_their_folder(files: dict[str, Path]) -> None:
     sha256 = digest("start")
     weights = {"source": "/home/someone/private/start.pt", "sha256": sha256}
     card = write(files, weights=weights)
@@ -147,7 +147,7 @@ def test_the_card_of_a_restorer_holds_what_is_needed_to_judge_and_to_make_it_aga
     assert any("minors" in line for line in card["not_for"]) and any("did not consent" in line for line in card["not_for"])
 
 
-def test_the_card_of_a_restorer_reads_well(files: dict[str, Path]) -> None:
+def test_the_card_of_a_restorer_is_readable(files: dict[str, Path]) -> None:
     _, text = write_restored(files)
     assert "| val | region | mosaicked | 20.000 | 0.500 | none |" in text
     assert "| val | below 8 | 7 | 20.000 | 25.125 |" in text

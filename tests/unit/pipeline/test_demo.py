@@ -86,7 +86,7 @@ def test_equal_seeds_give_equal_bytes_on_any_number_of_threads(small: Path, tmp_
     assert digests(tmp_path / "other")["videos/a crowd.mp4"] != digests(small)["videos/a crowd.mp4"]
 
 
-def test_labels_say_what_is_visible(small: Path) -> None:
+def test_labels_are_those_of_the_visible_subject(small: Path) -> None:
     for index in range(0, 48, LABEL_EVERY):
         document = labels(small, "a crowd", index)
         drawn, seen = filled(document), truth(small, "a crowd", index, "subject")
@@ -101,7 +101,7 @@ def test_labels_say_what_is_visible(small: Path) -> None:
     assert len(list((small / "labels" / "frames" / "a%20crowd").iterdir())) == 48 // LABEL_EVERY
 
 
-def test_cuts_are_where_the_picture_changes(small: Path) -> None:
+def test_cuts_are_at_the_changes_of_the_picture(small: Path) -> None:
     clips = read_table(small / "truth" / "clips.parquet", DemoClips).rows_by_key("source", named=True, unique=True)
     frames = video(small, "a crowd")
     steps = [np.abs(a.astype(int) - b).mean() for a, b in pairwise(frames)]
@@ -126,7 +126,7 @@ def test_a_mosaic_hides_the_subject_and_is_flat(small: Path) -> None:
     assert np.median([block[2:8, 2:8].std(axis=(0, 1)).max() for block in blocks]) < 3
 
 
-def test_a_watermark_is_where_the_truth_says(small: Path, tmp_path: Path) -> None:
+def test_a_watermark_is_at_its_labelled_place(small: Path, tmp_path: Path) -> None:
     plain = (Clip("censored", SMALL[1].scenes, 160, 120, mosaic=True),)
     render_demo_footage(tmp_path / "plain", 0, clips=plain, stills=())
     changed = np.abs(video(small, "censored")[0].astype(int) - video(tmp_path / "plain", "censored")[0]).max(axis=2) > 60
@@ -184,7 +184,7 @@ def test_outlines_go_around_holes_and_leave_specks_out() -> None:
     assert np.abs(rings[0].min(axis=0) - 40).max() <= 0.3
 
 
-def test_a_missing_photograph_names_the_mend(tmp_path: Path) -> None:
+def test_a_missing_photograph_is_an_error_with_the_fix(tmp_path: Path) -> None:
     with pytest.raises(TesseraError, match=r"eagle\.png: the photograph is missing; install the version of scikit-image"):
         render_demo_footage(tmp_path / "demo", 0, clips=(), stills=[Still("images/a.png", Scene("eagle"))])
 
@@ -194,7 +194,7 @@ def manifest() -> dict[str, Source]:
     return {source.source: source for source in read_manifest(CONFIG / "demo.tsv", [dataset.name for dataset in DATASETS])}
 
 
-def test_the_manifest_names_what_is_rendered(manifest: dict[str, Source]) -> None:
+def test_the_manifest_names_the_rendered_files(manifest: dict[str, Source]) -> None:
     rendered = {clip.source: f"videos/{clip.source}.mp4" for clip in CLIPS}
     for still in STILLS:
         if still.source:
@@ -256,7 +256,7 @@ def test_marks_are_not_drawn_over_footage_that_carries_some(manifest: dict[str, 
     assert all(manifest[source].use and "watermark_detection" not in manifest[source].use for source in carrying)
 
 
-def test_the_settings_of_the_demo_name_the_set_and_the_logos() -> None:
+def test_the_demo_settings_name_the_watermark_set_and_the_logos() -> None:
     settings = WatermarkSettings(**yaml.safe_load((CONFIG / "demo.yaml").read_text(encoding="utf-8"))["watermarks"])
     assert [str(one.path) for one in settings.sets] == ["resources/demo/watermarks/set.zip"]
     assert settings.draw.logos == Path("resources/demo/logos")

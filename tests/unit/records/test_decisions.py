@@ -24,7 +24,7 @@ def said(*keys: str, decision: str = "drop") -> dict[str, Decision]:
     return {key: Decision(key=key, decision=decision, who="Ada", when="2026-01-31") for key in keys}
 
 
-def test_the_table_that_is_shipped_holds_no_decision() -> None:
+def test_the_shipped_table_has_no_decision() -> None:
     assert read_decisions(ROOT / module.DEFAULT) == {}
 
 
@@ -45,12 +45,12 @@ def test_decisions_are_read_as_spreadsheets_and_editors_write_them(newline: str,
     assert (other.key, other.decision, other.reason, other.who) == ("b-0000005", "keep", "", "Bo Å")
 
 
-def test_columns_come_in_any_order(tmp_path: Path) -> None:
+def test_columns_may_have_any_order(tmp_path: Path) -> None:
     path = write(tmp_path / "d.tsv", "when\twho\tkey\tdecision\n2026-01-31\tAda\ta-0-1\tkeep\n")
     assert read_decisions(path)["a-0-1"].decision == "keep"
 
 
-def test_all_faults_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
+def test_all_faults_are_listed_at_once_with_their_lines(tmp_path: Path) -> None:
     rows = [
         "a-0-1\tkeep\t\tAda\t2026-01-31",
         "b-0-1\tdelete\t\tAda\t2026-01-31",
@@ -90,13 +90,13 @@ def test_all_faults_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
         (HEADER + 'a\tkeep\t"open', "line 2: unexpected end of data"),
     ],
 )
-def test_a_table_that_is_built_wrongly_is_refused(text: str, fault: str, tmp_path: Path) -> None:
+def test_a_malformed_table_is_refused(text: str, fault: str, tmp_path: Path) -> None:
     with pytest.raises(TesseraError) as told:
         read_decisions(write(tmp_path / "d.tsv", text))
     assert fault in str(told.value)
 
 
-def test_what_is_no_text_or_no_file_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_text_or_not_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "d.tsv").write_bytes(HEADER.encode() + b"\xff")
     with pytest.raises(TesseraError, match="not UTF-8"):
         read_decisions(tmp_path / "d.tsv")
@@ -129,17 +129,17 @@ CLIPS = {
         ("nonsense", None),
     ],
 )
-def test_a_decision_finds_its_clip_or_is_told_to_have_none(key: str, clip: str | None) -> None:
+def test_a_decision_finds_its_clip_or_is_reported(key: str, clip: str | None) -> None:
     decided, lost = find_clips(said(key), CLIPS)
     assert list(decided) == ([clip] if clip else [])
     assert list(lost) == ([] if clip else [key])
 
 
-def test_several_that_would_fit_are_named() -> None:
+def test_all_clips_that_a_decision_may_mean_are_named() -> None:
     assert find_clips(said("b-0000105-3"), CLIPS)[1] == {"b-0000105-3": "near it: b-0000100-1, b-0000110-2"}
 
 
-def test_two_decisions_are_never_on_one_clip() -> None:
+def test_two_decisions_never_go_to_the_same_clip() -> None:
     # What names the clip as it is goes before what may mean it,
     decided, lost = find_clips(said("a-0000090-1", "a-0000100-1"), CLIPS)
     assert decided == {"a-0000100-1": said("a-0000100-1")["a-0000100-1"]}
@@ -150,7 +150,7 @@ def test_two_decisions_are_never_on_one_clip() -> None:
     assert set(lost) == {"a-0000090-1", "a-0000110-1"}
 
 
-def test_decisions_on_clips_and_on_frames_are_told_apart() -> None:
+def test_decisions_on_clips_and_on_frames_are_distinguished() -> None:
     on_clips = ["a-0000100-1", "x-0000001-2", "nonsense", "gone-0000007", "c-0000001-0000002-1"]
     # The name of a source may look like the key of a frame.
     on_frames = ["a-0000100", "a%20b-0000007", "c-0000001-0000007"]
@@ -159,12 +159,12 @@ def test_decisions_on_clips_and_on_frames_are_told_apart() -> None:
     assert (list(clips), list(frames)) == (on_clips, on_frames)
 
 
-def test_the_order_of_the_table_says_nothing() -> None:
+def test_the_order_of_the_table_does_not_matter() -> None:
     keys = ["a-0000090-1", "a-0000110-1", "a-0000190-1", "b-0000100-1", "b-0000112-1", "x"]
     assert find_clips(said(*keys), CLIPS) == find_clips(said(*reversed(keys)), dict(reversed(CLIPS.items())))
 
 
-def test_a_table_of_nothing_but_faults_is_refused_at_once_and_in_few_lines(tmp_path: Path) -> None:
+def test_a_table_full_of_faults_is_refused_in_few_lines(tmp_path: Path) -> None:
     tabs = write(tmp_path / "tabs.tsv", "\t" * 1_000_000)
     with pytest.raises(TesseraError, match="unknown column ''; allowed: key"):
         read_decisions(tabs)
@@ -175,13 +175,13 @@ def test_a_table_of_nothing_but_faults_is_refused_at_once_and_in_few_lines(tmp_p
 
 
 @pytest.mark.parametrize("key", [" a-0-1", "a-0-1 ", "a\0-0-1", "a b-0-1", "\u202ea-0-1", "images/a-0-1"])
-def test_what_no_file_is_called_is_no_key(key: str, tmp_path: Path) -> None:
+def test_a_key_must_be_a_possible_file_name(key: str, tmp_path: Path) -> None:
     path = write(tmp_path / "d.tsv", f"{HEADER}{key}\tdrop\t\tAda\t2026-01-31\n")
     with pytest.raises(TesseraError, match="line 2: key: is not a key of a clip or a frame: use the name of its file"):
         read_decisions(path)
 
 
 @given(st.text(min_size=1))
-def test_the_key_of_any_source_may_be_decided_on(source: str) -> None:
+def test_a_source_of_any_name_can_have_decisions(source: str) -> None:
     key = f"{file_name(source)}-0000000-001"
     assert said(key)[key].key == key

@@ -72,13 +72,13 @@ def faults(path: Path, text: str) -> list[str]:
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=manifests)
-def test_any_text_survives(tmp_path: Path, rows: list[Source]) -> None:
+def test_any_text_is_read_back(tmp_path: Path, rows: list[Source]) -> None:
     assert read_manifest(write(tmp_path / "sources.tsv", rows), DATASETS) == rows
 
 
 @settings(deadline=None)
 @given(old=manifests, new=sources, shards=st.just("per_source") | st.integers(1, 50))
-def test_a_new_source_moves_no_other(old: list[Source], new: Source, shards: int) -> None:
+def test_a_new_source_moves_no_other_to_another_shard(old: list[Source], new: Source, shards: int) -> None:
     before = group_by_shard(old, shards)
     after = group_by_shard([*old, new], shards)
     touched = shard_of(new, shards)
@@ -88,39 +88,39 @@ def test_a_new_source_moves_no_other(old: list[Source], new: Source, shards: int
 
 @settings(deadline=None)
 @given(rows=manifests, shards=st.just("per_source") | st.integers(1, 50))
-def test_shards_hold_every_source_once_and_are_file_names(rows: list[Source], shards: int) -> None:
+def test_every_source_is_in_one_shard_and_shards_are_file_names(rows: list[Source], shards: int) -> None:
     groups = group_by_shard(rows, shards)
     held = [source.source for group in groups.values() for source in group]
     assert sorted(held) == sorted(source.source for source in rows)
     assert all("/" not in name and "\n" not in name and not name.startswith((".", "-")) for name in groups)
 
 
-def test_the_number_of_shards_is_the_number_asked_for() -> None:
+def test_the_number_of_shards_is_that_of_the_setting() -> None:
     rows = [Source(source=f"video {number}", path="x", content="general") for number in range(200)]
     assert list(group_by_shard(rows, 10)) == [f"shard-{number}" for number in range(10)]
 
 
-def test_comments_blank_lines_and_a_byte_order_mark_are_no_rows(tmp_path: Path) -> None:
+def test_comments_blank_lines_and_a_byte_order_mark_are_ignored(tmp_path: Path) -> None:
     path = tmp_path / "sources.tsv"
     path.write_bytes(f"\ufeff# mine\n# all of it\n{HEADER}\na\ta.mp4\tgeneral\tCC0\n\t\t\t\n".encode())
     assert [source.source for source in read_manifest(path, DATASETS)] == ["a"]
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_lines_end_as_on_any_system(tmp_path: Path, end: str) -> None:
+def test_lines_may_end_as_on_any_system(tmp_path: Path, end: str) -> None:
     path = tmp_path / "sources.tsv"
     path.write_bytes((HEADER + "a\ta.mp4\tgeneral\tCC0\nb\tb.mp4\tgeneral\tCC0\n").replace("\n", end).encode())
     assert [(source.source, source.rights) for source in read_manifest(path, DATASETS)] == [("a", "CC0"), ("b", "CC0")]
 
 
 @pytest.mark.parametrize("separator", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028"])
-def test_only_line_ends_end_a_line(tmp_path: Path, separator: str) -> None:
+def test_rare_separators_do_not_end_a_line(tmp_path: Path, separator: str) -> None:
     path = tmp_path / "sources.tsv"
     path.write_text(HEADER + f"a{separator}b\ta.mp4\tgeneral\tCC0\n", encoding="utf-8")
     assert [source.source for source in read_manifest(path, DATASETS)] == [f"a{separator}b"]
 
 
-def test_every_fault_is_told_with_its_line(tmp_path: Path) -> None:
+def test_every_fault_is_listed_with_its_line(tmp_path: Path) -> None:
     text = "# mine\nsource\tpath\tcontent\tuse\n" + "\n".join(
         [
             "a\ta.mp4\tgeneral\t",
@@ -141,7 +141,7 @@ def test_every_fault_is_told_with_its_line(tmp_path: Path) -> None:
     assert "differs only in case" in told[4]
 
 
-def test_faults_of_the_table_itself_are_told(tmp_path: Path) -> None:
+def test_faults_of_the_table_itself_are_listed(tmp_path: Path) -> None:
     path = tmp_path / "sources.tsv"
     assert "column 'content' is missing" in faults(path, "source\tpath\nx\ty\n")[1]
     assert "unknown column 'colour'" in faults(path, "source\tpath\tcontent\tcolour\n")[1]
@@ -156,18 +156,18 @@ def test_faults_of_the_table_itself_are_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("separator", [",", ";", " "])
-def test_a_table_that_is_separated_otherwise_is_told_as_that_alone(tmp_path: Path, separator: str) -> None:
+def test_a_table_with_another_separator_gives_only_that_fault(tmp_path: Path, separator: str) -> None:
     text = "source\tpath\tcontent\nx\ty\tgeneral\n".replace("\t", separator)
     (line,) = faults(tmp_path / "sources.tsv", text)[1:]
     assert line == f"line 1: the columns are separated by {separator!r}; separate columns with tabs"
 
 
-def test_a_manifest_that_is_a_folder_is_told(tmp_path: Path) -> None:
+def test_a_manifest_that_is_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TesseraError, match=r"cannot be read \(Is a directory\); set `manifest`"):
         read_manifest(tmp_path, DATASETS)
 
 
-def test_files_of_a_folder_are_its_images_by_name(tmp_path: Path) -> None:
+def test_the_files_of_a_folder_are_its_images_sorted_by_name(tmp_path: Path) -> None:
     for name in ("b.png", "a.JPG", "notes.txt", "-c.webp"):
         (tmp_path / name).touch()
     (tmp_path / "deeper").mkdir()
@@ -175,33 +175,33 @@ def test_files_of_a_folder_are_its_images_by_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["gone", "a\0b", "a" * 5000, "/dev/null/x"])
-def test_a_path_that_cannot_be_is_no_error_before_it_is_examined(path: str) -> None:
+def test_an_impossible_path_is_no_error_while_planning(path: str) -> None:
     assert files_of(Path(path)) == []
     assert size_of(Path(path)) == 0
     assert not is_plain_file(Path(path))
     assert twins([Source(source="a", path=path, content="general"), Source(source="b", path=path, content="general")]) == {}
 
 
-def test_a_pipe_is_not_for_reading(tmp_path: Path) -> None:
+def test_a_pipe_is_not_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     assert not is_plain_file(tmp_path / "pipe")
     assert size_of(tmp_path / "pipe") == 0
 
 
-def test_a_name_that_snakemake_would_expand_is_no_plain_file(tmp_path: Path) -> None:
+def test_a_name_that_snakemake_would_expand_is_not_a_plain_file(tmp_path: Path) -> None:
     for name, plain in {"<results>": False, "{shard}": False, "two\nlines": False, "-$(x) %s*'": True}.items():
         (tmp_path / name).touch()
         assert is_plain_file(tmp_path / name) is plain
 
 
-def test_a_folder_that_may_not_be_listed_is_no_error_before_it_is_examined(tmp_path: Path) -> None:
+def test_a_folder_without_permission_is_no_error_while_planning(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
     folder.chmod(0)
     assert holds_for_others(tmp_path, lambda: files_of(folder) == [] and size_of(folder) == 0)
 
 
-def test_a_fingerprint_tells_when_a_folder_changes(tmp_path: Path) -> None:
+def test_a_fingerprint_changes_with_its_folder(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"1")
     (tmp_path / "link.png").symlink_to("nowhere")
     before = fingerprint(files_of(tmp_path))
@@ -215,14 +215,14 @@ def twins_of(**paths: Path) -> dict[str, str]:
     return {source: twin.source for source, twin in twins(rows).items()}
 
 
-def test_the_twin_of_a_file_is_the_first_one_that_may_be_the_same(tmp_path: Path) -> None:
+def test_the_twin_of_a_file_is_the_first_source_that_may_be_the_same(tmp_path: Path) -> None:
     for name, text in {"a": "same", "b": "else", "c": "same", "d": "longer", "e": "same"}.items():
         (tmp_path / name).write_text(text)
     assert twins_of(**{name: tmp_path / name for name in "abcde"}) == {"c": "a", "e": "a"}
 
 
 @pytest.mark.parametrize("place", [0, 50_000, 99_999])
-def test_a_large_file_that_differs_where_it_is_sampled_is_no_twin(tmp_path: Path, place: int) -> None:
+def test_a_large_file_that_differs_in_a_sampled_block_is_not_a_twin(tmp_path: Path, place: int) -> None:
     content = bytearray(100_000)
     for name in "ab":
         (tmp_path / name).write_bytes(content)
@@ -231,7 +231,7 @@ def test_a_large_file_that_differs_where_it_is_sampled_is_no_twin(tmp_path: Path
     assert twins_of(**{name: tmp_path / name for name in "abc"}) == {"b": "a"}
 
 
-def test_folders_are_twins_by_what_is_in_them(tmp_path: Path) -> None:
+def test_folders_are_twins_if_their_content_is_equal(tmp_path: Path) -> None:
     for folder, images in {"a": {"1.png": "x"}, "b": {"1.png": "x"}, "c": {"2.png": "x"}, "d": {"1.png": "y"}}.items():
         (tmp_path / folder).mkdir()
         for name, text in images.items():

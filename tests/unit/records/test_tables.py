@@ -12,7 +12,7 @@ from tessera.records.tables.splits import Splits
 from tessera.records.tables.table import read_table, types, write_table
 
 
-def test_a_full_disk_is_told() -> None:
+def test_a_full_disk_is_reported() -> None:
     full = Path("/dev/full")
     if not full.exists():
         pytest.skip("this system has no /dev/full")
@@ -22,7 +22,7 @@ def test_a_full_disk_is_told() -> None:
 
 
 @pytest.mark.parametrize("time", [float("nan"), float("inf"), -1.0])
-def test_a_table_with_times_that_are_none_is_refused_and_named(time: float, tmp_path: Path) -> None:
+def test_a_table_with_invalid_times_is_refused_and_named(time: float, tmp_path: Path) -> None:
     path = tmp_path / "frames.parquet"
     row = {"source": "a", "index": 0, "pts": 0, "time": 0.0, "width": 1, "height": 1, "change": 0.0, "looked": True}
     frames = pl.DataFrame([row], schema=types(VideoFrames))
@@ -33,7 +33,7 @@ def test_a_table_with_times_that_are_none_is_refused_and_named(time: float, tmp_
         read_table(path, VideoFrames)
 
 
-def test_a_table_with_a_row_twice_is_refused_and_named(tmp_path: Path) -> None:
+def test_a_table_with_a_duplicate_row_is_refused_and_named(tmp_path: Path) -> None:
     path = tmp_path / "frames.parquet"
     row = {"source": "a", "index": 0, "pts": 0, "time": 0.0, "width": 1, "height": 1, "change": 0.0, "looked": True}
     pl.DataFrame([row, {**row, "time": 1.0}], schema=types(VideoFrames)).write_parquet(path)
@@ -42,7 +42,7 @@ def test_a_table_with_a_row_twice_is_refused_and_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [{"x1": float("nan")}, {"y0": float("-inf")}, {"rle": 1}, {"rle": None, "more": ""}])
-def test_a_table_is_held_to_its_schema_even_where_a_column_is_left_out(damage: dict[str, object], tmp_path: Path) -> None:
+def test_a_table_is_checked_against_its_schema_even_if_a_column_is_left_out(damage: dict[str, object], tmp_path: Path) -> None:
     path = tmp_path / "detections.parquet"
     box = {"x0": 0.0, "y0": 0.0, "x1": 1.0, "y1": 1.0}
     row = {"source": "a", "index": 0, "number": 0, "label": "nsfw", "score": 1.0, "rle": "04", **box}

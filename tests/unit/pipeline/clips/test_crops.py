@@ -40,7 +40,7 @@ def sides(box: Crop) -> tuple[int, int]:
 
 
 @given(boxes(), SETTINGS)
-def test_a_crop_holds_its_box_and_lies_in_the_frame(drawn: tuple[Crop, tuple[int, int]], settings: ClipSettings) -> None:
+def test_a_crop_contains_its_box_and_lies_in_the_frame(drawn: tuple[Crop, tuple[int, int]], settings: ClipSettings) -> None:
     box, (height, width) = drawn
     x0, y0, x1, y1 = crop_box(*drawn, settings)
     assert 0 <= x0 <= box[0] < box[2] <= x1 <= width
@@ -94,13 +94,13 @@ def test_a_crop_is_never_smaller_than_that_of_lada(drawn: tuple[Crop, tuple[int,
         ((20, 20, 80, 60), (120, 200), (0, 0, 200, 120), (0, 0, 200, 120)),
     ],
 )
-def test_crops_are_right_or_those_of_lada(box: Crop, frame: tuple[int, int], theirs: Crop, ours: Crop) -> None:
+def test_crops_are_exact_or_equal_those_of_lada(box: Crop, frame: tuple[int, int], theirs: Crop, ours: Crop) -> None:
     assert crop_box(box, frame, LADA) == theirs
     assert crop_box(box, frame, ClipSettings()) == ours
 
 
 @given(st.lists(boxes(), min_size=1, max_size=5), st.sampled_from(["yuv444p", "yuv420p"]))
-def test_a_clip_is_as_small_as_its_crops_allow_and_they_lie_in_its_middle(drawn: list[Any], pixel_format: Any) -> None:
+def test_a_clip_is_as_small_as_its_crops_allow_and_they_are_centred(drawn: list[Any], pixel_format: Any) -> None:
     crops = [box for box, _ in drawn]
     shape = clip_shape(crops, ClipSettings(pixel_format=pixel_format))
     largest = [max(column) for column in zip(*map(sides, crops), strict=True)][::-1]

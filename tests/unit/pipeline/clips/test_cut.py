@@ -65,7 +65,7 @@ def check(room: Room, row: dict[str, Any], images: list[np.ndarray], masks: Sequ
         assert np.abs(clip[number].astype(int) - expected).mean() < tolerance
 
 
-def test_a_clip_is_what_all_frames_have_in_its_crops(room: Room, tmp_path: Path) -> None:
+def test_a_clip_has_the_pixels_of_its_crops(room: Room, tmp_path: Path) -> None:
     path = film(tmp_path / "a.mp4", pictures(50, 240, 320))
     room.source("a", path, rights="CC-BY", split="val")
     masks = moving(240, 320, 24)
@@ -80,7 +80,7 @@ def test_a_clip_is_what_all_frames_have_in_its_crops(room: Room, tmp_path: Path)
     assert room.ledger() == {key: ("ok", "")}
 
 
-def test_scenes_that_overlap_are_each_right_and_threads_change_nothing(room: Room, tmp_path: Path) -> None:
+def test_overlapping_scenes_are_all_correct_and_do_not_depend_on_threads(room: Room, tmp_path: Path) -> None:
     path = film(tmp_path / "a.mp4", pictures(90, 120, 160))
     room.source("a", path)
     other = film(tmp_path / "b.mp4", pictures(20, 96, 128))
@@ -100,7 +100,7 @@ def test_scenes_that_overlap_are_each_right_and_threads_change_nothing(room: Roo
     assert room.bytes("again") == room.bytes("out")
 
 
-def test_one_pass_over_a_video_serves_all_of_its_scenes(room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_pass_over_a_video_cuts_all_its_scenes(room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[list[int]] = []
 
     def reading(path: Path, packets: Any, indices: Any, threads: int) -> Any:
@@ -129,7 +129,7 @@ def test_one_pass_over_a_video_serves_all_of_its_scenes(room: Room, tmp_path: Pa
         ([(0, 40), (10, 30), (20, 60), (90, 99)], [(0, 60), (90, 99)]),
     ],
 )
-def test_a_video_is_divided_where_hardly_a_frame_is_decoded_twice(
+def test_a_video_is_divided_where_few_frames_are_decoded_twice(
     scenes: list[tuple[int, int]], runs: list[tuple[int, int]], room: Room, tmp_path: Path
 ) -> None:
     path = film(tmp_path / "a.mp4", pictures(220, 48, 64), **{"x264-params": "bframes=0:scenecut=0"})
@@ -149,7 +149,7 @@ def test_a_video_is_divided_where_hardly_a_frame_is_decoded_twice(
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(1, 20), st.integers(1, 30)), max_size=12))
-def test_passes_hold_every_clip_once_and_never_more_than_fits(drawn: list[tuple[int, int, int]]) -> None:
+def test_every_clip_is_in_one_pass_and_no_pass_exceeds_the_memory(drawn: list[tuple[int, int, int]]) -> None:
     @dataclass(eq=False)
     class Plan:
         first: int
@@ -180,7 +180,7 @@ def test_a_clip_of_odd_size_has_the_size_that_is_stated(room: Room, tmp_path: Pa
         assert container.streams.video[0].codec_context.pix_fmt == pixel_format
 
 
-def test_where_the_rate_varies_the_clip_has_the_mean_and_the_table_the_truth(room: Room, tmp_path: Path) -> None:
+def test_if_the_rate_varies_the_clip_has_the_mean_and_the_table_the_times(room: Room, tmp_path: Path) -> None:
     pts = np.cumsum([0, *np.random.default_rng(3).integers(10, 90, 39)]).tolist()
     path = film(tmp_path / "a.mkv", pictures(40, 96, 128), pts=pts)
     room.source("a", path, variable_rate=True, average_rate=20.0)
@@ -195,7 +195,7 @@ def test_where_the_rate_varies_the_clip_has_the_mean_and_the_table_the_truth(roo
         assert float(container.streams.video[0].average_rate or 0) == pytest.approx(row["rate"], rel=1e-2)
 
 
-def test_where_time_stands_still_the_clip_has_the_rate_of_the_video(room: Room, tmp_path: Path) -> None:
+def test_if_times_are_equal_the_clip_has_the_rate_of_the_video(room: Room, tmp_path: Path) -> None:
     # So late, a stamp of a thousandth of a second is lost in the rounding of seconds.
     path = film(tmp_path / "a.mkv", pictures(8, 96, 128), pts=[0, *range(2**60, 2**60 + 7)])
     room.source("a", path, variable_rate=True, average_rate=20.0)
@@ -208,7 +208,7 @@ def test_where_time_stands_still_the_clip_has_the_rate_of_the_video(room: Room, 
 @pytest.mark.parametrize(
     ("height", "width", "pixel_format"), [(96, 128, "yuv420p10le"), (96, 128, "yuv422p10le"), (2160, 3840, "yuv420p")]
 )
-def test_ten_bits_and_4k(room: Room, tmp_path: Path, height: int, width: int, pixel_format: str) -> None:
+def test_video_of_ten_bits_and_4k_is_cut(room: Room, tmp_path: Path, height: int, width: int, pixel_format: str) -> None:
     options = {"x265-params": "log-level=none"} if "10" in pixel_format else {}
     path = film(tmp_path / "a.mkv", pictures(3, height, width), pixel_format=pixel_format, **options)
     room.source("a", path)
@@ -217,7 +217,7 @@ def test_ten_bits_and_4k(room: Room, tmp_path: Path, height: int, width: int, pi
     check(room, room.cut()[key], plain(path), masks)
 
 
-def test_a_region_that_fills_the_frame_a_scene_of_one_frame_and_a_thousand_frames_a_second(room: Room, tmp_path: Path) -> None:
+def test_extreme_scenes_are_cut(room: Room, tmp_path: Path) -> None:
     path = film(tmp_path / "a.mp4", pictures(12, 120, 160))
     fast = film(tmp_path / "b.mkv", pictures(12, 120, 160), pts=list(range(12)))
     room.source("a", path)
@@ -235,7 +235,7 @@ def test_a_region_that_fills_the_frame_a_scene_of_one_frame_and_a_thousand_frame
     assert rows["a-0000000-0"]["crops"][0] == [0, 0, 160, 120]
 
 
-def test_lada_gets_its_own_crops(room: Room, tmp_path: Path) -> None:
+def test_compat_lada_gives_the_crops_of_lada(room: Room, tmp_path: Path) -> None:
     room.source("a", film(tmp_path / "a.mp4", pictures(3, 720, 1280)))
     mask = np.zeros((720, 1280), np.uint8)
     mask[300:400, 600:700] = 255
@@ -254,7 +254,7 @@ def damage(path: Path, places: slice) -> None:
     path.write_bytes(data)
 
 
-def test_a_scene_that_cannot_be_cut_is_a_row_and_the_others_go_on(room: Room, tmp_path: Path) -> None:
+def test_a_scene_that_cannot_be_cut_is_a_row_and_the_others_are_cut(room: Room, tmp_path: Path) -> None:
     path = film(tmp_path / "a.mp4", pictures(60, 96, 128))
     damage(path, slice(22, 26))
     room.source("a", path)
@@ -299,7 +299,7 @@ def test_a_scene_that_cannot_be_cut_is_a_row_and_the_others_go_on(room: Room, tm
 
 
 @pytest.mark.parametrize("rate", [float("nan"), float("inf")])
-def test_a_rate_that_is_none_is_refused_and_its_table_named(room: Room, tmp_path: Path, rate: float) -> None:
+def test_an_invalid_rate_is_refused_and_its_table_named(room: Room, tmp_path: Path, rate: float) -> None:
     room.source("a", film(tmp_path / "a.mp4", pictures(2, 96, 128)))
     room.scene("a", 0, moving(96, 128, 2))
     room.write()
@@ -337,7 +337,7 @@ def test_a_scene_that_has_not_changed_is_not_cut_again(room: Room, tmp_path: Pat
 
 
 @pytest.mark.parametrize("fault", ["changed", "lost", "linked", "folder linked"])
-def test_what_is_kept_is_taken_for_whole_only_where_it_is(room: Room, tmp_path: Path, fault: str) -> None:
+def test_a_kept_clip_is_reused_only_if_it_is_complete(room: Room, tmp_path: Path, fault: str) -> None:
     room.source("a", film(tmp_path / "a.mp4", pictures(20, 96, 128)))
     room.scene("a", 0, moving(96, 128, 12))
     room.cut()
@@ -356,7 +356,7 @@ def test_what_is_kept_is_taken_for_whole_only_where_it_is(room: Room, tmp_path: 
     assert not any(path.is_symlink() for path in tmp_path.rglob("*"))
 
 
-def test_where_files_cannot_be_linked_they_are_copied(room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_that_cannot_be_linked_are_copied(room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: Path, file: Path) -> None:
         raise PermissionError(1, "this file system knows no links")
 
@@ -367,7 +367,7 @@ def test_where_files_cannot_be_linked_they_are_copied(room: Room, tmp_path: Path
     check(room, room.cut()[key], plain(path), masks)
 
 
-def test_killed_at_any_moment_no_finished_clip_is_lost(room: Room, tmp_path: Path) -> None:
+def test_a_kill_at_any_moment_loses_no_finished_clip(room: Room, tmp_path: Path) -> None:
     room.source("a", film(tmp_path / "a.mp4", pictures(40, 240, 320)))
     for track in range(3):
         room.scene("a", 12 * track, moving(240, 320, 14), track)
@@ -400,7 +400,7 @@ def test_killed_at_any_moment_no_finished_clip_is_lost(room: Room, tmp_path: Pat
 
 @needs_media
 @pytest.mark.parametrize("angle", [0, 90, 180, 270])
-def test_clips_of_turned_footage_are_upright(room: Room, angle: int) -> None:
+def test_clips_of_rotated_footage_are_upright(room: Room, angle: int) -> None:
     path = MEDIA / f"rotation_{angle}.mov"
     images = [frame.image() for frame in read_frames(path, read_packets(path))]
     height, width = images[0].shape[:2]

@@ -109,7 +109,7 @@ VIDEOS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", VIDEOS)
 @pytest.mark.parametrize(("stride", "short"), [(1, 5), (4, 5), (4, 60)])
-def test_the_tables_say_what_decoding_everything_says(
+def test_the_tables_agree_with_decoding_all_frames(
     name: str, stride: int, short: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(video, "SHORT", short)  # the video is looked at in parts, or whole
@@ -140,7 +140,7 @@ def test_a_video_of_one_frame_is_a_video(tmp_path: Path) -> None:
     assert detections["label"].to_list() == ["0", "box"]
 
 
-def test_a_count_that_lies_is_not_believed(tmp_path: Path) -> None:
+def test_a_wrong_count_of_frames_is_detected(tmp_path: Path) -> None:
     path = write(tmp_path / "film.avi", pictures(), bf="0")
     data = bytearray(path.read_bytes())
     for header, offset in ((b"avih", 24), (b"strh", 40)):
@@ -152,15 +152,13 @@ def test_a_count_that_lies_is_not_believed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("settings", [{"batch": 1}, {"batch": 7}, {"batch": 100}, {"threads": 1}, {"threads": 4}])
-def test_nothing_depends_on_batches_and_threads(settings: dict[str, Any], tmp_path: Path) -> None:
+def test_results_do_not_depend_on_batches_and_threads(settings: dict[str, Any], tmp_path: Path) -> None:
     path = write(tmp_path / "film.mp4", pictures())
     for ours, other in zip(detect(path), detect(path, **settings), strict=True):
         assert_frame_equal(ours, other)
 
 
-def test_batches_are_full_whatever_the_speed_and_smaller_where_pictures_are_large(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_batches_are_full_at_any_speed_and_smaller_for_large_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "film.mp4", pictures())
 
     def sizes(slow: bool) -> list[int]:
@@ -182,7 +180,7 @@ def test_batches_are_full_whatever_the_speed_and_smaller_where_pictures_are_larg
 
 
 @pytest.mark.slow
-def test_few_frames_are_held_however_slow_the_detector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_frames_are_held_even_if_the_detector_is_slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(video, "SHORT", 10)
     path = write(tmp_path / "film.mp4", pictures(200))
     held = []
@@ -202,7 +200,7 @@ def test_few_frames_are_held_however_slow_the_detector(tmp_path: Path, monkeypat
     assert 0 < max(held) <= 2 + 4 * (2 + 5)
 
 
-def test_a_fault_of_the_detector_ends_the_work_at_once(tmp_path: Path) -> None:
+def test_an_error_of_the_detector_ends_the_work_at_once(tmp_path: Path) -> None:
     path = write(tmp_path / "film.mp4", pictures())
     before = threading.active_count()
 
@@ -216,7 +214,7 @@ def test_a_fault_of_the_detector_ends_the_work_at_once(tmp_path: Path) -> None:
 
 @needs_media
 @pytest.mark.parametrize("turn", [0, 90, 180, 270])
-def test_what_is_turned_is_seen_upright(turn: int) -> None:
+def test_the_detector_gets_rotated_video_upright(turn: int) -> None:
     shapes = []
 
     def note(images: Iterable[np.ndarray]) -> Iterator[list[Region]]:
@@ -229,7 +227,7 @@ def test_what_is_turned_is_seen_upright(turn: int) -> None:
     assert set(shapes) == ({(568, 320)} if turn in (0, 180) else {(320, 568)})
 
 
-def test_a_change_of_size_is_followed(tmp_path: Path) -> None:
+def test_a_change_of_size_is_in_the_tables(tmp_path: Path) -> None:
     one = write(tmp_path / "one.ts", pictures(10), bf="0")
     two = write(tmp_path / "two.ts", pictures(10, 96, 120), bf="0", pts=list(range(400, 800, 40)))
     both = tmp_path / "both.ts"
@@ -242,7 +240,7 @@ def test_a_change_of_size_is_followed(tmp_path: Path) -> None:
         assert decode_rle(rle, *((48, 80) if index < 10 else (96, 120))).any()
 
 
-def test_what_grows_beyond_all_bounds_is_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frames_beyond_all_limits_are_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(video, "MAX_PIXELS", 8000)
     one = write(tmp_path / "one.ts", pictures(10), bf="0")
     two = write(tmp_path / "two.ts", pictures(10, 96, 120), bf="0", pts=list(range(400, 800, 40)))
@@ -270,7 +268,7 @@ def damaged(path: Path, spoil: range, *, lost: bool = False) -> Path:
 
 @pytest.mark.parametrize("short", [5, 60])
 @pytest.mark.parametrize("gone", [False, True])
-def test_what_is_spoilt_by_damage_is_left_out_up_to_the_next_keyframe(
+def test_damaged_frames_are_left_out_up_to_the_next_keyframe(
     gone: bool, short: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(video, "SHORT", short)
@@ -296,14 +294,14 @@ def test_hue_is_a_circle() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 179), *[st.integers(0, 255)] * 2), min_size=2, max_size=2))
-def test_the_difference_is_that_of_hue_saturation_and_value(pixels: list[tuple[int, int, int]]) -> None:
+def test_the_difference_is_the_mean_over_hue_saturation_and_value(pixels: list[tuple[int, int, int]]) -> None:
     one, other = pixels
     hue = min(abs(one[0] - other[0]), 180 - abs(one[0] - other[0]))
     expected = (hue + abs(one[1] - other[1]) + abs(one[2] - other[2])) / 3
     assert difference(np.array([[one]], np.uint8), np.array([[other]], np.uint8)) == pytest.approx(expected)
 
 
-def test_a_cut_changes_more_than_what_moves(tmp_path: Path) -> None:
+def test_a_cut_changes_more_than_motion(tmp_path: Path) -> None:
     large = [np.ascontiguousarray(image.repeat(8, 0).repeat(8, 1)) for image in pictures(2)]
     moving = [np.roll(large[0], number, 1) for number in range(10)]
     frames, _ = detect(write(tmp_path / "cut.mp4", [*moving, *(255 - image for image in moving)]))
@@ -342,7 +340,7 @@ def run(
     return read_table(frames, VideoFrames), read_table(detections, VideoDetections), rows
 
 
-def test_a_video_is_looked_at_again_where_what_decides_it_changed_and_nowhere_else(weights: Path, tmp_path: Path) -> None:
+def test_a_video_is_detected_again_only_if_something_that_it_depends_on_changed(weights: Path, tmp_path: Path) -> None:
     folder = tmp_path / "weights"
     shutil.copytree(weights.parent, folder)
     weights = folder / weights.name
@@ -378,7 +376,7 @@ def test_a_video_is_looked_at_again_where_what_decides_it_changed_and_nowhere_el
     assert len(list(items.iterdir())) == 1, "what was withdrawn is not kept"
 
 
-def test_every_source_is_a_row_and_bad_ones_leave_the_others(weights: Path, tmp_path: Path) -> None:
+def test_every_source_is_a_row_and_bad_sources_do_not_affect_others(weights: Path, tmp_path: Path) -> None:
     good = write(tmp_path / "good.mp4", pictures(height=96, width=160))
     stream = write(tmp_path / "good.ts", pictures())
     (tmp_path / "cut.ts").write_bytes(stream.read_bytes()[: stream.stat().st_size // 2])
@@ -427,15 +425,13 @@ def test_every_source_is_a_row_and_bad_ones_leave_the_others(weights: Path, tmp_
     assert set(detections["label"]) == {"nsfw"}
 
 
-def test_a_video_without_a_picture_that_decodes_fails(tmp_path: Path) -> None:
+def test_a_video_without_a_decodable_frame_fails(tmp_path: Path) -> None:
     path = damaged(write(tmp_path / "film.mp4", pictures(10, 240, 320), bf="0", crf="2"), range(10))
     with pytest.raises(Failed, match="no frame can be decoded"):
         detect(path)
 
 
-def test_what_is_seen_in_a_video_is_what_the_detector_sees_and_does_not_depend_on_the_shard(
-    weights: Path, tmp_path: Path
-) -> None:
+def test_detections_in_a_video_are_those_of_the_detector_and_do_not_depend_on_the_shard(weights: Path, tmp_path: Path) -> None:
     rows = [
         {"source": name, "path": write(tmp_path / f"{name}.mp4", pictures(7, 96, 160, seed=number)), "frames": 7}
         for number, name in enumerate(["one", "two"])

@@ -119,13 +119,13 @@ def same(one: Patch, other: Patch) -> bool:
 
 
 @given(PATCHES, WEIGHTS)
-def test_between_equal_masks_lies_that_mask(patch: Patch, weights: list[float]) -> None:
+def test_equal_masks_are_interpolated_by_the_same_mask(patch: Patch, weights: list[float]) -> None:
     assert all(same(found, patch) for found in between(patch, patch, weights))
 
 
 @given(PATCHES, st.integers(0, 60), st.integers(0, 30), WEIGHTS)
 @example(Patch(np.full((1, 1), 255, np.uint8), 0, 3), 0, 10, [0.05])  # half a pixel, less a rounding
-def test_a_mask_that_moves_keeps_its_shape_and_moves_evenly(patch: Patch, dx: int, dy: int, weights: list[float]) -> None:
+def test_an_interpolated_mask_keeps_its_shape_and_moves_evenly(patch: Patch, dx: int, dy: int, weights: list[float]) -> None:
     moved = Patch(patch.mask, patch.x + dx, patch.y + dy)
     for weight, found in zip(weights, between(patch, moved, weights), strict=True):
         np.testing.assert_array_equal(found.mask, patch.mask)
@@ -134,7 +134,7 @@ def test_a_mask_that_moves_keeps_its_shape_and_moves_evenly(patch: Patch, dx: in
 
 
 @given(PATCHES, PATCHES, WEIGHTS)
-def test_between_masks_lies_one_that_becomes_the_other(one: Patch, other: Patch, weights: list[float]) -> None:
+def test_interpolation_goes_from_one_mask_to_the_other(one: Patch, other: Patch, weights: list[float]) -> None:
     assert same(between(one, other, [0])[0], one)
     assert same(between(one, other, [1])[0], other)
     for found in between(one, other, weights):
@@ -144,7 +144,7 @@ def test_between_masks_lies_one_that_becomes_the_other(one: Patch, other: Patch,
 
 
 @given(PATCHES)
-def test_little_of_a_mask_lies_beyond_each_edge_of_its_core_and_no_smaller_core_would_do(patch: Patch) -> None:
+def test_a_core_is_the_smallest_box_with_little_of_the_mask_beyond_each_edge(patch: Patch) -> None:
     x0, y0, x1, y1 = core(patch)
     ys, xs = np.nonzero(patch.mask)
     xs, ys, most = xs + patch.x, ys + patch.y, FRINGE * np.count_nonzero(patch.mask) + 1e-9
@@ -153,20 +153,20 @@ def test_little_of_a_mask_lies_beyond_each_edge_of_its_core_and_no_smaller_core_
         assert (places > last).sum() <= most < (places >= last).sum() + 2e-9
 
 
-def test_a_speck_hardly_moves_a_core() -> None:
+def test_a_speck_hardly_changes_a_core() -> None:
     body, speck = disc(60, 60, 25), disc(140, 20, 4)
     assert np.abs(np.subtract(core(Patch(body, 0, 0)), core(Patch(body | speck, 0, 0)))).max() <= 2
 
 
 @given(PATCHES, PATCHES, WEIGHTS, st.tuples(*[st.floats(-300, 300)] * 4))
-def test_a_mask_that_is_bent_out_of_the_frame_stays_in_it(one: Patch, other: Patch, weights: list[float], bend: Any) -> None:
+def test_an_interpolated_mask_stays_in_the_frame(one: Patch, other: Patch, weights: list[float], bend: Any) -> None:
     for found in between(one, other, weights, bend):
         x0, y0, x1, y1 = found.box
         assert found.mask.any()
         assert 0 <= x0 < x1 <= WIDTH and 0 <= y0 < y1 <= HEIGHT
 
 
-def test_between_discs_lies_a_disc() -> None:
+def test_discs_are_interpolated_by_discs() -> None:
     one, other = (trim(Patch(disc(x, 60, radius), 0, 0)) for x, radius in ((40, 12), (100, 36)))
     (found,) = between(one, other, [0.5])
     mask = decode_rle(encode_patch(found, HEIGHT, WIDTH), HEIGHT, WIDTH)
@@ -177,7 +177,7 @@ def test_between_discs_lies_a_disc() -> None:
 
 
 @given(st.lists(PATCHES, min_size=1, max_size=4))
-def test_united_is_what_is_set_in_one_of_them(patches: list[Patch]) -> None:
+def test_a_union_is_set_where_any_of_its_masks_is(patches: list[Patch]) -> None:
     expected = np.zeros((80, 80), np.uint8)
     for patch in patches:
         x0, y0, x1, y1 = patch.box
@@ -186,7 +186,7 @@ def test_united_is_what_is_set_in_one_of_them(patches: list[Patch]) -> None:
 
 
 @given(PATCHES, st.integers(1, 12), st.integers(0, 9), st.integers(-3, 3), st.integers(-3, 3))
-def test_smoothing_leaves_what_moves_evenly(patch: Patch, count: int, half: int, dx: int, dy: int) -> None:
+def test_smoothing_does_not_change_steady_motion(patch: Patch, count: int, half: int, dx: int, dy: int) -> None:
     # Away from the border of the frame.
     patches = [Patch(patch.mask, 40 + place * dx, 40 + place * dy) for place in range(count)]
     patch = patches[0]
@@ -200,7 +200,7 @@ def test_smoothing_leaves_what_moves_evenly(patch: Patch, count: int, half: int,
 
 
 @given(st.lists(PATCHES, min_size=1, max_size=8), st.integers(0, 5))
-def test_smoothed_masks_are_never_empty_and_trimmed(patches: list[Patch], half: int) -> None:
+def test_smoothed_masks_are_trimmed_and_never_empty(patches: list[Patch], half: int) -> None:
     found = list(smooth(patches, half, HEIGHT, WIDTH))
     assert len(found) == len(patches)
     assert all(each.mask.any() and same(each, trim(each)) for each in found)
@@ -208,7 +208,7 @@ def test_smoothed_masks_are_never_empty_and_trimmed(patches: list[Patch], half: 
         assert all(map(same, found, patches))
 
 
-def test_what_is_seen_or_missed_in_one_frame_goes() -> None:
+def test_smoothing_removes_changes_of_a_single_frame() -> None:
     whole = disc(60, 60, 30)
     half, speck = whole.copy(), whole | disc(120, 30, 4)
     half[:60] = 0
@@ -219,7 +219,7 @@ def test_what_is_seen_or_missed_in_one_frame_goes() -> None:
 
 
 @given(arrays(np.int64, st.tuples(st.integers(1, 30), st.just(2)), elements=st.integers(0, 90)), st.integers(0, 12))
-def test_boxes_are_medians_that_hold_what_they_held(corners: np.ndarray, half: int) -> None:
+def test_smoothed_boxes_are_medians_that_contain_the_original_boxes(corners: np.ndarray, half: int) -> None:
     boxes = np.hstack([corners, corners + 7])
     found = smooth_boxes(boxes, half)
     for place in range(len(boxes)):
@@ -238,7 +238,9 @@ def test_boxes_are_medians_that_hold_what_they_held(corners: np.ndarray, half: i
     st.floats(0.01, 5),
     st.sampled_from([0.0, 0.0, 0.5, 4.0]),
 )
-def test_stretches_are_whole_and_within_the_lengths(gaps: list[float], one: float, other: float, stride: float) -> None:
+def test_stretches_cover_all_frames_and_have_allowed_lengths(
+    gaps: list[float], one: float, other: float, stride: float
+) -> None:
     asked = PLAIN.model_copy(update={"minimum": min(one, other), "maximum": max(one, other), "stride": stride})
     ends = np.cumsum(gaps)
     starts = ends - gaps
@@ -270,7 +272,7 @@ def test_at_a_constant_rate_lengths_are_rounded_up_to_frames(rate: float) -> Non
     assert frames(shortest - 1) == []
 
 
-def test_times_that_lose_seconds_to_rounding_still_end() -> None:
+def test_huge_times_that_swallow_seconds_do_not_loop_forever() -> None:
     starts = 1e18 + np.zeros(5)
     assert [stop - first for first, stop, _ in islice(divide(starts, starts, PLAIN), 6)] == [1] * 5
 
@@ -301,7 +303,7 @@ def test_short_gaps_are_bridged_and_long_ones_are_not() -> None:
     assert spans(pieces_of(still(0, 20, LEFT) | still(21, 50, LEFT), bridge=0)) == [(0, 0, 20), (1, 21, 50)]
 
 
-def test_frames_that_were_not_looked_at_are_no_gap() -> None:
+def test_frames_that_the_detector_skipped_are_not_a_gap() -> None:
     assert spans(pieces_of(still(0, 100, LEFT, 20), stride=20, bridge=0)) == [(0, 0, 81)]
     assert spans(pieces_of(still(0, 40, LEFT, 10) | still(50, 100, LEFT, 10), stride=10, bridge=0)) == [(0, 0, 31), (1, 50, 91)]
     assert spans(pieces_of(still(0, 40, LEFT, 10) | still(50, 100, LEFT, 10), stride=10, bridge=0.4)) == [(0, 0, 91)]
@@ -318,7 +320,7 @@ def moved(way: Callable[[np.ndarray], np.ndarray], seen_in: Sequence[int], time:
     return piece.boxes[:, 0], way_x[seen_in[0] : seen_in[-1] + 1]
 
 
-def test_boxes_move_in_time_as_things_do() -> None:
+def test_boxes_are_interpolated_smoothly_in_time() -> None:
     even = np.arange(31) / RATE
     uneven = np.cumsum(np.random.default_rng(0).uniform(0.01, 0.1, 31))
     for time, seen_in in itertools.product((even, uneven), ([0, 30], [2, 29, 30], [0, 3, 6, 9, 12, 15, 18, 21, 24, 27, 30])):
@@ -334,13 +336,13 @@ def test_boxes_move_in_time_as_things_do() -> None:
     assert found[::3] == pytest.approx(expected[::3])
 
 
-def test_boxes_move_straight_while_they_are_missed() -> None:
+def test_boxes_are_interpolated_linearly_in_gaps() -> None:
     boxes = {i: (10.0 + 2 * i**2, 0.0, 60.0 + 2 * i**2, 50.0) for i in (0, 1, 2, 6, 7)}
     (piece,) = pieces_of(boxes)
     assert piece.boxes[2:7, 0] == pytest.approx([18, 34, 50, 66, 82])
 
 
-def test_times_that_stand_still_do_no_harm() -> None:
+def test_equal_times_are_allowed() -> None:
     frames = footage(20, time=np.repeat(np.arange(5) / RATE, 4), stride=3)
     seen = detections(row("video", i, 0, (10 + i, 10, 40 + i, 50)) for i in range(0, 20, 3))
     (piece,) = split(frames, seen, np.zeros(seen.height, int), 0.5)
@@ -381,7 +383,7 @@ def test_regions_do_not_depend_on_the_order_of_tracks(drawn: list[tuple[int, int
 # Whole scenes
 
 
-def test_a_scene_is_told_as_it_was_seen(tmp_path: Path) -> None:
+def test_the_row_of_a_scene_describes_it(tmp_path: Path) -> None:
     masks = [disc(40 + i, 60, 20) for i in range(60)]
     seen = detections(row("a video", i, 0, mask, 0.6 + 0.005 * i) for i, mask in enumerate(masks))
     found = Found(tmp_path, footage(80, "a video"), seen, PLAIN)
@@ -407,7 +409,7 @@ def test_a_scene_is_told_as_it_was_seen(tmp_path: Path) -> None:
     assert found.rows == {"a%20video-0000000-000": ("ok", "")}
 
 
-def test_everything_that_is_no_scene_has_its_row(tmp_path: Path) -> None:
+def test_every_stretch_that_is_not_a_scene_has_a_row(tmp_path: Path) -> None:
     frames = pl.concat([footage(700, "long"), footage(60, "empty"), footage(100, "short"), footage(60, "unsure")])
     rows = [
         *(row("long", i, n, box) for i in range(700) for n, box in enumerate([LEFT, RIGHT])),
@@ -444,12 +446,12 @@ def test_everything_that_is_no_scene_has_its_row(tmp_path: Path) -> None:
     assert found.frames["key"].unique(maintain_order=True).to_list() == found.scenes["key"].to_list()
 
 
-def test_nothing_at_all_gives_tables_without_rows(tmp_path: Path) -> None:
+def test_no_videos_give_empty_tables(tmp_path: Path) -> None:
     found = Found(tmp_path, footage(0), detections([]), PLAIN)
     assert found.scenes.is_empty() and found.frames.is_empty() and not found.ledger
 
 
-def test_a_track_of_one_frame_may_be_a_scene(tmp_path: Path) -> None:
+def test_a_track_of_one_frame_can_be_a_scene(tmp_path: Path) -> None:
     asked = SceneSettings(minimum=0.01)
     for frames in (footage(1), footage(9)):
         found = Found(tmp_path, frames, detections([row("video", 0, 0, LEFT)]), asked)
@@ -474,7 +476,7 @@ def test_a_region_that_fills_the_frame_stays_within_it(tmp_path: Path) -> None:
         ((WIDTH + 5.0, 3.0, WIDTH + 9.0, 8.0), (WIDTH - 1, 3, WIDTH, 8)),
     ],
 )
-def test_where_there_is_no_mask_it_is_the_box(tmp_path: Path, box: Box, expected: Box) -> None:
+def test_without_a_mask_the_box_is_used(tmp_path: Path, box: Box, expected: Box) -> None:
     empty = encode_rle(np.zeros((HEIGHT, WIDTH), np.uint8))
     for shape in (box, (box, empty)):
         found = Found(tmp_path, footage(60), detections(row("video", i, 0, shape) for i in range(60)), PLAIN)
@@ -483,7 +485,7 @@ def test_where_there_is_no_mask_it_is_the_box(tmp_path: Path, box: Box, expected
 
 
 @pytest.mark.parametrize("broken", ["5", "", "no run lengths", encode_rle(np.zeros((HEIGHT + 1, WIDTH), np.uint8))])
-def test_a_broken_mask_costs_its_scene_and_no_other(tmp_path: Path, broken: str) -> None:
+def test_a_broken_mask_fails_only_its_scene(tmp_path: Path, broken: str) -> None:
     seen = detections(
         row("video", i, n, (box, broken if (i, n) == (30, 1) else encode_rle(disc(30, 30, 9))))
         for i in range(60)
@@ -507,7 +509,7 @@ def test_between_detections_masks_are_interpolated_by_time(tmp_path: Path) -> No
     np.testing.assert_array_equal(found.masks()[96:], [disc(30 + dx, 60, 20) for dx in moved])
 
 
-def test_shapes_change_by_time(tmp_path: Path) -> None:
+def test_shapes_are_interpolated_by_time(tmp_path: Path) -> None:
     square, round_ = np.zeros((HEIGHT, WIDTH), np.uint8), disc(60, 60, 30)
     square[30:91, 30:91] = 255
     time = [*np.arange(59) / RATE, 2.6, 2.61, 2.62]
@@ -518,14 +520,14 @@ def test_shapes_change_by_time(tmp_path: Path) -> None:
     assert all(size - sizes[61] < 0.15 * (sizes[58] - sizes[61]) for size in sizes[59:61])
 
 
-def test_a_scene_counts_its_own_detections_alone(tmp_path: Path) -> None:
+def test_a_scene_counts_only_its_own_detections(tmp_path: Path) -> None:
     seen = detections(row("video", i, 0, LEFT) for i in range(0, 300, 3))
     found = Found(tmp_path, footage(300, stride=3), seen, PLAIN)
     assert found.scenes.select("first", "frames", "detected").rows() == [(0, 200, 67), (200, 98, 33)]
 
 
 @pytest.mark.parametrize("rate", [25, 50])
-def test_windows_are_as_long_in_seconds_at_any_rate(tmp_path: Path, rate: int) -> None:
+def test_smoothing_windows_have_the_same_seconds_at_any_rate(tmp_path: Path, rate: int) -> None:
     # For some frames, half of the region is missed.
     def found(missed: int, **asked: float) -> Found:
         half = disc(60, 60, 30)
@@ -555,7 +557,7 @@ def test_merged_masks_are_united_while_both_are_there(tmp_path: Path) -> None:
         np.testing.assert_array_equal(mask, one | other if 20 <= i < 60 else one)
 
 
-def test_the_scene_grows_by_the_steps_that_are_drawn_for_it(tmp_path: Path) -> None:
+def test_a_scene_grows_by_the_steps_drawn_for_it(tmp_path: Path) -> None:
     frames = pl.concat([footage(60, f"video {n:02}") for n in range(30)])
     seen = detections(row(f"video {n:02}", i, 0, disc(80, 60, 20)) for n in range(30) for i in range(60))
     asked = PLAIN.model_copy(update={"extension": (0, 0, 1, 1, 2)})
@@ -571,7 +573,7 @@ def test_the_scene_grows_by_the_steps_that_are_drawn_for_it(tmp_path: Path) -> N
 @pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.data())
-def test_scenes_hold_what_they_promise(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+def test_scenes_keep_the_promises_of_their_tables(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     count, stride = data.draw(st.integers(1, 120)), data.draw(st.integers(1, 4))
     cuts = sorted(data.draw(st.sets(st.integers(0, count), max_size=2)))
     frames = footage(count, stride=stride)
@@ -628,7 +630,7 @@ def test_the_same_bytes_in_any_shard_on_any_number_of_cores(tmp_path: Path) -> N
         )
 
 
-def test_what_is_missing_in_a_table_is_told(tmp_path: Path) -> None:
+def test_a_missing_column_is_reported(tmp_path: Path) -> None:
     write_table(footage(3), VideoFrames, tmp_path / "frames.parquet")
     footage(3).write_parquet(tmp_path / "seen.parquet")
     with pytest.raises(TesseraError, match=r"seen\.parquet is not a table of VideoDetections"):

@@ -49,14 +49,14 @@ def run(folder: Path, **arguments: Any) -> tuple[dict[str, dict[str, Any]], dict
     return rows, {row["key"]: (row["status"], row["reason"]) for row in read_ledger(outputs[1])}
 
 
-def test_the_variance_of_the_laplacian_is_that_of_its_definition() -> None:
+def test_sharpness_equals_its_definition() -> None:
     image = scene(256, 200)
     levels = np.pad(scores.luma(image).astype(int), 1, mode="reflect")
     laplacian = levels[:-2, 1:-1] + levels[2:, 1:-1] + levels[1:-1, :-2] + levels[1:-1, 2:] - 4 * levels[1:-1, 1:-1]
     assert scores.sharpness(image) == pytest.approx(laplacian.var(), rel=1e-6)
 
 
-def test_the_more_blurred_the_less_sharp_and_size_says_little() -> None:
+def test_blur_lowers_sharpness_and_size_hardly_matters() -> None:
     image = scene(512, 512)
     blurred = [scores.sharpness(cv2.GaussianBlur(image, (0, 0), sigma)) for sigma in (0.5, 1, 2, 4, 8)]
     assert blurred == sorted(blurred, reverse=True)
@@ -89,13 +89,13 @@ def plain_blockiness(image: np.ndarray) -> float:
     return float(np.mean(sides))
 
 
-def test_blockiness_is_that_of_its_definition() -> None:
+def test_blockiness_equals_its_definition() -> None:
     image = jpeg(scene(40, 51), 30)
     assert scores.blockiness(image) == pytest.approx(plain_blockiness(image), rel=1e-4)
 
 
 @pytest.mark.parametrize("offset", [(0, 0), (3, 6), (7, 1)])
-def test_the_poorer_the_jpeg_the_blockier_wherever_the_crop_begins(offset: tuple[int, int]) -> None:
+def test_a_poorer_jpeg_is_blockier_at_any_offset_of_the_crop(offset: tuple[int, int]) -> None:
     y, x = offset
     image = scene(200, 200)
     found = [scores.blockiness(jpeg(image, quality)[y:, x:]) for quality in (90, 70, 50, 30, 15, 5)]
@@ -122,7 +122,7 @@ def test_poor_jpegs_and_poor_videos_of_real_footage_are_blockier(name: str, tmp_
         assert found[-1] > 1.5 * found[0]
 
 
-def test_pictures_of_one_colour_and_tiny_ones_are_no_trouble() -> None:
+def test_pictures_of_one_colour_and_tiny_pictures_have_scores() -> None:
     for shape in ((1, 1, 3), (1, 300, 3), (300, 1, 3), (8, 8, 3), (64, 64, 3)):
         grey = np.full(shape, 128, np.uint8)
         assert scores.blockiness(grey) == 1.0
@@ -131,14 +131,14 @@ def test_pictures_of_one_colour_and_tiny_ones_are_no_trouble() -> None:
 
 
 @given(shift=st.integers(0, 12), seconds=st.sampled_from([0.04, 0.1, 0.5]))
-def test_motion_is_how_far_the_picture_moves_per_second(shift: int, seconds: float) -> None:
+def test_motion_is_the_distance_that_a_picture_moves_per_second(shift: int, seconds: float) -> None:
     image = scene(200, 240)
     first, second = (scores.thumbnail(image[:, left : left + 200]) for left in (20, 20 + shift))
     assert scores.motion(first, second, seconds) == pytest.approx(shift / 200 / seconds, abs=0.005 / seconds)
 
 
 @given(st.integers(1, 2000), st.integers(2, 64))
-def test_samples_go_evenly_from_the_first_frame_to_the_last(count: int, samples: int) -> None:
+def test_samples_are_evenly_spaced_from_the_first_frame_to_the_last(count: int, samples: int) -> None:
     places = spread(count, samples)
     assert places == sorted(set(places))
     assert len(places) == min(count, samples)
@@ -174,7 +174,7 @@ def test_a_clip_gets_every_score(tmp_path: Path) -> None:
     )
 
 
-def test_the_rate_does_not_matter_to_motion(tmp_path: Path) -> None:
+def test_motion_does_not_depend_on_the_rate(tmp_path: Path) -> None:
     fast = moving(61, 1)
     keys = {"a-0-1": (fast, 60.0), "b-0-1": (fast[::2], 30.0), "c-0-1": (fast[::4], 15.0), "d-0-1": (fast[:1] * 30, 30.0)}
     clips = [clip(key, len(pictures), (96, 96), rate) for key, (pictures, rate) in keys.items()]
@@ -208,7 +208,7 @@ def colours(*parts: tuple[tuple[int, int, int], int]) -> list[np.ndarray]:
     return [np.full((64, 64, 3), colour, np.uint8) for colour, count in parts for _ in range(count)]
 
 
-def test_detectors_are_loaded_once_and_their_fraction_of_frames_counts(tmp_path: Path) -> None:
+def test_detectors_are_loaded_once_and_score_the_fraction_of_frames_with_a_detection(tmp_path: Path) -> None:
     red, blue, black = (250, 0, 0), (0, 0, 250), (0, 0, 0)
     keys = {"a-0-1": colours((red, 15), (black, 15)), "b-0-1": colours((black, 29), (blue, 1))}
     write_clips(tmp_path, [clip(key) for key in keys], keys)
@@ -229,13 +229,13 @@ def test_detectors_are_loaded_once_and_their_fraction_of_frames_counts(tmp_path:
     assert [(row["nsfw"], row["nsfw_classes"]) for row in rows.values()] == [(0.5, ["red"]), (0.1, ["blue"])]
 
 
-def test_a_class_that_the_detector_does_not_know_is_told(tmp_path: Path) -> None:
+def test_a_class_that_the_detector_does_not_know_is_reported(tmp_path: Path) -> None:
     write_clips(tmp_path, [clip("a-0-1")], {"a-0-1": colours(((0, 0, 0), 30))})
     with pytest.raises(TesseraError, match="names green; the detector knows blue, red, unseen"):
         run(tmp_path, detectors={"nsfw": Eye}, nsfw_classes=("green", "red"))
 
 
-def test_nothing_is_loaded_where_there_is_no_clip(tmp_path: Path) -> None:
+def test_no_model_is_loaded_if_there_is_no_clip(tmp_path: Path) -> None:
     def fail() -> Any:
         raise AssertionError
 
@@ -243,7 +243,7 @@ def test_nothing_is_loaded_where_there_is_no_clip(tmp_path: Path) -> None:
     assert run(tmp_path, detectors={"nsfw": fail}, quality=tmp_path / "none.onnx") == ({}, {})
 
 
-def test_padding_never_matters(tmp_path: Path) -> None:
+def test_padding_does_not_change_scores(tmp_path: Path) -> None:
     pictures = [picture[: 90 - number % 7, : 96 - number % 5] for number, picture in enumerate(moving(30, 1))]
     rows = []
     for background in (0, 255):
@@ -280,7 +280,7 @@ def lossless(path: Path, pictures: Sequence[np.ndarray]) -> None:
         container.mux(stream.encode())
 
 
-def test_a_clip_that_cannot_be_read_is_a_row_and_the_others_are_measured(tmp_path: Path) -> None:
+def test_an_unreadable_clip_is_a_row_and_the_others_are_measured(tmp_path: Path) -> None:
     good = colours(((90, 90, 90), 30))
     clips = [clip("gone-0-1"), clip("short-0-1", 31), clip("small-0-1", 30, (66, 64)), clip("text-0-1"), clip("good-0-1")]
     clips.append(clip("padding-0-1", pads=[[32, 32, 0, 0]] * 30))
@@ -331,7 +331,7 @@ def tiny_dover(path: Path, edit: Callable[[dict[str, Any]], None] = lambda parts
     return path
 
 
-def test_quality_is_that_of_the_model_and_fused_as_published(tmp_path: Path) -> None:
+def test_quality_is_that_of_the_model_fused_as_published(tmp_path: Path) -> None:
     black, grey = (0, 0, 0), (128, 128, 128)
     keys = {"a-0-1": colours((grey, 30)), "b-0-1": colours((black, 3))}
     write_clips(tmp_path, [clip("a-0-1"), clip("b-0-1", 3)], keys)
@@ -346,7 +346,7 @@ def test_quality_is_that_of_the_model_and_fused_as_published(tmp_path: Path) -> 
         assert row["quality"] == pytest.approx(1 / (1 + np.exp(-(0.6104 * t + 0.3896 * a))), abs=1e-4)
 
 
-def test_each_view_is_shown_what_it_is_for(tmp_path: Path) -> None:
+def test_each_input_of_the_quality_model_gets_its_view(tmp_path: Path) -> None:
     inside = np.arange(476) % 68
     # White in the middle of each of 7 by 7 cells, which is all that the patches hold.
     white = (inside >= 14) & (inside < 54)
@@ -390,7 +390,7 @@ def silence(parts: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("edit", [rename, shrink, flatten, halve, silence])
-def test_a_model_that_is_none_of_quality_is_refused_with_what_is_expected(
+def test_a_model_of_another_kind_is_refused_with_the_expected_one(
     edit: Callable[[dict[str, Any]], None], tmp_path: Path
 ) -> None:
     from tessera.pipeline.clips.quality import QualityModel
@@ -399,7 +399,7 @@ def test_a_model_that_is_none_of_quality_is_refused_with_what_is_expected(
         QualityModel(tiny_dover(tmp_path / "model.onnx", edit))
 
 
-def test_what_is_no_model_at_all_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_model_is_refused(tmp_path: Path) -> None:
     from tessera.pipeline.clips.quality import QualityModel
 
     (tmp_path / "text.onnx").write_text("no model")

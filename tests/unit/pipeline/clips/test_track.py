@@ -64,12 +64,12 @@ def behind_a_post(shown: int, hidden: int) -> dict[int, Sequence[Box]]:
 
 
 @pytest.mark.parametrize("hidden", [0, 1, 11])
-def test_what_comes_out_beside_a_post_is_what_went_behind_it(hidden: int) -> None:
+def test_a_region_that_passes_behind_a_post_stays_one_track(hidden: int) -> None:
     settings = TrackSettings(speed=0, buffer=0.5)
     assert track(footage(60), detected(behind_a_post(20, hidden)), settings).tolist() == [0] * 40
 
 
-def test_nothing_goes_on_behind_a_post_for_too_long_beyond_a_cut_or_far_away() -> None:
+def test_a_track_ends_after_a_long_gap_at_a_cut_or_far_away() -> None:
     settings = TrackSettings(speed=0, buffer=0.5)
     apart = [0] * 20 + [1] * 20
     assert track(footage(60), detected(behind_a_post(20, 14)), settings).tolist() == apart
@@ -79,18 +79,18 @@ def test_nothing_goes_on_behind_a_post_for_too_long_beyond_a_cut_or_far_away() -
     assert track(footage(60), detected(far), settings).tolist() == apart
 
 
-def test_what_is_half_hidden_for_a_moment_is_what_it_was_before() -> None:
+def test_a_region_that_is_half_hidden_for_a_moment_keeps_its_track() -> None:
     boxes = {index: [square(100)] for index in range(20)} | {index: [square(185)] for index in range(22, 40)}
     slivers = {20: [(150.0, 230.0, 160.0, 250.0)], 21: [(195.0, 210.0, 205.0, 230.0)]}
     assert track(footage(60), detected(boxes | slivers), TrackSettings(speed=0)).tolist() == [0] * 40
 
 
-def test_two_that_are_missed_at_once_keep_their_numbers() -> None:
+def test_two_regions_that_are_missed_together_keep_their_tracks() -> None:
     boxes = {index: [square(100), square(170)] for index in range(40) if index not in (20, 21)}
     assert track(footage(60), detected(boxes), TrackSettings(speed=0)).tolist() == [0, 1] * 38
 
 
-def test_a_detection_alone_is_a_track_of_one_frame() -> None:
+def test_a_single_detection_is_a_track_of_one_frame() -> None:
     assert track(footage(9), detected({0: [square(50)]}), TrackSettings()).tolist() == [0]
     assert track(footage(9), detected({5: [square(50)]}), TrackSettings()).tolist() == [0]
     assert track(footage(1), detected({0: [square(50)]}), TrackSettings()).tolist() == [0]
@@ -111,7 +111,7 @@ def test_the_order_of_the_detections_in_a_frame_does_not_matter() -> None:
 
 @pytest.mark.parametrize("stride", [1, 2, 5])
 @pytest.mark.parametrize("rate", [12.5, 25, 100])
-def test_a_region_is_looked_for_as_long_as_the_buffer_says_in_seconds(rate: float, stride: int) -> None:
+def test_a_lost_region_is_searched_for_the_seconds_of_the_buffer(rate: float, stride: int) -> None:
     frames = footage(800, stride=stride, rate=rate)
 
     def tracks(seconds: float) -> int:
@@ -124,20 +124,20 @@ def test_a_region_is_looked_for_as_long_as_the_buffer_says_in_seconds(rate: floa
     assert tracks(2.4) == 2
 
 
-def test_frames_between_the_looks_are_not_missed() -> None:
+def test_frames_between_looks_do_not_count_as_missed() -> None:
     # Of a short buffer nothing is used up by them.
     seen = detected({i: [square(50 + i)] for i in range(0, 300, 30)})
     assert track(footage(300, stride=30), seen, TrackSettings(buffer=0)).tolist() == [0] * 10
 
 
-def test_small_regions_are_followed_however_fast_they_are() -> None:
+def test_small_and_fast_regions_are_tracked() -> None:
     # From look to look one and a half times their side, and back.
     xs = 300 + 200 * np.sin(0.15 * np.arange(30))
     seen = detected({3 * place: [square(x, side=20)] for place, x in enumerate(xs.tolist())})
     assert set(track(footage(90, stride=3), seen, TrackSettings())) == {0}
 
 
-def test_unsure_detections_go_on_with_a_track_and_begin_none() -> None:
+def test_detections_of_low_confidence_continue_a_track_but_begin_none() -> None:
     boxes = {i: [square(100 + i), square(400 + i)] for i in range(20)}
     scores = {i: [0.9 if i < 10 else 0.15, 0.2] for i in range(20)}
     assert track(footage(20), detected(boxes, scores), TrackSettings()).tolist() == [0, -1] * 20
@@ -158,7 +158,7 @@ def test_unsure_detections_go_on_with_a_track_and_begin_none() -> None:
     ids=["cut", "width", "height", "undecodable"],
 )
 @pytest.mark.parametrize("stride", [1, 4])
-def test_nothing_is_followed_beyond_a_break(columns: dict[str, Any], stride: int) -> None:
+def test_no_track_extends_beyond_a_break(columns: dict[str, Any], stride: int) -> None:
     frames = footage(40, stride=stride, **{"looked": [True] * 40} | columns)
     looked = [i for i in frames.filter("looked")["index"] if i % stride == 0]
     seen = detected({i: [square(200)] for i in looked})
@@ -166,7 +166,7 @@ def test_nothing_is_followed_beyond_a_break(columns: dict[str, Any], stride: int
     assert track(frames, seen, TrackSettings()).tolist() == expected
 
 
-def test_numbers_do_not_depend_on_what_was_followed_before() -> None:
+def test_numbers_do_not_depend_on_earlier_videos() -> None:
     frames, seen = footage(30), detected({i: [square(100 + i), square(400)] for i in range(30)})
     once = track(frames, seen, TrackSettings())
     np.testing.assert_array_equal(track(frames, seen, TrackSettings()), once)
@@ -188,7 +188,7 @@ def test_a_cut_is_found_in_still_and_in_moving_pictures() -> None:
         assert np.flatnonzero(find_cuts(change, CUT)).tolist() == [1, 40, 99]
 
 
-def test_what_changes_all_frames_alike_is_no_cut() -> None:
+def test_a_change_that_many_frames_have_is_not_a_cut() -> None:
     pan, strobe, twice = quiet(), quiet(), quiet(level=1.5) + 20
     pan[30:60] = 25
     strobe[30:60] = 80
@@ -198,7 +198,7 @@ def test_what_changes_all_frames_alike_is_no_cut() -> None:
 
 
 @given(st.lists(st.floats(0, 255), min_size=1, max_size=40), st.floats(0, 30))
-def test_a_cut_depends_on_nothing_far_away(values: list[float], cut: float) -> None:
+def test_a_cut_depends_only_on_nearby_frames(values: list[float], cut: float) -> None:
     change = np.array(values)
     whole = find_cuts(change, cut)
     for place in range(REACH, len(change) - REACH):
@@ -226,7 +226,7 @@ def test_a_hand_held_camera_makes_no_cut_and_a_jump_does() -> None:
     assert np.flatnonzero(find_cuts(joined, CUT)).tolist() == [len(found["dog.mp4"])]
 
 
-def test_breaks_are_told_of_the_frame_that_they_are_before() -> None:
+def test_breaks_are_marked_at_the_frame_after_them() -> None:
     sizes = [640] * 3 + [0] * 2 + [640] * 3 + [320] * 2
     frames = footage(10, width=sizes, change=[0.0, *[1.0] * 9])
     assert np.flatnonzero(find_breaks(frames, CUT)).tolist() == [3, 5, 8]

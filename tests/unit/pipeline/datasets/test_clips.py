@@ -67,7 +67,7 @@ def write(made: dict[str, Path]) -> None:
     )
 
 
-def test_every_clip_is_where_the_trainer_looks_for_it(made: dict[str, Path]) -> None:
+def test_every_clip_is_where_the_trainer_expects_it(made: dict[str, Path]) -> None:
     write(made)
     for key, split in SPLIT_OF.items():
         path = made[split] / "crop_unscaled_meta" / f"{key}.json"
@@ -81,13 +81,13 @@ def test_every_clip_is_where_the_trainer_looks_for_it(made: dict[str, Path]) -> 
     assert dict(table.select("key", "split").iter_rows()) == SPLIT_OF
 
 
-def test_a_clip_whose_file_is_gone_is_named(made: dict[str, Path]) -> None:
+def test_a_clip_with_a_missing_file_is_named(made: dict[str, Path]) -> None:
     (made["clips"].parent / "shards/two/masks/two-0000000-000.mkv").unlink()
     with pytest.raises(TesseraError, match=r"'two-0000000-000' of 'two' has no file two-0000000-000\.mkv"):
         write(made)
 
 
-def test_what_a_datasheet_of_clips_counts_adds_up(made: dict[str, Path]) -> None:
+def test_the_counts_in_a_datasheet_of_clips_add_up(made: dict[str, Path]) -> None:
     clips, scores, splits = (
         read_table(made[name], schema) for name, schema in (("clips", Clips), ("scores", Scores), ("splits", Splits))
     )
@@ -112,7 +112,7 @@ def colours(image: np.ndarray) -> int:
 
 
 @pytest.mark.parametrize("blurred", [True, False])
-def test_clips_are_shown_from_first_to_last_and_moving(made: dict[str, Path], tmp_path: Path, blurred: bool) -> None:
+def test_clips_are_shown_as_rows_of_frames_and_as_animations(made: dict[str, Path], tmp_path: Path, blurred: bool) -> None:
     write(made)
     captions = caption_clips(made["table"])
     assert captions["two-0000000-000"] == "24 frames, 2.0 s, 64 x 48"

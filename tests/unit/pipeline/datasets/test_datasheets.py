@@ -100,7 +100,7 @@ def small() -> dict[str, Any]:
     )
 
 
-def test_images_of_a_set_that_are_sources_of_their_own_are_counted_by_set_and_split() -> None:
+def test_images_of_a_set_are_counted_by_set_and_split() -> None:
     sources = ["watermarks:pita/1", "watermarks:pita/2", "watermarks:pita/3", "watermarks:pita too/1"]
     stated = {"content": "general", "rights": "MIT", "consent": ""}
     made = sheet(
@@ -118,7 +118,7 @@ def test_images_of_a_set_that_are_sources_of_their_own_are_counted_by_set_and_sp
     ]
 
 
-def test_what_is_there_is_counted() -> None:
+def test_images_regions_and_sources_are_counted() -> None:
     made = small()
     assert made["splits"]["train"] == {"images": 2, "without_regions": 0, "sources": 1, "regions": {"nsfw": 3}}
     assert made["splits"]["val"] == {"images": 2, "without_regions": 1, "sources": 1, "regions": {"other": 1}}
@@ -147,7 +147,7 @@ def test_areas_are_those_of_the_regions() -> None:
     }
 
 
-def test_origins_say_under_which_rights() -> None:
+def test_origins_state_the_rights() -> None:
     assert small()["origins"] == [
         {
             "source": "film",
@@ -199,7 +199,7 @@ def test_every_count_adds_up(given_images: list[tuple[str, int, int]]) -> None:
     render(made)
 
 
-def test_a_dataset_of_any_samples_has_a_datasheet() -> None:
+def test_a_dataset_of_any_kind_has_a_datasheet() -> None:
     rows = [("a", "film", "train"), ("b", "film", "train"), ("c", "labels:x/1", "val"), ("d", "labels:x/2", "val")]
     splits = pl.DataFrame(rows, schema=types(Splits), orient="row")
     sets = {"labels:x": {"content": "general", "rights": "<b>", "consent": ""}}
@@ -229,7 +229,7 @@ def test_a_datasheet_is_plain_json_without_paths() -> None:
     assert "labels/mine" not in text
 
 
-def test_a_datasheet_can_be_read() -> None:
+def test_a_datasheet_is_readable() -> None:
     text = render(small())
     assert text == render(small())
     for line in (

@@ -94,7 +94,7 @@ class Selection:
         return {row["key"]: (row["reason"], row["detail"]) for row in read_ledger(self.ledger) if row["status"] == "dropped"}
 
 
-def test_what_may_not_feed_the_dataset_is_left_out_with_its_reason(tmp_path: Path) -> None:
+def test_images_that_must_not_feed_the_dataset_are_dropped_with_the_reason(tmp_path: Path) -> None:
     table = hub(
         tmp_path / "all",
         [
@@ -118,7 +118,7 @@ def test_what_may_not_feed_the_dataset_is_left_out_with_its_reason(tmp_path: Pat
     assert [row["key"] for row in read_ledger(selection.ledger)] == list("abcdef"), "every image has its row"
 
 
-def test_a_persons_word_goes_before_likeness_but_not_before_rights(tmp_path: Path) -> None:
+def test_a_decision_overrides_the_duplicate_check_but_not_the_rights(tmp_path: Path) -> None:
     rows = [(key, source, (REGION,)) for key, source in (("a", "open"), ("b", "open"), ("c", "open"), ("d", "refused"))]
     sources = admitted(tmp_path / "sources", {"open": []}, ("refused",))
     links = {"b": "a", "c": "a"}
@@ -133,19 +133,19 @@ def test_a_persons_word_goes_before_likeness_but_not_before_rights(tmp_path: Pat
     assert selection.keys == ["b"], "what nearly equals it takes its place"
 
 
-def test_of_near_duplicates_the_one_that_stays_is_kept(tmp_path: Path) -> None:
+def test_of_near_duplicates_the_chosen_one_is_kept(tmp_path: Path) -> None:
     table = hub(tmp_path / "all", [(key, "open", (REGION,)) for key in "abc"])
     selection = Selection(tmp_path, [table], {"a": "c", "b": "c"}, admitted(tmp_path / "sources", {"open": []}))
     assert selection.keys == ["c"]
     assert selection.left_out["a"] == ("near-duplicate of a sample", "c")
 
 
-def test_where_nothing_says_what_looks_the_same_all_stay(tmp_path: Path) -> None:
+def test_without_a_table_of_duplicates_all_images_are_kept(tmp_path: Path) -> None:
     table = hub(tmp_path / "all", [(key, "open", (REGION,)) for key in "abc"])
     assert Selection(tmp_path, [table], None, admitted(tmp_path / "sources", {"open": []})).keys == ["a", "b", "c"]
 
 
-def test_where_the_one_that_stays_is_not_here_another_takes_its_place(tmp_path: Path) -> None:
+def test_if_the_chosen_duplicate_is_not_in_the_dataset_another_is_kept(tmp_path: Path) -> None:
     # "c" may not feed this dataset, "x" is not labelled.
     rows = [("a", "open", (REGION,)), ("b", "open", (REGION,)), ("c", "elsewhere", (REGION,)), ("d", "open", ())]
     table = hub(tmp_path / "all", rows)
@@ -156,7 +156,7 @@ def test_where_the_one_that_stays_is_not_here_another_takes_its_place(tmp_path: 
 
 
 @given(st.lists(st.sampled_from("abcdefgh"), unique=True), st.dictionaries(st.sampled_from("abcd"), st.sampled_from("efghxy")))
-def test_whatever_is_left_out_is_shown_by_what_is_kept(keys: list[str], stays: dict[str, str]) -> None:
+def test_every_dropped_duplicate_has_a_kept_one(keys: list[str], stays: dict[str, str]) -> None:
     kept = keep_one_of_each(keys, stays)
     assert set(kept) == set(keys)
     for key, other in kept.items():
@@ -165,7 +165,7 @@ def test_whatever_is_left_out_is_shown_by_what_is_kept(keys: list[str], stays: d
     assert len({stays.get(key, key) for key in keys}) == len(set(kept.values())), "one of each"
 
 
-def test_a_selection_is_the_same_bytes_whatever_the_tables_it_comes_from(tmp_path: Path) -> None:
+def test_a_selection_does_not_depend_on_the_division_into_tables(tmp_path: Path) -> None:
     rows = [(f"k{i:02}", f"s{i % 3}", (REGION,) * (i % 4)) for i in range(20)]
     sources = admitted(tmp_path / "sources", {"s0": [], "s1": [], "s2": []})
     one = [hub(tmp_path / "one", rows)]
@@ -183,14 +183,14 @@ def test_a_selection_is_the_same_bytes_whatever_the_tables_it_comes_from(tmp_pat
     [[], [("a", "elsewhere", (REGION,))], [("a", "open", ())]],
     ids=["nothing labelled", "nothing for this dataset", "nothing but empty images"],
 )
-def test_an_empty_dataset_is_an_error_that_names_the_mend(tmp_path: Path, rows: list[Any]) -> None:
+def test_an_empty_dataset_is_an_error_with_the_fix(tmp_path: Path, rows: list[Any]) -> None:
     sources = admitted(tmp_path / "sources", {"open": [], "elsewhere": ["mosaic_detection"]})
     with pytest.raises(TesseraError, match=r"'nsfw_detection' has (?s:.*)Label more frames(?s:.*)column `use`"):
         Selection(tmp_path, [hub(tmp_path / "all", rows)], {}, sources)
     assert not (tmp_path / "images").exists()
 
 
-def test_two_images_of_one_key_are_an_error_that_names_both(tmp_path: Path) -> None:
+def test_two_images_with_one_key_are_an_error_that_names_both(tmp_path: Path) -> None:
     tables = [hub(tmp_path / name, [("a", "open", (REGION,))], f"{name}/") for name in ("one", "two")]
     with pytest.raises(TesseraError, match=r"the key 'a': 'one/a.PNG' and 'two/a.PNG'"):
         Selection(tmp_path, tables, {}, admitted(tmp_path / "sources", {"open": []}))
@@ -229,7 +229,7 @@ def files(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-def test_images_and_labels_lie_where_ultralytics_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_and_labels_are_where_ultralytics_expects_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [("a-0", "one", (REGION, OTHER)), ("b-0", "labels:x", ()), ("c-0", "two", (REGION,))]
     made = Dataset(tmp_path, rows, ["train", "train", "val"]).write().made
     assert files(made) == [
@@ -254,14 +254,14 @@ def test_images_and_labels_lie_where_ultralytics_looks(tmp_path: Path, monkeypat
         assert [(len(label["cls"]), label["shape"]) for label in dataset.labels] == [(2, (24, 32)), (0, (24, 32))]
 
 
-def test_our_images_are_linked_and_those_of_a_person_copied(tmp_path: Path) -> None:
+def test_images_of_tessera_are_linked_and_those_of_a_user_copied(tmp_path: Path) -> None:
     made = Dataset(tmp_path, [("a", "one", ()), ("b", "labels:x", ())], ["train", "val"]).write().made
     assert (made / "images/train/a.png").samefile(tmp_path / "a.PNG")
     assert not (made / "images/val/b.png").samefile(tmp_path / "b.PNG")
     assert (made / "images/val/b.png").read_bytes() == (tmp_path / "b.PNG").read_bytes()
 
 
-def test_where_links_are_not_possible_images_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_that_cannot_be_linked_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError(errno.EXDEV, "another file system")
 
@@ -273,14 +273,14 @@ def test_where_links_are_not_possible_images_are_copied(tmp_path: Path, monkeypa
 @pytest.mark.parametrize(
     ("source", "mend"), [("labels:x", "put it back, or remove its label file,"), ("one", "delete the folder .*")]
 )
-def test_an_image_that_is_gone_is_named_with_its_mend(tmp_path: Path, source: str, mend: str) -> None:
+def test_a_missing_image_is_named_with_the_fix(tmp_path: Path, source: str, mend: str) -> None:
     dataset = Dataset(tmp_path, [("a", source, ())], ["train"])
     (tmp_path / "a.PNG").unlink()
     with pytest.raises(TesseraError, match=rf"a.PNG: the image 'a' of '{source}' is missing; {mend} and run again"):
         dataset.write()
 
 
-def test_what_yolo_cannot_carry_is_in_the_ledger_region_by_region(tmp_path: Path) -> None:
+def test_regions_that_yolo_cannot_represent_are_rows_of_the_ledger(tmp_path: Path) -> None:
     square = Part(rectangle((2, 2, 8, 8)))
     regions = (
         REGION,
@@ -298,7 +298,7 @@ def test_what_yolo_cannot_carry_is_in_the_ledger_region_by_region(tmp_path: Path
     ]
 
 
-def test_a_dataset_is_the_same_bytes_wherever_it_is_made(tmp_path: Path) -> None:
+def test_a_dataset_has_the_same_bytes_in_any_folder(tmp_path: Path) -> None:
     rows = [("a", "one", (REGION,)), ("b", "labels:x", ())]
     one, two = (Dataset(tmp_path / name, rows, ["train", "val"]).write().made for name in ("here", "there"))
     assert files(one) == files(two)
@@ -307,7 +307,7 @@ def test_a_dataset_is_the_same_bytes_wherever_it_is_made(tmp_path: Path) -> None
     assert str(tmp_path).encode() not in b"".join((one / name).read_bytes() for name in files(one))
 
 
-def test_columns_of_the_hub_are_all_carried_over(tmp_path: Path) -> None:
+def test_all_columns_of_the_hub_are_kept(tmp_path: Path) -> None:
     table = hub(tmp_path / "all", [("a", "open", (REGION,))])
     selection = Selection(tmp_path, [table], {}, admitted(tmp_path / "sources", {"open": []}))
     assert pl.read_parquet(selection.images).equals(pl.read_parquet(table[0]))
@@ -316,7 +316,7 @@ def test_columns_of_the_hub_are_all_carried_over(tmp_path: Path) -> None:
     assert list(types(Annotations)) == pl.read_parquet(selection.annotations).columns
 
 
-def test_coco_names_the_images_as_they_lie_in_the_dataset(tmp_path: Path) -> None:
+def test_coco_has_the_paths_of_the_images_in_the_dataset(tmp_path: Path) -> None:
     rows = [("a-0", "one", (REGION, OTHER)), ("b-0", "labels:x", ()), ("c-0", "two", (REGION,))]
     made = Dataset(tmp_path, rows, ["train", "train", "val"]).write()
     write_coco_dataset(*made.tables, tmp_path / "splits.parquet", ["nsfw", "other"], made.made / "coco.json")

@@ -33,7 +33,7 @@ def test_linked_sources_share_a_split(data: st.DataObject, names: list[str]) -> 
 
 
 @given(st.data(), NAMES)
-def test_footage_added_at_the_end_moves_nothing(data: st.DataObject, names: list[str]) -> None:
+def test_footage_added_at_the_end_moves_no_earlier_source(data: st.DataObject, names: list[str]) -> None:
     known = names[: data.draw(st.integers(0, len(names)))]
     old_links = data.draw(pairs(known))
     before = split_sources(known, {}, old_links, HALF)
@@ -54,12 +54,12 @@ def test_links_in_any_order_give_the_same_splits(data: st.DataObject, names: lis
     assert split_sources(names, {}, links, HALF) == split_sources(names, {}, turned, HALF)
 
 
-def test_without_links_the_order_of_sources_plays_no_part() -> None:
+def test_without_links_the_order_of_sources_does_not_matter() -> None:
     names = [f"source {i}" for i in range(50)]
     assert split_sources(names, {}, [], HALF) == split_sources(names[::-1], {}, [], HALF)
 
 
-def test_a_link_between_groups_that_stood_apart_moves_the_later_one() -> None:
+def test_a_new_link_between_groups_moves_the_later_one() -> None:
     names = [f"source {i}" for i in range(50)]
     apart = split_sources(names, {}, [], HALF)
     train = next(name for name in names if apart[name] == "train")
@@ -69,7 +69,7 @@ def test_a_link_between_groups_that_stood_apart_moves_the_later_one() -> None:
     assert joined[later] == "train"
 
 
-def test_fractions_are_met() -> None:
+def test_splits_have_their_fractions() -> None:
     splits = list(split_sources([f"source {i}" for i in range(10_000)], {}, [], SplitSettings(val=0.2, test=0.1)).values())
     assert splits.count("val") == pytest.approx(2000, abs=150)
     assert splits.count("test") == pytest.approx(1000, abs=120)
@@ -84,7 +84,7 @@ def test_a_larger_fraction_takes_from_train_only(changed: dict[str, float]) -> N
     assert moved == {("train", *changed)}
 
 
-def test_a_fixed_split_wins_and_takes_its_group_along() -> None:
+def test_a_fixed_split_applies_to_the_whole_group() -> None:
     names = [f"source {i}" for i in range(20)]
     free = split_sources(names, {}, [], HALF)
     train = next(name for name in names if free[name] == "train")
@@ -130,7 +130,7 @@ def of_split(split: str, settings: SplitSettings, start: int = 0) -> str:
     return next(name for i in range(start, 1000) if split_sources([name := f"s{i}"], {}, [], settings)[name] == split)
 
 
-def test_footage_that_shows_the_same_shares_a_split_and_a_picture_that_many_show_binds_nobody(tmp_path: Path) -> None:
+def test_sources_with_the_same_footage_have_one_split_but_a_common_picture_links_none(tmp_path: Path) -> None:
     settings = SplitSettings(val=0.5, shared=0.1)
     film, copy = of_split("train", settings), of_split("val", settings)
     other = of_split("val", settings, int(copy[1:]) + 1)
@@ -198,7 +198,7 @@ def test_a_sample_is_in_the_split_of_its_source(tmp_path: Path) -> None:
     ]
 
 
-def test_a_source_of_a_set_that_stands_alone_has_the_split_that_it_states_or_a_hash(tmp_path: Path) -> None:
+def test_a_source_of_an_independent_set_has_its_stated_split_or_that_of_a_hash(tmp_path: Path) -> None:
     rows = [("a", "watermarks:pita/val", "val"), ("b", "watermarks:own/1", ""), ("c", "film", "")]
     full = [(key, source, "k.png", 8, 6, 0, split, "") for key, source, split in rows]
     write_table(pl.DataFrame(full, schema=types(Images), orient="row"), Images, tmp_path / "samples")
@@ -210,13 +210,13 @@ def test_a_source_of_a_set_that_stands_alone_has_the_split_that_it_states_or_a_h
 
 
 @pytest.mark.parametrize("missing", ["train", "val"])
-def test_nothing_to_train_or_to_validate_on_is_an_error_with_the_mend(tmp_path: Path, missing: str) -> None:
+def test_an_empty_train_or_val_split_is_an_error_with_the_fix(tmp_path: Path, missing: str) -> None:
     there = "val" if missing == "train" else "train"
     with pytest.raises(TesseraError, match=rf"no sample is in the split '{missing}'(?s:.*)`split: {missing}`"):
         split_samples(*samples(tmp_path, {"one": there, "two": there}), tmp_path / "splits", settings=HALF)
     assert not (tmp_path / "splits").exists()
 
 
-def test_the_hash_is_the_one_it_has_always_been() -> None:
+def test_the_hash_never_changes() -> None:
     # Another hash would move every sample of everyone: a change must be on purpose.
     assert [round(fraction("splits", name), 4) for name in ("dog.mp4", "blocks.mp4", "tennis")] == [0.6817, 0.3476, 0.652]

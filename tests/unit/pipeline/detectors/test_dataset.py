@@ -33,7 +33,7 @@ def faults(dataset: Path, task: str = "segment") -> list[str]:
     return [line.strip().removeprefix(f"{dataset}/") for line in str(raised.value).splitlines()[1:-1]]
 
 
-def test_a_sound_dataset_is_counted(dataset: Path) -> None:
+def test_a_valid_dataset_is_counted(dataset: Path) -> None:
     assert check(dataset) == {
         "digest": dataset_digest(dataset),
         "classes": ["nsfw"],
@@ -57,7 +57,7 @@ def test_a_sound_dataset_is_counted(dataset: Path) -> None:
         ("0 0.1 0.1 x 0.1 0.5 0.5", "could not convert string to float: 'x'"),
     ],
 )
-def test_a_wrong_line_is_named(dataset: Path, line: str, fault: str) -> None:
+def test_an_invalid_line_is_named(dataset: Path, line: str, fault: str) -> None:
     (dataset / LABEL).write_text(f"{LINE}{line}\n")
     checksum(dataset)
     assert faults(dataset) == [f"{LABEL}:2: {fault}"]
@@ -67,7 +67,7 @@ def test_boxes_have_four_numbers(dataset: Path) -> None:
     assert f"{LABEL}:1: 48 numbers after the class; a box has 4" in faults(dataset, "detect")
 
 
-def test_what_is_missing_or_left_over_is_named(dataset: Path) -> None:
+def test_missing_and_superfluous_files_are_named(dataset: Path) -> None:
     (dataset / LABEL).unlink()
     (dataset / "images/val/disc-0000001.png").unlink()
     (dataset / "images/train/notes.md").write_text("")
@@ -123,13 +123,13 @@ def test_many_faults_are_counted_and_the_first_are_shown(dataset: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "a: [", "train: images/train\nval: ../../elsewhere\nnames: [nsfw]", "- 1"])
-def test_a_description_that_is_none_is_refused(dataset: Path, content: str) -> None:
+def test_an_invalid_description_is_refused(dataset: Path, content: str) -> None:
     (dataset / "dataset.yaml").write_text(content)
     with pytest.raises(TesseraError, match=r"dataset\.yaml"):
         read_dataset(dataset)
 
 
-def test_the_digest_is_of_what_the_trainer_reads(dataset: Path) -> None:
+def test_the_digest_covers_what_the_trainer_reads(dataset: Path) -> None:
     digest = dataset_digest(dataset)
     (dataset / "datasheet.md").write_text("other rights")
     checksum(dataset)

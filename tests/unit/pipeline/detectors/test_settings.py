@@ -27,7 +27,7 @@ def fault(**values: Any) -> str:
     return str(raised.value)
 
 
-def test_the_list_of_arguments_is_that_of_ultralytics() -> None:
+def test_the_known_arguments_are_those_of_ultralytics() -> None:
     from ultralytics.utils import DEFAULT_CFG_DICT
 
     assert set(arguments()) == set(DEFAULT_CFG_DICT)
@@ -41,7 +41,7 @@ def test_every_default_of_ultralytics_is_of_a_type_that_is_accepted() -> None:
     assert load(DetectorSettings, {"training": training}, "models").training == training
 
 
-def test_tasks_are_those_that_ultralytics_sees() -> None:
+def test_tasks_are_those_of_ultralytics() -> None:
     from ultralytics.nn.tasks import guess_model_task, yaml_model_load
 
     assert {"yolo11-seg.yaml", "yolo11.yaml", "yolov8.yaml"} <= set(architectures())
@@ -51,7 +51,7 @@ def test_tasks_are_those_that_ultralytics_sees() -> None:
     assert task_of("yolo11s.yaml") == "detect"
 
 
-def test_arguments_that_are_not_named_keep_their_defaults() -> None:
+def test_unset_arguments_keep_their_defaults() -> None:
     training = load(DetectorSettings, {"training": {"epochs": 3, "mosaic": 0.5}}, "models").training
     assert training == {**DetectorSettings().training, "epochs": 3, "mosaic": 0.5}
 
@@ -72,11 +72,11 @@ def test_arguments_that_are_not_named_keep_their_defaults() -> None:
         ({"conf": 0.5}, "conf: cannot be set, it is not an argument of training"),
     ],
 )
-def test_a_wrong_argument_is_answered(training: dict[str, Any], answer: str) -> None:
+def test_a_wrong_argument_is_explained(training: dict[str, Any], answer: str) -> None:
     assert answer in fault(training=training)
 
 
-def test_all_wrong_arguments_are_told_at_once() -> None:
+def test_all_wrong_arguments_are_listed_at_once() -> None:
     answer = fault(training={"epoch": 3, "batch": "big"})
     assert "epoch: " in answer and "batch: " in answer
 
@@ -86,7 +86,7 @@ def test_an_architecture_that_cannot_be_trained_here_is_refused(name: str) -> No
     assert "architecture: " in fault(architecture=name)
 
 
-def test_a_slip_in_an_architecture_is_recognised() -> None:
+def test_a_misspelled_architecture_gets_a_suggestion() -> None:
     assert "did you mean 'yolo11-seg.yaml'" in fault(architecture="yolo11m-sge.yaml")
 
 
@@ -121,16 +121,16 @@ def test_no_message_contains_a_password(weights: object) -> None:
 
 
 @pytest.mark.parametrize("sha256", ["abc", "0" * 64, "abc" * 21 + "a", "1" + "0" * 63, 0, None])
-def test_weights_need_a_digest_and_none_that_holds_its_place(sha256: object) -> None:
+def test_weights_need_a_digest_that_is_not_a_placeholder(sha256: object) -> None:
     answer = fault(weights={"source": "a.pt", "sha256": sha256})
     assert "weights.sha256: should be the 64 hexadecimal digits that `sha256sum FILE` prints" in answer
 
 
-def test_a_digest_in_capitals_is_the_same() -> None:
+def test_a_digest_may_be_in_upper_case() -> None:
     assert WeightsSettings(source="a.pt", sha256=SHA256.upper()) == WeightsSettings(source="a.pt", sha256=SHA256)
 
 
-def test_a_training_starts_from_no_exported_model() -> None:
+def test_a_training_cannot_start_from_an_exported_model() -> None:
     assert "weights: training needs a checkpoint" in fault(weights={"source": "a.onnx", "sha256": SHA256})
 
 

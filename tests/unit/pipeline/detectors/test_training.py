@@ -82,7 +82,7 @@ def exported(trained: Trained) -> Trained:
     return trained
 
 
-def test_a_killed_training_ends_as_one_that_was_not_and_asks_no_network(
+def test_a_killed_training_ends_like_an_undisturbed_one_without_network_access(
     trained: Trained, tmp_path: Path, terminal: io.StringIO
 ) -> None:
     code = """
@@ -127,7 +127,7 @@ train(Path(sys.argv[1]), Path(sys.argv[2]))
         assert (tmp_path / name).read_bytes() == (trained.folder / name).read_bytes(), name
 
 
-def test_a_full_disk_is_told_and_leaves_nothing_half_written(
+def test_a_full_disk_is_reported_and_leaves_no_incomplete_file(
     trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_bytes = Path.write_bytes
@@ -158,7 +158,7 @@ def test_tensorboard_finds_each_epoch(trained: Trained) -> None:
         assert [event.step for event in events.Scalars(tag)] == list(range(1, EPOCHS + 1))
 
 
-def test_weights_tell_neither_paths_nor_dates_and_are_not_trained_on(trained: Trained) -> None:
+def test_weights_contain_neither_paths_nor_dates_nor_the_state_of_the_optimizer(trained: Trained) -> None:
     from ultralytics.nn.tasks import load_checkpoint
 
     content = (trained.folder / "best.pt").read_bytes()
@@ -169,13 +169,13 @@ def test_weights_tell_neither_paths_nor_dates_and_are_not_trained_on(trained: Tr
     assert checkpoint["model"].names == {0: "nsfw"}
 
 
-def test_the_dataset_is_left_as_it_was(trained: Trained) -> None:
+def test_training_does_not_change_the_dataset(trained: Trained) -> None:
     listed = {line.split("  ")[1] for line in (trained.dataset / "SHA256SUMS").read_text().splitlines()}
     found = {str(path.relative_to(trained.dataset)) for path in trained.dataset.rglob("*") if path.is_file()}
     assert found == {*listed, "SHA256SUMS"}
 
 
-def test_a_finished_training_is_kept_and_not_repeated_by_settings_that_come_back_or_by_another_version(
+def test_a_finished_training_is_reused_after_settings_are_restored_or_a_version_changes(
     trained: Trained, tmp_path: Path, terminal: io.StringIO
 ) -> None:
     once = SETTINGS.model_copy(update={"training": {**TRAINING, "epochs": 1}})
@@ -198,7 +198,7 @@ def test_a_finished_training_is_kept_and_not_repeated_by_settings_that_come_back
     assert Record.model_validate_json((tmp_path / RECORD).read_text()) == older
 
 
-def test_a_training_that_was_killed_as_its_last_epoch_was_saved_is_not_repeated(
+def test_a_training_killed_while_saving_its_last_epoch_is_not_repeated(
     trained: Trained, tmp_path: Path, terminal: io.StringIO
 ) -> None:
     shutil.copytree(trained.folder / "runs", tmp_path / "runs")
@@ -225,7 +225,7 @@ def test_a_training_starts_from_declared_weights_and_from_no_others(trained: Tra
         train(trained.dataset, tmp_path, settings, weights=trained.folder / "results.csv")
 
 
-def test_a_file_that_carries_code_is_not_run(tmp_path: Path) -> None:
+def test_code_in_a_file_of_weights_is_not_run(tmp_path: Path) -> None:
     offline()
     import torch
     from ultralytics.nn.tasks import load_checkpoint
@@ -244,14 +244,14 @@ def test_a_file_that_carries_code_is_not_run(tmp_path: Path) -> None:
     ("argument", "answer"),
     [({"box": 1e39, "epochs": 1}, "epoch 1: .* is not finite"), ({"lr0": 7.0}, "ultralytics rejects .*lr0")],
 )
-def test_a_training_that_cannot_succeed_is_answered(
+def test_a_training_that_cannot_succeed_is_refused(
     trained: Trained, tmp_path: Path, argument: dict[str, Any], answer: str
 ) -> None:
     with pytest.raises(TesseraError, match=answer):
         train(trained.dataset, tmp_path, SETTINGS.model_copy(update={"training": {**TRAINING, **argument}}))
 
 
-def test_metrics_count_what_is_there_and_curves_are_drawn(trained: Trained, tmp_path: Path) -> None:
+def test_metrics_have_the_counts_and_curves_are_drawn(trained: Trained, tmp_path: Path) -> None:
     arguments = [trained.folder / "best.pt", trained.folder / "results.csv", tmp_path / "metrics.json", tmp_path / "curves"]
     evaluate_detector(trained.dataset, *arguments, SETTINGS, threads=1)
     metrics = json.loads((tmp_path / "metrics.json").read_text())
@@ -273,21 +273,21 @@ def test_equal_weights_export_to_equal_bytes(exported: Trained, tmp_path: Path) 
     assert str(tmp_path).encode() not in (tmp_path / "model.onnx").read_bytes()
 
 
-def test_an_export_agrees_with_what_was_trained(exported: Trained, tmp_path: Path) -> None:
+def test_an_export_agrees_with_the_trained_model(exported: Trained, tmp_path: Path) -> None:
     files = [exported.folder / "model.pt", exported.folder / "model.onnx", tmp_path / "report.json"]
     verify_export(exported.dataset, *files, ExportSettings(), ToleranceSettings(), threads=1)
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["images"] == 4 and 0 < report["output"] < 1e-4
 
 
-def test_an_export_of_other_weights_is_found_out(exported: Trained, weights: Path, tmp_path: Path) -> None:
+def test_an_export_of_other_weights_is_detected(exported: Trained, weights: Path, tmp_path: Path) -> None:
     files = [weights, exported.folder / "model.onnx", tmp_path / "report.json"]
     with pytest.raises(TesseraError, match=r"model\.onnx differs from nsfw_detection\.pt on 2 images: .*output"):
         verify_export(exported.dataset, *files, ExportSettings(image_size=32), ToleranceSettings(images=2), threads=1)
     assert not (tmp_path / "report.json").exists()
 
 
-def test_an_export_that_computes_nothing_is_found_out(exported: Trained, tmp_path: Path) -> None:
+def test_an_export_that_computes_nothing_is_detected(exported: Trained, tmp_path: Path) -> None:
     import onnx
     from onnx import numpy_helper
 
@@ -339,7 +339,7 @@ def test_a_change_of_the_dataset_is_another_training(trained: Trained, tmp_path:
 
 
 @pytest.mark.parametrize(("ends", "seconds"), [([0, 50], 500), ([0, 50, 70], 200), ([0, 50, 70, 100], 250)])
-def test_the_time_left_is_told_without_the_first_epoch_where_there_is_another(ends: list[float], seconds: int) -> None:
+def test_the_reported_time_left_ignores_the_first_epoch_if_possible(ends: list[float], seconds: int) -> None:
     offline()
     from tessera.pipeline.detectors.trainer import time_left
 

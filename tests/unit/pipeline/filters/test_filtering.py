@@ -77,7 +77,7 @@ def test_every_threshold_has_a_reason_and_reasons_differ() -> None:
     assert len(set(REASONS.values())) == len(REASONS)
 
 
-def test_by_default_only_what_is_sure_leaves_a_clip_out() -> None:
+def test_by_default_only_clear_faults_drop_a_clip() -> None:
     usual = score("a", watermark=0.1, mosaic=0.0, nsfw=0.5, quality=0.4)
     assert complaints(usual, FilterSettings()) == {}
     bad = score("a", watermark=0.5, mosaic=0.5, nsfw=0.0, clipped=1.0, quality=0.01)
@@ -90,7 +90,7 @@ def test_by_default_only_what_is_sure_leaves_a_clip_out() -> None:
     ]
 
 
-def test_the_first_reason_counts_and_all_are_told(tmp_path: Path) -> None:
+def test_the_first_reason_counts_and_all_are_listed(tmp_path: Path) -> None:
     clips = [clip("a-0-1"), clip("b-0-1")]
     scores = [score("a-0-1", apart(0), sharpness=5.0, watermark=0.5), score("b-0-1", apart(1))]
     settings = FilterSettings(min_sharpness=50)
@@ -100,13 +100,13 @@ def test_the_first_reason_counts_and_all_are_told(tmp_path: Path) -> None:
     assert ledger["b-0-1"] == ("ok", "", "")
 
 
-def test_what_was_not_scored_has_failed_whatever_a_person_says(tmp_path: Path) -> None:
+def test_a_clip_without_scores_fails_even_if_a_decision_keeps_it(tmp_path: Path) -> None:
     kept, ledger = run(tmp_path, [clip("a-0-1"), clip("b-0-1")], [score("b-0-1")], decisions=said(a_0_1="keep"))
     assert kept == ["b-0-1"]
     assert ledger["a-0-1"] == ("failed", "not scored", "")
 
 
-def test_a_persons_word_beats_every_filter(tmp_path: Path) -> None:
+def test_a_decision_overrides_every_filter(tmp_path: Path) -> None:
     clips = [clip(f"a-{first}-1") for first in (0, 100, 200)]
     scores = [score("a-0-1", apart(0)), score("a-100-1", apart(1), watermark=1.0), score("a-200-1", apart(2))]
     kept, ledger = run(tmp_path, clips, scores, FilterSettings(), said(a_0_1="drop", a_100_1="keep"))
@@ -115,7 +115,7 @@ def test_a_persons_word_beats_every_filter(tmp_path: Path) -> None:
     assert ledger["a-100-1"] == ("ok", "kept by decision", "Ada, 2026-01-31: seen; watermark: 1 > 0.25")
 
 
-def test_a_persons_word_does_not_bring_back_a_refused_or_withdrawn_source(tmp_path: Path) -> None:
+def test_a_decision_does_not_keep_clips_of_a_refused_or_withdrawn_source(tmp_path: Path) -> None:
     clips = [clip(f"{name}-0-1") for name in ("good", "refused", "withdrawn", "other")]
     scores = [score(row["key"], apart(number)) for number, row in enumerate(clips)]
     sources = {"good": {"use": ["mosaic_restoration"]}, "refused": {"status": "refused"}, "other": {"use": ["nsfw_detection"]}}
@@ -130,7 +130,7 @@ def test_a_persons_word_does_not_bring_back_a_refused_or_withdrawn_source(tmp_pa
     }
 
 
-def test_a_decision_on_no_clip_is_a_row_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_decision_without_a_clip_is_a_row_and_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     decisions = said(a_900_1="drop", a_7_1="drop")
     kept, ledger = run(
         tmp_path, [clip("a-0-1"), clip("b-0-1")], [score("a-0-1", apart(0)), score("b-0-1", apart(1))], OFF, decisions
@@ -147,7 +147,7 @@ def near(hashes: Sequence[int], bits: int) -> list[int]:
     return [one ^ ((1 << bits) - 1) << 7 for one in hashes]
 
 
-def test_of_clips_that_look_alike_the_longest_and_largest_stays(tmp_path: Path) -> None:
+def test_of_similar_clips_the_longest_and_largest_is_kept(tmp_path: Path) -> None:
     clips = [clip("a-0-1", 30), clip("a-50-1", 40), clip("b-0-1", 30, (80, 64)), clip("c-0-1", 90)]
     hashes = apart(0)
     scores = [score("a-0-1", hashes), score("a-50-1", near(hashes, 4)), score("b-0-1", near(hashes, 2))]
@@ -160,14 +160,14 @@ def test_of_clips_that_look_alike_the_longest_and_largest_stays(tmp_path: Path) 
     assert run(tmp_path, clips, scores)[0] == ["a-0-1", "a-50-1", "b-0-1", "c-0-1"]
 
 
-def test_what_is_left_out_for_another_reason_stands_for_nothing(tmp_path: Path) -> None:
+def test_a_clip_dropped_for_another_reason_does_not_replace_a_similar_one(tmp_path: Path) -> None:
     clips = [clip("a-0-1", 90), clip("b-0-1", 60), clip("c-0-1", 30)]
     scores = [score("a-0-1", watermark=1.0), score("b-0-1"), score("c-0-1")]
     kept, _ = run(tmp_path, clips, scores, FilterSettings(), said(b_0_1="drop"))
     assert kept == ["c-0-1"]
 
 
-def test_what_a_person_keeps_stays_before_what_looks_like_it(tmp_path: Path) -> None:
+def test_a_clip_kept_by_decision_is_kept_rather_than_a_similar_one(tmp_path: Path) -> None:
     clips = [clip("a-0-1", 90), clip("b-0-1", 60), clip("c-0-1", 30)]
     scores = [score(row["key"]) for row in clips]
     kept, ledger = run(tmp_path, clips, scores, FilterSettings(), said(b_0_1="keep", c_0_1="keep"))
@@ -200,7 +200,7 @@ def test_neither_order_nor_shards_matter(data: st.DataObject, tmp_path_factory: 
 
 
 @pytest.mark.parametrize("clips", [[], [clip("a-0-1")]])
-def test_where_no_clip_is_left_the_mend_is_told(clips: list[dict[str, Any]], tmp_path: Path) -> None:
+def test_if_no_clip_is_left_the_error_has_the_fix(clips: list[dict[str, Any]], tmp_path: Path) -> None:
     scores = [score(row["key"], watermark=1.0) for row in clips]
     told = (
         r"has no clip left of 1 \(watermark: 1\); loosen .* `filters`"
@@ -234,9 +234,7 @@ def compare_all(signatures: np.ndarray, distance: float, fixed: int) -> tuple[li
     distance=st.sampled_from([0, 0.5, 1, 2.25, 4, 6, 8]),
     fixed=st.integers(0, 3),
 )
-def test_similar_clips_are_those_that_comparing_all_finds(
-    seed: int, count: int, flips: int, distance: float, fixed: int
-) -> None:
+def test_similar_clips_are_those_of_comparing_all_pairs(seed: int, count: int, flips: int, distance: float, fixed: int) -> None:
     from tessera.pipeline.filters import similar
 
     random = np.random.default_rng(seed)
@@ -255,7 +253,7 @@ def test_similar_clips_are_those_that_comparing_all_finds(
         similar.FEW = FEW
 
 
-def test_a_signature_goes_from_the_first_hash_to_the_last() -> None:
+def test_a_signature_spans_the_hashes_from_first_to_last() -> None:
     assert signature(range(16)).tolist() == [0, 2, 4, 6, 9, 11, 13, 15]
     assert signature([7, 2**64 - 1]).tolist() == [7] * 4 + [2**64 - 1] * 4
     assert signature([5]).tolist() == [5] * PLACES

@@ -116,7 +116,7 @@ def test_a_listed_file_is_refused(tmp_path: Path) -> None:
     assert "1.png" in found["folder"]["detail"]
 
 
-def test_what_looks_like_a_listed_picture_is_refused(tmp_path: Path) -> None:
+def test_an_image_similar_to_a_listed_one_is_refused(tmp_path: Path) -> None:
     import av
 
     (tmp_path / "images").mkdir()
@@ -143,14 +143,14 @@ def test_what_looks_like_a_listed_picture_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("distance", "status"), [(2, "admitted"), (3, "refused")])
-def test_the_distance_allowed_is_the_setting(tmp_path: Path, distance: int, status: str) -> None:
+def test_the_allowed_distance_is_that_of_the_setting(tmp_path: Path, distance: int, status: str) -> None:
     picture(1).save(tmp_path / "a.png")
     listed = int(str(imagehash.phash(picture(1))), 16) ^ 0b10101
     found = admit(tmp_path, row("a", tmp_path / "a.png"), blocklist=f"\t{listed:016x}\tx\n", blocklist_distance=distance)
     assert found["a"]["status"] == status
 
 
-def test_faults_of_the_blocklist_are_all_told(tmp_path: Path) -> None:
+def test_all_faults_of_the_blocklist_are_listed(tmp_path: Path) -> None:
     path = tmp_path / "blocklist.tsv"
     path.write_text(f"# mine\n{HEADER}{'g' * 64}\t\tx\n\t12\tx\n\t\tx\n{'a' * 64}\t{'b' * 16}\tx\ty\n")
     with pytest.raises(TesseraError) as error:
@@ -167,12 +167,12 @@ def test_faults_of_the_blocklist_are_all_told(tmp_path: Path) -> None:
         read_blocklist(tmp_path / "gone.tsv")
 
 
-def test_the_blocklist_that_is_shipped_can_be_read() -> None:
+def test_the_shipped_blocklist_can_be_read() -> None:
     listed = read_blocklist(Path(__file__).parents[4] / "resources" / "blocklist.tsv")
     assert (listed.files, listed.hashes.size) == ({}, 0)
 
 
-def test_a_folder_is_what_its_images_have_in_common(tmp_path: Path) -> None:
+def test_a_folder_has_the_properties_that_its_images_have_in_common(tmp_path: Path) -> None:
     folder = tmp_path / "images"
     folder.mkdir()
     picture(0).save(folder / "a.png")
@@ -257,7 +257,7 @@ def test_a_copy_that_was_admitted_is_refused_once_all_sources_are_gathered(tmp_p
     assert (counts["in"], counts["ok"], counts["dropped"]) == (4, 2, {reason: 2})
 
 
-def test_nothing_goes_on_where_nothing_was_admitted(tmp_path: Path) -> None:
+def test_the_run_stops_if_no_source_was_admitted(tmp_path: Path) -> None:
     table, ledger = shard(tmp_path, "one", row("a", tmp_path / "gone.png"), row("b", tmp_path / "b.png", rights=""))
     with pytest.raises(TesseraError, match=r"no source was admitted.*\n  'a': missing .*\n  'b': no rights"):
         gate_sources(table, ledger, 1.0, admitted=tmp_path / "admitted.parquet", summary=tmp_path / "gate.json")
@@ -269,7 +269,7 @@ def test_nothing_goes_on_where_nothing_was_admitted(tmp_path: Path) -> None:
         )
 
 
-def test_only_folders_of_shards_that_left_are_removed(tmp_path: Path) -> None:
+def test_only_folders_of_removed_shards_are_deleted(tmp_path: Path) -> None:
     results, outside = tmp_path / "results", tmp_path / "outside"
     gone = ["frames/gone", "frames/g%C3%B6ne", "labels/frames/gone"]
     kept = ["frames/kept", "frames/.gone", "frames/not ours", "datasets/gone", "labels/gone"]

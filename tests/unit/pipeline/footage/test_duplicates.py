@@ -50,7 +50,9 @@ def assert_equal_to_comparing_all(hashes: np.ndarray, distance: int) -> None:
     distance=st.integers(0, 16),
     small=st.sampled_from([1, 3, 512]),
 )
-def test_equal_to_comparing_all(count: int, centres: int, flips: int, seed: int, distance: int, small: int) -> None:
+def test_duplicates_are_those_of_comparing_all_pairs(
+    count: int, centres: int, flips: int, seed: int, distance: int, small: int
+) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(duplicates, "SMALL", small)
         patch.setattr(duplicates, "PAIRS_AT_ONCE", 7)
@@ -58,18 +60,18 @@ def test_equal_to_comparing_all(count: int, centres: int, flips: int, seed: int,
 
 
 @pytest.mark.parametrize("distance", [0, 1, 4, 8, 16])
-def test_thousands_are_equal_to_comparing_all(distance: int) -> None:
+def test_duplicates_among_thousands_are_those_of_comparing_all_pairs(distance: int) -> None:
     assert_equal_to_comparing_all(clustered(1500, 60, 5, distance), distance)
 
 
-def test_the_nearest_that_stays_is_named_and_the_earliest_of_those() -> None:
+def test_the_nearest_kept_image_is_named_or_the_earliest_of_several() -> None:
     hashes = np.array([0b0, 0b1111, 0b0011, 0b0111, 0b1111], np.uint64)
     stays, distances = find_duplicates(hashes, 3)
     assert stays.tolist() == [0, 1, 0, 1, 1]
     assert distances.tolist() == [0, 0, 2, 1, 0]
 
 
-def test_a_hundred_thousand_black_frames_are_no_burden() -> None:
+def test_a_hundred_thousand_black_frames_take_little_time() -> None:
     hashes = clustered(100_000, 1, 4, 0)
     stays, distances = find_duplicates(hashes, 8)
     assert (stays == 0).all()
@@ -114,7 +116,7 @@ def test_every_removal_is_a_row_that_names_what_it_duplicates(tmp_path: Path) ->
     }
 
 
-def test_what_is_labelled_stays(tmp_path: Path) -> None:
+def test_labelled_images_are_kept(tmp_path: Path) -> None:
     table = frames(tmp_path / "a.parquet", [("a", 0, 0b0), ("a", 5, 0b1), ("a", 9, 0b1)])
     labelled = images(tmp_path / "labelled.parquet", [("a", "a-0000005", 0b1)])
     studio = images(tmp_path / "studio.parquet", [("labels:studio", "studio-1", 0b11)])
@@ -136,5 +138,5 @@ def test_shards_do_not_matter(tmp_path: Path) -> None:
     assert (tmp_path / "duplicates.parquet").read_bytes() == before
 
 
-def test_nothing_at_all_is_no_fault(tmp_path: Path) -> None:
+def test_no_images_are_no_error(tmp_path: Path) -> None:
     assert dropped(tmp_path, [], []) == []

@@ -52,14 +52,14 @@ def test_an_interval_takes_the_frame_on_the_screen() -> None:
     gaps=st.lists(st.integers(1, 3000), max_size=30),
     interval=st.integers(1, 4000),
 )
-def test_an_interval_is_what_looking_at_the_screen_gives(gaps: list[int], interval: int) -> None:
+def test_an_interval_gives_the_frames_that_a_viewer_sees(gaps: list[int], interval: int) -> None:
     times = np.cumsum([0, *gaps])
     on_screen = {int(np.flatnonzero(times <= moment)[-1]) for moment in range(0, int(times[-1]) + 1, interval)}
     found = chosen((times / 1000).tolist(), mode="interval", interval=interval / 1000)
     assert found == sorted(on_screen)
 
 
-def test_every_keyframes_and_all() -> None:
+def test_the_modes_every_keyframes_and_all_select_frames() -> None:
     assert chosen(TENTHS, mode="every", every=6) == [0, 6, 12, 18]
     assert chosen(TENTHS, mode="keyframes") == [0, 4, 8, 12, 16, 20]
     assert chosen(TENTHS, mode="all") == chosen(TENTHS, mode="decimate") == list(range(21))
@@ -69,11 +69,11 @@ def test_every_keyframes_and_all() -> None:
     ("mode", "expected"),
     [("interval", [5, 15]), ("every", [5, 8, 11, 14]), ("keyframes", [8, 12]), ("all", list(range(5, 16)))],
 )
-def test_what_is_skipped_is_as_if_it_were_not_there(mode: str, expected: list[int]) -> None:
+def test_skipped_seconds_do_not_count(mode: str, expected: list[int]) -> None:
     assert chosen(TENTHS, mode=mode, interval=1, every=3, skip_start=0.5, skip_end=0.5) == expected
 
 
-def test_a_video_shorter_than_what_is_skipped_is_dropped() -> None:
+def test_a_video_shorter_than_the_skipped_seconds_is_dropped() -> None:
     with pytest.raises(Dropped, match="shorter than what is skipped"):
         chosen(TENTHS, skip_start=1.5, skip_end=1)
 
@@ -119,7 +119,7 @@ def test_decimate_takes_any_name(name: str, tmp_path: Path, monkeypatch: pytest.
 
 @needs_media
 @pytest.mark.parametrize("name", ["dog.mp4", "tennis/tennis.mp4", "rotation_90.mov"])
-def test_decimate_is_what_ffmpeg_keeps_of_real_footage(name: str) -> None:
+def test_decimate_keeps_the_same_frames_of_real_footage_as_ffmpeg(name: str) -> None:
     found = read_packets(MEDIA / name)
     kept = decimate(MEDIA / name, found, np.arange(len(found))).tolist()
     assert kept == plain_mpdecimate(MEDIA / name)
@@ -127,7 +127,7 @@ def test_decimate_is_what_ffmpeg_keeps_of_real_footage(name: str) -> None:
 
 
 @needs_media
-def test_decimate_of_a_part_is_what_ffmpeg_keeps_of_it() -> None:
+def test_decimate_keeps_the_same_frames_of_a_part_as_ffmpeg() -> None:
     path = MEDIA / "tennis" / "tennis.mp4"
     kept = decimate(path, read_packets(path), np.arange(20, 50)).tolist()
     assert kept == [20 + number for number in plain_mpdecimate(path, "trim=start_frame=20:end_frame=50")]
@@ -222,7 +222,7 @@ def test_images_and_folders_give_a_frame_per_image(footage: Path, tmp_path: Path
     ]
 
 
-def test_a_source_that_gives_nothing_has_a_row(footage: Path, tmp_path: Path) -> None:
+def test_a_source_without_frames_has_a_row(footage: Path, tmp_path: Path) -> None:
     rows = [
         row("bad", footage / "bad.mp4", "video"),
         row("short", footage / "a.mp4", "video"),
@@ -237,14 +237,14 @@ def test_a_source_that_gives_nothing_has_a_row(footage: Path, tmp_path: Path) ->
     ]
 
 
-def test_only_admitted_sources_are_touched(footage: Path, tmp_path: Path) -> None:
+def test_only_admitted_sources_are_sampled(footage: Path, tmp_path: Path) -> None:
     found = Sampled(tmp_path / "out", [row("a", footage / "a.mp4", "video", status="refused")])
     assert found.table.is_empty()
     assert found.ledger == []
     assert found.bytes == {}
 
 
-def test_frames_that_cannot_be_decoded_fail_and_the_rest_stays(footage: Path, tmp_path: Path) -> None:
+def test_frames_that_cannot_be_decoded_fail_and_the_others_are_kept(footage: Path, tmp_path: Path) -> None:
     import av
 
     path = tmp_path / "damaged.mp4"
@@ -268,7 +268,7 @@ def test_large_pictures_are_scaled_down(footage: Path, tmp_path: Path) -> None:
     assert read_image(found.images / found.table["file"][0]).shape == (48, 64, 3)
 
 
-def test_quality_and_format_are_followed(footage: Path, tmp_path: Path) -> None:
+def test_images_have_the_set_quality_and_format(footage: Path, tmp_path: Path) -> None:
     rows = [row("a", footage / "one.png", "image")]
     fine, coarse = (Sampled(tmp_path / f"{quality}", rows, quality=quality) for quality in (95, 10))
     assert len(coarse.bytes["a-0000000.jpg"]) < len(fine.bytes["a-0000000.jpg"])
@@ -283,9 +283,7 @@ def test_threads_do_not_change_a_byte(mode: str, footage: Path, tmp_path: Path) 
     assert one.ledger == three.ledger
 
 
-def test_frames_are_sampled_again_where_what_decides_them_changed_or_failed_and_nowhere_else(
-    footage: Path, tmp_path: Path
-) -> None:
+def test_frames_are_sampled_again_only_if_one_failed_or_a_dependency_changed(footage: Path, tmp_path: Path) -> None:
     rows = {
         "a": {**row("a", footage / "a.mp4", "video"), "sha256": "1"},
         "one": {**row("one", footage / "one.png", "image"), "sha256": "2"},

@@ -49,7 +49,7 @@ def import_labels(folder: Path, source: str, reason: str = "") -> tuple[dict[str
     return {row["key"]: row["reason"] for row in read_ledger(outputs["ledger"])}, read_table(outputs["images"], Images)
 
 
-def test_a_labelled_frame_is_read_from_its_source_and_an_unseen_proposal_is_no_label(tmp_path: Path) -> None:
+def test_a_labelled_frame_is_read_from_its_source_and_an_unsaved_proposal_is_ignored(tmp_path: Path) -> None:
     folder = tmp_path / "labels" / "film"
     for index in (3, 5, 99):
         write_label(folder / f"film-{index:07d}.json")
@@ -61,7 +61,7 @@ def test_a_labelled_frame_is_read_from_its_source_and_an_unseen_proposal_is_no_l
     assert abs(float(read_image(tmp_path / "unsampled" / "film-0000003.jpg").mean()) - 60) < 4
 
 
-def test_a_folder_of_labels_may_be_named_as_its_source_or_as_the_results_of_it(tmp_path: Path) -> None:
+def test_a_folder_of_labels_may_have_the_name_of_its_source_or_of_its_results(tmp_path: Path) -> None:
     for folder, index in (("my film", 3), ("my%20film", 4), ("my%20film", 3)):
         write_label(tmp_path / "labels" / folder / f"my%20film-{index:07d}.json")
     rows, images = import_labels(tmp_path, "my film")
@@ -100,7 +100,7 @@ def test_labels_that_belong_to_no_source_are_found(tmp_path: Path) -> None:
     assert found == {tmp_path / "e.json": 1, tmp_path / "flim": 2}
 
 
-def test_a_label_that_is_a_pipe_holds_nothing_up(tmp_path: Path) -> None:
+def test_a_label_that_is_a_pipe_does_not_block(tmp_path: Path) -> None:
     (tmp_path / "labels" / "film").mkdir(parents=True)
     os.mkfifo(tmp_path / "labels" / "film" / "film-0000003.json")
 

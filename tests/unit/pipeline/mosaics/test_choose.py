@@ -72,7 +72,7 @@ def refined_slowly(mask: np.ndarray, radius: float) -> np.ndarray:
     st.sampled_from([0, 1, 2.5, 9]),
     st.sampled_from([0, 0, 0.1]),
 )
-def test_a_mask_is_refined_as_the_obvious_way_does_it(boxes: list[tuple[int, ...]], radius: float, noise: float) -> None:
+def test_a_refined_mask_equals_that_of_the_obvious_algorithm(boxes: list[tuple[int, ...]], radius: float, noise: float) -> None:
     mask = np.zeros((48, 64), np.uint8)
     for x, y, width, height in boxes:
         mask[max(0, y) : max(0, y + height), max(0, x) : max(0, x + width)] ^= 255
@@ -83,7 +83,7 @@ def test_a_mask_is_refined_as_the_obvious_way_does_it(boxes: list[tuple[int, ...
     np.testing.assert_array_equal(mask, before)
 
 
-def test_pieces_and_holes_stay_and_specks_go() -> None:
+def test_pieces_and_holes_are_kept_and_specks_are_removed() -> None:
     pieces = disc(40, 60, 30) | disc(150, 60, 20)
     ring = pieces ^ disc(40, 60, 14)
     refined = refine(ring | disc(100, 100, 3), 0)
@@ -112,7 +112,7 @@ def test_a_region_grows_by_the_steps_that_are_drawn() -> None:
             np.testing.assert_array_equal(shape, refine(mask, steps * step * width))
 
 
-def test_draws_follow_from_the_seed_and_the_detection_alone() -> None:
+def test_draws_depend_only_on_the_seed_and_the_detection() -> None:
     detections = [of_mask(f"nsfw-{number}", disc(100, 60, 15)) for number in range(30)]
 
     def sizes(seed: int) -> list[int]:
@@ -145,7 +145,7 @@ def test_confidence_and_size_decide_what_counts() -> None:
     assert reasons(of_mask("nsfw-0", all_pixels)) == {"nsfw-0": ""}
 
 
-def test_a_watermark_keeps_what_it_overlaps_from_being_a_region_and_nothing_else() -> None:
+def test_a_watermark_excludes_only_the_regions_that_it_overlaps() -> None:
     region, other = of_mask("nsfw-0", disc(60, 60, 20)), of_mask("nsfw-1", disc(150, 60, 20))
     line = of_box("watermark-0", (70.4, 55, 112, 60), 0.2)  # low, as text is
     assert reasons(region, other, line) == {"nsfw-0": "overlaps a watermark", "nsfw-1": "", "watermark-0": ""}
@@ -157,7 +157,7 @@ def test_a_watermark_keeps_what_it_overlaps_from_being_a_region_and_nothing_else
         assert reasons(region, mark) == {"nsfw-0": "", "watermark-0": reason}
 
 
-def test_of_regions_that_overlap_the_surest_stays_and_one_that_went_stands_in_nobodys_way() -> None:
+def test_of_overlapping_regions_the_most_confident_is_kept_and_rejected_ones_exclude_none() -> None:
     first, second, third = (of_mask(f"nsfw-{n}", disc(50 + 30 * n, 60, 20), 0.9 - n / 50) for n in range(3))
     overlaps = "overlaps a surer region"
     assert reasons(third, second, first) == {"nsfw-0": "", "nsfw-1": overlaps, "nsfw-2": ""}
@@ -177,7 +177,7 @@ def test_a_frame_with_a_mosaic_gives_no_region() -> None:
     assert reasons(region, unsure, mosaic) == verdicts
 
 
-def test_a_face_gives_way_to_anything_nsfw_and_to_a_surer_face() -> None:
+def test_a_face_is_excluded_by_any_nsfw_detection_and_by_a_more_confident_face() -> None:
     face, worse = of_box("face-0", (40, 30, 90, 90), 0.95), of_box("face-1", (80, 30, 130, 90), 0.9)
     detectors = ("nsfw", "face")
     assert reasons(worse, face, detectors=detectors) == {"face-0": "", "face-1": "overlaps a surer region"}
@@ -194,7 +194,7 @@ def test_a_face_gives_way_to_anything_nsfw_and_to_a_surer_face() -> None:
     assert verdicts == {"face-0": "overlaps a surer region", "nsfw-0": ""}
 
 
-def test_where_both_are_looked_for_a_frame_shows_heads_or_faces() -> None:
+def test_if_both_detectors_run_a_frame_uses_heads_or_faces() -> None:
     face, head = of_box("face-0", (20, 30, 70, 90)), of_box("head-0", (120, 20, 180, 100))
     shown = Counter(
         next(detector for detector in ("face", "head") if not reasons(face, head, detectors=ALL, seed=seed)[f"{detector}-0"])
@@ -206,7 +206,7 @@ def test_where_both_are_looked_for_a_frame_shows_heads_or_faces() -> None:
     assert {reasons(face, detectors=("face",), seed=seed)["face-0"] for seed in range(20)} == {""}
 
 
-def test_the_mask_of_a_box_alone_is_what_it_touches_within_the_image() -> None:
+def test_the_mask_of_a_box_has_all_pixels_of_the_image_that_it_touches() -> None:
     mask = of_box("nsfw-0", (-3, 100.5, 20.1, 130)).mask(HEIGHT, WIDTH)
     expected = np.zeros_like(mask)
     expected[100:, :21] = 255
@@ -255,7 +255,7 @@ class Shard:
         return regions, backgrounds, read_ledger(outputs[2]), read_ledger(outputs[3])
 
 
-def test_every_frame_and_every_detection_is_accounted_for(tmp_path: Path) -> None:
+def test_every_frame_and_every_detection_has_a_row(tmp_path: Path) -> None:
     region, unsure = of_mask("nsfw-0", disc(60, 60, 20), 0.8), of_mask("nsfw-0", disc(60, 60, 20), 0.1)
     mosaic, mark = of_mask("mosaic-0", disc(170, 20, 9), 0.2), of_box("watermark-0", (120, 10, 190, 30), 0.1)
     shard = Shard(tmp_path)
@@ -298,7 +298,7 @@ def test_every_frame_and_every_detection_is_accounted_for(tmp_path: Path) -> Non
     assert len({row["key"] for row in detections}) == len(detections)
 
 
-def test_a_frame_that_a_detector_never_looked_at_is_no_background(tmp_path: Path) -> None:
+def test_a_frame_that_a_detector_did_not_run_on_is_not_a_background(tmp_path: Path) -> None:
     shard = Shard(tmp_path)
     shard.frame("clean")
     del shard.looked["watermark"]["clean"]
@@ -307,7 +307,7 @@ def test_a_frame_that_a_detector_never_looked_at_is_no_background(tmp_path: Path
     assert [(row["status"], row["reason"], row["detail"]) for row in ledger] == [("failed", "not looked at", "watermark")]
 
 
-def test_a_broken_mask_costs_its_frame_and_no_other(tmp_path: Path) -> None:
+def test_a_broken_mask_fails_only_its_frame(tmp_path: Path) -> None:
     shard = Shard(tmp_path)
     shard.frame("broken", Detection("nsfw-0", "nsfw", 0.9, (0, 0, 9, 9), "nonsense"))
     shard.frame("sample", of_mask("nsfw-0", disc(60, 60, 20)))
@@ -324,7 +324,7 @@ def test_a_shard_without_frames_gives_empty_tables(tmp_path: Path) -> None:
     assert ledger == detections == []
 
 
-def test_what_a_frame_gives_depends_on_no_other(tmp_path: Path) -> None:
+def test_the_regions_of_a_frame_do_not_depend_on_other_frames(tmp_path: Path) -> None:
     both, one = Shard(tmp_path), Shard(tmp_path)
     region = of_mask("nsfw-0", disc(60, 60, 20))
     one.frame("b", region)
@@ -347,7 +347,7 @@ def test_what_a_frame_gives_depends_on_no_other(tmp_path: Path) -> None:
         ({"choose": {"min_side": {"nsfw": 0}}}, "regions.choose.min_side.nsfw"),
     ],
 )
-def test_settings_that_cannot_be_are_refused(values: dict[str, Any], message: str) -> None:
+def test_impossible_settings_are_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(TesseraError, match=message):
         load(Configuration, {"regions": values}, "the configuration")
 

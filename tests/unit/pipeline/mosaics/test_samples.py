@@ -92,7 +92,7 @@ def samples(out: Path) -> dict[str, bytes]:
     return {str(path.relative_to(out)): path.read_bytes() for name in ("images", "masks") for path in (out / name).iterdir()}
 
 
-def test_a_row_makes_the_mosaic_again_and_the_mask_tells_where_it_is(tmp_path: Path) -> None:
+def test_the_row_of_a_mosaic_reproduces_it_and_the_mask_is_its_place(tmp_path: Path) -> None:
     masks = {"a.b-0000000": region(20, 30, 90, 120), "c-0000001": region(0, 0, 300, 400, 300, 400)}
     images = {"a.b-0000000": picture(0), "c-0000001": picture(1, 300, 400)}
     begin(tmp_path, images, {key: [("nsfw", mask)] for key, mask in masks.items()})
@@ -115,7 +115,7 @@ def test_a_row_makes_the_mosaic_again_and_the_mask_tells_where_it_is(tmp_path: P
         assert mask_box(shown) == (row["x0"], row["y0"], row["x1"], row["y1"])
 
 
-def test_each_label_has_its_value_and_its_blocks(tmp_path: Path) -> None:
+def test_each_label_has_its_own_mask_value_and_block_sizes(tmp_path: Path) -> None:
     labels = [("nsfw", region(5, 5, 55, 55)), ("face", region(5, 90, 55, 150)), ("head", region(65, 60, 115, 130))]
     begin(tmp_path, {"a-0000000": picture(0)}, {"a-0000000": labels})
     out = run(tmp_path, min_block=3, sfw_min_block=9, scale=(0.1, 0.2), sfw_scale=(0.1, 0.2), feathered=0)
@@ -126,7 +126,7 @@ def test_each_label_has_its_value_and_its_blocks(tmp_path: Path) -> None:
     assert [values[30, 30], values[30, 120], values[90, 100]] == [255, 192, 127]
 
 
-def test_what_gets_no_mosaic_is_a_row(tmp_path: Path) -> None:
+def test_a_region_without_a_mosaic_is_a_row(tmp_path: Path) -> None:
     one = region(50, 50, 51, 51)
     flat = region(40, 10, 70, 150)
     regions: dict[str, list[Region]] = {
@@ -189,7 +189,7 @@ def test_backgrounds_are_a_fraction_of_the_clean_frames(tmp_path: Path) -> None:
     assert used[0.4] < used[0.6] < used[1.0] == set(keys), "a larger fraction takes none away"
 
 
-def test_neither_threads_nor_other_frames_change_a_byte(tmp_path: Path) -> None:
+def test_the_result_does_not_depend_on_threads_or_other_frames(tmp_path: Path) -> None:
     keys = [f"film-{index:07d}" for index in range(10)]
     images = {key: picture(index) for index, key in enumerate(keys)}
     regions = {key: [("nsfw", region(20, 30, 90, 100)), ("face", region(5, 110, 50, 150))] for key in keys[::2]}
@@ -206,7 +206,7 @@ def test_neither_threads_nor_other_frames_change_a_byte(tmp_path: Path) -> None:
     assert samples(run(tmp_path / "all", degrade=noisy, seed=1)) != samples(one)
 
 
-def test_the_picture_is_degraded_by_its_smallest_block(tmp_path: Path) -> None:
+def test_degradation_depends_on_the_smallest_block_of_a_picture(tmp_path: Path) -> None:
     images = {"both-0000000": picture(0), "clean-0000001": picture(1)}
     begin(tmp_path, images, {"both-0000000": [("nsfw", region(5, 5, 115, 70)), ("head", region(5, 80, 115, 155))]})
     seen: list[int] = []
@@ -221,7 +221,7 @@ def test_the_picture_is_degraded_by_its_smallest_block(tmp_path: Path) -> None:
     assert (read_image(out / "images" / "both-0000000.jpg") == 7).all()
 
 
-def test_nothing_chosen_is_no_error(tmp_path: Path) -> None:
+def test_frames_without_regions_are_no_error(tmp_path: Path) -> None:
     begin(tmp_path, {}, {})
     out = run(tmp_path)
     assert samples(out) == {}

@@ -74,7 +74,7 @@ def regions_table(scores: dict[int, list[float]], mask: np.ndarray | None = None
     return pl.DataFrame(rows, schema=types(Annotations))
 
 
-def test_uncertain_takes_the_scores_closest_to_the_threshold_and_keeps_its_distance() -> None:
+def test_the_mode_uncertain_takes_scores_close_to_the_threshold_at_a_distance_in_time() -> None:
     frames = frames_table([i / 10 for i in range(40)])
     regions = regions_table({0: [0.9], 5: [0.26], 6: [0.251], 20: [0.2, 0.9], 30: [0.6], 39: [0.99]})
     wanted = ProposalSettings(limit=3, apart=1.0)
@@ -85,7 +85,7 @@ def test_uncertain_takes_the_scores_closest_to_the_threshold_and_keeps_its_dista
     assert choose(frames, regions_table({}), 0.25, wanted, ()) == []
 
 
-def test_where_little_is_uncertain_evenly_spaced_frames_fill_up() -> None:
+def test_if_little_is_uncertain_evenly_spaced_frames_are_added() -> None:
     frames = frames_table([i / 10 for i in range(60)])
     wanted = ProposalSettings(limit=4, apart=1.0)
     assert spread(frames, [], wanted) == [0, 10, 30, 40]
@@ -94,7 +94,7 @@ def test_where_little_is_uncertain_evenly_spaced_frames_fill_up() -> None:
     assert spread(frames_table([None] * 8), [0], wanted) == [1, 3, 5]
 
 
-def test_every_takes_each_nth_and_thins_evenly_beyond_the_limit() -> None:
+def test_the_mode_every_takes_each_nth_frame_and_thins_evenly_beyond_the_limit() -> None:
     frames = frames_table([None] * 100)
     assert choose(frames, regions_table({}), 0.25, ProposalSettings(choose="every", every=30), ()) == [0, 30, 60, 90]
     assert choose(frames, regions_table({}), 0.25, ProposalSettings(choose="every", every=10, limit=5), ()) == [
@@ -106,12 +106,12 @@ def test_every_takes_each_nth_and_thins_evenly_beyond_the_limit() -> None:
     ]
 
 
-def test_list_takes_all_that_is_listed_and_was_predicted() -> None:
+def test_the_mode_list_takes_all_listed_frames_with_predictions() -> None:
     listed = ProposalSettings(choose="list", limit=1)
     assert choose(frames_table([None] * 10), regions_table({}), 0.25, listed, (7, 3, 99)) == [3, 7]
 
 
-def test_a_pair_is_what_labelme_opens_and_the_reader_reads(tmp_path: Path) -> None:
+def test_a_proposal_can_be_opened_in_labelme_and_read_back(tmp_path: Path) -> None:
     assert place(tmp_path, [proposal("a"), Proposal(proposal("b").image, ImageAnnotations("b", WIDTH, HEIGHT))]) == [
         ("a", PROPOSED),
         ("b", PROPOSED),
@@ -126,7 +126,7 @@ def test_a_pair_is_what_labelme_opens_and_the_reader_reads(tmp_path: Path) -> No
     assert json.loads((tmp_path / "b.json").read_text())["flags"] == {"sfw": False}
 
 
-def test_twice_changes_nothing_and_the_checksums_are_those_of_sha256sum(tmp_path: Path) -> None:
+def test_proposing_twice_changes_nothing_and_sha256sum_verifies_the_checksums(tmp_path: Path) -> None:
     first = place(tmp_path, [proposal("a"), proposal("b")])
     before = state(tmp_path)
     assert place(tmp_path, [proposal("a"), proposal("b")]) == first
@@ -136,7 +136,7 @@ def test_twice_changes_nothing_and_the_checksums_are_those_of_sha256sum(tmp_path
     assert before[CHECKSUMS].decode() == "".join(lines)
 
 
-def test_what_is_ours_is_brought_up_to_date(tmp_path: Path) -> None:
+def test_unedited_proposals_are_updated(tmp_path: Path) -> None:
     place(tmp_path, [proposal("a")])
     before = state(tmp_path)
     assert place(tmp_path, [proposal("a", left=20)]) == [("a", PROPOSED)]
@@ -144,7 +144,7 @@ def test_what_is_ours_is_brought_up_to_date(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("edited", ["a.json", "a.jpg"])
-def test_an_edited_file_and_the_other_of_its_pair_are_never_touched(tmp_path: Path, edited: str) -> None:
+def test_an_edited_file_and_its_image_are_never_touched(tmp_path: Path, edited: str) -> None:
     place(tmp_path, [proposal("a"), proposal("b")])
     (tmp_path / edited).write_bytes(b"by a person")
     kept = {name: content for name, content in state(tmp_path).items() if name.startswith("a.")}
@@ -155,7 +155,7 @@ def test_an_edited_file_and_the_other_of_its_pair_are_never_touched(tmp_path: Pa
     assert not (tmp_path / "b.json").exists()
 
 
-def test_what_was_proposed_for_a_withdrawn_source_goes_and_what_was_edited_is_named(tmp_path: Path) -> None:
+def test_proposals_for_a_withdrawn_source_are_removed_and_edited_ones_are_named(tmp_path: Path) -> None:
     for source in ("stays", "my%20dog", "edited"):
         place(tmp_path / source, [proposal(f"{source}-0000001"), proposal(f"{source}-0000002")])
     (tmp_path / "edited" / "edited-0000002.json").write_text("by a person")
@@ -171,7 +171,7 @@ def test_what_was_proposed_for_a_withdrawn_source_goes_and_what_was_edited_is_na
     assert withdraw(tmp_path, ["stays", "edited"]) == withdraw(tmp_path / "nowhere", []) == ([], [])
 
 
-def test_a_file_that_was_never_ours_is_kept(tmp_path: Path) -> None:
+def test_a_file_of_the_user_is_kept(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("mine")
     (tmp_path / "other.json").write_text("mine too")
     assert place(tmp_path, [proposal("a"), proposal("b")]) == [("a", EDITED), ("b", PROPOSED)]
@@ -179,7 +179,7 @@ def test_a_file_that_was_never_ours_is_kept(tmp_path: Path) -> None:
     assert state(tmp_path) == {"a.json": b"mine", "other.json": b"mine too"}
 
 
-def test_what_a_person_deleted_does_not_come_back(tmp_path: Path) -> None:
+def test_a_deleted_proposal_is_not_written_again(tmp_path: Path) -> None:
     place(tmp_path, [proposal("a"), proposal("b")])
     (tmp_path / "a.json").unlink()
     for grey in (100, 50):
@@ -187,7 +187,7 @@ def test_what_a_person_deleted_does_not_come_back(tmp_path: Path) -> None:
         assert not (tmp_path / "a.json").exists()
 
 
-def test_what_is_no_longer_chosen_goes_and_may_come_back(tmp_path: Path) -> None:
+def test_a_proposal_that_is_no_longer_chosen_is_removed_and_can_return(tmp_path: Path) -> None:
     place(tmp_path, [proposal("a"), proposal("b")])
     assert place(tmp_path, [proposal("b")]) == [("b", PROPOSED)]
     assert set(state(tmp_path)) == {"b.jpg", "b.json", CHECKSUMS}
@@ -196,7 +196,7 @@ def test_what_is_no_longer_chosen_goes_and_may_come_back(tmp_path: Path) -> None
     assert not tmp_path.exists()
 
 
-def test_checksums_that_name_other_places_touch_nothing_there(tmp_path: Path) -> None:
+def test_checksums_with_paths_outside_the_folder_touch_nothing_there(tmp_path: Path) -> None:
     victim = tmp_path / "victim.json"
     victim.write_text("precious")
     folder = tmp_path / "proposed"
@@ -213,7 +213,9 @@ class Killed(BaseException):
 
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
-def test_killed_anywhere_the_next_call_ends_where_an_undisturbed_one_does(data: st.DataObject, tmp_path_factory: Any) -> None:
+def test_after_a_kill_the_next_call_gives_the_same_result_as_an_undisturbed_one(
+    data: st.DataObject, tmp_path_factory: Any
+) -> None:
     """Whatever write or removal a kill comes before, calling again gives the same files, and no false edits."""
     folder = tmp_path_factory.mktemp("proposed")
     second = [proposal("b", 50), proposal("c")]

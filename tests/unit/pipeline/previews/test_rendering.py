@@ -43,7 +43,7 @@ def sources(*names: str) -> list[Source]:
     return [Source(source=name, path="x", content="general") for name in names]
 
 
-def test_the_mask_is_tinted_the_box_is_drawn_and_the_rest_is_left_alone() -> None:
+def test_the_mask_is_tinted_the_box_is_drawn_and_nothing_else_changes() -> None:
     image = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
     drawn = draw_marks(image, [mark()], 1000)
     assert (image == 90).all()
@@ -56,7 +56,7 @@ def test_the_mask_is_tinted_the_box_is_drawn_and_the_rest_is_left_alone() -> Non
     assert (drawn[44:60, 42:60] != 90).any(), "the name stands above the box"
 
 
-def test_a_box_alone_is_drawn_without_a_tint() -> None:
+def test_a_box_without_a_mask_is_drawn_without_a_tint() -> None:
     drawn = draw_marks(np.full((HEIGHT, WIDTH, 3), 90, np.uint8), [mark()._replace(mask=None)], 1000)
     assert (drawn[62:98, 42:118] == 90).all()
     assert (drawn[60, 40:120] == colour_of("nsfw")).all()
@@ -71,25 +71,25 @@ def test_marks_shrink_with_the_picture() -> None:
 
 @pytest.mark.parametrize("corner", [(-50, -50), (500, 500), (0, 0)])
 @pytest.mark.parametrize("shape", [(HEIGHT, WIDTH, 3), (5, 7, 3)])
-def test_text_stays_inside_whatever_the_corner_and_the_picture(corner: tuple[int, int], shape: tuple[int, ...]) -> None:
+def test_text_stays_inside_any_picture_at_any_corner(corner: tuple[int, int], shape: tuple[int, ...]) -> None:
     image = np.full(shape, 90, np.uint8)
     write(image, "ü \n 漢 text", corner, 20)
     assert (image != 90).any()
 
 
-def test_a_sheet_holds_every_tile_under_its_heading() -> None:
+def test_a_sheet_has_every_tile_under_its_heading() -> None:
     tiles = [(np.full((50, 200, 3), 10 * number, np.uint8), str(number)) for number in range(1, 8)]
     sheet = contact_sheet("title", {"first": tiles[:5], "second": tiles[5:]}, RenderSettings(tile=200, columns=3))
     found = [number for number in range(1, 8) if (sheet == 10 * number).all(axis=2).sum() >= 50 * 200]
     assert found == list(range(1, 8))
 
 
-def test_colours_hang_on_the_label_alone() -> None:
+def test_colours_depend_only_on_the_label() -> None:
     assert colour_of("nsfw") == colour_of("nsfw")
     assert len({colour_of(str(number)) for number in range(50)}) == 6
 
 
-def test_all_sources_are_previewed_unless_some_are_asked_for() -> None:
+def test_all_sources_are_previewed_unless_the_settings_name_some() -> None:
     shards = {"s": sources("a", "b"), "t": sources("c")}
     assert previewed_sources(shards, [], []) == {"s": ["a", "b"], "t": ["c"]}
     assert previewed_sources(shards, ["b"], ["c"]) == {"s": ["b"]}
@@ -103,7 +103,7 @@ def test_an_unknown_source_is_an_error_that_names_known_ones(asked: list[str], l
         previewed_sources({"s": sources("dog", *(f"other {n}" for n in range(20)))}, asked, listed)
 
 
-def test_a_refused_source_fails_only_where_it_is_asked_for(tmp_path: Path) -> None:
+def test_a_refused_source_fails_only_if_the_settings_name_it(tmp_path: Path) -> None:
     with Ledger(tmp_path / "ledger.jsonl") as ledger:
         ledger.row("bad", "dropped", "source refused", "no rights")
         ledger.row("good-0000000", "ok")

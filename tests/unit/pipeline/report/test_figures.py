@@ -42,7 +42,7 @@ STEPS = [
 SPLITS = {"train": 30, "val": 8, "test": 0}
 
 
-def test_count_adds_up(tmp_path: Path) -> None:
+def test_counts_add_up(tmp_path: Path) -> None:
     with Ledger(tmp_path / "a") as ledger:
         ledger.row("1", "ok")
         ledger.row("2", "ok", "part lost")
@@ -55,7 +55,7 @@ def test_count_adds_up(tmp_path: Path) -> None:
     assert step.rows == step.ok + sum(step.dropped.values()) + sum(step.failed.values())
 
 
-def test_split_without_samples_is_counted_as_none(tmp_path: Path) -> None:
+def test_a_split_without_samples_counts_zero(tmp_path: Path) -> None:
     rows = [{"key": str(number), "source": "s", "split": split} for number, split in enumerate(["val", "train", "train"])]
     write_table(pl.DataFrame(rows, schema=types(Splits)), Splits, tmp_path / "splits.parquet")
     assert count_splits(tmp_path / "splits.parquet") == {"train": 2, "val": 1, "test": 0}
@@ -82,20 +82,20 @@ def test_figures_with_nothing_to_show_say_so(tmp_path: Path) -> None:
     assert "nothing was left out" in (tmp_path / "dropped.svg").read_text(encoding="utf-8")
 
 
-def test_names_are_text_in_figures(tmp_path: Path) -> None:
+def test_names_in_figures_are_not_interpreted(tmp_path: Path) -> None:
     draw_dropped(STEPS, tmp_path / "dropped.svg")
     comments = re.findall(r"<!-- (.*?) -->", (tmp_path / "dropped.svg").read_text(encoding="utf-8"))
     assert r"sampling: $\nosuch$ <&>" in map(html.unescape, comments)
 
 
-def test_table_of_steps_holds_every_number(tmp_path: Path) -> None:
+def test_the_table_of_steps_has_every_number(tmp_path: Path) -> None:
     tabulate_steps(STEPS, SPLITS, tmp_path / "counts.html")
     page = (tmp_path / "counts.html").read_text(encoding="utf-8")
     assert re.findall(r'<td class="number">([\d,]+)</td>', page) == ["5", "3", "1", "1", "40", "38", "7", "2", "30", "8", "0"]
     assert r"$\nosuch$ &lt;&amp;&gt;" in page
 
 
-def test_refused_sources_are_text_whatever_their_names(tmp_path: Path) -> None:
+def test_names_of_refused_sources_are_escaped(tmp_path: Path) -> None:
     (tmp_path / "refused.tsv").write_text(
         'source\treason\n"a\nb\t""c"\tno rights\n<script>x</script>\tbroken\n', encoding="utf-8"
     )
@@ -105,13 +105,13 @@ def test_refused_sources_are_text_whatever_their_names(tmp_path: Path) -> None:
     assert "<script>" not in page
 
 
-def test_no_refused_source_is_said(tmp_path: Path) -> None:
+def test_the_page_says_that_no_source_was_refused(tmp_path: Path) -> None:
     (tmp_path / "refused.tsv").write_text("source\treason\n", encoding="utf-8")
     tabulate_refused(tmp_path / "refused.tsv", tmp_path / "refused.html")
     assert "No source was refused" in (tmp_path / "refused.html").read_text(encoding="utf-8")
 
 
-def test_metrics_of_one_kind_share_a_table(tmp_path: Path) -> None:
+def test_metrics_with_the_same_names_are_in_one_table(tmp_path: Path) -> None:
     values = {"epochs": 5, "val": {"box": {"map50": 0.123456, "recall": 1.0}, "mask": {"map50": 0.5, "recall": None}}}
     (tmp_path / "metrics.json").write_text(json.dumps(values), encoding="utf-8")
     tabulate_metrics({"Metrics": tmp_path / "metrics.json"}, tmp_path / "metrics.html")
@@ -125,7 +125,7 @@ def test_metrics_of_one_kind_share_a_table(tmp_path: Path) -> None:
     ]
 
 
-def test_markdown_of_others_runs_nothing_and_loads_nothing(tmp_path: Path) -> None:
+def test_hostile_markdown_runs_nothing_and_loads_nothing(tmp_path: Path) -> None:
     hostile = "# A card\n\n| a |\n|---|\n| <script>x</script> |\n\n[x](javascript:x)\n\n![x](http://example.org/x.png)\n"
     (tmp_path / "card.md").write_text(hostile, encoding="utf-8")
     render_markdown(tmp_path / "card.md", tmp_path / "card.html")
@@ -135,7 +135,7 @@ def test_markdown_of_others_runs_nothing_and_loads_nothing(tmp_path: Path) -> No
     assert not re.search(r"<script|<img|href=.javascript", page)
 
 
-def test_pictures_are_shown_by_name_and_within_the_page(tmp_path: Path) -> None:
+def test_pictures_are_embedded_in_the_page_sorted_by_name(tmp_path: Path) -> None:
     for name in ("precision_recall", "losses"):
         cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((4, 4, 3), np.uint8))
     show_pictures(tmp_path, "Curves", tmp_path / "curves.html")
@@ -161,7 +161,7 @@ def test_timings_leave_out_withdrawn_shards_and_add_up_the_rest(tmp_path: Path) 
 
 
 @given(st.integers(1, BLUR_SIDE), st.integers(2, 20), st.integers(0, 2**32 - 1))
-def test_blur_keeps_nothing_but_the_means_of_a_few_blocks(rows: int, side: int, seed: int) -> None:
+def test_blur_keeps_only_the_means_of_a_few_blocks(rows: int, side: int, seed: int) -> None:
     random = np.random.default_rng(seed)
     blocks = random.integers(0, 256, (rows, BLUR_SIDE, side * side, 3), dtype=np.uint8)
     shuffled = random.permuted(blocks, axis=2)
@@ -182,14 +182,16 @@ def test_blur_takes_any_size(height: int, width: int) -> None:
     assert (blur(grey) == grey).all()
 
 
-def test_blur_cannot_tell_apart_what_differs_in_detail_only() -> None:
+def test_pictures_that_differ_only_in_detail_have_the_same_blur() -> None:
     fine = np.indices((240, 240)).sum(axis=0) % 2 * 255
     picture = np.repeat(fine[..., None], 3, axis=2).astype(np.uint8)
     assert (blur(picture) == blur(255 - picture)).all()
 
 
 @given(st.sets(st.text(max_size=5), max_size=20), st.integers(1, 12), st.integers(0, 100), st.randoms())
-def test_choice_of_samples_depends_on_the_set_and_the_seed_alone(keys: set[str], count: int, seed: int, random: object) -> None:
+def test_the_choice_of_samples_depends_only_on_the_keys_and_the_seed(
+    keys: set[str], count: int, seed: int, random: object
+) -> None:
     chosen = choose_samples(sorted(keys), count, seed, "val")
     assert chosen == choose_samples(sorted(keys, reverse=True), count, seed, "val")
     assert len(chosen) == len(set(chosen)) == min(count, len(keys))
@@ -231,7 +233,7 @@ def _draw_samples(folder: Path, clear: Collection[str] = (), split: str = "val")
     return _read(folder / "samples.jpg")
 
 
-def test_samples_are_called_as_their_sources_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_samples_have_the_names_of_their_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     titles: list[str] = []
     monkeypatch.setattr(Axes, "set_title", lambda _, title, **__: titles.append(title))
     picture = Picture("my%20%24%7Bdog%7D%00%2F%C3%A9-0000001", np.zeros((9, 9, 3), np.uint8), [], "a caption")
@@ -269,7 +271,7 @@ def _detail(sheet: np.ndarray) -> float:
     return float(np.abs(np.diff(tile, axis=1)).mean())
 
 
-def test_samples_are_blurred_but_for_those_that_may_be_clear(tmp_path: Path) -> None:
+def test_only_clear_samples_are_not_blurred(tmp_path: Path) -> None:
     assert _detail(_draw_samples(tmp_path)) < 1
     assert _detail(_draw_samples(tmp_path, {"a"})) < 1, "the second tile is b"
     assert _detail(_draw_samples(tmp_path, {"a", "b"})) > 20
@@ -290,14 +292,14 @@ def _write_origins(folder: Path) -> tuple[Path, Path]:
 CONTENT_OF_SETS = {f"{kind}:{content}": content for kind in ("labels", "watermarks") for content in ("general", "adult")}
 
 
-def test_pictures_of_sources_that_are_adult_or_not_known_are_blurred_by_default(tmp_path: Path) -> None:
+def test_pictures_of_adult_and_unknown_sources_are_blurred_by_default(tmp_path: Path) -> None:
     origins = _write_origins(tmp_path)
     clear = find_clear(*origins, CONTENT_OF_SETS, ReportSettings())
     assert clear == {"general", "labels:general", "watermarks:general/7"}
     assert find_clear(*origins, {}, ReportSettings()) == {"general"}
 
 
-def test_all_pictures_or_none_are_blurred_where_the_setting_says_so(tmp_path: Path) -> None:
+def test_all_pictures_or_none_are_blurred_if_the_setting_says_so(tmp_path: Path) -> None:
     origins = _write_origins(tmp_path)
     assert not find_clear(*origins, CONTENT_OF_SETS, ReportSettings(blur="all"))
     assert len(find_clear(*origins, CONTENT_OF_SETS, ReportSettings(blur="none"))) == 7
@@ -318,7 +320,7 @@ def test_outlines_are_drawn_on_blurred_pictures(tmp_path: Path) -> None:
     assert _count(_draw_samples(tmp_path), ORANGE) > 300
 
 
-def test_predictions_are_drawn_beside_what_is_labelled(tmp_path: Path) -> None:
+def test_predictions_and_labels_are_drawn(tmp_path: Path) -> None:
     _draw_samples(tmp_path)
     sizes = []
 
@@ -349,7 +351,7 @@ def test_an_image_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         draw_samples(tmp_path / "images", *_tables(tmp_path), _shown(tmp_path), tmp_path / "samples.jpg")
 
 
-def test_a_caption_tells_how_a_mosaic_and_a_mark_were_drawn(tmp_path: Path) -> None:
+def test_captions_have_the_parameters_of_mosaics_and_watermarks(tmp_path: Path) -> None:
     mosaic = {"key": "a", "label": "nsfw", "version": "v4", "anchor": "frame", "whole_blocks": 9, "seed": 0}
     mosaic |= {"origin_x": 0, "origin_y": 0, "x0": 0, "y0": 0, "x1": 9, "y1": 9}
     soft = {"type": "rect_avg", "block_width": 9, "block_height": 6, "feather": 4, "dilation": 5, "incomplete": True}

@@ -38,7 +38,7 @@ def write_curves(path: Path, names: Iterable[str], iterations: Iterable[int]) ->
     return path
 
 
-def test_curves_of_all_stages_are_drawn_one_after_the_other(tmp_path: Path) -> None:
+def test_curves_of_all_stages_are_drawn_one_after_another(tmp_path: Path) -> None:
     first = write_curves(tmp_path / "1.csv", ["pixel"], range(10, 201, 10))
     second = write_curves(tmp_path / "2.csv", ["pixel", "adversarial"], range(10, 101, 10))
     for name in ("a", "b"):
@@ -50,7 +50,7 @@ def test_curves_of_all_stages_are_drawn_one_after_the_other(tmp_path: Path) -> N
     assert {"stage1", "stage2", "iteration", "300"} <= set(shown)
 
 
-def test_a_training_that_told_nothing_is_drawn_as_that(tmp_path: Path) -> None:
+def test_a_training_without_curves_gives_a_figure_that_says_so(tmp_path: Path) -> None:
     (tmp_path / "empty.csv").write_text("iteration,pixel,psnr\n", encoding="utf-8")
     for curves in ({}, {"stage1": tmp_path / "empty.csv"}):
         draw_stages(curves, tmp_path / "stages.svg")
@@ -74,7 +74,7 @@ def test_methods_are_compared_by_blocks_with_the_number_of_samples(tmp_path: Pat
     assert {"mosaicked", "bicubic", "temporal median", "restored"} <= set(shown)
 
 
-def test_an_evaluation_of_nothing_is_drawn_as_that(tmp_path: Path) -> None:
+def test_an_evaluation_without_clips_gives_a_figure_that_says_so(tmp_path: Path) -> None:
     content = {"splits": {"val": {"all": {"samples": 0}, "blocks": {"any size": {"samples": 0}}}}}
     (tmp_path / "metrics.json").write_text(json.dumps(content), encoding="utf-8")
     draw_methods(tmp_path / "metrics.json", tmp_path / "methods.svg")
@@ -115,7 +115,7 @@ def detail(image: np.ndarray) -> float:
     return float(np.abs(np.diff(image.astype(int), axis=1)).mean())
 
 
-def test_pictures_are_blurred_but_for_those_that_may_be_clear(tmp_path: Path) -> None:
+def test_only_clear_pictures_are_not_blurred(tmp_path: Path) -> None:
     folder = write_pictures(tmp_path / "pictures")
     details = {}
     for is_clear in (False, True):
@@ -131,7 +131,7 @@ def test_pictures_are_blurred_but_for_those_that_may_be_clear(tmp_path: Path) ->
     assert details[False][1] < 2 < 20 < details[True][1]
 
 
-def test_panels_are_blurred_one_by_one_and_stay_in_their_order(tmp_path: Path) -> None:
+def test_panels_are_blurred_separately_and_keep_their_order(tmp_path: Path) -> None:
     show_restored(write_pictures(tmp_path / "pictures"), "val", (), SETTINGS, tmp_path / "val.html")
     (moving,) = animations(tmp_path / "val.html")
     assert moving.n_frames == 4  # of half a second, eight a second
@@ -142,13 +142,13 @@ def test_panels_are_blurred_one_by_one_and_stay_in_their_order(tmp_path: Path) -
         assert colour[channel] > 90 > 60 > np.delete(colour, channel).max()
 
 
-def test_what_is_reached_is_told_beside_the_pictures_and_keys_are_text(tmp_path: Path) -> None:
+def test_scores_stand_beside_the_pictures_and_keys_are_escaped(tmp_path: Path) -> None:
     show_restored(write_pictures(tmp_path / "pictures"), "val", (), SETTINGS, tmp_path / "val.html")
     page = (tmp_path / "val.html").read_text(encoding="utf-8")
     assert "clip &lt;6.0&gt;<br>blocks of 6.0 px: mosaicked 21.0 dB, restored 24.5 dB, clean" in page
 
 
-def test_as_many_are_shown_as_the_report_shows_over_all_sizes_of_blocks(tmp_path: Path) -> None:
+def test_the_number_of_samples_is_that_of_the_setting_over_all_block_sizes(tmp_path: Path) -> None:
     folder = write_pictures(tmp_path / "pictures", range(2, 32, 3))
     show_restored(folder, "val", (), ReportSettings(samples=3), tmp_path / "val.html")
     assert re.findall(r"blocks of (\S+) px", (tmp_path / "val.html").read_text(encoding="utf-8")) == ["2.0", "14.0", "29.0"]
@@ -171,7 +171,7 @@ def test_a_picture_that_cannot_be_read_is_named(suffix: str, tmp_path: Path) -> 
         draw(folder, "val", (), SETTINGS, tmp_path / "figure")
 
 
-def test_what_the_evaluation_writes_is_drawn(tmp_path: Path) -> None:
+def test_the_output_of_the_evaluation_can_be_drawn(tmp_path: Path) -> None:
     write_moving_clip(tmp_path / "val", "clip", 8)
     (tmp_path / "test").mkdir()
     files = [tmp_path / name for name in ("metrics.json", "ledger.jsonl", "pictures")]

@@ -54,7 +54,7 @@ def run(dataset: Path, folder: Path, generator: Any = identity, **values: Any) -
     return content
 
 
-def test_every_clip_is_accounted_for(dataset: Path, tmp_path: Path) -> None:
+def test_every_clip_has_a_row(dataset: Path, tmp_path: Path) -> None:
     splits = run(dataset, tmp_path / "out")["splits"]
     rows = {row["key"]: (row["status"], row["reason"]) for row in read_ledger(tmp_path / "out" / "ledger.jsonl")}
     assert rows.keys() == {f"val/{LONG}", "val/b", "val/damaged", "val/short"}
@@ -70,7 +70,7 @@ def test_every_clip_is_accounted_for(dataset: Path, tmp_path: Path) -> None:
     assert splits["test"]["samples"]["in"] == 0 and splits["test"]["all"] == {"samples": 0}
 
 
-def test_a_model_that_does_nothing_reaches_what_the_mosaicked_clip_has(dataset: Path, tmp_path: Path) -> None:
+def test_a_model_that_changes_nothing_scores_as_the_mosaicked_clip(dataset: Path, tmp_path: Path) -> None:
     # With all that footage goes through.
     means = run(dataset, tmp_path / "out", data=DataSettings(size=SIDE))["splits"]["val"]["all"]
     for area in ("region", "frame"):
@@ -78,7 +78,7 @@ def test_a_model_that_does_nothing_reaches_what_the_mosaicked_clip_has(dataset: 
         assert means[area]["restored"] == means[area]["mosaicked"]
 
 
-def test_means_are_those_of_the_samples(dataset: Path, tmp_path: Path) -> None:
+def test_means_are_means_over_the_samples(dataset: Path, tmp_path: Path) -> None:
     found = run(dataset, tmp_path / "out")["splits"]["val"]
     samples = [
         fixed_sample(clip, DATA, frames=SETTINGS.frames, seed=0)
@@ -98,7 +98,7 @@ def test_means_are_those_of_the_samples(dataset: Path, tmp_path: Path) -> None:
             }
 
 
-def test_a_model_that_knows_the_clean_clips_is_at_the_ceiling_and_pictures_show_it(dataset: Path, tmp_path: Path) -> None:
+def test_a_perfect_model_has_the_highest_scores_and_its_pictures_are_clean(dataset: Path, tmp_path: Path) -> None:
     clean = {
         sample.mosaicked.tobytes(): torch.from_numpy(sample.clean).permute(0, 3, 1, 2)[None] / 255
         for clip in read_clips(dataset / "val")
@@ -147,7 +147,7 @@ def test_equal_models_give_equal_files_on_any_number_of_threads(dataset: Path, t
     assert one == three and len(one) == 5  # of one sample, a picture, its mask and the clip
 
 
-def test_where_no_clip_can_be_measured_the_reason_is_told(dataset: Path, tmp_path: Path) -> None:
+def test_if_no_clip_can_be_measured_the_error_gives_the_reason(dataset: Path, tmp_path: Path) -> None:
     long = SETTINGS.model_copy(update={"frames": 50})
     with pytest.raises(TesseraError, match=r"none of 4 clips could be measured.*clip shorter than the window"):
         run(dataset, tmp_path / "out", settings=long)
@@ -161,12 +161,12 @@ def test_a_dataset_without_clips_is_measured_as_empty(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "out" / "pictures" / "pictures.json").read_text()) == []
 
 
-def test_a_model_that_gives_no_numbers_stops_the_evaluation(dataset: Path, tmp_path: Path) -> None:
+def test_a_model_that_returns_nan_stops_the_evaluation(dataset: Path, tmp_path: Path) -> None:
     with pytest.raises(TesseraError, match=r"not finite \(NaN or infinite\)"):
         run(dataset, tmp_path / "out", lambda frames: frames * math.nan)
 
 
-def test_memory_that_does_not_suffice_is_told_with_what_to_lower(dataset: Path, tmp_path: Path) -> None:
+def test_an_error_about_memory_names_the_setting_to_lower(dataset: Path, tmp_path: Path) -> None:
     def greedy(frames: torch.Tensor) -> torch.Tensor:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
@@ -174,7 +174,7 @@ def test_memory_that_does_not_suffice_is_told_with_what_to_lower(dataset: Path, 
         run(dataset, tmp_path / "out", greedy)
 
 
-def test_a_model_sees_rgb_from_0_to_1_and_what_is_beyond_is_cut_off() -> None:
+def test_a_model_gets_rgb_in_0_to_1_and_its_output_is_clipped() -> None:
     clip = np.random.default_rng(0).integers(0, 256, (2, 4, 8, 3), np.uint8)
     assert np.array_equal(restore(identity, clip), clip)
 

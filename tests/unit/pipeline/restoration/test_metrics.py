@@ -54,7 +54,7 @@ def similarity_map(image: np.ndarray, clean: np.ndarray) -> np.ndarray:
     return np.asarray(found).mean(axis=2)
 
 
-def test_a_full_mask_gives_what_scikit_image_gives() -> None:
+def test_with_a_full_mask_metrics_equal_those_of_scikit_image() -> None:
     noisy, clean = clips()
     measured = measure(noisy, clean, full(), full())
     assert measured["region"] == measured["frame"]
@@ -64,12 +64,12 @@ def test_a_full_mask_gives_what_scikit_image_gives() -> None:
     assert measured["frame"]["ssim"] == pytest.approx(np.mean(similar), abs=1e-9)
 
 
-def test_similarity_is_that_of_scikit_image_at_every_pixel_and_channel() -> None:
+def test_ssim_equals_that_of_scikit_image_at_every_pixel_and_channel() -> None:
     noisy, clean = clips()
     assert np.allclose(similarity(noisy[0], clean[0]), similarity_map(noisy[0], clean[0]), atol=1e-9)
 
 
-def test_a_region_counts_pixel_by_pixel_and_frame_by_frame() -> None:
+def test_a_region_is_measured_by_pixel_and_by_frame() -> None:
     noisy, clean = clips()
     region = masks()
     region[2] = 0  # a frame without a region
@@ -93,7 +93,7 @@ def test_a_region_counts_pixel_by_pixel_and_frame_by_frame() -> None:
 
 @given(st.integers(0, 12), st.integers(0, 12), st.integers(0, 12), st.integers(0, 12), st.integers(0, 2**32 - 1))
 @settings(max_examples=10)
-def test_padding_is_part_of_nothing(top: int, bottom: int, left: int, right: int, seed: int) -> None:
+def test_padding_does_not_count(top: int, bottom: int, left: int, right: int, seed: int) -> None:
     noisy, clean = clips(seed % 7)
     random = np.random.default_rng(seed)
     pads = [(0, 0), (top, bottom), (left, right)]
@@ -106,7 +106,7 @@ def test_padding_is_part_of_nothing(top: int, bottom: int, left: int, right: int
     assert_equal(measure(padded, clean_padded, region, content), before)
 
 
-def test_padding_may_move_from_frame_to_frame() -> None:
+def test_padding_may_differ_between_frames() -> None:
     noisy, clean = clips()
     noisy, clean = noisy[[1, 1]], clean[[1, 1]]
     content = np.zeros((2, H, W), np.uint8)
@@ -117,7 +117,7 @@ def test_padding_may_move_from_frame_to_frame() -> None:
     assert measured["frame"] == pytest.approx(alone["frame"])
 
 
-def test_what_is_equal_is_at_the_ceiling_and_what_is_worse_is_lower() -> None:
+def test_equal_clips_have_the_highest_scores_and_worse_ones_lower_scores() -> None:
     _, clean = clips()
     assert measure(clean, clean, full(), full())["frame"] == {"psnr": PSNR_CEILING, "ssim": 1.0}
     reached = [measure(clips(noise=noise)[0], clean, full(), full())["frame"] for noise in (2, 8, 32)]
@@ -126,7 +126,7 @@ def test_what_is_equal_is_at_the_ceiling_and_what_is_worse_is_lower() -> None:
         assert values == sorted(values, reverse=True)
 
 
-def test_signal_to_noise_is_finite_whatever_the_error() -> None:
+def test_psnr_is_always_finite() -> None:
     assert psnr(0) == psnr(1e-30) == PSNR_CEILING
     assert psnr(255.0**2) == 0
     assert psnr(float(squared_error(np.zeros((2, 2, 3), np.uint8), np.full((2, 2, 3), 255, np.uint8)).mean())) == 0
@@ -138,13 +138,13 @@ def test_a_clip_without_a_region_is_refused() -> None:
         measure(noisy, clean, np.zeros_like(full()), full())
 
 
-def test_another_distance_is_averaged_as_the_others_are() -> None:
+def test_another_metric_is_averaged_like_the_others() -> None:
     noisy, clean = clips()
     measured = measure(noisy, clean, masks(), full(), lambda image, other: np.full(image.shape[:2], 0.25))
     assert measured["region"]["lpips"] == measured["frame"]["lpips"] == 0.25
 
 
-def test_bicubic_makes_a_mosaic_of_a_smooth_picture_better_and_leaves_the_rest_alone() -> None:
+def test_bicubic_interpolation_improves_a_smooth_mosaic_and_changes_nothing_else() -> None:
     y, x = np.mgrid[:H, :W]
     clean = np.stack([np.stack([4 * x, 5 * y, 2 * (x + y)], axis=2).clip(0, 255).astype(np.uint8)] * T)
     small = clean.reshape(T, H // 8, 8, W // 8, 8, 3).mean(axis=(2, 4)).round().astype(np.uint8)
@@ -164,7 +164,7 @@ def test_bicubic_makes_a_mosaic_of_a_smooth_picture_better_and_leaves_the_rest_a
     )
 
 
-def test_bicubic_looks_at_no_padding() -> None:
+def test_bicubic_interpolation_ignores_padding() -> None:
     white = np.full((1, H, W, 3), 255, np.uint8)
     white[:, :, 30:] = 0
     content = np.zeros((1, H, W), np.uint8)
@@ -173,7 +173,7 @@ def test_bicubic_looks_at_no_padding() -> None:
 
 
 @given(st.integers(1, 7), st.integers(1, 6), st.integers(0, 100))
-def test_median_is_that_of_the_frames_around(count: int, frames: int, seed: int) -> None:
+def test_the_temporal_median_is_that_of_the_neighbouring_frames(count: int, frames: int, seed: int) -> None:
     random = np.random.default_rng(seed)
     clip = random.integers(0, 256, (count, 3, 4, 3), np.uint8)
     region = random.integers(0, 2, (count, 3, 4), np.uint8) * 255
@@ -197,10 +197,10 @@ def test_every_block_falls_into_one_bin(edges: list[float], block: float) -> Non
     assert bin_of(block, edges) == bins(edges)[sum(edge <= block for edge in edges)]
 
 
-def test_bins_are_called_by_their_edges() -> None:
+def test_bins_are_named_by_their_edges() -> None:
     assert bins([8, 12.5]) == ["below 8", "8 to 12.5", "12.5 and more"]
     assert bins([]) == ["any size"]
 
 
-def test_mean_is_that_of_equal_names() -> None:
+def test_means_are_taken_by_name() -> None:
     assert mean_of([{"a": 1.0, "b": 0.0}, {"a": 2.0, "b": 0.0}]) == {"a": 1.5, "b": 0.0}

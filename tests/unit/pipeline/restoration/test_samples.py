@@ -92,7 +92,7 @@ def slow_mosaic(clip: Clip, number: int, image: np.ndarray, mask: np.ndarray, an
 
 
 @pytest.mark.parametrize("anchor", ["frame", "crop", "region"])
-def test_a_sample_is_a_window_with_a_mosaic_on_one_grid(clip: Clip, anchor: str) -> None:
+def test_a_sample_is_a_window_of_frames_with_one_mosaic_grid(clip: Clip, anchor: str) -> None:
     images, masks = read(clip.images, "rgb24"), read(clip.masks, "gray")
     assert clip.shape == (96, 96)
     firsts = set()
@@ -114,7 +114,7 @@ def test_a_sample_is_a_window_with_a_mosaic_on_one_grid(clip: Clip, anchor: str)
     assert len(firsts) > 2
 
 
-def test_a_grid_anchored_to_the_frame_stands_still_where_the_footage_does(clip: Clip) -> None:
+def test_a_grid_anchored_to_the_frame_does_not_move_with_the_crops(clip: Clip) -> None:
     def shown(anchor: str) -> list[np.ndarray]:
         """Return the frames, where they were cut out of the footage; what is no whole block of the mosaic is black."""
         sample = fixed_sample(clip, anchored(anchor), frames=8, seed=0)
@@ -137,13 +137,13 @@ def test_a_grid_anchored_to_the_frame_stands_still_where_the_footage_does(clip: 
     assert moved(shown("crop")) > 0.5
 
 
-def test_a_clip_that_does_not_tell_where_it_was_cut_out_is_anchored_to_its_crops(tmp_path: Path, clip: Clip) -> None:
+def test_the_grid_of_a_clip_without_crops_in_its_metadata_is_anchored_to_the_clip(tmp_path: Path, clip: Clip) -> None:
     write_moving_clip(tmp_path, crops=None)
     (silent,) = read_clips(tmp_path)
     assert equal(fixed_sample(silent, PLAIN, frames=4, seed=0), fixed_sample(clip, anchored("crop"), frames=4, seed=0))
 
 
-def test_blocks_follow_from_the_area_of_the_region_within_its_frame(clip: Clip) -> None:
+def test_block_sizes_depend_on_the_area_of_the_region_in_its_frame(clip: Clip) -> None:
     settings = plain(mosaics=DataSettings().mosaics.model_copy(update={"min_block": 2}))
     blocks = [draw_sample(clip, settings, frames=2, seed=0, epoch=epoch).block for epoch in range(60)]
     # v1: 1244 square pixels of 160 by 240 are 12739 of 512, and 7.4 pixels there 2.3 here; times 0.7 to 2.2, cut off.
@@ -152,7 +152,7 @@ def test_blocks_follow_from_the_area_of_the_region_within_its_frame(clip: Clip) 
 
 
 @pytest.mark.parametrize("keep_aspect", [False, True])
-def test_layers_stay_in_step_when_they_are_scaled_mirrored_and_turned(tmp_path: Path, keep_aspect: bool) -> None:
+def test_images_and_masks_are_scaled_mirrored_and_rotated_together(tmp_path: Path, keep_aspect: bool) -> None:
     frame = texture(150, 200)
     crops = [(10, 30, 170, 130), (12, 30, 168, 126), (10, 34, 170, 130)]
     mask = np.zeros((150, 200), np.uint8)
@@ -181,7 +181,7 @@ def test_layers_stay_in_step_when_they_are_scaled_mirrored_and_turned(tmp_path: 
         assert sample.block == pytest.approx(8 * np.sqrt(np.prod(scales)), rel=0.01)
 
 
-def test_the_aspect_is_kept_where_that_is_asked_for(tmp_path: Path) -> None:
+def test_the_aspect_ratio_is_kept_if_the_setting_says_so(tmp_path: Path) -> None:
     frame = texture(150, 200)
     write_clip(tmp_path, "wide-0000000-000", [frame] * 2, [np.full((150, 200), 255, np.uint8)] * 2, [(0, 0, 160, 80)] * 2)
     (wide,) = read_clips(tmp_path)
@@ -191,14 +191,14 @@ def test_the_aspect_is_kept_where_that_is_asked_for(tmp_path: Path) -> None:
     assert (fixed_sample(wide, plain(size=128), frames=2, seed=0).content == 255).all()
 
 
-def test_a_mirrored_sample_is_the_mirror_of_the_other(clip: Clip) -> None:
+def test_a_mirrored_sample_is_the_mirror_image_of_the_sample(clip: Clip) -> None:
     for epoch in range(3):
         usual, mirrored = (draw_sample(clip, plain(flip=flip, size=64), frames=3, seed=0, epoch=epoch) for flip in (0.0, 1.0))
         for name in LAYERS:
             assert (getattr(usual, name) == getattr(mirrored, name)[:, :, ::-1]).all()
 
 
-def test_only_what_has_a_mosaic_is_degraded_and_by_its_blocks(clip: Clip) -> None:
+def test_only_the_mosaicked_clip_is_degraded_depending_on_its_blocks(clip: Clip) -> None:
     chain = [
         {
             "all_of": {
@@ -227,7 +227,7 @@ def test_only_what_has_a_mosaic_is_degraded_and_by_its_blocks(clip: Clip) -> Non
 # Seeds
 
 
-def test_a_sample_depends_on_seed_epoch_and_clip_and_on_nothing_else(tmp_path: Path, clip: Clip) -> None:
+def test_a_sample_depends_only_on_seed_epoch_and_clip(tmp_path: Path, clip: Clip) -> None:
     settings = DataSettings(size=64)
     keys = [(seed, epoch) for seed in (0, 1) for epoch in range(4)]
     drawn = [draw_sample(clip, settings, frames=4, seed=seed, epoch=epoch) for seed, epoch in keys]
@@ -238,7 +238,7 @@ def test_a_sample_depends_on_seed_epoch_and_clip_and_on_nothing_else(tmp_path: P
     assert len({sample.mosaicked.tobytes() for sample in drawn}) == len(drawn)
 
 
-def test_what_validates_is_always_the_same_and_upright(clip: Clip) -> None:
+def test_validation_samples_are_always_the_same_and_not_rotated(clip: Clip) -> None:
     settings = DataSettings(size=64)
     first = fixed_sample(clip, settings, frames=4, seed=0)
     assert equal(first, fixed_sample(clip, settings, frames=4, seed=0))
@@ -250,7 +250,7 @@ def test_what_validates_is_always_the_same_and_upright(clip: Clip) -> None:
 # What is read
 
 
-def test_nothing_is_decoded_but_the_window_and_what_it_is_made_of(long: Clip, tmp_path: Path) -> None:
+def test_only_the_frames_that_the_window_needs_are_decoded(long: Clip, tmp_path: Path) -> None:
     def damage(path: Path, first: int, last: int) -> Path:
         """Return a copy of `path` with half of each frame lost that is after `last`, or before the keyframe of `first`."""
         content = bytearray(path.read_bytes())
@@ -278,7 +278,7 @@ def test_nothing_is_decoded_but_the_window_and_what_it_is_made_of(long: Clip, tm
             break
 
 
-def test_other_windows_are_tried_where_one_shows_no_region(tmp_path: Path) -> None:
+def test_another_window_is_tried_if_one_shows_no_region(tmp_path: Path) -> None:
     frame = texture(64, 64)
     masks = [np.full((64, 64), 255 * (number >= 20), np.uint8) for number in range(40)]
     write_clip(tmp_path, "film-0000000-000", [frame] * 40, masks, [(0, 0, 64, 64)] * 40)
@@ -307,7 +307,7 @@ def test_a_clip_that_gives_no_sample_says_why(clip: Clip, tmp_path: Path) -> Non
     assert reason(read_clips(tmp_path)[0]) == ("Dropped: no block in the window: the region is too small for blocks of 8 by 8")
 
 
-def test_a_file_that_is_not_sound_fails_with_its_name(clip: Clip, tmp_path: Path) -> None:
+def test_a_damaged_file_fails_with_its_name(clip: Clip, tmp_path: Path) -> None:
     def with_file(name: str, content: bytes) -> Clip:
         path = tmp_path / getattr(clip, name).name
         path.write_bytes(content)
@@ -327,7 +327,7 @@ def test_a_file_that_is_not_sound_fails_with_its_name(clip: Clip, tmp_path: Path
     assert reason(with_file("images", bytes(packets))).startswith("Failed: frame cannot be decoded: ")
 
 
-def test_a_clip_that_is_not_what_its_metadata_say_fails(tmp_path: Path) -> None:
+def test_a_clip_that_differs_from_its_metadata_fails(tmp_path: Path) -> None:
     write_moving_clip(tmp_path, count=9)
     path = tmp_path / METADATA / "film-0000000-000.json"
     known = json.loads(path.read_text())

@@ -106,13 +106,13 @@ def test_every_layout_is_read_and_its_split_is_kept(tmp_path: Path, layout: str,
     assert sources == ({f"watermarks:s/{split}"} if split else {f"watermarks:s/{image.format(name)}" for name in names})
 
 
-def test_a_split_of_the_set_counts_for_all_of_it(tmp_path: Path) -> None:
+def test_a_split_in_the_settings_applies_to_the_whole_set(tmp_path: Path) -> None:
     files = {"train/images/a.png": picture(0), "train/labels/a.txt": "", "b.png": picture(1), "b.txt": ""}
     rows = Imported(write_zip(tmp_path / "set.zip", files), split="val").rows.values()
     assert {(row["source"], row["split"]) for row in rows} == {("watermarks:s", "val")}
 
 
-def test_a_folder_that_is_only_called_somewhat_like_a_split_is_none(tmp_path: Path) -> None:
+def test_a_folder_with_a_name_similar_to_a_split_is_not_a_split(tmp_path: Path) -> None:
     files: dict[str, bytes | str] = {}
     for number, folder in enumerate(("trains", "train stations", "values", "test_drive")):
         files |= {f"{folder}/a.png": picture(number), f"{folder}/a.txt": ""}
@@ -120,7 +120,7 @@ def test_a_folder_that_is_only_called_somewhat_like_a_split_is_none(tmp_path: Pa
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\u2028"])
-def test_lines_end_as_they_do_for_ultralytics(tmp_path: Path, end: str) -> None:
+def test_lines_end_as_in_ultralytics(tmp_path: Path, end: str) -> None:
     label = end.join(["0 0.5 0.5 0.5 0.4", "0 0.2 0.2 0.1 0.1", "1 0.8 0.8 0.1 0.1"])
     assert len(Imported(write_zip(tmp_path / "set.zip", {"a.png": picture(0), "a.txt": label})).boxes["s+a"]) == 3
 
@@ -141,14 +141,14 @@ def test_lines_end_as_they_do_for_ultralytics(tmp_path: Path, end: str) -> None:
         ("0 x y w h", "could not convert"),
     ],
 )
-def test_a_bad_line_is_a_row_that_names_it(tmp_path: Path, line: str, fault: str) -> None:
+def test_an_invalid_line_is_a_row_that_names_it(tmp_path: Path, line: str, fault: str) -> None:
     files = {"images/a.png": picture(0), "labels/a.txt": f"\n{LINE}{line}\n"}
     imported = Imported(write_zip(tmp_path / "set.zip", files))
     assert imported.reasons == {"s+images%2Fa": "broken YOLO label"} and not imported.rows and not imported.files
     assert imported.details["s+images%2Fa"].startswith("labels/a.txt:3: ") and fault in imported.details["s+images%2Fa"]
 
 
-def test_polygons_are_boxed_clipped_boxes_noted_and_equal_ones_merged(tmp_path: Path) -> None:
+def test_polygons_become_boxes_clipped_boxes_are_noted_and_equal_boxes_merged(tmp_path: Path) -> None:
     label = "0 0.5 0.5 0.5 0.4\n" + LINE + "0 0.25 0.3 0.75 0.3 0.5 0.7\n1 0.9 0.5 0.4 0.2\r\n"
     imported = Imported(write_zip(tmp_path / "set.zip", {"a.png": picture(0), "a.txt": "\ufeff" + label}))
     assert [tuple(round(edge, 6) for edge in box) for box in imported.boxes["s+a"]] == [BOX, (28, 12, 40, 18)]
@@ -163,7 +163,7 @@ def test_polygons_are_boxed_clipped_boxes_noted_and_equal_ones_merged(tmp_path: 
 
 # In thousandths: what differs by less than is written would be one box.
 @given(st.lists(st.tuples(*[st.integers(0, 1000).map(lambda part: part / 1000)] * 4), max_size=4))
-def test_boxes_are_those_that_were_written(tmp_path_factory: pytest.TempPathFactory, numbers: list[tuple[float, ...]]) -> None:
+def test_written_boxes_are_read_back(tmp_path_factory: pytest.TempPathFactory, numbers: list[tuple[float, ...]]) -> None:
     corners = [(min(a, c) * WIDTH, min(b, d) * HEIGHT, max(a, c) * WIDTH, max(b, d) * HEIGHT) for a, b, c, d in numbers]
     boxes = [box for box in corners if box[2] - box[0] > 0.01 and box[3] - box[1] > 0.01]
     path = tmp_path_factory.mktemp("labels") / "a.txt"
@@ -207,7 +207,7 @@ def test_a_broken_description_stops_the_set(tmp_path: Path) -> None:
             Imported(write_zip(tmp_path / f"{number}.zip", {"a.png": picture(0), "data.yaml": text}))
 
 
-def test_nothing_is_made_of_a_description_but_the_number_of_classes(tmp_path: Path) -> None:
+def test_only_the_number_of_classes_is_read_from_a_description(tmp_path: Path) -> None:
     bomb = "".join(f"n{number}: &n{number} [{', '.join(9 * [f'*n{number - 1}'])}]\n" for number in range(1, 12))
     merged = "".join(f"n{number}: &n{number} {{<<: [{', '.join(9 * [f'*n{number - 1}'])}]}}\n" for number in range(1, 12))
     for number, text in enumerate(
@@ -222,7 +222,7 @@ def test_nothing_is_made_of_a_description_but_the_number_of_classes(tmp_path: Pa
         assert Imported(write_zip(tmp_path / f"{number}.zip", files)).reasons == {"s+a": "ok"}
 
 
-def test_images_and_labels_without_each_other_are_rows(tmp_path: Path) -> None:
+def test_images_without_labels_and_labels_without_images_are_rows(tmp_path: Path) -> None:
     files = {"images/a.png": picture(0), "labels/b.txt": LINE, "labels/classes.txt": "logo\ntext", "requirements.txt": "x"}
     files |= {"images/c.png": picture(1), "labels/c.txt": LINE}
     imported = Imported(write_zip(tmp_path / "set.zip", files))
@@ -230,13 +230,13 @@ def test_images_and_labels_without_each_other_are_rows(tmp_path: Path) -> None:
     assert [row["status"] for row in imported.ledger] == ["dropped", "ok", "failed"]
 
 
-def test_a_set_of_which_no_image_has_a_label_is_an_error_that_says_where_they_are_looked_for(tmp_path: Path) -> None:
+def test_a_set_without_any_label_is_an_error_that_names_an_expected_file(tmp_path: Path) -> None:
     files = {"images/a.png": picture(0), "images/b.png": picture(1), "annotations/a.txt": LINE}
     with pytest.raises(TesseraError, match=r"'s': none of its 2 image\(s\) has a label .*, 'labels/a.txt' is missing"):
         Imported(write_zip(tmp_path / "set.zip", files))
 
 
-def test_images_of_a_kind_that_is_not_read_are_rows(tmp_path: Path) -> None:
+def test_images_of_unsupported_formats_are_rows(tmp_path: Path) -> None:
     files = {"a.GIF": picture(0, kind="gif"), "a.txt": LINE, "b.heic": b"heic", "b.txt": LINE, "c.png": picture(1), "c.txt": ""}
     imported = Imported(write_folder(tmp_path / "set", files))
     unread = "image of a kind that is not read"
@@ -268,7 +268,7 @@ def test_bad_images_are_rows(tmp_path: Path) -> None:
     assert not any("images" in detail for detail in imported.details.values()), "where it lay for the moment"
 
 
-def test_an_image_that_would_fill_the_memory_is_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_that_is_too_large_for_memory_is_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sets, "MAX_PIXELS", WIDTH * HEIGHT)
     monkeypatch.setattr(sets, "MAX_IMAGE_BYTES", len(picture(0)))
     files = {"a.png": picture(0), "a.txt": "", "wide.jpg": picture(1, WIDTH + 1, kind="jpg"), "wide.txt": ""}
@@ -277,14 +277,14 @@ def test_an_image_that_would_fill_the_memory_is_not_decoded(tmp_path: Path, monk
     assert imported.reasons == {"s+a": "ok", "s+wide": "image too large", "s+long": "file too large"}
 
 
-def test_equal_images_and_equal_names_are_rows_and_the_one_that_measures_stays(tmp_path: Path) -> None:
+def test_equal_images_and_equal_names_are_rows_and_the_image_for_validation_is_kept(tmp_path: Path) -> None:
     files = {"train/a.png": picture(0), "train/a.txt": LINE, "val/z.png": picture(0), "val/z.txt": LINE}
     files |= {"B.png": picture(1), "b.JPG": picture(2), "b.txt": LINE}
     imported = Imported(write_zip(tmp_path / "set.zip", files))
     assert imported.reasons == {"s+val%2Fz": "ok", "s+train%2Fa": "the same image twice", "s+B": "several images of one name"}
 
 
-def test_a_name_that_is_twice_in_a_zip_is_a_row(tmp_path: Path) -> None:
+def test_a_duplicate_name_in_a_zip_file_is_a_row(tmp_path: Path) -> None:
     path = tmp_path / "set.zip"
     with warnings.catch_warnings(), zipfile.ZipFile(path, "w") as archive:
         warnings.simplefilter("ignore")
@@ -295,7 +295,7 @@ def test_a_name_that_is_twice_in_a_zip_is_a_row(tmp_path: Path) -> None:
     assert imported.boxes == {"s+a": [BOX]}
 
 
-def test_what_is_on_the_blocklist_stays_out(tmp_path: Path) -> None:
+def test_images_on_the_blocklist_are_dropped(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "set", {name: picture(n) for n, name in enumerate(("a.png", "b.png", "c.png"))})
     write_folder(folder, {"a.txt": "", "b.txt": "", "c.txt": ""})
     phash = perceptual_hash(np.array(Image.open(folder / "b.png")))
@@ -310,7 +310,7 @@ def test_what_is_on_the_blocklist_stays_out(tmp_path: Path) -> None:
 HOSTILE = ("../../escape.png", "/etc/escape.png", "a/../../escape.png", "C:\\escape.png", "..\\escape.png", "C:escape.png")
 
 
-def test_names_that_leave_a_zip_are_rows_and_write_nothing(tmp_path: Path) -> None:
+def test_names_that_lead_out_of_a_zip_file_are_rows_and_write_nothing(tmp_path: Path) -> None:
     files: dict[str, bytes | str] = {name: picture(number) for number, name in enumerate(HOSTILE)}
     files |= {"ok\n Ω {x} *.png": picture(90), "ok\n Ω {x} *.txt": LINE, "win\\images\\b.png": picture(91)}
     files |= {"win\\labels\\b.txt": LINE, "__MACOSX/ok.png": b"x", ".hidden/a.png": b"x", "._a.png": b"x"}
@@ -331,7 +331,7 @@ def test_links_and_devices_in_a_zip_are_rows(tmp_path: Path) -> None:
     assert Imported(path).reasons == dict.fromkeys(("s+link.png", "s+device.png", "s+pipe.txt"), "no plain file")
 
 
-def test_links_out_of_a_folder_are_rows_and_pipes_do_not_hang(tmp_path: Path) -> None:
+def test_links_out_of_a_folder_are_rows_and_pipes_do_not_block(tmp_path: Path) -> None:
     write_folder(tmp_path, {"outside/a.png": picture(0), "set/b.png": picture(1), "set/b.txt": LINE})
     (tmp_path / "set" / "a.png").symlink_to(tmp_path / "outside" / "a.png")
     (tmp_path / "set" / "all").symlink_to(tmp_path / "outside")
@@ -352,7 +352,7 @@ def test_links_out_of_a_folder_are_rows_and_pipes_do_not_hang(tmp_path: Path) ->
     }
 
 
-def test_bombs_are_refused_before_anything_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_zip_bombs_are_refused_before_anything_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_zip(tmp_path / "bomb.zip", {"a.png": bytes(10**7)}, zipfile.ZIP_DEFLATED)
     with pytest.raises(TesseraError, match=r"watermarks\.sets: 's': .* unpacks to 10,000,000 bytes"):
         Imported(path)
@@ -362,7 +362,7 @@ def test_bombs_are_refused_before_anything_is_unpacked(tmp_path: Path, monkeypat
             Imported(write(tmp_path / f"many{number}", {"a.txt": "", "b.txt": ""}))
 
 
-def test_a_declared_size_is_not_believed(tmp_path: Path) -> None:
+def test_a_false_declared_size_is_detected(tmp_path: Path) -> None:
     path = write_zip(tmp_path / "set.zip", {"a.png": picture(0), "a.txt": LINE}, zipfile.ZIP_DEFLATED)
     content = path.read_bytes()
     size = len(picture(0)).to_bytes(4, "little")
@@ -383,7 +383,7 @@ def test_entries_that_cannot_be_unpacked_are_rows(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_what_would_be_unpacked_all_at_once_is_a_row(tmp_path: Path, method: int) -> None:
+def test_an_entry_that_can_only_be_unpacked_at_once_is_a_row(tmp_path: Path, method: int) -> None:
     assert Imported(write_zip(tmp_path / "set.zip", {"a.png": picture(0)}, method)).reasons == {
         "s+a.png": "neither stored nor deflated"
     }
@@ -400,14 +400,14 @@ def test_a_set_without_an_image_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x05\x06", b"<!DOCTYPE html>"])
-def test_a_set_that_is_no_set_is_named(tmp_path: Path, content: bytes) -> None:
+def test_a_path_that_is_not_a_set_is_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "set.zip"
     path.write_bytes(content)
     with pytest.raises(TesseraError, match=r"watermarks\.sets: 's': .*set\.zip' is neither a folder nor a readable zip file"):
         Imported(path)
 
 
-def test_a_set_that_is_not_there_has_one_mend(tmp_path: Path) -> None:
+def test_a_missing_set_is_an_error_with_one_fix(tmp_path: Path) -> None:
     with pytest.raises(TesseraError, match=r"'s': '.*set\.zip' is not there; fix the path$"):
         Imported(tmp_path / "set.zip")
 
@@ -419,7 +419,7 @@ def test_long_and_odd_names_have_keys_of_their_own(tmp_path: Path) -> None:
     assert len(Imported(write_zip(tmp_path / "set.zip", files)).rows) == len(names)
 
 
-def test_names_of_sets_differ() -> None:
+def test_names_of_sets_must_differ() -> None:
     one = {"name": "pita", "path": "a", "content": "general", "rights": "CC0"}
     with pytest.raises(ValidationError, match="must differ"):
         WatermarkSettings(sets=[one, one | {"name": "PITA"}])

@@ -36,7 +36,7 @@ def entry(**more):
 
 @few
 @given(images())
-def test_what_is_written_is_read_again(tmp_path, image):
+def test_written_annotations_are_read_back(tmp_path, image):
     found = [image, ImageAnnotations("empty", 3, 5)]
     assert write_coco(found, tmp_path / "coco.json", CATEGORIES) == []
     again, categories, losses = read_coco(tmp_path / "coco.json")
@@ -80,7 +80,7 @@ def test_uncompressed_run_lengths_are_read(tmp_path_factory, mask):
     assert np.array_equal(image.annotations[0].mask(HEIGHT, WIDTH), mask)
 
 
-def test_ids_of_91_classes_stay():
+def test_ids_of_91_classes_are_kept():
     from tempfile import NamedTemporaryFile
 
     categories = {1: "person", 13: "stop sign", 90: "toothbrush", 0: "zero", -4: "below"}
@@ -109,7 +109,7 @@ def test_results_are_read_with_their_scores(tmp_path):
     assert [(one.score, one.box) for one in image.annotations] == [(0.25, (1, 2, 4, 6))] and losses == []
 
 
-def test_what_lies_outside_is_cut_and_said(tmp_path):
+def test_a_region_outside_the_image_is_clipped_and_noted(tmp_path):
     (image,), _, (loss,) = read_coco(
         file(tmp_path / "coco.json", entry(segmentation=[[30, 5, 60, 5, 60, 9, 30, 9]], bbox=[30, 5, 30, 4]))
     )
@@ -120,7 +120,7 @@ def test_what_lies_outside_is_cut_and_said(tmp_path):
 @pytest.mark.parametrize(
     "name", ["/etc/hostname", "../one.jpg", "a/../../b.jpg", "C:\\b.jpg", "..\\b.jpg", "", None, 3, "a\0b"]
 )
-def test_a_hostile_file_name_is_a_failed_image_and_its_annotations_too(tmp_path, name):
+def test_a_hostile_file_name_fails_the_image_and_its_annotations(tmp_path, name):
     rows = [{"id": 7, "file_name": name, "width": WIDTH, "height": HEIGHT}]
     found, _, losses = read_coco(file(tmp_path / "coco.json", entry(), images=rows))
     assert found == ()
@@ -175,7 +175,7 @@ def test_a_broken_image_is_a_failed_row(tmp_path, image):
         {"segmentation": [], "bbox": [1, 2, float("inf"), 4]},
     ],
 )
-def test_a_broken_annotation_is_a_failed_row_and_the_others_stay(tmp_path, more):
+def test_a_broken_annotation_is_a_failed_row_and_the_others_are_kept(tmp_path, more):
     (image,), _, losses = read_coco(file(tmp_path / "coco.json", entry(**more), entry(id=2)))
     assert [(loss.key, loss.reason, loss.status) for loss in losses] == [("annotation 1", "broken annotation", "failed")]
     assert len(image.annotations) == 1

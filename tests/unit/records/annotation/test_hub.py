@@ -20,7 +20,7 @@ def test_the_tables_carry_everything(tmp_path, found):
     assert [plain(image) for image in read_hub(tmp_path / "a.parquet", tmp_path / "i.parquet")] == [*map(plain, found)]
 
 
-def test_no_images_are_two_empty_tables(tmp_path):
+def test_no_images_give_two_empty_tables(tmp_path):
     write_hub(tmp_path / "a.parquet", tmp_path / "i.parquet", [])
     assert list(read_hub(tmp_path / "a.parquet", tmp_path / "i.parquet")) == []
     assert read_table(tmp_path / "i.parquet", Images).height == read_table(tmp_path / "a.parquet", Annotations).height == 0

@@ -70,7 +70,7 @@ def png(mask):
 
 @few
 @given(images(box_alone=False))
-def test_what_is_written_is_read_again(tmp_path, image):
+def test_written_annotations_are_read_back(tmp_path, image):
     assert write_labelme(image, tmp_path / "one.json", "one.jpg") == []
     again, losses = read_labelme(load_labelme(tmp_path / "one.json"), "one", WIDTH, HEIGHT, list(LABELS))
     assert losses == []
@@ -82,7 +82,7 @@ def test_what_is_written_is_read_again(tmp_path, image):
             assert plain(ImageAnnotations("", 1, 1, (found,))) == plain(ImageAnnotations("", 1, 1, (annotation,)))
 
 
-def test_holes_and_parts_travel_as_rings_of_a_group(tmp_path):
+def test_holes_and_parts_are_written_as_rings_of_a_group(tmp_path):
     parts = (Part(rectangle((1, 1, 20, 20)), (rectangle((4, 4, 16, 16)),)), Part(rectangle((7, 7, 12, 12))))
     image = ImageAnnotations("one", WIDTH, HEIGHT, (Annotation.of_parts("nsfw", parts),))
     write_labelme(image, tmp_path / "one.json", "one.jpg")
@@ -92,7 +92,7 @@ def test_holes_and_parts_travel_as_rings_of_a_group(tmp_path):
     assert plain(again) == plain(image)
 
 
-def test_a_box_alone_becomes_a_rectangle_and_that_is_said(tmp_path):
+def test_a_box_without_a_mask_becomes_a_rectangle_and_a_loss(tmp_path):
     image = ImageAnnotations("one", WIDTH, HEIGHT, (Annotation("nsfw", None, None, (1.0, 2.0, 9.0, 8.0)),))
     (loss,) = write_labelme(image, tmp_path / "one.json", "one.jpg")
     assert loss.reason == "labelme has no boxes" and loss.kept
@@ -100,7 +100,7 @@ def test_a_box_alone_becomes_a_rectangle_and_that_is_said(tmp_path):
     assert again.annotations[0].box == (1, 2, 9, 8)
 
 
-def test_no_region_is_the_flag_sfw_and_no_word_is_no_label(tmp_path):
+def test_an_image_without_regions_has_the_flag_sfw_and_one_without_flags_is_unlabelled(tmp_path):
     empty = ImageAnnotations("one", WIDTH, HEIGHT)
     write_labelme(empty, tmp_path / "one.json", "one.jpg")
     assert plain(read_labelme(load_labelme(tmp_path / "one.json"), "one", WIDTH, HEIGHT, ["nsfw"])[0]) == plain(empty)
@@ -119,7 +119,7 @@ def test_the_writer_writes_what_labelme_requires(tmp_path):
     assert written["flags"] == {"sfw": False}
 
 
-def test_rectangle_circle_and_mask_become_what_they_draw():
+def test_rectangles_circles_and_masks_become_the_regions_that_labelme_draws():
     mask = np.array([[0, 1, 1], [1, 0, 1]], np.uint8)
     image, losses = read(
         shape([[9, 8], [2, 3]], "rectangle"),
@@ -135,7 +135,7 @@ def test_rectangle_circle_and_mask_become_what_they_draw():
     assert np.array_equal(drawn.mask(HEIGHT, WIDTH)[5:7, 30:33], mask * 255)
 
 
-def test_one_label_and_group_is_one_region_and_a_ring_inside_a_ring_is_a_hole():
+def test_shapes_of_one_label_and_group_are_one_region_and_inner_rings_are_holes():
     image, _ = read(
         square(1, 1, 20, 20, group_id=4),
         square(5, 5, 10, 10, group_id=4),
@@ -150,7 +150,7 @@ def test_one_label_and_group_is_one_region_and_a_ring_inside_a_ring_is_a_hole():
     ]
 
 
-def test_a_mask_and_rings_of_one_group_are_their_union():
+def test_a_mask_and_rings_of_one_group_are_united():
     image, _ = read(
         square(1, 1, 5, 5, group_id=1), shape([[20, 20], [21, 21]], "mask", group_id=1, mask=png(np.ones((2, 2), np.uint8)))
     )
@@ -158,7 +158,7 @@ def test_a_mask_and_rings_of_one_group_are_their_union():
     assert np.count_nonzero(region.mask(HEIGHT, WIDTH)) == 5 * 5 + 4
 
 
-def test_what_does_not_count_is_a_loss_and_the_rest_stays():
+def test_an_unusable_shape_is_a_loss_and_the_others_stay():
     image, losses = read(
         square(1, 1, 9, 9),
         square(1, 1, 9, 9, label="face"),
@@ -180,7 +180,7 @@ def test_what_does_not_count_is_a_loss_and_the_rest_stays():
     ]
 
 
-def test_an_image_of_which_nothing_is_left_is_no_true_negative():
+def test_an_image_that_lost_all_regions_is_not_a_negative_example():
     with pytest.raises(Dropped, match="no usable shape: unknown label face"):
         read(square(1, 1, 9, 9, label="face"))
 
@@ -250,7 +250,7 @@ def test_a_contradiction_fails_the_image(reason, more):
         ("too many shapes", json.dumps({"shapes": [{}] * (MAX_SHAPES + 1)}).encode()),
     ],
 )
-def test_what_is_no_labelme_file_fails(tmp_path, reason, data):
+def test_a_file_that_is_not_from_labelme_fails(tmp_path, reason, data):
     (tmp_path / "one.json").write_bytes(data)
     with pytest.raises(Failed) as error:
         load_labelme(tmp_path / "one.json")
@@ -332,7 +332,7 @@ def test_an_image_path_that_leaves_its_folder_fails(tmp_path, name):
         image_path({"imagePath": name}, root / "one.json", root)
 
 
-def test_an_image_path_inside_the_folder_is_taken_with_either_slash(tmp_path):
+def test_an_image_path_inside_the_folder_may_have_either_slash(tmp_path):
     assert image_path({"imagePath": "a\\b.jpg"}, tmp_path / "one.json", tmp_path) == tmp_path / "a" / "b.jpg"
     beside = image_path({"imagePath": "../b.jpg"}, tmp_path / "drawn" / "one.json", tmp_path)
     assert beside == tmp_path / "drawn" / ".." / "b.jpg"
@@ -402,20 +402,20 @@ def test_a_folder_becomes_tables_and_every_image_is_a_row(folder):
     assert all(Path(path).exists() for path in images["path"])
 
 
-def test_a_label_may_name_an_image_that_is_called_otherwise(folder):
+def test_a_label_file_may_name_an_image_with_another_stem(folder):
     folder.image("photo.png")
     folder.label("label.json", imagePath="photo.png")
     assert folder.run()[0] == {"my%20set+label": ("ok", "")}
 
 
-def test_names_that_differ_in_case_are_one_name(folder):
+def test_names_that_differ_only_in_case_are_the_same(folder):
     for name in ("a.png", "A.png"):
         folder.image(name)
     folder.label("a.json")
     assert [row[1] for row in folder.run()[0].values()] == ["several files of one name"]
 
 
-def test_a_missing_image_is_taken_from_its_label_and_that_is_said(folder):
+def test_a_missing_image_is_taken_from_its_label_file_and_noted(folder):
     data = base64.b64decode(png(np.zeros((HEIGHT, WIDTH, 3), np.uint8)))
     folder.label("v1.0.json", imagePath="v1.0.jpg", imageData=base64.b64encode(data).decode())
     folder.label("text.json", imageData="AAAA")
@@ -428,13 +428,13 @@ def test_a_missing_image_is_taken_from_its_label_and_that_is_said(folder):
     assert (folder.folder / "embedded" / "my%20set+v1.0.png").read_bytes() == data
 
 
-def test_an_embedded_copy_is_ignored_where_the_image_is_there(folder):
+def test_an_embedded_copy_is_ignored_if_the_image_exists(folder):
     folder.image("a.png")
     folder.label("a.json", imageData="AAAA")
     assert folder.run()[0] == {"my%20set+a": ("ok", "")}
 
 
-def test_a_broken_image_and_a_name_that_is_no_text_fail(folder):
+def test_a_broken_image_and_a_name_that_is_not_utf8_fail(folder):
     (folder.root / "a.png").write_bytes(b"text")
     folder.label("a.json")
     folder.image("b.png")
@@ -445,7 +445,7 @@ def test_a_broken_image_and_a_name_that_is_no_text_fail(folder):
     assert rows["my%20set+b"] == ("failed", "file name is not UTF-8")
 
 
-def test_what_is_no_file_fails_as_such_and_holds_nothing_up(folder):
+def test_a_pipe_fails_without_blocking(folder):
     os.mkfifo(folder.root / "pipe.png")
     os.mkfifo(folder.root / "label.json")
     for name in ("pipe", "folder", "long"):
@@ -466,13 +466,13 @@ def test_what_is_no_file_fails_as_such_and_holds_nothing_up(folder):
     }
 
 
-def test_a_folder_that_is_not_there_is_an_error_that_names_it(folder):
+def test_a_missing_folder_is_an_error_that_names_it(folder):
     folder.root.rmdir()
     with pytest.raises(TesseraError, match=r"annotations\.labels: 'my set': .* is not a folder"):
         folder.run()
 
 
-def test_labels_of_people_need_the_clearance_that_sources_need():
+def test_labels_need_the_same_rights_as_sources():
     row = {"name": "a", "path": "a", "rights": "CC0"}
     adult = {**row, "content": "adult", "consent": "release 7", "adults_verified": "yes"}
     AnnotationSettings(labels=[adult])

@@ -16,7 +16,7 @@ LABELS = {label: value for value, label in VALUES.items()}
 
 
 @given(arrays(np.uint8, (12, 15), elements=st.sampled_from([0, 7, 255]), fill=st.just(0)))
-def test_a_mask_survives_and_its_instances_are_the_8_connected_pieces(mask):
+def test_a_mask_is_read_back_with_its_8_connected_pieces_as_instances(mask):
     image, losses = read_mask(mask, "one", VALUES)
     again, lost = write_mask(image, LABELS)
     assert np.array_equal(again, mask)
@@ -25,13 +25,13 @@ def test_a_mask_survives_and_its_instances_are_the_8_connected_pieces(mask):
     assert len(image.annotations) == expected
 
 
-def test_values_are_exact_and_an_unknown_one_is_a_fault():
+def test_values_are_exact_and_an_unknown_value_is_an_error():
     mask = np.full((4, 4), 254, np.uint8)
     with pytest.raises(Failed, match=r"unknown value in mask: \[254\]"):
         read_mask(mask, "one", VALUES)
 
 
-def test_holes_stay_and_specks_are_losses():
+def test_holes_are_kept_and_specks_are_losses():
     mask = np.zeros((20, 20), np.uint8)
     mask[2:12, 2:12] = 255
     mask[5:8, 5:8] = 0
@@ -43,7 +43,7 @@ def test_holes_stay_and_specks_are_losses():
     assert np.array_equal(region.mask(20, 20), mask * (np.arange(20) < 14)[:, None])
 
 
-def test_what_a_mask_image_cannot_carry_is_a_loss():
+def test_what_a_mask_image_cannot_represent_is_a_loss():
     def square(x: float, label: str = "nsfw", **more: object) -> Annotation:
         return Annotation.of_parts(label, (Part(rectangle((x, 2.5, x + 2, 4.5))),), **more)
 
@@ -84,7 +84,7 @@ def test_values_beyond_a_byte_survive():
 
 
 @pytest.mark.parametrize("data", [b"", b"\x89PNG\r\n\x1a\n", b"text", b"GIF89a"])
-def test_what_is_no_mask_is_refused(tmp_path, data):
+def test_a_file_that_is_not_a_mask_is_refused(tmp_path, data):
     (tmp_path / "mask.png").write_bytes(data)
     with pytest.raises(Failed, match="not a PNG"):
         load_mask(tmp_path / "mask.png")

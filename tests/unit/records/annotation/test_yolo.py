@@ -30,7 +30,7 @@ def ultralytics_mask(path, width, height):
 
 @few
 @given(images(score=False, box_alone=False, crowd=False))
-def test_segments_draw_the_same_mask_and_parts_become_objects(tmp_path, image):
+def test_segments_give_the_same_mask_and_parts_become_objects(tmp_path, image):
     for annotation in image.annotations:
         losses = write_yolo(
             ImageAnnotations("one", WIDTH, HEIGHT, (annotation,)), list(LABELS), "segment", tmp_path / "one.txt"
@@ -80,7 +80,7 @@ def test_the_smallest_regions_have_enough_corners_for_ultralytics(tmp_path):
 
 @few
 @given(images(score=False, crowd=False))
-def test_detection_carries_boxes(tmp_path, image):
+def test_the_task_detect_writes_boxes(tmp_path, image):
     write_yolo(image, list(LABELS), "detect", tmp_path / "one.txt")
     found = read(tmp_path / "one.txt", "detect").annotations
     boxes = [one for one in image.annotations if one.box[2] > one.box[0] and one.box[3] > one.box[1]]
@@ -89,7 +89,7 @@ def test_detection_carries_boxes(tmp_path, image):
         assert one.box == pytest.approx(expected.box, abs=1e-6)
 
 
-def test_written_twice_is_written_once_and_no_region_is_an_empty_file(tmp_path):
+def test_equal_regions_are_written_once_and_an_image_without_regions_has_an_empty_file(tmp_path):
     image = ImageAnnotations("one", WIDTH, HEIGHT, (Annotation.of_parts("nsfw", (Part(rectangle((1, 1, 5, 5))),)),))
     for _ in range(2):
         write_yolo(image, ["nsfw"], "segment", tmp_path / "one.txt")
@@ -99,7 +99,7 @@ def test_written_twice_is_written_once_and_no_region_is_an_empty_file(tmp_path):
     assert plain(read(tmp_path / "one.txt")) == ("one", WIDTH, HEIGHT, [])
 
 
-def test_what_yolo_cannot_carry_is_a_loss(tmp_path):
+def test_what_yolo_cannot_represent_is_a_loss(tmp_path):
     part = Part(circle((10, 10), (14, 10)))
     regions = (
         Annotation.of_parts("face", (part,)),
@@ -136,7 +136,7 @@ def test_what_yolo_cannot_carry_is_a_loss(tmp_path):
         ("9" * 5000 + " 0 0 1 0 1 1", "segment", "limit"),
     ],
 )
-def test_a_bad_line_is_refused_by_its_number(tmp_path, line, task, fault):
+def test_an_invalid_line_is_refused_with_its_number(tmp_path, line, task, fault):
     (tmp_path / "one.txt").write_text(f"\n{line}\n")
     with pytest.raises(Failed, match=f"line 2: .*{fault}"):
         read(tmp_path / "one.txt", task)

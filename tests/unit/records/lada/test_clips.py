@@ -33,7 +33,7 @@ def change(folder: Path, key: str = "a-0000003-001", **values: Any) -> None:
     path.write_text(json.dumps({name: value for name, value in found.items() if value != "remove"}))
 
 
-def test_clips_are_found_by_key_with_all_that_is_known_of_them(folder: Path) -> None:
+def test_clips_are_read_by_key_with_their_metadata(folder: Path) -> None:
     first, second = read_clips(folder)
     assert (first.key, second.key) == ("a-0000003-001", "b.film-0000000-000")
     assert (first.frames, first.rate, first.shape, first.frame) == (2, 30.0, (48, 66), (50, 70))
@@ -44,7 +44,7 @@ def test_clips_are_found_by_key_with_all_that_is_known_of_them(folder: Path) -> 
     assert first.masks.name == "a-0000003-001.mkv"
 
 
-def test_clips_of_lada_do_not_tell_where_they_were_cut_out(folder: Path) -> None:
+def test_clips_of_lada_have_no_crops(folder: Path) -> None:
     change(folder, crops="remove", mosaic=None, video_quality={"overall": 0.5})
     assert read_clips(folder)[0].corners is None
 
@@ -53,7 +53,7 @@ def test_a_split_without_clips_has_none(tmp_path: Path) -> None:
     assert read_clips(tmp_path) == []
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(TesseraError, match="nowhere: there is no such folder"):
         read_clips(tmp_path / "nowhere")
 
@@ -79,7 +79,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
         ({"relative_mask_video_path": "a\0b"}, "a-0000003-001.json: "),
     ],
 )
-def test_metadata_that_are_not_sound_are_named_with_their_fault(folder: Path, values: dict[str, Any], fault: str) -> None:
+def test_invalid_metadata_is_named_with_its_fault(folder: Path, values: dict[str, Any], fault: str) -> None:
     change(folder, **values)
     with pytest.raises(TesseraError) as error:
         read_clips(folder)
@@ -89,20 +89,20 @@ def test_metadata_that_are_not_sound_are_named_with_their_fault(folder: Path, va
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[" * 100_000, b"[]", b"\xff", b'{"version": 2'])
-def test_a_file_that_is_no_metadata_is_named(folder: Path, text: bytes) -> None:
+def test_a_file_that_is_not_metadata_is_named(folder: Path, text: bytes) -> None:
     (folder / METADATA / "a-0000003-001.json").write_bytes(text)
     with pytest.raises(TesseraError, match=r"1 clips of .*\n.*a-0000003-001\.json: "):
         read_clips(folder)
 
 
 @pytest.mark.parametrize("remove", [lambda file: file.unlink(), lambda file: (file.unlink(), file.mkdir())])
-def test_a_missing_file_is_named_with_the_mend(folder: Path, remove: Callable[[Path], object]) -> None:
+def test_a_missing_file_is_named_with_the_fix(folder: Path, remove: Callable[[Path], object]) -> None:
     remove(read_clips(folder)[0].masks)
     with pytest.raises(TesseraError, match=r"json: '\.\./crop_unscaled_mask/a-0000003-001\.mkv' is missing\nrestore the files"):
         read_clips(folder)
 
 
-def test_all_faults_are_counted_and_ten_are_told(folder: Path) -> None:
+def test_all_faults_are_counted_and_ten_are_listed(folder: Path) -> None:
     for number in range(13):
         shutil.copy(folder / METADATA / "a-0000003-001.json", folder / METADATA / f"c{number}.json")
         change(folder, f"c{number}", version=3)

@@ -78,7 +78,7 @@ def read(clip: dict[str, Any], scores: dict[str, Any] | None = None) -> Version2
     return Version2.model_validate_json(json.dumps(metadata(clip, scores)))
 
 
-def test_what_the_trainer_reads_is_there(tmp_path: Path) -> None:
+def test_the_metadata_has_the_keys_that_the_trainer_reads(tmp_path: Path) -> None:
     found = read(CLIP)
     assert (found.version, found.frames_count, found.fps) == (2, 40, 30000 / 1001)
     assert (found.orig_shape, found.scene_shape, found.pad[7]) == ([1080, 1920], [256, 300], [0, 0, 22, 22])
@@ -92,12 +92,12 @@ def test_what_the_trainer_reads_is_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("scores", [None, NOTHING])
-def test_what_was_not_measured_is_not_there(scores: dict[str, Any] | None) -> None:
+def test_scores_that_were_not_measured_are_absent(scores: dict[str, Any] | None) -> None:
     optional = {"video_quality", "watermark_detected", "nudenet_nsfw_detected", "censoring_detected"}
     assert not set(metadata(CLIP, scores)) & (optional | {"nudenet_nsfw_detected_classes"})
 
 
-def test_scores_become_what_lada_knows() -> None:
+def test_scores_are_converted_to_those_of_lada() -> None:
     scores = {"aesthetic": -0.1, "technical": 0.05, "quality": 0.4, "nsfw_classes": ["MALE_GENITALIA_EXPOSED"], "nsfw": 0.9}
     found = read(CLIP, NOTHING | scores)
     assert found.video_quality == Quality(aesthetic=-0.1, technical=0.05, overall=0.4)
@@ -110,7 +110,7 @@ def test_scores_become_what_lada_knows() -> None:
     ("column", "name", "needed"),
     [("watermark", "watermark_detected", 4), ("mosaic", "censoring_detected", 4), ("nsfw", "nudenet_nsfw_detected", 6)],
 )
-def test_something_counts_where_lada_would_see_it_often_enough(column: str, name: str, needed: int) -> None:
+def test_a_detection_counts_if_lada_would_find_it_in_enough_frames(column: str, name: str, needed: int) -> None:
     def seen(fraction: float, frames: int) -> bool:
         return bool(metadata(CLIP | {"frames": frames}, NOTHING | {column: fraction})[name])
 
