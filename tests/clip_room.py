@@ -37,7 +37,7 @@ def pictures(count: int, height: int, width: int) -> list[np.ndarray]:
 def film(
     path: Path, images: Sequence[np.ndarray], *, pts: Sequence[int] | None = None, pixel_format: str = "yuv420p", **options: str
 ) -> Path:
-    """Write a video of `images` with a keyframe in ten; `pts` are milliseconds."""
+    """Write a video of `images` with a keyframe every ten frames; `pts` are milliseconds."""
     base = Fraction(1, 1000) if pts else Fraction(1, 25)
     codec = "libx265" if "10" in pixel_format else "libx264"
     with av.open(str(path), "w") as container:
@@ -90,7 +90,7 @@ def run(folder: Path, settings: ClipSettings = LOSSLESS, threads: int = 2, out: 
 
 @dataclass
 class Room:
-    """What `cut_clips` reads and writes, in a folder."""
+    """The inputs and outputs of `cut_clips`, in a folder."""
 
     folder: Path
     sources: list[dict[str, Any]] = field(default_factory=list)
@@ -98,7 +98,7 @@ class Room:
     frames: list[dict[str, Any]] = field(default_factory=list)
 
     def source(self, name: str, path: Path, **values: Any) -> str:
-        """Add footage, as it would be admitted."""
+        """Add admitted footage."""
         known: dict[str, Any] = {column: "" for column, kind in types(Sources).items() if kind == pl.String}
         known |= {"status": "admitted", "content": "general", "kind": "video", "size": 1, "use": [], "rights": "CC0"}
         known |= {"average_rate": 25.0, "variable_rate": False, "sha256": name.ljust(64, "0")}
@@ -133,7 +133,7 @@ class Room:
             write_table(pl.DataFrame(rows, schema=types(schema)), schema, self.folder / f"{name}.parquet")
 
     def kept(self) -> dict[str, tuple[int, int]]:
-        """Return the files that are kept: one that is there again and has another number or time was made again."""
+        """Return the inode and the time of each kept file. A file that was made again has others."""
         found = {path: path.stat() for path in (self.folder / "kept").glob("[!.]*/*.m*")}
         return {str(path): (status.st_ino, status.st_mtime_ns) for path, status in found.items()}
 

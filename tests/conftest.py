@@ -9,13 +9,13 @@ from hypothesis import settings
 from tessera.core.provenance import write_checksums
 from tessera.imaging.detection.offline import offline
 
-# As many workers as cores may run: each computes on one core, and a thread that waits leaves it to others. It must be set
+# There may be as many workers as cores, so each uses one core, and waiting threads must not keep a core busy. It must be set
 # before anything imports torch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-# The time that one example takes says more about the machine than about the code. And what a change did not touch must not fail
-# it: the examples are always the same; `--hypothesis-profile explore` draws others.
+# No deadline, because the time of one example depends on the machine. A change must not fail tests of code that it did not
+# touch, so the examples are always the same; `--hypothesis-profile explore` draws others.
 settings.register_profile("tessera", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None)
 settings.load_profile("tessera")
@@ -23,7 +23,7 @@ settings.load_profile("tessera")
 
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A detector of one class that has learned nothing, but sees something in most pictures and different things in each."""
+    """An untrained detector of one class, with different detections in most pictures."""
     offline(tmp_path_factory.mktemp("ultralytics"))
     import torch
     from ultralytics import YOLO
@@ -35,7 +35,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     model = YOLO(folder / "yolo11n-seg.yaml")
     model.model.names = {0: "nsfw"}
-    # Statistics of noise: with those it starts from, what tells two pictures apart fades from layer to layer.
+    # Statistics of noise. With the initial ones, the differences between pictures fade from layer to layer.
     norms = [module for module in model.model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     for norm in norms:
         norm.momentum = None

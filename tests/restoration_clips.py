@@ -53,7 +53,7 @@ def write_clip(
 
 
 def write_moving_clip(folder: Path, key: str = "film-0000000-000", count: int = 40, side: int = 96, **values: Any) -> None:
-    """Write a clip of a texture that stands still in a frame of 160 by 240 pixels; the crop follows the region, and grows."""
+    """Write a clip of a still texture in a frame of 160 by 240 pixels, with a crop that follows a growing region."""
     frame = texture(160, 240)
     crops, masks = [], []
     for number in range(count):

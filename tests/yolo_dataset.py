@@ -31,6 +31,6 @@ def make_dataset(folder: Path, train: int = 8, val: int = 4, size: int = 64) -> 
 
 
 def checksum(folder: Path) -> None:
-    """Write SHA256SUMS of what lies in the dataset now."""
+    """Write the SHA256SUMS of the files in the dataset."""
     files = [path for path in folder.rglob("*") if path.is_file() and path.name != "SHA256SUMS"]
     write_checksums(files, folder, folder / "SHA256SUMS")

@@ -1,4 +1,4 @@
-"""1,000 masks of 640x640 through COCO to YOLO: at most 5 s and 500 MB."""
+"""Convert 1,000 masks of 640x640 pixels through COCO to YOLO in at most 5 s and 500 MB."""
 
 import json
 import resource
@@ -46,7 +46,7 @@ def convert(folder: Path) -> dict[str, float]:
 
 
 def test_a_thousand_masks_through_coco_to_yolo(tmp_path: Path) -> None:
-    # In a process of its own, as the peak of memory is that of a process.
+    # In a process of its own, because the peak of memory is measured per process.
     output = subprocess.run([sys.executable, __file__, str(tmp_path)], check=True, capture_output=True, text=True).stdout
     measured = json.loads(output)
     print(

@@ -1,4 +1,4 @@
-"""Clips: how fast they are cut, and in how much memory, whatever their number and length."""
+"""The speed and the memory of cutting clips, for any number and length."""
 
 import itertools
 import os
@@ -59,7 +59,7 @@ def decode(path: Path) -> None:
 
 
 def see_nothing(images: Iterable[np.ndarray]) -> Iterator[list[Region]]:
-    """Be a detector that costs nothing."""
+    """A detector that takes no time."""
     return ([] for _ in images)
 
 
@@ -69,7 +69,7 @@ def test_footage_of_1080p_becomes_clips_in_a_fraction_of_real_time(tmp_path: Pat
     room.source("a", path := footage(tmp_path / "a.mp4", height, width, count), average_rate=float(RATE))
     masks = [ellipse(height, width, (width // 3 + n, height // 2), (150, 130)) for n in range(count // 4 - 2)]
     for number in range(4):
-        room.scene("a", 7 + number * len(masks), masks)  # nowhere at a keyframe
+        room.scene("a", 7 + number * len(masks), masks)  # never at a keyframe
     folders = itertools.count()
 
     def cut() -> None:

@@ -1,4 +1,4 @@
-"""Degradations: what the chain of the mosaic detector costs per picture, and that threads share it."""
+"""The time that the degradations of the mosaic detector take per picture, with one and two threads."""
 
 import itertools
 import multiprocessing
@@ -39,7 +39,7 @@ def test_the_chain_of_the_detector_takes_less_than_40_ms_of_a_core(monkeypatch: 
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
-        degrade(0)  # what is imported at first use
+        degrade(0)  # imports happen at the first call
         start = time.process_time()
         for number in range(SAMPLES):
             degrade(number)
@@ -61,7 +61,7 @@ def test_the_chain_of_the_detector_takes_less_than_40_ms_of_a_core(monkeypatch: 
 
 
 def test_two_threads_degrade_at_80_percent_of_the_speed_of_two_processes() -> None:
-    # Not measured against one thread: where others use the machine, a second one gains nothing however well they share.
+    # Not compared with one thread, because a second thread gains nothing on a busy machine.
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:

@@ -1,4 +1,4 @@
-"""What the clips of the demo show, against what is known to be there. Made by `make demo`, which comes first."""
+"""Compare the clips of the demo with the ground truth. Run `make demo` first."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -14,12 +14,12 @@ from tessera.records.tables.table import read_table, read_tables
 
 RESULTS, TRUTH = Path("results"), Path("resources/demo/truth")
 MINIMUM = 1.0  # seconds, `scenes.choose.minimum` of the demo
-SHOWN = 0.5  # of a true region must lie in the mask of a clip for it to be shown there
-PART = 0.5  # of its frames in which a scene must be shown, and in which a clip must show a region
+SHOWN = 0.5  # fraction of a true region that must lie in the mask of a clip
+PART = 0.5  # fraction of the frames of a scene that clips must show, and of a clip that must show a region
 
 
 def test_clips_cover_exactly_the_subjects() -> None:
-    """Of the scenes of the demo, at least 95 % are covered; of the clips, at most 5 % show no region, and none spans a cut."""
+    """Clips cover at least 95 % of the scenes of the demo, at most 5 % of them show no region, and none spans a cut."""
     assert (RESULTS / "clips").is_dir(), "run `make demo` first"
     clips = read_tables(sorted(RESULTS.glob("clips/*/clips.parquet")), Clips)
     frames = read_tables(sorted(RESULTS.glob("scenes/*/scene_frames.parquet")), SceneFrames)

@@ -1,4 +1,4 @@
-"""Filters: how fast clips are measured, and how fast those of a large set are filtered."""
+"""The speed of measuring clips, and of filtering a large set of them."""
 
 import resource
 import time
@@ -68,7 +68,7 @@ def test_measuring_a_clip_costs_no_more_than_reading_it_twice(tmp_path: Path) ->
 
 
 def like_those_of_footage(count: int) -> np.ndarray:
-    """Return `count` signatures, of which about half are a few bits from another; half of the bits of a hash are set."""
+    """Return `count` signatures. About half differ in a few bits from another; half of the bits of a hash are set."""
     random = np.random.default_rng(0)
     bits = random.random((count // 2, PLACES, 64)).argsort(axis=-1) < 32
     distinct = np.packbits(bits, axis=-1, bitorder="little").view(np.uint64)[..., 0]
@@ -79,7 +79,7 @@ def like_those_of_footage(count: int) -> np.ndarray:
 
 
 def compare_all(signatures: np.ndarray, distance: float) -> list[int]:
-    """Return which clip stays for each, each compared with all that stay."""
+    """Return the kept clip that represents each clip, by comparing each clip with all kept ones."""
     stay = np.empty(0, np.int64)
     for place, one in enumerate(signatures):
         if not len(stay) or np.bitwise_count(one ^ signatures[stay]).sum(axis=1).min() > distance * PLACES:

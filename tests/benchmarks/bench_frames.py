@@ -1,4 +1,4 @@
-"""Frames and duplicates: how fast, against the plain loop that does the same."""
+"""The speed of frames and duplicates, compared with a plain loop."""
 
 import itertools
 import time
@@ -90,7 +90,7 @@ def make_video(path: Path, keyframe_every: int) -> Path:
 
 
 def read(path: Path, **settings: Any) -> int:
-    """Read the chosen frames as RGB, beginning with nothing but the file; return how many there were."""
+    """Open the file, read the chosen frames as RGB, and return their number."""
     packets = read_packets(path)
     chosen = select_frames(packets, FrameSettings(**settings))
     return sum(frame.image().shape == (HEIGHT, WIDTH, 3) for frame in read_frames(path, packets, chosen))
@@ -133,7 +133,7 @@ def test_rare_keyframes_cost_nothing(tmp_path: Path) -> None:
 
 
 def compare_all(hashes: list[int], distance: int) -> list[int]:
-    """Return which of `hashes` stays for each, by comparing all pairs."""
+    """Return the kept hash that represents each of `hashes`, by comparing all pairs."""
     stays = list(range(len(hashes)))
     nearest = [distance + 1] * len(hashes)
     kept = [True] * len(hashes)
@@ -149,7 +149,7 @@ def compare_all(hashes: list[int], distance: int) -> list[int]:
 
 
 def compare_all_at_once(hashes: np.ndarray, distance: int) -> list[int]:
-    """Return the same as `compare_all`, each hash with all that stay at once: still all pairs, but in bearable time."""
+    """Return the same as `compare_all`, but compare each hash with all kept ones at once, which is faster."""
     kept = np.empty(0, np.int64)
     for place, one in enumerate(hashes):
         if not len(kept) or np.bitwise_count(one ^ hashes[kept]).min() > distance:
@@ -159,7 +159,7 @@ def compare_all_at_once(hashes: np.ndarray, distance: int) -> list[int]:
 
 
 def hashes_like_those_of_footage(count: int) -> np.ndarray:
-    """Return `count` hashes, of which about half are a few bits from another."""
+    """Return `count` hashes. About half of them differ in a few bits from another."""
     random = np.random.default_rng(0)
     hashes = random.integers(0, 2**64, count // 2, np.uint64)[random.integers(0, count // 2, count)]
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""Mosaics: how fast, against the plain loop over blocks that gives the same pixels."""
+"""The speed of mosaics, compared with a plain loop over blocks that gives the same pixels."""
 
 import itertools
 from functools import partial
@@ -26,7 +26,7 @@ SIDE = 512
 
 
 def plain_pixelate(image: np.ndarray, mask: np.ndarray, mosaic: Mosaic) -> np.ndarray:
-    """Return the same as `pixelate`, block by block, for blocks that begin at the corner of the image."""
+    """Return the same as `pixelate`, block by block, for a grid that starts at the corner of the image."""
     height, width = mask.shape
     result, hard = image.copy(), np.zeros_like(mask)
     for y in range(0, height, mosaic.height):

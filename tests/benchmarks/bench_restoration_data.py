@@ -1,4 +1,4 @@
-"""Samples of clips: how fast, against an obvious loop with the same distribution, and whether they keep a training fed."""
+"""The speed of drawing samples of clips, compared with an obvious loop and with the needs of a training."""
 
 import multiprocessing
 import os
@@ -28,9 +28,9 @@ from tessera.records.lada.clips import Clip, read_clips
 FRAMES = 30
 BATCH, STEP, WORKERS = 2, 0.25, 4
 STEPS = 30
-SIDES = 256, 512  # of the clips that samples of 256 pixels are made of
+SIDES = 256, 512  # sides of clips for samples of 256 pixels
 DRAWS = 12
-# As Lada calls them: encoder, options, and what they are given. Its rates give what our qualities do, see `RESTORATION`.
+# The encoders and options of Lada. Its bit rates correspond to our qualities, see `RESTORATION`.
 PLAIN_CODECS = {
     "x264": ("libx264", {"preset": "veryfast"}, None),
     "x265": ("libx265", {"preset": "veryfast", "x265-params": "log-level=none"}, None),
@@ -50,7 +50,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Clip]:
 def write_footage(folder: Path, side: int) -> None:
     """Write a clip of 8 seconds as the workflow stores it: crops of `side` pixels that follow a region.
 
-    Its footage is a photograph that is shown by a camera which turns and zooms, with the noise of its sensor.
+    The footage is a photograph, filmed by a camera that rotates and zooms, with sensor noise.
     """
     height, width = side + 300, side + 500
     photograph = cv2.resize(skimage.data.coffee(), (width, height), interpolation=cv2.INTER_CUBIC)
@@ -68,7 +68,7 @@ def write_footage(folder: Path, side: int) -> None:
 
 
 def plain_sample(clip: Clip, settings: DataSettings, folder: Path, *, seed: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return what has a mosaic and what has none, as anyone would write it down."""
+    """Return the mosaicked and the clean sample, computed in the obvious way."""
     rng = generator(seed, "restoration", f"{clip.key}\0{epoch}")
     first = int(rng.permutation(clip.frames - FRAMES + 1)[0])
     images, masks = plain_read(clip.images, first, "rgb24"), plain_read(clip.masks, first, "gray")
@@ -102,7 +102,7 @@ def plain_sample(clip: Clip, settings: DataSettings, folder: Path, *, seed: int,
 
 
 def plain_read(path: Path, first: int, form: str) -> list[np.ndarray]:
-    """Return the frames of the window, having decoded all before."""
+    """Return the frames of the window, after decoding all earlier frames."""
     with av.open(str(path)) as container:
         frames = container.decode(video=0)
         return [frame.to_ndarray(format=form) for _, frame in zip(range(first + FRAMES), frames, strict=False)][first:]
@@ -186,7 +186,7 @@ def test_samples_5_times_as_fast_as_an_obvious_loop(clips: list[Clip], tmp_path:
 
 
 def draw(clip: Clip, epoch: int) -> float:
-    """Draw a sample, and return the seconds of a core that it took."""
+    """Draw a sample, and return its CPU seconds."""
     start = time.process_time()
     draw_sample(clip, DataSettings(), frames=FRAMES, seed=0, epoch=epoch)
     return time.process_time() - start
@@ -194,7 +194,7 @@ def draw(clip: Clip, epoch: int) -> float:
 
 def test_4_workers_feed_a_step_of_a_quarter_of_a_second(clips: list[Clip]) -> None:
     cores, wanted = min(WORKERS, multiprocessing.cpu_count()), BATCH / STEP
-    cv2.setNumThreads(1)  # before there are children: threads of OpenCV do not survive a fork, and are waited for
+    cv2.setNumThreads(1)  # before the fork: threads of OpenCV do not survive it, and children would wait for them
     by_all = {}
     for clip in clips:
         with ProcessPoolExecutor(cores, multiprocessing.get_context("fork")) as pool:
@@ -223,8 +223,8 @@ def test_the_loader_leaves_a_training_little_to_wait_for(clips: list[Clip]) -> N
             start = time.monotonic()
             next(batches)
             waited += time.monotonic() - start
-        del batches  # and with them the workers
-        # Those that were loaded in advance are counted as part of the others.
+        del batches  # this also ends the workers
+        # The time of samples that were loaded in advance counts for the others.
         taken = (of_children() - before) / (STEPS + 1)
         print(
             f"\nclips of {clip.shape[0]} by {clip.shape[1]}: {taken:.2f} s of a core a batch of {BATCH}, of which {WORKERS}"
@@ -236,6 +236,6 @@ def test_the_loader_leaves_a_training_little_to_wait_for(clips: list[Clip]) -> N
 
 
 def of_children() -> float:
-    """Return the seconds of a core that processes took which this one started, and which have ended."""
+    """Return the CPU seconds of all child processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime

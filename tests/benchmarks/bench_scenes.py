@@ -1,4 +1,4 @@
-"""Scenes: how fast a detector goes through videos, and in how much memory."""
+"""The speed and the memory of detection in videos."""
 
 import multiprocessing
 import time
@@ -44,7 +44,7 @@ def footage(height: int, width: int, count: int) -> Iterator[np.ndarray]:
 
 
 def see_nothing(images: Iterable[np.ndarray]) -> Iterator[list[Region]]:
-    """Be a detector that costs nothing."""
+    """A detector that takes no time."""
     return ([] for _ in images)
 
 
@@ -53,7 +53,7 @@ def detect(path: Path, stride: int = 1) -> pl.DataFrame:
 
 
 def convert_all(path: Path) -> None:
-    """Decode all frames to RGB in the plainest loop, and do nothing with them."""
+    """Decode all frames to RGB in a plain loop."""
     with av.open(str(path)) as container:
         container.streams.video[0].thread_type = "AUTO"
         for frame in container.decode(video=0):
@@ -74,7 +74,7 @@ def test_a_free_detector_goes_through_1080p_far_faster_than_it_plays(tmp_path: P
 
 
 def held(path: Path) -> float:
-    """Return the most memory that a process has held that went through the video `path`, in MB."""
+    """Return the peak memory in MB of a process that detects in the video `path`."""
     assert detect(path)["looked"].all()
     status = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
     return int(status["VmHWM"].removesuffix("kB")) / 1e3
@@ -133,7 +133,7 @@ def looked_at(folder: Path, stride: int) -> Path:
     write_table(seen, VideoDetections, made / "detections.parquet")
     outputs = [made / name for name in ("scenes.parquet", "scene_frames.parquet", "ledger.jsonl")]
     follow = partial(track, settings=TrackSettings())
-    # At the ends of a shot, up to two frames are not looked at.
+    # The detector skips up to two frames at the ends of a shot.
     settings = SceneSettings(extension=(0,), minimum=1.8, merge=1)
     find_scenes(made / "frames.parquet", made / "detections.parquet", follow, settings, 0, *outputs, threads=2)
     return made
@@ -179,7 +179,7 @@ def test_scenes_are_found_faster_than_they_play_in_little_memory(tmp_path: Path)
 
 
 def shaped(folder: Path, count: int) -> tuple[float, float, int]:
-    """Find the scenes of a region that is in all of `count` frames. Return the seconds, the most MB held, and the masks."""
+    """Find the scenes of a region that all of `count` frames show. Return the seconds, the peak memory in MB, and the masks."""
     patches = []
     angles = np.linspace(0, 2 * np.pi, 90, endpoint=False)
     for place in range(60):

@@ -1,4 +1,4 @@
-"""What planning costs, and the demo from a fresh clone."""
+"""The time of planning, and of the demo from a fresh clone."""
 
 import json
 import os
@@ -14,7 +14,7 @@ FLOORS = {"nsfw_detection": ("mask", 0.6), "watermark_detection": ("box", 0.5), 
 
 
 def timed(command: list[str], folder: Path) -> tuple[float, str]:
-    """Return the seconds `command` took in `folder`, and what it printed. It must succeed."""
+    """Run `command` in `folder`, which must succeed, and return the seconds and the output."""
     start = time.monotonic()
     process = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     output = process.stdout + process.stderr

@@ -1,4 +1,4 @@
-"""How long works take, beside each other."""
+"""Measure the times of several functions in turn."""
 
 import itertools
 import time
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 def seconds(*works: Callable[[], object], repeats: int = 3) -> list[float]:
-    """Return the least seconds that each of `works` takes; they take turns, so that a busy machine is busy for all."""
+    """Return the least seconds of each of `works`. They run in turn, so that other load on the machine affects all of them."""
     best = [float("inf")] * len(works)
     for _, (number, work) in itertools.product(range(repeats), enumerate(works)):
         start = time.monotonic()

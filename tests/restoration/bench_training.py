@@ -1,4 +1,4 @@
-"""Stage 1 at the default size on a GPU: how fast, beside the same model in FP32 as it is, and in how much memory."""
+"""The speed and the memory of stage 1 at the default size on a GPU, compared with the same model in FP32."""
 
 import time
 from typing import Any
@@ -17,7 +17,7 @@ PLAIN = TrainingSettings(precision="fp32", channels_last=False, compile=False)
 
 
 def measure(training: TrainingSettings) -> tuple[float, float]:
-    """Return iterations per second, and GiB at the peak."""
+    """Return iterations per second, and the peak memory in GiB."""
     torch.manual_seed(0)
     restorer = Restorer(SETTINGS.generator, SETTINGS.discriminator, STAGE, training, precision(training), None)
     restorer.to("cuda", memory_format=torch.channels_last if training.channels_last else torch.contiguous_format).train()
@@ -29,7 +29,7 @@ def measure(training: TrainingSettings) -> tuple[float, float]:
     batch |= {"keys": ["noise"] * STAGE.batch}
     torch.cuda.reset_peak_memory_stats()
     for number in range(STEPS + 5):
-        if number == 5:  # by then all is compiled, and the fastest convolutions are known
+        if number == 5:  # after compilation and the choice of the fastest convolutions
             torch.cuda.synchronize()
             start = time.monotonic()
         restorer.train_step(batch, optimizers)

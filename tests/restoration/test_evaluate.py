@@ -1,4 +1,4 @@
-"""The evaluation as the workflow runs it, with a real generator and with LPIPS, in the environment of restoration."""
+"""The evaluation with a real generator and LPIPS, in the environment of restoration."""
 
 import json
 import socket
@@ -29,7 +29,7 @@ def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def alexnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The state of an AlexNet that has learned nothing, in the layout of torchvision."""
+    """The state of an untrained AlexNet, in the layout of torchvision."""
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weights") / "alexnet.pth"
     features = torchvision.models.alexnet(weights=None).features.state_dict()
@@ -55,7 +55,7 @@ def test_a_generator_is_measured_with_all_requested_metrics(alexnet: Path, tmp_p
                 assert list(values) == ["psnr", "ssim", "lpips"]
         kinds = {path.name.partition("clip.")[2] for path in (files[2] / split).iterdir()}
         assert kinds == {"png", "mask.png", "mp4"}
-    # What has not been trained adds next to nothing.
+    # An untrained generator adds almost nothing to its input.
     means = found["all"]["frame"]
     assert abs(means["restored"]["psnr"] - means["mosaicked"]["psnr"]) < 6
 

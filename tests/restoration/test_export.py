@@ -1,4 +1,4 @@
-"""What is exported does what was trained, whoever loads it, and is the same file each time."""
+"""An export computes the same as the trained model, for every way to load it, and has the same bytes each time."""
 
 import json
 import shutil
@@ -25,13 +25,13 @@ DATA = DataSettings(size=64, degradations=())
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A trained checkpoint: weights, their average, which differs, and what training needs besides."""
+    """A trained checkpoint: weights, their average, which differs, and the rest of the state of a training."""
     path = tmp_path_factory.mktemp("trained") / "best.pth"
     torch.manual_seed(0)
     state: dict[str, Any] = {}
     for prefix in ("generator.", "generator_ema."):
         for name, value in build_generator(SIZE).state_dict().items():
-            # The offsets of new weights are all 0, and would say nothing of the convolutions that use them.
+            # The offsets of new weights are all 0, and would not test the convolutions that use them.
             state[f"{prefix}{name}"] = value + 0.02 * torch.randn_like(value) if "conv_offset" in name else value
     torch.save({"state_dict": {**state, "step_counter": torch.zeros(1)}}, path)
     return path
@@ -45,7 +45,7 @@ def exported(checkpoint: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two clips to validate with, the first of which is too short, and one to train with."""
+    """Two validation clips, the first of which is too short, and one training clip."""
     folder = tmp_path_factory.mktemp("dataset")
     write_moving_clip(folder / "val", "a", 2)
     write_moving_clip(folder / "val", "b", 4)
@@ -155,7 +155,7 @@ def test_a_training_can_start_from_an_export(name: str, exported: Path) -> None:
 
 def test_a_trace_works_only_for_the_number_and_the_size_of_frames_that_it_was_made_with(exported: Path) -> None:
     generator = load_generator(exported / "best.pth", SIZE)
-    # At the start of a training the flow is 0, which is right at any size. This one shifts frames by a few pixels.
+    # An untrained flow is 0, which is correct at any size. This one shifts frames by a few pixels.
     for layer in generator.flow_outputs():
         for each in layer.parameters():
             torch.nn.init.normal_(each, std=0.05)

@@ -1,4 +1,4 @@
-"""What a training is fed with does not depend on where it begins, nor on who loads it."""
+"""The samples of a training do not depend on where it starts or on the number of loaders."""
 
 from itertools import islice
 

@@ -1,4 +1,4 @@
-"""The networks compute what mmagic's do, with an operator that is what its formula says."""
+"""The networks compute the same as those of mmagic."""
 
 import math
 from typing import Any
@@ -15,7 +15,7 @@ SMALL = GeneratorSettings(channels=8, blocks=1)
 
 
 def sampled(plane: torch.Tensor, y: float, x: float) -> float:
-    """Return the value of `plane` at a place between its pixels; around it there is 0."""
+    """Return the interpolated value of `plane` between its pixels; it is 0 outside."""
     total = 0.0
     for row in (math.floor(y), math.floor(y) + 1):
         for column in (math.floor(x), math.floor(x) + 1):
@@ -66,7 +66,7 @@ def test_an_untrained_generator_shifts_no_frame_but_one_with_a_trained_flow_does
     generator = build_generator(SMALL)
     small = torch.rand(1, 3, 3, 16, 16)
     for is_learned in (True, False):
-        # Computed, and not.
+        # The flow is computed, or skipped.
         generator.spynet.requires_grad_(is_learned)
         assert all(flow.shape == (1, 2, 2, 16, 16) and not flow.any() for flow in generator.flows(small))
     with torch.no_grad():
@@ -88,7 +88,7 @@ def test_the_generator_computes_the_same_as_that_of_mmagic() -> None:
     torch.manual_seed(0)
     ours = build_generator(SMALL)
     for align in ours.deform_align.values():
-        # What shifts the samples starts at 0.
+        # The offsets start at 0.
         torch.nn.init.normal_(align.conv_offset[-1].weight, std=0.1)
     theirs = BasicVSRPlusPlusNet(SMALL.channels, SMALL.blocks, is_low_res_input=False)
     theirs.load_state_dict(ours.state_dict())

@@ -1,4 +1,4 @@
-"""Samples keep in this environment, with its own NumPy and OpenCV, all that they promise in the other one."""
+"""Samples keep their promises in this environment too, with its own NumPy and OpenCV."""
 
 from pipeline.restoration.test_samples import *  # noqa: F403
 from records.lada.test_clips import *  # noqa: F403

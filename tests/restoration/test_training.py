@@ -1,4 +1,4 @@
-"""Training: the same bytes every time, killed or not; begun with what it should; and clear about what is in its way."""
+"""Training gives the same bytes with and without kills, starts from the right weights, and explains its errors."""
 
 import io
 import os
@@ -38,7 +38,7 @@ DATA = DataSettings(size=32, degradations=())
 GAN = StageSettings(
     name="gan", iterations=8, frames=2, batch=2, losses=LossSettings(adversarial=0.05), ema=0.1, validate_every=4
 )
-# Nothing that is seen in a stage of so many iterations, but what it starts from.
+# Learning rates so low that a stage does not change its initial weights noticeably.
 STILL = LearningRateSettings(generator=1e-12, discriminator=1e-12)
 SAVED = TrainingSettings(save_every=3)
 State = dict[str, Any]
@@ -66,7 +66,7 @@ def train(dataset: Path, folder: Path, stage: StageSettings, **others: Any) -> S
 
 
 def run_of(folder: Path) -> Path:
-    """Return the folder of the one training that was made in `folder`."""
+    """Return the folder of the only training in `folder`."""
     (run,) = (folder / "runs").iterdir()
     return run
 
@@ -77,7 +77,7 @@ def load(path: Path) -> State:
 
 
 def part(state: State, name: str) -> State:
-    # The norms of a discriminator are estimated anew at each step.
+    # The spectral norms of a discriminator are estimated again at each step.
     return {key: value for key, value in state.items() if key.startswith(name) and not key.endswith(("weight_u", "weight_v"))}
 
 
@@ -88,7 +88,7 @@ def farthest(one: State, other: State) -> float:
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three clips to train on and two to validate with, and one of each that is too short."""
+    """Three training clips, two validation clips, and one of each that is too short."""
     folder = tmp_path_factory.mktemp("dataset")
     for split, number in (("train", 3), ("val", 2)):
         for name in range(number):
@@ -100,7 +100,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    """What is told, as it would reach the terminal."""
+    """The messages for the terminal."""
     stream = io.StringIO()
     monkeypatch.setattr(job, "_terminal", stream)
     return stream
@@ -118,7 +118,7 @@ def die(*_: object) -> None:
 
 
 def in_a_process(work: Callable[[], object]) -> int:
-    """Do `work` in a process of its own; return what became of it."""
+    """Run `work` in a process of its own, and return its exit status."""
     process = os.fork()
     if not process:
         try:
@@ -129,7 +129,7 @@ def in_a_process(work: Callable[[], object]) -> int:
 
 
 def killed_training(dataset: Path, folder: Path, moment: str, number: int) -> None:
-    """Train, and be killed with the `number`-th step of an optimizer, or before or after the `number`-th file is in place."""
+    """Train until a kill at the `number`-th step of an optimizer, or before or after the `number`-th file is in place."""
     counted = count(1)
     replace = Path.replace
 
@@ -169,7 +169,7 @@ def test_a_killed_training_ends_with_the_same_weights_as_an_undisturbed_one(
         ("step", 3),  # nothing has been saved
         ("before a file", 1),  # that of iteration 3
         ("after a file", 1),
-        ("before a file", 2),  # of iteration 4 the best weights are there, the state is not
+        ("before a file", 2),  # the best weights are those of iteration 4, but its state is not saved
         ("step", 4),  # the generator of iteration 5 has learned, the discriminator has not
         ("step", 3),
     ]
@@ -318,7 +318,7 @@ def test_accumulated_gradients_equal_those_of_the_whole_batch() -> None:
         torch.manual_seed(0)
         restorer = Restorer(SIZE, JUDGE, stage(), TrainingSettings(accumulate=parts), torch.float32, None)
         before = {name: value.clone() for name, value in restorer.weights().items()}
-        # What it learns is the gradient.
+        # The gradient of the loss is compared.
         descent = torch.optim.SGD(restorer.generator.parameters(), lr=1.0)
         losses = restorer.train_step(batch, OptimWrapperDict(generator=OptimWrapper(descent)))
         ends.append((losses["pixel"], {name: value - before[name] for name, value in restorer.weights().items()}))
@@ -335,7 +335,7 @@ def test_two_processes_train_the_same_weights_as_one(dataset: Path, tmp_path: Pa
         assert [float(value or 0) for value in ours.split(",")] == pytest.approx(
             [float(value or 0) for value in theirs.split(",")], rel=1e-3
         )
-    # Adam makes steps of equal size of gradients that are nearly 0, and rounded.
+    # Adam makes full steps even for gradients that are almost 0, where rounding decides.
     values = [torch.cat([each.flatten() for each in part(state, "generator.").values()]) for state in (one, two)]
     assert float(((values[0] - values[1]).abs() < 1e-6).float().mean()) > 0.99
 

@@ -1,4 +1,4 @@
-"""Weights are read from every layout that they come in, and from nothing that would run code or be something else."""
+"""Weights are read in every layout, without running code, and other files are refused."""
 
 import os
 from copy import deepcopy
@@ -88,7 +88,7 @@ def test_weights_of_another_architecture_are_refused_with_the_differences(
 
 
 class Harm:
-    """What a pickle from others may hold."""
+    """A hostile object in a pickle."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return os.mkdir, ("harmed",)

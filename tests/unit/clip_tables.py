@@ -14,7 +14,7 @@ from tessera.records.tables.table import types, write_table
 
 
 def clip(key: str, frames: int = 30, size: tuple[int, int] = (64, 64), rate: float = 30, **values: Any) -> dict[str, Any]:
-    """Return a row of `tables.Clips`: of `frames` of `size`, width and height, without padding where `values` name none."""
+    """Return a row of `tables.Clips` with `frames` of `size`, width and height, without padding unless `values` has some."""
     width, height = size
     source, first, track = key.rsplit("-", 2)
     row: dict[str, Any] = {name: {pl.String: "", pl.Int64: 1, pl.Float64: 1.0}.get(kind) for name, kind in types(Clips).items()}
@@ -35,7 +35,7 @@ def write_clips(folder: Path, clips: Sequence[dict[str, Any]], pictures: dict[st
 
 
 def score(key: str, hashes: Sequence[int] = (0,), **values: Any) -> dict[str, Any]:
-    """Return a row of `tables.Scores` that no filter has anything against."""
+    """Return a row of `tables.Scores` that passes all filters."""
     good = {"looked": 16, "sharpness": 500.0, "brightness": 0.5, "clipped": 0.0, "blockiness": 1.1, "motion": 0.1}
     return dict.fromkeys(types(Scores)) | {"key": key, **good, "hashes": list(hashes), **values}
 
@@ -46,7 +46,7 @@ def write_scores(path: Path, scores: Sequence[dict[str, Any]]) -> None:
 
 
 def write_sources(path: Path, sources: dict[str, dict[str, Any]]) -> Path:
-    """Write `sources`, with what is not as usual of each, as `tables.Sources`."""
+    """Write `sources` as `tables.Sources`, each with the columns that differ from the defaults."""
     usual: dict[str, Any] = {name: "" for name, kind in types(Sources).items() if kind == pl.String}
     usual |= {"status": "admitted", "content": "general", "kind": "video", "size": 1, "use": []}
     rows = [

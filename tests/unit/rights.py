@@ -1,4 +1,4 @@
-"""Run something as a user whom the rights of files hold back."""
+"""Run code as a user without permissions on the files."""
 
 import os
 from collections.abc import Callable
@@ -8,7 +8,7 @@ NOBODY = 65534
 
 
 def holds_for_others(folder: Path, promise: Callable[[], bool]) -> bool:
-    """Return what `promise` returns to somebody who is not root; `folder` is that of the test, which others may enter."""
+    """Return the result of `promise` for a user who is not root. `folder`: the folder of the test, which others may enter."""
     child = os.fork()
     if not child:
         if os.geteuid() == 0:

@@ -1,4 +1,4 @@
-"""Annotations drawn by hypothesis, and what it means for two of them to be equal."""
+"""Strategies of hypothesis for annotations, and a comparison of them."""
 
 from typing import Any
 
@@ -50,7 +50,7 @@ def images(**which: bool) -> st.SearchStrategy[ImageAnnotations]:
 
 
 def plain(image: ImageAnnotations) -> Any:
-    """Return `image` as values that compare."""
+    """Return `image` as values that can be compared."""
     return (image.key, image.width, image.height, [_plain(annotation) for annotation in image.annotations])
 
 

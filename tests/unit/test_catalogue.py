@@ -1,4 +1,4 @@
-"""The catalogue: what an entry names is there, and rules, settings and targets that derive from it are complete."""
+"""Everything that an entry of the catalogue names exists, and the rules, settings and targets derived from it are complete."""
 
 import re
 from collections import Counter

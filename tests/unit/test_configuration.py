@@ -1,4 +1,4 @@
-"""The file of settings states every default, and every wrong setting is answered before anything runs."""
+"""The configuration file states every default, and wrong settings are reported before any job."""
 
 import json
 import re
@@ -20,7 +20,7 @@ TEXT = FILE.read_text(encoding="utf-8")
 
 
 def settings_of(node: yaml.MappingNode, place: str = "") -> Iterator[tuple[str, int]]:
-    """Yield the place and the line of every setting that is no section."""
+    """Yield the path and the line of every setting that is not a section."""
     for key, value in node.value:
         name = f"{place}{key.value}"
         if isinstance(value, yaml.MappingNode) and value.value and not value.flow_style:
@@ -39,7 +39,7 @@ def test_the_file_and_the_models_agree() -> None:
 
 
 def test_no_key_occurs_twice() -> None:
-    # YAML takes the last one without a word.
+    # YAML silently uses the last one.
     assert len(SETTINGS) == len(list(settings_of(yaml.compose(TEXT, yaml.SafeLoader))))
 
 
@@ -54,7 +54,7 @@ def test_every_comment_belongs_to_a_key() -> None:
     lines = TEXT.splitlines()
     after = [line for before, line in pairwise(lines) if before.lstrip().startswith("#") and not line.lstrip().startswith("#")]
     assert all(re.match(r"[ -]*\w+:", line) for line in after[1:]), "the first is for editors"
-    assert not re.search(r"^[^#\n]*[^#\s][^#\n]* # ", TEXT, re.M), "a comment stands above its key"
+    assert not re.search(r"^[^#\n]*[^#\s][^#\n]* # ", TEXT, re.M), "a comment must stand above its key"
 
 
 def test_every_setting_is_described() -> None:

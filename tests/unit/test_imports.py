@@ -1,4 +1,4 @@
-"""Imports only go down: floors stand on each other, rooms never on rooms, and planning imports nothing heavy."""
+"""Imports only go down the floors, rooms do not import rooms, and planning imports nothing heavy."""
 
 import ast
 import subprocess
@@ -15,7 +15,7 @@ ROOT = Path(tessera.__file__).parent
 REPOSITORY = ROOT.parents[1]
 SCRIPTS = sorted((REPOSITORY / "workflow" / "scripts").glob("*.py"))
 FLOORS = ("core", "imaging", "records", "pipeline", "catalogue", "configuration")
-# Seconds each, and none is needed to know what there is to do.
+# These take seconds to import, and planning needs none of them.
 HEAVY = {
     *("av", "cv2", "imagehash", "matplotlib", "onnx", "onnxruntime", "pandas", "pandera", "PIL", "polars", "pycocotools"),
     *("scipy", "skimage", "snakemake", "torch", "torchvision", "ultralytics"),
@@ -32,7 +32,7 @@ IN_FLOORS = [module for module in MODULES if module.split(".")[1:2] and module.s
 
 
 def imports_of(path: Path) -> Iterator[str]:
-    """Yield the modules of ours that the file `path` imports, anywhere in it."""
+    """Yield our modules that the file `path` imports, anywhere in it."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         names: list[str] = []
         if isinstance(node, ast.Import):
@@ -84,7 +84,7 @@ def test_planning_imports_nothing_heavy() -> None:
 
 
 def test_the_lower_floors_import_no_framework() -> None:
-    # Only what is asked to detect or to train loads one, when it is asked.
+    # Only detection and training load a framework, when they start.
     modules = [module for module in IN_FLOORS if floor_of(module) < FLOORS.index("pipeline")]
     assert not loaded(*modules) & {"torch", "torchvision", "ultralytics", "matplotlib", "onnxruntime", "snakemake"}
 
@@ -114,7 +114,7 @@ def test_a_script_passes_arguments_by_name(path: Path) -> None:
 RULES = sorted((REPOSITORY / "workflow" / "rules").glob("*.smk"))
 
 
-# What once stood in several places, and the one place that may do it now.
+# Code that once stood in several places, and the only place that may contain it now.
 @pytest.mark.parametrize(
     ("text", "place"),
     [

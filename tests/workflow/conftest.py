@@ -1,4 +1,4 @@
-"""What the tests of the workflow share."""
+"""Fixtures for the tests of the workflow."""
 
 from pathlib import Path
 

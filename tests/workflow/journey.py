@@ -18,7 +18,7 @@ TRAINING = {"epochs": 1, "imgsz": 32, "batch": 4}
 
 
 def pictures(source: str) -> list[np.ndarray]:
-    """Return the frames of `source`: a bright disc that moves over a texture of its own."""
+    """Return the frames of `source`: a bright disc that moves over a texture."""
     noise = generator(0, "journey", source).integers(0, 160, (8, 12, 3), dtype=np.uint8)
     texture = cv2.resize(noise, (WIDTH + FRAMES, HEIGHT), interpolation=cv2.INTER_CUBIC)
     frames = []
@@ -30,7 +30,7 @@ def pictures(source: str) -> list[np.ndarray]:
 
 
 def label(index: int) -> dict[str, object]:
-    """Return the labelme file of frame `index`; the last sampled frame is said to show nothing."""
+    """Return the labelme file of frame `index`; the last sampled frame has the flag that it shows nothing."""
     angles = np.linspace(0, 2 * np.pi, 16, endpoint=False)
     ring = np.stack([16 + 4 * index + 12 * np.cos(angles), 32 + 12 * np.sin(angles)], axis=1).clip(0, [WIDTH, HEIGHT])
     shape = {"label": "nsfw", "points": ring.round(2).tolist(), "group_id": None, "shape_type": "polygon", "flags": {}}
@@ -67,13 +67,13 @@ def begin(project: Project) -> list[dict[str, str]]:
         "duplicates": {"distance": 0},
         "annotations": {"frame_labels": "labels"},
         "watermarks": {"draw": {"clean": 0, "tiled": 0, "text_size": [0.3, 0.4], "length": [2, 4]}},
-        # A detector of one epoch is sure of nothing, and sees something everywhere.
+        # After one epoch, a detector has low confidences, and detections everywhere.
         "regions": {
             "detectors": {"nsfw": {"confidence": 0.001, "max_regions": 4}, "watermark": {"image_size": 32}},
             "choose": {"confidence": {"nsfw": 0.001, "watermark": 0.9}, "extension": [2]},
         },
         "mosaics": {"min_side": 4, "min_block": 2, "types": {"squa_avg": 1, "squa_mid": 0, "rect_avg": 0}},
-        # And what it sees is nowhere the same twice: everything is followed to everywhere.
+        # Its detections differ in each frame, so the tracker must link over any distance.
         "scenes": {
             "detect": {"confidence": 0.001, "max_regions": 1},
             "track": {"high": 0, "low": 0, "new": 0, "match": 1, "speed": 1000},
@@ -108,7 +108,7 @@ def stages(**losses: float) -> list[dict[str, object]]:
 
 
 def copy_of_workflow(folder: Path) -> Path:
-    """Copy what the workflow is made of to `folder`, to be changed there; return its Snakefile."""
+    """Copy the workflow to `folder`, where tests can change it; return its Snakefile."""
     for name in ("src", "workflow", "envs"):
         shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     shutil.copy(REPOSITORY / "Snakefile", folder)

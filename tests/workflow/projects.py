@@ -1,4 +1,4 @@
-"""A small project in a temporary folder, and a way to run it."""
+"""A small project in a temporary folder that can be run."""
 
 import csv
 import json
@@ -21,7 +21,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 @cache
 def snakemake_server() -> "subprocess.Popen[str]":
     """Return the process that forks itself for each run of Snakemake; it ends with this one."""
-    # Isolated: which copy of Tessera a run imports is decided after the fork.
+    # Isolated, because the copy of Tessera that a run imports is decided after the fork.
     command = [sys.executable, "-I", str(Path(__file__).with_name("snakemake_server.py"))]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
@@ -56,7 +56,7 @@ class Project:
             writer.writerows({**defaults, **row} for row in rows)
 
     def write_snakefile(self, rules: Sequence[str]) -> Path:
-        """Write a workflow that has these files of `rules` alone, and return its path."""
+        """Write a workflow with only these files of `rules`, and return its path."""
         includes = "".join(f"include: {str(REPOSITORY / 'workflow' / 'rules' / f'{name}.smk')!r}\n" for name in rules)
         path = self.folder / "Snakefile"
         path.write_text(
@@ -80,8 +80,8 @@ class Project:
         )
 
     def run(self, *arguments: str, cores: int = 2, snakefile: Path = REPOSITORY / "Snakefile", timeout: int = 1200) -> Run:
-        """Run Snakemake to its end, with what `start` takes."""
-        # A job that runs writes its log anew: what lies here afterwards is what ran.
+        """Run Snakemake to its end. The parameters are those of `start`."""
+        # Each job writes its log, so the logs in this folder afterwards are the jobs that ran.
         logs = self.results / "logs"
         shutil.rmtree(logs, ignore_errors=True)
         options, environment = self.command(*arguments, cores=cores, snakefile=snakefile)

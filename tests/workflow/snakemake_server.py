@@ -28,7 +28,7 @@ def main() -> None:
 
 
 def run(arguments: list[str], folder: str, environment: dict[str, str], output: str, timeout: int) -> None:
-    """Do in this process what `python -m snakemake` does, in `folder`. What it prints goes to the file `output`."""
+    """Run `python -m snakemake` in this process, in `folder`, with its output in the file `output`."""
     from snakemake import cli
 
     os.setsid()

@@ -1,4 +1,4 @@
-"""From footage to scored clips in a real run: what a change makes again, and what it takes over."""
+"""From footage to scored clips in a real run: what a change makes again, and what is reused."""
 
 import hashlib
 import shutil
@@ -26,7 +26,7 @@ def film(path: Path, frames: int) -> None:
 
 @pytest.fixture
 def snakefile(project: Project, weights: Path) -> Path:
-    """A workflow with declared weights: a video, one that is none, and one that is for another dataset."""
+    """A workflow with declared weights: a video, a file that is not a video, and a video for another dataset."""
     film(project.folder / "dog.mp4", 12)
     film(project.folder / "other.mp4", 5)
     (project.folder / "empty.mp4").write_bytes(b"nothing")
@@ -43,7 +43,7 @@ def snakefile(project: Project, weights: Path) -> Path:
     project.settings = {
         "scenes": {
             "detect": detector,
-            # Noise moves everywhere: everything is followed to everywhere.
+            # Detections in noise jump, so the tracker must link over any distance.
             "track": {"high": 0, "low": 0, "new": 0, "match": 1, "speed": 1000, "cut": 255},
             "choose": {"confidence": 0, "minimum": 0.3, "maximum": 0.6},
         },
@@ -60,9 +60,9 @@ def cut(project: Project, snakefile: Path, *targets: str, cores: int = 2) -> lis
 
 
 def files(project: Project, pattern: str) -> set[tuple[str, int, int]]:
-    """Return the files of the video, the numbers under which the disk knows them, and when they were written.
+    """Return the files of the video with their inodes and times.
 
-    A number alone says little: what is removed leaves its own to what is made next.
+    An inode alone is not enough, because a new file can get that of a removed one.
     """
     found = {path: path.stat() for path in project.results.glob(pattern)}
     return {(path.name, status.st_ino, status.st_mtime_ns) for path, status in found.items()}
@@ -108,7 +108,7 @@ def test_a_change_detects_and_cuts_only_what_it_concerns(project: Project, snake
     assert cut(project, snakefile) == ["dog"]
     assert set(read_table(project.results / "clips" / "dog" / "scores.parquet", Scores)["looked"]) == {3}
     assert (clips(project), looks(project)) == (before, looked)
-    # Nothing is detected again, and clips where there are others.
+    # Nothing is detected again, and only changed clips are cut.
     project.settings["scenes"]["choose"]["maximum"] = 0.5
     assert cut(project, snakefile) == ["dog"]
     assert looks(project) == looked
@@ -118,10 +118,10 @@ def test_a_change_detects_and_cuts_only_what_it_concerns(project: Project, snake
     assert cut(project, snakefile) == ["dog"]
     assert looks(project) == looked
     assert not clips(project) & others
-    # What has nothing to do with it.
+    # A setting that clips do not depend on.
     project.settings["frames"] = {"interval": 3}
     assert cut(project, snakefile) == []
-    # The video is looked at again.
+    # The video is detected again.
     project.settings["scenes"]["detect"]["stride"] = 3
     assert cut(project, snakefile) == ["dog"]
     assert indexes_looked_at(project) == [0, 3, 6, 9, 11]

@@ -1,4 +1,4 @@
-"""Datasets are made whole, the same on any shards, and only where the rooms before did well."""
+"""Datasets are complete, do not depend on shards, and are made only if the gates pass."""
 
 import shutil
 import subprocess
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.workflow
 REGION = Annotation.of_parts("nsfw", (Part(rectangle((2, 2, 20, 18))),))
 SOURCES = [{"source": f"film {i}", "path": f"film {i}.mp4", "split": "val" if i == 2 else ""} for i in range(5)]
 DATASET = "datasets/nsfw_detection"
-# The rooms before are played by files: what they do has tests of its own.
+# Files replace the earlier rooms, which have their own tests.
 RULES = ("common", "frames", "image_datasets")
 SNAKEFILE = f"""
 GATES["labels"] = {{"labels of frames": ("images", places("<results>/labels/frames/{{labelled}}/ledger.jsonl"))}}
@@ -37,7 +37,7 @@ rule all:
 
 
 def begin(project: Project, failed: int = 0, labelled: bool = True) -> Path:
-    """Write what the rooms before would: four frames per source, the last of them without a region."""
+    """Write the files of the earlier rooms: four frames per source, the last one without a region."""
     project.write_manifest(SOURCES)
     project.settings["models"] = {"watermark_detection": None, "mosaic_detection": None}
     project.settings["scenes"] = {"detect": {"weights": None}}

@@ -1,4 +1,4 @@
-"""From a dataset to weights: what is made, what a kill costs, what a change reruns, and what stops a training."""
+"""From a dataset to weights in a real run: kills, changes, and errors that stop a training."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ TRAINING = {"epochs": 10, "imgsz": 32, "batch": 4}
 
 @pytest.fixture
 def snakefile(project: Project) -> Path:
-    """A workflow that has its dataset: nothing else of the footage matters to a detector."""
+    """A workflow with a finished dataset, because a detector depends on nothing else."""
     project.write_manifest([])
     project.settings = {"models": {"nsfw_detection": {"architecture": "yolo11n-seg.yaml", "training": dict(TRAINING)}}}
     dataset = make_dataset(project.results / "datasets" / "nsfw_detection")
@@ -39,7 +39,7 @@ def snakefile(project: Project) -> Path:
 
 
 def kill_after_epoch(project: Project, snakefile: Path, epoch: int) -> None:
-    """Run the workflow and kill all of it once the training is past `epoch`."""
+    """Run the workflow, and kill all its processes when the training is past `epoch`."""
     (project.folder / "config" / "config.yaml").write_text(yaml.safe_dump(project.settings))
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--directory", str(project.folder)]
     command += ["--profile", str(REPOSITORY / "profiles" / "default"), "--cores", "1", TARGET]

@@ -1,4 +1,4 @@
-"""The same settings give the same datasets: on one core or two, in any number of shards, and whatever was killed on the way."""
+"""The same settings give the same datasets for any number of cores and shards, and after kills."""
 
 import os
 import shutil
@@ -29,7 +29,7 @@ def leftovers(project: Project) -> list[Path]:
 @pytest.mark.workflow
 def test_datasets_have_the_same_bytes_for_any_cores_shards_and_kills(project: Project, weights: Path) -> None:
     journey.begin(project)
-    # What looks at the frames is given: a training is held to the same bytes by a test of its own.
+    # The weights of the detector are given, because the determinism of trainings has its own tests.
     shutil.copy(weights, project.folder / "weights.pt")
     declared = {"source": "weights.pt", "sha256": sha256_file(weights)}
     detector = {"weights": declared, "confidence": 0.05, "image_size": 64, "max_regions": 4}
@@ -52,7 +52,7 @@ def test_datasets_have_the_same_bytes_for_any_cores_shards_and_kills(project: Pr
     for _ in range(KILLS):
         process = project.start("datasets", cores=1)
         time.sleep(draws.uniform(0.2, 0.6) * length)
-        # Snakemake alone: its jobs notice and end by themselves.
+        # Only Snakemake is killed; its jobs notice and end by themselves.
         os.kill(process.pid, signal.SIGKILL)
         process.communicate(timeout=60)
         assert project.run("--unlock").returncode == 0

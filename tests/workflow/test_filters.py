@@ -1,4 +1,4 @@
-"""From clips to those that stay: what is made, and what a change reruns."""
+"""From clips to selected clips in a real run, and what a change reruns."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ TARGET = "results/selections/mosaic_restoration/clips.parquet"
 
 @pytest.fixture
 def snakefile(project: Project) -> Path:
-    """A workflow that has its clips and their scores: filters depend on nothing else of how they were made."""
+    """A workflow with finished clips and scores, because filters depend on nothing else."""
     for number, name in enumerate(("cat", "dog")):
         write_image(project.folder / f"{name}.png", np.full((32, 32, 3), 100 * number, np.uint8))
         keys = [f"{name}-{first:07}-1" for first in (0, 100)]

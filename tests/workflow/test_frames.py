@@ -1,4 +1,4 @@
-"""Frames in a real run: any name works, a broken image is a row, and neither shards nor cores change a byte."""
+"""Frames in a real run: any name works, a broken image is a row, and shards and cores do not matter."""
 
 import re
 
@@ -19,7 +19,7 @@ def pictures(seed: int) -> list[np.ndarray]:
 
 
 def begin(project: Project) -> None:
-    """Set up two videos, of which one shows a picture of the other, and a folder of images of which one is broken."""
+    """Set up two videos with a picture in common, and a folder of images, one of them broken."""
     first, second = pictures(1), pictures(2)
     write_video(project.folder / "-a 'b\".mp4", first, 24)
     write_video(project.folder / "b.mp4", [*second[:11], first[0]], 24)

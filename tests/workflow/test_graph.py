@@ -1,4 +1,4 @@
-"""The map of the workflow: which rule needs which, written down, and each rule with its script."""
+"""The dependencies between rules are as written down, and each rule has a script."""
 
 import ast
 import difflib
@@ -43,7 +43,7 @@ def test_the_graph_of_rules_equals_graph_txt(project: Project) -> None:
     edges = read_dot(run.output)
     expected = GRAPH.read_text(encoding="utf-8").splitlines()
     changes = "\n".join(difflib.unified_diff(expected, edges, "written down", "now", lineterm="", n=0))
-    assert edges == expected, f"if this is meant, change {GRAPH.name} by:\n{changes}"
+    assert edges == expected, f"if this is intended, change {GRAPH.name}:\n{changes}"
 
 
 @pytest.mark.parametrize("rule", [rule for rule in RULES if "script:" in RULES[rule]])
@@ -57,14 +57,14 @@ def test_a_rule_has_a_script_of_its_name_and_declares_its_dependencies(rule: str
 
 
 def test_a_source_has_at_most_six_jobs() -> None:
-    # Planning takes a millisecond or two for each. A preview is asked for by itself.
+    # Planning takes a millisecond or two for each job. Previews are requested separately.
     by_shard = {rule for rule, body in RULES.items() if f"<benchmarks>/{rule}/{{shard}}" in body}
     assert len(by_shard - {"predict_source", "render_preview", "propose_labels"}) <= 6
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_no_rule_declares_the_output_of_another_as_ancient(rule: str) -> None:
-    # Snakemake would not look at what comes after such a file where it is made again: snakemake/snakemake#4166.
+    # Snakemake would not rerun the rules after such a file when it is made again: snakemake/snakemake#4166.
     assert "ancient(" not in RULES[rule]
 
 
@@ -92,7 +92,7 @@ def test_all_results_of_a_withdrawn_source_are_removed(project: Project) -> None
 
 
 def used_by(rule: str) -> list[str]:
-    """Return what the script of a rule imports of the library, and what it names to be called in another environment."""
+    """Return the functions that the script of a rule imports from the library, or names to be called in another environment."""
     text = script(rule)
     imported = [
         f"{node.module}:{alias.name}"

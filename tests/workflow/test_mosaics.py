@@ -1,4 +1,4 @@
-"""From sampled frames to mosaics in a real run: what a change makes again, and what it takes over."""
+"""From sampled frames to mosaics in a real run: what a change makes again, and what is reused."""
 
 import hashlib
 import shutil
@@ -26,7 +26,7 @@ DOG = ALL[:1]
 
 @pytest.fixture
 def snakefile(project: Project, weights: Path) -> Path:
-    """A workflow that has its weights: mosaics depend on nothing else of their training. Two videos, and one that is none."""
+    """A workflow with given weights, two videos, and a file that is not a video."""
     for seed, name in enumerate(("dog", "cat")):
         generator = np.random.default_rng(seed)
         write_video(project.folder / f"{name}.mp4", generator.integers(0, 256, (6, 96, 128, 3), dtype=np.uint8), 10)
@@ -48,14 +48,14 @@ def snakefile(project: Project, weights: Path) -> Path:
 
 
 def made(project: Project, *shards: str) -> dict[str, bytes]:
-    """Return what was made of `shards`, but for the ledgers, in which times are, and for what is stored."""
+    """Return the results of `shards`, without the ledgers, which contain times, and without the stores."""
     folders = [project.results / room / shard for room in ("regions", "mosaics") for shard in shards]
     files = [path for folder in folders for path in folder.rglob("*") if path.is_file() and "kept" not in path.parts]
     return {f"{path.parent.name}/{path.name}": path.read_bytes() for path in files if path.suffix in {".jpg", ".png"}}
 
 
 def stored(project: Project, detector: str, shard: str = "dog") -> set[tuple[str, int]]:
-    """Return the items of what `detector` saw, and when they were made."""
+    """Return the stored detections of `detector`, and when they were made."""
     folder = project.results / "regions" / shard / "kept" / detector
     return {(path.name, path.stat().st_mtime_ns) for path in folder.iterdir()}
 
@@ -83,7 +83,7 @@ def test_a_change_makes_and_detects_only_what_it_concerns(project: Project, snak
     assert project.run(*ALL, snakefile=snakefile).jobs == []
     before, seen = made(project, "dog"), {detector: stored(project, detector) for detector in DETECTORS}
 
-    # The frames are looked at again for none of these.
+    # None of these changes runs a detector again.
     for room, change in {"mosaics": {"anchor": "region"}, "annotations": {"min_area": 20}}.items():
         kept = dict(project.settings.get(room, {}))
         project.settings[room] = {**kept, **change}
@@ -96,7 +96,7 @@ def test_a_change_makes_and_detects_only_what_it_concerns(project: Project, snak
     assert {detector: stored(project, detector) for detector in DETECTORS} == seen
     project.settings["regions"]["choose"]["confidence"]["nsfw"] = 0.1
 
-    # Another model of watermarks: the same weights in another wrapping.
+    # Another watermark model: the same weights in another file.
     marks = project.folder / "marks.pt"
     marks.write_bytes(marks.read_bytes() + b"\0")
     sha256 = hashlib.sha256(marks.read_bytes()).hexdigest()

@@ -49,7 +49,7 @@ def footage(project: Project, snakefile: Path, monkeypatch: pytest.MonkeyPatch) 
     for source, means in MEANS.items():
         (project.folder / source).mkdir()
         for number, mean in enumerate(means):
-            # A texture of its own, so that no source looks like another.
+            # Its own texture, so that sources are not near-duplicates.
             texture = cv2.resize(generator.normal(0, 5, (8, 8)), (64, 64), interpolation=cv2.INTER_CUBIC)
             image = np.repeat((mean + texture - texture.mean()).round().astype(np.uint8)[..., None], 3, axis=2)
             write_image(project.folder / source / f"{number}.png", image)
@@ -63,7 +63,7 @@ def footage(project: Project, snakefile: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_everything_follows_from_the_entry(footage: Project, snakefile: Path) -> None:
     made = {f"results/{path}" for path in (f"datasets/{NAME}/SHA256SUMS", f"weights/{NAME}/SHA256SUMS")}
     figures = {f"results/reports/{figure}" for figure in FIGURES}
-    # Nothing but the report takes a figure.
+    # Only the report needs figures.
     assert made | figures <= planned(footage, snakefile, "all")
     assert planned(footage, snakefile, "datasets") & (made | figures) == {f"results/datasets/{NAME}/SHA256SUMS"}
 

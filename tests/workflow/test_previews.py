@@ -11,13 +11,13 @@ from tessera.core.provenance import sha256_file
 from tessera.imaging.encode import write_video
 
 RULES = ("common", "weights", "sources", "detectors", "models", "previews")
-NAME = "a {dog}"  # braces and spaces are Snakemake's, and yet allowed in a name
+NAME = "a {dog}"  # names may contain braces and spaces, although they have a meaning for Snakemake
 FILE = "a%20%7Bdog%7D"
 
 
 @pytest.fixture
 def snakefile(project: Project, weights: Path) -> Path:
-    """A workflow that has its weights: previews depend on nothing else of their training. And a video."""
+    """A workflow with given weights and a video."""
     generator = np.random.default_rng(0)
     write_video(project.folder / "dog.mp4", generator.integers(0, 256, (6, 48, 64, 3), dtype=np.uint8), 10)
     project.write_manifest([{"source": NAME, "path": "dog.mp4"}])

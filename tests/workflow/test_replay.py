@@ -1,4 +1,4 @@
-"""A rule replayed by itself: the same bytes as the workflow, beside its results, in a process that a debugger can use."""
+"""A replayed rule gives the same bytes as the workflow, leaves the results alone, and can be debugged."""
 
 import os
 import re
@@ -41,7 +41,7 @@ def replay(project: Project, *arguments: str, debugger: str = "", typed: str = "
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Return what each file in `folder` holds, without ledgers and stores, which hold durations, and marks of Snakemake."""
+    """Return the content of each file in `folder`, except ledgers and stores, which contain times, and files of Snakemake."""
     files = {path.relative_to(folder): path for path in folder.rglob("*") if path.is_file()}
     left_out = (path for path in files if path.suffix == ".jsonl" or path.name[0] == "." or "kept" in path.parts)
     return {str(path): files[path].read_bytes() for path in files.keys() - set(left_out)}
@@ -63,7 +63,7 @@ def test_a_replay_gives_the_same_bytes_and_leaves_the_results_alone(project: Pro
     made = contents(tmp_path / "results" / "frames" / "amber")
     assert made == contents(project.results / "frames" / "amber")
     assert any(name.startswith("images/") for name in made)
-    assert not list(tmp_path.rglob("*.log")), "what is printed goes to the terminal"
+    assert not list(tmp_path.rglob("*.log")), "the output goes to the terminal"
     assert not list(tmp_path.rglob("*.partial.*"))
     assert times(project.results) == before
 
@@ -97,7 +97,7 @@ def test_an_error_keeps_its_traceback_for_post_mortem(project: Project, tmp_path
         table.write_bytes(content)
     assert "Uncaught exception. Entering post mortem debugging" in ran.stdout, ran.stdout + ran.stderr
     assert "workflow/scripts/sample_frames.py(" in ran.stdout and "src/tessera/pipeline/footage/sampling.py(" in ran.stdout
-    assert not contents(tmp_path), "nothing half-written"
+    assert not contents(tmp_path), "no incomplete file"
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ Change = Callable[["Workshop", ExitStack], None]
 
 
 class Workshop:
-    """A finished journey, and a copy of the workflow that may be changed."""
+    """A finished journey, and a copy of the workflow that tests can change."""
 
     def __init__(self, project: Project, rows: Rows, snakefile: Path) -> None:
         self.project = project
@@ -56,7 +56,7 @@ class Workshop:
 
     @contextmanager
     def edited(self, path: Path, old: str, new: str) -> Iterator[None]:
-        """Replace `old` by `new` in `path`, for a while."""
+        """Replace `old` by `new` in `path` inside the block."""
         text, state = path.read_text(encoding="utf-8"), path.stat()
         assert old in text, f"{old!r} is not in {path}"
         path.write_text(text.replace(old, new, 1), encoding="utf-8")
@@ -66,7 +66,7 @@ class Workshop:
 
     @contextmanager
     def set(self, path: str, value: object) -> Iterator[None]:
-        """Give the setting at the dotted `path` another value, for a while."""
+        """Change the setting at the dotted `path` inside the block."""
         *parents, last = path.split(".")
         place = self.project.settings
         for parent in parents:
@@ -225,7 +225,7 @@ CHANGES: dict[str, Change] = {
 
 
 def figures(report: Path) -> dict[str, dict[str, str]]:
-    """Return what `report` says of each figure in it, by its path."""
+    """Return the entry of each figure in `report`, by its path."""
     shown: dict[str, dict[str, str]] = json.loads(re.search(r"var results = (\{.*\});", report.read_text(encoding="utf-8"))[1])
     return shown
 
@@ -246,7 +246,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
 @pytest.mark.workflow
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_change_reruns_exactly_what_the_documentation_says(change: str, workshop: Workshop) -> None:
-    expected: dict[str, set[str]] = {}  # rule → what of it is made again: shards, or datasets and models
+    expected: dict[str, set[str]] = {}  # the rerun jobs of each rule: shards, or datasets and models
     for clause in TABLE[change].split(";"):
         rules = set(re.findall(r"`(\w+)`", clause))
         rules.update(*(members for group, members in GROUPS.items() if re.search(rf"\b{group}\b", clause)))
@@ -308,7 +308,7 @@ def test_a_changed_lock_rebuilds_its_environment(workshop: Workshop) -> None:
 
 
 def test_every_row_of_the_documentation_is_tried() -> None:
-    # The last is tried in test_detectors.py, for only a real run shows what is trained.
+    # The last one is tested in test_detectors.py, because only a real run shows what is trained.
     others = {"the lock of an environment", "a training's settings changed and changed back"}
     assert {*CHANGES, *others} == set(TABLE)
 
@@ -341,7 +341,7 @@ def test_the_report_follows_its_captions_and_the_settings_of_the_command_line(wo
     project = workshop.project
     with ExitStack() as stack:
         CHANGES["a caption of the report"](workshop, stack)
-        # The manifest that the settings in the file name is gone: a report of them could not be made.
+        # The manifest that the file of settings names is missing, so a report with those settings would fail.
         manifest = project.folder / "config" / "sources.tsv"
         stack.callback(manifest.with_name("others.tsv").rename, manifest)
         manifest.rename(manifest.with_name("others.tsv"))

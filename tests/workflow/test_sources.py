@@ -1,4 +1,4 @@
-"""Sources in a real run: every bad case has its row, any name works, and only what changed is done again."""
+"""Sources in a real run: every bad source has a row, any name works, and only changed sources are examined again."""
 
 import csv
 import hashlib

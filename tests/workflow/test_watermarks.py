@@ -1,4 +1,4 @@
-"""Watermarks in a real run: a set and a shard are read by themselves, and only what changed is made again."""
+"""Watermarks in a real run: each set and each shard is made on its own, and only what changed is made again."""
 
 import zipfile
 from pathlib import Path
@@ -34,7 +34,7 @@ def write_set(path: Path, label: str = "0 0.5 0.5 0.5 0.5\n") -> None:
 
 @pytest.fixture
 def marked(project: Project) -> Project:
-    """Two sets of images with watermarks, and two sources that marks are drawn over."""
+    """Two sets of images with watermarks, and two sources for drawn watermarks."""
     for number in range(len(SOURCES)):
         write_image(project.folder / "footage" / str(number) / "a.png", number)
     project.write_manifest([{"source": source, "path": f"footage/{number}"} for number, source in enumerate(SOURCES)])

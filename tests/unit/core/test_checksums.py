@@ -1,4 +1,4 @@
-"""The checksums of a folder: what `sha256sum` reads, whatever the names, and every fault named."""
+"""`sha256sum` can read the checksums of a folder with any names, and every fault is named."""
 
 import shutil
 import subprocess

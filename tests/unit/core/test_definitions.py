@@ -1,4 +1,4 @@
-"""The digest of a function changes when the logic that it reaches does, and only then: by example, and over all of Tessera."""
+"""The digest of a function changes with the logic that it reaches, and only then: by example, and for all of Tessera."""
 
 import ast
 import re
@@ -105,7 +105,7 @@ def definitions(folder: Path, files: dict[str, str]) -> Definitions:
 
 
 def replaced(module: str, old: str, new: str) -> dict[str, str]:
-    assert FILES[module].count(old) == 1, f"{old!r} is not once in {module}"
+    assert FILES[module].count(old) == 1, f"{old!r} does not occur exactly once in {module}"
     return {**FILES, module: FILES[module].replace(old, new)}
 
 
@@ -286,7 +286,7 @@ def test_definitions_that_refer_to_each_other_are_distinguished(digest: Callable
 
 @given(st.integers(0, 5))
 def test_two_definitions_of_one_name_are_not_confused_when_they_change_places(depth: int) -> None:
-    # They differ in what they refer to far away, and nothing is there that was not there before.
+    # The two definitions differ only in distant references, and exchanging them adds no definition.
     texts = {"tessera": "", "tessera.high": "import tessera.a, tessera.b\ndef work(): return {}.f0(1), {}.f0(2)"}
     for module, last in (("a", 1), ("b", 2)):
         chain = [f"def f{number}(x): return f{number + 1}(x)" for number in range(depth)]
@@ -371,7 +371,7 @@ def logic(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def mutant(tree: ast.stmt, kind: type[ast.AST]) -> ast.stmt | None:
-    """Return a definition in which the first node of this kind is another one: an operator, a constant, a call, a name."""
+    """Return a definition with its first node of this kind replaced: an operator, a constant, a call or a name."""
     copy = deepcopy(tree)
     node = next((each for each in logic(copy) if isinstance(each, kind)), None)
     match node:
@@ -426,7 +426,7 @@ KINDS = (ast.Compare, ast.BinOp, ast.Constant, ast.Call, ast.Attribute)
 def test_a_change_of_any_definition_changes_a_digest(library: Definitions, reached: dict[Key, set[tuple[str, ...]]]) -> None:
     tried: Counter[type[ast.AST]] = Counter()
     for module in sorted({key.module for key in reached}):
-        # All definitions of a module at once, as each is looked at by itself; one kind of change each, by turns.
+        # All definitions of a module at once, because each is checked on its own, with one kind of change each, in turn.
         mutants: dict[str, ast.stmt] = {}
         for number, (name, statement) in enumerate(statements(module).items()):
             for kind in KINDS[number % len(KINDS) :] + KINDS:
@@ -477,7 +477,7 @@ class Reworded(ast.NodeTransformer):
             node.returns = None
             for each in ast.walk(node.args):
                 if isinstance(each, ast.arg) and each.annotation:
-                    # The classes that it names stay.
+                    # The classes in it are kept.
                     each.annotation = ast.Subscript(ast.Name("Annotated"), ast.Tuple([each.annotation, ast.Constant(1)]))
         return self.generic_visit(node)
 
@@ -532,7 +532,7 @@ def test_a_definition_that_moves_to_another_module_changes_no_digest(
 
 
 def test_files_that_move_change_no_digest(library: Definitions) -> None:
-    # A part of the library; most of the rest imports it.
+    # A part of the library that most other modules import.
     moved_too = (
         "tessera.imaging.video",
         "tessera.pipeline.clips",

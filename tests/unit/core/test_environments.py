@@ -1,4 +1,4 @@
-"""Work in another environment is as work in this one: its log, what it tells, its errors, and its end."""
+"""Work in another environment behaves like work in this one: its log, its messages, its errors and its end."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ class OddFile(OSError): pass
 def write(path, text, settings): path.write_text(f"{text} {type(settings).__name__} {sys.executable}")
 def say(): print("for the log"); tell("for the terminal")
 def fail(kind):
-    if kind == "ours": raise TesseraError("the mend")
+    if kind == "ours": raise TesseraError("the fix")
     if kind == "file": Path("nowhere").read_text()
     if kind == "odd": raise Odd("why")
     if kind == "odd file": raise OddFile("why")
@@ -48,7 +48,7 @@ with job(snakemake):
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Path:
-    """An environment of this Python, in which there is one module more."""
+    """An environment of this Python with one additional module."""
     (tmp_path / "work.py").write_text(WORK)
     folder = tmp_path / "environment"
     (folder / "bin").mkdir(parents=True)
@@ -66,7 +66,7 @@ def test_arguments_arrive_unchanged(environment: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "expected", "message"),
     [
-        ("ours", TesseraError, "^the mend$"),
+        ("ours", TesseraError, "^the fix$"),
         ("file", FileNotFoundError, "No such file.*nowhere"),
         ("odd", RuntimeError, "^Odd: why$"),
         ("odd file", RuntimeError, "^OddFile: why$"),
@@ -94,8 +94,8 @@ def test_printed_lines_are_in_the_log_and_reported_ones_also_on_the_terminal(env
 
 def test_an_error_inside_is_one_line(environment: Path, tmp_path: Path) -> None:
     ran = subprocess.run([sys.executable, "-c", JOB, "work:fail", "kind=ours"], cwd=tmp_path, capture_output=True, text=True)
-    assert ran.returncode == 1 and ran.stderr == "work: error: the mend (log: log)\n"
-    assert 'raise TesseraError("the mend")' in (tmp_path / "log").read_text()
+    assert ran.returncode == 1 and ran.stderr == "work: error: the fix (log: log)\n"
+    assert 'raise TesseraError("the fix")' in (tmp_path / "log").read_text()
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

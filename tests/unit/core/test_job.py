@@ -1,4 +1,4 @@
-"""Whatever becomes of a job: its outputs are whole or not there, the error is told, and nothing else is left."""
+"""However a job ends, its outputs are complete or absent, its error is reported, and nothing else is left."""
 
 import errno
 import os
@@ -30,7 +30,7 @@ with job(snakemake) as (inputs, outputs, params):
 def run(
     folder: Path, body: str, shard: str = "a", log: str = "cut.log", code: str = CODE
 ) -> "subprocess.CompletedProcess[str]":
-    """Run a job that does `body` in `folder`; temporary files belong into `folder/temporary`."""
+    """Run a job with `body` in `folder`, with temporary files in `folder/temporary`."""
     (folder / "temporary").mkdir(exist_ok=True)
     environment = {**os.environ, "TMPDIR": str(folder / "temporary")}
     command = [sys.executable, "-c", code.format(body=body), shard, log]
@@ -38,7 +38,7 @@ def run(
 
 
 def left(folder: Path) -> list[str]:
-    """Return what lies about in `folder`."""
+    """Return the files in `folder`."""
     places = [folder / "temporary", folder / "out"]
     return sorted(entry.name for place in places if place.exists() for entry in place.iterdir())
 

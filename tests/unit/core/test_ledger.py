@@ -48,7 +48,7 @@ def test_each_item_gets_a_row_with_its_result(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "error",
     [
-        TesseraError("mend it"),
+        TesseraError("fix it"),
         MemoryError(),
         OSError(errno.ENOSPC, "full"),
         OSError(errno.EFBIG, "larger than the file system takes"),

@@ -1,4 +1,4 @@
-"""Any text may stand in Markdown, and is shown as it is."""
+"""Any text can be shown in Markdown."""
 
 from hypothesis import given
 from hypothesis import strategies as st

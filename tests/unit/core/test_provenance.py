@@ -1,4 +1,4 @@
-"""Digests change exactly when what they stand for does, and names of files are safe and tell texts apart."""
+"""Digests change exactly with their content, and file names are safe and unique."""
 
 import hashlib
 from pathlib import Path
@@ -37,7 +37,7 @@ def test_different_texts_have_different_file_names(one: str, other: str) -> None
 
 @given(st.integers(0, 400))
 def test_no_file_name_of_a_text_equals_that_of_a_longer_text(number: int) -> None:
-    # The end of a name that was cut must not read as the code of another text.
+    # The end of a shortened name must not decode to another text.
     long = f"{number}" + "a" * 200
     name = file_name(long)
     decoded = name[: files.NAME_BYTES - 17] + "".join(chr(int(name[-16:-14], 16))) + name[-14:]

@@ -1,4 +1,4 @@
-"""Draws depend on what they are for, and on nothing else."""
+"""Draws depend only on their arguments."""
 
 import hashlib
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tessera.core.seeds import fraction, generator
 
-# A room is named by us: it holds no zero byte.
+# Rooms are named by us, without zero bytes.
 ROOMS = st.text(st.characters(exclude_characters="\0"), max_size=5)
 DRAWS = st.tuples(st.integers(0, 2**40), ROOMS, st.text(max_size=5))
 

@@ -1,4 +1,4 @@
-"""A wrong setting is answered with its key, what was given and what is allowed."""
+"""A wrong setting is reported with its key, the given value and the allowed ones."""
 
 import pytest
 from pydantic import Field, ValidationError, field_validator

@@ -1,4 +1,4 @@
-"""Stores: an item is whole or not there, and is there again for the next job."""
+"""An item of a store is complete or absent, and is reused by the next job."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A training is kept, found again and goes on, whatever happens to it; only what is surplus is removed."""
+"""A training is kept, found again and resumed whatever happens, and only surplus ones are removed."""
 
 import io
 import json
@@ -29,7 +29,7 @@ def identity(number: int = 0, **values: Any) -> dict[str, Any]:
 
 
 class Trainer:
-    """Counts to `STEPS`, keeps how far it is, and may stop before that."""
+    """A training that counts to `STEPS`, saves its progress, and may stop early."""
 
     def __init__(self, trainings: Trainings, made_with: dict[str, str] = OLD) -> None:
         self.trainings, self.made_with, self.steps = trainings, made_with, 0
@@ -51,7 +51,7 @@ def interrupt() -> None:
 
 
 def finished(trainings: Trainings) -> set[int]:
-    """Return the numbers of the trainings that are there, finished and whole."""
+    """Return the numbers of the complete, finished trainings."""
     records = [path for path in trainings.folder.glob(f"*/{RECORD}") if read_record(path).finished]
     assert all(state_file(path.parent).read_text() == str(STEPS) for path in records)
     return {read_record(path).identity["settings"]["training"]["lr0"] for path in records}
@@ -59,7 +59,7 @@ def finished(trainings: Trainings) -> set[int]:
 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    """What is told, as it would reach the terminal."""
+    """The messages for the terminal."""
     stream = io.StringIO()
     monkeypatch.setattr(job, "_terminal", stream)
     return stream
@@ -163,7 +163,7 @@ def test_the_most_recently_used_finished_trainings_are_kept_and_not_repeated(
 ) -> None:
     folder = Path(tempfile.mkdtemp())
     trainer = Trainer(Trainings(folder / "runs", keep))
-    uses: list[int] = []  # of trainings that were finished, the last one last
+    uses: list[int] = []  # of finished trainings, the last one last
     for number, stop in requests:
         there, steps = finished(trainer.trainings), trainer.steps
         try:
@@ -215,7 +215,7 @@ def die(*_: object) -> None:
 
 
 def killed(work: Callable[[], object], before: int) -> bool:
-    """Do `work` in a process that is killed before the `before`-th change of a file; return whether it was."""
+    """Run `work` in a process that is killed before the `before`-th change of a file; return whether it was killed."""
     process = os.fork()
     if not process:
         try:
@@ -237,7 +237,7 @@ def killed(work: Callable[[], object], before: int) -> bool:
 
 
 def moments(work: Callable[[Path], object], folder: Path) -> Iterator[Path]:
-    """Do `work` in copies of `folder`, killed at one moment after the other, until it gets through; yield what is left."""
+    """Run `work` in copies of `folder`, with a kill at each possible moment, until it finishes; yield each folder."""
     for number in range(1000):
         copy = folder.with_name(f"{folder.name}-{number}")
         shutil.copytree(folder, copy)

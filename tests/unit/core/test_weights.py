@@ -1,4 +1,4 @@
-"""Declared weights: what arrives is what was declared, or nothing does."""
+"""Only weights that are as declared are used."""
 
 import hashlib
 import io
@@ -19,7 +19,7 @@ from tessera.core.weights.resolve import declared_weights, expected_digest, weig
 
 
 def checkpoint() -> bytes:
-    """Return what is, by its form, a checkpoint of torch."""
+    """Return a file with the format of a checkpoint of torch."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("best/data.pkl", bytes(range(256)) * 5000)
@@ -31,7 +31,7 @@ SHA256, OTHER = hashlib.sha256(CONTENT).hexdigest(), hashlib.sha256(b"other").he
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Serves the weights, redirects, and half of the weights."""
+    """A server of weights, redirects and truncated weights."""
 
     def do_GET(self) -> None:
         targets = {"/moved.pt": "/weights.pt", "/astray.pt": "ftp://127.0.0.1/weights.pt", "/local.pt": "file:///etc/hostname"}
@@ -193,7 +193,7 @@ def test_declared_weights_are_found_anywhere_in_the_settings() -> None:
     settings = {
         "a": {"weights": DECLARED, "other": "trained", "none": None},
         "stages": [{"weights": None}, {"weights": DECLARED | {"sha256": OTHER}}],
-        # A source alone, and one with more to it, are other things.
+        # A source without a digest, and one with other keys, are not weights.
         "material": {"source": "mine.pt"},
         "video": {**DECLARED, "frames": 3},
     }

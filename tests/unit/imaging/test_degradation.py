@@ -1,4 +1,4 @@
-"""Degradations: each does what its formula says, and a chain does it by its probabilities, equally for equal seeds."""
+"""Each degradation follows its formula, and a chain follows its probabilities, equally for equal seeds."""
 
 import os
 import subprocess
@@ -101,7 +101,7 @@ def test_the_first_sigma_is_along_theta() -> None:
 
 @pytest.mark.parametrize("cutoff", [1 / 5, 1 / 3, 0.7, 1])
 def test_the_sinc_kernel_passes_a_disc_of_frequencies(cutoff: float) -> None:
-    # The waves within the disc, added up.
+    # The sum of the waves within the disc.
     frequencies = np.linspace(-1, 1, 401) * np.pi * cutoff
     x, y = np.meshgrid(frequencies, frequencies)
     inside = x**2 + y**2 <= (np.pi * cutoff) ** 2
@@ -169,7 +169,7 @@ def slow_poisson(image: np.ndarray, scale: float, rng: np.random.Generator) -> n
 
 
 def assert_like_draws_of(expected: np.ndarray, found: np.ndarray, tolerance: float) -> None:
-    """Assert that the two hold every level about equally often, summed up from below."""
+    """Assert that the cumulative histograms of both are about equal."""
     one, other = (
         np.cumsum(np.bincount(values.astype(int).ravel(), minlength=256)) / values.size for values in (expected, found)
     )
@@ -189,7 +189,7 @@ def test_poisson_noise_has_the_statistics_of_counting_photons(level: int, scale:
     image = flat((level, level, level), 200, 200)
     noisy = poisson_noise(image, scale, False, random())
     assert abs(noisy.mean() - level) < 5 * scale * np.sqrt(level) / 340 + 0.005
-    # The rounding adds a twelfth.
+    # Rounding adds a variance of 1/12.
     assert abs(noisy.std() - np.sqrt(scale**2 * level + 1 / 12)) < 0.02 * scale * np.sqrt(level) + 0.02
     assert_like_draws_of(slow_poisson(image, scale, random(1)), noisy, 0.035)
 
@@ -255,7 +255,7 @@ clip = [picture, picture[:, ::-1], picture[::-1]]
 for codec, quality in {"x264": 28, "x265": 30, "vp9": 40, "mpeg2": 8}.items():
     print(codec, *(hashlib.sha256(image.tobytes()).hexdigest() for image in encode_clip(clip, codec, quality)))
 """
-    # glibc fills new memory with it; elsewhere it means nothing.
+    # glibc fills new memory with this value; other systems ignore it.
     first, second = (
         subprocess.run(
             [sys.executable, "-c", code], env={**os.environ, "MALLOC_PERTURB_": filling}, check=True, capture_output=True

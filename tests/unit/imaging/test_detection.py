@@ -1,4 +1,4 @@
-"""Prediction: what is promised of batches, masks, frames and weights, held with a real if untaught detector."""
+"""Batches, masks, frames and weights in prediction, tested with a real but untrained detector."""
 
 import json
 import shutil
@@ -76,7 +76,7 @@ def test_every_image_gets_its_regions_in_order_for_any_sizes_and_batch(detector:
 
 
 def test_the_detector_gets_the_colour_order_of_its_training(detector: Detector, weights: Path) -> None:
-    """Ultralytics reads files as BGR and takes arrays for BGR: an RGB array must give what its file gives."""
+    """Ultralytics reads files as BGR and expects arrays in BGR. An RGB array must give the same result as its file."""
     (image,) = pictures(1)
     file = weights.parent / "picture.png"
     write_image(file, image)
@@ -111,7 +111,7 @@ def test_weights_with_another_checksum_are_never_unpickled(weights: Path, tmp_pa
 def test_an_exported_detector_finds_the_same_as_the_trained_one(detector: Detector, weights: Path, tmp_path: Path) -> None:
     onnx = tmp_path / "exported.onnx"
     export_detector(weights, tmp_path / "exported.pt", onnx, ExportSettings(image_size=64))
-    # Another size is asked for than the model has: it is shown the one it has.
+    # A size other than that of the model is requested, but the model gets its own.
     exported = Detector(onnx, sha256_file(onnx), InferenceSettings(**{**SETTINGS, "image_size": 96}))
     images = pictures(4, 90, 90)
     for ours, theirs in zip(detector.predict(images), exported.predict(images), strict=True):
@@ -271,7 +271,7 @@ def test_frames_are_detected_again_only_if_something_that_they_depend_on_changed
     assert same(find(weights, shard), found)
 
     def made(**changes: Any) -> int:
-        """Return how many sources were looked at again."""
+        """Return the number of sources that were detected again."""
         find(weights, shard, **changes)
         return len({path.name for path in items.iterdir()} - before)
 
@@ -291,7 +291,7 @@ def test_frames_are_detected_again_only_if_something_that_they_depend_on_changed
     (shard[1] / "one-0000001.png").write_bytes(b"broken")
     write_checksums([weights], folder, folder / "SHA256SUMS")
     find(weights, shard)
-    assert len(list(items.iterdir())) == 1, "where a frame failed, the source is looked at again"
+    assert len(list(items.iterdir())) == 1, "if a frame failed, the source is detected again"
 
 
 def same(one: tuple[pl.DataFrame, Any], other: tuple[pl.DataFrame, Any]) -> bool:

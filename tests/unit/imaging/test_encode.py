@@ -76,7 +76,7 @@ with VideoWriter(Path(sys.argv[1]), 24, pixel_format=sys.argv[2]) as writer:
     files = []
     for filling in ("1", "77"):
         files.append(tmp_path / f"{filling}.mkv")
-        # glibc fills new memory with it; elsewhere it means nothing.
+        # glibc fills new memory with this value; other systems ignore it.
         environment = {**os.environ, "MALLOC_PERTURB_": filling}
         subprocess.run([sys.executable, "-c", code, files[-1], pixel_format], env=environment, check=True)
     assert files[0].read_bytes() == files[1].read_bytes()

@@ -1,4 +1,4 @@
-"""H.264: where a stream that is refreshed bit by bit begins anew, told from any bytes."""
+"""Recovery points of H.264 streams are found, in any bytes."""
 
 import pytest
 from hypothesis import given

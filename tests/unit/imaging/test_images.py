@@ -1,4 +1,4 @@
-"""Images: every kind of file becomes the RGB picture that a viewer shows, and what is no sound image is refused."""
+"""Every kind of image file is read as a viewer shows it, and other files are refused."""
 
 import errno
 import struct
@@ -157,7 +157,7 @@ def test_a_full_disk_is_reported() -> None:
 
 
 class _Named(type(Path())):  # type: ignore[misc]
-    """/dev/full under a name that tells the format."""
+    """/dev/full under a name with the suffix of a format."""
 
     suffix = ".png"
 

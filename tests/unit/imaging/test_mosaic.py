@@ -1,4 +1,4 @@
-"""Mosaics: the pixels are those of the obvious loop, the sizes Lada's where those are sound, and a draw is its own."""
+"""Mosaics equal those of an obvious loop, and block sizes equal those of Lada where Lada has no bug."""
 
 from collections import Counter
 from typing import Any
@@ -28,7 +28,7 @@ def ellipse(height: int, width: int, centre: tuple[int, int], axes: tuple[int, i
 
 
 def plain_pixelate(image: np.ndarray, mask: np.ndarray, mosaic: Mosaic) -> tuple[np.ndarray, np.ndarray]:
-    """Return the image with its mosaic, and where that shows, block by block."""
+    """Return the image with its mosaic, and the visible part of the mosaic, block by block."""
     height, width = mask.shape
     if mosaic.dilation:
         d = mosaic.dilation
@@ -84,7 +84,7 @@ def test_the_pixels_equal_those_of_a_loop_over_blocks(
 
 
 def lada(image: np.ndarray, mask: np.ndarray, mosaic: Mosaic) -> np.ndarray:
-    """Return the hard mosaic as Lada 0.11 has it, before it cuts off what is behind the point: float64 (H, W, 3).
+    """Return the mosaic with hard edges of Lada 0.11, before it truncates the values: float64 (H, W, 3).
 
     For images that the border cuts no block of.
     """
@@ -251,7 +251,7 @@ def test_no_block_is_smaller_than_allowed() -> None:
 
 
 def test_the_whole_region_counts() -> None:
-    """In Lada, the outline that is found first: often a stray blob."""
+    """In Lada, only the first outline counts, which is often a stray blob."""
     stray = LARGE.copy()
     stray[355:358, 5:8] = 255
     pixels = np.count_nonzero(LARGE)

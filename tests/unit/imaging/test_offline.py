@@ -1,4 +1,4 @@
-"""What libraries would tell about the user, or leave with them, they do not."""
+"""Libraries send no reports and store no identifiers."""
 
 import os
 import subprocess
@@ -28,7 +28,7 @@ def test_onnx_runtime_leaves_no_identifier_and_queues_no_reports(tmp_path: Path)
     settings, home = tmp_path / "settings", tmp_path / "home"
     home.mkdir()
     places = {name: str(home) for name in ("HOME", "XDG_CACHE_HOME", "TMPDIR")} | {"MPLCONFIGDIR": str(tmp_path)}
-    # It reports nothing where it finds itself in a test.
+    # It reports nothing if it detects a test.
     left_out = {"CI", "ORT_DISABLE_TELEMETRY"}
     environment = {**{name: value for name, value in os.environ.items() if name not in left_out}, **places}
     subprocess.run([sys.executable, "-c", CODE, str(settings)], check=True, env=environment)

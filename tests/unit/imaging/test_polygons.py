@@ -244,7 +244,7 @@ def test_a_patch_of_a_mask_is_read_and_written_like_the_whole_mask(mask: np.ndar
     expected = trim(Patch(mask, 0, 0))
     np.testing.assert_array_equal(part.mask, expected.mask)
     assert not mask.any() or part.box == expected.box
-    # Nor does it matter how much is in the box that is not set.
+    # Unset pixels in the box do not matter.
     for patch in (part, Patch(mask, 0, 0)):
         assert encode_patch(patch, height, width) == encode_rle(mask)
 

@@ -1,4 +1,4 @@
-"""Probing: what is found in good media, and a reason of its own for each kind of bad media."""
+"""Good media are described correctly, and each kind of bad media has its own reason."""
 
 import os
 import struct

@@ -1,4 +1,4 @@
-"""Videos: the right picture for every index, however the video is stored and however few frames are asked for."""
+"""Every index gives the right frame, however the video is stored and however few frames are read."""
 
 import os
 import subprocess
@@ -106,7 +106,7 @@ KINDS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def video_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Path, Packets, list[np.ndarray]]]:
-    """The video of a kind, its packets, and all of its pictures decoded in the plainest way."""
+    """A video of a kind, its packets, and all its pictures, decoded in the obvious way."""
     folder = tmp_path_factory.mktemp("videos")
 
     @cache

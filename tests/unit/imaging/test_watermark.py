@@ -1,4 +1,4 @@
-"""Marks over frames: the boxes are of what is to be seen, the draws are those of the frame, and bad materials are named."""
+"""Boxes of watermarks fit what is visible, draws depend on the frame, and bad materials are named."""
 
 import errno
 import os
@@ -46,7 +46,7 @@ def noise(seed: int, height: int = 150, width: int = 200) -> np.ndarray:
 
 
 def logo(path: Path, mode: str = "RGBA") -> Path:
-    """A yellow disc in the middle of an image that is transparent elsewhere: what is visible of 60 by 40 is 21 by 21."""
+    """A yellow disc in the middle of a transparent image of 60 by 40 pixels; the visible part is 21 by 21."""
     y, x = np.mgrid[:40, :60]
     pixels = np.full((40, 60, 4), (250, 220, 20, 0), np.uint8)
     pixels[(x - 30) ** 2 + (y - 20) ** 2 <= 100, 3] = 255
@@ -78,7 +78,7 @@ def test_boxes_are_tight_around_all_drawn_pixels(materials: Materials, settings:
                 inside = changed[y0:y1, x0:x1]
                 assert inside.any() and min(inside.shape) >= LEAST_MARK
                 if mark.opacity > 0.5:
-                    # An edge of a glyph changes little: within a pixel or two of the box, something is to be seen.
+                    # The edges of a glyph are faint, so a visible pixel may be a pixel or two inside the box.
                     assert inside[:3].any() and inside[-3:].any() and inside[:, :3].any() and inside[:, -3:].any()
                 changed[y0:y1, x0:x1] = False
         assert marks and not changed.any()

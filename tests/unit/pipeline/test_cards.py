@@ -1,4 +1,4 @@
-"""The card of a model tells what it is, and nothing of the machine it was made on."""
+"""The card of a model describes it, and contains nothing about the machine that made it."""
 
 import json
 from pathlib import Path

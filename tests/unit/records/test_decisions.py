@@ -1,4 +1,4 @@
-"""Decisions: a table that people write is checked as a whole, and what they said finds its clip."""
+"""The whole table of decisions is checked, and each decision finds its clip."""
 
 from pathlib import Path
 
@@ -116,9 +116,9 @@ CLIPS = {
 @pytest.mark.parametrize(
     ("key", "clip"),
     [
-        ("a-0000100-1", "a-0000100-1"),  # the very one
-        ("a-0000071-1", "a-0000100-1"),  # it began earlier, by less than half of its length
-        ("a-0000129-7", "a-0000100-1"),  # or later, and the tracks are numbered anew
+        ("a-0000100-1", "a-0000100-1"),  # the same key
+        ("a-0000071-1", "a-0000100-1"),  # it began earlier by less than half its length
+        ("a-0000129-7", "a-0000100-1"),  # it began later, and tracks have other numbers
         ("a%20b-0000003-1", "a%20b-0000000-1"),
         ("a-0000070-1", None),  # too far
         ("a-0000150-1", None),  # between two
@@ -140,11 +140,11 @@ def test_all_clips_that_a_decision_may_mean_are_named() -> None:
 
 
 def test_two_decisions_never_go_to_the_same_clip() -> None:
-    # What names the clip as it is goes before what may mean it,
+    # A decision with the exact key of a clip has priority,
     decided, lost = find_clips(said("a-0000090-1", "a-0000100-1"), CLIPS)
     assert decided == {"a-0000100-1": said("a-0000100-1")["a-0000100-1"]}
     assert lost == {"a-0000090-1": "near it: a-0000100-1"}
-    # and of two that may mean it neither does.
+    # and of two inexact ones, neither counts.
     decided, lost = find_clips(said("a-0000090-1", "a-0000110-1"), CLIPS)
     assert decided == {}
     assert set(lost) == {"a-0000090-1", "a-0000110-1"}

@@ -1,4 +1,4 @@
-"""The manifest: any text survives it, every fault is told at once, and new sources move no old ones."""
+"""The manifest: any text is read back, all faults are listed at once, and new sources move no others."""
 
 import csv
 import os
@@ -18,7 +18,7 @@ from tessera.records.material import SETS
 DATASETS = ("nsfw_detection", "mosaic_detection")
 HEADER = "source\tpath\tcontent\trights\n"
 
-# Whatever UTF-8 can hold, and what has broken readers of tables before.
+# Any UTF-8, and texts that have broken readers of tables before.
 hostile = st.text(st.characters(codec="utf-8"), min_size=1) | st.sampled_from(
     [
         "-rf",

@@ -1,4 +1,4 @@
-"""Tables are written whole, or it is told why not."""
+"""Tables are written completely, or an error says why not."""
 
 import errno
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is added to src/tessera/catalogue.py."""
+"""The entries that are appended to src/tessera/catalogue.py."""
 
 from tessera.pipeline.brightness.settings import BrightnessSettings
 
@@ -25,7 +25,7 @@ MODELS += (
         name="brightness_classification",
         dataset="brightness_classification",
         kind=CLASSIFIER,
-        purpose="tell dark pictures from bright ones",
+        purpose="classify pictures as dark or bright",
         remedy="`models.brightness_classification` is null, so that it is not trained; give it settings",
         settings=BrightnessSettings(),
     ),

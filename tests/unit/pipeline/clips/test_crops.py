@@ -1,4 +1,4 @@
-"""Crops: what is cut out around a box, whatever the box and the frame."""
+"""The crop around any box in any frame."""
 
 from typing import Any
 
@@ -68,7 +68,7 @@ def test_a_crop_is_as_large_as_the_frame_and_the_growth_allow(
 @given(boxes(), SETTINGS)
 def test_a_crop_is_centred_where_there_is_room(drawn: tuple[Crop, tuple[int, int]], settings: ClipSettings) -> None:
     box, (height, width) = drawn
-    room = 3 * 3000 + 600  # on every side, however much a box of 3,000 grows
+    room = 3 * 3000 + 600  # on every side, because a box of 3,000 hardly grows
     placed = box[0] + room, box[1] + room, box[2] + room, box[3] + room
     x0, y0, x1, y1 = crop_box(placed, (height + 2 * room, width + 2 * room), settings)
     for low, high, inner_low, inner_high in ((x0, x1, placed[0], placed[2]), (y0, y1, placed[1], placed[3])):
@@ -85,7 +85,7 @@ def test_a_crop_is_never_smaller_than_that_of_lada(drawn: tuple[Crop, tuple[int,
 @pytest.mark.parametrize(
     ("box", "frame", "theirs", "ours"),
     [
-        # What Lada 0.11 gives, measured by running it.
+        # Results of running Lada 0.11.
         ((500, 400, 600, 500), HD, (451, 351, 649, 549), (422, 322, 678, 578)),
         ((0, 400, 100, 500), HD, (0, 351, 240, 549), (0, 322, 240, 578)),
         ((30, 1000, 110, 1080), HD, (5, 880, 245, 1080), (0, 880, 240, 1080)),

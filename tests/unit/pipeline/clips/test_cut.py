@@ -1,4 +1,4 @@
-"""Clips: what is cut out of footage, and that nothing of it is lost or wrong."""
+"""Clips have the right pixels of their footage, and none is lost."""
 
 import os
 import signal
@@ -44,12 +44,12 @@ def decode(path: Path, pixel_format: str) -> np.ndarray:
 
 
 def plain(path: Path) -> list[np.ndarray]:
-    """Return all frames of a video that is not turned, decoded in the plainest way."""
+    """Return all frames of a video without rotation, decoded in the obvious way."""
     return list(decode(path, "rgb24"))
 
 
 def check(room: Room, row: dict[str, Any], images: list[np.ndarray], masks: Sequence[np.ndarray], tolerance: float = 2) -> None:
-    """Compare a clip with what the frames `images` of the video have in its crops."""
+    """Compare a clip with its crops of the frames `images` of the video."""
     frames = images[row["first"] :]
     clip = decode(room.folder / "out" / "images" / f"{row['key']}.mp4", "rgb24")
     mask_clip = decode(room.folder / "out" / "masks" / f"{row['key']}.mkv", "gray")
@@ -116,7 +116,7 @@ def test_one_pass_over_a_video_cuts_all_its_scenes(room: Room, tmp_path: Path, m
     (room.folder / "kept").rename(room.folder / "before")
     read.clear()
     assert room.cut(out="again") == rows
-    assert read == [[*range(5, 15)], [*range(9, 19)], [*range(40, 50)]], "what does not fit into the memory comes later"
+    assert read == [[*range(5, 15)], [*range(9, 19)], [*range(40, 50)]], "clips that do not fit into memory are cut later"
     assert room.bytes("again") == room.bytes("out")
 
 
@@ -124,7 +124,7 @@ def test_one_pass_over_a_video_cuts_all_its_scenes(room: Room, tmp_path: Path, m
     ("scenes", "runs"),
     [
         ([(0, 20), (20, 40)], [(0, 20), (20, 40)]),  # the second begins at a keyframe
-        ([(0, 25), (25, 40)], [(0, 40)]),  # not here: five frames would be decoded twice
+        ([(0, 25), (25, 40)], [(0, 40)]),  # not divided here: five frames would be decoded twice
         ([(0, 201), (201, 220)], [(0, 201), (201, 220)]),  # one of two hundred is little
         ([(0, 40), (10, 30), (20, 60), (90, 99)], [(0, 60), (90, 99)]),
     ],
@@ -196,7 +196,7 @@ def test_if_the_rate_varies_the_clip_has_the_mean_and_the_table_the_times(room: 
 
 
 def test_if_times_are_equal_the_clip_has_the_rate_of_the_video(room: Room, tmp_path: Path) -> None:
-    # So late, a stamp of a thousandth of a second is lost in the rounding of seconds.
+    # At such large times, rounding loses a millisecond.
     path = film(tmp_path / "a.mkv", pictures(8, 96, 128), pts=[0, *range(2**60, 2**60 + 7)])
     room.source("a", path, variable_rate=True, average_rate=20.0)
     key = room.scene("a", 2, moving(96, 128, 4))
@@ -295,7 +295,7 @@ def test_a_scene_that_cannot_be_cut_is_a_row_and_the_others_are_cut(room: Room, 
         refused: ("failed", "source is not admitted"),
     }
     assert sorted(room.bytes()) == sorted([*(f"images/{key}.mp4" for key in good), *(f"masks/{key}.mkv" for key in good)])
-    assert len(list((room.folder / "kept").iterdir())) == 2, "nothing half-made is left"
+    assert len(list((room.folder / "kept").iterdir())) == 2, "no incomplete clip is left"
 
 
 @pytest.mark.parametrize("rate", [float("nan"), float("inf")])
@@ -327,8 +327,8 @@ def test_a_scene_that_has_not_changed_is_not_cut_again(room: Room, tmp_path: Pat
     row = next(row for row in room.frames if row["key"] == room.scenes[1]["key"])
     row["rle"] = encode_rle(ellipse(96, 128, (35, 50), (9, 9)))
     room.cut(out="changed")
-    assert len(room.kept().items() & kept.items()) == 4, "two clips are taken over"
-    assert len(room.kept()) == 6, "and what is not wanted any more is not kept"
+    assert len(room.kept().items() & kept.items()) == 4, "two clips are reused"
+    assert len(room.kept()) == 6, "and clips that are no longer needed are removed"
     changed = {name for name, content in room.bytes("changed").items() if content != before[name]}
     assert changed == {f"masks/{room.scenes[1]['key']}.mkv"}
     kept = room.kept()
@@ -390,7 +390,7 @@ def test_a_kill_at_any_moment_loses_no_finished_clip(room: Room, tmp_path: Path)
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         kills += 1
-        assert kept.items() <= room.kept().items(), "what is finished stays"
+        assert kept.items() <= room.kept().items(), "finished clips are kept"
         kept = room.kept()
     room.cut(settings)
     assert kills > 1

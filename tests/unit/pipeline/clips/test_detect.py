@@ -1,4 +1,4 @@
-"""Videos: every frame counted, the right ones looked at, whatever the footage, the batches and the threads."""
+"""Every frame of a video is counted and the right ones are detected, for any footage, batches and threads."""
 
 import gc
 import shutil
@@ -69,7 +69,7 @@ def write(path: Path, images: Iterable[np.ndarray], rate: int = 25, pts: list[in
 
 
 def look(images: Iterable[np.ndarray]) -> Iterator[list[Region]]:
-    """See the bright half of each picture, and what number is written into it."""
+    """Detect the bright half of each picture, and the number that is written into it."""
     for image in images:
         number = sum(1 << bit for bit in range(10) if image[2:6, 8 * bit + 2 : 8 * bit + 6].mean() > 128)
         mask = (image[..., 0] > 127) * np.uint8(255)
@@ -81,13 +81,13 @@ def detect(path: Path, threads: int = 2, frames: int = 0, **settings: Any) -> tu
 
 
 def plain(path: Path) -> list[np.ndarray]:
-    """Return all pictures of a video that is not turned, decoded in the plainest way."""
+    """Return all pictures of a video without rotation, decoded in the obvious way."""
     with av.open(str(path)) as container:
         return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
 
 
 def plain_change(one: np.ndarray, other: np.ndarray) -> float:
-    """Return the change from one picture to the next by the book: at the small size, pixel by pixel."""
+    """Return the change from one picture to the next by its definition: at the small size, pixel by pixel."""
     first, second = (
         cv2.cvtColor(cv2.resize(image, videos.SMALL, interpolation=cv2.INTER_LINEAR), cv2.COLOR_RGB2HSV).astype(int)
         for image in (one, other)
@@ -112,7 +112,7 @@ VIDEOS: dict[str, dict[str, Any]] = {
 def test_the_tables_agree_with_decoding_all_frames(
     name: str, stride: int, short: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(video, "SHORT", short)  # the video is looked at in parts, or whole
+    monkeypatch.setattr(video, "SHORT", short)  # the video is decoded in parts, or as a whole
     path = write(tmp_path / name, pictures(), **VIDEOS[name])
     images = plain(path)
     frames, detections = detect(path, stride=stride)
@@ -191,12 +191,12 @@ def test_few_frames_are_held_even_if_the_detector_is_slow(tmp_path: Path, monkey
         return ([] for _ in images)
 
     gc.collect()
-    gc.disable()  # what has to be collected is held, too
+    gc.disable()  # garbage counts too
     try:
         detect_video("a", path, 0, count, VideoDetectionSettings(batch=2), threads=4)
     finally:
         gc.enable()
-    # A batch that is looked at; of each part another one, and what its decoder gives at once, some of it converted.
+    # The batch of the detector, one more for each part, and the frames that each decoder returns at once.
     assert 0 < max(held) <= 2 + 4 * (2 + 5)
 
 
@@ -251,7 +251,7 @@ def test_frames_beyond_all_limits_are_not_decoded(tmp_path: Path, monkeypatch: p
 
 
 def damaged(path: Path, spoil: range, *, lost: bool = False) -> Path:
-    """Return a copy of the MP4 `path` in which the packets `spoil`, in order of decoding, are hurt in the middle, or `lost`."""
+    """Return a copy of the MP4 `path` with the packets `spoil`, in decoding order, damaged in the middle, or `lost`."""
     data = bytearray(path.read_bytes())
     with av.open(str(path)) as container:
         packets = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
@@ -282,7 +282,7 @@ def test_damaged_frames_are_left_out_up_to_the_next_keyframe(
     assert_frame_equal(detections, seen.filter(kept))
     ours, theirs = (table.filter(kept & (pl.col("index") != 20)) for table in (frames, expected))
     assert_frame_equal(ours, theirs)
-    # What comes after the gap is compared with the last frame before it.
+    # The frame after the gap is compared with the last one before it.
     images = plain(whole)
     assert frames["change"][20] == pytest.approx(plain_change(images[12], images[20]), abs=2)
 
@@ -355,7 +355,7 @@ def test_a_video_is_detected_again_only_if_something_that_it_depends_on_changed(
     assert len(before) == 2
 
     def made(**changes: Any) -> int:
-        """Return how many videos were looked at again."""
+        """Return the number of videos that were detected again."""
         again = run(weights, shard(tmp_path / "shard", rows), **changes)
         if not changes:
             assert all(one.equals(other) for one, other in zip(again[:2], found[:2], strict=True)) and again[2] == found[2]
@@ -373,7 +373,7 @@ def test_a_video_is_detected_again_only_if_something_that_it_depends_on_changed(
     (folder / "SHA256SUMS").unlink()
     del rows[0]
     run(weights, shard(tmp_path / "shard", rows))  # no detector is loaded
-    assert len(list(items.iterdir())) == 1, "what was withdrawn is not kept"
+    assert len(list(items.iterdir())) == 1, "the results of withdrawn sources are removed"
 
 
 def test_every_source_is_a_row_and_bad_sources_do_not_affect_others(weights: Path, tmp_path: Path) -> None:

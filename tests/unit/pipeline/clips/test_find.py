@@ -1,4 +1,4 @@
-"""Scenes: what of a track becomes one, and where its masks and boxes lie."""
+"""Which parts of tracks become scenes, and their masks and boxes."""
 
 import itertools
 from collections.abc import Callable, Iterable, Sequence
@@ -29,11 +29,11 @@ PLAIN = SceneSettings(smooth_masks=0, smooth_boxes=0, extension=(0,), confidence
 Follow = Callable[[pl.DataFrame, pl.DataFrame], np.ndarray]
 
 
-# Footage: tables of videos, and what is seen in them
+# Footage: tables of videos, and detections in them
 
 
 def footage(count: int, source: str = "video", *, stride: int = 1, rate: float = RATE, **columns: Any) -> pl.DataFrame:
-    """Return the table of a video of `count` frames; `columns` take the place of what it says by default."""
+    """Return the table of a video of `count` frames; `columns` replace its defaults."""
     given = {
         "source": [source] * count,
         "index": range(count),
@@ -72,12 +72,12 @@ def disc(x: float, y: float, radius: float) -> np.ndarray:
 
 
 def by_number(frames: pl.DataFrame, seen: pl.DataFrame) -> np.ndarray:
-    """Follow nothing: the number within its frame is the track of a detection."""
+    """Track without a tracker: the number of a detection in its frame is its track."""
     return seen["number"].to_numpy()
 
 
 class Found:
-    """What `find_scenes` makes of some footage."""
+    """The results of `find_scenes` for some footage."""
 
     def __init__(
         self,
@@ -297,7 +297,7 @@ LEFT, RIGHT, TOP = (10.0, 10.0, 50.0, 50.0), (90.0, 10.0, 130.0, 50.0), (20.0, 1
 
 
 def test_short_gaps_are_bridged_and_long_ones_are_not() -> None:
-    # Unseen from the frame 20 on, again seen 0.48 or 0.52 s later.
+    # Missed from frame 20 on, and found again 0.48 or 0.52 s later.
     assert spans(pieces_of(still(0, 20, LEFT) | still(32, 50, LEFT))) == [(0, 0, 50)]
     assert spans(pieces_of(still(0, 20, LEFT) | still(33, 50, LEFT))) == [(0, 0, 20), (1, 33, 50)]
     assert spans(pieces_of(still(0, 20, LEFT) | still(21, 50, LEFT), bridge=0)) == [(0, 0, 20), (1, 21, 50)]
@@ -310,7 +310,7 @@ def test_frames_that_the_detector_skipped_are_not_a_gap() -> None:
 
 
 def moved(way: Callable[[np.ndarray], np.ndarray], seen_in: Sequence[int], time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return where a box is that goes its `way`, by time, if it is seen in a few frames, and where it should be."""
+    """Return the interpolated boxes of a box that moves along `way` and is detected in a few frames, and the true boxes."""
     frames = footage(len(time), time=time, looked=[i in seen_in for i in range(len(time))])
     way_x = way(time)
     seen = detections(row("video", i, 0, (way_x[i], 5, way_x[i] + 30, 45)) for i in seen_in)
@@ -326,7 +326,7 @@ def test_boxes_are_interpolated_smoothly_in_time() -> None:
     for time, seen_in in itertools.product((even, uneven), ([0, 30], [2, 29, 30], [0, 3, 6, 9, 12, 15, 18, 21, 24, 27, 30])):
         found, expected = moved(lambda time: 7 + 40 * time, seen_in, time)
         assert found == pytest.approx(expected)
-    # What is thrown, and what swings.
+    # A thrown and a swinging object.
     found, expected = moved(lambda time: 40 * time - 60 * time**2, [0, 10, 20, 30], even)
     assert found == pytest.approx(expected)
     every_third = range(0, 31, 3)
@@ -356,12 +356,12 @@ def test_boxes_that_overlap_most_of_the_time_are_one_region() -> None:
     assert regions(still(0, 50, LEFT), still(0, 50, TOP)) == [[0, 1]]  # three quarters
     assert regions(still(0, 50, LEFT), still(0, 50, TOP), share=0.75) == [[0], [1]]
     assert regions(still(0, 50, LEFT), still(0, 50, RIGHT)) == [[0], [1]]
-    # By the time that both are there.
+    # Only the frames that both have count.
     assert regions(still(0, 50, LEFT), still(40, 90, TOP)) == [[0, 1]]
     assert regions(still(0, 50, LEFT), still(50, 90, TOP)) == [[0], [1]]
     assert regions(still(0, 50, LEFT), still(0, 25, TOP) | still(25, 50, RIGHT)) == [[0], [1]]
     assert regions(still(0, 50, LEFT), still(0, 26, TOP) | still(26, 50, RIGHT)) == [[0, 1]]
-    # And with them what is one with either.
+    # The relation is transitive.
     assert regions(still(0, 50, LEFT), still(20, 50, (80, 10, 120, 50)), still(30, 90, (20, 10, 110, 50))) == [[0, 1, 2]]
 
 

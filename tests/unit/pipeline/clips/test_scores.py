@@ -1,4 +1,4 @@
-"""Scores: each detector tells what it is named for, of all of a clip and of nothing but its picture."""
+"""Each score measures what its name says, over the whole clip without its padding."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -83,7 +83,7 @@ def plain_blockiness(image: np.ndarray) -> float:
             for x in range(1, len(row) - 2):
                 before, step, after = (abs(row[x + i + 1] - row[x + i]) for i in (-1, 0, 1))
                 steps[x % 8].append(np.log1p(max(0.0, step - (before + after) / 2)))
-        # Columns count alike, however many of a place there are.
+        # The mean over columns does not depend on how many there are at each offset.
         means = [float(np.mean(place)) for place in steps]
         sides.append((max(means) + 1e-6) / ((sum(means) - max(means)) / 7 + 1e-6))
     return float(np.mean(sides))
@@ -190,7 +190,7 @@ class Seen:
 
 
 class Eye:
-    """A detector that sees the colour of pictures, and remembers what it was shown."""
+    """A detector of the colour of pictures that records its inputs."""
 
     labels = ("red", "blue", "unseen")
 
@@ -222,7 +222,7 @@ def test_detectors_are_loaded_once_and_score_the_fraction_of_frames_with_a_detec
     assert len(eyes) == 2
     assert [len(eye.shown) for eye in eyes] == [20, 20]
     assert [row["watermark"] for row in rows.values()] == [0.5, 0.1]
-    # The very last frame is looked at.
+    # The last frame is measured.
     assert [(row["nsfw"], row["nsfw_classes"]) for row in rows.values()] == [(0.0, []), (0.1, ["blue"])]
     assert [row["mosaic"] for row in rows.values()] == [None, None]
     rows, _ = run(tmp_path, detectors={"nsfw": load}, samples=10)
@@ -256,7 +256,7 @@ def test_padding_does_not_change_scores(tmp_path: Path) -> None:
             padded.append(canvas)
             pads.append([top, 128 - top - height, left, 144 - left - width])
         folder = tmp_path / str(background)
-        # Kept as they are: a codec would smear what is around a picture into it.
+        # Lossless, because a codec would smear the padding into the picture.
         write_clips(folder, [clip("a-0-1", 30, (144, 128), pads=pads)], {})
         lossless(folder / "images" / "a-0-1.mp4", padded)
         eye = Eye()
@@ -306,7 +306,7 @@ def test_a_clip_of_one_frame_of_odd_size_is_measured(tmp_path: Path) -> None:
 
 
 def tiny_dover(path: Path, edit: Callable[[dict[str, Any]], None] = lambda parts: None) -> Path:
-    """Write a model of DOVER's shape: its scores are the mean of what it is shown, the aesthetic one less than nothing."""
+    """Write a model with the inputs and outputs of DOVER. Its scores are the mean of its input, the aesthetic one negated."""
     import onnx
     from onnx import TensorProto, helper
 
@@ -348,7 +348,7 @@ def test_quality_is_that_of_the_model_fused_as_published(tmp_path: Path) -> None
 
 def test_each_input_of_the_quality_model_gets_its_view(tmp_path: Path) -> None:
     inside = np.arange(476) % 68
-    # White in the middle of each of 7 by 7 cells, which is all that the patches hold.
+    # White in the middle of each of 7 by 7 cells, which the patches consist of.
     white = (inside >= 14) & (inside < 54)
     picture = np.repeat((white & white[:, None])[..., None] * np.uint8(255), 3, axis=2)
     write_clips(tmp_path, [clip("a-0-1", 3, (476, 476))], {"a-0-1": [picture] * 3})
@@ -364,7 +364,7 @@ def test_the_technical_view_keeps_pixels_as_they_are() -> None:
     picture = np.dstack([*np.indices((240, 255)), np.zeros((240, 255))]).astype(np.uint8)
     view = patches(picture)
     assert view.shape == (224, 224, 3)
-    # Cells are 34 by 36 pixels: what is left out of each lies around its patch.
+    # Cells are 34 by 36 pixels; a patch is the middle of its cell.
     np.testing.assert_array_equal(view[32:64, 64:96], picture[35:67, 74:106])
     assert patches(picture[:20, :50]).shape == (224, 224, 3)
 

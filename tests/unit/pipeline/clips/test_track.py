@@ -1,4 +1,4 @@
-"""Tracks: detections of one region are followed, and nothing is followed beyond the end of a shot."""
+"""Detections of one region become one track, which ends at the end of its shot."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +22,7 @@ Box = tuple[float, float, float, float]
 
 
 def footage(count: int, *, stride: int = 1, rate: float = 25, **columns: Any) -> pl.DataFrame:
-    """Return the table of a video of `count` frames; `columns` take the place of what it says by default."""
+    """Return the table of a video of `count` frames; `columns` replace its defaults."""
     given = {
         "source": ["video"] * count,
         "index": range(count),
@@ -58,7 +58,7 @@ def test_a_region_that_moves_is_one_track_from_its_first_detection_on() -> None:
 
 
 def behind_a_post(shown: int, hidden: int) -> dict[int, Sequence[Box]]:
-    """Return where a square is seen that goes behind a post for so many frames, and comes out far from where it went in."""
+    """Return the boxes of a square that passes behind a post for so many frames, and comes out far away."""
     boxes = {index: [square(100 + 2 * index)] for index in range(shown)}
     return boxes | {shown + hidden + index: [square(185 + 2 * (shown + index))] for index in range(shown)}
 
@@ -115,7 +115,7 @@ def test_a_lost_region_is_searched_for_the_seconds_of_the_buffer(rate: float, st
     frames = footage(800, stride=stride, rate=rate)
 
     def tracks(seconds: float) -> int:
-        # Missed in the looks after the frame 100 and before the one in which it is seen again.
+        # Missed in the looks between frame 100 and the one in which it is found again.
         back = 100 + round(seconds * rate)
         seen = detected({i: [square(300)] for i in [*range(0, 101, stride), *range(back, back + 101, stride)]})
         return int(track(frames, seen, TrackSettings(buffer=1.6)).max()) + 1
@@ -125,13 +125,13 @@ def test_a_lost_region_is_searched_for_the_seconds_of_the_buffer(rate: float, st
 
 
 def test_frames_between_looks_do_not_count_as_missed() -> None:
-    # Of a short buffer nothing is used up by them.
+    # They use up nothing of a short buffer.
     seen = detected({i: [square(50 + i)] for i in range(0, 300, 30)})
     assert track(footage(300, stride=30), seen, TrackSettings(buffer=0)).tolist() == [0] * 10
 
 
 def test_small_and_fast_regions_are_tracked() -> None:
-    # From look to look one and a half times their side, and back.
+    # From look to look, they move by one and a half times their side, and back.
     xs = 300 + 200 * np.sin(0.15 * np.arange(30))
     seen = detected({3 * place: [square(x, side=20)] for place, x in enumerate(xs.tolist())})
     assert set(track(footage(90, stride=3), seen, TrackSettings())) == {0}
@@ -206,7 +206,7 @@ def test_a_cut_depends_only_on_nearby_frames(values: list[float], cut: float) ->
 
 
 def changes(path: Path) -> np.ndarray:
-    """Return how much the pictures of a video change, without the code that is in use."""
+    """Return the changes between the pictures of a video, computed independently of our code."""
     small = [
         cv2.cvtColor(cv2.resize(frame.image(), (256, 144), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2HSV).astype(int)
         for frame in read_frames(path, read_packets(path))

@@ -1,4 +1,4 @@
-"""The dataset of clips: nothing is lost on the way to the trainer, and every figure shows what is there."""
+"""The dataset of clips reaches the trainer completely, and figures show it correctly."""
 
 import base64
 import io
@@ -101,13 +101,13 @@ def test_the_counts_in_a_datasheet_of_clips_add_up(made: dict[str, Path]) -> Non
     for name in ("labels", "seconds", "sides", "origins"):
         assert sum(row["clips"] for row in sheet[name]) == 3, name
     assert sheet["measured"]["watermark"] == {"clips": 3, "least": 0.0, "median": 0.0, "largest": 1.0}
-    assert "nsfw" not in sheet["measured"], "nobody measured that"
+    assert "nsfw" not in sheet["measured"], "it was not measured"
     text = render_clips(json.loads(json.dumps(sheet)))
     assert re.search(r"left out: too dark \| +1", text) and "contract 7" in text
 
 
 def colours(image: np.ndarray) -> int:
-    """Return how many pixels have about the colour of what is shown in the clips."""
+    """Return how many pixels have about the colour of the region in the clips."""
     return int((np.abs(image.astype(int) - (250, 200, 40)).max(axis=-1) < 30).sum())
 
 

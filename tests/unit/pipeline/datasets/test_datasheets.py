@@ -1,4 +1,4 @@
-"""A datasheet says what is there, and everything it says adds up."""
+"""A datasheet describes its dataset, and its numbers add up."""
 
 import json
 import re

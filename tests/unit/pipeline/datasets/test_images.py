@@ -1,4 +1,4 @@
-"""A dataset holds exactly what may feed it, once, in the form that ultralytics reads."""
+"""A dataset has exactly the images that may feed it, once each, in the format of ultralytics."""
 
 import errno
 import os
@@ -108,7 +108,7 @@ def test_images_that_must_not_feed_the_dataset_are_dropped_with_the_reason(tmp_p
     )
     uses = {"open": [], "chosen": ["mosaic_detection", "nsfw_detection"], "elsewhere": ["mosaic_detection"]}
     selection = Selection(tmp_path, [table], {}, admitted(tmp_path / "sources", uses, ("refused",)))
-    assert selection.keys == ["c", "d", "f"], "an image without a region stays"
+    assert selection.keys == ["c", "d", "f"], "an image without a region is kept"
     assert selection.left_out == {
         "a": ("source refused", ""),
         "b": ("source not for nsfw_detection", ""),
@@ -130,7 +130,7 @@ def test_a_decision_overrides_the_duplicate_check_but_not_the_rights(tmp_path: P
     assert (row["status"], row["reason"], row["detail"]) == ("ok", "kept by decision", "Ada, 2026-01-31: seen")
     selection = Selection(tmp_path, [hub(tmp_path / "all", rows)], links, sources, {"a": "drop"})
     assert selection.left_out["a"] == ("dropped by decision", "Ada, 2026-01-31: seen")
-    assert selection.keys == ["b"], "what nearly equals it takes its place"
+    assert selection.keys == ["b"], "its near-duplicate replaces it"
 
 
 def test_of_near_duplicates_the_chosen_one_is_kept(tmp_path: Path) -> None:
@@ -271,12 +271,12 @@ def test_images_that_cannot_be_linked_are_copied(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize(
-    ("source", "mend"), [("labels:x", "put it back, or remove its label file,"), ("one", "delete the folder .*")]
+    ("source", "fix"), [("labels:x", "put it back, or remove its label file,"), ("one", "delete the folder .*")]
 )
-def test_a_missing_image_is_named_with_the_fix(tmp_path: Path, source: str, mend: str) -> None:
+def test_a_missing_image_is_named_with_the_fix(tmp_path: Path, source: str, fix: str) -> None:
     dataset = Dataset(tmp_path, [("a", source, ())], ["train"])
     (tmp_path / "a.PNG").unlink()
-    with pytest.raises(TesseraError, match=rf"a.PNG: the image 'a' of '{source}' is missing; {mend} and run again"):
+    with pytest.raises(TesseraError, match=rf"a.PNG: the image 'a' of '{source}' is missing; {fix} and run again"):
         dataset.write()
 
 

@@ -1,4 +1,4 @@
-"""Splits hold sources and near-duplicates together, and stand when footage is added."""
+"""Splits keep sources and near-duplicates together, and do not change when footage is added."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,7 +37,7 @@ def test_footage_added_at_the_end_moves_no_earlier_source(data: st.DataObject, n
     known = names[: data.draw(st.integers(0, len(names)))]
     old_links = data.draw(pairs(known))
     before = split_sources(known, {}, old_links, HALF)
-    # Each new source may show the same as one that came before it, new or old.
+    # Each new source may show the same as an earlier one.
     new_links = [
         (name, data.draw(st.sampled_from(names[:place])))
         for place, name in enumerate(names)
@@ -135,7 +135,7 @@ def test_sources_with_the_same_footage_have_one_split_but_a_common_picture_links
     film, copy = of_split("train", settings), of_split("val", settings)
     other = of_split("val", settings, int(copy[1:]) + 1)
     labelled = [(f"{source}-{i}", source, "") for source in (film, copy, other) for i in range(20)]
-    # Two of twenty pictures of the copy are in the film, like frames that nobody labelled; a black one is in all.
+    # Two of twenty pictures of the copy resemble unlabelled frames of the film; all sources have a black picture.
     links = [*((f"{source}-{i}", f"frame-{i}") for source in (film, copy) for i in (1, 2))]
     black = [(f"{source}-0", "black") for source in (film, copy, other)]
     assert divide(tmp_path / "a", [film, copy, other], settings, labelled, [], [*links, *black]) == {
@@ -159,7 +159,7 @@ def test_many_near_duplicates_within_a_source_are_one_picture(tmp_path: Path) ->
     settings = SplitSettings(val=0.5, shared=0.5)
     one, other = of_split("train", settings), of_split("val", settings)
     frames = [(f"{source}-{i}", source) for source in (one, other) for i in range(10)]
-    # One picture of three is shared, however often: nine black frames, one of its own, and what was labelled.
+    # One of three distinct pictures is shared: nine black frames count once, besides one own frame and one label.
     black = [(f"{source}-{i}", "black") for source in (one, other) for i in range(9)]
     labelled = [(f"{source}-label", source, "") for source in (one, other)]
     splits = divide(tmp_path / "a", [one, other], settings, labelled, frames, black)

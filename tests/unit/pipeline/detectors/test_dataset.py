@@ -1,4 +1,4 @@
-"""A dataset is checked before the first epoch: each fault is told, with its place."""
+"""A dataset is checked before the first epoch, and each fault is reported with its place."""
 
 import json
 from pathlib import Path

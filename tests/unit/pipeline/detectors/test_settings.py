@@ -1,4 +1,4 @@
-"""The settings of a detector: every argument of training can be reached, and a wrong one is answered with a way out."""
+"""Every training argument can be set, and a wrong one is reported with a way out."""
 
 import hashlib
 import subprocess
@@ -31,7 +31,7 @@ def test_the_known_arguments_are_those_of_ultralytics() -> None:
     from ultralytics.utils import DEFAULT_CFG_DICT
 
     assert set(arguments()) == set(DEFAULT_CFG_DICT)
-    assert set(arguments()) >= set(OWNED) - {"save_dir"}  # which it takes, and does not list
+    assert set(arguments()) >= set(OWNED) - {"save_dir"}  # which it accepts, but does not list
 
 
 def test_every_default_of_ultralytics_is_of_a_type_that_is_accepted() -> None:

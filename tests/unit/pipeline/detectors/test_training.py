@@ -1,4 +1,4 @@
-"""Training: the same bytes every time, killed or not; and what was trained is measured, exported and verified."""
+"""Training gives the same bytes with and without kills, and its weights are measured, exported and verified."""
 
 import errno
 import io
@@ -31,14 +31,14 @@ from yolo_dataset import checksum, make_dataset
 
 pytestmark = pytest.mark.slow
 EPOCHS = 6
-# Everything that draws at random, gradients summed over batches that do not fit an epoch, and mosaics that end.
+# All random augmentations, gradients accumulated across epochs, and an end of mosaic augmentation.
 TRAINING = {"epochs": EPOCHS, "imgsz": 32, "batch": 2, "nbs": 6, "close_mosaic": 3, "mixup": 0.5, "multi_scale": 0.5}
 SETTINGS = DetectorSettings(architecture="yolo11n-seg.yaml", training=TRAINING)
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A dataset, and the folder of what was trained on it."""
+    """A dataset, and the folder of a training on it."""
 
     dataset: Path
     folder: Path
@@ -55,14 +55,14 @@ def train(dataset: Path, folder: Path, settings: DetectorSettings = SETTINGS, **
 
 
 def run_of(folder: Path) -> Path:
-    """Return the folder of the one training that was made in `folder`."""
+    """Return the folder of the only training in `folder`."""
     (run,) = (folder / "runs").iterdir()
     return run
 
 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    """What is told, as it would reach the terminal."""
+    """The messages for the terminal."""
     stream = io.StringIO()
     monkeypatch.setattr(job, "_terminal", stream)
     return stream
@@ -99,7 +99,7 @@ train(Path(sys.argv[1]), Path(sys.argv[2]))
 """
     command = [sys.executable, "-c", code, str(trained.dataset), str(tmp_path)]
     path = ":".join([str(Path(__file__).parent), str(Path(__file__).parents[3])])
-    # Once while there are mosaics, once when there are none any more.
+    # Once with mosaic augmentation, and once after its end.
     for epoch in (1, 4):
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path})
         assert process.stderr is not None
@@ -113,7 +113,7 @@ train(Path(sys.argv[1]), Path(sys.argv[2]))
         process.wait()
         assert process.returncode == -signal.SIGKILL, "".join(told)
         assert not [line for line in told if line.startswith("network:")]
-    # What a kill in the middle of a write leaves.
+    # A file that a kill during a write leaves.
     run = run_of(tmp_path)
     (run / "state.pt.partial").write_bytes(b"half")
     (run / "weights" / "last.pt").write_bytes(b"half")

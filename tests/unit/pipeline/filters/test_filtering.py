@@ -1,4 +1,4 @@
-"""Filters: one threshold, one reason; one of those that look alike; and a person's word before all of them."""
+"""Each filter has one threshold and one reason, similar clips are kept once, and decisions override filters."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,7 +23,7 @@ OFF = FilterSettings(**dict.fromkeys(FilterSettings.model_fields))
 
 
 def apart(number: int) -> list[int]:
-    """Return hashes that are far from those of any other number."""
+    """Return hashes that are far from those of other numbers."""
     return np.random.default_rng(number).integers(0, 2**64, 4, np.uint64).tolist()
 
 
@@ -43,7 +43,7 @@ def run(
     sources: dict[str, dict[str, Any]] | None = None,
     shards: int = 1,
 ) -> tuple[list[str], dict[str, tuple[str, str, str]]]:
-    """Filter `clips`, dealt to so many shards; return the keys that stay and the ledger by key."""
+    """Filter `clips`, divided into so many shards; return the kept keys and the ledger by key."""
     tables = []
     for shard in range(shards):
         write_clips(folder / str(shard), clips[shard::shards], {})
@@ -212,7 +212,7 @@ def test_if_no_clip_is_left_the_error_has_the_fix(clips: list[dict[str, Any]], t
 
 
 def compare_all(signatures: np.ndarray, distance: float, fixed: int) -> tuple[list[int], list[float]]:
-    """Return what `find_similar` should, by comparing all pairs."""
+    """Return the expected result of `find_similar`, by comparing all pairs."""
     bits = [
         [sum((int(a) ^ int(b)).bit_count() for a, b in zip(one, other, strict=True)) for other in signatures]
         for one in signatures

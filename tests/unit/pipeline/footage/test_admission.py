@@ -1,4 +1,4 @@
-"""Admission: what may not be used is refused with its reason, and what was withdrawn leaves nothing behind."""
+"""Sources that must not be used are refused with a reason, and nothing is left of withdrawn ones."""
 
 import csv
 import json
@@ -24,7 +24,7 @@ HEADER = "sha256\tphash\treason\n"
 
 
 def picture(seed: int) -> Image.Image:
-    """Smooth noise: pictures of different seeds look nothing alike."""
+    """Smooth noise, which differs clearly for different seeds."""
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)).resize((80, 60))
 
 

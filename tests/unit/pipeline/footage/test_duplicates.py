@@ -1,4 +1,4 @@
-"""Duplicates: the same result as comparing all with all, and the same whatever the shards."""
+"""Duplicates are those of comparing all pairs, for any division into shards."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from tessera.records.tables.table import read_table, types, write_table
 
 
 def compare_all(hashes: list[int], distance: int) -> tuple[list[int], list[int]]:
-    """The definition, slow and plain."""
+    """The definition, in slow and obvious code."""
     kept: list[int] = []
     for place, one in enumerate(hashes):
         if all((one ^ hashes[other]).bit_count() > distance for other in kept):

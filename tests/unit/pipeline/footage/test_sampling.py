@@ -1,4 +1,4 @@
-"""Frames: each mode takes the frames it says, every one is accounted for, and neither threads nor shards change a byte."""
+"""Each mode samples the right frames, each has a row, and threads and shards do not matter."""
 
 import shutil
 import subprocess
@@ -44,7 +44,7 @@ def test_an_interval_takes_the_frame_on_the_screen() -> None:
     assert chosen(TENTHS, mode="interval", interval=100) == [0]
     assert chosen(TENTHS, mode="interval", interval=1e-6) == list(range(21))
     assert chosen([0, 0.1, 5.5, 5.55, 9.0], mode="interval", interval=1) == [0, 1, 3, 4], (
-        "each frame once, however long it stays"
+        "each frame once, however long it is shown"
     )
 
 
@@ -79,7 +79,7 @@ def test_a_video_shorter_than_the_skipped_seconds_is_dropped() -> None:
 
 
 def slideshow(path: Path) -> list[int]:
-    """Write a video that changes at the frames returned, and hardly in between."""
+    """Write a video that changes at the returned frames, and hardly between them."""
     random = np.random.default_rng(3)
     changes = [0, 7, 8, 20, 33]
     images = []
@@ -148,7 +148,7 @@ def row(source: str, path: Path, kind: str, status: str = "admitted") -> dict[st
 
 
 class Sampled:
-    """What `sample_frames` makes of some sources."""
+    """The results of `sample_frames` for some sources."""
 
     def __init__(self, folder: Path, rows: list[dict[str, Any]], threads: int = 2, code: str = "code", **settings: Any) -> None:
         folder.mkdir(exist_ok=True)
@@ -175,7 +175,7 @@ class Sampled:
 
 @pytest.fixture(scope="module")
 def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a video, an image, a folder of images of which one is broken, and a broken video."""
+    """A folder with a video, an image, a folder of images (one of them broken), and a broken video."""
     folder = tmp_path_factory.mktemp("footage")
     slideshow(folder / "a.mp4")
     image = np.random.default_rng(0).integers(0, 256, (9, 11, 3), np.uint8).repeat(10, 0).repeat(10, 1)
@@ -310,7 +310,7 @@ def test_frames_are_sampled_again_only_if_one_failed_or_a_dependency_changed(foo
     del rows["one"]
     after = sample()
     assert made_again(after) == {"many"}
-    assert len(list((tmp_path / "shard" / "kept").iterdir())) == 1, "what was withdrawn is not kept"
+    assert len(list((tmp_path / "shard" / "kept").iterdir())) == 1, "the frames of withdrawn sources are removed"
     before = after
     after = sample(code="another")
     assert made_again(after) == {"a", "many"}

@@ -1,4 +1,4 @@
-"""Labels of frames: where they are looked for, and which of them count."""
+"""Where labels of frames are searched, and which of them count."""
 
 import json
 import os

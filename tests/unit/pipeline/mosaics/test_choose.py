@@ -1,4 +1,4 @@
-"""Regions: what becomes of every detection and every frame, and what shape a region has."""
+"""The decision on every detection and every frame, and the shapes of regions."""
 
 import json
 from collections import Counter
@@ -122,7 +122,7 @@ def test_draws_depend_only_on_the_seed_and_the_detection() -> None:
     assert len(set(sizes(0))) == 3
     assert sizes(0) == sizes(0)
     assert sizes(0) != sizes(1)
-    # What else is in the frame draws nothing from it.
+    # Other detections in the frame do not change the draw.
     far = of_mask("nsfw-0", disc(180, 10, 8), score=0.99)
     alone = judge("frame", detections[3:4], HEIGHT, WIDTH, ["nsfw"], RegionSettings(), 0)["nsfw-3"].mask
     beside = judge("frame", [far, detections[3]], HEIGHT, WIDTH, ["nsfw"], RegionSettings(), 0)["nsfw-3"].mask
@@ -147,9 +147,9 @@ def test_confidence_and_size_decide_what_counts() -> None:
 
 def test_a_watermark_excludes_only_the_regions_that_it_overlaps() -> None:
     region, other = of_mask("nsfw-0", disc(60, 60, 20)), of_mask("nsfw-1", disc(150, 60, 20))
-    line = of_box("watermark-0", (70.4, 55, 112, 60), 0.2)  # low, as text is
+    line = of_box("watermark-0", (70.4, 55, 112, 60), 0.2)  # low, like text
     assert reasons(region, other, line) == {"nsfw-0": "overlaps a watermark", "nsfw-1": "", "watermark-0": ""}
-    # Its box meets that of the region, but no pixel of it the region.
+    # Its box overlaps that of the region, but its mask does not overlap the region.
     corner = of_box("watermark-0", (0, 0, 44, 44))
     assert reasons(region, corner) == {"nsfw-0": "", "watermark-0": ""}
     for mark, reason in ((line.box, "below the confidence"), ((70, 50, 109, 60), "too small")):
@@ -188,7 +188,7 @@ def test_a_face_is_excluded_by_any_nsfw_detection_and_by_a_more_confident_face()
         "nsfw-0": "below the confidence",
     }
     assert reasons(of_box("face-0", (40, 30, 65, 55)), detectors=detectors) == {"face-0": "too small"}
-    # What is nsfw grows into the face, which is surer.
+    # The nsfw region grows into the face, which has a higher confidence.
     beside = of_mask("nsfw-0", disc(120, 60, 20), 0.8)
     verdicts = reasons(face, beside, detectors=detectors, extension=(2,))
     assert verdicts == {"face-0": "overlaps a surer region", "nsfw-0": ""}
@@ -217,7 +217,7 @@ def test_the_mask_of_a_box_has_all_pixels_of_the_image_that_it_touches() -> None
 
 
 class Shard:
-    """The tables of a shard: frames, and what detectors saw in them."""
+    """The tables of a shard: frames, and detections in them."""
 
     def __init__(self, folder: Path, detectors: tuple[str, ...] = ALL[:3]) -> None:
         self.folder, self.detectors = folder, detectors
@@ -226,7 +226,7 @@ class Shard:
         self.looked: dict[str, dict[str, tuple[str, str]]] = {detector: {} for detector in detectors}
 
     def frame(self, key: str, *detections: Detection, but: dict[str, tuple[str, str]] | None = None) -> None:
-        """Add a frame with what was seen in it; `but`: status and reason of a detector that did not look."""
+        """Add a frame with its detections; `but`: status and reason of a detector that did not run on it."""
         frame = {"key": key, "source": "s", "index": len(self.frames), "pts": 0, "time": 0.0, "file": f"{key}.jpg"}
         self.frames.append({**frame, "width": WIDTH, "height": HEIGHT, "phash": 0})
         for detector in self.detectors:

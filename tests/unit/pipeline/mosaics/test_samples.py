@@ -1,4 +1,4 @@
-"""Samples with mosaics: every region has a row, masks tell where, and neither threads nor order change a byte."""
+"""Every region has a row, masks show the mosaics, and threads and order do not matter."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -47,7 +47,7 @@ def noisy(image: np.ndarray, *, rng: np.random.Generator, block: int) -> np.ndar
 
 
 def begin(folder: Path, pictures: Mapping[str, np.ndarray | None], regions: Mapping[str, Sequence[Region]]) -> None:
-    """Store frames, one of them broken where it is None, and what was chosen in them; the others are backgrounds."""
+    """Store frames (None for a broken one) and their chosen regions; frames without regions are backgrounds."""
     (folder / "pictures").mkdir(parents=True)
     frames, found = [], []
     for index, (key, image) in enumerate(pictures.items()):
@@ -186,7 +186,7 @@ def test_backgrounds_are_a_fraction_of_the_clean_frames(tmp_path: Path) -> None:
         assert read_table(out / "table", Mosaics).is_empty()
     assert not used[0.0]
     assert 8 <= len(used[0.4]) <= 24
-    assert used[0.4] < used[0.6] < used[1.0] == set(keys), "a larger fraction takes none away"
+    assert used[0.4] < used[0.6] < used[1.0] == set(keys), "a larger fraction keeps all of a smaller one"
 
 
 def test_the_result_does_not_depend_on_threads_or_other_frames(tmp_path: Path) -> None:

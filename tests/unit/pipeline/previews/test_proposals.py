@@ -1,4 +1,4 @@
-"""Proposals: which frames are offered, and that nothing a person did is ever undone."""
+"""Which frames are proposed, and that no work of a person is ever lost."""
 
 import contextlib
 import csv
@@ -122,7 +122,7 @@ def test_a_proposal_can_be_opened_in_labelme_and_read_back(tmp_path: Path) -> No
     image, losses = read_labelme(document, "a", WIDTH, HEIGHT, ["nsfw"])
     assert not losses
     assert [region.label for region in image.annotations] == ["nsfw"]
-    # Nobody has said yet that an image without regions shows none.
+    # No person has confirmed yet that an image without regions shows none.
     assert json.loads((tmp_path / "b.json").read_text())["flags"] == {"sfw": False}
 
 
@@ -208,7 +208,7 @@ def test_checksums_with_paths_outside_the_folder_touch_nothing_there(tmp_path: P
 
 
 class Killed(BaseException):
-    """Nobody catches a kill."""
+    """An exception that no code catches, like a kill."""
 
 
 @settings(max_examples=60, deadline=None)
@@ -216,7 +216,7 @@ class Killed(BaseException):
 def test_after_a_kill_the_next_call_gives_the_same_result_as_an_undisturbed_one(
     data: st.DataObject, tmp_path_factory: Any
 ) -> None:
-    """Whatever write or removal a kill comes before, calling again gives the same files, and no false edits."""
+    """After a kill before any write or removal, calling again gives the same files, and no false edits."""
     folder = tmp_path_factory.mktemp("proposed")
     second = [proposal("b", 50), proposal("c")]
     place(folder, [proposal("a"), proposal("b")])

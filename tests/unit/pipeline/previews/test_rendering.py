@@ -1,4 +1,4 @@
-"""Previews: what is drawn where, and which sources may be asked for."""
+"""What previews draw, and which sources can be requested."""
 
 import json
 from pathlib import Path
@@ -116,7 +116,7 @@ def test_a_refused_source_fails_only_if_the_settings_name_it(tmp_path: Path) -> 
 
 @pytest.fixture
 def shard(tmp_path: Path) -> list[Path]:
-    """The tables of a shard of a video of 20 frames, every second of them predicted, a folder of images, a refused source."""
+    """The tables of a shard: a video of 20 frames, every other one with predictions, a folder of images, a refused source."""
     write_video(tmp_path / "v.mp4", (np.full((HEIGHT, WIDTH, 3), 10 * grey, np.uint8) for grey in range(20)), 10)
     (tmp_path / "stills").mkdir()
     for number, shape in enumerate([(30, 60, 3), (60, 30, 3)]):

@@ -265,7 +265,7 @@ def _count(sheet: np.ndarray, colour: str) -> int:
 
 
 def _detail(sheet: np.ndarray) -> float:
-    """Return how much neighbouring columns of the second tile, which has no outline, differ."""
+    """Return the mean difference of neighbouring columns in the second tile, which has no outline."""
     height, width = sheet.shape[:2]
     tile = sheet[height // 3 : height // 2, int(width * 0.3) : int(width * 0.45)].astype(int)
     return float(np.abs(np.diff(tile, axis=1)).mean())
@@ -278,7 +278,7 @@ def test_only_clear_samples_are_not_blurred(tmp_path: Path) -> None:
 
 
 def _write_origins(folder: Path) -> tuple[Path, Path]:
-    """Write the tables of samples, each called as its source, and of the sources; return the two."""
+    """Write the tables of samples, each named like its source, and of the sources; return both."""
     names = ["general", "adult", "stranger", "labels:general", "labels:adult", "watermarks:general/7", "watermarks:adult/7"]
     rows = [{"key": name, "source": name, "split": "val"} for name in names]
     write_table(pl.DataFrame(rows, schema=types(Splits)), Splits, folder / "splits.parquet")

@@ -1,4 +1,4 @@
-"""The figures of restoration: what is measured is told, and pictures are blurred but for those that may be clear."""
+"""The figures of restoration show all measurements, and only clear pictures are not blurred."""
 
 import base64
 import io
@@ -27,7 +27,7 @@ SETTINGS = ReportSettings()
 
 
 def texts(path: Path) -> list[str]:
-    """Return what is written in an SVG."""
+    """Return the texts in an SVG."""
     return [text.strip() for text in re.findall(r"<!-- (.*?) -->", path.read_text(encoding="utf-8"))]
 
 
@@ -82,7 +82,7 @@ def test_an_evaluation_without_clips_gives_a_figure_that_says_so(tmp_path: Path)
 
 
 def write_pictures(folder: Path, blocks: Iterable[float] = (6.0,)) -> Path:
-    """Write what the evaluation writes: fine stripes of red, green and blue, so that each panel is known by its colour."""
+    """Write the files of the evaluation, with panels of fine red, green and blue stripes, to identify each by its colour."""
     (folder / "val").mkdir(parents=True)
     gap = np.full((SIDE, 4, 3), 255, np.uint8)
     panels = []
@@ -111,7 +111,7 @@ def animations(page: Path) -> list[Image.Image]:
 
 
 def detail(image: np.ndarray) -> float:
-    """Return how much neighbouring columns differ."""
+    """Return the mean difference of neighbouring columns."""
     return float(np.abs(np.diff(image.astype(int), axis=1)).mean())
 
 
@@ -124,7 +124,7 @@ def test_only_clear_pictures_are_not_blurred(tmp_path: Path) -> None:
         show_restored(folder, "val", clear, SETTINGS, tmp_path / "val.html")
         sheet = np.asarray(Image.open(tmp_path / "val.jpg"))
         (moving,) = animations(tmp_path / "val.html")
-        # Inside of the mask, where no outline is.
+        # Inside the mask, without the outline.
         middle = np.asarray(moving.convert("RGB"))[:, 20 : SIDE - 20]
         details[is_clear] = detail(sheet[sheet.shape[0] // 2 - 9 : sheet.shape[0] // 2 + 9]), detail(middle)
     assert 3 * details[False][0] < details[True][0]

@@ -1,4 +1,4 @@
-"""The evaluation of a restoration model: every clip is accounted for, and a model that does nothing is worth nothing."""
+"""The evaluation has a row for every clip, and a model that changes nothing gains nothing."""
 
 import json
 import math
@@ -23,7 +23,7 @@ from tessera.records.lada.clips import read_clips
 SIDE = 64
 DATA = DataSettings(size=SIDE, degradations=())
 SETTINGS = MetricsSettings(frames=6, block_edges=(4, 8), pictures=1)
-LONG = "${x} " * 50  # with more, a file could not be called so
+LONG = "${x} " * 50  # a longer file name would be impossible
 METHODS = ["mosaicked", "bicubic", "temporal_median", "restored"]
 
 
@@ -33,7 +33,7 @@ def identity(frames: torch.Tensor) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three clips to validate with, of which one is too short and one is damaged; none to test with."""
+    """Three validation clips, of which one is too short and one is damaged, and no test clips."""
     folder = tmp_path_factory.mktemp("dataset")
     write_moving_clip(folder / "val", "b", 8)
     write_moving_clip(folder / "val", LONG, 9)
@@ -71,7 +71,7 @@ def test_every_clip_has_a_row(dataset: Path, tmp_path: Path) -> None:
 
 
 def test_a_model_that_changes_nothing_scores_as_the_mosaicked_clip(dataset: Path, tmp_path: Path) -> None:
-    # With all that footage goes through.
+    # With all degradations.
     means = run(dataset, tmp_path / "out", data=DataSettings(size=SIDE))["splits"]["val"]["all"]
     for area in ("region", "frame"):
         assert list(means[area]) == METHODS

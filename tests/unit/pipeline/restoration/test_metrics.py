@@ -1,4 +1,4 @@
-"""Metrics of restoration: against scikit-image where a mask is full, against obvious loops where it is not."""
+"""Metrics equal those of scikit-image with a full mask, and those of obvious loops otherwise."""
 
 import math
 
@@ -34,7 +34,7 @@ def clips(seed: int = 0, noise: float = 12.0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def masks(seed: int = 0) -> np.ndarray:
-    """Return masks without any order, about a third of the pixels."""
+    """Return random masks of about a third of the pixels."""
     return (np.random.default_rng(seed).random((T, H, W)) < 0.3).astype(np.uint8) * 255
 
 
@@ -180,7 +180,7 @@ def test_the_temporal_median_is_that_of_the_neighbouring_frames(count: int, fram
     found = temporal_median(clip, region, frames)
     for t in range(count):
         window = [place for place in range(count) if t - frames // 2 <= place < t - frames // 2 + frames]
-        while len(window) < min(frames, count):  # at an end of the clip: further ones on the other side
+        while len(window) < min(frames, count):  # at an end of the clip, more frames on the other side
             window = [window[0] - 1, *window] if window[0] else [*window, window[-1] + 1]
         for y in range(3):
             for x in range(4):

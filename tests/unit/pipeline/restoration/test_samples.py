@@ -1,4 +1,4 @@
-"""Samples of clips: a mosaic on one grid, all layers in step, equal for equal seeds, and nothing decoded that is not needed."""
+"""Samples of clips have one mosaic grid, aligned layers and equal draws for equal seeds, and decode only what they need."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ from tessera.pipeline.restoration.settings import DataSettings
 from tessera.records.lada.clips import METADATA, Clip, read_clips
 
 LAYERS = "mosaicked", "clean", "mask", "content"
-# Square blocks of 8 pixels with a hard edge, and nothing else that is done to a window.
+# Square blocks of 8 pixels with a hard edge, and no other change of a window.
 PLAIN = DataSettings.model_validate(
     {
         "size": 96,
@@ -46,7 +46,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
 
 @pytest.fixture(scope="module")
 def long(tmp_path_factory: pytest.TempPathFactory) -> Clip:
-    """A clip of 210 frames, with a keyframe in 15."""
+    """A clip of 210 frames, with a keyframe every 15 frames."""
     folder = tmp_path_factory.mktemp("dataset")
     write_moving_clip(folder, count=210)
     return read_clips(folder)[0]
@@ -63,11 +63,11 @@ def read(path: Path, form: str) -> np.ndarray:
         return np.stack([frame.to_ndarray(format=form) for frame in container.decode(video=0)])
 
 
-# What a sample is
+# The content of a sample
 
 
 def slow_mosaic(clip: Clip, number: int, image: np.ndarray, mask: np.ndarray, anchor: str, block: int = 8) -> np.ndarray:
-    """Return the frame `number` of a clip with blocks where the middle of each is in the region, pixel by pixel of the crop."""
+    """Return frame `number` of a clip with a block wherever its centre is in the region, pixel by pixel of the crop."""
     top, bottom, left, right = clip.pads[number].tolist()
     crop, region = (layer[top : layer.shape[0] - bottom, left : layer.shape[1] - right] for layer in (image, mask))
     assert clip.corners is not None
@@ -116,7 +116,7 @@ def test_a_sample_is_a_window_of_frames_with_one_mosaic_grid(clip: Clip, anchor:
 
 def test_a_grid_anchored_to_the_frame_does_not_move_with_the_crops(clip: Clip) -> None:
     def shown(anchor: str) -> list[np.ndarray]:
-        """Return the frames, where they were cut out of the footage; what is no whole block of the mosaic is black."""
+        """Return the frames at their places in the footage; everything but whole blocks of the mosaic is black."""
         sample = fixed_sample(clip, anchored(anchor), frames=8, seed=0)
         assert clip.corners is not None
         frames = []
@@ -146,7 +146,8 @@ def test_the_grid_of_a_clip_without_crops_in_its_metadata_is_anchored_to_the_cli
 def test_block_sizes_depend_on_the_area_of_the_region_in_its_frame(clip: Clip) -> None:
     settings = plain(mosaics=DataSettings().mosaics.model_copy(update={"min_block": 2}))
     blocks = [draw_sample(clip, settings, frames=2, seed=0, epoch=epoch).block for epoch in range(60)]
-    # v1: 1244 square pixels of 160 by 240 are 12739 of 512, and 7.4 pixels there 2.3 here; times 0.7 to 2.2, cut off.
+    # v1: 1244 square pixels at 160 by 240 are 12739 at 512, where blocks have 7.4 pixels, so 2.3 here; times 0.7 to 2.2,
+    # truncated.
     assert min(blocks) == 2
     assert 4 <= max(blocks) <= 5 * 1.8**0.5
 
@@ -175,7 +176,7 @@ def test_images_and_masks_are_scaled_mirrored_and_rotated_together(tmp_path: Pat
             near = cv2.dilate(shown.astype(np.uint8), np.ones((9, 9))) > 0
             assert not where[~near].any()
         assert changed[region].mean() > 0.8
-        # As much of the picture is covered as of the clip, where that is not turned out of it.
+        # The covered fraction equals that of the clip, unless rotation moves the region out of the picture.
         assert abs(region.sum() / (~padding).sum() - 0.118) < 0.03
         scales = (size / 160, size / (160 if keep_aspect else 100))
         assert sample.block == pytest.approx(8 * np.sqrt(np.prod(scales)), rel=0.01)
@@ -210,7 +211,7 @@ def test_only_the_mosaicked_clip_is_degraded_depending_on_its_blocks(clip: Clip)
     ]
     steps = tuple(Step.model_validate(step) for step in chain)
     for size in (96, 48):
-        # Blocks of 8 pixels in 96, at whatever size: 0.083.
+        # Blocks of 8 pixels in 96, which is 0.083 at any size.
         without, fine = (
             fixed_sample(clip, plain(size=size, degradations=degradations), frames=4, seed=0) for degradations in ((), steps)
         )
@@ -247,12 +248,12 @@ def test_validation_samples_are_always_the_same_and_not_rotated(clip: Clip) -> N
     assert not equal(first, draw_sample(clip, turned, frames=4, seed=0, epoch=0))
 
 
-# What is read
+# Decoding
 
 
 def test_only_the_frames_that_the_window_needs_are_decoded(long: Clip, tmp_path: Path) -> None:
     def damage(path: Path, first: int, last: int) -> Path:
-        """Return a copy of `path` with half of each frame lost that is after `last`, or before the keyframe of `first`."""
+        """Return a copy of `path` with damage in each frame after `last`, and before the keyframe of `first`."""
         content = bytearray(path.read_bytes())
         with av.open(str(path)) as container:
             packets = [(packet.pts, packet.pos, packet.size, packet.is_keyframe) for packet in container.demux(video=0)]
@@ -267,7 +268,7 @@ def test_only_the_frames_that_the_window_needs_are_decoded(long: Clip, tmp_path:
 
     seed = next(seed for seed in range(99) if 130 <= fixed_sample(long, PLAIN, frames=8, seed=seed).first < 160)
     whole = fixed_sample(long, PLAIN, frames=8, seed=seed)
-    # Of the pictures, some of the window are made of ones shortly after it.
+    # Some pictures of the window depend on frames shortly after it.
     images, masks = damage(long.images, whole.first, whole.first + 11), damage(long.masks, whole.first, whole.first + 7)
     torn = Clip(**{**vars(long), "images": images, "masks": masks})
     assert equal(fixed_sample(torn, PLAIN, frames=8, seed=seed), whole)

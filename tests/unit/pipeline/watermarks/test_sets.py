@@ -1,4 +1,4 @@
-"""Sets of labelled images: every layout is read, every image and every fault is a row, and nothing hostile gets in or out."""
+"""Sets of labelled images: every layout is read, every image and every fault has a row, and hostile content is harmless."""
 
 import io
 import os
@@ -57,7 +57,7 @@ def write_zip(path: Path, files: Mapping[str, bytes | str], method: int = zipfil
 
 
 class Imported:
-    """What came out of a set."""
+    """An imported set."""
 
     def __init__(self, path: Path, blocklist: str = "", **settings: Any) -> None:
         out = path.parent / f"out of {path.name}"
@@ -161,7 +161,7 @@ def test_polygons_become_boxes_clipped_boxes_are_noted_and_equal_boxes_merged(tm
     }
 
 
-# In thousandths: what differs by less than is written would be one box.
+# In thousandths, because boxes that differ by less than the written digits would be equal.
 @given(st.lists(st.tuples(*[st.integers(0, 1000).map(lambda part: part / 1000)] * 4), max_size=4))
 def test_written_boxes_are_read_back(tmp_path_factory: pytest.TempPathFactory, numbers: list[tuple[float, ...]]) -> None:
     corners = [(min(a, c) * WIDTH, min(b, d) * HEIGHT, max(a, c) * WIDTH, max(b, d) * HEIGHT) for a, b, c, d in numbers]
@@ -265,7 +265,7 @@ def test_bad_images_are_rows(tmp_path: Path) -> None:
         "s+gif": "image cannot be decoded",
     }
     assert all(name.split(".")[0] in imported.details[f"s+{name.split('.')[0]}"] for name in bad)
-    assert not any("images" in detail for detail in imported.details.values()), "where it lay for the moment"
+    assert not any("images" in detail for detail in imported.details.values()), "its temporary place"
 
 
 def test_an_image_that_is_too_large_for_memory_is_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,7 +77,7 @@ def test_written_annotations_are_read_back(tmp_path, image):
     for found, annotation in zip(again.annotations, image.annotations, strict=True):
         assert np.array_equal(found.mask(HEIGHT, WIDTH), annotation.mask(HEIGHT, WIDTH))
         assert (found.label, found.crowd, found.score) == (annotation.label, annotation.crowd, annotation.score)
-        # Rings that labelme would take for something else travel as a mask.
+        # Rings that labelme would read differently are written as a mask.
         if found.rle is None or annotation.rle is not None:
             assert plain(ImageAnnotations("", 1, 1, (found,))) == plain(ImageAnnotations("", 1, 1, (annotation,)))
 
@@ -341,7 +341,7 @@ def test_an_image_path_inside_the_folder_may_have_either_slash(tmp_path):
 
 
 class Folder:
-    """A folder of labels, and what becomes of it."""
+    """A folder of labels, and the result of its import."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

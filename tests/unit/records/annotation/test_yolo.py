@@ -20,7 +20,7 @@ def read(path, task="segment"):
 
 
 def ultralytics_mask(path, width, height):
-    """What ultralytics 8.4 makes of a label file: single precision, cut to whole numbers, one line drawn at a time."""
+    """The mask that ultralytics 8.4 reads from a label file: single precision, truncated to integers, one line at a time."""
     mask = np.zeros((height, width), np.uint8)
     for line in path.read_text().splitlines():
         ring = np.array(line.split()[1:], dtype=np.float32).reshape(-1, 2) * np.array([width, height], dtype=np.float32)

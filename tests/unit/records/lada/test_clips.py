@@ -1,4 +1,4 @@
-"""The dataset of clips as restoration reads it: what is there is found, and what is not sound is named with its file."""
+"""Restoration reads all clips of a dataset, and invalid files are named."""
 
 import json
 import shutil

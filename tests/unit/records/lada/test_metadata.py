@@ -1,4 +1,4 @@
-"""Metadata of clips: what Lada's trainer reads of them, it finds."""
+"""Lada's trainer finds all metadata that it reads."""
 
 import json
 from pathlib import Path
@@ -54,7 +54,7 @@ class Classes(Strict):
 
 
 class Version2(Strict):
-    """What Lada's trainer takes from a metadata file, and of which type each is."""
+    """The keys that Lada's trainer reads from a metadata file, and their types."""
 
     name: str
     fps: float
@@ -63,7 +63,7 @@ class Version2(Strict):
     scene_shape: Shape
     base_mosaic_block_size: BlockSizes
     pad: list[Pad]
-    crops: list[Pad]  # which it passes over
+    crops: list[Pad]  # which it ignores
     relative_nsfw_video_path: str
     relative_mask_video_path: str
     video_quality: Quality | None = None
@@ -117,7 +117,7 @@ def test_a_detection_counts_if_lada_would_find_it_in_enough_frames(column: str, 
     assert seen(needed / 30, 100)
     assert not seen((needed - 1) / 30, 100)
     assert not seen(0.0, 100)
-    assert seen(1.0, 10), "of three frames that Lada looks at, it sees it in all"
+    assert seen(1.0, 10), "Lada checks three frames, and finds it in all of them"
     assert not seen(0.9, 10)
 
 

@@ -1,4 +1,4 @@
-"""Measure what the model tells right."""
+"""Measure the accuracy of the model."""
 
 from tessera.core.job import job
 from tessera.pipeline.brightness.classifier import evaluate_brightness

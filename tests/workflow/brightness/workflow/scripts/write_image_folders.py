@@ -1,4 +1,4 @@
-"""Lay out the dataset."""
+"""Write the dataset as a folder per class."""
 
 from tessera.core.job import job
 from tessera.pipeline.brightness.samples import write_image_folders

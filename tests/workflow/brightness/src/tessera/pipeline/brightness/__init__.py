@@ -1,1 +1,1 @@
-"""Brightness: whether a frame is dark or bright, and a model that can tell."""
+"""Brightness: classify frames as dark or bright."""

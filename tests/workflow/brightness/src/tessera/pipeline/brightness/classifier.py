@@ -13,7 +13,7 @@ from tessera.pipeline.brightness.settings import BrightnessSettings
 def train_brightness(images: Path, *, settings: BrightnessSettings, exported: Path) -> None:
     """Fit the threshold to the folder `images` with a folder per class, and write it as JSON to `exported`.
 
-    Raises `TesseraError` where a class has no image.
+    Raises `TesseraError` if a class has no image.
     """
     lumas = _lumas(images)
     for name in CLASSES:
@@ -24,7 +24,7 @@ def train_brightness(images: Path, *, settings: BrightnessSettings, exported: Pa
 
 
 def evaluate_brightness(model: Path, val: Path, test: Path, *, metrics: Path) -> None:
-    """Write how many images of the folders `val` and `test`, and how much of them, the `model` tells right, as JSON."""
+    """Write the number of images in the folders `val` and `test`, and the accuracy of the `model` on them, as JSON."""
     threshold = json.loads(model.read_text(encoding="utf-8"))["threshold"]
     splits = {}
     for split, folder in (("val", val), ("test", test)):

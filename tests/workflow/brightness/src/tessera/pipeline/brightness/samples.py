@@ -22,7 +22,7 @@ BRIGHT = 128.0  # the least mean luma of a bright frame
 
 
 class Lumas(Samples):
-    """How bright frames are."""
+    """The brightness of frames."""
 
     path: pl.String = pa.Field(description="path of the image, relative to the working folder")
     luma: pl.Float64 = pa.Field(ge=0, le=255, description="mean luma")
@@ -38,7 +38,8 @@ def measure_brightness(
 ) -> None:
     """Write the mean luma of the `frames` of a shard (`tables.Frames`, images in `pictures`) to the table `lumas` (`Lumas`).
 
-    `sources`: `tables.Sources`; frames of those that feed none of `datasets` are dropped. `ledger` gets a row per frame.
+    `sources`: `tables.Sources`. Frames of sources that may feed none of `datasets` are dropped. `ledger` gets one row per
+    frame.
     """
     known = {row["source"]: row for row in read_table(sources, Sources).iter_rows(named=True)}
     measured = []
@@ -55,7 +56,7 @@ def measure_brightness(
 
 
 def gather_brightness(shards: Sequence[Path], *, selected: Path) -> None:
-    """Write the rows of the tables `shards` (`Lumas`) to the table `selected`. Raises `TesseraError` where there are none."""
+    """Write the rows of the tables `shards` (`Lumas`) to the table `selected`. Raises `TesseraError` if there are none."""
     lumas = read_tables(list(shards), Lumas).sort("key")
     if lumas.is_empty():
         raise TesseraError("no frame may feed the brightness classifier; name it in the column `use` of the manifest")

@@ -1,4 +1,4 @@
-"""The settings of the model that tells dark pictures from bright ones."""
+"""The settings of the brightness classifier."""
 
 from pydantic import Field
 
@@ -6,6 +6,6 @@ from tessera.core.settings import Settings
 
 
 class BrightnessSettings(Settings):
-    """`place`: where the threshold lies between the mean of the dark images (0) and that of the bright ones (1)."""
+    """`place`: the threshold, from the mean of the dark images (0) to that of the bright ones (1)."""
 
     place: float = Field(0.5, gt=0, lt=1)
