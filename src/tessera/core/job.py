@@ -128,12 +128,12 @@ def tell(message: str) -> None:
 
 
 def terminal() -> tuple[int, str]:
-    """Return the descriptor of the terminal and the title of the job, with which another process can call `tell_for`."""
+    """Return the descriptor of the terminal and the title of the job, with which another process can call `use_terminal`."""
     return _terminal.fileno(), _title
 
 
-def tell_for(descriptor: int, title: str) -> None:
-    """Make `tell` print for the job of another process, where `terminal` returned `descriptor` and `title`."""
+def use_terminal(descriptor: int, title: str) -> None:
+    """Make `tell` print for the job of another process, in which `terminal` returned `descriptor` and `title`."""
     global _terminal, _title
     _terminal = os.fdopen(descriptor, "w", buffering=1, encoding="utf-8", errors="backslashreplace")
     _title = title

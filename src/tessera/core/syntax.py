@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 IGNORED = {"ctx", "kind", "type_comment", "type_params"}  # fields of syntax trees that are redundant, or only concern types
 HARMLESS = {"abc", "contextlib", "dataclasses", "enum", "functools", "typing"}  # modules whose decorators register nothing
 PLAIN = {"classmethod", "property", "staticmethod", "torch.inference_mode", "torch.no_grad"}  # other such decorators
-REPORTING = ("job.tell", "job.report")  # ends of the dotted paths of functions whose calls are messages
+REPORTING = re.compile(r"tell(_\w+)?")  # names of functions whose calls are messages
+ERROR = "errors.TesseraError"  # ends of the dotted paths of functions
 PROGRESS = "job.progress"
+FAULTS = "faults"  # the name of lists of messages
 LOGGERS = {"log", "logger", "logging"}
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
 DYNAMIC = {"globals", "eval", "exec"}  # their references are known only at run time
@@ -196,16 +198,20 @@ class _Reader:
         match call.func:
             case ast.Attribute(value=ast.Name(id=name), attr=level) if name in LOGGERS and level in LEVELS:
                 return True
-        return self.calls(call, *REPORTING)
-
-    def calls(self, call: ast.Call, *ends: str) -> bool:
-        """Return whether `call` calls a function of our package whose dotted path has one of these `ends`."""
         path = _dotted(call.func, self.lookup) or ""
-        return self.module.is_ours(path) and path.endswith(ends)
+        return self.module.is_ours(path) and bool(REPORTING.fullmatch(path.rpartition(".")[2]))
+
+    def calls(self, call: ast.Call, end: str) -> bool:
+        """Return whether `call` calls a function of our package whose dotted path ends with `end`."""
+        path = _dotted(call.func, self.lookup) or ""
+        return self.module.is_ours(path) and path.endswith(end)
 
     def read_call(self, node: ast.Call) -> None:
         if node.args and self.calls(node, PROGRESS):
             self.read(node.args[0])
+            return
+        if self.calls(node, ERROR) or _adds_fault(node):
+            self.read_fields(node, args=[], keywords=[])
             return
         is_field = (_dotted(node.func, self.lookup) or "").endswith("Field")
         self.read_fields(node, keywords=[each for each in node.keywords if not (is_field and each.arg == "description")])
@@ -318,6 +324,14 @@ def _run(statements: Iterable[Any]) -> Iterator[Any]:
             yield from each.orelse
         else:
             yield each
+
+
+def _adds_fault(call: ast.Call) -> bool:
+    """Return whether `call` appends a message to a list named `FAULTS`."""
+    match call.func:
+        case ast.Attribute(value=ast.Name(id=name), attr="append") if name == FAULTS:
+            return True
+    return False
 
 
 def _dotted(node: ast.AST, lookup: Callable[[str], str | None]) -> str | None:

@@ -30,6 +30,7 @@ TREES = {
     for path in sorted(ROOT.rglob("*.py"))
 }
 
+ERRORS = "class TesseraError(Exception): pass\n"
 JOB = "def tell(message): print(message)\ndef progress(items, total=None, unit='items'): yield from items\n"
 LOW = """
 import numpy as np
@@ -51,6 +52,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, Field
 
+from tessera.core.errors import TesseraError
 from tessera.core.job import progress, tell
 from tessera.low import Base, double
 
@@ -79,7 +81,16 @@ class Thing(Base):
             tell(f"at {item}")
             log.info("at %s", item)
             items.append(item)
+        faults = []
+        if by > 9:
+            tell_twice("too many")
+            faults.append((by, f"{by} are too many"))
+        if faults:
+            return TesseraError(f"{faults} are wrong")
         return double(by) * factor
+
+def tell_twice(message):
+    for _ in range(2): tell(message)
 
 def work(settings: Settings, count: int) -> int:
     """Work."""
@@ -92,7 +103,7 @@ def work(settings: Settings, count: int) -> int:
 def neighbour(): return 1
 '''
 LAZY = "def late(x): return x + 1\n"
-FILES = {"job": JOB, "low": LOW, "high": HIGH, "lazy": LAZY}
+FILES = {"core.errors": ERRORS, "core.job": JOB, "low": LOW, "high": HIGH, "lazy": LAZY}
 
 
 def definitions(folder: Path, files: dict[str, str]) -> Definitions:
@@ -134,6 +145,9 @@ def digest(tmp_path: Path) -> Callable[..., str]:
         ("high", 'tell(f"at {item}")', 'tell("here")'),
         ("high", 'tell(f"at {item}")', ""),
         ("high", 'log.info("at %s", item)', 'log.warning("here")'),
+        ("high", 'tell_twice("too many")', 'tell_twice(f"{by} are many")'),
+        ("high", '(by, f"{by} are too many")', '"too many"'),
+        ("high", 'TesseraError(f"{faults} are wrong")', 'TesseraError("wrong")'),
         ("high", "getLogger(__name__)", 'getLogger("tessera")'),
         ("high", ', description="pixels"', ', description="side of a square, pixels"'),
         ("high", ', description="pixels"', ""),
@@ -145,8 +159,8 @@ def digest(tmp_path: Path) -> Callable[..., str]:
         ("low", "UNUSED = 4", "UNUSED = 5"),
         ("low", "return x\n", "return -x\n"),
         ("low", "np.asarray(x)", "numpy.asarray(x)"),
-        ("job", "print(message)", "print(message, flush=True)"),
-        ("job", "yield from items", "yield from list(items)"),
+        ("core.job", "print(message)", "print(message, flush=True)"),
+        ("core.job", "yield from items", "yield from list(items)"),
     ],
 )
 def test_changes_that_are_not_logic_do_not_change_the_digest(
@@ -167,6 +181,8 @@ def test_changes_that_are_not_logic_do_not_change_the_digest(
         ("high", "factor=2", "factors=2"),
         ("high", "by < 0", "by <= 0"),
         ("high", "raise ValueError", "raise TypeError"),
+        ("high", "return TesseraError(", "return ValueError("),
+        ("high", "faults.append(", "faults.extend("),
         ("high", "assert by,", "assert not by,"),
         ("high", "range(by), by", "range(by + 1), by"),
         ("high", "    @wrap\n", ""),
@@ -345,8 +361,10 @@ def logic(node: ast.AST) -> Iterator[ast.AST]:
     match node:
         case ast.Expr(value=ast.Constant()):
             return
-        case ast.Expr(value=ast.Call(func=ast.Name(id="tell") | ast.Attribute(value=ast.Name(id="log")))):
+        case ast.Expr(value=ast.Call(func=ast.Name(id="tell" | "tell_once") | ast.Attribute(value=ast.Name(id="log")))):
             return
+        case ast.Call(func=ast.Name(id="TesseraError") | ast.Attribute(value=ast.Name(id="faults"), attr="append") as kind):
+            children = [kind]
         case ast.Call(func=ast.Name(id="progress"), args=[items, *_]):
             children = [items]
         case ast.Raise(exc=ast.Call(func=kind)):
@@ -490,8 +508,14 @@ class Reworded(ast.NodeTransformer):
         match node.value:
             case ast.Constant(value=str()):
                 node.value = ast.Constant("In other words.")
-            case ast.Call(func=ast.Name(id="tell")):
+            case ast.Call(func=ast.Name(id="tell" | "tell_once")):
                 node.value.args = [ast.Constant("in other words")]
+        return self.generic_visit(node)
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        match node.func:
+            case ast.Name(id="TesseraError") | ast.Attribute(value=ast.Name(id="faults"), attr="append"):
+                node.args = [ast.Constant("in other words")]
         return self.generic_visit(node)
 
     def visit_keyword(self, node: ast.keyword) -> ast.AST:

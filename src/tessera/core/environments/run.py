@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import tessera
 from tessera.core.errors import TesseraError
-from tessera.core.job import tell_for, terminal
+from tessera.core.job import terminal, use_terminal
 
 SOURCES = Path(tessera.__file__).parents[1]
 
@@ -74,7 +74,7 @@ def _serve(title: str, requests: int, answers: int, descriptor: int) -> None:
     """Call the function that `run_inside` sends, send back the error or None, and end this process."""
     # An interrupt also reaches the process that called `run_inside`, which then ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    tell_for(descriptor, title)
+    use_terminal(descriptor, title)
     requested = os.fdopen(requests, "rb")
     name, arguments = pickle.load(requested)  # noqa: S301 (of our own process)
     threading.Thread(target=_end_with, args=[requested], daemon=True).start()
