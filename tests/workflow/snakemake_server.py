@@ -1,15 +1,30 @@
-"""A process that has imported Snakemake and forks for each run, which saves the imports: a second of each run.
+"""A process that has imported Snakemake and large libraries, and forks for each run and each job.
+
+A run of Snakemake takes a second to import what it needs, a job half a second, or three with PyTorch. Most of both is saved.
+Each run and each job still has a process of its own, in which the same script runs.
 
 It reads one request per line from standard input, as JSON, and answers with the exit status of the run. Tessera is not
 imported before the fork, because a run may use a changed copy of it. A job finds the run that it must end with by looking for
 "snakemake" in the command lines of its parents; the name of this file satisfies that.
 """
 
+import contextlib
+import gc
+import importlib
 import json
 import os
+import runpy
 import signal
+import socket
+import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+# Their imports start no threads. Ultralytics is not among them: a job must prepare its import, see `offline`.
+LIBRARIES = "av cv2 matplotlib.pyplot numpy pandera.polars polars psutil pydantic torch torchvision"
 
 
 def main() -> None:
@@ -18,7 +33,11 @@ def main() -> None:
 
     # This imports the plugins too.
     cli.get_argument_parser()
+    for library in LIBRARIES.split():
+        importlib.import_module(library)
     assert not any(name.partition(".")[0] == "tessera" for name in sys.modules)
+    # The garbage collector of a run need not look at any of this.
+    gc.freeze()
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:
@@ -40,9 +59,80 @@ def run(arguments: list[str], folder: str, environment: dict[str, str], output: 
     nothing, file = os.open(os.devnull, os.O_RDONLY), os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for descriptor, number in ((nothing, 0), (file, 1), (file, 2)):
         os.dup2(descriptor, number)
-    signal.alarm(timeout)
-    sys.argv = ["snakemake", *arguments]
-    sys.exit(cli.main(arguments))
+    with forked_scripts():
+        signal.alarm(timeout)
+        sys.argv = ["snakemake", *arguments]
+        cli.main(arguments)
+
+
+@contextlib.contextmanager
+def forked_scripts() -> Iterator[None]:
+    """Make Snakemake run scripts in forks of this process as it is now, instead of starting a Python for each.
+
+    The forks come from a process without threads: after a fork, a lock that another thread held would never be released.
+    """
+    from snakemake.benchmark import benchmarked
+    from snakemake.script import PythonScript
+
+    requests, served = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    server = os.fork()
+    if server == 0:
+        requests.close()
+        serve_scripts(served)
+    served.close()
+
+    def execute_script(script: Any, path: str, edit: bool = False) -> None:
+        reading, writing = os.pipe()
+        socket.send_fds(requests, [path.encode()], [writing])
+        os.close(writing)
+        with os.fdopen(reading) as answers:
+            pid, record = int(answers.readline()), script.bench_record
+            with benchmarked(pid, record) if record is not None else contextlib.nullcontext():
+                status = int(answers.readline())
+        if status:
+            raise subprocess.CalledProcessError(status, [sys.executable, path])
+
+    PythonScript.execute_script = execute_script
+    try:
+        yield
+    finally:
+        requests.close()
+        os.waitpid(server, 0)
+
+
+def serve_scripts(requests: socket.socket) -> NoReturn:
+    """Fork for each path of a script from `requests`, and end when there are no more.
+
+    With the path comes a pipe. The process id of the script and its exit status are written to it.
+    """
+    parents = []
+    while (received := socket.recv_fds(requests, 1 << 16, 1))[0]:
+        path, (answers,) = received[:2]
+        parent = os.fork()
+        if parent == 0:
+            pid = os.fork()
+            if pid == 0:
+                os.close(answers)
+                run_script(Path(path.decode()))
+            os.write(answers, b"%d\n" % pid)
+            _, status = os.waitpid(pid, 0)
+            os.write(answers, b"%d\n" % os.waitstatus_to_exitcode(status))
+            os._exit(0)
+        os.close(answers)
+        parents.append(parent)
+    for parent in parents:
+        # If the run was killed, this ends its jobs: they watch their parents.
+        os.kill(parent, signal.SIGKILL)
+        os.waitpid(parent, 0)
+    os._exit(0)
+
+
+def run_script(path: Path) -> NoReturn:
+    """Do in this process what `python path` does."""
+    sys.argv = [str(path)]
+    sys.path[0] = str(path.parent)
+    runpy.run_path(str(path), run_name="__main__")
+    sys.exit()
 
 
 if __name__ == "__main__":
