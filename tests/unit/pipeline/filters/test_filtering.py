@@ -175,8 +175,7 @@ def test_a_clip_kept_by_decision_is_kept_rather_than_a_similar_one(tmp_path: Pat
     assert ledger["a-0-1"][1:] == ("looks like another clip", "b-0-1, differs in 0 of 64 bits")
 
 
-@pytest.mark.slow
-@settings(max_examples=15)
+@settings(max_examples=6)
 @given(data=st.data())
 def test_neither_order_nor_shards_matter(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
     count = data.draw(st.integers(1, 8))
