@@ -1,4 +1,4 @@
-"""A journey small enough for tests: three tiny videos, their labels, three trainings of one epoch, clips, and two stages."""
+"""A journey small enough for tests: two tiny videos, their labels, three trainings of one epoch, clips, and two stages."""
 
 import json
 import shutil
@@ -60,7 +60,7 @@ def add_source(project: Project, source: str) -> dict[str, str]:
 
 def begin(project: Project) -> list[dict[str, str]]:
     """Fill `project` with the journey; return the rows of its manifest."""
-    rows = [add_source(project, source) for source in ("amber", "basalt", "clay")]
+    rows = [add_source(project, source) for source in ("amber", "clay")]
     project.write_manifest(rows)
     project.settings = {
         "frames": {"mode": "every", "every": EVERY},

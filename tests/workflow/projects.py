@@ -37,10 +37,11 @@ class Run:
 
 @dataclass
 class Project:
-    """A working folder with its own settings, manifest and results. The workflow is that of the repository."""
+    """A working folder with its own settings, manifest and results. The workflow is `snakefile`, if a run is given no other."""
 
     folder: Path
     settings: dict[str, Any] = field(default_factory=dict)
+    snakefile: Path = REPOSITORY / "Snakefile"
 
     @property
     def results(self) -> Path:
@@ -64,14 +65,14 @@ class Project:
         )
         return path
 
-    def command(self, *arguments: str, cores: int, snakefile: Path) -> tuple[list[str], dict[str, str]]:
+    def command(self, *arguments: str, cores: int, snakefile: Path | None) -> tuple[list[str], dict[str, str]]:
         """Write the `settings` of the project; return the arguments that Snakemake takes and its environment."""
         (self.folder / "config" / "config.yaml").write_text(yaml.safe_dump(self.settings), encoding="utf-8")
-        own = ["--snakefile", str(snakefile), "--directory", str(self.folder), "--cores", str(cores)]
+        own = ["--snakefile", str(snakefile or self.snakefile), "--directory", str(self.folder), "--cores", str(cores)]
         own += ["--profile", str(REPOSITORY / "profiles" / "default")]
         return [*own, *arguments], {**os.environ, "COLUMNS": "1000", "NO_COLOR": "1"}
 
-    def start(self, *arguments: str, cores: int = 2, snakefile: Path = REPOSITORY / "Snakefile") -> "subprocess.Popen[bytes]":
+    def start(self, *arguments: str, cores: int = 2, snakefile: Path | None = None) -> "subprocess.Popen[bytes]":
         """Start Snakemake with `arguments` (targets and options) and the `settings` of the project, over the defaults."""
         options, environment = self.command(*arguments, cores=cores, snakefile=snakefile)
         command = [sys.executable, "-m", "snakemake", *options]
@@ -79,7 +80,7 @@ class Project:
             command, cwd=self.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
         )
 
-    def run(self, *arguments: str, cores: int = 2, snakefile: Path = REPOSITORY / "Snakefile", timeout: int = 1200) -> Run:
+    def run(self, *arguments: str, cores: int = 2, snakefile: Path | None = None, timeout: int = 1200) -> Run:
         """Run Snakemake to its end. The parameters are those of `start`."""
         # Each job writes its log, so the logs in this folder afterwards are the jobs that ran.
         logs = self.results / "logs"

@@ -8,6 +8,7 @@ imported before the fork, because a run may use a changed copy of it. A job find
 "snakemake" in the command lines of its parents; the name of this file satisfies that.
 """
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -59,10 +60,19 @@ def run(arguments: list[str], folder: str, environment: dict[str, str], output: 
     nothing, file = os.open(os.devnull, os.O_RDONLY), os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for descriptor, number in ((nothing, 0), (file, 1), (file, 2)):
         os.dup2(descriptor, number)
+    status: Any = 0
     with forked_scripts():
         signal.alarm(timeout)
         sys.argv = ["snakemake", *arguments]
-        cli.main(arguments)
+        try:
+            cli.main(arguments)
+        except SystemExit as ended:
+            status = ended.code
+    # To take down all that was imported would take longer, and PyTorch would complain.
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status or 0)
 
 
 @contextlib.contextmanager
@@ -83,7 +93,7 @@ def forked_scripts() -> Iterator[None]:
 
     def execute_script(script: Any, path: str, edit: bool = False) -> None:
         reading, writing = os.pipe()
-        socket.send_fds(requests, [path.encode()], [writing])
+        socket.send_fds(requests, [json.dumps({"path": path, "threads": script.threads}).encode()], [writing])
         os.close(writing)
         with os.fdopen(reading) as answers:
             pid, record = int(answers.readline()), script.bench_record
@@ -101,19 +111,19 @@ def forked_scripts() -> Iterator[None]:
 
 
 def serve_scripts(requests: socket.socket) -> NoReturn:
-    """Fork for each path of a script from `requests`, and end when there are no more.
+    """Fork for each script that is named by `requests`, and end when there are no more.
 
-    With the path comes a pipe. The process id of the script and its exit status are written to it.
+    With its name comes a pipe. The process id of the script and its exit status are written to it.
     """
     parents = []
     while (received := socket.recv_fds(requests, 1 << 16, 1))[0]:
-        path, (answers,) = received[:2]
+        request, (answers,) = received[:2]
         parent = os.fork()
         if parent == 0:
             pid = os.fork()
             if pid == 0:
                 os.close(answers)
-                run_script(Path(path.decode()))
+                run_script(**json.loads(request))
             os.write(answers, b"%d\n" % pid)
             _, status = os.waitpid(pid, 0)
             os.write(answers, b"%d\n" % os.waitstatus_to_exitcode(status))
@@ -127,11 +137,15 @@ def serve_scripts(requests: socket.socket) -> NoReturn:
     os._exit(0)
 
 
-def run_script(path: Path) -> NoReturn:
-    """Do in this process what `python path` does."""
-    sys.argv = [str(path)]
-    sys.path[0] = str(path.parent)
-    runpy.run_path(str(path), run_name="__main__")
+def run_script(path: str, threads: int) -> NoReturn:
+    """Do in this process what `python path` does for a job with so many `threads`."""
+    import torch
+
+    # PyTorch has read OMP_NUM_THREADS, by which the job would limit it.
+    torch.set_num_threads(threads)
+    sys.argv = [path]
+    sys.path[0] = str(Path(path).parent)
+    runpy.run_path(path, run_name="__main__")
     sys.exit()
 
 
