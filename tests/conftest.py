@@ -21,6 +21,20 @@ settings.register_profile("explore", deadline=None)
 settings.load_profile("tessera")
 
 
+LONGEST = ["test_reruns.py", "test_determinism.py"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that no core waits for them at the end.
+
+    Mark what runs a detector as slow: it imports PyTorch, which alone takes seconds.
+    """
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+    for item in items:
+        if "weights" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained detector of one class, with different detections in most pictures."""

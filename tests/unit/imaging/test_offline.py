@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 CODE = """
 import sys
 from pathlib import Path
@@ -24,6 +26,7 @@ session.run(None, {"a": numpy.ones(1, numpy.float32)})
 """
 
 
+@pytest.mark.slow
 def test_onnx_runtime_leaves_no_identifier_and_queues_no_reports(tmp_path: Path) -> None:
     settings, home = tmp_path / "settings", tmp_path / "home"
     home.mkdir()

@@ -88,6 +88,7 @@ def test_a_hole_outside_its_part_still_becomes_one_ring():
     assert len(keyhole(part)) == 4 + 4 + 3
 
 
+@pytest.mark.slow
 def test_rasterize_draws_what_ultralytics_draws():
     # In a process of its own: ultralytics replaces functions of Pillow and OpenCV when it is imported.
     code = """
