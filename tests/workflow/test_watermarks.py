@@ -19,7 +19,7 @@ SOURCES = ("film 1", "film/2")
 
 @pytest.fixture
 def project(project: Project) -> Project:
-    """An empty project with no other rules than these, which are planned in half the time of all."""
+    """An empty project with these rules alone, because every run reads all the rules of its workflow."""
     project.snakefile = project.write_snakefile(["common", "sources", "frames", "watermarks"])
     return project
 
