@@ -9,7 +9,9 @@ import numpy as np
 from tessera.pipeline.demo.footage import SUBJECT, Scene
 from tessera.pipeline.demo.photographs import cover, cut_out, photograph
 
-ZOOM = 1.6  # size of the backdrop relative to the frame, and the largest zoom
+CROSSING = 240  # frames in which an object crosses half of the frame: some 0.7 pixels per frame
+SIZES = 0.3, 0.5  # smallest and largest radius of an object, relative to half of the shorter side of the frame
+ZOOM = 2.0  # size of the backdrop relative to the frame, and the largest zoom
 FINE = 4  # resolution of fine masks relative to the frame
 SLACK = 0.25  # pixels by which an outline may differ from the edge of its mask
 SMALLEST = 16  # pixels; a person would not see a smaller region
@@ -59,7 +61,7 @@ def set_up(scene: Scene, frames: int, width: int, height: int, random: np.random
         width=width,
         height=height,
         backdrop=backdrop,
-        view=_camera(backdrop, frames, width, height, random),
+        view=_camera(backdrop, subjects[:1], frames, width, height, random),
         grade=_glide(random.uniform(0.85, 1.12, (2, 1)), frames) * random.uniform(0.97, 1.03, 3),
         tracks=[*decoys, *subjects, *discs, *pillars],
     )
@@ -74,13 +76,16 @@ def _wander(
     height: int,
     random: np.random.Generator,
 ) -> Track:
-    """Return the cut-out `name`, which crosses the frame to the left and to the right in turns."""
-    stops = 2 + frames // 20
+    """Return the cut-out `name`, which crosses the frame at a constant speed, to the left and to the right in turns.
+
+    It is slow: the grid of a mosaic over it shows other parts of it in each frame, and neighbouring frames can be compared.
+    """
+    stops = 2 + frames // CROSSING
     side = (np.arange(stops) + random.integers(2)) % 2
-    x = np.where(side, random.uniform(0.55, 0.95, stops), random.uniform(0.05, 0.45, stops)) * width
-    y = random.uniform(0.2, 0.8, stops) * height
+    x = np.where(side, random.uniform(0.65, 0.85, stops), random.uniform(0.15, 0.35, stops)) * width
+    y = random.uniform(0.25, 0.75, stops) * height
     shape = scene.shape if role == "subject" else "ellipse"
-    size = _glide(random.uniform(0.16, 0.45, (stops // 2 + 1, 1)), frames) * min(width, height) / 2
+    size = random.uniform(*SIZES) * _glide(random.uniform(0.93, 1.07, (stops, 1)), frames) * min(width, height) / 2
     upright = shape != "ellipse"
     texture = cut_out(name)
     if random.random() < 0.5:
@@ -89,9 +94,9 @@ def _wander(
         texture=texture,
         shape=shape,
         role=role,
-        centre=_glide(np.stack([x, y], axis=1), frames),
+        centre=_walk(np.stack([x, y], axis=1), frames),
         radii=size * [1.0 if shape == "circle" else texture.shape[1] / texture.shape[0], 1.0],
-        angle=np.zeros(frames) if upright else _glide(random.uniform(-0.45, 0.45, (stops, 1)), frames)[:, 0],
+        angle=np.zeros(frames) if upright else random.uniform(-0.4, 0.4) + _glide(random.uniform(-0.1, 0.1, (stops, 1)), frames)[:, 0],
         gain=_glide(random.uniform(0.75, 1.2, (stops, 1)), frames)[:, 0],
     )
 
@@ -127,17 +132,30 @@ def _stand(name: str, frames: int, width: int, height: int, random: np.random.Ge
     )
 
 
-def _camera(backdrop: np.ndarray, frames: int, width: int, height: int, random: np.random.Generator) -> np.ndarray:
-    """Return the view of a pan over `backdrop` with a zoom, some roll and some shake: float (n, 4), as in `Stage`."""
-    zoom = _glide(random.uniform(1.08, ZOOM, (2, 1)), frames)
-    roll = _glide(random.uniform(-0.03, 0.03, (2, 1)), frames)
-    ends = np.array([random.uniform(0.05, 0.25, 2), random.uniform(0.75, 0.95, 2)])
-    ends = np.where(random.random(2) < 0.5, ends, ends[::-1])
-    seen = np.array([width, height]) * ZOOM / zoom
+def _camera(
+    backdrop: np.ndarray, subjects: list[Track], frames: int, width: int, height: int, random: np.random.Generator
+) -> np.ndarray:
+    """Return the view of a pan over `backdrop`, with a little zoom and roll: float (n, 4), as in `Stage`.
+
+    The camera pans past the first of `subjects`, which stands still in front of the backdrop.
+    """
+    zoom = random.uniform(1.35, 1.7) * _glide(random.uniform(0.98, 1.02, (2, 1)), frames)
+    roll = _glide(random.uniform(-0.015, 0.015, (2, 1)), frames)
     size = np.array([backdrop.shape[1], backdrop.shape[0]])
+    if subjects:
+        way = subjects[0].centre
+    else:
+        ends = np.array([random.uniform(0.65, 0.85, 2), random.uniform(0.15, 0.35, 2)])
+        way = _walk(np.where(random.random(2) < 0.5, ends, ends[::-1]) * [width, height], frames)
     phase = np.linspace(0, frames / 9, frames)[:, None] + random.uniform(0, 2 * np.pi, 2)
-    centre = seen / 2 + _glide(ends, frames) * (size - seen) + 0.8 * np.sin(phase)
+    centre = size / 2 - (way - np.array([width, height]) / 2) * ZOOM / zoom + 0.3 * np.sin(phase)
     return np.concatenate([centre, zoom, roll], axis=1)
+
+
+def _walk(stops: np.ndarray, frames: int) -> np.ndarray:
+    """Return the path from each row of `stops` to the next in `CROSSING` frames, at a constant speed: float (frames, D)."""
+    place = np.arange(frames) / CROSSING
+    return np.stack([np.interp(place, range(len(stops)), column) for column in stops.T], axis=1)
 
 
 def _glide(stops: np.ndarray, frames: int) -> np.ndarray:
