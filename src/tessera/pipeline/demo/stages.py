@@ -96,7 +96,9 @@ def _wander(
         role=role,
         centre=_walk(np.stack([x, y], axis=1), frames),
         radii=size * [1.0 if shape == "circle" else texture.shape[1] / texture.shape[0], 1.0],
-        angle=np.zeros(frames) if upright else random.uniform(-0.4, 0.4) + _glide(random.uniform(-0.1, 0.1, (stops, 1)), frames)[:, 0],
+        angle=np.zeros(frames)
+        if upright
+        else random.uniform(-0.4, 0.4) + _glide(random.uniform(-0.1, 0.1, (stops, 1)), frames)[:, 0],
         gain=_glide(random.uniform(0.75, 1.2, (stops, 1)), frames)[:, 0],
     )
 
