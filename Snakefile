@@ -39,6 +39,13 @@ include: "workflow/rules/previews.smk"
 include: "workflow/rules/report.smk"
 
 
+onstart:
+    # The limit of jobs per second is for clusters. Its timers repeat the selection of jobs every second, one more after each
+    # finished job; in the demo that took two minutes of processor time.
+    if workflow.local_exec:
+        workflow.scheduler.job_rate_limiter = None
+
+
 localrules:
     all,
     frames,
