@@ -94,10 +94,10 @@ def forked_scripts() -> Iterator[None]:
     served.close()
 
     def execute_script(script: Any, path: str, edit: bool = False) -> None:
-        reading, writing = os.pipe()
-        socket.send_fds(requests, [json.dumps({"path": path, "threads": script.threads}).encode()], [writing])
-        os.close(writing)
-        with os.fdopen(reading) as answers:
+        ours, theirs = socket.socketpair()
+        socket.send_fds(requests, [json.dumps({"path": path, "threads": script.threads}).encode()], [theirs.fileno()])
+        theirs.close()
+        with ours, ours.makefile() as answers:
             pid, record = int(answers.readline()), script.bench_record
             with benchmarked(pid, record) if record is not None else contextlib.nullcontext():
                 status = int(answers.readline())
@@ -115,7 +115,8 @@ def forked_scripts() -> Iterator[None]:
 def serve_scripts(requests: socket.socket) -> NoReturn:
     """Fork for each script that is named by `requests`, and end when there are no more.
 
-    With its name comes a pipe. The process id of the script and its exit status are written to it.
+    With its name comes a socket. The process id of the script and its exit status are written to it. The process id stays
+    valid until the other end is closed, because the resources of a script are measured even if it has ended already.
     """
     parents = []
     while (received := socket.recv_fds(requests, 1 << 16, 1))[0]:
@@ -127,8 +128,10 @@ def serve_scripts(requests: socket.socket) -> NoReturn:
                 os.close(answers)
                 run_script(**json.loads(request))
             os.write(answers, b"%d\n" % pid)
-            _, status = os.waitpid(pid, 0)
-            os.write(answers, b"%d\n" % os.waitstatus_to_exitcode(status))
+            ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+            assert ended
+            os.write(answers, b"%d\n" % (ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status))
+            os.read(answers, 1)
             os._exit(0)
         os.close(answers)
         parents.append(parent)
