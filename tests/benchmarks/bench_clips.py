@@ -90,7 +90,7 @@ def test_footage_of_1080p_becomes_clips_in_a_fraction_of_real_time(tmp_path: Pat
     assert speeds[0] >= 3
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is measured as Linux tells it")
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc, which only Linux has")
 @pytest.mark.parametrize(
     ("regions", "axes", "lengths"),
     [(8, (250, 200), (120, 240)), (2, (1910, 1070), (20, 40))],

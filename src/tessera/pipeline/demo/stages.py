@@ -9,9 +9,9 @@ import numpy as np
 from tessera.pipeline.demo.footage import SUBJECT, Scene
 from tessera.pipeline.demo.photographs import cover, cut_out, photograph
 
-CROSSING = 240  # frames in which an object crosses half of the frame: some 0.7 pixels per frame
+CROSSING = 240  # frames in which an object crosses half of the frame: 0.7 pixels per frame if it is 320 pixels wide
 SIZES = 0.3, 0.5  # smallest and largest radius of an object, relative to half of the shorter side of the frame
-ZOOM = 2.0  # size of the backdrop relative to the frame, and the largest zoom
+ZOOM = 2.0  # size of the backdrop relative to the frame; a zoom of this value shows it at full resolution
 FINE = 4  # resolution of fine masks relative to the frame
 SLACK = 0.25  # pixels by which an outline may differ from the edge of its mask
 SMALLEST = 16  # pixels; a person would not see a smaller region
