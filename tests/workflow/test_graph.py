@@ -46,6 +46,20 @@ def test_the_graph_of_rules_equals_graph_txt(project: Project) -> None:
     assert edges == expected, f"if this is intended, change {GRAPH.name}:\n{changes}"
 
 
+@pytest.mark.workflow
+def test_a_local_run_starts_jobs_without_a_limit_per_second(project: Project) -> None:
+    # The timers of the limit add up: see `onstart` in the Snakefile.
+    project.write_manifest([])
+    snakefile = project.folder / "Snakefile"
+    snakefile.write_text(
+        f"include: {str(project.snakefile)!r}\n\n\nonsuccess:\n    print('the limit is', workflow.scheduler.job_rate_limiter)\n"
+    )
+    run = project.run("results/sources/withdrawn.tsv", snakefile=snakefile)
+    assert run.returncode == 0, run.output
+    assert run.jobs == ["remove_withdrawn"]
+    assert "the limit is None" in run.output
+
+
 @pytest.mark.parametrize("rule", [rule for rule in RULES if "script:" in RULES[rule]])
 def test_a_rule_has_a_script_of_its_name_and_declares_its_dependencies(rule: str) -> None:
     assert f'"../scripts/{rule}.py"' in RULES[rule]
