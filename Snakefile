@@ -1,7 +1,9 @@
 # The map of Tessera: from footage to trained, exported models. `snakemake --cores 8 --resources gpu=1` makes everything.
 
 import gc
+from functools import cache
 
+import snakemake.sourcecache
 from snakemake.utils import min_version
 
 from tessera.catalogue import room_files
@@ -9,6 +11,8 @@ from tessera.catalogue import room_files
 min_version("9.27")
 # A plan consists of millions of objects, none of them garbage. Searching them for garbage takes an eighth of the planning time.
 gc.set_threshold(100_000, 50, 50)
+# For each job, Snakemake parses the path of its script three times. Doing it once per script saves a tenth of the planning time.
+snakemake.sourcecache.parse_uri = cache(snakemake.sourcecache.parse_uri)
 
 
 configfile: "config/config.yaml"
