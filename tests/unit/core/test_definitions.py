@@ -441,6 +441,7 @@ def test_every_rule_names_functions_that_exist(library: Definitions) -> None:
 KINDS = (ast.Compare, ast.BinOp, ast.Constant, ast.Call, ast.Attribute)
 
 
+@pytest.mark.slow
 def test_a_change_of_any_definition_changes_a_digest(library: Definitions, reached: dict[Key, set[tuple[str, ...]]]) -> None:
     tried: Counter[type[ast.AST]] = Counter()
     for module in sorted({key.module for key in reached}):
@@ -460,6 +461,7 @@ def test_a_change_of_any_definition_changes_a_digest(library: Definitions, reach
     assert all(tried[kind] > 50 for kind in KINDS), tried
 
 
+@pytest.mark.slow
 def test_a_change_concerns_exactly_the_rules_that_reach_it(
     library: Definitions, reached: dict[Key, set[tuple[str, ...]]]
 ) -> None:
@@ -524,6 +526,7 @@ class Reworded(ast.NodeTransformer):
         return node
 
 
+@pytest.mark.slow
 def test_other_messages_change_no_digest(library: Definitions) -> None:
     reworded = {
         module: ast.unparse(ast.fix_missing_locations(Reworded().visit(ast.parse(text)))) for module, text in TREES.items()
@@ -532,6 +535,7 @@ def test_other_messages_change_no_digest(library: Definitions) -> None:
     assert digests(library.changed(reworded)) == digests(library)
 
 
+@pytest.mark.slow
 def test_a_definition_that_moves_to_another_module_changes_no_digest(
     library: Definitions, reached: dict[Key, set[tuple[str, ...]]]
 ) -> None:
@@ -555,6 +559,7 @@ def test_a_definition_that_moves_to_another_module_changes_no_digest(
     assert digests(library.changed(moved)) == before
 
 
+@pytest.mark.slow
 def test_files_that_move_change_no_digest(library: Definitions) -> None:
     # A part of the library that most other modules import.
     moved_too = (

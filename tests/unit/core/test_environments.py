@@ -98,6 +98,7 @@ def test_an_error_inside_is_one_line(environment: Path, tmp_path: Path) -> None:
     assert 'raise TesseraError("the fix")' in (tmp_path / "log").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_the_process_ends_with_its_caller(environment: Path, number: int, tmp_path: Path) -> None:
     code = (

@@ -248,6 +248,7 @@ def moments(work: Callable[[Path], object], folder: Path) -> Iterator[Path]:
     raise AssertionError("it never got through")
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_moment_loses_nothing(trainer: Trainer) -> None:
     for number in (0, 1):
         trainer.train(identity(number))

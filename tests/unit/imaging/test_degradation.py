@@ -246,6 +246,7 @@ def test_clips_of_any_size_keep_their_frames_and_their_order(codec: str, shape: 
         assert np.abs(image.mean((0, 1)) - expected.mean((0, 1))).max() < 4
 
 
+@pytest.mark.slow
 def test_codecs_give_equal_pictures_for_equal_input() -> None:
     code = """
 import hashlib, skimage.data

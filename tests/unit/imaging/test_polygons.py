@@ -44,6 +44,7 @@ def test_a_traced_mask_is_drawn_again_exactly(mask):
     assert np.array_equal(rasterize(trace(mask), *mask.shape), mask)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("density", [0.1, 0.3, 0.5, 0.7, 0.95])
 @pytest.mark.parametrize("blur", [1, 2, 5])
 def test_a_traced_large_mask_is_drawn_again_exactly_as_parts_and_as_keyholes(density, blur):

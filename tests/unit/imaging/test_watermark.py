@@ -142,14 +142,16 @@ def test_invisible_watermarks_are_not_drawn() -> None:
     assert blend(black, free, layer, 15, 25) == (15, 25, 45, 45)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings", [{"opacity": (0.01, 0.05)}, {"texts": ["W" * 1000], "text_size": (0.2, 0.2), "rotation": 90}]
 )
 @pytest.mark.parametrize("tiled", [0, 1])
 def test_watermarks_that_are_too_faint_or_too_long_are_not_drawn(settings: dict[str, Any], tiled: int) -> None:
     always = DrawSettings(clean=0, tiled=tiled, **settings)
+    materials = load_materials(always)
     tracemalloc.start()
-    for before, after, marks in drawn(load_materials(always), always, 2):
+    for before, after, marks in drawn(materials, always, 2):
         assert marks or (before == after).all()
     assert tracemalloc.get_traced_memory()[1] < 10**8
     tracemalloc.stop()

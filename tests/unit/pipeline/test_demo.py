@@ -79,6 +79,7 @@ def filled(document: dict[str, Any]) -> list[np.ndarray]:
     return masks
 
 
+@pytest.mark.slow
 def test_equal_seeds_give_equal_bytes_on_any_number_of_threads(small: Path, tmp_path: Path) -> None:
     render_demo_footage(tmp_path / "again", 0, clips=SMALL, stills=STILLS, threads=2)
     render_demo_footage(tmp_path / "other", 1, clips=SMALL, stills=())

@@ -80,6 +80,7 @@ def test_a_clip_has_the_pixels_of_its_crops(room: Room, tmp_path: Path) -> None:
     assert room.ledger() == {key: ("ok", "")}
 
 
+@pytest.mark.slow
 def test_overlapping_scenes_are_all_correct_and_do_not_depend_on_threads(room: Room, tmp_path: Path) -> None:
     path = film(tmp_path / "a.mp4", pictures(90, 120, 160))
     room.source("a", path)
@@ -205,6 +206,7 @@ def test_if_times_are_equal_the_clip_has_the_rate_of_the_video(room: Room, tmp_p
     assert row["rate"] == 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("height", "width", "pixel_format"), [(96, 128, "yuv420p10le"), (96, 128, "yuv422p10le"), (2160, 3840, "yuv420p")]
 )
@@ -315,6 +317,7 @@ def test_no_scenes_give_empty_outputs(room: Room) -> None:
     assert (room.folder / "out" / "images").is_dir()
 
 
+@pytest.mark.slow
 def test_a_scene_that_has_not_changed_is_not_cut_again(room: Room, tmp_path: Path) -> None:
     room.source("a", film(tmp_path / "a.mp4", pictures(60, 96, 128)))
     for track in range(3):
@@ -367,6 +370,7 @@ def test_files_that_cannot_be_linked_are_copied(room: Room, tmp_path: Path, monk
     check(room, room.cut()[key], plain(path), masks)
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_moment_loses_no_finished_clip(room: Room, tmp_path: Path) -> None:
     room.source("a", film(tmp_path / "a.mp4", pictures(40, 240, 320)))
     for track in range(3):
@@ -412,6 +416,7 @@ def test_clips_of_rotated_footage_are_upright(room: Room, angle: int) -> None:
     check(room, rows[key], images, masks)
 
 
+@pytest.mark.slow
 @needs_media
 def test_clips_follow_the_tennis_player(room: Room) -> None:
     path = MEDIA / "tennis" / "tennis.mp4"

@@ -179,6 +179,7 @@ def test_batches_are_full_at_any_speed_and_smaller_for_large_pictures(tmp_path: 
     assert sizes(slow=False) == [1] * COUNT
 
 
+@pytest.mark.slow
 def test_few_frames_are_held_even_if_the_detector_is_slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(video, "SHORT", 10)
     path = write(tmp_path / "film.mp4", pictures(200))

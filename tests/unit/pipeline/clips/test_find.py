@@ -526,6 +526,7 @@ def test_a_scene_counts_only_its_own_detections(tmp_path: Path) -> None:
     assert found.scenes.select("first", "frames", "detected").rows() == [(0, 200, 67), (200, 98, 33)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [25, 50])
 def test_smoothing_windows_have_the_same_seconds_at_any_rate(tmp_path: Path, rate: int) -> None:
     # For some frames, half of the region is missed.
@@ -557,6 +558,7 @@ def test_merged_masks_are_united_while_both_are_there(tmp_path: Path) -> None:
         np.testing.assert_array_equal(mask, one | other if 20 <= i < 60 else one)
 
 
+@pytest.mark.slow
 def test_a_scene_grows_by_the_steps_drawn_for_it(tmp_path: Path) -> None:
     frames = pl.concat([footage(60, f"video {n:02}") for n in range(30)])
     seen = detections(row(f"video {n:02}", i, 0, disc(80, 60, 20)) for n in range(30) for i in range(60))
@@ -604,6 +606,7 @@ def test_scenes_keep_the_promises_of_their_tables(tmp_path_factory: pytest.TempP
             assert 0 <= box[1] <= y0 < y1 <= box[3] <= HEIGHT
 
 
+@pytest.mark.slow
 def test_the_same_bytes_in_any_shard_on_any_number_of_cores(tmp_path: Path) -> None:
     def made(name: str, sources: Sequence[str], threads: int) -> Found:
         frames = pl.concat([footage(90, source) for source in sources])

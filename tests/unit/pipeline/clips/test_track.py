@@ -216,6 +216,7 @@ def changes(path: Path) -> np.ndarray:
     return np.array([0.0, *(np.minimum(each, np.where(hue, hue - each, each)).mean() for each in differences)])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not MEDIA.is_dir(), reason="real footage, ../shared/media, is not here")
 def test_a_hand_held_camera_makes_no_cut_and_a_jump_does() -> None:
     found = {}

@@ -111,6 +111,7 @@ def colours(image: np.ndarray) -> int:
     return int((np.abs(image.astype(int) - (250, 200, 40)).max(axis=-1) < 30).sum())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blurred", [True, False])
 def test_clips_are_shown_as_rows_of_frames_and_as_animations(made: dict[str, Path], tmp_path: Path, blurred: bool) -> None:
     write(made)

@@ -175,6 +175,7 @@ def test_a_clip_kept_by_decision_is_kept_rather_than_a_similar_one(tmp_path: Pat
     assert ledger["a-0-1"][1:] == ("looks like another clip", "b-0-1, differs in 0 of 64 bits")
 
 
+@pytest.mark.slow
 @settings(max_examples=6)
 @given(data=st.data())
 def test_neither_order_nor_shards_matter(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -226,6 +227,7 @@ def compare_all(signatures: np.ndarray, distance: float, fixed: int) -> tuple[li
     return nearest, [bits[place][other] / PLACES for place, other in enumerate(nearest)]
 
 
+@pytest.mark.slow
 @given(
     seed=st.integers(0, 1000),
     count=st.integers(0, 40),

@@ -117,6 +117,7 @@ def test_decimate_takes_any_name(name: str, tmp_path: Path, monkeypatch: pytest.
     assert decimate(Path(name), read_packets(Path(name)), np.arange(40)).tolist() == changes
 
 
+@pytest.mark.slow
 @needs_media
 @pytest.mark.parametrize("name", ["dog.mp4", "tennis/tennis.mp4", "rotation_90.mov"])
 def test_decimate_keeps_the_same_frames_of_real_footage_as_ffmpeg(name: str) -> None:

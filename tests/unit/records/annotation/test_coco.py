@@ -206,6 +206,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(st.sampled_from(["image_id", "category_id", "segmentation", "bbox", "score", "iscrowd"]), JSON))
 def test_no_annotation_crashes_the_reader(tmp_path, more):

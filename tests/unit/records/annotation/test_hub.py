@@ -12,6 +12,7 @@ from tessera.records.tables.table import read_table
 ORIGIN = Origin("labels:studio", "labels/one.jpg", 2**64 - 1, "val", "CC0")
 
 
+@pytest.mark.slow
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(images(), max_size=3))
 def test_the_tables_carry_everything(tmp_path, found):

@@ -293,6 +293,7 @@ DOCUMENTS = JSON | st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(DOCUMENTS)
 def test_no_document_crashes_the_reader(tmp_path, value):
