@@ -25,11 +25,11 @@ LONGEST = ["test_reruns.py", "test_determinism.py"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take longest, so that no core waits for them at the end.
+    """Begin with the files that take longest, so that no core waits for them at the end; then come those that run Snakemake.
 
     Mark what runs a detector as slow: it imports PyTorch, which alone takes seconds.
     """
-    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+    items.sort(key=lambda item: (item.path.name not in LONGEST, item.get_closest_marker("workflow") is None))
     for item in items:
         if "weights" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.slow)
