@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from projects import Project
+from projects import REPOSITORY, Project
 
 from tessera.core.ledger import read_ledger, summarise
 from tessera.core.provenance import write_checksums
@@ -129,6 +129,13 @@ def test_only_a_new_source_of_a_shard_is_detected_and_shards_do_not_matter(proje
         assert seen[detector] < stored(project, detector, "shard-0")
     assert made(project, "shard-0") == before
     assert "1 of 2 sources were there already" in run.output
+
+    # With results that need the weights, Snakemake would hide an error of an input function.
+    (project.folder / "marks.pt").unlink()
+    shutil.rmtree(project.folder / "resources" / "weights")
+    run = project.run("--dry-run", "results/gates/mosaics.json", snakefile=REPOSITORY / "Snakefile")
+    assert run.returncode != 0
+    assert "\nregions.detectors.watermark.weights: 'marks.pt' is not there; fix the path\n" in run.output
 
 
 def test_missing_weights_are_named_before_any_job_unless_they_were_fetched(project: Project, snakefile: Path) -> None:

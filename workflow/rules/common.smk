@@ -85,14 +85,20 @@ wildcard_constraints:
     model=any_of(MODELS),
 
 
-def keep_log(record):
-    """Hide the log of a failed job from the rich logger. It would print all of it, although one line has named the error."""
+def shorten(record):
+    """Shorten what Snakemake logs of an error, so that the line with the reason and the fix is not lost among others."""
     if getattr(record, "event", None) == LogEvent.JOB_INFO:
+        # The rich logger would print the whole log of a failed job, although one line has named the error.
         record.log = []
+    elif found := re.search(
+        r"^  TesseraError: (.+?)\nWildcards:", str(record.msg), re.MULTILINE | re.DOTALL
+    ):
+        # Snakemake adds wildcards and a traceback to an error of a function for params.
+        record.msg = found[1]
     return True
 
 
-logger.addFilter(keep_log)
+logger.addFilter(shorten)
 
 
 def verbatim(value):

@@ -46,31 +46,25 @@ def label_set(wildcards):
     return LABELS[wildcards.labels]
 
 
-def labels_are_there(wildcards):
-    """Return no input, but check that the folder exists. Snakemake calls this while planning, before any job starts."""
+def watched_labels(wildcards):
+    """Return a value that changes with the label files and the images of a folder of labels.
+
+    The folder must exist. An input function would not do: with results that need its job, Snakemake hides its errors.
+    """
+    given = label_set(wildcards)
     check_there(
-        f"annotations.labels: {label_set(wildcards)['name']!r}",
-        label_set(wildcards)["path"],
+        f"annotations.labels: {given['name']!r}",
+        given["path"],
         folder=True,
     )
-    return []
-
-
-def frame_labels_are_there(wildcards):
-    """Return no input, but check that the folder exists, as `labels_are_there` does."""
-    if folder := config["annotations"]["frame_labels"]:
-        check_there("annotations.frame_labels", folder, folder=True)
-    return []
-
-
-def watched_labels(wildcards):
-    """Return a value that changes with the label files and the images of a folder of labels."""
-    return fingerprint(label_files(LABELS[wildcards.labels]["path"]))
+    return fingerprint(label_files(given["path"]))
 
 
 def watched_frame_labels(wildcards):
-    """Return a value that changes with the label files of the frames of a shard."""
+    """Return a value that changes with the label files of the frames of a shard. The folder of all of them must exist."""
     folder = config["annotations"]["frame_labels"]
+    if folder:
+        check_there("annotations.frame_labels", folder, folder=True)
     return fingerprint(
         file
         for source in SHARDS[wildcards.shard]
@@ -80,7 +74,6 @@ def watched_frame_labels(wildcards):
 
 rule import_labels:
     input:
-        labels_are_there,
         blocklist=lookup(dpath="sources/blocklist", within=config),
     output:
         images="<results>/labels/sets/{labels}/images.parquet",
@@ -104,7 +97,6 @@ rule import_labels:
 
 rule import_frame_labels:
     input:
-        frame_labels_are_there,
         frames="<results>/frames/{shard}/frames.parquet",
         sources="<results>/sources/shards/{shard}/sources.parquet",
         pictures="<results>/frames/{shard}/images",

@@ -26,39 +26,25 @@ def watermark_set(wildcards):
     return WATERMARK_SETS[wildcards.set]
 
 
-def watermarks_are_there(wildcards):
-    """Return no input, but check that the set exists, as `labels_are_there` does."""
+def watched_watermarks(wildcards):
+    """Return a value that changes with the files of a set, which must exist."""
     given = watermark_set(wildcards)
     check_there(f"watermarks.sets: {given['name']!r}", given["path"])
-    return []
-
-
-def materials_are_there(wildcards):
-    """Return no input, but check that the logos and the fonts exist, as `labels_are_there` does."""
-    for material in ("logos", "fonts"):
-        if path := config["watermarks"]["draw"][material]:
-            check_there(f"watermarks.draw.{material}", path)
-    return []
-
-
-def watched_watermarks(wildcards):
-    """Return a value that changes with the files of a set."""
-    return fingerprint(files_below(WATERMARK_SETS[wildcards.set]["path"]))
+    return fingerprint(files_below(given["path"]))
 
 
 def watched_materials(wildcards):
-    """Return a value that changes with the logos and the fonts that watermarks are made of."""
-    settings = config["watermarks"]["draw"]
-    return [
-        fingerprint(files_below(settings[material]))
-        for material in ("logos", "fonts")
-        if settings[material]
-    ]
+    """Return a value that changes with the logos and the fonts that watermarks are made of, which must exist."""
+    found = []
+    for material in ("logos", "fonts"):
+        if path := config["watermarks"]["draw"][material]:
+            check_there(f"watermarks.draw.{material}", path)
+            found.append(fingerprint(files_below(path)))
+    return found
 
 
 rule import_watermarks:
     input:
-        watermarks_are_there,
         blocklist=lookup(dpath="sources/blocklist", within=config),
     output:
         images="<results>/watermarks/sets/{set}/images.parquet",
@@ -80,7 +66,6 @@ rule import_watermarks:
 
 rule draw_watermarks:
     input:
-        materials_are_there,
         frames="<results>/frames/{shard}/frames.parquet",
         pictures="<results>/frames/{shard}/images",
         sources="<results>/sources/shards/{shard}/sources.parquet",

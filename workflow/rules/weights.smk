@@ -8,31 +8,19 @@ DECLARED = list(declared_weights(config))
 
 
 def weights_with_digest(wildcards):
-    """Return the declared weights with the digest of a job."""
-    return next(
-        weights.model_dump()
-        for _, weights in DECLARED
+    """Return the declared weights with the digest of a job. Their source must exist, unless they were fetched before."""
+    found = [
+        (setting, weights)
+        for setting, weights in DECLARED
         if weights.sha256 == wildcards.sha256
-    )
-
-
-def weights_are_there(wildcards):
-    """Return no input, but check the source, so that a wrong path stops the run before any job.
-
-    The source of weights that were fetched before may be gone.
-    """
-    for setting, weights in DECLARED:
-        is_asked_for = (
-            weights.sha256 == wildcards.sha256 and "://" not in weights.source
-        )
-        if is_asked_for and not Path(weights.file).exists():
+    ]
+    for setting, weights in found:
+        if "://" not in weights.source and not Path(weights.file).exists():
             check_there(setting, weights.source)
-    return []
+    return found[0][1].model_dump()
 
 
 rule fetch_weights:
-    input:
-        weights_are_there,
     output:
         weights="resources/weights/{sha256}.{kind}",
     log:
