@@ -152,6 +152,12 @@ def test_a_bad_label_is_a_row_and_too_many_stop_the_run(labelled: Project) -> No
     labelled.settings["gates"] = {"labels": 0.5}
     run = labelled.run(gate)
     assert run.returncode == 0, run.output
+    assert "labels in folders: 2 of 4 images; 1 broken JSON; 1 image path leaves its folder\n" in run.output
+
+    labelled.settings["annotations"]["frame_labels"] = "labels/nowhere"
+    run = labelled.run(gate)
+    assert run.returncode != 0 and run.jobs == []
+    assert "\nannotations.frame_labels: 'labels/nowhere' is not a folder; fix the path\n" in run.output
 
 
 def test_a_missing_folder_of_labels_is_named_before_any_job(labelled: Project) -> None:

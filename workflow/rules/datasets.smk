@@ -34,7 +34,7 @@ rule gate_room:
     params:
         steps=steps_of_room,
         max_failed=lookup(dpath="gates/{room}", within=config),
-        code=code_digest("tessera.core.ledger:gate"),
+        code=code_digest("tessera.core.ledger:gate", "tessera.core.ledger:described"),
     script:
         "../scripts/gate_room.py"
 

@@ -3,8 +3,8 @@
 import json
 from itertools import islice
 
-from tessera.core.job import job
-from tessera.core.ledger import gate
+from tessera.core.job import job, tell
+from tessera.core.ledger import described, gate
 
 with job(snakemake) as (inputs, outputs, params):
     ledgers = iter(inputs.ledgers)
@@ -15,4 +15,6 @@ with job(snakemake) as (inputs, outputs, params):
         }
         for step, each in params.steps.items()
     }
+    for step, counts in summary.items():
+        tell(described(step, counts))
     outputs.summary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")

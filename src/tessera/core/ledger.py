@@ -71,9 +71,19 @@ class Ledger:
 
 
 def read_ledger(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of the ledger `path`."""
+    """Return the rows of the ledger `path`. Raises `TesseraError` if it is damaged."""
     with Path(path).open(encoding="utf-8") as file:
-        return [json.loads(line) for line in file]
+        try:
+            return [json.loads(line) for line in file]
+        except ValueError as error:
+            raise TesseraError(f"the ledger {path} is damaged ({error}); delete it and run again") from error
+
+
+def described(step: str, summary: dict[str, Any]) -> str:
+    """Return one line about the `summary` of a step (see `summarise`, with its `unit`): what passed, and why others did not."""
+    lost = {**summary["dropped"], **summary["failed"]}
+    reasons = "".join(f"; {count} {reason}" for reason, count in sorted(lost.items(), key=lambda each: -each[1]))
+    return f"{step}: {summary['ok']} of {summary['in']} {summary['unit']}{reasons}"
 
 
 def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:

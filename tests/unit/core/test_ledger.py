@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tessera.core.errors import Dropped, Failed, TesseraError
-from tessera.core.ledger import Ledger, gate, read_ledger, summarise
+from tessera.core.ledger import Ledger, described, gate, read_ledger, summarise
 
 ROWS = st.lists(
     st.fixed_dictionaries(
@@ -110,6 +110,19 @@ def test_a_gate_stops_too_many_failures_and_names_them_with_their_ledger(tmp_pat
     assert f"item 7: a reason [{tmp_path / 'a'}]" in message
     assert "and 5 more" in message
     assert "gates.frames" in message
+
+
+def test_a_damaged_ledger_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    path.write_text('{"key": "a", "sta')
+    with pytest.raises(TesseraError, match=rf"the ledger {path} is damaged .*; delete it and run again"):
+        read_ledger(path)
+
+
+def test_a_line_says_how_many_items_passed_and_why_others_did_not() -> None:
+    rows = [("ok", ""), ("ok", "cut"), ("dropped", "small"), ("failed", "broken"), ("failed", "broken")]
+    summary = summarise([{"status": status, "reason": reason} for status, reason in rows])
+    assert described("cutting", {"unit": "clips", **summary}) == "cutting: 2 of 5 clips; 2 broken; 1 small"
 
 
 def test_a_gate_without_items_passes(tmp_path: Path) -> None:
