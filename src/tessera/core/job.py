@@ -207,7 +207,7 @@ def _duration(seconds: float) -> str:
 def _explain(error: Exception, outputs: Iterable[Path]) -> str:
     if not isinstance(error, OSError) or not error.strerror:
         return str(error) if isinstance(error, TesseraError) else f"{type(error).__name__}: {error}"
-    is_full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+    is_full = error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
     # If the error names two files, the second is the one that is written.
     file = (is_full and error.filename2) or error.filename
     if file:

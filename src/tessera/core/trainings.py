@@ -168,7 +168,7 @@ def read_state(run: Path) -> dict[str, Any] | None:
     try:
         state: dict[str, Any] = torch.load(state_file(run), map_location="cpu", weights_only=True)
     except Exception as error:  # what torch raises depends on where the file is damaged
-        raise TesseraError(f"{state_file(run)}: damaged ({error}); remove {run} to train anew") from error
+        raise TesseraError(f"{state_file(run)}: damaged; remove {run} to train anew") from error
     return state
 
 

@@ -296,7 +296,7 @@ def test_a_state_is_read_without_running_code_in_it(tmp_path: Path) -> None:
     state = read_state(tmp_path)
     assert state is not None and state["number"].tolist() == [1, 1]
     torch.save({"number": Evil()}, state_file(tmp_path))
-    with pytest.raises(TesseraError, match=rf"(?s)state\.pt: damaged .*; remove {tmp_path} to train anew"):
+    with pytest.raises(TesseraError, match=rf"state\.pt: damaged; remove {tmp_path} to train anew"):
         read_state(tmp_path)
     assert not (tmp_path / "touched").exists()
 

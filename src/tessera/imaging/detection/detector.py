@@ -43,7 +43,7 @@ class Detector:
         if isinstance(expected, str):
             if found != expected:
                 raise TesseraError(f"{weights}: its sha256 is {found}, but {expected} is expected; delete it and run again")
-        elif f"{found}  {weights.name}" not in expected.read_text(encoding="utf-8").splitlines():
+        elif f"{found}  {weights.name}" not in expected.read_text(encoding="utf-8", errors="replace").splitlines():
             raise TesseraError(f"{weights} differs from the file listed in {expected}; delete {weights.parent} and run again")
         offline()
         from ultralytics import YOLO

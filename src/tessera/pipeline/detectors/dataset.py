@@ -94,7 +94,7 @@ def check_dataset(folder: Path, task: Task, report: Path, threads: int) -> None:
         if split in {"train", "val"} and not images:
             faults.append(f"{folder}/images/{split}: no image; give the split more sources or change its fraction")
         elif split in {"train", "val"} and not objects:
-            faults.append(f"{folder}/labels/{split}: no object in any of {len(images)} labels, there is nothing to learn from")
+            faults.append(f"{folder}/labels/{split}: no object in {len(images)} labels; give the split sources with regions")
         if images:
             counts[split] = {"images": len(images), "without_objects": empty, "objects": dict(sorted(objects.items()))}
     if faults:

@@ -107,9 +107,9 @@ def import_watermarks(
         file = pictures / f"{key}{image.path.suffix.lower()}"
         try:
             file.write_bytes(image.read(MAX_IMAGE_BYTES))
-            first = seen.setdefault(sha256_file(file), image.name)
-            if first != image.name:
-                raise Dropped("the same image twice", f"{image.name!r} is {first!r}")
+            sha256 = sha256_file(file)
+            if sha256 in seen:
+                raise Dropped("the same image twice", f"{image.name!r} is {seen[sha256]!r}")
             picture = _check_image(file, image.name, listed, blocklist_distance)
             height, width = picture.shape[:2]
             boxes, clipped = read_boxes(label, classes, width, height)
@@ -119,6 +119,8 @@ def import_watermarks(
         except BaseException:
             file.unlink(missing_ok=True)
             raise
+        # Not before, so that an image with a broken label does not replace a copy with a good one.
+        seen[sha256] = image.name
         found.append((row, boxes))
         if clipped:
             note |= {"reason": "a box was clipped", "detail": f"{label.name}: {clipped}"}

@@ -107,7 +107,7 @@ def test_a_split_without_images_or_objects_is_refused(dataset: Path, split: str)
         label.write_text("")
     checksum(dataset)
     count = len(list((dataset / "labels" / split).iterdir()))
-    assert faults(dataset) == [f"labels/{split}: no object in any of {count} labels, there is nothing to learn from"]
+    assert faults(dataset) == [f"labels/{split}: no object in {count} labels; give the split sources with regions"]
     for folder in ("images", "labels"):
         for file in (dataset / folder / split).iterdir():
             file.unlink()

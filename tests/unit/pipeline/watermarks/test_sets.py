@@ -284,6 +284,12 @@ def test_equal_images_and_equal_names_are_rows_and_the_image_for_validation_is_k
     assert imported.reasons == {"s+val%2Fz": "ok", "s+train%2Fa": "the same image twice", "s+B": "several images of one name"}
 
 
+def test_an_image_with_a_broken_label_does_not_replace_a_copy_with_a_good_one(tmp_path: Path) -> None:
+    files = {"a.png": picture(0), "a.txt": "0 nan", "b.png": picture(0), "b.txt": LINE, "c.png": picture(0), "c.txt": LINE}
+    imported = Imported(write_zip(tmp_path / "set.zip", files))
+    assert imported.reasons == {"s+a": "broken YOLO label", "s+b": "ok", "s+c": "the same image twice"}
+
+
 def test_a_duplicate_name_in_a_zip_file_is_a_row(tmp_path: Path) -> None:
     path = tmp_path / "set.zip"
     with warnings.catch_warnings(), zipfile.ZipFile(path, "w") as archive:
