@@ -82,6 +82,28 @@ def known_sources(wildcards):
     return [*source_order(wildcards), *sets]
 
 
+def switched_off(wildcards):
+    """Return the folders of each dataset and model that these settings do not make, by what lists its sources."""
+    found = {}
+    for dataset in tessera.catalogue.DATASETS:
+        if dataset.name not in DATASETS:
+            found[f"datasets/{dataset.name}/splits.parquet"] = [
+                f"{place}/{dataset.name}"
+                for place in ("datasets", "selections", "reports/datasets")
+            ]
+    for model in tessera.catalogue.MODELS:
+        if model.name not in MODELS:
+            found[f"training/{model.name}"] = [
+                f"{place}/{model.name}"
+                for place in ("weights", "reports/models", "training")
+            ]
+    results = workflow.pathvars.apply("<results>")
+    return {
+        f"{results}/{listing}": [f"{results}/{folder}" for folder in folders]
+        for listing, folders in found.items()
+    }
+
+
 rule remove_withdrawn:
     output:
         withdrawn="<results>/sources/withdrawn.tsv",
@@ -94,6 +116,7 @@ rule remove_withdrawn:
         folders=folders_of_shards,
         trainings=workflow.pathvars.apply("<results>/training"),
         sources=known_sources,
+        switched_off=switched_off,
         code=code_digest("tessera.pipeline.footage.withdrawal:remove_withdrawn"),
     script:
         "../scripts/remove_withdrawn.py"

@@ -11,5 +11,6 @@ with job(snakemake) as (inputs, outputs, params):
         shards=params.shards,
         trainings=Path(params.trainings),
         sources=params.sources,
+        switched_off={Path(listing): [Path(folder) for folder in folders] for listing, folders in params.switched_off.items()},
         **vars(outputs),
     )

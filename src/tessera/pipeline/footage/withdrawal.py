@@ -3,25 +3,39 @@
 import csv
 import os
 import shutil
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
 from tessera.core.files import file_name
 from tessera.core.job import tell
 from tessera.core.trainings import RECORD, read_record
+from tessera.records.tables.splits import Splits
+from tessera.records.tables.table import read_table
 
 
 def remove_withdrawn(
-    folders: Sequence[Path], shards: Iterable[str], trainings: Path, sources: Collection[str], *, withdrawn: Path
+    folders: Sequence[Path],
+    shards: Iterable[str],
+    trainings: Path,
+    sources: Collection[str],
+    switched_off: Mapping[Path, Sequence[Path]],
+    *,
+    withdrawn: Path,
 ) -> None:
     """Remove the results of sources that are no longer in the manifest, and list them in the TSV file `withdrawn`.
 
     `folders`: folders with one folder per shard. Folders of shards that are not among `shards` are removed; anything that does
     not have the name of a shard stays. `trainings`: the folder of all trainings. Trainings that learned from a source that is
-    not among `sources` are removed. A part of a set of images, `SET/PART`, belongs to the source `SET`. Links and their targets
-    are never touched.
+    not among `sources` are removed. A part of a set of images, `SET/PART`, belongs to the source `SET`. `switched_off`: the
+    folders of each dataset and model that is not made any more, by what lists its sources: the table of its splits
+    (`tables.Splits`), or the folder of its trainings. They are removed if a source is not among `sources`; those of others are
+    made again anyway. Links and their targets are never touched.
     """
+
+    def is_kept(source: str) -> bool:
+        return source in sources or source.split("/")[0] in sources
+
     kept = set(shards)
     removed = []
     for folder in folders:
@@ -32,10 +46,20 @@ def remove_withdrawn(
             if entry.is_dir(follow_symlinks=False) and is_shard and entry.name not in kept:
                 shutil.rmtree(entry.path)
                 removed.append(entry)
+    left = [
+        folder
+        for listing, made in switched_off.items()
+        if not all(map(is_kept, _sources(listing)))
+        for folder in made
+        if folder.is_dir()
+    ]
+    for folder in left:
+        shutil.rmtree(folder)
+        tell(f"removed {folder}: it is not made any more, and shows or learned from a source that is no longer in the manifest")
     learned = [
         file.parent
         for file in sorted(trainings.glob(f"**/runs/*/{RECORD}"))
-        if not all(source in sources or source.split("/")[0] in sources for source in read_record(file).sources)
+        if not all(map(is_kept, read_record(file).sources))
     ]
     for run in learned:
         shutil.rmtree(run)
@@ -44,7 +68,15 @@ def remove_withdrawn(
         writer = csv.writer(file, delimiter="\t", lineterminator="\n")
         writer.writerow(["path", "status"])
         writer.writerows((entry.path, "removed") for entry in removed)
+        writer.writerows((str(folder), "removed, it is not made any more") for folder in left)
         writer.writerows((str(run), "removed, it learned from a withdrawn source") for run in learned)
     if removed:
         shards_gone = {entry.name for entry in removed}
         tell(f"removed {len(removed)} folders of {len(shards_gone)} shards that are no longer in the manifest")
+
+
+def _sources(listing: Path) -> set[str]:
+    """Return the sources in a table of splits or in the records of all trainings in a folder; none if it does not exist."""
+    if listing.is_dir():
+        return {source for file in listing.glob(f"**/{RECORD}") for source in read_record(file).sources}
+    return set(read_table(listing, Splits)["source"]) if listing.exists() else set()

@@ -7,6 +7,7 @@ from typing import Any
 
 import imagehash
 import numpy as np
+import polars as pl
 import pytest
 from PIL import Image
 
@@ -18,7 +19,8 @@ from tessera.pipeline.footage.withdrawal import remove_withdrawn
 from tessera.records.blocklist import read_blocklist
 from tessera.records.manifest import Source
 from tessera.records.tables.footage import Sources
-from tessera.records.tables.table import read_table
+from tessera.records.tables.splits import Splits
+from tessera.records.tables.table import read_table, types, write_table
 
 HEADER = "sha256\tphash\treason\n"
 
@@ -280,7 +282,7 @@ def test_only_folders_of_removed_shards_are_deleted(tmp_path: Path) -> None:
     (results / "frames" / "link").symlink_to(outside)
     (results / "previews").symlink_to(outside.parent)
     folders = [results / name for name in ("frames", "labels/frames", "previews", "scenes")]
-    remove_withdrawn(folders, ["kept"], results / "training", [], withdrawn=tmp_path / "withdrawn.tsv")
+    remove_withdrawn(folders, ["kept"], results / "training", [], {}, withdrawn=tmp_path / "withdrawn.tsv")
     assert not any((results / name).exists() for name in gone)
     assert all((results / name / "file").exists() for name in [*kept, "../outside"])
     assert (results / "frames" / "table").exists() and (results / "frames" / "link").is_symlink()
@@ -296,7 +298,25 @@ def test_a_training_that_learned_from_a_withdrawn_source_is_removed(tmp_path: Pa
             run.mkdir(parents=True)
             record = Record(identity={}, made_with=[], sources=sources)
             (run / RECORD).write_text(record.model_dump_json(), encoding="utf-8")
-    remove_withdrawn([], [], tmp_path, ["a", "watermarks:set"], withdrawn=tmp_path / "withdrawn.tsv")
+    remove_withdrawn([], [], tmp_path, ["a", "watermarks:set"], {}, withdrawn=tmp_path / "withdrawn.tsv")
     for folder in (tmp_path / "model" / "runs", tmp_path / "model" / "stage" / "runs"):
         assert sorted(run.name for run in folder.iterdir()) == ["stays", "unknown"]
     assert (tmp_path / "withdrawn.tsv").read_text().count("learned from a withdrawn source") == 4
+
+
+def test_what_is_switched_off_is_removed_with_its_withdrawn_sources(tmp_path: Path) -> None:
+    switched_off = {}
+    for name, source in (("stays", "a"), ("goes", "b")):
+        dataset, training = tmp_path / "datasets" / name, tmp_path / "training" / name
+        for folder in (dataset, training / "stage", tmp_path / "weights" / name):
+            folder.mkdir(parents=True)
+        rows = [{"key": f"{source}-{split}", "source": source, "split": split} for split in ("train", "test")]
+        write_table(pl.DataFrame(rows, schema=types(Splits)), Splits, dataset / "splits.parquet")
+        record = Record(identity={}, made_with=[], sources=(source,))
+        (training / "stage" / RECORD).write_text(record.model_dump_json(), encoding="utf-8")
+        switched_off |= {dataset / "splits.parquet": [dataset], training: [tmp_path / "weights" / name, training]}
+    switched_off[tmp_path / "datasets" / "never made" / "splits.parquet"] = [tmp_path / "datasets" / "never made"]
+    remove_withdrawn([], [], tmp_path / "training", ["a"], switched_off, withdrawn=tmp_path / "withdrawn.tsv")
+    for place in ("datasets", "training", "weights"):
+        assert [path.name for path in (tmp_path / place).iterdir()] == ["stays"]
+    assert (tmp_path / "withdrawn.tsv").read_text().count("/goes\tremoved, it is not made any more\n") == 3
