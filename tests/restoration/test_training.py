@@ -444,7 +444,7 @@ def test_a_damaged_state_is_reported(dataset: Path, tmp_path: Path) -> None:
     run = run_of(tmp_path)
     state = state_file(run)
     state.write_bytes(state.read_bytes()[:1000])
-    with pytest.raises(TesseraError, match=rf"state\.pt: damaged .*; remove {run} to train anew"):
+    with pytest.raises(TesseraError, match=rf"state\.pt: damaged; remove {run} to train anew"):
         train(dataset, tmp_path, stage())
 
 
