@@ -79,13 +79,6 @@ def read_ledger(path: Path) -> list[dict[str, Any]]:
             raise TesseraError(f"the ledger {path} is damaged ({error}); delete it and run again") from error
 
 
-def described(step: str, summary: dict[str, Any]) -> str:
-    """Return one line about the `summary` of a step (see `summarise`, with its `unit`): what passed, and why others did not."""
-    lost = {**summary["dropped"], **summary["failed"]}
-    reasons = "".join(f"; {count} {reason}" for reason, count in sorted(lost.items(), key=lambda each: -each[1]))
-    return f"{step}: {summary['ok']} of {summary['in']} {summary['unit']}{reasons}"
-
-
 def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Return `{"in": n, "ok": n, "partly": {reason: n}, "dropped": {…}, "failed": {…}}`; in = ok + dropped + failed.
 
@@ -99,6 +92,13 @@ def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "dropped": {reason: n for (status, reason), n in sorted(counts.items()) if status == "dropped"},
         "failed": {reason: n for (status, reason), n in sorted(counts.items()) if status == "failed"},
     }
+
+
+def described(step: str, summary: dict[str, Any]) -> str:
+    """Return one line about the `summary` of a step (see `summarise`, with its `unit`): what passed, and why others did not."""
+    lost = {**summary["dropped"], **summary["failed"]}
+    reasons = "".join(f"; {count} {reason}" for reason, count in sorted(lost.items(), key=lambda each: -each[1]))
+    return f"{step}: {summary['ok']} of {summary['in']} {summary['unit']}{reasons}"
 
 
 def gate(room: str, ledgers: list[Path], max_failed: float) -> dict[str, Any]:
