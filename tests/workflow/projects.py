@@ -84,7 +84,8 @@ class Project:
         """Run Snakemake to its end. The parameters are those of `start`."""
         # Each job writes its log, so the logs in this folder afterwards are the jobs that ran.
         logs = self.results / "logs"
-        shutil.rmtree(logs, ignore_errors=True)
+        for log in logs.rglob("*.log"):
+            log.unlink()
         options, environment = self.command(*arguments, cores=cores, snakefile=snakefile)
         with tempfile.NamedTemporaryFile() as output:
             request = {"arguments": options, "folder": str(self.folder), "environment": environment, "output": output.name}

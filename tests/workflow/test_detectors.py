@@ -35,23 +35,26 @@ def snakefile(project: Project) -> Path:
     rows = [{"key": f"{path.parent.name}-{path.stem}", "source": "discs", "split": path.parent.name} for path in images]
     write_table(pl.DataFrame(rows, schema=types(Splits)), Splits, dataset / "splits.parquet")
     checksum(dataset)
-    return project.write_snakefile(["common", "weights", "detectors", "models"])
+    return project.write_snakefile(["common", "weights", "detectors", "models", "verify"])
 
 
 def kill_after_epoch(project: Project, snakefile: Path, epoch: int) -> None:
-    """Run the workflow, and kill all its processes when the training is past `epoch`."""
+    """Run the workflow, and kill all its processes when the training is past `epoch`. Then unlock the folder."""
     (project.folder / "config" / "config.yaml").write_text(yaml.safe_dump(project.settings))
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--directory", str(project.folder)]
     command += ["--profile", str(REPOSITORY / "profiles" / "default"), "--cores", "1", TARGET]
     log = project.results / "logs" / "train_detector" / "nsfw_detection.log"
+    log.unlink(missing_ok=True)
+    epochs = project.settings["models"]["nsfw_detection"]["training"]["epochs"]
     with (project.folder / "killed.log").open("w") as output:
         process = subprocess.Popen(command, cwd=project.folder, stdout=output, stderr=output, start_new_session=True)
         deadline = time.monotonic() + 120
-        while not (log.exists() and f"epoch {epoch}/{TRAINING['epochs']}:" in log.read_text()):
+        while not (log.exists() and f"epoch {epoch}/{epochs}:" in log.read_text()):
             assert process.poll() is None and time.monotonic() < deadline, (project.folder / "killed.log").read_text()
             time.sleep(0.05)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+    assert project.run("--unlock", snakefile=snakefile).returncode == 0
 
 
 @pytest.mark.workflow
@@ -59,7 +62,6 @@ def test_a_killed_training_is_resumed_and_a_change_reruns_what_depends_on_it(pro
     kill_after_epoch(project, snakefile, 2)
     weights = project.results / "weights" / "nsfw_detection"
     assert not weights.exists()
-    assert project.run("--unlock", snakefile=snakefile).returncode == 0
     run = project.run(TARGET, snakefile=snakefile, cores=1)
     assert run.returncode == 0, run.output
     log = (project.results / "logs" / "train_detector" / "nsfw_detection.log").read_text()
@@ -89,20 +91,50 @@ def test_a_killed_training_is_resumed_and_a_change_reruns_what_depends_on_it(pro
 def test_a_training_is_not_repeated_after_settings_are_changed_and_restored(project: Project, snakefile: Path) -> None:
     folder = project.results / "training" / "nsfw_detection"
     target = str((folder / "best.pt").relative_to(project.folder))
-    told, made = [], []
-    for epochs, keep in ((1, 3), (2, 3), (1, 1)):
-        project.settings["models"]["nsfw_detection"]["training"]["epochs"] = epochs
+    training = project.settings["models"]["nsfw_detection"]["training"]
+
+    def train(epochs: int, keep: int) -> tuple[str, bytes]:
+        training["epochs"] = epochs
         project.settings["trainings"] = {"keep": keep}
         run = project.run(target, snakefile=snakefile)
         assert run.returncode == 0 and "train_detector nsfw_detection" in run.jobs, run.output
-        told.append((project.results / "logs" / "train_detector" / "nsfw_detection.log").read_text())
-        made.append((folder / "best.pt").read_bytes())
-    assert ["epoch 1/" in log for log in told] == [True, True, False]
-    assert "it differs in settings.training.epochs" in told[1] and "holds this training, finished" in told[2]
-    assert made[0] == made[2] != made[1]
-    assert "removes results/training/nsfw_detection/runs/" in told[2] and len(list((folder / "runs").iterdir())) == 1
+        log = project.results / "logs" / "train_detector" / "nsfw_detection.log"
+        return log.read_text(), (folder / "best.pt").read_bytes()
+
+    first, made = train(1, keep=3)
+    assert "epoch 1/" in first
+    # The training with other settings is killed: Snakemake has removed the weights before it.
+    training["epochs"] = 3
+    kill_after_epoch(project, snakefile, 1)
+    assert not (folder / "best.pt").exists()
+    restored, again = train(1, keep=3)
+    assert "epoch 1/" not in restored and "holds this training, finished" in restored
+    assert again == made
+    changed, other = train(3, keep=3)
+    assert "epoch 1/" not in changed and "epoch 3/3:" in changed
+    assert other != made
+    restored, again = train(1, keep=1)
+    assert "epoch 1/" not in restored and again == made
+    assert "removes results/training/nsfw_detection/runs/" in restored and len(list((folder / "runs").iterdir())) == 1
     project.settings["trainings"] = {"keep": None}
     assert project.run(target, snakefile=snakefile).jobs == []
+
+    # Whatever was made is still what was written, until a file is lost.
+    assert "outputs with" in project.run("verify", snakefile=snakefile).output
+    (folder / "results.csv").write_text("")
+    verified = project.run("verify", snakefile=snakefile)
+    assert verified.returncode != 0 and "results/training/nsfw_detection/results.csv: it was changed" in verified.output
+
+
+@pytest.mark.workflow
+def test_a_label_that_was_deleted_stops_a_training(project: Project, snakefile: Path) -> None:
+    target = "results/training/nsfw_detection/dataset.json"
+    assert project.run(target, snakefile=snakefile).returncode == 0
+    (project.results / "datasets" / "nsfw_detection" / "labels" / "train" / "disc-0000001.txt").unlink()
+    run = project.run(TARGET, snakefile=snakefile)
+    assert run.returncode != 0 and run.jobs == ["train_detector nsfw_detection"]
+    assert "the dataset results/datasets/nsfw_detection is not what was written" in run.output
+    assert "'labels/train/disc-0000001.txt' is missing" in run.output
 
 
 @pytest.mark.workflow

@@ -63,7 +63,8 @@ def test_a_local_run_starts_jobs_without_a_limit_per_second(project: Project) ->
 @pytest.mark.parametrize("rule", [rule for rule in RULES if "script:" in RULES[rule]])
 def test_a_rule_has_a_script_of_its_name_and_declares_its_dependencies(rule: str) -> None:
     assert f'"../scripts/{rule}.py"' in RULES[rule]
-    for part in ("output:", "log:", "benchmark:", "params:"):
+    makes = () if rule == "verify" else ("output:", "benchmark:")
+    for part in (*makes, "log:", "params:"):
         assert f"\n    {part}" in f"\n{RULES[rule]}", part
     watched = re.findall(r'"(tessera[\w.]+:\w+)"', RULES[rule])
     missing = [name for name in used_by(rule) if not LIBRARY.reached(name) <= LIBRARY.reached(*watched)]

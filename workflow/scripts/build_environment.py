@@ -3,5 +3,6 @@
 from tessera.core.environments.build import build_environment
 from tessera.core.job import job
 
-with job(snakemake) as (inputs, outputs, params):
+# Not recorded: uv has verified each file, and Python adds compiled ones.
+with job(snakemake, is_recorded=False) as (inputs, outputs, params):
     build_environment(inputs.lock, outputs.environment)

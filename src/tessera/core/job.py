@@ -22,7 +22,7 @@ from typing import Any, TextIO, TypeVar
 import psutil
 
 from tessera.core.errors import TesseraError
-from tessera.core.provenance import digest
+from tessera.core.provenance import digest, record_outputs
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -34,12 +34,13 @@ _title = ""
 
 
 @contextmanager
-def job(snakemake: Any) -> Iterator[tuple[SimpleNamespace, SimpleNamespace, SimpleNamespace]]:
+def job(snakemake: Any, *, is_recorded: bool = True) -> Iterator[tuple[SimpleNamespace, SimpleNamespace, SimpleNamespace]]:
     """Yield the inputs, outputs and params of `snakemake` by name, with paths as `pathlib.Path` and lists of paths as lists.
 
     The yielded output paths lie beside the declared ones. When the block ends without an error, the files are renamed to the
     declared paths: an output is complete or does not exist. Temporary files go to a folder that is removed at the end. If the
-    job is killed, its next run removes what it left.
+    job is killed, its next run removes what it left. If `is_recorded` is true, the sha256 of each file that was written is
+    recorded beside the log, for the target `verify`.
 
     The job takes over the process, see `_own_process`. If `snakemake.is_replay` is true, as in `tessera.replay`, it does not:
     output goes to the terminal, and errors leave the block, so that a debugger can be used.
@@ -57,6 +58,8 @@ def job(snakemake: Any) -> Iterator[tuple[SimpleNamespace, SimpleNamespace, Simp
             with _temporary_files_in(temporary):
                 yield SimpleNamespace(**_paths(snakemake.input)), SimpleNamespace(**outputs), _namespace(snakemake.params)
                 _publish(final)
+                if is_recorded and not is_replay:
+                    _record(final, Path(snakemake.log[0]).with_suffix(".json"))
     finally:
         _discard(*unfinished)
 
@@ -326,6 +329,14 @@ def _publish(final: Iterable[Path]) -> None:
     for path in final:
         _remove(path)
         _beside(path).rename(path)
+
+
+def _record(final: Iterable[Path], path: Path) -> None:
+    try:
+        record_outputs(final, path)
+    except OSError:
+        # Not worth failing a finished job for. An earlier record would be false.
+        _discard(path)
 
 
 def _discard(*paths: Path) -> None:

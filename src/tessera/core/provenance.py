@@ -1,4 +1,4 @@
-"""Digests of files, folders and values, and lists of checksums."""
+"""Digests of files, folders and values, lists of checksums, and records of what a job wrote."""
 
 import hashlib
 import json
@@ -50,10 +50,12 @@ def write_checksums(files: Iterable[Path], folder: Path, path: Path) -> None:
 def verify_checksums(path: Path) -> list[str]:
     """Return one line for each fault of the files that `path` lists. Their names are relative to the folder of `path`.
 
-    A name that leads out of the folder is a fault, and the file is not read.
+    A name that leads out of the folder is a fault, and the file is not read. So is a file beside the listed ones in a subfolder
+    that is not listed itself.
     """
     path = Path(path)
     faults = []
+    listed = set()
     lines = path.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
     for number, line in enumerate(filter(None, lines), 1):
         entry = re.fullmatch(r"(\\?)([0-9a-f]{64}) [ *](.+)", line)
@@ -66,8 +68,25 @@ def verify_checksums(path: Path) -> list[str]:
         file = path.parent / name
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
             faults.append(f"{path}:{number}: {name!r} lies outside the folder")
-        elif not file.is_file():
+            continue
+        listed.add(file)
+        if not file.is_file():
             faults.append(f"{path}:{number}: {name!r} is missing")
         elif sha256_file(file) != expected:
             faults.append(f"{path}:{number}: {name!r} is not what was written, its sha256 differs")
-    return faults
+    subfolders = sorted({file.parent for file in listed} - {path.parent})
+    found = [file for folder in subfolders for file in sorted(folder.glob("[!.]*")) if file.is_file()]
+    unlisted = [file.relative_to(path.parent).as_posix() for file in found if file not in listed]
+    return [*faults, *(f"{path}: {name!r} is not listed" for name in unlisted)]
+
+
+def record_outputs(outputs: Iterable[Path], path: Path) -> None:
+    """Write the sha256 of each file of `outputs`, files or folders, to `path`, for `tessera.core.verify`.
+
+    The content is JSON, `{output: {name: sha256}}`. A name is relative to the output; for an output that is a file, it is `.`.
+    """
+    record = {}
+    for output in outputs:
+        files = sorted(filter(Path.is_file, output.rglob("*"))) if output.is_dir() else [output]
+        record[str(output)] = {file.relative_to(output).as_posix(): sha256_file(file) for file in files}
+    path.write_text(json.dumps(record), encoding="utf-8")

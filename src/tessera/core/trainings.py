@@ -17,12 +17,12 @@ from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
 from tessera.core.errors import TesseraError
 from tessera.core.job import tell
-from tessera.core.provenance import digest
+from tessera.core.provenance import digest, verify_checksums
 from tessera.core.settings import Settings
 
 RECORD = "training.json"
 OLD_FOLDERS = "run", "run.before"  # of version 0.1
-SHOWN = 5  # differences that a message names
+SHOWN = 5  # differences or faults that a message names
 
 
 class TrainingsSettings(Settings):
@@ -55,16 +55,19 @@ class Trainings:
     sources: tuple[str, ...] = ()
 
     def complete(
-        self, identity: Mapping[str, Any], made_with: Callable[[], dict[str, str]], fit: Callable[[Path], None]
+        self, identity: Mapping[str, Any], checksums: Path, made_with: Callable[[], dict[str, str]], fit: Callable[[Path], None]
     ) -> Path:
         """Return the folder of the training `identity`, finished. Where it was finished before, nothing is trained.
 
-        `identity` holds, as JSON types, all that decides the numbers. `made_with` returns what a training is made with, see
-        `environment`; it is recorded, and no part of the identity. `fit` trains to the end in the folder that it is given,
-        from the state that it finds there; it may be called again after it ended.
+        `identity` holds, as JSON types, all that decides the numbers. `checksums` is the SHA256SUMS of the dataset, which is
+        verified before anything is trained: a picture whose label is missing would be taken for background. `made_with` returns
+        what a training is made with, see `environment`; it is recorded, and no part of the identity. `fit` trains to the end in
+        the folder that it is given, from the state that it finds there; it may be called again after it ended.
 
         Afterwards, every training is removed that was last used before the `keep` finished ones that were used last. The
         process may be killed at any moment: the next call with this identity goes on.
+
+        Raises `TesseraError` if the dataset is not what was written.
         """
         shutil.rmtree(self._removed, ignore_errors=True)
         known = self._known()
@@ -76,6 +79,7 @@ class Trainings:
         if record.finished:
             tell(f"{run} holds this training, finished; remove the folder to repeat it")
         else:
+            _check(checksums)
             record = record.model_copy(update={"made_with": _extended(record, run, made_with())})
             self._write(run, record)
             fit(run)
@@ -170,6 +174,16 @@ def read_state(run: Path) -> dict[str, Any] | None:
     except Exception as error:  # what torch raises depends on where the file is damaged
         raise TesseraError(f"{state_file(run)}: damaged; remove {run} to train anew") from error
     return state
+
+
+def _check(checksums: Path) -> None:
+    faults = verify_checksums(checksums)
+    if faults:
+        more = f"\n  and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
+        raise TesseraError(
+            f"the dataset {checksums.parent} is not what was written:\n  " + "\n  ".join(faults[:SHOWN]) + f"{more}\n"
+            f"delete the folder {checksums.parent} and run again: the dataset is made again"
+        )
 
 
 def _used(file: Path) -> int:

@@ -48,6 +48,8 @@ def test_each_fault_is_named(tmp_path: Path) -> None:
     (tmp_path / "a b.txt").write_text("changed")
     (tmp_path / "ü.png").unlink()
     (tmp_path.parent / "outside").write_text("")
+    for stray in ("stray", ".hidden", "sub/stray"):
+        (tmp_path / stray).touch()
     with sums.open("a") as file:
         file.write(f"{'0' * 64}  ../outside\n{'0' * 64}  /etc/hostname\nnonsense\n")
     faults = [fault.removeprefix(f"{sums}:") for fault in verify_checksums(sums)]
@@ -57,4 +59,5 @@ def test_each_fault_is_named(tmp_path: Path) -> None:
         "6: '../outside' lies outside the folder",
         "7: '/etc/hostname' lies outside the folder",
         "8: not a line of sha256sum",
+        " 'sub/stray' is not listed",
     ]

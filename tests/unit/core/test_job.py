@@ -1,6 +1,8 @@
 """However a job ends, its outputs are complete or absent, its error is reported, and nothing else is left."""
 
 import errno
+import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -112,6 +114,19 @@ def test_an_unwritable_log_does_not_fail_a_job(tmp_path: Path) -> None:
     ran = run(tmp_path, "tell('half'), print('to the log'), tell('done')")
     assert (ran.returncode, ran.stderr) == (0, "cut a: half\ncut a: done\n")
     assert left(tmp_path) == ["table.txt"]
+
+
+def test_what_a_job_wrote_is_recorded_beside_its_log_unless_it_failed(tmp_path: Path) -> None:
+    assert run(tmp_path, "pass").returncode == 0
+    assert json.loads((tmp_path / "cut.json").read_text()) == {"out/table.txt": {".": hashlib.sha256(b"whole").hexdigest()}}
+    assert run(tmp_path, "raise SystemExit(1)", log="other.log").returncode == 1
+    assert not (tmp_path / "other.json").exists()
+
+
+def test_a_record_that_cannot_be_written_does_not_fail_a_job(tmp_path: Path) -> None:
+    (tmp_path / "cut.json").symlink_to("/dev/full")
+    assert run(tmp_path, "pass").returncode == 0
+    assert left(tmp_path) == ["table.txt"] and not (tmp_path / "cut.json").is_symlink()
 
 
 def test_a_full_disk_is_reported_with_the_written_file(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from tessera.core import job
 from tessera.core.errors import TesseraError
+from tessera.core.provenance import write_checksums
 from tessera.core.trainings import RECORD, Trainings, TrainingsSettings, environment, read_record, read_state, state_file
 
 STEPS = 3
@@ -33,6 +34,8 @@ class Trainer:
 
     def __init__(self, trainings: Trainings, made_with: dict[str, str] = OLD) -> None:
         self.trainings, self.made_with, self.steps = trainings, made_with, 0
+        self.checksums = trainings.folder.with_name("SHA256SUMS")
+        self.checksums.touch()
 
     def train(self, identity: dict[str, Any], stop: int | None = None, end: Callable[[], None] | None = None) -> Path:
         def fit(run: Path) -> None:
@@ -43,7 +46,7 @@ class Trainer:
                 self.steps += 1
                 state_file(run).write_text(str(step + 1))
 
-        return self.trainings.complete(identity, lambda: self.made_with, fit)
+        return self.trainings.complete(identity, self.checksums, lambda: self.made_with, fit)
 
 
 def interrupt() -> None:
@@ -75,6 +78,20 @@ def test_a_finished_training_is_not_repeated(trainer: Trainer, terminal: io.Stri
     assert trainer.train(identity()) == run
     assert trainer.steps == STEPS
     assert f"{run} holds this training, finished" in terminal.getvalue()
+
+
+def test_nothing_is_trained_on_a_dataset_that_lost_a_file(trainer: Trainer) -> None:
+    labels = [trainer.checksums.parent / "labels" / name for name in ("one.txt", "two.txt")]
+    labels[0].parent.mkdir()
+    for label in labels:
+        label.touch()
+    write_checksums(labels, trainer.checksums.parent, trainer.checksums)
+    trainer.train(identity(0))
+    labels[1].unlink()
+    with pytest.raises(TesseraError, match=r"'labels/two\.txt' is missing\ndelete the folder"):
+        trainer.train(identity(1))
+    assert trainer.steps == STEPS
+    trainer.train(identity(0))
 
 
 def test_settings_that_are_changed_and_restored_train_nothing_again(trainer: Trainer) -> None:

@@ -58,7 +58,7 @@ def train_detector(
     train = partial(
         fit, dataset=dataset, weights=weights, settings=settings, seed=seed, threads=threads, workers=loaders(threads)
     )
-    run = trainings.complete(identity, partial(environment, "torch", "ultralytics"), train)
+    run = trainings.complete(identity, dataset / "SHA256SUMS", partial(environment, "torch", "ultralytics"), train)
     state = read_state(run)
     assert state is not None
     write_weights(run / "weights" / "best.pt", best)

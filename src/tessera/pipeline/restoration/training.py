@@ -54,11 +54,12 @@ def train_stage(
     from tessera.pipeline.restoration.trainer import SPLITS, fit
 
     _check(settings, weights, gpus)
-    checksums = (dataset / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
+    checksums = dataset / "SHA256SUMS"
+    lines = checksums.read_text(encoding="utf-8").splitlines()
     parts = {"stage", "data", "generator", *(["discriminator"] if settings.stage.losses.adversarial else [])}
     identity = {
         # The lines of the files that are used in the training.
-        "data": digest([line for line in checksums if line[66:].startswith(tuple(f"{split}/" for split in SPLITS))]),
+        "data": digest([line for line in lines if line[66:].startswith(tuple(f"{split}/" for split in SPLITS))]),
         "settings": {
             **settings.model_dump(mode="json", include=parts),
             "validation_clips": settings.training.validation_clips,
@@ -76,7 +77,7 @@ def train_stage(
         "workers": loaders(threads),
     }
     train = partial(fit, **arguments) if gpus == 1 else partial(_launch, gpus=gpus, arguments=arguments)
-    run = trainings.complete(identity, partial(environment, "torch", "mmagic", "mmengine"), train)
+    run = trainings.complete(identity, checksums, partial(environment, "torch", "mmagic", "mmengine"), train)
     state = read_state(run)
     assert state is not None
     shutil.copyfile(run / "best.pth", best)

@@ -1,0 +1,55 @@
+"""Find outputs that were lost or changed after a job wrote them."""
+
+import json
+from pathlib import Path
+
+from tessera.core.errors import TesseraError
+from tessera.core.job import progress, tell
+from tessera.core.provenance import sha256_file
+
+SHOWN = 5  # faults of an output that a message lists
+
+
+def verify_outputs(records: Path) -> None:
+    """Compare all outputs with what the jobs wrote, as the files of `record_outputs` in the folder `records` and below say.
+
+    An output that is missing as a whole is left out: Snakemake knows that, and makes it when it is needed. The same holds for
+    files that were added. Raises `TesseraError` that names every output with a file that is missing or differs, and the fix.
+    """
+    # Where two records have the same output, because a rule was renamed, the newer one is true.
+    files = sorted(records.glob("**/*.json"), key=lambda path: path.stat().st_mtime_ns)
+    written = {output: names for file in files for output, names in _read(file).items()}
+    present = {Path(output): names for output, names in sorted(written.items()) if Path(output).exists()}
+    found = {output: _faults(output, names) for output, names in progress(list(present.items()), unit="outputs")}
+    faulty = {output: faults for output, faults in found.items() if faults}
+    if faulty:
+        lines = "\n".join(f"  {output}: {_listed(faults)}" for output, faults in faulty.items())
+        raise TesseraError(
+            f"{len(faulty)} of {len(present)} outputs are not what the jobs wrote:\n{lines}\n"
+            f"make them again: add `--forcerun {' '.join(map(str, faulty))}` to your next run"
+        )
+    tell(f"{len(present)} outputs with {sum(map(len, present.values()))} files are what the jobs wrote")
+
+
+def _read(file: Path) -> dict[str, dict[str, str]]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        return {output: dict(names) for output, names in content.items()}
+    except (ValueError, AttributeError, TypeError) as error:
+        raise TesseraError(f"{file} is damaged ({error}); delete it: what this job wrote is then not verified") from error
+
+
+def _faults(output: Path, names: dict[str, str]) -> list[str]:
+    faults = []
+    for name, expected in names.items():
+        file = output / name
+        if not file.is_file():
+            faults.append(f"{name!r} is missing")
+        elif sha256_file(file) != expected:
+            faults.append("it was changed" if name == "." else f"{name!r} was changed")
+    return faults
+
+
+def _listed(faults: list[str]) -> str:
+    more = f" and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
+    return f"{', '.join(faults[:SHOWN])}{more}"

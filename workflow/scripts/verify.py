@@ -1,0 +1,9 @@
+"""Find outputs that were lost or changed after a job wrote them."""
+
+from pathlib import Path
+
+from tessera.core.job import job
+from tessera.core.verify import verify_outputs
+
+with job(snakemake) as (inputs, outputs, params):
+    verify_outputs(Path(params.logs))
