@@ -15,6 +15,7 @@ from tessera.configuration import load_configuration
 from tessera.core.errors import TesseraError
 from tessera.core.files import file_name, files_of, is_plain_file, size_of
 from tessera.core.provenance import fingerprint
+from tessera.records.annotation.label_files import frame_label_files
 from tessera.records.decisions import read_decisions, split_decisions
 from tessera.records.manifest import group_by_shard, read_manifest, twins
 
@@ -213,3 +214,13 @@ def compared_files(wildcards):
     sources = SHARDS[wildcards.shard]
     found = [earlier_twins().get(source.source) for source in sources]
     return inputs_of([*sources, *filter(None, found)])
+
+
+def frame_labels_of_shard(wildcards):
+    """Return a value that changes with the label files of the frames of a shard."""
+    folder = config["annotations"]["frame_labels"]
+    return fingerprint(
+        file
+        for source in SHARDS[wildcards.shard]
+        for file in frame_label_files(folder, source.source)
+    )

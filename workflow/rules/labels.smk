@@ -3,11 +3,8 @@
 from tessera.core.files import check_there
 from tessera.core.definitions import code_digest
 from tessera.core.provenance import fingerprint
-from tessera.pipeline.labels.settings import (
-    frame_label_files,
-    label_files,
-    unclaimed_labels,
-)
+from tessera.pipeline.labels.settings import unclaimed_labels
+from tessera.records.annotation.label_files import label_files
 
 GATES["labels"] = {
     "labels of frames": (
@@ -65,11 +62,7 @@ def watched_frame_labels(wildcards):
     folder = config["annotations"]["frame_labels"]
     if folder:
         check_there("annotations.frame_labels", folder, folder=True)
-    return fingerprint(
-        file
-        for source in SHARDS[wildcards.shard]
-        for file in frame_label_files(folder, source.source)
-    )
+    return frame_labels_of_shard(wildcards)
 
 
 rule import_labels:

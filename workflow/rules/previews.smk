@@ -125,6 +125,8 @@ rule propose_labels:
     benchmark:
         "<benchmarks>/propose_labels/{shard}.jsonl"
     params:
+        labels=verbatim(lookup(dpath="annotations/frame_labels", within=config)),
+        watched=frame_labels_of_shard,
         confidence=lookup(dpath="preview/confidence", within=config),
         settings=lookup(dpath="preview/proposals", within=config),
         code=code_digest("tessera.pipeline.previews.proposals:propose_labels"),

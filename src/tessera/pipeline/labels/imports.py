@@ -11,13 +11,13 @@ from tessera.core.errors import Dropped, Failed, TesseraError
 from tessera.core.files import check_there, file_name, open_file
 from tessera.core.job import progress
 from tessera.core.ledger import Ledger
-from tessera.core.provenance import sha256_file
 from tessera.imaging.footage import read_footage
 from tessera.imaging.hashing import perceptual_hash
 from tessera.imaging.images import read_image, write_image
-from tessera.pipeline.labels.settings import LABEL_SUFFIX, LabelSet, frame_label_files, frame_label_folders, label_files
-from tessera.records.annotation.formats.labelme import embedded_image, image_path, load_labelme, read_labelme
+from tessera.pipeline.labels.settings import LabelSet
+from tessera.records.annotation.formats.labelme import embedded_image, image_path, read_labelme
 from tessera.records.annotation.hub import Origin, write_hub
+from tessera.records.annotation.label_files import LABEL_SUFFIX, frame_label_files, label_files, read_label_file
 from tessera.records.annotation.model import ImageAnnotations, Loss, remark
 from tessera.records.blocklist import read_blocklist
 from tessera.records.material import LABELS
@@ -63,7 +63,7 @@ def import_labels(
     found: list[tuple[ImageAnnotations, Origin]] = []
 
     def read(label: Path, key: str) -> list[Loss]:
-        document = load_labelme(label)
+        document = read_label_file(label)
         path = stored = image_path(document, label, root)
         losses = []
         if labelled.setdefault(path.resolve(), key) != key:
@@ -117,11 +117,11 @@ def import_frame_labels(
     """Write the labelled frames of a shard to the tables `images` and `annotations` of the hub.
 
     `frames`: `tables.Frames`. `sources`: `tables.Sources`. `pictures`: the folder with the images of the frames. `folder`: the
-    folder with the folders of label files, see `frame_label_folders`. Each label file is named after the key of its frame.
+    folder with the folders of label files, see `frame_label_files`. Each label file is named after the key of its frame.
 
     `ledger` gets one row per label file, with the key of the frame. A row that is `ok` with a reason lost some of its labels. A
     frame that was labelled but not sampled is read from its source at full size and stored in the folder `unsampled`, whose
-    final path is `place`. Label files that a detector proposed and nobody edited are dropped.
+    final path is `place`.
 
     Raises `TesseraError` if the footage of an admitted source cannot be read.
     """
@@ -135,7 +135,6 @@ def import_frame_labels(
             labels = sorted(frame_label_files(folder, source["source"]), key=lambda path: (path.stem, path))
             missing = {label.stem for label in labels} - frame_of.keys()
             frame_of |= {frame["key"]: frame for frame in _read_unsampled(source, missing, unsampled, place)}
-            proposed = {line for name in frame_label_folders(source["source"]) for line in _proposed(folder, name)}
             seen: set[str] = set()
             for label in progress(labels, unit="label files"):
                 with rows.item(label.stem) as note:
@@ -147,12 +146,10 @@ def import_frame_labels(
                         raise Dropped(
                             "no such frame", f"{label.name}: no frame of the source has this key; the first is {called}"
                         )
+                    document = read_label_file(label)
                     if label.stem in seen:
                         raise Failed("frame is labelled twice", f"{str(label)!r} is the second file with this name; keep one")
                     seen.add(label.stem)
-                    document = load_labelme(label)  # before the digest, which would never end for a pipe or device
-                    if f"{sha256_file(label)}  {label.name}" in proposed:
-                        raise Dropped("proposed, not reviewed", f"{label.name}: open it in labelme, correct it and save it")
                     annotated, losses = read_labelme(
                         document, frame["key"], frame["width"], frame["height"], list(classes), min_area
                     )
@@ -186,16 +183,6 @@ def _read_unsampled(source: dict[str, Any], keys: Collection[str], folder: Path,
         raise TesseraError(
             f"source {source['source']!r}, {source['path']!r}: {fault}; restore the file or remove the source"
         ) from None
-
-
-def _proposed(folder: Path | None, name: str) -> set[str]:
-    """Return the lines of SHA256SUMS in `folder / name`, each `SHA256  NAME` of a file that was proposed there."""
-    if folder is None:
-        return set()
-    try:
-        return set((folder / name / "SHA256SUMS").read_text(encoding="utf-8", errors="replace").split("\n"))
-    except FileNotFoundError:
-        return set()
 
 
 def _take_embedded(document: dict[str, Any], missing: Path, file: Path, place: Path) -> tuple[Path, Path]:

@@ -19,18 +19,19 @@ from tessera.imaging.images import write_image
 from tessera.imaging.masks import decode_rle
 from tessera.imaging.polygons import Part, Ring, trace
 from tessera.records.annotation.formats.labelme import write_labelme
+from tessera.records.annotation.label_files import CHECKSUMS, labelled_frames
 from tessera.records.annotation.model import Annotation, ImageAnnotations
 
 if TYPE_CHECKING:
     import polars as pl
 
 SHOWN = 5  # edited files that a message lists
-CHECKSUMS = "SHA256SUMS"  # the files that were written, in the format of `sha256sum`
 JOURNAL = "SHA256SUMS.journal"  # files that are being written; exists only during a job, or after a job was killed
 PROPOSED = "proposed"
 SPREAD = "proposed: evenly spaced, for too few are uncertain"
 EDITED = "edited by a person: kept"
 DELETED = "deleted by a person: not proposed again"
+LABELLED = "not proposed: the frame has a label"
 ABSENT = "not predicted: the source has no such frame, or preview.predict leaves it out"
 
 
@@ -61,13 +62,20 @@ class Proposal(NamedTuple):
 
 
 def propose_labels(
-    sources: Path, frames: Path, predictions: Path, confidence: float, settings: ProposalSettings, report: Path
+    sources: Path,
+    frames: Path,
+    predictions: Path,
+    labels: Path | None,
+    confidence: float,
+    settings: ProposalSettings,
+    report: Path,
 ) -> None:
     """Propose frames of a shard for correction: an image and a labelme file each, in one folder per source.
 
-    `sources`: `tables.Sources`. `frames`: `tables.PredictedFrames`. `predictions`: `tables.Annotations`. Label files have all
-    predicted regions, because it is quicker to delete a region than to draw one. Files that a person edited or deleted stay as
-    they are. `report` gets one tab-separated row per frame: source, key, status.
+    `sources`: `tables.Sources`. `frames`: `tables.PredictedFrames`. `predictions`: `tables.Annotations`. `labels`: the folder
+    with the labels of frames; a frame that has one is not proposed, so that no copied proposal replaces it. Label files have
+    all predicted regions, because it is quicker to delete a region than to draw one. Files that a person edited or deleted
+    stay as they are. `report` gets one tab-separated row per frame: source, key, status.
     """
     import polars as pl
 
@@ -79,9 +87,11 @@ def propose_labels(
     rows: list[tuple[str, str, str]] = []
     for source in progress(list(read_table(sources, Sources).iter_rows(named=True)), unit="sources"):
         name = source["source"]
-        own = predicted.filter(pl.col("source") == name)
-        if own.is_empty():
+        of_source = predicted.filter(pl.col("source") == name)
+        if of_source.is_empty():
             continue
+        labelled = pl.col("key").is_in(list(labelled_frames(labels, name)))
+        own = of_source.filter(~labelled)
         regions = own.select("key").join(seen, on="key", maintain_order="left_right")
         listed = settings.frames.get(name, ())
         indices = choose(own, regions, confidence, settings, listed)
@@ -91,10 +101,11 @@ def propose_labels(
         status_of = dict(place(settings.folder / file_name(name), proposals))
         spaced = set(own.filter(pl.col("index").is_in(more))["key"])
         status_of |= {key: SPREAD for key in spaced if status_of[key] == PROPOSED}
-        rows += [(name, key, status) for key, status in status_of.items()]
         if settings.choose == "list":
-            absent = sorted(set(listed) - set(own["index"]))
+            status_of = dict.fromkeys(of_source.filter(labelled, pl.col("index").is_in(listed))["key"], LABELLED) | status_of
+            absent = sorted(set(listed) - set(of_source["index"]))
             rows += [(name, f"{file_name(name)}-{index:07d}", ABSENT) for index in absent]
+        rows += [(name, key, status) for key, status in status_of.items()]
     with report.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, delimiter="\t", lineterminator="\n").writerows([("source", "key", "status"), *sorted(rows)])
 
@@ -232,7 +243,7 @@ def _write_pair(folder: Path, image: np.ndarray, regions: ImageAnnotations, jour
         if name == picture:
             write_image(partial, image)
         else:
-            write_labelme(regions, partial, picture, sfw=False)
+            write_labelme(regions, partial, picture, proposal=True)
         line = Line(sha256_file(partial), name)
         journal.write(f"{line.digest}  {line.name}\n")
         journal.flush()

@@ -10,11 +10,11 @@ import polars as pl
 import pytest
 
 from tessera.core.ledger import read_ledger
-from tessera.core.provenance import write_checksums
 from tessera.imaging.encode import write_video
 from tessera.imaging.images import read_image
 from tessera.pipeline.labels.imports import import_frame_labels
-from tessera.pipeline.labels.settings import frame_label_folders, unclaimed_labels
+from tessera.pipeline.labels.settings import unclaimed_labels
+from tessera.records.annotation.label_files import frame_label_folders
 from tessera.records.tables.annotation import Images
 from tessera.records.tables.footage import Frames, Sources
 from tessera.records.tables.table import read_table, types, write_table
@@ -49,14 +49,12 @@ def import_labels(folder: Path, source: str, reason: str = "") -> tuple[dict[str
     return {row["key"]: row["reason"] for row in read_ledger(outputs["ledger"])}, read_table(outputs["images"], Images)
 
 
-def test_a_labelled_frame_is_read_from_its_source_and_an_unsaved_proposal_is_ignored(tmp_path: Path) -> None:
+def test_a_labelled_frame_is_read_from_its_source(tmp_path: Path) -> None:
     folder = tmp_path / "labels" / "film"
-    for index in (3, 5, 99):
+    for index in (3, 99):
         write_label(folder / f"film-{index:07d}.json")
-    write_checksums([folder / "film-0000005.json"], folder, folder / "SHA256SUMS")
     reasons, images = import_labels(tmp_path, "film")
-    proposed, beyond = "proposed, not reviewed", "no such frame"
-    assert reasons == {"film-0000003": "", "film-0000005": proposed, "film-0000099": beyond}
+    assert reasons == {"film-0000003": "", "film-0000099": "no such frame"}
     assert images["path"].to_list() == [(PLACE / "film-0000003.jpg").as_posix()]
     assert abs(float(read_image(tmp_path / "unsampled" / "film-0000003.jpg").mean()) - 60) < 4
 

@@ -3,7 +3,6 @@
 import contextlib
 import csv
 import hashlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -123,7 +122,7 @@ def test_a_proposal_can_be_opened_in_labelme_and_read_back(tmp_path: Path) -> No
     assert not losses
     assert [region.label for region in image.annotations] == ["nsfw"]
     # No person has confirmed yet that an image without regions shows none.
-    assert json.loads((tmp_path / "b.json").read_text())["flags"] == {"sfw": False}
+    assert load_labelme(tmp_path / "b.json")["flags"] == {"sfw": False}
 
 
 def test_proposing_twice_changes_nothing_and_sha256sum_verifies_the_checksums(tmp_path: Path) -> None:
@@ -267,7 +266,7 @@ def test_a_shard_becomes_a_folder_per_source_and_a_report(tmp_path: Path) -> Non
     write_table(regions_table({3: [0.5]}, mask), Annotations, tmp_path / "predictions.parquet")
     wanted = ProposalSettings(folder=tmp_path / "proposed", choose="list", frames={name: (3, 4, 12)})
     tables = [tmp_path / f"{table}.parquet" for table in ("sources", "frames", "predictions")]
-    propose_labels(*tables, 0.25, wanted, tmp_path / "report.tsv")
+    propose_labels(*tables, None, 0.25, wanted, tmp_path / "report.tsv")
     with (tmp_path / "report.tsv").open(newline="") as file:
         rows = list(csv.reader(file, delimiter="\t"))
     assert rows[1:] == [
@@ -284,7 +283,9 @@ def test_a_shard_becomes_a_folder_per_source_and_a_report(tmp_path: Path) -> Non
     assert (again & (mask > 0)).sum() / (again | (mask > 0)).sum() > 0.85
     assert not again[24, 30], "the hole is gone"
 
-    propose_labels(*tables, 0.25, ProposalSettings(folder=tmp_path / "uncertain", limit=2, apart=0.2), tmp_path / "report.tsv")
+    propose_labels(
+        *tables, None, 0.25, ProposalSettings(folder=tmp_path / "uncertain", limit=2, apart=0.2), tmp_path / "report.tsv"
+    )
     with (tmp_path / "report.tsv").open(newline="") as file:
         rows = list(csv.reader(file, delimiter="\t"))
     assert rows[1:] == [[name, "v-0000000", SPREAD], [name, "v-0000003", PROPOSED]]

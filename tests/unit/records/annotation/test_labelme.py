@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from labelme_program import save_in_labelme
 from PIL import Image
 from strategies import HEIGHT, LABELS, WIDTH, images, plain
 
@@ -25,6 +26,7 @@ from tessera.records.annotation.formats.labelme import (
     MAX_SHAPES,
     embedded_image,
     image_path,
+    is_proposal,
     load_labelme,
     read_labelme,
     write_labelme,
@@ -104,10 +106,62 @@ def test_an_image_without_regions_has_the_flag_sfw_and_one_without_flags_is_unla
     empty = ImageAnnotations("one", WIDTH, HEIGHT)
     write_labelme(empty, tmp_path / "one.json", "one.jpg")
     assert plain(read_labelme(load_labelme(tmp_path / "one.json"), "one", WIDTH, HEIGHT, ["nsfw"])[0]) == plain(empty)
-    write_labelme(empty, tmp_path / "one.json", "one.jpg", sfw=False)
+    write_labelme(empty, tmp_path / "one.json", "one.jpg", proposal=True)
     with pytest.raises(Dropped, match="unlabelled") as error:
         read_labelme(load_labelme(tmp_path / "one.json"), "one", WIDTH, HEIGHT, ["nsfw"])
     assert not isinstance(error.value, Failed)
+
+
+def proposed(folder):
+    region = Annotation.of_parts("nsfw", (Part(rectangle((1, 1, 5, 5))),), score=0.5)
+    write_labelme(ImageAnnotations("one", WIDTH, HEIGHT, (region,)), folder / "one.json", "one.jpg", proposal=True)
+    return folder / "one.json"
+
+
+@pytest.mark.parametrize(
+    "rewrite",
+    [
+        lambda text: text,
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: json.dumps(json.loads(text), sort_keys=True),
+        lambda text: text.replace("5.0", "5"),
+        lambda text: text.replace('"one.jpg"', '"../pictures/one.jpg"'),
+    ],
+    ids=["as written", "line ends", "order of keys", "way of numbers", "place of the image"],
+)
+def test_a_proposal_is_known_until_labelme_saves_it(tmp_path, rewrite):
+    path = proposed(tmp_path)
+    path.write_text(rewrite(path.read_text()), newline="")
+    assert is_proposal(load_labelme(path))
+    save_in_labelme(path)
+    assert not is_proposal(load_labelme(path))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda document: document["shapes"][0]["points"][0].__setitem__(0, 2.0),
+        lambda document: document["shapes"].clear(),
+        lambda document: document["flags"].update(accept=True),
+    ],
+    ids=["point", "shape", "flag"],
+)
+def test_a_proposal_that_was_changed_by_hand_is_none(tmp_path, change):
+    path = proposed(tmp_path)
+    document = load_labelme(path)
+    change(document)
+    path.write_text(json.dumps(document))
+    assert not is_proposal(load_labelme(path))
+
+
+def test_labelme_can_save_a_proposal_that_is_right(tmp_path):
+    """It saves only what was changed: a flag has to be there that means nothing else."""
+    path = proposed(tmp_path)
+    assert load_labelme(path)["flags"] == {"sfw": False, "accept": False}
+    before, _ = read_labelme(load_labelme(path), "one", WIDTH, HEIGHT, ["nsfw"])
+    save_in_labelme(path, lambda document: document["flags"].update(accept=True))
+    after, _ = read_labelme(load_labelme(path), "one", WIDTH, HEIGHT, ["nsfw"])
+    assert plain(after) == plain(before)
 
 
 def test_the_writer_writes_what_labelme_requires(tmp_path):

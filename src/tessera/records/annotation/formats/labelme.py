@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tessera.core.errors import Dropped, Failed
+from tessera.core.provenance import digest
 from tessera.imaging.boxes import mask_box
 from tessera.imaging.masks import encode_rle
 from tessera.imaging.polygons import Part, Ring, area, circle, clip, nest, parts_area, polygon_box, rasterize, rectangle
@@ -18,6 +19,8 @@ MAX_BYTES = 2**26
 MAX_SHAPES = 1000
 MAX_COORDINATE = 1e7
 LINES = ("line", "linestrip", "point", "points")
+PROPOSAL = "Tessera proposal "
+VERSION = "6.3.1"  # of labelme, whose format is written
 
 
 def load_labelme(path: Path) -> dict[str, Any]:
@@ -66,6 +69,15 @@ def embedded_image(document: dict[str, Any]) -> bytes | None:
         return base64.b64decode(data, validate=True)
     except ValueError:
         return None
+
+
+def is_proposal(document: dict[str, Any]) -> bool:
+    """Return whether `document` is a proposal as it was written: no program saved it, and nobody changed its shapes or flags.
+
+    Line ends, the order of keys and the layout of the file do not count, nor does `imagePath`.
+    """
+    version = document.get("version")
+    return isinstance(version, str) and version.startswith(PROPOSAL) and version == _mark(document)
 
 
 def read_labelme(
@@ -118,12 +130,15 @@ def read_labelme(
     return ImageAnnotations(key, width, height, tuple(annotations)), losses
 
 
-def write_labelme(image: ImageAnnotations, path: Path, image_path: str, sfw: bool = True) -> list[Loss]:
+def write_labelme(image: ImageAnnotations, path: Path, image_path: str, *, proposal: bool = False) -> list[Loss]:
     """Write `image` to `path` as a labelme file, and return the losses.
 
-    `image_path` is the path of the image, relative to `path`. An image without regions gets the flag `sfw` unless `sfw` is
-    false. The rings of a region share a `group_id`. A region that rings cannot represent is a `mask`. `score` and `crowd` are
-    fields of the shape, which labelme keeps.
+    `image_path` is the path of the image, relative to `path`. An image without regions gets the flag `sfw`. The rings of a
+    region share a `group_id`. A region that rings cannot represent is a `mask`. `score` and `crowd` are fields of the shape,
+    which labelme keeps.
+
+    If `proposal` is true, the file is marked so that `is_proposal` recognises it until labelme saves it. No flag is set. It has
+    the flag `accept` if it has regions, because labelme only saves a file in which something was changed.
     """
     shapes: list[dict[str, Any]] = []
     losses: list[Loss] = []
@@ -149,17 +164,29 @@ def write_labelme(image: ImageAnnotations, path: Path, image_path: str, sfw: boo
                 continue
             corners = np.array([[x0, y0], [x1 - 1, y1 - 1]], dtype=np.float64)
             shapes.append(_shape(annotation.label, "mask", corners, None, {"mask": _png(mask[y0:y1, x0:x1]), **extra}))
-    document = {
-        "version": "6.3.1",
-        "flags": {"sfw": sfw and not image.annotations},
+    document: dict[str, Any] = {
+        "version": VERSION,
+        "flags": {"sfw": not image.annotations},
         "shapes": shapes,
         "imagePath": image_path,
         "imageData": None,
         "imageHeight": image.height,
         "imageWidth": image.width,
     }
+    if proposal:
+        document["flags"] = {"sfw": False, "accept": False} if shapes else {"sfw": False}
+        document["version"] = _mark(document)
     Path(path).write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return losses
+
+
+def _mark(document: dict[str, Any]) -> str:
+    """Return the `version` of `document` as a proposal: labelme replaces this field, and only few others, when it saves.
+
+    The digest covers the shapes and the flags. Numbers are compared by value, because other programs write 12.0 as 12.
+    """
+    content = json.dumps([document.get("shapes"), document.get("flags")])
+    return f"{PROPOSAL}{digest(json.loads(content, parse_int=float))}"
 
 
 def _region(

@@ -1,0 +1,79 @@
+"""The label files that people draw in labelme: where they lie, and which of them nobody has saved yet."""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from tessera.core.errors import Dropped, Failed
+from tessera.core.files import IMAGE_SUFFIXES, file_name, files_below
+from tessera.core.provenance import sha256_file
+from tessera.records.annotation.formats.labelme import is_proposal, load_labelme
+
+LABEL_SUFFIX = ".json"
+CHECKSUMS = "SHA256SUMS"  # lists the files that were proposed in its folder, in the format of `sha256sum`
+
+
+def label_files(folder: Path, suffixes: Collection[str] = (LABEL_SUFFIX, *IMAGE_SUFFIXES)) -> list[Path]:
+    """Return the files with one of `suffixes` in `folder` and below, sorted by name, without hidden files and broken links."""
+    return [file for file in files_below(folder, suffixes) if file.exists()]
+
+
+def frame_label_folders(source: str) -> list[str]:
+    """Return the names that a folder with labels for frames of `source` may have.
+
+    These are the escaped id, as in the results, and the id itself. The id is left out if it is not a valid folder name, or is
+    the escaped id of another source.
+    """
+    escaped = file_name(source)
+    is_name = source not in {".", ".."} and not {"/", "\0"} & set(source)
+    return [escaped, source] if is_name and source not in {escaped, file_name(unquote(source))} else [escaped]
+
+
+def frame_label_files(folder: Path | None, source: str) -> list[Path]:
+    """Return the label files for frames of `source` in `folder`, sorted by name; none if `folder` is None."""
+    places = [Path(folder, name) for name in frame_label_folders(source)] if folder else []
+    return [file for place in places for file in label_files(place, [LABEL_SUFFIX])]
+
+
+def read_label_file(path: Path) -> dict[str, Any]:
+    """Return the labelme document `path`, which a person drew or saved.
+
+    Raises `Dropped` if it is a proposal that nobody has saved, wherever it lies, and `Failed` if it cannot be read.
+    """
+    document = load_labelme(path)
+    if is_proposal(document) or _is_old_proposal(path):
+        raise Dropped(
+            "proposal that nobody saved",
+            f"{str(path)!r}: correct it in labelme, or set its flag `accept` there if it is right",
+        )
+    return document
+
+
+def labelled_frames(folder: Path | None, source: str) -> set[str]:
+    """Return the keys of the frames of `source` that have a label in `folder`, see `frame_label_files`.
+
+    A proposal that nobody saved is no label. A label file that cannot be read is one, because a person made it.
+    """
+    return {path.stem for path in frame_label_files(folder, source) if not _is_unsaved(path)}
+
+
+def _is_unsaved(path: Path) -> bool:
+    try:
+        read_label_file(path)
+    except Failed:
+        return False
+    except Dropped:
+        return True
+    return False
+
+
+def _is_old_proposal(path: Path) -> bool:
+    """Return whether `path` is an unsaved proposal of Tessera 0.1, which has no mark: its checksum is listed beside it.
+
+    It ends with a newline, which labelme does not write. So a person may list checksums of labels as well.
+    """
+    checksums = path.parent / CHECKSUMS
+    if not checksums.is_file() or not path.read_bytes().endswith(b"\n"):
+        return False
+    return f"{sha256_file(path)}  {path.name}" in checksums.read_text(encoding="utf-8", errors="replace").split("\n")
