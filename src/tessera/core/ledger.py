@@ -95,10 +95,18 @@ def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def described(step: str, summary: dict[str, Any]) -> str:
-    """Return one line about the `summary` of a step (see `summarise`, with its `unit`): what passed, and why others did not."""
-    lost = {**summary["dropped"], **summary["failed"]}
-    reasons = "".join(f"; {count} {reason}" for reason, count in sorted(lost.items(), key=lambda each: -each[1]))
-    return f"{step}: {summary['ok']} of {summary['in']} {summary['unit']}{reasons}"
+    """Return one line about the `summary` of a step (see `summarise`, with its `unit`).
+
+    It says how many items passed, with the remarks on some of them, and why the others did not.
+    """
+    remarks = ", ".join(_counted(summary["partly"]))
+    reasons = _counted({**summary["dropped"], **summary["failed"]})
+    passed = f"{step}: {summary['ok']} of {summary['in']} {summary['unit']}" + (f" (of these {remarks})" if remarks else "")
+    return "; ".join([passed, *reasons])
+
+
+def _counted(reasons: dict[str, int]) -> list[str]:
+    return [f"{count} {reason}" for reason, count in sorted(reasons.items(), key=lambda each: -each[1])]
 
 
 def gate(room: str, ledgers: list[Path], max_failed: float) -> dict[str, Any]:

@@ -120,9 +120,13 @@ def test_a_damaged_ledger_is_named(tmp_path: Path) -> None:
 
 
 def test_a_line_says_how_many_items_passed_and_why_others_did_not() -> None:
-    rows = [("ok", ""), ("ok", "cut"), ("dropped", "small"), ("failed", "broken"), ("failed", "broken")]
+    rows = [("ok", ""), ("dropped", "small"), ("failed", "broken"), ("failed", "broken")]
     summary = summarise([{"status": status, "reason": reason} for status, reason in rows])
-    assert described("cutting", {"unit": "clips", **summary}) == "cutting: 2 of 5 clips; 2 broken; 1 small"
+    assert described("cutting", {"unit": "clips", **summary}) == "cutting: 1 of 4 clips; 2 broken; 1 small"
+    rows += [("ok", "cut"), ("ok", "unknown label"), ("ok", "cut")]
+    summary = summarise([{"status": status, "reason": reason} for status, reason in rows])
+    line = "cutting: 4 of 7 clips (of these 2 cut, 1 unknown label); 2 broken; 1 small"
+    assert described("cutting", {"unit": "clips", **summary}) == line
 
 
 def test_a_gate_without_items_passes(tmp_path: Path) -> None:

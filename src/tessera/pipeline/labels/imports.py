@@ -3,19 +3,20 @@
 import hashlib
 import os
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from tessera.core.errors import Dropped, Failed, TesseraError
 from tessera.core.files import check_there, file_name, open_file
-from tessera.core.job import progress
+from tessera.core.job import progress, tell
 from tessera.core.ledger import Ledger
 from tessera.imaging.footage import read_footage
 from tessera.imaging.hashing import perceptual_hash
 from tessera.imaging.images import read_image, write_image
 from tessera.pipeline.labels.settings import LabelSet
-from tessera.records.annotation.formats.labelme import embedded_image, image_path, read_labelme
+from tessera.records.annotation.formats.labelme import embedded_image, image_path, read_labelme, unknown_labels
 from tessera.records.annotation.hub import Origin, write_hub
 from tessera.records.annotation.label_files import LABEL_SUFFIX, frame_label_files, label_files, read_label_file
 from tessera.records.annotation.model import ImageAnnotations, Loss, remark
@@ -24,6 +25,7 @@ from tessera.records.material import LABELS
 from tessera.records.tables.footage import Frames, Sources
 from tessera.records.tables.table import read_table
 
+SHOWN = 5  # unknown labels that a message lists
 EMBEDDED = {b"\xff\xd8": ".jpg", b"\x89P": ".png"}  # suffixes of embedded images, by their first two bytes
 
 
@@ -61,9 +63,11 @@ def import_labels(
         items.setdefault(file.relative_to(root).with_suffix("").as_posix().casefold(), []).append(file)
     labelled: dict[Path, str] = {}
     found: list[tuple[ImageAnnotations, Origin]] = []
+    unknown: Counter[str] = Counter()
 
     def read(label: Path, key: str) -> list[Loss]:
         document = read_label_file(label)
+        unknown.update(unknown_labels(document, classes))
         path = stored = image_path(document, label, root)
         losses = []
         if labelled.setdefault(path.resolve(), key) != key:
@@ -77,7 +81,7 @@ def import_labels(
             listed.check_file(hashlib.file_digest(file, "sha256").hexdigest(), path.name)
         image = read_image(path)
         listed.check_picture(image, repr(path.name), blocklist_distance)
-        annotated, lost = read_labelme(document, key, image.shape[1], image.shape[0], list(classes), min_area)
+        annotated, lost = read_labelme(document, key, image.shape[1], image.shape[0], classes, min_area)
         origin = Origin(f"{LABELS}{label_set.name}", _text(stored), perceptual_hash(image), label_set.split, label_set.rights)
         found.append((annotated, origin))
         return losses + lost
@@ -98,6 +102,7 @@ def import_labels(
         for key, path in alone:
             if path.resolve() not in labelled:
                 rows.row(key, "dropped", "unlabelled", f"{path.name} has no label file")
+    _tell_unknown(unknown, classes)
     write_hub(annotations, images, found)
 
 
@@ -130,6 +135,7 @@ def import_frame_labels(
         frame["key"]: {**frame, "path": pictures / frame["file"]} for frame in read_table(frames, Frames).iter_rows(named=True)
     }
     found: list[tuple[ImageAnnotations, Origin]] = []
+    unknown: Counter[str] = Counter()
     with Ledger(ledger) as rows:
         for source in read_table(sources, Sources).iter_rows(named=True):
             labels = sorted(frame_label_files(folder, source["source"]), key=lambda path: (path.stem, path))
@@ -150,14 +156,25 @@ def import_frame_labels(
                     if label.stem in seen:
                         raise Failed("frame is labelled twice", f"{str(label)!r} is the second file with this name; keep one")
                     seen.add(label.stem)
-                    annotated, losses = read_labelme(
-                        document, frame["key"], frame["width"], frame["height"], list(classes), min_area
-                    )
+                    unknown.update(unknown_labels(document, classes))
+                    annotated, losses = read_labelme(document, frame["key"], frame["width"], frame["height"], classes, min_area)
                     path = frame["path"].as_posix()
                     origin = Origin(source["source"], path, frame["phash"], source["split"], source["rights"])
                     found.append((annotated, origin))
                     remark(note, losses)
+    _tell_unknown(unknown, classes)
     write_hub(annotations, images, found)
+
+
+def _tell_unknown(labels: Counter[str], classes: Sequence[str]) -> None:
+    """Print how many shapes have which of the unknown `labels`, and how to use them."""
+    if labels:
+        shown = ", ".join(f"{label!r:.40} ({count})" for label, count in labels.most_common(SHOWN))
+        more = f" and {len(labels) - SHOWN} more" if len(labels) > SHOWN else ""
+        tell(
+            f"{labels.total()} shapes were left out because their label is unknown: {shown}{more}; known are "
+            f"{', '.join(map(repr, classes))}: rename the shapes in labelme, or add the label to annotations.classes"
+        )
 
 
 def _read_unsampled(source: dict[str, Any], keys: Collection[str], folder: Path, place: Path) -> Iterator[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """Where labels of frames are searched, and which of them count."""
 
+import io
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from tessera.core import job
 from tessera.core.ledger import read_ledger
 from tessera.imaging.encode import write_video
 from tessera.imaging.images import read_image
@@ -22,9 +24,9 @@ from tessera.records.tables.table import read_table, types, write_table
 HEIGHT, WIDTH = 32, 48
 
 
-def write_label(path: Path) -> None:
+def write_label(path: Path, label: str = "nsfw") -> None:
     ring = [[2, 2], [20, 2], [20, 20], [2, 20]]
-    shape = {"label": "nsfw", "points": ring, "shape_type": "polygon", "group_id": None, "flags": {}}
+    shape = {"label": label, "points": ring, "shape_type": "polygon", "group_id": None, "flags": {}}
     size = {"imageHeight": HEIGHT, "imageWidth": WIDTH}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"shapes": [shape], "flags": {}, "imagePath": "frame.jpg", "imageData": None, **size}))
@@ -114,3 +116,14 @@ def test_a_label_that_is_a_pipe_does_not_block(tmp_path: Path) -> None:
 def test_a_label_of_a_refused_source_says_so(tmp_path: Path) -> None:
     write_label(tmp_path / "labels" / "film" / "film-0000003.json")
     assert import_labels(tmp_path, "film", "no rights")[0] == {"film-0000003": "source refused"}
+
+
+def test_unknown_labels_are_counted_and_named_with_the_known_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job, "_terminal", terminal := io.StringIO())
+    for index, label in enumerate(("Nsfw ", "nfsw", "nfsw", "cat")):
+        write_label(tmp_path / "labels" / "film" / f"film-{index:07d}.json", label)
+    reasons, _ = import_labels(tmp_path, "film")
+    assert list(reasons.values()) == ["", *["no usable shape: unknown label"] * 3]
+    (line,) = [line for line in terminal.getvalue().splitlines() if "unknown" in line]
+    assert "3 shapes were left out because their label is unknown: 'nfsw' (2), 'cat' (1); known are 'nsfw'" in line
+    assert "annotations.classes" in line

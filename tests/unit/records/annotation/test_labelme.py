@@ -204,6 +204,16 @@ def test_shapes_of_one_label_and_group_are_one_region_and_inner_rings_are_holes(
     ]
 
 
+def test_a_label_that_differs_from_a_class_only_in_case_or_spaces_is_that_class():
+    image, losses = read(
+        square(1, 1, 9, 9, label="Nsfw", group_id=1), square(11, 1, 19, 9, label=" nsfw\n", group_id=1), square(1, 1, 9, 9)
+    )
+    assert [(one.label, len(one.polygons)) for one in image.annotations] == [("nsfw", 2), ("nsfw", 1)]
+    assert not losses
+    exact, _ = read_labelme(document(square(1, 1, 9, 9, label="Nsfw")), "one", WIDTH, HEIGHT, ["nsfw", "Nsfw"])
+    assert [one.label for one in exact.annotations] == ["Nsfw"]
+
+
 def test_a_mask_and_rings_of_one_group_are_united():
     image, _ = read(
         square(1, 1, 5, 5, group_id=1), shape([[20, 20], [21, 21]], "mask", group_id=1, mask=png(np.ones((2, 2), np.uint8)))
@@ -235,7 +245,7 @@ def test_an_unusable_shape_is_a_loss_and_the_others_stay():
 
 
 def test_an_image_that_lost_all_regions_is_not_a_negative_example():
-    with pytest.raises(Dropped, match="no usable shape: unknown label face"):
+    with pytest.raises(Dropped, match="no usable shape: unknown label: unknown label 'face'"):
         read(square(1, 1, 9, 9, label="face"))
 
 

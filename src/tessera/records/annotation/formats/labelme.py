@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -81,12 +82,13 @@ def is_proposal(document: dict[str, Any]) -> bool:
 
 
 def read_labelme(
-    document: dict[str, Any], key: str, width: int, height: int, classes: list[str], min_area: float = 0
+    document: dict[str, Any], key: str, width: int, height: int, classes: Sequence[str], min_area: float = 0
 ) -> tuple[ImageAnnotations, list[Loss]]:
     """Return the regions of `document`, from `load_labelme`, for an image of `width` by `height` pixels, and the losses.
 
     Polygons, rectangles and circles become polygons, and masks become run lengths. Shapes with the same label and `group_id`
-    are one region, and a ring inside another ring of its group is a hole. The flag `sfw` means that there are no regions.
+    are one region, and a ring inside another ring of its group is a hole. The flag `sfw` means that there are no regions. A
+    label that differs from one of `classes` only in case or in spaces around it is that class.
 
     Losses are labels not in `classes`, lines and points, regions smaller than `min_area` pixels, and parts of shapes that lie
     outside the image. Raises `Dropped` if the image is unlabelled, or if no region is left. Raises `Failed` if the flag
@@ -111,12 +113,13 @@ def read_labelme(
         label, kind, group = shape.get("label"), shape.get("shape_type", "polygon"), shape.get("group_id")
         if not isinstance(label, str) or not isinstance(kind, str) or not (group is None or isinstance(group, int)):
             raise Failed("broken shape", f"shape {number}: label, shape_type or group_id has the wrong type")
-        if label not in classes:
-            losses.append(Loss(f"{key}#{number}", "unknown label", label))
+        name = _class_of(label, classes)
+        if name is None:
+            losses.append(Loss(f"{key}#{number}", "unknown label", f"{label!r:.40}"))
         elif kind in LINES:
             losses.append(Loss(f"{key}#{number}", f"a {kind} has no area"))
         else:
-            groups.setdefault((label, "shape", number) if group is None else (label, "group", group), []).append(number)
+            groups.setdefault((name, "shape", number) if group is None else (name, "group", group), []).append(number)
 
     annotations = []
     for (label, *_), numbers in groups.items():
@@ -126,8 +129,15 @@ def read_labelme(
         else:
             annotations.append(annotation)
     if shapes and not annotations:
-        raise Dropped("no usable shape", "; ".join(sorted({f"{loss.reason} {loss.detail}".strip() for loss in losses})))
+        why = "; ".join(sorted({loss.reason for loss in losses}))
+        raise Dropped(f"no usable shape: {why}", "; ".join(sorted({f"{loss.reason} {loss.detail}".strip() for loss in losses})))
     return ImageAnnotations(key, width, height, tuple(annotations)), losses
+
+
+def unknown_labels(document: dict[str, Any], classes: Sequence[str]) -> list[str]:
+    """Return the labels of the shapes in `document` that are none of `classes`, as `read_labelme` sees it."""
+    labels = [shape.get("label") for shape in document["shapes"]]
+    return [label for label in labels if isinstance(label, str) and _class_of(label, classes) is None]
 
 
 def write_labelme(image: ImageAnnotations, path: Path, image_path: str, *, proposal: bool = False) -> list[Loss]:
@@ -178,6 +188,13 @@ def write_labelme(image: ImageAnnotations, path: Path, image_path: str, *, propo
         document["version"] = _mark(document)
     Path(path).write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return losses
+
+
+def _class_of(label: str, classes: Sequence[str]) -> str | None:
+    """Return the class that `label` means: the one that is equal or, if none is, the first that differs in case or spaces."""
+    if label in classes:
+        return label
+    return next((name for name in classes if name.strip().casefold() == label.strip().casefold()), None)
 
 
 def _mark(document: dict[str, Any]) -> str:
