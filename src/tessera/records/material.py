@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from tessera.core.files import file_name
 from tessera.core.settings import Settings
+from tessera.records.rights import missing_rights
 
 LABELS = "labels:"  # prefix of the source of an image in a folder of labels
 WATERMARKS = "watermarks:"  # prefix of the source of an image in a set of watermarks
@@ -32,9 +33,9 @@ class Material(Settings):
         return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
 
     @model_validator(mode="after")
-    def _adult_content_is_cleared(self) -> Self:
-        if self.content == "adult" and not (self.adults_verified == "yes" and self.consent):
-            raise ValueError("adult content needs `adults_verified: yes` and a reference in `consent`")
+    def _may_be_used(self) -> Self:
+        if missing := missing_rights(self):
+            raise ValueError("; ".join(each.fix for each in missing))
         return self
 
 

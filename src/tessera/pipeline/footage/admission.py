@@ -23,6 +23,7 @@ from tessera.core.settings import Settings
 from tessera.imaging.probe import Look, Media, probe, probe_image
 from tessera.records.blocklist import Blocklist, read_blocklist
 from tessera.records.manifest import Source
+from tessera.records.rights import missing_rights
 
 SHOWN = 5  # examples in a message
 COPY = "same file as another source"  # a reason for refusal
@@ -44,15 +45,9 @@ class SourceSettings(Settings):
 
 
 def check_rights(source: Source) -> None:
-    """Raise `Dropped` if the manifest does not state that `source` may be used."""
-    if not source.rights.strip():
-        raise Dropped("no rights", "state the licence or the contract in the column `rights`")
-    if source.content == "adult" and source.adults_verified != "yes":
-        raise Dropped(
-            "adults not verified", "adult content needs `yes` in the column `adults_verified`; verify the adults first"
-        )
-    if source.content == "adult" and not source.consent.strip():
-        raise Dropped("no consent", "adult content needs the reference to the release in the column `consent`")
+    """Raise `Dropped`, with all reasons, if the manifest does not state that `source` may be used."""
+    if missing := missing_rights(source):
+        raise Dropped("; ".join(each.reason for each in missing), "; ".join(each.fix for each in missing))
 
 
 @dataclass(frozen=True)

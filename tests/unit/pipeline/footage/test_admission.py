@@ -61,6 +61,8 @@ def admit(folder: Path, *rows: dict[str, Any], blocklist: str = "", **settings: 
         ({"content": "adult", "consent": "release 7"}, "adults not verified"),
         ({"content": "adult", "adults_verified": "yes", "consent": " "}, "no consent"),
         ({"content": "adult", "adults_verified": "yes", "consent": "release 7", "rights": ""}, "no rights"),
+        ({"content": "adult"}, "adults not verified; no consent"),
+        ({"content": "adult", "rights": ""}, "no rights; adults not verified; no consent"),
     ],
 )
 def test_nothing_is_used_without_rights_verified_adults_and_consent(columns: dict[str, str], reason: str | None) -> None:
@@ -71,6 +73,7 @@ def test_nothing_is_used_without_rights_verified_adults_and_consent(columns: dic
         with pytest.raises(Dropped) as refusal:
             check_rights(source)
         assert refusal.value.reason == reason
+        assert len(refusal.value.detail.split("; ")) == len(reason.split("; ")), "a fix for each reason"
 
 
 def test_a_source_without_rights_is_not_read(tmp_path: Path) -> None:

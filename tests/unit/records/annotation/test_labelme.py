@@ -541,7 +541,8 @@ def test_labels_need_the_same_rights_as_sources():
     row = {"name": "a", "path": "a", "rights": "CC0"}
     adult = {**row, "content": "adult", "consent": "release 7", "adults_verified": "yes"}
     AnnotationSettings(labels=[adult])
-    for bad in (row, {**adult, "consent": ""}, {**adult, "adults_verified": "no"}, {**adult, "rights": ""}):
+    blank = {**adult, "consent": " "}, {**adult, "rights": " "}
+    for bad in (row, {**adult, "consent": ""}, {**adult, "adults_verified": "no"}, {**adult, "rights": ""}, *blank):
         with pytest.raises(ValueError):
             AnnotationSettings(labels=[bad])
     with pytest.raises(ValueError, match="differ in more than case"):
