@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tessera.core.settings import Settings
-from tessera.pipeline.detectors.settings import DetectorSettings, MaskDetector, MosaicDetector, WatermarkDetector, task_of
+from tessera.pipeline.detectors.library import task_of
+from tessera.pipeline.detectors.settings import DetectorSettings, MaskDetector, MosaicDetector, WatermarkDetector
 from tessera.records.material import LABELS, WATERMARKS
 
 Config = Mapping[str, Any]  # the whole configuration, with every default filled in

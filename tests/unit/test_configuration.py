@@ -156,6 +156,59 @@ def test_a_wrong_setting_is_explained(values: dict[str, Any], parts: list[str]) 
         assert part in str(error.value)
 
 
+def numbers(node: Any, *path: Any) -> Iterator[tuple[Any, ...]]:
+    """Yield the path of every number in `node`, and of every null, which may stand for one."""
+    if isinstance(node, dict | list):
+        for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+            yield from numbers(value, *path, key)
+    elif node is None or type(node) in {int, float}:
+        yield path
+
+
+def filled(node: Any, value: Any) -> Any:
+    """Return `node` with `value` in place of every number and of every null."""
+    if isinstance(node, dict):
+        return {key: filled(each, value) for key, each in node.items()}
+    if isinstance(node, list):
+        return [filled(each, value) for each in node]
+    return value if node is None or type(node) in {int, float} else node
+
+
+def refused(values: dict[str, Any]) -> set[str]:
+    """Return the paths of the settings that the error about `values` names, with dots between the keys."""
+    with pytest.raises(TesseraError) as error:
+        load_configuration(values)
+    listed = re.findall(r"^  ([\w.]+): (.*)", str(error.value), re.M)
+    arguments = {f"{key}.{name}" for key, faults in listed for name in re.findall(r"(?:^|; )(\w+): should", faults)}
+    return arguments | {key for key, _ in listed}
+
+
+DEFAULTS = Configuration().model_dump(mode="json")
+# These are null, and may be text.
+TEXTS = {"annotations.frame_labels", "restoration.stages.0.base", "watermarks.draw.fonts", "watermarks.draw.logos"}
+NUMBERS = {".".join(map(str, path)) for path in numbers(DEFAULTS)} - TEXTS
+
+
+@pytest.mark.parametrize("value", [-1, float("nan"), float("inf"), "much"])
+def test_no_number_may_be_negative_infinite_or_text(value: float | str) -> None:
+    # With -1, ultralytics fills the memory of the GPU.
+    allowed = {f"models.{name}.training.batch" for name in DEFAULTS["models"] if value == -1}
+    assert NUMBERS - refused(filled(DEFAULTS, value)) == allowed
+
+
+def test_the_schema_says_which_numbers_may_be_zero() -> None:
+    def places(error: jsonschema.ValidationError) -> Iterator[str]:
+        yield ".".join(map(str, error.absolute_path))
+        for inner in error.context:
+            yield from places(inner)
+
+    zeros = filled(DEFAULTS, 0)
+    stated = {place for error in jsonschema.Draft202012Validator(SCHEMA).iter_errors(zeros) for place in places(error)}
+    # The schema does not describe arguments of ultralytics.
+    described = {name for name in NUMBERS if ".training." not in name or name.startswith("restoration")}
+    assert refused(zeros) & described == stated & described
+
+
 def test_all_wrong_settings_are_listed_at_once() -> None:
     with pytest.raises(TesseraError, match=r"the configuration has 3 fault\(s\)"):
         load_configuration({"seed": -1, "gates": {"frames": 2}, "nonsense": 1})

@@ -36,7 +36,7 @@ rule check_dataset:
         architecture=lookup(dpath="models/{model}/architecture", within=config),
         code=code_digest(
             "tessera.pipeline.detectors.dataset:check_dataset",
-            "tessera.pipeline.detectors.settings:task_of",
+            "tessera.pipeline.detectors.library:task_of",
         ),
     script:
         "../scripts/check_dataset.py"

@@ -2,7 +2,7 @@
 
 from tessera.core.job import job
 from tessera.pipeline.detectors.dataset import check_dataset
-from tessera.pipeline.detectors.settings import task_of
+from tessera.pipeline.detectors.library import task_of
 
 with job(snakemake) as (inputs, outputs, params):
     check_dataset(

@@ -12,9 +12,9 @@ from tessera.core.errors import TesseraError
 
 
 class Settings(BaseModel):
-    """Base of the settings of each room. Unknown keys are errors, and values cannot change after loading."""
+    """Base of the settings of each room. Unknown keys and infinite numbers are errors. Values cannot change after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
 
 S = TypeVar("S", bound=Settings)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import AfterValidator, Field, FiniteFloat, NonNegativeInt, PositiveInt
+from pydantic import AfterValidator, Field, PositiveInt
 
 from tessera.core.settings import Settings
 
@@ -13,7 +13,9 @@ CLASSES = {255: "nsfw", 192: "sfw", 127: "sfw"}  # value in a mask → class of 
 
 Type: TypeAlias = Literal["squa_mid", "squa_avg", "rect_avg"]
 Probability: TypeAlias = Annotated[float, Field(ge=0, le=1)]
-Weight: TypeAlias = Annotated[FiniteFloat, Field(ge=0)]
+Weight: TypeAlias = Annotated[float, Field(ge=0, le=1e6)]
+Factor: TypeAlias = Annotated[float, Field(ge=0, le=100)]
+Pixels: TypeAlias = Annotated[int, Field(ge=0, le=1000)]
 
 
 def _ascending(values: tuple[float, float]) -> tuple[float, float]:
@@ -28,7 +30,7 @@ def _some(weights: dict[Type, float]) -> dict[Type, float]:
     return weights
 
 
-Range: TypeAlias = Annotated[tuple[Weight, Weight], AfterValidator(_ascending)]
+Range: TypeAlias = Annotated[tuple[Factor, Factor], AfterValidator(_ascending)]
 
 
 class DrawSettings(Settings):
@@ -42,7 +44,7 @@ class DrawSettings(Settings):
     ratio: Range = (1.1, 1.8)
     feathered: Probability = 0.7
     feather: Range = (0.0, 2.5)
-    dilation: tuple[NonNegativeInt, ...] = Field((0, 5), min_length=1)
+    dilation: tuple[Pixels, ...] = Field((0, 5), min_length=1)
     incomplete: Probability = 0.2
     anchor: Literal["frame", "crop", "region"] = "frame"
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from tessera.imaging.detection.offline import offline
 from tessera.pipeline.detectors.dataset import dataset_digest, read_dataset
-from tessera.pipeline.detectors.settings import DetectorSettings, task_of
+from tessera.pipeline.detectors.library import task_of
+from tessera.pipeline.detectors.settings import DetectorSettings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,7 +12,8 @@ from tessera.core.job import loaders
 from tessera.core.provenance import sha256_file
 from tessera.core.trainings import RECORD, Trainings, environment, read_state
 from tessera.imaging.detection.offline import offline
-from tessera.pipeline.detectors.settings import DetectorSettings, task_of
+from tessera.pipeline.detectors.library import task_of
+from tessera.pipeline.detectors.settings import DetectorSettings
 
 
 def train_detector(

@@ -9,7 +9,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from tessera.core.settings import Settings
 from tessera.core.weights.declare import DeclaredWeights
 from tessera.imaging.degradation.settings import RESTORATION, Step
-from tessera.imaging.mosaic.settings import DrawSettings, Probability, Range
+from tessera.imaging.mosaic.settings import DrawSettings, Pixels, Probability, Range
 
 
 class ClipMosaicSettings(DrawSettings):
@@ -18,7 +18,7 @@ class ClipMosaicSettings(DrawSettings):
     version: Literal["v1", "v2", "v3", "v4"] = "v1"
     bounding: Probability = 0.0
     scale: Range = (0.7, 2.2)
-    dilation: tuple[NonNegativeInt, ...] = Field((0,), min_length=1)
+    dilation: tuple[Pixels, ...] = Field((0,), min_length=1)
     incomplete: Probability = 0.0
 
 

@@ -1,8 +1,11 @@
 """Every training argument can be set, and a wrong one is reported with a way out."""
 
 import hashlib
+import re
 import subprocess
 import sys
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +14,8 @@ from tessera.core.errors import TesseraError
 from tessera.core.settings import load
 from tessera.core.weights.declare import WeightsSettings
 from tessera.imaging.detection.offline import offline
-from tessera.pipeline.detectors.settings import OWNED, DetectorSettings, architectures, arguments, task_of
+from tessera.pipeline.detectors.library import ALLOWED, OWNED, architectures, argument_fault, arguments, task_of
+from tessera.pipeline.detectors.settings import DetectorSettings
 
 SHA256 = hashlib.sha256(b"weights").hexdigest()
 
@@ -62,6 +66,13 @@ def test_unset_arguments_keep_their_defaults() -> None:
         ({"epoch": 3}, "epoch: unknown training argument of ultralytics; did you mean 'epochs'?"),
         ({"epochs": "3"}, "epochs: should be int; given: '3'"),
         ({"epochs": True}, "epochs: should be int; given: True"),
+        ({"epochs": -5}, "epochs: should be a number from 1; given: -5"),
+        ({"epochs": None}, "epochs: should be int; given: None"),
+        ({"lr0": float("nan")}, "lr0: should be a number from 0 to 1; given: nan"),
+        ({"degrees": float("inf")}, "degrees: should be a number from 0; given: inf"),
+        ({"batch": 2.5}, "batch: should be a whole number from 1, a fraction between 0 and 1 of the memory of the GPU"),
+        ({"imgsz": [640, 480]}, "imgsz: should be a multiple of 32; given: [640, 480]"),
+        ({"optimizer": "adamx"}, "optimizer: should be one of auto, SGD, "),
         ({"imgsz": 150}, "imgsz: should be a multiple of 32; given: 150"),
         ({"imgsz": 0}, "imgsz: should be a multiple of 32; given: 0"),
         ({"amp": 1}, "amp: should be bool or str; given: 1"),
@@ -74,6 +85,36 @@ def test_unset_arguments_keep_their_defaults() -> None:
 )
 def test_a_wrong_argument_is_explained(training: dict[str, Any], answer: str) -> None:
     assert answer in fault(training=training)
+
+
+VALUES = [-1, 0, 0.5, 1, 1.5, 2, float("nan"), float("inf"), -0.5, "much", None, True, [], [-1], [0.5], [0.5, 2], [2, 0.5]]
+
+
+@pytest.mark.parametrize("name", sorted(set(arguments()) - set(OWNED)))
+def test_what_is_accepted_ultralytics_accepts_too(name: str) -> None:
+    from ultralytics.cfg import check_cfg
+    from ultralytics.utils import DEFAULT_CFG_DICT
+
+    accepted = [value for value in VALUES if not argument_fault(name, value)]
+    for value in accepted:
+        check_cfg({name: value})
+    assert accepted or isinstance(DEFAULT_CFG_DICT[name], str) or name == "imgsz"
+
+
+@pytest.mark.parametrize("name", sorted(set(arguments()) - set(OWNED)))
+def test_no_number_below_zero_is_accepted_but_those_that_mean_automatic_or_never(name: str) -> None:
+    lowest = [value for value in VALUES if value in (-1, -0.5, [-1]) and not argument_fault(name, value)]
+    assert lowest == ([-1] if name in {"batch", "save_period"} else [])
+
+
+def test_each_word_that_is_accepted_is_one_that_ultralytics_names() -> None:
+    text = (Path(find_spec("ultralytics").origin).parent / "cfg" / "default.yaml").read_text()
+    for name, (_, described) in ALLOWED.items():
+        if described.startswith("one of "):
+            comment = re.search(rf"^{name}:.*", text, re.M)[0]
+            assert all(word in comment for word in described.removeprefix("one of ").split(", ")), name
+    worded = {name for name, kinds in arguments().items() if "str" in kinds} - set(OWNED)
+    assert worded <= set(ALLOWED), "the words of each of them are listed"
 
 
 def test_all_wrong_arguments_are_listed_at_once() -> None:
