@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from types import SimpleNamespace
+from types import FrameType, SimpleNamespace
 from typing import Any, TextIO, TypeVar
 
 import psutil
@@ -73,20 +73,13 @@ def _own_process(snakemake: Any, final: Sequence[Path], unfinished: Sequence[Pat
     `final` are the outputs. The files `unfinished` are removed at the end.
     """
     global _terminal, _title
-    _title = " ".join([snakemake.rule, *snakemake.wildcards])
+    _title = _title_of(snakemake)
     _terminal = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
     _redirect(Path(snakemake.log[0]))
     _stop_with_parent(_temporary_folder(snakemake))
-    # Clusters send SIGTERM to end a job. Treated like Ctrl-C, it leaves time to clean up.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _stop_on_interrupt(_title, [_terminal.fileno(), 1], unfinished)
     try:
         yield
-    except KeyboardInterrupt:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
-        tell("interrupted; run again to resume")
-        _discard(*unfinished)
-        os._exit(128 + signal.SIGINT)
     except Exception as error:
         # In this order: the message states the free space, and the log needs the space of the removed files.
         reason = _explain(error, final)
@@ -265,6 +258,29 @@ def _stop_with_parent(temporary: Path) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def _stop_on_interrupt(title: str, places: Sequence[int], unfinished: Sequence[Path] = ()) -> None:
+    """End this process on Ctrl-C with one line to the descriptors `places`, after removing the files `unfinished`.
+
+    The process ends in the signal handler. An exception in its place would show a traceback during an import, and would crash
+    some libraries. SIGTERM, with which clusters end a job, is treated in the same way.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        _discard(*unfinished)
+        for place in places:
+            # Not `print`, which may have been interrupted itself.
+            with suppress(OSError):
+                os.write(place, f"{title}: interrupted; run again to resume\n".encode(errors="backslashreplace"))
+        os._exit(128 + signal.SIGINT)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+
+
+def _title_of(snakemake: Any) -> str:
+    return " ".join([snakemake.rule, *snakemake.wildcards])
+
+
 def _command(process: psutil.Process) -> list[str]:
     try:
         return list(process.cmdline())
@@ -350,3 +366,8 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+# A script imports this module first, and then what it needs, which can take seconds.
+if hasattr(sys.modules["__main__"], "snakemake"):
+    _stop_on_interrupt(_title_of(sys.modules["__main__"].snakemake), [2])

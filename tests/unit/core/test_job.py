@@ -47,7 +47,7 @@ def left(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize(
     ("body", "files"),
-    [("pass", ["table.txt"]), ("raise OSError(28, 'full')", []), ("raise SystemExit(1)", []), ("raise KeyboardInterrupt", [])],
+    [("pass", ["table.txt"]), ("raise OSError(28, 'full')", []), ("raise SystemExit(1)", []), ("os.kill(os.getpid(), 2)", [])],
 )
 def test_no_temporary_file_is_left_however_a_job_ends(tmp_path: Path, body: str, files: list[str]) -> None:
     assert (run(tmp_path, body).returncode == 0) == bool(files)
@@ -69,11 +69,33 @@ def test_a_library_that_crashes_at_exit_cannot_undo_a_job(tmp_path: Path) -> Non
     assert left(tmp_path) == ["table.txt"]
 
 
-@pytest.mark.parametrize("body", ["raise KeyboardInterrupt", "os.kill(os.getpid(), 2)", "os.kill(os.getpid(), 15)"])
+INSIDE_A_LIBRARY = """import ctypes
+    held = ctypes.CFUNCTYPE(None)(lambda: os.kill(os.getpid(), 2))
+    held()"""
+
+
+@pytest.mark.parametrize("body", ["os.kill(os.getpid(), 2)", "os.kill(os.getpid(), 15)", INSIDE_A_LIBRARY])
 def test_an_interrupted_job_says_in_one_line_that_it_can_be_resumed(tmp_path: Path, body: str) -> None:
     ran = run(tmp_path, body)
     said = "cut a: interrupted; run again to resume\n"
     assert (ran.returncode, ran.stderr, (tmp_path / "cut.log").read_text()) == (130, said, said)
+
+
+def test_a_script_that_is_interrupted_while_it_imports_says_so_in_one_line(tmp_path: Path) -> None:
+    code = """
+import os
+from types import SimpleNamespace
+snakemake = SimpleNamespace(rule="cut", wildcards=["a"])
+import tessera.core.job
+{body}
+"""
+    ran = run(tmp_path, "os.kill(os.getpid(), 2)", code=code)
+    assert (ran.returncode, ran.stderr) == (130, "cut a: interrupted; run again to resume\n")
+
+
+def test_a_process_that_is_no_job_keeps_its_own_interrupt(tmp_path: Path) -> None:
+    ran = run(tmp_path, "", code="import os, tessera.core.job\nos.kill(os.getpid(), 2)")
+    assert "KeyboardInterrupt" in ran.stderr
 
 
 def test_files_that_a_killed_job_left_are_removed_when_it_runs_again(tmp_path: Path) -> None:
