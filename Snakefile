@@ -2,12 +2,16 @@
 
 import atexit
 import gc
+import os
 from functools import cache
 
 import snakemake.sourcecache
+from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 from tessera.catalogue import room_files
+from tessera.configuration import read_settings
+from tessera.core.errors import TesseraError
 
 min_version("9.27")
 # A plan consists of millions of objects, none of them garbage. Searching them for garbage takes an eighth of the planning time,
@@ -18,7 +22,15 @@ atexit.register(gc.freeze)
 snakemake.sourcecache.parse_uri = cache(snakemake.sourcecache.parse_uri)
 
 
-configfile: "config/config.yaml"
+# The file states the defaults, which also stand in the models of the settings.
+if os.path.exists("config/config.yaml"):
+    # Snakemake would not name the line of a fault.
+    try:
+        read_settings("config/config.yaml")
+    except TesseraError as error:
+        raise WorkflowError(str(error)) from None
+
+    configfile: "config/config.yaml"
 
 
 pathvars:

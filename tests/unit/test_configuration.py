@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -11,7 +13,7 @@ import jsonschema
 import pytest
 import yaml
 
-from tessera.configuration import Configuration, load_configuration
+from tessera.configuration import Configuration, load_configuration, read_settings
 from tessera.core.errors import TesseraError
 from tessera.schema import Setting, make_schema, read_comments
 
@@ -147,6 +149,10 @@ def test_unset_settings_have_their_defaults() -> None:
         ),
         ({"annotations": {"labels": [{"nam": "x"}]}}, ["annotations.labels.0.nam: unknown key; did you mean 'name'?"]),
         ({"splits": None}, ["splits: Input should be a valid dictionary", "given: None"]),
+        (
+            {"watermarks": {"sets": [{"name": "x", "path": "https://a.org/b.zip", "content": "general", "rights": "CC0"}]}},
+            ["watermarks.sets.0.path: should be a path, not an address; download the file", "given: 'https://a.org/b.zip'"],
+        ),
     ],
 )
 def test_a_wrong_setting_is_explained(values: dict[str, Any], parts: list[str]) -> None:
@@ -212,6 +218,36 @@ def test_the_schema_says_which_numbers_may_be_zero() -> None:
 def test_all_wrong_settings_are_listed_at_once() -> None:
     with pytest.raises(TesseraError, match=r"the configuration has 3 fault\(s\)"):
         load_configuration({"seed": -1, "gates": {"frames": 2}, "nonsense": 1})
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (
+            b"seed: 1\nframes:\n  mode: all\n x: [1\n",
+            "my.yaml: line 4, column 2: did not find expected key; fix the YAML there",
+        ),
+        (b"seed: 1\n\tshards: 2\n", "my.yaml: line 2, column 1: found a tab character that violates indentation"),
+        (b"seed: *one\n", "my.yaml: line 1, column 7: found undefined alias"),
+        (b"seed: 1 # \xff\n", "my.yaml: not YAML in UTF-8 (unacceptable character"),
+        (b"- seed\n", "my.yaml: holds no settings; write keys and values"),
+        (None, "my.yaml: cannot be read (No such file or directory); fix the path"),
+    ],
+)
+def test_a_broken_file_of_settings_is_named_with_its_line(tmp_path: Path, text: bytes | None, fault: str) -> None:
+    file = tmp_path / "my.yaml"
+    if text is not None:
+        file.write_bytes(text)
+    with pytest.raises(TesseraError) as error:
+        read_settings(file)
+    assert fault in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_file_of_settings_can_be_checked_without_a_run(tmp_path: Path) -> None:
+    check = [sys.executable, "-m", "tessera.configuration"]
+    subprocess.run([*check, FILE.with_name("demo.yaml")], check=True)
+    ran = subprocess.run([*check, tmp_path / "gone.yaml"], capture_output=True, text=True, check=False)
+    assert ran.returncode == 1 and "gone.yaml: cannot be read (No such file" in ran.stderr and "Traceback" not in ran.stderr
 
 
 @pytest.mark.parametrize(("given", "meant"), [(True, "yes"), (False, "no"), ("yes", "yes"), ("", "")])

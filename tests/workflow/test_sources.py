@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import os
+import re
 from pathlib import Path
 
 import av
@@ -10,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
-from projects import Project
+from projects import REPOSITORY, Project
 
 pytestmark = pytest.mark.workflow
 MEDIA = Path(__file__).parents[3] / "shared" / "media"
@@ -186,3 +187,29 @@ def test_footage_replaced_by_an_older_file_is_examined_again(project: Project) -
     os.utime(project.folder / "a.png", (1e9, 1e9))
     assert project.run(target).jobs == ["admit_sources a"]
     assert pl.read_parquet(project.folder / target)["width"].to_list() == [60]
+
+
+def test_a_broken_settings_file_and_a_wrong_folder_are_named_with_the_fix(project: Project, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "config").mkdir(parents=True)
+    run = project.run("-n", "--directory", str(elsewhere), snakefile=REPOSITORY / "Snakefile")
+    assert (
+        "config/sources.tsv: no such manifest" in run.output
+        and f"`--directory` (paths are relative to {elsewhere}" in run.output
+    )
+    (elsewhere / "config" / "config.yaml").write_text("seed: [1\nshards: 2\n")
+    run = project.run("-n", "--directory", str(elsewhere), snakefile=REPOSITORY / "Snakefile")
+    assert "config/config.yaml: line 2, column 7: did not find" in run.output
+
+
+def test_a_missing_file_of_the_project_is_named_with_the_fix(project: Project) -> None:
+    project.write_manifest([{"source": "a", "path": "a.mp4"}])
+    project.settings = {"sources": {"blocklist": "gone.tsv"}}
+    assert "sources.blocklist: 'gone.tsv' is not there; fix the path" in project.run("-n", *TARGETS).output
+    project.settings = {}
+    (project.folder / "envs" / "restoration.txt").unlink()
+    project.snakefile = project.write_snakefile(["common", "environments"])
+    run = project.run("-n", "results/environments/restoration")
+    assert re.search(
+        r"Missing input.*envs/restoration\.txt\nRestore the files, or .* with `--directory`", run.output, re.DOTALL
+    )

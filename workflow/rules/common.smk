@@ -13,7 +13,14 @@ import tessera.catalogue
 from tessera.catalogue import made_datasets, sets_of, trained_models
 from tessera.configuration import load_configuration
 from tessera.core.errors import TesseraError
-from tessera.core.files import file_name, files_of, is_plain_file, size_of
+from tessera.core.files import (
+    check_there,
+    file_name,
+    files_of,
+    is_plain_file,
+    or_folder,
+    size_of,
+)
 from tessera.core.provenance import fingerprint
 from tessera.records.annotation.label_files import frame_label_files
 from tessera.records.decisions import read_decisions, split_decisions
@@ -24,6 +31,7 @@ try:
     SOURCES = read_manifest(
         config["manifest"], [dataset.name for dataset in tessera.catalogue.DATASETS]
     )
+    check_there("sources.blocklist", config["sources"]["blocklist"])
     CLIP_DECISIONS, FRAME_DECISIONS = split_decisions(
         read_decisions(config["decisions"]).values(),
         [source.source for source in SOURCES],
@@ -86,8 +94,8 @@ wildcard_constraints:
     model=any_of(MODELS),
 
 
-def shorten(record):
-    """Shorten what Snakemake logs of an error, so that the line with the reason and the fix is not lost among others."""
+def clarify(record):
+    """Change what Snakemake logs of an error, so that the line with the reason and the fix is there and stands out."""
     if getattr(record, "event", None) == LogEvent.JOB_INFO:
         # The rich logger would print the whole log of a failed job, although one line has named the error.
         record.log = []
@@ -96,10 +104,12 @@ def shorten(record):
     ):
         # Snakemake adds wildcards and a traceback to an error of a function for params.
         record.msg = found[1]
+    elif "Missing input files for rule" in str(record.msg):
+        record.msg += f"\nRestore the files{or_folder('.')}"
     return True
 
 
-logger.addFilter(shorten)
+logger.addFilter(clarify)
 
 
 def verbatim(value):

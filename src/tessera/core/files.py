@@ -8,6 +8,7 @@ import stat
 from collections.abc import Collection
 from io import BufferedReader
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from tessera.core.errors import Failed, TesseraError
@@ -83,7 +84,23 @@ def check_there(setting: str, path: Path, *, folder: bool = False) -> None:
     # Unlike `Path.is_dir` and `Path.exists`, these accept any string that a setting can contain.
     there = os.path.isdir(path) if folder else os.path.exists(path)  # noqa: PTH110, PTH112
     if not there:
-        raise TesseraError(f"{setting}: {str(path)!r} is {'not a folder' if folder else 'not there'}; fix the path")
+        raise TesseraError(
+            f"{setting}: {quoted(path)} is {'not a folder' if folder else 'not there'}; fix the path{or_folder(path)}"
+        )
+
+
+def not_an_address(path: Any) -> Any:
+    """Return `path`. Raises `ValueError` if it is an address: only declared weights are downloaded."""
+    if re.match(r"[a-z][a-z0-9+.-]*://", str(path), re.IGNORECASE):
+        raise ValueError("should be a path, not an address; download the file, and give its path")
+    return path
+
+
+def or_folder(path: Path) -> str:
+    """Return the end of a message about the missing file `path`: the other fix, if it is relative to the working folder."""
+    if Path(path).is_absolute():
+        return ""
+    return f", or name the folder of your project with `--directory` (paths are relative to {Path.cwd()})"
 
 
 def files_below(path: Path, suffixes: Collection[str] = ()) -> list[Path]:

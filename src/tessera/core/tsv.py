@@ -39,9 +39,10 @@ def read_sheet(path: Path, model: type[M], name: str, fix: str) -> tuple[list[tu
     reader = csv.reader(lines[skipped:], delimiter="\t", strict=True)
     faults: list[Fault] = []
     rows: list[tuple[int, dict[str, str]]] = []
+    line = skipped + 1
     try:
         header = [name.strip() for name in next(reader, [])]
-        faults += [(skipped + 1, fault) for fault in _header_faults(header, model)]
+        faults += [(line, fault) for fault in _header_faults(header, model)]
         line = skipped + reader.line_num + 1
         for fields in reader:
             if any(fields):
@@ -50,7 +51,8 @@ def read_sheet(path: Path, model: type[M], name: str, fix: str) -> tuple[list[tu
                 rows.append((line, dict(zip(header, fields, strict=False))))
             line = skipped + reader.line_num + 1
     except csv.Error as error:
-        faults.append((skipped + reader.line_num, str(error)))
+        fix = 'close the quote, or write the field as "…" with each of its quotes doubled'
+        faults.append((line, f"a quote that is not closed, or not at the end of its field ({error}); {fix}"))
     found: list[tuple[int, M]] = []
     for line, row in rows if not faults else []:
         try:

@@ -6,12 +6,12 @@ import stat
 from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from tessera.core.errors import TesseraError
-from tessera.core.files import file_name, files_of, size_of
+from tessera.core.files import file_name, files_of, not_an_address, or_folder, size_of
 from tessera.core.provenance import digest
 from tessera.core.tsv import Fault, read_sheet, refuse
 from tessera.records.material import LABELS, SETS, WATERMARKS
@@ -25,7 +25,9 @@ class Source(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     source: str = Field(min_length=1, description="unique id")
-    path: str = Field(min_length=1, description="a video, an image, or a folder of images; relative to the working folder")
+    path: Annotated[str, AfterValidator(not_an_address)] = Field(
+        min_length=1, description="a video, an image, or a folder of images; relative to the working folder"
+    )
     content: Literal["general", "adult"]
     rights: str = Field("", description="licence or contract reference")
     consent: str = Field("", description="reference to the release of the people shown")
@@ -56,7 +58,7 @@ def read_manifest(path: Path, datasets: Collection[str]) -> list[Source]:
     try:
         rows, faults = read_sheet(path, Source, "manifest", fix)
     except FileNotFoundError:
-        raise TesseraError(f"{path}: no such manifest; {fix} (see config/README.md)") from None
+        raise TesseraError(f"{path}: no such manifest; {fix} (see config/README.md){or_folder(path)}") from None
     unknown = [(line, name) for line, source in rows for name in source.use if name not in datasets]
     faults += [(line, f"use: unknown dataset {name!r}; allowed: {', '.join(datasets)}") for line, name in unknown]
     refuse(path, [*faults, *_clashes(rows)])

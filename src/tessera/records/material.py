@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from tessera.core.files import file_name
+from tessera.core.files import file_name, not_an_address
 from tessera.core.settings import Settings
 from tessera.records.rights import missing_rights
 
@@ -19,7 +19,7 @@ class Material(Settings):
     """A named set of images. The fields on its rights are those of a source in the manifest."""
 
     name: str = Field(min_length=1)
-    path: Path
+    path: Annotated[Path, BeforeValidator(not_an_address)]
     content: Literal["general", "adult"]
     rights: str = Field(min_length=1)
     consent: str = ""

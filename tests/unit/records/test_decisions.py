@@ -87,7 +87,7 @@ def test_all_faults_are_listed_at_once_with_their_lines(tmp_path: Path) -> None:
         ("key\tdecision\twho\twhen\tmood\n", "line 1: unknown column 'mood'; allowed: key, decision, reason, who, when"),
         ("key\tkey\tdecision\twho\twhen\n", "line 1: column 'key' occurs twice"),
         (HEADER + "a\tkeep\t\tAda\t2026-01-31\tmore\n", "line 2: 6 fields, the header has 5"),
-        (HEADER + 'a\tkeep\t"open', "line 2: unexpected end of data"),
+        (HEADER + 'a\tkeep\t"open', "line 2: a quote that is not closed"),
     ],
 )
 def test_a_malformed_table_is_refused(text: str, fault: str, tmp_path: Path) -> None:

@@ -147,12 +147,23 @@ def test_faults_of_the_table_itself_are_listed(tmp_path: Path) -> None:
     assert "unknown column 'colour'" in faults(path, "source\tpath\tcontent\tcolour\n")[1]
     assert "column 'path' occurs twice" in faults(path, "source\tpath\tpath\tcontent\n")[1]
     assert faults(path, HEADER + "a\ta.mp4\tgeneral\tCC0\tmore\n")[1] == "line 2: 5 fields, the header has 4"
-    assert "line 2" in faults(path, HEADER + 'a\t"open\tgeneral\tCC0\n')[1]
+    unclosed = faults(path, HEADER + 'a\t"open\tgeneral\tCC0\nb\tb.mp4\tgeneral\tCC0\n')[1]
+    assert unclosed.startswith("line 2: a quote that is not closed") and "; close the quote" in unclosed
+    assert "line 2: a quote that is not closed, or not at the end" in faults(path, HEADER + 'a\t"b" c\tgeneral\tCC0\n')[1]
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(TesseraError, match="not UTF-8"):
         read_manifest(path, DATASETS)
-    with pytest.raises(TesseraError, match="no such manifest"):
+    with pytest.raises(TesseraError, match=r"no such manifest.*config/README\.md\)$"):
         read_manifest(tmp_path / "gone.tsv", DATASETS)
+    with pytest.raises(TesseraError, match=f"name the folder of your project with `--directory` .*{Path.cwd()}"):
+        read_manifest(Path("config/gone.tsv"), DATASETS)
+
+
+@pytest.mark.parametrize("address", ["https://me:secret@example.org/a.mp4", "FTP://example.org/a.mp4"])
+def test_an_address_is_refused_as_it_was_written_but_for_its_password(tmp_path: Path, address: str) -> None:
+    (fault,) = faults(tmp_path / "sources.tsv", HEADER + f"a\t{address}\tgeneral\tCC0\n")[1:]
+    shown = address.replace("me:secret", "***")
+    assert fault == f"line 2: path: should be a path, not an address; download the file, and give its path; given: {shown!r}"
 
 
 @pytest.mark.parametrize("separator", [",", ";", " "])
