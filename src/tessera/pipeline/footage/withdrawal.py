@@ -10,6 +10,7 @@ from urllib.parse import unquote
 from tessera.core.files import file_name
 from tessera.core.job import tell
 from tessera.core.trainings import RECORD, read_record
+from tessera.records.tables.footage import Sources
 from tessera.records.tables.splits import Splits
 from tessera.records.tables.table import read_table
 
@@ -26,26 +27,32 @@ def remove_withdrawn(
     """Remove the results of sources that are no longer in the manifest, and list them in the TSV file `withdrawn`.
 
     `folders`: folders with one folder per shard. Folders of shards that are not among `shards` are removed; anything that does
-    not have the name of a shard stays. `trainings`: the folder of all trainings. Trainings that learned from a source that is
-    not among `sources` are removed. A part of a set of images, `SET/PART`, belongs to the source `SET`. `switched_off`: the
-    folders of each dataset and model that is not made any more, by what lists its sources: the table of its splits
-    (`tables.Splits`), or the folder of its trainings. They are removed if a source is not among `sources`; those of others are
-    made again anyway. Links and their targets are never touched.
+    not have the name of a shard stays. A shard is also gone if all of its sources are in other shards now.
+
+    `trainings`: the folder of all trainings. Trainings that learned from a source that is not among `sources` are removed. A
+    part of a set of images, `SET/PART`, belongs to the source `SET`. `switched_off`: the folders of each dataset and model that
+    is not made any more, by what lists its sources: the table of its splits (`tables.Splits`), or the folder of its trainings.
+    They are removed if a source is not among `sources`; those of others are made again anyway. Links and their targets are
+    never touched.
     """
 
     def is_kept(source: str) -> bool:
         return source in sources or source.split("/")[0] in sources
 
     kept = set(shards)
-    removed = []
+    removed: dict[str, list[str]] = {}  # the folders of each shard that is gone
+    moved = set()  # the shards that are gone because their sources are in other ones
     for folder in folders:
         if not folder.is_dir() or folder.is_symlink():
             continue
         for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
             is_shard = file_name(unquote(entry.name)) == entry.name
             if entry.is_dir(follow_symlinks=False) and is_shard and entry.name not in kept:
+                table = Path(entry.path, "sources.parquet")
+                if table.exists() and all(map(is_kept, read_table(table, Sources)["source"])):
+                    moved.add(entry.name)
                 shutil.rmtree(entry.path)
-                removed.append(entry)
+                removed.setdefault(entry.name, []).append(entry.path)
     left = [
         folder
         for listing, made in switched_off.items()
@@ -67,12 +74,18 @@ def remove_withdrawn(
     with withdrawn.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, delimiter="\t", lineterminator="\n")
         writer.writerow(["path", "status"])
-        writer.writerows((entry.path, "removed") for entry in removed)
+        for shard, places in removed.items():
+            status = "removed, its sources are in other shards now" if shard in moved else "removed"
+            writer.writerows((place, status) for place in places)
         writer.writerows((str(folder), "removed, it is not made any more") for folder in left)
         writer.writerows((str(run), "removed, it learned from a withdrawn source") for run in learned)
-    if removed:
-        shards_gone = {entry.name for entry in removed}
-        tell(f"removed {len(removed)} folders of {len(shards_gone)} shards that are no longer in the manifest")
+    for why, gone in [
+        ("are no longer in the manifest", removed.keys() - moved),
+        ("are in other shards now (`shards`, or the column `shard`), where their results are made again", moved),
+    ]:
+        if gone:
+            count = sum(len(removed[shard]) for shard in gone)
+            tell(f"removed {count} folders of {len(gone)} shards: their sources {why}")
 
 
 def _sources(listing: Path) -> set[str]:

@@ -1,6 +1,7 @@
 """Sources that must not be used are refused with a reason, and nothing is left of withdrawn ones."""
 
 import csv
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
+from tessera.core import job
 from tessera.core.errors import Dropped, TesseraError
 from tessera.core.ledger import read_ledger
 from tessera.core.trainings import RECORD, Record
@@ -292,6 +294,29 @@ def test_only_folders_of_removed_shards_are_deleted(tmp_path: Path) -> None:
     with (tmp_path / "withdrawn.tsv").open(encoding="utf-8", newline="") as file:
         listed = {entry["path"]: entry["status"] for entry in csv.DictReader(file, delimiter="\t")}
     assert listed == {str(results / name): "removed" for name in gone}
+
+
+def test_a_shard_whose_sources_are_in_other_shards_now_is_not_called_withdrawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shards = tmp_path / "sources" / "shards"
+    for name, sources in {"shard-0": "ab", "shard-1": "cd", "c": "c"}.items():
+        (tmp_path / "frames" / name).mkdir(parents=True)
+        table, _ = shard(tmp_path, name, *(row(source, tmp_path / f"{source}.png") for source in sources))
+        (shards / name).mkdir(parents=True)
+        table.rename(shards / name / "sources.parquet")
+    monkeypatch.setattr(job, "_terminal", terminal := io.StringIO())
+    withdrawn = tmp_path / "withdrawn.tsv"
+    remove_withdrawn([tmp_path / "frames", shards], ["a", "b", "c"], tmp_path, ["a", "b", "c"], {}, withdrawn=withdrawn)
+    removed = dict(line.split("\t") for line in withdrawn.read_text().splitlines()[1:])
+    moved = "removed, its sources are in other shards now"
+    assert removed == {
+        **dict.fromkeys([str(folder / "shard-0") for folder in (tmp_path / "frames", shards)], moved),
+        **dict.fromkeys([str(folder / "shard-1") for folder in (tmp_path / "frames", shards)], "removed"),
+    }
+    told = terminal.getvalue()
+    assert "removed 2 folders of 1 shards: their sources are in other shards now (`shards`, or the column `shard`)" in told
+    assert "removed 2 folders of 1 shards: their sources are no longer in the manifest" in told
 
 
 def test_a_training_that_learned_from_a_withdrawn_source_is_removed(tmp_path: Path) -> None:
