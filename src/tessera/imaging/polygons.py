@@ -5,7 +5,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from tessera.imaging.boxes import Box
+from tessera.imaging.boxes import Box, mask_box
 from tessera.imaging.masks import CHUNK
 
 Ring: TypeAlias = np.ndarray  # float64 (n, 2): x and y of each corner; an edge joins the last corner to the first
@@ -33,15 +33,17 @@ def rasterize(parts: Iterable[Part], height: int, width: int) -> np.ndarray:
     return mask
 
 
-def trace(mask: np.ndarray) -> list[Part]:
+def trace(mask: np.ndarray, every_pixel: bool = False) -> list[Part]:
     """Return the 8-connected parts of `mask`, from top to bottom; `rasterize` of them returns exactly `mask`.
 
     `mask`: uint8 (H, W), pixels other than 0 are set. Corners are pixel centres. The ring of a part that is one pixel wide
-    goes there and back along the same pixels, and the ring of a single pixel has one corner.
+    goes there and back along the same pixels, and the ring of a single pixel has one corner. `every_pixel`: whether each pixel
+    on a ring is a corner, or only those where its direction changes.
     """
     import cv2
 
-    contours, hierarchy = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    method = cv2.CHAIN_APPROX_NONE if every_pixel else cv2.CHAIN_APPROX_SIMPLE
+    contours, hierarchy = cv2.findContours(mask, cv2.RETR_CCOMP, method)
     if hierarchy is None:
         return []
     outers: dict[int, Ring] = {}
@@ -78,6 +80,79 @@ def keyhole(part: Part) -> Ring:
         foot = ring[:1] if np.isinf(feet[edge]) else np.array([[feet[edge], y]])
         ring = np.concatenate([ring[: edge + 1], foot, hole, hole[:1], foot, ring[edge + 1 :]])
     return ring
+
+
+def outline(mask: np.ndarray) -> Ring:
+    """Return the region in `mask` as one ring, whose holes and 8-connected parts are joined by bridges of zero width.
+
+    `mask`: uint8 (H, W), at least one pixel is not 0. Holes are joined by `keyhole`. The bridges between parts are the shortest
+    that connect all parts. `rasterize` of the ring sets the pixels of `mask`, and those on the lines of the bridges between
+    parts, which are one pixel wide. Joining the parts of a region is an idea of ultralytics (`merge_multi_segment`).
+    """
+    import cv2
+
+    parts = trace(mask)
+    if len(parts) == 1:
+        return keyhole(parts[0])
+    x0, y0, x1, y1 = map(int, mask_box(mask))
+    mask = mask[y0:y1, x0:x1]
+    rings = [keyhole(part) for part in trace(mask, every_pixel=True)]
+    points = np.concatenate(rings)
+    part_of = np.repeat(np.arange(len(rings)), [len(ring) for ring in rings])
+    # The pixel of a part that is nearest to a pixel outside lies on a ring. Where two neighbours in the image are nearest to
+    # different parts, a bridge between these parts passes.
+    numbers = cv2.distanceTransformWithLabels(
+        (mask == 0).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+    )[1]
+    corner_of = np.full(numbers.max() + 1, -1)
+    columns, rows = np.floor(points).astype(int).T
+    corner_of[numbers[rows, columns]] = np.arange(len(points))
+    nearest = corner_of[numbers]
+    neighbours = ((nearest[:, :-1], nearest[:, 1:]), (nearest[:-1], nearest[1:]))
+    one, other = (np.concatenate([pair[side].ravel() for pair in neighbours]) for side in (0, 1))
+    apart = (one >= 0) & (other >= 0) & (part_of[one] != part_of[other])
+    one, other = one[apart], other[apart]
+    order = np.argsort(np.hypot(*(points[one] - points[other]).T), kind="stable")
+    ring = points[_bridged(rings, part_of, one[order], other[order])] + [x0, y0]
+    # Corners at which the ring does not turn are left out, also those that repeat the one before.
+    step = np.roll(ring, -1, axis=0) - ring
+    ring, step = ring[step.any(axis=1)], step[step.any(axis=1)]
+    before = np.roll(step, 1, axis=0)
+    straight = (before[:, 0] * step[:, 1] == before[:, 1] * step[:, 0]) & ((before * step).sum(axis=1) > 0)
+    corners: Ring = ring[~straight]
+    return corners
+
+
+def _bridged(rings: Sequence[Ring], part_of: np.ndarray, one: np.ndarray, other: np.ndarray) -> list[int]:
+    """Join `rings` by bridges to one ring, and return the numbers of its corners.
+
+    The corners of all rings are numbered in a row. `part_of`: the ring of each corner. `one`, `other`: the corners at the ends
+    of each possible bridge, the shortest first. A bridge is used if no earlier ones join its parts (Kruskal, 1956).
+    """
+    ends = np.cumsum([len(ring) for ring in rings])
+    following = np.arange(1, len(part_of) + 1)
+    following[ends - 1] = ends - [len(ring) for ring in rings]
+    after, corners, above = following.tolist(), list(range(len(part_of))), list(range(len(rings)))
+
+    def tree(part: int) -> int:
+        while above[part] != part:
+            above[part] = part = above[above[part]]
+        return part
+
+    for here, there, part, target in zip(
+        one.tolist(), other.tolist(), part_of[one].tolist(), part_of[other].tolist(), strict=True
+    ):
+        if (root := tree(part)) != (end := tree(target)):
+            above[root] = end
+            # Each end gets a copy, so that the ring passes both twice: before and after it goes around the other part.
+            after += [after[there], after[here]]
+            corners += [there, here]
+            after[here], after[there] = len(after) - 2, len(after) - 1
+    place, passed = after[0], [0]
+    while place:
+        passed.append(corners[place])
+        place = after[place]
+    return passed
 
 
 def nest(rings: Sequence[Ring]) -> list[Part]:

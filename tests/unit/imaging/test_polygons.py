@@ -24,7 +24,20 @@ from tessera.imaging.masks import (
     growth_step,
     trim,
 )
-from tessera.imaging.polygons import Part, area, circle, clip, contains, keyhole, nest, polygon_box, rasterize, rectangle, trace
+from tessera.imaging.polygons import (
+    Part,
+    area,
+    circle,
+    clip,
+    contains,
+    keyhole,
+    nest,
+    outline,
+    polygon_box,
+    rasterize,
+    rectangle,
+    trace,
+)
 
 SIZES = st.tuples(st.integers(1, 24), st.integers(1, 24))
 MASKS = arrays(np.uint8, SIZES, elements=st.sampled_from([0, 255]), fill=st.sampled_from([0, 255]))
@@ -57,6 +70,50 @@ def test_a_traced_large_mask_is_drawn_again_exactly_as_parts_and_as_keyholes(den
 @given(MASKS)
 def test_a_keyhole_draws_a_traced_part_exactly(mask):
     assert np.array_equal(rasterize([Part(keyhole(part)) for part in trace(mask)], *mask.shape), mask)
+
+
+def shortest_bridges(mask):
+    """The least total length of lines between pixels that connect all 8-connected parts of `mask` (Prim, 1957)."""
+    count, numbers = cv2.connectedComponents(mask, connectivity=8)
+    pixels = [np.argwhere(numbers == number) for number in range(1, count)]
+    gap = np.array([[np.hypot(*(one[:, None] - other).reshape(-1, 2).T).min() for other in pixels] for one in pixels])
+    joined, total = [0], 0.0
+    while len(joined) < len(pixels):
+        left = [number for number in range(len(pixels)) if number not in joined]
+        lengths = gap[np.ix_(joined, left)].min(axis=0)
+        joined.append(left[int(lengths.argmin())])
+        total += lengths.min()
+    return total
+
+
+@given(MASKS.filter(np.any))
+def test_an_outline_draws_a_region_of_many_parts_and_holes_but_for_the_lines_of_the_shortest_bridges(mask):
+    drawn = rasterize([Part(outline(mask))], *mask.shape)
+    assert not (mask & ~drawn).any()
+    # A line of that length sets less than one pixel per pixel of length between its ends.
+    assert np.count_nonzero(drawn & ~mask) <= shortest_bridges(mask)
+    assert cv2.connectedComponents(drawn, connectivity=8)[0] == 2
+
+
+def test_an_outline_has_a_corner_only_where_its_direction_changes():
+    mask = np.zeros((40, 90), np.uint8)
+    mask[5:35, 5:35] = mask[5:35, 50:80] = 255
+    mask[10:20, 10:20] = 0
+    ring = outline(mask)
+    assert len(ring) <= 4 + 4 + 8 + 4 + 4
+    drawn = rasterize([Part(ring)], *mask.shape)
+    assert np.count_nonzero(drawn != mask) == 50 - 35
+    assert drawn[:, 35:50].any(axis=1).sum() == 1
+
+
+@pytest.mark.slow
+def test_thousands_of_parts_are_joined_quickly():
+    mask = noise(3, 1000, 0.1, 2)
+    assert len(trace(mask)) > 20_000
+    start = time.process_time()
+    drawn = rasterize([Part(outline(mask))], *mask.shape)
+    assert time.process_time() - start < 4
+    assert not (mask & ~drawn).any()
 
 
 @given(MASKS)

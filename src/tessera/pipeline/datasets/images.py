@@ -115,8 +115,8 @@ def write_yolo_dataset(
 
     `images`, `annotations`, `splits`: the tables of the samples. `classes`: the class names in the order of their numbers.
     Images that Tessera made are linked to save space. Images that a user labelled are copied, so that a later change of the
-    file cannot change the dataset. `ledger` gets one row per region. A region that the format cannot represent is dropped; a
-    row that is `ok` with a reason lost a part of its region.
+    file cannot change the dataset. `ledger` gets one row per region, and each row that is `ok` is one object. A region that
+    the format cannot represent is dropped. The reason of a row that is `ok` names what the format could not store of it.
 
     Raises `TesseraError` if an image is missing.
     """

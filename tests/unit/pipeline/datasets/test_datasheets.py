@@ -96,7 +96,7 @@ def small() -> dict[str, Any]:
             "labels:mine": {"name": "mine", "content": "general", "rights": "CC BY 4.0", "consent": "", "path": "labels/mine"}
         },
         selection=rows(("ok", ""), ("ok", ""), ("ok", ""), ("ok", ""), ("dropped", "near-duplicate of a sample")),
-        writing=rows(("ok", ""), ("ok", "YOLO has no parts"), ("ok", ""), ("dropped", "YOLO has no crowd regions")),
+        writing=rows(("ok", ""), ("ok", "YOLO labels have no score"), ("ok", ""), ("dropped", "YOLO has no crowd regions")),
     )
 
 
@@ -239,7 +239,7 @@ def test_a_datasheet_is_readable() -> None:
         "| images with labels | 5 |",
         "| left out: near-duplicate of a sample | 1 |",
         "| images in the dataset | 4 |",
-        "| kept in part: YOLO has no parts | 1 |",
+        "| kept in part: YOLO labels have no score | 1 |",
         "| 16² px to 32² px | 3 |",
         "| 3 % to 10 % | 3 |",
         "| 512² px and more | 0 |",

@@ -287,15 +287,18 @@ def test_regions_that_yolo_cannot_represent_are_rows_of_the_ledger(tmp_path: Pat
         Annotation.of_parts("nsfw", (square,), crowd=True),
         Annotation.of_parts("nsfw", (square, Part(rectangle((12, 12, 20, 20))))),
         Annotation.of_parts("unheard of", (square,)),
+        Annotation.of_parts("nsfw", (square,), score=0.5),
     )
     made = Dataset(tmp_path, [("a", "one", regions)], ["train"]).write().made
     rows = [(row["key"], row["status"], row["reason"]) for row in read_ledger(made / "ledger.jsonl")]
     assert rows == [
         ("a#0", "ok", ""),
         ("a#1", "dropped", "YOLO has no crowd regions"),
-        ("a#2", "ok", "YOLO has no parts"),
+        ("a#2", "ok", ""),
         ("a#3", "dropped", "unknown label"),
+        ("a#4", "ok", "YOLO labels have no score"),
     ]
+    assert len((made / "labels/train/a.txt").read_text(encoding="utf-8").splitlines()) == 3
 
 
 def test_a_dataset_has_the_same_bytes_in_any_folder(tmp_path: Path) -> None:

@@ -30,18 +30,25 @@ def ultralytics_mask(path, width, height):
 
 @few
 @given(images(score=False, box_alone=False, crowd=False))
-def test_segments_give_the_same_mask_and_parts_become_objects(tmp_path, image):
+def test_each_region_becomes_one_object_with_its_mask_and_bridges_between_its_parts(tmp_path, image):
     for annotation in image.annotations:
         losses = write_yolo(
             ImageAnnotations("one", WIDTH, HEIGHT, (annotation,)), list(LABELS), "segment", tmp_path / "one.txt"
         )
-        found = read(tmp_path / "one.txt").annotations
-        assert {one.label for one in found} == {annotation.label}
-        assert [loss.reason for loss in losses] == ["YOLO has no parts"] * (len(found) > 1)
-        if annotation.rle is not None or not any(part.holes for part in annotation.polygons):
-            union = np.bitwise_or.reduce([one.mask(HEIGHT, WIDTH) for one in found])
-            assert np.array_equal(union, annotation.mask(HEIGHT, WIDTH))
-            assert np.array_equal(ultralytics_mask(tmp_path / "one.txt", WIDTH, HEIGHT), annotation.mask(HEIGHT, WIDTH))
+        mask = annotation.mask(HEIGHT, WIDTH)
+        if not mask.any():
+            assert [loss.reason for loss in losses] == ["empty region"]
+            continue
+        assert losses == []
+        (found,) = read(tmp_path / "one.txt").annotations
+        assert found.label == annotation.label
+        drawn = ultralytics_mask(tmp_path / "one.txt", WIDTH, HEIGHT)
+        assert np.array_equal(found.mask(HEIGHT, WIDTH), drawn)
+        if annotation.rle is not None or len(annotation.polygons) > 1 or not annotation.polygons[0].holes:
+            assert not (mask & ~drawn).any()
+            bridges = np.argwhere(drawn & ~mask)
+            assert len(bridges) == 0 or cv2.connectedComponents(mask, connectivity=8)[0] > 2
+            assert cv2.connectedComponents(drawn, connectivity=8)[0] == 2
 
 
 @pytest.mark.parametrize(("width", "height"), [(640, 480), (1920, 1080), (7680, 4320), (641, 333)])
@@ -69,13 +76,14 @@ def test_a_hole_is_kept_by_a_keyhole(tmp_path):
 
 
 def test_the_smallest_regions_have_enough_corners_for_ultralytics(tmp_path):
-    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
-    mask[3, 4] = mask[9, 5:12] = 255
-    for annotation in (Annotation.of_mask("nsfw", mask), Annotation.of_parts("nsfw", tuple(trace(mask)))):
-        image = ImageAnnotations("one", WIDTH, HEIGHT, (annotation,))
-        write_yolo(image, list(LABELS), "segment", tmp_path / "one.txt")
-        assert min(len(line.split()) for line in (tmp_path / "one.txt").read_text().splitlines()) == 7
-        assert np.array_equal(ultralytics_mask(tmp_path / "one.txt", WIDTH, HEIGHT), mask)
+    pixel, line = np.zeros((2, HEIGHT, WIDTH), np.uint8)
+    pixel[3, 4] = line[9, 5:12] = 255
+    for mask in (pixel, line):
+        for annotation in (Annotation.of_mask("nsfw", mask), Annotation.of_parts("nsfw", tuple(trace(mask)))):
+            image = ImageAnnotations("one", WIDTH, HEIGHT, (annotation,))
+            write_yolo(image, list(LABELS), "segment", tmp_path / "one.txt")
+            assert len((tmp_path / "one.txt").read_text().split()) == 7
+            assert np.array_equal(ultralytics_mask(tmp_path / "one.txt", WIDTH, HEIGHT), mask)
 
 
 @few
@@ -113,7 +121,6 @@ def test_what_yolo_cannot_represent_is_a_loss(tmp_path):
         ("one#0", "unknown label"),
         ("one#1", "YOLO has no crowd regions"),
         ("one#2", "a box alone is no segment"),
-        ("one#3", "YOLO has no parts"),
         ("one#3", "YOLO labels have no score"),
         ("one#4", "empty region"),
     ]

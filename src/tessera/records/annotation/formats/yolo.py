@@ -8,8 +8,7 @@ import numpy as np
 
 from tessera.core.errors import Failed
 from tessera.imaging.boxes import Box, clip_box
-from tessera.imaging.masks import decode_rle
-from tessera.imaging.polygons import Part, clip, keyhole, trace
+from tessera.imaging.polygons import Part, clip, keyhole, outline
 from tessera.records.annotation.model import Annotation, ImageAnnotations, Loss
 
 Task = Literal["segment", "detect"]
@@ -20,9 +19,10 @@ DIGITS = 10**7  # seven decimals of a fraction: as fine as single precision, a t
 def write_yolo(image: ImageAnnotations, classes: list[str], task: Task, path: Path) -> list[Loss]:
     """Write the label file of `image` to `path`, and return the losses. The file is empty if the image has no regions.
 
-    `segment` writes a line `class x y x y …` for each part, with its holes joined to it by `keyhole`. If the lines of a region
-    are drawn at the size of the image in single precision, as in ultralytics, they give the mask of the region. `detect` writes
-    `class x y w h`, the centre and the size of the box. The class is the index in `classes`.
+    Each region becomes one line. `segment` writes `class x y x y …`, a polygon whose parts and holes are joined by bridges of
+    zero width, see `outline` and `keyhole`. Drawn at the size of the image in single precision, as in ultralytics, it gives the
+    mask of the region and the lines of the bridges between its parts. `detect` writes `class x y w h`, the centre and the size
+    of the box. The class is the index in `classes`.
     """
     lines: list[str] = []
     losses: list[Loss] = []
@@ -35,12 +35,11 @@ def write_yolo(image: ImageAnnotations, classes: list[str], task: Task, path: Pa
         elif task == "segment" and annotation.polygons is None and annotation.rle is None:
             losses.append(Loss(key, "a box alone is no segment"))
         else:
-            numbers = _boxes(image, annotation) if task == "detect" else _segments(image, annotation)
-            lines += [f"{classes.index(annotation.label)} {' '.join(line)}\n" for line in numbers]
+            numbers = _box(image, annotation) if task == "detect" else _segment(image, annotation)
             if not numbers:
                 losses.append(Loss(key, "empty region"))
-            if len(numbers) > 1:
-                losses.append(Loss(key, "YOLO has no parts", f"{len(numbers)} parts became objects of their own", kept=True))
+                continue
+            lines.append(f"{classes.index(annotation.label)} {' '.join(numbers)}\n")
             if annotation.score is not None:
                 losses.append(Loss(key, "YOLO labels have no score", kept=True))
     Path(path).write_text("".join(lines), encoding="utf-8")
@@ -49,6 +48,8 @@ def write_yolo(image: ImageAnnotations, classes: list[str], task: Task, path: Pa
 
 def read_yolo(path: Path, key: str, width: int, height: int, classes: list[str], task: Task) -> ImageAnnotations:
     """Return the objects in the label file `path` of an image of `width` by `height` pixels.
+
+    A polygon is read as one part. Parts and holes that were joined by bridges stay joined.
 
     Raises `Failed` that names the line if a class is not in `classes`, if the count of numbers does not fit the `task`, or if a
     number is outside [0, 1] or not finite.
@@ -104,13 +105,16 @@ def _read_line(fields: list[str], width: int, height: int, classes: list[str], t
     return Annotation.of_parts(classes[number], (Part(fractions * [width, height]),))
 
 
-def _segments(image: ImageAnnotations, annotation: Annotation) -> list[list[str]]:
-    if annotation.polygons is not None:
-        parts = [inside for part in annotation.polygons if (inside := clip(part, image.width, image.height))]
+def _segment(image: ImageAnnotations, annotation: Annotation) -> list[str]:
+    """Return the coordinates of the region as one polygon; none if all of it lies outside the image."""
+    if annotation.polygons is not None and len(annotation.polygons) == 1:
+        part = clip(annotation.polygons[0], image.width, image.height)
+        ring = keyhole(part) if part else None
     else:
-        assert annotation.rle is not None
-        parts = trace(decode_rle(annotation.rle, image.height, image.width))
-    return [_fractions(keyhole(part), image.width, image.height) for part in parts]
+        # Parts of a region may overlap. Their mask is their union.
+        mask = annotation.mask(image.height, image.width)
+        ring = outline(mask) if mask.any() else None
+    return [] if ring is None else _fractions(ring, image.width, image.height)
 
 
 def _fractions(ring: np.ndarray, width: int, height: int) -> list[str]:
@@ -127,9 +131,9 @@ def _fractions(ring: np.ndarray, width: int, height: int) -> list[str]:
     return [f"{fraction:.7f}" for fraction in (units / DIGITS).ravel().tolist()]
 
 
-def _boxes(image: ImageAnnotations, annotation: Annotation) -> list[list[str]]:
+def _box(image: ImageAnnotations, annotation: Annotation) -> list[str]:
     x0, y0, x1, y1 = clip_box(annotation.box, image.width, image.height)
     if x1 <= x0 or y1 <= y0:
         return []
     numbers = ((x0 + x1) / 2 / image.width, (y0 + y1) / 2 / image.height, (x1 - x0) / image.width, (y1 - y0) / image.height)
-    return [[f"{number:.9f}" for number in numbers]]
+    return [f"{number:.9f}" for number in numbers]
