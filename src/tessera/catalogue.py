@@ -78,6 +78,7 @@ class Dataset:
     classes: Callable[[Config], list[str]] = lambda config: []  # names in the order of their numbers
     sets: Mapping[str, str] = field(default_factory=dict)  # prefix of sources → the setting that lists them
     drops_duplicates: bool = False  # whether only one of several images that look the same is kept
+    backgrounds: Callable[[Config], float] = lambda config: 1.0  # largest fraction of its images that may have no region
     drawn: Mapping[str, str] = field(default_factory=dict)  # tables of the marks or mosaics drawn on the samples
     is_made: Callable[[Config], bool] = lambda config: False  # whether it is made even if no model is trained on it
 
@@ -138,6 +139,7 @@ DATASETS = (
         pictures=("<results>/mosaics/{shard}/images",),
         classes=_mosaic_classes,
         drops_duplicates=True,
+        backgrounds=lambda config: float(config["mosaics"]["backgrounds"]),
         drawn={"mosaics": "<results>/mosaics/{shard}/mosaics.parquet"},
         story="Detectors run over every sampled frame. Each detection is accepted or rejected. Each frame then gets mosaics, "
         "becomes a clean background, or is left out. The masks of the mosaics become the labels.",

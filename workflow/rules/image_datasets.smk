@@ -23,6 +23,13 @@ rule select_samples:
                 else []
             )
         ),
+        splits=of_dataset(
+            lambda dataset: (
+                "<results>/datasets/splits.parquet"
+                if dataset.backgrounds(config) < 1
+                else []
+            )
+        ),
         sources="<results>/sources/admitted.parquet",
         gates=of_dataset(
             lambda dataset: expand("<results>/gates/{room}.json", room=dataset.gates)
@@ -39,6 +46,7 @@ rule select_samples:
         dataset=laid_out_as(IMAGES),
     params:
         decisions=rows_of(FRAME_DECISIONS),
+        backgrounds=of_dataset(lambda dataset: dataset.backgrounds(config)),
         remedy=of_dataset(lambda dataset: dataset.remedy),
         code=code_digest("tessera.pipeline.datasets.images:select_samples"),
     script:

@@ -11,6 +11,8 @@ with job(snakemake) as (inputs, outputs, params):
         duplicates=inputs.duplicates or None,
         sources=inputs.sources,
         decisions={row["key"]: Decision(**row) for row in params.decisions},
+        splits=inputs.splits or None,
+        backgrounds=params.backgrounds,
         dataset=snakemake.wildcards.dataset,
         remedy=params.remedy,
         selected=outputs.images,

@@ -1,8 +1,9 @@
 """Select the samples of image datasets, and write them in the formats that trainers read."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import polars as pl
@@ -12,6 +13,7 @@ from tessera.core.errors import TesseraError
 from tessera.core.files import link_or_copy
 from tessera.core.job import progress
 from tessera.core.ledger import Ledger
+from tessera.core.seeds import fraction
 from tessera.records.annotation.formats.coco import write_coco
 from tessera.records.annotation.formats.yolo import Task, write_yolo
 from tessera.records.annotation.hub import read_hub
@@ -20,7 +22,7 @@ from tessera.records.decisions import Decision
 from tessera.records.material import LABELS, SETS
 from tessera.records.tables.annotation import Annotations, Images
 from tessera.records.tables.footage import Duplicates
-from tessera.records.tables.splits import Splits
+from tessera.records.tables.splits import SourceSplits, Splits
 from tessera.records.tables.table import read_table, read_tables, write_table
 from tessera.records.use import NOT_ADMITTED, refusals
 
@@ -31,6 +33,8 @@ def select_samples(
     duplicates: Path | None,
     sources: Path,
     decisions: Mapping[str, Decision],
+    splits: Path | None,
+    backgrounds: float,
     dataset: str,
     remedy: str,
     selected: Path,
@@ -41,12 +45,13 @@ def select_samples(
 
     `images`, `annotations`: tables of all labelled images (`tables.Images`, `tables.Annotations`). `duplicates`:
     `tables.Duplicates`, or None to keep images that look the same. `sources`: `tables.Sources`. `decisions`: decisions of
-    people, by the key of the frame. `remedy`: advice for the message if the dataset would be empty. The output is sorted by
-    key, whatever the order of the tables.
+    people, by the key of the frame. `splits`: `tables.SourceSplits`, or None if `backgrounds` is 1. `backgrounds`: the largest
+    fraction of the images of each split that may be without regions, as negative examples. `remedy`: advice for the message if
+    the dataset would be empty. The output is sorted by key, whatever the order of the tables.
 
-    An image is dropped if its source is not admitted or is not for `dataset`, if a decision says so, or if it is a
-    near-duplicate of an image that is kept. A decision to keep an image overrides the check for near-duplicates, but not the
-    checks of the source. An image without regions is kept, as a negative example. `ledger` gets one row per image.
+    An image is dropped if its source is not admitted or is not for `dataset`, if a decision says so, if it is a near-duplicate
+    of an image that is kept, or if it is a background beyond the limit. A decision to keep an image overrides the last two
+    checks, but not those of the source. `ledger` gets one row per image.
 
     Raises `TesseraError` if two images have the same key, or if no image or no region is left.
     """
@@ -64,6 +69,13 @@ def select_samples(
     stays = dict(read_table(duplicates, Duplicates).select("key", "duplicate_of").iter_rows()) if duplicates else {}
     kept = keep_one_of_each([key for key in pictures["key"] if key not in left_out], stays)
     kept |= {key: key for key in words.keys() & kept.keys()}
+    chosen = pictures.filter(pl.col("key").is_in([key for key, other in kept.items() if key == other]))
+    shapes = read_tables(list(annotations), Annotations).sort("key", "number")
+    surplus: set[str] = set()
+    if splits is not None:
+        split_of = dict(read_table(splits, SourceSplits).iter_rows())
+        splits_of_images = {key: split_of[source] for key, source in chosen.select("key", "source").iter_rows()}
+        surplus = surplus_backgrounds(splits_of_images, set(shapes["key"]), words.keys(), backgrounds)
     with Ledger(ledger) as rows:
         for key in pictures["key"]:
             detail = str(words.get(key, ""))
@@ -73,10 +85,13 @@ def select_samples(
                 rows.row(key, "ok", "kept by decision", detail)
             elif kept[key] != key:
                 rows.row(key, "dropped", "near-duplicate of a sample", kept[key])
+            elif key in surplus:
+                rows.row(
+                    key, "dropped", "too many backgrounds", f"at most the fraction {backgrounds:g} of the images of a split"
+                )
             else:
                 rows.row(key, "ok")
-    pictures = pictures.filter(pl.col("key").is_in([key for key, other in kept.items() if key == other]))
-    shapes = read_tables(list(annotations), Annotations).sort("key", "number")
+    pictures = chosen.filter(~pl.col("key").is_in(list(surplus)))
     shapes = shapes.filter(pl.col("key").is_in(pictures["key"].implode()))
     if pictures.is_empty() or shapes.is_empty():
         raise TesseraError(
@@ -98,6 +113,24 @@ def keep_one_of_each(keys: Sequence[str], stays: Mapping[str, str]) -> dict[str,
     for key in sorted(keys, key=lambda key: (key in stays, key)):
         kept.setdefault(stays.get(key, key), key)
     return {key: kept[stays.get(key, key)] for key in keys}
+
+
+def surplus_backgrounds(
+    split_of: Mapping[str, str], with_regions: Collection[str], wanted: Collection[str], limit: float
+) -> set[str]:
+    """Return the images without regions to leave out, so that at most the fraction `limit` of each split has none.
+
+    `split_of`: the split of each image, by its key. `with_regions`, `wanted`: keys of images with regions, and of images that
+    are never left out. A hash of the key decides which images are left out, so that more images change the choice little.
+    """
+    surplus: set[str] = set()
+    share = Fraction(str(limit))  # exact, where a product of floats may be just below a whole number
+    for split in set(split_of.values()):
+        keys = [key for key, own in split_of.items() if own == split]
+        empty = sorted(set(keys) - set(with_regions), key=lambda key: (key not in wanted, fraction("backgrounds", key)))
+        most = int(share * (len(keys) - len(empty)) / (1 - share))
+        surplus.update(empty[most:])
+    return surplus - set(wanted)
 
 
 def write_yolo_dataset(

@@ -40,12 +40,12 @@ def pixelate_frames(
     degrade: Degrade,
     threads: int = 1,
 ) -> None:
-    """Make a sample from every frame with regions and from some background frames: an image and the mask of its mosaics.
+    """Make a sample from every frame with regions and every background frame: an image and the mask of its mosaics.
 
     `frames`: `tables.Frames`; their images are in the folder `pictures`. `regions`: `tables.Annotations`, with masks as run
-    lengths and labels of `VALUES`. `backgrounds`: `tables.Frames` that are known to show nothing to detect; the fraction
-    `settings.backgrounds` of them become samples without a mosaic. Each picture is scaled down and its regions are pixelated.
-    Then `degrade` is applied, with the height of the smallest block.
+    lengths and labels of `VALUES`. `backgrounds`: `tables.Frames` that are known to show nothing to detect. They become samples
+    without a mosaic, unless `settings.backgrounds` is 0. Each picture is scaled down and its regions are pixelated. Then
+    `degrade` is applied, with the height of the smallest block.
 
     The folders `images` and `masks` get one JPEG and one PNG file per sample, named after the key of the frame. Pixels of the
     mask where `mosaic_mask` is set have the value of the label; a later region overwrites an earlier one. `table`
@@ -103,11 +103,11 @@ def _make_sample(
 ) -> list[dict[str, Any] | Dropped]:
     """Store the sample of `frame`, and return for each of `regions` a row of `tables.Mosaics` or the reason for its absence.
 
-    If there are regions and none gets a mosaic, nothing is stored. Raises `Dropped` if a background frame is not selected.
+    If there are regions and none gets a mosaic, nothing is stored. Raises `Dropped` if backgrounds are not wanted.
     """
     key = frame["key"]
-    if not regions and generator(seed, "backgrounds", key).random() >= settings.backgrounds:
-        raise Dropped("background not used", f"the fraction {settings.backgrounds:g} of them is used")
+    if not regions and not settings.backgrounds:
+        raise Dropped("background not used", "`mosaics.backgrounds` is 0")
     picture = read_image(pictures / frame["file"])
     image = shrink(picture, settings.max_side)
     values = np.zeros(image.shape[:2], np.uint8)

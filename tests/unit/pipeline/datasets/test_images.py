@@ -17,13 +17,19 @@ from tessera.core.errors import TesseraError
 from tessera.core.ledger import read_ledger
 from tessera.imaging.detection.offline import offline
 from tessera.imaging.polygons import Part, rectangle
-from tessera.pipeline.datasets.images import keep_one_of_each, select_samples, write_coco_dataset, write_yolo_dataset
+from tessera.pipeline.datasets.images import (
+    keep_one_of_each,
+    select_samples,
+    surplus_backgrounds,
+    write_coco_dataset,
+    write_yolo_dataset,
+)
 from tessera.records.annotation.hub import Origin, write_hub
 from tessera.records.annotation.model import Annotation, ImageAnnotations
 from tessera.records.decisions import Decision
 from tessera.records.tables.annotation import Annotations, Images
 from tessera.records.tables.footage import Duplicates, Sources
-from tessera.records.tables.splits import Splits
+from tessera.records.tables.splits import SourceSplits, Splits
 from tessera.records.tables.table import types, write_table
 
 REGION = Annotation.of_parts("nsfw", (Part(rectangle((2, 2, 10, 8))),))
@@ -57,6 +63,11 @@ def duplicates(path: Path, rows: dict[str, str]) -> Path:
     return path
 
 
+def source_splits(path: Path, rows: dict[str, str]) -> Path:
+    write_table(pl.DataFrame(list(rows.items()), schema=types(SourceSplits), orient="row"), SourceSplits, path)
+    return path
+
+
 class Selection:
     """One call of `select_samples` in `folder`."""
 
@@ -67,6 +78,8 @@ class Selection:
         links: dict[str, str] | None,
         sources: Path,
         words: dict[str, Literal["keep", "drop"]] | None = None,
+        splits: dict[str, str] | None = None,
+        backgrounds: float = 1.0,
     ) -> None:
         decisions = [
             Decision(key=key, decision=word, reason="seen", who="Ada", when="2026-01-31") for key, word in (words or {}).items()
@@ -78,6 +91,8 @@ class Selection:
             None if links is None else duplicates(folder / "duplicates", links),
             sources,
             {decision.key: decision for decision in decisions},
+            None if splits is None else source_splits(folder / "splits", splits),
+            backgrounds,
             "nsfw_detection",
             "Label more frames",
             self.images,
@@ -163,6 +178,46 @@ def test_every_dropped_duplicate_has_a_kept_one(keys: list[str], stays: dict[str
         assert kept[other] == other
         assert stays.get(key, key) == stays.get(other, other)
     assert len({stays.get(key, key) for key in keys}) == len(set(kept.values())), "one of each"
+
+
+def test_backgrounds_are_at_most_a_fraction_of_the_images_of_each_split(tmp_path: Path) -> None:
+    rows = [(f"a{i:02}", "a", (REGION,) if i < 9 else ()) for i in range(40)]
+    rows += [(f"b{i}", "b", (REGION,) if i < 3 else ()) for i in range(5)]
+    rows += [("c0", "c", ()), ("c1", "c", ())]
+    sources, table = admitted(tmp_path / "sources", {"a": [], "b": [], "c": []}), hub(tmp_path / "all", rows)
+    splits = {"a": "train", "b": "val", "c": "test"}
+    selection = Selection(tmp_path, [table], {}, sources, {"a39": "keep", "c1": "keep"}, splits, 0.1)
+    assert {key for key in selection.keys if key[0] == "a"} == {*(f"a{i:02}" for i in range(9)), "a39"}, "1 of 10"
+    assert {key for key in selection.keys if key[0] != "a"} == {"b0", "b1", "b2", "c1"}
+    assert selection.left_out["b4"] == ("too many backgrounds", "at most the fraction 0.1 of the images of a split")
+    assert len(selection.left_out) == len(rows) - len(selection.keys)
+    assert len(Selection(tmp_path, [table], {}, sources, {}, splits, 0.5).keys) == 18 + 5
+
+
+@given(
+    st.dictionaries(st.text(min_size=1), st.tuples(st.sampled_from(["train", "val"]), st.booleans()), min_size=1),
+    st.integers(0, 99),
+)
+def test_backgrounds_are_as_many_as_allowed_and_few_change_with_more_images(
+    images: dict[str, tuple[str, bool]], percent: int
+) -> None:
+    def left_out(keys: list[str]) -> set[str]:
+        return surplus_backgrounds({key: images[key][0] for key in keys}, {k for k in keys if images[k][1]}, (), percent / 100)
+
+    surplus = left_out(list(images))
+    for split in ("train", "val"):
+        every = [images[key][1] for key in images if images[key][0] == split]
+        kept = [images[key][1] for key in images if images[key][0] == split and key not in surplus]
+        assert sum(kept) == sum(every)
+        empty = kept.count(False)
+        assert 100 * empty <= percent * len(kept)
+        assert empty == every.count(False) or 100 * (empty + 1) > percent * (len(kept) + 1)
+    changed = next(iter(images))
+    before = left_out([key for key in images if key != changed])
+    if not images[changed][1]:
+        assert len((surplus ^ before) - {changed}) <= 1, "another background takes the place of at most one"
+    else:
+        assert surplus <= before, "another image with regions makes room for backgrounds"
 
 
 def test_a_selection_does_not_depend_on_the_division_into_tables(tmp_path: Path) -> None:
