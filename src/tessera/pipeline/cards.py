@@ -188,10 +188,7 @@ def render(card: Mapping[str, Any]) -> str:
             "Precision and recall are those at the confidence with the best F1 score.\n",
         ],
         exported=[
-            f"The exported model was compared with the trained one on {compared['images']} images. Raw outputs differ by at "
-            f"most {compared['output']:.1e} of their largest value. For {compared['detections']} detections, scores differ by "
-            f"at most {compared['score']:.1e} and box edges by at most {compared['box']:.1e} pixels; masks have an IoU of at "
-            f"least {compared['mask']:.4f}.\n",
+            f"The ONNX model was compared with the trained one on {compared['images']} images. {_differences(compared)}\n",
         ],
         training=[
             f"- architecture: {plain(training['architecture'])}\n"
@@ -320,6 +317,18 @@ def _initial(weights: Mapping[str, Any] | None) -> str:
 def _made_with(versions: Sequence[Mapping[str, str]]) -> str:
     """Return the versions and devices of a training, in order if they changed during the training."""
     return "; then ".join(plain(", ".join(f"{name} {value}" for name, value in each.items())) for each in versions)
+
+
+def _differences(compared: Mapping[str, Any]) -> str:
+    """Return the differences that `verify_export` found as sentences. Those that are None were not defined."""
+    found = f"Raw outputs differ by at most {compared['output']:.1e} of their largest value."
+    if compared["score"] is None:
+        return f"{found} Neither model detected anything in them, so that no detections were compared."
+    found += (
+        f" For {compared['detections']} detections, scores differ by at most {compared['score']:.1e} and box edges by at most "
+        f"{compared['box']:.1e} pixels."
+    )
+    return found if compared["mask"] is None else f"{found} Masks have an IoU of at least {compared['mask']:.4f}."
 
 
 def _number(value: float | None) -> str:

@@ -68,6 +68,20 @@ def test_a_card_is_readable_and_escapes_the_data(files: dict[str, Path]) -> None
     assert "- initial weights: random\n" in text
 
 
+def test_a_card_says_of_masks_and_detections_only_what_was_compared(files: dict[str, Path]) -> None:
+    def compared(**others: Any) -> str:
+        files["export"].write_text(json.dumps({**COMPARED, **others}))
+        write(files)
+        return next(line for line in files["text"].read_text().splitlines() if "was compared" in line)
+
+    assert "For 3 detections" in compared() and "Masks have an IoU of at least 1.0000." in compared()
+    assert compared(mask=None).endswith(
+        "For 3 detections, scores differ by at most 0.0e+00 and box edges by at most 0.0e+00 pixels."
+    )
+    nothing = compared(detections=0, score=None, box=None, mask=None)
+    assert nothing.endswith("Neither model detected anything in them, so that no detections were compared.")
+
+
 def test_a_model_of_any_kind_has_a_card(files: dict[str, Path]) -> None:
     paths = {name: files[name] for name in ("checksums", "datasheet", "metrics", "data", "text")}
     settings = {"threshold": 0.123456, "of": {"<b>": True}}

@@ -3,6 +3,7 @@
 import json
 import shutil
 import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -36,14 +37,17 @@ class Detections:
 
 @dataclass(frozen=True)
 class Differences:
-    """The largest differences between two models; for masks, the smallest intersection over union."""
+    """The largest differences between two models; for masks, the smallest intersection over union.
+
+    `score` and `box` are None if no detections were compared, and `mask` is None if no masks were.
+    """
 
     detections: int = 0
     unmatched: int = 0
     output: float = 0.0
-    score: float = 0.0
-    box: float = 0.0
-    mask: float = 1.0
+    score: float | None = None
+    box: float | None = None
+    mask: float | None = None
 
 
 def export_detector(weights: Path, checkpoint: Path, onnx: Path, settings: ExportSettings) -> None:
@@ -113,11 +117,10 @@ def verify_export(
     worst = Differences(
         detections=sum(each.detections for each in differences),
         unmatched=sum(each.unmatched for each in differences),
-        # Not Python's `max` and `min`, which may ignore NaN.
         output=float(np.max([each.output for each in differences])),
-        score=float(np.max([each.score for each in differences])),
-        box=float(np.max([each.box for each in differences])),
-        mask=float(np.min([each.mask for each in differences])),
+        score=_extreme(np.max, [each.score for each in differences]),
+        box=_extreme(np.max, [each.box for each in differences]),
+        mask=_extreme(np.min, [each.mask for each in differences]),
     )
     limits = {
         "unmatched": 0,
@@ -130,7 +133,7 @@ def verify_export(
     beyond = [
         f"{name} {measured[name]:.3g} (allowed: {limit:g})"
         for name, limit in limits.items()
-        if not (measured[name] >= limit if name == "mask" else measured[name] <= limit)
+        if measured[name] is not None and not (measured[name] >= limit if name == "mask" else measured[name] <= limit)
     ]
     if beyond:
         raise TesseraError(
@@ -147,28 +150,41 @@ def compare(ours: Detections, theirs: Detections, confidence: float) -> Differen
     Each detection with a score of at least `confidence` is compared with the nearest one of the same class of the other model.
     It is unmatched if there is none whose edges are all within `NEAR` pixels.
     """
-    worst = Differences(detections=int((ours.scores >= confidence).sum()))
+    unmatched = 0
+    scores, edges, overlaps = [], [], []
     for one, other in ((ours, theirs), (theirs, ours)):
         for number in np.flatnonzero(one.scores >= confidence):
             same = np.flatnonzero(other.classes == one.classes[number])
             apart = np.abs(other.boxes[same] - one.boxes[number]).max(axis=1)
             if not (apart <= NEAR).any():
-                worst = replace(worst, unmatched=worst.unmatched + 1)
+                unmatched += 1
                 continue
             match = same[apart.argmin()]
-            worst = replace(
-                worst,
-                score=max(worst.score, float(abs(other.scores[match] - one.scores[number]))),
-                box=max(worst.box, float(apart.min())),
-                mask=min(worst.mask, _overlap(one.masks[number], other.masks[match])),
-            )
-    return worst
+            scores.append(abs(other.scores[match] - one.scores[number]))
+            edges.append(apart.min())
+            overlaps.append(_overlap(one.masks[number], other.masks[match]))
+    return Differences(
+        detections=int((ours.scores >= confidence).sum()),
+        unmatched=unmatched,
+        score=_extreme(np.max, scores),
+        box=_extreme(np.max, edges),
+        mask=_extreme(np.min, overlaps),
+    )
 
 
-def _overlap(one: np.ndarray, other: np.ndarray) -> float:
-    """Return the intersection over union of two masks; 1 if both are empty."""
+def _extreme(choose: Callable[[list[float]], float], values: Sequence[float | None]) -> float | None:
+    """Return the one of `values` that `choose` returns, without those that are None; None if no others are left.
+
+    `choose`: `np.max` or `np.min`. Those of Python may ignore NaN.
+    """
+    known = [value for value in values if value is not None]
+    return float(choose(known)) if known else None
+
+
+def _overlap(one: np.ndarray, other: np.ndarray) -> float | None:
+    """Return the intersection over union of two masks; None if both are empty."""
     union = np.count_nonzero(one | other)
-    return np.count_nonzero(one & other) / union if union else 1.0
+    return np.count_nonzero(one & other) / union if union else None
 
 
 def _letterbox(path: Path, size: int) -> np.ndarray:

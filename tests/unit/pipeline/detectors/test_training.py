@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from tessera.imaging.images import write_image
 from tessera.imaging.polygons import Part, outline, rasterize
 from tessera.pipeline.detectors.dataset import check_dataset
 from tessera.pipeline.detectors.evaluate import evaluate_detector
-from tessera.pipeline.detectors.export import Detections, compare, export_detector, verify_export
+from tessera.pipeline.detectors.export import Detections, Differences, compare, export_detector, verify_export
 from tessera.pipeline.detectors.settings import DetectorSettings, ExportSettings, ToleranceSettings
 from tessera.pipeline.detectors.train import train_detector
 from tessera.records.annotation.formats.yolo import write_yolo
@@ -322,8 +322,13 @@ def test_detections_are_compared_with_the_nearest_of_the_other_model() -> None:
     assert (moved.unmatched, moved.box, round(moved.score, 6), round(moved.mask, 6)) == (0, 2, 0.1, round(50 / 52, 6))
     assert compare(ours, detections((0, 0, 50, 50)), 0.1).unmatched == 1
     assert compare(detections((0, 0, 50, 50)), ours, 0.1).unmatched == 1
-    assert compare(detections(), detections(), 0.1).mask == 1
+    assert compare(detections(), detections(), 0.1) == Differences(), "nothing is said of detections that do not exist"
     assert compare(ours, detections(), 0.95).unmatched == 0
+
+
+def test_boxes_without_masks_have_no_overlap() -> None:
+    boxes = replace(detections((0, 0, 50, 50)), masks=np.zeros((1, 0, 0), dtype=bool))
+    assert compare(boxes, boxes, 0.1) == Differences(detections=1, score=0, box=0, mask=None)
 
 
 def test_another_class_is_another_detection() -> None:
