@@ -32,7 +32,7 @@ from tessera.imaging.degradation.operations import (
     sharpen,
     sinc_kernel,
 )
-from tessera.imaging.degradation.settings import DETECTION, DegradationSettings, Step
+from tessera.imaging.degradation.settings import DETECTION, RESTORATION, DegradationSettings, Step
 
 PHOTOGRAPH = cv2.resize(skimage.data.coffee(), (150, 101), interpolation=cv2.INTER_AREA)
 COLOURS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0), (200, 120, 40), (90, 90, 90)]
@@ -182,6 +182,17 @@ def test_gaussian_noise_has_the_mean_and_the_deviation(sigma: float) -> None:
     noisy = gaussian_noise(image, sigma, False, random())
     assert np.abs(noisy.mean((0, 1)) - image[0, 0]).max() < 5 * np.hypot(sigma, 0.3) / 200
     assert_like_draws_of(slow_gaussian(image, sigma, random(1)), noisy, 0.01)
+
+
+@pytest.mark.parametrize("level", [16, 128, 240])
+def test_clips_get_noise_of_50_decibels_below_full_scale_at_any_brightness(level: int) -> None:
+    (noise,) = (step for step in RESTORATION if step.gaussian_noise)
+    always = noise.model_copy(update={"gaussian_noise": noise.gaussian_noise.model_copy(update={"probability": 1})})
+    clip = np.stack([flat((level,) * 3, 100, 100)] * 4)
+    sigma = 10 ** (-50 / 20) * 255
+    # Rounding to levels adds a variance of 1/12. Lada 0.11 was measured at 0.857, too.
+    assert np.hypot(sigma, 12**-0.5) == pytest.approx(0.857, abs=1e-3)
+    assert degrade(clip, (always,), random()).std() == pytest.approx(0.857, abs=0.01)
 
 
 @pytest.mark.parametrize(("level", "scale"), [(16, 0.3), (64, 0.3), (200, 0.1), (200, 1), (40, 2)])
@@ -418,7 +429,7 @@ def test_a_chain_can_express_that_of_lada_for_restoration() -> None:
     - vp9: {probability: 0.27, crf: [40, 60]}
     - mpeg2: {probability: 0.09, quantizer: [4, 16]}
 - blur: {probability: 0.3, sizes: [13], sigma: [1, 3], kernels: {isotropic: 1}}
-- gaussian_noise: {probability: 0.2, sigma: [0.8, 0.8], grey: 0}
+- gaussian_noise: {probability: 0.2, sigma: [0.806, 0.806], grey: 0}
 - x264: {probability: 0.15, crf: [24, 28]}
 """)
     clip = np.stack([np.roll(PHOTOGRAPH, 3 * number, axis=1) for number in range(4)])

@@ -226,8 +226,8 @@ DETECTION = (
 #   31.1 to 36.9 dB on clips of photographs with mosaics. The quality ranges here give the same at any size, and VP9 takes a
 #   twentieth of the time.
 # - Lada's standard deviations of the blur are 1, 2 or 3 pixels. Here they are any number from 1 to 3.
-# - Lada's signal-to-noise ratio of 50 dB is a standard deviation of 0.2 levels in a dark clip and 0.6 in a bright one. Here
-#   the range from 0.2 to 0.6 applies to all clips.
+# Lada's noise of 50 dB is relative to full scale, so its standard deviation is 10 ** (-50 / 20) * 255 = 0.806 levels at any
+# brightness. Rounding to whole levels makes that 0.857, here and in Lada.
 # For differences in colours, single frames and rounding, see `codecs` and `operations`.
 RESTORATION = (
     Step(
@@ -239,7 +239,7 @@ RESTORATION = (
         )
     ),
     Step(blur=Blur(probability=0.3, sizes=(13,), sigma=(1, 3), kernels={"isotropic": 1})),
-    Step(gaussian_noise=GaussianNoise(probability=0.2, sigma=(0.2, 0.6), grey=0)),
+    Step(gaussian_noise=GaussianNoise(probability=0.2, sigma=(0.806, 0.806), grey=0)),
     Step(x264=Crf51(probability=0.15, crf=(24, 28))),
 )
 
