@@ -7,11 +7,14 @@ The steps and their order are those of Lada 0.11 (https://github.com/ladaapp/lad
   in the frame, such as those made by Lada, can only be treated as in Lada; see the setting `anchor`.
 - The size of the blocks depends on the masks of the window. Lada uses a figure in the metadata that counts only the outline
   that was found first. Every sample has a mosaic. In Lada, blocks of 1 pixel leave it unchanged, and blocks of 0 give an error.
+- Clips are scaled down by area, which averages pixels. Lada scales with bilinear interpolation, which skips pixels. Both scale
+  up with bilinear interpolation.
+- The angle of a rotation is drawn uniformly from a range. In Lada, it is -2, -1, 1 or 2 degrees.
 - Pixels that were mixed with padding are black, and `content` marks all others. In Lada, rounding leaves some of the padding.
 - Colours are always RGB, and a mosaic does not darken the image. See `tessera.imaging.mosaic` and
   `tessera.imaging.degradation` for these and other differences.
 - A training sample depends only on the seed, the epoch and its clip, not on the worker that makes it. A validation sample does
-  not depend on the epoch, and is neither mirrored nor rotated.
+  not depend on the epoch, and is neither mirrored nor rotated. In Lada, it is rotated like a training sample.
 """
 
 import math
