@@ -95,10 +95,11 @@ def join(
 
     ByteTrack links boxes that overlap. A region that passes behind a post comes out beside it with a new number, or with the
     number of another region nearby. So each run of detections without a missed look is joined to an earlier track that ended at
-    most `buffer` seconds before, in the same shot. The track must have the same number, or the boxes must overlap when both are
-    scaled to twice their size. If there are several such tracks, the one that ended last is chosen, then the one with the same
-    number, then the nearest. Partly hidden regions have small boxes, so the largest box at the end of a run of the track
-    counts.
+    most `buffer` seconds before, in the same shot, if the region can have come that far. The post is as wide as the region plus
+    the way that the region goes while it is hidden. So the centres of the boxes may be as far apart as the size of the region
+    plus the way that the track went in as much time before it was lost, along each axis. Partly hidden regions have small
+    boxes, so the largest box at the end of a run of the track counts. If there are several such tracks, the one that ended last
+    is chosen, then the one with the same number, then the nearest.
 
     `tracks`, `looks`: int64 (detections,), in order of time: the track of each detection, or -1, and its look. `time`, `shots`:
     the seconds and the shot of each look. `corners`: float64 (detections, 4), pixels.
@@ -108,23 +109,27 @@ def join(
     ends = (np.diff(tracks[followed]) != 0) | (np.diff(looks[followed]) > 1)
     runs = [run for run in np.split(followed, np.flatnonzero(ends) + 1) if len(run)]
     joined = np.full_like(tracks, -1)
-    size = corners[:, 2:] - corners[:, :2]
-    last: dict[int, int] = {}  # the last detection of each track that can be continued
+    at = time[looks]  # of each detection
+    centre, size = (corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]
+    recent: dict[int, np.ndarray] = {}  # the last detections, over `buffer` seconds, of each track that can be continued
     largest: dict[int, np.ndarray] = {}  # the largest size of each track at the ends of its runs
     for number, run in enumerate(sorted(runs, key=lambda run: int(run[0]))):
         start = run[0]
-        begin = time[looks[start]]
-        last = {track: row for track, row in last.items() if begin - time[looks[row]] <= buffer + TINY}
+        recent = {track: rows for track, rows in recent.items() if at[start] - at[rows[-1]] <= buffer + TINY}
         choices = []
-        for track, row in last.items():
-            apart = np.abs(corners[start].reshape(2, 2).mean(axis=0) - corners[row].reshape(2, 2).mean(axis=0))
-            is_same = tracks[row] == tracks[start]
-            is_before = looks[row] < looks[start] and shots[looks[row]] == shots[looks[start]]
-            if is_before and (is_same or (apart < size[start] + largest[track]).all()):
-                choices.append((-looks[row], not is_same, float(np.hypot(*apart)), track))
+        for track, rows in recent.items():
+            last = rows[-1]
+            lost = at[start] - at[last]
+            if looks[last] >= looks[start] or shots[looks[last]] != shots[looks[start]]:
+                continue
+            before = rows[np.searchsorted(at[rows], at[last] - lost - TINY)]
+            apart, moved = (np.abs(centre[row] - centre[last]) for row in (start, before))
+            if (apart <= np.maximum(size[start], largest[track]) + moved).all():
+                choices.append((-looks[last], tracks[last] != tracks[start], float(np.hypot(*apart)), track))
         track = min(choices)[-1] if choices else number
         joined[run] = track
-        last[track] = int(run[-1])
+        rows = np.concatenate([recent.get(track, run[:0]), run])
+        recent[track] = rows[at[rows] >= at[rows[-1]] - buffer - TINY]
         largest[track] = np.maximum(size[run[-1]], largest.get(track, 0))
     # Numbered in the order in which they begin.
     kept = {track: place for place, track in enumerate(dict.fromkeys(joined[joined >= 0].tolist()))}

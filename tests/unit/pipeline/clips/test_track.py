@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tessera.imaging.video import read_frames, read_packets
-from tessera.pipeline.clips.track import REACH, TrackSettings, find_breaks, find_cuts, track
+from tessera.pipeline.clips.track import REACH, TrackSettings, find_breaks, find_cuts, join, track
 from tessera.records.tables.scenes import VideoDetections, VideoFrames
 from tessera.records.tables.table import types
 
@@ -57,16 +57,61 @@ def test_a_region_that_moves_is_one_track_from_its_first_detection_on() -> None:
     assert track(footage(60), seen, TrackSettings()).tolist() == [0] * 37
 
 
-def behind_a_post(shown: int, hidden: int) -> dict[int, Sequence[Box]]:
-    """Return the boxes of a square that passes behind a post for so many frames, and comes out far away."""
+def behind_a_post(shown: int, hidden: int, farther: int = 0) -> dict[int, Sequence[Box]]:
+    """Return the boxes of a square that passes behind a post for so many frames, and comes out at its other edge.
+
+    It comes out `farther` pixels beyond the place to which it can have moved.
+    """
     boxes = {index: [square(100 + 2 * index)] for index in range(shown)}
-    return boxes | {shown + hidden + index: [square(185 + 2 * (shown + index))] for index in range(shown)}
+    return boxes | {shown + hidden + i: [square(160 + farther + 2 * (shown + hidden + i))] for i in range(shown)}
 
 
 @pytest.mark.parametrize("hidden", [0, 1, 11])
 def test_a_region_that_passes_behind_a_post_stays_one_track(hidden: int) -> None:
     settings = TrackSettings(speed=0, buffer=0.5)
     assert track(footage(60), detected(behind_a_post(20, hidden)), settings).tolist() == [0] * 40
+    assert track(footage(60), detected(behind_a_post(20, hidden, 1)), settings).tolist() == [0] * 20 + [1] * 20
+
+
+@pytest.mark.parametrize("stride", [1, 3])
+def test_a_region_that_appears_where_the_last_cannot_have_gone_is_another(stride: int) -> None:
+    # Without a bound by the time, this was one track, and the masks in between were over nothing.
+    here, there = square(600, 400, 280), square(1150, 400, 280)
+    seen = detected({i: [here if i < 30 else there] for i in [*range(0, 30, stride), *range(42, 72, stride)]})
+    numbers = track(footage(72, stride=stride, rate=30), seen, TrackSettings()).tolist()
+    assert numbers == sorted(numbers)
+    assert set(numbers) == {0, 1}
+
+
+@pytest.mark.parametrize("stride", [1, 3])
+@pytest.mark.parametrize("speed", [-30, -4, 1, 8, 24])
+def test_a_region_that_moves_steadily_is_joined_across_a_gap(speed: int, stride: int) -> None:
+    seen = detected({i: [square(5000 + speed * i)] for i in range(0, 90, stride) if not 30 < i < 42})
+    assert set(track(footage(90, stride=stride, rate=30), seen, TrackSettings())) == {0}
+
+
+@given(
+    before=st.integers(1, 12),
+    missed=st.integers(0, 12),
+    speed=st.floats(-100, 100),
+    jump=st.floats(-600, 600),
+    has_same_number=st.booleans(),
+)
+def test_a_lost_region_is_joined_if_it_can_have_gone_that_far(
+    before: int, missed: int, speed: float, jump: float, has_same_number: bool
+) -> None:
+    side = 80.0
+    xs = [*(speed * i for i in range(before)), speed * (before - 1) + jump]
+    corners = np.array([(x, 0, x + side, side) for x in xs])
+    looks = np.array([*range(before), before + missed])
+    numbers = np.array([0] * before + [0 if has_same_number else 1])
+    time = np.arange(before + missed + 1) / 25
+    found = join(numbers, looks, time, np.zeros(len(time), int), corners, 1.0)
+    # As far as it moved in the frames just before it was lost, as many as it was lost for, and as far as its size.
+    reach = side + abs(speed) * min(missed + 1, before - 1)
+    is_one_run = has_same_number and not missed
+    if abs(abs(jump) - reach) > 1e-6:
+        assert (found.max() == 0) == (is_one_run or abs(jump) < reach)
 
 
 def test_a_track_ends_after_a_long_gap_at_a_cut_or_far_away() -> None:
