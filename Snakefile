@@ -78,11 +78,12 @@ rule all:
         WITHDRAWN,
         expand("<results>/datasets/{dataset}/SHA256SUMS", dataset=DATASETS),
         expand("<results>/weights/{model}/SHA256SUMS", model=MODELS),
-        rules.report.output,
+        [] if IS_EMPTIED else rules.report.output,
 
 
 rule frames:
     input:
+        footage,
         WITHDRAWN,
         rules.gather_sources.output.refused,
         rules.gate_sources.output,
@@ -91,5 +92,6 @@ rule frames:
 
 rule datasets:
     input:
+        footage_or_images,
         WITHDRAWN,
         expand("<results>/datasets/{dataset}/SHA256SUMS", dataset=DATASETS),

@@ -255,19 +255,27 @@ MODELS = (
 )
 
 
-def trained_models(config: Config) -> dict[str, Model]:
-    """Return the models that are trained under `config`, by name."""
+def trained_models(config: Config, has_sources: bool = True) -> dict[str, Model]:
+    """Return the models that are trained under `config`, by name.
+
+    If `has_sources` is false, the manifest lists no footage. Then only models are trained whose dataset has sets of images.
+    """
+    possible = {dataset.name for dataset in DATASETS if has_sources or sets_of(dataset, config)}
     return {
         model.name: model
         for model in MODELS
-        if (model.is_trained(config) if model.is_trained else config["models"][model.name] is not None)
+        if model.dataset in possible
+        and (model.is_trained(config) if model.is_trained else config["models"][model.name] is not None)
     }
 
 
-def made_datasets(config: Config) -> dict[str, Dataset]:
-    """Return the datasets that are made under `config`, by name: for models that are trained, or because of `is_made`."""
-    used = {model.dataset for model in trained_models(config).values()}
-    return {dataset.name: dataset for dataset in DATASETS if dataset.name in used or dataset.is_made(config)}
+def made_datasets(config: Config, has_sources: bool = True) -> dict[str, Dataset]:
+    """Return the datasets that are made under `config`, by name: for models that are trained, or because of `is_made`.
+
+    If `has_sources` is false, these are only the datasets of the models that are trained without footage.
+    """
+    used = {model.dataset for model in trained_models(config, has_sources).values()}
+    return {dataset.name: dataset for dataset in DATASETS if dataset.name in used or (has_sources and dataset.is_made(config))}
 
 
 def label_task(dataset: Dataset, config: Config) -> str:

@@ -220,3 +220,11 @@ def test_nothing_but_the_catalogue_and_the_demo_names_a_dataset_or_a_model() -> 
     elsewhere = {name for name in found if "demo" not in name} - {"src/tessera/catalogue.py"}
     assert "src/tessera/catalogue.py" in found
     assert len(elsewhere) <= 2, elsewhere
+
+
+def test_without_footage_what_sets_of_images_are_enough_for_is_made() -> None:
+    one = {"name": "mine", "path": "mine", "content": "general", "rights": "CC0"}
+    labels, watermarks = {"annotations": {"labels": [one]}}, {"watermarks": {"sets": [one]}}
+    for values, names in (({}, []), (labels, ["nsfw_detection"]), (watermarks, ["watermark_detection"])):
+        config = load_configuration(values)
+        assert list(made_datasets(config, has_sources=False)) == list(trained_models(config, has_sources=False)) == names

@@ -186,3 +186,35 @@ def test_adult_labels_without_consent_stop_the_run_before_any_job(labelled: Proj
     run = labelled.run(*targets(labelled))
     assert run.returncode != 0 and run.jobs == []
     assert "annotations.labels.0" in run.output and "adults_verified" in run.output
+
+
+def test_labelled_images_are_enough_without_a_source_and_nothing_at_all_is_an_error(labelled: Project) -> None:
+    labelled.snakefile = REPOSITORY / "Snakefile"
+    labelled.write_manifest([])
+    one, two = labelled.settings["annotations"]["labels"]
+    labelled.settings["annotations"]["labels"] = [{**one, "split": "train"}, {**two, "split": "val"}]
+    selected, splits = "results/selections/nsfw_detection/images.parquet", "results/datasets/splits.parquet"
+    run = labelled.run(selected, splits)
+    assert run.returncode == 0, run.output
+    left_out = "left out: watermark_detection, mosaic_detection, mosaic_restoration\n"
+    assert f"config/sources.tsv lists no source: only nsfw_detection is made; {left_out}" in run.output
+    assert pl.read_parquet(labelled.folder / selected).height == 2
+    assert set(pl.read_parquet(labelled.folder / splits)["split"]) == {"train", "val"}
+    run = labelled.run("--dry-run", "mosaic_detection")
+    assert run.returncode != 0 and "config/sources.tsv lists no source: add a row for each video" in run.output
+    labelled.settings["annotations"]["labels"] = []
+    run = labelled.run("--dry-run")
+    assert run.returncode != 0 and "or train a model on images of your own, in annotations.labels or" in run.output
+
+
+def test_when_the_last_source_is_withdrawn_its_results_are_removed(labelled: Project) -> None:
+    labelled.snakefile = REPOSITORY / "Snakefile"
+    labelled.settings["annotations"] = {}
+    labelled.write_manifest([])
+    frames = [labelled.results / folder / "film" for folder in ("sources/shards", "frames")]
+    for folder in frames:
+        folder.mkdir(parents=True)
+    run = labelled.run()
+    assert run.returncode == 0 and run.jobs == ["remove_withdrawn", "withdraw_proposals"], run.output
+    assert "config/sources.tsv lists no source: only the results of earlier sources are removed" in run.output
+    assert not any(folder.exists() for folder in frames)

@@ -2,6 +2,7 @@
 
 import os
 import re
+from glob import glob
 from functools import cache
 from pathlib import Path
 
@@ -41,8 +42,8 @@ except TesseraError as error:
 
 SHARDS = group_by_shard(SOURCES, config["shards"])
 # The entries of the catalogue that these settings ask for, by name.
-DATASETS = made_datasets(config)
-MODELS = trained_models(config)
+DATASETS = made_datasets(config, has_sources=bool(SOURCES))
+MODELS = trained_models(config, has_sources=bool(SOURCES))
 # Folders of labels and sets of watermarks that the settings name, by the names of their folders in the results.
 LABELS = {file_name(each["name"]): each for each in config["annotations"]["labels"]}
 WATERMARK_SETS = {
@@ -64,7 +65,25 @@ WITHDRAWN = ["<results>/sources/withdrawn.tsv", "<results>/previews/withdrawn.ts
 # Folders of version 0.1 that are no longer used.
 OLD_FOLDERS = ["results/annotations"]
 
+NO_SOURCE = f"{config['manifest']} lists no source: add a row for each video, image or folder of images (see config/README.md)"
+# Whether the manifest lists no source although there are results of some, so that these are all that there is to do.
+IS_EMPTIED = (
+    not SOURCES
+    and not DATASETS
+    and bool(glob(workflow.pathvars.apply("<results>/sources/shards/*")))
+)
+
 if workflow.is_main_process:
+    if IS_EMPTIED:
+        logger.warning(
+            f"{config['manifest']} lists no source: only the results of earlier sources are removed"
+        )
+    elif not SOURCES and DATASETS:
+        left_out = [name for name in made_datasets(config) if name not in DATASETS]
+        logger.warning(
+            f"{config['manifest']} lists no source: only {', '.join(DATASETS)} is made; left out:"
+            f" {', '.join(left_out) or 'nothing'}"
+        )
     for folder in filter(os.path.isdir, OLD_FOLDERS):
         logger.warning(
             f"{folder} was written by Tessera 0.1 and is no longer used: its content is made again in results/labels and"
@@ -110,6 +129,27 @@ def clarify(record):
 
 
 logger.addFilter(clarify)
+
+
+def footage(wildcards):
+    """Return no files. Raises `TesseraError` if the manifest lists no source."""
+    if not SOURCES:
+        raise TesseraError(NO_SOURCE)
+    return []
+
+
+def footage_or_images(wildcards):
+    """Return no files. Raises `TesseraError` if there is neither footage nor a set of images that a model is trained on."""
+    if not SOURCES and not DATASETS:
+        named = {
+            setting
+            for dataset in tessera.catalogue.DATASETS
+            for setting in dataset.sets.values()
+        }
+        raise TesseraError(
+            f"{NO_SOURCE}, or train a model on images of your own, in {' or '.join(sorted(named))}"
+        )
+    return []
 
 
 def verbatim(value):

@@ -53,6 +53,7 @@ def preview_weights(wildcards):
 
 rule preview:
     input:
+        footage,
         "<results>/previews/summary.json",
         expand(
             "<results>/previews/{shard}/{part}",

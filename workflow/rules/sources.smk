@@ -27,6 +27,15 @@ rule admit_sources:
         "../scripts/admit_sources.py"
 
 
+def gathered_sources(wildcards):
+    """Return the ids of all sources in the order of the manifest, if there is anything to make.
+
+    An input function could not check this: with results that need its job, Snakemake hides its errors.
+    """
+    footage_or_images(wildcards)
+    return source_order(wildcards)
+
+
 rule gather_sources:
     input:
         tables=expand("<results>/sources/shards/{shard}/sources.parquet", shard=SHARDS),
@@ -40,7 +49,7 @@ rule gather_sources:
     benchmark:
         "<benchmarks>/gather_sources.jsonl"
     params:
-        order=source_order,
+        order=gathered_sources,
         code=code_digest("tessera.pipeline.footage.admission:gather_sources"),
     script:
         "../scripts/gather_sources.py"

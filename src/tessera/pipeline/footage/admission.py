@@ -247,7 +247,7 @@ def gather_sources(
 def gate_sources(table: Path, ledger: Path, max_failed: float, *, admitted: Path, summary: Path) -> None:
     """Write the admitted sources of `table` to `admitted`, and to `summary` how many were refused, by reason.
 
-    Raises `TesseraError` if no source was admitted, or if the fraction of sources that failed exceeds `max_failed`.
+    Raises `TesseraError` if there are sources and none was admitted, or if the fraction that failed exceeds `max_failed`.
     """
     import polars as pl
 
@@ -255,11 +255,11 @@ def gate_sources(table: Path, ledger: Path, max_failed: float, *, admitted: Path
     from tessera.records.tables.table import read_table, write_table
 
     sources = read_table(table, Sources).filter(pl.col("status") == "admitted")
-    if sources.is_empty():
-        rows = read_ledger(ledger)
+    rows = read_ledger(ledger)
+    if rows and sources.is_empty():
         shown = [f"  {row['key']!r}: {row['reason']} ({row['detail']})" for row in rows[:SHOWN]]
         more = [f"  and {len(rows) - SHOWN} more, in refused.tsv"] if len(rows) > SHOWN else []
-        raise TesseraError("\n".join(["no source was admitted; fix the manifest:", *(shown or ["  it is empty"]), *more]))
+        raise TesseraError("\n".join(["no source was admitted; fix the manifest:", *shown, *more]))
     counts = {"admission": {"unit": "sources", **gate("sources", [ledger], max_failed)}}
     summary.write_text(json.dumps(counts, indent=2) + "\n", encoding="utf-8")
     write_table(sources, Sources, admitted)
