@@ -15,15 +15,16 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
 
-def read_image(path: Path) -> np.ndarray:
+def read_image(path: Path, name: str = "") -> np.ndarray:
     """Return the image `path`, turned upright by its EXIF orientation: uint8 (H, W, 3), RGB.
 
     16-bit values are reduced to their upper 8 bits. Transparency is drawn over white, as viewers do. If a file has several
     images, the first is read. Raises `Failed` if the file is not an image, cannot be decoded, or has so many pixels that
-    Pillow takes it for a decompression bomb.
+    Pillow takes it for a decompression bomb. Its message calls the file `name`, if this is given.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
+    name = name or str(path)
     with open_file(path) as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # errors are raised anyway
         try:
@@ -33,11 +34,12 @@ def read_image(path: Path) -> np.ndarray:
         except MemoryError:
             raise
         except UnidentifiedImageError:  # its message contains the address of the file object, which differs in each run
-            raise Failed("image cannot be decoded", f"none of {', '.join(IMAGE_FORMATS)}") from None
+            raise Failed("image cannot be decoded", f"{name!r} is none of {', '.join(IMAGE_FORMATS)}; convert it") from None
         except Exception as error:  # on hostile bytes, decoders raise exceptions of many types
             if isinstance(error, OSError) and error.errno in SYSTEMIC:
                 raise
-            raise Failed("image cannot be decoded", str(error)) from error
+            fix = "save it again as JPEG or PNG, or leave it out"
+            raise Failed("image cannot be decoded", f"{name!r}: {error}; {fix}") from error
 
 
 def write_image(path: Path, image: np.ndarray, quality: int = 95) -> None:
@@ -74,15 +76,16 @@ def shrink(image: np.ndarray, max_side: int) -> np.ndarray:
 
 
 def _rgb(image: "PillowImage") -> np.ndarray:
+    """Return `image` in 8-bit colour. Raises `ValueError` if its values have no known range."""
     from PIL import Image
 
     if image.mode.startswith("I"):  # 16-bit grey, which `convert` would clip at 255 instead of scaling
         grey = np.asarray(image)
         if grey.min() < 0 or grey.max() > 0xFFFF:
-            raise Failed("image cannot be decoded", "more than 16 bits per pixel")
+            raise ValueError("it has more than 16 bits per pixel")
         image = Image.fromarray((grey >> 8).astype(np.uint8))
     elif image.mode == "F":
-        raise Failed("image cannot be decoded", "its pixels are floating-point numbers of unknown range; convert it to 8 bits")
+        raise ValueError("its pixels are floating-point numbers of unknown range")
     elif image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

@@ -68,10 +68,7 @@ def probe_image(path: Path, look: Look | None = None) -> Media:
     # The second image of a multi-picture JPEG is a preview or a depth map of the first.
     if pictures > 1 and image.format != "MPO":
         raise Failed("several pictures in one image", f"{quoted(path)}: convert it to a video or a folder of images")
-    try:
-        picture = read_image(path)
-    except Failed as fault:
-        raise Failed(fault.reason, f"{quoted(path)}: {fault.detail}; copy it again, or leave it out") from None
+    picture = read_image(path)
     if look is not None:
         look(picture, "")
     height, width = picture.shape[:2]

@@ -92,11 +92,11 @@ def test_a_file_that_is_not_a_valid_image_is_refused(content: bytes, tmp_path: P
         read_image(path)
 
 
-def test_an_error_names_the_formats_but_no_object_in_memory(tmp_path: Path) -> None:
+def test_an_error_names_the_file_and_the_formats_but_no_object_in_memory(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"plain text")
     with pytest.raises(Failed) as fault:
         read_image(tmp_path / "a.png")
-    assert fault.value.detail == "none of JPEG, PNG, WEBP, BMP, TIFF"
+    assert fault.value.detail == f"'{tmp_path / 'a.png'}' is none of JPEG, PNG, WEBP, BMP, TIFF; convert it"
 
 
 def test_a_truncated_image_is_refused(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tessera.core.errors import Dropped, Failed, TesseraError
-from tessera.core.files import check_there, file_name, open_file
+from tessera.core.files import check_there, file_name, open_file, quoted
 from tessera.core.job import progress, tell
 from tessera.core.ledger import Ledger
 from tessera.imaging.footage import read_footage
@@ -18,7 +18,7 @@ from tessera.imaging.images import read_image, write_image
 from tessera.pipeline.labels.settings import LabelSet
 from tessera.records.annotation.formats.labelme import embedded_image, image_path, read_labelme, unknown_labels
 from tessera.records.annotation.hub import Origin, write_hub
-from tessera.records.annotation.label_files import LABEL_SUFFIX, frame_label_files, label_files, read_label_file
+from tessera.records.annotation.label_files import LABEL_SUFFIX, frame_label_files, label_files, naming, read_label_file
 from tessera.records.annotation.model import ImageAnnotations, Loss, remark
 from tessera.records.blocklist import read_blocklist
 from tessera.records.material import LABELS
@@ -81,7 +81,8 @@ def import_labels(
             listed.check_file(hashlib.file_digest(file, "sha256").hexdigest(), path.name)
         image = read_image(path)
         listed.check_picture(image, repr(path.name), blocklist_distance)
-        annotated, lost = read_labelme(document, key, image.shape[1], image.shape[0], classes, min_area)
+        with naming(label):
+            annotated, lost = read_labelme(document, key, image.shape[1], image.shape[0], classes, min_area)
         origin = Origin(f"{LABELS}{label_set.name}", _text(stored), perceptual_hash(image), label_set.split, label_set.rights)
         found.append((annotated, origin))
         return losses + lost
@@ -96,12 +97,12 @@ def import_labels(
                 continue
             with rows.item(key) as note:
                 if len(labels) > 1 or len(paths) - len(labels) > 1:
-                    raise Failed("several files of one name", f"{', '.join(path.name for path in paths)}; rename all but one")
+                    raise Failed("several files of one name", f"{', '.join(map(quoted, paths))}; rename all but one")
                 remark(note, read(labels[0], key))
         # Known only now: a label file may refer to an image with a different name.
         for key, path in alone:
             if path.resolve() not in labelled:
-                rows.row(key, "dropped", "unlabelled", f"{path.name} has no label file")
+                rows.row(key, "dropped", "unlabelled", f"{quoted(path)} has no label file; label it in labelme")
     _tell_unknown(unknown, classes)
     write_hub(annotations, images, found)
 
@@ -141,7 +142,7 @@ def import_frame_labels(
             labels = sorted(frame_label_files(folder, source["source"]), key=lambda path: (path.stem, path))
             missing = {label.stem for label in labels} - frame_of.keys()
             frame_of |= {frame["key"]: frame for frame in _read_unsampled(source, missing, unsampled, place)}
-            seen: set[str] = set()
+            seen: dict[str, Path] = {}
             for label in progress(labels, unit="label files"):
                 with rows.item(label.stem) as note:
                     frame = frame_of.get(label.stem)
@@ -150,14 +151,16 @@ def import_frame_labels(
                     if frame is None or frame["source"] != source["source"]:
                         called = f"{file_name(source['source'])}-{0:07d}"
                         raise Dropped(
-                            "no such frame", f"{label.name}: no frame of the source has this key; the first is {called}"
+                            "no such frame", f"{quoted(label)}: no frame has this name; rename it: the first frame is {called}"
                         )
                     document = read_label_file(label)
-                    if label.stem in seen:
-                        raise Failed("frame is labelled twice", f"{str(label)!r} is the second file with this name; keep one")
-                    seen.add(label.stem)
+                    if seen.setdefault(label.stem, label) != label:
+                        both = f"{quoted(seen[label.stem])} and {quoted(label)}"
+                        raise Failed("frame is labelled twice", f"{both} have the same name; keep one")
                     unknown.update(unknown_labels(document, classes))
-                    annotated, losses = read_labelme(document, frame["key"], frame["width"], frame["height"], classes, min_area)
+                    size = frame["width"], frame["height"]
+                    with naming(label):
+                        annotated, losses = read_labelme(document, frame["key"], *size, classes, min_area)
                     path = frame["path"].as_posix()
                     origin = Origin(source["source"], path, frame["phash"], source["split"], source["rights"])
                     found.append((annotated, origin))

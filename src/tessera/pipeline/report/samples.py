@@ -111,7 +111,7 @@ def _read_samples(folder: Path, selected: Path, regions: Path, shown: Shown) -> 
         try:
             image = read_image(files[key])
         except Failed as error:
-            raise TesseraError(f"{files[key]}: {error}; delete the folder {folder} and run again") from error
+            raise TesseraError(f"{error}; delete the folder {folder} and run again") from error
         yield Picture(
             key, image, [(row["label"], _mask(row, *sizes[key])) for row in shapes.filter(key=key).iter_rows(named=True)]
         )

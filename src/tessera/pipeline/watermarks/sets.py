@@ -221,10 +221,7 @@ def _check_image(path: Path, name: str, listed: Blocklist, distance: int) -> np.
         raise Failed("image too large", f"{name!r} has {width} by {height} pixels, {MAX_PIXELS:,} are allowed")
     if min(width, height) < LEAST_SIDE:
         raise Dropped("image too small", f"{name!r} has {width} by {height} pixels, {LEAST_SIDE} a side are needed")
-    try:
-        picture = read_image(path)
-    except Failed as fault:
-        raise Failed(fault.reason, f"{name!r}: {fault.detail}") from None
+    picture = read_image(path, name)
     listed.check_picture(picture, repr(name), distance)
     return picture
 

@@ -1,12 +1,13 @@
 """The label files that people draw in labelme: where they lie, and which of them nobody has saved yet."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 from tessera.core.errors import Dropped, Failed
-from tessera.core.files import IMAGE_SUFFIXES, file_name, files_below
+from tessera.core.files import IMAGE_SUFFIXES, file_name, files_below, quoted
 from tessera.core.provenance import sha256_file
 from tessera.records.annotation.formats.labelme import is_proposal, load_labelme
 
@@ -15,8 +16,11 @@ CHECKSUMS = "SHA256SUMS"  # lists the files that were proposed in its folder, in
 
 
 def label_files(folder: Path, suffixes: Collection[str] = (LABEL_SUFFIX, *IMAGE_SUFFIXES)) -> list[Path]:
-    """Return the files with one of `suffixes` in `folder` and below, sorted by name, without hidden files and broken links."""
-    return [file for file in files_below(folder, suffixes) if file.exists()]
+    """Return the files with one of `suffixes` in `folder` and below, sorted by name, without hidden files.
+
+    A broken link is returned too, so that a label that it led to is missed.
+    """
+    return files_below(folder, suffixes)
 
 
 def frame_label_folders(source: str) -> list[str]:
@@ -45,9 +49,18 @@ def read_label_file(path: Path) -> dict[str, Any]:
     if is_proposal(document) or _is_old_proposal(path):
         raise Dropped(
             "proposal that nobody saved",
-            f"{str(path)!r}: correct it in labelme, or set its flag `accept` there if it is right",
+            f"{quoted(path)}: correct it in labelme, or set its flag `accept` there if it is right",
         )
     return document
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Put `path` before the detail of a `Dropped` or `Failed` that the block raises about the content of this file."""
+    try:
+        yield
+    except Dropped as fault:
+        raise type(fault)(fault.reason, f"{quoted(path)}: {fault.detail}") from None
 
 
 def labelled_frames(folder: Path | None, source: str) -> set[str]:

@@ -113,6 +113,12 @@ def test_a_label_that_is_a_pipe_does_not_block(tmp_path: Path) -> None:
     signal.alarm(0)
 
 
+def test_a_link_to_a_label_that_is_gone_fails(tmp_path: Path) -> None:
+    (tmp_path / "labels" / "film").mkdir(parents=True)
+    (tmp_path / "labels" / "film" / "film-0000003.json").symlink_to("gone.json")
+    assert import_labels(tmp_path, "film")[0] == {"film-0000003": "missing"}
+
+
 def test_a_label_of_a_refused_source_says_so(tmp_path: Path) -> None:
     write_label(tmp_path / "labels" / "film" / "film-0000003.json")
     assert import_labels(tmp_path, "film", "no rights")[0] == {"film-0000003": "source refused"}

@@ -347,7 +347,7 @@ def test_a_split_without_samples_says_so(tmp_path: Path) -> None:
 def test_an_image_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     _draw_samples(tmp_path)
     (tmp_path / "images" / "val" / "a.png").write_bytes(b"not an image")
-    with pytest.raises(TesseraError, match=r"a\.png: image cannot be decoded"):
+    with pytest.raises(TesseraError, match=r"image cannot be decoded: '.*a\.png'"):
         draw_samples(tmp_path / "images", *_tables(tmp_path), _shown(tmp_path), tmp_path / "samples.jpg")
 
 

@@ -4,6 +4,7 @@ import io
 import json
 import math
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -259,6 +260,10 @@ HOSTILE = [
     ("broken shape", [shape([[1, 10**400], [5, 5], [1, 5]])]),
     ("broken shape", [shape([[1, 1e300], [5, 5], [1, 5]])]),
     ("broken shape", [shape([[1, "a"], [5, 5], [1, 5]])]),
+    ("broken shape", [shape([["1", "1"], ["5", "5"], ["1", "5"]])]),
+    ("broken shape", [shape([[True, False], [5, 5], [1, 5]])]),
+    ("broken shape", [shape([[1, 1], [5, 5], [1, 5]], group_id=True)]),
+    ("broken shape", [shape([[1, 1], [5, 5], [1, 5]], score=True)]),
     ("broken shape", [shape([[1, 1], [5, 5], [1, 5]], kind="star")]),
     ("broken shape", [shape([[1, 1], [5, 5], [1, 5]], kind=3)]),
     ("broken shape", [shape([[1, 1], [5, 5], [1, 5]], label=None)]),
@@ -301,7 +306,7 @@ def test_a_contradiction_fails_the_image(reason, more):
 @pytest.mark.parametrize(
     ("reason", "data"),
     [
-        ("broken JSON", b""),
+        ("empty file", b""),
         ("broken JSON", b"{"),
         ("broken JSON", b"\xff\xfe\xfd"),
         ("broken JSON", b"[" * 200_000),
@@ -319,6 +324,9 @@ def test_a_file_that_is_not_from_labelme_fails(tmp_path, reason, data):
     with pytest.raises(Failed) as error:
         load_labelme(tmp_path / "one.json")
     assert error.value.reason == reason
+    assert str(tmp_path / "one.json") in error.value.detail
+    assert re.search("; (correct|copy|remove)", error.value.detail), "no fix"
+    assert not re.search(r"recursion|sys\.", error.value.detail), "it is for programmers"
 
 
 def test_a_huge_file_is_not_read(tmp_path):
@@ -429,6 +437,9 @@ class Folder:
         import_labels(label_set, ["nsfw"], 16, BLOCKLIST, 8, Path("results/embedded"), *tables)
         rows = {row["key"]: (row["status"], row["reason"]) for row in read_ledger(self.folder / "ledger")}
         assert len(rows) == len(read_ledger(self.folder / "ledger"))
+        for row in read_ledger(self.folder / "ledger"):
+            says = row["detail"]
+            assert row["status"] == "ok" or (str(self.root) in says and re.search("[;:] ", says)), f"no file or no fix: {row}"
         images = read_table(self.folder / "images", Images)
         assert set(images["key"]) == {key for key, (status, _) in rows.items() if status == "ok"}
         assert [image.key for image in read_hub(self.folder / "annotations", self.folder / "images")] == images["key"].to_list()
@@ -529,6 +540,13 @@ def test_a_pipe_fails_without_blocking(folder):
         "long": "image missing",
         "pipe": "not a regular file",
     }
+
+
+def test_a_link_to_a_label_that_is_gone_fails(folder):
+    folder.image("a.png")
+    (folder.root / "a.json").symlink_to("gone.json")
+    rows, _ = folder.run()
+    assert rows == {"my%20set+a": ("failed", "missing")}
 
 
 def test_a_missing_folder_is_an_error_that_names_it(folder):

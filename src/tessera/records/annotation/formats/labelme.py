@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -10,12 +11,15 @@ from typing import Any
 import numpy as np
 
 from tessera.core.errors import Dropped, Failed
+from tessera.core.files import open_file, quoted
 from tessera.core.provenance import digest
 from tessera.imaging.boxes import mask_box
 from tessera.imaging.masks import encode_rle
 from tessera.imaging.polygons import Part, Ring, area, circle, clip, nest, parts_area, polygon_box, rasterize, rectangle
 from tessera.records.annotation.model import Annotation, ImageAnnotations, Loss
 
+AGAIN = "correct the file, or delete it and label the image again"
+REDRAW = "remove this shape and draw it again"
 MAX_BYTES = 2**26
 MAX_SHAPES = 1000
 MAX_COORDINATE = 1e7
@@ -26,21 +30,25 @@ VERSION = "6.3.1"  # of labelme, whose format is written
 
 def load_labelme(path: Path) -> dict[str, Any]:
     """Return the labelme document `path`. Raises `Failed` if it is too large, not valid JSON or not a labelme file."""
-    if not path.is_file():
-        raise Failed("not a regular file")
-    if path.stat().st_size > MAX_BYTES:
-        raise Failed("label file too large", f"{path.stat().st_size} bytes; allowed: {MAX_BYTES}")
-    try:
-        document: dict[str, Any] = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise Failed("broken JSON", str(error)) from None
+    with open_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > MAX_BYTES:
+            raise Failed("label file too large", f"{quoted(path)} has {size} bytes, allowed are {MAX_BYTES}; {AGAIN}")
+        try:
+            document: dict[str, Any] = json.loads(file.read())
+        except RecursionError:
+            raise Failed("broken JSON", f"{quoted(path)}: lists are nested too deeply; {AGAIN}") from None
+        except ValueError as error:
+            # Python's message about a number with thousands of digits is advice for programmers.
+            fault = error if isinstance(error, json.JSONDecodeError | UnicodeDecodeError) else "a number has too many digits"
+            raise Failed("broken JSON", f"{quoted(path)}: {fault}; {AGAIN}") from None
     shapes = document.get("shapes") if isinstance(document, dict) else None  # type: ignore[redundant-expr]
     if not isinstance(shapes, list) or not all(isinstance(shape, dict) for shape in shapes):
-        raise Failed("not a labelme file", "it has no list of shapes")
+        raise Failed("not a labelme file", f"{quoted(path)} has no list of shapes; {AGAIN}")
     if not isinstance(document.get("flags") or {}, dict):
-        raise Failed("not a labelme file", "its flags are not an object")
+        raise Failed("not a labelme file", f"the flags in {quoted(path)} are not an object; {AGAIN}")
     if len(shapes) > MAX_SHAPES:
-        raise Failed("too many shapes", f"{len(shapes)}; allowed: {MAX_SHAPES}")
+        raise Failed("too many shapes", f"{quoted(path)} has {len(shapes)}, allowed are {MAX_SHAPES}; remove some")
     return document
 
 
@@ -48,7 +56,7 @@ def image_path(document: dict[str, Any], path: Path, root: Path) -> Path:
     """Return the path of the image of the document at `path`. Raises `Failed` if it lies outside the folder `root`."""
     name = document.get("imagePath")
     if not isinstance(name, str) or not name:
-        raise Failed("not a labelme file", "it has no imagePath")
+        raise Failed("not a labelme file", f"{quoted(path)} has no imagePath; {AGAIN}")
     # labelme also accepts both kinds of slashes on every system.
     relative = PureWindowsPath(name)
     image = path.parent / relative.as_posix()
@@ -57,7 +65,10 @@ def image_path(document: dict[str, Any], path: Path, root: Path) -> Path:
     except (OSError, RuntimeError, ValueError):
         inside = False
     if not inside:
-        raise Failed("image path leaves its folder", f"imagePath is {name!r}; move the image into the folder of the labels")
+        raise Failed(
+            "image path leaves its folder",
+            f"imagePath in {quoted(path)} is {name!r}; move the image into the folder of the labels, and correct the path",
+        )
     return image
 
 
@@ -100,19 +111,22 @@ def read_labelme(
         if shapes:
             raise Failed("flagged sfw, yet there are shapes", f"{len(shapes)}; remove the flag or the shapes")
     elif not shapes:
-        raise Dropped("unlabelled", "neither a shape nor the flag sfw")
+        raise Dropped(
+            "unlabelled", "it has neither a shape nor the flag sfw; draw the regions, or set the flag if there are none"
+        )
     stated = document.get("imageWidth"), document.get("imageHeight")
     if stated != (None, None) and stated != (width, height):
         raise Failed(
-            "size differs from the image", f"the label states {stated[0]!r} by {stated[1]!r}, the image is {width} by {height}"
+            "size differs from the image",
+            f"the label states {stated[0]!r} by {stated[1]!r}, the image is {width} by {height}; label this image itself",
         )
 
     losses: list[Loss] = []
     groups: dict[tuple[Any, ...], list[int]] = {}
     for number, shape in enumerate(shapes):
         label, kind, group = shape.get("label"), shape.get("shape_type", "polygon"), shape.get("group_id")
-        if not isinstance(label, str) or not isinstance(kind, str) or not (group is None or isinstance(group, int)):
-            raise Failed("broken shape", f"shape {number}: label, shape_type or group_id has the wrong type")
+        if not isinstance(label, str) or not isinstance(kind, str) or not (group is None or type(group) is int):
+            raise Failed("broken shape", f"shape {number}: label, shape_type or group_id has the wrong type; {REDRAW}")
         name = _class_of(label, classes)
         if name is None:
             losses.append(Loss(f"{key}#{number}", "unknown label", f"{label!r:.40}"))
@@ -123,7 +137,10 @@ def read_labelme(
 
     annotations = []
     for (label, *_), numbers in groups.items():
-        annotation, size = _region(label, shapes, numbers, key, width, height, losses)
+        try:
+            annotation, size = _region(label, shapes, numbers, key, width, height, losses)
+        except Failed as fault:
+            raise Failed(fault.reason, f"{fault.detail}; {REDRAW}") from None
         if size < min_area:
             losses.append(Loss(f"{key}#{numbers[0]}", "smaller than min_area", f"{size:g} of {min_area:g} pixels"))
         else:
@@ -251,15 +268,24 @@ def _ring(shape: dict[str, Any], where: str) -> Ring:
 
 
 def _points(shape: dict[str, Any], where: str) -> np.ndarray:
-    try:
-        points = np.array(shape.get("points"), dtype=np.float64)
-    except (ValueError, TypeError, OverflowError):
-        points = np.empty(0)
-    if points.ndim != 2 or points.shape[1] != 2:
+    pairs = shape.get("points")
+    if not isinstance(pairs, list) or not pairs or not all(map(_is_pair, pairs)):
         raise Failed("broken shape", f"{where}: points are not a list of x, y")
+    try:
+        points = np.array(pairs, dtype=np.float64)
+    except OverflowError:
+        points = np.full((1, 2), np.inf)
     if not (np.abs(points) <= MAX_COORDINATE).all():
         raise Failed("broken shape", f"{where}: a coordinate is not finite, or beyond {MAX_COORDINATE:g}")
     return points
+
+
+def _is_pair(point: Any) -> bool:
+    return isinstance(point, list) and len(point) == 2 and all(map(_is_number, point))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, float | int) and not isinstance(value, bool)
 
 
 def _mask(shape: dict[str, Any], where: str, width: int, height: int) -> tuple[np.ndarray, bool]:
@@ -290,7 +316,7 @@ def _mask(shape: dict[str, Any], where: str, width: int, height: int) -> tuple[n
 
 def _extra(shape: dict[str, Any], where: str) -> tuple[bool, float | None]:
     score = shape.get("score")
-    if score is not None and not (isinstance(score, float | int) and 0 <= score <= 1):
+    if score is not None and not (_is_number(score) and 0 <= score <= 1):
         raise Failed("broken shape", f"{where}: score is not between 0 and 1")
     return shape.get("crowd") is True, None if score is None else float(score)
 
