@@ -193,12 +193,11 @@ def test_labelled_images_are_enough_without_a_source_and_nothing_at_all_is_an_er
     labelled.write_manifest([])
     one, two = labelled.settings["annotations"]["labels"]
     labelled.settings["annotations"]["labels"] = [{**one, "split": "train"}, {**two, "split": "val"}]
-    selected, splits = "results/selections/nsfw_detection/images.parquet", "results/datasets/splits.parquet"
-    run = labelled.run(selected, splits)
+    splits = "results/datasets/splits.parquet"
+    run = labelled.run(splits)
     assert run.returncode == 0, run.output
     left_out = "left out: watermark_detection, mosaic_detection, mosaic_restoration\n"
     assert f"config/sources.tsv lists no source: only nsfw_detection is made; {left_out}" in run.output
-    assert pl.read_parquet(labelled.folder / selected).height == 2
     assert set(pl.read_parquet(labelled.folder / splits)["split"]) == {"train", "val"}
     run = labelled.run("--dry-run", "mosaic_detection")
     assert run.returncode != 0 and "config/sources.tsv lists no source: add a row for each video" in run.output
