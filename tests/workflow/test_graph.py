@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 from projects import REPOSITORY, Project
 
 import tessera
@@ -71,10 +72,30 @@ def test_a_rule_has_a_script_of_its_name_and_declares_its_dependencies(rule: str
     assert not missing, "the digest leaves out what the script uses"
 
 
-def test_a_source_has_at_most_six_jobs() -> None:
-    # Planning takes a millisecond or two for each job. Previews are requested separately.
+def rules_of_shards() -> set[str]:
+    """Return the rules that have a job per shard, without those of previews, which are requested separately."""
     by_shard = {rule for rule, body in RULES.items() if f"<benchmarks>/{rule}/{{shard}}" in body}
-    assert len(by_shard - {"predict_source", "render_preview", "propose_labels"}) <= 6
+    return by_shard - {"predict_source", "render_preview", "propose_labels"}
+
+
+def test_a_source_has_at_most_six_jobs() -> None:
+    # Planning takes a millisecond or two for each job.
+    assert len(rules_of_shards()) <= 6
+
+
+def test_the_slurm_profile_makes_one_job_of_the_steps_of_a_shard_that_need_no_gpu() -> None:
+    groups = yaml.safe_load((REPOSITORY / "profiles" / "slurm" / "config.yaml").read_text(encoding="utf-8"))["groups"]
+    assert groups.keys() <= RULES.keys()
+    assert {rule for rule in groups if groups[rule] == "footage"} == {
+        rule for rule in rules_of_shards() if "gpu=" not in RULES[rule]
+    }
+    # On a cluster, a local rule of a group would be submitted.
+    assert not [rule for rule in groups if "gpu=" in RULES[rule] or "localrule:" in RULES[rule]]
+
+
+@pytest.mark.parametrize("rule", ["build_environment", "fetch_weights"])
+def test_a_rule_that_needs_the_network_runs_on_the_machine_of_snakemake(rule: str) -> None:
+    assert "\n    localrule: True\n" in RULES[rule]
 
 
 @pytest.mark.parametrize("rule", RULES)

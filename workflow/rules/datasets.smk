@@ -31,6 +31,7 @@ rule gate_room:
         "<benchmarks>/gate_room/{room}.jsonl"
     wildcard_constraints:
         room=any_of(GATES),
+    localrule: True
     params:
         steps=steps_of_room,
         max_failed=lookup(dpath="gates/{room}", within=config),

@@ -63,6 +63,8 @@ rule train_detector:
     threads: 8
     resources:
         gpu=1,
+        # Minutes. A training that exceeds them continues when it runs again.
+        runtime=1440,
     params:
         architecture=lookup(dpath="models/{model}/architecture", within=config),
         weights=lookup(dpath="models/{model}/weights", within=config),
@@ -168,6 +170,7 @@ rule write_model_card:
         "<benchmarks>/write_model_card/{model}.jsonl"
     wildcard_constraints:
         model=of_kind(DETECTOR),
+    localrule: True
     params:
         settings=lookup(dpath="models/{model}", within=config),
         purpose=lambda wildcards: MODELS[wildcards.model].purpose,
@@ -194,6 +197,7 @@ rule show_curves:
         "<benchmarks>/show_curves/{model}.jsonl"
     wildcard_constraints:
         model=of_kind(DETECTOR),
+    localrule: True
     params:
         code=code_digest("tessera.pipeline.report.pages:show_pictures"),
     script:

@@ -12,6 +12,7 @@ rule build_environment:
         "<logs>/build_environment/{env}.log",
     benchmark:
         "<benchmarks>/build_environment/{env}.jsonl"
+    localrule: True
     params:
         code=code_digest("tessera.core.environments.build:build_environment"),
     script:

@@ -27,6 +27,7 @@ rule write_plain_card:
         "<logs>/write_plain_card/{model}.log",
     benchmark:
         "<benchmarks>/write_plain_card/{model}.jsonl"
+    localrule: True
     params:
         settings=lambda wildcards: config["models"][wildcards.model],
         seed=lookup(dpath="seed", within=config),
@@ -50,6 +51,7 @@ rule checksum_weights:
         "<logs>/checksum_weights/{model}.log",
     benchmark:
         "<benchmarks>/checksum_weights/{model}.jsonl"
+    localrule: True
     params:
         code=code_digest("tessera.core.provenance:write_checksums"),
     script:

@@ -144,6 +144,7 @@ rule gate_previews:
         "<logs>/gate_previews.log",
     benchmark:
         "<benchmarks>/gate_previews.jsonl"
+    localrule: True
     params:
         asked=sources_asked_for,
         code=code_digest("tessera.pipeline.previews.rendering:gate_previews"),
@@ -158,6 +159,7 @@ rule withdraw_proposals:
         "<logs>/withdraw_proposals.log",
     benchmark:
         "<benchmarks>/withdraw_proposals.jsonl"
+    localrule: True
     params:
         folder=verbatim(lookup(dpath="preview/proposals/folder", within=config)),
         sources=source_order,

@@ -66,6 +66,7 @@ rule plot_funnel:
         "<logs>/plot_funnel/{dataset}.log",
     benchmark:
         "<benchmarks>/plot_funnel/{dataset}.jsonl"
+    localrule: True
     params:
         steps=of_dataset(
             lambda dataset: [(step.name, step.unit) for step in steps_to(dataset)]
@@ -92,6 +93,7 @@ rule tabulate_refused:
         "<logs>/tabulate_refused.log",
     benchmark:
         "<benchmarks>/tabulate_refused.jsonl"
+    localrule: True
     params:
         code=code_digest("tessera.pipeline.report.pages:tabulate_refused"),
     script:
@@ -113,6 +115,7 @@ rule render_datasheet:
         "<logs>/render_datasheet/{dataset}.log",
     benchmark:
         "<benchmarks>/render_datasheet/{dataset}.jsonl"
+    localrule: True
     params:
         code=code_digest("tessera.pipeline.report.pages:render_markdown"),
     script:
@@ -142,6 +145,7 @@ rule tabulate_metrics:
         "<logs>/tabulate_metrics/{model}.log",
     benchmark:
         "<benchmarks>/tabulate_metrics/{model}.jsonl"
+    localrule: True
     params:
         code=code_digest("tessera.pipeline.report.pages:tabulate_metrics"),
     script:
@@ -163,6 +167,7 @@ rule render_card:
         "<logs>/render_card/{model}.log",
     benchmark:
         "<benchmarks>/render_card/{model}.jsonl"
+    localrule: True
     params:
         code=code_digest("tessera.pipeline.report.pages:render_markdown"),
     script:
@@ -185,6 +190,7 @@ rule plot_timings:
         "<logs>/plot_timings.log",
     benchmark:
         "<benchmarks>/plot_timings.jsonl"
+    localrule: True
     params:
         benchmarks=workflow.pathvars.apply("<benchmarks>"),
         rules=TIMED,

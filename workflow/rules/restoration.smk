@@ -60,6 +60,8 @@ rule train_stage:
     threads: 8
     resources:
         gpu=1,
+        # Minutes. A training that exceeds them continues when it runs again.
+        runtime=1440,
     params:
         stage=stage_settings,
         data=lookup(dpath="restoration/data", within=config),
@@ -202,6 +204,7 @@ rule write_restoration_card:
         "<benchmarks>/write_restoration_card/{model}.jsonl"
     wildcard_constraints:
         model=of_kind(RESTORER),
+    localrule: True
     params:
         settings=lookup(dpath="restoration", within=config),
         purpose=lambda wildcards: MODELS[wildcards.model].purpose,
@@ -228,6 +231,7 @@ rule plot_stages:
         "<benchmarks>/plot_stages/{model}.jsonl"
     wildcard_constraints:
         model=of_kind(RESTORER),
+    localrule: True
     params:
         code=code_digest("tessera.pipeline.report.restoration:draw_stages"),
     script:
@@ -251,6 +255,7 @@ rule plot_methods:
         "<benchmarks>/plot_methods/{model}.jsonl"
     wildcard_constraints:
         model=of_kind(RESTORER),
+    localrule: True
     params:
         code=code_digest("tessera.pipeline.report.restoration:draw_methods"),
     script:

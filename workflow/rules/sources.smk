@@ -48,6 +48,7 @@ rule gather_sources:
         "<logs>/gather_sources.log",
     benchmark:
         "<benchmarks>/gather_sources.jsonl"
+    localrule: True
     params:
         order=gathered_sources,
         code=code_digest("tessera.pipeline.footage.admission:gather_sources"),
@@ -66,6 +67,7 @@ rule gate_sources:
         "<logs>/gate_sources.log",
     benchmark:
         "<benchmarks>/gate_sources.jsonl"
+    localrule: True
     params:
         max_failed=lookup(dpath="gates/sources", within=config),
         code=code_digest("tessera.pipeline.footage.admission:gate_sources"),
@@ -120,6 +122,7 @@ rule remove_withdrawn:
         "<logs>/remove_withdrawn.log",
     benchmark:
         "<benchmarks>/remove_withdrawn.jsonl"
+    localrule: True
     params:
         shards=list(SHARDS),
         folders=folders_of_shards,

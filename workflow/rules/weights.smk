@@ -30,6 +30,7 @@ rule fetch_weights:
     wildcard_constraints:
         sha256="[0-9a-f]{64}",
         kind="pt|onnx",
+    localrule: True
     params:
         settings=weights_with_digest,
         code=code_digest("tessera.core.weights.fetch:fetch_weights"),
