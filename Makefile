@@ -13,7 +13,7 @@ export YOLO_AUTOINSTALL := false
 # Each job is a Python of its own: it finds what others have compiled, whatever the machine says of that.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup slurm demo test test-fast lint format schema bench lock clean
+.PHONY: help setup slurm demo test test-fast test-cluster lint format schema bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -38,6 +38,9 @@ test: .venv/development .venv-restoration/development ## all tests
 
 test-fast: .venv/development ## the unit tests but for the slow ones, to run while working
 	$(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile -m "not slow" tests/unit
+
+test-cluster: .venv/development .venv/slurm ## the tests on a Slurm cluster, which they start on this machine
+	$(BIN)/python -m pytest tests/cluster
 
 lint: .venv/development ## format, lint and types
 	$(BIN)/ruff format --check $(SOURCES)

@@ -65,11 +65,13 @@ class Project:
         )
         return path
 
-    def command(self, *arguments: str, cores: int, snakefile: Path | None) -> tuple[list[str], dict[str, str]]:
+    def command(
+        self, *arguments: str, cores: int | None = None, snakefile: Path | None = None, profile: str = "default"
+    ) -> tuple[list[str], dict[str, str]]:
         """Write the `settings` of the project; return the arguments that Snakemake takes and its environment."""
         (self.folder / "config" / "config.yaml").write_text(yaml.safe_dump(self.settings), encoding="utf-8")
-        own = ["--snakefile", str(snakefile or self.snakefile), "--directory", str(self.folder), "--cores", str(cores)]
-        own += ["--profile", str(REPOSITORY / "profiles" / "default")]
+        own = ["--snakefile", str(snakefile or self.snakefile), "--directory", str(self.folder)]
+        own += ["--profile", str(REPOSITORY / "profiles" / profile), *(["--cores", str(cores)] if cores else [])]
         return [*own, *arguments], {**os.environ, "COLUMNS": "1000", "NO_COLOR": "1"}
 
     def start(self, *arguments: str, cores: int = 2, snakefile: Path | None = None) -> "subprocess.Popen[bytes]":

@@ -1,0 +1,136 @@
+"""The workflow on a Slurm cluster, which the test starts on this machine: `make test-cluster`."""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import journey
+import psutil
+import pytest
+from projects import Project
+from slurm import cluster, missing_programs
+
+from tessera.core.provenance import sha256_file
+
+TARGETS = [f"results/datasets/{dataset}/SHA256SUMS" for dataset in ("nsfw_detection", "mosaic_restoration")]
+PARTITIONS = "partitions: {cpu: {max_gpu: 0}, gpu: {max_gpu: 2}}\n"
+SECONDS = 900  # that the run on the cluster may take
+
+
+@pytest.fixture(scope="module")
+def environment() -> Iterator[dict[str, str]]:
+    """The variables with which Slurm's commands find the cluster of these tests."""
+    if missing := missing_programs():
+        pytest.fail(f"not installed: {', '.join(missing)}; on Debian, `apt-get install slurm-wlm munge`")
+    # The path of a folder of pytest is too long for a socket.
+    with tempfile.TemporaryDirectory(prefix="slurm-") as folder, cluster(Path(folder) / "cluster") as variables:
+        yield variables
+
+
+def prepare(folder: Path, weights: Path) -> Project:
+    """Return a project whose clips need no training."""
+    project = Project.create(folder)
+    journey.begin(project)
+    shutil.copy(weights, project.folder / "weights.pt")
+    declared = {"source": "weights.pt", "sha256": sha256_file(weights)}
+    detector = {"weights": declared, "confidence": 0.05, "image_size": 64, "max_regions": 4}
+    project.settings["scenes"]["detect"] = {**detector, "stride": 3}
+    project.settings["scores"]["detectors"] = {"watermark": {**detector, "image_size": 32, "confidence": 0.9}}
+    return project
+
+
+def datasets(project: Project) -> dict[str, str]:
+    """Return the sha256 of every file of the datasets."""
+    folder = project.results / "datasets"
+    return {path.relative_to(folder).as_posix(): sha256_file(path) for path in folder.rglob("*") if path.is_file()}
+
+
+def job_of(rule: str, shard: str, folder: Path) -> psutil.Process:
+    """Wait until the script of `rule` runs for `shard` in `folder`, and return its process."""
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                is_of_rule = process.cmdline()[-1:] and process.cmdline()[-1].endswith(f".{rule}.py")
+                if is_of_rule and Path(process.cwd()) == folder and f"{rule}:shard={shard}" in process.parent().cmdline():
+                    return process
+        time.sleep(0.05)
+    raise TimeoutError(f"no job of {rule}")
+
+
+def slurm_jobs(environment: dict[str, str]) -> list[dict[str, str]]:
+    """Return what Slurm knows of each job, in the order of submission."""
+    command = ["scontrol", "-o", "show", "jobs"]
+    lines = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.splitlines()
+    return [dict(part.split("=", 1) for part in line.split() if "=" in part) for line in lines]
+
+
+@pytest.mark.workflow
+def test_jobs_that_are_killed_or_exceed_time_or_memory_run_again_and_give_the_same_bytes(
+    environment: dict[str, str], weights: Path, tmp_path: Path
+) -> None:
+    local = prepare(tmp_path / "local", weights)
+    assert (run := local.run(*TARGETS)).returncode == 0, run.output
+
+    project = prepare(tmp_path / "cluster", weights)
+    (tmp_path / "partitions.yaml").write_text(PARTITIONS)
+    # This cluster keeps no accounts, and its jobs take seconds.
+    here = ["--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "10"]
+    here += ["--slurm-partition-config", str(tmp_path / "partitions.yaml")]
+    too_little = [
+        "cut_clips:runtime=1 if attempt == 1 else 10",
+        "cut_clips:mem_mb=100 if attempt == 1 and wildcards.shard == 'amber' else 4000",
+    ]
+    options, variables = project.command(*TARGETS, *here, "--set-resources", *too_little, profile="slurm")
+
+    def interfere() -> None:
+        job_of("sample_frames", "amber", project.folder).kill()
+        # From here, it takes longer than its minute.
+        job_of("cut_clips", "clay", project.folder).suspend()
+
+    threading.Thread(target=interfere, daemon=True).start()
+    # Snakemake ends when this process is killed, as the cluster does.
+    command = ["setpriv", "--pdeathsig", "KILL", sys.executable, "-m", "snakemake", *options]
+    printed = tmp_path / "snakemake.log"
+    with printed.open("wb") as file:
+        status = subprocess.run(
+            command, cwd=project.folder, env={**variables, **environment}, stdout=file, stderr=file, timeout=SECONDS
+        ).returncode
+    jobs = slurm_jobs(environment)
+    listed = "\n".join(f"{job['JobId']} {job['JobState']} {job['Comment']} {job['TRES']} {job['RunTime']}" for job in jobs)
+    assert status == 0, f"{printed.read_text()}\n{listed}"
+    assert datasets(project) == datasets(local), listed
+    assert not list(project.results.rglob(".*.partial.*"))
+
+    def states(comment: str) -> list[str]:
+        return sorted(job["JobState"] for job in jobs if job["Comment"].startswith(comment))
+
+    # The steps of a shard are one job. The one that was killed ran twice.
+    assert states("rule_footage") == ["COMPLETED", "COMPLETED", "FAILED"], listed
+    assert states("rule_cut_clips_wildcards_clay") == ["COMPLETED", "TIMEOUT"], listed
+    # Two jobs with a GPU run at the same time.
+    stopped, other = (
+        next(job for job in jobs if job["Comment"].endswith(shard) and job["JobState"] == state)
+        for shard, state in (("clay", "TIMEOUT"), ("amber", "COMPLETED"))
+    )
+    assert other["StartTime"] < stopped["EndTime"], listed
+    # What Slurm calls a job that was killed for its memory depends on the version.
+    assert states("rule_cut_clips_wildcards_amber") in (["COMPLETED", "FAILED"], ["COMPLETED", "OUT_OF_MEMORY"]), listed
+    assert states("rule_dataset") == ["COMPLETED", "COMPLETED"], listed
+    assert states("rule_splits") == ["COMPLETED"], listed
+    assert len(jobs) == 10, listed
+    for job in jobs:
+        needs_gpu = job["Comment"].startswith("rule_cut_clips")
+        assert (job.get("TresPerJob") == "gres:gpu:1", job["Partition"]) == (needs_gpu, "gpu" if needs_gpu else "cpu"), job
+    # The profile gives 4,000 MB for each of two threads, and as much again for the second attempt.
+    assert sorted(job["MinMemoryNode"] for job in jobs if job["Comment"].startswith("rule_footage")) == [
+        "16000M",
+        "8000M",
+        "8000M",
+    ]
