@@ -167,6 +167,9 @@ class Kind:
     rules: str  # the file in workflow/rules that trains, measures and exports them
     exports: tuple[str, ...]  # the suffixes of the exported files, results/weights/MODEL/MODEL.*
     not_for: tuple[str, ...]  # forbidden uses, for their cards
+    optional_exports: Mapping[str, str] = field(
+        default_factory=dict
+    )  # suffix → the setting in `models.NAME.export` that adds it
     figures: tuple[str, ...] = ()  # in results/reports/models/MODEL, beside those of all models
     compares_export: bool = False  # whether its rules write results/metrics/MODEL.export.json: trained against exported model
 
@@ -179,6 +182,7 @@ NOT_FOR = (
 DETECTOR = Kind(
     rules="detectors",
     exports=(".pt", ".onnx"),
+    optional_exports={"-lada.pt": "lada"},
     figures=("curves.html", "predictions.jpg"),
     compares_export=True,
     not_for=(

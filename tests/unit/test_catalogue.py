@@ -86,7 +86,7 @@ def test_the_rules_of_a_layout_write_what_it_names(dataset: Dataset) -> None:
 @models
 def test_the_rules_of_a_kind_write_what_it_names(model: Model) -> None:
     made = outputs_of(model.kind.rules)
-    for suffix in model.kind.exports:
+    for suffix in (*model.kind.exports, *model.kind.optional_exports):
         assert f'"<results>/weights/{{model}}/{{model}}{suffix}"' in made
     for figure in model.kind.figures:
         assert f'"<results>/reports/models/{{model}}/{figure}"' in made

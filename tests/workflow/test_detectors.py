@@ -27,7 +27,8 @@ TRAINING = {"epochs": 5, "imgsz": 32, "batch": 4}
 def snakefile(project: Project) -> Path:
     """A workflow with a finished dataset, because a detector depends on nothing else."""
     project.write_manifest([])
-    project.settings = {"models": {"nsfw_detection": {"architecture": "yolo11n-seg.yaml", "training": dict(TRAINING)}}}
+    detector = {"architecture": "yolo11n-seg.yaml", "training": dict(TRAINING), "export": {"lada": True}}
+    project.settings = {"models": {"nsfw_detection": detector}}
     dataset = make_dataset(project.results / "datasets" / "nsfw_detection")
     origins = [{"source": "discs", "split": "train", "images": 12, "content": "general", "rights": "CC0", "consent": ""}]
     (dataset / "datasheet.json").write_text(json.dumps({"dataset": "nsfw_detection", "origins": origins}))
@@ -71,7 +72,7 @@ def test_a_killed_training_is_resumed_and_a_change_reruns_what_depends_on_it(pro
     assert len(curves) == 1 + TRAINING["epochs"]
 
     assert verify_checksums(weights / "SHA256SUMS") == []
-    names = {"card.json", "card.md", "nsfw_detection.onnx", "nsfw_detection.pt"}
+    names = {"card.json", "card.md", "nsfw_detection.onnx", "nsfw_detection.pt", "nsfw_detection-lada.pt"}
     assert {path.name for path in weights.iterdir()} == {*names, "SHA256SUMS"}
     card = json.loads((weights / "card.json").read_text())
     assert card["dataset"]["datasheet"]["origins"][0]["rights"] == "CC0"

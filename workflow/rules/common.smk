@@ -201,6 +201,19 @@ def of_model(*paths):
     return given
 
 
+def exported_files(wildcards):
+    """Return the exported files of a model."""
+    kind = MODELS[wildcards.model].kind
+    suffixes = list(kind.exports)
+    for suffix, setting in kind.optional_exports.items():
+        if config["models"][wildcards.model]["export"][setting]:
+            suffixes.append(suffix)
+    return [
+        f"<results>/weights/{wildcards.model}/{wildcards.model}{suffix}"
+        for suffix in suffixes
+    ]
+
+
 def content_of_sets(wildcards):
     """Return the `content` of each set of images in the dataset of a job, by the id that its sources start with.
 

@@ -19,6 +19,12 @@ def declared_weights_of(wildcards):
     return weights_file(config["models"][wildcards.model]["weights"])
 
 
+def weights_for_lada(wildcards):
+    """Return the weights of a model for Lada's application, or an empty list if they are not wanted."""
+    files = exported_files(wildcards)
+    return next((file for file in files if file.endswith("-lada.pt")), [])
+
+
 rule check_dataset:
     input:
         checksums=of_model("<results>/datasets/{dataset}/SHA256SUMS"),
@@ -126,12 +132,30 @@ rule export_detector:
         "../scripts/export_detector.py"
 
 
+rule export_for_lada:
+    input:
+        weights="<results>/training/{model}/best.pt",
+    output:
+        checkpoint="<results>/weights/{model}/{model}-lada.pt",
+    log:
+        "<logs>/export_for_lada/{model}.log",
+    benchmark:
+        "<benchmarks>/export_for_lada/{model}.jsonl"
+    wildcard_constraints:
+        model=of_kind(DETECTOR),
+    params:
+        code=code_digest("tessera.pipeline.detectors.export:export_for_lada"),
+    script:
+        "../scripts/export_for_lada.py"
+
+
 rule verify_export:
     input:
         description=of_model("<results>/datasets/{dataset}/dataset.yaml"),
         parts=parts_of_dataset,
         checkpoint="<results>/weights/{model}/{model}.pt",
         onnx="<results>/weights/{model}/{model}.onnx",
+        lada=weights_for_lada,
     output:
         report="<results>/metrics/{model}.export.json",
     log:
@@ -158,8 +182,7 @@ rule write_model_card:
         datasheet=of_model("<results>/datasets/{dataset}/datasheet.json"),
         metrics="<results>/metrics/{model}.json",
         export="<results>/metrics/{model}.export.json",
-        checkpoint="<results>/weights/{model}/{model}.pt",
-        onnx="<results>/weights/{model}/{model}.onnx",
+        files=exported_files,
         record="<results>/training/{model}/training.json",
     output:
         data="<results>/weights/{model}/card.json",

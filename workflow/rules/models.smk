@@ -5,14 +5,6 @@ from tessera.catalogue import trained_models
 from tessera.core.definitions import code_digest
 
 
-def exported_files(wildcards):
-    """Return the exported files of a model."""
-    return [
-        f"<results>/weights/{wildcards.model}/{wildcards.model}{suffix}"
-        for suffix in MODELS[wildcards.model].kind.exports
-    ]
-
-
 # For kinds whose rules write no card. Rules that write one go before this rule with `ruleorder`.
 rule write_plain_card:
     input:

@@ -9,6 +9,7 @@ with job(snakemake) as (inputs, outputs, params):
         dataset=inputs.description.parent,
         checkpoint=inputs.checkpoint,
         onnx=inputs.onnx,
+        lada=inputs.lada or None,
         report=outputs.report,
         export=ExportSettings(**params.export),
         tolerance=ToleranceSettings(**params.tolerance),

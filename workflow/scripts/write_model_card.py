@@ -8,7 +8,7 @@ with job(snakemake) as (inputs, outputs, params):
         model=snakemake.wildcards.model,
         purpose=params.purpose,
         not_for=params.not_for,
-        files=[inputs.checkpoint, inputs.onnx],
+        files=inputs.files,
         checksums=inputs.checksums,
         datasheet=inputs.datasheet,
         metrics=inputs.metrics,

@@ -23,6 +23,11 @@ FRAMES = (
     "of 4. Lada's application passes them as BGR. It does so for its own weights too, which were also trained on RGB."
 )
 
+INPUT = (
+    "The input is RGB, in [0, 1]. `YOLO` of ultralytics takes arrays as BGR and converts them. Lada's application passes BGR "
+    "without a conversion, in which this model finds less, or nothing."
+)
+
 
 def write_model_card(
     model: str,
@@ -56,7 +61,7 @@ def write_model_card(
             "made_with": trained.made_with,
         },
         "metrics": _read(metrics),
-        "export": {"settings": settings["export"], "compared": _read(export)},
+        "export": {"settings": settings["export"], "input": INPUT, "compared": _read(export)},
         "versions": {library: version(library) for library in LIBRARIES},
     }
     _write(card, render(card), data, text)
@@ -168,6 +173,12 @@ def _weights(weights: Mapping[str, Any] | None) -> dict[str, Any] | None:
 def render(card: Mapping[str, Any]) -> str:
     """Return the card of a detector as Markdown."""
     measured, training, compared = card["metrics"], card["training"], card["export"]["compared"]
+    for_lada = (
+        f"For that application, use `{card['model']}-lada.pt`, which takes BGR. It was compared in BGR with the trained model "
+        f"in RGB. {_differences(compared['lada'])}"
+        if card["export"]["settings"]["lada"]
+        else f"For that application, set `models.{card['model']}.export.lada: true`, which also exports weights that take BGR."
+    )
     scores = [
         [split, kind, *(_number(values[kind][score]) for score in ("map50", "map50_95", "precision", "recall"))]
         for split, values in measured["splits"].items()
@@ -189,6 +200,7 @@ def render(card: Mapping[str, Any]) -> str:
         ],
         exported=[
             f"The ONNX model was compared with the trained one on {compared['images']} images. {_differences(compared)}\n",
+            f"{INPUT} {for_lada}\n",
         ],
         training=[
             f"- architecture: {plain(training['architecture'])}\n"

@@ -68,6 +68,16 @@ def test_a_card_is_readable_and_escapes_the_data(files: dict[str, Path]) -> None
     assert "- initial weights: random\n" in text
 
 
+def test_a_card_says_which_weights_lada_s_application_needs(files: dict[str, Path]) -> None:
+    export = Configuration().models.nsfw_detection.export.model_dump(mode="json")
+    write(files)
+    assert "set `models.nsfw_detection.export.lada: true`" in files["text"].read_text()
+    files["export"].write_text(json.dumps({**COMPARED, "lada": {**COMPARED, "detections": 5}}))
+    write(files, export={**export, "lada": True})
+    (line,) = [line for line in files["text"].read_text().splitlines() if "passes BGR" in line]
+    assert "use `nsfw_detection-lada.pt`" in line and "For 5 detections" in line and "export.lada" not in line
+
+
 def test_a_card_says_of_masks_and_detections_only_what_was_compared(files: dict[str, Path]) -> None:
     def compared(**others: Any) -> str:
         files["export"].write_text(json.dumps({**COMPARED, **others}))

@@ -3,10 +3,11 @@
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +16,10 @@ from tessera.core.job import progress
 from tessera.imaging.detection.offline import offline
 from tessera.pipeline.detectors.dataset import read_dataset
 from tessera.pipeline.detectors.settings import ExportSettings, ToleranceSettings
+from tessera.pipeline.detectors.train import write_weights
+
+if TYPE_CHECKING:
+    import torch
 
 CONFIDENCE = 0.1  # least score of a detection
 OVERLAP = 0.7  # IoU above which non-maximum suppression drops the box with the lower score
@@ -76,10 +81,27 @@ def export_detector(weights: Path, checkpoint: Path, onnx: Path, settings: Expor
     shutil.copyfile(weights, checkpoint)
 
 
+def export_for_lada(weights: Path, checkpoint: Path) -> None:
+    """Write `weights` to `checkpoint` for Lada's application, which passes BGR to detectors. Equal weights give equal bytes.
+
+    The input channels of the first convolution are swapped, so that BGR gives what RGB gives with `weights`.
+    """
+    offline()
+    write_weights(weights, checkpoint, _swap_channels)
+
+
+def _swap_channels(model: "torch.nn.Module") -> None:
+    import torch
+
+    first = next(layer for layer in model.modules() if isinstance(layer, torch.nn.Conv2d))
+    first.weight.data = first.weight.data.flip(1)
+
+
 def verify_export(
     dataset: Path,
     checkpoint: Path,
     onnx: Path,
+    lada: Path | None,
     report: Path,
     export: ExportSettings,
     tolerance: ToleranceSettings,
@@ -88,8 +110,9 @@ def verify_export(
 ) -> None:
     """Compare the model `onnx` in ONNX Runtime with `checkpoint` in torch, on images of the val split.
 
-    Both run on the CPU with the same input tensors. The largest differences are written to `report` as JSON: those of the raw
-    outputs, as a fraction of the largest value of each, and those of the detections after non-maximum suppression.
+    Both run on the CPU with the same input tensors. `lada`: weights from `export_for_lada`, or None. They are compared in the
+    same way, with BGR input. The largest differences are written to `report` as JSON: those of the raw outputs, as a fraction
+    of the largest value of each, and those of the detections after non-maximum suppression.
     Raises `TesseraError` that names each difference beyond `tolerance`.
     """
     offline()
@@ -103,18 +126,46 @@ def verify_export(
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
     model, found = load_checkpoint(checkpoint, fuse=True)
+    swapped = load_checkpoint(lada, fuse=True)[0] if lada else None
     size = export.image_size or found["train_args"]["imgsz"]
     classes = len(model.names)
-    differences: list[Differences] = []
+
+    def run(network: Any, tensor: np.ndarray) -> list[np.ndarray]:
+        with torch.inference_mode():
+            result = network(torch.from_numpy(tensor))[0]
+        return [output.numpy() for output in (result if isinstance(result, tuple) else (result,))]
+
+    differences: dict[Path, list[Differences]] = {}
     for path in progress(images, unit="images"):
         tensor = _letterbox(path, size)
-        with torch.inference_mode():
-            result = model(torch.from_numpy(tensor))[0]
-        ours = [output.numpy() for output in (result if isinstance(result, tuple) else (result,))]
-        theirs = session.run(None, {session.get_inputs()[0].name: tensor})
-        compared = compare(_detect(ours, classes, size), _detect(theirs, classes, size), CONFIDENCE + tolerance.score)
-        differences.append(replace(compared, output=_difference(ours, theirs, classes)))
-    worst = Differences(
+        ours = run(model, tensor)
+        outputs = {onnx: session.run(None, {session.get_inputs()[0].name: tensor})}
+        if lada:
+            outputs[lada] = run(swapped, np.ascontiguousarray(tensor[:, ::-1]))
+        for file, theirs in outputs.items():
+            compared = compare(_detect(ours, classes, size), _detect(theirs, classes, size), CONFIDENCE + tolerance.score)
+            differences.setdefault(file, []).append(replace(compared, output=_difference(ours, theirs, classes)))
+    worst = {file: asdict(_worst(each)) for file, each in differences.items()}
+    for file, measured in worst.items():
+        if beyond := _beyond(measured, tolerance):
+            fix = "try another `export.opset` or `export.simplify: false`" if file == onnx else "delete it and run again"
+            raise TesseraError(
+                f"{file.name} differs from {checkpoint.name} on {len(images)} images: {', '.join(beyond)}; {fix}, or widen the"
+                " `tolerance` of the model"
+            )
+    content = {
+        "images": len(images),
+        "image_size": size,
+        **worst[onnx],
+        **({"lada": worst[lada]} if lada else {}),
+        "tolerance": tolerance.model_dump(mode="json"),
+    }
+    report.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _worst(differences: Sequence[Differences]) -> Differences:
+    """Return the largest of the `differences` between two models in several images."""
+    return Differences(
         detections=sum(each.detections for each in differences),
         unmatched=sum(each.unmatched for each in differences),
         output=float(np.max([each.output for each in differences])),
@@ -122,6 +173,10 @@ def verify_export(
         box=_extreme(np.max, [each.box for each in differences]),
         mask=_extreme(np.min, [each.mask for each in differences]),
     )
+
+
+def _beyond(measured: Mapping[str, Any], tolerance: ToleranceSettings) -> list[str]:
+    """Return each of the `measured` differences that exceeds `tolerance`, with its limit."""
     limits = {
         "unmatched": 0,
         "output": tolerance.output,
@@ -129,19 +184,11 @@ def verify_export(
         "box": tolerance.box,
         "mask": tolerance.mask,
     }
-    measured = asdict(worst)
-    beyond = [
+    return [
         f"{name} {measured[name]:.3g} (allowed: {limit:g})"
         for name, limit in limits.items()
         if measured[name] is not None and not (measured[name] >= limit if name == "mask" else measured[name] <= limit)
     ]
-    if beyond:
-        raise TesseraError(
-            f"{onnx.name} differs from {checkpoint.name} on {len(images)} images: {', '.join(beyond)}; "
-            "try another `export.opset` or `export.simplify: false`, or widen the `tolerance` of the model"
-        )
-    content = {"images": len(images), "image_size": size, **measured, "tolerance": tolerance.model_dump(mode="json")}
-    report.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def compare(ours: Detections, theirs: Detections, confidence: float) -> Differences:

@@ -14,8 +14,9 @@ WATERMARK_TRAINING = {**TRAINING, "epochs": 100, "imgsz": 512, "single_cls": Tru
 
 
 class ExportSettings(Settings):
-    """How the model is exported to ONNX."""
+    """How the model is exported to ONNX, and whether also for Lada's application."""
 
+    lada: bool = False
     image_size: int | None = Field(None, ge=32, multiple_of=32)
     opset: int = Field(17, ge=12, le=20)
     dynamic: bool = False

@@ -3,9 +3,10 @@
 import io
 import json
 import shutil
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tessera.core.errors import TesseraError
 from tessera.core.job import loaders
@@ -14,6 +15,9 @@ from tessera.core.trainings import RECORD, Trainings, environment, read_state
 from tessera.imaging.detection.offline import offline
 from tessera.pipeline.detectors.library import task_of
 from tessera.pipeline.detectors.settings import DetectorSettings
+
+if TYPE_CHECKING:
+    import torch
 
 
 def train_detector(
@@ -108,10 +112,11 @@ def fit(
         raise TesseraError(f"{error}; lower `lr0` or set `amp: false` in the training arguments of the model") from error
 
 
-def write_weights(checkpoint: Path, path: Path) -> None:
+def write_weights(checkpoint: Path, path: Path, change: "Callable[[torch.nn.Module], None] | None" = None) -> None:
     """Write the averaged model of `checkpoint` to `path`, in half precision, with only the metadata needed to load it.
 
-    Equal models give equal bytes, because the file contains no date and no path.
+    `change`: changes the model before it is written. Equal models give equal bytes, because the file contains no date and no
+    path.
     """
     import torch
     from ultralytics import __version__
@@ -125,6 +130,8 @@ def write_weights(checkpoint: Path, path: Path) -> None:
         return buffer
 
     model, found = load_checkpoint(checkpoint)
+    if change:
+        change(model)
     arguments = {name: found["train_args"][name] for name in ("task", "imgsz", "single_cls")}
     model.args = dict(arguments)
     del model.pt_path

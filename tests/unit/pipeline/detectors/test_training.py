@@ -27,7 +27,7 @@ from tessera.imaging.images import write_image
 from tessera.imaging.polygons import Part, outline, rasterize
 from tessera.pipeline.detectors.dataset import check_dataset
 from tessera.pipeline.detectors.evaluate import evaluate_detector
-from tessera.pipeline.detectors.export import Detections, Differences, compare, export_detector, verify_export
+from tessera.pipeline.detectors.export import Detections, Differences, compare, export_detector, export_for_lada, verify_export
 from tessera.pipeline.detectors.settings import DetectorSettings, ExportSettings, ToleranceSettings
 from tessera.pipeline.detectors.train import train_detector
 from tessera.records.annotation.formats.yolo import write_yolo
@@ -279,14 +279,52 @@ def test_equal_weights_export_to_equal_bytes(exported: Trained, tmp_path: Path) 
 
 
 def test_an_export_agrees_with_the_trained_model(exported: Trained, tmp_path: Path) -> None:
-    files = [exported.folder / "model.pt", exported.folder / "model.onnx", tmp_path / "report.json"]
+    files = [exported.folder / "model.pt", exported.folder / "model.onnx", None, tmp_path / "report.json"]
     verify_export(exported.dataset, *files, ExportSettings(), ToleranceSettings(), threads=1)
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["images"] == 4 and 0 < report["output"] < 1e-4
+    assert "lada" not in report
+
+
+def test_weights_for_lada_detect_in_bgr_what_the_trained_model_detects_in_rgb(trained: Trained, tmp_path: Path) -> None:
+    import torch
+    from ultralytics.nn.tasks import load_checkpoint
+
+    # With the statistics of noise and a higher confidence, the model detects something different in each picture of noise.
+    model, found = load_checkpoint(trained.folder / "best.pt")
+    for norm in [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]:
+        norm.momentum = None
+    for branch in model.model[-1].cv3:
+        branch[-1].bias.data.fill_(-1.0)
+    with torch.no_grad():
+        model.train()(torch.rand(16, 3, 64, 64))
+    torch.save({**found, "model": model.half()}, tmp_path / "best.pt")
+    dataset = shutil.copytree(trained.dataset, tmp_path / "dataset")
+    for number, path in enumerate(sorted((dataset / "images/val").iterdir())):
+        write_image(path, np.random.default_rng(number).integers(0, 255, (32, 32, 3), np.uint8, endpoint=True))
+
+    export_detector(tmp_path / "best.pt", tmp_path / "model.pt", tmp_path / "model.onnx", ExportSettings())
+    for name in ("lada.pt", "again.pt"):
+        export_for_lada(tmp_path / "best.pt", tmp_path / name)
+    assert (tmp_path / "lada.pt").read_bytes() == (tmp_path / "again.pt").read_bytes()
+    assert str(tmp_path).encode() not in (tmp_path / "lada.pt").read_bytes()
+
+    def verify(lada: str) -> Any:
+        files = [tmp_path / name for name in ("model.pt", "model.onnx", lada, "report.json")]
+        verify_export(dataset, *files, ExportSettings(), ToleranceSettings(), threads=1)
+        return json.loads((tmp_path / "report.json").read_text())["lada"]
+
+    report = verify("lada.pt")
+    assert report["detections"] > 0 == report["unmatched"]
+    assert max(report["output"], report["score"], report["box"]) < 1e-3
+    with pytest.raises(
+        TesseraError, match=r"model\.pt differs from model\.pt on 4 images: .*output .*; delete it and run again"
+    ):
+        verify("model.pt")
 
 
 def test_an_export_of_other_weights_is_detected(exported: Trained, weights: Path, tmp_path: Path) -> None:
-    files = [weights, exported.folder / "model.onnx", tmp_path / "report.json"]
+    files = [weights, exported.folder / "model.onnx", None, tmp_path / "report.json"]
     with pytest.raises(TesseraError, match=r"model\.onnx differs from nsfw_detection\.pt on 2 images: .*output"):
         verify_export(exported.dataset, *files, ExportSettings(image_size=32), ToleranceSettings(images=2), threads=1)
     assert not (tmp_path / "report.json").exists()
@@ -300,7 +338,7 @@ def test_an_export_that_computes_nothing_is_detected(exported: Trained, tmp_path
     for tensor in model.graph.initializer[:1]:
         tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) * np.float32("nan"), tensor.name))
     onnx.save(model, tmp_path / "broken.onnx")
-    files = [exported.folder / "model.pt", tmp_path / "broken.onnx", tmp_path / "report.json"]
+    files = [exported.folder / "model.pt", tmp_path / "broken.onnx", None, tmp_path / "report.json"]
     with pytest.raises(TesseraError, match="output nan"):
         verify_export(exported.dataset, *files, ExportSettings(), ToleranceSettings(), threads=1)
 
