@@ -16,7 +16,7 @@ LIBRARIES = ("torch", "ultralytics", "onnx", "onnxruntime")
 FEW_OBJECTS = 100  # with fewer, metrics mean little
 FEW_SAMPLES = 30  # the same for restoration
 
-# The generator that Lada's application builds. For weights of another size, it prints a warning and does not load them.
+# The generator that Lada's application builds. Of weights of another size, it silently takes only the tensors that fit.
 APPLICATION = {"channels": 64, "blocks": 15}
 FRAMES = (
     "The input and the output are frames, float (N, T, 3, H, W), RGB, in [0, 1]: at least two, with sides that are multiples "
@@ -257,7 +257,10 @@ def render_restoration(card: Mapping[str, Any]) -> str:
             *(
                 []
                 if generator == APPLICATION
-                else [f"Lada's application cannot load this model: it loads only models of {wanted}.\n"]
+                else [
+                    f"Lada's application cannot restore with this model: it builds a model of {wanted}, takes only the tensors "
+                    "that fit, and reports no error.\n"
+                ]
             ),
             f"The exported files were loaded and compared with the trained model on {compared['samples']} samples of "
             f"{compared['frames']} frames. Outputs differ by at most {differences}.\n",

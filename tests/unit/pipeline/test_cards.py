@@ -182,12 +182,12 @@ def test_the_card_of_a_restorer_is_readable(files: dict[str, Path]) -> None:
     assert "- stage2.6 trained with: torch 2.1, device CPU\n" in text
     assert "| stage2 | stage1 | 150000 | 16 | 2 | 0.001 | 1.0 | 0.2 | 0.05 |" in text
     assert r"| a\|b | val | 9 | own |" in text
-    assert "- initial weights: random\n" in text and "cannot load" not in text
+    assert "- initial weights: random\n" in text and "cannot restore" not in text
 
 
 def test_the_card_warns_of_a_restorer_that_the_application_cannot_load(files: dict[str, Path]) -> None:
     _, text = write_restored(files, generator={"channels": 8, "blocks": 1})
-    assert "Lada's application cannot load this model: it loads only models of 64 channels and 15 blocks." in text
+    assert "Lada's application cannot restore with this model: it builds a model of 64 channels and 15 blocks" in text
 
 
 def test_the_card_names_initial_weights_without_their_folder(files: dict[str, Path]) -> None:

@@ -1,10 +1,8 @@
 """Crops: the part of each frame around a region, and the clip that crops of several sizes fit into.
 
-The rule is that of Lada 0.11 (https://github.com/ladaapp/lada), with two of its bugs fixed:
-
-- A crop grows to the full size. Lada halves the growth of both sides twice, so that a box of 100 pixels in the middle of a
-  frame becomes 198 pixels wide instead of 256.
-- If one side of the frame has no room, the crop grows on the other side. Lada does not make up for what it halved.
+The rule is that of Lada 0.11 (https://github.com/ladaapp/lada), with one of its bugs fixed: a crop grows to the full size. Lada
+halves the growth that both sides have room for twice, so that a box of 100 pixels in the middle of a frame becomes 198 pixels
+wide instead of 256. Where one side has no room, at the border of the frame, the other side makes up for it in full, as here.
 
 `compat: lada` gives exactly the crops of Lada. Boxes are half-open here and inclusive in Lada.
 """

@@ -138,8 +138,8 @@ def _padded(sample: np.ndarray) -> "torch.Tensor":
 def _application(path: Path, generator: GeneratorSettings) -> "torch.nn.Module":
     """Load the weights in `path` into the network of Lada's application, in the same way as the application.
 
-    This is mmagic's own network, not the subclass in `models`. The application only warns of missing and unexpected weights;
-    here they raise `TesseraError`.
+    This is mmagic's own network, not the subclass in `models`. The application takes the weights that fit and ignores all
+    others; here, missing and unexpected weights raise `TesseraError`.
     """
     from mmagic.models.data_preprocessors import DataPreprocessor
     from mmagic.models.editors import BasicVSRPlusPlusNet, RealBasicVSR
@@ -160,7 +160,7 @@ def _application(path: Path, generator: GeneratorSettings) -> "torch.nn.Module":
     try:
         load_checkpoint(model, str(path), map_location="cpu", strict=True)
     except RuntimeError as error:
-        raise TesseraError(f"Lada's application would not load {path}: {error}; export it again") from error
+        raise TesseraError(f"{path} does not fit the network of Lada's application: {error}; export it again") from error
     return model.eval()
 
 
