@@ -84,9 +84,7 @@ def check_there(setting: str, path: Path, *, folder: bool = False) -> None:
     # Unlike `Path.is_dir` and `Path.exists`, these accept any string that a setting can contain.
     there = os.path.isdir(path) if folder else os.path.exists(path)  # noqa: PTH110, PTH112
     if not there:
-        raise TesseraError(
-            f"{setting}: {quoted(path)} is {'not a folder' if folder else 'not there'}; fix the path{or_folder(path)}"
-        )
+        raise TesseraError(f"{setting}: {quoted(path)} is {'not a folder' if folder else 'not there'}; fix the path")
 
 
 def not_an_address(path: Any) -> Any:
