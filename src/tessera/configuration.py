@@ -147,7 +147,7 @@ class Configuration(Settings):
     """The settings in config/config.yaml."""
 
     manifest: Path = Path("config/sources.tsv")
-    shards: Literal["per_source"] | PositiveInt = "per_source"
+    shards: Literal["auto", "per_source"] | PositiveInt = "auto"
     seed: int = Field(0, ge=0)
     gates: GateSettings = GateSettings()
     sources: SourceSettings = SourceSettings()

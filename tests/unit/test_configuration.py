@@ -139,7 +139,10 @@ def test_unset_settings_have_their_defaults() -> None:
         ({"splits": {"vall": 0.1}}, ["splits.vall: unknown key", "did you mean 'val'?", "(allowed: shared, test, val)"]),
         ({"splits": {"val": "much"}}, ["splits.val: Input should be a valid number", "given: 'much'"]),
         ({"gates": {"frames": 2}}, ["gates.frames: Input should be less than or equal to 1", "given: 2"]),
-        ({"shards": "all"}, ["shards: Input should be 'per_source'", "; or Input should be a valid integer", "given: 'all'"]),
+        (
+            {"shards": "all"},
+            ["shards: Input should be 'auto' or 'per_source'", "; or Input should be a valid integer", "given: 'all'"],
+        ),
         ({"shards": 0}, ["shards: ", "greater than 0", "given: 0"]),
         ({"sources": {"blocklist": "b{x}.tsv"}}, ["sources.blocklist: ", "must not contain <, >, { or }", "given: 'b{x}.tsv'"]),
         ({"seed": -1}, ["seed: ", "greater than or equal to 0", "given: -1"]),

@@ -69,7 +69,9 @@ class Project:
         self, *arguments: str, cores: int | None = None, snakefile: Path | None = None, profile: str = "default"
     ) -> tuple[list[str], dict[str, str]]:
         """Write the `settings` of the project; return the arguments that Snakemake takes and its environment."""
-        (self.folder / "config" / "config.yaml").write_text(yaml.safe_dump(self.settings), encoding="utf-8")
+        # A shard per source by default: tests see what a change of one source makes again.
+        settings = {"shards": "per_source", **self.settings}
+        (self.folder / "config" / "config.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
         own = ["--snakefile", str(snakefile or self.snakefile), "--directory", str(self.folder)]
         own += ["--profile", str(REPOSITORY / "profiles" / profile), *(["--cores", str(cores)] if cores else [])]
         return [*own, *arguments], {**os.environ, "COLUMNS": "1000", "NO_COLOR": "1"}

@@ -84,6 +84,11 @@ if workflow.is_main_process:
             f"{config['manifest']} lists no source: only {', '.join(DATASETS)} is made; left out:"
             f" {', '.join(left_out) or 'nothing'}"
         )
+    shared = [len(group) for group in SHARDS.values() if len(group) > 1]
+    if config["shards"] == "auto" and shared:
+        logger.info(
+            f"{sum(shared)} small sources share {len(shared)} shard(s); `shards` can change that"
+        )
     for folder in filter(os.path.isdir, OLD_FOLDERS):
         logger.warning(
             f"{folder} was written by Tessera 0.1 and is no longer used: its content is made again in results/labels and"

@@ -7,6 +7,7 @@ import shutil
 import stat
 from collections.abc import Collection
 from io import BufferedReader
+from math import inf
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -66,10 +67,18 @@ def is_plain_file(path: Path) -> bool:
     return os.path.isfile(path) and os.access(path, os.R_OK) and not SPECIAL.search(str(path))  # noqa: PTH113
 
 
-def size_of(path: Path) -> int:
-    """Return the size of the regular file `path`, or of all images in the folder `path`, in bytes; 0 if there is none."""
-    sizes = [state.st_size for state in map(_stat, files_of(path)) if state and stat.S_ISREG(state.st_mode)]
-    return sum(sizes)
+def size_of(path: Path, enough: float = inf) -> int:
+    """Return the size of the regular file `path`, or of all images in the folder `path`, in bytes; 0 if there is none.
+
+    Images are no longer counted once there are `enough` bytes.
+    """
+    size = 0
+    for file in files_of(path):
+        state = _stat(file)
+        size += state.st_size if state and stat.S_ISREG(state.st_mode) else 0
+        if size >= enough:
+            break
+    return size
 
 
 def _stat(path: Path) -> os.stat_result | None:

@@ -5,6 +5,7 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Collection
+from math import ceil
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,6 +18,10 @@ from tessera.core.tsv import Fault, read_sheet, refuse
 from tessera.records.material import LABELS, SETS, WATERMARKS
 
 BLOCK = 4096  # bytes of a sample of a file
+SMALL = 100_000_000  # bytes, about a minute of 1080p; the jobs of a larger source take far longer than starting them
+FULL = 500_000_000  # bytes of small sources in a shard
+BUCKET = "shard-"  # the names of shards of several sources start with this
+Shards = Literal["auto", "per_source"] | int
 
 
 class Source(BaseModel):
@@ -81,25 +86,37 @@ def _clashes(rows: list[tuple[int, Source]]) -> list[Fault]:
     return faults
 
 
-def shard_of(source: Source, shards: Literal["per_source"] | int) -> str:
-    """Return the name of the shard that `source` belongs to. It is a valid file name.
+def group_by_shard(sources: list[Source], shards: Shards) -> dict[str, list[Source]]:
+    """Return the sources of each shard, with shards sorted by name and sources in the order of the manifest.
 
-    If `shards` is a number, a hash of the source id decides, so that adding a source changes only one shard.
+    A shard has a valid file name. A number of shards divides the sources by a hash of their ids. `auto` does so with sources
+    below `SMALL` bytes, in as many shards as hold `FULL` bytes each. Sources that are larger or missing get shards of their
+    own, so that they stay there if a disk is not mounted. One more source moves others at most into one new shard.
     """
-    if source.shard:
-        return file_name(source.shard)
-    if shards == "per_source":
-        return file_name(source.source)
-    bucket = int(hashlib.sha256(source.source.encode("utf-8", "surrogatepass")).hexdigest(), 16) % shards
-    return f"shard-{bucket:0{len(str(shards - 1))}}"
-
-
-def group_by_shard(sources: list[Source], shards: Literal["per_source"] | int) -> dict[str, list[Source]]:
-    """Return the sources of each shard, with shards sorted by name and sources in the order of the manifest."""
+    small: set[str] = set()
+    count = 0
+    if shards == "auto":
+        sizes = {source.source: size_of(Path(source.path), SMALL) for source in sources if not source.shard}
+        small = {source for source, size in sizes.items() if 0 < size < SMALL}
+        count = ceil(sum(sizes[source] for source in small) / FULL)
+    elif shards != "per_source":
+        small, count = {source.source for source in sources}, shards
     groups: dict[str, list[Source]] = {}
     for source in sources:
-        groups.setdefault(shard_of(source, shards), []).append(source)
+        bucket = f"{BUCKET}{_bucket(source.source, count)}" if source.source in small else file_name(source.source)
+        groups.setdefault(file_name(source.shard) if source.shard else bucket, []).append(source)
     return dict(sorted(groups.items()))
+
+
+def _bucket(source: str, count: int) -> int:
+    """Return one of `count` buckets for `source`, by linear hashing (Litwin 1980).
+
+    One more bucket takes its sources from a single other one. Buckets that were split hold half as much as the others.
+    """
+    hashed = int(hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest(), 16)
+    power = 1 << (count - 1).bit_length()
+    bucket = hashed % power
+    return bucket if bucket < count else bucket - power // 2
 
 
 def twins(sources: list[Source]) -> dict[str, Source]:

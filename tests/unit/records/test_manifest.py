@@ -12,7 +12,7 @@ from rights import holds_for_others
 from tessera.core.errors import TesseraError
 from tessera.core.files import file_name, files_of, is_plain_file, size_of
 from tessera.core.provenance import fingerprint
-from tessera.records.manifest import Source, group_by_shard, read_manifest, shard_of, twins
+from tessera.records.manifest import Source, group_by_shard, read_manifest, twins
 from tessera.records.material import SETS
 
 DATASETS = ("nsfw_detection", "mosaic_detection")
@@ -81,13 +81,14 @@ def test_any_text_is_read_back(tmp_path: Path, rows: list[Source]) -> None:
 def test_a_new_source_moves_no_other_to_another_shard(old: list[Source], new: Source, shards: int) -> None:
     before = group_by_shard(old, shards)
     after = group_by_shard([*old, new], shards)
-    touched = shard_of(new, shards)
-    assert after.pop(touched) == [*before.pop(touched, []), new]
-    assert after == before
+    assert {name: [source for source in group if source is not new] for name, group in after.items()} == {
+        **{name: [] for name in after.keys() - before.keys()},
+        **before,
+    }
 
 
 @settings(deadline=None)
-@given(rows=manifests, shards=st.just("per_source") | st.integers(1, 50))
+@given(rows=manifests, shards=st.sampled_from(["auto", "per_source"]) | st.integers(1, 50))
 def test_every_source_is_in_one_shard_and_shards_are_file_names(rows: list[Source], shards: int) -> None:
     groups = group_by_shard(rows, shards)
     held = [source.source for group in groups.values() for source in group]
@@ -95,9 +96,48 @@ def test_every_source_is_in_one_shard_and_shards_are_file_names(rows: list[Sourc
     assert all("/" not in name and "\n" not in name and not name.startswith((".", "-")) for name in groups)
 
 
-def test_the_number_of_shards_is_that_of_the_setting() -> None:
-    rows = [Source(source=f"video {number}", path="x", content="general") for number in range(200)]
-    assert list(group_by_shard(rows, 10)) == [f"shard-{number}" for number in range(10)]
+def footage(folder: Path, sizes: dict[str, int]) -> list[Source]:
+    """Write a file without content of each of `sizes`, in MB, and return its row."""
+    for name, size in sizes.items():
+        with (folder / f"{name}.mp4").open("wb") as file:
+            file.truncate(size * 1_000_000)
+    return [Source(source=name, path=str(folder / f"{name}.mp4"), content="general") for name in sizes]
+
+
+def test_the_number_of_shards_is_that_of_the_setting(tmp_path: Path) -> None:
+    rows = footage(tmp_path, {f"video {number}": 1 for number in range(200)})
+    for count in (1, 2, 7, 10):
+        assert sorted(group_by_shard(rows, count)) == [f"shard-{number}" for number in range(count)]
+    assert sorted(group_by_shard(rows, "auto")) == ["shard-0"], "200 MB"
+
+
+def test_small_sources_share_shards_and_others_have_their_own(tmp_path: Path) -> None:
+    clips = footage(tmp_path, {f"clip {number}": 20 for number in range(11)})
+    films = footage(tmp_path, {"film": 100, "other film": 5000})
+    missing = Source(source="missing", path=str(tmp_path / "gone.mp4"), content="general")
+    chosen = clips[0].model_copy(update={"shard": "mine"})
+    groups = group_by_shard([*films, *clips[1:], chosen, missing], "auto")
+    assert groups == {
+        "film": [films[0]],
+        "other%20film": [films[1]],
+        "mine": [chosen],
+        "missing": [missing],
+        "shard-0": clips[1:],
+    }
+
+
+def test_one_more_small_source_moves_others_at_most_into_one_new_shard(tmp_path: Path) -> None:
+    rows = footage(tmp_path, {f"clip {number}": 90 for number in range(60)})
+    where: dict[str, str] = {}
+    moved = 0
+    for count in range(1, len(rows) + 1):
+        groups = group_by_shard(rows[:count], "auto")
+        now = {source.source: name for name, group in groups.items() for source in group}
+        left = {(where[source], now[source]) for source in where if where[source] != now[source]}
+        assert len(left) <= 1 and all(new not in where.values() for _, new in left)
+        moved += len(left)
+        where = now
+    assert moved > 3 and len(set(where.values())) == 11, "5.4 GB"
 
 
 def test_comments_blank_lines_and_a_byte_order_mark_are_ignored(tmp_path: Path) -> None:

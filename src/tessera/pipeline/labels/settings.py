@@ -6,8 +6,10 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, PositiveInt, field_validator
 
+from tessera.core.files import file_name
 from tessera.core.settings import Settings
-from tessera.records.annotation.label_files import LABEL_SUFFIX, frame_label_folders, label_files
+from tessera.records.annotation.label_files import LABEL_SUFFIX, frame_label_folders, frame_source, label_files
+from tessera.records.manifest import BUCKET
 from tessera.records.material import Material, names_differ
 
 
@@ -32,12 +34,13 @@ class AnnotationSettings(Settings):
 
 
 def unclaimed_labels(folder: Path | None, sources: Iterable[str], others: Iterable[Path]) -> dict[Path, int]:
-    """Return the entries of `folder` that belong to none of `sources`, each with its number of label files.
+    """Return the entries of `folder` with label files that belong to none of `sources`, each with the number of these files.
 
     Entries without label files, hidden entries, and entries that are or contain one of `others` are left out.
     """
     if folder is None or not Path(folder).is_dir():
         return {}
+    sources = list(sources)
     claimed = {name for source in sources for name in frame_label_folders(source)}
     elsewhere = [Path(other).resolve() for other in others]
     files = {
@@ -47,4 +50,9 @@ def unclaimed_labels(folder: Path | None, sources: Iterable[str], others: Iterab
         and not entry.name.startswith(".")
         and not any(other.is_relative_to(entry.resolve()) for other in elsewhere)
     }
-    return {entry: len(found) for entry, found in files.items() if found}
+    frames = {file_name(source) for source in sources}
+    unclaimed = {
+        entry: [file for file in found if not (entry.name.startswith(BUCKET) and frame_source(file) in frames)]
+        for entry, found in files.items()
+    }
+    return {entry: len(found) for entry, found in unclaimed.items() if found}

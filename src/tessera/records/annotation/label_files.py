@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -10,6 +11,7 @@ from tessera.core.errors import Dropped, Failed
 from tessera.core.files import IMAGE_SUFFIXES, file_name, files_below, quoted
 from tessera.core.provenance import sha256_file
 from tessera.records.annotation.formats.labelme import is_proposal, load_labelme
+from tessera.records.manifest import BUCKET
 
 LABEL_SUFFIX = ".json"
 CHECKSUMS = "SHA256SUMS"  # lists the files that were proposed in its folder, in the format of `sha256sum`
@@ -35,9 +37,20 @@ def frame_label_folders(source: str) -> list[str]:
 
 
 def frame_label_files(folder: Path | None, source: str) -> list[Path]:
-    """Return the label files for frames of `source` in `folder`, sorted by name; none if `folder` is None."""
-    places = [Path(folder, name) for name in frame_label_folders(source)] if folder else []
-    return [file for place in places for file in label_files(place, [LABEL_SUFFIX])]
+    """Return the label files for frames of `source` in `folder`, sorted by name; none if `folder` is None.
+
+    They lie in the folder of the source or, named after its frames, in the folder of a shard of several sources.
+    """
+    if folder is None:
+        return []
+    own = [file for name in frame_label_folders(source) for file in label_files(Path(folder, name), [LABEL_SUFFIX])]
+    shared = sorted(Path(folder).glob(f"{BUCKET}*/{escape(file_name(source))}-*{LABEL_SUFFIX}"))
+    return own + [file for file in shared if frame_source(file) == file_name(source) and file not in own]
+
+
+def frame_source(file: Path) -> str:
+    """Return the escaped id of the source whose frame the label file `file` is named after."""
+    return file.stem.rpartition("-")[0]
 
 
 def read_label_file(path: Path) -> dict[str, Any]:

@@ -69,6 +69,16 @@ def test_a_folder_of_labels_may_have_the_name_of_its_source_or_of_its_results(tm
     assert sorted(images["key"]) == list(rows)
 
 
+def test_labels_of_a_shard_of_several_sources_lie_in_one_folder(tmp_path: Path) -> None:
+    for name in ("my%20film-0000003", "my%20film-2-0000003", "film-0000003", "notes"):
+        write_label(tmp_path / "labels" / "shard-0" / f"{name}.json")
+    write_label(tmp_path / "labels" / "shard-1" / "my%20film-0000004.json")
+    rows, _ = import_labels(tmp_path, "my film")
+    assert rows == {"my%20film-0000003": "", "my%20film-0000004": ""}
+    found = unclaimed_labels(tmp_path / "labels", ["my film", "film"], [])
+    assert found == {tmp_path / "labels" / "shard-0": 2}, "those of `my film-2`, and the notes"
+
+
 @pytest.mark.parametrize(
     ("source", "folders"),
     [
