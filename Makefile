@@ -26,9 +26,8 @@ slurm: .venv/slurm ## the same, with what a Slurm cluster needs
 
 demo: .venv/workflow ## the whole journey on generated footage
 	$(SNAKEMAKE) --configfile config/demo.yaml -- demo_footage
-	@# Its jobs are too small to share among threads: many at a time, of one thread each, and first what the longest trainings need.
-	$(SNAKEMAKE) --configfile config/demo.yaml --max-threads 1 --resources gpu=$(CORES) \
-		--prioritize results/weights/mosaic_detection/SHA256SUMS results/weights/mosaic_restoration/SHA256SUMS
+	@# Its jobs are too small to share among threads: many at a time, of one thread each.
+	$(SNAKEMAKE) --configfile config/demo.yaml --max-threads 1 --resources gpu=$(CORES)
 	@echo "open results/reports/report.html; the weights are in results/weights"
 
 test: .venv/development .venv-restoration/development ## all tests

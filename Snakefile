@@ -64,6 +64,7 @@ onstart:
     # finished job; in the demo that took two minutes of processor time.
     if workflow.local_exec:
         workflow.scheduler.job_rate_limiter = None
+    prioritize(workflow.dag)
 
 
 localrules:

@@ -61,6 +61,37 @@ def test_a_local_run_starts_jobs_without_a_limit_per_second(project: Project) ->
     assert "the limit is None" in run.output
 
 
+@pytest.mark.workflow
+def test_jobs_that_the_longest_trainings_wait_for_start_first(project: Project) -> None:
+    # With a damaged blocklist and lock file, the run ends after a few jobs.
+    project.write_manifest([{"source": "one", "path": "gone.mp4"}])
+    (project.folder / "resources" / "blocklist.tsv").write_text("damaged\n")
+    (project.folder / "envs" / "restoration.txt").write_text("-r gone.txt\n")
+    project.settings["annotations"] = {"frame_labels": "labels"}
+    (project.folder / "labels").mkdir()
+    snakefile = project.folder / "Snakefile"
+    snakefile.write_text(
+        f"include: {str(project.snakefile)!r}\n\n\nonerror:\n"
+        "    for job in workflow.dag.jobs:\n"
+        "        wait = [workflow.dag.priority(other) for other in workflow.dag.depending[job]]\n"
+        "        print('job', job.rule.name, *job.wildcards, workflow.dag.priority(job), max(wait, default=0))\n"
+    )
+    run = project.run("all", snakefile=snakefile)
+    found = re.findall(r"^job (.+) (\d+) (\d+)$", run.output, re.MULTILINE)
+    assert len(found) > 50, run.output
+    assert all(int(priority) > int(waiting) for _, priority, waiting in found)
+    order = [name for name, *_ in sorted(found, key=lambda job: -int(job[1]))]
+    for earlier, later in [
+        ("import_frame_labels one", "draw_watermarks one"),
+        ("write_yolo_dataset nsfw_detection", "draw_watermarks one"),
+        ("train_detector nsfw_detection", "train_detector watermark_detection"),
+        ("write_clip_dataset mosaic_restoration", "train_detector mosaic_detection"),
+        ("train_detector mosaic_detection", "plot_samples nsfw_detection"),
+        ("train_stage mosaic_restoration stage2.6", "report"),
+    ]:
+        assert order.index(earlier) < order.index(later), (earlier, later)
+
+
 @pytest.mark.parametrize("rule", [rule for rule in RULES if "script:" in RULES[rule]])
 def test_a_rule_has_a_script_of_its_name_and_declares_its_dependencies(rule: str) -> None:
     assert f'"../scripts/{rule}.py"' in RULES[rule]

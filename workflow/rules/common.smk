@@ -157,6 +157,19 @@ def footage_or_images(wildcards):
     return []
 
 
+def prioritize(dag):
+    """Start those jobs first that the longest chain of other jobs waits for: the critical path.
+
+    Trainings state their length as `priority`, in epochs or iterations. Other jobs count as one.
+    """
+
+    @cache
+    def length(job):
+        return 1 + dag.priority(job) + max(map(length, dag.depending[job]), default=0)
+
+    dag._priority.update({job: length(job) for job in dag.needrun_jobs()})
+
+
 def verbatim(value):
     """Return a function that returns `value`, for params. In a plain string, Snakemake would expand braces."""
 

@@ -48,6 +48,11 @@ rule check_dataset:
         "../scripts/check_dataset.py"
 
 
+def epochs_of(wildcards):
+    """Return the number of epochs of a training."""
+    return config["models"][wildcards.model]["training"]["epochs"]
+
+
 rule train_detector:
     input:
         description=of_model("<results>/datasets/{dataset}/dataset.yaml"),
@@ -66,6 +71,7 @@ rule train_detector:
         "<benchmarks>/train_detector/{model}.jsonl"
     wildcard_constraints:
         model=of_kind(DETECTOR),
+    priority: epochs_of
     threads: 8
     resources:
         gpu=1,

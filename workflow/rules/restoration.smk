@@ -36,6 +36,11 @@ def stage_weights(wildcards):
     }
 
 
+def iterations_of(wildcards):
+    """Return the number of iterations of a stage."""
+    return STAGES[wildcards.stage]["iterations"]
+
+
 rule train_stage:
     input:
         unpack(stage_weights),
@@ -57,6 +62,7 @@ rule train_stage:
         "<benchmarks>/train_stage/{model}/{stage}.jsonl"
     wildcard_constraints:
         model=of_kind(RESTORER),
+    priority: iterations_of
     threads: 8
     resources:
         gpu=1,
