@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import Field, PositiveInt, create_model, field_validator, model_validator
 
-from tessera.catalogue import DATASETS, DETECTOR, MODELS, made_datasets, model_for
+from tessera.catalogue import DATASETS, DETECTOR, MODELS, made_datasets, model_for, trained_models
 from tessera.core.errors import TesseraError
 from tessera.core.settings import Settings, load
 from tessera.core.trainings import TrainingsSettings
@@ -171,45 +171,54 @@ class Configuration(Settings):
     report: ReportSettings = ReportSettings()
 
     @model_validator(mode="after")
-    def _mosaics_can_be_made(self) -> Self:
-        if not any("regions" in dataset.gates for dataset in made_datasets(self.model_dump(mode="json")).values()):
-            return self
+    def _parts_fit_together(self) -> Self:
+        faults = [*self._mosaic_faults(), *self._clip_faults()]
+        if faults:
+            raise ValueError("\n".join(faults))
+        return self
+
+    def _mosaic_faults(self) -> list[str]:
+        """Return why no mosaics can be drawn on frames, if a dataset needs them."""
+        config = self.model_dump(mode="json")
+        covered = [dataset.name for dataset in made_datasets(config).values() if "regions" in dataset.gates]
+        if not covered:
+            return []
         detectors = self.regions.detectors
-        self._check_trained({f"regions.detectors.{name}": (name, detector.weights) for name, detector in detectors})
+        off = ", ".join(f"`models.{model.name}: null`" for model in trained_models(config).values() if model.dataset in covered)
+        places = {f"regions.detectors.{name}": (name, detector.weights) for name, detector in detectors}
+        faults = self._untrained(places, f"{off} needs none of the detectors in `regions`")
         if not (detectors.nsfw.weights or detectors.face.weights or detectors.head.weights):
-            raise ValueError(
+            faults.append(
                 "one of `regions.detectors.nsfw`, `.face` and `.head` needs `weights`, or there is nothing to cover"
+                f" ({off} covers nothing)"
             )
         for name, confidence in self.regions.choose.confidence:
             lowest = getattr(detectors, name).confidence
             if confidence < lowest:
-                raise ValueError(
+                faults.append(
                     f"`regions.choose.confidence.{name}` is {confidence:g}, and nothing below {lowest:g} is found: "
                     f"lower `regions.detectors.{name}.confidence`"
                 )
-        return self
+        return faults
 
-    @model_validator(mode="after")
-    def _clips_can_be_made(self) -> Self:
+    def _clip_faults(self) -> list[str]:
+        """Return why no clips can be made, unless they are switched off."""
         if self.scenes.detect.weights is None:
-            return self
+            return []
         scored = {f"scores.detectors.{name}": (name, detector.weights) for name, detector in self.scores.detectors}
-        self._check_trained(
-            {"scenes.detect": ("nsfw", self.scenes.detect.weights), **scored},
-            " (`scenes.detect.weights: null` makes no clips at all)",
-        )
-        return self
+        places = {"scenes.detect": ("nsfw", self.scenes.detect.weights), **scored}
+        return self._untrained(places, "`scenes.detect.weights: null` makes no clips at all")
 
-    def _check_trained(self, detectors: Mapping[str, tuple[str, Any]], hint: str = "") -> None:
-        """Raise `ValueError` if one of `detectors` needs the weights of a model that is not trained here.
+    def _untrained(self, detectors: Mapping[str, tuple[str, Any]], way_out: str) -> list[str]:
+        """Return a fault for each of `detectors` that needs the weights of a model that is not trained here.
 
-        `detectors`: name of the detector and its weights, by the path of its setting.
+        `detectors`: name of the detector and its weights, by the path of its setting. `way_out`: how to need none of them.
         """
-        for place, (what, weights) in detectors.items():
-            if weights == "trained" and getattr(self.models, model_for(what)) is None:
-                raise ValueError(
-                    f"`{place}.weights` is `trained`, and `models.{model_for(what)}` is null: name weights, or null{hint}"
-                )
+        return [
+            f"`{place}.weights` is `trained`, and `models.{model_for(what)}` is null: name weights, or null ({way_out})"
+            for place, (what, weights) in detectors.items()
+            if weights == "trained" and getattr(self.models, model_for(what)) is None
+        ]
 
 
 def read_settings(path: Path) -> dict[str, Any]:

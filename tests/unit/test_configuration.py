@@ -13,6 +13,7 @@ import jsonschema
 import pytest
 import yaml
 
+from tessera.catalogue import trained_models
 from tessera.configuration import Configuration, load_configuration, read_settings
 from tessera.core.errors import TesseraError
 from tessera.schema import Setting, make_schema, read_comments
@@ -307,6 +308,55 @@ def test_an_untrained_model_is_an_error_only_if_it_is_needed(values: dict[str, A
     with pytest.raises(TesseraError) as error:
         load_configuration(values)
     assert f"\n  {fault}" in str(error.value), "no empty key before it"
+
+
+DECLARED = {"source": "mine.pt", "sha256": "0123456789abcdef" * 4}
+NULLS = {"nsfw_detection": None, "watermark_detection": None, "mosaic_detection": None}
+
+
+def test_all_that_an_untrained_model_lacks_is_said_at_once() -> None:
+    models = {"nsfw_detection": None, "watermark_detection": None}
+    with pytest.raises(TesseraError) as error:
+        load_configuration({"models": models, "regions": {"choose": {"confidence": {"face": 0.01}}}})
+    title, *faults = str(error.value).splitlines()
+    assert title == "the configuration has 5 fault(s):"
+    wanted = [
+        "regions.detectors.nsfw.weights",
+        "regions.detectors.watermark.weights",
+        "regions.choose.confidence.face",
+        "scenes.detect.weights",
+        "scores.detectors.watermark.weights",
+    ]
+    assert [re.findall(r"`([\w.]+)`", fault)[0] for fault in faults] == wanted
+    assert all("(`models.mosaic_detection: null` needs none of the detectors in `regions`)" in fault for fault in faults[:2])
+    assert all("(`scenes.detect.weights: null` makes no clips at all)" in fault for fault in faults[3:])
+
+
+@pytest.mark.parametrize(
+    ("values", "trained"),
+    [
+        ({"models": {**NULLS, "nsfw_detection": {}}, "scenes": {"detect": {"weights": None}}}, ["nsfw_detection"]),
+        ({"models": {**NULLS, "watermark_detection": {}}, "scenes": {"detect": {"weights": None}}}, ["watermark_detection"]),
+        (
+            {
+                "models": {**NULLS, "mosaic_detection": {}},
+                "regions": {"detectors": {"nsfw": {"weights": DECLARED}, "watermark": {"weights": None}}},
+                "scenes": {"detect": {"weights": None}},
+            },
+            ["mosaic_detection"],
+        ),
+        (
+            {
+                "models": NULLS,
+                "scenes": {"detect": {"weights": DECLARED}},
+                "scores": {"detectors": {"watermark": {"weights": None}}},
+            },
+            ["mosaic_restoration"],
+        ),
+    ],
+)
+def test_one_model_alone_can_be_made(values: dict[str, Any], trained: list[str]) -> None:
+    assert list(trained_models(load_configuration(values))) == trained
 
 
 @pytest.mark.parametrize(

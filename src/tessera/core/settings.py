@@ -57,9 +57,11 @@ def _faults(model: type[BaseModel], values: dict[str, Any], error: ValidationErr
     return [
         *dict.fromkeys(unknown),
         *(
-            f"{key}: {'; or '.join(messages)}{given.get(key, '')}".removeprefix(": ")
+            line
             for key, messages in wrong.items()
             if not any(other.startswith(f"{key}.") for other in inside)
+            # A check of all settings together names each of its faults in a line.
+            for line in f"{key}: {'; or '.join(messages)}{given.get(key, '')}".removeprefix(": ").splitlines()
         ),
     ]
 
