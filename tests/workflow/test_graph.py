@@ -11,6 +11,7 @@ from projects import REPOSITORY, Project
 
 import tessera
 from tessera.core.definitions import Definitions
+from tessera.core.trainings import RECORD, Record
 
 MODELS = ("nsfw_detection", "watermark_detection", "mosaic_detection", "mosaic_restoration")
 LIBRARY = Definitions(Path(tessera.__file__).parent)
@@ -148,12 +149,27 @@ def test_all_results_of_a_withdrawn_source_are_removed(project: Project) -> None
         for source in ("one", "two"):
             (project.results / folder / source / "kept").mkdir(parents=True)
             (project.results / folder / source / "kept" / "item").touch()
+    # A model that learned from the source and is switched off.
+    of_model = sorted(set(re.findall(r"<results>/([\w/]*\{+model\}+[^/\"]*)", outputs)))
+    assert {"metrics/{model}.json", "training/{model}", "weights/{model}", "reports/models/{model}"} <= set(of_model)
+    learned = [project.results / path.replace("{model}", "watermark_detection") for path in of_model if "{{" not in path]
+    for path in learned:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix:
+            path.touch()
+        else:
+            path.mkdir()
+    record = project.results / "training" / "watermark_detection" / RECORD
+    record.write_text(Record(identity={}, made_with=[], sources=("two",)).model_dump_json())
+    off = {"detectors": {"watermark": {"weights": None}}}
+    project.settings = {"models": {"watermark_detection": None}, "regions": off, "scores": off}
     project.write_manifest([{"source": "one", "path": "one.mp4"}])
     run = project.run("results/sources/withdrawn.tsv")
     assert run.returncode == 0, run.output
+    assert not any(path.exists() for path in learned)
     assert "no longer in the manifest" in run.output
     lines = (project.results / "sources" / "withdrawn.tsv").read_text(encoding="utf-8").splitlines()
-    assert lines == ["path\tstatus", *(f"results/{folder}/two\tremoved" for folder in folders)]
+    assert lines[: 1 + len(folders)] == ["path\tstatus", *(f"results/{folder}/two\tremoved" for folder in folders)]
     assert not list(project.results.rglob("two"))
     assert all((project.results / folder / "one" / "kept" / "item").exists() for folder in folders)
 

@@ -1,5 +1,6 @@
 # Sources: examine each shard on its own, so that a new source reruns no other shard.
 
+import os
 import re
 
 import tessera.catalogue
@@ -75,12 +76,18 @@ rule gate_sources:
         "../scripts/gate_sources.py"
 
 
-def folders_of_shards(wildcards):
-    """Return all folders of outputs that contain one folder per shard."""
+def made_by_name(wildcard, name):
+    """Return the folders and files of outputs in which `name` takes the place of `wildcard`; {shard} gives those of a shard."""
     outputs = [output for rule in workflow.rules for output in rule.output]
     # Snakemake adds the pattern of a wildcard to the paths: {shard,[^/]+}.
-    matches = [re.match(r"(.+)/\{shard[,}]", output) for output in outputs]
-    return sorted({match[1] for match in matches if match})
+    pattern = rf"(.*?)\{{{wildcard}(?:,[^{{}}]*)?\}}([^/]*)"
+    matches = [re.match(pattern, output) for output in outputs]
+    return sorted({f"{match[1]}{name}{match[2]}" for match in matches if match})
+
+
+def folders_of_shards(wildcards):
+    """Return all folders of outputs that contain one folder per shard."""
+    return [os.path.dirname(folder) for folder in made_by_name("shard", "one")]
 
 
 def known_sources(wildcards):
@@ -94,24 +101,21 @@ def known_sources(wildcards):
 
 
 def switched_off(wildcards):
-    """Return the folders of each dataset and model that these settings do not make, by what lists its sources."""
-    found = {}
-    for dataset in tessera.catalogue.DATASETS:
-        if dataset.name not in DATASETS:
-            found[f"datasets/{dataset.name}/splits.parquet"] = [
-                f"{place}/{dataset.name}"
-                for place in ("datasets", "selections", "reports/datasets")
-            ]
-    for model in tessera.catalogue.MODELS:
-        if model.name not in MODELS:
-            found[f"training/{model.name}"] = [
-                f"{place}/{model.name}"
-                for place in ("weights", "reports/models", "training")
-            ]
+    """Return what there is of each dataset and model that these settings do not make, by what lists its sources."""
     results = workflow.pathvars.apply("<results>")
     return {
-        f"{results}/{listing}": [f"{results}/{folder}" for folder in folders]
-        for listing, folders in found.items()
+        **{
+            f"{results}/datasets/{dataset.name}/splits.parquet": made_by_name(
+                "dataset", dataset.name
+            )
+            for dataset in tessera.catalogue.DATASETS
+            if dataset.name not in DATASETS
+        },
+        **{
+            f"{results}/training/{model.name}": made_by_name("model", model.name)
+            for model in tessera.catalogue.MODELS
+            if model.name not in MODELS
+        },
     }
 
 

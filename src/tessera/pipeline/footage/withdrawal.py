@@ -30,10 +30,10 @@ def remove_withdrawn(
     not have the name of a shard stays. A shard is also gone if all of its sources are in other shards now.
 
     `trainings`: the folder of all trainings. Trainings that learned from a source that is not among `sources` are removed. A
-    part of a set of images, `SET/PART`, belongs to the source `SET`. `switched_off`: the folders of each dataset and model that
-    is not made any more, by what lists its sources: the table of its splits (`tables.Splits`), or the folder of its trainings.
-    They are removed if a source is not among `sources`; those of others are made again anyway. Links and their targets are
-    never touched.
+    part of a set of images, `SET/PART`, belongs to the source `SET`. `switched_off`: the folders and files of each dataset and
+    model that is not made any more, by what lists its sources: the table of its splits (`tables.Splits`), or the folder of its
+    trainings. They are removed if a source is not among `sources`; those of others are made again anyway. Links and their
+    targets are never touched.
     """
 
     def is_kept(source: str) -> bool:
@@ -54,15 +54,18 @@ def remove_withdrawn(
                 shutil.rmtree(entry.path)
                 removed.setdefault(entry.name, []).append(entry.path)
     left = [
-        folder
+        path
         for listing, made in switched_off.items()
         if not all(map(is_kept, _sources(listing)))
-        for folder in made
-        if folder.is_dir()
+        for path in made
+        if path.exists() and not path.is_symlink()
     ]
-    for folder in left:
-        shutil.rmtree(folder)
-        tell(f"removed {folder}: it is not made any more, and shows or learned from a source that is no longer in the manifest")
+    for path in left:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+        tell(f"removed {path}: it is not made any more, and shows or learned from a source that is no longer in the manifest")
     learned = [
         file.parent
         for file in sorted(trainings.glob(f"**/runs/*/{RECORD}"))
@@ -77,7 +80,7 @@ def remove_withdrawn(
         for shard, places in removed.items():
             status = "removed, its sources are in other shards now" if shard in moved else "removed"
             writer.writerows((place, status) for place in places)
-        writer.writerows((str(folder), "removed, it is not made any more") for folder in left)
+        writer.writerows((str(path), "removed, it is not made any more") for path in left)
         writer.writerows((str(run), "removed, it learned from a withdrawn source") for run in learned)
     for why, gone in [
         ("are no longer in the manifest", removed.keys() - moved),

@@ -341,9 +341,12 @@ def test_what_is_switched_off_is_removed_with_its_withdrawn_sources(tmp_path: Pa
         write_table(pl.DataFrame(rows, schema=types(Splits)), Splits, dataset / "splits.parquet")
         record = Record(identity={}, made_with=[], sources=(source,))
         (training / "stage" / RECORD).write_text(record.model_dump_json(), encoding="utf-8")
-        switched_off |= {dataset / "splits.parquet": [dataset], training: [tmp_path / "weights" / name, training]}
+        metrics = tmp_path / "metrics" / name
+        metrics.parent.mkdir(exist_ok=True)
+        metrics.touch()
+        switched_off |= {dataset / "splits.parquet": [dataset], training: [metrics, tmp_path / "weights" / name, training]}
     switched_off[tmp_path / "datasets" / "never made" / "splits.parquet"] = [tmp_path / "datasets" / "never made"]
     remove_withdrawn([], [], tmp_path / "training", ["a"], switched_off, withdrawn=tmp_path / "withdrawn.tsv")
-    for place in ("datasets", "training", "weights"):
+    for place in ("datasets", "training", "weights", "metrics"):
         assert [path.name for path in (tmp_path / place).iterdir()] == ["stays"]
-    assert (tmp_path / "withdrawn.tsv").read_text().count("/goes\tremoved, it is not made any more\n") == 3
+    assert (tmp_path / "withdrawn.tsv").read_text().count("/goes\tremoved, it is not made any more\n") == 4
