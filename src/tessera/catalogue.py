@@ -35,7 +35,7 @@ class Layout:
     folders: tuple[str, ...]  # the folders with the samples, two levels down
     files: tuple[str, ...]  # the files beside the folders
     steps: tuple[Step, ...] = ()
-    figures: tuple[str, ...] = ()  # in results/reports/datasets/DATASET, beside those of all datasets
+    figures: tuple[str, ...] = ()  # files and folders in results/reports/datasets/DATASET, beside those of all datasets
 
 
 IMAGES = Layout(
@@ -49,7 +49,7 @@ IMAGES = Layout(
         Step("selection", "images", "<results>/selections/{dataset}/ledger.jsonl"),
         Step("writing", "regions", "<results>/datasets/{dataset}/ledger.jsonl"),
     ),
-    figures=("train.jpg", "val.jpg", "test.jpg"),
+    figures=("samples",),
 )
 CLIPS = Layout(
     rules="clip_datasets",
@@ -58,7 +58,7 @@ CLIPS = Layout(
     folders=("train", "val", "test"),
     files=("clips.parquet",),
     steps=(Step("filtering", "clips", "<results>/selections/{dataset}/ledger.jsonl"),),
-    figures=("train.jpg", "train.html", "val.jpg", "val.html", "test.jpg", "test.html"),
+    figures=("samples",),
 )
 
 
@@ -167,10 +167,8 @@ class Kind:
     rules: str  # the file in workflow/rules that trains, measures and exports them
     exports: tuple[str, ...]  # the suffixes of the exported files, results/weights/MODEL/MODEL.*
     not_for: tuple[str, ...]  # forbidden uses, for their cards
-    optional_exports: Mapping[str, str] = field(
-        default_factory=dict
-    )  # suffix → the setting in `models.NAME.export` that adds it
-    figures: tuple[str, ...] = ()  # in results/reports/models/MODEL, beside those of all models
+    optional_exports: Mapping[str, str] = field(default_factory=dict)  # further suffixes: the setting in `export` of each
+    figures: tuple[str, ...] = ()  # files and folders in results/reports/models/MODEL, beside those of all models
     compares_export: bool = False  # whether its rules write results/metrics/MODEL.export.json: trained against exported model
 
 
@@ -193,7 +191,7 @@ DETECTOR = Kind(
 RESTORER = Kind(
     rules="restoration",
     exports=(".safetensors", ".pth"),
-    figures=("stages.svg", "methods.svg", "val.jpg", "val.html", "test.jpg", "test.html"),
+    figures=("stages.svg", "methods.svg", "restored"),
     compares_export=True,
     not_for=(
         *NOT_FOR,

@@ -190,10 +190,11 @@ def test_a_killed_training_ends_with_the_same_weights_as_an_undisturbed_one(
 
 def test_curves_have_all_iterations_and_the_best_weights_are_kept(trained: Path) -> None:
     header, *rows = [line.split(",") for line in (trained / "curves.csv").read_text().splitlines()]
-    assert header == ["iteration", "pixel", "adversarial", "discriminator", "psnr"]
+    assert header == ["iteration", "pixel", "adversarial", "discriminator", "psnr", "mosaicked"]
     assert [int(row[0]) for row in rows] == list(range(1, 9))
     assert [row[0] for row in rows if row[-1]] == ["4", "8"]
-    best, number = max((float(row[-1]), int(row[0])) for row in rows if row[-1])
+    best, number = max((float(row[-2]), int(row[0])) for row in rows if row[-2])
+    assert len({row[-1] for row in rows if row[-1]}) == 1, "the input of the model is the same each time"
     progress = load(state_file(run_of(trained)))["progress"]
     assert (progress["best"], progress["best_at"]) == (pytest.approx(best, abs=1e-4), number)
     names = {name.partition(".")[0] for name in load(trained / "best.pth")}

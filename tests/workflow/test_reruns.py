@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import journey
 import polars as pl
@@ -224,9 +225,9 @@ CHANGES: dict[str, Change] = {
 }
 
 
-def figures(report: Path) -> dict[str, dict[str, str]]:
+def figures(report: Path) -> dict[str, dict[str, Any]]:
     """Return the entry of each figure in `report`, by its path."""
-    shown: dict[str, dict[str, str]] = json.loads(re.search(r"var results = (\{.*\});", report.read_text(encoding="utf-8"))[1])
+    shown: dict[str, dict[str, Any]] = json.loads(re.search(r"var results = (\{.*\});", report.read_text(encoding="utf-8"))[1])
     return shown
 
 
@@ -317,11 +318,20 @@ def test_every_row_of_the_documentation_is_tried() -> None:
 def test_the_report_shows_every_figure_with_a_caption(workshop: Workshop) -> None:
     reports = workshop.project.results / "reports"
     shown = figures(reports / "report.html")
-    made = {path.relative_to(workshop.project.folder).as_posix() for path in reports.rglob("*") if path.is_file()}
+    files = [path for path in reports.rglob("[!.]*") if path.is_file()]
+    made = {path.relative_to(workshop.project.folder).as_posix() for path in files}
     assert set(shown) == made - {"results/reports/report.html"}
     assert {f"results/reports/datasets/{dataset.name}/funnel.svg" for dataset in DATASETS} <= shown.keys()
     assert {f"results/reports/models/{model.name}/card.html" for model in MODELS} <= shown.keys()
     assert all(figure["caption"] for figure in shown.values())
+    # The journey has no source in the test split, and so no figure of one.
+    assert not [path for path in shown if "test" in Path(path).name]
+    pages: dict[tuple[str, str], list[str]] = {}
+    for figure in shown.values():
+        pages.setdefault((figure["category"], figure["subcategory"]), []).append(figure["labels"]["figure"])
+    for titles in pages.values():
+        numbers = [int(title.partition(".")[0]) for title in titles if "." in title]
+        assert sorted(numbers) == list(range(1, len(numbers) + 1)) and len(numbers) in {0, len(titles)}, titles
 
 
 @pytest.mark.workflow

@@ -65,47 +65,16 @@ rule plot_clips:
         splits="<results>/datasets/{dataset}/splits.parquet",
         sources="<results>/sources/admitted.parquet",
     output:
-        train=report(
-            "<results>/reports/datasets/{dataset}/train.jpg",
+        # A folder, because a split may have no clips.
+        samples=report(
+            directory("<results>/reports/datasets/{dataset}/samples"),
+            patterns=["{split}.{format}"],
             caption="../report/clips.rst",
             category="2. Samples",
             subcategory="{dataset}",
-            labels={"figure": "1. Training split"},
-        ),
-        train_moving=report(
-            "<results>/reports/datasets/{dataset}/train.html",
-            caption="../report/clips.rst",
-            category="2. Samples",
-            subcategory="{dataset}",
-            labels={"figure": "2. Training split, moving"},
-        ),
-        val=report(
-            "<results>/reports/datasets/{dataset}/val.jpg",
-            caption="../report/clips.rst",
-            category="2. Samples",
-            subcategory="{dataset}",
-            labels={"figure": "3. Validation split"},
-        ),
-        val_moving=report(
-            "<results>/reports/datasets/{dataset}/val.html",
-            caption="../report/clips.rst",
-            category="2. Samples",
-            subcategory="{dataset}",
-            labels={"figure": "4. Validation split, moving"},
-        ),
-        test=report(
-            "<results>/reports/datasets/{dataset}/test.jpg",
-            caption="../report/clips.rst",
-            category="2. Samples",
-            subcategory="{dataset}",
-            labels={"figure": "5. Test split"},
-        ),
-        test_moving=report(
-            "<results>/reports/datasets/{dataset}/test.html",
-            caption="../report/clips.rst",
-            category="2. Samples",
-            subcategory="{dataset}",
-            labels={"figure": "6. Test split, moving"},
+            labels=labels_of_splits(
+                2, "Samples", ["train", "val", "test"], ["jpg", "html"]
+            ),
         ),
     log:
         "<logs>/plot_clips/{dataset}.log",

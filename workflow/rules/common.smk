@@ -232,6 +232,23 @@ def exported_files(wildcards):
     ]
 
 
+def labels_of_splits(first, title, splits, formats):
+    """Return a function that labels the figures of `splits` for the report. They are files SPLIT.FORMAT in one folder.
+
+    The report sorts figures by their labels, so labels begin with a number; these begin with `first` and go on from there.
+    """
+    names = {"train": "training split", "val": "validation split", "test": "test split"}
+    kinds = {"jpg": "", "html": ", moving"}
+    figures = [(split, suffix) for split in splits for suffix in formats]
+
+    def given(wildcards):
+        split, suffix = wildcards.split, wildcards.format
+        number = first + figures.index((split, suffix))
+        return {"figure": f"{number}. {title}, {names[split]}{kinds[suffix]}"}
+
+    return given
+
+
 def content_of_sets(wildcards):
     """Return the `content` of each set of images in the dataset of a job, by the id that its sources start with.
 

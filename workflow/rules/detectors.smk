@@ -218,7 +218,7 @@ rule show_curves:
             caption="../report/curves.rst",
             category="3. Models",
             subcategory="{model}",
-            labels={"figure": "1. Curves"},
+            labels={"figure": "3. Curves"},
         ),
     log:
         "<logs>/show_curves/{model}.log",
@@ -254,7 +254,7 @@ rule plot_predictions:
             caption="../report/predictions.rst",
             category="3. Models",
             subcategory="{model}",
-            labels={"figure": "3. Predictions"},
+            labels={"figure": "4. Predictions"},
         ),
     log:
         "<logs>/plot_predictions/{model}.log",

@@ -142,26 +142,14 @@ rule plot_samples:
         splits="<results>/datasets/{dataset}/splits.parquet",
         sources="<results>/sources/admitted.parquet",
     output:
-        train=report(
-            "<results>/reports/datasets/{dataset}/train.jpg",
+        # A folder, because a split may have no samples.
+        samples=report(
+            directory("<results>/reports/datasets/{dataset}/samples"),
+            patterns=["{split}.{format}"],
             caption="../report/samples.rst",
             category="2. Samples",
             subcategory="{dataset}",
-            labels={"figure": "1. Training split"},
-        ),
-        val=report(
-            "<results>/reports/datasets/{dataset}/val.jpg",
-            caption="../report/samples.rst",
-            category="2. Samples",
-            subcategory="{dataset}",
-            labels={"figure": "2. Validation split"},
-        ),
-        test=report(
-            "<results>/reports/datasets/{dataset}/test.jpg",
-            caption="../report/samples.rst",
-            category="2. Samples",
-            subcategory="{dataset}",
-            labels={"figure": "3. Test split"},
+            labels=labels_of_splits(2, "Samples", ["train", "val", "test"], ["jpg"]),
         ),
     log:
         "<logs>/plot_samples/{dataset}.log",

@@ -109,7 +109,7 @@ rule render_datasheet:
             caption="../report/datasheet.rst",
             category="2. Samples",
             subcategory="{dataset}",
-            labels={"figure": "Datasheet"},
+            labels={"figure": "1. Datasheet"},
         ),
     log:
         "<logs>/render_datasheet/{dataset}.log",
@@ -161,7 +161,7 @@ rule render_card:
             caption="../report/card.rst",
             category="3. Models",
             subcategory="{model}",
-            labels={"figure": "4. Card"},
+            labels={"figure": "1. Card"},
         ),
     log:
         "<logs>/render_card/{model}.log",
@@ -211,14 +211,14 @@ rule report:
                     "funnel.svg",
                     "counts.html",
                     "dropped.svg",
-                    *dataset.layout.figures,
                     "datasheet.html",
+                    *dataset.layout.figures,
                 ]
             ),
             *(
                 f"<results>/reports/models/{name}/{figure}"
                 for name, model in MODELS.items()
-                for figure in [*model.kind.figures, "metrics.html", "card.html"]
+                for figure in ["card.html", "metrics.html", *model.kind.figures]
             ),
             "<results>/reports/timings.svg",
         ],

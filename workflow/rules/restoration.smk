@@ -229,7 +229,7 @@ rule plot_stages:
             caption="../report/stages.rst",
             category="3. Models",
             subcategory="{model}",
-            labels={"figure": "1. Curves of the stages"},
+            labels={"figure": "3. Curves of the stages"},
         ),
     log:
         "<logs>/plot_stages/{model}.log",
@@ -253,7 +253,7 @@ rule plot_methods:
             caption="../report/methods.rst",
             category="3. Models",
             subcategory="{model}",
-            labels={"figure": "2. Beside simple methods"},
+            labels={"figure": "4. Beside simple methods"},
         ),
     log:
         "<logs>/plot_methods/{model}.log",
@@ -274,33 +274,14 @@ rule plot_restored:
         splits=of_model("<results>/datasets/{dataset}/splits.parquet"),
         sources="<results>/sources/admitted.parquet",
     output:
-        val=report(
-            "<results>/reports/models/{model}/val.jpg",
+        # A folder, because a split may have no clips.
+        restored=report(
+            directory("<results>/reports/models/{model}/restored"),
+            patterns=["{split}.{format}"],
             caption="../report/restored.rst",
             category="3. Models",
             subcategory="{model}",
-            labels={"figure": "3. Restored, validation split"},
-        ),
-        val_moving=report(
-            "<results>/reports/models/{model}/val.html",
-            caption="../report/restored.rst",
-            category="3. Models",
-            subcategory="{model}",
-            labels={"figure": "4. Restored, validation split, moving"},
-        ),
-        test=report(
-            "<results>/reports/models/{model}/test.jpg",
-            caption="../report/restored.rst",
-            category="3. Models",
-            subcategory="{model}",
-            labels={"figure": "5. Restored, test split"},
-        ),
-        test_moving=report(
-            "<results>/reports/models/{model}/test.html",
-            caption="../report/restored.rst",
-            category="3. Models",
-            subcategory="{model}",
-            labels={"figure": "6. Restored, test split, moving"},
+            labels=labels_of_splits(5, "Restored", ["val", "test"], ["jpg", "html"]),
         ),
     log:
         "<logs>/plot_restored/{model}.log",
@@ -314,6 +295,7 @@ rule plot_restored:
         code=code_digest(
             "tessera.pipeline.report.restoration:draw_restored",
             "tessera.pipeline.report.restoration:show_restored",
+            "tessera.pipeline.report.restoration:shown_splits",
             "tessera.pipeline.report.tiles:find_clear",
         ),
     script:

@@ -7,6 +7,7 @@ from tessera.pipeline.report.tiles import choose_shown
 
 with job(snakemake) as (inputs, outputs, params):
     captions = describe_clips(inputs.clips)
+    outputs.samples.mkdir()
     for folder in inputs.folders:
         shown = choose_shown(
             splits=inputs.splits,
@@ -17,5 +18,7 @@ with job(snakemake) as (inputs, outputs, params):
             seed=params.seed,
             captions=captions,
         )
-        draw_clips(folder=folder, shown=shown, path=getattr(outputs, folder.name))
-        show_clips(folder=folder, shown=shown, path=getattr(outputs, f"{folder.name}_moving"))
+        # A split without clips has no figures.
+        if shown.keys:
+            draw_clips(folder=folder, shown=shown, path=outputs.samples / f"{folder.name}.jpg")
+            show_clips(folder=folder, shown=shown, path=outputs.samples / f"{folder.name}.html")

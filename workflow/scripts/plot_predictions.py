@@ -19,6 +19,7 @@ with job(snakemake) as (inputs, outputs, params):
         settings=ReportSettings(**params.settings),
         seed=params.seed,
         captions={},
+        regions=inputs.regions,
     )
     draw_predictions(
         folder=inputs.images,

@@ -7,7 +7,8 @@ from tessera.pipeline.report.tiles import choose_shown
 
 with job(snakemake) as (inputs, outputs, params):
     captions = {**describe_mosaics(inputs.mosaics), **describe_marks(inputs.marks)}
-    for split, path in vars(outputs).items():
+    outputs.samples.mkdir()
+    for split in ("train", "val", "test"):
         shown = choose_shown(
             splits=inputs.splits,
             split=split,
@@ -16,5 +17,14 @@ with job(snakemake) as (inputs, outputs, params):
             settings=ReportSettings(**params.settings),
             seed=params.seed,
             captions=captions,
+            regions=inputs.regions,
         )
-        draw_samples(folder=inputs.images, selected=inputs.selected, regions=inputs.regions, shown=shown, path=path)
+        # A split without samples has no figure.
+        if shown.keys:
+            draw_samples(
+                folder=inputs.images,
+                selected=inputs.selected,
+                regions=inputs.regions,
+                shown=shown,
+                path=outputs.samples / f"{split}.jpg",
+            )

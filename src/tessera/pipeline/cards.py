@@ -231,7 +231,7 @@ def render_restoration(card: Mapping[str, Any]) -> str:
     few = [
         f"The {split} split has {values['all']['samples']} samples, too few for reliable metrics.\n"
         for split, values in splits.items()
-        if values["all"]["samples"] < FEW_SAMPLES
+        if 0 < values["all"]["samples"] < FEW_SAMPLES
     ]
     columns = ("name", "base", "iterations", "frames", "batch", "ema")
     losses = list(training["stages"][0]["losses"])

@@ -32,7 +32,7 @@ def draw_clips(folder: Path, shown: Shown, path: Path) -> None:
         # A shorter clip leaves the rest of its row empty.
         row += [Picture("", np.full((1, 1, 3), 255, np.uint8), [])] * (TILE_COLUMNS - len(row))
         tiles += [row[0]._replace(name=key, caption=shown.captions.get(key, "")), *row[1:]]
-    draw_tiles(tiles, {"region": ORANGE}, f"no clip is in the split {shown.split!r}", path)
+    draw_tiles(tiles, {"region": ORANGE}, shown.heading, path)
 
 
 def show_clips(folder: Path, shown: Shown, path: Path) -> None:
@@ -51,9 +51,7 @@ def show_clips(folder: Path, shown: Shown, path: Path) -> None:
                 cv2.drawContours(image, outlines, -1, colour, 1)
             images.append(image)
         parts.append(animate(images, [unquote(key), *shown.captions.get(key, "").splitlines()]))
-    body = (
-        f'<div class="clips">{"".join(parts)}</div>' if parts else f"<p>No clip is in the split {html.escape(shown.split)}.</p>"
-    )
+    body = f'<p>{html.escape(shown.heading)}</p><div class="clips">{"".join(parts)}</div>'
     write_page(path, f"Clips of the split {shown.split}", body)
 
 

@@ -113,7 +113,7 @@ def tabulate_steps(steps: Sequence[Step], splits: dict[str, int], path: Path, un
     rows: list[list[Any]] = []
     for step in steps:
         rows += [[step.name, step.unit, "in", "", step.rows], ["", "", "passed on", "", step.ok]]
-        for became, reasons in (("of these in part", step.partly), ("dropped", step.dropped), ("failed", step.failed)):
+        for became, reasons in (("of these, with a remark", step.partly), ("dropped", step.dropped), ("failed", step.failed)):
             rows += [["", "", became, reason, count] for reason, count in reasons.items()]
     rows += [["samples", unit, split, "", count] for split, count in splits.items()]
     write_page(path, "From sources to samples", table(["step", "items", "became", "reason", "count"], rows))

@@ -23,6 +23,8 @@ STYLE: dict[Any, Any] = {
     "ytick.color": INK,
     "text.color": INK,
     "legend.frameon": False,
+    # Numbers on axes are whole, not differences from an offset.
+    "axes.formatter.useoffset": False,
     # Names of sources may contain dollar signs.
     "text.parse_math": False,
     # Equal figures are equal files.

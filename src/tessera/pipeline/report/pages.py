@@ -19,9 +19,11 @@ h1, h2 {{ line-height: 1.2; }}
 table {{ border-collapse: collapse; margin: 1rem 0; }}
 th, td {{ text-align: left; vertical-align: top; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid #e6e6e6; }}
 td {{ overflow-wrap: anywhere; white-space: pre-wrap; }}
+td:first-child {{ min-width: 8rem; }}
 img {{ max-width: 100%; }}
 .clips {{ display: flex; flex-wrap: wrap; gap: 1rem; }}
 .triptychs figure {{ width: 100%; margin-bottom: 1.5rem; }}
+.triptychs img {{ width: 38rem; }}
 figure {{ margin: 0; width: 14rem; font-size: 12px; overflow-wrap: anywhere; }}
 td.number {{ text-align: right; font-variant-numeric: tabular-nums; }}
 code, pre {{ font-size: 13px; background: #f5f5f5; overflow-x: auto; }}
@@ -96,7 +98,8 @@ def show_pictures(folder: Path, title: str, path: Path) -> None:
 
 
 def _number(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    # Four digits, also where they are zeros.
+    return f"{value:#.4g}" if isinstance(value, float) else str(value)
 
 
 def _records(value: dict[str, Any], place: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

@@ -1,7 +1,6 @@
 """Figures of the restoration model: its training, its quality, and restored clips."""
 
 import csv
-import html
 import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 
 from tessera.core.errors import Failed, TesseraError
 from tessera.pipeline.report.clips import PREVIEW_SIDE, animate, in_motion
-from tessera.pipeline.report.drawing import BLUE, ORANGE, QUIET, SKY, new_figure
+from tessera.pipeline.report.drawing import BLUE, ORANGE, QUIET, SKY, legend, new_figure
 from tessera.pipeline.report.pages import write_page
 from tessera.pipeline.report.settings import ReportSettings
 from tessera.pipeline.report.tiles import Picture, draw_tiles, shrink_picture
@@ -25,12 +24,15 @@ GAP = 4  # pixels between the images of an animated triptych
 def draw_stages(curves: Mapping[str, Path], path: Path) -> None:
     """Draw the training curves of all stages, one after another, as SVG.
 
-    `curves`: for each stage, in order, a CSV file with the columns `iteration` and `psnr` and one for each loss. Cells may be
-    empty.
+    `curves`: for each stage, in order, a CSV file with the columns `iteration`, `psnr` (of restored clips), `mosaicked` (PSNR
+    of the input) and one for each loss. Cells may be empty.
     """
+    from matplotlib.ticker import MaxNLocator
+
     stages = [_read_curves(file) for file in curves.values()]
-    # The PSNR comes first, because it matters most.
+    # The PSNR comes first, because it matters most. That of the input is drawn into the same axes.
     names = sorted(dict.fromkeys(name for columns in stages for name in columns), key=lambda name: name != "psnr")
+    names = [name for name in names if name != "mosaicked"]
     ends = np.cumsum([max((points[0, -1] for points in columns.values()), default=0) for columns in stages])
     starts = [0, *ends[:-1]]
     with new_figure(path, 9.5, 1.0 + 1.5 * max(len(names), 1)) as figure:
@@ -41,16 +43,21 @@ def draw_stages(curves: Mapping[str, Path], path: Path) -> None:
         for axes, name in zip(places, names, strict=True):
             axes.set_title("PSNR over the region, on clips of val, dB" if name == "psnr" else f"{name} loss")
             for start, end, columns in zip(starts, ends, stages, strict=True):
-                iterations, values = columns.get(name, np.empty((2, 0)))
-                # Points are marked if there are few.
-                axes.plot(start + iterations, values, color=BLUE, linewidth=1.2, marker="." if len(values) < 40 else None)
+                for column, colour in {name: BLUE, **({"mosaicked": ORANGE} if name == "psnr" else {})}.items():
+                    iterations, values = columns.get(column, np.empty((2, 0)))
+                    # Points are marked if there are few.
+                    marker = "." if len(values) < 40 else None
+                    axes.plot(start + iterations, values, color=colour, linewidth=1.2, marker=marker)
                 axes.axvline(end, color=QUIET, linewidth=0.6)
         above = places[0].secondary_xaxis("top")
         above.set_xticks([(start + end) / 2 for start, end in zip(starts, ends, strict=True)], list(curves))
         above.tick_params(length=0)
         above.spines["top"].set_visible(False)
-        places[-1].set_xlim(0, ends[-1])
+        # With room for the marker of the last point.
+        places[-1].set_xlim(0, 1.01 * ends[-1])
         places[-1].set_xlabel("iteration")
+        places[-1].xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
+        legend(figure, {"the model": BLUE, "its input, the mosaicked clips": ORANGE})
 
 
 def draw_methods(metrics: Path, path: Path) -> None:
@@ -58,9 +65,13 @@ def draw_methods(metrics: Path, path: Path) -> None:
     from matplotlib.lines import Line2D
 
     splits = json.loads(metrics.read_text(encoding="utf-8"))["splits"]
-    groups = {split: {"all": found["all"], **found["blocks"]} for split, found in splits.items() if found["all"]["samples"]}
+    groups = {
+        split: {name: group for name, group in {"all": found["all"], **found["blocks"]}.items() if group["samples"]}
+        for split, found in splits.items()
+        if found["all"]["samples"]
+    }
     lines = sum(map(len, groups.values()))
-    with new_figure(path, 9.5, 1.0 + 0.32 * max(lines, 2) + 0.5 * len(groups)) as figure:
+    with new_figure(path, 9.5, 1.0 + 0.46 * max(lines, 2) + 0.5 * len(groups)) as figure:
         if not groups:
             figure.text(0.5, 0.5, "no clip was measured", ha="center")
             return
@@ -100,7 +111,7 @@ def draw_restored(folder: Path, split: str, clear: Collection[str], settings: Re
         for (name, caption), image in zip(titles, _panels(triptych), strict=True):
             tile = shrink_picture(Picture(name, image, [("mosaic", mask[..., 0])]), row["key"] not in clear)
             tiles.append(tile._replace(caption=caption))
-    draw_tiles(tiles, {"mosaic": ORANGE}, f"no sample of {split!r} is shown", path, 3)
+    draw_tiles(tiles, {"mosaic": ORANGE}, "", path, 3)
 
 
 def show_restored(folder: Path, split: str, clear: Collection[str], settings: ReportSettings, path: Path) -> None:
@@ -123,10 +134,12 @@ def show_restored(folder: Path, split: str, clear: Collection[str], settings: Re
             raise TesseraError(f"{video}: {error}; delete the folder {folder} and run again") from error
         reached = f"mosaicked {row['psnr']['mosaicked']:.1f} dB, restored {row['psnr']['restored']:.1f} dB, clean"
         parts.append(animate(images, [unquote(row["key"]), f"{_blocks(row)}: {reached}"]))
-    nothing = f"<p>No sample of {html.escape(split)} is shown.</p>"
-    write_page(
-        path, f"Restored clips of the split {split}", f'<div class="triptychs">{"".join(parts)}</div>' if parts else nothing
-    )
+    write_page(path, f"Restored clips of the split {split}", f'<div class="triptychs">{"".join(parts)}</div>')
+
+
+def shown_splits(folder: Path) -> list[str]:
+    """Return the splits of which the evaluation wrote pictures to `folder`."""
+    return sorted({row["split"] for row in _read_pictures(folder)})
 
 
 def _read_curves(path: Path) -> dict[str, np.ndarray]:
@@ -144,22 +157,16 @@ def _read_curves(path: Path) -> dict[str, np.ndarray]:
 def _draw_dots(axes: Any, found: Mapping[str, Any], measure: str) -> None:
     """Draw the values of a `measure` for each method: one line for each group of samples, the first on top."""
     for place, group in enumerate(found.values()):
-        if group["samples"]:
-            values = {method: group["region"][method][measure] for method in METHODS}
-            axes.plot([min(values.values()), max(values.values())], [place, place], color="#dddddd", linewidth=1, zorder=1)
-            for method, value in values.items():
-                axes.plot(value, place, "o", color=METHODS[method], markersize=8 if method == "restored" else 6, zorder=2)
-            gain = values["restored"] - values["mosaicked"]
-            text = f"{gain:+.1f}" if measure == "psnr" else f"{gain:+.3f}"
-            axes.annotate(
-                text,
-                (1, place),
-                (4, 0),
-                xycoords=("axes fraction", "data"),
-                textcoords="offset points",
-                va="center",
-                fontsize=9,
-            )
+        axes.axhspan(place - 0.42, place + 0.42, color="#f3f3f3", zorder=0)
+        values = {method: group["region"][method][measure] for method in METHODS}
+        # Each method has its own height, so that equal values do not hide each other.
+        for step, (method, value) in enumerate(values.items()):
+            axes.plot(value, place + 0.2 * step - 0.3, "o", color=METHODS[method], markersize=5, zorder=2)
+        gain = values["restored"] - values["mosaicked"]
+        text = f"{gain:+.1f}" if measure == "psnr" else f"{gain:+.3f}"
+        axes.annotate(
+            text, (1, place), (4, 0), xycoords=("axes fraction", "data"), textcoords="offset points", va="center", fontsize=9
+        )
     names = [f"{name if name == 'all' else f'blocks {name}'} ({group['samples']:,})" for name, group in found.items()]
     axes.set_yticks(range(len(found)), names)
     axes.set_ylim(len(found) - 0.5, -0.5)
@@ -168,10 +175,14 @@ def _draw_dots(axes: Any, found: Mapping[str, Any], measure: str) -> None:
 
 def _read_index(folder: Path, split: str, settings: ReportSettings) -> list[dict[str, Any]]:
     """Return the entries of the pictures of `split` that are shown, evenly spread over block sizes, the smallest first."""
-    rows = json.loads((folder / "pictures.json").read_text(encoding="utf-8"))
-    rows = [row for row in rows if row["split"] == split]
+    rows = [row for row in _read_pictures(folder) if row["split"] == split]
     places = np.linspace(0, len(rows) - 1, min(len(rows), settings.samples)).round().astype(int)
     return [rows[place] for place in places]
+
+
+def _read_pictures(folder: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads((folder / "pictures.json").read_text(encoding="utf-8"))
+    return rows
 
 
 def _panels(triptych: np.ndarray) -> Sequence[np.ndarray]:

@@ -70,7 +70,7 @@ def draw_samples(
     ]
     labels = sorted({label for tile in tiles for label, _ in tile.regions})
     colours = dict(zip(labels, (ORANGE, SKY, PURPLE, GREEN) * len(labels), strict=False))
-    draw_tiles(tiles, colours, f"no sample is in the split {shown.split!r}", path)
+    draw_tiles(tiles, colours, shown.heading, path)
 
 
 def draw_predictions(
@@ -93,7 +93,7 @@ def draw_predictions(
         labelled = [("labelled", mask) for _, mask in sample.regions]
         predicted = [("predicted", _box_mask(one.box, *size) if one.mask is None else one.mask) for one in predictions]
         tiles.append(shrink_picture(Picture(sample.name, sample.image, labelled + predicted), sample.name not in shown.clear))
-    draw_tiles(tiles, {"labelled": SKY, "predicted": ORANGE}, f"no sample is in the split {shown.split!r}", path)
+    draw_tiles(tiles, {"labelled": SKY, "predicted": ORANGE}, shown.heading, path)
 
 
 def _read_samples(folder: Path, selected: Path, regions: Path, shown: Shown) -> Iterator[Picture]:
@@ -104,7 +104,7 @@ def _read_samples(folder: Path, selected: Path, regions: Path, shown: Shown) -> 
     from tessera.records.tables.annotation import Annotations, Images
     from tessera.records.tables.table import read_table
 
-    files = {file.stem: file for file in (folder / shown.split).iterdir()} if shown.keys else {}
+    files = {file.stem: file for file in (folder / shown.split).iterdir()}
     sizes = {key: size for key, *size in read_table(selected, Images).select("key", "height", "width").iter_rows()}
     shapes = read_table(regions, Annotations).filter(pl.col("key").is_in(list(shown.keys)))
     for key in shown.keys:

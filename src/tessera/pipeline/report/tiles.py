@@ -35,6 +35,7 @@ class Shown(NamedTuple):
     keys: Sequence[str]
     clear: Collection[str]  # the keys of samples that are not blurred
     captions: Mapping[str, str]  # by key, the text below the name of a sample
+    heading: str = ""  # how many samples of how many these are
 
 
 def choose_shown(
@@ -45,13 +46,26 @@ def choose_shown(
     settings: ReportSettings,
     seed: int,
     captions: Mapping[str, str],
+    regions: Path | None = None,
 ) -> Shown:
-    """Return the samples of `split` that are shown, drawn under `seed`. `find_clear` describes the other parameters."""
+    """Return the samples of `split` that are shown, drawn under `seed`.
+
+    `regions`: `tables.Annotations` of the dataset. If it is given, samples with a region come first, and the heading says how
+    many have none. `find_clear` describes the other parameters.
+    """
+    from tessera.records.tables.annotation import Annotations
     from tessera.records.tables.splits import Splits
     from tessera.records.tables.table import read_table
 
-    keys = choose_samples(read_table(splits, Splits).filter(split=split)["key"].to_list(), settings.samples, seed, split)
-    return Shown(split, keys, find_clear(splits, sources, sets, settings), captions)
+    keys = read_table(splits, Splits).filter(split=split)["key"].to_list()
+    labelled = set(keys) if regions is None else set(keys).intersection(read_table(regions, Annotations)["key"])
+    shown = choose_samples([key for key in keys if key in labelled], settings.samples, seed, split)
+    backgrounds = [key for key in keys if key not in labelled]
+    shown += choose_samples(backgrounds, settings.samples - len(shown), seed, split)
+    heading = f"{len(shown):,} of the {len(keys):,} samples of {split}"
+    if regions is not None:
+        heading += f", those with a region first; backgrounds without a region: {len(backgrounds):,} of the {len(keys):,}"
+    return Shown(split, shown, find_clear(splits, sources, sets, settings), captions, heading)
 
 
 def choose_samples(keys: Sequence[str], count: int, seed: int, name: str) -> list[str]:
@@ -103,12 +117,9 @@ def shrink_picture(picture: Picture, blurred: bool, side: int = TILE_SIDE) -> Pi
 
 
 def draw_tiles(
-    tiles: Sequence[Picture], colours: dict[str, str], nothing: str, path: Path, columns: int = TILE_COLUMNS
+    tiles: Sequence[Picture], colours: dict[str, str], heading: str, path: Path, columns: int = TILE_COLUMNS
 ) -> None:
-    """Draw `tiles` in rows of `columns` as a JPEG, with the outlines of their regions in `colours` by label.
-
-    `nothing`: the text if there are no tiles.
-    """
+    """Draw `tiles` in rows of `columns` as a JPEG with a `heading`, and the outlines of their regions in `colours` by label."""
     from matplotlib.patheffects import Normal, Stroke
 
     lines = max(1, math.ceil(len(tiles) / columns))
@@ -116,8 +127,8 @@ def draw_tiles(
         places = list(figure.subplots(lines, columns, squeeze=False).flat)
         for axes in places:
             axes.set_axis_off()
-        if not tiles:
-            figure.text(0.5, 0.5, nothing, ha="center")
+        if heading:
+            figure.suptitle(heading, x=0.01, ha="left", fontsize=10)
         for axes, tile in zip(places, tiles, strict=False):
             axes.imshow(tile.image)
             for label, mask in tile.regions:
@@ -128,8 +139,8 @@ def draw_tiles(
                     outline = axes.contour(x, y, mask, [127], colors=colours[label], linewidths=1.6)
                     outline.set_path_effects([Stroke(linewidth=3.4, foreground="white"), Normal()])
             title = [shorten(line, 44) for line in (unquote(tile.name), *tile.caption.split("\n")[:CAPTION_LINES]) if line]
-            axes.set_title("\n".join(title), fontsize=7, fontweight="normal")
+            axes.set_title("\n".join(title), fontsize=8, fontweight="normal")
             if tile.name and not tile.regions:
-                axes.text(0.5, -0.02, "no region", fontsize=7, color=QUIET, ha="center", va="top", transform=axes.transAxes)
+                axes.text(0.5, -0.02, "no region", fontsize=8, color=QUIET, ha="center", va="top", transform=axes.transAxes)
         if tiles and colours:
             legend(figure, colours)

@@ -110,9 +110,9 @@ class Watch(Hook):  # type: ignore[misc]
         progress.count += 1
         self._tell(outputs)
         is_measured = progress.iteration % self.stage.validate_every == 0 or progress.iteration == last
-        psnr = self._measure(runner.model) if is_measured else math.nan
+        psnr, mosaicked = self._measure(runner.model) if is_measured else (math.nan, math.nan)
         if progress.iteration % max(1, last // ROWS) == 0 or not math.isnan(psnr):
-            self._write_row(psnr)
+            self._write_row(psnr, mosaicked)
         if dist.is_main_process() and (is_measured or progress.iteration % self.training.save_every == 0):
             self._save(runner)
 
@@ -130,8 +130,11 @@ class Watch(Hook):  # type: ignore[misc]
             said = ", ".join(f"{name} {loss:.4g}" for name, loss in losses.items())
             tell_once(f"iteration {iteration}/{last}: {said}; {each:.2f} s each, {left} left")
 
-    def _measure(self, restorer: Restorer) -> float:
-        """Return the PSNR over the region, NaN if there is nothing to measure; save the weights if they are the best."""
+    def _measure(self, restorer: Restorer) -> tuple[float, float]:
+        """Return the PSNR over the region of the restored and of the mosaicked clips, NaN if there is nothing to measure.
+
+        If the weights are the best, they are saved.
+        """
         progress = self.progress
         psnr, mosaicked = validate(restorer, self.samples)
         is_better = psnr > progress.best
@@ -146,19 +149,19 @@ class Watch(Hook):  # type: ignore[misc]
                 f"iteration {progress.iteration}/{self.stage.iterations}: PSNR of the region {psnr:.2f} dB ({best}, "
                 f"mosaicked {mosaicked:.2f})"
             )
-        return psnr
+        return psnr, mosaicked
 
-    def _write_row(self, psnr: float) -> None:
+    def _write_row(self, psnr: float, mosaicked: float) -> None:
         progress = self.progress
         values = {name: total / progress.count for name, total in progress.sums.items()}
-        progress.curves = progress.curves or ",".join(["iteration", *values, "psnr"]) + "\n"
-        measured = "" if math.isnan(psnr) else f"{psnr:.4f}"
-        progress.curves += ",".join([str(progress.iteration), *(f"{value:.6g}" for value in values.values()), measured]) + "\n"
+        measured = ["", ""] if math.isnan(psnr) else [f"{psnr:.4f}", f"{mosaicked:.4f}"]
+        progress.curves = progress.curves or ",".join(["iteration", *values, "psnr", "mosaicked"]) + "\n"
+        progress.curves += ",".join([str(progress.iteration), *(f"{value:.6g}" for value in values.values()), *measured]) + "\n"
         progress.sums, progress.count = {}, 0
         if self.board:
             for name, value in values.items():
                 self.board.add_scalar(f"loss/{name}", value, progress.iteration)
-            if measured:
+            if not math.isnan(psnr):
                 self.board.add_scalar("validation/psnr", psnr, progress.iteration)
             self.board.flush()
 

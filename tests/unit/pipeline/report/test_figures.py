@@ -120,8 +120,8 @@ def test_metrics_with_the_same_names_are_in_one_table(tmp_path: Path) -> None:
         [],
         ["epochs", "5"],
         ["", "map50", "recall"],
-        ["val · box", "0.1235", "1"],
-        ["val · mask", "0.5", "None"],
+        ["val · box", "0.1235", "1.000"],
+        ["val · mask", "0.5000", "None"],
     ]
 
 
@@ -208,7 +208,7 @@ class Region(NamedTuple):
     mask: np.ndarray | None
 
 
-def _draw_samples(folder: Path, clear: Collection[str] = (), split: str = "val") -> np.ndarray:
+def _draw_samples(folder: Path, clear: Collection[str] = ()) -> np.ndarray:
     """Draw two samples, one with regions of all three kinds, and return the contact sheet."""
     picture = np.zeros((60, 80, 3), np.uint8)
     picture[:, ::2] = 255
@@ -229,7 +229,7 @@ def _draw_samples(folder: Path, clear: Collection[str] = (), split: str = "val")
     ]
     for rows, table, name in ((images, Images, "images"), (regions, Annotations, "annotations"), (splits, Splits, "splits")):
         write_table(pl.DataFrame(rows, schema=types(table)), table, folder / f"{name}.parquet")
-    draw_samples(folder / "images", *_tables(folder), _shown(folder, split, clear), folder / "samples.jpg")
+    draw_samples(folder / "images", *_tables(folder), _shown(folder, clear), folder / "samples.jpg")
     return _read(folder / "samples.jpg")
 
 
@@ -248,10 +248,9 @@ def _tables(folder: Path) -> list[Path]:
     return [folder / f"{name}.parquet" for name in ("images", "annotations")]
 
 
-def _shown(folder: Path, split: str = "val", clear: Collection[str] = ()) -> Shown:
-    """Return both samples of `val`, or none of another split."""
-    keys = read_table(folder / "splits.parquet", Splits).filter(split=split)["key"].to_list()
-    return Shown(split, keys, clear, {})
+def _shown(folder: Path, clear: Collection[str] = ()) -> Shown:
+    """Return both samples of `val`."""
+    return Shown("val", read_table(folder / "splits.parquet", Splits)["key"].to_list(), clear, {})
 
 
 def _read(path: Path) -> np.ndarray:
@@ -314,6 +313,22 @@ def test_a_figure_shows_as_many_samples_of_its_split_as_the_setting_says(tmp_pat
     assert (len(shown[0].keys), len(shown[1].keys)) == (3, 0)
     assert set(shown[0].keys) <= {name for (name,) in read_table(origins[0], Splits).select("key").iter_rows()}
     assert (shown[0].split, shown[0].clear, shown[0].captions) == ("val", {"general"}, {"adult": "a"})
+    assert [each.heading for each in shown] == ["3 of the 7 samples of val", "0 of the 0 samples of train"]
+
+
+@pytest.mark.parametrize("samples", [1, 2, 4])
+def test_samples_with_a_region_are_shown_first_and_the_backgrounds_are_counted(samples: int, tmp_path: Path) -> None:
+    origins = _write_origins(tmp_path)
+    box = {"number": 0, "label": "nsfw", "x0": 0.0, "y0": 0.0, "x1": 9.0, "y1": 9.0, "crowd": False}
+    labelled = {"adult", "watermarks:adult/7"}
+    rows = [{**box, "key": key} for key in (*labelled, "of another split")]
+    write_table(pl.DataFrame(rows, schema=types(Annotations)), Annotations, tmp_path / "regions.parquet")
+    settings = ReportSettings(samples=samples)
+    shown = choose_shown(origins[0], "val", origins[1], {}, settings, 0, {}, tmp_path / "regions.parquet")
+    assert len(shown.keys) == samples
+    assert set(shown.keys[:2]) <= labelled and not labelled & set(shown.keys[2:])
+    said = "of the 7 samples of val, those with a region first; backgrounds without a region: 5 of the 7"
+    assert shown.heading == f"{samples} {said}"
 
 
 def test_outlines_are_drawn_on_blurred_pictures(tmp_path: Path) -> None:
@@ -338,10 +353,6 @@ def test_predictions_and_labels_are_drawn(tmp_path: Path) -> None:
     labelled, predicted = sheet[:, : sheet.shape[1] // 4], sheet[:, sheet.shape[1] // 4 :]
     assert _count(labelled, SKY) > 300 > 30 > _count(labelled[:-40], ORANGE)
     assert _count(predicted, ORANGE) > 300 > 30 > _count(predicted[:-40], SKY)
-
-
-def test_a_split_without_samples_says_so(tmp_path: Path) -> None:
-    assert _draw_samples(tmp_path, split="test").min() < 100
 
 
 def test_an_image_that_cannot_be_read_is_named(tmp_path: Path) -> None:

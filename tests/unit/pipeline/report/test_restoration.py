@@ -17,7 +17,7 @@ from restoration_clips import write_moving_clip
 from tessera.core.errors import TesseraError
 from tessera.imaging.encode import write_video
 from tessera.imaging.images import write_image
-from tessera.pipeline.report.restoration import draw_methods, draw_restored, draw_stages, show_restored
+from tessera.pipeline.report.restoration import METHODS, draw_methods, draw_restored, draw_stages, show_restored, shown_splits
 from tessera.pipeline.report.settings import ReportSettings
 from tessera.pipeline.restoration.evaluate import evaluate
 from tessera.pipeline.restoration.settings import DataSettings, MetricsSettings
@@ -31,9 +31,9 @@ def texts(path: Path) -> list[str]:
     return [text.strip() for text in re.findall(r"<!-- (.*?) -->", path.read_text(encoding="utf-8"))]
 
 
-def write_curves(path: Path, names: Iterable[str], iterations: Iterable[int]) -> Path:
-    lines = [",".join(["iteration", *names, "psnr"])]
-    lines += [f"{n}{',0.5' * len(list(names))},{20 + n / 100 if n % 50 == 0 else ''}" for n in iterations]
+def write_curves(path: Path, names: Iterable[str], iterations: Iterable[int], rise: float = 0.01) -> Path:
+    lines = [",".join(["iteration", *names, "psnr", "mosaicked"])]
+    lines += [f"{n}{',0.5' * len(list(names))},{f'{20 + n * rise},19.5' if n % 50 == 0 else ','}" for n in iterations]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
@@ -48,6 +48,17 @@ def test_curves_of_all_stages_are_drawn_one_after_another(tmp_path: Path) -> Non
     titles = ["PSNR over the region, on clips of val, dB", "pixel loss", "adversarial loss"]
     assert [text for text in shown if text in titles] == titles
     assert {"stage1", "stage2", "iteration", "300"} <= set(shown)
+
+
+def test_the_curves_show_the_input_and_the_numbers_of_the_axis_are_whole(tmp_path: Path) -> None:
+    curves = write_curves(tmp_path / "1.csv", ["pixel"], range(10, 201, 10), rise=1e-6)
+    # Without the input, the axis spans a few thousandths of a dB.
+    curves.write_text(curves.read_text(encoding="utf-8").replace("19.5", "20.0"), encoding="utf-8")
+    draw_stages({"stage1": curves}, tmp_path / "stages.svg")
+    shown = texts(tmp_path / "stages.svg")
+    assert {"the model", "its input, the mosaicked clips"} <= set(shown)
+    assert "mosaicked loss" not in shown and not [text for text in shown if text.startswith("+")]
+    assert len([text for text in shown if text.startswith("20.000")]) > 1
 
 
 def test_a_training_without_curves_gives_a_figure_that_says_so(tmp_path: Path) -> None:
@@ -69,9 +80,25 @@ def test_methods_are_compared_by_blocks_with_the_number_of_samples(tmp_path: Pat
     (tmp_path / "metrics.json").write_text(json.dumps({"splits": {"val": val, "test": test}}), encoding="utf-8")
     draw_methods(tmp_path / "metrics.json", tmp_path / "methods.svg")
     shown = texts(tmp_path / "methods.svg")
-    assert {"all (1,300)", "blocks below 8 (1,300)", "blocks 8 and more (0)", "+3.0", "+0.300"} <= set(shown)
+    assert {"all (1,300)", "blocks below 8 (1,300)", "+3.0", "+0.300"} <= set(shown)
     assert {"val: PSNR, dB", "val: SSIM"} <= set(shown) and not any(text.startswith("test") for text in shown)
     assert {"mosaicked", "bicubic", "temporal median", "restored"} <= set(shown)
+
+
+def test_equal_values_of_methods_do_not_hide_each_other(tmp_path: Path) -> None:
+    group = reached(4, 20)
+    group["region"] = dict.fromkeys(group["region"], group["region"]["bicubic"])
+    content = {"splits": {"val": {"all": group, "blocks": {"below 8": group}}}}
+    (tmp_path / "metrics.json").write_text(json.dumps(content), encoding="utf-8")
+    draw_methods(tmp_path / "metrics.json", tmp_path / "methods.svg")
+    page = (tmp_path / "methods.svg").read_text(encoding="utf-8")
+    markers = re.findall(r'<use [^>]*x="([\d.]+)" y="([\d.]+)" style="fill: (#\w+)', page)
+    of_columns: dict[str, list[float]] = {}
+    for x, y, _ in markers[: -len(METHODS)]:  # without those of the legend
+        of_columns.setdefault(x, []).append(float(y))
+    for heights in of_columns.values():
+        assert len(heights) == 2 * len(METHODS) and np.diff(sorted(heights)).min() > 5
+    assert len(of_columns) == 2
 
 
 def test_an_evaluation_without_clips_gives_a_figure_that_says_so(tmp_path: Path) -> None:
@@ -154,12 +181,8 @@ def test_the_number_of_samples_is_that_of_the_setting_over_all_block_sizes(tmp_p
     assert re.findall(r"blocks of (\S+) px", (tmp_path / "val.html").read_text(encoding="utf-8")) == ["2.0", "14.0", "29.0"]
 
 
-def test_a_split_without_pictures_says_so(tmp_path: Path) -> None:
-    folder = write_pictures(tmp_path / "pictures")
-    draw_restored(folder, "test", (), SETTINGS, tmp_path / "test.jpg")
-    show_restored(folder, "test", (), SETTINGS, tmp_path / "test.html")
-    assert np.asarray(Image.open(tmp_path / "test.jpg")).min() < 100
-    assert "No sample of test is shown" in (tmp_path / "test.html").read_text(encoding="utf-8")
+def test_only_splits_with_pictures_are_shown(tmp_path: Path) -> None:
+    assert shown_splits(write_pictures(tmp_path / "pictures")) == ["val"]
 
 
 @pytest.mark.parametrize("suffix", [".png", ".mask.png", ".mp4"])
