@@ -165,9 +165,9 @@ class Kind:
     """The properties that all models of one kind have in common."""
 
     rules: str  # the file in workflow/rules that trains, measures and exports them
-    exports: tuple[str, ...]  # the suffixes of the exported files, results/weights/MODEL/MODEL.*
+    exports: tuple[str, ...]  # the suffixes of the exported files, results/exports/MODEL/MODEL.*
     not_for: tuple[str, ...]  # forbidden uses, for their cards
-    optional_exports: Mapping[str, str] = field(default_factory=dict)  # further suffixes: the setting in `export` of each
+    optional_exports: tuple[tuple[str, str], ...] = ()  # further suffixes, each with the setting in `export` that adds it
     figures: tuple[str, ...] = ()  # files and folders in results/reports/models/MODEL, beside those of all models
     compares_export: bool = False  # whether its rules write results/metrics/MODEL.export.json: trained against exported model
 
@@ -180,7 +180,7 @@ NOT_FOR = (
 DETECTOR = Kind(
     rules="detectors",
     exports=(".pt", ".onnx"),
-    optional_exports={"-lada.pt": "lada"},
+    optional_exports=(("-lada.pt", "lada"),),
     figures=("curves.html", "predictions.jpg"),
     compares_export=True,
     not_for=(

@@ -86,8 +86,8 @@ def test_the_rules_of_a_layout_write_what_it_names(dataset: Dataset) -> None:
 @models
 def test_the_rules_of_a_kind_write_what_it_names(model: Model) -> None:
     made = outputs_of(model.kind.rules)
-    for suffix in (*model.kind.exports, *model.kind.optional_exports):
-        assert f'"<results>/weights/{{model}}/{{model}}{suffix}"' in made
+    for suffix in (*model.kind.exports, *dict(model.kind.optional_exports)):
+        assert f'"<results>/exports/{{model}}/{{model}}{suffix}"' in made
     for figure in model.kind.figures:
         assert f'"<results>/reports/models/{{model}}/{figure}"' in made
     assert '"<results>/metrics/{model}.json"' in made

@@ -85,7 +85,22 @@ def test_a_killed_training_is_resumed_and_a_change_reruns_what_depends_on_it(pro
     assert project.run(TARGET, snakefile=snakefile).jobs == []
     project.settings["models"]["nsfw_detection"]["tolerance"] = {"images": 2}
     run = project.run(TARGET, snakefile=snakefile)
-    assert run.jobs == [f"{rule} nsfw_detection" for rule in ("checksum_weights", "verify_export", "write_model_card")]
+    assert run.jobs == [f"{rule} nsfw_detection" for rule in ("publish_detectors", "verify_export", "write_model_card")]
+
+    published = {path.name: path.read_bytes() for path in weights.iterdir()}
+    project.settings["models"]["nsfw_detection"]["training"]["epochs"] = 1
+    project.settings["models"]["nsfw_detection"]["tolerance"] = {"output": 1e-15}
+    run = project.run(TARGET, snakefile=snakefile)
+    assert run.returncode != 0 and "nsfw_detection.onnx differs from nsfw_detection.pt" in run.output, run.output
+    assert "train_detector nsfw_detection" in run.jobs
+    assert {path.name: path.read_bytes() for path in weights.iterdir()} == published, (
+        "another training is published only verified"
+    )
+    project.settings["models"]["nsfw_detection"]["tolerance"] = {}
+    run = project.run(TARGET, snakefile=snakefile)
+    assert run.returncode == 0, run.output
+    assert verify_checksums(weights / "SHA256SUMS") == []
+    assert (weights / "nsfw_detection.pt").read_bytes() != published["nsfw_detection.pt"]
 
 
 @pytest.mark.workflow

@@ -219,16 +219,21 @@ def of_model(*paths):
     return given
 
 
+def exported_suffixes(model):
+    """Return the suffixes of the exported files of a model, with those that its settings add."""
+    added = [
+        suffix
+        for suffix, setting in model.kind.optional_exports
+        if config["models"][model.name]["export"][setting]
+    ]
+    return (*model.kind.exports, *added)
+
+
 def exported_files(wildcards):
-    """Return the exported files of a model."""
-    kind = MODELS[wildcards.model].kind
-    suffixes = list(kind.exports)
-    for suffix, setting in kind.optional_exports.items():
-        if config["models"][wildcards.model]["export"][setting]:
-            suffixes.append(suffix)
+    """Return the exported files of a model, which are not published yet."""
     return [
-        f"<results>/weights/{wildcards.model}/{wildcards.model}{suffix}"
-        for suffix in suffixes
+        f"<results>/exports/{wildcards.model}/{wildcards.model}{suffix}"
+        for suffix in exported_suffixes(MODELS[wildcards.model])
     ]
 
 

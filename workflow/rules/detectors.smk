@@ -123,8 +123,8 @@ rule export_detector:
     input:
         weights="<results>/training/{model}/best.pt",
     output:
-        checkpoint="<results>/weights/{model}/{model}.pt",
-        onnx="<results>/weights/{model}/{model}.onnx",
+        checkpoint="<results>/exports/{model}/{model}.pt",
+        onnx="<results>/exports/{model}/{model}.onnx",
     log:
         "<logs>/export_detector/{model}.log",
     benchmark:
@@ -142,7 +142,7 @@ rule export_for_lada:
     input:
         weights="<results>/training/{model}/best.pt",
     output:
-        checkpoint="<results>/weights/{model}/{model}-lada.pt",
+        checkpoint="<results>/exports/{model}/{model}-lada.pt",
     log:
         "<logs>/export_for_lada/{model}.log",
     benchmark:
@@ -159,8 +159,8 @@ rule verify_export:
     input:
         description=of_model("<results>/datasets/{dataset}/dataset.yaml"),
         parts=parts_of_dataset,
-        checkpoint="<results>/weights/{model}/{model}.pt",
-        onnx="<results>/weights/{model}/{model}.onnx",
+        checkpoint="<results>/exports/{model}/{model}.pt",
+        onnx="<results>/exports/{model}/{model}.onnx",
         lada=weights_for_lada,
     output:
         report="<results>/metrics/{model}.export.json",
@@ -191,8 +191,8 @@ rule write_model_card:
         files=exported_files,
         record="<results>/training/{model}/training.json",
     output:
-        data="<results>/weights/{model}/card.json",
-        text="<results>/weights/{model}/card.md",
+        data="<results>/exports/{model}/card.json",
+        text="<results>/exports/{model}/card.md",
     log:
         "<logs>/write_model_card/{model}.log",
     benchmark:

@@ -1,4 +1,4 @@
-# The rules that all models have in common: a target with the name of the model, a card, and checksums of the exported files.
+# The rules that all models have in common: a target with the name of the model, a card, and the publication of its files.
 
 import tessera.catalogue
 from tessera.catalogue import trained_models
@@ -13,8 +13,8 @@ rule write_plain_card:
         metrics="<results>/metrics/{model}.json",
         files=exported_files,
     output:
-        data="<results>/weights/{model}/card.json",
-        text="<results>/weights/{model}/card.md",
+        data="<results>/exports/{model}/card.json",
+        text="<results>/exports/{model}/card.md",
     log:
         "<logs>/write_plain_card/{model}.log",
     benchmark:
@@ -30,24 +30,55 @@ rule write_plain_card:
         "../scripts/write_plain_card.py"
 
 
-rule checksum_weights:
-    input:
-        files=exported_files,
-        card=[
-            "<results>/weights/{model}/card.json",
-            "<results>/weights/{model}/card.md",
-        ],
-    output:
-        checksums="<results>/weights/{model}/SHA256SUMS",
-    log:
-        "<logs>/checksum_weights/{model}.log",
-    benchmark:
-        "<benchmarks>/checksum_weights/{model}.jsonl"
-    localrule: True
-    params:
-        code=code_digest("tessera.core.provenance:write_checksums"),
-    script:
-        "../scripts/checksum_weights.py"
+# The files of models are made and verified in results/exports. `update` keeps the published files of an earlier training until the
+# new ones replace them, also if a job on the way to them fails. A rule for each list of files.
+for kind, suffixes in dict.fromkeys(
+    [
+        *((model.kind, model.kind.exports) for model in tessera.catalogue.MODELS),
+        *((model.kind, exported_suffixes(model)) for model in MODELS.values()),
+    ]
+):
+
+    rule:
+        name:
+            "_".join(
+                ["publish", kind.rules]
+                + [
+                    dict(kind.optional_exports)[added]
+                    for added in suffixes[len(kind.exports) :]
+                ]
+            )
+        input:
+            files=exported_files,
+            card=[
+                "<results>/exports/{model}/card.json",
+                "<results>/exports/{model}/card.md",
+            ],
+        output:
+            files=[
+                update(f"<results>/weights/{{model}}/{{model}}{suffix}")
+                for suffix in suffixes
+            ],
+            card=[
+                update("<results>/weights/{model}/card.json"),
+                update("<results>/weights/{model}/card.md"),
+            ],
+            checksums=update("<results>/weights/{model}/SHA256SUMS"),
+        log:
+            f"<logs>/publish_{kind.rules}/{{model}}.log",
+        benchmark:
+            f"<benchmarks>/publish_{kind.rules}/{{model}}.jsonl"
+        localrule: True
+        wildcard_constraints:
+            model=any_of(
+                model.name
+                for model in MODELS.values()
+                if (model.kind, exported_suffixes(model)) == (kind, suffixes)
+            ),
+        params:
+            code=code_digest("tessera.core.provenance:publish"),
+        script:
+            "../scripts/publish_weights.py"
 
 
 def finished(model):

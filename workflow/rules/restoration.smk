@@ -136,8 +136,8 @@ rule export_restoration:
         environment="<results>/environments/restoration",
         checkpoint=last_checkpoint,
     output:
-        safetensors="<results>/weights/{model}/{model}.safetensors",
-        application="<results>/weights/{model}/{model}.pth",
+        safetensors="<results>/exports/{model}/{model}.safetensors",
+        application="<results>/exports/{model}/{model}.pth",
     log:
         "<logs>/export_restoration/{model}.log",
     benchmark:
@@ -163,8 +163,8 @@ rule verify_restoration_export:
             "<results>/datasets/{dataset}/val",
         ),
         checkpoint=last_checkpoint,
-        safetensors="<results>/weights/{model}/{model}.safetensors",
-        application="<results>/weights/{model}/{model}.pth",
+        safetensors="<results>/exports/{model}/{model}.safetensors",
+        application="<results>/exports/{model}/{model}.pth",
     output:
         report="<results>/metrics/{model}.export.json",
     log:
@@ -196,14 +196,14 @@ rule write_restoration_card:
         datasheet=of_model("<results>/datasets/{dataset}/datasheet.json"),
         metrics="<results>/metrics/{model}.json",
         export="<results>/metrics/{model}.export.json",
-        safetensors="<results>/weights/{model}/{model}.safetensors",
-        application="<results>/weights/{model}/{model}.pth",
+        safetensors="<results>/exports/{model}/{model}.safetensors",
+        application="<results>/exports/{model}/{model}.pth",
         records=expand(
             "<results>/training/{{model}}/{stage}/training.json", stage=STAGES
         ),
     output:
-        data="<results>/weights/{model}/card.json",
-        text="<results>/weights/{model}/card.md",
+        data="<results>/exports/{model}/card.json",
+        text="<results>/exports/{model}/card.md",
     log:
         "<logs>/write_restoration_card/{model}.log",
     benchmark:

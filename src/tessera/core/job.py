@@ -343,8 +343,10 @@ def _publish(final: Iterable[Path]) -> None:
     if missing:
         raise TesseraError(f"not written: {', '.join(map(str, missing))}; this is a bug in Tessera")
     for path in final:
-        _remove(path)
-        _beside(path).rename(path)
+        # A file is replaced in one step, so that there is always one. A folder must go first.
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        _beside(path).replace(path)
 
 
 def _record(final: Iterable[Path], path: Path) -> None:

@@ -3,7 +3,8 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+import shutil
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -45,6 +46,13 @@ def write_checksums(files: Iterable[Path], folder: Path, path: Path) -> None:
         mark = "\\" if escaped != name else ""
         lines.append(f"{mark}{sha256_file(file)}  {escaped}\n")
     Path(path).write_text("".join(lines), encoding="utf-8", errors="surrogateescape", newline="\n")
+
+
+def publish(files: Sequence[Path], copies: Sequence[Path], checksums: Path) -> None:
+    """Copy each of `files`, which lie in one folder, to its place in `copies`, and write their sha256 to `checksums`."""
+    for file, copy in zip(files, copies, strict=True):
+        shutil.copyfile(file, copy)
+    write_checksums(files, files[0].parent, checksums)
 
 
 def verify_checksums(path: Path) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tessera.core.provenance import verify_checksums, write_checksums
+from tessera.core.provenance import publish, verify_checksums, write_checksums
 
 NAMES = ["-leading", "a b.txt", "back\\slash", "sub/new\nline.txt", "ü.png"]
 
@@ -23,6 +23,20 @@ def _write(folder: Path, names: list[str]) -> Path:
 
 def test_valid_files_have_no_faults(tmp_path: Path) -> None:
     assert verify_checksums(_write(tmp_path, NAMES)) == []
+
+
+def test_published_files_match_their_checksums(tmp_path: Path) -> None:
+    for folder in ("made", "published"):
+        (tmp_path / folder).mkdir()
+    files = [tmp_path / "made" / name for name in ("a.pt", "card.md")]
+    for file in files:
+        file.write_text(file.name)
+    # Beside their places, as a job gives them.
+    copies = [tmp_path / "published" / f".1.partial.{file.name}" for file in files]
+    publish(files, copies, tmp_path / "published" / "SHA256SUMS")
+    for file, copy in zip(files, copies, strict=True):
+        copy.replace(copy.with_name(file.name))
+    assert verify_checksums(tmp_path / "published" / "SHA256SUMS") == []
 
 
 @pytest.mark.skipif(shutil.which("sha256sum") is None, reason="sha256sum is not installed")

@@ -74,7 +74,7 @@ rule train_brightness:
         checksums=of_model("<results>/datasets/{dataset}/SHA256SUMS"),
         images=of_model("<results>/datasets/{dataset}/train"),
     output:
-        exported="<results>/weights/{model}/{model}.json",
+        exported="<results>/exports/{model}/{model}.json",
     log:
         "<logs>/train_brightness/{model}.log",
     benchmark:
@@ -90,7 +90,7 @@ rule train_brightness:
 
 rule evaluate_brightness:
     input:
-        model="<results>/weights/{model}/{model}.json",
+        model="<results>/exports/{model}/{model}.json",
         val=of_model("<results>/datasets/{dataset}/val"),
         test=of_model("<results>/datasets/{dataset}/test"),
     output:
