@@ -10,11 +10,12 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from torch.nn.modules.module import register_module_forward_hook
 
 from restoration_clips import write_moving_clip
 from tessera.core.errors import TesseraError
 from tessera.pipeline.restoration.export import export_restoration, verify_restoration_export
-from tessera.pipeline.restoration.models import build_generator, load_generator
+from tessera.pipeline.restoration.models import BasicVSRPlusPlusNet, build_generator, load_generator
 from tessera.pipeline.restoration.settings import DataSettings, ExportSettings, GeneratorSettings
 from tessera.pipeline.restoration.weights import load_weights, read_weights
 
@@ -94,6 +95,21 @@ def test_equal_exports_are_reported_as_equal(exported: Path, dataset: Path) -> N
     assert report["differences"].keys() == set(NAMES)
     assert max(report["differences"].values()) < 1e-5
     assert report["versions"]["mmagic"] == "1.2.0"
+
+
+def test_each_sample_is_restored_once_by_each_network(exported: Path, dataset: Path) -> None:
+    run: list[str] = []
+
+    def note(module: torch.nn.Module, *_: Any) -> None:
+        if isinstance(module, BasicVSRPlusPlusNet):
+            run.append(type(module).__name__)
+
+    hook = register_module_forward_hook(note)
+    try:
+        verify(exported, dataset)
+    finally:
+        hook.remove()
+    assert sorted(run) == ["BasicVSRPlusPlusNet", "Generator"], "the safetensors have the weights of the checkpoint"
 
 
 def test_without_validation_clips_training_clips_are_compared(exported: Path, dataset: Path, tmp_path: Path) -> None:

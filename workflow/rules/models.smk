@@ -68,13 +68,13 @@ for kind, suffixes in dict.fromkeys(
             f"<logs>/publish_{kind.rules}/{{model}}.log",
         benchmark:
             f"<benchmarks>/publish_{kind.rules}/{{model}}.jsonl"
-        localrule: True
         wildcard_constraints:
             model=any_of(
                 model.name
                 for model in MODELS.values()
                 if (model.kind, exported_suffixes(model)) == (kind, suffixes)
             ),
+        localrule: True
         params:
             code=code_digest("tessera.core.provenance:publish"),
         script:

@@ -169,8 +169,8 @@ class MetricsSettings(Settings):
 class ExportSettings(Settings):
     """How the exports are compared with the trained generator."""
 
-    samples: PositiveInt = 4
-    frames: int = Field(8, ge=2)
+    samples: PositiveInt = 2
+    frames: int = Field(4, ge=2)
     tolerance: PositiveFloat = 1e-4
 
 
