@@ -26,7 +26,7 @@ TRAINING = {"epochs": 5, "imgsz": 32, "batch": 4}
 @pytest.fixture
 def snakefile(project: Project) -> Path:
     """A workflow with a finished dataset, because a detector depends on nothing else."""
-    project.write_manifest([])
+    project.write_manifest([{"source": "discs", "path": "discs.mp4"}])
     detector = {"architecture": "yolo11n-seg.yaml", "training": dict(TRAINING), "export": {"lada": True}}
     project.settings = {"models": {"nsfw_detection": detector}}
     dataset = make_dataset(project.results / "datasets" / "nsfw_detection")
