@@ -142,7 +142,7 @@ def encode_patch(patch: Patch, height: int, width: int) -> str:
     columns = np.zeros(1 + patch.mask.shape[1] * side, np.uint8)
     if patch.mask.size:
         columns[1:].reshape(-1, side)[:, :-1] = cv2.transpose(patch.mask).reshape(-1, side - 1)
-    column, row = np.divmod(np.flatnonzero((columns[1:] != 0) != (columns[:-1] != 0)), side)
+    column, row = np.divmod(np.flatnonzero(columns[1:] != columns[:-1]), side)
     edges = (patch.x + column) * height + patch.y + row
     # A run that ends at the bottom of a column continues in a run that begins at the top of the next.
     joined = np.flatnonzero(edges[1:-1:2] == edges[2::2]) * 2 + 1

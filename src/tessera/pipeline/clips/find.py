@@ -23,7 +23,18 @@ from tessera.imaging.masks import Patch, encode_patch, growth_step
 
 if TYPE_CHECKING:
     import polars as pl
-from tessera.pipeline.clips.masks import area_of, grow_patch, interpolate, patch_of, smooth, smooth_boxes, unite
+from tessera.pipeline.clips.masks import (
+    area_of,
+    enlarge_patch,
+    grow_patch,
+    interpolate,
+    patch_of,
+    scale_of,
+    shrink_patch,
+    smooth,
+    smooth_boxes,
+    unite,
+)
 from tessera.pipeline.clips.tracks import TINY, Piece, SceneSettings, Stretch, choose_stretches
 
 # A function of all frames and all detections of a video that returns the number of the track of each detection, or -1.
@@ -96,16 +107,19 @@ def _shape(
     height, width = video["height"][first], video["width"][first]
     rows = _rows(stretch.pieces, first, stop)
     own = seen[rows]
-    places = own["row"].to_numpy()
-    part = pl.scan_parquet(detections).select("rle").slice(int(places[0]), int(places[-1] - places[0]) + 1).collect()
-    masks = dict(zip(rows.tolist(), part["rle"].gather(places - places[0]), strict=True))
-    corners = dict(zip(rows.tolist(), own.select("x0", "y0", "x1", "y1").rows(), strict=True))
+    read = own["row"].to_numpy()
+    part = pl.scan_parquet(detections).select("rle").slice(int(read[0]), int(read[-1] - read[0]) + 1).collect()
+    masks = dict(zip(rows.tolist(), part["rle"].gather(read - read[0]), strict=True))
+    boxes = own.select("x0", "y0", "x1", "y1")
+    corners = dict(zip(rows.tolist(), boxes.rows(), strict=True))
+    scale = scale_of(boxes.to_numpy())
+    small = -(-height // scale), -(-width // scale)  # the height and width of the frame at this scale
 
     def patch(row: int) -> Patch:
-        return patch_of(masks[row], corners[row], height, width)
+        return shrink_patch(patch_of(masks[row], corners[row], height, width), scale)
 
     time = video["time"].to_numpy()
-    each = zip(*(_masks(piece, first, stop, time, patch, height, width) for piece in stretch.pieces), strict=True)
+    each = zip(*(_masks(piece, first, stop, time, patch, scale, *small) for piece in stretch.pieces), strict=True)
     united = (unite([patch for patch in patches if patch is not None]) for patches in each)
     count = stop - first
     # Frames per second; the mean if the rate varies.
@@ -114,12 +128,12 @@ def _shape(
     box_half = min(int(settings.smooth_boxes * rate / 2), count)
     steps = int(generator(seed, "scenes", stretch.key).choice(settings.extension))
     radius = steps * growth_step(float(np.median([area_of(masks[row], corners[row]) for row in masks])), height, width)
-    codes, boxes = [], []
-    for smoothed in smooth(united, mask_half, height, width):
-        grown = grow_patch(smoothed, radius, height, width)
+    codes, places = [], []
+    for smoothed in smooth(united, mask_half, *small):
+        grown = enlarge_patch(grow_patch(smoothed, radius / scale, *small), scale, height, width)
         codes.append(encode_patch(grown, height, width))
-        boxes.append(grown.box)
-    x0, y0, x1, y1 = smooth_boxes(np.array(boxes), box_half).T
+        places.append(grown.box)
+    x0, y0, x1, y1 = smooth_boxes(np.array(places), box_half).T
     scene = {
         "key": stretch.key,
         "source": video["source"][0],
@@ -144,11 +158,12 @@ def _rows(pieces: Sequence[Piece], first: int, stop: int) -> np.ndarray:
 
 
 def _masks(
-    piece: Piece, first: int, stop: int, time: np.ndarray, patch: Callable[[int], Patch], height: int, width: int
+    piece: Piece, first: int, stop: int, time: np.ndarray, patch: Callable[[int], Patch], scale: int, height: int, width: int
 ) -> Iterator[Patch | None]:
     """Yield the mask of `piece` in each frame from `first` to before `stop`, or None for a frame that it does not reach.
 
-    `patch` returns the mask of a detection. `time`: seconds, of each frame of the video, which has `height` by `width` pixels.
+    `patch` returns the mask of a detection at `scale`, see `shrink_patch`, at which the frame has `height` by `width` pixels.
+    `time`: seconds, of each frame of the video.
     """
     yield from repeat(None, max(piece.first - first, 0))
     start, end = max(first, piece.first), min(stop, piece.stop)
@@ -160,7 +175,7 @@ def _masks(
             weights = (time[between] - time[before]) / max(time[frame] - time[before], TINY)
             here, there, boxes = (piece.boxes[frames - piece.first] for frames in (before, frame, between))
             bends = boxes - here - weights[:, None] * (there - here)
-            yield from interpolate(one, other, weights, bends, height, width)
+            yield from interpolate(one, other, weights, bends / scale, height, width)
         if start <= frame < end:
             yield other
         one, before = other, frame

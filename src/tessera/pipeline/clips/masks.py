@@ -17,6 +17,7 @@ T = TypeVar("T")
 
 FRINGE = 0.05  # the largest fraction of the area of a mask beyond each edge of its core
 VOTES = 5  # the number of masks, evenly spaced in time, whose majority a smoothed mask is
+DETAIL = 384  # pixels; how finely a large region is interpolated, smoothed and grown
 
 
 def unite(patches: Sequence[Patch]) -> Patch:
@@ -102,6 +103,44 @@ def patch_of(rle: str | None, box: tuple[float, ...], height: int, width: int) -
             return patch
     x0, y0, x1, y1 = box
     return _filled(_within((floor(x0), floor(y0), ceil(x1), ceil(y1)), height, width))
+
+
+def scale_of(boxes: np.ndarray) -> int:
+    """Return the scale, see `shrink_patch`, at which the longer side of the typical one of `boxes`, (n, 4), is about `DETAIL`.
+
+    Detectors compute masks on grids of 160 to 320 pixels for the longer side of the frame, and enlarge them. So a large region
+    has no details that vanish at its scale, and the effort for it is bounded.
+    """
+    sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
+    return max(1, round(float(np.median(sides)) / DETAIL))
+
+
+def shrink_patch(patch: Patch, scale: int) -> Patch:
+    """Return `patch` with `scale` by `scale` pixels of the frame in each pixel: it is set if at least half of them are set.
+
+    A patch that would become empty keeps the pixels with at least one.
+    """
+    import cv2
+
+    if scale == 1:
+        return patch
+    left, top = patch.x % scale, patch.y % scale
+    right, bottom = (-(offset + side) % scale for offset, side in ((left, patch.mask.shape[1]), (top, patch.mask.shape[0])))
+    whole = cv2.copyMakeBorder(patch.mask, top, bottom, left, right, cv2.BORDER_CONSTANT, value=0)
+    mean = cv2.resize(whole, (whole.shape[1] // scale, whole.shape[0] // scale), interpolation=cv2.INTER_AREA)
+    mask = (mean > 127 if mean.max() > 127 else mean > 0) * np.uint8(255)
+    return trim(Patch(mask, patch.x // scale, patch.y // scale))
+
+
+def enlarge_patch(patch: Patch, scale: int, height: int, width: int) -> Patch:
+    """Return `patch` with `scale` by `scale` pixels for each, with smooth edges, in a frame of `height` by `width` pixels."""
+    import cv2
+
+    if scale == 1:
+        return patch
+    mask = cv2.resize(patch.mask, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
+    x, y = scale * patch.x, scale * patch.y
+    return trim(Patch((mask[: height - y, : width - x] > 127) * np.uint8(255), x, y))
 
 
 def _within(corners: Sequence[int], height: int, width: int) -> Corners:

@@ -6,6 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import polars as pl
 import pytest
@@ -19,7 +20,17 @@ from tessera.core.settings import load
 from tessera.imaging.boxes import Box, mask_box
 from tessera.imaging.masks import Patch, decode_rle, encode_patch, encode_rle, trim
 from tessera.pipeline.clips.find import find_scenes
-from tessera.pipeline.clips.masks import FRINGE, core, interpolate, smooth, smooth_boxes, unite
+from tessera.pipeline.clips.masks import (
+    FRINGE,
+    core,
+    enlarge_patch,
+    interpolate,
+    scale_of,
+    shrink_patch,
+    smooth,
+    smooth_boxes,
+    unite,
+)
 from tessera.pipeline.clips.tracks import Piece, SceneSettings, divide, merge, split
 from tessera.records.tables.scenes import SceneFrames, Scenes, VideoDetections, VideoFrames
 from tessera.records.tables.table import read_table, types, write_table
@@ -206,6 +217,33 @@ def test_smoothed_masks_are_trimmed_and_never_empty(patches: list[Patch], half: 
     assert all(each.mask.any() and same(each, trim(each)) for each in found)
     if half == 0:
         assert all(map(same, found, patches))
+
+
+@given(PATCHES, st.integers(1, 9))
+def test_a_patch_at_a_scale_lies_where_it_was_and_is_never_empty(patch: Patch, scale: int) -> None:
+    found = enlarge_patch(shrink_patch(patch, scale), scale, HEIGHT, WIDTH)
+    assert found.mask.any()
+    assert same(found, trim(found))
+    x0, y0, x1, y1 = found.box
+    assert 0 <= x0 < x1 <= WIDTH
+    assert 0 <= y0 < y1 <= HEIGHT
+    assert all(abs(edge - own) < 20 + scale for edge, own in zip(found.box, patch.box, strict=True))
+    if scale == 1:
+        assert same(found, patch)
+
+
+@given(st.integers(400, 1900), st.floats(0, 1), st.floats(0, 1))
+def test_a_large_region_changes_at_its_edges_alone(side: int, x: float, y: float) -> None:
+    left, top = int(x * (1920 - side)), int(y * (1080 - side // 2))
+    mask = np.zeros((side // 2, side), np.uint8)
+    cv2.ellipse(mask, (side // 2, side // 4), (side // 2, side // 4), 0, 0, 360, 255, -1)
+    patch = trim(Patch(mask, left, top))
+    scale = scale_of(np.array([patch.box], float))
+    assert 200 < side / scale < 600
+    found = enlarge_patch(shrink_patch(patch, scale), scale, 1080, 1920)
+    assert max(abs(edge - own) for edge, own in zip(found.box, patch.box, strict=True)) <= scale
+    one, other = (each.inside((0, 0, 1920, 1080)) > 0 for each in (found, patch))
+    assert (one & other).sum() > 0.99 * (one | other).sum()
 
 
 def test_smoothing_removes_changes_of_a_single_frame() -> None:
