@@ -74,40 +74,48 @@ class VideoWriter:
 
         Raises `ValueError` if its shape or dtype differs from that of the first.
         """
+        self._check(image)
+        if self._pixel_format == "yuv420p":
+            image = np.pad(image, ((0, image.shape[0] % 2), (0, image.shape[1] % 2), (0, 0)), mode="edge")
+        self._write(image, "gray" if self._pixel_format == "gray" else "rgb24", *image.shape[:2])
+
+    def write_planes(self, planes: np.ndarray) -> None:
+        """Encode `planes`: uint8 (3, H, W), Y, Cb and Cr of BT.709, limited range; both sides are even for `yuv420p`.
+
+        Raises `ValueError` if their shape or dtype differs from that of the first.
+        """
+        self._check(planes)
+        self._write(planes, "yuv444p", *planes.shape[1:])
+
+    def _check(self, values: np.ndarray) -> None:
+        self._shape = self._shape or values.shape
+        if values.shape != self._shape or values.dtype != np.uint8:
+            raise ValueError(
+                f"{self.path}: frame {self.count} is {values.dtype} {values.shape}, the video needs uint8 {self._shape}"
+            )
+
+    def _write(self, values: np.ndarray, kind: str, height: int, width: int) -> None:
+        """Encode `values`, an image of `height` by `width` pixels in FFmpeg's pixel format `kind`."""
         import av
         from av.video.reformatter import ColorRange, Colorspace
 
-        container = self._container or self._open(image)
-        if image.shape != self._shape or image.dtype != np.uint8:
-            raise ValueError(
-                f"{self.path}: frame {self.count} is {image.dtype} {image.shape}, the video needs uint8 {self._shape}"
-            )
-        if self._pixel_format == "gray":
-            frame = av.VideoFrame.from_ndarray(image, format="gray")
-        else:
-            if self._pixel_format == "yuv420p":
-                image = np.pad(image, ((0, image.shape[0] % 2), (0, image.shape[1] % 2), (0, 0)), mode="edge")
-            frame = self._converter.reformat(
-                av.VideoFrame.from_ndarray(image, format="rgb24"),
-                format=self._pixel_format,
-                dst_colorspace=Colorspace.ITU709,
-                dst_color_range=ColorRange.MPEG,
-                threads=1,
-            )
+        container = self._container or self._open(height, width)
+        frame = av.VideoFrame.from_ndarray(values, format=kind)
+        if kind == "yuv444p":
+            frame.colorspace, frame.color_range = Colorspace.ITU709, ColorRange.MPEG
+        if kind != self._pixel_format:
+            target = {"dst_colorspace": Colorspace.ITU709, "dst_color_range": ColorRange.MPEG}
+            frame = self._converter.reformat(frame, format=self._pixel_format, threads=1, **target)
         frame.pts = self.count
         frame.time_base = 1 / self.rate
         container.mux(self._stream.encode(frame))
         self.count += 1
 
-    def _open(self, image: np.ndarray) -> "OutputContainer":
-        """Open the file for frames of the shape of `image`."""
+    def _open(self, height: int, width: int) -> "OutputContainer":
+        """Open the file for frames of `height` by `width` pixels."""
         import av
         from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 
-        height, width = image.shape[:2]
-        self._shape = (height, width) if self._pixel_format == "gray" else (height, width, 3)
-        if self._pixel_format == "yuv420p":
-            height, width = height + height % 2, width + width % 2
         few = {"bf": "0"} if self._codec == "libx264" and height * width > LARGE else {}
         # With an explicit protocol, FFmpeg does not read the part of the file name before a colon as one.
         self._container = av.open(f"file:{self.path}", "w", container_options={"fflags": "+bitexact"})

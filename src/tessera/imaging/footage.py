@@ -10,7 +10,7 @@ import numpy as np
 from tessera.core.files import files_of
 
 if TYPE_CHECKING:
-    from tessera.imaging.video import VideoFrame
+    from tessera.imaging.frame import VideoFrame
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,7 @@ def probe_video(path: Path, check: Check, look: Look | None = None) -> Media:
 def _probe_container(container: Any, path: Path, check: Check, look: Look | None) -> Media:
     from av.stream import Disposition
 
-    from tessera.imaging.video import VideoFrame
+    from tessera.imaging.frame import VideoFrame
 
     pictures = {stream for stream in container.streams.video if stream.disposition & Disposition.attached_pic}
     video = next((stream for stream in container.streams.video if stream not in pictures), None)

@@ -30,6 +30,17 @@ def test_frames_are_read_back_in_order_and_colour(tmp_path: Path) -> None:
         assert np.abs(image.mean(axis=(0, 1)) - colour).max() < 4
 
 
+def test_planes_are_stored_as_they_are(tmp_path: Path) -> None:
+    planes = np.random.default_rng(0).integers(16, 236, (3, 3, 33, 47), np.uint8)
+    with VideoWriter(tmp_path / "video.mp4", 24, quality=0, preset="ultrafast", pixel_format="yuv444p") as writer:
+        for each in planes:
+            writer.write_planes(each)
+    with av.open(tmp_path / "video.mp4") as container:
+        frames = list(container.decode(video=0))
+    assert np.array_equal([frame.to_ndarray() for frame in frames], planes)
+    assert (frames[0].colorspace, frames[0].color_range) == (1, 1)
+
+
 @pytest.mark.parametrize("rate", [Fraction(30000, 1001), 30000 / 1001])
 def test_the_rate_is_exact_and_the_colours_are_named(tmp_path: Path, rate: Fraction | float) -> None:
     write_video(tmp_path / "video.mp4", flat_frames(), rate)

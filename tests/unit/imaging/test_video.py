@@ -250,6 +250,21 @@ def test_a_crop_equals_that_part_of_the_whole_picture(
         assert np.array_equal(frame.image((x0, y0, x1, y1)), image[y0:y1, x0:x1])
 
 
+def test_planes_are_those_of_the_stream_with_each_value_of_chroma_repeated(tmp_path: Path) -> None:
+    def tag(stream: Any) -> None:
+        stream.codec_context.colorspace, stream.codec_context.color_range = Colorspace.ITU709, ColorRange.MPEG
+
+    random = np.random.default_rng(0)
+    path = write(tmp_path / "a.mp4", images=[random.integers(0, 256, (48, 66, 3), np.uint8)], prepare=tag)
+    (frame,) = read_frames(path, read_packets(path))
+    assert frame.picture is not None
+    y, u, v = np.split(frame.picture.to_ndarray().ravel(), [48 * 66, 48 * 66 + 24 * 33])
+    whole = np.stack([y.reshape(48, 66), *(np.kron(each.reshape(24, 33), np.ones((2, 2))) for each in (u, v))])
+    for _ in range(40):
+        (x0, x1), (y0, y1) = (sorted(random.choice(side + 1, 2, replace=False).tolist()) for side in (66, 48))
+        assert np.array_equal(frame.planes((x0, y0, x1, y1)), whole[:, y0:y1, x0:x1])
+
+
 @pytest.mark.parametrize("range_", [ColorRange.MPEG, ColorRange.JPEG])
 @pytest.mark.parametrize(
     ("matrix", "red", "blue"), [(Colorspace.ITU709, 0.2126, 0.0722), (Colorspace.ITU601, 0.299, 0.114), (9, 0.2627, 0.0593)]
@@ -278,6 +293,10 @@ def test_colours_follow_the_matrix_and_range_of_the_stream(
     r, b = light + 2 * (1 - red) * pr, light + 2 * (1 - blue) * pb
     g = (light - red * r - blue * b) / (1 - red - blue)
     assert found.image()[16, 16] == pytest.approx(np.array([r, g, b]) * 255, abs=2)
+    # As BT.709 with a limited range, whatever the stream has.
+    again = 0.2126 * r + 0.7152 * g + 0.0722 * b
+    expected = [16 + 219 * again, 128 + 224 * (b - again) / 1.8556, 128 + 224 * (r - again) / 1.5748]
+    assert found.planes((3, 4, 9, 11))[:, 0, 0] == pytest.approx(expected, abs=2)
 
 
 TURNS = {

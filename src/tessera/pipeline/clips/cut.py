@@ -20,8 +20,9 @@ from tessera.core.provenance import digest
 from tessera.core.store import Store
 from tessera.imaging.containers import GUESSED_RATE
 from tessera.imaging.encode import SOUGHT_EVERY, VideoWriter
+from tessera.imaging.frame import VideoFrame
 from tessera.imaging.masks import decode_patch, decode_rle
-from tessera.imaging.video import Packets, VideoFrame, read_frames, read_packets, span
+from tessera.imaging.video import Packets, read_frames, read_packets, span
 from tessera.pipeline.clips.crops import Crop, Pad, clip_shape, crop_box, pad_of
 from tessera.pipeline.clips.settings import ClipSettings
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 # clip may be larger.
 PIXELS = 4_000_000
 TWICE = 0.05  # the largest fraction of a run of clips that the next run may decode again
+BLACK = 16, 128  # luma and chroma of BT.709, limited range
 IMAGE, MASK = "image.mp4", "mask.mkv"  # files of a clip in the store
 
 BlockSizes: TypeAlias = Callable[[np.ndarray], tuple[float, float, float, float]]
@@ -368,9 +370,10 @@ def _make(plan: _Plan, store: Store, settings: ClipSettings) -> Generator[None, 
                 raise Failed("frame of another size", f"{frame.size[::-1]} pixels, the scene has {plan.frame}")
             x0, y0, x1, y1 = crop
             place = slice(top, top + y1 - y0), slice(left, left + x1 - x0)
-            canvas = np.zeros((height, width, 3), np.uint8)
-            canvas[place] = frame.image(crop)
-            images.write(canvas)
+            planes = np.empty((3, height, width), np.uint8)
+            planes[0], planes[1:] = BLACK
+            planes[:, *place] = frame.planes(crop)
+            images.write_planes(planes)
             canvas = np.zeros((height, width), np.uint8)
             try:
                 canvas[place] = decode_patch(rle, *plan.frame).inside(crop)

@@ -17,8 +17,9 @@ from tessera.core.provenance import digest, sha256_file
 from tessera.core.store import Store
 from tessera.imaging.detection.detector import Detector, Region
 from tessera.imaging.detection.settings import TrainedDetectionSettings, settings_of
+from tessera.imaging.frame import VideoFrame
 from tessera.imaging.masks import encode_rle
-from tessera.imaging.video import THREADS, VideoFrame, parts, read_frames, read_packets
+from tessera.imaging.video import THREADS, parts, read_frames, read_packets
 
 if TYPE_CHECKING:
     import polars as pl

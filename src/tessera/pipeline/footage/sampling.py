@@ -19,9 +19,10 @@ from tessera.core.provenance import digest
 from tessera.core.settings import Settings
 from tessera.core.store import Store
 from tessera.imaging.footage import Still
+from tessera.imaging.frame import VideoFrame
 from tessera.imaging.hashing import perceptual_hash
 from tessera.imaging.images import shrink, write_image
-from tessera.imaging.video import THREADS, Packets, VideoFrame, open_video, read_frames, read_packets
+from tessera.imaging.video import THREADS, Packets, open_video, read_frames, read_packets
 
 MPDECIMATE = "mpdecimate=hi=64*200:lo=64*50:frac=0.33"
 SUFFIX = {"jpeg": ".jpg", "png": ".png"}

@@ -29,9 +29,10 @@ from tessera.core.seeds import generator
 from tessera.imaging.boxes import mask_box
 from tessera.imaging.degradation.chain import degrade
 from tessera.imaging.degradation.operations import resize
+from tessera.imaging.frame import VideoFrame
 from tessera.imaging.mosaic.blocks import Mosaic, mosaic_mask, pixelate
 from tessera.imaging.mosaic.drawing import draw_mosaic
-from tessera.imaging.video import Packets, VideoFrame, read_frames, read_packets
+from tessera.imaging.video import Packets, read_frames, read_packets
 from tessera.pipeline.restoration.settings import DataSettings
 from tessera.records.lada.clips import Clip
 

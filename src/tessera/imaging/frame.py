@@ -1,0 +1,160 @@
+"""A frame of a video, and its picture in RGB, as stored, or scaled down."""
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tessera.core.errors import Failed
+
+if TYPE_CHECKING:
+    import av
+    from av.video.reformatter import VideoReformatter
+
+_local = threading.local()
+
+
+@dataclass(frozen=True)
+class VideoFrame:
+    """A frame of a video: its position in presentation order, its time stamp, and the seconds since the first frame.
+
+    `pts` is None if the stream has no time stamps; `picture` is None if the frame cannot be decoded. `is_damaged`: whether
+    the decoder failed on the frame or concealed errors in it; frames that refer to it then show artefacts.
+    """
+
+    index: int
+    pts: int | None
+    time: float
+    picture: "av.VideoFrame | None"
+    is_damaged: bool = False
+
+    def image(self, box: tuple[int, int, int, int] | None = None) -> np.ndarray:
+        """Return the picture, upright: uint8 (H, W, 3), RGB, converted by the colour matrix and range of the stream.
+
+        `box`: x0, y0, x1 and y1 in the upright picture, half-open; only the part inside is returned, and usually little more
+        is converted. Colour properties that the stream does not state are those that FFmpeg assumes. Raises `Failed` if the
+        frame cannot be decoded.
+        """
+        if self.picture is None:
+            raise Failed("frame cannot be decoded")
+        if box is None:
+            return _rgb(self.picture)
+        x0, y0, x1, y1 = box
+        left = top = 0
+        picture = self.picture
+        if _is_plain(picture):
+            left, top = x0 - x0 % 2, y0 - y0 % 2
+            picture = _part(picture, left, top, min(x1 + x1 % 2, picture.width), y1 + y1 % 2)
+        return _rgb(picture)[y0 - top : y1 - top, x0 - left : x1 - left]
+
+    def planes(self, box: tuple[int, int, int, int]) -> np.ndarray:
+        """Return the part of the picture inside `box`, as for `image`: uint8 (3, h, w), Y, Cb and Cr of BT.709, limited range.
+
+        Where the stream stores such values, they are returned as they are, so that none is rounded on a way through RGB. Chroma
+        that is subsampled is repeated, as in `image`. Raises `Failed` if the frame cannot be decoded.
+        """
+        import av
+        from av.video.reformatter import ColorRange, Colorspace
+
+        picture = self.picture
+        stored = Colorspace.ITU709.value, ColorRange.MPEG.value
+        if picture is None or not _is_plain(picture) or (picture.colorspace, picture.color_range) != stored:
+            image = av.VideoFrame.from_ndarray(self.image(box), format="rgb24")
+            target = {"dst_colorspace": Colorspace.ITU709, "dst_color_range": ColorRange.MPEG}
+            converted = _reformatter("planes").reformat(image, format="yuv444p", threads=1, **target)
+            return np.asarray(converted.to_ndarray())
+        x0, y0, x1, y1 = box
+        left, top = x0 // 2, y0 // 2
+        luma, *chroma = (np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size) for plane in picture.planes)
+        planes = np.empty((3, y1 - y0, x1 - x0), np.uint8)
+        planes[0] = luma[y0:y1, x0:x1]
+        for values, plane in zip(chroma, planes[1:], strict=True):
+            # Each value becomes two bytes, and each row two rows; far faster than enlarging an image.
+            twice = (values[top : -(-y1 // 2), left : -(-x1 // 2)] * np.uint16(257)).view(np.uint8)[:, x0 % 2 :][:, : x1 - x0]
+            plane[::2] = twice[: len(plane[::2])]
+            plane[1::2] = twice[y0 % 2 :][: len(plane[1::2])]
+        return planes
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """The width and height of the upright picture in pixels; zeros if the frame cannot be decoded."""
+        if self.picture is None:
+            return 0, 0
+        a, b, _, _ = _display_matrix(self.picture)
+        size = self.picture.width, self.picture.height
+        return size[::-1] if abs(b) > abs(a) else size
+
+    def thumbnail(self, width: int, height: int) -> np.ndarray:
+        """Return the stored picture, not turned upright, scaled to `width` by `height` pixels: uint8 (H, W, 3), RGB.
+
+        Far faster than scaling `image()`, because most of the picture is never converted. Raises `Failed` if the frame
+        cannot be decoded.
+        """
+        if self.picture is None:
+            raise Failed("frame cannot be decoded")
+        small = _reformatter("thumbnail").reformat(
+            self.picture, width, height, "rgb24", interpolation="FAST_BILINEAR", threads=1
+        )
+        return np.asarray(small.to_ndarray())
+
+
+def _rgb(picture: "av.VideoFrame") -> np.ndarray:
+    """Return `picture` as uint8 (H, W, 3), RGB, rotated and mirrored by its display matrix."""
+    converted = _reformatter("image").reformat(picture, format="rgb24", threads=1)
+    plane = converted.planes[0]
+    # Not `to_ndarray`, which copies: for large frames the copy takes longer than the conversion.
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: converted.height, : 3 * converted.width]
+    image = rows.reshape(converted.height, converted.width, 3)
+    if converted is picture:
+        image = image.copy()
+    # Only rotations by multiples of 90 degrees and mirrorings are applied.
+    a, b, c, d = _display_matrix(picture)
+    if abs(b) > abs(a):
+        image, a, d = image.transpose(1, 0, 2), c, b
+    return np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
+
+
+def _is_plain(picture: "av.VideoFrame") -> bool:
+    """Return whether a part of `picture` can be converted alone, with the same colours as in the whole.
+
+    This holds for 4:2:0 formats of even height that are shown as stored. FFmpeg converts odd heights and other formats
+    differently.
+    """
+    a, b, _, d = _display_matrix(picture)
+    return picture.format.name in ("yuv420p", "yuvj420p") and picture.height % 2 == 0 and b == 0 and min(a, d) > 0
+
+
+def _part(picture: "av.VideoFrame", x0: int, y0: int, x1: int, y1: int) -> "av.VideoFrame":
+    """Return the part of `picture` in a box; `_is_plain` must hold for it, and `x0`, `y0` and `y1` must be even."""
+    import av
+
+    part = av.VideoFrame(x1 - x0, y1 - y0, picture.format.name)
+    part.colorspace, part.color_range = picture.colorspace, picture.color_range
+    for old, new, step in zip(picture.planes, part.planes, (1, 2, 2), strict=True):
+        rows, out = (np.frombuffer(memoryview(each), np.uint8).reshape(-1, each.line_size) for each in (old, new))
+        inside = rows[y0 // step : y1 // step, x0 // step : -(-x1 // step)]
+        out[: inside.shape[0], : inside.shape[1]] = inside
+    return part
+
+
+def _display_matrix(picture: "av.VideoFrame") -> tuple[int, int, int, int]:
+    """Return a, b, c and d: the point (x, y) of `picture` is shown at (a x + c y, b x + d y), up to a translation."""
+    from av.sidedata.sidedata import SideDataContainer
+
+    # Not `picture.side_data`, which makes a reference cycle: dozens of pictures would wait for the garbage collector.
+    matrix: Any = SideDataContainer(picture).get("DISPLAYMATRIX")  # type: ignore[call-arg]  # its stub has no constructor
+    if matrix is None:
+        return 1, 0, 0, 1
+    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
+    return a, b, c, d
+
+
+def _reformatter(use: str) -> "VideoReformatter":
+    """Return the converter of this thread for one use: converters are expensive to create and not thread-safe."""
+    from av.video.reformatter import VideoReformatter
+
+    if not hasattr(_local, use):
+        setattr(_local, use, VideoReformatter())
+    reformatter: VideoReformatter = getattr(_local, use)
+    return reformatter
