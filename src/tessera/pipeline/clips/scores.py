@@ -8,6 +8,7 @@ import numpy as np
 SHARPNESS_SIDE = 256  # pixels
 MOTION_SIDE = 64  # pixels
 BLOCK = 8  # pixels
+LOGARITHMS = np.log1p(np.arange(2 * 255 + 1, dtype=np.float32) / 2)  # log(1 + step), by twice the step
 BLACK, WHITE = 8, 247  # levels of luma
 
 
@@ -53,9 +54,9 @@ def _blockiness(levels: np.ndarray) -> float:
     """Return the blockiness of `levels`, uint8 (H, W), across the vertical borders of blocks."""
     if levels.shape[1] < 2 * BLOCK + 3:
         return 1.0
-    differences = np.abs(np.diff(levels.astype(np.float32), axis=1))
-    steps = differences[:, 1:-1] - (differences[:, :-2] + differences[:, 2:]) / 2
-    columns = np.log1p(np.maximum(0, steps)).mean(axis=0)
+    differences = np.abs(np.diff(levels.astype(np.int16), axis=1))
+    twice = 2 * differences[:, 1:-1] - differences[:, :-2] - differences[:, 2:]
+    columns = LOGARITHMS[np.maximum(0, twice)].mean(axis=0)
     places = np.array([columns[place::BLOCK].mean() for place in range(BLOCK)])
     inside = (places.sum() - places.max()) / (BLOCK - 1)
     # Avoids a division by zero: a picture of one colour has no steps.

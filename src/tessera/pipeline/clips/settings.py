@@ -17,6 +17,6 @@ class ClipSettings(Settings):
     size: PositiveInt = 256
     growth: float = Field(1.0, ge=0, le=10)
     compat: Literal["lada"] | None = None
-    crf: int = Field(14, ge=0, le=51)
-    preset: Preset = "superfast"
+    crf: int = Field(13, ge=0, le=51)
+    preset: Preset = "ultrafast"
     pixel_format: Literal["yuv444p", "yuv420p"] = "yuv444p"
