@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tessera.core.seeds import generator
-from tessera.imaging.mosaic.blocks import Mosaic, mosaic_mask, pixelate, pixelate_clip, whole_blocks
+from tessera.imaging.mosaic.blocks import Mosaic, cover, mosaic_mask, pixelate, pixelate_clip, whole_blocks
 from tessera.imaging.mosaic.drawing import block_size_v1, block_size_v2, block_size_v3, block_size_v4, draw_mosaic
 from tessera.imaging.mosaic.settings import DrawSettings
 
@@ -81,6 +81,8 @@ def test_the_pixels_equal_those_of_a_loop_over_blocks(
     assert np.array_equal(mosaic_mask(mask, mosaic), shown)
     assert np.array_equal(image, before[0]), "the input is not changed"
     assert np.array_equal(mask, before[1])
+    assert np.array_equal(cover(image, mask, mosaic), shown)
+    assert np.array_equal(image, expected), "it is changed in place"
 
 
 def lada(image: np.ndarray, mask: np.ndarray, mosaic: Mosaic) -> np.ndarray:
