@@ -1,10 +1,14 @@
 """The speed of drawing samples of clips, compared with an obvious loop and with the needs of a training."""
 
+import itertools
 import multiprocessing
 import os
 import resource
+import subprocess
+import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import av
@@ -30,6 +34,8 @@ BATCH, STEP, WORKERS = 2, 0.25, 4
 STEPS = 30
 SIDES = 256, 512  # sides of clips for samples of 256 pixels
 DRAWS = 12
+EARLIER, FASTER = "262cdd7", 1.6  # the commit that is compared with, and how many times as fast samples are
+SHAPES = (240, 60), (384, 120), (512, 180)  # sides and frames of the clips of the comparison
 # The encoders and options of Lada. Its bit rates correspond to our qualities, see `RESTORATION`.
 PLAIN_CODECS = {
     "x264": ("libx264", {"preset": "veryfast"}, None),
@@ -47,8 +53,8 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Clip]:
     return read_clips(folder)
 
 
-def write_footage(folder: Path, side: int) -> None:
-    """Write a clip of 8 seconds as the workflow stores it: crops of `side` pixels that follow a region.
+def write_footage(folder: Path, side: int, count: int = 240) -> None:
+    """Write a clip of `count` frames as the workflow stores it: crops of `side` pixels that follow a region.
 
     The footage is a photograph, filmed by a camera that rotates and zooms, with sensor noise.
     """
@@ -56,7 +62,7 @@ def write_footage(folder: Path, side: int) -> None:
     photograph = cv2.resize(skimage.data.coffee(), (width, height), interpolation=cv2.INTER_CUBIC)
     random = np.random.default_rng(0)
     frames, masks, crops = [], [], []
-    for number in range(240):
+    for number in range(count):
         matrix = cv2.getRotationMatrix2D((width / 2, height / 2), 3 * np.sin(number / 9), 1.2 + 0.1 * np.sin(number / 11))
         shown = cv2.warpAffine(photograph, matrix, (width, height), borderMode=cv2.BORDER_REFLECT)
         frames.append(np.clip(shown + random.normal(0, 2, shown.shape), 0, 255).astype(np.uint8))
@@ -183,6 +189,81 @@ def test_samples_5_times_as_fast_as_an_obvious_loop(clips: list[Clip], tmp_path:
     plainly, taken = map(sum, zip(*spent, strict=True))
     print(f"all of them: {plainly / taken:.1f} times (floor: 5)")
     assert plainly / taken >= 5
+
+
+# Draws the samples that it is asked for, and answers with their CPU seconds and a digest. Both commits get the same strength of
+# noise, because its default was different.
+DRAWER = """
+import hashlib, sys, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import cv2
+try:
+    from tessera.pipeline.restoration.samples import draw_sample
+    from tessera.pipeline.restoration.settings import DataSettings
+    from tessera.records.lada.clips import read_clips
+except ImportError:  # before the library was divided into floors
+    from tessera.restoration.clips import read_clips
+    from tessera.restoration.samples import draw_sample
+    from tessera.restoration.settings import DataSettings
+cv2.setNumThreads(1)
+clips = read_clips(Path(sys.argv[2]))
+chain = DataSettings().model_dump()["degradations"]
+for step in chain:
+    if "gaussian_noise" in step:
+        step["gaussian_noise"]["sigma"] = (0.8, 0.8)
+settings = DataSettings(degradations=chain)
+for line in sys.stdin:
+    number, epoch = map(int, line.split())
+    start = time.process_time()
+    sample = draw_sample(clips[number], settings, frames=int(sys.argv[3]), seed=0, epoch=epoch)
+    taken = time.process_time() - start
+    layers = (sample.mosaicked, sample.clean, sample.mask, sample.content)
+    print(taken, hashlib.sha256(b"".join(layer.tobytes() for layer in layers)).hexdigest(), flush=True)
+"""
+
+
+def test_samples_faster_than_at_an_earlier_commit(tmp_path: Path) -> None:
+    """Equal samples, of clips of 60 to 180 frames and 240 to 512 pixels, by two processes in turn."""
+    root = Path(__file__).parents[2]
+    archive = subprocess.run(["git", "archive", EARLIER, "src"], cwd=root, capture_output=True, check=False)
+    if archive.returncode:
+        pytest.skip(f"the history of this copy does not contain {EARLIER}")
+    subprocess.run(["tar", "-x", "-C", tmp_path], input=archive.stdout, check=True)
+    for side, count in SHAPES:
+        write_footage(tmp_path / "clips", side, count)
+    spent = np.zeros((2, len(SHAPES)))
+    with ExitStack() as stack:
+        drawers = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", DRAWER, source, tmp_path / "clips", str(FRAMES)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            for source in (tmp_path / "src", root / "src")
+        ]
+        for epoch, clip in itertools.product(range(DRAWS + 1), range(len(SHAPES))):
+            answers = []
+            for which, drawer in enumerate(drawers):
+                assert drawer.stdin
+                assert drawer.stdout
+                print(clip, epoch, file=drawer.stdin, flush=True)
+                taken, digest = drawer.stdout.readline().split()
+                answers.append(digest)
+                spent[which, clip] += float(taken) * (epoch > 0)  # the first sample also imports
+            assert answers[0] == answers[1]
+        for drawer in drawers:
+            drawer.communicate()
+    for (side, count), (before, now) in zip(SHAPES, spent.T / DRAWS, strict=True):
+        print(
+            f"\n{count} frames of {side} pixels: {now:.3f} s of a core a sample, {before / now:.2f} times as fast as {EARLIER}"
+        )
+    before, now = spent.sum(axis=1)
+    print(f"all of them: {before / now:.2f} times (floor: {FASTER})")
+    assert before / now >= FASTER
 
 
 def draw(clip: Clip, epoch: int) -> float:

@@ -48,6 +48,15 @@ class VideoFrame:
             picture = _part(picture, left, top, min(x1 + x1 % 2, picture.width), y1 + y1 % 2)
         return _rgb(picture)[y0 - top : y1 - top, x0 - left : x1 - left]
 
+    def grey(self) -> np.ndarray:
+        """Return the picture of a grey stream as it is stored: uint8 (H, W); of any other, the red channel of `image`.
+
+        Not to be written to. Raises `Failed` if the frame cannot be decoded.
+        """
+        if self.picture is None or self.picture.format.name != "gray" or _display_matrix(self.picture) != (1, 0, 0, 1):
+            return self.image()[..., 0]
+        return _pixels(self.picture, 1)
+
     def planes(self, box: tuple[int, int, int, int]) -> np.ndarray:
         """Return the part of the picture inside `box`, as for `image`: uint8 (3, h, w), Y, Cb and Cr of BT.709, limited range.
 
@@ -102,10 +111,7 @@ class VideoFrame:
 def _rgb(picture: "av.VideoFrame") -> np.ndarray:
     """Return `picture` as uint8 (H, W, 3), RGB, rotated and mirrored by its display matrix."""
     converted = _reformatter("image").reformat(picture, format="rgb24", threads=1)
-    plane = converted.planes[0]
-    # Not `to_ndarray`, which copies: for large frames the copy takes longer than the conversion.
-    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: converted.height, : 3 * converted.width]
-    image = rows.reshape(converted.height, converted.width, 3)
+    image = _pixels(converted, 3).reshape(converted.height, converted.width, 3)
     if converted is picture:
         image = image.copy()
     # Only rotations by multiples of 90 degrees and mirrorings are applied.
@@ -113,6 +119,14 @@ def _rgb(picture: "av.VideoFrame") -> np.ndarray:
     if abs(b) > abs(a):
         image, a, d = image.transpose(1, 0, 2), c, b
     return np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
+
+
+def _pixels(picture: "av.VideoFrame", channels: int, number: int = 0) -> np.ndarray:
+    """Return the values of plane `number` of `picture`, which holds `channels`: uint8 (H, channels W)."""
+    plane = picture.planes[number]
+    # Not `to_ndarray`, which copies: for large frames the copy takes longer than the conversion.
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+    return rows[: picture.height, : channels * picture.width]
 
 
 def _is_plain(picture: "av.VideoFrame") -> bool:

@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
-from tessera.imaging.encode import VideoWriter, write_video
+from tessera.imaging.encode import PixelFormat, VideoWriter, write_video
+from tessera.imaging.video import read_frames, read_packets
 
 FLAT = [(200, 40, 40), (40, 200, 40), (40, 40, 200), (128, 128, 128)]
 
@@ -177,3 +178,16 @@ def test_a_full_disk_is_reported(tmp_path: Path) -> None:
 
 def test_a_video_may_have_one_frame_per_hour(tmp_path: Path) -> None:
     assert write_video(tmp_path / "video.mp4", flat_frames(), 1 / 3600) == len(FLAT)
+
+
+@pytest.mark.parametrize("pixel_format", ["gray", "yuv444p"])
+def test_a_mask_is_read_without_converting_it(tmp_path: Path, pixel_format: PixelFormat) -> None:
+    masks = np.random.default_rng(0).integers(0, 256, (3, 37, 50), np.uint8)
+    with VideoWriter(tmp_path / "mask.mkv", 24, quality=0, pixel_format=pixel_format) as writer:
+        for mask in masks:
+            writer.write(mask if pixel_format == "gray" else mask[..., None].repeat(3, axis=2))
+    packets = read_packets(tmp_path / "mask.mkv")
+    for frame, mask in zip(read_frames(tmp_path / "mask.mkv", packets), masks, strict=True):
+        assert np.array_equal(frame.grey(), frame.image()[..., 0])
+        if pixel_format == "gray":
+            assert np.array_equal(frame.grey(), mask)

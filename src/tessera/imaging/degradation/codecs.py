@@ -39,7 +39,7 @@ def encode_clip(frames: Sequence[np.ndarray], codec: str, quality: int) -> list[
     import av
     import cv2
     from av import VideoCodecContext
-    from av.video.reformatter import ColorRange, Colorspace
+    from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
     height, width = frames[0].shape[:2]
     tall, wide = (max(LEAST_SIDE, side + side % 2) for side in (height, width))
@@ -49,11 +49,17 @@ def encode_clip(frames: Sequence[np.ndarray], codec: str, quality: int) -> list[
     encoder.framerate, encoder.time_base = Fraction(RATE), Fraction(1, RATE)
     encoder.thread_count = 1
     encoder.options = {"flags": "+bitexact"} | {key: value.format(quality) for key, value in options.items()}
+    converter = VideoReformatter()  # expensive to create
     packets = []
     for number, image in enumerate(frames):
-        padded: np.ndarray = cv2.copyMakeBorder(image, 0, tall - height, 0, wide - width, cv2.BORDER_REPLICATE)
-        frame = av.VideoFrame.from_ndarray(padded, format="rgb24").reformat(
-            format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG, threads=1
+        if (tall, wide) != (height, width):
+            image = cv2.copyMakeBorder(image, 0, tall - height, 0, wide - width, cv2.BORDER_REPLICATE)
+        frame = converter.reformat(
+            av.VideoFrame.from_ndarray(image, format="rgb24"),
+            format="yuv420p",
+            dst_colorspace=Colorspace.ITU709,
+            dst_color_range=ColorRange.MPEG,
+            threads=1,
         )
         frame.pts, frame.time_base = number, encoder.time_base
         packets += encoder.encode(frame)
@@ -61,9 +67,12 @@ def encode_clip(frames: Sequence[np.ndarray], codec: str, quality: int) -> list[
 
     decoder = cast(VideoCodecContext, av.CodecContext.create(decoder_name, "r"))
     decoder.thread_count = 1
-    decoded = [frame for packet in [*packets, None] for frame in decoder.decode(packet)]
+    converter = VideoReformatter()
     images = (
-        frame.reformat(format="rgb24", src_colorspace=Colorspace.ITU709, src_color_range=ColorRange.MPEG, threads=1)
-        for frame in decoded
+        converter.reformat(
+            frame, format="rgb24", src_colorspace=Colorspace.ITU709, src_color_range=ColorRange.MPEG, threads=1
+        ).to_ndarray()
+        for packet in [*packets, None]
+        for frame in decoder.decode(packet)
     )
-    return [image.to_ndarray()[:height, :width] for image in images]
+    return [image[:height, :width] for image in images]

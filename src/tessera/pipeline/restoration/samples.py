@@ -18,8 +18,9 @@ The steps and their order are those of Lada 0.11 (https://github.com/ladaapp/lad
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -28,9 +29,8 @@ from tessera.core.errors import Dropped, Failed
 from tessera.core.seeds import generator
 from tessera.imaging.boxes import mask_box
 from tessera.imaging.degradation.chain import degrade
-from tessera.imaging.degradation.operations import resize
 from tessera.imaging.frame import VideoFrame
-from tessera.imaging.mosaic.blocks import Mosaic, mosaic_mask, pixelate
+from tessera.imaging.mosaic.blocks import Mosaic, cover
 from tessera.imaging.mosaic.drawing import draw_mosaic
 from tessera.imaging.video import Packets, read_frames, read_packets
 from tessera.pipeline.restoration.settings import DataSettings
@@ -69,7 +69,12 @@ def fixed_sample(clip: Clip, settings: DataSettings, *, frames: int, seed: int) 
 
 
 def _make(clip: Clip, settings: DataSettings, frames: int, rng: np.random.Generator, training: bool) -> Sample:
-    first, mosaicked, clean, mask, content, mosaic = _cover(clip, settings, frames, rng)
+    first, mosaicked, clean, mask, mosaic = _cover(clip, settings, frames, rng)
+    # Few frames of a window differ in their padding.
+    pads, pad_of = np.unique(clip.pads[first : first + frames], axis=0, return_inverse=True)
+    content = np.zeros((len(pads), *clip.shape), np.uint8)
+    for (top, bottom, left, right), inside in zip(pads.tolist(), content, strict=True):
+        inside[top : clip.shape[0] - bottom, left : clip.shape[1] - right] = 255
     height, width = clip.shape
     tall = wide = settings.size
     if settings.keep_aspect:
@@ -88,7 +93,7 @@ def _make(clip: Clip, settings: DataSettings, frames: int, rng: np.random.Genera
             layers = [_rotate(images, angle) for images in layers]
     mosaicked, clean, mask, content = layers
     # Pixels that were mixed with padding count as padding.
-    content = (content == 255) * np.uint8(255)
+    content = ((content == 255) * np.uint8(255))[pad_of.reshape(-1)]
     mask = (mask > 127) * content
     mosaicked, clean = _blacken(mosaicked, content), _blacken(clean, content)
     return Sample(clip.key, first, mosaicked, clean, mask, content, math.sqrt(across * down))
@@ -96,21 +101,20 @@ def _make(clip: Clip, settings: DataSettings, frames: int, rng: np.random.Genera
 
 def _cover(
     clip: Clip, settings: DataSettings, frames: int, rng: np.random.Generator
-) -> tuple[int, np.ndarray, np.ndarray, np.ndarray, np.ndarray, Mosaic]:
+) -> tuple[int, np.ndarray, np.ndarray, np.ndarray, Mosaic]:
     """Draw a window and a mosaic.
 
-    Return the number of the first frame, the window with and without the mosaic, the mask of the mosaic, the mask of the pixels
-    that are not padding, and the mosaic.
+    Return the number of the first frame, the window with and without the mosaic, the mask of the mosaic, and the mosaic.
     """
     import cv2
 
     if clip.frames < frames:
         raise Dropped("clip shorter than the window", f"{clip.frames} of {frames} frames")
     windows = rng.permutation(clip.frames - frames + 1)[:WINDOWS].tolist()
-    packets = _read_packets(clip.masks, clip)
+    masks = np.empty((frames, *clip.shape), np.uint8)
     for first in windows:
-        grey = np.stack([frame.image()[..., 0] for frame in _read(clip.masks, packets, clip, first, frames)])
-        masks = (grey > 127) * np.uint8(255)
+        for frame, mask in zip(_read(clip.masks, clip, first, frames), masks, strict=True):
+            cv2.threshold(frame.grey(), 127, 255, cv2.THRESH_BINARY, dst=mask)
         if masks.any():
             break
     else:
@@ -119,36 +123,42 @@ def _cover(
     some = np.flatnonzero(areas)
     median = some[np.argsort(np.take(areas, some), kind="stable")[len(some) // 2]]
     mosaic = draw_mosaic(rng, masks[median], settings.mosaics, clip.frame)
-    clean = np.stack([frame.image() for frame in _read(clip.images, _read_packets(clip.images, clip), clip, first, frames)])
-    mosaicked, shown, content = clean.copy(), np.zeros_like(masks), np.zeros_like(masks)
+    clean = np.empty((*masks.shape, 3), np.uint8)
+    for number, frame in enumerate(_read(clip.images, clip, first, frames)):
+        clean[number] = frame.image()
+    mosaicked, shown = clean.copy(), np.zeros_like(masks)
     for number, (top, bottom, left, right) in enumerate(clip.pads[first : first + frames].tolist()):
         # Only the crop, so that the colours of blocks do not include the padding.
         crop = number, slice(top, clip.shape[0] - bottom), slice(left, clip.shape[1] - right)
         mask = masks[crop]
         own = replace(mosaic, origin=_origin(clip, settings, mask, first + number, mosaic))
-        mosaicked[crop] = pixelate(clean[crop], mask, own)
-        shown[crop] = mosaic_mask(mask, own)
-        content[crop] = 255
+        shown[crop] = cover(mosaicked[crop], mask, own)
     if not shown.any():
         raise Dropped("no block in the window", f"the region is too small for blocks of {mosaic.width} by {mosaic.height}")
-    return first, mosaicked, clean, shown, content, mosaic
+    return first, mosaicked, clean, shown, mosaic
 
 
-def _read_packets(path: Path, clip: Clip) -> Packets:
-    packets = read_packets(path)
+def _read(path: Path, clip: Clip, first: int, frames: int) -> Iterator[VideoFrame]:
+    """Yield the frames of a window, after checking their number and size against those of the clip.
+
+    Only what they need is decoded.
+    """
+    status = path.stat() if path.is_file() else None
+    packets = _packets(path, status.st_mtime_ns, status.st_size) if status else read_packets(path)
     if len(packets) != clip.frames:
         raise Failed("clip does not match its metadata", f"{path.name} has {len(packets)} frames, not {clip.frames}")
-    return packets
-
-
-def _read(path: Path, packets: Packets, clip: Clip, first: int, frames: int) -> Iterator[VideoFrame]:
-    """Yield the frames of a window, after checking their size against that of the clip. Only what they need is decoded."""
     for frame in read_frames(path, packets, range(first, first + frames), threads=1):
         if frame.picture is None:
             raise Failed("frame cannot be decoded", f"number {frame.index} of {path.name}")
         if frame.size[::-1] != clip.shape:
             raise Failed("clip does not match its metadata", f"{path.name} is {frame.size[::-1]} pixels, not {clip.shape}")
         yield frame
+
+
+@lru_cache(2**13)  # a training reads the same clips in every epoch; a clip of 180 frames takes 8 kB
+def _packets(path: Path, _changed: int, _size: int) -> Packets:
+    """Return the frames of the video `path` as it was when it last changed."""
+    return read_packets(path)
 
 
 def _origin(clip: Clip, settings: DataSettings, mask: np.ndarray, number: int, mosaic: Mosaic) -> tuple[int, int]:
@@ -163,9 +173,21 @@ def _origin(clip: Clip, settings: DataSettings, mask: np.ndarray, number: int, m
     return 0, 0
 
 
+def _each(images: np.ndarray, shape: tuple[int, int], change: Callable[..., object]) -> np.ndarray:
+    """Return what `change` writes to its argument `dst`, of height and width `shape`, for each of `images`."""
+    changed = np.empty((len(images), *shape, *images.shape[3:]), np.uint8)
+    for image, result in zip(images, changed, strict=True):
+        change(image, dst=result)
+    return changed
+
+
 def _scale(images: np.ndarray, width: int, height: int) -> np.ndarray:
-    method = "area" if height <= images.shape[1] and width <= images.shape[2] else "bilinear"
-    return np.stack([resize(image, (width, height), method) for image in images])
+    import cv2
+
+    if images.shape[1:3] == (height, width):
+        return images
+    method = cv2.INTER_AREA if height <= images.shape[1] and width <= images.shape[2] else cv2.INTER_LINEAR
+    return _each(images, (height, width), partial(cv2.resize, dsize=(width, height), interpolation=method))
 
 
 def _centre(images: np.ndarray, side: int) -> np.ndarray:
@@ -178,7 +200,7 @@ def _centre(images: np.ndarray, side: int) -> np.ndarray:
 def _mirror(images: np.ndarray) -> np.ndarray:
     import cv2
 
-    return np.stack([cv2.flip(image, 1) for image in images])
+    return _each(images, images.shape[1:3], partial(cv2.flip, flipCode=1))
 
 
 def _rotate(images: np.ndarray, angle: float) -> np.ndarray:
@@ -187,11 +209,16 @@ def _rotate(images: np.ndarray, angle: float) -> np.ndarray:
 
     side = images.shape[1]
     matrix = cv2.getRotationMatrix2D(((side - 1) / 2,) * 2, angle, 1)
-    return np.stack([cv2.warpAffine(image, matrix, (side, side), flags=cv2.INTER_LINEAR) for image in images])
+    return _each(images, (side, side), partial(cv2.warpAffine, M=matrix, dsize=(side, side), flags=cv2.INTER_LINEAR))
 
 
 def _blacken(images: np.ndarray, content: np.ndarray) -> np.ndarray:
     """Return `images` with black pixels outside `content`."""
     import cv2
 
-    return np.stack([cv2.copyTo(image, shown) for image, shown in zip(images, content, strict=True)])
+    if content.all():
+        return images
+    black = np.zeros_like(images)
+    for image, shown, result in zip(images, content, black, strict=True):
+        cv2.copyTo(image, shown, dst=result)
+    return black
