@@ -116,8 +116,9 @@ def test_a_source_has_at_most_six_jobs() -> None:
 
 
 def test_the_slurm_profile_makes_one_job_of_the_steps_of_a_shard_that_need_no_gpu() -> None:
-    groups = yaml.safe_load((REPOSITORY / "profiles" / "slurm" / "config.yaml").read_text(encoding="utf-8"))["groups"]
-    assert groups.keys() <= RULES.keys()
+    profile = yaml.safe_load((REPOSITORY / "profiles" / "slurm" / "config.yaml").read_text(encoding="utf-8"))
+    groups = profile["groups"]
+    assert {*groups, *profile["set-resources"]} <= RULES.keys()
     assert {rule for rule in groups if groups[rule] == "footage"} == {
         rule for rule in rules_of_shards() if "gpu=" not in RULES[rule]
     }
