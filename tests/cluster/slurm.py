@@ -53,6 +53,8 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
 SchedulerParameters=batch_sched_delay=0,sched_interval=5
 KillWait=5
+# Seconds for which a job that ended is known.
+MinJobAge=3600
 ReturnToService=2
 GresTypes=gpu
 # The node may have more than the machine, so that a job of eight threads starts on a machine of two cores.
@@ -69,7 +71,7 @@ def missing_programs() -> list[str]:
 
 
 @contextmanager
-def cluster(folder: Path, cpus: int = 8, memory: int = 64_000) -> Iterator[dict[str, str]]:
+def cluster(folder: Path, cpus: int = 16, memory: int = 128_000) -> Iterator[dict[str, str]]:
     """Run a cluster inside the block; yield the environment variables with which Slurm's commands find it.
 
     Its only node has `cpus` cores, `memory` MB and two GPUs, whatever the machine has. Everything lies in the new folder

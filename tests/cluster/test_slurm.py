@@ -38,6 +38,7 @@ def prepare(folder: Path, weights: Path) -> Project:
     project = Project.create(folder)
     journey.begin(project)
     shutil.copy(weights, project.folder / "weights.pt")
+    project.settings["shards"] = "per_source"
     declared = {"source": "weights.pt", "sha256": sha256_file(weights)}
     detector = {"weights": declared, "confidence": 0.05, "image_size": 64, "max_regions": 4}
     project.settings["scenes"]["detect"] = {**detector, "stride": 3}
@@ -68,7 +69,13 @@ def slurm_jobs(environment: dict[str, str]) -> list[dict[str, str]]:
     """Return what Slurm knows of each job, in the order of submission."""
     command = ["scontrol", "-o", "show", "jobs"]
     lines = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.splitlines()
-    return [dict(part.split("=", 1) for part in line.split() if "=" in part) for line in lines]
+    jobs = [dict(part.split("=", 1) for part in line.split() if "=" in part) for line in lines]
+    return sorted(jobs, key=lambda job: int(job["JobId"]))
+
+
+def megabytes(size: str) -> float:
+    """Return a `size` that Slurm prints, such as 32000M or 62.50G, in units of M."""
+    return float(size[:-1]) * {"M": 1, "G": 1024}[size[-1]]
 
 
 @pytest.mark.workflow
@@ -85,16 +92,19 @@ def test_jobs_that_are_killed_or_exceed_time_or_memory_run_again_and_give_the_sa
     here += ["--slurm-partition-config", str(tmp_path / "partitions.yaml")]
     too_little = [
         "cut_clips:runtime=1 if attempt == 1 else 10",
-        "cut_clips:mem_mb=100 if attempt == 1 and wildcards.shard == 'amber' else 4000",
+        *(f"{rule}:mem_mb=50 if attempt == 1 else 4000" for rule in ("find_duplicates", "divide_sources")),
     ]
     options, variables = project.command(*TARGETS, *here, "--set-resources", *too_little, profile="slurm")
 
-    def interfere() -> None:
-        job_of("sample_frames", "amber", project.folder).kill()
-        # From here, it takes longer than its minute.
+    def kill_first_job() -> None:
+        job_of("cut_clips", "amber", project.folder).kill()
+
+    def stop_first_job() -> None:
+        # It then takes longer than its minute.
         job_of("cut_clips", "clay", project.folder).suspend()
 
-    threading.Thread(target=interfere, daemon=True).start()
+    for disturb in (kill_first_job, stop_first_job):
+        threading.Thread(target=disturb, daemon=True).start()
     # Snakemake ends when this process is killed, as the cluster does.
     command = ["setpriv", "--pdeathsig", "KILL", sys.executable, "-m", "snakemake", *options]
     printed = tmp_path / "snakemake.log"
@@ -111,26 +121,20 @@ def test_jobs_that_are_killed_or_exceed_time_or_memory_run_again_and_give_the_sa
     def states(comment: str) -> list[str]:
         return sorted(job["JobState"] for job in jobs if job["Comment"].startswith(comment))
 
-    # The steps of a shard are one job. The one that was killed ran twice.
-    assert states("rule_footage") == ["COMPLETED", "COMPLETED", "FAILED"], listed
-    assert states("rule_cut_clips_wildcards_clay") == ["COMPLETED", "TIMEOUT"], listed
-    # Two jobs with a GPU run at the same time.
-    stopped, other = (
-        next(job for job in jobs if job["Comment"].endswith(shard) and job["JobState"] == state)
-        for shard, state in (("clay", "TIMEOUT"), ("amber", "COMPLETED"))
-    )
-    assert other["StartTime"] < stopped["EndTime"], listed
+    # The steps of a shard, and of a dataset, are one job.
+    assert states("rule_footage") == states("rule_dataset") == ["COMPLETED", "COMPLETED"], listed
     # What Slurm calls a job that was killed for its memory depends on the version.
-    assert states("rule_cut_clips_wildcards_amber") in (["COMPLETED", "FAILED"], ["COMPLETED", "OUT_OF_MEMORY"]), listed
-    assert states("rule_dataset") == ["COMPLETED", "COMPLETED"], listed
-    assert states("rule_splits") == ["COMPLETED"], listed
+    assert states("rule_splits") in (["COMPLETED", "FAILED"], ["COMPLETED", "OUT_OF_MEMORY"]), listed
+    killed, stopped = (
+        [job for job in jobs if job["Comment"] == f"rule_cut_clips_wildcards_{shard}"] for shard in ("amber", "clay")
+    )
+    assert [job["JobState"] for job in killed] == ["FAILED", "COMPLETED"], listed
+    assert [job["JobState"] for job in stopped] == ["TIMEOUT", "COMPLETED"], listed
     assert len(jobs) == 10, listed
+    # Jobs with a GPU run at the same time, and no other job has one.
+    assert killed[0]["StartTime"] < stopped[0]["EndTime"], listed
     for job in jobs:
-        needs_gpu = job["Comment"].startswith("rule_cut_clips")
+        needs_gpu = job in [*killed, *stopped]
         assert (job.get("TresPerJob") == "gres:gpu:1", job["Partition"]) == (needs_gpu, "gpu" if needs_gpu else "cpu"), job
-    # The profile gives 4,000 MB for each of two threads, and as much again for the second attempt.
-    assert sorted(job["MinMemoryNode"] for job in jobs if job["Comment"].startswith("rule_footage")) == [
-        "16000M",
-        "8000M",
-        "8000M",
-    ]
+    # The profile gives 4,000 MB for each of eight threads, and as much again for the second attempt.
+    assert [megabytes(job["MinMemoryNode"]) for job in killed] == [32_000, 64_000]
