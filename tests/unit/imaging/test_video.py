@@ -20,6 +20,7 @@ from imageio_ffmpeg import get_ffmpeg_exe
 
 from tessera.core.errors import Failed
 from tessera.imaging import video
+from tessera.imaging.frame import VideoFrame
 from tessera.imaging.video import Packets, read_frames, read_packets
 
 MEDIA = Path(__file__).parents[4] / "shared" / "media"
@@ -297,6 +298,18 @@ def test_colours_follow_the_matrix_and_range_of_the_stream(
     again = 0.2126 * r + 0.7152 * g + 0.0722 * b
     expected = [16 + 219 * again, 128 + 224 * (b - again) / 1.8556, 128 + 224 * (r - again) / 1.5748]
     assert found.planes((3, 4, 9, 11))[:, 0, 0] == pytest.approx(expected, abs=2)
+
+
+def test_pictures_of_clips_differ_from_the_formula_by_less_than_a_level() -> None:
+    planes = np.random.default_rng(0).integers(0, 256, (3, 64, 64), np.uint8)
+    picture = av.VideoFrame.from_ndarray(planes, format="yuv444p")
+    picture.colorspace, picture.color_range = Colorspace.ITU709, ColorRange.MPEG
+    y, pb, pr = (planes[0] - 16.0) / 219, (planes[1] - 128.0) / 224, (planes[2] - 128.0) / 224
+    r, b = y + 2 * (1 - 0.2126) * pr, y + 2 * (1 - 0.0722) * pb
+    expected = np.stack([r, (y - 0.2126 * r - 0.0722 * b) / 0.7152, b], axis=-1).clip(0, 1) * 255
+    image = VideoFrame(0, 0, 0.0, picture).image()
+    assert np.abs(image - expected).max() < 1
+    assert (image == np.rint(expected)).mean() > 0.95
 
 
 TURNS = {

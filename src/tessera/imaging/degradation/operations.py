@@ -126,7 +126,13 @@ def _normalized(kernel: np.ndarray) -> np.ndarray:
 
 
 def _normal(image: np.ndarray, grey: bool, rng: np.random.Generator) -> np.ndarray:
-    return rng.standard_normal((*image.shape[:2], 1 if grey else 3), np.float32)
+    import cv2
+
+    noise = np.empty((*image.shape[:2], 1 if grey else 3), np.float32)
+    # In a third of the time that NumPy takes. Each thread of OpenCV has a generator of its own.
+    cv2.setRNGSeed(int(rng.integers(2**31)))
+    cv2.randn(noise.reshape(len(noise), -1), np.zeros(1), np.ones(1))
+    return noise
 
 
 def _levels(values: np.ndarray) -> np.ndarray:
