@@ -24,7 +24,7 @@ import numpy as np
 
 from tessera.imaging.mosaic.settings import MIN_BLOCK, Type
 
-BAND = 2**17  # bytes
+BAND = 2**18  # bytes
 
 _local = threading.local()
 
@@ -177,7 +177,7 @@ def _weigh(mask: np.ndarray, mosaic: Mosaic) -> tuple[_Blocks, _Blocks, np.ndarr
         weight = _within(_stack(strips, rows.side, "weight"), rows, columns)
     if mosaic.feather and weight.size:
         soft = _blur(mask, mosaic.feather, rows.inside, columns.inside)
-        weight = cv2.bitwise_and(weight, soft, dst=soft)
+        weight = cv2.bitwise_and(weight, soft)
     return rows, columns, weight
 
 
@@ -188,6 +188,8 @@ def _blur(mask: np.ndarray, side: int, rows: slice, columns: slice) -> np.ndarra
     # Only what these pixels need. Behind a border of the image, OpenCV mirrors it.
     top, left = max(0, rows.start - side), max(0, columns.start - side)
     around = mask[top : rows.stop + side, left : columns.stop + side]
+    if cv2.countNonZero(around) == around.size:
+        return mask[rows, columns]
     near = cv2.blur(around, (side, side), dst=_memory("blur", around.shape))
     return near[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
 
@@ -211,7 +213,7 @@ def _draw(image: np.ndarray, mosaic: Mosaic, rows: _Blocks, columns: _Blocks, we
         band = rows.part(start, start + count)
         flat = _within(_stack(strips[start : start + count], rows.side, "flat"), band, columns)
         place = slice(band.inside.start - rows.inside.start, band.inside.stop - rows.inside.start)
-        if mosaic.feather:
+        if mosaic.feather and cv2.countNonZero(cv2.inRange(weight[place], 1, 254)):
             _blend(inside[place], flat, weight[place])
         else:
             cv2.copyTo(flat, weight[place], inside[place])
