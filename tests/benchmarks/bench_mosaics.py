@@ -24,7 +24,7 @@ from tessera.records.tables.footage import Frames
 from tessera.records.tables.table import types, write_table
 
 FRAMES = 8
-FLOORS = {256: (15, 15), 512: (20, 10)}  # times as fast as the loop: side of the image → with hard and with soft edges
+FLOORS = {256: 15, 512: 20}  # times as fast as the loop, for images of this side
 
 
 def block_loop(image: np.ndarray, mask: np.ndarray, mosaic: Mosaic) -> tuple[np.ndarray, np.ndarray]:
@@ -84,15 +84,15 @@ def test_images_many_times_faster_than_a_loop_over_blocks(kind: Any, side: int) 
                 repeats=10,
                 clock=time.process_time,
             )
-            ratios.append((loop / ours, FLOORS[side][feather > 0]))
+            ratios.append(loop / ours)
             times.append(ours / FRAMES)
             print(
                 f"\n{kind}, blocks of {block}, feather of {feather}, {name} of {side} by {side}:"
                 f" {times[-1] * 1e3:.2f} ms of a core (ceiling: 1), {loop / ours:.1f} times as fast as a loop over blocks",
                 end="",
             )
-    print(f"\nfloors: {FLOORS[side]}")
-    assert all(ratio >= floor for ratio, floor in ratios)
+    print(f"\nthe least: {min(ratios):.1f} (floor: {FLOORS[side]})")
+    assert min(ratios) >= FLOORS[side]
     assert max(times) <= 1e-3
 
 
