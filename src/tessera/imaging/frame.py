@@ -13,17 +13,18 @@ if TYPE_CHECKING:
     from av.video.reformatter import VideoReformatter
 
 _local = threading.local()
-# From Y, Cb and Cr of BT.709 in limited range, and 1, to R, G and B (ITU-R BT.709-6, items 3.2 to 3.5).
-RED, BLUE = 0.2126, 0.0722
+RED, BLUE = 0.2126, 0.0722  # the weights of BT.709 (ITU-R BT.709-6, items 3.2 to 3.5)
 GREEN = 1 - RED - BLUE
+# From the differences of Y, Cb and Cr, in limited range, to 16, 128 and 128, to R, G and B.
 BT709 = np.array(
     [
-        [255 / 219, 0, 255 / 112 * (1 - RED), 0],
-        [255 / 219, -255 / 112 * (1 - BLUE) * BLUE / GREEN, -255 / 112 * (1 - RED) * RED / GREEN, 0],
-        [255 / 219, 255 / 112 * (1 - BLUE), 0, 0],
+        [255 / 219, 0, 255 / 112 * (1 - RED)],
+        [255 / 219, -255 / 112 * (1 - BLUE) * BLUE / GREEN, -255 / 112 * (1 - RED) * RED / GREEN],
+        [255 / 219, 255 / 112 * (1 - BLUE), 0],
     ]
 )
-BT709[:, 3] = -BT709[:, :3] @ [16, 128, 128]
+# The same from Y, Cb, Cr and 1.
+LIMITED_BT709 = np.column_stack([BT709, -BT709 @ [16, 128, 128]])
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ def _rgb_of_clip(picture: "av.VideoFrame") -> np.ndarray:
     import cv2
 
     planes = [_pixels(picture, 1, number) for number in range(3)]
-    return np.asarray(cv2.transform(cv2.merge(planes), BT709))
+    return np.asarray(cv2.transform(cv2.merge(planes), LIMITED_BT709))
 
 
 def _pixels(picture: "av.VideoFrame", channels: int, number: int = 0) -> np.ndarray:
