@@ -16,7 +16,7 @@ from tessera.imaging.footage import read_footage
 from tessera.imaging.hashing import perceptual_hash
 from tessera.imaging.images import read_image, write_image
 from tessera.pipeline.labels.settings import LabelSet
-from tessera.records.annotation.formats.labelme import embedded_image, image_path, read_labelme, unknown_labels
+from tessera.records.annotation.formats.labelme import drawn_size, embedded_image, image_path, read_labelme, unknown_labels
 from tessera.records.annotation.hub import Origin, write_hub
 from tessera.records.annotation.label_files import LABEL_SUFFIX, frame_label_files, label_files, naming, read_label_file
 from tessera.records.annotation.model import ImageAnnotations, Loss, remark
@@ -160,7 +160,10 @@ def import_frame_labels(
                     unknown.update(unknown_labels(document, classes))
                     size = frame["width"], frame["height"]
                     with naming(label):
-                        annotated, losses = read_labelme(document, frame["key"], *size, classes, min_area)
+                        # It may be drawn on the frame at the size of the source, of the sample, or of an earlier sample.
+                        drawn = drawn_size(document, *size)
+                        annotated, losses = read_labelme(document, frame["key"], *drawn, classes, min_area)
+                    annotated = annotated.scaled(*size)
                     path = frame["path"].as_posix()
                     origin = Origin(source["source"], path, frame["phash"], source["split"], source["rights"])
                     found.append((annotated, origin))

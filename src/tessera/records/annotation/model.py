@@ -5,7 +5,7 @@ the other.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -59,6 +59,28 @@ class ImageAnnotations:
     width: int  # pixels
     height: int  # pixels
     annotations: tuple[Annotation, ...] = ()
+
+    def scaled(self, width: int, height: int) -> "ImageAnnotations":
+        """Return the regions in a copy of the image with `width` by `height` pixels."""
+        if (width, height) == (self.width, self.height):
+            return self
+        factors = np.array([width / self.width, height / self.height])
+        return ImageAnnotations(
+            self.key, width, height, tuple(self._scaled(each, factors, width, height) for each in self.annotations)
+        )
+
+    def _scaled(self, region: Annotation, factors: np.ndarray, width: int, height: int) -> Annotation:
+        import cv2
+
+        if region.polygons is not None:
+            parts = tuple(Part(part.outer * factors, tuple(ring * factors for ring in part.holes)) for part in region.polygons)
+            return replace(region, polygons=parts, box=polygon_box(parts))
+        if region.rle is not None:
+            # A pixel is set where the region covers any of it, so that no region is lost.
+            mask = cv2.resize(region.mask(self.height, self.width), (width, height), interpolation=cv2.INTER_AREA)
+            return replace(region, rle=encode_rle(mask), box=mask_box(mask))
+        x0, y0, x1, y1 = np.array(region.box) * np.tile(factors, 2)
+        return replace(region, box=(x0, y0, x1, y1))
 
 
 class Loss(NamedTuple):

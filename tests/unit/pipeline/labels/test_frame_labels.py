@@ -17,17 +17,18 @@ from tessera.imaging.images import read_image
 from tessera.pipeline.labels.imports import import_frame_labels
 from tessera.pipeline.labels.settings import unclaimed_labels
 from tessera.records.annotation.label_files import frame_label_folders
-from tessera.records.tables.annotation import Images
+from tessera.records.tables.annotation import Annotations, Images
 from tessera.records.tables.footage import Frames, Sources
 from tessera.records.tables.table import read_table, types, write_table
 
 HEIGHT, WIDTH = 32, 48
 
 
-def write_label(path: Path, label: str = "nsfw") -> None:
-    ring = [[2, 2], [20, 2], [20, 20], [2, 20]]
+def write_label(path: Path, label: str = "nsfw", factor: float = 1, height: int = HEIGHT) -> None:
+    """Write a square, as it is drawn on the frame scaled by `factor`."""
+    ring = [[x * factor, y * factor] for x, y in ([2, 2], [20, 2], [20, 20], [2, 20])]
     shape = {"label": label, "points": ring, "shape_type": "polygon", "group_id": None, "flags": {}}
-    size = {"imageHeight": HEIGHT, "imageWidth": WIDTH}
+    size = {"imageHeight": round(height * factor), "imageWidth": round(WIDTH * factor)}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"shapes": [shape], "flags": {}, "imagePath": "frame.jpg", "imageData": None, **size}))
 
@@ -59,6 +60,19 @@ def test_a_labelled_frame_is_read_from_its_source(tmp_path: Path) -> None:
     assert reasons == {"film-0000003": "", "film-0000099": "no such frame"}
     assert images["path"].to_list() == [(PLACE / "film-0000003.jpg").as_posix()]
     assert abs(float(read_image(tmp_path / "unsampled" / "film-0000003.jpg").mean()) - 60) < 4
+
+
+def test_a_label_may_be_drawn_on_the_frame_at_another_size(tmp_path: Path) -> None:
+    factors = {1: 1, 2: 0.5, 3: 1.33, 4: 40}
+    for index, factor in factors.items():
+        write_label(tmp_path / "labels" / "film" / f"film-{index:07d}.json", factor=factor)
+    write_label(tmp_path / "labels" / "film" / "film-0000005.json", height=HEIGHT + 3)
+    reasons, images = import_labels(tmp_path, "film")
+    assert reasons == {f"film-{index:07d}": "" for index in factors} | {"film-0000005": "size differs from the image"}
+    assert set(images.select("width", "height").iter_rows()) == {(WIDTH, HEIGHT)}
+    boxes = read_table(tmp_path / "annotations", Annotations).select("x0", "y0", "x1", "y1").to_numpy()
+    assert len(boxes) == len(factors)
+    assert np.abs(boxes - [2, 2, 20, 20]).max() <= 1
 
 
 def test_a_folder_of_labels_may_have_the_name_of_its_source_or_of_its_results(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from tessera.core.provenance import digest
 from tessera.imaging.boxes import mask_box
 from tessera.imaging.masks import encode_rle
 from tessera.imaging.polygons import Part, Ring, area, circle, clip, nest, parts_area, polygon_box, rasterize, rectangle
-from tessera.records.annotation.model import Annotation, ImageAnnotations, Loss
+from tessera.records.annotation.model import MAX_PIXELS, Annotation, ImageAnnotations, Loss
 
 AGAIN = "correct the file, or delete it and label the image again"
 REDRAW = "remove this shape and draw it again"
@@ -90,6 +90,20 @@ def is_proposal(document: dict[str, Any]) -> bool:
     """
     version = document.get("version")
     return isinstance(version, str) and version.startswith(PROPOSAL) and version == _mark(document)
+
+
+def drawn_size(document: dict[str, Any], width: int, height: int) -> tuple[int, int]:
+    """Return the width and height of the picture that `document` was drawn on, if an image of `width` by `height` is its copy.
+
+    A copy has sides of the same ratio, up to their rounding. If it is none, or if no size is stated, `width` and `height` are
+    returned.
+    """
+    across, down = document.get("imageWidth"), document.get("imageHeight")
+    if type(across) is not int or type(down) is not int or not 0 < across * down <= MAX_PIXELS or across < 0:
+        return width, height
+    factor = max(width, height) / max(across, down)
+    is_copy = abs(across * factor - width) <= 1 and abs(down * factor - height) <= 1
+    return (across, down) if is_copy else (width, height)
 
 
 def read_labelme(
