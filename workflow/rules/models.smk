@@ -76,6 +76,11 @@ for kind, suffixes in dict.fromkeys(
             ),
         localrule: True
         params:
+            unwanted=[
+                f"{{model}}{suffix}"
+                for suffix in dict(kind.optional_exports)
+                if suffix not in suffixes
+            ],
             code=code_digest("tessera.core.provenance:publish"),
         script:
             "../scripts/publish_weights.py"

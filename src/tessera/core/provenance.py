@@ -48,8 +48,14 @@ def write_checksums(files: Iterable[Path], folder: Path, path: Path) -> None:
     Path(path).write_text("".join(lines), encoding="utf-8", errors="surrogateescape", newline="\n")
 
 
-def publish(files: Sequence[Path], copies: Sequence[Path], checksums: Path) -> None:
-    """Copy each of `files`, which lie in one folder, to its place in `copies`, and write their sha256 to `checksums`."""
+def publish(files: Sequence[Path], copies: Sequence[Path], checksums: Path, unwanted: Iterable[str] = ()) -> None:
+    """Copy each of `files`, which lie in one folder, to its place in `copies`, and write their sha256 to `checksums`.
+
+    Files with the names `unwanted`, of earlier settings, are removed from both folders.
+    """
+    for name in unwanted:
+        for folder in (files[0].parent, checksums.parent):
+            (folder / name).unlink(missing_ok=True)
     for file, copy in zip(files, copies, strict=True):
         shutil.copyfile(file, copy)
     write_checksums(files, files[0].parent, checksums)

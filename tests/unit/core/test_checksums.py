@@ -33,7 +33,10 @@ def test_published_files_match_their_checksums(tmp_path: Path) -> None:
         file.write_text(file.name)
     # Beside their places, as a job gives them.
     copies = [tmp_path / "published" / f".1.partial.{file.name}" for file in files]
-    publish(files, copies, tmp_path / "published" / "SHA256SUMS")
+    for folder in ("made", "published"):
+        (tmp_path / folder / "a-old.pt").touch()
+    publish(files, copies, tmp_path / "published" / "SHA256SUMS", ["a-old.pt"])
+    assert not list(tmp_path.rglob("a-old.pt"))
     for file, copy in zip(files, copies, strict=True):
         copy.replace(copy.with_name(file.name))
     assert verify_checksums(tmp_path / "published" / "SHA256SUMS") == []
