@@ -12,10 +12,12 @@ from types import TracebackType
 from typing import Any, Literal, TextIO
 
 from tessera.core.errors import Dropped, Failed, TesseraError
+from tessera.core.job import tell
 
 log = logging.getLogger(__name__)
 
 Status = Literal["ok", "dropped", "failed"]
+SHOWN = 10  # failed items that a gate names
 # Errors of the disk or the memory, not of the item: the next item would fail as well.
 SYSTEMIC = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
@@ -110,17 +112,23 @@ def _counted(reasons: dict[str, int]) -> list[str]:
 
 
 def gate(room: str, ledgers: list[Path], max_failed: float) -> dict[str, Any]:
-    """Return the summary of all `ledgers`. Raises `TesseraError` if the fraction of failed items exceeds `max_failed`."""
+    """Return the summary of all `ledgers`, and print which items failed.
+
+    Raises `TesseraError` if their fraction exceeds `max_failed`.
+    """
     rows = [{**row, "ledger": str(path)} for path in sorted(ledgers) for row in read_ledger(path)]
     failed = [row for row in rows if row["status"] == "failed"]
-    if rows and len(failed) / len(rows) > max_failed:
-        shown = "\n".join(
+    if failed:
+        lines = [
             f"  {row['key']}: {row['reason']}" + (f" ({row['detail']})" if row["detail"] else "") + f" [{row['ledger']}]"
-            for row in failed[:10]
-        )
-        more = f"\n  and {len(failed) - 10} more" if len(failed) > 10 else ""
-        raise TesseraError(
-            f"{room}: {len(failed)} of {len(rows)} items failed; the allowed fraction is {max_failed:g}:\n{shown}{more}\n"
-            f"fix the items or, if the loss is acceptable, raise gates.{room} in the configuration"
-        )
+            for row in failed[:SHOWN]
+        ]
+        more = [f"  and {len(failed) - SHOWN} more"] if len(failed) > SHOWN else []
+        counted = f"{room}: {len(failed)} of {len(rows)} items failed; the allowed fraction is {max_failed:g}:"
+        listed = "\n".join([counted, *lines, *more])
+        if len(failed) / len(rows) > max_failed:
+            raise TesseraError(
+                f"{listed}\nfix the items or, if the loss is acceptable, raise gates.{room} in the configuration"
+            )
+        tell(listed)
     return summarise(rows)

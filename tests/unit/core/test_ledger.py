@@ -1,6 +1,7 @@
 """Every item has one row, and every count adds up."""
 
 import errno
+import io
 import json
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tessera.core import job
 from tessera.core.errors import Dropped, Failed, TesseraError
 from tessera.core.ledger import Ledger, described, gate, read_ledger, summarise
 
@@ -90,7 +92,9 @@ def test_a_summary_does_not_depend_on_the_order(rows: list[dict[str, str]], rand
     assert json.dumps(summarise(rows)) == json.dumps(summarise(shuffled))
 
 
-def test_a_gate_passes_an_allowed_fraction_of_failures(tmp_path: Path) -> None:
+def test_a_gate_passes_an_allowed_fraction_of_failures_and_names_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr(job, "_terminal", terminal)
     ledgers = [write(tmp_path / "a", ["ok", "failed"]), write(tmp_path / "b", ["dropped", "ok"])]
     assert gate("frames", ledgers, 0.25) == {
         "in": 4,
@@ -99,6 +103,7 @@ def test_a_gate_passes_an_allowed_fraction_of_failures(tmp_path: Path) -> None:
         "dropped": {"a reason": 1},
         "failed": {"a reason": 1},
     }
+    assert f"1 of 4 items failed; the allowed fraction is 0.25:\n  item 1: a reason [{tmp_path / 'a'}]\n" in terminal.getvalue()
 
 
 def test_a_gate_stops_too_many_failures_and_names_them_with_their_ledger(tmp_path: Path) -> None:
