@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 if TYPE_CHECKING:
+    import av
     from av.container import OutputContainer
 
 PixelFormat: TypeAlias = Literal["yuv420p", "yuv444p", "gray"]
 KEYFRAME_EVERY = 2  # seconds between keyframes, to which players can seek
 SOUGHT_EVERY = 0.5  # seconds between keyframes of clips from which windows are read at random: little is decoded in vain
+BLACK = {"yuv444p": (16, 128, 128), "gray": (0,)}  # the value of each plane; BT.709, limited range
 LARGE = 4_000_000  # pixels of a frame above which x264 holds fewer frames: at 4K this saves 250 MB, but compresses less
 
 
@@ -74,36 +76,46 @@ class VideoWriter:
 
         Raises `ValueError` if its shape or dtype differs from that of the first.
         """
-        self._check(image)
+        import av
+
+        self._check(image.shape, image.dtype)
         if self._pixel_format == "yuv420p":
             image = np.pad(image, ((0, image.shape[0] % 2), (0, image.shape[1] % 2), (0, 0)), mode="edge")
-        self._write(image, "gray" if self._pixel_format == "gray" else "rgb24", *image.shape[:2])
+        self._write(av.VideoFrame.from_ndarray(image, format="gray" if self._pixel_format == "gray" else "rgb24"))
 
-    def write_planes(self, planes: np.ndarray) -> None:
-        """Encode `planes`: uint8 (3, H, W), Y, Cb and Cr of BT.709, limited range; both sides are even for `yuv420p`.
+    def write_planes(self, planes: np.ndarray, pad: tuple[int, int, int, int] = (0, 0, 0, 0)) -> None:
+        """Encode `planes` inside a black border of `pad` pixels at the top, bottom, left and right.
 
-        Raises `ValueError` if their shape or dtype differs from that of the first.
+        `planes`: uint8 (3, H, W), Y, Cb and Cr of BT.709, limited range; for `gray`, uint8 (1, H, W). For `yuv420p`, both sides
+        are even with the border. Raises `ValueError` if the shape with the border, or the dtype, differs from the first.
         """
-        self._check(planes)
-        self._write(planes, "yuv444p", *planes.shape[1:])
-
-    def _check(self, values: np.ndarray) -> None:
-        self._shape = self._shape or values.shape
-        if values.shape != self._shape or values.dtype != np.uint8:
-            raise ValueError(
-                f"{self.path}: frame {self.count} is {values.dtype} {values.shape}, the video needs uint8 {self._shape}"
-            )
-
-    def _write(self, values: np.ndarray, kind: str, height: int, width: int) -> None:
-        """Encode `values`, an image of `height` by `width` pixels in FFmpeg's pixel format `kind`."""
         import av
+        import cv2
         from av.video.reformatter import ColorRange, Colorspace
 
-        container = self._container or self._open(height, width)
-        frame = av.VideoFrame.from_ndarray(values, format=kind)
-        if kind == "yuv444p":
+        top, bottom, left, right = pad
+        count, height, width = planes.shape
+        height, width = top + height + bottom, left + width + right
+        self._check((count, height, width), planes.dtype)
+        frame = av.VideoFrame(width, height, "gray" if self._pixel_format == "gray" else "yuv444p")
+        for plane, values, black in zip(frame.planes, planes, BLACK[frame.format.name], strict=True):
+            # Each value is copied once, into the memory that the encoder reads: for large frames, copies take long.
+            rows = np.frombuffer(memoryview(plane), np.uint8).reshape(height, plane.line_size)
+            cv2.copyMakeBorder(values, *pad, cv2.BORDER_CONSTANT, rows[:, :width], black)
+        if len(planes) == 3:
             frame.colorspace, frame.color_range = Colorspace.ITU709, ColorRange.MPEG
-        if kind != self._pixel_format:
+        self._write(frame)
+
+    def _check(self, shape: tuple[int, ...], dtype: np.dtype) -> None:
+        self._shape = self._shape or shape
+        if shape != self._shape or dtype != np.uint8:
+            raise ValueError(f"{self.path}: frame {self.count} is {dtype} {shape}, the video needs uint8 {self._shape}")
+
+    def _write(self, frame: "av.VideoFrame") -> None:
+        from av.video.reformatter import ColorRange, Colorspace
+
+        container = self._container or self._open(frame.height, frame.width)
+        if frame.format.name != self._pixel_format:
             target = {"dst_colorspace": Colorspace.ITU709, "dst_color_range": ColorRange.MPEG}
             frame = self._converter.reformat(frame, format=self._pixel_format, threads=1, **target)
         frame.pts = self.count

@@ -42,6 +42,21 @@ def test_planes_are_stored_as_they_are(tmp_path: Path) -> None:
     assert (frames[0].colorspace, frames[0].color_range) == (1, 1)
 
 
+@pytest.mark.parametrize(("pixel_format", "black"), [("yuv444p", (16, 128, 128)), ("gray", (0,))])
+def test_planes_get_a_black_border(tmp_path: Path, pixel_format: PixelFormat, black: tuple[int, ...]) -> None:
+    planes = np.random.default_rng(0).integers(16, 236, (len(black), 30, 40), np.uint8)
+    pads = (3, 0, 5, 2), (0, 3, 0, 7), (2, 1, 3, 4)
+    with VideoWriter(tmp_path / "video.mkv", 24, quality=0, preset="ultrafast", pixel_format=pixel_format) as writer:
+        for pad in pads:
+            writer.write_planes(planes, pad)
+    with av.open(tmp_path / "video.mkv") as container:
+        frames = [frame.to_ndarray().reshape(-1, 33, 47) for frame in container.decode(video=0)]
+    for frame, (top, bottom, left, right) in zip(frames, pads, strict=True):
+        each = zip(planes, black, strict=True)
+        whole = [np.pad(plane, ((top, bottom), (left, right)), constant_values=level) for plane, level in each]
+        assert np.array_equal(frame, whole)
+
+
 @pytest.mark.parametrize("rate", [Fraction(30000, 1001), 30000 / 1001])
 def test_the_rate_is_exact_and_the_colours_are_named(tmp_path: Path, rate: Fraction | float) -> None:
     write_video(tmp_path / "video.mp4", flat_frames(), rate)

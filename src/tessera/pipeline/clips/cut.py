@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 # clip may be larger.
 PIXELS = 4_000_000
 TWICE = 0.05  # the largest fraction of a run of clips that the next run may decode again
-BLACK = 16, 128  # luma and chroma of BT.709, limited range
 IMAGE, MASK = "image.mp4", "mask.mkv"  # files of a clip in the store
 
 BlockSizes: TypeAlias = Callable[[np.ndarray], tuple[float, float, float, float]]
@@ -349,7 +348,6 @@ def _cut_run(run: _Run, store: Store, settings: ClipSettings, threads: _Threads)
 
 def _make(plan: _Plan, store: Store, settings: ClipSettings) -> Generator[None, VideoFrame, None]:
     """Make the clip `plan` from the frames that are sent to this generator; after the last one, it is complete in `store`."""
-    height, width = plan.shape
     with (
         store.make(plan.digest) as folder,
         VideoWriter(
@@ -362,22 +360,16 @@ def _make(plan: _Plan, store: Store, settings: ClipSettings) -> Generator[None, 
         ) as images,
         VideoWriter(folder / MASK, plan.rate, pixel_format="gray") as masks,
     ):
-        for crop, (top, _, left, _), rle in zip(plan.crops, plan.pads, plan.rles, strict=True):
+        for crop, pad, rle in zip(plan.crops, plan.pads, plan.rles, strict=True):
             frame = yield
             if frame.picture is None:
                 raise Failed("frame cannot be decoded", f"number {frame.index}")
             if frame.size[::-1] != plan.frame:
                 raise Failed("frame of another size", f"{frame.size[::-1]} pixels, the scene has {plan.frame}")
-            x0, y0, x1, y1 = crop
-            place = slice(top, top + y1 - y0), slice(left, left + x1 - x0)
-            planes = np.empty((3, height, width), np.uint8)
-            planes[0], planes[1:] = BLACK
-            planes[:, *place] = frame.planes(crop)
-            images.write_planes(planes)
-            canvas = np.zeros((height, width), np.uint8)
+            images.write_planes(frame.planes(crop), pad)
             try:
-                canvas[place] = decode_patch(rle, *plan.frame).inside(crop)
+                mask = decode_patch(rle, *plan.frame).inside(crop)
             except ValueError as error:
                 raise Failed("region does not match its frame", str(error)) from None
-            masks.write(canvas)
+            masks.write_planes(mask[None], pad)
     yield
