@@ -19,7 +19,7 @@ from tessera.pipeline.clips import scores
 from tessera.pipeline.clips.quality import QualityModel, fuse, views_of
 
 STEP = 0.1  # seconds between the two frames of a motion measurement, independent of the frame rate
-HASH_SIDE = 256  # pixels; longer side for the perceptual hash, as for sampled frames
+SMALL_SIDE = 256  # pixels; longest side of pictures for sharpness, motion and the perceptual hash, as for sampled frames
 SHOWN_SIDE = 1280  # pixels; longest side of pictures for detectors
 DIGITS = 6  # decimals of a score
 
@@ -47,7 +47,7 @@ def score_clips(
     """Write the scores of each clip to `table` (`tables.Scores`); `ledger` gets one row per clip.
 
     `clips`: `tables.Clips`; their videos are in the folder `images`. `samples`: the number of frames to measure in each clip,
-    evenly spaced from the first to the last. `detectors`: a function that loads the detector, by column of `tables.Scores`;
+    see `spread`. `detectors`: a function that loads the detector, by column of `tables.Scores`;
     detectors are loaded only if there are clips. `nsfw_classes`: the classes of the detector `nsfw` that count; all if empty.
     `quality`: an ONNX file for `QualityModel`, or None. `threads` read clips ahead of the models.
 
@@ -86,10 +86,19 @@ def score_clips(
     write_table(pl.DataFrame(rows, schema=types(Scores)), Scores, table)
 
 
-def spread(count: int, samples: int) -> list[int]:
-    """Return at most `samples` indices below `count`, evenly spaced from the first to the last, ascending."""
-    places: list[int] = np.unique(np.linspace(0, count - 1, min(samples, count)).round().astype(int)).tolist()
-    return places
+def spread(keyframes: np.ndarray, samples: int) -> list[int]:
+    """Return at most `samples` frames, evenly spaced from the first to the last, but some of them a little earlier; ascending.
+
+    `keyframes`: bool (N,), whether each frame is a keyframe. The first sample from each keyframe on moves back to the frame
+    after the keyframe, so that less is decoded; clips have a keyframe every half second. It does not move to the keyframe
+    itself, because the compression of the clip shows blocks there that the footage does not have.
+    """
+    count = len(keyframes)
+    places = np.unique(np.linspace(0, count - 1, min(samples, count)).round().astype(int))
+    before = np.maximum.accumulate(np.where(keyframes, np.arange(count), 0))[places]
+    is_first = np.diff(before, prepend=-1) > 0
+    chosen: list[int] = np.where(is_first, np.minimum(places, before + 1), places).tolist()
+    return chosen
 
 
 def without_padding(picture: np.ndarray, pad: Sequence[int]) -> np.ndarray:
@@ -105,7 +114,7 @@ def _measure(clip: Mapping[str, Any], images: Path, samples: int, shown: bool, j
     packets = read_packets(path)
     if len(packets) != clip["frames"]:
         raise Failed("clip is not as its table says", f"{len(packets)} frames instead of {clip['frames']}")
-    looks = spread(clip["frames"], samples)
+    looks = spread(packets.keyframe, samples)
     judged = judge.places(clip["frames"]) if judge else []
     partners = _partners(clip["time"], looks)
     moving: dict[int, np.ndarray] = {}
@@ -122,15 +131,18 @@ def _measure(clip: Mapping[str, Any], images: Path, samples: int, shown: bool, j
         picture = without_padding(whole[: clip["height"], : clip["width"]], clip["pads"][frame.index])
         if not picture.size:
             raise Failed("clip is not as its table says", f"frame {frame.index} is nothing but padding")
+        levels = scores.luma(picture)
+        small = shrink(levels, SMALL_SIDE)
+        moving[frame.index] = scores.thumbnail(small)
         if frame.index in looks:
-            for name, column in columns.items():
-                column.append(getattr(scores, name)(picture))
-            hashes.append(perceptual_hash(shrink(picture, HASH_SIDE)))
+            columns["sharpness"].append(scores.sharpness(small))
+            for name in ("brightness", "clipped", "blockiness"):
+                columns[name].append(getattr(scores, name)(levels))
+            hashes.append(perceptual_hash(small))
             if shown:
                 pictures.append(np.ascontiguousarray(shrink(picture, SHOWN_SIDE)))
         if frame.index in judged:
             views[frame.index] = views_of(picture)
-        moving[frame.index] = scores.thumbnail(picture)
     speeds = [
         scores.motion(moving[one], moving[other], clip["time"][other] - clip["time"][one]) for one, other in partners.items()
     ]
