@@ -17,8 +17,8 @@ SCRIPTS = sorted((REPOSITORY / "workflow" / "scripts").glob("*.py"))
 FLOORS = ("core", "imaging", "records", "pipeline", "catalogue", "configuration")
 # These take seconds to import, and planning needs none of them.
 HEAVY = {
-    *("av", "cv2", "imagehash", "matplotlib", "onnx", "onnxruntime", "pandas", "pandera", "PIL", "polars", "pycocotools"),
-    *("scipy", "skimage", "snakemake", "torch", "torchvision", "ultralytics"),
+    *("av", "cv2", "imagehash", "matplotlib", "numba", "onnx", "onnxruntime", "pandas", "pandera", "PIL", "polars"),
+    *("pycocotools", "scipy", "skimage", "snakemake", "torch", "torchvision", "ultralytics"),
 }
 
 

@@ -1,6 +1,8 @@
 """Mosaics equal those of an obvious loop, and block sizes equal those of Lada where Lada has no bug."""
 
+import importlib
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -8,10 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from numba import types
 
 from tessera.core.seeds import generator
-from tessera.imaging.mosaic.blocks import Mosaic, cover, mosaic_mask, pixelate, pixelate_clip, whole_blocks
+from tessera.imaging.mosaic.blocks import Mosaic, cover, pixelate, pixelate_clip, whole_blocks
 from tessera.imaging.mosaic.drawing import block_size_v1, block_size_v2, block_size_v3, block_size_v4, draw_mosaic
+from tessera.imaging.mosaic.kernel import compiled
 from tessera.imaging.mosaic.settings import DrawSettings
 
 TYPES = ("squa_mid", "squa_avg", "rect_avg")
@@ -78,11 +82,15 @@ def test_the_pixels_equal_those_of_a_loop_over_blocks(
     before = image.copy(), mask.copy()
     expected, shown = plain_pixelate(image, mask, mosaic)
     assert np.array_equal(pixelate(image, mask, mosaic), expected)
-    assert np.array_equal(mosaic_mask(mask, mosaic), shown)
     assert np.array_equal(image, before[0]), "the input is not changed"
     assert np.array_equal(mask, before[1])
     assert np.array_equal(cover(image, mask, mosaic), shown)
     assert np.array_equal(image, expected), "it is changed in place"
+    frame = np.pad(before[0], ((1, 2), (3, 0), (0, 0)))
+    crop, region = frame[1:-2, 3:], np.pad(mask, 1)[1:-1, 1:-1]
+    region.flags.writeable = False
+    assert np.array_equal(cover(crop, region, mosaic), shown)
+    assert np.array_equal(crop, expected), "also a crop of a frame, and for a mask that cannot be changed"
 
 
 def lada(image: np.ndarray, mask: np.ndarray, mosaic: Mosaic) -> np.ndarray:
@@ -129,10 +137,30 @@ def test_blocks_that_the_border_cuts_are_flattened_too() -> None:
     image, mask = noise(23, 23), np.full((23, 23), 255, np.uint8)
     for mosaic in (Mosaic("squa_avg", 10, 10), Mosaic("squa_mid", 10, 10), Mosaic("rect_avg", 18, 10)):
         flat = pixelate(image, mask, mosaic)
-        assert (mosaic_mask(mask, mosaic) == 255).all()
+        assert (cover(image.copy(), mask, mosaic) == 255).all()
         assert len(np.unique(flat[20:, 20:].reshape(-1, 3), axis=0)) == 1
     corner = pixelate(image, mask, Mosaic("squa_avg", 10, 10))[20:, 20:]
     assert (corner == np.rint(image[20:, 20:].mean(axis=(0, 1)))).all(), "of its own pixels, none of them mirrored"
+
+
+@pytest.mark.parametrize("feather", [2, 5, 16, 17, 39, 61])
+def test_wide_soft_edges_are_mirrored_at_the_border_again_and_again(feather: int) -> None:
+    image, mask = noise(50, 30), ellipse(50, 30, (12, 20), (9, 14))
+    mosaic = Mosaic("squa_avg", 4, 4, feather)
+    expected, shown = plain_pixelate(image, mask, mosaic)
+    assert np.array_equal(cover(image, mask, mosaic), shown)
+    assert np.array_equal(image, expected)
+
+
+def test_compiled_code_needs_no_folder_that_is_writable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "program.py").write_text("def fill(row):\n    for i in range(len(row)):\n        row[i] = 7\n")
+    (tmp_path / "__pycache__").touch()  # no folder can be made here
+    for variable in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(variable, str(tmp_path / "program.py"))
+    monkeypatch.syspath_prepend(tmp_path)
+    row = np.zeros(3, np.uint8)
+    compiled(types.void(types.uint8[::1]))(importlib.import_module("program").fill)(row)
+    assert row.tolist() == [7, 7, 7]
 
 
 @pytest.mark.parametrize("kind", TYPES)
@@ -179,7 +207,7 @@ def test_a_clip_has_one_grid_which_stands_still_where_crops_move() -> None:
 @given(mosaics(), st.integers(0, 2**32 - 1))
 def test_whole_blocks_are_counted(mosaic: Mosaic, seed: int) -> None:
     mask = np.where(cv2.GaussianBlur(np.random.default_rng(seed).random((60, 50)), (0, 0), 4) > 0.5, 255, 0).astype(np.uint8)
-    shown = mosaic_mask(mask, mosaic)
+    shown = cover(noise(60, 50), mask, mosaic)
     count = 0
     for y in range(mosaic.origin[1] % mosaic.height, 60 - mosaic.height + 1, mosaic.height):
         for x in range(mosaic.origin[0] % mosaic.width, 50 - mosaic.width + 1, mosaic.width):

@@ -13,7 +13,7 @@ from tessera.core.seeds import generator
 from tessera.imaging.boxes import mask_box
 from tessera.imaging.images import read_image, shrink, write_image
 from tessera.imaging.masks import decode_rle
-from tessera.imaging.mosaic.blocks import Mosaic, mosaic_mask, pixelate, whole_blocks
+from tessera.imaging.mosaic.blocks import Mosaic, cover, whole_blocks
 from tessera.imaging.mosaic.drawing import draw_mosaic
 from tessera.imaging.mosaic.settings import VALUES, MosaicSettings
 
@@ -48,7 +48,7 @@ def pixelate_frames(
     `degrade` is applied, with the height of the smallest block.
 
     The folders `images` and `masks` get one JPEG and one PNG file per sample, named after the key of the frame. Pixels of the
-    mask where `mosaic_mask` is set have the value of the label; a later region overwrites an earlier one. `table`
+    mask that `cover` returns have the value of the label; a later region overwrites an earlier one. `table`
     (`tables.Mosaics`) gets one row per mosaic, `ledger` one per frame, and `mosaic_ledger` one per region, with the key
     `KEY#NUMBER`. The result does not depend on the number of `threads`.
     """
@@ -117,14 +117,15 @@ def _make_sample(
         try:
             mask = _region_mask(region, picture.shape[0], picture.shape[1], settings)
             mosaic = draw_mosaic(generator(seed, "mosaics", f"{key}#{region['number']}"), mask, _of_label(settings, region))
-            shown = mosaic_mask(mask, mosaic)
+            drawn = image.copy()
+            shown = cover(drawn, mask, mosaic)
             count = whole_blocks(shown, mosaic)
             if not count:
                 raise Dropped("no whole block", f"blocks of {mosaic.width} by {mosaic.height} pixels")
         except Dropped as fault:
             outcomes.append(fault)
             continue
-        image = pixelate(image, mask, mosaic)
+        image = drawn
         values[shown > 0] = VALUES[region["label"]]
         blocks.append(mosaic.height)
         outcomes.append(_row(region, mosaic, shown, count, settings, seed))
