@@ -121,7 +121,7 @@ def test_too_many_failures_stop_the_run_with_the_fix(project: Project) -> None:
     snakefile = begin(project, failed=1)
     run = project.run(snakefile=snakefile)
     assert run.returncode != 0
-    assert "frames: 5 of 20 items failed" in run.output
+    assert "frames: 5 of 20 items failed: " in run.output
     assert "film%200-0000000: cannot be decoded" in run.output
     assert "raise gates.frames" in run.output
     assert "select_samples nsfw_detection" not in run.jobs
@@ -133,7 +133,7 @@ def test_too_many_failures_stop_the_run_with_the_fix(project: Project) -> None:
 def test_no_labels_are_an_error_that_leaves_no_files(project: Project) -> None:
     run = project.run(snakefile=begin(project, labelled=False))
     assert run.returncode != 0
-    assert "the dataset 'nsfw_detection' has 0 image(s) and 0 region(s)" in run.output
+    assert "the dataset 'nsfw_detection' has 0 images and 0 regions" in run.output
     assert not (project.results / DATASET).exists()
     assert not list((project.results / "selections" / "nsfw_detection").rglob("*"))
 

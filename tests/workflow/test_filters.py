@@ -66,7 +66,7 @@ def test_a_threshold_or_a_decision_reruns_only_the_filters(project: Project, sna
     decisions.unlink()
     run_ = project.run(TARGET, snakefile=snakefile)
     assert run_.returncode != 0
-    assert "no clip left of 4 (too dark: 4)" in run_.output
+    assert "no clip left of 4: too dark (4)" in run_.output
     project.settings["filters"]["min_brightness"] = None
     assert run() == ([FILTER], kept)
 
@@ -78,7 +78,7 @@ def test_faults_of_the_decisions_stop_a_run_before_any_job(project: Project, sna
     run = project.run(TARGET, snakefile=snakefile)
     assert run.returncode != 0
     assert run.jobs == []
-    for fault in ("config/decisions.tsv has 3 fault(s)", "line 2: decision", "line 3: who", "line 3: when"):
+    for fault in ("config/decisions.tsv has 3 faults", "line 2: decision", "line 3: who", "line 3: when"):
         assert fault in run.output
     decisions.unlink()
     project.settings["decisions"] = "elsewhere.tsv"

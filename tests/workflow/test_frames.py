@@ -60,7 +60,7 @@ def test_the_target_frames_lists_refused_sources_and_removes_withdrawn_ones(proj
     project.write_manifest([*rows, {"source": "c", "path": "a.png", "rights": ""}])
     run = project.run("frames")
     assert run.returncode == 0, run.output
-    assert "2 of 3 sources admitted; 1 no rights" in run.output
+    assert "2 of 3 sources admitted; 1 left out: no rights (1)" in run.output
     assert (project.results / "sources" / "refused.tsv").read_text().startswith("source\treason\tdetail\nc\tno rights\t")
 
     project.write_manifest(rows[:1])

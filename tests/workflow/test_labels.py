@@ -152,7 +152,8 @@ def test_a_bad_label_is_a_row_and_too_many_stop_the_run(labelled: Project) -> No
     labelled.settings["gates"] = {"labels": 0.5}
     run = labelled.run(gate)
     assert run.returncode == 0, run.output
-    assert "labels in folders: 2 of 4 images; 1 broken JSON; 1 image path leaves its folder\n" in run.output
+    passed = "labels in folders: 2 of 4 images passed"
+    assert f"{passed}; 2 failed: broken JSON (1), image path leaves its folder (1)\n" in run.output
 
     labelled.settings["annotations"]["frame_labels"] = "labels/nowhere"
     run = labelled.run(gate)
@@ -177,8 +178,11 @@ def test_labels_of_no_source_are_named_when_a_run_begins(labelled: Project) -> N
     write_label(labelled.folder / "frame labels" / "film 3" / "film%203-0000000.json")
     run = labelled.run("--dry-run", *targets(labelled))
     assert run.returncode == 0, run.output
-    (line,) = [line for line in run.output.splitlines() if "left out" in line]
-    assert "annotations.frame_labels: 'frame labels/film 3' has the name of no source in the manifest: 1 label file(s)" in line
+    (line,) = [line for line in run.output.splitlines() if "label file" in line]
+    assert (
+        "annotations.frame_labels: 'frame labels/film 3' has the name of no source in the manifest:"
+        " its 1 label file cannot be used" in line
+    )
 
 
 def test_adult_labels_without_consent_stop_the_run_before_any_job(labelled: Project) -> None:

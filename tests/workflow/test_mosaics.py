@@ -128,7 +128,7 @@ def test_only_a_new_source_of_a_shard_is_detected_and_shards_do_not_matter(proje
     for detector in DETECTORS:
         assert seen[detector] < stored(project, detector, "shard-0")
     assert made(project, "shard-0") == before
-    assert "1 of 2 sources were there already" in run.output
+    assert "reused 1 of 2 sources from results/regions/" in run.output
 
     # With results that need the weights, Snakemake would hide an error of an input function.
     (project.folder / "marks.pt").unlink()

@@ -22,6 +22,7 @@ from tessera.core.files import (
     or_folder,
     size_of,
 )
+from tessera.core.messages import counted, shortened
 from tessera.core.provenance import fingerprint
 from tessera.records.annotation.label_files import frame_label_files
 from tessera.records.decisions import read_decisions, split_decisions
@@ -87,7 +88,7 @@ if workflow.is_main_process:
     shared = [len(group) for group in SHARDS.values() if len(group) > 1]
     if config["shards"] == "auto" and shared:
         logger.info(
-            f"{sum(shared)} small sources share {len(shared)} shard(s); `shards` can change that"
+            f"{counted(sum(shared), 'small sources')} share {counted(len(shared), 'shards')}; `shards` can change that"
         )
     for folder in filter(os.path.isdir, OLD_FOLDERS):
         logger.warning(

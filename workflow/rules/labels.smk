@@ -2,6 +2,7 @@
 
 from tessera.core.files import check_there
 from tessera.core.definitions import code_digest
+from tessera.core.messages import counted
 from tessera.core.provenance import fingerprint
 from tessera.pipeline.labels.settings import unclaimed_labels
 from tessera.records.annotation.label_files import label_files
@@ -30,7 +31,7 @@ if workflow.is_main_process:
     for place, count in unclaimed.items():
         logger.warning(
             f"annotations.frame_labels: {str(place)!r} has the name of no source in the manifest:"
-            f" {count} label file(s) are left out"
+            f" its {counted(count, 'label files')} cannot be used"
         )
 
 

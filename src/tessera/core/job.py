@@ -22,6 +22,7 @@ from typing import Any, TextIO, TypeVar
 import psutil
 
 from tessera.core.errors import TesseraError
+from tessera.core.messages import counted
 from tessera.core.provenance import digest, record_outputs
 
 T = TypeVar("T")
@@ -166,7 +167,7 @@ def progress(items: Iterable[T], total: int | None = None, unit: str = "items") 
             last = now
             tell(_count(done, total, unit, now - start))
     if last != start:
-        tell(f"{done} {unit} in {_duration(time.monotonic() - start)}")
+        tell(f"{counted(done, unit)} in {_duration(time.monotonic() - start)}")
 
 
 def loaders(threads: int) -> int:
@@ -190,8 +191,8 @@ def ahead(pool: ThreadPoolExecutor, work: Callable[[T], R], items: Iterable[T], 
 
 def _count(done: int, total: int | None, unit: str, seconds: float) -> str:
     if not total:
-        return f"{done} {unit}, {done / seconds:.1f}/s"
-    return f"{done}/{total} {unit}, {_duration(seconds / done * (total - done))} left"
+        return f"{counted(done, unit)}, {done / seconds:.1f}/s"
+    return f"{done}/{counted(total, unit)}, {_duration(seconds / done * (total - done))} left"
 
 
 def _duration(seconds: float) -> str:

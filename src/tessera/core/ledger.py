@@ -13,6 +13,7 @@ from typing import Any, Literal, TextIO
 
 from tessera.core.errors import Dropped, Failed, TesseraError
 from tessera.core.job import tell
+from tessera.core.messages import counted, shortened, tallied
 
 log = logging.getLogger(__name__)
 
@@ -99,16 +100,15 @@ def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
 def described(step: str, summary: dict[str, Any]) -> str:
     """Return one line about the `summary` of a step (see `summarise`, with its `unit`).
 
-    It says how many items passed, with the remarks on some of them, and why the others did not.
+    It says how many items passed, how many of these with a remark, and how many were dropped and failed, each by reason.
     """
-    remarks = ", ".join(_counted(summary["partly"]))
-    reasons = _counted({**summary["dropped"], **summary["failed"]})
-    passed = f"{step}: {summary['ok']} of {summary['in']} {summary['unit']}" + (f" (of these {remarks})" if remarks else "")
-    return "; ".join([passed, *reasons])
-
-
-def _counted(reasons: dict[str, int]) -> list[str]:
-    return [f"{count} {reason}" for reason, count in sorted(reasons.items(), key=lambda each: -each[1])]
+    passed = f"{step}: {summary['ok']:,} of {counted(summary['in'], summary['unit'])} passed"
+    others = [
+        f"{sum(summary[status].values()):,} {name}: {tallied(summary[status])}"
+        for status, name in (("partly", "with a remark"), ("dropped", "dropped"), ("failed", "failed"))
+        if summary[status]
+    ]
+    return "; ".join([passed, *others])
 
 
 def gate(room: str, ledgers: list[Path], max_failed: float) -> dict[str, Any]:
@@ -120,12 +120,12 @@ def gate(room: str, ledgers: list[Path], max_failed: float) -> dict[str, Any]:
     failed = [row for row in rows if row["status"] == "failed"]
     if failed:
         lines = [
-            f"  {row['key']}: {row['reason']}" + (f" ({row['detail']})" if row["detail"] else "") + f" [{row['ledger']}]"
-            for row in failed[:SHOWN]
+            f"{row['key']}: {row['reason']}" + (f" ({row['detail']})" if row["detail"] else "") + f" [{row['ledger']}]"
+            for row in failed
         ]
-        more = [f"  and {len(failed) - SHOWN} more"] if len(failed) > SHOWN else []
-        counted = f"{room}: {len(failed)} of {len(rows)} items failed; the allowed fraction is {max_failed:g}:"
-        listed = "\n".join([counted, *lines, *more])
+        reasons = tallied(Counter(row["reason"] for row in failed))
+        title = f"{room}: {len(failed):,} of {counted(len(rows), 'items')} failed: {reasons}"
+        listed = "\n  ".join([f"{title}; the allowed fraction is {max_failed:g}:", *shortened(lines, SHOWN)])
         if len(failed) / len(rows) > max_failed:
             raise TesseraError(
                 f"{listed}\nfix the items or, if the loss is acceptable, raise gates.{room} in the configuration"

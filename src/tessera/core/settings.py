@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from tessera.core.errors import TesseraError
+from tessera.core.messages import counted
 
 
 class Settings(BaseModel):
@@ -31,7 +32,7 @@ def load(model: type[S], values: dict[str, Any], place: str) -> S:
     except ValidationError as error:
         faults = _faults(model, values, error)
         listed = without_passwords("\n".join(f"  {fault}" for fault in faults))
-        raise TesseraError(f"{place} has {len(faults)} fault(s):\n{listed}") from None
+        raise TesseraError(f"{place} has {counted(len(faults), 'faults')}:\n{listed}") from None
 
 
 def _faults(model: type[BaseModel], values: dict[str, Any], error: ValidationError) -> list[str]:

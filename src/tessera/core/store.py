@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tessera.core.job import tell
+from tessera.core.messages import counted
 from tessera.core.provenance import sha256_file
 
 WHOLE = "sha256.json"  # of an item: the sha256 of each of its files, written last
@@ -62,7 +63,10 @@ class Store:
             if entry.name not in names:
                 _remove(entry)
         if reused := len(self._found.intersection(names)):
-            tell(f"{reused} of {len(names)} {self._unit} were there already")
+            tell(
+                f"reused {reused:,} of {counted(len(names), self._unit)} from {self.folder};"
+                " delete this folder to make all again"
+            )
 
 
 def _checksums(item: Path) -> dict[str, str]:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
 from tessera.core.errors import TesseraError
 from tessera.core.job import tell
+from tessera.core.messages import counted, shortened
 from tessera.core.provenance import digest, verify_checksums
 from tessera.core.settings import Settings
 
@@ -120,9 +121,9 @@ class Trainings:
         if known:
             latest, record = next(iter(known.items()))
             differences = _differences(record.identity, dict(identity))
-            more = f" and {len(differences) - SHOWN} more" if len(differences) > SHOWN else ""
             tell(
-                f"another training than the last, which stays in {latest}: it differs in {', '.join(differences[:SHOWN])}{more}"
+                f"another training than the last, which stays in {latest}: it differs in"
+                f" {', '.join(shortened(differences, SHOWN))}"
             )
 
     def _remove_surplus(self) -> None:
@@ -131,7 +132,9 @@ class Trainings:
         finished = 0
         for run, record in self._known().items():
             if finished >= self.keep:
-                tell(f"removes {run}: {self.keep} finished trainings were used since, and `trainings.keep` is {self.keep}")
+                tell(
+                    f"removes {run}: {counted(self.keep, 'finished trainings')} used since, and `trainings.keep` is {self.keep}"
+                )
                 self._removed.mkdir(exist_ok=True)
                 run.rename(self._removed / run.name)
                 shutil.rmtree(self._removed)
@@ -179,9 +182,8 @@ def read_state(run: Path) -> dict[str, Any] | None:
 def _check(checksums: Path) -> None:
     faults = verify_checksums(checksums)
     if faults:
-        more = f"\n  and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
         raise TesseraError(
-            f"the dataset {checksums.parent} is not what was written:\n  " + "\n  ".join(faults[:SHOWN]) + f"{more}\n"
+            "\n  ".join([f"the dataset {checksums.parent} is not what was written:", *shortened(faults, SHOWN)]) + "\n"
             f"delete the folder {checksums.parent} and run again: the dataset is made again"
         )
 

@@ -11,6 +11,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from tessera.core.errors import TesseraError
+from tessera.core.messages import counted, shortened
 from tessera.core.settings import complaint, without_passwords
 
 M = TypeVar("M", bound=BaseModel)
@@ -47,7 +48,7 @@ def read_sheet(path: Path, model: type[M], name: str, fix: str) -> tuple[list[tu
         for fields in reader:
             if any(fields):
                 if len(fields) > len(header):
-                    faults.append((line, f"{len(fields)} fields, the header has {len(header)}"))
+                    faults.append((line, f"{counted(len(fields), 'fields')}, the header has {len(header)}"))
                 rows.append((line, dict(zip(header, fields, strict=False))))
             line = skipped + reader.line_num + 1
     except csv.Error as error:
@@ -83,6 +84,5 @@ def _header_faults(header: Sequence[str], model: type[BaseModel]) -> list[str]:
 def refuse(path: Path, faults: Sequence[Fault]) -> None:
     """Raise `TesseraError` with the `faults` of the file `path`, sorted by line, if there are any."""
     if faults:
-        listed = [f"  line {line}: {fault}" for line, fault in sorted(faults, key=lambda fault: fault[0])]
-        more = [f"  and {len(listed) - SHOWN} more"] if len(listed) > SHOWN else []
-        raise TesseraError("\n".join([f"{path} has {len(faults)} fault(s):", *listed[:SHOWN], *more]))
+        listed = [f"line {line}: {fault}" for line, fault in sorted(faults, key=lambda fault: fault[0])]
+        raise TesseraError("\n  ".join([f"{path} has {counted(len(faults), 'faults')}:", *shortened(listed, SHOWN)]))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tessera.core.errors import TesseraError
 from tessera.core.job import progress, tell
+from tessera.core.messages import counted, shortened
 from tessera.core.provenance import sha256_file
 
 SHOWN = 5  # faults of an output that a message lists
@@ -23,12 +24,13 @@ def verify_outputs(records: Path) -> None:
     found = {output: _faults(output, names) for output, names in progress(list(present.items()), unit="outputs")}
     faulty = {output: faults for output, faults in found.items() if faults}
     if faulty:
-        lines = "\n".join(f"  {output}: {_listed(faults)}" for output, faults in faulty.items())
+        lines = "\n".join(f"  {output}: {', '.join(shortened(faults, SHOWN))}" for output, faults in faulty.items())
         raise TesseraError(
-            f"{len(faulty)} of {len(present)} outputs are not what the jobs wrote:\n{lines}\n"
+            f"{len(faulty)} of {counted(len(present), 'outputs')} differ from what the jobs wrote:\n{lines}\n"
             f"make them again: add `--forcerun {' '.join(map(str, faulty))}` to your next run"
         )
-    tell(f"{len(present)} outputs with {sum(map(len, present.values()))} files are what the jobs wrote")
+    count = sum(map(len, present.values()))
+    tell(f"verified {counted(len(present), 'outputs')} with {counted(count, 'files')}: all as the jobs wrote them")
 
 
 def _read(file: Path) -> dict[str, dict[str, str]]:
@@ -48,8 +50,3 @@ def _faults(output: Path, names: dict[str, str]) -> list[str]:
         elif sha256_file(file) != expected:
             faults.append("it was changed" if name == "." else f"{name!r} was changed")
     return faults
-
-
-def _listed(faults: list[str]) -> str:
-    more = f" and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
-    return f"{', '.join(faults[:SHOWN])}{more}"

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from tessera.core.errors import Dropped, TesseraError
+from tessera.core.messages import counted
 from tessera.imaging.hashing import perceptual_hash
 
 
@@ -65,7 +66,7 @@ def read_blocklist(path: Path) -> Blocklist:
             continue
         sha256, phash, reason, *more = [*cells, "", ""][: max(3, len(cells))]
         if more:
-            faults.append(f"line {number}: {len(cells)} fields, there are 3 columns")
+            faults.append(f"line {number}: {counted(len(cells), 'fields')}, there are 3 columns")
         if sha256 and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
             faults.append(f"line {number}: sha256 has 64 hexadecimal digits; given: {sha256!r}")
         elif sha256:
@@ -80,5 +81,5 @@ def read_blocklist(path: Path) -> Blocklist:
         faults.append("the header is missing: sha256, phash and reason, separated by tabs")
     if faults:
         listed = "\n".join(f"  {fault}" for fault in faults)
-        raise TesseraError(f"{path} has {len(faults)} fault(s):\n{listed}")
+        raise TesseraError(f"{path} has {counted(len(faults), 'faults')}:\n{listed}")
     return Blocklist(files, np.array(list(hashes), np.uint64), tuple(hashes.values()))

@@ -103,7 +103,8 @@ def test_a_gate_passes_an_allowed_fraction_of_failures_and_names_them(tmp_path: 
         "dropped": {"a reason": 1},
         "failed": {"a reason": 1},
     }
-    assert f"1 of 4 items failed; the allowed fraction is 0.25:\n  item 1: a reason [{tmp_path / 'a'}]\n" in terminal.getvalue()
+    counts = "frames: 1 of 4 items failed: a reason (1); the allowed fraction is 0.25:"
+    assert f"{counts}\n  item 1: a reason [{tmp_path / 'a'}]\n" in terminal.getvalue()
 
 
 def test_a_gate_stops_too_many_failures_and_names_them_with_their_ledger(tmp_path: Path) -> None:
@@ -111,7 +112,7 @@ def test_a_gate_stops_too_many_failures_and_names_them_with_their_ledger(tmp_pat
     with pytest.raises(TesseraError) as error:
         gate("frames", ledgers, 0.68)
     message = str(error.value)
-    assert "frames: 15 of 22 items failed; the allowed fraction is 0.68" in message
+    assert "frames: 15 of 22 items failed: a reason (15); the allowed fraction is 0.68" in message
     assert f"item 7: a reason [{tmp_path / 'a'}]" in message
     assert "and 5 more" in message
     assert "gates.frames" in message
@@ -127,10 +128,15 @@ def test_a_damaged_ledger_is_named(tmp_path: Path) -> None:
 def test_a_line_says_how_many_items_passed_and_why_others_did_not() -> None:
     rows = [("ok", ""), ("dropped", "small"), ("failed", "broken"), ("failed", "broken")]
     summary = summarise([{"status": status, "reason": reason} for status, reason in rows])
-    assert described("cutting", {"unit": "clips", **summary}) == "cutting: 1 of 4 clips; 2 broken; 1 small"
+    assert (
+        described("cutting", {"unit": "clips", **summary})
+        == "cutting: 1 of 4 clips passed; 1 dropped: small (1); 2 failed: broken (2)"
+    )
     rows += [("ok", "cut"), ("ok", "unknown label"), ("ok", "cut")]
     summary = summarise([{"status": status, "reason": reason} for status, reason in rows])
-    line = "cutting: 4 of 7 clips (of these 2 cut, 1 unknown label); 2 broken; 1 small"
+    line = (
+        "cutting: 4 of 7 clips passed; 3 with a remark: cut (2), unknown label (1); 1 dropped: small (1); 2 failed: broken (2)"
+    )
     assert described("cutting", {"unit": "clips", **summary}) == line
 
 

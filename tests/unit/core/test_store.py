@@ -71,4 +71,4 @@ def test_only_used_items_are_kept_and_reused_ones_are_counted(tmp_path: Path, mo
     make(store, "d")
     store.keep({"a", "d"})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "d"]
-    assert told == ["1 of 2 items were there already"]
+    assert told == [f"reused 1 of 2 items from {tmp_path}; delete this folder to make all again"]

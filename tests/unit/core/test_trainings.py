@@ -115,7 +115,7 @@ def test_an_unfinished_training_is_resumed_even_after_another(trainer: Trainer) 
         ({"settings": {"training": {"lr0": 1}}}, "it differs in settings.training.lr0\n"),
         ({"settings": {"training": {}}, "data": "e"}, "it differs in data, settings.training.lr0\n"),
         ({"seed": 1}, "it differs in seed\n"),
-        ({f"part{number}": None for number in range(7)}, "it differs in part0, part1, part2, part3, part4 and 2 more\n"),
+        ({f"part{number}": None for number in range(7)}, "it differs in part0, part1, part2, part3, part4, and 2 more\n"),
     ],
 )
 def test_another_training_says_what_differs_from_the_last(
@@ -139,7 +139,7 @@ def test_the_least_recently_used_training_is_removed_first_and_named(trainer: Tr
     trainer.train(identity(2))
     assert finished(trainer.trainings) == {0, 2} and not gone.exists()
     assert terminal.getvalue().count("removes ") == 1
-    assert f"removes {gone}: 2 finished trainings were used since, and `trainings.keep` is 2" in terminal.getvalue()
+    assert f"removes {gone}: 2 finished trainings used since, and `trainings.keep` is 2" in terminal.getvalue()
     assert sorted(path.name for path in trainer.trainings.folder.iterdir() if path.name.startswith(".")) == []
 
 

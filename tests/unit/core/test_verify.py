@@ -36,7 +36,7 @@ def test_a_lost_and_a_changed_file_are_named_with_the_way_to_make_them_again(mad
     with pytest.raises(TesseraError) as raised:
         verify_outputs(made)
     assert str(raised.value) == (
-        "2 of 2 outputs are not what the jobs wrote:\n"
+        "2 of 2 outputs differ from what the jobs wrote:\n"
         "  images: 'a/one.jpg' is missing, 'two.jpg' was changed\n"
         "  table.tsv: it was changed\n"
         "make them again: add `--forcerun images table.tsv` to your next run"

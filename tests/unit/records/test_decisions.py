@@ -65,7 +65,7 @@ def test_all_faults_are_listed_at_once_with_their_lines(tmp_path: Path) -> None:
     with pytest.raises(TesseraError) as told:
         read_decisions(write(tmp_path / "d.tsv", HEADER + "\n".join(rows)))
     faults = str(told.value).splitlines()
-    assert faults[0].endswith("d.tsv has 9 fault(s):")
+    assert faults[0].endswith("d.tsv has 9 faults:")
     wanted = [
         "line 3: decision: Input should be 'keep' or 'drop'; given: 'delete'",
         "line 4: key: String should have at least 1 character; given: ''",
@@ -169,7 +169,7 @@ def test_a_table_full_of_faults_is_refused_in_few_lines(tmp_path: Path) -> None:
     with pytest.raises(TesseraError, match="unknown column ''; allowed: key"):
         read_decisions(tabs)
     rows = write(tmp_path / "rows.tsv", HEADER + "".join(f"a-{n}-1\tdelete\t\tAda\t2026-01-31\n" for n in range(1000)))
-    with pytest.raises(TesseraError, match=r"(?s)has 1000 fault\(s\):\n  line 2: .*\n  and 900 more$") as told:
+    with pytest.raises(TesseraError, match=r"(?s)has 1,000 faults:\n  line 2: .*\n  and 900 more$") as told:
         read_decisions(rows)
     assert len(str(told.value).splitlines()) == 102
 

@@ -173,7 +173,7 @@ def test_every_fault_is_listed_with_its_line(tmp_path: Path) -> None:
         ]
     )
     told = faults(tmp_path / "sources.tsv", text)
-    assert told[0].endswith("has 5 fault(s):")
+    assert told[0].endswith("has 5 faults:")
     assert [line.split(":")[0] for line in told[1:]] == ["line 4", "line 7", "line 8", "line 9", "line 10"]
     assert "already on line 3" in told[1]
     assert "'secret'" in told[2]

@@ -13,6 +13,7 @@ import numpy as np
 from tessera.core.errors import Failed, TesseraError
 from tessera.core.files import IMAGE_SUFFIXES, files_below, open_file
 from tessera.core.job import tell
+from tessera.core.messages import counted
 from tessera.imaging.boxes import Box, mask_box
 from tessera.imaging.containers import IMAGE_FORMATS
 from tessera.imaging.watermark.settings import DrawSettings
@@ -90,7 +91,7 @@ def load_materials(settings: DrawSettings) -> Materials:
                 faults.append(f"logos: {str(file)!r} {error}; fix or remove it")
     if faults:
         listed = "\n".join(f"  {fault}" for fault in faults)
-        raise TesseraError(f"watermarks.draw has {len(faults)} fault(s):\n{listed}")
+        raise TesseraError(f"watermarks.draw has {counted(len(faults), 'faults')}:\n{listed}")
     return Materials(tuple(fonts), tuple(logos))
 
 

@@ -13,6 +13,7 @@ from pydantic import PositiveInt
 from tessera.core.errors import Failed
 from tessera.core.job import progress
 from tessera.core.ledger import Ledger
+from tessera.core.messages import counted
 from tessera.core.provenance import digest, sha256_file
 from tessera.core.store import Store
 from tessera.imaging.detection.detector import Detector, Region
@@ -130,7 +131,7 @@ def detect_video(
     packets = read_packets(path)
     count = len(packets)
     if count < frames:
-        raise Failed("video breaks off", f"{count} of {frames} frames are there; copy it again")
+        raise Failed("video breaks off", f"{count:,} of {counted(frames, 'frames')} found; copy it again")
     table = {
         "source": np.full(count, source, object),
         "index": np.arange(count),

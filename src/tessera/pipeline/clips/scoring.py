@@ -11,6 +11,7 @@ import numpy as np
 from tessera.core.errors import Failed, TesseraError
 from tessera.core.job import ahead, progress
 from tessera.core.ledger import Ledger
+from tessera.core.messages import counted
 from tessera.imaging.detection.detector import Detector
 from tessera.imaging.hashing import perceptual_hash
 from tessera.imaging.images import shrink
@@ -113,7 +114,7 @@ def _measure(clip: Mapping[str, Any], images: Path, samples: int, shown: bool, j
     path = images / f"{clip['key']}.mp4"
     packets = read_packets(path)
     if len(packets) != clip["frames"]:
-        raise Failed("clip is not as its table says", f"{len(packets)} frames instead of {clip['frames']}")
+        raise Failed("clip is not as its table says", f"{counted(len(packets), 'frames')} instead of {clip['frames']}")
     looks = spread(packets.keyframe, samples)
     judged = judge.places(clip["frames"]) if judge else []
     partners = _partners(clip["time"], looks)

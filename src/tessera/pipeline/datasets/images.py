@@ -13,6 +13,7 @@ from tessera.core.errors import TesseraError
 from tessera.core.files import link_or_copy
 from tessera.core.job import progress
 from tessera.core.ledger import Ledger
+from tessera.core.messages import counted
 from tessera.core.seeds import fraction
 from tessera.records.annotation.formats.coco import write_coco
 from tessera.records.annotation.formats.yolo import Task, write_yolo
@@ -95,8 +96,8 @@ def select_samples(
     shapes = shapes.filter(pl.col("key").is_in(pictures["key"].implode()))
     if pictures.is_empty() or shapes.is_empty():
         raise TesseraError(
-            f"the dataset {dataset!r} has {pictures.height} image(s) and {shapes.height} region(s); of"
-            f" {len(kept) + len(left_out)} image(s) that were made or labelled for it, {len(left_out)} may not feed it."
+            f"the dataset {dataset!r} has {counted(pictures.height, 'images')} and {counted(shapes.height, 'regions')}; of"
+            f" {counted(len(kept) + len(left_out), 'images')} made or labelled for it, {len(left_out)} may not feed it."
             f" {remedy}, or let sources feed it (column `use` of the manifest)"
         )
     write_table(pictures, Images, selected)

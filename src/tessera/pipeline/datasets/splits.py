@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field, model_validator
 
 from tessera.core.errors import TesseraError
+from tessera.core.messages import counted
 from tessera.core.seeds import fraction
 from tessera.core.settings import Settings
 
@@ -164,7 +165,8 @@ def split_samples(samples: Path, sources: Path, splits: Path, *, settings: Split
     for split in ("train", "val"):
         if split not in frame["split"]:
             raise TesseraError(
-                f"no sample is in the split {split!r}: {frame.height} samples of {frame['source'].n_unique()} source(s) went to"
+                f"no sample is in the split {split!r}: {counted(frame.height, 'samples')} of"
+                f" {counted(frame['source'].n_unique(), 'sources')} went to"
                 f" {', '.join(sorted(frame['split'].unique())) or 'none'}. Sources with near-duplicates of each other stay"
                 f" together. Set `split: {split}` for a source in the manifest, or for a folder of labels or set of watermarks"
                 " in the settings, or change `splits.val`, `splits.test` or `splits.shared`. A single source cannot be divided:"

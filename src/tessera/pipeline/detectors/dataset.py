@@ -15,6 +15,7 @@ import yaml
 from tessera.core.errors import TesseraError
 from tessera.core.files import IMAGE_SUFFIXES
 from tessera.core.job import progress, tell
+from tessera.core.messages import counted, shortened
 from tessera.core.provenance import verify_checksums
 from tessera.records.annotation.formats.yolo import Task, parse_line
 
@@ -98,9 +99,8 @@ def check_dataset(folder: Path, task: Task, report: Path, threads: int) -> None:
         if images:
             counts[split] = {"images": len(images), "without_objects": empty, "objects": dict(sorted(objects.items()))}
     if faults:
-        shown = "\n".join(f"  {fault}" for fault in faults[:FAULTS_SHOWN])
-        more = f"\n  and {len(faults) - FAULTS_SHOWN} more" if len(faults) > FAULTS_SHOWN else ""
-        raise TesseraError(f"the dataset {folder} has {len(faults)} fault(s):\n{shown}{more}\nfix them and run again")
+        listed = [f"the dataset {folder} has {counted(len(faults), 'faults')}:", *shortened(faults, FAULTS_SHOWN)]
+        raise TesseraError("\n  ".join(listed) + "\nfix them and run again")
     for name in dataset.names:
         if name not in counts["train"]["objects"]:
             tell(f"the training split has no object of class {name!r}: the model will not learn it")

@@ -13,6 +13,7 @@ import numpy as np
 
 from tessera.core.errors import TesseraError
 from tessera.core.job import progress
+from tessera.core.messages import counted
 from tessera.imaging.detection.offline import offline
 from tessera.pipeline.detectors.dataset import read_dataset
 from tessera.pipeline.detectors.settings import ExportSettings, ToleranceSettings
@@ -150,8 +151,8 @@ def verify_export(
         if beyond := _beyond(measured, tolerance):
             fix = "try another `export.opset` or `export.simplify: false`" if file == onnx else "delete it and run again"
             raise TesseraError(
-                f"{file.name} differs from {checkpoint.name} on {len(images)} images: {', '.join(beyond)}; {fix}, or widen the"
-                " `tolerance` of the model"
+                f"{file.name} differs from {checkpoint.name} on {counted(len(images), 'images')}: {', '.join(beyond)}; {fix},"
+                " or widen the `tolerance` of the model"
             )
     content = {
         "images": len(images),

@@ -11,6 +11,7 @@ from pydantic import Field
 from tessera.core.errors import TesseraError
 from tessera.core.job import tell
 from tessera.core.ledger import Ledger, Status
+from tessera.core.messages import tallied
 from tessera.core.settings import Settings
 from tessera.pipeline.filters.similar import find_similar, signature
 from tessera.records.decisions import Decision, Place, find_clips
@@ -126,10 +127,9 @@ def filter_clips(
                 " videos feed it, lower `scenes.choose.confidence` or `scenes.choose.minimum`, or make none"
                 " (`scenes.detect.weights: null`)"
             )
-        listed = ", ".join(f"{reason}: {count}" for reason, count in sorted(counts.items()))
         raise TesseraError(
-            f"the dataset {dataset!r} has no clip left of {len(verdicts)} ({listed}); loosen the strictest of the `filters`, or"
-            " let more sources feed it (results/clips has the scores of each clip)"
+            f"the dataset {dataset!r} has no clip left of {len(verdicts):,}: {tallied(counts)};"
+            " loosen the strictest of the `filters`, or let more sources feed it (results/clips has the scores of each clip)"
         )
     write_table(cut.filter(pl.col("key").is_in(stay)), Clips, kept)
     write_table(pl.DataFrame([scored[key] for key in stay], schema=types(Scores)), Scores, kept_scores)

@@ -18,6 +18,7 @@ from tessera.core.errors import Dropped, Failed, TesseraError
 from tessera.core.files import IMAGE_SUFFIXES, SPECIAL, files_of, open_file
 from tessera.core.job import progress, tell
 from tessera.core.ledger import Ledger, gate, read_ledger
+from tessera.core.messages import counted, shortened, tallied
 from tessera.core.provenance import digest
 from tessera.core.settings import Settings
 from tessera.imaging.probe import Look, Media, probe, probe_image
@@ -237,10 +238,10 @@ def gather_sources(
         writer = csv.writer(file, delimiter="\t", lineterminator="\n")
         writer.writerow(["source", "reason", "detail"])
         writer.writerows([row["key"], row["reason"], row["detail"]] for row in left_out)
-    reasons = Counter(row["reason"] for row in left_out)
+    reasons = tallied(Counter(row["reason"] for row in left_out))
     tell(
-        f"{len(order) - len(left_out)} of {len(order)} sources admitted"
-        + "".join(f"; {n} {reason}" for reason, n in reasons.items())
+        f"{len(order) - len(left_out):,} of {counted(len(order), 'sources')} admitted"
+        + (f"; {len(left_out):,} left out: {reasons}" if left_out else "")
     )
 
 
@@ -257,9 +258,8 @@ def gate_sources(table: Path, ledger: Path, max_failed: float, *, admitted: Path
     sources = read_table(table, Sources).filter(pl.col("status") == "admitted")
     rows = read_ledger(ledger)
     if rows and sources.is_empty():
-        shown = [f"  {row['key']!r}: {row['reason']} ({row['detail']})" for row in rows[:SHOWN]]
-        more = [f"  and {len(rows) - SHOWN} more, in refused.tsv"] if len(rows) > SHOWN else []
-        raise TesseraError("\n".join(["no source was admitted; fix the manifest:", *shown, *more]))
+        listed = shortened([f"{row['key']!r}: {row['reason']} ({row['detail']})" for row in rows], SHOWN, ", in refused.tsv")
+        raise TesseraError("\n  ".join(["no source was admitted; fix the manifest:", *listed]))
     counts = {"admission": {"unit": "sources", **gate("sources", [ledger], max_failed)}}
     summary.write_text(json.dumps(counts, indent=2) + "\n", encoding="utf-8")
     write_table(sources, Sources, admitted)

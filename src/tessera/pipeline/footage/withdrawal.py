@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 from tessera.core.files import file_name
 from tessera.core.job import tell
+from tessera.core.messages import counted
 from tessera.core.trainings import RECORD, read_record
 from tessera.records.tables.footage import Sources
 from tessera.records.tables.splits import Splits
@@ -88,7 +89,7 @@ def remove_withdrawn(
     ]:
         if gone:
             count = sum(len(removed[shard]) for shard in gone)
-            tell(f"removed {count} folders of {len(gone)} shards: their sources {why}")
+            tell(f"removed {counted(count, 'folders')} of {counted(len(gone), 'shards')}, whose sources {why}")
 
 
 def _sources(listing: Path) -> set[str]:

@@ -4,7 +4,7 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from tessera.core.errors import Dropped, Failed, TesseraError
 from tessera.core.files import check_there, file_name, open_file, quoted
 from tessera.core.job import progress, tell
 from tessera.core.ledger import Ledger
+from tessera.core.messages import counted, shortened, tallied
 from tessera.imaging.footage import read_footage
 from tessera.imaging.hashing import perceptual_hash
 from tessera.imaging.images import read_image, write_image
@@ -25,7 +26,7 @@ from tessera.records.material import LABELS
 from tessera.records.tables.footage import Frames, Sources
 from tessera.records.tables.table import read_table
 
-SHOWN = 5  # unknown labels that a message lists
+SHOWN = 5  # label files with unknown labels that a message lists
 EMBEDDED = {b"\xff\xd8": ".jpg", b"\x89P": ".png"}  # suffixes of embedded images, by their first two bytes
 
 
@@ -63,11 +64,12 @@ def import_labels(
         items.setdefault(file.relative_to(root).with_suffix("").as_posix().casefold(), []).append(file)
     labelled: dict[Path, str] = {}
     found: list[tuple[ImageAnnotations, Origin]] = []
-    unknown: Counter[str] = Counter()
+    unknown: dict[Path, list[str]] = {}
 
     def read(label: Path, key: str) -> list[Loss]:
         document = read_label_file(label)
-        unknown.update(unknown_labels(document, classes))
+        if labels := unknown_labels(document, classes):
+            unknown[label] = labels
         path = stored = image_path(document, label, root)
         losses = []
         if labelled.setdefault(path.resolve(), key) != key:
@@ -136,7 +138,7 @@ def import_frame_labels(
         frame["key"]: {**frame, "path": pictures / frame["file"]} for frame in read_table(frames, Frames).iter_rows(named=True)
     }
     found: list[tuple[ImageAnnotations, Origin]] = []
-    unknown: Counter[str] = Counter()
+    unknown: dict[Path, list[str]] = {}
     with Ledger(ledger) as rows:
         for source in read_table(sources, Sources).iter_rows(named=True):
             labels = sorted(frame_label_files(folder, source["source"]), key=lambda path: (path.stem, path))
@@ -157,7 +159,8 @@ def import_frame_labels(
                     if seen.setdefault(label.stem, label) != label:
                         both = f"{quoted(seen[label.stem])} and {quoted(label)}"
                         raise Failed("frame is labelled twice", f"{both} have the same name; keep one")
-                    unknown.update(unknown_labels(document, classes))
+                    if others := unknown_labels(document, classes):
+                        unknown[label] = others
                     size = frame["width"], frame["height"]
                     with naming(label):
                         # It may be drawn on the frame at the size of the source, of the sample, or of an earlier sample.
@@ -172,14 +175,15 @@ def import_frame_labels(
     write_hub(annotations, images, found)
 
 
-def _tell_unknown(labels: Counter[str], classes: Sequence[str]) -> None:
-    """Print how many shapes have which of the unknown `labels`, and how to use them."""
+def _tell_unknown(unknown: Mapping[Path, Sequence[str]], classes: Sequence[str]) -> None:
+    """Print which label files have how many shapes with which `unknown` labels, and how to use them."""
+    labels = Counter(label for found in unknown.values() for label in found)
+    files = [f"{quoted(path)}: {tallied(Counter(f'{label!r:.40}' for label in found))}" for path, found in unknown.items()]
     if labels:
-        shown = ", ".join(f"{label!r:.40} ({count})" for label, count in labels.most_common(SHOWN))
-        more = f" and {len(labels) - SHOWN} more" if len(labels) > SHOWN else ""
+        lines = [f"{counted(labels.total(), 'shapes')} in {counted(len(files), 'label files')} left out, with unknown labels:"]
         tell(
-            f"{labels.total()} shapes were left out because their label is unknown: {shown}{more}; known are "
-            f"{', '.join(map(repr, classes))}: rename the shapes in labelme, or add the label to annotations.classes"
+            "\n  ".join([*lines, *shortened(files, SHOWN)]) + "\n"
+            f"known are {', '.join(map(repr, classes))}: rename the shapes in labelme, or add the label to annotations.classes"
         )
 
 

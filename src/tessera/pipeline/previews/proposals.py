@@ -12,6 +12,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from tessera.core.files import file_name
 from tessera.core.job import progress, tell
+from tessera.core.messages import shortened
 from tessera.core.provenance import sha256_file
 from tessera.core.settings import Settings
 from tessera.imaging.footage import read_footage
@@ -210,9 +211,8 @@ def withdraw_proposals(folder: Path, sources: Iterable[str], *, withdrawn: Path)
         writer.writerows((str(path), "untouched proposals removed") for path in removed)
         writer.writerows((str(path), "edited by a person: left") for path in edited)
     if edited:
-        shown = ", ".join(repr(str(path)) for path in edited[:SHOWN])
-        more = f" and {len(edited) - SHOWN} more, in {withdrawn.name}" if len(edited) > SHOWN else ""
-        tell(f"edited proposals for sources that are no longer in the manifest were kept: {shown}{more}; delete them yourself")
+        shown = ", ".join(shortened([repr(str(path)) for path in edited], SHOWN, f", in {withdrawn.name}"))
+        tell(f"edited proposals for sources that are no longer in the manifest were kept: {shown}; delete them yourself")
 
 
 def withdraw(folder: Path, sources: Iterable[str]) -> tuple[list[Path], list[Path]]:

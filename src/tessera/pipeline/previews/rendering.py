@@ -14,6 +14,7 @@ from tessera.core.errors import TesseraError
 from tessera.core.files import file_name
 from tessera.core.job import progress
 from tessera.core.ledger import read_ledger, summarise
+from tessera.core.messages import counted
 from tessera.core.seeds import fraction
 from tessera.core.settings import Settings
 from tessera.imaging.boxes import Box
@@ -84,7 +85,9 @@ def gate_previews(ledgers: Sequence[Path], asked: Sequence[str], summary: Path) 
     ]
     if faults:
         listed = "\n".join(faults)
-        raise TesseraError(f"{len(faults)} source(s) in preview.sources cannot be previewed:\n{listed}\nfix or remove them")
+        raise TesseraError(
+            f"{counted(len(faults), 'sources')} in preview.sources cannot be previewed:\n{listed}\nfix or remove them"
+        )
     summary.write_text(json.dumps(summarise(rows), indent=2) + "\n", encoding="utf-8")
 
 
@@ -227,7 +230,7 @@ def _render(
             pass
     bands = {"evenly spaced": evenly, f"closest to {confidence:g}, the confidence from which a region counts": doubtful}
     counts = regions.filter(regions["score"] >= confidence)["key"].n_unique()
-    title = f"{source['source']}: {frames.height} frames predicted, {counts} with a region"
+    title = f"{source['source']}: {counted(frames.height, 'frames')} predicted, {counts} with a region"
     sheet = contact_sheet(title, {heading: [tiles[key] for key in keys] for heading, keys in bands.items() if keys}, settings)
     write_image(sheets / f"{name}.jpg", sheet)
 

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 import numpy as np
 
+from tessera.core.messages import counted
 from tessera.core.seeds import generator
 from tessera.pipeline.report.drawing import QUIET, legend, new_figure, shorten
 from tessera.pipeline.report.settings import ReportSettings
@@ -62,7 +63,7 @@ def choose_shown(
     shown = choose_samples([key for key in keys if key in labelled], settings.samples, seed, split)
     backgrounds = [key for key in keys if key not in labelled]
     shown += choose_samples(backgrounds, settings.samples - len(shown), seed, split)
-    heading = f"{len(shown):,} of the {len(keys):,} samples of {split}"
+    heading = f"{len(shown):,} of the {counted(len(keys), 'samples')} of {split}"
     if regions is not None:
         heading += f", those with a region first; backgrounds without a region: {len(backgrounds):,} of the {len(keys):,}"
     return Shown(split, shown, find_clear(splits, sources, sets, settings), captions, heading)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tessera.core.messages import counted
 from tessera.pipeline.report.drawing import BLUE, GREEN, Bar, draw_bars, new_figure
 
 
@@ -21,7 +22,7 @@ def draw_timings(benchmarks: Path, rules: dict[str, bool], shards: Sequence[str]
         total = sum(record["s"] for record in records)
         # There is no number if the job ended before the first measurement.
         largest = max((record["max_rss"] for record in records if isinstance(record["max_rss"], int | float)), default=0)
-        count = f"{len(records):,} job{'s' if len(records) > 1 else ''}"
+        count = counted(len(records), "jobs")
         seconds.append(Bar(rule, [(total, BLUE)], f"{_seconds(total)}, {count}"))
         memory.append(Bar(rule, [(largest, GREEN)], f"{largest:,.0f} MB" if largest else ""))
     with new_figure(path, 9.5, 1.3 + 0.3 * max(len(jobs), 2)) as figure:

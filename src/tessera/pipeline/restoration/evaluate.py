@@ -13,6 +13,7 @@ from tessera.core.errors import TesseraError
 from tessera.core.files import file_name
 from tessera.core.job import ahead, progress
 from tessera.core.ledger import Ledger, read_ledger, summarise
+from tessera.core.messages import counted
 from tessera.core.seeds import generator as random_generator
 from tessera.imaging.encode import write_video
 from tessera.imaging.images import write_image
@@ -124,7 +125,8 @@ def evaluate(
     if rows and not any(measured.values()):
         first = rows[0]
         raise TesseraError(
-            f"none of {len(rows)} clips could be measured; the first, {first['key']}: {first['reason']} {first['detail']}"
+            f"none of {counted(len(rows), 'clips')} could be measured; the first, {first['key']}:"
+            f" {first['reason']} {first['detail']}"
         )
     splits = {
         split: {
@@ -150,7 +152,7 @@ def restore(generator: "Generator", clip: np.ndarray, device: "torch.device | st
             restored = generator(frames)[0]
         except torch.OutOfMemoryError:
             raise TesseraError(
-                f"the GPU is out of memory with {len(clip)} frames of {clip.shape[2]} by {clip.shape[1]} pixels;"
+                f"the GPU is out of memory with {counted(len(clip), 'frames')} of {clip.shape[2]} by {clip.shape[1]} pixels;"
                 " lower `restoration.metrics.frames`"
             ) from None
         if not restored.isfinite().all():

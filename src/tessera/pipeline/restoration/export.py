@@ -12,6 +12,7 @@ import numpy as np
 
 from tessera.core.errors import Dropped, TesseraError
 from tessera.core.job import progress, tell
+from tessera.core.messages import counted
 from tessera.pipeline.restoration.samples import fixed_sample
 from tessera.pipeline.restoration.settings import DataSettings, ExportSettings, GeneratorSettings
 from tessera.records.lada.clips import read_clips
@@ -94,7 +95,7 @@ def verify_restoration_export(
     beyond = [f"{value:.3g} in {name}" for name, value in differences.items() if not value <= settings.tolerance]
     if beyond:
         raise TesseraError(
-            f"the exports differ from {checkpoint} on {len(samples)} samples: outputs differ by {', '.join(beyond)}"
+            f"the exports differ from {checkpoint} on {counted(len(samples), 'samples')}: outputs differ by {', '.join(beyond)}"
             f" (allowed: {settings.tolerance:g}); export again, or raise `restoration.export.tolerance`"
         )
     content = {
@@ -122,8 +123,8 @@ def _samples(dataset: Path, data: DataSettings, settings: ExportSettings, seed: 
             break
     if not samples:
         raise TesseraError(
-            f"{dataset}: none of {len(clips)} clips gives a sample of {settings.frames} frames to compare on; "
-            "lower `restoration.export.frames`"
+            f"{dataset}: none of {counted(len(clips), 'clips')} gives a sample of {counted(settings.frames, 'frames')}"
+            " to compare on; lower `restoration.export.frames`"
         )
     return samples
 

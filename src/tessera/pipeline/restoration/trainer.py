@@ -26,6 +26,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from tessera.core.errors import TesseraError
 from tessera.core.job import tell
+from tessera.core.messages import counted
 from tessera.core.seeds import generator as random_generator
 from tessera.core.trainings import read_state, state_file
 from tessera.pipeline.restoration.loading import FixedSamples, Order, TrainingSamples, training_loader, validation_loader
@@ -264,7 +265,10 @@ def fit(
 def _long_enough(clips: list[Clip], frames: int, split: str) -> list[Clip]:
     kept = [clip for clip in clips if clip.frames >= frames]
     if len(kept) < len(clips):
-        tell_once(f"{len(clips) - len(kept)} of {len(clips)} clips of {split} have fewer than {frames} frames and are left out")
+        tell_once(
+            f"{len(clips) - len(kept):,} of {counted(len(clips), 'clips')} of {split} left out:"
+            f" fewer than {counted(frames, 'frames')}"
+        )
     return kept
 
 

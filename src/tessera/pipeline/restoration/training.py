@@ -9,6 +9,7 @@ from typing import Any
 
 from tessera.core.errors import TesseraError
 from tessera.core.job import loaders
+from tessera.core.messages import counted
 from tessera.core.provenance import digest, sha256_file
 from tessera.core.trainings import RECORD, Trainings, environment, read_state
 from tessera.pipeline.restoration.settings import StageTraining, StartingWeights
@@ -96,8 +97,8 @@ def _check(settings: StageTraining, weights: StartingWeights, gpus: int) -> None
     parts = gpus * training.accumulate
     if stage.batch % parts:
         raise TesseraError(
-            f"the `batch` of the stage {stage.name}, {stage.batch}, cannot be divided evenly by {gpus} GPU(s) times an "
-            f"`accumulate` of {training.accumulate}; set it to a multiple of {parts}"
+            f"the `batch` of the stage {stage.name}, {stage.batch}, cannot be divided evenly by"
+            f" {counted(gpus, 'GPUs')} times an `accumulate` of {training.accumulate}; set it to a multiple of {parts}"
         )
     there = torch.cuda.device_count()
     if there and gpus > there:

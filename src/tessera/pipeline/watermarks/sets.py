@@ -27,6 +27,7 @@ from tessera.core.errors import Dropped, Failed, TesseraError
 from tessera.core.files import IMAGE_SUFFIXES, check_there, file_name, files_below, open_file
 from tessera.core.job import progress
 from tessera.core.ledger import SYSTEMIC, Ledger
+from tessera.core.messages import counted
 from tessera.core.provenance import sha256_file
 from tessera.imaging.boxes import Box, clip_box
 from tessera.imaging.containers import IMAGE_FORMATS
@@ -143,7 +144,7 @@ def import_watermarks(
         wanted = [_label_name(same[0].path) for same in items.values()]
         if wanted and labels.keys().isdisjoint(map(str.casefold, wanted)):
             raise TesseraError(
-                f"watermarks.sets: {watermark_set.name!r}: none of its {len(wanted)} image(s) has a label file; for"
+                f"watermarks.sets: {watermark_set.name!r}: none of its {counted(len(wanted), 'images')} has a label file; for"
                 f" example, {wanted[0]!r} is missing. Add the label files, or correct the layout of the set"
             )
         for same in progress(items.values(), len(items), "images"):

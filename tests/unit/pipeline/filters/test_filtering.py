@@ -203,7 +203,7 @@ def test_neither_order_nor_shards_matter(data: st.DataObject, tmp_path_factory: 
 def test_if_no_clip_is_left_the_error_has_the_fix(clips: list[dict[str, Any]], tmp_path: Path) -> None:
     scores = [score(row["key"], watermark=1.0) for row in clips]
     told = (
-        r"has no clip left of 1 \(watermark: 1\); loosen .* `filters`"
+        r"has no clip left of 1: watermark \(1\); loosen .* `filters`"
         if clips
         else "no clip was cut .* `scenes.choose.minimum`"
     )

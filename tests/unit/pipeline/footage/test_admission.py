@@ -314,8 +314,8 @@ def test_a_shard_whose_sources_are_in_other_shards_now_is_not_called_withdrawn(
         **dict.fromkeys([str(folder / "shard-1") for folder in (tmp_path / "frames", shards)], "removed"),
     }
     told = terminal.getvalue()
-    assert "removed 2 folders of 1 shards: their sources are in other shards now (`shards`, or the column `shard`)" in told
-    assert "removed 2 folders of 1 shards: their sources are no longer in the manifest" in told
+    assert "removed 2 folders of 1 shard, whose sources are in other shards now (`shards`, or the column `shard`)" in told
+    assert "removed 2 folders of 1 shard, whose sources are no longer in the manifest" in told
 
 
 def test_a_training_that_learned_from_a_withdrawn_source_is_removed(tmp_path: Path) -> None:

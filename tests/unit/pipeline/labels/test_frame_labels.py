@@ -154,6 +154,7 @@ def test_unknown_labels_are_counted_and_named_with_the_known_ones(tmp_path: Path
         write_label(tmp_path / "labels" / "film" / f"film-{index:07d}.json", label)
     reasons, _ = import_labels(tmp_path, "film")
     assert list(reasons.values()) == ["", *["no usable shape: unknown label"] * 3]
-    (line,) = [line for line in terminal.getvalue().splitlines() if "unknown" in line]
-    assert "3 shapes were left out because their label is unknown: 'nfsw' (2), 'cat' (1); known are 'nsfw'" in line
-    assert "annotations.classes" in line
+    told = terminal.getvalue()
+    assert "3 shapes in 3 label files left out, with unknown labels:" in told
+    assert f"\n  '{tmp_path}/labels/film/film-0000001.json': 'nfsw' (1)\n" in told
+    assert "\nknown are 'nsfw': rename the shapes in labelme, or add the label to annotations.classes\n" in told

@@ -232,7 +232,7 @@ def test_images_without_labels_and_labels_without_images_are_rows(tmp_path: Path
 
 def test_a_set_without_any_label_is_an_error_that_names_an_expected_file(tmp_path: Path) -> None:
     files = {"images/a.png": picture(0), "images/b.png": picture(1), "annotations/a.txt": LINE}
-    with pytest.raises(TesseraError, match=r"'s': none of its 2 image\(s\) has a label .*, 'labels/a.txt' is missing"):
+    with pytest.raises(TesseraError, match=r"'s': none of its 2 images has a label .*, 'labels/a.txt' is missing"):
         Imported(write_zip(tmp_path / "set.zip", files))
 
 

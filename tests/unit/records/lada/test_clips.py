@@ -64,12 +64,12 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
         ({"version": 1}, "version: Input should be 2"),
         ({"fps": float("nan")}, "fps: "),
         ({"frames_count": 0}, "frames_count: "),
-        ({"frames_count": 3}, "`pad` has 2 entries for 3 frames"),
+        ({"frames_count": 3}, "`pad` has 2 items for 3 frames"),
         ({"pad": "remove"}, "pad: Field required"),
         ({"pad": [[0, 0, 0]] * 2}, "pad.0.3: "),
         ({"pad": [[-1, 0, 0, 0]] * 2}, "pad.0.0: "),
         ({"pad": [[3, 3, 0, 0], [48, 0, 3, 3]]}, "`pad` leaves nothing of frame 1"),
-        ({"crops": [[4, 2, 70, 44]]}, "`crops` has 1 entries for 2 frames"),
+        ({"crops": [[4, 2, 70, 44]]}, "`crops` has 1 item for 2 frames"),
         ({"crops": [[4, 2, 70, 44], [0, 0, 60, 47]]}, "`crops` and `pad` differ in frame 1"),
         ({"crops": [[5, 2, 71, 44], [0, 0, 60, 48]]}, "in frame 0, or it lies outside `orig_shape`"),
         ({"scene_shape": [10**9, 66]}, "scene_shape.0: "),
@@ -91,7 +91,7 @@ def test_invalid_metadata_is_named_with_its_fault(folder: Path, values: dict[str
 @pytest.mark.parametrize("text", [b"", b"{", b"[" * 100_000, b"[]", b"\xff", b'{"version": 2'])
 def test_a_file_that_is_not_metadata_is_named(folder: Path, text: bytes) -> None:
     (folder / METADATA / "a-0000003-001.json").write_bytes(text)
-    with pytest.raises(TesseraError, match=r"1 clips of .*\n.*a-0000003-001\.json: "):
+    with pytest.raises(TesseraError, match=r"1 clip of .*\n.*a-0000003-001\.json: "):
         read_clips(folder)
 
 

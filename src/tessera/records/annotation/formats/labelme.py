@@ -12,6 +12,7 @@ import numpy as np
 
 from tessera.core.errors import Dropped, Failed
 from tessera.core.files import open_file, quoted
+from tessera.core.messages import counted
 from tessera.core.provenance import digest
 from tessera.imaging.boxes import mask_box
 from tessera.imaging.masks import encode_rle
@@ -275,7 +276,7 @@ def _ring(shape: dict[str, Any], where: str) -> Ring:
     elif kind in ("polygon", "oriented_rectangle") and len(points) > 2:
         ring = points
     else:
-        raise Failed("broken shape", f"{where}: {kind} of {len(points)} points")
+        raise Failed("broken shape", f"{where}: {kind} of {counted(len(points), 'points')}")
     if area(ring) == 0:
         raise Failed("shape without area", f"{where}: {kind}")
     return ring

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from tessera.core.errors import Failed
+from tessera.core.messages import counted
 from tessera.imaging.boxes import Box, clip_box
 from tessera.imaging.polygons import Part, clip, keyhole, outline
 from tessera.records.annotation.model import Annotation, ImageAnnotations, Loss
@@ -81,7 +82,7 @@ def parse_line(fields: Sequence[str], classes: int, tasks: Collection[Task]) -> 
     is_box, is_polygon = len(numbers) == 4, len(numbers) >= 6 and len(numbers) % 2 == 0
     if not (("detect" in tasks and is_box) or ("segment" in tasks and is_polygon)):
         wanted = ", ".join(SHAPES[task] for task in sorted(tasks))
-        raise ValueError(f"{len(numbers)} numbers after the class; {wanted}")
+        raise ValueError(f"{counted(len(numbers), 'numbers')} after the class; {wanted}")
     outside = numbers[~((numbers >= 0) & (numbers <= 1))]
     if outside.size:
         raise ValueError(f"{outside[0]:g} is outside the image; allowed: 0 to 1")

@@ -1,0 +1,23 @@
+"""Counts and lists in messages."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+
+def counted(count: int, things: str) -> str:
+    """Return `count` and `things`, which are given in the plural, such as "frames" or "frames of 'meadow'".
+
+    The plural must be regular: only its final `s`, or `es` after `ch`, `sh` and `x`, is removed for a count of 1.
+    """
+    noun, *rest = things.split(" of ", 1)
+    return " of ".join([f"{count:,} {re.sub('(?<=[cs]h)es$|(?<=x)es$|s$', '', noun) if count == 1 else noun}", *rest])
+
+
+def tallied(counts: Mapping[str, int]) -> str:
+    """Return the keys of `counts`, each with its count in parentheses, the most frequent first."""
+    return ", ".join(f"{key} ({count:,})" for key, count in sorted(counts.items(), key=lambda each: (-each[1], each[0])))
+
+
+def shortened(items: Sequence[str], shown: int, where: str = "") -> list[str]:
+    """Return the first `shown` of `items` and, if there are others, "and N more" and `where` these can be found."""
+    return [*items[:shown], *([f"and {len(items) - shown} more{where}"] if len(items) > shown else [])]
