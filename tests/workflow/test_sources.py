@@ -148,6 +148,7 @@ def test_nothing_admitted_stops_the_run_and_says_why(project: Project) -> None:
     run = project.run(*TARGETS)
     assert run.returncode != 0
     assert "no source was admitted" in run.output and "'a': missing" in run.output and "'b': no rights" in run.output
+    assert "config/sources.tsv: the footage of 2 of 2 sources is missing" in run.output
     assert refused(project) == {"a": "missing", "b": "no rights"}
     assert not (project.results / "sources" / "admitted.parquet").exists()
 

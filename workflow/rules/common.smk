@@ -26,7 +26,12 @@ from tessera.core.messages import counted, shortened
 from tessera.core.provenance import fingerprint
 from tessera.records.annotation.label_files import frame_label_files
 from tessera.records.decisions import read_decisions, split_decisions
-from tessera.records.manifest import group_by_shard, read_manifest, twins
+from tessera.records.manifest import (
+    group_by_shard,
+    missing_footage,
+    read_manifest,
+    twins,
+)
 
 try:
     config = load_configuration(config)
@@ -84,6 +89,12 @@ if workflow.is_main_process:
         logger.warning(
             f"{config['manifest']} lists no source: only {', '.join(DATASETS)} is made; left out:"
             f" {', '.join(left_out) or 'nothing'}"
+        )
+    if missing := missing_footage(SOURCES):
+        logger.warning(
+            f"{config['manifest']}: the footage of {len(missing):,} of {counted(len(SOURCES), 'sources')} is missing, so that"
+            f" nothing is made of it: {'; '.join(shortened(missing, 5))}; correct the column `path`, or restore the files"
+            f"{or_folder('.')}"
         )
     shared = [len(group) for group in SHARDS.values() if len(group) > 1]
     if config["shards"] == "auto" and shared:

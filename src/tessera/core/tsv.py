@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -19,8 +19,16 @@ Fault = tuple[int, str]
 SHOWN = 100  # faults that are listed; more of them usually have one cause, and would fill the terminal
 
 
-def read_sheet(path: Path, model: type[M], name: str, fix: str) -> tuple[list[tuple[int, M]], list[Fault]]:
-    """Return the rows of the file `path` as instances of `model`, and the faults of the file, both with line numbers.
+class Sheet(NamedTuple, Generic[M]):
+    """A table that a person wrote. Each row and each fault comes with its line number."""
+
+    rows: list[tuple[int, M]]  # the rows without a fault
+    texts: list[tuple[int, dict[str, str]]]  # the fields of all rows, by column
+    faults: list[Fault]
+
+
+def read_sheet(path: Path, model: type[M], name: str, fix: str) -> Sheet[M]:
+    """Return the content of the file `path`, whose rows are instances of `model`, with all faults of the file.
 
     Fields that contain a tab, a quote or a newline are quoted as in CSV. Lines before the header that start with `#` are
     comments. The order of the columns does not matter. Raises `FileNotFoundError` if the file does not exist, and
@@ -40,10 +48,12 @@ def read_sheet(path: Path, model: type[M], name: str, fix: str) -> tuple[list[tu
     reader = csv.reader(lines[skipped:], delimiter="\t", strict=True)
     faults: list[Fault] = []
     rows: list[tuple[int, dict[str, str]]] = []
+    has_header = False
     line = skipped + 1
     try:
         header = [name.strip() for name in next(reader, [])]
         faults += [(line, fault) for fault in _header_faults(header, model)]
+        has_header = not faults
         line = skipped + reader.line_num + 1
         for fields in reader:
             if any(fields):
@@ -55,14 +65,14 @@ def read_sheet(path: Path, model: type[M], name: str, fix: str) -> tuple[list[tu
         fix = 'close the quote, or write the field as "…" with each of its quotes doubled'
         faults.append((line, f"a quote that is not closed, or not at the end of its field ({error}); {fix}"))
     found: list[tuple[int, M]] = []
-    for line, row in rows if not faults else []:
+    for line, row in rows if has_header else []:
         try:
             found.append((line, model.model_validate(row)))
         except ValidationError as error:
             for fault in error.errors(include_url=False):
                 column = ".".join(map(str, fault["loc"]))
                 faults.append((line, without_passwords(f"{column}: {complaint(fault)}; given: {fault['input']!r}")))
-    return found, faults
+    return Sheet(found, rows, faults)
 
 
 def _header_faults(header: Sequence[str], model: type[BaseModel]) -> list[str]:

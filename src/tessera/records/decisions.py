@@ -67,17 +67,17 @@ def read_decisions(path: Path) -> dict[str, Decision]:
     """
     fix = "set `decisions` to your table of decisions"
     try:
-        rows, faults = read_sheet(path, Decision, "table of decisions", fix)
+        sheet = read_sheet(path, Decision, "table of decisions", fix)
     except FileNotFoundError:
         if Path(path) == DEFAULT:
             return {}
         raise TesseraError(f"{path}: no such table of decisions; {fix} (see config/README.md)") from None
     lines: dict[str, int] = {}
-    for line, decision in rows:
-        if lines.setdefault(decision.key, line) != line:
-            faults.append((line, f"{decision.key!r} is already on line {lines[decision.key]}"))
-    refuse(path, faults)
-    return {decision.key: decision for _, decision in rows}
+    for line, row in sheet.texts:
+        if (key := row.get("key", "")) and lines.setdefault(key, line) != line:
+            sheet.faults.append((line, f"{key!r} is already on line {lines[key]}"))
+    refuse(path, sheet.faults)
+    return {decision.key: decision for _, decision in sheet.rows}
 
 
 def split_decisions(decisions: Iterable[Decision], sources: Iterable[str]) -> tuple[dict[str, Decision], dict[str, Decision]]:

@@ -4,7 +4,7 @@ import hashlib
 import os
 import stat
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from math import ceil
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -44,7 +44,7 @@ class Source(BaseModel):
     @field_validator("use", mode="before")
     @classmethod
     def _split_use(cls, value: Any) -> Any:
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+        return _names(value) if isinstance(value, str) else value
 
     @field_validator("source")
     @classmethod
@@ -61,29 +61,41 @@ def read_manifest(path: Path, datasets: Collection[str]) -> list[Source]:
     """
     fix = "set `manifest` to a table of your sources"
     try:
-        rows, faults = read_sheet(path, Source, "manifest", fix)
+        sheet = read_sheet(path, Source, "manifest", fix)
     except FileNotFoundError:
         raise TesseraError(f"{path}: no such manifest; {fix} (see config/README.md){or_folder(path)}") from None
-    unknown = [(line, name) for line, source in rows for name in source.use if name not in datasets]
-    faults += [(line, f"use: unknown dataset {name!r}; allowed: {', '.join(datasets)}") for line, name in unknown]
-    refuse(path, [*faults, *_clashes(rows)])
-    return [source for _, source in rows]
+    unknown = [(line, name) for line, row in sheet.texts for name in _names(row.get("use", "")) if name not in datasets]
+    faults = [(line, f"use: unknown dataset {name!r}; allowed: {', '.join(datasets)}") for line, name in unknown]
+    clashes = _clashes([(line, row["source"]) for line, row in sheet.texts if row.get("source")])
+    refuse(path, [*sheet.faults, *faults, *clashes])
+    return [source for _, source in sheet.rows]
 
 
-def _clashes(rows: list[tuple[int, Source]]) -> list[Fault]:
-    """Return the faults of the `rows`, given with their lines, whose ids clash with that of an earlier row."""
+def _names(use: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in use.split(",") if part.strip())
+
+
+def _clashes(ids: list[tuple[int, str]]) -> list[Fault]:
+    """Return the faults of the rows whose ids clash with that of an earlier row. `ids`: the line and the id of each row."""
     faults = []
     lines: dict[str, int] = {}
     names: dict[str, str] = {}
-    for line, source in rows:
+    for line, source in ids:
         # Some file systems ignore case. There, one source would overwrite the other.
-        same_name = names.setdefault(file_name(source.source).casefold(), source.source)
-        if source.source in lines:
-            faults.append((line, f"source {source.source!r} is already on line {lines[source.source]}"))
-        elif same_name != source.source:
-            faults.append((line, f"source {source.source!r} differs only in case from {same_name!r}"))
-        lines.setdefault(source.source, line)
+        same_name = names.setdefault(file_name(source).casefold(), source)
+        if source in lines:
+            faults.append((line, f"source {source!r} is already on line {lines[source]}"))
+        elif same_name != source:
+            faults.append((line, f"source {source!r} differs only in case from {same_name!r}"))
+        lines.setdefault(source, line)
     return faults
+
+
+def missing_footage(sources: Iterable[Source]) -> list[str]:
+    """Return the ids and paths of the `sources` whose path does not exist, for a message."""
+    # Unlike `Path.exists`, this accepts any string that a manifest can contain.
+    gone = (source for source in sources if not os.path.exists(source.path))  # noqa: PTH110
+    return [f"{source.source!r}: {source.path!r}" for source in gone]
 
 
 def group_by_shard(sources: list[Source], shards: Shards) -> dict[str, list[Source]]:

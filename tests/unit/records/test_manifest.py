@@ -12,7 +12,7 @@ from rights import holds_for_others
 from tessera.core.errors import TesseraError
 from tessera.core.files import file_name, files_of, is_plain_file, size_of
 from tessera.core.provenance import fingerprint
-from tessera.records.manifest import Source, group_by_shard, read_manifest, twins
+from tessera.records.manifest import Source, group_by_shard, missing_footage, read_manifest, twins
 from tessera.records.material import SETS
 
 DATASETS = ("nsfw_detection", "mosaic_detection")
@@ -179,6 +179,21 @@ def test_every_fault_is_listed_with_its_line(tmp_path: Path) -> None:
     assert "'secret'" in told[2]
     assert "unknown dataset 'x'" in told[3]
     assert "differs only in case" in told[4]
+
+
+def test_a_row_may_have_several_faults_and_hides_none_of_others(tmp_path: Path) -> None:
+    rows = ["a\ta.mp4\tgeneral", "a\tb.mp4\tsecret\tx", "b\tc.mp4\tgeneral\t\tmore", "c\td.mp4\tsecret", "b\te.mp4\tgeneral"]
+    told = faults(tmp_path / "sources.tsv", "\n".join(["source\tpath\tcontent\tuse", *rows]))
+    expected = ["3: content", "3: use: unknown dataset 'x'", "3: source 'a' is already on line 2", "4: 5 fields", "5: content"]
+    for line, fault in zip(told[1:], [*expected, "6: source 'b' is already on line 4"], strict=True):
+        assert line.startswith(f"line {fault}")
+
+
+def test_missing_footage_is_named(tmp_path: Path) -> None:
+    (tmp_path / "there.mp4").touch()
+    paths = [tmp_path / "there.mp4", tmp_path, tmp_path / "typo.mp4", "a\0b", "x" * 5000]
+    sources = [Source(source=f"s{i}", path=str(path), content="general") for i, path in enumerate(paths)]
+    assert missing_footage(sources) == [f"'s{i}': {str(paths[i])!r}" for i in (2, 3, 4)]
 
 
 def test_faults_of_the_table_itself_are_listed(tmp_path: Path) -> None:
