@@ -31,6 +31,10 @@ def snakefile(project: Project, weights: Path) -> Path:
 def test_a_preview_with_other_settings_predicts_nothing_again(project: Project, snakefile: Path) -> None:
     run = project.run("preview", snakefile=snakefile)
     assert run.returncode == 0, run.output
+    places = (
+        "overlay videos and contact sheets are in results/previews/SHARD, and 2 frames to correct in labels/proposed/SOURCE"
+    )
+    assert places in run.output
     previews = project.results / "previews" / FILE
     assert (previews / "overlays" / f"{FILE}.mp4").is_file()
     assert (previews / "sheets" / f"{FILE}.jpg").is_file()

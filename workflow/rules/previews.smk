@@ -135,9 +135,12 @@ rule propose_labels:
         "../scripts/propose_labels.py"
 
 
+# The last job, so that what it prints is not lost among the messages of others.
 rule gate_previews:
     input:
         ledgers=expand("<results>/previews/{shard}/ledger.jsonl", shard=PREVIEWED),
+        reports=expand("<results>/previews/{shard}/proposals.tsv", shard=PREVIEWED),
+        sheets=expand("<results>/previews/{shard}/sheets", shard=PREVIEWED),
     output:
         summary="<results>/previews/summary.json",
     log:
@@ -147,6 +150,7 @@ rule gate_previews:
     localrule: True
     params:
         asked=sources_asked_for,
+        folder=verbatim(lookup(dpath="preview/proposals/folder", within=config)),
         code=code_digest("tessera.pipeline.previews.rendering:gate_previews"),
     script:
         "../scripts/gate_previews.py"

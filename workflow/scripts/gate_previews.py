@@ -1,7 +1,11 @@
-"""Stop the run if a requested source cannot be previewed, and report the reason."""
+"""Print where the previews lie, and stop the run if a requested source cannot be previewed."""
+
+from pathlib import Path
 
 from tessera.core.job import job
 from tessera.pipeline.previews.rendering import gate_previews
 
 with job(snakemake) as (inputs, outputs, params):
-    gate_previews(inputs.ledgers, params.asked, **vars(outputs))
+    gate_previews(
+        ledgers=inputs.ledgers, reports=inputs.reports, asked=params.asked, proposals=Path(params.folder), **vars(outputs)
+    )

@@ -12,7 +12,7 @@ from pydantic import Field, PositiveInt
 
 from tessera.core.errors import TesseraError
 from tessera.core.files import file_name
-from tessera.core.job import progress
+from tessera.core.job import progress, tell
 from tessera.core.ledger import read_ledger, summarise
 from tessera.core.messages import counted
 from tessera.core.seeds import fraction
@@ -21,6 +21,7 @@ from tessera.imaging.boxes import Box
 from tessera.imaging.footage import read_footage
 from tessera.imaging.images import shrink, write_image
 from tessera.imaging.masks import decode_rle
+from tessera.pipeline.previews.proposals import PROPOSED
 from tessera.records.manifest import Source
 
 if TYPE_CHECKING:
@@ -74,9 +75,12 @@ def previewed_sources(
     return {shard: ids for shard, ids in by_shard.items() if ids}
 
 
-def gate_previews(ledgers: Sequence[Path], asked: Sequence[str], summary: Path) -> None:
-    """Write the summary of all `ledgers` to `summary`, as JSON; see `summarise`.
+def gate_previews(
+    ledgers: Sequence[Path], reports: Sequence[Path], asked: Sequence[str], proposals: Path, *, summary: Path
+) -> None:
+    """Write the summary of all `ledgers` to `summary`, as JSON; see `summarise`. Print where the previews of all shards lie.
 
+    `reports`: of `propose_labels`, for each shard. `proposals`: the folder of the proposals. `summary` lies beside the shards.
     Raises `TesseraError` if a source in `asked` was refused or cannot be read.
     """
     rows = [row for path in ledgers for row in read_ledger(path)]
@@ -89,6 +93,11 @@ def gate_previews(ledgers: Sequence[Path], asked: Sequence[str], summary: Path) 
             f"{counted(len(faults), 'sources')} in preview.sources cannot be previewed:\n{listed}\nfix or remove them"
         )
     summary.write_text(json.dumps(summarise(rows), indent=2) + "\n", encoding="utf-8")
+    count = sum(f"\t{PROPOSED}" in line for path in reports for line in path.read_text(encoding="utf-8").splitlines())
+    tell(
+        f"overlay videos and contact sheets are in {summary.parent}/SHARD, and {counted(count, 'frames')} to correct in"
+        f" {proposals}/SOURCE"
+    )
 
 
 def render_previews(

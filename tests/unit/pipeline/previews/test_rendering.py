@@ -1,5 +1,6 @@
 """What previews draw, and which sources can be requested."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from tessera.core import job
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import Ledger
 from tessera.imaging.encode import write_video
@@ -103,15 +105,23 @@ def test_an_unknown_source_is_an_error_that_names_known_ones(asked: list[str], l
         previewed_sources({"s": sources("dog", *(f"other {n}" for n in range(20)))}, asked, listed)
 
 
-def test_a_refused_source_fails_only_if_the_settings_name_it(tmp_path: Path) -> None:
+def test_a_refused_source_fails_only_if_the_settings_name_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job, "_terminal", terminal := io.StringIO())
     with Ledger(tmp_path / "ledger.jsonl") as ledger:
         ledger.row("bad", "dropped", "source refused", "no rights")
         ledger.row("good-0000000", "ok")
-    gate_previews([tmp_path / "ledger.jsonl"], [], tmp_path / "summary.json")
-    assert json.loads((tmp_path / "summary.json").read_text())["dropped"] == {"source refused": 1}
-    gate_previews([tmp_path / "ledger.jsonl"], ["good"], tmp_path / "summary.json")
+    report, summary = tmp_path / "proposals.tsv", tmp_path / "summary.json"
+    report.write_text("source\tkey\tstatus\ngood\tgood-0000000\tproposed\ngood\tgood-0000001\tedited by a person: kept\n")
+
+    def end(*asked: str) -> None:
+        gate_previews([tmp_path / "ledger.jsonl"], [report], asked, Path("labels/proposed"), summary=summary)
+
+    end()
+    assert f"{tmp_path}/SHARD, and 1 frame to correct in labels/proposed/SOURCE" in terminal.getvalue()
+    assert json.loads(summary.read_text())["dropped"] == {"source refused": 1}
+    end("good")
     with pytest.raises(TesseraError, match="bad: source refused: no rights"):
-        gate_previews([tmp_path / "ledger.jsonl"], ["good", "bad"], tmp_path / "summary.json")
+        end("good", "bad")
 
 
 @pytest.fixture
