@@ -30,6 +30,14 @@ rule write_plain_card:
         "../scripts/write_plain_card.py"
 
 
+def publishing(kind, suffixes):
+    """Return the name of the rule that publishes the exported files of models of `kind` with these `suffixes`."""
+    added = [
+        dict(kind.optional_exports)[suffix] for suffix in suffixes[len(kind.exports) :]
+    ]
+    return "_".join(["publish", kind.rules, *added])
+
+
 # The files of models are made and verified in results/exports. `update` keeps the published files of an earlier training until the
 # new ones replace them, also if a job on the way to them fails. A rule for each list of files.
 for kind, suffixes in dict.fromkeys(
@@ -41,13 +49,7 @@ for kind, suffixes in dict.fromkeys(
 
     rule:
         name:
-            "_".join(
-                ["publish", kind.rules]
-                + [
-                    dict(kind.optional_exports)[added]
-                    for added in suffixes[len(kind.exports) :]
-                ]
-            )
+            publishing(kind, suffixes)
         input:
             files=exported_files,
             card=[
@@ -65,9 +67,9 @@ for kind, suffixes in dict.fromkeys(
             ],
             checksums=update("<results>/weights/{model}/SHA256SUMS"),
         log:
-            f"<logs>/publish_{kind.rules}/{{model}}.log",
+            f"<logs>/{publishing(kind, suffixes)}/{{model}}.log",
         benchmark:
-            f"<benchmarks>/publish_{kind.rules}/{{model}}.jsonl"
+            f"<benchmarks>/{publishing(kind, suffixes)}/{{model}}.jsonl"
         wildcard_constraints:
             model=any_of(
                 model.name
