@@ -20,7 +20,7 @@ from tessera.imaging.images import write_image
 from tessera.imaging.masks import decode_rle
 from tessera.imaging.polygons import Part, Ring, trace
 from tessera.records.annotation.formats.labelme import write_labelme
-from tessera.records.annotation.label_files import CHECKSUMS, labelled_frames
+from tessera.records.annotation.label_files import CHECKSUMS, LABEL_SUFFIX, is_unsaved, labelled_frames
 from tessera.records.annotation.model import Annotation, ImageAnnotations
 
 if TYPE_CHECKING:
@@ -253,9 +253,13 @@ def _write_pair(folder: Path, image: np.ndarray, regions: ImageAnnotations, jour
 
 
 def _edited(folder: Path, key: str, ours: set[Line]) -> bool:
-    """Return whether one of the files of `key` exists with a content that was not written here."""
+    """Return whether one of the files of `key` exists with a content that was not written here.
+
+    A label file that is still a proposal was not edited, even if another program changed its line ends or its layout.
+    """
     paths = [folder / name for name in _pair(key)]
-    return any(path.exists() and Line(sha256_file(path), path.name) not in ours for path in paths)
+    changed = [path for path in paths if path.exists() and Line(sha256_file(path), path.name) not in ours]
+    return any(path.suffix != LABEL_SUFFIX or not is_unsaved(path) for path in changed)
 
 
 def _deleted(folder: Path, key: str, settled: set[Line]) -> bool:

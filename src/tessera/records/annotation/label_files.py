@@ -1,5 +1,6 @@
 """The label files that people draw in labelme: where they lie, and which of them nobody has saved yet."""
 
+import hashlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from glob import escape
@@ -9,7 +10,6 @@ from urllib.parse import unquote
 
 from tessera.core.errors import Dropped, Failed
 from tessera.core.files import IMAGE_SUFFIXES, file_name, files_below, quoted
-from tessera.core.provenance import sha256_file
 from tessera.records.annotation.formats.labelme import is_proposal, load_labelme
 from tessera.records.manifest import BUCKET
 
@@ -81,10 +81,11 @@ def labelled_frames(folder: Path | None, source: str) -> set[str]:
 
     A proposal that nobody saved is no label. A label file that cannot be read is one, because a person made it.
     """
-    return {path.stem for path in frame_label_files(folder, source) if not _is_unsaved(path)}
+    return {path.stem for path in frame_label_files(folder, source) if not is_unsaved(path)}
 
 
-def _is_unsaved(path: Path) -> bool:
+def is_unsaved(path: Path) -> bool:
+    """Return whether the label file `path` is a proposal that nobody saved. One that cannot be read is not."""
     try:
         read_label_file(path)
     except Failed:
@@ -97,9 +98,13 @@ def _is_unsaved(path: Path) -> bool:
 def _is_old_proposal(path: Path) -> bool:
     """Return whether `path` is an unsaved proposal of Tessera 0.1, which has no mark: its checksum is listed beside it.
 
-    It ends with a newline, which labelme does not write. So a person may list checksums of labels as well.
+    It ends with a newline, which labelme does not write. So a person may list checksums of labels as well. Line ends may have
+    been changed since.
     """
     checksums = path.parent / CHECKSUMS
-    if not checksums.is_file() or not path.read_bytes().endswith(b"\n"):
+    content = path.read_bytes().replace(b"\r\n", b"\n")
+    if not checksums.is_file() or not content.endswith(b"\n"):
         return False
-    return f"{sha256_file(path)}  {path.name}" in checksums.read_text(encoding="utf-8", errors="replace").split("\n")
+    return f"{hashlib.sha256(content).hexdigest()}  {path.name}" in checksums.read_text(
+        encoding="utf-8", errors="replace"
+    ).split("\n")

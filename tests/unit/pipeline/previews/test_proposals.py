@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import hashlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tessera.core.provenance import sha256_file
 from tessera.imaging.boxes import mask_box
 from tessera.imaging.encode import write_video
 from tessera.imaging.images import read_image
@@ -35,6 +37,7 @@ from tessera.pipeline.previews.proposals import (
     withdraw,
 )
 from tessera.records.annotation.formats.labelme import load_labelme, read_labelme
+from tessera.records.annotation.label_files import is_unsaved
 from tessera.records.annotation.model import Annotation, ImageAnnotations
 from tessera.records.tables.annotation import Annotations, PredictedFrames
 from tessera.records.tables.footage import Sources
@@ -152,6 +155,22 @@ def test_an_edited_file_and_its_image_are_never_touched(tmp_path: Path, edited: 
         assert status["a"] == EDITED
         assert {name: content for name, content in state(tmp_path).items() if name.startswith("a.")} == kept
     assert not (tmp_path / "b.json").exists()
+
+
+@pytest.mark.parametrize("version", ["0.1", "now"])
+def test_other_line_ends_make_no_proposal_an_edited_one(tmp_path: Path, version: str) -> None:
+    place(tmp_path, [proposal("a"), proposal("b")])
+    if version == "0.1":
+        for label in tmp_path.glob("*.json"):
+            label.write_text(re.sub("Tessera proposal [0-9a-f]+", "5.5.0", label.read_text()))
+        files = sorted(path for path in tmp_path.iterdir() if path.name != CHECKSUMS)
+        (tmp_path / CHECKSUMS).write_text("".join(f"{sha256_file(path)}  {path.name}\n" for path in files))
+    for label in tmp_path.glob("*.json"):
+        label.write_bytes(label.read_bytes().replace(b"\n", b"\r\n"))
+        assert is_unsaved(label)
+    assert place(tmp_path, [proposal("a", left=20)]) == [("a", PROPOSED)]
+    assert {path.name for path in tmp_path.iterdir()} == {"a.jpg", "a.json", CHECKSUMS}
+    assert b"\r" not in (tmp_path / "a.json").read_bytes()
 
 
 def test_proposals_for_a_withdrawn_source_are_removed_and_edited_ones_are_named(tmp_path: Path) -> None:
