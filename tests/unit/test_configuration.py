@@ -16,6 +16,7 @@ import yaml
 from tessera.catalogue import trained_models
 from tessera.configuration import Configuration, load_configuration, read_settings
 from tessera.core.errors import TesseraError
+from tessera.pipeline.restoration.settings import STAGES, StageSettings
 from tessera.schema import Setting, make_schema, read_comments
 
 FILE = Path(__file__).parents[2] / "config" / "config.yaml"
@@ -58,6 +59,13 @@ def test_every_comment_belongs_to_a_key() -> None:
     after = [line for before, line in pairwise(lines) if before.lstrip().startswith("#") and not line.lstrip().startswith("#")]
     assert all(re.match(r"[ -]*\w+:", line) for line in after[1:]), "the first is for editors"
     assert not re.search(r"^[^#\n]*[^#\s][^#\n]* # ", TEXT, re.M), "a comment must stand above its key"
+
+
+def test_the_comments_state_what_a_stage_has_for_keys_that_it_leaves_out() -> None:
+    first, default = STAGES[0].model_dump(), StageSettings(name="stage1").model_dump()
+    for key in default:
+        stated = f"A stage without this key has `{default[key]}`." in COMMENTS[Setting(StageSettings, key)]
+        assert stated == (default[key] != first[key]), key
 
 
 def test_every_setting_is_described() -> None:
