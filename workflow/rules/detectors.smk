@@ -40,6 +40,7 @@ rule check_dataset:
     threads: 4
     params:
         architecture=lookup(dpath="models/{model}/architecture", within=config),
+        remedy=lambda wildcards: DATASETS[MODELS[wildcards.model].dataset].remedy,
         code=code_digest(
             "tessera.pipeline.detectors.dataset:check_dataset",
             "tessera.pipeline.detectors.library:task_of",

@@ -6,5 +6,9 @@ from tessera.pipeline.detectors.library import task_of
 
 with job(snakemake) as (inputs, outputs, params):
     check_dataset(
-        folder=inputs.checksums.parent, task=task_of(params.architecture), report=outputs.report, threads=snakemake.threads
+        folder=inputs.checksums.parent,
+        task=task_of(params.architecture),
+        remedy=params.remedy,
+        report=outputs.report,
+        threads=snakemake.threads,
     )

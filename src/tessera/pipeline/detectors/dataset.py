@@ -67,8 +67,10 @@ def dataset_digest(folder: Path) -> str:
     return hashlib.sha256("".join(read).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def check_dataset(folder: Path, task: Task, report: Path, threads: int) -> None:
+def check_dataset(folder: Path, task: Task, remedy: str, report: Path, threads: int) -> None:
     """Check the dataset in `folder` for `task`, detect or segment, and write its digest and its counts by split to `report`.
+
+    `remedy`: advice for the message if a split has no objects.
 
     Raises `TesseraError` that lists every fault with its file and line: an image that is missing, damaged or without a label;
     a label without an image; a line that is not an object; a class that does not exist; a number outside [0, 1]; a train or
@@ -95,7 +97,8 @@ def check_dataset(folder: Path, task: Task, report: Path, threads: int) -> None:
         if split in {"train", "val"} and not images:
             faults.append(f"{folder}/images/{split}: no image; give the split more sources or change its fraction")
         elif split in {"train", "val"} and not objects:
-            faults.append(f"{folder}/labels/{split}: no object in {len(images)} labels; give the split sources with regions")
+            advice = f"{remedy}, or give the split sources with regions"
+            faults.append(f"{folder}/labels/{split}: no object in {counted(len(images), 'labels')}. {advice}")
         if images:
             counts[split] = {"images": len(images), "without_objects": empty, "objects": dict(sorted(objects.items()))}
     if faults:

@@ -22,7 +22,7 @@ def dataset(tmp_path: Path) -> Path:
 
 
 def check(dataset: Path, task: str = "segment") -> dict[str, object]:
-    check_dataset(dataset, task, dataset.parent / "report.json", 2)
+    check_dataset(dataset, task, "Lower the confidence", dataset.parent / "report.json", 2)
     content: dict[str, object] = json.loads((dataset.parent / "report.json").read_text())
     return content
 
@@ -107,7 +107,8 @@ def test_a_split_without_images_or_objects_is_refused(dataset: Path, split: str)
         label.write_text("")
     checksum(dataset)
     count = len(list((dataset / "labels" / split).iterdir()))
-    assert faults(dataset) == [f"labels/{split}: no object in {count} labels; give the split sources with regions"]
+    advice = "Lower the confidence, or give the split sources with regions"
+    assert faults(dataset) == [f"labels/{split}: no object in {count} labels. {advice}"]
     for folder in ("images", "labels"):
         for file in (dataset / folder / split).iterdir():
             file.unlink()

@@ -51,7 +51,7 @@ class Trained:
 
 def train(dataset: Path, folder: Path, settings: DetectorSettings = SETTINGS, **others: Any) -> None:
     folder.mkdir(exist_ok=True)
-    check_dataset(dataset, "segment", folder / "dataset.json", 1)
+    check_dataset(dataset, "segment", "", folder / "dataset.json", 1)
     weights = others.pop("weights", None)
     arguments = {"seed": 0, "threads": 1, "code": "", **others}
     files = [folder / name for name in ("best.pt", "results.csv", RECORD)]
@@ -377,11 +377,11 @@ def test_another_class_is_another_detection() -> None:
 
 def test_a_change_of_the_dataset_is_another_training(trained: Trained, tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "dataset")
-    check_dataset(dataset, "segment", tmp_path / "same.json", 1)
+    check_dataset(dataset, "segment", "", tmp_path / "same.json", 1)
     assert (tmp_path / "same.json").read_bytes() == (trained.folder / "dataset.json").read_bytes()
     (dataset / "labels/train/disc-0000000.txt").write_text("")
     checksum(dataset)
-    check_dataset(dataset, "segment", tmp_path / "other.json", 1)
+    check_dataset(dataset, "segment", "", tmp_path / "other.json", 1)
     same, other = (json.loads((tmp_path / name).read_text())["digest"] for name in ("same.json", "other.json"))
     assert same != other
 
