@@ -9,9 +9,10 @@ from hypothesis import settings
 from tessera.core.provenance import write_checksums
 from tessera.imaging.detection.offline import offline
 
-# There may be as many workers as cores, so each uses one core, and waiting threads must not keep a core busy. It must be set
-# before anything imports torch.
+# There may be as many workers as cores, so each uses one core, and waiting threads must not keep a core busy. They must be
+# set before anything imports torch or polars.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("POLARS_MAX_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # No deadline, because the time of one example depends on the machine. A change must not fail tests of code that it did not

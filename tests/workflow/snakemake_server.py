@@ -8,8 +8,10 @@ imported before the fork, because a run may use a changed copy of it. A job find
 "snakemake" in the command lines of its parents; the name of this file satisfies that.
 """
 
+import ast
 import atexit
 import contextlib
+import functools
 import gc
 import importlib
 import json
@@ -24,8 +26,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-# Their imports start no threads. Ultralytics is not among them: a job must prepare its import, see `offline`.
-LIBRARIES = "av cv2 matplotlib.pyplot numpy pandera.polars polars psutil pydantic torch torchvision"
+SOURCES = Path(__file__).parents[2] / "src"
+# Their imports start no threads. The checks of pandera import hypothesis, if it is installed. Ultralytics is not among them: a
+# job must prepare its import, see `offline`.
+LIBRARIES = (
+    "av cv2 matplotlib.pyplot numpy pandera.backends.polars.builtin_checks pandera.polars polars psutil pydantic torch"
+    " torchvision"
+)
 
 
 def main() -> None:
@@ -37,6 +44,10 @@ def main() -> None:
     for library in LIBRARIES.split():
         importlib.import_module(library)
     assert not any(name.partition(".")[0] == "tessera" for name in sys.modules)
+    # Each run parses the library for its digests of code. Only changed files are parsed again.
+    ast.parse = functools.cache(ast.parse)
+    for file in SOURCES.rglob("*.py"):
+        ast.parse(file.read_text(encoding="utf-8"))
     # The garbage collector of a run need not look at any of this.
     gc.freeze()
     for line in sys.stdin:
