@@ -142,8 +142,8 @@ def none(state: State) -> State:
 @pytest.mark.parametrize(
     ("name", "harm", "told"),
     [
-        (NAMES[0], redder, r"on 1 samples: outputs differ by 0\.001 in model\.safetensors \(allowed: 0\.0001\)"),
-        (NAMES[1], redder, r"on 1 samples: outputs differ by 0\.001 in model\.pth"),
+        (NAMES[0], redder, r"on 1 sample: outputs differ by 0\.001 in model\.safetensors \(allowed: 0\.0001\)"),
+        (NAMES[1], redder, r"on 1 sample: outputs differ by 0\.001 in model\.pth"),
         (NAMES[1], lost, r"(?s)model\.pth does not fit .*missing.*generator_ema\.conv_last"),
         (NAMES[1], none, r"model\.pth contains values that are not finite"),
     ],

@@ -379,8 +379,8 @@ def test_without_validation_clips_the_last_weights_are_the_best(dataset: Path, t
 def test_clips_that_are_too_short_are_reported_and_left_out(dataset: Path, tmp_path: Path, terminal: io.StringIO) -> None:
     train(dataset, tmp_path, stage(frames=4))
     told = terminal.getvalue()
-    assert "2 of 4 clips of train have fewer than 4 frames and are left out" in told
-    assert "2 of 3 clips of val have fewer than 4 frames and are left out" in told
+    assert "2 of 4 clips of train left out: fewer than 4 frames" in told
+    assert "2 of 3 clips of val left out: fewer than 4 frames" in told
     with pytest.raises(TesseraError, match=r"train: no clip has 6 frames; lower `frames` of the stage"):
         train(dataset, tmp_path, stage(frames=6))
 
@@ -403,7 +403,7 @@ def test_a_broken_clip_is_reported_and_replaced(dataset: Path, tmp_path: Path, t
             {"stage": stage(batch=3), "training": TrainingSettings(accumulate=2)},
             r"`batch` of the stage .*, 3, .*set it to a multiple of 2$",
         ),
-        ({"stage": stage(batch=3), "gpus": 2}, r"`batch` of the stage .*, 3, cannot be divided evenly by 2 GPU\(s\)"),
+        ({"stage": stage(batch=3), "gpus": 2}, r"`batch` of the stage .*, 3, cannot be divided evenly by 2 GPUs"),
         ({"stage": stage(losses=LossSettings(pixel=0, perceptual=1))}, r"has only the perceptual loss, .*; declare"),
         ({"generator": GeneratorSettings(channels=16, blocks=1), "base": "best.pth"}, r"contains a generator of 8 channels"),
         ({"spynet": "best.pth"}, r"best\.pth: weights of another network; check `restoration\.weights\.spynet`"),
