@@ -211,7 +211,7 @@ def test_bad_materials_are_all_named_at_once(tmp_path: Path) -> None:
     Image.new("RGBA", (50, 50), (255, 0, 0, 0)).save(tmp_path / "logos" / "ghost.png")
     (tmp_path / "fonts").mkdir()
     (tmp_path / "fonts" / "page.ttf").write_text("<!DOCTYPE html>")
-    with pytest.raises(TesseraError, match=r"watermarks\.draw has 4 fault\(s\)") as error:
+    with pytest.raises(TesseraError, match=r"watermarks\.draw has 4 faults") as error:
         load_materials(DrawSettings(logos=tmp_path / "logos", fonts=tmp_path / "fonts"))
     for part in (
         "page.ttf' is not a font",
