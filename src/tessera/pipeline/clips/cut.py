@@ -19,11 +19,11 @@ from tessera.core.ledger import Ledger
 from tessera.core.provenance import digest
 from tessera.core.store import Store
 from tessera.imaging.containers import GUESSED_RATE
+from tessera.imaging.crops import Crop, Pad, clip_shape, crop_box, pad_of
 from tessera.imaging.encode import SOUGHT_EVERY, VideoWriter
 from tessera.imaging.frame import VideoFrame
 from tessera.imaging.masks import decode_patch, decode_rle
 from tessera.imaging.video import Packets, read_frames, read_packets, span
-from tessera.pipeline.clips.crops import Crop, Pad, clip_shape, crop_box, pad_of
 from tessera.pipeline.clips.settings import ClipSettings
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ def _plan(
     if not all(x0 < x1 <= width and y0 < y1 <= height for x0, y0, x1, y1 in boxes):
         raise Failed("region does not match its frame", f"a box is empty or not within {width} by {height} pixels")
     crops = [crop_box(box, frame, settings) for box in boxes]
-    shape = clip_shape(crops, settings)
+    shape = clip_shape(crops, is_even=settings.pixel_format == "yuv420p")
     rate = _rate(frames["time"], source)
     made_of = {
         "key": scene["key"],

@@ -8,15 +8,27 @@ wide instead of 256. Where one side has no room, at the border of the frame, the
 """
 
 from collections.abc import Iterable
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
-from tessera.pipeline.clips.settings import ClipSettings
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from tessera.core.settings import Settings
 
 Crop: TypeAlias = tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels, half-open
 Pad: TypeAlias = tuple[int, int, int, int]  # pixels at the top, bottom, left and right
 
 
-def crop_box(box: Crop, frame: tuple[int, int], settings: ClipSettings) -> Crop:
+class CropSettings(Settings):
+    """How much is cut out around a region."""
+
+    border: NonNegativeInt = 20
+    border_fraction: float = Field(0.08, ge=0, le=1)
+    size: PositiveInt = 256
+    growth: float = Field(1.0, ge=0, le=10)
+    compat: Literal["lada"] | None = None
+
+
+def crop_box(box: Crop, frame: tuple[int, int], settings: CropSettings) -> Crop:
     """Return the crop around `box` in a frame of the height and width `frame`.
 
     First, the box gets a border inside the frame: the larger of `settings.border` pixels and the fraction
@@ -58,10 +70,10 @@ def _grow_as_lada(low: int, high: int, missing: int, most: int, limit: int) -> t
     return low - both // 2 - down, high + (both + 1) // 2 + up
 
 
-def clip_shape(crops: Iterable[Crop], settings: ClipSettings) -> tuple[int, int]:
-    """Return the height and width that all of `crops` fit into; both are even if chroma is subsampled."""
+def clip_shape(crops: Iterable[Crop], *, is_even: bool) -> tuple[int, int]:
+    """Return the height and width that all of `crops` fit into, rounded up to even numbers if `is_even`."""
     height, width = (max(sides) for sides in zip(*((y1 - y0, x1 - x0) for x0, y0, x1, y1 in crops), strict=True))
-    return (height + height % 2, width + width % 2) if settings.pixel_format == "yuv420p" else (height, width)
+    return (height + height % 2, width + width % 2) if is_even else (height, width)
 
 
 def pad_of(crop: Crop, shape: tuple[int, int]) -> Pad:

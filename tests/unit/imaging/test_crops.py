@@ -6,11 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tessera.pipeline.clips.crops import Crop, clip_shape, crop_box, pad_of
-from tessera.pipeline.clips.settings import ClipSettings
+from tessera.imaging.crops import Crop, CropSettings, clip_shape, crop_box, pad_of
 
 HD = (1080, 1920)
-LADA = ClipSettings(compat="lada")
+LADA = CropSettings(compat="lada")
 
 
 @st.composite
@@ -26,7 +25,7 @@ def boxes(draw: st.DrawFn) -> tuple[Crop, tuple[int, int]]:
 
 
 SETTINGS = st.builds(
-    ClipSettings,
+    CropSettings,
     border=st.integers(0, 60),
     border_fraction=st.floats(0, 1),
     size=st.integers(1, 600),
@@ -40,7 +39,7 @@ def sides(box: Crop) -> tuple[int, int]:
 
 
 @given(boxes(), SETTINGS)
-def test_a_crop_contains_its_box_and_lies_in_the_frame(drawn: tuple[Crop, tuple[int, int]], settings: ClipSettings) -> None:
+def test_a_crop_contains_its_box_and_lies_in_the_frame(drawn: tuple[Crop, tuple[int, int]], settings: CropSettings) -> None:
     box, (height, width) = drawn
     x0, y0, x1, y1 = crop_box(*drawn, settings)
     assert 0 <= x0 <= box[0] < box[2] <= x1 <= width
@@ -49,7 +48,7 @@ def test_a_crop_contains_its_box_and_lies_in_the_frame(drawn: tuple[Crop, tuple[
 
 @given(boxes(), SETTINGS)
 def test_a_crop_is_as_large_as_the_frame_and_the_growth_allow(
-    drawn: tuple[Crop, tuple[int, int]], settings: ClipSettings
+    drawn: tuple[Crop, tuple[int, int]], settings: CropSettings
 ) -> None:
     box, (height, width) = drawn
     settings = settings.model_copy(update={"compat": None})
@@ -66,7 +65,7 @@ def test_a_crop_is_as_large_as_the_frame_and_the_growth_allow(
 
 
 @given(boxes(), SETTINGS)
-def test_a_crop_is_centred_where_there_is_room(drawn: tuple[Crop, tuple[int, int]], settings: ClipSettings) -> None:
+def test_a_crop_is_centred_where_there_is_room(drawn: tuple[Crop, tuple[int, int]], settings: CropSettings) -> None:
     box, (height, width) = drawn
     room = 3 * 3000 + 600  # on every side, because a box of 3,000 hardly grows
     placed = box[0] + room, box[1] + room, box[2] + room, box[3] + room
@@ -77,7 +76,7 @@ def test_a_crop_is_centred_where_there_is_room(drawn: tuple[Crop, tuple[int, int
 
 @given(boxes())
 def test_a_crop_is_never_smaller_than_that_of_lada(drawn: tuple[Crop, tuple[int, int]]) -> None:
-    ours, theirs = sides(crop_box(*drawn, ClipSettings())), sides(crop_box(*drawn, LADA))
+    ours, theirs = sides(crop_box(*drawn, CropSettings())), sides(crop_box(*drawn, LADA))
     assert ours[0] >= theirs[0]
     assert ours[1] >= theirs[1]
 
@@ -96,15 +95,15 @@ def test_a_crop_is_never_smaller_than_that_of_lada(drawn: tuple[Crop, tuple[int,
 )
 def test_crops_are_exact_or_equal_those_of_lada(box: Crop, frame: tuple[int, int], theirs: Crop, ours: Crop) -> None:
     assert crop_box(box, frame, LADA) == theirs
-    assert crop_box(box, frame, ClipSettings()) == ours
+    assert crop_box(box, frame, CropSettings()) == ours
 
 
-@given(st.lists(boxes(), min_size=1, max_size=5), st.sampled_from(["yuv444p", "yuv420p"]))
-def test_a_clip_is_as_small_as_its_crops_allow_and_they_are_centred(drawn: list[Any], pixel_format: Any) -> None:
+@given(st.lists(boxes(), min_size=1, max_size=5), st.booleans())
+def test_a_clip_is_as_small_as_its_crops_allow_and_they_are_centred(drawn: list[Any], is_even: bool) -> None:
     crops = [box for box, _ in drawn]
-    shape = clip_shape(crops, ClipSettings(pixel_format=pixel_format))
+    shape = clip_shape(crops, is_even=is_even)
     largest = [max(column) for column in zip(*map(sides, crops), strict=True)][::-1]
-    assert list(shape) == [side + side % 2 * (pixel_format == "yuv420p") for side in largest]
+    assert list(shape) == [side + side % 2 * is_even for side in largest]
     for crop in crops:
         top, bottom, left, right = pad_of(crop, shape)
         assert (top + bottom + crop[3] - crop[1], left + right + crop[2] - crop[0]) == shape
