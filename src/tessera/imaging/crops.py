@@ -8,11 +8,14 @@ wide instead of 256. Where one side has no room, at the border of the frame, the
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+import numpy as np
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from tessera.core.settings import Settings
+from tessera.imaging.images import resize
 
 Crop: TypeAlias = tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels, half-open
 Pad: TypeAlias = tuple[int, int, int, int]  # pixels at the top, bottom, left and right
@@ -80,3 +83,44 @@ def pad_of(crop: Crop, shape: tuple[int, int]) -> Pad:
     """Return the padding that centres `crop` in a clip of the height and width `shape`; an odd pixel is top or left."""
     rows, columns = shape[0] - (crop[3] - crop[1]), shape[1] - (crop[2] - crop[0])
     return rows - rows // 2, rows // 2, columns - columns // 2, columns // 2
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How the crops of a region become squares of `size` pixels for a restorer, and back.
+
+    A crop is centred in black with the height and width `shape`, see `clip_shape`, and this is scaled to the square. If
+    `keep_aspect`, its longer side is, and the rest of the square is black.
+    """
+
+    shape: tuple[int, int]
+    size: int
+    keep_aspect: bool = False
+
+    @property
+    def scaled(self) -> tuple[int, int]:
+        """The height and width to which `shape` is scaled."""
+        if not self.keep_aspect:
+            return self.size, self.size
+        height, width = (max(1, round(side * self.size / max(self.shape))) for side in self.shape)
+        return height, width
+
+    def square(self, crop: np.ndarray, pad: Pad) -> np.ndarray:
+        """Return the square for `crop`, uint8 (h, w, 3), padded by `pad`: uint8 (size, size, 3)."""
+        top, bottom, left, right = pad
+        whole = np.zeros((*self.shape, 3), np.uint8)
+        whole[top : self.shape[0] - bottom, left : self.shape[1] - right] = crop
+        square = np.zeros((self.size, self.size, 3), np.uint8)
+        square[self._inside] = resize(whole, *self.scaled)
+        return square
+
+    def crop(self, square: np.ndarray, pad: Pad) -> np.ndarray:
+        """Return the crop in `square`, uint8 (size, size, 3), that was padded by `pad`: uint8 (h, w, 3)."""
+        top, bottom, left, right = pad
+        whole = resize(square[self._inside], *self.shape)
+        return whole[top : self.shape[0] - bottom, left : self.shape[1] - right]
+
+    @property
+    def _inside(self) -> tuple[slice, slice]:
+        (height, width), (top, left) = self.scaled, ((self.size - side) // 2 for side in self.scaled)
+        return slice(top, top + height), slice(left, left + width)

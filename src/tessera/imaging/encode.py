@@ -13,11 +13,21 @@ if TYPE_CHECKING:
     import av
     from av.container import OutputContainer
 
+Preset: TypeAlias = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"]
 PixelFormat: TypeAlias = Literal["yuv420p", "yuv444p", "gray"]
 KEYFRAME_EVERY = 2  # seconds between keyframes, to which players can seek
 SOUGHT_EVERY = 0.5  # seconds between keyframes of clips from which windows are read at random: little is decoded in vain
 BLACK = {"yuv444p": (16, 128, 128), "gray": (0,)}  # the value of each plane; BT.709, limited range
 LARGE = 4_000_000  # pixels of a frame above which x264 holds fewer frames: at 4K this saves 250 MB, but compresses less
+
+
+def x264_options(preset: str, quality: int, pixels: int) -> dict[str, str]:
+    """Return the options of x264 with which equal frames of `pixels` pixels give equal bytes; see `VideoWriter`."""
+    # On processors with AVX-512, x264's macroblock tree reads uninitialized memory, so that the output differs in each run.
+    options = {"flags": "+bitexact", "preset": preset, "mbtree": "0"}
+    # With more than 8 bits, a rate factor of 0 is not lossless.
+    options |= {"crf": str(quality)} if quality else {"qp": "0"}
+    return options | ({"bf": "0"} if pixels > LARGE else {})
 
 
 class VideoWriter:
@@ -50,9 +60,7 @@ class VideoWriter:
         self._codec = "ffv1" if pixel_format == "gray" else "libx264"
         self._pixel_format = pixel_format
         self._keyframe_every = keyframe_every
-        # On processors with AVX-512, x264's macroblock tree reads uninitialized memory, so that the output differs in each run.
-        x264 = {"preset": preset, "crf": str(quality), "mbtree": "0"}
-        self._options = {"flags": "+bitexact"} | (x264 if self._codec == "libx264" else {})
+        self._preset, self._quality = preset, quality
         self._shape: tuple[int, ...] = ()
         self._container: OutputContainer | None = None
         self._stream: Any = None
@@ -128,15 +136,16 @@ class VideoWriter:
         import av
         from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 
-        few = {"bf": "0"} if self._codec == "libx264" and height * width > LARGE else {}
+        is_x264 = self._codec == "libx264"
+        options = x264_options(self._preset, self._quality, height * width) if is_x264 else {"flags": "+bitexact"}
         # With an explicit protocol, FFmpeg does not read the part of the file name before a colon as one.
         self._container = av.open(f"file:{self.path}", "w", container_options={"fflags": "+bitexact"})
-        self._stream = self._container.add_stream(self._codec, rate=self.rate, options=self._options | few)
+        self._stream = self._container.add_stream(self._codec, rate=self.rate, options=options)
         self._stream.width, self._stream.height, self._stream.pix_fmt = width, height, self._pixel_format
         self._converter = VideoReformatter()  # expensive to create
         encoder = self._stream.codec_context
         encoder.thread_count = 1
-        if self._codec == "libx264":
+        if is_x264:
             encoder.gop_size = max(1, round(self._keyframe_every * self.rate))
             encoder.color_range = ColorRange.MPEG
             encoder.colorspace = Colorspace.ITU709

@@ -1,8 +1,9 @@
 """A frame of a video, and its picture in RGB, as stored, or scaled down."""
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -12,7 +13,10 @@ if TYPE_CHECKING:
     import av
     from av.video.reformatter import VideoReformatter
 
+Matrix: TypeAlias = tuple[int, int, int, int]  # see `display_matrix`
 _local = threading.local()
+BLACK = 16, 128, 128  # Y, Cb and Cr in limited range
+UPRIGHT = 1, 0, 0, 1  # the display matrix of pictures that are shown as stored
 RED, BLUE = 0.2126, 0.0722  # the weights of BT.709 (ITU-R BT.709-6, items 3.2 to 3.5)
 GREEN = 1 - RED - BLUE
 # From the differences of Y, Cb and Cr, in limited range, to 16, 128 and 128, to R, G and B.
@@ -51,25 +55,26 @@ class VideoFrame:
         if self.picture is None:
             raise Failed("frame cannot be decoded")
         if box is None:
-            return _rgb(self.picture)
+            return rgb(self.picture, display_matrix(self.picture))
         x0, y0, x1, y1 = box
         left = top = 0
         picture = self.picture
         if _is_plain(picture):
             left, top = x0 - x0 % 2, y0 - y0 % 2
             picture = _part(picture, left, top, min(x1 + x1 % 2, picture.width), y1 + y1 % 2)
-        return _rgb(picture)[y0 - top : y1 - top, x0 - left : x1 - left]
+        image = rgb(picture, display_matrix(self.picture))
+        return image[y0 - top : y1 - top, x0 - left : x1 - left]
 
     def grey(self) -> np.ndarray:
         """Return the picture of a grey stream as it is stored: uint8 (H, W); of any other, the red channel of `image`.
 
         Not to be written to. Raises `Failed` if the frame cannot be decoded.
         """
-        if self.picture is None or self.picture.format.name != "gray" or _display_matrix(self.picture) != (1, 0, 0, 1):
+        if self.picture is None or self.picture.format.name != "gray" or display_matrix(self.picture) != UPRIGHT:
             return self.image()[..., 0]
         return _pixels(self.picture, 1)
 
-    def planes(self, box: tuple[int, int, int, int]) -> np.ndarray:
+    def planes(self, box: Matrix) -> np.ndarray:
         """Return the part of the picture inside `box`, as for `image`: uint8 (3, h, w), Y, Cb and Cr of BT.709, limited range.
 
         Where the stream stores such values, they are returned as they are, so that none is rounded on a way through RGB. Chroma
@@ -83,7 +88,7 @@ class VideoFrame:
         if picture is None or not _is_plain(picture) or (picture.colorspace, picture.color_range) != stored:
             image = av.VideoFrame.from_ndarray(self.image(box), format="rgb24")
             target = {"dst_colorspace": Colorspace.ITU709, "dst_color_range": ColorRange.MPEG}
-            converted = _reformatter("planes").reformat(image, format="yuv444p", threads=1, **target)
+            converted = reformatter("planes").reformat(image, format="yuv444p", threads=1, **target)
             return np.asarray(converted.to_ndarray())
         x0, y0, x1, y1 = box
         left, top = x0 // 2, y0 // 2
@@ -102,9 +107,8 @@ class VideoFrame:
         """The width and height of the upright picture in pixels; zeros if the frame cannot be decoded."""
         if self.picture is None:
             return 0, 0
-        a, b, _, _ = _display_matrix(self.picture)
         size = self.picture.width, self.picture.height
-        return size[::-1] if abs(b) > abs(a) else size
+        return size[::-1] if is_turned(display_matrix(self.picture)) else size
 
     def thumbnail(self, width: int, height: int) -> np.ndarray:
         """Return the stored picture, not turned upright, scaled to `width` by `height` pixels: uint8 (H, W, 3), RGB.
@@ -114,26 +118,76 @@ class VideoFrame:
         """
         if self.picture is None:
             raise Failed("frame cannot be decoded")
-        small = _reformatter("thumbnail").reformat(
+        small = reformatter("thumbnail").reformat(
             self.picture, width, height, "rgb24", interpolation="FAST_BILINEAR", threads=1
         )
         return np.asarray(small.to_ndarray())
 
 
-def _rgb(picture: "av.VideoFrame") -> np.ndarray:
-    """Return `picture` as uint8 (H, W, 3), RGB, rotated and mirrored by its display matrix."""
+def rgb(picture: "av.VideoFrame", matrix: Matrix) -> np.ndarray:
+    """Return `picture` as uint8 (H, W, 3), RGB, rotated and mirrored by `matrix`, a result of `display_matrix`."""
     if _is_clip(picture):
         image = _rgb_of_clip(picture)
     else:
-        converted = _reformatter("image").reformat(picture, format="rgb24", threads=1)
+        converted = reformatter("image").reformat(picture, format="rgb24", threads=1)
         image = _pixels(converted, 3).reshape(converted.height, converted.width, 3)
         if converted is picture:
             image = image.copy()
-    # Only rotations by multiples of 90 degrees and mirrorings are applied.
-    a, b, c, d = _display_matrix(picture)
-    if abs(b) > abs(a):
-        image, a, d = image.transpose(1, 0, 2), c, b
-    return np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
+    return np.ascontiguousarray(upright(image, matrix))
+
+
+def small_planes(picture: "av.VideoFrame", width: int, height: int) -> list[np.ndarray]:
+    """Return `picture` scaled by area to `width` by `height` pixels, both even, not turned upright.
+
+    Y, uint8 (H, W), and Cb and Cr, uint8 (H / 2, W / 2), of BT.709, limited range.
+    """
+    from av.video.reformatter import ColorRange, Colorspace
+
+    target = {"dst_colorspace": Colorspace.ITU709, "dst_color_range": ColorRange.MPEG}
+    scaled = reformatter("planes").reformat(picture, width, height, "yuv420p", interpolation="AREA", threads=1, **target)
+    return planes_of(scaled)
+
+
+def planes_of(picture: "av.VideoFrame") -> list[np.ndarray]:
+    """Return the planes of `picture`, which have one component each, as they are stored and writable.
+
+    uint8 (H, W) or, with more than 8 bits, uint16 (H, W).
+    """
+    planes = []
+    for part in picture.format.components:
+        plane = picture.planes[part.plane]
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: part.height]
+        planes.append(rows.view(np.uint8 if part.bits == 8 else np.uint16)[:, : part.width])
+    return planes
+
+
+def from_planes(planes: Sequence[np.ndarray]) -> "av.VideoFrame":
+    """Return the picture of `planes`: uint8, Y, Cb and Cr of BT.709, limited range, 4:2:0; see `small_planes`."""
+    import av
+    from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
+
+    picture = av.VideoFrame(planes[0].shape[1], planes[0].shape[0], "yuv420p")
+    for plane, values in zip(planes_of(picture), planes, strict=True):
+        plane[:] = values
+    picture.colorspace, picture.color_range = Colorspace.ITU709, ColorRange.MPEG
+    picture.color_primaries, picture.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
+    return picture
+
+
+def is_turned(matrix: Matrix) -> bool:
+    """Return whether width and height are exchanged by `matrix`, a result of `display_matrix`."""
+    return abs(matrix[1]) > abs(matrix[0])
+
+
+def upright(image: np.ndarray, matrix: Matrix) -> np.ndarray:
+    """Return a view of `image`, (H, W, …), rotated and mirrored by `matrix`, a result of `display_matrix`.
+
+    Only rotations by multiples of 90 degrees and mirrorings are applied.
+    """
+    a, b, c, d = matrix
+    if is_turned(matrix):
+        image, a, d = image.swapaxes(0, 1), c, b
+    return image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
 
 
 def _is_clip(picture: "av.VideoFrame") -> bool:
@@ -166,7 +220,7 @@ def _is_plain(picture: "av.VideoFrame") -> bool:
     This holds for 4:2:0 formats of even height that are shown as stored. FFmpeg converts odd heights and other formats
     differently.
     """
-    a, b, _, d = _display_matrix(picture)
+    a, b, _, d = display_matrix(picture)
     return picture.format.name in ("yuv420p", "yuvj420p") and picture.height % 2 == 0 and b == 0 and min(a, d) > 0
 
 
@@ -183,19 +237,19 @@ def _part(picture: "av.VideoFrame", x0: int, y0: int, x1: int, y1: int) -> "av.V
     return part
 
 
-def _display_matrix(picture: "av.VideoFrame") -> tuple[int, int, int, int]:
+def display_matrix(picture: "av.VideoFrame") -> Matrix:
     """Return a, b, c and d: the point (x, y) of `picture` is shown at (a x + c y, b x + d y), up to a translation."""
     from av.sidedata.sidedata import SideDataContainer
 
     # Not `picture.side_data`, which makes a reference cycle: dozens of pictures would wait for the garbage collector.
     matrix: Any = SideDataContainer(picture).get("DISPLAYMATRIX")  # type: ignore[call-arg]  # its stub has no constructor
     if matrix is None:
-        return 1, 0, 0, 1
+        return UPRIGHT
     a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
     return a, b, c, d
 
 
-def _reformatter(use: str) -> "VideoReformatter":
+def reformatter(use: str) -> "VideoReformatter":
     """Return the converter of this thread for one use: converters are expensive to create and not thread-safe."""
     from av.video.reformatter import VideoReformatter
 

@@ -75,6 +75,17 @@ def shrink(image: np.ndarray, max_side: int) -> np.ndarray:
     return cv2.resize(image, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA)
 
 
+def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Return `image`, (H, W) or (H, W, C), with `height` by `width` pixels: by area if neither side grows, else bilinearly."""
+    import cv2
+
+    if image.shape[:2] == (height, width):
+        return image
+    method = cv2.INTER_AREA if height <= image.shape[0] and width <= image.shape[1] else cv2.INTER_LINEAR
+    resized: np.ndarray = cv2.resize(image, (width, height), interpolation=method)
+    return resized
+
+
 def _rgb(image: "PillowImage") -> np.ndarray:
     """Return `image` in 8-bit colour. Raises `ValueError` if its values have no known range."""
     from PIL import Image

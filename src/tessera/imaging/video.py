@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import av
     from av.container import InputContainer
     from av.packet import Packet
+    from av.stream import Stream
     from av.video.stream import VideoStream
 
 # Threads of a decoder. Fixed, and not the number of cores, because the pictures decoded from a damaged stream depend on it.
@@ -94,7 +95,7 @@ def read_packets(path: Path) -> Packets:
     with open_video(path) as (container, stream):
         rows = [
             (packet.pts, _is_keyframe(packet, stream), place, packet.pts if packet.dts is None else packet.dts)
-            for place, packet in enumerate(_demux(container, stream))
+            for place, packet in enumerate(demux(container, stream))
             if is_shown(packet, stream.codec_context.name)
         ]
         time_base = stream.time_base
@@ -235,7 +236,7 @@ class _Reader:
     def _open(self) -> None:
         self.opened.close()
         self.container, self.stream = self.opened.enter_context(open_video(self.path, self.threads))
-        self.coming = _demux(self.container, self.stream)
+        self.coming = demux(self.container, self.stream)
         self.place = 0  # position of the next packet
 
     def _go_to(self, place: int) -> None:
@@ -255,7 +256,7 @@ class _Reader:
             return False
         with suppress(FFmpegError):
             self.container.seek(int(self.packets.dts[indices[0]]), stream=self.stream)
-            self.coming = _demux(self.container, self.stream)
+            self.coming = demux(self.container, self.stream)
             for packet in self.coming:
                 found = None if packet.is_discard else self.packets.index(packet.pts)
                 if found is not None:
@@ -265,12 +266,12 @@ class _Reader:
         return False
 
 
-def _demux(container: "InputContainer", stream: "VideoStream") -> Iterator["Packet[VideoStream]"]:
-    """Yield the packets of `stream` to its end, or to the point where the container is truncated or damaged."""
+def demux(container: "InputContainer", *streams: "Stream") -> Iterator["Packet[Any]"]:
+    """Yield the packets of `streams` to their end, or to the point where the container is truncated or damaged."""
     from av.error import FFmpegError
 
     with suppress(FFmpegError):
-        for packet in container.demux(stream):
+        for packet in container.demux(streams):
             if packet.size:
                 yield packet
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from tessera.core.errors import TesseraError
-from tessera.core.provenance import sha256_file
 from tessera.core.weights.declare import WeightsSettings
+from tessera.core.weights.resolve import verify_weights
 from tessera.imaging.boxes import Box
 from tessera.imaging.detection.offline import offline
 from tessera.imaging.detection.settings import InferenceSettings
@@ -39,12 +39,7 @@ class Detector:
         `settings.image_size`; if that is None, to the size that the model was trained at. An ONNX model of a fixed size always
         gets images of its size. Raises `TesseraError` if the sha256 differs, or the file is not a model.
         """
-        found = sha256_file(weights)
-        if isinstance(expected, str):
-            if found != expected:
-                raise TesseraError(f"{weights}: its sha256 is {found}, but {expected} is expected; delete it and run again")
-        elif f"{found}  {weights.name}" not in expected.read_text(encoding="utf-8", errors="replace").splitlines():
-            raise TesseraError(f"{weights} differs from the file listed in {expected}; delete {weights.parent} and run again")
+        verify_weights(weights, expected)
         offline()
         from ultralytics import YOLO
 

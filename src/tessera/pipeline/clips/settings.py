@@ -5,8 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from tessera.imaging.crops import CropSettings
-
-Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"]
+from tessera.imaging.encode import Preset
 
 
 class ClipSettings(CropSettings):

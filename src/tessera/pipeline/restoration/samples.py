@@ -29,8 +29,10 @@ from tessera.core.errors import Dropped, Failed
 from tessera.core.messages import counted
 from tessera.core.seeds import generator
 from tessera.imaging.boxes import mask_box
+from tessera.imaging.crops import Fit
 from tessera.imaging.degradation.chain import degrade
 from tessera.imaging.frame import VideoFrame
+from tessera.imaging.images import resize
 from tessera.imaging.mosaic.blocks import Mosaic, cover
 from tessera.imaging.mosaic.drawing import draw_mosaic
 from tessera.imaging.video import Packets, read_frames, read_packets
@@ -77,9 +79,7 @@ def _make(clip: Clip, settings: DataSettings, frames: int, rng: np.random.Genera
     for (top, bottom, left, right), inside in zip(pads.tolist(), content, strict=True):
         inside[top : clip.shape[0] - bottom, left : clip.shape[1] - right] = 255
     height, width = clip.shape
-    tall = wide = settings.size
-    if settings.keep_aspect:
-        tall, wide = (max(1, round(side * settings.size / max(clip.shape))) for side in clip.shape)
+    tall, wide = Fit(clip.shape, settings.size, settings.keep_aspect).scaled
     mosaicked, clean, mask, content = (_scale(images, wide, tall) for images in (mosaicked, clean, mask, content))
     across, down = mosaic.width * wide / width, mosaic.height * tall / height
     mosaicked = degrade(mosaicked, settings.degradations, rng, min(across, down))
@@ -185,12 +185,9 @@ def _each(images: np.ndarray, shape: tuple[int, int], change: Callable[..., obje
 
 
 def _scale(images: np.ndarray, width: int, height: int) -> np.ndarray:
-    import cv2
-
     if images.shape[1:3] == (height, width):
         return images
-    method = cv2.INTER_AREA if height <= images.shape[1] and width <= images.shape[2] else cv2.INTER_LINEAR
-    return _each(images, (height, width), partial(cv2.resize, dsize=(width, height), interpolation=method))
+    return np.stack([resize(image, height, width) for image in images])
 
 
 def _centre(images: np.ndarray, side: int) -> np.ndarray:

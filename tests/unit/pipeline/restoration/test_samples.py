@@ -11,6 +11,7 @@ import pytest
 
 from restoration_clips import texture, write_clip, write_moving_clip
 from tessera.core.errors import Dropped, Failed
+from tessera.imaging.crops import Fit
 from tessera.imaging.degradation.settings import Step
 from tessera.imaging.video import read_frames, read_packets
 from tessera.pipeline.restoration.samples import Sample, draw_sample, fixed_sample
@@ -64,6 +65,23 @@ def read(path: Path) -> np.ndarray:
 
 
 # The content of a sample
+
+
+@pytest.mark.parametrize(("size", "keep_aspect"), [(96, False), (64, False), (128, True), (80, True)])
+def test_footage_is_fitted_to_the_restorer_like_its_samples(clip: Clip, size: int, keep_aspect: bool) -> None:
+    sample = fixed_sample(clip, plain(size=size, keep_aspect=keep_aspect), frames=12, seed=3)
+    fit = Fit(clip.shape, size, keep_aspect)
+    stored = read(clip.images)[sample.first : sample.first + 12]
+    for number, image in enumerate(stored):
+        pad = tuple(clip.pads[sample.first + number].tolist())
+        top, bottom, left, right = pad
+        crop = image[top : clip.shape[0] - bottom, left : clip.shape[1] - right]
+        square = fit.square(crop, pad)
+        # Samples have black pixels where content was mixed with padding.
+        assert np.array_equal(square * (sample.content[number, ..., None] > 0), sample.clean[number])
+        back = fit.crop(square, pad)
+        assert back.shape == crop.shape
+        assert np.abs(back.astype(int) - crop)[2:-2, 2:-2].mean() < (3 if size >= 96 else 6)
 
 
 def slow_mosaic(clip: Clip, number: int, image: np.ndarray, mask: np.ndarray, anchor: str, block: int = 8) -> np.ndarray:

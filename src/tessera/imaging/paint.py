@@ -1,0 +1,49 @@
+"""Blend an image into a part of a picture as it is stored, so that all other pixels keep their values."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tessera.imaging.crops import Crop
+from tessera.imaging.frame import Matrix, planes_of, reformatter, upright
+from tessera.imaging.images import resize
+
+if TYPE_CHECKING:
+    import av
+
+
+def paint(picture: "av.VideoFrame", matrix: Matrix, box: Crop, image: np.ndarray, weight: np.ndarray) -> None:
+    """Blend `image` into the part of `picture` in `box`, in place.
+
+    `picture`: in one of the formats `ENCODED`, writable. `matrix`: its `display_matrix`. `box`: in the upright picture; where
+    the chroma is subsampled, it is reduced to whole chroma pixels. `image`: uint8 (h, w, 3), RGB, as large as the box.
+    `weight`: float32 (h, w), from 0, only the picture, to 1, only the image. A value of the picture changes only if the weight
+    is above 0 at one of the pixels that it belongs to: one for luma, up to four for chroma.
+    """
+    shown = [upright(plane, matrix) for plane in planes_of(picture)]
+    height, width = shown[0].shape
+    down, across = (-(-side // least) for side, least in zip((height, width), shown[-1].shape, strict=True))
+    x0, y0, x1, y1 = box
+    left, top, right, bottom = x0 % across, y0 % down, (x1 % across if x1 < width else 0), (y1 % down if y1 < height else 0)
+    inside = slice(top, y1 - y0 - bottom), slice(left, x1 - x0 - right)
+    x0, y0, x1, y1 = x0 + left, y0 + top, x1 - right, y1 - bottom
+    if x0 >= x1 or y0 >= y1:
+        return
+    weights = {(1, 1): weight[inside]}
+    for plane, values in zip(shown, _values(image[inside], picture), strict=True):
+        step_x, step_y = step = (1, 1) if plane is shown[0] else (across, down)
+        part = plane[y0 // step_y : -(-y1 // step_y), x0 // step_x : -(-x1 // step_x)]
+        share = weights.setdefault(step, resize(weights[1, 1], *part.shape))
+        part[:] = np.rint(part + (resize(values, *part.shape) - part.astype(np.float32)) * share)
+
+
+def _values(image: np.ndarray, picture: "av.VideoFrame") -> list[np.ndarray]:
+    """Return `image`, uint8 (h, w, 3), RGB, in the colours of `picture`, with full chroma: one or three planes (h, w)."""
+    import av
+
+    kind = picture.format
+    is_deep, is_grey = kind.components[0].bits > 8, len(kind.components) == 1
+    name = ("gray" if is_grey else "yuv444p") + ("10le" if is_deep else "")
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+    target = {"dst_colorspace": picture.colorspace, "dst_color_range": picture.color_range}
+    return planes_of(reformatter("paint").reformat(frame, format=name, threads=1, **target))

@@ -1,0 +1,205 @@
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from tessera.imaging.crops import Crop
+from tessera.imaging.frame import rgb
+from tessera.imaging.paint import paint
+from tessera.imaging.video import read_frames, read_packets
+from tessera.imaging.video_copy import ENCODED, VideoCopy, encodable, suffix_of_copy
+
+STAMPS = [0, 40, 45, 130, 200, 210, 400, 440]  # milliseconds
+LOSSLESS: dict[str, Any] = {"quality": 0, "preset": "ultrafast"}
+TURN = 1 << 16
+
+
+def original(
+    path: Path,
+    pixel_format: str = "yuv420p",
+    *,
+    codec: str = "ffv1",
+    size: tuple[int, int] = (64, 48),
+    sound: str = "",
+    begins: int = 0,
+    prepare: Callable[[Any], None] = lambda stream: None,
+    stamps: Sequence[int] = STAMPS,
+) -> Path:
+    """Write a video of noise at irregular times, with a tone if `sound` names a codec."""
+    random = np.random.default_rng(0)
+    with av.open(path, "w") as container:
+        stream: Any = container.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = *size, pixel_format
+        stream.codec_context.time_base = Fraction(1, 1000)
+        prepare(stream)
+        if sound:
+            tone = container.add_stream(sound, rate=48000)
+            frame = av.AudioFrame.from_ndarray(random.normal(0, 0.1, (2, 24000)).astype(np.float32), "fltp", "stereo")
+            frame.sample_rate, frame.pts, frame.time_base = 48000, begins * 48, Fraction(1, 48000)
+            for part in av.AudioResampler(tone.format, tone.layout, 48000, tone.frame_size or None).resample(frame):
+                container.mux(tone.encode(part))
+            container.mux(tone.encode())
+        for pts in stamps:
+            image = random.integers(0, 256, (size[1], size[0], 3), np.uint8)
+            picture = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format=pixel_format)
+            picture.pts, picture.time_base = pts + begins, Fraction(1, 1000)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    return path
+
+
+def copied(path: Path, folder: Path) -> Path:
+    """Write a copy of the video `path` with its own pictures."""
+    copy = folder / f"copy{suffix_of_copy(path)}"
+    with VideoCopy(copy, path, **LOSSLESS) as writer:
+        for frame in read_frames(path, read_packets(path)):
+            assert frame.picture is not None
+            writer.write(frame, encodable(frame.picture, frame.picture.width, frame.picture.height))
+    return copy
+
+
+def pictures(path: Path, planes: int) -> list[list[np.ndarray]]:
+    """Return the first `planes` planes of each frame of `path`."""
+    found = []
+    with av.open(path) as container:
+        for frame in container.decode(video=0):
+            parts = frame.format.components[:planes]
+            size = 1 if parts[0].bits == 8 else 2
+            rows = [
+                np.frombuffer(frame.planes[part.plane], np.uint8).reshape(-1, frame.planes[part.plane].line_size)
+                for part in parts
+            ]
+            found.append([each[: part.height, : part.width * size] for each, part in zip(rows, parts, strict=True)])
+    return found
+
+
+def heard(path: Path) -> np.ndarray:
+    """Return the decoded sound of `path`."""
+    with av.open(path) as container:
+        return np.concatenate([frame.to_ndarray() for frame in container.decode(audio=0)], axis=1)
+
+
+def sound_of(path: Path) -> list[tuple[bytes, float]]:
+    """Return the packets of sound in `path`, and the time of each since the first frame."""
+    with av.open(path) as container:
+        first = min(packet.pts * packet.time_base for packet in container.demux(video=0) if packet.pts is not None)
+    with av.open(path) as container:
+        return [
+            (bytes(packet), float(packet.pts * packet.time_base - first))
+            for packet in container.demux(audio=0)
+            if packet.pts is not None
+        ]
+
+
+@pytest.mark.parametrize("pixel_format", sorted(ENCODED - {"yuvj420p", "yuvj422p", "yuvj444p"}))
+def test_a_copy_has_the_pictures_and_the_times_of_the_original(pixel_format: str, tmp_path: Path) -> None:
+    path = original(tmp_path / "a.mkv", pixel_format)
+    copy = copied(path, tmp_path)
+    planes = 1 if "gray" in pixel_format else 3  # in H.264, grey may get chroma that is 0
+    for before, after in zip(pictures(path, planes), pictures(copy, planes), strict=True):
+        assert all(np.array_equal(*pair) for pair in zip(before, after, strict=True))
+    assert np.abs(read_packets(copy).time * 1000 - STAMPS).max() < 1e-6
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.ts"])
+@pytest.mark.parametrize("sound", ["aac", "libmp3lame"])
+def test_sound_is_copied_bit_by_bit_at_its_time(sound: str, name: str, tmp_path: Path) -> None:
+    path = original(tmp_path / name, codec="libx264", sound=sound, begins=1400)
+    copy = copied(path, tmp_path)
+    before, after = sound_of(path), sound_of(copy)
+    assert copy.suffix == ".mp4"
+    assert len(before) > 10
+    # In a transport stream, each packet of AAC has a header, which an .mp4 states once.
+    if (name, sound) != ("a.ts", "aac"):
+        assert [data for data, _ in before] == [data for data, _ in after]
+    assert np.array_equal(heard(path), heard(copy))
+    assert np.allclose([time for _, time in before], [time for _, time in after], atol=0.001)
+
+
+def test_sound_that_an_mp4_cannot_hold_goes_to_a_matroska_file(tmp_path: Path) -> None:
+    path = original(tmp_path / "a.mkv", sound="pcm_u8")
+    copy = copied(path, tmp_path)
+    assert copy.suffix == ".mkv"
+    assert [data for data, _ in sound_of(path)] == [data for data, _ in sound_of(copy)]
+
+
+@pytest.mark.parametrize("turn", [(0, TURN, -TURN, 0), (0, -TURN, TURN, 0), (-TURN, 0, 0, -TURN), (-TURN, 0, 0, TURN)])
+def test_a_copy_is_turned_like_the_original(turn: tuple[int, int, int, int], tmp_path: Path) -> None:
+    a, b, c, d = turn
+    path = original(
+        tmp_path / "a.mov",
+        codec="libx264",
+        prepare=lambda stream: stream.set_display_matrix((a, b, 0, c, d, 0, 0, 0, 1 << 30)),
+    )
+    copy = copied(path, tmp_path)
+    images = [[frame.image() for frame in read_frames(each, read_packets(each))] for each in (path, copy)]
+    assert np.array_equal(*images)
+
+
+@pytest.mark.parametrize(
+    ("pixel_format", "size", "becomes"),
+    [
+        ("bgr0", (64, 48), "yuv444p"),
+        ("yuv411p", (64, 48), "yuv422p"),
+        ("yuva420p", (64, 48), "yuv420p"),
+        ("yuv420p", (63, 48), "yuv444p"),
+        ("yuv422p12le", (64, 48), "yuv422p10le"),
+        ("gray16le", (64, 48), "yuv444p10le"),
+    ],
+)
+def test_other_formats_are_converted_to_the_closest(
+    pixel_format: str, size: tuple[int, int], becomes: str, tmp_path: Path
+) -> None:
+    copy = copied(original(tmp_path / "a.mkv", pixel_format, size=size), tmp_path)
+    with av.open(copy) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.pix_fmt, stream.width, stream.height) == (becomes, *size)
+
+
+def test_colours_are_named_as_in_the_original(tmp_path: Path) -> None:
+    def tag(stream: Any) -> None:
+        encoder = stream.codec_context
+        encoder.color_range, encoder.colorspace, encoder.color_primaries, encoder.color_trc = 1, 9, 9, 16
+
+    copy = copied(original(tmp_path / "a.mkv", "yuv420p10le", codec="libx264", prepare=tag), tmp_path)
+    with av.open(copy) as container:
+        encoder = container.streams.video[0].codec_context
+        assert (encoder.color_range, encoder.colorspace, encoder.color_primaries, encoder.color_trc) == (1, 9, 9, 16)
+
+
+def test_equal_pictures_give_equal_bytes(tmp_path: Path) -> None:
+    path = original(tmp_path / "a.mp4", codec="libx264", sound="aac")
+    one = copied(path, tmp_path).read_bytes()
+    assert copied(path, tmp_path).read_bytes() == one
+
+
+@pytest.mark.parametrize("turn", [(TURN, 0, 0, TURN), (0, TURN, -TURN, 0), (0, -TURN, TURN, 0), (-TURN, 0, 0, TURN)])
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "gray"])
+def test_paint_changes_only_the_values_of_weighted_pixels(
+    pixel_format: str, turn: tuple[int, int, int, int], tmp_path: Path
+) -> None:
+    path = original(tmp_path / "a.mkv", pixel_format, stamps=[0])
+    (frame,) = read_frames(path, read_packets(path))
+    picture = frame.picture
+    assert picture is not None
+    upright = rgb(picture, turn)
+    height, width = upright.shape[:2]
+    box: Crop = (7, 11, 31, 42)
+    weight = np.zeros((31, 24), np.float32)
+    weight[5:20, 4:15] = 1
+    weight[20:22, 4:15] = 0.5
+    image = np.full((31, 24, 3), (200, 60, 90), np.uint8)
+    picture.make_writable()
+    paint(picture, turn, box, image, weight)
+    after = rgb(picture, turn)
+    # What has full weight, and shares no chroma with other pixels, is the image.
+    inner = after[11 + 7 : 11 + 18, 7 + 6 : 7 + 13]
+    expected = image[0, 0] if pixel_format != "gray" else np.rint(image[0, 0] @ [0.299, 0.587, 0.114])
+    assert np.abs(inner.astype(int) - expected).max() <= 4
+    outside = np.ones((height, width), bool)
+    outside[11 + 3 : 11 + 24, 7 + 2 : 7 + 17] = False
+    assert np.array_equal(after[outside], upright[outside])
