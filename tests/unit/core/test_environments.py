@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tessera.core.environments.run import run_inside
+from tessera.core.environments.run import Inside, run_inside
 from tessera.core.errors import TesseraError
 from tessera.core.settings import Settings
 
@@ -31,6 +31,7 @@ def fail(kind):
     if kind == "odd file": raise OddFile("why")
     if kind == "exit": os._exit(3)
     if kind == "killed": os.kill(os.getpid(), signal.SIGKILL)
+def who(count): return os.getpid(), [0] * count
 def wait(path): path.write_text(str(os.getpid())); time.sleep(60)
 """
 JOB = """
@@ -79,6 +80,26 @@ def test_an_error_in_the_environment_is_raised_in_the_caller(
 ) -> None:
     with pytest.raises(expected, match=message):
         run_inside(environment, "work:fail", kind=kind)
+
+
+def test_calls_of_one_block_run_in_one_process_and_go_on_after_an_error(environment: Path) -> None:
+    with Inside(environment) as call:
+        process, zeros = call("work:who", count=100_000)
+        with pytest.raises(TesseraError, match="the fix"):
+            call("work:fail", kind="ours")
+        assert call("work:who", count=0) == (process, [])
+    assert zeros == [0] * 100_000
+    with pytest.raises(ProcessLookupError):
+        os.kill(process, 0)
+
+
+class OnlyHere(Settings):
+    """A type that the environment does not have."""
+
+
+def test_an_argument_of_a_type_that_the_environment_lacks_ends_in_an_error(environment: Path) -> None:
+    with pytest.raises(TesseraError, match="work:who ended with the status 1; the log may say more"):
+        run_inside(environment, "work:who", count=OnlyHere())
 
 
 def test_a_missing_environment_is_named(tmp_path: Path) -> None:

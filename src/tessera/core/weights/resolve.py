@@ -4,15 +4,20 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tessera.core.errors import TesseraError
+from tessera.core.provenance import sha256_file
 from tessera.core.weights.declare import WeightsSettings
 
 Weights = str | Mapping[str, Any] | None  # `trained`, the fields of `WeightsSettings`, or none
 
 
-def weights_file(weights: Weights, model: str = "") -> str | list[str]:
-    """Return the file of `weights` as an input of a rule, an empty list for none. `trained` means the weights of `model`."""
+def weights_file(weights: Weights, model: str = "", suffix: str = ".pt") -> str | list[str]:
+    """Return the file of `weights` as an input of a rule, an empty list for none.
+
+    `trained` means the exported file of `model` with `suffix`.
+    """
     if weights == "trained":
-        return f"<results>/weights/{model}/{model}.pt"
+        return f"<results>/weights/{model}/{model}{suffix}"
     return WeightsSettings.model_validate(weights).file if weights else []
 
 
@@ -27,6 +32,19 @@ def expected_digest(weights: Weights, checksums: Path | list[Path]) -> Path | st
         return str(weights["sha256"])
     assert isinstance(checksums, Path), "trained weights come with checksums"
     return checksums
+
+
+def verify_weights(weights: Path, expected: Path | str) -> None:
+    """Compare the file `weights` with `expected`: its sha256, or the path of a SHA256SUMS that must list it.
+
+    Raises `TesseraError` if it differs.
+    """
+    found = sha256_file(weights)
+    if isinstance(expected, str):
+        if found != expected:
+            raise TesseraError(f"{weights}: its sha256 is {found}, but {expected} is expected; delete it and run again")
+    elif f"{found}  {weights.name}" not in expected.read_text(encoding="utf-8", errors="replace").splitlines():
+        raise TesseraError(f"{weights} differs from the file listed in {expected}; delete {weights.parent} and run again")
 
 
 def declared_weights(settings: Any, place: str = "") -> Iterator[tuple[str, WeightsSettings]]:

@@ -139,10 +139,15 @@ def evaluate(
     _write(pictures / "pictures.json", sorted(shown, key=lambda row: str(row["name"])))
 
 
-def restore(generator: "Generator", clip: np.ndarray, device: "torch.device | str" = "cpu") -> np.ndarray:
+def restore(
+    generator: "Generator",
+    clip: np.ndarray,
+    device: "torch.device | str" = "cpu",
+    fix: str = "lower `restoration.metrics.frames`",
+) -> np.ndarray:
     """Return `clip`, uint8 (T, H, W, 3), RGB, restored by `generator`, with the same shape and dtype. Values are clipped.
 
-    Raises `TesseraError` if the output is not finite, or the GPU is out of memory.
+    Raises `TesseraError` if the output is not finite, or if the GPU is out of memory, for which it advises `fix`.
     """
     import torch
 
@@ -153,7 +158,7 @@ def restore(generator: "Generator", clip: np.ndarray, device: "torch.device | st
         except torch.OutOfMemoryError:
             raise TesseraError(
                 f"the GPU is out of memory with {counted(len(clip), 'frames')} of {clip.shape[2]} by {clip.shape[1]} pixels;"
-                " lower `restoration.metrics.frames`"
+                f" {fix}"
             ) from None
         if not restored.isfinite().all():
             raise TesseraError(

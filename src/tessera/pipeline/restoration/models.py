@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from tessera.pipeline.restoration.operators import ModulatedDeformConv2d, provide_operators
 from tessera.pipeline.restoration.settings import DiscriminatorSettings, GeneratorSettings
-from tessera.pipeline.restoration.weights import load_weights
+from tessera.pipeline.restoration.weights import load_weights, size_of
 
 provide_operators()
 
@@ -106,12 +106,13 @@ def build_discriminator(settings: DiscriminatorSettings) -> nn.Module:
     return cast(nn.Module, UNetDiscriminatorWithSpectralNorm(in_channels=3, mid_channels=settings.channels))
 
 
-def load_generator(checkpoint: Path, settings: GeneratorSettings) -> Generator:
+def load_generator(checkpoint: Path, settings: GeneratorSettings | None = None) -> Generator:
     """Return the generator in `checkpoint` for inference, with the moving average of its weights if there is one.
 
-    Raises `TesseraError` if `checkpoint` contains another architecture, or no generator.
+    `settings`: the size that it must have, or None for any. Raises `TesseraError` if `checkpoint` contains another size, or no
+    generator of this architecture.
     """
-    generator = build_generator(settings)
+    generator = build_generator(settings or size_of(checkpoint))
     load_weights(generator, checkpoint)
     generator.eval().requires_grad_(False)
     return generator

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tessera.core.errors import TesseraError
+from tessera.pipeline.restoration.settings import GeneratorSettings
 
 if TYPE_CHECKING:
     import torch
@@ -77,8 +78,26 @@ def _reason(error: Exception) -> str:
     return message.split("\n")[0].split(". ")[0] or type(error).__name__
 
 
+def size_of(path: Path) -> GeneratorSettings:
+    """Return the size of the generator in `path`; see `read_weights`. Raises `TesseraError` if BasicVSR++ has no such size."""
+    weights = read_weights(path)
+    channels, blocks = _counts(weights)
+    try:
+        return GeneratorSettings(channels=channels, blocks=blocks)
+    except ValueError:
+        raise TesseraError(
+            f"{path} contains a generator of {_size(weights)}, which is no BasicVSR++; use weights of Tessera or of Lada's"
+            " application"
+        ) from None
+
+
 def _size(weights: "Mapping[str, torch.Tensor]") -> str:
     """Return the size of a generator in the terms of the settings."""
+    channels, blocks = _counts(weights)
+    return f"{channels} channels and {blocks} blocks"
+
+
+def _counts(weights: "Mapping[str, torch.Tensor]") -> tuple[int, int]:
     shape = weights["reconstruction.main.0.weight"].shape if "reconstruction.main.0.weight" in weights else ()
     blocks = sum(name.startswith("backbone.backward_1.main.2.") and name.endswith(".conv1.weight") for name in weights)
-    return f"{next(iter(shape), 0)} channels and {blocks} blocks"
+    return next(iter(shape), 0), blocks

@@ -1,0 +1,34 @@
+"""Restore clips with a generator that is loaded once. Callers in other environments send one clip after another."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+    from tessera.pipeline.restoration.models import Generator
+
+
+def restore_clip(clip: np.ndarray, weights: Path) -> np.ndarray:
+    """Return `clip`, uint8 (T, H, W, 3), RGB, restored by the generator in the file `weights`, with the same shape and dtype.
+
+    It runs on the GPU if there is one. The file may have any layout that `read_weights` knows, and any size of generator.
+    Raises `TesseraError` if it holds no generator, if the output is not finite, or if the GPU is out of memory.
+    """
+    from tessera.pipeline.restoration.evaluate import restore
+
+    generator, device = _generator(weights)
+    return restore(generator, clip, device, fix="lower `preview.restore.window`")
+
+
+@lru_cache(1)
+def _generator(weights: Path) -> "tuple[Generator, torch.device]":
+    import torch
+
+    from tessera.pipeline.restoration.models import load_generator
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return load_generator(weights).to(device), device
