@@ -55,6 +55,7 @@ for room in room_files():
 include: "workflow/rules/datasets.smk"
 include: "workflow/rules/models.smk"
 include: "workflow/rules/previews.smk"
+include: "workflow/rules/restored.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/verify.smk"
 

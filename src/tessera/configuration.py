@@ -6,10 +6,10 @@
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import Field, PositiveInt, create_model, field_validator, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, create_model, field_validator, model_validator
 
 from tessera.catalogue import DATASETS, DETECTOR, MODELS, made_datasets, model_for, trained_models
 from tessera.core.errors import TesseraError
@@ -33,6 +33,7 @@ from tessera.pipeline.mosaics.choose import RegionSettings
 from tessera.pipeline.previews.predict import PreviewDetectionSettings
 from tessera.pipeline.previews.proposals import ProposalSettings
 from tessera.pipeline.previews.rendering import RenderSettings
+from tessera.pipeline.previews.restored import RestoreSettings
 from tessera.pipeline.report.settings import ReportSettings
 from tessera.pipeline.restoration.settings import RestorationSettings
 from tessera.pipeline.watermarks.settings import WatermarkSettings
@@ -125,6 +126,24 @@ class Scores(Settings):
     quality: WeightsSettings | None = None
 
 
+class RestoredSceneSettings(SceneSettings):
+    """Which regions are restored, and how their masks and boxes are smoothed: also short ones, each as it was detected."""
+
+    minimum: PositiveFloat = 0.01
+    maximum: PositiveFloat = 60.0
+    confidence: float = Field(0.25, ge=0, le=1)
+    extension: tuple[Annotated[int, Field(ge=0, le=10)], ...] = Field((0,), min_length=1)
+
+
+class Restoring(RestoreSettings):
+    """How mosaics in footage are found and restored."""
+
+    shown: tuple[str, ...] = ()
+    detect: VideoDetectionSettings = VideoDetectionSettings()
+    track: TrackSettings = TrackSettings()
+    choose: RestoredSceneSettings = RestoredSceneSettings()
+
+
 class Preview(Settings):
     """The previews that `snakemake preview` renders, and the labels that it proposes for correction."""
 
@@ -134,12 +153,14 @@ class Preview(Settings):
     predict: PreviewDetectionSettings = PreviewDetectionSettings()
     render: RenderSettings = RenderSettings()
     proposals: ProposalSettings = ProposalSettings()
+    restore: Restoring = Restoring()
 
     @field_validator("model")
     @classmethod
-    def _is_a_detector(cls, name: str) -> str:
-        if name not in DETECTORS:
-            raise ValueError(f"should be one of {', '.join(DETECTORS)}")
+    def _is_a_model(cls, name: str) -> str:
+        names = [model.name for model in MODELS]
+        if name not in names:
+            raise ValueError(f"should be one of {', '.join(names)}")
         return name
 
 

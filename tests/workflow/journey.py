@@ -97,6 +97,16 @@ def begin(project: Project) -> list[dict[str, str]]:
             "metrics": {"frames": 2, "pictures": 1},
             "export": {"samples": 1, "frames": 2},
         },
+        "preview": {
+            "restore": {
+                "shown": ["clay"],
+                "window": 8,
+                "overlap": 2,
+                "detect": {"confidence": 0.001, "max_regions": 1},
+                "track": {"high": 0, "low": 0, "new": 0, "match": 1, "speed": 1000},
+                "choose": {"confidence": 0},
+            }
+        },
     }
     return rows
 

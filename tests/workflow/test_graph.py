@@ -39,6 +39,7 @@ def test_the_graph_of_rules_equals_graph_txt(project: Project) -> None:
     project.settings = {
         "annotations": {"labels": [label_set], "frame_labels": "frame labels"},
         "watermarks": {"sets": [watermark_set]},
+        "preview": {"restore": {"shown": ["two"]}},
     }
     run = project.run("--rulegraph", "--", "all", "datasets", "preview", *MODELS)
     assert run.returncode == 0, run.output
@@ -107,7 +108,7 @@ def test_a_rule_has_a_script_of_its_name_and_declares_its_dependencies(rule: str
 def rules_of_shards() -> set[str]:
     """Return the rules that have a job per shard, without those of previews, which are requested separately."""
     by_shard = {rule for rule, body in RULES.items() if f"<benchmarks>/{rule}/{{shard}}" in body}
-    return by_shard - {"predict_source", "render_preview", "propose_labels"}
+    return by_shard - {"predict_source", "render_preview", "propose_labels", "find_mosaics", "restore_previews"}
 
 
 def test_a_source_has_at_most_six_jobs() -> None:

@@ -1,6 +1,7 @@
 # Previews: draw the detections in footage, and propose labels to correct. `snakemake preview`
 
 import tessera.catalogue
+from tessera.catalogue import RESTORER
 from tessera.core.definitions import code_digest
 from tessera.core.weights.resolve import weights_checksums, weights_file
 from tessera.pipeline.previews.rendering import previewed_sources
@@ -9,21 +10,24 @@ try:
     PREVIEWED = previewed_sources(
         SHARDS,
         config["preview"]["sources"],
-        list(config["preview"]["proposals"]["frames"]),
+        {
+            "preview.proposals.frames": config["preview"]["proposals"]["frames"],
+            "preview.restore.shown": config["preview"]["restore"]["shown"],
+        },
     )
 except TesseraError as error:
     raise WorkflowError(str(error)) from None
 
 PREVIEW_MODEL = config["preview"]["model"]
+PREVIEWED_MODEL = next(
+    model for model in tessera.catalogue.MODELS if model.name == PREVIEW_MODEL
+)
+IS_RESTORED = PREVIEWED_MODEL.kind is RESTORER
 # The weights of the preview: those trained here or, if the model is not trained, those declared instead.
 PREVIEW_WEIGHTS = (
     "trained"
-    if PREVIEW_MODEL in MODELS
-    else next(
-        config["regions"]["detectors"][model.finds]["weights"]
-        for model in tessera.catalogue.MODELS
-        if model.name == PREVIEW_MODEL
-    )
+    if PREVIEW_MODEL in MODELS or IS_RESTORED
+    else config["regions"]["detectors"][PREVIEWED_MODEL.finds]["weights"]
 )
 
 
@@ -54,11 +58,17 @@ def preview_weights(wildcards):
 rule preview:
     input:
         footage,
-        "<results>/previews/summary.json",
-        expand(
-            "<results>/previews/{shard}/{part}",
-            shard=PREVIEWED,
-            part=["overlays", "sheets", "proposals.tsv"],
+        (
+            "<results>/restored/summary.json"
+            if IS_RESTORED
+            else [
+                "<results>/previews/summary.json",
+                *expand(
+                    "<results>/previews/{shard}/{part}",
+                    shard=PREVIEWED,
+                    part=["overlays", "sheets", "proposals.tsv"],
+                ),
+            ]
         ),
 
 

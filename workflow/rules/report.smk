@@ -220,6 +220,7 @@ rule report:
                 for name, model in MODELS.items()
                 for figure in ["card.html", "metrics.html", *model.kind.figures]
             ),
+            *(["<results>/reports/footage.html"] if RESTORING["shown"] else []),
             "<results>/reports/timings.svg",
         ],
     output:

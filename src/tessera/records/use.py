@@ -10,14 +10,14 @@ from tessera.records.tables.table import read_table
 NOT_ADMITTED = "source not admitted", ""  # the reason and the detail for a source that is not in the table
 
 
-def refusal(source: Mapping[str, Any], datasets: Sequence[str]) -> tuple[str, str]:
+def refusal(source: Mapping[str, Any], datasets: Sequence[str] | None) -> tuple[str, str]:
     """Return reason and detail, for a ledger, if `source` may feed none of `datasets`; two empty texts if it may.
 
-    `source`: a row of `tables.Sources`.
+    `source`: a row of `tables.Sources`. `datasets`: None if it feeds none, but is only looked at.
     """
     if source["status"] != "admitted":
         return "source refused", source["reason"]
-    if source["use"] and not set(datasets) & set(source["use"]):
+    if datasets is not None and source["use"] and not set(datasets) & set(source["use"]):
         return f"source not for {' or '.join(datasets)}", ""
     return "", ""
 

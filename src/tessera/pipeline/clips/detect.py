@@ -44,7 +44,7 @@ def detect_videos(
     sources: Path,
     weights: Path,
     expected: Path | str,
-    datasets: Sequence[str],
+    datasets: Sequence[str] | None,
     settings: VideoDetectionSettings,
     kept: Path,
     *,
@@ -53,11 +53,13 @@ def detect_videos(
     frames: Path,
     detections: Path,
     ledger: Path,
+    wanted: Sequence[str] | None = None,
 ) -> None:
-    """Run the detector `weights` on the admitted videos of a shard that may feed one of `datasets`.
+    """Run the detector `weights` on the admitted videos of a shard that may feed one of `datasets`, on all if it is None.
 
     `sources`: `tables.Sources`. `expected`: see `Detector`. `frames` gets all frames of the videos as `tables.VideoFrames`, and
-    `detections` gets `tables.VideoDetections`; see `detect_video`. `ledger` gets one row per source. A video is ok if the
+    `detections` gets `tables.VideoDetections`; see `detect_video`. `ledger` gets one row per source; `wanted`: the ids of the
+    sources that count, or None for all. A video is ok if the
     detector reached its end, with the reason `frames that cannot be decoded` if there are such frames. A source is dropped if
     it was refused, is not a video, or is not for the dataset. A video that cannot be read is failed, and not in the tables.
 
@@ -79,6 +81,8 @@ def detect_videos(
     with Ledger(ledger) as book:
         for row in read_table(sources, Sources).iter_rows(named=True):
             source = row["source"]
+            if wanted is not None and source not in wanted:
+                continue
             reason, detail = refusal(row, datasets)
             if reason:
                 book.row(source, "dropped", reason, detail)

@@ -1,7 +1,7 @@
 """Draw what a detector finds in a source: overlay videos and contact sheets."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache, lru_cache
 from pathlib import Path
@@ -14,7 +14,7 @@ from tessera.core.errors import TesseraError
 from tessera.core.files import file_name
 from tessera.core.job import progress, tell
 from tessera.core.ledger import read_ledger, summarise
-from tessera.core.messages import counted
+from tessera.core.messages import counted, shortened
 from tessera.core.seeds import fraction
 from tessera.core.settings import Settings
 from tessera.imaging.boxes import Box
@@ -34,6 +34,7 @@ INK, SHADE, PAPER = (255, 255, 255), (0, 0, 0), (32, 32, 32)
 TINT = 0.4  # opacity of the colour over a mask
 SLOWEST = 5.0  # lowest frame rate of an overlay video, frames per second
 KNOWN_SHOWN = 10  # most ids that a message lists, the most similar first
+NO_MOSAIC = "no mosaic found"  # the reason for a source that is not restored
 SCORES = 3  # most scores in a caption
 GAP = 8  # pixels around the tiles of a contact sheet
 LINE = 22  # pixels, height of a line of text on a contact sheet
@@ -58,14 +59,14 @@ class Mark(NamedTuple):
 
 
 def previewed_sources(
-    shards: Mapping[str, Sequence[Source]], asked: Sequence[str], listed: Sequence[str]
+    shards: Mapping[str, Sequence[Source]], asked: Sequence[str], named: Mapping[str, Collection[str]]
 ) -> dict[str, list[str]]:
     """Return the ids of the sources to preview, by shard: the ids in `asked`, or all if `asked` is empty.
 
-    `listed`: ids in `preview.proposals.frames`. Raises `TesseraError` if one of these ids is not in the manifest.
+    `named`: other ids of sources, by their setting. Raises `TesseraError` if one of all these ids is not in the manifest.
     """
     known = [source.source for sources in shards.values() for source in sources]
-    for key, ids in (("preview.sources", asked), ("preview.proposals.frames", listed)):
+    for key, ids in {"preview.sources": asked, **named}.items():
         for name in sorted(set(ids) - set(known)):
             near = [repr(other) for other in get_close_matches(name, known, n=KNOWN_SHOWN, cutoff=0)]
             known_ones = ", ".join([*near, "…"] if len(known) > KNOWN_SHOWN else near)
@@ -83,21 +84,30 @@ def gate_previews(
     `reports`: of `propose_labels`, for each shard. `proposals`: the folder of the proposals. `summary` lies beside the shards.
     Raises `TesseraError` if a source in `asked` was refused or cannot be read.
     """
-    rows = [row for path in ledgers for row in read_ledger(path)]
-    faults = [
-        f"  {row['key']}: {row['reason']}: {row['detail']}" for row in rows if row["key"] in asked and row["status"] != "ok"
-    ]
-    if faults:
-        listed = "\n".join(faults)
-        raise TesseraError(
-            f"{counted(len(faults), 'sources')} in preview.sources cannot be previewed:\n{listed}\nfix or remove them"
-        )
-    summary.write_text(json.dumps(summarise(rows), indent=2) + "\n", encoding="utf-8")
+    summarise_previews(ledgers, asked, summary)
     count = sum(f"\t{PROPOSED}" in line for path in reports for line in path.read_text(encoding="utf-8").splitlines())
     tell(
         f"overlay videos and contact sheets are in {summary.parent}/SHARD, and {counted(count, 'frames')} to correct in"
         f" {proposals}/SOURCE"
     )
+
+
+def summarise_previews(ledgers: Sequence[Path], asked: Sequence[str], summary: Path) -> None:
+    """Write the summary of all `ledgers` to `summary`, as JSON; see `summarise`. Report the sources without a mosaic.
+
+    Raises `TesseraError` if a source in `asked` was refused or cannot be read.
+    """
+    rows = [row for path in ledgers for row in read_ledger(path)]
+    plain = [row["key"] for row in rows if row["reason"] == NO_MOSAIC]
+    if plain:
+        tell(f"{NO_MOSAIC} in {', '.join(shortened(plain, KNOWN_SHOWN))}")
+    failed = [row for row in rows if row["key"] in asked and row["status"] != "ok" and row["key"] not in plain]
+    if failed:
+        listed = "\n".join(f"  {row['key']}: {row['reason']}: {row['detail']}" for row in failed)
+        raise TesseraError(
+            f"{counted(len(failed), 'sources')} in preview.sources cannot be previewed:\n{listed}\nfix or remove them"
+        )
+    summary.write_text(json.dumps(summarise(rows), indent=2) + "\n", encoding="utf-8")
 
 
 def render_previews(
@@ -176,23 +186,22 @@ def contact_sheet(title: str, bands: dict[str, list[tuple[np.ndarray, str]]], se
     `bands`: tiles and their captions by heading. A tile is uint8 (H, W, 3), RGB, with sides of at most `settings.tile` pixels.
     At least one tile is needed.
     """
-    images = [image for tiles in bands.values() for image, _ in tiles]
-    height = max(image.shape[0] for image in images)
-    columns = min(settings.columns, max(len(tiles) for tiles in bands.values()))
-    step_x, step_y = settings.tile + GAP, height + LINE + GAP
-    rows = {heading: -(-len(tiles) // columns) for heading, tiles in bands.items()}
-    total = 2 * LINE + sum(LINE + GAP + step_y * count for count in rows.values())
+    columns = min(settings.columns, max(map(len, bands.values())))
+    step_x = settings.tile + GAP
+    steps = {heading: max(image.shape[0] for image, _ in tiles) + LINE + GAP for heading, tiles in bands.items()}
+    total = 2 * LINE + sum(LINE + GAP + step * -(-len(bands[heading]) // columns) for heading, step in steps.items())
     sheet = np.full((total, GAP + step_x * columns, 3), PAPER, dtype=np.uint8)
     write(sheet, title, (GAP, GAP), LINE, INK, PAPER)
     top = 2 * LINE
     for heading, tiles in bands.items():
         write(sheet, heading, (GAP, top), LINE, COLOURS[1], PAPER)
+        top += LINE + GAP
         for place, (image, caption) in enumerate(tiles):
-            x, y = GAP + step_x * (place % columns), top + LINE + GAP + step_y * (place // columns)
+            x, y = GAP + step_x * (place % columns), top + steps[heading] * (place // columns)
             left = x + (settings.tile - image.shape[1]) // 2
             sheet[y : y + image.shape[0], left : left + image.shape[1]] = image
-            write(sheet[:, x : x + settings.tile], caption, (0, y + height), LINE, INK, PAPER)
-        top += LINE + GAP + step_y * rows[heading]
+            write(sheet[:, x : x + settings.tile], caption, (0, y + steps[heading] - LINE - GAP), LINE, INK, PAPER)
+        top += steps[heading] * -(-len(tiles) // columns)
     return sheet
 
 
@@ -264,14 +273,18 @@ def _mark(region: dict[str, Any], frame: dict[str, Any]) -> Mark:
     return Mark(region["label"], region["score"], (region["x0"], region["y0"], region["x1"], region["y1"]), mask)
 
 
+def stamp(index: int, time: float | None) -> str:
+    """Return the caption of the frame `index`, `time` seconds from the first if it belongs to a video."""
+    if time is None:
+        return f"#{index}"
+    seconds, thousandths = divmod(round(time * 1000), 1000)
+    return f"#{index}   {seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}.{thousandths:03}"
+
+
 def _caption(frame: dict[str, Any], marks: Sequence[Mark]) -> str:
-    parts = [f"#{frame['index']}"]
-    if frame["time"] is not None:
-        seconds, thousandths = divmod(round(frame["time"] * 1000), 1000)
-        parts.append(f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}.{thousandths:03}")
     scores = [f"{mark.score:.2f}" for mark in marks[:SCORES]]
-    parts.append(", ".join([*scores, "…"] if len(marks) > SCORES else scores) or "no region")
-    return "   ".join(parts)
+    listed = ", ".join([*scores, "…"] if len(marks) > SCORES else scores) or "no region"
+    return f"{stamp(frame['index'], frame['time'])}   {listed}"
 
 
 def _rate(frames: "pl.DataFrame") -> float:

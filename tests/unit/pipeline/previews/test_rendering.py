@@ -93,22 +93,24 @@ def test_colours_depend_only_on_the_label() -> None:
 
 def test_all_sources_are_previewed_unless_the_settings_name_some() -> None:
     shards = {"s": sources("a", "b"), "t": sources("c")}
-    assert previewed_sources(shards, [], []) == {"s": ["a", "b"], "t": ["c"]}
-    assert previewed_sources(shards, ["b"], ["c"]) == {"s": ["b"]}
+    assert previewed_sources(shards, [], {}) == {"s": ["a", "b"], "t": ["c"]}
+    assert previewed_sources(shards, ["b"], {"preview.restore.shown": ["c"]}) == {"s": ["b"]}
 
 
 @pytest.mark.parametrize(
-    ("asked", "listed", "key"), [(["dgo"], [], "preview.sources"), ([], ["dgo"], "preview.proposals.frames")]
+    ("asked", "named", "key"),
+    [(["dgo"], {}, "preview.sources"), ([], {"preview.restore.shown": ["dgo"]}, "preview.restore.shown")],
 )
-def test_an_unknown_source_is_an_error_that_names_known_ones(asked: list[str], listed: list[str], key: str) -> None:
+def test_an_unknown_source_is_an_error_that_names_known_ones(asked: list[str], named: dict[str, list[str]], key: str) -> None:
     with pytest.raises(TesseraError, match=rf"{key}: the manifest has no source 'dgo'; it has 'dog', .*…"):
-        previewed_sources({"s": sources("dog", *(f"other {n}" for n in range(20)))}, asked, listed)
+        previewed_sources({"s": sources("dog", *(f"other {n}" for n in range(20)))}, asked, named)
 
 
 def test_a_refused_source_fails_only_if_the_settings_name_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job, "_terminal", terminal := io.StringIO())
     with Ledger(tmp_path / "ledger.jsonl") as ledger:
         ledger.row("bad", "dropped", "source refused", "no rights")
+        ledger.row("plain", "dropped", "no mosaic found")
         ledger.row("good-0000000", "ok")
     report, summary = tmp_path / "proposals.tsv", tmp_path / "summary.json"
     report.write_text("source\tkey\tstatus\ngood\tgood-0000000\tproposed\ngood\tgood-0000001\tedited by a person: kept\n")
@@ -118,8 +120,8 @@ def test_a_refused_source_fails_only_if_the_settings_name_it(tmp_path: Path, mon
 
     end()
     assert f"{tmp_path}/SHARD, and 1 frame to correct in labels/proposed/SOURCE" in terminal.getvalue()
-    assert json.loads(summary.read_text())["dropped"] == {"source refused": 1}
-    end("good")
+    assert json.loads(summary.read_text())["dropped"] == {"source refused": 1, "no mosaic found": 1}
+    end("good", "plain")
     with pytest.raises(TesseraError, match="bad: source refused: no rights"):
         end("good", "bad")
 

@@ -1,0 +1,138 @@
+"""Restore the regions of a video: crop them, restore the crops in overlapping windows, and blend them back.
+
+Windows lie on one grid over the frames of the video: each has `window` frames, of which it shares `overlap` with the next. In
+shared frames, the results of both are blended, so that they do not differ visibly where one window ends. At most one window of
+frames is held, however long the video is. A region never extends beyond a cut, so no window mixes two shots.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tessera.core.errors import Failed
+from tessera.imaging.crops import Crop, Fit, Pad
+from tessera.imaging.frame import VideoFrame
+from tessera.imaging.masks import decode_patch
+
+if TYPE_CHECKING:
+    import polars as pl
+
+# A function of a clip, uint8 (T, S, S, 3), RGB, of two or more frames, that returns it restored, with the same shape and dtype.
+Restore = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """A region of a video in consecutive frames: its crop in each, and its mask as COCO's compressed run lengths."""
+
+    first: int  # index of the first frame
+    crops: Sequence[Crop]
+    pads: Sequence[Pad]
+    fit: Fit
+    masks: "pl.Series"
+    size: tuple[int, int]  # height and width of the frames
+
+    @property
+    def stop(self) -> int:
+        """The frame after its last."""
+        return self.first + len(self.crops)
+
+
+@dataclass(frozen=True, eq=False)
+class Patch:
+    """What is blended into a frame: `image`, uint8 (h, w, 3), RGB, at `box`, with `weight`, float32 (h, w), 0 to 1."""
+
+    box: Crop
+    image: np.ndarray
+    weight: np.ndarray
+
+
+def restored(
+    frames: Iterable[VideoFrame], regions: Sequence[Region], restore: Restore, *, window: int, overlap: int, feather: float
+) -> Iterator[tuple[VideoFrame, list[Patch]]]:
+    """Yield each of `frames` with the patches of the restored `regions` that it shows.
+
+    `frames`: all frames of a video. Those that cannot be decoded have no patches. `feather`: the width of the soft edge around
+    a region, as a fraction of the longer side of its crop. Raises `Failed` if a frame has another size than its region.
+    """
+    coming = sorted(regions, key=lambda region: region.first, reverse=True)
+    held: list[VideoFrame] = []
+    squares: dict[Region, dict[int, np.ndarray]] = {}
+    results: dict[Region, dict[int, np.ndarray]] = {}
+
+    def release(count: int) -> Iterator[tuple[VideoFrame, list[Patch]]]:
+        """Yield the first `count` frames that are held."""
+        for frame in held[:count]:
+            shown = [(region, results[region].pop(frame.index)) for region in results if frame.index in results[region]]
+            yield frame, [] if frame.picture is None else [_patch(*each, frame.index, feather) for each in shown]
+            for region in list(squares):
+                squares[region].pop(frame.index, None)
+                if frame.index + 1 >= region.stop:
+                    del squares[region], results[region]
+        del held[:count]
+
+    for frame in frames:
+        held.append(frame)
+        while coming and coming[-1].first <= frame.index:
+            region = coming.pop()
+            squares[region], results[region] = {}, {}
+        for region, own in squares.items():
+            if frame.index < region.stop:
+                own[frame.index] = _square(region, frame, own)
+        if len(held) == window:
+            for region, own in squares.items():
+                _restore(own, results[region], restore, held[0].index, overlap)
+            yield from release(window - overlap)
+    for region, own in squares.items():
+        # The frames at the end may all have been in the last window.
+        if own.keys() - results[region].keys():
+            _restore(own, results[region], restore, held[0].index, overlap)
+    yield from release(len(held))
+
+
+def _square(region: Region, frame: VideoFrame, before: Mapping[int, np.ndarray]) -> np.ndarray:
+    """Return the crop of `frame` as a restorer gets it; for a frame that cannot be decoded, that of the frame before."""
+    place = frame.index - region.first
+    if frame.picture is None:
+        black = np.zeros((region.fit.size, region.fit.size, 3), np.uint8)
+        return before.get(frame.index - 1, black)
+    if frame.size[::-1] != region.size:
+        raise Failed("frame of another size", f"{frame.size[::-1]} pixels, the region has {region.size}")
+    return region.fit.square(frame.image(region.crops[place]), region.pads[place])
+
+
+def _restore(
+    squares: Mapping[int, np.ndarray], results: dict[int, np.ndarray], restore: Restore, start: int, overlap: int
+) -> None:
+    """Restore the `squares` of a window that begins at frame `start`, and blend them with the `results` of the last one."""
+    clip = np.stack([*squares.values()])
+    # Restorers compare neighbouring frames, and need at least two.
+    made = restore(clip if len(clip) > 1 else clip.repeat(2, axis=0))
+    for index, image in zip(squares, made, strict=False):
+        if index in results:
+            share = np.float32((index - start + 1) / (overlap + 1))
+            image = np.rint(results[index] + (image.astype(np.float32) - results[index]) * share).astype(np.uint8)
+        results[index] = image
+
+
+def _patch(region: Region, square: np.ndarray, index: int, feather: float) -> Patch:
+    """Return the restored `square` of `region` as it is blended into frame `index`."""
+    place = index - region.first
+    box = region.crops[place]
+    mask = decode_patch(region.masks[place], *region.size).inside(box)
+    width = max(1, round(max(mask.shape) * feather / 2))
+    return Patch(box, region.fit.crop(square, region.pads[place]), soften(mask, width))
+
+
+def soften(mask: np.ndarray, width: int) -> np.ndarray:
+    """Return weights of `mask`, uint8 (H, W), 0 or 255: 1 inside, falling to 0 at twice `width` pixels from it; float32 (H, W).
+
+    At the border of the mask, they are as if the mask went on.
+    """
+    import cv2
+
+    side = 2 * width + 1
+    grown = cv2.dilate(mask, np.ones((side, side), np.uint8))
+    return cv2.blur(grown.astype(np.float32) / 255, (side, side), borderType=cv2.BORDER_REPLICATE)

@@ -1,0 +1,218 @@
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clip_room import Room, film, moving, pictures
+from tessera.core.errors import TesseraError
+from tessera.core.ledger import Ledger, read_ledger
+from tessera.imaging.crops import CropSettings, Fit
+from tessera.imaging.encode import write_video
+from tessera.imaging.frame import VideoFrame
+from tessera.imaging.masks import encode_rle
+from tessera.imaging.video import read_frames, read_packets
+from tessera.pipeline.previews.rendering import RenderSettings
+from tessera.pipeline.previews.restore import Region, Restore, restored, soften
+from tessera.pipeline.previews.restored import RestoreSettings, restore_previews
+
+SIZE = 32
+
+
+def identity(clip: np.ndarray) -> np.ndarray:
+    return clip
+
+
+def frames_of(images: np.ndarray, path: Path) -> list[VideoFrame]:
+    write_video(path, images, 25, quality=1)
+    return list(read_frames(path, read_packets(path)))
+
+
+def region(first: int, count: int, size: tuple[int, int] = (48, 64)) -> Region:
+    """Return a region that moves to the right by a pixel per frame."""
+    masks, crops = [], []
+    for number in range(count):
+        mask = np.zeros(size, np.uint8)
+        cv2.ellipse(mask, (20 + number % 20, 24), (8, 6), 0, 0, 360, 255, -1)
+        masks.append(encode_rle(mask))
+        crops.append((4 + number % 20, 8, 36 + number % 20, 40))
+    return Region(first, crops, [(0, 0, 0, 0)] * count, Fit((32, 32), SIZE), pl.Series(masks), size)
+
+
+@pytest.fixture(scope="module")
+def footage(tmp_path_factory: pytest.TempPathFactory) -> list[VideoFrame]:
+    images = np.random.default_rng(0).integers(0, 256, (40, 48, 64, 3), np.uint8)
+    return frames_of(images, tmp_path_factory.mktemp("footage") / "a.mp4")
+
+
+def marked(clip: np.ndarray) -> np.ndarray:
+    """Return the clip with the number of its frames as the colour of each pixel."""
+    return np.full_like(clip, len(clip))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(2, 20), st.data())
+def test_every_frame_comes_once_with_the_patches_of_the_regions_in_it(
+    footage: list[VideoFrame], window: int, data: st.DataObject
+) -> None:
+    overlap = data.draw(st.integers(0, window // 2))
+    spans = data.draw(st.lists(st.tuples(st.integers(0, 39), st.integers(1, 40)), max_size=4))
+    regions = [region(first, min(count, 40 - first)) for first, count in spans]
+    held: list[int] = []
+
+    def restore(clip: np.ndarray) -> np.ndarray:
+        assert clip.shape[1:] == (SIZE, SIZE, 3)
+        assert 2 <= len(clip) <= max(window, 2)
+        held.append(len(clip))
+        return clip
+
+    given_back = list(restored(footage, regions, restore, window=window, overlap=overlap, feather=0.05))
+    assert [frame.index for frame, _ in given_back] == list(range(40))
+    for frame, patches in given_back:
+        assert len(patches) == sum(each.first <= frame.index < each.stop for each in regions)
+        for patch in patches:
+            x0, y0, x1, y1 = patch.box
+            # A crop as large as the square, and an identical restorer: each patch is what is there.
+            assert np.array_equal(patch.image, frame.image()[y0:y1, x0:x1])
+
+
+def test_windows_are_blended_where_they_overlap(footage: list[VideoFrame]) -> None:
+    turn = iter([10.0, 50.0])
+
+    def restore(clip: np.ndarray) -> np.ndarray:
+        return np.full_like(clip, next(turn))
+
+    levels = [
+        patch.image[0, 0, 0]
+        for _, (patch,) in restored(footage[:16], [region(0, 16)], restore, window=10, overlap=4, feather=0)
+    ]
+    assert levels == [10] * 6 + [18, 26, 34, 42] + [50] * 6
+
+
+def test_a_region_of_one_frame_is_restored(footage: list[VideoFrame]) -> None:
+    found = list(restored(footage, [region(7, 1)], identity, window=8, overlap=2, feather=0.05))
+    assert [len(patches) for _, patches in found] == [0] * 7 + [1] + [0] * 32
+
+
+def test_a_frame_that_cannot_be_decoded_has_no_patch(footage: list[VideoFrame]) -> None:
+    lost = [
+        VideoFrame(frame.index, frame.pts, frame.time, None if frame.index in (0, 5) else frame.picture) for frame in footage
+    ]
+    found = list(restored(lost, [region(0, 12)], identity, window=8, overlap=2, feather=0.05))
+    assert [len(patches) for _, patches in found] == [0] + [1] * 4 + [0] + [1] * 6 + [0] * 28
+
+
+@pytest.mark.parametrize("width", [1, 2, 5])
+def test_the_soft_edge_lies_outside_the_mask_and_ends(width: int) -> None:
+    mask = np.zeros((60, 80), np.uint8)
+    mask[20:33, 0:40] = 255
+    weight = soften(mask, width)
+    assert (weight[mask > 0] == 1).all()
+    distance = np.maximum(cv2.distanceTransform((mask == 0).astype(np.uint8), cv2.DIST_C, cv2.DIST_MASK_PRECISE), 0)
+    assert not weight[distance > 2 * width].any()
+    assert (weight[(distance > 0) & (distance <= width)] > 0).all()
+
+
+def restore_room(folder: Path, restore: Restore, out: str = "out", **values: Any) -> dict[str, tuple[str, str]]:
+    """Restore the sources in `folder` into `out` in it, and return the ledger."""
+    outputs = folder / out
+    outputs.mkdir()
+    with Ledger(folder / "found.jsonl") as book:
+        for source in ("film", "plain"):
+            book.row(source, "ok")
+        book.row("refused", "dropped", "source refused", "no rights")
+    restore_previews(
+        folder / "sources.parquet",
+        folder / "scenes.parquet",
+        folder / "scene_frames.parquet",
+        folder / "found.jsonl",
+        restore,
+        folder / "kept",
+        made_by="weights",
+        settings=RestoreSettings(**{"window": 12, "overlap": 4, "crf": 0, "preset": "ultrafast"} | values),
+        crops=CropSettings(border=8, size=32),
+        size=SIZE,
+        keep_aspect=False,
+        render=RenderSettings(tile=200),
+        videos=outputs / "videos",
+        comparisons=outputs / "comparisons",
+        sheets=outputs / "sheets",
+        ledger=outputs / "ledger.jsonl",
+    )
+    return {row["key"]: (row["status"], row["reason"]) for row in read_ledger(outputs / "ledger.jsonl")}
+
+
+def invert(clip: np.ndarray) -> np.ndarray:
+    return 255 - clip
+
+
+def luma(path: Path) -> np.ndarray:
+    with av.open(path) as container:
+        return np.stack(
+            [
+                frame.reformat(format="gray16le" if "10" in frame.format.name else "gray").to_ndarray()
+                for frame in container.decode(video=0)
+            ]
+        )
+
+
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv420p10le"])
+def test_only_the_pixels_of_regions_and_their_soft_edges_change(pixel_format: str, tmp_path: Path) -> None:
+    room, masks = Room(tmp_path), moving(96, 128, 20)
+    stamps = [7 * number + number % 3 for number in range(30)]
+    path = film(tmp_path / "film.mp4", pictures(30, 96, 128), pts=stamps, pixel_format=pixel_format)
+    room.source("film", path)
+    room.source("plain", path)
+    room.scene("film", 5, masks)
+    room.write()
+    found = restore_room(tmp_path, invert)
+    assert found == {"film": ("ok", ""), "plain": ("dropped", "no mosaic found"), "refused": ("dropped", "source refused")}
+    before, after = luma(path), luma(tmp_path / "out/videos/film.mp4")
+    assert np.array_equal(read_packets(path).time, read_packets(tmp_path / "out/videos/film.mp4").time)
+    for index, (one, other) in enumerate(zip(before, after, strict=True)):
+        mask = masks[index - 5] if 5 <= index < 25 else np.zeros((96, 128), np.uint8)
+        near = cv2.dilate(mask, np.ones((9, 9), np.uint8)) > 0
+        assert np.array_equal(one[~near], other[~near])
+        assert (one != other)[mask > 0].mean() > 0.9 if mask.any() else np.array_equal(one, other)
+    assert (tmp_path / "out/sheets/film.jpg").stat().st_size > 0
+    with av.open(tmp_path / "out/comparisons/film.mp4") as container:
+        stream = container.streams.video[0]
+        assert (stream.width, stream.height) == (2 * 128 + 4, 96)
+
+
+def refuse(clip: np.ndarray) -> np.ndarray:
+    raise TesseraError("called")
+
+
+def test_what_was_restored_is_not_restored_again(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    room.source("film", film(tmp_path / "film.mp4", pictures(30, 96, 128)))
+    room.scene("film", 5, moving(96, 128, 20))
+    room.write()
+    restore_room(tmp_path, invert)
+    restore_room(tmp_path, refuse, "again")
+    files = [f"{folder}/film.{suffix}" for folder, suffix in (("videos", "mp4"), ("comparisons", "mp4"), ("sheets", "jpg"))]
+    assert all((tmp_path / "out" / file).read_bytes() == (tmp_path / "again" / file).read_bytes() for file in files)
+    with pytest.raises(TesseraError, match="called"):
+        restore_room(tmp_path, refuse, "other", feather=0.1)
+
+
+def test_a_source_that_cannot_be_read_fails_alone(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    for name in ("film", "plain"):
+        room.source(name, film(tmp_path / f"{name}.mp4", pictures(12, 96, 128)))
+        room.scene(name, 2, moving(96, 128, 8))
+    room.write()
+    (tmp_path / "film.mp4").write_bytes(b"nothing")
+    assert restore_room(tmp_path, invert)["film"] == ("failed", "not a media file")
+    assert [path.name for path in (tmp_path / "out/videos").iterdir()] == ["plain.mp4"]
+
+
+def test_overlaps_beyond_half_of_a_window_are_refused() -> None:
+    with pytest.raises(ValueError, match="`overlap` is 5, which is more than half of `window`, 8"):
+        RestoreSettings(window=8, overlap=5)

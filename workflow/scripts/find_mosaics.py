@@ -1,0 +1,38 @@
+"""Find the mosaics in the sources of a shard that are restored, and follow them."""
+
+from functools import partial
+from pathlib import Path
+
+from tessera.core.job import job
+from tessera.core.weights.resolve import expected_digest
+from tessera.pipeline.clips.detect import VideoDetectionSettings, detect_videos
+from tessera.pipeline.clips.find import find_scenes
+from tessera.pipeline.clips.track import TrackSettings, track
+from tessera.pipeline.clips.tracks import SceneSettings
+
+with job(snakemake) as (inputs, outputs, params):
+    detect_videos(
+        sources=inputs.sources,
+        weights=inputs.weights,
+        expected=expected_digest(params.detect["weights"], inputs.checksums),
+        datasets=None,
+        wanted=params.wanted,
+        settings=VideoDetectionSettings(**params.detect),
+        kept=Path(snakemake.output.scenes).parent / "kept" / "detections",
+        code=params.detected_by,
+        threads=snakemake.threads,
+        frames=outputs.frames,
+        detections=outputs.detections,
+        ledger=outputs.detection_ledger,
+    )
+    find_scenes(
+        frames=outputs.frames,
+        detections=outputs.detections,
+        follow=partial(track, settings=TrackSettings(**params.track)),
+        settings=SceneSettings(**params.choose),
+        seed=params.seed,
+        scenes=outputs.scenes,
+        scene_frames=outputs.scene_frames,
+        ledger=outputs.scene_ledger,
+        threads=snakemake.threads,
+    )

@@ -1,0 +1,7 @@
+"""Stop the run if a requested source cannot be restored, and say where the restored videos lie."""
+
+from tessera.core.job import job
+from tessera.pipeline.previews.restored import gate_restored
+
+with job(snakemake) as (inputs, outputs, params):
+    gate_restored(inputs.ledgers, params.asked, **vars(outputs))

@@ -1,0 +1,30 @@
+"""Restore the mosaics that were found in the sources of a shard."""
+
+from functools import partial
+from pathlib import Path
+
+from tessera.core.environments.run import Inside
+from tessera.core.job import job
+from tessera.core.provenance import sha256_file
+from tessera.core.weights.resolve import expected_digest, verify_weights
+from tessera.imaging.crops import CropSettings
+from tessera.pipeline.previews.rendering import RenderSettings
+from tessera.pipeline.previews.restored import RestoreSettings, restore_previews
+
+with job(snakemake) as (inputs, outputs, params), Inside(inputs.environment) as call:
+    verify_weights(inputs.weights, expected_digest(params.settings["weights"], inputs.checksums))
+    restore_previews(
+        sources=inputs.sources,
+        scenes=inputs.scenes,
+        scene_frames=inputs.scene_frames,
+        found=inputs.found,
+        restore=partial(call, "tessera.pipeline.restoration.inference:restore_clip", weights=inputs.weights),
+        kept=Path(snakemake.output.ledger).parent / "kept" / "videos",
+        made_by=[sha256_file(inputs.weights), params.restored_by],
+        settings=RestoreSettings(**params.settings),
+        crops=CropSettings(**params.crops),
+        size=params.size,
+        keep_aspect=params.keep_aspect,
+        render=RenderSettings(**params.render),
+        **vars(outputs),
+    )
