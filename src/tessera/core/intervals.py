@@ -1,0 +1,43 @@
+"""Confidence intervals by the bootstrap over sources (Efron and Tibshirani, An introduction to the bootstrap, 1993).
+
+The samples of one source resemble each other, so sources are drawn, not samples. Each draw is a number per source: how often it
+was drawn. Values of two models that are computed from the same draws give the interval of their difference.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from tessera.core.seeds import generator
+
+RESAMPLES = 1000
+LEVEL = 0.95  # the fraction of such intervals that hold the value of all sources
+LEAST = 5  # sources; of fewer, an interval would say nothing
+
+
+class Interval(NamedTuple):
+    """The lower and the upper end of a confidence interval."""
+
+    low: float
+    high: float
+
+
+def draws(sources: int, seed: int, name: str) -> np.ndarray:
+    """Return how often each of `sources` sources is in each draw: int64 (RESAMPLES, sources); each row adds up to `sources`.
+
+    `name` is what the draws are for: equal `seed` and `name` give equal draws.
+    """
+    chosen = generator(seed, "bootstrap", name).integers(0, sources, (RESAMPLES, sources))
+    return np.apply_along_axis(np.bincount, 1, chosen, minlength=sources)
+
+
+def interval(values: np.ndarray, sources: int) -> Interval | None:
+    """Return the interval of a statistic whose `values`, float64 (RESAMPLES,), were computed for each of the `draws`.
+
+    NaN, the value of draws that cannot be computed, is left out. None if there are fewer than `LEAST` sources, or no values.
+    """
+    known = values[np.isfinite(values)]
+    if sources < LEAST or not known.size:
+        return None
+    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(float(low), float(high))
