@@ -12,8 +12,10 @@ from mmengine.logging import HistoryBuffer
 from safetensors.torch import save_file
 
 from tessera.core.errors import TesseraError
+from tessera.pipeline.restoration.models import load_generator
 from tessera.pipeline.restoration.operators import provide_operators
-from tessera.pipeline.restoration.weights import load_weights, read_weights
+from tessera.pipeline.restoration.settings import GeneratorSettings
+from tessera.pipeline.restoration.weights import load_weights, read_weights, size_of
 
 
 @cache
@@ -76,7 +78,7 @@ def test_loaded_weights_equal_those_of_the_generator(state: dict[str, torch.Tens
     [
         ({"channels": 32}, "contains a generator of 32 channels and 1 blocks, expected is one of 16 channels and 1 blocks"),
         ({"blocks": 2}, "contains a generator of 16 channels and 2 blocks, expected is one of 16 channels and 1 blocks"),
-        ({"is_low_res_input": True}, r"48 weights differ, 'feat_extract\.0\.bias' first"),
+        ({"is_low_res_input": True}, r"48 weights differ, 'feat_extract\.0\.bias' first\); it is of another architecture"),
     ],
 )
 def test_weights_of_another_architecture_are_refused_with_the_differences(
@@ -85,6 +87,20 @@ def test_weights_of_another_architecture_are_refused_with_the_differences(
     torch.save(prefixed(generator(**settings).state_dict(), "generator."), tmp_path / "weights.pth")
     with pytest.raises(TesseraError, match=reason):
         load_weights(generator(), tmp_path / "weights.pth")
+
+
+@pytest.mark.parametrize(("channels", "blocks"), [(8, 1), (16, 3)])
+def test_a_generator_of_any_size_is_loaded(channels: int, blocks: int, tmp_path: Path) -> None:
+    built = generator(channels=channels, blocks=blocks)
+    torch.save({"state_dict": prefixed(built.state_dict(), "generator.")}, tmp_path / "weights.pth")
+    assert size_of(tmp_path / "weights.pth") == GeneratorSettings(channels=channels, blocks=blocks)
+    assert load_generator(tmp_path / "weights.pth").state_dict().keys() == built.state_dict().keys()
+
+
+def test_a_size_that_the_architecture_does_not_have_is_refused_with_the_file(tmp_path: Path) -> None:
+    torch.save({"conv_last.weight": torch.zeros(3, 7, 3, 3)}, tmp_path / "weights.pth")
+    with pytest.raises(TesseraError, match=r"weights\.pth contains a generator of 0 channels and 0 blocks.*use weights of"):
+        size_of(tmp_path / "weights.pth")
 
 
 class Harm:

@@ -44,9 +44,14 @@ def load_weights(generator: "torch.nn.Module", path: Path) -> None:
     shapes = [{name: tuple(value.shape) for name, value in each.items()} for each in (weights, wanted)]
     if shapes[0] != shapes[1]:
         different = sorted({name for name, _ in shapes[0].items() ^ shapes[1].items()})
+        fix = (
+            "use weights of that size, or change `restoration.generator` to theirs"
+            if _size(weights) != _size(wanted)
+            else "it is of another architecture; use weights of Tessera or of Lada's application"
+        )
         raise TesseraError(
             f"{path} contains a generator of {_size(weights)}, expected is one of {_size(wanted)} ({len(different)} weights "
-            f"differ, {different[0]!r} first); use weights of that size, or change `restoration.generator` to theirs"
+            f"differ, {different[0]!r} first); {fix}"
         )
     generator.load_state_dict(weights)
 
