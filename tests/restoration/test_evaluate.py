@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from safetensors.torch import save_file
 
 from restoration_clips import write_moving_clip
 from tessera.core.errors import TesseraError
@@ -44,16 +45,29 @@ def test_a_generator_is_measured_with_all_requested_metrics(alexnet: Path, tmp_p
     torch.manual_seed(0)
     generator = build_generator(SMALL)
     torch.save({f"generator.{name}": value for name, value in generator.state_dict().items()}, tmp_path / "best.pth")
-    files = tmp_path / "metrics.json", tmp_path / "ledger.jsonl", tmp_path / "pictures"
+    # Another model, of another size and in another layout.
+    other = build_generator(GeneratorSettings(channels=16, blocks=2))
+    save_file(other.state_dict(), tmp_path / "other.safetensors")
+    files = [tmp_path / name for name in ("metrics.json", "frames.jsonl", "ledger.jsonl", "pictures")]
     settings = {"generator": SMALL, "data": DataSettings(size=64), "settings": MetricsSettings(frames=4, pictures=1)}
     folders = {split: dataset / split for split in ("val", "test")}
-    evaluate_restoration(folders, tmp_path / "best.pth", *files, **settings, lpips=alexnet, seed=0, threads=2)
-    for split, found in json.loads(files[0].read_text())["splits"].items():
+    models = tmp_path / "best.pth", {"other": tmp_path / "other.safetensors"}
+    sources = {"val-clip": "a", "test-clip": "b"}
+    evaluate_restoration(folders, *models, *files, **settings, sources=sources, lpips=alexnet, seed=0, threads=2)
+    content = json.loads(files[0].read_text())
+    counts = {name: each["parameters"] for name, each in content["models"].items()}
+    # The mean and the deviation of colours that the optical flow expects are no parameters.
+    assert counts == {
+        name: sum(value.numel() for name, value in each.state_dict().items() if name not in {"spynet.mean", "spynet.std"})
+        for name, each in (("restored", generator), ("other", other))
+    }
+    for split, found in content["splits"].items():
         assert found["samples"]["ok"] == found["all"]["samples"] == 1
         for area in ("region", "frame"):
+            assert list(found["all"][area]) == ["mosaicked", "bicubic", "temporal_median", "restored", "other"]
             for values in found["all"][area].values():
                 assert list(values) == ["psnr", "ssim", "lpips"]
-        kinds = {path.name.partition("clip.")[2] for path in (files[2] / split).iterdir()}
+        kinds = {path.name.partition("clip.")[2] for path in (files[3] / split).iterdir()}
         assert kinds == {"png", "mask.png", "mp4"}
     # An untrained generator adds almost nothing to its input.
     means = found["all"]["frame"]

@@ -1,5 +1,6 @@
 """The configuration file states every default, and wrong settings are reported before any job."""
 
+import hashlib
 import json
 import re
 import subprocess
@@ -381,3 +382,22 @@ def test_the_allowed_values_of_weights_are_listed_once(values: dict[str, Any], a
         load_configuration(values)
     assert str(error.value).count("should be") <= 1
     assert answer in str(error.value)
+
+
+def compared(**values: str) -> dict[str, str]:
+    return {"name": "theirs", "source": "theirs.pth", "sha256": hashlib.sha256(b"theirs").hexdigest(), **values}
+
+
+@pytest.mark.parametrize(
+    ("other", "fault"),
+    [
+        ({"name": "theirs", "sha256": hashlib.sha256(b"other").hexdigest()}, "two of them have the name 'theirs'; rename one"),
+        ({"name": "other", "source": "copy.pth"}, r"'theirs' and 'other' are the same file \(sha256 .*\); remove one"),
+        ({"name": "restored", "sha256": hashlib.sha256(b"other").hexdigest()}, "the name 'restored' stands for something else"),
+        ({"name": "a/b"}, "should match pattern"),
+    ],
+)
+def test_compared_models_have_names_and_files_of_their_own(other: dict[str, str], fault: str) -> None:
+    assert load_configuration({"restoration": {"comparisons": [compared()]}})["restoration"]["comparisons"] == [compared()]
+    with pytest.raises(TesseraError, match=rf"restoration\.comparisons.*{fault}"):
+        load_configuration({"restoration": {"comparisons": [compared(), compared(**other)]}})

@@ -254,7 +254,12 @@ def labels_of_splits(first, title, splits, formats):
 
     The report sorts figures by their labels, so labels begin with a number; these begin with `first` and go on from there.
     """
-    names = {"train": "training split", "val": "validation split", "test": "test split"}
+    names = {
+        "train": "training split",
+        "val": "validation split",
+        "test": "test split",
+        "worst": "those that gain least",
+    }
     kinds = {"jpg": "", "html": ", moving"}
     figures = [(split, suffix) for split in splits for suffix in formats]
 

@@ -96,6 +96,11 @@ def perceptual_weights(wildcards):
     return weights_file(config["restoration"]["metrics"]["lpips"])
 
 
+def compared_weights(wildcards):
+    """Return the files of the weights that the model is compared with, in the order of the settings."""
+    return [weights_file(each) for each in config["restoration"]["comparisons"]]
+
+
 rule evaluate_restoration:
     input:
         environment="<results>/environments/restoration",
@@ -103,10 +108,13 @@ rule evaluate_restoration:
             "<results>/datasets/{dataset}/val",
             "<results>/datasets/{dataset}/test",
         ),
+        splits=of_model("<results>/datasets/{dataset}/splits.parquet"),
         checkpoint=last_checkpoint,
+        compared=compared_weights,
         lpips=perceptual_weights,
     output:
         metrics="<results>/metrics/{model}.json",
+        frames="<results>/evaluation/{model}/frames.parquet",
         ledger="<results>/training/{model}/evaluation.jsonl",
         pictures=directory("<results>/training/{model}/pictures"),
     log:
@@ -122,10 +130,14 @@ rule evaluate_restoration:
         generator=lookup(dpath="restoration/generator", within=config),
         data=lookup(dpath="restoration/data", within=config),
         settings=lookup(dpath="restoration/metrics", within=config),
+        # Their names. The digests of their weights are in the paths of the inputs.
+        compared=[each["name"] for each in config["restoration"]["comparisons"]],
         seed=lookup(dpath="seed", within=config),
         code=code_digest(
             "tessera.pipeline.restoration.evaluate:evaluate_restoration",
+            "tessera.pipeline.restoration.tabulate:tabulate_frames",
             "tessera.core.environments.run:run_inside",
+            "tessera.records.tables.splits:sources_of",
         ),
     script:
         "../scripts/evaluate_restoration.py"
@@ -281,7 +293,9 @@ rule plot_restored:
             caption="../report/restored.rst",
             category="3. Models",
             subcategory="{model}",
-            labels=labels_of_splits(5, "Restored", ["val", "test"], ["jpg", "html"]),
+            labels=labels_of_splits(
+                7, "Restored", ["val", "test", "worst"], ["jpg", "html"]
+            ),
         ),
     log:
         "<logs>/plot_restored/{model}.log",
@@ -295,7 +309,7 @@ rule plot_restored:
         code=code_digest(
             "tessera.pipeline.report.restoration:draw_restored",
             "tessera.pipeline.report.restoration:show_restored",
-            "tessera.pipeline.report.restoration:shown_splits",
+            "tessera.pipeline.report.restoration:shown_sheets",
             "tessera.pipeline.report.tiles:find_clear",
         ),
     script:

@@ -1,7 +1,7 @@
 """Show clips mosaicked, restored and clean, as pictures and as animations."""
 
 from tessera.core.job import job
-from tessera.pipeline.report.restoration import draw_restored, show_restored, shown_splits
+from tessera.pipeline.report.restoration import draw_restored, show_restored, shown_sheets
 from tessera.pipeline.report.settings import ReportSettings
 from tessera.pipeline.report.tiles import find_clear
 
@@ -9,7 +9,7 @@ with job(snakemake) as (inputs, outputs, params):
     settings = ReportSettings(**params.settings)
     clear = find_clear(splits=inputs.splits, sources=inputs.sources, sets=params.sets, settings=settings)
     outputs.restored.mkdir()
-    for split in shown_splits(folder=inputs.pictures):
-        sample = {"folder": inputs.pictures, "split": split, "clear": clear, "settings": settings}
-        draw_restored(**sample, path=outputs.restored / f"{split}.jpg")
-        show_restored(**sample, path=outputs.restored / f"{split}.html")
+    for sheet in shown_sheets(folder=inputs.pictures):
+        sample = {"folder": inputs.pictures, "sheet": sheet, "clear": clear, "settings": settings}
+        draw_restored(**sample, path=outputs.restored / f"{sheet}.jpg")
+        show_restored(**sample, path=outputs.restored / f"{sheet}.html")

@@ -193,10 +193,12 @@ def test_declared_weights_are_found_anywhere_in_the_settings() -> None:
     settings = {
         "a": {"weights": DECLARED, "other": "trained", "none": None},
         "stages": [{"weights": None}, {"weights": DECLARED | {"sha256": OTHER}}],
+        "comparisons": [{"name": "theirs", **DECLARED}],
         # A source without a digest, and one with other keys, are not weights.
         "material": {"source": "mine.pt"},
         "video": {**DECLARED, "frames": 3},
     }
     found = {place: weights.sha256 for place, weights in declared_weights(settings)}
-    assert found == {"a.weights": SHA256, "stages.1.weights": OTHER}
+    assert found == {"a.weights": SHA256, "stages.1.weights": OTHER, "comparisons.0": SHA256}
+    assert weights_file(settings["comparisons"][0]) == weights_file(DECLARED)
     assert list(declared_weights({})) == []

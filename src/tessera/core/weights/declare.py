@@ -1,6 +1,7 @@
 """Settings that declare pretrained weights."""
 
 import re
+from collections.abc import Collection
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -41,6 +42,27 @@ class WeightsSettings(Settings):
         """The path that the file is fetched to. Its suffix decides how the weights are loaded."""
         suffix = ".onnx" if urlsplit(self.source).path.lower().endswith(".onnx") else ".pt"
         return f"resources/weights/{self.sha256}{suffix}"
+
+
+class ComparedWeights(WeightsSettings):
+    """Weights that a model is compared with, and the name that figures and tables give them."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$", max_length=40)
+
+
+def check_compared(compared: tuple[ComparedWeights, ...], reserved: Collection[str] = ()) -> tuple[ComparedWeights, ...]:
+    """Return `compared`. Raises `ValueError` if two have one name or one file, or if a name is one of `reserved`."""
+    names: dict[str, str] = {}
+    for each in compared:
+        if each.name in reserved:
+            raise ValueError(f"the name {each.name!r} stands for something else in the tables; choose another")
+        if each.name in names:
+            raise ValueError(f"two of them have the name {each.name!r}; rename one")
+        if each.sha256 in names.values():
+            other = next(name for name, sha256 in names.items() if sha256 == each.sha256)
+            raise ValueError(f"{other!r} and {each.name!r} are the same file (sha256 {each.sha256[:12]}…); remove one")
+        names[each.name] = each.sha256
+    return compared
 
 
 def _one_of(*words: str) -> BeforeValidator:

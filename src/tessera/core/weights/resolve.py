@@ -6,7 +6,7 @@ from typing import Any
 
 from tessera.core.errors import TesseraError
 from tessera.core.provenance import sha256_file
-from tessera.core.weights.declare import WeightsSettings
+from tessera.core.weights.declare import ComparedWeights, WeightsSettings
 
 Weights = str | Mapping[str, Any] | None  # `trained`, the fields of `WeightsSettings`, or none
 
@@ -18,7 +18,7 @@ def weights_file(weights: Weights, model: str = "", suffix: str = ".pt") -> str 
     """
     if weights == "trained":
         return f"<results>/weights/{model}/{model}{suffix}"
-    return WeightsSettings.model_validate(weights).file if weights else []
+    return _declared(weights).file if isinstance(weights, Mapping) else []
 
 
 def weights_checksums(weights: Weights, model: str) -> str | list[str]:
@@ -50,11 +50,16 @@ def verify_weights(weights: Path, expected: Path | str) -> None:
 def declared_weights(settings: Any, place: str = "") -> Iterator[tuple[str, WeightsSettings]]:
     """Yield all weights that `settings` declare at any depth, each with the dotted path of its setting."""
     if isinstance(settings, Mapping):
-        if set(settings) == set(WeightsSettings.model_fields):
-            yield place, WeightsSettings.model_validate(settings)
+        if set(settings) in (set(WeightsSettings.model_fields), set(ComparedWeights.model_fields)):
+            yield place, _declared(settings)
         else:
             for key, value in settings.items():
                 yield from declared_weights(value, f"{place}.{key}".removeprefix("."))
     elif isinstance(settings, list):
         for number, value in enumerate(settings):
             yield from declared_weights(value, f"{place}.{number}")
+
+
+def _declared(settings: Mapping[str, Any]) -> WeightsSettings:
+    """Return the weights that `settings` declare, without other fields, such as the name of weights that are compared."""
+    return WeightsSettings.model_validate({name: settings[name] for name in WeightsSettings.model_fields})

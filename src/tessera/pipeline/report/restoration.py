@@ -23,6 +23,7 @@ METHODS = {"mosaicked": QUIET, "bicubic": SKY, "temporal_median": ORANGE, "resto
 MEASURES = {"psnr": "PSNR, dB", "ssim": "SSIM", "lpips": "LPIPS, lower is better"}
 GAP = 4  # pixels between the images of a triptych or of a comparison
 FOOTAGE_SIDE = 480  # pixels, longer side of a half of an animated comparison
+WORST = "worst"  # the sheet of the samples that gain least, from all splits
 
 
 def draw_stages(curves: Mapping[str, Path], path: Path) -> None:
@@ -94,15 +95,15 @@ def draw_methods(metrics: Path, path: Path) -> None:
         figure.legend(handles=handles, loc="outside lower left", ncols=len(handles), fontsize=9)
 
 
-def draw_restored(folder: Path, split: str, clear: Collection[str], settings: ReportSettings, path: Path) -> None:
-    """Draw samples of `split` as a JPEG: mosaicked, restored and clean. They are blurred unless their keys are in `clear`.
+def draw_restored(folder: Path, sheet: str, clear: Collection[str], settings: ReportSettings, path: Path) -> None:
+    """Draw the samples of `sheet` as a JPEG: mosaicked, restored and clean. They are blurred unless their keys are in `clear`.
 
-    `folder`: the pictures that the evaluation wrote.
+    `folder`: the pictures that the evaluation wrote. `sheet`: a split, or `worst`.
     """
     from tessera.imaging.images import read_image
 
     tiles = []
-    for row in _read_index(folder, split, settings):
+    for row in _read_index(folder, sheet, settings):
         try:
             triptych, mask = (read_image(folder / f"{row['name']}{suffix}") for suffix in (".png", ".mask.png"))
         except Failed as error:
@@ -118,12 +119,12 @@ def draw_restored(folder: Path, split: str, clear: Collection[str], settings: Re
     draw_tiles(tiles, {"mosaic": ORANGE}, "", path, 3)
 
 
-def show_restored(folder: Path, split: str, clear: Collection[str], settings: ReportSettings, path: Path) -> None:
+def show_restored(folder: Path, sheet: str, clear: Collection[str], settings: ReportSettings, path: Path) -> None:
     """Write an HTML page with the samples of `draw_restored` as animations."""
     from tessera.imaging.video import read_frames, read_packets
 
     parts = []
-    for row in _read_index(folder, split, settings):
+    for row in _read_index(folder, sheet, settings):
         video = folder / f"{row['name']}.mp4"
         images = []
         try:
@@ -138,7 +139,8 @@ def show_restored(folder: Path, split: str, clear: Collection[str], settings: Re
             raise TesseraError(f"{video}: {error}; delete the folder {folder} and run again") from error
         reached = f"mosaicked {row['psnr']['mosaicked']:.1f} dB, restored {row['psnr']['restored']:.1f} dB, clean"
         parts.append(animate(images, [unquote(row["key"]), f"{_blocks(row)}: {reached}"]))
-    write_page(path, f"Restored clips of the split {split}", f'<div class="triptychs">{"".join(parts)}</div>')
+    title = "The clips that gain least" if sheet == WORST else f"Restored clips of the split {sheet}"
+    write_page(path, title, f'<div class="triptychs">{"".join(parts)}</div>')
 
 
 def show_footage(
@@ -198,9 +200,9 @@ def _halves(video: Path, first: int, is_blurred: bool) -> list[np.ndarray]:
     return images
 
 
-def shown_splits(folder: Path) -> list[str]:
-    """Return the splits of which the evaluation wrote pictures to `folder`."""
-    return sorted({row["split"] for row in _read_pictures(folder)})
+def shown_sheets(folder: Path) -> list[str]:
+    """Return the sheets, splits and `worst`, of which the evaluation wrote pictures to `folder`."""
+    return sorted({row["sheet"] for row in _read_pictures(folder)})
 
 
 def _read_curves(path: Path) -> dict[str, np.ndarray]:
@@ -234,9 +236,14 @@ def _draw_dots(axes: Any, found: Mapping[str, Any], measure: str) -> None:
     axes.tick_params(axis="y", length=0)
 
 
-def _read_index(folder: Path, split: str, settings: ReportSettings) -> list[dict[str, Any]]:
-    """Return the entries of the pictures of `split` that are shown, evenly spread over block sizes, the smallest first."""
-    rows = [row for row in _read_pictures(folder) if row["split"] == split]
+def _read_index(folder: Path, sheet: str, settings: ReportSettings) -> list[dict[str, Any]]:
+    """Return the entries of the pictures of `sheet` that are shown.
+
+    Of a split, they are evenly spread over block sizes, the smallest first. Of `worst`, they are those that gain least.
+    """
+    rows = [row for row in _read_pictures(folder) if row["sheet"] == sheet]
+    if sheet == WORST:
+        return rows[: settings.samples]
     places = np.linspace(0, len(rows) - 1, min(len(rows), settings.samples)).round().astype(int)
     return [rows[place] for place in places]
 

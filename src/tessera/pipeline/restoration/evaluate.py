@@ -1,8 +1,9 @@
 """Evaluate a restoration model on clips that it was not trained on, and compare it with baselines that need no model."""
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,9 +18,11 @@ from tessera.core.messages import counted
 from tessera.core.seeds import generator as random_generator
 from tessera.imaging.encode import write_video
 from tessera.imaging.images import write_image
-from tessera.pipeline.restoration.metrics import Distance, bicubic, bin_of, bins, mean_of, measure, temporal_median
+from tessera.pipeline.restoration.consistency import Motion, flicker, motion_of, seam, warping_error
+from tessera.pipeline.restoration.metrics import Distance, Values, bicubic, measure, temporal_median
 from tessera.pipeline.restoration.samples import Sample, fixed_sample
-from tessera.pipeline.restoration.settings import DataSettings, GeneratorSettings, MetricsSettings
+from tessera.pipeline.restoration.settings import CLEAN, RESTORED, DataSettings, GeneratorSettings, MetricsSettings
+from tessera.pipeline.restoration.summary import Measured, gain, region_psnr, rows, summarise_samples
 from tessera.records.lada.clips import Clip, read_clips
 
 if TYPE_CHECKING:
@@ -31,46 +34,57 @@ if TYPE_CHECKING:
 GAP = 4  # pixels between the pictures of a triptych
 LEAST = 32  # pixels, shortest side of the input of AlexNet
 QUALITY = 16  # constant rate factor of x264 for the example videos
+SUFFIXES = (".mp4", ".png", ".mask.png")
+WORST, WORST_SAMPLES = "worst", 10  # the folder of the samples with the smallest gain, and how many there are
 
 
-class Measured(NamedTuple):
-    """The metrics of a sample, by method and area, and the side of its blocks in pixels."""
+class Prepared(NamedTuple):
+    """A sample, what methods without a model make of it, and its true motion."""
 
-    block: float
-    values: dict[str, dict[str, dict[str, float]]]
+    sample: Sample
+    baselines: dict[str, np.ndarray]
+    motion: Motion
 
 
 def evaluate_restoration(
     folders: Mapping[str, Path],
     checkpoint: Path,
+    compared: Mapping[str, Path],
     metrics: Path,
+    frames: Path,
     ledger: Path,
     pictures: Path,
     *,
     generator: GeneratorSettings,
     data: DataSettings,
     settings: MetricsSettings,
+    sources: Mapping[str, str],
     lpips: Path | None,
     seed: int,
     threads: int,
 ) -> None:
-    """Evaluate the generator in `checkpoint`, on the GPU if there is one; see `evaluate`.
+    """Evaluate the generator in `checkpoint` and the `compared` ones, on the GPU if there is one; see `evaluate`.
 
-    `lpips`: the file of the declared weights of AlexNet; if it is None, LPIPS is left out.
+    `compared`: by name, weights of generators of any size. `lpips`: the file of the declared weights of AlexNet; if it is
+    None, LPIPS is left out.
     """
     import torch
 
     from tessera.pipeline.restoration.models import load_generator
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    models = {RESTORED: load_generator(checkpoint, generator)} | {name: load_generator(path) for name, path in compared.items()}
     evaluate(
         folders,
-        load_generator(checkpoint, generator).to(device),
+        {name: model.to(device) for name, model in models.items()},
         metrics,
+        frames,
         ledger,
         pictures,
         data=data,
         settings=settings,
+        sources=sources,
+        parameters={name: sum(each.numel() for each in model.parameters()) for name, model in models.items()},
         distance=perceptual_distance(lpips, device) if lpips else None,
         device=device,
         seed=seed,
@@ -80,63 +94,90 @@ def evaluate_restoration(
 
 def evaluate(
     folders: Mapping[str, Path],
-    generator: "Generator",
+    generators: "Mapping[str, Generator]",
     metrics: Path,
+    frames: Path,
     ledger: Path,
     pictures: Path,
     *,
     data: DataSettings,
     settings: MetricsSettings,
+    sources: Mapping[str, str],
+    parameters: Mapping[str, int] | None = None,
     distance: Distance | None = None,
     device: "torch.device | str" = "cpu",
     seed: int,
     threads: int,
 ) -> None:
-    """Evaluate `generator` on the fixed sample of each clip in `folders`, by split, with the metrics of the module `metrics`.
+    """Evaluate `generators` on the fixed sample of each clip in `folders`, by split.
 
-    `metrics`: JSON with, for each split, a summary of the `ledger`, and the means over all samples and over the samples in each
-    bin of block sizes, of four methods: `mosaicked`, the input; `bicubic` and `temporal_median`, the baselines; and
-    `restored`, the output of the generator. `ledger`: has one row per clip, with the key SPLIT/KEY. `pictures`: folder that
-    gets, for some samples, a video and a frame with mosaicked, restored and clean side by side, and the mask of the frame;
-    pictures.json lists them.
-    Raises `TesseraError` if there are clips but none could be measured, if the output of the generator is not finite, or if
+    `generators`: by name; `restored` is the one that was trained. All of them get the same samples, each of which is made once.
+    The metrics are those of the modules `metrics` and `consistency`. `sources`: the source of each clip, by its key.
+    `parameters`: the number of parameters of each generator.
+
+    `metrics`: JSON with, for each split, a summary of the `ledger` and those of the module `summary`, of these methods:
+    `mosaicked`, the input; `bicubic` and `temporal_median`, the baselines; and the generators. The consistency of the `clean`
+    clips is there, too. `frames`: JSON lines with the values of each frame, see `summary.rows`. `ledger`: has one row per clip,
+    with the key SPLIT/KEY. `pictures`: folder that gets, for a random choice of samples of each split, and for those with the
+    smallest gain, a video and a frame with mosaicked, restored and clean side by side, and the mask of the frame; pictures.json
+    lists them.
+    Raises `TesseraError` if there are clips but none could be measured, if the output of a generator is not finite, or if
     the GPU is out of memory.
     """
     measured: dict[str, list[Measured]] = {}
     shown: list[dict[str, Any]] = []
-    with Ledger(ledger) as book, ThreadPoolExecutor(threads) as pool:
+    worst: list[dict[str, Any]] = []
+    spent = dict.fromkeys(generators, 0.0)
+    (pictures / WORST).mkdir(parents=True)
+    with Ledger(ledger) as book, ThreadPoolExecutor(threads) as pool, frames.open("w", encoding="utf-8") as lines:
         for split, folder in folders.items():
             clips, measured[split] = _shuffled(read_clips(folder), split, seed), []
-            (pictures / split).mkdir(parents=True)
-            draw = partial(fixed_sample, settings=data, frames=settings.frames, seed=seed)
+            (pictures / split).mkdir()
+            draw = partial(_prepare, data=data, settings=settings, seed=seed)
             for clip, drawn in progress(ahead(pool, draw, clips, threads), len(clips), f"samples of {split}"):
                 with book.item(f"{split}/{clip.key}"):
-                    sample = drawn.result()
-                    made = {**baselines(sample, settings), "restored": restore(generator, sample.mosaicked, device)}
-                    values = pool.map(partial(_measure, sample=sample, distance=distance), made.values())
-                    found = Measured(sample.block, dict(zip(made, values, strict=True)))
+                    sample, made, motion = drawn.result()
+                    for name, generator in generators.items():
+                        start = time.monotonic()
+                        made[name] = restore(generator, sample.mosaicked, device)
+                        spent[name] += time.monotonic() - start
+                    values = _measure(made, sample, motion, distance, pool)
+                    found = Measured(split, clip.key, sources[clip.key], sample.block, motion.length, values)
+                    picture = {"split": split, "key": clip.key, "block": sample.block, "psnr": region_psnr(found)}
                     if len(measured[split]) < settings.pictures:
                         name = f"{split}/{sample.block:05.1f}px-{file_name(clip.key)}"
-                        _draw(sample, made["restored"], clip.rate, pictures, name)
-                        psnr = {method: areas["region"]["psnr"] for method, areas in found.values.items()}
-                        shown.append({"split": split, "key": clip.key, "name": name, "block": sample.block, "psnr": psnr})
+                        _draw(sample, made[RESTORED], clip.rate, pictures, name)
+                        shown.append({"sheet": split, "name": name, **picture})
+                    if settings.pictures and (len(worst) < WORST_SAMPLES or gain(found) < worst[-1]["gain"]):
+                        name = f"{WORST}/{split}-{file_name(clip.key)}"
+                        _draw(sample, made[RESTORED], clip.rate, pictures, name)
+                        worst.append({"sheet": WORST, "name": name, **picture, "gain": gain(found)})
+                        worst.sort(key=lambda row: (row["gain"], row["name"]))
+                        _remove(worst[WORST_SAMPLES:], pictures)
+                        del worst[WORST_SAMPLES:]
                     measured[split].append(found)
-    rows = read_ledger(ledger)
-    if rows and not any(measured.values()):
-        first = rows[0]
+                    lines.writelines(json.dumps(row) + "\n" for row in rows(found))
+    ledger_rows = read_ledger(ledger)
+    if ledger_rows and not any(measured.values()):
+        first = ledger_rows[0]
         raise TesseraError(
-            f"none of {counted(len(rows), 'clips')} could be measured; the first, {first['key']}:"
+            f"none of {counted(len(ledger_rows), 'clips')} could be measured; the first, {first['key']}:"
             f" {first['reason']} {first['detail']}"
         )
+    # Times differ from run to run, so they are no part of the metrics.
+    count = sum(map(len, measured.values())) * settings.frames
+    for name, seconds in spent.items() if count else ():
+        print(f"{name}: {1000 * seconds / count:.1f} ms per frame of {data.size} by {data.size} pixels on {device}")
     splits = {
         split: {
-            "samples": summarise([row for row in rows if row["key"].startswith(f"{split}/")]),
-            **_by_block(samples, settings.block_edges),
+            "samples": summarise([row for row in ledger_rows if row["key"].startswith(f"{split}/")]),
+            **summarise_samples(samples, settings, seed),
         }
         for split, samples in measured.items()
     }
-    _write(metrics, {"frames": settings.frames, "splits": splits})
-    _write(pictures / "pictures.json", sorted(shown, key=lambda row: str(row["name"])))
+    models = {name: {"parameters": count} for name, count in (parameters or {}).items()}
+    _write(metrics, {"frames": settings.frames, "models": models, "splits": splits})
+    _write(pictures / "pictures.json", [*sorted(shown, key=lambda row: str(row["name"])), *worst])
 
 
 def restore(
@@ -215,8 +256,28 @@ def perceptual_distance(weights: Path, device: "torch.device | str" = "cpu") -> 
     return distance
 
 
-def _measure(clip: np.ndarray, sample: Sample, distance: Distance | None) -> dict[str, dict[str, float]]:
-    return measure(clip, sample.clean, sample.mask, sample.content, distance)
+def _prepare(clip: Clip, data: DataSettings, settings: MetricsSettings, seed: int) -> Prepared:
+    sample = fixed_sample(clip, settings=data, frames=settings.frames, seed=seed)
+    return Prepared(sample, baselines(sample, settings), motion_of(sample.clean, sample.mask, sample.content))
+
+
+def _measure(
+    made: Mapping[str, np.ndarray], sample: Sample, motion: Motion, distance: Distance | None, pool: Executor
+) -> dict[str, Values]:
+    """Return the values of what each method `made` of `sample`, and the consistency of the clean clip."""
+    values = measure(made, sample.clean, sample.mask, sample.content, distance, pool)
+    consistent = pool.map(partial(_consistency, sample=sample, motion=motion), [*made.values(), sample.clean])
+    for method, found in zip([*made, CLEAN], consistent, strict=True):
+        values.setdefault(method, {})["consistency"] = found
+    return values
+
+
+def _consistency(clip: np.ndarray, sample: Sample, motion: Motion) -> dict[str, np.ndarray]:
+    return {
+        "warping": warping_error(clip, motion),
+        "flicker": flicker(clip, motion),
+        "seam": seam(clip, sample.mosaicked, sample.clean, sample.mask, sample.content),
+    }
 
 
 def _shuffled(clips: Sequence[Clip], split: str, seed: int) -> list[Clip]:
@@ -229,33 +290,17 @@ def _draw(sample: Sample, restored: np.ndarray, rate: float, folder: Path, name:
     gap = np.full((*sample.clean.shape[:2], GAP, 3), 255, np.uint8)
     triptych = np.concatenate([sample.mosaicked, gap, restored, gap, sample.clean], axis=2)
     place = int(sample.mask.sum(axis=(1, 2)).argmax())
-    write_video(folder / f"{name}.mp4", triptych, rate, quality=QUALITY)
-    write_image(folder / f"{name}.png", triptych[place])
-    write_image(folder / f"{name}.mask.png", sample.mask[place])
+    video, picture, mask = (folder / f"{name}{suffix}" for suffix in SUFFIXES)
+    write_video(video, triptych, rate, quality=QUALITY)
+    write_image(picture, triptych[place])
+    write_image(mask, sample.mask[place])
 
 
-def _by_block(samples: Sequence[Measured], edges: Sequence[float]) -> dict[str, Any]:
-    """Return the means over all `samples`, and over the samples in each bin of block sizes."""
-    of_bin: dict[str, list[Measured]] = {name: [] for name in bins(edges)}
-    for sample in samples:
-        of_bin[bin_of(sample.block, edges)].append(sample)
-    return {"all": _means(samples), "blocks": {name: _means(each) for name, each in of_bin.items()}}
-
-
-def _means(samples: Sequence[Measured]) -> dict[str, Any]:
-    """Return the number of `samples` and, if there are any, the mean metrics of each method."""
-    if not samples:
-        return {"samples": 0}
-    areas = {
-        area: {
-            method: {
-                name: round(value, 6) for name, value in mean_of([sample.values[method][area] for sample in samples]).items()
-            }
-            for method in samples[0].values
-        }
-        for area in ("region", "frame")
-    }
-    return {"samples": len(samples), **areas}
+def _remove(pictures: Sequence[Mapping[str, Any]], folder: Path) -> None:
+    """Remove the files of `pictures`, which `_draw` wrote."""
+    for row in pictures:
+        for suffix in SUFFIXES:
+            (folder / f"{row['name']}{suffix}").unlink()
 
 
 def _write(path: Path, content: Any) -> None:

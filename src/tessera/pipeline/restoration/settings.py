@@ -4,12 +4,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from tessera.core.settings import Settings
-from tessera.core.weights.declare import DeclaredWeights
+from tessera.core.weights.declare import ComparedWeights, DeclaredWeights, check_compared
 from tessera.imaging.degradation.settings import RESTORATION, Step
 from tessera.imaging.mosaic.settings import DrawSettings, Pixels, Probability, Range
+
+# The methods that every model is compared with, the model that is trained here, and the clips that it should return.
+BASELINES = ("mosaicked", "bicubic", "temporal_median")
+RESTORED, CLEAN = "restored", "clean"
 
 
 class ClipMosaicSettings(DrawSettings):
@@ -155,14 +159,16 @@ class MetricsSettings(Settings):
 
     frames: int = Field(30, ge=2)
     block_edges: tuple[PositiveFloat, ...] = (8, 12, 16, 24)
+    motion_edges: tuple[PositiveFloat, ...] = (0.5, 2, 8)
     median_frames: PositiveInt = 5
     pictures: NonNegativeInt = 12
     lpips: DeclaredWeights = None
 
     @model_validator(mode="after")
     def _edges_rise(self) -> Self:
-        if any(low >= high for low, high in pairwise(self.block_edges)):
-            raise ValueError("`block_edges` should be in ascending order, without duplicates")
+        for name in ("block_edges", "motion_edges"):
+            if any(low >= high for low, high in pairwise(getattr(self, name))):
+                raise ValueError(f"`{name}` should be in ascending order, without duplicates")
         return self
 
 
@@ -184,7 +190,13 @@ class RestorationSettings(Settings):
     training: TrainingSettings = TrainingSettings()
     stages: tuple[StageSettings, ...] = STAGES
     metrics: MetricsSettings = MetricsSettings()
+    comparisons: tuple[ComparedWeights, ...] = ()
     export: ExportSettings = ExportSettings()
+
+    @field_validator("comparisons")
+    @classmethod
+    def _compared_differ(cls, comparisons: tuple[ComparedWeights, ...]) -> tuple[ComparedWeights, ...]:
+        return check_compared(comparisons, reserved=(*BASELINES, RESTORED, CLEAN))
 
     @model_validator(mode="after")
     def _stages_build_on_each_other(self) -> Self:

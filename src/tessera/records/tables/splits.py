@@ -34,3 +34,8 @@ class Splits(Table):
 def trained_on(splits: Path) -> tuple[str, ...]:
     """Return the sources that a training learns from, sorted: those in train or val of the table `splits` (`Splits`)."""
     return tuple(sorted(set(read_table(splits, Splits).filter(pl.col("split") != "test")["source"])))
+
+
+def sources_of(splits: Path) -> dict[str, str]:
+    """Return the source of each sample in the table `splits` (`Splits`), by its key."""
+    return dict(read_table(splits, Splits).select("key", "source").iter_rows())

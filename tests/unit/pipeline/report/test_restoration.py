@@ -17,7 +17,7 @@ from restoration_clips import write_moving_clip
 from tessera.core.errors import TesseraError
 from tessera.imaging.encode import write_video
 from tessera.imaging.images import write_image
-from tessera.pipeline.report.restoration import METHODS, draw_methods, draw_restored, draw_stages, show_restored, shown_splits
+from tessera.pipeline.report.restoration import METHODS, draw_methods, draw_restored, draw_stages, show_restored, shown_sheets
 from tessera.pipeline.report.settings import ReportSettings
 from tessera.pipeline.restoration.evaluate import evaluate
 from tessera.pipeline.restoration.settings import DataSettings, MetricsSettings
@@ -127,7 +127,7 @@ def write_pictures(folder: Path, blocks: Iterable[float] = (6.0,)) -> Path:
         write_image(folder / f"{name}.mask.png", mask)
         write_video(folder / f"{name}.mp4", [np.maximum(triptych, n) for n in range(0, 120, 10)], 24, quality=4)
         psnr = {"mosaicked": 21.0, "restored": 24.5}
-        rows.append({"split": "val", "key": f"clip <{block}>", "name": name, "block": block, "psnr": psnr})
+        rows.append({"sheet": "val", "split": "val", "key": f"clip <{block}>", "name": name, "block": block, "psnr": psnr})
     (folder / "pictures.json").write_text(json.dumps(rows), encoding="utf-8")
     return folder
 
@@ -181,8 +181,8 @@ def test_the_number_of_samples_is_that_of_the_setting_over_all_block_sizes(tmp_p
     assert re.findall(r"blocks of (\S+) px", (tmp_path / "val.html").read_text(encoding="utf-8")) == ["2.0", "14.0", "29.0"]
 
 
-def test_only_splits_with_pictures_are_shown(tmp_path: Path) -> None:
-    assert shown_splits(write_pictures(tmp_path / "pictures")) == ["val"]
+def test_only_sheets_with_pictures_are_shown(tmp_path: Path) -> None:
+    assert shown_sheets(write_pictures(tmp_path / "pictures")) == ["val"]
 
 
 @pytest.mark.parametrize("suffix", [".png", ".mask.png", ".mp4"])
@@ -197,12 +197,15 @@ def test_a_picture_that_cannot_be_read_is_named(suffix: str, tmp_path: Path) -> 
 def test_the_output_of_the_evaluation_can_be_drawn(tmp_path: Path) -> None:
     write_moving_clip(tmp_path / "val", "clip", 8)
     (tmp_path / "test").mkdir()
-    files = [tmp_path / name for name in ("metrics.json", "ledger.jsonl", "pictures")]
+    files = [tmp_path / name for name in ("metrics.json", "frames.jsonl", "ledger.jsonl", "pictures")]
     settings = {"data": DataSettings(size=SIDE, degradations=()), "settings": MetricsSettings(frames=6, pictures=1)}
     folders = {split: tmp_path / split for split in ("val", "test")}
-    evaluate(folders, lambda frames: frames, *files, **settings, seed=0, threads=2)
+    sources = {"clip": "film"}
+    evaluate(folders, {"restored": lambda frames: frames}, *files, **settings, sources=sources, seed=0, threads=2)
     draw_methods(files[0], tmp_path / "methods.svg")
-    draw_restored(files[2], "val", (), SETTINGS, tmp_path / "val.jpg")
-    show_restored(files[2], "val", (), SETTINGS, tmp_path / "val.html")
+    draw_restored(files[3], "val", (), SETTINGS, tmp_path / "val.jpg")
+    show_restored(files[3], "val", (), SETTINGS, tmp_path / "val.html")
     assert "all (1)" in texts(tmp_path / "methods.svg") and "+0.0" in texts(tmp_path / "methods.svg")
     assert len(animations(tmp_path / "val.html")) == 1
+    show_restored(files[3], "worst", (), SETTINGS, tmp_path / "worst.html")
+    assert shown_sheets(files[3]) == ["val", "worst"] and len(animations(tmp_path / "worst.html")) == 1

@@ -14,6 +14,7 @@ from tessera.core.errors import TesseraError
 from tessera.core.ledger import read_ledger
 from tessera.imaging.images import read_image
 from tessera.imaging.video import read_frames, read_packets
+from tessera.pipeline.restoration import evaluate as module
 from tessera.pipeline.restoration.evaluate import GAP, evaluate, restore
 from tessera.pipeline.restoration.metrics import bins, measure
 from tessera.pipeline.restoration.samples import fixed_sample
@@ -24,6 +25,8 @@ SIDE = 64
 DATA = DataSettings(size=SIDE, degradations=())
 SETTINGS = MetricsSettings(frames=6, block_edges=(4, 8), pictures=1)
 LONG = "${x} " * 50  # a longer file name would be impossible
+SOURCES = {"b": "one", LONG: "two"}  # of the clips that can be measured
+FILES = ("metrics.json", "frames.jsonl", "ledger.jsonl", "pictures")
 METHODS = ["mosaicked", "bicubic", "temporal_median", "restored"]
 
 
@@ -47,9 +50,10 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(dataset: Path, folder: Path, generator: Any = identity, **values: Any) -> dict[str, Any]:
     folder.mkdir()
-    options = {"data": DATA, "settings": SETTINGS, "seed": 0, "threads": 2} | values
+    options = {"data": DATA, "settings": SETTINGS, "sources": SOURCES, "seed": 0, "threads": 2} | values
     folders = {split: dataset / split for split in ("val", "test")}
-    evaluate(folders, generator, folder / "metrics.json", folder / "ledger.jsonl", folder / "pictures", **options)
+    generators = generator if isinstance(generator, dict) else {"restored": generator}
+    evaluate(folders, generators, *(folder / name for name in FILES), **options)
     content: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     return content
 
@@ -91,14 +95,15 @@ def test_means_are_means_over_the_samples(dataset: Path, tmp_path: Path) -> None
         means = found["all"] if name == "all" else found["blocks"][name]
         assert means["samples"] == len(chosen)
         for area in ("region", "frame") if chosen else ():
-            values = [measure(one.mosaicked, one.clean, one.mask, one.content)[area] for one in chosen]
+            values = [measure({"": one.mosaicked}, one.clean, one.mask, one.content)[""][area] for one in chosen]
             assert means[area]["mosaicked"] == {
-                measured: pytest.approx(sum(value[measured] for value in values) / len(values), abs=1e-6)
+                measured: pytest.approx(sum(np.nanmean(value[measured]) for value in values) / len(values), abs=1e-6)
                 for measured in ("psnr", "ssim")
             }
 
 
-def test_a_perfect_model_has_the_highest_scores_and_its_pictures_are_clean(dataset: Path, tmp_path: Path) -> None:
+def knowing_the_clean_clips(dataset: Path) -> Any:
+    """Return a generator that returns the clean clips of the dataset."""
     clean = {
         sample.mosaicked.tobytes(): torch.from_numpy(sample.clean).permute(0, 3, 1, 2)[None] / 255
         for clip in read_clips(dataset / "val")
@@ -109,6 +114,11 @@ def test_a_perfect_model_has_the_highest_scores_and_its_pictures_are_clean(datas
     def knowing(frames: torch.Tensor) -> torch.Tensor:
         return clean[(frames[0] * 255).round().byte().permute(0, 2, 3, 1).numpy().tobytes()]
 
+    return knowing
+
+
+def test_a_perfect_model_has_the_highest_scores_and_its_pictures_are_clean(dataset: Path, tmp_path: Path) -> None:
+    knowing = knowing_the_clean_clips(dataset)
     means = run(dataset, tmp_path / "out", knowing, settings=SETTINGS.model_copy(update={"pictures": 9}))["splits"]["val"][
         "all"
     ]
@@ -116,9 +126,16 @@ def test_a_perfect_model_has_the_highest_scores_and_its_pictures_are_clean(datas
     assert means["region"]["mosaicked"]["psnr"] < 40
     pictures = tmp_path / "out" / "pictures"
     told = json.loads((pictures / "pictures.json").read_text(encoding="utf-8"))
-    assert sorted((row["split"], row["key"]) for row in told) == [("val", LONG), ("val", "b")]
+    assert [(row["sheet"], row["key"]) for row in told] == [
+        (sheet, row["key"]) for sheet in ("val", "worst") for row in told if row["sheet"] == sheet
+    ]
+    assert {sheet: {row["key"] for row in told if row["sheet"] == sheet} for sheet in ("val", "worst")} == {
+        "val": {"b", LONG},
+        "worst": {"b", LONG},
+    }
     for row in told:
-        assert row["psnr"]["restored"] == 60 and f"{row['block']:05.1f}px" in row["name"]
+        assert row["psnr"]["restored"] == 60 and row["split"] == "val"
+        assert row["sheet"] == "worst" or f"{row['block']:05.1f}px" in row["name"]
         mosaicked, restored, original = panels(read_image(pictures / f"{row['name']}.png"))
         assert np.array_equal(restored, original) and not np.array_equal(mosaicked, original)
         video = pictures / f"{row['name']}.mp4"
@@ -133,6 +150,55 @@ def panels(triptych: np.ndarray) -> list[np.ndarray]:
     return [triptych[:, place : place + SIDE] for place in (0, step, 2 * step)]
 
 
+def test_compared_models_are_measured_on_the_same_samples_each_as_by_itself(dataset: Path, tmp_path: Path) -> None:
+    seen: dict[str, list[bytes]] = {"restored": [], "darker": [], "same": []}
+
+    def noticing(name: str, factor: float) -> Any:
+        def restorer(frames: torch.Tensor) -> torch.Tensor:
+            seen[name].append(frames.numpy().tobytes())
+            return frames * factor
+
+        return restorer
+
+    generators = {name: noticing(name, factor) for name, factor in [("restored", 1), ("darker", 0.5), ("same", 1)]}
+    together = run(dataset, tmp_path / "out", generators, parameters={"restored": 7})
+    assert together["models"] == {"restored": {"parameters": 7}}
+    assert len(seen["restored"]) == 2 and seen["restored"] == seen["darker"] == seen["same"]
+    alone = run(dataset, tmp_path / "darker", lambda frames: frames * 0.5)["splits"]["val"]["all"]
+    found = together["splits"]["val"]["all"]
+    for area in ("region", "frame", "consistency"):
+        assert list(found[area])[:6] == [*METHODS, "darker", "same"]
+        assert found[area]["darker"] == alone[area]["restored"]
+        assert found[area]["same"] == found[area]["restored"] == found[area]["mosaicked"]
+    rows = [json.loads(line) for line in (tmp_path / "out" / "frames.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert {(row["key"], row["source"]) for row in rows} == set(SOURCES.items())
+    assert [row["method"] for row in rows[:7]] == [*METHODS, "darker", "same", "clean"]
+
+
+def test_a_clean_restoration_has_the_consistency_of_the_clean_clip(dataset: Path, tmp_path: Path) -> None:
+    found = run(dataset, tmp_path / "out", knowing_the_clean_clips(dataset))["splits"]["val"]["all"]["consistency"]
+    assert found["restored"] == found["clean"]
+    assert 2 * found["restored"]["seam"] < found["mosaicked"]["seam"]
+
+
+def test_only_the_samples_that_gain_least_are_kept_as_the_worst(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WORST_SAMPLES", 2)
+    sources = {}
+    for number in range(5):
+        write_moving_clip(tmp_path / "dataset" / "val", f"clip {number}", 8)
+        sources[f"clip {number}"] = "film"
+    (tmp_path / "dataset" / "test").mkdir()
+    run(tmp_path / "dataset", tmp_path / "out", lambda frames: frames * 0.9, sources=sources)
+    pictures = tmp_path / "out" / "pictures"
+    rows = [json.loads(line) for line in (tmp_path / "out" / "frames.jsonl").read_text(encoding="utf-8").splitlines()]
+    psnr = {(row["key"], row["method"]): np.mean(row["region_psnr"]) for row in rows if row["method"] != "clean"}
+    gains = sorted((psnr[key, "restored"] - psnr[key, "mosaicked"], key) for key in sources)
+    told = [row for row in json.loads((pictures / "pictures.json").read_text(encoding="utf-8")) if row["sheet"] == "worst"]
+    assert [row["key"] for row in told] == [key for _, key in gains[:2]]
+    files = {path.name for path in (pictures / "worst").iterdir()}
+    assert files == {f"{row['name']}{suffix}".removeprefix("worst/") for row in told for suffix in module.SUFFIXES}
+
+
 def test_equal_models_give_equal_files_on_any_number_of_threads(dataset: Path, tmp_path: Path) -> None:
     for threads in (1, 3):
         run(dataset, tmp_path / str(threads), threads=threads)
@@ -140,11 +206,11 @@ def test_equal_models_give_equal_files_on_any_number_of_threads(dataset: Path, t
         {
             str(path.relative_to(folder)): path.read_bytes()
             for path in folder.rglob("*")
-            if path.suffix in {".json", ".png", ".mp4"}
+            if path.suffix in {".json", ".png", ".mp4"} or path.name == "frames.jsonl"
         }
         for folder in (tmp_path / "1", tmp_path / "3")
     )
-    assert one == three and len(one) == 5  # of one sample, a picture, its mask and the clip
+    assert one == three and len(one) == 3 + 9  # a picture, its mask and the clip of one sample and of the two worst
 
 
 def test_if_no_clip_can_be_measured_the_error_gives_the_reason(dataset: Path, tmp_path: Path) -> None:
