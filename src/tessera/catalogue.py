@@ -191,7 +191,7 @@ DETECTOR = Kind(
 RESTORER = Kind(
     rules="restoration",
     exports=(".safetensors", ".pth"),
-    figures=("stages.svg", "methods.svg", "restored"),
+    figures=("stages.svg", "methods.svg", "comparison.html", "where.svg", "restored"),
     compares_export=True,
     not_for=(
         *NOT_FOR,

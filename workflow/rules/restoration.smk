@@ -5,6 +5,7 @@ from tessera.core.definitions import code_digest
 from tessera.core.weights.resolve import weights_file
 
 STAGES = {stage["name"]: stage for stage in config["restoration"]["stages"]}
+COMPARED = {each["name"]: each for each in config["restoration"]["comparisons"]}
 
 
 wildcard_constraints:
@@ -98,7 +99,7 @@ def perceptual_weights(wildcards):
 
 def compared_weights(wildcards):
     """Return the files of the weights that the model is compared with, in the order of the settings."""
-    return [weights_file(each) for each in config["restoration"]["comparisons"]]
+    return [weights_file(weights) for weights in COMPARED.values()]
 
 
 rule evaluate_restoration:
@@ -130,8 +131,8 @@ rule evaluate_restoration:
         generator=lookup(dpath="restoration/generator", within=config),
         data=lookup(dpath="restoration/data", within=config),
         settings=lookup(dpath="restoration/metrics", within=config),
-        # Their names. The digests of their weights are in the paths of the inputs.
-        compared=[each["name"] for each in config["restoration"]["comparisons"]],
+        # The digests of their weights are in the paths of the inputs.
+        compared=list(COMPARED),
         seed=lookup(dpath="seed", within=config),
         code=code_digest(
             "tessera.pipeline.restoration.evaluate:evaluate_restoration",
@@ -278,6 +279,57 @@ rule plot_methods:
         code=code_digest("tessera.pipeline.report.restoration:draw_methods"),
     script:
         "../scripts/plot_methods.py"
+
+
+rule tabulate_restorers:
+    input:
+        metrics="<results>/metrics/{model}.json",
+        trained="<results>/exports/{model}/{model}.safetensors",
+        compared=compared_weights,
+    output:
+        table=report(
+            "<results>/reports/models/{model}/comparison.html",
+            caption="../report/restorers.rst",
+            category="3. Models",
+            subcategory="{model}",
+            labels={"figure": "5. Compared with other models"},
+        ),
+    log:
+        "<logs>/tabulate_restorers/{model}.log",
+    benchmark:
+        "<benchmarks>/tabulate_restorers/{model}.jsonl"
+    wildcard_constraints:
+        model=of_kind(RESTORER),
+    localrule: True
+    params:
+        names=["restored", *COMPARED],
+        code=code_digest("tessera.pipeline.report.restorers:tabulate_restorers"),
+    script:
+        "../scripts/tabulate_restorers.py"
+
+
+rule plot_where:
+    input:
+        metrics="<results>/metrics/{model}.json",
+    output:
+        figure=report(
+            "<results>/reports/models/{model}/where.svg",
+            caption="../report/where.rst",
+            category="3. Models",
+            subcategory="{model}",
+            labels={"figure": "6. Where it is good, and where it fails"},
+        ),
+    log:
+        "<logs>/plot_where/{model}.log",
+    benchmark:
+        "<benchmarks>/plot_where/{model}.jsonl"
+    wildcard_constraints:
+        model=of_kind(RESTORER),
+    localrule: True
+    params:
+        code=code_digest("tessera.pipeline.report.restoration:draw_where"),
+    script:
+        "../scripts/plot_where.py"
 
 
 rule plot_restored:

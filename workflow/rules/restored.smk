@@ -177,6 +177,6 @@ rule show_footage:
     params:
         shown=verbatim(RESTORING["shown"]),
         settings=lookup(dpath="report", within=config),
-        code=code_digest("tessera.pipeline.report.restoration:show_footage"),
+        code=code_digest("tessera.pipeline.report.footage:show_footage"),
     script:
         "../scripts/show_footage.py"

@@ -1,7 +1,7 @@
 """Show footage before and after its restoration."""
 
 from tessera.core.job import job
-from tessera.pipeline.report.restoration import show_footage
+from tessera.pipeline.report.footage import show_footage
 from tessera.pipeline.report.settings import ReportSettings
 
 with job(snakemake) as (inputs, outputs, params):

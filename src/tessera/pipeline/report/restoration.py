@@ -1,9 +1,9 @@
 """Figures of the restoration model: its training, its quality, and restored clips."""
 
 import csv
-import html
 import json
 from collections.abc import Collection, Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -11,19 +11,30 @@ from urllib.parse import unquote
 import numpy as np
 
 from tessera.core.errors import Failed, TesseraError
-from tessera.core.files import file_name
-from tessera.core.ledger import read_ledger
 from tessera.pipeline.report.clips import PREVIEW_SIDE, animate, in_motion
-from tessera.pipeline.report.drawing import BLUE, ORANGE, QUIET, SKY, legend, new_figure
+from tessera.pipeline.report.drawing import BLUE, GREEN, INK, ORANGE, PURPLE, QUIET, RED, SKY, legend, new_figure
 from tessera.pipeline.report.pages import write_page
 from tessera.pipeline.report.settings import ReportSettings
 from tessera.pipeline.report.tiles import Picture, draw_tiles, shrink_picture
 
 METHODS = {"mosaicked": QUIET, "bicubic": SKY, "temporal_median": ORANGE, "restored": BLUE}
-MEASURES = {"psnr": "PSNR, dB", "ssim": "SSIM", "lpips": "LPIPS, lower is better"}
-GAP = 4  # pixels between the images of a triptych or of a comparison
-FOOTAGE_SIDE = 480  # pixels, longer side of a half of an animated comparison
+OTHERS = (GREEN, RED, PURPLE)  # colours of compared models
+Measure = tuple[str, str]  # the area and the name of a metric
+MEASURES: dict[Measure, str] = {
+    ("region", "psnr"): "PSNR, dB",
+    ("region", "ssim"): "SSIM",
+    ("region", "lpips"): "LPIPS, lower is better",
+}
+WHERE: dict[Measure, str] = {
+    ("region", "psnr"): "PSNR, dB",
+    ("consistency", "warping"): "warping error, levels",
+    ("consistency", "flicker"): "flicker, levels",
+    ("consistency", "seam"): "seam, levels",
+}
+# How the groups of each kind are named in a figure.
+KINDS = {"blocks": "blocks {}", "motion": "motion {}", "position": "{} frames"}
 WORST = "worst"  # the sheet of the samples that gain least, from all splits
+GAP = 4  # pixels between the images of an animated triptych
 
 
 def draw_stages(curves: Mapping[str, Path], path: Path) -> None:
@@ -67,32 +78,15 @@ def draw_stages(curves: Mapping[str, Path], path: Path) -> None:
 
 def draw_methods(metrics: Path, path: Path) -> None:
     """Draw the quality of each method in the mosaicked region, by block size, as SVG. `metrics`: of the evaluation."""
-    from matplotlib.lines import Line2D
+    _draw_groups(metrics, ("blocks",), MEASURES, path)
 
-    splits = json.loads(metrics.read_text(encoding="utf-8"))["splits"]
-    groups = {
-        split: {name: group for name, group in {"all": found["all"], **found["blocks"]}.items() if group["samples"]}
-        for split, found in splits.items()
-        if found["all"]["samples"]
-    }
-    lines = sum(map(len, groups.values()))
-    with new_figure(path, 9.5, 1.0 + 0.46 * max(lines, 2) + 0.5 * len(groups)) as figure:
-        if not groups:
-            figure.text(0.5, 0.5, "no clip was measured", ha="center")
-            return
-        reached = next(iter(groups.values()))["all"]["region"]["restored"]
-        measures = {name: title for name, title in MEASURES.items() if name in reached}
-        heights = [len(found) for found in groups.values()]
-        places = figure.subplots(len(groups), len(measures), squeeze=False, sharey="row", height_ratios=heights)
-        for row, (split, found) in zip(places, groups.items(), strict=True):
-            for axes, (measure, title) in zip(row, measures.items(), strict=True):
-                axes.set_title(f"{split}: {title}")
-                _draw_dots(axes, found, measure)
-        handles = [
-            Line2D([], [], linestyle="", marker="o", color=colour, label=method.replace("_", " "))
-            for method, colour in METHODS.items()
-        ]
-        figure.legend(handles=handles, loc="outside lower left", ncols=len(handles), fontsize=9)
+
+def draw_where(metrics: Path, path: Path) -> None:
+    """Draw the quality and the consistency of each method by block size, motion and position, as SVG.
+
+    `metrics`: of the evaluation.
+    """
+    _draw_groups(metrics, ("blocks", "motion", "position"), WHERE, path)
 
 
 def draw_restored(folder: Path, sheet: str, clear: Collection[str], settings: ReportSettings, path: Path) -> None:
@@ -143,63 +137,6 @@ def show_restored(folder: Path, sheet: str, clear: Collection[str], settings: Re
     write_page(path, title, f'<div class="triptychs">{"".join(parts)}</div>')
 
 
-def show_footage(
-    comparisons: Sequence[Path],
-    scenes: Sequence[Path],
-    ledgers: Sequence[Path],
-    sources: Path,
-    shown: Sequence[str],
-    settings: ReportSettings,
-    path: Path,
-) -> None:
-    """Write an HTML page with the sources `shown` before and after their restoration, as animations.
-
-    `comparisons`, `scenes`, `ledgers`: of each shard, the folder of comparisons, `tables.Scenes`, and the ledger of the
-    restoration. `sources`: `tables.Sources`. An animation begins with the first region. It is blurred unless the content of its
-    source is known to be `general`, or `settings.blur` says otherwise.
-    """
-    from tessera.records.tables.footage import Sources
-    from tessera.records.tables.scenes import Scenes
-    from tessera.records.tables.table import read_table
-
-    content = dict(read_table(sources, Sources).select("source", "content").iter_rows())
-    files = {file.stem: file for folder in comparisons for file in folder.iterdir()}
-    found = {row["key"]: row for ledger in ledgers for row in read_ledger(ledger)}
-    first: dict[str, int] = {}
-    for table in scenes:
-        for source, start in read_table(table, Scenes).select("source", "first").iter_rows():
-            first[source] = min(start, first.get(source, start))
-    parts = []
-    for source in shown:
-        row = found.get(source, {"status": "dropped", "reason": "source refused", "detail": ""})
-        if row["status"] == "ok":
-            is_clear = settings.blur == "none" or (settings.blur == "adult" and content.get(source) == "general")
-            images = _halves(files[file_name(source)], first[source], not is_clear)
-            parts.append(animate(images, [source, f"as found, and restored ({row['detail']})"]))
-        else:
-            parts.append(f"<p>{html.escape(source)}: {html.escape(' '.join([row['reason'], row['detail']]).strip())}</p>")
-    write_page(path, "Restored footage", f'<div class="triptychs">{"".join(parts)}</div>')
-
-
-def _halves(video: Path, first: int, is_blurred: bool) -> list[np.ndarray]:
-    """Return frames of the comparison `video` from frame `first` on, at the rate of an animation: uint8 (H, W, 3), RGB."""
-    from tessera.imaging.video import read_frames, read_packets
-
-    images = []
-    try:
-        packets = read_packets(video)
-        first = min(first, len(packets) - 1)
-        for frame in read_frames(video, packets, (in_motion(packets.time[first:] - packets.time[first]) + first).tolist()):
-            image = frame.image()
-            half = (image.shape[1] - GAP) // 2
-            panels = [Picture("", panel, []) for panel in (image[:, :half], image[:, half + GAP : 2 * half + GAP])]
-            left, right = (shrink_picture(panel, is_blurred, FOOTAGE_SIDE).image for panel in panels)
-            images.append(np.concatenate([left, np.full((len(left), GAP, 3), 255, np.uint8), right], axis=1))
-    except Failed as error:
-        raise TesseraError(f"{video}: {error}; delete the folder {video.parent} and run again") from error
-    return images
-
-
 def shown_sheets(folder: Path) -> list[str]:
     """Return the sheets, splits and `worst`, of which the evaluation wrote pictures to `folder`."""
     return sorted({row["sheet"] for row in _read_pictures(folder)})
@@ -217,20 +154,66 @@ def _read_curves(path: Path) -> dict[str, np.ndarray]:
     return {name: points for name, points in columns.items() if points.size}
 
 
-def _draw_dots(axes: Any, found: Mapping[str, Any], measure: str) -> None:
+def _draw_groups(metrics: Path, kinds: Sequence[str], measures: Mapping[Measure, str], path: Path) -> None:
+    """Draw the `measures` of each method as SVG: for each split, a line for all samples and for each group of the `kinds`."""
+    from matplotlib.lines import Line2D
+
+    splits = json.loads(metrics.read_text(encoding="utf-8"))["splits"]
+    groups = {
+        split: {
+            name: group
+            for name, group in [
+                ("all", found["all"]),
+                *((KINDS[kind].format(name), group) for kind in kinds for name, group in found[kind].items()),
+            ]
+            if group["samples"]
+        }
+        for split, found in splits.items()
+        if found["all"]["samples"]
+    }
+    lines = sum(map(len, groups.values()))
+    with new_figure(path, 9.5 if len(measures) < 4 else 13, 1.0 + 0.46 * max(lines, 2) + 0.5 * len(groups)) as figure:
+        if not groups:
+            figure.text(0.5, 0.5, "no clip was measured", ha="center")
+            return
+        reached = next(iter(groups.values()))["all"]
+        shown = {(area, name): title for (area, name), title in measures.items() if name in reached[area]["restored"]}
+        # Compared models have colours of their own. There may be more of them than colours.
+        names = dict.fromkeys(name for area, _ in shown for name in reached[area])
+        colours = {**METHODS, **dict(zip([name for name in names if name not in METHODS], cycle(OTHERS), strict=False))}
+        if "clean" in colours:
+            colours["clean"] = INK
+        heights = [len(found) for found in groups.values()]
+        places = figure.subplots(len(groups), len(shown), squeeze=False, sharey="row", height_ratios=heights)
+        for row, (split, found) in zip(places, groups.items(), strict=True):
+            for axes, (measure, title) in zip(row, shown.items(), strict=True):
+                axes.set_title(f"{split}: {title}")
+                _draw_dots(axes, found, measure, colours)
+        handles = [
+            Line2D([], [], linestyle="", marker="o", color=colour, label=method.replace("_", " "))
+            for method, colour in colours.items()
+        ]
+        figure.legend(handles=handles, loc="outside lower left", ncols=min(len(handles), 6), fontsize=9)
+
+
+def _draw_dots(axes: Any, found: Mapping[str, Any], measure: Measure, colours: Mapping[str, str]) -> None:
     """Draw the values of a `measure` for each method: one line for each group of samples, the first on top."""
+    area, name = measure
     for place, group in enumerate(found.values()):
         axes.axhspan(place - 0.42, place + 0.42, color="#f3f3f3", zorder=0)
-        values = {method: group["region"][method][measure] for method in METHODS}
+        values = {method: of_method[name] for method, of_method in group[area].items()}
         # Each method has its own height, so that equal values do not hide each other.
-        for step, (method, value) in enumerate(values.items()):
-            axes.plot(value, place + 0.2 * step - 0.3, "o", color=METHODS[method], markersize=5, zorder=2)
-        gain = values["restored"] - values["mosaicked"]
-        text = f"{gain:+.1f}" if measure == "psnr" else f"{gain:+.3f}"
-        axes.annotate(
-            text, (1, place), (4, 0), xycoords=("axes fraction", "data"), textcoords="offset points", va="center", fontsize=9
-        )
-    names = [f"{name if name == 'all' else f'blocks {name}'} ({group['samples']:,})" for name, group in found.items()]
+        steps = np.linspace(-0.3, 0.3, len(colours))
+        for step, (method, colour) in zip(steps, colours.items(), strict=True):
+            if values.get(method) is not None:
+                axes.plot(values[method], place + step, "o", color=colour, markersize=5, zorder=2)
+        if values["restored"] is not None:
+            gain = values["restored"] - values["mosaicked"]
+            text = f"{gain:+.3f}" if name in {"ssim", "lpips"} else f"{gain:+.1f}"
+            side = (1, place), (4, 0)
+            of_axes = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
+            axes.annotate(text, *side, **of_axes, va="center", fontsize=9)
+    names = [f"{group_name} ({group['samples']:,})" for group_name, group in found.items()]
     axes.set_yticks(range(len(found)), names)
     axes.set_ylim(len(found) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)

@@ -96,13 +96,14 @@ def flicker(clip: np.ndarray, motion: Motion) -> np.ndarray:
     return changes
 
 
-def seam(clip: np.ndarray, untouched: np.ndarray, clean: np.ndarray, region: np.ndarray, content: np.ndarray) -> np.ndarray:
+def seam(clip: np.ndarray, around: np.ndarray, clean: np.ndarray, region: np.ndarray, content: np.ndarray) -> np.ndarray:
     """Return how visible the border of the region is in each frame of `clip`: float64 (T,), levels, NaN if it has no border.
 
-    The region of `clip` is put into the frames `untouched`, as a restorer does, and compared with `clean`. At each place where
+    The region of `clip` is put into the frames `around`, as a restorer does, and compared with `clean`. At each place where
     the outline of the region crosses a row or a column, the error is averaged over the `SEAM` pixels inside and over the `SEAM`
     pixels outside. The seam is the mean absolute difference of both: the step at the outline that the clean clip does not have.
-    An error that is the same on both sides is not visible as a border.
+    An error that is the same on both sides is not visible as a border. Places with an outline within these pixels, or with
+    padding, do not count.
     """
     sums, counts = np.zeros(len(clip)), np.zeros(len(clip), int)
     inside, shown = region > 0, content > 0
@@ -118,7 +119,7 @@ def seam(clip: np.ndarray, untouched: np.ndarray, clean: np.ndarray, region: np.
         error = np.zeros((len(frames), clip.shape[3]))
         for step in range(2 * SEAM):
             at = (frames, rows + step, columns) if axis == 1 else (frames, rows, columns + step)
-            made = np.where((is_inside == (step < SEAM))[:, None], clip[at], untouched[at])
+            made = np.where((is_inside == (step < SEAM))[:, None], clip[at], around[at])
             error += (1 if step < SEAM else -1) * (made.astype(np.float64) - clean[at])
         sums += np.bincount(frames, np.abs(error / SEAM).mean(axis=1), len(clip))
         counts += np.bincount(frames, minlength=len(clip))

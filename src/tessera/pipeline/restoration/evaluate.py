@@ -276,7 +276,8 @@ def _consistency(clip: np.ndarray, sample: Sample, motion: Motion) -> dict[str, 
     return {
         "warping": warping_error(clip, motion),
         "flicker": flicker(clip, motion),
-        "seam": seam(clip, sample.mosaicked, sample.clean, sample.mask, sample.content),
+        # In clean surroundings. In those of a degraded input, most of the step would be the degradation outside.
+        "seam": seam(clip, sample.clean, sample.clean, sample.mask, sample.content),
     }
 
 

@@ -1,0 +1,7 @@
+"""Draw where the restoration model is good and where it fails: by block size, motion and position in the window."""
+
+from tessera.core.job import job
+from tessera.pipeline.report.restoration import draw_where
+
+with job(snakemake) as (inputs, outputs, params):
+    draw_where(inputs.metrics, outputs.figure)

@@ -1,0 +1,8 @@
+"""Compare the restoration model with other models and with simple methods in a table."""
+
+from tessera.core.job import job
+from tessera.pipeline.report.restorers import tabulate_restorers
+
+with job(snakemake) as (inputs, outputs, params):
+    files = [inputs.trained, *inputs.compared]
+    tabulate_restorers(inputs.metrics, files=dict(zip(params.names, files, strict=True)), path=outputs.table)
