@@ -193,7 +193,7 @@ def restore(
     import torch
 
     with torch.inference_mode():
-        frames = torch.from_numpy(clip).to(device).permute(0, 3, 1, 2)[None].float() / 255
+        frames = torch.from_numpy(clip).to(device).permute(0, 3, 1, 2)[None].float().div_(255)
         try:
             restored = generator(frames)[0]
         except torch.OutOfMemoryError:
@@ -201,11 +201,12 @@ def restore(
                 f"the GPU is out of memory with {counted(len(clip), 'frames')} of {clip.shape[2]} by {clip.shape[1]} pixels;"
                 f" {fix}"
             ) from None
-        if not restored.isfinite().all():
+        # NaN is the extreme of all values that include it. A test of each value takes four times as long.
+        if not torch.stack(restored.aminmax()).isfinite().all():
             raise TesseraError(
                 "the output of the model is not finite (NaN or infinite): train it again with a lower learning rate"
             )
-        levels = (restored * 255).round().clamp(0, 255).byte()
+        levels = (restored * 255).round_().clamp_(0, 255).byte()
         return np.ascontiguousarray(levels.permute(0, 2, 3, 1).cpu().numpy())
 
 

@@ -227,9 +227,17 @@ def test_a_dataset_without_clips_is_measured_as_empty(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "out" / "pictures" / "pictures.json").read_text()) == []
 
 
-def test_a_model_that_returns_nan_stops_the_evaluation(dataset: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_model_that_returns_a_value_that_is_not_finite_stops_the_evaluation(
+    value: float, dataset: Path, tmp_path: Path
+) -> None:
+    def broken(frames: torch.Tensor) -> torch.Tensor:
+        restored = frames.clone()
+        restored[0, 2, 1, 3, 4] = value
+        return restored
+
     with pytest.raises(TesseraError, match=r"not finite \(NaN or infinite\)"):
-        run(dataset, tmp_path / "out", lambda frames: frames * math.nan)
+        run(dataset, tmp_path / "out", broken)
 
 
 def test_an_error_about_memory_names_the_setting_to_lower(dataset: Path, tmp_path: Path) -> None:
