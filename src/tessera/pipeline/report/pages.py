@@ -99,7 +99,7 @@ def show_pictures(folder: Path, title: str, path: Path) -> None:
 
 def _number(value: Any) -> str:
     # Four digits, also where they are zeros.
-    return f"{value:#.4g}" if isinstance(value, float) else str(value)
+    return f"{value:#.4g}" if isinstance(value, float) else "no value" if value is None else str(value)
 
 
 def _records(value: dict[str, Any], place: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
