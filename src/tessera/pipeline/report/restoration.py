@@ -201,7 +201,7 @@ def _draw_dots(axes: Any, found: Mapping[str, Any], measure: Measure, colours: M
     area, name = measure
     for place, group in enumerate(found.values()):
         axes.axhspan(place - 0.42, place + 0.42, color="#f3f3f3", zorder=0)
-        values = {method: of_method[name] for method, of_method in group[area].items()}
+        values = {method: of_method.get(name) for method, of_method in group[area].items()}
         # Each method has its own height, so that equal values do not hide each other.
         steps = np.linspace(-0.3, 0.3, len(colours))
         for step, (method, colour) in zip(steps, colours.items(), strict=True):

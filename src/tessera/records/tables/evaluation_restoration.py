@@ -14,7 +14,7 @@ class RestoredFrames(Table):
     source: pl.String = pa.Field(description="source of the clip")
     method: pl.String = pa.Field(
         description="`mosaicked`, the input; `bicubic` and `temporal_median`, without a model; `restored`, by the model that "
-        "was trained; the name of a compared model; or `clean`, which has no PSNR, SSIM and LPIPS"
+        "was trained; the name of a compared model; or `clean`, which has only `warping` and `flicker`"
     )
     position: pl.Int64 = pa.Field(ge=0, description="number of the frame in the window that was measured")
     block: pl.Float64 = pa.Field(gt=0, description="side of a square with the area of a block, pixels of the sample")
@@ -34,5 +34,7 @@ class RestoredFrames(Table):
         nullable=True, ge=0, description="difference to the next frame where the clean clip is still, levels"
     )
     seam: pl.Float64 = pa.Field(
-        nullable=True, ge=0, description="step at the outline of the region that the clean clip does not have, levels"
+        nullable=True,
+        ge=0,
+        description="step at the outline of the region, in clean surroundings, that the clean clip does not have, levels",
     )

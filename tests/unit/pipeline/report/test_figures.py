@@ -121,7 +121,7 @@ def test_metrics_with_the_same_names_are_in_one_table(tmp_path: Path) -> None:
         ["epochs", "5"],
         ["", "map50", "recall"],
         ["val · box", "0.1235", "1.000"],
-        ["val · mask", "0.5000", "None"],
+        ["val · mask", "0.5000", "no value"],
     ]
 
 
