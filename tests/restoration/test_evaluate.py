@@ -74,6 +74,15 @@ def test_a_generator_is_measured_with_all_requested_metrics(alexnet: Path, tmp_p
     assert abs(means["restored"]["psnr"] - means["mosaicked"]["psnr"]) < 6
 
 
+def test_compared_weights_of_another_architecture_are_named(alexnet: Path, tmp_path: Path) -> None:
+    torch.save(build_generator(SMALL).state_dict(), tmp_path / "best.pth")
+    files = [tmp_path / name for name in ("metrics.json", "frames.jsonl", "ledger.jsonl", "pictures")]
+    settings = {"generator": SMALL, "data": DataSettings(), "settings": MetricsSettings(), "sources": {}, "lpips": None}
+    fault = r"'theirs' in `restoration\.comparisons`: .*alexnet\.pth contains no BasicVSR\+\+ generator; use weights of"
+    with pytest.raises(TesseraError, match=fault):
+        evaluate_restoration({}, tmp_path / "best.pth", {"theirs": alexnet}, *files, **settings, seed=0, threads=1)
+
+
 def test_a_clip_is_restored_exactly_as_by_the_generator() -> None:
     torch.manual_seed(0)
     generator = build_generator(SMALL).eval()

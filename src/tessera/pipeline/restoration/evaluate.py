@@ -66,14 +66,20 @@ def evaluate_restoration(
     """Evaluate the generator in `checkpoint` and the `compared` ones, on the GPU if there is one; see `evaluate`.
 
     `compared`: by name, weights of generators of any size. `lpips`: the file of the declared weights of AlexNet; if it is
-    None, LPIPS is left out.
+    None, LPIPS is left out. Raises `TesseraError` that names the compared model whose file has no generator, or another
+    architecture.
     """
     import torch
 
     from tessera.pipeline.restoration.models import load_generator
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    models = {RESTORED: load_generator(checkpoint, generator)} | {name: load_generator(path) for name, path in compared.items()}
+    models = {RESTORED: load_generator(checkpoint, generator)}
+    for name, path in compared.items():
+        try:
+            models[name] = load_generator(path)
+        except TesseraError as error:
+            raise TesseraError(f"{name!r} in `restoration.comparisons`: {error}") from error
     evaluate(
         folders,
         {name: model.to(device) for name, model in models.items()},
