@@ -56,6 +56,7 @@ include: "workflow/rules/datasets.smk"
 include: "workflow/rules/models.smk"
 include: "workflow/rules/previews.smk"
 include: "workflow/rules/restored.smk"
+include: "workflow/rules/detector_figures.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/verify.smk"
 

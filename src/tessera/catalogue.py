@@ -11,6 +11,7 @@ from typing import Any
 from tessera.core.settings import Settings
 from tessera.pipeline.detectors.library import task_of
 from tessera.pipeline.detectors.settings import DetectorSettings, MaskDetector, MosaicDetector, WatermarkDetector
+from tessera.pipeline.restoration.settings import BASELINES, CLEAN, RESTORED
 from tessera.records.material import LABELS, WATERMARKS
 
 Config = Mapping[str, Any]  # the whole configuration, with every default filled in
@@ -169,6 +170,8 @@ class Kind:
     not_for: tuple[str, ...]  # forbidden uses, for their cards
     optional_exports: tuple[tuple[str, str], ...] = ()  # further suffixes, each with the setting in `export` that adds it
     figures: tuple[str, ...] = ()  # files and folders in results/reports/models/MODEL, beside those of all models
+    figures_of_comparisons: tuple[str, ...] = ()  # the same, if the settings compare them with weights of others
+    reserved: tuple[str, ...] = ()  # names in their tables that no compared model may have
     compares_export: bool = False  # whether its rules write results/metrics/MODEL.export.json: trained against exported model
 
 
@@ -181,7 +184,8 @@ DETECTOR = Kind(
     rules="detectors",
     exports=(".pt", ".onnx"),
     optional_exports=(("-lada.pt", "lada"),),
-    figures=("curves.html", "predictions.jpg"),
+    figures=("curves.html", "predictions.jpg", "where.html", "thresholds.svg", "failures.jpg"),
+    figures_of_comparisons=("comparison.html",),
     compares_export=True,
     not_for=(
         *NOT_FOR,
@@ -192,6 +196,7 @@ RESTORER = Kind(
     rules="restoration",
     exports=(".safetensors", ".pth"),
     figures=("stages.svg", "methods.svg", "comparison.html", "where.svg", "restored"),
+    reserved=(*BASELINES, RESTORED, CLEAN),
     compares_export=True,
     not_for=(
         *NOT_FOR,

@@ -11,11 +11,11 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field, PositiveFloat, PositiveInt, create_model, field_validator, model_validator
 
-from tessera.catalogue import DATASETS, DETECTOR, MODELS, made_datasets, model_for, trained_models
+from tessera.catalogue import DATASETS, DETECTOR, MODELS, RESTORER, made_datasets, model_for, trained_models
 from tessera.core.errors import TesseraError
 from tessera.core.settings import Settings, load
 from tessera.core.trainings import TrainingsSettings
-from tessera.core.weights.declare import WeightsSettings
+from tessera.core.weights.declare import ComparedWeights, WeightsSettings, compared_faults
 from tessera.imaging.degradation.settings import DegradationSettings
 from tessera.imaging.detection.settings import DetectionSettings, TrainedDetectionSettings, WatermarkDetectionSettings
 from tessera.imaging.mosaic.settings import MosaicSettings
@@ -24,6 +24,7 @@ from tessera.pipeline.clips.settings import ClipSettings
 from tessera.pipeline.clips.track import TrackSettings
 from tessera.pipeline.clips.tracks import SceneSettings
 from tessera.pipeline.datasets.splits import SplitSettings
+from tessera.pipeline.detectors.settings import ComparedDetector
 from tessera.pipeline.filters.filtering import FilterSettings
 from tessera.pipeline.footage.admission import SourceSettings
 from tessera.pipeline.footage.duplicates import DuplicateSettings
@@ -37,6 +38,7 @@ from tessera.pipeline.previews.restored import RestoreSettings
 from tessera.pipeline.report.settings import ReportSettings
 from tessera.pipeline.restoration.settings import RestorationSettings
 from tessera.pipeline.watermarks.settings import WatermarkSettings
+from tessera.records.confidence import ConfidenceTarget
 from tessera.records.decisions import DEFAULT as DECISIONS
 
 DETECTORS = [model.name for model in MODELS if model.kind is DETECTOR]
@@ -53,6 +55,11 @@ def _models() -> dict[str, Any]:
     return {model.name: (type(model.settings) | None, model.settings) for model in MODELS if model.settings is not None}
 
 
+def _comparisons() -> dict[str, Any]:
+    types: dict[Any, Any] = {DETECTOR: tuple[ComparedDetector, ...], RESTORER: tuple[ComparedWeights, ...]}
+    return {model.name: (types[model.kind], ()) for model in MODELS}
+
+
 GateSettings: Any = create_model(
     "GateSettings", __base__=Settings, __doc__="The fraction of items that may fail in a room before the run stops.", **_gates()
 )
@@ -61,6 +68,14 @@ Models: Any = create_model(
     __base__=Settings,
     __doc__="The models that are trained and have no section of their own; null if one is not wanted.",
     **_models(),
+)
+
+
+Comparisons: Any = create_model(
+    "Comparisons",
+    __base__=Settings,
+    __doc__="Weights of others that are measured on the same splits as the models that are trained here.",
+    **_comparisons(),
 )
 
 
@@ -188,12 +203,15 @@ class Configuration(Settings):
     trainings: TrainingsSettings = TrainingsSettings()
     models: Models = Models()
     restoration: RestorationSettings = RestorationSettings()
+    comparisons: Comparisons = Comparisons()
     preview: Preview = Preview()
     report: ReportSettings = ReportSettings()
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
         faults = [*self._mosaic_faults(), *self._clip_faults()]
+        reserved = {model.name: model.kind.reserved for model in MODELS}
+        faults += [fault for model, compared in self.comparisons for fault in compared_faults(model, compared, reserved[model])]
         if faults:
             raise ValueError("\n".join(faults))
         return self
@@ -214,10 +232,16 @@ class Configuration(Settings):
                 f" ({off} covers nothing)"
             )
         for name, confidence in self.regions.choose.confidence:
-            lowest = getattr(detectors, name).confidence
-            if confidence < lowest:
+            detector = getattr(detectors, name)
+            place, lowest = f"`regions.choose.confidence.{name}`", detector.confidence
+            if isinstance(confidence, ConfidenceTarget) and detector.weights != "trained":
                 faults.append(
-                    f"`regions.choose.confidence.{name}` is {confidence:g}, and nothing below {lowest:g} is found: "
+                    f"{place} is a {confidence.target}, which is measured only of a model that is trained here: state a"
+                    f" confidence, or set `regions.detectors.{name}.weights: trained`"
+                )
+            elif not isinstance(confidence, ConfidenceTarget) and confidence < lowest:
+                faults.append(
+                    f"{place} is {confidence:g}, and nothing below {lowest:g} is found: "
                     f"lower `regions.detectors.{name}.confidence`"
                 )
         return faults

@@ -78,7 +78,7 @@ def test_compared_weights_of_another_architecture_are_named(alexnet: Path, tmp_p
     torch.save(build_generator(SMALL).state_dict(), tmp_path / "best.pth")
     files = [tmp_path / name for name in ("metrics.json", "frames.jsonl", "ledger.jsonl", "pictures")]
     settings = {"generator": SMALL, "data": DataSettings(), "settings": MetricsSettings(), "sources": {}, "lpips": None}
-    fault = r"'theirs' in `restoration\.comparisons`: .*alexnet\.pth contains no BasicVSR\+\+ generator; use weights of"
+    fault = r"'theirs' in `comparisons\.mosaic_restoration`: .*alexnet\.pth contains no BasicVSR\+\+ generator; use weights of"
     with pytest.raises(TesseraError, match=fault):
         evaluate_restoration({}, tmp_path / "best.pth", {"theirs": alexnet}, *files, **settings, seed=0, threads=1)
 

@@ -1,6 +1,5 @@
 """The configuration file states every default, and wrong settings are reported before any job."""
 
-import hashlib
 import json
 import re
 import subprocess
@@ -17,6 +16,7 @@ import yaml
 from tessera.catalogue import trained_models
 from tessera.configuration import Configuration, load_configuration, read_settings
 from tessera.core.errors import TesseraError
+from tessera.core.weights.resolve import declared_weights
 from tessera.pipeline.restoration.settings import STAGES, StageSettings
 from tessera.schema import Setting, make_schema, read_comments
 
@@ -384,20 +384,20 @@ def test_the_allowed_values_of_weights_are_listed_once(values: dict[str, Any], a
     assert answer in str(error.value)
 
 
-def compared(**values: str) -> dict[str, str]:
-    return {"name": "theirs", "source": "theirs.pth", "sha256": hashlib.sha256(b"theirs").hexdigest(), **values}
-
-
-@pytest.mark.parametrize(
-    ("other", "fault"),
-    [
-        ({"name": "theirs", "sha256": hashlib.sha256(b"other").hexdigest()}, "two of them have the name 'theirs'; rename one"),
-        ({"name": "other", "source": "copy.pth"}, r"'theirs' and 'other' are the same file \(sha256 .*\); remove one"),
-        ({"name": "restored", "sha256": hashlib.sha256(b"other").hexdigest()}, "the name 'restored' stands for something else"),
-        ({"name": "a/b"}, "should match pattern"),
-    ],
-)
-def test_compared_models_have_names_and_files_of_their_own(other: dict[str, str], fault: str) -> None:
-    assert load_configuration({"restoration": {"comparisons": [compared()]}})["restoration"]["comparisons"] == [compared()]
-    with pytest.raises(TesseraError, match=rf"restoration\.comparisons.*{fault}"):
-        load_configuration({"restoration": {"comparisons": [compared(), compared(**other)]}})
+def test_compared_weights_can_be_told_apart() -> None:
+    other = "fedcba98765432100123456789abcdef" * 2
+    declared = {"source": "theirs.pt", "sha256": "0123456789abcdef" * 3 + "fedcba9876543210"}
+    mine = {"name": "nsfw_detection", "source": "mine.pt", "sha256": other.replace("00", "10")}
+    twice = [{"name": "theirs", **declared}, {"name": "theirs too", **declared}, mine]
+    with pytest.raises(TesseraError) as error:
+        load_configuration({"comparisons": {"nsfw_detection": twice}})
+    assert "`comparisons.nsfw_detection`: 2 models are called 'nsfw_detection'; give each a name" in str(error.value)
+    assert f"'theirs', 'theirs too' are the same file, with the sha256 {declared['sha256']}" in str(error.value)
+    with pytest.raises(TesseraError, match=r"comparisons\.nfsw_detection: unknown key; did you mean 'nsfw_detection'"):
+        load_configuration({"comparisons": {"nfsw_detection": twice[:1]}})
+    with pytest.raises(TesseraError, match=r"`comparisons\.mosaic_restoration`: 2 models are called 'restored'"):
+        load_configuration({"comparisons": {"mosaic_restoration": [{**twice[0], "name": "restored"}]}})
+    with pytest.raises(TesseraError, match=r"comparisons\.mosaic_restoration.*should match pattern"):
+        load_configuration({"comparisons": {"mosaic_restoration": [{**twice[0], "name": "a/b"}]}})
+    settings = load_configuration({"comparisons": {"nsfw_detection": [{**twice[0], "classes": {"mosaic": "nsfw"}}]}})
+    assert [place for place, _ in declared_weights(settings)] == ["comparisons.nsfw_detection.0"]

@@ -14,7 +14,8 @@ import pytest
 import yaml
 from projects import REPOSITORY, Project
 
-from tessera.core.provenance import verify_checksums
+from free_detector import write_detector
+from tessera.core.provenance import sha256_file, verify_checksums
 from tessera.records.tables.splits import Splits
 from tessera.records.tables.table import types, write_table
 from yolo_dataset import checksum, make_dataset
@@ -33,7 +34,7 @@ def snakefile(project: Project) -> Path:
     origins = [{"source": "discs", "split": "train", "images": 12, "content": "general", "rights": "CC0", "consent": ""}]
     (dataset / "datasheet.json").write_text(json.dumps({"dataset": "nsfw_detection", "origins": origins}))
     images = sorted(dataset.glob("images/*/*.png"))
-    rows = [{"key": f"{path.parent.name}-{path.stem}", "source": "discs", "split": path.parent.name} for path in images]
+    rows = [{"key": path.stem, "source": "discs", "split": path.parent.name} for path in images]
     write_table(pl.DataFrame(rows, schema=types(Splits)), Splits, dataset / "splits.parquet")
     checksum(dataset)
     return project.write_snakefile(["common", "weights", "detectors", "models", "verify"])
@@ -83,6 +84,13 @@ def test_a_killed_training_is_resumed_and_a_change_reruns_what_depends_on_it(pro
     assert list((project.results / "training" / "nsfw_detection" / "runs").glob("*/events.out.tfevents.*"))
 
     assert project.run(TARGET, snakefile=snakefile).jobs == []
+    # A comparison makes nothing else again.
+    free = write_detector(project.folder / "free.onnx", ("nsfw",))
+    declared = {"name": "free", "source": "free.onnx", "sha256": sha256_file(free)}
+    project.settings["comparisons"] = {"nsfw_detection": [declared]}
+    run = project.run("results/metrics/nsfw_detection.comparison.json", TARGET, snakefile=snakefile)
+    assert run.returncode == 0, run.output
+    assert run.jobs == ["compare_detectors nsfw_detection", f"fetch_weights {declared['sha256']}.onnx"]
     project.settings["models"]["nsfw_detection"]["tolerance"] = {"images": 2}
     run = project.run(TARGET, snakefile=snakefile)
     # The logs and the benchmarks of each job, which the timings of the report show, are named after its rule.
@@ -147,17 +155,17 @@ def test_a_training_is_not_repeated_after_settings_are_changed_and_restored(proj
 def test_a_label_that_was_deleted_stops_a_training(project: Project, snakefile: Path) -> None:
     target = "results/training/nsfw_detection/dataset.json"
     assert project.run(target, snakefile=snakefile).returncode == 0
-    (project.results / "datasets" / "nsfw_detection" / "labels" / "train" / "disc-0000001.txt").unlink()
+    (project.results / "datasets" / "nsfw_detection" / "labels" / "train" / "disc-train-0000001.txt").unlink()
     run = project.run(TARGET, snakefile=snakefile)
     assert run.returncode != 0 and run.jobs == ["train_detector nsfw_detection"]
     assert "the dataset results/datasets/nsfw_detection is not what was written" in run.output
-    assert "'labels/train/disc-0000001.txt' is missing" in run.output
+    assert "'labels/train/disc-train-0000001.txt' is missing" in run.output
 
 
 @pytest.mark.workflow
 def test_an_invalid_label_stops_the_run_before_the_first_epoch(project: Project, snakefile: Path) -> None:
     dataset = project.results / "datasets" / "nsfw_detection"
-    label = dataset / "labels" / "val" / "disc-0000000.txt"
+    label = dataset / "labels" / "val" / "disc-val-0000000.txt"
     label.write_text("0 0.5 0.5 2.0 0.5 0.5 0.9\n")
     checksum(dataset)
     run = project.run(TARGET, snakefile=snakefile)

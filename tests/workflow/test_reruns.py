@@ -145,6 +145,12 @@ def weights(workshop: Workshop, stack: ExitStack) -> None:
     stack.enter_context(workshop.set("models.mosaic_detection.weights", declared))
 
 
+def compared_weights(workshop: Workshop, stack: ExitStack) -> None:
+    checkpoint = workshop.project.results / "weights" / "nsfw_detection" / "nsfw_detection.pt"
+    declared = {"name": "other", "source": str(checkpoint), "sha256": sha256_file(checkpoint)}
+    stack.enter_context(workshop.set("comparisons.mosaic_detection", [declared]))
+
+
 def a_watermark_set(workshop: Workshop, stack: ExitStack) -> None:
     folder = workshop.project.folder / "marks"
     folder.mkdir()
@@ -212,6 +218,7 @@ CHANGES: dict[str, Change] = {
     "the tolerance of the export of the last model": setting("models.mosaic_detection.tolerance", {"score": 0.01}),
     "a setting of the mosaics": setting("mosaics.feathered", 0.1),
     "a degradation": setting("degradations.detection", []),
+    "weights that a detector is compared with": compared_weights,
     "a threshold of the regions": setting("regions.choose.heads", 0.5),
     "how watermarks are drawn": setting("watermarks.draw.opacity", [0.5, 0.9]),
     "a set of watermarks": a_watermark_set,

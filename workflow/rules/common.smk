@@ -205,6 +205,11 @@ def places(*paths):
     return found
 
 
+def drawn(dataset, what):
+    """Return the path of the tables of the marks or mosaics on the samples of a dataset, or an empty list."""
+    return [dataset.drawn[what]] if what in dataset.drawn else []
+
+
 def of_dataset(value):
     """Return a function of the wildcards that calls `value` with the catalogue entry of the dataset of a job."""
 

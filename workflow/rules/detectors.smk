@@ -100,9 +100,12 @@ rule evaluate_detector:
         checked="<results>/training/{model}/dataset.json",
         weights="<results>/training/{model}/best.pt",
         curves="<results>/training/{model}/results.csv",
+        splits=of_model("<results>/datasets/{dataset}/splits.parquet"),
     output:
         metrics="<results>/metrics/{model}.json",
         curves=directory("<results>/training/{model}/curves"),
+        objects="<results>/evaluation/{model}/objects.parquet",
+        detections="<results>/evaluation/{model}/detections.parquet",
     log:
         "<logs>/evaluate_detector/{model}.log",
     benchmark:
@@ -115,9 +118,56 @@ rule evaluate_detector:
     params:
         architecture=lookup(dpath="models/{model}/architecture", within=config),
         training=lookup(dpath="models/{model}/training", within=config),
+        seed=lookup(dpath="seed", within=config),
         code=code_digest("tessera.pipeline.detectors.evaluate:evaluate_detector"),
     script:
         "../scripts/evaluate_detector.py"
+
+
+COMPARED = {
+    name: compared
+    for name, compared in config["comparisons"].items()
+    if compared and name in MODELS and MODELS[name].kind is DETECTOR
+}
+
+
+# Beside `evaluate_detector`, because what is compared must not publish the model again.
+rule compare_detectors:
+    input:
+        description=of_model("<results>/datasets/{dataset}/dataset.yaml"),
+        parts=parts_of_dataset,
+        checked="<results>/training/{model}/dataset.json",
+        splits=of_model("<results>/datasets/{dataset}/splits.parquet"),
+        weights="<results>/training/{model}/best.pt",
+        compared=lambda wildcards: [
+            weights_file(each) for each in COMPARED[wildcards.model]
+        ],
+    output:
+        report="<results>/metrics/{model}.comparison.json",
+        objects="<results>/comparisons/{model}/objects.parquet",
+        detections="<results>/comparisons/{model}/detections.parquet",
+        # Milliseconds, which differ from run to run.
+        speed="<results>/comparisons/{model}/speed.json",
+    log:
+        "<logs>/compare_detectors/{model}.log",
+    benchmark:
+        "<benchmarks>/compare_detectors/{model}.jsonl"
+    wildcard_constraints:
+        model=any_of(COMPARED),
+    threads: 4
+    resources:
+        gpu=1,
+    params:
+        architecture=lookup(dpath="models/{model}/architecture", within=config),
+        training=lookup(dpath="models/{model}/training", within=config),
+        compared=lambda wildcards: COMPARED[wildcards.model],
+        seed=lookup(dpath="seed", within=config),
+        code=code_digest(
+            "tessera.pipeline.detectors.compare:compare_detectors",
+            "tessera.pipeline.detectors.settings:ComparedDetector",
+        ),
+    script:
+        "../scripts/compare_detectors.py"
 
 
 rule export_detector:
@@ -208,74 +258,3 @@ rule write_model_card:
         code=code_digest("tessera.pipeline.cards:write_model_card"),
     script:
         "../scripts/write_model_card.py"
-
-
-rule show_curves:
-    input:
-        curves="<results>/training/{model}/curves",
-    output:
-        page=report(
-            "<results>/reports/models/{model}/curves.html",
-            caption="../report/curves.rst",
-            category="3. Models",
-            subcategory="{model}",
-            labels={"figure": "3. Curves"},
-        ),
-    log:
-        "<logs>/show_curves/{model}.log",
-    benchmark:
-        "<benchmarks>/show_curves/{model}.jsonl"
-    wildcard_constraints:
-        model=of_kind(DETECTOR),
-    localrule: True
-    params:
-        code=code_digest("tessera.pipeline.report.pages:show_pictures"),
-    script:
-        "../scripts/show_curves.py"
-
-
-def inference_size(wildcards):
-    """Return the size in pixels that images are scaled to for a model."""
-    settings = config["models"][wildcards.model]
-    return settings["export"]["image_size"] or settings["training"]["imgsz"]
-
-
-rule plot_predictions:
-    input:
-        images=of_model("<results>/datasets/{dataset}/images"),
-        selected=of_model("<results>/selections/{dataset}/images.parquet"),
-        regions=of_model("<results>/selections/{dataset}/annotations.parquet"),
-        splits=of_model("<results>/datasets/{dataset}/splits.parquet"),
-        weights="<results>/weights/{model}/{model}.pt",
-        checksums="<results>/weights/{model}/SHA256SUMS",
-        sources="<results>/sources/admitted.parquet",
-    output:
-        figure=report(
-            "<results>/reports/models/{model}/predictions.jpg",
-            caption="../report/predictions.rst",
-            category="3. Models",
-            subcategory="{model}",
-            labels={"figure": "4. Predictions"},
-        ),
-    log:
-        "<logs>/plot_predictions/{model}.log",
-    benchmark:
-        "<benchmarks>/plot_predictions/{model}.jsonl"
-    wildcard_constraints:
-        model=of_kind(DETECTOR),
-    threads: 2
-    resources:
-        gpu=1,
-    params:
-        settings=lookup(dpath="report", within=config),
-        sets=content_of_sets,
-        seed=lookup(dpath="seed", within=config),
-        confidence=lookup(dpath="preview/confidence", within=config),
-        image_size=inference_size,
-        code=code_digest(
-            "tessera.pipeline.report.samples:draw_predictions",
-            "tessera.imaging.detection.detector:Detector",
-            "tessera.pipeline.report.tiles:choose_shown",
-        ),
-    script:
-        "../scripts/plot_predictions.py"

@@ -127,11 +127,6 @@ rule write_datasheet:
         "../scripts/write_datasheet.py"
 
 
-def drawn(dataset, what):
-    """Return the path of the tables of the marks or mosaics on the samples of a dataset, or an empty list."""
-    return [dataset.drawn[what]] if what in dataset.drawn else []
-
-
 rule plot_samples:
     input:
         mosaics=of_dataset(lambda dataset: places(*drawn(dataset, "mosaics"))),

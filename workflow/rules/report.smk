@@ -218,7 +218,16 @@ rule report:
             *(
                 f"<results>/reports/models/{name}/{figure}"
                 for name, model in MODELS.items()
-                for figure in ["card.html", "metrics.html", *model.kind.figures]
+                for figure in [
+                    "card.html",
+                    "metrics.html",
+                    *model.kind.figures,
+                    *(
+                        model.kind.figures_of_comparisons
+                        if config["comparisons"].get(name)
+                        else []
+                    ),
+                ]
             ),
             *(["<results>/reports/footage.html"] if RESTORING["shown"] else []),
             "<results>/reports/timings.svg",

@@ -1,11 +1,17 @@
 # The restoration model: train it in stages, in an environment of its own, measure, export and verify it, and write its card.
 
+import tessera.catalogue
 from tessera.catalogue import RESTORER
 from tessera.core.definitions import code_digest
 from tessera.core.weights.resolve import weights_file
 
 STAGES = {stage["name"]: stage for stage in config["restoration"]["stages"]}
-COMPARED = {each["name"]: each for each in config["restoration"]["comparisons"]}
+RIVALS = {
+    rival["name"]: rival
+    for model in tessera.catalogue.MODELS
+    if model.kind is RESTORER
+    for rival in config["comparisons"][model.name]
+}
 
 
 wildcard_constraints:
@@ -99,7 +105,7 @@ def perceptual_weights(wildcards):
 
 def compared_weights(wildcards):
     """Return the files of the weights that the model is compared with, in the order of the settings."""
-    return [weights_file(weights) for weights in COMPARED.values()]
+    return [weights_file(weights) for weights in RIVALS.values()]
 
 
 rule evaluate_restoration:
@@ -132,7 +138,7 @@ rule evaluate_restoration:
         data=lookup(dpath="restoration/data", within=config),
         settings=lookup(dpath="restoration/metrics", within=config),
         # The digests of their weights are in the paths of the inputs.
-        compared=list(COMPARED),
+        compared=list(RIVALS),
         seed=lookup(dpath="seed", within=config),
         code=code_digest(
             "tessera.pipeline.restoration.evaluate:evaluate_restoration",
@@ -302,7 +308,7 @@ rule tabulate_restorers:
         model=of_kind(RESTORER),
     localrule: True
     params:
-        names=["restored", *COMPARED],
+        names=["restored", *RIVALS],
         code=code_digest("tessera.pipeline.report.restorers:tabulate_restorers"),
     script:
         "../scripts/tabulate_restorers.py"
@@ -314,7 +320,7 @@ rule plot_where:
     output:
         figure=report(
             "<results>/reports/models/{model}/where.svg",
-            caption="../report/where.rst",
+            caption="../report/where_restored.rst",
             category="3. Models",
             subcategory="{model}",
             labels={"figure": "6. Where it is good, and where it fails"},

@@ -9,7 +9,7 @@ from tessera.imaging.degradation.chain import degrade
 from tessera.imaging.degradation.settings import DegradationSettings
 from tessera.imaging.detection.settings import TrainedDetectionSettings
 from tessera.imaging.mosaic.settings import CLASSES, MosaicSettings
-from tessera.pipeline.mosaics.choose import RegionSettings, choose_regions
+from tessera.pipeline.mosaics.choose import RegionSettings, choose_regions, with_confidences
 from tessera.pipeline.mosaics.find import find_regions
 from tessera.pipeline.mosaics.masks import import_masks
 from tessera.pipeline.mosaics.samples import pixelate_frames
@@ -38,7 +38,11 @@ with job(snakemake) as (inputs, outputs, params):
         detectors=list(detectors),
         tables=outputs.seen,
         ledgers=outputs.looked,
-        settings=RegionSettings(**params.choose),
+        settings=with_confidences(
+            settings=RegionSettings(**params.choose),
+            evaluations=dict(zip(params.measured, zip(inputs.found, inputs.detected, strict=True), strict=True)),
+            lowest={name: detector.confidence for name, detector in detectors.items()},
+        ),
         seed=params.seed,
         regions=outputs.regions,
         backgrounds=outputs.backgrounds,

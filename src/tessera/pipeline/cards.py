@@ -180,7 +180,7 @@ def render(card: Mapping[str, Any]) -> str:
         else f"For that application, set `models.{card['model']}.export.lada: true`, which also exports weights that take BGR."
     )
     scores = [
-        [split, kind, *(_number(values[kind][score]) for score in ("map50", "map50_95", "precision", "recall"))]
+        [split, kind, *(_measured(values, kind, score) for score in ("map50", "map50_95", "precision", "recall"))]
         for split, values in measured["splits"].items()
         for kind in ("mask", "box")
         if kind in values
@@ -190,13 +190,19 @@ def render(card: Mapping[str, Any]) -> str:
         for split, values in measured["splits"].items()
         if values["objects"] < FEW_OBJECTS
     ]
+    few += [
+        f"The {split} split has {values['intervals']}.\n"
+        for split, values in measured["splits"].items()
+        if isinstance(values["intervals"], str)
+    ]
     return _page(
         card,
         maker="ultralytics",
         metrics=[
             table(["split", "of", "mAP50", "mAP50-95", "precision", "recall"], scores),
             *few,
-            "Precision and recall are those at the confidence with the best F1 score.\n",
+            "Precision and recall are those at the confidence with the best F1 score. "
+            "In brackets is the 95 % confidence interval, by the bootstrap over sources.\n",
         ],
         exported=[
             f"The ONNX model was compared with the trained one on {compared['images']} images. {_differences(compared)}\n",
@@ -210,6 +216,13 @@ def render(card: Mapping[str, Any]) -> str:
             table(["argument", "value"], sorted([name, value] for name, value in training["arguments"].items())),
         ],
     )
+
+
+def _measured(values: Mapping[str, Any], kind: str, score: str) -> str:
+    """Return a metric, with its confidence interval if there is one."""
+    intervals = values["intervals"]
+    ends = None if isinstance(intervals, str) else intervals.get(kind, {}).get(score)
+    return _number(values[kind][score]) + (f" ({_number(ends[0])} to {_number(ends[1])})" if ends else "")
 
 
 def render_restoration(card: Mapping[str, Any]) -> str:

@@ -13,7 +13,10 @@ from tessera.pipeline.cards import render, write_model_card, write_plain_card, w
 
 PURPOSE = "find what is wanted"
 SCORES = {"map50": 0.61234, "map50_95": 0.4, "precision": 0.7, "recall": None}
-METRICS = {"dataset": "d", "task": "segment", "epochs": 7, "splits": {"val": {"images": 9, "objects": 12, "mask": SCORES}}}
+INTERVALS = {"mask": {"map50": [0.5, 0.75], "recall": None}}
+VAL = {"images": 9, "objects": 12, "mask": SCORES, "intervals": INTERVALS}
+TEST = {"images": 900, "objects": 1200, "box": SCORES, "intervals": "too few sources for an interval (3)"}
+METRICS = {"dataset": "d", "task": "segment", "epochs": 7, "splits": {"val": VAL, "test": TEST}}
 COMPARED = {"images": 9, "image_size": 32, "detections": 3, "unmatched": 0, "output": 1e-5, "score": 0, "box": 0, "mask": 1}
 MADE_WITH = [{"torch": "2.1", "device": "CPU"}, {"torch": "2.2", "device": "<b>GPU"}]
 ORIGINS = [{"source": "a|b", "split": "val", "images": 9, "rights": "<script>", "consent": "release 7"}]
@@ -61,7 +64,9 @@ def test_a_card_holds_what_is_needed_to_judge_and_to_make_the_model_again(files:
 def test_a_card_is_readable_and_escapes_the_data(files: dict[str, Path]) -> None:
     write(files)
     text = files["text"].read_text()
-    assert "| val | mask | 0.612 | 0.400 | 0.700 | none |" in text
+    assert "| val | mask | 0.612 (0.500 to 0.750) | 0.400 | 0.700 | none |" in text
+    assert "| test | box | 0.612 | 0.400 | 0.700 | none |" in text
+    assert "The test split has too few sources for an interval (3)." in text
     assert "The val split has 12 objects, too few for reliable metrics." in text
     assert r"| a\|b | val | 9 | \<script\> | release 7 |" in text
     assert "- trained with: torch 2.1, device CPU; then torch 2.2, device \\<b\\>GPU\n" in text

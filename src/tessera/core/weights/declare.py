@@ -1,7 +1,8 @@
 """Settings that declare pretrained weights."""
 
 import re
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Sequence
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -45,24 +46,9 @@ class WeightsSettings(Settings):
 
 
 class ComparedWeights(WeightsSettings):
-    """Weights that a model is compared with, and the name that figures and tables give them."""
+    """Weights of others, which are compared with a model that is trained here."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$", max_length=40)
-
-
-def check_compared(compared: tuple[ComparedWeights, ...], reserved: Collection[str] = ()) -> tuple[ComparedWeights, ...]:
-    """Return `compared`. Raises `ValueError` if two have one name or one file, or if a name is one of `reserved`."""
-    names: dict[str, str] = {}
-    for each in compared:
-        if each.name in reserved:
-            raise ValueError(f"the name {each.name!r} stands for something else in the tables; choose another")
-        if each.name in names:
-            raise ValueError(f"two of them have the name {each.name!r}; rename one")
-        if each.sha256 in names.values():
-            other = next(name for name, sha256 in names.items() if sha256 == each.sha256)
-            raise ValueError(f"{other!r} and {each.name!r} are the same file (sha256 {each.sha256[:12]}…); remove one")
-        names[each.name] = each.sha256
-    return compared
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$", max_length=40, description="what the report calls them")
 
 
 def _one_of(*words: str) -> BeforeValidator:
@@ -76,6 +62,20 @@ def _one_of(*words: str) -> BeforeValidator:
         )
 
     return BeforeValidator(check)
+
+
+def compared_faults(model: str, compared: Sequence[ComparedWeights], reserved: Collection[str] = ()) -> list[str]:
+    """Return why the weights `compared` with the model of the name `model` cannot be told apart.
+
+    `reserved`: names that stand for something else in tables.
+    """
+    names = Counter([model, *reserved, *(each.name for each in compared)])
+    files = Counter(each.sha256 for each in compared)
+    faults = [f"{count} models are called {name!r}; give each a name of its own" for name, count in names.items() if count > 1]
+    for file in (file for file, count in files.items() if count > 1):
+        same = ", ".join(repr(each.name) for each in compared if each.sha256 == file)
+        faults.append(f"{same} are the same file, with the sha256 {file}; keep one of them")
+    return [f"`comparisons.{model}`: {fault}" for fault in faults]
 
 
 DeclaredWeights = Annotated[WeightsSettings | None, _one_of()]

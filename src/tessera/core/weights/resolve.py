@@ -18,7 +18,7 @@ def weights_file(weights: Weights, model: str = "", suffix: str = ".pt") -> str 
     """
     if weights == "trained":
         return f"<results>/weights/{model}/{model}{suffix}"
-    return _declared(weights).file if isinstance(weights, Mapping) else []
+    return _identified(weights).file if isinstance(weights, Mapping) else []
 
 
 def weights_checksums(weights: Weights, model: str) -> str | list[str]:
@@ -50,8 +50,9 @@ def verify_weights(weights: Path, expected: Path | str) -> None:
 def declared_weights(settings: Any, place: str = "") -> Iterator[tuple[str, WeightsSettings]]:
     """Yield all weights that `settings` declare at any depth, each with the dotted path of its setting."""
     if isinstance(settings, Mapping):
-        if set(settings) in (set(WeightsSettings.model_fields), set(ComparedWeights.model_fields)):
-            yield place, _declared(settings)
+        # Those that are compared have a name, and possibly more.
+        if set(settings) == set(WeightsSettings.model_fields) or set(ComparedWeights.model_fields) <= set(settings):
+            yield place, _identified(settings)
         else:
             for key, value in settings.items():
                 yield from declared_weights(value, f"{place}.{key}".removeprefix("."))
@@ -60,6 +61,6 @@ def declared_weights(settings: Any, place: str = "") -> Iterator[tuple[str, Weig
             yield from declared_weights(value, f"{place}.{number}")
 
 
-def _declared(settings: Mapping[str, Any]) -> WeightsSettings:
-    """Return the weights that `settings` declare, without other fields, such as the name of weights that are compared."""
-    return WeightsSettings.model_validate({name: settings[name] for name in WeightsSettings.model_fields})
+def _identified(settings: Mapping[str, Any]) -> WeightsSettings:
+    """Return what identifies a file in settings that may state more of it, such as those in `comparisons`."""
+    return WeightsSettings.model_validate({field: settings[field] for field in WeightsSettings.model_fields})

@@ -7,68 +7,64 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tessera.imaging.detection.offline import offline
+from tessera.pipeline.detectors.cases import intervals_of, write_cases
 from tessera.pipeline.detectors.dataset import dataset_digest, read_dataset
 from tessera.pipeline.detectors.library import task_of
+from tessera.pipeline.detectors.measure import Contender, measure_detectors
 from tessera.pipeline.detectors.settings import DetectorSettings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Training arguments that the evaluation takes over, so that it measures in the same way.
-SHARED = ("iou", "max_det", "single_cls", "overlap_mask", "mask_ratio")
-
 
 def evaluate_detector(
-    dataset: Path, weights: Path, curves: Path, metrics: Path, pictures: Path, settings: DetectorSettings, *, threads: int
+    model: str,
+    dataset: Path,
+    splits: Path,
+    weights: Path,
+    curves: Path,
+    metrics: Path,
+    pictures: Path,
+    objects: Path,
+    detections: Path,
+    settings: DetectorSettings,
+    *,
+    seed: int,
+    threads: int,
 ) -> None:
     """Measure `weights` on the val and test splits of the dataset; write `metrics` as JSON, and PNG files to `pictures`.
 
-    `curves`: CSV with a row per epoch, for the plots. Precision and recall are those at the confidence with the best F1.
-    Metrics that depend on the machine, such as speed, are left out. Splits without images are skipped.
+    `splits`: `tables.Splits` of the dataset. `curves`: CSV with a row per epoch, for the plots. `objects`, `detections`: get
+    `tables.Objects` and `tables.Detections`, in which the detector is called `model`. Precision and recall are those at the
+    confidence with the best F1. Intervals are those of `tessera.core.intervals`, drawn under `seed`. Metrics that depend on the
+    machine, such as speed, are left out. Splits without images are skipped.
     """
     found = read_dataset(dataset)
+    contender = Contender(model, weights, settings.training["imgsz"])
     with tempfile.TemporaryDirectory() as folder:
-        measured = {
-            split: _measure(dataset, weights, split, settings, Path(folder), threads)
-            for split in ("val", "test")
-            if found.images.get(split)
-        }
+        used = [split for split in ("val", "test") if found.images.get(split)]
+        measured = measure_detectors(dataset, [contender], used, settings, Path(folder), threads)
+    is_single = bool(settings.training.get("single_cls"))
+    write_cases(measured, found.names, is_single, splits, objects, detections)
     rows = _read_curves(curves)
     content = {
         "dataset": dataset_digest(dataset),
         "task": task_of(settings.architecture),
         "epochs": len(rows["epoch"]),
         "splits": {
-            split: {"images": len(found.images[split]), **_describe(result, found.names)} for split, result in measured.items()
+            split: {
+                "images": len(found.images[split]),
+                **_describe(results[model].metrics, found.names),
+                **intervals_of(objects, detections, splits, model, split, seed),
+            }
+            for split, results in measured.items()
         },
     }
     metrics.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     pictures.mkdir()
     for name, figure in _draw_epochs(rows).items():
         _save(figure, pictures / name)
-    _draw_confidence(measured["val"], pictures)
-
-
-def _measure(dataset: Path, weights: Path, split: str, settings: DetectorSettings, folder: Path, threads: int) -> Any:
-    """Return the metrics object of ultralytics for a split."""
-    offline()
-    import torch
-    from ultralytics import YOLO
-
-    shared = {name: settings.training[name] for name in SHARED if name in settings.training}
-    return YOLO(weights).val(
-        **shared,
-        data=str((dataset / "dataset.yaml").resolve()),
-        split=split,
-        imgsz=settings.training["imgsz"],
-        batch=8,
-        device="0" if torch.cuda.is_available() else "cpu",
-        workers=threads - 1 if torch.cuda.is_available() else 0,
-        plots=False,
-        save_dir=str(folder / split),
-        verbose=False,
-    )
+    _draw_confidence(measured["val"][model].metrics, pictures)
 
 
 def _describe(result: Any, names: tuple[str, ...]) -> dict[str, Any]:

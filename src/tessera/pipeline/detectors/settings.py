@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import Field, PositiveInt, field_validator
 
 from tessera.core.settings import Settings
-from tessera.core.weights.declare import DeclaredWeights, WeightsSettings
+from tessera.core.weights.declare import ComparedWeights, DeclaredWeights, WeightsSettings
 from tessera.pipeline.detectors.library import architectures, argument_fault, task_of
 
 TRAINING = {"epochs": 200, "imgsz": 640, "batch": 16, "patience": 100}
@@ -92,3 +92,9 @@ class MosaicDetector(MaskDetector):
     """The mosaic detector."""
 
     architecture: str = "yolo11s-seg.yaml"
+
+
+class ComparedDetector(ComparedWeights):
+    """A detector of others, and the class of the dataset that each of its classes means; by default, that of the same name."""
+
+    classes: dict[str, str] = Field(default_factory=dict)

@@ -79,7 +79,7 @@ def evaluate_restoration(
         try:
             models[name] = load_generator(path)
         except TesseraError as error:
-            raise TesseraError(f"{name!r} in `restoration.comparisons`: {error}") from error
+            raise TesseraError(f"{name!r} in `comparisons.mosaic_restoration`: {error}") from error
     evaluate(
         folders,
         {name: model.to(device) for name, model in models.items()},

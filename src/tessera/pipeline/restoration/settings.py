@@ -4,10 +4,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from tessera.core.settings import Settings
-from tessera.core.weights.declare import ComparedWeights, DeclaredWeights, check_compared
+from tessera.core.weights.declare import DeclaredWeights
 from tessera.imaging.degradation.settings import RESTORATION, Step
 from tessera.imaging.mosaic.settings import DrawSettings, Pixels, Probability, Range
 
@@ -190,13 +190,7 @@ class RestorationSettings(Settings):
     training: TrainingSettings = TrainingSettings()
     stages: tuple[StageSettings, ...] = STAGES
     metrics: MetricsSettings = MetricsSettings()
-    comparisons: tuple[ComparedWeights, ...] = ()
     export: ExportSettings = ExportSettings()
-
-    @field_validator("comparisons")
-    @classmethod
-    def _compared_differ(cls, comparisons: tuple[ComparedWeights, ...]) -> tuple[ComparedWeights, ...]:
-        return check_compared(comparisons, reserved=(*BASELINES, RESTORED, CLEAN))
 
     @model_validator(mode="after")
     def _stages_build_on_each_other(self) -> Self:

@@ -11,8 +11,8 @@ from tessera.core.errors import TesseraError
 from tessera.pipeline.detectors.dataset import check_dataset, dataset_digest, read_dataset
 from yolo_dataset import checksum, make_dataset
 
-LABEL = "labels/train/disc-0000000.txt"
-IMAGE = "images/train/disc-0000000.png"
+LABEL = "labels/train/disc-train-0000000.txt"
+IMAGE = "images/train/disc-train-0000000.png"
 LINE = "0 0.1 0.1 0.5 0.1 0.5 0.5\n"
 
 
@@ -69,14 +69,14 @@ def test_boxes_have_four_numbers(dataset: Path) -> None:
 
 def test_missing_and_superfluous_files_are_named(dataset: Path) -> None:
     (dataset / LABEL).unlink()
-    (dataset / "images/val/disc-0000001.png").unlink()
+    (dataset / "images/val/disc-val-0000001.png").unlink()
     (dataset / "images/train/notes.md").write_text("")
     (dataset / "labels/train/notes.txt").write_text("")
     checksum(dataset)
     assert faults(dataset) == [
         f"{LABEL}: missing; an image without objects has an empty label",
         "images/train/notes.md: not an image by its name",
-        f"labels/val/disc-0000001.txt: no image of this name in {dataset}/images/val",
+        f"labels/val/disc-val-0000001.txt: no image of this name in {dataset}/images/val",
     ]
 
 

@@ -17,22 +17,29 @@ import cv2
 import numpy as np
 import pytest
 
+from free_detector import write_detector
 from tessera.core import job
 from tessera.core.errors import TesseraError
+from tessera.core.intervals import draws
 from tessera.core.provenance import sha256_file
 from tessera.core.trainings import RECORD, Record, Trainings
 from tessera.core.weights.declare import WeightsSettings
 from tessera.imaging.detection.offline import offline
 from tessera.imaging.images import write_image
 from tessera.imaging.polygons import Part, outline, rasterize
+from tessera.pipeline.detectors.cases import count_cases, estimate
+from tessera.pipeline.detectors.compare import compare_detectors
 from tessera.pipeline.detectors.dataset import check_dataset
 from tessera.pipeline.detectors.evaluate import evaluate_detector
 from tessera.pipeline.detectors.export import Detections, Differences, compare, export_detector, export_for_lada, verify_export
-from tessera.pipeline.detectors.settings import DetectorSettings, ExportSettings, ToleranceSettings
+from tessera.pipeline.detectors.settings import ComparedDetector, DetectorSettings, ExportSettings, ToleranceSettings
 from tessera.pipeline.detectors.train import train_detector
+from tessera.pipeline.report.detectors import tabulate_comparison
 from tessera.records.annotation.formats.yolo import write_yolo
 from tessera.records.annotation.model import Annotation, ImageAnnotations
-from yolo_dataset import checksum, make_dataset
+from tessera.records.tables import evaluation
+from tessera.records.tables.table import read_table
+from yolo_dataset import checksum, make_dataset, split_each_image
 
 pytestmark = pytest.mark.slow
 EPOCHS = 6
@@ -256,9 +263,15 @@ def test_a_training_that_cannot_succeed_is_refused(
         train(trained.dataset, tmp_path, SETTINGS.model_copy(update={"training": {**TRAINING, **argument}}))
 
 
+def evaluate(trained: Trained, folder: Path) -> None:
+    names = ("metrics.json", "curves", "objects.parquet", "detections.parquet")
+    arguments = [trained.folder / "best.pt", trained.folder / "results.csv", *(folder / name for name in names)]
+    splits = split_each_image(trained.dataset, folder / "splits.parquet")
+    evaluate_detector("mine", trained.dataset, splits, *arguments, SETTINGS, seed=0, threads=1)
+
+
 def test_metrics_have_the_counts_and_curves_are_drawn(trained: Trained, tmp_path: Path) -> None:
-    arguments = [trained.folder / "best.pt", trained.folder / "results.csv", tmp_path / "metrics.json", tmp_path / "curves"]
-    evaluate_detector(trained.dataset, *arguments, SETTINGS, threads=1)
+    evaluate(trained, tmp_path)
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert (metrics["task"], metrics["epochs"], list(metrics["splits"])) == ("segment", EPOCHS, ["val"])
     measured = metrics["splits"]["val"]
@@ -269,6 +282,88 @@ def test_metrics_have_the_counts_and_curves_are_drawn(trained: Trained, tmp_path
     pictures = {path.name: path.read_bytes() for path in (tmp_path / "curves").iterdir()}
     assert set(pictures) == {"losses.png", "scores.png", "precision_recall.png", "confidence.png"}
     assert str(tmp_path) not in (tmp_path / "metrics.json").read_text()
+
+
+def test_each_object_is_found_by_the_most_confident_detection_that_covers_it(trained: Trained, tmp_path: Path) -> None:
+    evaluate(trained, tmp_path)
+    objects = read_table(tmp_path / "objects.parquet", evaluation.Objects)
+    detections = read_table(tmp_path / "detections.parquet", evaluation.Detections)
+    metrics = json.loads((tmp_path / "metrics.json").read_text())["splits"]["val"]
+    assert len(objects.filter(kind="box")) == len(objects.filter(kind="mask")) == metrics["objects"] == 3
+    assert len(detections.filter(kind="box")) == len(detections.filter(kind="mask")) > 3
+    for key, *_ in objects.select("key").unique().iter_rows():
+        (label,) = objects.filter(kind="box", key=key).iter_rows(named=True)
+        points = np.loadtxt(trained.dataset / f"labels/val/{key}.txt")[1:].reshape(-1, 2) * 64
+        box = [*points.min(axis=0), *points.max(axis=0)]
+        assert [label[side] for side in ("x0", "y0", "x1", "y1")] == pytest.approx(box, abs=1e-3)
+        assert label["side"] == pytest.approx(min(box[2] - box[0], box[3] - box[1]), abs=1e-3)
+        # The area of a disc with a radius of 0.22, drawn with 24 corners.
+        assert label["area"] == pytest.approx(12 * np.sin(np.pi / 12) * (0.22 * 64) ** 2, rel=1e-3)
+        found, score = -1, None
+        for row in detections.filter(kind="box", key=key).sort("number").iter_rows(named=True):
+            width, height = (
+                max(0, min(row[f"{axis}1"], label[f"{axis}1"]) - max(row[f"{axis}0"], label[f"{axis}0"])) for axis in "xy"
+            )
+            areas = [(each["x1"] - each["x0"]) * (each["y1"] - each["y0"]) for each in (row, label)]
+            iou = width * height / (sum(areas) - width * height)
+            # Boxes that leave the image are cut there, and the IoU is that of the whole box.
+            if min(row["x0"], row["y0"]) > 0 and max(row["x1"], row["y1"]) < 64:
+                assert row["iou"] == pytest.approx(iou, abs=0.02)
+            if found < 0 and row["iou"] >= 0.5:
+                found, score = row["number"], row["score"]
+            assert row["matched"] == (label["number"] if row["number"] == found else -1)
+        assert label["score"] == score
+    # The metrics are those of ultralytics, and follow from the tables.
+    sources = sorted(image.stem for image in (trained.dataset / "images/val").iterdir())
+    for kind in ("box", "mask"):
+        counted = count_cases(objects, detections, "mine", kind, "val", sources)
+        assert counted is not None
+        for name, value in estimate(counted, draws(len(sources), 0, "val")).items():
+            assert round(value.value, 6) == metrics[kind][name]
+
+
+def test_detectors_are_compared_on_the_same_images(exported: Trained, tmp_path: Path) -> None:
+    free = write_detector(tmp_path / "free.onnx", ("disc", "dog"))
+    files = {"copy": exported.folder / "best.pt", "onnx": exported.folder / "model.onnx", "free": free}
+    declared = {"source": "any.pt", "sha256": "0123456789abcdef" * 3 + "fedcba9876543210"}
+    compared = [ComparedDetector(name=name, **declared, classes={"disc": "nsfw"}) for name in files]
+    splits = split_each_image(exported.dataset, tmp_path / "splits.parquet")
+    outputs = [tmp_path / name for name in ("objects.parquet", "detections.parquet", "report.json", "speed.json")]
+
+    def compare_all(files: dict[str, Path], compared: list[ComparedDetector]) -> None:
+        mine, given = exported.folder / "best.pt", list(files.values())
+        compare_detectors("mine", exported.dataset, splits, mine, compared, given, *outputs, SETTINGS, seed=0, threads=1)
+
+    compare_all(files, compared)
+    report = json.loads((tmp_path / "report.json").read_text())
+    speed = json.loads((tmp_path / "speed.json").read_text())["val"]
+    assert list(report["models"]) == list(speed) == ["mine", *files]
+    assert report["splits"]["val"]["intervals"] == "too few sources for an interval (4)"
+    assert report["models"]["copy"]["remarks"] == []
+    assert report["models"]["free"]["remarks"] == [
+        "it finds only boxes, so that its masks cannot be compared",
+        "its images are scaled to 64 px, not to 32 px",
+        "its classes dog are not in the dataset and do not count",
+    ]
+    measured = report["splits"]["val"]
+    assert list(measured["box"]) == ["mine", *files] and list(measured["mask"]) == ["mine", "copy", "onnx"]
+    for kind in ("box", "mask"):
+        assert measured[kind]["copy"] == measured[kind]["mine"]
+        assert all(metric["difference"] == 0 for metric in measured[kind]["copy"].values())
+    assert measured["box"]["free"]["map50"]["value"] == 0
+    assert measured["box"]["free"]["map50"]["difference"] == -measured["box"]["mine"]["map50"]["value"]
+    made = [path.read_bytes() for path in outputs[:3]]
+    compare_all(files, compared)
+    assert [path.read_bytes() for path in outputs[:3]] == made
+    tabulate_comparison(tmp_path / "report.json", tmp_path / "speed.json", tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert "too few sources for an interval (4)" in page and "not comparable" in page and "free: it finds only boxes" in page
+    alien = ComparedDetector(name="alien", **declared)
+    with pytest.raises(TesseraError, match="alien finds 'disc', 'dog', and the dataset has 'nsfw'"):
+        compare_all({"alien": free}, [alien])
+    (tmp_path / "no.pt").write_bytes(b"nothing")
+    with pytest.raises(TesseraError, match=r"alien: .*no.pt is no detector"):
+        compare_all({"alien": tmp_path / "no.pt"}, [alien])
 
 
 def test_equal_weights_export_to_equal_bytes(exported: Trained, tmp_path: Path) -> None:
@@ -379,7 +474,7 @@ def test_a_change_of_the_dataset_is_another_training(trained: Trained, tmp_path:
     dataset = make_dataset(tmp_path / "dataset")
     check_dataset(dataset, "segment", "", tmp_path / "same.json", 1)
     assert (tmp_path / "same.json").read_bytes() == (trained.folder / "dataset.json").read_bytes()
-    (dataset / "labels/train/disc-0000000.txt").write_text("")
+    (dataset / "labels/train/disc-train-0000000.txt").write_text("")
     checksum(dataset)
     check_dataset(dataset, "segment", "", tmp_path / "other.json", 1)
     same, other = (json.loads((tmp_path / name).read_text())["digest"] for name in ("same.json", "other.json"))

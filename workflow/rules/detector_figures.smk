@@ -1,0 +1,183 @@
+# The figures of detectors: curves, predictions, where they fail, and comparisons.
+
+from tessera.catalogue import DETECTOR, model_for
+from tessera.core.definitions import code_digest
+
+
+rule show_curves:
+    input:
+        curves="<results>/training/{model}/curves",
+    output:
+        page=report(
+            "<results>/reports/models/{model}/curves.html",
+            caption="../report/curves.rst",
+            category="3. Models",
+            subcategory="{model}",
+            labels={"figure": "3. Curves"},
+        ),
+    log:
+        "<logs>/show_curves/{model}.log",
+    benchmark:
+        "<benchmarks>/show_curves/{model}.jsonl"
+    wildcard_constraints:
+        model=of_kind(DETECTOR),
+    localrule: True
+    params:
+        code=code_digest("tessera.pipeline.report.pages:show_pictures"),
+    script:
+        "../scripts/show_curves.py"
+
+
+def inference_size(wildcards):
+    """Return the size in pixels that images are scaled to for a model."""
+    settings = config["models"][wildcards.model]
+    return settings["export"]["image_size"] or settings["training"]["imgsz"]
+
+
+rule plot_predictions:
+    input:
+        images=of_model("<results>/datasets/{dataset}/images"),
+        selected=of_model("<results>/selections/{dataset}/images.parquet"),
+        regions=of_model("<results>/selections/{dataset}/annotations.parquet"),
+        splits=of_model("<results>/datasets/{dataset}/splits.parquet"),
+        weights="<results>/weights/{model}/{model}.pt",
+        checksums="<results>/weights/{model}/SHA256SUMS",
+        sources="<results>/sources/admitted.parquet",
+    output:
+        figure=report(
+            "<results>/reports/models/{model}/predictions.jpg",
+            caption="../report/predictions.rst",
+            category="3. Models",
+            subcategory="{model}",
+            labels={"figure": "4. Predictions"},
+        ),
+    log:
+        "<logs>/plot_predictions/{model}.log",
+    benchmark:
+        "<benchmarks>/plot_predictions/{model}.jsonl"
+    wildcard_constraints:
+        model=of_kind(DETECTOR),
+    threads: 2
+    resources:
+        gpu=1,
+    params:
+        settings=lookup(dpath="report", within=config),
+        sets=content_of_sets,
+        seed=lookup(dpath="seed", within=config),
+        confidence=lookup(dpath="preview/confidence", within=config),
+        image_size=inference_size,
+        code=code_digest(
+            "tessera.pipeline.report.samples:draw_predictions",
+            "tessera.imaging.detection.detector:Detector",
+            "tessera.pipeline.report.tiles:choose_shown",
+        ),
+    script:
+        "../scripts/plot_predictions.py"
+
+
+def cases_of(wildcards):
+    """Return the folder of what a model found and missed; also of the models that it is compared with, if there are any."""
+    room = "comparisons" if wildcards.model in COMPARED else "evaluation"
+    return f"<results>/{room}/{wildcards.model}"
+
+
+def confidences_of(wildcards):
+    """Return the confidences from which the detections of a model count somewhere, by the path of the setting."""
+    finds = MODELS[wildcards.model].finds
+    found = {"preview.confidence": config["preview"]["confidence"]}
+    regions, scenes, scores = (config[room] for room in ("regions", "scenes", "scores"))
+    if regions["detectors"][finds]["weights"] == "trained":
+        level = regions["choose"]["confidence"][finds]
+        found[f"regions.choose.confidence.{finds}"] = level
+    if scores["detectors"][finds]["weights"] == "trained":
+        level = scores["detectors"][finds]["confidence"]
+        found[f"scores.detectors.{finds}.confidence"] = level
+    if (
+        scenes["detect"]["weights"] == "trained"
+        and model_for("nsfw") == wildcards.model
+    ):
+        found["scenes.choose.confidence"] = scenes["choose"]["confidence"]
+    return found
+
+
+rule plot_failures:
+    input:
+        objects=lambda wildcards: f"{cases_of(wildcards)}/objects.parquet",
+        detections=lambda wildcards: f"{cases_of(wildcards)}/detections.parquet",
+        splits=of_model("<results>/datasets/{dataset}/splits.parquet"),
+        ledger=of_model("<results>/datasets/{dataset}/ledger.jsonl"),
+        images=of_model("<results>/datasets/{dataset}/images"),
+        mosaics=lambda wildcards: places(
+            *drawn(DATASETS[MODELS[wildcards.model].dataset], "mosaics")
+        ),
+        sources="<results>/sources/admitted.parquet",
+    output:
+        table=report(
+            "<results>/reports/models/{model}/where.html",
+            caption="../report/where.rst",
+            category="3. Models",
+            subcategory="{model}",
+            labels={"figure": "5. Where it fails"},
+        ),
+        pictures=report(
+            "<results>/reports/models/{model}/failures.jpg",
+            caption="../report/failures.rst",
+            category="3. Models",
+            subcategory="{model}",
+            labels={"figure": "6. Worst cases"},
+        ),
+        thresholds=report(
+            "<results>/reports/models/{model}/thresholds.svg",
+            caption="../report/thresholds.rst",
+            category="3. Models",
+            subcategory="{model}",
+            labels={"figure": "7. Confidences"},
+        ),
+    log:
+        "<logs>/plot_failures/{model}.log",
+    benchmark:
+        "<benchmarks>/plot_failures/{model}.jsonl"
+    wildcard_constraints:
+        model=of_kind(DETECTOR),
+    params:
+        settings=lookup(dpath="report", within=config),
+        sets=content_of_sets,
+        confidences=confidences_of,
+        # The confidence from which detections are recorded.
+        lowest=lambda wildcards: config["regions"]["detectors"][
+            MODELS[wildcards.model].finds
+        ]["confidence"],
+        code=code_digest(
+            "tessera.pipeline.report.failures:read_cases",
+            "tessera.pipeline.report.failures:tabulate_failures",
+            "tessera.pipeline.report.failures:draw_thresholds",
+            "tessera.pipeline.report.failures:draw_failures",
+            "tessera.pipeline.report.tiles:find_clear",
+        ),
+    script:
+        "../scripts/plot_failures.py"
+
+
+rule tabulate_comparison:
+    input:
+        report="<results>/metrics/{model}.comparison.json",
+        speed="<results>/comparisons/{model}/speed.json",
+    output:
+        table=report(
+            "<results>/reports/models/{model}/comparison.html",
+            caption="../report/comparison.rst",
+            category="3. Models",
+            subcategory="{model}",
+            labels={"figure": "8. Comparison"},
+        ),
+    log:
+        "<logs>/tabulate_comparison/{model}.log",
+    benchmark:
+        "<benchmarks>/tabulate_comparison/{model}.jsonl"
+    wildcard_constraints:
+        model=any_of(COMPARED),
+    localrule: True
+    params:
+        code=code_digest("tessera.pipeline.report.detectors:tabulate_comparison"),
+    script:
+        "../scripts/tabulate_comparison.py"

@@ -1,0 +1,22 @@
+"""Show where detectors fail, and what the confidences in the settings decide."""
+
+from tessera.core.job import job
+from tessera.pipeline.report.failures import draw_failures, draw_thresholds, read_cases, tabulate_failures
+from tessera.pipeline.report.settings import ReportSettings
+from tessera.pipeline.report.tiles import find_clear
+
+with job(snakemake) as (inputs, outputs, params):
+    cases = read_cases(
+        objects=inputs.objects,
+        detections=inputs.detections,
+        splits=inputs.splits,
+        mosaics=inputs.mosaics,
+        ledger=inputs.ledger,
+    )
+    confidence = params.confidences["preview.confidence"]
+    tabulate_failures(cases=cases, confidence=confidence, path=outputs.table)
+    draw_thresholds(cases=cases, settings=params.confidences, lowest=params.lowest, path=outputs.thresholds)
+    clear = find_clear(
+        splits=inputs.splits, sources=inputs.sources, sets=params.sets, settings=ReportSettings(**params.settings)
+    )
+    draw_failures(cases=cases, confidence=confidence, images=inputs.images, clear=clear, path=outputs.pictures)
