@@ -99,6 +99,11 @@ rule write_coco_dataset:
         "../scripts/write_coco_dataset.py"
 
 
+def drawn(dataset, what):
+    """Return the path of the tables of the marks or mosaics on the samples of a dataset, or an empty list."""
+    return [dataset.drawn[what]] if what in dataset.drawn else []
+
+
 ruleorder: write_datasheet > write_plain_datasheet
 
 
@@ -110,6 +115,7 @@ rule write_datasheet:
         sources="<results>/sources/admitted.parquet",
         selection="<results>/selections/{dataset}/ledger.jsonl",
         writing="<results>/datasets/{dataset}/ledger.jsonl",
+        mosaics=of_dataset(lambda dataset: places(*drawn(dataset, "mosaics"))),
     output:
         data="<results>/datasets/{dataset}/datasheet.json",
         text="<results>/datasets/{dataset}/datasheet.md",

@@ -95,12 +95,15 @@ def draw_mosaic(
     settings: DrawSettings,
     frame: tuple[int, int] | None = None,
     corner: tuple[int, int] = (0, 0),
+    block: int | None = None,
 ) -> Mosaic:
     """Draw a random mosaic for the region `mask`, according to `settings`.
 
     `mask`: uint8 (H, W), 0 or 255, not empty. If it is a crop, `frame` is the height and width of the whole frame, and
     `corner` the x and y of the crop in it, in pixels. The grid starts at the corner of the frame, of the crop, or of the box
-    of the region, see `settings.anchor`. All frames of a clip should get the same mosaic: draw it once, for one of the masks.
+    of the region, see `settings.anchor`. `block`: the height of a block in pixels, instead of one that follows from the region;
+    it changes nothing else that is drawn from `rng`. All frames of a clip should get the same mosaic: draw it once, for one of
+    the masks.
     """
     import cv2
 
@@ -119,7 +122,8 @@ def draw_mosaic(
             spread = 1 if rng.random() < 0.75 else 2
             size = max(3.0, block_size_v4(area, height, width) + rng.uniform(-spread, spread))
             size = np.floor(size) if rng.random() < 0.5 else np.ceil(size)
-    block = max(settings.min_block, int(size * rng.uniform(*settings.scale)))
+    usual = max(settings.min_block, int(size * rng.uniform(*settings.scale)))
+    block = usual if block is None else block
     weights = np.array(list(settings.types.values()))
     kind = list(settings.types)[rng.choice(len(weights), p=weights / weights.sum())]
     ratio = rng.uniform(*settings.ratio)

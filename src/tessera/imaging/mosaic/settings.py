@@ -31,6 +31,9 @@ def _some(weights: dict[Type, float]) -> dict[Type, float]:
 
 
 Range: TypeAlias = Annotated[tuple[Factor, Factor], AfterValidator(_ascending)]
+Fractions: TypeAlias = Annotated[tuple[Probability, Probability], AfterValidator(_ascending)]
+Block: TypeAlias = Annotated[float, Field(ge=MIN_BLOCK, le=1000)]
+Rescale: TypeAlias = Annotated[float, Field(ge=0.25, le=4)]
 
 
 class DrawSettings(Settings):
@@ -54,6 +57,17 @@ class MosaicSettings(DrawSettings):
 
     sfw_scale: Range = (1.3, 2.3)
     sfw_min_block: int = Field(5, ge=MIN_BLOCK)
+    fine: Probability = 0.15
+    fine_block: Annotated[tuple[Block, Block], AfterValidator(_ascending)] = (2.0, 6.0)
+    rescaled: Probability = 0.2
+    rescale: Annotated[tuple[Rescale, Rescale], AfterValidator(_ascending)] = (0.4, 1.5)
+    blurred: Probability = 0.1
+    blur: Range = (0.2, 1.0)
+    darkened: Probability = 0.1
+    darken: Fractions = (0.4, 0.9)
+    bars: Probability = 0.0
+    bar_thickness: Fractions = (0.3, 1.0)
+    bar_opacity: Fractions = (0.6, 1.0)
     max_side: PositiveInt = 640
     min_side: PositiveInt = 10
     backgrounds: Probability = 0.5

@@ -13,12 +13,14 @@ from tessera.core.markdown import plain, table
 from tessera.core.provenance import digest
 from tessera.imaging.masks import decode_rle
 from tessera.imaging.polygons import area
+from tessera.pipeline.datasets.mosaics import describe_mosaics, render_mosaics
 from tessera.records.material import set_of
 from tessera.records.tables.annotation import Annotations, Images
 from tessera.records.tables.clips import Clips, Scores
 from tessera.records.tables.footage import Sources
+from tessera.records.tables.mosaics import Mosaics
 from tessera.records.tables.splits import Splits
-from tessera.records.tables.table import read_table
+from tessera.records.tables.table import read_table, read_tables
 
 # Edges of the histograms. Each bin runs from one edge up to the next; the last bin has no upper edge.
 AREA_PIXELS = (0, 16**2, 32**2, 64**2, 96**2, 128**2, 256**2, 512**2)
@@ -171,6 +173,7 @@ def render(sheet: Mapping[str, Any]) -> str:
             table(["area", "regions"], fractions),
             "## Shapes of regions\n",
             table(["", "regions"], kinds),
+            *(render_mosaics(sheet["mosaics"]) if "mosaics" in sheet else ()),
             "## Settings\n",
             f"sha256 of the settings that made it: `{sheet['settings']}`\n",
         ]
@@ -195,23 +198,30 @@ def write_datasheet(
     sources: Path,
     selection: Path,
     writing: Path,
+    mosaics: Sequence[Path],
     sets: Mapping[str, Mapping[str, Any]],
     settings: Mapping[str, Any],
     data: Path,
     text: Path,
 ) -> None:
-    """Write the datasheet of `dataset` as JSON to `data` and as Markdown to `text`. See `describe_dataset`."""
+    """Write the datasheet of `dataset` as JSON to `data` and as Markdown to `text`. See `describe_dataset`.
+
+    `mosaics`: files of `tables.Mosaics`, which are counted; none if no mosaics are drawn on the samples of the dataset.
+    """
+    divided = read_table(splits, Splits)
     sheet = describe_dataset(
         dataset,
         read_table(images, Images),
         read_table(annotations, Annotations),
-        read_table(splits, Splits),
+        divided,
         read_table(sources, Sources),
         sets,
         read_ledger(selection),
         read_ledger(writing),
         settings,
     )
+    if mosaics:
+        sheet["mosaics"] = describe_mosaics(read_tables(list(mosaics), Mosaics), divided)
     _write(sheet, render(sheet), data, text)
 
 

@@ -1,5 +1,6 @@
 """Make samples for mosaic detection: frames with mosaics, and masks of these mosaics."""
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,17 +12,20 @@ from tessera.core.job import ahead, progress
 from tessera.core.ledger import Ledger
 from tessera.core.seeds import generator
 from tessera.imaging.boxes import mask_box
-from tessera.imaging.images import read_image, shrink, write_image
+from tessera.imaging.images import read_image, resize, shrink, write_image
 from tessera.imaging.masks import decode_rle
 from tessera.imaging.mosaic.blocks import Mosaic, cover, whole_blocks
 from tessera.imaging.mosaic.drawing import draw_mosaic
-from tessera.imaging.mosaic.settings import VALUES, MosaicSettings
+from tessera.imaging.mosaic.faint import Faint, blur_region, cover_bar, darken_region, draw_faint, draw_scale
+from tessera.imaging.mosaic.settings import MIN_BLOCK, VALUES, MosaicSettings
+
+FAINT = "mosaics faint"  # the room of the generators that decide what makes mosaics hard to see
 
 
 class Degrade(Protocol):
     """A function that degrades a picture after the mosaics are drawn."""
 
-    def __call__(self, image: np.ndarray, /, *, rng: np.random.Generator, block: int) -> np.ndarray:
+    def __call__(self, image: np.ndarray, /, *, rng: np.random.Generator, block: float) -> np.ndarray:
         """Return a degraded copy of `image`, uint8 (H, W, 3), RGB. `block`: height of its mosaic blocks in pixels."""
 
 
@@ -44,8 +48,9 @@ def pixelate_frames(
 
     `frames`: `tables.Frames`; their images are in the folder `pictures`. `regions`: `tables.Annotations`, with masks as run
     lengths and labels of `VALUES`. `backgrounds`: `tables.Frames` that are known to show nothing to detect. They become samples
-    without a mosaic, unless `settings.backgrounds` is 0. Each picture is scaled down and its regions are pixelated. Then
-    `degrade` is applied, with the height of the smallest block.
+    without a mosaic, unless `settings.backgrounds` is 0. Each picture is scaled down and its regions are pixelated. Some
+    pictures are pixelated at another size and then scaled to that of the sample. Then `degrade` is applied, with the height of
+    the smallest block.
 
     The folders `images` and `masks` get one JPEG and one PNG file per sample, named after the key of the frame. Pixels of the
     mask that `cover` returns have the value of the label; a later region overwrites an earlier one. `table`
@@ -109,30 +114,38 @@ def _make_sample(
     if not regions and not settings.backgrounds:
         raise Dropped("background not used", "`mosaics.backgrounds` is 0")
     picture = read_image(pictures / frame["file"])
-    image = shrink(picture, settings.max_side)
-    values = np.zeros(image.shape[:2], np.uint8)
+    sample = shrink(picture, settings.max_side)
+    height, width = sample.shape[:2]
+    # A generator of its own, and those of the regions below: other draws do not depend on these settings.
+    scale = draw_scale(generator(seed, FAINT, key), settings)
+    image = sample if scale == 1 else resize(picture, max(1, round(height / scale)), max(1, round(width / scale)))
+    values = np.zeros((height, width), np.uint8)
     outcomes: list[dict[str, Any] | Dropped] = []
-    blocks: list[int] = []
+    blocks: list[float] = []
     for region in regions:
+        name = f"{key}#{region['number']}"
+        own = _settings_of(settings, region["label"], scale)
         try:
-            mask = _region_mask(region, picture.shape[0], picture.shape[1], settings)
-            mosaic = draw_mosaic(generator(seed, "mosaics", f"{key}#{region['number']}"), mask, _of_label(settings, region))
+            mask = _region_mask(region, picture, image, scale, settings)
+            faint = draw_faint(generator(seed, FAINT, name), settings)
+            mosaic = draw_mosaic(generator(seed, "mosaics", name), mask, own, block=_block(faint, settings, scale))
             drawn = image.copy()
-            shown = cover(drawn, mask, mosaic)
-            count = whole_blocks(shown, mosaic)
-            if not count:
-                raise Dropped("no whole block", f"blocks of {mosaic.width} by {mosaic.height} pixels")
+            shown, count = _cover(drawn, mask, mosaic, faint, scale)
         except Dropped as fault:
             outcomes.append(fault)
             continue
         image = drawn
+        if scale != 1:
+            shown = _binary(resize(shown, height, width))
         values[shown > 0] = VALUES[region["label"]]
-        blocks.append(mosaic.height)
-        outcomes.append(_row(region, mosaic, shown, count, settings, seed))
+        blocks.append(mosaic.height * scale)
+        outcomes.append(_row(region, mosaic, faint, scale, shown, count, settings, seed))
     if regions and not blocks:
         return outcomes
     if not regions:
-        blocks.append(_imagine_block(generator(seed, "mosaics", key), values, settings))
+        blocks.append(_imagine_block(key, image.shape[:2], scale, settings, seed))
+    if scale != 1:
+        image = resize(image, height, width)
     image = degrade(image, rng=generator(seed, "degradations", key), block=min(blocks))
     # `with_suffix` would cut off what follows a dot in the key.
     write_image(images / f"{key}.jpg", image, settings.quality)
@@ -140,67 +153,123 @@ def _make_sample(
     return outcomes
 
 
-def _region_mask(region: dict[str, Any], height: int, width: int, settings: MosaicSettings) -> np.ndarray:
-    """Return the mask of `region` at the size of the sample: uint8 (H, W), 0 or 255.
+def _region_mask(
+    region: dict[str, Any], picture: np.ndarray, image: np.ndarray, scale: float, settings: MosaicSettings
+) -> np.ndarray:
+    """Return the mask of `region` at the size of `image`: uint8 (H, W), 0 or 255.
 
-    `height`, `width`: size of the original picture, in pixels. Raises `Failed` if the label or the run lengths are invalid, and
-    `Dropped` if the region is too small.
+    `picture`: the original. `scale`: the factor by which `image` becomes the sample. Raises `Failed` if the label or the run
+    lengths are invalid, and `Dropped` if the region is too small.
     """
-    import cv2
-
     if region["label"] not in VALUES:
         raise Failed("unknown label", f"{region['label']!r}; known labels are {', '.join(VALUES)}")
     if region["rle"] is None:
         raise Failed("region without run lengths")
     try:
-        mask = decode_rle(region["rle"], height, width)
+        mask = decode_rle(region["rle"], *picture.shape[:2])
     except ValueError as error:
         raise Failed("region does not match its frame", str(error)) from None
-    mask = cv2.threshold(shrink(mask, settings.max_side), 127, 255, cv2.THRESH_BINARY)[1]
+    mask = _binary(resize(mask, *image.shape[:2]))
     x0, y0, x1, y1 = mask_box(mask)
-    if min(x1 - x0, y1 - y0) < settings.min_side:
-        raise Dropped("smaller than min_side", f"{x1 - x0:g} by {y1 - y0:g} pixels; {settings.min_side} are needed")
+    across, down = (x1 - x0) * scale, (y1 - y0) * scale
+    if min(across, down) < settings.min_side:
+        raise Dropped("smaller than min_side", f"{across:.4g} by {down:.4g} pixels; {settings.min_side} are needed")
     return mask
 
 
-def _of_label(settings: MosaicSettings, region: dict[str, Any]) -> MosaicSettings:
-    """Return `settings` with the block sizes for the label of `region`."""
-    if region["label"] == "nsfw":
-        return settings
-    return settings.model_copy(update={"scale": settings.sfw_scale, "min_block": settings.sfw_min_block})
+def _binary(mask: np.ndarray) -> np.ndarray:
+    import cv2
+
+    return cv2.threshold(mask, 127, 255, cv2.THRESH_BINARY)[1]
 
 
-def _imagine_block(rng: np.random.Generator, empty: np.ndarray, settings: MosaicSettings) -> int:
-    """Return the block height of a random mosaic that a background might have had, in pixels.
+def _settings_of(settings: MosaicSettings, label: str, scale: float) -> MosaicSettings:
+    """Return `settings` with the block sizes for `label`, in pixels of a frame that is scaled by `scale` afterwards."""
+    if label == "nsfw":
+        return settings.model_copy(update={"min_block": _at_least(settings.min_block, scale)})
+    return settings.model_copy(update={"scale": settings.sfw_scale, "min_block": _at_least(settings.sfw_min_block, scale)})
 
-    The degradation depends on the block height. Without this value, backgrounds would be degraded differently, and a detector
-    could recognise them by that alone.
+
+def _at_least(size: float, scale: float) -> int:
+    """Return the least number of pixels that blocks can have if they are not to be smaller than `size` after `scale`."""
+    return max(MIN_BLOCK, math.ceil(size / scale))
+
+
+def _block(faint: Faint, settings: MosaicSettings, scale: float) -> int | None:
+    """Return the height of a block that `faint` asks for, in pixels of a frame that is scaled by `scale` afterwards."""
+    return None if faint.block is None else max(_at_least(settings.fine_block[0], scale), round(faint.block / scale))
+
+
+def _cover(image: np.ndarray, mask: np.ndarray, mosaic: Mosaic, faint: Faint, scale: float) -> tuple[np.ndarray, int | None]:
+    """Draw `mosaic`, or the bar of `faint`, on `image` in place; return where it shows and its number of whole blocks.
+
+    Raises `Dropped` if there is no whole block.
     """
-    height, width = (max(1, round(side * rng.uniform(0.1, 0.6))) for side in empty.shape)
-    mask = empty.copy()
+    if faint.bar is not None:
+        return cover_bar(image, mask, faint.bar, MIN_BLOCK / scale), None
+    shown = cover(image, mask, mosaic)
+    count = whole_blocks(shown, mosaic)
+    if not count:
+        raise Dropped("no whole block", f"blocks of {mosaic.width} by {mosaic.height} pixels")
+    if faint.blur:
+        blur_region(image, shown, faint.blur * mosaic.height)
+    if faint.brightness < 1:
+        darken_region(image, shown, faint.brightness)
+    return shown, count
+
+
+def _imagine_block(key: str, size: tuple[int, ...], scale: float, settings: MosaicSettings, seed: int) -> float:
+    """Return the block height of a random mosaic that the background `key` might have had, in pixels of the sample.
+
+    `size`: the height and width of the frame before it is scaled by `scale`. The degradation depends on the block height.
+    Without this value, backgrounds would be degraded differently, and a detector could recognise them by that alone.
+    """
+    rng = generator(seed, "mosaics", key)
+    height, width = (max(1, round(side * rng.uniform(0.1, 0.6))) for side in size)
+    mask = np.zeros(size, np.uint8)
     mask[:height, :width] = 255
-    return draw_mosaic(rng, mask, settings).height
+    block = _block(draw_faint(generator(seed, FAINT, f"{key}#"), settings), settings, scale)
+    return draw_mosaic(rng, mask, _settings_of(settings, "nsfw", scale), block=block).height * scale
 
 
 def _row(
-    region: dict[str, Any], mosaic: Mosaic, shown: np.ndarray, whole: int, settings: MosaicSettings, seed: int
+    region: dict[str, Any],
+    mosaic: Mosaic,
+    faint: Faint,
+    scale: float,
+    shown: np.ndarray,
+    whole: int | None,
+    settings: MosaicSettings,
+    seed: int,
 ) -> dict[str, Any]:
     x0, y0, x1, y1 = map(int, mask_box(shown))
+    of_blocks = {
+        "type": mosaic.type,
+        "block_width": mosaic.width * scale,
+        "block_height": mosaic.height * scale,
+        "feather": mosaic.feather * scale,
+        "dilation": mosaic.dilation * scale,
+        "incomplete": mosaic.incomplete,
+        "origin_x": mosaic.origin[0] * scale,
+        "origin_y": mosaic.origin[1] * scale,
+    }
+    of_bar = {"type": "bar", "feather": 0, "dilation": 0, "incomplete": False, "origin_x": 0, "origin_y": 0}
+    bar = faint.bar
     return {
         "key": region["key"],
         "number": region["number"],
         "label": region["label"],
         "version": settings.version,
-        "type": mosaic.type,
-        "block_width": mosaic.width,
-        "block_height": mosaic.height,
+        **(of_blocks if bar is None else of_bar),
         "whole_blocks": whole,
-        "feather": mosaic.feather,
-        "dilation": mosaic.dilation,
-        "incomplete": mosaic.incomplete,
         "anchor": settings.anchor,
-        "origin_x": mosaic.origin[0],
-        "origin_y": mosaic.origin[1],
+        "fine": faint.block is not None,
+        "scale": scale,
+        "blur": faint.blur * mosaic.height * scale,
+        "brightness": faint.brightness,
+        "bar_colour": bar and bar.colour,
+        "bar_thickness": bar and bar.thickness,
+        "bar_opacity": bar and bar.opacity,
         "x0": x0,
         "y0": y0,
         "x1": x1,

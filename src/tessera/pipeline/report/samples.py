@@ -31,12 +31,26 @@ def describe_mosaics(tables: Sequence[Path]) -> dict[str, str]:
 
     texts: dict[str, list[str]] = {}
     for row in read_tables(list(tables), Mosaics).sort("key", "number").iter_rows(named=True):
-        edge = f", feather {row['feather']}" if row["feather"] else ""
-        grown = f", grown by {row['dilation']}" if row["dilation"] else ""
+        if row["type"] == "bar":
+            text = f"{row['bar_colour']} bar, opacity {row['bar_opacity']:.2g}"
+        else:
+            text = f"{row['version']} {row['type']} {_pixels(row['block_width'])} x {_pixels(row['block_height'])}"
+        edge = f", feather {_pixels(row['feather'])}" if row["feather"] else ""
+        grown = f", grown by {_pixels(row['dilation'])}" if row["dilation"] else ""
         cut = ", cut blocks" if row["incomplete"] else ""
-        text = f"{row['version']} {row['type']} {row['block_width']} x {row['block_height']}{edge}{grown}{cut}"
-        texts.setdefault(row["key"], []).append(text)
+        faint = [
+            f"scaled by {row['scale']:.2g}" if row["scale"] != 1 else "",
+            f"blur {_pixels(row['blur'])}" if row["blur"] else "",
+            f"brightness {row['brightness']:.2g}" if row["brightness"] < 1 else "",
+        ]
+        # On a line of their own, so that none is cut off.
+        lines = f"{text}{edge}{grown}{cut}", ", ".join(filter(None, faint))
+        texts.setdefault(row["key"], []).extend(filter(None, lines))
     return {key: "\n".join(lines) for key, lines in texts.items()}
+
+
+def _pixels(length: float) -> str:
+    return f"{round(length, 1):g}"
 
 
 def describe_marks(tables: Sequence[Path]) -> dict[str, str]:

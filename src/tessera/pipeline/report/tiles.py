@@ -17,7 +17,7 @@ from tessera.records.material import set_of
 BLUR_SIDE = 6  # blocks along the longer side of a blurred image
 TILE_SIDE = 300  # pixels, longer side of a sample in a contact sheet
 TILE_COLUMNS = 4
-CAPTION_LINES = 3
+CAPTION_LINES = 4
 
 
 class Picture(NamedTuple):

@@ -10,10 +10,12 @@ import polars as pl
 import pytest
 
 from tessera.core.ledger import read_ledger
+from tessera.core.seeds import generator
 from tessera.imaging.boxes import mask_box
-from tessera.imaging.images import read_image, shrink, write_image
+from tessera.imaging.images import read_image, resize, shrink, write_image
 from tessera.imaging.masks import decode_rle, encode_rle
 from tessera.imaging.mosaic.blocks import Mosaic, cover
+from tessera.imaging.mosaic.drawing import draw_mosaic
 from tessera.imaging.mosaic.settings import CLASSES, MosaicSettings
 from tessera.pipeline.mosaics.masks import import_masks
 from tessera.pipeline.mosaics.samples import pixelate_frames
@@ -25,6 +27,8 @@ from tessera.records.tables.table import read_table, types, write_table
 
 Region = tuple[str, np.ndarray | str]
 HEIGHT, WIDTH = 120, 160
+NONE = dict.fromkeys(("fine", "rescaled", "blurred", "darkened", "bars"), 0.0)  # no mosaic is made harder to see
+ALL = dict.fromkeys(NONE, 0.5) | {"bars": 0.1}
 
 
 def picture(seed: int, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
@@ -38,12 +42,12 @@ def region(top: int, left: int, bottom: int, right: int, height: int = HEIGHT, w
     return mask
 
 
-def same(image: np.ndarray, *, rng: np.random.Generator, block: int) -> np.ndarray:
+def same(image: np.ndarray, *, rng: np.random.Generator, block: float) -> np.ndarray:
     return image
 
 
-def noisy(image: np.ndarray, *, rng: np.random.Generator, block: int) -> np.ndarray:
-    return (image // 2 + rng.integers(0, 64, image.shape, np.uint8) + min(block, 60)).astype(np.uint8)
+def noisy(image: np.ndarray, *, rng: np.random.Generator, block: float) -> np.ndarray:
+    return (image // 2 + rng.integers(0, 64, image.shape, np.uint8) + min(round(block), 60)).astype(np.uint8)
 
 
 def begin(folder: Path, pictures: Mapping[str, np.ndarray | None], regions: Mapping[str, Sequence[Region]]) -> None:
@@ -79,7 +83,7 @@ def run(folder: Path, degrade: Any = same, threads: int = 1, seed: int = 0, **se
         out = out.with_name(out.name + "_")
     out.mkdir()
     places = {name: folder / name for name in INPUTS} | {name: out / name for name in OUTPUTS}
-    model = MosaicSettings.model_validate({"backgrounds": 1.0, **settings})
+    model = MosaicSettings.model_validate({"backgrounds": 1.0, **NONE, **settings})
     pixelate_frames(**places, settings=model, seed=seed, degrade=degrade, threads=threads)
     return out
 
@@ -104,9 +108,11 @@ def test_the_row_of_a_mosaic_reproduces_it_and_the_mask_is_its_place(tmp_path: P
     for row in rows:
         image = shrink(images[row["key"]], 200)
         mask = np.where(shrink(masks[row["key"]], 200) > 127, 255, 0).astype(np.uint8)
-        origin = row["origin_x"], row["origin_y"]
+        origin = int(row["origin_x"]), int(row["origin_y"])
         sizes = row["block_width"], row["block_height"], row["feather"], row["dilation"]
-        mosaic = Mosaic(row["type"], *sizes, origin, row["incomplete"])
+        mosaic = Mosaic(row["type"], *map(int, sizes), origin, row["incomplete"])
+        drawn = draw_mosaic(generator(0, "mosaics", f"{row['key']}#0"), mask, MosaicSettings())
+        assert drawn == mosaic, "its numbers depend on the region alone"
         expected = cover(image, mask, mosaic)
         write_image(tmp_path / "expected.jpg", image, 90)
         sample = out / "images" / f"{row['key']}.jpg"
@@ -183,29 +189,30 @@ def test_all_backgrounds_become_samples_unless_none_are_wanted(tmp_path: Path) -
         assert read_table(out / "table", Mosaics).is_empty()
 
 
-def test_the_result_does_not_depend_on_threads_or_other_frames(tmp_path: Path) -> None:
+@pytest.mark.parametrize("faint", [NONE, ALL])
+def test_the_result_does_not_depend_on_threads_or_other_frames(tmp_path: Path, faint: dict[str, float]) -> None:
     keys = [f"film-{index:07d}" for index in range(10)]
     images = {key: picture(index) for index, key in enumerate(keys)}
     regions = {key: [("nsfw", region(20, 30, 90, 100)), ("face", region(5, 110, 50, 150))] for key in keys[::2]}
     begin(tmp_path / "all", images, regions)
-    one, four = (run(tmp_path / "all", degrade=noisy, threads=threads) for threads in (1, 4))
+    one, four = (run(tmp_path / "all", degrade=noisy, threads=threads, **faint) for threads in (1, 4))
     assert samples(one) == samples(four)
     drawn = read_table(one / "table", Mosaics).filter(label="nsfw").select("type", "block_width", "block_height", "feather")
     assert drawn.n_unique() > 3, "each region draws its own"
     assert (one / "table").read_bytes() == (four / "table").read_bytes()
     begin(tmp_path / "some", {key: images[key] for key in reversed(keys[3:7])}, {key: regions[key] for key in keys[4:7:2]})
-    some = samples(run(tmp_path / "some", degrade=noisy))
+    some = samples(run(tmp_path / "some", degrade=noisy, **faint))
     assert len(some) == 8
     assert some == {name: data for name, data in samples(one).items() if name in some}
-    assert samples(run(tmp_path / "all", degrade=noisy, seed=1)) != samples(one)
+    assert samples(run(tmp_path / "all", degrade=noisy, seed=1, **faint)) != samples(one)
 
 
 def test_degradation_depends_on_the_smallest_block_of_a_picture(tmp_path: Path) -> None:
     images = {"both-0000000": picture(0), "clean-0000001": picture(1)}
     begin(tmp_path, images, {"both-0000000": [("nsfw", region(5, 5, 115, 70)), ("head", region(5, 80, 115, 155))]})
-    seen: list[int] = []
+    seen: list[float] = []
 
-    def degrade(image: np.ndarray, *, rng: np.random.Generator, block: int) -> np.ndarray:
+    def degrade(image: np.ndarray, *, rng: np.random.Generator, block: float) -> np.ndarray:
         seen.append(block)
         return np.full_like(image, 7)
 
@@ -213,6 +220,113 @@ def test_degradation_depends_on_the_smallest_block_of_a_picture(tmp_path: Path) 
     assert seen[0] == read_table(out / "table", Mosaics)["block_height"].min()
     assert seen[1] >= 3, "a clean one as if it had some"
     assert (read_image(out / "images" / "both-0000000.jpg") == 7).all()
+
+
+def pixels(folder: Path, **settings: Any) -> tuple[list[np.ndarray], list[np.ndarray], list[dict[str, Any]]]:
+    """Return the images before they are degraded, the masks, and the rows of the table, in the order of keys."""
+    seen: list[np.ndarray] = []
+
+    def degrade(image: np.ndarray, *, rng: np.random.Generator, block: float) -> np.ndarray:
+        seen.append(image)
+        return image
+
+    out = run(folder, degrade=degrade, **settings)
+    shown = [read_image(path)[..., 0] for path in sorted((out / "masks").iterdir())]
+    return seen, shown, read_table(out / "table", Mosaics).sort("key", "number").to_dicts()
+
+
+@pytest.fixture
+def films(tmp_path: Path) -> Path:
+    """Eight frames, each with a region."""
+    keys = [f"film-{index:07d}" for index in range(8)]
+    images = {key: picture(index, 180, 240) for index, key in enumerate(keys)}
+    begin(tmp_path, images, {key: [("nsfw", region(20, 30, 150, 190, 180, 240))] for key in keys})
+    return tmp_path
+
+
+def test_a_mosaic_is_darkened_or_blurred_in_its_place(films: Path) -> None:
+    plain, masks, rows = pixels(films)
+    for effect in ("darkened", "blurred"):
+        changed, same_masks, changed_rows = pixels(films, **{effect: 1})
+        assert np.array_equal(masks, same_masks)
+        for before, after, mask, old, row in zip(plain, changed, masks, rows, changed_rows, strict=True):
+            assert old == row | {"blur": 0, "brightness": 1}, "nothing else is drawn differently"
+            assert np.array_equal(after[mask == 0], before[mask == 0])
+            if effect == "darkened":
+                assert 0.4 <= row["brightness"] <= 0.9
+                assert np.array_equal(after[mask > 0], np.rint(before[mask > 0] * row["brightness"]))
+            else:
+                assert 0.2 <= row["blur"] / row["block_height"] <= 1
+                assert not np.array_equal(after, before)
+
+
+def test_fine_blocks_have_the_size_of_the_settings_and_nothing_else_changes(films: Path) -> None:
+    _, _, rows = pixels(films)
+    _, _, fine = pixels(films, fine=1, fine_block=(2, 3.4))
+    assert {row["block_height"] for row in fine} == {2, 3}
+    for old, row in zip(rows, fine, strict=True):
+        assert row["fine"]
+        assert all(old[name] == row[name] for name in ("type", "incomplete", "dilation"))
+
+
+@pytest.mark.parametrize("fine", [0, 1])
+def test_a_rescaled_sample_is_its_frame_drawn_at_another_size_and_scaled(films: Path, fine: int) -> None:
+    images, masks, rows = pixels(films, rescaled=1, fine=fine, max_side=200, feathered=0.5)
+    assert min(row["scale"] for row in rows) < 0.8
+    assert max(row["scale"] for row in rows) > 1.1
+    for index, (image, mask, row) in enumerate(zip(images, masks, rows, strict=True)):
+        size = round(150 / row["scale"]), round(200 / row["scale"])
+        frame = resize(picture(index, 180, 240), *size)
+        whole = np.where(resize(region(20, 30, 150, 190, 180, 240), *size) > 127, 255, 0).astype(np.uint8)
+        width, height, feather, dilation, x, y = (
+            round(row[name] / row["scale"])
+            for name in ("block_width", "block_height", "feather", "dilation", "origin_x", "origin_y")
+        )
+        shown = cover(frame, whole, Mosaic(row["type"], width, height, feather, dilation, (x, y), row["incomplete"]))
+        assert np.array_equal(image, resize(frame, 150, 200))
+        assert np.array_equal(mask > 0, resize(shown, 150, 200) > 127)
+        assert mask_box(mask) == (row["x0"], row["y0"], row["x1"], row["y1"])
+
+
+@pytest.mark.parametrize("scale", [0.3, 0.73, 1.4])
+@pytest.mark.parametrize(("least", "small"), [(2, {"fine": 1, "fine_block": (2, 2)}), (3, {"scale": (0, 0), "min_block": 3})])
+def test_no_block_gets_too_small_to_be_seen(films: Path, least: int, small: dict[str, Any], scale: float) -> None:
+    seen: list[float] = []
+
+    def degrade(image: np.ndarray, *, rng: np.random.Generator, block: float) -> np.ndarray:
+        seen.append(block)
+        return image
+
+    rows = read_table(run(films, degrade=degrade, rescaled=1, rescale=(scale, scale), **small) / "table", Mosaics)
+    assert seen == rows["block_height"].to_list()
+    assert all(least <= block < least + scale for block in seen)
+
+
+def test_backgrounds_are_rescaled_and_degraded_like_samples_with_mosaics(tmp_path: Path) -> None:
+    keys = [f"film-{index:07d}" for index in range(30)]
+    begin(tmp_path, {key: picture(index) for index, key in enumerate(keys)}, {})
+    seen: list[float] = []
+
+    def degrade(image: np.ndarray, *, rng: np.random.Generator, block: float) -> np.ndarray:
+        seen.append(block)
+        return image
+
+    images, _, _ = pixels(tmp_path, rescaled=0.5)
+    changed = [not np.array_equal(image, picture(index)) for index, image in enumerate(images)]
+    assert 5 < sum(changed) < 25
+    run(tmp_path, degrade=degrade, fine=1, fine_block=(2, 2))
+    assert set(seen) == {2}
+
+
+def test_a_bar_takes_the_place_of_a_mosaic(films: Path) -> None:
+    images, masks, rows = pixels(films, bars=1, rescaled=0.5, darkened=1, blurred=1, bar_opacity=(1, 1))
+    assert {row["bar_colour"] for row in rows} == {"black", "white", "mean"}
+    for image, mask, row in zip(images, masks, rows, strict=True):
+        assert row["type"] == "bar"
+        assert row["block_height"] is row["whole_blocks"] is None
+        inside = cv2.erode(mask, np.ones((9, 9), np.uint8), borderValue=0) > 0
+        assert np.ptp(image[inside], axis=0).max() <= 1, "one colour, away from edges that were scaled"
+        assert 0.2 < (mask > 0).sum() / (130 * 160) < 1.1
 
 
 def test_frames_without_regions_are_no_error(tmp_path: Path) -> None:

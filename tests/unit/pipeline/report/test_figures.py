@@ -365,12 +365,17 @@ def test_an_image_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 def test_captions_have_the_parameters_of_mosaics_and_watermarks(tmp_path: Path) -> None:
     mosaic = {"key": "a", "label": "nsfw", "version": "v4", "anchor": "frame", "whole_blocks": 9, "seed": 0}
     mosaic |= {"origin_x": 0, "origin_y": 0, "x0": 0, "y0": 0, "x1": 9, "y1": 9}
+    mosaic |= {"fine": False, "scale": 1, "blur": 0, "brightness": 1}
     soft = {"type": "rect_avg", "block_width": 9, "block_height": 6, "feather": 4, "dilation": 5, "incomplete": True}
     hard = {"type": "squa_mid", "block_width": 3, "block_height": 3, "feather": 0, "dilation": 0, "incomplete": False}
-    rows = [mosaic | soft | {"number": 1}, mosaic | hard | {"number": 0}]
+    faint = {"block_height": 6 * 0.73, "block_width": 9 * 0.73, "scale": 0.73, "blur": 1.234, "brightness": 0.5}
+    bar = {"block_height": None, "block_width": None, "bar_colour": "white", "bar_opacity": 0.75, "whole_blocks": None}
+    rows = [mosaic | soft | {"number": 1}, mosaic | hard | {"number": 0}, mosaic | soft | faint | {"key": "b", "number": 0}]
+    rows += [mosaic | hard | bar | {"type": "bar", "key": "c", "number": 0}]
     write_table(pl.DataFrame(rows, schema=types(Mosaics)), Mosaics, tmp_path / "mosaics")
     text = "v4 squa_mid 3 x 3\nv4 rect_avg 9 x 6, feather 4, grown by 5, cut blocks"
-    assert describe_mosaics([tmp_path / "mosaics"]) == {"a": text}
+    fainter = "v4 rect_avg 6.6 x 4.4, feather 4, grown by 5, cut blocks\nscaled by 0.73, blur 1.2, brightness 0.5"
+    assert describe_mosaics([tmp_path / "mosaics"]) == {"a": text, "b": fainter, "c": "white bar, opacity 0.75"}
     mark = {"key": "b", "kind": "logo", "content": "x.png", "size": 40, "opacity": 0.5, "angle": -3.2, "tiled": True}
     mark |= {"number": 0, "stroke": 0, "plate": 0.0, "first": 0, "regions": 1}
     row = {name: mark.get(name) for name in types(Marks)}
