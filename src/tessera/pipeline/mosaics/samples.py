@@ -135,8 +135,7 @@ def _make_sample(
             outcomes.append(fault)
             continue
         image = drawn
-        if scale != 1:
-            shown = _binary(resize(shown, height, width))
+        shown = _binary(resize(shown, height, width))
         values[shown > 0] = VALUES[region["label"]]
         blocks.append(mosaic.height * scale)
         outcomes.append(_row(region, mosaic, faint, scale, shown, count, settings, seed))
@@ -144,9 +143,7 @@ def _make_sample(
         return outcomes
     if not regions:
         blocks.append(_imagine_block(key, image.shape[:2], scale, settings, seed))
-    if scale != 1:
-        image = resize(image, height, width)
-    image = degrade(image, rng=generator(seed, "degradations", key), block=min(blocks))
+    image = degrade(resize(image, height, width), rng=generator(seed, "degradations", key), block=min(blocks))
     # `with_suffix` would cut off what follows a dot in the key.
     write_image(images / f"{key}.jpg", image, settings.quality)
     write_image(masks / f"{key}.png", values)
