@@ -7,20 +7,14 @@ from typing import Any
 import polars as pl
 
 from tessera.core.markdown import table
+from tessera.records.tables.mosaics import PROPERTIES
 
 SPLITS = ("train", "val", "test")
 BLOCKS = (2, 3, 4, 6, 8, 12, 16, 24)  # pixels; a class of blocks has heights from one number up to the next
-PROPERTIES = {
-    "fine blocks": pl.col("fine"),
-    "rescaled": pl.col("scale") != 1,
-    "blurred": pl.col("blur") > 0,
-    "darkened": pl.col("brightness") < 1,
-    "bars": pl.col("type") == "bar",
-}
 
 
 def describe_mosaics(mosaics: pl.DataFrame, splits: pl.DataFrame) -> dict[str, Any]:
-    """Return the number of mosaics in each split, of those that are hard to see, and of those in each class of block heights.
+    """Return the number of mosaics in each split, of those with each property, and of those in each class of block heights.
 
     `mosaics`, `splits`: data frames of `tables.Mosaics`, `Splits`. Mosaics on samples that are in no split do not count. Bars
     count as mosaics, but have no blocks.

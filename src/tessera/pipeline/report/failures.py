@@ -19,7 +19,7 @@ from tessera.pipeline.report.pages import table, write_page
 from tessera.pipeline.report.tiles import Picture, draw_tiles, shrink_picture
 from tessera.records.confidence import ConfidenceTarget, confidence_for, decisive
 from tessera.records.tables.evaluation import Detections, Objects
-from tessera.records.tables.mosaics import Mosaics
+from tessera.records.tables.mosaics import PROPERTIES, Mosaics
 from tessera.records.tables.splits import Splits
 from tessera.records.tables.table import read_table, read_tables
 
@@ -33,9 +33,9 @@ TITLES = {"val": "Validation split", "test": "Test split"}
 class Cases(NamedTuple):
     """What detectors found and missed.
 
-    `objects`: of `tables.Objects`, with the columns `block`, `type` and `feathered` if mosaics were drawn. `detections`: of
-    `tables.Detections`. Both hold one row per model: compared by masks or, if the model finds only boxes, by boxes. `images`:
-    `tables.Splits` of the splits val and test.
+    `objects`: of `tables.Objects`, with the columns `block`, `type` and those of `PROPERTIES` if mosaics were drawn.
+    `detections`: of `tables.Detections`. Both hold one row per model: compared by masks or, if the model finds only boxes, by
+    boxes. `images`: `tables.Splits` of the splits val and test.
     """
 
     objects: pl.DataFrame
@@ -81,7 +81,7 @@ def _drawn(mosaics: pl.DataFrame, ledger: Path) -> pl.DataFrame:
         "type",
         region="number",
         block=pl.min_horizontal("block_width", "block_height"),
-        feathered=pl.when(pl.col("feather") > 0).then(pl.lit("soft edge")).otherwise(pl.lit("hard edge")),
+        **{name: pl.when(has).then(pl.lit("yes")).otherwise(pl.lit("no")) for name, has in PROPERTIES.items()},
     )
     return of_region.join(drawn, on=["key", "region"]).drop("region")
 
@@ -116,9 +116,12 @@ def recall_rows(cases: Cases, split: str, confidence: float) -> Iterator[tuple[s
     if "block" in objects.columns:
         unknown = pl.lit("not drawn here")
         groupings |= {
-            "blocks": pl.when(pl.col("block").is_null()).then(unknown).otherwise(in_bins("block", BLOCKS)),
-            "type": pl.col("type").fill_null(unknown),
-            "edge": pl.col("feathered").fill_null(unknown),
+            "blocks": pl.when(pl.col("type").is_null())
+            .then(unknown)
+            .when(pl.col("block").is_null())
+            .then(pl.lit("a bar"))
+            .otherwise(in_bins("block", BLOCKS)),
+            **{name: pl.col(name).fill_null(unknown) for name in ("type", *PROPERTIES)},
         }
     for title, group in {**groupings, "source": _of_sources(objects)}.items():
         groups = objects.group_by(group.alias("group"), "model").agg(pl.len(), pl.col("found").mean())

@@ -5,6 +5,16 @@ import polars as pl
 
 from tessera.records.tables.table import Table
 
+# What makes a mosaic special, and for which rows of the table it is true. The names are for people.
+PROPERTIES = {
+    "soft edge": pl.col("feather") > 0,
+    "fine blocks": pl.col("fine"),
+    "rescaled": pl.col("scale") != 1,
+    "blurred": pl.col("blur") > 0,
+    "darkened": pl.col("brightness") < 1,
+    "bar": pl.col("type") == "bar",
+}
+
 
 class Mosaics(Table):
     """The mosaics in the samples of a shard, with all values that are needed to make them again from frames and regions.

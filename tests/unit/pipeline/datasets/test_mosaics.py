@@ -7,7 +7,7 @@ from tessera.records.tables.mosaics import Mosaics
 from tessera.records.tables.splits import Splits
 from tessera.records.tables.table import types
 
-USUAL = {"type": "squa_avg", "block_height": 8.0, "fine": False, "scale": 1.0, "blur": 0.0, "brightness": 1.0}
+USUAL = {"type": "squa_avg", "block_height": 8.0, "fine": False, "feather": 0.0, "scale": 1.0, "blur": 0.0, "brightness": 1.0}
 
 
 def test_mosaics_are_counted_by_split_property_and_block_height() -> None:
@@ -35,8 +35,8 @@ def test_mosaics_are_counted_by_split_property_and_block_height() -> None:
         "blocks from 8 px to below 12 px": 1,
         "blocks from 24 px": 1,
     }
-    assert {name: count for name, count in counts["val"].items() if count} == {"all": 1, "bars": 1}
+    assert {name: count for name, count in counts["val"].items() if count} == {"all": 1, "bar": 1}
     assert not any(counts["test"].values())
     page = "".join(render_mosaics(counts))
     assert "| all | 4 | 1 | 0 |\n" in page
-    assert "| bars | 0 | 1 | 0 |\n" in page
+    assert "| bar | 0 | 1 | 0 |\n" in page

@@ -24,7 +24,7 @@ from tessera.pipeline.report.failures import (
     worst_cases,
 )
 from tessera.records.tables.evaluation import Detections, Objects
-from tessera.records.tables.mosaics import Mosaics
+from tessera.records.tables.mosaics import PROPERTIES, Mosaics
 from tessera.records.tables.splits import Splits
 from tessera.records.tables.table import types, write_table
 
@@ -47,9 +47,18 @@ def write_cases(folder: Path, models: tuple[str, ...] = ("mine", "theirs")) -> d
                 ledger.row(f"{key}#{number + 1}", "ok", "")
                 size = int(generator.integers(2, 40))
                 usual = {"label": "nsfw", "version": "v4", "whole_blocks": 3, "dilation": 0, "incomplete": False, "seed": 0}
+                usual["fine"] = False
                 where = {"anchor": "frame", "origin_x": 0, "origin_y": 0, "x0": 1, "y0": 1, "x1": 2, "y1": 2}
                 drawn = {"type": "rect_avg", "block_width": size + 3, "block_height": size, "feather": int(number % 2)}
-                mosaics.append({"key": key, "number": number + 1, **usual, **where, **drawn})
+                faint = {
+                    "fine": False,
+                    "scale": (1.0, 0.5)[place % 2],
+                    "blur": (0.0, 1.5)[size % 2],
+                    "brightness": 0.5 + 0.5 * (size > 9),
+                }
+                if size > 36:
+                    drawn |= {"type": "bar", "block_width": None, "block_height": None}
+                mosaics.append({"key": key, "number": number + 1, **usual, **where, **drawn, **faint})
             for model in models:
                 shared = {"model": model, "split": images[-1]["split"], "key": key, "source": source, "label": "nsfw"}
                 kinds = ("box", "mask") if model == "mine" else ("box",)
@@ -89,7 +98,7 @@ def test_each_grouping_adds_up_to_all_objects_and_to_all_found(cases: Cases, spl
         totals[title] += size
         for model, fraction in recall.items():
             kept[model][title] += round(size * fraction)
-    assert set(totals) == {"", "size", "class", "blocks", "type", "edge", "source"}
+    assert set(totals) == {"", "size", "class", "blocks", "type", *PROPERTIES, "source"}
     assert set(totals.values()) == {count}
     for model, number in found.items():
         assert set(kept[model].values()) == {number}
@@ -103,10 +112,14 @@ def test_each_object_has_the_mosaic_that_was_drawn_over_it(cases: Cases, tmp_pat
         # The first region of each image has no line in the label file.
         mosaic = drawn[row["key"], row["number"] + 1]
         assert row["block"] == mosaic["block_height"]
-        assert row["feathered"] == ("soft edge" if mosaic["feather"] else "hard edge")
+        assert row["soft edge"] == ("yes" if mosaic["feather"] else "no")
+        assert row["rescaled"] == ("no" if mosaic["scale"] == 1 else "yes")
+        assert row["blurred"] == ("yes" if mosaic["blur"] else "no")
+        assert row["darkened"] == ("yes" if mosaic["brightness"] < 1 else "no")
     bins = {name: size for title, name, size, _ in recall_rows(cases, "val", CONFIDENCE) if title == "blocks"}
     mine = cases.objects.filter(model="mine", split="val")
-    assert bins[f"below {BLOCKS[0]} px"] == sum(block < BLOCKS[0] for block in mine["block"])
+    assert bins[f"below {BLOCKS[0]} px"] == sum(block < BLOCKS[0] for block in mine["block"].drop_nulls())
+    assert bins["a bar"] == mine["block"].null_count() == sum(mine["type"] == "bar") > 0
     assert next(iter(bins)) == f"below {BLOCKS[0]} px" and list(bins)[-1] == f"{BLOCKS[-1]} px and more"
 
 
