@@ -200,8 +200,28 @@ rule plot_timings:
         "../scripts/plot_timings.py"
 
 
+# The text of the report shows it. It lies at a fixed path, because that text cannot have a variable one.
+rule summarise:
+    input:
+        metrics=expand("<results>/metrics/{model}.json", model=MODELS),
+        footage="<results>/reports/footage.html" if RESTORING["shown"] else [],
+    output:
+        summary="<results>/reports/summary.html",
+    log:
+        "<logs>/summarise.log",
+    benchmark:
+        "<benchmarks>/summarise.jsonl"
+    localrule: True
+    params:
+        models=list(MODELS),
+        code=code_digest("tessera.pipeline.report.summary:write_summary"),
+    script:
+        "../scripts/summarise.py"
+
+
 rule report:
     input:
+        summary=rules.summarise.output.summary,
         figures=[
             "<results>/reports/refused.html",
             *(
