@@ -9,8 +9,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tessera.core.settings import Settings
+from tessera.core.weights.declare import ComparedWeights
 from tessera.pipeline.detectors.library import task_of
-from tessera.pipeline.detectors.settings import DetectorSettings, MaskDetector, MosaicDetector, WatermarkDetector
+from tessera.pipeline.detectors.settings import (
+    ComparedDetector,
+    DetectorSettings,
+    MaskDetector,
+    MosaicDetector,
+    WatermarkDetector,
+)
 from tessera.pipeline.restoration.settings import BASELINES, CLEAN, RESTORED
 from tessera.records.material import LABELS, WATERMARKS
 
@@ -171,6 +178,7 @@ class Kind:
     optional_exports: tuple[tuple[str, str], ...] = ()  # further suffixes, each with the setting in `export` that adds it
     figures: tuple[str, ...] = ()  # files and folders in results/reports/models/MODEL, beside those of all models
     figures_of_comparisons: tuple[str, ...] = ()  # the same, if the settings compare them with weights of others
+    compared: type[ComparedWeights] | None = None  # the settings of weights of others that they are compared with
     reserved: tuple[str, ...] = ()  # names in their tables that no compared model may have
     compares_export: bool = False  # whether its rules write results/metrics/MODEL.export.json: trained against exported model
 
@@ -186,6 +194,7 @@ DETECTOR = Kind(
     optional_exports=(("-lada.pt", "lada"),),
     figures=("curves.html", "predictions.jpg", "where.html", "thresholds.svg", "failures.jpg"),
     figures_of_comparisons=("comparison.html",),
+    compared=ComparedDetector,
     compares_export=True,
     not_for=(
         *NOT_FOR,
@@ -196,6 +205,7 @@ RESTORER = Kind(
     rules="restoration",
     exports=(".safetensors", ".pth"),
     figures=("stages.svg", "methods.svg", "comparison.html", "where.svg", "restored"),
+    compared=ComparedWeights,
     reserved=(*BASELINES, RESTORED, CLEAN),
     compares_export=True,
     not_for=(

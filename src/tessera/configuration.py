@@ -11,11 +11,11 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field, PositiveFloat, PositiveInt, create_model, field_validator, model_validator
 
-from tessera.catalogue import DATASETS, DETECTOR, MODELS, RESTORER, made_datasets, model_for, trained_models
+from tessera.catalogue import DATASETS, DETECTOR, MODELS, made_datasets, model_for, trained_models
 from tessera.core.errors import TesseraError
 from tessera.core.settings import Settings, load
 from tessera.core.trainings import TrainingsSettings
-from tessera.core.weights.declare import ComparedWeights, WeightsSettings, compared_faults
+from tessera.core.weights.declare import WeightsSettings, compared_faults
 from tessera.imaging.degradation.settings import DegradationSettings
 from tessera.imaging.detection.settings import DetectionSettings, TrainedDetectionSettings, WatermarkDetectionSettings
 from tessera.imaging.mosaic.settings import MosaicSettings
@@ -24,7 +24,6 @@ from tessera.pipeline.clips.settings import ClipSettings
 from tessera.pipeline.clips.track import TrackSettings
 from tessera.pipeline.clips.tracks import SceneSettings
 from tessera.pipeline.datasets.splits import SplitSettings
-from tessera.pipeline.detectors.settings import ComparedDetector
 from tessera.pipeline.filters.filtering import FilterSettings
 from tessera.pipeline.footage.admission import SourceSettings
 from tessera.pipeline.footage.duplicates import DuplicateSettings
@@ -56,8 +55,8 @@ def _models() -> dict[str, Any]:
 
 
 def _comparisons() -> dict[str, Any]:
-    types: dict[Any, Any] = {DETECTOR: tuple[ComparedDetector, ...], RESTORER: tuple[ComparedWeights, ...]}
-    return {model.name: (types[model.kind], ()) for model in MODELS}
+    types: dict[str, Any] = {model.name: model.kind.compared for model in MODELS}
+    return {name: (tuple[compared, ...], ()) for name, compared in types.items() if compared}  # type: ignore[valid-type]
 
 
 GateSettings: Any = create_model(

@@ -254,10 +254,10 @@ def exported_files(wildcards):
     ]
 
 
-def labels_of_splits(first, title, splits, formats):
+def labels_of_splits(first, title, splits):
     """Return a function that labels the figures of `splits` for the report. They are files SPLIT.FORMAT in one folder.
 
-    The report sorts figures by their labels, so labels begin with a number; these begin with `first` and go on from there.
+    The report sorts figures by their labels, so labels begin with a number of one digit: `first` for the first split, and so on.
     """
     names = {
         "train": "training split",
@@ -266,11 +266,10 @@ def labels_of_splits(first, title, splits, formats):
         "worst": "those that gain least",
     }
     kinds = {"jpg": "", "html": ", moving"}
-    figures = [(split, suffix) for split in splits for suffix in formats]
 
     def given(wildcards):
         split, suffix = wildcards.split, wildcards.format
-        number = first + figures.index((split, suffix))
+        number = first + splits.index(split)
         return {"figure": f"{number}. {title}, {names[split]}{kinds[suffix]}"}
 
     return given

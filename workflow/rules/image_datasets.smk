@@ -150,7 +150,7 @@ rule plot_samples:
             caption="../report/samples.rst",
             category="2. Samples",
             subcategory="{dataset}",
-            labels=labels_of_splits(2, "Samples", ["train", "val", "test"], ["jpg"]),
+            labels=labels_of_splits(2, "Samples", ["train", "val", "test"]),
         ),
     log:
         "<logs>/plot_samples/{dataset}.log",

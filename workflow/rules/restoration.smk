@@ -351,9 +351,7 @@ rule plot_restored:
             caption="../report/restored.rst",
             category="3. Models",
             subcategory="{model}",
-            labels=labels_of_splits(
-                7, "Restored", ["val", "test", "worst"], ["jpg", "html"]
-            ),
+            labels=labels_of_splits(7, "Restored", ["worst", "val", "test"]),
         ),
     log:
         "<logs>/plot_restored/{model}.log",

@@ -22,7 +22,8 @@ def write_summary(metrics: Mapping[str, Path], footage: Path | None, path: Path)
     if shown:
         parts += ["<h2>What the models do to footage</h2>", shown[0].replace("<img ", '<img style="max-width: 100%" ')]
     read = {model: json.loads(file.read_text(encoding="utf-8")) for model, file in metrics.items()}
-    rows = [[model, *_rated(content["splits"]["val"])] for model, content in read.items() if "val" in content["splits"]]
+    measured = {model: content.get("splits", {}).get("val", {}) for model, content in read.items()}
+    rows = [[model, *_rated(values)] for model, values in measured.items()]
     if rows:
         note = "In brackets are 95 % confidence intervals, by the bootstrap over sources."
         parts += ["<h2>How good they are</h2>", table(["model", "on the validation split", "", ""], rows), f"<p>{note}</p>"]
@@ -33,6 +34,8 @@ def _rated(measured: Mapping[str, Any]) -> list[str]:
     """Return the name of the measure that decides for a model, its value, and what it is compared with or was counted on."""
     if "all" in measured:
         return _rated_restorer(measured)
+    if "box" not in measured:
+        return ["see its metrics", "", ""]
     kind = "mask" if "mask" in measured else "box"
     found = measured["intervals"]
     ends = found if isinstance(found, str) else found.get(kind, {}).get("map50")
