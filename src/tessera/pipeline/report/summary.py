@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tessera.core.intervals import LEAST
+from tessera.core.messages import counted
 from tessera.pipeline.report.pages import table
 
 FIGURE = re.compile(r"<figure>.*?</figure>", re.DOTALL)
@@ -23,41 +25,42 @@ def write_summary(metrics: Mapping[str, Path], footage: Path | None, path: Path)
         parts += ["<h2>What the models do to footage</h2>", shown[0].replace("<img ", '<img style="max-width: 100%" ')]
     read = {model: json.loads(file.read_text(encoding="utf-8")) for model, file in metrics.items()}
     measured = {model: content.get("splits", {}).get("val", {}) for model, content in read.items()}
-    rows = [[model, *_rated(values)] for model, values in measured.items()]
+    rows = [[model, _rated(values)] for model, values in measured.items()]
     if rows:
-        note = "In brackets are 95 % confidence intervals, by the bootstrap over sources."
-        parts += ["<h2>How good they are</h2>", table(["model", "on the validation split", "", ""], rows), f"<p>{note}</p>"]
+        note = f"In brackets are 95 % confidence intervals, by the bootstrap over sources. They need {LEAST} sources or more."
+        parts += ["<h2>How good they are</h2>", table(["model", "on the validation split"], rows), f"<p>{note}</p>"]
     path.write_text("\n".join(parts) or "<p>No model was trained.</p>", encoding="utf-8")
 
 
-def _rated(measured: Mapping[str, Any]) -> list[str]:
-    """Return the name of the measure that decides for a model, its value, and what it is compared with or was counted on."""
+def _rated(measured: Mapping[str, Any]) -> str:
+    """Return the measure that decides for a model, with its interval, and what it was counted on."""
     if "all" in measured:
         return _rated_restorer(measured)
     if "box" not in measured:
-        return ["see its metrics", "", ""]
+        return "see its metrics"
     kind = "mask" if "mask" in measured else "box"
     found = measured["intervals"]
-    ends = found if isinstance(found, str) else found.get(kind, {}).get("map50")
-    value = measured[kind]["map50"]
-    return [f"{kind} mAP50", _with(value, ends, ".3f"), f"{measured['objects']:,} objects in {measured['images']:,} images"]
+    ends = None if isinstance(found, str) else found.get(kind, {}).get("map50")
+    objects, images, sources = (counted(measured[name], name) for name in ("objects", "images", "sources"))
+    return f"{kind} mAP50 {_with(measured[kind]['map50'], ends, '.3f')}; {objects} in {images} of {sources}"
 
 
-def _rated_restorer(measured: Mapping[str, Any]) -> list[str]:
+def _rated_restorer(measured: Mapping[str, Any]) -> str:
     if not measured["all"]["samples"]:
-        return ["PSNR of the region", "no value", "no clip was measured"]
+        return "no clip was measured"
     methods = measured["intervals"]["methods"]
     restored, mosaicked = (methods[name]["psnr"] for name in ("restored", "mosaicked"))
-    ends = [restored["low"], restored["high"]] if restored["low"] is not None else "too few sources for an interval"
+    ends = None if restored["low"] is None else [restored["low"], restored["high"]]
     gain = restored["value"] - mosaicked["value"]
-    clips = f"{measured['all']['samples']:,} clips" if measured["all"]["samples"] > 1 else "1 clip"
-    return ["PSNR of the region", f"{_with(restored['value'], ends, '.2f')} dB", f"{gain:+.2f} dB over the mosaic, {clips}"]
+    clips = counted(measured["all"]["samples"], "clips")
+    return (
+        f"PSNR of the region {_with(restored['value'], ends, '.2f')} dB, {gain:+.2f} dB over the mosaic; {clips} of"
+        f" {counted(measured['intervals']['sources'], 'sources')}"
+    )
 
 
-def _with(value: float | None, ends: list[float] | str | None, form: str) -> str:
-    """Return `value` with its interval, or why there is none."""
+def _with(value: float | None, ends: list[float] | None, form: str) -> str:
+    """Return `value` with its interval, if there is one."""
     if value is None:
         return "no value"
-    if isinstance(ends, str):
-        return f"{value:{form}} ({ends})"
     return f"{value:{form}}" + (f" ({ends[0]:{form}} to {ends[1]:{form}})" if ends else "")
