@@ -5,6 +5,7 @@ shared frames, the results of both are blended, so that they do not differ visib
 frames is held, however long the video is. A region never extends beyond a cut, so no window mixes two shots.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -58,20 +59,18 @@ def restored(
     a region, as a fraction of the longer side of its crop. Raises `Failed` if a frame has another size than its region.
     """
     coming = sorted(regions, key=lambda region: region.first, reverse=True)
-    held: list[VideoFrame] = []
-    squares: dict[Region, dict[int, np.ndarray]] = {}
+    held: deque[VideoFrame] = deque()
+    squares: dict[Region, dict[int, np.ndarray]] = {}  # of the frames in the current window
     results: dict[Region, dict[int, np.ndarray]] = {}
+    ready = 0  # the number of frames at the front whose results are final
 
-    def release(count: int) -> Iterator[tuple[VideoFrame, list[Patch]]]:
-        """Yield the first `count` frames that are held."""
-        for frame in held[:count]:
-            shown = [(region, results[region].pop(frame.index)) for region in results if frame.index in results[region]]
-            yield frame, [] if frame.picture is None else [_patch(*each, frame.index, feather) for each in shown]
-            for region in list(squares):
-                squares[region].pop(frame.index, None)
-                if frame.index + 1 >= region.stop:
-                    del squares[region], results[region]
-        del held[:count]
+    def release() -> tuple[VideoFrame, list[Patch]]:
+        """Return the first frame that is held."""
+        frame = held.popleft()
+        shown = [(region, own.pop(frame.index)) for region, own in results.items() if frame.index in own]
+        for region in [region for region in results if frame.index + 1 >= region.stop]:
+            del squares[region], results[region]
+        return frame, [] if frame.picture is None else [_patch(*each, frame.index, feather) for each in shown]
 
     for frame in frames:
         held.append(frame)
@@ -81,15 +80,22 @@ def restored(
         for region, own in squares.items():
             if frame.index < region.stop:
                 own[frame.index] = _square(region, frame, own)
-        if len(held) == window:
+        if len(held) - ready == window:
+            start = held[ready].index
+            ready += window - overlap
             for region, own in squares.items():
-                _restore(own, results[region], restore, held[0].index, overlap)
-            yield from release(window - overlap)
+                _restore(own, results[region], restore, start, overlap)
+                squares[region] = {index: square for index, square in own.items() if index >= start + window - overlap}
+        # One for one, and not all at once, so that who gets the frames works while the next window is read.
+        if ready:
+            ready -= 1
+            yield release()
     for region, own in squares.items():
         # The frames at the end may all have been in the last window.
         if own.keys() - results[region].keys():
-            _restore(own, results[region], restore, held[0].index, overlap)
-    yield from release(len(held))
+            _restore(own, results[region], restore, held[ready].index, overlap)
+    while held:
+        yield release()
 
 
 def _square(region: Region, frame: VideoFrame, before: Mapping[int, np.ndarray]) -> np.ndarray:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import av
     import polars as pl
 
-AHEAD = 4  # pictures that wait for an encoder
+AHEAD = 4  # frames that wait for a thread
 DECODERS = 2  # threads of the decoder
 GAP = 4  # pixels between the halves of a comparison
 VIDEO, COMPARISON, SHEET = "restored", "comparison", "sheet.jpg"  # files of a source in the store; the first two get a suffix
@@ -166,7 +166,14 @@ def restore_video(
             )
             for name, how in ((VIDEO, {}), (COMPARISON, {"is_upright": True}))
         )
-        encode, compare = (opened.enter_context(_Encoder(copy.write)) for copy in (video, comparison))
+
+        def pair(
+            frame: VideoFrame, picture: "av.VideoFrame", matrix: Matrix, before: Sequence[np.ndarray], is_changed: bool
+        ) -> None:
+            after = _half(picture, matrix, render.max_side) if is_changed else before
+            comparison.write(frame, _pair(before, after))
+
+        encode, compare = (opened.enter_context(_Thread(work)) for work in (video.write, pair))
         frames = read_frames(path, packets, threads=DECODERS)
         marked = restored(frames, regions, restore, window=settings.window, overlap=settings.overlap, feather=settings.feather)
         size = None
@@ -175,7 +182,7 @@ def restore_video(
                 continue  # The frame before it stays on the screen.
             size = size or (frame.picture.width, frame.picture.height)
             picture, matrix = encodable(frame.picture, *size), display_matrix(frame.picture)
-            before = after = _half(picture, matrix, render.max_side)
+            before = _half(picture, matrix, render.max_side)
             is_shown = sheet.wants(frame, patches)
             if is_shown:
                 sheet.add(frame, patches, rgb(picture, matrix), "before")
@@ -183,11 +190,10 @@ def restore_video(
                 picture.make_writable()
                 for patch in patches:
                     paint(picture, matrix, patch.box, patch.image, patch.weight)
-                after = _half(picture, matrix, render.max_side)
             if is_shown:
                 sheet.add(frame, patches, rgb(picture, matrix), "after")
             encode(frame, picture)
-            compare(frame, _pair(before, after))
+            compare(frame, picture, matrix, before, bool(patches))
     write_image(folder / SHEET, sheet.drawn(source["source"]))
 
 
@@ -250,11 +256,11 @@ class _Sheet:
         return contact_sheet(title, dict(sorted(self._bands.items(), key=lambda band: band[0].split()[0])), self._render)
 
 
-class _Encoder:
+class _Thread:
     """Calls a function in a thread of its own, in order, inside a `with` block; at most `AHEAD` calls wait."""
 
-    def __init__(self, encode: Callable[[VideoFrame, "av.VideoFrame"], None]) -> None:
-        self._encode = encode
+    def __init__(self, work: Callable[..., None]) -> None:
+        self._work = work
         self._waiting: deque[Future[None]] = deque()
         self._pool = ThreadPoolExecutor(1)
 
@@ -266,7 +272,7 @@ class _Encoder:
         while kind is None and self._waiting:
             self._waiting.popleft().result()
 
-    def __call__(self, frame: VideoFrame, picture: "av.VideoFrame") -> None:
+    def __call__(self, *arguments: Any) -> None:
         if len(self._waiting) == AHEAD:
             self._waiting.popleft().result()
-        self._waiting.append(self._pool.submit(self._encode, frame, picture))
+        self._waiting.append(self._pool.submit(self._work, *arguments))
