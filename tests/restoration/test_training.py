@@ -4,11 +4,14 @@ import io
 import os
 import resource
 import signal
+import time
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from mmengine.optim import OptimWrapper, OptimWrapperDict
@@ -339,6 +342,15 @@ def test_two_processes_train_the_same_weights_as_one(dataset: Path, tmp_path: Pa
     # Adam makes full steps even for gradients that are almost 0, where rounding decides.
     values = [torch.cat([each.flatten() for each in part(state, "generator.").values()]) for state in (one, two)]
     assert float(((values[0] - values[1]).abs() < 1e-6).float().mean()) > 0.99
+
+
+def test_processes_start_after_this_one_has_used_threads_of_opencv(dataset: Path, tmp_path: Path) -> None:
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(2)
+    cv2.resize(np.zeros((2000, 2000, 3), np.uint8), (1000, 1000))
+    time.sleep(0.3)  # until they wait for more work
+    train(dataset, tmp_path, stage(), gpus=2)
+    cv2.setNumThreads(threads)
 
 
 def test_a_failed_process_is_reported(dataset: Path, tmp_path: Path) -> None:

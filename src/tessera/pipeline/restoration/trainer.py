@@ -15,7 +15,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import cv2
 import torch
 from mmengine import dist
 from mmengine.hooks import Hook
@@ -205,8 +204,6 @@ def fit(
     if not clips["train"]:
         raise TesseraError(f"{dataset / 'train'}: no clip has {stage.frames} frames; lower `frames` of the stage {stage.name}")
     logging.getLogger("mmengine").setLevel(logging.WARNING)
-    # Each process that loads samples has one core, and threads of OpenCV do not survive the fork that creates it.
-    cv2.setNumThreads(1)
     rank, ranks = dist.get_rank(), dist.get_world_size()
     # Gradients of the optical flow vanish to denormal numbers, with which a CPU is a hundred times slower.
     torch.set_flush_denormal(True)

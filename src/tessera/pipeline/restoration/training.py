@@ -52,8 +52,13 @@ def train_stage(
     """
     # Asking for GPUs must not initialize CUDA, because forks of this process could then not use it.
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
+    import cv2
+
     from tessera.pipeline.restoration.trainer import SPLITS, fit
 
+    # Each process that loads samples has one core. Threads do not survive the fork that creates it, and OpenCV would wait for
+    # them forever if it were called there.
+    cv2.setNumThreads(1)
     _check(settings, weights, gpus)
     checksums = dataset / "SHA256SUMS"
     lines = checksums.read_text(encoding="utf-8").splitlines()
