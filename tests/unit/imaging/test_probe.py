@@ -133,7 +133,8 @@ def test_rounded_times_are_no_variable_rate(tmp_path: Path) -> None:
 def test_a_video_cut_short_is_truncated(tmp_path: Path, name: str, check: Any, part: float) -> None:
     options = {"movflags": "+faststart"} if name == "fast.mp4" else {}
     codec = {".avi": "mpeg4", ".webm": "libvpx-vp9"}.get(Path(name).suffix, "libx264")
-    path = write_video(tmp_path / name, codec=codec, container_options=options)
+    # With more threads, x264 gives other bytes in one of a hundred runs, and the cut may fall between two packets.
+    path = write_video(tmp_path / name, codec=codec, options={"threads": "1"}, container_options=options)
     os.truncate(path, int(path.stat().st_size * part))
     assert reason(path, check) == "truncated"
 
