@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import av
@@ -15,7 +16,7 @@ from clock import seconds
 
 from clip_room import Room, ellipse, film
 from tessera.imaging.detection.detector import Region
-from tessera.pipeline.clips.detect import VideoDetectionSettings, detect_video
+from tessera.pipeline.clips.detect import detect_video, every
 from tessera.pipeline.clips.settings import ClipSettings
 
 RATE = 30
@@ -78,7 +79,7 @@ def test_footage_of_1080p_becomes_clips_in_a_fraction_of_real_time(tmp_path: Pat
         room.cut(ClipSettings(), out=str(next(folders)))
 
     looked, cutting, bare = seconds(
-        lambda: detect_video("a", path, count, see_nothing, VideoDetectionSettings(), threads=2), cut, lambda: decode(path)
+        lambda: detect_video("a", path, count, see_nothing, partial(every, stride=1), 8, threads=2), cut, lambda: decode(path)
     )
     speeds = [count / RATE / each for each in (looked + cutting, looked, cutting, bare)]
     rate = path.stat().st_size * 8 * RATE / count / 1e6

@@ -19,7 +19,7 @@ from tessera.imaging.detection.offline import offline
 from tessera.imaging.encode import write_video
 from tessera.imaging.masks import Patch, decode_patch, decode_rle, encode_patch, trim
 from tessera.imaging.polygons import Part, rasterize
-from tessera.pipeline.clips.detect import VideoDetectionSettings, detect_video
+from tessera.pipeline.clips.detect import VideoDetectionSettings, detect_video, every
 from tessera.pipeline.clips.find import find_scenes
 from tessera.pipeline.clips.track import TrackSettings, track
 from tessera.pipeline.clips.tracks import SceneSettings
@@ -49,7 +49,7 @@ def see_nothing(images: Iterable[np.ndarray]) -> Iterator[list[Region]]:
 
 
 def detect(path: Path, stride: int = 1) -> pl.DataFrame:
-    return detect_video("a", path, 0, see_nothing, VideoDetectionSettings(stride=stride), threads=2)[0]
+    return detect_video("a", path, 0, see_nothing, partial(every, stride=stride), 8, threads=2)[0]
 
 
 def convert_all(path: Path) -> None:
@@ -102,7 +102,7 @@ def test_stride_3_with_a_small_model_has_two_and_a_half_times_the_throughput(tmp
     detector = Detector(tmp_path / "small.pt", sha256_file(tmp_path / "small.pt"), settings[1])
 
     def look(stride: int) -> None:
-        detect_video("a", path, count, detector.predict, settings[stride], threads=2)
+        detect_video("a", path, count, detector.predict, partial(every, stride=stride), 8, threads=2)
 
     every, third = seconds(lambda: look(1), lambda: look(3), repeats=2)
     print(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from functools import cache
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 T = TypeVar("T")
+Tables = tuple["pl.DataFrame", "pl.DataFrame"]  # `tables.VideoFrames` and `tables.VideoDetections`
 Look = Callable[[Iterable[np.ndarray]], Iterable[list[Region]]]
 
 SMALL = 256, 144  # pixels; width and height to which frames are scaled before they are compared
@@ -73,7 +74,12 @@ def detect_videos(
     from tessera.records.tables.table import read_table, types, write_table
     from tessera.records.use import refusal
 
-    detector = None
+    detector = cache(partial(Detector, weights, expected, settings))
+
+    def look(images: Iterable[np.ndarray]) -> Iterator[list[Region]]:
+        return detector().predict(images)
+
+    chosen = partial(every, stride=settings.stride)
     sha256 = cache(sha256_file)
     store = Store(kept, "videos")
     whole: set[str] = set()
@@ -92,16 +98,9 @@ def detect_videos(
                 video = [source, row["sha256"], row["frames"]]
                 name = digest([sha256(weights), settings_of(settings), code, video])
                 with book.item(source) as note:
-                    if not store.holds(name):
-                        detector = detector or Detector(weights, expected, settings)
-                        look = detector.predict
-                        with store.make(name) as folder:
-                            found = detect_video(source, Path(row["path"]), row["frames"], look, settings, threads=threads)
-                            write_table(found[0], VideoFrames, folder / FRAMES)
-                            write_table(found[1], VideoDetections, folder / DETECTIONS)
-                    found = (
-                        read_table(store.item(name) / FRAMES, VideoFrames),
-                        read_table(store.item(name) / DETECTIONS, VideoDetections),
+                    place = source, Path(row["path"]), row["frames"]
+                    found = from_store(
+                        store, name, partial(detect_video, *place, look, chosen, settings.batch, threads=threads)
                     )
                     note |= _account(found[0])
                     tables = tables[0].vstack(found[0]), tables[1].vstack(found[1])
@@ -111,15 +110,39 @@ def detect_videos(
     store.keep(whole)
 
 
+def from_store(store: Store, name: str, detect: Callable[[], Tables]) -> Tables:
+    """Return the frames and the detections of a video, the item `name` of `store`. `detect` makes them if it is not there."""
+    from tessera.records.tables.scenes import VideoDetections, VideoFrames
+    from tessera.records.tables.table import read_table, write_table
+
+    if not store.holds(name):
+        with store.make(name) as folder:
+            frames, detections = detect()
+            write_table(frames, VideoFrames, folder / FRAMES)
+            write_table(detections, VideoDetections, folder / DETECTIONS)
+    item = store.item(name)
+    return read_table(item / FRAMES, VideoFrames), read_table(item / DETECTIONS, VideoDetections)
+
+
 def detect_video(
-    source: str, path: Path, frames: int, look: Look, settings: VideoDetectionSettings, *, threads: int
-) -> tuple["pl.DataFrame", "pl.DataFrame"]:
+    source: str,
+    path: Path,
+    frames: int,
+    look: Look,
+    chosen: Callable[[np.ndarray], np.ndarray],
+    batch: int,
+    *,
+    threads: int,
+) -> Tables:
     """Return all frames of the video `path` as `tables.VideoFrames`, and the detections in them as `tables.VideoDetections`.
 
     `look`: a detector. It gets batches of images, uint8 (H, W, 3), RGB, and yields the regions of each, by descending
-    confidence. It runs on every `settings.stride`-th frame and on the last one, if they can be decoded. The content of a batch
-    depends only on the video and the settings, not on `threads` or on the speed of `look`. Damaged frames count as frames that
-    cannot be decoded: those that the decoder lost or made up, and those after them up to the next keyframe, which show ghosts.
+    confidence. `chosen` gets the seconds of all frames, float64 (n,), and returns the frames that the detector runs on if they
+    can be decoded: bool (n,), one or more. Frames after the last of these are not decoded, nor are those before the keyframe
+    that the first one needs; they have no size. `batch`: the number of images in a batch, of which there are fewer if they are
+    large. The content of a batch depends only on the video, `chosen` and `batch`, not on `threads` or on the speed of `look`.
+    Damaged frames count as frames that cannot be decoded: those that the decoder lost or made up, and those after them up to
+    the next keyframe, which show ghosts.
 
     The video is decoded once, in `threads` parts at a time, while `look` runs. The memory does not grow with the length of the
     video: it holds the batch that `look` works on, one batch of each part that is decoded, and a few frames.
@@ -146,18 +169,21 @@ def detect_video(
         "change": np.zeros(count),
         "looked": np.zeros(count, bool),
     }
-    wanted = np.arange(count) % settings.stride == 0
-    wanted[-1] = True
+    wanted = chosen(packets.time)
+    first, last = np.flatnonzero(wanted)[[0, -1]].tolist()
     seen: list[tuple[Any, ...]] = []
     edges: dict[int, np.ndarray] = {}
-    divided = parts(packets, PARTS)
+    # Decoding begins at a keyframe before the first wanted frame: damage in between would show there as ghosts.
+    start = max(np.flatnonzero(packets.keyframe[: first + 1]).tolist(), default=0)
+    divided = [range(max(part.start, start), min(part.stop, last + 1)) for part in parts(packets, PARTS)]
+    divided = [part for part in divided if part]
     decoders = max(1, THREADS // len(divided))
 
     def looked() -> Iterator[tuple[int, list[Region]]]:
         read = (read_frames(path, packets, part, threads=decoders) for part in divided)
-        makers = (_batches(_pictures(part, packets.keyframe, wanted, table, edges), settings.batch) for part in read)
-        for batch in _side_by_side(makers, threads):
-            yield from zip((index for index, _ in batch), look(image for _, image in batch), strict=True)
+        makers = (_batches(_pictures(part, packets.keyframe, wanted, table, edges), batch) for part in read)
+        for pictures in _side_by_side(makers, threads):
+            yield from zip((index for index, _ in pictures), look(image for _, image in pictures), strict=True)
 
     for index, regions in progress(looked(), int(wanted.sum()), f"frames of {source!r}"):
         seen += [(source, index, number, *_row(region)) for number, region in enumerate(regions)]
@@ -166,6 +192,13 @@ def detect_video(
     if not table["width"].any():
         raise Failed("no frame can be decoded", f"of {count}")
     return pl.DataFrame(table, schema=types(VideoFrames)), pl.DataFrame(seen, schema=types(VideoDetections), orient="row")
+
+
+def every(time: np.ndarray, stride: int) -> np.ndarray:
+    """Return whether each frame of a video is a `stride`-th one, or the last: bool (n,). `time`: float64 (n,), seconds."""
+    chosen: np.ndarray = np.arange(len(time)) % stride == 0
+    chosen[-1] = True
+    return chosen
 
 
 def difference(one: np.ndarray, other: np.ndarray) -> float:

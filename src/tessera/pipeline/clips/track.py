@@ -32,7 +32,9 @@ class TrackSettings(Settings):
     cut: NonNegativeFloat = 8.0
 
 
-def track(frames: "pl.DataFrame", detections: "pl.DataFrame", settings: TrackSettings) -> np.ndarray:
+def track(
+    frames: "pl.DataFrame", detections: "pl.DataFrame", settings: TrackSettings, *, keeps_all: bool = False
+) -> np.ndarray:
     """Return the number of the track of each of `detections`, or -1 if it has none: int64 (detections,).
 
     `frames`: all frames of one video, as `tables.VideoFrames`. `detections`: the detections in them, as
@@ -46,7 +48,8 @@ def track(frames: "pl.DataFrame", detections: "pl.DataFrame", settings: TrackSet
 
     A detection of low confidence can only continue a track that the previous look had. The smoothed boxes of ByteTrack are not
     used; the place of a region is that of its detections. Finally, `join` joins tracks that were lost and soon found again
-    nearby.
+    nearby. `keeps_all`: whether detections that ByteTrack leaves out, such as those beside a track that it lost, enter `join`
+    as tracks too.
     """
     offline()
     from ultralytics.engine.results import Boxes
@@ -84,6 +87,9 @@ def track(frames: "pl.DataFrame", detections: "pl.DataFrame", settings: TrackSet
         # Its return value lacks the first detection of each track, because a track is confirmed only by the second one.
         for one in tracker.tracked_stracks:
             numbers[first + int(one.idx)] = known.setdefault((shot, one.track_id), len(known))
+    if keeps_all:
+        left_out = np.flatnonzero(numbers < 0)
+        numbers[left_out] = len(known) + np.arange(len(left_out))
     looks = np.repeat(np.arange(len(time)), bounds[1] - bounds[0])
     return join(numbers, looks, time, shots, corners, settings.buffer)
 

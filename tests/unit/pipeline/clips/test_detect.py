@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from tessera.imaging.images import write_image
 from tessera.imaging.masks import decode_rle, encode_rle
 from tessera.imaging.video import read_packets
 from tessera.pipeline.clips import detect as videos
-from tessera.pipeline.clips.detect import VideoDetectionSettings, detect_video, detect_videos, difference
+from tessera.pipeline.clips.detect import VideoDetectionSettings, detect_video, detect_videos, difference, every
 from tessera.records.tables.footage import Sources
 from tessera.records.tables.scenes import VideoDetections, VideoFrames
 from tessera.records.tables.table import read_table, types, write_table
@@ -37,6 +38,7 @@ MEDIA = Path(__file__).parents[5] / "shared" / "media"
 needs_media = pytest.mark.skipif(not MEDIA.is_dir(), reason="real footage, ../shared/media, is not here")
 SETTINGS: dict[str, Any] = {"image_size": 64, "batch": 3, "confidence": 0.05, "max_regions": 3}
 COUNT = 30
+EVERY = partial(every, stride=1)
 
 
 def pictures(count: int = COUNT, height: int = 48, width: int = 80, seed: int = 0) -> Iterator[np.ndarray]:
@@ -77,7 +79,8 @@ def look(images: Iterable[np.ndarray]) -> Iterator[list[Region]]:
 
 
 def detect(path: Path, threads: int = 2, frames: int = 0, **settings: Any) -> tuple[pl.DataFrame, pl.DataFrame]:
-    return detect_video("a", path, frames, look, VideoDetectionSettings(**{**SETTINGS, **settings}), threads=threads)
+    used = VideoDetectionSettings(**{**SETTINGS, **settings})
+    return detect_video("a", path, frames, look, partial(every, stride=used.stride), used.batch, threads=threads)
 
 
 def plain(path: Path) -> list[np.ndarray]:
@@ -134,6 +137,28 @@ def test_the_tables_agree_with_decoding_all_frames(
     assert detections.rows() == expected
 
 
+@pytest.mark.parametrize("short", [5, 60])
+def test_only_the_chosen_part_of_a_video_is_decoded(short: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(video, "SHORT", short)
+    path = write(tmp_path / "film.mp4", pictures(), bf="0")
+    whole, every_detection = detect(path)
+
+    def chosen(time: np.ndarray) -> np.ndarray:
+        return np.isin(np.arange(len(time)), [13, 15, 22])
+
+    frames, detections = detect_video("a", path, COUNT, look, chosen, 2, threads=2)
+    assert frames.filter("looked")["index"].to_list() == [13, 15, 22]
+    assert_frame_equal(detections, every_detection.filter(pl.col("index").is_in([13, 15, 22])))
+    # From the keyframe before the first to the last.
+    part = pl.col("index").is_between(10, 22)
+    assert frames.filter(width=0)["index"].to_list() == whole.filter(~part)["index"].to_list()
+    columns = ["index", "pts", "time", "width", "height"]
+    assert_frame_equal(frames.filter(part).select(columns), whole.filter(part).select(columns))
+    assert frames.filter(pl.col("index").is_between(11, 22))["change"].to_list() == pytest.approx(
+        whole.filter(pl.col("index").is_between(11, 22))["change"].to_list()
+    )
+
+
 def test_a_video_of_one_frame_is_a_video(tmp_path: Path) -> None:
     frames, detections = detect(write(tmp_path / "one.mp4", pictures(1)), stride=5)
     assert frames.rows() == [("a", 0, 0, 0.0, 80, 48, 0.0, True)]
@@ -169,7 +194,7 @@ def test_batches_are_full_at_any_speed_and_smaller_for_large_pictures(tmp_path: 
             time.sleep(0.02 * slow)
             return iter([[]] * found[-1])
 
-        detect_video("a", path, 0, count, VideoDetectionSettings(batch=8), threads=2)
+        detect_video("a", path, 0, count, EVERY, 8, threads=2)
         return found
 
     assert sizes(slow=False) == sizes(slow=True) == [8, 8, 8, 6]
@@ -194,7 +219,7 @@ def test_few_frames_are_held_even_if_the_detector_is_slow(tmp_path: Path, monkey
     gc.freeze()  # leaves out what was there before: with PyTorch, a million objects
     gc.disable()  # garbage counts too
     try:
-        detect_video("a", path, 0, count, VideoDetectionSettings(batch=2), threads=4)
+        detect_video("a", path, 0, count, EVERY, 2, threads=4)
     finally:
         gc.enable()
         gc.unfreeze()
@@ -210,7 +235,7 @@ def test_an_error_of_the_detector_ends_the_work_at_once(tmp_path: Path) -> None:
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
-        detect_video("a", path, 0, fail, VideoDetectionSettings(batch=2), threads=2)
+        detect_video("a", path, 0, fail, EVERY, 2, threads=2)
     assert threading.active_count() == before
 
 
@@ -224,7 +249,7 @@ def test_the_detector_gets_rotated_video_upright(turn: int) -> None:
         return iter([[]] * len(shapes))
 
     path = MEDIA / f"rotation_{turn}.mov"
-    frames, _ = detect_video("a", path, 0, note, VideoDetectionSettings(), threads=2)
+    frames, _ = detect_video("a", path, 0, note, EVERY, 8, threads=2)
     assert frames.select("width", "height").rows() == shapes
     assert set(shapes) == ({(568, 320)} if turn in (0, 180) else {(320, 568)})
 

@@ -57,6 +57,20 @@ def test_a_region_that_moves_is_one_track_from_its_first_detection_on() -> None:
     assert track(footage(60), seen, TrackSettings()).tolist() == [0] * 37
 
 
+def test_every_detection_has_a_track_if_all_are_kept() -> None:
+    random = np.random.default_rng(0)
+    boxes, scores = {}, {}
+    for index in range(60):
+        scores[index] = sorted(random.uniform(0.1, 0.9, random.integers(0, 5)).tolist(), reverse=True)
+        boxes[index] = [square(50 + 100 * random.integers(2) + random.normal(0, 10)) for _ in scores[index]]
+    seen = detected(boxes, scores)
+    settings = TrackSettings(high=0.1, low=0.1, new=0.1)
+    assert (track(footage(60), seen, settings) < 0).any()
+    tracks = track(footage(60), seen, settings, keeps_all=True)
+    assert tracks.min() == 0
+    assert not pl.DataFrame({"track": tracks, "index": seen["index"]}).is_duplicated().any()
+
+
 def behind_a_post(shown: int, hidden: int, farther: int = 0) -> dict[int, Sequence[Box]]:
     """Return the boxes of a square that passes behind a post for so many frames, and comes out at its other edge.
 
