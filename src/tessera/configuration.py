@@ -23,6 +23,7 @@ from tessera.pipeline.clips.detect import VideoDetectionSettings
 from tessera.pipeline.clips.settings import ClipSettings
 from tessera.pipeline.clips.track import TrackSettings
 from tessera.pipeline.clips.tracks import SceneSettings
+from tessera.pipeline.clips.watch import VideoMetricSettings
 from tessera.pipeline.datasets.splits import SplitSettings
 from tessera.pipeline.filters.filtering import FilterSettings
 from tessera.pipeline.footage.admission import SourceSettings
@@ -203,6 +204,7 @@ class Configuration(Settings):
     models: Models = Models()
     restoration: RestorationSettings = RestorationSettings()
     comparisons: Comparisons = Comparisons()
+    video_metrics: VideoMetricSettings = VideoMetricSettings()
     preview: Preview = Preview()
     report: ReportSettings = ReportSettings()
 

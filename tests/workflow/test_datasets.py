@@ -44,7 +44,7 @@ def begin(project: Project, failed: int = 0, labelled: bool = True) -> Path:
     project.settings["annotations"] = {"frame_labels": "labels"}
     results = project.results
     shards = group_by_shard(
-        read_manifest(project.folder / "config" / "sources.tsv", [dataset.name for dataset in DATASETS]),
+        read_manifest(project.folder / "config" / "sources.tsv", [dataset.name for dataset in DATASETS], []),
         project.settings.get("shards", "per_source"),
     )
     for shard, sources in shards.items():

@@ -209,6 +209,8 @@ CHANGES: dict[str, Change] = {
     "how the sizes of blocks are computed": code("imaging/mosaic/drawing.py", "max(4, max(", "max(5, max("),
     "a setting of the frames": setting("frames.quality", 90),
     "a setting of the previews": setting("preview.confidence", 0.5),
+    "how much of a video is watched": setting("video_metrics.seconds", 0.2),
+    "what a source is free of": a_manifest(lambda rows: [*rows[:-1], {**rows[-1], "free_of": "mosaic"}]),
     "a setting of the report": setting("report.blur", "all"),
     "a caption of the report": a_caption,
     "how many trainings are kept": setting("trainings.keep", 1),

@@ -27,6 +27,7 @@ from tessera.core.provenance import fingerprint
 from tessera.records.annotation.label_files import frame_label_files
 from tessera.records.decisions import read_decisions, split_decisions
 from tessera.records.manifest import (
+    Source,
     group_by_shard,
     missing_footage,
     read_manifest,
@@ -36,7 +37,9 @@ from tessera.records.manifest import (
 try:
     config = load_configuration(config)
     SOURCES = read_manifest(
-        config["manifest"], [dataset.name for dataset in tessera.catalogue.DATASETS]
+        config["manifest"],
+        [dataset.name for dataset in tessera.catalogue.DATASETS],
+        [model.finds for model in tessera.catalogue.MODELS if model.finds],
     )
     check_there("sources.blocklist", config["sources"]["blocklist"])
     CLIP_DECISIONS, FRAME_DECISIONS = split_decisions(
@@ -301,17 +304,18 @@ def earlier_twins():
 
 
 def shard_rows(wildcards):
-    """Return the rows of the manifest of a shard, each with the row of the earlier source that may be the same file.
+    """Return the sources of a shard, each with the earlier source that may be the same file.
 
-    `watched` changes with the footage of both.
+    `watched` changes with the footage of both. What a source is free of is left out, because no sample depends on it.
     """
+    columns = set(Source.model_fields)
     rows = []
     for source in SHARDS[wildcards.shard]:
         twin = earlier_twins().get(source.source)
         rows.append(
             {
-                **source.model_dump(mode="json"),
-                "twin": twin and twin.model_dump(mode="json"),
+                **source.model_dump(mode="json", include=columns),
+                "twin": twin and twin.model_dump(mode="json", include=columns),
                 "watched": [footprint(same.path) for same in [source, twin] if same],
             }
         )

@@ -28,12 +28,6 @@ rule show_curves:
         "../scripts/show_curves.py"
 
 
-def inference_size(wildcards):
-    """Return the size in pixels that images are scaled to for a model."""
-    settings = config["models"][wildcards.model]
-    return settings["export"]["image_size"] or settings["training"]["imgsz"]
-
-
 rule plot_predictions:
     input:
         images=of_model("<results>/datasets/{dataset}/images"),
@@ -104,6 +98,8 @@ rule plot_failures:
     input:
         objects=lambda wildcards: f"{cases_of(wildcards)}/objects.parquet",
         detections=lambda wildcards: f"{cases_of(wildcards)}/detections.parquet",
+        videos="<results>/evaluation/{model}/videos.parquet",
+        watched="<results>/evaluation/{model}/videos.jsonl",
         splits=of_model("<results>/datasets/{dataset}/splits.parquet"),
         ledger=of_model("<results>/datasets/{dataset}/ledger.jsonl"),
         images=of_model("<results>/datasets/{dataset}/images"),
@@ -143,12 +139,15 @@ rule plot_failures:
         settings=lookup(dpath="report", within=config),
         sets=content_of_sets,
         confidences=confidences_of,
+        finds=lambda wildcards: MODELS[wildcards.model].finds,
+        free=known_free,
         # The confidence from which detections are recorded.
         lowest=lambda wildcards: config["regions"]["detectors"][
             MODELS[wildcards.model].finds
         ]["confidence"],
         code=code_digest(
             "tessera.pipeline.report.failures:read_cases",
+            "tessera.pipeline.report.videos:describe_videos",
             "tessera.pipeline.report.failures:tabulate_failures",
             "tessera.pipeline.report.failures:draw_thresholds",
             "tessera.pipeline.report.failures:draw_failures",

@@ -25,6 +25,18 @@ def weights_for_lada(wildcards):
     return next((file for file in files if file.endswith("-lada.pt")), [])
 
 
+def inference_size(wildcards):
+    """Return the size in pixels that images are scaled to for a model."""
+    settings = config["models"][wildcards.model]
+    return settings["export"]["image_size"] or settings["training"]["imgsz"]
+
+
+def known_free(wildcards):
+    """Return the ids of the sources that are known to show nothing that a model finds."""
+    finds = MODELS[wildcards.model].finds
+    return [source.source for source in SOURCES if finds in source.free_of]
+
+
 rule check_dataset:
     input:
         checksums=of_model("<results>/datasets/{dataset}/SHA256SUMS"),
@@ -122,6 +134,42 @@ rule evaluate_detector:
         code=code_digest("tessera.pipeline.detectors.evaluate:evaluate_detector"),
     script:
         "../scripts/evaluate_detector.py"
+
+
+# What sources are free of is a parameter and stands in no table, because no sample depends on it.
+rule watch_videos:
+    input:
+        sources="<results>/sources/admitted.parquet",
+        splits=of_model("<results>/datasets/{dataset}/splits.parquet"),
+        weights="<results>/weights/{model}/{model}.pt",
+        checksums="<results>/weights/{model}/SHA256SUMS",
+    output:
+        # The folder `kept` beside them stores the detections of each video. It is not an output, so that it survives changes.
+        videos="<results>/evaluation/{model}/videos.parquet",
+        ledger="<results>/evaluation/{model}/videos.jsonl",
+    log:
+        "<logs>/watch_videos/{model}.log",
+    benchmark:
+        "<benchmarks>/watch_videos/{model}.jsonl"
+    wildcard_constraints:
+        model=of_kind(DETECTOR),
+    threads: 4
+    resources:
+        gpu=1,
+    params:
+        free=known_free,
+        confidence=lookup(dpath="preview/confidence", within=config),
+        image_size=inference_size,
+        settings=lookup(dpath="video_metrics", within=config),
+        track=lookup(dpath="scenes/track", within=config),
+        watched_by=code_digest(
+            "tessera.pipeline.clips.detect:detect_video",
+            "tessera.pipeline.clips.watch:choose_frames",
+            "tessera.imaging.detection.detector:Detector",
+        ),
+        code=code_digest("tessera.pipeline.clips.watch:watch_videos"),
+    script:
+        "../scripts/watch_videos.py"
 
 
 COMPARED = {

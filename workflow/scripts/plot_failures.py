@@ -4,6 +4,7 @@ from tessera.core.job import job
 from tessera.pipeline.report.failures import draw_failures, draw_thresholds, read_cases, tabulate_failures
 from tessera.pipeline.report.settings import ReportSettings
 from tessera.pipeline.report.tiles import find_clear
+from tessera.pipeline.report.videos import describe_videos
 
 with job(snakemake) as (inputs, outputs, params):
     cases = read_cases(
@@ -14,7 +15,15 @@ with job(snakemake) as (inputs, outputs, params):
         ledger=inputs.ledger,
     )
     confidence = params.confidences["preview.confidence"]
-    tabulate_failures(cases=cases, confidence=confidence, path=outputs.table)
+    videos = describe_videos(
+        videos=inputs.videos,
+        ledger=inputs.watched,
+        objects=cases.objects.filter(model=snakemake.wildcards.model),
+        confidence=confidence,
+        finds=params.finds,
+        free=params.free,
+    )
+    tabulate_failures(cases=cases, confidence=confidence, videos=videos, path=outputs.table)
     draw_thresholds(cases=cases, settings=params.confidences, lowest=params.lowest, path=outputs.thresholds)
     clear = find_clear(
         splits=inputs.splits, sources=inputs.sources, sets=params.sets, settings=ReportSettings(**params.settings)

@@ -25,7 +25,7 @@ Shards = Literal["auto", "per_source"] | int
 
 
 class Source(BaseModel):
-    """One row of the manifest."""
+    """A source: what decides whether it is admitted, and what is made of it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -41,9 +41,9 @@ class Source(BaseModel):
     shard: str = Field("", description="name of its shard; empty: chosen by the setting `shards`")
     split: Literal["train", "val", "test", ""] = Field("", description="a fixed split; empty: by hash")
 
-    @field_validator("use", mode="before")
+    @field_validator("use", "free_of", mode="before", check_fields=False)
     @classmethod
-    def _split_use(cls, value: Any) -> Any:
+    def _split_names(cls, value: Any) -> Any:
         return _names(value) if isinstance(value, str) else value
 
     @field_validator("source")
@@ -54,25 +54,37 @@ class Source(BaseModel):
         return value
 
 
-def read_manifest(path: Path, datasets: Collection[str]) -> list[Source]:
+class ListedSource(Source):
+    """One row of the manifest: a source, and what detectors must not find in it. No sample depends on the latter."""
+
+    free_of: tuple[str, ...] = Field((), description="what it is known not to show, separated by commas; empty: nothing known")
+
+
+def read_manifest(path: Path, datasets: Collection[str], findable: Collection[str]) -> list[ListedSource]:
     """Return the sources in the manifest `path`, in its order. `tessera.core.tsv.read_sheet` describes the format.
 
-    `datasets` are the names that are allowed in the column `use`. Raises `TesseraError` that lists every fault with its line.
+    `datasets` are the names that are allowed in the column `use`, and `findable` those in the column `free_of`: what detectors
+    find. Raises `TesseraError` that lists every fault with its line.
     """
     fix = "set `manifest` to a table of your sources"
     try:
-        sheet = read_sheet(path, Source, "manifest", fix)
+        sheet = read_sheet(path, ListedSource, "manifest", fix)
     except FileNotFoundError:
         raise TesseraError(f"{path}: no such manifest; {fix} (see config/README.md){or_folder(path)}") from None
-    unknown = [(line, name) for line, row in sheet.texts for name in _names(row.get("use", "")) if name not in datasets]
-    faults = [(line, f"use: unknown dataset {name!r}; allowed: {', '.join(datasets)}") for line, name in unknown]
+    faults = [
+        (line, f"{column}: unknown {what} {name!r}; allowed: {', '.join(allowed)}")
+        for column, what, allowed in (("use", "dataset", datasets), ("free_of", "kind of region", findable))
+        for line, row in sheet.texts
+        for name in _names(row.get(column, ""))
+        if name not in allowed
+    ]
     clashes = _clashes([(line, row["source"]) for line, row in sheet.texts if row.get("source")])
     refuse(path, [*sheet.faults, *faults, *clashes])
     return [source for _, source in sheet.rows]
 
 
-def _names(use: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in use.split(",") if part.strip())
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _clashes(ids: list[tuple[int, str]]) -> list[Fault]:

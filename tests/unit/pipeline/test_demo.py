@@ -15,7 +15,7 @@ import yaml
 from PIL import Image
 from pycocotools import mask as run_lengths
 
-from tessera.catalogue import DATASETS
+from tessera.catalogue import DATASETS, MODELS
 from tessera.core.errors import TesseraError
 from tessera.core.files import file_name
 from tessera.imaging.watermark.drawing import draw_marks, load_materials
@@ -24,7 +24,7 @@ from tessera.pipeline.demo.footage import CLIPS, CUTS, LABEL, LABEL_EVERY, MARKE
 from tessera.pipeline.demo.labels import outlines
 from tessera.pipeline.demo.render import render_demo_footage, render_logos, render_watermark_set
 from tessera.pipeline.watermarks.settings import WatermarkSettings
-from tessera.records.manifest import Source, read_manifest
+from tessera.records.manifest import ListedSource, read_manifest
 from tessera.records.tables.demo import DemoClips, DemoRegions
 from tessera.records.tables.table import read_table
 
@@ -191,11 +191,12 @@ def test_a_missing_photograph_is_an_error_with_the_fix(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def manifest() -> dict[str, Source]:
-    return {source.source: source for source in read_manifest(CONFIG / "demo.tsv", [dataset.name for dataset in DATASETS])}
+def manifest() -> dict[str, ListedSource]:
+    datasets, findable = [dataset.name for dataset in DATASETS], [model.finds for model in MODELS if model.finds]
+    return {source.source: source for source in read_manifest(CONFIG / "demo.tsv", datasets, findable)}
 
 
-def test_the_manifest_names_the_rendered_files(manifest: dict[str, Source]) -> None:
+def test_the_manifest_names_the_rendered_files(manifest: dict[str, ListedSource]) -> None:
     rendered = {clip.source: f"videos/{clip.source}.mp4" for clip in CLIPS}
     for still in STILLS:
         if still.source:
@@ -205,7 +206,7 @@ def test_the_manifest_names_the_rendered_files(manifest: dict[str, Source]) -> N
     }
 
 
-def test_the_manifest_exercises_admission_and_splits(manifest: dict[str, Source]) -> None:
+def test_the_manifest_exercises_admission_and_splits(manifest: dict[str, ListedSource]) -> None:
     assert [source.source for source in manifest.values() if not source.rights] == ["found footage"]
     adult = {source.source: source for source in manifest.values() if source.content == "adult"}
     assert sorted(name for name, source in adult.items() if source.adults_verified != "yes" or not source.consent) == [
@@ -213,6 +214,20 @@ def test_the_manifest_exercises_admission_and_splits(manifest: dict[str, Source]
     ]
     assert len(adult) > 1
     assert {source.split for source in manifest.values()} == {"train", "val", "test", ""}
+
+
+def test_what_a_source_is_free_of_is_true(manifest: dict[str, ListedSource]) -> None:
+    shown = {
+        clip.source: {
+            "nsfw": any(scene.subjects for scene in clip.scenes),
+            "watermark": bool(clip.watermark),
+            "mosaic": clip.mosaic,
+        }
+        for clip in CLIPS
+    }
+    stated = {source.source: source.free_of for source in manifest.values() if source.free_of}
+    assert any(manifest[name].split == "val" for name in stated)
+    assert not [(name, what) for name, free_of in stated.items() for what in free_of if shown[name][what]]
 
 
 def test_frames_are_sampled_where_they_are_labelled() -> None:
@@ -251,7 +266,7 @@ def test_the_watermark_set_is_a_yolo_dataset_of_texts_and_logos(tmp_path: Path, 
     assert classes == {0, 1} and 0.05 < clean / len(images) < 0.5
 
 
-def test_marks_are_not_drawn_over_footage_that_carries_some(manifest: dict[str, Source]) -> None:
+def test_marks_are_not_drawn_over_footage_that_carries_some(manifest: dict[str, ListedSource]) -> None:
     carrying = {clip.source for clip in CLIPS if clip.watermark}
     assert carrying == {"meadow", "coin fair"}
     assert all(manifest[source].use and "watermark_detection" not in manifest[source].use for source in carrying)

@@ -12,10 +12,11 @@ from rights import holds_for_others
 from tessera.core.errors import TesseraError
 from tessera.core.files import file_name, files_of, is_plain_file, size_of
 from tessera.core.provenance import fingerprint
-from tessera.records.manifest import Source, group_by_shard, missing_footage, read_manifest, twins
+from tessera.records.manifest import ListedSource, group_by_shard, missing_footage, read_manifest, twins
 from tessera.records.material import SETS
 
 DATASETS = ("nsfw_detection", "mosaic_detection")
+FINDABLE = ("nsfw", "mosaic")
 HEADER = "source\tpath\tcontent\trights\n"
 
 # Any UTF-8, and texts that have broken readers of tables before.
@@ -41,7 +42,7 @@ hostile = st.text(st.characters(codec="utf-8"), min_size=1) | st.sampled_from(
     ]
 )
 sources = st.builds(
-    Source,
+    ListedSource,
     source=hostile.filter(lambda text: not text.startswith(SETS)),
     path=hostile,
     content=st.sampled_from(["general", "adult"]),
@@ -51,34 +52,37 @@ sources = st.builds(
     use=st.lists(st.sampled_from(["nsfw_detection", "mosaic_detection"]), unique=True).map(tuple),
     shard=st.just("") | hostile,
     split=st.sampled_from(["train", "val", "test", ""]),
+    free_of=st.lists(st.sampled_from(FINDABLE), unique=True).map(tuple),
 )
 manifests = st.lists(sources, max_size=8, unique_by=lambda source: file_name(source.source).casefold())
 
 
-def write(path: Path, rows: list[Source]) -> Path:
+def write(path: Path, rows: list[ListedSource]) -> Path:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, delimiter="\t", quoting=csv.QUOTE_ALL)
-        writer.writerow(Source.model_fields)
-        writer.writerows({**row.model_dump(), "use": ",".join(row.use)}.values() for row in rows)
+        writer.writerow(ListedSource.model_fields)
+        writer.writerows(
+            {**row.model_dump(), "use": ",".join(row.use), "free_of": ",".join(row.free_of)}.values() for row in rows
+        )
     return path
 
 
 def faults(path: Path, text: str) -> list[str]:
     path.write_text(text, encoding="utf-8")
     with pytest.raises(TesseraError) as error:
-        read_manifest(path, DATASETS)
+        read_manifest(path, DATASETS, FINDABLE)
     return [line.strip() for line in str(error.value).splitlines()]
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=manifests)
-def test_any_text_is_read_back(tmp_path: Path, rows: list[Source]) -> None:
-    assert read_manifest(write(tmp_path / "sources.tsv", rows), DATASETS) == rows
+def test_any_text_is_read_back(tmp_path: Path, rows: list[ListedSource]) -> None:
+    assert read_manifest(write(tmp_path / "sources.tsv", rows), DATASETS, FINDABLE) == rows
 
 
 @settings(deadline=None)
 @given(old=manifests, new=sources, shards=st.just("per_source") | st.integers(1, 50))
-def test_a_new_source_moves_no_other_to_another_shard(old: list[Source], new: Source, shards: int) -> None:
+def test_a_new_source_moves_no_other_to_another_shard(old: list[ListedSource], new: ListedSource, shards: int) -> None:
     before = group_by_shard(old, shards)
     after = group_by_shard([*old, new], shards)
     assert {name: [source for source in group if source is not new] for name, group in after.items()} == {
@@ -89,19 +93,19 @@ def test_a_new_source_moves_no_other_to_another_shard(old: list[Source], new: So
 
 @settings(deadline=None)
 @given(rows=manifests, shards=st.sampled_from(["auto", "per_source"]) | st.integers(1, 50))
-def test_every_source_is_in_one_shard_and_shards_are_file_names(rows: list[Source], shards: int) -> None:
+def test_every_source_is_in_one_shard_and_shards_are_file_names(rows: list[ListedSource], shards: int) -> None:
     groups = group_by_shard(rows, shards)
     held = [source.source for group in groups.values() for source in group]
     assert sorted(held) == sorted(source.source for source in rows)
     assert all("/" not in name and "\n" not in name and not name.startswith((".", "-")) for name in groups)
 
 
-def footage(folder: Path, sizes: dict[str, int]) -> list[Source]:
+def footage(folder: Path, sizes: dict[str, int]) -> list[ListedSource]:
     """Write a file without content of each of `sizes`, in MB, and return its row."""
     for name, size in sizes.items():
         with (folder / f"{name}.mp4").open("wb") as file:
             file.truncate(size * 1_000_000)
-    return [Source(source=name, path=str(folder / f"{name}.mp4"), content="general") for name in sizes]
+    return [ListedSource(source=name, path=str(folder / f"{name}.mp4"), content="general") for name in sizes]
 
 
 def test_the_number_of_shards_is_that_of_the_setting(tmp_path: Path) -> None:
@@ -114,7 +118,7 @@ def test_the_number_of_shards_is_that_of_the_setting(tmp_path: Path) -> None:
 def test_small_sources_share_shards_and_others_have_their_own(tmp_path: Path) -> None:
     clips = footage(tmp_path, {f"clip {number}": 20 for number in range(11)})
     films = footage(tmp_path, {"film": 100, "other film": 5000})
-    missing = Source(source="missing", path=str(tmp_path / "gone.mp4"), content="general")
+    missing = ListedSource(source="missing", path=str(tmp_path / "gone.mp4"), content="general")
     chosen = clips[0].model_copy(update={"shard": "mine"})
     groups = group_by_shard([*films, *clips[1:], chosen, missing], "auto")
     assert groups == {
@@ -143,42 +147,46 @@ def test_one_more_small_source_moves_others_at_most_into_one_new_shard(tmp_path:
 def test_comments_blank_lines_and_a_byte_order_mark_are_ignored(tmp_path: Path) -> None:
     path = tmp_path / "sources.tsv"
     path.write_bytes(f"\ufeff# mine\n# all of it\n{HEADER}\na\ta.mp4\tgeneral\tCC0\n\t\t\t\n".encode())
-    assert [source.source for source in read_manifest(path, DATASETS)] == ["a"]
+    assert [source.source for source in read_manifest(path, DATASETS, FINDABLE)] == ["a"]
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_lines_may_end_as_on_any_system(tmp_path: Path, end: str) -> None:
     path = tmp_path / "sources.tsv"
     path.write_bytes((HEADER + "a\ta.mp4\tgeneral\tCC0\nb\tb.mp4\tgeneral\tCC0\n").replace("\n", end).encode())
-    assert [(source.source, source.rights) for source in read_manifest(path, DATASETS)] == [("a", "CC0"), ("b", "CC0")]
+    assert [(source.source, source.rights) for source in read_manifest(path, DATASETS, FINDABLE)] == [
+        ("a", "CC0"),
+        ("b", "CC0"),
+    ]
 
 
 @pytest.mark.parametrize("separator", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028"])
 def test_rare_separators_do_not_end_a_line(tmp_path: Path, separator: str) -> None:
     path = tmp_path / "sources.tsv"
     path.write_text(HEADER + f"a{separator}b\ta.mp4\tgeneral\tCC0\n", encoding="utf-8")
-    assert [source.source for source in read_manifest(path, DATASETS)] == [f"a{separator}b"]
+    assert [source.source for source in read_manifest(path, DATASETS, FINDABLE)] == [f"a{separator}b"]
 
 
 def test_every_fault_is_listed_with_its_line(tmp_path: Path) -> None:
-    text = "# mine\nsource\tpath\tcontent\tuse\n" + "\n".join(
+    text = "# mine\nsource\tpath\tcontent\tuse\tfree_of\n" + "\n".join(
         [
             "a\ta.mp4\tgeneral\t",
             "a\tb.mp4\tgeneral\t",
             'b\t"two\nlines"\tgeneral\t',
             "c\tc.mp4\tsecret\t",
-            "d\td.mp4\tgeneral\tx",
+            "d\td.mp4\tgeneral\tx\tnsfw, mosaics",
             "A\te\tgeneral\t",
             "\tf\tgeneral\t",
         ]
     )
     told = faults(tmp_path / "sources.tsv", text)
-    assert told[0].endswith("has 5 faults:")
-    assert [line.split(":")[0] for line in told[1:]] == ["line 4", "line 7", "line 8", "line 9", "line 10"]
+    assert told[0].endswith("has 6 faults:")
+    assert [line.split(":")[0] for line in told[1:]] == ["line 4", "line 7", "line 8", "line 8", "line 9", "line 10"]
     assert "already on line 3" in told[1]
     assert "'secret'" in told[2]
-    assert "unknown dataset 'x'" in told[3]
-    assert "differs only in case" in told[4]
+    assert "use: unknown dataset 'x'" in told[3]
+    assert told[4] == "line 8: free_of: unknown kind of region 'mosaics'; allowed: nsfw, mosaic"
+    assert "differs only in case" in told[5]
 
 
 def test_a_row_may_have_several_faults_and_hides_none_of_others(tmp_path: Path) -> None:
@@ -192,7 +200,7 @@ def test_a_row_may_have_several_faults_and_hides_none_of_others(tmp_path: Path) 
 def test_missing_footage_is_named(tmp_path: Path) -> None:
     (tmp_path / "there.mp4").touch()
     paths = [tmp_path / "there.mp4", tmp_path, tmp_path / "typo.mp4", "a\0b", "x" * 5000]
-    sources = [Source(source=f"s{i}", path=str(path), content="general") for i, path in enumerate(paths)]
+    sources = [ListedSource(source=f"s{i}", path=str(path), content="general") for i, path in enumerate(paths)]
     assert missing_footage(sources) == [f"'s{i}': {str(paths[i])!r}" for i in (2, 3, 4)]
 
 
@@ -207,11 +215,11 @@ def test_faults_of_the_table_itself_are_listed(tmp_path: Path) -> None:
     assert "line 2: a quote that is not closed, or not at the end" in faults(path, HEADER + 'a\t"b" c\tgeneral\tCC0\n')[1]
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(TesseraError, match="not UTF-8"):
-        read_manifest(path, DATASETS)
+        read_manifest(path, DATASETS, FINDABLE)
     with pytest.raises(TesseraError, match=r"no such manifest.*config/README\.md\)$"):
-        read_manifest(tmp_path / "gone.tsv", DATASETS)
+        read_manifest(tmp_path / "gone.tsv", DATASETS, FINDABLE)
     with pytest.raises(TesseraError, match=f"name the folder of your project with `--directory` .*{Path.cwd()}"):
-        read_manifest(Path("config/gone.tsv"), DATASETS)
+        read_manifest(Path("config/gone.tsv"), DATASETS, FINDABLE)
 
 
 @pytest.mark.parametrize("address", ["https://me:secret@example.org/a.mp4", "FTP://example.org/a.mp4"])
@@ -230,7 +238,7 @@ def test_a_table_with_another_separator_gives_only_that_fault(tmp_path: Path, se
 
 def test_a_manifest_that_is_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TesseraError, match=r"cannot be read \(Is a directory\); set `manifest`"):
-        read_manifest(tmp_path, DATASETS)
+        read_manifest(tmp_path, DATASETS, FINDABLE)
 
 
 def test_the_files_of_a_folder_are_its_images_sorted_by_name(tmp_path: Path) -> None:
@@ -245,7 +253,10 @@ def test_an_impossible_path_is_no_error_while_planning(path: str) -> None:
     assert files_of(Path(path)) == []
     assert size_of(Path(path)) == 0
     assert not is_plain_file(Path(path))
-    assert twins([Source(source="a", path=path, content="general"), Source(source="b", path=path, content="general")]) == {}
+    assert (
+        twins([ListedSource(source="a", path=path, content="general"), ListedSource(source="b", path=path, content="general")])
+        == {}
+    )
 
 
 def test_a_pipe_is_not_read(tmp_path: Path) -> None:
@@ -277,7 +288,7 @@ def test_a_fingerprint_changes_with_its_folder(tmp_path: Path) -> None:
 
 
 def twins_of(**paths: Path) -> dict[str, str]:
-    rows = [Source(source=name, path=str(path), content="general") for name, path in paths.items()]
+    rows = [ListedSource(source=name, path=str(path), content="general") for name, path in paths.items()]
     return {source: twin.source for source, twin in twins(rows).items()}
 
 

@@ -86,8 +86,11 @@ def _drawn(mosaics: pl.DataFrame, ledger: Path) -> pl.DataFrame:
     return of_region.join(drawn, on=["key", "region"]).drop("region")
 
 
-def tabulate_failures(cases: Cases, confidence: float, path: Path) -> None:
-    """Write what each detector finds and misses as an HTML page. Detections count from `confidence`."""
+def tabulate_failures(cases: Cases, confidence: float, videos: str, path: Path) -> None:
+    """Write what each detector finds and misses as an HTML page. Detections count from `confidence`.
+
+    `videos`: the part about videos, see `describe_videos`.
+    """
     parts = [
         "<p>An object is found if a detection overlaps it with an intersection over union of 0.5 or more, by masks where the"
         f" model finds masks. Detections with a confidence of {confidence:g} or more count, the setting"
@@ -103,7 +106,7 @@ def tabulate_failures(cases: Cases, confidence: float, path: Path) -> None:
             _precision_table(cases, split, confidence),
         ]
         parts += ["<h3>Images that show nothing</h3>", _background_table(cases, split, confidence)]
-    write_page(path, "Where it fails", "\n".join(parts))
+    write_page(path, "Where it fails", "\n".join([*parts, videos]))
 
 
 def recall_rows(cases: Cases, split: str, confidence: float) -> Iterator[tuple[str, str, int, dict[str, float]]]:

@@ -1,4 +1,4 @@
-"""The tables of what detectors found and missed in the images that they are measured on."""
+"""The tables of what detectors found and missed in the images and videos that they are measured on."""
 
 import pandera.polars as pa
 import polars as pl
@@ -59,3 +59,23 @@ class Detections(Table):
 
     class Config(Table.Config):
         unique = ("model", "kind", "key", "number")
+
+
+class WatchedVideos(Table):
+    """What a detector found in consecutive frames of videos that it was not trained on. One row per video.
+
+    A frame counts if the detector ran on it. A track is a run of detections of one region, or a single detection.
+    """
+
+    model: pl.String = pa.Field(description="name of the detector")
+    source: pl.String = pa.Field(unique=True, description="id from the manifest")
+    split: pl.String = pa.Field(isin=["val", "test", ""], description="val or test; empty: no source of the dataset")
+    known_free: pl.Boolean = pa.Field(description="whether it is known to show nothing that the detector finds")
+    seconds: pl.Float64 = pa.Field(ge=0, description="watched seconds")
+    frames: pl.Int64 = pa.Field(gt=0, description="number of frames")
+    with_detection: pl.Int64 = pa.Field(ge=0, description="number of frames with a detection")
+    detections: pl.Int64 = pa.Field(ge=0, description="number of detections")
+    tracks: pl.Int64 = pa.Field(ge=0, description="number of tracks")
+    spanned: pl.Int64 = pa.Field(ge=0, description="frames from the first to the last detection of each track, summed")
+    missed: pl.Int64 = pa.Field(ge=0, description="frames between two detections of a track that have none of it, summed")
+    interruptions: pl.Int64 = pa.Field(ge=0, description="runs of such frames, summed over the tracks")

@@ -146,9 +146,10 @@ def test_the_worst_cases_are_the_largest_missed_and_the_surest_false(cases: Case
 
 
 def test_the_page_and_the_figures_show_all_models_and_blur_what_is_not_clear(cases: Cases, tmp_path: Path) -> None:
-    tabulate_failures(cases, CONFIDENCE, tmp_path / "where.html")
+    tabulate_failures(cases, CONFIDENCE, "<p>the part about videos</p>", tmp_path / "where.html")
     page = (tmp_path / "where.html").read_text()
     assert "mine" in page and "theirs" in page and "Test split" in page and "below 6 px" in page
+    assert page.count("<p>the part about videos</p>") == 1
     backgrounds = cases.backgrounds("val")
     false = cases.detections.filter(pl.col("score") >= CONFIDENCE, model="mine").join(backgrounds, on="key", how="semi")
     assert len(backgrounds) == 17 and f"<td>{1000 * len(false) / 17:.0f}</td>" in page
@@ -176,7 +177,7 @@ def test_a_dataset_without_mosaics_and_backgrounds_has_a_page(tmp_path: Path) ->
     files = write_cases(tmp_path, ("mine",))
     cases = read_cases(**{**files, "mosaics": []})
     cases = cases._replace(images=cases.images.join(cases.objects, on="key", how="semi"))
-    tabulate_failures(cases, 1.0, tmp_path / "where.html")
+    tabulate_failures(cases, 1.0, "", tmp_path / "where.html")
     page = (tmp_path / "where.html").read_text()
     assert "Every image of the split shows an object" in page and "There is no detection." in page and "blocks" not in page
     draw_thresholds(cases, {"preview.confidence": 1.0}, 0.1, tmp_path / "thresholds.svg")
