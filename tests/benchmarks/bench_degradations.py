@@ -22,7 +22,7 @@ SAMPLES = 300
 
 
 def degrade(number: int) -> np.ndarray:
-    return chain.degrade(PICTURE, DETECTION, generator(0, "degradations", str(number)), block=9)
+    return chain.degrade(PICTURE, DETECTION, generator(0, "degradations", str(number)), block=9).frames
 
 
 def timed(work: Callable[..., Any], name: str, spent: Counter[str]) -> Callable[..., Any]:

@@ -1,4 +1,4 @@
-"""Draw where the restoration model is good and where it fails: by block size, motion and position in the window."""
+"""Draw where the restoration model is good and where it fails: by block size, motion, position and degradation."""
 
 from tessera.core.job import job
 from tessera.pipeline.report.restoration import draw_where

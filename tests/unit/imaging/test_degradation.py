@@ -55,6 +55,38 @@ def chain(text: str) -> tuple[Step, ...]:
     return DegradationSettings(detection=yaml.safe_load(text)).detection
 
 
+def degraded_by_hand(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, set[str]]:
+    """Return `image` degraded as `BY_HAND` says, and the names of what was applied."""
+    ran = set()
+    if rng.random() < 0.7:
+        if rng.choice(2, p=np.array([0.3, 0.4]) / 0.7) == 0:
+            image = gaussian_noise(image, rng.uniform(5, 9), rng.random() < 0.5, rng)
+            ran.add("gaussian_noise")
+        else:
+            image = jpeg(image, int(rng.integers(40, 60, endpoint=True)))
+            ran.add("jpeg")
+    if rng.random() < 0.5:
+        if rng.random() < 0.5:
+            image = sharpen(image, 0.5, 3, 2)
+            ran.add("sharpen")
+        if rng.random() < 0.6:
+            image = jpeg(image, int(rng.integers(70, 80, endpoint=True)))
+            ran.add("jpeg")
+    return image, ran
+
+
+BY_HAND = """
+- one_of:
+    - gaussian_noise: {probability: 0.3, sigma: [5, 9], grey: 0.5}
+    - jpeg: {probability: 0.4, quality: [40, 60]}
+- all_of:
+    probability: 0.5
+    steps:
+      - sharpen: {probability: 0.5, weight: 0.5, radius: 3, threshold: 2}
+      - jpeg: {probability: 0.6, quality: [70, 80]}
+"""
+
+
 def difference(one: np.ndarray, other: np.ndarray) -> int:
     return int(np.abs(one.astype(int) - other).max())
 
@@ -192,7 +224,7 @@ def test_clips_get_noise_of_50_decibels_below_full_scale_at_any_brightness(level
     sigma = 10 ** (-50 / 20) * 255
     # Rounding to levels adds a variance of 1/12. Lada 0.11 was measured at 0.857, too.
     assert np.hypot(sigma, 12**-0.5) == pytest.approx(0.857, abs=1e-3)
-    assert degrade(clip, (always,), random()).std() == pytest.approx(0.857, abs=0.01)
+    assert degrade(clip, (always,), random()).frames.std() == pytest.approx(0.857, abs=0.01)
 
 
 @pytest.mark.parametrize(("level", "scale"), [(16, 0.3), (64, 0.3), (200, 0.1), (200, 1), (40, 2)])
@@ -285,7 +317,7 @@ for codec, quality in {"x264": 28, "x265": 30, "vp9": 40, "mpeg2": 8}.items():
 def test_a_chain_that_never_acts_gives_a_copy() -> None:
     never = chain("[{jpeg: {probability: 0, quality: [1, 1]}}, {one_of: []}, {all_of: {probability: 0, steps: []}}]")
     for steps in ((), never):
-        result = degrade(PHOTOGRAPH, steps, random())
+        result = degrade(PHOTOGRAPH, steps, random()).frames
         assert (result == PHOTOGRAPH).all()
         assert not np.shares_memory(result, PHOTOGRAPH)
 
@@ -296,10 +328,10 @@ def test_equal_seeds_give_equal_pictures_and_others_do_not(block: float | None) 
     threads = cv2.getNumThreads()
     try:
         cv2.setNumThreads(1)
-        first = [degrade(PHOTOGRAPH, DETECTION, random(seed), block) for seed in range(40)]
+        first = [degrade(PHOTOGRAPH, DETECTION, random(seed), block).frames for seed in range(40)]
         cv2.setNumThreads(2)
         with ThreadPoolExecutor(3) as pool:
-            second = list(pool.map(lambda seed: degrade(PHOTOGRAPH, DETECTION, random(seed), block), range(40)))
+            second = list(pool.map(lambda seed: degrade(PHOTOGRAPH, DETECTION, random(seed), block).frames, range(40)))
     finally:
         cv2.setNumThreads(threads)
     assert (np.stack(first) == np.stack(second)).all()
@@ -312,7 +344,7 @@ def test_equal_seeds_give_equal_pictures_and_others_do_not(block: float | None) 
 def test_the_default_chain_takes_any_size(shape: tuple[int, int]) -> None:
     image = random().integers(0, 256, (*shape, 3), np.uint8)
     for seed in range(40):
-        result = degrade(image, DETECTION, random(seed))
+        result = degrade(image, DETECTION, random(seed)).frames
         assert result.dtype == np.uint8
         assert result.shape == image.shape
         assert abs(result.mean() - image.mean()) < (60 if min(shape) == 1 else 12)
@@ -321,20 +353,20 @@ def test_the_default_chain_takes_any_size(shape: tuple[int, int]) -> None:
 def test_the_default_chain_keeps_colours() -> None:
     for seed, colour in enumerate(COLOURS * 6):
         image = flat(colour)
-        assert np.abs(degrade(image, DETECTION, random(seed)).mean((0, 1)) - image[0, 0]).max() < 7
+        assert np.abs(degrade(image, DETECTION, random(seed)).frames.mean((0, 1)) - image[0, 0]).max() < 7
 
 
 def test_the_original_size_is_restored() -> None:
     steps = chain("[{resize: {probability: 1, scale: [0.3, 1.7], methods: [area, bilinear, bicubic]}}]")
     for seed in range(10):
-        result = degrade(PHOTOGRAPH, steps, random(seed))
+        result = degrade(PHOTOGRAPH, steps, random(seed)).frames
         assert result.shape == PHOTOGRAPH.shape
         assert 0 < np.abs(result.astype(int) - PHOTOGRAPH).mean() < 12
 
 
 def test_sizes_are_relative_to_the_start() -> None:
     there = "{resize: {probability: 1, scale: [0.5, 0.5], methods: [area]}}"
-    once, twice = (degrade(PHOTOGRAPH, chain(f"[{steps}]"), random()) for steps in (there, f"{there}, {there}"))
+    once, twice = (degrade(PHOTOGRAPH, chain(f"[{steps}]"), random()).frames for steps in (there, f"{there}, {there}"))
     assert (once == twice).all()
 
 
@@ -350,10 +382,10 @@ ALIKE = """
 def test_all_frames_of_a_clip_get_the_same_operations() -> None:
     clip = np.stack([PHOTOGRAPH, PHOTOGRAPH[::-1], PHOTOGRAPH])
     for seed in range(20):
-        result = degrade(clip, chain(ALIKE), random(seed))
+        result = degrade(clip, chain(ALIKE), random(seed)).frames
         assert result.shape == clip.shape
         assert (result[0] == result[2]).all()
-        assert (result[0] == degrade(PHOTOGRAPH, chain(ALIKE), random(seed))).all()
+        assert (result[0] == degrade(PHOTOGRAPH, chain(ALIKE), random(seed)).frames).all()
 
 
 @pytest.mark.parametrize("noise", ["gaussian_noise: {sigma: [1, 20]", "poisson_noise: {scale: [0.1, 3]"])
@@ -361,7 +393,7 @@ def test_noise_has_the_same_strength_but_differs_in_each_frame(noise: str) -> No
     clip = np.stack([flat((128, 128, 128))] * 4)
     deviations = set()
     for seed in range(10):
-        result = degrade(clip, chain(f"[{{{noise}, probability: 1, grey: 0}}}}]"), random(seed))
+        result = degrade(clip, chain(f"[{{{noise}, probability: 1, grey: 0}}}}]"), random(seed)).frames
         frames = {frame.tobytes() for frame in result}
         assert len(frames) == 4
         deviation = result.std((1, 2, 3))
@@ -383,7 +415,7 @@ def test_one_of_does_at_most_one_with_the_probabilities_given() -> None:
     kinds = {image.tobytes(): "none", jpeg(image, 1).tobytes(): "jpeg"}
 
     def kind(seed: int) -> str:
-        result = degrade(image, steps, random(seed))
+        result = degrade(image, steps, random(seed)).frames
         noise = result.astype(int) - image
         return kinds.get(result.tobytes()) or ("grey" if (noise.max(2) == noise.min(2))[result.min(2) > 0].all() else "colour")
 
@@ -396,7 +428,10 @@ def test_all_of_does_all_or_none() -> None:
     step = "{gaussian_noise: {probability: 1, sigma: [40, 40], grey: 0}}"
     image = flat((128, 128, 128))
     deviations = {
-        round(degrade(image, chain(f"[{{all_of: {{probability: 0.5, steps: [{step}, {step}]}}}}]"), random(seed)).std() / 10)
+        round(
+            degrade(image, chain(f"[{{all_of: {{probability: 0.5, steps: [{step}, {step}]}}}}]"), random(seed)).frames.std()
+            / 10
+        )
         for seed in range(30)
     }
     assert deviations in ({0, 5}, {0, 5, 6})  # none, or 40 twice, which makes 56, a little cut off
@@ -408,7 +443,7 @@ def test_small_blocks_are_spared(block: float | None, done: bool) -> None:
         "[{all_of: {probability: 1, min_block_fraction: 0.0625, steps: [{jpeg: {probability: 1, quality: [5, 5]}}]}}]"
     )
     image = cv2.resize(PHOTOGRAPH, (300, 160))
-    assert (degrade(image, steps, random(), block) != image).any() == done
+    assert (degrade(image, steps, random(), block).frames != image).any() == done
 
 
 @pytest.mark.parametrize(
@@ -433,7 +468,7 @@ def test_a_chain_can_express_that_of_lada_for_restoration() -> None:
 - x264: {probability: 0.15, crf: [24, 28]}
 """)
     clip = np.stack([np.roll(PHOTOGRAPH, 3 * number, axis=1) for number in range(4)])
-    errors = [np.abs(degrade(clip, steps, random(seed)).astype(int) - clip).mean() for seed in range(25)]
+    errors = [np.abs(degrade(clip, steps, random(seed)).frames.astype(int) - clip).mean() for seed in range(25)]
     assert len(set(errors)) > 20
     assert max(errors) < 15
 
@@ -496,3 +531,14 @@ def test_a_fault_in_a_chain_is_reported_with_its_place(step: str, fault: str) ->
 def test_settings_survive_a_round_trip(steps: list[dict[str, Any]]) -> None:
     stated = {"detection": [{"all_of": {"probability": 0.5, "min_block_fraction": 0.0, "steps": steps}}, {"one_of": []}]}
     assert DegradationSettings(**stated).model_dump(mode="json") == stated
+
+
+def test_a_chain_draws_and_applies_what_a_loop_by_hand_does_and_names_what_it_applied() -> None:
+    seen: Counter[tuple[str, ...]] = Counter()
+    for seed in range(60):
+        degraded = degrade(PHOTOGRAPH, chain(BY_HAND), random(seed))
+        image, ran = degraded_by_hand(PHOTOGRAPH, random(seed))
+        assert (degraded.frames == image).all()
+        assert degraded.operations == tuple(sorted(ran))
+        seen[degraded.operations] += 1
+    assert seen[()] > 0 and max(map(len, seen)) == 3

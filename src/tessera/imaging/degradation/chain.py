@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,7 +31,14 @@ PLATEAU_BETA = (1.0, 2.0)
 Clip = list[np.ndarray]
 
 
-def degrade(frames: np.ndarray, chain: Sequence[Step], rng: np.random.Generator, block: float | None = None) -> np.ndarray:
+class Degraded(NamedTuple):
+    """What a chain made of a clip or an image."""
+
+    frames: np.ndarray  # uint8, of the shape of the original, RGB
+    operations: tuple[str, ...]  # the operations that ran, by their names in the settings, sorted, each once
+
+
+def degrade(frames: np.ndarray, chain: Sequence[Step], rng: np.random.Generator, block: float | None = None) -> Degraded:
     """Return `frames` degraded by the steps of `chain`, each applied with its probability.
 
     `frames`: uint8 (T, H, W, 3), a clip, or (H, W, 3), an image; RGB. They are not changed; the result has the same shape.
@@ -44,26 +52,32 @@ def degrade(frames: np.ndarray, chain: Sequence[Step], rng: np.random.Generator,
         raise ValueError(f"frames should be uint8 (T, H, W, 3) or (H, W, 3), not {frames.dtype} {frames.shape}")
     height, width = frames.shape[-3:-1]
     fraction = math.inf if block is None else block / min(height, width)
-    clip = _run(chain, list(frames.reshape(-1, height, width, 3)), rng, (width, height), fraction)
+    ran: set[str] = set()
+    clip = _run(chain, list(frames.reshape(-1, height, width, 3)), rng, (width, height), fraction, ran)
     if clip[0].shape[:2] != (height, width):
         clip = [operations.resize(frame, (width, height), "bicubic") for frame in clip]
-    return np.stack(clip).reshape(frames.shape)
+    return Degraded(np.stack(clip).reshape(frames.shape), tuple(sorted(ran)))
 
 
-def _run(steps: Sequence[Step], clip: Clip, rng: np.random.Generator, size: tuple[int, int], fraction: float) -> Clip:
+def _run(
+    steps: Sequence[Step], clip: Clip, rng: np.random.Generator, size: tuple[int, int], fraction: float, ran: set[str]
+) -> Clip:
+    """Return `clip` after `steps`, and add the names of the operations among them that ran to `ran`."""
     for step in steps:
         if rng.random() < step.probability:
-            clip = _do(step, clip, rng, size, fraction)
+            clip = _do(step, clip, rng, size, fraction, ran)
     return clip
 
 
-def _do(step: Step, clip: Clip, rng: np.random.Generator, size: tuple[int, int], fraction: float) -> Clip:
+def _do(step: Step, clip: Clip, rng: np.random.Generator, size: tuple[int, int], fraction: float, ran: set[str]) -> Clip:
     match step.operation:
         case tuple() as choices:
             weights = np.array([choice.probability for choice in choices])
-            return _do(choices[rng.choice(len(choices), p=weights / weights.sum())], clip, rng, size, fraction)
+            return _do(choices[rng.choice(len(choices), p=weights / weights.sum())], clip, rng, size, fraction, ran)
         case AllOf() as group:
-            return _run(group.steps, clip, rng, size, fraction) if fraction >= group.min_block_fraction else clip
+            return _run(group.steps, clip, rng, size, fraction, ran) if fraction >= group.min_block_fraction else clip
+    ran.add(step.name)
+    match step.operation:
         case Sharpen(weight=weight, radius=radius, threshold=threshold):
             return [operations.sharpen(frame, weight, radius, threshold) for frame in clip]
         case Blur() as blur:

@@ -12,6 +12,7 @@ from tessera.core.job import ahead, progress
 from tessera.core.ledger import Ledger
 from tessera.core.seeds import generator
 from tessera.imaging.boxes import mask_box
+from tessera.imaging.degradation.chain import Degraded
 from tessera.imaging.images import read_image, resize, shrink, write_image
 from tessera.imaging.masks import decode_rle
 from tessera.imaging.mosaic.blocks import Mosaic, cover, whole_blocks
@@ -25,8 +26,8 @@ FAINT = "mosaics faint"  # the room of the generators that decide what makes mos
 class Degrade(Protocol):
     """A function that degrades a picture after the mosaics are drawn."""
 
-    def __call__(self, image: np.ndarray, /, *, rng: np.random.Generator, block: float) -> np.ndarray:
-        """Return a degraded copy of `image`, uint8 (H, W, 3), RGB. `block`: height of its mosaic blocks in pixels."""
+    def __call__(self, image: np.ndarray, /, *, rng: np.random.Generator, block: float) -> Degraded:
+        """Degrade a copy of `image`, uint8 (H, W, 3), RGB. `block`: height of its mosaic blocks in pixels."""
 
 
 def pixelate_frames(
@@ -143,7 +144,10 @@ def _make_sample(
         return outcomes
     if not regions:
         blocks.append(_imagine_block(key, image.shape[:2], scale, settings, seed))
-    image = degrade(resize(image, height, width), rng=generator(seed, "degradations", key), block=min(blocks))
+    image, operations = degrade(resize(image, height, width), rng=generator(seed, "degradations", key), block=min(blocks))
+    for outcome in outcomes:
+        if not isinstance(outcome, Dropped):
+            outcome["degradations"] = operations
     # `with_suffix` would cut off what follows a dot in the key.
     write_image(images / f"{key}.jpg", image, settings.quality)
     write_image(masks / f"{key}.png", values)

@@ -33,9 +33,10 @@ TITLES = {"val": "Validation split", "test": "Test split"}
 class Cases(NamedTuple):
     """What detectors found and missed.
 
-    `objects`: of `tables.Objects`, with the columns `block`, `type` and those of `PROPERTIES` if mosaics were drawn.
-    `detections`: of `tables.Detections`. Both hold one row per model: compared by masks or, if the model finds only boxes, by
-    boxes. `images`: `tables.Splits` of the splits val and test.
+    `objects`: of `tables.Objects`. If mosaics were drawn, it also has the columns `block`, `type`, those of `PROPERTIES`, and
+    `degradation`: a list of the degradations of the image, or `none` in it. `detections`: of `tables.Detections`. Both hold one
+    row per model: compared by masks or, if the model finds only boxes, by boxes. `images`: `tables.Splits` of the splits val
+    and test.
     """
 
     objects: pl.DataFrame
@@ -81,6 +82,7 @@ def _drawn(mosaics: pl.DataFrame, ledger: Path) -> pl.DataFrame:
         "type",
         region="number",
         block=pl.min_horizontal("block_width", "block_height"),
+        degradation=pl.when(pl.col("degradations").list.len() == 0).then(pl.lit(["none"])).otherwise(pl.col("degradations")),
         **{name: pl.when(has).then(pl.lit("yes")).otherwise(pl.lit("no")) for name, has in PROPERTIES.items()},
     )
     return of_region.join(drawn, on=["key", "region"]).drop("region")
@@ -96,6 +98,11 @@ def tabulate_failures(cases: Cases, confidence: float, videos: str, path: Path) 
         f" model finds masks. Detections with a confidence of {confidence:g} or more count, the setting"
         " <code>preview.confidence</code>. Sizes are those of the shorter side.</p>"
     ]
+    if "degradation" in cases.objects.columns:
+        parts.append(
+            "<p>An object in an image with several degradations counts under each of them: those groups overlap. Under"
+            " <code>none</code> are objects in images without any.</p>"
+        )
     for split in cases.images["split"].unique().sort(descending=True):
         images = cases.images.filter(pl.col("split") == split)
         shown = f"{counted(len(images), 'images')} of {counted(images['source'].n_unique(), 'sources')}"
@@ -112,7 +119,7 @@ def tabulate_failures(cases: Cases, confidence: float, videos: str, path: Path) 
 def recall_rows(cases: Cases, split: str, confidence: float) -> Iterator[tuple[str, str, int, dict[str, float]]]:
     """Yield groups of objects: what they are grouped by, the group, its objects, and the fraction that each model finds.
 
-    Each grouping divides all objects of the split.
+    Each grouping divides all objects of the split, but for `degradation`: an object counts once for each that its image has.
     """
     objects = cases.objects.filter(pl.col("split") == split).with_columns(found=pl.col("score").fill_null(-1) >= confidence)
     groupings = {"": pl.lit("all"), "size": in_bins("side", SIDES), "class": pl.col("label")}
@@ -125,9 +132,13 @@ def recall_rows(cases: Cases, split: str, confidence: float) -> Iterator[tuple[s
             .then(pl.lit("a bar"))
             .otherwise(in_bins("block", BLOCKS)),
             **{name: pl.col(name).fill_null(unknown) for name in ("type", *PROPERTIES)},
+            "degradation": pl.col("degradation").fill_null(pl.concat_list(unknown)),
         }
     for title, group in {**groupings, "source": _of_sources(objects)}.items():
-        groups = objects.group_by(group.alias("group"), "model").agg(pl.len(), pl.col("found").mean())
+        grouped = objects.with_columns(group=group)
+        if grouped.schema["group"] == pl.List:
+            grouped = grouped.explode("group")
+        groups = grouped.group_by("group", "model").agg(pl.len(), pl.col("found").mean())
         for name in sorted(groups["group"].unique(), key=_by_number):
             rows = {row["model"]: row for row in groups.filter(group=name).iter_rows(named=True)}
             yield title, name, rows[cases.models[0]]["len"], {model: rows[model]["found"] for model in cases.models}

@@ -32,7 +32,7 @@ WHERE: dict[Measure, str] = {
     ("consistency", "seam"): "seam, levels",
 }
 # How the groups of each kind are named in a figure.
-KINDS = {"blocks": "blocks {}", "motion": "motion {}", "position": "{} frames"}
+KINDS = {"blocks": "blocks {}", "motion": "motion {}", "position": "{} frames", "degradations": "degraded: {}"}
 WORST = "worst"  # the sheet of the samples that gain least, from all splits
 GAP = 4  # pixels between the images of an animated triptych
 
@@ -82,11 +82,11 @@ def draw_methods(metrics: Path, path: Path) -> None:
 
 
 def draw_where(metrics: Path, path: Path) -> None:
-    """Draw the quality and the consistency of each method by block size, motion and position, as SVG.
+    """Draw the quality and the consistency of each method by block size, motion, position and degradation, as SVG.
 
     `metrics`: of the evaluation.
     """
-    _draw_groups(metrics, ("blocks", "motion", "position"), WHERE, path)
+    _draw_groups(metrics, tuple(KINDS), WHERE, path)
 
 
 def draw_restored(folder: Path, sheet: str, clear: Collection[str], settings: ReportSettings, path: Path) -> None:

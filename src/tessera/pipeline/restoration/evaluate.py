@@ -148,7 +148,9 @@ def evaluate(
                         made[name] = restore(generator, sample.mosaicked, device)
                         spent[name] += time.monotonic() - start
                     values = _measure(made, sample, motion, distance, pool)
-                    found = Measured(split, clip.key, sources[clip.key], sample.block, motion.length, values)
+                    found = Measured(
+                        split, clip.key, sources[clip.key], sample.block, sample.degradations, motion.length, values
+                    )
                     picture = {"split": split, "key": clip.key, "block": sample.block, "psnr": region_psnr(found)}
                     if len(measured[split]) < settings.pictures:
                         name = f"{split}/{sample.block:05.1f}px-{file_name(clip.key)}"

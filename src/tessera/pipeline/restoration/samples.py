@@ -53,6 +53,7 @@ class Sample:
     mask: np.ndarray  # uint8 (T, H, W): 255 where the mosaic is, else 0
     content: np.ndarray  # uint8 (T, H, W): 0 in the padding, where the other arrays are black, else 255
     block: float  # pixels: the side of a square with the area of a block
+    degradations: tuple[str, ...]  # names of the operations that degraded `mosaicked`, sorted
 
 
 def draw_sample(clip: Clip, settings: DataSettings, *, frames: int, seed: int, epoch: int) -> Sample:
@@ -82,7 +83,7 @@ def _make(clip: Clip, settings: DataSettings, frames: int, rng: np.random.Genera
     tall, wide = Fit(clip.shape, settings.size, settings.keep_aspect).scaled
     mosaicked, clean, mask, content = (_scale(images, wide, tall) for images in (mosaicked, clean, mask, content))
     across, down = mosaic.width * wide / width, mosaic.height * tall / height
-    mosaicked = degrade(mosaicked, settings.degradations, rng, min(across, down))
+    mosaicked, degradations = degrade(mosaicked, settings.degradations, rng, min(across, down))
     layers = [mosaicked, clean, mask, content]
     if settings.keep_aspect:
         layers = [_centre(images, settings.size) for images in layers]
@@ -97,7 +98,7 @@ def _make(clip: Clip, settings: DataSettings, frames: int, rng: np.random.Genera
     content = ((content == 255) * np.uint8(255))[pad_of.reshape(-1)]
     mask = (mask > 127) * content
     mosaicked, clean = _blacken(mosaicked, content), _blacken(clean, content)
-    return Sample(clip.key, first, mosaicked, clean, mask, content, math.sqrt(across * down))
+    return Sample(clip.key, first, mosaicked, clean, mask, content, math.sqrt(across * down), degradations)
 
 
 def _cover(

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +31,7 @@ class Measured(NamedTuple):
     key: str
     source: str
     block: float  # side of its blocks, pixels
+    degradations: tuple[str, ...]  # names of the operations that degraded it
     motion: np.ndarray  # float64 (T,): length of the true motion in the region, pixels; NaN for frames without a region
     values: dict[str, Values]  # by method
 
@@ -37,9 +39,11 @@ class Measured(NamedTuple):
 def summarise_samples(samples: Sequence[Measured], settings: MetricsSettings, seed: int) -> dict[str, Any]:
     """Return the means over `samples`, all of one split, and over groups of them, and the intervals of the means.
 
-    `all` has the means over all frames. `blocks`, `motion` and `position` have those over the samples with such blocks, over
-    the frames with such motion, and over the frames at the ends and in the middle of the windows. Each has the number of
-    samples, and for each area and method the mean over samples of their means over frames; None if there is no value.
+    `all` has the means over all frames. `blocks`, `motion`, `position` and `degradations` have those over the samples with such
+    blocks, over the frames with such motion, over the frames at the ends and in the middle of the windows, and over the samples
+    with each degradation. A sample with several degradations counts for each, and one without any for `none`. Each group has
+    the number of samples, and for each area and method the mean over samples of their means over frames; None if there is no
+    value.
     """
     every = [np.full(len(sample.motion), True) for sample in samples]
     blocks = {
@@ -55,11 +59,16 @@ def summarise_samples(samples: Sequence[Measured], settings: MetricsSettings, se
     motion = {name: [each == name for each in moving] for name in bins(settings.motion_edges)}
     middle = [np.isin(np.arange(len(all_of)), np.arange(ENDS, len(all_of) - ENDS)) for all_of in every]
     position = {f"first and last {ENDS}": [~each for each in middle], "middle": middle}
+    names = [sample.degradations or ("none",) for sample in samples]
+    degradations = {
+        name: [all_of & (name in own) for own, all_of in zip(names, every, strict=True)] for name in sorted(set(chain(*names)))
+    }
     return {
         "all": _means(samples, every),
         "blocks": {name: _means(samples, chosen) for name, chosen in blocks.items()},
         "motion": {name: _means(samples, chosen) for name, chosen in motion.items()},
         "position": {name: _means(samples, chosen) for name, chosen in position.items()},
+        "degradations": {name: _means(samples, chosen) for name, chosen in degradations.items()},
         "intervals": intervals(samples, seed),
     }
 
@@ -123,6 +132,7 @@ def rows(sample: Measured) -> Iterator[dict[str, Any]]:
             "source": sample.source,
             "method": method,
             "block": round(sample.block, DIGITS),
+            "degradations": [list(sample.degradations)] * len(sample.motion),
             "position": list(range(len(sample.motion))),
             "motion": [round(value, DIGITS) if np.isfinite(value) else None for value in sample.motion.tolist()],
             **values,

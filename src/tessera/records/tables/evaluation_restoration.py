@@ -18,6 +18,9 @@ class RestoredFrames(Table):
     )
     position: pl.Int64 = pa.Field(ge=0, description="number of the frame in the window that was measured")
     block: pl.Float64 = pa.Field(gt=0, description="side of a square with the area of a block, pixels of the sample")
+    degradations: pl.List(pl.String) = pa.Field(  # type: ignore[valid-type]
+        description="operations of `restoration.data.degradations` applied to the sample, sorted, each once; empty: none"
+    )
     motion: pl.Float64 = pa.Field(
         nullable=True, ge=0, description="mean length of the true motion in the region, pixels; null without a region"
     )

@@ -54,6 +54,9 @@ class Mosaics(Table):
         description="of a bar, relative to the shorter side of the smallest rectangle around the region",
     )
     bar_opacity: pl.Float64 = pa.Field(ge=0, le=1, nullable=True, description="of a bar; 1: opaque")
+    degradations: pl.List(pl.String) = pa.Field(  # type: ignore[valid-type]
+        description="operations of `degradations.detection` applied to the sample, sorted, each once; empty: none"
+    )
     x0: pl.Int64 = pa.Field(ge=0, description="box of the visible mosaic, left edge, pixels")
     y0: pl.Int64 = pa.Field(ge=0, description="box, top edge, pixels")
     x1: pl.Int64 = pa.Field(gt=0, description="box, right edge, pixels, exclusive")

@@ -12,6 +12,7 @@ import pytest
 from tessera.core.ledger import read_ledger
 from tessera.core.seeds import generator
 from tessera.imaging.boxes import mask_box
+from tessera.imaging.degradation.chain import Degraded
 from tessera.imaging.images import read_image, resize, shrink, write_image
 from tessera.imaging.masks import decode_rle, encode_rle
 from tessera.imaging.mosaic.blocks import Mosaic, cover
@@ -42,12 +43,13 @@ def region(top: int, left: int, bottom: int, right: int, height: int = HEIGHT, w
     return mask
 
 
-def same(image: np.ndarray, *, rng: np.random.Generator, block: float) -> np.ndarray:
-    return image
+def same(image: np.ndarray, *, rng: np.random.Generator, block: float) -> Degraded:
+    return Degraded(image, ())
 
 
-def noisy(image: np.ndarray, *, rng: np.random.Generator, block: float) -> np.ndarray:
-    return (image // 2 + rng.integers(0, 64, image.shape, np.uint8) + min(round(block), 60)).astype(np.uint8)
+def noisy(image: np.ndarray, *, rng: np.random.Generator, block: float) -> Degraded:
+    noise = rng.integers(0, 64, image.shape, np.uint8) + min(round(block), 60)
+    return Degraded((image // 2 + noise).astype(np.uint8), ("gaussian_noise",) if noise.sum() % 2 else ())
 
 
 def begin(folder: Path, pictures: Mapping[str, np.ndarray | None], regions: Mapping[str, Sequence[Region]]) -> None:
@@ -200,6 +202,8 @@ def test_the_result_does_not_depend_on_threads_or_other_frames(tmp_path: Path, f
     drawn = read_table(one / "table", Mosaics).filter(label="nsfw").select("type", "block_width", "block_height", "feather")
     assert drawn.n_unique() > 3, "each region draws its own"
     assert (one / "table").read_bytes() == (four / "table").read_bytes()
+    of_keys = read_table(one / "table", Mosaics).group_by("key").agg(pl.col("degradations").unique())
+    assert all(len(lists) == 1 for lists in of_keys["degradations"]), "the mosaics of an image share its degradations"
     begin(tmp_path / "some", {key: images[key] for key in reversed(keys[3:7])}, {key: regions[key] for key in keys[4:7:2]})
     some = samples(run(tmp_path / "some", degrade=noisy, **faint))
     assert len(some) == 8
@@ -212,11 +216,12 @@ def test_degradation_depends_on_the_smallest_block_of_a_picture(tmp_path: Path) 
     begin(tmp_path, images, {"both-0000000": [("nsfw", region(5, 5, 115, 70)), ("head", region(5, 80, 115, 155))]})
     seen: list[float] = []
 
-    def degrade(image: np.ndarray, *, rng: np.random.Generator, block: float) -> np.ndarray:
+    def degrade(image: np.ndarray, *, rng: np.random.Generator, block: float) -> Degraded:
         seen.append(block)
-        return np.full_like(image, 7)
+        return Degraded(np.full_like(image, 7), ("blur", "jpeg"))
 
     out = run(tmp_path, degrade=degrade)
+    assert read_table(out / "table", Mosaics)["degradations"].to_list() == [["blur", "jpeg"]] * 2
     assert seen[0] == read_table(out / "table", Mosaics)["block_height"].min()
     assert seen[1] >= 3, "a clean one as if it had some"
     assert (read_image(out / "images" / "both-0000000.jpg") == 7).all()
@@ -226,9 +231,9 @@ def pixels(folder: Path, **settings: Any) -> tuple[list[np.ndarray], list[np.nda
     """Return the images before they are degraded, the masks, and the rows of the table, in the order of keys."""
     seen: list[np.ndarray] = []
 
-    def degrade(image: np.ndarray, *, rng: np.random.Generator, block: float) -> np.ndarray:
+    def degrade(image: np.ndarray, *, rng: np.random.Generator, block: float) -> Degraded:
         seen.append(image)
-        return image
+        return Degraded(image, ())
 
     out = run(folder, degrade=degrade, **settings)
     shown = [read_image(path)[..., 0] for path in sorted((out / "masks").iterdir())]
@@ -293,9 +298,9 @@ def test_a_rescaled_sample_is_its_frame_drawn_at_another_size_and_scaled(films: 
 def test_no_block_gets_too_small_to_be_seen(films: Path, least: int, small: dict[str, Any], scale: float) -> None:
     seen: list[float] = []
 
-    def degrade(image: np.ndarray, *, rng: np.random.Generator, block: float) -> np.ndarray:
+    def degrade(image: np.ndarray, *, rng: np.random.Generator, block: float) -> Degraded:
         seen.append(block)
-        return image
+        return Degraded(image, ())
 
     rows = read_table(run(films, degrade=degrade, rescaled=1, rescale=(scale, scale), **small) / "table", Mosaics)
     assert seen == rows["block_height"].to_list()
@@ -307,9 +312,9 @@ def test_backgrounds_are_rescaled_and_degraded_like_samples_with_mosaics(tmp_pat
     begin(tmp_path, {key: picture(index) for index, key in enumerate(keys)}, {})
     seen: list[float] = []
 
-    def degrade(image: np.ndarray, *, rng: np.random.Generator, block: float) -> np.ndarray:
+    def degrade(image: np.ndarray, *, rng: np.random.Generator, block: float) -> Degraded:
         seen.append(block)
-        return image
+        return Degraded(image, ())
 
     images, _, _ = pixels(tmp_path, rescaled=0.5)
     changed = [not np.array_equal(image, picture(index)) for index, image in enumerate(images)]

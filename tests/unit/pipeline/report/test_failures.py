@@ -55,6 +55,7 @@ def write_cases(folder: Path, models: tuple[str, ...] = ("mine", "theirs")) -> d
                     "scale": (1.0, 0.5)[place % 2],
                     "blur": (0.0, 1.5)[size % 2],
                     "brightness": 0.5 + 0.5 * (size > 9),
+                    "degradations": [[], ["jpeg"], ["blur", "jpeg"]][place % 3],
                 }
                 if size > 36:
                     drawn |= {"type": "bar", "block_width": None, "block_height": None}
@@ -98,6 +99,10 @@ def test_each_grouping_adds_up_to_all_objects_and_to_all_found(cases: Cases, spl
         totals[title] += size
         for model, fraction in recall.items():
             kept[model][title] += round(size * fraction)
+    # An object counts once for each degradation of its image.
+    del totals["degradation"]
+    for of_model in kept.values():
+        del of_model["degradation"]
     assert set(totals) == {"", "size", "class", "blocks", "type", *PROPERTIES, "source"}
     assert set(totals.values()) == {count}
     for model, number in found.items():
@@ -121,6 +126,30 @@ def test_each_object_has_the_mosaic_that_was_drawn_over_it(cases: Cases, tmp_pat
     assert bins[f"below {BLOCKS[0]} px"] == sum(block < BLOCKS[0] for block in mine["block"].drop_nulls())
     assert bins["a bar"] == mine["block"].null_count() == sum(mine["type"] == "bar") > 0
     assert next(iter(bins)) == f"below {BLOCKS[0]} px" and list(bins)[-1] == f"{BLOCKS[-1]} px and more"
+
+
+def test_an_object_counts_under_each_degradation_of_its_image(tmp_path: Path) -> None:
+    files = write_cases(tmp_path)
+    mosaics = pl.read_parquet(files["mosaics"])
+    # The image of one object is plain, and another one has no mosaic that was drawn here.
+    plain, unknown = mosaics["key"].unique(maintain_order=True)[:2]
+    none = pl.when(pl.col("key") == plain).then(pl.lit([], pl.List(pl.String))).otherwise(pl.col("degradations"))
+    write_table(mosaics.with_columns(degradations=none).filter(pl.col("key") != unknown), Mosaics, files["mosaics"][0])
+    cases = read_cases(**files)
+    names = dict(mosaics.select("key", "degradations").iter_rows())
+    names |= {plain: ["none"], unknown: ["not drawn here"]}
+    counts: Counter[str] = Counter()
+    found: Counter[str] = Counter()
+    for row in cases.objects.filter(model="mine", split="val").iter_rows(named=True):
+        counts.update(names[row["key"]])
+        found.update(names[row["key"]] if (row["score"] or 0) >= CONFIDENCE else [])
+    rows = [row for row in recall_rows(cases, "val", CONFIDENCE) if row[0] == "degradation"]
+    assert {name: count for _, name, count, _ in rows} == counts
+    assert set(counts) == {"none", "not drawn here", "blur", "jpeg"} and counts["jpeg"] > counts["blur"]
+    for _, name, count, recall in rows:
+        assert recall["mine"] == pytest.approx(found[name] / count)
+    tabulate_failures(cases, CONFIDENCE, "", tmp_path / "where.html")
+    assert "several degradations counts under each" in (tmp_path / "where.html").read_text()
 
 
 def test_masks_decide_where_a_model_finds_them(cases: Cases) -> None:

@@ -365,7 +365,7 @@ def test_an_image_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 def test_captions_have_the_parameters_of_mosaics_and_watermarks(tmp_path: Path) -> None:
     mosaic = {"key": "a", "label": "nsfw", "version": "v4", "anchor": "frame", "whole_blocks": 9, "seed": 0}
     mosaic |= {"origin_x": 0, "origin_y": 0, "x0": 0, "y0": 0, "x1": 9, "y1": 9}
-    mosaic |= {"fine": False, "scale": 1, "blur": 0, "brightness": 1}
+    mosaic |= {"fine": False, "scale": 1, "blur": 0, "brightness": 1, "degradations": []}
     soft = {"type": "rect_avg", "block_width": 9, "block_height": 6, "feather": 4, "dilation": 5, "incomplete": True}
     hard = {"type": "squa_mid", "block_width": 3, "block_height": 3, "feather": 0, "dilation": 0, "incomplete": False}
     faint = {"block_height": 6 * 0.73, "block_width": 9 * 0.73, "scale": 0.73, "blur": 1.234, "brightness": 0.5}

@@ -102,6 +102,7 @@ def test_the_output_of_the_evaluation_is_drawn_by_group_and_tabulated(evaluated:
     groups = {"all (1)", "first and last 2 frames (1)", "middle frames (1)"}
     titles = {"val: PSNR, dB", "val: warping error, levels", "val: seam, levels"}
     assert groups | titles | {"theirs", "clean", "restored"} <= set(texts)
+    assert any(text.startswith("degraded: ") for text in texts)
     assert any(text.startswith("motion ") for text in texts) and any(text.startswith("blocks ") for text in texts)
     tabulate_restorers(evaluated, {RESTORED: evaluated, "theirs": evaluated}, tmp_path / "comparison.html")
     found = cells(tmp_path / "comparison.html")
@@ -109,7 +110,7 @@ def test_the_output_of_the_evaluation_is_drawn_by_group_and_tabulated(evaluated:
 
 
 def test_without_clips_the_figure_says_so(tmp_path: Path) -> None:
-    groups = {key: {"any": {"samples": 0}} for key in ("blocks", "motion", "position")}
+    groups = {key: {"any": {"samples": 0}} for key in ("blocks", "motion", "position", "degradations")}
     (tmp_path / "metrics.json").write_text(json.dumps({"splits": {"val": {"all": {"samples": 0}, **groups}}}), encoding="utf-8")
     draw_where(tmp_path / "metrics.json", tmp_path / "where.svg")
     assert "no clip was measured" in (tmp_path / "where.svg").read_text(encoding="utf-8")

@@ -234,6 +234,7 @@ def test_only_the_mosaicked_clip_is_degraded_depending_on_its_blocks(clip: Clip)
             fixed_sample(clip, plain(size=size, degradations=degradations), frames=4, seed=0) for degradations in ((), steps)
         )
         assert (without.clean == fine.clean).all()
+        assert (without.degradations, fine.degradations) == ((), ("mpeg2",))
         assert np.abs(without.mosaicked.astype(int) - fine.mosaicked).mean() > 3
         assert not fine.mosaicked[fine.content == 0].any()
         small = anchored("frame", scale=(1.5, 1.5)).model_copy(update={"size": size})

@@ -47,6 +47,7 @@ def sample(number: int, source: str) -> Measured:
         f"clip {number}",
         source,
         4.0 + 3 * number % 10,
+        ((), ("x264",), ("blur", "x264"))[number % 4 % 3],
         values(0, 6),
         {**of_methods, CLEAN: {"consistency": consistency()}},
     )
@@ -71,8 +72,11 @@ def test_groups_hold_the_frames_that_their_names_say() -> None:
         ("motion", "4 and more"): lambda one, t: one.motion[t] >= 4,
         ("position", "first and last 2"): lambda one, t: t < 2 or t >= T - 2,
         ("position", "middle"): lambda one, t: 2 <= t < T - 2,
+        ("degradations", "none"): lambda one, t: not one.degradations,
+        ("degradations", "blur"): lambda one, t: "blur" in one.degradations,
+        ("degradations", "x264"): lambda one, t: "x264" in one.degradations,
     }
-    assert {(kind, name) for kind in ("blocks", "motion", "position") for name in found[kind]} == set(rules)
+    assert {(kind, name) for kind in ("blocks", "motion", "position", "degradations") for name in found[kind]} == set(rules)
     for (kind, name), holds in rules.items():
         chosen = [(one, [t for t in range(T) if holds(one, t)]) for one in samples()]
         chosen = [(one, places) for one, places in chosen if any(np.isfinite(one.motion[t]) for t in places)]
@@ -145,6 +149,7 @@ def test_the_table_has_each_value_of_each_frame(tmp_path: Path) -> None:
     for row in table:
         one, t = by_key[row["key"]], row["position"]
         assert (row["source"], row["split"], row["block"]) == (one.source, one.split, one.block)
+        assert row["degradations"] == list(one.degradations)
         for column in ("region_psnr", "region_ssim", "region_lpips", "frame_psnr", "warping", "flicker", "seam"):
             area, _, metric = column.rpartition("_")
             values = one.values[row["method"]].get(area or "consistency", {}).get(metric)
