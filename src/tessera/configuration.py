@@ -5,8 +5,10 @@
 
 import sys
 from collections.abc import Mapping
+from functools import reduce
+from operator import getitem
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import yaml
 from pydantic import Field, PositiveFloat, PositiveInt, create_model, field_validator, model_validator
@@ -44,6 +46,30 @@ from tessera.records.decisions import DEFAULT as DECISIONS
 DETECTORS = [model.name for model in MODELS if model.kind is DETECTOR]
 ALLOWED = {"sources": 0.5, "scenes": 0.2}  # fraction of items that may fail, if not `ALLOWED_ELSEWHERE`
 ALLOWED_ELSEWHERE = 0.05
+Confidence = Annotated[float, Field(gt=0, lt=1)] | ConfidenceTarget
+MeanConfidence = Annotated[float, Field(ge=0, le=1)] | ConfidenceTarget  # of the detections of a track
+
+
+class Measured(NamedTuple):
+    """The detector that a confidence is for."""
+
+    finds: str  # what it finds, see `model_for`; empty: it is that of `preview.model`
+    detector: str  # the path of its settings
+    records: str  # the path of the smallest confidence of its detections that are recorded; empty: all are
+
+
+# The confidences from which detections of a model that is trained here count. Each may be a `ConfidenceTarget`.
+CONFIDENCES = {
+    "preview.confidence": Measured("", "", "preview.predict.confidence"),
+    "regions.choose.confidence.nsfw": Measured("nsfw", "regions.detectors.nsfw", "regions.detectors.nsfw.confidence"),
+    "regions.choose.confidence.watermark": Measured(
+        "watermark", "regions.detectors.watermark", "regions.detectors.watermark.confidence"
+    ),
+    "scenes.choose.confidence": Measured("nsfw", "scenes.detect", "scenes.detect.confidence"),
+    "scores.detectors.watermark.confidence": Measured("watermark", "scores.detectors.watermark", ""),
+    "scores.detectors.mosaic.confidence": Measured("mosaic", "scores.detectors.mosaic", ""),
+    "preview.restore.choose.confidence": Measured("mosaic", "preview.restore.detect", "preview.restore.detect.confidence"),
+}
 
 
 def _gates() -> dict[str, Any]:
@@ -96,25 +122,31 @@ class Regions(Settings):
     choose: RegionSettings = RegionSettings()
 
 
+class ChosenSceneSettings(SceneSettings):
+    """Which tracks become scenes. The confidence may be a target."""
+
+    confidence: MeanConfidence = 0.5  # type: ignore[assignment]  # a number where the room reads it
+
+
 class Scenes(Settings):
     """The detection, tracking and choice of the scenes in videos that clips are cut from."""
 
     detect: VideoDetectionSettings = VideoDetectionSettings()
     track: TrackSettings = TrackSettings()
-    choose: SceneSettings = SceneSettings()
+    choose: ChosenSceneSettings = ChosenSceneSettings()
 
 
 class WatermarkScoreSettings(WatermarkDetectionSettings):
     """The detector of watermarks in clips."""
 
-    confidence: float = Field(0.4, gt=0, lt=1)
+    confidence: Confidence = 0.4  # type: ignore[assignment]  # a number where the room reads it
 
 
 class MosaicScoreSettings(TrainedDetectionSettings):
     """The detector of mosaics in clips."""
 
     weights: Literal["trained"] | WeightsSettings | None = None
-    confidence: float = Field(0.8, gt=0, lt=1)
+    confidence: Confidence = 0.8  # type: ignore[assignment]  # a number where the room reads it
 
 
 class NsfwScoreSettings(DetectionSettings):
@@ -146,7 +178,7 @@ class RestoredSceneSettings(SceneSettings):
 
     minimum: PositiveFloat = 0.01
     maximum: PositiveFloat = 60.0
-    confidence: float = Field(0.25, ge=0, le=1)
+    confidence: MeanConfidence = 0.25  # type: ignore[assignment]  # a number where the room reads it
     extension: tuple[Annotated[int, Field(ge=0, le=10)], ...] = Field((0,), min_length=1)
 
 
@@ -164,7 +196,7 @@ class Preview(Settings):
 
     sources: tuple[str, ...] = ()
     model: str = DETECTORS[0]
-    confidence: float = Field(0.25, gt=0, lt=1)
+    confidence: Confidence = 0.25
     predict: PreviewDetectionSettings = PreviewDetectionSettings()
     render: RenderSettings = RenderSettings()
     proposals: ProposalSettings = ProposalSettings()
@@ -210,7 +242,7 @@ class Configuration(Settings):
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
-        faults = [*self._mosaic_faults(), *self._clip_faults()]
+        faults = [*self._mosaic_faults(), *self._clip_faults(), *self._target_faults()]
         reserved = {model.name: model.kind.reserved for model in MODELS}
         faults += [fault for model, compared in self.comparisons for fault in compared_faults(model, compared, reserved[model])]
         if faults:
@@ -234,17 +266,29 @@ class Configuration(Settings):
             )
         for name, confidence in self.regions.choose.confidence:
             detector = getattr(detectors, name)
-            place, lowest = f"`regions.choose.confidence.{name}`", detector.confidence
-            if isinstance(confidence, ConfidenceTarget) and detector.weights != "trained":
+            if not isinstance(confidence, ConfidenceTarget) and confidence < detector.confidence:
                 faults.append(
-                    f"{place} is a {confidence.target}, which is measured only of a model that is trained here: state a"
-                    f" confidence, or set `regions.detectors.{name}.weights: trained`"
+                    f"`regions.choose.confidence.{name}` is {confidence:g}, and nothing below {detector.confidence:g} is found:"
+                    f" lower `regions.detectors.{name}.confidence`"
                 )
-            elif not isinstance(confidence, ConfidenceTarget) and confidence < lowest:
-                faults.append(
-                    f"{place} is {confidence:g}, and nothing below {lowest:g} is found: "
-                    f"lower `regions.detectors.{name}.confidence`"
-                )
+        return faults
+
+    def _target_faults(self) -> list[str]:
+        """Return the confidences that are targets of detectors whose precision and recall nothing here measures."""
+        config = self.model_dump(mode="json")
+        faults = []
+        for place, (finds, detector, _) in CONFIDENCES.items():
+            wanted = setting(config, place)
+            model = model_for(finds) if finds else self.preview.model
+            if not isinstance(wanted, dict) or model not in DETECTORS:
+                continue
+            means = (
+                f"`{place}` is a {wanted['target']}, which is measured only of a model that is trained here: state a confidence"
+            )
+            if detector and setting(config, detector)["weights"] != "trained":
+                faults.append(f"{means}, or set `{detector}.weights: trained`")
+            elif getattr(self.models, model) is None:
+                faults.append(f"{means}, or train `models.{model}`, which is null")
         return faults
 
     def _clip_faults(self) -> list[str]:
@@ -265,6 +309,27 @@ class Configuration(Settings):
             for place, (what, weights) in detectors.items()
             if weights == "trained" and getattr(self.models, model_for(what)) is None
         ]
+
+
+def setting(config: Mapping[str, Any], place: str) -> Any:
+    """Return the setting at the path `place`, such as `scenes.choose.confidence`."""
+    return reduce(getitem, place.split("."), config)
+
+
+def targets_in(config: Mapping[str, Any], *parts: str, previewed: str = "") -> list[dict[str, Any]]:
+    """Return the confidences in `parts` of the settings that are targets, each with what `with_confidences` needs to know.
+
+    `parts`: paths of settings, such as `scenes`. `previewed`: the model that `preview.confidence` is for.
+    """
+    return [
+        {
+            "place": place,
+            "model": model_for(finds) if finds else previewed,
+            "lowest": setting(config, records) if records else 0.0,
+        }
+        for place, (finds, _, records) in CONFIDENCES.items()
+        if any(f"{place}.".startswith(f"{part}.") for part in parts) and isinstance(setting(config, place), Mapping)
+    ]
 
 
 def read_settings(path: Path) -> dict[str, Any]:

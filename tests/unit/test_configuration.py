@@ -13,8 +13,8 @@ import jsonschema
 import pytest
 import yaml
 
-from tessera.catalogue import trained_models
-from tessera.configuration import Configuration, load_configuration, read_settings
+from tessera.catalogue import model_for, trained_models
+from tessera.configuration import CONFIDENCES, Configuration, load_configuration, read_settings, setting, targets_in
 from tessera.core.errors import TesseraError
 from tessera.core.weights.resolve import declared_weights
 from tessera.pipeline.restoration.settings import STAGES, StageSettings
@@ -401,3 +401,44 @@ def test_compared_weights_can_be_told_apart() -> None:
         load_configuration({"comparisons": {"mosaic_restoration": [{**twice[0], "name": "a/b"}]}})
     settings = load_configuration({"comparisons": {"nsfw_detection": [{**twice[0], "classes": {"mosaic": "nsfw"}}]}})
     assert [place for place, _ in declared_weights(settings)] == ["comparisons.nsfw_detection.0"]
+
+
+REACH = {"target": "precision", "at_least": 0.9}
+
+
+def nested(place: str, value: Any) -> dict[str, Any]:
+    for name in reversed(place.split(".")):
+        value = {name: value}
+    return value
+
+
+@pytest.mark.parametrize("place", CONFIDENCES)
+def test_each_confidence_of_a_trained_detector_may_be_a_target(place: str) -> None:
+    finds, detector, records = CONFIDENCES[place]
+    values = nested(f"{detector}.weights", "trained") if detector else {}
+    config = load_configuration(merged(values, nested(place, REACH)))
+    assert setting(config, place) == REACH
+    part = place.split(".", 1)[0]
+    (target,) = targets_in(config, part, previewed="nsfw_detection")
+    assert target["place"] == place and target["model"] == (model_for(finds) or "nsfw_detection")
+    assert target["lowest"] == (setting(config, records) if records else 0)
+    assert targets_in(load_configuration({}), part) == []
+    if detector:
+        with pytest.raises(
+            TesseraError, match=f"`{place}` is a precision, which is measured only .* `{detector}.weights: trained"
+        ):
+            load_configuration(merged(nested(f"{detector}.weights", DECLARED), nested(place, REACH)))
+
+
+def test_a_target_of_a_model_that_is_not_trained_here_is_a_fault() -> None:
+    values = {"models": NULLS, "scenes": {"detect": {"weights": None}}, "preview": {"confidence": REACH}}
+    with pytest.raises(TesseraError, match=r"`preview\.confidence` .* or train `models\.nsfw_detection`, which is null"):
+        load_configuration(values)
+    values["preview"] = {"restore": {"choose": {"confidence": REACH}}}
+    with pytest.raises(TesseraError, match=r"`preview\.restore\.choose\.confidence` .* or train `models\.mosaic_detection`"):
+        load_configuration(values)
+
+
+def merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    both = one.keys() & other.keys()
+    return {**one, **other, **{name: merged(one[name], other[name]) for name in both}}

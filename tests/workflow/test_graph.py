@@ -50,6 +50,32 @@ def test_the_graph_of_rules_equals_graph_txt(project: Project) -> None:
 
 
 @pytest.mark.workflow
+def test_a_confidence_that_is_a_target_waits_for_the_evaluation_of_its_model(project: Project) -> None:
+    project.write_manifest([{"source": "one", "path": "one.mp4"}])
+    target = {"target": "precision", "at_least": 0.9}
+    project.settings = {
+        "scores": {"detectors": {"mosaic": {"weights": "trained", "confidence": target}}},
+        "preview": {"confidence": target, "restore": {"shown": ["one"], "choose": {"confidence": target}}},
+    }
+    run = project.run("--rulegraph", "--", "all", "preview")
+    assert run.returncode == 0, run.output
+    waiting = {edge.partition(" <- ")[0] for edge in read_dot(run.output) if edge.endswith(" <- evaluate_detector")}
+    known = {
+        edge.partition(" <- ")[0] for edge in GRAPH.read_text("utf-8").splitlines() if edge.endswith(" <- evaluate_detector")
+    }
+    users = {
+        "cut_clips",
+        "find_mosaics",
+        "render_preview",
+        "propose_labels",
+        "plot_predictions",
+        "plot_failures",
+        "watch_videos",
+    }
+    assert waiting == known | users
+
+
+@pytest.mark.workflow
 def test_a_local_run_starts_jobs_without_a_limit_per_second(project: Project) -> None:
     # The timers of the limit add up: see `onstart` in the Snakefile.
     project.write_manifest([])

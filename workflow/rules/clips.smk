@@ -11,6 +11,7 @@ SCORE_DETECTORS = {
     for name, detector in config["scores"]["detectors"].items()
     if detector["weights"]
 }
+CLIP_TARGETS = targets_in(config, "scenes", "scores")
 GATES["scenes"] = {
     "detecting": ("sources", places("<results>/scenes/{shard}/detections.jsonl")),
     "following": ("tracks", places("<results>/scenes/{shard}/scenes.jsonl")),
@@ -38,6 +39,7 @@ rule cut_clips:
             if weights == "trained"
         ],
         quality=weights_file(config["scores"]["quality"]),
+        measured=evaluations(CLIP_TARGETS),
     output:
         # The stores, folders named `kept`, are not outputs, so that they survive killed jobs and changes.
         frames="<results>/scenes/{shard}/video_frames.parquet",
@@ -65,6 +67,7 @@ rule cut_clips:
         settings=lookup(dpath="clips", within=config),
         scores=lookup(dpath="scores", within=config),
         scored_by=list(SCORE_DETECTORS),
+        targets=CLIP_TARGETS,
         seed=lookup(dpath="seed", within=config),
         detected_by=code_digest("tessera.pipeline.clips.detect:detect_videos"),
         cut_by=code_digest("tessera.pipeline.clips.cut:cut_clips"),
@@ -77,6 +80,7 @@ rule cut_clips:
             "tessera.pipeline.clips.scoring:score_clips",
             "tessera.imaging.detection.detector:Detector",
             "tessera.core.weights.resolve:expected_digest",
+            "tessera.records.confidence:with_confidences",
         ),
     script:
         "../scripts/cut_clips.py"

@@ -12,7 +12,7 @@ from snakemake_interface_logger_plugins.common import LogEvent
 
 import tessera.catalogue
 from tessera.catalogue import made_datasets, sets_of, trained_models
-from tessera.configuration import load_configuration
+from tessera.configuration import load_configuration, targets_in
 from tessera.core.errors import TesseraError
 from tessera.core.files import (
     check_there,
@@ -206,6 +206,15 @@ def places(*paths):
         used = {name: names for name, names in PLACES.items() if f"{{{name}}}" in path}
         found += expand(path, **used, allow_missing=True)
     return found
+
+
+def evaluations(targets):
+    """Return the tables that `targets`, confidences to reach, are measured by: for each its objects and its detections."""
+    return [
+        f"<results>/evaluation/{target['model']}/{table}.parquet"
+        for target in targets
+        for table in ("objects", "detections")
+    ]
 
 
 def drawn(dataset, what):

@@ -1,6 +1,7 @@
 # The figures of detectors: curves, predictions, where they fail, and comparisons.
 
-from tessera.catalogue import DETECTOR, model_for
+from tessera.catalogue import DETECTOR
+from tessera.configuration import CONFIDENCES, setting
 from tessera.core.definitions import code_digest
 
 
@@ -37,6 +38,7 @@ rule plot_predictions:
         weights="<results>/weights/{model}/{model}.pt",
         checksums="<results>/weights/{model}/SHA256SUMS",
         sources="<results>/sources/admitted.parquet",
+        measured=preview_evaluation,
     output:
         figure=report(
             "<results>/reports/models/{model}/predictions.jpg",
@@ -58,12 +60,14 @@ rule plot_predictions:
         settings=lookup(dpath="report", within=config),
         sets=content_of_sets,
         seed=lookup(dpath="seed", within=config),
-        confidence=lookup(dpath="preview/confidence", within=config),
+        preview={"confidence": config["preview"]["confidence"]},
+        targets=preview_target,
         image_size=inference_size,
         code=code_digest(
             "tessera.pipeline.report.samples:draw_predictions",
             "tessera.imaging.detection.detector:Detector",
             "tessera.pipeline.report.tiles:choose_shown",
+            "tessera.records.confidence:with_confidences",
         ),
     script:
         "../scripts/plot_predictions.py"
@@ -76,22 +80,17 @@ def cases_of(wildcards):
 
 
 def confidences_of(wildcards):
-    """Return the confidences from which the detections of a model count somewhere, by the path of the setting."""
-    finds = MODELS[wildcards.model].finds
-    found = {"preview.confidence": config["preview"]["confidence"]}
-    regions, scenes, scores = (config[room] for room in ("regions", "scenes", "scores"))
-    if regions["detectors"][finds]["weights"] == "trained":
-        level = regions["choose"]["confidence"][finds]
-        found[f"regions.choose.confidence.{finds}"] = level
-    if scores["detectors"][finds]["weights"] == "trained":
-        level = scores["detectors"][finds]["confidence"]
-        found[f"scores.detectors.{finds}.confidence"] = level
-    if (
-        scenes["detect"]["weights"] == "trained"
-        and model_for("nsfw") == wildcards.model
-    ):
-        found["scenes.choose.confidence"] = scenes["choose"]["confidence"]
-    return found
+    """Return the confidences from which the detections of a model count somewhere, by the path of the setting.
+
+    Each has its value, and the smallest confidence of the detections that are recorded there.
+    """
+    return {
+        place: (setting(config, place), setting(config, records) if records else 0.0)
+        for place, (finds, detector, records) in CONFIDENCES.items()
+        if not finds
+        or finds == MODELS[wildcards.model].finds
+        and setting(config, detector)["weights"] == "trained"
+    }
 
 
 rule plot_failures:
@@ -107,6 +106,7 @@ rule plot_failures:
             *drawn(DATASETS[MODELS[wildcards.model].dataset], "mosaics")
         ),
         sources="<results>/sources/admitted.parquet",
+        measured=preview_evaluation,
     output:
         table=report(
             "<results>/reports/models/{model}/where.html",
@@ -141,10 +141,8 @@ rule plot_failures:
         confidences=confidences_of,
         finds=lambda wildcards: MODELS[wildcards.model].finds,
         free=known_free,
-        # The confidence from which detections are recorded.
-        lowest=lambda wildcards: config["regions"]["detectors"][
-            MODELS[wildcards.model].finds
-        ]["confidence"],
+        preview={"confidence": config["preview"]["confidence"]},
+        targets=preview_target,
         code=code_digest(
             "tessera.pipeline.report.failures:read_cases",
             "tessera.pipeline.report.videos:describe_videos",
@@ -152,6 +150,7 @@ rule plot_failures:
             "tessera.pipeline.report.failures:draw_thresholds",
             "tessera.pipeline.report.failures:draw_failures",
             "tessera.pipeline.report.tiles:find_clear",
+            "tessera.records.confidence:with_confidences",
         ),
     script:
         "../scripts/plot_failures.py"

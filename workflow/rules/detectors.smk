@@ -136,6 +136,16 @@ rule evaluate_detector:
         "../scripts/evaluate_detector.py"
 
 
+def preview_target(wildcards):
+    """Return the target of `preview.confidence` for a model, if it is one, in a list."""
+    return targets_in(config, "preview.confidence", previewed=wildcards.model)
+
+
+def preview_evaluation(wildcards):
+    """Return the tables that the target of `preview.confidence` is measured by."""
+    return evaluations(preview_target(wildcards))
+
+
 # What sources are free of is a parameter and stands in no table, because no sample depends on it.
 rule watch_videos:
     input:
@@ -143,6 +153,7 @@ rule watch_videos:
         splits=of_model("<results>/datasets/{dataset}/splits.parquet"),
         weights="<results>/weights/{model}/{model}.pt",
         checksums="<results>/weights/{model}/SHA256SUMS",
+        measured=preview_evaluation,
     output:
         # The folder `kept` beside them stores the detections of each video. It is not an output, so that it survives changes.
         videos="<results>/evaluation/{model}/videos.parquet",
@@ -158,7 +169,8 @@ rule watch_videos:
         gpu=1,
     params:
         free=known_free,
-        confidence=lookup(dpath="preview/confidence", within=config),
+        preview={"confidence": config["preview"]["confidence"]},
+        targets=preview_target,
         image_size=inference_size,
         settings=lookup(dpath="video_metrics", within=config),
         track=lookup(dpath="scenes/track", within=config),
@@ -167,7 +179,10 @@ rule watch_videos:
             "tessera.pipeline.clips.watch:choose_frames",
             "tessera.imaging.detection.detector:Detector",
         ),
-        code=code_digest("tessera.pipeline.clips.watch:watch_videos"),
+        code=code_digest(
+            "tessera.pipeline.clips.watch:watch_videos",
+            "tessera.records.confidence:with_confidences",
+        ),
     script:
         "../scripts/watch_videos.py"
 

@@ -9,12 +9,7 @@ REGION_DETECTORS = {
     for name, detector in config["regions"]["detectors"].items()
     if detector["weights"]
 }
-# The detectors whose confidence is chosen by what they find and miss on the validation split.
-MEASURED = [
-    name
-    for name, confidence in config["regions"]["choose"]["confidence"].items()
-    if isinstance(confidence, dict) and name in REGION_DETECTORS
-]
+REGION_TARGETS = targets_in(config, "regions")
 GATES["regions"] = {
     "choosing regions": (
         "regions",
@@ -44,14 +39,7 @@ rule pixelate_frames:
             for name, weights in REGION_DETECTORS.items()
             if weights == "trained"
         ],
-        found=[
-            f"<results>/evaluation/{model_for(name)}/objects.parquet"
-            for name in MEASURED
-        ],
-        detected=[
-            f"<results>/evaluation/{model_for(name)}/detections.parquet"
-            for name in MEASURED
-        ],
+        measured=evaluations(REGION_TARGETS),
     output:
         # The store, the folder `kept`, is not an output, so that it survives killed jobs and changes.
         seen=expand(
@@ -85,7 +73,7 @@ rule pixelate_frames:
         ),
         datasets=fed_by("regions"),
         choose=lookup(dpath="regions/choose", within=config),
-        measured=MEASURED,
+        targets=REGION_TARGETS,
         settings=lookup(dpath="mosaics", within=config),
         degradations=lookup(dpath="degradations", within=config),
         min_area=lookup(dpath="annotations/min_area", within=config),
@@ -94,7 +82,7 @@ rule pixelate_frames:
         code=code_digest(
             "tessera.pipeline.mosaics.find:find_regions",
             "tessera.pipeline.mosaics.choose:choose_regions",
-            "tessera.pipeline.mosaics.choose:with_confidences",
+            "tessera.records.confidence:with_confidences",
             "tessera.pipeline.mosaics.samples:pixelate_frames",
             "tessera.imaging.degradation.chain:degrade",
             "tessera.pipeline.mosaics.masks:import_masks",

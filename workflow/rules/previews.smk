@@ -22,6 +22,7 @@ PREVIEW_MODEL = config["preview"]["model"]
 PREVIEWED_MODEL = next(
     model for model in tessera.catalogue.MODELS if model.name == PREVIEW_MODEL
 )
+PREVIEW_TARGETS = targets_in(config, "preview.confidence", previewed=PREVIEW_MODEL)
 IS_RESTORED = PREVIEWED_MODEL.kind is RESTORER
 # The weights of the preview: those trained here or, if the model is not trained, those declared instead.
 PREVIEW_WEIGHTS = (
@@ -107,6 +108,7 @@ rule render_preview:
         files=shard_files,
         frames="<results>/previews/{shard}/frames.parquet",
         predictions="<results>/previews/{shard}/predictions.parquet",
+        measured=evaluations(PREVIEW_TARGETS),
     output:
         overlays=directory("<results>/previews/{shard}/overlays"),
         sheets=directory("<results>/previews/{shard}/sheets"),
@@ -115,9 +117,13 @@ rule render_preview:
     benchmark:
         "<benchmarks>/render_preview/{shard}.jsonl"
     params:
-        confidence=lookup(dpath="preview/confidence", within=config),
+        preview={"confidence": config["preview"]["confidence"]},
+        targets=PREVIEW_TARGETS,
         settings=lookup(dpath="preview/render", within=config),
-        code=code_digest("tessera.pipeline.previews.rendering:render_previews"),
+        code=code_digest(
+            "tessera.pipeline.previews.rendering:render_previews",
+            "tessera.records.confidence:with_confidences",
+        ),
     script:
         "../scripts/render_preview.py"
 
@@ -128,6 +134,7 @@ rule propose_labels:
         files=shard_files,
         frames="<results>/previews/{shard}/frames.parquet",
         predictions="<results>/previews/{shard}/predictions.parquet",
+        measured=evaluations(PREVIEW_TARGETS),
     output:
         # The proposals are not outputs, because they belong to the person who corrects them.
         report="<results>/previews/{shard}/proposals.tsv",
@@ -138,9 +145,13 @@ rule propose_labels:
     params:
         labels=verbatim(lookup(dpath="annotations/frame_labels", within=config)),
         watched=frame_labels_of_shard,
-        confidence=lookup(dpath="preview/confidence", within=config),
+        preview={"confidence": config["preview"]["confidence"]},
+        targets=PREVIEW_TARGETS,
         settings=lookup(dpath="preview/proposals", within=config),
-        code=code_digest("tessera.pipeline.previews.proposals:propose_labels"),
+        code=code_digest(
+            "tessera.pipeline.previews.proposals:propose_labels",
+            "tessera.records.confidence:with_confidences",
+        ),
     script:
         "../scripts/propose_labels.py"
 

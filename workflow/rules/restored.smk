@@ -9,6 +9,7 @@ RESTORING = config["preview"]["restore"]
 RESTORER_NAME = next(
     model.name for model in tessera.catalogue.MODELS if model.kind is RESTORER
 )
+RESTORED_TARGETS = targets_in(config, "preview.restore")
 MOSAIC_DETECTOR = RESTORING["detect"]["weights"], model_for("mosaic")
 # The ids of the sources to restore, by shard: those that are previewed, and those that the report shows.
 RESTORED = {
@@ -51,6 +52,7 @@ rule find_mosaics:
         files=shard_files,
         weights=needed("detect.weights", *MOSAIC_DETECTOR, ".pt"),
         checksums=weights_checksums(*MOSAIC_DETECTOR),
+        measured=evaluations(RESTORED_TARGETS),
     output:
         frames="<results>/restored/{shard}/frames.parquet",
         detections="<results>/restored/{shard}/detections.parquet",
@@ -70,6 +72,7 @@ rule find_mosaics:
         detect=lookup(dpath="preview/restore/detect", within=config),
         track=lookup(dpath="preview/restore/track", within=config),
         choose=lookup(dpath="preview/restore/choose", within=config),
+        targets=RESTORED_TARGETS,
         seed=lookup(dpath="seed", within=config),
         detected_by=code_digest("tessera.pipeline.clips.detect:detect_videos"),
         code=code_digest(
@@ -77,6 +80,7 @@ rule find_mosaics:
             "tessera.pipeline.clips.track:track",
             "tessera.pipeline.clips.find:find_scenes",
             "tessera.core.weights.resolve:expected_digest",
+            "tessera.records.confidence:with_confidences",
         ),
     script:
         "../scripts/find_mosaics.py"

@@ -16,14 +16,17 @@ from tessera.pipeline.clips.scoring import score_clips
 from tessera.pipeline.clips.settings import ClipSettings
 from tessera.pipeline.clips.track import TrackSettings, track
 from tessera.pipeline.clips.tracks import SceneSettings
+from tessera.records.confidence import with_confidences
 
 with job(snakemake) as (inputs, outputs, params):
+    found_by = with_confidences(settings=params.found_by, part="scenes", targets=params.targets, measured=inputs.measured)
+    scores = with_confidences(settings=params.scores, part="scores", targets=params.targets, measured=inputs.measured)
     detect_videos(
         sources=inputs.sources,
         weights=inputs.weights,
-        expected=expected_digest(params.found_by["detect"]["weights"], inputs.checksums),
+        expected=expected_digest(found_by["detect"]["weights"], inputs.checksums),
         datasets=params.datasets,
-        settings=VideoDetectionSettings(**params.found_by["detect"]),
+        settings=VideoDetectionSettings(**found_by["detect"]),
         kept=Path(snakemake.output.scenes).parent / "kept",
         code=params.detected_by,
         threads=snakemake.threads,
@@ -34,8 +37,8 @@ with job(snakemake) as (inputs, outputs, params):
     find_scenes(
         frames=outputs.frames,
         detections=outputs.detections,
-        follow=partial(track, settings=TrackSettings(**params.found_by["track"])),
-        settings=SceneSettings(**params.found_by["choose"]),
+        follow=partial(track, settings=TrackSettings(**found_by["track"])),
+        settings=SceneSettings(**found_by["choose"]),
         seed=params.seed,
         scenes=outputs.scenes,
         scene_frames=outputs.scene_frames,
@@ -50,7 +53,7 @@ with job(snakemake) as (inputs, outputs, params):
         settings=ClipSettings(**params.settings),
         block_sizes=block_sizes,
         detector=sha256_file(inputs.weights),
-        found_by=params.found_by,
+        found_by=found_by,
         seed=params.seed,
         code=params.cut_by,
         threads=snakemake.threads,
@@ -66,15 +69,15 @@ with job(snakemake) as (inputs, outputs, params):
             name: partial(
                 Detector,
                 weights=path,
-                expected=expected_digest(params.scores["detectors"][name]["weights"], path.parent / "SHA256SUMS"),
-                settings=TrainedDetectionSettings(**params.scores["detectors"][name]),
+                expected=expected_digest(scores["detectors"][name]["weights"], path.parent / "SHA256SUMS"),
+                settings=TrainedDetectionSettings(**scores["detectors"][name]),
             )
             for name, path in zip(params.scored_by, inputs.score_weights, strict=True)
         },
         quality=inputs.quality or None,
         table=outputs.scores,
         ledger=outputs.score_ledger,
-        samples=params.scores["samples"],
-        nsfw_classes=params.scores["nsfw_classes"],
+        samples=scores["samples"],
+        nsfw_classes=scores["nsfw_classes"],
         threads=snakemake.threads,
     )

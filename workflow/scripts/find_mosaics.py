@@ -9,8 +9,12 @@ from tessera.pipeline.clips.detect import VideoDetectionSettings, detect_videos
 from tessera.pipeline.clips.find import find_scenes
 from tessera.pipeline.clips.track import TrackSettings, track
 from tessera.pipeline.clips.tracks import SceneSettings
+from tessera.records.confidence import with_confidences
 
 with job(snakemake) as (inputs, outputs, params):
+    choose = with_confidences(
+        settings=params.choose, part="preview.restore.choose", targets=params.targets, measured=inputs.measured
+    )
     detect_videos(
         sources=inputs.sources,
         weights=inputs.weights,
@@ -29,7 +33,7 @@ with job(snakemake) as (inputs, outputs, params):
         frames=outputs.frames,
         detections=outputs.detections,
         follow=partial(track, settings=TrackSettings(**params.track)),
-        settings=SceneSettings(**params.choose),
+        settings=SceneSettings(**choose),
         seed=params.seed,
         scenes=outputs.scenes,
         scene_frames=outputs.scene_frames,

@@ -9,10 +9,11 @@ from tessera.imaging.degradation.chain import degrade
 from tessera.imaging.degradation.settings import DegradationSettings
 from tessera.imaging.detection.settings import TrainedDetectionSettings
 from tessera.imaging.mosaic.settings import CLASSES, MosaicSettings
-from tessera.pipeline.mosaics.choose import RegionSettings, choose_regions, with_confidences
+from tessera.pipeline.mosaics.choose import RegionSettings, choose_regions
 from tessera.pipeline.mosaics.find import find_regions
 from tessera.pipeline.mosaics.masks import import_masks
 from tessera.pipeline.mosaics.samples import pixelate_frames
+from tessera.records.confidence import with_confidences
 
 with job(snakemake) as (inputs, outputs, params):
     kept = Path(snakemake.output.regions).parent / "kept"
@@ -38,10 +39,8 @@ with job(snakemake) as (inputs, outputs, params):
         detectors=list(detectors),
         tables=outputs.seen,
         ledgers=outputs.looked,
-        settings=with_confidences(
-            settings=RegionSettings(**params.choose),
-            evaluations=dict(zip(params.measured, zip(inputs.found, inputs.detected, strict=True), strict=True)),
-            lowest={name: detector.confidence for name, detector in detectors.items()},
+        settings=RegionSettings(
+            **with_confidences(settings=params.choose, part="regions.choose", targets=params.targets, measured=inputs.measured)
         ),
         seed=params.seed,
         regions=outputs.regions,

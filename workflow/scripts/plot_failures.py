@@ -5,6 +5,7 @@ from tessera.pipeline.report.failures import draw_failures, draw_thresholds, rea
 from tessera.pipeline.report.settings import ReportSettings
 from tessera.pipeline.report.tiles import find_clear
 from tessera.pipeline.report.videos import describe_videos
+from tessera.records.confidence import with_confidences
 
 with job(snakemake) as (inputs, outputs, params):
     cases = read_cases(
@@ -14,7 +15,8 @@ with job(snakemake) as (inputs, outputs, params):
         mosaics=inputs.mosaics,
         ledger=inputs.ledger,
     )
-    confidence = params.confidences["preview.confidence"]
+    preview = with_confidences(settings=params.preview, part="preview", targets=params.targets, measured=inputs.measured)
+    confidence = preview["confidence"]
     videos = describe_videos(
         videos=inputs.videos,
         ledger=inputs.watched,
@@ -24,7 +26,7 @@ with job(snakemake) as (inputs, outputs, params):
         free=params.free,
     )
     tabulate_failures(cases=cases, confidence=confidence, videos=videos, path=outputs.table)
-    draw_thresholds(cases=cases, settings=params.confidences, lowest=params.lowest, path=outputs.thresholds)
+    draw_thresholds(cases=cases, settings=params.confidences, path=outputs.thresholds)
     clear = find_clear(
         splits=inputs.splits, sources=inputs.sources, sets=params.sets, settings=ReportSettings(**params.settings)
     )

@@ -6,11 +6,13 @@ from tessera.imaging.detection.settings import InferenceSettings
 from tessera.pipeline.report.samples import draw_predictions
 from tessera.pipeline.report.settings import ReportSettings
 from tessera.pipeline.report.tiles import choose_shown
+from tessera.records.confidence import with_confidences
 
 with job(snakemake) as (inputs, outputs, params):
+    preview = with_confidences(settings=params.preview, part="preview", targets=params.targets, measured=inputs.measured)
     # The size of the training, rounded up as ultralytics does.
     size = -(-params.image_size // 32) * 32
-    detector = InferenceSettings(confidence=params.confidence, image_size=size)
+    detector = InferenceSettings(confidence=preview["confidence"], image_size=size)
     shown = choose_shown(
         splits=inputs.splits,
         split="val",

@@ -4,15 +4,17 @@ from pathlib import Path
 
 from tessera.core.job import job
 from tessera.pipeline.previews.proposals import ProposalSettings, propose_labels
+from tessera.records.confidence import with_confidences
 
 with job(snakemake) as (inputs, outputs, params):
+    preview = with_confidences(settings=params.preview, part="preview", targets=params.targets, measured=inputs.measured)
     settings = ProposalSettings(**params.settings)
     propose_labels(
         sources=inputs.sources,
         frames=inputs.frames,
         predictions=inputs.predictions,
         labels=Path(params.labels) if params.labels else None,
-        confidence=params.confidence,
+        confidence=preview["confidence"],
         settings=settings,
         **vars(outputs),
     )

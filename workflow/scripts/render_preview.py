@@ -2,14 +2,16 @@
 
 from tessera.core.job import job
 from tessera.pipeline.previews.rendering import RenderSettings, render_previews
+from tessera.records.confidence import with_confidences
 
 with job(snakemake) as (inputs, outputs, params):
+    preview = with_confidences(settings=params.preview, part="preview", targets=params.targets, measured=inputs.measured)
     settings = RenderSettings(**params.settings)
     render_previews(
         sources=inputs.sources,
         frames=inputs.frames,
         predictions=inputs.predictions,
-        confidence=params.confidence,
+        confidence=preview["confidence"],
         settings=settings,
         **vars(outputs),
     )

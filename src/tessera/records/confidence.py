@@ -1,13 +1,18 @@
 """Choose the confidence of a detector by what it finds and misses on the validation split."""
 
+import copy
 import math
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from operator import getitem
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
 from tessera.core.errors import TesseraError
+from tessera.core.job import tell
 from tessera.core.settings import Settings
 
 if TYPE_CHECKING:
@@ -54,12 +59,27 @@ def confidence_for(
     return float(meets[-1]) if len(meets) else None
 
 
-def read_confidence(wanted: ConfidenceTarget, place: str, objects: Path, detections: Path, lowest: float) -> float:
-    """Return the confidence that the setting `place` asks for, by the evaluation of a detector.
+def with_confidences(
+    settings: Mapping[str, Any], part: str, targets: Sequence[Mapping[str, Any]], measured: Sequence[Path]
+) -> dict[str, Any]:
+    """Return `settings`, the `part` of the configuration, with a confidence in place of each of `targets` in it.
 
-    `objects`, `detections`: `tables.Objects` and `tables.Detections` of one model. `lowest`: detections below it are not
-    recorded. Raises `TesseraError` if no confidence from `lowest` on meets the target.
+    `targets`: for each its `place`, a path of settings, and `lowest`, the confidence from which the detections are recorded
+    where it is used. `measured`: for each its `tables.Objects` and its `tables.Detections`, one after the other. Raises
+    `TesseraError` if no confidence from `lowest` on meets the target on the validation split.
     """
+    stated = copy.deepcopy(dict(settings))
+    for target, objects, detections in zip(targets, measured[::2], measured[1::2], strict=True):
+        place = target["place"]
+        if place.startswith(f"{part}."):
+            *parents, name = place.removeprefix(f"{part}.").split(".")
+            holder = reduce(getitem, parents, stated)
+            holder[name] = _read_confidence(ConfidenceTarget(**holder[name]), place, objects, detections, target["lowest"])
+            tell(f"{place} is {holder[name]:.3f}")
+    return stated
+
+
+def _read_confidence(wanted: ConfidenceTarget, place: str, objects: Path, detections: Path, lowest: float) -> float:
     from tessera.records.tables.evaluation import Detections, Objects
     from tessera.records.tables.table import read_table
 

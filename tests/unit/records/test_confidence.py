@@ -1,6 +1,7 @@
 """The confidence that meets a target is the one that trying all of them gives."""
 
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tessera.core.errors import TesseraError
-from tessera.records.confidence import ConfidenceTarget, confidence_for, read_confidence
+from tessera.records.confidence import ConfidenceTarget, confidence_for, with_confidences
 from tessera.records.tables.evaluation import Detections, Objects
 from tessera.records.tables.table import types, write_table
 
@@ -49,16 +50,43 @@ def test_the_confidence_is_the_one_that_trying_all_gives(
         assert confidence_for(wanted, objects, detections, lowest) == best(levels, default=None)
 
 
-def test_a_target_that_cannot_be_reached_is_named(tmp_path: Path) -> None:
-    objects, detections = tables([0.9, 0.2, None, None], [0.95])
-    files = tmp_path / "objects.parquet", tmp_path / "detections.parquet"
-    for frame, schema, file in zip((objects, detections), (Objects, Detections), files, strict=True):
-        write_table(frame, schema, file)
-    half, most = (ConfidenceTarget(target="recall", at_least=value) for value in (0.5, 0.9))
-    assert read_confidence(half, "here", *files, lowest=0.1) == 0.2
-    with pytest.raises(TesseraError, match=r"`here` asks for a recall of 0\.5, and no confidence from 0\.3 on reaches that"):
-        read_confidence(half, "here", *files, lowest=0.3)
-    with pytest.raises(TesseraError, match=r"recall of 0\.9, and no confidence from 0\.1 on"):
-        read_confidence(most, "here", *files, lowest=0.1)
-    with pytest.raises(TesseraError, match=r"precision of 0\.9, and no confidence from 0\.1 on"):
-        read_confidence(ConfidenceTarget(target="precision", at_least=0.9), "here", *files, lowest=0.1)
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    """Four objects, two of which were found, and a false detection that is surer than both."""
+    tables_of = tables([0.9, 0.2, None, None], [0.95])
+    paths = [tmp_path / "objects.parquet", tmp_path / "detections.parquet"]
+    for frame, schema, path in zip(tables_of, (Objects, Detections), paths, strict=True):
+        write_table(frame, schema, path)
+    return paths
+
+
+def reach(target: str, at_least: float) -> dict[str, Any]:
+    return {"target": target, "at_least": at_least}
+
+
+def test_targets_become_confidences_in_the_part_of_the_settings_that_is_asked_for(files: list[Path]) -> None:
+    settings = {"choose": {"confidence": {"nsfw": reach("recall", 0.5), "face": 0.8}}, "scale": 2}
+    targets = [
+        {"place": "scenes.choose.confidence", "lowest": 0.1},
+        {"place": "regions.choose.confidence.nsfw", "lowest": 0.1},
+    ]
+    found = with_confidences(settings, "regions", targets, [*[Path("gone")] * 2, *files])
+    assert found == {"choose": {"confidence": {"nsfw": 0.2, "face": 0.8}}, "scale": 2}
+    assert settings["choose"]["confidence"]["nsfw"] == reach("recall", 0.5), "the argument is not changed"
+    assert with_confidences({"confidence": 0.3}, "preview", [], []) == {"confidence": 0.3}
+
+
+@pytest.mark.parametrize(
+    ("target", "at_least", "lowest", "fault"),
+    [
+        ("recall", 0.5, 0.3, r"`here.confidence` asks for a recall of 0\.5, and no confidence from 0\.3 on reaches that"),
+        ("recall", 0.9, 0.1, r"recall of 0\.9, and no confidence from 0\.1 on"),
+        ("precision", 0.9, 0.1, r"precision of 0\.9, and no confidence from 0\.1 on"),
+    ],
+)
+def test_a_target_that_cannot_be_reached_is_named(
+    files: list[Path], target: str, at_least: float, lowest: float, fault: str
+) -> None:
+    targets = [{"place": "here.confidence", "lowest": lowest}]
+    with pytest.raises(TesseraError, match=fault):
+        with_confidences({"confidence": reach(target, at_least)}, "here", targets, files)

@@ -11,13 +11,13 @@ import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 
 from tessera.core.errors import Dropped, Failed
-from tessera.core.job import progress, tell
+from tessera.core.job import progress
 from tessera.core.ledger import Ledger, read_ledger
 from tessera.core.seeds import generator
 from tessera.core.settings import Settings
 from tessera.imaging.boxes import Box, mask_box
 from tessera.imaging.masks import decode_rle, grow, growth_step
-from tessera.records.confidence import ConfidenceTarget, read_confidence
+from tessera.records.confidence import ConfidenceTarget
 
 SMOOTH = 11  # pixels, side of the window of the majority filter for masks
 SPECK = 0.02  # fraction of the area of a region; smaller pieces of it are removed
@@ -27,7 +27,7 @@ Range = tuple[PositiveFloat, PositiveFloat]
 
 
 class Confidences(Settings):
-    """The least confidence of a detection that counts, by detector; or what it must reach, see `with_confidences`."""
+    """The least confidence of a detection that counts, by detector; or a target."""
 
     nsfw: Fraction | ConfidenceTarget = 0.7
     watermark: Fraction | ConfidenceTarget = 0.2
@@ -67,23 +67,6 @@ class RegionSettings(Settings):
     extension: tuple[Annotated[int, Field(ge=0, le=10)], ...] = Field((0, 0, 1, 1, 2), min_length=1)
     scale: Scales = Scales()
     heads: float = Field(0.3, ge=0, le=1)
-
-
-def with_confidences(
-    settings: RegionSettings, evaluations: Mapping[str, tuple[Path, Path]], lowest: Mapping[str, float]
-) -> RegionSettings:
-    """Return `settings` with a confidence in place of each target.
-
-    `evaluations`: `tables.Objects` and `tables.Detections` of the detectors whose confidence is a target. `lowest`: the
-    confidence from which the detections of each detector are recorded. Raises `TesseraError` if a target cannot be reached.
-    """
-    chosen = {}
-    for name, wanted in settings.confidence:
-        if isinstance(wanted, ConfidenceTarget):
-            place = f"regions.choose.confidence.{name}"
-            chosen[name] = read_confidence(wanted, place, *evaluations[name], lowest[name])
-            tell(f"{place} is {chosen[name]:.3f}")
-    return settings.model_copy(update={"confidence": settings.confidence.model_copy(update=chosen)})
 
 
 @dataclass(frozen=True, eq=False)

@@ -201,18 +201,19 @@ def _background_table(cases: Cases, split: str, confidence: float) -> str:
     return f"<p>Without an object: {counted(len(backgrounds), 'images')}.</p>" + table(header, rows)
 
 
-def draw_thresholds(cases: Cases, settings: Mapping[str, float | Mapping[str, Any]], lowest: float, path: Path) -> None:
+def draw_thresholds(cases: Cases, settings: Mapping[str, tuple[float | Mapping[str, Any], float]], path: Path) -> None:
     """Draw what the confidence decides on the validation split, as SVG, and mark those of `settings`, by name.
 
-    A setting is a confidence, or the values of a `ConfidenceTarget`, which is met from `lowest` on. Precision is the fraction
-    of the detections that is right, recall the fraction of the objects that is kept.
+    A setting is a confidence, or the values of a `ConfidenceTarget`, and the smallest confidence of the detections that are
+    recorded where it is used. Precision is the fraction of the detections that is right, recall the fraction of the objects
+    that is kept.
     """
     model = cases.models[0]
     labelled, seen = (rows.filter(model=model, split="val") for rows in (cases.objects, cases.detections))
     objects = labelled["score"].fill_null(-1).to_numpy()
     levels = {
         name: confidence_for(ConfidenceTarget(**level), labelled, seen, lowest) if isinstance(level, Mapping) else level
-        for name, level in settings.items()
+        for name, (level, lowest) in settings.items()
     }
     reached = {name: level for name, level in levels.items() if level is not None}
     scores, right = seen["score"].to_numpy(), seen["matched"].to_numpy() >= 0

@@ -18,9 +18,8 @@ from tessera.core.ledger import Ledger, read_ledger, summarise
 from tessera.core.settings import load
 from tessera.imaging.boxes import Box
 from tessera.imaging.masks import decode_rle, encode_rle
-from tessera.pipeline.mosaics.choose import Detection, RegionSettings, choose_regions, ellipse, judge, refine, with_confidences
+from tessera.pipeline.mosaics.choose import Detection, RegionSettings, choose_regions, ellipse, judge, refine
 from tessera.records.tables.annotation import Annotations
-from tessera.records.tables.evaluation import Detections, Objects
 from tessera.records.tables.footage import Frames
 from tessera.records.tables.table import read_table, types, write_table
 
@@ -362,18 +361,3 @@ def test_impossible_settings_are_refused(values: dict[str, Any], message: str) -
 
 def test_every_detector_has_a_confidence() -> None:
     assert set(json.loads(Configuration().regions.choose.confidence.model_dump_json())) == set(ALL)
-
-
-def test_a_target_becomes_the_confidence_that_meets_it(tmp_path: Path) -> None:
-    shared = {"model": "mine", "kind": "mask", "split": "val", "source": "a", "label": "nsfw", "number": 0, "iou": 0.8}
-    shared |= {"x0": 0.0, "y0": 0.0, "x1": 9.0, "y1": 9.0}
-    rows = [
-        {**shared, "key": f"k{place}", "score": place / 10, "matched": 0, "area": 1.0, "side": 1.0} for place in range(1, 9)
-    ]
-    files = tmp_path / "objects.parquet", tmp_path / "detections.parquet"
-    for schema, file in zip((Objects, Detections), files, strict=True):
-        write_table(pl.DataFrame(rows, schema=types(schema)), schema, file)
-    wanted = RegionSettings(confidence={"nsfw": {"target": "recall", "at_least": 0.5}, "watermark": 0.3})
-    found = with_confidences(wanted, {"nsfw": files}, {"nsfw": 0.1, "watermark": 0.1})
-    assert (found.confidence.nsfw, found.confidence.watermark) == (0.5, 0.3)
-    assert with_confidences(STILL, {}, {}) == STILL

@@ -182,9 +182,10 @@ def test_the_page_and_the_figures_show_all_models_and_blur_what_is_not_clear(cas
     backgrounds = cases.backgrounds("val")
     false = cases.detections.filter(pl.col("score") >= CONFIDENCE, model="mine").join(backgrounds, on="key", how="semi")
     assert len(backgrounds) == 17 and f"<td>{1000 * len(false) / 17:.0f}</td>" in page
-    settings = {"preview.confidence": CONFIDENCE, "regions.choose.confidence.nsfw": {"target": "recall", "at_least": 0.5}}
+    target = {"target": "recall", "at_least": 0.5}
+    settings = {"preview.confidence": (CONFIDENCE, 0.1), "regions.choose.confidence.nsfw": (target, 0.1)}
     for name in ("a.svg", "b.svg"):
-        draw_thresholds(cases, settings, 0.1, tmp_path / name)
+        draw_thresholds(cases, settings, tmp_path / name)
     drawn = (tmp_path / "a.svg").read_text()
     assert (tmp_path / "b.svg").read_text() == drawn
     stripes = np.zeros((320, 320, 3), np.uint8)
@@ -209,4 +210,4 @@ def test_a_dataset_without_mosaics_and_backgrounds_has_a_page(tmp_path: Path) ->
     tabulate_failures(cases, 1.0, "", tmp_path / "where.html")
     page = (tmp_path / "where.html").read_text()
     assert "Every image of the split shows an object" in page and "There is no detection." in page and "blocks" not in page
-    draw_thresholds(cases, {"preview.confidence": 1.0}, 0.1, tmp_path / "thresholds.svg")
+    draw_thresholds(cases, {"preview.confidence": (1.0, 0.1)}, tmp_path / "thresholds.svg")
