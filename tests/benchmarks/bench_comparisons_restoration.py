@@ -38,7 +38,7 @@ def test_three_compared_models_take_little_longer_than_one(tmp_path: Path) -> No
         evaluate(
             {split: tmp_path / split for split in ("val", "test")},
             generators,
-            *(out / name for name in ("metrics.json", "frames.jsonl", "ledger.jsonl", "pictures")),
+            *(out / name for name in ("metrics.json", "frames.jsonl", "ledger.jsonl", "pictures", "speed.json")),
             data=DataSettings(),
             settings=MetricsSettings(),
             sources=sources,

@@ -48,13 +48,14 @@ def test_a_generator_is_measured_with_all_requested_metrics(alexnet: Path, tmp_p
     # Another model, of another size and in another layout.
     other = build_generator(GeneratorSettings(channels=16, blocks=2))
     save_file(other.state_dict(), tmp_path / "other.safetensors")
-    files = [tmp_path / name for name in ("metrics.json", "frames.jsonl", "ledger.jsonl", "pictures")]
+    files = [tmp_path / name for name in ("metrics.json", "frames.jsonl", "ledger.jsonl", "pictures", "speed.json")]
     settings = {"generator": SMALL, "data": DataSettings(size=64), "settings": MetricsSettings(frames=4, pictures=1)}
     folders = {split: dataset / split for split in ("val", "test")}
     models = tmp_path / "best.pth", {"other": tmp_path / "other.safetensors"}
     sources = {"val-clip": "a", "test-clip": "b"}
     evaluate_restoration(folders, *models, *files, **settings, sources=sources, lpips=alexnet, seed=0, threads=2)
     content = json.loads(files[0].read_text())
+    assert json.loads(files[4].read_text())["milliseconds"].keys() == {"val", "test"}
     counts = {name: each["parameters"] for name, each in content["models"].items()}
     # The mean and the deviation of colours that the optical flow expects are no parameters.
     assert counts == {
@@ -76,7 +77,7 @@ def test_a_generator_is_measured_with_all_requested_metrics(alexnet: Path, tmp_p
 
 def test_compared_weights_of_another_architecture_are_named(alexnet: Path, tmp_path: Path) -> None:
     torch.save(build_generator(SMALL).state_dict(), tmp_path / "best.pth")
-    files = [tmp_path / name for name in ("metrics.json", "frames.jsonl", "ledger.jsonl", "pictures")]
+    files = [tmp_path / name for name in ("metrics.json", "frames.jsonl", "ledger.jsonl", "pictures", "speed.json")]
     settings = {"generator": SMALL, "data": DataSettings(), "settings": MetricsSettings(), "sources": {}, "lpips": None}
     fault = r"'theirs' in `comparisons\.mosaic_restoration`: .*alexnet\.pth contains no BasicVSR\+\+ generator; use weights of"
     with pytest.raises(TesseraError, match=fault):

@@ -124,6 +124,8 @@ rule evaluate_restoration:
         frames="<results>/evaluation/{model}/frames.parquet",
         ledger="<results>/training/{model}/evaluation.jsonl",
         pictures=directory("<results>/training/{model}/pictures"),
+        # Milliseconds, which differ from run to run.
+        speed="<results>/comparisons/{model}/speed.json",
     log:
         "<logs>/evaluate_restoration/{model}.log",
     benchmark:
@@ -290,6 +292,7 @@ rule plot_methods:
 rule tabulate_restorers:
     input:
         metrics="<results>/metrics/{model}.json",
+        speed="<results>/comparisons/{model}/speed.json",
         trained="<results>/exports/{model}/{model}.safetensors",
         compared=compared_weights,
     output:

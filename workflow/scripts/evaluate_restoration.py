@@ -21,6 +21,7 @@ with job(snakemake) as (inputs, outputs, params):
         frames=lines,
         ledger=outputs.ledger,
         pictures=outputs.pictures,
+        speed=outputs.speed,
         generator=GeneratorSettings(**params.generator),
         data=DataSettings(**params.data),
         settings=MetricsSettings(**params.settings),

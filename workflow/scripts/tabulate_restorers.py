@@ -5,4 +5,9 @@ from tessera.pipeline.report.restorers import tabulate_restorers
 
 with job(snakemake) as (inputs, outputs, params):
     files = [inputs.trained, *inputs.compared]
-    tabulate_restorers(inputs.metrics, files=dict(zip(params.names, files, strict=True)), path=outputs.table)
+    tabulate_restorers(
+        metrics=inputs.metrics,
+        speed=inputs.speed,
+        files=dict(zip(params.names, files, strict=True)),
+        path=outputs.table,
+    )

@@ -22,13 +22,13 @@ MEASURES = {
 }
 
 
-def tabulate_restorers(metrics: Path, files: Mapping[str, Path], path: Path) -> None:
-    """Write an HTML page with a table per split: each model and simple method, with intervals, and its size.
+def tabulate_restorers(metrics: Path, speed: Path, files: Mapping[str, Path], path: Path) -> None:
+    """Write an HTML page with a table per split: each model and simple method, with intervals, its size and its speed.
 
-    `metrics`: of the evaluation. `files`: the file of each model, by its name.
+    `metrics`, `speed`: of the evaluation. `files`: the file of each model, by its name.
     """
-    content = json.loads(metrics.read_text(encoding="utf-8"))
-    parts = [_sizes(content["models"], files)]
+    content, timed = (json.loads(file.read_text(encoding="utf-8")) for file in (metrics, speed))
+    parts = []
     for split, found in content["splits"].items():
         intervals = found["intervals"]
         parts.append(f"<h2>{html.escape(split)}</h2>")
@@ -43,17 +43,27 @@ def tabulate_restorers(metrics: Path, files: Mapping[str, Path], path: Path) -> 
         names = [name for name in MEASURES if name in intervals["methods"][TRAINED]]
         order = sorted(intervals["methods"], key=lambda name: (name != TRAINED, name in WITHOUT_MODEL))
         rows = [
-            [_title(method), *(_cell(intervals["methods"][method].get(name), name, method) for name in names)]
+            [
+                _title(method),
+                *(_cell(intervals["methods"][method].get(name), name, method) for name in names),
+                *_costs(method, content["models"], files, timed["milliseconds"][split]),
+            ]
             for method in order
         ]
-        parts.append(table(["", *(MEASURES[name][0] for name in names)], rows))
+        header = ["", *(MEASURES[name][0] for name in names), "parameters", "MB", "ms per frame"]
+        parts.append(f'<div style="font-size: 13px">{table(header, rows)}</div>')
+    parts.append(
+        f"<p>The milliseconds are for a frame of {timed['pixels']} by {timed['pixels']} pixels. They were measured on the"
+        f" machine that evaluated the models, on {html.escape(timed['device'])}, and differ from run to run.</p>"
+    )
     write_page(path, "Restoration models compared", "\n".join(parts))
 
 
-def _sizes(models: Mapping[str, Any], files: Mapping[str, Path]) -> str:
-    """Return a table of the number of parameters of each of `models`, and of the size of its file."""
-    rows = [[_title(name), values["parameters"], f"{files[name].stat().st_size / 1e6:.1f}"] for name, values in models.items()]
-    return table(["model", "parameters", "file, MB"], rows) if rows else ""
+def _costs(method: str, models: Mapping[str, Any], files: Mapping[str, Path], speed: Mapping[str, float]) -> list[Any]:
+    """Return the number of parameters of a model, the size of its file and its time per frame; nothing without a model."""
+    if method not in models:
+        return ["", "", ""]
+    return [models[method]["parameters"], f"{files[method].stat().st_size / 1e6:.1f}", f"{speed[method]:.1f}"]
 
 
 def _title(method: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -54,6 +55,7 @@ def evaluate_restoration(
     frames: Path,
     ledger: Path,
     pictures: Path,
+    speed: Path,
     *,
     generator: GeneratorSettings,
     data: DataSettings,
@@ -87,6 +89,7 @@ def evaluate_restoration(
         frames,
         ledger,
         pictures,
+        speed,
         data=data,
         settings=settings,
         sources=sources,
@@ -105,6 +108,7 @@ def evaluate(
     frames: Path,
     ledger: Path,
     pictures: Path,
+    speed: Path,
     *,
     data: DataSettings,
     settings: MetricsSettings,
@@ -126,14 +130,16 @@ def evaluate(
     clips is there, too. `frames`: JSON lines with the values of each frame, see `summary.rows`. `ledger`: has one row per clip,
     with the key SPLIT/KEY. `pictures`: folder that gets, for a random choice of samples of each split, and for those with the
     smallest gain, a video and a frame with mosaicked, restored and clean side by side, and the mask of the frame; pictures.json
-    lists them.
+    lists them. `speed`: JSON with the milliseconds per frame of each generator in each split, the median over
+    samples, because the first call takes longer; they differ from run to run.
+
     Raises `TesseraError` if there are clips but none could be measured, if the output of a generator is not finite, or if
     the GPU is out of memory.
     """
     measured: dict[str, list[Measured]] = {}
     shown: list[dict[str, Any]] = []
     worst: list[dict[str, Any]] = []
-    spent = dict.fromkeys(generators, 0.0)
+    seconds: dict[str, dict[str, list[float]]] = {split: {name: [] for name in generators} for split in folders}
     (pictures / WORST).mkdir(parents=True)
     with Ledger(ledger) as book, ThreadPoolExecutor(threads) as pool, frames.open("w", encoding="utf-8") as lines:
         for split, folder in folders.items():
@@ -146,7 +152,7 @@ def evaluate(
                     for name, generator in generators.items():
                         start = time.monotonic()
                         made[name] = restore(generator, sample.mosaicked, device)
-                        spent[name] += time.monotonic() - start
+                        seconds[split][name].append(time.monotonic() - start)
                     values = _measure(made, sample, motion, distance, pool)
                     found = Measured(
                         split, clip.key, sources[clip.key], sample.block, sample.degradations, motion.length, values
@@ -172,10 +178,13 @@ def evaluate(
             f"none of {counted(len(ledger_rows), 'clips')} could be measured; the first, {first['key']}:"
             f" {first['reason']} {first['detail']}"
         )
-    # Times differ from run to run, so they are no part of the metrics.
-    count = sum(map(len, measured.values())) * settings.frames
-    for name, seconds in spent.items() if count else ():
-        print(f"{name}: {1000 * seconds / count:.1f} ms per frame of {data.size} by {data.size} pixels on {device}")
+    # A file of their own, so that the metrics are the same in each run.
+    milliseconds = {
+        split: {name: round(1000 * median(each) / settings.frames, 3) for name, each in seconds[split].items()}
+        for split, samples in measured.items()
+        if samples
+    }
+    _write(speed, {"pixels": data.size, "device": str(device), "milliseconds": milliseconds})
     splits = {
         split: {
             "samples": summarise([row for row in ledger_rows if row["key"].startswith(f"{split}/")]),

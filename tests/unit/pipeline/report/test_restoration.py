@@ -197,7 +197,7 @@ def test_a_picture_that_cannot_be_read_is_named(suffix: str, tmp_path: Path) -> 
 def test_the_output_of_the_evaluation_can_be_drawn(tmp_path: Path) -> None:
     write_moving_clip(tmp_path / "val", "clip", 8)
     (tmp_path / "test").mkdir()
-    files = [tmp_path / name for name in ("metrics.json", "frames.jsonl", "ledger.jsonl", "pictures")]
+    files = [tmp_path / name for name in ("metrics.json", "frames.jsonl", "ledger.jsonl", "pictures", "speed.json")]
     settings = {"data": DataSettings(size=SIDE, degradations=()), "settings": MetricsSettings(frames=6, pictures=1)}
     folders = {split: tmp_path / split for split in ("val", "test")}
     sources = {"clip": "film"}

@@ -44,15 +44,17 @@ def compared(tmp_path: Path, sources: int, half: float | None = 0.5) -> Path:
     files = {RESTORED: tmp_path / "a", "theirs <1>": tmp_path / "b"}
     for name, size in (("a", 2_500_000), ("b", 100_000)):
         (tmp_path / name).write_bytes(bytes(size))
-    tabulate_restorers(tmp_path / "metrics.json", files, tmp_path / "comparison.html")
+    speed = {"pixels": 96, "device": "cpu", "milliseconds": {"val": {RESTORED: 12.34, "theirs <1>": 5.0}}}
+    (tmp_path / "speed.json").write_text(json.dumps(speed), encoding="utf-8")
+    tabulate_restorers(tmp_path / "metrics.json", tmp_path / "speed.json", files, tmp_path / "comparison.html")
     return tmp_path / "comparison.html"
 
 
 def test_each_value_has_its_interval_and_its_difference_and_says_which_is_better(tmp_path: Path) -> None:
     page = compared(tmp_path, 6)
     found = cells(page)
-    assert found["the model trained here"] == ["22.00 (21.50 to 22.50)", "3.20 (2.70 to 3.70)"]
-    assert found["theirs &lt;1&gt;"] == [
+    assert found["the model trained here"][:2] == ["22.00 (21.50 to 22.50)", "3.20 (2.70 to 3.70)"]
+    assert found["theirs &lt;1&gt;"][:2] == [
         "23.00 (22.50 to 23.50)\n+1.00 (+0.50 to +1.50) better",
         "5.20 (4.70 to 5.70)\n+2.00 (+1.50 to +2.50) worse",
     ]
@@ -64,16 +66,19 @@ def test_each_value_has_its_interval_and_its_difference_and_says_which_is_better
     assert "too few" not in text and "No clip was measured." in text
 
 
-def test_sizes_are_those_of_the_models_and_their_files(tmp_path: Path) -> None:
-    text = compared(tmp_path, 6).read_text(encoding="utf-8")
-    assert '<td>the model trained here</td><td class="number">1,234,567</td><td>2.5</td>' in text
-    assert '<td>theirs &lt;1&gt;</td><td class="number">7</td><td>0.1</td>' in text
+def test_the_row_of_a_model_has_its_size_and_its_speed(tmp_path: Path) -> None:
+    page = compared(tmp_path, 6)
+    found = cells(page)
+    assert found["the model trained here"][2:] == ["1,234,567", "2.5", "12.3"]
+    assert found["theirs &lt;1&gt;"][2:] == ["7", "0.1", "5.0"]
+    assert found["the clean clips"][2:] == ["", "", ""]
+    assert "a frame of 96 by 96 pixels" in page.read_text(encoding="utf-8")
 
 
 def test_too_few_sources_are_stated_in_words(tmp_path: Path) -> None:
     page = compared(tmp_path, 3, half=None)
     assert "too few sources for an interval (3); at least 5 are needed" in page.read_text(encoding="utf-8")
-    assert cells(page)["theirs &lt;1&gt;"] == ["23.00\n+1.00", "5.20\n+2.00"]
+    assert cells(page)["theirs &lt;1&gt;"][:2] == ["23.00\n+1.00", "5.20\n+2.00"]
 
 
 def test_the_names_of_methods_are_those_of_the_evaluation() -> None:
@@ -85,7 +90,7 @@ def evaluated(tmp_path: Path) -> Path:
     """The metrics of a model that changes nothing beside a darker one, for one clip."""
     write_moving_clip(tmp_path / "val", "clip", 8)
     (tmp_path / "test").mkdir()
-    files = [tmp_path / name for name in ("metrics.json", "frames.jsonl", "ledger.jsonl", "pictures")]
+    files = [tmp_path / name for name in ("metrics.json", "frames.jsonl", "ledger.jsonl", "pictures", "speed.json")]
     settings: dict[str, Any] = {"data": DataSettings(size=64), "settings": MetricsSettings(frames=6, pictures=0)}
     folders = {split: tmp_path / split for split in ("val", "test")}
     generators = {RESTORED: lambda frames: frames, "theirs": lambda frames: 0.9 * frames}
@@ -104,7 +109,8 @@ def test_the_output_of_the_evaluation_is_drawn_by_group_and_tabulated(evaluated:
     assert groups | titles | {"theirs", "clean", "restored"} <= set(texts)
     assert any(text.startswith("degraded: ") for text in texts)
     assert any(text.startswith("motion ") for text in texts) and any(text.startswith("blocks ") for text in texts)
-    tabulate_restorers(evaluated, {RESTORED: evaluated, "theirs": evaluated}, tmp_path / "comparison.html")
+    files = {RESTORED: evaluated, "theirs": evaluated}
+    tabulate_restorers(evaluated, evaluated.with_name("speed.json"), files, tmp_path / "comparison.html")
     found = cells(tmp_path / "comparison.html")
     assert {"the model trained here", "theirs", "bicubic", "temporal median", "the clean clips"} <= found.keys()
 

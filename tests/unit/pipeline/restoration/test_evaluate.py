@@ -26,7 +26,7 @@ DATA = DataSettings(size=SIDE, degradations=())
 SETTINGS = MetricsSettings(frames=6, block_edges=(4, 8), pictures=1)
 LONG = "${x} " * 50  # a longer file name would be impossible
 SOURCES = {"b": "one", LONG: "two"}  # of the clips that can be measured
-FILES = ("metrics.json", "frames.jsonl", "ledger.jsonl", "pictures")
+FILES = ("metrics.json", "frames.jsonl", "ledger.jsonl", "pictures", "speed.json")
 METHODS = ["mosaicked", "bicubic", "temporal_median", "restored"]
 
 
@@ -68,6 +68,8 @@ def test_every_clip_has_a_row(dataset: Path, tmp_path: Path) -> None:
     assert counts["in"] == 4 == counts["ok"] + sum(counts["dropped"].values()) + sum(counts["failed"].values())
     assert counts["dropped"] == {"clip shorter than the window": 1} and sum(counts["failed"].values()) == 1
     assert counts["ok"] == splits["val"]["all"]["samples"] == 2
+    speed = json.loads((tmp_path / "out" / "speed.json").read_text(encoding="utf-8"))
+    assert speed["milliseconds"]["val"]["restored"] > 0 and "test" not in speed["milliseconds"], "no clip of test was timed"
     for split in splits.values():
         assert list(split["blocks"]) == bins(SETTINGS.block_edges)
         assert split["all"]["samples"] == sum(each["samples"] for each in split["blocks"].values())
@@ -209,7 +211,8 @@ def test_equal_models_give_equal_files_on_any_number_of_threads(dataset: Path, t
         {
             str(path.relative_to(folder)): path.read_bytes()
             for path in folder.rglob("*")
-            if path.suffix in {".json", ".png", ".mp4"} or path.name == "frames.jsonl"
+            # Not the speed, which is in a file of its own.
+            if path.name != "speed.json" and (path.suffix in {".json", ".png", ".mp4"} or path.name == "frames.jsonl")
         }
         for folder in (tmp_path / "1", tmp_path / "3")
     )
