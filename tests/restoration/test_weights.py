@@ -1,6 +1,8 @@
 """Weights are read in every layout, without running code, and other files are refused."""
 
+import json
 import os
+import zipfile
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
@@ -144,3 +146,46 @@ def test_a_truncated_file_is_refused(state: dict[str, torch.Tensor], tmp_path: P
     (tmp_path / "weights.pth").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(TesseraError, match=r"weights\.pth is not a file of only weights"):
         read_weights(tmp_path / "weights.pth")
+
+
+HUGE = 10**9
+HOSTILE = {
+    "one value that is repeated": lambda path: torch.save({"conv_last.weight": torch.zeros(1).expand(HUGE, 3)}, path),
+    "the same in half precision": lambda path: torch.save({"conv_last.weight": torch.zeros(1).half().expand(HUGE)}, path),
+    "tensors of many names": lambda path: torch.save({f"{n}": torch.zeros(1000).expand(9, 1000) for n in range(99)}, path),
+    "a sparse tensor": lambda path: torch.save({"conv_last.weight": torch.zeros(2).to_sparse()}, path),
+    "a tensor without values": lambda path: torch.save({"conv_last.weight": torch.zeros(HUGE, device="meta")}, path),
+    "a compressed archive": lambda path: repack(path, {"conv_last.weight": torch.zeros(10**6)}),
+    "a header of a safetensors": lambda path: write_header(path, {"dtype": "F32", "shape": [HUGE], "data_offsets": [0, 8]}),
+}
+
+
+def repack(path: Path, content: Any) -> None:
+    """Save `content`, with its archive compressed."""
+    torch.save(content, path.with_suffix(".zip"))
+    with zipfile.ZipFile(path.with_suffix(".zip")) as plain, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as small:
+        for name in plain.namelist():
+            small.writestr(name, plain.read(name))
+
+
+def write_header(path: Path, tensor: dict[str, Any]) -> None:
+    """Write a .safetensors of 8 bytes of values, whose header describes one `tensor`."""
+    header = json.dumps({"conv_last.weight": tensor}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_file_that_declares_more_than_it_holds_is_refused(kind: str, tmp_path: Path) -> None:
+    HOSTILE[kind](tmp_path / "weights.pth")
+    with pytest.raises(TesseraError, match=r"weights\.pth (declares .* bytes of content, but has only|is not a file of only)"):
+        read_weights(tmp_path / "weights.pth")
+
+
+def test_names_and_empty_tensors_build_no_large_generator(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    empty = torch.zeros(HUGE, 0, 3, 3)
+    names = [f"backbone.backward_1.main.2.{number}.conv1.weight" for number in range(1, 1000)]
+    save_file({**state, **dict.fromkeys(names, torch.zeros(0))}, tmp_path / "blocks.safetensors")
+    assert size_of(tmp_path / "blocks.safetensors") == GeneratorSettings(channels=16, blocks=1)
+    save_file({**state, "reconstruction.main.0.weight": empty}, tmp_path / "channels.safetensors")
+    with pytest.raises(TesseraError, match="contains a generator of 0 channels and 0 blocks, which is no BasicVSR"):
+        load_generator(tmp_path / "channels.safetensors")
