@@ -20,6 +20,8 @@ from tessera.imaging.mosaic.drawing import draw_mosaic
 from tessera.imaging.mosaic.faint import Faint, blur_region, cover_bar, darken_region, draw_faint, draw_scale
 from tessera.imaging.mosaic.settings import MIN_BLOCK, VALUES, MosaicSettings
 
+# Levels, root mean square. The degradations add Gaussian noise of up to 1.6, and JPEG at quality 95 changes frames by up to 1.
+NOISE = 2.0
 FAINT = "mosaics faint"  # the room of the generators that decide what makes mosaics hard to see
 
 
@@ -132,6 +134,7 @@ def _make_sample(
             mosaic = draw_mosaic(generator(seed, "mosaics", name), mask, own, block=_block(faint, settings, scale))
             drawn = image.copy()
             shown, count = _cover(drawn, mask, mosaic, faint, scale)
+            _check_visible(image, drawn, shown)
         except Dropped as fault:
             outcomes.append(fault)
             continue
@@ -217,6 +220,17 @@ def _cover(image: np.ndarray, mask: np.ndarray, mosaic: Mosaic, faint: Faint, sc
     if faint.brightness < 1:
         darken_region(image, shown, faint.brightness)
     return shown, count
+
+
+def _check_visible(image: np.ndarray, drawn: np.ndarray, shown: np.ndarray) -> None:
+    """Raise `Dropped` if a mosaic where `shown` is set changed `image` to `drawn` by no more than noise.
+
+    A label there would teach a detector to find mosaics where nobody can see one. This happens in flat parts of a picture.
+    """
+    change = drawn[shown > 0].astype(np.float64) - image[shown > 0]
+    size = float(np.sqrt((change**2).mean()))
+    if size < NOISE:
+        raise Dropped("mosaic not visible", f"it changes pixels by {size:.2g} levels; {NOISE:g} are needed")
 
 
 def _imagine_block(key: str, size: tuple[int, ...], scale: float, settings: MosaicSettings, seed: int) -> float:

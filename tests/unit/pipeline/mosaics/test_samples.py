@@ -180,6 +180,21 @@ def test_blocks_that_do_not_fit_into_a_region_are_a_row(tmp_path: Path) -> None:
     assert statuses(run(tmp_path, min_block=4, dilation=[0], incomplete=1) / "mosaic_ledger") == {"a-0000000#0": "ok"}
 
 
+def test_a_mosaic_that_nobody_can_see_has_no_label(tmp_path: Path) -> None:
+    # The left half is flat but for faint noise, the right half has a texture.
+    image = picture(0)
+    image[:, : WIDTH // 2] = 90 + np.random.default_rng(0).integers(-1, 2, (HEIGHT, WIDTH // 2, 3))
+    regions = [("nsfw", region(20, 10, 100, 60)), ("nsfw", region(20, 100, 100, 150))]
+    begin(tmp_path, {"half-0000000": image}, {"half-0000000": regions})
+    out = run(tmp_path)
+    assert statuses(out / "mosaic_ledger") == {"half-0000000#0": "dropped mosaic not visible", "half-0000000#1": "ok"}
+    assert statuses(out / "ledger") == {"half-0000000": "ok mosaic not visible"}
+    mask = read_image(out / "masks" / "half-0000000.png")[..., 0]
+    assert not mask[:, : WIDTH // 2].any() and mask[60, 125] == 255
+    darkened = run(tmp_path, darkened=1, darken=(0.5, 0.5))
+    assert set(statuses(darkened / "mosaic_ledger").values()) == {"ok"}, "a dark one is visible"
+
+
 def test_all_backgrounds_become_samples_unless_none_are_wanted(tmp_path: Path) -> None:
     keys = [f"film-{index:07d}" for index in range(4)]
     begin(tmp_path, {key: picture(index) for index, key in enumerate(keys)}, {})
