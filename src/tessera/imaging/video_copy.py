@@ -26,22 +26,21 @@ ENCODED = {
 MICROSECONDS = 1_000_000  # in a second; the unit of the start of a container
 
 
-def encodable(picture: "av.VideoFrame", width: int, height: int) -> "av.VideoFrame":
+def encodable(picture: "av.VideoFrame") -> "av.VideoFrame":
     """Return `picture` in a format that x264 encodes: `picture` itself or, if it has another one, converted to the closest.
 
-    That has 8 or 10 bits. Its chroma is subsampled as in `picture`, unless a side is odd, which x264 does not accept. A picture
-    of another size than `width` by `height` is scaled.
+    That has 8 or 10 bits. Its chroma is subsampled as in `picture`, unless a side is odd, which x264 does not accept.
     """
     kind = picture.format
-    is_odd = bool(width % 2 or height % 2)
-    if kind.name in ENCODED and not (is_odd and "42" in kind.name) and (picture.width, picture.height) == (width, height):
+    is_odd = bool(picture.width % 2 or picture.height % 2)
+    if kind.name in ENCODED and not (is_odd and "42" in kind.name):
         return picture
     chroma = [] if kind.is_rgb else [part for part in kind.components if not part.is_luma and not part.is_alpha]
     sides = {(part.width < picture.width, part.height < picture.height) for part in chroma}
     sampling = "444" if is_odd else {(True, True): "420", (True, False): "422"}.get(min(sides, default=(False, False)), "444")
     depth = "10le" if max(part.bits for part in kind.components) > 8 else ""
     name = kind.name if kind.name in ENCODED and not is_odd else f"yuv{sampling}p{depth}"
-    return picture.reformat(width, height, name, threads=1)
+    return picture.reformat(format=name, threads=1)
 
 
 def suffix_of_copy(original: Path) -> str:
@@ -60,8 +59,8 @@ def suffix_of_copy(original: Path) -> str:
 class VideoCopy:
     """Encode other pictures for the frames of a video, one at a time, inside a `with` block.
 
-    The copy has the time stamps, the orientation and the sound of the original, and the colours and the size of the first
-    picture. The sound is not encoded again. Equal pictures give equal bytes: there is one thread, and no date or random
+    The copy has the time stamps, the orientation and the sound of the original, and the colours, the size and the format of the
+    first picture. The sound is not encoded again. Equal pictures give equal bytes: there is one thread, and no date or random
     identifier in the file. If the block ends with an error, the incomplete file stays.
     """
 
@@ -88,8 +87,10 @@ class VideoCopy:
                     self._output.mux(packet)
 
     def write(self, frame: VideoFrame, picture: "av.VideoFrame") -> None:
-        """Encode `picture` for `frame`; frames come in order. It has a format of `ENCODED`, and the size of the first."""
+        """Encode `picture` for `frame`; frames come in order. The first has a format of `ENCODED`; others are made like it."""
         output = self._output or self._open(frame, picture)
+        if (picture.width, picture.height, picture.format.name) != self._form:
+            picture = picture.reformat(*self._form, threads=1)
         pts, time_base = frame.index if frame.pts is None else frame.pts - self._start, self._stream.codec_context.time_base
         picture.pts, picture.time_base = pts, time_base
         # The encoder chooses the types of pictures; `picture` may state that of the original.
@@ -108,11 +109,13 @@ class VideoCopy:
         rate = stream.average_rate or stream.guessed_rate or Fraction(GUESSED_RATE)
         options = x264_options(self._preset, self._quality, picture.width * picture.height)
         self._stream: Any = output.add_stream("libx264", rate=rate, options=options)
-        self._stream.width, self._stream.height, self._stream.pix_fmt = picture.width, picture.height, picture.format.name
+        self._form = picture.width, picture.height, picture.format.name
+        self._stream.width, self._stream.height, self._stream.pix_fmt = self._form
         encoder = self._stream.codec_context
         encoder.thread_count = 1
         encoder.gop_size = max(1, round(KEYFRAME_EVERY * rate))
-        encoder.time_base = stream.time_base or 1 / rate
+        # Where packets have no time stamps of their own, the stamp of a frame is its number.
+        encoder.time_base = 1 / rate if frame.pts is None or stream.time_base is None else stream.time_base
         encoder.sample_aspect_ratio = stream.sample_aspect_ratio or Fraction(1)
         for name in ("color_range", "colorspace", "color_primaries", "color_trc"):
             setattr(encoder, name, getattr(picture, name))

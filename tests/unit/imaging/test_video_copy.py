@@ -52,13 +52,27 @@ def original(
     return path
 
 
+def without_stamps(path: Path) -> Path:
+    """Write a video at 25 frames per second in which two frames have the same time stamp, so that none counts."""
+    with av.open(path, "w") as container:
+        stream: Any = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(8):
+            picture = av.VideoFrame(64, 48, "yuv420p")
+            picture.pts, picture.time_base = number, Fraction(1, 25)
+            for packet in stream.encode(picture):
+                packet.pts = packet.dts = packet.pts - (number == 5)
+                container.mux(packet)
+    return path
+
+
 def copied(path: Path, folder: Path) -> Path:
     """Write a copy of the video `path` with its own pictures."""
     copy = folder / f"copy{suffix_of_copy(path)}"
     with VideoCopy(copy, path, **LOSSLESS) as writer:
         for frame in read_frames(path, read_packets(path)):
             assert frame.picture is not None
-            writer.write(frame, encodable(frame.picture, frame.picture.width, frame.picture.height))
+            writer.write(frame, encodable(frame.picture))
     return copy
 
 
@@ -103,6 +117,13 @@ def test_a_copy_has_the_pictures_and_the_times_of_the_original(pixel_format: str
     for before, after in zip(pictures(path, planes), pictures(copy, planes), strict=True):
         assert all(np.array_equal(*pair) for pair in zip(before, after, strict=True))
     assert np.abs(read_packets(copy).time * 1000 - STAMPS).max() < 1e-6
+
+
+def test_without_time_stamps_the_rate_is_that_of_the_original(tmp_path: Path) -> None:
+    path = without_stamps(tmp_path / "a.mkv")
+    before, after = read_packets(path), read_packets(copied(path, tmp_path))
+    assert not before.timed and after.timed
+    assert np.abs(before.time - after.time).max() < 1e-6
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.ts"])

@@ -176,12 +176,10 @@ def restore_video(
         encode, compare = (opened.enter_context(_Thread(work)) for work in (video.write, pair))
         frames = read_frames(path, packets, threads=DECODERS)
         marked = restored(frames, regions, restore, window=settings.window, overlap=settings.overlap, feather=settings.feather)
-        size = None
         for frame, patches in progress(marked, len(packets), f"frames of {source['source']!r}"):
             if frame.picture is None:
                 continue  # The frame before it stays on the screen.
-            size = size or (frame.picture.width, frame.picture.height)
-            picture, matrix = encodable(frame.picture, *size), display_matrix(frame.picture)
+            picture, matrix = encodable(frame.picture), display_matrix(frame.picture)
             before = _half(picture, matrix, render.max_side)
             is_shown = sheet.wants(frame, patches)
             if is_shown:

@@ -1,3 +1,6 @@
+import io
+import weakref
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,19 +12,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clip_room import Room, film, moving, pictures
+from clip_room import Room, ellipse, film, moving, pictures
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import Ledger, read_ledger
 from tessera.imaging.crops import CropSettings, Fit
 from tessera.imaging.encode import write_video
-from tessera.imaging.frame import VideoFrame
+from tessera.imaging.frame import VideoFrame, display_matrix, planes_of, upright
 from tessera.imaging.masks import encode_rle
 from tessera.imaging.video import read_frames, read_packets
 from tessera.pipeline.previews.rendering import RenderSettings
 from tessera.pipeline.previews.restore import Region, Restore, restored, soften
-from tessera.pipeline.previews.restored import RestoreSettings, restore_previews
+from tessera.pipeline.previews.restored import RestoreSettings, gate_restored, restore_previews
 
 SIZE = 32
+Row = tuple[str, ...]  # of a ledger
+FOUND: tuple[Row, ...] = (("film", "ok"), ("plain", "ok"), ("refused", "dropped", "source refused", "no rights"))
 
 
 def identity(clip: np.ndarray) -> np.ndarray:
@@ -50,9 +55,10 @@ def footage(tmp_path_factory: pytest.TempPathFactory) -> list[VideoFrame]:
     return frames_of(images, tmp_path_factory.mktemp("footage") / "a.mp4")
 
 
-def marked(clip: np.ndarray) -> np.ndarray:
-    """Return the clip with the number of its frames as the colour of each pixel."""
-    return np.full_like(clip, len(clip))
+class Clip(np.ndarray):
+    """An array that can be counted."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment]
 
 
 @settings(max_examples=30, deadline=None)
@@ -107,6 +113,42 @@ def test_a_frame_that_cannot_be_decoded_has_no_patch(footage: list[VideoFrame]) 
     assert [len(patches) for _, patches in found] == [0] + [1] * 4 + [0] + [1] * 6 + [0] * 28
 
 
+def test_a_shot_is_restored_alike_whatever_comes_after_its_cut(footage: list[VideoFrame]) -> None:
+    def mix(clip: np.ndarray) -> np.ndarray:
+        return np.broadcast_to(clip.mean(axis=0).astype(np.uint8), clip.shape)
+
+    def shown(frames: list[VideoFrame]) -> list[np.ndarray]:
+        cut = restored(frames, [region(2, 11), region(13, 20)], mix, window=8, overlap=2, feather=0.05)
+        return [patch.image for frame, patches in cut if frame.index < 13 for patch in patches]
+
+    # The cut is in the middle of the second window.
+    other = [*footage[:13], *(VideoFrame(n, None, 0.0, footage[39 - n].picture) for n in range(13, 40))]
+    assert len(shown(footage)) == 11
+    assert all(np.array_equal(*pair) for pair in zip(shown(footage), shown(other), strict=True))
+
+
+@pytest.mark.parametrize("count", [300, 3000])
+def test_one_window_is_held_however_long_the_video_is(count: int) -> None:
+    frames_held: weakref.WeakSet[VideoFrame] = weakref.WeakSet()
+    clips_held: weakref.WeakSet[Clip] = weakref.WeakSet()
+
+    def frames() -> Iterator[VideoFrame]:
+        for index in range(count):
+            frame = VideoFrame(index, None, 0.0, av.VideoFrame(64, 48, "rgb24"))
+            frames_held.add(frame)
+            yield frame
+
+    def restore(clip: np.ndarray) -> np.ndarray:
+        assert len(clip) <= 12
+        made = clip.view(Clip)
+        clips_held.add(made)
+        return made
+
+    for _ in restored(frames(), [region(0, count)], restore, window=12, overlap=4, feather=0.05):
+        assert len(frames_held) <= 12 + 1
+        assert len(clips_held) <= 2
+
+
 @pytest.mark.parametrize("width", [1, 2, 5])
 def test_the_soft_edge_lies_outside_the_mask_and_ends(width: int) -> None:
     mask = np.zeros((60, 80), np.uint8)
@@ -118,14 +160,15 @@ def test_the_soft_edge_lies_outside_the_mask_and_ends(width: int) -> None:
     assert (weight[(distance > 0) & (distance <= width)] > 0).all()
 
 
-def restore_room(folder: Path, restore: Restore, out: str = "out", **values: Any) -> dict[str, tuple[str, str]]:
-    """Restore the sources in `folder` into `out` in it, and return the ledger."""
+def restore_room(
+    folder: Path, restore: Restore, out: str = "out", made_by: str = "weights", found: Sequence[Row] = FOUND, **values: Any
+) -> dict[str, tuple[str, str]]:
+    """Restore the sources in `folder` into `out` in it, and return the ledger. `found`: the ledger of the detection."""
     outputs = folder / out
     outputs.mkdir()
     with Ledger(folder / "found.jsonl") as book:
-        for source in ("film", "plain"):
-            book.row(source, "ok")
-        book.row("refused", "dropped", "source refused", "no rights")
+        for row in found:
+            book.row(*row)
     restore_previews(
         folder / "sources.parquet",
         folder / "scenes.parquet",
@@ -133,7 +176,7 @@ def restore_room(folder: Path, restore: Restore, out: str = "out", **values: Any
         folder / "found.jsonl",
         restore,
         folder / "kept",
-        made_by="weights",
+        made_by=made_by,
         settings=RestoreSettings(**{"window": 12, "overlap": 4, "crf": 0, "preset": "ultrafast"} | values),
         crops=CropSettings(border=8, size=32),
         size=SIZE,
@@ -151,21 +194,77 @@ def invert(clip: np.ndarray) -> np.ndarray:
     return 255 - clip
 
 
-def luma(path: Path) -> np.ndarray:
-    with av.open(path) as container:
-        return np.stack(
-            [
-                frame.reformat(format="gray16le" if "10" in frame.format.name else "gray").to_ndarray()
-                for frame in container.decode(video=0)
-            ]
-        )
+def luma(path: Path) -> list[np.ndarray]:
+    """Return the luma of each frame of `path`, upright."""
+    frames = [frame.picture for frame in read_frames(path, read_packets(path))]
+    return [upright(planes_of(picture)[0], display_matrix(picture)) for picture in frames if picture]
 
 
-@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv420p10le"])
-def test_only_the_pixels_of_regions_and_their_soft_edges_change(pixel_format: str, tmp_path: Path) -> None:
-    room, masks = Room(tmp_path), moving(96, 128, 20)
-    stamps = [7 * number + number % 3 for number in range(30)]
-    path = film(tmp_path / "film.mp4", pictures(30, 96, 128), pts=stamps, pixel_format=pixel_format)
+STAMPS = [7 * number + number % 3 for number in range(30)]  # milliseconds
+TURN = 1 << 16
+
+
+def steady(path: Path) -> Path:
+    return film(path, pictures(30, 96, 128))
+
+
+def variable(path: Path) -> Path:
+    return film(path, pictures(30, 96, 128), pts=STAMPS)
+
+
+def deep(path: Path) -> Path:
+    return film(path, pictures(30, 96, 128), pts=STAMPS, pixel_format="yuv420p10le")
+
+
+def odd(path: Path) -> Path:
+    path = path.with_suffix(".mkv")
+    write_stored(path, "ffv1", 129, 97)
+    return path
+
+
+def turned(path: Path) -> Path:
+    write_stored(path, "libx264", 128, 96, (0, TURN, 0, -TURN, 0, 0, 0, 0, 1 << 30))
+    return path
+
+
+def write_stored(path: Path, codec: str, width: int, height: int, matrix: tuple[int, ...] = ()) -> None:
+    with av.open(path, "w") as container:
+        stream: Any = container.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        if matrix:
+            stream.set_display_matrix(matrix)
+        for image in pictures(30, height, width):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p")))
+        container.mux(stream.encode())
+
+
+def whole(height: int, width: int, count: int) -> list[np.ndarray]:
+    return [np.full((height, width), 255, np.uint8)] * count
+
+
+def leaving(height: int, width: int, count: int) -> list[np.ndarray]:
+    """Return masks of a region that leaves the frame on the right."""
+    return [ellipse(height, width, (width - 12 + n, height // 2), (14, 12)) for n in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("make", "masks"),
+    [
+        (variable, moving(96, 128, 20)),
+        (deep, moving(96, 128, 20)),
+        (odd, moving(97, 129, 20)),
+        (turned, moving(128, 96, 20)),
+        (steady, moving(96, 128, 1)),
+        (steady, whole(96, 128, 20)),
+        (steady, leaving(96, 128, 20)),
+    ],
+    ids=["variable rate", "10 bit", "odd", "turned", "one frame", "whole frame", "leaving"],
+)
+def test_only_the_pixels_of_regions_and_their_soft_edges_change(
+    make: Callable[[Path], Path], masks: list[np.ndarray], tmp_path: Path
+) -> None:
+    room = Room(tmp_path)
+    path = make(tmp_path / "film.mp4")
     room.source("film", path)
     room.source("plain", path)
     room.scene("film", 5, masks)
@@ -173,16 +272,41 @@ def test_only_the_pixels_of_regions_and_their_soft_edges_change(pixel_format: st
     found = restore_room(tmp_path, invert)
     assert found == {"film": ("ok", ""), "plain": ("dropped", "no mosaic found"), "refused": ("dropped", "source refused")}
     before, after = luma(path), luma(tmp_path / "out/videos/film.mp4")
-    assert np.array_equal(read_packets(path).time, read_packets(tmp_path / "out/videos/film.mp4").time)
+    assert np.abs(read_packets(path).time - read_packets(tmp_path / "out/videos/film.mp4").time).max() < 1e-6
+    height, width = masks[0].shape
     for index, (one, other) in enumerate(zip(before, after, strict=True)):
-        mask = masks[index - 5] if 5 <= index < 25 else np.zeros((96, 128), np.uint8)
+        mask = masks[index - 5] if 5 <= index < 5 + len(masks) else np.zeros((height, width), np.uint8)
         near = cv2.dilate(mask, np.ones((9, 9), np.uint8)) > 0
         assert np.array_equal(one[~near], other[~near])
         assert (one != other)[mask > 0].mean() > 0.9 if mask.any() else np.array_equal(one, other)
     assert (tmp_path / "out/sheets/film.jpg").stat().st_size > 0
     with av.open(tmp_path / "out/comparisons/film.mp4") as container:
         stream = container.streams.video[0]
-        assert (stream.width, stream.height) == (2 * 128 + 4, 96)
+        assert (stream.width, stream.height) == (2 * (width // 2 * 2) + 4, height // 2 * 2)
+
+
+def test_a_region_after_a_change_of_size_is_restored_at_its_place(tmp_path: Path) -> None:
+    # The second part is twice as large. It is scaled to the size of the first, in which the copy is encoded.
+    parts = [
+        film(tmp_path / f"{side}.ts", pictures(10, side, side), pts=[40 * (n + start) for n in range(10)], bf="0")
+        for side, start in ((96, 0), (192, 10))
+    ]
+    path = tmp_path / "film.ts"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    room, mask = Room(tmp_path), ellipse(192, 192, (150, 150), (24, 18))
+    room.source("film", path)
+    room.scene("film", 11, [mask] * 8)
+    room.write()
+    assert restore_room(tmp_path, invert)["film"] == ("ok", "")
+    untouched = restore_room(tmp_path, identity, "same", made_by="other")
+    assert untouched["film"] == ("ok", "")
+    before, after = (np.stack(luma(tmp_path / out / "videos/film.mp4")) for out in ("same", "out"))
+    assert np.array_equal(before[:11], after[:11])
+    small = cv2.resize(mask, (96, 96), interpolation=cv2.INTER_AREA)
+    near = cv2.dilate(small, np.ones((13, 13), np.uint8)) > 0
+    for one, other in zip(before[11:19], after[11:19], strict=True):
+        assert np.array_equal(one[~near], other[~near])
+        assert (one != other)[small == 255].mean() > 0.9
 
 
 def refuse(clip: np.ndarray) -> np.ndarray:
@@ -211,6 +335,22 @@ def test_a_source_that_cannot_be_read_fails_alone(tmp_path: Path) -> None:
     (tmp_path / "film.mp4").write_bytes(b"nothing")
     assert restore_room(tmp_path, invert)["film"] == ("failed", "not a media file")
     assert [path.name for path in (tmp_path / "out/videos").iterdir()] == ["plain.mp4"]
+
+
+def test_without_any_mosaic_nothing_but_the_reason_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    room, terminal = Room(tmp_path), io.StringIO()
+    monkeypatch.setattr("tessera.core.job._terminal", terminal)
+    room.source("plain", film(tmp_path / "plain.mp4", pictures(12, 96, 128)))
+    room.write()
+    rows = restore_room(tmp_path, refuse, found=[("plain", "ok"), ("film", "failed", "no frames", "the stream has no packet")])
+    assert rows == {"plain": ("dropped", "no mosaic found"), "film": ("failed", "no frames")}
+    assert not [path for name in ("videos", "comparisons", "sheets") for path in (tmp_path / "out" / name).iterdir()]
+    ledger = tmp_path / "out" / "ledger.jsonl"
+    gate_restored([ledger], ["plain"], tmp_path / "summary.json")
+    said = terminal.getvalue()
+    assert "no mosaic found in plain" in said and f"0 restored videos, with comparisons and contact sheets: {tmp_path}" in said
+    with pytest.raises(TesseraError, match=r"film: no frames: the stream has no packet"):
+        gate_restored([ledger], ["film"], tmp_path / "summary.json")
 
 
 def test_overlaps_beyond_half_of_a_window_are_refused() -> None:
