@@ -94,7 +94,10 @@ def restore_previews(
     from tessera.records.tables.table import read_table
 
     store = Store(kept, "restored videos")
-    shown, places = read_table(scenes, Scenes), read_table(scene_frames, SceneFrames)
+    shown = read_table(scenes, Scenes)
+    # For two hours of video, this table takes most of the memory. So it is held once, and its rows become Python objects scene
+    # by scene.
+    places = read_table(scene_frames, SceneFrames).sort("key", "index").partition_by("key", as_dict=True)
     used: set[str] = set()
     for folder in (videos, comparisons, sheets):
         folder.mkdir()
@@ -106,15 +109,15 @@ def restore_previews(
                 book.row(row["key"], "dropped", NO_MOSAIC)
         for source in read_table(sources, Sources).join(shown, on="source", how="semi").iter_rows(named=True):
             own = shown.filter(pl.col("source") == source["source"])
-            where = places.join(own, on="key", how="semi").sort("key", "index")
+            where = [places[key,] for key in own["key"]]
             regions = [
-                _region(scene, where.filter(pl.col("key") == scene["key"]), crops, size, keep_aspect)
-                for scene in own.iter_rows(named=True)
+                _region(scene, frames, crops, size, keep_aspect)
+                for scene, frames in zip(own.iter_rows(named=True), where, strict=True)
             ]
             inputs = [
                 source["sha256"],
                 own.rows(),
-                where.rows(),
+                [digest(frames.rows()) for frames in where],
                 made_by,
                 settings.model_dump(mode="json", exclude={"weights"}),
             ]

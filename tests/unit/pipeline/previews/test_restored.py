@@ -1,4 +1,5 @@
 import io
+import tracemalloc
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -335,6 +336,26 @@ def test_a_source_that_cannot_be_read_fails_alone(tmp_path: Path) -> None:
     (tmp_path / "film.mp4").write_bytes(b"nothing")
     assert restore_room(tmp_path, invert)["film"] == ("failed", "not a media file")
     assert [path.name for path in (tmp_path / "out/videos").iterdir()] == ["plain.mp4"]
+
+
+def test_the_masks_of_a_long_video_are_no_python_objects_all_at_once(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    room.source("film", film(tmp_path / "film.mp4", pictures(300, 16, 16)))
+    room.scene("film", 0, [np.full((16, 16), 255, np.uint8)] * 300)
+    scene, frames = room.scenes.pop(), [*room.frames]
+    room.frames.clear()
+    mask = "a" * 1000
+    for number in range(20):
+        own = {"key": f"film-{number}", "first": 300 * number}
+        room.scenes.append({**scene, **own})
+        room.frames += [{**row, "key": own["key"], "index": row["index"] + own["first"], "rle": mask} for row in frames]
+    room.write()
+    (tmp_path / "film.mp4").write_bytes(b"nothing")
+    tracemalloc.start()
+    assert restore_room(tmp_path, refuse)["film"] == ("failed", "not a media file")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20 * 300 * len(mask)
 
 
 def test_without_any_mosaic_nothing_but_the_reason_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
