@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tessera.core.intervals import LEAST, draws, interval
+from tessera.core.weights.resolve import verify_weights
 from tessera.pipeline.detectors.cases import Estimate, count_cases, estimate, read_cases, sources_of, too_few, write_cases
 from tessera.pipeline.detectors.dataset import dataset_digest, read_dataset
 from tessera.pipeline.detectors.measure import Contender, Measured, measure_detectors
@@ -35,7 +36,10 @@ def compare_detectors(
     get the tables of all detectors. `report`: gets the metrics of each as JSON, with 95 % intervals by the bootstrap over
     sources, and the differences to `model` with intervals from the same draws. `speed`: gets the milliseconds per image of each
     on this machine, as JSON.
+    Raises `TesseraError` if a file is not the declared one; see `measure_detectors` for other weights that cannot be compared.
     """
+    for each, file in zip(compared, files, strict=True):
+        verify_weights(file, each.sha256)
     found = read_dataset(dataset)
     contenders = [Contender(model, weights, settings.training["imgsz"])]
     contenders += [Contender(each.name, file, None, each.classes) for each, file in zip(compared, files, strict=True)]

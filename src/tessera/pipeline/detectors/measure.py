@@ -1,6 +1,7 @@
 """Measure detectors on a split of a dataset, all of them on the same images."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 SHARED = ("iou", "max_det", "single_cls", "overlap_mask", "mask_ratio")
 SINGLE = "item"
 BATCH = 8
+LARGEST = 8192  # pixels; a longer side of the images is an error in the file of a model
 
 
 @dataclass(frozen=True)
@@ -99,28 +101,39 @@ def _load(contender: Contender, classes: Sequence[str], settings: DetectorSettin
     from ultralytics.nn.autobackend import AutoBackend
 
     device = torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
-    try:
+    with _naming(contender, "is no detector"):
         model = AutoBackend(str(contender.weights), device=device, verbose=False)
-    except (MemoryError, torch.OutOfMemoryError):
-        raise
-    except Exception as error:  # for files that are not models, exceptions of many types are raised
-        said = " ".join(str(error).split())[:300]
-        raise TesseraError(f"{contender.name}: {contender.weights} is no detector ({said}); declare other weights") from error
-    is_checkpoint = model.format == "pt"
-    task = model.backend.model.task if is_checkpoint else model.task
+        is_checkpoint = model.format == "pt"
+        task = model.backend.model.task if is_checkpoint else model.task
+        own = model.backend.model.args["imgsz"] if is_checkpoint else model.metadata.get("imgsz", 640)
+        size = max(map(int, own)) if isinstance(own, list | tuple) else int(own)
+        names = [str(name) for name in model.names.values()]
     if task not in {"detect", "segment"}:
         raise TesseraError(
             f"{contender.name}: {contender.weights} is for the task {task!r}, and finds neither boxes nor masks; "
             "declare a checkpoint of ultralytics for detection or segmentation, or its export to ONNX"
         )
     is_square = not is_checkpoint and not model.dynamic
-    own = model.backend.model.args["imgsz"] if is_checkpoint else model.metadata.get("imgsz", 640)
-    size = max(own) if isinstance(own, list | tuple) else int(own)
     if not is_square:
         size = contender.size or size
-    names = [str(name) for name in model.names.values()]
+    if not 0 < size <= LARGEST:
+        raise TesseraError(f"{contender.name}: {contender.weights} is for images of {size} pixels; declare other weights")
     numbers = class_numbers(contender, names, classes, bool(settings.training.get("single_cls")))
     return _Loaded(contender, model, task == "segment", -(-size // 32) * 32, is_square, numbers)
+
+
+@contextmanager
+def _naming(contender: Contender, fault: str) -> Iterator[None]:
+    """Turn an error inside the block into a `TesseraError` that says that `contender` has the `fault`."""
+    import torch
+
+    try:
+        yield
+    except (MemoryError, OSError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # for files that are not detectors, exceptions of many types are raised
+        said = " ".join(str(error).split())[:300]
+        raise TesseraError(f"{contender.name}: {contender.weights} {fault} ({said}); declare other weights") from error
 
 
 def class_numbers(contender: Contender, names: Sequence[str], classes: Sequence[str], is_single: bool) -> list[int]:
@@ -172,9 +185,10 @@ def _measure_group(
         for batch in batches:
             prepared = reader.preprocess(batch)
             for loaded, validator, profile in zip(group, validators, profiles, strict=True):
-                with profile:
-                    found = validator.postprocess(loaded.model(prepared["img"]))
-                validator.update_metrics(found, prepared)
+                with _naming(loaded.contender, f"cannot be measured on images of {loaded.size} by {loaded.size} pixels"):
+                    with profile:
+                        found = validator.postprocess(loaded.model(prepared["img"]))
+                    validator.update_metrics(found, prepared)
     results = {}
     for loaded, validator, profile in zip(group, validators, profiles, strict=True):
         validator.get_stats()

@@ -24,7 +24,10 @@ def tabulate_comparison(comparison: Path, speed: Path, path: Path) -> None:
         parts.append(f"<h2>{SPLITS[split]}</h2>\n<p>{shown}.</p>")
         if "intervals" in measured:
             parts.append(f"<p>There are {html.escape(measured['intervals'])}.</p>")
-        for kind in (kind for kind in KINDS if kind in measured):
+        kinds = [kind for kind in KINDS if kind in measured]
+        if not kinds:
+            parts.append("<p>None of the images shows a region, so nothing can be measured.</p>")
+        for kind in kinds:
             rows = []
             for name, model in found["models"].items():
                 values = measured[kind].get(name)

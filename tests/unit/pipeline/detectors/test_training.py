@@ -325,8 +325,10 @@ def test_each_object_is_found_by_the_most_confident_detection_that_covers_it(tra
 def test_detectors_are_compared_on_the_same_images(exported: Trained, tmp_path: Path) -> None:
     free = write_detector(tmp_path / "free.onnx", ("disc", "dog"))
     files = {"copy": exported.folder / "best.pt", "onnx": exported.folder / "model.onnx", "free": free}
-    declared = {"source": "any.pt", "sha256": "0123456789abcdef" * 3 + "fedcba9876543210"}
-    compared = [ComparedDetector(name=name, **declared, classes={"disc": "nsfw"}) for name in files]
+    compared = [
+        ComparedDetector(name=name, source="any.pt", sha256=sha256_file(path), classes={"disc": "nsfw"})
+        for name, path in files.items()
+    ]
     splits = split_each_image(exported.dataset, tmp_path / "splits.parquet")
     outputs = [tmp_path / name for name in ("objects.parquet", "detections.parquet", "report.json", "speed.json")]
 
@@ -358,10 +360,11 @@ def test_detectors_are_compared_on_the_same_images(exported: Trained, tmp_path: 
     tabulate_comparison(tmp_path / "report.json", tmp_path / "speed.json", tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
     assert "too few sources for an interval (4)" in page and "not comparable" in page and "free: it finds only boxes" in page
-    alien = ComparedDetector(name="alien", **declared)
+    alien = ComparedDetector(name="alien", source="any.pt", sha256=sha256_file(free))
     with pytest.raises(TesseraError, match="alien finds 'disc', 'dog', and the dataset has 'nsfw'"):
         compare_all({"alien": free}, [alien])
     (tmp_path / "no.pt").write_bytes(b"nothing")
+    alien = ComparedDetector(name="alien", source="any.pt", sha256=sha256_file(tmp_path / "no.pt"))
     with pytest.raises(TesseraError, match=r"alien: .*no.pt is no detector"):
         compare_all({"alien": tmp_path / "no.pt"}, [alien])
 
