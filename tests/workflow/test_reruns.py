@@ -151,6 +151,12 @@ def compared_weights(workshop: Workshop, stack: ExitStack) -> None:
     stack.enter_context(workshop.set("comparisons.mosaic_detection", [declared]))
 
 
+def compared_restorer(workshop: Workshop, stack: ExitStack) -> None:
+    weights = workshop.project.results / "weights" / "mosaic_restoration" / "mosaic_restoration.safetensors"
+    declared = {"name": "other", "source": str(weights), "sha256": sha256_file(weights)}
+    stack.enter_context(workshop.set("comparisons.mosaic_restoration", [declared]))
+
+
 def a_watermark_set(workshop: Workshop, stack: ExitStack) -> None:
     folder = workshop.project.folder / "marks"
     folder.mkdir()
@@ -211,6 +217,8 @@ CHANGES: dict[str, Change] = {
     "a setting of the previews": setting("preview.confidence", 0.5),
     "how much of a video is watched": setting("video_metrics.seconds", 0.2),
     "what a source is free of": a_manifest(lambda rows: [*rows[:-1], {**rows[-1], "free_of": "mosaic"}]),
+    "how the mosaics in footage are restored": setting("preview.restore.feather", 0.1),
+    "which mosaics in footage are restored": setting("preview.restore.choose", {"confidence": 0, "minimum": 0.1}),
     "a setting of the report": setting("report.blur", "all"),
     "a caption of the report": a_caption,
     "how many trainings are kept": setting("trainings.keep", 1),
@@ -221,6 +229,7 @@ CHANGES: dict[str, Change] = {
     "a setting of the mosaics": setting("mosaics.feathered", 0.1),
     "a degradation": setting("degradations.detection", []),
     "weights that a detector is compared with": compared_weights,
+    "weights that a restorer is compared with": compared_restorer,
     "a threshold of the regions": setting("regions.choose.heads", 0.5),
     "how watermarks are drawn": setting("watermarks.draw.opacity", [0.5, 0.9]),
     "a set of watermarks": a_watermark_set,
@@ -276,7 +285,7 @@ def test_a_change_reruns_exactly_what_the_documentation_says(change: str, worksh
                 made = SHARDS[:1] if "*its shard*" in clause else SHARDS
             elif rule == "train_stage":
                 made = [name for name in STAGES if f"*{name}*" in clause] or STAGES
-            elif rule in OF_CLIPS & OF_MODELS and re.search(r"\b(clips|restoring)\b", clause):
+            elif rule in OF_CLIPS & OF_MODELS and re.search(r"\b(clips|restoring|measuring)\b", clause):
                 made = ["restoration"]
             elif rule in OF_MODELS:
                 made = [name for name in DETECTORS if f"*{name}*" in clause] or DETECTORS
