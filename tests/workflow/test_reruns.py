@@ -7,9 +7,11 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import journey
 import polars as pl
 import pytest
 from projects import REPOSITORY, Project
+from workshop import Change, Rows, Workshop, code, digests, remove, setting
 
 from tessera.catalogue import DATASETS, MODELS
 from tessera.core.messages import counted
@@ -36,70 +39,6 @@ OF_CLIPS = {*GROUPS["clips"], *GROUPS["restoring"]}
 SHARDS = ("amber", "clay")
 DETECTORS = ("nsfw", "watermark", "mosaic")
 STAGES = ("stage1", "stage2")
-
-Rows = list[dict[str, str]]
-Change = Callable[["Workshop", ExitStack], None]
-
-
-class Workshop:
-    """A finished journey, and a copy of the workflow that tests can change."""
-
-    def __init__(self, project: Project, rows: Rows, snakefile: Path) -> None:
-        self.project = project
-        self.rows = rows
-        self.snakefile = snakefile
-        self._after: dict[tuple[Change, ...], dict[str, int]] = {}
-
-    def planned_after(self, *changes: Change) -> dict[str, int]:
-        """Return what `planned` does after `changes`, which are undone again. Several tests may ask for the same changes."""
-        if changes not in self._after:
-            with ExitStack() as stack:
-                for change in changes:
-                    change(self, stack)
-                self._after[changes] = self.planned("all")
-        return self._after[changes]
-
-    def planned(self, *targets: str) -> dict[str, int]:
-        """Return the rules that Snakemake would run now, and how many jobs of each."""
-        run = self.project.run("--dry-run", *targets, snakefile=self.snakefile)
-        assert run.returncode == 0, run.output
-        counts = re.findall(r"^ (\w[\w ]*?) +(\d+) *$", run.output.partition("Job stats")[2], re.MULTILINE)
-        return {rule.replace(" ", "_"): int(count) for rule, count in counts if rule not in {"total", *targets}}
-
-    @contextmanager
-    def edited(self, path: Path, old: str, new: str) -> Iterator[None]:
-        """Replace `old` by `new` in `path` inside the block."""
-        text, state = path.read_text(encoding="utf-8"), path.stat()
-        assert old in text, f"{old!r} is not in {path}"
-        path.write_text(text.replace(old, new, 1), encoding="utf-8")
-        yield
-        path.write_text(text, encoding="utf-8")
-        os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
-
-    @contextmanager
-    def set(self, path: str, value: object) -> Iterator[None]:
-        """Change the setting at the dotted `path` inside the block."""
-        *parents, last = path.split(".")
-        place = self.project.settings
-        for parent in parents:
-            place = place.setdefault(parent, {})
-        before = dict(place)
-        place[last] = value
-        yield
-        place.clear()
-        place.update(before)
-
-    def code(self, module: str) -> Path:
-        """Return the file of `module` in the copy of the workflow."""
-        return self.snakefile.parent / "src" / "tessera" / module
-
-
-def setting(path: str, value: object) -> Change:
-    return lambda workshop, stack: stack.enter_context(workshop.set(path, value))
-
-
-def code(module: str, old: str, new: str) -> Change:
-    return lambda workshop, stack: stack.enter_context(workshop.edited(workshop.code(module), old, new))
 
 
 def a_manifest(change: Callable[[Rows], Rows]) -> Change:
@@ -387,6 +326,40 @@ def test_the_report_follows_its_captions_and_the_settings_of_the_command_line(wo
     assert run.jobs == ["report"]
     timings = figures(project.results / "reports" / "report.html")["results/reports/timings.svg"]
     assert "Another caption." in timings["caption"]
+
+
+@pytest.mark.workflow
+def test_what_models_do_has_the_same_bytes_for_any_cores_and_after_a_kill(workshop: Workshop) -> None:
+    project, models = workshop.project, "reports/models"
+    # Without the table of compared detectors, which states their speed.
+    asked = ["restored/summary.json", "reports/footage.html", "reports/summary.html"]
+    asked += [f"{models}/mosaic_restoration/{name}" for name in ("comparison.html", "where.svg", "restored")]
+    asked += ["metrics/mosaic_detection.comparison.json", f"{models}/mosaic_detection/where.html"]
+    targets = [f"results/{path}" for path in asked]
+    made = [*asked, *(f"restored/clay/{name}" for name in ("videos", "comparisons", "sheets", "scenes.parquet"))]
+    with ExitStack() as stack:
+        CHANGES["weights that a detector is compared with"](workshop, stack)
+        run = project.run(*targets, snakefile=workshop.snakefile)
+        assert run.returncode == 0, run.output
+        expected = digests(project, made)
+        assert {f"restored/clay/{name}/clay.mp4" for name in ("videos", "comparisons")} <= expected.keys()
+        for path in ("restored", "comparisons", *asked[1:]):
+            remove(project.results / path)
+        process = project.start(*targets, cores=1, snakefile=workshop.snakefile)
+        deadline = time.monotonic() + 120
+        # A copy is opened when its first frame is encoded.
+        while not list(project.results.glob("restored/clay/kept/videos/.*/restored.mp4")):
+            assert process.poll() is None and time.monotonic() < deadline, process.communicate()[0].decode()
+            time.sleep(0.002)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate(timeout=60)
+        assert not list(project.results.glob("restored/clay/kept/videos/[!.]*"))
+        assert not list(project.results.glob("restored/clay/videos"))
+        assert project.run("--unlock", snakefile=workshop.snakefile).returncode == 0
+        run = project.run(*targets, cores=1, snakefile=workshop.snakefile)
+    assert run.returncode == 0, run.output
+    assert digests(project, made) == expected
+    assert not [path for path in (project.results / "restored").rglob(".*") if path.name != ".snakemake_timestamp"]
 
 
 @pytest.mark.workflow

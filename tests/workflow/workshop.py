@@ -1,0 +1,90 @@
+"""A finished journey, and changes that tests make to it and undo again."""
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from projects import Project
+
+from tessera.core.provenance import sha256_file
+
+Rows = list[dict[str, str]]
+Change = Callable[["Workshop", ExitStack], None]
+
+
+class Workshop:
+    """A finished journey, and a copy of the workflow that tests can change."""
+
+    def __init__(self, project: Project, rows: Rows, snakefile: Path) -> None:
+        self.project = project
+        self.rows = rows
+        self.snakefile = snakefile
+        self._after: dict[tuple[Change, ...], dict[str, int]] = {}
+
+    def planned_after(self, *changes: Change) -> dict[str, int]:
+        """Return what `planned` does after `changes`, which are undone again. Several tests may ask for the same changes."""
+        if changes not in self._after:
+            with ExitStack() as stack:
+                for change in changes:
+                    change(self, stack)
+                self._after[changes] = self.planned("all")
+        return self._after[changes]
+
+    def planned(self, *targets: str) -> dict[str, int]:
+        """Return the rules that Snakemake would run now, and how many jobs of each."""
+        run = self.project.run("--dry-run", *targets, snakefile=self.snakefile)
+        assert run.returncode == 0, run.output
+        counts = re.findall(r"^ (\w[\w ]*?) +(\d+) *$", run.output.partition("Job stats")[2], re.MULTILINE)
+        return {rule.replace(" ", "_"): int(count) for rule, count in counts if rule not in {"total", *targets}}
+
+    @contextmanager
+    def edited(self, path: Path, old: str, new: str) -> Iterator[None]:
+        """Replace `old` by `new` in `path` inside the block."""
+        text, state = path.read_text(encoding="utf-8"), path.stat()
+        assert old in text, f"{old!r} is not in {path}"
+        path.write_text(text.replace(old, new, 1), encoding="utf-8")
+        yield
+        path.write_text(text, encoding="utf-8")
+        os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+
+    @contextmanager
+    def set(self, path: str, value: object) -> Iterator[None]:
+        """Change the setting at the dotted `path` inside the block."""
+        *parents, last = path.split(".")
+        place = self.project.settings
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        before = dict(place)
+        place[last] = value
+        yield
+        place.clear()
+        place.update(before)
+
+    def code(self, module: str) -> Path:
+        """Return the file of `module` in the copy of the workflow."""
+        return self.snakefile.parent / "src" / "tessera" / module
+
+
+def setting(path: str, value: object) -> Change:
+    return lambda workshop, stack: stack.enter_context(workshop.set(path, value))
+
+
+def code(module: str, old: str, new: str) -> Change:
+    return lambda workshop, stack: stack.enter_context(workshop.edited(workshop.code(module), old, new))
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def digests(project: Project, paths: Sequence[str]) -> dict[str, str]:
+    """Return the sha256 of each file in `paths`, files and folders of the results."""
+    files = [file for path in paths for file in [project.results / path, *(project.results / path).rglob("*")]]
+    return {str(file.relative_to(project.results)): sha256_file(file) for file in files if file.is_file()}
