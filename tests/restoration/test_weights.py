@@ -68,6 +68,11 @@ def test_weights_in_half_precision_become_float32(state: dict[str, torch.Tensor]
     assert {value.dtype for value in read_weights(tmp_path / "weights.pth").values()} == {torch.float32}
 
 
+def test_tensors_under_other_names_than_text_are_left_out(tmp_path: Path) -> None:
+    torch.save({"conv_last.weight": torch.zeros(1), 1: torch.zeros(1)}, tmp_path / "weights.pth")
+    assert read_weights(tmp_path / "weights.pth").keys() == {"conv_last.weight"}
+
+
 def test_loaded_weights_equal_those_of_the_generator(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
     torch.save(state, tmp_path / "weights.pth")
     other = deepcopy(generator(seed=1))

@@ -76,7 +76,7 @@ def read_tensors(path: Path) -> "dict[str, torch.Tensor]":
     try:
         state = load_file(path) if is_safetensors else torch.load(path, map_location="cpu", weights_only=True)
         state = state.get("state_dict", state)
-        tensors = {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
+        tensors = {name: value for name, value in state.items() if isinstance(name, str) and isinstance(value, torch.Tensor)}
         if any(value.is_meta or value.layout != torch.strided for value in tensors.values()):
             raise ValueError("tensors without stored values")
         # Several names may share one tensor, as those of a generator and its moving average do.
