@@ -70,5 +70,6 @@ class MosaicSettings(DrawSettings):
     bar_opacity: Fractions = (0.6, 1.0)
     max_side: PositiveInt = 640
     min_side: PositiveInt = 10
+    uncovered: Probability = 0.1
     backgrounds: Probability = 0.5
     quality: int = Field(95, ge=1, le=100)

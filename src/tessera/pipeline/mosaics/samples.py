@@ -22,6 +22,7 @@ from tessera.imaging.mosaic.settings import MIN_BLOCK, VALUES, MosaicSettings
 
 # Levels, root mean square. The degradations add Gaussian noise of up to 1.6, and JPEG at quality 95 changes frames by up to 1.
 NOISE = 2.0
+UNCOVERED = "mosaics uncovered"  # the room of the generators that decide which frames get no mosaic
 FAINT = "mosaics faint"  # the room of the generators that decide what makes mosaics hard to see
 
 
@@ -51,9 +52,9 @@ def pixelate_frames(
 
     `frames`: `tables.Frames`; their images are in the folder `pictures`. `regions`: `tables.Annotations`, with masks as run
     lengths and labels of `VALUES`. `backgrounds`: `tables.Frames` that are known to show nothing to detect. They become samples
-    without a mosaic, unless `settings.backgrounds` is 0. Each picture is scaled down and its regions are pixelated. Some
-    pictures are pixelated at another size and then scaled to that of the sample. Then `degrade` is applied, with the height of
-    the smallest block.
+    without a mosaic, unless `settings.backgrounds` is 0, and so does the fraction `settings.uncovered` of the frames with
+    regions. Each picture is scaled down and its regions are pixelated. Some pictures are pixelated at another size and then
+    scaled to that of the sample. Then `degrade` is applied, with the height of the smallest block.
 
     The folders `images` and `masks` get one JPEG and one PNG file per sample, named after the key of the frame. Pixels of the
     mask that `cover` returns have the value of the label; a later region overwrites an earlier one. `table`
@@ -77,8 +78,15 @@ def pixelate_frames(
     wanted = regions_of.keys() | set(read_table(backgrounds, Frames)["key"])
     samples = [frame for frame in read_table(frames, Frames).iter_rows(named=True) if frame["key"] in wanted]
 
+    uncovered = {
+        key for key in regions_of if settings.backgrounds and generator(seed, UNCOVERED, key).random() < settings.uncovered
+    }
+
     def make(frame: dict[str, Any]) -> list[dict[str, Any] | Dropped]:
-        return _make_sample(frame, regions_of.get(frame["key"], []), pictures, images, masks, settings, seed, degrade)
+        of_frame = regions_of.get(frame["key"], [])
+        covered = [] if frame["key"] in uncovered else of_frame
+        outcomes = _make_sample(frame, covered, pictures, images, masks, settings, seed, degrade)
+        return outcomes if covered else [Dropped("frame left uncovered", "`mosaics.uncovered` of such frames")] * len(of_frame)
 
     rows: list[dict[str, Any]] = []
     with Ledger(ledger) as book, Ledger(mosaic_ledger) as mosaic_book, ThreadPoolExecutor(threads) as pool:
@@ -89,7 +97,7 @@ def pixelate_frames(
                 outcomes = made.result()
                 lost = [outcome.reason for outcome in outcomes if isinstance(outcome, Dropped)]
                 note["reason"] = "; ".join(sorted(set(lost)))
-                if lost and len(lost) == len(outcomes):
+                if lost and len(lost) == len(outcomes) and frame["key"] not in uncovered:
                     raise Dropped("no region is left", note["reason"])
             for region, outcome in zip(of_frame, outcomes, strict=True):
                 with mosaic_book.item(f"{frame['key']}#{region['number']}"):
