@@ -7,7 +7,7 @@ wide instead of 256. Where one side has no room, at the border of the frame, the
 `compat: lada` gives exactly the crops of Lada. Boxes are half-open here and inclusive in Lada.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -124,3 +124,10 @@ class Fit:
     def _inside(self) -> tuple[slice, slice]:
         (height, width), (top, left) = self.scaled, ((self.size - side) // 2 for side in self.scaled)
         return slice(top, top + height), slice(left, left + width)
+
+
+def without_padding(picture: np.ndarray, pad: Sequence[int]) -> np.ndarray:
+    """Return `picture` without its black padding. `pad`: pixels of padding at the top, bottom, left and right."""
+    top, bottom, left, right = pad
+    height, width = picture.shape[:2]
+    return picture[top : height - bottom, left : width - right]

@@ -58,7 +58,7 @@ def fetch_weights(weights: WeightsSettings, path: Path) -> None:
     if fault := _fault(path):
         raise TesseraError(
             f"the weights {source} are no model ({fault}); declare a checkpoint of ultralytics (.pt), its export (.onnx), "
-            "or, for restoration, weights of torch (.pth) or .safetensors"
+            "or weights of torch (.pth) or .safetensors"
         )
     tell(f"{source}: {size} bytes, as declared")
 

@@ -1,38 +1,15 @@
 """Scores: each computes one number from pictures of a clip.
 
-The pictures are the luma of frames of the clip without their black padding, see `luma`: uint8 (H, W), of any size.
+The pictures are the luma of frames of the clip without their black padding: uint8 (H, W), of any size. See
+`tessera.imaging.sharpness.luma`.
 """
 
 import numpy as np
 
-SHARPNESS_SIDE = 256  # pixels
 MOTION_SIDE = 64  # pixels
 BLOCK = 8  # pixels
 LOGARITHMS = np.log1p(np.arange(256, dtype=np.float32) / 2)  # log(1 + step), by twice the step
 BLACK, WHITE = 8, 247  # levels of luma
-
-
-def luma(image: np.ndarray) -> np.ndarray:
-    """Return the luma of `image`, uint8 (H, W, 3), RGB, after ITU-R BT.601: uint8 (H, W)."""
-    import cv2
-
-    levels: np.ndarray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    return levels
-
-
-def sharpness(levels: np.ndarray) -> float:
-    """Return the variance of the Laplacian of `levels`, in squared levels. A sharper picture has a larger value.
-
-    The picture is scaled to a longer side of `SHARPNESS_SIDE` pixels first; otherwise, a larger picture of the same scene would
-    count as less sharp. Source: Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy", 2000.
-    """
-    import cv2
-
-    height, width = levels.shape
-    scale = SHARPNESS_SIDE / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    scaled = cv2.resize(levels, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    return float(cv2.Laplacian(scaled, cv2.CV_32F).var())
 
 
 def brightness(levels: np.ndarray) -> float:

@@ -12,9 +12,11 @@ from tessera.core.errors import Failed, TesseraError
 from tessera.core.job import ahead, progress
 from tessera.core.ledger import Ledger
 from tessera.core.messages import counted
+from tessera.imaging.crops import without_padding
 from tessera.imaging.detection.detector import Detector
 from tessera.imaging.hashing import perceptual_hash
 from tessera.imaging.images import shrink
+from tessera.imaging.sharpness import luma, sharpness
 from tessera.imaging.video import read_frames, read_packets
 from tessera.pipeline.clips import scores
 from tessera.pipeline.clips.quality import QualityModel, fuse, views_of
@@ -102,13 +104,6 @@ def spread(keyframes: np.ndarray, samples: int) -> list[int]:
     return chosen
 
 
-def without_padding(picture: np.ndarray, pad: Sequence[int]) -> np.ndarray:
-    """Return `picture` without its black padding. `pad`: pixels of padding at the top, bottom, left and right."""
-    top, bottom, left, right = pad
-    height, width = picture.shape[:2]
-    return picture[top : height - bottom, left : width - right]
-
-
 def _measure(clip: Mapping[str, Any], images: Path, samples: int, shown: bool, judge: QualityModel | None) -> Measured:
     """Measure `clip`, a row of `tables.Clips`. Raises `Failed` if it cannot be read or differs from its row."""
     path = images / f"{clip['key']}.mp4"
@@ -132,11 +127,11 @@ def _measure(clip: Mapping[str, Any], images: Path, samples: int, shown: bool, j
         picture = without_padding(whole[: clip["height"], : clip["width"]], clip["pads"][frame.index])
         if not picture.size:
             raise Failed("clip is not as its table says", f"frame {frame.index} is nothing but padding")
-        levels = scores.luma(picture)
+        levels = luma(picture)
         small = shrink(levels, SMALL_SIDE)
         moving[frame.index] = scores.thumbnail(small)
         if frame.index in looks:
-            columns["sharpness"].append(scores.sharpness(small))
+            columns["sharpness"].append(sharpness(small))
             for name in ("brightness", "clipped", "blockiness"):
                 columns[name].append(getattr(scores, name)(levels))
             hashes.append(perceptual_hash(small))

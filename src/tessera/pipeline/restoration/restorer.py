@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from tessera.core.errors import TesseraError
 from tessera.core.job import tell
+from tessera.core.weights.tensors import read_tensors
 from tessera.pipeline.restoration.models import Generator, build_discriminator, build_generator
 from tessera.pipeline.restoration.settings import DiscriminatorSettings, GeneratorSettings, StageSettings, TrainingSettings
-from tessera.pipeline.restoration.weights import load_weights, read_tensors
+from tessera.pipeline.restoration.weights import load_weights
 
 CHARBONNIER = 1e-12
 # Layers of VGG19, by their numbers in torchvision, and the weight of each in the loss; the values of Lada.

@@ -1,11 +1,11 @@
 """Load the weights of a generator from files of any known layout."""
 
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tessera.core.errors import TesseraError
+from tessera.core.weights.tensors import read_tensors
 from tessera.pipeline.restoration.settings import GeneratorSettings
 
 if TYPE_CHECKING:
@@ -55,56 +55,6 @@ def load_weights(generator: "torch.nn.Module", path: Path) -> None:
             f"differ, {different[0]!r} first); {fix}"
         )
     generator.load_state_dict(weights)
-
-
-def read_tensors(path: Path) -> "dict[str, torch.Tensor]":
-    """Return the tensors in `path` by name; float32, on the CPU.
-
-    Raises `TesseraError` if it cannot be read without code, or if it declares tensors that do not fit into the file: such a
-    file is hostile, and takes far more memory than its size.
-    """
-    import torch
-    from safetensors.torch import load_file
-
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        # A safetensors begins with 8 bytes of length and a JSON header; a checkpoint is a zip file or a pickle.
-        is_safetensors = file.read(9)[8:] == b"{"
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            _check_fits(path, sum(record.file_size for record in archive.infolist()), size)
-    try:
-        state = load_file(path) if is_safetensors else torch.load(path, map_location="cpu", weights_only=True)
-        state = state.get("state_dict", state)
-        tensors = {name: value for name, value in state.items() if isinstance(name, str) and isinstance(value, torch.Tensor)}
-        if any(value.is_meta or value.layout != torch.strided for value in tensors.values()):
-            raise ValueError("tensors without stored values")
-        # Several names may share one tensor, as those of a generator and its moving average do.
-        keys = {name: (each.data_ptr(), each.shape, each.stride(), each.dtype) for name, each in tensors.items()}
-        distinct = {keys[name]: value for name, value in tensors.items()}
-        _check_fits(path, sum(value.numel() * value.element_size() for value in distinct.values()), size)
-        converted = {key: value.float() for key, value in distinct.items()}
-        return {name: converted[key] for name, key in keys.items()}
-    except (MemoryError, OSError, TesseraError):
-        raise
-    except Exception as error:  # the exceptions for invalid files are not documented
-        raise TesseraError(
-            f"{path} is not a file of only weights ({_reason(error)}); copy it again, or, if it is a training checkpoint "
-            "that you trust, save only its `state_dict`"
-        ) from error
-
-
-def _check_fits(path: Path, declared: int, size: int) -> None:
-    if declared > size:
-        raise TesseraError(
-            f"{path} declares {declared:,} bytes of content, but has only {size:,}; copy it again, or get it from its author"
-        )
-
-
-def _reason(error: Exception) -> str:
-    """Return the first sentence of a message of torch or safetensors, without torch's advice to run the code in the file."""
-    message = str(error).split("WeightsUnpickler error: ")[-1].strip()
-    return message.split("\n")[0].split(". ")[0] or type(error).__name__
 
 
 def size_of(path: Path) -> GeneratorSettings:

@@ -46,7 +46,7 @@ class Scores(Table):
 
     key: pl.String = pa.Field(unique=True, description="key of the clip")
     looked: pl.Int64 = pa.Field(gt=0, description="number of frames sampled, from the first to the last")
-    sharpness: pl.Float64 = pa.Field(ge=0, description="see `tessera.pipeline.clips.scores.sharpness`; median")
+    sharpness: pl.Float64 = pa.Field(ge=0, description="see `tessera.imaging.sharpness.sharpness`; median")
     brightness: pl.Float64 = pa.Field(ge=0, le=1, description="mean luma; median over frames")
     clipped: pl.Float64 = pa.Field(ge=0, le=1, description="fraction of pixels that are black or white; median over frames")
     blockiness: pl.Float64 = pa.Field(ge=0, description="see `tessera.pipeline.clips.scores.blockiness`; median")

@@ -58,9 +58,14 @@ class Frames(Table):
     phash: pl.UInt64 = pa.Field(description="perceptual hash, imagehash.phash of the image scaled down to 256 pixels, 64 bits")
 
 
-class Duplicates(Table):
-    """Images that were left out because another image looks the same."""
+class Replaced(Table):
+    """The columns that every table of near-duplicates has, whatever found them."""
 
     key: pl.String = pa.Field(unique=True, description="key of the image that was left out")
     duplicate_of: pl.String = pa.Field(description="key of the image that was kept")
+
+
+class Duplicates(Replaced):
+    """Images that were left out because another image has nearly the same perceptual hash."""
+
     distance: pl.Int64 = pa.Field(ge=0, le=64, description="Hamming distance of the perceptual hashes, bits")

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import read_ledger
 from tessera.imaging.hashing import perceptual_hash
+from tessera.imaging.sharpness import luma, sharpness
 from tessera.imaging.video import read_frames, read_packets
 from tessera.pipeline.clips import scores
 from tessera.pipeline.clips.scoring import score_clips, spread
@@ -51,33 +52,33 @@ def run(folder: Path, **arguments: Any) -> tuple[dict[str, dict[str, Any]], dict
 
 def test_sharpness_equals_its_definition() -> None:
     image = scene(256, 200)
-    levels = np.pad(scores.luma(image).astype(int), 1, mode="reflect")
+    levels = np.pad(luma(image).astype(int), 1, mode="reflect")
     laplacian = levels[:-2, 1:-1] + levels[2:, 1:-1] + levels[1:-1, :-2] + levels[1:-1, 2:] - 4 * levels[1:-1, 1:-1]
-    assert scores.sharpness(scores.luma(image)) == pytest.approx(laplacian.var(), rel=1e-6)
+    assert sharpness(luma(image)) == pytest.approx(laplacian.var(), rel=1e-6)
 
 
 def test_blur_lowers_sharpness_and_size_hardly_matters() -> None:
     image = scene(512, 512)
-    blurred = [scores.sharpness(scores.luma(cv2.GaussianBlur(image, (0, 0), sigma))) for sigma in (0.5, 1, 2, 4, 8)]
+    blurred = [sharpness(luma(cv2.GaussianBlur(image, (0, 0), sigma))) for sigma in (0.5, 1, 2, 4, 8)]
     assert blurred == sorted(blurred, reverse=True)
     assert blurred[0] > 8 * blurred[-1]
     smooth = cv2.GaussianBlur(image, (0, 0), 6)
     half = cv2.resize(smooth, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-    assert scores.sharpness(scores.luma(half)) == pytest.approx(scores.sharpness(scores.luma(smooth)), rel=0.1)
+    assert sharpness(luma(half)) == pytest.approx(sharpness(luma(smooth)), rel=0.1)
 
 
 def test_brightness_and_what_is_clipped() -> None:
     image = np.zeros((10, 20, 3), np.uint8)
     image[:, :5], image[:, 5:15] = 255, 128
-    assert scores.brightness(scores.luma(image)) == pytest.approx((5 * 255 + 10 * 128) / 20 / 255)
-    assert scores.clipped(scores.luma(image)) == 0.5
+    assert scores.brightness(luma(image)) == pytest.approx((5 * 255 + 10 * 128) / 20 / 255)
+    assert scores.clipped(luma(image)) == 0.5
     assert [scores.clipped(np.full((4, 4), level, np.uint8)) for level in (0, 8, 9, 246, 247, 255)] == [1, 1, 0, 0, 1, 1]
 
 
 def plain_blockiness(image: np.ndarray) -> float:
     """Return the blockiness by its definition, step by step."""
     sides = []
-    for levels in (scores.luma(image).astype(float), scores.luma(image).astype(float).T):
+    for levels in (luma(image).astype(float), luma(image).astype(float).T):
         steps: list[list[float]] = [[] for _ in range(8)]
         for row in levels:
             for x in range(1, len(row) - 2):
@@ -91,16 +92,16 @@ def plain_blockiness(image: np.ndarray) -> float:
 
 def test_blockiness_equals_its_definition() -> None:
     image = jpeg(scene(40, 51), 30)
-    assert scores.blockiness(scores.luma(image)) == pytest.approx(plain_blockiness(image), rel=1e-4)
+    assert scores.blockiness(luma(image)) == pytest.approx(plain_blockiness(image), rel=1e-4)
 
 
 @pytest.mark.parametrize("offset", [(0, 0), (3, 6), (7, 1)])
 def test_a_poorer_jpeg_is_blockier_at_any_offset_of_the_crop(offset: tuple[int, int]) -> None:
     y, x = offset
     image = scene(200, 200)
-    found = [scores.blockiness(scores.luma(jpeg(image, quality)[y:, x:])) for quality in (90, 70, 50, 30, 15, 5)]
+    found = [scores.blockiness(luma(jpeg(image, quality)[y:, x:])) for quality in (90, 70, 50, 30, 15, 5)]
     assert found == sorted(found)
-    assert scores.blockiness(scores.luma(image[y:, x:])) < 1.1 < 2.5 < found[-1]
+    assert scores.blockiness(luma(image[y:, x:])) < 1.1 < 2.5 < found[-1]
 
 
 @needs_footage
@@ -117,7 +118,7 @@ def test_poor_jpegs_and_poor_videos_of_real_footage_are_blockier(name: str, tmp_
 
     crop = np.s_[5:230, 5:330]
     for made, settings in ((lambda quality: jpeg(footage[3], quality), (85, 60, 35, 10)), (h264, (18, 30, 38, 46))):
-        found = [scores.blockiness(scores.luma(made(setting)[crop])) for setting in settings]
+        found = [scores.blockiness(luma(made(setting)[crop])) for setting in settings]
         assert found == sorted(found)
         assert found[-1] > 1.5 * found[0]
 
@@ -126,14 +127,14 @@ def test_pictures_of_one_colour_and_tiny_pictures_have_scores() -> None:
     for shape in ((1, 1), (1, 300), (300, 1), (8, 8), (64, 64)):
         grey = np.full(shape, 128, np.uint8)
         assert scores.blockiness(grey) == 1.0
-        assert scores.sharpness(grey) == 0.0
+        assert sharpness(grey) == 0.0
         assert scores.motion(scores.thumbnail(grey), scores.thumbnail(grey), 0.1) == 0.0
 
 
 @given(shift=st.integers(0, 12), seconds=st.sampled_from([0.04, 0.1, 0.5]))
 def test_motion_is_the_distance_that_a_picture_moves_per_second(shift: int, seconds: float) -> None:
     image = scene(200, 240)
-    first, second = (scores.thumbnail(scores.luma(image[:, left : left + 200])) for left in (20, 20 + shift))
+    first, second = (scores.thumbnail(luma(image[:, left : left + 200])) for left in (20, 20 + shift))
     assert scores.motion(first, second, seconds) == pytest.approx(shift / 200 / seconds, abs=0.005 / seconds)
 
 
@@ -173,9 +174,9 @@ def test_a_clip_gets_every_score(tmp_path: Path) -> None:
     ]
     looked = decoded[::4]
     assert row["looked"] == len(looked) == 16
-    for name in ("sharpness", "brightness", "clipped", "blockiness"):
-        assert row[name] == pytest.approx(np.median([getattr(scores, name)(scores.luma(one)) for one in looked]), abs=1e-6)
-    assert row["hashes"] == [perceptual_hash(scores.luma(one)) for one in looked]
+    for measure in (sharpness, scores.brightness, scores.clipped, scores.blockiness):
+        assert row[measure.__name__] == pytest.approx(np.median([measure(luma(one)) for one in looked]), abs=1e-6)
+    assert row["hashes"] == [perceptual_hash(luma(one)) for one in looked]
     assert row["motion"] == pytest.approx(30 / 96, rel=0.1)
     assert all(
         row[name] is None for name in ("watermark", "mosaic", "nsfw", "nsfw_classes", "aesthetic", "technical", "quality")

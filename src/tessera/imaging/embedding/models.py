@@ -1,0 +1,176 @@
+"""Load the models that embed pictures: of timm, in ONNX, or the backbone of a detector."""
+
+import os
+from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from tessera.core.errors import TesseraError
+from tessera.core.weights.tensors import read_tensors
+from tessera.imaging.detection.offline import offline
+from tessera.imaging.embedding.settings import EmbedderSettings, Preprocessing
+
+if TYPE_CHECKING:
+    import torch
+
+IMAGE_SIZE = 640  # pixels; of ultralytics, where a checkpoint states none
+RESIZE = {"center": "crop", "squash": "stretch", "border": "pad"}  # what timm calls the ways to resize
+
+
+class Network(NamedTuple):
+    """A loaded model. `run` takes float32 (B, 3, S, S) and returns float32 (B, D)."""
+
+    run: Callable[[np.ndarray], np.ndarray]
+    preprocessing: Preprocessing
+    is_on_gpu: bool = False
+
+
+def load_network(weights: Path, settings: EmbedderSettings) -> Network:
+    """Return the model in the file `weights`. Raises `TesseraError` if it is not what `settings` say."""
+    loaders = {"timm": _timm, "onnx": _onnx, "detector": _detector}
+    return loaders[settings.kind](weights, settings)
+
+
+def _timm(weights: Path, settings: EmbedderSettings) -> Network:
+    # timm loads weights from the disk alone here, but imports a library that would ask the network.
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    import timm
+    from timm.data import resolve_model_data_config
+
+    name = settings.architecture
+    if not timm.is_model(name.split(".")[0]):
+        near = get_close_matches(name, timm.list_models(), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else "; `timm.list_models()` lists them"
+        raise TesseraError(f"timm has no architecture {name!r}{hint}")
+    state = read_tensors(weights)
+    heads = timm.get_pretrained_cfg(name, allow_unregistered=True).classifier or ()
+    heads = tuple(f"{head}." for head in ([heads] if isinstance(heads, str) else heads))
+    classes = 0
+    if settings.output == "head":
+        last = state.get(f"{heads[0]}weight") if heads else None
+        if last is None:
+            raise TesseraError(f"{weights}: {name!r} has no head in it, which `output: head` asks for; set `output: pooled`")
+        classes = len(last)
+    try:
+        model = timm.create_model(name, pretrained=False, num_classes=classes)
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise TesseraError(f"timm cannot build {name!r} ({error}); choose another architecture") from error
+    if not classes:
+        state = {key: value for key, value in state.items() if not key.startswith(heads)}
+    wanted = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    found = {key: tuple(value.shape) for key, value in state.items()}
+    if wanted != found:
+        different = sorted({key for key, _ in wanted.items() ^ found.items()})
+        raise TesseraError(
+            f"{weights}: these are not weights of {name!r}: {len(different)} of {len(wanted)} tensors differ,"
+            f" {different[0]!r} first; set `architecture` to theirs, or declare other weights"
+        )
+    model.load_state_dict(state)
+    own: dict[str, Any] = resolve_model_data_config(model)
+    preprocessing = settings.preprocessing or Preprocessing(
+        size=own["input_size"][-1],
+        resize=RESIZE[own["crop_mode"]],
+        crop=own["crop_pct"] if own["crop_mode"] == "center" else 1.0,
+        interpolation=own["interpolation"],
+        mean=own["mean"],
+        std=own["std"],
+    )
+    return _of_torch(model, preprocessing)
+
+
+def _detector(weights: Path, settings: EmbedderSettings) -> Network:
+    """Return the backbone of a detector of ultralytics. Its last feature map is averaged over the picture."""
+    offline()
+    import torch
+    from ultralytics.nn.tasks import load_checkpoint
+
+    try:
+        model, checkpoint = load_checkpoint(weights)
+        layers = model.model[: len(model.yaml["backbone"])]
+        size = (checkpoint.get("train_args") or {}).get("imgsz", IMAGE_SIZE)
+    except Exception as error:  # for files that are not checkpoints, exceptions of many types are raised
+        said = " ".join(str(error).split())[:300]
+        raise TesseraError(f"{weights}: not a checkpoint of a detector of ultralytics ({said}); declare another") from error
+
+    class Backbone(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = layers
+
+        def forward(self, x: Any) -> Any:
+            outputs: list[Any] = []
+            for layer in self.layers:
+                if layer.f != -1:  # not from the layer before it
+                    x = outputs[layer.f] if isinstance(layer.f, int) else [x if j == -1 else outputs[j] for j in layer.f]
+                x = layer(x)
+                outputs.append(x)
+            return x.mean(dim=(2, 3))
+
+    preprocessing = settings.preprocessing or Preprocessing(
+        size=max(size) if isinstance(size, list | tuple) else size,
+        resize="stretch",
+        interpolation="bilinear",
+        mean=(0, 0, 0),
+        std=(1, 1, 1),
+    )
+    return _of_torch(Backbone(), preprocessing)
+
+
+def _of_torch(model: "torch.nn.Module", preprocessing: Preprocessing) -> Network:
+    import torch
+
+    is_on_gpu = torch.cuda.is_available()
+    device = "cuda" if is_on_gpu else "cpu"
+    model = model.eval().float().to(device)
+
+    def run(batch: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            vectors: np.ndarray = model(torch.from_numpy(batch).to(device)).float().cpu().numpy()
+        return vectors
+
+    return Network(run, preprocessing, is_on_gpu)
+
+
+def _onnx(weights: Path, settings: EmbedderSettings) -> Network:
+    # ONNX Runtime would report to Microsoft.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    # Several threads run it at a time, each with a batch of its own.
+    options.intra_op_num_threads = 1
+    available = onnxruntime.get_available_providers()
+    providers = [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in available]
+    try:
+        session = onnxruntime.InferenceSession(str(weights), options, providers)
+    except Exception as error:  # the type depends on the kind of damage
+        raise TesseraError(f"{weights}: not an ONNX model that can be loaded ({error}); declare another file") from error
+    assert settings.preprocessing is not None, "checked where the settings are read"
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    size = settings.preprocessing.size
+    # A side of any size is a name or None.
+    sides = [side if isinstance(side, int) else None for side in inputs[0].shape] if len(inputs) == 1 else []
+    fits = len(sides) == 4 and all(side in {None, wanted} for side, wanted in zip(sides[1:], (3, size, size), strict=True))
+    if not fits or inputs[0].type != "tensor(float)":
+        stated = ", ".join(f"{each.name} {each.type} {each.shape}" for each in inputs)
+        raise TesseraError(
+            f"{weights}: its inputs are {stated or 'none'}; expected is one input of 32-bit floating-point numbers"
+            f" (pictures, 3, {size}, {size}); set `preprocessing.size`, or export the model with this input alone"
+        )
+    chosen = next((each.name for each in outputs if len(each.shape) == 2), None)
+    if chosen is None:
+        stated = ", ".join(f"{each.name} {each.shape}" for each in outputs)
+        raise TesseraError(
+            f"{weights}: its outputs are {stated}; expected is one of the shape (pictures, numbers); export the model with"
+            " its pooled features as an output"
+        )
+    singly = sides[0] == 1
+
+    def run(batch: np.ndarray) -> np.ndarray:
+        parts = [batch[place : place + 1] for place in range(len(batch))] if singly else [batch]
+        return np.concatenate([session.run([chosen], {inputs[0].name: part})[0] for part in parts])
+
+    return Network(run, settings.preprocessing, "CUDAExecutionProvider" in session.get_providers())

@@ -1,0 +1,55 @@
+"""Settings of the models that embed pictures."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, PositiveInt, model_validator
+
+from tessera.core.settings import Settings
+from tessera.core.weights.declare import TrainedOrDeclaredWeights
+
+Channels = tuple[float, float, float]  # red, green, blue
+Deviation = Annotated[float, Field(gt=0)]
+
+
+class Preprocessing(Settings):
+    """How a picture becomes the input of a model."""
+
+    size: PositiveInt = Field(224, ge=16, le=4096)
+    resize: Literal["crop", "stretch", "pad"] = "crop"
+    crop: float = Field(1.0, gt=0, le=1)
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bicubic"
+    mean: Channels = (0.485, 0.456, 0.406)
+    std: tuple[Deviation, Deviation, Deviation] = (0.229, 0.224, 0.225)
+
+
+class EmbedderSettings(Settings):
+    """A model that embeds pictures."""
+
+    kind: Literal["timm", "onnx", "detector"]
+    weights: TrainedOrDeclaredWeights
+    architecture: str = ""
+    output: Literal["pooled", "head"] = "pooled"
+    preprocessing: Preprocessing | None = None
+    normalise: bool = True
+    batch: PositiveInt = Field(16, le=1024)
+
+    @model_validator(mode="after")
+    def _parts_fit_together(self) -> Self:
+        faults = []
+        if self.weights is None:
+            faults.append("an embedding needs `weights`")
+        if self.weights == "trained" and self.kind != "detector":
+            faults.append(f"`weights: trained` is for the kind detector; declare the weights of the {self.kind} model")
+        if (self.kind == "timm") != bool(self.architecture):
+            faults.append("`architecture` is the name of a model of timm, for the kind timm alone")
+        if self.output == "head" and self.kind != "timm":
+            faults.append("`output: head` is for the kind timm alone")
+        if self.weights is not None and self.weights != "trained":
+            is_onnx = self.weights.file.endswith(".onnx")
+            if is_onnx != (self.kind == "onnx"):
+                faults.append("the kind onnx needs a file `.onnx`, and no other kind takes one")
+        if self.kind == "onnx" and self.preprocessing is None:
+            faults.append("an ONNX model states no preprocessing; set `preprocessing`")
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
