@@ -52,6 +52,7 @@ for room in room_files():
     include: f"workflow/rules/{room}.smk"
 
 
+include: "workflow/rules/embeddings.smk"
 include: "workflow/rules/datasets.smk"
 include: "workflow/rules/models.smk"
 include: "workflow/rules/previews.smk"
@@ -81,6 +82,7 @@ rule all:
         WITHDRAWN,
         expand("<results>/datasets/{dataset}/SHA256SUMS", dataset=DATASETS),
         expand("<results>/weights/{model}/SHA256SUMS", model=MODELS),
+        [] if IS_EMPTIED else MADE_OF_EMBEDDINGS,
         [] if IS_EMPTIED else rules.report.output,
 
 

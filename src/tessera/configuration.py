@@ -27,6 +27,7 @@ from tessera.pipeline.clips.track import TrackSettings
 from tessera.pipeline.clips.tracks import SceneSettings
 from tessera.pipeline.clips.watch import VideoMetricSettings
 from tessera.pipeline.datasets.splits import SplitSettings
+from tessera.pipeline.embeddings.settings import Embeddings, embedding_faults
 from tessera.pipeline.filters.filtering import FilterSettings
 from tessera.pipeline.footage.admission import SourceSettings
 from tessera.pipeline.footage.duplicates import DuplicateSettings
@@ -73,7 +74,7 @@ CONFIDENCES = {
 
 
 def _gates() -> dict[str, Any]:
-    rooms = dict.fromkeys(["sources", *(room for dataset in DATASETS for room in dataset.gates)])
+    rooms = dict.fromkeys(["sources", *(room for dataset in DATASETS for room in dataset.gates), "embeddings"])
     return {room: (float, Field(ALLOWED.get(room, ALLOWED_ELSEWHERE), ge=0, le=1)) for room in rooms}
 
 
@@ -221,6 +222,7 @@ class Configuration(Settings):
     sources: SourceSettings = SourceSettings()
     frames: FrameSettings = FrameSettings()
     duplicates: DuplicateSettings = DuplicateSettings()
+    embeddings: Embeddings = Field({})
     annotations: AnnotationSettings = AnnotationSettings()
     watermarks: WatermarkSettings = WatermarkSettings()
     regions: Regions = Regions()
@@ -242,7 +244,7 @@ class Configuration(Settings):
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
-        faults = [*self._mosaic_faults(), *self._clip_faults(), *self._target_faults()]
+        faults = [*self._mosaic_faults(), *self._clip_faults(), *self._target_faults(), *self._embedding_faults()]
         reserved = {model.name: model.kind.reserved for model in MODELS}
         faults += [fault for model, compared in self.comparisons for fault in compared_faults(model, compared, reserved[model])]
         if faults:
@@ -298,6 +300,18 @@ class Configuration(Settings):
         scored = {f"scores.detectors.{name}": (name, detector.weights) for name, detector in self.scores.detectors}
         places = {"scenes.detect": ("nsfw", self.scenes.detect.weights), **scored}
         return self._untrained(places, "`scenes.detect.weights: null` makes no clips at all")
+
+    def _embedding_faults(self) -> list[str]:
+        """Return what is wrong with the embeddings as a whole."""
+        trained = [name for name in trained_models(self.model_dump(mode="json")) if name in DETECTORS]
+        faults = embedding_faults(self.embeddings, self.duplicates.embeddings, trained)
+        if self.scenes.detect.weights is None:
+            faults += [
+                f"`embeddings.{name}.clips` is {embedding.clips}, and `scenes.detect.weights: null` makes no clips: set it to 0"
+                for name, embedding in self.embeddings.items()
+                if embedding.clips
+            ]
+        return faults
 
     def _untrained(self, detectors: Mapping[str, tuple[str, Any]], way_out: str) -> list[str]:
         """Return a fault for each of `detectors` that needs the weights of a model that is not trained here.

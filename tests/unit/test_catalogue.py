@@ -112,9 +112,10 @@ def test_a_gate_of_a_dataset_has_ledgers_and_an_allowance(dataset: Dataset) -> N
         assert 0 <= load_configuration({})["gates"][room] <= 1
 
 
-def test_every_gate_belongs_to_a_dataset() -> None:
+def test_every_gate_has_an_allowance_and_belongs_to_a_dataset_or_to_the_embeddings() -> None:
     judged = {room for text in RULES.values() for room in re.findall(r'GATES\["(\w+)"\] = ', text)}
-    assert judged == {room for dataset in DATASETS for room in dataset.gates}
+    assert judged == {room for dataset in DATASETS for room in dataset.gates} | {"embeddings"}
+    assert judged | {"sources"} == set(load_configuration({})["gates"])
 
 
 @datasets

@@ -5,6 +5,17 @@ from tessera.core.definitions import code_digest
 from tessera.records.material import LABELS as LABEL_SET
 
 
+def tables_of_duplicates(wildcards):
+    """Return the tables of near-duplicates that are left out: by hash, and by those embeddings that the settings name."""
+    return [
+        "<results>/duplicates/duplicates.parquet",
+        *expand(
+            "<results>/near_duplicates/{embedding}/near_duplicates.parquet",
+            embedding=config["duplicates"]["embeddings"],
+        ),
+    ]
+
+
 def ledgers_of_room(wildcards):
     """Return the ledgers that the gate of a room checks."""
     return [
@@ -46,7 +57,7 @@ rule divide_sources:
         sources="<results>/sources/admitted.parquet",
         labelled=labelled_images,
         frames=expand("<results>/frames/{shard}/frames.parquet", shard=SHARDS),
-        duplicates="<results>/duplicates/duplicates.parquet",
+        duplicates=tables_of_duplicates,
     output:
         splits="<results>/datasets/splits.parquet",
     log:

@@ -18,9 +18,7 @@ rule select_samples:
         ),
         duplicates=of_dataset(
             lambda dataset: (
-                "<results>/duplicates/duplicates.parquet"
-                if dataset.drops_duplicates
-                else []
+                tables_of_duplicates(None) if dataset.drops_duplicates else []
             )
         ),
         splits=of_dataset(

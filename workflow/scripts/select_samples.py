@@ -8,7 +8,7 @@ with job(snakemake) as (inputs, outputs, params):
     select_samples(
         images=inputs.images,
         annotations=inputs.annotations,
-        duplicates=inputs.duplicates or None,
+        duplicates=inputs.duplicates,
         sources=inputs.sources,
         decisions={row["key"]: Decision(**row) for row in params.decisions},
         splits=inputs.splits or None,

@@ -16,6 +16,14 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def sha256_if_readable(path: Path) -> str:
+    """Return the sha256 of `path`, or an empty string if it cannot be read: what reads it for its content reports the error."""
+    try:
+        return sha256_file(path)
+    except OSError:
+        return ""
+
+
 def digest(value: Any) -> str:
     """Return the sha256 of `value` written as canonical JSON."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -99,6 +99,20 @@ def test_a_detector_gives_the_mean_of_the_last_feature_map_of_its_backbone(weigh
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3 * float(expected.max()))
 
 
+def test_a_layout_depends_on_what_is_where_and_not_on_brightness(weights: Path) -> None:
+    generator = np.random.default_rng(0)
+    levels = generator.integers(0, 160, (2, 6, 8, 3), dtype=np.uint8)
+    one, other = (np.array(Image.fromarray(each).resize((160, 120), Image.Resampling.BICUBIC)) for each in levels)
+    brighter = (one * 1.2 + 20).astype(np.uint8)
+    flat = [np.full((30, 40, 3), level, np.uint8) for level in (0, 200)]
+    found = embedder(weights, kind="detector", output="layout").embed([one, brighter, other, one[:, ::-1], *flat])
+    assert found.shape[1] == 36 * 16 + 1
+    similar = found @ found.T
+    assert similar[0, 1] > 0.95
+    assert max(similar[0, 2], similar[0, 3]) < 0.7
+    assert np.isfinite(similar[4:]).all(), "pictures of one colour have a direction too"
+
+
 @pytest.mark.parametrize("batch", ["batch", 1])
 def test_an_onnx_model_gets_pictures_as_its_settings_say(batch: Any, tmp_path: Path) -> None:
     path = onnx_file(tmp_path / "means.onnx", [batch, 3, "height", 32])
@@ -209,6 +223,7 @@ def test_an_onnx_model_with_other_inputs_or_outputs_is_refused(
         ({"kind": "onnx", "weights": {"source": "w.onnx"}}, "an ONNX model states no preprocessing; set `preprocessing`"),
         ({"kind": "detector", "weights": {"source": "w.onnx"}}, "no other kind takes one"),
         ({"kind": "detector", "weights": None}, "an embedding needs `weights`"),
+        ({"kind": "onnx", "weights": {"source": "w.onnx"}, "output": "layout"}, "`output: layout` is not for the kind onnx"),
     ],
 )
 def test_settings_that_contradict_each_other_are_named(settings: dict[str, Any], message: str) -> None:

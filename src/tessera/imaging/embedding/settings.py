@@ -28,7 +28,7 @@ class EmbedderSettings(Settings):
     kind: Literal["timm", "onnx", "detector"]
     weights: TrainedOrDeclaredWeights
     architecture: str = ""
-    output: Literal["pooled", "head"] = "pooled"
+    output: Literal["pooled", "head", "layout"] = "pooled"
     preprocessing: Preprocessing | None = None
     normalise: bool = True
     batch: PositiveInt = Field(16, le=1024)
@@ -42,8 +42,8 @@ class EmbedderSettings(Settings):
             faults.append(f"`weights: trained` is for the kind detector; declare the weights of the {self.kind} model")
         if (self.kind == "timm") != bool(self.architecture):
             faults.append("`architecture` is the name of a model of timm, for the kind timm alone")
-        if self.output == "head" and self.kind != "timm":
-            faults.append("`output: head` is for the kind timm alone")
+        if self.output != "pooled" and self.kind != {"head": "timm", "layout": "detector"}[self.output]:
+            faults.append(f"`output: {self.output}` is not for the kind {self.kind}")
         if self.weights is not None and self.weights != "trained":
             is_onnx = self.weights.file.endswith(".onnx")
             if is_onnx != (self.kind == "onnx"):

@@ -22,16 +22,16 @@ from tessera.records.annotation.model import Loss
 from tessera.records.decisions import Decision
 from tessera.records.material import LABELS, SETS
 from tessera.records.tables.annotation import Annotations, Images
-from tessera.records.tables.footage import Duplicates
+from tessera.records.tables.footage import Replaced
 from tessera.records.tables.splits import SourceSplits, Splits
-from tessera.records.tables.table import read_table, read_tables, write_table
+from tessera.records.tables.table import read_columns, read_table, read_tables, write_table
 from tessera.records.use import NOT_ADMITTED, refusals
 
 
 def select_samples(
     images: Sequence[Path],
     annotations: Sequence[Path],
-    duplicates: Path | None,
+    duplicates: Sequence[Path],
     sources: Path,
     decisions: Mapping[str, Decision],
     splits: Path | None,
@@ -44,8 +44,8 @@ def select_samples(
 ) -> None:
     """Write the images that feed `dataset` to the table `selected`, and their annotations to the table `regions`.
 
-    `images`, `annotations`: tables of all labelled images (`tables.Images`, `tables.Annotations`). `duplicates`:
-    `tables.Duplicates`, or None to keep images that look the same. `sources`: `tables.Sources`. `decisions`: decisions of
+    `images`, `annotations`: tables of all labelled images (`tables.Images`, `tables.Annotations`). `duplicates`: files with the
+    columns of `tables.Replaced`, none to keep images that look the same. `sources`: `tables.Sources`. `decisions`: decisions of
     people, by the key of the frame. `splits`: `tables.SourceSplits`, or None if `backgrounds` is 1. `backgrounds`: the largest
     fraction of the images of each split that may be without regions, as negative examples. `remedy`: advice for the message if
     the dataset would be empty. The output is sorted by key, whatever the order of the tables.
@@ -67,8 +67,10 @@ def select_samples(
     left_out = {key: reason for key, source in origins if (reason := refused.get(source, NOT_ADMITTED)[0])}
     words = {key: decisions[key] for key in pictures["key"] if key in decisions and key not in left_out}
     left_out |= {key: "dropped by decision" for key, word in words.items() if word.decision == "drop"}
-    stays = dict(read_table(duplicates, Duplicates).select("key", "duplicate_of").iter_rows()) if duplicates else {}
-    kept = keep_one_of_each([key for key in pictures["key"] if key not in left_out], stays)
+    kept = {key: key for key in pictures["key"] if key not in left_out}
+    for table in duplicates:
+        stays = dict(read_columns(table, Replaced).iter_rows())
+        kept |= keep_one_of_each([key for key, other in kept.items() if key == other], stays)
     kept |= {key: key for key in words.keys() & kept.keys()}
     chosen = pictures.filter(pl.col("key").is_in([key for key, other in kept.items() if key == other]))
     shapes = read_tables(list(annotations), Annotations).sort("key", "number")

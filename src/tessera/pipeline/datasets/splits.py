@@ -107,7 +107,7 @@ def divide_sources(
     sources: Path,
     labelled: Sequence[Path],
     frames: Sequence[Path],
-    duplicates: Path,
+    duplicates: Sequence[Path],
     order: Sequence[str],
     settings: SplitSettings,
     output: Path,
@@ -115,7 +115,8 @@ def divide_sources(
     """Write the split of every source, for all datasets, to the table `output` (`tables.SourceSplits`).
 
     `sources`: `tables.Sources` that are admitted. `labelled`: files of `tables.Images`. `frames`: files of `tables.Frames`.
-    `duplicates`: `tables.Duplicates`. `order`: the sources in the order in which they were added, see `split_sources`; other
+    `duplicates`: files with the columns of `tables.Replaced`, each found by another measure. Sources are linked if they share
+    enough pictures by any of them. `order`: the sources in the order in which they were added, see `split_sources`; other
     sources follow by name.
 
     Raises `TesseraError` if fixed splits contradict each other.
@@ -123,11 +124,10 @@ def divide_sources(
     import polars as pl
 
     from tessera.records.tables.annotation import Images
-    from tessera.records.tables.footage import Duplicates, Frames, Sources
+    from tessera.records.tables.footage import Frames, Replaced, Sources
     from tessera.records.tables.splits import SourceSplits
-    from tessera.records.tables.table import read_table, read_tables, write_table
+    from tessera.records.tables.table import read_columns, read_table, read_tables, write_table
 
-    stays = read_table(duplicates, Duplicates).select("key", picture="duplicate_of")
     images = read_tables(list(labelled), Images).select("key", "source", "split")
     stated = pl.concat([read_table(sources, Sources).select("source", "split"), images.select("source", "split")])
     fixed: dict[str, str] = {}
@@ -139,9 +139,13 @@ def divide_sources(
     keys = pl.concat([images.select("key", "source"), read_tables(list(frames), Frames).select("key", "source")])
     # Frames were sampled of copies too, which are refused only where all sources are gathered.
     keys = keys.filter(pl.col("source").is_in(list(fixed)))
-    pictures = keys.join(stays, on="key", how="left").with_columns(pl.coalesce("picture", "key").alias("picture"))
+    links = []
+    for table in duplicates:
+        stays = read_columns(table, Replaced).select("key", picture="duplicate_of")
+        pictures = keys.join(stays, on="key", how="left").with_columns(pl.coalesce("picture", "key").alias("picture"))
+        links += shared_pictures(pictures, settings.shared)
     known = dict.fromkeys([*(source for source in order if source in fixed), *sorted(fixed)])
-    splits = split_sources(list(known), fixed, shared_pictures(pictures, settings.shared), settings)
+    splits = split_sources(list(known), fixed, links, settings)
     write_table(pl.DataFrame({"source": list(splits), "split": list(splits.values())}).sort("source"), SourceSplits, output)
 
 

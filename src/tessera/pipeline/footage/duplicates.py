@@ -20,6 +20,7 @@ class DuplicateSettings(Settings):
     """When two images count as duplicates."""
 
     distance: int = Field(4, ge=0, le=16)
+    embeddings: tuple[str, ...] = ()
 
 
 def drop_duplicates(frames: list[Path], labelled: list[Path], table: Path, ledger: Path, settings: DuplicateSettings) -> None:

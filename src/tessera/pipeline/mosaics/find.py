@@ -11,7 +11,7 @@ import numpy as np
 from tessera.core.errors import Failed
 from tessera.core.job import ahead, progress
 from tessera.core.ledger import Ledger, read_ledger
-from tessera.core.provenance import digest, sha256_file
+from tessera.core.provenance import digest, sha256_file, sha256_if_readable
 from tessera.core.store import Store
 from tessera.imaging.detection.detector import Detector
 from tessera.imaging.detection.settings import InferenceSettings, settings_of
@@ -73,7 +73,7 @@ def find_regions(
                     book.row(key, "dropped", reason, detail)
                 continue
             known = own.select("key", "width", "height").rows()
-            name = digest([*made_by, known, [_sha256(images / file) for file in own["file"]]])
+            name = digest([*made_by, known, [sha256_if_readable(images / file) for file in own["file"]]])
             if not store.holds(name):
                 detector = detector or Detector(weights, expected, settings)
                 with store.make(name) as folder, Ledger(folder / LEDGER) as looked:
@@ -88,14 +88,6 @@ def find_regions(
                 whole.add(name)
     write_table(pl.DataFrame(seen, schema=types(Annotations)), Annotations, table)
     store.keep(whole)
-
-
-def _sha256(file: Path) -> str:
-    """Return the sha256 of `file`, or an empty string if it cannot be read; reading the image reports the error."""
-    try:
-        return sha256_file(file)
-    except OSError:
-        return ""
 
 
 def _stored(

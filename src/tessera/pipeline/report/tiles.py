@@ -83,14 +83,23 @@ def find_clear(splits: Path, sources: Path, sets: Mapping[str, str], settings: R
     the settings name, by the id that their sources start with. With `blur: adult`, only samples of sources whose content is
     known to be `general` are clear.
     """
-    from tessera.records.tables.footage import Sources
     from tessera.records.tables.splits import Splits
+    from tessera.records.tables.table import read_table
+
+    samples: Iterable[tuple[str, str]] = read_table(splits, Splits).select("key", "source").iter_rows()
+    return clear_keys(samples, sources, sets, settings)
+
+
+def clear_keys(
+    samples: Iterable[tuple[str, str]], sources: Path, sets: Mapping[str, str], settings: ReportSettings
+) -> frozenset[str]:
+    """Return the keys of those of `samples`, each a key and its source, that are shown without blur; see `find_clear`."""
+    from tessera.records.tables.footage import Sources
     from tessera.records.tables.table import read_table
 
     if settings.blur == "all":
         return frozenset()
     stated = {**dict(read_table(sources, Sources).select("source", "content").iter_rows()), **sets}
-    samples: Iterable[tuple[str, str]] = read_table(splits, Splits).select("key", "source").iter_rows()
     return frozenset(key for key, source in samples if settings.blur == "none" or stated.get(set_of(source, sets)) == "general")
 
 
@@ -118,9 +127,17 @@ def shrink_picture(picture: Picture, blurred: bool, side: int = TILE_SIDE) -> Pi
 
 
 def draw_tiles(
-    tiles: Sequence[Picture], colours: dict[str, str], heading: str, path: Path, columns: int = TILE_COLUMNS
+    tiles: Sequence[Picture],
+    colours: dict[str, str],
+    heading: str,
+    path: Path,
+    columns: int = TILE_COLUMNS,
+    nothing: str = "no region",
 ) -> None:
-    """Draw `tiles` in rows of `columns` as a JPEG with a `heading`, and the outlines of their regions in `colours` by label."""
+    """Draw `tiles` in rows of `columns` as a JPEG with a `heading`, and the outlines of their regions in `colours` by label.
+
+    `nothing`: the text below a tile without a region.
+    """
     from matplotlib.patheffects import Normal, Stroke
 
     lines = max(1, math.ceil(len(tiles) / columns))
@@ -142,6 +159,6 @@ def draw_tiles(
             title = [shorten(line, 44) for line in (unquote(tile.name), *tile.caption.split("\n")[:CAPTION_LINES]) if line]
             axes.set_title("\n".join(title), fontsize=8, fontweight="normal")
             if tile.name and not tile.regions:
-                axes.text(0.5, -0.02, "no region", fontsize=8, color=QUIET, ha="center", va="top", transform=axes.transAxes)
+                axes.text(0.5, -0.02, nothing, fontsize=8, color=QUIET, ha="center", va="top", transform=axes.transAxes)
         if tiles and colours:
             legend(figure, colours)

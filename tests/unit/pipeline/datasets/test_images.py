@@ -75,7 +75,7 @@ class Selection:
         self,
         folder: Path,
         tables: list[tuple[Path, Path]],
-        links: dict[str, str] | None,
+        links: dict[str, str] | list[dict[str, str]] | None,
         sources: Path,
         words: dict[str, Literal["keep", "drop"]] | None = None,
         splits: dict[str, str] | None = None,
@@ -84,11 +84,12 @@ class Selection:
         decisions = [
             Decision(key=key, decision=word, reason="seen", who="Ada", when="2026-01-31") for key, word in (words or {}).items()
         ]
+        measures = [] if links is None else links if isinstance(links, list) else [links]
         self.images, self.annotations, self.ledger = folder / "images", folder / "annotations", folder / "ledger"
         select_samples(
             [images for images, _ in tables],
             [annotations for _, annotations in tables],
-            None if links is None else duplicates(folder / "duplicates", links),
+            [duplicates(folder / f"duplicates{number}", each) for number, each in enumerate(measures)],
             sources,
             {decision.key: decision for decision in decisions},
             None if splits is None else source_splits(folder / "splits", splits),
@@ -153,6 +154,15 @@ def test_of_near_duplicates_the_chosen_one_is_kept(tmp_path: Path) -> None:
     selection = Selection(tmp_path, [table], {"a": "c", "b": "c"}, admitted(tmp_path / "sources", {"open": []}))
     assert selection.keys == ["c"]
     assert selection.left_out["a"] == ("near-duplicate of a sample", "c")
+
+
+def test_near_duplicates_of_every_measure_are_left_out(tmp_path: Path) -> None:
+    table = hub(tmp_path / "all", [(key, "open", (REGION,)) for key in "abcd"])
+    # "b" is out by the first measure, so that "c" stays in its place by the second.
+    measures = [{"b": "a"}, {"c": "b", "d": "a"}]
+    selection = Selection(tmp_path, [table], measures, admitted(tmp_path / "sources", {"open": []}))
+    assert selection.keys == ["a", "c"]
+    assert {key: detail for key, (_, detail) in selection.left_out.items()} == {"b": "a", "d": "a"}
 
 
 def test_without_a_table_of_duplicates_all_images_are_kept(tmp_path: Path) -> None:

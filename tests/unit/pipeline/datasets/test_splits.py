@@ -12,6 +12,7 @@ from tessera.core.errors import TesseraError
 from tessera.core.seeds import fraction
 from tessera.pipeline.datasets.splits import SplitSettings, divide_sources, split_samples, split_sources
 from tessera.records.tables.annotation import Images
+from tessera.records.tables.embeddings import NearDuplicates
 from tessera.records.tables.footage import Duplicates, Frames, Sources
 from tessera.records.tables.splits import SourceSplits, Splits
 from tessera.records.tables.table import read_table, types, write_table
@@ -115,7 +116,7 @@ def tables(
     write_table(pl.DataFrame(seen, schema=types(Frames), orient="row"), Frames, folder / "frames")
     near = [(*row, 2) for row in links]
     write_table(pl.DataFrame(near, schema=types(Duplicates), orient="row"), Duplicates, folder / "duplicates")
-    return [folder / "sources", [folder / "labelled"], [folder / "frames"], folder / "duplicates"]
+    return [folder / "sources", [folder / "labelled"], [folder / "frames"], [folder / "duplicates"]]
 
 
 def divide(
@@ -144,6 +145,18 @@ def test_sources_with_the_same_footage_have_one_split_but_a_common_picture_links
         other: "val",
     }
     assert divide(tmp_path / "b", [film, copy, other], settings, labelled, [], black)[copy] == "val"
+
+
+def test_near_duplicates_of_any_measure_link_sources(tmp_path: Path) -> None:
+    settings = SplitSettings(val=0.5)
+    film, copy = of_split("train", settings), of_split("val", settings)
+    labelled = [(f"{source}-{i}", source, "") for source in (film, copy) for i in range(4)]
+    *inputs, by_hash = tables(tmp_path / "a", labelled, [], [])
+    near = pl.DataFrame([(f"{copy}-1", f"{film}-3", 0.97, "across sources")], schema=types(NearDuplicates), orient="row")
+    write_table(near, NearDuplicates, tmp_path / "near")
+    for measures, expected in ((by_hash, "val"), ([*by_hash, tmp_path / "near"], "train")):
+        divide_sources(*inputs, measures, [film, copy], settings, tmp_path / "splits")
+        assert dict(read_table(tmp_path / "splits", SourceSplits).iter_rows()) == {film: "train", copy: expected}
 
 
 def test_frames_of_a_source_that_is_not_admitted_link_no_others(tmp_path: Path) -> None:

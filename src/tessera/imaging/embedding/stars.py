@@ -1,0 +1,130 @@
+"""Group vectors into stars: each member is close to the one vector that represents it, so that no chains arise."""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+BLOCK = 2048  # vectors that are compared with others at a time
+PAIRS = 8192  # pairs whose cosine is computed exactly at a time
+# For any pairs of vectors, given by two arrays of indices: the cosine from which on the first represents the second.
+Limits = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+class Stars(NamedTuple):
+    """For each vector, the index of the vector that represents it, int64 (N,), and the cosine between them, float64 (N,)."""
+
+    stays: np.ndarray
+    cosines: np.ndarray
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Return `vectors` (N, D), finite and not zero, scaled to length 1 and rounded: float16 (N, D)."""
+    result = np.empty(vectors.shape, np.float16)
+    for part in _parts(len(vectors)):
+        exact = vectors[part].astype(np.float64)
+        result[part] = exact / np.sqrt((exact * exact).sum(axis=1, keepdims=True))
+    return result
+
+
+def cosines(ones: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return the cosines of the pairs of rows of `ones` and `others`, float16 (N, D) from `unit`: float64 (N,).
+
+    The result does not depend on the order of summation: products of two such numbers are multiples of 2**-48 and their sums
+    are about 1 at most, so that float64 holds every sum exactly.
+    """
+    one, other = ones.astype(np.float64), others.astype(np.float64)
+    dots, lengths, other_lengths = ((a * b).sum(axis=1) for a, b in ((one, other), (one, one), (other, other)))
+    found: np.ndarray = dots / np.sqrt(lengths * other_lengths)
+    return found
+
+
+def find_stars(vectors: np.ndarray, lowest: float, limits: Limits) -> Stars:
+    """Return the stars of `vectors`, float16 (N, D) from `unit`, in the order of preference.
+
+    A vector stays, and represents itself, unless it reaches the limit with an earlier one that stays. Otherwise, of those
+    earlier ones, the one with the largest cosine represents it, the first of equals. `limits` gives the limit of each pair; no
+    limit is below `lowest`.
+
+    The result is that of comparing all pairs in float64. Pairs are sought with products of matrices in float32, whose error is
+    bounded, and decided by their exact cosines. So threads, and the size of blocks, do not matter. Besides `vectors`, less than
+    200 MB are used for up to 1,024 dimensions.
+    """
+    search = _Search(vectors, lowest, limits)
+    kept = np.empty(len(vectors), np.int64)
+    number = 0
+    for part in _parts(len(vectors)):
+        indices = np.arange(part.start, part.stop)
+        block = _scaled(vectors[part])
+        for start in range(0, number, BLOCK):
+            places = kept[start : min(start + BLOCK, number)]
+            search.represent(places, indices, _scaled(vectors[places]) @ block.T)
+        # Within the block, one after another, because it is not known before which of them stay.
+        free = search.free(indices)
+        products = block[free - part.start] @ block.T
+        near = (products >= search.least) & (indices[None, :] > free[:, None])
+        for row in np.flatnonzero(near.any(axis=1)).tolist():
+            if search.stays[free[row]] == free[row]:
+                columns = np.flatnonzero(near[row])
+                search.represent(free[[row]], indices[columns], products[[row]][:, columns])
+        free = search.free(indices)
+        kept[number : number + len(free)] = free
+        number += len(free)
+    return Stars(search.stays, search.best)
+
+
+class _Search:
+    """The stars that are known so far. `stays` and `best` are those of `Stars`, with a cosine of 1 for a vector itself."""
+
+    def __init__(self, vectors: np.ndarray, lowest: float, limits: Limits) -> None:
+        self._vectors, self._limits = vectors, limits
+        # A bound of the error of a product in float32: each of the D sums is rounded, and so are the lengths.
+        self._margin = np.float32(vectors.shape[1] * 2.0**-22 + 1e-6)
+        self.least = np.float32(lowest) - self._margin
+        self.stays, self.best = np.arange(len(vectors)), np.ones(len(vectors))
+
+    def free(self, indices: np.ndarray) -> np.ndarray:
+        """Return those of `indices` that nothing represents so far."""
+        free: np.ndarray = indices[self.stays[indices] == indices]
+        return free
+
+    def represent(self, places: np.ndarray, own: np.ndarray, products: np.ndarray) -> None:
+        """Let the vectors `places` (K,), which stay, represent those of `own` (B,) that they reach.
+
+        `products`: about the cosines of all pairs, float32 (K, B). The indices in `places` ascend from call to call.
+        """
+        for rows, columns in _candidates(products, self.least):
+            one, other = places[rows], own[columns]
+            wanted = self._limits(one, other)
+            is_likely = products[rows, columns] >= wanted - self._margin
+            one, other, wanted = one[is_likely], other[is_likely], wanted[is_likely]
+            exact = cosines(self._vectors[one], self._vectors[other])
+            fits = exact >= wanted
+            one, other, exact = one[fits], other[fits], exact[fits]
+            # The best of each: the largest cosine and, of equals, the first place.
+            order = np.lexsort((one, -exact, other))
+            _, first = np.unique(other[order], return_index=True)
+            one, other, exact = one[order][first], other[order][first], exact[order][first]
+            is_better = (self.stays[other] == other) | (exact > self.best[other])
+            self.stays[other[is_better]], self.best[other[is_better]] = one[is_better], exact[is_better]
+
+
+def _scaled(vectors: np.ndarray) -> np.ndarray:
+    """Return `vectors`, float16 (N, D) from `unit`, as float32 of length 1."""
+    numbers = vectors.astype(np.float32)
+    numbers /= np.sqrt(np.einsum("nd,nd->n", numbers, numbers))[:, None]
+    return numbers
+
+
+def _candidates(products: np.ndarray, least: np.float32) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the rows and columns of `products` that are `least` or more, at most `PAIRS` at a time."""
+    # Most rows have none. Looking for the largest number of a row is several times as fast as comparing each.
+    rows = np.flatnonzero(products.max(axis=1, initial=-np.inf) >= least)
+    if len(rows):
+        found, columns = np.nonzero(products[rows] >= least)
+        for start in range(0, len(found), PAIRS):
+            yield rows[found[start : start + PAIRS]], columns[start : start + PAIRS]
+
+
+def _parts(count: int) -> Iterator[slice]:
+    return (slice(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK))

@@ -1,0 +1,1 @@
+"""Vectors of frames, labelled images and clips, and the near-duplicates that they show."""

@@ -1,0 +1,289 @@
+"""Embed the sampled frames, the labelled images and the clips."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from tessera.core.errors import Failed
+from tessera.core.job import ahead, progress
+from tessera.core.ledger import Ledger, read_ledger
+from tessera.core.provenance import digest, sha256_file, sha256_if_readable
+from tessera.core.store import Store
+from tessera.imaging.crops import without_padding
+from tessera.imaging.embedding.embedder import Embedder, normalised
+from tessera.imaging.embedding.settings import EmbedderSettings
+from tessera.imaging.images import read_image
+from tessera.imaging.sharpness import luma, sharpness
+from tessera.imaging.video import read_frames, read_packets
+
+if TYPE_CHECKING:
+    import polars as pl
+
+VECTORS, ROWS, LEDGER = "vectors.npy", "rows.json", "ledger.jsonl"  # files in the store, of each source
+DIGITS = 6  # decimals of the sharpness
+Item = Mapping[str, Any]  # a row of what is embedded, with `key`, `source` and `path`
+
+
+class Looked(NamedTuple):
+    """What was read of an item: its pictures, uint8 (H, W, 3), RGB, and further values of its row."""
+
+    pictures: list[np.ndarray]
+    values: dict[str, Any]
+
+
+class Vectors(NamedTuple):
+    """The rows of the items of a source that were embedded, and their vectors, float16 (N, D)."""
+
+    rows: list[dict[str, Any]]
+    vectors: np.ndarray
+
+
+def embed_pictures(
+    frames: Path | None,
+    images: Path | None,
+    labelled: Sequence[Path],
+    weights: Path,
+    expected: Path | str,
+    settings: EmbedderSettings,
+    kept: Path,
+    *,
+    code: str,
+    threads: int,
+    table: Path,
+    ledger: Path,
+) -> None:
+    """Write the vectors of sampled frames and of labelled images to `table` (`tables.Embeddings`).
+
+    `frames`: `tables.Frames` with their files in the folder `images`, or None for neither. `labelled`: files of
+    `tables.Images`; those that are sampled frames are embedded once. `expected`: see `Embedder`. `ledger` gets one row per
+    picture.
+
+    The vectors of a source are kept in the `Store` in the folder `kept`, under a digest of everything that they depend on,
+    including `code`. The model is loaded only if some are missing there. The pictures of a source are embedded in their order,
+    in batches of `settings.batch`, so that shards, threads and other sources change no byte.
+    """
+    import polars as pl
+
+    from tessera.records.tables.annotation import Images
+    from tessera.records.tables.embeddings import Embeddings
+    from tessera.records.tables.footage import Frames
+    from tessera.records.tables.table import read_table, read_tables
+
+    columns = "key", "source", "path", "place"
+    parts = []
+    if frames is not None:
+        own = read_table(frames, Frames).sort("source", "index")
+        # The middle of the share of the video that a frame stands for. Images, which have no time, have no place.
+        place = (pl.int_range(pl.len()).over("source") + 0.5) / pl.len().over("source")
+        parts.append(
+            own.select(
+                "key",
+                "source",
+                path=pl.lit(f"{images}/") + pl.col("file"),
+                place=pl.when(pl.col("time").is_not_null()).then(place),
+            )
+        )
+    parts.append(
+        read_tables(list(labelled), Images).sort("source", "key").with_columns(place=pl.lit(None, pl.Float64)).select(columns)
+    )
+    items = pl.concat(parts).unique("key", keep="first", maintain_order=True)
+    _embed(
+        items,
+        _read_picture,
+        1,
+        Embeddings,
+        weights,
+        expected,
+        settings,
+        kept,
+        code=code,
+        threads=threads,
+        table=table,
+        ledger=ledger,
+    )
+
+
+def embed_clips(
+    clips: Path,
+    images: Path,
+    samples: int,
+    weights: Path,
+    expected: Path | str,
+    settings: EmbedderSettings,
+    kept: Path,
+    *,
+    code: str,
+    threads: int,
+    table: Path,
+    ledger: Path,
+) -> None:
+    """Write the vectors of `clips` (`tables.Clips`) to `table` (`tables.ClipEmbeddings`); `ledger` gets one row per clip.
+
+    `images`: the folder of their videos. The vector of a clip is the mean of those of `samples` frames, evenly spaced from the
+    first to the last, without the padding. The rest is as in `embed_pictures`.
+    """
+    import polars as pl
+
+    from tessera.records.tables.clips import Clips
+    from tessera.records.tables.embeddings import ClipEmbeddings
+    from tessera.records.tables.table import read_table
+
+    read = read_table(clips, Clips).sort("source", "first", "key")
+    items = read.select(
+        "key", "source", "frames", "width", "height", "pads", path=pl.lit(f"{images}/") + pl.col("key") + ".mp4"
+    )
+
+    def look(item: Item) -> Looked:
+        return _read_clip(item, samples)
+
+    _embed(
+        items,
+        look,
+        samples,
+        ClipEmbeddings,
+        weights,
+        expected,
+        settings,
+        kept,
+        code=code,
+        threads=threads,
+        table=table,
+        ledger=ledger,
+    )
+
+
+def _embed(
+    items: "pl.DataFrame",
+    look: Callable[[Item], Looked],
+    pictures: int,
+    schema: type[Any],
+    weights: Path,
+    expected: Path | str,
+    settings: EmbedderSettings,
+    kept: Path,
+    *,
+    code: str,
+    threads: int,
+    table: Path,
+    ledger: Path,
+) -> None:
+    """Write the vectors of `items`, of each of which `look` returns at most so many `pictures`, to `table` of the `schema`."""
+    import polars as pl
+
+    from tessera.records.tables.table import types, write_table
+
+    store = Store(kept, "sources")
+    whole: set[str] = set()
+    found: list[pl.DataFrame] = [pl.DataFrame(schema=types(schema))]
+    # Where the weights come from does not matter, but how they are used does.
+    used = settings.model_dump(mode="json", include=set(EmbedderSettings.model_fields) - {"weights"})
+    made_by = [sha256_file(weights), used, pictures, code] if items.height else []
+    embedder = None
+    with Ledger(ledger) as book:
+        for (source,), own in items.group_by("source", maintain_order=True):
+            rows = own.to_dicts()
+            name = digest([*made_by, [{**row, "path": sha256_if_readable(Path(row["path"]))} for row in rows]])
+            if not store.holds(name):
+                embedder = embedder or Embedder(weights, expected, settings)
+                with store.make(name) as folder, Ledger(folder / LEDGER) as looked:
+                    made = _vectors(rows, look, embedder, pictures, settings, threads, looked, str(source))
+                    np.save(folder / VECTORS, made.vectors, allow_pickle=False)
+                    (folder / ROWS).write_text(json.dumps(made.rows), encoding="utf-8")
+            item = store.item(name)
+            vectors = np.load(item / VECTORS, allow_pickle=False)
+            values = json.loads((item / ROWS).read_text(encoding="utf-8"))
+            if values:
+                stated = own.join(pl.DataFrame(values), on="key", how="inner", maintain_order="left")
+                stated = stated.with_columns(vector=pl.Series(vectors).cast(pl.List(pl.Float16)))
+                found.append(stated.select(pl.col(column).cast(kind) for column, kind in types(schema).items()))
+            outcomes = read_ledger(item / LEDGER)
+            for outcome in outcomes:
+                book.row(**outcome)
+            if all(outcome["status"] == "ok" for outcome in outcomes):
+                whole.add(name)
+    write_table(pl.concat(found), schema, table)
+    store.keep(whole)
+
+
+def _vectors(
+    rows: Sequence[Item],
+    look: Callable[[Item], Looked],
+    embedder: Embedder,
+    pictures: int,
+    settings: EmbedderSettings,
+    threads: int,
+    book: Ledger,
+    source: str,
+) -> Vectors:
+    """Return the values and the vectors of those of `rows` that can be embedded. `book` gets a row of each."""
+
+    def work(batch: Sequence[Item]) -> list[tuple[dict[str, Any], np.ndarray] | Failed]:
+        looked = [_try(look, row) for row in batch]
+        usable = [picture for each in looked if isinstance(each, Looked) for picture in each.pictures]
+        vectors = iter(embedder.embed(usable) if usable else ())
+        results: list[tuple[dict[str, Any], np.ndarray] | Failed] = []
+        for row, each in zip(batch, looked, strict=True):
+            if isinstance(each, Failed):
+                results.append(each)
+                continue
+            own = np.stack([next(vectors) for _ in each.pictures])
+            vector = _mean(own, settings.normalise)
+            fault = Failed("no usable vector", f"{row['path']}: the model gives numbers that are not finite; use other weights")
+            results.append(({"key": row["key"], **each.values}, vector) if np.isfinite(vector).all() else fault)
+        return results
+
+    values, vectors = [], []
+    size = max(1, settings.batch // pictures)
+    batches = [rows[place : place + size] for place in range(0, len(rows), size)]
+    with embedder.workers(threads) as pool:
+        # Each batch is read and embedded by one thread.
+        results = (
+            each for batch in ahead(pool, work, batches, threads) for each in zip(batch[0], batch[1].result(), strict=True)
+        )
+        for row, result in progress(results, len(rows), f"items of {source!r}"):
+            with book.item(row["key"]):
+                if isinstance(result, Failed):
+                    raise result
+                values.append(result[0])
+                vectors.append(result[1])
+    return Vectors(values, np.stack(vectors) if vectors else np.empty((0, 0), np.float16))
+
+
+def _try(look: Callable[[Item], Looked], row: Item) -> Looked | Failed:
+    try:
+        return look(row)
+    except Failed as error:
+        return error
+
+
+def _mean(vectors: np.ndarray, normalise: bool) -> np.ndarray:
+    """Return the mean of `vectors` (N, D), of length 1 if `normalise` is true: float16 (D,). It may be infinite or NaN."""
+    if len(vectors) > 1:
+        mean = vectors.mean(axis=0, keepdims=True)
+        vectors = normalised(mean) if normalise else mean
+    with np.errstate(over="ignore"):
+        small: np.ndarray = vectors[0].astype(np.float16)
+    return small
+
+
+def _read_picture(item: Item) -> Looked:
+    picture = read_image(Path(item["path"]))
+    return Looked([picture], {"sharpness": round(sharpness(luma(picture)), DIGITS)})
+
+
+def _read_clip(item: Item, samples: int) -> Looked:
+    path = Path(item["path"])
+    packets = read_packets(path)
+    if len(packets) != item["frames"]:
+        raise Failed("clip is not as its table says", f"{path}: {len(packets)} frames instead of {item['frames']}")
+    places = np.unique(np.linspace(0, len(packets) - 1, min(samples, len(packets))).round().astype(int))
+    pictures = []
+    for frame in read_frames(path, packets, set(places.tolist()), threads=1):
+        whole = frame.image()[: item["height"], : item["width"]]
+        pictures.append(np.ascontiguousarray(without_padding(whole, item["pads"][frame.index])))
+    if any(not picture.size for picture in pictures):
+        raise Failed("clip is not as its table says", f"{path}: a frame is nothing but padding")
+    return Looked(pictures, {"looked": len(pictures)})

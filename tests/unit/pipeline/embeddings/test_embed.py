@@ -1,0 +1,176 @@
+"""Frames, labelled images and clips get vectors, each source on its own, and what is unchanged is used again."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import polars as pl
+import pytest
+from onnx import TensorProto, helper
+
+from tessera.core.errors import TesseraError
+from tessera.core.ledger import read_ledger
+from tessera.core.provenance import sha256_file
+from tessera.imaging.encode import write_video
+from tessera.imaging.images import write_image
+from tessera.pipeline.embeddings.embed import embed_clips, embed_pictures
+from tessera.pipeline.embeddings.settings import EmbeddingSettings
+from tessera.records.tables.annotation import Images
+from tessera.records.tables.clips import Clips
+from tessera.records.tables.embeddings import ClipEmbeddings, Embeddings
+from tessera.records.tables.footage import Frames
+from tessera.records.tables.table import read_table, types, write_table
+
+SIDE = 16
+
+
+@pytest.fixture(scope="module")
+def means(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an ONNX model whose vector is the mean of each channel."""
+    graph = helper.make_graph(
+        [helper.make_node("ReduceMean", ["input", "axes"], ["vector"], keepdims=0)],
+        "means",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", 3, SIDE, SIDE])],
+        [helper.make_tensor_value_info("vector", TensorProto.FLOAT, ["batch", 3])],
+        [helper.make_tensor("axes", TensorProto.INT64, [2], [2, 3])],
+    )
+    path = tmp_path_factory.mktemp("model") / "means.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
+    return path
+
+
+def arguments(model: Path, folder: Path, **settings: Any) -> dict[str, Any]:
+    weights = {"source": str(model), "sha256": sha256_file(model)}
+    own = {"preprocessing": {"size": SIDE, "mean": (0, 0, 0), "std": (1, 1, 1)}, "normalise": False, "batch": 3}
+    return {
+        "weights": model,
+        "expected": weights["sha256"],
+        "settings": EmbeddingSettings(kind="onnx", weights=weights, **{**own, **settings}),
+        "kept": folder / "kept",
+        "code": "1",
+        "threads": 2,
+        "table": folder / "embeddings.parquet",
+        "ledger": folder / "ledger.jsonl",
+    }
+
+
+def frames(folder: Path, counts: dict[str, int], times: bool = True) -> tuple[Path, Path]:
+    """Write frames of the level 10 times their index; return their table and their folder."""
+    (folder / "images").mkdir(parents=True)
+    rows = []
+    for source, count in counts.items():
+        for index in range(count):
+            key = f"{source}-{index:07d}"
+            write_image(folder / "images" / f"{key}.png", np.full((9, 12, 3), 10 * index, np.uint8))
+            row = {"key": key, "source": source, "index": index, "pts": index, "time": float(index) if times else None}
+            rows.append({**row, "file": f"{key}.png", "width": 12, "height": 9, "phash": index})
+    write_table(pl.DataFrame(rows, schema=types(Frames)), Frames, folder / "frames.parquet")
+    return folder / "frames.parquet", folder / "images"
+
+
+def labelled(folder: Path, paths: dict[str, Path]) -> Path:
+    rows = [
+        {
+            "key": key,
+            "source": "labels:mine",
+            "path": str(path),
+            "width": 1,
+            "height": 1,
+            "phash": 0,
+            "split": "",
+            "rights": "CC0",
+        }
+        for key, path in paths.items()
+    ]
+    write_table(pl.DataFrame(rows, schema=types(Images)), Images, folder / "labelled.parquet")
+    return folder / "labelled.parquet"
+
+
+def test_every_frame_and_every_labelled_image_has_its_vector_once(means: Path, tmp_path: Path) -> None:
+    table, images = frames(tmp_path, {"a": 4, "b": 1})
+    write_image(tmp_path / "own.png", np.full((5, 5, 3), 255, np.uint8))
+    also = labelled(tmp_path, {"own": tmp_path / "own.png", "a-0000001": images / "a-0000001.png"})
+    given = arguments(means, tmp_path)
+    embed_pictures(table, images, [also], **given)
+    found = read_table(given["table"], Embeddings)
+    assert found["key"].to_list() == [*(f"a-{index:07d}" for index in range(4)), "b-0000000", "own"]
+    levels = [0, 10, 20, 30, 0, 255]
+    np.testing.assert_allclose([vector[0] for vector in found["vector"].to_list()], np.array(levels) / 255, atol=1e-3)
+    assert found["place"].to_list() == [0.125, 0.375, 0.625, 0.875, 0.5, None]
+    assert [(row["key"], row["status"]) for row in read_ledger(given["ledger"])] == [(key, "ok") for key in found["key"]]
+    stills, folder = frames(tmp_path / "stills", {"c": 2}, times=False)
+    embed_pictures(stills, folder, [], **given)
+    assert read_table(given["table"], Embeddings)["place"].to_list() == [None, None]
+
+
+def test_shards_and_threads_do_not_change_a_byte_and_unchanged_sources_need_no_model(
+    means: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, images = frames(tmp_path, {"a": 4, "b": 2})
+    given = arguments(means, tmp_path)
+    embed_pictures(table, images, [], **given)
+    whole = read_table(given["table"], Embeddings)
+    parts = []
+    for source in ("a", "b"):
+        (tmp_path / source).mkdir()
+        write_table(read_table(table, Frames).filter(source=source), Frames, tmp_path / source / "frames.parquet")
+        alone = {**arguments(means, tmp_path / source), "threads": 1}
+        embed_pictures(tmp_path / source / "frames.parquet", images, [], **alone)
+        parts.append(read_table(alone["table"], Embeddings))
+    assert pl.concat(parts).equals(whole)
+    told: list[str] = []
+    monkeypatch.setattr("tessera.core.store.tell", told.append)
+    # Weights that are not those expected cannot be loaded, so that only what is kept can be used.
+    again = {**given, "expected": "0" * 64}
+    embed_pictures(table, images, [], **again)
+    assert told[-1].startswith("reused 2 of 2 sources")
+    assert read_table(given["table"], Embeddings).equals(whole)
+    write_image(images / "b-0000000.png", np.full((9, 12, 3), 77, np.uint8))
+    with pytest.raises(TesseraError, match="is expected"):
+        embed_pictures(table, images, [], **again)
+    embed_pictures(table, images, [], **given)
+    assert told[-1].startswith("reused 1 of 2 sources")
+
+
+def test_a_bad_picture_and_a_vector_that_is_not_finite_are_rows_of_the_ledger(means: Path, tmp_path: Path) -> None:
+    table, images = frames(tmp_path, {"a": 3})
+    (images / "a-0000001.png").write_text("<html>")
+    given = arguments(means, tmp_path, normalise=True)
+    embed_pictures(table, images, [], **given)
+    # The first frame is black, so that its vector has no direction.
+    assert [(row["status"], row["reason"]) for row in read_ledger(given["ledger"])] == [
+        ("failed", "no usable vector"),
+        ("failed", "image cannot be decoded"),
+        ("ok", ""),
+    ]
+    assert read_table(given["table"], Embeddings)["key"].to_list() == ["a-0000002"]
+    assert not list((tmp_path / "kept").iterdir()), "what failed is tried again"
+
+
+def test_a_clip_has_the_mean_of_the_vectors_of_its_frames(means: Path, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    write_video(tmp_path / "images" / "clip.mp4", [np.full((32, 48, 3), 20 + 20 * index, np.uint8) for index in range(9)], 24)
+    empty: dict[str, Any] = dict.fromkeys(types(Clips))
+    common = {
+        "source": "a",
+        "sha256": "0",
+        "split": "",
+        "rights": "CC0",
+        "track": 0,
+        "label": "nsfw",
+        "score": 1.0,
+        "detected": 9,
+    }
+    sizes = {"extension": 0, "first": 0, "frames": 9, "rate": 24.0, "time": [index / 24 for index in range(9)]}
+    shape = {"frame_width": 48, "frame_height": 32, "width": 48, "height": 32, "crops": [[0, 0, 48, 32]] * 9}
+    rest = {"pads": [[8, 0, 0, 0]] * 9, "detector": "d", "settings": "s", "seed": 0}
+    blocks = dict.fromkeys(("block_v1_normal", "block_v1_bounding", "block_v2", "block_v3"), 4.0)
+    rows = [{**empty, **common, **sizes, **shape, **rest, **blocks, "key": key} for key in ("clip", "gone")]
+    write_table(pl.DataFrame(rows, schema=types(Clips)), Clips, tmp_path / "clips.parquet")
+    given = arguments(means, tmp_path)
+    embed_clips(tmp_path / "clips.parquet", tmp_path / "images", samples=3, **given)
+    (row,) = read_table(given["table"], ClipEmbeddings).to_dicts()
+    assert (row["key"], row["looked"]) == ("clip", 3)
+    np.testing.assert_allclose(row["vector"], 100 / 255, atol=0.02)
+    assert [(row["key"], row["status"]) for row in read_ledger(given["ledger"])] == [("clip", "ok"), ("gone", "failed")]
