@@ -33,7 +33,7 @@ GROUPS = {
     name: re.findall(r"`(\w+)`", rules) for name, rules in re.findall(r"^- \*\*(\w+)\*\*(.+?)\.$", DOCUMENTATION, re.M | re.S)
 }
 TINY_LOCK = re.search(r"^iniconfig==.*?(?=^\S)", (REPOSITORY / "envs" / "development.txt").read_text(), re.M | re.S)[0]
-OF_SHARDS = {"admit_sources", "sample_frames", "import_frame_labels", "draw_watermarks"}
+OF_SHARDS = {"admit_sources", "sample_frames", "import_frame_labels", "draw_watermarks", "embed_frames"}
 OF_MODELS = {"select_samples", *GROUPS["dataset"], *GROUPS["model"]} - {"plot_timings", "summarise", "report"}
 OF_CLIPS = {*GROUPS["clips"], *GROUPS["restoring"]}
 SHARDS = ("amber", "clay")
@@ -94,6 +94,13 @@ def compared_restorer(workshop: Workshop, stack: ExitStack) -> None:
     weights = workshop.project.results / "weights" / "mosaic_restoration" / "mosaic_restoration.safetensors"
     declared = {"name": "other", "source": str(weights), "sha256": sha256_file(weights)}
     stack.enter_context(workshop.set("comparisons.mosaic_restoration", [declared]))
+
+
+def an_embedding(workshop: Workshop, stack: ExitStack) -> None:
+    checkpoint = workshop.project.results / "weights" / "nsfw_detection" / "nsfw_detection.pt"
+    declared = {"source": str(checkpoint), "sha256": sha256_file(checkpoint)}
+    embedding = {"kind": "detector", "weights": declared, "output": "layout", "near_duplicates": {}}
+    stack.enter_context(workshop.set("embeddings", {"look": embedding}))
 
 
 def a_watermark_set(workshop: Workshop, stack: ExitStack) -> None:
@@ -186,6 +193,7 @@ CHANGES: dict[str, Change] = {
     "pretrained weights": weights,
     "one label file": a_label,
     "a folder of labels": a_label_folder,
+    "an embedding": an_embedding,
     "one more source": one_more_source,
     "one source less": a_manifest(lambda rows: rows[1:]),
     "the rights of one source": a_manifest(lambda rows: [{**rows[0], "rights": "CC BY 4.0"}, *rows[1:]]),

@@ -1,5 +1,6 @@
 # The report: figures of the footage, the samples, the models and the cost, in Snakemake's HTML report.
 
+from tessera.catalogue import Step
 from tessera.core.definitions import code_digest
 from tessera.core.provenance import digest
 
@@ -19,11 +20,22 @@ TIMED = {
 
 def steps_to(dataset):
     """Return the steps between the gates and a dataset."""
-    return [
-        step
-        for step in dataset.layout.steps
-        if dataset.drops_duplicates or "<results>/duplicates/" not in step.ledger
+    if not dataset.drops_duplicates:
+        return [
+            step
+            for step in dataset.layout.steps
+            if "<results>/duplicates/" not in step.ledger
+        ]
+    found = [
+        Step(
+            f"near-duplicates by {name}",
+            "images",
+            f"<results>/near_duplicates/{name}/ledger.jsonl",
+        )
+        for name in config["duplicates"]["embeddings"]
     ]
+    first, *rest = dataset.layout.steps
+    return [first, *found, *rest]
 
 
 rule plot_funnel:

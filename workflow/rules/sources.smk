@@ -133,6 +133,11 @@ rule remove_withdrawn:
         trainings=workflow.pathvars.apply("<results>/training"),
         sources=known_sources,
         switched_off=switched_off,
+        embeddings=list(config["embeddings"]),
+        embedding_folders=[
+            workflow.pathvars.apply("<results>/near_duplicates"),
+            workflow.pathvars.apply("<results>/reports/near_duplicates"),
+        ],
         code=code_digest("tessera.pipeline.footage.withdrawal:remove_withdrawn"),
     script:
         "../scripts/remove_withdrawn.py"

@@ -22,6 +22,7 @@ def remove_withdrawn(
     trainings: Path,
     sources: Collection[str],
     switched_off: Mapping[Path, Sequence[Path]],
+    embeddings: Mapping[Path, Collection[str]],
     *,
     withdrawn: Path,
 ) -> None:
@@ -33,8 +34,9 @@ def remove_withdrawn(
     `trainings`: the folder of all trainings. Trainings that learned from a source that is not among `sources` are removed. A
     part of a set of images, `SET/PART`, belongs to the source `SET`. `switched_off`: the folders and files of each dataset and
     model that is not made any more, by what lists its sources: the table of its splits (`tables.Splits`), or the folder of its
-    trainings. They are removed if a source is not among `sources`; those of others are made again anyway. Links and their
-    targets are never touched.
+    trainings. They are removed if a source is not among `sources`; those of others are made again anyway. `embeddings`: folders
+    with one folder per embedding, each with the names of those that are declared. Folders of others are removed, because they
+    may show any source. Links and their targets are never touched.
     """
 
     def is_kept(source: str) -> bool:
@@ -61,12 +63,19 @@ def remove_withdrawn(
         for path in made
         if path.exists() and not path.is_symlink()
     ]
+    left += [
+        Path(entry.path)
+        for folder, declared in embeddings.items()
+        if folder.is_dir() and not folder.is_symlink()
+        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name)
+        if entry.is_dir(follow_symlinks=False) and entry.name not in declared
+    ]
     for path in left:
         if path.is_dir():
             shutil.rmtree(path)
         else:
             path.unlink()
-        tell(f"removed {path}: it is not made any more, and shows or learned from a source that is no longer in the manifest")
+        tell(f"removed {path}: it is not made any more, and may show or have learned from a withdrawn source")
     learned = [
         file.parent
         for file in sorted(trainings.glob(f"**/runs/*/{RECORD}"))
