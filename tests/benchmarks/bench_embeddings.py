@@ -202,7 +202,7 @@ PLANTED = {
     "recompressed at quality 40": recompressed,
     "brightened by 15 % and 8 levels": lambda image: np.clip(image * 1.15 + 8, 0, 255).astype(np.uint8),
 }
-LIMIT = 0.88  # as in config/demo.yaml
+LIMIT = 0.88  # as in README.md
 
 
 @pytest.mark.parametrize("output", ["layout", "pooled"])

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tessera.core.job import progress
+
 BLOCK = 2048  # vectors that are compared with others at a time
 PAIRS = 8192  # pairs whose cosine is computed exactly at a time
 # For any pairs of vectors, given by two arrays of indices: the cosine from which on the first represents the second.
@@ -53,7 +55,7 @@ def find_stars(vectors: np.ndarray, lowest: float, limits: Limits) -> Stars:
     search = _Search(vectors, lowest, limits)
     kept = np.empty(len(vectors), np.int64)
     number = 0
-    for part in _parts(len(vectors)):
+    for part in progress(list(_parts(len(vectors))), unit="blocks of vectors"):
         indices = np.arange(part.start, part.stop)
         block = _scaled(vectors[part])
         for start in range(0, number, BLOCK):

@@ -84,19 +84,18 @@ def _read(tables: Sequence[Path], admitted: Collection[str], labelled: Collectio
     import polars as pl
 
     from tessera.records.tables.embeddings import Embeddings
-    from tessera.records.tables.table import read_table
+    from tessera.records.tables.table import read_table, types
 
-    light = [
-        read_table(path, Embeddings, without=["vector", "path"]).with_columns(table=pl.lit(number))
-        for number, path in enumerate(tables)
-    ]
-    pictures = pl.concat([table.with_row_index("row") for table in light]).unique("key", keep="first", maintain_order=True)
+    light = [read_table(path, Embeddings, without=["vector", "path"]) for path in tables]
+    light = light or [pl.DataFrame(schema=types(Embeddings)).drop("vector", "path")]
+    numbered = [table.with_row_index("row").with_columns(table=pl.lit(number)) for number, table in enumerate(light)]
+    pictures = pl.concat(numbered).unique("key", keep="first", maintain_order=True)
     is_set = pl.any_horizontal(pl.col("source").str.starts_with(prefix) for prefix in SETS)
     pictures = pictures.filter(is_set | pl.col("source").is_in(list(admitted)))
     pictures = pictures.with_columns(labelled=pl.col("key").is_in(list(labelled)))
     pictures = pictures.sort("labelled", "sharpness", "key", descending=[True, True, False]).with_row_index("rank")
     vectors = np.empty((0, 0), np.float16)
-    for (number,), own in pictures.group_by("table"):
+    for (number,), own in pictures.group_by("table", maintain_order=True):
         path = tables[int(str(number))]
         found = read_table(path, Embeddings)["vector"].gather(own["row"])
         lengths = found.list.len().unique().to_list()

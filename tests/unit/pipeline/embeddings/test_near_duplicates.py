@@ -100,6 +100,10 @@ def test_the_order_and_the_division_into_tables_do_not_matter(tmp_path: Path) ->
     assert run(tmp_path, [turned[:7], turned[7:20], [], turned[20:]], within=0.999, across=0.9995) == expected
 
 
+def test_without_pictures_there_are_no_near_duplicates(tmp_path: Path) -> None:
+    assert run(tmp_path, [], within=0.9) == ([], [])
+
+
 def test_vectors_of_two_lengths_are_refused(tmp_path: Path) -> None:
     with pytest.raises(TesseraError, match=r"its vectors have \[3\] numbers, those of other pictures 2; delete the folder"):
         run(tmp_path, [[picture("a1", 0)], [picture("b1", 0, vector=[1.0, 0.0, 0.0])]], within=0.9)
