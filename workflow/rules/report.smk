@@ -262,6 +262,9 @@ rule report:
                 ]
             ),
             *(["<results>/reports/footage.html"] if RESTORING["shown"] else []),
+            *expand(
+                "<results>/reports/near_duplicates/{embedding}", embedding=COMPARING
+            ),
             "<results>/reports/timings.svg",
         ],
     output:
