@@ -41,3 +41,8 @@ def interval(values: np.ndarray, sources: int) -> Interval | None:
         return None
     low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(low), float(high))
+
+
+def too_few(sources: int) -> str:
+    """Return why there is no interval."""
+    return f"too few sources for an interval ({sources})"

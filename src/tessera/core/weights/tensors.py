@@ -1,6 +1,9 @@
-"""Read the tensors in files of weights, without running code in them."""
+"""Read and write files of tensors: no code in them is run, equal content gives equal bytes, and files appear whole."""
 
+import io
+import json
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,14 +23,11 @@ def read_tensors(path: Path) -> "dict[str, torch.Tensor]":
     from safetensors.torch import load_file
 
     size = path.stat().st_size
-    with path.open("rb") as file:
-        # A safetensors begins with 8 bytes of length and a JSON header; a checkpoint is a zip file or a pickle.
-        is_safetensors = file.read(9)[8:] == b"{"
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             _check_fits(path, sum(record.file_size for record in archive.infolist()), size)
     try:
-        state: Any = load_file(path) if is_safetensors else torch.load(path, map_location="cpu", weights_only=True)
+        state: Any = load_file(path) if _is_safetensors(path) else torch.load(path, map_location="cpu", weights_only=True)
         state = state.get("state_dict", state)
         tensors = {name: value for name, value in state.items() if isinstance(name, str) and isinstance(value, torch.Tensor)}
         if any(value.is_meta or value.layout != torch.strided for value in tensors.values()):
@@ -58,3 +58,51 @@ def _reason(error: Exception) -> str:
     """Return the first sentence of a message of torch or safetensors, without torch's advice to run the code in the file."""
     message = str(error).split("WeightsUnpickler error: ")[-1].strip()
     return message.split("\n")[0].split(". ")[0] or type(error).__name__
+
+
+def _is_safetensors(path: Path) -> bool:
+    with path.open("rb") as file:
+        # A safetensors begins with 8 bytes of length and a JSON header; a checkpoint is a zip file or a pickle.
+        return file.read(9)[8:] == b"{"
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Return the metadata of the safetensors `path`; empty for files of other formats. Raises as `read_tensors` does."""
+    from safetensors import safe_open
+
+    if not _is_safetensors(path):
+        return {}
+    try:
+        with safe_open(path, "pt") as file:
+            return dict(file.metadata() or {})
+    except Exception as error:
+        raise TesseraError(f"{path} is a damaged safetensors ({_reason(error)}); copy it again") from error
+
+
+def safetensors_bytes(weights: "Mapping[str, torch.Tensor]", metadata: Mapping[str, str]) -> bytes:
+    """Return a safetensors of `weights` and `metadata`, which is sorted: the library writes it in another order in each run."""
+    from safetensors.torch import save
+
+    data: bytes = save(dict(weights), dict(metadata))
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    # The tensors after the header begin at a multiple of 8 bytes.
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[8 + size :]
+
+
+def write_tensors(content: dict[str, Any], path: Path) -> None:
+    """Write `content` to the checkpoint `path` of torch atomically."""
+    import torch
+
+    # Not to a file, because torch does not report a full disk, and writes the file name into the file.
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    partial = path.with_name(f".partial.{path.name}")
+    try:
+        partial.write_bytes(buffer.getbuffer())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

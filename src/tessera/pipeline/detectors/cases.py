@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from tessera.core.intervals import LEAST, RESAMPLES, draws, interval
+from tessera.core.intervals import LEAST, RESAMPLES, draws, interval, too_few
 from tessera.imaging.detection.offline import offline
 from tessera.pipeline.detectors.measure import Measured
 from tessera.records.tables.evaluation import Detections, Objects
@@ -187,8 +187,3 @@ def intervals_of(objects: Path, detections: Path, splits: Path, model: str, spli
     kinds = {kind: count_cases(*tables, model, kind, split, sources) for kind in ("box", "mask")}
     found = {kind: describe(estimate(counted, drawn), len(sources)) for kind, counted in kinds.items() if counted}
     return {"sources": len(sources), "intervals": found}
-
-
-def too_few(sources: int) -> str:
-    """Return why there is no interval."""
-    return f"too few sources for an interval ({sources})"

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tessera.core.intervals import LEAST, draws, interval
+from tessera.core.intervals import LEAST, draws, interval, too_few
 from tessera.core.weights.resolve import verify_weights
-from tessera.pipeline.detectors.cases import Estimate, count_cases, estimate, read_cases, sources_of, too_few, write_cases
+from tessera.pipeline.detectors.cases import Estimate, count_cases, estimate, read_cases, sources_of, write_cases
 from tessera.pipeline.detectors.dataset import dataset_digest, read_dataset
 from tessera.pipeline.detectors.measure import Contender, Measured, measure_detectors
 from tessera.pipeline.detectors.settings import ComparedDetector, DetectorSettings

@@ -13,6 +13,7 @@ import numpy as np
 from tessera.core.errors import Dropped, TesseraError
 from tessera.core.job import progress, tell
 from tessera.core.messages import counted
+from tessera.core.weights.tensors import safetensors_bytes
 from tessera.pipeline.restoration.samples import fixed_sample
 from tessera.pipeline.restoration.settings import DataSettings, ExportSettings, GeneratorSettings
 from tessera.records.lada.clips import read_clips
@@ -42,13 +43,12 @@ def export_restoration(
     Raises `TesseraError` if `checkpoint` contains another architecture, or no generator.
     """
     import torch
-    from safetensors.torch import save
 
     from tessera.pipeline.restoration.models import load_generator
 
     weights = load_generator(checkpoint, generator).state_dict()
     metadata = {"format": "pt", "architecture": "BasicVSR++", **_text(generator.model_dump()), "code": code}
-    safetensors.write_bytes(_ordered(save(weights, metadata)))
+    safetensors.write_bytes(safetensors_bytes(weights, metadata))
     # To an open file: if torch opens the file itself, it writes the file name into it.
     with application.open("wb") as file:
         torch.save({f"{prefix}{name}": value for prefix in PREFIXES for name, value in weights.items()}, file)
@@ -174,17 +174,6 @@ def _are_equal(one: "torch.nn.Module", other: "torch.nn.Module") -> bool:
     weights, others = one.state_dict(), other.state_dict()
     is_same = type(one) is type(other) and weights.keys() == others.keys()
     return is_same and all(torch.equal(value, others[name]) for name, value in weights.items())
-
-
-def _ordered(data: bytes) -> bytes:
-    """Return the safetensors `data` with sorted metadata: the library writes them in a different order in each run."""
-    size = int.from_bytes(data[:8], "little")
-    header = json.loads(data[8 : 8 + size])
-    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-    text = json.dumps(header, separators=(",", ":")).encode()
-    # The tensors after the header begin at a multiple of 8 bytes.
-    text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text + data[8 + size :]
 
 
 def _text(values: dict[str, Any]) -> dict[str, str]:

@@ -4,7 +4,6 @@ To resume, mmengine reads all earlier samples again, loses the state of the rand
 checkpoints without running code in them. Here a hook saves the whole state as tensors, and the loop starts at its iteration.
 """
 
-import io
 import logging
 import math
 import tempfile
@@ -28,6 +27,7 @@ from tessera.core.job import tell
 from tessera.core.messages import counted
 from tessera.core.seeds import generator as random_generator
 from tessera.core.trainings import read_state, state_file
+from tessera.core.weights.tensors import write_tensors
 from tessera.pipeline.restoration.loading import FixedSamples, Order, TrainingSamples, training_loader, validation_loader
 from tessera.pipeline.restoration.restorer import Restorer, begin, compile_parts, tell_once
 from tessera.pipeline.restoration.samples import Sample
@@ -347,19 +347,6 @@ def choose(clips: Sequence[Clip], count: int, seed: int) -> list[Clip]:
         return list(clips)
     chosen = random_generator(seed, "restoration validation", "").permutation(len(clips))[:count]
     return [clips[number] for number in sorted(chosen.tolist())]
-
-
-def write_tensors(content: dict[str, Any], path: Path) -> None:
-    """Write `content` to `path` atomically; equal content gives equal bytes."""
-    # Not to a file, because torch does not report a full disk, and writes the file name into the file.
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    partial = path.with_name(f".partial.{path.name}")
-    try:
-        partial.write_bytes(buffer.getbuffer())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _order(training: TrainingSettings) -> torch.memory_format:
