@@ -18,7 +18,7 @@ FLOORS = ("core", "imaging", "records", "pipeline", "catalogue", "configuration"
 # These take seconds to import, and planning needs none of them.
 HEAVY = {
     *("av", "cv2", "imagehash", "matplotlib", "numba", "onnx", "onnxruntime", "pandas", "pandera", "PIL", "polars"),
-    *("pycocotools", "scipy", "skimage", "snakemake", "timm", "torch", "torchvision", "ultralytics"),
+    *("pycocotools", "scipy", "skimage", "sklearn", "snakemake", "timm", "torch", "torchvision", "ultralytics"),
 }
 
 

@@ -1,0 +1,175 @@
+"""Build the networks of classifiers, and load weights into them."""
+
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tessera.core.errors import TesseraError
+from tessera.core.messages import shortened
+from tessera.core.weights.tensors import read_tensors
+from tessera.imaging.classification.settings import HEAD, Description, Fit, Preparation
+
+if TYPE_CHECKING:
+    import torch
+
+SHOWN = 3  # tensors that a message names
+
+
+@cache
+def architectures() -> frozenset[str]:
+    """Return the names of the architectures of timm, without tags."""
+    # Not imported: an import takes seconds, and this runs whenever the workflow is planned.
+    spec = find_spec("timm")
+    assert spec is not None and spec.origin is not None, "timm is not installed"
+    texts = [file.read_text(encoding="utf-8") for file in (Path(spec.origin).parent / "models").glob("*.py")]
+    return frozenset(name for text in texts for name in re.findall(r"^@register_model\ndef (\w+)\(", text, re.MULTILINE))
+
+
+def preparation_of(architecture: str, size: int, fit: Fit) -> Preparation:
+    """Return how timm's `architecture` wants its pictures: its mean and deviation, for `size` by `size` pixels.
+
+    `architecture`: a name, alone or with the tag of published weights, such as `resnet18.a1_in1k`. Raises `TesseraError` if
+    timm does not know the tag.
+    """
+    config = _config(architecture)
+    return Preparation(size=size, fit=fit, mean=tuple(config.mean), deviation=tuple(config.std))
+
+
+def _config(architecture: str) -> Any:
+    import timm
+
+    try:
+        return timm.get_pretrained_cfg(architecture, allow_unregistered=False)
+    except RuntimeError:
+        raise TesseraError(
+            f"timm knows no architecture {architecture!r}; correct `architecture`, or leave the tag after the dot out"
+        ) from None
+
+
+def build_network(description: Description) -> "torch.nn.Module":
+    """Return the network of a classifier, for inference, with new weights, drawn from torch's global random generator.
+
+    Its input is float32 (N, 3, size, size), normalised pictures, or (N, features), vectors. It returns logits, (N, outputs).
+    Raises `TesseraError` if the architecture cannot be built for the size of its pictures.
+    """
+    if description.architecture == HEAD:
+        return _build_head(description)
+    import timm
+    import torch
+
+    assert description.preparation is not None, "pictures are prepared"
+    size = description.preparation.size
+    config = _config(description.architecture)
+    fixed: dict[str, Any] = {"img_size": size} if config.fixed_input_size else {}
+    try:
+        network: torch.nn.Module = timm.create_model(
+            description.architecture, pretrained=False, num_classes=description.outputs, exportable=True, **fixed
+        )
+        with torch.no_grad():
+            # Some architectures only notice here that their pictures are too small.
+            network.eval()(torch.zeros(1, 3, size, size))
+    except (AssertionError, RuntimeError, TypeError, ValueError) as error:
+        raise TesseraError(
+            f"{description.architecture} cannot be built for pictures of {size} by {size} pixels ({error}); its own size is"
+            f" {config.input_size[-1]}, correct `image_size`"
+        ) from error
+    return network
+
+
+def _build_head(description: Description) -> "torch.nn.Module":
+    """Return the predictor of CityClassifiers, without its last function: Softmax for classes, (Tanh + 1) / 2 for a score."""
+    import torch
+    from torch import nn
+
+    class Residual(nn.Module):  # type: ignore[misc, unused-ignore]
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            layers = [nn.Linear(width, width), nn.LeakyReLU(0.1), nn.Linear(width, width), nn.LeakyReLU(0.1)]
+            self.long = nn.Sequential(*layers, nn.Linear(width, width))
+
+        def forward(self, values: torch.Tensor) -> torch.Tensor:
+            return torch.relu(self.long(values) + values)
+
+    hidden = description.hidden
+    assert hidden is not None and description.features is not None, "a head has a size"
+    up = nn.Sequential(nn.Linear(description.features, hidden), Residual(hidden))
+    down = [nn.Linear(hidden, 128), nn.Linear(128, 64), nn.Dropout(0.1), nn.LeakyReLU(), nn.Linear(64, 32)]
+    network = nn.Sequential()
+    network.add_module("up", up)
+    network.add_module("down", nn.Sequential(*down, nn.Linear(32, description.outputs)))
+    return network.eval()
+
+
+def probabilities(logits: "torch.Tensor", description: Description) -> "torch.Tensor":
+    """Return what `logits`, (N, outputs), mean: the probabilities of the classes, or scores from 0 to 1, (N, 1)."""
+    if description.classes:
+        return (logits / description.temperature).softmax(1)
+    # (tanh(x) + 1) / 2, as in CityClassifiers, is the logistic function of 2x.
+    return (2 * logits).sigmoid()
+
+
+def normalise(pictures: "torch.Tensor", preparation: Preparation) -> "torch.Tensor":
+    """Return RGB `pictures` in [0, 1], float32 (N, 3, H, W), as a network wants them."""
+    import torch
+
+    mean, deviation = (
+        torch.tensor(colour, dtype=pictures.dtype, device=pictures.device).view(1, 3, 1, 1)
+        for colour in (preparation.mean, preparation.deviation)
+    )
+    return (pictures - mean) / deviation
+
+
+def as_input(values: "torch.Tensor", description: Description) -> "torch.Tensor":
+    """Return prepared pictures, uint8 (N, H, W, 3), or vectors, (N, features), as input of the network, float32."""
+    if description.preparation is None:
+        return values.float()
+    return normalise(values.permute(0, 3, 1, 2).float() / 255, description.preparation)
+
+
+def load_start(network: "torch.nn.Module", path: Path) -> None:
+    """Load pretrained weights into `network`, to train it further. The last layer stays as it is if it has another size.
+
+    `path`: a checkpoint of timm or torchvision, or a classifier that was trained here.
+    Raises `TesseraError` if the weights are of another architecture, not finite, or not readable without running code.
+    """
+    state = {name.removeprefix("module."): value for name, value in read_tensors(path).items()}
+    module = import_module(type(network).__module__)
+    if hasattr(module, "checkpoint_filter_fn"):
+        # It may fail on weights of another architecture, and what it raises is not documented; they are refused below.
+        with suppress(Exception):
+            state = module.checkpoint_filter_fn(state, network)
+    wanted = network.state_dict()
+    last = getattr(network, "default_cfg", {}).get("classifier") or "down.5"
+    for layer in [last] if isinstance(last, str) else last:
+        names = [f"{layer}.weight", f"{layer}.bias"]
+        if any(name in state and state[name].shape != wanted[name].shape for name in names if name in wanted):
+            state.update({name: wanted[name] for name in names if name in wanted})
+    load_all(network, state, path)
+
+
+def load_all(network: "torch.nn.Module", state: "Mapping[str, torch.Tensor]", path: Path) -> None:
+    """Load the weights `state` of the file `path` into `network`.
+
+    Raises `TesseraError` that names the differences if they are of another architecture, or values that are not finite.
+    """
+    shapes: list[dict[str, Any]] = [
+        {name: tuple(value.shape) for name, value in each.items()} for each in (state, network.state_dict())
+    ]
+    # Counts of batches, which some files leave out; nothing reads them.
+    found, wanted = ({name: shape for name, shape in each.items() if "num_batches_tracked" not in name} for each in shapes)
+    if different := sorted({name for name, _ in found.items() ^ wanted.items()}):
+        listed = ", ".join(
+            shortened([f"{name} {found.get(name, 'none')}, not {wanted.get(name, 'none')}" for name in different], SHOWN)
+        )
+        raise TesseraError(
+            f"{path} has weights of another architecture: {len(different)} tensors differ ({listed}); declare weights of the"
+            " `architecture`, or change it to theirs"
+        )
+    if broken := [name for name, value in state.items() if not value.isfinite().all()]:
+        raise TesseraError(f"{path} has values that are not finite, in {broken[0]!r}; declare other weights, or copy it again")
+    network.load_state_dict(dict(state), strict=False)

@@ -1,0 +1,58 @@
+"""Prepare pictures for a network, and divide large ones into tiles."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from tessera.imaging.classification.settings import Preparation, Tiling
+from tessera.imaging.images import resize
+
+COMBINE: dict[str, Callable[..., np.ndarray]] = {"mean": np.mean, "median": np.median, "max": np.max, "min": np.min}
+
+
+def prepare(picture: np.ndarray, preparation: Preparation) -> np.ndarray:
+    """Return `picture`, uint8 (H, W, 3), RGB, at the size of the network: uint8 (size, size, 3)."""
+    size = preparation.size
+    if preparation.fit == "stretch":
+        return resize(picture, size, size)
+    height, width = picture.shape[:2]
+    scale = size / (min if preparation.fit == "crop" else max)(height, width)
+    scaled = resize(picture, max(1, round(height * scale)), max(1, round(width * scale)))
+    height, width = scaled.shape[:2]
+    top, left = abs(height - size) // 2, abs(width - size) // 2
+    if preparation.fit == "crop":
+        return np.ascontiguousarray(scaled[top : top + size, left : left + size])
+    padded = np.zeros((size, size, 3), np.uint8)
+    padded[top : top + height, left : left + width] = scaled
+    return padded
+
+
+def tile_side(tiling: Tiling, size: int) -> int:
+    """Return the side of a tile in pixels, for a network whose input has `size` by `size` pixels."""
+    return min(tiling.tile or 2 * size, tiling.side)
+
+
+def cut_tiles(picture: np.ndarray, tile: int, side: int) -> list[np.ndarray]:
+    """Return the four corners and the centre of `picture`, each `tile` by `tile` pixels; a smaller picture as it is.
+
+    `picture`: uint8 (H, W, 3). If its shorter side is longer than `side` pixels, it is scaled down to that first. The tiles are
+    those of CityClassifiers, which also scales pictures up, by the longer side; here nothing is ever scaled up.
+    """
+    height, width = picture.shape[:2]
+    if min(height, width) <= tile:
+        return [picture]
+    if min(height, width) > side:
+        scale = side / min(height, width)
+        picture = resize(picture, round(height * scale), round(width * scale))
+        height, width = picture.shape[:2]
+    right, bottom = width - tile, height - tile
+    corners = [(0, 0), (0, right), (bottom, 0), (bottom, right), (round(bottom / 2), round(right / 2))]
+    return [picture[top : top + tile, left : left + tile] for top, left in corners]
+
+
+def combine(results: np.ndarray, how: str) -> np.ndarray:
+    """Return the results of the tiles of a picture, (tiles, outputs), as one: (outputs,).
+
+    `how`: `mean`, `median`, `max` or `min`, of each output by itself. Only means of probabilities add up to 1.
+    """
+    return COMBINE[how](results, axis=0).astype(results.dtype)
