@@ -1,0 +1,1 @@
+"""Classifiers of pictures: trained, calibrated, measured, explained and exported."""

@@ -1,0 +1,114 @@
+"""Settings of one classifier."""
+
+from difflib import get_close_matches
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
+
+from tessera.core.settings import Settings
+from tessera.core.weights.declare import DeclaredWeights
+from tessera.imaging.classification.network import architectures
+from tessera.imaging.classification.settings import HEAD, Fit, Labels, Tiling
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+LEAST_FOLDS = 2
+
+
+class AugmentationSettings(Settings):
+    """How training pictures are changed at random. What the classes differ in must not be among it.
+
+    `flip`, `flip_vertical`, `grayscale`: probabilities. `crop`: smallest fraction of the area that is kept; 1: no crop.
+    `colour`: largest change of brightness, contrast and saturation, as a fraction.
+    """
+
+    flip: Probability = 0.5
+    flip_vertical: Probability = 0.0
+    grayscale: Probability = 0.0
+    crop: float = Field(1.0, gt=0, le=1)
+    colour: Probability = 0.0
+
+
+class TrainingSettings(Settings):
+    """How a classifier is trained, with AdamW.
+
+    `batch`: at most; the batches of an epoch are of about equal size. `patience`: epochs without a lower loss on the validation
+    split until the training stops; 0: it never stops early. `loss`: of scores; classes have cross entropy. `class_weights`:
+    `balanced` gives all classes the same sum of weights.
+    """
+
+    epochs: PositiveInt = 50
+    batch: int = Field(64, ge=4)
+    learning_rate: PositiveFloat = 3e-4
+    schedule: Literal["cosine", "constant"] = "cosine"
+    weight_decay: NonNegativeFloat = 0.01
+    patience: NonNegativeInt = 5
+    loss: Literal["l1", "cross_entropy"] = "l1"
+    class_weights: Literal["none", "balanced"] | dict[str, PositiveFloat] = "none"
+
+
+class ExportSettings(Settings):
+    """How a classifier is exported to ONNX."""
+
+    opset: int = Field(17, ge=13, le=20)
+
+
+class ToleranceSettings(Settings):
+    """How much the results of exports may differ from those of the trained classifier, on pictures of the validation split."""
+
+    pictures: PositiveInt = 32
+    result: PositiveFloat = 1e-4
+
+
+class ClassifierSettings(Settings):
+    """One classifier: its labels, its network, and how it is trained, applied, exported and verified.
+
+    `labels`: the names of the classes, or the range of a score. `architecture`: a name of timm, or `head` for the predictor of
+    CityClassifiers on the vectors of `embedding`. `weights`: what the training starts from; None: from scratch. `image_size`
+    and `fit` are not used by a head, and `hidden` only by a head. `folds`: of the out-of-fold predictions.
+    """
+
+    labels: Labels
+    architecture: str = "resnet18"
+    weights: DeclaredWeights = None
+    embedding: str | None = None
+    hidden: PositiveInt = 1024
+    image_size: int = Field(224, ge=16)
+    fit: Fit = "stretch"
+    augmentation: AugmentationSettings = AugmentationSettings()
+    training: TrainingSettings = TrainingSettings()
+    folds: int = Field(5, ge=LEAST_FOLDS, le=100)
+    tiling: Tiling | None = None
+    export: ExportSettings = ExportSettings()
+    tolerance: ToleranceSettings = ToleranceSettings()
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes; none for a score."""
+        return self.labels if isinstance(self.labels, tuple) else ()
+
+    @field_validator("architecture")
+    @classmethod
+    def _known_architecture(cls, name: str) -> str:
+        base = name.partition(".")[0]
+        if name != HEAD and base not in architectures():
+            near = get_close_matches(base, architectures(), n=1)
+            hint = f"did you mean {near[0]!r}?" if near else "`timm.list_models()` lists them"
+            raise ValueError(f"neither {HEAD!r} nor an architecture of timm; {hint}")
+        return name
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if (self.architecture == HEAD) != (self.embedding is not None):
+            raise ValueError(f"`embedding` should be stated if `architecture` is {HEAD!r}, and only then")
+        if self.architecture == HEAD and self.tiling:
+            raise ValueError("`tiling` should be null for a head: the vectors are of whole pictures")
+        if self.weights and self.weights.file.endswith(".onnx"):
+            raise ValueError(
+                "`weights` should be a checkpoint (.pt, .pth, .safetensors), because an ONNX model cannot be trained"
+            )
+        weights = self.training.class_weights
+        if weights != "none" and not self.classes:
+            raise ValueError("`class_weights` should be none for a score")
+        if isinstance(weights, dict) and set(weights) != set(self.classes):
+            raise ValueError(f"`class_weights` should have a number for each of {', '.join(self.classes)}, and for no other")
+        return self

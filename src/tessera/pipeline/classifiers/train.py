@@ -1,0 +1,161 @@
+"""Train a classifier: seeded, monitored, and resumable after an interruption; once, or once for each fold."""
+
+import shutil
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from tessera.core.errors import TesseraError
+from tessera.core.job import loaders, tell
+from tessera.core.provenance import sha256_file
+from tessera.core.trainings import RECORD, Trainings, environment, read_state
+from tessera.imaging.classification.classifier import Classifier, write_classifier
+from tessera.imaging.classification.network import build_network, preparation_of
+from tessera.imaging.classification.settings import HEAD, Description
+from tessera.pipeline.classifiers.calibration import temperature_of
+from tessera.pipeline.classifiers.dataset import Samples, read_samples, samples_digest
+from tessera.pipeline.classifiers.folds import with_fold
+from tessera.pipeline.classifiers.predictions import predict_samples
+from tessera.pipeline.classifiers.settings import ClassifierSettings
+from tessera.records.tables.classification import Predictions
+from tessera.records.tables.table import types, write_table
+
+
+def train_classifier(
+    dataset: Path,
+    vectors: Path | None,
+    weights: Path | None,
+    best: Path,
+    curves: Path,
+    record: Path,
+    trainings: Trainings,
+    settings: ClassifierSettings,
+    *,
+    seed: int,
+    threads: int,
+    code: str,
+) -> None:
+    """Train on `dataset`; write the best weights to `best`, a safetensors, and a row per epoch to `curves`, CSV.
+
+    `dataset`: a folder with `pictures.parquet` (`tables.Pictures`), SHA256SUMS, and, unless the architecture is `head`, the
+    pictures. `vectors`: the table of the vectors of a head, None for other architectures. `weights`: the file of the declared
+    weights. `best`: see `read_classifier`. The best weights are those with the lowest loss on the val split; its temperature is
+    the one that makes the labels of the val split most likely. `record`: gets the settings of the training and the versions of
+    its environment. `trainings`: keeps the state of interrupted trainings. A training with the same data, settings, weights,
+    seed and `code` resumes after its last epoch, and a finished one is not repeated. `code`: a digest of `trainer.fit`.
+
+    On a CPU, equal arguments give the same bytes, interrupted or not, for any number of processes that load pictures. Results
+    are not reproduced exactly by another version of torch, other hardware, another number of `threads` (which changes the order
+    of sums), or a GPU (some kernels are not deterministic).
+
+    Raises `TesseraError` if the dataset is not as `read_samples` wants it, if `weights` is not the declared file or of another
+    architecture, or if the loss is not finite.
+    """
+    samples = read_samples(dataset, settings.labels, vectors)
+    classifier, run = _train(samples, dataset, weights, trainings, settings, seed=seed, threads=threads, code=code)
+    write_classifier(best, classifier.description, classifier.network.state_dict())
+    curves.write_text(_state(run)["progress"]["curves"], encoding="utf-8")
+    shutil.copyfile(run / RECORD, record)
+
+
+def train_fold(
+    dataset: Path,
+    folds: Path,
+    vectors: Path | None,
+    weights: Path | None,
+    predictions: Path,
+    trainings: Trainings,
+    settings: ClassifierSettings,
+    *,
+    fold: int,
+    seed: int,
+    threads: int,
+    code: str,
+) -> None:
+    """Train on all folds but `fold` and the next one, which stops the training; write what is predicted for `fold`.
+
+    `folds`: `tables.Folds`. `predictions`: gets `tables.Predictions`, without rows if there are fewer folds. The others are as
+    in `train_classifier`.
+    """
+    samples = read_samples(dataset, settings.labels, vectors)
+    of_fold = with_fold(samples, folds, fold)
+    places = of_fold.places("test")
+    rows = pl.DataFrame(schema=types(Predictions))
+    if len(places):
+        classifier, _ = _train(of_fold, dataset, weights, trainings, settings, seed=seed, threads=threads, code=code)
+        rows = predict_samples(classifier, samples, places, fold=fold, workers=loaders(threads), batch=settings.training.batch)
+    else:
+        tell(f"fold {fold} has no picture, because there are fewer groups than folds")
+    write_table(rows, Predictions, predictions)
+
+
+def _train(
+    samples: Samples,
+    dataset: Path,
+    weights: Path | None,
+    trainings: Trainings,
+    settings: ClassifierSettings,
+    *,
+    seed: int,
+    threads: int,
+    code: str,
+) -> tuple[Classifier, Path]:
+    """Return the trained and calibrated classifier, on the CPU, and the folder of its training."""
+    import torch
+
+    from tessera.pipeline.classifiers.trainer import fit, logits_of
+
+    if weights is not None and settings.weights is not None and sha256_file(weights) != settings.weights.sha256:
+        raise TesseraError(f"{weights}: its sha256 differs from the declared one; delete it and run again")
+    description = describe(settings, None if samples.vectors is None else samples.vectors.shape[1])
+    of_network = {"architecture", "labels", "embedding", "preparation", "features", "hidden"}
+    identity = {
+        "data": samples_digest(samples, dataset),
+        "settings": {
+            **description.model_dump(mode="json", include=of_network),
+            "training": settings.training.model_dump(mode="json"),
+            "augmentation": None if samples.vectors is not None else settings.augmentation.model_dump(mode="json"),
+        },
+        "weights": settings.weights.sha256 if settings.weights else None,
+        "seed": seed,
+        "code": code,
+    }
+    arguments: dict[str, Any] = {"samples": samples, "description": description, "settings": settings, "weights": weights}
+    train = partial(fit, **arguments, seed=seed, threads=threads, workers=loaders(threads))
+    run = trainings.complete(identity, dataset / "SHA256SUMS", partial(environment, "torch", "timm"), train)
+    network = build_network(description)
+    network.load_state_dict(_state(run)["best"])
+    network.requires_grad_(False)
+    if description.classes:
+        torch.set_num_threads(threads)
+        places = samples.places("val")
+        logits = logits_of(network, samples, places, description, loaders(threads), settings.training.batch)
+        temperature = temperature_of(logits, samples.targets[places])
+        description = description.model_copy(update={"temperature": temperature})
+        tell(f"temperature {temperature:.4g}")
+    return Classifier(description, network), run
+
+
+def describe(settings: ClassifierSettings, features: int | None) -> Description:
+    """Return the classifier that `settings` ask for. `features`: the length of the vectors of a head."""
+    if settings.architecture == HEAD:
+        return Description(
+            labels=settings.labels,
+            architecture=HEAD,
+            embedding=settings.embedding,
+            features=features,
+            hidden=settings.hidden,
+        )
+    return Description(
+        labels=settings.labels,
+        architecture=settings.architecture,
+        preparation=preparation_of(settings.architecture, settings.image_size, settings.fit),
+    )
+
+
+def _state(run: Path) -> dict[str, Any]:
+    state = read_state(run)
+    assert state is not None
+    return state

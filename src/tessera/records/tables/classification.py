@@ -1,0 +1,51 @@
+"""The tables of classifiers: their pictures, the vectors of these, the folds, and what was predicted."""
+
+from math import inf
+
+import pandera.polars as pa
+import polars as pl
+
+from tessera.records.tables.table import Table
+
+
+class Pictures(Table):
+    """The pictures of a classifier and their labels: `pictures.parquet` in the folder of its dataset.
+
+    The picture `key` lies in `images/SPLIT/KEY.EXT`.
+    """
+
+    key: pl.String = pa.Field(unique=True, description="key of the picture, the stem of its file name")
+    source: pl.String = pa.Field(description="source that it comes from")
+    group: pl.String = pa.Field(
+        description="what is never divided between splits or folds: a source, or all pictures that look the same"
+    )
+    split: pl.String = pa.Field(isin=["train", "val", "test"], description="train, val or test")
+    label: pl.String = pa.Field(nullable=True, description="name of its class; null if the classifier gives a score")
+    score: pl.Float64 = pa.Field(
+        nullable=True, gt=-inf, lt=inf, description="its score; null if the classifier tells classes apart"
+    )
+    weight: pl.Float64 = pa.Field(gt=0, lt=inf, description="how much it counts in the training; 1 for most")
+
+
+class Folds(Table):
+    """The fold of each picture, of those that the out-of-fold predictions are made with."""
+
+    key: pl.String = pa.Field(unique=True, description="key of the picture")
+    fold: pl.Int64 = pa.Field(ge=0, description="number of the fold that predicts it, from 0")
+
+
+class Predictions(Table):
+    """What a classifier predicts for pictures that it did not learn from."""
+
+    key: pl.String = pa.Field(unique=True, description="key of the picture")
+    source: pl.String = pa.Field(description="source that it comes from")
+    group: pl.String = pa.Field(description="see `Pictures`")
+    split: pl.String = pa.Field(isin=["train", "val", "test"], description="split of the picture in the dataset")
+    fold: pl.Int64 = pa.Field(nullable=True, ge=0, description="fold that predicted it; null: the classifier itself")
+    label: pl.String = pa.Field(nullable=True, description="name of its class; null for a score")
+    predicted: pl.String = pa.Field(nullable=True, description="name of the most probable class; null for a score")
+    probabilities: pl.List(pl.Float64) = pa.Field(  # type: ignore[valid-type]
+        description="calibrated probability of each class, in the order of the settings; empty for a score"
+    )
+    score: pl.Float64 = pa.Field(nullable=True, gt=-inf, lt=inf, description="its score; null for classes")
+    predicted_score: pl.Float64 = pa.Field(nullable=True, gt=-inf, lt=inf, description="predicted score; null for classes")
