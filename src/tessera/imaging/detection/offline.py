@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
+from tessera.imaging.onnx import disable_telemetry
+
 
 def offline(folder: Path | None = None) -> None:
     """Import ultralytics isolated, and with it ONNX Runtime, which it uses to simplify exports.
@@ -28,8 +30,7 @@ def offline(folder: Path | None = None) -> None:
     os.environ["ULTRALYTICS_SAFE_LOAD"] = "true"
     os.environ["YOLO_CONFIG_DIR"] = str(folder)
     os.environ.pop("ULTRALYTICS_API_KEY", None)
-    # ONNX Runtime would report to Microsoft, and keep an identifier of the device in the home folder.
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    disable_telemetry()
     _place_fonts(folder / "Ultralytics")
 
     from PIL import Image

@@ -15,6 +15,7 @@ from tessera.core.errors import TesseraError
 from tessera.core.job import progress
 from tessera.core.messages import counted
 from tessera.imaging.detection.offline import offline
+from tessera.imaging.onnx import open_model
 from tessera.pipeline.detectors.dataset import read_dataset
 from tessera.pipeline.detectors.settings import ExportSettings, ToleranceSettings
 from tessera.pipeline.detectors.train import write_weights
@@ -117,15 +118,12 @@ def verify_export(
     Raises `TesseraError` that names each difference beyond `tolerance`.
     """
     offline()
-    import onnxruntime
     import torch
     from ultralytics.nn.tasks import load_checkpoint
 
     images = read_dataset(dataset).images["val"]
     images = images[:: -(-len(images) // tolerance.images)]
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+    session = open_model(onnx, threads)
     model, found = load_checkpoint(checkpoint, fuse=True)
     swapped = load_checkpoint(lada, fuse=True)[0] if lada else None
     size = export.image_size or found["train_args"]["imgsz"]
