@@ -49,3 +49,14 @@ class Predictions(Table):
     )
     score: pl.Float64 = pa.Field(nullable=True, gt=-inf, lt=inf, description="its score; null for classes")
     predicted_score: pl.Float64 = pa.Field(nullable=True, gt=-inf, lt=inf, description="predicted score; null for classes")
+
+
+class Scored(Table):
+    """What a classifier sees in pictures without labels."""
+
+    key: pl.String = pa.Field(unique=True, description="key of the picture")
+    label: pl.String = pa.Field(nullable=True, description="name of the class with the highest value; null for a score")
+    probabilities: pl.List(pl.Float64) = pa.Field(  # type: ignore[valid-type]
+        description="value of each class, in the order of the settings; combined tiles need not add up to 1; empty for a score"
+    )
+    score: pl.Float64 = pa.Field(nullable=True, gt=-inf, lt=inf, description="predicted score; null for classes")

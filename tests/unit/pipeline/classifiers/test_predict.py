@@ -1,0 +1,81 @@
+"""Every picture has a row of the ledger, and those that can be read have a result that does not depend on the others."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from classification_dataset import CLASSES
+from tessera.core.errors import TesseraError
+from tessera.core.ledger import read_ledger
+from tessera.core.provenance import sha256_file
+from tessera.imaging.classification.classifier import read_classifier, write_classifier
+from tessera.imaging.classification.network import build_network, preparation_of
+from tessera.imaging.classification.settings import Description, ScoreRange, Tiling
+from tessera.imaging.images import write_image
+from tessera.pipeline.classifiers.predict import score_pictures
+from tessera.records.tables.classification import Scored
+from tessera.records.tables.table import read_table
+
+pytestmark = pytest.mark.slow
+
+
+def write(path: Path, labels: object = CLASSES) -> Path:
+    import torch
+
+    torch.manual_seed(0)
+    preparation = preparation_of("test_resnet", 32, "stretch")
+    description = Description(labels=labels, architecture="test_resnet", preparation=preparation)
+    write_classifier(path, description, build_network(description).state_dict())
+    return path
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> dict[str, Path]:
+    rng = np.random.default_rng(0)
+    for number, size in enumerate([(40, 40), (100, 150), (5, 900)]):
+        write_image(tmp_path / f"{number}.png", rng.integers(0, 256, (*size, 3), np.uint8))
+    (tmp_path / "page.jpg").write_text("<html>gone</html>")
+    (tmp_path / "empty.png").touch()
+    names = ["0.png", "page.jpg", "1.png", "empty.png", "missing.png", "2.png"]
+    return {name.partition(".")[0]: tmp_path / name for name in names}
+
+
+def test_broken_pictures_are_failed_rows_and_all_others_have_results(pictures: dict[str, Path], tmp_path: Path) -> None:
+    path = write(tmp_path / "classifier.safetensors")
+    arguments = {"expected": sha256_file(path), "threads": 1}
+    score_pictures(pictures, path, tmp_path / "s", tmp_path / "l", tiling=None, **arguments)  # type: ignore[arg-type]
+    rows = read_table(tmp_path / "s", Scored)
+    assert rows["key"].to_list() == ["0", "1", "2"] and set(rows["label"]) <= set(CLASSES)
+    ledger = {row["key"]: (row["status"], row["reason"]) for row in read_ledger(tmp_path / "l")}
+    assert list(ledger) == list(pictures)
+    assert ledger["page"] == ("failed", "image cannot be decoded") and ledger["missing"] == ("failed", "missing")
+    assert ledger["empty"] == ("failed", "empty file") and ledger["1"] == ("ok", "")
+    some = {key: pictures[key] for key in ("2", "1")}
+    score_pictures(some, path, tmp_path / "t", tmp_path / "m", tiling=None, **arguments)  # type: ignore[arg-type]
+    assert read_table(tmp_path / "t", Scored).sort("key").equals(rows.filter(rows["key"] != "0"))
+    tiled = Tiling(tile=50, combine="max")
+    score_pictures(some, path, tmp_path / "t", tmp_path / "m", tiling=tiled, **arguments)  # type: ignore[arg-type]
+    found = read_table(tmp_path / "t", Scored)
+    assert sum(found["probabilities"][1]) > 1, "the highest of each class"
+    assert found["probabilities"][0].to_list() == rows["probabilities"][2].to_list(), "nothing is tiled that is 5 pixels high"
+
+
+def test_scores_and_results_that_are_not_finite(pictures: dict[str, Path], tmp_path: Path) -> None:
+    path = write(tmp_path / "classifier.safetensors", ScoreRange(most=5))
+    classifier = read_classifier(path)
+    weights = dict(classifier.network.state_dict())
+    score_pictures(pictures, path, tmp_path / "s", tmp_path / "l", expected=None, tiling=None, threads=1)
+    rows = read_table(tmp_path / "s", Scored)
+    assert rows["label"].to_list() == [None] * 3 and rows["score"].is_between(0, 5).all()
+    weights["conv1.0.weight"] = weights["conv1.0.weight"] * 0 + 3e38
+    write_classifier(path, classifier.description, weights)
+    score_pictures(pictures, path, tmp_path / "s", tmp_path / "l", expected=None, tiling=None, threads=1)
+    assert read_table(tmp_path / "s", Scored).is_empty()
+    assert {row["reason"] for row in read_ledger(tmp_path / "l")} >= {"result is not finite"}
+
+
+def test_another_file_than_the_declared_one_is_refused(pictures: dict[str, Path], tmp_path: Path) -> None:
+    path = write(tmp_path / "classifier.safetensors")
+    with pytest.raises(TesseraError, match="its sha256 is"):
+        score_pictures(pictures, path, tmp_path / "s", tmp_path / "l", expected="1" * 64, tiling=None, threads=1)
