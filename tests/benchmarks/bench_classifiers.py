@@ -15,7 +15,7 @@ from tessera.core import job
 from tessera.imaging.classification.network import build_network
 from tessera.imaging.classification.settings import Description
 from tessera.pipeline.classifiers.dataset import Samples
-from tessera.pipeline.classifiers.settings import ClassifierSettings
+from tessera.pipeline.classifiers.settings import AugmentationSettings, TrainingSettings
 from tessera.pipeline.classifiers.trainer import fit
 from tessera.records.tables.classification import Pictures
 from tessera.records.tables.table import types
@@ -67,9 +67,7 @@ def test_a_head_trains_three_times_as_fast_as_the_loop_of_city(tmp_path: Path, m
     monkeypatch.setattr(job, "_terminal", io.StringIO())
     torch.set_num_threads(1)
     samples = make_samples(OURS)
-    settings = ClassifierSettings(
-        labels=CLASSES, architecture="head", embedding="e", hidden=HIDDEN, training={"epochs": 2, "patience": 0}
-    )
+    training = TrainingSettings(epochs=2, patience=0)
     description = Description(labels=CLASSES, architecture="head", embedding="e", features=FEATURES, hidden=HIDDEN)
     best = [0.0, 0.0]
     for number in range(ROUNDS):
@@ -77,11 +75,21 @@ def test_a_head_trains_three_times_as_fast_as_the_loop_of_city(tmp_path: Path, m
         run.mkdir()
         start = time.process_time()
         # With validation, and the state that is saved after each epoch.
-        fit(run, samples=samples, description=description, settings=settings, weights=None, seed=0, threads=1, workers=0)
+        fit(
+            run,
+            samples=samples,
+            description=description,
+            training=training,
+            augmentation=AugmentationSettings(),
+            weights=None,
+            seed=0,
+            threads=1,
+            workers=0,
+        )
         middle = time.process_time()
         loop_of_city(samples, description)
         end = time.process_time()
-        trained = len(samples.places("train")) * settings.training.epochs
+        trained = len(samples.places("train")) * training.epochs
         best = [max(best[0], trained / (middle - start)), max(best[1], THEIRS / (end - middle))]
     ours, theirs = best
     print(

@@ -122,8 +122,17 @@ def _train(
         "seed": seed,
         "code": code,
     }
-    arguments: dict[str, Any] = {"samples": samples, "description": description, "settings": settings, "weights": weights}
-    train = partial(fit, **arguments, seed=seed, threads=threads, workers=loaders(threads))
+    train = partial(
+        fit,
+        samples=samples,
+        description=description,
+        training=settings.training,
+        augmentation=settings.augmentation,
+        weights=weights,
+        seed=seed,
+        threads=threads,
+        workers=loaders(threads),
+    )
     run = trainings.complete(identity, dataset / "SHA256SUMS", partial(environment, "torch", "timm"), train)
     network = build_network(description)
     network.load_state_dict(_state(run)["best"])

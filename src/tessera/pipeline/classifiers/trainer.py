@@ -7,6 +7,7 @@ its number.
 import copy
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -25,7 +26,7 @@ from tessera.imaging.classification.network import as_input, build_network, load
 from tessera.imaging.classification.settings import Description
 from tessera.pipeline.classifiers.batches import Loader
 from tessera.pipeline.classifiers.dataset import Samples
-from tessera.pipeline.classifiers.settings import ClassifierSettings, TrainingSettings
+from tessera.pipeline.classifiers.settings import AugmentationSettings, TrainingSettings
 
 HEADER = "epoch,learning_rate,train_loss,val_loss,val_accuracy\n"
 SCORE_HEADER = "epoch,learning_rate,train_loss,val_loss,val_mae\n"
@@ -47,7 +48,8 @@ def fit(
     *,
     samples: Samples,
     description: Description,
-    settings: ClassifierSettings,
+    training: TrainingSettings,
+    augmentation: AugmentationSettings,
     weights: Path | None,
     seed: int,
     threads: int,
@@ -69,7 +71,6 @@ def fit(
         load_start(network, weights)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network.to(device)
-    training = settings.training
     optimizer = torch.optim.AdamW(network.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay)
     best = network.state_dict()
     if state:
@@ -77,9 +78,9 @@ def fit(
         optimizer.load_state_dict(state["optimizer"])
         best = state["best"]
         tell(f"resuming after epoch {progress.epoch} of {training.epochs}")
-    loader = Loader(samples, description.preparation, workers, settings.augmentation, seed)
+    loader = Loader(samples, description.preparation, workers, augmentation, seed)
     measured = Loader(samples, description.preparation, workers)
-    criterion = Criterion(samples, settings, device)
+    criterion = Criterion(samples, description.classes, training, device)
     trained, held_out = samples.places("train"), samples.places("val")
     begun, first = time.monotonic(), progress.epoch
     while not progress.finished:
@@ -143,12 +144,12 @@ def learning_rate(training: TrainingSettings, epoch: int) -> float:
 class Criterion:
     """The loss: cross entropy of logits for classes; L1 or cross entropy of the logistic output for scores."""
 
-    def __init__(self, samples: Samples, settings: ClassifierSettings, device: torch.device) -> None:
-        self.loss = settings.training.loss
-        self.is_of_classes = bool(settings.classes)
+    def __init__(self, samples: Samples, classes: Sequence[str], training: TrainingSettings, device: torch.device) -> None:
+        self.loss = training.loss
+        self.is_of_classes = bool(classes)
         weights = samples.pictures["weight"].to_numpy()
         if self.is_of_classes:
-            weights = weights * class_weights(samples, settings)[samples.targets]
+            weights = weights * class_weights(samples, classes, training)[samples.targets]
         self.targets = torch.from_numpy(samples.targets).to(device)
         self.weights = torch.from_numpy(weights.astype(np.float32)).to(device)
 
@@ -172,12 +173,12 @@ class Criterion:
         return ((2 * logits[:, 0]).sigmoid() - targets).abs().sum()
 
 
-def class_weights(samples: Samples, settings: ClassifierSettings) -> np.ndarray:
+def class_weights(samples: Samples, classes: Sequence[str], training: TrainingSettings) -> np.ndarray:
     """Return the weight of each class: float64 (classes,). A class that no training sample has weighs 1."""
-    wanted = settings.training.class_weights
+    wanted = training.class_weights
     if isinstance(wanted, dict):
-        return np.array([wanted[name] for name in settings.classes])
-    ones = np.ones(len(settings.classes))
+        return np.array([wanted[name] for name in classes])
+    ones = np.ones(len(classes))
     if wanted == "none":
         return ones
     places = samples.places("train")
