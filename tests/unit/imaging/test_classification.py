@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -59,6 +59,7 @@ def test_a_picture_of_any_shape_becomes_a_square(height: int, width: int, fit: s
     assert prepare(picture(height, width), preparation(fit)).shape == (SIZE, SIZE, 3)
 
 
+@settings(max_examples=30)
 @given(st.integers(1, 120), st.integers(1, 120))
 def test_tiles_are_those_of_torchvision_and_no_picture_is_scaled_up(height: int, width: int) -> None:
     import torch
@@ -81,6 +82,13 @@ def test_a_large_picture_is_scaled_down_by_its_shorter_side_before_it_is_tiled()
     assert not tiles[0].any() and (tiles[1] == 255).all()
     centre = tiles[4]
     assert not centre[:, :25].any() and (centre[:, 25:] == 255).all(), "200 by 400 became 100 by 200"
+
+
+def test_a_picture_whose_longer_side_alone_is_long_is_not_scaled() -> None:
+    """CityClassifiers would scale the shorter side up to the limit."""
+    image = picture(80, 200)
+    tiles = cut_tiles(image, 40, 100)
+    assert (tiles[3] == image[40:, 160:]).all() and (tiles[4] == image[20:60, 80:120]).all()
 
 
 def test_tiles_are_combined_by_each_output() -> None:

@@ -15,7 +15,7 @@ from tessera.core import job
 from tessera.core.errors import TesseraError
 from tessera.core.settings import load
 from tessera.imaging.classification.settings import ScoreRange
-from tessera.pipeline.classifiers.dataset import check_pictures, read_samples
+from tessera.pipeline.classifiers.dataset import check_pictures, read_samples, read_vectors
 from tessera.pipeline.classifiers.settings import ClassifierSettings
 
 
@@ -71,6 +71,22 @@ def test_scores_that_are_missing_or_out_of_range_are_faults_and_nan_is_no_score(
     table.write_parquet(good / "pictures.parquet")
     with pytest.raises(TesseraError, match="is not a table of Pictures"):
         read_samples(good, ScoreRange(most=10))
+
+
+@pytest.mark.parametrize("kind", [pl.Float16, pl.Float32])
+def test_vectors_of_half_and_single_precision_are_read_in_the_order_of_the_keys(tmp_path: Path, kind: Any) -> None:
+    path = tmp_path / "vectors.parquet"
+    write_vectors(path, ["c", "a", "b", "other"], np.arange(8).reshape(4, 2) / 4)
+    table = pl.read_parquet(path)
+    table.with_columns(pl.col("vector").cast(pl.Array(kind, 2))).write_parquet(path)
+    vectors, faults = read_vectors(path, ["a", "b", "c"])
+    assert vectors.dtype == np.float32 and vectors.tolist() == [[0.5, 0.75], [1, 1.25], [0, 0.25]] and not faults
+    table.with_columns(pl.col("vector").cast(pl.List(pl.Float32))).write_parquet(path)
+    with pytest.raises(TesseraError, match="no lists of a fixed length"):
+        read_vectors(path, ["a"])
+    path.write_bytes(b"nothing")
+    with pytest.raises(TesseraError, match="is no table of vectors"):
+        read_vectors(path, ["a"])
 
 
 def test_a_picture_that_is_missing_damaged_or_html_is_named(tmp_path: Path) -> None:

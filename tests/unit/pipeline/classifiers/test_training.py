@@ -23,7 +23,7 @@ from tessera.core.errors import TesseraError
 from tessera.core.provenance import sha256_file
 from tessera.core.trainings import RECORD, Record, Trainings
 from tessera.core.weights.declare import WeightsSettings
-from tessera.imaging.classification.classifier import read_classifier
+from tessera.imaging.classification.classifier import Classifier, read_classifier
 from tessera.imaging.classification.settings import ScoreRange
 from tessera.pipeline.classifiers import train as module
 from tessera.pipeline.classifiers.augment import augment, crop
@@ -201,6 +201,13 @@ def test_the_best_weights_are_kept_and_patience_ends_the_training(tmp_path: Path
     losses = [float(row["val_loss"]) for row in curves(tmp_path / "a")]
     best = int(np.argmin(losses)) + 1
     assert len(losses) == best + 3 < 60
+    # The loss on the validation split is that of the best weights without dropout.
+    samples = read_samples(dataset, HEAD.labels, tmp_path / "vectors.parquet")
+    classifier = read_classifier(tmp_path / "a/best.safetensors")
+    plain = Classifier(classifier.description.model_copy(update={"temperature": 1.0}), classifier.network)
+    places = samples.places("val")
+    found = plain.predict_vectors(samples.vectors[places])  # type: ignore[index]
+    assert -np.log(found[np.arange(len(places)), samples.targets[places]]).mean() == pytest.approx(min(losses), rel=1e-4)
     # With a constant rate, a training that ends at the best epoch has the same weights.
     train(dataset, tmp_path / "b", change(long, epochs=best), vectors=tmp_path / "vectors.parquet")
     assert (tmp_path / "a/best.safetensors").read_bytes() == (tmp_path / "b/best.safetensors").read_bytes()
