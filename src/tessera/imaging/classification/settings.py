@@ -43,7 +43,7 @@ class Preparation(Settings):
     `fit`: `stretch` changes the aspect ratio, `crop` cuts the longer side to a square, `pad` adds black bars.
     """
 
-    size: PositiveInt
+    size: int = Field(ge=1, le=4096)
     fit: Fit = "stretch"
     mean: Colour
     deviation: Colour
@@ -60,8 +60,8 @@ class Description(Settings):
     architecture: str
     preparation: Preparation | None = None
     embedding: str | None = None
-    features: PositiveInt | None = None
-    hidden: PositiveInt | None = None
+    features: int | None = Field(None, ge=1, le=65536)
+    hidden: int | None = Field(None, ge=1, le=8192)
     temperature: PositiveFloat = 1.0
 
     @property

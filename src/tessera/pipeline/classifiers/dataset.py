@@ -112,13 +112,16 @@ def _targets(pictures: pl.DataFrame, labels: Labels) -> np.ndarray:
 def read_vectors(path: Path, keys: Sequence[str]) -> tuple[np.ndarray, list[str]]:
     """Return the vectors of `keys` from a table with the columns `key` and `vector`, float32 (N, features), and the faults.
 
-    A fault is a key without a vector, or with one that is not finite. Raises `TesseraError` if it is no such table.
+    The column `vector` has lists or arrays of numbers of any precision, all of one length. A fault is a key without a vector,
+    or with one that is not finite. Raises `TesseraError` if it is no such table.
     """
     try:
-        table = pl.read_parquet(path, columns=["key", "vector"]).filter(pl.col("key").is_in(keys))
-        if not isinstance(table.schema["vector"], pl.Array):
-            raise TesseraError(f"{path}: its vectors are no lists of a fixed length; delete it and run again")
-        vectors = table["vector"].to_numpy().astype(np.float32)
+        table = pl.read_parquet(path, columns=["key", "vector"]).filter(pl.col("key").is_in(keys)).drop_nulls()
+        column = table["vector"].arr.to_list() if isinstance(table.schema["vector"], pl.Array) else table["vector"]
+        lengths = column.list.len().unique()
+        if len(lengths) > 1:
+            raise TesseraError(f"{path}: its vectors differ in length; delete it and run again")
+        vectors = column.cast(pl.Array(pl.Float32, lengths[0] if len(lengths) else 0)).to_numpy()
     except pl.exceptions.PolarsError as error:
         raise TesseraError(f"{path} is no table of vectors ({error}); delete it and run again") from error
     places = {key: place for place, key in enumerate(table["key"])}

@@ -71,8 +71,8 @@ class ClassifierSettings(Settings):
     architecture: str = "resnet18"
     weights: DeclaredWeights = None
     embedding: str | None = None
-    hidden: PositiveInt = 1024
-    image_size: int = Field(224, ge=16)
+    hidden: int = Field(1024, ge=1, le=8192)
+    image_size: int = Field(224, ge=16, le=4096)
     fit: Fit = "stretch"
     augmentation: AugmentationSettings = AugmentationSettings()
     training: TrainingSettings = TrainingSettings()

@@ -73,16 +73,19 @@ def test_scores_that_are_missing_or_out_of_range_are_faults_and_nan_is_no_score(
         read_samples(good, ScoreRange(most=10))
 
 
-@pytest.mark.parametrize("kind", [pl.Float16, pl.Float32])
+@pytest.mark.parametrize("kind", [pl.List(pl.Float16), pl.Array(pl.Float16, 2), pl.Array(pl.Float32, 2)])
 def test_vectors_of_half_and_single_precision_are_read_in_the_order_of_the_keys(tmp_path: Path, kind: Any) -> None:
     path = tmp_path / "vectors.parquet"
     write_vectors(path, ["c", "a", "b", "other"], np.arange(8).reshape(4, 2) / 4)
     table = pl.read_parquet(path)
-    table.with_columns(pl.col("vector").cast(pl.Array(kind, 2))).write_parquet(path)
+    table.with_columns(pl.col("vector").cast(kind)).write_parquet(path)
     vectors, faults = read_vectors(path, ["a", "b", "c"])
     assert vectors.dtype == np.float32 and vectors.tolist() == [[0.5, 0.75], [1, 1.25], [0, 0.25]] and not faults
-    table.with_columns(pl.col("vector").cast(pl.List(pl.Float32))).write_parquet(path)
-    with pytest.raises(TesseraError, match="no lists of a fixed length"):
+    pl.DataFrame({"key": ["a", "b"], "vector": [[0.5], [1.0, 2.0]]}).write_parquet(path)
+    with pytest.raises(TesseraError, match="differ in length"):
+        read_vectors(path, ["a", "b"])
+    pl.DataFrame({"key": ["a"], "vector": [0.5]}).write_parquet(path)
+    with pytest.raises(TesseraError, match="is no table of vectors"):
         read_vectors(path, ["a"])
     path.write_bytes(b"nothing")
     with pytest.raises(TesseraError, match="is no table of vectors"):
