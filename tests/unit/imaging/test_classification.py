@@ -42,8 +42,8 @@ def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
 
 
-def preparation(fit: Any) -> Preparation:
-    return Preparation(size=SIZE, fit=fit, mean=(0, 0, 0), deviation=(1, 1, 1))
+def preparation(resize: Any) -> Preparation:
+    return Preparation(size=SIZE, resize=resize, mean=(0, 0, 0), std=(1, 1, 1))
 
 
 def test_pictures_are_stretched_cropped_or_padded_to_squares() -> None:
@@ -55,8 +55,8 @@ def test_pictures_are_stretched_cropped_or_padded_to_squares() -> None:
 
 
 @given(st.integers(1, 90), st.integers(1, 90), st.sampled_from(["stretch", "crop", "pad"]))
-def test_a_picture_of_any_shape_becomes_a_square(height: int, width: int, fit: str) -> None:
-    assert prepare(picture(height, width), preparation(fit)).shape == (SIZE, SIZE, 3)
+def test_a_picture_of_any_shape_becomes_a_square(height: int, width: int, resize: str) -> None:
+    assert prepare(picture(height, width), preparation(resize)).shape == (SIZE, SIZE, 3)
 
 
 @settings(max_examples=30)

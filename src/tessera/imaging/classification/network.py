@@ -1,5 +1,6 @@
 """Build the networks of classifiers, and load weights into them."""
 
+import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tessera.core.errors import TesseraError
 from tessera.core.messages import shortened
 from tessera.core.weights.tensors import read_tensors
-from tessera.imaging.classification.settings import HEAD, Description, Fit, Preparation
+from tessera.imaging.classification.settings import HEAD, Description, Preparation, Resize
 
 if TYPE_CHECKING:
     import torch
@@ -30,17 +31,19 @@ def architectures() -> frozenset[str]:
     return frozenset(name for text in texts for name in re.findall(r"^@register_model\ndef (\w+)\(", text, re.MULTILINE))
 
 
-def preparation_of(architecture: str, size: int, fit: Fit) -> Preparation:
-    """Return how timm's `architecture` wants its pictures: its mean and deviation, for `size` by `size` pixels.
+def preparation_of(architecture: str, size: int, resize: Resize) -> Preparation:
+    """Return how timm's `architecture` wants its pictures: its mean and standard deviation, for `size` by `size` pixels.
 
     `architecture`: a name, alone or with the tag of published weights, such as `resnet18.a1_in1k`. Raises `TesseraError` if
     timm does not know the tag.
     """
     config = _config(architecture)
-    return Preparation(size=size, fit=fit, mean=tuple(config.mean), deviation=tuple(config.std))
+    return Preparation(size=size, resize=resize, mean=tuple(config.mean), std=tuple(config.std))
 
 
 def _config(architecture: str) -> Any:
+    # timm loads no weights here, but imports a library that would ask the network.
+    os.environ["HF_HUB_OFFLINE"] = "1"
     import timm
 
     try:
@@ -119,7 +122,7 @@ def normalise(pictures: "torch.Tensor", preparation: Preparation) -> "torch.Tens
 
     mean, deviation = (
         torch.tensor(colour, dtype=pictures.dtype, device=pictures.device).view(1, 3, 1, 1)
-        for colour in (preparation.mean, preparation.deviation)
+        for colour in (preparation.mean, preparation.std)
     )
     return (pictures - mean) / deviation
 

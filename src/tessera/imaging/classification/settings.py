@@ -8,7 +8,7 @@ from tessera.core.settings import Settings
 
 HEAD = "head"  # the architecture that classifies vectors of an embedding, not pictures
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$")]
-Fit = Literal["stretch", "crop", "pad"]
+Resize = Literal["stretch", "crop", "pad"]
 Colour = tuple[float, float, float]
 
 
@@ -38,15 +38,15 @@ Labels = Classes | ScoreRange
 
 
 class Preparation(Settings):
-    """How a picture becomes the input of a network: `size` by `size` pixels, RGB in [0, 1], minus `mean`, over `deviation`.
+    """How a picture becomes the input of a network: `size` by `size` pixels, RGB in [0, 1], minus `mean`, over `std`.
 
-    `fit`: `stretch` changes the aspect ratio, `crop` cuts the longer side to a square, `pad` adds black bars.
+    `resize`: `stretch` changes the aspect ratio, `crop` cuts the longer side to a square, `pad` adds black bars.
     """
 
     size: int = Field(ge=1, le=4096)
-    fit: Fit = "stretch"
+    resize: Resize = "stretch"
     mean: Colour
-    deviation: Colour
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
 
 
 class Description(Settings):

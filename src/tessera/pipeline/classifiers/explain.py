@@ -15,7 +15,7 @@ def heat_map(classifier: Classifier, picture: np.ndarray, number: int = 0) -> np
     """Return how much each pixel of `picture` speaks for the class `number`, or for a high score: float32 (H, W), in [0, 1].
 
     `picture`: uint8 (H, W, 3), RGB. The map is that of the last features of the network, which are coarse, scaled up; its
-    maximum is 1 unless nothing speaks for the class. What `fit: crop` cuts off is 0.
+    maximum is 1 unless nothing speaks for the class. What `resize: crop` cuts off is 0.
     Raises `TesseraError` if the network is a head, or has no features by place, as transformers have not.
     """
     import torch
@@ -39,17 +39,17 @@ def heat_map(classifier: Classifier, picture: np.ndarray, number: int = 0) -> np
     found = (weights * features).sum(1)[0].relu().detach().cpu().numpy().astype(np.float32)
     if found.max() > 0:
         found /= found.max()
-    return _placed(found, picture.shape[0], picture.shape[1], preparation.fit)
+    return _placed(found, picture.shape[0], picture.shape[1], preparation.resize)
 
 
-def _placed(found: np.ndarray, height: int, width: int, fit: str) -> np.ndarray:
+def _placed(found: np.ndarray, height: int, width: int, how: str) -> np.ndarray:
     """Return the map `found` of a prepared picture at its place in the picture of `height` by `width` pixels."""
-    if fit == "stretch":
+    if how == "stretch":
         return resize(found, height, width)
-    side = min(height, width) if fit == "crop" else max(height, width)
+    side = min(height, width) if how == "crop" else max(height, width)
     square = resize(found, side, side)
     top, left = abs(height - side) // 2, abs(width - side) // 2
-    if fit == "pad":
+    if how == "pad":
         return square[top : top + height, left : left + width]
     whole = np.zeros((height, width), np.float32)
     whole[top : top + side, left : left + side] = square

@@ -89,7 +89,13 @@ def _metadata(description: Description) -> dict[str, str]:
     content: dict[str, Any] = {
         "labels": description.model_dump(mode="json")["labels"],
         "input": (
-            {"size": preparation.size, "fit": preparation.fit, "colours": "RGB", "range": [0, 1], "normalised_inside": True}
+            {
+                "size": preparation.size,
+                "resize": preparation.resize,
+                "colours": "RGB",
+                "range": [0, 1],
+                "normalised_inside": True,
+            }
             if preparation
             else {"features": description.features, "embedding": description.embedding}
         ),

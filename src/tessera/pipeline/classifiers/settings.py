@@ -8,7 +8,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from tessera.core.settings import Settings
 from tessera.core.weights.declare import DeclaredWeights
 from tessera.imaging.classification.network import architectures
-from tessera.imaging.classification.settings import HEAD, Fit, Labels, Tiling
+from tessera.imaging.classification.settings import HEAD, Labels, Resize, Tiling
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 LEAST_FOLDS = 2
@@ -64,7 +64,7 @@ class ClassifierSettings(Settings):
 
     `labels`: the names of the classes, or the range of a score. `architecture`: a name of timm, or `head` for the predictor of
     CityClassifiers on the vectors of `embedding`. `weights`: what the training starts from; None: from scratch. `image_size`
-    and `fit` are not used by a head, and `hidden` only by a head. `folds`: of the out-of-fold predictions.
+    and `resize` are not used by a head, and `hidden` only by a head. `folds`: of the out-of-fold predictions.
     """
 
     labels: Labels
@@ -73,7 +73,7 @@ class ClassifierSettings(Settings):
     embedding: str | None = None
     hidden: int = Field(1024, ge=1, le=8192)
     image_size: int = Field(224, ge=16, le=4096)
-    fit: Fit = "stretch"
+    resize: Resize = "stretch"
     augmentation: AugmentationSettings = AugmentationSettings()
     training: TrainingSettings = TrainingSettings()
     folds: int = Field(5, ge=LEAST_FOLDS, le=100)

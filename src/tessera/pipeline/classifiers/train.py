@@ -160,7 +160,7 @@ def describe(settings: ClassifierSettings, features: int | None) -> Description:
     return Description(
         labels=settings.labels,
         architecture=settings.architecture,
-        preparation=preparation_of(settings.architecture, settings.image_size, settings.fit),
+        preparation=preparation_of(settings.architecture, settings.image_size, settings.resize),
     )
 
 

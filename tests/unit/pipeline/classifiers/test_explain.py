@@ -22,11 +22,11 @@ from tessera.pipeline.classifiers.train import train_classifier
 pytestmark = pytest.mark.slow
 
 
-def build(architecture: str, size: int = 64, fit: Any = "stretch") -> Classifier:
+def build(architecture: str, size: int = 64, resize: Any = "stretch") -> Classifier:
     import torch
 
     torch.manual_seed(0)
-    preparation = preparation_of(architecture, size, fit)
+    preparation = preparation_of(architecture, size, resize)
     description = Description(labels=CLASSES, architecture=architecture, preparation=preparation)
     return Classifier(description, build_network(description).requires_grad_(False))
 
@@ -53,12 +53,12 @@ def test_the_map_is_that_of_hooks_on_the_last_layer_of_a_resnet() -> None:
 
 
 @pytest.mark.parametrize("architecture", ["test_resnet", "test_convnext", "test_efficientnet", "test_nfnet"])
-@pytest.mark.parametrize("fit", ["stretch", "crop", "pad"])
-def test_a_map_covers_a_picture_of_any_shape(architecture: str, fit: str) -> None:
+@pytest.mark.parametrize("resize", ["stretch", "crop", "pad"])
+def test_a_map_covers_a_picture_of_any_shape(architecture: str, resize: str) -> None:
     picture = np.random.default_rng(0).integers(0, 256, (50, 90, 3), np.uint8)
-    found = heat_map(build(architecture, fit=fit), picture)
+    found = heat_map(build(architecture, resize=resize), picture)
     assert found.shape == (50, 90) and found.min() >= 0 and found.max() <= 1
-    if fit == "crop":
+    if resize == "crop":
         assert not found[:, :20].any() and not found[:, 70:].any()
     assert overlay(picture, found).shape == picture.shape
 

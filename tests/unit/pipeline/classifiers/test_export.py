@@ -24,8 +24,8 @@ from tessera.records.tables.table import read_table
 
 pytestmark = pytest.mark.slow
 KINDS: dict[str, dict[str, Any]] = {
-    "classes": {"labels": CLASSES, "architecture": "test_resnet", "image_size": 32, "fit": "crop"},
-    "score": {"labels": {"most": 14}, "architecture": "test_convnext", "image_size": 32, "fit": "pad"},
+    "classes": {"labels": CLASSES, "architecture": "test_resnet", "image_size": 32, "resize": "crop"},
+    "score": {"labels": {"most": 14}, "architecture": "test_convnext", "image_size": 32, "resize": "pad"},
     "head": {"labels": tuple(map(str, range(10))), "architecture": "head", "embedding": "pixels", "hidden": 32},
     "score_head": {"labels": {"least": -1, "most": 14}, "architecture": "head", "embedding": "pixels", "hidden": 32},
 }
@@ -111,7 +111,7 @@ def test_the_onnx_model_states_what_its_user_must_know(exported: Exported) -> No
     metadata = {entry.key: json.loads(entry.value) for entry in model.metadata_props}
     assert metadata["tessera.labels"] == exported.settings.model_dump(mode="json")["labels"]
     if exported.vectors is None:
-        wanted = {"size": 32, "fit": exported.settings.fit, "colours": "RGB", "range": [0, 1], "normalised_inside": True}
+        wanted = {"size": 32, "resize": exported.settings.resize, "colours": "RGB", "range": [0, 1], "normalised_inside": True}
         assert metadata["tessera.input"] == wanted and model.graph.input[0].name == "pictures"
     else:
         assert metadata["tessera.input"]["embedding"] == "pixels" and model.graph.input[0].name == "vectors"
