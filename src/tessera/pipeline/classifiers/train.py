@@ -51,7 +51,7 @@ def train_classifier(
     of sums), or a GPU (some kernels are not deterministic).
 
     Raises `TesseraError` if the dataset is not as `read_samples` wants it, if `weights` is not the declared file or of another
-    architecture, or if the loss is not finite.
+    architecture, if the loss is not finite, or if the GPU is out of memory.
     """
     samples = read_samples(dataset, settings.labels, vectors)
     classifier, run = _train(samples, dataset, weights, trainings, settings, seed=seed, threads=threads, code=code)
@@ -133,7 +133,10 @@ def _train(
         threads=threads,
         workers=loaders(threads),
     )
-    run = trainings.complete(identity, dataset / "SHA256SUMS", partial(environment, "torch", "timm"), train)
+    try:
+        run = trainings.complete(identity, dataset / "SHA256SUMS", partial(environment, "torch", "timm"), train)
+    except torch.OutOfMemoryError as error:
+        raise TesseraError(f"the GPU is out of memory: lower `training.batch` or `image_size` ({error})") from error
     network = build_network(description)
     network.load_state_dict(_state(run)["best"])
     network.requires_grad_(False)

@@ -50,10 +50,12 @@ def test_no_other_temperature_has_a_lower_brier_score(classes: int, factor: floa
     assert all(found <= brier_score(logits / other, targets) + 1e-7 for other in np.geomspace(0.05, 20, 200))
 
 
-def test_a_model_that_is_never_wrong_is_not_made_surer_and_without_pictures_nothing_changes() -> None:
-    logits = np.eye(3) * 2
-    assert temperature_of(logits, np.arange(3)) == pytest.approx(1, abs=1e-3)
-    assert temperature_of(np.empty((0, 3)), np.empty(0, int)) == 1
+def test_a_model_that_is_never_wrong_is_not_made_surer_and_few_pictures_change_nothing() -> None:
+    logits, targets = np.tile(np.eye(3) * 2, (4, 1)), np.tile(np.arange(3), 4)
+    assert temperature_of(logits, targets) == pytest.approx(1, abs=1e-3)
+    assert temperature_of(logits, np.roll(targets, 1)) > 10, "it is always wrong"
+    for count in (0, 9):
+        assert temperature_of(logits[:count], np.roll(targets, 1)[:count]) == 1
 
 
 @given(st.integers(1, 60), st.integers(2, 4), st.integers(0, 1000))
