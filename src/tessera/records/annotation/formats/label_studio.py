@@ -1,0 +1,345 @@
+"""Label Studio: tasks with predictions to correct, and exports with what people drew. Exports are read as untrusted input.
+
+Coordinates are percentages of the image. A brush is a mask in run lengths, see `encode_brush`. The formats are those of
+label-studio-sdk 2.0.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+from xml.sax.saxutils import quoteattr
+
+import numpy as np
+
+from tessera.core.errors import Failed
+from tessera.core.messages import counted
+from tessera.core.provenance import digest
+from tessera.imaging.boxes import clip_box, mask_box
+from tessera.imaging.masks import encode_rle
+from tessera.imaging.polygons import Part, area, circle, clip, polygon_box, rectangle
+from tessera.records.annotation.model import MAX_PIXELS, Annotation, ImageAnnotations, Loss
+
+WIDTHS = (3, 4, 8, 16)  # bits of the lengths in a brush
+KEY = "tessera_id"  # field of the data of a task with the key of its picture
+TOOLS = {"rectanglelabels": "box", "polygonlabels": "polygon", "brushlabels": "brush"}  # names in the labelling configuration
+REDRAW = "delete this region in Label Studio and draw it again"
+
+
+class Task(NamedTuple):
+    """A task of an export, with the newest annotation that was not cancelled."""
+
+    where: str  # its place in the export, for messages
+    image: str  # path or address of its picture, as Label Studio knows it; empty if there is none
+    key: str  # `KEY` of its data; empty if there is none
+    when: str  # when the annotation was changed last
+    result: list[dict[str, Any]] | None  # what was drawn and chosen; None if there is no annotation
+    remark: str = ""  # which annotations were left out
+
+
+def encode_brush(mask: np.ndarray) -> list[int]:
+    """Return the run lengths of Label Studio of `mask`, uint8 (H, W), as bytes; pixels other than 0 are set.
+
+    The format is a stream of bits, the highest first: in 32 bits, the number of values, 4 per pixel; in 5 bits, the bits of a
+    value less 1; in 4 bits each, `WIDTHS` less 1; then tokens. A token is one bit, 1 for a run and 0 for literal values; two
+    bits, the index of the width of its length; its length less 1; and one value for a run, or as many values as its length.
+    The values are the bytes of an RGBA image row by row, whose alpha is the mask. All runs are written with 16 bits.
+    """
+    flat = np.ascontiguousarray(mask != 0).view(np.uint8).ravel()
+    edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    lengths = 4 * np.diff(edges, prepend=0, append=len(flat))
+    values = flat[np.concatenate([[0], edges])] * np.int64(255)
+    # A run that is too long for 16 bits becomes several.
+    pieces = -(-lengths // 2**16)
+    values, rest = np.repeat(values, pieces), np.repeat(lengths, pieces)
+    rest -= 2**16 * (np.arange(len(rest)) - np.repeat(np.cumsum(pieces) - pieces, pieces))
+    tokens = 0b111 << 24 | (np.minimum(rest, 2**16) - 1) << 8 | values
+    header = _bits(np.array([4 * len(flat)]), 32), _bits(np.array([7]), 5), _bits(np.array(WIDTHS) - 1, 4)
+    packed: list[int] = np.packbits(np.concatenate([*header, _bits(tokens, 27)])).tolist()
+    return packed
+
+
+def decode_brush(brush: Any, height: int, width: int) -> np.ndarray:
+    """Return the mask of `brush`, bytes as in `encode_brush`: uint8 (height, width), 0 or 255. Any alpha above 0 is set.
+
+    Raises `ValueError` if it is no such list, or if it does not fill the image exactly.
+    """
+    if not isinstance(brush, list) or not all(type(byte) is int and 0 <= byte <= 255 for byte in brush):
+        raise ValueError("the run lengths are not a list of bytes")
+    stream = bytes(brush) + bytes(8)
+    bits = 8 * len(brush)
+
+    def read(place: int, count: int) -> int:
+        first, last = place >> 3, (place + count + 7) >> 3
+        return int.from_bytes(stream[first:last], "big") >> (8 * last - place - count) & ((1 << count) - 1)
+
+    if bits < 53 or read(32, 5) != 7:
+        raise ValueError("the run lengths have no header, or values that are not bytes")
+    total = 4 * height * width
+    if read(0, 32) != total:
+        raise ValueError(f"the brush has {read(0, 32) // 4} pixels, the image {height * width}")
+    widths = [read(place, 4) + 1 for place in range(37, 53, 4)]
+    values = np.zeros(total, np.uint8)
+    place, done = 53, 0
+    while done < total and place + 3 <= bits:
+        head = read(place, 3)
+        size = widths[head & 3]
+        length = read(place + 3, size) + 1
+        place += 3 + size
+        count = 1 if head >> 2 else length
+        if place + 8 * count > bits or done + length > total:
+            raise ValueError("the run lengths exceed the image, or end early")
+        if head >> 2:
+            values[done : done + length] = read(place, 8)
+        else:
+            first, last = place >> 3, (place + 8 * count + 7) >> 3
+            literal = np.unpackbits(np.frombuffer(stream[first:last], np.uint8))[place & 7 :][: 8 * count]
+            values[done : done + length] = np.packbits(literal)
+        place, done = place + 8 * count, done + length
+    if done < total:
+        raise ValueError(f"the run lengths fill {done // 4} of {total // 4} pixels")
+    return np.where(values[3::4].reshape(height, width) > 0, np.uint8(255), np.uint8(0))
+
+
+def parse_export(content: bytes, file: str) -> list[Task]:
+    """Return the tasks of an export in JSON with this `content`; `file` is its name.
+
+    Raises `Failed` if it is no such export.
+    """
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise Failed("broken JSON", f"{file}: {error}; export it again") from None
+    tasks = document if isinstance(document, list) else [document]
+    if not all(isinstance(task, dict) and isinstance(task.get("data"), dict) for task in tasks):
+        raise Failed("not a Label Studio export", f"{file} is no list of tasks with `data`; export it as JSON, not as JSON-MIN")
+    return [_task(task, f"{file}: task {task.get('id', number)!r:.40}") for number, task in enumerate(tasks)]
+
+
+def newest(tasks: Sequence[Task]) -> Task:
+    """Return the task of one picture that was annotated last, with a remark that others were left out."""
+    done = [task for task in tasks if task.result is not None] or list(tasks)
+    chosen = max(done, key=lambda task: task.when)
+    others = len(done) - 1
+    more = f"{counted(others, 'other tasks')} of the same picture, the newest was kept" if others else ""
+    return chosen._replace(remark="; ".join(filter(None, [chosen.remark, more])))
+
+
+def read_task(task: Task, key: str, width: int, height: int) -> tuple[ImageAnnotations, list[Loss]]:
+    """Return the regions that `task` states for an image of `width` by `height` pixels, and the losses.
+
+    Rectangles are boxes or, if they are rotated, polygons, as are ellipses. Brushes are run lengths. A region with several
+    labels becomes one of each. Losses are regions without a label, kinds without an area, and parts outside the image.
+
+    Raises `Failed` if a region cannot be read or was drawn on a picture with sides of another ratio: without that region, the
+    image would seem to have nothing in its place.
+    """
+    annotations: list[Annotation] = []
+    losses: list[Loss] = []
+    if task.remark:
+        losses.append(Loss(key, "several annotations", task.remark, kept=True))
+    if task.result == []:
+        losses.append(Loss(key, "empty annotation", "it states that the picture shows nothing", kept=True))
+    labelled = {str(item.get("id")) for item in task.result or () if _labels(item)}
+    for number, item in enumerate(task.result or ()):
+        kind, value = item.get("type"), item.get("value")
+        where = f"{key}#{number}"
+        if not isinstance(value, dict) or not isinstance(kind, str):
+            raise Failed("broken region", f"{task.where}: region {number} has no type or value; {REDRAW}")
+        if not {"points", "rle", "width", "radiusX"} & value.keys():
+            if not {"choices", "text", "rating", "taxonomy"} & value.keys():
+                losses.append(Loss(where, f"a {kind:.40} has no area"))
+            continue
+        if not _labels(item):
+            # A project with separate labels exports each region a second time, with its labels.
+            if str(item.get("id")) not in labelled:
+                losses.append(Loss(where, "region without a label", kind))
+            continue
+        try:
+            region = _region(item, value, width, height)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise Failed("broken region", f"{task.where}: region {number}: {error}; {REDRAW}") from None
+        if region is None:
+            raise Failed("region outside the image", f"{task.where}: region {number}; {REDRAW}")
+        annotations += [replace(region, label=label, score=_score(item)) for label in _labels(item)]
+    return ImageAnnotations(key, width, height, tuple(annotations)), losses
+
+
+def read_choices(task: Task) -> list[str]:
+    """Return what was chosen for the whole picture of `task`, in the order of the export, each once."""
+    found = [item["value"].get("choices") for item in task.result or () if isinstance(item.get("value"), dict)]
+    return list(
+        dict.fromkeys(choice for choices in found if isinstance(choices, list) for choice in choices if _is_text(choice))
+    )
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model found in the picture of a task, for `write_task`."""
+
+    model_version: str
+    choices: Mapping[str, str]  # what it chose for the whole picture, by the name of the question
+
+
+def write_task(
+    image: ImageAnnotations, address: str, prediction: Prediction, data: Mapping[str, Any] | None = None
+) -> tuple[dict[str, Any], list[Loss]]:
+    """Return a task with the regions of `image` as a prediction to correct, and the losses.
+
+    `address`: the picture as Label Studio reaches it. `data`: more fields of the data of the task. A polygon with several parts
+    or holes becomes a brush with the same pixels. The score of the task is the lowest of its regions, so that Label Studio can
+    sort the least certain pictures first.
+    """
+    results: list[dict[str, Any]] = []
+    losses: list[Loss] = []
+    common = {"to_name": "image", "original_width": image.width, "original_height": image.height, "image_rotation": 0}
+    for number, annotation in enumerate(image.annotations):
+        where = f"{image.key}#{number}"
+        if annotation.crowd:
+            losses.append(Loss(where, "Label Studio has no crowd regions", kept=True))
+        kind, value = _value(annotation, image.width, image.height)
+        if not value:
+            losses.append(Loss(where, "empty region"))
+            continue
+        result = {"id": digest([image.key, number])[:10], "type": kind, "from_name": TOOLS[kind], **common}
+        result["value"] = {**value, kind: [annotation.label]}
+        results.append(result if annotation.score is None else {**result, "score": annotation.score})
+    for question, choice in prediction.choices.items():
+        result = {"id": digest([image.key, question])[:10], "type": "choices", "from_name": question, "to_name": "image"}
+        results.append({**result, "value": {"choices": [choice]}})
+    predicted: dict[str, Any] = {"model_version": prediction.model_version, "result": results}
+    if scores := [result["score"] for result in results if "score" in result]:
+        predicted["score"] = min(scores)
+    return {"data": {"image": address, KEY: image.key, **(data or {})}, "predictions": [predicted]}, losses
+
+
+def labelling_config(labels: Sequence[str], questions: Mapping[str, Sequence[str]]) -> str:
+    """Return the labelling configuration, XML, of a project for the tasks of `write_task`.
+
+    `labels`: the classes of regions. `questions`: the choices for the whole picture, by the name of the question.
+    """
+    lines = ["<View>", '  <Image name="image" value="$image" zoom="true" zoomControl="true"/>']
+    for tag, name in (("BrushLabels", "brush"), ("PolygonLabels", "polygon"), ("RectangleLabels", "box")):
+        named = [f"    <Label value={quoteattr(label)}/>" for label in labels]
+        lines += [f'  <{tag} name="{name}" toName="image">', *named, f"  </{tag}>"] if labels else []
+    for question, choices in questions.items():
+        named = [f"    <Choice value={quoteattr(choice)}/>" for choice in choices]
+        lines += [f'  <Choices name={quoteattr(question)} toName="image" choice="single">', *named, "  </Choices>"]
+    return "\n".join([*lines, "</View>", ""])
+
+
+def _bits(numbers: np.ndarray, count: int) -> np.ndarray:
+    """Return the lowest `count` bits of each of `numbers`, the highest first: uint8 (n · count,)."""
+    return ((numbers.reshape(-1, 1) >> np.arange(count - 1, -1, -1)) & 1).astype(np.uint8).ravel()
+
+
+def _task(task: dict[str, Any], where: str) -> Task:
+    data = task["data"]
+    key, image = data.get(KEY), data.get("image")
+    given = task.get("annotations", task.get("completions"))
+    annotations = [each for each in given if isinstance(each, dict)] if isinstance(given, list) else []
+    drawn = [each for each in annotations if not each.get("was_cancelled") and _is_result(each.get("result"))]
+    cancelled = sum(bool(each.get("was_cancelled")) for each in annotations)
+    remarks = [f"{counted(cancelled, 'cancelled annotations')} left out"] if cancelled else []
+    chosen = max(drawn, key=_when, default=None)
+    if len(drawn) > 1:
+        remarks.append(f"{counted(len(drawn), 'annotations')} of one picture, the newest was kept")
+    return Task(
+        where,
+        image if _is_text(image) else "",
+        key if _is_text(key) else "",
+        _when(chosen or {}),
+        None if chosen is None else chosen["result"],
+        "; ".join(remarks),
+    )
+
+
+def _when(annotation: dict[str, Any]) -> str:
+    # Times of one server are written alike, so that they sort as text.
+    return next((str(annotation[name]) for name in ("updated_at", "created_at") if annotation.get(name)), "")
+
+
+def _is_result(result: Any) -> bool:
+    return isinstance(result, list) and all(isinstance(item, dict) for item in result)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _labels(item: dict[str, Any]) -> list[str]:
+    value = item.get("value")
+    kind = item.get("type")
+    found = (value.get(kind) or value.get("labels")) if isinstance(value, dict) and isinstance(kind, str) else None
+    return list(dict.fromkeys(label for label in found if _is_text(label))) if isinstance(found, list) else []
+
+
+def _score(item: dict[str, Any]) -> float | None:
+    score = item.get("score")
+    return float(score) if isinstance(score, int | float) and 0 <= score <= 1 else None
+
+
+def _region(item: dict[str, Any], value: dict[str, Any], width: int, height: int) -> Annotation | None:
+    """Return the region of `value` without a label; None if it lies outside the image. Raises `ValueError` if it is broken."""
+    drawn = item.get("original_width", width), item.get("original_height", height)
+    if not all(type(side) is int and 0 < side <= MAX_PIXELS for side in drawn) or drawn[0] * drawn[1] > MAX_PIXELS:
+        raise ValueError(f"it was drawn on a picture of {drawn[0]!r:.20} by {drawn[1]!r:.20} pixels")
+    factor = max(width, height) / max(drawn)
+    if abs(drawn[0] * factor - width) > 1 or abs(drawn[1] * factor - height) > 1:
+        raise ValueError(f"it was drawn on a picture of {drawn[0]} by {drawn[1]} pixels, the image has {width} by {height}")
+    if item.get("image_rotation"):
+        raise ValueError("it was drawn on the rotated picture")
+    if "rle" in value:
+        mask = decode_brush(value["rle"], drawn[1], drawn[0])
+        if not mask.any():
+            raise ValueError("the brush is empty")
+        whole = ImageAnnotations("", *drawn, (Annotation("", None, encode_rle(mask), mask_box(mask)),))
+        return whole.scaled(width, height).annotations[0]
+    scale = np.array([width, height]) / 100
+    if "points" in value:
+        ring = _numbers(value["points"], 2) * scale
+    else:
+        x, y = _numbers([[value.get("x"), value.get("y")]], 2)[0] * scale
+        names = ("radiusX", "radiusY") if "radiusX" in value else ("width", "height")
+        across, down = _numbers([[value.get(name) for name in names]], 2)[0] * scale
+        if across <= 0 or down <= 0:
+            raise ValueError("it has no area")
+        if "radiusX" in value:
+            ring = circle((0, 0), (1, 0)) * [across, down]
+        else:
+            ring = rectangle((0, 0, across, down))
+        (turn,) = np.radians(_numbers([[value.get("rotation") or 0]], 1)[0])
+        if not turn and "radiusX" not in value:
+            box = clip_box((x, y, x + across, y + down), width, height)
+            return Annotation("", None, None, box) if box[2] > box[0] and box[3] > box[1] else None
+        # Clockwise, about the corner of a rectangle or the centre of an ellipse.
+        ring = ring @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]]) + [x, y]
+    if len(ring) < 3 or area(ring) == 0:
+        raise ValueError("it has no area")
+    part = clip(Part(ring), width, height)
+    return None if part is None else Annotation("", (part,), None, polygon_box((part,)))
+
+
+def _numbers(values: Any, columns: int) -> np.ndarray:
+    """Return `values` as float64 (n, columns). Raises `ValueError` if they are none, or beyond ten times the image."""
+    numbers = np.array(values, dtype=np.float64)
+    if numbers.ndim != 2 or numbers.shape[1] != columns or not (np.abs(numbers) <= 1000).all():
+        raise ValueError("its coordinates are not percentages")
+    return numbers
+
+
+def _value(annotation: Annotation, width: int, height: int) -> tuple[str, dict[str, Any]]:
+    """Return the kind of region that `annotation` becomes, and its value; the value is empty if the region is."""
+    scale = 100 / np.array([width, height])
+    if annotation.polygons is None and annotation.rle is None:
+        x0, y0, x1, y1 = clip_box(annotation.box, width, height)
+        if x1 <= x0 or y1 <= y0:
+            return "rectanglelabels", {}
+        (x, y), (across, down) = (np.array([[x0, y0], [x1 - x0, y1 - y0]]) * scale).tolist()
+        return "rectanglelabels", {"x": x, "y": y, "width": across, "height": down, "rotation": 0}
+    if annotation.polygons is not None and len(annotation.polygons) == 1 and not annotation.polygons[0].holes:
+        ring = annotation.polygons[0].outer
+        if len(ring) > 2 and area(ring) > 0:
+            return "polygonlabels", {"points": (ring * scale).tolist(), "closed": True}
+    mask = annotation.mask(height, width)
+    return "brushlabels", {"format": "rle", "rle": encode_brush(mask)} if mask.any() else {}
