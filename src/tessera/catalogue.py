@@ -6,7 +6,7 @@ model. So a new one needs only an entry here and a room of its own.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from tessera.core.settings import Settings
 from tessera.core.weights.declare import ComparedWeights
@@ -72,7 +72,10 @@ CLIPS = Layout(
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset. Its paths may have `<results>` and the wildcards {shard}, {labelled}, {labels} and {set}."""
+    """A dataset. Its paths may have `<results>` and the wildcards {shard} and {labelled}.
+
+    Sets of labelled images that the settings name add to the samples of any dataset of images, see `labelled_sets`.
+    """
 
     name: str
     layout: Layout
@@ -84,7 +87,7 @@ class Dataset:
     samples: tuple[str, ...] = ()  # folders with the tables images.parquet and annotations.parquet
     pictures: tuple[str, ...] = ()  # folders with the images themselves
     classes: Callable[[Config], list[str]] = lambda config: []  # names in the order of their numbers
-    sets: Mapping[str, str] = field(default_factory=dict)  # prefix of sources → the setting that lists them
+    sets: Mapping[str, str] = field(default_factory=dict)  # prefix of sources → the setting that lists sets which feed it
     drops_duplicates: bool = False  # whether only one of several images that look the same is kept
     backgrounds: Callable[[Config], float] = lambda config: 1.0  # largest fraction of its images that may have no region
     drawn: Mapping[str, str] = field(default_factory=dict)  # tables of the marks or mosaics drawn on the samples
@@ -107,27 +110,23 @@ DATASETS = (
         rooms=("labels",),
         gates=("frames", "labels"),
         made_by=("sources", "frames", "annotations", "duplicates", "splits"),
-        samples=("<results>/labels/sets/{labels}", "<results>/labels/frames/{labelled}"),
-        pictures=(
-            "<results>/labels/sets/{labels}/embedded",
-            "<results>/labels/frames/{labelled}/unsampled",
-            "<results>/frames/{shard}/images",
-        ),
+        samples=("<results>/labels/frames/{labelled}",),
+        pictures=("<results>/labels/frames/{labelled}/unsampled", "<results>/frames/{shard}/images"),
         classes=lambda config: list(config["annotations"]["classes"]),
         sets={LABELS: "annotations.labels"},
         drops_duplicates=True,
-        story="Images are labelled in two places: sampled frames in ``annotations.frame_labels``, and the folders of images "
+        story="Images are labelled in two places: sampled frames in ``annotations.frame_labels``, and the sets of images "
         "named in ``annotations.labels``.",
-        remedy="Name a folder of labels in `annotations.labels`, label frames of your sources",
+        remedy="Name a set of labelled images in `annotations.labels`, label frames of your sources",
     ),
     Dataset(
         name="watermark_detection",
         layout=IMAGES,
-        rooms=("watermarks",),
+        rooms=("labels", "watermarks"),
         gates=("frames", "watermarks"),
         made_by=("sources", "frames", "watermarks", "duplicates", "splits"),
-        samples=("<results>/watermarks/sets/{set}", "<results>/watermarks/frames/{shard}"),
-        pictures=("<results>/watermarks/sets/{set}/images", "<results>/watermarks/frames/{shard}/images"),
+        samples=("<results>/watermarks/frames/{shard}",),
+        pictures=("<results>/watermarks/frames/{shard}/images",),
         classes=lambda config: ["watermark"],
         sets={WATERMARKS: "watermarks.sets"},
         # Frames that look the same have different watermarks drawn over them.
@@ -140,7 +139,7 @@ DATASETS = (
     Dataset(
         name="mosaic_detection",
         layout=IMAGES,
-        rooms=("mosaics",),
+        rooms=("labels", "mosaics"),
         gates=("frames", "regions", "mosaics"),
         made_by=("sources", "frames", "regions", "mosaics", "degradations", "duplicates", "splits"),
         samples=("<results>/mosaics/{shard}",),
@@ -305,13 +304,44 @@ def label_task(dataset: Dataset, config: Config) -> str:
     return "detect" if tasks == {"detect"} else "segment"
 
 
+class NamedSet(NamedTuple):
+    """A set of labelled images that the settings name."""
+
+    source: str  # its id; those of its images are equal to it, or begin with it and a slash
+    setting: str  # the setting that lists it
+    dataset: str  # the name of the dataset that it feeds
+    values: dict[str, Any]  # its own settings
+
+
+def labelled_sets(config: Config) -> list[NamedSet]:
+    """Return all sets of labelled images that the settings name, in their order.
+
+    A set feeds the dataset that its setting `use` names or, without one, that whose entry names the list.
+    """
+    found = []
+    for dataset in DATASETS:
+        for prefix, setting in dataset.sets.items():
+            section, _, key = setting.partition(".")
+            found += [
+                NamedSet(f"{prefix}{each['name']}", setting, each["use"] or dataset.name, each) for each in config[section][key]
+            ]
+    return found
+
+
 def sets_of(dataset: Dataset, config: Config) -> dict[str, dict[str, Any]]:
     """Return the settings of each set of material that `dataset` imports, by the prefix of the sources of its images."""
-    found: dict[str, dict[str, Any]] = {}
-    for prefix, setting in dataset.sets.items():
-        section, _, key = setting.partition(".")
-        found |= {f"{prefix}{each['name']}": each for each in config[section][key]}
-    return found
+    return {each.source: each.values for each in labelled_sets(config) if each.dataset == dataset.name}
+
+
+def settings_of(dataset: Dataset, config: Config) -> dict[str, Any]:
+    """Return the sections of the settings that the content of `dataset` depends on, with those sets alone that feed it."""
+    own = list(sets_of(dataset, config).values())
+    sections = {section: dict(config[section]) for section in dataset.made_by}
+    for other in DATASETS:
+        for section, _, key in (setting.partition(".") for setting in other.sets.values()):
+            if section in sections:
+                sections[section][key] = [each for each in config[section][key] if each in own]
+    return sections
 
 
 def room_files() -> list[str]:

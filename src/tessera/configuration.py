@@ -13,8 +13,9 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 import yaml
 from pydantic import Field, PositiveFloat, PositiveInt, create_model, field_validator, model_validator
 
-from tessera.catalogue import DATASETS, DETECTOR, MODELS, made_datasets, model_for, trained_models
+from tessera.catalogue import DATASETS, DETECTOR, IMAGES, MODELS, labelled_sets, made_datasets, model_for, trained_models
 from tessera.core.errors import TesseraError
+from tessera.core.files import file_name
 from tessera.core.settings import Settings, load
 from tessera.core.trainings import TrainingsSettings
 from tessera.core.weights.declare import WeightsSettings, compared_faults
@@ -244,12 +245,27 @@ class Configuration(Settings):
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
-        faults = [*self._mosaic_faults(), *self._clip_faults(), *self._target_faults(), *self._embedding_faults()]
+        faults = [*self._set_faults(), *self._mosaic_faults(), *self._clip_faults(), *self._target_faults()]
+        faults += self._embedding_faults()
         reserved = {model.name: model.kind.reserved for model in MODELS}
         faults += [fault for model, compared in self.comparisons for fault in compared_faults(model, compared, reserved[model])]
         if faults:
             raise ValueError("\n".join(faults))
         return self
+
+    def _set_faults(self) -> list[str]:
+        """Return which sets of labelled images feed no dataset of images, or have the name of another."""
+        allowed = [dataset.name for dataset in DATASETS if dataset.layout is IMAGES]
+        places: dict[str, str] = {}
+        faults = []
+        for each in labelled_sets(self.model_dump(mode="json")):
+            name = each.values["name"]
+            if each.dataset not in allowed:
+                faults.append(f"{each.setting}: {name!r}: `use` should be one of {', '.join(allowed)}; given: {each.dataset!r}")
+            other = places.setdefault(file_name(name).casefold(), each.setting)
+            if other != each.setting:
+                faults.append(f"{each.setting}: the name {name!r} is also in {other}; rename one of them")
+        return faults
 
     def _mosaic_faults(self) -> list[str]:
         """Return why no mosaics can be drawn on frames, if a dataset needs them."""

@@ -24,6 +24,7 @@ from tessera.catalogue import (
     model_for,
     room_files,
     sets_of,
+    settings_of,
     trained_models,
 )
 from tessera.configuration import Configuration, load_configuration
@@ -31,7 +32,7 @@ from tessera.records.material import SETS
 
 REPOSITORY = Path(__file__).parents[2]
 RULES = {path.stem: path.read_text(encoding="utf-8") for path in (REPOSITORY / "workflow" / "rules").glob("*.smk")}
-PLACES = {"shard", "labels", "labelled", "set"}  # the wildcards that common.smk fills in
+PLACES = {"shard", "labelled"}  # the wildcards that common.smk fills in
 NAMES = [dataset.name for dataset in DATASETS]
 
 datasets = pytest.mark.parametrize("dataset", DATASETS, ids=lambda dataset: dataset.name)
@@ -130,13 +131,26 @@ def test_the_settings_that_a_dataset_names_exist(dataset: Dataset) -> None:
         assert dataset.classes(config)
 
 
+def named(name: str, **more: str) -> dict[str, Any]:
+    return {"name": name, "path": name, "content": "general", "rights": "CC0", **more}
+
+
 def test_sets_are_found_by_the_prefix_of_their_sources() -> None:
-    mine, other = ({"name": name, "path": name, "content": "general", "rights": "CC0"} for name in ("mine", "other"))
-    config = load_configuration({"annotations": {"labels": [mine, other]}, "watermarks": {"sets": [mine]}})
+    labels = [named("mine"), named("other"), named("logos", use="watermark_detection")]
+    config = load_configuration({"annotations": {"labels": labels}, "watermarks": {"sets": [named("pita")]}})
+    mine, other, logos = config["annotations"]["labels"]
     found = {dataset.name: sets_of(dataset, config) for dataset in DATASETS}
-    assert found["nsfw_detection"] == {f"labels:{each['name']}": each for each in config["annotations"]["labels"]}
-    assert set(found["watermark_detection"]) == {"watermarks:mine"}
+    assert found["nsfw_detection"] == {"labels:mine": mine, "labels:other": other}
+    assert found["watermark_detection"] == {"labels:logos": logos, "watermarks:pita": config["watermarks"]["sets"][0]}
     assert found["mosaic_detection"] == found["mosaic_restoration"] == {}
+
+
+def test_the_settings_of_a_dataset_name_its_own_sets_alone() -> None:
+    labels = [named("mine"), named("logos", use="watermark_detection")]
+    config = load_configuration({"annotations": {"labels": labels}, "watermarks": {"sets": [named("pita")]}})
+    own = {dataset.name: settings_of(dataset, config) for dataset in DATASETS}
+    assert [each["name"] for each in own["nsfw_detection"]["annotations"]["labels"]] == ["mine"]
+    assert [each["name"] for each in own["watermark_detection"]["watermarks"]["sets"]] == ["pita"]
 
 
 @models

@@ -35,7 +35,7 @@ def test_the_graph_of_rules_equals_graph_txt(project: Project) -> None:
     for folder in ("labels", "frame labels"):
         (project.folder / folder).mkdir()
     label_set = {"name": "mine", "path": "labels", "content": "general", "rights": "CC0"}
-    watermark_set = label_set
+    watermark_set = {**label_set, "name": "marks"}
     project.settings = {
         "annotations": {"labels": [label_set], "frame_labels": "frame labels"},
         "watermarks": {"sets": [watermark_set]},

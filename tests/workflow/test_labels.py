@@ -152,7 +152,7 @@ def test_a_bad_label_is_a_row_and_too_many_stop_the_run(labelled: Project) -> No
     labelled.settings["gates"] = {"labels": 0.5}
     run = labelled.run(gate)
     assert run.returncode == 0, run.output
-    passed = "labels in folders: 2 of 4 images passed"
+    passed = "labels in sets: 2 of 4 images passed"
     assert f"{passed}; 2 failed: broken JSON (1), image path leaves its folder (1)\n" in run.output
 
     labelled.settings["annotations"]["frame_labels"] = "labels/nowhere"
@@ -165,7 +165,7 @@ def test_a_missing_folder_of_labels_is_named_before_any_job(labelled: Project) -
     labelled.settings["annotations"]["labels"][0]["path"] = "labels/studioo"
     run = labelled.run("--dry-run", *targets(labelled))
     assert run.returncode != 0
-    assert "annotations.labels: 'studio': 'labels/studioo' is not a folder" in run.output
+    assert "annotations.labels: 'studio': 'labels/studioo' is not there" in run.output
     labelled.settings["annotations"] = {"labels": [], "frame_labels": "labels/nowhere"}
     run = labelled.run("--dry-run", *targets(labelled))
     assert run.returncode != 0

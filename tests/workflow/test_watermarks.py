@@ -20,7 +20,7 @@ SOURCES = ("film 1", "film/2")
 @pytest.fixture
 def project(project: Project) -> Project:
     """An empty project with these rules alone, because every run reads all the rules of its workflow."""
-    project.snakefile = project.write_snakefile(["common", "sources", "frames", "watermarks"])
+    project.snakefile = project.write_snakefile(["common", "sources", "frames", "labels", "watermarks"])
     return project
 
 
@@ -58,38 +58,41 @@ def marked(project: Project) -> Project:
 
 
 def made(project: Project) -> list[str]:
-    folders = [*(f"sets/{file_name(name)}" for name in SETS), *(f"frames/{file_name(name)}" for name in SOURCES)]
-    run = project.run(*(f"results/watermarks/{folder}/annotations.parquet" for folder in folders))
+    folders = [
+        *(f"labels/sets/{file_name(name)}" for name in SETS),
+        *(f"watermarks/frames/{file_name(name)}" for name in SOURCES),
+    ]
+    run = project.run(*(f"results/{folder}/annotations.parquet" for folder in folders))
     assert run.returncode == 0, run.output
-    return [job for job in run.jobs if "watermarks" in job]
+    return [job for job in run.jobs if "watermarks" in job or "import" in job]
 
 
 def test_only_what_changed_is_made_again(marked: Project) -> None:
-    imports = [f"import_watermarks {file_name(name)}" for name in SETS]
+    imports = [f"import_labels {file_name(name)}" for name in SETS]
     draws = [f"draw_watermarks {file_name(name)}" for name in SOURCES]
     assert sorted(made(marked)) == sorted([*imports, *draws])
-    boxes = pl.read_parquet(marked.results / "watermarks" / "sets" / "pita" / "annotations.parquet")
+    boxes = pl.read_parquet(marked.results / "labels" / "sets" / "pita" / "annotations.parquet")
     assert boxes.select("key", "label", "x0", "y0", "x1", "y1").rows() == [
         ("pita+train%2Fimages%2F%7Bx%7D%20%2A", "watermark", 30.0, 22.5, 90.0, 67.5)
     ]
-    reasons = {row["reason"] for row in read_ledger(marked.results / "watermarks" / "sets" / "pita" / "ledger.jsonl")}
+    reasons = {row["reason"] for row in read_ledger(marked.results / "labels" / "sets" / "pita" / "ledger.jsonl")}
     assert reasons == {"", "path leaves the set"}
-    for table in ("sets/pita", "frames/film%201"):
-        for path in pl.read_parquet(marked.results / "watermarks" / table / "images.parquet")["path"]:
-            assert path.startswith(f"results/watermarks/{table}/images/") and (marked.folder / path).is_file()
+    for table, folder in (("labels/sets/pita", "pictures"), ("watermarks/frames/film%201", "images")):
+        for path in pl.read_parquet(marked.results / table / "images.parquet")["path"]:
+            assert path.startswith(f"results/{table}/{folder}/") and (marked.folder / path).is_file()
 
     write_set(marked.folder / "sets" / "pita.zip", "0 0.5 0.5 0.25 0.5\n")
     write_image(marked.folder / "footage" / "1" / "b.png", 9)
-    assert made(marked) == [draws[1], imports[0]]
+    assert sorted(made(marked)) == [draws[1], imports[0]]
     marked.settings["watermarks"]["sets"][1]["rights"] = "CC-BY-4.0"
     write_image(marked.folder / "logos" / "another.png", 6, "RGBA")
-    assert made(marked) == [*draws, imports[1]]
+    assert sorted(made(marked)) == [*draws, imports[1]]
     assert made(marked) == []
 
 
 def test_missing_files_are_named_before_any_job(marked: Project) -> None:
     (marked.folder / "sets" / "pita.zip").unlink()
-    run = marked.run("--dry-run", "results/watermarks/sets/pita/images.parquet")
+    run = marked.run("--dry-run", "results/labels/sets/pita/images.parquet")
     assert run.returncode != 0 and "watermarks.sets: 'pita': 'sets/pita.zip' is not there" in run.output
     for material in ("logos", "fonts"):
         marked.settings["watermarks"]["draw"] = {material: "my/own"}
@@ -108,6 +111,6 @@ def test_a_file_that_is_not_a_font_is_named(marked: Project) -> None:
 
 def test_adult_sets_without_consent_stop_the_run_before_any_job(marked: Project) -> None:
     marked.settings["watermarks"]["sets"][0]["content"] = "adult"
-    run = marked.run("results/watermarks/sets/pita/images.parquet")
+    run = marked.run("results/labels/sets/pita/images.parquet")
     assert run.returncode != 0 and run.jobs == []
     assert "watermarks.sets.0" in run.output and "adults_verified" in run.output

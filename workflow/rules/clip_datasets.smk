@@ -1,6 +1,6 @@
 # Datasets of clips, in Lada's layout, with a datasheet.
 
-from tessera.catalogue import CLIPS
+from tessera.catalogue import CLIPS, settings_of
 from tessera.core.definitions import code_digest
 
 
@@ -48,7 +48,7 @@ rule write_clip_datasheet:
     wildcard_constraints:
         dataset=laid_out_as(CLIPS),
     params:
-        settings=of_dataset(settings_of),
+        settings=of_dataset(lambda dataset: settings_of(dataset, config)),
         code=code_digest("tessera.pipeline.datasets.datasheets:write_clip_datasheet"),
     script:
         "../scripts/write_clip_datasheet.py"

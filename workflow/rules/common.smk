@@ -11,7 +11,13 @@ from snakemake.logging import logger
 from snakemake_interface_logger_plugins.common import LogEvent
 
 import tessera.catalogue
-from tessera.catalogue import made_datasets, sets_of, trained_models
+from tessera.catalogue import (
+    fed_by,
+    labelled_sets,
+    made_datasets,
+    sets_of,
+    trained_models,
+)
 from tessera.configuration import load_configuration, targets_in
 from tessera.core.errors import TesseraError
 from tessera.core.files import (
@@ -53,26 +59,21 @@ SHARDS = group_by_shard(SOURCES, config["shards"])
 # The entries of the catalogue that these settings ask for, by name.
 DATASETS = made_datasets(config, has_sources=bool(SOURCES))
 MODELS = trained_models(config, has_sources=bool(SOURCES))
-# Folders of labels and sets of watermarks that the settings name, by the names of their folders in the results.
-LABELS = {file_name(each["name"]): each for each in config["annotations"]["labels"]}
-WATERMARK_SETS = {
-    file_name(each["name"]): each for each in config["watermarks"]["sets"]
-}
+# Sets of labelled images that the settings name, by the names of their folders in the results.
+LABELS = {file_name(each.values["name"]): each for each in labelled_sets(config)}
 # The shards whose frames can have labels: all or, if no folder of such labels is set, none.
 LABELLED = SHARDS if config["annotations"]["frame_labels"] else []
 # The values of the wildcards in the paths of the catalogue.
 PLACES = {
     "shard": SHARDS,
-    "labels": LABELS,
     "labelled": LABELLED,
-    "set": WATERMARK_SETS,
 }
 # The steps of each room, each with the unit that it counts and its ledgers. Rooms add their own steps, and gates check them.
 GATES = {}
 # Every target makes these lists of what was removed because its source is no longer in the manifest.
 WITHDRAWN = ["<results>/sources/withdrawn.tsv", "<results>/previews/withdrawn.tsv"]
 # Folders of version 0.1 that are no longer used.
-OLD_FOLDERS = ["results/annotations"]
+OLD_FOLDERS = ["results/annotations", "results/watermarks/sets"]
 
 NO_SOURCE = f"{config['manifest']} lists no source: add a row for each video, image or folder of images (see config/README.md)"
 # Whether the manifest lists no source although there are results of some, so that these are all that there is to do.
@@ -106,8 +107,8 @@ if workflow.is_main_process:
         )
     for folder in filter(os.path.isdir, OLD_FOLDERS):
         logger.warning(
-            f"{folder} was written by Tessera 0.1 and is no longer used: its content is made again in results/labels and"
-            " results/selections; delete the folder"
+            f"{folder} was written by an earlier version and is no longer used: its content is made again in results/labels"
+            " and results/selections; delete the folder"
         )
 
 
@@ -217,6 +218,19 @@ def evaluations(targets):
     ]
 
 
+def set_places(part, datasets):
+    """Return the path of `part` of the results of each set of labelled images that feeds one of the named `datasets`."""
+    return expand(
+        f"<results>/labels/sets/{{labels}}/{part}",
+        labels=[name for name, each in LABELS.items() if each.dataset in datasets],
+    )
+
+
+def set_ledgers(room):
+    """Return the unit and the ledgers of the sets of labelled images whose faults the gate of `room` counts."""
+    return "images", set_places("ledger.jsonl", fed_by(room))
+
+
 def drawn(dataset, what):
     """Return the path of the tables of the marks or mosaics on the samples of a dataset, or an empty list."""
     return [dataset.drawn[what]] if what in dataset.drawn else []
@@ -229,11 +243,6 @@ def of_dataset(value):
         return value(DATASETS[wildcards.dataset])
 
     return given
-
-
-def settings_of(dataset):
-    """Return the sections of the settings that the content of a dataset depends on."""
-    return {section: config[section] for section in dataset.made_by}
 
 
 def of_model(*paths):

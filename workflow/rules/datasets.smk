@@ -1,8 +1,7 @@
 # The rules that all datasets have in common: gates, splits by source, datasheets and checksums.
 
-from tessera.catalogue import sets_of
+from tessera.catalogue import sets_of, settings_of
 from tessera.core.definitions import code_digest
-from tessera.records.material import LABELS as LABEL_SET
 
 
 def tables_of_duplicates(wildcards):
@@ -68,7 +67,7 @@ rule divide_sources:
         # In the order of the manifest, so that a source appended to it moves no earlier one.
         order=verbatim(
             [
-                *(f"{LABEL_SET}{each['name']}" for each in LABELS.values()),
+                *(each.source for each in LABELS.values()),
                 *(source.source for source in SOURCES),
             ]
         ),
@@ -114,7 +113,7 @@ rule write_plain_datasheet:
         "<benchmarks>/write_plain_datasheet/{dataset}.jsonl"
     params:
         samples=of_dataset(lambda dataset: dataset.layout.samples),
-        settings=of_dataset(settings_of),
+        settings=of_dataset(lambda dataset: settings_of(dataset, config)),
         sets=of_dataset(lambda dataset: sets_of(dataset, config)),
         code=code_digest("tessera.pipeline.datasets.datasheets:write_plain_datasheet"),
     script:

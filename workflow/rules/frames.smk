@@ -30,10 +30,15 @@ rule sample_frames:
 
 def labelled_images(wildcards):
     """Return the tables of the images that people labelled. Of several near-duplicates, such an image is kept."""
-    return places(
-        "<results>/labels/sets/{labels}/images.parquet",
-        "<results>/labels/frames/{labelled}/images.parquet",
-    )
+    unique = [
+        dataset.name
+        for dataset in tessera.catalogue.DATASETS
+        if dataset.drops_duplicates
+    ]
+    return [
+        *set_places("images.parquet", unique),
+        *places("<results>/labels/frames/{labelled}/images.parquet"),
+    ]
 
 
 rule find_duplicates:

@@ -1,21 +1,23 @@
 # Datasets of images, in YOLO layout and as COCO, with a datasheet.
 
-from tessera.catalogue import IMAGES, label_task, sets_of
+from tessera.catalogue import IMAGES, label_task, sets_of, settings_of
 from tessera.core.definitions import code_digest
+
+
+def samples_of(table):
+    """Return a function of the wildcards that returns the files `table` of all samples of a dataset."""
+    return of_dataset(
+        lambda dataset: [
+            *set_places(table, [dataset.name]),
+            *(f"{folder}/{table}" for folder in places(*dataset.samples)),
+        ]
+    )
 
 
 rule select_samples:
     input:
-        images=of_dataset(
-            lambda dataset: [
-                f"{folder}/images.parquet" for folder in places(*dataset.samples)
-            ]
-        ),
-        annotations=of_dataset(
-            lambda dataset: [
-                f"{folder}/annotations.parquet" for folder in places(*dataset.samples)
-            ]
-        ),
+        images=samples_of("images.parquet"),
+        annotations=samples_of("annotations.parquet"),
         duplicates=of_dataset(
             lambda dataset: (
                 tables_of_duplicates(None) if dataset.drops_duplicates else []
@@ -57,7 +59,12 @@ rule write_yolo_dataset:
         annotations="<results>/selections/{dataset}/annotations.parquet",
         splits="<results>/datasets/{dataset}/splits.parquet",
         # The images that the tables name.
-        pictures=of_dataset(lambda dataset: places(*dataset.pictures)),
+        made=of_dataset(
+            lambda dataset: [
+                *set_places("pictures", [dataset.name]),
+                *places(*dataset.pictures),
+            ]
+        ),
     output:
         images=directory("<results>/datasets/{dataset}/images"),
         labels=directory("<results>/datasets/{dataset}/labels"),
@@ -97,11 +104,6 @@ rule write_coco_dataset:
         "../scripts/write_coco_dataset.py"
 
 
-def drawn(dataset, what):
-    """Return the path of the tables of the marks or mosaics on the samples of a dataset, or an empty list."""
-    return [dataset.drawn[what]] if what in dataset.drawn else []
-
-
 ruleorder: write_datasheet > write_plain_datasheet
 
 
@@ -124,7 +126,7 @@ rule write_datasheet:
     wildcard_constraints:
         dataset=laid_out_as(IMAGES),
     params:
-        settings=of_dataset(settings_of),
+        settings=of_dataset(lambda dataset: settings_of(dataset, config)),
         sets=of_dataset(lambda dataset: sets_of(dataset, config)),
         code=code_digest("tessera.pipeline.datasets.datasheets:write_datasheet"),
     script:

@@ -1,21 +1,17 @@
-# Labels that people drew: import folders of labelled images, and labels of sampled frames.
+# Labels that people drew: import sets of labelled images, and labels of sampled frames.
 
-from tessera.core.files import check_there
+from tessera.core.files import check_there, files_below
 from tessera.core.definitions import code_digest
 from tessera.core.messages import counted
 from tessera.core.provenance import fingerprint
 from tessera.pipeline.labels.settings import unclaimed_labels
-from tessera.records.annotation.label_files import label_files
 
 GATES["labels"] = {
     "labels of frames": (
         "images",
         places("<results>/labels/frames/{labelled}/ledger.jsonl"),
     ),
-    "labels in folders": (
-        "images",
-        places("<results>/labels/sets/{labels}/ledger.jsonl"),
-    ),
+    "labels in sets": set_ledgers("labels"),
 }
 
 # Only in the main process, not in every job.
@@ -24,7 +20,7 @@ if workflow.is_main_process:
         config["annotations"]["frame_labels"],
         [source.source for source in SOURCES],
         [
-            *(each["path"] for each in LABELS.values()),
+            *(each.values["path"] for each in LABELS.values()),
             config["preview"]["proposals"]["folder"],
         ],
     )
@@ -39,23 +35,32 @@ wildcard_constraints:
     labels=any_of(LABELS),
 
 
-def label_set(wildcards):
-    """Return the settings of a folder of labels."""
-    return LABELS[wildcards.labels]
+def of_set(value):
+    """Return a function of the wildcards that calls `value` with the entry of a set of labelled images in `LABELS`."""
+
+    def given(wildcards):
+        return value(LABELS[wildcards.labels])
+
+    return given
 
 
 def watched_labels(wildcards):
-    """Return a value that changes with the label files and the images of a folder of labels.
+    """Return a value that changes with the files of a set of labelled images.
 
-    The folder must exist. An input function would not do: with results that need its job, Snakemake hides its errors.
+    The set must exist. An input function would not do: with results that need its job, Snakemake hides its errors.
     """
-    given = label_set(wildcards)
-    check_there(
-        f"annotations.labels: {given['name']!r}",
-        given["path"],
-        folder=True,
+    given = LABELS[wildcards.labels]
+    check_there(f"{given.setting}: {given.values['name']!r}", given.values["path"])
+    return fingerprint(files_below(given.values["path"]))
+
+
+def classes_of_set(wildcards):
+    """Return the classes of the dataset that a set of labelled images feeds."""
+    return next(
+        dataset.classes(config)
+        for dataset in tessera.catalogue.DATASETS
+        if dataset.name == LABELS[wildcards.labels].dataset
     )
-    return fingerprint(label_files(given["path"]))
 
 
 def watched_frame_labels(wildcards):
@@ -72,19 +77,21 @@ rule import_labels:
     output:
         images="<results>/labels/sets/{labels}/images.parquet",
         annotations="<results>/labels/sets/{labels}/annotations.parquet",
-        embedded=directory("<results>/labels/sets/{labels}/embedded"),
+        pictures=directory("<results>/labels/sets/{labels}/pictures"),
         ledger="<results>/labels/sets/{labels}/ledger.jsonl",
     log:
         "<logs>/import_labels/{labels}.log",
     benchmark:
         "<benchmarks>/import_labels/{labels}.jsonl"
     params:
-        label_set=label_set,
+        label_set=of_set(lambda given: given.values),
+        setting=of_set(lambda given: given.setting),
+        source=of_set(lambda given: given.source),
         watched=watched_labels,
-        classes=verbatim(lookup(dpath="annotations/classes", within=config)),
+        classes=classes_of_set,
         min_area=lookup(dpath="annotations/min_area", within=config),
         blocklist_distance=lookup(dpath="sources/blocklist_distance", within=config),
-        code=code_digest("tessera.pipeline.labels.imports:import_labels"),
+        code=code_digest("tessera.pipeline.labels.sets:import_labels"),
     script:
         "../scripts/import_labels.py"
 
@@ -108,6 +115,6 @@ rule import_frame_labels:
         watched=watched_frame_labels,
         classes=verbatim(lookup(dpath="annotations/classes", within=config)),
         min_area=lookup(dpath="annotations/min_area", within=config),
-        code=code_digest("tessera.pipeline.labels.imports:import_frame_labels"),
+        code=code_digest("tessera.pipeline.labels.frames:import_frame_labels"),
     script:
         "../scripts/import_frame_labels.py"

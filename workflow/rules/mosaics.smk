@@ -21,6 +21,7 @@ GATES["mosaics"] = {
     "mosaics": ("regions", places("<results>/mosaics/{shard}/mosaics.jsonl")),
     "pixelating": ("images", places("<results>/mosaics/{shard}/ledger.jsonl")),
     "reading masks": ("images", places("<results>/mosaics/{shard}/masks.jsonl")),
+    "labels in sets": set_ledgers("mosaics"),
 }
 
 

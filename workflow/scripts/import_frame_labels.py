@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tessera.core.job import job
-from tessera.pipeline.labels.imports import import_frame_labels
+from tessera.pipeline.labels.frames import import_frame_labels
 
 with job(snakemake) as (inputs, outputs, params):
     folder = Path(params.folder) if params.folder else None

@@ -1,18 +1,20 @@
-"""Import the labels of a folder of images."""
+"""Import a set of labelled images."""
 
 from pathlib import Path
 
 from tessera.core.job import job
-from tessera.pipeline.labels.imports import import_labels
-from tessera.pipeline.labels.settings import LabelSet
+from tessera.pipeline.labels.sets import import_labels
+from tessera.records.material import LabelledSet
 
 with job(snakemake) as (inputs, outputs, params):
     import_labels(
-        label_set=LabelSet(**params.label_set),
+        label_set=LabelledSet(**params.label_set),
+        setting=params.setting,
+        source=params.source,
         classes=params.classes,
         min_area=params.min_area,
         blocklist=inputs.blocklist,
         blocklist_distance=params.blocklist_distance,
-        place=Path(snakemake.output.embedded),
+        place=Path(snakemake.output.pictures),
         **vars(outputs),
     )

@@ -8,6 +8,7 @@ with job(snakemake) as (inputs, outputs, params):
         images=inputs.images,
         annotations=inputs.annotations,
         splits=inputs.splits,
+        made=inputs.made,
         classes=params.classes,
         task=params.task,
         pictures=outputs.images,

@@ -1,6 +1,6 @@
 """Material that people add besides the manifest: folders of labels, and sets of images with watermarks."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -37,6 +37,52 @@ class Material(Settings):
         if missing := missing_rights(self):
             raise ValueError("; ".join(each.fix for each in missing))
         return self
+
+
+Format = Literal["labelme", "coco", "yolo", "masks", "label_studio"]
+
+
+class LabelledSet(Material):
+    """A folder or zip file of images and their labels.
+
+    `use` is the dataset that it feeds; empty for the one that the list of the set is for.
+    """
+
+    use: str = ""
+    format: Format = "labelme"
+    classes: dict[str, str | None] = Field(default_factory=dict)
+    split_by: Literal["set", "image"] = "set"
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _numbers_are_names(cls, value: Any) -> Any:
+        # YAML reads the number of a class as a number.
+        return {str(name): meaning for name, meaning in value.items()} if isinstance(value, dict) else value
+
+
+ANY = "*"  # the key in `classes` for all labels that it does not name
+
+
+def class_of(label: str, classes: Sequence[str]) -> str | None:
+    """Return the one of `classes` that `label` means: the one that is equal or, if none is, the first that differs in case or
+    spaces around it.
+    """
+    if label in classes:
+        return label
+    return next((name for name in classes if name.strip().casefold() == label.strip().casefold()), None)
+
+
+def meaning(label: str, stated: Mapping[str, str | None], classes: Sequence[str]) -> str | None:
+    """Return the one of `classes` that a `label` of a set means, or None if regions with it are not wanted.
+
+    `stated`: the setting `classes` of the set. It goes before equal names; `ANY` comes last. Raises `KeyError` if the label is
+    unknown.
+    """
+    if (name := class_of(label, list(stated))) is not None:
+        return stated[name]
+    if (same := class_of(label, classes)) is not None:
+        return same
+    return stated[ANY]
 
 
 M = TypeVar("M", bound=Material)

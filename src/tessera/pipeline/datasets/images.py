@@ -20,7 +20,7 @@ from tessera.records.annotation.formats.yolo import Task, write_yolo
 from tessera.records.annotation.hub import read_hub
 from tessera.records.annotation.model import Loss
 from tessera.records.decisions import Decision
-from tessera.records.material import LABELS, SETS
+from tessera.records.material import SETS
 from tessera.records.tables.annotation import Annotations, Images
 from tessera.records.tables.footage import Replaced
 from tessera.records.tables.splits import SourceSplits, Splits
@@ -140,6 +140,7 @@ def write_yolo_dataset(
     images: Path,
     annotations: Path,
     splits: Path,
+    made: Sequence[Path],
     classes: Sequence[str],
     task: Task,
     pictures: Path,
@@ -150,9 +151,9 @@ def write_yolo_dataset(
     """Write a dataset for ultralytics: `pictures/SPLIT/KEY.EXT`, `labels/SPLIT/KEY.txt` and the YAML file `description`.
 
     `images`, `annotations`, `splits`: the tables of the samples. `classes`: the class names in the order of their numbers.
-    Images that Tessera made are linked to save space. Images that a user labelled are copied, so that a later change of the
-    file cannot change the dataset. `ledger` gets one row per region, and each row that is `ok` is one object. A region that
-    the format cannot represent is dropped. The reason of a row that is `ok` names what the format could not store of it.
+    Images in the folders `made`, which are Tessera's own, are linked to save space. Others are copied, so that a later change
+    of the file cannot change the dataset. `ledger` gets one row per region, and each row that is `ok` is one object. A region
+    that the format cannot represent is dropped. The reason of a row that is `ok` names what the format could not store of it.
 
     Raises `TesseraError` if an image is missing.
     """
@@ -166,7 +167,8 @@ def write_yolo_dataset(
         for image in progress(read_hub(annotations, images), len(origins), "images"):
             source, path = origins[image.key]
             split = split_of[image.key]
-            _place(Path(path), pictures / split / f"{image.key}{Path(path).suffix.lower()}", source, image.key)
+            is_ours = any(Path(path).is_relative_to(folder) for folder in made)
+            _place(Path(path), pictures / split / f"{image.key}{Path(path).suffix.lower()}", source, image.key, is_ours=is_ours)
             losses = write_yolo(image, list(classes), task, labels / split / f"{image.key}.txt")
             worst = {loss.key: loss for loss in sorted(losses, key=lambda loss: not loss.kept)}
             for number in range(len(image.annotations)):
@@ -190,11 +192,11 @@ def write_coco_dataset(images: Path, annotations: Path, splits: Path, classes: S
     write_coco(named, coco, dict(enumerate(classes, 1)))
 
 
-def _place(path: Path, place: Path, source: str, key: str) -> None:
-    """Copy or link the image `path` to `place`. Raises `TesseraError` if it is missing."""
+def _place(path: Path, place: Path, source: str, key: str, *, is_ours: bool) -> None:
+    """Link the image `path` to `place` or, unless `is_ours`, copy it. Raises `TesseraError` if it is missing."""
     try:
-        give = shutil.copyfile if source.startswith(LABELS) else link_or_copy
+        give = link_or_copy if is_ours else shutil.copyfile
         give(path, place)
     except FileNotFoundError:
-        fix = "put it back, or remove its label file," if source.startswith(LABELS) else f"delete the folder {path.parent}"
+        fix = f"delete the folder {path.parent}" if is_ours else "put it back, or remove its label file,"
         raise TesseraError(f"{path}: the image {key!r} of {source!r} is missing; {fix} and run again") from None

@@ -10,17 +10,13 @@ from tessera.core.files import file_name
 from tessera.core.settings import Settings
 from tessera.records.annotation.label_files import LABEL_SUFFIX, frame_label_folders, frame_source, label_files
 from tessera.records.manifest import BUCKET
-from tessera.records.material import Material, names_differ
-
-
-class LabelSet(Material):
-    """A folder of images with labelme files."""
+from tessera.records.material import LabelledSet, names_differ
 
 
 class AnnotationSettings(Settings):
     """Where labels come from, and which of them are used."""
 
-    labels: Annotated[tuple[LabelSet, ...], AfterValidator(names_differ)] = ()
+    labels: Annotated[tuple[LabelledSet, ...], AfterValidator(names_differ)] = ()
     frame_labels: Path | None = None
     classes: tuple[str, ...] = Field(("nsfw",), min_length=1)
     min_area: PositiveInt = 16

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from tessera.imaging.boxes import Box
+from tessera.pipeline.watermarks.settings import LABEL
 from tessera.records.annotation.hub import Origin, write_hub
 from tessera.records.annotation.model import Annotation, ImageAnnotations
-
-LABEL = "watermark"  # the one class, whatever kind of watermark it is
 
 
 def write_boxes(annotations: Path, images: Path, found: Iterable[tuple[dict[str, Any], Sequence[Box]]]) -> None:

@@ -1,18 +1,30 @@
 """Settings of watermarks."""
 
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field, field_validator
 
 from tessera.core.settings import Settings
 from tessera.imaging.watermark.settings import DrawSettings
-from tessera.records.material import Material, names_differ
+from tessera.records.material import ANY, Format, LabelledSet, names_differ
+
+LABEL = "watermark"  # the one class, whatever kind of watermark it is
 
 
-class WatermarkSet(Material):
-    """A zip file or folder of images with visible watermarks, in YOLO layout."""
+class WatermarkSet(LabelledSet):
+    """A set of images with visible watermarks: by default in YOLO layout, such as PITA, with independent images."""
 
-    classes: tuple[str, ...] = ()
+    format: Format = "yolo"
+    classes: dict[str, str | None] = Field({ANY: LABEL})
+    split_by: Literal["set", "image"] = "image"
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _listed_are_watermarks(cls, value: Any) -> Any:
+        # A list has the names of all classes; each of them is a watermark, and an empty one stands for any.
+        return (
+            dict.fromkeys(map(str, range(len(value))) if value else [ANY], LABEL) if isinstance(value, list | tuple) else value
+        )
 
 
 class WatermarkSettings(Settings):

@@ -59,12 +59,21 @@ def read_label_file(path: Path) -> dict[str, Any]:
     Raises `Dropped` if it is a proposal that nobody has saved, wherever it lies, and `Failed` if it cannot be read.
     """
     document = load_labelme(path)
-    if is_proposal(document) or _is_old_proposal(path):
-        raise Dropped(
-            "proposal that nobody saved",
-            f"{quoted(path)}: correct it in labelme, or set its flag `accept` there if it is right",
-        )
+    check_saved(document, path)
+    if _is_old_proposal(path):
+        raise _unsaved(path)
     return document
+
+
+def check_saved(document: dict[str, Any], path: Path) -> None:
+    """Raise `Dropped` if the labelme `document` of the file `path` is a proposal that nobody has saved."""
+    if is_proposal(document):
+        raise _unsaved(path)
+
+
+def _unsaved(path: Path) -> Dropped:
+    fix = "correct it in labelme, or set its flag `accept` there if it is right"
+    return Dropped("proposal that nobody saved", f"{quoted(path)}: {fix}")
 
 
 @contextmanager

@@ -273,13 +273,14 @@ class Dataset:
         table = [(key, source, split) for (key, source, _), split in zip(rows, splits, strict=True)]
         write_table(pl.DataFrame(table, schema=types(Splits), orient="row"), Splits, folder / "splits.parquet")
 
-    def write(self) -> "Dataset":
+    def write(self, made_here: bool = True) -> "Dataset":
         images, annotations = self.tables
         made = self.made
         write_yolo_dataset(
             images,
             annotations,
             self.folder / "splits.parquet",
+            [self.folder] if made_here else [self.folder / "elsewhere"],
             ["nsfw", "other"],
             "segment",
             made / "images",
@@ -320,10 +321,10 @@ def test_images_and_labels_are_where_ultralytics_expects_them(tmp_path: Path, mo
 
 
 def test_images_of_tessera_are_linked_and_those_of_a_user_copied(tmp_path: Path) -> None:
-    made = Dataset(tmp_path, [("a", "one", ()), ("b", "labels:x", ())], ["train", "val"]).write().made
-    assert (made / "images/train/a.png").samefile(tmp_path / "a.PNG")
-    assert not (made / "images/val/b.png").samefile(tmp_path / "b.PNG")
-    assert (made / "images/val/b.png").read_bytes() == (tmp_path / "b.PNG").read_bytes()
+    for folder, ours in (("ours", True), ("a user's", False)):
+        made = Dataset(tmp_path / folder, [("a", "labels:x", ())], ["train"]).write(ours).made
+        assert (made / "images/train/a.png").samefile(tmp_path / folder / "a.PNG") == ours
+        assert (made / "images/train/a.png").read_bytes() == (tmp_path / folder / "a.PNG").read_bytes()
 
 
 def test_images_that_cannot_be_linked_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -336,13 +337,13 @@ def test_images_that_cannot_be_linked_are_copied(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize(
-    ("source", "fix"), [("labels:x", "put it back, or remove its label file,"), ("one", "delete the folder .*")]
+    ("made_here", "fix"), [(False, "put it back, or remove its label file,"), (True, "delete the folder .*")]
 )
-def test_a_missing_image_is_named_with_the_fix(tmp_path: Path, source: str, fix: str) -> None:
-    dataset = Dataset(tmp_path, [("a", source, ())], ["train"])
+def test_a_missing_image_is_named_with_the_fix(tmp_path: Path, made_here: bool, fix: str) -> None:
+    dataset = Dataset(tmp_path, [("a", "one", ())], ["train"])
     (tmp_path / "a.PNG").unlink()
-    with pytest.raises(TesseraError, match=rf"a.PNG: the image 'a' of '{source}' is missing; {fix} and run again"):
-        dataset.write()
+    with pytest.raises(TesseraError, match=rf"a.PNG: the image 'a' of 'one' is missing; {fix} and run again"):
+        dataset.write(made_here)
 
 
 def test_regions_that_yolo_cannot_represent_are_rows_of_the_ledger(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tessera.core import job
 from tessera.core.ledger import read_ledger
 from tessera.imaging.encode import write_video
 from tessera.imaging.images import read_image
-from tessera.pipeline.labels.imports import import_frame_labels
+from tessera.pipeline.labels.frames import import_frame_labels
 from tessera.pipeline.labels.settings import unclaimed_labels
 from tessera.records.annotation.label_files import frame_label_folders
 from tessera.records.tables.annotation import Annotations, Images

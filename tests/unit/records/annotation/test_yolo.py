@@ -120,7 +120,7 @@ def test_what_yolo_cannot_represent_is_a_loss(tmp_path):
     assert [(loss.key, loss.reason) for loss in losses] == [
         ("one#0", "unknown label"),
         ("one#1", "YOLO has no crowd regions"),
-        ("one#2", "a box alone is no segment"),
+        ("one#2", "a box became a rectangle"),
         ("one#3", "YOLO labels have no score"),
         ("one#4", "empty region"),
     ]
@@ -145,7 +145,7 @@ def test_what_yolo_cannot_represent_is_a_loss(tmp_path):
 )
 def test_an_invalid_line_is_refused_with_its_number(tmp_path, line, task, fault):
     (tmp_path / "one.txt").write_text(f"\n{line}\n")
-    with pytest.raises(Failed, match=f"line 2: .*{fault}"):
+    with pytest.raises(Failed, match=f"one.txt:2: .*{fault}"):
         read(tmp_path / "one.txt", task)
 
 

@@ -28,21 +28,29 @@ def read_coco(path: Path, results: Path | None = None) -> Coco:
     `results` is a file of detections with scores for these images, used in place of the annotations in `path`. A broken image
     or annotation is a loss. Raises `TesseraError` if a file is not in the COCO format.
     """
-    document = _load(path)
+    return parse_coco(Path(path).read_bytes(), str(path), Path(results).read_bytes() if results else None)
+
+
+def parse_coco(content: bytes, file: str, results: bytes | None = None) -> Coco:
+    """Return what `read_coco` does of the `content` of a file, and of the content of its `results`; `file` is its name.
+
+    The key of a loss is `KEY#ID` for an annotation of an image that is read, and `image ID` or `annotation ID` for others.
+    """
+    document = _load(content, file)
     if not isinstance(document, dict):
-        raise TesseraError(f"{path}: not a COCO file: the top level is not an object")
-    entries = _load(results) if results else document.get("annotations")
+        raise TesseraError(f"{file}: not a COCO file: the top level is not an object")
+    entries = document.get("annotations") if results is None else _load(results, f"the results of {file}")
     categories: dict[int, str] = {}
-    for category in _list(document.get("categories"), path, "categories"):
+    for category in _list(document.get("categories"), file, "categories"):
         identifier, name = category.get("id"), category.get("name")
         if not _whole(identifier) or not isinstance(name, str) or identifier in categories or name in categories.values():
-            raise TesseraError(f"{path}: category {category!r}: a category needs a unique id and a unique name")
+            raise TesseraError(f"{file}: category {category!r:.200}: a category needs a unique id and a unique name")
         categories[identifier] = name
 
     losses: list[Loss] = []
     images: dict[int, ImageAnnotations] = {}
     names: set[str] = set()
-    for row in _list(document.get("images"), path, "images"):
+    for row in _list(document.get("images"), file, "images"):
         fault = _image_fault(row, images.keys(), names)
         if fault:
             losses.append(Loss(f"image {row.get('id')!r}", "broken image", fault, "failed"))
@@ -51,9 +59,10 @@ def read_coco(path: Path, results: Path | None = None) -> Coco:
             images[row["id"]] = ImageAnnotations(row["file_name"], row["width"], row["height"])
 
     found: dict[int, list[Annotation]] = {identifier: [] for identifier in images}
-    for number, entry in enumerate(_list(entries, results or path, "annotations")):
-        key = f"annotation {entry.get('id', number)!r}"
+    for number, entry in enumerate(_list(entries, file, "annotations")):
+        identifier = entry.get("id", number)
         image = images.get(entry["image_id"]) if _whole(entry.get("image_id")) else None
+        key = f"{image.key}#{identifier}" if image else f"annotation {identifier!r}"
         try:
             if image is None:
                 raise ValueError("no such image")
@@ -106,16 +115,16 @@ def write_coco(images: Iterable[ImageAnnotations], path: Path, categories: Mappi
     return losses
 
 
-def _load(path: Path) -> Any:
+def _load(content: bytes, file: str) -> Any:
     try:
-        return json.loads(Path(path).read_bytes())
+        return json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise TesseraError(f"{path}: broken JSON: {error}") from None
+        raise TesseraError(f"{file}: broken JSON: {error}") from None
 
 
-def _list(values: Any, path: Path, name: str) -> list[dict[str, Any]]:
+def _list(values: Any, file: str, name: str) -> list[dict[str, Any]]:
     if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
-        raise TesseraError(f"{path}: not a COCO file: no list of {name}")
+        raise TesseraError(f"{file}: not a COCO file: no list of {name}")
     return values
 
 

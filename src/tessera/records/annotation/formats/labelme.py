@@ -4,8 +4,9 @@ import base64
 import io
 import json
 import os
+import posixpath
 from collections.abc import Sequence
-from pathlib import Path, PureWindowsPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from tessera.imaging.boxes import mask_box
 from tessera.imaging.masks import encode_rle
 from tessera.imaging.polygons import Part, Ring, area, circle, clip, nest, parts_area, polygon_box, rasterize, rectangle
 from tessera.records.annotation.model import MAX_PIXELS, Annotation, ImageAnnotations, Loss
+from tessera.records.material import class_of
 
 AGAIN = "correct the file, or delete it and label the image again"
 REDRAW = "remove this shape and draw it again"
@@ -35,14 +37,19 @@ def load_labelme(path: Path) -> dict[str, Any]:
         size = os.fstat(file.fileno()).st_size
         if size > MAX_BYTES:
             raise Failed("label file too large", f"{quoted(path)} has {size} bytes, allowed are {MAX_BYTES}; {AGAIN}")
-        try:
-            document: dict[str, Any] = json.loads(file.read())
-        except RecursionError:
-            raise Failed("broken JSON", f"{quoted(path)}: lists are nested too deeply; {AGAIN}") from None
-        except ValueError as error:
-            # Python's message about a number with thousands of digits is advice for programmers.
-            fault = error if isinstance(error, json.JSONDecodeError | UnicodeDecodeError) else "a number has too many digits"
-            raise Failed("broken JSON", f"{quoted(path)}: {fault}; {AGAIN}") from None
+        return parse_labelme(file.read(), path)
+
+
+def parse_labelme(content: bytes, path: Path) -> dict[str, Any]:
+    """Return the labelme document with the `content` of the file `path`. Raises `Failed` as `load_labelme` does."""
+    try:
+        document: dict[str, Any] = json.loads(content)
+    except RecursionError:
+        raise Failed("broken JSON", f"{quoted(path)}: lists are nested too deeply; {AGAIN}") from None
+    except ValueError as error:
+        # Python's message about a number with thousands of digits is advice for programmers.
+        fault = error if isinstance(error, json.JSONDecodeError | UnicodeDecodeError) else "a number has too many digits"
+        raise Failed("broken JSON", f"{quoted(path)}: {fault}; {AGAIN}") from None
     shapes = document.get("shapes") if isinstance(document, dict) else None  # type: ignore[redundant-expr]
     if not isinstance(shapes, list) or not all(isinstance(shape, dict) for shape in shapes):
         raise Failed("not a labelme file", f"{quoted(path)} has no list of shapes; {AGAIN}")
@@ -53,22 +60,21 @@ def load_labelme(path: Path) -> dict[str, Any]:
     return document
 
 
-def image_path(document: dict[str, Any], path: Path, root: Path) -> Path:
-    """Return the path of the image of the document at `path`. Raises `Failed` if it lies outside the folder `root`."""
+def image_path(document: dict[str, Any], path: Path, label: PurePosixPath) -> str:
+    """Return the path of the image of the document at `path`, below the top of its set.
+
+    `label`: the path of the document below the top of the set. Raises `Failed` if the image lies outside the set.
+    """
     name = document.get("imagePath")
     if not isinstance(name, str) or not name:
         raise Failed("not a labelme file", f"{quoted(path)} has no imagePath; {AGAIN}")
     # labelme also accepts both kinds of slashes on every system.
     relative = PureWindowsPath(name)
-    image = path.parent / relative.as_posix()
-    try:
-        inside = not relative.anchor and image.resolve().is_relative_to(root.resolve())
-    except (OSError, RuntimeError, ValueError):
-        inside = False
-    if not inside:
+    image = posixpath.normpath(label.parent / relative.as_posix())
+    if relative.anchor or image.split("/")[0] == ".." or "\0" in name:
         raise Failed(
             "image path leaves its folder",
-            f"imagePath in {quoted(path)} is {name!r}; move the image into the folder of the labels, and correct the path",
+            f"imagePath in {quoted(path)} is {name!r:.200}; move the image into the folder of the labels, and correct the path",
         )
     return image
 
@@ -142,7 +148,7 @@ def read_labelme(
         label, kind, group = shape.get("label"), shape.get("shape_type", "polygon"), shape.get("group_id")
         if not isinstance(label, str) or not isinstance(kind, str) or not (group is None or type(group) is int):
             raise Failed("broken shape", f"shape {number}: label, shape_type or group_id has the wrong type; {REDRAW}")
-        name = _class_of(label, classes)
+        name = class_of(label, classes)
         if name is None:
             losses.append(Loss(f"{key}#{number}", "unknown label", f"{label!r:.40}"))
         elif kind in LINES:
@@ -169,7 +175,7 @@ def read_labelme(
 def unknown_labels(document: dict[str, Any], classes: Sequence[str]) -> list[str]:
     """Return the labels of the shapes in `document` that are none of `classes`, as `read_labelme` sees it."""
     labels = [shape.get("label") for shape in document["shapes"]]
-    return [label for label in labels if isinstance(label, str) and _class_of(label, classes) is None]
+    return [label for label in labels if isinstance(label, str) and class_of(label, classes) is None]
 
 
 def write_labelme(image: ImageAnnotations, path: Path, image_path: str, *, proposal: bool = False) -> list[Loss]:
@@ -220,13 +226,6 @@ def write_labelme(image: ImageAnnotations, path: Path, image_path: str, *, propo
         document["version"] = _mark(document)
     Path(path).write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return losses
-
-
-def _class_of(label: str, classes: Sequence[str]) -> str | None:
-    """Return the class that `label` means: the one that is equal or, if none is, the first that differs in case or spaces."""
-    if label in classes:
-        return label
-    return next((name for name in classes if name.strip().casefold() == label.strip().casefold()), None)
 
 
 def _mark(document: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -10,8 +11,8 @@ from tessera.imaging.boxes import mask_box
 from tessera.records.annotation.model import MAX_PIXELS, Annotation, ImageAnnotations, Loss
 
 
-def load_mask(path: Path) -> np.ndarray:
-    """Return the pixel values of the PNG file `path`, uint8 or uint16 (H, W).
+def load_mask(file: Path | BinaryIO) -> np.ndarray:
+    """Return the pixel values of the PNG `file`, a path or an open file, uint8 or uint16 (H, W).
 
     The file may be greyscale, black and white (0 and 255), or have a palette, whose indices are returned. Raises `Failed` for
     all other files, and for images with more than `MAX_PIXELS`.
@@ -19,7 +20,7 @@ def load_mask(path: Path) -> np.ndarray:
     from PIL.PngImagePlugin import PngImageFile
 
     try:
-        with PngImageFile(path) as picture:
+        with PngImageFile(file) as picture:
             if picture.mode not in ("1", "L", "P", "I;16"):
                 raise Failed("mask in colour", f"mode {picture.mode}; save it in grey or with a palette")
             if picture.width * picture.height > MAX_PIXELS:

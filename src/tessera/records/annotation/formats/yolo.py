@@ -9,7 +9,7 @@ import numpy as np
 from tessera.core.errors import Failed
 from tessera.core.messages import counted
 from tessera.imaging.boxes import Box, clip_box
-from tessera.imaging.polygons import Part, clip, keyhole, outline
+from tessera.imaging.polygons import Part, clip, keyhole, outline, rectangle
 from tessera.records.annotation.model import Annotation, ImageAnnotations, Loss
 
 Task = Literal["segment", "detect"]
@@ -33,9 +33,10 @@ def write_yolo(image: ImageAnnotations, classes: list[str], task: Task, path: Pa
             losses.append(Loss(key, "unknown label", annotation.label))
         elif annotation.crowd:
             losses.append(Loss(key, "YOLO has no crowd regions"))
-        elif task == "segment" and annotation.polygons is None and annotation.rle is None:
-            losses.append(Loss(key, "a box alone is no segment"))
         else:
+            if task == "segment" and annotation.polygons is None and annotation.rle is None:
+                # Without it, the region would be trained as background.
+                losses.append(Loss(key, "a box became a rectangle", kept=True))
             numbers = _box(image, annotation) if task == "detect" else _segment(image, annotation)
             if not numbers:
                 losses.append(Loss(key, "empty region"))
@@ -48,25 +49,48 @@ def write_yolo(image: ImageAnnotations, classes: list[str], task: Task, path: Pa
 
 
 def read_yolo(path: Path, key: str, width: int, height: int, classes: list[str], task: Task) -> ImageAnnotations:
-    """Return the objects in the label file `path` of an image of `width` by `height` pixels.
+    """Return the objects in the label file `path` of an image of `width` by `height` pixels, see `parse_yolo`."""
+    return parse_yolo(Path(path).read_bytes(), str(path), key, width, height, classes, {task})[0]
 
-    A polygon is read as one part. Parts and holes that were joined by bridges stay joined.
 
-    Raises `Failed` that names the line if a class is not in `classes`, if the count of numbers does not fit the `task`, or if a
-    number is outside [0, 1] or not finite.
+def parse_yolo(
+    content: bytes, file: str, key: str, width: int, height: int, classes: Sequence[str], tasks: Collection[Task]
+) -> tuple[ImageAnnotations, list[Loss]]:
+    """Return the objects in a label file of an image of `width` by `height` pixels, and the losses: boxes that were clipped.
+
+    `content`, `file`: the bytes and the name of the label file. `tasks`: whether boxes, polygons or both are allowed. A polygon
+    is read as one part. Parts and holes that were joined by bridges stay joined.
+
+    Raises `Failed` that names the line if a class is not in `classes`, if the count of numbers does not fit the `tasks`, if a
+    number is outside [0, 1] or not finite, or if a box has no area.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        # As in ultralytics, more characters than a newline end a line.
+        lines = content.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        raise Failed("broken YOLO label", f"not UTF-8: {error.reason}") from None
-    annotations = []
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            try:
-                annotations.append(_read_line(line.split(), width, height, classes, task))
-            except ValueError as error:
-                raise Failed("broken YOLO label", f"line {number}: {error}") from None
-    return ImageAnnotations(key, width, height, tuple(annotations))
+        raise Failed("broken YOLO label", f"{file}: not UTF-8: {error.reason}") from None
+    annotations: list[Annotation] = []
+    clipped: list[str] = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            index, fractions = parse_line(line.split(), len(classes), tasks)
+            if fractions.ndim == 2:
+                annotations.append(Annotation.of_parts(classes[index], (Part(fractions * [width, height]),)))
+                continue
+            box = box_of(fractions, width, height)
+            inside = clip_box(box, width, height)
+            if inside[2] <= inside[0] or inside[3] <= inside[1]:
+                raise ValueError("a box without area")
+            # A difference of up to one pixel is rounding.
+            if max(abs(edge - kept) for edge, kept in zip(box, inside, strict=True)) > 1:
+                clipped.append(f"line {number}")
+            annotations.append(Annotation(classes[index], None, None, inside))
+        except ValueError as error:
+            raise Failed("broken YOLO label", f"{file}:{number}: {error}") from None
+    losses = [Loss(key, "a box was clipped", f"{file}: {', '.join(clipped)}", kept=True)] if clipped else []
+    return ImageAnnotations(key, width, height, tuple(annotations)), losses
 
 
 def parse_line(fields: Sequence[str], classes: int, tasks: Collection[Task]) -> tuple[int, np.ndarray]:
@@ -99,16 +123,12 @@ def box_of(fractions: np.ndarray, width: int, height: int) -> Box:
     return x0, y0, x1, y1
 
 
-def _read_line(fields: list[str], width: int, height: int, classes: list[str], task: Task) -> Annotation:
-    number, fractions = parse_line(fields, len(classes), {task})
-    if task == "detect":
-        return Annotation(classes[number], None, None, clip_box(box_of(fractions, width, height), width, height))
-    return Annotation.of_parts(classes[number], (Part(fractions * [width, height]),))
-
-
 def _segment(image: ImageAnnotations, annotation: Annotation) -> list[str]:
     """Return the coordinates of the region as one polygon; none if all of it lies outside the image."""
-    if annotation.polygons is not None and len(annotation.polygons) == 1:
+    if annotation.polygons is None and annotation.rle is None:
+        part = clip(Part(rectangle(annotation.box)), image.width, image.height)
+        ring = part.outer if part else None
+    elif annotation.polygons is not None and len(annotation.polygons) == 1:
         part = clip(annotation.polygons[0], image.width, image.height)
         ring = keyhole(part) if part else None
     else:

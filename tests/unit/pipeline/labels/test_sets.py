@@ -1,11 +1,9 @@
 """Sets of labelled images: every layout is read, every image and every fault has a row, and hostile content is harmless."""
 
-import io
 import os
 import stat
 import warnings
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,60 +11,45 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from label_sets import HEIGHT, WIDTH, picture, write_folder, write_zip
 from PIL import Image
 from pydantic import ValidationError
 
+from tessera.core import archives
 from tessera.core.errors import Failed, TesseraError
 from tessera.core.files import files_below
 from tessera.core.ledger import read_ledger
 from tessera.core.provenance import fingerprint, sha256_file
 from tessera.imaging.hashing import perceptual_hash
-from tessera.pipeline.watermarks import sets
-from tessera.pipeline.watermarks.sets import File, import_watermarks, read_boxes
+from tessera.pipeline.labels import pictures
+from tessera.pipeline.labels.sets import import_labels
 from tessera.pipeline.watermarks.settings import WatermarkSet, WatermarkSettings
-from tessera.records.annotation.formats.yolo import write_yolo
+from tessera.records.annotation.formats.yolo import parse_yolo, write_yolo
 from tessera.records.annotation.hub import read_hub
 from tessera.records.annotation.model import Annotation, ImageAnnotations
+from tessera.records.material import LabelledSet
 from tessera.records.tables.annotation import Images
 from tessera.records.tables.table import read_table
 
-WIDTH, HEIGHT = 40, 30
 LINE = "1 0.5 0.5 0.5 0.4\n"
 BOX = (10, 9, 30, 21)
-
-
-def picture(seed: int, width: int = WIDTH, height: int = HEIGHT, kind: str = "png") -> bytes:
-    file = io.BytesIO()
-    image = Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8))
-    image.save(file, format={"jpg": "jpeg"}.get(kind, kind))
-    return file.getvalue()
-
-
-def write_folder(folder: Path, files: Mapping[str, bytes | str]) -> Path:
-    for name, content in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
-    return folder
-
-
-def write_zip(path: Path, files: Mapping[str, bytes | str], method: int = zipfile.ZIP_STORED) -> Path:
-    with zipfile.ZipFile(path, "w", method) as archive:
-        for name, content in files.items():
-            archive.writestr(zipfile.ZipInfo(name), content, method)
-    return path
 
 
 class Imported:
     """An imported set."""
 
-    def __init__(self, path: Path, blocklist: str = "", **settings: Any) -> None:
+    def __init__(self, path: Path, blocklist: str = "", min_area: int = 1, **settings: Any) -> None:
         out = path.parent / f"out of {path.name}"
         out.mkdir()
         (out / "blocklist.tsv").write_text(f"sha256\tphash\treason\n{blocklist}")
         given = {"name": "s", "path": path, "content": "general", "rights": "CC0"} | settings
         tables = out / "images.parquet", out / "annotations.parquet"
         place = Path("results/images")
-        import_watermarks(WatermarkSet(**given), out / "blocklist.tsv", 8, place, *tables, out / "images", out / "ledger.jsonl")
+        import_labels(
+            LabelledSet(**WatermarkSet(**given).model_dump()),
+            *("watermarks.sets", "watermarks:s", ["watermark"], min_area, out / "blocklist.tsv", 8, place),
+            *(*tables, out / "images", out / "ledger.jsonl"),
+        )
         self.rows = {image["key"]: image for image in read_table(out / "images.parquet", Images).to_dicts()}
         self.boxes = {image.key: [one.box for one in image.annotations] for image in read_hub(tables[1], tables[0])}
         self.labels = {one.label for image in read_hub(tables[1], tables[0]) for one in image.annotations}
@@ -74,8 +57,11 @@ class Imported:
         self.reasons = {row["key"]: row["reason"] or row["status"] for row in self.ledger}
         self.details = {row["key"]: row["detail"] for row in self.ledger}
         self.files = {file.name: file.read_bytes() for file in (out / "images").iterdir()}
-        stored = {Path(row["path"]).name for row in self.rows.values()}
-        assert stored == set(self.files) and len(self.reasons) == len(self.ledger)
+        used = {Path(row["path"]) for row in self.rows.values()}
+        assert {file.name for file in used if not path.is_dir()} == set(self.files)
+        assert len(self.reasons) == len(self.ledger)
+        # The images of a folder stay there.
+        self.files |= {file.name: file.read_bytes() for file in used if path.is_dir()}
 
 
 LAYOUTS = {
@@ -128,7 +114,7 @@ def test_lines_end_as_in_ultralytics(tmp_path: Path, end: str) -> None:
 @pytest.mark.parametrize(
     ("line", "fault"),
     [
-        ("2 0.5 0.5 0.1 0.1", "class '2'; allowed: 0 to 1"),
+        ("1000 0.5 0.5 0.1 0.1", "class '1000'; allowed: 0 to 999"),
         ("-1 0.5 0.5 0.1 0.1", "class '-1'"),
         ("9" * 5000 + " 0.5 0.5 0.1 0.1", "limit"),
         ("0 0.5 0.5 0.1 1.2", "outside the image"),
@@ -137,7 +123,6 @@ def test_lines_end_as_in_ultralytics(tmp_path: Path, end: str) -> None:
         ("0 0.5 0.5 0.1", "3 numbers"),
         ("0 0.5 0.5 0.1 0.1 0.3", "5 numbers"),
         ("0 0.5 0.5 0 0.1", "without area"),
-        ("0 0.1 0.1 0.1 0.5 0.1 0.9", "without area"),
         ("0 x y w h", "could not convert"),
     ],
 )
@@ -148,15 +133,15 @@ def test_an_invalid_line_is_a_row_that_names_it(tmp_path: Path, line: str, fault
     assert imported.details["s+images%2Fa"].startswith("labels/a.txt:3: ") and fault in imported.details["s+images%2Fa"]
 
 
-def test_polygons_become_boxes_clipped_boxes_are_noted_and_equal_boxes_merged(tmp_path: Path) -> None:
+def test_polygons_are_kept_clipped_boxes_are_noted_and_equal_boxes_merged(tmp_path: Path) -> None:
     label = "0 0.5 0.5 0.5 0.4\n" + LINE + "0 0.25 0.3 0.75 0.3 0.5 0.7\n1 0.9 0.5 0.4 0.2\r\n"
     imported = Imported(write_zip(tmp_path / "set.zip", {"a.png": picture(0), "a.txt": "\ufeff" + label}))
-    assert [tuple(round(edge, 6) for edge in box) for box in imported.boxes["s+a"]] == [BOX, (28, 12, 40, 18)]
+    assert [tuple(round(edge, 6) for edge in box) for box in imported.boxes["s+a"]] == [BOX, BOX, (28, 12, 40, 18)]
     assert imported.ledger[0] | {"seconds": 0} == {
         "key": "s+a",
         "status": "ok",
         "reason": "a box was clipped",
-        "detail": "a.txt: line 4",
+        "detail": "s+a: a box was clipped a.txt: line 4",
         "seconds": 0,
     }
 
@@ -169,17 +154,18 @@ def test_written_boxes_are_read_back(tmp_path_factory: pytest.TempPathFactory, n
     path = tmp_path_factory.mktemp("labels") / "a.txt"
     annotations = tuple(Annotation("a", None, None, box) for box in boxes)
     write_yolo(ImageAnnotations("a", WIDTH, HEIGHT, annotations), ["a"], "detect", path)
-    found, clipped = read_boxes(File("a.txt", 0, lambda _: path.read_bytes()), 1, WIDTH, HEIGHT)
-    assert found == [pytest.approx(box, abs=1e-6) for box in dict.fromkeys(boxes)] and not clipped
+    found, clipped = parse_yolo(path.read_bytes(), "a.txt", "a", WIDTH, HEIGHT, ["a"], {"detect"})
+    assert [one.box for one in found.annotations] == [pytest.approx(box, abs=1e-6) for box in boxes] and not clipped
 
 
 @given(st.binary(max_size=60) | st.text("0123456789. -\nexn", max_size=60).map(str.encode))
 def test_no_bytes_crash_the_reader(content: bytes) -> None:
     try:
-        boxes, _ = read_boxes(File("a.txt", 0, lambda _: content), 2, WIDTH, HEIGHT)
+        found, _ = parse_yolo(content, "a.txt", "a", WIDTH, HEIGHT, ["a", "b"], {"detect", "segment"})
     except Failed:
         return
-    assert all(0 <= x0 < x1 <= WIDTH and 0 <= y0 < y1 <= HEIGHT for x0, y0, x1, y1 in boxes)
+    boxes = [one.box for one in found.annotations]
+    assert all(0 <= x0 <= x1 <= WIDTH and 0 <= y0 <= y1 <= HEIGHT for x0, y0, x1, y1 in boxes)
 
 
 @pytest.mark.parametrize(
@@ -188,8 +174,9 @@ def test_no_bytes_crash_the_reader(content: bytes) -> None:
         ({"data.yaml": "names: [a, b, c]"}, {}, 3),
         ({"sub/data.yaml": "names: [a]", "metadata.yml": "names: {0: logo, 1: text, 2: c}"}, {}, 3),
         ({"data.yaml": "names: [a, b, c]"}, {"classes": ["a"]}, 1),
-        ({"data.yaml": "train: images"}, {}, 2),
-        ({}, {}, 2),
+        ({"data.yaml": "train: images"}, {}, 4),
+        ({}, {}, 4),
+        ({}, {"classes": ["a", "b"]}, 2),
     ],
 )
 def test_the_number_of_classes_is_that_of_the_set(
@@ -265,12 +252,12 @@ def test_bad_images_are_rows(tmp_path: Path) -> None:
         "s+gif": "image cannot be decoded",
     }
     assert all(name.split(".")[0] in imported.details[f"s+{name.split('.')[0]}"] for name in bad)
-    assert not any("images" in detail for detail in imported.details.values()), "its temporary place"
+    assert not any("out of" in detail for detail in imported.details.values()), "its temporary place"
 
 
 def test_an_image_that_is_too_large_for_memory_is_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sets, "MAX_PIXELS", WIDTH * HEIGHT)
-    monkeypatch.setattr(sets, "MAX_IMAGE_BYTES", len(picture(0)))
+    monkeypatch.setattr(pictures, "MAX_PIXELS", WIDTH * HEIGHT)
+    monkeypatch.setattr(pictures, "MAX_IMAGE_BYTES", len(picture(0)))
     files = {"a.png": picture(0), "a.txt": "", "wide.jpg": picture(1, WIDTH + 1, kind="jpg"), "wide.txt": ""}
     files |= {"long.png": picture(0) + b"x", "long.txt": ""}
     imported = Imported(write_zip(tmp_path / "set.zip", files))
@@ -362,7 +349,7 @@ def test_zip_bombs_are_refused_before_anything_is_unpacked(tmp_path: Path, monke
     path = write_zip(tmp_path / "bomb.zip", {"a.png": bytes(10**7)}, zipfile.ZIP_DEFLATED)
     with pytest.raises(TesseraError, match=r"watermarks\.sets: 's': .* unpacks to 10,000,000 bytes"):
         Imported(path)
-    monkeypatch.setattr(sets, "MAX_FILES", 1)
+    monkeypatch.setattr(archives, "MAX_FILES", 1)
     for number, write in enumerate((write_zip, write_folder)):
         with pytest.raises(TesseraError, match="has 2 files, 1 are allowed"):
             Imported(write(tmp_path / f"many{number}", {"a.txt": "", "b.txt": ""}))

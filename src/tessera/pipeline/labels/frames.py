@@ -1,0 +1,114 @@
+"""Import the label files of sampled frames into tables of the hub."""
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tessera.core.errors import Dropped, Failed, TesseraError
+from tessera.core.files import file_name, quoted
+from tessera.core.job import progress
+from tessera.core.ledger import Ledger
+from tessera.imaging.footage import read_footage
+from tessera.imaging.hashing import perceptual_hash
+from tessera.imaging.images import write_image
+from tessera.pipeline.labels.unknown import tell_unknown
+from tessera.records.annotation.formats.labelme import drawn_size, read_labelme, unknown_labels
+from tessera.records.annotation.hub import Origin, write_hub
+from tessera.records.annotation.label_files import frame_label_files, naming, read_label_file
+from tessera.records.annotation.model import ImageAnnotations, remark
+from tessera.records.tables.footage import Frames, Sources
+from tessera.records.tables.table import read_table
+
+FIX = "rename the shapes in labelme, or add the label to annotations.classes"
+
+
+def import_frame_labels(
+    frames: Path,
+    sources: Path,
+    pictures: Path,
+    folder: Path | None,
+    classes: Sequence[str],
+    min_area: int,
+    place: Path,
+    images: Path,
+    annotations: Path,
+    unsampled: Path,
+    ledger: Path,
+) -> None:
+    """Write the labelled frames of a shard to the tables `images` and `annotations` of the hub.
+
+    `frames`: `tables.Frames`. `sources`: `tables.Sources`. `pictures`: the folder with the images of the frames. `folder`: the
+    folder with the folders of label files, see `frame_label_files`. Each label file is named after the key of its frame.
+
+    `ledger` gets one row per label file, with the key of the frame. A row that is `ok` with a reason lost some of its labels. A
+    frame that was labelled but not sampled is read from its source at full size and stored in the folder `unsampled`, whose
+    final path is `place`.
+
+    Raises `TesseraError` if the footage of an admitted source cannot be read.
+    """
+    unsampled.mkdir()
+    frame_of: dict[str, dict[str, Any]] = {
+        frame["key"]: {**frame, "path": pictures / frame["file"]} for frame in read_table(frames, Frames).iter_rows(named=True)
+    }
+    found: list[tuple[ImageAnnotations, Origin]] = []
+    unknown: dict[Path, list[str]] = {}
+    with Ledger(ledger) as rows:
+        for source in read_table(sources, Sources).iter_rows(named=True):
+            labels = sorted(frame_label_files(folder, source["source"]), key=lambda path: (path.stem, path))
+            missing = {label.stem for label in labels} - frame_of.keys()
+            frame_of |= {frame["key"]: frame for frame in _read_unsampled(source, missing, unsampled, place)}
+            seen: dict[str, Path] = {}
+            for label in progress(labels, unit="label files"):
+                with rows.item(label.stem) as note:
+                    frame = frame_of.get(label.stem)
+                    if source["status"] != "admitted":
+                        raise Dropped("source refused", f"{label.name}: {source['reason']}")
+                    if frame is None or frame["source"] != source["source"]:
+                        called = f"{file_name(source['source'])}-{0:07d}"
+                        raise Dropped(
+                            "no such frame", f"{quoted(label)}: no frame has this name; rename it: the first frame is {called}"
+                        )
+                    document = read_label_file(label)
+                    if seen.setdefault(label.stem, label) != label:
+                        both = f"{quoted(seen[label.stem])} and {quoted(label)}"
+                        raise Failed("frame is labelled twice", f"{both} have the same name; keep one")
+                    if others := unknown_labels(document, classes):
+                        unknown[label] = others
+                    size = frame["width"], frame["height"]
+                    with naming(label):
+                        # It may be drawn on the frame at the size of the source, of the sample, or of an earlier sample.
+                        drawn = drawn_size(document, *size)
+                        annotated, losses = read_labelme(document, frame["key"], *drawn, classes, min_area)
+                    annotated = annotated.scaled(*size)
+                    path = frame["path"].as_posix()
+                    origin = Origin(source["source"], path, frame["phash"], source["split"], source["rights"])
+                    found.append((annotated, origin))
+                    remark(note, losses)
+    tell_unknown({quoted(path): labels for path, labels in unknown.items()}, "label files", classes, FIX)
+    write_hub(annotations, images, found)
+
+
+def _read_unsampled(source: dict[str, Any], keys: Collection[str], folder: Path, place: Path) -> Iterator[dict[str, Any]]:
+    """Store the frames of `source` with these `keys` in `folder`, and yield a row for each.
+
+    A row is a dict with `key`, `source`, `width`, `height`, `phash` and `path`, the final path below `place`. Keys that match
+    no frame are ignored. Raises `TesseraError` if the footage can no longer be read.
+    """
+    stem = file_name(source["source"])
+    matches = (re.fullmatch(rf"{re.escape(stem)}-(\d{{7,12}})", key, re.ASCII) for key in keys)
+    indices = sorted(int(match[1]) for match in matches if match)
+    if source["status"] != "admitted" or not indices:
+        return
+    try:
+        for frame in read_footage(Path(source["path"]), source["kind"], indices):
+            image = frame.image()
+            key = f"{stem}-{frame.index:07d}"
+            write_image(folder / f"{key}.jpg", image)
+            height, width = image.shape[:2]
+            known = {"key": key, "source": source["source"], "width": width, "height": height}
+            yield {**known, "phash": perceptual_hash(image), "path": place / f"{key}.jpg"}
+    except Failed as fault:
+        raise TesseraError(
+            f"source {source['source']!r}, {source['path']!r}: {fault}; restore the file or remove the source"
+        ) from None

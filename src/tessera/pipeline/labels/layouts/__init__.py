@@ -1,0 +1,1 @@
+"""The layouts of sets of labelled images: which image has which labels, a module per format. Nothing in a set is trusted."""

@@ -1,0 +1,67 @@
+"""A labelled image of a set, whatever the format of its labels."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tessera.core.archives import File
+from tessera.core.errors import Dropped, Failed
+from tessera.records.annotation.model import ImageAnnotations, Loss
+from tessera.records.material import ANY, LabelledSet
+
+Regions = Callable[[str, int, int], tuple[ImageAnnotations, list[Loss]]]  # of the key, width and height of a picture
+
+
+@dataclass(frozen=True)
+class Item:
+    """A picture of a set and its labels: a row of the ledger. Neither has been read yet."""
+
+    name: str  # path below the top of the set, without suffix; its key is made of it
+    picture: Callable[[], File]  # finds the picture; raises `Dropped` or `Failed`
+    regions: Regions  # reads the labels; raises `Dropped` or `Failed`
+    files: tuple[File, ...] = ()  # what this row stands for besides the picture: these need no rows of their own
+
+
+def failed(name: str, fault: Dropped, files: Sequence[File] = ()) -> Item:
+    """Return an item that raises `fault`."""
+
+    def fail() -> File:
+        raise fault
+
+    return Item(name, fail, lambda key, width, height: (ImageAnnotations(key, width, height), []), tuple(files))
+
+
+def several(name: str, files: Sequence[File], what: str) -> Item:
+    """Return the item of `files` that have one name, so that it is not known which of them belong together."""
+    names = ", ".join(file.shown for file in files)
+    return failed(name, Failed(f"several {what} of one name", f"{names}; rename or remove all but one"), files)
+
+
+def stem(file: File) -> str:
+    """Return the name of `file` without its suffix."""
+    return file.path.with_suffix("").as_posix()
+
+
+def by_stem(files: Sequence[File]) -> dict[str, list[File]]:
+    """Return `files` by their names without suffix: a label matches an image with any, and some file systems ignore case."""
+    items: dict[str, list[File]] = defaultdict(list)
+    for file in files:
+        items[stem(file).casefold()].append(file)
+    return items
+
+
+def given(file: File) -> File:
+    """Return `file`: the picture of an item for which it is known from the start."""
+    return file
+
+
+def class_name(number: int, names: Sequence[str], label_set: LabelledSet, classes: Sequence[str]) -> str:
+    """Return the label of the class `number` of a set; `names` are those that the set states, if any.
+
+    Without names, the numbers are those in `classes` of its settings, or of the `classes` of the dataset.
+    """
+    if str(number) in label_set.classes or not (names or number < len(classes)):
+        return str(number)
+    if names:
+        return names[number]
+    return str(number) if ANY in label_set.classes else classes[number]

@@ -1,0 +1,167 @@
+"""The pictures of sets that others labelled: found by the names in label files, checked, and stored."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from tessera.core.archives import File
+from tessera.core.errors import Dropped, Failed
+from tessera.core.files import IMAGE_SUFFIXES, open_file
+from tessera.core.provenance import sha256_file
+from tessera.imaging.containers import IMAGE_FORMATS
+from tessera.imaging.hashing import perceptual_hash
+from tessera.imaging.images import read_image
+from tessera.records.annotation.hub import Origin
+from tessera.records.blocklist import Blocklist
+from tessera.records.material import LabelledSet, Material
+
+UNREAD_SUFFIXES = {".avif", ".dng", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jxl", ".mpo", ".pfm", ".tga"}  # of images
+MAX_IMAGE_BYTES = 2**28
+MAX_PIXELS = 100_000_000  # of an image
+LEAST_SIDE = 10  # pixels; ultralytics leaves smaller images out
+SPLIT_NAMES = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
+SPLIT_FOLDER = re.compile(r"(train|training|val|valid|validation|test|testing)(?:[-_]?(?:yolo|set|split|\d+))?", re.IGNORECASE)
+
+
+def is_picture(file: File) -> bool:
+    """Return whether the name of `file` is that of an image, of whatever format."""
+    return file.suffix in IMAGE_SUFFIXES | UNREAD_SUFFIXES
+
+
+class Pictures:
+    """The pictures of a set, to find one by the name that a label file states."""
+
+    def __init__(self, files: Iterable[File]) -> None:
+        self._named: dict[str, list[File]] = defaultdict(list)
+        for file in files:
+            self._named[file.path.name.casefold()].append(file)
+
+    def find(self, name: str, beside: PurePosixPath) -> File:
+        """Return the picture whose path ends with `name`. Case does not matter.
+
+        Label files state paths relative to folders of their own. Of several such pictures, the one in or nearest to the folder
+        of the label file `beside` is returned. Raises `Failed` if there is none, or if two are equally near.
+        """
+        parts = _parts(PurePosixPath(name))
+        found = [file for file in self._named.get(parts[-1], ()) if _parts(file.path)[-len(parts) :] == parts] if parts else []
+        if not found:
+            raise Failed("image missing", f"{beside}: {name!r:.200} is not in the set; restore it")
+        near = [_shared(file.path, beside) for file in found]
+        best = [file for file, count in zip(found, near, strict=True) if count == max(near)]
+        if len(best) > 1:
+            raise Failed(
+                "several images of one name", f"{beside}: {', '.join(file.shown for file in best)}; rename all but one"
+            )
+        return best[0]
+
+
+def _parts(path: PurePosixPath) -> list[str]:
+    return [part.casefold() for part in path.parts if part != "."]
+
+
+def _shared(one: PurePosixPath, other: PurePosixPath) -> int:
+    """Return how many folders from the top the two paths have in common."""
+    pairs = zip(_parts(one.parent), _parts(other.parent), strict=False)
+    return next((number for number, (here, there) in enumerate(pairs) if here != there), min(len(one.parts), len(other.parts)))
+
+
+@dataclass
+class Store:
+    """Checks the pictures of a set, and stores those that are not files of a folder.
+
+    `folder` is where they are written, `place` its final path. An image is dropped if its sha256 is in `blocklist`, or if its
+    perceptual hash differs from a listed one in at most `distance` bits.
+    """
+
+    folder: Path
+    place: Path
+    blocklist: Blocklist
+    distance: int
+    _seen: dict[str, str] = field(default_factory=dict)  # the name of the first picture of each sha256
+
+    @contextmanager
+    def take(self, file: File, key: str) -> Iterator[tuple[np.ndarray, str]]:
+        """Yield the image in `file`, uint8 (H, W, 3), RGB, and its path for a table.
+
+        A file of an archive is stored under its `key`, unless the block raises an error. Of identical files, only the first
+        whose block ends without one is used, so that an image with broken labels replaces no copy with good ones.
+
+        Raises `Dropped` or `Failed` if the picture cannot be used.
+        """
+        if file.suffix in UNREAD_SUFFIXES:
+            raise Failed("image of a kind that is not read", f"{file.shown}: convert it to PNG, or leave it out")
+        stored = f"{key}{file.suffix}"
+        path = file.local or self.folder / stored
+        try:
+            if not file.local:
+                path.write_bytes(file.read(MAX_IMAGE_BYTES))
+            image = check_image(path, file.shown, self.blocklist, self.distance)
+            sha256 = sha256_file(path)
+            if sha256 in self._seen:
+                raise Dropped("the same image twice", f"{file.shown} is {self._seen[sha256]}; keep one")
+            yield image, (file.local or self.place / stored).as_posix()
+        except BaseException:
+            if not file.local:
+                path.unlink(missing_ok=True)
+            raise
+        self._seen[sha256] = file.shown
+
+
+def check_image(path: Path, name: str, listed: Blocklist, distance: int) -> np.ndarray:
+    """Return the image `path`, uint8 (H, W, 3), RGB. Raises `Failed` or `Dropped`, with its `name`, if it cannot be used."""
+    from PIL import Image, UnidentifiedImageError
+
+    with open_file(path) as file:
+        start = file.read(512)
+    if start.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype", b"<html")):
+        raise Failed("image is HTML", f"{name} is a web page; fetch the image again")
+    listed.check_file(sha256_file(path), name)
+    try:
+        with Image.open(path, formats=IMAGE_FORMATS) as header:
+            width, height = header.size
+    except MemoryError:
+        raise
+    except UnidentifiedImageError:  # its text contains a temporary path
+        raise Failed("image cannot be decoded", f"{name} is none of {', '.join(IMAGE_FORMATS)}; convert it") from None
+    except Exception as error:  # decoders raise exceptions of many types for hostile bytes
+        raise Failed("image cannot be decoded", f"{name}: {error}; save it again") from None
+    if width * height > MAX_PIXELS:
+        raise Failed("image too large", f"{name} has {width} by {height} pixels, {MAX_PIXELS:,} are allowed; scale it down")
+    if min(width, height) < LEAST_SIDE:
+        raise Dropped("image too small", f"{name} has {width} by {height} pixels; {LEAST_SIDE} a side are needed")
+    picture = read_image(path, name.strip("'"))
+    listed.check_picture(picture, name, distance)
+    return picture
+
+
+def origin(material: Material, source: str, path: PurePosixPath, stored: str, image: np.ndarray) -> Origin:
+    """Return the origin of the picture at `path` of a set; `source` is that of the set, `stored` the path for the table.
+
+    If the settings of the set name a split, all its images belong to one source, with that split. Otherwise, images in a folder
+    with the name of a split belong to the source `SOURCE/SPLIT` and to that split. Every other image belongs to the source of
+    the set or, if `split_by` of the set is `image`, is the source `SOURCE/PATH`.
+    """
+    folder = split_of(path)
+    own = folder or (path.as_posix() if isinstance(material, LabelledSet) and material.split_by == "image" else "")
+    if material.split or not own:
+        own, folder = "", material.split
+    return Origin(f"{source}/{own}" if own else source, stored, perceptual_hash(image), folder, material.rights)
+
+
+def split_of(path: PurePosixPath) -> str:
+    """Return the split named by the innermost such folder of `path`, or an empty string."""
+    for part in reversed(path.parts[:-1]):
+        if match := SPLIT_FOLDER.fullmatch(part):
+            name = match[1].lower()
+            return SPLIT_NAMES.get(name, name)
+    return ""
+
+
+def order(name: str) -> tuple[bool, str]:
+    """Return what pictures are sorted by: those for validation and tests first, because the first of equal files is kept."""
+    return split_of(PurePosixPath(name)) not in ("val", "test"), name
