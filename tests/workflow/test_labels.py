@@ -185,6 +185,20 @@ def test_labels_of_no_source_are_named_when_a_run_begins(labelled: Project) -> N
     )
 
 
+def test_labels_of_whole_images_are_imported_by_their_target(labelled: Project) -> None:
+    for number, name in enumerate(("sharp", "soft {x}")):
+        write_image(labelled.folder / "whole" / name / "a.png", 30 + number)
+    given = {"name": "blur {x}", "path": "whole", "content": "general", "rights": "CC0"}
+    labelled.settings["annotations"]["image_labels"] = [given]
+    run = labelled.run("image_labels")
+    assert run.returncode == 0, run.output
+    table = labelled.results / "labels" / "images" / file_name("blur {x}") / "labels.parquet"
+    assert sorted(pl.read_parquet(table)["label"]) == ["sharp", "soft {x}"]
+    given["path"] = "nowhere"
+    run = labelled.run("--dry-run", "image_labels")
+    assert run.returncode != 0 and "annotations.image_labels: 'blur {x}': 'nowhere' is not there" in run.output
+
+
 def test_adult_labels_without_consent_stop_the_run_before_any_job(labelled: Project) -> None:
     labelled.settings["annotations"]["labels"][0]["content"] = "adult"
     run = labelled.run(*targets(labelled))

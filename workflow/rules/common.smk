@@ -61,6 +61,10 @@ DATASETS = made_datasets(config, has_sources=bool(SOURCES))
 MODELS = trained_models(config, has_sources=bool(SOURCES))
 # Sets of labelled images that the settings name, by the names of their folders in the results.
 LABELS = {file_name(each.values["name"]): each for each in labelled_sets(config)}
+# Sets of images with labels of their own that the settings name, by the names of their folders in the results.
+IMAGE_LABELS = {
+    file_name(each["name"]): each for each in config["annotations"]["image_labels"]
+}
 # The shards whose frames can have labels: all or, if no folder of such labels is set, none.
 LABELLED = SHARDS if config["annotations"]["frame_labels"] else []
 # The values of the wildcards in the paths of the catalogue.

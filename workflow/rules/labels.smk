@@ -21,6 +21,7 @@ if workflow.is_main_process:
         [source.source for source in SOURCES],
         [
             *(each.values["path"] for each in LABELS.values()),
+            *(each["path"] for each in IMAGE_LABELS.values()),
             config["preview"]["proposals"]["folder"],
         ],
     )
@@ -33,6 +34,11 @@ if workflow.is_main_process:
 
 wildcard_constraints:
     labels=any_of(LABELS),
+    image_labels=any_of(IMAGE_LABELS),
+
+
+localrules:
+    image_labels,
 
 
 def of_set(value):
@@ -94,6 +100,46 @@ rule import_labels:
         code=code_digest("tessera.pipeline.labels.sets:import_labels"),
     script:
         "../scripts/import_labels.py"
+
+
+def watched_image_labels(wildcards):
+    """Return a value that changes with the files of a set of images with labels, which must exist."""
+    given = IMAGE_LABELS[wildcards.image_labels]
+    check_there(f"annotations.image_labels: {given['name']!r}", given["path"])
+    return fingerprint(files_below(given["path"]))
+
+
+def image_label_set(wildcards):
+    """Return the settings of a set of images with labels."""
+    return IMAGE_LABELS[wildcards.image_labels]
+
+
+rule import_image_labels:
+    input:
+        blocklist=lookup(dpath="sources/blocklist", within=config),
+    output:
+        labels="<results>/labels/images/{image_labels}/labels.parquet",
+        pictures=directory("<results>/labels/images/{image_labels}/pictures"),
+        ledger="<results>/labels/images/{image_labels}/ledger.jsonl",
+    log:
+        "<logs>/import_image_labels/{image_labels}.log",
+    benchmark:
+        "<benchmarks>/import_image_labels/{image_labels}.jsonl"
+    params:
+        label_set=image_label_set,
+        watched=watched_image_labels,
+        blocklist_distance=lookup(dpath="sources/blocklist_distance", within=config),
+        code=code_digest("tessera.pipeline.labels.whole:import_image_labels"),
+    script:
+        "../scripts/import_image_labels.py"
+
+
+rule image_labels:
+    input:
+        expand(
+            "<results>/labels/images/{image_labels}/labels.parquet",
+            image_labels=IMAGE_LABELS,
+        ),
 
 
 rule import_frame_labels:

@@ -15,7 +15,7 @@ from tessera.core.errors import TesseraError
 from tessera.core.files import file_name, files_of, not_an_address, or_folder, size_of
 from tessera.core.provenance import digest
 from tessera.core.tsv import Fault, read_sheet, refuse
-from tessera.records.material import LABELS, SETS, WATERMARKS
+from tessera.records.material import SETS
 
 BLOCK = 4096  # bytes of a sample of a file
 SMALL = 100_000_000  # bytes, about a minute of 1080p; the jobs of a larger source take far longer than starting them
@@ -50,7 +50,8 @@ class Source(BaseModel):
     @classmethod
     def _not_a_set(cls, value: str) -> str:
         if value.startswith(SETS):
-            raise ValueError(f"ids that start with {LABELS!r} or {WATERMARKS!r} are reserved for images that the settings name")
+            reserved = ", ".join(map(repr, SETS))
+            raise ValueError(f"ids that start with one of {reserved} are reserved for images that the settings name")
         return value
 
 

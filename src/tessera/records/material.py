@@ -12,7 +12,8 @@ from tessera.records.rights import missing_rights
 
 LABELS = "labels:"  # prefix of the source of an image in a folder of labels
 WATERMARKS = "watermarks:"  # prefix of the source of an image in a set of watermarks
-SETS = (LABELS, WATERMARKS)
+IMAGE_LABELS = "image_labels:"  # prefix of the source of an image in a set whose images have labels as a whole
+SETS = (LABELS, WATERMARKS, IMAGE_LABELS)
 
 
 class Material(Settings):
@@ -42,14 +43,9 @@ class Material(Settings):
 Format = Literal["labelme", "coco", "yolo", "masks", "label_studio"]
 
 
-class LabelledSet(Material):
-    """A folder or zip file of images and their labels.
+class PictureSet(Material):
+    """A folder or zip file of images and labels."""
 
-    `use` is the dataset that it feeds; empty for the one that the list of the set is for.
-    """
-
-    use: str = ""
-    format: Format = "labelme"
     classes: dict[str, str | None] = Field(default_factory=dict)
     split_by: Literal["set", "image"] = "set"
 
@@ -58,6 +54,16 @@ class LabelledSet(Material):
     def _numbers_are_names(cls, value: Any) -> Any:
         # YAML reads the number of a class as a number.
         return {str(name): meaning for name, meaning in value.items()} if isinstance(value, dict) else value
+
+
+class LabelledSet(PictureSet):
+    """A folder or zip file of images and the labels of their regions.
+
+    `use` is the dataset that it feeds; empty for the one that the list of the set is for.
+    """
+
+    use: str = ""
+    format: Format = "labelme"
 
 
 ANY = "*"  # the key in `classes` for all labels that it does not name

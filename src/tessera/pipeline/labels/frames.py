@@ -85,7 +85,7 @@ def import_frame_labels(
                     origin = Origin(source["source"], path, frame["phash"], source["split"], source["rights"])
                     found.append((annotated, origin))
                     remark(note, losses)
-    tell_unknown({quoted(path): labels for path, labels in unknown.items()}, "label files", classes, FIX)
+    tell_unknown({quoted(path): labels for path, labels in unknown.items()}, "shapes", "label files", classes, FIX)
     write_hub(annotations, images, found)
 
 

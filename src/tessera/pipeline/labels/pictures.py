@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from tessera.imaging.hashing import perceptual_hash
 from tessera.imaging.images import read_image
 from tessera.records.annotation.hub import Origin
 from tessera.records.blocklist import Blocklist
-from tessera.records.material import LabelledSet, Material
+from tessera.records.material import PictureSet
 
 UNREAD_SUFFIXES = {".avif", ".dng", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jxl", ".mpo", ".pfm", ".tga"}  # of images
 MAX_IMAGE_BYTES = 2**28
@@ -70,6 +71,15 @@ def _shared(one: PurePosixPath, other: PurePosixPath) -> int:
     return next((number for number, (here, there) in enumerate(pairs) if here != there), min(len(one.parts), len(other.parts)))
 
 
+class Picture(NamedTuple):
+    """A picture of a set that can be used."""
+
+    file: File
+    image: np.ndarray  # uint8 (H, W, 3), RGB
+    path: str  # for a table
+    sha256: str
+
+
 @dataclass
 class Store:
     """Checks the pictures of a set, and stores those that are not files of a folder.
@@ -85,8 +95,8 @@ class Store:
     _seen: dict[str, str] = field(default_factory=dict)  # the name of the first picture of each sha256
 
     @contextmanager
-    def take(self, file: File, key: str) -> Iterator[tuple[np.ndarray, str]]:
-        """Yield the image in `file`, uint8 (H, W, 3), RGB, and its path for a table.
+    def take(self, file: File, key: str) -> Iterator[Picture]:
+        """Yield the picture in `file`.
 
         A file of an archive is stored under its `key`, unless the block raises an error. Of identical files, only the first
         whose block ends without one is used, so that an image with broken labels replaces no copy with good ones.
@@ -104,7 +114,7 @@ class Store:
             sha256 = sha256_file(path)
             if sha256 in self._seen:
                 raise Dropped("the same image twice", f"{file.shown} is {self._seen[sha256]}; keep one")
-            yield image, (file.local or self.place / stored).as_posix()
+            yield Picture(file, image, (file.local or self.place / stored).as_posix(), sha256)
         except BaseException:
             if not file.local:
                 path.unlink(missing_ok=True)
@@ -139,27 +149,31 @@ def check_image(path: Path, name: str, listed: Blocklist, distance: int) -> np.n
     return picture
 
 
-def origin(material: Material, source: str, path: PurePosixPath, stored: str, image: np.ndarray) -> Origin:
-    """Return the origin of the picture at `path` of a set; `source` is that of the set, `stored` the path for the table.
+def origin(label_set: PictureSet, source: str, picture: Picture) -> Origin:
+    """Return the origin of a `picture` of `label_set`, whose source is `source`.
 
     If the settings of the set name a split, all its images belong to one source, with that split. Otherwise, images in a folder
     with the name of a split belong to the source `SOURCE/SPLIT` and to that split. Every other image belongs to the source of
     the set or, if `split_by` of the set is `image`, is the source `SOURCE/PATH`.
     """
-    folder = split_of(path)
-    own = folder or (path.as_posix() if isinstance(material, LabelledSet) and material.split_by == "image" else "")
-    if material.split or not own:
-        own, folder = "", material.split
-    return Origin(f"{source}/{own}" if own else source, stored, perceptual_hash(image), folder, material.rights)
+    folder = split_of(picture.file.path)
+    own = folder or (picture.file.name if label_set.split_by == "image" else "")
+    if label_set.split or not own:
+        own, folder = "", label_set.split
+    source = f"{source}/{own}" if own else source
+    return Origin(source, picture.path, perceptual_hash(picture.image), folder, label_set.rights)
 
 
 def split_of(path: PurePosixPath) -> str:
     """Return the split named by the innermost such folder of `path`, or an empty string."""
-    for part in reversed(path.parts[:-1]):
-        if match := SPLIT_FOLDER.fullmatch(part):
-            name = match[1].lower()
-            return SPLIT_NAMES.get(name, name)
-    return ""
+    return next(filter(None, map(split_name, reversed(path.parts[:-1]))), "")
+
+
+def split_name(folder: str) -> str:
+    """Return the split that the name of a folder means, or an empty string."""
+    match = SPLIT_FOLDER.fullmatch(folder)
+    name = match[1].lower() if match else ""
+    return SPLIT_NAMES.get(name, name)
 
 
 def order(name: str) -> tuple[bool, str]:

@@ -1,25 +1,24 @@
 """Import a set of images that people labelled, in any format, into tables of the hub."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
 from tessera.core.archives import File, open_files
-from tessera.core.errors import Dropped, Failed, TesseraError
-from tessera.core.files import IMAGE_SUFFIXES, file_name
-from tessera.core.job import progress
+from tessera.core.errors import Dropped, TesseraError
+from tessera.core.files import IMAGE_SUFFIXES
 from tessera.core.ledger import Ledger
 from tessera.imaging.masks import rle_counts
 from tessera.imaging.polygons import parts_area
 from tessera.pipeline.labels.layouts import coco, label_studio, labelme, masks, yolo
-from tessera.pipeline.labels.layouts.item import Item, failed, several
-from tessera.pipeline.labels.pictures import Store, is_picture, order, origin
+from tessera.pipeline.labels.layouts.item import Item, Regions
+from tessera.pipeline.labels.pictures import Picture, Store, is_picture, origin
 from tessera.pipeline.labels.unknown import tell_unknown
+from tessera.pipeline.labels.walk import take_all, usable_files
 from tessera.records.annotation.hub import Origin, write_hub
-from tessera.records.annotation.model import Annotation, ImageAnnotations, Loss, remark
+from tessera.records.annotation.model import Annotation, ImageAnnotations, Loss
 from tessera.records.blocklist import read_blocklist
 from tessera.records.material import LabelledSet, meaning
 
@@ -66,51 +65,32 @@ def import_labels(
     Raises `TesseraError` if the set does not exist, cannot be opened, exceeds the limits of `core.archives`, or has no labels,
     or if the blocklist cannot be read.
     """
-    store = Store(pictures, place, read_blocklist(blocklist), blocklist_distance)
-    prefix = f"{file_name(label_set.name)}+"
     found: list[tuple[ImageAnnotations, Origin]] = []
     unknown: dict[str, list[str]] = {}
-    taken: dict[str, str] = {}
-    pictures.mkdir()
 
-    def read(item: Item, key: str) -> list[Loss]:
-        file = item.picture()
-        if taken.setdefault(file.name, key) != key:
-            raise Failed("image is labelled twice", f"{file.shown} has the labels {taken[file.name]} and {key}; keep one")
-        with store.take(file, key) as (image, path):
-            annotated, losses = item.regions(key, image.shape[1], image.shape[0])
-            kept, lost, others = wanted(annotated, label_set, classes, min_area)
-            if others:
-                unknown[file.shown] = others
-            if annotated.annotations and not kept and lost:
-                reasons = sorted({loss.reason for loss in lost})
-                details = sorted({f"{loss.reason} {loss.detail}".strip() for loss in lost})
-                raise Dropped(f"no usable shape: {'; '.join(reasons)}", f"{file.shown}: {'; '.join(details)}")
-            found.append((replace(annotated, annotations=kept), origin(label_set, source, file.path, path, image)))
+    def use(item: Item[Regions], key: str, picture: Picture) -> list[Loss]:
+        annotated, losses = item.labels(key, picture.image.shape[1], picture.image.shape[0])
+        kept, lost, others = wanted(annotated, label_set, classes, min_area)
+        if others:
+            unknown[picture.file.shown] = others
+        if annotated.annotations and not kept and lost:
+            reasons = sorted({loss.reason for loss in lost})
+            details = sorted({f"{loss.reason} {loss.detail}".strip() for loss in lost})
+            raise Dropped(f"no usable shape: {'; '.join(reasons)}", f"{picture.file.shown}: {'; '.join(details)}")
+        found.append((replace(annotated, annotations=kept), origin(label_set, source, picture)))
         return losses + lost
 
+    pictures.mkdir()
+    store = Store(pictures, place, read_blocklist(blocklist), blocklist_distance)
     with open_files(label_set.path, f"{setting}: {label_set.name!r}") as files, Ledger(ledger) as rows:
-        for file in files:
-            if file.fault:
-                rows.row(f"{prefix}{file_name(file.name)}", "failed", file.fault, f"{file.shown}; leave it out")
         _check_not_empty(files, label_set, setting)
-        files = [file for file in files if not file.fault]
+        usable = usable_files(files, label_set.name, rows)
         try:
-            items = READERS[label_set.format](files, label_set, classes)
+            items = READERS[label_set.format](usable, label_set, classes)
         except TesseraError as error:
             raise TesseraError(f"{setting}: {error}") from None
-        items = _one_of_each_name(items)
-        for item in progress(sorted(items, key=lambda item: order(item.name)), len(items), "images"):
-            key = f"{prefix}{file_name(item.name)}"
-            with rows.item(key) as note:
-                remark(note, read(item, key))
-        # Known only now: a label file may refer to an image with a different name.
-        stood_for = {file.name for item in items for file in item.files}
-        for file in sorted((file for file in files if is_picture(file)), key=lambda file: file.name):
-            if file.name not in taken and file.name not in stood_for:
-                name = f"{prefix}{file_name(file.path.with_suffix('').as_posix())}"
-                rows.row(name, "dropped", "unlabelled", f"{file.shown} has no label; label it, or leave it out")
-    tell_unknown(unknown, "images", classes, FIX)
+        take_all(items, usable, label_set.name, store, rows, use)
+    tell_unknown(unknown, "shapes", "images", classes, FIX)
     write_hub(annotations, images, found)
 
 
@@ -152,29 +132,6 @@ def area_of(annotation: Annotation) -> float:
         return float(np.sum(rle_counts(annotation.rle)[1::2]))
     x0, y0, x1, y1 = annotation.box
     return (x1 - x0) * (y1 - y0)
-
-
-def _one_of_each_name(items: Sequence[Item]) -> list[Item]:
-    """Return `items`, with one failed item in place of several that would have one key."""
-    names = Counter(item.name.casefold() for item in items)
-    single = [item for item in items if names[item.name.casefold()] == 1]
-    for name in sorted(name for name, count in names.items() if count > 1):
-        same = [item for item in items if item.name.casefold() == name]
-        files = list({file.name: file for item in same for file in _files_of(item)}.values())
-        one = PurePosixPath(same[0].name)
-        if len(files) > 1:
-            single.append(several(one.as_posix(), files, "images"))
-        else:
-            fault = Failed("image is labelled twice", f"{one.as_posix()!r} has {len(same)} labels; keep one of them")
-            single.append(failed(one.as_posix(), fault, files))
-    return single
-
-
-def _files_of(item: Item) -> list[File]:
-    try:
-        return [*item.files, item.picture()]
-    except Dropped:
-        return list(item.files)
 
 
 def _check_not_empty(files: Sequence[File], label_set: LabelledSet, setting: str) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, PositiveInt, field_validator
 
@@ -10,13 +10,25 @@ from tessera.core.files import file_name
 from tessera.core.settings import Settings
 from tessera.records.annotation.label_files import LABEL_SUFFIX, frame_label_folders, frame_source, label_files
 from tessera.records.manifest import BUCKET
-from tessera.records.material import LabelledSet, names_differ
+from tessera.records.material import LabelledSet, PictureSet, names_differ
+
+
+class ImageLabelSet(PictureSet):
+    """A set of images that have one label or score each.
+
+    `task` says what the labels are about; empty for the name of the set. `values` says whether they are names or numbers.
+    """
+
+    task: str = ""
+    format: Literal["folders", "tsv", "labelme", "label_studio"] = "folders"
+    values: Literal["label", "score"] = "label"
 
 
 class AnnotationSettings(Settings):
     """Where labels come from, and which of them are used."""
 
     labels: Annotated[tuple[LabelledSet, ...], AfterValidator(names_differ)] = ()
+    image_labels: Annotated[tuple[ImageLabelSet, ...], AfterValidator(names_differ)] = ()
     frame_labels: Path | None = None
     classes: tuple[str, ...] = Field(("nsfw",), min_length=1)
     min_area: PositiveInt = 16

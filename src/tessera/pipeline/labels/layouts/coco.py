@@ -8,14 +8,14 @@ from pathlib import PurePosixPath
 from tessera.core.archives import MAX_TEXT_BYTES, File
 from tessera.core.errors import Failed, TesseraError
 from tessera.core.messages import counted
-from tessera.pipeline.labels.layouts.item import Item, failed, given, stem
+from tessera.pipeline.labels.layouts.item import Item, Regions, failed, given, stem
 from tessera.pipeline.labels.pictures import Pictures, is_picture
 from tessera.records.annotation.formats.coco import parse_coco
 from tessera.records.annotation.model import ImageAnnotations, Loss
 from tessera.records.material import LabelledSet
 
 
-def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[str]) -> list[Item]:
+def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[str]) -> list[Item[Regions]]:
     """JSON files, each with the labels of many images. Images are found by the end of their path, see `Pictures.find`."""
     pictures = Pictures(filter(is_picture, files))
     items = []
@@ -45,7 +45,7 @@ def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[st
     return items
 
 
-def _coco_item(file: File, image: ImageAnnotations, losses: list[Loss], pictures: Pictures) -> Item:
+def _coco_item(file: File, image: ImageAnnotations, losses: list[Loss], pictures: Pictures) -> Item[Regions]:
     name = image.key.replace("\\", "/")
     try:
         picture = pictures.find(name, file.path)
@@ -56,7 +56,7 @@ def _coco_item(file: File, image: ImageAnnotations, losses: list[Loss], pictures
         detail = f"{file.shown}: {bad[0].key}: {bad[0].detail}; correct or remove the annotation"
         return failed(stem(picture), Failed(bad[0].reason, detail), [picture])
 
-    def regions(key: str, width: int, height: int) -> tuple[ImageAnnotations, list[Loss]]:
+    def regions(key: str, width: int, height: int) -> Regions:
         if (image.width, image.height) != (width, height):
             stated = f"it states {image.width} by {image.height}, the image is {width} by {height}"
             raise Failed("size differs from the image", f"{file.shown}: {image.key!r}: {stated}; label this image itself")

@@ -3,35 +3,37 @@
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from tessera.core.archives import File
 from tessera.core.errors import Dropped, Failed
 from tessera.records.annotation.model import ImageAnnotations, Loss
 from tessera.records.material import ANY, LabelledSet
 
-Regions = Callable[[str, int, int], tuple[ImageAnnotations, list[Loss]]]  # of the key, width and height of a picture
+T = TypeVar("T")
+Regions: TypeAlias = tuple[ImageAnnotations, list[Loss]]  # the regions of a picture, and the losses in reading them
 
 
 @dataclass(frozen=True)
-class Item:
+class Item(Generic[T]):
     """A picture of a set and its labels: a row of the ledger. Neither has been read yet."""
 
     name: str  # path below the top of the set, without suffix; its key is made of it
     picture: Callable[[], File]  # finds the picture; raises `Dropped` or `Failed`
-    regions: Regions  # reads the labels; raises `Dropped` or `Failed`
+    labels: Callable[[str, int, int], T]  # reads the labels, with the key, width and height; raises `Dropped` or `Failed`
     files: tuple[File, ...] = ()  # what this row stands for besides the picture: these need no rows of their own
 
 
-def failed(name: str, fault: Dropped, files: Sequence[File] = ()) -> Item:
+def failed(name: str, fault: Dropped, files: Sequence[File] = ()) -> Item[Any]:
     """Return an item that raises `fault`."""
 
-    def fail() -> File:
+    def fail(*_: object) -> Any:
         raise fault
 
-    return Item(name, fail, lambda key, width, height: (ImageAnnotations(key, width, height), []), tuple(files))
+    return Item(name, fail, fail, tuple(files))
 
 
-def several(name: str, files: Sequence[File], what: str) -> Item:
+def several(name: str, files: Sequence[File], what: str) -> Item[Any]:
     """Return the item of `files` that have one name, so that it is not known which of them belong together."""
     names = ", ".join(file.shown for file in files)
     return failed(name, Failed(f"several {what} of one name", f"{names}; rename or remove all but one"), files)

@@ -1,27 +1,36 @@
 """Sets in the format of exports of Label Studio."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import PurePosixPath
+from typing import TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from tessera.core.archives import MAX_TEXT_BYTES, File, leaves
 from tessera.core.errors import Dropped, Failed
-from tessera.pipeline.labels.layouts.item import Item, failed, given
+from tessera.pipeline.labels.layouts.item import Item, Regions, failed, given
 from tessera.pipeline.labels.pictures import Pictures, is_picture
 from tessera.records.annotation.formats.label_studio import Task, newest, parse_export, read_task
 from tessera.records.material import LabelledSet
 
+T = TypeVar("T")
 
-def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[str]) -> list[Item]:
-    """JSON exports, each with the labels of many images. Of several annotations of one image, the newest counts.
 
-    An image is found by the end of its address, without what Label Studio puts before the names of uploaded files.
+def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[str]) -> list[Item[Regions]]:
+    """JSON exports, each with the labels of many images, see `read_exports`."""
+    return read_exports(files, read_task)
+
+
+def read_exports(files: Sequence[File], read: Callable[[Task, str, int, int], T]) -> list[Item[T]]:
+    """Return an item for each image in the exports among `files`, whose labels are what `read` returns.
+
+    Of several annotations of one image, the newest counts. An image is found by the end of its address, without what Label
+    Studio puts before the names of uploaded files.
     """
     pictures = Pictures(filter(is_picture, files))
     exports = [file for file in files if file.suffix == ".json"]
-    items: list[Item] = []
+    items: list[Item[T]] = []
     tasks: dict[str, list[tuple[Task, File]]] = defaultdict(list)
     for name, task in _tasks(exports, items):
         try:
@@ -38,11 +47,11 @@ def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[st
             reason = f"{task.where}: {picture.shown} has no annotation{why}; submit one, an empty one if it shows nothing"
             items.append(failed(stem, Dropped("unlabelled", reason), [picture]))
         else:
-            items.append(Item(stem, partial(given, picture), partial(read_task, task)))
+            items.append(Item(stem, partial(given, picture), partial(read, task)))
     return items
 
 
-def _tasks(exports: Sequence[File], items: list[Item]) -> Iterator[tuple[str, Task]]:
+def _tasks(exports: Sequence[File], items: list[Item[T]]) -> Iterator[tuple[str, Task]]:
     """Yield the tasks of all `exports`, each with a name of its own, and add those that cannot be read to `items`."""
     for file in exports:
         try:

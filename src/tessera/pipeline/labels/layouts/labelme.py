@@ -1,68 +1,90 @@
 """Sets in the format of labelme."""
 
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
 
 from tessera.core.archives import File
 from tessera.core.errors import Failed
 from tessera.core.files import IMAGE_SUFFIXES
-from tessera.pipeline.labels.layouts.item import Item, by_stem, several, stem
+from tessera.pipeline.labels.layouts.item import Item, Regions, by_stem, several, stem
 from tessera.records.annotation.formats.labelme import MAX_BYTES, embedded_image, image_path, parse_labelme, read_labelme
 from tessera.records.annotation.label_files import LABEL_SUFFIX, check_saved, naming, read_label_file
-from tessera.records.annotation.model import ImageAnnotations, Loss
+from tessera.records.annotation.model import Loss
 from tessera.records.material import LabelledSet
 
+T = TypeVar("T")
 EMBEDDED = {b"\xff\xd8": ".jpg", b"\x89P": ".png"}  # suffixes of embedded images, by their first two bytes
 
 
-def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[str]) -> list[Item]:
+class Document:
+    """A label file of a set, which is read when it is needed. `pictures`: the images of the set, by name."""
+
+    def __init__(self, label: File, pictures: Mapping[str, File]) -> None:
+        self.label = label
+        self.path = label.local or Path(label.name)
+        self.remarks: list[Loss] = []
+        self._pictures = pictures
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The document. Raises `Dropped` if it is a proposal that nobody saved, and `Failed` if it cannot be read."""
+        return _content(self)
+
+    def picture(self) -> File:
+        """Return the image that the document names or, if it is missing, the copy that the document embeds."""
+        self.remarks = []
+        name = image_path(self.content, self.path, self.label.path)
+        if name in self._pictures:
+            return self._pictures[name]
+        data = embedded_image(self.content)
+        suffix = EMBEDDED.get(data[:2]) if data else None
+        missing = str(self.path.parent / PurePosixPath(name).name)
+        if data is None or suffix is None:
+            raise Failed(
+                "image missing", f"{missing!r:.300} does not exist, and its label file has no JPEG or PNG copy; restore it"
+            )
+        self.remarks.append(Loss(self.label.name, "image missing, the copy in its label file was taken", missing, kept=True))
+        return File(f"{stem(self.label)}{suffix}", len(data), lambda most: data)
+
+    def regions(self, key: str, width: int, height: int) -> Regions:
+        """Return the regions with the labels that the document states, and the losses."""
+        labels = {shape["label"] for shape in self.content["shapes"] if isinstance(shape.get("label"), str)}
+        with naming(self.path):
+            annotated, losses = read_labelme(self.content, key, width, height, sorted(labels))
+        return annotated, self.remarks + losses
+
+    def flags(self, key: str, width: int, height: int) -> list[str]:
+        """Return the flags that are set."""
+        return [flag for flag, is_set in (self.content.get("flags") or {}).items() if is_set is True]
+
+
+@lru_cache(maxsize=1)  # the documents of a set may embed all of its images
+def _content(document: Document) -> dict[str, Any]:
+    if document.label.local:
+        return read_label_file(document.label.local)
+    content = parse_labelme(document.label.read(MAX_BYTES), document.path)
+    check_saved(content, document.path)
+    return content
+
+
+def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[str]) -> list[Item[Regions]]:
     """One JSON file beside each image, which names it. A missing image is taken from its label file, if that embeds a copy."""
+    return read_documents(files, Document.regions)
+
+
+def read_documents(files: Sequence[File], read: Callable[[Document, str, int, int], T]) -> list[Item[T]]:
+    """Return an item for each label file in `files`, whose labels are what `read` returns."""
     found = [file for file in files if file.suffix in {LABEL_SUFFIX, *IMAGE_SUFFIXES}]
     # The names in label files are compared with case, as by labelme.
     pictures = {file.name: file for file in files if file.suffix != LABEL_SUFFIX}
-    items = []
+    items: list[Item[T]] = []
     for same in by_stem(found).values():
         named = [file for file in same if file.suffix == LABEL_SUFFIX]
         if len(named) > 1 or (named and len(same) - len(named) > 1):
             items.append(several(stem(named[0]), same, "files"))
         elif named:
-            items.append(_labelme_item(named[0], pictures, same))
+            document = Document(named[0], pictures)
+            items.append(Item(stem(named[0]), document.picture, partial(read, document), tuple(same)))
     return items
-
-
-def _labelme_item(label: File, pictures: dict[str, File], same: Sequence[File]) -> Item:
-    path = label.local or Path(label.name)
-    remarks: list[Loss] = []
-
-    @cache
-    def document() -> dict[str, object]:
-        if label.local:
-            return read_label_file(label.local)
-        content = parse_labelme(label.read(MAX_BYTES), path)
-        check_saved(content, path)
-        return content
-
-    def picture() -> File:
-        name = image_path(document(), path, label.path)
-        if name in pictures:
-            return pictures[name]
-        data = embedded_image(document())
-        suffix = EMBEDDED.get(data[:2]) if data else None
-        missing = (label.local.parent if label.local else label.path.parent) / PurePosixPath(name).name
-        if data is None or suffix is None:
-            raise Failed(
-                "image missing", f"{str(missing)!r:.300} does not exist, and its label file has no JPEG or PNG copy; restore it"
-            )
-        remarks.append(Loss(label.name, "image missing, the copy in its label file was taken", str(missing), kept=True))
-        return File(f"{stem(label)}{suffix}", len(data), lambda most: data)
-
-    def regions(key: str, width: int, height: int) -> tuple[ImageAnnotations, list[Loss]]:
-        shapes = document()["shapes"]
-        assert isinstance(shapes, list)
-        labels = {shape["label"] for shape in shapes if isinstance(shape.get("label"), str)}
-        with naming(path):
-            annotated, losses = read_labelme(document(), key, width, height, sorted(labels))
-        return annotated, remarks + losses
-
-    return Item(stem(label), picture, regions, tuple(same))

@@ -9,17 +9,16 @@ from pathlib import PurePosixPath
 from tessera.core.archives import File
 from tessera.core.errors import Dropped, Failed, TesseraError
 from tessera.core.messages import counted
-from tessera.pipeline.labels.layouts.item import Item, by_stem, class_name, failed, given, several, stem
+from tessera.pipeline.labels.layouts.item import Item, Regions, by_stem, class_name, failed, given, several, stem
 from tessera.pipeline.labels.pictures import MAX_IMAGE_BYTES, is_picture
 from tessera.records.annotation.formats.mask_images import load_mask, read_mask
-from tessera.records.annotation.model import ImageAnnotations, Loss
 from tessera.records.material import ANY, LabelledSet
 
 MASK_FOLDERS = {"mask", "masks"}
 MASK_STEMS = ("-masklabel", "_masklabel", "-mask", "_mask", ".mask")  # ends of the names of masks beside their images
 
 
-def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[str]) -> list[Item]:
+def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[str]) -> list[Item[Regions]]:
     """A PNG mask for each image: `images/…/NAME.jpg` with `masks/…/NAME.png`, or beside it `NAME_mask.png`, `NAME-mask.png`,
     `NAME.mask.png` or `NAME-masklabel.png`.
 
@@ -77,9 +76,7 @@ def _mask_stem(path: PurePosixPath) -> str:
     return "/".join(parts)
 
 
-def _mask_regions(
-    file: File, label_set: LabelledSet, classes: Sequence[str], key: str, width: int, height: int
-) -> tuple[ImageAnnotations, list[Loss]]:
+def _mask_regions(file: File, label_set: LabelledSet, classes: Sequence[str], key: str, width: int, height: int) -> Regions:
     import numpy as np
 
     try:

@@ -10,17 +10,16 @@ import yaml
 from tessera.core.archives import File
 from tessera.core.errors import Dropped, Failed, TesseraError
 from tessera.core.messages import counted
-from tessera.pipeline.labels.layouts.item import Item, by_stem, class_name, failed, given, several, stem
+from tessera.pipeline.labels.layouts.item import Item, Regions, by_stem, class_name, failed, given, several, stem
 from tessera.pipeline.labels.pictures import is_picture
 from tessera.records.annotation.formats.yolo import parse_yolo
-from tessera.records.annotation.model import ImageAnnotations, Loss
 from tessera.records.material import LabelledSet
 
 MAX_LABEL_BYTES = 2**20  # of a label file or a YAML file
 UNNAMED = 1000  # class numbers of a set that names no classes
 
 
-def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[str]) -> list[Item]:
+def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[str]) -> list[Item[Regions]]:
     """A text file for each image, see `parse_yolo`.
 
     Three layouts are read: `SPLIT/images/…` with `SPLIT/labels/…`, `images/SPLIT/…` with `labels/SPLIT/…`, and labels beside
@@ -60,7 +59,7 @@ def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[st
     return items
 
 
-def _yolo_regions(label: File, names: Sequence[str], key: str, width: int, height: int) -> tuple[ImageAnnotations, list[Loss]]:
+def _yolo_regions(label: File, names: Sequence[str], key: str, width: int, height: int) -> Regions:
     content = label.read(MAX_LABEL_BYTES)
     return parse_yolo(content, str(label.local or label.name), key, width, height, names, {"detect", "segment"})
 

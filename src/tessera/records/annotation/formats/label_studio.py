@@ -165,12 +165,20 @@ def read_task(task: Task, key: str, width: int, height: int) -> tuple[ImageAnnot
     return ImageAnnotations(key, width, height, tuple(annotations)), losses
 
 
-def read_choices(task: Task) -> list[str]:
-    """Return what was chosen for the whole picture of `task`, in the order of the export, each once."""
-    found = [item["value"].get("choices") for item in task.result or () if isinstance(item.get("value"), dict)]
-    return list(
-        dict.fromkeys(choice for choices in found if isinstance(choices, list) for choice in choices if _is_text(choice))
-    )
+def read_choices(task: Task, question: str = "") -> list[str]:
+    """Return what was chosen for the whole picture of `task`, in the order of the export, each once.
+
+    `question`: the name in the labelling configuration whose choices are wanted; empty for all. Ratings and numbers are texts.
+    """
+    found: list[str] = []
+    for item in task.result or ():
+        value = item.get("value")
+        if not isinstance(value, dict) or (question and item.get("from_name") != question):
+            continue
+        choices = value.get("choices")
+        found += [choice for choice in choices if _is_text(choice)] if isinstance(choices, list) else []
+        found += [str(value[name]) for name in ("rating", "number") if isinstance(value.get(name), int | float)]
+    return list(dict.fromkeys(found))
 
 
 @dataclass(frozen=True)

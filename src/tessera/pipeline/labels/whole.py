@@ -1,0 +1,164 @@
+"""Import sets whose images have one label or score each."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from tessera.core.archives import File, open_files
+from tessera.core.errors import Dropped, Failed, TesseraError
+from tessera.core.job import tell
+from tessera.core.ledger import Ledger
+from tessera.core.messages import counted
+from tessera.pipeline.labels.layouts import whole
+from tessera.pipeline.labels.layouts.item import Item
+from tessera.pipeline.labels.pictures import Picture, Store, origin
+from tessera.pipeline.labels.settings import ImageLabelSet
+from tessera.pipeline.labels.unknown import tell_unknown
+from tessera.pipeline.labels.walk import take_all, usable_files
+from tessera.records.annotation.model import Loss
+from tessera.records.blocklist import read_blocklist
+from tessera.records.material import IMAGE_LABELS, meaning
+from tessera.records.tables.image_labels import ImageLabels
+from tessera.records.tables.table import types, write_table
+
+READERS = {
+    "folders": whole.read_folders,
+    "tsv": whole.read_tables,
+    "labelme": whole.read_flags,
+    "label_studio": whole.read_answers,
+}
+FIX = "rename the labels, or say in `classes` of the set what they mean"
+
+
+def import_image_labels(
+    label_set: ImageLabelSet,
+    blocklist: Path,
+    blocklist_distance: int,
+    place: Path,
+    labels: Path,
+    pictures: Path,
+    ledger: Path,
+) -> None:
+    """Write the labels of the images of `label_set` to the table `labels` (`tables.ImageLabels`).
+
+    Every label is a class of its own unless `classes` of the set says what it means; then, others are unknown. For what becomes
+    of the images, see `sets.import_labels`; `pictures`, `place`, `blocklist` and `blocklist_distance` are as there.
+
+    `ledger` gets one row per image, and one for each file or row of a table that cannot be used. An image with two labels
+    fails, also if they are those of two identical files. An unknown label, or one that is not wanted, drops its image. The
+    message at the end names classes with one image, and a set with a single class.
+
+    Raises `TesseraError` if the set does not exist, cannot be opened, exceeds the limits of `core.archives` or has no labels,
+    or if the blocklist cannot be read.
+    """
+    place_of_set = f"annotations.image_labels: {label_set.name!r}"
+    known = [name for name in dict.fromkeys(label_set.classes.values()) if name is not None]
+    found: list[dict[str, Any]] = []
+    unknown: dict[str, list[str]] = {}
+
+    def use(item: Item[list[str]], key: str, picture: Picture) -> list[Loss]:
+        height, width = picture.image.shape[:2]
+        stated = conflicts.get(picture.sha256) or item.labels(key, width, height)
+        value = _value(stated, label_set, known, picture.file, unknown)
+        given = origin(label_set, f"{IMAGE_LABELS}{label_set.name}", picture)
+        row = {"key": key, **vars(given), "width": width, "height": height, "sha256": picture.sha256}
+        row |= {"task": label_set.task or label_set.name, "origin": label_set.format, "label": None, "score": None}
+        found.append({**row, label_set.values: value})
+        return []
+
+    pictures.mkdir()
+    store = Store(pictures, place, read_blocklist(blocklist), blocklist_distance)
+    with open_files(label_set.path, place_of_set) as files, Ledger(ledger) as rows:
+        usable = usable_files(files, label_set.name, rows)
+        try:
+            items = READERS[label_set.format](usable, label_set.task)
+        except TesseraError as error:
+            raise TesseraError(f"{place_of_set}: {str(label_set.path)!r}: {error}") from None
+        if not items:
+            raise TesseraError(f"{place_of_set}: {str(label_set.path)!r} contains no labels; correct its path or its `format`")
+        conflicts = _conflicts(items)
+        take_all(items, usable, label_set.name, store, rows, use)
+    tell_unknown(unknown, "labels", "images", known, FIX)
+    if label_set.values == "label":
+        for line in class_warnings(Counter(row["label"] for row in found)):
+            tell(f"{place_of_set}: {line}")
+    write_table(pl.DataFrame(found, schema=types(ImageLabels)), ImageLabels, labels)
+
+
+def class_warnings(counts: Counter[str]) -> list[str]:
+    """Return what a classifier cannot learn from classes with so many images each."""
+    single = [name for name, count in sorted(counts.items()) if count == 1]
+    lines = []
+    if single:
+        names = ", ".join(map(repr, single))
+        lines.append(f"one image alone has the label {names}: it cannot be both trained on and tested; label more such images")
+    if len(counts) == 1:
+        ((name, count),) = counts.items()
+        lines.append(f"{counted(count, 'images')} have the one label {name!r}: a classifier needs two classes")
+    return lines
+
+
+def _conflicts(items: Sequence[Item[list[str]]]) -> dict[str, list[str]]:
+    """Return the labels of each picture that is stated several times with different ones, by sha256.
+
+    Only files of equal size are read for that.
+    """
+    import hashlib
+
+    sizes: dict[int, list[tuple[File, Item[list[str]]]]] = defaultdict(list)
+    for item in items:
+        try:
+            file = item.picture()
+        except Dropped:
+            continue
+        sizes[file.size].append((file, item))
+    stated: dict[str, list[str]] = defaultdict(list)
+    for same in sizes.values():
+        for file, item in same if len(same) > 1 else ():
+            try:
+                digest = hashlib.sha256(file.read(file.size)).hexdigest()
+                stated[digest] += item.labels("", 0, 0)
+            except Dropped:
+                continue
+    return {digest: labels for digest, labels in stated.items() if len(set(labels)) > 1}
+
+
+def _value(
+    stated: Sequence[str], label_set: ImageLabelSet, known: Sequence[str], file: File, unknown: dict[str, list[str]]
+) -> str | float:
+    """Return the one label or score of the picture in `file`. Raises `Dropped` or `Failed` if there is no such one."""
+    labels = list(dict.fromkeys(label.strip() for label in stated if label.strip()))
+    if not labels:
+        raise Dropped("unlabelled", f"{file.shown} has no label; label it, or leave it out")
+    if label_set.values == "score":
+        scores = {_score(label, file) for label in labels}
+        if len(scores) > 1:
+            raise Failed("two scores for one picture", f"{file.shown}: {', '.join(labels)}; keep one")
+        return scores.pop()
+    meant = set()
+    for label in labels:
+        try:
+            meant.add(meaning(label, label_set.classes, known) if label_set.classes else label)
+        except KeyError:
+            unknown[file.shown] = [label]
+            raise Dropped("unknown label", f"{file.shown}: {label!r:.40}; {FIX}") from None
+    wanted = meant - {None}
+    if len(wanted) > 1:
+        raise Failed("two labels for one picture", f"{file.shown}: {', '.join(map(repr, labels))}; keep one")
+    if not wanted:
+        raise Dropped("label that is not wanted", f"{file.shown}: {labels[0]!r:.40} is null in `classes` of the set")
+    return str(wanted.pop())
+
+
+def _score(text: str, file: File) -> float:
+    try:
+        score = float(text)
+    except ValueError:
+        score = float("nan")
+    if not isfinite(score):
+        raise Failed("score is no number", f"{file.shown}: {text!r:.40}; give it a finite number")
+    return score

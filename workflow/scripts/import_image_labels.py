@@ -1,0 +1,16 @@
+"""Import a set of images that have one label or score each."""
+
+from pathlib import Path
+
+from tessera.core.job import job
+from tessera.pipeline.labels.settings import ImageLabelSet
+from tessera.pipeline.labels.whole import import_image_labels
+
+with job(snakemake) as (inputs, outputs, params):
+    import_image_labels(
+        label_set=ImageLabelSet(**params.label_set),
+        blocklist=inputs.blocklist,
+        blocklist_distance=params.blocklist_distance,
+        place=Path(snakemake.output.pictures),
+        **vars(outputs),
+    )
