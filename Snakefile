@@ -54,6 +54,7 @@ for room in room_files():
 
 include: "workflow/rules/embeddings.smk"
 include: "workflow/rules/datasets.smk"
+include: "workflow/rules/fiftyone.smk"
 include: "workflow/rules/models.smk"
 include: "workflow/rules/previews.smk"
 include: "workflow/rules/restored.smk"

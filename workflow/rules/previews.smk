@@ -46,6 +46,15 @@ def sources_asked_for(wildcards):
     return config["preview"]["sources"]
 
 
+def previewed_classes(wildcards):
+    """Return the classes of the dataset of the previewed model. In plain strings, Snakemake would expand braces."""
+    return next(
+        dataset.classes(config)
+        for dataset in tessera.catalogue.DATASETS
+        if dataset.name == PREVIEWED_MODEL.dataset
+    )
+
+
 def preview_weights(wildcards):
     """Return the weights of the preview."""
     if PREVIEW_WEIGHTS == "trained" and PREVIEW_MODEL not in MODELS:
@@ -138,6 +147,7 @@ rule propose_labels:
     output:
         # The proposals are not outputs, because they belong to the person who corrects them.
         report="<results>/previews/{shard}/proposals.tsv",
+        labelling="<results>/previews/{shard}/label_studio.xml",
     log:
         "<logs>/propose_labels/{shard}.log",
     benchmark:
@@ -148,6 +158,8 @@ rule propose_labels:
         preview={"confidence": config["preview"]["confidence"]},
         targets=PREVIEW_TARGETS,
         settings=lookup(dpath="preview/proposals", within=config),
+        model=PREVIEW_MODEL,
+        classes=previewed_classes,
         code=code_digest(
             "tessera.pipeline.previews.proposals:propose_labels",
             "tessera.records.confidence:with_confidences",

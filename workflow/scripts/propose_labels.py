@@ -1,4 +1,4 @@
-"""Write predictions as labelme files for a person to correct."""
+"""Write predictions as label files for a person to correct."""
 
 from pathlib import Path
 
@@ -16,5 +16,7 @@ with job(snakemake) as (inputs, outputs, params):
         labels=Path(params.labels) if params.labels else None,
         confidence=preview["confidence"],
         settings=settings,
+        model=params.model,
+        classes=params.classes,
         **vars(outputs),
     )

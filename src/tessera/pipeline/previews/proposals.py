@@ -1,11 +1,14 @@
-"""Proposals: predictions as labelme files for a person to correct."""
+"""Proposals: predictions for a person to correct, as labelme files or as tasks of Label Studio."""
 
 import csv
+import json
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TextIO
+from urllib.parse import quote
 
 import numpy as np
 from pydantic import Field, NonNegativeInt, PositiveInt
@@ -19,6 +22,7 @@ from tessera.imaging.footage import read_footage
 from tessera.imaging.images import write_image
 from tessera.imaging.masks import decode_rle
 from tessera.imaging.polygons import Part, Ring, trace
+from tessera.records.annotation.formats.label_studio import Prediction, labelling_config, write_task
 from tessera.records.annotation.formats.labelme import write_labelme
 from tessera.records.annotation.label_files import CHECKSUMS, LABEL_SUFFIX, is_unsaved, labelled_frames
 from tessera.records.annotation.model import Annotation, ImageAnnotations
@@ -40,6 +44,7 @@ class ProposalSettings(Settings):
     """Which frames are proposed for correction, and in which folder."""
 
     folder: Path = Path("labels/proposed")
+    format: Literal["labelme", "label_studio"] = "labelme"
     choose: Literal["uncertain", "every", "list"] = "uncertain"
     every: PositiveInt = 30
     frames: dict[str, tuple[NonNegativeInt, ...]] = Field(default_factory=dict)
@@ -69,14 +74,21 @@ def propose_labels(
     labels: Path | None,
     confidence: float,
     settings: ProposalSettings,
+    model: str,
+    classes: Sequence[str],
     report: Path,
+    labelling: Path,
 ) -> None:
-    """Propose frames of a shard for correction: an image and a labelme file each, in one folder per source.
+    """Propose frames of a shard for correction: an image and a label file each, in one folder per source.
 
     `sources`: `tables.Sources`. `frames`: `tables.PredictedFrames`. `predictions`: `tables.Annotations`. `labels`: the folder
     with the labels of frames; a frame that has one is not proposed, so that no copied proposal replaces it. Label files have
     all predicted regions, because it is quicker to delete a region than to draw one. Files that a person edited or deleted
-    stay as they are. `report` gets one tab-separated row per frame: source, key, status.
+    stay as they are.
+
+    If `settings.format` is `label_studio`, a label file is a task with the regions as the prediction of `model`. `labelling`
+    gets the labelling configuration of Label Studio for `classes`, and `report` one tab-separated row per frame: source, key,
+    status.
     """
     import polars as pl
 
@@ -84,6 +96,8 @@ def propose_labels(
     from tessera.records.tables.footage import Sources
     from tessera.records.tables.table import read_table
 
+    labelling.write_text(labelling_config(classes, {}), encoding="utf-8")
+    write = write_proposal if settings.format == "labelme" else partial(write_proposed_task, settings.folder, model)
     predicted, seen = read_table(frames, PredictedFrames), read_table(predictions, Annotations)
     rows: list[tuple[str, str, str]] = []
     for source in progress(list(read_table(sources, Sources).iter_rows(named=True)), unit="sources"):
@@ -99,7 +113,7 @@ def propose_labels(
         more = spread(own, indices, settings) if settings.choose == "uncertain" else []
         chosen = own.filter(pl.col("index").is_in([*indices, *more]))
         proposals = _proposals(source, chosen, regions, settings.simplify)
-        status_of = dict(place(settings.folder / file_name(name), proposals))
+        status_of = dict(place(settings.folder / file_name(name), proposals, write))
         spaced = set(own.filter(pl.col("index").is_in(more))["key"])
         status_of |= {key: SPREAD for key in spaced if status_of[key] == PROPOSED}
         if settings.choose == "list":
@@ -157,13 +171,33 @@ def spread(frames: "pl.DataFrame", chosen: Collection[int], settings: ProposalSe
     return [free[number * len(free) // count] for number in range(count)]
 
 
-def place(folder: Path, proposals: Iterable[Proposal]) -> list[tuple[str, str]]:
+def write_proposal(regions: ImageAnnotations, path: Path, picture: str) -> None:
+    """Write `regions` to `path` as a labelme file that is marked as a proposal. `picture`: the name of the image beside it."""
+    write_labelme(regions, path, picture, proposal=True)
+
+
+def write_proposed_task(folder: Path, model: str, regions: ImageAnnotations, path: Path, picture: str) -> None:
+    """Write `regions` to `path` as a task of Label Studio, with the prediction of `model`.
+
+    `picture`: the name of the image beside it. `folder`: the folder with the folders of all sources. Label Studio serves local
+    files below the working folder or, if `folder` is absolute, below `/`.
+    """
+    image = folder / path.parent.name / picture
+    address = f"/data/local-files/?d={quote(image.as_posix().lstrip('/'))}"
+    task, _ = write_task(regions, address, Prediction(model, {}))
+    path.write_text(json.dumps(task) + "\n", encoding="utf-8")
+
+
+Writer = Callable[[ImageAnnotations, Path, str], None]
+
+
+def place(folder: Path, proposals: Iterable[Proposal], write: Writer = write_proposal) -> list[tuple[str, str]]:
     """Update `folder` to hold exactly `proposals`, and return the key and the status of each frame in it.
 
-    A proposal is a pair of files, `KEY.jpg` and `KEY.json`. Pairs that are no longer proposed are removed. A pair is replaced
-    or removed only if the sha256 of each of its files was recorded when it was written here. So a pair with a file that a
-    person made or edited is never touched, and a label file that a person deleted is not written again. If the process is
-    killed at any moment, the next call completes the work.
+    A proposal is a pair of files, `KEY.jpg` and `KEY.json`, the latter written by `write`. Pairs that are no longer proposed
+    are removed. A pair is replaced or removed only if the sha256 of each of its files was recorded when it was written here. So
+    a pair with a file that a person made or edited is never touched, and a label file that a person deleted is not written
+    again. If the process is killed at any moment, the next call completes the work.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for leftover in folder.glob(".*.partial.*"):
@@ -182,7 +216,7 @@ def place(folder: Path, proposals: Iterable[Proposal]) -> list[tuple[str, str]]:
                 status[key] = DELETED
             else:
                 status[key] = PROPOSED
-                kept |= _write_pair(folder, image, regions, journal)
+                kept |= _write_pair(folder, image, regions, journal, write)
         gone = {_key(name) for _, name in ours} - set(status)
         status |= {key: EDITED for key in gone if _edited(folder, key, ours)}
         kept |= {line for line in ours if status.get(_key(line.name)) in (EDITED, DELETED)}
@@ -234,20 +268,20 @@ def _is_ours(folder: Path) -> bool:
     return bool(lines) and all(re.fullmatch(rf"{re.escape(folder.name)}-\d{{7,12}}", _key(line.name)) for line in lines)
 
 
-def _write_pair(folder: Path, image: np.ndarray, regions: ImageAnnotations, journal: TextIO) -> set[Line]:
-    """Write the image and the labelme file, and return their checksums; `journal` gets each before the file is renamed."""
+def _write_pair(folder: Path, image: np.ndarray, regions: ImageAnnotations, journal: TextIO, write: Writer) -> set[Line]:
+    """Write the image and the label file, and return their checksums; `journal` gets each before the file is renamed."""
     picture, label = _pair(regions.key)
     lines = set()
     for name in (picture, label):
-        partial = folder / f".{os.getpid()}.partial.{name}"
+        unfinished = folder / f".{os.getpid()}.partial.{name}"
         if name == picture:
-            write_image(partial, image)
+            write_image(unfinished, image)
         else:
-            write_labelme(regions, partial, picture, proposal=True)
-        line = Line(sha256_file(partial), name)
+            write(regions, unfinished, picture)
+        line = Line(sha256_file(unfinished), name)
         journal.write(f"{line.digest}  {line.name}\n")
         journal.flush()
-        partial.replace(folder / name)
+        unfinished.replace(folder / name)
         lines.add(line)
     return lines
 
@@ -285,12 +319,12 @@ def _read_checksums(path: Path) -> set[Line]:
 
 def _write_checksums(lines: set[Line], path: Path) -> None:
     if lines:
-        partial = path.with_name(f".{os.getpid()}.partial.{path.name}")
-        partial.write_text(
+        unfinished = path.with_name(f".{os.getpid()}.partial.{path.name}")
+        unfinished.write_text(
             "".join(f"{digest}  {name}\n" for digest, name in sorted(lines, key=lambda line: (line.name, line.digest))),
             encoding="utf-8",
         )
-        partial.replace(path)
+        unfinished.replace(path)
     else:
         path.unlink(missing_ok=True)
 

@@ -3,10 +3,12 @@
 import contextlib
 import csv
 import hashlib
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import cv2
 import numpy as np
@@ -36,6 +38,7 @@ from tessera.pipeline.previews.proposals import (
     spread,
     withdraw,
 )
+from tessera.records.annotation.formats.label_studio import decode_brush
 from tessera.records.annotation.formats.labelme import load_labelme, read_labelme
 from tessera.records.annotation.label_files import is_unsaved
 from tessera.records.annotation.model import Annotation, ImageAnnotations
@@ -285,7 +288,7 @@ def test_a_shard_becomes_a_folder_per_source_and_a_report(tmp_path: Path) -> Non
     write_table(regions_table({3: [0.5]}, mask), Annotations, tmp_path / "predictions.parquet")
     wanted = ProposalSettings(folder=tmp_path / "proposed", choose="list", frames={name: (3, 4, 12)})
     tables = [tmp_path / f"{table}.parquet" for table in ("sources", "frames", "predictions")]
-    propose_labels(*tables, None, 0.25, wanted, tmp_path / "report.tsv")
+    propose_labels(*tables, None, 0.25, wanted, "nsfw 1", ["nsfw"], tmp_path / "report.tsv", tmp_path / "studio.xml")
     with (tmp_path / "report.tsv").open(newline="") as file:
         rows = list(csv.reader(file, delimiter="\t"))
     assert rows[1:] == [
@@ -302,9 +305,20 @@ def test_a_shard_becomes_a_folder_per_source_and_a_report(tmp_path: Path) -> Non
     assert (again & (mask > 0)).sum() / (again | (mask > 0)).sum() > 0.85
     assert not again[24, 30], "the hole is gone"
 
-    propose_labels(
-        *tables, None, 0.25, ProposalSettings(folder=tmp_path / "uncertain", limit=2, apart=0.2), tmp_path / "report.tsv"
-    )
+    uncertain = ProposalSettings(folder=tmp_path / "uncertain", limit=2, apart=0.2)
+    propose_labels(*tables, None, 0.25, uncertain, "nsfw 1", ["nsfw"], tmp_path / "report.tsv", tmp_path / "studio.xml")
     with (tmp_path / "report.tsv").open(newline="") as file:
         rows = list(csv.reader(file, delimiter="\t"))
     assert rows[1:] == [[name, "v-0000000", SPREAD], [name, "v-0000003", PROPOSED]]
+
+    tasks = wanted.model_copy(update={"format": "label_studio", "folder": tmp_path / "tasks"})
+    propose_labels(*tables, None, 0.25, tasks, "nsfw 1", ["nsfw"], tmp_path / "report.tsv", tmp_path / "studio.xml")
+    task = json.loads((tmp_path / "tasks" / folder.name / "v-0000003.json").read_text())
+    served = Path("/", parse_qs(urlsplit(task["data"]["image"]).query)["d"][0])
+    assert served == tmp_path / "tasks" / folder.name / "v-0000003.jpg" and served.is_file()
+    (prediction,) = task["predictions"]
+    assert (task["data"]["tessera_id"], prediction["model_version"]) == ("v-0000003", "nsfw 1")
+    (result,) = prediction["result"]
+    shown = decode_brush(result["value"]["rle"], HEIGHT, WIDTH) > 0
+    assert (shown & (mask > 0)).sum() / (shown | (mask > 0)).sum() > 0.85
+    assert f'name="{result["from_name"]}"' in (tmp_path / "studio.xml").read_text()

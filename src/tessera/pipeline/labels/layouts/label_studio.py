@@ -65,7 +65,7 @@ def find_picture(task: Task, pictures: Pictures, beside: PurePosixPath) -> File:
     """Return the picture of `task`. Raises `Failed` if there is none, or several."""
     address = urlsplit(task.image)
     query = parse_qs(address.query).get("d", [""])[0]
-    name = unquote(query or address.path).replace("\\", "/").lstrip("/")
+    name = (query or unquote(address.path)).replace("\\", "/").lstrip("/")
     if not name or leaves(name):
         raise Failed("no image", f"{task.where}: its image is {task.image!r:.200}; it should be a path in `data.image`")
     *folders, last = PurePosixPath(name).parts

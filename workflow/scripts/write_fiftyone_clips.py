@@ -1,0 +1,16 @@
+"""Write a dataset of clips for FiftyOne."""
+
+from pathlib import Path
+
+from tessera.core.job import job
+from tessera.pipeline.datasets.fiftyone import write_fiftyone_clips
+
+with job(snakemake) as (inputs, outputs, params):
+    write_fiftyone_clips(
+        clips=inputs.clips,
+        scores=inputs.scores,
+        folder=inputs.clips.parent,
+        name=f"tessera-{snakemake.wildcards.dataset}",
+        place=Path(snakemake.output.samples).parent,
+        **vars(outputs),
+    )

@@ -1,0 +1,14 @@
+"""Write a dataset of images for FiftyOne."""
+
+from pathlib import Path
+
+from tessera.core.job import job
+from tessera.pipeline.datasets.fiftyone import write_fiftyone_images
+
+with job(snakemake) as (inputs, outputs, params):
+    write_fiftyone_images(
+        **vars(inputs),
+        name=f"tessera-{snakemake.wildcards.dataset}",
+        place=Path(snakemake.output.samples).parent,
+        **vars(outputs),
+    )
