@@ -30,7 +30,7 @@ from tessera.core.files import (
 )
 from tessera.core.messages import counted, shortened
 from tessera.core.provenance import fingerprint
-from tessera.records.annotation.label_files import frame_label_files
+from tessera.records.annotation.label_files import frame_exports, frame_label_files
 from tessera.records.decisions import read_decisions, split_decisions
 from tessera.records.manifest import (
     Source,
@@ -366,11 +366,18 @@ def compared_files(wildcards):
     return inputs_of([*sources, *filter(None, found)])
 
 
+@cache
+def exports_of_frames():
+    """Return the exports of Label Studio with labels of frames. They are searched once, and not for each shard."""
+    return frame_exports(config["annotations"]["frame_labels"])
+
+
 def frame_labels_of_shard(wildcards):
-    """Return a value that changes with the label files of the frames of a shard."""
+    """Return a value that changes with the labels of the frames of a shard. An export may have labels for any shard."""
     folder = config["annotations"]["frame_labels"]
-    return fingerprint(
+    files = [
         file
         for source in SHARDS[wildcards.shard]
         for file in frame_label_files(folder, source.source)
-    )
+    ]
+    return fingerprint([*files, *exports_of_frames()])

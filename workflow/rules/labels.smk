@@ -23,6 +23,7 @@ if workflow.is_main_process:
             *(each.values["path"] for each in LABELS.values()),
             *(each["path"] for each in IMAGE_LABELS.values()),
             config["preview"]["proposals"]["folder"],
+            *exports_of_frames(),
         ],
     )
     for place, count in unclaimed.items():

@@ -11,6 +11,7 @@ from tessera.records.tables.clips import Clips, Scores
 from tessera.records.tables.splits import Splits
 from tessera.records.tables.table import read_table
 
+FRAMES = "frames"  # the folder of the frames of clips, beside the samples
 SCORES = ("sharpness", "brightness", "clipped", "blockiness", "motion", "watermark", "mosaic", "nsfw", "quality")
 
 
@@ -40,8 +41,8 @@ def write_fiftyone_clips(
     """Write the clips of the dataset `name` as a dataset for FiftyOne: the files `metadata` and `samples`.
 
     `clips`: `tables.Clips` of the dataset, with their splits. `scores`: `tables.Scores`. `folder`: the dataset, with a folder
-    for each split. `place`: the final folder of the two files; clips are named relative to it. The folder `frames` gets a file
-    for each clip, which says which frame of the source each of its frames is.
+    for each split. `place`: the final folder of the two files; clips are named relative to it. The folder `frames`, which
+    becomes `FRAMES` there, gets a file for each clip, which says which frame of the source each of its frames is.
     """
     frames.mkdir()
     score_of = {row["key"]: row for row in read_table(scores, Scores).iter_rows(named=True)}
@@ -52,7 +53,7 @@ def write_fiftyone_clips(
         media = _relative(folder / row["split"] / "images" / f"{key}.mp4", place)
         measured = {score: score_of.get(key, {}).get(score) for score in SCORES}
         fields = {"key": key, "source": row["source"], "rights": row["rights"], "first": row["first"], **measured}
-        listed = f"{frames.name}/{key}.json"
+        listed = f"{FRAMES}/{key}.json"
         made.append(video_sample(media, [row["split"]], fields, row["label"], row["score"], listed))
         shown = ({"index": row["first"] + number, "time": time} for number, time in enumerate(row["time"]))
         write_frames(shown, frames / f"{key}.json")

@@ -1,7 +1,8 @@
 """Import the label files of sampled frames into tables of the hub."""
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,17 @@ from tessera.core.ledger import Ledger
 from tessera.imaging.footage import read_footage
 from tessera.imaging.hashing import perceptual_hash
 from tessera.imaging.images import write_image
+from tessera.pipeline.labels.sets import check_usable, wanted
 from tessera.pipeline.labels.unknown import tell_unknown
+from tessera.records.annotation.formats.label_studio import read_task
 from tessera.records.annotation.formats.labelme import drawn_size, read_labelme, unknown_labels
 from tessera.records.annotation.hub import Origin, write_hub
-from tessera.records.annotation.label_files import frame_label_files, naming, read_label_file
+from tessera.records.annotation.label_files import frame_answers, frame_label_files, naming, read_label_file
 from tessera.records.annotation.model import ImageAnnotations, remark
 from tessera.records.tables.footage import Frames, Sources
 from tessera.records.tables.table import read_table
 
-FIX = "rename the shapes in labelme, or add the label to annotations.classes"
+FIX = "rename the shapes, or add the label to annotations.classes"
 
 
 def import_frame_labels(
@@ -39,54 +42,76 @@ def import_frame_labels(
     """Write the labelled frames of a shard to the tables `images` and `annotations` of the hub.
 
     `frames`: `tables.Frames`. `sources`: `tables.Sources`. `pictures`: the folder with the images of the frames. `folder`: the
-    folder with the folders of label files, see `frame_label_files`. Each label file is named after the key of its frame.
+    folder with the folders of label files, see `frame_label_files`, and with exports of Label Studio, see `frame_answers`. Each
+    label file is named after the key of its frame, and each task of an export states it.
 
-    `ledger` gets one row per label file, with the key of the frame. A row that is `ok` with a reason lost some of its labels. A
-    frame that was labelled but not sampled is read from its source at full size and stored in the folder `unsampled`, whose
-    final path is `place`.
+    `ledger` gets one row per label file or task, with the key of the frame. A row that is `ok` with a reason lost some of its
+    labels. A frame that was labelled but not sampled is read from its source at full size and stored in the folder
+    `unsampled`, whose final path is `place`.
 
-    Raises `TesseraError` if the footage of an admitted source cannot be read.
+    Raises `TesseraError` if the footage of an admitted source or an export cannot be read.
     """
     unsampled.mkdir()
     frame_of: dict[str, dict[str, Any]] = {
         frame["key"]: {**frame, "path": pictures / frame["file"]} for frame in read_table(frames, Frames).iter_rows(named=True)
     }
     found: list[tuple[ImageAnnotations, Origin]] = []
-    unknown: dict[Path, list[str]] = {}
+    unknown: dict[str, list[str]] = {}
     with Ledger(ledger) as rows:
         for source in read_table(sources, Sources).iter_rows(named=True):
             labels = sorted(frame_label_files(folder, source["source"]), key=lambda path: (path.stem, path))
-            missing = {label.stem for label in labels} - frame_of.keys()
+            answers = frame_answers(folder, source["source"])
+            missing = {*(label.stem for label in labels), *answers} - frame_of.keys()
             frame_of |= {frame["key"]: frame for frame in _read_unsampled(source, missing, unsampled, place)}
             seen: dict[str, Path] = {}
             for label in progress(labels, unit="label files"):
                 with rows.item(label.stem) as note:
-                    frame = frame_of.get(label.stem)
-                    if source["status"] != "admitted":
-                        raise Dropped("source refused", f"{label.name}: {source['reason']}")
-                    if frame is None or frame["source"] != source["source"]:
-                        called = f"{file_name(source['source'])}-{0:07d}"
-                        raise Dropped(
-                            "no such frame", f"{quoted(label)}: no frame has this name; rename it: the first frame is {called}"
-                        )
+                    frame = _frame(label.stem, quoted(label), source, frame_of)
                     document = read_label_file(label)
                     if seen.setdefault(label.stem, label) != label:
                         both = f"{quoted(seen[label.stem])} and {quoted(label)}"
                         raise Failed("frame is labelled twice", f"{both} have the same name; keep one")
                     if others := unknown_labels(document, classes):
-                        unknown[label] = others
+                        unknown[quoted(label)] = others
                     size = frame["width"], frame["height"]
                     with naming(label):
                         # It may be drawn on the frame at the size of the source, of the sample, or of an earlier sample.
                         drawn = drawn_size(document, *size)
                         annotated, losses = read_labelme(document, frame["key"], *drawn, classes, min_area)
                     annotated = annotated.scaled(*size)
-                    path = frame["path"].as_posix()
-                    origin = Origin(source["source"], path, frame["phash"], source["split"], source["rights"])
-                    found.append((annotated, origin))
+                    found.append((annotated, _origin(frame, source)))
                     remark(note, losses)
-    tell_unknown({quoted(path): labels for path, labels in unknown.items()}, "shapes", "label files", classes, FIX)
+            for key, task in answers.items():
+                with rows.item(key) as note:
+                    frame = _frame(key, task.where, source, frame_of)
+                    if key in seen:
+                        raise Failed("frame is labelled twice", f"{quoted(seen[key])} and {task.where}; keep one")
+                    if task.result is None:
+                        raise Dropped("unlabelled", f"{task.where} has no annotation; submit one, or leave it out")
+                    answer, losses = read_task(task, key, frame["width"], frame["height"])
+                    kept, lost, others = wanted(answer, {}, classes, min_area)
+                    if others:
+                        unknown[repr(task.where)] = others
+                    check_usable(answer, kept, lost, task.where)
+                    found.append((replace(answer, annotations=kept), _origin(frame, source)))
+                    remark(note, losses + lost)
+    tell_unknown(unknown, "shapes", "label files", classes, FIX)
     write_hub(annotations, images, found)
+
+
+def _frame(key: str, label: str, source: dict[str, Any], frame_of: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return the frame `key` of `source`. Raises `Dropped`, which names its `label`, if there is none that may be used."""
+    frame = frame_of.get(key)
+    if source["status"] != "admitted":
+        raise Dropped("source refused", f"{label}: {source['reason']}")
+    if frame is None or frame["source"] != source["source"]:
+        called = f"{file_name(source['source'])}-{0:07d}"
+        raise Dropped("no such frame", f"{label}: no frame has this name; rename it: the first frame is {called}")
+    return frame
+
+
+def _origin(frame: dict[str, Any], source: dict[str, Any]) -> Origin:
+    return Origin(source["source"], frame["path"].as_posix(), frame["phash"], source["split"], source["rights"])
 
 
 def _read_unsampled(source: dict[str, Any], keys: Collection[str], folder: Path, place: Path) -> Iterator[dict[str, Any]]:

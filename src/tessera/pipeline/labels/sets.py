@@ -1,6 +1,6 @@
 """Import a set of images that people labelled, in any format, into tables of the hub."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,13 +70,10 @@ def import_labels(
 
     def use(item: Item[Regions], key: str, picture: Picture) -> list[Loss]:
         annotated, losses = item.labels(key, picture.image.shape[1], picture.image.shape[0])
-        kept, lost, others = wanted(annotated, label_set, classes, min_area)
+        kept, lost, others = wanted(annotated, label_set.classes, classes, min_area)
         if others:
             unknown[picture.file.shown] = others
-        if annotated.annotations and not kept and lost:
-            reasons = sorted({loss.reason for loss in lost})
-            details = sorted({f"{loss.reason} {loss.detail}".strip() for loss in lost})
-            raise Dropped(f"no usable shape: {'; '.join(reasons)}", f"{picture.file.shown}: {'; '.join(details)}")
+        check_usable(annotated, kept, lost, picture.file.shown)
         found.append((replace(annotated, annotations=kept), origin(label_set, source, picture)))
         return losses + lost
 
@@ -95,9 +92,12 @@ def import_labels(
 
 
 def wanted(
-    image: ImageAnnotations, label_set: LabelledSet, classes: Sequence[str], min_area: int
+    image: ImageAnnotations, stated: Mapping[str, str | None], classes: Sequence[str], min_area: int
 ) -> tuple[tuple[Annotation, ...], list[Loss], list[str]]:
-    """Return the regions of `image` that its dataset uses, with their classes there; the losses; and the unknown labels."""
+    """Return the regions of `image` that its dataset uses, with their classes there; the losses; and the unknown labels.
+
+    `stated`, `classes`: see `meaning`.
+    """
     kept: list[Annotation] = []
     losses: list[Loss] = []
     unknown: list[str] = []
@@ -105,7 +105,7 @@ def wanted(
     for number, annotation in enumerate(image.annotations):
         where = f"{image.key}#{number}"
         try:
-            label = meaning(annotation.label, label_set.classes, classes)
+            label = meaning(annotation.label, stated, classes)
         except KeyError:
             losses.append(Loss(where, "unknown label", f"{annotation.label!r:.40}"))
             unknown.append(annotation.label)
@@ -122,6 +122,14 @@ def wanted(
         boxes.add((label, annotation.box) if is_box else (label, number))
         kept.append(replace(annotation, label=label))
     return tuple(kept), losses, unknown
+
+
+def check_usable(image: ImageAnnotations, kept: Sequence[Annotation], losses: Sequence[Loss], where: str) -> None:
+    """Raise `Dropped` if `image` had regions, and none is `kept` because of `losses`: it does not show nothing."""
+    if image.annotations and not kept and losses:
+        reasons = sorted({loss.reason for loss in losses})
+        details = sorted({f"{loss.reason} {loss.detail}".strip() for loss in losses})
+        raise Dropped(f"no usable shape: {'; '.join(reasons)}", f"{where}: {'; '.join(details)}")
 
 
 def area_of(annotation: Annotation) -> float:

@@ -1,15 +1,21 @@
-"""The label files that people draw in labelme: where they lie, and which of them nobody has saved yet."""
+"""The labels of frames that people draw: where they lie, and which of them nobody has saved yet.
+
+They are files of labelme, and exports of Label Studio.
+"""
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from glob import escape
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from tessera.core.errors import Dropped, Failed
+from tessera.core.errors import Dropped, Failed, TesseraError
 from tessera.core.files import IMAGE_SUFFIXES, file_name, files_below, quoted
+from tessera.records.annotation.formats.label_studio import Task, newest, parse_export
 from tessera.records.annotation.formats.labelme import is_proposal, load_labelme
 from tessera.records.manifest import BUCKET
 
@@ -46,6 +52,40 @@ def frame_label_files(folder: Path | None, source: str) -> list[Path]:
     own = [file for name in frame_label_folders(source) for file in label_files(Path(folder, name), [LABEL_SUFFIX])]
     shared = sorted(Path(folder).glob(f"{BUCKET}*/{escape(file_name(source))}-*{LABEL_SUFFIX}"))
     return own + [file for file in shared if frame_source(file) == file_name(source) and file not in own]
+
+
+def frame_exports(folder: Path | None) -> list[Path]:
+    """Return the exports of Label Studio directly in `folder`, sorted by name. They are lists in JSON."""
+    if folder is None or not Path(folder).is_dir():
+        return []
+    files = [file for file in sorted(Path(folder).iterdir()) if file.suffix.lower() == LABEL_SUFFIX and file.is_file()]
+    return [file for file in files if not file.name.startswith(".") and _start(file) == b"["]
+
+
+def frame_answers(folder: Path | None, source: str) -> dict[str, Task]:
+    """Return the newest task in the exports in `folder` of each frame of `source`, by the key of the frame, sorted.
+
+    Raises `TesseraError` if an export cannot be read.
+    """
+    tasks: dict[str, list[Task]] = defaultdict(list)
+    for file in frame_exports(folder):
+        for task in _tasks(file, file.stat().st_mtime_ns):
+            if task.key.rpartition("-")[0] == file_name(source):
+                tasks[task.key].append(task)
+    return {key: newest(tasks[key]) for key in sorted(tasks)}
+
+
+@lru_cache(maxsize=8)  # a shard may have many sources
+def _tasks(file: Path, changed: int) -> list[Task]:
+    try:
+        return parse_export(file.read_bytes(), str(file))
+    except Failed as fault:
+        raise TesseraError(f"annotations.frame_labels: {fault.reason}: {fault.detail}") from None
+
+
+def _start(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        return opened.read(512).lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
 
 
 def frame_source(file: Path) -> str:
@@ -86,11 +126,13 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def labelled_frames(folder: Path | None, source: str) -> set[str]:
-    """Return the keys of the frames of `source` that have a label in `folder`, see `frame_label_files`.
+    """Return the keys of the frames of `source` that have a label in `folder`, see `frame_label_files` and `frame_answers`.
 
-    A proposal that nobody saved is no label. A label file that cannot be read is one, because a person made it.
+    A proposal that nobody saved is no label, nor is a task without an annotation. A label file that cannot be read is one,
+    because a person made it.
     """
-    return {path.stem for path in frame_label_files(folder, source) if not is_unsaved(path)}
+    answered = {key for key, task in frame_answers(folder, source).items() if task.result is not None}
+    return {path.stem for path in frame_label_files(folder, source) if not is_unsaved(path)} | answered
 
 
 def is_unsaved(path: Path) -> bool:

@@ -80,9 +80,11 @@ def test_clips_have_their_scores_and_a_file_of_frames_counted_from_1(tmp_path: P
     media.touch()
     folder = tmp_path / "fiftyone" / "d"
     folder.mkdir(parents=True)
-    made = {"metadata": folder / "metadata.json", "samples": folder / "samples.json", "frames": folder / "frames"}
+    made = {"metadata": folder / "metadata.json", "samples": folder / "samples.json", "frames": folder / "unfinished"}
     tables = tmp_path / "clips.parquet", tmp_path / "scores.parquet"
     write_fiftyone_clips(*tables, tmp_path / "datasets" / "d", "tessera-d", folder, **made)
+    # As the job does at its end.
+    (folder / "unfinished").rename(folder / "frames")
     metadata, (sample,) = loaded(folder)
     assert metadata["media_type"] == "video"
     assert (sample["sharpness"], "quality" in sample, sample["tags"]) == (2.5, False, ["train"])

@@ -318,5 +318,5 @@ def test_regions_below_the_smallest_area_are_left_out(tmp_path: Path) -> None:
 def test_boxes_that_are_equal_count_once() -> None:
     box = Annotation("nsfw", None, None, (1, 1, 9, 9))
     image = ImageAnnotations("a", WIDTH, HEIGHT, (box, box, Annotation("watermark", None, None, (1, 1, 9, 9))))
-    kept, losses, unknown = wanted(image, LabelledSet(name="s", path="p", content="general", rights="CC0"), LABELS, 16)
+    kept, losses, unknown = wanted(image, {}, LABELS, 16)
     assert [one.label for one in kept] == ["nsfw", "watermark"] and losses == [] and unknown == []

@@ -11,12 +11,13 @@ import polars as pl
 import pytest
 
 from tessera.core import job
+from tessera.core.errors import TesseraError
 from tessera.core.ledger import read_ledger
 from tessera.imaging.encode import write_video
 from tessera.imaging.images import read_image
 from tessera.pipeline.labels.frames import import_frame_labels
 from tessera.pipeline.labels.settings import unclaimed_labels
-from tessera.records.annotation.label_files import frame_label_folders
+from tessera.records.annotation.label_files import frame_exports, frame_label_folders, labelled_frames
 from tessera.records.tables.annotation import Annotations, Images
 from tessera.records.tables.footage import Frames, Sources
 from tessera.records.tables.table import read_table, types, write_table
@@ -93,6 +94,45 @@ def test_labels_of_a_shard_of_several_sources_lie_in_one_folder(tmp_path: Path) 
     assert found == {tmp_path / "labels" / "shard-0": 2}, "those of `my film-2`, and the notes"
 
 
+def answer(key: str, label: str = "nsfw", day: int = 1, **more: object) -> dict[str, object]:
+    """Return a task of an export: the square of `write_label`, drawn on the frame at its size."""
+    value = {"x": 100 * 2 / WIDTH, "y": 100 * 2 / HEIGHT, "width": 100 * 18 / WIDTH, "height": 100 * 18 / HEIGHT}
+    region = {"type": "rectanglelabels", "value": {**value, "rectanglelabels": [label]}}
+    region |= {"original_width": WIDTH, "original_height": HEIGHT}
+    annotations = [{"result": [region], "updated_at": f"2026-01-0{day}", **more}]
+    return {"data": {"image": f"/data/local-files/?d={key}.jpg", "tessera_id": key}, "annotations": annotations}
+
+
+def test_answers_of_label_studio_are_labels_of_the_frames_that_they_state(tmp_path: Path) -> None:
+    labels = tmp_path / "labels"
+    write_label(labels / "film" / "film-0000005.json")
+    tasks = [answer("film-0000001"), answer("film-0000002", was_cancelled=True), answer("film-0000003", "cat")]
+    tasks += [answer("film-0000099"), answer("film-0000005"), answer("film-2-0000001"), answer("other"), answer("film-0000004")]
+    (labels / "first.json").write_text(json.dumps(tasks))
+    (labels / "second.json").write_text(json.dumps([{**answer("film-0000004", day=2), "annotations": [{"result": []}]}]))
+    assert labelled_frames(labels, "film") == {f"film-000000{index}" for index in (1, 3, 4, 5)} | {"film-0000099"}
+    reasons, images = import_labels(tmp_path, "film")
+    assert reasons == {
+        "film-0000001": "",
+        "film-0000002": "unlabelled",
+        "film-0000003": "no usable shape: unknown label",
+        "film-0000004": "several annotations",
+        "film-0000005": "frame is labelled twice",
+        "film-0000099": "no such frame",
+    }
+    assert images["key"].to_list() == ["film-0000005", "film-0000001", "film-0000004"]
+    boxes = read_table(tmp_path / "annotations", Annotations).filter(pl.col("key") == "film-0000001")
+    assert boxes.select("x0", "y0", "x1", "y1").row(0) == pytest.approx((2, 2, 20, 20))
+    assert unclaimed_labels(labels, ["film"], frame_exports(labels)) == {}
+
+
+def test_an_export_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    write_label(tmp_path / "labels" / "film" / "film-0000005.json")
+    (tmp_path / "labels" / "export.json").write_text('[{"data": {}, ')
+    with pytest.raises(TesseraError, match=r"annotations\.frame_labels: broken JSON: .*export\.json.*; export it again"):
+        import_labels(tmp_path, "film")
+
+
 @pytest.mark.parametrize(
     ("source", "folders"),
     [
@@ -157,4 +197,4 @@ def test_unknown_labels_are_counted_and_named_with_the_known_ones(tmp_path: Path
     told = terminal.getvalue()
     assert "3 shapes in 3 label files left out, with unknown labels:" in told
     assert f"\n  '{tmp_path}/labels/film/film-0000001.json': 'nfsw' (1)\n" in told
-    assert "\nknown are 'nsfw': rename the shapes in labelme, or add the label to annotations.classes\n" in told
+    assert "\nknown are 'nsfw': rename the shapes, or add the label to annotations.classes\n" in told
