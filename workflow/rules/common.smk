@@ -61,6 +61,10 @@ DATASETS = made_datasets(config, has_sources=bool(SOURCES))
 MODELS = trained_models(config, has_sources=bool(SOURCES))
 # Sets of labelled images that the settings name, by the names of their folders in the results.
 LABELS = {file_name(each.values["name"]): each for each in labelled_sets(config)}
+# The datasets that keep one of several images that look the same. Their labelled images are compared with all frames.
+WITHOUT_DUPLICATES = [
+    dataset.name for dataset in tessera.catalogue.DATASETS if dataset.drops_duplicates
+]
 # Sets of images with labels of their own that the settings name, by the names of their folders in the results.
 IMAGE_LABELS = {
     file_name(each["name"]): each for each in config["annotations"]["image_labels"]

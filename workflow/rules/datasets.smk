@@ -67,7 +67,11 @@ rule divide_sources:
         # In the order of the manifest, so that a source appended to it moves no earlier one.
         order=verbatim(
             [
-                *(each.source for each in LABELS.values()),
+                *(
+                    each.source
+                    for each in LABELS.values()
+                    if each.dataset in WITHOUT_DUPLICATES
+                ),
                 *(source.source for source in SOURCES),
             ]
         ),

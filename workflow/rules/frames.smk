@@ -30,13 +30,8 @@ rule sample_frames:
 
 def labelled_images(wildcards):
     """Return the tables of the images that people labelled. Of several near-duplicates, such an image is kept."""
-    unique = [
-        dataset.name
-        for dataset in tessera.catalogue.DATASETS
-        if dataset.drops_duplicates
-    ]
     return [
-        *set_places("images.parquet", unique),
+        *set_places("images.parquet", WITHOUT_DUPLICATES),
         *places("<results>/labels/frames/{labelled}/images.parquet"),
     ]
 
