@@ -339,9 +339,9 @@ def test_the_report_follows_its_captions_and_the_settings_of_the_command_line(wo
 @pytest.mark.workflow
 def test_what_models_do_has_the_same_bytes_for_any_cores_and_after_a_kill(workshop: Workshop) -> None:
     project, models = workshop.project, "reports/models"
-    # Without the table of compared detectors, which states their speed.
+    # Without the tables of compared models, which state their speed.
     asked = ["restored/summary.json", "reports/footage.html", "reports/summary.html"]
-    asked += [f"{models}/mosaic_restoration/{name}" for name in ("comparison.html", "where.svg", "restored")]
+    asked += [f"{models}/mosaic_restoration/{name}" for name in ("where.svg", "restored")]
     asked += ["metrics/mosaic_detection.comparison.json", f"{models}/mosaic_detection/where.html"]
     targets = [f"results/{path}" for path in asked]
     made = [*asked, *(f"restored/clay/{name}" for name in ("videos", "comparisons", "sheets", "scenes.parquet"))]
