@@ -1,11 +1,13 @@
 """Embeddings in a real run: near-duplicates that hashes miss are found, keep their sources together, and are shown."""
 
+import json
 from pathlib import Path
 
 import cv2
 import numpy as np
 import polars as pl
 import pytest
+from journey import label, pictures
 from projects import Project
 
 from tessera.core.provenance import sha256_file
@@ -34,9 +36,13 @@ def test_cropped_copies_are_found_on_any_shards_and_their_sources_have_one_split
                 picture = np.ascontiguousarray((picture[4:-4, 6:-6] * 1.2).astype(np.uint8))
             write_image(project.folder / source / f"{number}.png", picture)
     project.write_manifest([{"source": source, "path": source} for source in (film, copy, other)])
+    (project.folder / "mine").mkdir()
+    write_image(project.folder / "mine" / "still.png", pictures("slate")[4])
+    (project.folder / "mine" / "still.json").write_text(json.dumps({**label(4), "imagePath": "still.png"}))
     look = {"kind": "detector", "weights": {"source": str(weights), "sha256": sha256_file(weights)}, "output": "layout"}
     project.settings = {
         "embeddings": {"look": {**look, "near_duplicates": {"within": 0.9, "across": 0.9}}},
+        "annotations": {"labels": [{"name": "mine", "path": "mine", "content": "general", "rights": "CC0"}]},
         "duplicates": {"distance": 0, "embeddings": ["look"]},
         # An untrained detector sees anything anywhere.
         "models": {"nsfw_detection": None, "watermark_detection": None, "mosaic_detection": None},
@@ -50,7 +56,7 @@ def test_cropped_copies_are_found_on_any_shards_and_their_sources_have_one_split
     }
     splits = dict(pl.read_parquet(project.folder / SPLITS).iter_rows())
     assert splits[film] == splits[copy] == "train"
-    assert "embedding pictures: 6 of 6 pictures passed" in run.output
+    assert "embedding pictures: 7 of 7 pictures passed" in run.output
     assert {path.name for path in (project.results / "reports/near_duplicates/look").glob("*.jpg")} == {
         "strongest.jpg",
         "weakest.jpg",

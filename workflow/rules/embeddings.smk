@@ -1,6 +1,6 @@
 # Embeddings: a vector of every sampled frame, labelled image and clip, and the near-duplicates that they show.
 
-from tessera.catalogue import sets_of
+from tessera.catalogue import labelled_sets
 from tessera.core.definitions import code_digest
 from tessera.core.weights.resolve import weights_checksums, weights_file
 
@@ -16,7 +16,9 @@ EMBEDDED = {
     )
     + expand(
         "<results>/embeddings/labels/{labels}/{embedding}",
-        labels=LABELS,
+        labels=[
+            name for name, each in LABELS.items() if each.dataset in WITHOUT_DUPLICATES
+        ],
         embedding=EMBEDDINGS,
     ),
     "clips": expand(
@@ -102,7 +104,7 @@ rule embed_frames:
 rule embed_labels:
     input:
         labelled="<results>/labels/sets/{labels}/images.parquet",
-        pictures="<results>/labels/sets/{labels}/embedded",
+        pictures="<results>/labels/sets/{labels}/pictures",
         weights=embedding_weights,
         checksums=embedding_checksums,
     output:
@@ -211,11 +213,9 @@ rule show_near_duplicates:
     localrule: True
     params:
         settings=lookup(dpath="report", within=config),
-        sets=lambda wildcards: {
-            source: each["content"]
-            for dataset in tessera.catalogue.DATASETS
-            for source, each in sets_of(dataset, config).items()
-        },
+        sets=verbatim(
+            {each.source: each.values["content"] for each in labelled_sets(config)}
+        ),
         code=code_digest("tessera.pipeline.report.near_duplicates:show_near_duplicates"),
     script:
         "../scripts/show_near_duplicates.py"
