@@ -106,19 +106,33 @@ class Fit:
         return height, width
 
     def square(self, crop: np.ndarray, pad: Pad) -> np.ndarray:
-        """Return the square for `crop`, uint8 (h, w, 3), padded by `pad`: uint8 (size, size, 3)."""
-        top, bottom, left, right = pad
-        whole = np.zeros((*self.shape, 3), np.uint8)
-        whole[top : self.shape[0] - bottom, left : self.shape[1] - right] = crop
+        """Return the square for `crop`, uint8 (h, w, 3), padded by `pad`: uint8 (size, size, 3).
+
+        Its pixels are black unless the crop covers all of them, as in the samples of trainings.
+        """
+        scaled = resize(_extended(crop, pad), *self.scaled)
+        content = self._content(pad)
         square = np.zeros((self.size, self.size, 3), np.uint8)
-        square[self._inside] = resize(whole, *self.scaled)
+        square[self._inside][content] = scaled[content]
         return square
 
     def crop(self, square: np.ndarray, pad: Pad) -> np.ndarray:
         """Return the crop in `square`, uint8 (size, size, 3), that was padded by `pad`: uint8 (h, w, 3)."""
         top, bottom, left, right = pad
-        whole = resize(square[self._inside], *self.shape)
+        inside = square[self._inside]
+        rows, columns = self._content(pad)
+        # The black around it would darken the edges of the crop.
+        beyond = rows.start, len(inside) - rows.stop, columns.start, inside.shape[1] - columns.stop
+        whole = resize(_extended(inside[rows, columns], beyond), *self.shape)
         return whole[top : self.shape[0] - bottom, left : self.shape[1] - right]
+
+    def _content(self, pad: Pad) -> tuple[slice, slice]:
+        """Return the rows and columns of the scaled shape that show the crop alone, and none of its padding; at least one."""
+        ends = []
+        for side, scaled, before, after in zip(self.shape, self.scaled, pad[::2], pad[1::2], strict=True):
+            start = min(-(-before * scaled // side), scaled - 1)
+            ends.append(slice(start, max(start + 1, (side - after) * scaled // side)))
+        return ends[0], ends[1]
 
     @property
     def _inside(self) -> tuple[slice, slice]:
@@ -131,3 +145,11 @@ def without_padding(picture: np.ndarray, pad: Sequence[int]) -> np.ndarray:
     top, bottom, left, right = pad
     height, width = picture.shape[:2]
     return picture[top : height - bottom, left : width - right]
+
+
+def _extended(image: np.ndarray, pad: Pad) -> np.ndarray:
+    """Return `image`, padded by repeating its outermost pixels."""
+    import cv2
+
+    extended: np.ndarray = cv2.copyMakeBorder(image, *pad, cv2.BORDER_REPLICATE)
+    return extended

@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tessera.imaging.crops import Crop, CropSettings, clip_shape, crop_box, pad_of
+from tessera.imaging.crops import Crop, CropSettings, Fit, clip_shape, crop_box, pad_of
 
 HD = (1080, 1920)
 LADA = CropSettings(compat="lada")
@@ -109,3 +110,14 @@ def test_a_clip_is_as_small_as_its_crops_allow_and_they_are_centred(drawn: list[
         assert (top + bottom + crop[3] - crop[1], left + right + crop[2] - crop[0]) == shape
         assert top - bottom in (0, 1)
         assert left - right in (0, 1)
+
+
+@given(st.tuples(*[st.integers(0, 60)] * 4), st.tuples(*[st.integers(1, 90)] * 2), st.integers(8, 128), st.booleans())
+def test_a_crop_beside_the_edge_of_the_frame_gets_no_black_from_its_padding(
+    pad: tuple[int, int, int, int], sides: tuple[int, int], size: int, keep_aspect: bool
+) -> None:
+    fit = Fit((sides[0] + pad[0] + pad[1], sides[1] + pad[2] + pad[3]), size, keep_aspect)
+    grey = np.full((*sides, 3), 150, np.uint8)
+    square = fit.square(grey, pad)
+    assert set(np.unique(square)) <= {0, 150} and (square == 150).any()
+    assert (fit.crop(square, pad) == grey).all()
