@@ -332,3 +332,8 @@ def test_the_record_names_all_that_decides_the_numbers(trained: Trained) -> None
     identity = json.loads((trained.folder / RECORD).read_text())["identity"]
     assert identity["settings"]["architecture"] == "test_resnet" and identity["settings"]["augmentation"]["crop"] == 0.8
     assert identity["settings"]["training"]["epochs"] == EPOCHS and sum(COUNTS.values()) == 40
+
+
+def test_a_training_leaves_the_arithmetic_of_its_process_as_it_was(trained: Trained) -> None:
+    smallest = np.array([5e-324])
+    assert (smallest * 1)[0] > 0, "denormal numbers are not flushed to 0"
