@@ -385,6 +385,8 @@ def load_configuration(values: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("name one file of settings: python -m tessera.configuration my.yaml")
     try:
         load_configuration(read_settings(Path(sys.argv[1])))
     except TesseraError as error:

@@ -259,6 +259,8 @@ def test_a_broken_file_of_settings_is_named_with_its_line(tmp_path: Path, text: 
 def test_a_file_of_settings_can_be_checked_without_a_run(tmp_path: Path) -> None:
     check = [sys.executable, "-m", "tessera.configuration"]
     subprocess.run([*check, FILE.with_name("demo.yaml")], check=True)
+    two = subprocess.run([*check, FILE, FILE.with_name("demo.yaml")], capture_output=True, text=True, check=False)
+    assert two.returncode == 1 and "name one file" in two.stderr
     ran = subprocess.run([*check, tmp_path / "gone.yaml"], capture_output=True, text=True, check=False)
     assert ran.returncode == 1 and "gone.yaml: cannot be read (No such file" in ran.stderr and "Traceback" not in ran.stderr
 
