@@ -8,7 +8,7 @@ from tessera.core.provenance import digest
 report: "../report/workflow.rst"
 
 
-# Snakemake does not watch captions, so their digest is a param of the report.
+# Snakemake watches neither captions nor the stylesheet, so their digest is a param of the report.
 CAPTIONS = Path(workflow.current_basedir.get_path_or_uri(secret_free=True), "../report")
 # The rules that are timed, in the order of the journey, and whether each has a job per shard.
 TIMED = {
@@ -276,8 +276,9 @@ rule report:
     localrule: True
     params:
         snakefile=os.path.relpath(workflow.main_snakefile),
+        stylesheet=os.path.relpath(CAPTIONS / "report.css"),
         captions=digest(
-            {path.name: path.read_text("utf-8") for path in CAPTIONS.glob("*.rst")}
+            {path.name: path.read_text("utf-8") for path in CAPTIONS.iterdir()}
         ),
         code=code_digest("tessera.pipeline.report.report:make_report"),
     script:

@@ -11,7 +11,7 @@ from typing import Any
 from tessera.core.errors import TesseraError
 
 
-def make_report(snakefile: str, config: dict[str, Any], files: Sequence[Path], path: Path) -> None:
+def make_report(snakefile: str, config: dict[str, Any], files: Sequence[Path], stylesheet: Path, path: Path) -> None:
     """Write Snakemake's HTML report of `files`, which are finished outputs of the workflow `snakefile` under `config`.
 
     This runs a second Snakemake in the same folder while the workflow runs. It only reads. Raises `TesseraError` if it fails.
@@ -21,7 +21,8 @@ def make_report(snakefile: str, config: dict[str, Any], files: Sequence[Path], p
         configuration = Path(folder) / "config.json"
         configuration.write_text(json.dumps(config), encoding="utf-8")
         command = [sys.executable, "-m", "snakemake", "--snakefile", snakefile, "--configfile", str(configuration), "--nolock"]
-        command += ["--profile", "none", "--workflow-profile", "none", "--report", str(path), "--", *map(str, files)]
+        command += ["--profile", "none", "--workflow-profile", "none", "--report", str(path)]
+        command += ["--report-stylesheet", str(stylesheet), "--", *map(str, files)]
         ran = subprocess.run(command, check=False, stderr=subprocess.PIPE, text=True, errors="backslashreplace")
         print(ran.stderr, file=sys.stderr)
         if ran.returncode != 0:
