@@ -23,6 +23,7 @@ from tessera.imaging.degradation.chain import degrade
 from tessera.imaging.degradation.codecs import CODECS, encode_clip
 from tessera.imaging.degradation.operations import (
     blur,
+    chromatic_aberration,
     gaussian_kernel,
     gaussian_noise,
     jpeg,
@@ -31,6 +32,7 @@ from tessera.imaging.degradation.operations import (
     resize,
     sharpen,
     sinc_kernel,
+    webp,
 )
 from tessera.imaging.degradation.settings import DETECTION, RESTORATION, DegradationSettings, Step
 
@@ -252,6 +254,32 @@ def test_grey_noise_is_equal_in_all_channels(noise: Callable[..., np.ndarray]) -
     assert np.ptp(noise(image, 1.5, False, random()).astype(int) - image, axis=2).mean() > 1
 
 
+# Lenses
+
+
+def test_red_and_blue_are_apart_by_the_shift_in_a_corner_and_nowhere_in_the_middle() -> None:
+    image = np.zeros((301, 401, 3), np.uint8)
+    spots = {"middle": (150, 200), "corner": (30, 40)}  # 0.8 of half the diagonal from the middle
+    for y, x in spots.values():
+        image[y - 2 : y + 3, x - 2 : x + 3] = 255
+    shown = chromatic_aberration(image, 0.04)
+    assert (shown[..., 1] == image[..., 1]).all()
+    for name, (y, x) in spots.items():
+        around = shown[y - 15 : y + 16, x - 15 : x + 16].astype(float)
+        red, blue = (
+            np.array([(around[..., c] * axis).sum() / around[..., c].sum() for axis in np.mgrid[:31, :31]]) for c in (0, 2)
+        )
+        expected = np.array([0.0, 0.0]) if name == "middle" else 0.04 * np.array([30 - 150, 40 - 200])
+        assert np.abs((red - blue) - expected).max() < 0.3, name
+    opposite = chromatic_aberration(image, -0.04)
+    assert (opposite[..., 0] == shown[..., 2]).all() and (opposite[..., 2] == shown[..., 0]).all()
+
+
+def test_a_picture_that_is_too_large_for_webp_is_refused() -> None:
+    with pytest.raises(ValueError, match="16384 by 1 pixels"):
+        webp(np.zeros((1, 16384, 3), np.uint8), 50)
+
+
 # Compression
 
 
@@ -259,6 +287,8 @@ def test_grey_noise_is_equal_in_all_channels(noise: Callable[..., np.ndarray]) -
 def test_flat_colours_are_kept(colour: tuple[int, int, int]) -> None:
     image = flat(colour, 47, 63)
     assert difference(jpeg(image, 90), image) <= 2
+    assert difference(webp(image, 90), image) <= 2
+    assert difference(chromatic_aberration(image, 0.1), image) == 0
     for codec, (good, fair, _) in QUALITIES.items():
         for quality, tolerance in ((good, 2), (fair, 3)):
             (shown,) = encode_clip([image], codec, quality)
@@ -269,7 +299,8 @@ def test_more_compression_lowers_the_quality() -> None:
     def error(shown: np.ndarray) -> float:
         return float(np.square(PHOTOGRAPH.astype(float) - shown).mean())
 
-    assert 1 < error(jpeg(PHOTOGRAPH, 95)) < error(jpeg(PHOTOGRAPH, 60)) < error(jpeg(PHOTOGRAPH, 10)) < 1000
+    for compress in (jpeg, webp):
+        assert 1 < error(compress(PHOTOGRAPH, 95)) < error(compress(PHOTOGRAPH, 60)) < error(compress(PHOTOGRAPH, 10)) < 1000
     for codec, qualities in QUALITIES.items():
         errors = [error(encode_clip([PHOTOGRAPH], codec, quality)[0]) for quality in qualities]
         assert errors == sorted(set(errors)), codec

@@ -11,6 +11,7 @@ from tessera.imaging.degradation.codecs import encode_clip
 from tessera.imaging.degradation.settings import (
     AllOf,
     Blur,
+    ChromaticAberration,
     Crf51,
     Crf63,
     GaussianNoise,
@@ -22,6 +23,7 @@ from tessera.imaging.degradation.settings import (
     Sharpen,
     Sinc,
     Step,
+    Webp,
 )
 
 # Ranges of beta for the generalized and the plateau-shaped kernels; the values of Real-ESRGAN.
@@ -96,9 +98,13 @@ def _do(step: Step, clip: Clip, rng: np.random.Generator, size: tuple[int, int],
         case PoissonNoise(scale=limits, grey=probability):
             scale, grey = rng.uniform(*limits), rng.random() < probability
             return [operations.poisson_noise(frame, scale, grey, rng) for frame in clip]
-        case Jpeg(quality=levels):
+        case ChromaticAberration(shift=limits):
+            shift = rng.uniform(*limits)
+            return [operations.chromatic_aberration(frame, shift) for frame in clip]
+        case Jpeg(quality=levels) | Webp(quality=levels) as compression:
             quality = int(rng.integers(*levels, endpoint=True))
-            return [operations.jpeg(frame, quality) for frame in clip]
+            compress = operations.jpeg if isinstance(compression, Jpeg) else operations.webp
+            return [compress(frame, quality) for frame in clip]
         case Crf51(crf=levels) | Crf63(crf=levels) | Quantizer(quantizer=levels):
             return encode_clip(clip, step.name, int(rng.integers(*levels, endpoint=True)))
         case Operation() as unknown:

@@ -1,13 +1,15 @@
 """Degrade single images, given as arrays.
 
-All functions follow Real-ESRGAN (Wang et al. 2021, https://arxiv.org/abs/2107.10833), section 3. Images are uint8 (H, W, 3),
-RGB, and are not changed. Results are new images, rounded to the nearest level. Lada truncates after adding noise, which
-darkens the image by half a level on average.
+Functions follow Real-ESRGAN (Wang et al. 2021, https://arxiv.org/abs/2107.10833), section 3, unless they say otherwise.
+Images are uint8 (H, W, 3), RGB, and are not changed. Results are new images, rounded to the nearest level. Lada truncates
+after adding noise, which darkens the image by half a level on average.
 """
 
 import math
 
 import numpy as np
+
+LONGEST_WEBP = 16383  # pixels, the limit of the format
 
 
 def sharpen(image: np.ndarray, weight: float, radius: int, threshold: float) -> np.ndarray:
@@ -102,11 +104,50 @@ def poisson_noise(image: np.ndarray, scale: float, grey: bool, rng: np.random.Ge
     return _levels(image + deviation * _normal(image, grey, rng))
 
 
+def chromatic_aberration(image: np.ndarray, shift: float) -> np.ndarray:
+    """Return `image` as if through a lens that magnifies red more than blue: lateral chromatic aberration.
+
+    `shift`: the distance of red from blue in a corner, as a fraction of half the diagonal; negative if blue is magnified more.
+    Red is scaled by 1 + `shift` / 2 and blue by 1 - `shift` / 2 about the middle, bilinearly. The model is that of the first
+    term in Brown, "Decentering distortion of lenses", 1966, without distortion of green.
+    """
+    import cv2
+
+    height, width = image.shape[:2]
+
+    def scaled(channel: np.ndarray, scale: float) -> np.ndarray:
+        x, y = (width - 1) / 2 * (1 - scale), (height - 1) / 2 * (1 - scale)
+        place = np.array([[scale, 0, x], [0, scale, y]])
+        return cv2.warpAffine(channel, place, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+    red, green, blue = cv2.split(image)
+    return cv2.merge([scaled(red, 1 + shift / 2), green, scaled(blue, 1 - shift / 2)])
+
+
 def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
     """Return `image` after JPEG compression at `quality`, 1 to 100. Colours are those of JFIF: BT.601, full range, 4:2:0."""
     import cv2
 
-    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return _recoded(image, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, quality])
+
+
+def webp(image: np.ndarray, quality: int) -> np.ndarray:
+    """Return `image` after lossy WebP compression at `quality`, 1 to 100.
+
+    Raises `ValueError` if a side exceeds 16383 pixels.
+    """
+    import cv2
+
+    if max(image.shape[:2]) > LONGEST_WEBP:
+        raise ValueError(f"an image of {image.shape[1]} by {image.shape[0]} pixels cannot be a WebP")
+    return _recoded(image, ".webp", [cv2.IMWRITE_WEBP_QUALITY, quality])
+
+
+def _recoded(image: np.ndarray, suffix: str, options: list[int]) -> np.ndarray:
+    """Return `image` after encoding and decoding it in the format of `suffix`."""
+    import cv2
+
+    _, encoded = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
     decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB)
     assert decoded is not None
     return decoded

@@ -96,6 +96,18 @@ class Jpeg(Operation):
     quality: Range[Annotated[int, Field(ge=1, le=100)]]
 
 
+class Webp(Operation):
+    """Compress as WebP."""
+
+    quality: Range[Annotated[int, Field(ge=1, le=100)]]
+
+
+class ChromaticAberration(Operation):
+    """Magnify red more than blue. `shift` is their distance in a corner, as a fraction of half the diagonal."""
+
+    shift: Range[Annotated[float, Field(ge=-0.1, le=0.1)]]
+
+
 class Crf51(Operation):
     """Encode with a constant rate factor up to 51: x264, x265."""
 
@@ -130,7 +142,16 @@ class Step(Settings):
     resize: Resize | None = None
     gaussian_noise: GaussianNoise | None = None
     poisson_noise: PoissonNoise | None = None
+    # The descriptions of what no default chain has; of the others, they stand in config.yaml.
+    chromatic_aberration: ChromaticAberration | None = Field(
+        None,
+        description="Magnifies red more than blue, as lenses do. `shift`: smallest and largest distance of the two in a corner,"
+        " as a fraction of half the diagonal. -0.1 to 0.1.",
+    )
     jpeg: Jpeg | None = None
+    webp: Webp | None = Field(
+        None, description="Compression as WebP. `quality`: smallest and largest quality, from 1 to 100. Higher is better."
+    )
     x264: Crf51 | None = None
     x265: Crf51 | None = None
     vp9: Crf63 | None = None
