@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from pydantic import ValidationError
 
+from frame_room import write_shard
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import read_ledger
 from tessera.core.seeds import generator
@@ -31,10 +31,9 @@ from tessera.imaging.watermark.drawing import (
 )
 from tessera.imaging.watermark.settings import DrawSettings
 from tessera.pipeline.watermarks import draw
-from tessera.pipeline.watermarks.draw import draw_watermarks, spread
+from tessera.pipeline.watermarks.draw import draw_watermarks
 from tessera.records.tables.annotation import Annotations, Images
-from tessera.records.tables.footage import Frames, Sources
-from tessera.records.tables.table import read_table, types, write_table
+from tessera.records.tables.table import read_table
 from tessera.records.tables.watermarks import Marks
 
 ALWAYS = DrawSettings(clean=0, tiled=0)
@@ -237,32 +236,7 @@ def test_a_logo_without_opacity_is_a_rectangle(tmp_path: Path, capsys: pytest.Ca
     assert (read_logo(logo(tmp_path / "grey.png", "LA"))[..., 3] > 0).any()
 
 
-@given(st.integers(0, 60), st.integers(0, 20))
-def test_chosen_frames_are_spread_evenly(count: int, most: int) -> None:
-    keys = [f"{number:02}" for number in range(count)]
-    chosen = spread(keys, most)
-    assert len(chosen) == min(count, most) and chosen == sorted(set(chosen))
-    gaps = np.diff([keys.index(key) for key in chosen])
-    assert not len(gaps) or gaps.max() - gaps.min() <= 1
-
-
 # A shard.
-
-
-def write_shard(folder: Path, uses: dict[str, list[str]], frames: int, size: tuple[int, int] = (120, 160)) -> None:
-    (folder / "frames").mkdir(parents=True)
-    rows, sources = [], []
-    for source, use in uses.items():
-        values: dict[str, Any] = {name: "" for name, kind in types(Sources).items() if kind == pl.String}
-        values |= {"source": source, "status": "admitted", "content": "general", "rights": "CC0", "size": 1, "use": use}
-        sources.append(values | {"split": "val", "kind": "video"})
-        for index in range(frames):
-            key = f"{source}-{index:07d}"
-            Image.fromarray(noise(index, *size)).save(folder / "frames" / f"{key}.png")
-            row = {"key": key, "source": source, "index": index, "file": f"{key}.png", "width": size[1], "height": size[0]}
-            rows.append(row | {"phash": index})
-    write_table(pl.DataFrame(rows, schema=types(Frames)), Frames, folder / "frames.parquet")
-    write_table(pl.DataFrame(sources, schema=types(Sources)), Sources, folder / "sources.parquet")
 
 
 def run(folder: Path, out: Path, settings: DrawSettings, threads: int = 1) -> Path:

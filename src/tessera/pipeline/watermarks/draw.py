@@ -43,26 +43,16 @@ def draw_watermarks(
     import polars as pl
 
     from tessera.pipeline.watermarks.hub import write_boxes
-    from tessera.records.tables.footage import Frames, Sources
-    from tessera.records.tables.table import read_table, types, write_table
+    from tessera.records.frames import choose_frames
+    from tessera.records.tables.table import types, write_table
     from tessera.records.tables.watermarks import Marks
-    from tessera.records.use import refusal
 
     materials = load_materials(settings)
-    admitted = {row["source"]: row for row in read_table(sources, Sources).filter(status="admitted").iter_rows(named=True)}
-    table = read_table(frames, Frames)
-    left_out: dict[str, tuple[str, str]] = {}
-    for (source,), rows in table.group_by("source", maintain_order=True):
-        refused, keys = refusal(admitted[source], datasets), rows.sort("index")["key"].to_list()
-        if any(refused):
-            left_out |= dict.fromkeys(keys, refused)
-        else:
-            enough = "source has enough frames", f"`frames_per_source` is {settings.frames_per_source}"
-            left_out |= dict.fromkeys(set(keys) - set(spread(keys, settings.frames_per_source)), enough)
+    chosen = choose_frames(frames, sources, datasets, settings.frames_per_source)
 
     def work(frame: dict[str, Any]) -> tuple[dict[str, Any], list[Mark]]:
-        if frame["key"] in left_out:
-            raise Dropped(*left_out[frame["key"]])
+        if frame["key"] in chosen.left_out:
+            raise Dropped(*chosen.left_out[frame["key"]])
         image = read_image(pictures / frame["file"])
         if settings.max_side:
             image = shrink(image, settings.max_side)
@@ -71,14 +61,14 @@ def draw_watermarks(
         image, made = draw_marks(image, generator(seed, "watermarks", frame["key"]), materials, settings)
         name = f"{frame['key']}.jpg"
         write_image(drawn / name, image, settings.quality)
-        source = admitted[frame["source"]]
+        source = chosen.sources[frame["source"]]
         row = {name: frame[name] for name in ("key", "source", "phash")} | {name: source[name] for name in ("split", "rights")}
         return row | {"path": (place / name).as_posix(), "width": image.shape[1], "height": image.shape[0]}, made
 
     found: list[tuple[dict[str, Any], list[Mark]]] = []
     drawn.mkdir()
     with Ledger(ledger) as book, ThreadPoolExecutor(threads) as pool:
-        for frame, made in ahead(pool, work, progress(table.to_dicts(), unit="frames"), 2 * threads):
+        for frame, made in ahead(pool, work, progress(chosen.frames, unit="frames"), 2 * threads):
             with book.item(frame["key"]):
                 found.append(made.result())
     write_boxes(annotations, images, [(row, [box for mark in made for box in mark.boxes]) for row, made in found])
@@ -89,10 +79,3 @@ def draw_watermarks(
         for number, mark in enumerate(made)
     ]
     write_table(pl.DataFrame(described, schema=types(Marks)), Marks, marks)
-
-
-def spread(keys: Sequence[str], most: int) -> list[str]:
-    """Return at most `most` of `keys`, evenly spaced."""
-    if len(keys) <= most:
-        return list(keys)
-    return [keys[(2 * number + 1) * len(keys) // (2 * most)] for number in range(most)]
