@@ -1,7 +1,8 @@
 """The catalogue of datasets and models: everything in which they differ.
 
 Rules, the report, the settings and the manifest read this catalogue. No other module and no rule file names a dataset or a
-model. So a new one needs only an entry here and a room of its own.
+model. So a new one needs only an entry here and a room of its own. A classifier, of which the settings name any number, has an
+entry for its model and one for its dataset, which are made here of its name.
 """
 
 from collections.abc import Callable, Mapping
@@ -67,6 +68,16 @@ CLIPS = Layout(
     files=("clips.parquet",),
     steps=(Step("filtering", "clips", "<results>/selections/{dataset}/ledger.jsonl"),),
     figures=("samples",),
+)
+
+
+PICTURES = Layout(
+    rules="picture_datasets",
+    samples="pictures",
+    table="pictures.parquet",
+    folders=("images",),
+    files=("pictures.parquet",),
+    steps=(Step("selection", "pictures", "<results>/selections/{dataset}/ledger.jsonl"),),
 )
 
 
@@ -174,6 +185,7 @@ class Kind:
     rules: str  # the file in workflow/rules that trains, measures and exports them
     exports: tuple[str, ...]  # the suffixes of the exported files, results/exports/MODEL/MODEL.*
     not_for: tuple[str, ...]  # forbidden uses, for their cards
+    section: str = "models"  # the section of the settings with those of each, by its name
     optional_exports: tuple[tuple[str, str], ...] = ()  # further suffixes, each with the setting in `export` that adds it
     figures: tuple[str, ...] = ()  # files and folders in results/reports/models/MODEL, beside those of all models
     figures_of_comparisons: tuple[str, ...] = ()  # the same, if the settings compare them with weights of others
@@ -211,6 +223,19 @@ RESTORER = Kind(
         *NOT_FOR,
         "removing a mosaic that protects a person who did not consent to its removal",
         "finding out what or who was under a mosaic: the model draws something likely, which may never have existed",
+    ),
+)
+
+
+CLASSIFIER = Kind(
+    rules="classifiers",
+    section="classifiers",
+    exports=(".safetensors", ".onnx"),
+    figures=("curves.html",),
+    compares_export=True,
+    not_for=(
+        *NOT_FOR,
+        "decisions about persons without a check by a human: the model takes some pictures for what they are not",
     ),
 )
 
@@ -271,15 +296,58 @@ MODELS = (
 )
 
 
+def dataset_of(classifier: str, regions: str = "") -> Dataset:
+    """Return the entry of the dataset of a classifier, which has its name. `regions`: the dataset whose images feed it too."""
+    return Dataset(
+        name=classifier,
+        layout=PICTURES,
+        rooms=("concepts",),
+        gates=("frames", "labels", "concepts"),
+        sets=next((dataset.sets for dataset in DATASETS if dataset.name == regions), {}),
+        made_by=("sources", "frames", "annotations", "duplicates", "splits", f"classifiers.{classifier}"),
+        story="Pictures come from the places that ``classifiers`` names: sets of labelled pictures, datasets of regions, and"
+        " frames that were degraded.",
+        remedy=f"Name more pictures in `classifiers.{classifier}.pictures`",
+    )
+
+
+def _classifier(name: str) -> Model:
+    return Model(
+        name=name,
+        dataset=name,
+        kind=CLASSIFIER,
+        purpose="tell what a picture as a whole shows, so that datasets can be chosen by it",
+        remedy=f"`classifiers.{name}` is not there",
+        is_trained=lambda config: True,
+    )
+
+
+ROOMS_OF_CLASSIFIERS = (*dataset_of("").rooms, PICTURES.rules, CLASSIFIER.rules)
+
+
+def all_datasets(config: Config) -> tuple[Dataset, ...]:
+    """Return the entries of all datasets: `DATASETS`, and one for each classifier that the settings name."""
+    classifiers = config["classifiers"].items()
+    return (
+        *DATASETS,
+        *(dataset_of(name, (each["pictures"]["regions"] or {}).get("dataset", "")) for name, each in classifiers),
+    )
+
+
+def all_models(config: Config) -> tuple[Model, ...]:
+    """Return the entries of all models: `MODELS`, and one for each classifier that the settings name."""
+    return (*MODELS, *map(_classifier, config["classifiers"]))
+
+
 def trained_models(config: Config, has_sources: bool = True) -> dict[str, Model]:
     """Return the models that are trained under `config`, by name.
 
     If `has_sources` is false, the manifest lists no footage. Then only models are trained whose dataset has sets of images.
     """
-    possible = {dataset.name for dataset in DATASETS if has_sources or sets_of(dataset, config)}
+    possible = {dataset.name for dataset in all_datasets(config) if has_sources or sets_of(dataset, config)}
     return {
         model.name: model
-        for model in MODELS
+        for model in all_models(config)
         if model.dataset in possible
         and (model.is_trained(config) if model.is_trained else config["models"][model.name] is not None)
     }
@@ -291,7 +359,11 @@ def made_datasets(config: Config, has_sources: bool = True) -> dict[str, Dataset
     If `has_sources` is false, these are only the datasets of the models that are trained without footage.
     """
     used = {model.dataset for model in trained_models(config, has_sources).values()}
-    return {dataset.name: dataset for dataset in DATASETS if dataset.name in used or (has_sources and dataset.is_made(config))}
+    return {
+        dataset.name: dataset
+        for dataset in all_datasets(config)
+        if dataset.name in used or (has_sources and dataset.is_made(config))
+    }
 
 
 def label_task(dataset: Dataset, config: Config) -> str:
@@ -333,10 +405,17 @@ def sets_of(dataset: Dataset, config: Config) -> dict[str, dict[str, Any]]:
     return {each.source: each.values for each in labelled_sets(config) if each.dataset == dataset.name}
 
 
+def part_of(config: Config, path: str) -> Any:
+    """Return the part of the settings at `path`, such as `frames` or `classifiers.NAME`."""
+    for key in path.split("."):
+        config = config[key]
+    return config
+
+
 def settings_of(dataset: Dataset, config: Config) -> dict[str, Any]:
     """Return the sections of the settings that the content of `dataset` depends on, with those sets alone that feed it."""
     own = list(sets_of(dataset, config).values())
-    sections = {section: dict(config[section]) for section in dataset.made_by}
+    sections = {path: dict(part_of(config, path)) for path in dataset.made_by}
     for other in DATASETS:
         for section, _, key in (setting.partition(".") for setting in other.sets.values()):
             if section in sections:
@@ -348,7 +427,7 @@ def room_files() -> list[str]:
     """Return the names of the files in workflow/rules of all rooms that make or use an entry, in the order of the journey."""
     files = [room for dataset in DATASETS for room in dataset.rooms]
     files += [dataset.layout.rules for dataset in DATASETS] + [model.kind.rules for model in MODELS]
-    return list(dict.fromkeys(files))
+    return list(dict.fromkeys([*files, *ROOMS_OF_CLASSIFIERS]))
 
 
 def fed_by(room: str) -> list[str]:

@@ -13,7 +13,17 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 import yaml
 from pydantic import Field, PositiveFloat, PositiveInt, create_model, field_validator, model_validator
 
-from tessera.catalogue import DATASETS, DETECTOR, IMAGES, MODELS, labelled_sets, made_datasets, model_for, trained_models
+from tessera.catalogue import (
+    DATASETS,
+    DETECTOR,
+    IMAGES,
+    MODELS,
+    dataset_of,
+    labelled_sets,
+    made_datasets,
+    model_for,
+    trained_models,
+)
 from tessera.core.errors import TesseraError
 from tessera.core.files import file_name
 from tessera.core.settings import Settings, load
@@ -22,11 +32,14 @@ from tessera.core.weights.declare import WeightsSettings, compared_faults
 from tessera.imaging.degradation.settings import DegradationSettings
 from tessera.imaging.detection.settings import DetectionSettings, TrainedDetectionSettings, WatermarkDetectionSettings
 from tessera.imaging.mosaic.settings import MosaicSettings
+from tessera.pipeline.classifiers.settings import ClassifierSettings
 from tessera.pipeline.clips.detect import VideoDetectionSettings
 from tessera.pipeline.clips.settings import ClipSettings
 from tessera.pipeline.clips.track import TrackSettings
 from tessera.pipeline.clips.tracks import SceneSettings
 from tessera.pipeline.clips.watch import VideoMetricSettings
+from tessera.pipeline.concepts.settings import ConceptSettings
+from tessera.pipeline.datasets.settings import OfDataset
 from tessera.pipeline.datasets.splits import SplitSettings
 from tessera.pipeline.embeddings.settings import Embeddings, embedding_faults
 from tessera.pipeline.filters.filtering import FilterSettings
@@ -48,6 +61,8 @@ from tessera.records.decisions import DEFAULT as DECISIONS
 DETECTORS = [model.name for model in MODELS if model.kind is DETECTOR]
 ALLOWED = {"sources": 0.5, "scenes": 0.2}  # fraction of items that may fail, if not `ALLOWED_ELSEWHERE`
 ALLOWED_ELSEWHERE = 0.05
+# It becomes part of the names of rules and files.
+ClassifierName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
 Confidence = Annotated[float, Field(gt=0, lt=1)] | ConfidenceTarget
 MeanConfidence = Annotated[float, Field(ge=0, le=1)] | ConfidenceTarget  # of the detections of a track
 
@@ -75,7 +90,9 @@ CONFIDENCES = {
 
 
 def _gates() -> dict[str, Any]:
-    rooms = dict.fromkeys(["sources", *(room for dataset in DATASETS for room in dataset.gates), "embeddings"])
+    rooms = dict.fromkeys(
+        ["sources", *(room for dataset in (*DATASETS, dataset_of("")) for room in dataset.gates), "embeddings"]
+    )
     return {room: (float, Field(ALLOWED.get(room, ALLOWED_ELSEWHERE), ge=0, le=1)) for room in rooms}
 
 
@@ -105,6 +122,20 @@ Comparisons: Any = create_model(
     __doc__="Weights of others that are measured on the same splits as the models that are trained here.",
     **_comparisons(),
 )
+
+
+class PictureSettings(Settings):
+    """Where the pictures of a classifier come from."""
+
+    sets: tuple[str, ...] = ()
+    regions: OfDataset | None = None
+    degraded: ConceptSettings | None = None
+
+
+class Classifier(ClassifierSettings):
+    """A classifier of pictures, and where its pictures come from."""
+
+    pictures: PictureSettings
 
 
 class RegionDetectors(Settings):
@@ -237,6 +268,7 @@ class Configuration(Settings):
     splits: SplitSettings = SplitSettings()
     trainings: TrainingsSettings = TrainingsSettings()
     models: Models = Models()
+    classifiers: dict[ClassifierName, Classifier] = Field({})
     restoration: RestorationSettings = RestorationSettings()
     comparisons: Comparisons = Comparisons()
     video_metrics: VideoMetricSettings = VideoMetricSettings()
@@ -245,8 +277,8 @@ class Configuration(Settings):
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
-        faults = [*self._set_faults(), *self._mosaic_faults(), *self._clip_faults(), *self._target_faults()]
-        faults += self._embedding_faults()
+        faults = [*self._set_faults(), *self._classifier_faults(), *self._mosaic_faults(), *self._clip_faults()]
+        faults += [*self._target_faults(), *self._embedding_faults()]
         reserved = {model.name: model.kind.reserved for model in MODELS}
         faults += [fault for model, compared in self.comparisons for fault in compared_faults(model, compared, reserved[model])]
         if faults:
@@ -265,6 +297,44 @@ class Configuration(Settings):
             other = places.setdefault(file_name(name).casefold(), each.setting)
             if other != each.setting:
                 faults.append(f"{each.setting}: the name {name!r} is also in {other}; rename one of them")
+        return faults
+
+    def _classifier_faults(self) -> list[str]:
+        """Return why classifiers have no pictures to learn from, or some that mean nothing."""
+        faults = []
+        taken = {entry.name for entry in (*DATASETS, *MODELS)}
+        made = made_datasets(self.model_dump(mode="json"))
+        for name, classifier in self.classifiers.items():
+            place, pictures = f"classifiers.{name}", classifier.pictures
+            if name in taken:
+                faults.append(f"`{place}`: there is a dataset or a model of this name; give it another")
+            known = {each.name for each in self.annotations.image_labels}
+            faults += [
+                f"`{place}.pictures.sets` names {each!r}; `annotations.image_labels` has {', '.join(sorted(known)) or 'none'}"
+                for each in pictures.sets
+                if each not in known
+            ]
+            if classifier.embedding is not None:
+                faults.append(
+                    f"`{place}.architecture`: a head on an embedding cannot be trained by the workflow; name a network"
+                )
+            if not (pictures.sets or pictures.regions or pictures.degraded):
+                faults.append(f"`{place}.pictures` names no pictures; state `sets`, `regions` or `degraded`")
+            regions, levels = pictures.regions, pictures.degraded.levels if pictures.degraded else ()
+            named = [level.label for level in levels] + ([regions.present, regions.absent] if regions else [])
+            if not classifier.classes and any(label is not None for label in named):
+                faults.append(f"`{place}` gives a score, and its pictures have classes; state scores, or classes in `labels`")
+            elif classifier.classes and (unknown := [label for label in named if label not in classifier.classes]):
+                faults.append(
+                    f"`{place}.pictures` has {', '.join(map(str, dict.fromkeys(unknown)))}, and the classes are"
+                    f" {', '.join(classifier.classes)}: name one of these"
+                )
+            of_images = [each.name for each in made.values() if each.layout is IMAGES]
+            if regions and regions.dataset not in of_images:
+                faults.append(
+                    f"`{place}.pictures.regions.dataset` is {regions.dataset}; datasets of regions that are made are"
+                    f" {', '.join(of_images) or 'none'}"
+                )
         return faults
 
     def _mosaic_faults(self) -> list[str]:

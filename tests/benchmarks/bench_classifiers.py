@@ -15,7 +15,7 @@ from tessera.core import job
 from tessera.imaging.classification.network import build_network
 from tessera.imaging.classification.settings import Description
 from tessera.pipeline.classifiers.dataset import Samples
-from tessera.pipeline.classifiers.settings import AugmentationSettings, TrainingSettings
+from tessera.pipeline.classifiers.settings import ClassifierAugmentationSettings, ClassifierTrainingSettings
 from tessera.pipeline.classifiers.trainer import fit
 from tessera.records.tables.classification import Pictures
 from tessera.records.tables.table import types
@@ -67,7 +67,7 @@ def test_a_head_trains_three_times_as_fast_as_the_loop_of_city(tmp_path: Path, m
     monkeypatch.setattr(job, "_terminal", io.StringIO())
     torch.set_num_threads(1)
     samples = make_samples(OURS)
-    training = TrainingSettings(epochs=2, patience=0)
+    training = ClassifierTrainingSettings(epochs=2, patience=0)
     description = Description(labels=CLASSES, architecture="head", embedding="e", features=FEATURES, hidden=HIDDEN)
     best = [0.0, 0.0]
     for number in range(ROUNDS):
@@ -80,7 +80,7 @@ def test_a_head_trains_three_times_as_fast_as_the_loop_of_city(tmp_path: Path, m
             samples=samples,
             description=description,
             training=training,
-            augmentation=AugmentationSettings(),
+            augmentation=ClassifierAugmentationSettings(),
             weights=None,
             seed=0,
             threads=1,

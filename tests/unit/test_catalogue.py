@@ -18,6 +18,7 @@ from tessera.catalogue import (
     Kind,
     Layout,
     Model,
+    dataset_of,
     fed_by,
     label_task,
     made_datasets,
@@ -115,7 +116,7 @@ def test_a_gate_of_a_dataset_has_ledgers_and_an_allowance(dataset: Dataset) -> N
 
 def test_every_gate_has_an_allowance_and_belongs_to_a_dataset_or_to_the_embeddings() -> None:
     judged = {room for text in RULES.values() for room in re.findall(r'GATES\["(\w+)"\] = ', text)}
-    assert judged == {room for dataset in DATASETS for room in dataset.gates} | {"embeddings"}
+    assert judged == {room for dataset in (*DATASETS, dataset_of("any")) for room in dataset.gates} | {"embeddings"}
     assert judged | {"sources"} == set(load_configuration({})["gates"])
 
 

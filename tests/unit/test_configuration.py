@@ -444,3 +444,30 @@ def test_a_target_of_a_model_that_is_not_trained_here_is_a_fault() -> None:
 def merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     both = one.keys() & other.keys()
     return {**one, **other, **{name: merged(one[name], other[name]) for name in both}}
+
+
+LEVELS = {"levels": [{"label": "clean"}, {"label": "blurred"}]}
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "told"),
+    [
+        ("blur", {"pictures": {}}, "`classifiers.blur.pictures` names no pictures"),
+        ("blur", {"labels": ["clean", "sharp"]}, "has blurred, and the classes are clean, sharp"),
+        ("blur", {"labels": {"least": 0.0, "most": 1.0}}, "gives a score, and its pictures have classes"),
+        ("blur", {"pictures": {"sets": ["mine"]}}, "names 'mine'; `annotations.image_labels` has none"),
+        (
+            "blur",
+            {"pictures": {"regions": {"dataset": "none", "present": "clean", "absent": "blurred"}}},
+            "is none; datasets of regions that are made are nsfw_detection",
+        ),
+        ("blur", {"architecture": "head", "embedding": "look"}, "a head on an embedding cannot be trained by the workflow"),
+        ("mosaic_detection", {}, "there is a dataset or a model of this name"),
+        ("Blur!", {}, "should match pattern"),
+    ],
+)
+def test_a_classifier_that_could_not_be_trained_is_refused(name: str, change: dict[str, Any], told: str) -> None:
+    good = {"labels": ["clean", "blurred"], "pictures": {"degraded": LEVELS}}
+    assert load_configuration({"classifiers": {"blur": good}})["classifiers"]["blur"]["architecture"] == "resnet18"
+    with pytest.raises(TesseraError, match=re.escape(told)):
+        load_configuration({"classifiers": {name: {**good, **change}}})

@@ -13,6 +13,7 @@ from projects import Project
 from tessera.core.provenance import sha256_file
 from tessera.imaging.images import write_image
 from tessera.pipeline.datasets.splits import SplitSettings, split_sources
+from tessera.records.tables.splits import split_of_sources
 
 pytestmark = pytest.mark.workflow
 NEAR = "results/near_duplicates/look/near_duplicates.parquet"
@@ -54,7 +55,7 @@ def test_cropped_copies_are_found_on_any_shards_and_their_sources_have_one_split
     assert {frozenset({row["key"], row["duplicate_of"]}) for row in near.to_dicts()} == {
         frozenset({f"{film}-000000{number}", f"{copy}-000000{number}"}) for number in range(2)
     }
-    splits = dict(pl.read_parquet(project.folder / SPLITS).iter_rows())
+    splits = split_of_sources(project.folder / SPLITS)
     assert splits[film] == splits[copy] == "train"
     assert "embedding pictures: 7 of 7 pictures passed" in run.output
     assert {path.name for path in (project.results / "reports/near_duplicates/look").glob("*.jpg")} == {

@@ -10,8 +10,9 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 from snakemake_interface_logger_plugins.common import LogEvent
 
-import tessera.catalogue
 from tessera.catalogue import (
+    all_datasets,
+    all_models,
     fed_by,
     labelled_sets,
     made_datasets,
@@ -44,8 +45,8 @@ try:
     config = load_configuration(config)
     SOURCES = read_manifest(
         config["manifest"],
-        [dataset.name for dataset in tessera.catalogue.DATASETS],
-        [model.finds for model in tessera.catalogue.MODELS if model.finds],
+        [dataset.name for dataset in all_datasets(config)],
+        [model.finds for model in all_models(config) if model.finds],
     )
     check_there("sources.blocklist", config["sources"]["blocklist"])
     CLIP_DECISIONS, FRAME_DECISIONS = split_decisions(
@@ -63,7 +64,7 @@ MODELS = trained_models(config, has_sources=bool(SOURCES))
 LABELS = {file_name(each.values["name"]): each for each in labelled_sets(config)}
 # The datasets that keep one of several images that look the same. Their labelled images are compared with all frames.
 WITHOUT_DUPLICATES = [
-    dataset.name for dataset in tessera.catalogue.DATASETS if dataset.drops_duplicates
+    dataset.name for dataset in all_datasets(config) if dataset.drops_duplicates
 ]
 # Sets of images with labels of their own that the settings name, by the names of their folders in the results.
 IMAGE_LABELS = {
@@ -130,9 +131,9 @@ def laid_out_as(layout):
     return any_of(name for name, each in DATASETS.items() if each.layout is layout)
 
 
-def of_kind(kind):
-    """Return the pattern of the models that are trained and are of `kind`."""
-    return any_of(name for name, each in MODELS.items() if each.kind is kind)
+def of_kind(*kinds):
+    """Return the pattern of the models that are trained and are of one of `kinds`."""
+    return any_of(name for name, each in MODELS.items() if each.kind in kinds)
 
 
 wildcard_constraints:
@@ -172,7 +173,7 @@ def footage_or_images(wildcards):
     if not SOURCES and not DATASETS:
         named = {
             setting
-            for dataset in tessera.catalogue.DATASETS
+            for dataset in all_datasets(config)
             for setting in dataset.sets.values()
         }
         raise TesseraError(
@@ -270,7 +271,7 @@ def exported_suffixes(model):
     added = [
         suffix
         for suffix, setting in model.kind.optional_exports
-        if config["models"][model.name]["export"][setting]
+        if config[model.kind.section][model.name]["export"][setting]
     ]
     return (*model.kind.exports, *added)
 

@@ -1,6 +1,6 @@
 # The figures of detectors: curves, predictions, where they fail, and comparisons.
 
-from tessera.catalogue import DETECTOR
+from tessera.catalogue import CLASSIFIER, DETECTOR
 from tessera.configuration import CONFIDENCES, setting
 from tessera.core.definitions import code_digest
 
@@ -21,7 +21,7 @@ rule show_curves:
     benchmark:
         "<benchmarks>/show_curves/{model}.jsonl"
     wildcard_constraints:
-        model=of_kind(DETECTOR),
+        model=of_kind(DETECTOR, CLASSIFIER),
     localrule: True
     params:
         code=code_digest("tessera.pipeline.report.pages:show_pictures"),

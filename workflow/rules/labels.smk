@@ -1,5 +1,6 @@
 # Labels that people drew: import sets of labelled images, and labels of sampled frames.
 
+from tessera.catalogue import all_datasets
 from tessera.core.files import check_there, files_below
 from tessera.core.definitions import code_digest
 from tessera.core.messages import counted
@@ -65,7 +66,7 @@ def classes_of_set(wildcards):
     """Return the classes of the dataset that a set of labelled images feeds."""
     return next(
         dataset.classes(config)
-        for dataset in tessera.catalogue.DATASETS
+        for dataset in all_datasets(config)
         if dataset.name == LABELS[wildcards.labels].dataset
     )
 

@@ -1,8 +1,14 @@
 # The rules that all models have in common: a target with the name of the model, a card, and the publication of its files.
 
-import tessera.catalogue
-from tessera.catalogue import trained_models
+from tessera.catalogue import all_models, trained_models
 from tessera.core.definitions import code_digest
+
+
+def export_report(wildcards):
+    """Return the comparison of the exported with the trained model, or an empty list if its kind has none."""
+    if not MODELS[wildcards.model].kind.compares_export:
+        return []
+    return f"<results>/metrics/{wildcards.model}.export.json"
 
 
 # For kinds whose rules write no card. Rules that write one go before this rule with `ruleorder`.
@@ -11,6 +17,7 @@ rule write_plain_card:
         checksums=of_model("<results>/datasets/{dataset}/SHA256SUMS"),
         datasheet=of_model("<results>/datasets/{dataset}/datasheet.json"),
         metrics="<results>/metrics/{model}.json",
+        export=export_report,
         files=exported_files,
     output:
         data="<results>/exports/{model}/card.json",
@@ -21,7 +28,9 @@ rule write_plain_card:
         "<benchmarks>/write_plain_card/{model}.jsonl"
     localrule: True
     params:
-        settings=lambda wildcards: config["models"][wildcards.model],
+        settings=lambda wildcards: config[MODELS[wildcards.model].kind.section][
+            wildcards.model
+        ],
         seed=lookup(dpath="seed", within=config),
         purpose=lambda wildcards: MODELS[wildcards.model].purpose,
         not_for=lambda wildcards: MODELS[wildcards.model].kind.not_for,
@@ -42,7 +51,7 @@ def publishing(kind, suffixes):
 # new ones replace them, also if a job on the way to them fails. A rule for each list of files.
 for kind, suffixes in dict.fromkeys(
     [
-        *((model.kind, model.kind.exports) for model in tessera.catalogue.MODELS),
+        *((model.kind, model.kind.exports) for model in all_models(config)),
         *((model.kind, exported_suffixes(model)) for model in MODELS.values()),
     ]
 ):
@@ -101,7 +110,7 @@ def finished(model):
     return given
 
 
-for model in tessera.catalogue.MODELS:
+for model in all_models(config):
 
     rule:
         name:

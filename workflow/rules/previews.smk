@@ -1,7 +1,6 @@
 # Previews: draw the detections in footage, and propose labels to correct. `snakemake preview`
 
-import tessera.catalogue
-from tessera.catalogue import RESTORER
+from tessera.catalogue import RESTORER, all_datasets, all_models
 from tessera.core.definitions import code_digest
 from tessera.core.weights.resolve import weights_checksums, weights_file
 from tessera.pipeline.previews.rendering import previewed_sources
@@ -20,7 +19,7 @@ except TesseraError as error:
 
 PREVIEW_MODEL = config["preview"]["model"]
 PREVIEWED_MODEL = next(
-    model for model in tessera.catalogue.MODELS if model.name == PREVIEW_MODEL
+    model for model in all_models(config) if model.name == PREVIEW_MODEL
 )
 PREVIEW_TARGETS = targets_in(config, "preview.confidence", previewed=PREVIEW_MODEL)
 IS_RESTORED = PREVIEWED_MODEL.kind is RESTORER
@@ -50,7 +49,7 @@ def previewed_classes(wildcards):
     """Return the classes of the dataset of the previewed model. In plain strings, Snakemake would expand braces."""
     return next(
         dataset.classes(config)
-        for dataset in tessera.catalogue.DATASETS
+        for dataset in all_datasets(config)
         if dataset.name == PREVIEWED_MODEL.dataset
     )
 

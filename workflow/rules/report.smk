@@ -134,13 +134,6 @@ rule render_datasheet:
         "../scripts/render_datasheet.py"
 
 
-def export_report(wildcards):
-    """Return the comparison of the exported with the trained model, or an empty list if its kind has none."""
-    if not MODELS[wildcards.model].kind.compares_export:
-        return []
-    return f"<results>/metrics/{wildcards.model}.export.json"
-
-
 rule tabulate_metrics:
     input:
         metrics="<results>/metrics/{model}.json",

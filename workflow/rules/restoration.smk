@@ -1,14 +1,13 @@
 # The restoration model: train it in stages, in an environment of its own, measure, export and verify it, and write its card.
 
-import tessera.catalogue
-from tessera.catalogue import RESTORER
+from tessera.catalogue import RESTORER, all_models
 from tessera.core.definitions import code_digest
 from tessera.core.weights.resolve import weights_file
 
 STAGES = {stage["name"]: stage for stage in config["restoration"]["stages"]}
 RIVALS = {
     rival["name"]: rival
-    for model in tessera.catalogue.MODELS
+    for model in all_models(config)
     if model.kind is RESTORER
     for rival in config["comparisons"][model.name]
 }

@@ -1,13 +1,13 @@
 # Restored footage: find the mosaics in videos, restore them, and show the result beside the original. `snakemake preview`
 
-from tessera.catalogue import DETECTOR, model_for
+from tessera.catalogue import DETECTOR, all_models, model_for
 from tessera.core.definitions import code_digest
 from tessera.core.weights.resolve import weights_checksums, weights_file
 from tessera.imaging.crops import CropSettings
 
 RESTORING = config["preview"]["restore"]
 RESTORER_NAME = next(
-    model.name for model in tessera.catalogue.MODELS if model.kind is RESTORER
+    model.name for model in all_models(config) if model.kind is RESTORER
 )
 RESTORED_TARGETS = targets_in(config, "preview.restore")
 MOSAIC_DETECTOR = RESTORING["detect"]["weights"], model_for("mosaic")

@@ -3,8 +3,7 @@
 import os
 import re
 
-import tessera.catalogue
-from tessera.catalogue import sets_of
+from tessera.catalogue import all_datasets, all_models, sets_of
 from tessera.core.definitions import code_digest
 
 
@@ -94,7 +93,7 @@ def known_sources(wildcards):
     """Return the ids of all sources: those in the manifest, and the sets of images that the settings name."""
     sets = [
         prefix
-        for dataset in tessera.catalogue.DATASETS
+        for dataset in all_datasets(config)
         for prefix in sets_of(dataset, config)
     ]
     return [*source_order(wildcards), *sets]
@@ -108,12 +107,12 @@ def switched_off(wildcards):
             f"{results}/datasets/{dataset.name}/splits.parquet": made_by_name(
                 "dataset", dataset.name
             )
-            for dataset in tessera.catalogue.DATASETS
+            for dataset in all_datasets(config)
             if dataset.name not in DATASETS
         },
         **{
             f"{results}/training/{model.name}": made_by_name("model", model.name)
-            for model in tessera.catalogue.MODELS
+            for model in all_models(config)
             if model.name not in MODELS
         },
     }

@@ -8,7 +8,7 @@ with job(snakemake) as (inputs, outputs, params):
         model=snakemake.wildcards.model,
         purpose=params.purpose,
         not_for=params.not_for,
-        **vars(inputs),
+        **{**vars(inputs), "export": inputs.export or None},
         **vars(outputs),
         settings=params.settings,
         seed=params.seed,

@@ -114,6 +114,7 @@ def write_plain_card(
     checksums: Path,
     datasheet: Path,
     metrics: Path,
+    export: Path | None,
     data: Path,
     text: Path,
     *,
@@ -122,12 +123,14 @@ def write_plain_card(
 ) -> None:
     """Write the card of a model of any kind, with its metrics and settings and the parts that all cards share.
 
-    The parameters are those of `write_model_card`.
+    The parameters are those of `write_model_card`. `export`: the comparison of the exported with the trained model, if there
+    is one.
     """
     card = {
         **_describe(model, purpose, not_for, files, checksums, datasheet),
         "training": {"settings": settings, "seed": seed},
         "metrics": _read(metrics),
+        **({"export": _read(export)} if export else {}),
         "versions": {"tessera": tessera.__version__},
     }
     _write(card, render_plainly(card), data, text)
@@ -296,7 +299,9 @@ def render_plainly(card: Mapping[str, Any]) -> str:
         card,
         maker="Tessera",
         metrics=[table(["metric", "value"], list(_flat(card["metrics"])))],
-        exported=[],
+        exported=["## Exported files compared\n", table(["what", "value"], list(_flat(card["export"])))]
+        if "export" in card
+        else [],
         training=[f"- seed: {training['seed']}\n", table(["setting", "value"], list(_flat(training["settings"])))],
     )
 

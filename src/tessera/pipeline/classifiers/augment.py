@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from tessera.pipeline.classifiers.settings import AugmentationSettings
+from tessera.pipeline.classifiers.settings import ClassifierAugmentationSettings
 
 ASPECT = 4 / 3  # of a crop, relative to the picture, at most
 GREY = np.array([0.299, 0.587, 0.114], np.float32)  # luma of ITU-R BT.601
 
 
-def crop(picture: np.ndarray, settings: AugmentationSettings, rng: np.random.Generator) -> np.ndarray:
+def crop(picture: np.ndarray, settings: ClassifierAugmentationSettings, rng: np.random.Generator) -> np.ndarray:
     """Return a random part of `picture`, uint8 (H, W, 3), with a fraction of its area from `settings.crop` to 1."""
     if settings.crop == 1:
         return picture
@@ -20,7 +20,7 @@ def crop(picture: np.ndarray, settings: AugmentationSettings, rng: np.random.Gen
     return picture[top : top + tall, left : left + wide]
 
 
-def augment(picture: np.ndarray, settings: AugmentationSettings, rng: np.random.Generator) -> np.ndarray:
+def augment(picture: np.ndarray, settings: ClassifierAugmentationSettings, rng: np.random.Generator) -> np.ndarray:
     """Return `picture`, uint8 (H, W, 3), RGB, mirrored, in grey and with other colours, each at random. It is not changed."""
     if rng.random() < settings.flip:
         picture = picture[:, ::-1]

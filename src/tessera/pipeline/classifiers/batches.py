@@ -14,7 +14,7 @@ from tessera.imaging.classification.settings import Preparation
 from tessera.imaging.images import read_image
 from tessera.pipeline.classifiers.augment import augment, crop
 from tessera.pipeline.classifiers.dataset import Samples
-from tessera.pipeline.classifiers.settings import AugmentationSettings
+from tessera.pipeline.classifiers.settings import ClassifierAugmentationSettings
 
 Batch = tuple[np.ndarray, torch.Tensor]  # the numbers of samples, and their pictures or vectors
 
@@ -26,7 +26,11 @@ class Pictures(Dataset[tuple[int, np.ndarray] | TesseraError]):
     """
 
     def __init__(
-        self, samples: Samples, preparation: Preparation, augmentation: AugmentationSettings | None = None, seed: int = 0
+        self,
+        samples: Samples,
+        preparation: Preparation,
+        augmentation: ClassifierAugmentationSettings | None = None,
+        seed: int = 0,
     ) -> None:
         self.files, self.keys = samples.files, samples.pictures["key"].to_list()
         self.preparation, self.augmentation, self.seed = preparation, augmentation, seed
@@ -74,7 +78,7 @@ class Loader:
         samples: Samples,
         preparation: Preparation | None,
         workers: int,
-        augmentation: AugmentationSettings | None = None,
+        augmentation: ClassifierAugmentationSettings | None = None,
         seed: int = 0,
     ) -> None:
         self.vectors = None if samples.vectors is None else torch.from_numpy(samples.vectors)

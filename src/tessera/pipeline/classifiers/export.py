@@ -21,7 +21,7 @@ from tessera.imaging.classification.settings import Description, ScoreRange
 from tessera.imaging.images import read_image
 from tessera.imaging.onnx import open_model
 from tessera.pipeline.classifiers.dataset import Samples, read_samples
-from tessera.pipeline.classifiers.settings import ClassifierSettings, ExportSettings, ToleranceSettings
+from tessera.pipeline.classifiers.settings import ClassifierExportSettings, ClassifierSettings, ClassifierToleranceSettings
 
 LIBRARIES = ("torch", "timm", "onnx", "onnxruntime", "safetensors")
 # What the pipelines of CityClassifiers accept: the numbers of their embedding, and the width of their predictor.
@@ -29,7 +29,7 @@ CITY = {"features": 768, "hidden": 1024}
 LAST = "down.5"
 
 
-def export_classifier(classifier: Path, safetensors: Path, onnx: Path, settings: ExportSettings) -> None:
+def export_classifier(classifier: Path, safetensors: Path, onnx: Path, settings: ClassifierExportSettings) -> None:
     """Copy `classifier` to `safetensors`, and export it as ONNX to `onnx`. Equal classifiers give equal bytes.
 
     The input of the ONNX model is `pictures`, float32 (N, 3, size, size), RGB in [0, 1], or `vectors`, float32 (N, features).
@@ -40,7 +40,7 @@ def export_classifier(classifier: Path, safetensors: Path, onnx: Path, settings:
     onnx.write_bytes(_onnx(read_classifier(classifier), settings))
 
 
-def _onnx(classifier: Classifier, settings: ExportSettings) -> bytes:
+def _onnx(classifier: Classifier, settings: ClassifierExportSettings) -> bytes:
     import onnx
     import torch
 
@@ -191,7 +191,7 @@ def _difference(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.abs(one - other).max()) if one.shape == other.shape else float("inf")
 
 
-def _inputs(samples: Samples, description: Description, tolerance: ToleranceSettings) -> np.ndarray:
+def _inputs(samples: Samples, description: Description, tolerance: ClassifierToleranceSettings) -> np.ndarray:
     """Return evenly chosen samples as the classifier gets them: uint8 (N, size, size, 3), or float32 (N, features)."""
     places = samples.places("val") if len(samples.places("val")) else samples.places("train")
     places = places[:: -(-len(places) // tolerance.pictures)]

@@ -14,7 +14,7 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 LEAST_FOLDS = 2
 
 
-class AugmentationSettings(Settings):
+class ClassifierAugmentationSettings(Settings):
     """How training pictures are changed at random. What the classes differ in must not be among it.
 
     `flip`, `flip_vertical`, `grayscale`: probabilities. `crop`: smallest fraction of the area that is kept; 1: no crop.
@@ -28,7 +28,7 @@ class AugmentationSettings(Settings):
     colour: Probability = 0.0
 
 
-class TrainingSettings(Settings):
+class ClassifierTrainingSettings(Settings):
     """How a classifier is trained, with AdamW.
 
     `batch`: at most; the batches of an epoch are of about equal size. `patience`: epochs without a lower loss on the validation
@@ -46,13 +46,13 @@ class TrainingSettings(Settings):
     class_weights: Literal["none", "balanced"] | dict[str, PositiveFloat] = "none"
 
 
-class ExportSettings(Settings):
+class ClassifierExportSettings(Settings):
     """How a classifier is exported to ONNX."""
 
     opset: int = Field(17, ge=13, le=20)
 
 
-class ToleranceSettings(Settings):
+class ClassifierToleranceSettings(Settings):
     """How much the results of exports may differ from those of the trained classifier, on pictures of the validation split."""
 
     pictures: PositiveInt = 32
@@ -74,12 +74,12 @@ class ClassifierSettings(Settings):
     hidden: int = Field(1024, ge=1, le=8192)
     image_size: int = Field(224, ge=16, le=4096)
     resize: Resize = "stretch"
-    augmentation: AugmentationSettings = AugmentationSettings()
-    training: TrainingSettings = TrainingSettings()
+    augmentation: ClassifierAugmentationSettings = ClassifierAugmentationSettings()
+    training: ClassifierTrainingSettings = ClassifierTrainingSettings()
     folds: int = Field(5, ge=LEAST_FOLDS, le=100)
     tiling: Tiling | None = None
-    export: ExportSettings = ExportSettings()
-    tolerance: ToleranceSettings = ToleranceSettings()
+    export: ClassifierExportSettings = ClassifierExportSettings()
+    tolerance: ClassifierToleranceSettings = ClassifierToleranceSettings()
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ from tessera.imaging.classification.network import as_input, build_network, load
 from tessera.imaging.classification.settings import Description
 from tessera.pipeline.classifiers.batches import Loader
 from tessera.pipeline.classifiers.dataset import Samples
-from tessera.pipeline.classifiers.settings import AugmentationSettings, TrainingSettings
+from tessera.pipeline.classifiers.settings import ClassifierAugmentationSettings, ClassifierTrainingSettings
 
 HEADER = "epoch,learning_rate,train_loss,val_loss,val_accuracy\n"
 SCORE_HEADER = "epoch,learning_rate,train_loss,val_loss,val_mae\n"
@@ -60,8 +60,8 @@ def fit(
     *,
     samples: Samples,
     description: Description,
-    training: TrainingSettings,
-    augmentation: AugmentationSettings,
+    training: ClassifierTrainingSettings,
+    augmentation: ClassifierAugmentationSettings,
     weights: Path | None,
     seed: int,
     threads: int,
@@ -144,7 +144,7 @@ def _drawn(seed: int, purpose: str) -> int:
     return int(generator(seed, "classifier training", purpose).integers(2**31))
 
 
-def learning_rate(training: TrainingSettings, epoch: int) -> float:
+def learning_rate(training: ClassifierTrainingSettings, epoch: int) -> float:
     """Return the learning rate of `epoch`, from 0: constant, or half a cosine from its value to nearly 0."""
     if training.schedule == "constant":
         return training.learning_rate
@@ -154,7 +154,9 @@ def learning_rate(training: TrainingSettings, epoch: int) -> float:
 class Criterion:
     """The loss: cross entropy of logits for classes; L1 or cross entropy of the logistic output for scores."""
 
-    def __init__(self, samples: Samples, classes: Sequence[str], training: TrainingSettings, device: torch.device) -> None:
+    def __init__(
+        self, samples: Samples, classes: Sequence[str], training: ClassifierTrainingSettings, device: torch.device
+    ) -> None:
         self.loss = training.loss
         self.is_of_classes = bool(classes)
         weights = samples.pictures["weight"].to_numpy()
@@ -183,7 +185,7 @@ class Criterion:
         return ((2 * logits[:, 0]).sigmoid() - targets).abs().sum()
 
 
-def class_weights(samples: Samples, classes: Sequence[str], training: TrainingSettings) -> np.ndarray:
+def class_weights(samples: Samples, classes: Sequence[str], training: ClassifierTrainingSettings) -> np.ndarray:
     """Return the weight of each class: float64 (classes,). A class that no training sample has weighs 1."""
     wanted = training.class_weights
     if isinstance(wanted, dict):
@@ -204,7 +206,7 @@ def _train_epoch(
     order: np.ndarray,
     criterion: Criterion,
     description: Description,
-    training: TrainingSettings,
+    training: ClassifierTrainingSettings,
     epoch: int,
 ) -> float:
     """Train on the samples `order`, and return the mean loss. Raises `TesseraError` if it is not finite."""

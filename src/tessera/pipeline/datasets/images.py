@@ -23,7 +23,7 @@ from tessera.records.decisions import Decision
 from tessera.records.material import SETS
 from tessera.records.tables.annotation import Annotations, Images
 from tessera.records.tables.footage import Replaced
-from tessera.records.tables.splits import SourceSplits, Splits
+from tessera.records.tables.splits import Splits, split_of_sources
 from tessera.records.tables.table import read_columns, read_table, read_tables, write_table
 from tessera.records.use import NOT_ADMITTED, refusals
 
@@ -76,7 +76,7 @@ def select_samples(
     shapes = read_tables(list(annotations), Annotations).sort("key", "number")
     surplus: set[str] = set()
     if splits is not None:
-        split_of = dict(read_table(splits, SourceSplits).iter_rows())
+        split_of = split_of_sources(splits)
         splits_of_images = {key: split_of[source] for key, source in chosen.select("key", "source").iter_rows()}
         surplus = surplus_backgrounds(splits_of_images, set(shapes["key"]), words.keys(), backgrounds)
     with Ledger(ledger) as rows:

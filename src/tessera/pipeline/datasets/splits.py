@@ -44,7 +44,7 @@ def split_sources(
 
     Raises `TesseraError` if `fixed` has two splits for one group.
     """
-    group = _groups(sources, links)
+    group = group_sources(sources, links)
     decided: dict[str, tuple[str, str]] = {}
     for source in sources:
         wanted = fixed.get(source, "")
@@ -60,8 +60,8 @@ def split_sources(
     }
 
 
-def _groups(sources: Sequence[str], links: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return, for each source, the first source of its group (union-find)."""
+def group_sources(sources: Sequence[str], links: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return, for each of `sources`, the first source of its group: those that `links` join, directly or through others."""
     place = {source: i for i, source in enumerate(sources)}
     parent = {source: source for source in sources}
 
@@ -126,7 +126,7 @@ def divide_sources(
     from tessera.records.tables.annotation import Images
     from tessera.records.tables.footage import Frames, Replaced, Sources
     from tessera.records.tables.splits import SourceSplits
-    from tessera.records.tables.table import read_columns, read_table, read_tables, write_table
+    from tessera.records.tables.table import read_columns, read_table, read_tables, types, write_table
 
     images = read_tables(list(labelled), Images).select("key", "source", "split")
     stated = pl.concat([read_table(sources, Sources).select("source", "split"), images.select("source", "split")])
@@ -145,8 +145,9 @@ def divide_sources(
         pictures = keys.join(stays, on="key", how="left").with_columns(pl.coalesce("picture", "key").alias("picture"))
         links += shared_pictures(pictures, settings.shared)
     known = dict.fromkeys([*(source for source in order if source in fixed), *sorted(fixed)])
-    splits = split_sources(list(known), fixed, links, settings)
-    write_table(pl.DataFrame({"source": list(splits), "split": list(splits.values())}).sort("source"), SourceSplits, output)
+    splits, groups = split_sources(list(known), fixed, links, settings), group_sources(list(known), links)
+    rows = [(source, split, groups[source]) for source, split in sorted(splits.items())]
+    write_table(pl.DataFrame(rows, schema=types(SourceSplits), orient="row"), SourceSplits, output)
 
 
 def split_samples(samples: Path, sources: Path, splits: Path, *, settings: SplitSettings) -> None:
@@ -159,12 +160,12 @@ def split_samples(samples: Path, sources: Path, splits: Path, *, settings: Split
     """
     import polars as pl
 
-    from tessera.records.tables.splits import Samples, SourceSplits, Splits
-    from tessera.records.tables.table import read_columns, read_table, write_table
+    from tessera.records.tables.splits import Samples, Splits, split_of_sources
+    from tessera.records.tables.table import read_columns, write_table
 
     frame = read_columns(samples, Samples).sort("key")
     stated = dict(frame.select("source", "split").iter_rows())
-    split_of = split_sources(sorted(stated), stated, [], settings) | dict(read_table(sources, SourceSplits).iter_rows())
+    split_of = split_sources(sorted(stated), stated, [], settings) | split_of_sources(sources)
     frame = frame.select("key", "source", split=pl.col("source").replace_strict(split_of, return_dtype=pl.String))
     for split in ("train", "val"):
         if split not in frame["split"]:

@@ -36,6 +36,8 @@ def _rated(measured: Mapping[str, Any]) -> str:
     """Return the measure that decides for a model, with its interval, and what it was counted on."""
     if "all" in measured:
         return _rated_restorer(measured)
+    if "pictures" in measured:
+        return _rated_classifier(measured)
     if "box" not in measured:
         return "see its metrics"
     kind = "mask" if "mask" in measured else "box"
@@ -43,6 +45,14 @@ def _rated(measured: Mapping[str, Any]) -> str:
     ends = None if isinstance(found, str) else found.get(kind, {}).get("map50")
     objects, images, sources = (counted(measured[name], name) for name in ("objects", "images", "sources"))
     return f"{kind} mAP50 {_with(measured[kind]['map50'], ends, '.3f')}; {objects} in {images} of {sources}"
+
+
+def _rated_classifier(measured: Mapping[str, Any]) -> str:
+    metric, name = ("mae", "mean absolute error") if "mae" in measured else ("balanced_accuracy", "balanced accuracy")
+    found = measured["intervals"]
+    ends = None if isinstance(found, str) else found[metric]
+    pictures, sources = (counted(measured[each], each) for each in ("pictures", "sources"))
+    return f"{name} {_with(measured[metric], ends, '.3f')}; {pictures} of {sources}"
 
 
 def _rated_restorer(measured: Mapping[str, Any]) -> str:

@@ -1,7 +1,5 @@
 """The tables of annotated images."""
 
-from math import inf
-
 import pandera.polars as pa
 import polars as pl
 
@@ -52,11 +50,3 @@ class Annotations(Table):
     y1: pl.Float64 = pa.Field(description="box, bottom edge, pixels, exclusive")
     crowd: pl.Boolean = pa.Field(description="COCO's iscrowd")
     score: pl.Float64 = pa.Field(nullable=True, description="confidence of a prediction in [0, 1]; null for labels")
-
-
-class PictureLabels(Table):
-    """What pictures show as a whole: the class or the score of each. A picture may have labels for several classifiers."""
-
-    key: pl.String = pa.Field(description="key of the picture in the table `Images` beside this one")
-    label: pl.String = pa.Field(nullable=True, description="class name; null for a score")
-    score: pl.Float64 = pa.Field(nullable=True, gt=-inf, lt=inf, description="score; null for a class")

@@ -8,6 +8,17 @@ import polars as pl
 from tessera.records.tables.table import Table
 
 
+class SelectedPictures(Table):
+    """The pictures that were chosen for a classifier, and what they show."""
+
+    key: pl.String = pa.Field(unique=True, description="key of the picture")
+    source: pl.String = pa.Field(description="source that it comes from")
+    split: pl.String = pa.Field(isin=["train", "val", "test", ""], description="fixed split; empty: by hash")
+    path: pl.String = pa.Field(description="path of the picture, relative to the working folder or absolute")
+    label: pl.String = pa.Field(nullable=True, description="name of its class; null for a score")
+    score: pl.Float64 = pa.Field(nullable=True, gt=-inf, lt=inf, description="its score; null for a class")
+
+
 class Pictures(Table):
     """The pictures of a classifier and their labels: `pictures.parquet` in the folder of its dataset.
 

@@ -7,10 +7,10 @@ from tessera.records.tables.table import Table
 
 
 class ImageLabels(Table):
-    """What people said of whole images: a label or a score for each."""
+    """What whole images show: a label or a score for each."""
 
     key: pl.String = pa.Field(unique=True, description="unique name of the image, valid as a file name")
-    source: pl.String = pa.Field(description="id of its source: `image_labels:NAME`, or this and a path")
+    source: pl.String = pa.Field(description="id from the manifest, or `image_labels:NAME`, or this and a path")
     path: pl.String = pa.Field(description="path of the image, relative to the working folder or absolute")
     width: pl.Int64 = pa.Field(gt=0, description="pixels")
     height: pl.Int64 = pa.Field(gt=0, description="pixels")
@@ -22,5 +22,6 @@ class ImageLabels(Table):
     label: pl.String = pa.Field(nullable=True, description="class of the image; null if it has a score")
     score: pl.Float64 = pa.Field(nullable=True, description="score of the image, a finite number; null if it has a label")
     origin: pl.String = pa.Field(
-        isin=["folders", "tsv", "labelme", "label_studio"], description="format that the label was read from"
+        isin=["folders", "tsv", "labelme", "label_studio", "degraded"],
+        description="format that the label was read from; degraded: the level that a frame was degraded to",
     )

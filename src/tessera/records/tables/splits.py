@@ -21,6 +21,7 @@ class SourceSplits(Table):
 
     source: pl.String = pa.Field(unique=True, description="id from the manifest, or of a set of images that the settings name")
     split: pl.String = pa.Field(isin=["train", "val", "test"], description="train, val or test")
+    group: pl.String = pa.Field(description="the first of the sources that share pictures with it, directly or through others")
 
 
 class Splits(Table):
@@ -29,6 +30,11 @@ class Splits(Table):
     key: pl.String = pa.Field(unique=True, description="key of the sample")
     source: pl.String = pa.Field(description="source that it comes from; no source is in two splits")
     split: pl.String = pa.Field(isin=["train", "val", "test"], description="train, val or test")
+
+
+def split_of_sources(splits: Path) -> dict[str, str]:
+    """Return the split of each source in the table `splits` (`SourceSplits`)."""
+    return dict(read_table(splits, SourceSplits).select("source", "split").iter_rows())
 
 
 def trained_on(splits: Path) -> tuple[str, ...]:

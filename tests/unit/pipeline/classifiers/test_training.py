@@ -29,7 +29,7 @@ from tessera.pipeline.classifiers import train as module
 from tessera.pipeline.classifiers.augment import augment, crop
 from tessera.pipeline.classifiers.dataset import read_samples
 from tessera.pipeline.classifiers.folds import divide_into_folds, join_predictions
-from tessera.pipeline.classifiers.settings import AugmentationSettings, ClassifierSettings
+from tessera.pipeline.classifiers.settings import ClassifierAugmentationSettings, ClassifierSettings
 from tessera.pipeline.classifiers.train import train_classifier, train_fold
 from tessera.records.tables.classification import Pictures, Predictions
 from tessera.records.tables.table import read_table, write_table
@@ -314,7 +314,7 @@ def test_augmentation_depends_on_the_draw_alone_and_changes_only_what_is_asked_f
 
     def changed(**settings: float) -> np.ndarray:
         rng = np.random.default_rng(1)
-        chosen = AugmentationSettings(**{"flip": 0, **settings})
+        chosen = ClassifierAugmentationSettings(**{"flip": 0, **settings})
         return augment(crop(picture, chosen, rng), chosen, rng)
 
     assert (changed() == picture).all()
@@ -324,7 +324,7 @@ def test_augmentation_depends_on_the_draw_alone_and_changes_only_what_is_asked_f
     assert changed(colour=0.3).shape == picture.shape and (changed(colour=0.3) != picture).any()
     assert (changed(colour=0.3) == changed(colour=0.3)).all()
     rng = np.random.default_rng(0)
-    areas = [math.prod(crop(picture, AugmentationSettings(crop=0.5), rng).shape[:2]) / 600 for _ in range(100)]
+    areas = [math.prod(crop(picture, ClassifierAugmentationSettings(crop=0.5), rng).shape[:2]) / 600 for _ in range(100)]
     assert min(areas) > 0.4 and max(areas) <= 1 and np.std(areas) > 0.05
 
 

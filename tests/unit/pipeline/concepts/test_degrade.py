@@ -9,13 +9,14 @@ import yaml
 from frame_room import write_shard
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import read_ledger
+from tessera.core.provenance import sha256_file
 from tessera.core.seeds import generator
 from tessera.core.settings import load
 from tessera.imaging.degradation.chain import degrade
 from tessera.imaging.images import read_image
 from tessera.pipeline.concepts.degrade import degrade_frames
 from tessera.pipeline.concepts.settings import ConceptSettings
-from tessera.records.tables.annotation import Images, PictureLabels
+from tessera.records.tables.image_labels import ImageLabels
 from tessera.records.tables.table import read_table
 
 LEVELS = """
@@ -41,7 +42,6 @@ def run(folder: Path, out: Path, concept: ConceptSettings, threads: int = 1) -> 
         concept,
         0,
         Path("results/images"),
-        out / "images.parquet",
         out / "labels.parquet",
         out / "images",
         out / "ledger.jsonl",
@@ -54,12 +54,14 @@ def test_each_chosen_frame_has_a_copy_per_level_that_shares_its_source(tmp_path:
     write_shard(tmp_path / "shard", {"a": [], "b": ["nsfw_detection"]}, 5)
     concept = settings(LEVELS)
     out = run(tmp_path / "shard", tmp_path / "out", concept)
-    images = read_table(out / "images.parquet", Images)
-    labels = dict(read_table(out / "labels.parquet", PictureLabels).select("key", "label").iter_rows())
+    table = read_table(out / "labels.parquet", ImageLabels)
+    labels = dict(table.select("key", "label").iter_rows())
     reasons = {row["key"]: row["reason"] for row in read_ledger(out / "ledger.jsonl")}
     frames = [key for key, reason in reasons.items() if not reason]
     assert len(reasons) == 10 and len(frames) == 3 and all(key.startswith("a-") for key in frames)
-    assert set(labels) == set(images["key"]) and images["source"].unique().to_list() == ["a"]
+    assert table["source"].unique().to_list() == ["a"] and table["sha256"].to_list() == [
+        sha256_file(out / "images" / Path(path).name) for path in table["path"]
+    ]
     for frame in frames:
         clean = read_image(tmp_path / "shard" / "frames" / f"{frame}.png")
         for number, level in enumerate(concept.levels):
@@ -88,13 +90,13 @@ def test_a_frame_that_cannot_be_read_is_a_row_and_the_rest_goes_on(tmp_path: Pat
     out = run(tmp_path / "shard", tmp_path / "out", settings(LEVELS))
     statuses = {row["key"]: row["status"] for row in read_ledger(out / "ledger.jsonl")}
     assert statuses == {"a-0000000": "ok", "a-0000001": "failed", "a-0000002": "ok"}
-    assert len(read_table(out / "images.parquet", Images)) == 6
+    assert len(read_table(out / "labels.parquet", ImageLabels)) == 6
 
 
 def test_scores_are_levels_too(tmp_path: Path) -> None:
     write_shard(tmp_path / "shard", {"a": []}, 1)
     out = run(tmp_path / "shard", tmp_path / "out", settings("levels: [{score: 0.0}, {score: 1.0}]"))
-    assert read_table(out / "labels.parquet", PictureLabels)["score"].to_list() == [0.0, 1.0]
+    assert read_table(out / "labels.parquet", ImageLabels)["score"].to_list() == [0.0, 1.0]
     shown = [read_image(path) for path in sorted((out / "images").iterdir())]
     assert np.array_equal(*shown)
 

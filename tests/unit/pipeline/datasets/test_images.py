@@ -64,7 +64,9 @@ def duplicates(path: Path, rows: dict[str, str]) -> Path:
 
 
 def source_splits(path: Path, rows: dict[str, str]) -> Path:
-    write_table(pl.DataFrame(list(rows.items()), schema=types(SourceSplits), orient="row"), SourceSplits, path)
+    write_table(
+        pl.DataFrame([(*row, row[0]) for row in rows.items()], schema=types(SourceSplits), orient="row"), SourceSplits, path
+    )
     return path
 
 

@@ -14,7 +14,7 @@ from tessera.pipeline.datasets.splits import SplitSettings, divide_sources, spli
 from tessera.records.tables.annotation import Images
 from tessera.records.tables.embeddings import NearDuplicates
 from tessera.records.tables.footage import Duplicates, Frames, Sources
-from tessera.records.tables.splits import SourceSplits, Splits
+from tessera.records.tables.splits import SourceSplits, Splits, split_of_sources
 from tessera.records.tables.table import read_table, types, write_table
 
 HALF = SplitSettings(val=0.25, test=0.25)
@@ -123,7 +123,7 @@ def divide(
     folder: Path, order: list[str], settings: SplitSettings, labelled: list, frames: list, links: list
 ) -> dict[str, str]:
     divide_sources(*tables(folder, labelled, frames, links), order, settings, folder / "splits")
-    return dict(read_table(folder / "splits", SourceSplits).iter_rows())
+    return split_of_sources(folder / "splits")
 
 
 def of_split(split: str, settings: SplitSettings, start: int = 0) -> str:
@@ -156,7 +156,7 @@ def test_near_duplicates_of_any_measure_link_sources(tmp_path: Path) -> None:
     write_table(near, NearDuplicates, tmp_path / "near")
     for measures, expected in ((by_hash, "val"), ([*by_hash, tmp_path / "near"], "train")):
         divide_sources(*inputs, measures, [film, copy], settings, tmp_path / "splits")
-        assert dict(read_table(tmp_path / "splits", SourceSplits).iter_rows()) == {film: "train", copy: expected}
+        assert split_of_sources(tmp_path / "splits") == {film: "train", copy: expected}
 
 
 def test_frames_of_a_source_that_is_not_admitted_link_no_others(tmp_path: Path) -> None:
@@ -188,6 +188,13 @@ def test_splits_are_the_same_bytes_whatever_the_order_of_the_tables(tmp_path: Pa
     assert (tmp_path / "one" / "splits").read_bytes() == (tmp_path / "turned" / "splits").read_bytes()
 
 
+def test_the_group_of_a_source_is_the_first_that_shares_pictures_with_it(tmp_path: Path) -> None:
+    labelled = [(f"{source}0", source, "") for source in "abcd"]
+    divide(tmp_path / "t", ["d", "c", "b"], SplitSettings(), labelled, [], [("a0", "c0"), ("b0", "c0")])
+    groups = dict(read_table(tmp_path / "t" / "splits", SourceSplits).select("source", "group").iter_rows())
+    assert groups == {"a": "c", "b": "c", "c": "c", "d": "d"}
+
+
 def test_one_source_with_two_fixed_splits_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(TesseraError, match="source 'one' is fixed to the splits 'train' and 'val'"):
         divide(tmp_path / "t", ["one"], SplitSettings(), [("a", "one", "val"), ("b", "one", "train")], [], [])
@@ -197,7 +204,7 @@ def samples(folder: Path, sources: dict[str, str]) -> tuple[Path, Path]:
     """Write a sample of each of `sources`, and their splits; return the two tables."""
     rows = [(f"{source}-k", source, "k.png", 8, 6, 0, "", "") for source in sources]
     write_table(pl.DataFrame(rows, schema=types(Images), orient="row"), Images, folder / "samples")
-    splits = pl.DataFrame(list(sources.items()), schema=types(SourceSplits), orient="row")
+    splits = pl.DataFrame([(*row, row[0]) for row in sources.items()], schema=types(SourceSplits), orient="row")
     write_table(splits, SourceSplits, folder / "sources")
     return folder / "samples", folder / "sources"
 
@@ -215,7 +222,7 @@ def test_a_source_of_an_independent_set_has_its_stated_split_or_that_of_a_hash(t
     rows = [("a", "watermarks:pita/val", "val"), ("b", "watermarks:own/1", ""), ("c", "film", "")]
     full = [(key, source, "k.png", 8, 6, 0, split, "") for key, source, split in rows]
     write_table(pl.DataFrame(full, schema=types(Images), orient="row"), Images, tmp_path / "samples")
-    known = pl.DataFrame([("film", "train")], schema=types(SourceSplits), orient="row")
+    known = pl.DataFrame([("film", "train", "film")], schema=types(SourceSplits), orient="row")
     write_table(known, SourceSplits, tmp_path / "sources")
     split_samples(tmp_path / "samples", tmp_path / "sources", tmp_path / "splits", settings=HALF)
     drawn = split_sources(["watermarks:own/1"], {}, [], HALF)["watermarks:own/1"]

@@ -1,0 +1,120 @@
+"""Select the pictures that a classifier learns from, and write them as a dataset."""
+
+import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from tessera.core.errors import TesseraError
+from tessera.core.files import link_or_copy
+from tessera.core.job import progress, tell
+from tessera.core.ledger import Ledger, Status
+from tessera.core.messages import tallied
+from tessera.pipeline.datasets.settings import OfDataset
+from tessera.records.decisions import Decision
+from tessera.records.material import SETS
+from tessera.records.tables.annotation import Annotations, Images
+from tessera.records.tables.classification import Pictures, SelectedPictures
+from tessera.records.tables.image_labels import ImageLabels
+from tessera.records.tables.splits import SourceSplits, Splits
+from tessera.records.tables.table import read_table, read_tables, types, write_table
+from tessera.records.use import NOT_ADMITTED, refusals
+
+
+def select_pictures(
+    labels: Sequence[Path],
+    regions: tuple[Path, Path, OfDataset] | None,
+    sources: Path,
+    decisions: Mapping[str, Decision],
+    classes: Sequence[str] | None,
+    dataset: str,
+    remedy: str,
+    selected: Path,
+    ledger: Path,
+) -> None:
+    """Write the pictures that feed the classifier `dataset` to `selected` (`tables.SelectedPictures`), sorted by key.
+
+    `labels`: files of `tables.ImageLabels`. `regions`: `tables.Images` and `tables.Annotations` of a dataset of regions whose
+    images feed it too, and what they mean. `sources`: `tables.Sources`. `decisions`: of people, by the key of the picture.
+    `classes`: its classes; None if it finds a score. `remedy`: advice for the message if there are no pictures.
+
+    A picture is dropped if its source is not admitted or is not for `dataset`, if a decision says so, or if its label is none
+    of `classes`. `ledger` gets one row per picture.
+
+    Raises `TesseraError` if two pictures have the same key, or if no picture is left.
+    """
+    columns = ["key", "source", "split", "path", "label", "score"]
+    images = read_tables(list(labels), ImageLabels).select(columns)
+    if regions is not None:
+        seen, found, meaning = regions
+        has = pl.col("key").is_in(read_table(found, Annotations)["key"].implode())
+        label = pl.when(has).then(pl.lit(meaning.present)).otherwise(pl.lit(meaning.absent))
+        of_regions = read_table(seen, Images).with_columns(label=label, score=pl.lit(None, pl.Float64))
+        images = pl.concat([images, of_regions.select(columns)])
+    images = images.sort("key")
+    twice = images.filter(pl.col("key").is_duplicated())
+    if not twice.is_empty():
+        first, second = sorted(twice.filter(key=twice["key"][0])["path"])[:2]
+        raise TesseraError(f"two pictures have the key {twice['key'][0]!r}: {first!r} and {second!r}; rename one of them")
+    refused = refusals(sources, [dataset])
+    refused |= {source: ("", "") for source in images["source"].unique() if source.startswith(SETS)}
+    verdicts: dict[str, tuple[Status, str, str]] = {}
+    for key, source, label, score in images.select("key", "source", "label", "score").iter_rows():
+        reason, detail = refused.get(source, NOT_ADMITTED)
+        decision = decisions.get(key)
+        if not reason and decision and decision.decision == "drop":
+            reason, detail = "dropped by decision", str(decision)
+        elif not reason and (score if classes is None else label) is None:
+            reason, detail = "no score" if classes is None else "no class", "" if label is None else label
+        elif not reason and classes is not None and label not in classes:
+            reason, detail = "unknown class", label
+        verdicts[key] = ("dropped" if reason else "ok", reason, detail)
+    with Ledger(ledger) as book:
+        for key, verdict in verdicts.items():
+            book.row(key, *verdict)
+    unknown = Counter(detail for _, reason, detail in verdicts.values() if reason == "unknown class")
+    if unknown:
+        tell(f"pictures of unknown classes are left out: {tallied(unknown)}; the classes are {', '.join(classes or [])}")
+    chosen = images.filter(pl.col("key").is_in([key for key, (status, *_) in verdicts.items() if status == "ok"]))
+    if chosen.is_empty():
+        reasons = tallied(Counter(reason for _, reason, _ in verdicts.values())) or "there are none"
+        raise TesseraError(f"the classifier {dataset!r} has no pictures ({reasons}). {remedy}")
+    other = "label" if classes is None else "score"
+    write_table(chosen.with_columns(**{other: pl.lit(None, types(SelectedPictures)[other])}), SelectedPictures, selected)
+
+
+def write_picture_dataset(selected: Path, splits: Path, sources: Path, images: Path, table: Path) -> None:
+    """Write a dataset of pictures: `images/SPLIT/KEY.EXT`, and what they show as `table` (`tables.Pictures`), sorted by key.
+
+    `selected`: `tables.SelectedPictures`. `splits`: `tables.Splits` of the samples. `sources`: `tables.SourceSplits`, which has
+    the group of each source. Pictures of people are copied, so that a later change of the file cannot change the dataset;
+    those that Tessera made are linked.
+
+    Raises `TesseraError` if a picture is missing.
+    """
+    frame = read_table(selected, SelectedPictures).sort("key")
+    split_of = dict(read_table(splits, Splits).select("key", "split").iter_rows())
+    group_of = dict(read_table(sources, SourceSplits).select("source", "group").iter_rows())
+    for split in ("train", "val", "test"):
+        (images / split).mkdir(parents=True)
+    for row in progress(frame.iter_rows(named=True), frame.height, "pictures"):
+        path = Path(row["path"])
+        place = images / split_of[row["key"]] / f"{row['key']}{path.suffix.lower()}"
+        try:
+            (shutil.copyfile if row["source"].startswith(SETS) else link_or_copy)(path, place)
+        except FileNotFoundError:
+            raise TesseraError(
+                f"{path}: the picture {row['key']!r} of {row['source']!r} is missing; put it back, or remove its label"
+            ) from None
+    pictures = frame.select(
+        "key",
+        "source",
+        "label",
+        "score",
+        group=pl.col("source").replace_strict(group_of, default=pl.col("source")),
+        split=pl.col("key").replace_strict(split_of, return_dtype=pl.String),
+        weight=pl.lit(1.0),
+    )
+    write_table(pictures, Pictures, table)

@@ -1,0 +1,19 @@
+"""Settings of datasets of pictures."""
+
+from pydantic import Field, model_validator
+
+from tessera.core.settings import Settings
+
+
+class OfDataset(Settings):
+    """The images of a dataset of regions: those with a region are of the class `present`, the others of `absent`."""
+
+    dataset: str
+    present: str = Field(min_length=1)
+    absent: str = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _classes_differ(self) -> "OfDataset":
+        if self.present == self.absent:
+            raise ValueError("`present` and `absent` should be two classes")
+        return self

@@ -1,0 +1,138 @@
+"""Pictures of classifiers are those with a known label of sources that may be used, each in the split of its source."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from tessera.core.errors import TesseraError
+from tessera.core.ledger import read_ledger
+from tessera.imaging.images import write_image
+from tessera.pipeline.datasets.pictures import select_pictures, write_picture_dataset
+from tessera.pipeline.datasets.settings import OfDataset
+from tessera.records.decisions import Decision
+from tessera.records.tables.annotation import Annotations, Images
+from tessera.records.tables.classification import Pictures, SelectedPictures
+from tessera.records.tables.footage import Sources
+from tessera.records.tables.image_labels import ImageLabels
+from tessera.records.tables.splits import SourceSplits, Splits
+from tessera.records.tables.table import read_table, types, write_table
+
+SHARED = {"width": 8, "height": 6, "phash": 0, "split": "", "rights": "CC0"}
+
+
+def labels(folder: Path, rows: list[tuple[str, str, str | None, float | None]]) -> Path:
+    """Write a table of labelled pictures, and the pictures: key, source, label and score of each."""
+    found = []
+    for key, source, label, score in rows:
+        write_image(folder / f"{key}.png", np.zeros((6, 8, 3), np.uint8))
+        own = {"key": key, "source": source, "label": label, "score": score, "path": (folder / f"{key}.png").as_posix()}
+        found.append({**SHARED, **own, "sha256": "", "task": "t", "origin": "folders"})
+    write_table(pl.DataFrame(found, schema=types(ImageLabels)), ImageLabels, folder / "labels.parquet")
+    return folder / "labels.parquet"
+
+
+def sources(folder: Path, **statuses: tuple[str, list[str]]) -> Path:
+    """Write the table of sources: the status and the use of each."""
+    rows = []
+    for name, (status, use) in statuses.items():
+        values = {column: "" for column, kind in types(Sources).items() if kind == pl.String}
+        own = {"source": name, "status": status, "use": use, "content": "general", "kind": "video", "size": 1}
+        rows.append({**values, **own, "reason": "" if status == "admitted" else "no rights"})
+    write_table(pl.DataFrame(rows, schema=types(Sources)), Sources, folder / "sources.parquet")
+    return folder / "sources.parquet"
+
+
+def select(folder: Path, table: Path, known: Path, classes: list[str] | None, **others: object) -> dict[str, tuple[str, str]]:
+    """Select pictures; return the reason and the detail of each row of the ledger."""
+    given = {"regions": None, "decisions": {}, **others}
+    select_pictures(
+        [table],
+        sources=known,
+        classes=classes,
+        dataset="blur",
+        remedy="Name more.",
+        selected=folder / "selected.parquet",
+        ledger=folder / "ledger.jsonl",
+        **given,  # type: ignore[arg-type]
+    )
+    return {row["key"]: (row["reason"], row["detail"]) for row in read_ledger(folder / "ledger.jsonl")}
+
+
+def test_every_picture_is_a_row_and_only_those_with_a_known_class_of_usable_sources_stay(tmp_path: Path) -> None:
+    rows = [
+        *[("a", "film", "sharp", None), ("b", "film", "soft", None), ("c", "film", "odd", None), ("d", "film", None, 0.5)],
+        *[("e", "gone", "sharp", None), ("f", "refused", "sharp", None), ("g", "other", "sharp", None)],
+        *[("h", "image_labels:set/h", "soft", None), ("i", "film", "sharp", None)],
+    ]
+    known = sources(tmp_path, film=("admitted", []), refused=("refused", []), other=("admitted", ["mosaic_detection"]))
+    drop = Decision(key="i", decision="drop", reason="wrong", who="me", when="")
+    reasons = select(tmp_path, labels(tmp_path, rows), known, ["sharp", "soft"], decisions={"i": drop})
+    kept = read_table(tmp_path / "selected.parquet", SelectedPictures)
+    assert dict(kept.select("key", "label").iter_rows()) == {"a": "sharp", "b": "soft", "h": "soft"}
+    assert {key: reason for key, (reason, _) in reasons.items() if reason} == {
+        "c": "unknown class",
+        "d": "no class",
+        "e": "source not admitted",
+        "f": "source refused",
+        "g": "source not for blur",
+        "i": "dropped by decision",
+    }
+
+
+def test_a_score_needs_no_class(tmp_path: Path) -> None:
+    table = labels(tmp_path, [("a", "film", None, 0.25), ("b", "film", "soft", None)])
+    reasons = select(tmp_path, table, sources(tmp_path, film=("admitted", [])), None)
+    assert read_table(tmp_path / "selected.parquet", SelectedPictures)["score"].to_list() == [0.25]
+    assert reasons["b"] == ("no score", "soft")
+
+
+def test_images_of_a_dataset_of_regions_have_the_class_of_what_they_show(tmp_path: Path) -> None:
+    images = [{**SHARED, "key": key, "source": "film", "path": f"{key}.png"} for key in ("x", "y")]
+    write_table(pl.DataFrame(images, schema=types(Images)), Images, tmp_path / "images")
+    box = {"key": "y", "number": 0, "label": "w", "x0": 0.0, "y0": 0.0, "x1": 1.0, "y1": 1.0, "crowd": False}
+    regions = pl.DataFrame([{**dict.fromkeys(types(Annotations)), **box}], schema=types(Annotations))
+    write_table(regions, Annotations, tmp_path / "regions")
+    of = (tmp_path / "images", tmp_path / "regions", OfDataset(dataset="d", present="marked", absent="clean"))
+    table = labels(tmp_path, [])
+    select(tmp_path, table, sources(tmp_path, film=("admitted", [])), ["clean", "marked"], regions=of)
+    kept = read_table(tmp_path / "selected.parquet", SelectedPictures)
+    assert dict(kept.select("key", "label").iter_rows()) == {"x": "clean", "y": "marked"}
+
+
+def test_no_picture_and_two_of_one_key_are_errors(tmp_path: Path) -> None:
+    known = sources(tmp_path, film=("admitted", []))
+    with pytest.raises(TesseraError, match=r"'blur' has no pictures \(.*unknown class.*\)\. Name more\."):
+        select(tmp_path, labels(tmp_path, [("a", "film", "odd", None)]), known, ["sharp", "soft"])
+    with pytest.raises(TesseraError, match=r"two pictures have the key 'a'"):
+        select_pictures(
+            [labels(tmp_path, [("a", "film", "odd", None)])] * 2,
+            None,
+            known,
+            {},
+            ["odd", "x"],
+            "blur",
+            "",
+            *[tmp_path / "o"] * 2,
+        )
+
+
+def test_each_picture_lies_in_its_split_with_its_group(tmp_path: Path) -> None:
+    table = labels(tmp_path, [("a", "film", "sharp", None), ("b", "copy", "soft", None)])
+    select(tmp_path, table, sources(tmp_path, film=("admitted", []), copy=("admitted", [])), ["sharp", "soft"])
+    rows = [("a", "film", "train"), ("b", "copy", "val")]
+    write_table(pl.DataFrame(rows, schema=types(Splits), orient="row"), Splits, tmp_path / "splits")
+    groups = [("copy", "val", "film"), ("film", "train", "film")]
+    write_table(pl.DataFrame(groups, schema=types(SourceSplits), orient="row"), SourceSplits, tmp_path / "groups")
+    given = (tmp_path / "selected.parquet", tmp_path / "splits", tmp_path / "groups")
+    write_picture_dataset(*given, tmp_path / "images", tmp_path / "pictures.parquet")
+    written = {path.relative_to(tmp_path / "images").as_posix() for path in (tmp_path / "images").rglob("*.png")}
+    assert written == {"train/a.png", "val/b.png"}
+    assert read_table(tmp_path / "pictures.parquet", Pictures).select("key", "group", "split").rows() == [
+        ("a", "film", "train"),
+        ("b", "film", "val"),
+    ]
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(TesseraError, match="the picture 'a' of 'film' is missing"):
+        write_picture_dataset(*given, tmp_path / "again", tmp_path / "pictures.parquet")

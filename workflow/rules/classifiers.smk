@@ -1,0 +1,169 @@
+# Classifiers of pictures: check the dataset, train, measure, export, compare the export with the trained model, explain.
+
+from tessera.catalogue import CLASSIFIER
+from tessera.core.definitions import code_digest
+from tessera.core.weights.resolve import weights_file
+
+
+def of_classifier(*parts):
+    """Return a function that returns these parts of the settings of a classifier."""
+
+    def given(wildcards):
+        settings = config["classifiers"][wildcards.model]
+        return {part: settings[part] for part in parts}
+
+    return given
+
+
+# The settings that a training depends on.
+NETWORK = of_classifier(
+    "labels",
+    "architecture",
+    "weights",
+    "embedding",
+    "hidden",
+    "image_size",
+    "resize",
+    "augmentation",
+    "training",
+)
+LABELS_OF = of_classifier("labels", "training")
+
+
+def epochs_of_classifier(wildcards):
+    """Return the largest number of epochs of a training."""
+    return config["classifiers"][wildcards.model]["training"]["epochs"]
+
+
+rule check_pictures:
+    input:
+        checksums=of_model("<results>/datasets/{dataset}/SHA256SUMS"),
+        images=of_model("<results>/datasets/{dataset}/images"),
+    output:
+        report="<results>/training/{model}/dataset.json",
+    log:
+        "<logs>/check_pictures/{model}.log",
+    benchmark:
+        "<benchmarks>/check_pictures/{model}.jsonl"
+    wildcard_constraints:
+        model=of_kind(CLASSIFIER),
+    threads: 2
+    params:
+        settings=of_classifier("labels"),
+        code=code_digest(
+            "tessera.pipeline.classifiers.dataset:check_pictures",
+            "tessera.pipeline.classifiers.settings:ClassifierSettings",
+        ),
+    script:
+        "../scripts/check_pictures.py"
+
+
+rule train_classifier:
+    input:
+        checksums=of_model("<results>/datasets/{dataset}/SHA256SUMS"),
+        images=of_model("<results>/datasets/{dataset}/images"),
+        pictures=of_model("<results>/datasets/{dataset}/pictures.parquet"),
+        splits=of_model("<results>/datasets/{dataset}/splits.parquet"),
+        checked="<results>/training/{model}/dataset.json",
+        weights=lambda wildcards: weights_file(
+            config["classifiers"][wildcards.model]["weights"]
+        ),
+    output:
+        # The folder `runs` beside them keeps finished and interrupted trainings. It is not an output, so that they survive.
+        best="<results>/training/{model}/best.safetensors",
+        curves="<results>/training/{model}/results.csv",
+        record="<results>/training/{model}/training.json",
+    log:
+        "<logs>/train_classifier/{model}.log",
+    benchmark:
+        "<benchmarks>/train_classifier/{model}.jsonl"
+    wildcard_constraints:
+        model=of_kind(CLASSIFIER),
+    priority: epochs_of_classifier
+    threads: 8
+    resources:
+        gpu=1,
+        # Minutes. A training that exceeds them continues when it runs again.
+        runtime=1440,
+    params:
+        settings=NETWORK,
+        seed=lookup(dpath="seed", within=config),
+        # A part of the identity of the training: the definitions that its result depends on.
+        trained_by=code_digest("tessera.pipeline.classifiers.trainer:fit"),
+        code=code_digest(
+            "tessera.pipeline.classifiers.train:train_classifier",
+            "tessera.records.tables.splits:trained_on",
+        ),
+    script:
+        "../scripts/train_classifier.py"
+
+
+rule evaluate_classifier:
+    input:
+        checksums=of_model("<results>/datasets/{dataset}/SHA256SUMS"),
+        images=of_model("<results>/datasets/{dataset}/images"),
+        pictures=of_model("<results>/datasets/{dataset}/pictures.parquet"),
+        classifier="<results>/training/{model}/best.safetensors",
+        epochs="<results>/training/{model}/results.csv",
+    output:
+        metrics="<results>/metrics/{model}.json",
+        predictions="<results>/evaluation/{model}/predictions.parquet",
+        curves=directory("<results>/training/{model}/curves"),
+    log:
+        "<logs>/evaluate_classifier/{model}.log",
+    benchmark:
+        "<benchmarks>/evaluate_classifier/{model}.jsonl"
+    wildcard_constraints:
+        model=of_kind(CLASSIFIER),
+    threads: 4
+    resources:
+        gpu=1,
+    params:
+        settings=LABELS_OF,
+        seed=lookup(dpath="seed", within=config),
+        code=code_digest("tessera.pipeline.classifiers.evaluate:evaluate_classifier"),
+    script:
+        "../scripts/evaluate_classifier.py"
+
+
+rule export_classifier:
+    input:
+        classifier="<results>/training/{model}/best.safetensors",
+    output:
+        safetensors="<results>/exports/{model}/{model}.safetensors",
+        onnx="<results>/exports/{model}/{model}.onnx",
+    log:
+        "<logs>/export_classifier/{model}.log",
+    benchmark:
+        "<benchmarks>/export_classifier/{model}.jsonl"
+    wildcard_constraints:
+        model=of_kind(CLASSIFIER),
+    params:
+        settings=lambda wildcards: config["classifiers"][wildcards.model]["export"],
+        code=code_digest("tessera.pipeline.classifiers.export:export_classifier"),
+    script:
+        "../scripts/export_classifier.py"
+
+
+rule verify_classifier_export:
+    input:
+        checksums=of_model("<results>/datasets/{dataset}/SHA256SUMS"),
+        images=of_model("<results>/datasets/{dataset}/images"),
+        pictures=of_model("<results>/datasets/{dataset}/pictures.parquet"),
+        classifier="<results>/training/{model}/best.safetensors",
+        safetensors="<results>/exports/{model}/{model}.safetensors",
+        onnx="<results>/exports/{model}/{model}.onnx",
+    output:
+        report="<results>/metrics/{model}.export.json",
+    log:
+        "<logs>/verify_classifier_export/{model}.log",
+    benchmark:
+        "<benchmarks>/verify_classifier_export/{model}.jsonl"
+    wildcard_constraints:
+        model=of_kind(CLASSIFIER),
+    threads: 2
+    params:
+        settings=of_classifier("labels", "tolerance"),
+        code=code_digest("tessera.pipeline.classifiers.export:verify_classifier_export"),
+    script:
+        "../scripts/verify_classifier_export.py"

@@ -1,0 +1,84 @@
+# Datasets of pictures, each with a class or a score, with a datasheet.
+
+from tessera.catalogue import PICTURES
+from tessera.core.definitions import code_digest
+
+
+def pictures_of(wildcards):
+    """Return the settings of where the pictures of a dataset come from."""
+    return config["classifiers"][wildcards.dataset]["pictures"]
+
+
+def labels_of_pictures(wildcards):
+    """Return the tables of the labelled images and of the degraded frames that feed a dataset."""
+    sets = [file_name(name) for name in pictures_of(wildcards)["sets"]]
+    degraded = SHARDS if wildcards.dataset in CONCEPTS else []
+    return [
+        *expand("<results>/labels/images/{set}/labels.parquet", set=sets),
+        *expand(
+            f"<results>/concepts/{{shard}}/{wildcards.dataset}/labels.parquet",
+            shard=degraded,
+        ),
+    ]
+
+
+def regions_of(table):
+    """Return a function that returns the file `table` of the dataset of regions that feeds a dataset, if there is one."""
+
+    def given(wildcards):
+        regions = pictures_of(wildcards)["regions"]
+        return (
+            f"<results>/selections/{regions['dataset']}/{table}.parquet"
+            if regions
+            else []
+        )
+
+    return given
+
+
+rule select_pictures:
+    input:
+        labels=labels_of_pictures,
+        region_images=regions_of("images"),
+        regions=regions_of("annotations"),
+        sources="<results>/sources/admitted.parquet",
+        gates=of_dataset(
+            lambda dataset: expand("<results>/gates/{room}.json", room=dataset.gates)
+        ),
+    output:
+        pictures="<results>/selections/{dataset}/pictures.parquet",
+        ledger="<results>/selections/{dataset}/ledger.jsonl",
+    log:
+        "<logs>/select_pictures/{dataset}.log",
+    benchmark:
+        "<benchmarks>/select_pictures/{dataset}.jsonl"
+    wildcard_constraints:
+        dataset=laid_out_as(PICTURES),
+    params:
+        decisions=rows_of(FRAME_DECISIONS),
+        settings=pictures_of,
+        labels=lambda wildcards: config["classifiers"][wildcards.dataset]["labels"],
+        remedy=of_dataset(lambda dataset: dataset.remedy),
+        code=code_digest("tessera.pipeline.datasets.pictures:select_pictures"),
+    script:
+        "../scripts/select_pictures.py"
+
+
+rule write_picture_dataset:
+    input:
+        selected="<results>/selections/{dataset}/pictures.parquet",
+        splits="<results>/datasets/{dataset}/splits.parquet",
+        sources="<results>/datasets/splits.parquet",
+    output:
+        images=directory("<results>/datasets/{dataset}/images"),
+        table="<results>/datasets/{dataset}/pictures.parquet",
+    log:
+        "<logs>/write_picture_dataset/{dataset}.log",
+    benchmark:
+        "<benchmarks>/write_picture_dataset/{dataset}.jsonl"
+    wildcard_constraints:
+        dataset=laid_out_as(PICTURES),
+    params:
+        code=code_digest("tessera.pipeline.datasets.pictures:write_picture_dataset"),
+    script:
+        "../scripts/write_picture_dataset.py"

@@ -1,0 +1,18 @@
+"""Copy frames of a shard at each level of a concept."""
+
+from pathlib import Path
+
+from tessera.core.job import job
+from tessera.pipeline.concepts.degrade import degrade_frames
+from tessera.pipeline.concepts.settings import ConceptSettings
+
+with job(snakemake) as (inputs, outputs, params):
+    degrade_frames(
+        **vars(inputs),
+        dataset=snakemake.wildcards.concept,
+        settings=ConceptSettings(**params.settings),
+        seed=params.seed,
+        place=Path(snakemake.output.degraded),
+        **vars(outputs),
+        threads=snakemake.threads,
+    )

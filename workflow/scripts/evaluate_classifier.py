@@ -1,0 +1,19 @@
+"""Measure a classifier on the splits that it was not trained on."""
+
+from tessera.core.job import job
+from tessera.pipeline.classifiers.evaluate import evaluate_classifier
+from tessera.pipeline.classifiers.settings import ClassifierSettings
+
+with job(snakemake) as (inputs, outputs, params):
+    evaluate_classifier(
+        dataset=inputs.checksums.parent,
+        vectors=None,
+        classifier=inputs.classifier,
+        curves=inputs.epochs,
+        metrics=outputs.metrics,
+        predictions=outputs.predictions,
+        pictures=outputs.curves,
+        settings=ClassifierSettings(**params.settings),
+        seed=params.seed,
+        threads=snakemake.threads,
+    )

@@ -1,0 +1,20 @@
+"""Select the pictures that feed a classifier."""
+
+from tessera.core.job import job
+from tessera.pipeline.datasets.pictures import select_pictures
+from tessera.pipeline.datasets.settings import OfDataset
+from tessera.records.decisions import Decision
+
+with job(snakemake) as (inputs, outputs, params):
+    select_pictures(
+        labels=inputs.labels,
+        regions=(inputs.region_images, inputs.regions, OfDataset(**params.settings["regions"])) if inputs.regions else None,
+        sources=inputs.sources,
+        decisions={row["key"]: Decision(**row) for row in params.decisions},
+        # A score has a range.
+        classes=params.labels if isinstance(params.labels, list) else None,
+        dataset=snakemake.wildcards.dataset,
+        remedy=params.remedy,
+        selected=outputs.pictures,
+        ledger=outputs.ledger,
+    )

@@ -1,0 +1,21 @@
+"""Train a classifier, or resume its training after a kill."""
+
+from tessera.core.job import job
+from tessera.core.trainings import Trainings
+from tessera.pipeline.classifiers.settings import ClassifierSettings
+from tessera.pipeline.classifiers.train import train_classifier
+from tessera.records.tables.splits import trained_on
+
+with job(snakemake) as (inputs, outputs, params):
+    train_classifier(
+        dataset=inputs.checksums.parent,
+        vectors=None,
+        weights=inputs.weights or None,
+        **vars(outputs),
+        # Not a param, because the number of trainings that are kept changes no output.
+        trainings=Trainings(outputs.best.parent / "runs", sources=trained_on(inputs.splits), **snakemake.config["trainings"]),
+        settings=ClassifierSettings(**params.settings),
+        seed=params.seed,
+        threads=snakemake.threads,
+        code=params.trained_by,
+    )

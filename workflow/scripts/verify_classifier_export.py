@@ -1,0 +1,18 @@
+"""Compare an exported classifier with the trained one."""
+
+from tessera.core.job import job
+from tessera.pipeline.classifiers.export import verify_classifier_export
+from tessera.pipeline.classifiers.settings import ClassifierSettings
+
+with job(snakemake) as (inputs, outputs, params):
+    verify_classifier_export(
+        dataset=inputs.checksums.parent,
+        vectors=None,
+        classifier=inputs.classifier,
+        safetensors=inputs.safetensors,
+        onnx=inputs.onnx,
+        city=None,
+        report=outputs.report,
+        settings=ClassifierSettings(**params.settings),
+        threads=snakemake.threads,
+    )
