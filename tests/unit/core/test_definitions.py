@@ -520,12 +520,11 @@ class Reworded(ast.NodeTransformer):
         match node.func:
             case ast.Name(id="TesseraError") | ast.Attribute(value=ast.Name(id="faults"), attr="append"):
                 node.args = [ast.Constant("in other words")]
+            case ast.Name(id="Field") | ast.Attribute(attr="Field"):
+                for keyword in node.keywords:
+                    if keyword.arg == "description":
+                        keyword.value = ast.Constant("in other words")
         return self.generic_visit(node)
-
-    def visit_keyword(self, node: ast.keyword) -> ast.AST:
-        if node.arg == "description":
-            node.value = ast.Constant("in other words")
-        return node
 
 
 @pytest.mark.slow

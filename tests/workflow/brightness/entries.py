@@ -19,12 +19,12 @@ DATASETS += (
         story="Sampled frames are dark or bright by their mean luma.",
     ),
 )
-CLASSIFIER = Kind(rules="brightness", exports=(".json",), not_for=NOT_FOR)
+THRESHOLD = Kind(rules="brightness", exports=(".json",), not_for=NOT_FOR)
 MODELS += (
     Model(
         name="brightness_classification",
         dataset="brightness_classification",
-        kind=CLASSIFIER,
+        kind=THRESHOLD,
         purpose="classify pictures as dark or bright",
         remedy="`models.brightness_classification` is null, so that it is not trained; give it settings",
         settings=BrightnessSettings(),

@@ -1,6 +1,6 @@
 # Brightness: frames that are dark or bright, laid out in a folder per class, and a classifier that is fitted to them.
 
-from tessera.catalogue import CLASSIFIER, IMAGE_FOLDERS, fed_by
+from tessera.catalogue import THRESHOLD, IMAGE_FOLDERS, fed_by
 from tessera.core.definitions import code_digest
 
 GATES["brightness"] = {
@@ -80,7 +80,7 @@ rule train_brightness:
     benchmark:
         "<benchmarks>/train_brightness/{model}.jsonl"
     wildcard_constraints:
-        model=of_kind(CLASSIFIER),
+        model=of_kind(THRESHOLD),
     params:
         settings=lookup(dpath="models/{model}", within=config),
         code=code_digest("tessera.pipeline.brightness.classifier:train_brightness"),
@@ -100,7 +100,7 @@ rule evaluate_brightness:
     benchmark:
         "<benchmarks>/evaluate_brightness/{model}.jsonl"
     wildcard_constraints:
-        model=of_kind(CLASSIFIER),
+        model=of_kind(THRESHOLD),
     params:
         code=code_digest("tessera.pipeline.brightness.classifier:evaluate_brightness"),
     script:
