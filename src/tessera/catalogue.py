@@ -20,7 +20,7 @@ from tessera.pipeline.detectors.settings import (
     WatermarkDetector,
 )
 from tessera.pipeline.restoration.settings import BASELINES, CLEAN, RESTORED
-from tessera.records.material import LABELS, WATERMARKS
+from tessera.records.material import IMAGE_LABELS, LABELS, WATERMARKS
 
 Config = Mapping[str, Any]  # the whole configuration, with every default filled in
 
@@ -296,14 +296,13 @@ MODELS = (
 )
 
 
-def dataset_of(classifier: str, regions: str = "") -> Dataset:
-    """Return the entry of the dataset of a classifier, which has its name. `regions`: the dataset whose images feed it too."""
+def dataset_of(classifier: str) -> Dataset:
+    """Return the entry of the dataset of a classifier, which has its name."""
     return Dataset(
         name=classifier,
         layout=PICTURES,
         rooms=("concepts",),
         gates=("frames", "labels", "concepts"),
-        sets=next((dataset.sets for dataset in DATASETS if dataset.name == regions), {}),
         made_by=("sources", "frames", "annotations", "duplicates", "splits", f"classifiers.{classifier}"),
         story="Pictures come from the places that ``classifiers`` names: sets of labelled pictures, datasets of regions, and"
         " frames that were degraded.",
@@ -327,11 +326,7 @@ ROOMS_OF_CLASSIFIERS = (*dataset_of("").rooms, PICTURES.rules, CLASSIFIER.rules)
 
 def all_datasets(config: Config) -> tuple[Dataset, ...]:
     """Return the entries of all datasets: `DATASETS`, and one for each classifier that the settings name."""
-    classifiers = config["classifiers"].items()
-    return (
-        *DATASETS,
-        *(dataset_of(name, (each["pictures"]["regions"] or {}).get("dataset", "")) for name, each in classifiers),
-    )
+    return (*DATASETS, *map(dataset_of, config["classifiers"]))
 
 
 def all_models(config: Config) -> tuple[Model, ...]:
@@ -402,7 +397,13 @@ def labelled_sets(config: Config) -> list[NamedSet]:
 
 def sets_of(dataset: Dataset, config: Config) -> dict[str, dict[str, Any]]:
     """Return the settings of each set of material that `dataset` imports, by the prefix of the sources of its images."""
-    return {each.source: each.values for each in labelled_sets(config) if each.dataset == dataset.name}
+    pictures = config["classifiers"].get(dataset.name, {}).get("pictures", {"sets": [], "regions": None})
+    feeds = {dataset.name, (pictures["regions"] or {}).get("dataset")}
+    labels = [each for each in config["annotations"]["image_labels"] if each["name"] in pictures["sets"]]
+    return {
+        **{each.source: each.values for each in labelled_sets(config) if each.dataset in feeds},
+        **{f"{IMAGE_LABELS}{each['name']}": each for each in labels},
+    }
 
 
 def part_of(config: Config, path: str) -> Any:

@@ -314,10 +314,11 @@ class Configuration(Settings):
                 for each in pictures.sets
                 if each not in known
             ]
-            if classifier.embedding is not None:
-                faults.append(
-                    f"`{place}.architecture`: a head on an embedding cannot be trained by the workflow; name a network"
-                )
+            faults += [
+                f"`{place}.{key}` is used by no rule; remove it"
+                for key in ("embedding", "hidden", "folds", "tiling")
+                if key in classifier.model_fields_set
+            ]
             if not (pictures.sets or pictures.regions or pictures.degraded):
                 faults.append(f"`{place}.pictures` names no pictures; state `sets`, `regions` or `degraded`")
             regions, levels = pictures.regions, pictures.degraded.levels if pictures.degraded else ()

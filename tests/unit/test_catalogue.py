@@ -246,3 +246,17 @@ def test_without_footage_what_sets_of_images_are_enough_for_is_made() -> None:
     for values, names in (({}, []), (labels, ["nsfw_detection"]), (watermarks, ["watermark_detection"])):
         config = load_configuration(values)
         assert list(made_datasets(config, has_sources=False)) == list(trained_models(config, has_sources=False)) == names
+
+
+def test_the_sets_of_a_classifier_are_those_of_its_pictures() -> None:
+    common = {"path": "x", "content": "general", "rights": "CC0"}
+    regions = {"dataset": "watermark_detection", "present": "marked", "absent": "clean"}
+    pictures = {"sets": ["mine"], "regions": regions}
+    config = load_configuration(
+        {
+            "watermarks": {"sets": [{"name": "pita", **common}]},
+            "annotations": {"image_labels": [{"name": name, "format": "folders", **common} for name in ("mine", "other")]},
+            "classifiers": {"marks": {"labels": ["clean", "marked"], "pictures": pictures}},
+        }
+    )
+    assert list(sets_of(dataset_of("marks"), config)) == ["watermarks:pita", "image_labels:mine"]
