@@ -1,6 +1,7 @@
 """The networks compute the same as those of mmagic."""
 
 import math
+import sys
 from typing import Any
 
 import pytest
@@ -103,6 +104,19 @@ def test_the_generator_computes_the_same_as_that_of_mmagic() -> None:
 def test_frames_that_the_generator_cannot_take_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="two or more, with sides divisible by 4"):
         build_generator(SMALL)(torch.zeros(shape))
+
+
+def test_only_the_models_of_mmagic_that_are_used_are_imported() -> None:
+    assert "mmagic.models.editors.basicvsr_plusplus_net" in sys.modules
+    # A training imports these, and the check of an export too.
+    from mmagic.models.editors import RealBasicVSR
+    from mmagic.models.losses import PerceptualLoss, perceptual_loss
+
+    assert RealBasicVSR.__module__ == "mmagic.models.editors.real_basicvsr.real_basicvsr"
+    assert perceptual_loss.PerceptualLoss is PerceptualLoss
+    assert not {"diffusers", "mmagic.models.editors.stylegan2"} & sys.modules.keys()
+    with pytest.raises(ImportError):
+        from mmagic.models.editors import NoSuchModel  # noqa: F401
 
 
 def test_the_compiled_operators_of_mmcv_can_be_imported_but_not_called() -> None:

@@ -2,12 +2,18 @@
 
 mmagic's BasicVSR++ needs only one of them, the modulated deformable convolution. The operators of other models exist by name,
 so that mmagic can be imported, and raise an error if they are used.
+
+Of mmagic's models, only those that are used are imported. All of them, with transformers and diffusers, would take seconds.
 """
 
+import ast
 import os
 import sys
 import warnings
+from importlib import import_module
+from importlib.util import find_spec
 from math import sqrt
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn, cast
 
@@ -19,6 +25,8 @@ from torchvision.ops import deform_conv2d
 
 Pair = int | tuple[int, int]
 MODULES = ("mmcv.ops", "mmcv.ops.fused_bias_leakyrelu", "mmcv.ops.upfirdn2d")
+# In this order, because a package is found through the one that contains it.
+PACKAGES = ("mmagic.models", *(f"mmagic.models.{name}" for name in ("archs", "base_models", "editors", "losses")))
 
 
 def modulated_deform_conv2d(
@@ -144,8 +152,32 @@ class _Operators(ModuleType):
         return type(name, (), {"__new__": refuse})
 
 
+class _Package(ModuleType):
+    """The package `name`, which imports a module of its own when a name that its `__init__` takes from there is asked for."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.__spec__ = spec = find_spec(name)
+        assert spec and spec.origin and spec.submodule_search_locations
+        self.__path__ = spec.submodule_search_locations
+        self._modules = {
+            alias.name: f"{name}.{node.module}"
+            for node in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body
+            if isinstance(node, ast.ImportFrom) and node.level == 1
+            for alias in node.names
+        }
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name not in self._modules:
+            raise AttributeError(name)
+        return getattr(import_module(self._modules[name]), name)
+
+
 def provide_operators() -> None:
-    """Prepare the import of mmagic: provide `mmcv.ops`, and keep its dependencies offline. Calling it again is harmless."""
+    """Prepare the import of mmagic: provide `mmcv.ops` and its packages, and keep its dependencies offline.
+
+    Calling it again is harmless.
+    """
     # diffusers and transformers, which mmagic imports for other models, would connect to their hub.
     os.environ["HF_HUB_OFFLINE"] = "1"
     warnings.filterwarnings("ignore", category=FutureWarning)
@@ -156,3 +188,5 @@ def provide_operators() -> None:
     operators = sys.modules[MODULES[0]]
     operators.ModulatedDeformConv2d = ModulatedDeformConv2d  # type: ignore[attr-defined]
     operators.modulated_deform_conv2d = modulated_deform_conv2d  # type: ignore[attr-defined]
+    for name in PACKAGES:
+        sys.modules[name] = _Package(name)
