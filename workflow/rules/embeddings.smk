@@ -1,6 +1,7 @@
-# Embeddings: a vector of every sampled frame, labelled image and clip, and the near-duplicates that they show.
+# Embeddings: a vector of every sampled frame, labelled image, clip and picture of a classifier, and the near-duplicates that they
+# show.
 
-from tessera.catalogue import labelled_sets
+from tessera.catalogue import PICTURES, labelled_sets
 from tessera.core.definitions import code_digest
 from tessera.core.weights.resolve import weights_checksums, weights_file
 
@@ -156,6 +157,37 @@ rule embed_clips:
         ),
     script:
         "../scripts/embed_clips.py"
+
+
+# Made where a classifier needs it. No gate counts its ledger: near-duplicates decide the splits, so that all gates are before them.
+rule embed_dataset:
+    input:
+        pictures="<results>/datasets/{dataset}/pictures.parquet",
+        images="<results>/datasets/{dataset}/images",
+        weights=embedding_weights,
+        checksums=embedding_checksums,
+    output:
+        table="<results>/embeddings/datasets/{dataset}/{embedding}.parquet",
+        ledger="<results>/embeddings/datasets/{dataset}/{embedding}.jsonl",
+    log:
+        "<logs>/embed_dataset/{embedding}/{dataset}.log",
+    benchmark:
+        "<benchmarks>/embed_dataset/{embedding}/{dataset}.jsonl"
+    wildcard_constraints:
+        dataset=laid_out_as(PICTURES),
+    threads: 8
+    resources:
+        gpu=1,
+    params:
+        settings=embedder,
+        embedded_by=code_digest("tessera.pipeline.embeddings.embed:embed_dataset"),
+        code=code_digest(
+            "tessera.pipeline.embeddings.embed:embed_dataset",
+            "tessera.core.weights.resolve:expected_digest",
+            "tessera.pipeline.embeddings.settings:EmbeddingSettings",
+        ),
+    script:
+        "../scripts/embed_dataset.py"
 
 
 def embedded_pictures(wildcards):

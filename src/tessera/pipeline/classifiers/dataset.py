@@ -18,7 +18,7 @@ from tessera.core.messages import counted, shortened
 from tessera.core.provenance import digest, verify_checksums
 from tessera.imaging.classification.settings import Labels, ScoreRange
 from tessera.imaging.images import read_image
-from tessera.records.tables.classification import Pictures
+from tessera.records.tables.classification import Pictures, picture_files
 from tessera.records.tables.table import read_table
 
 SPLITS = ("train", "val", "test")
@@ -63,14 +63,10 @@ def read_samples(dataset: Path, labels: Labels, vectors: Path | None = None) -> 
     if vectors:
         found, lost = read_vectors(vectors, keys)
     else:
-        known = {(split, file.stem): file for split in SPLITS for file in sorted((dataset / "images" / split).glob("*"))}
-        places = [known.get((split, key)) for key, split in pictures.select("key", "split").iter_rows()]
-        files = tuple(file for file in places if file)
-        lost = [
-            f"{key!r} has no picture in images/{split}"
-            for (key, split), file in zip(pictures.select("key", "split").iter_rows(), places, strict=True)
-            if not file
-        ]
+        known = picture_files(dataset / "images")
+        places = list(pictures.select("split", "key").iter_rows())
+        files = tuple(known[place] for place in places if place in known)
+        lost = [f"{key!r} has no picture in images/{split}" for split, key in places if (split, key) not in known]
     faults += lost
     if faults:
         raise TesseraError("\n  ".join([f"{place} has {counted(len(faults), 'faults')}:", *shortened(faults, FAULTS_SHOWN)]))

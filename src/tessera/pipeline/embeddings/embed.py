@@ -1,9 +1,10 @@
-"""Embed the sampled frames, the labelled images and the clips."""
+"""Embed the sampled frames, the labelled images, the clips and the pictures of classifiers."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack
 
 import numpy as np
 
@@ -41,29 +42,32 @@ class Vectors(NamedTuple):
     vectors: np.ndarray
 
 
-def embed_pictures(
-    frames: Path | None,
-    images: Path | None,
-    labelled: Sequence[Path],
-    weights: Path,
-    expected: Path | str,
-    settings: EmbedderSettings,
-    kept: Path,
-    *,
-    code: str,
-    threads: int,
-    table: Path,
-    ledger: Path,
-) -> None:
-    """Write the vectors of sampled frames and of labelled images to `table` (`tables.Embeddings`).
+class How(TypedDict):
+    """How items are embedded, and where the vectors go.
+
+    `expected`: see `Embedder`. `kept`: the folder of the `Store` of vectors. `code`: a digest of the function that embeds.
+    `table` gets the vectors. `ledger` gets one row per item.
+    """
+
+    weights: Path
+    expected: Path | str
+    settings: EmbedderSettings
+    kept: Path
+    code: str
+    threads: int
+    table: Path
+    ledger: Path
+
+
+def embed_pictures(frames: Path | None, images: Path | None, labelled: Sequence[Path], **how: Unpack[How]) -> None:
+    """Write the vectors of sampled frames and of labelled images (`tables.Embeddings`).
 
     `frames`: `tables.Frames` with their files in the folder `images`, or None for neither. `labelled`: files of
-    `tables.Images`; those that are sampled frames are embedded once. `expected`: see `Embedder`. `ledger` gets one row per
-    picture.
+    `tables.Images`; those that are sampled frames are embedded once.
 
-    The vectors of a source are kept in the `Store` in the folder `kept`, under a digest of everything that they depend on,
-    including `code`. The model is loaded only if some are missing there. The pictures of a source are embedded in their order,
-    in batches of `settings.batch`, so that shards, threads and other sources change no byte.
+    The vectors of a source are kept under a digest of everything that they depend on. The model is loaded only if some are
+    missing there. The pictures of a source are embedded in their order, in batches of `settings.batch`, so that shards, threads
+    and other sources change no byte.
     """
     import polars as pl
 
@@ -90,37 +94,30 @@ def embed_pictures(
         read_tables(list(labelled), Images).sort("source", "key").with_columns(place=pl.lit(None, pl.Float64)).select(columns)
     )
     items = pl.concat(parts).unique("key", keep="first", maintain_order=True)
-    _embed(
-        items,
-        _read_picture,
-        1,
-        Embeddings,
-        weights,
-        expected,
-        settings,
-        kept,
-        code=code,
-        threads=threads,
-        table=table,
-        ledger=ledger,
-    )
+    _embed(items, _read_picture, 1, Embeddings, **how)
 
 
-def embed_clips(
-    clips: Path,
-    images: Path,
-    samples: int,
-    weights: Path,
-    expected: Path | str,
-    settings: EmbedderSettings,
-    kept: Path,
-    *,
-    code: str,
-    threads: int,
-    table: Path,
-    ledger: Path,
-) -> None:
-    """Write the vectors of `clips` (`tables.Clips`) to `table` (`tables.ClipEmbeddings`); `ledger` gets one row per clip.
+def embed_dataset(pictures: Path, images: Path, **how: Unpack[How]) -> None:
+    """Write the vectors of the dataset of a classifier (`tables.Embeddings`).
+
+    `pictures`: `tables.Pictures`, with the files `SPLIT/KEY.EXT` in the folder `images`. The rest is as in `embed_pictures`.
+    """
+    import polars as pl
+
+    from tessera.records.tables.classification import Pictures, picture_files
+    from tessera.records.tables.embeddings import Embeddings
+    from tessera.records.tables.table import read_table
+
+    items = read_table(pictures, Pictures).sort("source", "key")
+    files = picture_files(images)
+    # A picture that is not there cannot be read, which is a row of the ledger.
+    paths = [str(files.get(each, images.joinpath(*each))) for each in items.select("split", "key").iter_rows()]
+    items = items.select("key", "source", path=pl.Series(paths, dtype=pl.String), place=pl.lit(None, pl.Float64))
+    _embed(items, _read_picture, 1, Embeddings, **how)
+
+
+def embed_clips(clips: Path, images: Path, samples: int, **how: Unpack[How]) -> None:
+    """Write the vectors of `clips` (`tables.Clips`) as `tables.ClipEmbeddings`.
 
     `images`: the folder of their videos. The vector of a clip is the mean of those of `samples` frames, evenly spaced from the
     first to the last, without the padding. The rest is as in `embed_pictures`.
@@ -135,24 +132,7 @@ def embed_clips(
     items = read.select(
         "key", "source", "frames", "width", "height", "pads", path=pl.lit(f"{images}/") + pl.col("key") + ".mp4"
     )
-
-    def look(item: Item) -> Looked:
-        return _read_clip(item, samples)
-
-    _embed(
-        items,
-        look,
-        samples,
-        ClipEmbeddings,
-        weights,
-        expected,
-        settings,
-        kept,
-        code=code,
-        threads=threads,
-        table=table,
-        ledger=ledger,
-    )
+    _embed(items, partial(_read_clip, samples=samples), samples, ClipEmbeddings, **how)
 
 
 def _embed(

@@ -1,6 +1,7 @@
 """The tables of classifiers: their pictures, the vectors of these, the folds, and what was predicted."""
 
 from math import inf
+from pathlib import Path
 
 import pandera.polars as pa
 import polars as pl
@@ -71,3 +72,8 @@ class Scored(Table):
         description="value of each class, in the order of the settings; combined tiles need not add up to 1; empty for a score"
     )
     score: pl.Float64 = pa.Field(nullable=True, gt=-inf, lt=inf, description="predicted score; null for classes")
+
+
+def picture_files(images: Path) -> dict[tuple[str, str], Path]:
+    """Return the files in the folder `images` of the dataset of a classifier, by split and key."""
+    return {(file.parent.name, file.stem): file for file in sorted(images.glob("*/*"))}

@@ -14,9 +14,10 @@ from tessera.core.ledger import read_ledger
 from tessera.core.provenance import sha256_file
 from tessera.imaging.encode import write_video
 from tessera.imaging.images import write_image
-from tessera.pipeline.embeddings.embed import embed_clips, embed_pictures
+from tessera.pipeline.embeddings.embed import embed_clips, embed_dataset, embed_pictures
 from tessera.pipeline.embeddings.settings import EmbeddingSettings
 from tessera.records.tables.annotation import Images
+from tessera.records.tables.classification import Pictures
 from tessera.records.tables.clips import Clips
 from tessera.records.tables.embeddings import ClipEmbeddings, Embeddings
 from tessera.records.tables.footage import Frames
@@ -146,6 +147,37 @@ def test_a_bad_picture_and_a_vector_that_is_not_finite_are_rows_of_the_ledger(me
     ]
     assert read_table(given["table"], Embeddings)["key"].to_list() == ["a-0000002"]
     assert not list((tmp_path / "kept").iterdir()), "what failed is tried again"
+
+
+def test_the_pictures_of_a_classifier_keep_their_vectors_when_their_split_changes(means: Path, tmp_path: Path) -> None:
+    rows = [
+        {"key": key, "source": "a", "group": "a", "split": "train", "label": key, "score": None, "weight": 1.0}
+        for key in ("b.1", "c", "gone")
+    ]
+    write_table(pl.DataFrame(rows, schema=types(Pictures)), Pictures, tmp_path / "pictures.parquet")
+    images = tmp_path / "images"
+    for key, suffix, level in (("b.1", "png", 51), ("c", "bmp", 102)):
+        (images / "train").mkdir(parents=True, exist_ok=True)
+        write_image(images / "train" / f"{key}.{suffix}", np.full((9, 12, 3), level, np.uint8))
+    given = arguments(means, tmp_path)
+    embed_dataset(tmp_path / "pictures.parquet", images, **given)
+    found = read_table(given["table"], Embeddings)
+    np.testing.assert_allclose([vector[0] for vector in found["vector"].to_list()], [0.2, 0.4], atol=1e-3)
+    assert [(row["key"], row["status"]) for row in read_ledger(given["ledger"])] == [
+        ("b.1", "ok"),
+        ("c", "ok"),
+        ("gone", "failed"),
+    ]
+    others = pl.DataFrame(rows[:2], schema=types(Pictures))
+    write_table(others, Pictures, tmp_path / "pictures.parquet")
+    embed_dataset(tmp_path / "pictures.parquet", images, **given)
+    write_table(others.with_columns(split=pl.lit("val")), Pictures, tmp_path / "pictures.parquet")
+    (images / "train").rename(images / "val")
+    # Weights that are not those expected cannot be loaded, so that only what is kept can be used.
+    embed_dataset(tmp_path / "pictures.parquet", images, **{**given, "expected": "0" * 64})
+    again = read_table(given["table"], Embeddings)
+    assert again["path"].to_list() == [str(images / "val" / "b.1.png"), str(images / "val" / "c.bmp")]
+    assert again.drop("path").equals(found.drop("path"))
 
 
 def test_a_clip_has_the_mean_of_the_vectors_of_its_frames(means: Path, tmp_path: Path) -> None:
