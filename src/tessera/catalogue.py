@@ -231,6 +231,7 @@ CLASSIFIER = Kind(
     rules="classifiers",
     section="classifiers",
     exports=(".safetensors", ".onnx"),
+    optional_exports=(("-city.safetensors", "city"), ("-city.config.json", "city")),
     figures=("curves.html",),
     compares_export=True,
     not_for=(
@@ -252,6 +253,7 @@ class Model:
     settings: Settings | None = None  # the defaults of `models.NAME`; None if its room has a section of its own
     finds: str | None = None  # what it detects; selects it if the settings of a detector say `weights: trained`
     is_trained: Callable[[Config], bool] | None = None  # None: trained if `models.NAME` is not null
+    uses: tuple[str, ...] = ()  # further parts of the settings that its card states
 
 
 def _detector(name: str, finds: str, settings: DetectorSettings, purpose: str) -> Model:
@@ -310,7 +312,7 @@ def dataset_of(classifier: str) -> Dataset:
     )
 
 
-def _classifier(name: str) -> Model:
+def _classifier(name: str, settings: Mapping[str, Any]) -> Model:
     return Model(
         name=name,
         dataset=name,
@@ -318,6 +320,7 @@ def _classifier(name: str) -> Model:
         purpose="tell what a picture as a whole shows, so that datasets can be chosen by it",
         remedy=f"`classifiers.{name}` is not there",
         is_trained=lambda config: True,
+        uses=(f"embeddings.{settings['embedding']}",) if settings["embedding"] else (),
     )
 
 
@@ -331,7 +334,7 @@ def all_datasets(config: Config) -> tuple[Dataset, ...]:
 
 def all_models(config: Config) -> tuple[Model, ...]:
     """Return the entries of all models: `MODELS`, and one for each classifier that the settings name."""
-    return (*MODELS, *map(_classifier, config["classifiers"]))
+    return (*MODELS, *(_classifier(name, settings) for name, settings in config["classifiers"].items()))
 
 
 def trained_models(config: Config, has_sources: bool = True) -> dict[str, Model]:
@@ -411,6 +414,12 @@ def part_of(config: Config, path: str) -> Any:
     for key in path.split("."):
         config = config[key]
     return config
+
+
+def settings_on_card(model: Model, config: Config) -> dict[str, Any]:
+    """Return the settings that the card of `model` states: its own, and the parts that it uses, by their paths."""
+    own = part_of(config, f"{model.kind.section}.{model.name}")
+    return {**own, **{path: part_of(config, path) for path in model.uses}}
 
 
 def settings_of(dataset: Dataset, config: Config) -> dict[str, Any]:

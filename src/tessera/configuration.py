@@ -29,6 +29,7 @@ from tessera.core.files import file_name
 from tessera.core.settings import Settings, load
 from tessera.core.trainings import TrainingsSettings
 from tessera.core.weights.declare import WeightsSettings, compared_faults
+from tessera.imaging.classification.settings import HEAD
 from tessera.imaging.degradation.settings import DegradationSettings
 from tessera.imaging.detection.settings import DetectionSettings, TrainedDetectionSettings, WatermarkDetectionSettings
 from tessera.imaging.mosaic.settings import MosaicSettings
@@ -316,9 +317,17 @@ class Configuration(Settings):
             ]
             faults += [
                 f"`{place}.{key}` is used by no rule; remove it"
-                for key in ("embedding", "hidden", "folds", "tiling")
+                for key in ("folds", "tiling")
                 if key in classifier.model_fields_set
             ]
+            if classifier.embedding is not None and classifier.embedding not in self.embeddings:
+                declared = ", ".join(self.embeddings) or "none"
+                faults.append(
+                    f"`{place}.embedding` is {classifier.embedding!r}; `embeddings` has {declared}: declare it there, or name"
+                    " another"
+                )
+            if classifier.architecture != HEAD and "hidden" in classifier.model_fields_set:
+                faults.append(f"`{place}.hidden` is for `architecture: {HEAD}` alone; remove it")
             if not (pictures.sets or pictures.regions or pictures.degraded):
                 faults.append(f"`{place}.pictures` names no pictures; state `sets`, `regions` or `degraded`")
             regions, levels = pictures.regions, pictures.degraded.levels if pictures.degraded else ()

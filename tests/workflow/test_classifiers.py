@@ -1,23 +1,47 @@
-"""A classifier of degraded frames in a real run: it is published, and only what changed is made again."""
+"""A network and a head on degraded frames in a real run: they are published, and only what changed is made again."""
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import polars as pl
 import pytest
+from onnx import TensorProto, helper
 from projects import Project
 
 from tessera.core.ledger import read_ledger
+from tessera.core.provenance import sha256_file
 from tessera.imaging.images import write_image
 
 pytestmark = pytest.mark.workflow
-WEIGHTS = "results/weights/blurred"
+WEIGHTS = "results/weights"
+SIDE = 32
+
+
+def write_edges(path: Path) -> Path:
+    """Write an ONNX model whose vector is the mean contrast of neighbouring pixels in each channel, and return its path."""
+    kernels = np.zeros((3, 1, 1, 2), np.float32)
+    kernels[..., 0], kernels[..., 1] = -1, 1
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["pictures", "kernels"], ["differences"], group=3),
+            helper.make_node("Abs", ["differences"], ["contrasts"]),
+            helper.make_node("ReduceMean", ["contrasts", "axes"], ["vectors"], keepdims=0),
+        ],
+        "edges",
+        [helper.make_tensor_value_info("pictures", TensorProto.FLOAT, ["batch", 3, SIDE, SIDE])],
+        [helper.make_tensor_value_info("vectors", TensorProto.FLOAT, ["batch", 3])],
+        [onnx.numpy_helper.from_array(kernels, "kernels"), helper.make_tensor("axes", TensorProto.INT64, [2], [2, 3])],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
+    return path
 
 
 @pytest.fixture
 def project(project: Project) -> Project:
-    """Nine sources of two pictures, and a classifier that tells blurred copies of them from clean ones."""
+    """Nine sources of two pictures, and two classifiers that tell blurred copies of them from clean ones."""
     rows = []
     for number in range(9):
         folder = project.folder / "footage" / str(number)
@@ -29,28 +53,45 @@ def project(project: Project) -> Project:
         rows.append({"source": f"s{number}", "path": f"footage/{number}", "split": split})
     project.write_manifest(rows)
     blur = {"blur": {"probability": 1, "sizes": [13], "sigma": [3, 3], "kernels": {"isotropic": 1}}}
+    classifier = {
+        "labels": ["clean", "blurred"],
+        "pictures": {"degraded": {"levels": [{"label": "clean"}, {"label": "blurred", "steps": [blur]}]}},
+        "training": {"epochs": 30, "batch": 8, "learning_rate": 0.005, "patience": 0},
+    }
+    edges = write_edges(project.folder / "edges.onnx")
+    weights = {"source": "edges.onnx", "sha256": sha256_file(edges)}
     project.settings = {
         "shards": 1,
         "models": {"nsfw_detection": None, "watermark_detection": None, "mosaic_detection": None},
         "scenes": {"detect": {"weights": None}},
+        "embeddings": {
+            "edges": {
+                "kind": "onnx",
+                "weights": weights,
+                "preprocessing": {"size": SIDE, "resize": "stretch"},
+                "normalise": False,
+            },
+        },
         "classifiers": {
-            "blurred": {
-                "labels": ["clean", "blurred"],
-                "pictures": {"degraded": {"levels": [{"label": "clean"}, {"label": "blurred", "steps": [blur]}]}},
-                "architecture": "test_resnet",
-                "image_size": 48,
-                "training": {"epochs": 30, "batch": 8, "learning_rate": 0.005, "patience": 0},
-            }
+            "blurred": {**classifier, "architecture": "test_resnet", "image_size": 48},
+            "soft": {**classifier, "architecture": "head", "embedding": "edges", "hidden": 16, "export": {"city": True}},
         },
     }
     return project
 
 
-def test_a_classifier_is_trained_on_degraded_frames_and_published_with_its_card(project: Project) -> None:
-    run = project.run("blurred")
+def test_classifiers_are_trained_on_degraded_frames_and_published_with_their_cards(project: Project) -> None:
+    run = project.run("blurred", "soft")
     assert run.returncode == 0, run.output
-    published = {path.name for path in (project.folder / WEIGHTS).iterdir()}
-    assert {"blurred.safetensors", "blurred.onnx", "card.json", "card.md", "SHA256SUMS"} <= published
+    of_soft = {"-city.safetensors", "-city.config.json"}
+    for name, further in (("blurred", set()), ("soft", of_soft)):
+        published = {path.name for path in (project.folder / WEIGHTS / name).iterdir()}
+        files = {f"{name}{suffix}" for suffix in {".safetensors", ".onnx", *further}}
+        assert published == {*files, "card.json", "card.md", "SHA256SUMS"}
+        card = json.loads((project.folder / WEIGHTS / name / "card.json").read_text())
+        assert card["metrics"]["splits"]["val"]["accuracy"] > 0.9
+        assert ("embeddings.edges" in card["training"]["settings"]) == (name == "soft")
+        assert set(card["export"]["differences"]) == files - {f"{name}-city.config.json"}
     pictures = pl.read_parquet(project.results / "datasets" / "blurred" / "pictures.parquet")
     assert pictures.group_by("split", "label").len().sort("split", "label").rows() == [
         *[("train", label, 12) for label in ("blurred", "clean")],
@@ -61,10 +102,12 @@ def test_a_classifier_is_trained_on_degraded_frames_and_published_with_its_card(
     assert pictures.filter(pl.col("source").n_unique().over("group") > 1).is_empty()
     ledger = list(read_ledger(project.results / "selections" / "blurred" / "ledger.jsonl"))
     assert len(ledger) == 36 and {row["status"] for row in ledger} == {"ok"}
-    card = json.loads((project.folder / WEIGHTS / "card.json").read_text())
-    assert card["metrics"]["splits"]["val"]["accuracy"] > 0.9 and card["export"]
-
-    assert "Nothing to be done" in project.run("-n", "blurred").output
-    project.settings["classifiers"]["blurred"]["training"]["epochs"] = 31
-    planned = project.run("-n", "blurred").output
-    assert "train_classifier" in planned and "degrade_frames" not in planned and "select_pictures" not in planned
+    assert "Nothing to be done" in project.run("-n", "blurred", "soft").output
+    project.settings["classifiers"]["soft"]["training"] = {"epochs": 31}
+    planned = project.run("-n", "blurred", "soft").output
+    assert (
+        "train_classifier" in planned
+        and "embed_dataset" not in planned
+        and "degrade_frames" not in planned
+        and "select_pictures" not in planned
+    )

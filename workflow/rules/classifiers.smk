@@ -1,8 +1,9 @@
-# Classifiers of pictures: check the dataset, train, measure, export, compare the export with the trained model, explain.
+# Classifiers of pictures: check the dataset, train, measure, export, compare the export with the trained model, show.
 
 from tessera.catalogue import CLASSIFIER
 from tessera.core.definitions import code_digest
 from tessera.core.weights.resolve import weights_file
+from tessera.imaging.classification.settings import HEAD
 
 
 def of_classifier(*parts):
@@ -30,6 +31,21 @@ NETWORK = of_classifier(
 LABELS_OF = of_classifier("labels", "training")
 
 
+def vectors_of_classifier(wildcards):
+    """Return the table of the vectors that a head learns from. Other classifiers have none, so that it is an empty list."""
+    settings = config["classifiers"][wildcards.model]
+    folder = of_model("<results>/embeddings/datasets/{dataset}")(wildcards)
+    is_head = settings["architecture"] == HEAD
+    return f"{folder}/{settings['embedding']}.parquet" if is_head else []
+
+
+def weights_for_city(wildcards):
+    """Return the exported weights for CityClassifiers, or an empty list if they are not wanted."""
+    if not config["classifiers"][wildcards.model]["export"]["city"]:
+        return []
+    return f"<results>/exports/{wildcards.model}/{wildcards.model}-city.safetensors"
+
+
 def epochs_of_classifier(wildcards):
     """Return the largest number of epochs of a training."""
     return config["classifiers"][wildcards.model]["training"]["epochs"]
@@ -39,6 +55,7 @@ rule check_pictures:
     input:
         checksums=of_model("<results>/datasets/{dataset}/SHA256SUMS"),
         images=of_model("<results>/datasets/{dataset}/images"),
+        vectors=vectors_of_classifier,
     output:
         report="<results>/training/{model}/dataset.json",
     log:
@@ -64,6 +81,7 @@ rule train_classifier:
         images=of_model("<results>/datasets/{dataset}/images"),
         pictures=of_model("<results>/datasets/{dataset}/pictures.parquet"),
         splits=of_model("<results>/datasets/{dataset}/splits.parquet"),
+        vectors=vectors_of_classifier,
         checked="<results>/training/{model}/dataset.json",
         weights=lambda wildcards: weights_file(
             config["classifiers"][wildcards.model]["weights"]
@@ -103,6 +121,7 @@ rule evaluate_classifier:
         checksums=of_model("<results>/datasets/{dataset}/SHA256SUMS"),
         images=of_model("<results>/datasets/{dataset}/images"),
         pictures=of_model("<results>/datasets/{dataset}/pictures.parquet"),
+        vectors=vectors_of_classifier,
         classifier="<results>/training/{model}/best.safetensors",
         epochs="<results>/training/{model}/results.csv",
     output:
@@ -139,10 +158,30 @@ rule export_classifier:
     wildcard_constraints:
         model=of_kind(CLASSIFIER),
     params:
-        settings=lambda wildcards: config["classifiers"][wildcards.model]["export"],
+        opset=lambda wildcards: config["classifiers"][wildcards.model]["export"][
+            "opset"
+        ],
         code=code_digest("tessera.pipeline.classifiers.export:export_classifier"),
     script:
         "../scripts/export_classifier.py"
+
+
+rule export_for_city:
+    input:
+        classifier="<results>/training/{model}/best.safetensors",
+    output:
+        safetensors="<results>/exports/{model}/{model}-city.safetensors",
+        config="<results>/exports/{model}/{model}-city.config.json",
+    log:
+        "<logs>/export_for_city/{model}.log",
+    benchmark:
+        "<benchmarks>/export_for_city/{model}.jsonl"
+    wildcard_constraints:
+        model=of_kind(CLASSIFIER),
+    params:
+        code=code_digest("tessera.pipeline.classifiers.export:export_for_city"),
+    script:
+        "../scripts/export_for_city.py"
 
 
 rule verify_classifier_export:
@@ -150,9 +189,11 @@ rule verify_classifier_export:
         checksums=of_model("<results>/datasets/{dataset}/SHA256SUMS"),
         images=of_model("<results>/datasets/{dataset}/images"),
         pictures=of_model("<results>/datasets/{dataset}/pictures.parquet"),
+        vectors=vectors_of_classifier,
         classifier="<results>/training/{model}/best.safetensors",
         safetensors="<results>/exports/{model}/{model}.safetensors",
         onnx="<results>/exports/{model}/{model}.onnx",
+        city=weights_for_city,
     output:
         report="<results>/metrics/{model}.export.json",
     log:

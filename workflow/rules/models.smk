@@ -1,6 +1,6 @@
 # The rules that all models have in common: a target with the name of the model, a card, and the publication of its files.
 
-from tessera.catalogue import all_models, trained_models
+from tessera.catalogue import all_models, settings_on_card, trained_models
 from tessera.core.definitions import code_digest
 
 
@@ -28,9 +28,7 @@ rule write_plain_card:
         "<benchmarks>/write_plain_card/{model}.jsonl"
     localrule: True
     params:
-        settings=lambda wildcards: config[MODELS[wildcards.model].kind.section][
-            wildcards.model
-        ],
+        settings=lambda wildcards: settings_on_card(MODELS[wildcards.model], config),
         seed=lookup(dpath="seed", within=config),
         purpose=lambda wildcards: MODELS[wildcards.model].purpose,
         not_for=lambda wildcards: MODELS[wildcards.model].kind.not_for,
@@ -41,9 +39,9 @@ rule write_plain_card:
 
 def publishing(kind, suffixes):
     """Return the name of the rule that publishes the exported files of models of `kind` with these `suffixes`."""
-    added = [
+    added = dict.fromkeys(
         dict(kind.optional_exports)[suffix] for suffix in suffixes[len(kind.exports) :]
-    ]
+    )
     return "_".join(["publish", kind.rules, *added])
 
 

@@ -9,6 +9,6 @@ with job(snakemake) as (inputs, outputs, params):
         dataset=inputs.checksums.parent,
         labels=ClassifierSettings(**params.settings).labels,
         report=outputs.report,
-        vectors=None,
+        vectors=inputs.vectors or None,
         threads=snakemake.threads,
     )

@@ -7,7 +7,7 @@ from tessera.pipeline.classifiers.settings import ClassifierSettings
 with job(snakemake) as (inputs, outputs, params):
     evaluate_classifier(
         dataset=inputs.checksums.parent,
-        vectors=None,
+        vectors=inputs.vectors or None,
         classifier=inputs.classifier,
         curves=inputs.epochs,
         metrics=outputs.metrics,

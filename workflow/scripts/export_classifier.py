@@ -2,7 +2,6 @@
 
 from tessera.core.job import job
 from tessera.pipeline.classifiers.export import export_classifier
-from tessera.pipeline.classifiers.settings import ClassifierExportSettings
 
 with job(snakemake) as (inputs, outputs, params):
-    export_classifier(**vars(inputs), **vars(outputs), settings=ClassifierExportSettings(**params.settings))
+    export_classifier(**vars(inputs), **vars(outputs), opset=params.opset)

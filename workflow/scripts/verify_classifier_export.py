@@ -7,11 +7,11 @@ from tessera.pipeline.classifiers.settings import ClassifierSettings
 with job(snakemake) as (inputs, outputs, params):
     verify_classifier_export(
         dataset=inputs.checksums.parent,
-        vectors=None,
+        vectors=inputs.vectors or None,
         classifier=inputs.classifier,
         safetensors=inputs.safetensors,
         onnx=inputs.onnx,
-        city=None,
+        city=inputs.city or None,
         report=outputs.report,
         settings=ClassifierSettings(**params.settings),
         threads=snakemake.threads,

@@ -21,7 +21,7 @@ from tessera.imaging.classification.settings import Description, ScoreRange
 from tessera.imaging.images import read_image
 from tessera.imaging.onnx import open_model
 from tessera.pipeline.classifiers.dataset import Samples, read_samples
-from tessera.pipeline.classifiers.settings import ClassifierExportSettings, ClassifierSettings, ClassifierToleranceSettings
+from tessera.pipeline.classifiers.settings import ClassifierSettings, ClassifierToleranceSettings
 
 LIBRARIES = ("torch", "timm", "onnx", "onnxruntime", "safetensors")
 # What the pipelines of CityClassifiers accept: the numbers of their embedding, and the width of their predictor.
@@ -29,7 +29,7 @@ CITY = {"features": 768, "hidden": 1024}
 LAST = "down.5"
 
 
-def export_classifier(classifier: Path, safetensors: Path, onnx: Path, settings: ClassifierExportSettings) -> None:
+def export_classifier(classifier: Path, safetensors: Path, onnx: Path, *, opset: int) -> None:
     """Copy `classifier` to `safetensors`, and export it as ONNX to `onnx`. Equal classifiers give equal bytes.
 
     The input of the ONNX model is `pictures`, float32 (N, 3, size, size), RGB in [0, 1], or `vectors`, float32 (N, features).
@@ -37,10 +37,10 @@ def export_classifier(classifier: Path, safetensors: Path, onnx: Path, settings:
     model: normalisation, temperature, softmax. Its metadata state, as JSON, the labels, and how a picture is scaled.
     """
     shutil.copyfile(classifier, safetensors)
-    onnx.write_bytes(_onnx(read_classifier(classifier), settings))
+    onnx.write_bytes(_onnx(read_classifier(classifier), opset))
 
 
-def _onnx(classifier: Classifier, settings: ClassifierExportSettings) -> bytes:
+def _onnx(classifier: Classifier, opset: int) -> bytes:
     import onnx
     import torch
 
@@ -71,7 +71,7 @@ def _onnx(classifier: Classifier, settings: ClassifierExportSettings) -> bytes:
             (torch.zeros(shape),),
             content,
             dynamo=False,
-            opset_version=settings.opset,
+            opset_version=opset,
             input_names=[given],
             output_names=[returned],
             dynamic_axes={given: {0: "batch"}, returned: {0: "batch"}},

@@ -47,8 +47,12 @@ class ClassifierTrainingSettings(Settings):
 
 
 class ClassifierExportSettings(Settings):
-    """How a classifier is exported to ONNX."""
+    """How a classifier is exported.
 
+    `city`: whether a head is also written as the pair of files that CityClassifiers loads. `opset`: of ONNX.
+    """
+
+    city: bool = False
     opset: int = Field(17, ge=13, le=20)
 
 
@@ -102,6 +106,8 @@ class ClassifierSettings(Settings):
             raise ValueError(f"`embedding` should be stated if `architecture` is {HEAD!r}, and only then")
         if self.architecture == HEAD and self.tiling:
             raise ValueError("`tiling` should be null for a head: the vectors are of whole pictures")
+        if self.architecture != HEAD and self.export.city:
+            raise ValueError(f"`export.city` should be false, because CityClassifiers loads only the architecture {HEAD!r}")
         if self.weights and self.weights.file.endswith(".onnx"):
             raise ValueError(
                 "`weights` should be a checkpoint (.pt, .pth, .safetensors), because an ONNX model cannot be trained"

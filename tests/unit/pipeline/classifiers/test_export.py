@@ -17,7 +17,7 @@ from tessera.imaging.classification.classifier import read_classifier, write_cla
 from tessera.imaging.images import read_image
 from tessera.pipeline.classifiers.evaluate import evaluate_classifier, evaluate_folds
 from tessera.pipeline.classifiers.export import export_classifier, export_for_city, verify_classifier_export
-from tessera.pipeline.classifiers.settings import ClassifierExportSettings, ClassifierSettings
+from tessera.pipeline.classifiers.settings import ClassifierSettings
 from tessera.pipeline.classifiers.train import train_classifier
 from tessera.records.tables.classification import Predictions
 from tessera.records.tables.table import read_table
@@ -82,7 +82,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
             write_vectors(vectors, [file.stem for file in files], values)
     files = [folder / name for name in ("best.safetensors", "curves.csv", RECORD)]
     train_classifier(dataset, vectors, None, *files, Trainings(folder / "runs"), settings, seed=0, threads=1, code="")
-    export_classifier(files[0], folder / "model.safetensors", folder / "model.onnx", ClassifierExportSettings())
+    export_classifier(files[0], folder / "model.safetensors", folder / "model.onnx", opset=17)
     made = Exported(folder, dataset, vectors, settings)
     if made.city:
         export_for_city(files[0], "Digits", made.city, folder / "city.config.json")
@@ -98,7 +98,7 @@ def test_exports_give_the_results_of_the_trained_classifier(exported: Exported, 
 
 
 def test_equal_classifiers_give_equal_exports(exported: Exported, tmp_path: Path) -> None:
-    export_classifier(exported.best, tmp_path / "again.safetensors", tmp_path / "again.onnx", ClassifierExportSettings())
+    export_classifier(exported.best, tmp_path / "again.safetensors", tmp_path / "again.onnx", opset=17)
     for suffix in ("safetensors", "onnx"):
         assert (tmp_path / f"again.{suffix}").read_bytes() == (exported.folder / f"model.{suffix}").read_bytes()
     assert str(exported.folder).encode() not in (exported.folder / "model.onnx").read_bytes()
@@ -125,9 +125,7 @@ def test_an_export_that_differs_is_an_error_with_the_difference(exported: Export
     last = list(weights)[-1]
     other = {**weights, last: weights[last] + torch.arange(len(weights[last]) or 1) + 0.5}
     write_classifier(tmp_path / "other.safetensors", classifier.description, other)
-    export_classifier(
-        tmp_path / "other.safetensors", tmp_path / "copy.safetensors", tmp_path / "other.onnx", ClassifierExportSettings()
-    )
+    export_classifier(tmp_path / "other.safetensors", tmp_path / "copy.safetensors", tmp_path / "other.onnx", opset=17)
     for name in ("safetensors", "onnx"):
         with pytest.raises(TesseraError, match=rf"results differ by [0-9.e-]+ in other\.{name} \(allowed: 0\.0001\)"):
             exported.verify(tmp_path / "report.json", **{name: tmp_path / f"other.{name}"})
