@@ -232,7 +232,7 @@ CLASSIFIER = Kind(
     section="classifiers",
     exports=(".safetensors", ".onnx"),
     optional_exports=(("-city.safetensors", "city"), ("-city.config.json", "city")),
-    figures=("curves.html",),
+    figures=("curves.html", "results.html", "examples.jpg"),
     compares_export=True,
     not_for=(
         *NOT_FOR,

@@ -11,6 +11,7 @@ import pytest
 from onnx import TensorProto, helper
 from projects import Project
 
+from tessera.catalogue import CLASSIFIER
 from tessera.core.ledger import read_ledger
 from tessera.core.provenance import sha256_file
 from tessera.imaging.images import write_image
@@ -81,7 +82,8 @@ def project(project: Project) -> Project:
 
 
 def test_classifiers_are_trained_on_degraded_frames_and_published_with_their_cards(project: Project) -> None:
-    run = project.run("blurred", "soft")
+    pages = [f"results/reports/models/{name}/{page}" for name in ("blurred", "soft") for page in CLASSIFIER.figures]
+    run = project.run("blurred", "soft", *pages)
     assert run.returncode == 0, run.output
     of_soft = {"-city.safetensors", "-city.config.json"}
     for name, further in (("blurred", set()), ("soft", of_soft)):

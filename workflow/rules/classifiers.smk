@@ -208,3 +208,64 @@ rule verify_classifier_export:
         code=code_digest("tessera.pipeline.classifiers.export:verify_classifier_export"),
     script:
         "../scripts/verify_classifier_export.py"
+
+
+rule tabulate_results:
+    input:
+        metrics="<results>/metrics/{model}.json",
+    output:
+        table=report(
+            "<results>/reports/models/{model}/results.html",
+            caption="../report/results.rst",
+            category="3. Models",
+            subcategory="{model}",
+            labels={"figure": "4. Results"},
+        ),
+    log:
+        "<logs>/tabulate_results/{model}.log",
+    benchmark:
+        "<benchmarks>/tabulate_results/{model}.jsonl"
+    wildcard_constraints:
+        model=of_kind(CLASSIFIER),
+    localrule: True
+    params:
+        code=code_digest("tessera.pipeline.report.classifiers:tabulate_results"),
+    script:
+        "../scripts/tabulate_results.py"
+
+
+rule plot_examples:
+    input:
+        images=of_model("<results>/datasets/{dataset}/images"),
+        predictions="<results>/evaluation/{model}/predictions.parquet",
+        weights="<results>/weights/{model}/{model}.safetensors",
+        checksums="<results>/weights/{model}/SHA256SUMS",
+        splits=of_model("<results>/datasets/{dataset}/splits.parquet"),
+        sources="<results>/sources/admitted.parquet",
+    output:
+        figure=report(
+            "<results>/reports/models/{model}/examples.jpg",
+            caption="../report/examples.rst",
+            category="3. Models",
+            subcategory="{model}",
+            labels={"figure": "5. Examples"},
+        ),
+    log:
+        "<logs>/plot_examples/{model}.log",
+    benchmark:
+        "<benchmarks>/plot_examples/{model}.jsonl"
+    wildcard_constraints:
+        model=of_kind(CLASSIFIER),
+    threads: 2
+    resources:
+        gpu=1,
+    params:
+        settings=lookup(dpath="report", within=config),
+        sets=content_of_sets,
+        code=code_digest(
+            "tessera.pipeline.report.classifiers:draw_examples",
+            "tessera.imaging.classification.classifier:read_classifier",
+            "tessera.pipeline.report.tiles:find_clear",
+        ),
+    script:
+        "../scripts/plot_examples.py"

@@ -114,7 +114,7 @@ def _draw_epochs(rows: Mapping[str, list[float]]) -> "Figure":
 
 
 def _draw_results(rows: pl.DataFrame, labels: Labels, measured: Mapping[str, Any], folder: Path, split: str) -> None:
-    """Plot confusion_SPLIT.png and calibration_SPLIT.png for classes, scores_SPLIT.png for scores."""
+    """Plot {confusion,calibration,precision_recall}_SPLIT.png for classes, scores_SPLIT.png for scores."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4.2, 4), layout="constrained")
@@ -132,6 +132,7 @@ def _draw_results(rows: pl.DataFrame, labels: Labels, measured: Mapping[str, Any
     axes.set(title=f"{split} split, calibration error {error:.3f}", xlabel="confidence", ylabel="accuracy", ylim=(-0.02, 1.04))
     _save(figure, folder / f"calibration_{split}.png")
     if len(labels) <= CLASSES_SHOWN:
+        _save(_draw_precision(rows, labels, split), folder / f"precision_recall_{split}.png")
         _save(_draw_confusion(np.array(measured["confusion"]), labels, split), folder / f"confusion_{split}.png")
 
 
@@ -142,6 +143,32 @@ def _reliability(rows: pl.DataFrame, labels: tuple[str, ...]) -> tuple[np.ndarra
     count, confidence, right = bins_of(probabilities, is_right, np.zeros(len(rows), int))[:, :, 0]
     used = count > 0
     return confidence[used] / count[used], right[used] / count[used], count[used]
+
+
+def _draw_precision(rows: pl.DataFrame, labels: tuple[str, ...], split: str) -> "Figure":
+    """Return the precision by the recall of each class against the others; with two classes, of the last, which is enough."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.2, 4), layout="constrained")
+    axes = figure.subplots()
+    for number, name in list(enumerate(labels))[len(labels) == 2 :]:
+        is_positive = (rows["label"] == name).to_numpy()
+        scores = rows["probabilities"].list.get(number).to_numpy()
+        order = np.argsort(-scores, kind="stable")
+        # Equal scores count together.
+        last = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
+        found = np.cumsum(is_positive[order])[last]
+        if found[-1]:
+            recall, precision = found / found[-1], found / (last + 1)
+            axes.step([0, *recall], [precision[0], *precision], where="pre", label=_shortened(name))
+    axes.set(title=f"{split} split", xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.04))
+    if axes.lines:
+        axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= 20 else f"{name[:19]}…"
 
 
 def _draw_confusion(counts: np.ndarray, labels: tuple[str, ...], split: str) -> "Figure":
@@ -156,7 +183,7 @@ def _draw_confusion(counts: np.ndarray, labels: tuple[str, ...], split: str) -> 
     for row, column in np.ndindex(counts.shape):
         colour = "white" if shades[row, column] > 0.6 else "black"
         axes.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", color=colour, fontsize=8)
-    names = [name if len(name) <= 20 else f"{name[:19]}…" for name in labels]
+    names = list(map(_shortened, labels))
     axes.set_xticks(range(len(labels)), names, rotation=45, ha="right", parse_math=False)
     axes.set_yticks(range(len(labels)), names, parse_math=False)
     axes.set(title=f"{split} split", xlabel="predicted", ylabel="true")

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from tessera.core.errors import TesseraError
 from tessera.imaging.classification.classifier import Classifier
 from tessera.imaging.classification.network import as_input
 from tessera.imaging.classification.pictures import prepare
@@ -11,28 +10,26 @@ from tessera.imaging.images import resize
 BLEND = 0.5  # opacity of a heat map over its picture
 
 
-def heat_map(classifier: Classifier, picture: np.ndarray, number: int = 0) -> np.ndarray:
+def heat_map(classifier: Classifier, picture: np.ndarray, number: int = 0) -> np.ndarray | None:
     """Return how much each pixel of `picture` speaks for the class `number`, or for a high score: float32 (H, W), in [0, 1].
 
     `picture`: uint8 (H, W, 3), RGB. The map is that of the last features of the network, which are coarse, scaled up; its
     maximum is 1 unless nothing speaks for the class. What `resize: crop` cuts off is 0.
-    Raises `TesseraError` if the network is a head, or has no features by place, as transformers have not.
+    None if the network has no features by place: a head sees vectors, and transformers have tokens.
     """
     import torch
 
     description, network = classifier.description, classifier.network
     preparation = description.preparation
     if preparation is None:
-        raise TesseraError("a head sees vectors, in which there is no place; explain a classifier of pictures")
+        return None
     device = next(network.parameters()).device
     inputs = torch.from_numpy(prepare(picture, preparation))[None].to(device)
     with torch.enable_grad():
         # The weights need no gradients, but what they make of the picture does.
         features = network.forward_features(as_input(inputs, description)).detach().requires_grad_()  # type: ignore[operator]
         if features.ndim != 4 or features.shape[1] != getattr(network, "num_features", None):
-            raise TesseraError(
-                f"{description.architecture} has no features by place that Grad-CAM needs; use a convolutional network"
-            )
+            return None
         network.forward_head(features)[0, number].backward()  # type: ignore[operator]
     assert features.grad is not None
     weights = features.grad.mean(dim=(2, 3), keepdim=True)
