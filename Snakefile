@@ -44,6 +44,7 @@ include: "workflow/rules/weights.smk"
 include: "workflow/rules/demo.smk"
 include: "workflow/rules/sources.smk"
 include: "workflow/rules/frames.smk"
+include: "workflow/rules/scores.smk"
 
 
 # The rooms that the catalogue names: of samples, of the layouts of datasets, and of the kinds of models.

@@ -6,6 +6,7 @@ entry for its model and one for its dataset, which are made here of its name.
 """
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -300,15 +301,16 @@ MODELS = (
 
 def dataset_of(classifier: str) -> Dataset:
     """Return the entry of the dataset of a classifier, which has its name."""
+    settings = f"classifiers.{classifier}"
     return Dataset(
         name=classifier,
         layout=PICTURES,
         rooms=("concepts",),
         gates=("frames", "labels", "concepts"),
-        made_by=("sources", "frames", "annotations", "duplicates", "splits", f"classifiers.{classifier}"),
+        made_by=("sources", "frames", "annotations", "duplicates", "splits", f"{settings}.labels", f"{settings}.pictures"),
         story="Pictures come from the places that ``classifiers`` names: sets of labelled pictures, datasets of regions, and"
         " frames that were degraded.",
-        remedy=f"Name more pictures in `classifiers.{classifier}.pictures`",
+        remedy=f"Name more pictures in `{settings}.pictures`",
     )
 
 
@@ -425,7 +427,7 @@ def settings_on_card(model: Model, config: Config) -> dict[str, Any]:
 def settings_of(dataset: Dataset, config: Config) -> dict[str, Any]:
     """Return the sections of the settings that the content of `dataset` depends on, with those sets alone that feed it."""
     own = list(sets_of(dataset, config).values())
-    sections = {path: dict(part_of(config, path)) for path in dataset.made_by}
+    sections = {path: copy(part_of(config, path)) for path in dataset.made_by}
     for other in DATASETS:
         for section, _, key in (setting.partition(".") for setting in other.sets.values()):
             if section in sections:

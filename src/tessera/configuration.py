@@ -29,7 +29,7 @@ from tessera.core.files import file_name
 from tessera.core.settings import Settings, load
 from tessera.core.trainings import TrainingsSettings
 from tessera.core.weights.declare import WeightsSettings, compared_faults
-from tessera.imaging.classification.settings import HEAD
+from tessera.imaging.classification.settings import HEAD, Tiling
 from tessera.imaging.degradation.settings import DegradationSettings
 from tessera.imaging.detection.settings import DetectionSettings, TrainedDetectionSettings, WatermarkDetectionSettings
 from tessera.imaging.mosaic.settings import MosaicSettings
@@ -137,6 +137,20 @@ class Classifier(ClassifierSettings):
     """A classifier of pictures, and where its pictures come from."""
 
     pictures: PictureSettings
+
+
+class DeclaredClassifier(Settings):
+    """A classifier that was trained elsewhere, and exported by Tessera as .safetensors."""
+
+    weights: WeightsSettings
+    tiling: Tiling | None = None
+
+    @field_validator("weights")
+    @classmethod
+    def _is_no_onnx(cls, weights: WeightsSettings) -> WeightsSettings:
+        if weights.file.endswith(".onnx"):
+            raise ValueError("should be the .safetensors that was exported beside the ONNX model")
+        return weights
 
 
 class RegionDetectors(Settings):
@@ -270,6 +284,7 @@ class Configuration(Settings):
     trainings: TrainingsSettings = TrainingsSettings()
     models: Models = Models()
     classifiers: dict[ClassifierName, Classifier] = Field({})
+    declared_classifiers: dict[ClassifierName, DeclaredClassifier] = Field({})
     restoration: RestorationSettings = RestorationSettings()
     comparisons: Comparisons = Comparisons()
     video_metrics: VideoMetricSettings = VideoMetricSettings()
@@ -309,6 +324,8 @@ class Configuration(Settings):
             place, pictures = f"classifiers.{name}", classifier.pictures
             if name in taken:
                 faults.append(f"`{place}`: there is a dataset or a model of this name; give it another")
+            if name in self.declared_classifiers:
+                faults.append(f"`{place}`: there is a `declared_classifiers.{name}`; rename one of them")
             known = {each.name for each in self.annotations.image_labels}
             faults += [
                 f"`{place}.pictures.sets` names {each!r}; `annotations.image_labels` has {', '.join(sorted(known)) or 'none'}"
@@ -317,7 +334,7 @@ class Configuration(Settings):
             ]
             faults += [
                 f"`{place}.{key}` is used by no rule; remove it"
-                for key in ("folds", "tiling")
+                for key in ("folds",)
                 if key in classifier.model_fields_set
             ]
             if classifier.embedding is not None and classifier.embedding not in self.embeddings:

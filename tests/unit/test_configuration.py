@@ -478,3 +478,13 @@ def test_a_classifier_that_could_not_be_trained_is_refused(name: str, change: di
     assert load_configuration({"classifiers": {"blur": good}})["classifiers"]["blur"]["architecture"] == "resnet18"
     with pytest.raises(TesseraError, match=re.escape(told)):
         load_configuration({"classifiers": {name: {**good, **change}}})
+
+
+def test_a_declared_classifier_has_a_name_of_its_own_and_is_no_onnx_model() -> None:
+    blur = {"labels": ["clean", "blurred"], "pictures": {"degraded": LEVELS}, "tiling": {"combine": "max"}}
+    declared = {"weights": DECLARED}
+    assert load_configuration({"classifiers": {"blur": blur}, "declared_classifiers": {"other": declared}})
+    with pytest.raises(TesseraError, match=r"there is a `declared_classifiers\.blur`"):
+        load_configuration({"classifiers": {"blur": blur}, "declared_classifiers": {"blur": declared}})
+    with pytest.raises(TesseraError, match=r"should be the \.safetensors"):
+        load_configuration({"declared_classifiers": {"other": {"weights": {**DECLARED, "source": "model.onnx"}}}})

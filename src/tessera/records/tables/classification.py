@@ -64,12 +64,13 @@ class Predictions(Table):
 
 
 class Scored(Table):
-    """What a classifier sees in pictures without labels."""
+    """What a classifier sees in pictures without labels, or in clips."""
 
-    key: pl.String = pa.Field(unique=True, description="key of the picture")
+    key: pl.String = pa.Field(unique=True, description="key of the picture or the clip")
     label: pl.String = pa.Field(nullable=True, description="name of the class with the highest value; null for a score")
+    classes: pl.List(pl.String) = pa.Field(description="names of all classes, in the order of its settings")  # type: ignore[valid-type]
     probabilities: pl.List(pl.Float64) = pa.Field(  # type: ignore[valid-type]
-        description="value of each class, in the order of the settings; combined tiles need not add up to 1; empty for a score"
+        description="value of each of `classes`, of a clip the mean over frames; combined tiles need not add up to 1"
     )
     score: pl.Float64 = pa.Field(nullable=True, gt=-inf, lt=inf, description="predicted score; null for classes")
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from classification_dataset import CLASSES
@@ -13,9 +14,10 @@ from tessera.imaging.classification.classifier import read_classifier, write_cla
 from tessera.imaging.classification.network import build_network, preparation_of
 from tessera.imaging.classification.settings import Description, ScoreRange, Tiling
 from tessera.imaging.images import write_image
-from tessera.pipeline.classifiers.predict import score_pictures
+from tessera.pipeline.classifiers.predict import score_frames, score_pictures
 from tessera.records.tables.classification import Scored
-from tessera.records.tables.table import read_table
+from tessera.records.tables.footage import Frames
+from tessera.records.tables.table import read_table, types, write_table
 
 pytestmark = pytest.mark.slow
 
@@ -79,3 +81,54 @@ def test_another_file_than_the_declared_one_is_refused(pictures: dict[str, Path]
     path = write(tmp_path / "classifier.safetensors")
     with pytest.raises(TesseraError, match="its sha256 is"):
         score_pictures(pictures, path, tmp_path / "s", tmp_path / "l", expected="1" * 64, tiling=None, threads=1)
+
+
+def test_the_frames_of_an_unchanged_source_are_taken_from_the_store(tmp_path: Path) -> None:
+    path = write(tmp_path / "classifier.safetensors")
+    keys = write_frames(tmp_path, {"a": 2, "b": 3})
+    first = frame_scores(tmp_path, path)
+    assert first["key"].to_list() == keys and set(first["classes"].map_elements(tuple, object)) == {CLASSES}
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    score_pictures(
+        {key: tmp_path / "images" / f"{key}.png" for key in keys[:2]},
+        *(path, alone / "s", alone / "l"),
+        expected=None,
+        tiling=None,
+        threads=2,
+    )
+    assert read_table(alone / "s", Scored).equals(first[:2]), "as by itself"
+    kept = {item.name: item.stat().st_mtime_ns for item in (tmp_path / "kept").iterdir()}
+    (tmp_path / "images" / "b-1.png").write_text("<html>gone</html>")
+    assert frame_scores(tmp_path, path)["key"].to_list() == ["a-0", "a-1", "b-0", "b-2"]
+    assert {row["key"]: row["status"] for row in read_ledger(tmp_path / "l")} == dict.fromkeys(keys, "ok") | {"b-1": "failed"}
+    left = {item.name: item.stat().st_mtime_ns for item in (tmp_path / "kept").iterdir()}
+    assert len(kept) == 2 and len(left) == 1 and left.items() <= kept.items(), "what failed is tried again, the rest is kept"
+    (tmp_path / "images" / "b-1.png").unlink()
+    assert not frame_scores(tmp_path, path, tiling=Tiling(tile=20)).equals(first), "another tiling is another result"
+
+
+def write_frames(folder: Path, counts: dict[str, int]) -> list[str]:
+    """Write so many frames of each source, with their table; return their keys."""
+    (folder / "images").mkdir()
+    rng = np.random.default_rng(0)
+    rows = []
+    for source, count in counts.items():
+        for index in range(count):
+            key = f"{source}-{index}"
+            write_image(folder / "images" / f"{key}.png", rng.integers(0, 256, (40, 60, 3), np.uint8))
+            sizes = {"pts": None, "time": None, "file": f"{key}.png", "width": 60, "height": 40, "phash": 0}
+            rows.append({"key": key, "source": source, "index": index, **sizes})
+    write_table(pl.DataFrame(rows, schema=types(Frames)), Frames, folder / "frames.parquet")
+    return [row["key"] for row in rows]
+
+
+def frame_scores(folder: Path, classifier: Path, tiling: Tiling | None = None) -> pl.DataFrame:
+    score_frames(
+        *(folder / "frames.parquet", folder / "images", classifier, sha256_file(classifier), tiling, folder / "kept"),
+        code="1",
+        threads=2,
+        scored=folder / "s",
+        ledger=folder / "l",
+    )
+    return read_table(folder / "s", Scored)

@@ -1,0 +1,63 @@
+# Scores: apply classifiers, trained here or declared, to the sampled frames.
+
+from tessera.core.definitions import code_digest
+from tessera.core.weights.resolve import weights_checksums, weights_file
+
+# How classifiers are used, by their names: their weights and their tiling.
+CLASSIFIERS = {
+    **{
+        name: {"weights": "trained", "tiling": each["tiling"]}
+        for name, each in config["classifiers"].items()
+    },
+    **config["declared_classifiers"],
+}
+
+
+wildcard_constraints:
+    classifier=any_of(CLASSIFIERS),
+
+
+def classifier_weights(wildcards):
+    """Return the file of a classifier."""
+    name = wildcards.classifier
+    return weights_file(CLASSIFIERS[name]["weights"], name, ".safetensors")
+
+
+def classifier_checksums(wildcards):
+    """Return the checksums of a classifier if it is trained here, else an empty list."""
+    name = wildcards.classifier
+    return weights_checksums(CLASSIFIERS[name]["weights"], name)
+
+
+def use_of_classifier(wildcards):
+    """Return the settings of the use of a classifier."""
+    return CLASSIFIERS[wildcards.classifier]
+
+
+rule score_frames:
+    input:
+        frames="<results>/frames/{shard}/frames.parquet",
+        pictures="<results>/frames/{shard}/images",
+        classifier=classifier_weights,
+        checksums=classifier_checksums,
+    output:
+        # The store, the folder `kept`, is not an output, so that it survives killed jobs and changes.
+        scored="<results>/scores/frames/{shard}/{classifier}.parquet",
+        ledger="<results>/scores/frames/{shard}/{classifier}.jsonl",
+    log:
+        "<logs>/score_frames/{classifier}/{shard}.log",
+    benchmark:
+        "<benchmarks>/score_frames/{classifier}/{shard}.jsonl"
+    threads: 8
+    resources:
+        gpu=1,
+    params:
+        settings=use_of_classifier,
+        scored_by=code_digest("tessera.pipeline.classifiers.predict:score_frames"),
+        code=code_digest(
+            "tessera.pipeline.classifiers.predict:score_frames",
+            "tessera.core.weights.resolve:expected_digest",
+            "tessera.imaging.classification.settings:Tiling",
+        ),
+    script:
+        "../scripts/score_frames.py"
