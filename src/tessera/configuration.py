@@ -58,6 +58,7 @@ from tessera.pipeline.restoration.settings import RestorationSettings
 from tessera.pipeline.watermarks.settings import WatermarkSettings
 from tessera.records.confidence import ConfidenceTarget
 from tessera.records.decisions import DEFAULT as DECISIONS
+from tessera.records.limits import label_fault
 
 DETECTORS = [model.name for model in MODELS if model.kind is DETECTOR]
 ALLOWED = {"sources": 0.5, "scenes": 0.2}  # fraction of items that may fail, if not `ALLOWED_ELSEWHERE`
@@ -219,6 +220,7 @@ class Scores(Settings):
     detectors: ScoreDetectors = ScoreDetectors()
     nsfw_classes: tuple[str, ...] = ("FEMALE_GENITALIA_EXPOSED", "MALE_GENITALIA_EXPOSED")
     quality: WeightsSettings | None = None
+    classifiers: tuple[ClassifierName, ...] = ()
 
 
 class RestoredSceneSettings(SceneSettings):
@@ -294,7 +296,7 @@ class Configuration(Settings):
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
         faults = [*self._set_faults(), *self._classifier_faults(), *self._mosaic_faults(), *self._clip_faults()]
-        faults += [*self._target_faults(), *self._embedding_faults()]
+        faults += [*self._target_faults(), *self._embedding_faults(), *self._scorer_faults()]
         reserved = {model.name: model.kind.reserved for model in MODELS}
         faults += [fault for model, compared in self.comparisons for fault in compared_faults(model, compared, reserved[model])]
         if faults:
@@ -362,6 +364,28 @@ class Configuration(Settings):
                     f"`{place}.pictures.regions.dataset` is {regions.dataset}; datasets of regions that are made are"
                     f" {', '.join(of_images) or 'none'}"
                 )
+        return faults
+
+    def _scorer_faults(self) -> list[str]:
+        """Return which classifiers that are used are not there, and which limits of their results do not fit them."""
+        known = [*self.classifiers, *self.declared_classifiers]
+        used = {"scores.classifiers": self.scores.classifiers}
+        faults = [
+            f"`{place}` names {name!r}; `classifiers` and `declared_classifiers` have {', '.join(known) or 'none'}"
+            for place, names in used.items()
+            for name in names
+            if name not in known
+        ]
+        limits = {f"filters.classifiers.{name}": (name, limit) for name, limit in self.filters.classifiers.items()}
+        faults += [
+            f"`filters.classifiers` has {name!r}, which is not scored: add it to `scores.classifiers`, or remove it"
+            for name in self.filters.classifiers
+            if name not in self.scores.classifiers
+        ]
+        for place, (name, limit) in limits.items():
+            # The classes of those that are declared are known when they are read.
+            if name in self.classifiers and (fault := label_fault(limit.label, self.classifiers[name].classes)):
+                faults.append(f"`{place}` does not fit `classifiers.{name}`: {fault}")
         return faults
 
     def _mosaic_faults(self) -> list[str]:

@@ -447,6 +447,11 @@ def merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
 
 
 LEVELS = {"levels": [{"label": "clean"}, {"label": "blurred"}]}
+CLASSIFIERS = {
+    "classifiers": {"blur": {"labels": ["clean", "blurred"], "pictures": {"degraded": LEVELS}}},
+    "declared_classifiers": {"other": {"weights": DECLARED}},
+}
+USED = {"scores": {"classifiers": ["blur", "other"]}}
 
 
 @pytest.mark.parametrize(
@@ -481,10 +486,25 @@ def test_a_classifier_that_could_not_be_trained_is_refused(name: str, change: di
 
 
 def test_a_declared_classifier_has_a_name_of_its_own_and_is_no_onnx_model() -> None:
-    blur = {"labels": ["clean", "blurred"], "pictures": {"degraded": LEVELS}, "tiling": {"combine": "max"}}
-    declared = {"weights": DECLARED}
-    assert load_configuration({"classifiers": {"blur": blur}, "declared_classifiers": {"other": declared}})
     with pytest.raises(TesseraError, match=r"there is a `declared_classifiers\.blur`"):
-        load_configuration({"classifiers": {"blur": blur}, "declared_classifiers": {"blur": declared}})
+        load_configuration({**CLASSIFIERS, "declared_classifiers": {"blur": {"weights": DECLARED}}})
     with pytest.raises(TesseraError, match=r"should be the \.safetensors"):
         load_configuration({"declared_classifiers": {"other": {"weights": {**DECLARED, "source": "model.onnx"}}}})
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"scores": {"classifiers": ["blurr"]}}, "`scores.classifiers` names 'blurr'; `classifiers` and"),
+        ({"filters": {"classifiers": {"blur": {"label": "blurred", "max": 0.5}}}}, "which is not scored: add it to"),
+        ({**USED, "filters": {"classifiers": {"blur": {"max": 0.5}}}}, "set `label` to one of clean, blurred"),
+        ({**USED, "filters": {"classifiers": {"blur": {"label": "sharp", "max": 1}}}}, "it has no class 'sharp'"),
+        ({**USED, "filters": {"classifiers": {"blur": {"label": "clean"}}}}, "should have a `min` or a `max`"),
+        ({**USED, "filters": {"classifiers": {"blur": {"label": "clean", "min": 1, "max": 0}}}}, "`min` should not be above"),
+    ],
+)
+def test_limits_that_do_not_fit_a_classifier_are_refused(change: dict[str, Any], told: str) -> None:
+    fitting = {**USED, "filters": {"classifiers": {"blur": {"label": "blurred", "max": 0.5}, "other": {"min": 0.5}}}}
+    assert load_configuration({**CLASSIFIERS, **fitting})
+    with pytest.raises(TesseraError, match=re.escape(told)):
+        load_configuration({**CLASSIFIERS, **change})

@@ -19,6 +19,13 @@ GATES["scenes"] = {
 GATES["clips"] = {
     "cutting": ("clips", places("<results>/clips/{shard}/ledger.jsonl")),
     "scoring": ("clips", places("<results>/clips/{shard}/scores.jsonl")),
+    **{
+        f"scoring by {name}": (
+            "clips",
+            places(f"<results>/scores/clips/{{shard}}/{name}.jsonl"),
+        )
+        for name in config["scores"]["classifiers"]
+    },
 }
 
 
@@ -65,7 +72,12 @@ rule cut_clips:
         found_by=lookup(dpath="scenes", within=config),
         datasets=fed_by("scenes"),
         settings=lookup(dpath="clips", within=config),
-        scores=lookup(dpath="scores", within=config),
+        # Without the classifiers, which have jobs of their own.
+        scores={
+            name: value
+            for name, value in config["scores"].items()
+            if name != "classifiers"
+        },
         scored_by=list(SCORE_DETECTORS),
         targets=CLIP_TARGETS,
         seed=lookup(dpath="seed", within=config),

@@ -8,6 +8,11 @@ rule filter_clips:
     input:
         clips=expand("<results>/clips/{shard}/clips.parquet", shard=SHARDS),
         scores=expand("<results>/clips/{shard}/scores.parquet", shard=SHARDS),
+        classified=expand(
+            "<results>/scores/clips/{shard}/{classifier}.parquet",
+            shard=SHARDS,
+            classifier=config["filters"]["classifiers"],
+        ),
         sources="<results>/sources/admitted.parquet",
         gates=of_dataset(
             lambda dataset: expand("<results>/gates/{room}.json", room=dataset.gates)

@@ -1,4 +1,4 @@
-# Scores: apply classifiers, trained here or declared, to the sampled frames.
+# Scores: apply classifiers, trained here or declared, to the sampled frames and to clips.
 
 from tessera.core.definitions import code_digest
 from tessera.core.weights.resolve import weights_checksums, weights_file
@@ -61,3 +61,32 @@ rule score_frames:
         ),
     script:
         "../scripts/score_frames.py"
+
+
+rule classify_clips:
+    input:
+        clips="<results>/clips/{shard}/clips.parquet",
+        pictures="<results>/clips/{shard}/images",
+        classifier=classifier_weights,
+        checksums=classifier_checksums,
+    output:
+        scored="<results>/scores/clips/{shard}/{classifier}.parquet",
+        ledger="<results>/scores/clips/{shard}/{classifier}.jsonl",
+    log:
+        "<logs>/classify_clips/{classifier}/{shard}.log",
+    benchmark:
+        "<benchmarks>/classify_clips/{classifier}/{shard}.jsonl"
+    threads: 8
+    resources:
+        gpu=1,
+    params:
+        settings=use_of_classifier,
+        samples=lookup(dpath="scores/samples", within=config),
+        scored_by=code_digest("tessera.pipeline.classifiers.predict:classify_clips"),
+        code=code_digest(
+            "tessera.pipeline.classifiers.predict:classify_clips",
+            "tessera.core.weights.resolve:expected_digest",
+            "tessera.imaging.classification.settings:Tiling",
+        ),
+    script:
+        "../scripts/classify_clips.py"

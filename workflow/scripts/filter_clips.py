@@ -8,6 +8,7 @@ with job(snakemake) as (inputs, outputs, params):
     filter_clips(
         clips=inputs.clips,
         scores=inputs.scores,
+        classified={name: [path for path in inputs.classified if path.stem == name] for name in params.settings["classifiers"]},
         sources=inputs.sources,
         dataset=snakemake.wildcards.dataset,
         decisions={row["key"]: Decision(**row) for row in params.decisions},

@@ -1,4 +1,4 @@
-"""Apply a classifier to pictures and frames: a row for each that can be scored, and a row of the ledger for every one."""
+"""Apply a classifier to pictures, frames and clips: a row for each that can be scored, and one of the ledger for every one."""
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +16,9 @@ from tessera.core.store import Store
 from tessera.imaging.classification.classifier import Classifier, read_classifier
 from tessera.imaging.classification.settings import Tiling
 from tessera.imaging.images import read_image
+from tessera.records.clips import packets_of, pictures_of, spread
 from tessera.records.tables.classification import Scored
+from tessera.records.tables.clips import Clips
 from tessera.records.tables.footage import Frames
 from tessera.records.tables.table import read_table, types, write_table
 
@@ -67,6 +69,45 @@ def score_frames(
     own = read_table(frames, Frames).sort("source", "index")
     items = own.select("key", "source", path=pl.lit(f"{images}/") + pl.col("file"))
     _score_sources(items, _picture, classifier, expected, tiling, kept, code, threads, scored, ledger, "frames")
+
+
+def classify_clips(
+    clips: Path,
+    images: Path,
+    samples: int,
+    classifier: Path,
+    expected: Path | str,
+    tiling: Tiling | None,
+    kept: Path,
+    *,
+    code: str,
+    threads: int,
+    scored: Path,
+    ledger: Path,
+) -> None:
+    """Write what `classifier` sees in `clips` (`tables.Clips`) to `scored` (`tables.Scored`): the mean over their frames.
+
+    `images`: the folder of their videos. `samples`: the number of frames, without their padding, see `spread`. The rest is as
+    in `score_frames`.
+    """
+    read = read_table(clips, Clips).sort("source", "first", "key")
+    items = read.select(
+        "key",
+        "source",
+        "frames",
+        "width",
+        "height",
+        "pads",
+        samples=samples,
+        path=pl.lit(f"{images}/") + pl.col("key") + ".mp4",
+    )
+    _score_sources(items, _clip, classifier, expected, tiling, kept, code, threads, scored, ledger, "clips")
+
+
+def _clip(item: Item) -> list[np.ndarray]:
+    path = Path(item["path"])
+    packets = packets_of(path, item)
+    return [picture for _, picture in pictures_of(path, item, packets, set(spread(packets.keyframe, item["samples"])))]
 
 
 def _picture(item: Item) -> list[np.ndarray]:

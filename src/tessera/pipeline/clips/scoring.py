@@ -8,18 +8,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tessera.core.errors import Failed, TesseraError
+from tessera.core.errors import TesseraError
 from tessera.core.job import ahead, progress
 from tessera.core.ledger import Ledger
-from tessera.core.messages import counted
-from tessera.imaging.crops import without_padding
 from tessera.imaging.detection.detector import Detector
 from tessera.imaging.hashing import perceptual_hash
 from tessera.imaging.images import shrink
 from tessera.imaging.sharpness import luma, sharpness
-from tessera.imaging.video import read_frames, read_packets
 from tessera.pipeline.clips import scores
 from tessera.pipeline.clips.quality import QualityModel, fuse, views_of
+from tessera.records.clips import packets_of, pictures_of, spread
 
 STEP = 0.1  # seconds between the two frames of a motion measurement, independent of the frame rate
 SMALL_SIDE = 256  # pixels; longest side of pictures for sharpness, motion and the perceptual hash, as for sampled frames
@@ -89,27 +87,10 @@ def score_clips(
     write_table(pl.DataFrame(rows, schema=types(Scores)), Scores, table)
 
 
-def spread(keyframes: np.ndarray, samples: int) -> list[int]:
-    """Return at most `samples` frames, evenly spaced from the first to the last, but some of them a little earlier; ascending.
-
-    `keyframes`: bool (N,), whether each frame is a keyframe. The first sample from each keyframe on moves back to the frame
-    after the keyframe, so that less is decoded; clips have a keyframe every half second. It does not move to the keyframe
-    itself, because the compression of the clip shows blocks there that the footage does not have.
-    """
-    count = len(keyframes)
-    places = np.unique(np.linspace(0, count - 1, min(samples, count)).round().astype(int))
-    before = np.maximum.accumulate(np.where(keyframes, np.arange(count), 0))[places]
-    is_first = np.diff(before, prepend=-1) > 0
-    chosen: list[int] = np.where(is_first, np.minimum(places, before + 1), places).tolist()
-    return chosen
-
-
 def _measure(clip: Mapping[str, Any], images: Path, samples: int, shown: bool, judge: QualityModel | None) -> Measured:
     """Measure `clip`, a row of `tables.Clips`. Raises `Failed` if it cannot be read or differs from its row."""
     path = images / f"{clip['key']}.mp4"
-    packets = read_packets(path)
-    if len(packets) != clip["frames"]:
-        raise Failed("clip is not as its table says", f"{counted(len(packets), 'frames')} instead of {clip['frames']}")
+    packets = packets_of(path, clip)
     looks = spread(packets.keyframe, samples)
     judged = judge.places(clip["frames"]) if judge else []
     partners = _partners(clip["time"], looks)
@@ -118,27 +99,19 @@ def _measure(clip: Mapping[str, Any], images: Path, samples: int, shown: bool, j
     hashes: list[int] = []
     pictures: list[np.ndarray] = []
     views: dict[int, np.ndarray] = {}
-    for frame in read_frames(path, packets, {*looks, *partners.values(), *judged}, threads=1):
-        whole = frame.image()
-        # Codecs with chroma subsampling round odd sides up to even ones.
-        more = np.subtract(whole.shape[:2], (clip["height"], clip["width"]))
-        if more.min() < 0 or more.max() > 1:
-            raise Failed("clip is not as its table says", f"{whole.shape[1]} by {whole.shape[0]} pixels")
-        picture = without_padding(whole[: clip["height"], : clip["width"]], clip["pads"][frame.index])
-        if not picture.size:
-            raise Failed("clip is not as its table says", f"frame {frame.index} is nothing but padding")
+    for index, picture in pictures_of(path, clip, packets, {*looks, *partners.values(), *judged}):
         levels = luma(picture)
         small = shrink(levels, SMALL_SIDE)
-        moving[frame.index] = scores.thumbnail(small)
-        if frame.index in looks:
+        moving[index] = scores.thumbnail(small)
+        if index in looks:
             columns["sharpness"].append(sharpness(small))
             for name in ("brightness", "clipped", "blockiness"):
                 columns[name].append(getattr(scores, name)(levels))
             hashes.append(perceptual_hash(small))
             if shown:
                 pictures.append(np.ascontiguousarray(shrink(picture, SHOWN_SIDE)))
-        if frame.index in judged:
-            views[frame.index] = views_of(picture)
+        if index in judged:
+            views[index] = views_of(picture)
     speeds = [
         scores.motion(moving[one], moving[other], clip["time"][other] - clip["time"][one]) for one, other in partners.items()
     ]

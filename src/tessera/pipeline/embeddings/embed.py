@@ -13,12 +13,11 @@ from tessera.core.job import ahead, progress
 from tessera.core.ledger import Ledger, read_ledger
 from tessera.core.provenance import digest, sha256_file, sha256_if_readable
 from tessera.core.store import Store
-from tessera.imaging.crops import without_padding
 from tessera.imaging.embedding.embedder import Embedder, normalised
 from tessera.imaging.embedding.settings import EmbedderSettings
 from tessera.imaging.images import read_image
 from tessera.imaging.sharpness import luma, sharpness
-from tessera.imaging.video import read_frames, read_packets
+from tessera.records.clips import packets_of, pictures_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -256,14 +255,7 @@ def _read_picture(item: Item) -> Looked:
 
 def _read_clip(item: Item, samples: int) -> Looked:
     path = Path(item["path"])
-    packets = read_packets(path)
-    if len(packets) != item["frames"]:
-        raise Failed("clip is not as its table says", f"{path}: {len(packets)} frames instead of {item['frames']}")
+    packets = packets_of(path, item)
     places = np.unique(np.linspace(0, len(packets) - 1, min(samples, len(packets))).round().astype(int))
-    pictures = []
-    for frame in read_frames(path, packets, set(places.tolist()), threads=1):
-        whole = frame.image()[: item["height"], : item["width"]]
-        pictures.append(np.ascontiguousarray(without_padding(whole, item["pads"][frame.index])))
-    if any(not picture.size for picture in pictures):
-        raise Failed("clip is not as its table says", f"{path}: a frame is nothing but padding")
+    pictures = [np.ascontiguousarray(picture) for _, picture in pictures_of(path, item, packets, set(places.tolist()))]
     return Looked(pictures, {"looked": len(pictures)})

@@ -15,6 +15,7 @@ from tessera.core.messages import tallied
 from tessera.core.settings import Settings
 from tessera.pipeline.filters.similar import find_similar, signature
 from tessera.records.decisions import Decision, Place, find_clips
+from tessera.records.limits import ScoreLimit, values_of
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(ge=0)]
@@ -35,6 +36,7 @@ class FilterSettings(Settings):
     max_motion: Positive | None = None
     min_quality: Fraction | None = 0.1
     duplicates: float | None = Field(6.0, ge=0, le=8)
+    classifiers: dict[str, ScoreLimit] = Field({})
 
 
 # The first filter that a clip fails, in this order, gives its reason.
@@ -56,6 +58,7 @@ REASONS = {
 def filter_clips(
     clips: Sequence[Path],
     scores: Sequence[Path],
+    classified: Mapping[str, Sequence[Path]],
     sources: Path,
     dataset: str,
     decisions: Mapping[str, Decision],
@@ -66,15 +69,16 @@ def filter_clips(
 ) -> None:
     """Write the selected clips to the table `kept` and their scores to `kept_scores`, sorted by key.
 
-    `clips`, `scores`: `tables.Clips` and `tables.Scores` of all shards, in any order. `sources`: `tables.Sources`; clips of a
-    source that is not admitted or is not for `dataset` are dropped. `decisions`: decisions of people, by key. They override
-    every filter, but not the checks of the source. A score that was not measured fails no filter.
+    `clips`, `scores`: `tables.Clips` and `tables.Scores` of all shards, in any order. `classified`: `tables.Scored` of all
+    shards, by the name of each classifier in `settings`. `sources`: `tables.Sources`; clips of a source that is not admitted or
+    is not for `dataset` are dropped. `decisions`: decisions of people, by key. They override every filter, but not the checks
+    of the source. A score that was not measured fails no filter. A clip that a classifier in `settings` could not score fails.
 
     Of clips that look alike, in one source or several, one is kept: a clip that a person keeps, or else the one with the most
     frames times pixels, or else the first by key. Clips that another filter drops are not compared.
 
-    `ledger` gets one row per clip. Its reason is the first one in the order of `REASONS`, and its detail lists all of them. It
-    also gets one row for each decision without a clip. Raises `TesseraError` if no clip is left.
+    `ledger` gets one row per clip. Its reason is the first of its `complaints`, and its detail lists all of them. It also gets
+    one row for each decision without a clip. Raises `TesseraError` if no clip is left.
     """
     import polars as pl
 
@@ -84,6 +88,7 @@ def filter_clips(
 
     cut = read_tables(list(clips), Clips).sort("key")
     scored = {row["key"]: row for row in read_tables(list(scores), Scores).iter_rows(named=True)}
+    values = {name: values_of(classified[name], name, limit.label) for name, limit in settings.classifiers.items()}
     refused = refusals(sources, [dataset])
     places = {
         key: Place(source, first, frames)
@@ -96,10 +101,11 @@ def filter_clips(
         reason, detail = refused.get(place.source, NOT_ADMITTED)
         if reason:
             verdicts[key] = "dropped", reason, detail
-        elif key not in scored:
-            verdicts[key] = "failed", "not scored", ""
+        elif key not in scored or (missing := [name for name, known in values.items() if key not in known]):
+            verdicts[key] = "failed", "not scored", "; ".join(missing) if key in scored else ""
         else:
-            decision, faults = decided.get(key), complaints(scored[key], settings)
+            faults = complaints(scored[key], {name: known[key] for name, known in values.items()}, settings)
+            decision = decided.get(key)
             detail = "; ".join(f"{reason}: {value}" for reason, value in faults.items())
             if decision:
                 keeps = decision.decision == "keep"
@@ -135,10 +141,11 @@ def filter_clips(
     write_table(pl.DataFrame([scored[key] for key in stay], schema=types(Scores)), Scores, kept_scores)
 
 
-def complaints(score: Mapping[str, Any], settings: FilterSettings) -> dict[str, str]:
-    """Return the filters that a clip with `score`, a row of `tables.Scores`, fails: the comparison of values, by reason.
+def complaints(score: Mapping[str, Any], values: Mapping[str, float], settings: FilterSettings) -> dict[str, str]:
+    """Return the filters that a clip fails: the comparison of values, by reason.
 
-    The reasons are in the order of `REASONS`.
+    `score`: its row of `tables.Scores`. `values`: what the classifiers of `settings` see in it, by their names. The reasons are
+    in the order of `REASONS`, and those of the classifiers follow.
     """
     faults = {}
     for name, reason in REASONS.items():
@@ -148,6 +155,10 @@ def complaints(score: Mapping[str, Any], settings: FilterSettings) -> dict[str, 
             continue
         if value > limit if side == "max" else value < limit:
             faults[reason] = f"{value:g} {'>' if side == 'max' else '<'} {limit:g}"
+    for name, limit in settings.classifiers.items():
+        reason, detail = limit.complaint(name, values[name])
+        if reason:
+            faults[reason] = detail
     return faults
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from clip_tables import clip, write_clips
 
 from classification_dataset import CLASSES
 from tessera.core.errors import TesseraError
@@ -14,7 +15,9 @@ from tessera.imaging.classification.classifier import read_classifier, write_cla
 from tessera.imaging.classification.network import build_network, preparation_of
 from tessera.imaging.classification.settings import Description, ScoreRange, Tiling
 from tessera.imaging.images import write_image
-from tessera.pipeline.classifiers.predict import score_frames, score_pictures
+from tessera.imaging.video import read_frames, read_packets
+from tessera.pipeline.classifiers.predict import classify_clips, score_frames, score_pictures
+from tessera.records.clips import spread
 from tessera.records.tables.classification import Scored
 from tessera.records.tables.footage import Frames
 from tessera.records.tables.table import read_table, types, write_table
@@ -132,3 +135,21 @@ def frame_scores(folder: Path, classifier: Path, tiling: Tiling | None = None) -
         ledger=folder / "l",
     )
     return read_table(folder / "s", Scored)
+
+
+def test_a_clip_has_the_mean_of_its_sampled_frames(tmp_path: Path) -> None:
+    path = write(tmp_path / "classifier.safetensors")
+    rng = np.random.default_rng(0)
+    clips = [clip("a-0-1", 30, (48, 32), pads=[[0, 4, 0, 0]] * 30), clip("b-0-1", 30, (48, 32))]
+    write_clips(tmp_path, clips, {"a-0-1": list(rng.integers(0, 256, (30, 32, 48, 3), np.uint8))})
+    outputs = {"scored": tmp_path / "s", "ledger": tmp_path / "l"}
+    use = tmp_path / "clips.parquet", tmp_path / "images", 4, path, sha256_file(path), None, tmp_path / "kept"
+    classify_clips(*use, code="1", threads=2, **outputs)
+    rows = read_table(tmp_path / "s", Scored)
+    assert rows["key"].to_list() == ["a-0-1"] and [row["status"] for row in read_ledger(tmp_path / "l")] == ["ok", "failed"]
+    video = tmp_path / "images" / "a-0-1.mp4"
+    packets = read_packets(video)
+    looks = spread(packets.keyframe, 4)
+    pictures = [frame.image()[:28] for frame in read_frames(video, packets, looks, threads=1)]
+    expected = np.mean(list(read_classifier(path).predict(pictures)), axis=0)
+    assert len(looks) == 4 and rows["probabilities"][0].to_list() == expected.tolist()

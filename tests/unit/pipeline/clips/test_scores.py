@@ -19,7 +19,8 @@ from tessera.imaging.hashing import perceptual_hash
 from tessera.imaging.sharpness import luma, sharpness
 from tessera.imaging.video import read_frames, read_packets
 from tessera.pipeline.clips import scores
-from tessera.pipeline.clips.scoring import score_clips, spread
+from tessera.pipeline.clips.scoring import score_clips
+from tessera.records.clips import spread
 from tessera.records.tables.clips import Scores
 from tessera.records.tables.table import read_table
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from clip_tables import clip, score, write_clips, write_scores, write_sources
 from hypothesis import given, settings
@@ -16,10 +17,12 @@ from tessera.core.settings import Settings
 from tessera.pipeline.filters.filtering import REASONS, FilterSettings, complaints, filter_clips
 from tessera.pipeline.filters.similar import FEW, PLACES, find_similar, signature
 from tessera.records.decisions import Decision
+from tessera.records.limits import ScoreLimit
+from tessera.records.tables.classification import Scored
 from tessera.records.tables.clips import Clips, Scores
-from tessera.records.tables.table import read_table
+from tessera.records.tables.table import read_table, types, write_table
 
-OFF = FilterSettings(**dict.fromkeys(FilterSettings.model_fields))
+OFF = FilterSettings(**dict.fromkeys([*REASONS, "duplicates"]))
 
 
 def apart(number: int) -> list[int]:
@@ -42,6 +45,7 @@ def run(
     decisions: Mapping[str, Decision] | None = None,
     sources: dict[str, dict[str, Any]] | None = None,
     shards: int = 1,
+    classified: Mapping[str, Sequence[Path]] | None = None,
 ) -> tuple[list[str], dict[str, tuple[str, str, str]]]:
     """Filter `clips`, divided into so many shards; return the kept keys and the ledger by key."""
     tables = []
@@ -54,7 +58,7 @@ def run(
     outputs = folder / "kept.parquet", folder / "kept_scores.parquet", folder / "ledger.jsonl"
     inputs = [table / "clips.parquet" for table in tables], [table / "scores.parquet" for table in tables]
     assert isinstance(settings, FilterSettings)
-    filter_clips(*inputs, known, "mosaic_restoration", decisions or {}, settings, *outputs)
+    filter_clips(*inputs, classified or {}, known, "mosaic_restoration", decisions or {}, settings, *outputs)
     kept = read_table(outputs[0], Clips)["key"].to_list()
     assert read_table(outputs[1], Scores)["key"].to_list() == kept
     return kept, {row["key"]: (row["status"], row["reason"], row["detail"]) for row in read_ledger(outputs[2])}
@@ -66,22 +70,22 @@ def test_each_filter_is_one_threshold_with_one_reason(name: str) -> None:
     settings = OFF.model_copy(update={name: 0.5})
     for value in (0.4, 0.5, 0.6):
         fails = value > 0.5 if side == "max" else value < 0.5
-        found = complaints(score("a", **{column: value}), settings)
+        found = complaints(score("a", **{column: value}), {}, settings)
         assert list(found) == ([REASONS[name]] if fails else [])
-        assert complaints(score("a", **{column: value}), OFF) == {}
-    assert complaints(score("a", **{column: None}), settings) == {}
+        assert complaints(score("a", **{column: value}), {}, OFF) == {}
+    assert complaints(score("a", **{column: None}), {}, settings) == {}
 
 
 def test_every_threshold_has_a_reason_and_reasons_differ() -> None:
-    assert [*REASONS, "duplicates"] == list(FilterSettings.model_fields)
+    assert [*REASONS, "duplicates", "classifiers"] == list(FilterSettings.model_fields)
     assert len(set(REASONS.values())) == len(REASONS)
 
 
 def test_by_default_only_clear_faults_drop_a_clip() -> None:
     usual = score("a", watermark=0.1, mosaic=0.0, nsfw=0.5, quality=0.4)
-    assert complaints(usual, FilterSettings()) == {}
+    assert complaints(usual, {}, FilterSettings()) == {}
     bad = score("a", watermark=0.5, mosaic=0.5, nsfw=0.0, clipped=1.0, quality=0.01)
-    assert list(complaints(bad, FilterSettings())) == [
+    assert list(complaints(bad, {}, FilterSettings())) == [
         "watermark",
         "already mosaicked",
         "second detector disagrees",
@@ -98,6 +102,34 @@ def test_the_first_reason_counts_and_all_are_listed(tmp_path: Path) -> None:
     assert kept == ["b-0-1"]
     assert ledger["a-0-1"] == ("dropped", "watermark", "watermark: 0.5 > 0.25; blurred: 5 < 50")
     assert ledger["b-0-1"] == ("ok", "", "")
+
+
+def classified(path: Path, values: Mapping[str, float]) -> Path:
+    """Write how probable it is that each clip is compressed."""
+    rows = [
+        {"key": key, "label": "clean", "classes": ["clean", "compressed"], "probabilities": [1 - value, value], "score": None}
+        for key, value in values.items()
+    ]
+    write_table(pl.DataFrame(rows, schema=types(Scored)), Scored, path)
+    return path
+
+
+def test_a_clip_beyond_the_limit_of_a_classifier_is_dropped_with_its_name_and_value(tmp_path: Path) -> None:
+    clips = [clip(f"{name}-0-1") for name in "abcd"]
+    scores = [score(row["key"], apart(number)) for number, row in enumerate(clips)]
+    tables = [
+        classified(tmp_path / "1", {"a-0-1": 0.25, "b-0-1": 0.75}),
+        classified(tmp_path / "2", {"c-0-1": 0.75}),
+    ]
+    settings = OFF.model_copy(update={"classifiers": {"quality": ScoreLimit(label="compressed", max=0.5)}})
+    kept, ledger = run(tmp_path, clips, scores, settings, said(c_0_1="keep"), {}.fromkeys("abcd", {}), 1, {"quality": tables})
+    assert kept == ["a-0-1", "c-0-1"]
+    assert ledger["b-0-1"] == ("dropped", "classifier quality: compressed", "classifier quality: compressed: 0.75 > 0.5")
+    assert ledger["c-0-1"][:2] == ("ok", "kept by decision") and "0.75 > 0.5" in ledger["c-0-1"][2]
+    assert ledger["d-0-1"] == ("failed", "not scored", "quality")
+    other = OFF.model_copy(update={"classifiers": {"quality": ScoreLimit(label="grainy", max=0.5)}})
+    with pytest.raises(TesseraError, match="'quality' does not fit it: it has no class 'grainy'; it has clean, compressed"):
+        run(tmp_path, clips, scores, other, classified={"quality": tables})
 
 
 def test_a_clip_without_scores_fails_even_if_a_decision_keeps_it(tmp_path: Path) -> None:
