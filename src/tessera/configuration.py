@@ -6,6 +6,8 @@
 import sys
 from collections.abc import Mapping
 from functools import reduce
+from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
 from operator import getitem
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
@@ -58,7 +60,7 @@ from tessera.pipeline.restoration.settings import RestorationSettings
 from tessera.pipeline.watermarks.settings import WatermarkSettings
 from tessera.records.confidence import ConfidenceTarget
 from tessera.records.decisions import DEFAULT as DECISIONS
-from tessera.records.limits import label_fault
+from tessera.records.limits import ScoreLimit, label_fault
 
 DETECTORS = [model.name for model in MODELS if model.kind is DETECTOR]
 ALLOWED = {"sources": 0.5, "scenes": 0.2}  # fraction of items that may fail, if not `ALLOWED_ELSEWHERE`
@@ -93,7 +95,7 @@ CONFIDENCES = {
 
 def _gates() -> dict[str, Any]:
     rooms = dict.fromkeys(
-        ["sources", *(room for dataset in (*DATASETS, dataset_of("")) for room in dataset.gates), "embeddings"]
+        ["sources", *(room for dataset in (*DATASETS, dataset_of("")) for room in dataset.gates), "embeddings", "scores"]
     )
     return {room: (float, Field(ALLOWED.get(room, ALLOWED_ELSEWHERE), ge=0, le=1)) for room in rooms}
 
@@ -282,6 +284,7 @@ class Configuration(Settings):
     scores: Scores = Scores()
     filters: FilterSettings = FilterSettings()
     decisions: Path = DECISIONS
+    drops: dict[str, dict[str, ScoreLimit]] = Field({})
     splits: SplitSettings = SplitSettings()
     trainings: TrainingsSettings = TrainingsSettings()
     models: Models = Models()
@@ -296,7 +299,7 @@ class Configuration(Settings):
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
         faults = [*self._set_faults(), *self._classifier_faults(), *self._mosaic_faults(), *self._clip_faults()]
-        faults += [*self._target_faults(), *self._embedding_faults(), *self._scorer_faults()]
+        faults += [*self._target_faults(), *self._embedding_faults(), *self._scorer_faults(), *self._cycle_faults()]
         reserved = {model.name: model.kind.reserved for model in MODELS}
         faults += [fault for model, compared in self.comparisons for fault in compared_faults(model, compared, reserved[model])]
         if faults:
@@ -369,14 +372,25 @@ class Configuration(Settings):
     def _scorer_faults(self) -> list[str]:
         """Return which classifiers that are used are not there, and which limits of their results do not fit them."""
         known = [*self.classifiers, *self.declared_classifiers]
-        used = {"scores.classifiers": self.scores.classifiers}
+        used = {
+            "scores.classifiers": self.scores.classifiers,
+            **{f"drops.{dataset}": tuple(limits) for dataset, limits in self.drops.items()},
+        }
         faults = [
             f"`{place}` names {name!r}; `classifiers` and `declared_classifiers` have {', '.join(known) or 'none'}"
             for place, names in used.items()
             for name in names
             if name not in known
         ]
+        allowed = [dataset.name for dataset in DATASETS if dataset.layout is IMAGES]
+        faults += [
+            f"`drops` names {dataset!r}; frames can be left out of {', '.join(allowed)}"
+            for dataset in self.drops
+            if dataset not in allowed
+        ]
         limits = {f"filters.classifiers.{name}": (name, limit) for name, limit in self.filters.classifiers.items()}
+        for dataset, each in self.drops.items():
+            limits |= {f"drops.{dataset}.{name}": (name, limit) for name, limit in each.items()}
         faults += [
             f"`filters.classifiers` has {name!r}, which is not scored: add it to `scores.classifiers`, or remove it"
             for name in self.filters.classifiers
@@ -387,6 +401,34 @@ class Configuration(Settings):
             if name in self.classifiers and (fault := label_fault(limit.label, self.classifiers[name].classes)):
                 faults.append(f"`{place}` does not fit `classifiers.{name}`: {fault}")
         return faults
+
+    def _cycle_faults(self) -> list[str]:
+        """Return which datasets and models need each other, so that none of them could be made first."""
+        detectors = {"regions": [(f"regions.detectors.{name}", name, each.weights) for name, each in self.regions.detectors]}
+        detectors["scenes"] = [
+            ("scenes.detect", "nsfw", self.scenes.detect.weights),
+            *((f"scores.detectors.{name}", name, each.weights) for name, each in self.scores.detectors),
+        ]
+        # What each needs, and the setting that says so. A dataset and the model that is trained on it count as one.
+        needs: dict[str, dict[str, str]] = {}
+        for dataset in DATASETS:
+            own = needs.setdefault(dataset.name, {})
+            for room, used in detectors.items():
+                if room in dataset.gates:
+                    own |= {model_for(what): place for place, what, weights in used if weights == "trained"}
+            if "scenes" in dataset.gates:
+                own |= dict.fromkeys(self.scores.classifiers, "scores.classifiers")
+            own |= dict.fromkeys(self.drops.get(dataset.name, {}), f"drops.{dataset.name}")
+        for name, classifier in self.classifiers.items():
+            if classifier.pictures.regions:
+                needs[name] = {classifier.pictures.regions.dataset: f"classifiers.{name}.pictures.regions"}
+        try:
+            TopologicalSorter(needs).prepare()
+        except CycleError as error:
+            circle = error.args[1][::-1]
+            listed = ", ".join(f"{one} needs {other} (`{needs[one][other]}`)" for one, other in pairwise(circle))
+            return [f"nothing of these can be made first: {listed}; remove one of these settings"]
+        return []
 
     def _mosaic_faults(self) -> list[str]:
         """Return why no mosaics can be drawn on frames, if a dataset needs them."""

@@ -114,9 +114,10 @@ def test_a_gate_of_a_dataset_has_ledgers_and_an_allowance(dataset: Dataset) -> N
         assert 0 <= load_configuration({})["gates"][room] <= 1
 
 
-def test_every_gate_has_an_allowance_and_belongs_to_a_dataset_or_to_the_embeddings() -> None:
+def test_every_gate_has_an_allowance_and_belongs_to_a_dataset_or_to_its_own_room() -> None:
     judged = {room for text in RULES.values() for room in re.findall(r'GATES\["(\w+)"\] = ', text)}
-    assert judged == {room for dataset in (*DATASETS, dataset_of("any")) for room in dataset.gates} | {"embeddings"}
+    of_datasets = {room for dataset in (*DATASETS, dataset_of("any")) for room in dataset.gates}
+    assert judged == of_datasets | {"embeddings", "scores"}
     assert judged | {"sources"} == set(load_configuration({})["gates"])
 
 

@@ -497,6 +497,12 @@ def test_a_declared_classifier_has_a_name_of_its_own_and_is_no_onnx_model() -> N
     [
         ({"scores": {"classifiers": ["blurr"]}}, "`scores.classifiers` names 'blurr'; `classifiers` and"),
         ({"filters": {"classifiers": {"blur": {"label": "blurred", "max": 0.5}}}}, "which is not scored: add it to"),
+        (
+            {"drops": {"mosaic_restoration": {"blur": {"label": "blurred", "max": 1}}}},
+            "`drops` names 'mosaic_restoration'; frames",
+        ),
+        ({"drops": {"mosaic_detection": {"blurr": {"max": 1}}}}, "`drops.mosaic_detection` names 'blurr'"),
+        ({"drops": {"mosaic_detection": {"blur": {"max": 1}}}}, "`drops.mosaic_detection.blur` does not fit"),
         ({**USED, "filters": {"classifiers": {"blur": {"max": 0.5}}}}, "set `label` to one of clean, blurred"),
         ({**USED, "filters": {"classifiers": {"blur": {"label": "sharp", "max": 1}}}}, "it has no class 'sharp'"),
         ({**USED, "filters": {"classifiers": {"blur": {"label": "clean"}}}}, "should have a `min` or a `max`"),
@@ -508,3 +514,15 @@ def test_limits_that_do_not_fit_a_classifier_are_refused(change: dict[str, Any],
     assert load_configuration({**CLASSIFIERS, **fitting})
     with pytest.raises(TesseraError, match=re.escape(told)):
         load_configuration({**CLASSIFIERS, **change})
+
+
+def test_a_classifier_that_would_choose_what_it_learns_from_is_refused() -> None:
+    marks = {"labels": ["clean", "marked"]}
+    marks["pictures"] = {"regions": {"dataset": "mosaic_detection", "present": "marked", "absent": "clean"}}
+    limit = {"marks": {"label": "marked", "max": 0.5}}
+    usual = {"classifiers": {"marks": marks}, "scores": {"classifiers": ["marks"]}, "filters": {"classifiers": limit}}
+    assert load_configuration({**usual, "drops": {}})
+    with pytest.raises(TesseraError, match=r"marks needs mosaic_detection \(`classifiers\.marks\.pictures\.regions`\)"):
+        load_configuration({**usual, "drops": {"mosaic_detection": limit}})
+    with pytest.raises(TesseraError, match=r"mosaic_detection needs nsfw_detection \(`regions\.detectors\.nsfw`\)"):
+        load_configuration({**usual, "drops": {"nsfw_detection": limit}})

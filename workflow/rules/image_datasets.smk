@@ -14,6 +14,11 @@ def samples_of(table):
     )
 
 
+def drops_of(dataset):
+    """Return the limits of what classifiers see in the frames of a dataset, by the name of the classifier."""
+    return config["drops"].get(dataset.name, {})
+
+
 rule select_samples:
     input:
         images=samples_of("images.parquet"),
@@ -30,9 +35,19 @@ rule select_samples:
                 else []
             )
         ),
+        scored=of_dataset(
+            lambda dataset: expand(
+                "<results>/scores/frames/{shard}/{classifier}.parquet",
+                shard=SHARDS,
+                classifier=drops_of(dataset),
+            )
+        ),
         sources="<results>/sources/admitted.parquet",
         gates=of_dataset(
-            lambda dataset: expand("<results>/gates/{room}.json", room=dataset.gates)
+            lambda dataset: expand(
+                "<results>/gates/{room}.json",
+                room=[*dataset.gates, *(["scores"] if drops_of(dataset) else [])],
+            )
         ),
     output:
         images="<results>/selections/{dataset}/images.parquet",
@@ -46,9 +61,13 @@ rule select_samples:
         dataset=laid_out_as(IMAGES),
     params:
         decisions=rows_of(FRAME_DECISIONS),
+        drops=of_dataset(drops_of),
         backgrounds=of_dataset(lambda dataset: dataset.backgrounds(config)),
         remedy=of_dataset(lambda dataset: dataset.remedy),
-        code=code_digest("tessera.pipeline.datasets.images:select_samples"),
+        code=code_digest(
+            "tessera.pipeline.datasets.images:select_samples",
+            "tessera.records.limits:ScoreLimit",
+        ),
     script:
         "../scripts/select_samples.py"
 

@@ -12,6 +12,24 @@ CLASSIFIERS = {
     **config["declared_classifiers"],
 }
 
+# Those by which frames are left out of datasets that are made.
+DROPPING = list(
+    dict.fromkeys(
+        name for dataset in DATASETS for name in config["drops"].get(dataset, {})
+    )
+)
+if DROPPING:
+    GATES["scores"] = {
+        "scoring frames": (
+            "frames",
+            expand(
+                "<results>/scores/frames/{shard}/{classifier}.jsonl",
+                shard=SHARDS,
+                classifier=DROPPING,
+            ),
+        )
+    }
+
 
 wildcard_constraints:
     classifier=any_of(CLASSIFIERS),

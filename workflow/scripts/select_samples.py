@@ -3,12 +3,15 @@
 from tessera.core.job import job
 from tessera.pipeline.datasets.images import select_samples
 from tessera.records.decisions import Decision
+from tessera.records.limits import ScoreLimit
 
 with job(snakemake) as (inputs, outputs, params):
     select_samples(
         images=inputs.images,
         annotations=inputs.annotations,
         duplicates=inputs.duplicates,
+        scored={name: [path for path in inputs.scored if path.stem == name] for name in params.drops},
+        drops={name: ScoreLimit(**limit) for name, limit in params.drops.items()},
         sources=inputs.sources,
         decisions={row["key"]: Decision(**row) for row in params.decisions},
         splits=inputs.splits or None,

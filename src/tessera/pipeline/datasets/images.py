@@ -20,6 +20,7 @@ from tessera.records.annotation.formats.yolo import Task, write_yolo
 from tessera.records.annotation.hub import read_hub
 from tessera.records.annotation.model import Loss
 from tessera.records.decisions import Decision
+from tessera.records.limits import ScoreLimit, values_of
 from tessera.records.material import SETS
 from tessera.records.tables.annotation import Annotations, Images
 from tessera.records.tables.footage import Replaced
@@ -32,6 +33,8 @@ def select_samples(
     images: Sequence[Path],
     annotations: Sequence[Path],
     duplicates: Sequence[Path],
+    scored: Mapping[str, Sequence[Path]],
+    drops: Mapping[str, ScoreLimit],
     sources: Path,
     decisions: Mapping[str, Decision],
     splits: Path | None,
@@ -45,16 +48,20 @@ def select_samples(
     """Write the images that feed `dataset` to the table `selected`, and their annotations to the table `regions`.
 
     `images`, `annotations`: tables of all labelled images (`tables.Images`, `tables.Annotations`). `duplicates`: files with the
-    columns of `tables.Replaced`, none to keep images that look the same. `sources`: `tables.Sources`. `decisions`: decisions of
-    people, by the key of the frame. `splits`: `tables.SourceSplits`, or None if `backgrounds` is 1. `backgrounds`: the largest
-    fraction of the images of each split that may be without regions, as negative examples. `remedy`: advice for the message if
-    the dataset would be empty. The output is sorted by key, whatever the order of the tables.
+    columns of `tables.Replaced`, none to keep images that look the same. `drops`: the limits of what classifiers see in frames,
+    by the name of the classifier. `scored`: the files of `tables.Scored` of each. `sources`: `tables.Sources`. `decisions`:
+    decisions of people, by the key of the frame. `splits`: `tables.SourceSplits`, or None if `backgrounds` is 1.
+    `backgrounds`: the largest fraction of the images of each split that may be without regions, as negative examples.
+    `remedy`: advice for the message if the dataset would be empty. The output is sorted by key, whatever the order of the
+    tables.
 
-    An image is dropped if its source is not admitted or is not for `dataset`, if a decision says so, if it is a near-duplicate
-    of an image that is kept, or if it is a background beyond the limit. A decision to keep an image overrides the last two
-    checks, but not those of the source. `ledger` gets one row per image.
+    An image is dropped if its source is not admitted or is not for `dataset`, if a decision says so, if it is beyond a limit of
+    `drops`, if it is a near-duplicate of an image that is kept, or if it is a background beyond the limit. A decision to keep
+    an image overrides the last three checks, but not those of the source. An image that is no sampled frame has no score, and
+    is beyond no limit. `ledger` gets one row per image.
 
-    Raises `TesseraError` if two images have the same key, or if no image or no region is left.
+    Raises `TesseraError` if two images have the same key, if a classifier has no such class, or if no image or no region is
+    left.
     """
     pictures = read_tables(list(images), Images).sort("key")
     twice = pictures.filter(pl.col("key").is_duplicated())
@@ -66,7 +73,14 @@ def select_samples(
     origins = pictures.select("key", "source").iter_rows()
     left_out = {key: reason for key, source in origins if (reason := refused.get(source, NOT_ADMITTED)[0])}
     words = {key: decisions[key] for key in pictures["key"] if key in decisions and key not in left_out}
+    details = {key: str(word) for key, word in words.items()}
     left_out |= {key: "dropped by decision" for key, word in words.items() if word.decision == "drop"}
+    for name, limit in drops.items():
+        values = values_of(scored[name], name, limit.label)
+        for key in (key for key in pictures["key"] if key in values and key not in left_out and key not in words):
+            reason, detail = limit.complaint(name, values[key])
+            if reason:
+                left_out[key], details[key] = reason, detail
     kept = {key: key for key in pictures["key"] if key not in left_out}
     for table in duplicates:
         stays = dict(read_columns(table, Replaced).iter_rows())
@@ -81,7 +95,7 @@ def select_samples(
         surplus = surplus_backgrounds(splits_of_images, set(shapes["key"]), words.keys(), backgrounds)
     with Ledger(ledger) as rows:
         for key in pictures["key"]:
-            detail = str(words.get(key, ""))
+            detail = details.get(key, "")
             if key in left_out:
                 rows.row(key, "dropped", left_out[key], detail)
             elif key in words:

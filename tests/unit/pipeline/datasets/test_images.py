@@ -27,7 +27,9 @@ from tessera.pipeline.datasets.images import (
 from tessera.records.annotation.hub import Origin, write_hub
 from tessera.records.annotation.model import Annotation, ImageAnnotations
 from tessera.records.decisions import Decision
+from tessera.records.limits import ScoreLimit
 from tessera.records.tables.annotation import Annotations, Images
+from tessera.records.tables.classification import Scored
 from tessera.records.tables.footage import Duplicates, Sources
 from tessera.records.tables.splits import SourceSplits, Splits
 from tessera.records.tables.table import types, write_table
@@ -70,6 +72,12 @@ def source_splits(path: Path, rows: dict[str, str]) -> Path:
     return path
 
 
+def scores(path: Path, values: dict[str, float]) -> Path:
+    rows = [{"key": key, "label": None, "classes": [], "probabilities": [], "score": value} for key, value in values.items()]
+    write_table(pl.DataFrame(rows, schema=types(Scored)), Scored, path)
+    return path
+
+
 class Selection:
     """One call of `select_samples` in `folder`."""
 
@@ -82,6 +90,8 @@ class Selection:
         words: dict[str, Literal["keep", "drop"]] | None = None,
         splits: dict[str, str] | None = None,
         backgrounds: float = 1.0,
+        drops: dict[str, ScoreLimit] | None = None,
+        values: dict[str, float] | None = None,
     ) -> None:
         decisions = [
             Decision(key=key, decision=word, reason="seen", who="Ada", when="2026-01-31") for key, word in (words or {}).items()
@@ -92,6 +102,8 @@ class Selection:
             [images for images, _ in tables],
             [annotations for _, annotations in tables],
             [duplicates(folder / f"duplicates{number}", each) for number, each in enumerate(measures)],
+            {name: [scores(folder / "scores", values or {})] for name in drops or {}},
+            drops or {},
             sources,
             {decision.key: decision for decision in decisions},
             None if splits is None else source_splits(folder / "splits", splits),
@@ -149,6 +161,25 @@ def test_a_decision_overrides_the_duplicate_check_but_not_the_rights(tmp_path: P
     selection = Selection(tmp_path, [hub(tmp_path / "all", rows)], links, sources, {"a": "drop"})
     assert selection.left_out["a"] == ("dropped by decision", "Ada, 2026-01-31: seen")
     assert selection.keys == ["b"], "its near-duplicate replaces it"
+
+
+def test_frames_beyond_the_limit_of_a_classifier_are_dropped_unless_a_decision_keeps_them(tmp_path: Path) -> None:
+    table = hub(tmp_path / "all", [(key, "open", (REGION,)) for key in "abcde"])
+    sources = admitted(tmp_path / "sources", {"open": []})
+    values = {"a": 0.5, "b": 0.75, "c": 0.75, "d": 0.25}
+    selection = Selection(
+        tmp_path,
+        [table],
+        {"a": "b"},
+        sources,
+        {"c": "keep"},
+        drops={"clean": ScoreLimit(max=0.5, min=0.3)},
+        values=values,
+    )
+    assert selection.keys == ["a", "c", "e"], (
+        "the near-duplicate of a dropped frame takes its place, and what has no score stays"
+    )
+    assert selection.left_out == {"b": ("classifier clean", "0.75 > 0.5"), "d": ("classifier clean", "0.25 < 0.3")}
 
 
 def test_of_near_duplicates_the_chosen_one_is_kept(tmp_path: Path) -> None:
