@@ -7,7 +7,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +25,8 @@ from tessera.core.settings import Settings
 RECORD = "training.json"
 OLD_FOLDERS = "run", "run.before"  # of version 0.1
 SHOWN = 5  # differences or faults that a message names
+
+_listeners: list[Callable[[str], None]] = []
 
 
 class TrainingsSettings(Settings):
@@ -72,7 +75,7 @@ class Trainings:
         """
         shutil.rmtree(self._removed, ignore_errors=True)
         known = self._known()
-        run = self.folder / digest(identity)[:16]
+        run = self.run(identity)
         record = known.get(run)
         if record is None:
             self._report_new(identity, known)
@@ -88,6 +91,10 @@ class Trainings:
         self._write(run, record)
         self._remove_surplus()
         return run
+
+    def run(self, identity: Mapping[str, Any]) -> Path:
+        """Return the folder of the training `identity`, whether it is there or not."""
+        return self.folder / digest(identity)[:16]
 
     @property
     def _removed(self) -> Path:
@@ -156,6 +163,22 @@ def environment(*libraries: str) -> dict[str, str]:
         "python": platform.python_version(),
         "device": _device(),
     }
+
+
+@contextmanager
+def listening(listener: Callable[[str], None]) -> Iterator[None]:
+    """Pass what trainings in the block tell of their curves to `listener`. If it raises an exception, the training ends."""
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.pop()
+
+
+def tell_curves(curves: str) -> None:
+    """Report `curves`, the table of the epochs of a training so far, as CSV, after its state was saved; see `listening`."""
+    for listener in _listeners:
+        listener(curves)
 
 
 def state_file(run: Path) -> Path:

@@ -21,7 +21,7 @@ from torch.nn import functional
 from tessera.core.errors import TesseraError
 from tessera.core.job import tell
 from tessera.core.seeds import generator
-from tessera.core.trainings import read_state, state_file
+from tessera.core.trainings import read_state, state_file, tell_curves
 from tessera.core.weights.tensors import write_tensors
 from tessera.imaging.classification.network import as_input, build_network, load_start
 from tessera.imaging.classification.settings import Description
@@ -127,6 +127,7 @@ def fit(
             f"epoch {progress.epoch}/{training.epochs}: loss {loss:.4g}, val loss {val_loss:.4g} (best at"
             f" {progress.best_at}); at most {left} left"
         )
+        tell_curves(progress.curves)
 
 
 def _make_repeatable(threads: int) -> None:
