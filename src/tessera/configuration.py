@@ -28,6 +28,7 @@ from tessera.catalogue import (
 )
 from tessera.core.errors import TesseraError
 from tessera.core.files import file_name
+from tessera.core.search import SearchSettings, search_faults
 from tessera.core.settings import Settings, load
 from tessera.core.trainings import TrainingsSettings
 from tessera.core.weights.declare import WeightsSettings, compared_faults
@@ -44,6 +45,8 @@ from tessera.pipeline.clips.watch import VideoMetricSettings
 from tessera.pipeline.concepts.settings import ConceptSettings
 from tessera.pipeline.datasets.settings import OfDataset
 from tessera.pipeline.datasets.splits import SplitSettings
+from tessera.pipeline.detectors.library import task_of
+from tessera.pipeline.detectors.settings import SEARCHED, DetectorSettings
 from tessera.pipeline.embeddings.settings import Embeddings, embedding_faults
 from tessera.pipeline.filters.filtering import FilterSettings
 from tessera.pipeline.footage.admission import SourceSettings
@@ -65,8 +68,8 @@ from tessera.records.limits import ScoreLimit, label_fault
 DETECTORS = [model.name for model in MODELS if model.kind is DETECTOR]
 ALLOWED = {"sources": 0.5, "scenes": 0.2}  # fraction of items that may fail, if not `ALLOWED_ELSEWHERE`
 ALLOWED_ELSEWHERE = 0.05
-# It becomes part of the names of rules and files.
-ClassifierName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
+# They become part of the names of rules and files.
+PlainName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
 Confidence = Annotated[float, Field(gt=0, lt=1)] | ConfidenceTarget
 MeanConfidence = Annotated[float, Field(ge=0, le=1)] | ConfidenceTarget  # of the detections of a track
 
@@ -288,8 +291,9 @@ class Configuration(Settings):
     splits: SplitSettings = SplitSettings()
     trainings: TrainingsSettings = TrainingsSettings()
     models: Models = Models()
-    classifiers: dict[ClassifierName, Classifier] = Field({})
-    declared_classifiers: dict[ClassifierName, DeclaredClassifier] = Field({})
+    classifiers: dict[PlainName, Classifier] = Field({})
+    declared_classifiers: dict[PlainName, DeclaredClassifier] = Field({})
+    search: dict[PlainName, SearchSettings] = Field({})
     restoration: RestorationSettings = RestorationSettings()
     comparisons: Comparisons = Comparisons()
     video_metrics: VideoMetricSettings = VideoMetricSettings()
@@ -300,6 +304,7 @@ class Configuration(Settings):
     def _parts_fit_together(self) -> Self:
         faults = [*self._set_faults(), *self._classifier_faults(), *self._mosaic_faults(), *self._clip_faults()]
         faults += [*self._target_faults(), *self._embedding_faults(), *self._scorer_faults(), *self._cycle_faults()]
+        faults += self._search_faults()
         reserved = {model.name: model.kind.reserved for model in MODELS}
         faults += [fault for model, compared in self.comparisons for fault in compared_faults(model, compared, reserved[model])]
         if faults:
@@ -490,6 +495,29 @@ class Configuration(Settings):
                 for name, embedding in self.embeddings.items()
                 if embedding.clips
             ]
+        return faults
+
+    def _search_faults(self) -> list[str]:
+        """Return the searches of models that are not trained here, and their values that no training can have."""
+        detectors = {name: model for name in DETECTORS if (model := getattr(self.models, name))}
+        models: dict[str, ClassifierSettings | DetectorSettings] = {**detectors, **self.classifiers}
+        faults = []
+        for name, search in self.search.items():
+            place, model = f"search.{name}", models.get(search.model)
+            if model is None:
+                faults.append(f"{place}.model: should be one of {', '.join(models) or 'none'}; given: {search.model!r}")
+            elif isinstance(model, DetectorSettings):
+                found = search_faults(place, search, model, SEARCHED)
+                if (
+                    not found
+                    and len({task_of(each) for each in (model.architecture, *search.space.get("architecture", ()))}) > 1
+                ):
+                    found = [
+                        f"{place}.space.architecture: all should find masks (-seg), or all boxes, as `models.{search.model}`"
+                    ]
+                faults += found
+            else:
+                faults += search_faults(place, search, model, model.searched)
         return faults
 
     def _untrained(self, detectors: Mapping[str, tuple[str, Any]], way_out: str) -> list[str]:

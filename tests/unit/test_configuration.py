@@ -526,3 +526,36 @@ def test_a_classifier_that_would_choose_what_it_learns_from_is_refused() -> None
         load_configuration({**usual, "drops": {"mosaic_detection": limit}})
     with pytest.raises(TesseraError, match=r"mosaic_detection needs nsfw_detection \(`regions\.detectors\.nsfw`\)"):
         load_configuration({**usual, "drops": {"nsfw_detection": limit}})
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"model": "sharp"}, "search.one.model: should be one of nsfw_detection, watermark_detection, mosaic_detection, blur;"),
+        ({"model": "mosaic_restoration"}, "search.one.model: should be one of"),
+        ({"metric": "map50"}, "search.one.metric: should be one of loss, accuracy; given: 'map50'"),
+        ({"space": {"training.rate": [1]}}, "search.one.space.training.rate: 1 is not allowed (training.rate: unknown key"),
+        (
+            {"space": {"augmentation.flip": {"from": 0, "to": 2}}},
+            "flip: 2.0 is not allowed (augmentation.flip: Input should be",
+        ),
+        ({"space": {"training.batch": {"from": 8, "to": 64}}}, "whole numbers are a list, or a range with a whole `step`"),
+        ({"space": {"architecture": ["resnet18", "resnet19"]}}, "'resnet19' is not allowed (architecture: neither 'head' nor"),
+        ({"space": {"architecture.depth": [1]}}, "search.one.space.architecture.depth: 1 is not allowed (architecture.depth:"),
+        ({"space": {"labels": ["x"]}}, "space.labels: only architecture, image_size, resize, augmentation, training change"),
+        ({"space": {"training.class_weights": ["none", "balanced"]}}, "training.class_weights changes what 'loss' means; seek"),
+        ({"model": "nsfw_detection", "space": {"training.lr": [1]}}, "unknown training argument of ultralytics"),
+        ({"model": "watermark_detection", "space": {"architecture": ["yolo11n-seg.yaml"]}}, "all should find masks (-seg), or"),
+        ({"space": {}}, "search.one.space: Dictionary should have at least 1 item"),
+    ],
+)
+def test_a_search_of_what_cannot_be_trained_is_refused(change: dict[str, Any], told: str) -> None:
+    classifier = {"labels": ["clean", "blurred"], "pictures": {"degraded": LEVELS}}
+    good = {
+        "model": "blur",
+        "space": {"training.learning_rate": {"log": [1e-4, 1e-2]}, "training.batch": {"from": 8, "to": 64, "step": 8}},
+    }
+    found = load_configuration({"classifiers": {"blur": classifier}, "search": {"one": good}})["search"]["one"]
+    assert found["space"]["training.batch"] == {"from": 8, "to": 64, "step": 8} and found["trials"] == 20
+    with pytest.raises(TesseraError, match=re.escape(told)):
+        load_configuration({"classifiers": {"blur": classifier}, "search": {"one": {**good, **change}}})

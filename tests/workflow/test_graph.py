@@ -40,8 +40,9 @@ def test_the_graph_of_rules_equals_graph_txt(project: Project) -> None:
         "annotations": {"labels": [label_set], "frame_labels": "frame labels"},
         "watermarks": {"sets": [watermark_set]},
         "preview": {"restore": {"shown": ["two"]}},
+        "search": {"rate": {"model": "nsfw_detection", "space": {"training.lr0": {"log": [0.001, 0.1]}}}},
     }
-    run = project.run("--rulegraph", "--", "all", "datasets", "preview", *MODELS)
+    run = project.run("--rulegraph", "--", "all", "datasets", "preview", "search", *MODELS)
     assert run.returncode == 0, run.output
     edges = read_dot(run.output)
     expected = GRAPH.read_text(encoding="utf-8").splitlines()

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
 
+from tessera.core.search import Searched
 from tessera.core.settings import Settings
 from tessera.core.weights.declare import DeclaredWeights
 from tessera.imaging.classification.network import architectures
@@ -12,6 +13,8 @@ from tessera.imaging.classification.settings import HEAD, Labels, Resize, Tiling
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 LEAST_FOLDS = 2
+# Settings that change what the loss means.
+LOSS = ("training.loss", "training.class_weights")
 
 
 class ClassifierAugmentationSettings(Settings):
@@ -89,6 +92,13 @@ class ClassifierSettings(Settings):
     def classes(self) -> tuple[str, ...]:
         """The names of the classes; none for a score."""
         return self.labels if isinstance(self.labels, tuple) else ()
+
+    @property
+    def searched(self) -> Searched:
+        """What a search may vary, and what it may seek."""
+        reached = {"accuracy": True} if self.classes else {"mae": False}
+        own = ("hidden",) if self.architecture == HEAD else ("architecture", "image_size", "resize", "augmentation")
+        return Searched((*own, "training"), {"loss": False, **reached}, {"loss": LOSS})
 
     @field_validator("architecture")
     @classmethod

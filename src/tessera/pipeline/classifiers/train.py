@@ -1,7 +1,7 @@
 """Train a classifier: seeded, monitored, and resumable after an interruption; once, or once for each fold."""
 
 import shutil
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ def train_classifier(
     samples = read_samples(dataset, settings.labels, vectors)
     classifier, run = _train(samples, dataset, weights, trainings, settings, seed=seed, threads=threads, code=code)
     write_classifier(best, classifier.description, classifier.network.state_dict())
-    curves.write_text(_state(run)["progress"]["curves"], encoding="utf-8")
+    curves.write_text(curves_of(run), encoding="utf-8")
     shutil.copyfile(run / RECORD, record)
 
 
@@ -105,7 +105,46 @@ def _train(
     """Return the trained and calibrated classifier, on the CPU, and the folder of its training."""
     import torch
 
-    from tessera.pipeline.classifiers.trainer import fit, logits_of
+    from tessera.pipeline.classifiers.trainer import logits_of
+
+    description, identity, train = plan_training(samples, dataset, weights, settings, seed=seed, threads=threads, code=code)
+    run = trainings.complete(identity, dataset / "SHA256SUMS", made_with, train)
+    network = build_network(description)
+    network.load_state_dict(_state(run)["best"])
+    network.requires_grad_(False)
+    if description.classes:
+        torch.set_num_threads(threads)
+        places = samples.places("val")
+        logits = logits_of(network, samples, places, description, loaders(threads), settings.training.batch)
+        temperature = temperature_of(logits, samples.targets[places])
+        description = description.model_copy(update={"temperature": temperature})
+        tell(f"temperature {temperature:.4g}")
+    return Classifier(description, network), run
+
+
+def made_with() -> dict[str, str]:
+    """Return what a training that starts now is made with."""
+    return environment("torch", "timm")
+
+
+def plan_training(
+    samples: Samples,
+    dataset: Path,
+    weights: Path | None,
+    settings: ClassifierSettings,
+    *,
+    seed: int,
+    threads: int,
+    code: str,
+) -> tuple[Description, dict[str, Any], Callable[[Path], None]]:
+    """Return what is trained, the identity of the training, and a function that trains in a folder, see `Trainings.complete`.
+
+    The arguments are as in `train_classifier`. Raises `TesseraError` if `weights` is not the declared file; the function raises
+    it if the GPU is out of memory, and where `trainer.fit` does.
+    """
+    import torch
+
+    from tessera.pipeline.classifiers.trainer import fit
 
     if weights is not None and settings.weights is not None and sha256_file(weights) != settings.weights.sha256:
         raise TesseraError(f"{weights}: its sha256 differs from the declared one; delete it and run again")
@@ -122,32 +161,24 @@ def _train(
         "seed": seed,
         "code": code,
     }
-    train = partial(
-        fit,
-        samples=samples,
-        description=description,
-        training=settings.training,
-        augmentation=settings.augmentation,
-        weights=weights,
-        seed=seed,
-        threads=threads,
-        workers=loaders(threads),
-    )
-    try:
-        run = trainings.complete(identity, dataset / "SHA256SUMS", partial(environment, "torch", "timm"), train)
-    except torch.OutOfMemoryError as error:
-        raise TesseraError(f"the GPU is out of memory: lower `training.batch` or `image_size` ({error})") from error
-    network = build_network(description)
-    network.load_state_dict(_state(run)["best"])
-    network.requires_grad_(False)
-    if description.classes:
-        torch.set_num_threads(threads)
-        places = samples.places("val")
-        logits = logits_of(network, samples, places, description, loaders(threads), settings.training.batch)
-        temperature = temperature_of(logits, samples.targets[places])
-        description = description.model_copy(update={"temperature": temperature})
-        tell(f"temperature {temperature:.4g}")
-    return Classifier(description, network), run
+
+    def train(run: Path) -> None:
+        try:
+            fit(
+                run,
+                samples=samples,
+                description=description,
+                training=settings.training,
+                augmentation=settings.augmentation,
+                weights=weights,
+                seed=seed,
+                threads=threads,
+                workers=loaders(threads),
+            )
+        except torch.OutOfMemoryError as error:
+            raise TesseraError(f"the GPU is out of memory: lower `training.batch` or `image_size` ({error})") from error
+
+    return description, identity, train
 
 
 def describe(settings: ClassifierSettings, features: int | None) -> Description:
@@ -165,6 +196,11 @@ def describe(settings: ClassifierSettings, features: int | None) -> Description:
         architecture=settings.architecture,
         preparation=preparation_of(settings.architecture, settings.image_size, settings.resize),
     )
+
+
+def curves_of(run: Path) -> str:
+    """Return the table of the epochs of the training in the folder `run`, CSV."""
+    return str(_state(run)["progress"]["curves"])
 
 
 def _state(run: Path) -> dict[str, Any]:

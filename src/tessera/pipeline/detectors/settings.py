@@ -5,12 +5,15 @@ from typing import Any
 
 from pydantic import Field, PositiveInt, field_validator
 
+from tessera.core.search import Searched
 from tessera.core.settings import Settings
 from tessera.core.weights.declare import ComparedWeights, DeclaredWeights, WeightsSettings
 from tessera.pipeline.detectors.library import architectures, argument_fault, task_of
 
 TRAINING = {"epochs": 200, "imgsz": 640, "batch": 16, "patience": 100}
 WATERMARK_TRAINING = {**TRAINING, "epochs": 100, "imgsz": 512, "single_cls": True}
+# What a search may vary, and what it may seek.
+SEARCHED = Searched(("architecture", "training"), dict.fromkeys(("map50_95", "map50", "precision", "recall"), True))
 
 
 class ExportSettings(Settings):

@@ -51,6 +51,25 @@ def train_detector(
     or if the GPU is out of memory.
     """
     offline()
+    identity, train = plan_training(dataset, checked, weights, settings, seed=seed, threads=threads, code=code)
+    run = trainings.complete(identity, dataset / "SHA256SUMS", made_with, train)
+    write_weights(run / "weights" / "best.pt", best)
+    _write_curves(curves_of(run), curves)
+    shutil.copyfile(run / RECORD, record)
+
+
+def made_with() -> dict[str, str]:
+    """Return what a training that starts now is made with."""
+    return environment("torch", "ultralytics")
+
+
+def plan_training(
+    dataset: Path, checked: Path, weights: Path | None, settings: DetectorSettings, *, seed: int, threads: int, code: str
+) -> tuple[dict[str, Any], Callable[[Path], None]]:
+    """Return the identity of a training, and a function that trains in a folder, see `Trainings.complete`.
+
+    The arguments are as in `train_detector`. Raises `TesseraError` if `weights` is not the declared file.
+    """
     if weights is not None and settings.weights is not None and sha256_file(weights) != settings.weights.sha256:
         raise TesseraError(f"{weights}: its sha256 differs from the declared one; delete it and run again")
     identity = {
@@ -60,15 +79,16 @@ def train_detector(
         "seed": seed,
         "code": code,
     }
-    train = partial(
+    return identity, partial(
         fit, dataset=dataset, weights=weights, settings=settings, seed=seed, threads=threads, workers=loaders(threads)
     )
-    run = trainings.complete(identity, dataset / "SHA256SUMS", partial(environment, "torch", "ultralytics"), train)
+
+
+def curves_of(run: Path) -> str:
+    """Return the table of the epochs of the training in the folder `run`, CSV."""
     state = read_state(run)
     assert state is not None
-    write_weights(run / "weights" / "best.pt", best)
-    _write_curves(state["curves"], curves)
-    shutil.copyfile(run / RECORD, record)
+    return str(state["curves"])
 
 
 def fit(

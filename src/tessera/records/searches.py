@@ -1,0 +1,84 @@
+"""Write the results of a search: a table of its trials, and the best settings."""
+
+import csv
+import json
+from pathlib import Path
+
+import polars as pl
+import yaml
+
+from tessera.core.messages import counted
+from tessera.core.search import Search, SearchSettings, Trial, Value, changed
+from tessera.records.tables.search import Trials
+from tessera.records.tables.table import types, write_table
+
+
+def write_search(
+    found: Search, settings: SearchSettings, section: str, *, trials: Path, sheet: Path, summary: Path, best: Path
+) -> None:
+    """Write the results of a search of the model `settings.model` in `section` of the settings.
+
+    `trials`: gets `tables.Trials`. `sheet`: the same as TSV, with a column for each setting. `summary`: JSON with the metric,
+    the number of the best trial, the settings with a range of logarithms, and the importance of each setting. `best`: YAML with
+    the settings of the best trial, to paste.
+    """
+    rows = [
+        {
+            "number": trial.number,
+            "state": trial.state,
+            "reason": trial.reason,
+            "parameters": json.dumps(trial.parameters, ensure_ascii=False),
+            "metric": _metric(trial),
+            "epochs": len(trial.values),
+            "values": list(trial.values),
+            "seconds": trial.seconds,
+        }
+        for trial in found.trials
+    ]
+    write_table(pl.DataFrame(rows, schema=types(Trials)), Trials, trials)
+    _write_sheet(found, sheet)
+    content = {
+        "model": settings.model,
+        "metric": found.metric,
+        "is_more_better": found.is_more_better,
+        "best": found.best.number,
+        "logarithmic": [path for path, choices in settings.space.items() if "log" in choices],
+        "importances": found.importances,
+    }
+    summary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    best.write_text(_yaml(found, settings.model, section), encoding="utf-8")
+
+
+def _metric(trial: Trial) -> float | None:
+    return trial.values[-1] if trial.values else None
+
+
+def _write_sheet(found: Search, path: Path) -> None:
+    paths = list(found.trials[0].parameters)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+        writer.writerow(["number", "state", *paths, found.metric, "epochs", "seconds", "reason"])
+        for trial in found.trials:
+            values = [_cell(trial.parameters[name]) for name in paths]
+            metric = _cell(_metric(trial)) if trial.values else ""
+            writer.writerow([trial.number, trial.state, *values, metric, len(trial.values), trial.seconds, trial.reason])
+
+
+def _cell(value: Value) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _yaml(found: Search, model: str, section: str) -> str:
+    """Return the settings of the best trial, with comments that say how good it is."""
+    best, first = found.best, found.trials[0]
+    lines = [
+        f"Trial {best.number}, the best of {counted(len(found.trials), 'trials')}: {found.metric} {best.values[-1]:.4g} on the"
+        f" validation split, {'more' if found.is_more_better else 'less'} is better.",
+    ]
+    if first is not best and first.state == "complete":
+        lines.append(f"Trial 0, with the settings from before where the space contains them: {first.values[-1]:.4g}.")
+    lines.append(
+        "The best of many is better on the split that chose it than elsewhere: only the test split tells how good it is."
+    )
+    content = changed({}, {f"{section}.{model}.{path}": value for path, value in best.parameters.items()})
+    return "".join(f"# {line}\n" for line in lines) + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)

@@ -1,0 +1,22 @@
+"""Search for better settings of a classifier, or resume its search after a kill."""
+
+from tessera.core.job import job
+from tessera.core.search import SearchSettings
+from tessera.pipeline.classifiers.search import search_classifier
+from tessera.pipeline.classifiers.settings import ClassifierSettings
+from tessera.records.tables.splits import trained_on
+
+with job(snakemake) as (inputs, outputs, params):
+    search_classifier(
+        dataset=inputs.checksums.parent,
+        vectors=None,
+        weights=inputs.weights or None,
+        **vars(outputs),
+        kept=inputs.checked.parent / "searches" / snakemake.wildcards.search / "runs",
+        settings=ClassifierSettings(**params.settings),
+        search=SearchSettings(**params.search),
+        sources=trained_on(inputs.splits),
+        seed=params.seed,
+        threads=snakemake.threads,
+        code=params.trained_by,
+    )
