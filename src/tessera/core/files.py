@@ -9,8 +9,10 @@ from collections.abc import Collection
 from io import BufferedReader
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote
+
+from pydantic import AfterValidator
 
 from tessera.core.errors import Failed, TesseraError
 from tessera.core.ledger import SYSTEMIC
@@ -96,8 +98,17 @@ def check_there(setting: str, path: Path, *, folder: bool = False) -> None:
         raise TesseraError(f"{setting}: {quoted(path)} is {'not a folder' if folder else 'not there'}; fix the path")
 
 
+def _can_be_an_input(path: Path) -> Path:
+    if SPECIAL.search(str(path)):
+        raise ValueError("this path must not contain <, >, { or }, which have a meaning for Snakemake")
+    return path
+
+
+InputFile = Annotated[Path, AfterValidator(_can_be_an_input)]  # a setting that names an input of a rule
+
+
 def not_an_address(path: Any) -> Any:
-    """Return `path`. Raises `ValueError` if it is an address: only declared weights are downloaded."""
+    """Return `path`. Raises `ValueError` if it is an address: only declared weights and harvests are downloaded."""
     if re.match(r"[a-z][a-z0-9+.-]*://", str(path), re.IGNORECASE):
         raise ValueError("should be a path, not an address; download the file, and give its path")
     return path

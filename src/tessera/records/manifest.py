@@ -24,12 +24,22 @@ BUCKET = "shard-"  # the names of shards of several sources start with this
 Shards = Literal["auto", "per_source"] | int
 
 
+def _not_a_set(value: str) -> str:
+    if value.startswith(SETS):
+        reserved = ", ".join(map(repr, SETS))
+        raise ValueError(f"ids that start with one of {reserved} are reserved for images that the settings name")
+    return value
+
+
+SourceId = Annotated[str, AfterValidator(_not_a_set)]
+
+
 class Source(BaseModel):
     """A source: what decides whether it is admitted, and what is made of it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    source: str = Field(min_length=1, description="unique id")
+    source: SourceId = Field(min_length=1, description="unique id")
     path: Annotated[str, AfterValidator(not_an_address)] = Field(
         min_length=1, description="a video, an image, or a folder of images; relative to the working folder"
     )
@@ -45,14 +55,6 @@ class Source(BaseModel):
     @classmethod
     def _split_names(cls, value: Any) -> Any:
         return _names(value) if isinstance(value, str) else value
-
-    @field_validator("source")
-    @classmethod
-    def _not_a_set(cls, value: str) -> str:
-        if value.startswith(SETS):
-            reserved = ", ".join(map(repr, SETS))
-            raise ValueError(f"ids that start with one of {reserved} are reserved for images that the settings name")
-        return value
 
 
 class ListedSource(Source):

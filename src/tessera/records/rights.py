@@ -2,6 +2,8 @@
 
 from typing import NamedTuple, Protocol
 
+from tessera.core.errors import Dropped
+
 
 class Stated(Protocol):
     """What people state about footage or images."""
@@ -41,3 +43,9 @@ def missing_rights(stated: Stated) -> list[Missing]:
     if stated.content == "adult" and not stated.consent.strip():
         missing.append(Missing("no consent", "adult content needs the reference to the release in `consent`"))
     return missing
+
+
+def check_rights(stated: Stated) -> None:
+    """Raise `Dropped`, with all reasons, if the material must not be used."""
+    if missing := missing_rights(stated):
+        raise Dropped("; ".join(each.reason for each in missing), "; ".join(each.fix for each in missing))

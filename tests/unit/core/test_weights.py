@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tessera.core import web
 from tessera.core.errors import TesseraError
 from tessera.core.weights import fetch as module
 from tessera.core.weights.declare import WeightsSettings
@@ -155,7 +156,7 @@ def test_a_complete_onnx_model_is_accepted_and_a_truncated_one_is_refused(tmp_pa
 
 def test_a_download_without_end_is_stopped(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LIMIT", 1000)
-    monkeypatch.setattr(module, "CHUNK", 100)
+    monkeypatch.setattr(web, "CHUNK", 100)
     with pytest.raises(TesseraError, match="larger than 1000 bytes"):
         fetch(f"{address}/weights.pt", tmp_path / "weights.pt")
     assert (tmp_path / "weights.pt").stat().st_size <= 1100

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from tessera.core.errors import Dropped, Failed, TesseraError
-from tessera.core.files import IMAGE_SUFFIXES, SPECIAL, files_of, open_file
+from tessera.core.files import IMAGE_SUFFIXES, InputFile, files_of, open_file
 from tessera.core.job import progress, tell
 from tessera.core.ledger import Ledger, gate, read_ledger
 from tessera.core.messages import counted, shortened, tallied
@@ -24,7 +24,7 @@ from tessera.core.settings import Settings
 from tessera.imaging.probe import Look, Media, probe, probe_image
 from tessera.records.blocklist import Blocklist, read_blocklist
 from tessera.records.manifest import Source
-from tessera.records.rights import missing_rights
+from tessera.records.rights import check_rights
 
 SHOWN = 5  # examples in a message
 COPY = "same file as another source"  # a reason for refusal
@@ -34,21 +34,8 @@ class SourceSettings(Settings):
     """How sources are examined and admitted."""
 
     check: Literal["packets", "keyframes", "all"] = "keyframes"
-    blocklist: Path = Path("resources/blocklist.tsv")
+    blocklist: InputFile = Path("resources/blocklist.tsv")
     blocklist_distance: int = Field(8, ge=0, le=31)
-
-    @field_validator("blocklist")
-    @classmethod
-    def _can_be_an_input(cls, blocklist: Path) -> Path:
-        if SPECIAL.search(str(blocklist)):
-            raise ValueError("this path must not contain <, >, { or }, which have a meaning for Snakemake")
-        return blocklist
-
-
-def check_rights(source: Source) -> None:
-    """Raise `Dropped`, with all reasons, if the manifest does not state that `source` may be used."""
-    if missing := missing_rights(source):
-        raise Dropped("; ".join(each.reason for each in missing), "; ".join(each.fix for each in missing))
 
 
 @dataclass(frozen=True)

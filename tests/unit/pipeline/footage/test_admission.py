@@ -16,10 +16,11 @@ from tessera.core import job
 from tessera.core.errors import Dropped, TesseraError
 from tessera.core.ledger import read_ledger
 from tessera.core.trainings import RECORD, Record
-from tessera.pipeline.footage.admission import SourceSettings, admit_sources, check_rights, gate_sources, gather_sources
+from tessera.pipeline.footage.admission import SourceSettings, admit_sources, gate_sources, gather_sources
 from tessera.pipeline.footage.withdrawal import remove_withdrawn
 from tessera.records.blocklist import read_blocklist
 from tessera.records.manifest import Source
+from tessera.records.rights import check_rights
 from tessera.records.tables.footage import Sources
 from tessera.records.tables.splits import Splits
 from tessera.records.tables.table import read_table, types, write_table
