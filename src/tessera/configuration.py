@@ -52,6 +52,7 @@ from tessera.pipeline.filters.filtering import FilterSettings
 from tessera.pipeline.footage.admission import SourceSettings
 from tessera.pipeline.footage.duplicates import DuplicateSettings
 from tessera.pipeline.footage.sampling import FrameSettings
+from tessera.pipeline.harvest.settings import HarvestSettings
 from tessera.pipeline.labels.settings import AnnotationSettings
 from tessera.pipeline.mosaics.choose import RegionSettings
 from tessera.pipeline.previews.predict import PreviewDetectionSettings
@@ -66,7 +67,7 @@ from tessera.records.decisions import DEFAULT as DECISIONS
 from tessera.records.limits import ScoreLimit, label_fault
 
 DETECTORS = [model.name for model in MODELS if model.kind is DETECTOR]
-ALLOWED = {"sources": 0.5, "scenes": 0.2}  # fraction of items that may fail, if not `ALLOWED_ELSEWHERE`
+ALLOWED = {"harvest": 0.2, "sources": 0.5, "scenes": 0.2}  # fraction of items that may fail, if not `ALLOWED_ELSEWHERE`
 ALLOWED_ELSEWHERE = 0.05
 # They become part of the names of rules and files.
 PlainName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
@@ -98,7 +99,13 @@ CONFIDENCES = {
 
 def _gates() -> dict[str, Any]:
     rooms = dict.fromkeys(
-        ["sources", *(room for dataset in (*DATASETS, dataset_of("")) for room in dataset.gates), "embeddings", "scores"]
+        [
+            "harvest",
+            "sources",
+            *(room for dataset in (*DATASETS, dataset_of("")) for room in dataset.gates),
+            "embeddings",
+            "scores",
+        ]
     )
     return {room: (float, Field(ALLOWED.get(room, ALLOWED_ELSEWHERE), ge=0, le=1)) for room in rooms}
 
@@ -225,7 +232,7 @@ class Scores(Settings):
     detectors: ScoreDetectors = ScoreDetectors()
     nsfw_classes: tuple[str, ...] = ("FEMALE_GENITALIA_EXPOSED", "MALE_GENITALIA_EXPOSED")
     quality: WeightsSettings | None = None
-    classifiers: tuple[ClassifierName, ...] = ()
+    classifiers: tuple[PlainName, ...] = ()
 
 
 class RestoredSceneSettings(SceneSettings):
@@ -273,6 +280,7 @@ class Configuration(Settings):
     shards: Literal["auto", "per_source"] | PositiveInt = "auto"
     seed: int = Field(0, ge=0)
     gates: GateSettings = GateSettings()
+    harvest: HarvestSettings = HarvestSettings()
     sources: SourceSettings = SourceSettings()
     frames: FrameSettings = FrameSettings()
     duplicates: DuplicateSettings = DuplicateSettings()
@@ -343,9 +351,7 @@ class Configuration(Settings):
                 if each not in known
             ]
             faults += [
-                f"`{place}.{key}` is used by no rule; remove it"
-                for key in ("folds",)
-                if key in classifier.model_fields_set
+                f"`{place}.{key}` is used by no rule; remove it" for key in ("folds",) if key in classifier.model_fields_set
             ]
             if classifier.embedding is not None and classifier.embedding not in self.embeddings:
                 declared = ", ".join(self.embeddings) or "none"

@@ -204,7 +204,13 @@ def refused(values: dict[str, Any]) -> set[str]:
 
 DEFAULTS = Configuration().model_dump(mode="json")
 # These are null, and may be text.
-TEXTS = {"annotations.frame_labels", "restoration.stages.0.base", "watermarks.draw.fonts", "watermarks.draw.logos"}
+TEXTS = {
+    "annotations.frame_labels",
+    "harvest.table",
+    "restoration.stages.0.base",
+    "watermarks.draw.fonts",
+    "watermarks.draw.logos",
+}
 NUMBERS = {".".join(map(str, path)) for path in numbers(DEFAULTS)} - TEXTS
 
 

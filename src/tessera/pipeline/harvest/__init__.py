@@ -1,0 +1,1 @@
+"""Pictures from the web, of which the rights are known."""

@@ -1,0 +1,88 @@
+"""Tables of the addresses of pictures, with the rights to them."""
+
+import csv
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from tessera.core.errors import Failed, TesseraError
+from tessera.core.files import file_name
+from tessera.core.tsv import Fault, read_sheet, refuse
+from tessera.records.manifest import SourceId
+
+FIX = "set `harvest.table` to a table of addresses (see config/README.md)"
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+class Address(BaseModel):
+    """The address of a picture, and what is known of the picture. The fields on its rights are those of a source."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str = Field(min_length=1)
+    content: Literal["general", "adult"]
+    rights: str = Field("", description="licence or contract reference")
+    consent: str = Field("", description="reference to the release of the people shown")
+    adults_verified: Literal["yes", "no", ""] = Field("", description="`yes` is required if content is adult")
+    source: SourceId = Field("harvest", min_length=1, description="the source that it becomes a picture of")
+    label: str = Field("", description="class or score of the picture; empty: unknown")
+    credit: str = Field("", description="who made it, or where it is described")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _one_line(cls, value: Any) -> Any:
+        if isinstance(value, str) and CONTROL.search(value):
+            raise ValueError("should have no tabs, line ends or other control characters")
+        return value.strip() if isinstance(value, str) else value
+
+    @field_validator("source", mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        return value or cls.model_fields["source"].default
+
+
+def read_addresses(tables: Sequence[Path]) -> dict[str, Address | Failed]:
+    """Return what the `tables` say about each address, sorted by address; a fault where they say different things.
+
+    `tessera.core.tsv.read_sheet` describes their format; the columns are those of `Address`. Raises `TesseraError` that lists
+    every fault of a table with its line, also sources with two kinds of content, which could not become one source.
+    """
+    found: dict[str, Address | Failed] = {}
+    places: dict[str, str] = {}
+    first: dict[str, tuple[Address, str]] = {}
+    for table in tables:
+        try:
+            sheet = read_sheet(table, Address, "table of addresses", FIX)
+        except FileNotFoundError:
+            raise TesseraError(f"{table}: no such table; {FIX}") from None
+        faults: list[Fault] = []
+        for line, address in sheet.rows:
+            place = f"line {line} of {table}"
+            other, where = first.setdefault(file_name(address.source).casefold(), (address, place))
+            if other.source != address.source:
+                faults.append((line, f"source {address.source!r} differs only in case from {other.source!r}, {where}"))
+            elif other.content != address.content:
+                faults.append(
+                    (
+                        line,
+                        f"source {address.source!r} is {other.content} in {where}; name another for {address.content} content",
+                    )
+                )
+            same = found.setdefault(address.url, address)
+            before = places.setdefault(address.url, place)
+            if same != address:
+                detail = f"{before} and {place} say different things about it; keep one"
+                found[address.url] = Failed("address with two rows", detail)
+        refuse(table, [*sheet.faults, *faults])
+    return dict(sorted(found.items()))
+
+
+def write_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], path: Path) -> None:
+    """Write `rows` to `path`, a table separated by tabs with these `columns`; other keys are left out."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns, extrasaction="ignore", delimiter="\t", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)

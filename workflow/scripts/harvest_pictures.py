@@ -1,0 +1,19 @@
+"""Fetch pictures from the web, of which the rights are known."""
+
+from pathlib import Path
+
+from tessera.core.job import job
+from tessera.pipeline.harvest.harvest import harvest_pictures
+from tessera.pipeline.harvest.settings import ClientSettings
+
+with job(snakemake) as (inputs, outputs, params):
+    folder = Path(snakemake.output.ledger).parent
+    harvest_pictures(
+        tables=inputs.tables,
+        blocklist=inputs.blocklist,
+        blocklist_distance=params.blocklist_distance,
+        settings=ClientSettings(**params.settings),
+        kept=folder / "kept",
+        place=folder,
+        **vars(outputs),
+    )
