@@ -1,5 +1,6 @@
 """What unit and workflow tests share."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -14,6 +15,10 @@ from tessera.imaging.detection.offline import offline
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("POLARS_MAX_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+# Thousands of tests and large libraries are millions of objects, none of them garbage. Searching them for garbage after every
+# 700 new ones takes a quarter of the time.
+gc.set_threshold(100_000, 50, 50)
 
 # No deadline, because the time of one example depends on the machine. A change must not fail tests of code that it did not
 # touch, so the examples are always the same; `--hypothesis-profile explore` draws others.
