@@ -17,6 +17,7 @@ import importlib
 import json
 import os
 import runpy
+import select
 import signal
 import socket
 import subprocess
@@ -30,13 +31,15 @@ SOURCES = Path(__file__).parents[2] / "src"
 # Their imports start no threads. The checks of pandera import hypothesis, if it is installed. Ultralytics is not among them: a
 # job must prepare its import, see `offline`.
 LIBRARIES = (
-    "av cv2 matplotlib.pyplot numpy pandera.backends.polars.builtin_checks pandera.polars polars psutil pydantic torch"
-    " torchvision"
+    "av cv2 matplotlib.pyplot numpy pandera.backends.polars.builtin_checks pandera.polars polars psutil pydantic smart_open"
+    " torch torchvision"
 )
 
 
 def main() -> None:
     """Serve requests until standard input ends."""
+    # What is imported is not garbage, and runs of Snakemake make little.
+    gc.set_threshold(100_000, 50, 50)
     from snakemake import cli
 
     # This imports the plugins too.
@@ -129,28 +132,41 @@ def serve_scripts(requests: socket.socket) -> NoReturn:
     With its name comes a socket. The process id of the script and its exit status are written to it. The process id stays
     valid until the other end is closed, because the resources of a script are measured even if it has ended already.
     """
-    parents = []
-    while (received := socket.recv_fds(requests, 1 << 16, 1))[0]:
-        request, (answers,) = received[:2]
-        parent = os.fork()
-        if parent == 0:
-            pid = os.fork()
-            if pid == 0:
-                os.close(answers)
-                run_script(**json.loads(request))
-            os.write(answers, b"%d\n" % pid)
-            ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-            assert ended
-            os.write(answers, b"%d\n" % (ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status))
-            os.read(answers, 1)
-            os._exit(0)
-        os.close(answers)
-        parents.append(parent)
-    for parent in parents:
-        # If the run was killed, this ends its jobs: they watch their parents.
-        os.kill(parent, signal.SIGKILL)
-        os.waitpid(parent, 0)
-    os._exit(0)
+    scripts: dict[
+        int, tuple[int, int]
+    ] = {}  # the process and the socket, by what is waited for: its end, then that of the socket
+    poll = select.poll()
+    poll.register(requests, select.POLLIN)
+    while True:
+        for waited, _ in poll.poll():
+            if waited == requests.fileno():
+                received = socket.recv_fds(requests, 1 << 16, 1)
+                if not received[0]:
+                    # If the run was killed, this ends its jobs: they watch their parents.
+                    os._exit(0)
+                request, (answers,) = received[:2]
+                pid = os.fork()
+                if pid == 0:
+                    requests.close()
+                    for descriptor in {answers, *scripts, *(answer for _, answer in scripts.values())}:
+                        os.close(descriptor)
+                    run_script(**json.loads(request))
+                os.write(answers, b"%d\n" % pid)
+                descriptor = os.pidfd_open(pid)
+                scripts[descriptor] = pid, answers
+                poll.register(descriptor, select.POLLIN)
+                continue
+            poll.unregister(waited)
+            pid, answers = scripts.pop(waited)
+            if waited == answers:
+                os.waitpid(pid, 0)
+            else:
+                ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+                assert ended
+                os.write(answers, b"%d\n" % (ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status))
+                scripts[answers] = pid, answers
+                poll.register(answers, select.POLLIN)
+            os.close(waited)
 
 
 def run_script(path: str, threads: int) -> NoReturn:
