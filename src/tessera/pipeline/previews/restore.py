@@ -43,8 +43,12 @@ class Region:
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """What is blended into a frame: `image`, uint8 (h, w, 3), RGB, at `box`, with `weight`, float32 (h, w), 0 to 1."""
+    """What is blended into a frame: `image`, uint8 (h, w, 3), RGB, at `box`, with `weight`, float32 (h, w), 0 to 1.
 
+    `crop`: the part of the frame that was restored. `box` lies in it, and holds the region with its soft edge.
+    """
+
+    crop: Crop
     box: Crop
     image: np.ndarray
     weight: np.ndarray
@@ -126,10 +130,14 @@ def _restore(
 def _patch(region: Region, square: np.ndarray, index: int, feather: float) -> Patch:
     """Return the restored `square` of `region` as it is blended into frame `index`."""
     place = index - region.first
-    box = region.crops[place]
-    mask = decode_patch(region.masks[place], *region.size).inside(box)
-    width = max(1, round(max(mask.shape) * feather / 2))
-    return Patch(box, region.fit.crop(square, region.pads[place]), soften(mask, width))
+    crop, mask = region.crops[place], decode_patch(region.masks[place], *region.size)
+    left, top, right, bottom = crop
+    width = max(1, round(max(right - left, bottom - top) * feather / 2))
+    # Beyond the soft edge, nothing is blended. Even corners keep the pixels of subsampled chroma whole.
+    x0, y0 = (max(low, (edge - 2 * width) // 2 * 2) for low, edge in zip(crop[:2], mask.box[:2], strict=True))
+    x1, y1 = (min(high, -(-(edge + 2 * width) // 2) * 2) for high, edge in zip(crop[2:], mask.box[2:], strict=True))
+    image = region.fit.crop(square, region.pads[place])[y0 - top : y1 - top, x0 - left : x1 - left]
+    return Patch(crop, (x0, y0, x1, y1), image, soften(mask.inside((x0, y0, x1, y1)), width))
 
 
 def soften(mask: np.ndarray, width: int) -> np.ndarray:

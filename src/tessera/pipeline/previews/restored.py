@@ -243,7 +243,7 @@ class _Sheet:
 
     def add(self, frame: VideoFrame, patches: Sequence[Patch], image: np.ndarray, when: str) -> None:
         """Add `image`, the picture of `frame`, uint8 (H, W, 3), RGB, to the bands for `when`: before or after."""
-        x0, y0, x1, y1 = max((patch.box for patch in patches), key=lambda box: (box[2] - box[0]) * (box[3] - box[1]))
+        x0, y0, x1, y1 = max((patch.crop for patch in patches), key=lambda box: (box[2] - box[0]) * (box[3] - box[1]))
         caption = stamp(frame.index, frame.time)
         for what, part in (("Frames", image), ("Regions", image[y0:y1, x0:x1])):
             scale = self._render.tile / max(part.shape[:2])

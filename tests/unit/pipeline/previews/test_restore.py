@@ -140,6 +140,29 @@ def test_one_window_is_held_however_long_the_video_is(count: int) -> None:
         assert len(clips_held) <= 2
 
 
+@given(st.tuples(*[st.integers(0, 40)] * 2), st.tuples(*[st.integers(1, 20)] * 2), st.tuples(*[st.integers(0, 9)] * 4))
+def test_a_patch_is_the_part_of_the_crop_with_the_soft_edge(
+    corner: tuple[int, ...], sides: tuple[int, ...], borders: tuple[int, ...]
+) -> None:
+    mask = np.zeros((70, 70), np.uint8)
+    (x, y), (w, h), (left, top, right, bottom) = corner, sides, borders
+    mask[y : y + h, x : x + w] = 255
+    x0, y0, x1, y1 = crop = max(0, x - left), max(0, y - top), min(70, x + w + right), min(70, y + h + bottom)
+    size = y1 - y0, x1 - x0
+    one = Region(0, [crop], [(0, 0, 0, 0)], Fit(size, SIZE), pl.Series([encode_rle(mask)]), mask.shape)
+    frame = VideoFrame(0, None, 0.0, av.VideoFrame(70, 70, "yuv444p"))
+    ((_, (patch,)),) = restored([frame], [one], identity, window=2, overlap=0, feather=0.1)
+    whole = np.zeros_like(mask, np.float32)
+    whole[y0:y1, x0:x1] = soften(mask[y0:y1, x0:x1], max(1, round(max(size) * 0.05)))
+    left, top, right, bottom = patch.box
+    assert np.array_equal(patch.weight, whole[top:bottom, left:right])
+    whole[top:bottom, left:right] = 0
+    assert not whole.any()
+    assert patch.image.shape[:2] == patch.weight.shape
+    # A corner cuts no pixel of subsampled chroma that the crop does not cut.
+    assert all(edge % 2 == 0 or edge == own for edge, own in zip(patch.box, crop, strict=True))
+
+
 @pytest.mark.parametrize("width", [1, 2, 5])
 def test_the_soft_edge_lies_outside_the_mask_and_ends(width: int) -> None:
     mask = np.zeros((60, 80), np.uint8)
