@@ -14,7 +14,7 @@ from tessera.imaging.video import read_frames, read_packets
 from tessera.imaging.video_copy import ENCODED, VideoCopy, encodable, suffix_of_copy
 
 STAMPS = [0, 40, 45, 130, 200, 210, 400, 440]  # milliseconds
-LOSSLESS: dict[str, Any] = {"quality": 0, "preset": "ultrafast"}
+LOSSLESS: dict[str, Any] = {"quantizer": 0, "preset": "ultrafast"}
 TURN = 1 << 16
 
 

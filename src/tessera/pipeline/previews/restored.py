@@ -46,7 +46,7 @@ class RestoreSettings(Settings):
     window: int = Field(48, ge=2)
     overlap: int = Field(8, ge=0)
     feather: float = Field(0.03, ge=0, le=0.5)
-    crf: int = Field(18, ge=0, le=51)
+    quantizer: int = Field(18, ge=0, le=51)
     preset: Preset = "ultrafast"
 
     @model_validator(mode="after")
@@ -165,7 +165,7 @@ def restore_video(
     with ExitStack() as opened:
         video, comparison = (
             opened.enter_context(
-                VideoCopy(folder / f"{name}{suffix}", path, quality=settings.crf, preset=settings.preset, **how)
+                VideoCopy(folder / f"{name}{suffix}", path, quantizer=settings.quantizer, preset=settings.preset, **how)
             )
             for name, how in ((VIDEO, {}), (COMPARISON, {"is_upright": True}))
         )

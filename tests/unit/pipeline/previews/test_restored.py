@@ -50,7 +50,7 @@ def restore_room(
         restore,
         folder / "kept",
         made_by=made_by,
-        settings=RestoreSettings(**{"window": 12, "overlap": 4, "crf": 0, "preset": "ultrafast"} | values),
+        settings=RestoreSettings(**{"window": 12, "overlap": 4, "quantizer": 0, "preset": "ultrafast"} | values),
         crops=CropSettings(border=8, size=32),
         size=SIZE,
         keep_aspect=False,
