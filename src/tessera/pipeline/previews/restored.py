@@ -1,7 +1,8 @@
 """Restore sources that show mosaics: the restored video, a comparison side by side, and a contact sheet of each."""
 
-from collections import deque
-from collections.abc import Callable, Sequence
+import json
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -36,7 +37,10 @@ if TYPE_CHECKING:
 AHEAD = 4  # frames that wait for a thread
 DECODERS = 2  # threads of the decoder
 GAP = 4  # pixels between the halves of a comparison
-VIDEO, COMPARISON, SHEET = "restored", "comparison", "sheet.jpg"  # files of a source in the store; the first two get a suffix
+# The files of a source in the store. The first two get a suffix.
+VIDEO, COMPARISON, SHEET, COUNTS = "restored", "comparison", "sheet.jpg", "frames.json"
+NO_REGION = "Frames in which nothing was found"  # the heading of the last band of a contact sheet
+RESTORED, NOTHING, LOST = "restored", "nothing found", "cannot be decoded"  # what frames are counted as
 
 
 class RestoreSettings(Settings):
@@ -131,7 +135,8 @@ def restore_previews(
                     target = {VIDEO: videos, COMPARISON: comparisons}.get(path.stem, sheets)
                     if path.suffix != ".json":
                         link_or_copy(path, target / f"{title}{path.suffix}")
-                note["detail"] = counted(len(regions), "regions")
+                counts = json.loads((store.item(name) / COUNTS).read_text(encoding="utf-8"))
+                note["detail"] = f"{counted(len(regions), 'regions')}; {describe_frames(counts)}"
                 used.add(name)
     store.keep(used)
 
@@ -146,6 +151,13 @@ def gate_restored(ledgers: Sequence[Path], asked: Sequence[str], summary: Path) 
     tell(f"{counted(count, 'restored videos')}, with comparisons and contact sheets: {summary.parent}/SHARD")
 
 
+def describe_frames(counts: Mapping[str, int]) -> str:
+    """Return in words of how many frames a region was restored, and in how many nothing was found."""
+    total = counted(sum(counts.values()), "frames")
+    text = f"restored in {counts.get(RESTORED, 0):,} of {total}, nothing found in {counts.get(NOTHING, 0):,}"
+    return f"{text}, {counts[LOST]:,} cannot be decoded" if LOST in counts else text
+
+
 def restore_video(
     source: dict[str, Any],
     regions: Sequence[Region],
@@ -156,12 +168,14 @@ def restore_video(
 ) -> None:
     """Write the restored video, the comparison and the contact sheet of `source`, a row of `tables.Sources`, to `folder`.
 
-    At least one of its frames shows one of `regions`. No more frames are held than a window has, and a few for the encoders.
+    The file `COUNTS` gets the number of frames by what was done with them. At least one frame shows one of `regions`. No more
+    frames are held than a window has, and a few for the encoders.
     Raises `Failed` if the video cannot be read, or if a frame has another size than its region.
     """
     path = Path(source["path"])
     packets, suffix = read_packets(path), suffix_of_copy(path)
-    sheet = _Sheet(regions, render)
+    sheet = _Sheet(regions, len(packets), render)
+    counts: Counter[str] = Counter()
     with ExitStack() as opened:
         video, comparison = (
             opened.enter_context(
@@ -180,6 +194,7 @@ def restore_video(
         frames = read_frames(path, packets, threads=DECODERS)
         marked = restored(frames, regions, restore, window=settings.window, overlap=settings.overlap, feather=settings.feather)
         for frame, patches in progress(marked, len(packets), f"frames of {source['source']!r}"):
+            counts[LOST if frame.picture is None else RESTORED if patches else NOTHING] += 1
             if frame.picture is None:
                 continue  # The frame before it stays on the screen.
             picture, matrix = encodable(frame.picture), display_matrix(frame.picture)
@@ -191,11 +206,12 @@ def restore_video(
                 picture.make_writable()
                 for patch in patches:
                     paint(picture, matrix, patch.box, patch.image, patch.weight)
-            if is_shown:
+            if is_shown and patches:
                 sheet.add(frame, patches, rgb(picture, matrix), "after")
             encode(frame, picture)
             compare(frame, picture, matrix, before, bool(patches))
-    write_image(folder / SHEET, sheet.drawn(source["source"]))
+    (folder / COUNTS).write_text(json.dumps(counts), encoding="utf-8")
+    write_image(folder / SHEET, sheet.drawn(f"{source['source']}: {describe_frames(counts)}"))
 
 
 def _region(scene: dict[str, Any], frames: "pl.DataFrame", crops: CropSettings, size: int, keep_aspect: bool) -> Region:
@@ -225,36 +241,50 @@ def _pair(before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> "av.Vide
 
 
 class _Sheet:
-    """The contact sheet of a source: evenly spaced frames that show a region, and the region in each, before and after."""
+    """The contact sheet of a source, of evenly spaced frames.
 
-    def __init__(self, regions: Sequence[Region], render: RenderSettings) -> None:
-        indices = sorted({index for region in regions for index in range(region.first, region.stop)})
-        parts = np.array_split(np.array(indices), min(render.columns, len(indices)))
-        self._coming = deque(int(part[len(part) // 2]) for part in parts)
+    Of those that show a region, it has the frame and the region before and after; then come some in which nothing was found.
+    """
+
+    def __init__(self, regions: Sequence[Region], count: int, render: RenderSettings) -> None:
+        """`count`: of the frames of the video."""
+        shown = np.zeros(count, bool)
+        for region in regions:
+            shown[region.first : region.stop] = True
+        self._coming = {has: _middles(np.flatnonzero(shown == has), render.columns) for has in (True, False)}
         self._render = render
-        self._bands: dict[str, list[tuple[np.ndarray, str]]] = {}
+        headings = "Frames before", "Frames after", "Regions before", "Regions after", NO_REGION
+        self._bands: dict[str, list[tuple[np.ndarray, str]]] = {heading: [] for heading in headings}
 
     def wants(self, frame: VideoFrame, patches: Sequence[Patch]) -> bool:
         """Return whether `frame`, which shows `patches`, is one of the sheet; frames come in order."""
-        is_wanted = bool(patches and self._coming and frame.index >= self._coming[0])
+        coming = self._coming[bool(patches)]
+        is_wanted = bool(coming and frame.index >= coming[0])
         if is_wanted:
-            self._coming.popleft()
+            coming.popleft()
         return is_wanted
 
     def add(self, frame: VideoFrame, patches: Sequence[Patch], image: np.ndarray, when: str) -> None:
         """Add `image`, the picture of `frame`, uint8 (H, W, 3), RGB, to the bands for `when`: before or after."""
-        x0, y0, x1, y1 = max((patch.crop for patch in patches), key=lambda box: (box[2] - box[0]) * (box[3] - box[1]))
-        caption = stamp(frame.index, frame.time)
-        for what, part in (("Frames", image), ("Regions", image[y0:y1, x0:x1])):
+        parts = {NO_REGION: image}
+        if patches:
+            x0, y0, x1, y1 = max((patch.crop for patch in patches), key=lambda box: (box[2] - box[0]) * (box[3] - box[1]))
+            parts = {f"Frames {when}": image, f"Regions {when}": image[y0:y1, x0:x1]}
+        for heading, part in parts.items():
             scale = self._render.tile / max(part.shape[:2])
             tile = resize(part, *(max(1, round(side * scale)) for side in part.shape[:2]))
-            self._bands.setdefault(f"{what} {when}", []).append((tile, caption))
+            self._bands[heading].append((tile, stamp(frame.index, frame.time)))
 
     def drawn(self, title: str) -> np.ndarray:
-        """Return the sheet, uint8 (H, W, 3), RGB. Raises `Failed` if no frame was added."""
-        if not self._bands:
+        """Return the sheet, uint8 (H, W, 3), RGB. Raises `Failed` if no frame with a region was added."""
+        if not self._bands["Frames before"]:
             raise Failed("no frame with a region can be decoded")
-        return contact_sheet(title, dict(sorted(self._bands.items(), key=lambda band: band[0].split()[0])), self._render)
+        return contact_sheet(title, {heading: tiles for heading, tiles in self._bands.items() if tiles}, self._render)
+
+
+def _middles(indices: np.ndarray, count: int) -> deque[int]:
+    """Return the middle of each of at most `count` equal parts of `indices`."""
+    return deque(int(part[len(part) // 2]) for part in np.array_split(indices, min(count, len(indices)) or 1) if len(part))
 
 
 class _Thread:

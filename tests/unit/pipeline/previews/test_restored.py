@@ -20,7 +20,7 @@ from tessera.core.ledger import Ledger, read_ledger
 from tessera.imaging.crops import CropSettings
 from tessera.imaging.frame import display_matrix, planes_of, upright
 from tessera.imaging.video import read_frames, read_packets
-from tessera.pipeline.previews.rendering import RenderSettings
+from tessera.pipeline.previews.rendering import GAP, LINE, RenderSettings
 from tessera.pipeline.previews.restore import Restore
 from tessera.pipeline.previews.restored import RestoreSettings, gate_restored, restore_previews
 
@@ -156,6 +156,25 @@ def test_only_the_pixels_of_regions_and_their_soft_edges_change(
     with av.open(tmp_path / "out/comparisons/film.mp4") as container:
         stream = container.streams.video[0]
         assert (stream.width, stream.height) == (2 * (width // 2 * 2) + 4, height // 2 * 2)
+
+
+def test_the_ledger_and_the_sheet_say_in_which_frames_nothing_was_found(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    images = pictures(30, 96, 128)
+    for name, masks in (("film", moving(96, 128, 20)), ("whole", moving(96, 128, 30))):
+        room.source(name, film(tmp_path / f"{name}.mp4", images))
+        room.scene(name, 0, masks)
+    room.write()
+    restore_room(tmp_path, invert, found=[("film", "ok"), ("whole", "ok")])
+    rows = {row["key"]: row["detail"] for row in read_ledger(tmp_path / "out/ledger.jsonl")}
+    assert rows == {
+        "film": "1 region; restored in 20 of 30 frames, nothing found in 10",
+        "whole": "1 region; restored in 30 of 30 frames, nothing found in 0",
+    }
+    # A band of frames without a region is added where there are any.
+    heights = {name: cv2.imread(str(tmp_path / f"out/sheets/{name}.jpg")).shape[0] for name in rows}
+    tile = 200 * 96 // 128
+    assert heights["film"] - heights["whole"] == tile + 2 * (LINE + GAP)
 
 
 def test_a_region_after_a_change_of_size_is_restored_at_its_place(tmp_path: Path) -> None:
