@@ -1,22 +1,21 @@
 # Weights that the settings declare: fetch each file once, and verify it.
 
-from tessera.core.files import check_there
 from tessera.core.definitions import code_digest
-from tessera.core.weights.resolve import declared_weights
+from tessera.core.weights.resolve import check_declared, declared_weights
 
 DECLARED = list(declared_weights(config))
 
 
 def weights_with_digest(wildcards):
-    """Return the declared weights with the digest of a job. Their source must exist, unless they were fetched before."""
+    """Return the declared weights with the digest of a job. A path must be as declared, unless they were fetched before."""
     found = [
         (setting, weights)
         for setting, weights in DECLARED
         if weights.sha256 == wildcards.sha256
     ]
     for setting, weights in found:
-        if "://" not in weights.source and not Path(weights.file).exists():
-            check_there(setting, weights.source)
+        if not Path(weights.file).exists():
+            check_declared(setting, weights)
     return found[0][1].model_dump()
 
 

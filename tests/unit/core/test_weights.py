@@ -16,7 +16,8 @@ from tessera.core.errors import TesseraError
 from tessera.core.weights import fetch as module
 from tessera.core.weights.declare import WeightsSettings
 from tessera.core.weights.fetch import fetch_weights
-from tessera.core.weights.resolve import declared_weights, expected_digest, weights_checksums, weights_file
+from tessera.core.weights.purpose import check_purpose
+from tessera.core.weights.resolve import check_declared, declared_weights, expected_digest, weights_checksums, weights_file
 
 
 def checkpoint() -> bytes:
@@ -167,6 +168,48 @@ def test_a_download_without_end_is_stopped(address: str, tmp_path: Path, monkeyp
 )
 def test_exported_weights_are_recognised_by_their_suffix(source: str, suffix: str) -> None:
     assert WeightsSettings(source=source, sha256=SHA256).file == f"resources/weights/{SHA256}{suffix}"
+
+
+@pytest.mark.parametrize(
+    ("marks", "purpose"), [(b"ultralytics.nn.tasks", "detector"), (b"conv_last.weight", "restoration model")]
+)
+@pytest.mark.parametrize("is_zip", [True, False], ids=["checkpoint", "safetensors"])
+def test_a_detector_and_a_restoration_model_are_not_taken_for_each_other(
+    marks: bytes, purpose: str, is_zip: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "model"
+    path.write_bytes(b"\x40\0\0\0\0\0\0\0{" + marks)
+    if is_zip:
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("best/data.pkl", marks)
+    for wanted in ("detector", "restoration model"):
+        if wanted == purpose:
+            check_purpose(path, wanted)
+        else:
+            with pytest.raises(TesseraError, match=rf"model is a {purpose}, and a {wanted} is needed here; declare other"):
+                check_purpose(path, wanted)
+
+
+@pytest.mark.parametrize("content", [b"", CONTENT, CONTENT[:-100], CONTENT.replace(bytes(range(256)), bytes(256), 1)])
+def test_files_of_unknown_purpose_are_left_to_what_loads_them(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "model").write_bytes(content)
+    check_purpose(tmp_path / "model", "detector")
+
+
+def test_a_path_with_another_sha256_is_found_while_planning(tmp_path: Path) -> None:
+    path = tmp_path / "mine.pt"
+    path.write_bytes(CONTENT)
+    check_declared("a.weights", WeightsSettings(source=str(path), sha256=SHA256))
+    check_declared("a.weights", WeightsSettings(source="https://127.0.0.1:1/mine.pt", sha256=SHA256))
+    with pytest.raises(
+        TesseraError, match=rf"^a\.weights: the weights .*mine\.pt have the sha256 {SHA256}, declared is {OTHER}"
+    ):
+        check_declared("a.weights", WeightsSettings(source=str(path), sha256=OTHER))
+    with pytest.raises(TesseraError, match=r"^a\.weights: .*gone\.pt' is not there"):
+        check_declared("a.weights", WeightsSettings(source=str(tmp_path / "gone.pt"), sha256=SHA256))
+    # The job that copies it says what is wrong with a pipe, which must not block the planning.
+    os.mkfifo(tmp_path / "pipe.pt")
+    check_declared("a.weights", WeightsSettings(source=str(tmp_path / "pipe.pt"), sha256=SHA256))
 
 
 DECLARED = {"source": "mine.pt", "sha256": SHA256}

@@ -1,10 +1,12 @@
 """Find the weights that a setting asks for: trained here, or declared and fetched."""
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tessera.core.errors import TesseraError
+from tessera.core.errors import Failed, TesseraError
+from tessera.core.files import check_there, open_file
 from tessera.core.provenance import sha256_file
 from tessera.core.weights.declare import ComparedWeights, WeightsSettings
 
@@ -45,6 +47,27 @@ def verify_weights(weights: Path, expected: Path | str) -> None:
             raise TesseraError(f"{weights}: its sha256 is {found}, but {expected} is expected; delete it and run again")
     elif f"{found}  {weights.name}" not in expected.read_text(encoding="utf-8", errors="replace").splitlines():
         raise TesseraError(f"{weights} differs from the file listed in {expected}; delete {weights.parent} and run again")
+
+
+def check_declared(setting: str, weights: WeightsSettings) -> None:
+    """Check the file of `weights`, which `setting` declares, if it is a path: an error is found before any job runs.
+
+    Raises `TesseraError` if it is not there, or has another sha256.
+    """
+    if "://" in weights.source:
+        return
+    path = Path(weights.source)
+    check_there(setting, path)
+    try:
+        with open_file(path) as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except (Failed, OSError):
+        return  # The job that copies it says why it cannot be read.
+    if found != weights.sha256:
+        raise TesseraError(
+            f"{setting}: the weights {path} have the sha256 {found}, declared is {weights.sha256}; correct the declaration if"
+            " you trust the file, or get it again"
+        )
 
 
 def declared_weights(settings: Any, place: str = "") -> Iterator[tuple[str, WeightsSettings]]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from tessera.core.errors import TesseraError
 from tessera.core.weights.declare import WeightsSettings
+from tessera.core.weights.purpose import check_purpose
 from tessera.core.weights.resolve import verify_weights
 from tessera.imaging.boxes import Box
 from tessera.imaging.detection.offline import offline
@@ -40,6 +41,7 @@ class Detector:
         gets images of its size. Raises `TesseraError` if the sha256 differs, or the file is not a model.
         """
         verify_weights(weights, expected)
+        check_purpose(weights, "detector")
         offline()
         from ultralytics import YOLO
 

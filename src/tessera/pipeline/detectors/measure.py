@@ -10,6 +10,7 @@ import numpy as np
 
 from tessera.core.errors import TesseraError
 from tessera.core.job import tell
+from tessera.core.weights.purpose import check_purpose
 from tessera.imaging.detection.offline import offline
 from tessera.pipeline.detectors.dataset import Dataset, read_dataset
 from tessera.pipeline.detectors.library import task_of
@@ -101,6 +102,10 @@ def _load(contender: Contender, classes: Sequence[str], settings: DetectorSettin
     from ultralytics.nn.autobackend import AutoBackend
 
     device = torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+    try:
+        check_purpose(contender.weights, "detector")
+    except TesseraError as error:
+        raise TesseraError(f"{contender.name}: {error}") from None
     with _naming(contender, "is no detector"):
         model = AutoBackend(str(contender.weights), device=device, verbose=False)
         is_checkpoint = model.format == "pt"

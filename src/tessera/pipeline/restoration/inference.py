@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tessera.core.weights.purpose import check_purpose
+
 if TYPE_CHECKING:
     import torch
 
@@ -30,5 +32,6 @@ def _generator(weights: Path) -> "tuple[Generator, torch.device]":
 
     from tessera.pipeline.restoration.models import load_generator
 
+    check_purpose(weights, "restoration model")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return load_generator(weights).to(device), device

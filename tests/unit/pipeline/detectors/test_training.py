@@ -323,6 +323,8 @@ def test_each_object_is_found_by_the_most_confident_detection_that_covers_it(tra
 
 
 def test_detectors_are_compared_on_the_same_images(exported: Trained, tmp_path: Path) -> None:
+    import torch
+
     free = write_detector(tmp_path / "free.onnx", ("disc", "dog"))
     files = {"copy": exported.folder / "best.pt", "onnx": exported.folder / "model.onnx", "free": free}
     compared = [
@@ -366,6 +368,10 @@ def test_detectors_are_compared_on_the_same_images(exported: Trained, tmp_path: 
     (tmp_path / "no.pt").write_bytes(b"nothing")
     alien = ComparedDetector(name="alien", source="any.pt", sha256=sha256_file(tmp_path / "no.pt"))
     with pytest.raises(TesseraError, match=r"alien: .*no.pt is no detector"):
+        compare_all({"alien": tmp_path / "no.pt"}, [alien])
+    torch.save({"conv_last.weight": torch.zeros(1)}, tmp_path / "no.pt")
+    alien = ComparedDetector(name="alien", source="any.pt", sha256=sha256_file(tmp_path / "no.pt"))
+    with pytest.raises(TesseraError, match=r"alien: .*no.pt is a restoration model, and a detector is needed here"):
         compare_all({"alien": tmp_path / "no.pt"}, [alien])
 
 
