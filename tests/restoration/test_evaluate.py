@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from restoration_clips import write_moving_clip
 from tessera.core.errors import TesseraError
-from tessera.pipeline.restoration.evaluate import evaluate_restoration, perceptual_distance, restore
+from tessera.pipeline.restoration.evaluate import check_restorers, evaluate_restoration, perceptual_distance, restore
 from tessera.pipeline.restoration.models import build_generator
 from tessera.pipeline.restoration.settings import DataSettings, GeneratorSettings, MetricsSettings
 
@@ -82,6 +82,23 @@ def test_compared_weights_of_another_architecture_are_named(alexnet: Path, tmp_p
     fault = r"'theirs' in `comparisons\.mosaic_restoration`: .*alexnet\.pth contains no BasicVSR\+\+ generator; use weights of"
     with pytest.raises(TesseraError, match=fault):
         evaluate_restoration({}, tmp_path / "best.pth", {"theirs": alexnet}, *files, **settings, seed=0, threads=1)
+
+
+def test_compared_weights_are_checked_before_anything_is_measured(alexnet: Path, tmp_path: Path) -> None:
+    generator = build_generator(SMALL)
+    torch.save(generator.state_dict(), tmp_path / "good.pth")
+    check_restorers({"good": tmp_path / "good.pth"}, tmp_path / "report.json")
+    assert json.loads((tmp_path / "report.json").read_text()) == {"good": sum(p.numel() for p in generator.parameters())}
+    huge = {name: value * 1e30 if value.is_floating_point() else value for name, value in generator.state_dict().items()}
+    torch.save(huge, tmp_path / "huge.pth")
+    torch.save({"model": torch.nn.Linear(1, 1), "made by": "ultralytics"}, tmp_path / "detector.pt")
+    for file, fault in {
+        alexnet: r"contains no BasicVSR\+\+ generator",
+        tmp_path / "huge.pth": "the output of the model is not finite",
+        tmp_path / "detector.pt": "is a detector, and a restoration model is needed here",
+    }.items():
+        with pytest.raises(TesseraError, match=rf"^'theirs' in `comparisons\.mosaic_restoration`: .*{fault}"):
+            check_restorers({"good": tmp_path / "good.pth", "theirs": file}, tmp_path / "report.json")
 
 
 def test_a_clip_is_restored_exactly_as_by_the_generator() -> None:

@@ -107,8 +107,34 @@ def compared_weights(wildcards):
     return [weights_file(weights) for weights in RIVALS.values()]
 
 
+# A job of its own before everything that takes long, so that a wrong file is found before a training and its evaluation.
+rule check_restorers:
+    input:
+        environment="<results>/environments/restoration",
+        compared=compared_weights,
+    output:
+        report="<results>/comparisons/{model}/checked.json",
+    log:
+        "<logs>/check_restorers/{model}.log",
+    benchmark:
+        "<benchmarks>/check_restorers/{model}.jsonl"
+    wildcard_constraints:
+        model=of_kind(RESTORER),
+    # Higher than that of any training, which is its number of iterations.
+    priority: 10**9
+    params:
+        compared=list(RIVALS),
+        code=code_digest(
+            "tessera.pipeline.restoration.evaluate:check_restorers",
+            "tessera.core.environments.run:run_inside",
+        ),
+    script:
+        "../scripts/check_restorers.py"
+
+
 rule evaluate_restoration:
     input:
+        checked="<results>/comparisons/{model}/checked.json" if RIVALS else [],
         environment="<results>/environments/restoration",
         folders=of_model(
             "<results>/datasets/{dataset}/val",

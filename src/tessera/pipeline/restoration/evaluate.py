@@ -2,8 +2,9 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -17,6 +18,7 @@ from tessera.core.job import ahead, progress
 from tessera.core.ledger import Ledger, read_ledger, summarise
 from tessera.core.messages import counted
 from tessera.core.seeds import generator as random_generator
+from tessera.core.weights.purpose import check_purpose
 from tessera.imaging.encode import write_video
 from tessera.imaging.images import write_image
 from tessera.pipeline.restoration.consistency import Motion, flicker, motion_of, seam, warping_error
@@ -29,10 +31,13 @@ from tessera.records.lada.clips import Clip, read_clips
 if TYPE_CHECKING:
     import torch
 
+    from tessera.pipeline.restoration.models import Generator as Network
+
     # Takes and returns float32 (N, T, C, H, W), RGB, from 0 to 1.
     Generator = Callable[[torch.Tensor], torch.Tensor]
 
 GAP = 4  # pixels between the pictures of a triptych
+PROBE = 2, 64, 64, 3  # frames, height, width and channels of what a model restores before it is compared
 LEAST = 32  # pixels, shortest side of the input of AlexNet
 QUALITY = 16  # constant rate factor of x264 for the example videos
 SUFFIXES = (".mp4", ".png", ".mask.png")
@@ -45,6 +50,23 @@ class Prepared(NamedTuple):
     sample: Sample
     baselines: dict[str, np.ndarray]
     motion: Motion
+
+
+def check_restorers(compared: Mapping[str, Path], report: Path) -> None:
+    """Check that each of the `compared` models can be measured, so that none ends an evaluation. They restore random pictures.
+
+    `compared`: by name, the file of a generator. `report`: JSON with the number of parameters of each.
+    Raises `TesseraError` that names the model whose file has no generator, or another architecture, or whose output is not
+    finite.
+    """
+    probe = np.random.default_rng(0).integers(0, 256, PROBE, np.uint8)
+    counts = {}
+    for name, path in compared.items():
+        model = _load(name, path)
+        with _naming(name):
+            restore(model, probe)
+        counts[name] = _parameters(model)
+    _write(report, counts)
 
 
 def evaluate_restoration(
@@ -76,12 +98,7 @@ def evaluate_restoration(
     from tessera.pipeline.restoration.models import load_generator
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    models = {RESTORED: load_generator(checkpoint, generator)}
-    for name, path in compared.items():
-        try:
-            models[name] = load_generator(path)
-        except TesseraError as error:
-            raise TesseraError(f"{name!r} in `comparisons.mosaic_restoration`: {error}") from error
+    models = {RESTORED: load_generator(checkpoint, generator), **{name: _load(name, path) for name, path in compared.items()}}
     evaluate(
         folders,
         {name: model.to(device) for name, model in models.items()},
@@ -93,7 +110,7 @@ def evaluate_restoration(
         data=data,
         settings=settings,
         sources=sources,
-        parameters={name: sum(each.numel() for each in model.parameters()) for name, model in models.items()},
+        parameters={name: _parameters(model) for name, model in models.items()},
         distance=perceptual_distance(lpips, device) if lpips else None,
         device=device,
         seed=seed,
@@ -151,7 +168,8 @@ def evaluate(
                     sample, made, motion = drawn.result()
                     for name, generator in generators.items():
                         start = time.monotonic()
-                        made[name] = restore(generator, sample.mosaicked, device)
+                        with _naming(name):
+                            made[name] = restore(generator, sample.mosaicked, device)
                         seconds[split][name].append(time.monotonic() - start)
                     values = _measure(made, sample, motion, distance, pool)
                     found = Measured(
@@ -221,7 +239,8 @@ def restore(
         # NaN is the extreme of all values that include it. A test of each value takes four times as long.
         if not torch.stack(restored.aminmax()).isfinite().all():
             raise TesseraError(
-                "the output of the model is not finite (NaN or infinite): train it again with a lower learning rate"
+                "the output of the model is not finite (NaN or infinite): use other weights, or train it again with a lower"
+                " learning rate"
             )
         levels = (restored * 255).round_().clamp_(0, 255).byte()
         return np.ascontiguousarray(levels.permute(0, 2, 3, 1).cpu().numpy())
@@ -272,6 +291,30 @@ def perceptual_distance(weights: Path, device: "torch.device | str" = "cpu") -> 
         return values[:height, :width]
 
     return distance
+
+
+def _load(name: str, path: Path) -> "Network":
+    """Return the generator in `path`, the compared model `name`. Raises `TesseraError` that names it."""
+    from tessera.pipeline.restoration.models import load_generator
+
+    with _naming(name):
+        check_purpose(path, "restoration model")
+        return load_generator(path)
+
+
+@contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Name the compared model in errors of the block. The one that was trained needs no name."""
+    try:
+        yield
+    except TesseraError as error:
+        if name == RESTORED:
+            raise
+        raise TesseraError(f"{name!r} in `comparisons.mosaic_restoration`: {error}") from error
+
+
+def _parameters(model: "Network") -> int:
+    return sum(each.numel() for each in model.parameters())
 
 
 def _prepare(clip: Clip, data: DataSettings, settings: MetricsSettings, seed: int) -> Prepared:
