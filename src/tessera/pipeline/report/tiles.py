@@ -146,7 +146,7 @@ def draw_tiles(
         for axes in places:
             axes.set_axis_off()
         if heading:
-            figure.suptitle(heading, x=0.01, ha="left", fontsize=10)
+            figure.suptitle(heading, x=0.01, ha="left", fontsize=12)
         for axes, tile in zip(places, tiles, strict=False):
             axes.imshow(tile.image)
             for label, mask in tile.regions:
@@ -156,9 +156,9 @@ def draw_tiles(
                     x, y = np.arange(mask.shape[1]) - 1, np.arange(mask.shape[0]) - 1
                     outline = axes.contour(x, y, mask, [127], colors=colours[label], linewidths=1.6)
                     outline.set_path_effects([Stroke(linewidth=3.4, foreground="white"), Normal()])
-            title = [shorten(line, 44) for line in (unquote(tile.name), *tile.caption.split("\n")[:CAPTION_LINES]) if line]
-            axes.set_title("\n".join(title), fontsize=8, fontweight="normal")
+            title = [shorten(line, 38) for line in (unquote(tile.name), *tile.caption.split("\n")[:CAPTION_LINES]) if line]
+            axes.set_title("\n".join(title), fontsize=10, fontweight="normal")
             if tile.name and not tile.regions:
-                axes.text(0.5, -0.02, nothing, fontsize=8, color=QUIET, ha="center", va="top", transform=axes.transAxes)
+                axes.text(0.5, -0.02, nothing, fontsize=10, color=QUIET, ha="center", va="top", transform=axes.transAxes)
         if tiles and colours:
             legend(figure, colours)
