@@ -1,4 +1,4 @@
-"""Confidence intervals by the bootstrap over sources (Efron and Tibshirani, An introduction to the bootstrap, 1993).
+"""Confidence intervals, most by the bootstrap over sources (Efron and Tibshirani, An introduction to the bootstrap, 1993).
 
 The samples of one source resemble each other, so sources are drawn, not samples. Each draw is a number per source: how often it
 was drawn. Values of two models that are computed from the same draws give the interval of their difference.
@@ -46,3 +46,27 @@ def interval(values: np.ndarray, sources: int) -> Interval | None:
 def too_few(sources: int) -> str:
     """Return why there is no interval."""
     return f"too few sources for an interval ({sources})"
+
+
+def of_fraction(hits: int, count: int) -> Interval:
+    """Return the exact interval of a fraction of which `hits` of `count` independent items were seen; `count` is at least 1.
+
+    Clopper and Pearson, The use of confidence or fiducial limits illustrated in the case of the binomial (1934).
+    """
+    from scipy.special import betaincinv
+
+    tail = (1 - LEVEL) / 2
+    low = betaincinv(hits, count - hits + 1, tail) if hits else 0
+    high = betaincinv(hits + 1, count - hits, 1 - tail) if hits < count else 1
+    return Interval(float(low), float(high))
+
+
+def of_count(count: int) -> Interval:
+    """Return the exact interval of the mean of a Poisson distribution of which `count` was drawn.
+
+    Garwood, Fiducial limits for the Poisson distribution (1936).
+    """
+    from scipy.special import gammaincinv
+
+    tail = (1 - LEVEL) / 2
+    return Interval(float(gammaincinv(count, tail)) if count else 0.0, float(gammaincinv(count + 1, 1 - tail)))

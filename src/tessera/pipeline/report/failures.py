@@ -17,6 +17,7 @@ from tessera.imaging.polygons import Part, rasterize, rectangle
 from tessera.pipeline.report.drawing import BLUE, GREEN, ORANGE, PURPLE, QUIET, RED, SKY, new_figure
 from tessera.pipeline.report.pages import table, write_page
 from tessera.pipeline.report.tiles import Picture, draw_tiles, shrink_picture
+from tessera.pipeline.report.videos import stated
 from tessera.records.confidence import ConfidenceTarget, confidence_for, decisive
 from tessera.records.tables.evaluation import Detections, Objects
 from tessera.records.tables.mosaics import PROPERTIES, Mosaics
@@ -97,6 +98,8 @@ def tabulate_failures(cases: Cases, confidence: float, videos: str, path: Path) 
         "<p>An object is found if a detection overlaps it with an intersection over union of 0.5 or more, by masks where the"
         f" model finds masks. Detections with a confidence of {confidence:g} or more count, the setting"
         " <code>preview.confidence</code>. Sizes are those of the shorter side.</p>"
+        "<p>In brackets are exact 95 % intervals (Clopper and Pearson), as if objects were independent. Those of one source"
+        " resemble each other, so a group of few sources is less certain than its interval says.</p>"
     ]
     if "degradation" in cases.objects.columns:
         parts.append(
@@ -169,7 +172,7 @@ def _of_sources(objects: pl.DataFrame) -> pl.Expr:
 
 def _recall_table(cases: Cases, split: str, confidence: float) -> str:
     rows: list[list[Any]] = [
-        [title, name, count, *(f"{found[model]:.3f}" for model in cases.models)]
+        [title, name, count, *(stated(round(found[model] * count), count) for model in cases.models)]
         for title, name, count, found in recall_rows(cases, split, confidence)
     ]
     return table(["by", "", "objects", *cases.models], rows) if rows else "<p>There is no object.</p>"
@@ -180,8 +183,8 @@ def _precision_table(cases: Cases, split: str, confidence: float) -> str:
     seen = cases.detections.filter((pl.col("split") == split) & (pl.col("score") >= confidence)).with_columns(side=side)
     rows: list[list[Any]] = []
     for title, group in {"": pl.lit("all"), "size": in_bins("side", SIDES), "class": pl.col("label")}.items():
-        groups = seen.group_by(group.alias("group"), "model").agg(pl.len(), (pl.col("matched") >= 0).mean())
-        found = {(name, model): f"{right:.3f} of {count:,}" for name, model, count, right in groups.iter_rows()}
+        groups = seen.group_by(group.alias("group"), "model").agg(pl.len(), (pl.col("matched") >= 0).sum())
+        found = {(name, model): f"{stated(right, count)} of {count:,}" for name, model, count, right in groups.iter_rows()}
         names = sorted(groups["group"].unique(), key=_by_number)
         rows += [[title, name, *(found.get((name, model), "no detection") for model in cases.models)] for name in names]
     return table(["by", "", *cases.models], rows) if rows else "<p>There is no detection.</p>"
@@ -193,11 +196,17 @@ def _background_table(cases: Cases, split: str, confidence: float) -> str:
         return "<p>Every image of the split shows an object, so that false detections in others cannot be counted.</p>"
     false = cases.detections.filter(pl.col("score") >= confidence).join(backgrounds, on="key", how="semi")
     rows = [
-        [model, f"{1000 * len(of_model) / len(backgrounds):.0f}", f"{len(of_model):,}", f"{of_model['key'].n_unique():,}"]
+        [
+            model,
+            f"{1000 * len(of_model) / len(backgrounds):.0f}",
+            len(of_model),
+            of_model["key"].n_unique(),
+            stated(of_model["key"].n_unique(), len(backgrounds)),
+        ]
         for model in cases.models
         for of_model in [false.filter(model=model)]
     ]
-    header = ["model", "false detections per 1,000 images", "false detections", "images with one"]
+    header = ["model", "false detections per 1,000 images", "false detections", "images with one", "fraction of the images"]
     return f"<p>Without an object: {counted(len(backgrounds), 'images')}.</p>" + table(header, rows)
 
 
@@ -266,7 +275,7 @@ def draw_failures(cases: Cases, confidence: float, images: Path, clear: Collecti
             tile = shrink_picture(Picture(row["key"], image, regions), row["key"] not in clear)
             tiles.append(tile._replace(caption=f"{model}\n{caption}" if len(cases.models) > 1 else caption))
     heading = "The worst cases: largest missed objects, most confident false detections" if tiles else "Nothing was missed"
-    draw_tiles(tiles, {"labelled": SKY, "detected": ORANGE, "this case": PURPLE}, heading, path, 5)
+    draw_tiles(tiles, {"labelled": SKY, "detected": ORANGE, "this case": PURPLE}, heading, path)
 
 
 def worst_cases(cases: Cases, model: str, confidence: float) -> list[tuple[dict[str, Any], str]]:
@@ -281,12 +290,12 @@ def worst_cases(cases: Cases, model: str, confidence: float) -> list[tuple[dict[
     many = max(WORST // 2, WORST - len(surest))
     found = [(row, _missed(row)) for row in largest.head(many).iter_rows(named=True)]
     rest = surest.head(WORST - len(found)).iter_rows(named=True)
-    return found + [(row, f"{row['split']}: false, confidence {row['score']:.2f}") for row in rest]
+    return found + [(row, f"{row['split']}: false\nconfidence {row['score']:.2f}") for row in rest]
 
 
 def _missed(row: Mapping[str, Any]) -> str:
     reason = "no detection" if row["score"] is None else f"confidence {row['score']:.2f}"
-    return f"{row['split']}: missed, {row['area']:,.0f} px, {reason}"
+    return f"{row['split']}: missed, {row['area']:,.0f} px²\n{reason}"
 
 
 def _box_mask(row: Mapping[str, Any], height: int, width: int) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from tessera.core.intervals import of_count, of_fraction
 from tessera.core.ledger import read_ledger
 from tessera.core.messages import counted, tallied
 from tessera.pipeline.report.pages import table
@@ -39,7 +40,13 @@ def describe_videos(
         _false_positives(watched.filter("known_free"), finds, free),
     ]
     if not watched.is_empty():
-        parts += ["<h3>Found, missed and flickering</h3>", _by_video(watched, objects, confidence)]
+        parts += ["<h3>Flickering: detections in the videos as they are</h3>", _tracked(watched)]
+        parts += [
+            "<h3>Found and missed: labelled objects in samples of these videos</h3>",
+            "<p>Samples are single frames of a video, and what they show may be drawn, such as mosaics. The detections in the"
+            " table above are of the video as it is, so the two tables cannot be compared.</p>",
+            _labelled(watched, objects, confidence),
+        ]
     return "\n".join(parts)
 
 
@@ -54,40 +61,67 @@ def _false_positives(watched: pl.DataFrame, finds: str, free: Collection[str]) -
             f"<p>The manifest states of {stated} that they are <code>free_of</code> {finds}, and none of them was watched. Give"
             " a video of these the split val or test.</p>"
         )
-    hit, frames = total["with_detection"], total["frames"]
+    hit, frames, count = total["with_detection"], total["frames"], total["tracks"]
+    low, high = of_count(count)
     shown = [
-        ["footage", f"{minutes:.2f} minutes of {counted(len(watched), 'videos')}"],
-        ["false positives per minute, each track counted once", f"{total['tracks'] / minutes:.2f}"],
+        ["footage", f"{total['seconds']:,.1f} seconds of {counted(len(watched), 'videos')}"],
+        ["false positives, each track counted once", f"{count:,}"],
+        ["false positives per minute", f"{count / minutes:.2f} (95 % interval {low / minutes:.2f} to {high / minutes:.2f})"],
         ["false detections per minute", f"{total['detections'] / minutes:.2f}"],
         ["frames with a false detection", f"{hit:,} of {frames:,} ({hit / frames:.1%})"],
     ]
-    return table([], shown)
+    return table([], shown) + (
+        "<p>The interval is exact if false positives are independent of each other (Poisson). The less footage is watched, the"
+        " wider it is.</p>"
+    )
 
 
-def _by_video(watched: pl.DataFrame, objects: pl.DataFrame, confidence: float) -> str:
+def _tracked(watched: pl.DataFrame) -> str:
     """Return a table of the videos, those that flicker most first."""
-    hit = (pl.col("score").fill_null(-1) >= confidence).sum()
-    of_source = objects.group_by("source").agg(objects=pl.len(), found=hit)
-    joined = watched.join(of_source, on="source", how="left").with_columns(pl.col("objects", "found").fill_null(0))
-    joined = joined.with_columns(fraction=(pl.col("missed") / pl.col("spanned")).fill_nan(-1.0)).sort(
+    rows = watched.with_columns(fraction=(pl.col("missed") / pl.col("spanned")).fill_nan(-1.0)).sort(
         "fraction", "source", descending=[True, False]
     )
-    rows = [("all", "", _total(joined))]
-    rows += [(row["source"], row["split"], row) for row in joined.head(SHOWN).iter_rows(named=True)]
-    if len(joined) > SHOWN:
-        others = joined.tail(len(joined) - SHOWN)
-        rows.append((f"{len(others):,} others", "", _total(others)))
     header = [
         "video",
         "split",
-        "labelled objects in samples: found, missed",
-        "minutes",
+        "seconds watched",
         "tracks",
         "detections per minute",
         "frames of tracks that are interrupted",
         "interruptions per minute",
     ]
-    return table(header, [[name, split, *_cells(row)] for name, split, row in rows])
+    return table(header, [[name, split, *_cells(row)] for name, split, row in _shown(rows)])
+
+
+def _labelled(watched: pl.DataFrame, objects: pl.DataFrame, confidence: float) -> str:
+    """Return a table of the objects in the samples of the videos, the videos with the most missed first."""
+    hit = (pl.col("score").fill_null(-1) >= confidence).sum()
+    of_source = objects.group_by("source").agg(objects=pl.len(), found=hit)
+    rows = watched.join(of_source, on="source").sort(pl.col("objects") - pl.col("found"), "source", descending=[True, False])
+    if rows.is_empty():
+        return "<p>No object is labelled in samples of these videos.</p>"
+    header = ["video", "split", "labelled objects", "found", "missed", "fraction found (95 % interval)"]
+    cells = [
+        [name, split, row["objects"], row["found"], row["objects"] - row["found"], stated(row["found"], row["objects"])]
+        for name, split, row in _shown(rows)
+    ]
+    return table(header, cells)
+
+
+def stated(hits: int, count: int) -> str:
+    """Return a fraction with its interval; see `of_fraction`."""
+    low, high = of_fraction(hits, count)
+    return f"{hits / count:.3f} ({low:.2f} to {high:.2f})"
+
+
+def _shown(videos: pl.DataFrame) -> list[tuple[str, str, dict[str, Any]]]:
+    """Return the name, the split and the values of the rows of a table: of all, of the first `SHOWN`, and of the others."""
+    rows = [("all", "", _total(videos))]
+    rows += [(row["source"], row["split"], row) for row in videos.head(SHOWN).iter_rows(named=True)]
+    if len(videos) > SHOWN:
+        others = videos.tail(len(videos) - SHOWN)
+        rows.append((f"{len(others):,} others", "", _total(others)))
+    return rows
 
 
 def _total(videos: pl.DataFrame) -> dict[str, Any]:
@@ -97,8 +131,7 @@ def _total(videos: pl.DataFrame) -> dict[str, Any]:
 def _cells(row: dict[str, Any]) -> list[Any]:
     minutes = row["seconds"] / 60
     return [
-        f"{row['found']:,}, {row['objects'] - row['found']:,}" if row["objects"] else "none labelled",
-        f"{minutes:.2f}",
+        f"{row['seconds']:,.1f}",
         row["tracks"],
         f"{row['detections'] / minutes:.1f}" if minutes else "",
         f"{row['missed'] / row['spanned']:.1%}" if row["spanned"] else "no track",

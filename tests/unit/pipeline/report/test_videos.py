@@ -44,8 +44,9 @@ def test_false_positives_are_counted_per_minute_of_known_free_footage_alone(tmp_
         watched("other", tracks=50, spanned=90, detections=90, with_detection=90),
     ]
     page = describe(tmp_path, rows, ["free", "also free"], {})
-    assert cells(page, "footage") == ["0.75 minutes of 2 videos"]
-    assert cells(page, "false positives per minute, each track counted once") == ["4.00"]
+    assert cells(page, "footage") == ["45.0 seconds of 2 videos"]
+    assert cells(page, "false positives, each track counted once") == ["3"]
+    assert cells(page, "false positives per minute") == ["4.00 (95 % interval 0.82 to 11.69)"]
     assert cells(page, "false detections per minute") == ["5.33"]
     assert cells(page, "frames with a false detection") == ["4 of 160 (2.5%)"]
     assert "Watched: 3 of 4 sources. dropped: not a video (1)" in page
@@ -58,19 +59,25 @@ def test_each_video_has_what_was_found_missed_and_interrupted(tmp_path: Path) ->
         watched("empty"),
     ]
     page = describe(tmp_path, rows, [], {"calm": [0.9, 0.4, None], "photo": [0.9]})
-    assert cells(page, "restless") == ["val", "none labelled", "0.50", "2", "120.0", "25.0%", "16.0"]
-    assert cells(page, "calm") == ["val", "1, 2", "0.50", "1", "200.0", "0.0%", "0.0"]
-    assert cells(page, "empty") == ["val", "none labelled", "0.50", "0", "0.0", "no track", "0.0"]
-    assert cells(page, "all") == ["", "1, 2", "1.50", "3", "106.7", "11.1%", "5.3"]
+    assert cells(page, "restless") == ["val", "30.0", "2", "120.0", "25.0%", "16.0"]
+    assert cells(page, "calm") == ["val", "30.0", "1", "200.0", "0.0%", "0.0"]
+    assert cells(page, "empty") == ["val", "30.0", "0", "0.0", "no track", "0.0"]
+    assert cells(page, "all") == ["", "90.0", "3", "106.7", "11.1%", "5.3"]
     assert page.index("<td>restless</td>") < page.index("<td>calm</td>") < page.index("<td>empty</td>")
+    # The objects in samples have a table of their own, of the videos that have some.
+    _, labelled = page.split("<h3>Found and missed")
+    assert cells(labelled, "all") == ["", "3", "1", "2", "0.333 (0.01 to 0.91)"]
+    assert cells(labelled, "calm") == ["val", "3", "1", "2", "0.333 (0.01 to 0.91)"]
+    assert "restless" not in labelled
 
 
 def test_many_videos_are_shown_as_others_and_add_up(tmp_path: Path) -> None:
     rows = [watched(f"video {number}", tracks=1, spanned=10, missed=number % 7, detections=5) for number in range(SHOWN + 30)]
     page = describe(tmp_path, rows, [], {})
     assert page.count("<td>video ") == SHOWN
-    assert cells(page, "30 others")[3] == "30"
-    assert cells(page, "all")[3] == str(SHOWN + 30)
+    assert cells(page, "30 others")[2] == "30"
+    assert cells(page, "all")[2] == str(SHOWN + 30)
+    assert "No object is labelled in samples of these videos." in page
 
 
 @pytest.mark.parametrize(("free", "told"), [([], "No source of the manifest is"), (["gone"], "none of them was watched")])
