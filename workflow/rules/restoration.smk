@@ -314,6 +314,34 @@ rule plot_methods:
         "../scripts/plot_methods.py"
 
 
+ruleorder: tabulate_restoration > tabulate_metrics
+
+
+rule tabulate_restoration:
+    input:
+        metrics="<results>/metrics/{model}.json",
+        exported="<results>/metrics/{model}.export.json",
+    output:
+        table=report(
+            "<results>/reports/models/{model}/metrics.html",
+            caption="../report/metrics.rst",
+            category="3. Models",
+            subcategory="{model}",
+            labels={"figure": "2. Metrics"},
+        ),
+    log:
+        "<logs>/tabulate_restoration/{model}.log",
+    benchmark:
+        "<benchmarks>/tabulate_restoration/{model}.jsonl"
+    wildcard_constraints:
+        model=of_kind(RESTORER),
+    localrule: True
+    params:
+        code=code_digest("tessera.pipeline.report.restorers:tabulate_restoration"),
+    script:
+        "../scripts/tabulate_restoration.py"
+
+
 rule tabulate_restorers:
     input:
         metrics="<results>/metrics/{model}.json",

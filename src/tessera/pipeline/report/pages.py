@@ -25,6 +25,8 @@ img {{ max-width: 100%; }}
 .triptychs figure {{ width: 100%; margin-bottom: 1.5rem; }}
 .triptychs img {{ width: 38rem; }}
 figure {{ margin: 0; width: 14rem; font-size: 12px; overflow-wrap: anywhere; }}
+.values {{ font-size: 13px; }}
+.values td {{ overflow-wrap: break-word; }}
 td.number {{ text-align: right; font-variant-numeric: tabular-nums; }}
 code, pre {{ font-size: 13px; background: #f5f5f5; overflow-x: auto; }}
 </style>
@@ -64,18 +66,21 @@ def tabulate_refused(refused: Path, path: Path) -> None:
 
 def tabulate_metrics(files: dict[str, Path], path: Path) -> None:
     """Write the values in the JSON `files`, by title, as an HTML page. Objects with the same keys are rows of one table."""
-    parts = []
-    for title, file in files.items():
-        parts.append(f"<h2>{html.escape(title)}</h2>")
-        tables: dict[tuple[str, ...], list[list[str]]] = {}
-        for place, values in _records(json.loads(Path(file).read_text(encoding="utf-8"))):
-            tables.setdefault(tuple(values), []).append([place, *map(_number, values.values())])
-        for names, rows in tables.items():
-            if rows == [["", *rows[0][1:]]]:
-                parts.append(table([], list(zip(names, rows[0][1:], strict=True))))
-            else:
-                parts.append(table(["", *names], rows))
-    write_page(path, "Metrics", "\n".join(parts))
+    write_page(path, "Metrics", "\n".join(tables_of(title, file) for title, file in files.items()))
+
+
+def tables_of(title: str, file: Path) -> str:
+    """Return the values in the JSON `file` as the part of a page with a `title`; see `tabulate_metrics`."""
+    parts = [f"<h2>{html.escape(title)}</h2>"]
+    tables: dict[tuple[str, ...], list[list[str]]] = {}
+    for place, values in _records(json.loads(Path(file).read_text(encoding="utf-8"))):
+        tables.setdefault(tuple(values), []).append([place, *map(_number, values.values())])
+    for names, rows in tables.items():
+        if rows == [["", *rows[0][1:]]]:
+            parts.append(table([], list(zip(names, rows[0][1:], strict=True))))
+        else:
+            parts.append(table(["", *names], rows))
+    return "\n".join(parts)
 
 
 def render_markdown(text: Path, path: Path) -> None:

@@ -1,14 +1,16 @@
-"""The page that compares restoration models."""
+"""The pages about how good restoration models are."""
 
 import html
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tessera.core.intervals import LEAST
-from tessera.pipeline.report.pages import table, write_page
+from tessera.core.messages import tallied
+from tessera.pipeline.report.pages import table, tables_of, write_page
 
+TITLES = {"val": "Validation split", "test": "Test split"}
 TRAINED = "restored"
 WITHOUT_MODEL = ("mosaicked", "bicubic", "temporal_median", "clean")
 # For each metric its title, its decimals, and whether higher is better.
@@ -20,6 +22,77 @@ MEASURES = {
     "flicker": ("flicker, levels", 2, False),
     "seam": ("seam, levels", 2, False),
 }
+
+
+# By what the samples are grouped, and how a group is named.
+GROUPS = {
+    "blocks": ("size of the blocks", "{} px"),
+    "motion": ("true motion per frame", "{} px"),
+    "position": ("position in the window", "{} frames"),
+    "degradations": ("degradation", "{}"),
+}
+
+
+def tabulate_restoration(metrics: Path, exported: Path, path: Path) -> None:
+    """Write an HTML page with the means of each metric: for each method, and for the model by groups of samples.
+
+    `metrics`: of the evaluation. `exported`: how much the exported model differs.
+    """
+    content = json.loads(metrics.read_text(encoding="utf-8"))
+    parts = [
+        f"<p>Means over clips, of windows of {content['frames']} frames. PSNR, SSIM and LPIPS are those of the mosaicked"
+        " region, unless the whole frame is named. Of LPIPS, warping error, flicker and seam, lower is better. “Compared with"
+        " other models” explains the metrics, and gives their intervals.</p>"
+    ]
+    for split, found in content["splits"].items():
+        parts += [f"<h2>{TITLES.get(split, html.escape(split))}</h2>", f"<p>{html.escape(_counts(found['samples']))}</p>"]
+        if not found["all"]["samples"]:
+            continue
+        areas = found["all"]
+        shown = [(area, name) for area in ("region", "consistency") for name in areas[area][TRAINED]]
+        columns = shown + [("frame", name) for name in areas["frame"][TRAINED]]
+        header = [f"{'whole frame: ' if area == 'frame' else ''}{MEASURES[name][0]}" for area, name in columns]
+        methods = dict.fromkeys(method for area, _ in columns for method in areas[area])
+        rows = [
+            [_title(method), *(_mean(areas, *column, method) for column in columns)]
+            for method in sorted(methods, key=lambda name: (name != TRAINED, name in WITHOUT_MODEL))
+        ]
+        parts += ["<h3>Each method, on all clips</h3>", _values(["", *header], rows)]
+        groups: list[list[Any]] = [
+            [
+                title,
+                named.format(name),
+                group["samples"],
+                _mean(group, "region", "psnr", "mosaicked"),
+                *(_mean(group, *column, TRAINED) for column in shown),
+            ]
+            for kind, (title, named) in GROUPS.items()
+            for name, group in found[kind].items()
+            if group["samples"]
+        ]
+        header = ["by", "", "clips", "PSNR of its input", *header[: len(shown)]]
+        parts += ["<h3>The model trained here, on groups of clips or of their frames</h3>", _values(header, groups)]
+    write_page(path, "Metrics", "\n".join([*parts, tables_of("Exported model", exported)]))
+
+
+def _counts(samples: Mapping[str, Any]) -> str:
+    """Return in words what became of the clips of a split. `samples`: a summary of their ledger."""
+    text = f"Clips: {samples['in']:,}, of which {samples['ok']:,} were measured."
+    left_out = {**samples["dropped"], **samples["failed"]}
+    return f"{text} Left out: {tallied(left_out)}." if left_out else text
+
+
+def _mean(areas: Mapping[str, Any], area: str, name: str, method: str) -> str:
+    """Return the mean of a metric of a `method`; nothing if it is not measured of it."""
+    values = areas[area].get(method, {})
+    if name not in values:
+        return ""
+    return "no value" if values[name] is None else f"{values[name]:.{MEASURES[name][1]}f}"
+
+
+def _values(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Return a table of many narrow columns."""
+    return f'<div class="values">{table(header, rows)}</div>'
 
 
 def tabulate_restorers(metrics: Path, speed: Path, files: Mapping[str, Path], path: Path) -> None:
@@ -51,7 +124,7 @@ def tabulate_restorers(metrics: Path, speed: Path, files: Mapping[str, Path], pa
             for method in order
         ]
         header = ["", *(MEASURES[name][0] for name in names), "parameters", "MB", "ms per frame"]
-        parts.append(f'<div style="font-size: 13px">{table(header, rows)}</div>')
+        parts.append(_values(header, rows))
     parts.append(
         f"<p>The milliseconds are for a frame of {timed['pixels']} by {timed['pixels']} pixels. They were measured on the"
         f" machine that evaluated the models, on {html.escape(timed['device'])}, and differ from run to run.</p>"

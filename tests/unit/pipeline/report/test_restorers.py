@@ -9,7 +9,7 @@ import pytest
 
 from restoration_clips import write_moving_clip
 from tessera.pipeline.report.restoration import draw_where
-from tessera.pipeline.report.restorers import TRAINED, WITHOUT_MODEL, tabulate_restorers
+from tessera.pipeline.report.restorers import TRAINED, WITHOUT_MODEL, tabulate_restoration, tabulate_restorers
 from tessera.pipeline.restoration.evaluate import evaluate
 from tessera.pipeline.restoration.settings import BASELINES, CLEAN, RESTORED, DataSettings, MetricsSettings
 
@@ -113,6 +113,28 @@ def test_the_output_of_the_evaluation_is_drawn_by_group_and_tabulated(evaluated:
     tabulate_restorers(evaluated, evaluated.with_name("speed.json"), files, tmp_path / "comparison.html")
     found = cells(tmp_path / "comparison.html")
     assert {"the model trained here", "theirs", "bicubic", "temporal median", "the clean clips"} <= found.keys()
+
+
+def test_the_metrics_of_each_method_and_group_are_in_a_table(evaluated: Path, tmp_path: Path) -> None:
+    (tmp_path / "export.json").write_text(json.dumps({"differences": {"a.pth": 0.5}}))
+    tabulate_restoration(evaluated, tmp_path / "export.json", tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    rows = [re.findall(r"<t[dh].*?>(.*?)</t[dh]>", row, re.S) for row in re.findall(r"<tr>(.*?)</tr>", text, re.S)]
+    methods, groups, *_ = (place for place, row in enumerate(rows) if row[0] in {"", "by"})
+    content = json.loads(evaluated.read_text())["splits"]["val"]
+    # Every value is where its row and its column say.
+    wanted = dict(zip(rows[methods], next(row for row in rows if row[0] == "theirs"), strict=True))
+    assert wanted["PSNR, dB"] == f"{content['all']['region']['theirs']['psnr']:.2f}"
+    assert wanted["whole frame: SSIM"] == f"{content['all']['frame']['theirs']['ssim']:.3f}"
+    assert wanted["seam, levels"] == f"{content['all']['consistency']['theirs']['seam']:.2f}"
+    own = next(row for row in rows if row[:2] == ["position in the window", "middle frames"])
+    wanted = dict(zip(rows[groups], own, strict=True))
+    middle = content["position"]["middle"]
+    assert wanted["clips"] == "1"
+    assert wanted["PSNR of its input"] == f"{middle['region']['mosaicked']['psnr']:.2f}"
+    assert wanted["warping error, levels"] == f"{middle['consistency'][RESTORED]['warping']:.2f}"
+    assert "Clips: 1, of which 1 were measured." in text and "Clips: 0, of which 0 were measured." in text
+    assert "<h2>Exported model</h2>" in text and "a.pth" in text
 
 
 def test_without_clips_the_figure_says_so(tmp_path: Path) -> None:
