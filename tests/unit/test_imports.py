@@ -17,7 +17,7 @@ SCRIPTS = sorted((REPOSITORY / "workflow" / "scripts").glob("*.py"))
 FLOORS = ("core", "imaging", "records", "pipeline", "catalogue", "configuration")
 # These take seconds to import, and planning needs none of them.
 HEAVY = {
-    *("av", "cv2", "imagehash", "matplotlib", "numba", "onnx", "onnxruntime", "pandas", "pandera", "PIL", "polars"),
+    *("av", "cleanlab", "cv2", "imagehash", "matplotlib", "numba", "onnx", "onnxruntime", "pandas", "pandera", "PIL", "polars"),
     *("pycocotools", "scipy", "skimage", "sklearn", "snakemake", "timm", "torch", "torchvision", "ultralytics"),
 }
 
