@@ -49,9 +49,12 @@ try:
         [model.finds for model in all_models(config) if model.finds],
     )
     check_there("sources.blocklist", config["sources"]["blocklist"])
+    DECISIONS = read_decisions(
+        config["decisions"],
+        {name: each["labels"] for name, each in config["classifiers"].items()},
+    )
     CLIP_DECISIONS, FRAME_DECISIONS = split_decisions(
-        read_decisions(config["decisions"]).values(),
-        [source.source for source in SOURCES],
+        DECISIONS, [source.source for source in SOURCES]
     )
 except TesseraError as error:
     raise WorkflowError(str(error)) from None
@@ -113,6 +116,12 @@ if workflow.is_main_process:
     if config["shards"] == "auto" and shared:
         logger.info(
             f"{counted(sum(shared), 'small sources')} share {counted(len(shared), 'shards')}; `shards` can change that"
+        )
+    decided = {each.classifier for each in DECISIONS} - {"", *config["classifiers"]}
+    if decided:
+        logger.warning(
+            f"{config['decisions']} has decisions for {', '.join(sorted(decided))}, which `classifiers` does not name: they are"
+            " not used; correct the column `classifier` if this is not intended"
         )
     for folder in filter(os.path.isdir, OLD_FOLDERS):
         logger.warning(
@@ -207,6 +216,15 @@ def verbatim(value):
 def rows_of(decisions):
     """Return the content of `decisions` for params, so that a comment in their file reruns nothing."""
     return verbatim([decision.model_dump() for decision in decisions.values()])
+
+
+def decisions_on_pictures(classifier, *kinds):
+    """Return the decisions of these kinds on the pictures of a classifier."""
+    return [
+        decision.model_dump()
+        for decision in DECISIONS
+        if decision.classifier == classifier and decision.decision in kinds
+    ]
 
 
 def places(*paths):

@@ -55,7 +55,11 @@ rule select_pictures:
     wildcard_constraints:
         dataset=laid_out_as(PICTURES),
     params:
-        decisions=rows_of(FRAME_DECISIONS),
+        frame_decisions=rows_of(FRAME_DECISIONS),
+        # A decision to keep a label changes no dataset.
+        decisions=lambda wildcards: decisions_on_pictures(
+            wildcards.dataset, "drop", "relabel"
+        ),
         settings=pictures_of,
         labels=lambda wildcards: config["classifiers"][wildcards.dataset]["labels"],
         remedy=of_dataset(lambda dataset: dataset.remedy),

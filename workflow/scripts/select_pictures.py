@@ -10,6 +10,7 @@ with job(snakemake) as (inputs, outputs, params):
         labels=inputs.labels,
         regions=(inputs.region_images, inputs.regions, OfDataset(**params.settings["regions"])) if inputs.regions else None,
         sources=inputs.sources,
+        frame_decisions={row["key"]: Decision(**row) for row in params.frame_decisions},
         decisions={row["key"]: Decision(**row) for row in params.decisions},
         # A score has a range.
         classes=params.labels if isinstance(params.labels, list) else None,

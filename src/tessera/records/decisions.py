@@ -1,13 +1,13 @@
-"""Decisions of people about single clips and frames, which override all filters."""
+"""Decisions of people about single clips, frames and pictures of classifiers, which override all filters."""
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from tessera.core.errors import TesseraError
 from tessera.core.files import file_name
@@ -24,17 +24,19 @@ class Decision(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    key: str = Field(min_length=1, description="key of a clip or of a frame")
-    decision: Literal["keep", "drop"]
+    key: str = Field(min_length=1, description="key of a clip, of a frame or of a picture of a classifier")
+    decision: Literal["keep", "drop", "relabel"]
     reason: str = Field("", description="why; any text")
     who: str = Field(min_length=1, description="who decided")
     when: str = Field(description="date in the form 2024-12-31")
+    classifier: str = Field("", description="classifier that the decision is for; empty: a decision on a clip or a frame")
+    label: str = Field("", validate_default=True, description="class or score that a picture gets; of `relabel` alone")
 
     @field_validator("key")
     @classmethod
     def _may_be_one(cls, value: str) -> str:
         if not KEY.fullmatch(value):
-            raise ValueError("is not a key of a clip or a frame: use the name of its file, without the extension")
+            raise ValueError("is not a key of a clip, a frame or a picture: use the name of its file, without the extension")
         return value
 
     @field_validator("when")
@@ -46,6 +48,16 @@ class Decision(BaseModel):
             day = ""
         if day != value:
             raise ValueError("should be a date such as 2024-12-31")
+        return value
+
+    @field_validator("label")
+    @classmethod
+    def _of_relabel_alone(cls, value: str, info: ValidationInfo) -> str:
+        if info.data.get("decision") == "relabel":
+            if not value or not info.data.get("classifier"):
+                raise ValueError("`relabel` needs a label, and a classifier; state both")
+        elif value:
+            raise ValueError("should be empty, because the decision is not `relabel`")
         return value
 
     def __str__(self) -> str:
@@ -60,35 +72,56 @@ class Place(NamedTuple):
     frames: int
 
 
-def read_decisions(path: Path) -> dict[str, Decision]:
-    """Return the decisions in the file `path` by their keys. `tessera.core.tsv.read_sheet` describes the format.
+def read_decisions(path: Path, classifiers: Mapping[str, Any]) -> list[Decision]:
+    """Return the decisions in the file `path`. `tessera.core.tsv.read_sheet` describes the format.
 
-    There are no decisions if the default file does not exist. Raises `TesseraError` that lists every fault with its line.
+    `classifiers`: by name, the list of their classes, or `{"least": …, "most": …}` for a score. There are no decisions if the
+    default file does not exist. Raises `TesseraError` that lists every fault with its line, such as a label that the classifier
+    does not know.
     """
     fix = "set `decisions` to your table of decisions"
     try:
         sheet = read_sheet(path, Decision, "table of decisions", fix)
     except FileNotFoundError:
         if Path(path) == DEFAULT:
-            return {}
+            return []
         raise TesseraError(f"{path}: no such table of decisions; {fix} (see config/README.md)") from None
-    lines: dict[str, int] = {}
+    lines: dict[tuple[str, str], int] = {}
     for line, row in sheet.texts:
-        if (key := row.get("key", "")) and lines.setdefault(key, line) != line:
-            sheet.faults.append((line, f"{key!r} is already on line {lines[key]}"))
+        key, classifier = row.get("key", ""), row.get("classifier", "")
+        if key and (first := lines.setdefault((key, classifier), line)) != line:
+            sheet.faults.append((line, f"{key!r} is already on line {first}"))
+    for line, decision in sheet.rows:
+        if decision.label and (fault := _unknown(decision.label, classifiers.get(decision.classifier))):
+            sheet.faults.append((line, f"label: {decision.classifier!r} {fault}; given: {decision.label!r}"))
     refuse(path, sheet.faults)
-    return {decision.key: decision for _, decision in sheet.rows}
+    return [decision for _, decision in sheet.rows]
+
+
+def _unknown(label: str, labels: Sequence[str] | Mapping[str, float] | None) -> str:
+    """Return why `label` is none of the `labels` of a classifier, None if there is no such classifier; empty if it is one."""
+    if labels is None:
+        return ""
+    if not isinstance(labels, Mapping):
+        return "" if label in labels else f"has the classes {', '.join(labels)}"
+    try:
+        is_inside = labels["least"] <= float(label) <= labels["most"]
+    except ValueError:
+        is_inside = False
+    return "" if is_inside else f"gives scores from {labels['least']:g} to {labels['most']:g}"
 
 
 def split_decisions(decisions: Iterable[Decision], sources: Iterable[str]) -> tuple[dict[str, Decision], dict[str, Decision]]:
     """Return the decisions on clips and the decisions on frames, by their keys.
 
-    A decision is on a frame if its key is the key of a frame of one of the `sources`.
+    A decision is on a frame if its key is the key of a frame of one of the `sources`. Those that name a classifier are neither.
     """
     known = {file_name(source) for source in sources}
     clips: dict[str, Decision] = {}
     frames: dict[str, Decision] = {}
     for decision in decisions:
+        if decision.classifier:
+            continue
         frame = FRAME.fullmatch(decision.key)
         (frames if frame and frame[1] in known else clips)[decision.key] = decision
     return clips, frames

@@ -25,14 +25,14 @@ def said(*keys: str, decision: str = "drop") -> dict[str, Decision]:
 
 
 def test_the_shipped_table_has_no_decision() -> None:
-    assert read_decisions(ROOT / module.DEFAULT) == {}
+    assert read_decisions(ROOT / module.DEFAULT, {}) == []
 
 
 def test_only_the_default_table_may_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert read_decisions(module.DEFAULT) == {}
+    assert read_decisions(module.DEFAULT, {}) == []
     with pytest.raises(TesseraError, match=r"mine\.tsv: no such table of decisions; set `decisions`"):
-        read_decisions(Path("mine.tsv"))
+        read_decisions(Path("mine.tsv"), {})
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
@@ -40,14 +40,14 @@ def test_only_the_default_table_may_be_missing(tmp_path: Path, monkeypatch: pyte
 def test_decisions_are_read_as_spreadsheets_and_editors_write_them(newline: str, start: str, tmp_path: Path) -> None:
     rows = 'a-0000000-1\tdrop\t"a ""logo"""\tAda\t2026-01-31\n\nb-0000005\tkeep\t\tBo Å\t2026-02-01\n'
     path = write(tmp_path / "decisions.tsv", (start + HEADER + rows).replace("\n", newline))
-    one, other = read_decisions(path).values()
+    one, other = read_decisions(path, {})
     assert one == Decision(key="a-0000000-1", decision="drop", reason='a "logo"', who="Ada", when="2026-01-31")
     assert (other.key, other.decision, other.reason, other.who) == ("b-0000005", "keep", "", "Bo Å")
 
 
 def test_columns_may_have_any_order(tmp_path: Path) -> None:
     path = write(tmp_path / "d.tsv", "when\twho\tkey\tdecision\n2026-01-31\tAda\ta-0-1\tkeep\n")
-    assert read_decisions(path)["a-0-1"].decision == "keep"
+    assert read_decisions(path, {})[0].decision == "keep"
 
 
 def test_all_faults_are_listed_at_once_with_their_lines(tmp_path: Path) -> None:
@@ -63,11 +63,11 @@ def test_all_faults_are_listed_at_once_with_their_lines(tmp_path: Path) -> None:
         "g-0-1\tdrop",
     ]
     with pytest.raises(TesseraError) as told:
-        read_decisions(write(tmp_path / "d.tsv", HEADER + "\n".join(rows)))
+        read_decisions(write(tmp_path / "d.tsv", HEADER + "\n".join(rows)), {})
     faults = str(told.value).splitlines()
     assert faults[0].endswith("d.tsv has 9 faults:")
     wanted = [
-        "line 3: decision: Input should be 'keep' or 'drop'; given: 'delete'",
+        "line 3: decision: Input should be 'keep', 'drop' or 'relabel'; given: 'delete'",
         "line 4: key: String should have at least 1 character; given: ''",
         "line 5: who: String should have at least 1 character; given: ''",
         "line 6: when: should be a date such as 2024-12-31; given: '31.1.2026'",
@@ -78,6 +78,31 @@ def test_all_faults_are_listed_at_once_with_their_lines(tmp_path: Path) -> None:
         "line 10: when: Field required; given:",
     ]
     assert [fault.strip()[: len(start)] for fault, start in zip(faults[1:], wanted, strict=True)] == wanted
+
+
+def test_labels_of_pictures_are_checked_against_the_classes_and_ranges_of_their_classifiers(tmp_path: Path) -> None:
+    header = "key\tdecision\twho\twhen\tclassifier\tlabel\n"
+    known = {"blur": ["sharp", "soft"], "noise": {"least": 0.0, "most": 10.0}}
+
+    def read(*rows: str) -> list[Decision]:
+        lines = [f"{key}\t{decision}\tAda\t2026-01-31\t{rest}" for key, decision, rest in map(str.split, rows)]
+        return read_decisions(write(tmp_path / "d.tsv", header + "\n".join(lines).replace(",", "\t")), known)
+
+    # The same picture may feed two classifiers, and one that is not made now is no fault.
+    good = read("a relabel blur,soft", "a relabel noise,2.5", "b keep blur,", "c drop blur,", "d relabel gone,x")
+    assert [(each.classifier, each.label) for each in good][:2] == [("blur", "soft"), ("noise", "2.5")]
+    assert split_decisions(good, ["a"]) == ({}, {})
+    with pytest.raises(TesseraError) as told:
+        read(
+            *["a relabel blur,dark", "b relabel noise,11", "c relabel noise,nan", "d relabel blur,", "e relabel ,soft"],
+            *["f keep blur,soft", "a drop blur,"],
+        )
+    faults = str(told.value)
+    assert "line 2: label: 'blur' has the classes sharp, soft; given: 'dark'" in faults
+    assert "line 3: label: 'noise' gives scores from 0 to 10; given: '11'" in faults and "given: 'nan'" in faults
+    assert faults.count("`relabel` needs a label, and a classifier; state both") == 2
+    assert "line 7: label: should be empty, because the decision is not `relabel`" in faults
+    assert "line 8: 'a' is already on line 2" in faults
 
 
 @pytest.mark.parametrize(
@@ -92,16 +117,16 @@ def test_all_faults_are_listed_at_once_with_their_lines(tmp_path: Path) -> None:
 )
 def test_a_malformed_table_is_refused(text: str, fault: str, tmp_path: Path) -> None:
     with pytest.raises(TesseraError) as told:
-        read_decisions(write(tmp_path / "d.tsv", text))
+        read_decisions(write(tmp_path / "d.tsv", text), {})
     assert fault in str(told.value)
 
 
 def test_a_file_that_is_not_text_or_not_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "d.tsv").write_bytes(HEADER.encode() + b"\xff")
     with pytest.raises(TesseraError, match="not UTF-8"):
-        read_decisions(tmp_path / "d.tsv")
+        read_decisions(tmp_path / "d.tsv", {})
     with pytest.raises(TesseraError, match="table of decisions cannot be read"):
-        read_decisions(tmp_path)
+        read_decisions(tmp_path, {})
 
 
 CLIPS = {
@@ -167,18 +192,20 @@ def test_the_order_of_the_table_does_not_matter() -> None:
 def test_a_table_full_of_faults_is_refused_in_few_lines(tmp_path: Path) -> None:
     tabs = write(tmp_path / "tabs.tsv", "\t" * 1_000_000)
     with pytest.raises(TesseraError, match="unknown column ''; allowed: key"):
-        read_decisions(tabs)
+        read_decisions(tabs, {})
     rows = write(tmp_path / "rows.tsv", HEADER + "".join(f"a-{n}-1\tdelete\t\tAda\t2026-01-31\n" for n in range(1000)))
     with pytest.raises(TesseraError, match=r"(?s)has 1,000 faults:\n  line 2: .*\n  and 900 more$") as told:
-        read_decisions(rows)
+        read_decisions(rows, {})
     assert len(str(told.value).splitlines()) == 102
 
 
 @pytest.mark.parametrize("key", [" a-0-1", "a-0-1 ", "a\0-0-1", "a b-0-1", "\u202ea-0-1", "images/a-0-1"])
 def test_a_key_must_be_a_possible_file_name(key: str, tmp_path: Path) -> None:
     path = write(tmp_path / "d.tsv", f"{HEADER}{key}\tdrop\t\tAda\t2026-01-31\n")
-    with pytest.raises(TesseraError, match="line 2: key: is not a key of a clip or a frame: use the name of its file"):
-        read_decisions(path)
+    with pytest.raises(
+        TesseraError, match="line 2: key: is not a key of a clip, a frame or a picture: use the name of its file"
+    ):
+        read_decisions(path, {})
 
 
 @given(st.text(min_size=1))

@@ -27,6 +27,7 @@ def select_pictures(
     labels: Sequence[Path],
     regions: tuple[Path, Path, OfDataset] | None,
     sources: Path,
+    frame_decisions: Mapping[str, Decision],
     decisions: Mapping[str, Decision],
     classes: Sequence[str] | None,
     dataset: str,
@@ -37,11 +38,13 @@ def select_pictures(
     """Write the pictures that feed the classifier `dataset` to `selected` (`tables.SelectedPictures`), sorted by key.
 
     `labels`: files of `tables.ImageLabels`. `regions`: `tables.Images` and `tables.Annotations` of a dataset of regions whose
-    images feed it too, and what they mean. `sources`: `tables.Sources`. `decisions`: of people, by the key of the picture.
-    `classes`: its classes; None if it finds a score. `remedy`: advice for the message if there are no pictures.
+    images feed it too, and what they mean. `sources`: `tables.Sources`. `frame_decisions`: of people, on frames, by their keys.
+    `decisions`: on the pictures of this classifier, by their keys. `classes`: its classes; None if it finds a score. `remedy`:
+    advice for the message if there are no pictures.
 
     A picture is dropped if its source is not admitted or is not for `dataset`, if a decision says so, or if its label is none
-    of `classes`. `ledger` gets one row per picture.
+    of `classes`. A decision may give it another label. `ledger` gets one row per picture, and one row for each of `decisions`
+    without a picture.
 
     Raises `TesseraError` if two pictures have the same key, or if no picture is left.
     """
@@ -60,20 +63,24 @@ def select_pictures(
         raise TesseraError(f"two pictures have the key {twice['key'][0]!r}: {first!r} and {second!r}; rename one of them")
     refused = refusals(sources, [dataset])
     refused |= {source: ("", "") for source in images["source"].unique() if source.startswith(SETS)}
+    images, relabelled = _relabel(images, decisions, classes)
     verdicts: dict[str, tuple[Status, str, str]] = {}
     for key, source, label, score in images.select("key", "source", "label", "score").iter_rows():
         reason, detail = refused.get(source, NOT_ADMITTED)
-        decision = decisions.get(key)
-        if not reason and decision and decision.decision == "drop":
-            reason, detail = "dropped by decision", str(decision)
+        drop = next((each[key] for each in (decisions, frame_decisions) if key in each and each[key].decision == "drop"), None)
+        if not reason and drop:
+            reason, detail = "dropped by decision", str(drop)
         elif not reason and (score if classes is None else label) is None:
             reason, detail = "no score" if classes is None else "no class", "" if label is None else label
         elif not reason and classes is not None and label not in classes:
             reason, detail = "unknown class", label
-        verdicts[key] = ("dropped" if reason else "ok", reason, detail)
+        verdicts[key] = ("dropped", reason, detail) if reason else ("ok", *relabelled.get(key, ("", "")))
     with Ledger(ledger) as book:
         for key, verdict in verdicts.items():
             book.row(key, *verdict)
+        for key in sorted(decisions.keys() - verdicts.keys()):
+            tell(f"decision on {key!r}: there is no such picture for {dataset}; correct its key, or remove the decision")
+            book.row(key, "dropped", "decision on no picture", str(decisions[key]))
     unknown = Counter(detail for _, reason, detail in verdicts.values() if reason == "unknown class")
     if unknown:
         tell(f"pictures of unknown classes are left out: {tallied(unknown)}; the classes are {', '.join(classes or [])}")
@@ -83,6 +90,19 @@ def select_pictures(
         raise TesseraError(f"the classifier {dataset!r} has no pictures ({reasons}). {remedy}")
     other = "label" if classes is None else "score"
     write_table(chosen.with_columns(**{other: pl.lit(None, types(SelectedPictures)[other])}), SelectedPictures, selected)
+
+
+def _relabel(
+    images: pl.DataFrame, decisions: Mapping[str, Decision], classes: Sequence[str] | None
+) -> tuple[pl.DataFrame, dict[str, tuple[str, str]]]:
+    """Return `images` with the labels or scores that people decided on, and what the ledger says of each picture with one."""
+    column = "score" if classes is None else "label"
+    before = dict(images.select("key", column).iter_rows())
+    wanted = {key: each for key, each in decisions.items() if each.decision == "relabel" and key in before}
+    remarks = {key: ("relabelled by decision", f"was {before[key]}; {each}") for key, each in wanted.items()}
+    labels = {key: each.label for key, each in wanted.items()}
+    value = pl.col("key").replace_strict(labels, default=None, return_dtype=pl.String).cast(images.schema[column])
+    return images.with_columns(pl.coalesce(value, column).alias(column)), remarks
 
 
 def write_picture_dataset(selected: Path, splits: Path, sources: Path, images: Path, table: Path) -> None:

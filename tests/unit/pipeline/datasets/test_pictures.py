@@ -46,7 +46,7 @@ def sources(folder: Path, **statuses: tuple[str, list[str]]) -> Path:
 
 def select(folder: Path, table: Path, known: Path, classes: list[str] | None, **others: object) -> dict[str, tuple[str, str]]:
     """Select pictures; return the reason and the detail of each row of the ledger."""
-    given = {"regions": None, "decisions": {}, **others}
+    given = {"regions": None, "frame_decisions": {}, "decisions": {}, **others}
     select_pictures(
         [table],
         sources=known,
@@ -68,7 +68,7 @@ def test_every_picture_is_a_row_and_only_those_with_a_known_class_of_usable_sour
     ]
     known = sources(tmp_path, film=("admitted", []), refused=("refused", []), other=("admitted", ["mosaic_detection"]))
     drop = Decision(key="i", decision="drop", reason="wrong", who="me", when="")
-    reasons = select(tmp_path, labels(tmp_path, rows), known, ["sharp", "soft"], decisions={"i": drop})
+    reasons = select(tmp_path, labels(tmp_path, rows), known, ["sharp", "soft"], frame_decisions={"i": drop})
     kept = read_table(tmp_path / "selected.parquet", SelectedPictures)
     assert dict(kept.select("key", "label").iter_rows()) == {"a": "sharp", "b": "soft", "h": "soft"}
     assert {key: reason for key, (reason, _) in reasons.items() if reason} == {
@@ -79,6 +79,26 @@ def test_every_picture_is_a_row_and_only_those_with_a_known_class_of_usable_sour
         "g": "source not for blur",
         "i": "dropped by decision",
     }
+
+
+def test_a_decision_gives_a_picture_another_label_or_leaves_it_out_and_one_on_no_picture_is_a_row(tmp_path: Path) -> None:
+    rows = [(key, "film", label, None) for key, label in (("a", "sharp"), ("b", "odd"), ("c", "soft"), ("d", "soft"))]
+    said = [
+        Decision(key=key, decision=decision, who="Ada", when="2026-01-31", classifier="blur", label=label)
+        for key, decision, label in [("a", "relabel", "soft"), ("b", "relabel", "sharp"), ("c", "drop", ""), ("x", "drop", "")]
+    ]
+    known, decisions = sources(tmp_path, film=("admitted", [])), {each.key: each for each in said}
+    reasons = select(tmp_path, labels(tmp_path, rows), known, ["sharp", "soft"], decisions=decisions)
+    kept = read_table(tmp_path / "selected.parquet", SelectedPictures)
+    assert dict(kept.select("key", "label").iter_rows()) == {"a": "soft", "b": "sharp", "d": "soft"}
+    assert reasons["a"] == ("relabelled by decision", "was sharp; Ada, 2026-01-31")
+    assert reasons["c"][0] == "dropped by decision" and reasons["x"][0] == "decision on no picture" and not reasons["d"][0]
+    of_frames = {"a": Decision(key="a", decision="drop", who="Bo", when="2026-01-31")}
+    select(tmp_path, labels(tmp_path, rows), known, ["sharp", "soft"], decisions=decisions, frame_decisions=of_frames)
+    assert "a" not in read_table(tmp_path / "selected.parquet", SelectedPictures)["key"].to_list()
+    score = said[0].model_copy(update={"label": "0.75"})
+    select(tmp_path, labels(tmp_path, [("a", "film", None, 0.25)]), known, None, decisions={"a": score})
+    assert read_table(tmp_path / "selected.parquet", SelectedPictures)["score"].to_list() == [0.75]
 
 
 def test_a_score_needs_no_class(tmp_path: Path) -> None:
@@ -110,6 +130,7 @@ def test_no_picture_and_two_of_one_key_are_errors(tmp_path: Path) -> None:
             [labels(tmp_path, [("a", "film", "odd", None)])] * 2,
             None,
             known,
+            {},
             {},
             ["odd", "x"],
             "blur",
