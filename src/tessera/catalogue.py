@@ -189,6 +189,7 @@ class Kind:
     section: str = "models"  # the section of the settings with those of each, by its name
     optional_exports: tuple[tuple[str, str], ...] = ()  # further suffixes, each with the setting in `export` that adds it
     figures: tuple[str, ...] = ()  # files and folders in results/reports/models/MODEL, beside those of all models
+    optional_figures: tuple[tuple[str, str], ...] = ()  # further ones, each with the setting of the model that adds it
     figures_of_comparisons: tuple[str, ...] = ()  # the same, if the settings compare them with weights of others
     compared: type[ComparedWeights] | None = None  # the settings of weights of others that they are compared with
     reserved: tuple[str, ...] = ()  # names in their tables that no compared model may have
@@ -234,6 +235,7 @@ CLASSIFIER = Kind(
     exports=(".safetensors", ".onnx"),
     optional_exports=(("-city.safetensors", "city"), ("-city.config.json", "city")),
     figures=("curves.html", "results.html", "examples.jpg"),
+    optional_figures=(("label_errors.html", "label_errors"),),
     compares_export=True,
     not_for=(
         *NOT_FOR,

@@ -350,15 +350,15 @@ class Configuration(Settings):
                 for each in pictures.sets
                 if each not in known
             ]
+            embeddings = {"embedding": classifier.embedding}
+            if classifier.label_errors:
+                embeddings["label_errors.embedding"] = classifier.label_errors.embedding
             faults += [
-                f"`{place}.{key}` is used by no rule; remove it" for key in ("folds",) if key in classifier.model_fields_set
+                f"`{place}.{key}` is {embedding!r}; `embeddings` has {', '.join(self.embeddings) or 'none'}: declare it there,"
+                " or name another"
+                for key, embedding in embeddings.items()
+                if embedding is not None and embedding not in self.embeddings
             ]
-            if classifier.embedding is not None and classifier.embedding not in self.embeddings:
-                declared = ", ".join(self.embeddings) or "none"
-                faults.append(
-                    f"`{place}.embedding` is {classifier.embedding!r}; `embeddings` has {declared}: declare it there, or name"
-                    " another"
-                )
             if classifier.architecture != HEAD and "hidden" in classifier.model_fields_set:
                 faults.append(f"`{place}.hidden` is for `architecture: {HEAD}` alone; remove it")
             if not (pictures.sets or pictures.regions or pictures.degraded):

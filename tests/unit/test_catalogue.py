@@ -92,7 +92,7 @@ def test_the_rules_of_a_kind_write_what_it_names(model: Model) -> None:
         assert f'"<results>/exports/{{model}}/{{model}}{suffix}"' in made
     # Detectors have so many figures that a file of their own holds them.
     drawn = "".join(map(outputs_of, RULES))
-    for figure in (*model.kind.figures, *model.kind.figures_of_comparisons):
+    for figure in (*model.kind.figures, *dict(model.kind.optional_figures), *model.kind.figures_of_comparisons):
         assert f'"<results>/reports/models/{{model}}/{figure}"' in drawn
     assert '"<results>/metrics/{model}.json"' in made
     assert ('"<results>/metrics/{model}.export.json"' in made) == model.kind.compares_export

@@ -479,7 +479,11 @@ USED = {"scores": {"classifiers": ["blur", "other"]}}
         ),
         ("blur", {"hidden": 64}, "`classifiers.blur.hidden` is for `architecture: head` alone"),
         ("blur", {"export": {"city": True}}, "CityClassifiers loads only the architecture 'head'"),
-        ("blur", {"folds": 3}, "`classifiers.blur.folds` is used by no rule"),
+        (
+            "blur",
+            {"label_errors": {"embedding": "look"}},
+            "`classifiers.blur.label_errors.embedding` is 'look'; `embeddings` has none",
+        ),
         ("mosaic_detection", {}, "there is a dataset or a model of this name"),
         ("Blur!", {}, "should match pattern"),
     ],

@@ -54,6 +54,7 @@ def project(project: Project) -> Project:
         rows.append({"source": f"s{number}", "path": f"footage/{number}", "split": split})
     project.write_manifest(rows)
     blur = {"blur": {"probability": 1, "sizes": [13], "sigma": [3, 3], "kernels": {"isotropic": 1}}}
+    check = {"folds": 2, "embedding": "edges"}
     classifier = {
         "labels": ["clean", "blurred"],
         "pictures": {"degraded": {"levels": [{"label": "clean"}, {"label": "blurred", "steps": [blur]}]}},
@@ -75,7 +76,10 @@ def project(project: Project) -> Project:
         },
         "classifiers": {
             "blurred": {**classifier, "architecture": "test_resnet", "image_size": 48},
-            "soft": {**classifier, "architecture": "head", "embedding": "edges", "hidden": 16, "export": {"city": True}},
+            "soft": {
+                **{**classifier, "architecture": "head", "embedding": "edges", "hidden": 16},
+                **{"export": {"city": True}, "label_errors": check},
+            },
         },
     }
     return project
@@ -104,7 +108,30 @@ def test_classifiers_are_trained_on_degraded_frames_and_published_with_their_car
     assert pictures.filter(pl.col("source").n_unique().over("group") > 1).is_empty()
     ledger = list(read_ledger(project.results / "selections" / "blurred" / "ledger.jsonl"))
     assert len(ledger) == 36 and {row["status"] for row in ledger} == {"ok"}
+    assert not [job for job in run.jobs if "fold" in job]
     assert "Nothing to be done" in project.run("-n", "blurred", "soft").output
+
+    run = project.run("label_errors")
+    assert run.returncode == 0, run.output
+    of_soft = {"divide_into_folds", "join_predictions", "find_label_errors", "show_label_errors"}
+    assert set(run.jobs) == {*(f"{rule} soft" for rule in of_soft), "train_fold soft 0", "train_fold soft 1"}
+    out_of_fold = pl.read_parquet(project.results / "evaluation" / "soft" / "out_of_fold.parquet")
+    keys = pl.read_parquet(project.results / "datasets" / "soft" / "pictures.parquet")["key"].sort()
+    assert out_of_fold["key"].equals(keys) and set(out_of_fold["fold"]) == {0, 1}
+    assert "may be wrong" in (project.results / "reports" / "models" / "soft" / "label_errors.html").read_text()
+
+    def planned_after(decision: str, label: str) -> str:
+        header = "key\tdecision\twho\twhen\tclassifier\tlabel"
+        row = f"{keys[0]}\t{decision}\tAda\t2026-01-31\tsoft\t{label}"
+        (project.folder / "config" / "decisions.tsv").write_text(f"{header}\n{row}\n")
+        return project.run("-n", "label_errors").output
+
+    assert "'soft' has the classes clean, blurred; given: 'dark'" in planned_after("relabel", "dark")
+    planned = planned_after("keep", "")
+    assert "find_label_errors" in planned and "select_pictures" not in planned and "train_fold" not in planned
+    assert "select_pictures" in planned_after("relabel", "blurred")
+    (project.folder / "config" / "decisions.tsv").unlink()
+
     project.settings["classifiers"]["soft"]["training"] = {"epochs": 31}
     planned = project.run("-n", "blurred", "soft").output
     assert (

@@ -248,6 +248,11 @@ rule report:
                     "metrics.html",
                     *model.kind.figures,
                     *(
+                        figure
+                        for figure, setting in model.kind.optional_figures
+                        if config[model.kind.section][name][setting]
+                    ),
+                    *(
                         model.kind.figures_of_comparisons
                         if config["comparisons"].get(name)
                         else []

@@ -66,12 +66,30 @@ class ClassifierToleranceSettings(Settings):
     result: PositiveFloat = 1e-4
 
 
+class LabelErrorSettings(Settings):
+    """How the labels of a classifier are checked: by out-of-fold predictions, and by the vectors of an embedding.
+
+    `folds`: at most; each is predicted by a classifier of the others. `residual`: smallest difference between two scores that
+    counts, as a fraction of their range. `embedding`: its name; None: only predictions are used. `neighbours`: of a picture,
+    whose mean distance is compared. `outlier`: how many times that of the median picture it is for an outlier, at least; None:
+    no outliers. `near_duplicates`: smallest cosine of the vectors of two near-duplicates; None: none.
+    """
+
+    folds: int = Field(5, ge=LEAST_FOLDS, le=100)
+    residual: float = Field(0.25, gt=0, le=1)
+    embedding: str | None = None
+    neighbours: int = Field(10, ge=1, le=1000)
+    outlier: float | None = Field(2.5, gt=1)
+    near_duplicates: float | None = Field(0.98, gt=0, le=1)
+
+
 class ClassifierSettings(Settings):
     """One classifier: its labels, its network, and how it is trained, applied, exported and verified.
 
     `labels`: the names of the classes, or the range of a score. `architecture`: a name of timm, or `head` for the predictor of
     CityClassifiers on the vectors of `embedding`. `weights`: what the training starts from; None: from scratch. `image_size`
-    and `resize` are not used by a head, and `hidden` only by a head. `folds`: of the out-of-fold predictions.
+    and `resize` are not used by a head, and `hidden` only by a head. `label_errors`: None: its labels are not
+    checked.
     """
 
     labels: Labels
@@ -83,10 +101,10 @@ class ClassifierSettings(Settings):
     resize: Resize = "stretch"
     augmentation: ClassifierAugmentationSettings = ClassifierAugmentationSettings()
     training: ClassifierTrainingSettings = ClassifierTrainingSettings()
-    folds: int = Field(5, ge=LEAST_FOLDS, le=100)
     tiling: Tiling | None = None
     export: ClassifierExportSettings = ClassifierExportSettings()
     tolerance: ClassifierToleranceSettings = ClassifierToleranceSettings()
+    label_errors: LabelErrorSettings | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:

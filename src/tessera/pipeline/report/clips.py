@@ -1,6 +1,5 @@
 """Draw clips as rows of frames and as animations."""
 
-import base64
 import html
 import io
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +10,7 @@ import numpy as np
 
 from tessera.core.errors import Failed, TesseraError
 from tessera.pipeline.report.drawing import ORANGE
-from tessera.pipeline.report.pages import write_page
+from tessera.pipeline.report.pages import figure, write_page
 from tessera.pipeline.report.tiles import TILE_COLUMNS, Picture, Shown, draw_tiles, shrink_picture
 from tessera.records.lada.metadata import IMAGES, MASKS
 
@@ -62,9 +61,7 @@ def animate(images: Sequence[np.ndarray], lines: Sequence[str]) -> str:
     first, *rest = map(Image.fromarray, images)
     file = io.BytesIO()
     first.save(file, "WEBP", save_all=True, append_images=rest, duration=1000 // PREVIEW_RATE, loop=0, quality=70)
-    data = base64.b64encode(file.getvalue()).decode("ascii")
-    text = "<br>".join(map(html.escape, lines))
-    return f'<figure><img alt="" src="data:image/webp;base64,{data}"><figcaption>{text}</figcaption></figure>'
+    return figure(file.getvalue(), "webp", lines)
 
 
 def describe_clips(clips: Path) -> dict[str, str]:

@@ -49,6 +49,13 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return "<table>\n" + "\n".join(lines) + "\n</table>"
 
 
+def figure(picture: bytes, kind: str, lines: Sequence[str]) -> str:
+    """Return an HTML figure of the file `picture`, such as of the `kind` `webp`, with `lines` of text below it, escaped."""
+    data = base64.b64encode(picture).decode("ascii")
+    text = "<br>".join(map(html.escape, lines))
+    return f'<figure><img alt="" src="data:image/{kind};base64,{data}"><figcaption>{text}</figcaption></figure>'
+
+
 def write_page(path: Path, title: str, body: str, heading: bool = True) -> None:
     """Write the HTML `body` as a page with a `title`. If `heading` is true, the title is also its heading."""
     if heading:

@@ -8,6 +8,9 @@ import polars as pl
 
 from tessera.records.tables.table import Table
 
+WRONG, OUTLIER, CONTRADICTION = "wrong label", "outlier", "near-duplicate with another label"
+KINDS_OF_ERRORS = (WRONG, OUTLIER, CONTRADICTION)
+
 
 class SelectedPictures(Table):
     """The pictures that were chosen for a classifier, and what they show."""
@@ -61,6 +64,20 @@ class Predictions(Table):
     )
     score: pl.Float64 = pa.Field(nullable=True, gt=-inf, lt=inf, description="its score; null for classes")
     predicted_score: pl.Float64 = pa.Field(nullable=True, gt=-inf, lt=inf, description="predicted score; null for classes")
+
+
+class LabelErrors(Table):
+    """What may be wrong with the labels of a classifier: by kind, the strongest first."""
+
+    key: pl.String = pa.Field(description="key of the picture")
+    source: pl.String = pa.Field(description="source that it comes from")
+    kind: pl.String = pa.Field(isin=KINDS_OF_ERRORS, description="what was found")
+    label: pl.String = pa.Field(nullable=True, description="name of its class; null for a score")
+    score: pl.Float64 = pa.Field(nullable=True, gt=-inf, lt=inf, description="its score; null for a class")
+    suggested: pl.String = pa.Field(nullable=True, description="class that it probably has; null if none is more likely")
+    suggested_score: pl.Float64 = pa.Field(nullable=True, gt=-inf, lt=inf, description="the same for scores")
+    strength: pl.Float64 = pa.Field(ge=0, le=1, description="how sure it is, compared with others of its kind")
+    other: pl.String = pa.Field(nullable=True, description="key of the near-duplicate; null for other kinds")
 
 
 class Scored(Table):

@@ -149,4 +149,4 @@ def test_settings_are_accepted_as_json_writes_them() -> None:
     )
     assert ClassifierSettings.model_validate(settings.model_dump(mode="json")) == settings
     with pytest.raises(ValidationError):
-        ClassifierSettings(labels=CLASSES, folds=1)
+        ClassifierSettings(labels=CLASSES, label_errors={"folds": 1})

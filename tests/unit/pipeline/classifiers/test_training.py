@@ -51,7 +51,6 @@ HEAD = ClassifierSettings(
     architecture="head",
     embedding="pixels",
     hidden=64,
-    folds=3,
     training={"epochs": 40, "batch": 32, "learning_rate": 2e-3, "patience": 5},
 )
 

@@ -1,0 +1,104 @@
+"""Show the labels of a classifier that may be wrong, with their pictures."""
+
+import html
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import polars as pl
+from PIL import Image
+
+from tessera.core.errors import Failed, TesseraError
+from tessera.core.messages import counted
+from tessera.imaging.images import read_image
+from tessera.pipeline.report.pages import figure, table, write_page
+from tessera.pipeline.report.settings import ReportSettings
+from tessera.pipeline.report.tiles import Picture, clear_keys, shrink_picture
+from tessera.records.tables.classification import CONTRADICTION, OUTLIER, WRONG, LabelErrors, Pictures, picture_files
+from tessera.records.tables.table import read_table
+
+ROWS = 200  # findings of each kind that are listed
+MEANINGS = {
+    WRONG: "A classifier that did not learn from the picture finds another label far more likely. The strength is 1 minus the"
+    " probability of the given label or, of a score, the difference as a fraction of the range.",
+    OUTLIER: "The picture is like none of another source: perhaps it does not belong here. The strength is 1 minus the usual"
+    " distance to the nearest pictures over its own.",
+    CONTRADICTION: "Another picture looks the same, and has another label. The strength is the cosine of the angle between"
+    " their vectors.",
+}
+
+
+def show_label_errors(
+    errors: Path,
+    metrics: Path,
+    pictures: Path,
+    images: Path,
+    sources: Path,
+    sets: Mapping[str, str],
+    settings: ReportSettings,
+    classifier: str,
+    path: Path,
+) -> None:
+    """Write an HTML page of what may be wrong with the labels of `classifier`: by kind, the strongest first.
+
+    `errors`: `tables.LabelErrors`. `metrics`: the JSON of `evaluate_folds`. `pictures`: `tables.Pictures`, whose files lie in
+    the folder `images`. `find_clear` describes `sources`, `sets` and `settings`.
+    """
+    found = read_table(errors, LabelErrors)
+    known = {row["key"]: row for row in read_table(pictures, Pictures).iter_rows(named=True)}
+    files = {key: file for (_, key), file in picture_files(images).items()}
+    clear = clear_keys(((key, row["source"]) for key, row in known.items()), sources, sets, settings)
+
+    def shown(key: str, *lines: str) -> str:
+        try:
+            image = read_image(files[key])
+        except Failed as error:
+            raise TesseraError(f"{error}; delete the folder {images} and run again") from error
+        small = shrink_picture(Picture(key, image, []), key not in clear)
+        file = io.BytesIO()
+        Image.fromarray(small.image).save(file, "JPEG", quality=85)
+        return figure(file.getvalue(), "jpeg", [unquote(key), *lines])
+
+    parts = [f"<p>{html.escape(_reached(json.loads(metrics.read_text(encoding='utf-8'))['splits']['out_of_fold']))}</p>"]
+    for kind, meaning in MEANINGS.items():
+        own = found.filter(pl.col("kind") == kind)
+        parts.append(f"<h2>{html.escape(kind.capitalize())}: {own.height:,}</h2>")
+        if own.is_empty():
+            continue
+        gallery = []
+        for row in own.head(settings.samples).iter_rows(named=True):
+            says = ([f"suggested: {_suggested(row)}"] if _suggested(row) else []) + [f"strength {row['strength']:.3f}"]
+            gallery.append(shown(row["key"], f"label: {_given(row)}", *says))
+            if row["other"]:
+                gallery.append(shown(row["other"], f"label: {_given(known[row['other']])}", "the near-duplicate"))
+        listed = [
+            [row["key"], _given(row), _suggested(row), f"{row['strength']:.3f}", row["other"] or ""]
+            for row in own.head(ROWS).iter_rows(named=True)
+        ]
+        parts += [
+            f'<p>{html.escape(meaning)}</p>\n<div class="clips">{"".join(gallery)}</div>',
+            table(["picture", "label", "suggested", "strength", "near-duplicate"], listed),
+        ]
+        if own.height > ROWS:
+            parts.append(f"<p>These are {ROWS:,} of {counted(own.height, 'findings')}; {html.escape(errors.name)} has all.</p>")
+    write_page(path, f"Labels of {classifier} that may be wrong", "\n".join(parts))
+
+
+def _reached(measured: Mapping[str, Any]) -> str:
+    name = "accuracy" if "accuracy" in measured else "mae"
+    value = f"{'an accuracy' if name == 'accuracy' else 'a mean absolute error'} of {measured[name]:.3g}"
+    shown = f"{counted(measured['pictures'], 'pictures')} of {counted(measured['sources'], 'sources')}"
+    return (
+        f"Classifiers that did not learn from them predict {shown} with {value}. The better they are, the more is right below."
+    )
+
+
+def _given(row: Mapping[str, Any]) -> str:
+    return str(row["label"]) if row["score"] is None else f"{row['score']:g}"
+
+
+def _suggested(row: Mapping[str, Any]) -> str:
+    return row["suggested"] or ("" if row["suggested_score"] is None else f"{row['suggested_score']:.3g}")

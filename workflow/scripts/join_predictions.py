@@ -1,0 +1,11 @@
+"""Join what the classifiers of all folds predict, and measure it."""
+
+from tessera.core.job import job
+from tessera.pipeline.classifiers.evaluate import evaluate_folds
+from tessera.pipeline.classifiers.folds import join_predictions
+from tessera.pipeline.classifiers.settings import ClassifierSettings
+
+with job(snakemake) as (inputs, outputs, params):
+    settings = ClassifierSettings(**params.settings)
+    join_predictions(dataset=inputs.pictures.parent, tables=inputs.tables, path=outputs.predictions)
+    evaluate_folds(predictions=outputs.predictions, metrics=outputs.metrics, labels=settings.labels, seed=params.seed)
