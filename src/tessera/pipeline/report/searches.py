@@ -43,11 +43,16 @@ class _Trials:
         return [row for row in self.rows if row["state"] != "failed"]
 
     def limits(self) -> tuple[float, float]:
-        """Return the ends of the axis of the metric: the worst trials may lie outside."""
+        """Return the ends of the axis of the metric, beyond which the worst trials may lie."""
         values = sorted((row["metric"] for row in self.measured), reverse=self.is_more_better)
         shown = values[: max(round(SHOWN * len(values)), 2)]
         margin = 0.06 * (max(shown) - min(shown)) or 0.05
         return min(shown) - margin, max(shown) + margin
+
+    def shown(self, rows: Sequence[dict[str, Any]]) -> list[float]:
+        """Return the metric of `rows`, moved to the ends of its axis where it lies beyond."""
+        least, most = self.limits()
+        return [min(max(row["metric"], least), most) for row in rows]
 
 
 def show_search(title: str, trials: Path, summary: Path, best: Path, page: Path) -> None:
@@ -80,7 +85,8 @@ def _figures(found: _Trials) -> Iterator[tuple[str, str, str]]:
     ranked = sorted(found.paths, key=lambda path: -found.importances.get(path, 0))
     yield (
         "The trials in their order",
-        "The line is the best complete trial so far.",
+        "The line is the best complete trial so far. Of the trials, the worst tenth may lie beyond the axis; they are drawn at its"
+        " end, here and below.",
         _image(8, 3.2, lambda figure: _draw_order(figure, found)),
     )
     yield (
@@ -129,7 +135,7 @@ def _draw_order(figure: "Figure", found: _Trials) -> None:
     axes.step([row["number"] for row in found.rows], best, where="post", color=INK, linewidth=1)
     for state in ("complete", "pruned"):
         rows = [row for row in found.rows if row["state"] == state]
-        axes.plot([row["number"] for row in rows], [row["metric"] for row in rows], "o", color=COLOURS[state], markersize=5)
+        axes.plot([row["number"] for row in rows], found.shown(rows), "o", color=COLOURS[state], markersize=5, clip_on=False)
     least, most = found.limits()
     failed = [row["number"] for row in found.rows if row["state"] == "failed"]
     axes.plot(failed, [least if found.is_more_better else most] * len(failed), "x", color=RED, clip_on=False)
@@ -173,7 +179,7 @@ def _draw_setting(axes: "Axes", found: _Trials, path: str) -> None:
     rows = found.measured
     values, names = _numbers([row["parameters"][path] for row in rows])
     colours = [COLOURS[row["state"]] for row in rows]
-    axes.scatter(values, [row["metric"] for row in rows], c=colours, s=18)
+    axes.scatter(values, found.shown(rows), c=colours, s=18, clip_on=False)
     place = next(place for place, row in enumerate(rows) if row["number"] == found.best)
     axes.plot(values[place], rows[place]["metric"], "o", markersize=10, markerfacecolor="none", markeredgecolor=INK)
     axes.set(title=path, ylabel=found.metric, ylim=found.limits())
@@ -202,8 +208,10 @@ def _draw_parallel(figure: "Figure", found: _Trials, paths: Sequence[str]) -> No
         values, names = _numbers(given)
         if path in found.logarithmic:
             values = [math.log(value) for value in values]
-        least, most = found.limits() if is_metric else (min(values), max(values))
-        column = [min(max((value - least) / ((most - least) or 1), 0), 1) for value in values]
+        if is_metric:
+            values = found.shown(rows)
+        least, most = min(values), max(values)
+        column = [(value - least) / ((most - least) or 1) for value in values]
         columns.append(column)
         shown = dict(zip(column, map(_text, given), strict=True))
         ends = shown if names else [min(shown), max(shown)]
