@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 OUTCOME = "trial.json"
+BEGUN = "begun.txt"  # the epochs with which the training was begun, and how often
+ATTEMPTS = 3  # to train an epoch
 DIGITS = 4  # significant digits of numbers that are drawn, so that they can be read and pasted
 LEAST_FOR_IMPORTANCES = 4  # complete trials
 REASON = 300  # characters of a reason
@@ -264,7 +266,7 @@ class Plan:
 
     `settings`: those that a trial changes. `train`: returns the training with other settings; raises `TesseraError` if they do
     not fit together. `values`: of the table of the epochs of a training, CSV, the metric of the weights that would be kept if
-    it ended after each of them. `curves`: returns that table of a training that ended in a folder.
+    it ended after each of them. `curves`: returns that table of the training in a folder, as far as it is saved; may be empty.
     """
 
     settings: Mapping[str, Any]
@@ -394,6 +396,13 @@ def _run_trial(trial: "optuna.Trial", settings: Mapping[str, Any], plan: Plan, t
                 raise optuna.TrialPruned
 
     def fit(run: Path) -> None:
+        # If a training ends the process, as one for which the memory is too small does, the search would never get beyond it.
+        file = run / BEGUN
+        epochs, times = map(int, file.read_text().split()) if file.exists() else (0, 0)
+        times = times + 1 if epochs == len(seen) else 1
+        if times > ATTEMPTS:
+            raise _Fails(f"the process ended {ATTEMPTS} times within an epoch; it may need more memory")
+        file.write_text(f"{len(seen)} {times}")
         try:
             with listening(lambda curves: follow(plan.values(curves))):
                 training.fit(run)
@@ -401,6 +410,7 @@ def _run_trial(trial: "optuna.Trial", settings: Mapping[str, Any], plan: Plan, t
             raise
         except Exception as error:
             if isinstance(error, OSError) and error.errno in SYSTEMIC:
+                file.unlink()
                 raise
             log.exception("trial %s failed", trial.number)
             raise _Fails(_reason(error)) from None
@@ -419,6 +429,8 @@ def _run_trial(trial: "optuna.Trial", settings: Mapping[str, Any], plan: Plan, t
         if known and known.is_whole:
             return "failed" if known.reason else "complete", known
         known = None
+        # What a process that was killed has saved, and did not tell this one.
+        follow(plan.values(plan.curves(run)))
         trials.complete(training.identity, plan.checksums, plan.made_with, fit)
         follow(plan.values(plan.curves(run)))
     except optuna.TrialPruned:

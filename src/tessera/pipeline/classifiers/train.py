@@ -199,8 +199,9 @@ def describe(settings: ClassifierSettings, features: int | None) -> Description:
 
 
 def curves_of(run: Path) -> str:
-    """Return the table of the epochs of the training in the folder `run`, CSV."""
-    return str(_state(run)["progress"]["curves"])
+    """Return the table of the epochs of the training in the folder `run`, CSV; empty if nothing is saved."""
+    state = read_state(run)
+    return str(state["progress"]["curves"]) if state else ""
 
 
 def _state(run: Path) -> dict[str, Any]:

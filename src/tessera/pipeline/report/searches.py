@@ -85,8 +85,8 @@ def _figures(found: _Trials) -> Iterator[tuple[str, str, str]]:
     ranked = sorted(found.paths, key=lambda path: -found.importances.get(path, 0))
     yield (
         "The trials in their order",
-        "The line is the best complete trial so far. Of the trials, the worst tenth may lie beyond the axis; they are drawn at its"
-        " end, here and below.",
+        "The line is the best complete trial so far. The worst tenth of the trials may lie beyond the axis; they are drawn at"
+        " its end.",
         _image(8, 3.2, lambda figure: _draw_order(figure, found)),
     )
     yield (
