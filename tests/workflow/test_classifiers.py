@@ -81,13 +81,14 @@ def project(project: Project) -> Project:
                 **{"export": {"city": True}, "label_errors": check},
             },
         },
+        "search": {"size": {"model": "soft", "trials": 2, "space": {"hidden": [4, 8], "training.epochs": [2]}}},
     }
     return project
 
 
 def test_classifiers_are_trained_on_degraded_frames_and_published_with_their_cards(project: Project) -> None:
     pages = [f"results/reports/models/{name}/{page}" for name in ("blurred", "soft") for page in CLASSIFIER.figures]
-    run = project.run("blurred", "soft", *pages)
+    run = project.run("blurred", "soft", "search", *pages)
     assert run.returncode == 0, run.output
     of_soft = {"-city.safetensors", "-city.config.json"}
     for name, further in (("blurred", set()), ("soft", of_soft)):
@@ -98,6 +99,9 @@ def test_classifiers_are_trained_on_degraded_frames_and_published_with_their_car
         assert card["metrics"]["splits"]["val"]["accuracy"] > 0.9
         assert ("embeddings.edges" in card["training"]["settings"]) == (name == "soft")
         assert set(card["export"]["differences"]) == files - {f"{name}-city.config.json"}
+    search = project.results / "search" / "soft" / "size"
+    assert {path.name for path in search.iterdir()} >= {"trials.parquet", "best.yaml", "search.html"}
+    assert len((search / "trials.tsv").read_text().splitlines()) == 3
     pictures = pl.read_parquet(project.results / "datasets" / "blurred" / "pictures.parquet")
     assert pictures.group_by("split", "label").len().sort("split", "label").rows() == [
         *[("train", label, 12) for label in ("blurred", "clean")],

@@ -27,6 +27,7 @@ rule search_classifier:
         images=of_model("<results>/datasets/{dataset}/images"),
         pictures=of_model("<results>/datasets/{dataset}/pictures.parquet"),
         splits=of_model("<results>/datasets/{dataset}/splits.parquet"),
+        vectors=vectors_of_classifier,
         checked="<results>/training/{model}/dataset.json",
         weights=lambda wildcards: weights_file(
             config["classifiers"][wildcards.model]["weights"]

@@ -9,7 +9,7 @@ from tessera.records.tables.splits import trained_on
 with job(snakemake) as (inputs, outputs, params):
     search_classifier(
         dataset=inputs.checksums.parent,
-        vectors=None,
+        vectors=inputs.vectors or None,
         weights=inputs.weights or None,
         **vars(outputs),
         kept=inputs.checked.parent / "searches" / snakemake.wildcards.search / "runs",
