@@ -1,4 +1,4 @@
-"""Small datasets of classifiers: pictures with or without a bright disc, and scikit-learn's digits as vectors."""
+"""Small classifiers and datasets of them: pictures with or without a bright disc, and scikit-learn's digits as vectors."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +9,9 @@ import numpy as np
 import polars as pl
 
 from tessera.core.provenance import write_checksums
+from tessera.imaging.classification.classifier import write_classifier
+from tessera.imaging.classification.network import build_network, preparation_of
+from tessera.imaging.classification.settings import Description
 from tessera.imaging.images import write_image
 from tessera.records.tables.classification import Pictures
 from tessera.records.tables.table import types, write_table
@@ -51,6 +54,17 @@ def make_pictures(folder: Path, *, scored: bool = False, size: int = 40) -> Path
             label = {"score": float(radius)} if scored else {"label": CLASSES[number % 2]}
             rows.append({"key": key, "source": f"{split}-{number // 4}", "split": split, **label})
     return write_pictures(folder, rows)
+
+
+def write_untrained(path: Path, labels: object = CLASSES) -> Path:
+    """Write a small classifier with random weights; return `path`."""
+    import torch
+
+    torch.manual_seed(0)
+    preparation = preparation_of("test_resnet", 32, "stretch")
+    description = Description(labels=labels, architecture="test_resnet", preparation=preparation)
+    write_classifier(path, description, build_network(description).state_dict())
+    return path
 
 
 def make_digits(folder: Path, vectors: Path, per_split: tuple[int, int, int] = (400, 200, 400)) -> Path:

@@ -36,7 +36,7 @@ from tessera.imaging.classification.settings import HEAD, Tiling
 from tessera.imaging.degradation.settings import DegradationSettings
 from tessera.imaging.detection.settings import DetectionSettings, TrainedDetectionSettings, WatermarkDetectionSettings
 from tessera.imaging.mosaic.settings import MosaicSettings
-from tessera.pipeline.classifiers.settings import ClassifierSettings
+from tessera.pipeline.classifiers.settings import ClassifierSettings, ScoreSettings
 from tessera.pipeline.clips.detect import VideoDetectionSettings
 from tessera.pipeline.clips.settings import ClipSettings
 from tessera.pipeline.clips.track import TrackSettings
@@ -306,6 +306,7 @@ class Configuration(Settings):
     comparisons: Comparisons = Comparisons()
     video_metrics: VideoMetricSettings = VideoMetricSettings()
     preview: Preview = Preview()
+    score: ScoreSettings = ScoreSettings()
     report: ReportSettings = ReportSettings()
 
     @model_validator(mode="after")
@@ -385,6 +386,7 @@ class Configuration(Settings):
         known = [*self.classifiers, *self.declared_classifiers]
         used = {
             "scores.classifiers": self.scores.classifiers,
+            "score.model": (self.score.model,) if self.score.model is not None else (),
             **{f"drops.{dataset}": tuple(limits) for dataset, limits in self.drops.items()},
         }
         faults = [
@@ -407,9 +409,12 @@ class Configuration(Settings):
             for name in self.filters.classifiers
             if name not in self.scores.classifiers
         ]
-        for place, (name, limit) in limits.items():
+        labels = {place: (name, limit.label) for place, (name, limit) in limits.items()}
+        if self.score.model and self.score.label is not None:
+            labels["score"] = self.score.model, self.score.label
+        for place, (name, label) in labels.items():
             # The classes of those that are declared are known when they are read.
-            if name in self.classifiers and (fault := label_fault(limit.label, self.classifiers[name].classes)):
+            if name in self.classifiers and (fault := label_fault(label, self.classifiers[name].classes)):
                 faults.append(f"`{place}` does not fit `classifiers.{name}`: {fault}")
         return faults
 

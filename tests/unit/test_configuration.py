@@ -208,6 +208,9 @@ TEXTS = {
     "annotations.frame_labels",
     "harvest.table",
     "restoration.stages.0.base",
+    "score.folder",
+    "score.label",
+    "score.model",
     "watermarks.draw.fonts",
     "watermarks.draw.logos",
 }
@@ -218,6 +221,8 @@ NUMBERS = {".".join(map(str, path)) for path in numbers(DEFAULTS)} - TEXTS
 def test_no_number_may_be_negative_infinite_or_text(value: float | str) -> None:
     # With -1, ultralytics fills the memory of the GPU.
     allowed = {f"models.{name}.training.batch" for name in DEFAULTS["models"] if value == -1}
+    # Scores of a classifier may be negative.
+    allowed |= {name for name in NUMBERS if name.startswith("score.brackets.") and value == -1}
     assert NUMBERS - refused(filled(DEFAULTS, value)) == allowed
 
 
@@ -515,6 +520,9 @@ def test_a_declared_classifier_has_a_name_of_its_own_and_is_no_onnx_model() -> N
         ({"drops": {"mosaic_detection": {"blur": {"max": 1}}}}, "`drops.mosaic_detection.blur` does not fit"),
         ({**USED, "filters": {"classifiers": {"blur": {"max": 0.5}}}}, "set `label` to one of clean, blurred"),
         ({**USED, "filters": {"classifiers": {"blur": {"label": "sharp", "max": 1}}}}, "it has no class 'sharp'"),
+        ({"score": {"model": "blurr"}}, "`score.model` names 'blurr'"),
+        ({"score": {"model": "blur", "label": "sharp"}}, "`score` does not fit `classifiers.blur`: it has no class 'sharp'"),
+        ({"score": {"brackets": [0, 0.5, 0.5]}}, "score.brackets: should ascend"),
         ({**USED, "filters": {"classifiers": {"blur": {"label": "clean"}}}}, "should have a `min` or a `max`"),
         ({**USED, "filters": {"classifiers": {"blur": {"label": "clean", "min": 1, "max": 0}}}}, "`min` should not be above"),
     ],

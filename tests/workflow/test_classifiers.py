@@ -113,6 +113,22 @@ def test_classifiers_are_trained_on_degraded_frames_and_published_with_their_car
     ledger = list(read_ledger(project.results / "selections" / "blurred" / "ledger.jsonl"))
     assert len(ledger) == 36 and {row["status"] for row in ledger} == {"ok"}
     assert not [job for job in run.jobs if "fold" in job]
+
+    project.settings["score"] = {"model": "soft", "folder": "footage", "place": "link"}
+    scored = project.run("score")
+    assert scored.returncode == 0 and {"score_folder", "show_scores"} <= set(scored.jobs), scored.output
+    table = pl.read_csv(project.results / "scores" / "folder" / "scores.tsv", separator="\t")
+    assert table["path"].to_list() == [f"{number}/{index}.png" for number in range(9) for index in range(2)]
+    assert (table["label"] == "clean").mean() > 0.9
+    link = project.results / "scores" / "folder" / "brackets" / "clean" / "0.8-1" / table["path"][0]
+    assert link.is_symlink() and link.samefile(project.folder / "footage" / table["path"][0])
+    assert "Nothing to be done" in project.run("-n", "score").output
+    project.settings["score"]["brackets"] = [0, 0.5, 1]
+    planned = project.run("-n", "score").output
+    assert "show_scores" in planned and "score_folder" not in planned
+    (project.folder / "footage" / "notes.txt").write_text("new")
+    assert "score_folder" in project.run("-n", "score").output
+
     assert "Nothing to be done" in project.run("-n", "blurred", "soft").output
 
     run = project.run("label_errors")

@@ -1,6 +1,8 @@
-# Scores: apply classifiers, trained here or declared, to the sampled frames and to clips.
+# Scores: apply classifiers, trained here or declared, to the sampled frames, to clips, and to any folder. `snakemake score`
 
 from tessera.core.definitions import code_digest
+from tessera.core.files import check_apart, check_there, files_below
+from tessera.core.provenance import fingerprint
 from tessera.core.weights.resolve import weights_checksums, weights_file
 
 # How classifiers are used, by their names: their weights and their tiling.
@@ -108,3 +110,89 @@ rule classify_clips:
         ),
     script:
         "../scripts/classify_clips.py"
+
+
+localrules:
+    score,
+
+
+rule score:
+    input:
+        WITHDRAWN,
+        "<results>/scores/folder/scores.tsv",
+
+
+def classifier_of_folder(wildcards):
+    """Return the file of the classifier that `score` names."""
+    name = config["score"]["model"]
+    if name is None:
+        raise TesseraError("`score.model` is null: name a classifier")
+    if name in config["classifiers"] and name not in MODELS:
+        footage(wildcards)
+    return weights_file(CLASSIFIERS[name]["weights"], name, ".safetensors")
+
+
+def checksums_of_folder(wildcards):
+    """Return the checksums of the classifier that `score` names if it is trained here, else an empty list."""
+    name = config["score"]["model"]
+    return weights_checksums(CLASSIFIERS[name]["weights"], name) if name else []
+
+
+def scored_folder(wildcards):
+    """Return the folder that is scored. Raises `TesseraError` if it is not there, or is mixed up with the results."""
+    folder = config["score"]["folder"]
+    if folder is None:
+        raise TesseraError("`score.folder` is null: name a folder of pictures")
+    check_there("score.folder", folder, folder=True)
+    check_apart("score.folder", folder, workflow.pathvars.apply("<results>/scores"))
+    return folder
+
+
+def watched_folder(wildcards):
+    """Return a value that changes with the files in the folder that is scored."""
+    return fingerprint(files_below(scored_folder(wildcards)))
+
+
+rule score_folder:
+    input:
+        classifier=classifier_of_folder,
+        checksums=checksums_of_folder,
+    output:
+        scored="<results>/scores/folder/scores.parquet",
+        ledger="<results>/scores/folder/ledger.jsonl",
+    log:
+        "<logs>/score_folder.log",
+    benchmark:
+        "<benchmarks>/score_folder.jsonl"
+    threads: 8
+    resources:
+        gpu=1,
+    params:
+        settings=lambda wildcards: CLASSIFIERS[config["score"]["model"]],
+        folder=scored_folder,
+        watched=watched_folder,
+        code=code_digest(
+            "tessera.pipeline.classifiers.folder:score_folder",
+            "tessera.core.weights.resolve:expected_digest",
+            "tessera.imaging.classification.settings:Tiling",
+        ),
+    script:
+        "../scripts/score_folder.py"
+
+
+rule show_scores:
+    input:
+        scored="<results>/scores/folder/scores.parquet",
+    output:
+        table="<results>/scores/folder/scores.tsv",
+        brackets=directory("<results>/scores/folder/brackets"),
+        sheets=directory("<results>/scores/folder/sheets"),
+    log:
+        "<logs>/show_scores.log",
+    benchmark:
+        "<benchmarks>/show_scores.jsonl"
+    params:
+        settings=verbatim(config["score"]),
+        code=code_digest("tessera.pipeline.classifiers.folder:show_scores"),
+    script:
+        "../scripts/show_scores.py"

@@ -98,6 +98,15 @@ def check_there(setting: str, path: Path, *, folder: bool = False) -> None:
         raise TesseraError(f"{setting}: {quoted(path)} is {'not a folder' if folder else 'not there'}; fix the path")
 
 
+def check_apart(setting: str, folder: Path, results: Path) -> None:
+    """Raise `TesseraError` if the `folder` that `setting` names lies in the folder `results`, or holds it."""
+    inner, outer = sorted([Path(folder).resolve(), Path(results).resolve()], key=lambda path: -len(path.parts))
+    if inner.is_relative_to(outer):
+        raise TesseraError(
+            f"{setting}: {quoted(folder)} and the results in {quoted(results)} are mixed up; name another folder"
+        )
+
+
 def _can_be_an_input(path: Path) -> Path:
     if SPECIAL.search(str(path)):
         raise ValueError("this path must not contain <, >, { or }, which have a meaning for Snakemake")

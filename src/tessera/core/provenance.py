@@ -106,9 +106,12 @@ def record_outputs(outputs: Iterable[Path], path: Path) -> None:
     """Write the sha256 of each file of `outputs`, files or folders, to `path`, for `tessera.core.verify`.
 
     The content is JSON, `{output: {name: sha256}}`. A name is relative to the output; for an output that is a file, it is `.`.
+    Links in folders are left out, because the files that they lead to were not written.
     """
     record = {}
     for output in outputs:
-        files = sorted(filter(Path.is_file, output.rglob("*"))) if output.is_dir() else [output]
+        files = [output]
+        if output.is_dir():
+            files = sorted(path for path in output.rglob("*") if path.is_file() and not path.is_symlink())
         record[str(output)] = {file.relative_to(output).as_posix(): sha256_file(file) for file in files}
     path.write_text(json.dumps(record), encoding="utf-8")

@@ -35,15 +35,22 @@ def score_pictures(
     expected: Path | str | None,
     tiling: Tiling | None,
     threads: int,
+    check: Callable[[str], None] = lambda key: None,
 ) -> None:
     """Write what `classifier` sees in each of `pictures`, files by key, to `scored` (`tables.Scored`), in their order.
 
     `expected`: what verifies the classifier, see `read_classifier`. With `tiling`, large pictures are divided into tiles. A
-    picture that cannot be read is a failed row of the `ledger`.
+    picture that cannot be read is a failed row of the `ledger`. `check` gets each key, and raises `Dropped` or `Failed` if its
+    picture is not scored.
     """
+
+    def look(item: Item) -> list[np.ndarray]:
+        check(item["key"])
+        return _picture(item)
+
     rows = [{"key": key, "path": path} for key, path in pictures.items()]
     with Ledger(ledger) as book:
-        table = _score(rows, _picture, read_classifier(classifier, expected), tiling, threads, book, "pictures")
+        table = _score(rows, look, read_classifier(classifier, expected), tiling, threads, book, "pictures")
     write_table(table, Scored, scored)
 
 

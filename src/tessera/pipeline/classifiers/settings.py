@@ -1,6 +1,8 @@
 """Settings of one classifier."""
 
 from difflib import get_close_matches
+from itertools import pairwise
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
@@ -146,3 +148,25 @@ class ClassifierSettings(Settings):
         if isinstance(weights, dict) and set(weights) != set(self.classes):
             raise ValueError(f"`class_weights` should have a number for each of {', '.join(self.classes)}, and for no other")
         return self
+
+
+class ScoreSettings(Settings):
+    """What `snakemake score` scores, and how it shows the scores.
+
+    `model`: the name of a classifier. `label`: the class that is looked at; None: each class. `brackets`: the edges of the
+    brackets of values. `place`: whether pictures are copied or linked by bracket. `shown`: pictures on a contact sheet.
+    """
+
+    model: str | None = None
+    folder: Path | None = None
+    label: str | None = None
+    brackets: tuple[float, ...] = Field((0.0, 0.2, 0.4, 0.6, 0.8, 1.0), min_length=2)
+    place: Literal["none", "copy", "link"] = "none"
+    shown: int = Field(24, ge=1, le=600)
+
+    @field_validator("brackets")
+    @classmethod
+    def _ascend(cls, edges: tuple[float, ...]) -> tuple[float, ...]:
+        if any(one >= other for one, other in pairwise(edges)):
+            raise ValueError("should ascend")
+        return edges

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,23 +20,18 @@ from tessera.imaging.boxes import Box
 from tessera.imaging.footage import read_footage
 from tessera.imaging.images import shrink, write_image
 from tessera.imaging.masks import decode_rle
+from tessera.imaging.sheets import COLOURS, SHADE, Colour, contact_sheet, write
 from tessera.pipeline.previews.proposals import PROPOSED
 from tessera.records.manifest import Source
 
 if TYPE_CHECKING:
     import polars as pl
 
-Colour = tuple[int, int, int]
-# The palette of Okabe and Ito, brightened. It is safe for colour-blind people, and rare in skin, sky and grass.
-COLOURS: tuple[Colour, ...] = ((0, 158, 255), (230, 159, 0), (224, 121, 187), (0, 200, 150), (240, 228, 66), (233, 94, 0))
-INK, SHADE, PAPER = (255, 255, 255), (0, 0, 0), (32, 32, 32)
 TINT = 0.4  # opacity of the colour over a mask
 SLOWEST = 5.0  # lowest frame rate of an overlay video, frames per second
 KNOWN_SHOWN = 10  # most ids that a message lists, the most similar first
 NO_MOSAIC = "no mosaic found"  # the reason for a source that is not restored
 SCORES = 3  # most scores in a caption
-GAP = 8  # pixels around the tiles of a contact sheet
-LINE = 22  # pixels, height of a line of text on a contact sheet
 
 
 class RenderSettings(Settings):
@@ -167,44 +161,6 @@ def colour_of(label: str) -> Colour:
     return COLOURS[int(fraction("previews", label) * len(COLOURS))]
 
 
-def write(image: np.ndarray, text: str, corner: tuple[int, int], line: int, ink: Colour = INK, paper: Colour = SHADE) -> None:
-    """Write `text` into `image` in place, with its top left corner at `corner` (x, y) or as close as the image allows.
-
-    `image`: uint8 (H, W, 3), RGB. `line`: height of the line in pixels. `ink`, `paper`: RGB colours of the text and of its
-    background.
-    """
-    cover = _text(text, line)[: image.shape[0], : image.shape[1], None]
-    height, width = cover.shape[:2]
-    x = min(max(corner[0], 0), image.shape[1] - width)
-    y = min(max(corner[1], 0), image.shape[0] - height)
-    image[y : y + height, x : x + width] = (cover * np.array(ink) + (1 - cover) * np.array(paper)).astype(np.uint8)
-
-
-def contact_sheet(title: str, bands: dict[str, list[tuple[np.ndarray, str]]], settings: RenderSettings) -> np.ndarray:
-    """Return a contact sheet, uint8 (H, W, 3), RGB, with `title` at the top and each of `bands` below.
-
-    `bands`: tiles and their captions by heading. A tile is uint8 (H, W, 3), RGB, with sides of at most `settings.tile` pixels.
-    At least one tile is needed.
-    """
-    columns = min(settings.columns, max(map(len, bands.values())))
-    step_x = settings.tile + GAP
-    steps = {heading: max(image.shape[0] for image, _ in tiles) + LINE + GAP for heading, tiles in bands.items()}
-    total = 2 * LINE + sum(LINE + GAP + step * -(-len(bands[heading]) // columns) for heading, step in steps.items())
-    sheet = np.full((total, GAP + step_x * columns, 3), PAPER, dtype=np.uint8)
-    write(sheet, title, (GAP, GAP), LINE, INK, PAPER)
-    top = 2 * LINE
-    for heading, tiles in bands.items():
-        write(sheet, heading, (GAP, top), LINE, COLOURS[1], PAPER)
-        top += LINE + GAP
-        for place, (image, caption) in enumerate(tiles):
-            x, y = GAP + step_x * (place % columns), top + steps[heading] * (place // columns)
-            left = x + (settings.tile - image.shape[1]) // 2
-            sheet[y : y + image.shape[0], left : left + image.shape[1]] = image
-            write(sheet[:, x : x + settings.tile], caption, (0, y + steps[heading] - LINE - GAP), LINE, INK, PAPER)
-        top += steps[heading] * -(-len(tiles) // columns)
-    return sheet
-
-
 def _render(
     source: dict[str, Any],
     frames: "pl.DataFrame",
@@ -249,7 +205,12 @@ def _render(
     bands = {"evenly spaced": evenly, f"closest to {confidence:g}, the confidence from which a region counts": doubtful}
     counts = regions.filter(regions["score"] >= confidence)["key"].n_unique()
     title = f"{source['source']}: {counted(frames.height, 'frames')} predicted, {counts} with a region"
-    sheet = contact_sheet(title, {heading: [tiles[key] for key in keys] for heading, keys in bands.items() if keys}, settings)
+    sheet = contact_sheet(
+        title,
+        {heading: [tiles[key] for key in keys] for heading, keys in bands.items() if keys},
+        settings.tile,
+        settings.columns,
+    )
     write_image(sheets / f"{name}.jpg", sheet)
 
 
@@ -294,24 +255,3 @@ def _rate(frames: "pl.DataFrame") -> float:
 
 def _line_height(image: np.ndarray) -> int:
     return max(16, int(max(image.shape[:2])) // 48)
-
-
-@lru_cache(maxsize=1024)
-def _text(text: str, line: int) -> np.ndarray:
-    """Return the fraction of each pixel that `text` covers: float64 (line, W), in [0, 1]."""
-    from PIL import Image, ImageDraw
-
-    font = _font(line)
-    text = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
-    margin = line // 4
-    picture = Image.new("L", (int(font.getlength(text)) + 2 * margin, line))
-    ImageDraw.Draw(picture).text((margin, line / 2), text, fill=255, font=font, anchor="lm")
-    return np.asarray(picture) / 255
-
-
-@cache
-def _font(line: int) -> Any:
-    import matplotlib
-    from PIL import ImageFont
-
-    return ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", round(line * 0.7))

@@ -25,9 +25,10 @@ from tessera.imaging.encode import Preset
 from tessera.imaging.frame import BLACK, Matrix, VideoFrame, display_matrix, from_planes, is_turned, rgb, small_planes, upright
 from tessera.imaging.images import resize, write_image
 from tessera.imaging.paint import paint
+from tessera.imaging.sheets import contact_sheet
 from tessera.imaging.video import read_frames, read_packets
 from tessera.imaging.video_copy import VideoCopy, encodable, suffix_of_copy
-from tessera.pipeline.previews.rendering import NO_MOSAIC, RenderSettings, contact_sheet, stamp, summarise_previews
+from tessera.pipeline.previews.rendering import NO_MOSAIC, RenderSettings, stamp, summarise_previews
 from tessera.pipeline.previews.restore import Patch, Region, Restore, restored
 
 if TYPE_CHECKING:
@@ -279,7 +280,8 @@ class _Sheet:
         """Return the sheet, uint8 (H, W, 3), RGB. Raises `Failed` if no frame with a region was added."""
         if not self._bands["Frames before"]:
             raise Failed("no frame with a region can be decoded")
-        return contact_sheet(title, {heading: tiles for heading, tiles in self._bands.items() if tiles}, self._render)
+        bands = {heading: tiles for heading, tiles in self._bands.items() if tiles}
+        return contact_sheet(title, bands, self._render.tile, self._render.columns)
 
 
 def _middles(indices: np.ndarray, count: int) -> deque[int]:

@@ -7,13 +7,12 @@ import polars as pl
 import pytest
 from clip_tables import clip, write_clips
 
-from classification_dataset import CLASSES
+from classification_dataset import CLASSES, write_untrained
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import read_ledger
 from tessera.core.provenance import sha256_file
 from tessera.imaging.classification.classifier import read_classifier, write_classifier
-from tessera.imaging.classification.network import build_network, preparation_of
-from tessera.imaging.classification.settings import Description, ScoreRange, Tiling
+from tessera.imaging.classification.settings import ScoreRange, Tiling
 from tessera.imaging.images import write_image
 from tessera.imaging.video import read_frames, read_packets
 from tessera.pipeline.classifiers.predict import classify_clips, score_frames, score_pictures
@@ -23,16 +22,6 @@ from tessera.records.tables.footage import Frames
 from tessera.records.tables.table import read_table, types, write_table
 
 pytestmark = pytest.mark.slow
-
-
-def write(path: Path, labels: object = CLASSES) -> Path:
-    import torch
-
-    torch.manual_seed(0)
-    preparation = preparation_of("test_resnet", 32, "stretch")
-    description = Description(labels=labels, architecture="test_resnet", preparation=preparation)
-    write_classifier(path, description, build_network(description).state_dict())
-    return path
 
 
 @pytest.fixture
@@ -47,7 +36,7 @@ def pictures(tmp_path: Path) -> dict[str, Path]:
 
 
 def test_broken_pictures_are_failed_rows_and_all_others_have_results(pictures: dict[str, Path], tmp_path: Path) -> None:
-    path = write(tmp_path / "classifier.safetensors")
+    path = write_untrained(tmp_path / "classifier.safetensors")
     arguments = {"expected": sha256_file(path), "threads": 1}
     score_pictures(pictures, path, tmp_path / "s", tmp_path / "l", tiling=None, **arguments)  # type: ignore[arg-type]
     rows = read_table(tmp_path / "s", Scored)
@@ -67,7 +56,7 @@ def test_broken_pictures_are_failed_rows_and_all_others_have_results(pictures: d
 
 
 def test_scores_and_results_that_are_not_finite(pictures: dict[str, Path], tmp_path: Path) -> None:
-    path = write(tmp_path / "classifier.safetensors", ScoreRange(most=5))
+    path = write_untrained(tmp_path / "classifier.safetensors", ScoreRange(most=5))
     classifier = read_classifier(path)
     weights = dict(classifier.network.state_dict())
     score_pictures(pictures, path, tmp_path / "s", tmp_path / "l", expected=None, tiling=None, threads=1)
@@ -81,13 +70,13 @@ def test_scores_and_results_that_are_not_finite(pictures: dict[str, Path], tmp_p
 
 
 def test_another_file_than_the_declared_one_is_refused(pictures: dict[str, Path], tmp_path: Path) -> None:
-    path = write(tmp_path / "classifier.safetensors")
+    path = write_untrained(tmp_path / "classifier.safetensors")
     with pytest.raises(TesseraError, match="its sha256 is"):
         score_pictures(pictures, path, tmp_path / "s", tmp_path / "l", expected="1" * 64, tiling=None, threads=1)
 
 
 def test_the_frames_of_an_unchanged_source_are_taken_from_the_store(tmp_path: Path) -> None:
-    path = write(tmp_path / "classifier.safetensors")
+    path = write_untrained(tmp_path / "classifier.safetensors")
     keys = write_frames(tmp_path, {"a": 2, "b": 3})
     first = frame_scores(tmp_path, path)
     assert first["key"].to_list() == keys and set(first["classes"].map_elements(tuple, object)) == {CLASSES}
@@ -138,7 +127,7 @@ def frame_scores(folder: Path, classifier: Path, tiling: Tiling | None = None) -
 
 
 def test_a_clip_has_the_mean_of_its_sampled_frames(tmp_path: Path) -> None:
-    path = write(tmp_path / "classifier.safetensors")
+    path = write_untrained(tmp_path / "classifier.safetensors")
     rng = np.random.default_rng(0)
     clips = [clip("a-0-1", 30, (48, 32), pads=[[0, 4, 0, 0]] * 30), clip("b-0-1", 30, (48, 32))]
     write_clips(tmp_path, clips, {"a-0-1": list(rng.integers(0, 256, (30, 32, 48, 3), np.uint8))})

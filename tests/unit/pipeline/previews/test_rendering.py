@@ -16,16 +16,15 @@ from tessera.core.ledger import Ledger
 from tessera.imaging.encode import write_video
 from tessera.imaging.images import read_image, write_image
 from tessera.imaging.masks import encode_rle
+from tessera.imaging.sheets import contact_sheet, write
 from tessera.pipeline.previews.rendering import (
     Mark,
     RenderSettings,
     colour_of,
-    contact_sheet,
     draw_marks,
     gate_previews,
     previewed_sources,
     render_previews,
-    write,
 )
 from tessera.records.manifest import Source
 from tessera.records.tables.annotation import Annotations, PredictedFrames
@@ -81,7 +80,7 @@ def test_text_stays_inside_any_picture_at_any_corner(corner: tuple[int, int], sh
 
 def test_a_sheet_has_every_tile_under_its_heading() -> None:
     tiles = [(np.full((50, 200, 3), 10 * number, np.uint8), str(number)) for number in range(1, 8)]
-    sheet = contact_sheet("title", {"first": tiles[:5], "second": tiles[5:]}, RenderSettings(tile=200, columns=3))
+    sheet = contact_sheet("title", {"first": tiles[:5], "second": tiles[5:]}, 200, 3)
     found = [number for number in range(1, 8) if (sheet == 10 * number).all(axis=2).sum() >= 50 * 200]
     assert found == list(range(1, 8))
 

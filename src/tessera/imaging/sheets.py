@@ -1,0 +1,72 @@
+"""Contact sheets: pictures in rows, with captions."""
+
+from functools import cache, lru_cache
+from typing import Any
+
+import numpy as np
+
+Colour = tuple[int, int, int]
+# The palette of Okabe and Ito, brightened. It is safe for colour-blind people, and rare in skin, sky and grass.
+COLOURS: tuple[Colour, ...] = ((0, 158, 255), (230, 159, 0), (224, 121, 187), (0, 200, 150), (240, 228, 66), (233, 94, 0))
+INK, SHADE, PAPER = (255, 255, 255), (0, 0, 0), (32, 32, 32)
+GAP = 8  # pixels around the tiles of a contact sheet
+LINE = 22  # pixels, height of a line of text on a contact sheet
+
+
+def write(image: np.ndarray, text: str, corner: tuple[int, int], line: int, ink: Colour = INK, paper: Colour = SHADE) -> None:
+    """Write `text` into `image` in place, with its top left corner at `corner` (x, y) or as close as the image allows.
+
+    `image`: uint8 (H, W, 3), RGB. `line`: height of the line in pixels. `ink`, `paper`: RGB colours of the text and of its
+    background.
+    """
+    cover = _text(text, line)[: image.shape[0], : image.shape[1], None]
+    height, width = cover.shape[:2]
+    x = min(max(corner[0], 0), image.shape[1] - width)
+    y = min(max(corner[1], 0), image.shape[0] - height)
+    image[y : y + height, x : x + width] = (cover * np.array(ink) + (1 - cover) * np.array(paper)).astype(np.uint8)
+
+
+def contact_sheet(title: str, bands: dict[str, list[tuple[np.ndarray, str]]], tile: int, columns: int) -> np.ndarray:
+    """Return a contact sheet, uint8 (H, W, 3), RGB, with `title` at the top and each of `bands` below.
+
+    `bands`: tiles and their captions by heading. A tile is uint8 (H, W, 3), RGB, with sides of at most `tile` pixels.
+    A row has `columns` tiles. At least one tile is needed.
+    """
+    columns = min(columns, max(map(len, bands.values())))
+    step_x = tile + GAP
+    steps = {heading: max(image.shape[0] for image, _ in tiles) + LINE + GAP for heading, tiles in bands.items()}
+    total = 2 * LINE + sum(LINE + GAP + step * -(-len(bands[heading]) // columns) for heading, step in steps.items())
+    sheet = np.full((total, GAP + step_x * columns, 3), PAPER, dtype=np.uint8)
+    write(sheet, title, (GAP, GAP), LINE, INK, PAPER)
+    top = 2 * LINE
+    for heading, tiles in bands.items():
+        write(sheet, heading, (GAP, top), LINE, COLOURS[1], PAPER)
+        top += LINE + GAP
+        for place, (image, caption) in enumerate(tiles):
+            x, y = GAP + step_x * (place % columns), top + steps[heading] * (place // columns)
+            left = x + (tile - image.shape[1]) // 2
+            sheet[y : y + image.shape[0], left : left + image.shape[1]] = image
+            write(sheet[:, x : x + tile], caption, (0, y + steps[heading] - LINE - GAP), LINE, INK, PAPER)
+        top += steps[heading] * -(-len(tiles) // columns)
+    return sheet
+
+
+@lru_cache(maxsize=1024)
+def _text(text: str, line: int) -> np.ndarray:
+    """Return the fraction of each pixel that `text` covers: float64 (line, W), in [0, 1]."""
+    from PIL import Image, ImageDraw
+
+    font = _font(line)
+    text = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+    margin = line // 4
+    picture = Image.new("L", (int(font.getlength(text)) + 2 * margin, line))
+    ImageDraw.Draw(picture).text((margin, line / 2), text, fill=255, font=font, anchor="lm")
+    return np.asarray(picture) / 255
+
+
+@cache
+def _font(line: int) -> Any:
+    import matplotlib
+    from PIL import ImageFont
+
+    return ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", round(line * 0.7))
