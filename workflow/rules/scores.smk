@@ -112,16 +112,6 @@ rule classify_clips:
         "../scripts/classify_clips.py"
 
 
-localrules:
-    score,
-
-
-rule score:
-    input:
-        WITHDRAWN,
-        "<results>/scores/folder/scores.tsv",
-
-
 def classifier_of_folder(wildcards):
     """Return the file of the classifier that `score` names."""
     name = config["score"]["model"]
@@ -151,6 +141,15 @@ def scored_folder(wildcards):
 def watched_folder(wildcards):
     """Return a value that changes with the files in the folder that is scored."""
     return fingerprint(files_below(scored_folder(wildcards)))
+
+
+rule score:
+    input:
+        # Also here, because Snakemake needs no classifier if there are earlier scores.
+        classifier_of_folder,
+        WITHDRAWN,
+        "<results>/scores/folder/scores.tsv",
+    localrule: True
 
 
 rule score_folder:

@@ -101,6 +101,7 @@ def show_scores(folder: Path, scored: Path, settings: ScoreSettings, table: Path
         row["key"]: f"{row['label']} {max(row['probabilities']):.3f}" if classes else f"{row['score']:.3f}" for row in rows
     }
     _write_sheet("least certain", folder, order, captions, settings.shown, sheets / "least-certain.jpg")
+    tell(f"the table, the brackets and the contact sheets are in {table.parent}")
 
 
 def _write_tsv(rows: Sequence[dict[str, Any]], classes: Sequence[str], path: Path) -> None:
