@@ -156,7 +156,14 @@ class DeclaredClassifier(Settings):
     """A classifier that was trained elsewhere, and exported by Tessera as .safetensors."""
 
     weights: WeightsSettings
+    embedding: str | None = None
     tiling: Tiling | None = None
+
+    @model_validator(mode="after")
+    def _is_not_tiled_as_a_head(self) -> Self:
+        if self.embedding is not None and self.tiling is not None:
+            raise ValueError("`tiling` should be null for a head: the vectors are of whole pictures")
+        return self
 
     @field_validator("weights")
     @classmethod
@@ -395,6 +402,12 @@ class Configuration(Settings):
             for name in names
             if name not in known
         ]
+        declared = ", ".join(self.embeddings) or "none"
+        faults += [
+            f"`declared_classifiers.{name}.embedding` is {each.embedding!r}; `embeddings` has {declared}"
+            for name, each in self.declared_classifiers.items()
+            if each.embedding is not None and each.embedding not in self.embeddings
+        ]
         allowed = [dataset.name for dataset in DATASETS if dataset.layout is IMAGES]
         faults += [
             f"`drops` names {dataset!r}; frames can be left out of {', '.join(allowed)}"
@@ -435,9 +448,14 @@ class Configuration(Settings):
             if "scenes" in dataset.gates:
                 own |= dict.fromkeys(self.scores.classifiers, "scores.classifiers")
             own |= dict.fromkeys(self.drops.get(dataset.name, {}), f"drops.{dataset.name}")
+        heads = {f"classifiers.{name}": each.embedding for name, each in self.classifiers.items()}
+        heads |= {f"declared_classifiers.{name}": each.embedding for name, each in self.declared_classifiers.items()}
+        for place, embedding in heads.items():
+            if embedding in self.embeddings and self.embeddings[embedding].weights == "trained":
+                needs.setdefault(place.split(".")[1], {})[self.embeddings[embedding].detector] = f"{place}.embedding"
         for name, classifier in self.classifiers.items():
-            if classifier.pictures.regions:
-                needs[name] = {classifier.pictures.regions.dataset: f"classifiers.{name}.pictures.regions"}
+            if regions := classifier.pictures.regions:
+                needs.setdefault(name, {})[regions.dataset] = f"classifiers.{name}.pictures.regions"
         try:
             TopologicalSorter(needs).prepare()
         except CycleError as error:

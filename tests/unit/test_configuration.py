@@ -520,6 +520,7 @@ def test_a_declared_classifier_has_a_name_of_its_own_and_is_no_onnx_model() -> N
         ({"drops": {"mosaic_detection": {"blur": {"max": 1}}}}, "`drops.mosaic_detection.blur` does not fit"),
         ({**USED, "filters": {"classifiers": {"blur": {"max": 0.5}}}}, "set `label` to one of clean, blurred"),
         ({**USED, "filters": {"classifiers": {"blur": {"label": "sharp", "max": 1}}}}, "it has no class 'sharp'"),
+        ({"declared_classifiers": {"other": {"weights": DECLARED, "embedding": "look"}}}, "is 'look'; `embeddings` has none"),
         ({"score": {"model": "blurr"}}, "`score.model` names 'blurr'"),
         ({"score": {"model": "blur", "label": "sharp"}}, "`score` does not fit `classifiers.blur`: it has no class 'sharp'"),
         ({"score": {"brackets": [0, 0.5, 0.5]}}, "score.brackets: should ascend"),
@@ -542,6 +543,10 @@ def test_a_classifier_that_would_choose_what_it_learns_from_is_refused() -> None
     assert load_configuration({**usual, "drops": {}})
     with pytest.raises(TesseraError, match=r"marks needs mosaic_detection \(`classifiers\.marks\.pictures\.regions`\)"):
         load_configuration({**usual, "drops": {"mosaic_detection": limit}})
+    look = {"kind": "detector", "weights": "trained", "detector": "mosaic_detection"}
+    head = {"embeddings": {"look": look}, "declared_classifiers": {"head": {"weights": DECLARED, "embedding": "look"}}}
+    with pytest.raises(TesseraError, match=r"head needs mosaic_detection \(`declared_classifiers\.head\.embedding`\)"):
+        load_configuration({**head, "drops": {"mosaic_detection": {"head": {"label": "marked", "max": 0.5}}}})
     with pytest.raises(TesseraError, match=r"mosaic_detection needs nsfw_detection \(`regions\.detectors\.nsfw`\)"):
         load_configuration({**usual, "drops": {"nsfw_detection": limit}})
 

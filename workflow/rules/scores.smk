@@ -5,13 +5,19 @@ from tessera.core.files import check_apart, check_there, files_below
 from tessera.core.provenance import fingerprint
 from tessera.core.weights.resolve import weights_checksums, weights_file
 
-# How classifiers are used, by their names: their weights and their tiling.
+# How classifiers are used, by their names: their weights, their tiling, and the settings of the embedding of a head.
 CLASSIFIERS = {
-    **{
-        name: {"weights": "trained", "tiling": each["tiling"]}
-        for name, each in config["classifiers"].items()
-    },
-    **config["declared_classifiers"],
+    name: {
+        "weights": (
+            each["weights"] if name in config["declared_classifiers"] else "trained"
+        ),
+        "tiling": each["tiling"],
+        "embedding": config["embeddings"].get(each["embedding"]),
+    }
+    for name, each in [
+        *config["classifiers"].items(),
+        *config["declared_classifiers"].items(),
+    ]
 }
 
 # Those by which frames are left out of datasets that are made.
@@ -37,21 +43,50 @@ wildcard_constraints:
     classifier=any_of(CLASSIFIERS),
 
 
+def used_classifier(wildcards):
+    """Return the name of the classifier of a job: its wildcard or, without one, that which `score` names."""
+    name = getattr(wildcards, "classifier", config["score"]["model"])
+    if name is None:
+        raise TesseraError("`score.model` is null: name a classifier")
+    if name in config["classifiers"] and name not in MODELS:
+        footage(wildcards)
+    return name
+
+
 def classifier_weights(wildcards):
-    """Return the file of a classifier."""
-    name = wildcards.classifier
+    """Return the file of the classifier of a job."""
+    name = used_classifier(wildcards)
     return weights_file(CLASSIFIERS[name]["weights"], name, ".safetensors")
 
 
 def classifier_checksums(wildcards):
-    """Return the checksums of a classifier if it is trained here, else an empty list."""
-    name = wildcards.classifier
+    """Return the checksums of the classifier of a job if it is trained here, else an empty list."""
+    name = used_classifier(wildcards)
     return weights_checksums(CLASSIFIERS[name]["weights"], name)
 
 
+def embedder_weights(wildcards):
+    """Return the file of the model of the vectors of a head, or an empty list for other classifiers."""
+    own = CLASSIFIERS[used_classifier(wildcards)]["embedding"]
+    return weights_file(own["weights"], own["detector"]) if own else []
+
+
+def embedder_checksums(wildcards):
+    """Return the checksums of the model of the vectors of a head if it is trained here, else an empty list."""
+    own = CLASSIFIERS[used_classifier(wildcards)]["embedding"]
+    return weights_checksums(own["weights"], own["detector"]) if own else []
+
+
 def use_of_classifier(wildcards):
-    """Return the settings of the use of a classifier."""
-    return CLASSIFIERS[wildcards.classifier]
+    """Return the settings of the use of the classifier of a job, without those of its embedding that are for other uses."""
+    settings = CLASSIFIERS[used_classifier(wildcards)]
+    others = {"clips", "near_duplicates", "detector"}
+    own = settings["embedding"] and {
+        name: value
+        for name, value in settings["embedding"].items()
+        if name not in others
+    }
+    return {**settings, "embedding": own}
 
 
 rule score_frames:
@@ -60,6 +95,8 @@ rule score_frames:
         pictures="<results>/frames/{shard}/images",
         classifier=classifier_weights,
         checksums=classifier_checksums,
+        embedder=embedder_weights,
+        embedder_checksums=embedder_checksums,
     output:
         # The store, the folder `kept`, is not an output, so that it survives killed jobs and changes.
         scored="<results>/scores/frames/{shard}/{classifier}.parquet",
@@ -76,8 +113,7 @@ rule score_frames:
         scored_by=code_digest("tessera.pipeline.classifiers.predict:score_frames"),
         code=code_digest(
             "tessera.pipeline.classifiers.predict:score_frames",
-            "tessera.core.weights.resolve:expected_digest",
-            "tessera.imaging.classification.settings:Tiling",
+            "tessera.pipeline.classifiers.predict:use_of",
         ),
     script:
         "../scripts/score_frames.py"
@@ -89,6 +125,8 @@ rule classify_clips:
         pictures="<results>/clips/{shard}/images",
         classifier=classifier_weights,
         checksums=classifier_checksums,
+        embedder=embedder_weights,
+        embedder_checksums=embedder_checksums,
     output:
         scored="<results>/scores/clips/{shard}/{classifier}.parquet",
         ledger="<results>/scores/clips/{shard}/{classifier}.jsonl",
@@ -105,27 +143,10 @@ rule classify_clips:
         scored_by=code_digest("tessera.pipeline.classifiers.predict:classify_clips"),
         code=code_digest(
             "tessera.pipeline.classifiers.predict:classify_clips",
-            "tessera.core.weights.resolve:expected_digest",
-            "tessera.imaging.classification.settings:Tiling",
+            "tessera.pipeline.classifiers.predict:use_of",
         ),
     script:
         "../scripts/classify_clips.py"
-
-
-def classifier_of_folder(wildcards):
-    """Return the file of the classifier that `score` names."""
-    name = config["score"]["model"]
-    if name is None:
-        raise TesseraError("`score.model` is null: name a classifier")
-    if name in config["classifiers"] and name not in MODELS:
-        footage(wildcards)
-    return weights_file(CLASSIFIERS[name]["weights"], name, ".safetensors")
-
-
-def checksums_of_folder(wildcards):
-    """Return the checksums of the classifier that `score` names if it is trained here, else an empty list."""
-    name = config["score"]["model"]
-    return weights_checksums(CLASSIFIERS[name]["weights"], name) if name else []
 
 
 def scored_folder(wildcards):
@@ -146,7 +167,7 @@ def watched_folder(wildcards):
 rule score:
     input:
         # Also here, because Snakemake needs no classifier if there are earlier scores.
-        classifier_of_folder,
+        classifier_weights,
         WITHDRAWN,
         "<results>/scores/folder/scores.tsv",
     localrule: True
@@ -154,8 +175,10 @@ rule score:
 
 rule score_folder:
     input:
-        classifier=classifier_of_folder,
-        checksums=checksums_of_folder,
+        classifier=classifier_weights,
+        checksums=classifier_checksums,
+        embedder=embedder_weights,
+        embedder_checksums=embedder_checksums,
     output:
         scored="<results>/scores/folder/scores.parquet",
         ledger="<results>/scores/folder/ledger.jsonl",
@@ -167,13 +190,12 @@ rule score_folder:
     resources:
         gpu=1,
     params:
-        settings=lambda wildcards: CLASSIFIERS[config["score"]["model"]],
+        settings=use_of_classifier,
         folder=scored_folder,
         watched=watched_folder,
         code=code_digest(
             "tessera.pipeline.classifiers.folder:score_folder",
-            "tessera.core.weights.resolve:expected_digest",
-            "tessera.imaging.classification.settings:Tiling",
+            "tessera.pipeline.classifiers.predict:use_of",
         ),
     script:
         "../scripts/score_folder.py"

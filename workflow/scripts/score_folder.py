@@ -3,16 +3,19 @@
 from pathlib import Path
 
 from tessera.core.job import job
-from tessera.core.weights.resolve import expected_digest
-from tessera.imaging.classification.settings import Tiling
 from tessera.pipeline.classifiers.folder import score_folder
+from tessera.pipeline.classifiers.predict import use_of
 
 with job(snakemake) as (inputs, outputs, params):
     score_folder(
         folder=Path(params.folder),
-        classifier=inputs.classifier,
-        expected=expected_digest(params.settings["weights"], inputs.checksums),
-        tiling=params.settings["tiling"] and Tiling(**params.settings["tiling"]),
+        use=use_of(
+            settings=params.settings,
+            classifier=inputs.classifier,
+            checksums=inputs.checksums,
+            embedder=inputs.embedder,
+            embedder_checksums=inputs.embedder_checksums,
+        ),
         threads=snakemake.threads,
         **vars(outputs),
     )

@@ -3,17 +3,19 @@
 from pathlib import Path
 
 from tessera.core.job import job
-from tessera.core.weights.resolve import expected_digest
-from tessera.imaging.classification.settings import Tiling
-from tessera.pipeline.classifiers.predict import score_frames
+from tessera.pipeline.classifiers.predict import score_frames, use_of
 
 with job(snakemake) as (inputs, outputs, params):
     score_frames(
         frames=inputs.frames,
         images=inputs.pictures,
-        classifier=inputs.classifier,
-        expected=expected_digest(params.settings["weights"], inputs.checksums),
-        tiling=params.settings["tiling"] and Tiling(**params.settings["tiling"]),
+        use=use_of(
+            settings=params.settings,
+            classifier=inputs.classifier,
+            checksums=inputs.checksums,
+            embedder=inputs.embedder,
+            embedder_checksums=inputs.embedder_checksums,
+        ),
         kept=Path(snakemake.output.scored).parent / "kept" / snakemake.wildcards.classifier,
         code=params.scored_by,
         threads=snakemake.threads,

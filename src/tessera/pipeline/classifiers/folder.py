@@ -13,10 +13,9 @@ from tessera.core.files import IMAGE_SUFFIXES, file_name, files_below
 from tessera.core.job import progress, tell
 from tessera.core.ledger import read_ledger
 from tessera.core.messages import counted, tallied
-from tessera.imaging.classification.settings import Tiling
 from tessera.imaging.images import read_image, shrink, write_image
 from tessera.imaging.sheets import contact_sheet
-from tessera.pipeline.classifiers.predict import score_pictures
+from tessera.pipeline.classifiers.predict import Use, score_pictures
 from tessera.pipeline.classifiers.settings import ScoreSettings
 from tessera.records.limits import label_fault
 from tessera.records.tables.classification import Scored
@@ -37,22 +36,20 @@ class Values(NamedTuple):
 
 def score_folder(
     folder: Path,
-    classifier: Path,
-    expected: Path | str,
-    tiling: Tiling | None,
+    use: Use,
     *,
     threads: int,
     scored: Path,
     ledger: Path,
 ) -> None:
-    """Write what `classifier` sees in the pictures below `folder` to `scored` (`tables.Scored`), sorted by path.
+    """Write what a classifier sees in the pictures below `folder` to `scored` (`tables.Scored`), sorted by path.
 
-    The key of a picture is its path in `folder`. `expected`, `tiling`: see `score_pictures`. Hidden files and folders are left
+    The key of a picture is its path in `folder`. Hidden files and folders are left
     out, and links to folders are not followed. `ledger` gets one row for each other file: one that is no picture is dropped,
     one that cannot be read fails. No file of `folder` is changed.
     """
     files = {file.relative_to(folder).as_posix(): file for file in files_below(folder)}
-    score_pictures(files, classifier, scored, ledger, expected=expected, tiling=tiling, threads=threads, check=_check_name)
+    score_pictures(files, use, scored, ledger, threads=threads, check=_check_name)
     rows = read_ledger(ledger)
     reasons = Counter(row["reason"] for row in rows if row["status"] != "ok")
     told = f"{sum(row['status'] == 'ok' for row in rows):,} of {counted(len(rows), 'files')} in {str(folder)!r} were scored"

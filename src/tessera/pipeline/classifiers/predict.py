@@ -3,18 +3,21 @@
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 
-from tessera.core.errors import Failed
+from tessera.core.errors import Failed, TesseraError
 from tessera.core.job import ahead, progress
 from tessera.core.ledger import Ledger, read_ledger
 from tessera.core.provenance import digest, sha256_file, sha256_if_readable
 from tessera.core.store import Store
-from tessera.imaging.classification.classifier import Classifier, read_classifier
-from tessera.imaging.classification.settings import Tiling
+from tessera.core.weights.resolve import expected_digest
+from tessera.imaging.classification.classifier import read_classifier
+from tessera.imaging.classification.settings import Description, Tiling
+from tessera.imaging.embedding.embedder import Embedder
+from tessera.imaging.embedding.settings import EmbedderSettings
 from tessera.imaging.images import read_image
 from tessera.records.clips import packets_of, pictures_of, spread
 from tessera.records.tables.classification import Scored
@@ -22,26 +25,95 @@ from tessera.records.tables.clips import Clips
 from tessera.records.tables.footage import Frames
 from tessera.records.tables.table import read_table, types, write_table
 
+Settings = Mapping[str, Any]
 TABLE, LEDGER = "scored.parquet", "ledger.jsonl"  # files in the store, of each source
 Item = Mapping[str, Any]  # a row of what is scored, with `key`, `source` and `path`
 
 
+class Use(NamedTuple):
+    """A classifier in a file, and how it is applied to pictures.
+
+    `expected`: what verifies the file, see `read_classifier`. With `tiling`, large pictures are divided into tiles.
+    `embedding`: of a head, the file of the model of its vectors, what verifies it, and its settings.
+    """
+
+    classifier: Path
+    expected: Path | str | None
+    tiling: Tiling | None = None
+    embedding: tuple[Path, Path | str, EmbedderSettings] | None = None
+
+    def identity(self) -> list[Any]:
+        """Return all that decides what is seen, for a digest. Where the files come from does not count."""
+        found: list[Any] = [sha256_file(self.classifier), self.tiling and self.tiling.model_dump(mode="json")]
+        if self.embedding:
+            weights, _, settings = self.embedding
+            used = settings.model_dump(mode="json", include=set(EmbedderSettings.model_fields) - {"weights"})
+            found += [sha256_file(weights), used]
+        return found
+
+    def load(self) -> "Scorer":
+        """Return the classifier, ready to be applied. Raises `TesseraError` if its inputs are not what is stated here."""
+        trained = read_classifier(self.classifier, self.expected)
+        name = trained.description.embedding
+        if self.embedding is None:
+            if name is not None:
+                raise TesseraError(
+                    f"{self.classifier} is a head on vectors of an embedding called {name!r} where it was trained; name yours"
+                    " in `embedding`"
+                )
+            return Scorer(trained.description, lambda pictures: np.stack(list(trained.predict(pictures, self.tiling))))
+        if name is None:
+            raise TesseraError(f"{self.classifier} takes pictures and not vectors; leave `embedding` out")
+        embedder = Embedder(*self.embedding)
+        # One picture at a time, so that its result does not depend on the others.
+        return Scorer(
+            trained.description,
+            lambda pictures: trained.predict_vectors(np.concatenate([embedder.embed([picture]) for picture in pictures])),
+        )
+
+
+class Scorer(NamedTuple):
+    """A classifier that is loaded.
+
+    `see` returns what it sees in pictures, uint8 (H, W, 3), RGB: float32 (N, classes), or (N, 1) for a score.
+    """
+
+    description: Description
+    see: Callable[[Sequence[np.ndarray]], np.ndarray]
+
+
+def use_of(
+    settings: Settings,
+    classifier: Path,
+    checksums: Path | list[Path],
+    embedder: Path | list[Path],
+    embedder_checksums: Path | list[Path],
+) -> Use:
+    """Return the use of a classifier that its `settings` state: `weights`, `tiling`, and the `embedding` of a head or None.
+
+    `classifier`, `embedder`: the files of both. `checksums`, `embedder_checksums`: see `expected_digest`.
+    """
+    own, tiling = settings["embedding"], settings["tiling"]
+    embedding = None
+    if own is not None:
+        assert isinstance(embedder, Path), "a head has an embedding"
+        embedding = embedder, expected_digest(own["weights"], embedder_checksums), EmbedderSettings(**own)
+    return Use(classifier, expected_digest(settings["weights"], checksums), tiling and Tiling(**tiling), embedding)
+
+
 def score_pictures(
     pictures: Mapping[str, Path],
-    classifier: Path,
+    use: Use,
     scored: Path,
     ledger: Path,
     *,
-    expected: Path | str | None,
-    tiling: Tiling | None,
     threads: int,
     check: Callable[[str], None] = lambda key: None,
 ) -> None:
-    """Write what `classifier` sees in each of `pictures`, files by key, to `scored` (`tables.Scored`), in their order.
+    """Write what a classifier sees in each of `pictures`, files by key, to `scored` (`tables.Scored`), in their order.
 
-    `expected`: what verifies the classifier, see `read_classifier`. With `tiling`, large pictures are divided into tiles. A
-    picture that cannot be read is a failed row of the `ledger`. `check` gets each key, and raises `Dropped` or `Failed` if its
-    picture is not scored.
+    A picture that cannot be read is a failed row of the `ledger`. `check` gets each key, and raises `Dropped` or `Failed` if
+    its picture is not scored.
     """
 
     def look(item: Item) -> list[np.ndarray]:
@@ -50,16 +122,14 @@ def score_pictures(
 
     rows = [{"key": key, "path": path} for key, path in pictures.items()]
     with Ledger(ledger) as book:
-        table = _score(rows, look, read_classifier(classifier, expected), tiling, threads, book, "pictures")
+        table = _score(rows, look, use.load(), threads, book, "pictures")
     write_table(table, Scored, scored)
 
 
 def score_frames(
     frames: Path,
     images: Path,
-    classifier: Path,
-    expected: Path | str,
-    tiling: Tiling | None,
+    use: Use,
     kept: Path,
     *,
     code: str,
@@ -67,24 +137,22 @@ def score_frames(
     scored: Path,
     ledger: Path,
 ) -> None:
-    """Write what `classifier` sees in each of the sampled `frames` (`tables.Frames`) to `scored` (`tables.Scored`).
+    """Write what a classifier sees in each of the sampled `frames` (`tables.Frames`) to `scored` (`tables.Scored`).
 
-    `images`: the folder of the frames. `expected`, `tiling` and `ledger`: see `score_pictures`. The rows of a source are kept
-    in the `Store` in the folder `kept`, under a digest of everything that they depend on, including `code`. The classifier is
-    loaded only if some are missing there.
+    `images`: the folder of the frames. A frame that cannot be read is a failed row of the `ledger`. The rows of a source are
+    kept in the `Store` in the folder `kept`, under a digest of everything that they depend on, including `code`. The classifier
+    is loaded only if some are missing there.
     """
     own = read_table(frames, Frames).sort("source", "index")
     items = own.select("key", "source", path=pl.lit(f"{images}/") + pl.col("file"))
-    _score_sources(items, _picture, classifier, expected, tiling, kept, code, threads, scored, ledger, "frames")
+    _score_sources(items, _picture, use, kept, code, threads, scored, ledger, "frames")
 
 
 def classify_clips(
     clips: Path,
     images: Path,
     samples: int,
-    classifier: Path,
-    expected: Path | str,
-    tiling: Tiling | None,
+    use: Use,
     kept: Path,
     *,
     code: str,
@@ -92,7 +160,7 @@ def classify_clips(
     scored: Path,
     ledger: Path,
 ) -> None:
-    """Write what `classifier` sees in `clips` (`tables.Clips`) to `scored` (`tables.Scored`): the mean over their frames.
+    """Write what a classifier sees in `clips` (`tables.Clips`) to `scored` (`tables.Scored`): the mean over their frames.
 
     `images`: the folder of their videos. `samples`: the number of frames, without their padding, see `spread`. The rest is as
     in `score_frames`.
@@ -108,7 +176,7 @@ def classify_clips(
         samples=samples,
         path=pl.lit(f"{images}/") + pl.col("key") + ".mp4",
     )
-    _score_sources(items, _clip, classifier, expected, tiling, kept, code, threads, scored, ledger, "clips")
+    _score_sources(items, _clip, use, kept, code, threads, scored, ledger, "clips")
 
 
 def _clip(item: Item) -> list[np.ndarray]:
@@ -124,9 +192,7 @@ def _picture(item: Item) -> list[np.ndarray]:
 def _score_sources(
     items: pl.DataFrame,
     look: Callable[[Item], list[np.ndarray]],
-    classifier: Path,
-    expected: Path | str,
-    tiling: Tiling | None,
+    use: Use,
     kept: Path,
     code: str,
     threads: int,
@@ -138,16 +204,16 @@ def _score_sources(
     store = Store(kept, "sources")
     whole: set[str] = set()
     parts = [pl.DataFrame(schema=types(Scored))]
-    made_by = [sha256_file(classifier), tiling and tiling.model_dump(mode="json"), code]
-    trained = None
+    made_by = [*use.identity(), code]
+    scorer = None
     with Ledger(ledger) as book:
         for (_,), own in items.group_by("source", maintain_order=True):
             rows = own.to_dicts()
             name = digest([*made_by, [{**row, "path": sha256_if_readable(Path(row["path"]))} for row in rows]])
             if not store.holds(name):
-                trained = trained or read_classifier(classifier, expected)
+                scorer = scorer or use.load()
                 with store.make(name) as folder, Ledger(folder / LEDGER) as looked:
-                    write_table(_score(rows, look, trained, tiling, threads, looked, unit), Scored, folder / TABLE)
+                    write_table(_score(rows, look, scorer, threads, looked, unit), Scored, folder / TABLE)
             item = store.item(name)
             parts.append(read_table(item / TABLE, Scored))
             outcomes = read_ledger(item / LEDGER)
@@ -163,8 +229,7 @@ def _score_sources(
 def _score(
     items: Sequence[Item],
     look: Callable[[Item], list[np.ndarray]],
-    trained: Classifier,
-    tiling: Tiling | None,
+    scorer: Scorer,
     threads: int,
     book: Ledger,
     unit: str,
@@ -173,13 +238,12 @@ def _score(
     import torch
 
     torch.set_num_threads(threads)
-    classes = list(trained.description.classes)
+    classes = list(scorer.description.classes)
     rows: list[dict[str, Any]] = []
     with ThreadPoolExecutor(threads) as pool:
         for item, looking in progress(ahead(pool, look, items, threads), len(items), unit):
             with book.item(item["key"]):
-                results = list(trained.predict(looking.result(), tiling))
-                result = np.mean(results, axis=0)
+                result = scorer.see(looking.result()).mean(axis=0)
                 if not np.isfinite(result).all():
                     raise Failed("result is not finite", "the classifier overflows on this picture; leave the picture out")
                 found = {"label": classes[int(result.argmax())], "score": None} if classes else {"score": float(result[0])}

@@ -16,6 +16,7 @@ from tessera.core.ledger import read_ledger
 from tessera.core.provenance import sha256_file
 from tessera.imaging.images import read_image, write_image
 from tessera.pipeline.classifiers.folder import bracket_of, score_folder, show_scores
+from tessera.pipeline.classifiers.predict import Use
 from tessera.pipeline.classifiers.settings import ScoreSettings
 from tessera.records.tables.classification import Scored
 from tessera.records.tables.table import read_table, types, write_table
@@ -44,7 +45,7 @@ def folder(tmp_path: Path) -> Path:
 def test_each_file_of_a_folder_has_a_row_and_pictures_have_scores(folder: Path, tmp_path: Path) -> None:
     model = write_untrained(tmp_path / "classifier.safetensors")
     outputs = {"scored": tmp_path / "s", "ledger": tmp_path / "l"}
-    score_folder(folder, model, sha256_file(model), None, threads=2, **outputs)
+    score_folder(folder, Use(model, sha256_file(model)), threads=2, **outputs)
     assert read_table(tmp_path / "s", Scored)["key"].to_list() == sorted(NAMES)
     rows = {row["key"]: (row["status"], row["reason"]) for row in read_ledger(tmp_path / "l")}
     assert rows == dict.fromkeys(NAMES, ("ok", "")) | {

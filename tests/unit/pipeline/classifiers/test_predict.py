@@ -12,10 +12,13 @@ from tessera.core.errors import TesseraError
 from tessera.core.ledger import read_ledger
 from tessera.core.provenance import sha256_file
 from tessera.imaging.classification.classifier import read_classifier, write_classifier
-from tessera.imaging.classification.settings import ScoreRange, Tiling
-from tessera.imaging.images import write_image
+from tessera.imaging.classification.network import build_network
+from tessera.imaging.classification.settings import HEAD, Description, ScoreRange, Tiling
+from tessera.imaging.embedding.embedder import Embedder
+from tessera.imaging.embedding.settings import EmbedderSettings
+from tessera.imaging.images import read_image, write_image
 from tessera.imaging.video import read_frames, read_packets
-from tessera.pipeline.classifiers.predict import classify_clips, score_frames, score_pictures
+from tessera.pipeline.classifiers.predict import Use, classify_clips, score_frames, score_pictures
 from tessera.records.clips import spread
 from tessera.records.tables.classification import Scored
 from tessera.records.tables.footage import Frames
@@ -37,8 +40,8 @@ def pictures(tmp_path: Path) -> dict[str, Path]:
 
 def test_broken_pictures_are_failed_rows_and_all_others_have_results(pictures: dict[str, Path], tmp_path: Path) -> None:
     path = write_untrained(tmp_path / "classifier.safetensors")
-    arguments = {"expected": sha256_file(path), "threads": 1}
-    score_pictures(pictures, path, tmp_path / "s", tmp_path / "l", tiling=None, **arguments)  # type: ignore[arg-type]
+    use = Use(path, sha256_file(path))
+    score_pictures(pictures, use, tmp_path / "s", tmp_path / "l", threads=1)
     rows = read_table(tmp_path / "s", Scored)
     assert rows["key"].to_list() == ["0", "1", "2"] and set(rows["label"]) <= set(CLASSES)
     ledger = {row["key"]: (row["status"], row["reason"]) for row in read_ledger(tmp_path / "l")}
@@ -46,10 +49,10 @@ def test_broken_pictures_are_failed_rows_and_all_others_have_results(pictures: d
     assert ledger["page"] == ("failed", "image cannot be decoded") and ledger["missing"] == ("failed", "missing")
     assert ledger["empty"] == ("failed", "empty file") and ledger["1"] == ("ok", "")
     some = {key: pictures[key] for key in ("2", "1")}
-    score_pictures(some, path, tmp_path / "t", tmp_path / "m", tiling=None, **arguments)  # type: ignore[arg-type]
+    score_pictures(some, use, tmp_path / "t", tmp_path / "m", threads=1)
     assert read_table(tmp_path / "t", Scored).sort("key").equals(rows.filter(rows["key"] != "0"))
     tiled = Tiling(tile=50, combine="max")
-    score_pictures(some, path, tmp_path / "t", tmp_path / "m", tiling=tiled, **arguments)  # type: ignore[arg-type]
+    score_pictures(some, use._replace(tiling=tiled), tmp_path / "t", tmp_path / "m", threads=1)
     found = read_table(tmp_path / "t", Scored)
     assert sum(found["probabilities"][1]) > 1, "the highest of each class"
     assert found["probabilities"][0].to_list() == rows["probabilities"][2].to_list(), "nothing is tiled that is 5 pixels high"
@@ -59,12 +62,12 @@ def test_scores_and_results_that_are_not_finite(pictures: dict[str, Path], tmp_p
     path = write_untrained(tmp_path / "classifier.safetensors", ScoreRange(most=5))
     classifier = read_classifier(path)
     weights = dict(classifier.network.state_dict())
-    score_pictures(pictures, path, tmp_path / "s", tmp_path / "l", expected=None, tiling=None, threads=1)
+    score_pictures(pictures, Use(path, None), tmp_path / "s", tmp_path / "l", threads=1)
     rows = read_table(tmp_path / "s", Scored)
     assert rows["label"].to_list() == [None] * 3 and rows["score"].is_between(0, 5).all()
     weights["conv1.0.weight"] = weights["conv1.0.weight"] * 0 + 3e38
     write_classifier(path, classifier.description, weights)
-    score_pictures(pictures, path, tmp_path / "s", tmp_path / "l", expected=None, tiling=None, threads=1)
+    score_pictures(pictures, Use(path, None), tmp_path / "s", tmp_path / "l", threads=1)
     assert read_table(tmp_path / "s", Scored).is_empty()
     assert {row["reason"] for row in read_ledger(tmp_path / "l")} >= {"result is not finite"}
 
@@ -72,7 +75,7 @@ def test_scores_and_results_that_are_not_finite(pictures: dict[str, Path], tmp_p
 def test_another_file_than_the_declared_one_is_refused(pictures: dict[str, Path], tmp_path: Path) -> None:
     path = write_untrained(tmp_path / "classifier.safetensors")
     with pytest.raises(TesseraError, match="its sha256 is"):
-        score_pictures(pictures, path, tmp_path / "s", tmp_path / "l", expected="1" * 64, tiling=None, threads=1)
+        score_pictures(pictures, Use(path, "1" * 64), tmp_path / "s", tmp_path / "l", threads=1)
 
 
 def test_the_frames_of_an_unchanged_source_are_taken_from_the_store(tmp_path: Path) -> None:
@@ -84,9 +87,7 @@ def test_the_frames_of_an_unchanged_source_are_taken_from_the_store(tmp_path: Pa
     alone.mkdir()
     score_pictures(
         {key: tmp_path / "images" / f"{key}.png" for key in keys[:2]},
-        *(path, alone / "s", alone / "l"),
-        expected=None,
-        tiling=None,
+        *(Use(path, None), alone / "s", alone / "l"),
         threads=2,
     )
     assert read_table(alone / "s", Scored).equals(first[:2]), "as by itself"
@@ -117,7 +118,7 @@ def write_frames(folder: Path, counts: dict[str, int]) -> list[str]:
 
 def frame_scores(folder: Path, classifier: Path, tiling: Tiling | None = None) -> pl.DataFrame:
     score_frames(
-        *(folder / "frames.parquet", folder / "images", classifier, sha256_file(classifier), tiling, folder / "kept"),
+        *(folder / "frames.parquet", folder / "images", Use(classifier, sha256_file(classifier), tiling), folder / "kept"),
         code="1",
         threads=2,
         scored=folder / "s",
@@ -132,7 +133,7 @@ def test_a_clip_has_the_mean_of_its_sampled_frames(tmp_path: Path) -> None:
     clips = [clip("a-0-1", 30, (48, 32), pads=[[0, 4, 0, 0]] * 30), clip("b-0-1", 30, (48, 32))]
     write_clips(tmp_path, clips, {"a-0-1": list(rng.integers(0, 256, (30, 32, 48, 3), np.uint8))})
     outputs = {"scored": tmp_path / "s", "ledger": tmp_path / "l"}
-    use = tmp_path / "clips.parquet", tmp_path / "images", 4, path, sha256_file(path), None, tmp_path / "kept"
+    use = tmp_path / "clips.parquet", tmp_path / "images", 4, Use(path, sha256_file(path)), tmp_path / "kept"
     classify_clips(*use, code="1", threads=2, **outputs)
     rows = read_table(tmp_path / "s", Scored)
     assert rows["key"].to_list() == ["a-0-1"] and [row["status"] for row in read_ledger(tmp_path / "l")] == ["ok", "failed"]
@@ -142,3 +143,29 @@ def test_a_clip_has_the_mean_of_its_sampled_frames(tmp_path: Path) -> None:
     pictures = [frame.image()[:28] for frame in read_frames(video, packets, looks, threads=1)]
     expected = np.mean(list(read_classifier(path).predict(pictures)), axis=0)
     assert len(looks) == 4 and rows["probabilities"][0].to_list() == expected.tolist()
+
+
+def test_a_head_sees_the_vectors_of_its_embedding(pictures: dict[str, Path], tmp_path: Path) -> None:
+    import timm
+    import torch
+
+    model = tmp_path / "model.pt"
+    torch.save(timm.create_model("test_resnet").state_dict(), model)
+    weights = {"source": str(model), "sha256": sha256_file(model)}
+    settings = EmbedderSettings(kind="timm", architecture="test_resnet", weights=weights, preprocessing={"size": 32})
+    embedder = Embedder(model, weights["sha256"], settings)
+    vectors = {key: embedder.embed([read_image(pictures[key])]) for key in "012"}
+    description = Description(labels=CLASSES, architecture=HEAD, embedding="look", features=vectors["0"].shape[1], hidden=16)
+    head, plain = tmp_path / "head.safetensors", write_untrained(tmp_path / "classifier.safetensors")
+    write_classifier(head, description, build_network(description).state_dict())
+    use = Use(head, sha256_file(head), None, (model, weights["sha256"], settings))
+    score_pictures(pictures, use, tmp_path / "s", tmp_path / "l", threads=2)
+    rows = read_table(tmp_path / "s", Scored)
+    expected = [read_classifier(head).predict_vectors(each)[0].tolist() for each in vectors.values()]
+    assert rows["key"].to_list() == list(vectors) and rows["probabilities"].to_list() == expected
+    with pytest.raises(TesseraError, match="is a head on vectors of an embedding called 'look'"):
+        Use(head, None).load()
+    with pytest.raises(TesseraError, match="takes pictures and not vectors"):
+        use._replace(classifier=plain, expected=None).load()
+    others = [use._replace(classifier=plain), use._replace(embedding=None), use._replace(tiling=Tiling())]
+    assert len({str(each.identity()) for each in (use, *others)}) == 4, "each decides what is kept"
