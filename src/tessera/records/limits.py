@@ -38,8 +38,10 @@ def label_fault(label: str | None, classes: Sequence[str]) -> str:
     """Return why `label` is no label of a classifier with `classes`, none for a score; empty if it is one."""
     if label is None and classes:
         return f"it tells classes apart: set `label` to one of {', '.join(classes)}"
+    if label is not None and not classes:
+        return "it gives a score: leave `label` out"
     if label is not None and label not in classes:
-        return f"it has no class {label!r}; " + (f"it has {', '.join(classes)}" if classes else "it gives a score: no `label`")
+        return f"it has no class {label!r}: set `label` to one of {', '.join(classes)}"
     return ""
 
 

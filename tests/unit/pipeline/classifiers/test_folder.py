@@ -113,7 +113,7 @@ def test_pictures_are_linked_by_the_probability_of_each_class(folder: Path, tmp_
     assert placed == sorted(f"0.5-1/{name}" for name in NAMES[1:])
     assert sheets == {"highest.jpg", "lowest.jpg", "least-certain.jpg"}
     assert len(set(brightest(tmp_path / "one" / "sheets" / "lowest.jpg"))) == 2, "two pictures"
-    with pytest.raises(TesseraError, match="it has no class 'other'; it has in/door, out"):
+    with pytest.raises(TesseraError, match="it has no class 'other': set `label` to one of in/door, out"):
         show(folder, rows, tmp_path / "two", label="other")
 
 

@@ -128,7 +128,7 @@ def test_a_clip_beyond_the_limit_of_a_classifier_is_dropped_with_its_name_and_va
     assert ledger["c-0-1"][:2] == ("ok", "kept by decision") and "0.75 > 0.5" in ledger["c-0-1"][2]
     assert ledger["d-0-1"] == ("failed", "not scored", "quality")
     other = OFF.model_copy(update={"classifiers": {"quality": ScoreLimit(label="grainy", max=0.5)}})
-    with pytest.raises(TesseraError, match="'quality' does not fit it: it has no class 'grainy'; it has clean, compressed"):
+    with pytest.raises(TesseraError, match="'quality' does not fit it: it has no class 'grainy': set `label` to one of clean"):
         run(tmp_path, clips, scores, other, classified={"quality": tables})
 
 
