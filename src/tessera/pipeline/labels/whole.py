@@ -13,6 +13,7 @@ from tessera.core.errors import Dropped, Failed, TesseraError
 from tessera.core.job import tell
 from tessera.core.ledger import Ledger
 from tessera.core.messages import counted
+from tessera.pipeline.labels.asked import AskedFrames
 from tessera.pipeline.labels.layouts import whole
 from tessera.pipeline.labels.layouts.item import Item
 from tessera.pipeline.labels.pictures import Picture, Store, origin
@@ -42,11 +43,13 @@ def import_image_labels(
     labels: Path,
     pictures: Path,
     ledger: Path,
+    sources: Path | None = None,
 ) -> None:
     """Write the labels of the images of `label_set` to the table `labels` (`tables.ImageLabels`).
 
     Every label is a class of its own unless `classes` of the set says what it means; then, others are unknown. For what becomes
-    of the images, see `sets.import_labels`; `pictures`, `place`, `blocklist` and `blocklist_distance` are as there.
+    of the images, see `sets.import_labels`; `pictures`, `place`, `blocklist` and `blocklist_distance` are as there. `sources`:
+    `tables.Sources`, if the images are frames of them that were asked for, see `AskedFrames`.
 
     `ledger` gets one row per image, and one for each file or row of a table that cannot be used. An image with two labels
     fails, also if they are those of two identical files. An unknown label, or one that is not wanted, drops its image. The
@@ -64,13 +67,14 @@ def import_image_labels(
         height, width = picture.image.shape[:2]
         stated = conflicts.get(picture.sha256) or item.labels(key, width, height)
         value = _value(stated, label_set, known, picture.file, unknown)
-        given = origin(label_set, f"{IMAGE_LABELS}{label_set.name}", picture)
+        given = (asked.origin if asked else origin)(label_set, f"{IMAGE_LABELS}{label_set.name}", picture)
         row = {"key": key, **vars(given), "width": width, "height": height, "sha256": picture.sha256}
         row |= {"task": label_set.task or label_set.name, "origin": label_set.format, "label": None, "score": None}
         found.append({**row, label_set.values: value})
         return []
 
     pictures.mkdir()
+    asked = AskedFrames(sources) if sources else None
     store = Store(pictures, place, read_blocklist(blocklist), blocklist_distance)
     with open_files(label_set.path, place_of_set) as files, Ledger(ledger) as rows:
         usable = usable_files(files, label_set.name, rows)
@@ -87,6 +91,23 @@ def import_image_labels(
         for line in class_warnings(Counter(row["label"] for row in found)):
             tell(f"{place_of_set}: {line}")
     write_table(pl.DataFrame(found, schema=types(ImageLabels)), ImageLabels, labels)
+
+
+def has_answers(label_set: ImageLabelSet, folder: str) -> bool:
+    """Return whether a picture in `folder`, below the top of `label_set`, has a label.
+
+    Raises `TesseraError` if the set cannot be read.
+    """
+    with open_files(label_set.path, f"annotations.image_labels: {label_set.name!r}") as files:
+        items = READERS[label_set.format]([file for file in files if not file.fault], label_set.task)
+        return any(_is_answered(item) for item in items if item.name.startswith(f"{folder}/"))
+
+
+def _is_answered(item: Item[list[str]]) -> bool:
+    try:
+        return any(label.strip() for label in item.labels("", 0, 0))
+    except Dropped:
+        return False
 
 
 def class_warnings(counts: Counter[str]) -> list[str]:

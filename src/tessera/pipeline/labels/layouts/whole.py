@@ -13,13 +13,16 @@ from tessera.pipeline.labels.layouts.label_studio import read_exports
 from tessera.pipeline.labels.layouts.labelme import Document, read_documents
 from tessera.pipeline.labels.pictures import Pictures, is_picture, split_name
 from tessera.records.annotation.formats.label_studio import Task, read_choices
+from tessera.records.rounds import ROUND
 
 
 def read_folders(files: Sequence[File], question: str) -> list[Item[list[str]]]:
-    """A folder for each class, directly in the set or in a folder named `train`, `val` or `test`."""
+    """A folder for each class, directly in the set or in a folder named `train`, `val` or `test`, also in those of rounds."""
     items: list[Item[list[str]]] = []
     for file in filter(is_picture, files):
         folders = list(file.path.parts[:-1])
+        if folders and ROUND.fullmatch(folders[0]):
+            del folders[0]
         if folders and split_name(folders[0]):
             del folders[0]
         if folders:

@@ -7,7 +7,9 @@ label-studio-sdk 2.0.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
@@ -187,6 +189,7 @@ class Prediction:
 
     model_version: str
     choices: Mapping[str, str]  # what it chose for the whole picture, by the name of the question
+    score: float | None = None  # how certain the choices are; None if that is not known
 
 
 def write_task(
@@ -195,8 +198,8 @@ def write_task(
     """Return a task with the regions of `image` as a prediction to correct, and the losses.
 
     `address`: the picture as Label Studio reaches it. `data`: more fields of the data of the task. A polygon with several parts
-    or holes becomes a brush with the same pixels. The score of the task is the lowest of its regions, so that Label Studio can
-    sort the least certain pictures first.
+    or holes becomes a brush with the same pixels. The score of the task is the lowest of its regions and choices, so that
+    Label Studio can sort the least certain pictures first.
     """
     results: list[dict[str, Any]] = []
     losses: list[Loss] = []
@@ -216,9 +219,18 @@ def write_task(
         result = {"id": digest([image.key, question])[:10], "type": "choices", "from_name": question, "to_name": "image"}
         results.append({**result, "value": {"choices": [choice]}})
     predicted: dict[str, Any] = {"model_version": prediction.model_version, "result": results}
-    if scores := [result["score"] for result in results if "score" in result]:
+    scores = [result["score"] for result in results if "score" in result]
+    if scores := scores if prediction.score is None else [*scores, prediction.score]:
         predicted["score"] = min(scores)
     return {"data": {"image": address, KEY: image.key, **(data or {})}, "predictions": [predicted]}, losses
+
+
+def local_address(path: Path) -> str:
+    """Return the address of the file `path` for Label Studio.
+
+    It serves local files below the working folder or, if `path` is absolute, below `/`.
+    """
+    return f"/data/local-files/?d={quote(path.as_posix().lstrip('/'))}"
 
 
 def labelling_config(labels: Sequence[str], questions: Mapping[str, Sequence[str]]) -> str:

@@ -178,7 +178,9 @@ def unknown_labels(document: dict[str, Any], classes: Sequence[str]) -> list[str
     return [label for label in labels if isinstance(label, str) and class_of(label, classes) is None]
 
 
-def write_labelme(image: ImageAnnotations, path: Path, image_path: str, *, proposal: bool = False) -> list[Loss]:
+def write_labelme(
+    image: ImageAnnotations, path: Path, image_path: str, *, proposal: bool = False, flags: Sequence[str] = ()
+) -> list[Loss]:
     """Write `image` to `path` as a labelme file, and return the losses.
 
     `image_path` is the path of the image, relative to `path`. An image without regions gets the flag `sfw`. The rings of a
@@ -186,7 +188,8 @@ def write_labelme(image: ImageAnnotations, path: Path, image_path: str, *, propo
     which labelme keeps.
 
     If `proposal` is true, the file is marked so that `is_proposal` recognises it until labelme saves it. No flag is set. It has
-    the flag `accept` if it has regions, because labelme only saves a file in which something was changed.
+    the flag `accept` if it has regions, because labelme only saves a file in which something was changed. `flags`: the classes
+    of whole images, one of which is asked for; they replace other flags.
     """
     shapes: list[dict[str, Any]] = []
     losses: list[Loss] = []
@@ -221,8 +224,11 @@ def write_labelme(image: ImageAnnotations, path: Path, image_path: str, *, propo
         "imageHeight": image.height,
         "imageWidth": image.width,
     }
-    if proposal:
+    if flags:
+        document["flags"] = dict.fromkeys(flags, False)
+    elif proposal:
         document["flags"] = {"sfw": False, "accept": False} if shapes else {"sfw": False}
+    if proposal:
         document["version"] = _mark(document)
     Path(path).write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return losses

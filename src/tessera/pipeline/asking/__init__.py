@@ -1,0 +1,1 @@
+"""Ask people for the labels from which a classifier learns most."""

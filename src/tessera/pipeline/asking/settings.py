@@ -1,0 +1,30 @@
+"""Settings of asking for labels."""
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from tessera.core.settings import Settings
+
+
+class HardNegativeSettings(Settings):
+    """Pictures of footage that shows none of `free_of`, its column in the manifest, and should thus have the class `label`."""
+
+    free_of: str
+    label: str
+    fraction: float = Field(0.2, gt=0, le=1)
+
+
+class AskSettings(Settings):
+    """Which pictures people are asked to label.
+
+    `model`: a classifier. `answers`: the set in `annotations.image_labels` whose folder gets the pictures. `candidates`: of
+    how many times `count` pictures, the least certain ones, those are taken that differ most. `embedding`: what they differ in;
+    None for perceptual hashes.
+    """
+
+    model: str | None = None
+    answers: str = "asked"
+    count: PositiveInt = 100
+    validation: NonNegativeInt = 50
+    candidates: float = Field(3.0, ge=1, le=1000)
+    embedding: str | None = None
+    hard_negatives: HardNegativeSettings | None = None
