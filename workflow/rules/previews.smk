@@ -54,6 +54,15 @@ def previewed_classes(wildcards):
     )
 
 
+def sources_free_of_it(wildcards):
+    """Return the ids of the sources of a shard that are known to show nothing that the previewed model finds."""
+    return [
+        source.source
+        for source in SHARDS[wildcards.shard]
+        if PREVIEWED_MODEL.finds in source.free_of
+    ]
+
+
 def preview_weights(wildcards):
     """Return the weights of the preview."""
     if PREVIEW_WEIGHTS == "trained" and PREVIEW_MODEL not in MODELS:
@@ -159,6 +168,7 @@ rule propose_labels:
         settings=lookup(dpath="preview/proposals", within=config),
         model=PREVIEW_MODEL,
         classes=previewed_classes,
+        free=sources_free_of_it,
         code=code_digest(
             "tessera.pipeline.previews.proposals:propose_labels",
             "tessera.records.confidence:with_confidences",

@@ -18,5 +18,6 @@ with job(snakemake) as (inputs, outputs, params):
         settings=settings,
         model=params.model,
         classes=params.classes,
+        free=params.free,
         **vars(outputs),
     )

@@ -194,7 +194,7 @@ def propose(folder: Path, labels: Path | None, **settings: Any) -> dict[str, str
     write_table(pl.DataFrame(regions, schema=types(Annotations)), Annotations, folder / "regions")
     wanted = ProposalSettings(folder=folder / "proposed", **{"choose": "every", "every": 1, **settings})
     tables = (folder / "sources", folder / "predicted", folder / "regions")
-    propose_labels(*tables, labels, 0.25, wanted, "model", ["nsfw"], folder / "report.tsv", folder / "studio.xml")
+    propose_labels(*tables, labels, 0.25, wanted, "model", ["nsfw"], (), folder / "report.tsv", folder / "studio.xml")
     rows = [line.split("\t") for line in (folder / "report.tsv").read_text().splitlines()[1:]]
     return {key: status for _, key, status in rows}
 

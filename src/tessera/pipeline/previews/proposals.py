@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TextIO
-from urllib.parse import quote
 
 import numpy as np
 from pydantic import Field, NonNegativeInt, PositiveInt
@@ -22,7 +21,7 @@ from tessera.imaging.footage import read_footage
 from tessera.imaging.images import write_image
 from tessera.imaging.masks import decode_rle
 from tessera.imaging.polygons import Part, Ring, trace
-from tessera.records.annotation.formats.label_studio import Prediction, labelling_config, write_task
+from tessera.records.annotation.formats.label_studio import Prediction, labelling_config, local_address, write_task
 from tessera.records.annotation.formats.labelme import write_labelme
 from tessera.records.annotation.label_files import CHECKSUMS, LABEL_SUFFIX, is_unsaved, labelled_frames
 from tessera.records.annotation.model import Annotation, ImageAnnotations
@@ -34,6 +33,7 @@ SHOWN = 5  # edited files that a message lists
 JOURNAL = "SHA256SUMS.journal"  # files that are being written; exists only during a job, or after a job was killed
 PROPOSED = "proposed"
 SPREAD = "proposed: evenly spaced, for too few are uncertain"
+HARD = "proposed: the source shows none of what was found there"
 EDITED = "edited by a person: kept"
 DELETED = "deleted by a person: not proposed again"
 LABELLED = "not proposed: the frame has a label"
@@ -76,6 +76,7 @@ def propose_labels(
     settings: ProposalSettings,
     model: str,
     classes: Sequence[str],
+    free: Collection[str],
     report: Path,
     labelling: Path,
 ) -> None:
@@ -84,7 +85,8 @@ def propose_labels(
     `sources`: `tables.Sources`. `frames`: `tables.PredictedFrames`. `predictions`: `tables.Annotations`. `labels`: the folder
     with the labels of frames; a frame that has one is not proposed, so that no copied proposal replaces it. Label files have
     all predicted regions, because it is quicker to delete a region than to draw one. Files that a person edited or deleted
-    stay as they are.
+    stay as they are. Of sources in `free`, which show nothing that the model finds, the frames with the most confident mistakes
+    are proposed in place of uncertain ones, and all without regions.
 
     If `settings.format` is `label_studio`, a label file is a task with the regions as the prediction of `model`. `labelling`
     gets the labelling configuration of Label Studio for `classes`, and `report` one tab-separated row per frame: source, key,
@@ -109,13 +111,18 @@ def propose_labels(
         own = of_source.filter(~labelled)
         regions = own.select("key").join(seen, on="key", maintain_order="left_right")
         listed = settings.frames.get(name, ())
-        indices = choose(own, regions, confidence, settings, listed)
-        more = spread(own, indices, settings) if settings.choose == "uncertain" else []
+        is_free = name in free
+        # Whatever counts there is false: the closer to certainty, the worse.
+        doubtful = (regions.filter(pl.col("score") >= confidence), 1.0) if is_free else (regions, confidence)
+        indices = choose(own, *doubtful, settings, listed)
+        more = spread(own, indices, settings) if settings.choose == "uncertain" and not is_free else []
         chosen = own.filter(pl.col("index").is_in([*indices, *more]))
-        proposals = _proposals(source, chosen, regions, settings.simplify)
+        proposals = _proposals(source, chosen, regions.clear() if is_free else regions, settings.simplify)
         status_of = dict(place(settings.folder / file_name(name), proposals, write))
         spaced = set(own.filter(pl.col("index").is_in(more))["key"])
         status_of |= {key: SPREAD for key in spaced if status_of[key] == PROPOSED}
+        if is_free and settings.choose == "uncertain":
+            status_of |= {key: HARD for key, status in status_of.items() if status == PROPOSED}
         if settings.choose == "list":
             status_of = dict.fromkeys(of_source.filter(labelled, pl.col("index").is_in(listed))["key"], LABELLED) | status_of
             absent = sorted(set(listed) - set(of_source["index"]))
@@ -179,12 +186,9 @@ def write_proposal(regions: ImageAnnotations, path: Path, picture: str) -> None:
 def write_proposed_task(folder: Path, model: str, regions: ImageAnnotations, path: Path, picture: str) -> None:
     """Write `regions` to `path` as a task of Label Studio, with the prediction of `model`.
 
-    `picture`: the name of the image beside it. `folder`: the folder with the folders of all sources. Label Studio serves local
-    files below the working folder or, if `folder` is absolute, below `/`.
+    `picture`: the name of the image beside it. `folder`: the folder with the folders of all sources, see `local_address`.
     """
-    image = folder / path.parent.name / picture
-    address = f"/data/local-files/?d={quote(image.as_posix().lstrip('/'))}"
-    task, _ = write_task(regions, address, Prediction(model, {}))
+    task, _ = write_task(regions, local_address(folder / path.parent.name / picture), Prediction(model, {}))
     path.write_text(json.dumps(task) + "\n", encoding="utf-8")
 
 
