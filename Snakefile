@@ -67,6 +67,7 @@ include: "workflow/rules/label_errors.smk"
 include: "workflow/rules/previews.smk"
 include: "workflow/rules/restored.smk"
 include: "workflow/rules/detector_figures.smk"
+include: "workflow/rules/ask.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/verify.smk"
 

@@ -36,6 +36,7 @@ from tessera.imaging.classification.settings import HEAD, Tiling
 from tessera.imaging.degradation.settings import DegradationSettings
 from tessera.imaging.detection.settings import DetectionSettings, TrainedDetectionSettings, WatermarkDetectionSettings
 from tessera.imaging.mosaic.settings import MosaicSettings
+from tessera.pipeline.asking.settings import AskSettings
 from tessera.pipeline.classifiers.settings import ClassifierSettings, ScoreSettings
 from tessera.pipeline.clips.detect import VideoDetectionSettings
 from tessera.pipeline.clips.settings import ClipSettings
@@ -312,6 +313,7 @@ class Configuration(Settings):
     restoration: RestorationSettings = RestorationSettings()
     comparisons: Comparisons = Comparisons()
     video_metrics: VideoMetricSettings = VideoMetricSettings()
+    ask: AskSettings = AskSettings()
     preview: Preview = Preview()
     score: ScoreSettings = ScoreSettings()
     report: ReportSettings = ReportSettings()
@@ -321,6 +323,7 @@ class Configuration(Settings):
         faults = [*self._set_faults(), *self._classifier_faults(), *self._mosaic_faults(), *self._clip_faults()]
         faults += [*self._target_faults(), *self._embedding_faults(), *self._scorer_faults(), *self._cycle_faults()]
         faults += self._search_faults()
+        faults += self._ask_faults()
         reserved = {model.name: model.kind.reserved for model in MODELS}
         faults += [fault for model, compared in self.comparisons for fault in compared_faults(model, compared, reserved[model])]
         if faults:
@@ -463,6 +466,37 @@ class Configuration(Settings):
             listed = ", ".join(f"{one} needs {other} (`{needs[one][other]}`)" for one, other in pairwise(circle))
             return [f"nothing of these can be made first: {listed}; remove one of these settings"]
         return []
+
+    def _ask_faults(self) -> list[str]:
+        """Return why no labels can be asked for."""
+        if self.ask.model is None:
+            return []
+        classifier = self.classifiers.get(self.ask.model)
+        if classifier is None or not classifier.classes:
+            named = [name for name, each in self.classifiers.items() if each.classes]
+            return [f"`ask.model` should be a classifier with classes: {', '.join(named) or 'there is none'}"]
+        sets = {each.name: each for each in self.annotations.image_labels}
+        if self.ask.answers not in sets:
+            return [f"`ask.answers` should name a set in `annotations.image_labels`: {', '.join(sets) or 'there is none'}"]
+        faults = []
+        answers, pictures, place = sets[self.ask.answers], classifier.pictures, f"classifiers.{self.ask.model}.pictures"
+        if answers.name not in pictures.sets:
+            faults.append(f"`{place}.sets` should have {answers.name!r}, the set that `ask.answers` names")
+        if answers.path.suffix.lower() == ".zip" or answers.values != "label" or answers.split:
+            faults.append(f"`annotations.image_labels`: {answers.name!r} should be a folder, with labels and without `split`")
+        if answers.split_by == "image" and (pictures.regions or pictures.degraded):
+            faults.append(
+                f"`annotations.image_labels`: {answers.name!r}: `split_by` should be set, because `{place}` has other pictures"
+                " of the same sources, which would be in two splits"
+            )
+        hard = self.ask.hard_negatives
+        if hard and hard.label not in classifier.classes:
+            faults.append(f"`ask.hard_negatives.label` should be one of {', '.join(classifier.classes)}")
+        if hard and hard.free_of not in (kinds := [model.finds for model in MODELS if model.finds]):
+            faults.append(f"`ask.hard_negatives.free_of` should be one of {', '.join(kinds)}")
+        if self.ask.embedding is not None and self.ask.embedding not in self.embeddings:
+            faults.append(f"`ask.embedding` should be one of `embeddings`: {', '.join(self.embeddings) or 'there is none'}")
+        return faults
 
     def _mosaic_faults(self) -> list[str]:
         """Return why no mosaics can be drawn on frames, if a dataset needs them."""

@@ -206,6 +206,8 @@ DEFAULTS = Configuration().model_dump(mode="json")
 # These are null, and may be text.
 TEXTS = {
     "annotations.frame_labels",
+    "ask.embedding",
+    "ask.model",
     "harvest.table",
     "restoration.stages.0.base",
     "score.folder",
@@ -582,3 +584,41 @@ def test_a_search_of_what_cannot_be_trained_is_refused(change: dict[str, Any], t
     assert found["space"]["training.batch"] == {"from": 8, "to": 64, "step": 8} and found["trials"] == 20
     with pytest.raises(TesseraError, match=re.escape(told)):
         load_configuration({"classifiers": {"blur": classifier}, "search": {"one": {**good, **change}}})
+
+
+@pytest.mark.parametrize(
+    ("ask", "answers", "pictures", "told"),
+    [
+        ({"model": "other"}, {}, {}, "`ask.model` should be a classifier with classes: blur"),
+        ({"answers": "other"}, {}, {}, "`ask.answers` should name a set in `annotations.image_labels`: asked"),
+        ({}, {}, {"sets": []}, "`classifiers.blur.pictures.sets` should have 'asked'"),
+        ({}, {"path": "asked.zip"}, {}, "'asked' should be a folder"),
+        ({}, {"split": "train"}, {}, "without `split`"),
+        ({}, {"split_by": "image"}, {}, "'asked': `split_by` should be set"),
+        ({"embedding": "look"}, {}, {}, "`ask.embedding` should be one of `embeddings`: there is none"),
+        (
+            {"hard_negatives": {"free_of": "nsfw", "label": "x"}},
+            {},
+            {},
+            "`ask.hard_negatives.label` should be one of sharp, soft",
+        ),
+        ({"hard_negatives": {"free_of": "x", "label": "soft"}}, {}, {}, "`ask.hard_negatives.free_of` should be one of nsfw"),
+    ],
+)
+def test_labels_that_could_not_come_back_are_not_asked_for(
+    ask: dict[str, Any], answers: dict[str, Any], pictures: dict[str, Any], told: str
+) -> None:
+    levels = [{"label": "sharp"}, {"label": "soft", "steps": [{"jpeg": {"probability": 1.0, "quality": [5, 40]}}]}]
+    given = {"name": "asked", "path": "labels/asked", "content": "general", "rights": "CC0"}
+    blur = {"labels": ["sharp", "soft"], "pictures": {"sets": ["asked"], "degraded": {"levels": levels}}}
+
+    def settings(ask: dict[str, Any], answers: dict[str, Any], pictures: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "annotations": {"image_labels": [{**given, **answers}]},
+            "classifiers": {"blur": {**blur, "pictures": {**blur["pictures"], **pictures}}},  # type: ignore[dict-item]
+            "ask": {"model": "blur", **ask},
+        }
+
+    assert load_configuration(settings({}, {}, {}))["ask"]["model"] == "blur"
+    with pytest.raises(TesseraError, match=re.escape(told)):
+        load_configuration(settings(ask, answers, pictures))

@@ -111,6 +111,16 @@ def watched_image_labels(wildcards):
     return fingerprint(files_below(given["path"]))
 
 
+def sources_of_answers(wildcards):
+    """Return the table of the sources if a set of images with labels holds frames that were asked for, else an empty list."""
+    asking = config["ask"]["model"] and config["ask"]["answers"]
+    return (
+        "<results>/sources/admitted.parquet"
+        if IMAGE_LABELS[wildcards.image_labels]["name"] == asking
+        else []
+    )
+
+
 def image_label_set(wildcards):
     """Return the settings of a set of images with labels."""
     return IMAGE_LABELS[wildcards.image_labels]
@@ -119,6 +129,7 @@ def image_label_set(wildcards):
 rule import_image_labels:
     input:
         blocklist=lookup(dpath="sources/blocklist", within=config),
+        sources=sources_of_answers,
     output:
         labels="<results>/labels/images/{image_labels}/labels.parquet",
         pictures=directory("<results>/labels/images/{image_labels}/pictures"),

@@ -260,6 +260,7 @@ rule report:
                 ]
             ),
             *(["<results>/reports/footage.html"] if RESTORING["shown"] else []),
+            *expand("<results>/reports/models/{model}/learning.svg", model=ASKED),
             *expand(
                 "<results>/reports/near_duplicates/{embedding}", embedding=COMPARING
             ),

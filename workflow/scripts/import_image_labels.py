@@ -12,5 +12,6 @@ with job(snakemake) as (inputs, outputs, params):
         blocklist=inputs.blocklist,
         blocklist_distance=params.blocklist_distance,
         place=Path(snakemake.output.pictures),
+        sources=inputs.sources or None,
         **vars(outputs),
     )

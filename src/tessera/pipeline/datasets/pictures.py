@@ -123,7 +123,8 @@ def write_picture_dataset(selected: Path, splits: Path, sources: Path, images: P
         path = Path(row["path"])
         place = images / split_of[row["key"]] / f"{row['key']}{path.suffix.lower()}"
         try:
-            (shutil.copyfile if row["source"].startswith(SETS) else link_or_copy)(path, place)
+            # The keys of pictures in sets have a `+`, which is no part of a name that Tessera makes of a source.
+            (shutil.copyfile if "+" in row["key"] else link_or_copy)(path, place)
         except FileNotFoundError:
             raise TesseraError(
                 f"{path}: the picture {row['key']!r} of {row['source']!r} is missing; put it back, or remove its label"

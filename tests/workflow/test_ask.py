@@ -1,0 +1,80 @@
+"""`snakemake ask`: from a folder of pictures without any label to a classifier, in rounds."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+from projects import Project
+
+from tessera.imaging.images import write_image
+from tessera.records.rounds import read_rounds
+
+pytestmark = pytest.mark.workflow
+PICTURES = 14
+
+
+@pytest.fixture
+def project(project: Project) -> Project:
+    """A folder of dark and bright pictures, and a classifier without labels."""
+    (project.folder / "shots").mkdir()
+    for number in range(PICTURES):
+        low = 150 * (number % 2)
+        image = np.random.default_rng(number).integers(low, low + 100, (32, 32, 3), np.uint8)
+        write_image(project.folder / "shots" / f"{number:02}.png", image)
+    project.write_manifest([{"source": "shots", "path": "shots"}])
+    answers = {"name": "asked", "path": "labels/asked", "format": "labelme", "split_by": "image"}
+    project.settings = {
+        "models": {"nsfw_detection": None, "watermark_detection": None, "mosaic_detection": None},
+        "scenes": {"detect": {"weights": None}},
+        "annotations": {"image_labels": [{**answers, "content": "general", "rights": "CC0"}]},
+        "classifiers": {
+            "light": {
+                "labels": ["dark", "bright"],
+                "pictures": {"sets": ["asked"]},
+                "architecture": "test_resnet",
+                "image_size": 16,
+                "training": {"epochs": 2, "batch": 4},
+            }
+        },
+        "ask": {"model": "light", "count": 4, "validation": 4},
+    }
+    return project
+
+
+def label_last_round(project: Project) -> None:
+    place = max((project.folder / "labels" / "asked").glob("round-*"))
+    for path in place.glob("*/*.json"):
+        document = json.loads(path.read_text())
+        document["flags"]["bright" if int(path.stem[-2:]) % 2 else "dark"] = True
+        path.write_text(json.dumps({**document, "version": "5.5.0"}))
+
+
+def test_each_answered_round_is_followed_by_another_and_is_a_point_of_the_learning_curve(project: Project) -> None:
+    first = project.run("ask")
+    assert first.returncode == 0, first.output
+    assert "train_classifier" not in first.output and "8 pictures to label" in first.output
+    unanswered = project.run("ask")
+    assert unanswered.returncode != 0 and "labels/asked/round-001 has no answers yet: label its pictures" in unanswered.output
+
+    label_last_round(project)
+    second = project.run("ask")
+    assert second.returncode == 0, second.output
+    assert {"train_classifier light", "score_frames light shots", "ask_round light"} <= set(second.jobs)
+    before, after = read_rounds(project.folder / "labels" / "asked")
+    assert before.reached is None and after.reached and (after.reached.labels, after.reached.measured) == (4, 4)
+    keys = [picture.key for each in (before, after) for picture in each.asked]
+    assert len(keys) == len(set(keys)) == 12
+
+    label_last_round(project)
+    curve = project.run("results/reports/models/light/learning.svg")
+    assert curve.returncode == 0, curve.output
+    points = pl.read_parquet(project.results / "asked" / "light.parquet")
+    assert points.select("round", "labels", "measured").rows() == [(1, 4, 4), (2, 8, 4)]
+    assert (project.results / "reports" / "models" / "light" / "learning.svg").is_file()
+
+
+def test_asking_for_no_classifier_is_an_error(project: Project) -> None:
+    del project.settings["ask"]["model"]
+    run = project.run("ask")
+    assert run.returncode != 0 and "`ask.model` is null: name the classifier to ask for" in run.output
