@@ -135,3 +135,8 @@ def test_a_rule_file_imports_the_names_that_it_uses_from_the_library(path: Path)
     for name in ("code_digest", "weights_file", "weights_checksums", "model_for", "fed_by", "check_there", "fingerprint"):
         uses = text.count(f"{name}(")
         assert not uses or f"import {name}" in text or f"    {name},\n" in text or f", {name}" in text, f"{path}: {name}"
+
+
+def test_tables_do_without_pandas_and_hide_it_from_nobody_else() -> None:
+    code = "import sys, tessera.records.tables.table; assert 'pandas' not in sys.modules; import pandas"
+    subprocess.run([sys.executable, "-c", code], check=True)
