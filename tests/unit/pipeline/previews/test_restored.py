@@ -19,8 +19,9 @@ from tessera.core.errors import TesseraError
 from tessera.core.ledger import Ledger, read_ledger
 from tessera.imaging.crops import CropSettings
 from tessera.imaging.frame import display_matrix, planes_of, upright
+from tessera.imaging.sheets import GAP, LINE
 from tessera.imaging.video import read_frames, read_packets
-from tessera.pipeline.previews.rendering import GAP, LINE, RenderSettings
+from tessera.pipeline.previews.rendering import RenderSettings
 from tessera.pipeline.previews.restore import Restore
 from tessera.pipeline.previews.restored import RestoreSettings, gate_restored, restore_previews
 
