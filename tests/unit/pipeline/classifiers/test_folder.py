@@ -15,7 +15,8 @@ from tessera.core.files import check_apart
 from tessera.core.ledger import read_ledger
 from tessera.core.provenance import sha256_file
 from tessera.imaging.images import read_image, write_image
-from tessera.pipeline.classifiers.folder import bracket_of, score_folder, show_scores
+from tessera.imaging.sheets import GAP, LINE
+from tessera.pipeline.classifiers.folder import TILE, bracket_of, score_folder, show_scores
 from tessera.pipeline.classifiers.predict import Use
 from tessera.pipeline.classifiers.settings import ScoreSettings
 from tessera.records.tables.classification import Scored
@@ -112,14 +113,18 @@ def test_pictures_are_linked_by_the_probability_of_each_class(folder: Path, tmp_
     _, placed, sheets = show(folder, rows, tmp_path / "one", brackets=(0.5, 1), place="link", label="out", shown=2)
     assert placed == sorted(f"0.5-1/{name}" for name in NAMES[1:])
     assert sheets == {"highest.jpg", "lowest.jpg", "least-certain.jpg"}
-    assert len(set(brightest(tmp_path / "one" / "sheets" / "lowest.jpg"))) == 2, "two pictures"
+    orders = {"lowest": [0, 60], "highest": [180, 120], "least-certain": [60, 120]}
+    for name, levels in orders.items():
+        assert np.allclose(levels_on(tmp_path / "one" / "sheets" / f"{name}.jpg"), levels, atol=2), name
     with pytest.raises(TesseraError, match="it has no class 'other': set `label` to one of in/door, out"):
         show(folder, rows, tmp_path / "two", label="other")
 
 
-def brightest(sheet: Path) -> list[int]:
-    """Return the level in the middle of each tile of the first row."""
-    return read_image(sheet)[2 * 22 + 30 + 15, 128::248, 0].tolist()
+def levels_on(sheet: Path) -> list[int]:
+    """Return the level in the middle of each picture of the first row."""
+    first = 2 * LINE + LINE + GAP + 15, GAP + TILE // 2
+    levels: list[int] = read_image(sheet)[first[0], first[1] :: TILE + GAP, 0].tolist()
+    return levels
 
 
 def test_nothing_is_shown_of_a_folder_without_pictures(tmp_path: Path) -> None:
