@@ -565,7 +565,10 @@ def test_a_classifier_that_would_choose_what_it_learns_from_is_refused() -> None
             "flip: 2.0 is not allowed (augmentation.flip: Input should be",
         ),
         ({"space": {"training.batch": {"from": 8, "to": 64}}}, "whole numbers are a list, or a range with a whole `step`"),
-        ({"space": {"architecture": ["resnet18", "resnet19"]}}, "'resnet19' is not allowed (architecture: neither 'head' nor"),
+        (
+            {"space": {"architecture": ["resnet18", "resnet19"]}},
+            "'resnet19' is not allowed (architecture: timm has no architecture",
+        ),
         ({"space": {"architecture.depth": [1]}}, "search.one.space.architecture.depth: 1 is not allowed (architecture.depth:"),
         ({"space": {"labels": ["x"]}}, "space.labels: only architecture, image_size, resize, augmentation, training change"),
         ({"space": {"training.class_weights": ["none", "balanced"]}}, "training.class_weights changes what 'loss' means; seek"),

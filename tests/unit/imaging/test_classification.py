@@ -12,10 +12,12 @@ from pydantic import ValidationError
 
 from tessera.core.errors import Failed, TesseraError
 from tessera.core.provenance import sha256_file
+from tessera.imaging.architectures import architectures
 from tessera.imaging.classification.classifier import DESCRIPTION, Classifier, read_classifier, write_classifier
-from tessera.imaging.classification.network import architectures, build_network, load_start, preparation_of
-from tessera.imaging.classification.pictures import combine, cut_tiles, prepare
-from tessera.imaging.classification.settings import Description, Preparation, ScoreRange, Tiling
+from tessera.imaging.classification.network import build_network, load_start, preparation_of
+from tessera.imaging.classification.pictures import combine, cut_tiles
+from tessera.imaging.classification.settings import Description, ScoreRange, Tiling
+from tessera.imaging.preprocessing import GREY, Preprocessing, to_square
 
 SIZE = 32
 CLASSES = ("clean", "marked", "old")
@@ -42,21 +44,21 @@ def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
 
 
-def preparation(resize: Any) -> Preparation:
-    return Preparation(size=SIZE, resize=resize, mean=(0, 0, 0), std=(1, 1, 1))
+def preparation(resize: Any) -> Preprocessing:
+    return Preprocessing(size=SIZE, resize=resize)
 
 
 def test_pictures_are_stretched_cropped_or_padded_to_squares() -> None:
     striped = np.repeat(np.array([255, 0, 255, 0], np.uint8), 16)[None, :, None].repeat(32, 0).repeat(3, 2)
-    assert (prepare(striped, preparation("stretch"))[:, 10] == 0).all(), "64 columns become 32"
-    assert (prepare(striped, preparation("crop")) == striped[:, 16:48]).all(), "the middle columns"
-    padded = prepare(striped, preparation("pad"))
-    assert not padded[:8].any() and not padded[24:].any() and (padded[8:24, :8] == 255).all()
+    assert (to_square(striped, preparation("stretch"))[:, 10] == 0).all(), "64 columns become 32"
+    assert (to_square(striped, preparation("crop")) == striped[:, 16:48]).all(), "the middle columns"
+    padded = to_square(striped, preparation("pad"))
+    assert (padded[:8] == GREY).all() and (padded[24:] == GREY).all() and (padded[8:24, :7] == 255).all()
 
 
 @given(st.integers(1, 90), st.integers(1, 90), st.sampled_from(["stretch", "crop", "pad"]))
 def test_a_picture_of_any_shape_becomes_a_square(height: int, width: int, resize: str) -> None:
-    assert prepare(picture(height, width), preparation(resize)).shape == (SIZE, SIZE, 3)
+    assert to_square(picture(height, width), preparation(resize)).shape == (SIZE, SIZE, 3)
 
 
 @settings(max_examples=30)
@@ -204,7 +206,7 @@ def test_a_training_starts_from_weights_of_its_architecture_and_from_no_others(t
 def test_a_size_that_an_architecture_cannot_have_is_refused() -> None:
     name = "test_vit"
     with pytest.raises(TesseraError, match="own size is 160, correct `image_size`"):
-        build_network(of_pictures(name, preparation=preparation_of(name, 2, "stretch")))
+        build_network(of_pictures(name, preparation=preparation_of(name, 24, "stretch")))
 
 
 @pytest.mark.slow

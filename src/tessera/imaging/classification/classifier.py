@@ -11,9 +11,11 @@ from pydantic import ValidationError
 from tessera.core.errors import Failed, TesseraError
 from tessera.core.weights.resolve import verify_weights
 from tessera.core.weights.tensors import read_metadata, read_tensors, safetensors_bytes
-from tessera.imaging.classification.network import as_input, build_network, load_all, probabilities
-from tessera.imaging.classification.pictures import combine, cut_tiles, prepare, tile_side
+from tessera.imaging.architectures import load_all
+from tessera.imaging.classification.network import as_input, build_network, probabilities
+from tessera.imaging.classification.pictures import combine, cut_tiles, tile_side
 from tessera.imaging.classification.settings import Description, ScoreRange, Tiling
+from tessera.imaging.preprocessing import to_square
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,7 +63,7 @@ class Classifier:
             if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
                 raise Failed("not a picture", f"{picture.dtype} {picture.shape}, not uint8 (height, width, 3)")
             tiles = cut_tiles(picture, tile_side(tiling, preparation.size), tiling.side) if tiling else [picture]
-            results = self.results(np.stack([prepare(tile, preparation) for tile in tiles]))
+            results = self.results(np.stack([to_square(tile, preparation) for tile in tiles]))
             yield combine(results, tiling.combine) if tiling else results[0]
 
     def predict_vectors(self, vectors: np.ndarray) -> np.ndarray:

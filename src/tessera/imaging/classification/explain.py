@@ -4,8 +4,8 @@ import numpy as np
 
 from tessera.imaging.classification.classifier import Classifier
 from tessera.imaging.classification.network import as_input
-from tessera.imaging.classification.pictures import prepare
 from tessera.imaging.images import resize
+from tessera.imaging.preprocessing import Preprocessing, to_square
 
 BLEND = 0.5  # opacity of a heat map over its picture
 
@@ -24,7 +24,7 @@ def heat_map(classifier: Classifier, picture: np.ndarray, number: int = 0) -> np
     if preparation is None:
         return None
     device = next(network.parameters()).device
-    inputs = torch.from_numpy(prepare(picture, preparation))[None].to(device)
+    inputs = torch.from_numpy(to_square(picture, preparation))[None].to(device)
     with torch.enable_grad():
         # The weights need no gradients, but what they make of the picture does.
         features = network.forward_features(as_input(inputs, description)).detach().requires_grad_()  # type: ignore[operator]
@@ -36,17 +36,17 @@ def heat_map(classifier: Classifier, picture: np.ndarray, number: int = 0) -> np
     found = (weights * features).sum(1)[0].relu().detach().cpu().numpy().astype(np.float32)
     if found.max() > 0:
         found /= found.max()
-    return _placed(found, picture.shape[0], picture.shape[1], preparation.resize)
+    return _placed(found, picture.shape[0], picture.shape[1], preparation)
 
 
-def _placed(found: np.ndarray, height: int, width: int, how: str) -> np.ndarray:
+def _placed(found: np.ndarray, height: int, width: int, preparation: Preprocessing) -> np.ndarray:
     """Return the map `found` of a prepared picture at its place in the picture of `height` by `width` pixels."""
-    if how == "stretch":
+    if preparation.resize == "stretch":
         return resize(found, height, width)
-    side = min(height, width) if how == "crop" else max(height, width)
+    side = max(1, round(min(height, width) * preparation.crop)) if preparation.resize == "crop" else max(height, width)
     square = resize(found, side, side)
     top, left = abs(height - side) // 2, abs(width - side) // 2
-    if how == "pad":
+    if preparation.resize == "pad":
         return square[top : top + height, left : left + width]
     whole = np.zeros((height, width), np.float32)
     whole[top : top + side, left : left + side] = square

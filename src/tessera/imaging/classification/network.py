@@ -1,57 +1,28 @@
 """Build the networks of classifiers, and load weights into them."""
 
-import os
-import re
-from collections.abc import Mapping
 from contextlib import suppress
-from functools import cache
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tessera.core.errors import TesseraError
-from tessera.core.messages import shortened
 from tessera.core.weights.tensors import read_tensors
-from tessera.imaging.classification.settings import HEAD, Description, Preparation, Resize
+from tessera.imaging.architectures import load_all, pretrained_config
+from tessera.imaging.classification.settings import HEAD, Description
+from tessera.imaging.preprocessing import Preprocessing, Resize
 
 if TYPE_CHECKING:
     import torch
 
-SHOWN = 3  # tensors that a message names
 
-
-@cache
-def architectures() -> frozenset[str]:
-    """Return the names of the architectures of timm, without tags."""
-    # Not imported: an import takes seconds, and this runs whenever the workflow is planned.
-    spec = find_spec("timm")
-    assert spec is not None and spec.origin is not None, "timm is not installed"
-    texts = [file.read_text(encoding="utf-8") for file in (Path(spec.origin).parent / "models").glob("*.py")]
-    return frozenset(name for text in texts for name in re.findall(r"^@register_model\ndef (\w+)\(", text, re.MULTILINE))
-
-
-def preparation_of(architecture: str, size: int, resize: Resize) -> Preparation:
+def preparation_of(architecture: str, size: int, resize: Resize) -> Preprocessing:
     """Return how timm's `architecture` wants its pictures: its mean and standard deviation, for `size` by `size` pixels.
 
-    `architecture`: a name, alone or with the tag of published weights, such as `resnet18.a1_in1k`. Raises `TesseraError` if
-    timm does not know the tag.
+    `architecture`: a name, alone or with the tag of published weights. Raises `TesseraError` if timm does not know the tag.
     """
-    config = _config(architecture)
-    return Preparation(size=size, resize=resize, mean=tuple(config.mean), std=tuple(config.std))
-
-
-def _config(architecture: str) -> Any:
-    # timm loads no weights here, but imports a library that would ask the network.
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    import timm
-
-    try:
-        return timm.get_pretrained_cfg(architecture, allow_unregistered=False)
-    except RuntimeError:
-        raise TesseraError(
-            f"timm knows no architecture {architecture!r}; correct `architecture`, or leave the tag after the dot out"
-        ) from None
+    config = pretrained_config(architecture)
+    colours = {"mean": tuple(config.mean), "std": tuple(config.std)}
+    return Preprocessing(size=size, resize=resize, interpolation="bilinear", **colours)
 
 
 def build_network(description: Description) -> "torch.nn.Module":
@@ -67,7 +38,7 @@ def build_network(description: Description) -> "torch.nn.Module":
 
     assert description.preparation is not None, "pictures are prepared"
     size = description.preparation.size
-    config = _config(description.architecture)
+    config = pretrained_config(description.architecture)
     fixed: dict[str, Any] = {"img_size": size} if config.fixed_input_size else {}
     try:
         network: torch.nn.Module = timm.create_model(
@@ -116,7 +87,7 @@ def probabilities(logits: "torch.Tensor", description: Description) -> "torch.Te
     return (2 * logits).sigmoid()
 
 
-def normalise(pictures: "torch.Tensor", preparation: Preparation) -> "torch.Tensor":
+def normalise(pictures: "torch.Tensor", preparation: Preprocessing) -> "torch.Tensor":
     """Return RGB `pictures` in [0, 1], float32 (N, 3, H, W), as a network wants them."""
     import torch
 
@@ -153,26 +124,3 @@ def load_start(network: "torch.nn.Module", path: Path) -> None:
         if any(name in state and state[name].shape != wanted[name].shape for name in names if name in wanted):
             state.update({name: wanted[name] for name in names if name in wanted})
     load_all(network, state, path)
-
-
-def load_all(network: "torch.nn.Module", state: "Mapping[str, torch.Tensor]", path: Path) -> None:
-    """Load the weights `state` of the file `path` into `network`.
-
-    Raises `TesseraError` that names the differences if they are of another architecture, or values that are not finite.
-    """
-    shapes: list[dict[str, Any]] = [
-        {name: tuple(value.shape) for name, value in each.items()} for each in (state, network.state_dict())
-    ]
-    # Counts of batches, which some files leave out; nothing reads them.
-    found, wanted = ({name: shape for name, shape in each.items() if "num_batches_tracked" not in name} for each in shapes)
-    if different := sorted({name for name, _ in found.items() ^ wanted.items()}):
-        listed = ", ".join(
-            shortened([f"{name} {found.get(name, 'none')}, not {wanted.get(name, 'none')}" for name in different], SHOWN)
-        )
-        raise TesseraError(
-            f"{path} has weights of another architecture: {len(different)} tensors differ ({listed}); declare weights of the"
-            " `architecture`, or change it to theirs"
-        )
-    if broken := [name for name, value in state.items() if not value.isfinite().all()]:
-        raise TesseraError(f"{path} has values that are not finite, in {broken[0]!r}; declare other weights, or copy it again")
-    network.load_state_dict(dict(state), strict=False)

@@ -1,30 +1,13 @@
-"""Prepare pictures for a network, and divide large ones into tiles."""
+"""Divide large pictures into tiles."""
 
 from collections.abc import Callable
 
 import numpy as np
 
-from tessera.imaging.classification.settings import Preparation, Tiling
+from tessera.imaging.classification.settings import Tiling
 from tessera.imaging.images import resize
 
 COMBINE: dict[str, Callable[..., np.ndarray]] = {"mean": np.mean, "median": np.median, "max": np.max, "min": np.min}
-
-
-def prepare(picture: np.ndarray, preparation: Preparation) -> np.ndarray:
-    """Return `picture`, uint8 (H, W, 3), RGB, at the size of the network: uint8 (size, size, 3)."""
-    size = preparation.size
-    if preparation.resize == "stretch":
-        return resize(picture, size, size)
-    height, width = picture.shape[:2]
-    scale = size / (min if preparation.resize == "crop" else max)(height, width)
-    scaled = resize(picture, max(1, round(height * scale)), max(1, round(width * scale)))
-    height, width = scaled.shape[:2]
-    top, left = abs(height - size) // 2, abs(width - size) // 2
-    if preparation.resize == "crop":
-        return np.ascontiguousarray(scaled[top : top + size, left : left + size])
-    padded = np.zeros((size, size, 3), np.uint8)
-    padded[top : top + height, left : left + width] = scaled
-    return padded
 
 
 def tile_side(tiling: Tiling, size: int) -> int:

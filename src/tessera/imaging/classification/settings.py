@@ -5,11 +5,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_validator
 
 from tessera.core.settings import Settings
+from tessera.imaging.preprocessing import Preprocessing
 
 HEAD = "head"  # the architecture that classifies vectors of an embedding, not pictures
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$")]
-Resize = Literal["stretch", "crop", "pad"]
-Colour = tuple[float, float, float]
 
 
 def _different(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -37,18 +36,6 @@ class ScoreRange(Settings):
 Labels = Classes | ScoreRange
 
 
-class Preparation(Settings):
-    """How a picture becomes the input of a network: `size` by `size` pixels, RGB in [0, 1], minus `mean`, over `std`.
-
-    `resize`: `stretch` changes the aspect ratio, `crop` cuts the longer side to a square, `pad` adds black bars.
-    """
-
-    size: int = Field(ge=1, le=4096)
-    resize: Resize = "stretch"
-    mean: Colour
-    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
-
-
 class Description(Settings):
     """A classifier: its labels and its network.
 
@@ -58,7 +45,7 @@ class Description(Settings):
 
     labels: Labels
     architecture: str
-    preparation: Preparation | None = None
+    preparation: Preprocessing | None = None
     embedding: str | None = None
     features: int | None = Field(None, ge=1, le=65536)
     hidden: int | None = Field(None, ge=1, le=8192)

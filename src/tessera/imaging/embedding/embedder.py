@@ -12,9 +12,8 @@ from tessera.core.errors import TesseraError
 from tessera.core.weights.declare import WeightsSettings
 from tessera.core.weights.resolve import verify_weights
 from tessera.imaging.embedding.models import load_network
-from tessera.imaging.embedding.settings import EmbedderSettings, Preprocessing
-
-GREY = 114  # level of padding
+from tessera.imaging.embedding.settings import EmbedderSettings
+from tessera.imaging.preprocessing import Preprocessing, to_square
 
 
 class Embedder:
@@ -91,34 +90,8 @@ def normalised(vectors: np.ndarray) -> np.ndarray:
 
 
 def prepare(picture: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
-    """Return the input of a model for `picture`, uint8 (H, W, 3), RGB: float32 (3, size, size).
-
-    `crop` scales the shorter side to `size` divided by the fraction `crop`, and takes the middle; sizes and offsets are rounded
-    as in torchvision. `stretch` ignores the proportions. `pad` scales the longer side and adds grey on both sides. Scaling down
-    averages over the area of a pixel, as in Pillow.
-    """
-    from PIL import Image
-
-    size = preprocessing.size
-    height, width = picture.shape[:2]
-    if preprocessing.resize == "stretch":
-        target = (size, size)
-    else:
-        longest = preprocessing.resize == "pad"
-        side = size if longest else int(size / preprocessing.crop)
-        base = max(height, width) if longest else min(height, width)
-        target = max(1, int(side * width / base)), max(1, int(side * height / base))
-    method = Image.Resampling[preprocessing.interpolation.upper()]
-    scaled = np.asarray(Image.fromarray(picture).resize(target, method))
-    if preprocessing.resize == "crop":
-        top, left = (round((given - size) / 2) for given in scaled.shape[:2])
-        scaled = scaled[top : top + size, left : left + size]
-    elif preprocessing.resize == "pad":
-        top, left = ((size - given) // 2 for given in scaled.shape[:2])
-        canvas = np.full((size, size, 3), GREY, np.uint8)
-        canvas[top : top + scaled.shape[0], left : left + scaled.shape[1]] = scaled
-        scaled = canvas
+    """Return the input of a model for `picture`, uint8 (H, W, 3), RGB: float32 (3, size, size)."""
     # value / 255, less the mean, by the standard deviation, as one factor and one term
     std = np.array(preprocessing.std, np.float32)
-    numbers = scaled * (1 / (255 * std)) - np.array(preprocessing.mean, np.float32) / std
+    numbers = to_square(picture, preprocessing) * (1 / (255 * std)) - np.array(preprocessing.mean, np.float32) / std
     return np.ascontiguousarray(numbers.transpose(2, 0, 1), dtype=np.float32)

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,8 +9,10 @@ import numpy as np
 
 from tessera.core.errors import TesseraError
 from tessera.core.weights.tensors import read_tensors
+from tessera.imaging.architectures import load_all, pretrained_config
 from tessera.imaging.detection.offline import offline
-from tessera.imaging.embedding.settings import EmbedderSettings, Preprocessing
+from tessera.imaging.embedding.settings import EmbedderSettings
+from tessera.imaging.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     import torch
@@ -37,18 +38,13 @@ def load_network(weights: Path, settings: EmbedderSettings) -> Network:
 
 
 def _timm(weights: Path, settings: EmbedderSettings) -> Network:
-    # timm loads weights from the disk alone here, but imports a library that would ask the network.
-    os.environ["HF_HUB_OFFLINE"] = "1"
+    name = settings.architecture
+    config = pretrained_config(name)
     import timm
     from timm.data import resolve_model_data_config
 
-    name = settings.architecture
-    if not timm.is_model(name.split(".")[0]):
-        near = get_close_matches(name, timm.list_models(), n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else "; `timm.list_models()` lists them"
-        raise TesseraError(f"timm has no architecture {name!r}{hint}")
     state = read_tensors(weights)
-    heads = timm.get_pretrained_cfg(name, allow_unregistered=True).classifier or ()
+    heads = config.classifier or ()
     heads = tuple(f"{head}." for head in ([heads] if isinstance(heads, str) else heads))
     classes = 0
     if settings.output == "head":
@@ -60,17 +56,7 @@ def _timm(weights: Path, settings: EmbedderSettings) -> Network:
         model = timm.create_model(name, pretrained=False, num_classes=classes)
     except (RuntimeError, ValueError, KeyError) as error:
         raise TesseraError(f"timm cannot build {name!r} ({error}); choose another architecture") from error
-    if not classes:
-        state = {key: value for key, value in state.items() if not key.startswith(heads)}
-    wanted = {key: tuple(value.shape) for key, value in model.state_dict().items()}
-    found = {key: tuple(value.shape) for key, value in state.items()}
-    if wanted != found:
-        different = sorted({key for key, _ in wanted.items() ^ found.items()})
-        raise TesseraError(
-            f"{weights}: these are not weights of {name!r}: {len(different)} of {len(wanted)} tensors differ,"
-            f" {different[0]!r} first; set `architecture` to theirs, or declare other weights"
-        )
-    model.load_state_dict(state)
+    load_all(model, state if classes else {key: value for key, value in state.items() if not key.startswith(heads)}, weights)
     own: dict[str, Any] = resolve_model_data_config(model)
     preprocessing = settings.preprocessing or Preprocessing(
         size=own["input_size"][-1],

@@ -1,25 +1,13 @@
 """Settings of the models that embed pictures."""
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
 from tessera.core.settings import Settings
 from tessera.core.weights.declare import TrainedOrDeclaredWeights
-
-Channels = tuple[float, float, float]  # red, green, blue
-Deviation = Annotated[float, Field(gt=0)]
-
-
-class Preprocessing(Settings):
-    """How a picture becomes the input of a model."""
-
-    size: PositiveInt = Field(224, ge=16, le=4096)
-    resize: Literal["crop", "stretch", "pad"] = "crop"
-    crop: float = Field(1.0, gt=0, le=1)
-    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bicubic"
-    mean: Channels = (0.485, 0.456, 0.406)
-    std: tuple[Deviation, Deviation, Deviation] = (0.229, 0.224, 0.225)
+from tessera.imaging.architectures import architecture_fault
+from tessera.imaging.preprocessing import Preprocessing
 
 
 class EmbedderSettings(Settings):
@@ -42,6 +30,8 @@ class EmbedderSettings(Settings):
             faults.append(f"`weights: trained` is for the kind detector; declare the weights of the {self.kind} model")
         if (self.kind == "timm") != bool(self.architecture):
             faults.append("`architecture` is the name of a model of timm, for the kind timm alone")
+        elif self.kind == "timm" and (fault := architecture_fault(self.architecture)):
+            faults.append(fault)
         if self.output != "pooled" and self.kind != {"head": "timm", "layout": "detector"}[self.output]:
             faults.append(f"`output: {self.output}` is not for the kind {self.kind}")
         if self.weights is not None and self.weights != "trained":

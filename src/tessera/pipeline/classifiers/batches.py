@@ -9,9 +9,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from tessera.core.errors import Failed, TesseraError
 from tessera.core.seeds import generator
-from tessera.imaging.classification.pictures import prepare
-from tessera.imaging.classification.settings import Preparation
 from tessera.imaging.images import read_image
+from tessera.imaging.preprocessing import Preprocessing, to_square
 from tessera.pipeline.classifiers.augment import augment, crop
 from tessera.pipeline.classifiers.dataset import Samples
 from tessera.pipeline.classifiers.settings import ClassifierAugmentationSettings
@@ -28,7 +27,7 @@ class Pictures(Dataset[tuple[int, np.ndarray] | TesseraError]):
     def __init__(
         self,
         samples: Samples,
-        preparation: Preparation,
+        preparation: Preprocessing,
         augmentation: ClassifierAugmentationSettings | None = None,
         seed: int = 0,
     ) -> None:
@@ -43,9 +42,9 @@ class Pictures(Dataset[tuple[int, np.ndarray] | TesseraError]):
             # Returned, because of an exception that is raised in another process only the text would arrive.
             return TesseraError(f"{self.files[number]}: {error}; it was changed since it was checked, make the dataset again")
         if self.augmentation is None:
-            return number, prepare(picture, self.preparation)
+            return number, to_square(picture, self.preparation)
         rng = generator(self.seed, "classifier augmentation", f"{epoch}/{self.keys[number]}")
-        return number, augment(prepare(crop(picture, self.augmentation, rng), self.preparation), self.augmentation, rng)
+        return number, augment(to_square(crop(picture, self.augmentation, rng), self.preparation), self.augmentation, rng)
 
 
 def _collate(items: list[tuple[int, np.ndarray] | TesseraError]) -> Batch | TesseraError:
@@ -76,7 +75,7 @@ class Loader:
     def __init__(
         self,
         samples: Samples,
-        preparation: Preparation | None,
+        preparation: Preprocessing | None,
         workers: int,
         augmentation: ClassifierAugmentationSettings | None = None,
         seed: int = 0,

@@ -125,7 +125,7 @@ def read_vectors(path: Path, keys: Sequence[str]) -> tuple[np.ndarray, list[str]
     chosen = vectors[[places[key] for key in known]]
     broken = np.flatnonzero(~np.isfinite(chosen).all(axis=1))
     return chosen, [
-        *(f"{key!r} has no vector in {path}" for key in keys if key not in places),
+        *(f"{key!r} has no vector in {path}, whose ledger says why" for key in keys if key not in places),
         *(f"{known[place]!r} has a vector that is not finite in {path}" for place in broken),
     ]
 

@@ -14,12 +14,13 @@ import numpy as np
 from tessera.core.errors import TesseraError
 from tessera.core.messages import counted
 from tessera.core.weights.tensors import read_tensors, safetensors_bytes
+from tessera.imaging.architectures import load_all
 from tessera.imaging.classification.classifier import Classifier, read_classifier
-from tessera.imaging.classification.network import build_network, load_all, normalise, probabilities
-from tessera.imaging.classification.pictures import prepare
+from tessera.imaging.classification.network import build_network, normalise, probabilities
 from tessera.imaging.classification.settings import Description, ScoreRange
 from tessera.imaging.images import read_image
 from tessera.imaging.onnx import open_model
+from tessera.imaging.preprocessing import to_square
 from tessera.pipeline.classifiers.dataset import Samples, read_samples
 from tessera.pipeline.classifiers.settings import ClassifierSettings, ClassifierToleranceSettings
 
@@ -92,6 +93,7 @@ def _metadata(description: Description) -> dict[str, str]:
             {
                 "size": preparation.size,
                 "resize": preparation.resize,
+                "interpolation": preparation.interpolation,
                 "colours": "RGB",
                 "range": [0, 1],
                 "normalised_inside": True,
@@ -199,7 +201,7 @@ def _inputs(samples: Samples, description: Description, tolerance: ClassifierTol
         chosen: np.ndarray = samples.vectors[places]
         return chosen
     assert description.preparation is not None, "pictures are prepared"
-    return np.stack([prepare(read_image(samples.files[place]), description.preparation) for place in places])
+    return np.stack([to_square(read_image(samples.files[place]), description.preparation) for place in places])
 
 
 def _run_onnx(path: Path, inputs: np.ndarray, description: Description, threads: int) -> np.ndarray:

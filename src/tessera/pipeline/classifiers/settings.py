@@ -1,6 +1,5 @@
 """Settings of one classifier."""
 
-from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -10,8 +9,9 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from tessera.core.search import Searched
 from tessera.core.settings import Settings
 from tessera.core.weights.declare import DeclaredWeights
-from tessera.imaging.classification.network import architectures
-from tessera.imaging.classification.settings import HEAD, Labels, Resize, Tiling
+from tessera.imaging.architectures import architecture_fault
+from tessera.imaging.classification.settings import HEAD, Labels, Tiling
+from tessera.imaging.preprocessing import Resize
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 LEAST_FOLDS = 2
@@ -123,11 +123,8 @@ class ClassifierSettings(Settings):
     @field_validator("architecture")
     @classmethod
     def _known_architecture(cls, name: str) -> str:
-        base = name.partition(".")[0]
-        if name != HEAD and base not in architectures():
-            near = get_close_matches(base, architectures(), n=1)
-            hint = f"did you mean {near[0]!r}?" if near else "`timm.list_models()` lists them"
-            raise ValueError(f"neither {HEAD!r} nor an architecture of timm; {hint}")
+        if name != HEAD and (fault := architecture_fault(name)):
+            raise ValueError(fault)
         return name
 
     @model_validator(mode="after")

@@ -111,7 +111,8 @@ def test_the_onnx_model_states_what_its_user_must_know(exported: Exported) -> No
     metadata = {entry.key: json.loads(entry.value) for entry in model.metadata_props}
     assert metadata["tessera.labels"] == exported.settings.model_dump(mode="json")["labels"]
     if exported.vectors is None:
-        wanted = {"size": 32, "resize": exported.settings.resize, "colours": "RGB", "range": [0, 1], "normalised_inside": True}
+        inside = {"colours": "RGB", "range": [0, 1], "normalised_inside": True}
+        wanted = {"size": 32, "resize": exported.settings.resize, "interpolation": "bilinear", **inside}
         assert metadata["tessera.input"] == wanted and model.graph.input[0].name == "pictures"
     else:
         assert metadata["tessera.input"]["embedding"] == "pixels" and model.graph.input[0].name == "vectors"
