@@ -1,6 +1,7 @@
 """Search for better settings of a classifier."""
 
 import csv
+import gc
 import io
 from collections.abc import Mapping
 from pathlib import Path
@@ -45,6 +46,8 @@ def search_classifier(
     values = settings.model_dump(mode="json")
 
     def train(changed: Mapping[str, Any]) -> Training:
+        # What a trial left that failed may refer to itself, and keeps memory of the GPU.
+        gc.collect()
         other = load(ClassifierSettings, dict(changed), "the trial")
         _, identity, fit = plan_training(samples, dataset, weights, other, seed=seed, threads=threads, code=code)
         return Training(identity, fit)
