@@ -370,7 +370,8 @@ class Configuration(Settings):
                 for key, embedding in embeddings.items()
                 if embedding is not None and embedding not in self.embeddings
             ]
-            if classifier.architecture != HEAD and "hidden" in classifier.model_fields_set:
+            # Not whether it is stated: the report loads settings that state every default.
+            if classifier.architecture != HEAD and classifier.hidden != Classifier.model_fields["hidden"].default:
                 faults.append(f"`{place}.hidden` is for `architecture: {HEAD}` alone; remove it")
             if not (pictures.sets or pictures.regions or pictures.degraded):
                 faults.append(f"`{place}.pictures` names no pictures; state `sets`, `regions` or `degraded`")

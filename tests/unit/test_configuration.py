@@ -589,6 +589,12 @@ def test_a_search_of_what_cannot_be_trained_is_refused(change: dict[str, Any], t
         load_configuration({"classifiers": {"blur": classifier}, "search": {"one": {**good, **change}}})
 
 
+def test_complete_settings_can_be_loaded_again() -> None:
+    # The report does so.
+    complete = load_configuration({"classifiers": {"blur": {"labels": ["clean", "blurred"], "pictures": {"degraded": LEVELS}}}})
+    assert load_configuration(complete) == complete
+
+
 @pytest.mark.parametrize(
     ("ask", "answers", "pictures", "told"),
     [
