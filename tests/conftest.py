@@ -18,7 +18,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # Thousands of tests and large libraries are millions of objects, none of them garbage. Searching them for garbage after every
 # 700 new ones takes a quarter of the time.
-gc.set_threshold(100_000, 50, 50)
+gc.set_threshold(100_000)
 
 # No deadline, because the time of one example depends on the machine. A change must not fail tests of code that it did not
 # touch, so the examples are always the same; `--hypothesis-profile explore` draws others.
