@@ -137,6 +137,6 @@ def test_a_rule_file_imports_the_names_that_it_uses_from_the_library(path: Path)
         assert not uses or f"import {name}" in text or f"    {name},\n" in text or f", {name}" in text, f"{path}: {name}"
 
 
-def test_tables_do_without_pandas_and_hide_it_from_nobody_else() -> None:
-    code = "import sys, tessera.records.tables.table; assert 'pandas' not in sys.modules; import pandas"
+def test_jobs_do_without_pandas_and_hide_it_from_nobody_else() -> None:
+    code = "import sys, tessera.core.job, tessera.records.tables.table; assert 'pandas' not in sys.modules; import pandas"
     subprocess.run([sys.executable, "-c", code], check=True)
