@@ -27,6 +27,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
         picture = np.random.default_rng(number).integers(0, 256, (24, 32, 3), np.uint8)
         write_image(project.folder / f"{name}.png", picture)
     project.write_manifest([{"source": name, "path": f"{name}.png"} for name in ("amber", "basalt")])
+    # With these rules alone, because each replay plans all the rules of its workflow.
+    project.snakefile = project.write_snakefile(["common", "sources", "frames"])
     run = project.run(TABLE.format("amber"))
     assert run.returncode == 0, run.output
     return project
@@ -36,7 +38,7 @@ def replay(project: Project, *arguments: str, debugger: str = "", typed: str = "
     """Replay in `project`, under pdb if there are commands of `debugger`."""
     pdb = ["-m", "pdb", *(part for command in debugger.splitlines() for part in ("-c", command))] if debugger else []
     command = [sys.executable, *pdb, "-m", "tessera.replay", *arguments, "--directory", str(project.folder)]
-    command += OPTIONS
+    command += ["--snakefile", str(project.snakefile), "--workflow-profile", "none"]
     return subprocess.run(command, cwd=project.folder, capture_output=True, text=True, input=typed, timeout=300)
 
 
