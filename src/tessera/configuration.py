@@ -475,7 +475,8 @@ class Configuration(Settings):
         classifier = self.classifiers.get(self.ask.model)
         if classifier is None or not classifier.classes:
             named = [name for name, each in self.classifiers.items() if each.classes]
-            return [f"`ask.model` should be a classifier with classes: {', '.join(named) or 'there is none'}"]
+            hint = "; for a detector, use `snakemake preview`" if self.ask.model in DETECTORS else ""
+            return [f"`ask.model` should be a classifier with classes: {', '.join(named) or 'there is none'}{hint}"]
         sets = {each.name: each for each in self.annotations.image_labels}
         if self.ask.answers not in sets:
             return [f"`ask.answers` should name a set in `annotations.image_labels`: {', '.join(sets) or 'there is none'}"]
@@ -485,6 +486,12 @@ class Configuration(Settings):
             faults.append(f"`{place}.sets` should have {answers.name!r}, the set that `ask.answers` names")
         if answers.path.suffix.lower() == ".zip" or answers.values != "label" or answers.split:
             faults.append(f"`annotations.image_labels`: {answers.name!r} should be a folder, with labels and without `split`")
+        no_folders = [label for label in classifier.classes if Path(label).name != label or label.startswith(".")]
+        if answers.format == "folders" and no_folders:
+            faults.append(
+                f"`annotations.image_labels`: {answers.name!r}: `format` should not be folders, because none can be named"
+                f" {', '.join(map(repr, no_folders))}"
+            )
         if answers.split_by == "image" and (pictures.regions or pictures.degraded):
             faults.append(
                 f"`annotations.image_labels`: {answers.name!r}: `split_by` should be set, because `{place}` has other pictures"

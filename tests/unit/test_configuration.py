@@ -603,6 +603,8 @@ def test_complete_settings_can_be_loaded_again() -> None:
         ({}, {}, {"sets": []}, "`classifiers.blur.pictures.sets` should have 'asked'"),
         ({}, {"path": "asked.zip"}, {}, "'asked' should be a folder"),
         ({}, {"split": "train"}, {}, "without `split`"),
+        ({"model": "nsfw_detection"}, {}, {}, "blur; for a detector, use `snakemake preview`"),
+        ({"model": "odd"}, {"format": "folders"}, {"sets": ["asked"]}, "none can be named '.x', 'a/b'"),
         ({}, {"split_by": "image"}, {}, "'asked': `split_by` should be set"),
         ({"embedding": "look"}, {}, {}, "`ask.embedding` should be one of `embeddings`: there is none"),
         (
@@ -624,7 +626,10 @@ def test_labels_that_could_not_come_back_are_not_asked_for(
     def settings(ask: dict[str, Any], answers: dict[str, Any], pictures: dict[str, Any]) -> dict[str, Any]:
         return {
             "annotations": {"image_labels": [{**given, **answers}]},
-            "classifiers": {"blur": {**blur, "pictures": {**blur["pictures"], **pictures}}},  # type: ignore[dict-item]
+            "classifiers": {
+                "blur": {**blur, "pictures": {**blur["pictures"], **pictures}},  # type: ignore[dict-item]
+                **({"odd": {"labels": [".x", "a/b"], "pictures": pictures}} if ask.get("model") == "odd" else {}),
+            },
             "ask": {"model": "blur", **ask},
         }
 

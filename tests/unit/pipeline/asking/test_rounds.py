@@ -142,12 +142,15 @@ def test_the_first_round_asks_for_pictures_to_validate_and_later_ones_for_the_le
     assert len(read_rounds(pool.answers.folder)) == 3
 
 
-def test_a_round_does_not_depend_on_the_order_of_shards(tmp_path: Path) -> None:
+def test_a_round_depends_neither_on_the_order_of_shards_nor_on_one_that_was_interrupted(tmp_path: Path) -> None:
     rounds = []
     for number in range(2):
         folder = tmp_path / str(number)
         folder.mkdir()
         pool = Pool(folder)
+        if number:
+            (pool.answers.folder / ".round-001.partial" / "train").mkdir(parents=True)
+            (pool.answers.folder / ".round-001.partial" / "train" / "half.png").write_bytes(b"half")
         pool.ask(frames=pool.frames[::-1] if number else pool.frames)
         places = sorted(path for path in pool.answers.folder.rglob("*") if path.is_file())
         rounds.append([(path.relative_to(folder), path.read_bytes()) for path in places])

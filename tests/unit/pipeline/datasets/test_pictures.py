@@ -140,19 +140,21 @@ def test_no_picture_and_two_of_one_key_are_errors(tmp_path: Path) -> None:
 
 
 def test_each_picture_lies_in_its_split_with_its_group(tmp_path: Path) -> None:
-    table = labels(tmp_path, [("a", "film", "sharp", None), ("b", "copy", "soft", None)])
+    table = labels(tmp_path, [("a", "film", "sharp", None), ("asked+b", "copy", "soft", None)])
     select(tmp_path, table, sources(tmp_path, film=("admitted", []), copy=("admitted", [])), ["sharp", "soft"])
-    rows = [("a", "film", "train"), ("b", "copy", "val")]
+    rows = [("a", "film", "train"), ("asked+b", "copy", "val")]
     write_table(pl.DataFrame(rows, schema=types(Splits), orient="row"), Splits, tmp_path / "splits")
     groups = [("copy", "val", "film"), ("film", "train", "film")]
     write_table(pl.DataFrame(groups, schema=types(SourceSplits), orient="row"), SourceSplits, tmp_path / "groups")
     given = (tmp_path / "selected.parquet", tmp_path / "splits", tmp_path / "groups")
     write_picture_dataset(*given, tmp_path / "images", tmp_path / "pictures.parquet")
     written = {path.relative_to(tmp_path / "images").as_posix() for path in (tmp_path / "images").rglob("*.png")}
-    assert written == {"train/a.png", "val/b.png"}
+    assert written == {"train/a.png", "val/asked+b.png"}
+    # A person may still change their own picture.
+    assert [(tmp_path / f"{key}.png").stat().st_nlink for key in ("a", "asked+b")] == [2, 1]
     assert read_table(tmp_path / "pictures.parquet", Pictures).select("key", "group", "split").rows() == [
         ("a", "film", "train"),
-        ("b", "film", "val"),
+        ("asked+b", "film", "val"),
     ]
     (tmp_path / "a.png").unlink()
     with pytest.raises(TesseraError, match="the picture 'a' of 'film' is missing"):
