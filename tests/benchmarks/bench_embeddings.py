@@ -24,9 +24,9 @@ from tessera.imaging.embedding.embedder import Embedder, prepare
 from tessera.imaging.embedding.settings import EmbedderSettings
 from tessera.imaging.hashing import perceptual_hash
 from tessera.imaging.images import shrink, write_image
+from tessera.imaging.near_hashes import find_duplicates
 from tessera.pipeline.demo.photographs import photograph
 from tessera.pipeline.embeddings.embed import embed_pictures
-from tessera.pipeline.footage.duplicates import find_duplicates
 from tessera.records.tables.footage import Frames
 from tessera.records.tables.table import types, write_table
 

@@ -12,8 +12,8 @@ import polars as pl
 import pytest
 from clock import seconds
 
+from tessera.imaging.near_hashes import find_duplicates
 from tessera.imaging.video import read_frames, read_packets
-from tessera.pipeline.footage.duplicates import find_duplicates
 from tessera.pipeline.footage.sampling import FrameSettings, sample_frames, select_frames
 from tessera.records.tables.footage import Sources
 from tessera.records.tables.table import types, write_table
