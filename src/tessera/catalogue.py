@@ -308,7 +308,7 @@ def dataset_of(classifier: str) -> Dataset:
         name=classifier,
         layout=PICTURES,
         rooms=("concepts",),
-        gates=("frames", "labels", "concepts"),
+        gates=("frames", "labels", "image_labels", "concepts"),
         made_by=("sources", "frames", "annotations", "duplicates", "splits", f"{settings}.labels", f"{settings}.pictures"),
         story="Pictures come from the places that ``classifiers`` names: sets of labelled pictures, datasets of regions, and"
         " frames that were degraded.",

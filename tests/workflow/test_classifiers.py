@@ -1,4 +1,4 @@
-"""A network and a head on degraded frames in a real run: they are published, and only what changed is made again."""
+"""A network and a head in a real run: they are published, and only what changed is made again."""
 
 import json
 from pathlib import Path
@@ -40,6 +40,25 @@ def write_edges(path: Path) -> Path:
     return path
 
 
+def draw(seed: int) -> np.ndarray:
+    levels = np.random.default_rng(seed).integers(0, 256, (12, 16, 3), np.uint8)
+    return cv2.resize(levels, (64, 48), interpolation=cv2.INTER_NEAREST)
+
+
+def add_labelled_pictures(project: Project, classifier: str) -> None:
+    """Add a set of ten pictures of each class, one of which is a frame of `s0`, to those of `classifier`."""
+    for number in range(10):
+        for label in ("clean", "blurred"):
+            folder = project.folder / "labelled" / label
+            folder.mkdir(parents=True, exist_ok=True)
+            picture = draw(0 if (number, label) == (0, "clean") else 1000 + number)
+            write_image(folder / f"{number}.png", cv2.GaussianBlur(picture, (13, 13), 3) if label == "blurred" else picture)
+    own = {"name": "own", "path": "labelled", "content": "general", "rights": "CC0", "split_by": "image"}
+    project.settings["annotations"] = {"image_labels": [own]}
+    settings = project.settings["classifiers"][classifier]
+    settings["pictures"] = {**settings["pictures"], "sets": ["own"]}
+
+
 @pytest.fixture
 def project(project: Project) -> Project:
     """Nine sources of two pictures, and two classifiers that tell blurred copies of them from clean ones."""
@@ -48,8 +67,7 @@ def project(project: Project) -> Project:
         folder = project.folder / "footage" / str(number)
         folder.mkdir(parents=True)
         for index in range(2):
-            levels = np.random.default_rng(10 * number + index).integers(0, 256, (12, 16, 3), np.uint8)
-            write_image(folder / f"{index}.png", cv2.resize(levels, (64, 48), interpolation=cv2.INTER_NEAREST))
+            write_image(folder / f"{index}.png", draw(10 * number + index))
         split = "val" if number % 3 == 0 else "train"
         rows.append({"source": f"s{number}", "path": f"footage/{number}", "split": split})
     project.write_manifest(rows)
@@ -88,6 +106,7 @@ def project(project: Project) -> Project:
 
 def test_classifiers_are_trained_on_degraded_frames_and_published_with_their_cards(project: Project) -> None:
     pages = [f"results/reports/models/{name}/{page}" for name in ("blurred", "soft") for page in CLASSIFIER.figures]
+    add_labelled_pictures(project, "blurred")
     run = project.run("blurred", "soft", "search", *pages)
     assert run.returncode == 0, run.output
     of_soft = {"-city.safetensors", "-city.config.json"}
@@ -102,16 +121,23 @@ def test_classifiers_are_trained_on_degraded_frames_and_published_with_their_car
     search = project.results / "search" / "soft" / "size"
     assert {path.name for path in search.iterdir()} >= {"trials.parquet", "best.yaml", "search.html"}
     assert len((search / "trials.tsv").read_text().splitlines()) == 3
-    pictures = pl.read_parquet(project.results / "datasets" / "blurred" / "pictures.parquet")
+    everything = pl.read_parquet(project.results / "datasets" / "blurred" / "pictures.parquet")
+    is_labelled = pl.col("source").str.starts_with("image_labels:")
+    pictures, labelled = everything.filter(~is_labelled), everything.filter(is_labelled)
     assert pictures.group_by("split", "label").len().sort("split", "label").rows() == [
         *[("train", label, 12) for label in ("blurred", "clean")],
         *[("val", label, 6) for label in ("blurred", "clean")],
     ]
     files = {path.stem for path in (project.results / "datasets" / "blurred" / "images").rglob("*.png")}
-    assert files == set(pictures["key"])
+    assert files == set(everything["key"])
     assert pictures.filter(pl.col("source").n_unique().over("group") > 1).is_empty()
     ledger = list(read_ledger(project.results / "selections" / "blurred" / "ledger.jsonl"))
-    assert len(ledger) == 36 and {row["status"] for row in ledger} == {"ok"}
+    assert len(ledger) == 36 + 20 and {row["status"] for row in ledger} == {"ok"}
+    # Of each class, one validates of those that are divided freely. The frame validates with its source.
+    counts = [("train", "blurred", 9), ("train", "clean", 8), ("val", "blurred", 1), ("val", "clean", 2)]
+    assert labelled.group_by("split", "label").len().sort("split", "label").rows() == counts
+    assert labelled.filter(key="own+clean%2F0.png").select("split", "group").rows() == [("val", "s0")]
+    assert labelled.filter(pl.col("split").n_unique().over("group") > 1).is_empty()
     assert not [job for job in run.jobs if "fold" in job]
 
     project.settings["score"] = {"model": "soft", "folder": "footage", "place": "link"}

@@ -14,6 +14,15 @@ GATES["labels"] = {
     ),
     "labels in sets": set_ledgers("labels"),
 }
+GATES["image_labels"] = {
+    "labels of whole images": (
+        "images",
+        expand(
+            "<results>/labels/images/{image_labels}/ledger.jsonl",
+            image_labels=IMAGE_LABELS,
+        ),
+    ),
+}
 
 # Only in the main process, not in every job.
 if workflow.is_main_process:
@@ -153,6 +162,7 @@ rule image_labels:
             "<results>/labels/images/{image_labels}/labels.parquet",
             image_labels=IMAGE_LABELS,
         ),
+        "<results>/gates/image_labels.json",
 
 
 rule import_frame_labels:

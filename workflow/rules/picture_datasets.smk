@@ -46,6 +46,8 @@ rule select_pictures:
         region_images=regions_of("images"),
         regions=regions_of("annotations"),
         sources="<results>/sources/admitted.parquet",
+        frames=expand("<results>/frames/{shard}/frames.parquet", shard=SHARDS),
+        divided="<results>/datasets/splits.parquet",
         gates=of_dataset(
             lambda dataset: expand("<results>/gates/{room}.json", room=dataset.gates)
         ),
@@ -67,6 +69,8 @@ rule select_pictures:
         settings=pictures_of,
         labels=lambda wildcards: config["classifiers"][wildcards.dataset]["labels"],
         remedy=of_dataset(lambda dataset: dataset.remedy),
+        distance=lookup(dpath="duplicates/distance", within=config),
+        splits=lookup(dpath="splits", within=config),
         code=code_digest("tessera.pipeline.datasets.pictures:select_pictures"),
     script:
         "../scripts/select_pictures.py"
@@ -76,7 +80,6 @@ rule write_picture_dataset:
     input:
         selected="<results>/selections/{dataset}/pictures.parquet",
         splits="<results>/datasets/{dataset}/splits.parquet",
-        sources="<results>/datasets/splits.parquet",
     output:
         images=directory("<results>/datasets/{dataset}/images"),
         table="<results>/datasets/{dataset}/pictures.parquet",

@@ -3,6 +3,7 @@
 from tessera.core.job import job
 from tessera.pipeline.datasets.pictures import select_pictures
 from tessera.pipeline.datasets.settings import OfDataset
+from tessera.pipeline.datasets.splits import SplitSettings
 from tessera.records.decisions import Decision
 
 with job(snakemake) as (inputs, outputs, params):
@@ -10,12 +11,16 @@ with job(snakemake) as (inputs, outputs, params):
         labels=inputs.labels,
         regions=(inputs.region_images, inputs.regions, OfDataset(**params.settings["regions"])) if inputs.regions else None,
         sources=inputs.sources,
+        frames=inputs.frames,
+        divided=inputs.divided,
         frame_decisions={row["key"]: Decision(**row) for row in params.frame_decisions},
         decisions={row["key"]: Decision(**row) for row in params.decisions},
         # A score has a range.
         classes=params.labels if isinstance(params.labels, list) else None,
         dataset=snakemake.wildcards.dataset,
         remedy=params.remedy,
+        distance=params.distance,
+        settings=SplitSettings(**params.splits),
         selected=outputs.pictures,
         ledger=outputs.ledger,
     )

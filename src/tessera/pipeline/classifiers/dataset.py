@@ -185,9 +185,10 @@ def remarks(samples: Samples, labels: Labels) -> list[str]:
             " label pictures of more sources"
         ]
     )
+    there = set(pictures["split"])
     for name in labels if isinstance(labels, tuple) else ():
         rows = pictures.filter(label=name)
-        missing = [split for split in SPLITS if split not in set(rows["split"])]
+        missing = [split for split in SPLITS if split in there and split not in set(rows["split"])]
         groups = rows["group"].n_unique()
         if rows.is_empty():
             found.append(f"no picture has the class {name!r}: it will not be learned; label some, or remove the class")
@@ -196,7 +197,8 @@ def remarks(samples: Samples, labels: Labels) -> list[str]:
         elif missing:
             found.append(
                 f"the class {name!r} has {counted(len(rows), 'pictures')} from {counted(groups, 'groups')}, and none in"
-                f" {' and '.join(missing)}: there it is not measured; label pictures of more sources"
+                f" {' and '.join(missing)}: there it is not measured; label pictures of more sources, or set"
+                " `split_by: image` for its set"
             )
     return found
 

@@ -12,11 +12,14 @@ from tessera.core.files import link_or_copy
 from tessera.core.job import progress, tell
 from tessera.core.ledger import Ledger, Status
 from tessera.core.messages import tallied
+from tessera.pipeline.datasets.labelled import REFUSED, divide_labelled
 from tessera.pipeline.datasets.settings import OfDataset
+from tessera.pipeline.datasets.splits import SplitSettings, splits_with_stated
 from tessera.records.decisions import Decision
-from tessera.records.material import SETS
+from tessera.records.material import IMAGE_LABELS, SETS
 from tessera.records.tables.annotation import Annotations, Images
 from tessera.records.tables.classification import Pictures, SelectedPictures
+from tessera.records.tables.footage import Frames
 from tessera.records.tables.image_labels import ImageLabels
 from tessera.records.tables.splits import SourceSplits, Splits
 from tessera.records.tables.table import read_table, read_tables, types, write_table
@@ -27,28 +30,35 @@ def select_pictures(
     labels: Sequence[Path],
     regions: tuple[Path, Path, OfDataset] | None,
     sources: Path,
+    frames: Sequence[Path],
+    divided: Path,
     frame_decisions: Mapping[str, Decision],
     decisions: Mapping[str, Decision],
     classes: Sequence[str] | None,
     dataset: str,
     remedy: str,
+    distance: int,
+    settings: SplitSettings,
     selected: Path,
     ledger: Path,
 ) -> None:
     """Write the pictures that feed the classifier `dataset` to `selected` (`tables.SelectedPictures`), sorted by key.
 
     `labels`: files of `tables.ImageLabels`. `regions`: `tables.Images` and `tables.Annotations` of a dataset of regions whose
-    images feed it too, and what they mean. `sources`: `tables.Sources`. `frame_decisions`: of people, on frames, by their keys.
-    `decisions`: on the pictures of this classifier, by their keys. `classes`: its classes; None if it finds a score. `remedy`:
-    advice for the message if there are no pictures.
+    images feed it too, and what they mean. `sources`: `tables.Sources`. `frames`: files of `tables.Frames`, and `divided`:
+    `tables.SourceSplits`, the splits of their sources. `frame_decisions`: of people, on frames, by their keys. `decisions`: on
+    the pictures of this classifier, by their keys. `classes`: its classes; None if it finds a score. `remedy`: advice for the
+    message if there are no pictures.
 
     A picture is dropped if its source is not admitted or is not for `dataset`, if a decision says so, or if its label is none
-    of `classes`. A decision may give it another label. `ledger` gets one row per picture, and one row for each of `decisions`
-    without a picture.
+    of `classes`. A decision may give it another label. Pictures of sets of labelled images are divided into splits here, see
+    `divide_labelled`: no other dataset has them. Those that look like frames or other pictures in another split are dropped.
+    `distance`: bits in which perceptual hashes of pictures that look alike differ at most. `ledger` gets one row per picture,
+    and one row for each of `decisions` without a picture.
 
     Raises `TesseraError` if two pictures have the same key, or if no picture is left.
     """
-    columns = ["key", "source", "split", "path", "label", "score"]
+    columns = ["key", "source", "split", "path", "label", "score", "phash"]
     images = read_tables(list(labels), ImageLabels).select(columns)
     if regions is not None:
         seen, found, meaning = regions
@@ -75,6 +85,9 @@ def select_pictures(
         elif not reason and classes is not None and label not in classes:
             reason, detail = "unknown class", label
         verdicts[key] = ("dropped", reason, detail) if reason else ("ok", *relabelled.get(key, ("", "")))
+    chosen = images.filter(pl.col("key").is_in([key for key, (status, *_) in verdicts.items() if status == "ok"]))
+    chosen, alike = _with_splits(chosen, frames, divided, distance, settings)
+    verdicts |= {key: ("dropped", REFUSED, detail) for key, detail in alike.items()}
     with Ledger(ledger) as book:
         for key, verdict in verdicts.items():
             book.row(key, *verdict)
@@ -84,7 +97,6 @@ def select_pictures(
     unknown = Counter(detail for _, reason, detail in verdicts.values() if reason == "unknown class")
     if unknown:
         tell(f"pictures of unknown classes are left out: {tallied(unknown)}; the classes are {', '.join(classes or [])}")
-    chosen = images.filter(pl.col("key").is_in([key for key, (status, *_) in verdicts.items() if status == "ok"]))
     if chosen.is_empty():
         reasons = tallied(Counter(reason for _, reason, _ in verdicts.values())) or "there are none"
         raise TesseraError(f"the classifier {dataset!r} has no pictures ({reasons}). {remedy}")
@@ -105,18 +117,41 @@ def _relabel(
     return images.with_columns(pl.coalesce(value, column).alias(column)), remarks
 
 
-def write_picture_dataset(selected: Path, splits: Path, sources: Path, images: Path, table: Path) -> None:
+def _with_splits(
+    chosen: pl.DataFrame, frames: Sequence[Path], divided: Path, distance: int, settings: SplitSettings
+) -> tuple[pl.DataFrame, dict[str, str]]:
+    """Return the pictures that stay of `chosen`, with their groups and the splits of labelled ones, and why the others do not.
+
+    For `frames`, `divided` and `distance`, see `select_pictures`.
+    """
+    sources = read_table(divided, SourceSplits)
+    groups = dict(sources.select("source", "group").iter_rows())
+    is_labelled = pl.col("source").str.starts_with(IMAGE_LABELS)
+    labelled, others = chosen.filter(is_labelled), chosen.filter(~is_labelled)
+    split_of = splits_with_stated(dict(others.select("source", "split").iter_rows()), divided, settings)
+    known = pl.concat([read_tables(list(frames), Frames).select("source", "phash"), others.select("source", "phash")])
+    known = known.with_columns(
+        split=pl.col("source").replace_strict(split_of, default=None, return_dtype=pl.String)
+    ).drop_nulls()
+    covered = {(split_of[source], label) for source, label in others.select("source", "label").iter_rows()}
+    division = divide_labelled(labelled, known, groups, covered, distance, settings)
+    chosen = chosen.filter(~pl.col("key").is_in(list(division.refused))).with_columns(
+        split=pl.col("source").replace_strict(division.splits, default=pl.col("split"), return_dtype=pl.String),
+        group=pl.col("source").replace_strict(groups | division.groups, default=pl.col("source"), return_dtype=pl.String),
+    )
+    return chosen, division.refused
+
+
+def write_picture_dataset(selected: Path, splits: Path, images: Path, table: Path) -> None:
     """Write a dataset of pictures: `images/SPLIT/KEY.EXT`, and what they show as `table` (`tables.Pictures`), sorted by key.
 
-    `selected`: `tables.SelectedPictures`. `splits`: `tables.Splits` of the samples. `sources`: `tables.SourceSplits`, which has
-    the group of each source. Pictures of people are copied, so that a later change of the file cannot change the dataset;
-    those that Tessera made are linked.
+    `selected`: `tables.SelectedPictures`. `splits`: `tables.Splits` of the samples. Pictures of people are copied, so that a
+    later change of the file cannot change the dataset; those that Tessera made are linked.
 
     Raises `TesseraError` if a picture is missing.
     """
     frame = read_table(selected, SelectedPictures).sort("key")
     split_of = dict(read_table(splits, Splits).select("key", "split").iter_rows())
-    group_of = dict(read_table(sources, SourceSplits).select("source", "group").iter_rows())
     for split in ("train", "val", "test"):
         (images / split).mkdir(parents=True)
     for row in progress(frame.iter_rows(named=True), frame.height, "pictures"):
@@ -132,9 +167,9 @@ def write_picture_dataset(selected: Path, splits: Path, sources: Path, images: P
     pictures = frame.select(
         "key",
         "source",
+        "group",
         "label",
         "score",
-        group=pl.col("source").replace_strict(group_of, default=pl.col("source")),
         split=pl.col("key").replace_strict(split_of, return_dtype=pl.String),
         weight=pl.lit(1.0),
     )

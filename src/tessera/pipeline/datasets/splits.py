@@ -150,6 +150,16 @@ def divide_sources(
     write_table(pl.DataFrame(rows, schema=types(SourceSplits), orient="row"), SourceSplits, output)
 
 
+def splits_with_stated(stated: Mapping[str, str], sources: Path, settings: SplitSettings) -> dict[str, str]:
+    """Return the split of each source: that in the table `sources` (`tables.SourceSplits`), or `stated`, or drawn by a hash.
+
+    `stated`: the split by source, for sources of samples; an empty string means none.
+    """
+    from tessera.records.tables.splits import split_of_sources
+
+    return split_sources(sorted(stated), stated, [], settings) | split_of_sources(sources)
+
+
 def split_samples(samples: Path, sources: Path, splits: Path, *, settings: SplitSettings) -> None:
     """Write the split of each of `samples` to the table `splits` (`tables.Splits`), sorted by key.
 
@@ -160,12 +170,11 @@ def split_samples(samples: Path, sources: Path, splits: Path, *, settings: Split
     """
     import polars as pl
 
-    from tessera.records.tables.splits import Samples, Splits, split_of_sources
+    from tessera.records.tables.splits import Samples, Splits
     from tessera.records.tables.table import read_columns, write_table
 
     frame = read_columns(samples, Samples).sort("key")
-    stated = dict(frame.select("source", "split").iter_rows())
-    split_of = split_sources(sorted(stated), stated, [], settings) | split_of_sources(sources)
+    split_of = splits_with_stated(dict(frame.select("source", "split").iter_rows()), sources, settings)
     frame = frame.select("key", "source", split=pl.col("source").replace_strict(split_of, return_dtype=pl.String))
     for split in ("train", "val"):
         if split not in frame["split"]:
@@ -175,6 +184,6 @@ def split_samples(samples: Path, sources: Path, splits: Path, *, settings: Split
                 f" {', '.join(sorted(frame['split'].unique())) or 'none'}. Sources with near-duplicates of each other stay"
                 f" together. Set `split: {split}` for a source in the manifest, or for a folder of labels or set of watermarks"
                 " in the settings, or change `splits.val`, `splits.test` or `splits.shared`. A single source cannot be divided:"
-                " add another one, or cut it into two files"
+                " add another one, cut it into two files, or set `split_by: image` for a set of images"
             )
     write_table(frame, Splits, splits)

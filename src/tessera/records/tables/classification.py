@@ -17,7 +17,8 @@ class SelectedPictures(Table):
 
     key: pl.String = pa.Field(unique=True, description="key of the picture")
     source: pl.String = pa.Field(description="source that it comes from")
-    split: pl.String = pa.Field(isin=["train", "val", "test", ""], description="fixed split; empty: by hash")
+    group: pl.String = pa.Field(description="see `Pictures`")
+    split: pl.String = pa.Field(isin=["train", "val", "test", ""], description="fixed split; empty: that of its source")
     path: pl.String = pa.Field(description="path of the picture, relative to the working folder or absolute")
     label: pl.String = pa.Field(nullable=True, description="name of its class; null for a score")
     score: pl.Float64 = pa.Field(nullable=True, gt=-inf, lt=inf, description="its score; null for a class")

@@ -123,6 +123,12 @@ def test_a_class_without_pictures_or_of_one_source_is_reported_and_the_others_ar
     check(write_pictures(tmp_path / "dataset", content), (*CLASSES, "old"), vectors)
     assert "no picture has the class 'old': it will not be learned" in terminal.getvalue()
     assert "the class 'marked' has 1 picture from 1 group, and none in val and test" in terminal.getvalue()
+    # Nothing is missing in a split that is not wanted.
+    terminal.truncate(0)
+    content = rows("plain", "plain", "marked", "marked")
+    content[1]["split"] = content[3]["split"] = "val"
+    check(write_pictures(tmp_path / "whole", content), vectors=vectors)
+    assert not terminal.getvalue().strip("\0")
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,11 @@ from tessera.core.ledger import read_ledger
 from tessera.imaging.images import write_image
 from tessera.pipeline.datasets.pictures import select_pictures, write_picture_dataset
 from tessera.pipeline.datasets.settings import OfDataset
+from tessera.pipeline.datasets.splits import SplitSettings, split_samples
 from tessera.records.decisions import Decision
 from tessera.records.tables.annotation import Annotations, Images
 from tessera.records.tables.classification import Pictures, SelectedPictures
-from tessera.records.tables.footage import Sources
+from tessera.records.tables.footage import Frames, Sources
 from tessera.records.tables.image_labels import ImageLabels
 from tessera.records.tables.splits import SourceSplits, Splits
 from tessera.records.tables.table import read_table, types, write_table
@@ -24,6 +25,7 @@ SHARED = {"width": 8, "height": 6, "phash": 0, "split": "", "rights": "CC0"}
 
 def labels(folder: Path, rows: list[tuple[str, str, str | None, float | None]]) -> Path:
     """Write a table of labelled pictures, and the pictures: key, source, label and score of each."""
+    folder.mkdir(exist_ok=True)
     found = []
     for key, source, label, score in rows:
         write_image(folder / f"{key}.png", np.zeros((6, 8, 3), np.uint8))
@@ -44,12 +46,28 @@ def sources(folder: Path, **statuses: tuple[str, list[str]]) -> Path:
     return folder / "sources.parquet"
 
 
+def divided(folder: Path, *rows: tuple[str, str, str]) -> Path:
+    """Write the table of the splits of sources: source, split and group of each."""
+    folder.mkdir(exist_ok=True)
+    write_table(pl.DataFrame(list(rows), schema=types(SourceSplits), orient="row"), SourceSplits, folder / "divided.parquet")
+    return folder / "divided.parquet"
+
+
 def select(folder: Path, table: Path, known: Path, classes: list[str] | None, **others: object) -> dict[str, tuple[str, str]]:
     """Select pictures; return the reason and the detail of each row of the ledger."""
-    given = {"regions": None, "frame_decisions": {}, "decisions": {}, **others}
+    given = {
+        "regions": None,
+        "frame_decisions": {},
+        "decisions": {},
+        "frames": [],
+        "divided": divided(folder / "none"),
+        **others,
+    }
     select_pictures(
         [table],
         sources=known,
+        distance=4,
+        settings=SplitSettings(val=0.25),
         classes=classes,
         dataset="blur",
         remedy="Name more.",
@@ -126,27 +144,52 @@ def test_no_picture_and_two_of_one_key_are_errors(tmp_path: Path) -> None:
     with pytest.raises(TesseraError, match=r"'blur' has no pictures \(.*unknown class.*\)\. Name more\."):
         select(tmp_path, labels(tmp_path, [("a", "film", "odd", None)]), known, ["sharp", "soft"])
     with pytest.raises(TesseraError, match=r"two pictures have the key 'a'"):
-        select_pictures(
-            [labels(tmp_path, [("a", "film", "odd", None)])] * 2,
-            None,
-            known,
-            {},
-            {},
-            ["odd", "x"],
-            "blur",
-            "",
-            *[tmp_path / "o"] * 2,
-        )
+        table = labels(tmp_path, [("a", "film", "odd", None)])
+        empty = labels(tmp_path / "none", [])
+        given = {
+            "frames": [],
+            "divided": divided(tmp_path),
+            "frame_decisions": {},
+            "decisions": {},
+            "classes": ["odd", "x"],
+            "dataset": "blur",
+        }
+        more = {"remedy": "", "distance": 4, "settings": SplitSettings(), "selected": tmp_path / "o", "ledger": tmp_path / "l"}
+        select_pictures([table, empty, table], None, known, **given, **more)  # type: ignore[arg-type]
+
+
+def test_labelled_pictures_are_divided_evenly_and_none_looks_like_a_frame_of_another_split(tmp_path: Path) -> None:
+    hashes = {f"a{number}": 0xFF << 8 * number for number in range(4)} | {
+        f"b{number}": 0xFFFF << 9 * number for number in range(3)
+    }
+    table = read_table(labels(tmp_path, [(key, f"image_labels:s/{key}", key[0], None) for key in hashes]), ImageLabels)
+    table = table.with_columns(phash=pl.Series(list(hashes.values()), dtype=pl.UInt64))
+    write_table(table, ImageLabels, tmp_path / "labels.parquet")
+    rows = [("film", hashes["b0"] ^ 1), ("film", hashes["b2"]), ("other", hashes["b1"] ^ 3), ("other", hashes["b2"])]
+    shared = {"pts": None, "time": None, "file": "", "width": 8, "height": 6}
+    frames = [{**shared, "key": str(n), "source": source, "index": n, "phash": h} for n, (source, h) in enumerate(rows)]
+    write_table(pl.DataFrame(frames, schema=types(Frames)), Frames, tmp_path / "frames.parquet")
+    splits = divided(tmp_path, ("film", "val", "film"), ("other", "train", "other"))
+    known = sources(tmp_path, film=("admitted", []), other=("admitted", []))
+    given = {"frames": [tmp_path / "frames.parquet"], "divided": splits}
+    reasons = select(tmp_path, tmp_path / "labels.parquet", known, ["a", "b"], **given)
+    assert reasons["b2"] == ("looks like a picture of another split", "'other' shows the same and is in train")
+    split_samples(tmp_path / "selected.parquet", splits, tmp_path / "splits", settings=SplitSettings(val=0.25))
+    split_of = dict(read_table(tmp_path / "splits", Splits).select("key", "split").iter_rows())
+    assert (split_of["b0"], split_of["b1"]) == ("val", "train") and "b2" not in split_of
+    assert sorted(split_of[f"a{number}"] for number in range(4)) == ["train", "train", "train", "val"]
+    group_of = dict(read_table(tmp_path / "selected.parquet", SelectedPictures).select("key", "group").iter_rows())
+    assert (group_of["b0"], group_of["b1"], group_of["a0"]) == ("film", "other", "image_labels:s/a0")
 
 
 def test_each_picture_lies_in_its_split_with_its_group(tmp_path: Path) -> None:
     table = labels(tmp_path, [("a", "film", "sharp", None), ("asked+b", "copy", "soft", None)])
-    select(tmp_path, table, sources(tmp_path, film=("admitted", []), copy=("admitted", [])), ["sharp", "soft"])
+    known = sources(tmp_path, film=("admitted", []), copy=("admitted", []))
+    of_sources = divided(tmp_path, ("copy", "val", "film"), ("film", "train", "film"))
+    select(tmp_path, table, known, ["sharp", "soft"], divided=of_sources)
     rows = [("a", "film", "train"), ("asked+b", "copy", "val")]
     write_table(pl.DataFrame(rows, schema=types(Splits), orient="row"), Splits, tmp_path / "splits")
-    groups = [("copy", "val", "film"), ("film", "train", "film")]
-    write_table(pl.DataFrame(groups, schema=types(SourceSplits), orient="row"), SourceSplits, tmp_path / "groups")
-    given = (tmp_path / "selected.parquet", tmp_path / "splits", tmp_path / "groups")
+    given = (tmp_path / "selected.parquet", tmp_path / "splits")
     write_picture_dataset(*given, tmp_path / "images", tmp_path / "pictures.parquet")
     written = {path.relative_to(tmp_path / "images").as_posix() for path in (tmp_path / "images").rglob("*.png")}
     assert written == {"train/a.png", "val/asked+b.png"}
