@@ -82,6 +82,12 @@ def test_a_class_of_one_group_trains() -> None:
     assert stratify({"one": Counter(a=40)}, set(), SETTINGS) == {"one": "train"}
 
 
+def test_the_only_group_of_a_class_trains_even_if_another_class_would_gain_by_its_move() -> None:
+    counts = {"large": Counter(a=10), "only": Counter(a=2, b=1)}
+    assert stratify(counts, set(), SplitSettings(val=0.2))["only"] == "train"
+    assert stratify(counts, {("train", "b")}, SplitSettings(val=0.2)) == {"large": "train", "only": "val"}
+
+
 def test_a_class_that_is_validated_by_others_needs_no_picture_there() -> None:
     counts = {"0": Counter(a=1), "1": Counter(a=1)}
     assert sorted(stratify(counts, set(), SplitSettings(val=0.1)).values()) == ["train", "val"]

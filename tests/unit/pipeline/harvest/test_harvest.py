@@ -239,7 +239,9 @@ def test_whatever_a_server_sends_is_a_row(site: Server, tmp_path: Path, monkeypa
     monkeypatch.setattr("tessera.pipeline.harvest.harvest.GIVE_UP", 100)
     site.pages = {f"/{name}": answer for name, (answer, _) in HOSTILE.items()}
     settings = FAST.model_copy(update={"attempts": 1, "timeout": 0.2, "max_seconds": 0.4})
+    start = time.monotonic()
     harvested = Harvested(tmp_path, *({"url": f"{site.address}/{name}"} for name in HOSTILE), settings=settings)
+    assert time.monotonic() - start < 5, "a server that drips is left alone in time"
     assert harvested.reasons == {f"{site.address}/{name}": reason for name, (_, reason) in sorted(HOSTILE.items())}
     assert "localhost" in harvested.details[f"{site.address}/away.png"]
 
