@@ -185,13 +185,16 @@ def test_labels_of_no_source_are_named_when_a_run_begins(labelled: Project) -> N
     )
 
 
-def test_labels_of_whole_images_are_imported_by_their_target(labelled: Project) -> None:
+def test_labels_of_whole_images_are_imported_and_judged_by_their_target(labelled: Project) -> None:
+    labelled.snakefile = labelled.write_snakefile(["common", "sources", "frames", "labels", "datasets"])
     for number, name in enumerate(("sharp", "soft {x}")):
         write_image(labelled.folder / "whole" / name / "a.png", 30 + number)
     given = {"name": "blur {x}", "path": "whole", "content": "general", "rights": "CC0"}
     labelled.settings["annotations"]["image_labels"] = [given]
+    (labelled.folder / "whole" / "sharp" / "page.png").write_text("<html>")
     run = labelled.run("image_labels")
-    assert run.returncode == 0, run.output
+    assert run.returncode != 0
+    assert "image_labels: 1 of 3 items failed: image is HTML (1)" in run.output and "raise gates.image_labels" in run.output
     table = labelled.results / "labels" / "images" / file_name("blur {x}") / "labels.parquet"
     assert sorted(pl.read_parquet(table)["label"]) == ["sharp", "soft {x}"]
     given["path"] = "nowhere"
