@@ -46,7 +46,6 @@ rule select_pictures:
         region_images=regions_of("images"),
         regions=regions_of("annotations"),
         sources="<results>/sources/admitted.parquet",
-        frames=expand("<results>/frames/{shard}/frames.parquet", shard=SHARDS),
         divided="<results>/datasets/splits.parquet",
         gates=of_dataset(
             lambda dataset: expand("<results>/gates/{room}.json", room=dataset.gates)

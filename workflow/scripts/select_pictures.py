@@ -11,7 +11,6 @@ with job(snakemake) as (inputs, outputs, params):
         labels=inputs.labels,
         regions=(inputs.region_images, inputs.regions, OfDataset(**params.settings["regions"])) if inputs.regions else None,
         sources=inputs.sources,
-        frames=inputs.frames,
         divided=inputs.divided,
         frame_decisions={row["key"]: Decision(**row) for row in params.frame_decisions},
         decisions={row["key"]: Decision(**row) for row in params.decisions},

@@ -19,7 +19,6 @@ from tessera.records.decisions import Decision
 from tessera.records.material import IMAGE_LABELS, SETS
 from tessera.records.tables.annotation import Annotations, Images
 from tessera.records.tables.classification import Pictures, SelectedPictures
-from tessera.records.tables.footage import Frames
 from tessera.records.tables.image_labels import ImageLabels
 from tessera.records.tables.splits import SourceSplits, Splits
 from tessera.records.tables.table import read_table, read_tables, types, write_table
@@ -30,7 +29,6 @@ def select_pictures(
     labels: Sequence[Path],
     regions: tuple[Path, Path, OfDataset] | None,
     sources: Path,
-    frames: Sequence[Path],
     divided: Path,
     frame_decisions: Mapping[str, Decision],
     decisions: Mapping[str, Decision],
@@ -45,14 +43,13 @@ def select_pictures(
     """Write the pictures that feed the classifier `dataset` to `selected` (`tables.SelectedPictures`), sorted by key.
 
     `labels`: files of `tables.ImageLabels`. `regions`: `tables.Images` and `tables.Annotations` of a dataset of regions whose
-    images feed it too, and what they mean. `sources`: `tables.Sources`. `frames`: files of `tables.Frames`, and `divided`:
-    `tables.SourceSplits`, the splits of their sources. `frame_decisions`: of people, on frames, by their keys. `decisions`: on
-    the pictures of this classifier, by their keys. `classes`: its classes; None if it finds a score. `remedy`: advice for the
-    message if there are no pictures.
+    images feed it too, and what they mean. `sources`: `tables.Sources`, and `divided`: `tables.SourceSplits`.
+    `frame_decisions`: of people, on frames, by their keys. `decisions`: on the pictures of this classifier, by their keys.
+    `classes`: its classes; None if it finds a score. `remedy`: advice for the message if there are no pictures.
 
     A picture is dropped if its source is not admitted or is not for `dataset`, if a decision says so, or if its label is none
     of `classes`. A decision may give it another label. Pictures of sets of labelled images are divided into splits here, see
-    `divide_labelled`: no other dataset has them. Those that look like frames or other pictures in another split are dropped.
+    `divide_labelled`: no other dataset has them. Those that look like a picture in another split are dropped.
     `distance`: bits in which perceptual hashes of pictures that look alike differ at most. `ledger` gets one row per picture,
     and one row for each of `decisions` without a picture.
 
@@ -86,7 +83,7 @@ def select_pictures(
             reason, detail = "unknown class", label
         verdicts[key] = ("dropped", reason, detail) if reason else ("ok", *relabelled.get(key, ("", "")))
     chosen = images.filter(pl.col("key").is_in([key for key, (status, *_) in verdicts.items() if status == "ok"]))
-    chosen, alike = _with_splits(chosen, frames, divided, distance, settings)
+    chosen, alike = _with_splits(chosen, divided, distance, settings)
     verdicts |= {key: ("dropped", REFUSED, detail) for key, detail in alike.items()}
     with Ledger(ledger) as book:
         for key, verdict in verdicts.items():
@@ -118,21 +115,18 @@ def _relabel(
 
 
 def _with_splits(
-    chosen: pl.DataFrame, frames: Sequence[Path], divided: Path, distance: int, settings: SplitSettings
+    chosen: pl.DataFrame, divided: Path, distance: int, settings: SplitSettings
 ) -> tuple[pl.DataFrame, dict[str, str]]:
     """Return the pictures that stay of `chosen`, with their groups and the splits of labelled ones, and why the others do not.
 
-    For `frames`, `divided` and `distance`, see `select_pictures`.
+    For `divided` and `distance`, see `select_pictures`.
     """
     sources = read_table(divided, SourceSplits)
     groups = dict(sources.select("source", "group").iter_rows())
     is_labelled = pl.col("source").str.starts_with(IMAGE_LABELS)
     labelled, others = chosen.filter(is_labelled), chosen.filter(~is_labelled)
     split_of = splits_with_stated(dict(others.select("source", "split").iter_rows()), divided, settings)
-    known = pl.concat([read_tables(list(frames), Frames).select("source", "phash"), others.select("source", "phash")])
-    known = known.with_columns(
-        split=pl.col("source").replace_strict(split_of, default=None, return_dtype=pl.String)
-    ).drop_nulls()
+    known = others.select("source", "phash", split=pl.col("source").replace_strict(split_of, return_dtype=pl.String))
     covered = {(split_of[source], label) for source, label in others.select("source", "label").iter_rows()}
     division = divide_labelled(labelled, known, groups, covered, distance, settings)
     chosen = chosen.filter(~pl.col("key").is_in(list(division.refused))).with_columns(

@@ -15,7 +15,7 @@ from tessera.pipeline.datasets.splits import SplitSettings, split_samples
 from tessera.records.decisions import Decision
 from tessera.records.tables.annotation import Annotations, Images
 from tessera.records.tables.classification import Pictures, SelectedPictures
-from tessera.records.tables.footage import Frames, Sources
+from tessera.records.tables.footage import Sources
 from tessera.records.tables.image_labels import ImageLabels
 from tessera.records.tables.splits import SourceSplits, Splits
 from tessera.records.tables.table import read_table, types, write_table
@@ -59,7 +59,6 @@ def select(folder: Path, table: Path, known: Path, classes: list[str] | None, **
         "regions": None,
         "frame_decisions": {},
         "decisions": {},
-        "frames": [],
         "divided": divided(folder / "none"),
         **others,
     }
@@ -147,7 +146,6 @@ def test_no_picture_and_two_of_one_key_are_errors(tmp_path: Path) -> None:
         table = labels(tmp_path, [("a", "film", "odd", None)])
         empty = labels(tmp_path / "none", [])
         given = {
-            "frames": [],
             "divided": divided(tmp_path),
             "frame_decisions": {},
             "decisions": {},
@@ -159,20 +157,17 @@ def test_no_picture_and_two_of_one_key_are_errors(tmp_path: Path) -> None:
 
 
 def test_labelled_pictures_are_divided_evenly_and_none_looks_like_a_frame_of_another_split(tmp_path: Path) -> None:
-    hashes = {f"a{number}": 0xFF << 8 * number for number in range(4)} | {
-        f"b{number}": 0xFFFF << 9 * number for number in range(3)
-    }
-    table = read_table(labels(tmp_path, [(key, f"image_labels:s/{key}", key[0], None) for key in hashes]), ImageLabels)
-    table = table.with_columns(phash=pl.Series(list(hashes.values()), dtype=pl.UInt64))
-    write_table(table, ImageLabels, tmp_path / "labels.parquet")
-    rows = [("film", hashes["b0"] ^ 1), ("film", hashes["b2"]), ("other", hashes["b1"] ^ 3), ("other", hashes["b2"])]
-    shared = {"pts": None, "time": None, "file": "", "width": 8, "height": 6}
-    frames = [{**shared, "key": str(n), "source": source, "index": n, "phash": h} for n, (source, h) in enumerate(rows)]
-    write_table(pl.DataFrame(frames, schema=types(Frames)), Frames, tmp_path / "frames.parquet")
+    hashes = {f"a{number}": 0xFF << 8 * number for number in range(4)}
+    hashes |= {f"b{number}": 0xFFFF << 9 * number for number in range(3)}
+    rows = [(key, f"image_labels:s/{key}", key[0], None) for key in hashes]
+    frames = [("film", hashes["b0"] ^ 1), ("film", hashes["b2"]), ("other", hashes["b1"] ^ 3), ("other", hashes["b2"])]
+    rows += [(f"frame{number}", source, "b", None) for number, (source, _) in enumerate(frames)]
+    table = read_table(labels(tmp_path, rows), ImageLabels)
+    looks = [*hashes.values(), *(phash for _, phash in frames)]
+    write_table(table.with_columns(phash=pl.Series(looks, dtype=pl.UInt64)), ImageLabels, tmp_path / "labels.parquet")
     splits = divided(tmp_path, ("film", "val", "film"), ("other", "train", "other"))
     known = sources(tmp_path, film=("admitted", []), other=("admitted", []))
-    given = {"frames": [tmp_path / "frames.parquet"], "divided": splits}
-    reasons = select(tmp_path, tmp_path / "labels.parquet", known, ["a", "b"], **given)
+    reasons = select(tmp_path, tmp_path / "labels.parquet", known, ["a", "b"], divided=splits)
     assert reasons["b2"] == ("looks like a picture of another split", "'other' shows the same and is in train")
     split_samples(tmp_path / "selected.parquet", splits, tmp_path / "splits", settings=SplitSettings(val=0.25))
     split_of = dict(read_table(tmp_path / "splits", Splits).select("key", "split").iter_rows())
