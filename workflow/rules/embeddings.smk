@@ -9,18 +9,26 @@ EMBEDDINGS = config["embeddings"]
 # Those that find near-duplicates, and those whose near-duplicates are left out of the datasets.
 COMPARING = [name for name, each in EMBEDDINGS.items() if each["near_duplicates"]]
 OF_CLIPS = [name for name, each in EMBEDDINGS.items() if each["clips"]]
+# Those that only classifiers use. They are asked for the pictures of these alone.
+OF_CLASSIFIERS = {
+    user["embedding"]
+    for each in config["classifiers"].values()
+    for user in (each, each["label_errors"] or {})
+    if user.get("embedding")
+}.difference(COMPARING, OF_CLIPS)
+OF_FRAMES = [name for name in EMBEDDINGS if name not in OF_CLASSIFIERS]
 EMBEDDED = {
     "pictures": expand(
         "<results>/embeddings/shards/{shard}/{embedding}",
         shard=SHARDS,
-        embedding=EMBEDDINGS,
+        embedding=OF_FRAMES,
     )
     + expand(
         "<results>/embeddings/labels/{labels}/{embedding}",
         labels=[
             name for name, each in LABELS.items() if each.dataset in WITHOUT_DUPLICATES
         ],
-        embedding=EMBEDDINGS,
+        embedding=OF_FRAMES,
     ),
     "clips": expand(
         "<results>/embeddings/clips/{shard}/{embedding}",
@@ -28,7 +36,7 @@ EMBEDDED = {
         embedding=OF_CLIPS,
     ),
 }
-if EMBEDDINGS:
+if OF_FRAMES:
     GATES["embeddings"] = {
         f"embedding {unit}": (unit, [f"{table}.jsonl" for table in tables])
         for unit, tables in EMBEDDED.items()
@@ -255,7 +263,7 @@ rule show_near_duplicates:
 
 # Everything that is made of embeddings.
 MADE_OF_EMBEDDINGS = [
-    *(["<results>/gates/embeddings.json"] if EMBEDDINGS else []),
+    *(["<results>/gates/embeddings.json"] if OF_FRAMES else []),
     *(f"{table}.parquet" for tables in EMBEDDED.values() for table in tables),
     *expand(
         "<results>/near_duplicates/{embedding}/near_duplicates.parquet",
