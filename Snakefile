@@ -12,7 +12,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 from tessera.catalogue import room_files
-from tessera.configuration import read_settings
+from tessera.configuration.read import read_settings
 from tessera.core.errors import TesseraError
 
 min_version("9.27")

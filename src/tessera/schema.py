@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
-from tessera.configuration import Configuration
+from tessera.configuration.read import Configuration
 
 
 class Setting(NamedTuple):

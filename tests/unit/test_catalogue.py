@@ -28,7 +28,7 @@ from tessera.catalogue import (
     settings_of,
     trained_models,
 )
-from tessera.configuration import Configuration, load_configuration
+from tessera.configuration.read import Configuration, load_configuration
 from tessera.records.material import SETS
 
 REPOSITORY = Path(__file__).parents[2]

@@ -14,7 +14,8 @@ import pytest
 import yaml
 
 from tessera.catalogue import model_for, trained_models
-from tessera.configuration import CONFIDENCES, Configuration, load_configuration, read_settings, setting, targets_in
+from tessera.configuration.confidences import CONFIDENCES, setting, targets_in
+from tessera.configuration.read import Configuration, load_configuration, read_settings
 from tessera.core.errors import TesseraError
 from tessera.core.weights.resolve import declared_weights
 from tessera.pipeline.restoration.settings import STAGES, StageSettings

@@ -19,7 +19,8 @@ from tessera.catalogue import (
     sets_of,
     trained_models,
 )
-from tessera.configuration import load_configuration, targets_in
+from tessera.configuration.confidences import targets_in
+from tessera.configuration.read import load_configuration
 from tessera.core.errors import TesseraError
 from tessera.core.files import (
     check_there,

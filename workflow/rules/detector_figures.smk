@@ -1,7 +1,7 @@
 # The figures of detectors: curves, predictions, where they fail, and comparisons.
 
 from tessera.catalogue import CLASSIFIER, DETECTOR
-from tessera.configuration import CONFIDENCES, setting
+from tessera.configuration.confidences import CONFIDENCES, setting
 from tessera.core.definitions import code_digest
 
 

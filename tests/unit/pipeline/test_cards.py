@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tessera.catalogue import DETECTOR, RESTORER
-from tessera.configuration import Configuration
+from tessera.configuration.read import Configuration
 from tessera.core.provenance import digest, sha256_file
 from tessera.pipeline.cards import render, write_model_card, write_plain_card, write_restoration_card
 

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tessera.configuration import load_configuration
+from tessera.configuration.read import load_configuration
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import read_ledger
 from tessera.pipeline.embeddings.near_duplicates import find_near_duplicates

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tessera.configuration import Configuration
+from tessera.configuration.read import Configuration
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import Ledger, read_ledger, summarise
 from tessera.core.settings import load

@@ -1,0 +1,48 @@
+"""Checks of what is done with models: embeddings, searches and comparisons."""
+
+from tessera.catalogue import MODELS, trained_models
+from tessera.configuration.sections import DETECTORS, Sections
+from tessera.core.search import search_faults
+from tessera.core.weights.declare import compared_faults
+from tessera.pipeline.classifiers.settings import ClassifierSettings
+from tessera.pipeline.detectors.library import task_of
+from tessera.pipeline.detectors.settings import SEARCHED, DetectorSettings
+from tessera.pipeline.embeddings.settings import embedding_faults
+
+
+def faults_in_embeddings(settings: Sections) -> list[str]:
+    """Return what is wrong with the embeddings as a whole."""
+    trained = [name for name in trained_models(settings.model_dump(mode="json")) if name in DETECTORS]
+    faults = embedding_faults(settings.embeddings, settings.duplicates.embeddings, trained)
+    if settings.scenes.detect.weights is None:
+        faults += [
+            f"`embeddings.{name}.clips` is {embedding.clips}, and `scenes.detect.weights: null` makes no clips: set it to 0"
+            for name, embedding in settings.embeddings.items()
+            if embedding.clips
+        ]
+    return faults
+
+
+def faults_in_searches(settings: Sections) -> list[str]:
+    """Return the searches of models that are not trained here, and their values that no training can have."""
+    detectors = {name: model for name in DETECTORS if (model := getattr(settings.models, name))}
+    models: dict[str, ClassifierSettings | DetectorSettings] = {**detectors, **settings.classifiers}
+    faults = []
+    for name, search in settings.search.items():
+        place, model = f"search.{name}", models.get(search.model)
+        if model is None:
+            faults.append(f"{place}.model: should be one of {', '.join(models) or 'none'}; given: {search.model!r}")
+        elif isinstance(model, DetectorSettings):
+            found = search_faults(place, search, model, SEARCHED)
+            if not found and len({task_of(each) for each in (model.architecture, *search.space.get("architecture", ()))}) > 1:
+                found = [f"{place}.space.architecture: all should find masks (-seg), or all boxes, as `models.{search.model}`"]
+            faults += found
+        else:
+            faults += search_faults(place, search, model, model.searched)
+    return faults
+
+
+def faults_in_comparisons(settings: Sections) -> list[str]:
+    """Return what is wrong with the weights of others that models are compared with."""
+    reserved = {model.name: model.kind.reserved for model in MODELS}
+    return [fault for model, compared in settings.comparisons for fault in compared_faults(model, compared, reserved[model])]

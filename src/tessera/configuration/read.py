@@ -1,0 +1,64 @@
+"""Read the configuration, and check it as a whole."""
+
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from pydantic import model_validator
+
+from tessera.configuration.checks.asking import faults_in_asking
+from tessera.configuration.checks.classifiers import faults_in_classifiers, faults_in_scoring
+from tessera.configuration.checks.datasets import faults_in_order, faults_in_sets
+from tessera.configuration.checks.detectors import faults_in_clips, faults_in_mosaics, faults_in_targets
+from tessera.configuration.checks.models import faults_in_comparisons, faults_in_embeddings, faults_in_searches
+from tessera.configuration.sections import Sections
+from tessera.core.errors import TesseraError
+from tessera.core.settings import load
+
+# In the order of their messages.
+CHECKS = (
+    faults_in_sets,
+    faults_in_classifiers,
+    faults_in_mosaics,
+    faults_in_clips,
+    faults_in_targets,
+    faults_in_embeddings,
+    faults_in_scoring,
+    faults_in_order,
+    faults_in_searches,
+    faults_in_asking,
+    faults_in_comparisons,
+)
+
+
+class Configuration(Sections, defer_build=False):
+    """The settings in config/config.yaml."""
+
+    @model_validator(mode="after")
+    def _parts_fit_together(self) -> Self:
+        faults = [fault for check in CHECKS for fault in check(self)]
+        if faults:
+            raise ValueError("\n".join(faults))
+        return self
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Return the settings in the YAML file `path`. Raises `TesseraError` that names the line of a fault."""
+    try:
+        values = yaml.load(Path(path).read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # in C, which is faster
+    except OSError as error:
+        raise TesseraError(f"{path}: cannot be read ({error.strerror}); fix the path") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise TesseraError(f"{path}: {place}{error.problem}; fix the YAML there or shortly before") from None
+    except yaml.YAMLError as error:
+        raise TesseraError(f"{path}: not YAML in UTF-8 ({' '.join(str(error).split())}); save it as UTF-8") from None
+    if not isinstance(values, dict):
+        raise TesseraError(f"{path}: holds no settings; write keys and values such as `seed: 1`")
+    return values
+
+
+def load_configuration(values: dict[str, Any]) -> dict[str, Any]:
+    """Return `values` with all defaults filled in, as plain JSON types. Raises `TesseraError` that lists all faults."""
+    return load(Configuration, values, "the configuration").model_dump(mode="json")

@@ -1,0 +1,274 @@
+"""The models of the settings, section by section."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, PositiveFloat, PositiveInt, create_model, field_validator, model_validator
+
+from tessera.catalogue import DATASETS, DETECTOR, MODELS, dataset_of
+from tessera.core.search import SearchSettings
+from tessera.core.settings import Settings
+from tessera.core.trainings import TrainingsSettings
+from tessera.core.weights.declare import WeightsSettings
+from tessera.imaging.classification.settings import Tiling
+from tessera.imaging.degradation.settings import DegradationSettings
+from tessera.imaging.detection.settings import DetectionSettings, TrainedDetectionSettings, WatermarkDetectionSettings
+from tessera.imaging.mosaic.settings import MosaicSettings
+from tessera.pipeline.asking.settings import AskSettings
+from tessera.pipeline.classifiers.settings import ClassifierSettings, ScoreSettings
+from tessera.pipeline.clips.detect import VideoDetectionSettings
+from tessera.pipeline.clips.settings import ClipSettings
+from tessera.pipeline.clips.track import TrackSettings
+from tessera.pipeline.clips.tracks import SceneSettings
+from tessera.pipeline.clips.watch import VideoMetricSettings
+from tessera.pipeline.concepts.settings import ConceptSettings
+from tessera.pipeline.datasets.settings import OfDataset
+from tessera.pipeline.datasets.splits import SplitSettings
+from tessera.pipeline.embeddings.settings import Embeddings
+from tessera.pipeline.filters.filtering import FilterSettings
+from tessera.pipeline.footage.admission import SourceSettings
+from tessera.pipeline.footage.duplicates import DuplicateSettings
+from tessera.pipeline.footage.sampling import FrameSettings
+from tessera.pipeline.harvest.settings import HarvestSettings
+from tessera.pipeline.labels.settings import AnnotationSettings
+from tessera.pipeline.mosaics.choose import RegionSettings
+from tessera.pipeline.previews.predict import PreviewDetectionSettings
+from tessera.pipeline.previews.proposals import ProposalSettings
+from tessera.pipeline.previews.rendering import RenderSettings
+from tessera.pipeline.previews.restored import RestoreSettings
+from tessera.pipeline.report.settings import ReportSettings
+from tessera.pipeline.restoration.settings import RestorationSettings
+from tessera.pipeline.watermarks.settings import WatermarkSettings
+from tessera.records.confidence import ConfidenceTarget
+from tessera.records.decisions import DEFAULT as DECISIONS
+from tessera.records.limits import ScoreLimit
+
+DETECTORS = [model.name for model in MODELS if model.kind is DETECTOR]
+ALLOWED = {"harvest": 0.2, "sources": 0.5, "scenes": 0.2}  # fraction of items that may fail, if not `ALLOWED_ELSEWHERE`
+ALLOWED_ELSEWHERE = 0.05
+# They become part of the names of rules and files.
+PlainName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
+Confidence = Annotated[float, Field(gt=0, lt=1)] | ConfidenceTarget
+MeanConfidence = Annotated[float, Field(ge=0, le=1)] | ConfidenceTarget  # of the detections of a track
+
+
+def _gates() -> dict[str, Any]:
+    rooms = dict.fromkeys(
+        [
+            "harvest",
+            "sources",
+            *(room for dataset in (*DATASETS, dataset_of("")) for room in dataset.gates),
+            "embeddings",
+            "scores",
+        ]
+    )
+    return {room: (float, Field(ALLOWED.get(room, ALLOWED_ELSEWHERE), ge=0, le=1)) for room in rooms}
+
+
+def _models() -> dict[str, Any]:
+    return {model.name: (type(model.settings) | None, model.settings) for model in MODELS if model.settings is not None}
+
+
+def _comparisons() -> dict[str, Any]:
+    types: dict[str, Any] = {model.name: model.kind.compared for model in MODELS}
+    return {name: (tuple[compared, ...], ()) for name, compared in types.items() if compared}  # type: ignore[valid-type]
+
+
+GateSettings: Any = create_model(
+    "GateSettings", __base__=Settings, __doc__="The fraction of items that may fail in a room before the run stops.", **_gates()
+)
+Models: Any = create_model(
+    "Models",
+    __base__=Settings,
+    __doc__="The models that are trained and have no section of their own; null if one is not wanted.",
+    **_models(),
+)
+
+
+Comparisons: Any = create_model(
+    "Comparisons",
+    __base__=Settings,
+    __doc__="Weights of others that are measured on the same splits as the models that are trained here.",
+    **_comparisons(),
+)
+
+
+class PictureSettings(Settings):
+    """Where the pictures of a classifier come from."""
+
+    sets: tuple[str, ...] = ()
+    regions: OfDataset | None = None
+    degraded: ConceptSettings | None = None
+
+
+class Classifier(ClassifierSettings):
+    """A classifier of pictures, and where its pictures come from."""
+
+    pictures: PictureSettings
+
+
+class DeclaredClassifier(Settings):
+    """A classifier that was trained elsewhere, and exported by Tessera as .safetensors."""
+
+    weights: WeightsSettings
+    embedding: str | None = None
+    tiling: Tiling | None = None
+
+    @model_validator(mode="after")
+    def _is_not_tiled_as_a_head(self) -> Self:
+        if self.embedding is not None and self.tiling is not None:
+            raise ValueError("`tiling` should be null for a head: the vectors are of whole pictures")
+        return self
+
+    @field_validator("weights")
+    @classmethod
+    def _is_no_onnx(cls, weights: WeightsSettings) -> WeightsSettings:
+        if weights.file.endswith(".onnx"):
+            raise ValueError("should be the .safetensors that was exported beside the ONNX model")
+        return weights
+
+
+class RegionDetectors(Settings):
+    """The detectors that run on the sampled frames."""
+
+    nsfw: TrainedDetectionSettings = TrainedDetectionSettings()
+    watermark: WatermarkDetectionSettings = WatermarkDetectionSettings()
+    mosaic: DetectionSettings = DetectionSettings()
+    face: DetectionSettings = DetectionSettings()
+    head: DetectionSettings = DetectionSettings()
+
+
+class Regions(Settings):
+    """The detection of regions in the sampled frames, and the choice of those that get a mosaic."""
+
+    detectors: RegionDetectors = RegionDetectors()
+    choose: RegionSettings = RegionSettings()
+
+
+class ChosenSceneSettings(SceneSettings):
+    """Which tracks become scenes. The confidence may be a target."""
+
+    confidence: MeanConfidence = 0.5  # type: ignore[assignment]  # a number where the room reads it
+
+
+class Scenes(Settings):
+    """The detection, tracking and choice of the scenes in videos that clips are cut from."""
+
+    detect: VideoDetectionSettings = VideoDetectionSettings()
+    track: TrackSettings = TrackSettings()
+    choose: ChosenSceneSettings = ChosenSceneSettings()
+
+
+class WatermarkScoreSettings(WatermarkDetectionSettings):
+    """The detector of watermarks in clips."""
+
+    confidence: Confidence = 0.4  # type: ignore[assignment]  # a number where the room reads it
+
+
+class MosaicScoreSettings(TrainedDetectionSettings):
+    """The detector of mosaics in clips."""
+
+    weights: Literal["trained"] | WeightsSettings | None = None
+    confidence: Confidence = 0.8  # type: ignore[assignment]  # a number where the room reads it
+
+
+class NsfwScoreSettings(DetectionSettings):
+    """A second detector, which checks the content of clips."""
+
+    confidence: float = Field(0.15, gt=0, lt=1)
+    image_size: int | None = Field(640, ge=32, multiple_of=32)
+
+
+class ScoreDetectors(Settings):
+    """The detectors that run on clips."""
+
+    watermark: WatermarkScoreSettings = WatermarkScoreSettings()
+    mosaic: MosaicScoreSettings = MosaicScoreSettings()
+    nsfw: NsfwScoreSettings = NsfwScoreSettings()
+
+
+class Scores(Settings):
+    """The measurements of clips."""
+
+    samples: int = Field(16, ge=2)
+    detectors: ScoreDetectors = ScoreDetectors()
+    nsfw_classes: tuple[str, ...] = ("FEMALE_GENITALIA_EXPOSED", "MALE_GENITALIA_EXPOSED")
+    quality: WeightsSettings | None = None
+    classifiers: tuple[PlainName, ...] = ()
+
+
+class RestoredSceneSettings(SceneSettings):
+    """Which regions are restored, and how their masks and boxes are smoothed: also short ones, each as it was detected."""
+
+    minimum: PositiveFloat = 0.01
+    maximum: PositiveFloat = 60.0
+    confidence: MeanConfidence = 0.25  # type: ignore[assignment]  # a number where the room reads it
+    extension: tuple[Annotated[int, Field(ge=0, le=10)], ...] = Field((0,), min_length=1)
+
+
+class Restoring(RestoreSettings):
+    """How mosaics in footage are found and restored."""
+
+    shown: tuple[str, ...] = ()
+    detect: VideoDetectionSettings = VideoDetectionSettings()
+    track: TrackSettings = TrackSettings()
+    choose: RestoredSceneSettings = RestoredSceneSettings()
+
+
+class Preview(Settings):
+    """The previews that `snakemake preview` renders, and the labels that it proposes for correction."""
+
+    sources: tuple[str, ...] = ()
+    model: str = DETECTORS[0]
+    confidence: Confidence = 0.25
+    predict: PreviewDetectionSettings = PreviewDetectionSettings()
+    render: RenderSettings = RenderSettings()
+    proposals: ProposalSettings = ProposalSettings()
+    restore: Restoring = Restoring()
+
+    @field_validator("model")
+    @classmethod
+    def _is_a_model(cls, name: str) -> str:
+        names = [model.name for model in MODELS]
+        if name not in names:
+            raise ValueError(f"should be one of {', '.join(names)}")
+        return name
+
+
+# Only `Configuration` validates values. To build the validator of this base too would slow down each import.
+class Sections(Settings, defer_build=True):
+    """All sections of the settings, each valid in itself."""
+
+    manifest: Path = Path("config/sources.tsv")
+    shards: Literal["auto", "per_source"] | PositiveInt = "auto"
+    seed: int = Field(0, ge=0)
+    gates: GateSettings = GateSettings()
+    harvest: HarvestSettings = HarvestSettings()
+    sources: SourceSettings = SourceSettings()
+    frames: FrameSettings = FrameSettings()
+    duplicates: DuplicateSettings = DuplicateSettings()
+    embeddings: Embeddings = Field({})
+    annotations: AnnotationSettings = AnnotationSettings()
+    watermarks: WatermarkSettings = WatermarkSettings()
+    regions: Regions = Regions()
+    mosaics: MosaicSettings = MosaicSettings()
+    degradations: DegradationSettings = DegradationSettings()
+    scenes: Scenes = Scenes()
+    clips: ClipSettings = ClipSettings()
+    scores: Scores = Scores()
+    filters: FilterSettings = FilterSettings()
+    decisions: Path = DECISIONS
+    drops: dict[str, dict[str, ScoreLimit]] = Field({})
+    splits: SplitSettings = SplitSettings()
+    trainings: TrainingsSettings = TrainingsSettings()
+    models: Models = Models()
+    classifiers: dict[PlainName, Classifier] = Field({})
+    declared_classifiers: dict[PlainName, DeclaredClassifier] = Field({})
+    search: dict[PlainName, SearchSettings] = Field({})
+    restoration: RestorationSettings = RestorationSettings()
+    comparisons: Comparisons = Comparisons()
+    video_metrics: VideoMetricSettings = VideoMetricSettings()
+    ask: AskSettings = AskSettings()
+    preview: Preview = Preview()
+    score: ScoreSettings = ScoreSettings()
+    report: ReportSettings = ReportSettings()
