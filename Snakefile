@@ -110,3 +110,6 @@ rule datasets:
         footage_or_images,
         WITHDRAWN,
         expand("<results>/datasets/{dataset}/SHA256SUMS", dataset=DATASETS),
+
+
+include: "workflow/rules/targets.smk"

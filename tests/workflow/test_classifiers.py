@@ -104,6 +104,12 @@ def project(project: Project) -> Project:
     return project
 
 
+def test_a_classifier_cannot_have_the_name_of_a_target(project: Project) -> None:
+    project.settings["classifiers"]["frames"] = project.settings["classifiers"]["blurred"]
+    run = project.run("-n", "frames")
+    assert run.returncode == 1 and "`classifiers.frames`: there is a target or a rule of this name" in run.output
+
+
 def test_classifiers_are_trained_on_degraded_frames_and_published_with_their_cards(project: Project) -> None:
     pages = [f"results/reports/models/{name}/{page}" for name in ("blurred", "soft") for page in CLASSIFIER.figures]
     add_labelled_pictures(project, "blurred")

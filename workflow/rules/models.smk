@@ -1,6 +1,6 @@
-# The rules that all models have in common: a target with the name of the model, a card, and the publication of its files.
+# The rules that all models have in common: a card, and the publication of their files.
 
-from tessera.catalogue import all_models, settings_on_card, trained_models
+from tessera.catalogue import all_models, settings_on_card
 from tessera.core.definitions import code_digest
 
 
@@ -93,27 +93,3 @@ for kind, suffixes in dict.fromkeys(
             code=code_digest("tessera.core.provenance:publish"),
         script:
             "../scripts/publish_weights.py"
-
-
-def finished(model):
-    """Return a function that returns the last file of `model`, and raises `TesseraError` if it is not trained."""
-
-    def given(wildcards):
-        if model.name not in MODELS:
-            if model.name in trained_models(config):
-                footage(wildcards)
-            raise TesseraError(model.remedy)
-        return f"<results>/weights/{model.name}/SHA256SUMS"
-
-    return given
-
-
-for model in all_models(config):
-
-    rule:
-        name:
-            model.name
-        input:
-            WITHDRAWN,
-            finished(model),
-        localrule: True
