@@ -17,14 +17,18 @@ def margins(probabilities: np.ndarray) -> np.ndarray:
     return lead
 
 
-def choose(keys: Collection[str], vectors: np.ndarray, doubt: np.ndarray | None, count: int, candidates: float) -> list[int]:
-    """Return the numbers of at most `count` pictures, those of `candidates` times as many that are far from each other.
+def choose(
+    keys: Collection[str], vectors: np.ndarray, certainty: np.ndarray | None, count: int, candidates: float
+) -> list[int]:
+    """Return the numbers of at most `count` pictures that are far from each other, of `candidates` times as many.
 
-    `vectors`: (N, features). The candidates are the pictures with the smallest `doubt`, (N,); with None, all pictures are. Of
-    equal ones, the `keys` decide, so that the order of the pictures does not matter.
+    `vectors`: (N, features). The candidates are the pictures with the smallest `certainty`, (N,); if it is None, all are.
+    Among equal pictures, the `keys` decide, so that the order of the pictures does not matter.
     """
     by_key = np.argsort(np.array(list(keys), object), kind="stable")
-    order = by_key if doubt is None else by_key[np.argsort(doubt[by_key], kind="stable")][: max(count, int(candidates * count))]
+    order = by_key
+    if certainty is not None:
+        order = by_key[np.argsort(certainty[by_key], kind="stable")][: max(count, int(candidates * count))]
     return [int(order[place]) for place in far_apart(vectors[order], count)]
 
 

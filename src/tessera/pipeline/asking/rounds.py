@@ -120,9 +120,9 @@ def choose_round(
         of_label = classes.index(hard.label)
         values = np.array(rest["probabilities"].to_list(), np.float64).reshape(-1, len(classes))
         mistaken = (values.argmax(axis=1) != of_label) & rest["source"].is_in(list(free)).to_numpy()
-        doubt = values[:, of_label][mistaken]
+        certainty = values[:, of_label][mistaken]
         why |= _chosen(
-            rest.filter(pl.Series(mistaken)), doubt, round(hard.fraction * settings.count), settings, is_embedded, HARD
+            rest.filter(pl.Series(mistaken)), certainty, round(hard.fraction * settings.count), settings, is_embedded, HARD
         )
         rest = rest.filter(~pl.col("key").is_in(list(why)))
     left = settings.count - sum(reason == HARD for reason in why.values())
@@ -136,11 +136,11 @@ def choose_round(
 
 
 def _chosen(
-    rows: pl.DataFrame, doubt: np.ndarray | None, count: int, settings: AskSettings, is_embedded: bool, why: str
+    rows: pl.DataFrame, certainty: np.ndarray | None, count: int, settings: AskSettings, is_embedded: bool, why: str
 ) -> dict[str, str]:
     """Return the keys that `choose` takes of `rows`, each with `why`."""
     numbers = (
-        choose(rows["key"].to_list(), vectors_of(rows, is_embedded), doubt, count, settings.candidates) if len(rows) else []
+        choose(rows["key"].to_list(), vectors_of(rows, is_embedded), certainty, count, settings.candidates) if len(rows) else []
     )
     return dict.fromkeys(rows["key"].gather(numbers), why)
 

@@ -16,9 +16,9 @@ class HardNegativeSettings(Settings):
 class AskSettings(Settings):
     """Which pictures people are asked to label.
 
-    `model`: a classifier. `answers`: the set in `annotations.image_labels` whose folder gets the pictures. `candidates`: of
-    how many times `count` pictures, the least certain ones, those are taken that differ most. `embedding`: what they differ in;
-    None for perceptual hashes.
+    `model`: a classifier. `answers`: the set in `annotations.image_labels` whose folder gets the pictures. `candidates`: for
+    each picture that is taken; the least certain pictures are candidates, and those that differ most are taken. `embedding`:
+    what they differ in; None for perceptual hashes.
     """
 
     model: str | None = None

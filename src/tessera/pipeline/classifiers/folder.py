@@ -44,9 +44,9 @@ def score_folder(
 ) -> None:
     """Write what a classifier sees in the pictures below `folder` to `scored` (`tables.Scored`), sorted by path.
 
-    The key of a picture is its path in `folder`. Hidden files and folders are left
-    out, and links to folders are not followed. `ledger` gets one row for each other file: one that is no picture is dropped,
-    one that cannot be read fails. No file of `folder` is changed.
+    The key of a picture is its path in `folder`. Hidden files and folders are left out, and links to folders are not followed.
+    `ledger` gets one row for each other file: one that is no picture is dropped, one that cannot be read fails. No file of
+    `folder` is changed.
     """
     files = {file.relative_to(folder).as_posix(): file for file in files_below(folder)}
     score_pictures(files, use, scored, ledger, threads=threads, check=_check_name)
@@ -92,8 +92,8 @@ def show_scores(folder: Path, scored: Path, settings: ScoreSettings, table: Path
             order = sorted(values.of, key=lambda name: (sign * values.of[name], name))
             captions = {name: f"{value:.3f}" for name, value in values.of.items()}
             _write_sheet(f"{word} {what}", folder, order, captions, settings.shown, sheets / f"{word}{suffix}.jpg")
-    doubt = _certainty(rows, settings)
-    order = [name for _, name in sorted((value, name) for name, value in doubt.items())]
+    certainty = _certainty(rows, settings)
+    order = [name for _, name in sorted((value, name) for name, value in certainty.items())]
     captions = {
         row["key"]: f"{row['label']} {max(row['probabilities']):.3f}" if classes else f"{row['score']:.3f}" for row in rows
     }

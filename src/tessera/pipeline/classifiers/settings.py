@@ -90,8 +90,7 @@ class ClassifierSettings(Settings):
 
     `labels`: the names of the classes, or the range of a score. `architecture`: a name of timm, or `head` for the predictor of
     CityClassifiers on the vectors of `embedding`. `weights`: what the training starts from; None: from scratch. `image_size`
-    and `resize` are not used by a head, and `hidden` only by a head. `label_errors`: None: its labels are not
-    checked.
+    and `resize` are not used by a head, and `hidden` only by a head. `label_errors`: None: its labels are not checked.
     """
 
     labels: Labels

@@ -74,7 +74,7 @@ def train_fold(
     threads: int,
     code: str,
 ) -> None:
-    """Train on all folds but `fold` and the next one, which stops the training; write what is predicted for `fold`.
+    """Train on all folds but `fold` and the next one, which tells when to stop; write what is predicted for `fold`.
 
     `folds`: `tables.Folds`. `predictions`: gets `tables.Predictions`, without rows if there are fewer folds. The others are as
     in `train_classifier`.
