@@ -88,7 +88,7 @@ def find_label_errors(
         for key in rows["key"]:
             book.row(key, "ok", *remarks.get(key, ()))
         for key in sorted(decided.keys() - set(rows["key"])):
-            tell(f"decision on {key!r}: {classifier} has no such picture")
+            tell(f"decision on {key!r}: {classifier} has no such picture; correct its key, or remove the decision")
             book.row(key, "dropped", "decision on no picture", str(decided[key]))
     counts = Counter(table["kind"])
     doubtful = table["key"].n_unique()

@@ -24,8 +24,8 @@ ROWS = 200  # findings of each kind that are listed
 MEANINGS = {
     WRONG: "A classifier that did not learn from the picture finds another label far more likely. The strength is 1 minus the"
     " probability of the given label or, of a score, the difference as a fraction of the range.",
-    OUTLIER: "The picture is like none of another source: perhaps it does not belong here. The strength is 1 minus the usual"
-    " distance to the nearest pictures over its own.",
+    OUTLIER: "The picture looks like none of another source: perhaps it does not belong here. The strength is 1 minus the usual"
+    " distance to the nearest pictures, divided by that of this picture.",
     CONTRADICTION: "Another picture looks the same, and has another label. The strength is the cosine of the angle between"
     " their vectors.",
 }
@@ -92,7 +92,8 @@ def _reached(measured: Mapping[str, Any]) -> str:
     value = f"{'an accuracy' if name == 'accuracy' else 'a mean absolute error'} of {measured[name]:.3g}"
     shown = f"{counted(measured['pictures'], 'pictures')} of {counted(measured['sources'], 'sources')}"
     return (
-        f"Classifiers that did not learn from them predict {shown} with {value}. The better they are, the more is right below."
+        f"Classifiers that did not learn from them predict {shown} with {value}. The better they are, the more findings are"
+        " right."
     )
 
 
