@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 from time import process_time
-from typing import Any
 
 import cv2
 import numpy as np
@@ -59,9 +58,19 @@ def of_timm(folder: Path, architecture: str = ARCHITECTURE) -> tuple[Path, Embed
 
 
 def embed(folder: Path, path: Path, settings: EmbedderSettings, kept: Path) -> None:
-    outputs = {"table": kept.with_suffix(".parquet"), "ledger": kept.with_suffix(".jsonl")}
-    common: dict[str, Any] = {"code": "1", "threads": torch.get_num_threads(), **outputs}
-    embed_pictures(folder / "frames.parquet", folder / "images", [], path, sha256_file(path), settings, kept, **common)
+    embed_pictures(
+        folder / "frames.parquet",
+        folder / "images",
+        [],
+        weights=path,
+        expected=sha256_file(path),
+        settings=settings,
+        kept=kept,
+        code="1",
+        threads=torch.get_num_threads(),
+        table=kept.with_suffix(".parquet"),
+        ledger=kept.with_suffix(".jsonl"),
+    )
 
 
 def test_embedding_reads_and_writes_at_nine_tenths_of_the_speed_of_the_model_alone(tmp_path: Path) -> None:
