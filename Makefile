@@ -31,8 +31,9 @@ demo: .venv/workflow ## the whole journey on generated footage
 	@echo "open results/reports/report.html; the weights are in results/weights"
 
 test: .venv/development .venv-restoration/development ## all tests
-	@# A file at a time, so that what its tests share is made once.
-	$(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile --no-loadscope-reorder
+	@# A file at a time, so that what its tests share is made once. One process more than cores, because those that run Snakemake
+	@# wait for its jobs.
+	$(BIN)/python -m pytest --numprocesses $$(($(CORES) + 1)) --dist loadfile --no-loadscope-reorder
 	$(RESTORATION)/python -m pytest --numprocesses $(CORES) tests/restoration
 
 test-fast: .venv/development ## the unit tests but for the slow ones, to run while working

@@ -10,7 +10,7 @@ from hypothesis import settings
 from tessera.core.provenance import write_checksums
 from tessera.imaging.detection.offline import offline
 
-# There may be as many workers as cores, so each uses one core, and waiting threads must not keep a core busy. They must be
+# There may be more workers than cores, so each uses one core, and waiting threads must not keep a core busy. They must be
 # set before anything imports torch or polars.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("POLARS_MAX_THREADS", "1")
