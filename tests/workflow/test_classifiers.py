@@ -124,6 +124,7 @@ def test_classifiers_are_trained_on_degraded_frames_and_published_with_their_car
         assert card["metrics"]["splits"]["val"]["accuracy"] > 0.9
         assert ("embeddings.edges" in card["training"]["settings"]) == (name == "soft")
         assert set(card["export"]["differences"]) == files - {f"{name}-city.config.json"}
+    assert json.loads((project.folder / WEIGHTS / "soft" / "soft-city.config.json").read_text())["name"] == "soft-city"
     search = project.results / "search" / "soft" / "size"
     assert {path.name for path in search.iterdir()} >= {"trials.parquet", "best.yaml", "search.html"}
     assert len((search / "trials.tsv").read_text().splitlines()) == 3

@@ -4,4 +4,4 @@ from tessera.core.job import job
 from tessera.pipeline.classifiers.export import export_for_city
 
 with job(snakemake) as (inputs, outputs, params):
-    export_for_city(**vars(inputs), **vars(outputs), name=outputs.safetensors.stem)
+    export_for_city(**vars(inputs), **vars(outputs), name=f"{snakemake.wildcards.model}-city")
