@@ -19,7 +19,7 @@ import journey
 import polars as pl
 import pytest
 from projects import REPOSITORY, Project
-from workshop import Change, Rows, Workshop, code, digests, remove, setting
+from workshop import GROUPS, Change, Rows, Workshop, code, digests, remove, rules_in, setting, table_of_reruns
 
 from tessera.catalogue import DATASETS, MODELS
 from tessera.core.messages import counted
@@ -27,11 +27,7 @@ from tessera.core.provenance import sha256_file
 from tessera.imaging.encode import write_video
 from tessera.imaging.images import write_image
 
-DOCUMENTATION = (REPOSITORY / "docs" / "reruns.md").read_text(encoding="utf-8")
-TABLE = dict(re.findall(r"^\| ([^|]+?) \| ([^|]+?) \|$", DOCUMENTATION, re.MULTILINE)[1:])
-GROUPS = {
-    name: re.findall(r"`(\w+)`", rules) for name, rules in re.findall(r"^- \*\*(\w+)\*\*(.+?)\.$", DOCUMENTATION, re.M | re.S)
-}
+TABLE = table_of_reruns("change")
 TINY_LOCK = re.search(r"^iniconfig==.*?(?=^\S)", (REPOSITORY / "envs" / "development.txt").read_text(), re.M | re.S)[0]
 OF_SHARDS = {"admit_sources", "sample_frames", "import_frame_labels", "draw_watermarks", "embed_frames"}
 OF_MODELS = {"select_samples", *GROUPS["dataset"], *GROUPS["model"]} - {"plot_timings", "summarise", "report"}
@@ -225,9 +221,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
 def test_a_change_reruns_exactly_what_the_documentation_says(change: str, workshop: Workshop) -> None:
     expected: dict[str, set[str]] = {}  # the rerun jobs of each rule: shards, or datasets and models
     for clause in TABLE[change].split(";"):
-        rules = set(re.findall(r"`(\w+)`", clause))
-        rules.update(*(members for group, members in GROUPS.items() if re.search(rf"\b{group}\b", clause)))
-        for rule in rules:
+        for rule in rules_in(clause):
             if rule in OF_SHARDS:
                 made = SHARDS[:1] if "*its shard*" in clause else SHARDS
             elif rule == "train_stage":

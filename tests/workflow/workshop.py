@@ -1,4 +1,4 @@
-"""A finished journey, and changes that tests make to it and undo again."""
+"""A finished journey, changes that tests make to it and undo again, and what the documentation says that they rerun."""
 
 import os
 import re
@@ -7,21 +7,39 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from projects import Project
+from projects import REPOSITORY, Project
 
 from tessera.core.provenance import sha256_file
 
 Rows = list[dict[str, str]]
 Change = Callable[["Workshop", ExitStack], None]
 
+DOCUMENTATION = (REPOSITORY / "docs" / "reruns.md").read_text(encoding="utf-8")
+GROUPS = {
+    name: re.findall(r"`(\w+)`", rules) for name, rules in re.findall(r"^- \*\*(\w+)\*\*(.+?)\.$", DOCUMENTATION, re.M | re.S)
+}
+
+
+def table_of_reruns(header: str) -> dict[str, str]:
+    """Return the table of docs/reruns.md whose first column is called `header`: what each change reruns."""
+    rows = re.search(rf"^\| {header} \| reruns \|\n\|---\|---\|\n((?:\|.+\n)+)", DOCUMENTATION, re.MULTILINE)[1]
+    return dict(re.findall(r"^\| ([^|]+?) \| ([^|]+?) \|$", rows, re.MULTILINE))
+
+
+def rules_in(clause: str) -> set[str]:
+    """Return the rules that a clause of such a table names, one by one or as a group."""
+    groups = (members for group, members in GROUPS.items() if re.search(rf"\b{group}\b", clause))
+    return set(re.findall(r"`(\w+)`", clause)).union(*groups)
+
 
 class Workshop:
-    """A finished journey, and a copy of the workflow that tests can change."""
+    """A finished journey to `targets`, and its workflow, which may be a copy that tests can change."""
 
-    def __init__(self, project: Project, rows: Rows, snakefile: Path) -> None:
+    def __init__(self, project: Project, rows: Rows, snakefile: Path, targets: Sequence[str] = ("all",)) -> None:
         self.project = project
         self.rows = rows
         self.snakefile = snakefile
+        self.targets = targets
         self._after: dict[tuple[Change, ...], dict[str, int]] = {}
 
     def planned_after(self, *changes: Change) -> dict[str, int]:
@@ -30,7 +48,7 @@ class Workshop:
             with ExitStack() as stack:
                 for change in changes:
                     change(self, stack)
-                self._after[changes] = self.planned("all")
+                self._after[changes] = self.planned(*self.targets)
         return self._after[changes]
 
     def planned(self, *targets: str) -> dict[str, int]:
@@ -38,7 +56,8 @@ class Workshop:
         run = self.project.run("--dry-run", *targets, snakefile=self.snakefile)
         assert run.returncode == 0, run.output
         counts = re.findall(r"^ (\w[\w ]*?) +(\d+) *$", run.output.partition("Job stats")[2], re.MULTILINE)
-        return {rule.replace(" ", "_"): int(count) for rule, count in counts if rule not in {"total", *targets}}
+        planned = {rule.replace(" ", "_"): int(count) for rule, count in counts}
+        return {rule: count for rule, count in planned.items() if rule not in {"total", *targets}}
 
     @contextmanager
     def edited(self, path: Path, old: str, new: str) -> Iterator[None]:
@@ -46,9 +65,11 @@ class Workshop:
         text, state = path.read_text(encoding="utf-8"), path.stat()
         assert old in text, f"{old!r} is not in {path}"
         path.write_text(text.replace(old, new, 1), encoding="utf-8")
-        yield
-        path.write_text(text, encoding="utf-8")
-        os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+        try:
+            yield
+        finally:
+            path.write_text(text, encoding="utf-8")
+            os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
 
     @contextmanager
     def set(self, path: str, value: object) -> Iterator[None]:
@@ -59,9 +80,11 @@ class Workshop:
             place = place.setdefault(parent, {})
         before = dict(place)
         place[last] = value
-        yield
-        place.clear()
-        place.update(before)
+        try:
+            yield
+        finally:
+            place.clear()
+            place.update(before)
 
     def code(self, module: str) -> Path:
         """Return the file of `module` in the copy of the workflow."""
