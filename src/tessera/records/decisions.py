@@ -16,7 +16,7 @@ from tessera.core.tsv import read_sheet, refuse
 DEFAULT = Path("config/decisions.tsv")
 CLIP = re.compile(r"(.+)-(\d+)-(\d+)", re.DOTALL)  # source, first frame and track
 FRAME = re.compile(r"(.+)-(\d+)", re.DOTALL)  # source and index
-KEY = re.compile(r"[\w.%~-]*", re.ASCII)  # a result of `file_name`, and numbers
+KEY = re.compile(r"[\w.%~+-]*", re.ASCII)  # results of `file_name`, joined by +, and numbers
 
 
 class Decision(BaseModel):

@@ -80,6 +80,12 @@ def test_all_faults_are_listed_at_once_with_their_lines(tmp_path: Path) -> None:
     assert [fault.strip()[: len(start)] for fault, start in zip(faults[1:], wanted, strict=True)] == wanted
 
 
+def test_a_picture_of_a_set_of_labelled_images_can_be_decided_on(tmp_path: Path) -> None:
+    key = f"{file_name('my digits')}+{file_name('three/0064 ü.png')}"
+    path = write(tmp_path / "d.tsv", f"{HEADER}{key}\tdrop\t\tAda\t2026-01-31\n")
+    assert [decision.key for decision in read_decisions(path, {})] == [key]
+
+
 def test_labels_of_pictures_are_checked_against_the_classes_and_ranges_of_their_classifiers(tmp_path: Path) -> None:
     header = "key\tdecision\twho\twhen\tclassifier\tlabel\n"
     known = {"blur": ["sharp", "soft"], "noise": {"least": 0.0, "most": 10.0}}
