@@ -178,12 +178,16 @@ def split_samples(samples: Path, sources: Path, splits: Path, *, settings: Split
     frame = frame.select("key", "source", split=pl.col("source").replace_strict(split_of, return_dtype=pl.String))
     for split in ("train", "val"):
         if split not in frame["split"]:
+            number = frame["source"].n_unique()
+            remedy = (
+                "A single source cannot be divided: set `split_by: image` if it is a set of images that do not show the same"
+                f" scene, add another source with `split: {split}`, or cut it into two files"
+                if number == 1
+                else f"Sources with near-duplicates of each other stay together. Set `split: {split}` for a source in the"
+                " manifest, or for a set of images in the settings, or change `splits.val`, `splits.test` or `splits.shared`"
+            )
             raise TesseraError(
-                f"no sample is in the split {split!r}: {counted(frame.height, 'samples')} of"
-                f" {counted(frame['source'].n_unique(), 'sources')} went to"
-                f" {', '.join(sorted(frame['split'].unique())) or 'none'}. Sources with near-duplicates of each other stay"
-                f" together. Set `split: {split}` for a source in the manifest, or for a folder of labels or set of watermarks"
-                " in the settings, or change `splits.val`, `splits.test` or `splits.shared`. A single source cannot be divided:"
-                " add another one, cut it into two files, or set `split_by: image` for a set of images"
+                f"no sample is in the split {split!r}: {counted(frame.height, 'samples')} of {counted(number, 'sources')} went"
+                f" to {', '.join(sorted(frame['split'].unique())) or 'none'}. {remedy}"
             )
     write_table(frame, Splits, splits)

@@ -237,6 +237,13 @@ def test_an_empty_train_or_val_split_is_an_error_with_the_fix(tmp_path: Path, mi
     assert not (tmp_path / "splits").exists()
 
 
+def test_the_error_for_a_single_source_names_what_divides_a_set_of_images(tmp_path: Path) -> None:
+    with pytest.raises(
+        TesseraError, match=r"1 source went to train\. A single source cannot be divided: set `split_by: image`"
+    ):
+        split_samples(*samples(tmp_path, {"one": "train"}), tmp_path / "splits", settings=HALF)
+
+
 def test_the_hash_never_changes() -> None:
     # Another hash would move every sample of everyone: a change must be on purpose.
     assert [round(fraction("splits", name), 4) for name in ("dog.mp4", "blocks.mp4", "tennis")] == [0.6817, 0.3476, 0.652]
