@@ -12,6 +12,7 @@ import polars as pl
 from PIL import Image
 
 from tessera.core.errors import Failed, TesseraError
+from tessera.core.job import tell
 from tessera.core.messages import counted
 from tessera.imaging.images import read_image
 from tessera.pipeline.report.pages import figure, table, write_page
@@ -85,6 +86,7 @@ def show_label_errors(
         if own.height > ROWS:
             parts.append(f"<p>These are {ROWS:,} of {counted(own.height, 'findings')}; {html.escape(errors.name)} has all.</p>")
     write_page(path, f"Labels of {classifier} that may be wrong", "\n".join(parts))
+    tell(f"the findings, and the decisions that they suggest, are in {errors.parent}")
 
 
 def _reached(measured: Mapping[str, Any]) -> str:
