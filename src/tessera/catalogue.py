@@ -295,7 +295,7 @@ MODELS = (
         kind=RESTORER,
         purpose="replace mosaics in footage by a likely picture of the content under them",
         remedy="no restoration model is trained: `restoration.stages` is empty, or `scenes.detect.weights` is null, so that "
-        "there are no clips; set them, or ask for another model",
+        "there are no clips; set them, or ask for another model; `snakemake datasets` makes clips without a model",
         is_trained=_has_stages,
     ),
 )
