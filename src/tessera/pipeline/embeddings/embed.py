@@ -1,5 +1,6 @@
 """Embed the sampled frames, the labelled images, the clips and the pictures of classifiers."""
 
+import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -169,7 +170,7 @@ def _embed(
                 embedder = embedder or Embedder(weights, expected, settings)
                 with store.make(name) as folder, Ledger(folder / LEDGER) as looked:
                     made = _vectors(rows, look, embedder, pictures, settings, threads, looked, str(source))
-                    np.save(folder / VECTORS, made.vectors, allow_pickle=False)
+                    _write_vectors(made.vectors, folder / VECTORS)
                     (folder / ROWS).write_text(json.dumps(made.rows), encoding="utf-8")
             item = store.item(name)
             vectors = np.load(item / VECTORS, allow_pickle=False)
@@ -199,13 +200,13 @@ def _vectors(
 ) -> Vectors:
     """Return the values and the vectors of those of `rows` that can be embedded. `book` gets a row of each."""
 
-    def work(batch: Sequence[Item]) -> list[tuple[dict[str, Any], np.ndarray] | Failed]:
+    def work(batch: Sequence[Item]) -> list[tuple[dict[str, Any], np.ndarray] | Exception]:
         looked = [_try(look, row) for row in batch]
         usable = [picture for each in looked if isinstance(each, Looked) for picture in each.pictures]
         vectors = iter(embedder.embed(usable) if usable else ())
-        results: list[tuple[dict[str, Any], np.ndarray] | Failed] = []
+        results: list[tuple[dict[str, Any], np.ndarray] | Exception] = []
         for row, each in zip(batch, looked, strict=True):
-            if isinstance(each, Failed):
+            if isinstance(each, Exception):
                 results.append(each)
                 continue
             own = np.stack([next(vectors) for _ in each.pictures])
@@ -224,17 +225,25 @@ def _vectors(
         )
         for row, result in progress(results, len(rows), f"items of {source!r}"):
             with book.item(row["key"]):
-                if isinstance(result, Failed):
+                if isinstance(result, Exception):
                     raise result
                 values.append(result[0])
                 vectors.append(result[1])
     return Vectors(values, np.stack(vectors) if vectors else np.empty((0, 0), np.float16))
 
 
-def _try(look: Callable[[Item], Looked], row: Item) -> Looked | Failed:
+def _write_vectors(vectors: np.ndarray, path: Path) -> None:
+    # Not by NumPy, which does not distinguish a full disk from other errors.
+    content = io.BytesIO()
+    np.save(content, vectors, allow_pickle=False)
+    path.write_bytes(content.getbuffer())
+
+
+def _try(look: Callable[[Item], Looked], row: Item) -> Looked | Exception:
+    """Return what `look` returns or raises, so that an item that cannot be read does not take its batch with it."""
     try:
         return look(row)
-    except Failed as error:
+    except Exception as error:
         return error
 
 

@@ -14,7 +14,7 @@ from tessera.core.ledger import read_ledger
 from tessera.core.provenance import sha256_file
 from tessera.imaging.encode import write_video
 from tessera.imaging.images import write_image
-from tessera.pipeline.embeddings.embed import embed_clips, embed_dataset, embed_pictures
+from tessera.pipeline.embeddings.embed import _write_vectors, embed_clips, embed_dataset, embed_pictures
 from tessera.pipeline.embeddings.settings import EmbeddingSettings
 from tessera.records.tables.annotation import Images
 from tessera.records.tables.classification import Pictures
@@ -198,11 +198,23 @@ def test_a_clip_has_the_mean_of_the_vectors_of_its_frames(means: Path, tmp_path:
     shape = {"frame_width": 48, "frame_height": 32, "width": 48, "height": 32, "crops": [[0, 0, 48, 32]] * 9}
     rest = {"pads": [[8, 0, 0, 0]] * 9, "detector": "d", "settings": "s", "seed": 0}
     blocks = dict.fromkeys(("block_v1_normal", "block_v1_bounding", "block_v2", "block_v3"), 4.0)
-    rows = [{**empty, **common, **sizes, **shape, **rest, **blocks, "key": key} for key in ("clip", "gone")]
+    rows = [{**empty, **common, **sizes, **shape, **rest, **blocks, "key": key} for key in ("clip", "gone", "garbled")]
+    # The tags of a video are text that another program wrote.
+    content = (tmp_path / "images" / "clip.mp4").read_bytes()
+    (tmp_path / "images" / "garbled.mp4").write_bytes(content.replace(b"VideoHandler", b"\xffideoHandler"))
     write_table(pl.DataFrame(rows, schema=types(Clips)), Clips, tmp_path / "clips.parquet")
     given = arguments(means, tmp_path)
     embed_clips(tmp_path / "clips.parquet", tmp_path / "images", samples=3, **given)
     (row,) = read_table(given["table"], ClipEmbeddings).to_dicts()
     assert (row["key"], row["looked"]) == ("clip", 3)
     np.testing.assert_allclose(row["vector"], 100 / 255, atol=0.02)
-    assert [(row["key"], row["status"]) for row in read_ledger(given["ledger"])] == [("clip", "ok"), ("gone", "failed")]
+    assert {row["key"]: row["reason"] for row in read_ledger(given["ledger"])} == {
+        "clip": "",
+        "gone": "missing",
+        "garbled": "unexpected UnicodeDecodeError",
+    }
+
+
+def test_a_full_disk_is_named_as_such() -> None:
+    with pytest.raises(OSError, match="No space left on device"):
+        _write_vectors(np.zeros((99, 99), np.float16), Path("/dev/full"))
