@@ -51,9 +51,14 @@ def label_last_round(project: Project) -> None:
 
 
 def test_each_answered_round_is_followed_by_another_and_is_a_point_of_the_learning_curve(project: Project) -> None:
+    early = project.run("-n", "light")
+    assert early.returncode != 0 and "'labels/asked' has no pictures yet: run `snakemake ask`" in early.output
+    # What a round leaves that was killed.
+    (project.folder / "labels" / "asked" / ".round-001.partial" / "train").mkdir(parents=True)
     first = project.run("ask")
     assert first.returncode == 0, first.output
     assert "train_classifier" not in first.output and "8 pictures to label" in first.output
+    assert [place.name for place in (project.folder / "labels" / "asked").iterdir()] == ["round-001"]
     unanswered = project.run("ask")
     assert unanswered.returncode != 0 and "labels/asked/round-001 has no answers yet: label its pictures" in unanswered.output
 

@@ -29,9 +29,10 @@ localrules:
 def has_labels():
     """Return whether there are labels that the classifier can learn from."""
     pictures = config["classifiers"][ASKING]["pictures"]
-    paths = [IMAGE_LABELS[file_name(name)]["path"] for name in pictures["sets"]]
     return bool(
-        pictures["regions"] or pictures["degraded"] or any(map(os.path.exists, paths))
+        pictures["regions"]
+        or pictures["degraded"]
+        or any(file_name(name) in READABLE for name in pictures["sets"])
     )
 
 

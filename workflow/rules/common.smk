@@ -25,6 +25,7 @@ from tessera.core.errors import TesseraError
 from tessera.core.files import (
     check_there,
     file_name,
+    files_below,
     files_of,
     is_plain_file,
     or_folder,
@@ -74,6 +75,14 @@ WITHOUT_DUPLICATES = [
 IMAGE_LABELS = {
     file_name(each["name"]): each for each in config["annotations"]["image_labels"]
 }
+# Those that can be read: the set of the answers has no files before the first round of `snakemake ask`.
+READABLE = [
+    name
+    for name, each in IMAGE_LABELS.items()
+    if not config["ask"]["model"]
+    or name != file_name(config["ask"]["answers"])
+    or files_below(Path(each["path"]))
+]
 # The shards whose frames can have labels: all or, if no folder of such labels is set, none.
 LABELLED = SHARDS if config["annotations"]["frame_labels"] else []
 # The values of the wildcards in the paths of the catalogue.

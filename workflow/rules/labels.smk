@@ -19,7 +19,7 @@ GATES["image_labels"] = {
         "images",
         expand(
             "<results>/labels/images/{image_labels}/ledger.jsonl",
-            image_labels=IMAGE_LABELS,
+            image_labels=READABLE,
         ),
     ),
 }
@@ -116,6 +116,11 @@ rule import_labels:
 def watched_image_labels(wildcards):
     """Return a value that changes with the files of a set of images with labels, which must exist."""
     given = IMAGE_LABELS[wildcards.image_labels]
+    if wildcards.image_labels not in READABLE:
+        raise TesseraError(
+            f"annotations.image_labels: {given['name']!r}: {str(given['path'])!r} has no pictures yet: run `snakemake ask`, and"
+            " label those that it writes there"
+        )
     check_there(f"annotations.image_labels: {given['name']!r}", given["path"])
     return fingerprint(files_below(given["path"]))
 
@@ -160,7 +165,7 @@ rule image_labels:
     input:
         expand(
             "<results>/labels/images/{image_labels}/labels.parquet",
-            image_labels=IMAGE_LABELS,
+            image_labels=READABLE,
         ),
         "<results>/gates/image_labels.json",
 

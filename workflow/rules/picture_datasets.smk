@@ -12,10 +12,8 @@ def pictures_of(wildcards):
 def labels_of_pictures(wildcards):
     """Return the tables of the labelled images and of the degraded frames that feed a dataset."""
     sets = [file_name(name) for name in pictures_of(wildcards)["sets"]]
-    # The folder of the answers appears with the first round. If there are no other pictures, the error names it.
-    answers = file_name(config["ask"]["answers"])
-    if answers in sets and not os.path.exists(IMAGE_LABELS[answers]["path"]):
-        sets = [name for name in sets if name != answers] or sets
+    # If nothing else is there, the error names the set of the answers.
+    sets = [name for name in sets if name in READABLE] or sets
     degraded = SHARDS if wildcards.dataset in CONCEPTS else []
     return [
         *expand("<results>/labels/images/{set}/labels.parquet", set=sets),
