@@ -156,6 +156,13 @@ def test_a_proposal_that_was_changed_by_hand_is_none(tmp_path, change):
     assert not is_proposal(load_labelme(path))
 
 
+def test_a_proposal_with_lists_nested_too_deeply_is_none(tmp_path):
+    document = load_labelme(proposed(tmp_path))
+    for _ in range(9999):
+        document["flags"] = {"sfw": document["flags"]}
+    assert not is_proposal(document)
+
+
 def test_labelme_can_save_a_proposal_that_is_right(tmp_path):
     """It saves only what was changed: a flag has to be there that means nothing else."""
     path = proposed(tmp_path)

@@ -96,7 +96,10 @@ def is_proposal(document: dict[str, Any]) -> bool:
     Line ends, the order of keys and the layout of the file do not count, nor does `imagePath`.
     """
     version = document.get("version")
-    return isinstance(version, str) and version.startswith(PROPOSAL) and version == _mark(document)
+    try:
+        return isinstance(version, str) and version.startswith(PROPOSAL) and version == _mark(document)
+    except RecursionError:  # no proposal is nested so deeply
+        return False
 
 
 def drawn_size(document: dict[str, Any], width: int, height: int) -> tuple[int, int]:
