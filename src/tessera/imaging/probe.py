@@ -90,7 +90,8 @@ def probe_video(path: Path, check: Check, look: Look | None = None) -> Media:
         _require_whole(file, path)
         try:
             # As an open file and without protocols, so that FFmpeg reads no other file, whatever this one refers to.
-            container = av.open(file, options={"format_whitelist": CONTAINERS, "protocol_whitelist": "none"})
+            options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "none"}
+            container = av.open(file, options=options, metadata_errors="replace")
         except MemoryError:
             raise
         except av.error.FFmpegError:

@@ -69,7 +69,9 @@ def open_video(path: Path, threads: int = THREADS) -> Iterator[tuple["InputConta
 
     with open_file(path) as file:
         try:
-            container = av.open(file, "r", options={"format_whitelist": CONTAINERS, "protocol_whitelist": "none"})
+            options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "none"}
+            # Tags, such as titles, are often in other encodings than UTF-8. No tag is used.
+            container = av.open(file, "r", options=options, metadata_errors="replace")
         except av.error.FFmpegError as error:
             raise Failed("not a media file", str(error.strerror)) from None
         with container:

@@ -107,6 +107,13 @@ def test_good_videos_are_described_correctly(tmp_path: Path, case: str, check: A
     assert found.frames == len(read_packets(path)), "frames are counted as they are sampled"
 
 
+def test_a_video_with_tags_in_another_encoding_is_usable(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4")
+    path.write_bytes(path.read_bytes().replace(b"VideoHandler", b"Vid\xe9oHandler"))
+    assert probe(path, "all").frames == 30
+    assert len(read_packets(path)) == 30
+
+
 def test_a_frame_that_is_never_shown_is_not_counted(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.webm", codec="libvpx")
     with av.open(str(path)) as container:
