@@ -20,9 +20,14 @@ What does not count:
 
 import ast
 import hashlib
+import json
+import os
+import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from copy import copy
 from functools import cache
+from importlib.util import cache_from_source
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,19 +35,51 @@ from tessera.core.errors import TesseraError
 from tessera.core.syntax import Module, Text
 
 DEPTH = 8  # number of references that are followed to distinguish two definitions of one name
+ROOT = Path(__file__).parents[1]
+KEPT = Path(cache_from_source(__file__)).with_suffix(".json")
 
 
 @cache
 def _tessera() -> "Definitions":
-    return Definitions(Path(__file__).parents[1])
+    return Definitions(ROOT)
 
 
 def code_digest(*functions: str) -> str:
     """Return a digest of all definitions of Tessera that `functions`, each as `package.module:name`, reach.
 
+    Each digest is kept beside the bytecode of this module, until any source file of Tessera changes: computing those of all
+    rules takes a second, and each run of Snakemake needs them.
+
     Raises `TesseraError` for a module or a function that does not exist.
     """
-    return _tessera().digest(*functions)
+    sources, kept = _kept()
+    name = " ".join(functions)
+    if name not in kept:
+        kept[name] = _tessera().digest(*functions)
+        _keep({sources: kept})
+    return kept[name]
+
+
+@cache
+def _kept() -> tuple[str, dict[str, str]]:
+    """Return a digest of the source files of Tessera as they are now, and the kept digests, by functions, of these files."""
+    texts = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in ROOT.rglob("*.py")}
+    sources = hashlib.sha256(json.dumps(texts, sort_keys=True).encode()).hexdigest()
+    with suppress(OSError, ValueError):
+        return sources, json.loads(KEPT.read_text(encoding="utf-8")).get(sources, {})
+    return sources, {}
+
+
+def _keep(digests: dict[str, dict[str, str]]) -> None:
+    """Write `digests`, unless Python may write no bytecode there."""
+    if sys.dont_write_bytecode:
+        return
+    # Several runs may write at a time. Each replaces the file by a complete one.
+    partial = KEPT.with_name(f"{KEPT.name}.{os.getpid()}")
+    with suppress(OSError):
+        KEPT.parent.mkdir(exist_ok=True)
+        partial.write_text(json.dumps(digests), encoding="utf-8")
+        partial.replace(KEPT)
 
 
 class Key(NamedTuple):

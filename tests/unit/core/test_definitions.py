@@ -1,7 +1,9 @@
 """The digest of a function changes with the logic that it reaches, and only then: by example, and for all of Tessera."""
 
 import ast
+import os
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -322,15 +324,42 @@ def test_a_missing_definition_is_an_error_that_names_it(digest: Callable[..., st
         digest(FILES, function)
 
 
+def printed(code: str, sources: Path = ROOT.parent) -> list[str]:
+    """Return the words that a new Python prints that runs `code` and finds Tessera in `sources`."""
+    environment = {**os.environ, "PYTHONPATH": str(sources), "PYTHONDONTWRITEBYTECODE": ""}
+    return subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment
+    ).stdout.split()
+
+
 def test_a_digest_runs_none_of_the_code() -> None:
     # Planning would otherwise wait for the libraries of every room.
     check = (
-        "import sys; from tessera.core.definitions import code_digest;"
-        "code_digest('tessera.pipeline.datasets.splits:divide_sources'); print(*sys.modules)"
+        "import sys; from tessera.core.definitions import ROOT, Definitions;"
+        "Definitions(ROOT).digest('tessera.pipeline.datasets.splits:divide_sources'); print(*sys.modules)"
     )
-    ran = subprocess.run([sys.executable, "-c", check], check=True, capture_output=True, text=True)
-    ours = {name for name in ran.stdout.split() if name.startswith("tessera.")}
+    ours = {name for name in printed(check) if name.startswith("tessera.")}
     assert ours == {"tessera.core", "tessera.core.definitions", "tessera.core.syntax", "tessera.core.errors"}
+
+
+def test_a_digest_is_kept_until_a_source_file_changes(tmp_path: Path) -> None:
+    for name in ("__init__", "core/__init__", "core/definitions", "core/errors", "core/syntax"):
+        (tmp_path / "tessera" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / f"{name}.py", tmp_path / "tessera" / f"{name}.py")
+    errors = tmp_path / "tessera" / "core" / "errors.py"
+    check = "from tessera.core.definitions import code_digest; print(code_digest('tessera.core.errors:TesseraError'))"
+    computed = printed(check, tmp_path)
+    (kept,) = tmp_path.rglob("*.json")
+    kept.write_text(kept.read_text().replace(*computed, "kept"))
+    assert printed(check, tmp_path) == ["kept"]
+    errors.write_text(f"{errors.read_text()}\n\ndef another(): return 1\n")
+    assert printed(check, tmp_path) == computed
+    errors.write_text(errors.read_text().replace("class TesseraError(", "class TesseraError(OSError, "))
+    changed = printed(check, tmp_path)
+    assert changed != computed
+    # A file that another program broke is not used.
+    kept.write_text("{")
+    assert printed(check, tmp_path) == changed
 
 
 # All of Tessera: what each rule reaches is changed, one definition at a time.
