@@ -3,9 +3,9 @@
 A run of Snakemake takes a second to import what it needs, a job half a second, or three with PyTorch. Most of both is saved.
 Each run and each job still has a process of its own, in which the same script runs.
 
-It reads one request per line from standard input, as JSON, and answers with the exit status of the run. Tessera is not
-imported before the fork, because a run may use a changed copy of it. A job finds the run that it must end with by looking for
-"snakemake" in the command lines of its parents; the name of this file satisfies that.
+It reads one request per line from standard input, as JSON, and answers with the exit status of the run. The settings of
+Tessera are imported too; a run that uses a changed copy of Tessera forgets them. A job finds the run that it must end with by
+looking for "snakemake" in the command lines of its parents; the name of this file satisfies that.
 """
 
 import ast
@@ -46,7 +46,9 @@ def main() -> None:
     cli.get_argument_parser()
     for library in LIBRARIES.split():
         importlib.import_module(library)
-    assert not any(name.partition(".")[0] == "tessera" for name in sys.modules)
+    sys.path.insert(0, str(SOURCES))
+    importlib.import_module("tessera.configuration.read")
+    sys.path.remove(str(SOURCES))
     # Each run parses the library for its digests of code. Only changed files are parsed again.
     ast.parse = functools.cache(ast.parse)
     for file in SOURCES.rglob("*.py"):
@@ -72,6 +74,9 @@ def run(arguments: list[str], folder: str, environment: dict[str, str], output: 
     os.environ.clear()
     os.environ.update(environment)
     sys.path[:0] = [folder, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
+    if environment.get("PYTHONPATH", str(SOURCES)) != str(SOURCES):
+        for name in [name for name in sys.modules if name.partition(".")[0] == "tessera"]:
+            del sys.modules[name]
     tempfile.tempdir = None
     nothing, file = os.open(os.devnull, os.O_RDONLY), os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for descriptor, number in ((nothing, 0), (file, 1), (file, 2)):
