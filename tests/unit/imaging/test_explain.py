@@ -51,6 +51,10 @@ def test_the_map_is_that_of_hooks_on_the_last_layer_of_a_resnet() -> None:
     assert np.abs(found - expected).max() < 1e-4 and found.max() > 0.5
 
 
+def test_features_of_a_single_place_have_no_map() -> None:
+    assert heat_map(build("test_resnet", size=32), np.zeros((32, 32, 3), np.uint8)) is None
+
+
 @pytest.mark.parametrize("architecture", ["test_resnet", "test_convnext", "test_efficientnet", "test_nfnet"])
 @pytest.mark.parametrize("resize", ["stretch", "crop", "pad"])
 def test_a_map_covers_a_picture_of_any_shape(architecture: str, resize: str) -> None:

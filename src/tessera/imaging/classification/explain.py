@@ -15,7 +15,8 @@ def heat_map(classifier: Classifier, picture: np.ndarray, number: int = 0) -> np
 
     `picture`: uint8 (H, W, 3), RGB. The map is that of the last features of the network, which are coarse, scaled up; its
     maximum is 1 unless nothing speaks for the class. What `resize: crop` cuts off is 0.
-    None if the network has no features by place: a head sees vectors, and transformers have tokens.
+    None if the network has no features by place: a head sees vectors, transformers have tokens, and a small `image_size` may
+    leave a single place.
     """
     import torch
 
@@ -28,7 +29,7 @@ def heat_map(classifier: Classifier, picture: np.ndarray, number: int = 0) -> np
     with torch.enable_grad():
         # The weights need no gradients, but what they make of the picture does.
         features = network.forward_features(as_input(inputs, description)).detach().requires_grad_()  # type: ignore[operator]
-        if features.ndim != 4 or features.shape[1] != getattr(network, "num_features", None):
+        if features.ndim != 4 or features.shape[1] != getattr(network, "num_features", None) or features.shape[2:] == (1, 1):
             return None
         network.forward_head(features)[0, number].backward()  # type: ignore[operator]
     assert features.grad is not None
