@@ -69,19 +69,25 @@ def show_label_errors(
         parts.append(f"<h2>{html.escape(kind.capitalize())}: {own.height:,}</h2>")
         if own.is_empty():
             continue
+        rows = own.head(ROWS).to_dicts()
         gallery = []
-        for row in own.head(settings.samples).iter_rows(named=True):
+        for row in rows[: settings.samples]:
             says = ([f"suggested: {_suggested(row)}"] if _suggested(row) else []) + [f"strength {row['strength']:.3f}"]
-            gallery.append(shown(row["key"], f"label: {_given(row)}", *says))
+            each = shown(row["key"], f"label: {_given(row)}", *says)
             if row["other"]:
-                gallery.append(shown(row["other"], f"label: {_given(known[row['other']])}", "the near-duplicate"))
-        listed = [
-            [row["key"], _given(row), _suggested(row), f"{row['strength']:.3f}", row["other"] or ""]
-            for row in own.head(ROWS).iter_rows(named=True)
-        ]
+                each += shown(row["other"], f"label: {_given(known[row['other']])}", "the near-duplicate")
+            gallery.append(f'<div class="pair">{each}</div>')
+        columns = {
+            "key": [row["key"] for row in rows],
+            "label": list(map(_given, rows)),
+            "suggested": list(map(_suggested, rows)),
+            "strength": [f"{row['strength']:.3f}" for row in rows],
+            "near-duplicate": [row["other"] or "" for row in rows],
+        }
+        columns = {name: cells for name, cells in columns.items() if any(cells)}
         parts += [
             f'<p>{html.escape(meaning)}</p>\n<div class="clips">{"".join(gallery)}</div>',
-            table(["picture", "label", "suggested", "strength", "near-duplicate"], listed),
+            table(list(columns), list(zip(*columns.values(), strict=True))),
         ]
         if own.height > ROWS:
             parts.append(f"<p>These are {ROWS:,} of {counted(own.height, 'findings')}; {html.escape(errors.name)} has all.</p>")
