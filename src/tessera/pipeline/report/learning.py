@@ -29,6 +29,10 @@ def draw_learning(rounds: Sequence[Mapping[str, Any] | None], metrics: Path, pic
         axes.vlines(known["labels"], known["low"], known["high"], color=BLUE, alpha=0.4, linewidth=3)
         axes.plot(rows["labels"], rows["value"], color=BLUE, marker="o", markersize=5)
         for number, labels, value in rows.select("round", "labels", "value").iter_rows():
-            axes.annotate(f" {number}", (labels, value), textcoords="offset points", xytext=(3, 5))
-        axes.set(xlabel="labelled pictures in the training split", ylabel=NAMES[rows["metric"][-1]])
-        axes.set_title(f"measured on {rows['measured'][-1]:,} pictures")
+            axes.annotate(f"round {number}", (labels, value), textcoords="offset points", xytext=(3, 5))
+        metric = rows["metric"][-1]
+        axes.set(xlabel="labelled pictures in the training split", ylabel=NAMES[metric])
+        axes.set_ylim(0, 1.08 if metric == "accuracy" else None)
+        axes.set_title(
+            f"{NAMES[metric].capitalize()} after each round of answers, measured on {rows['measured'][-1]:,} pictures"
+        )
