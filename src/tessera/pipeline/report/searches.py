@@ -39,6 +39,12 @@ class _Trials:
         return list(self.rows[0]["parameters"])
 
     @property
+    def varied(self) -> list[str]:
+        """The settings that were tried with several values, the most important first."""
+        tried = {path: {_text(row["parameters"][path]) for row in self.measured} for path in self.paths}
+        return sorted((path for path in tried if len(tried[path]) > 1), key=lambda path: -self.importances.get(path, 0))
+
+    @property
     def measured(self) -> list[dict[str, Any]]:
         return [row for row in self.rows if row["state"] != "failed"]
 
@@ -82,7 +88,7 @@ def show_search(title: str, trials: Path, summary: Path, best: Path, page: Path)
 
 def _figures(found: _Trials) -> Iterator[tuple[str, str, str]]:
     """Yield the heading, the caption and the image of each figure."""
-    ranked = sorted(found.paths, key=lambda path: -found.importances.get(path, 0))
+    ranked = found.varied
     yield (
         "The trials in their order",
         "The line is the best complete trial so far. The worst tenth of the trials may lie beyond the axis; they are drawn at"
@@ -94,19 +100,20 @@ def _figures(found: _Trials) -> Iterator[tuple[str, str, str]]:
         "The metric of the weights that a training would have kept, if it had ended after each epoch. The best trial is black.",
         _image(8, 3.6, lambda figure: _draw_curves(figure, found)),
     )
-    if found.importances:
+    if found.importances and ranked:
         yield (
             "Importance",
             "The fraction of the variance of the metric of complete trials that each setting accounts for (fANOVA). With few"
             " trials it is a guess.",
-            _image(8, 0.6 + 0.35 * len(ranked), lambda figure: _draw_importances(figure, found)),
+            _image(8, 0.6 + 0.35 * len(ranked), lambda figure: _draw_importances(figure, found, ranked)),
         )
     lines = -(-len(ranked) // COLUMNS)
-    yield (
-        "Each setting",
-        "The best trial is circled.",
-        _image(9.5, 2.8 * lines, lambda figure: _draw_settings(figure, found, ranked, lines)),
-    )
+    if ranked:
+        yield (
+            "Each setting",
+            "Settings that had one value in all trials are left out. The best trial is circled.",
+            _image(9.5, 2.8 * lines, lambda figure: _draw_settings(figure, found, ranked, lines)),
+        )
     if len(ranked) > 1:
         yield (
             "All settings together",
@@ -138,7 +145,9 @@ def _draw_order(figure: "Figure", found: _Trials) -> None:
         axes.plot([row["number"] for row in rows], found.shown(rows), "o", color=COLOURS[state], markersize=5, clip_on=False)
     least, most = found.limits()
     failed = [row["number"] for row in found.rows if row["state"] == "failed"]
-    axes.plot(failed, [least if found.is_more_better else most] * len(failed), "x", color=RED, clip_on=False)
+    # An empty line that is not clipped would move the axes.
+    if failed:
+        axes.plot(failed, [least if found.is_more_better else most] * len(failed), "x", color=RED, clip_on=False)
     axes.set(xlabel="trial", ylabel=found.metric, ylim=(least, most))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     states = {row["state"] for row in found.rows}
@@ -159,8 +168,9 @@ def _draw_curves(figure: "Figure", found: _Trials) -> None:
     legend(figure, {state: COLOURS[state] for state in ("complete", "pruned")})
 
 
-def _draw_importances(figure: "Figure", found: _Trials) -> None:
-    bars = [Bar(path, [(value, BLUE)], f"{value:.0%}") for path, value in found.importances.items()]
+def _draw_importances(figure: "Figure", found: _Trials, paths: Sequence[str]) -> None:
+    values = {path: found.importances.get(path, 0) for path in paths}
+    bars = [Bar(path, [(value, BLUE)], f"{100 * value:.0f} %") for path, value in values.items()]
     draw_bars(figure.subplots(), bars, 1.1)
 
 

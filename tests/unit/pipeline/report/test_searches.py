@@ -71,4 +71,4 @@ def test_a_search_of_one_trial_has_a_page(files: dict[str, Path]) -> None:
     settings = SearchSettings(model="marks", space={"training.rate": {"log": [0.01, 1]}}, trials=1)
     trial = Trial(0, "complete", {"training.rate": 0.1}, (0.5,), 1.0)
     write_search(Search("accuracy", True, [trial], {}), settings, "models", **files)
-    assert show(files).count("data:image/svg+xml") == 3 and "before" not in files["best"].read_text()
+    assert show(files).count("data:image/svg+xml") == 2 and "before" not in files["best"].read_text()
