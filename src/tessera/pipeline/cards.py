@@ -298,12 +298,30 @@ def render_plainly(card: Mapping[str, Any]) -> str:
     return _page(
         card,
         maker="Tessera",
-        metrics=[table(["metric", "value"], list(_flat(card["metrics"])))],
+        metrics=list(_metrics(card["metrics"])),
         exported=["## Exported files compared\n", table(["what", "value"], list(_flat(card["export"])))]
         if "export" in card
         else [],
         training=[f"- seed: {training['seed']}\n", table(["setting", "value"], list(_flat(training["settings"])))],
     )
+
+
+def _metrics(values: Mapping[str, Any]) -> Iterator[str]:
+    """Yield tables of the metrics of a model of any kind; each split of a classifier is a table of its own."""
+    splits = {split: measured for split, measured in values.get("splits", {}).items() if "worst_sources" in measured}
+    if not splits:
+        yield table(["metric", "value"], list(_flat(values)))
+        return
+    yield table(["training", "value"], list(_flat({name: value for name, value in values.items() if name != "splits"})))
+    for split, measured in splits.items():
+        ends = measured["intervals"] if isinstance(measured["intervals"], Mapping) else {}
+        rows = [
+            [name.replace("_", " "), f"{value:.4g}", f"{ends[name][0]:.3g} to {ends[name][1]:.3g}" if name in ends else ""]
+            for name, value in measured.items()
+            if isinstance(value, int | float)
+        ]
+        yield f"### {split}\n\n" + table(["metric", "value", "95 % interval"], rows)
+    yield "The JSON beside this file also has the metrics of each class and of the worst sources.\n"
 
 
 def _flat(values: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, str]]:
