@@ -29,7 +29,7 @@ from tessera.imaging.images import write_image
 pytestmark = pytest.mark.workflow
 TABLE = table_of_reruns("change of classifiers")
 NAMES = ("blurred", "soft")
-PAGES = [f"results/reports/models/{name}/{page}" for name in NAMES for page in CLASSIFIER.figures]
+PAGES = [f"results/reports/models/{name}/{page}" for name in NAMES for page in ("metrics.html", *CLASSIFIER.figures)]
 FRAMES = "results/scores/frames/shard-0/blurred.parquet"
 TARGETS = (*NAMES, "search", "label_errors", "score", FRAMES, *PAGES)
 SIDE = 32

@@ -210,16 +210,20 @@ rule verify_classifier_export:
         "../scripts/verify_classifier_export.py"
 
 
+ruleorder: tabulate_results > tabulate_metrics
+
+
 rule tabulate_results:
     input:
         metrics="<results>/metrics/{model}.json",
+        exported="<results>/metrics/{model}.export.json",
     output:
         table=report(
-            "<results>/reports/models/{model}/results.html",
+            "<results>/reports/models/{model}/metrics.html",
             caption="../report/results.rst",
             category="3. Models",
             subcategory="{model}",
-            labels={"figure": "4. Results"},
+            labels={"figure": "2. Metrics"},
         ),
     log:
         "<logs>/tabulate_results/{model}.log",

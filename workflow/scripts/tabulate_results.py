@@ -4,4 +4,4 @@ from tessera.core.job import job
 from tessera.pipeline.report.classifiers import tabulate_results
 
 with job(snakemake) as (inputs, outputs, params):
-    tabulate_results(metrics=inputs.metrics, path=outputs.table)
+    tabulate_results(metrics=inputs.metrics, exported=inputs.exported, path=outputs.table)

@@ -67,7 +67,7 @@ def evaluate_classifier(
     }
     metrics.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     pictures.mkdir()
-    _save(_draw_epochs(epochs), pictures / "curves.png")
+    _save(_draw_epochs(epochs), pictures / "epochs.png")
     for split in content["splits"]:
         _draw_results(rows.filter(split=split), settings.labels, content["splits"][split], pictures, split)
 

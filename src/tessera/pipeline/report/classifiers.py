@@ -14,21 +14,20 @@ from tessera.core.messages import counted
 from tessera.imaging.classification.classifier import Classifier
 from tessera.imaging.classification.explain import heat_map, overlay
 from tessera.imaging.images import read_image, resize
-from tessera.pipeline.report.pages import table, write_page
+from tessera.pipeline.report.pages import TITLES, table, write_page
 from tessera.pipeline.report.tiles import Picture, draw_tiles, shrink_picture
 from tessera.records.tables.classification import Predictions, picture_files
 from tessera.records.tables.table import read_table
 
-TITLES = {"val": "Validation split", "test": "Test split"}
 METRICS = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
     "f1": "F1",
     "average_precision": "average precision",
     "auroc": "AUROC",
-    "brier": "Brier score",
-    "calibration_error": "calibration error",
-    "mae": "mean absolute error",
+    "brier": "Brier score (lower is better)",
+    "calibration_error": "calibration error (lower is better)",
+    "mae": "mean absolute error (lower is better)",
     "spearman": "rank correlation",
 }
 OF_CLASS = {
@@ -39,13 +38,15 @@ OF_CLASS = {
 PAIRS = 2  # pictures in a row of the sheet, each with its heat map
 
 
-def tabulate_results(metrics: Path, path: Path) -> None:
+def tabulate_results(metrics: Path, exported: Path, path: Path) -> None:
     """Write what a classifier reaches on each split, of each class and of its worst sources as an HTML page.
 
-    `metrics`: the JSON of `evaluate_classifier`.
+    `metrics`: the JSON of `evaluate_classifier`. `exported`: how much the exported files differ.
     """
-    parts = []
-    for split, measured in json.loads(metrics.read_text(encoding="utf-8"))["splits"].items():
+    content = json.loads(metrics.read_text(encoding="utf-8"))
+    made = f"{counted(content['epochs'], 'epochs')} of training, {content['temperature']:.3g} as temperature of calibration."
+    parts = [f"<p>{made if content['task'] == 'classes' else made.partition(',')[0] + '.'}</p>"]
+    for split, measured in content["splits"].items():
         shown = f"{counted(measured['pictures'], 'pictures')} of {counted(measured['sources'], 'sources')}"
         parts.append(f"<h2>{TITLES[split]}</h2>\n<p>{shown}.</p>")
         ends = measured["intervals"]
@@ -70,10 +71,17 @@ def tabulate_results(metrics: Path, path: Path) -> None:
             "<h3>Sources, the worst first</h3>",
             table(["source", "pictures", METRICS[metric]], rows),
         ]
-    if not parts:
+    if not content["splits"]:
         parts.append("<p>All pictures are in the training split, so nothing was measured.</p>")
     parts.append(f"<p>The intervals are by the bootstrap over sources. They need {LEAST} sources or more.</p>")
-    write_page(path, "Results", "\n".join(parts))
+    compared = json.loads(exported.read_text(encoding="utf-8"))
+    parts += [
+        "<h2>Exported files</h2>",
+        f"<p>Compared with the trained model on {counted(compared['pictures'], 'pictures')}. A result may differ by"
+        f" {compared['tolerance']['result']:g}.</p>",
+        table(["file", "largest difference"], [[name, f"{value:.1e}"] for name, value in compared["differences"].items()]),
+    ]
+    write_page(path, "Metrics", "\n".join(parts))
 
 
 def _cell(value: float | None) -> str:
@@ -113,9 +121,11 @@ def draw_examples(
         tiles.append(tile._replace(caption=_caption(row)))
         heat = heat_map(classifier, picture, classes.index(row["predicted"]) if classes else 0)
         if heat is not None:
-            speaks = f"speaks for {row['predicted'] if classes else 'a high score'}"
+            speaks = f"heat map: what speaks for\n{row['predicted'] if classes else 'a high score'}"
             tiles.append(Picture("", overlay(tile.image, resize(heat, *tile.image.shape[:2])), [], speaks))
     heading = f"{TITLES[split]}: {chosen.height:,} of {counted(rows.height, 'pictures')}"
+    if len(tiles) > chosen.height:
+        heading += "; in heat maps, red speaks for it, blue does not"
     draw_tiles(tiles, {}, heading, path, columns=2 * PAIRS, nothing="")
 
 
@@ -144,4 +154,4 @@ def _caption(row: Mapping[str, Any]) -> str:
         return f"{row['group']}\n{row['score']:.3g}, predicted {row['predicted_score']:.3g}"
     is_right = row["label"] == row["predicted"]
     shown = row["label"] if is_right else f"{row['label']}, taken for {row['predicted']}"
-    return f"{row['group']}\n{shown}: {max(row['probabilities']):.1%}"
+    return f"{row['group']}\n{shown}: {100 * max(row['probabilities']):.1f} %"

@@ -8,6 +8,26 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+TITLES = {"val": "Validation split", "test": "Test split"}
+# Figures whose file is named after them and a split: their headings, and what they show.
+FIGURES = {
+    "calibration": (
+        "reliability",
+        "How often predictions of each confidence are right. On the line, the confidence is true; below it, the model is too"
+        " sure. The larger a point, the more pictures.",
+    ),
+    "confusion": (
+        "confusion matrix",
+        "A row for each true class, a column for each predicted one. The numbers are pictures, the shades their fraction of the"
+        " row.",
+    ),
+    "precision_recall": (
+        "precision by recall",
+        "Of each class against the others, from the strictest threshold on the left to the loosest on the right. The higher and"
+        " the farther to the right, the better.",
+    ),
+    "scores": ("predicted by true score", "A point for each picture. On the line, the prediction is right."),
+}
 PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -18,16 +38,17 @@ body {{ font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 60rem; mar
 h1, h2 {{ line-height: 1.2; }}
 table {{ border-collapse: collapse; margin: 1rem 0; }}
 th, td {{ text-align: left; vertical-align: top; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid #e6e6e6; }}
-td {{ overflow-wrap: anywhere; white-space: pre-wrap; }}
+td {{ overflow-wrap: anywhere; white-space: pre-wrap; min-width: 4.5rem; }}
 td:first-child {{ min-width: 8rem; }}
 img {{ max-width: 100%; }}
 .clips {{ display: flex; flex-wrap: wrap; gap: 1rem; }}
+.pair {{ display: flex; gap: 1rem; }}
 .triptychs figure {{ width: 100%; margin-bottom: 1.5rem; }}
 .triptychs img {{ width: 38rem; }}
 figure {{ margin: 0; width: 14rem; font-size: 12px; overflow-wrap: anywhere; }}
 .values {{ font-size: 13px; }}
 .values td {{ overflow-wrap: break-word; }}
-td.number {{ text-align: right; font-variant-numeric: tabular-nums; }}
+td.number {{ text-align: right; font-variant-numeric: tabular-nums; min-width: 0; white-space: nowrap; }}
 code, pre {{ font-size: 13px; background: #f5f5f5; overflow-x: auto; }}
 </style>
 </head>
@@ -101,11 +122,17 @@ def render_markdown(text: Path, path: Path) -> None:
 
 
 def show_pictures(folder: Path, title: str, path: Path) -> None:
-    """Write an HTML page of the PNG files in `folder`, sorted by name."""
+    """Write an HTML page of the PNG files in `folder`, sorted by name, those of a split (see `FIGURES`) last."""
+    of_splits = {f"{name}_{split}": (split, name) for split in TITLES for name in FIGURES}
+    files = {file.stem: file for file in Path(folder).glob("*.png")}
     parts = []
-    for file in sorted(Path(folder).glob("*.png")):
-        data = base64.b64encode(file.read_bytes()).decode("ascii")
-        parts.append(f'<h2>{html.escape(file.stem.replace("_", " "))}</h2>\n<img alt="" src="data:image/png;base64,{data}">\n')
+    for stem in [*sorted(files.keys() - of_splits), *(stem for stem in of_splits if stem in files)]:
+        heading, text = stem.replace("_", " ").capitalize(), ""
+        if stem in of_splits:
+            split, name = of_splits[stem]
+            heading, text = f"{TITLES[split]}: {FIGURES[name][0]}", f"<p>{html.escape(FIGURES[name][1])}</p>\n"
+        data = base64.b64encode(files[stem].read_bytes()).decode("ascii")
+        parts.append(f'<h2>{html.escape(heading)}</h2>\n{text}<img alt="" src="data:image/png;base64,{data}">\n')
     write_page(path, title, "".join(parts))
 
 

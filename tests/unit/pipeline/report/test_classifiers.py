@@ -63,13 +63,16 @@ def test_the_examples_are_the_surest_and_the_least_sure_of_both_kinds_each_once(
 def test_the_results_of_each_class_and_source_are_listed_with_intervals(tmp_path: Path) -> None:
     rows = predictions(np.linspace(0.5, 1, 60).tolist(), wrong=set(range(0, 60, 6)))
     splits = {"val": measure(rows, CLASSES, 0, "val"), "test": measure(rows.head(3), CLASSES, 0, "test")}
-    (tmp_path / "metrics.json").write_text(json.dumps({"splits": splits}))
-    tabulate_results(tmp_path / "metrics.json", tmp_path / "page.html")
+    (tmp_path / "metrics.json").write_text(json.dumps({"task": "classes", "epochs": 3, "temperature": 0.8, "splits": splits}))
+    (tmp_path / "export.json").write_text(
+        json.dumps({"pictures": 4, "tolerance": {"result": 1e-4}, "differences": {"a.onnx": 1e-7}})
+    )
+    tabulate_results(tmp_path / "metrics.json", tmp_path / "export.json", tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
     low, high = splits["val"]["intervals"]["accuracy"]
     assert f"<td>accuracy</td><td>0.833</td><td>{low:.3f} to {high:.3f}</td>" in page
     assert "<td>&lt;marked&gt;</td>" in page and "too few sources" in page
-    assert page.index("<td>s0</td>") < page.index("<td>s1</td>")
+    assert page.index("<td>s0</td>") < page.index("<td>s1</td>") < page.index("<td>a.onnx</td>")
 
 
 @pytest.mark.slow
@@ -82,7 +85,7 @@ def test_examples_are_drawn_with_a_heat_map_where_there_is_one_and_blurred_unles
         path.parent.mkdir(parents=True, exist_ok=True)
         write_image(path, np.random.default_rng(number).integers(0, 256, (90, 160, 3), np.uint8))
     write_table(predictions([0.9, 0.8, 0.7], wrong={1}, split="test"), Predictions, tmp_path / "predictions")
-    preparation = preparation_of(architecture, 32, "stretch")
+    preparation = preparation_of(architecture, 64, "stretch")
     description = Description(labels=CLASSES, architecture=architecture, preparation=preparation)
     classifier = Classifier(description, build_network(description).requires_grad_(False))
 

@@ -136,12 +136,16 @@ def test_hostile_markdown_runs_nothing_and_loads_nothing(tmp_path: Path) -> None
 
 
 def test_pictures_are_embedded_in_the_page_sorted_by_name(tmp_path: Path) -> None:
-    for name in ("precision_recall", "losses"):
+    for name in ("scores_val", "precision_recall", "losses"):
         cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((4, 4, 3), np.uint8))
     show_pictures(tmp_path, "Curves", tmp_path / "curves.html")
     page = (tmp_path / "curves.html").read_text(encoding="utf-8")
-    assert re.findall("<h2>(.*?)</h2>", page) == ["losses", "precision recall"]
-    assert base64.b64decode(re.findall('src="data:image/png;base64,(.*?)"', page)[1]) == (tmp_path / "losses.png").read_bytes()
+    assert re.findall("<h2>(.*?)</h2>", page) == [
+        "Losses",
+        "Precision recall",
+        "Validation split: predicted by true score",
+    ]
+    assert base64.b64decode(re.findall('src="data:image/png;base64,(.*?)"', page)[0]) == (tmp_path / "losses.png").read_bytes()
 
 
 def test_timings_leave_out_withdrawn_shards_and_add_up_the_rest(tmp_path: Path) -> None:
