@@ -31,6 +31,12 @@ def _not_a_set(value: str) -> str:
     return value
 
 
+def _one_line(value: str) -> str:
+    if not value.isprintable() or value != value.strip():
+        raise ValueError("should have no control characters or line breaks, and no spaces around it")
+    return value
+
+
 SourceId = Annotated[str, AfterValidator(_not_a_set)]
 
 
@@ -50,6 +56,7 @@ class Source(BaseModel):
     use: tuple[str, ...] = Field((), description="datasets that use it, separated by commas; empty: all")
     shard: str = Field("", description="name of its shard; empty: chosen by the setting `shards`")
     split: Literal["train", "val", "test", ""] = Field("", description="a fixed split; empty: by hash")
+    series: Annotated[str, AfterValidator(_one_line)] = Field("", description="series that it is an episode or a part of")
 
     @field_validator("use", "free_of", mode="before", check_fields=False)
     @classmethod

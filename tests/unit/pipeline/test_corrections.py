@@ -64,6 +64,7 @@ def write_sources(folder: Path) -> None:
         "content": "general",
         "rights": "CC0",
         "consent": "",
+        "series": "",
         "use": [],
         "split": "",
         "reason": "",

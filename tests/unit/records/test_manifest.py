@@ -52,6 +52,7 @@ sources = st.builds(
     use=st.lists(st.sampled_from(["nsfw_detection", "mosaic_detection"]), unique=True).map(tuple),
     shard=st.just("") | hostile,
     split=st.sampled_from(["train", "val", "test", ""]),
+    series=hostile.filter(lambda text: text.isprintable() and text == text.strip()),
     free_of=st.lists(st.sampled_from(FINDABLE), unique=True).map(tuple),
 )
 manifests = st.lists(sources, max_size=8, unique_by=lambda source: file_name(source.source).casefold())
@@ -165,6 +166,14 @@ def test_rare_separators_do_not_end_a_line(tmp_path: Path, separator: str) -> No
     path = tmp_path / "sources.tsv"
     path.write_text(HEADER + f"a{separator}b\ta.mp4\tgeneral\tCC0\n", encoding="utf-8")
     assert [source.source for source in read_manifest(path, DATASETS, FINDABLE)] == [f"a{separator}b"]
+
+
+def test_a_series_is_one_line_of_text(tmp_path: Path) -> None:
+    path = tmp_path / "sources.tsv"
+    path.write_text("source\tpath\tcontent\tseries\na\ta.mp4\tgeneral\tThe Sea, 2\nb\tb.mp4\tgeneral\t\n", encoding="utf-8")
+    assert [source.series for source in read_manifest(path, DATASETS, FINDABLE)] == ["The Sea, 2", ""]
+    told = faults(path, 'source\tpath\tcontent\tseries\na\ta.mp4\tgeneral\t"two\nlines"\nb\tb.mp4\tgeneral\tx \n')
+    assert [line.split(":")[:2] for line in told[1:]] == [["line 2", " series"], ["line 4", " series"]]
 
 
 def test_every_fault_is_listed_with_its_line(tmp_path: Path) -> None:

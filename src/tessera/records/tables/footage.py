@@ -21,6 +21,7 @@ class Sources(Table):
     consent: pl.String = pa.Field(description="reference to the release")
     use: pl.List(pl.String) = pa.Field(description="datasets that use it; empty: all")  # type: ignore[valid-type]
     split: pl.String = pa.Field(isin=["train", "val", "test", ""], description="fixed split; empty: by hash")
+    series: pl.String = pa.Field(description="series that it is an episode or a part of; empty if the manifest states none")
     kind: pl.String = pa.Field(isin=["video", "image", "folder", ""], description="type of the path; empty if unknown")
     sha256: pl.String = pa.Field(
         description="digest of the file; for a folder, of the names and sha256 of its images; empty if unreadable"

@@ -77,7 +77,7 @@ class Pool:
                     "content": "general",
                     "use": [],
                 }
-                | {"rights": "CC0", "consent": "", "split": "", "kind": kind, "sha256": "", "size": 1}
+                | {"rights": "CC0", "consent": "", "split": "", "series": "", "kind": kind, "sha256": "", "size": 1}
                 for source, kind in SOURCES.items()
                 if source != "refused"
             ],

@@ -56,7 +56,7 @@ def source(name: str, rights: str = "contract 7") -> dict[str, Any]:
     return (
         dict.fromkeys(types(Sources))
         | known
-        | {"consent": "release 3", "use": [], "split": "", "kind": "video", "sha256": "", "size": 1}
+        | {"consent": "release 3", "use": [], "split": "", "series": "", "kind": "video", "sha256": "", "size": 1}
     )
 
 

@@ -44,7 +44,7 @@ def run(folder: Path, tables: list[list[Row]], labelled: list[str] = [], **setti
     }
     write_table(pl.DataFrame([{**known, "key": key} for key in labelled], schema=types(Images)), Images, folder / "labelled")
     source = {**dict.fromkeys(types(Sources)), "shard": "s", "path": "", "reason": "", "content": "general", "rights": "x"}
-    source |= {"consent": "", "use": [], "split": "", "kind": "video", "sha256": "", "size": 1}
+    source |= {"consent": "", "use": [], "split": "", "series": "", "kind": "video", "sha256": "", "size": 1}
     stated = [{**source, "source": name, "status": "refused" if name == "z" else "admitted"} for name in "abcz"]
     write_table(pl.DataFrame(stated, schema=types(Sources)), Sources, folder / "sources")
     outputs = {"table": folder / "found", "ledger": folder / "ledger"}

@@ -280,7 +280,7 @@ def test_a_shard_becomes_a_folder_per_source_and_a_report(tmp_path: Path) -> Non
     cv2.circle(mask, (30, 24), 15, 255, -1)
     cv2.circle(mask, (30, 24), 5, 0, -1)
     empty: dict[str, Any] = dict.fromkeys(types(Sources))
-    texts = dict.fromkeys(["shard", "reason", "rights", "consent", "split", "sha256"], "")
+    texts = dict.fromkeys(["shard", "reason", "rights", "consent", "split", "series", "sha256"], "")
     source = {"source": name, "path": str(tmp_path / "v.mp4"), "kind": "video", "frames": 10, "size": 1}
     row = {**empty, **texts, "status": "admitted", "content": "general", "use": [], **source}
     write_table(pl.DataFrame([row], schema=types(Sources)), Sources, tmp_path / "sources.parquet")

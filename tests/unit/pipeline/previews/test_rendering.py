@@ -133,7 +133,7 @@ def shard(tmp_path: Path) -> list[Path]:
     for number, shape in enumerate([(30, 60, 3), (60, 30, 3)]):
         write_image(tmp_path / "stills" / f"{number}.png", np.full(shape, 90, np.uint8))
     empty: dict[str, Any] = dict.fromkeys(types(Sources))
-    texts = dict.fromkeys(["shard", "reason", "rights", "consent", "split", "sha256", "kind"], "")
+    texts = dict.fromkeys(["shard", "reason", "rights", "consent", "split", "series", "sha256", "kind"], "")
     rows = [
         {"source": "a video", "path": str(tmp_path / "v.mp4"), "kind": "video", "status": "admitted"},
         {"source": "stills", "path": str(tmp_path / "stills"), "kind": "folder", "status": "admitted"},
