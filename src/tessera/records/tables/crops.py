@@ -22,6 +22,9 @@ class Crops(Table):
     y0: pl.Int64 = pa.Field(ge=0, description="box, top edge, pixels")
     x1: pl.Int64 = pa.Field(gt=0, description="box, right edge, pixels, exclusive")
     y1: pl.Int64 = pa.Field(gt=0, description="box, bottom edge, pixels, exclusive")
+    found_height: pl.Float64 = pa.Field(
+        ge=0, nullable=True, description="height of the region that was found, pixels, before the crop grew; null if unknown"
+    )
     confidence: pl.Float64 = pa.Field(ge=0, le=1, description="confidence of the detection; 1 for what people drew")
     file: pl.String = pa.Field(description="name of the file in the folder of images beside this table")
     width: pl.Int64 = pa.Field(gt=0, description="pixels")
