@@ -14,6 +14,8 @@ from tessera.imaging.containers import IMAGE_FORMATS
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
+SUFFIX = {"jpeg": ".jpg", "png": ".png"}  # of the formats that pictures are stored in
+
 
 def read_image(path: Path, name: str = "") -> np.ndarray:
     """Return the image `path`, turned upright by its EXIF orientation: uint8 (H, W, 3), RGB.

@@ -20,14 +20,12 @@ from tessera.core.settings import Settings
 from tessera.core.store import Store
 from tessera.imaging.footage import Still
 from tessera.imaging.frame import VideoFrame
-from tessera.imaging.hashing import perceptual_hash
-from tessera.imaging.images import shrink, write_image
+from tessera.imaging.hashing import scaled_hash
+from tessera.imaging.images import SUFFIX, shrink, write_image
 from tessera.imaging.video import THREADS, Packets, open_video, read_frames, read_packets
 
 MPDECIMATE = "mpdecimate=hi=64*200:lo=64*50:frac=0.33"
-SUFFIX = {"jpeg": ".jpg", "png": ".png"}
 ROWS, LEDGER = "rows.json", "ledger.jsonl"  # files in the store, beside the images of a source
-HASH_SIDE = 256  # pixels; with this scaling first, hashing takes a third of the time, and at most a bit or two differ
 
 
 class FrameSettings(Settings):
@@ -204,5 +202,5 @@ def _store(frame: VideoFrame | Still, source: str, key: str, images: Path, setti
         "file": file,
         "width": image.shape[1],
         "height": image.shape[0],
-        "phash": perceptual_hash(shrink(image, HASH_SIDE)),
+        "phash": scaled_hash(image),
     }
