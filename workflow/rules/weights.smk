@@ -28,7 +28,7 @@ rule fetch_weights:
         "<benchmarks>/fetch_weights/{sha256}.{kind}.jsonl"
     wildcard_constraints:
         sha256="[0-9a-f]{64}",
-        kind="pt|onnx",
+        kind="pt|onnx|csv",
     localrule: True
     params:
         settings=weights_with_digest,

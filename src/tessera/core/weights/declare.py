@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -12,7 +13,7 @@ from tessera.core.settings import Settings
 
 
 class WeightsSettings(Settings):
-    """A file of pretrained weights, identified by its sha256."""
+    """A file of pretrained weights, or the tag list that belongs to them, identified by its sha256."""
 
     source: str = Field(min_length=1, description="a path, or an address that starts with https:// or http://")
     sha256: str
@@ -41,7 +42,8 @@ class WeightsSettings(Settings):
     @property
     def file(self) -> str:
         """The path that the file is fetched to. Its suffix decides how the weights are loaded."""
-        suffix = ".onnx" if urlsplit(self.source).path.lower().endswith(".onnx") else ".pt"
+        stated = Path(urlsplit(self.source).path).suffix.lower()
+        suffix = stated if stated in {".onnx", ".csv"} else ".pt"
         return f"resources/weights/{self.sha256}{suffix}"
 
 

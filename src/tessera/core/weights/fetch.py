@@ -20,7 +20,7 @@ TIMEOUT = 60  # seconds without an answer
 
 
 def fetch_weights(weights: WeightsSettings, path: Path) -> None:
-    """Write the declared weights to `path`. Its suffix, `.pt` or `.onnx`, states their format.
+    """Write the declared weights to `path`. Its suffix, `.pt`, `.onnx` or `.csv`, states their format.
 
     Raises `TesseraError` if they cannot be read, are too large, do not have the declared sha256, or are not a model.
     """
@@ -45,7 +45,7 @@ def fetch_weights(weights: WeightsSettings, path: Path) -> None:
     if fault := _fault(path):
         raise TesseraError(
             f"the weights {source} are no model ({fault}); declare a checkpoint of ultralytics (.pt), its export (.onnx), "
-            "or weights of torch (.pth) or .safetensors"
+            "weights of torch (.pth) or .safetensors, or a tag list (.csv)"
         )
     tell(f"{source}: {size} bytes, as declared")
 
@@ -61,6 +61,8 @@ def _fault(path: Path) -> str:
     with path.open("rb") as file:
         if is_page(file.read(512)):
             return "it is a web page"
+    if path.suffix == ".csv":
+        return ""  # What reads it says what is wrong.
     if path.suffix == ".onnx":
         import onnx
 
