@@ -13,11 +13,16 @@ def disable_telemetry() -> None:
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 
-def open_model(path: Path, threads: int) -> Any:
-    """Return the `InferenceSession` of the ONNX model `path` on the CPU, with `threads` threads."""
+def open_model(path: Path, threads: int, *, gpu: bool = False) -> Any:
+    """Return the `InferenceSession` of the ONNX model `path` on the CPU, with `threads` threads.
+
+    If `gpu` is true, it is on the GPU, if there is one.
+    """
     disable_telemetry()
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    wanted = ["CUDAExecutionProvider", "CPUExecutionProvider"] if gpu else ["CPUExecutionProvider"]
+    providers = [name for name in wanted if name in onnxruntime.get_available_providers()]
+    return onnxruntime.InferenceSession(path, options, providers=providers)

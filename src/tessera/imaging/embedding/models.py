@@ -1,6 +1,5 @@
 """Load the models that embed pictures: of timm, in ONNX, or the backbone of a detector."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,6 +11,7 @@ from tessera.core.weights.tensors import read_tensors
 from tessera.imaging.architectures import load_all, pretrained_config
 from tessera.imaging.detection.offline import offline
 from tessera.imaging.embedding.settings import EmbedderSettings
+from tessera.imaging.onnx import open_model
 from tessera.imaging.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
@@ -134,17 +134,9 @@ def _of_torch(model: "torch.nn.Module", preprocessing: Preprocessing) -> Network
 
 
 def _onnx(weights: Path, settings: EmbedderSettings) -> Network:
-    # ONNX Runtime would report to Microsoft.
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    # Several threads run it at a time, each with a batch of its own.
-    options.intra_op_num_threads = 1
-    available = onnxruntime.get_available_providers()
-    providers = [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in available]
     try:
-        session = onnxruntime.InferenceSession(str(weights), options, providers)
+        # One thread, because several threads run it at a time, each with a batch of its own.
+        session = open_model(weights, 1, gpu=True)
     except Exception as error:  # the type depends on the kind of damage
         raise TesseraError(f"{weights}: not an ONNX model that can be loaded ({error}); declare another file") from error
     assert settings.preprocessing is not None, "checked where the settings are read"
