@@ -133,9 +133,10 @@ def test_a_rule_has_a_script_of_its_name_and_declares_its_dependencies(rule: str
 
 
 def rules_of_shards() -> set[str]:
-    """Return the rules that have a job per shard, without those of previews, which are requested separately."""
+    """Return the rules that have a job per shard, without those of previews, crops and tags, which are requested separately."""
     by_shard = {rule for rule, body in RULES.items() if f"<benchmarks>/{rule}/{{shard}}" in body}
-    return by_shard - {"predict_source", "render_preview", "propose_labels", "find_mosaics", "restore_previews"}
+    of_previews = {"predict_source", "render_preview", "propose_labels", "find_mosaics", "restore_previews"}
+    return by_shard - of_previews - {"crop_frames", "tag_pictures"}
 
 
 def test_a_source_has_at_most_six_jobs() -> None:

@@ -1,5 +1,5 @@
-# Embeddings: a vector of every sampled frame, labelled image, clip and picture of a classifier, and the near-duplicates that they
-# show.
+# Embeddings: a vector of every sampled frame, labelled image, clip, crop and picture of a classifier, and the near-duplicates
+# that they show.
 
 from tessera.catalogue import PICTURES, labelled_sets
 from tessera.core.definitions import code_digest
@@ -9,6 +9,7 @@ EMBEDDINGS = config["embeddings"]
 # Those that find near-duplicates, and those whose near-duplicates are left out of the datasets.
 COMPARING = [name for name, each in EMBEDDINGS.items() if each["near_duplicates"]]
 OF_CLIPS = [name for name, each in EMBEDDINGS.items() if each["clips"]]
+OF_CROPS = [name for name, each in EMBEDDINGS.items() if each["crops"]]
 # Those that only classifiers use. They are asked for the pictures of these alone.
 OF_CLASSIFIERS = {
     user["embedding"]
@@ -16,7 +17,12 @@ OF_CLASSIFIERS = {
     for user in (each, each["label_errors"] or {})
     if user.get("embedding")
 }.difference(COMPARING, OF_CLIPS)
-OF_FRAMES = [name for name in EMBEDDINGS if name not in OF_CLASSIFIERS]
+# Those of crops are of nothing else, unless the settings say so.
+OF_FRAMES = [
+    name
+    for name in EMBEDDINGS
+    if name not in OF_CLASSIFIERS.union(OF_CROPS).difference(COMPARING, OF_CLIPS)
+]
 EMBEDDED = {
     "pictures": expand(
         "<results>/embeddings/shards/{shard}/{embedding}",
@@ -36,6 +42,15 @@ EMBEDDED = {
         embedding=OF_CLIPS,
     ),
 }
+EMBEDDED_CROPS = expand(
+    "<results>/embeddings/crops/{shard}/{embedding}", shard=SHARDS, embedding=OF_CROPS
+)
+if OF_CROPS:
+    # The gate of crops. A trained detector may find them, for whose splits the near-duplicates behind the other gate are needed.
+    GATES["crops"]["embedding crops"] = (
+        "crops",
+        [f"{table}.jsonl" for table in EMBEDDED_CROPS],
+    )
 if OF_FRAMES:
     GATES["embeddings"] = {
         f"embedding {unit}": (unit, [f"{table}.jsonl" for table in tables])
@@ -62,7 +77,7 @@ def embedding_checksums(wildcards):
 
 def embedder(wildcards):
     """Return the settings of an embedding, without those of its use."""
-    used = {"clips", "near_duplicates"}
+    used = {"clips", "crops", "near_duplicates"}
     own = EMBEDDINGS[wildcards.embedding]
     return {name: value for name, value in own.items() if name not in used}
 
@@ -167,6 +182,36 @@ rule embed_clips:
         "../scripts/embed_clips.py"
 
 
+rule embed_crops:
+    input:
+        crops="<results>/crops/{shard}/crops.parquet",
+        pictures="<results>/crops/{shard}/images",
+        sources="<results>/sources/shards/{shard}/sources.parquet",
+        weights=embedding_weights,
+        checksums=embedding_checksums,
+    output:
+        table="<results>/embeddings/crops/{shard}/{embedding}.parquet",
+        ledger="<results>/embeddings/crops/{shard}/{embedding}.jsonl",
+    log:
+        "<logs>/embed_crops/{embedding}/{shard}.log",
+    benchmark:
+        "<benchmarks>/embed_crops/{embedding}/{shard}.jsonl"
+    threads: 8
+    resources:
+        gpu=1,
+    params:
+        settings=embedder,
+        steps=lookup(dpath="embeddings/{embedding}/crops", within=config),
+        embedded_by=code_digest("tessera.pipeline.embeddings.embed:embed_crops"),
+        code=code_digest(
+            "tessera.pipeline.embeddings.embed:embed_crops",
+            "tessera.core.weights.resolve:expected_digest",
+            "tessera.pipeline.embeddings.settings:EmbeddingSettings",
+        ),
+    script:
+        "../scripts/embed_crops.py"
+
+
 # Made where a classifier needs it. No gate counts its ledger: near-duplicates decide the splits, so that all gates are before them.
 rule embed_dataset:
     input:
@@ -265,6 +310,7 @@ rule show_near_duplicates:
 MADE_OF_EMBEDDINGS = [
     *(["<results>/gates/embeddings.json"] if OF_FRAMES else []),
     *(f"{table}.parquet" for tables in EMBEDDED.values() for table in tables),
+    *(f"{table}.parquet" for table in EMBEDDED_CROPS),
     *expand(
         "<results>/near_duplicates/{embedding}/near_duplicates.parquet",
         embedding=COMPARING,

@@ -80,7 +80,7 @@ def embedder_checksums(wildcards):
 def use_of_classifier(wildcards):
     """Return the settings of the use of the classifier of a job, without those of its embedding that are for other uses."""
     settings = CLASSIFIERS[used_classifier(wildcards)]
-    others = {"clips", "near_duplicates", "detector"}
+    others = {"clips", "crops", "near_duplicates", "detector"}
     own = settings["embedding"] and {
         name: value
         for name, value in settings["embedding"].items()

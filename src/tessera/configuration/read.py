@@ -8,6 +8,7 @@ from pydantic import model_validator
 
 from tessera.configuration.checks.asking import faults_in_asking
 from tessera.configuration.checks.classifiers import faults_in_classifiers, faults_in_scoring
+from tessera.configuration.checks.crops import faults_in_crops
 from tessera.configuration.checks.datasets import faults_in_order, faults_in_sets
 from tessera.configuration.checks.detectors import faults_in_clips, faults_in_mosaics, faults_in_targets
 from tessera.configuration.checks.models import faults_in_comparisons, faults_in_embeddings, faults_in_searches
@@ -22,6 +23,7 @@ CHECKS = (
     faults_in_mosaics,
     faults_in_clips,
     faults_in_targets,
+    faults_in_crops,
     faults_in_embeddings,
     faults_in_scoring,
     faults_in_order,

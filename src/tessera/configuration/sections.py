@@ -22,6 +22,7 @@ from tessera.pipeline.clips.track import TrackSettings
 from tessera.pipeline.clips.tracks import SceneSettings
 from tessera.pipeline.clips.watch import VideoMetricSettings
 from tessera.pipeline.concepts.settings import ConceptSettings
+from tessera.pipeline.crops.settings import CropSettings
 from tessera.pipeline.datasets.settings import OfDataset
 from tessera.pipeline.datasets.splits import SplitSettings
 from tessera.pipeline.embeddings.settings import Embeddings
@@ -38,6 +39,7 @@ from tessera.pipeline.previews.rendering import RenderSettings
 from tessera.pipeline.previews.restored import RestoreSettings
 from tessera.pipeline.report.settings import ReportSettings
 from tessera.pipeline.restoration.settings import RestorationSettings
+from tessera.pipeline.tagging.settings import TaggerSettings
 from tessera.pipeline.watermarks.settings import WatermarkSettings
 from tessera.records.confidence import ConfidenceTarget
 from tessera.records.decisions import DEFAULT as DECISIONS
@@ -58,6 +60,8 @@ def _gates() -> dict[str, Any]:
             "harvest",
             "sources",
             *(room for dataset in (*DATASETS, dataset_of("")) for room in dataset.gates),
+            "crops",
+            "tags",
             "embeddings",
             "scores",
         ]
@@ -247,6 +251,8 @@ class Sections(Settings, defer_build=True):
     sources: SourceSettings = SourceSettings()
     frames: FrameSettings = FrameSettings()
     duplicates: DuplicateSettings = DuplicateSettings()
+    crops: CropSettings = CropSettings()
+    tagger: TaggerSettings | None = None
     embeddings: Embeddings = Field({})
     annotations: AnnotationSettings = AnnotationSettings()
     watermarks: WatermarkSettings = WatermarkSettings()

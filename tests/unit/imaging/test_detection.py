@@ -40,7 +40,16 @@ def pictures(count: int, height: int = 90, width: int = 160) -> list[np.ndarray]
 
 def sources_table(path: Path, rows: list[dict[str, Any]]) -> Path:
     empty: dict[str, Any] = dict.fromkeys(types(Sources))
-    common = {"shard": "s", "status": "admitted", "reason": "", "content": "general", "rights": "CC0", "consent": "", "use": [], "series": ""}
+    common = {
+        "shard": "s",
+        "status": "admitted",
+        "reason": "",
+        "content": "general",
+        "rights": "CC0",
+        "consent": "",
+        "use": [],
+        "series": "",
+    }
     rest = {"split": "", "sha256": "0", "size": 1}
     write_table(pl.DataFrame([{**empty, **common, **rest, **row} for row in rows], schema=types(Sources)), Sources, path)
     return path

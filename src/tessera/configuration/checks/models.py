@@ -13,7 +13,8 @@ from tessera.pipeline.embeddings.settings import embedding_faults
 def faults_in_embeddings(settings: Sections) -> list[str]:
     """Return what is wrong with the embeddings as a whole."""
     trained = [name for name in trained_models(settings.model_dump(mode="json")) if name in DETECTORS]
-    faults = embedding_faults(settings.embeddings, settings.duplicates.embeddings, trained)
+    steps = [step.name for step in settings.crops.steps]
+    faults = embedding_faults(settings.embeddings, settings.duplicates.embeddings, trained, steps)
     if settings.scenes.detect.weights is None:
         faults += [
             f"`embeddings.{name}.clips` is {embedding.clips}, and `scenes.detect.weights: null` makes no clips: set it to 0"

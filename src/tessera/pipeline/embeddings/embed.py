@@ -1,10 +1,11 @@
-"""Embed the sampled frames, the labelled images, the clips and the pictures of classifiers."""
+"""Embed the sampled frames, the labelled images, the clips, the crops and the pictures of classifiers."""
 
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack
 
 import numpy as np
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 VECTORS, ROWS, LEDGER = "vectors.npy", "rows.json", "ledger.jsonl"  # files in the store, of each source
 DIGITS = 6  # decimals of the sharpness
+# The reason and the detail of crops of sources with other content.
+NOT_GENERAL = "source is not general", "persons are told apart in sources with general content alone"
+NOTHING: Mapping[str, tuple[str, str]] = MappingProxyType({})
 Item = Mapping[str, Any]  # a row of what is embedded, with `key`, `source` and `path`
 
 
@@ -116,6 +120,30 @@ def embed_dataset(pictures: Path, images: Path, **how: Unpack[How]) -> None:
     _embed(items, _read_picture, 1, Embeddings, **how)
 
 
+def embed_crops(crops: Path, images: Path, sources: Path, steps: Sequence[str], **how: Unpack[How]) -> None:
+    """Write the vectors of those `crops` (`tables.Crops`) that a step with a name in `steps` found (`tables.Embeddings`).
+
+    `images`: the folder of their files. `sources`: `tables.Sources`. Vectors of crops tell who is in them, so that crops are
+    embedded of sources with general content alone: those of others are dropped, each with a row in the ledger. The rest is as
+    in `embed_pictures`.
+    """
+    import polars as pl
+
+    from tessera.records.tables.crops import Crops
+    from tessera.records.tables.embeddings import Embeddings
+    from tessera.records.tables.footage import Sources
+    from tessera.records.tables.table import read_table
+
+    general = read_table(sources, Sources).filter(content="general")["source"]
+    chosen = read_table(crops, Crops).filter(pl.col("step").is_in(steps)).sort("source", "key")
+    is_general = pl.col("source").is_in(general.implode())
+    items = chosen.filter(is_general).select(
+        "key", "source", path=pl.lit(f"{images}/") + pl.col("file"), place=pl.lit(None, pl.Float64)
+    )
+    others = chosen.filter(~is_general)["key"].to_list()
+    _embed(items, _read_picture, 1, Embeddings, **how, left_out=dict.fromkeys(others, NOT_GENERAL))
+
+
 def embed_clips(clips: Path, images: Path, samples: int, **how: Unpack[How]) -> None:
     """Write the vectors of `clips` (`tables.Clips`) as `tables.ClipEmbeddings`.
 
@@ -149,8 +177,12 @@ def _embed(
     threads: int,
     table: Path,
     ledger: Path,
+    left_out: Mapping[str, tuple[str, str]] = NOTHING,
 ) -> None:
-    """Write the vectors of `items`, of each of which `look` returns at most so many `pictures`, to `table` of the `schema`."""
+    """Write the vectors of `items`, of each of which `look` returns at most so many `pictures`, to `table` of the `schema`.
+
+    `left_out`: the reason and the detail, for the ledger, of each item that is not embedded, by its key.
+    """
     import polars as pl
 
     from tessera.records.tables.table import types, write_table
@@ -163,6 +195,8 @@ def _embed(
     made_by = [sha256_file(weights), used, pictures, code] if items.height else []
     embedder = None
     with Ledger(ledger) as book:
+        for key, (reason, detail) in left_out.items():
+            book.row(key, "dropped", reason, detail)
         for (source,), own in items.group_by("source", maintain_order=True):
             rows = own.to_dicts()
             name = digest([*made_by, [{**row, "path": sha256_if_readable(Path(row["path"]))} for row in rows]])

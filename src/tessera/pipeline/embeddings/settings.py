@@ -20,10 +20,11 @@ class NearDuplicateSettings(Settings):
 
 
 class EmbeddingSettings(EmbedderSettings):
-    """An embedding of the sampled frames, the labelled images and the clips."""
+    """An embedding of the sampled frames, the labelled images, the clips and the crops."""
 
     detector: str = ""
     clips: NonNegativeInt = Field(0, le=1000)
+    crops: tuple[str, ...] = ()
     near_duplicates: NearDuplicateSettings | None = None
 
 
@@ -32,11 +33,15 @@ Embeddings = dict[Name, EmbeddingSettings]
 
 
 def embedding_faults(
-    embeddings: Mapping[str, EmbeddingSettings], removing: Collection[str], trained: Collection[str]
+    embeddings: Mapping[str, EmbeddingSettings],
+    removing: Collection[str],
+    trained: Collection[str],
+    steps: Collection[str],
 ) -> list[str]:
     """Return what is wrong with `embeddings`, by name, as a whole.
 
     `removing`: the embeddings whose near-duplicates are left out of datasets. `trained`: the detectors that are trained here.
+    `steps`: the names of the steps of crops.
     """
     faults = []
     for name, embedding in embeddings.items():
@@ -47,6 +52,12 @@ def embedding_faults(
             )
         if embedding.weights != "trained" and embedding.detector:
             faults.append(f"`embeddings.{name}.detector` is for `weights: trained` alone; leave it out")
+        faults += [
+            f"`embeddings.{name}.crops` names {step!r}, which is no step of `crops.steps`: there is"
+            f" {', '.join(steps) or 'none'}"
+            for step in embedding.crops
+            if step not in steps
+        ]
     for name in removing:
         if name not in embeddings or embeddings[name].near_duplicates is None:
             faults.append(f"`duplicates.embeddings` names {name!r}, but `embeddings.{name}` has no `near_duplicates`; add them")

@@ -15,7 +15,9 @@ class Tags(Table):
     category: pl.String = pa.Field(
         isin=["general", "character", "copyright", "artist", "rating", "meta"], description="category"
     )
-    score: pl.Float64 = pa.Field(ge=0, le=1, description="probability, at least the threshold of its category")
+    score: pl.Float64 = pa.Field(
+        ge=0, le=1, description="probability; below a floor, or the threshold of its category, a tag has no row"
+    )
 
     class Config(Table.Config):
         unique = ("key", "number")

@@ -338,7 +338,16 @@ def test_a_cut_changes_more_than_motion(tmp_path: Path) -> None:
 
 def shard(folder: Path, rows: list[dict[str, Any]]) -> Path:
     empty: dict[str, Any] = dict.fromkeys(types(Sources))
-    common = {"shard": "s", "status": "admitted", "reason": "", "content": "general", "rights": "CC0", "consent": "", "series": "", "use": []}
+    common = {
+        "shard": "s",
+        "status": "admitted",
+        "reason": "",
+        "content": "general",
+        "rights": "CC0",
+        "consent": "",
+        "series": "",
+        "use": [],
+    }
     rest = {"split": "", "sha256": "0", "size": 1, "kind": "video", "frames": COUNT}
     folder.mkdir(exist_ok=True)
     table = pl.DataFrame([{**empty, **common, **rest, **row, "path": str(row["path"])} for row in rows], schema=types(Sources))

@@ -109,7 +109,16 @@ def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {"source": "trained", "path": "steady.mp4", "kind": "video", "frames": 50},
         {"source": "empty", "path": "empty.mp4", "kind": "video", "frames": 0},
     ]
-    common = {"shard": "s", "status": "admitted", "reason": "", "content": "general", "rights": "CC0", "consent": "", "series": "", "use": []}
+    common = {
+        "shard": "s",
+        "status": "admitted",
+        "reason": "",
+        "content": "general",
+        "rights": "CC0",
+        "consent": "",
+        "series": "",
+        "use": [],
+    }
     rest: dict[str, Any] = {**dict.fromkeys(types(Sources)), **common, "split": "", "sha256": "0", "size": 1, "streams": []}
     table = [{**rest, **row, "path": str(folder / str(row["path"]))} for row in rows]
     write_table(pl.DataFrame(table, schema=types(Sources)), Sources, folder / "sources.parquet")

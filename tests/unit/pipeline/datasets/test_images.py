@@ -51,7 +51,17 @@ def hub(folder: Path, rows: list[tuple[str, str, tuple[Annotation, ...]]], image
 
 def admitted(path: Path, uses: dict[str, list[str]], refused: tuple[str, ...] = ()) -> Path:
     empty: dict[str, Any] = {name: None for name, column in Sources.to_schema().columns.items() if column.nullable}
-    common = {**empty, "shard": "", "path": "", "content": "general", "rights": "CC0", "consent": "", "split": "", "series": "", "size": 1}
+    common = {
+        **empty,
+        "shard": "",
+        "path": "",
+        "content": "general",
+        "rights": "CC0",
+        "consent": "",
+        "split": "",
+        "series": "",
+        "size": 1,
+    }
     rows = [{**common, "source": name, "status": "admitted", "reason": "", "use": use} for name, use in uses.items()]
     rows += [{**common, "source": name, "status": "refused", "reason": "no rights", "use": []} for name in refused]
     rows = [{**row, "kind": "video", "sha256": ""} for row in rows]

@@ -41,7 +41,14 @@ def import_labels(folder: Path, source: str, reason: str = "") -> tuple[dict[str
     """Import the labels in `folder/labels` for frames of the video `source`; return the reasons by key, and the images."""
     write_video(folder / "film.mp4", [np.full((HEIGHT, WIDTH, 3), 20 * index, np.uint8) for index in range(8)], 24)
     known = {"source": source, "shard": "film", "path": str(folder / "film.mp4"), "kind": "video", "reason": reason}
-    known |= {"status": "refused" if reason else "admitted", "content": "general", "rights": "CC0", "consent": "", "series": "", "use": []}
+    known |= {
+        "status": "refused" if reason else "admitted",
+        "content": "general",
+        "rights": "CC0",
+        "consent": "",
+        "series": "",
+        "use": [],
+    }
     known |= {"split": "", "sha256": "", "size": 1}
     rows = [{**dict.fromkeys(types(Sources)), **known}]
     write_table(pl.DataFrame(rows, schema=types(Sources)), Sources, folder / "sources")

@@ -30,7 +30,17 @@ def show(folder: Path, similarities: list[float], content: str = "general", miss
     pairs = [(str(2 * place), str(2 * place + 1), each, "across sources") for place, each in enumerate(similarities)]
     write_table(pl.DataFrame(pairs, schema=types(NearDuplicates), orient="row"), NearDuplicates, folder / "pairs")
     source = {**dict.fromkeys(types(Sources)), "source": "a", "shard": "s", "path": "", "status": "admitted", "reason": ""}
-    source |= {"content": content, "rights": "x", "consent": "", "series": "", "use": [], "split": "", "kind": "", "sha256": "", "size": 1}
+    source |= {
+        "content": content,
+        "rights": "x",
+        "consent": "",
+        "series": "",
+        "use": [],
+        "split": "",
+        "kind": "",
+        "sha256": "",
+        "size": 1,
+    }
     write_table(pl.DataFrame([source], schema=types(Sources)), Sources, folder / "sources")
     settings = ReportSettings(samples=2)
     show_near_duplicates(folder / "pairs", [folder / "table"], folder / "sources", {}, settings, folder / "figures")

@@ -1,0 +1,1 @@
+"""Crops: cut persons, half bodies and heads out of the sampled frames."""

@@ -1,0 +1,1 @@
+"""Tags: what a tagger sees in sampled frames and in crops."""
