@@ -139,7 +139,7 @@ spent, products = 0.0, 0
 def bare():
     "Multiply the blocks that the search multiplies, one pair of blocks of many; count all of them."
     global spent, products
-    block = stars._scaled(vectors[: stars.BLOCK])
+    block = stars.scaled(vectors[: stars.BLOCK])
     for _ in range(8):
         start = process_time()
         block @ block.T

@@ -49,3 +49,9 @@ def check_rights(stated: Stated) -> None:
     """Raise `Dropped`, with all reasons, if the material must not be used."""
     if missing := missing_rights(stated):
         raise Dropped("; ".join(each.reason for each in missing), "; ".join(each.fix for each in missing))
+
+
+def check_identifiable(content: str) -> None:
+    """Raise `Dropped` if nobody may be identified in material with this `content`: all that is not known to be general."""
+    if content != "general":
+        raise Dropped("adult source", "people are identified only in sources whose `content` is general")

@@ -57,10 +57,10 @@ def find_stars(vectors: np.ndarray, lowest: float, limits: Limits) -> Stars:
     number = 0
     for part in progress(list(_parts(len(vectors))), unit="blocks of vectors"):
         indices = np.arange(part.start, part.stop)
-        block = _scaled(vectors[part])
+        block = scaled(vectors[part])
         for start in range(0, number, BLOCK):
             places = kept[start : min(start + BLOCK, number)]
-            search.represent(places, indices, _scaled(vectors[places]) @ block.T)
+            search.represent(places, indices, scaled(vectors[places]) @ block.T)
         # Within the block, one after another, because it is not known before which of them stay.
         free = search.free(indices)
         products = block[free - part.start] @ block.T
@@ -80,8 +80,7 @@ class _Search:
 
     def __init__(self, vectors: np.ndarray, lowest: float, limits: Limits) -> None:
         self._vectors, self._limits = vectors, limits
-        # A bound of the error of a product in float32: each of the D sums is rounded, and so are the lengths.
-        self._margin = np.float32(vectors.shape[1] * 2.0**-22 + 1e-6)
+        self._margin = margin(vectors.shape[1])
         self.least = np.float32(lowest) - self._margin
         self.stays, self.best = np.arange(len(vectors)), np.ones(len(vectors))
 
@@ -111,7 +110,12 @@ class _Search:
             self.stays[other[is_better]], self.best[other[is_better]] = one[is_better], exact[is_better]
 
 
-def _scaled(vectors: np.ndarray) -> np.ndarray:
+def margin(dimensions: int) -> np.float32:
+    """Return a bound of the error of a product in float32: each of the sums is rounded, and so are the lengths."""
+    return np.float32(dimensions * 2.0**-22 + 1e-6)
+
+
+def scaled(vectors: np.ndarray) -> np.ndarray:
     """Return `vectors`, float16 (N, D) from `unit`, as float32 of length 1."""
     numbers = vectors.astype(np.float32)
     numbers /= np.sqrt(np.einsum("nd,nd->n", numbers, numbers))[:, None]

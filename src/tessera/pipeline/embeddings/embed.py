@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack
 import numpy as np
 
 from tessera.core.errors import Failed
-from tessera.core.job import ahead, progress
+from tessera.core.job import ahead, progress, tell
 from tessera.core.ledger import Ledger, read_ledger
+from tessera.core.messages import shortened
 from tessera.core.provenance import digest, sha256_file, sha256_if_readable
 from tessera.core.store import Store
 from tessera.imaging.embedding.embedder import Embedder, normalised
@@ -20,6 +22,7 @@ from tessera.imaging.embedding.settings import EmbedderSettings
 from tessera.imaging.images import read_image
 from tessera.imaging.sharpness import luma, sharpness
 from tessera.records.clips import packets_of, pictures_of
+from tessera.records.identities import read_references
 
 if TYPE_CHECKING:
     import polars as pl
@@ -142,6 +145,28 @@ def embed_crops(crops: Path, images: Path, sources: Path, steps: Sequence[str], 
     )
     others = chosen.filter(~is_general)["key"].to_list()
     _embed(items, _read_picture, 1, Embeddings, **how, left_out=dict.fromkeys(others, NOT_GENERAL))
+
+
+def embed_references(folder: Path, **how: Unpack[How]) -> None:
+    """Write the vectors of the reference pictures of identities in `folder` (`tables.Embeddings`).
+
+    The key of a picture is its path below the folder, and its source is the folder directly in it. The rest is as in
+    `embed_pictures`. Raises `TesseraError` if the folder is not one of references, see `read_references`.
+    """
+    import polars as pl
+
+    from tessera.records.tables.embeddings import Embeddings
+
+    found = [(each.key, each.key.split("/")[0], str(each.path)) for each in read_references(folder)]
+    items = pl.DataFrame(found, schema=dict.fromkeys(("key", "source", "path"), pl.String), orient="row")
+    _embed(items.with_columns(place=pl.lit(None, pl.Float64)), _read_picture, 1, Embeddings, **how)
+    _tell_of_few(Counter(source for _, source, _ in found))
+
+
+def _tell_of_few(counts: Mapping[str, int]) -> None:
+    few = sorted(name for name, count in counts.items() if count == 1)
+    if few:
+        tell(f"one reference picture alone decides who is {', '.join(shortened(few, 10))}; add some that differ")
 
 
 def embed_clips(clips: Path, images: Path, samples: int, **how: Unpack[How]) -> None:

@@ -1,0 +1,70 @@
+"""Apply the decisions of people about identities."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from tessera.core.errors import Dropped
+from tessera.core.job import tell
+from tessera.core.ledger import Ledger
+from tessera.core.messages import counted, shortened
+from tessera.records.identities import IdentityDecision, cluster_name, final_names
+from tessera.records.tables.identities import Identities
+from tessera.records.tables.table import read_table, write_table
+
+SHOWN = 10  # lost decisions that are listed
+
+
+def decide_identities(found: Path, decisions: Sequence[IdentityDecision], *, table: Path, ledger: Path) -> None:
+    """Write the identities `found` (`tables.Identities`) with `decisions` applied to `table`.
+
+    `move` and a rejected crop concern one crop, and go before what is decided about its cluster. Everything else concerns all
+    crops of a cluster or an identity. The name of a cluster that is gone stands for the cluster that its medoid is in now,
+    unless another decision names that one. `ledger` gets one row per decision; one that matches nothing is dropped.
+    """
+    rows = {row["key"]: row for row in read_table(found, Identities).iter_rows(named=True)}
+    present = {row["identity"] for row in rows.values()} - {""}
+    medoids = {cluster_name(key): row["cluster"] for key, row in rows.items() if row["cluster"]}
+    targets = {each.target for each in decisions}
+    made = {each.to for each in decisions if each.action == "rename" or (each.action == "move" and each.target in rows)}
+    lost: dict[str, str] = {}
+    followed: dict[str, str] = {}  # what was decided about a former name of a cluster, by its name now
+    for each in decisions:
+        own = each.target
+        if own in rows or own in present:
+            continue
+        now = medoids.get(own, "")
+        if now and now not in targets and now not in followed and each.action != "move":
+            followed[now] = own
+        elif each.action == "move" or own not in made:
+            lost[own] = f"its cluster is now {now}, which another decision names" if now else "nothing has this name now"
+    for each in decisions:
+        if each.action == "move" and each.target not in rows:
+            lost[each.target] = "only crops can be moved, and none has this key now"
+        elif each.action in {"rename", "merge"} and each.target in rows:
+            lost[each.target] = "this is a crop; use `move`"
+        elif each.action == "merge" and each.to not in present | made | targets | set(medoids):
+            lost[each.target] = f"there is no {each.to!r} to join"
+    final = final_names(each for each in decisions if each.target not in lost)
+    moved = {each.target: each.to for each in decisions if each.action in {"move", "reject"} and each.target in rows}
+
+    def named(name: str) -> str:
+        """Return what people call the identity `name`."""
+        decided = name if name in final else followed.get(name, "")
+        return final.get(decided, name)
+
+    for key, row in rows.items():
+        name = named(moved[key]) if key in moved and key not in lost else named(row["identity"]) if row["identity"] else ""
+        if name != row["identity"] or (key in moved and key not in lost):
+            appearance = row["appearance"] if name and key not in moved else ""
+            row |= {"identity": name, "appearance": appearance, "origin": "decision", "certainty": 1.0}
+    with Ledger(ledger) as book:
+        for each in decisions:
+            with book.item(each.target):
+                if each.target in lost:
+                    raise Dropped("matches nothing", f"{each.action}: {lost[each.target]}; correct it or remove it")
+    if lost:
+        listed = "; ".join(shortened([f"{target}: {why}" for target, why in lost.items()], SHOWN))
+        tell(f"warning: {counted(len(lost), 'decisions')} about identities match nothing: {listed}")
+    write_table(pl.DataFrame(list(rows.values()), schema=read_table(found, Identities).schema), Identities, table)

@@ -1,0 +1,184 @@
+"""Names of identities, folders of reference pictures, and the decisions of people about identities."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from tessera.core.errors import TesseraError
+from tessera.core.files import IMAGE_SUFFIXES, SPECIAL, files_below, quoted
+from tessera.core.messages import shortened
+from tessera.core.tsv import read_sheet, refuse
+
+DEFAULT = Path("config/identities.tsv")
+FORBIDDEN = '/\\,+:*?"<>|'  # separators of paths and of lists of names, and what some file systems do not allow
+LONGEST = 100  # characters of a name
+NOISE = "noise"  # folders of references whose names start with it hold what is no identity
+PREFIX = "cluster_"  # of the names of clusters
+DIGITS = 12  # hexadecimal digits of the name of a cluster; no key of a crop has this form
+SHOWN = 10  # faults of a folder that are listed
+
+
+def identity_fault(name: str) -> str:
+    """Return why `name` cannot be the name of an identity; empty if it can.
+
+    Names become folders, and parts of captions and of lists that are joined with commas or `+`.
+    """
+    if not name.strip():
+        return "a name should not be empty"
+    if name != name.strip():
+        return "a name should not start or end with a space"
+    if not name.isprintable():
+        return "a name should have no line breaks or other control characters"
+    if found := [letter for letter in FORBIDDEN if letter in name]:
+        return f"a name should not contain {' '.join(found)}"
+    if name.startswith("."):
+        return "a name should not start with a dot"
+    if len(name) > LONGEST:
+        return f"a name should have at most {LONGEST} characters, this one has {len(name)}"
+    return ""
+
+
+def cluster_name(key: str) -> str:
+    """Return the name of the cluster whose medoid is the crop `key`."""
+    return f"{PREFIX}{hashlib.sha256(key.encode()).hexdigest()[:DIGITS]}"
+
+
+class Reference(NamedTuple):
+    """A reference picture `IDENTITY/APPEARANCE/…/FILE`, below the folder of references."""
+
+    key: str  # the path below the folder, with `/`
+    path: Path
+    identity: str  # empty for noise
+    appearance: str  # the folders between, joined with `/`
+
+
+def reference_of(key: str, folder: Path = Path()) -> Reference:
+    """Return the reference picture at the path `key`, with `/`, below `folder`."""
+    identity, *between, _ = key.split("/")
+    is_noise = identity.casefold().startswith(NOISE)
+    return Reference(key, Path(folder) / key, "" if is_noise else identity, "" if is_noise else "/".join(between))
+
+
+def read_references(folder: Path) -> list[Reference]:
+    """Return the pictures in the `folder` of references, sorted by key.
+
+    Each folder directly in it is an identity or, if its name starts with `noise`, holds pictures of what is none. The folders
+    in it are appearances, at any depth. Raises `TesseraError` that lists what is wrong: pictures outside the folders of
+    identities, folders without a picture, and names that no identity or appearance can have.
+    """
+    keys = []
+    faults: dict[str, None] = {}
+    filled = set()
+    for file in files_below(folder, IMAGE_SUFFIXES):
+        key = file.relative_to(folder).as_posix()
+        parts = key.split("/")
+        filled.add(parts[0])
+        if len(parts) == 1:
+            faults[f"{key!a}: put it into the folder of an identity"] = None
+        elif not key.isprintable() or SPECIAL.search(key):
+            faults[f"{key!a}: rename it, without control characters and <, >, {{ or }}"] = None
+        elif fault := next((f"{part!r}: {fault}" for part in parts[:-1] if (fault := identity_fault(part))), ""):
+            faults[fault] = None
+        else:
+            keys.append(key)
+    for place in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if place.is_dir() and not place.name.startswith(".") and place.name not in filled:
+            faults[f"{place.name!a}: a folder without a picture; add some or remove it"] = None
+    if not keys and not faults:
+        faults["there is no picture"] = None
+    if faults:
+        raise TesseraError(f"the references in {quoted(folder)}: {'; '.join(shortened(list(faults), SHOWN))}")
+    return [reference_of(key, folder) for key in sorted(keys)]
+
+
+class IdentityDecision(BaseModel):
+    """One row of the table of decisions about identities."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    target: str = Field(min_length=1, description="name of a cluster or an identity, or key of a crop")
+    action: Literal["rename", "merge", "move", "reject"]
+    to: str = Field("", validate_default=True, description="identity that it becomes or joins; empty for `reject`")
+    by: str = Field(min_length=1, description="who decided")
+    date: str = Field(description="in the form 2024-12-31")
+    note: str = Field("", description="why; any text")
+
+    @field_validator("target")
+    @classmethod
+    def _can_exist(cls, value: str) -> str:
+        # The keys of crops may be longer than names.
+        if fault := identity_fault(value[:LONGEST]):
+            raise ValueError(f"{fault}: use the name of a cluster or an identity, or the key of a crop")
+        return value
+
+    @field_validator("to")
+    @classmethod
+    def _is_a_name(cls, value: str, info: ValidationInfo) -> str:
+        if info.data.get("action") == "reject":
+            if value:
+                raise ValueError("should be empty, because what is rejected has no identity")
+        elif fault := identity_fault(value):
+            raise ValueError(fault)
+        elif value == info.data.get("target"):
+            raise ValueError("should differ from `target`")
+        return value
+
+    @field_validator("date")
+    @classmethod
+    def _a_day(cls, value: str) -> str:
+        try:
+            day = date.fromisoformat(value).isoformat()
+        except ValueError:
+            day = ""
+        if day != value:
+            raise ValueError("should be a date such as 2024-12-31")
+        return value
+
+
+def read_identity_decisions(path: Path) -> list[IdentityDecision]:
+    """Return the decisions about identities in the file `path`. `tessera.core.tsv.read_sheet` describes the format.
+
+    There are none if the default file does not exist. Raises `TesseraError` that lists every fault with its line, such as two
+    decisions about one target, two targets that are renamed to one name, and decisions that lead in a circle.
+    """
+    fix = "set `identities.decisions` to your table of decisions"
+    try:
+        sheet = read_sheet(path, IdentityDecision, "table of identities", fix)
+    except FileNotFoundError:
+        if Path(path) == DEFAULT:
+            return []
+        raise TesseraError(f"{path}: no such table of identities; {fix} (see config/README.md)") from None
+    lines: dict[str, int] = {}
+    for line, row in sheet.texts:
+        if (target := row.get("target", "")) and (first := lines.setdefault(target, line)) != line:
+            sheet.faults.append((line, f"{target!r} is already on line {first}; remove one of the two decisions"))
+    names: dict[str, int] = {}
+    onward = {each.target: each.to for _, each in sheet.rows if each.action != "move"}
+    for line, decision in sheet.rows:
+        if decision.action == "rename" and (first := names.setdefault(decision.to, line)) != line:
+            sheet.faults.append((line, f"line {first} also renames to {decision.to!r}; use `merge` here to join the two"))
+        passed = [decision.target]
+        while decision.action != "move" and (follower := onward.get(passed[-1])):
+            if follower in passed:
+                circle = " → ".join([*passed, follower])
+                sheet.faults.append((line, f"{circle} is a circle; remove one of these decisions"))
+                break
+            passed.append(follower)
+    refuse(path, sheet.faults)
+    return [decision for _, decision in sheet.rows]
+
+
+def final_names(decisions: Iterable[IdentityDecision]) -> Mapping[str, str]:
+    """Return the last name of each target of `rename`, `merge` and `reject`, empty if it is rejected."""
+    onward = {each.target: each.to for each in decisions if each.action != "move"}
+    found = {}
+    for target in onward:
+        name = target
+        while name in onward:
+            name = onward[name]
+        found[target] = name
+    return found

@@ -1,0 +1,218 @@
+"""Crops are identified in general sources alone, by references, clusters and decisions, in any order."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.cluster import DBSCAN
+from sklearn.metrics import adjusted_rand_score
+
+from tessera.core.errors import Dropped, TesseraError
+from tessera.core.ledger import read_ledger
+from tessera.imaging.embedding import density
+from tessera.imaging.embedding.density import dense_clusters
+from tessera.imaging.embedding.stars import unit
+from tessera.pipeline.identities.admit import admit, check_named
+from tessera.pipeline.identities.decide import decide_identities
+from tessera.pipeline.identities.identify import identify_crops
+from tessera.pipeline.identities.settings import IdentitySettings
+from tessera.records.identities import IdentityDecision, cluster_name, identity_fault, read_identity_decisions, read_references
+from tessera.records.manifest import Source
+from tessera.records.tables.crops import Crops
+from tessera.records.tables.embeddings import Embeddings
+from tessera.records.tables.footage import Sources
+from tessera.records.tables.identities import Identities
+from tessera.records.tables.table import read_table, types, write_table
+
+DIMENSIONS = 32
+HEADER = "target\taction\tto\tby\tdate\tnote\n"
+
+
+def near(identity: int, seed: int, spread: float = 0.2) -> list[float]:
+    """Return a vector around the centre of an identity."""
+    centre = np.random.default_rng(identity).standard_normal(DIMENSIONS)
+    numbers = centre + spread * np.random.default_rng([seed, 7]).standard_normal(DIMENSIONS)
+    return [float(number) for number in numbers / np.linalg.norm(numbers)]
+
+
+def identified(
+    folder: Path, crops: Sequence[tuple[str, list[float]]], references: dict[str, list[float]], shards: int = 1
+) -> Any:
+    """Return the table and the ledger of `crops`, each a source and a vector. `x` is adult, `z` is refused."""
+    blank = dict.fromkeys(types(Sources)) | dict.fromkeys(
+        ["shard", "path", "reason", "rights", "consent", "split", "sha256"], ""
+    )
+    blank |= {"use": [], "kind": "video", "size": 1}
+    stated = [
+        {**blank, "source": name, "content": "adult" if name == "x" else "general", "series": "two" if name == "b" else "one"}
+        | {"status": "refused" if name == "z" else "admitted"}
+        for name in "abxz"
+    ]
+    write_table(pl.DataFrame(stated, schema=types(Sources)), Sources, folder / "sources")
+    given = {"x0": 0, "y0": 0, "x1": 9, "y1": 9, "confidence": 1.0, "width": 9, "height": 9, "phash": 0, "sharpness": 1.0}
+    rows, vectors = [], []
+    for number, (source, vector) in enumerate(crops):
+        key = f"{source}-{number:07d}-head-0"
+        row = {**dict.fromkeys(types(Crops)), **given, "key": key, "source": source, "frame": key[:9], "index": number}
+        rows.append({**row, "parent": key[:9], "step": "head", "file": f"{key}.png", "top": 0, "bottom": 9})
+        vectors.append({"key": key, "source": source, "path": f"{key}.png", "place": None, "sharpness": 1.0, "vector": vector})
+    paths: dict[str, list[Path]] = {"crops": [], "vectors": []}
+    for shard in range(shards):
+        for name, table, schema in (("crops", rows, Crops), ("vectors", vectors, Embeddings)):
+            paths[name].insert(0, folder / f"{name}{shard}")
+            own = [{key: row[key] for key in types(schema)} for row in table[shard::shards]]
+            write_table(pl.DataFrame(own[::-1], schema=types(schema)), schema, paths[name][0])
+    known = [
+        {"key": key, "source": "r", "path": key, "place": None, "sharpness": 1.0, "vector": vector}
+        for key, vector in references.items()
+    ]
+    write_table(pl.DataFrame(known, schema=types(Embeddings)), Embeddings, folder / "references")
+    chosen = IdentitySettings(embedding="e", step="head", references={"folder": "r"})
+    outputs = {"table": folder / "found", "ledger": folder / "ledger"}
+    identify_crops(paths["crops"], paths["vectors"], folder / "references", folder / "sources", chosen, **outputs)
+    return read_table(outputs["table"], Identities).to_dicts(), read_ledger(outputs["ledger"])
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("abxz"), st.integers(0, 2)), min_size=1, max_size=30))
+def test_no_crop_of_an_adult_or_a_refused_source_ever_gets_an_identity(crops: list[tuple[str, int]]) -> None:
+    with TemporaryDirectory() as folder:
+        given = [(source, near(identity, number)) for number, (source, identity) in enumerate(crops)]
+        found, ledger = identified(Path(folder), given, {"Ada/1.png": near(0, 1000)})
+    assert {row["source"] for row in found} <= {"a", "b"}
+    assert len(ledger) == len(crops)
+    of_adults = [row for row in ledger if row["key"].startswith("x-")]
+    assert {(row["status"], row["reason"]) for row in of_adults} <= {("dropped", "adult source")}
+
+
+def test_only_known_general_content_is_admitted_and_an_adult_source_cannot_be_named() -> None:
+    for content in ("adult", "", "unknown"):
+        with pytest.raises(Dropped, match="adult source"):
+            admit("a", {"a": content}, ())
+    admit("a", {"a": "general"}, ("a",))
+    with pytest.raises(Dropped, match="not named"):
+        admit("a", {"a": "general"}, ("b",))
+    source = Source(source="x", path="x.mp4", content="adult")
+    with pytest.raises(TesseraError, match="names 'x', an adult source: people are identified only in"):
+        check_named(["x"], [source], "sources.tsv")
+    with pytest.raises(TesseraError, match=r"names 'y', which is not in sources\.tsv"):
+        check_named(["y"], [source], "sources.tsv")
+
+
+def test_references_clusters_and_noise_decide_in_any_order_and_division(tmp_path: Path) -> None:
+    crops = [("ab"[number % 2], near(number % 4, number)) for number in range(48)]
+    crops += [("a", near(100 + n, n)) for n in range(5)]
+    references = {"Ada/coat/1.png": near(0, 500), "Ada/hat/2.png": near(9, 501), "noise2/1.png": near(1, 502)}
+    found, ledger = identified(tmp_path, crops, references)
+    again, _ = identified(tmp_path, crops, references, shards=3)
+    assert found == again
+    for row in found:
+        number = int(row["key"].split("-")[1])
+        truth = number % 4 if number < 48 else -1
+        if truth == 0:
+            assert (row["identity"], row["appearance"], row["origin"]) == ("Ada", "coat", "reference")
+        elif truth in {1, -1}:
+            assert (row["identity"], row["origin"]) == ("", "noise")
+        else:
+            assert row["origin"] == "cluster"
+    # Identity 2 is in the series of `a` alone, and 3 in that of `b`.
+    assert len({row["cluster"] for row in found if row["cluster"]}) == 2
+    assert all(row["cluster"] in {cluster_name(each["key"]) for each in found} for row in found if row["cluster"])
+    assert {row["reason"] for row in ledger} == {"", "noise"}
+
+
+def test_clusters_are_those_of_dbscan_whatever_the_size_of_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = np.random.default_rng(1)
+    vectors = unit(np.array([near(int(draw.integers(6)), n, 0.5) for n in range(200)]))
+    exact = vectors.astype(np.float64)
+    exact /= np.linalg.norm(exact, axis=1, keepdims=True)
+    expected = DBSCAN(eps=0.2, min_samples=4, metric="precomputed").fit(np.clip(1 - exact @ exact.T, 0, 2))
+    found = dense_clusters(vectors, 0.8, 4)
+    is_core = np.isin(np.arange(200), expected.core_sample_indices_)
+    assert adjusted_rand_score(expected.labels_[is_core], found[is_core]) == 1
+    assert ((found == -1) == (expected.labels_ == -1)).all()
+    monkeypatch.setattr(density, "BLOCK", 37)
+    assert (dense_clusters(vectors, 0.8, 4) == found).all()
+
+
+def decided(folder: Path, *decisions: tuple[str, str, str]) -> tuple[dict[str, str], list[str]]:
+    """Return the identities of k0 to k3, a cluster, and k4 of Ada, by key, and the targets that match nothing."""
+    rows = [
+        {"key": f"k{n}", "source": "a", "frame": "f", "series": "", "cluster": cluster_name("k0") if n < 4 else ""}
+        | {"identity": cluster_name("k0") if n < 4 else "Ada", "appearance": "", "certainty": 0.5}
+        | {"origin": "cluster" if n < 4 else "reference"}
+        for n in range(5)
+    ]
+    write_table(pl.DataFrame(rows, schema=types(Identities)), Identities, folder / "found")
+    given = [IdentityDecision(target=one, action=two, to=to, by="Bo", date="2026-01-31") for one, two, to in decisions]
+    decide_identities(folder / "found", given, table=folder / "table", ledger=folder / "decided")
+    table = read_table(folder / "table", Identities)
+    return dict(table.select("key", "identity").iter_rows()), [
+        row["key"] for row in read_ledger(folder / "decided") if row["status"] == "dropped"
+    ]
+
+
+def test_decisions_rename_merge_move_and_reject_and_those_that_match_nothing_are_reported(tmp_path: Path) -> None:
+    own = cluster_name("k0")
+    assert decided(tmp_path, (own, "rename", "Eve"), ("k1", "move", "Ada"), ("k2", "reject", ""), ("Ada", "rename", "Ida")) == (
+        {"k0": "Eve", "k1": "Ida", "k2": "", "k3": "Eve", "k4": "Ida"},
+        [],
+    )
+    found, lost = decided(
+        tmp_path, (own, "merge", "Ada"), ("gone", "reject", ""), ("k9", "move", "Ada"), ("Ada", "merge", "Max")
+    )
+    assert set(found.values()) == {"Ada"}
+    assert lost == ["gone", "k9", "Ada"]
+    # The cluster had another medoid when it was named.
+    assert decided(tmp_path, (cluster_name("k3"), "rename", "Eve")) == (
+        {"k0": "Eve", "k1": "Eve", "k2": "Eve", "k3": "Eve", "k4": "Ada"},
+        [],
+    )
+    assert decided(tmp_path, (own, "rename", "Eve"), (cluster_name("k3"), "rename", "Max"))[1] == [cluster_name("k3")]
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "a,b", "a+b", "a\nb", "", " ", ".", "..", ".a", "a/b", "a\\b", "\0", "x" * 101, "a\u2028b"]
+)
+def test_names_that_folders_and_captions_cannot_have_are_refused_with_their_line(name: str, tmp_path: Path) -> None:
+    assert identity_fault(name)
+    path = tmp_path / "identities.tsv"
+    path.write_text(f'{HEADER}k\tmove\tAda\tBo\t2026-01-31\t\nc\trename\t"{name}"\tBo\t2026-01-31\t\n', newline="")
+    with pytest.raises(TesseraError, match="line 3: to: "):
+        read_identity_decisions(path)
+
+
+def test_conflicts_are_refused_with_their_lines(tmp_path: Path) -> None:
+    path = tmp_path / "identities.tsv"
+    lines = ["a\tmerge\tb", "b\tmerge\ta", "c\trename\tE", "d\trename\tE", "a\treject\t"]
+    path.write_text(HEADER + "".join(f"{line}\tBo\t2026-01-31\t\n" for line in lines))
+    with pytest.raises(TesseraError) as error:
+        read_identity_decisions(path)
+    said = str(error.value)
+    assert "line 5: line 4 also renames to 'E'" in said
+    assert "line 6: 'a' is already on line 2" in said
+    path.write_text(HEADER + "".join(f"{line}\tBo\t2026-01-31\t\n" for line in lines[:2]))
+    with pytest.raises(TesseraError, match="is a circle"):
+        read_identity_decisions(path)
+
+
+def test_a_folder_of_references_is_read_whole_or_refused(tmp_path: Path) -> None:
+    for name in ("Ada/coat/red/1.png", "Noise 2/1.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    found = [(each.key, each.identity, each.appearance) for each in read_references(tmp_path)]
+    assert found == [("Ada/coat/red/1.png", "Ada", "coat/red"), ("Noise 2/1.jpg", "", "")]
+    (tmp_path / "Bo").mkdir()
+    (tmp_path / "a,b").mkdir()
+    (tmp_path / "a,b" / "1.png").touch()
+    (tmp_path / "2.png").touch()
+    with pytest.raises(TesseraError) as error:
+        read_references(tmp_path)
+    for part in ("'Bo': a folder without a picture", "'a,b': a name should not contain ,", "'2.png': put it into"):
+        assert part in str(error.value)
