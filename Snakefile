@@ -61,6 +61,7 @@ for room in room_files():
 include: "workflow/rules/crops.smk"
 include: "workflow/rules/tags.smk"
 include: "workflow/rules/embeddings.smk"
+include: "workflow/rules/identities.smk"
 include: "workflow/rules/datasets.smk"
 include: "workflow/rules/fiftyone.smk"
 include: "workflow/rules/models.smk"
@@ -94,7 +95,7 @@ rule all:
         WITHDRAWN,
         expand("<results>/datasets/{dataset}/SHA256SUMS", dataset=DATASETS),
         expand("<results>/weights/{model}/SHA256SUMS", model=MODELS),
-        [] if IS_EMPTIED else [*MADE_OF_EMBEDDINGS, *MADE_OF_CROPS, *MADE_OF_TAGS],
+        [] if IS_EMPTIED else [*MADE_OF_EMBEDDINGS, *MADE_OF_CROPS, *MADE_OF_TAGS, *MADE_OF_IDENTITIES],
         [] if IS_EMPTIED else rules.report.output,
 
 

@@ -31,6 +31,7 @@ from tessera.pipeline.footage.admission import SourceSettings
 from tessera.pipeline.footage.duplicates import DuplicateSettings
 from tessera.pipeline.footage.sampling import FrameSettings
 from tessera.pipeline.harvest.settings import HarvestSettings
+from tessera.pipeline.identities.settings import IdentitySettings
 from tessera.pipeline.labels.settings import AnnotationSettings
 from tessera.pipeline.mosaics.choose import RegionSettings
 from tessera.pipeline.previews.predict import PreviewDetectionSettings
@@ -63,6 +64,7 @@ def _gates() -> dict[str, Any]:
             "crops",
             "tags",
             "embeddings",
+            "identities",
             "scores",
         ]
     )
@@ -254,6 +256,7 @@ class Sections(Settings, defer_build=True):
     crops: CropSettings = CropSettings()
     tagger: TaggerSettings | None = None
     embeddings: Embeddings = Field({})
+    identities: IdentitySettings | None = None
     annotations: AnnotationSettings = AnnotationSettings()
     watermarks: WatermarkSettings = WatermarkSettings()
     regions: Regions = Regions()

@@ -1,0 +1,8 @@
+"""Apply the decisions of people about identities."""
+
+from tessera.core.job import job
+from tessera.pipeline.identities.decide import decide_identities
+from tessera.records.identities import IdentityDecision
+
+with job(snakemake) as (inputs, outputs, params):
+    decide_identities(found=inputs.found, decisions=[IdentityDecision(**row) for row in params.decisions], **vars(outputs))

@@ -1,0 +1,20 @@
+"""Embed the reference pictures of identities."""
+
+from pathlib import Path
+
+from tessera.core.job import job
+from tessera.core.weights.resolve import expected_digest
+from tessera.pipeline.embeddings.embed import embed_references
+from tessera.pipeline.embeddings.settings import EmbeddingSettings
+
+with job(snakemake) as (inputs, outputs, params):
+    embed_references(
+        folder=Path(params.folder),
+        weights=inputs.weights,
+        expected=expected_digest(params.settings["weights"], inputs.checksums),
+        settings=EmbeddingSettings(**params.settings),
+        kept=Path(snakemake.output.table).parent / "kept" / snakemake.wildcards.embedding,
+        code=params.embedded_by,
+        threads=snakemake.threads,
+        **vars(outputs),
+    )
