@@ -1,15 +1,16 @@
 """The catalogue of datasets and models: everything in which they differ.
 
 Rules, the report, the settings and the manifest read this catalogue. No other module and no rule file names a dataset or a
-model. So a new one needs only an entry here and a room of its own. A classifier, of which the settings name any number, has an
-entry for its model and one for its dataset, which are made here of its name.
+model. So a new one needs only an entry here and a room of its own. Classifiers and image sets, of which the settings name any
+number, have entries that are made here of their names: a classifier one for its model and one for its dataset.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+from tessera.core.files import file_name
 from tessera.core.settings import Settings
 from tessera.core.weights.declare import ComparedWeights
 from tessera.pipeline.detectors.library import task_of
@@ -42,10 +43,13 @@ class Layout:
     rules: str  # the file in workflow/rules that writes them
     samples: str  # the name of a sample, in the plural
     table: str  # the table of the selected samples, with the columns `key`, `source` and `split`
-    folders: tuple[str, ...]  # the folders with the samples, two levels down
+    folders: tuple[str, ...]  # the folders with the samples
     files: tuple[str, ...]  # the files beside the folders
     steps: tuple[Step, ...] = ()
     figures: tuple[str, ...] = ()  # files and folders in results/reports/datasets/DATASET, beside those of all datasets
+    # Where the samples lie in each folder, two levels down. Files that Snakemake and ultralytics add lie elsewhere.
+    pattern: str = "*/[!.]*"
+    needs: tuple[str, ...] = ("train", "val")  # the splits that must have samples
 
 
 IMAGES = Layout(
@@ -82,6 +86,20 @@ PICTURES = Layout(
 )
 
 
+# The folders of an image set are the names of its layouts, see `image_set`.
+IMAGE_SETS = Layout(
+    rules="image_sets",
+    samples="pictures",
+    table="pictures.parquet",
+    folders=(),
+    files=(),
+    steps=(Step("selection", "pictures", "<results>/selections/{dataset}/ledger.jsonl"),),
+    pattern="**/[!.]*",
+    # Some trainers do not validate, and a single film should be enough.
+    needs=("train",),
+)
+
+
 @dataclass(frozen=True)
 class Dataset:
     """A dataset. Its paths may have `<results>` and the wildcards {shard} and {labelled}.
@@ -104,6 +122,7 @@ class Dataset:
     backgrounds: Callable[[Config], float] = lambda config: 1.0  # largest fraction of its images that may have no region
     drawn: Mapping[str, str] = field(default_factory=dict)  # tables of the marks or mosaics drawn on the samples
     is_made: Callable[[Config], bool] = lambda config: False  # whether it is made even if no model is trained on it
+    series: str | None = None  # the only series whose sources feed it; None: any
 
 
 def _looks_through_videos(config: Config) -> bool:
@@ -328,12 +347,37 @@ def _classifier(name: str, settings: Mapping[str, Any]) -> Model:
     )
 
 
+PART = "-"  # between the name of an image set, which has none, and that of a series
+
+
+def image_set(name: str, config: Config, series: str | None = None) -> Dataset:
+    """Return the entry of the image set `name` of the settings, or of its part with the sources of one `series` alone."""
+    settings = config["image_sets"][name]
+    return Dataset(
+        name=name if series is None else f"{name}{PART}{file_name(series)}",
+        layout=replace(IMAGE_SETS, folders=tuple(layout for layout, own in settings["layouts"].items() if own is not None)),
+        rooms=(),
+        gates=("frames", *(("scores",) if settings["select"]["scores"] else ())),
+        made_by=("sources", "frames", "duplicates", "splits", f"image_sets.{name}"),
+        story="Sampled frames and crops of them are selected by the rules in ``image_sets``, scaled down and encoded.",
+        remedy=f"Change `image_sets.{name}.select`",
+        is_made=lambda config: True,
+        series=series,
+    )
+
+
+def image_set_of_part(dataset: str) -> str:
+    """Return the name in `image_sets` of an image set or of its part with one series."""
+    return dataset.partition(PART)[0]
+
+
 ROOMS_OF_CLASSIFIERS = (*dataset_of("").rooms, PICTURES.rules, CLASSIFIER.rules)
 
 
 def all_datasets(config: Config) -> tuple[Dataset, ...]:
-    """Return the entries of all datasets: `DATASETS`, and one for each classifier that the settings name."""
-    return (*DATASETS, *map(dataset_of, config["classifiers"]))
+    """Return the entries of all datasets: `DATASETS`, and one for each classifier and image set that the settings name."""
+    image_sets = (image_set(name, config) for name in config["image_sets"])
+    return (*DATASETS, *map(dataset_of, config["classifiers"]), *image_sets)
 
 
 def all_models(config: Config) -> tuple[Model, ...]:
@@ -355,17 +399,18 @@ def trained_models(config: Config, has_sources: bool = True) -> dict[str, Model]
     }
 
 
-def made_datasets(config: Config, has_sources: bool = True) -> dict[str, Dataset]:
+def made_datasets(config: Config, has_sources: bool = True, series: Iterable[str] = ()) -> dict[str, Dataset]:
     """Return the datasets that are made under `config`, by name: for models that are trained, or because of `is_made`.
 
-    If `has_sources` is false, these are only the datasets of the models that are trained without footage.
+    If `has_sources` is false, these are only the datasets of the models that are trained without footage. `series`: those of
+    the manifest, each of which has a part of its own of the image sets with `each_series`.
     """
     used = {model.dataset for model in trained_models(config, has_sources).values()}
-    return {
-        dataset.name: dataset
-        for dataset in all_datasets(config)
-        if dataset.name in used or (has_sources and dataset.is_made(config))
-    }
+    made = [dataset for dataset in all_datasets(config) if dataset.name in used or (has_sources and dataset.is_made(config))]
+    parts = {name: sorted(set(series) - {""}) for name, each in config["image_sets"].items() if each["each_series"]}
+    made = [each for each in made if each.name not in parts]
+    made += [image_set(name, config, one) for name, own in parts.items() if has_sources for one in own]
+    return {dataset.name: dataset for dataset in made}
 
 
 def label_task(dataset: Dataset, config: Config) -> str:
@@ -441,7 +486,7 @@ def room_files() -> list[str]:
     """Return the names of the files in workflow/rules of all rooms that make or use an entry, in the order of the journey."""
     files = [room for dataset in DATASETS for room in dataset.rooms]
     files += [dataset.layout.rules for dataset in DATASETS] + [model.kind.rules for model in MODELS]
-    return list(dict.fromkeys([*files, *ROOMS_OF_CLASSIFIERS]))
+    return list(dict.fromkeys([*files, *ROOMS_OF_CLASSIFIERS, IMAGE_SETS.rules]))
 
 
 def fed_by(room: str) -> list[str]:

@@ -63,7 +63,9 @@ except TesseraError as error:
 
 SHARDS = group_by_shard(SOURCES, config["shards"])
 # The entries of the catalogue that these settings ask for, by name.
-DATASETS = made_datasets(config, has_sources=bool(SOURCES))
+DATASETS = made_datasets(
+    config, bool(SOURCES), series=[source.series for source in SOURCES]
+)
 MODELS = trained_models(config, has_sources=bool(SOURCES))
 # Sets of labelled images that the settings name, by the names of their folders in the results.
 LABELS = {file_name(each.values["name"]): each for each in labelled_sets(config)}
@@ -146,8 +148,10 @@ def any_of(names):
 
 
 def laid_out_as(layout):
-    """Return the pattern of the datasets that are made and have `layout`."""
-    return any_of(name for name, each in DATASETS.items() if each.layout is layout)
+    """Return the pattern of the datasets that are made and whose layout has the rules of `layout`."""
+    return any_of(
+        name for name, each in DATASETS.items() if each.layout.rules == layout.rules
+    )
 
 
 def of_kind(*kinds):

@@ -95,6 +95,7 @@ rule split_samples:
         "<benchmarks>/split_samples/{dataset}.jsonl"
     params:
         settings=lookup(dpath="splits", within=config),
+        needed=of_dataset(lambda dataset: dataset.layout.needs),
         code=code_digest(
             "tessera.pipeline.datasets.splits:split_samples",
             "tessera.records.tables.annotation:Images",
@@ -152,6 +153,7 @@ rule checksum_dataset:
     benchmark:
         "<benchmarks>/checksum_dataset/{dataset}.jsonl"
     params:
+        pattern=of_dataset(lambda dataset: dataset.layout.pattern),
         code=code_digest("tessera.core.provenance:write_checksums"),
     script:
         "../scripts/checksum_dataset.py"

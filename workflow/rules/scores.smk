@@ -20,10 +20,21 @@ CLASSIFIERS = {
     ]
 }
 
-# Those by which frames are left out of datasets that are made.
+# Those by which frames are left out of datasets that are made, and of image sets.
 DROPPING = list(
     dict.fromkeys(
-        name for dataset in DATASETS for name in config["drops"].get(dataset, {})
+        [
+            *(
+                name
+                for dataset in DATASETS
+                for name in config["drops"].get(dataset, {})
+            ),
+            *(
+                name
+                for each in config["image_sets"].values()
+                for name in each["select"]["scores"]
+            ),
+        ]
     )
 )
 if DROPPING:

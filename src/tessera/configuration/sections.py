@@ -32,6 +32,7 @@ from tessera.pipeline.footage.duplicates import DuplicateSettings
 from tessera.pipeline.footage.sampling import FrameSettings
 from tessera.pipeline.harvest.settings import HarvestSettings
 from tessera.pipeline.identities.settings import IdentitySettings
+from tessera.pipeline.image_sets.settings import ImageSetSettings
 from tessera.pipeline.labels.settings import AnnotationSettings
 from tessera.pipeline.mosaics.choose import RegionSettings
 from tessera.pipeline.previews.predict import PreviewDetectionSettings
@@ -275,6 +276,7 @@ class Sections(Settings, defer_build=True):
     declared_classifiers: dict[PlainName, DeclaredClassifier] = Field({})
     search: dict[PlainName, SearchSettings] = Field({})
     restoration: RestorationSettings = RestorationSettings()
+    image_sets: dict[PlainName, ImageSetSettings] = Field({})
     comparisons: Comparisons = Comparisons()
     video_metrics: VideoMetricSettings = VideoMetricSettings()
     ask: AskSettings = AskSettings()

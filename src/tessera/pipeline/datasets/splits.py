@@ -160,13 +160,15 @@ def splits_with_stated(stated: Mapping[str, str], sources: Path, settings: Split
     return split_sources(sorted(stated), stated, [], settings) | split_of_sources(sources)
 
 
-def split_samples(samples: Path, sources: Path, splits: Path, *, settings: SplitSettings) -> None:
+def split_samples(
+    samples: Path, sources: Path, splits: Path, *, needed: Sequence[str] = ("train", "val"), settings: SplitSettings
+) -> None:
     """Write the split of each of `samples` to the table `splits` (`tables.Splits`), sorted by key.
 
     `samples`: a table with the columns of `tables.Samples`. `sources`: `tables.SourceSplits`. A source that is missing there
     belongs to a set that is split on its own: it has the split that its samples state, or one drawn by a hash.
 
-    Raises `TesseraError` if the split `train` or `val` would be empty.
+    Raises `TesseraError` if one of the splits `needed` would be empty.
     """
     import polars as pl
 
@@ -176,7 +178,7 @@ def split_samples(samples: Path, sources: Path, splits: Path, *, settings: Split
     frame = read_columns(samples, Samples).sort("key")
     split_of = splits_with_stated(dict(frame.select("source", "split").iter_rows()), sources, settings)
     frame = frame.select("key", "source", split=pl.col("source").replace_strict(split_of, return_dtype=pl.String))
-    for split in ("train", "val"):
+    for split in needed:
         if split not in frame["split"]:
             number = frame["source"].n_unique()
             remedy = (

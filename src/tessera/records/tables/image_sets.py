@@ -11,7 +11,7 @@ from tessera.records.tables.table import Table
 class SetPictures(Table):
     """The pictures that were selected for an image set: sampled frames and crops, sorted by key."""
 
-    key: pl.String = pa.Field(unique=True, description="key of the frame or crop, the stem of its file name; no dots")
+    key: pl.String = pa.Field(unique=True, description="key of the frame or crop, the stem of its file name")
     source: pl.String = pa.Field(description="id from the manifest")
     split: pl.String = pa.Field(isin=["train", "val", "test", ""], description="fixed split; empty: that of its source")
     series: pl.String = pa.Field(description="series of its source; empty if the manifest states none")
@@ -26,6 +26,15 @@ class SetPictures(Table):
         nullable=True, ge=0, le=1, description="height of the highest head as a fraction of the picture; null if none is known"
     )
     is_regular: pl.Boolean = pa.Field(description="whether it was drawn for regularisation, from pictures that no rule selects")
+
+
+class ResizedPictures(Table):
+    """The pictures of an image set as they are written: scaled down and encoded, sorted by key."""
+
+    key: pl.String = pa.Field(unique=True, description="key of the picture")
+    file: pl.String = pa.Field(description="name of the file in the folder of images beside this table")
+    width: pl.Int64 = pa.Field(gt=0, description="pixels")
+    height: pl.Int64 = pa.Field(gt=0, description="pixels")
 
 
 class Captions(Table):

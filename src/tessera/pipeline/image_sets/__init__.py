@@ -1,0 +1,1 @@
+"""Image sets: captioned, balanced sets of frames and crops for the training of generative models."""

@@ -1,0 +1,139 @@
+# Image sets: pictures selected by rules, scaled down and encoded once, and written in the layouts of trainers.
+
+from tessera.catalogue import IMAGE_SETS, image_set_of_part
+from tessera.core.definitions import code_digest
+from tessera.pipeline.image_sets.settings import LayoutSettings
+
+
+def settings_of_set(part):
+    """Return a function that returns a part of the settings of the image set of a job."""
+
+    def given(wildcards):
+        return config["image_sets"][image_set_of_part(wildcards.dataset)].get(part)
+
+    return given
+
+
+# The shards with crops, and those with tags: all or, if the settings ask for none, none.
+CROPPED = SHARDS if config.get("crops", {}).get("steps") else []
+TAGGED = SHARDS if config.get("tagger", {}).get("weights") else []
+IDENTITIES = (
+    ["<results>/identities/identities.parquet"]
+    if config.get("identities", {}).get("embedding")
+    else []
+)
+
+
+def scores_of_frames(wildcards):
+    """Return the tables of what the classifiers of an image set see in frames: for each shard, one of each classifier."""
+    return expand(
+        "<results>/scores/frames/{shard}/{classifier}.parquet",
+        shard=SHARDS,
+        classifier=settings_of_set("select")(wildcards)["scores"],
+    )
+
+
+rule select_set:
+    input:
+        frames=expand("<results>/frames/{shard}/frames.parquet", shard=SHARDS),
+        images=expand("<results>/frames/{shard}/images", shard=SHARDS),
+        crops=expand("<results>/crops/{shard}/crops.parquet", shard=CROPPED),
+        cut=expand("<results>/crops/{shard}/images", shard=CROPPED),
+        identities=IDENTITIES,
+        tags=expand("<results>/tags/{shard}/tags.parquet", shard=TAGGED),
+        scores=scores_of_frames,
+        duplicates=lambda wildcards: tables_of_duplicates(wildcards),
+        sources="<results>/sources/admitted.parquet",
+        gates=of_dataset(
+            lambda dataset: expand("<results>/gates/{room}.json", room=dataset.gates)
+        ),
+    output:
+        pictures="<results>/selections/{dataset}/pictures.parquet",
+        ledger="<results>/selections/{dataset}/ledger.jsonl",
+    log:
+        "<logs>/select_set/{dataset}.log",
+    benchmark:
+        "<benchmarks>/select_set/{dataset}.jsonl"
+    wildcard_constraints:
+        dataset=laid_out_as(IMAGE_SETS),
+    threads: 8
+    params:
+        uses=lambda wildcards: image_set_of_part(wildcards.dataset),
+        series=of_dataset(lambda dataset: dataset.series),
+        settings=settings_of_set("select"),
+        decisions=rows_of(FRAME_DECISIONS),
+        distance=lookup(dpath="duplicates/distance", within=config),
+        seed=lookup(dpath="seed", within=config),
+        code=code_digest(
+            "tessera.pipeline.image_sets.select:select_set",
+            "tessera.pipeline.image_sets.settings:SelectionSettings",
+        ),
+    script:
+        "../scripts/select_set.py"
+
+
+rule resize_set:
+    input:
+        selected="<results>/selections/{dataset}/pictures.parquet",
+        pictures=expand("<results>/frames/{shard}/images", shard=SHARDS),
+        cut=expand("<results>/crops/{shard}/images", shard=CROPPED),
+    output:
+        # The store, the folder `kept`, is not an output, so that it survives killed jobs and changes.
+        images=directory("<results>/image_sets/{dataset}/images"),
+        table="<results>/image_sets/{dataset}/resized.parquet",
+    log:
+        "<logs>/resize_set/{dataset}.log",
+    benchmark:
+        "<benchmarks>/resize_set/{dataset}.jsonl"
+    wildcard_constraints:
+        dataset=laid_out_as(IMAGE_SETS),
+    threads: 8
+    params:
+        settings=settings_of_set("pictures"),
+        encoded_by=code_digest("tessera.pipeline.image_sets.resize:encode"),
+        code=code_digest(
+            "tessera.pipeline.image_sets.resize:resize_set",
+            "tessera.pipeline.image_sets.settings:PictureSettings",
+        ),
+    script:
+        "../scripts/resize_set.py"
+
+
+def made_of_set(part):
+    """Return a function that returns the table of the captions or of the arrangement of an image set, if it has settings."""
+
+    def given(wildcards):
+        made = f"<results>/image_sets/{wildcards.dataset}/{part}.parquet"
+        return made if settings_of_set(part)(wildcards) else []
+
+    return given
+
+
+rule write_set:
+    input:
+        selected="<results>/selections/{dataset}/pictures.parquet",
+        splits="<results>/datasets/{dataset}/splits.parquet",
+        resized="<results>/image_sets/{dataset}/resized.parquet",
+        images="<results>/image_sets/{dataset}/images",
+        captions=made_of_set("captions"),
+        arrangement=made_of_set("arrangement"),
+    output:
+        folder=directory("<results>/datasets/{dataset}/{layout}"),
+    log:
+        "<logs>/write_set/{dataset}/{layout}.log",
+    benchmark:
+        "<benchmarks>/write_set/{dataset}/{layout}.jsonl"
+    wildcard_constraints:
+        dataset=laid_out_as(IMAGE_SETS),
+        layout=any_of(LayoutSettings.model_fields),
+    params:
+        settings=lambda wildcards: settings_of_set("layouts")(wildcards)[
+            wildcards.layout
+        ],
+        seed=lookup(dpath="seed", within=config),
+        code=code_digest(
+            "tessera.pipeline.image_sets.write:write_set",
+            "tessera.pipeline.image_sets.settings:LayoutSettings",
+        ),
+    script:
+        "../scripts/write_set.py"
