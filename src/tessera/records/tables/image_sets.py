@@ -58,3 +58,13 @@ class Arrangement(Table):
     folder: pl.String = pa.Field(description="path of its folder in the set, with `/`; empty for the set's own folder")
     probability: pl.Float64 = pa.Field(ge=0, le=1, description="planned share of the folder in the pictures of an epoch")
     repeats: pl.Float64 = pa.Field(gt=0, lt=inf, description="how often the picture appears in an epoch")
+
+
+class Distribution(Table):
+    """The shares of folders and identities in an epoch of an image set, sorted by kind and name."""
+
+    kind: pl.String = pa.Field(isin=["folder", "identity"], description="what is counted")
+    name: pl.String = pa.Field(description="path of the folder, or name of the identity")
+    pictures: pl.Int64 = pa.Field(gt=0, description="pictures in the split train")
+    before: pl.Float64 = pa.Field(ge=0, le=1, description="their share if each picture appears once")
+    after: pl.Float64 = pa.Field(ge=0, le=1 + 1e-9, description="their share with the repeats")
