@@ -68,3 +68,14 @@ class Distribution(Table):
     pictures: pl.Int64 = pa.Field(gt=0, description="pictures in the split train")
     before: pl.Float64 = pa.Field(ge=0, le=1, description="their share if each picture appears once")
     after: pl.Float64 = pa.Field(ge=0, le=1 + 1e-9, description="their share with the repeats")
+
+
+class CoreTags(Table):
+    """The tags that describe an identity in most pictures, sorted by identity and falling frequency."""
+
+    identity: pl.String = pa.Field(description="name of the identity")
+    tag: pl.String = pa.Field(description="the tag, with spaces")
+    frequency: pl.Float64 = pa.Field(gt=0, le=1, description="fraction of the pictures with this identity alone that have it")
+
+    class Config(Table.Config):
+        unique = ("identity", "tag")

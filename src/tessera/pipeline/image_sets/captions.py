@@ -1,0 +1,201 @@
+"""Write the captions of an image set: from a template of parts, or from a table of people."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field
+
+from tessera.core.errors import TesseraError
+from tessera.core.job import tell
+from tessera.core.ledger import Ledger
+from tessera.core.messages import counted
+from tessera.core.seeds import generator
+from tessera.core.tsv import read_sheet, refuse
+from tessera.pipeline.image_sets.caption_settings import CaptionSettings, PartSettings
+from tessera.pipeline.image_sets.processing import count_people, process_tags, read_overlaps
+from tessera.records.tables.identities import Identities
+from tessera.records.tables.image_sets import Captions, CoreTags, SetPictures
+from tessera.records.tables.table import read_table, read_tables, types, write_table
+from tessera.records.tables.tags import Tags
+
+MANY = 6  # people, from which on they are not counted
+PARTS = tuple(PartSettings.model_fields)  # their order decides the random draws
+
+
+class CaptionRow(BaseModel):
+    """One row of a table of captions."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    key: str = Field(min_length=1, description="key of a picture of the set")
+    caption: str = Field(description="one line; several rows of one key are its variants")
+
+
+def caption_set(
+    selected: Path,
+    tags: Sequence[Path],
+    identities: Sequence[Path],
+    settings: CaptionSettings,
+    seed: int,
+    captions: Path,
+    core: Path,
+    ledger: Path,
+) -> None:
+    """Write the captions of an image set to `captions` (`tables.Captions`), and the core tags to `core` (`tables.CoreTags`).
+
+    `selected`: `tables.SetPictures`. `tags`: files of `tables.Tags`. `identities`: files of `tables.Identities`. `ledger` gets
+    one row per picture, and one for each key of a table of captions that is no picture of the set.
+    """
+    pictures = read_table(selected, SetPictures).sort("key")
+    if settings.table:
+        rows, remarks = _given(settings.table, pictures["key"].to_list(), settings.maximum)
+        core_rows = pl.DataFrame(schema=types(CoreTags))
+    else:
+        found = read_tables(list(tags), Tags)
+        found = found.join(pictures.select("key"), on="key", how="semi")
+        rows, core_rows = make_captions(pictures, found, read_tables(list(identities), Identities), settings, seed)
+        remarks = {}
+    empty = set(rows.filter(caption="")["key"])
+    with Ledger(ledger) as book:
+        for key in pictures["key"]:
+            reason, detail = remarks.pop(key, ("", ""))
+            book.row(key, "ok", reason or ("empty caption" if key in empty else ""), detail)
+        for key, (reason, detail) in sorted(remarks.items()):
+            book.row(key, "failed", reason, detail)
+    if empty:
+        tell(f"{counted(len(empty), 'pictures')} have an empty caption; see {ledger.name}")
+    write_table(rows, Captions, captions)
+    write_table(core_rows, CoreTags, core)
+
+
+def make_captions(
+    pictures: pl.DataFrame, tags: pl.DataFrame, identities: pl.DataFrame, settings: CaptionSettings, seed: int
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the rows of `tables.Captions` and of `tables.CoreTags`, made of a template of parts.
+
+    Each part of which a picture has something is in a caption with its probability. The draws depend on the seed, the key and
+    the variant: another probability changes no other part. An identity is named only if the table of identities has it in the
+    same frame. `pictures`: `tables.SetPictures`, sorted by key. `tags`: `tables.Tags`. `identities`: `tables.Identities`.
+    """
+    people = _people(pictures, identities)
+    separators = settings.separators
+    overlaps = read_overlaps(settings.tags.overlaps) if isinstance(settings.tags.overlaps, Path) else None
+    processed, core = process_tags(tags, people.select("key", "identity"), overlaps, settings.tags)
+    chances, salts = _draws(pictures["key"].to_list(), settings, seed)
+    named = people.with_columns(
+        name=pl.col("identity").replace(dict(settings.triggers))
+        + pl.when(appearance="").then(pl.lit("")).otherwise(separators.appearance + pl.col("appearance"))
+    )
+    counts = count_people(tags)
+    numbered = tags.filter(pl.col("tag").is_in(list(counts)) & (pl.col("score") >= settings.tags.thresholds.general))
+    number = pl.col("tag").replace_strict(counts, default=0, return_dtype=pl.Int64).sum()
+    wordings = [pl.when(pl.col("n") == 1).then(pl.lit("1 person")), pl.when(pl.col("n") >= MANY).then(pl.lit("many people"))]
+    people_text = wordings[0].otherwise(wordings[1].otherwise(pl.format("{} people", "n")))
+    by_category = {
+        name: processed.filter(category=name).group_by("key", maintain_order=True).agg(pl.col("tag").str.join(separators.tag))
+        for name in ("copyright", "artist")
+    }
+    rating = tags.filter(category="rating").sort("key", -pl.col("score"), "number").unique("key", keep="first")
+    parts = {
+        "npeople": numbered.group_by("key").agg(n=number).select("key", npeople=people_text),
+        "character": named.group_by("key", maintain_order=True).agg(character=pl.col("name").str.join(separators.character)),
+        **{name: table.rename({"tag": name}) for name, table in by_category.items()},
+        "rating": rating.select("key", rating="tag"),
+    }
+    frame = pictures.select(
+        "key",
+        image_type=pl.col("step").replace(dict(settings.image_types)),
+        crop_info=pl.when(pl.col("step") != "frame").then(pl.format("{} crop", "step")),
+        text=pl.lit(settings.text),
+    )
+    for part in parts.values():
+        frame = frame.join(part, on="key", how="left", maintain_order="left")
+    general = processed.filter(category="general")
+    own = general.select("key", "tag", "rank", "is_first")
+    variants = []
+    for variant in range(settings.variants):
+        drawn = pl.DataFrame({"key": frame["key"], "salt": salts[:, variant]})
+        listed = own
+        if settings.shuffle:
+            mixed = _mix(own.join(drawn, on="key", maintain_order="left")["salt"].to_numpy(), own["rank"].to_numpy())
+            place = pl.when("is_first").then(pl.col("rank").cast(pl.UInt64)).otherwise(pl.Series(mixed))
+            listed = own.with_columns(place=place).sort("key", ~pl.col("is_first"), "place")
+        listed = listed.group_by("key", maintain_order=True).agg(tags=pl.col("tag").str.join(separators.tag))
+        whole = frame.join(listed, on="key", how="left", maintain_order="left")
+        probability = settings.parts.model_dump()
+        columns = [
+            pl.when(pl.Series(chances[:, variant, PARTS.index(part)] < probability[part]) & (pl.col(part) != "")).then(part)
+            for part in settings.order
+        ]
+        caption = pl.concat_str(columns, separator=separators.part, ignore_nulls=True)
+        variants.append(whole.select("key", variant=pl.lit(variant, pl.Int64), caption=_cut(caption, settings.maximum)))
+    return pl.concat(variants).sort("key", "variant"), core
+
+
+def _people(pictures: pl.DataFrame, identities: pl.DataFrame) -> pl.DataFrame:
+    """Return a row for each identity of each picture that the table of identities has in its frame."""
+    pairs = pictures.select("key", "frame", identity="identities", appearance="appearances").explode("identity", "appearance")
+    return (
+        pairs.join(identities, on=["frame", "identity"], how="semi")
+        .select("key", "identity", "appearance")
+        .sort("key", "identity")
+    )
+
+
+def _draws(keys: list[str], settings: CaptionSettings, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return draws for each picture and variant: float64 (N, variants, parts) in [0, 1), and uint64 (N, variants)."""
+    shape = (settings.variants, len(PARTS) + 1)
+    numbers = np.zeros((len(keys), *shape))
+    if settings.shuffle or any(0 < chance < 1 for chance in settings.parts.model_dump().values()):
+        for row, key in zip(numbers, keys, strict=True):
+            generator(seed, "captions", key).random(out=row)
+    return numbers[..., :-1], (numbers[..., -1] * 2**53).astype(np.uint64)
+
+
+def _mix(salts: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """Return uint64 (N,) that look random, made of `salts` and `numbers` with the finaliser of SplitMix64."""
+    mixed = salts + (numbers.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(mixed ^ (mixed >> np.uint64(31)))
+
+
+def _cut(caption: pl.Expr, maximum: int) -> pl.Expr:
+    """Return `caption` with at most `maximum` characters; a longer one ends before the word that does not fit."""
+    short = caption.str.slice(0, maximum + 1).str.replace(r"[,\s]+\S*$", "").str.slice(0, maximum)
+    return pl.when(caption.str.len_chars() > maximum).then(short).otherwise(caption)
+
+
+def _given(path: Path, keys: list[str], maximum: int) -> tuple[pl.DataFrame, dict[str, tuple[str, str]]]:
+    """Return the rows of `tables.Captions` for `keys` from the table `path`, and what the ledger says of keys.
+
+    A NUL character or a byte order mark is removed, and a line break becomes a space. A picture without a row has an empty
+    caption. Raises `TesseraError` if the table has a fault, or if none of its keys is a picture of the set.
+    """
+    fix = "set `captions.table` to your table of captions"
+    try:
+        sheet = read_sheet(path, CaptionRow, "table of captions", fix)
+    except FileNotFoundError:
+        raise TesseraError(f"{path}: no such table of captions; {fix}") from None
+    refuse(path, sheet.faults)
+    known = set(keys)
+    texts: dict[str, list[str]] = {}
+    remarks: dict[str, tuple[str, str]] = {}
+    for line, row in sheet.rows:
+        if row.key not in known:
+            remarks[row.key] = ("caption of no picture", f"{path}, line {line}")
+            continue
+        clean = " ".join(row.caption.replace("\0", "").replace("\ufeff", "").split())
+        if clean != row.caption:
+            remarks[row.key] = ("caption cleaned", f"{path}, line {line}: NUL, a byte order mark or a line break")
+        if len(clean) > maximum:
+            remarks[row.key] = ("caption cut", f"{path}, line {line}: {counted(len(clean), 'characters')}")
+        texts.setdefault(row.key, []).append(clean)
+    if not texts:
+        raise TesseraError(f"{path}: none of its keys is a picture of the set; use the names of the files without extensions")
+    remarks |= {key: ("no caption", "") for key in keys if key not in texts}
+    rows = [(key, variant, text) for key in sorted(keys) for variant, text in enumerate(texts.get(key, [""]))]
+    frame = pl.DataFrame(rows, schema=types(Captions), orient="row")
+    return frame.with_columns(caption=_cut(pl.col("caption"), maximum)), remarks

@@ -1,0 +1,43 @@
+# The captions of image sets.
+# image_sets.smk comes first: it defines `settings_of_set`, `TAGGED` and `IDENTITIES`.
+
+from tessera.catalogue import IMAGE_SETS
+from tessera.core.definitions import code_digest
+
+
+def texts_of_set(wildcards):
+    """Return the tables of captions and of overlaps of an image set, if the settings name any."""
+    captions = settings_of_set("captions")(wildcards)
+    overlaps = captions["tags"]["overlaps"]
+    return [
+        *([captions["table"]] if captions["table"] else []),
+        *([overlaps] if overlaps not in (None, "words") else []),
+    ]
+
+
+rule caption_set:
+    input:
+        selected="<results>/selections/{dataset}/pictures.parquet",
+        tags=expand("<results>/tags/{shard}/tags.parquet", shard=TAGGED),
+        identities=IDENTITIES,
+        texts=texts_of_set,
+    output:
+        captions="<results>/image_sets/{dataset}/captions.parquet",
+        core="<results>/image_sets/{dataset}/core_tags.parquet",
+        ledger="<results>/image_sets/{dataset}/captions.jsonl",
+    log:
+        "<logs>/caption_set/{dataset}.log",
+    benchmark:
+        "<benchmarks>/caption_set/{dataset}.jsonl"
+    wildcard_constraints:
+        dataset=laid_out_as(IMAGE_SETS),
+    threads: 2
+    params:
+        settings=settings_of_set("captions"),
+        seed=lookup(dpath="seed", within=config),
+        code=code_digest(
+            "tessera.pipeline.image_sets.captions:caption_set",
+            "tessera.pipeline.image_sets.caption_settings:CaptionSettings",
+        ),
+    script:
+        "../scripts/caption_set.py"

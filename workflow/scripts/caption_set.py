@@ -1,0 +1,15 @@
+"""Write the captions of an image set."""
+
+from tessera.core.job import job
+from tessera.pipeline.image_sets.caption_settings import CaptionSettings
+from tessera.pipeline.image_sets.captions import caption_set
+
+with job(snakemake) as (inputs, outputs, params):
+    caption_set(
+        selected=inputs.selected,
+        tags=inputs.tags,
+        identities=inputs.identities,
+        settings=CaptionSettings(**params.settings),
+        seed=params.seed,
+        **vars(outputs),
+    )
