@@ -60,6 +60,8 @@ for room in room_files():
 
 include: "workflow/rules/crops.smk"
 include: "workflow/rules/tags.smk"
+include: "workflow/rules/image_set_captions.smk"
+include: "workflow/rules/image_set_arrangement.smk"
 include: "workflow/rules/embeddings.smk"
 include: "workflow/rules/identities.smk"
 include: "workflow/rules/datasets.smk"

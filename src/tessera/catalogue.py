@@ -353,12 +353,15 @@ PART = "-"  # between the name of an image set, which has none, and that of a se
 def image_set(name: str, config: Config, series: str | None = None) -> Dataset:
     """Return the entry of the image set `name` of the settings, or of its part with the sources of one `series` alone."""
     settings = config["image_sets"][name]
+    # A picture shows the identities of the crops in it, whatever the set is made of.
+    needs = {"crops": config["crops"]["steps"], "tags": config["tagger"], "identities": config.get("identities")}
+    needs["scores"] = settings["select"]["scores"]
     return Dataset(
         name=name if series is None else f"{name}{PART}{file_name(series)}",
         layout=replace(IMAGE_SETS, folders=tuple(layout for layout, own in settings["layouts"].items() if own is not None)),
         rooms=(),
-        gates=("frames", *(("scores",) if settings["select"]["scores"] else ())),
-        made_by=("sources", "frames", "duplicates", "splits", f"image_sets.{name}"),
+        gates=("frames", *(room for room, needed in needs.items() if needed)),
+        made_by=("sources", "frames", "duplicates", "splits", "crops", "tagger", f"image_sets.{name}"),
         story="Sampled frames and crops of them are selected by the rules in ``image_sets``, scaled down and encoded.",
         remedy=f"Change `image_sets.{name}.select`",
         is_made=lambda config: True,

@@ -26,12 +26,13 @@ def test_frames_become_a_set_of_each_series_and_one_of_all_in_several_layouts(pr
     rows = [add_stills(project, "one", 1, "Dr. Ä"), add_stills(project, "two.b", 2, "other")]
     rows.append({**add_stills(project, "elsewhere", 3, "other"), "use": "mosaic_detection"})
     project.write_manifest(rows)
-    settings = {"select": {"minimum": 32}, "pictures": {"shorter": 40}}
+    captions = {"text": "a mosaic of squares", "parts": {"text": 1.0}}
+    settings = {"select": {"minimum": 32}, "pictures": {"shorter": 40}, "captions": captions}
     project.settings = {
         "models": {"nsfw_detection": None, "watermark_detection": None, "mosaic_detection": None},
         "scenes": {"detect": {"weights": None}},
         "image_sets": {
-            "all_of_it": {**settings, "layouts": {"plain": {}, "kohya": {}}},
+            "all_of_it": {**settings, "arrangement": {"folders": ["series"]}, "layouts": {"plain": {}, "kohya": {}}},
             "parts": {**settings, "each_series": True, "layouts": {"webdataset": {}}},
         },
     }
@@ -40,25 +41,32 @@ def test_frames_become_a_set_of_each_series_and_one_of_all_in_several_layouts(pr
     made = project.results / "datasets"
     assert sorted(path.name for path in made.iterdir() if path.is_dir()) == ["all_of_it", "parts-Dr.%20%C3%84", "parts-other"]
     train = made / "all_of_it" / "plain" / "train"
-    pictures = sorted(train.glob("*.webp"))
+    pictures = sorted(train.rglob("*.webp"))
     assert [path.stem for path in pictures] == [
         f"{source}-000000{number}" for source in ("one", "two.b") for number in range(2)
     ]
     assert {Image.open(path).size for path in pictures} == {(53, 40)}
+    assert {path.with_suffix(".txt").read_text() for path in train.rglob("*.webp")} == {"a mosaic of squares\n"}
     (dataset,) = tomllib.loads((made / "all_of_it" / "kohya" / "train.toml").read_text())["datasets"]
-    assert dataset["subsets"] == [{"image_dir": "train", "num_repeats": 1, "caption_extension": ".txt"}]
+    assert [subset["num_repeats"] for subset in dataset["subsets"]] == [1, 1]
+    for subset in dataset["subsets"]:
+        assert len(list((made / "all_of_it" / "kohya" / subset["image_dir"]).glob("*.webp"))) == 2
     assert (made / "parts-other" / "webdataset" / "train-000000.tar").exists()
     sheet = json.loads((made / "parts-other" / "datasheet.json").read_text())
     assert {origin["source"] for origin in sheet["origins"]} == {"two.b"}
     listed = (made / "all_of_it" / "SHA256SUMS").read_text()
-    assert f"plain/train/{pictures[0].name}" in listed and "kohya/train.toml" in listed
+    assert f"plain/{pictures[0].relative_to(train.parent)}" in listed and "kohya/train.toml" in listed
 
-    encoded = {path.name: path.stat().st_ino for path in pictures}
-    project.settings["image_sets"]["all_of_it"]["layouts"] = {"plain": {}, "kohya": {"dataset": {"resolution": 40}}}
+    def encoded() -> dict[str, tuple[int, int]]:
+        return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in train.rglob("*.webp")}
+
+    before = encoded()
+    captions["text"] = "squares"
     run = project.run("results/datasets/all_of_it/SHA256SUMS")
     assert run.returncode == 0, run.output
-    assert {job.split()[0] for job in run.jobs} == {"write_set", "write_plain_datasheet", "checksum_dataset"}
-    assert {path.name: path.stat().st_ino for path in train.glob("*.webp")} == encoded
+    assert {job.split()[0] for job in run.jobs} == {"caption_set", "write_set", "write_plain_datasheet", "checksum_dataset"}
+    assert {path.read_text() for path in train.rglob("*.txt")} == {"squares\n"}
+    assert encoded() == before
 
 
 def test_a_set_without_pictures_says_why(project: Project) -> None:

@@ -1,5 +1,4 @@
 # The folders of image sets, and how often their pictures are repeated.
-# image_sets.smk comes first: it defines `settings_of_set`, `TAGGED` and `IDENTITIES`.
 
 from tessera.catalogue import IMAGE_SETS
 from tessera.core.definitions import code_digest

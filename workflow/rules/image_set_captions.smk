@@ -1,5 +1,4 @@
 # The captions of image sets.
-# image_sets.smk comes first: it defines `settings_of_set`, `TAGGED` and `IDENTITIES`.
 
 from tessera.catalogue import IMAGE_SETS
 from tessera.core.definitions import code_digest
@@ -18,8 +17,8 @@ def texts_of_set(wildcards):
 rule caption_set:
     input:
         selected="<results>/selections/{dataset}/pictures.parquet",
-        tags=expand("<results>/tags/{shard}/tags.parquet", shard=TAGGED),
-        identities=IDENTITIES,
+        tags=tables_of_tags,
+        identities=tables_of_identities,
         texts=texts_of_set,
     output:
         captions="<results>/image_sets/{dataset}/captions.parquet",

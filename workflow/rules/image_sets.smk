@@ -9,19 +9,25 @@ def settings_of_set(part):
     """Return a function that returns a part of the settings of the image set of a job."""
 
     def given(wildcards):
-        return config["image_sets"][image_set_of_part(wildcards.dataset)].get(part)
+        return config["image_sets"][image_set_of_part(wildcards.dataset)][part]
 
     return given
 
 
-# The shards with crops, and those with tags: all or, if the settings ask for none, none.
-CROPPED = SHARDS if config.get("crops", {}).get("steps") else []
-TAGGED = SHARDS if config.get("tagger", {}).get("weights") else []
-IDENTITIES = (
-    ["<results>/identities/identities.parquet"]
-    if config.get("identities", {}).get("embedding")
-    else []
-)
+def pictures_of_crops(wildcards):
+    """Return the folders of the crops, if crops are made."""
+    return places("<results>/crops/{cropped}/images")
+
+
+def tables_of_tags(wildcards):
+    """Return the table of the tags of all pictures, if there is a tagger."""
+    return ["<results>/tags/tags.parquet"] if config["tagger"] else []
+
+
+def tables_of_identities(wildcards):
+    """Return the table of the identities of all crops, if crops are identified."""
+    is_made = config.get("identities")
+    return ["<results>/identities/identities.parquet"] if is_made else []
 
 
 def scores_of_frames(wildcards):
@@ -37,10 +43,10 @@ rule select_set:
     input:
         frames=expand("<results>/frames/{shard}/frames.parquet", shard=SHARDS),
         images=expand("<results>/frames/{shard}/images", shard=SHARDS),
-        crops=expand("<results>/crops/{shard}/crops.parquet", shard=CROPPED),
-        cut=expand("<results>/crops/{shard}/images", shard=CROPPED),
-        identities=IDENTITIES,
-        tags=expand("<results>/tags/{shard}/tags.parquet", shard=TAGGED),
+        crops=lambda wildcards: places("<results>/crops/{cropped}/crops.parquet"),
+        cut=pictures_of_crops,
+        identities=tables_of_identities,
+        tags=tables_of_tags,
         scores=scores_of_frames,
         duplicates=lambda wildcards: tables_of_duplicates(wildcards),
         sources="<results>/sources/admitted.parquet",
@@ -76,7 +82,7 @@ rule resize_set:
     input:
         selected="<results>/selections/{dataset}/pictures.parquet",
         pictures=expand("<results>/frames/{shard}/images", shard=SHARDS),
-        cut=expand("<results>/crops/{shard}/images", shard=CROPPED),
+        cut=pictures_of_crops,
     output:
         # The store, the folder `kept`, is not an output, so that it survives killed jobs and changes.
         images=directory("<results>/image_sets/{dataset}/images"),

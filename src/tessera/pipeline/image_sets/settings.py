@@ -5,6 +5,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
 from tessera.core.settings import Settings
+from tessera.pipeline.image_sets.arrangement_settings import ArrangementSettings
+from tessera.pipeline.image_sets.caption_settings import CaptionSettings
 from tessera.pipeline.image_sets.layouts.everydream2 import EveryDream2Settings
 from tessera.pipeline.image_sets.layouts.imagefolder import ImageFolderSettings
 from tessera.pipeline.image_sets.layouts.kohya import KohyaSettings
@@ -82,6 +84,8 @@ class ImageSetSettings(Settings):
     each_series: bool = False
     select: SelectionSettings = SelectionSettings()
     pictures: PictureSettings = PictureSettings()
+    captions: CaptionSettings | None = None
+    arrangement: ArrangementSettings | None = None
     layouts: LayoutSettings = LayoutSettings(plain=PlainSettings())
 
     @model_validator(mode="after")

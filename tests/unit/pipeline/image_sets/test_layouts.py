@@ -63,7 +63,7 @@ def pictures_of(folder: Path, variants: int = 1) -> list[Picture]:
                 Picture(key, files[number % 3], "train", name, repeats, texts, {"source": "film", "identities": ["a"]})
             )
     for split in ("val", "test"):
-        found.append(Picture(f"{split}-0000000", files[0], split, "1_character/a%20b", 1.0, ("held out",), {"source": split}))
+        found += [Picture(f"{split}-0000000", files[0], split, "1_character/a%20b", 1.0, ("held out",), {"source": split})]
     return found
 
 
@@ -134,7 +134,7 @@ def draw_onetrainer(folder: Path, split: str, random: np.random.Generator) -> li
         assert concept["validation_concept"] == concept["path"].startswith("val/")
         assert concept["enabled"] != concept["path"].startswith("test/")
         assert concept["balancing_strategy"] == "REPEATS" and not concept["include_subdirectories"]
-        if not Path(concept["path"]).parts[0] == split:
+        if Path(concept["path"]).parts[0] != split:
             continue
         files = images_in(folder / concept["path"], deep=False)
         whole = int(concept["balancing"])
