@@ -26,7 +26,7 @@ def test_frames_become_a_set_of_each_series_and_one_of_all_in_several_layouts(pr
     rows = [add_stills(project, "one", 1, "Dr. Ä"), add_stills(project, "two.b", 2, "other")]
     rows.append({**add_stills(project, "elsewhere", 3, "other"), "use": "mosaic_detection"})
     project.write_manifest(rows)
-    captions = {"text": "a mosaic of squares", "parts": {"text": 1.0}}
+    captions = {"text": "a mosaic of squares", "parts": {"image_type": 0.0}}
     settings = {"select": {"minimum": 32}, "pictures": {"shorter": 40}, "captions": captions}
     project.settings = {
         "models": {"nsfw_detection": None, "watermark_detection": None, "mosaic_detection": None},
