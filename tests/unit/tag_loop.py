@@ -70,7 +70,7 @@ def finish(
     for group in sorted(groups):
         numbered = sorted(groups[group], key=lambda tag: tag["number"])
         others = [tag for tag in numbered if not is_of_people(tag["tag"])]
-        if settings.order == "score":
+        if settings.order == "score" or group == "rating":
             others.sort(key=lambda tag: -tag["score"])
         ordered = [tag for tag in numbered if tag["tag"] == "solo"]
         ordered += [tag for tag in numbered if is_of_people(tag["tag"]) and tag["tag"] != "solo"] + others

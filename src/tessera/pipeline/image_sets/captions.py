@@ -89,7 +89,8 @@ def make_captions(
         + pl.when(appearance="").then(pl.lit("")).otherwise(separators.appearance + pl.col("appearance"))
     )
     counts = count_people(tags)
-    numbered = tags.filter(pl.col("tag").is_in(list(counts)) & (pl.col("score") >= settings.tags.thresholds.general))
+    is_seen = (pl.col("category") == "general") & (pl.col("score") >= settings.tags.thresholds.general)
+    numbered = tags.filter(is_seen & pl.col("tag").is_in(list(counts)))
     number = pl.col("tag").replace_strict(counts, default=0, return_dtype=pl.Int64).sum()
     wordings = [pl.when(pl.col("n") == 1).then(pl.lit("1 person")), pl.when(pl.col("n") >= MANY).then(pl.lit("many people"))]
     people_text = wordings[0].otherwise(wordings[1].otherwise(pl.format("{} people", "n")))
@@ -97,12 +98,11 @@ def make_captions(
         name: processed.filter(category=name).group_by("key", maintain_order=True).agg(pl.col("tag").str.join(separators.tag))
         for name in ("copyright", "artist")
     }
-    rating = tags.filter(category="rating").sort("key", -pl.col("score"), "number").unique("key", keep="first")
     parts = {
         "npeople": numbered.group_by("key").agg(n=number).select("key", npeople=people_text),
         "character": named.group_by("key", maintain_order=True).agg(character=pl.col("name").str.join(separators.character)),
         **{name: table.rename({"tag": name}) for name, table in by_category.items()},
-        "rating": rating.select("key", rating="tag"),
+        "rating": processed.filter(category="rating", rank=0).select("key", rating="tag"),
     }
     frame = pictures.select(
         "key",

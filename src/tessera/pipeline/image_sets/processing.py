@@ -65,8 +65,9 @@ def process_tags(
 
     The first result has the columns `key`, `tag`, `category`, `rank` (Int64, from 0 in each picture and category) and
     `is_first` (whether the tag keeps its place if tags are shuffled), sorted by key, category and rank. `solo` comes first,
-    then the tags of people by number, then the others by falling score. The second has `identity`, `tag` and `frequency`, the
-    fraction of the pictures with that identity alone that have the tag; tags of people are no core tags.
+    then the tags of people by number, then the others in the order of the settings; ratings are always by falling score. The
+    second has `identity`, `tag` and `frequency`, the fraction of the pictures with that identity alone that have the tag; tags
+    of people are no core tags.
     """
     names = {tag: readable(tag) for tag in tags["tag"].unique()}
     vocabulary = sorted(set(names.values()))
@@ -99,9 +100,10 @@ def process_tags(
         kept = kept.filter(~(is_of_someone & pl.col("tag").is_in(describing) & (pl.col("category") == "general")))
     peopled = [tag for tag in vocabulary if PEOPLE.fullmatch(tag)]
     place = pl.when(tag=SOLO).then(0).when(pl.col("tag").is_in(peopled)).then(1).otherwise(2)
-    order = [pl.when(place == 2).then(-pl.col("score")).otherwise(0.0)] if settings.order == "score" else []
+    is_by_score = (place == 2) & (pl.lit(settings.order == "score") | (pl.col("category") == "rating"))
+    order = pl.when(is_by_score).then(-pl.col("score")).otherwise(0.0)
     group = pl.when(is_drawn).then(pl.lit("general")).otherwise("category")
-    kept = kept.with_columns(category=group, place=place).sort("key", "category", "place", *order, "number")
+    kept = kept.with_columns(category=group, place=place).sort("key", "category", "place", order, "number")
     kept = kept.with_columns(rank=pl.int_range(pl.len()).over("key", "category"))
     kept = kept.filter((pl.col("category") != "general") | (pl.col("rank") < settings.maximum))
     kept = kept.select(pl.col("key", "tag").cast(pl.String), "category", "rank", is_first=pl.col("place") < 2)
@@ -124,5 +126,5 @@ def core_tags(tags: pl.DataFrame, people: pl.DataFrame, frequency: float) -> pl.
 
 def count_people(tags: pl.DataFrame) -> Mapping[str, int]:
     """Return how many people the tags of pictures such as `2girls` count, by readable tag."""
-    found = {tag: re.match(r"(\d+)\+?(girl|boy|other)", tag) for tag in tags["tag"].unique()}
+    found = {tag: re.fullmatch(r"(\d+)\+?(girl|boy|other)s?", tag) for tag in tags["tag"].unique()}
     return {tag: int(match[1]) for tag, match in found.items() if match and len(match[1]) < 4}

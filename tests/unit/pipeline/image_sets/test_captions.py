@@ -20,7 +20,7 @@ def _tags(key: str, **scores: float) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=types(Tags))
 
 
-def _caption(settings: CaptionSettings, named: bool = True, seed: int = 0) -> list[str]:
+def _caption(settings: CaptionSettings, named: bool = True, seed: int = 0, tags: pl.DataFrame | None = None) -> list[str]:
     picture = {"key": "a", "source": "s", "split": "", "series": "", "frame": "a", "step": "frame", "path": "x"}
     picture |= {"width": 1, "height": 1, "identities": ["ann"], "appearances": ["red coat"], "head": None, "is_regular": False}
     identity = {
@@ -35,7 +35,7 @@ def _caption(settings: CaptionSettings, named: bool = True, seed: int = 0) -> li
     frame = pl.DataFrame([picture], schema=types(SetPictures))
     rows, _ = make_captions(
         frame,
-        _tags("a", **{"1girl": 0.9, "day": 0.5, "sky": 0.6}),
+        _tags("a", **{"1girl": 0.9, "day": 0.5, "sky": 0.6}) if tags is None else tags,
         pl.DataFrame([identity], schema=types(Identities)),
         settings,
         seed,
@@ -70,6 +70,20 @@ def test_a_caption_has_its_parts_in_their_order() -> None:
         triggers={"ann": "ohwx"}, parts=PartSettings(npeople=1), tags=TagSettings(core_frequency=1, prune="none")
     )
     assert _caption(settings) == ["1 person, ohwx red coat, frame, 1girl, sky, day"]
+
+
+def test_a_rating_is_the_likeliest_above_its_threshold_that_is_not_on_the_blacklist() -> None:
+    tags = _tags("a", safe=0.3, explicit=0.9, questionable=0.6).with_columns(category=pl.lit("rating"))
+    for least, expected in ((0.5, "frame, questionable"), (0.7, "frame")):
+        settings = CaptionSettings(tags=TagSettings(thresholds={"rating": least}, blacklist=["explicit"], order="number"))
+        assert _caption(settings, named=False, tags=tags) == [expected]
+
+
+def test_people_are_counted_by_whole_general_tags() -> None:
+    tags = _tags("a", **{"2girls": 0.9, "1boy": 0.9, "3girls": 0.1, "5girls_and_a_cat": 0.9, "4girls": 0.9})
+    tags = tags.with_columns(category=pl.when(tag=pl.lit("4girls")).then(pl.lit("copyright")).otherwise("category"))
+    settings = CaptionSettings(parts={"npeople": 1, "tags": 0, "image_type": 0})
+    assert _caption(settings, named=False, tags=tags) == ["3 people"]
 
 
 def test_an_identity_that_the_table_does_not_have_is_not_named() -> None:
