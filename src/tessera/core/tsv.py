@@ -17,6 +17,8 @@ from tessera.core.settings import complaint, without_passwords
 M = TypeVar("M", bound=BaseModel)
 Fault = tuple[int, str]
 SHOWN = 100  # faults that are listed; more of them usually have one cause, and would fill the terminal
+SHOWN_CHARACTERS = 200  # of a field in a message
+FIELD_CHARACTERS = 2**20  # of a field; Python's own limit of 131,072 refuses long captions
 
 
 class Sheet(NamedTuple, Generic[M]):
@@ -50,6 +52,7 @@ def read_sheet(path: Path, model: type[M], name: str, fix: str) -> Sheet[M]:
     rows: list[tuple[int, dict[str, str]]] = []
     has_header = False
     line = skipped + 1
+    csv.field_size_limit(FIELD_CHARACTERS)
     try:
         header = [name.strip() for name in next(reader, [])]
         faults += [(line, fault) for fault in _header_faults(header, model)]
@@ -62,8 +65,12 @@ def read_sheet(path: Path, model: type[M], name: str, fix: str) -> Sheet[M]:
                 rows.append((line, dict(zip(header, fields, strict=False))))
             line = skipped + reader.line_num + 1
     except csv.Error as error:
-        fix = 'close the quote, or write the field as "…" with each of its quotes doubled'
-        faults.append((line, f"a quote that is not closed, or not at the end of its field ({error}); {fix}"))
+        if "field limit" in str(error):
+            fault = f"a field of more than {FIELD_CHARACTERS:,} characters; shorten it, or close its quote"
+        else:
+            fix = 'close the quote, or write the field as "…" with each of its quotes doubled'
+            fault = f"a quote that is not closed, or not at the end of its field ({error}); {fix}"
+        faults.append((line, fault))
     found: list[tuple[int, M]] = []
     for line, row in rows if has_header else []:
         try:
@@ -71,7 +78,9 @@ def read_sheet(path: Path, model: type[M], name: str, fix: str) -> Sheet[M]:
         except ValidationError as error:
             for fault in error.errors(include_url=False):
                 column = ".".join(map(str, fault["loc"]))
-                faults.append((line, without_passwords(f"{column}: {complaint(fault)}; given: {fault['input']!r}")))
+                given = repr(fault["input"])
+                given = given if len(given) <= SHOWN_CHARACTERS else f"{given[:SHOWN_CHARACTERS]}…"
+                faults.append((line, without_passwords(f"{column}: {complaint(fault)}; given: {given}")))
     return Sheet(found, rows, faults)
 
 

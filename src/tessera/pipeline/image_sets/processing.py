@@ -40,8 +40,12 @@ def read_overlaps(path: Path) -> list[tuple[str, str]]:
         sheet = read_sheet(path, Overlap, "table of overlaps", fix)
     except FileNotFoundError:
         raise TesseraError(f"{path}: no such table of overlaps; {fix}") from None
-    refuse(path, sheet.faults)
-    return [(readable(row.tag), readable(row.beside)) for _, row in sheet.rows]
+    pairs = [(line, readable(row.tag), readable(row.beside)) for line, row in sheet.rows]
+    alone = [
+        (line, f"{tag!r} would never be in a caption; put it on the blacklist") for line, tag, beside in pairs if tag == beside
+    ]
+    refuse(path, [*sheet.faults, *alone])
+    return [(tag, beside) for _, tag, beside in pairs]
 
 
 def overlaps_by_words(tags: Iterable[str]) -> list[tuple[str, str]]:

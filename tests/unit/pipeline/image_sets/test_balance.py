@@ -5,11 +5,12 @@ import polars as pl
 import pytest
 
 from tessera.core.errors import TesseraError
-from tessera.pipeline.image_sets.arrange import arrange
+from tessera.pipeline.image_sets.arrange import arrange, arrange_set
 from tessera.pipeline.image_sets.arrangement_settings import ArrangementSettings
 from tessera.pipeline.image_sets.balance import balance, read_weights, unmatched
-from tessera.records.tables.image_sets import SetPictures
-from tessera.records.tables.table import types
+from tessera.records.tables.image_sets import Arrangement, Distribution, SetPictures
+from tessera.records.tables.splits import Splits
+from tessera.records.tables.table import read_table, types, write_table
 
 COUNTS = {"1_character/class1": 10, "1_character/class2": 30, "others/class1": 5, "others/class3": 50}
 
@@ -79,6 +80,29 @@ def test_pictures_are_arranged_by_number_identities_and_height_of_the_head() -> 
         "6+_characters/character_others/face_height_ratio_50-75",
         "0_characters/no_character/no_face",
     ]
+
+
+def test_only_pictures_of_train_are_counted_and_repeated(tmp_path: Path) -> None:
+    pictures = _pictures([["ann"]] * 3 + [["bob"]] * 2, [None] * 5)
+    write_table(pictures, SetPictures, tmp_path / "pictures")
+    paths = [tmp_path / name for name in ("pictures", "splits")]
+    outputs = [tmp_path / name for name in ("arrangement", "distribution")]
+    settings = ArrangementSettings(folders=("character",), minimum_per_combination=1)
+    for split, last in (("train", "val"), ("val", "val")):
+        splits = pl.DataFrame({"key": pictures["key"], "source": "a", "split": [split] * 4 + [last]})
+        write_table(splits, Splits, paths[1])
+        if split == "val":
+            with pytest.raises(TesseraError, match="no picture is in the split 'train'"):
+                arrange_set(*paths, None, settings, *outputs)
+            continue
+        arrange_set(*paths, None, settings, *outputs)
+        arranged = read_table(outputs[0], Arrangement)
+        assert arranged["folder"].to_list() == ["ann"] * 3 + ["bob"] * 2
+        assert arranged["repeats"].to_list() == [1, 1, 1, 3, 1]
+        shares = read_table(outputs[1], Distribution).select("kind", "name", "pictures", "before", "after")
+        assert shares.rows() == [
+            (kind, *row) for kind in ("folder", "identity") for row in (("ann", 3, 0.75, 0.5), ("bob", 1, 0.25, 0.5))
+        ]
 
 
 def test_a_name_cannot_lead_out_of_the_set() -> None:

@@ -4,12 +4,13 @@ import polars as pl
 import pytest
 
 from tessera.core.errors import TesseraError
+from tessera.core.ledger import read_ledger
 from tessera.pipeline.image_sets.caption_settings import CaptionSettings, PartSettings, TagSettings
-from tessera.pipeline.image_sets.captions import _given, make_captions
-from tessera.pipeline.image_sets.processing import overlaps_by_words, process_tags, readable
+from tessera.pipeline.image_sets.captions import _given, caption_set, make_captions
+from tessera.pipeline.image_sets.processing import overlaps_by_words, process_tags, read_overlaps, readable
 from tessera.records.tables.identities import Identities
-from tessera.records.tables.image_sets import SetPictures
-from tessera.records.tables.table import types
+from tessera.records.tables.image_sets import Captions, CoreTags, SetPictures
+from tessera.records.tables.table import read_table, types, write_table
 from tessera.records.tables.tags import Tags
 
 NOBODY = pl.DataFrame(schema={"key": pl.String, "identity": pl.String})
@@ -99,6 +100,97 @@ def test_a_part_is_as_frequent_as_its_probability_and_equal_seeds_give_equal_cap
 
 def test_a_caption_that_is_too_long_ends_before_a_word() -> None:
     assert _caption(CaptionSettings(maximum=14, tags=TagSettings(prune="none"))) == ["ann red coat"]
+
+
+PICTURE = {"source": "s", "split": "", "series": "", "step": "frame", "path": "x", "width": 1, "height": 1}
+
+
+def _caption_files(folder: Path, settings: CaptionSettings) -> tuple[dict[str, str], list[dict[str, object]], pl.DataFrame]:
+    """Caption pictures in files in `folder`, and return the captions, the ledger and the core tags."""
+    rows = [
+        {"key": key, "frame": key, "identities": names, "appearances": [""] * len(names), "head": None, "is_regular": False}
+        for key, names in (("a", ["ann"]), ("b", ["ann"]), ("c", []))
+    ]
+    write_table(pl.DataFrame([{**PICTURE, **row} for row in rows], schema=types(SetPictures)), SetPictures, folder / "pictures")
+    tags = {
+        "tags1": _tags("a", long_hair=0.9, hair=0.8, hat=0.7),
+        "tags2": _tags("b", hat=0.9),
+        "tags3": _tags("other", hat=0.9),
+    }
+    for name, table in tags.items():
+        write_table(table, Tags, folder / name)
+    person = {
+        "source": "s",
+        "series": "",
+        "cluster": "",
+        "identity": "ann",
+        "appearance": "",
+        "origin": "decision",
+        "certainty": 1,
+    }
+    people = [{**person, "key": f"{key}-head-0", "frame": key} for key in "ab"]
+    write_table(pl.DataFrame(people, schema=types(Identities)), Identities, folder / "identities")
+    outputs = {name: folder / name for name in ("captions", "core", "ledger")}
+    caption_set(folder / "pictures", [folder / name for name in tags], [folder / "identities"], settings, seed=0, **outputs)
+    captions = dict(read_table(outputs["captions"], Captions).select("key", "caption").iter_rows())
+    return captions, read_ledger(outputs["ledger"]), read_table(outputs["core"], CoreTags)
+
+
+def test_files_are_captioned_with_a_row_of_the_ledger_for_each_picture(tmp_path: Path) -> None:
+    overlaps = tmp_path / "overlaps.tsv"
+    overlaps.write_text("tag\tbeside\nhair\tlong_hair\nlong_hair\tno_such_tag\n", encoding="utf-8")
+    settings = CaptionSettings(parts={"image_type": 0}, tags={"overlaps": overlaps, "core_frequency": 0.6})
+    captions, ledger, core = _caption_files(tmp_path, settings)
+    assert captions == {"a": "ann, long hair", "b": "ann", "c": ""}
+    assert [(row["key"], row["status"], row["reason"]) for row in ledger] == [
+        ("a", "ok", ""),
+        ("b", "ok", ""),
+        ("c", "ok", "empty caption"),
+    ]
+    assert core.rows() == [("ann", "hat", 1.0)]
+
+
+def test_captions_of_people_are_written_and_a_key_of_no_picture_is_a_failed_row(tmp_path: Path) -> None:
+    table = tmp_path / "captions.tsv"
+    table.write_bytes("\ufeffkey\tcaption\na\tred\0 coat\nb\t".encode() + b"w" * 200_000 + b"\nz\tlost\n")
+    captions, ledger, core = _caption_files(tmp_path, CaptionSettings(table=table, maximum=9))
+    assert captions == {"a": "red coat", "b": "w" * 9, "c": ""}
+    assert [(row["key"], row["status"], row["reason"]) for row in ledger] == [
+        ("a", "ok", "caption cleaned"),
+        ("b", "ok", "caption cut"),
+        ("c", "ok", "no caption"),
+        ("z", "failed", "caption of no picture"),
+    ]
+    assert core.is_empty()
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        ("key\tcaption\n\tlost\n", "line 2: key"),
+        ("key\ttext\na\tb\n", "column 'caption' is missing"),
+        ("key\tcaption\n\t" + "w" * 200_000, "line 2: key"),
+        ("key\tcaption\na\t" + "w" * (2**20 + 1), "line 2: a field of more than 1,048,576 characters"),
+        ('key\tcaption\na\t"w\n', "line 2: a quote that is not closed"),
+    ],
+    ids=["no key", "no column", "long", "too long", "quote"],
+)
+def test_a_fault_of_a_table_of_captions_is_one_short_line(tmp_path: Path, content: str, fault: str) -> None:
+    table = tmp_path / "captions.tsv"
+    table.write_text(content, encoding="utf-8")
+    with pytest.raises(TesseraError, match=fault) as caught:
+        _given(table, ["a"], 100)
+    assert max(map(len, str(caught.value).splitlines())) < 500
+
+
+@pytest.mark.parametrize(
+    ("row", "fault"), [("hair\t", "line 2: beside"), ("cat_ears\tcat ears", "line 2: 'cat ears' would never be in a caption")]
+)
+def test_a_fault_of_a_table_of_overlaps_is_named_with_its_line(tmp_path: Path, row: str, fault: str) -> None:
+    table = tmp_path / "overlaps.tsv"
+    table.write_text(f"tag\tbeside\n{row}\n", encoding="utf-8")
+    with pytest.raises(TesseraError, match=fault):
+        read_overlaps(table)
 
 
 def test_captions_of_people_are_cleaned_and_faults_are_in_the_ledger(tmp_path: Path) -> None:
