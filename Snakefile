@@ -95,7 +95,7 @@ rule all:
     default_target: True
     input:
         WITHDRAWN,
-        expand("<results>/datasets/{dataset}/SHA256SUMS", dataset=DATASETS),
+        expand("<results>/datasets/{dataset}/croissant.json", dataset=DATASETS),
         expand("<results>/weights/{model}/SHA256SUMS", model=MODELS),
         [] if IS_EMPTIED else [*MADE_OF_EMBEDDINGS, *MADE_OF_CROPS, *MADE_OF_TAGS, *MADE_OF_IDENTITIES],
         [] if IS_EMPTIED else rules.report.output,
@@ -114,7 +114,7 @@ rule datasets:
     input:
         footage_or_images,
         WITHDRAWN,
-        expand("<results>/datasets/{dataset}/SHA256SUMS", dataset=DATASETS),
+        expand("<results>/datasets/{dataset}/croissant.json", dataset=DATASETS),
 
 
 include: "workflow/rules/targets.smk"

@@ -1,4 +1,4 @@
-# The rules that all datasets have in common: gates, splits by source, datasheets and checksums.
+# The rules that all datasets have in common: gates, splits by source, datasheets, checksums and descriptions in Croissant.
 
 from tessera.catalogue import sets_of, settings_of
 from tessera.core.definitions import code_digest
@@ -157,3 +157,22 @@ rule checksum_dataset:
         code=code_digest("tessera.core.provenance:write_checksums"),
     script:
         "../scripts/checksum_dataset.py"
+
+
+# It comes after the checksums, and they do not cover it, so that a new date of publication trains nothing again.
+rule write_croissant:
+    input:
+        checksums="<results>/datasets/{dataset}/SHA256SUMS",
+        datasheet="<results>/datasets/{dataset}/datasheet.json",
+    output:
+        croissant="<results>/datasets/{dataset}/croissant.json",
+    log:
+        "<logs>/write_croissant/{dataset}.log",
+    benchmark:
+        "<benchmarks>/write_croissant/{dataset}.jsonl"
+    params:
+        description=of_dataset(lambda dataset: dataset.story.replace("``", "`")),
+        settings=lookup(dpath="croissant", within=config),
+        code=code_digest("tessera.pipeline.datasets.croissant:write_croissant"),
+    script:
+        "../scripts/write_croissant.py"

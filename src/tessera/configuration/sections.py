@@ -24,6 +24,7 @@ from tessera.pipeline.clips.watch import VideoMetricSettings
 from tessera.pipeline.concepts.settings import ConceptSettings
 from tessera.pipeline.crops.settings import CropSettings
 from tessera.pipeline.datasets.settings import OfDataset
+from tessera.pipeline.datasets.settings import CroissantSettings, OfDataset
 from tessera.pipeline.datasets.splits import SplitSettings
 from tessera.pipeline.embeddings.settings import Embeddings
 from tessera.pipeline.filters.filtering import FilterSettings
@@ -270,6 +271,7 @@ class Sections(Settings, defer_build=True):
     decisions: Path = DECISIONS
     drops: dict[str, dict[str, ScoreLimit]] = Field({})
     splits: SplitSettings = SplitSettings()
+    croissant: CroissantSettings = CroissantSettings()
     trainings: TrainingsSettings = TrainingsSettings()
     models: Models = Models()
     classifiers: dict[PlainName, Classifier] = Field({})

@@ -4,10 +4,12 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+from tessera.core.errors import TesseraError
 
 
 def sha256_file(path: Path) -> str:
@@ -69,6 +71,32 @@ def publish(files: Sequence[Path], copies: Sequence[Path], checksums: Path, unwa
     write_checksums(files, files[0].parent, checksums)
 
 
+def read_checksums(path: Path) -> dict[str, str]:
+    """Return the sha256 of each file that `path`, a SHA256SUMS, lists, by its name.
+
+    Raises `TesseraError` if it has another format.
+    """
+    entries = dict(_entries(path))
+    for number, entry in entries.items():
+        if entry is None:
+            raise TesseraError(f"{path}:{number}: not a line of sha256sum; delete the file and run again")
+    return dict(filter(None, entries.values()))
+
+
+def _entries(path: Path) -> Iterator[tuple[int, tuple[str, str] | None]]:
+    """Yield the number of each line of `path`, and the name and the sha256 that it states; None if it has another format."""
+    lines = path.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
+    for number, line in enumerate(filter(None, lines), 1):
+        entry = re.fullmatch(r"(\\?)([0-9a-f]{64}) [ *](.+)", line)
+        if entry is None:
+            yield number, None
+            continue
+        mark, sha256, name = entry.groups()
+        if mark:
+            name = re.sub(r"\\(.)", lambda escape: {"n": "\n", "r": "\r"}.get(escape[1], escape[1]), name)
+        yield number, (name, sha256)
+
+
 def verify_checksums(path: Path) -> list[str]:
     """Return one line for each fault of the files that `path` lists. Their names are relative to the folder of `path`.
 
@@ -76,17 +104,13 @@ def verify_checksums(path: Path) -> list[str]:
     that is not listed itself.
     """
     path = Path(path)
-    faults = []
+    faults: list[str] = []
     listed = set()
-    lines = path.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
-    for number, line in enumerate(filter(None, lines), 1):
-        entry = re.fullmatch(r"(\\?)([0-9a-f]{64}) [ *](.+)", line)
+    for number, entry in _entries(path):
         if entry is None:
             faults.append(f"{path}:{number}: not a line of sha256sum")
             continue
-        mark, expected, name = entry.groups()
-        if mark:
-            name = re.sub(r"\\(.)", lambda escape: {"n": "\n", "r": "\r"}.get(escape[1], escape[1]), name)
+        name, expected = entry
         file = path.parent / name
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
             faults.append(f"{path}:{number}: {name!r} lies outside the folder")

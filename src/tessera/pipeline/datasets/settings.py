@@ -1,4 +1,4 @@
-"""Settings of datasets of pictures."""
+"""Settings of datasets."""
 
 from pydantic import Field, model_validator
 
@@ -17,3 +17,13 @@ class OfDataset(Settings):
         if self.present == self.absent:
             raise ValueError("`present` and `absent` should be two classes")
         return self
+
+
+class CroissantSettings(Settings):
+    """What only the publisher of a dataset knows."""
+
+    creator: str = ""
+    url: str = ""
+    version: str = Field("1.0.0", pattern=r"^\d+\.\d+\.\d+$")
+    date: str = Field("", pattern=r"^(\d{4}-\d{2}-\d{2})?$")
+    cite_as: str = ""
