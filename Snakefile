@@ -97,7 +97,9 @@ rule all:
         WITHDRAWN,
         expand("<results>/datasets/{dataset}/croissant.json", dataset=DATASETS),
         expand("<results>/weights/{model}/SHA256SUMS", model=MODELS),
-        [] if IS_EMPTIED else [*MADE_OF_EMBEDDINGS, *MADE_OF_CROPS, *MADE_OF_TAGS, *MADE_OF_IDENTITIES],
+        []
+        if IS_EMPTIED
+        else [*MADE_OF_EMBEDDINGS, *MADE_OF_CROPS, *MADE_OF_TAGS, *MADE_OF_IDENTITIES],
         [] if IS_EMPTIED else rules.report.output,
 
 

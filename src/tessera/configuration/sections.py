@@ -23,7 +23,6 @@ from tessera.pipeline.clips.tracks import SceneSettings
 from tessera.pipeline.clips.watch import VideoMetricSettings
 from tessera.pipeline.concepts.settings import ConceptSettings
 from tessera.pipeline.crops.settings import CropSettings
-from tessera.pipeline.datasets.settings import OfDataset
 from tessera.pipeline.datasets.settings import CroissantSettings, OfDataset
 from tessera.pipeline.datasets.splits import SplitSettings
 from tessera.pipeline.embeddings.settings import Embeddings
