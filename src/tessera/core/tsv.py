@@ -66,11 +66,11 @@ def read_sheet(path: Path, model: type[M], name: str, fix: str) -> Sheet[M]:
             line = skipped + reader.line_num + 1
     except csv.Error as error:
         if "field limit" in str(error):
-            problem = f"a field of more than {FIELD_CHARACTERS:,} characters; shorten it, or close its quote"
+            message = f"a field of more than {FIELD_CHARACTERS:,} characters; shorten it, or close its quote"
         else:
             fix = 'close the quote, or write the field as "…" with each of its quotes doubled'
-            problem = f"a quote that is not closed, or not at the end of its field ({error}); {fix}"
-        faults.append((line, problem))
+            message = f"a quote that is not closed, or not at the end of its field ({error}); {fix}"
+        faults.append((line, message))
     found: list[tuple[int, M]] = []
     for line, row in rows if has_header else []:
         try:
