@@ -92,8 +92,8 @@ def make_captions(
     is_seen = (pl.col("category") == "general") & (pl.col("score") >= settings.tags.thresholds.general)
     numbered = tags.filter(is_seen & pl.col("tag").is_in(list(counts)))
     number = pl.col("tag").replace_strict(counts, default=0, return_dtype=pl.Int64).sum()
-    wordings = [pl.when(pl.col("n") == 1).then(pl.lit("1 person")), pl.when(pl.col("n") >= MANY).then(pl.lit("many people"))]
-    people_text = wordings[0].otherwise(wordings[1].otherwise(pl.format("{} people", "n")))
+    several = pl.when(n=1).then(pl.lit("1 person")).when(pl.col("n") < MANY).then(pl.format("{} people", "n"))
+    people_text = several.otherwise(pl.lit("many people"))
     by_category = {
         name: processed.filter(category=name).group_by("key", maintain_order=True).agg(pl.col("tag").str.join(separators.tag))
         for name in ("copyright", "artist")

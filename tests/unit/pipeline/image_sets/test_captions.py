@@ -80,6 +80,12 @@ def test_a_rating_is_the_likeliest_above_its_threshold_that_is_not_on_the_blackl
         assert _caption(settings, named=False, tags=tags) == [expected]
 
 
+@pytest.mark.parametrize(("tag", "text"), [("1girl", "1 person"), ("5boys", "5 people"), ("6+girls", "many people")])
+def test_the_number_of_people_is_written_up_to_five(tag: str, text: str) -> None:
+    settings = CaptionSettings(parts={"npeople": 1, "tags": 0, "image_type": 0})
+    assert _caption(settings, named=False, tags=_tags("a", **{tag: 0.9})) == [text]
+
+
 def test_people_are_counted_by_whole_general_tags() -> None:
     tags = _tags("a", **{"2girls": 0.9, "1boy": 0.9, "3girls": 0.1, "5girls_and_a_cat": 0.9, "4girls": 0.9})
     tags = tags.with_columns(category=pl.when(tag=pl.lit("4girls")).then(pl.lit("copyright")).otherwise("category"))
