@@ -102,13 +102,17 @@ def known_sources(wildcards):
 def switched_off(wildcards):
     """Return what there is of each dataset and model that these settings do not make, by what lists its sources."""
     results = workflow.pathvars.apply("<results>")
+    # Also those that the settings name no longer, such as an image set of a series whose sources are gone.
+    written = {
+        Path(file).parent.name for file in glob(f"{results}/datasets/*/splits.parquet")
+    }
+    datasets = {dataset.name for dataset in all_datasets(config)} | written
     return {
         **{
-            f"{results}/datasets/{dataset.name}/splits.parquet": made_by_name(
-                "dataset", dataset.name
+            f"{results}/datasets/{dataset}/splits.parquet": made_by_name(
+                "dataset", dataset
             )
-            for dataset in all_datasets(config)
-            if dataset.name not in DATASETS
+            for dataset in sorted(datasets.difference(DATASETS))
         },
         **{
             f"{results}/training/{model.name}": made_by_name("model", model.name)

@@ -12,6 +12,7 @@ from tessera.configuration.checks.crops import faults_in_crops
 from tessera.configuration.checks.datasets import faults_in_order, faults_in_sets
 from tessera.configuration.checks.detectors import faults_in_clips, faults_in_mosaics, faults_in_targets
 from tessera.configuration.checks.identities import faults_in_identities
+from tessera.configuration.checks.image_sets import faults_in_image_sets
 from tessera.configuration.checks.models import faults_in_comparisons, faults_in_embeddings, faults_in_searches
 from tessera.configuration.sections import Sections
 from tessera.core.errors import TesseraError
@@ -32,6 +33,7 @@ CHECKS = (
     faults_in_searches,
     faults_in_asking,
     faults_in_comparisons,
+    faults_in_image_sets,
 )
 
 

@@ -1,0 +1,36 @@
+"""Checks of image sets: their names, and what their rules need."""
+
+from tessera.catalogue import DATASETS, MODELS
+from tessera.configuration.sections import Sections
+from tessera.pipeline.image_sets.settings import FRAMES
+from tessera.records.limits import label_fault
+
+
+def faults_in_image_sets(settings: Sections) -> list[str]:
+    """Return which image sets have the name of another dataset, and which rules have nothing to go by."""
+    faults = []
+    taken = {*(entry.name for entry in (*DATASETS, *MODELS)), *settings.classifiers}
+    steps = [FRAMES, *(step.name for step in settings.crops.steps)]
+    classifiers = [*settings.classifiers, *settings.declared_classifiers]
+    for name, image_set in settings.image_sets.items():
+        place, select = f"image_sets.{name}", image_set.select
+        if name in taken:
+            faults.append(f"`{place}`: there is a dataset, a model or a classifier of this name; give it another")
+        faults += [
+            f"`{place}.select.of` names {step!r}; it can name {', '.join(steps)}" for step in select.of if step not in steps
+        ]
+        if (select.tags.all or select.tags.none) and settings.tagger is None:
+            faults.append(f"`{place}.select.tags` needs tags, and `tagger` is null; declare one")
+        faults += [
+            f"`{place}.select.scores` names {classifier!r}; `classifiers` and `declared_classifiers` have"
+            f" {', '.join(classifiers) or 'none'}"
+            for classifier in select.scores
+            if classifier not in classifiers
+        ]
+        faults += [
+            f"`{place}.select.scores.{classifier}` does not fit `classifiers.{classifier}`: {fault}"
+            for classifier, limit in select.scores.items()
+            if classifier in settings.classifiers
+            and (fault := label_fault(limit.label, settings.classifiers[classifier].classes))
+        ]
+    return faults
