@@ -63,7 +63,17 @@ def pictures_of(folder: Path, variants: int = 1) -> list[Picture]:
                 Picture(key, files[number % 3], "train", name, repeats, texts, {"source": "film", "identities": ["a"]})
             )
     for split in ("val", "test"):
-        found += [Picture(f"{split}-0000000", files[0], split, "1_character/a%20b", 1.0, ("held out",), {"source": split})]
+        found += [
+            Picture(
+                f"{split}-0000000",
+                files[0],
+                split,
+                "1_character/a%20b",
+                1.0,
+                ("held out",),
+                {"source": split, "identities": []},
+            )
+        ]
     return found
 
 
