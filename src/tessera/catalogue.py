@@ -354,7 +354,7 @@ def image_set(name: str, config: Config, series: str | None = None) -> Dataset:
     """Return the entry of the image set `name` of the settings, or of its part with the sources of one `series` alone."""
     settings = config["image_sets"][name]
     # A picture shows the identities of the crops in it, whatever the set is made of.
-    needs = {"crops": config["crops"]["steps"], "tags": config["tagger"], "identities": config.get("identities")}
+    needs = {"crops": config["crops"]["steps"], "tags": config["tagger"], "identities": config["identities"]}
     needs["scores"] = settings["select"]["scores"]
     return Dataset(
         name=name if series is None else f"{name}{PART}{file_name(series)}",

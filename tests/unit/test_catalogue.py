@@ -117,7 +117,7 @@ def test_a_gate_of_a_dataset_has_ledgers_and_an_allowance(dataset: Dataset) -> N
 def test_every_gate_has_an_allowance_and_belongs_to_a_dataset_or_to_its_own_room() -> None:
     judged = {room for text in RULES.values() for room in re.findall(r'GATES\["(\w+)"\] = ', text)}
     of_datasets = {room for dataset in (*DATASETS, dataset_of("any")) for room in dataset.gates}
-    assert judged == of_datasets | {"crops", "embeddings", "harvest", "scores", "tags"}
+    assert judged == of_datasets | {"crops", "embeddings", "harvest", "identities", "scores", "tags"}
     assert judged | {"sources"} == set(load_configuration({})["gates"])
 
 

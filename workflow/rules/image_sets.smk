@@ -26,7 +26,7 @@ def tables_of_tags(wildcards):
 
 def tables_of_identities(wildcards):
     """Return the table of the identities of all crops, if crops are identified."""
-    is_made = config.get("identities")
+    is_made = config["identities"]
     return ["<results>/identities/identities.parquet"] if is_made else []
 
 
