@@ -21,24 +21,27 @@ def dense_clusters(vectors: np.ndarray, least: float, members: int) -> np.ndarra
     core.
 
     The result is that of comparing all pairs in float64: products of matrices in float32 decide only what is beyond their
-    error. So threads do not matter, and the order of `vectors` only between equal cosines. Besides `vectors`, less than 300 MB
-    are used for up to 1,024 dimensions.
+    error. So threads do not matter, and the order of `vectors` only between equal cosines. Each pair is compared once. Besides
+    `vectors`, less than 400 MB are used for up to 1,024 dimensions, and 16 bytes per vector and member.
     """
     count = len(vectors)
     reached = np.zeros(count, np.int64)
-    for rows, columns, is_near in _near(vectors, least, "blocks of neighbours"):
-        reached[rows] += is_near.sum(axis=1)
-        if rows.start != columns.start:
-            reached[columns] += is_near.sum(axis=0)
-    is_core = reached >= members
-    part, best, nearest = np.arange(count), np.full(count, -np.inf), np.full(count, NONE)
-    for rows, columns, is_near in _near(vectors, least, "blocks of clusters"):
-        one, other = np.nonzero(is_near & is_core[rows, None] & is_core[columns])
-        _join(part, one + rows.start, other + columns.start)
-        _reach(vectors, is_near & ~is_core[rows, None] & is_core[columns], rows.start, columns.start, best, nearest)
-        if rows.start != columns.start:
-            _reach(vectors, (is_near & is_core[rows, None] & ~is_core[columns]).T, columns.start, rows.start, best, nearest)
-    labels = np.where(is_core, part, np.where(nearest == NONE, NONE, part[nearest]))
+    part = np.arange(count)
+    # Pairs of which one was not yet known to be a core. A vector that is not reaches fewer than `members`, so they are few.
+    open_pairs = [np.empty((2, 0), np.int64)]
+    for ones, others in _near(vectors, least, "blocks of neighbours"):
+        reached += np.bincount(ones, minlength=count) + np.bincount(others, minlength=count)
+        is_joined = (reached[ones] >= members - 1) & (reached[others] >= members - 1)
+        _join(part, ones[is_joined], others[is_joined])
+        open_pairs.append(np.stack([ones[~is_joined], others[~is_joined]]))
+    is_core = reached >= members - 1
+    ones, others = np.concatenate(open_pairs, axis=1)
+    is_joined = is_core[ones] & is_core[others]
+    _join(part, ones[is_joined], others[is_joined])
+    labels = np.where(is_core, part, NONE)
+    is_border = is_core[ones] != is_core[others]
+    ones, others = ones[is_border], others[is_border]
+    _reach(vectors, np.where(is_core[ones], others, ones), np.where(is_core[ones], ones, others), labels)
     return numbered(labels)
 
 
@@ -54,28 +57,20 @@ def count_same(vectors: np.ndarray, labels: np.ndarray, least: float, clusters: 
     `labels`: int64 (N,), the cluster of each vector, or `NONE`. A vector is not counted with itself.
     """
     found = np.zeros((len(vectors), clusters), np.int32)
-    for rows, columns, is_near in _near(vectors, least, "blocks of members"):
-        if rows.start == columns.start:
-            np.fill_diagonal(is_near, val=False)
-            _add(found, rows, is_near, labels[columns])
-        else:
-            _add(found, rows, is_near, labels[columns])
-            _add(found, columns, is_near.T, labels[rows])
+    for ones, others in _near(vectors, least, "blocks of members"):
+        for own, members in ((ones, labels[others]), (others, labels[ones])):
+            is_member = members != NONE
+            places, numbers = np.unique_counts(own[is_member] * clusters + members[is_member])
+            found.ravel()[places] += numbers.astype(np.int32)
     return found
-
-
-def _add(found: np.ndarray, rows: slice, is_near: np.ndarray, labels: np.ndarray) -> None:
-    order = np.argsort(labels, kind="stable")
-    order = order[labels[order] != NONE]
-    if len(order):
-        known, starts = np.unique(labels[order], return_index=True)
-        found[rows, known] += np.add.reduceat(is_near[:, order], starts, axis=1, dtype=np.int32)
 
 
 def _join(part: np.ndarray, ones: np.ndarray, others: np.ndarray) -> None:
     """Unite the parts of the pairs `ones`, `others` in `part`, int64 (N,), the first vector of the part of each."""
-    pairs = np.unique(np.stack([part[ones], part[others]]), axis=1)
-    pairs = pairs[:, pairs[0] != pairs[1]]
+    one, other = part[ones], part[others]
+    is_apart = one != other
+    # As one number each, which are sorted many times as fast as pairs.
+    pairs = np.stack(np.divmod(np.unique(one[is_apart] * len(part) + other[is_apart]), len(part)))
     if pairs.size:
         known = np.unique(pairs)
         graph = coo_array((np.ones(pairs.shape[1], bool), tuple(np.searchsorted(known, pairs))), shape=(len(known),) * 2)
@@ -87,30 +82,31 @@ def _join(part: np.ndarray, ones: np.ndarray, others: np.ndarray) -> None:
         part[:] = names[part]
 
 
-def _reach(vectors: np.ndarray, is_near: np.ndarray, top: int, left: int, best: np.ndarray, nearest: np.ndarray) -> None:
-    """Note in `best` and `nearest` which core has the largest cosine with each vector that is no core."""
-    found, columns = np.nonzero(is_near)
-    for start in range(0, len(found), PAIRS):
-        one, other = found[start : start + PAIRS] + top, columns[start : start + PAIRS] + left
-        exact = cosines(vectors[one], vectors[other])
-        order = np.lexsort((other, -exact, one))
-        _, first = np.unique(one[order], return_index=True)
-        one, other, exact = one[order][first], other[order][first], exact[order][first]
-        is_better = (exact > best[one]) | ((exact == best[one]) & (other < nearest[one]))
-        best[one[is_better]], nearest[one[is_better]] = exact[is_better], other[is_better]
+def _reach(vectors: np.ndarray, ones: np.ndarray, cores: np.ndarray, labels: np.ndarray) -> None:
+    """Give each of the vectors `ones` the label of that of its `cores` with the largest cosine, the first of equals."""
+    exact = np.empty(len(ones))
+    for start in range(0, len(ones), PAIRS):
+        part = slice(start, start + PAIRS)
+        exact[part] = cosines(vectors[ones[part]], vectors[cores[part]])
+    order = np.lexsort((cores, -exact, ones))
+    own, first = np.unique(ones[order], return_index=True)
+    labels[own] = labels[cores[order][first]]
 
 
-def _near(vectors: np.ndarray, least: float, unit: str) -> Iterator[tuple[slice, slice, np.ndarray]]:
-    """Yield each pair of blocks of vectors once, and which cosines are `least` or more: bool (rows, columns)."""
+def _near(vectors: np.ndarray, least: float, unit: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the pairs of vectors with a cosine of `least` or more, each pair once, as two arrays of indices, int64."""
     error = margin(vectors.shape[1] if vectors.ndim > 1 else 0)
     blocks: Sequence[slice] = [slice(start, min(start + BLOCK, len(vectors))) for start in range(0, len(vectors), BLOCK)]
     for number, rows in enumerate(progress(blocks, unit=unit)):
         block = scaled(vectors[rows])
         for columns in blocks[number:]:
             products = block @ scaled(vectors[columns]).T
-            is_near = products >= np.float32(least) + error
-            one, other = np.nonzero((products >= np.float32(least) - error) & ~is_near)
-            for start in range(0, len(one), PAIRS):
-                part = one[start : start + PAIRS], other[start : start + PAIRS]
-                is_near[part] = cosines(vectors[part[0] + rows.start], vectors[part[1] + columns.start]) >= least
-            yield rows, columns, is_near
+            ones, others = np.nonzero(products >= np.float32(least) - error)
+            is_near = products[ones, others] >= np.float32(least) + error
+            ones, others = ones + rows.start, others + columns.start
+            doubtful = np.flatnonzero(~is_near)
+            for start in range(0, len(doubtful), PAIRS):
+                part = doubtful[start : start + PAIRS]
+                is_near[part] = cosines(vectors[ones[part]], vectors[others[part]]) >= least
+            is_near &= ones < others
+            yield ones[is_near], others[is_near]

@@ -41,6 +41,17 @@ def cosines(ones: np.ndarray, others: np.ndarray) -> np.ndarray:
     return found
 
 
+def all_cosines(ones: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return the cosine of each of `ones` with each of `others`, float16 (N, D) and (M, D) from `unit`: float64 (N, M).
+
+    The results are those of `cosines`, to the last bit and with any number of threads, for the same reason.
+    """
+    one, other = ones.astype(np.float64), others.astype(np.float64)
+    lengths, other_lengths = ((a * a).sum(axis=1) for a in (one, other))
+    found: np.ndarray = (one @ other.T) / np.sqrt(lengths[:, None] * other_lengths)
+    return found
+
+
 def find_stars(vectors: np.ndarray, lowest: float, limits: Limits) -> Stars:
     """Return the stars of `vectors`, float16 (N, D) from `unit`, in the order of preference.
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tessera.imaging.embedding.stars import BLOCK, cosines
+from tessera.imaging.embedding.stars import BLOCK, all_cosines
 
 FAR = -1.0  # the cosine with what is not there
 
@@ -34,10 +34,9 @@ def classify(vectors: np.ndarray, references: np.ndarray, groups: Sequence[Group
     """
     similar = np.full((len(vectors), len(groups)), FAR)
     for start in range(0, len(vectors), BLOCK):
-        part = vectors[start : start + BLOCK]
+        part = all_cosines(vectors[start : start + BLOCK], references)
         for number, group in enumerate(groups):
-            own = [cosines(part, np.broadcast_to(references[place], part.shape)) for place in group.places]
-            similar[start : start + BLOCK, number] = np.mean(own, axis=0)
+            similar[start : start + BLOCK, number] = part[:, list(group.places)].mean(axis=1)
     nearest = similar.argmax(axis=1)
     names = sorted({group.identity for group in groups})
     owner = np.array([names.index(group.identity) for group in groups])

@@ -17,7 +17,7 @@ from tessera.core.errors import Dropped, TesseraError
 from tessera.core.ledger import read_ledger
 from tessera.imaging.embedding import density
 from tessera.imaging.embedding.density import dense_clusters
-from tessera.imaging.embedding.stars import unit
+from tessera.imaging.embedding.stars import all_cosines, cosines, unit
 from tessera.pipeline.identities.admit import admit, check_named
 from tessera.pipeline.identities.decide import decide_identities
 from tessera.pipeline.identities.identify import identify_crops
@@ -216,3 +216,9 @@ def test_a_folder_of_references_is_read_whole_or_refused(tmp_path: Path) -> None
         read_references(tmp_path)
     for part in ("'Bo': a folder without a picture", "'a,b': a name should not contain ,", "'2.png': put it into"):
         assert part in str(error.value)
+
+
+def test_the_cosines_of_all_pairs_are_those_of_each_pair_to_the_last_bit() -> None:
+    vectors = unit(np.random.default_rng(0).standard_normal((40, 300)))
+    ones, others = np.divmod(np.arange(40 * 40), 40)
+    assert (all_cosines(vectors, vectors).ravel() == cosines(vectors[ones], vectors[others])).all()
