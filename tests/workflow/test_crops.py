@@ -75,7 +75,7 @@ def test_crops_are_cut_embedded_and_tagged_each_source_once(project: Project) ->
     run = project.run(*targets)
     assert run.returncode == 0, run.output
     assert "cropping: 4 of 4 regions passed" in run.output
-    assert "embedding crops: 2 of 4 crops passed; 2 dropped: source is not general" in run.output
+    assert "embedding crops: 2 of 4 crops passed; 2 dropped: adult source" in run.output
     assert "tagging: 6 of 6 pictures passed" in run.output
     crops = {shard: read_table(project.results / "crops" / shard / "crops.parquet", Crops) for shard in ("one", "two")}
     assert crops["one"]["key"].to_list() == ["one-0000000-person-0", "one-0000000-person-1"]

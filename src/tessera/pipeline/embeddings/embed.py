@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack
 
 import numpy as np
 
-from tessera.core.errors import Failed
+from tessera.core.errors import Dropped, Failed
 from tessera.core.job import ahead, progress, tell
 from tessera.core.ledger import Ledger, read_ledger
 from tessera.core.messages import shortened
@@ -23,14 +23,13 @@ from tessera.imaging.images import read_image
 from tessera.imaging.sharpness import luma, sharpness
 from tessera.records.clips import packets_of, pictures_of
 from tessera.records.identities import read_references
+from tessera.records.rights import check_identifiable
 
 if TYPE_CHECKING:
     import polars as pl
 
 VECTORS, ROWS, LEDGER = "vectors.npy", "rows.json", "ledger.jsonl"  # files in the store, of each source
 DIGITS = 6  # decimals of the sharpness
-# The reason and the detail of crops of sources with other content.
-NOT_GENERAL = "source is not general", "persons are told apart in sources with general content alone"
 NOTHING: Mapping[str, tuple[str, str]] = MappingProxyType({})
 Item = Mapping[str, Any]  # a row of what is embedded, with `key`, `source` and `path`
 
@@ -126,9 +125,8 @@ def embed_dataset(pictures: Path, images: Path, **how: Unpack[How]) -> None:
 def embed_crops(crops: Path, images: Path, sources: Path, steps: Sequence[str], **how: Unpack[How]) -> None:
     """Write the vectors of those `crops` (`tables.Crops`) that a step with a name in `steps` found (`tables.Embeddings`).
 
-    `images`: the folder of their files. `sources`: `tables.Sources`. Vectors of crops tell who is in them, so that crops are
-    embedded of sources with general content alone: those of others are dropped, each with a row in the ledger. The rest is as
-    in `embed_pictures`.
+    `images`: the folder of their files. `sources`: `tables.Sources`. Vectors of crops tell who is in them, so that crops of
+    sources that `check_identifiable` refuses are dropped, each with a row in the ledger. The rest is as in `embed_pictures`.
     """
     import polars as pl
 
@@ -137,14 +135,18 @@ def embed_crops(crops: Path, images: Path, sources: Path, steps: Sequence[str], 
     from tessera.records.tables.footage import Sources
     from tessera.records.tables.table import read_table
 
-    general = read_table(sources, Sources).filter(content="general")["source"]
+    contents = dict(read_table(sources, Sources).select("source", "content").iter_rows())
     chosen = read_table(crops, Crops).filter(pl.col("step").is_in(steps)).sort("source", "key")
-    is_general = pl.col("source").is_in(general.implode())
-    items = chosen.filter(is_general).select(
+    left_out = {}
+    for key, source in chosen.select("key", "source").iter_rows():
+        try:
+            check_identifiable(contents.get(source, ""))
+        except Dropped as error:
+            left_out[key] = error.reason, error.detail
+    items = chosen.filter(~pl.col("key").is_in(list(left_out))).select(
         "key", "source", path=pl.lit(f"{images}/") + pl.col("file"), place=pl.lit(None, pl.Float64)
     )
-    others = chosen.filter(~is_general)["key"].to_list()
-    _embed(items, _read_picture, 1, Embeddings, **how, left_out=dict.fromkeys(others, NOT_GENERAL))
+    _embed(items, _read_picture, 1, Embeddings, **how, left_out=left_out)
 
 
 def embed_references(folder: Path, **how: Unpack[How]) -> None:
