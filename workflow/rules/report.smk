@@ -264,6 +264,7 @@ rule report:
             *expand(
                 "<results>/reports/near_duplicates/{embedding}", embedding=COMPARING
             ),
+            *(["<results>/reports/identities/identities.html"] if IDENTITIES else []),
             "<results>/reports/timings.svg",
         ],
     output:
