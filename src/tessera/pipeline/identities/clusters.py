@@ -32,16 +32,19 @@ def find_clusters(vectors: np.ndarray, settings: ClusterSettings) -> Clusters:
     number = int(labels.max(initial=NONE)) + 1
     if number:
         counts = count_same(vectors, labels, settings.same, number)
-        joined = _merge(labels, counts, settings.merge)
+        joined = merge_clusters(labels, counts, settings.merge)
         labels = np.where(labels == NONE, NONE, joined[labels])
-        labels = _extract(labels, _summed(counts, joined), settings)
+        labels = join_noise(labels, summed(counts, joined), settings)
         number = int(labels.max(initial=NONE)) + 1
-        labels = _filter(labels, count_same(vectors, labels, settings.same, number), settings)
+        labels = drop_unlike(labels, count_same(vectors, labels, settings.same, number), settings)
     return _with_medoids(vectors, labels)
 
 
-def _merge(labels: np.ndarray, counts: np.ndarray, least: float) -> np.ndarray:
-    """Return the new number of each cluster. Clusters are merged if the share of their pairs that are the same is `least`."""
+def merge_clusters(labels: np.ndarray, counts: np.ndarray, least: float) -> np.ndarray:
+    """Return the new number of each cluster, int64 (C,). Two merge if at least the share `least` of their pairs is the same.
+
+    `labels`: int64 (N,). `counts`: those of `count_same`, int32 (N, C). Merged clusters merge with others through each of them.
+    """
     number = counts.shape[1]
     sizes = np.bincount(labels[labels != NONE], minlength=number).astype(np.int64)
     pairs = np.zeros((number, number), np.int64)
@@ -58,14 +61,19 @@ def _merge(labels: np.ndarray, counts: np.ndarray, least: float) -> np.ndarray:
     return merged
 
 
-def _summed(counts: np.ndarray, joined: np.ndarray) -> np.ndarray:
+def summed(counts: np.ndarray, joined: np.ndarray) -> np.ndarray:
+    """Return `counts`, int32 (N, C), of the clusters that got the new numbers `joined`, int64 (C,)."""
     found = np.zeros((len(counts), int(joined.max()) + 1), np.int32)
     for old, new in enumerate(joined.tolist()):
         found[:, new] += counts[:, old]
     return found
 
 
-def _extract(labels: np.ndarray, counts: np.ndarray, settings: ClusterSettings) -> np.ndarray:
+def join_noise(labels: np.ndarray, counts: np.ndarray, settings: ClusterSettings) -> np.ndarray:
+    """Return `labels`, int64 (N,), where noise has joined the cluster with the largest share of the same, if that is enough.
+
+    `counts`: those of `count_same`, int32 (N, C).
+    """
     sizes = np.bincount(labels[labels != NONE], minlength=counts.shape[1])
     noise = np.flatnonzero(labels == NONE)
     rates = counts[noise] / sizes
@@ -79,7 +87,11 @@ def _extract(labels: np.ndarray, counts: np.ndarray, settings: ClusterSettings) 
     return labels
 
 
-def _filter(labels: np.ndarray, counts: np.ndarray, settings: ClusterSettings) -> np.ndarray:
+def drop_unlike(labels: np.ndarray, counts: np.ndarray, settings: ClusterSettings) -> np.ndarray:
+    """Return `labels`, int64 (N,), where members that are the same as too few others are noise, and so are clusters too small.
+
+    `counts`: those of `count_same`, int32 (N, C). The clusters that remain are numbered again.
+    """
     sizes = np.bincount(labels[labels != NONE], minlength=counts.shape[1])
     members = np.flatnonzero(labels != NONE)
     own = counts[members, labels[members]]

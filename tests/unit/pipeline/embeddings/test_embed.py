@@ -15,6 +15,7 @@ from tessera.core.provenance import sha256_file
 from tessera.imaging.encode import write_video
 from tessera.imaging.images import write_image
 from tessera.pipeline.embeddings.embed import _write_vectors, embed_clips, embed_dataset, embed_pictures
+from tessera.pipeline.embeddings.embed import embed_clips, embed_dataset, embed_pictures, embed_references
 from tessera.pipeline.embeddings.settings import EmbeddingSettings
 from tessera.records.tables.annotation import Images
 from tessera.records.tables.classification import Pictures
@@ -217,3 +218,22 @@ def test_a_clip_has_the_mean_of_the_vectors_of_its_frames(means: Path, tmp_path:
 def test_a_full_disk_is_named_as_such() -> None:
     with pytest.raises(OSError, match="No space left on device"):
         _write_vectors(np.zeros((99, 99), np.float16), Path("/dev/full"))
+    assert [(row["key"], row["status"]) for row in read_ledger(given["ledger"])] == [("clip", "ok"), ("gone", "failed")]
+
+
+def test_a_broken_reference_picture_fails_alone_and_is_named(means: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "references"
+    (folder / "Ada").mkdir(parents=True)
+    write_image(folder / "Ada" / "1.png", np.full((9, 12, 3), 100, np.uint8))
+    whole = (folder / "Ada" / "1.png").read_bytes()
+    (folder / "Ada" / "2.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "Ada" / "3.png").write_bytes(b"")
+    (folder / "Ada" / "4.png").write_text("no picture")
+    given = arguments(means, tmp_path)
+    embed_references(folder, **given)
+    assert read_table(given["table"], Embeddings)["key"].to_list() == ["Ada/1.png"]
+    outcomes = {row["key"]: row for row in read_ledger(given["ledger"])}
+    assert {key: row["status"] for key, row in outcomes.items() if row["status"] != "ok"} == {
+        f"Ada/{number}.png": "failed" for number in (2, 3, 4)
+    }
+    assert all(str(folder / key) in row["detail"] for key, row in outcomes.items() if row["status"] == "failed")
