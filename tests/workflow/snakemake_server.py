@@ -31,8 +31,8 @@ SOURCES = Path(__file__).parents[2] / "src"
 # Their imports start no threads. The checks of pandera import hypothesis, if it is installed. Ultralytics is not among them: a
 # job must prepare its import, see `offline`.
 LIBRARIES = (
-    "av cv2 matplotlib.pyplot numpy pandera.backends.polars.builtin_checks pandera.polars polars psutil pydantic smart_open"
-    " torch torchvision"
+    "av cv2 matplotlib.pyplot numba numpy pandera.backends.polars.builtin_checks pandera.polars polars psutil pydantic"
+    " scipy.optimize scipy.stats smart_open torch torchvision"
 )
 
 
