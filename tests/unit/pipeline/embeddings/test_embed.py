@@ -14,8 +14,7 @@ from tessera.core.ledger import read_ledger
 from tessera.core.provenance import sha256_file
 from tessera.imaging.encode import write_video
 from tessera.imaging.images import write_image
-from tessera.pipeline.embeddings.embed import _write_vectors, embed_clips, embed_dataset, embed_pictures
-from tessera.pipeline.embeddings.embed import embed_clips, embed_dataset, embed_pictures, embed_references
+from tessera.pipeline.embeddings.embed import _write_vectors, embed_clips, embed_dataset, embed_pictures, embed_references
 from tessera.pipeline.embeddings.settings import EmbeddingSettings
 from tessera.records.tables.annotation import Images
 from tessera.records.tables.classification import Pictures
@@ -218,7 +217,6 @@ def test_a_clip_has_the_mean_of_the_vectors_of_its_frames(means: Path, tmp_path:
 def test_a_full_disk_is_named_as_such() -> None:
     with pytest.raises(OSError, match="No space left on device"):
         _write_vectors(np.zeros((99, 99), np.float16), Path("/dev/full"))
-    assert [(row["key"], row["status"]) for row in read_ledger(given["ledger"])] == [("clip", "ok"), ("gone", "failed")]
 
 
 def test_a_broken_reference_picture_fails_alone_and_is_named(means: Path, tmp_path: Path) -> None:
