@@ -1,7 +1,7 @@
 # Identities: who or what the crops show, by reference pictures, clusters of vectors, and decisions of people.
 
 from tessera.core.definitions import code_digest
-from tessera.core.files import IMAGE_SUFFIXES, files_below
+from tessera.core.files import IMAGE_SUFFIXES, check_there, files_below
 from tessera.pipeline.identities.admit import check_named
 from tessera.records.identities import read_identity_decisions, read_references
 

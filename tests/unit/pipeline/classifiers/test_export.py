@@ -199,7 +199,7 @@ def test_an_evaluation_writes_metrics_predictions_and_figures(exported: Exported
     assert all((tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes() for file in files)
     content = json.loads((tmp_path / "a/metrics.json").read_text())
     assert set(content["splits"]) == {"val", "test"} and content["epochs"] == 4
-    kind = {"curves.png"} | (
+    kind = {"epochs.png"} | (
         {f"{figure}_{split}.png" for figure in ("confusion", "calibration", "precision_recall") for split in ("val", "test")}
         if exported.settings.classes
         else {"scores_val.png", "scores_test.png"}
