@@ -70,7 +70,16 @@ def begin(project: Project, failed: int = 0, labelled: bool = True) -> Path:
         write_hub(labels / "annotations.parquet", labels / "images.parquet", rows if labelled else [])
     (results / "duplicates").mkdir()
     write_table(pl.DataFrame(schema=types(Duplicates)), Duplicates, results / "duplicates" / "duplicates.parquet")
-    known = {"shard": "", "status": "admitted", "reason": "", "content": "general", "rights": "CC0", "consent": "", "use": []}
+    known = {
+        "shard": "",
+        "status": "admitted",
+        "reason": "",
+        "content": "general",
+        "rights": "CC0",
+        "consent": "",
+        "use": [],
+        "series": "",
+    }
     known |= {"kind": "video", "sha256": "", "size": 1}
     table = [dict.fromkeys(types(Sources)) | known | source for source in SOURCES]
     (results / "sources").mkdir()

@@ -162,7 +162,6 @@ CHANGES: dict[str, Change] = {
     "how the mosaics in footage are restored": setting("preview.restore.feather", 0.1),
     "which mosaics in footage are restored": setting("preview.restore.choose", {"confidence": 0, "minimum": 0.1}),
     "a setting of the report": setting("report.blur", "all"),
-    "the date of publication": setting("croissant.date", "2026-11-23"),
     "a caption of the report": a_caption,
     "how many trainings are kept": setting("trainings.keep", 1),
     "the fractions of the splits": setting("splits.val", 0.3),

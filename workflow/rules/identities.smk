@@ -2,6 +2,7 @@
 
 from tessera.core.definitions import code_digest
 from tessera.core.files import IMAGE_SUFFIXES, check_there, files_below
+from tessera.core.provenance import fingerprint
 from tessera.pipeline.identities.admit import check_named
 from tessera.records.identities import read_identity_decisions, read_references
 

@@ -44,7 +44,7 @@ hostile = st.text(st.characters(codec="utf-8"), min_size=1) | st.sampled_from(
 sources = st.builds(
     ListedSource,
     source=hostile.filter(lambda text: not text.startswith(SETS)),
-    path=hostile,
+    path=hostile.filter(lambda text: "://" not in text),
     content=st.sampled_from(["general", "adult"]),
     rights=hostile,
     consent=hostile,
