@@ -361,7 +361,7 @@ def image_set(name: str, config: Config, series: str | None = None) -> Dataset:
         layout=replace(IMAGE_SETS, folders=tuple(layout for layout, own in settings["layouts"].items() if own is not None)),
         rooms=(),
         gates=("frames", *(room for room, needed in needs.items() if needed)),
-        made_by=("sources", "frames", "duplicates", "splits", "crops", "tagger", f"image_sets.{name}"),
+        made_by=("sources", "frames", "duplicates", "splits", "crops", "tagger", "identities", f"image_sets.{name}"),
         story="Sampled frames and crops of them are selected by the rules in ``image_sets``, scaled down and encoded.",
         remedy=f"Change `image_sets.{name}.select`",
         is_made=lambda config: True,
