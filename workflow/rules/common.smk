@@ -85,8 +85,14 @@ READABLE = [
     or name != file_name(config["ask"]["answers"])
     or files_below(Path(each["path"]))
 ]
-# The shards whose frames can have labels: all or, if no folder of such labels is set, none.
-LABELLED = SHARDS if config["annotations"]["frame_labels"] else []
+# The shards whose frames can have labels: all or, if there is neither a folder of such labels nor a frame that is known to show
+# nothing, none.
+LABELLED = (
+    SHARDS
+    if config["annotations"]["frame_labels"]
+    or any(each.decision == "negative" for each in FRAME_DECISIONS.values())
+    else []
+)
 # The values of the wildcards in the paths of the catalogue.
 PLACES = {
     "shard": SHARDS,

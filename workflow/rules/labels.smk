@@ -170,6 +170,16 @@ rule image_labels:
         "<results>/gates/image_labels.json",
 
 
+def negatives_of_shard(wildcards):
+    """Return the decisions that frames of a shard show no region."""
+    names = {file_name(source.source) for source in SHARDS[wildcards.shard]}
+    return [
+        decision.model_dump()
+        for key, decision in FRAME_DECISIONS.items()
+        if decision.decision == "negative" and key.rpartition("-")[0] in names
+    ]
+
+
 rule import_frame_labels:
     input:
         frames="<results>/frames/{shard}/frames.parquet",
@@ -189,6 +199,7 @@ rule import_frame_labels:
         watched=watched_frame_labels,
         classes=verbatim(lookup(dpath="annotations/classes", within=config)),
         min_area=lookup(dpath="annotations/min_area", within=config),
+        negatives=negatives_of_shard,
         code=code_digest("tessera.pipeline.labels.frames:import_frame_labels"),
     script:
         "../scripts/import_frame_labels.py"

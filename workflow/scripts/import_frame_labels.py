@@ -4,10 +4,17 @@ from pathlib import Path
 
 from tessera.core.job import job
 from tessera.pipeline.labels.frames import import_frame_labels
+from tessera.records.decisions import Decision
 
 with job(snakemake) as (inputs, outputs, params):
     folder = Path(params.folder) if params.folder else None
     place = Path(snakemake.output.unsampled)
     import_frame_labels(
-        **vars(inputs), folder=folder, classes=params.classes, min_area=params.min_area, place=place, **vars(outputs)
+        **vars(inputs),
+        folder=folder,
+        classes=params.classes,
+        min_area=params.min_area,
+        negatives={row["key"]: Decision(**row) for row in params.negatives},
+        place=place,
+        **vars(outputs),
     )

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from tessera.core.errors import TesseraError
 from tessera.core.files import file_name
 from tessera.core.tsv import read_sheet, refuse
+from tessera.records.log import UNDO, Entry, in_force
 
 DEFAULT = Path("config/decisions.tsv")
 CLIP = re.compile(r"(.+)-(\d+)-(\d+)", re.DOTALL)  # source, first frame and track
@@ -25,12 +26,15 @@ class Decision(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     key: str = Field(min_length=1, description="key of a clip, of a frame or of a picture of a classifier")
-    decision: Literal["keep", "drop", "relabel"]
+    decision: Literal["keep", "drop", "relabel", "negative", "undo"]
     reason: str = Field("", description="why; any text")
     who: str = Field(min_length=1, description="who decided")
     when: str = Field(description="date in the form 2024-12-31")
-    classifier: str = Field("", description="classifier that the decision is for; empty: a decision on a clip or a frame")
+    classifier: str = Field(
+        "", validate_default=True, description="classifier that the decision is for; empty: a decision on a clip or a frame"
+    )
     label: str = Field("", validate_default=True, description="class or score that a picture gets; of `relabel` alone")
+    overrules: str = Field("", description="person whose decision it replaces, because the two disagree")
 
     @field_validator("key")
     @classmethod
@@ -48,6 +52,13 @@ class Decision(BaseModel):
             day = ""
         if day != value:
             raise ValueError("should be a date such as 2024-12-31")
+        return value
+
+    @field_validator("classifier")
+    @classmethod
+    def _not_of_negatives(cls, value: str, info: ValidationInfo) -> str:
+        if value and info.data.get("decision") == "negative":
+            raise ValueError("should be empty, because `negative` is a decision on a frame")
         return value
 
     @field_validator("label")
@@ -75,9 +86,10 @@ class Place(NamedTuple):
 def read_decisions(path: Path, classifiers: Mapping[str, Any]) -> list[Decision]:
     """Return the decisions in the file `path`. `tessera.core.tsv.read_sheet` describes the format.
 
+    The table is a log, see `records.log.in_force`; the decisions that count are returned, without the column `overrules`.
     `classifiers`: by name, the list of their classes, or `{"least": …, "most": …}` for a score. There are no decisions if the
     default file does not exist. Raises `TesseraError` that lists every fault with its line, such as a label that the classifier
-    does not know.
+    does not know, or two people who disagree.
     """
     fix = "set `decisions` to your table of decisions"
     try:
@@ -86,16 +98,20 @@ def read_decisions(path: Path, classifiers: Mapping[str, Any]) -> list[Decision]
         if Path(path) == DEFAULT:
             return []
         raise TesseraError(f"{path}: no such table of decisions; {fix} (see config/README.md)") from None
-    lines: dict[tuple[str, str], int] = {}
-    for line, row in sheet.texts:
-        key, classifier = row.get("key", ""), row.get("classifier", "")
-        if key and (first := lines.setdefault((key, classifier), line)) != line:
-            sheet.faults.append((line, f"{key!r} is already on line {first}"))
-    for line, decision in sheet.rows:
+    found, disagreements = in_force(sheet.rows, entry_of)
+    sheet.faults.extend(disagreements)
+    for line, decision in found:
         if decision.label and (fault := _unknown(decision.label, classifiers.get(decision.classifier))):
             sheet.faults.append((line, f"label: {decision.classifier!r} {fault}; given: {decision.label!r}"))
     refuse(path, sheet.faults)
-    return [decision for _, decision in sheet.rows]
+    # Who else was overruled changes no result.
+    return [decision.model_copy(update={"overrules": ""}) for _, decision in found]
+
+
+def entry_of(decision: Decision) -> Entry:
+    """Return what a row of the table says, for `records.log.in_force`."""
+    says = () if decision.decision == UNDO else (decision.decision, decision.label)
+    return Entry((decision.key, decision.classifier), decision.who, says, decision.overrules)
 
 
 def _unknown(label: str, labels: Sequence[str] | Mapping[str, float] | None) -> str:
@@ -114,7 +130,8 @@ def _unknown(label: str, labels: Sequence[str] | Mapping[str, float] | None) -> 
 def split_decisions(decisions: Iterable[Decision], sources: Iterable[str]) -> tuple[dict[str, Decision], dict[str, Decision]]:
     """Return the decisions on clips and the decisions on frames, by their keys.
 
-    A decision is on a frame if its key is the key of a frame of one of the `sources`. Those that name a classifier are neither.
+    A decision is on a frame if its key is the key of a frame of one of the `sources`, or if it is `negative`. Those that name a
+    classifier are neither.
     """
     known = {file_name(source) for source in sources}
     clips: dict[str, Decision] = {}
@@ -123,7 +140,8 @@ def split_decisions(decisions: Iterable[Decision], sources: Iterable[str]) -> tu
         if decision.classifier:
             continue
         frame = FRAME.fullmatch(decision.key)
-        (frames if frame and frame[1] in known else clips)[decision.key] = decision
+        is_on_frame = decision.decision == "negative" or (frame and frame[1] in known)
+        (frames if is_on_frame else clips)[decision.key] = decision
     return clips, frames
 
 

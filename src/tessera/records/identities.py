@@ -12,6 +12,7 @@ from tessera.core.errors import TesseraError
 from tessera.core.files import IMAGE_SUFFIXES, SPECIAL, files_below, quoted
 from tessera.core.messages import shortened
 from tessera.core.tsv import read_sheet, refuse
+from tessera.records.log import UNDO, Entry, in_force
 
 DEFAULT = Path("config/identities.tsv")
 FORBIDDEN = '/\\,+:*?"<>|'  # separators of paths and of lists of names, and what some file systems do not allow
@@ -101,11 +102,12 @@ class IdentityDecision(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     target: str = Field(min_length=1, description="name of a cluster or an identity, or key of a crop")
-    action: Literal["rename", "merge", "move", "reject"]
-    to: str = Field("", validate_default=True, description="identity that it becomes or joins; empty for `reject`")
+    action: Literal["rename", "merge", "move", "reject", "undo"]
+    to: str = Field("", validate_default=True, description="identity that it becomes or joins; empty for `reject` and `undo`")
     by: str = Field(min_length=1, description="who decided")
     date: str = Field(description="in the form 2024-12-31")
     note: str = Field("", description="why; any text")
+    overrules: str = Field("", description="person whose decision it replaces, because the two disagree")
 
     @field_validator("target")
     @classmethod
@@ -118,9 +120,9 @@ class IdentityDecision(BaseModel):
     @field_validator("to")
     @classmethod
     def _is_a_name(cls, value: str, info: ValidationInfo) -> str:
-        if info.data.get("action") == "reject":
+        if info.data.get("action") in {"reject", UNDO}:
             if value:
-                raise ValueError("should be empty, because what is rejected has no identity")
+                raise ValueError(f"should be empty, because `{info.data['action']}` names no identity")
         elif fault := identity_fault(value):
             raise ValueError(fault)
         elif value == info.data.get("target"):
@@ -142,8 +144,9 @@ class IdentityDecision(BaseModel):
 def read_identity_decisions(path: Path) -> list[IdentityDecision]:
     """Return the decisions about identities in the file `path`. `tessera.core.tsv.read_sheet` describes the format.
 
-    There are none if the default file does not exist. Raises `TesseraError` that lists every fault with its line, such as two
-    decisions about one target, two targets that are renamed to one name, and decisions that lead in a circle.
+    The table is a log, see `records.log.in_force`; the decisions that count are returned, without the column `overrules`. There
+    are none if the default file does not exist. Raises `TesseraError` that lists every fault with its line, such as two people
+    who disagree, two targets that are renamed to one name, and decisions that lead in a circle.
     """
     fix = "set `identities.decisions` to your table of decisions"
     try:
@@ -152,13 +155,11 @@ def read_identity_decisions(path: Path) -> list[IdentityDecision]:
         if Path(path) == DEFAULT:
             return []
         raise TesseraError(f"{path}: no such table of identities; {fix} (see config/README.md)") from None
-    lines: dict[str, int] = {}
-    for line, row in sheet.texts:
-        if (target := row.get("target", "")) and (first := lines.setdefault(target, line)) != line:
-            sheet.faults.append((line, f"{target!r} is already on line {first}; remove one of the two decisions"))
+    found, disagreements = in_force(sheet.rows, entry_of)
+    sheet.faults.extend(disagreements)
     names: dict[str, int] = {}
-    onward = {each.target: each.to for _, each in sheet.rows if each.action != "move"}
-    for line, decision in sheet.rows:
+    onward = {each.target: each.to for _, each in found if each.action != "move"}
+    for line, decision in found:
         if decision.action == "rename" and (first := names.setdefault(decision.to, line)) != line:
             sheet.faults.append((line, f"line {first} also renames to {decision.to!r}; use `merge` here to join the two"))
         passed = [decision.target]
@@ -169,7 +170,13 @@ def read_identity_decisions(path: Path) -> list[IdentityDecision]:
                 break
             passed.append(follower)
     refuse(path, sheet.faults)
-    return [decision for _, decision in sheet.rows]
+    return [decision.model_copy(update={"overrules": ""}) for _, decision in found]
+
+
+def entry_of(decision: IdentityDecision) -> Entry:
+    """Return what a row of the table says, for `records.log.in_force`."""
+    says = () if decision.action == UNDO else (decision.action, decision.to)
+    return Entry((decision.target,), decision.by, says, decision.overrules)
 
 
 def final_names(decisions: Iterable[IdentityDecision]) -> Mapping[str, str]:

@@ -81,7 +81,7 @@ def import_frames(folder: Path, labels: Path) -> tuple[dict[str, str], list[str]
     outputs = {name: folder / name for name in ("images", "annotations", "unsampled", "ledger")}
     shutil.rmtree(outputs["unsampled"], ignore_errors=True)
     tables = (folder / "frames", folder / "sources", folder / "pictures")
-    import_frame_labels(*tables, labels, ["nsfw"], 16, Path("unsampled"), **outputs)
+    import_frame_labels(*tables, labels, ["nsfw"], 16, {}, Path("unsampled"), **outputs)
     return {row["key"]: row["reason"] for row in read_ledger(outputs["ledger"])}, sorted(
         read_table(outputs["images"], Images)["key"]
     )

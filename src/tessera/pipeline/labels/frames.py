@@ -20,6 +20,7 @@ from tessera.records.annotation.formats.labelme import drawn_size, read_labelme,
 from tessera.records.annotation.hub import Origin, write_hub
 from tessera.records.annotation.label_files import frame_answers, frame_label_files, naming, read_label_file
 from tessera.records.annotation.model import ImageAnnotations, remark
+from tessera.records.decisions import Decision
 from tessera.records.tables.footage import Frames, Sources
 from tessera.records.tables.table import read_table
 
@@ -33,6 +34,7 @@ def import_frame_labels(
     folder: Path | None,
     classes: Sequence[str],
     min_area: int,
+    negatives: Mapping[str, Decision],
     place: Path,
     images: Path,
     annotations: Path,
@@ -43,7 +45,8 @@ def import_frame_labels(
 
     `frames`: `tables.Frames`. `sources`: `tables.Sources`. `pictures`: the folder with the images of the frames. `folder`: the
     folder with the folders of label files, see `frame_label_files`, and with exports of Label Studio, see `frame_answers`. Each
-    label file is named after the key of its frame, and each task of an export states it.
+    label file is named after the key of its frame, and each task of an export states it. `negatives`: decisions, by the keys of
+    frames, that these frames show no region. A frame with a label keeps it.
 
     `ledger` gets one row per label file or task, with the key of the frame. A row that is `ok` with a reason lost some of its
     labels. A frame that was labelled but not sampled is read from its source at full size and stored in the folder
@@ -61,7 +64,10 @@ def import_frame_labels(
         for source in read_table(sources, Sources).iter_rows(named=True):
             labels = sorted(frame_label_files(folder, source["source"]), key=lambda path: (path.stem, path))
             answers = frame_answers(folder, source["source"])
-            missing = {*(label.stem for label in labels), *answers} - frame_of.keys()
+            own = {
+                key: decision for key, decision in negatives.items() if key.rpartition("-")[0] == file_name(source["source"])
+            }
+            missing = {*(label.stem for label in labels), *answers, *own} - frame_of.keys()
             frame_of |= {frame["key"]: frame for frame in _read_unsampled(source, missing, unsampled, place)}
             seen: dict[str, Path] = {}
             for label in progress(labels, unit="label files"):
@@ -95,6 +101,11 @@ def import_frame_labels(
                     check_usable(answer, kept, lost, task.where)
                     found.append((replace(answer, annotations=kept), _origin(frame, source)))
                     remark(note, losses + lost)
+            for key in sorted(own.keys() - seen.keys() - answers.keys()):
+                with rows.item(key) as note:
+                    frame = _frame(key, f"the decision on {key!r}", source, frame_of)
+                    found.append((ImageAnnotations(key, frame["width"], frame["height"]), _origin(frame, source)))
+                    note |= {"reason": "negative by decision", "detail": str(own[key])}
     tell_unknown(unknown, "shapes", "label files", classes, FIX)
     write_hub(annotations, images, found)
 

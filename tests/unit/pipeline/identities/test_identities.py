@@ -191,12 +191,13 @@ def test_names_that_folders_and_captions_cannot_have_are_refused_with_their_line
 def test_conflicts_are_refused_with_their_lines(tmp_path: Path) -> None:
     path = tmp_path / "identities.tsv"
     lines = ["a\tmerge\tb", "b\tmerge\ta", "c\trename\tE", "d\trename\tE", "a\treject\t"]
-    path.write_text(HEADER + "".join(f"{line}\tBo\t2026-01-31\t\n" for line in lines))
+    people = ["Bo", "Bo", "Bo", "Bo", "Ada"]
+    path.write_text(HEADER + "".join(f"{line}\t{by}\t2026-01-31\t\n" for line, by in zip(lines, people, strict=True)))
     with pytest.raises(TesseraError) as error:
         read_identity_decisions(path)
     said = str(error.value)
     assert "line 5: line 4 also renames to 'E'" in said
-    assert "line 6: 'a' is already on line 2" in said
+    assert "line 6: 'a': Ada says reject, but Bo says merge b on line 2; agree" in said
     path.write_text(HEADER + "".join(f"{line}\tBo\t2026-01-31\t\n" for line in lines[:2]))
     with pytest.raises(TesseraError, match="is a circle"):
         read_identity_decisions(path)

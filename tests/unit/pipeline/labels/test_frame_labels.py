@@ -18,6 +18,7 @@ from tessera.imaging.images import read_image
 from tessera.pipeline.labels.frames import import_frame_labels
 from tessera.pipeline.labels.settings import unclaimed_labels
 from tessera.records.annotation.label_files import frame_exports, frame_label_folders, labelled_frames
+from tessera.records.decisions import Decision
 from tessera.records.tables.annotation import Annotations, Images
 from tessera.records.tables.footage import Frames, Sources
 from tessera.records.tables.table import read_table, types, write_table
@@ -37,7 +38,9 @@ def write_label(path: Path, label: str = "nsfw", factor: float = 1, height: int 
 PLACE = Path("results/unsampled")
 
 
-def import_labels(folder: Path, source: str, reason: str = "") -> tuple[dict[str, str], pl.DataFrame]:
+def import_labels(
+    folder: Path, source: str, reason: str = "", negatives: dict[str, Decision] | None = None
+) -> tuple[dict[str, str], pl.DataFrame]:
     """Import the labels in `folder/labels` for frames of the video `source`; return the reasons by key, and the images."""
     write_video(folder / "film.mp4", [np.full((HEIGHT, WIDTH, 3), 20 * index, np.uint8) for index in range(8)], 24)
     known = {"source": source, "shard": "film", "path": str(folder / "film.mp4"), "kind": "video", "reason": reason}
@@ -55,7 +58,15 @@ def import_labels(folder: Path, source: str, reason: str = "") -> tuple[dict[str
     write_table(pl.DataFrame(schema=types(Frames)), Frames, folder / "frames")
     outputs = {name: folder / name for name in ("images", "annotations", "unsampled", "ledger")}
     import_frame_labels(
-        folder / "frames", folder / "sources", folder / "pictures", folder / "labels", ["nsfw"], 16, PLACE, **outputs
+        folder / "frames",
+        folder / "sources",
+        folder / "pictures",
+        folder / "labels",
+        ["nsfw"],
+        16,
+        negatives or {},
+        PLACE,
+        **outputs,
     )
     return {row["key"]: row["reason"] for row in read_ledger(outputs["ledger"])}, read_table(outputs["images"], Images)
 
@@ -68,6 +79,16 @@ def test_a_labelled_frame_is_read_from_its_source(tmp_path: Path) -> None:
     assert reasons == {"film-0000003": "", "film-0000099": "no such frame"}
     assert images["path"].to_list() == [(PLACE / "film-0000003.jpg").as_posix()]
     assert abs(float(read_image(tmp_path / "unsampled" / "film-0000003.jpg").mean()) - 60) < 4
+
+
+def test_a_frame_is_known_to_show_nothing_by_decision_unless_it_has_a_label(tmp_path: Path) -> None:
+    write_label(tmp_path / "labels" / "film" / "film-0000003.json")
+    keys = ("film-0000003", "film-0000005", "film-0000099", "other-0000001")
+    said = {key: Decision(key=key, decision="negative", who="Ada", when="2026-01-31") for key in keys}
+    reasons, images = import_labels(tmp_path, "film", negatives=said)
+    assert reasons == {"film-0000003": "", "film-0000005": "negative by decision", "film-0000099": "no such frame"}
+    assert images["key"].to_list() == ["film-0000003", "film-0000005"]
+    assert set(read_table(tmp_path / "annotations", Annotations)["key"]) == {"film-0000003"}
 
 
 def test_a_label_may_be_drawn_on_the_frame_at_another_size(tmp_path: Path) -> None:

@@ -1,0 +1,117 @@
+"""Tables of decisions are logs: a row is added for each decision, and the last row of each person about something counts."""
+
+import csv
+import fcntl
+import io
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from tessera.core.errors import TesseraError
+from tessera.core.tsv import Fault
+
+T = TypeVar("T")
+UNDO = "undo"  # the decision that takes back the last one of the same person
+
+
+class Entry(NamedTuple):
+    """What a row of a log says."""
+
+    about: tuple[str, ...]  # what it decides on
+    who: str
+    says: tuple[str, ...]  # what was decided; empty if the row takes back what the person decided before
+    overrules: str  # the person whose decision it replaces; empty: nobody's
+
+
+def in_force(rows: Iterable[tuple[int, T]], entry: Callable[[T], Entry]) -> tuple[list[tuple[int, T]], list[Fault]]:
+    """Return those of `rows`, in order and each with its line, that count, and a fault for each disagreement of two people.
+
+    `entry` tells what a row says. The last row of a person about something replaces those before, and one that takes a decision
+    back removes them. Of several people who agree, the first counts. If they disagree, one of them has to overrule the other.
+    """
+    standing: dict[tuple[str, ...], dict[str, tuple[int, T]]] = {}
+    for line, row in rows:
+        said = entry(row)
+        people = standing.setdefault(said.about, {})
+        people.pop(said.who, None)
+        if said.says:
+            people.pop(said.overrules, None)
+            people[said.who] = line, row
+    found, faults = [], []
+    for about, people in standing.items():
+        if not people:
+            continue
+        first, *others = people.values()
+        found.append(first)
+        one = entry(first[1])
+        for line, row in others:
+            if (other := entry(row)).says != one.says:
+                told = f"{about[0]!r}: {other.who} says {_said(other)}, but {one.who} says {_said(one)} on line {first[0]}"
+                faults.append((line, f"{told}; agree, or write {one.who!r} into the column `overrules` of this line"))
+    return sorted(found, key=lambda each: each[0]), faults
+
+
+def _said(entry: Entry) -> str:
+    return " ".join(filter(None, entry.says))
+
+
+@contextmanager
+def sole_writer(path: Path) -> Iterator[int]:
+    """Yield a descriptor of the file `path`, to read and to append, while no other process has it. A missing file is made."""
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def append_row(path: Path, row: Mapping[str, str], columns: Sequence[str]) -> None:
+    """Append `row` to the tab-separated table `path`, and return when the disk has it. The file is valid at every moment.
+
+    The row is written with its line end in one call, below a header that lists `columns` if there is none yet. The order of the
+    columns in the file counts. If the disk is full, the file stays as it was, and `OSError` is raised. Raises `TesseraError` if
+    the file lacks a column that the row needs.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with sole_writer(path) as descriptor:
+        before = os.fstat(descriptor).st_size
+        header = _header(path)
+        if missing := [name for name, value in row.items() if value and name not in (header or columns)]:
+            raise TesseraError(f"{path}: the table has no column {', '.join(map(repr, missing))}; add it to the header")
+        lines = b"" if not before or os.pread(descriptor, 1, before - 1) == b"\n" else b"\n"
+        if not header:
+            lines += _line(columns)
+        lines += _line([row.get(name, "") for name in header or columns])
+        try:
+            if os.write(descriptor, lines) != len(lines):
+                raise OSError(28, "No space left on device", str(path))
+            os.fsync(descriptor)
+        except OSError:
+            os.ftruncate(descriptor, before)
+            raise
+    if not before:
+        _sync(path.parent)
+
+
+def _header(path: Path) -> list[str]:
+    """Return the columns of the table at `path`; none if it has no header yet."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        line = next((line for line in file if not line.startswith("#")), "")
+    return [name.strip() for name in next(csv.reader([line], delimiter="\t"), [])]
+
+
+def _line(fields: Sequence[Any]) -> bytes:
+    file = io.StringIO(newline="")
+    csv.writer(file, delimiter="\t", lineterminator="\n").writerow(fields)
+    return file.getvalue().encode()
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
