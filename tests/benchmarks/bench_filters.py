@@ -10,12 +10,14 @@ import numpy as np
 import polars as pl
 
 from tessera.imaging.encode import write_video
+from tessera.imaging.masks import encode_rle
 from tessera.imaging.video import read_frames, read_packets
 from tessera.pipeline.clips.scoring import score_clips
 from tessera.pipeline.filters.filtering import FilterSettings, filter_clips
 from tessera.pipeline.filters.similar import PLACES, find_similar
 from tessera.records.tables.clips import Clips, Scores
 from tessera.records.tables.footage import Sources
+from tessera.records.tables.scenes import SceneFrames
 from tessera.records.tables.table import read_table, types, write_table
 
 COUNT, SHARDS = 25_000, 100
@@ -27,6 +29,7 @@ def row(key: str, **values: Any) -> dict[str, Any]:
     usual = {pl.String: "", pl.Int64: 1, pl.Float64: 1.0}
     found: dict[str, Any] = {name: usual.get(kind) for name, kind in types(Clips).items()}
     found |= {"key": key, "frames": FRAMES, "width": 360, "height": 320, "detected": FRAMES}
+    found |= {"frame_width": 640, "frame_height": 360}
     found |= {"time": [number / 30 for number in range(FRAMES)], "pts": list(range(FRAMES))}
     found |= {"crops": [[0, 0, 360, 320]] * FRAMES, "pads": [[0, 0, 0, 0]] * FRAMES}
     return found | values
@@ -49,7 +52,12 @@ def test_measuring_a_clip_costs_no_more_than_reading_it_twice(tmp_path: Path) ->
         write_video(tmp_path / "images" / f"{key}.mp4", frames, 30, quality=15)
     write_table(pl.DataFrame([row(key) for key in keys], schema=types(Clips)), Clips, tmp_path / "clips.parquet")
     outputs = tmp_path / "scores.parquet", tmp_path / "scores.jsonl"
-    inputs = tmp_path / "clips.parquet", tmp_path / "images"
+    mask = {"x0": 0, "y0": 0, "x1": 9, "y1": 9, "time": 0.0, "rle": encode_rle(np.ones((360, 640), np.uint8))}
+    masks = [
+        {**dict.fromkeys(types(SceneFrames)), **mask, "key": key, "index": index} for key in keys for index in range(FRAMES)
+    ]
+    write_table(pl.DataFrame(masks, schema=types(SceneFrames)), SceneFrames, tmp_path / "scene_frames.parquet")
+    inputs = tmp_path / "clips.parquet", tmp_path / "scene_frames.parquet", tmp_path / "images"
     best = [float("inf")] * 2
     for _ in range(3):
         start = time.monotonic()
@@ -111,7 +119,7 @@ def test_25_000_clips_are_filtered_in_seconds(tmp_path: Path) -> None:
     sources = [{name: {**usual, "source": source}.get(name) for name in types(Sources)} for source in names]
     write_table(pl.DataFrame(sources, schema=types(Sources)), Sources, tmp_path / "sources.parquet")
     one_clip = pl.DataFrame([row("")], schema=types(Clips))
-    good = {"looked": 16, "sharpness": 99.0, "brightness": 0.5, "clipped": 0.0, "blockiness": 1.1, "motion": 0.1}
+    good = {"looked": 16, "sharpness": 99.0, "brightness": 0.5, "clipped": 0.0, "blockiness": 1.1, "motion": 0.1, "jump": 0.1}
     one_score = pl.DataFrame([{**dict.fromkeys(types(Scores)), **good, "key": "", "hashes": []}], schema=types(Scores))
     clips, scores = [], []
     for name, own in zip(names, np.array_split(signatures, SHARDS), strict=True):

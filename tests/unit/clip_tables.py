@@ -8,8 +8,10 @@ import numpy as np
 import polars as pl
 
 from tessera.imaging.encode import write_video
+from tessera.imaging.masks import encode_rle
 from tessera.records.tables.clips import Clips, Scores
 from tessera.records.tables.footage import Sources
+from tessera.records.tables.scenes import SceneFrames
 from tessera.records.tables.table import types, write_table
 
 
@@ -26,9 +28,21 @@ def clip(key: str, frames: int = 30, size: tuple[int, int] = (64, 64), rate: flo
 
 
 def write_clips(folder: Path, clips: Sequence[dict[str, Any]], pictures: dict[str, Sequence[np.ndarray]]) -> None:
-    """Write `clips.parquet` and `images/KEY.mp4` to `folder`; a clip without pictures has no video."""
+    """Write `clips.parquet`, `scene_frames.parquet` and `images/KEY.mp4` to `folder`; a clip without pictures has no video.
+
+    The masks cover the whole frames.
+    """
     (folder / "images").mkdir(parents=True, exist_ok=True)
     write_table(pl.DataFrame(clips, schema=types(Clips)), Clips, folder / "clips.parquet")
+    places = []
+    for row in clips:
+        width, height = row["frame_width"], row["frame_height"]
+        place = {"key": row["key"], "time": 0.0, "rle": encode_rle(np.ones((height, width), np.uint8))}
+        place |= {"x0": 0, "y0": 0, "x1": width, "y1": height}
+        places += [
+            {**dict.fromkeys(types(SceneFrames)), **place, "index": row["first"] + each} for each in range(row["frames"])
+        ]
+    write_table(pl.DataFrame(places, schema=types(SceneFrames)), SceneFrames, folder / "scene_frames.parquet")
     for row in clips:
         if row["key"] in pictures:
             write_video(folder / "images" / f"{row['key']}.mp4", iter(pictures[row["key"]]), row["rate"], quality=1)
@@ -36,7 +50,7 @@ def write_clips(folder: Path, clips: Sequence[dict[str, Any]], pictures: dict[st
 
 def score(key: str, hashes: Sequence[int] = (0,), **values: Any) -> dict[str, Any]:
     """Return a row of `tables.Scores` that passes all filters."""
-    good = {"looked": 16, "sharpness": 500.0, "brightness": 0.5, "clipped": 0.0, "blockiness": 1.1, "motion": 0.1}
+    good = {"looked": 16, "sharpness": 500.0, "brightness": 0.5, "clipped": 0.0, "blockiness": 1.1, "motion": 0.1, "jump": 0.1}
     return dict.fromkeys(types(Scores)) | {"key": key, **good, "hashes": list(hashes), **values}
 
 

@@ -64,6 +64,7 @@ with job(snakemake) as (inputs, outputs, params):
     )
     score_clips(
         clips=outputs.clips,
+        scene_frames=outputs.scene_frames,
         images=outputs.images,
         detectors={
             name: partial(

@@ -4,6 +4,9 @@ The pictures are the luma of frames of the clip without their black padding: uin
 `tessera.imaging.sharpness.luma`.
 """
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 import numpy as np
 
 MOTION_SIDE = 64  # pixels
@@ -73,3 +76,15 @@ def motion(first: np.ndarray, second: np.ndarray, seconds: float) -> float:
 
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(first, second, None)  # type: ignore[call-overload]
     return float(np.linalg.norm(flow, axis=2).mean()) / MOTION_SIDE / seconds
+
+
+def jump(rles: Sequence[str], height: int, width: int) -> float:
+    """Return the largest change of a mask from one frame to the next, in [0, 1]: 1 minus the intersection over the union.
+
+    `rles`: COCO's compressed run lengths of the mask in each frame of a video of `height` by `width` pixels. A single mask
+    gives 0. A region that moves by a tenth of its size per frame gives about 0.2, and one that jumps to another place 1.
+    """
+    from pycocotools import mask as coco
+
+    masks = [{"size": [height, width], "counts": rle.encode("ascii")} for rle in rles]
+    return 1 - min((float(coco.iou([one], [other], [0])[0, 0]) for one, other in pairwise(masks)), default=1.0)

@@ -35,6 +35,7 @@ class Measured(NamedTuple):
 
 def score_clips(
     clips: Path,
+    scene_frames: Path,
     images: Path,
     detectors: Mapping[str, Callable[[], Detector]],
     quality: Path | None,
@@ -47,7 +48,8 @@ def score_clips(
 ) -> None:
     """Write the scores of each clip to `table` (`tables.Scores`); `ledger` gets one row per clip.
 
-    `clips`: `tables.Clips`; their videos are in the folder `images`. `samples`: the number of frames to measure in each clip,
+    `clips`: `tables.Clips`; their videos are in the folder `images`. `scene_frames`: `tables.SceneFrames` with the mask of each
+    frame. `samples`: the number of frames to measure in each clip,
     see `spread`. `detectors`: a function that loads the detector, by column of `tables.Scores`;
     detectors are loaded only if there are clips. `nsfw_classes`: the classes of the detector `nsfw` that count; all if empty.
     `quality`: an ONNX file for `QualityModel`, or None. `threads` read clips ahead of the models.
@@ -57,16 +59,19 @@ def score_clips(
     import polars as pl
 
     from tessera.records.tables.clips import Clips, Scores
+    from tessera.records.tables.scenes import SceneFrames
     from tessera.records.tables.table import read_table, types, write_table
 
-    cut = read_table(clips, Clips).select("key", "frames", "width", "height", "time", "pads").to_dicts()
+    columns = ("key", "frames", "width", "height", "time", "pads", "frame_width", "frame_height")
+    cut = read_table(clips, Clips).select(columns).to_dicts()
+    masks = dict(read_table(scene_frames, SceneFrames).sort("key", "index").group_by("key").agg("rle").iter_rows())
     models = {name: load() for name, load in detectors.items()} if cut else {}
     if "nsfw" in models and (unknown := sorted(set(nsfw_classes) - set(models["nsfw"].labels))):
         raise TesseraError(
             f"`scores.nsfw_classes` names {', '.join(unknown)}; the detector knows {', '.join(sorted(models['nsfw'].labels))}"
         )
     judge = QualityModel(quality) if quality and cut else None
-    measure = partial(_measure, images=images, samples=samples, shown=bool(models), judge=judge)
+    measure = partial(_measure, masks=masks, images=images, samples=samples, shown=bool(models), judge=judge)
     rows = []
     with Ledger(ledger) as book, ThreadPoolExecutor(threads) as pool:
         for clip, measuring in ahead(pool, measure, progress(cut, unit="clips"), threads):
@@ -87,8 +92,18 @@ def score_clips(
     write_table(pl.DataFrame(rows, schema=types(Scores)), Scores, table)
 
 
-def _measure(clip: Mapping[str, Any], images: Path, samples: int, shown: bool, judge: QualityModel | None) -> Measured:
-    """Measure `clip`, a row of `tables.Clips`. Raises `Failed` if it cannot be read or differs from its row."""
+def _measure(
+    clip: Mapping[str, Any],
+    masks: Mapping[str, Sequence[str]],
+    images: Path,
+    samples: int,
+    shown: bool,
+    judge: QualityModel | None,
+) -> Measured:
+    """Measure `clip`, a row of `tables.Clips`. `masks`: see `scores.jump`, by the key of the clip.
+
+    Raises `Failed` if the clip cannot be read or differs from its row.
+    """
     path = images / f"{clip['key']}.mp4"
     packets = packets_of(path, clip)
     looks = spread(packets.keyframe, samples)
@@ -120,6 +135,7 @@ def _measure(clip: Mapping[str, Any], images: Path, samples: int, shown: bool, j
         "looked": len(looks),
         **{name: round(float(np.median(column)), DIGITS) for name, column in columns.items()},
         "motion": round(float(np.mean(speeds)), DIGITS) if speeds else 0.0,
+        "jump": round(scores.jump(masks[clip["key"]], clip["frame_height"], clip["frame_width"]), DIGITS),
         "hashes": hashes,
     }
     return Measured(row, pictures, views)

@@ -28,7 +28,7 @@ AREA_FRACTION = (0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 SECONDS = (0, 1, 2, 3, 4, 6, 8)
 SIDES = (0, 64, 128, 256, 384, 512, 1024)  # pixels
 RIGHTS = ("content", "rights", "consent")  # columns of the manifest
-MEASURED = ("sharpness", "brightness", "clipped", "blockiness", "motion", "watermark", "mosaic", "nsfw", "quality")
+MEASURED = ("sharpness", "brightness", "clipped", "blockiness", "motion", "jump", "watermark", "mosaic", "nsfw", "quality")
 
 
 def describe_dataset(

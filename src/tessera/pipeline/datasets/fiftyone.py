@@ -12,7 +12,7 @@ from tessera.records.tables.splits import Splits
 from tessera.records.tables.table import read_table
 
 FRAMES = "frames"  # the folder of the frames of clips, beside the samples
-SCORES = ("sharpness", "brightness", "clipped", "blockiness", "motion", "watermark", "mosaic", "nsfw", "quality")
+SCORES = ("sharpness", "brightness", "clipped", "blockiness", "motion", "jump", "watermark", "mosaic", "nsfw", "quality")
 
 
 def write_fiftyone_images(

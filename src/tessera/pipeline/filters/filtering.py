@@ -34,6 +34,7 @@ class FilterSettings(Settings):
     max_blockiness: Positive | None = None
     min_motion: Positive | None = None
     max_motion: Positive | None = None
+    max_jump: Fraction | None = None
     min_quality: Fraction | None = 0.1
     duplicates: float | None = Field(6.0, ge=0, le=8)
     classifiers: dict[str, ScoreLimit] = Field({})
@@ -51,6 +52,7 @@ REASONS = {
     "max_blockiness": "blocky",
     "min_motion": "still",
     "max_motion": "too fast",
+    "max_jump": "mask jumps",
     "min_quality": "poor quality",
 }
 

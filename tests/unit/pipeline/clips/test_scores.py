@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import read_ledger
 from tessera.imaging.hashing import perceptual_hash
+from tessera.imaging.masks import encode_rle
 from tessera.imaging.sharpness import luma, sharpness
 from tessera.imaging.video import read_frames, read_packets
 from tessera.pipeline.clips import scores
@@ -46,9 +48,22 @@ def run(folder: Path, **arguments: Any) -> tuple[dict[str, dict[str, Any]], dict
     given = {"detectors": {}, "quality": None, **DEFAULTS, **arguments}
     outputs = folder / "scores.parquet", folder / "scores.jsonl"
     detectors, quality = given.pop("detectors"), given.pop("quality")
-    score_clips(folder / "clips.parquet", folder / "images", detectors, quality, *outputs, **given)
+    tables = folder / "clips.parquet", folder / "scene_frames.parquet"
+    score_clips(*tables, folder / "images", detectors, quality, *outputs, **given)
     rows = {row["key"]: row for row in read_table(outputs[0], Scores).to_dicts()}
     return rows, {row["key"]: (row["status"], row["reason"]) for row in read_ledger(outputs[1])}
+
+
+def test_a_mask_jumps_as_much_as_its_worst_pair_of_frames() -> None:
+    random = np.random.default_rng(0)
+    masks = [np.zeros((40, 60), np.uint8) for _ in range(5)]
+    for mask in masks:
+        x, y = random.integers(0, 20, 2)
+        mask[y : y + 15, x : x + 25] = 1
+    rles = [encode_rle(mask) for mask in masks]
+    overlaps = [(one & other).sum() / (one | other).sum() for one, other in pairwise(masks)]
+    assert scores.jump(rles, 40, 60) == pytest.approx(1 - min(overlaps))
+    assert scores.jump(rles[:1], 40, 60) == 0 == scores.jump([rles[0]] * 3, 40, 60)
 
 
 def test_sharpness_equals_its_definition() -> None:
