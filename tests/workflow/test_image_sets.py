@@ -1,13 +1,13 @@
 """Image sets in a real run: frames become a set in several layouts, one of each series, and other captions write no picture."""
 
 import json
-import tomllib
 
 import numpy as np
 import pytest
 from PIL import Image
 from projects import Project
 
+from image_set_readers import READERS
 from tessera.imaging.images import write_image
 
 pytestmark = pytest.mark.workflow
@@ -32,7 +32,7 @@ def test_frames_become_a_set_of_each_series_and_one_of_all_in_several_layouts(pr
         "models": {"nsfw_detection": None, "watermark_detection": None, "mosaic_detection": None},
         "scenes": {"detect": {"weights": None}},
         "image_sets": {
-            "all_of_it": {**settings, "arrangement": {"folders": ["series"]}, "layouts": {"plain": {}, "kohya": {}}},
+            "all_of_it": {**settings, "arrangement": {"folders": ["series"]}, "layouts": {layout: {} for layout in READERS}},
             "parts": {**settings, "each_series": True, "layouts": {"webdataset": {}}},
         },
     }
@@ -47,10 +47,10 @@ def test_frames_become_a_set_of_each_series_and_one_of_all_in_several_layouts(pr
     ]
     assert {Image.open(path).size for path in pictures} == {(53, 40)}
     assert {path.with_suffix(".txt").read_text() for path in train.rglob("*.webp")} == {"a mosaic of squares\n"}
-    (dataset,) = tomllib.loads((made / "all_of_it" / "kohya" / "train.toml").read_text())["datasets"]
-    assert [subset["num_repeats"] for subset in dataset["subsets"]] == [1, 1]
-    for subset in dataset["subsets"]:
-        assert len(list((made / "all_of_it" / "kohya" / subset["image_dir"]).glob("*.webp"))) == 2
+    found = {layout: sorted(reader(made / "all_of_it" / layout, "train")) for layout, reader in READERS.items()}
+    assert [each.key for each in found["plain"]] == [path.stem for path in pictures]
+    assert {each.repeats for each in found["plain"]} == {1.0}
+    assert all(each == found["plain"] for each in found.values())
     assert (made / "parts-other" / "webdataset" / "train-000000.tar").exists()
     sheet = json.loads((made / "parts-other" / "datasheet.json").read_text())
     assert {origin["source"] for origin in sheet["origins"]} == {"two.b"}

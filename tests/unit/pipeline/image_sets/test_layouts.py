@@ -1,18 +1,16 @@
 """Every layout holds all pictures and captions, and an epoch drawn as its trainer draws it has the planned shares."""
 
-import io
-import json
 import tarfile
 import tomllib
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from image_set_readers import KOHYA_DATASET, KOHYA_SUBSET, READERS, SPLITS, Found, digest, epoch
 from tessera.core.errors import TesseraError
 from tessera.core.provenance import sha256_file
 from tessera.imaging.images import write_image
@@ -25,204 +23,103 @@ from tessera.pipeline.image_sets.write import WRITERS
 # The number of pictures and the repeats of each folder.
 FOLDERS = {"1_character/a%20b": (30, 2.0), "1_character/dotted.name": (40, 3.4), "2_characters/a+b": (50, 1.0), "": (60, 0.5)}
 EPOCHS = 40
-# What sd-scripts allows, from its documentation. Unknown keys are an error there.
-DATASET_KEYS = {"resolution", "batch_size", "enable_bucket", "bucket_no_upscale", "bucket_reso_steps", "min_bucket_reso"} | {
-    "max_bucket_reso",
-    "skip_image_resolution",
-    "subsets",
-}
-SUBSET_KEYS = {"image_dir", "num_repeats", "caption_extension", "class_tokens", "is_reg", "cache_info", "keep_tokens"} | {
-    "keep_tokens_separator",
-    "secondary_separator",
-    "shuffle_caption",
-    "caption_prefix",
-    "caption_suffix",
-    "caption_separator",
-    "enable_wildcard",
-    "flip_aug",
-    "caption_dropout_rate",
-    "caption_dropout_every_n_epochs",
-    "caption_tag_dropout_rate",
-}
+SEED = 7
+FRACTIONS = {"everydream2", "onetrainer"}  # layouts whose trainers repeat pictures by real numbers
+COPIES = {"plain", "imagefolder", "webdataset"}  # layouts whose readers know no repeats
 
 every_layout = pytest.mark.parametrize("layout", WRITERS)
 
 
+class Layouts(NamedTuple):
+    """The pictures of a set, and what the reader of each layout finds in each split."""
+
+    pictures: list[Picture]
+    found: dict[str, dict[str, list[Found]]]
+
+
 def pictures_of(folder: Path, variants: int = 1) -> list[Picture]:
-    """Return the pictures of `FOLDERS`, and one of each other split. All share three files."""
+    """Return the pictures of `FOLDERS`, and one of each other split."""
     folder.mkdir(exist_ok=True)
-    files = [folder / f"{number}.png" for number in range(3)]
-    for number, file in enumerate(files):
-        write_image(file, np.full((4, 6, 3), 40 * number, np.uint8))
+    rows = [
+        (f"film.{group}-{number:07d}", "train", name, repeats)
+        for group, (name, (count, repeats)) in enumerate(FOLDERS.items())
+        for number in range(count)
+    ]
+    rows += [(f"{split}-0000000", split, "1_character/a%20b", 1.0) for split in ("val", "test")]
     found = []
-    for group, (name, (count, repeats)) in enumerate(FOLDERS.items()):
-        for number in range(count):
-            key = f"film.{group}-{number:07d}"
-            texts = tuple(f"caption {variant} of {key}, {{a|b}}" for variant in range(variants))
-            found.append(
-                Picture(key, files[number % 3], "train", name, repeats, texts, {"source": "film", "identities": ["a"]})
-            )
-    for split in ("val", "test"):
-        found += [
-            Picture(
-                f"{split}-0000000",
-                files[0],
-                split,
-                "1_character/a%20b",
-                1.0,
-                ("held out",),
-                {"source": split, "identities": []},
-            )
-        ]
+    for number, (key, split, name, repeats) in enumerate(rows):
+        file = folder / f"{number}.png"
+        write_image(file, np.full((4, 6, 3), number, np.uint8))
+        texts = tuple(f"caption {variant} of {key}, {{a|b}}" for variant in range(variants))
+        columns = {"source": "film", "identities": ["a"] if split == "train" else []}
+        found.append(Picture(key, file, split, name, repeats, texts, columns))
     return found
 
 
 def write(layout: str, pictures: list[Picture], folder: Path, **values: Any) -> Path:
     settings = LayoutSettings(**{layout: values})
-    WRITERS[layout](pictures, folder, getattr(settings, layout), 7)
+    WRITERS[layout](pictures, folder, getattr(settings, layout), SEED)
     return folder
 
 
-def captions_beside(file: Path) -> list[str]:
-    return file.with_suffix(".txt").read_text(encoding="utf-8").splitlines()
+def read(layout: str, folder: Path) -> dict[str, list[Found]]:
+    """Return what the reader of `layout` finds in each split."""
+    return {split: READERS[layout](folder, split) for split in SPLITS}
 
 
-Sample = tuple[str, str, str]  # the folder, the key and the caption of what is drawn
+@pytest.fixture(scope="module", params=[1, 3], ids=["one caption", "three captions"])
+def layouts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Layouts:
+    """The same pictures in every layout, and what its reader finds."""
+    place = tmp_path_factory.mktemp("layouts")
+    pictures = pictures_of(place / "files", request.param)
+    found = {layout: read(layout, write(layout, pictures, place / layout)) for layout in WRITERS}
+    return Layouts(pictures, found)
 
 
-def images_in(folder: Path, *, deep: bool = True) -> list[Path]:
-    return sorted(folder.rglob("*.png") if deep else folder.glob("*.png"))
-
-
-def draw_plain(folder: Path, split: str, random: np.random.Generator) -> list[Sample]:
-    return [
-        (file.parent.relative_to(folder / split).as_posix().strip("."), file.stem.split("+")[0], captions_beside(file)[0])
-        for file in images_in(folder / split)
-    ]
-
-
-def draw_everydream2(folder: Path, split: str, random: np.random.Generator) -> list[Sample]:
-    """The whole part of `multiply.txt` always, the fraction at random in each epoch; the file is not inherited."""
-    drawn = []
-    for file in images_in(folder / split):
-        own = file.parent / "multiply.txt"
-        multiply = float(own.read_text()) if own.exists() else 1.0
-        count = int(multiply) + (random.random() < multiply % 1)
-        (caption,) = captions_beside(file)
-        drawn += [(file.parent.relative_to(folder / split).as_posix().strip("."), file.stem, caption)] * count
-    return drawn
-
-
-def draw_kohya(folder: Path, split: str, random: np.random.Generator) -> list[Sample]:
-    """Each picture directly in `image_dir`, `num_repeats` times, with one line of its captions if wildcards are on."""
-    config = tomllib.loads((folder / f"{split}.toml").read_text(encoding="utf-8"))
-    assert config.keys() == {"datasets"}
-    drawn = []
-    directories = [subset["image_dir"] for dataset in config["datasets"] for subset in dataset["subsets"]]
-    assert len(directories) == len(set(directories))
-    for dataset in config["datasets"]:
-        assert dataset.keys() <= DATASET_KEYS
-        for subset in dataset["subsets"]:
-            assert subset.keys() <= SUBSET_KEYS
-            assert type(subset["num_repeats"]) is int and subset["num_repeats"] > 0
-            for file in images_in(folder / subset["image_dir"], deep=False):
-                lines = file.with_suffix(subset["caption_extension"]).read_text(encoding="utf-8").splitlines()
-                caption = lines[0]
-                if subset.get("enable_wildcard"):
-                    caption = lines[random.integers(len(lines))].replace("{{", "{").replace("}}", "}")
-                else:
-                    assert len(lines) == 1
-                name = file.parent.relative_to(folder / split).as_posix().strip(".").split("~")[0]
-                drawn += [("" if name == "all" else name, file.stem, caption)] * subset["num_repeats"]
-    return drawn
-
-
-def draw_onetrainer(folder: Path, split: str, random: np.random.Generator) -> list[Sample]:
-    """The whole part of the repeats of a concept, and a random part of its pictures once more; one line of the captions."""
-    drawn = []
-    for concept in json.loads((folder / "concepts.json").read_text(encoding="utf-8")):
-        assert concept["validation_concept"] == concept["path"].startswith("val/")
-        assert concept["enabled"] != concept["path"].startswith("test/")
-        assert concept["balancing_strategy"] == "REPEATS" and not concept["include_subdirectories"]
-        if Path(concept["path"]).parts[0] != split:
-            continue
-        files = images_in(folder / concept["path"], deep=False)
-        whole = int(concept["balancing"])
-        chosen = files * whole + list(random.permutation(files)[: round((concept["balancing"] - whole) * len(files))])
-        for file in chosen:
-            name = file.parent.relative_to(folder / split).as_posix().strip(".")
-            drawn.append((name, file.stem, str(random.choice(captions_beside(file)))))
-    return drawn
-
-
-def draw_imagefolder(folder: Path, split: str, random: np.random.Generator) -> list[Sample]:
-    """Each line of `metadata.jsonl`; every picture has exactly one."""
-    place = folder / {"val": "validation"}.get(split, split)
-    rows = [json.loads(line) for line in (place / "metadata.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert sorted(row["file_name"] for row in rows) == [file.relative_to(place).as_posix() for file in images_in(place)]
-    return [(row["folder"], row["key"], row["text"]) for row in rows]
-
-
-def draw_webdataset(folder: Path, split: str, random: np.random.Generator) -> list[Sample]:
-    """Adjacent members that share their names up to the first dot are a sample."""
-    drawn = []
-    for path in sorted(folder.glob(f"{split}-*.tar")):
-        samples: list[tuple[str, dict[str, bytes]]] = []
-        with tarfile.open(path) as tar:
-            for member in tar:
-                stem, _, suffix = member.name.partition(".")
-                if not samples or samples[-1][0] != stem:
-                    samples.append((stem, {}))
-                samples[-1][1][suffix] = tar.extractfile(member).read()  # type: ignore[union-attr]
-        assert len({stem for stem, _ in samples}) == len(samples)
-        for _, parts in samples:
-            assert parts.keys() == {"png", "txt", "json"}
-            Image.open(io.BytesIO(parts["png"])).load()
-            known = json.loads(parts["json"])
-            drawn.append((known["folder"], known["key"], parts["txt"].decode()))
-    return drawn
-
-
-READERS: dict[str, Callable[[Path, str, np.random.Generator], list[Sample]]] = {
-    "plain": draw_plain,
-    "everydream2": draw_everydream2,
-    "kohya": draw_kohya,
-    "onetrainer": draw_onetrainer,
-    "imagefolder": draw_imagefolder,
-    "webdataset": draw_webdataset,
-}
-
-
+@pytest.mark.slow
 @every_layout
-def test_an_epoch_has_the_planned_share_of_each_folder(tmp_path: Path, layout: str) -> None:
-    folder = write(layout, pictures_of(tmp_path / "files"), tmp_path / "set")
+def test_every_layout_has_the_same_pictures_with_their_captions_and_repeats(layouts: Layouts, layout: str) -> None:
+    read_repeats, captions = Counter[str](), dict[str, list[str]]()
+    known = {picture.key: picture for picture in layouts.pictures}
+    for split, found in layouts.found[layout].items():
+        for each in found:
+            picture = known[each.key]
+            assert (split, each.folder) == (picture.split, picture.folder)
+            assert each.pixels == digest(Image.open(picture.file))
+            read_repeats[each.key] += each.repeats
+            captions.setdefault(each.key, []).extend(each.captions)
+    for key, picture in known.items():
+        if layout in FRACTIONS:
+            assert read_repeats[key] == pytest.approx(picture.repeats)
+        else:
+            assert read_repeats[key] == times(picture, SEED)
+        if layout == "everydream2":
+            assert captions[key] == [picture.captions[0]]
+        elif layout in COPIES:
+            wanted = [picture.captions[number % len(picture.captions)] for number in range(times(picture, SEED))]
+            assert sorted(captions.get(key, [])) == sorted(wanted)
+        elif key in captions:
+            assert captions[key] == list(picture.captions)
+
+
+@pytest.mark.slow
+@every_layout
+def test_an_epoch_drawn_as_its_trainer_draws_it_has_the_planned_share_of_each_folder(layouts: Layouts, layout: str) -> None:
     random = np.random.default_rng(0)
-    drawn = Counter(name for _ in range(EPOCHS) for name, *_ in READERS[layout](folder, "train", random))
+    drawn = Counter[str]()
+    for number in range(EPOCHS):
+        for each, caption in epoch(layout, layouts.found[layout]["train"], number, random):
+            assert caption in each.captions
+            drawn[each.folder] += 1
     assert drawn.keys() == FOLDERS.keys()
     for name, (count, repeats) in FOLDERS.items():
-        # Layouts with whole numbers draw once, when they are written: four standard deviations of that draw.
+        # Four standard deviations of the draw. Layouts with whole numbers draw once, when they are written.
         error = 4 * (count * (repeats % 1) * (1 - repeats % 1)) ** 0.5
+        if layout == "everydream2":
+            error /= EPOCHS**0.5
+        elif layout == "onetrainer":
+            error = 0.0
         assert abs(drawn[name] / EPOCHS - count * repeats) <= error, name
-
-
-@every_layout
-@pytest.mark.parametrize("variants", [1, 3])
-def test_pictures_keep_their_folders_and_captions(tmp_path: Path, layout: str, variants: int) -> None:
-    pictures = pictures_of(tmp_path / "files", variants)
-    folder = write(layout, pictures, tmp_path / "set")
-    known = {picture.key: picture for picture in pictures}
-    random = np.random.default_rng(0)
-    seen = set()
-    for split in ("train", "val", "test"):
-        drawn = [sample for _ in range(10) for sample in READERS[layout](folder, split, random)]
-        for name, key, caption in drawn:
-            assert known[key].split == split and known[key].folder == name and caption in known[key].captions
-        seen |= set(drawn)
-    assert {key for _, key, _ in seen} >= {key for key, picture in known.items() if picture.repeats >= 1}
-    if variants > 1 and layout != "everydream2":
-        # A picture that is there several times has several captions.
-        captions = Counter(key for _, key, _ in seen)
-        assert all(captions[key] >= 2 for key, picture in known.items() if picture.repeats >= 2)
 
 
 @every_layout
@@ -248,8 +145,10 @@ def test_a_fraction_is_drawn_for_each_picture_whatever_the_others_are(tmp_path: 
 
 
 def test_pictures_are_linked_and_not_written(tmp_path: Path) -> None:
-    folder = write("plain", pictures_of(tmp_path / "files"), tmp_path / "set")
-    assert {path.stat().st_ino for path in images_in(folder)} == {path.stat().st_ino for path in images_in(tmp_path / "files")}
+    pictures = [picture for picture in pictures_of(tmp_path / "files") if picture.repeats >= 1]
+    folder = write("plain", pictures, tmp_path / "set")
+    files = {picture.file.stat().st_ino for picture in pictures}
+    assert {path.stat().st_ino for path in folder.rglob("*.png")} == files
 
 
 @pytest.mark.parametrize("name", ["../out", "/out", "a/../b", "a//b", ".hidden"])
@@ -260,9 +159,9 @@ def test_a_folder_outside_the_set_is_refused(tmp_path: Path, name: str) -> None:
 
 
 def test_the_keys_for_kohya_are_those_that_it_knows_and_unknown_ones_are_refused(tmp_path: Path) -> None:
-    assert set(KohyaDataset.model_fields) | {"subsets"} == DATASET_KEYS
+    assert set(KohyaDataset.model_fields) | {"subsets"} == KOHYA_DATASET
     own = {"image_dir", "num_repeats", "caption_extension", "enable_wildcard", "is_reg"}
-    assert set(KohyaSubset.model_fields) | own == SUBSET_KEYS
+    assert set(KohyaSubset.model_fields) | own == KOHYA_SUBSET
     with pytest.raises(ValueError, match="keep_token"):
         KohyaSettings(subset={"keep_token": 1})  # type: ignore[arg-type]
     odd = 'a "quoted"\\\n\x7f separator'
