@@ -173,6 +173,20 @@ def test_the_keys_for_kohya_are_those_that_it_knows_and_unknown_ones_are_refused
     assert all(subset["image_dir"].startswith("/data/my set/train") for subset in dataset["subsets"])
 
 
+@pytest.mark.parametrize("variants", [1, 3])
+def test_kohya_puts_the_prefix_and_the_suffix_around_every_caption(tmp_path: Path, variants: int) -> None:
+    pictures = pictures_of(tmp_path / "files", variants)
+    around = {"caption_prefix": "a {photo} of", "caption_suffix": "in colour"}
+    folder = write("kohya", pictures, tmp_path / "set", subset=around)
+    known = {picture.key: picture.captions for picture in pictures}
+    for each in READERS["kohya"](folder, "train"):
+        assert each.captions == tuple(f"a {{photo}} of {caption} in colour" for caption in known[each.key])
+    (held_out,) = READERS["kohya"](folder, "val")
+    assert held_out.captions == known[held_out.key]
+    with pytest.raises(ValueError, match="caption_prefix"):
+        KohyaSettings(subset={"caption_prefix": "one\nother"})  # type: ignore[arg-type]
+
+
 def test_a_tar_file_has_at_most_as_many_samples_as_asked(tmp_path: Path) -> None:
     folder = write("webdataset", pictures_of(tmp_path / "files"), tmp_path / "set", samples=100)
     counts = []

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from tessera.core.settings import Settings
+from tessera.pipeline.image_sets.caption_settings import Line
 from tessera.pipeline.image_sets.layouts.picture import TRAIN, Picture, folders, put, times
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -36,8 +37,8 @@ class KohyaSubset(Settings):
     keep_tokens_separator: str | None = None
     secondary_separator: str | None = None
     shuffle_caption: bool | None = None
-    caption_prefix: str | None = None
-    caption_suffix: str | None = None
+    caption_prefix: Line | None = None
+    caption_suffix: Line | None = None
     caption_separator: str | None = None
     flip_aug: bool | None = None
     caption_dropout_rate: Fraction | None = None
@@ -58,7 +59,8 @@ def write(pictures: Sequence[Picture], folder: Path, settings: KohyaSettings, se
 
     The trainer repeats all pictures of a folder a whole number of times. Of a folder with a fraction, the pictures that appear
     once more lie in a folder of their own, whose name ends in `~1`; those that do not appear at all are left out. A picture
-    with several captions has one per line, of which the trainer draws one in each epoch (`enable_wildcard`).
+    with several captions has one per line, of which the trainer draws one in each epoch (`enable_wildcard`). It would put
+    `caption_prefix` before the first line alone and `caption_suffix` behind the last, so that they are written into the lines.
     """
     subsets: dict[str, list[dict[str, Any]]] = {}
     for (split, name), inside in folders(pictures).items():
@@ -72,11 +74,13 @@ def write(pictures: Sequence[Picture], folder: Path, settings: KohyaSettings, se
             own = Path(split, f"{name or 'all'}~{more}" if more else name)
             (folder / own).mkdir(parents=True, exist_ok=True)
             varied = any(len(picture.captions) > 1 for picture in some)
+            options = settings.subset.model_dump(exclude_none=True) if split == TRAIN else {}
+            around = [options.pop(key, "") for key in ("caption_prefix", "caption_suffix")] if varied else []
             for picture in some:
-                put(picture, list(map(_escaped, picture.captions)) if varied else picture.captions, folder / own)
+                texts = [_line(caption, *around) for caption in picture.captions] if varied else picture.captions
+                put(picture, texts, folder / own)
             subset = {"image_dir": Path(settings.root, own).as_posix(), "num_repeats": count}
             subset |= {"caption_extension": EXTENSION} | ({"enable_wildcard": True} if varied else {})
-            options = settings.subset.model_dump(exclude_none=True) if split == TRAIN else {}
             subsets.setdefault(split, []).append({**subset, **options})
     for split, found in subsets.items():
         lines = ["[[datasets]]", *_lines(settings.dataset.model_dump(exclude_none=True))]
@@ -85,9 +89,9 @@ def write(pictures: Sequence[Picture], folder: Path, settings: KohyaSettings, se
         (folder / f"{split}.toml").write_text("\n".join([*lines, ""]), encoding="utf-8", newline="\n")
 
 
-def _escaped(caption: str) -> str:
+def _line(caption: str, prefix: str, suffix: str) -> str:
     # Where captions are drawn, the trainer also draws from {one|other}.
-    return caption.replace("{", "{{").replace("}", "}}")
+    return " ".join(part for part in (prefix, caption, suffix) if part).replace("{", "{{").replace("}", "}}")
 
 
 def _lines(values: Mapping[str, Any]) -> Iterator[str]:
