@@ -3,11 +3,14 @@
 import tarfile
 import tomllib
 from collections import Counter
+from math import floor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from image_set_readers import KOHYA_DATASET, KOHYA_SUBSET, READERS, SPLITS, Found, digest, epoch
@@ -15,6 +18,7 @@ from tessera.core.errors import TesseraError
 from tessera.core.provenance import sha256_file
 from tessera.imaging.images import write_image
 from tessera.pipeline.image_sets.layouts.kohya import KohyaDataset, KohyaSettings, KohyaSubset
+from tessera.pipeline.image_sets.layouts.onetrainer import balancing
 from tessera.pipeline.image_sets.layouts.picture import Picture, folders, times
 from tessera.pipeline.image_sets.layouts.webdataset import WebDatasetSettings
 from tessera.pipeline.image_sets.settings import LayoutSettings
@@ -185,6 +189,28 @@ def test_kohya_puts_the_prefix_and_the_suffix_around_every_caption(tmp_path: Pat
     assert held_out.captions == known[held_out.key]
     with pytest.raises(ValueError, match="caption_prefix"):
         KohyaSettings(subset={"caption_prefix": "one\nother"})  # type: ignore[arg-type]
+
+
+@given(st.floats(0.01, 100), st.integers(1, 10_000))
+def test_the_product_that_onetrainer_rounds_down_is_the_nearest_number(repeats: float, count: int) -> None:
+    taken = floor(count * balancing(repeats, count))
+    assert taken == max(1, round(repeats * count))
+    assert abs(balancing(repeats, count) - taken / count) <= 1e-9
+
+
+def test_an_epoch_of_onetrainer_has_half_a_picture_more_or_less_of_each_folder(tmp_path: Path) -> None:
+    (picture, *_) = pictures_of(tmp_path / "files")
+    planned = {"1": (1, 1.9), "2": (2, 1.4), "49": (49, 1 / 49), "3": (3, 2.1)}
+    pictures = [
+        picture._replace(key=f"{name}-{number}", folder=name, repeats=repeats)
+        for name, (count, repeats) in planned.items()
+        for number in range(count)
+    ]
+    found = READERS["onetrainer"](write("onetrainer", pictures, tmp_path / "set"), "train")
+    epochs = [each.key for number in range(49) for each, _ in epoch("onetrainer", found, number, np.random.default_rng(0))]
+    assert set(epochs) == {picture.key for picture in pictures}
+    for name, (count, repeats) in planned.items():
+        assert abs(sum(key.startswith(f"{name}-") for key in epochs) / 49 - count * repeats) <= 0.5 + 1e-9
 
 
 def test_a_tar_file_has_at_most_as_many_samples_as_asked(tmp_path: Path) -> None:
