@@ -1,5 +1,6 @@
 """Every layout holds all pictures and captions, and an epoch drawn as its trainer draws it has the planned shares."""
 
+import sys
 import tarfile
 import tomllib
 from collections import Counter
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from image_set_readers import KOHYA_DATASET, KOHYA_SUBSET, READERS, SPLITS, Found, digest, epoch
+from tessera.core import job
 from tessera.core.errors import TesseraError
 from tessera.core.provenance import sha256_file
 from tessera.imaging.images import write_image
@@ -211,6 +213,16 @@ def test_an_epoch_of_onetrainer_has_half_a_picture_more_or_less_of_each_folder(t
     assert set(epochs) == {picture.key for picture in pictures}
     for name, (count, repeats) in planned.items():
         assert abs(sum(key.startswith(f"{name}-") for key in epochs) / 49 - count * repeats) <= 0.5 + 1e-9
+
+
+def test_captions_that_everydream2_takes_from_names_of_files_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job, "_terminal", sys.stdout)
+    (first, second, *_) = pictures_of(tmp_path / "files")
+    folder = write("everydream2", [first._replace(captions=("",)), second], tmp_path / "set")
+    assert [each.captions for each in READERS["everydream2"](folder, "train")] == [(first.key,), second.captions]
+    assert "1 picture with a caption that is empty" in capsys.readouterr().out
 
 
 def test_a_tar_file_has_at_most_as_many_samples_as_asked(tmp_path: Path) -> None:

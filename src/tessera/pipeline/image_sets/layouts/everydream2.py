@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tessera.core.job import tell
+from tessera.core.messages import counted
 from tessera.core.settings import Settings
 from tessera.pipeline.image_sets.layouts.picture import TRAIN, Picture, folders, put, repeats_of
 
@@ -20,8 +21,14 @@ def write(pictures: Sequence[Picture], folder: Path, settings: EveryDream2Settin
     """Write `SPLIT/FOLDER/KEY.EXT` and `SPLIT/FOLDER/KEY.txt` to `folder`, and the files of each folder that the trainer reads.
 
     `multiply.txt` applies to its own folder alone, so that each folder with pictures has one. Of a fraction, the trainer draws
-    anew in each epoch. It reads one caption of each picture, which is the first.
+    anew in each epoch. It reads one caption of each picture, which is the first. If that is empty, it takes the name of
+    the file.
     """
+    if nameless := sum(not picture.captions[0].split(",")[0].strip() for picture in pictures):
+        tell(
+            f"{counted(nameless, 'pictures')} with a caption that is empty or begins with a comma: EveryDream2 trains on the"
+            " name of the file instead; give a caption"
+        )
     if any(len(picture.captions) > 1 for picture in pictures):
         tell("EveryDream2 reads one caption of each picture: only the first is written")
     for (split, name), inside in folders(pictures).items():
