@@ -18,8 +18,11 @@ from tessera.catalogue import (
     Kind,
     Layout,
     Model,
+    all_datasets,
     dataset_of,
     fed_by,
+    image_set,
+    image_set_of_part,
     label_task,
     made_datasets,
     model_for,
@@ -29,6 +32,8 @@ from tessera.catalogue import (
     trained_models,
 )
 from tessera.configuration.read import Configuration, load_configuration
+from tessera.pipeline.image_sets.settings import LayoutSettings
+from tessera.pipeline.image_sets.write import WRITERS
 from tessera.records.material import SETS
 
 REPOSITORY = Path(__file__).parents[2]
@@ -261,3 +266,41 @@ def test_the_sets_of_a_classifier_are_those_of_its_pictures() -> None:
         }
     )
     assert list(sets_of(dataset_of("marks"), config)) == ["watermarks:pita", "image_labels:mine"]
+
+
+SERIES = {"image_sets": {"stills": {"layouts": {"plain": {}, "kohya": {}}}, "parts": {"each_series": True}}}
+
+
+def test_an_image_set_is_made_in_its_layouts_or_once_for_each_series() -> None:
+    config = load_configuration(SERIES)
+    made = made_datasets(config, series=["Dr. Ä", "other", "", "other"])
+    parts = {"parts-Dr.%20%C3%84": "Dr. Ä", "parts-other": "other"}
+    assert {name: entry.series for name, entry in made.items() if name not in NAMES} == {"stills": None, **parts}
+    assert [image_set_of_part(name) for name in ["stills", *parts]] == ["stills", "parts", "parts"]
+    assert made["stills"].layout.folders == ("plain", "kohya") and made["parts-other"].layout.folders == ("plain",)
+    assert made["stills"].layout.rules in room_files()
+    # The manifest names a set as a whole.
+    assert {dataset.name for dataset in all_datasets(config)} == {*NAMES, "stills", "parts"}
+    assert not set(made_datasets(config, has_sources=False, series=["other"])) - set(NAMES)
+
+
+def test_an_image_set_depends_on_the_rooms_that_it_uses() -> None:
+    weights = {"source": "mine.onnx", "sha256": "0123456789abcdef" * 4}
+    plain = load_configuration(SERIES)
+    assert image_set("stills", plain).gates == ("frames",)
+    scores = {"stills": {"select": {"scores": {"other": {"max": 1}}}}}
+    values = {"declared_classifiers": {"other": {"weights": {**weights, "source": "mine.safetensors"}}}, "image_sets": scores}
+    values["crops"] = {"steps": [{"name": "head", "weights": weights}]}
+    assert image_set("stills", load_configuration(values)).gates == ("frames", "crops", "scores")
+
+
+def test_the_settings_of_an_image_set_are_its_own_and_those_of_what_it_shows() -> None:
+    sections = settings_of(image_set("stills", load_configuration(SERIES)), load_configuration(SERIES))
+    assert "image_sets.stills" in sections and "image_sets.parts" not in sections
+    assert sections.keys() >= {"sources", "frames", "crops", "tagger", "identities", "duplicates", "splits"}
+
+
+def test_the_layouts_of_image_sets_are_those_that_can_be_written() -> None:
+    every = {"layouts": {layout: {} for layout in WRITERS}}
+    assert image_set("stills", load_configuration({"image_sets": {"stills": every}})).layout.folders == tuple(WRITERS)
+    assert set(LayoutSettings.model_fields) == set(WRITERS)

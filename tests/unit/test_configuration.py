@@ -546,6 +546,51 @@ def test_limits_that_do_not_fit_a_classifier_are_refused(change: dict[str, Any],
         load_configuration({**CLASSIFIERS, **change})
 
 
+@pytest.mark.parametrize(
+    ("name", "select", "told"),
+    [
+        ("mosaic_detection", {}, "`image_sets.mosaic_detection`: there is a dataset, a model or a classifier of this name"),
+        ("blur", {}, "`image_sets.blur`: there is a dataset, a model or a classifier of this name"),
+        ("a-b", {}, "should match pattern"),  # the name of the part with the series b
+        (
+            "stills",
+            {"of": ["frames", "heads"]},
+            "`image_sets.stills.select.of` names 'heads'; it can name frames, person, head",
+        ),
+        ("stills", {"tags": {"all": ["solo"]}}, "`image_sets.stills.select.tags` needs tags, and `tagger` is null"),
+        ("stills", {"tags": {"none": ["solo"]}}, "`image_sets.stills.select.tags` needs tags, and `tagger` is null"),
+        ("stills", {"identities": "any"}, "`image_sets.stills.select.identities` needs identities, and `identities` is null"),
+        (
+            "stills",
+            {"scores": {"blurr": {"max": 1}}},
+            "names 'blurr'; `classifiers` and `declared_classifiers` have blur, other",
+        ),
+        ("stills", {"scores": {"blur": {"max": 1}}}, "does not fit `classifiers.blur`: it tells classes apart"),
+        ("stills", {"scores": {"blur": {"label": "sharp", "max": 1}}}, "it has no class 'sharp'"),
+    ],
+)
+def test_an_image_set_that_could_not_be_selected_is_refused(name: str, select: dict[str, Any], told: str) -> None:
+    steps = [{"name": each, "weights": DECLARED} for each in ("person", "head")]
+    # A classifier of others, whose classes are not known here, has no label to compare.
+    scores = {"blur": {"label": "blurred", "max": 0.5}, "other": {"label": "anything", "max": 0.5}}
+    fitting = {
+        **CLASSIFIERS,
+        "crops": {"steps": steps},
+        "image_sets": {"stills": {"select": {"of": ["head"], "scores": scores}}},
+    }
+    assert load_configuration(fitting)
+    with pytest.raises(TesseraError, match=re.escape(told)):
+        load_configuration({**fitting, "image_sets": {name: {"select": select}}})
+
+
+def test_all_that_image_sets_lack_is_said_at_once() -> None:
+    wanting = {"select": {"of": ["heads"], "tags": {"all": ["solo"]}, "identities": ["alice"]}}
+    with pytest.raises(TesseraError) as refused:
+        load_configuration({"image_sets": {"one": wanting, "other": wanting}})
+    for name in ("one", "other"):
+        assert all(f"`image_sets.{name}.select.{key}`" in str(refused.value) for key in ("of", "tags", "identities"))
+
+
 def test_a_classifier_that_would_choose_what_it_learns_from_is_refused() -> None:
     marks = {"labels": ["clean", "marked"]}
     marks["pictures"] = {"regions": {"dataset": "mosaic_detection", "present": "marked", "absent": "clean"}}

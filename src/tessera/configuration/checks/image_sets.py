@@ -21,6 +21,8 @@ def faults_in_image_sets(settings: Sections) -> list[str]:
         ]
         if (select.tags.all or select.tags.none) and settings.tagger is None:
             faults.append(f"`{place}.select.tags` needs tags, and `tagger` is null; declare one")
+        if select.identities is not None and settings.identities is None:
+            faults.append(f"`{place}.select.identities` needs identities, and `identities` is null; set it")
         faults += [
             f"`{place}.select.scores` names {classifier!r}; `classifiers` and `declared_classifiers` have"
             f" {', '.join(classifiers) or 'none'}"
