@@ -482,6 +482,8 @@ def settings_of(dataset: Dataset, config: Config) -> dict[str, Any]:
         for section, _, key in (setting.partition(".") for setting in other.sets.values()):
             if section in sections:
                 sections[section][key] = [each for each in config[section][key] if each in own]
+    if sections.get("identities"):
+        del sections["identities"]["shown"]  # it decides the report alone
     return sections | ({"drops": drops} if (drops := config["drops"].get(dataset.name)) else {})
 
 
