@@ -1,17 +1,13 @@
 """Crops and tags in a real run: what is unchanged is used again, and no vector is made of crops of adult sources."""
 
-import json
 import re
-from pathlib import Path
 
 import numpy as np
-import onnx
 import polars as pl
 import pytest
-from onnx import TensorProto, helper
+from portraits import ANNOTATIONS, CROPS, NO_MODELS, write_means, write_persons, write_tagger
 from projects import Project
 
-from tessera.core.provenance import sha256_file
 from tessera.imaging.images import write_image
 from tessera.records.tables.crops import Crops
 from tessera.records.tables.table import read_table
@@ -21,55 +17,26 @@ SIDE = 16
 ADULT = {"content": "adult", "consent": "release 1", "adults_verified": "yes"}
 
 
-def write_means(path: Path, shape: list[str | int], axes: list[int]) -> dict[str, str]:
-    """Write an ONNX model whose output is the mean of each channel by 255; return the settings that declare it."""
-    graph = helper.make_graph(
-        [
-            helper.make_node("ReduceMean", ["input", "axes"], ["sums"], keepdims=0),
-            helper.make_node("Mul", ["sums", "factor"], ["means"]),
-        ],
-        "means",
-        [helper.make_tensor_value_info("input", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info("means", TensorProto.FLOAT, ["batch", 3])],
-        [
-            helper.make_tensor("axes", TensorProto.INT64, [2], axes),
-            helper.make_tensor("factor", TensorProto.FLOAT, [], [1 / 255]),
-        ],
-    )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
-    return {"source": path.name, "sha256": sha256_file(path)}
-
-
 def add_source(project: Project, name: str, blue: int) -> dict[str, str]:
     """Write a folder of one picture with two drawn persons, and return its row in the manifest."""
     (project.folder / name).mkdir()
     picture = np.full((100, 160, 3), (40, 100, blue), np.uint8)
     write_image(project.folder / name / "0.png", picture)
-    (project.folder / "labels" / name).mkdir(parents=True)
-    shapes = [
-        {"label": "person", "shape_type": "rectangle", "points": [[x, 10], [x + 50, 90]], "group_id": None, "flags": {}}
-        for x in (5, 100)
-    ]
-    document = {"shapes": shapes, "imageWidth": 160, "imageHeight": 100, "imagePath": "0.png", "flags": {}}
-    (project.folder / "labels" / name / f"{name}-0000000.json").write_text(json.dumps(document))
+    write_persons(project, name, [(x, 10, x + 50, 90) for x in (5, 100)], 160, 100)
     return {"source": name, "path": name}
 
 
 def test_crops_are_cut_embedded_and_tagged_each_source_once(project: Project) -> None:
     rows = [add_source(project, "one", 200), {**add_source(project, "two", 100), **ADULT}]
     project.write_manifest(rows)
-    (project.folder / "tags.csv").write_text("tag_id,name,category\n1,blue,0\n2,green,0\n3,red,4\n")
     look = write_means(project.folder / "look.onnx", ["batch", 3, SIDE, SIDE], [2, 3])
-    tagger = write_means(project.folder / "tagger.onnx", ["batch", SIDE, SIDE, 3], [1, 2])
-    tags = {"source": "tags.csv", "sha256": sha256_file(project.folder / "tags.csv")}
     project.settings = {
         "frames": {"format": "png"},
-        "annotations": {"classes": ["nsfw", "person"], "frame_labels": "labels"},
-        "crops": {"steps": [{"name": "person", "annotations": True, "labels": ["person"], "min_side": 40}]},
+        "annotations": ANNOTATIONS,
+        "crops": CROPS,
         "embeddings": {"look": {"kind": "onnx", "weights": look, "preprocessing": {"size": SIDE}, "crops": ["person"]}},
-        "tagger": {"weights": tagger, "tags": tags, "of": ["frames", "person"], "floor": 0.1},
-        "models": {"nsfw_detection": None, "watermark_detection": None, "mosaic_detection": None},
-        "scenes": {"detect": {"weights": None}},
+        "tagger": {**write_tagger(project.folder, SIDE), "of": ["frames", "person"], "floor": 0.1},
+        **NO_MODELS,
     }
     targets = ("crops", "tags", "embeddings")
     run = project.run(*targets)

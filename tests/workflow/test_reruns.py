@@ -163,6 +163,7 @@ CHANGES: dict[str, Change] = {
     "which mosaics in footage are restored": setting("preview.restore.choose", {"confidence": 0, "minimum": 0.1}),
     "a setting of the report": setting("report.blur", "all"),
     "a caption of the report": a_caption,
+    "what Croissant states": setting("croissant.date", "2026-01-31"),
     "how many trainings are kept": setting("trainings.keep", 1),
     "the fractions of the splits": setting("splits.val", 0.3),
     "a training argument of the first model": setting("models.nsfw_detection.training.lr0", 0.02),
@@ -228,6 +229,8 @@ def test_a_change_reruns_exactly_what_the_documentation_says(change: str, worksh
                 made = [name for name in STAGES if f"*{name}*" in clause] or STAGES
             elif rule in OF_CLIPS & OF_MODELS and re.search(r"\b(clips|restoring|measuring)\b", clause):
                 made = ["restoration"]
+            elif rule in OF_CLIPS & OF_MODELS and clause.strip() == f"`{rule}`":
+                made = [*DETECTORS, "restoration"]
             elif rule in OF_MODELS:
                 made = [name for name in DETECTORS if f"*{name}*" in clause] or DETECTORS
             else:

@@ -3,11 +3,12 @@
 import os
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from projects import REPOSITORY, Project
+from projects import REPOSITORY, Project, Run
 
 from tessera.core.provenance import sha256_file
 
@@ -30,6 +31,19 @@ def rules_in(clause: str) -> set[str]:
     """Return the rules that a clause of such a table names, one by one or as a group."""
     groups = (members for group, members in GROUPS.items() if re.search(rf"\b{group}\b", clause))
     return set(re.findall(r"`(\w+)`", clause)).union(*groups)
+
+
+def rerun_jobs(cell: str, finished: Run) -> Counter[str]:
+    """Return the jobs of the `finished` run that the `cell` of such a table names: how many of each rule.
+
+    A clause names rules. The names in italics after them, if there are any, leave only the jobs with one of these wildcards.
+    """
+    expected: set[str] = set()
+    for clause in cell.split(";"):
+        rules, names = rules_in(clause), set(re.findall(r"\*(\w+)\*", clause))
+        assert rules <= {job.split()[0] for job in finished.jobs}
+        expected |= {job for job in finished.jobs if job.split()[0] in rules and (not names or names & set(job.split()))}
+    return Counter(job.split()[0] for job in expected)
 
 
 class Workshop:
@@ -93,6 +107,10 @@ class Workshop:
 
 def setting(path: str, value: object) -> Change:
     return lambda workshop, stack: stack.enter_context(workshop.set(path, value))
+
+
+def edit(file: str, old: str, new: str) -> Change:
+    return lambda workshop, stack: stack.enter_context(workshop.edited(workshop.project.folder / file, old, new))
 
 
 def code(module: str, old: str, new: str) -> Change:
