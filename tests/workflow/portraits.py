@@ -15,6 +15,9 @@ from tessera.imaging.images import write_image
 from tessera.pipeline.demo.photographs import photograph
 
 SIDE = 64  # pixels of a crop
+# The photographs in the order of the crops.
+SHOWN = ("astronaut", "chelsea", "coffee") * 3 + ("rocket", "retina")
+HEADER = "target\taction\tto\tby\tdate\tnote\n"  # of the table of decisions about identities
 ANNOTATIONS = {"classes": ["nsfw", "person"], "frame_labels": "labels"}
 CROPS = {"steps": [{"name": "person", "annotations": True, "labels": ["person"], "min_side": 40}]}
 NO_MODELS = {
@@ -51,6 +54,35 @@ def write_persons(project: Project, source: str, boxes: Sequence[tuple[int, int,
     ]
     document = {"shapes": shapes, "imageWidth": width, "imageHeight": height, "imagePath": "0.png", "flags": {}}
     (project.folder / "labels" / source / f"{source}-0000000.json").write_text(json.dumps(document))
+
+
+def begin(project: Project) -> None:
+    """Fill `project` with what identifies the crops of its sources: a reference picture, a model, and no decisions yet."""
+    (project.folder / "references" / "Ada" / "orange suit").mkdir(parents=True)
+    write_image(project.folder / "references" / "Ada" / "orange suit" / "1.png", portrait("astronaut", 5))
+    (project.folder / "config" / "names.tsv").write_text(HEADER)
+    project.settings = {
+        "frames": {"format": "png"},
+        "annotations": ANNOTATIONS,
+        "crops": CROPS,
+        "embeddings": {
+            "look": {
+                "kind": "onnx",
+                "weights": write_layout_model(project.folder / "look.onnx"),
+                "preprocessing": {"size": 16},
+                "crops": ["person"],
+            }
+        },
+        "identities": {
+            "embedding": "look",
+            "step": "person",
+            "references": {"folder": "references", "similarity": 0.9},
+            "clusters": {"dense": 0.9, "same": 0.85, "members": 3},
+            "decisions": "config/names.tsv",
+        },
+        **NO_MODELS,
+        "gates": {"identities": 0.9},
+    }
 
 
 def write_layout_model(path: Path) -> dict[str, str]:

@@ -2,48 +2,20 @@
 
 import polars as pl
 import pytest
-from portraits import ANNOTATIONS, CROPS, NO_MODELS, add_portraits, portrait, write_layout_model
+from portraits import SHOWN, add_portraits, begin
 from projects import Project
 
 from tessera.core.ledger import read_ledger
-from tessera.imaging.images import write_image
 from tessera.records.tables.identities import Identities
 from tessera.records.tables.table import read_table
 
 pytestmark = pytest.mark.workflow
-# The photographs in the order of the crops.
-SHOWN = ["astronaut", "chelsea", "coffee"] * 3 + ["rocket", "retina"]
-HEADER = "target\taction\tto\tby\tdate\tnote\n"
 
 
 def test_people_name_clusters_without_clustering_again_and_adult_sources_are_never_identified(project: Project) -> None:
     adult = {"content": "adult", "consent": "release 1", "adults_verified": "yes"}
     project.write_manifest([add_portraits(project, "one", SHOWN, 0), {**add_portraits(project, "two", SHOWN, 1), **adult}])
-    (project.folder / "references" / "Ada" / "orange suit").mkdir(parents=True)
-    write_image(project.folder / "references" / "Ada" / "orange suit" / "1.png", portrait("astronaut", 5))
-    (project.folder / "config" / "names.tsv").write_text(HEADER)
-    project.settings = {
-        "frames": {"format": "png"},
-        "annotations": ANNOTATIONS,
-        "crops": CROPS,
-        "embeddings": {
-            "look": {
-                "kind": "onnx",
-                "weights": write_layout_model(project.folder / "look.onnx"),
-                "preprocessing": {"size": 16},
-                "crops": ["person"],
-            }
-        },
-        "identities": {
-            "embedding": "look",
-            "step": "person",
-            "references": {"folder": "references", "similarity": 0.9},
-            "clusters": {"dense": 0.9, "same": 0.85, "members": 3},
-            "decisions": "config/names.tsv",
-        },
-        **NO_MODELS,
-        "gates": {"identities": 0.9},
-    }
+    begin(project)
     run = project.run("identities")
     assert run.returncode == 0, run.output
     table = project.results / "identities" / "identities.parquet"
