@@ -99,6 +99,32 @@ def known_sources(wildcards):
     return [*source_order(wildcards), *sets]
 
 
+def switched_off_rooms(results):
+    """Return what there is of crops, their vectors, tags and identities that these settings do not make, by their ledgers."""
+    found = {}
+    for room, is_made in (
+        ("crops", config["crops"]["steps"]),
+        ("tags", config["tagger"]),
+    ):
+        for ledger in [] if is_made else glob(f"{results}/{room}/*/ledger.jsonl"):
+            found[ledger] = [
+                f"{results}/{room}/{room}.parquet",
+                os.path.dirname(ledger),
+            ]
+    for ledger in glob(f"{results}/embeddings/crops/*/*.jsonl"):
+        folder, name = os.path.dirname(ledger), Path(ledger).stem
+        if name not in config["embeddings"] or not config["embeddings"][name]["crops"]:
+            found[ledger] = [
+                f"{folder}/kept/{name}",
+                f"{folder}/{name}.parquet",
+                ledger,
+            ]
+    if not config["identities"]:
+        folder = f"{results}/identities"
+        found[f"{folder}/ledger.jsonl"] = [f"{results}/reports/identities", folder]
+    return dict(sorted(found.items()))
+
+
 def switched_off(wildcards):
     """Return what there is of each dataset and model that these settings do not make, by what lists its sources."""
     results = workflow.pathvars.apply("<results>")
@@ -119,6 +145,7 @@ def switched_off(wildcards):
             for model in all_models(config)
             if model.name not in MODELS
         },
+        **switched_off_rooms(results),
     }
 
 

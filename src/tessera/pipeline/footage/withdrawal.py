@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import shutil
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -9,11 +10,14 @@ from urllib.parse import unquote
 
 from tessera.core.files import file_name
 from tessera.core.job import tell
+from tessera.core.ledger import read_ledger
 from tessera.core.messages import counted
 from tessera.core.trainings import RECORD, read_record
 from tessera.records.tables.footage import Sources
 from tessera.records.tables.splits import Splits
 from tessera.records.tables.table import read_table
+
+KEY = re.compile(r"(.+)-\d{7,}(?:-[a-z][a-z0-9_]*-\d{1,6})*")  # of a frame or a crop: the name of its source, and the rest
 
 
 def remove_withdrawn(
@@ -33,8 +37,9 @@ def remove_withdrawn(
 
     `trainings`: the folder of all trainings. Trainings that learned from a source that is not among `sources` are removed. A
     part of a set of images, `SET/PART`, belongs to the source `SET`. `switched_off`: the folders and files of each dataset and
-    model that is not made any more, by what lists its sources: the table of its splits (`tables.Splits`), or the folder of its
-    trainings. They are removed if a source is not among `sources`; those of others are made again anyway. `embeddings`: folders
+    model that is not made any more, by what lists its sources: the table of its splits (`tables.Splits`), the folder of its
+    trainings, or the ledger (.jsonl) of frames and crops. They are removed if a source is not among `sources`; those of others
+    are made again anyway. `embeddings`: folders
     with one folder per embedding, each with the names of those that are declared. Folders of others are removed, because they
     may show any source. Links and their targets are never touched.
     """
@@ -42,6 +47,7 @@ def remove_withdrawn(
     def is_kept(source: str) -> bool:
         return source in sources or source.split("/")[0] in sources
 
+    names = {_alike(file_name(source)) for source in sources}
     kept = set(shards)
     removed: dict[str, list[str]] = {}  # the folders of each shard that is gone
     moved = set()  # the shards that are gone because their sources are in other ones
@@ -59,7 +65,7 @@ def remove_withdrawn(
     left = [
         path
         for listing, made in switched_off.items()
-        if not all(map(is_kept, _sources(listing)))
+        if not (names.issuperset(_names(listing)) if listing.suffix == ".jsonl" else all(map(is_kept, _sources(listing))))
         for path in made
         if path.exists() and not path.is_symlink()
     ]
@@ -106,3 +112,15 @@ def _sources(listing: Path) -> set[str]:
     if listing.is_dir():
         return {source for file in listing.glob(f"**/{RECORD}") for source in read_record(file).sources}
     return set(read_table(listing, Splits)["source"]) if listing.exists() else set()
+
+
+def _names(ledger: Path) -> set[str]:
+    """Return the names of the sources in the keys of the frames and crops in `ledger`; none if it does not exist."""
+    keys = [row["key"] for row in read_ledger(ledger)] if ledger.exists() else []
+    found = [KEY.fullmatch(key) for key in keys]
+    return {_alike(match[1] if match else key) for key, match in zip(keys, found, strict=True)}
+
+
+def _alike(name: str) -> str:
+    """Return `name` with its dots as in the keys of crops, which write them differently from those of frames."""
+    return name.replace(".", "%2E")

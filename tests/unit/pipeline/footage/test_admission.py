@@ -14,7 +14,7 @@ from PIL import Image
 
 from tessera.core import job
 from tessera.core.errors import Dropped, TesseraError
-from tessera.core.ledger import read_ledger
+from tessera.core.ledger import Ledger, read_ledger
 from tessera.core.trainings import RECORD, Record
 from tessera.pipeline.footage.admission import SourceSettings, admit_sources, gate_sources, gather_sources
 from tessera.pipeline.footage.withdrawal import remove_withdrawn
@@ -351,6 +351,24 @@ def test_what_is_switched_off_is_removed_with_its_withdrawn_sources(tmp_path: Pa
     for place in ("datasets", "training", "weights", "metrics"):
         assert [path.name for path in (tmp_path / place).iterdir()] == ["stays"]
     assert (tmp_path / "withdrawn.tsv").read_text().count("/goes\tremoved, it is not made any more\n") == 4
+
+
+def test_crops_of_a_withdrawn_source_are_removed_although_none_are_made_any_more(tmp_path: Path) -> None:
+    keys = {
+        "stays": ["a.b-0000001", "a%2Eb-0000001-person-0-head-12", "c-0000000-person-1-10000000"],
+        "frame": ["a.b-0000001", "a-0000002"],
+        "crop": ["a%2Eb-0000002-person-0", "c-0000000-person-1"],
+        "named alike": ["a.b-c-0000001"],
+    }
+    for name, listed in keys.items():
+        (tmp_path / name).mkdir()
+        with Ledger(tmp_path / name / "ledger.jsonl") as ledger:
+            for key in listed:
+                ledger.row(key, "ok")
+    switched_off = {tmp_path / name / "ledger.jsonl": [tmp_path / name] for name in [*keys, "never made"]}
+    known = ["a.b", "c-0000000-person-1"]
+    remove_withdrawn([], [], tmp_path / "training", known, switched_off, {}, withdrawn=tmp_path / "withdrawn.tsv")
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["stays"]
 
 
 def test_what_embeddings_found_is_removed_once_they_are_no_longer_declared(tmp_path: Path) -> None:
