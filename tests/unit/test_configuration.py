@@ -591,6 +591,21 @@ def test_all_that_image_sets_lack_is_said_at_once() -> None:
         assert all(f"`image_sets.{name}.select.{key}`" in str(refused.value) for key in ("of", "tags", "identities"))
 
 
+@pytest.mark.parametrize(
+    ("name", "change", "told"),
+    [
+        ("Cast", {}, "image_sets.Cast"),
+        ("../x", {}, "image_sets"),
+        ("cast", {"select": {"identities": ["Ada"]}}, "`image_sets.cast.select.identities` needs identities"),
+        ("cast", {"arrangement": {"folders": ["series", "character"]}}, "folders: character` needs identities"),
+        ("cast", {"layouts": {"plain": None}}, "should name a layout"),
+    ],
+)
+def test_an_image_set_that_could_not_be_made_as_meant_is_refused(name: str, change: dict[str, Any], told: str) -> None:
+    with pytest.raises(TesseraError, match=re.escape(told)):
+        load_configuration({**CLASSIFIERS, "image_sets": {name: change}})
+
+
 def test_a_classifier_that_would_choose_what_it_learns_from_is_refused() -> None:
     marks = {"labels": ["clean", "marked"]}
     marks["pictures"] = {"regions": {"dataset": "mosaic_detection", "present": "marked", "absent": "clean"}}

@@ -2,7 +2,8 @@
 
 from tessera.catalogue import DATASETS, MODELS
 from tessera.configuration.sections import Sections
-from tessera.pipeline.image_sets.settings import FRAMES
+from tessera.pipeline.image_sets.arrangement_settings import OF_IDENTITIES
+from tessera.pipeline.image_sets.settings import FRAMES, ImageSetSettings
 from tessera.records.limits import label_fault
 
 
@@ -21,8 +22,8 @@ def faults_in_image_sets(settings: Sections) -> list[str]:
         ]
         if (select.tags.all or select.tags.none) and settings.tagger is None:
             faults.append(f"`{place}.select.tags` needs tags, and `tagger` is null; declare one")
-        if select.identities is not None and settings.identities is None:
-            faults.append(f"`{place}.select.identities` needs identities, and `identities` is null; set it")
+        if settings.identities is None:
+            faults += [f"`{place}.{use}` needs identities, and `identities` is null; set it" for use in _uses(image_set)]
         faults += [
             f"`{place}.select.scores` names {classifier!r}; `classifiers` and `declared_classifiers` have"
             f" {', '.join(classifiers) or 'none'}"
@@ -36,3 +37,10 @@ def faults_in_image_sets(settings: Sections) -> list[str]:
             and (fault := label_fault(limit.label, settings.classifiers[classifier].classes))
         ]
     return faults
+
+
+def _uses(image_set: ImageSetSettings) -> list[str]:
+    """Return the settings of `image_set` that mean something only if crops are identified."""
+    levels = image_set.arrangement.folders if image_set.arrangement else ()
+    named = [f"arrangement.folders: {level}" for level in levels if level in OF_IDENTITIES]
+    return ["select.identities", *named] if image_set.select.identities is not None else named

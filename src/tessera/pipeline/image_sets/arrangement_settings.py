@@ -8,6 +8,7 @@ from tessera.core.files import InputFile
 from tessera.core.settings import Settings
 
 Level = Literal["n_characters", "character", "fh_ratio", "character_string", "image_type", "series", "source", "split"]
+OF_IDENTITIES = {"n_characters", "character", "character_string"}  # levels that are made of identities
 
 
 class ArrangementSettings(Settings):
