@@ -23,7 +23,10 @@ class Weight(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     pattern: str = Field(min_length=1, description="name of a folder, or a pattern of its path in the set such as `*/alice`")
-    weight: float = Field(gt=0, allow_inf_nan=False, description="how often it is drawn, relative to the folders beside it")
+    # The bounds keep products along any path of folders within what a float can hold.
+    weight: float = Field(
+        gt=0, ge=1e-9, le=1e9, allow_inf_nan=False, description="how often it is drawn, relative to the folders beside it"
+    )
 
 
 def read_weights(path: Path) -> list[tuple[int, Weight]]:
@@ -37,7 +40,7 @@ def read_weights(path: Path) -> list[tuple[int, Weight]]:
     for line, row in sheet.texts:
         pattern = row.get("pattern", "")
         if pattern and (first := lines.setdefault(pattern, line)) != line:
-            sheet.faults.append((line, f"the pattern {pattern!r} is already on line {first}"))
+            sheet.faults.append((line, f"the pattern {pattern!r} is already on line {first}; remove one of the two"))
     refuse(path, sheet.faults)
     return sheet.rows
 

@@ -7,7 +7,7 @@ import pytest
 from tessera.core.errors import TesseraError
 from tessera.pipeline.image_sets.arrange import arrange, arrange_set
 from tessera.pipeline.image_sets.arrangement_settings import ArrangementSettings
-from tessera.pipeline.image_sets.balance import balance, read_weights, unmatched
+from tessera.pipeline.image_sets.balance import balance, read_weights, unmatched, weigh
 from tessera.records.tables.image_sets import Arrangement, Distribution, SetPictures
 from tessera.records.tables.splits import Splits
 from tessera.records.tables.table import read_table, types, write_table
@@ -47,11 +47,34 @@ def test_an_epoch_that_is_drawn_as_planned_gives_each_folder_its_share(weights: 
         assert abs((drawn == name).mean() - share) < 4 * (share * (1 - share) / len(drawn)) ** 0.5
 
 
-@pytest.mark.parametrize("weight", ["-1", "0", "nan", "inf", "many"])
-def test_a_weight_that_is_no_positive_number_is_refused_with_its_line(tmp_path: Path, weight: str) -> None:
+@pytest.mark.parametrize("weight", ["-1", "0", "nan", "inf", "many", "1e308", "5e-324"])
+def test_a_weight_that_is_no_positive_number_of_a_usual_size_is_refused_with_its_line(tmp_path: Path, weight: str) -> None:
     path = tmp_path / "weights.tsv"
     path.write_text(f"pattern\tweight\na\t1\nb\t{weight}\n", encoding="utf-8")
     with pytest.raises(TesseraError, match="line 3: weight"):
+        read_weights(path)
+
+
+def test_the_largest_and_the_least_weight_are_computed_with_at_any_depth(tmp_path: Path) -> None:
+    path = tmp_path / "weights.tsv"
+    path.write_text("pattern\tweight\nmuch\t1e9\nlittle\t1e-9\n", encoding="utf-8")
+    levels = 8  # as many as there are names of levels
+    folders = ["/".join(["little"] * depth + ["much"]) for depth in range(levels)] + ["/".join(["little"] * levels)]
+    shares, repeats = balance(dict.fromkeys(folders, 5), path, ArrangementSettings(max_multiply=7))
+    assert shares[folders[-1]] == pytest.approx(1e-18**levels)
+    assert [repeats[folder] for folder in folders] == [7] * levels + [1]
+
+
+def test_a_pattern_that_looks_like_a_trap_is_matched_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "weights.tsv"
+    path.write_text(f"pattern\tweight\n{'*a' * 40}b\t2\n[\t3\n", encoding="utf-8")
+    assert weigh(("a" * 120,), [each for _, each in read_weights(path)]) == 1
+
+
+def test_a_pattern_that_is_given_twice_is_refused_with_both_lines(tmp_path: Path) -> None:
+    path = tmp_path / "weights.tsv"
+    path.write_text("pattern\tweight\na\t1\na\t2\n", encoding="utf-8")
+    with pytest.raises(TesseraError, match="line 3: the pattern 'a' is already on line 2"):
         read_weights(path)
 
 
