@@ -12,14 +12,15 @@ IDENTITY_DECISIONS = []
 if IDENTITIES:
     try:
         check_named(IDENTITIES["sources"], SOURCES, config["manifest"])
-        IDENTITY_DECISIONS = read_identity_decisions(IDENTITIES["decisions"])
+        known = []
         if IDENTITIES["references"]:
             folder = IDENTITIES["references"]["folder"]
             check_there("identities.references.folder", folder, folder=True)
-            read_references(Path(folder))
+            known = [each.identity for each in read_references(Path(folder))]
             REFERENCES = [
                 f"<results>/embeddings/references/{IDENTITIES['embedding']}.parquet"
             ]
+        IDENTITY_DECISIONS = read_identity_decisions(IDENTITIES["decisions"], known)
     except TesseraError as error:
         raise WorkflowError(str(error)) from None
     GATES["identities"] = {

@@ -1,9 +1,10 @@
 """Names of identities, folders of reference pictures, and the decisions of people about identities."""
 
 import hashlib
+import unicodedata
 from collections.abc import Iterable, Mapping
 from datetime import date
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
@@ -21,6 +22,10 @@ NOISE = "noise"  # folders of references whose names start with it hold what is 
 PREFIX = "cluster_"  # of the names of clusters
 DIGITS = 12  # hexadecimal digits of the name of a cluster; no key of a crop has this form
 SHOWN = 10  # faults of a folder that are listed
+OTHERS, NOBODY = (
+    "character_others",
+    "no_character",
+)  # folders of image sets: rare combinations, and pictures without an identity
 
 
 def identity_fault(name: str) -> str:
@@ -38,9 +43,21 @@ def identity_fault(name: str) -> str:
         return f"a name should not contain {' '.join(found)}"
     if name.startswith("."):
         return "a name should not start with a dot"
+    if name in {OTHERS, NOBODY}:
+        return "this name stands for pictures of no single identity"
     if len(name) > LONGEST:
         return f"a name should have at most {LONGEST} characters, this one has {len(name)}"
     return ""
+
+
+def twins(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the pairs of different `names` that look alike: they differ only in case, or in how Unicode composes letters.
+
+    Some file systems ignore both, and people overlook it. The first of a pair comes first in `names`.
+    """
+    first: dict[str, str] = {}
+    pairs = ((first.setdefault(unicodedata.normalize("NFC", name).casefold(), name), name) for name in dict.fromkeys(names))
+    return [(one, other) for one, other in pairs if one != other]
 
 
 def cluster_name(key: str) -> str:
@@ -88,9 +105,15 @@ def read_references(folder: Path) -> list[Reference]:
             keys.append(key)
     for place in sorted(folder.iterdir()) if folder.is_dir() else []:
         if place.is_dir() and not place.name.startswith(".") and place.name not in filled:
-            faults[f"{place.name!a}: a folder without a picture; add some or remove it"] = None
+            fault = (
+                "a link to a folder is not followed; copy it" if place.is_symlink() else "a folder without a picture; add some"
+            )
+            faults[f"{place.name!a}: {fault}, or remove it"] = None
+    folders = (place.as_posix() for key in sorted(keys) for place in PurePosixPath(key).parents)
+    for one, other in twins(folders):
+        faults[f"{other!a}: it looks like {one!a}; rename one folder, or put their pictures together"] = None
     if not keys and not faults:
-        faults["there is no picture"] = None
+        faults["there is no picture; add a folder of pictures for each identity"] = None
     if faults:
         raise TesseraError(f"the references in {quoted(folder)}: {'; '.join(shortened(list(faults), SHOWN))}")
     return [reference_of(key, folder) for key in sorted(keys)]
@@ -141,12 +164,13 @@ class IdentityDecision(BaseModel):
         return value
 
 
-def read_identity_decisions(path: Path) -> list[IdentityDecision]:
+def read_identity_decisions(path: Path, known: Iterable[str] = ()) -> list[IdentityDecision]:
     """Return the decisions about identities in the file `path`. `tessera.core.tsv.read_sheet` describes the format.
 
     The table is a log, see `records.log.in_force`; the decisions that count are returned, without the column `overrules`. There
-    are none if the default file does not exist. Raises `TesseraError` that lists every fault with its line, such as two people
-    who disagree, two targets that are renamed to one name, and decisions that lead in a circle.
+    are none if the default file does not exist. `known`: the names of the references. Raises `TesseraError` that lists every
+    fault with its line, such as two people who disagree, two targets that are renamed to one name, names that look alike, and
+    decisions that lead in a circle.
     """
     fix = "set `identities.decisions` to your table of decisions"
     try:
@@ -157,6 +181,10 @@ def read_identity_decisions(path: Path) -> list[IdentityDecision]:
         raise TesseraError(f"{path}: no such table of identities; {fix} (see config/README.md)") from None
     found, disagreements = in_force(sheet.rows, entry_of)
     sheet.faults.extend(disagreements)
+    to = {decision.to: line for line, decision in reversed(found) if decision.to}
+    for one, other in twins([*known, *reversed(to)]):
+        where = f"on line {to[one]}" if one in to else "among the references"
+        sheet.faults.append((to[other], f"to: {other!a} looks like {one!a} {where}; write both alike"))
     names: dict[str, int] = {}
     onward = {each.target: each.to for _, each in found if each.action != "move"}
     for line, decision in found:

@@ -8,11 +8,12 @@ from tessera.core.errors import TesseraError
 from tessera.core.files import NAME_BYTES, file_name
 from tessera.pipeline.image_sets.arrangement_settings import ArrangementSettings
 from tessera.pipeline.image_sets.balance import balance
+from tessera.records.identities import NOBODY, OTHERS
 from tessera.records.tables.image_sets import Arrangement, Distribution, SetPictures
 from tessera.records.tables.splits import Splits
 from tessera.records.tables.table import read_table, types, write_table
 
-OTHERS, NOBODY, NO_HEAD = "character_others", "no_character", "no_face"
+NO_HEAD = "no_face"
 
 
 def arrange_set(

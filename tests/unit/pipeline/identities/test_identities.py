@@ -178,7 +178,7 @@ def test_decisions_rename_merge_move_and_reject_and_those_that_match_nothing_are
 
 
 @pytest.mark.parametrize(
-    "name", ["../x", "a,b", "a+b", "a\nb", "", " ", ".", "..", ".a", "a/b", "a\\b", "\0", "x" * 101, "a\u2028b"]
+    "name", ["../x", "a,b", "a+b", "a\nb", "", " ", ".", "..", ".a", "a/b", "a\\b", "\0", "x" * 101, "a\u2028b", "no_character"]
 )
 def test_names_that_folders_and_captions_cannot_have_are_refused_with_their_line(name: str, tmp_path: Path) -> None:
     assert identity_fault(name)
@@ -203,6 +203,38 @@ def test_conflicts_are_refused_with_their_lines(tmp_path: Path) -> None:
         read_identity_decisions(path)
 
 
+def test_names_that_look_alike_are_refused_also_those_of_references(tmp_path: Path) -> None:
+    path = tmp_path / "identities.tsv"
+    names = ["Ada", "ADA", "Zo\u00eb", "Zoe\u0308", "Bo", "bo", "Bo"]
+    path.write_text(HEADER + "".join(f"k{n}\tmove\t{name}\tBo\t2026-01-31\t\n" for n, name in enumerate(names)))
+    with pytest.raises(TesseraError) as error:
+        read_identity_decisions(path, ["bo", "Ida"])
+    assert str(error.value).splitlines()[1:] == [
+        "  line 3: to: 'ADA' looks like 'Ada' on line 2; write both alike",
+        "  line 5: to: 'Zoe\\u0308' looks like 'Zo\\xeb' on line 4; write both alike",
+        "  line 6: to: 'Bo' looks like 'bo' on line 7; write both alike",
+    ]
+    for name in ("Ada/coat/1.png", "Ada/Coat/2.png", "ida/1.png", "Ida/2.png", "Bo/ida/1.png"):
+        (tmp_path / "references" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "references" / name).touch()
+    with pytest.raises(TesseraError) as error:
+        read_references(tmp_path / "references")
+    assert "'Ada/coat': it looks like 'Ada/Coat'" in str(error.value)
+    assert "'ida': it looks like 'Ida'" in str(error.value)
+    assert "Bo" not in str(error.value)
+
+
+def test_a_folder_of_references_without_pictures_says_what_to_add_and_one_picture_is_enough(tmp_path: Path) -> None:
+    with pytest.raises(TesseraError, match=f"{tmp_path}.*there is no picture; add a folder of pictures for each identity"):
+        read_references(tmp_path)
+    (tmp_path / "Ada").mkdir()
+    (tmp_path / "Ada" / "1.png").touch()
+    assert [each.identity for each in read_references(tmp_path)] == ["Ada"]
+    (tmp_path / "Bo").symlink_to(tmp_path / "Ada")
+    with pytest.raises(TesseraError, match="'Bo': a link to a folder is not followed; copy it, or remove it"):
+        read_references(tmp_path)
+
+
 def test_a_folder_of_references_is_read_whole_or_refused(tmp_path: Path) -> None:
     for name in ("Ada/coat/red/1.png", "Noise 2/1.jpg"):
         (tmp_path / name).parent.mkdir(parents=True)
@@ -215,7 +247,11 @@ def test_a_folder_of_references_is_read_whole_or_refused(tmp_path: Path) -> None
     (tmp_path / "2.png").touch()
     with pytest.raises(TesseraError) as error:
         read_references(tmp_path)
-    for part in ("'Bo': a folder without a picture", "'a,b': a name should not contain ,", "'2.png': put it into"):
+    for part in (
+        "'Bo': a folder without a picture; add some, or remove it",
+        "'a,b': a name should not contain ,",
+        "'2.png': put it into",
+    ):
         assert part in str(error.value)
 
 
