@@ -21,7 +21,8 @@ def sha256_file(path: Path) -> str:
 def sha256_if_readable(path: Path) -> str:
     """Return the sha256 of `path`, or an empty string if it cannot be read: what reads it for its content reports the error."""
     try:
-        return sha256_file(path)
+        # A pipe would be waited for.
+        return sha256_file(path) if Path(path).is_file() else ""
     except OSError:
         return ""
 

@@ -1,6 +1,7 @@
 """Digests change exactly with their content, and file names are safe and unique."""
 
 import hashlib
+import os
 from pathlib import Path
 
 from hypothesis import example, given
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from tessera.core import files
 from tessera.core.files import file_name
-from tessera.core.provenance import digest, sha256_file
+from tessera.core.provenance import digest, sha256_file, sha256_if_readable
 
 TEXTS = st.text(st.characters(), max_size=200) | st.text("a-.~%/ é\udcff\n", min_size=1, max_size=300)
 
@@ -58,3 +59,11 @@ def test_a_digest_of_values_does_not_depend_on_the_order_of_keys() -> None:
 def test_a_file_has_the_sha256_of_its_bytes(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"\0" * 3_000_000)
     assert sha256_file(tmp_path / "file") == hashlib.sha256(b"\0" * 3_000_000).hexdigest()
+
+
+def test_what_is_no_file_has_no_sha256_and_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    assert {sha256_if_readable(tmp_path / name) for name in ("pipe", "link", "gone", ".")} == {""}
+    (tmp_path / "file").write_bytes(b"x")
+    assert sha256_if_readable(tmp_path / "file") == hashlib.sha256(b"x").hexdigest()
