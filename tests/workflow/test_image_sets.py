@@ -68,6 +68,14 @@ def test_frames_become_a_set_of_each_series_and_one_of_all_in_several_layouts(pr
     assert {path.read_text() for path in train.rglob("*.txt")} == {"squares\n"}
     assert encoded() == before
 
+    settings = project.settings["image_sets"]["all_of_it"]
+    for part, key in (("captions", "table"), ("arrangement", "weights")):
+        settings[part], given = {**settings[part], key: "gone.tsv"}, settings[part]
+        run = project.run("datasets", "--dry-run")
+        assert run.returncode == 1
+        assert f"image_sets.all_of_it.{part}.{key}: 'gone.tsv' is not there; fix the path" in run.output
+        settings[part] = given
+
 
 def test_a_set_without_pictures_says_why(project: Project) -> None:
     project.write_manifest([add_stills(project, "one", 1, "")])

@@ -2,7 +2,32 @@
 
 from tessera.catalogue import IMAGE_SETS, image_set_of_part
 from tessera.core.definitions import code_digest
+from tessera.core.files import check_there
 from tessera.pipeline.image_sets.settings import LayoutSettings
+
+
+def check_files(name, settings):
+    """Raise `TesseraError` if a file that the settings of the image set `name` name is missing.
+
+    Snakemake says nothing of it where the results of its job are there already.
+    """
+    captions, arrangement = settings["captions"] or {}, settings["arrangement"] or {}
+    overlaps = captions.get("tags", {}).get("overlaps")
+    named = {
+        "captions.table": captions.get("table"),
+        "captions.tags.overlaps": overlaps if overlaps != "words" else None,
+        "arrangement.weights": arrangement.get("weights"),
+    }
+    for setting, file in named.items():
+        if file:
+            check_there(f"image_sets.{name}.{setting}", file)
+
+
+try:
+    for image_set in config["image_sets"]:
+        check_files(image_set, config["image_sets"][image_set])
+except TesseraError as error:
+    raise WorkflowError(str(error)) from None
 
 
 def settings_of_set(part):
