@@ -149,6 +149,15 @@ def switched_off(wildcards):
     }
 
 
+def made_datasets(wildcards):
+    """Return the folders and files of each dataset that these settings make, by the table of its splits."""
+    results = workflow.pathvars.apply("<results>")
+    return {
+        f"{results}/datasets/{dataset}/splits.parquet": made_by_name("dataset", dataset)
+        for dataset in sorted(DATASETS)
+    }
+
+
 rule remove_withdrawn:
     output:
         withdrawn="<results>/sources/withdrawn.tsv",
@@ -163,6 +172,7 @@ rule remove_withdrawn:
         trainings=workflow.pathvars.apply("<results>/training"),
         sources=known_sources,
         switched_off=switched_off,
+        made=made_datasets,
         embeddings=list(config["embeddings"]),
         embedding_folders=[
             workflow.pathvars.apply("<results>/near_duplicates"),

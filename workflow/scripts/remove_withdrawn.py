@@ -12,6 +12,7 @@ with job(snakemake) as (inputs, outputs, params):
         trainings=Path(params.trainings),
         sources=params.sources,
         switched_off={Path(listing): [Path(folder) for folder in folders] for listing, folders in params.switched_off.items()},
+        made={Path(listing): [Path(folder) for folder in folders] for listing, folders in params.made.items()},
         embeddings={Path(folder): params.embeddings for folder in params.embedding_folders},
         **vars(outputs),
     )

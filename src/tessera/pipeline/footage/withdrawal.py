@@ -26,6 +26,7 @@ def remove_withdrawn(
     trainings: Path,
     sources: Collection[str],
     switched_off: Mapping[Path, Sequence[Path]],
+    made: Mapping[Path, Sequence[Path]],
     embeddings: Mapping[Path, Collection[str]],
     *,
     withdrawn: Path,
@@ -39,7 +40,8 @@ def remove_withdrawn(
     part of a set of images, `SET/PART`, belongs to the source `SET`. `switched_off`: the folders and files of each dataset and
     model that is not made any more, by what lists its sources: the table of its splits (`tables.Splits`), the folder of its
     trainings, or the ledger (.jsonl) of frames and crops. They are removed if a source is not among `sources`; those of others
-    are made again anyway. `embeddings`: folders
+    are made again anyway. `made`: the folders and files of each other dataset, by the table of its splits. They are removed if
+    no source is among `sources`, because it may be that there is nothing to make the dataset of again. `embeddings`: folders
     with one folder per embedding, each with the names of those that are declared. Folders of others are removed, because they
     may show any source. Links and their targets are never touched.
     """
@@ -64,9 +66,16 @@ def remove_withdrawn(
                 removed.setdefault(entry.name, []).append(entry.path)
     left = [
         path
-        for listing, made in switched_off.items()
+        for listing, own in switched_off.items()
         if not (names.issuperset(_names(listing)) if listing.suffix == ".jsonl" else all(map(is_kept, _sources(listing))))
-        for path in made
+        for path in own
+        if path.exists() and not path.is_symlink()
+    ]
+    left += [
+        path
+        for listing, own in made.items()
+        if (listed := _sources(listing)) and not any(map(is_kept, listed))
+        for path in own
         if path.exists() and not path.is_symlink()
     ]
     left += [
@@ -81,7 +90,7 @@ def remove_withdrawn(
             shutil.rmtree(path)
         else:
             path.unlink()
-        tell(f"removed {path}: it is not made any more, and may show or have learned from a withdrawn source")
+        tell(f"removed {path}: it is not made of these sources any more, and may show or have learned from a withdrawn one")
     learned = [
         file.parent
         for file in sorted(trainings.glob(f"**/runs/*/{RECORD}"))
