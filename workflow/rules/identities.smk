@@ -37,6 +37,7 @@ rule embed_references:
     input:
         weights=embedding_weights,
         checksums=embedding_checksums,
+        blocklist=lookup(dpath="sources/blocklist", within=config),
     output:
         table="<results>/embeddings/references/{embedding}.parquet",
         ledger="<results>/embeddings/references/{embedding}.jsonl",
@@ -50,6 +51,7 @@ rule embed_references:
     params:
         folder=verbatim(REFERENCES and folder),
         watched=fingerprint(files_below(folder, IMAGE_SUFFIXES) if REFERENCES else []),
+        blocklist_distance=lookup(dpath="sources/blocklist_distance", within=config),
         settings=embedder,
         embedded_by=code_digest("tessera.pipeline.embeddings.embed:embed_references"),
         code=code_digest(

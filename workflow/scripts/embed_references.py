@@ -10,6 +10,8 @@ from tessera.pipeline.embeddings.settings import EmbeddingSettings
 with job(snakemake) as (inputs, outputs, params):
     embed_references(
         folder=Path(params.folder),
+        blocklist=inputs.blocklist,
+        blocklist_distance=params.blocklist_distance,
         weights=inputs.weights,
         expected=expected_digest(params.settings["weights"], inputs.checksums),
         settings=EmbeddingSettings(**params.settings),

@@ -21,6 +21,7 @@ from tessera.imaging.embedding.embedder import Embedder, normalised
 from tessera.imaging.embedding.settings import EmbedderSettings
 from tessera.imaging.images import read_image
 from tessera.imaging.sharpness import luma, sharpness
+from tessera.records.blocklist import read_blocklist
 from tessera.records.clips import packets_of, pictures_of
 from tessera.records.identities import read_references
 from tessera.records.rights import check_identifiable
@@ -149,19 +150,32 @@ def embed_crops(crops: Path, images: Path, sources: Path, steps: Sequence[str], 
     _embed(items, _read_picture, 1, Embeddings, **how, left_out=left_out)
 
 
-def embed_references(folder: Path, **how: Unpack[How]) -> None:
+def embed_references(folder: Path, blocklist: Path, blocklist_distance: int, **how: Unpack[How]) -> None:
     """Write the vectors of the reference pictures of identities in `folder` (`tables.Embeddings`).
 
-    The key of a picture is its path below the folder, and its source is the folder directly in it. The rest is as in
-    `embed_pictures`. Raises `TesseraError` if the folder is not one of references, see `read_references`.
+    The key of a picture is its path below the folder, and its source is the folder directly in it. Pictures on the `blocklist`,
+    or with hashes within `blocklist_distance` bits of a listed one, are dropped. The rest is as in `embed_pictures`. Raises
+    `TesseraError` if the folder is not one of references, see `read_references`.
     """
     import polars as pl
 
     from tessera.records.tables.embeddings import Embeddings
 
-    found = [(each.key, each.key.split("/")[0], str(each.path)) for each in read_references(folder)]
+    listed = read_blocklist(blocklist)
+    left_out = {}
+    found = []
+    for each in read_references(folder):
+        try:
+            listed.check_file(sha256_if_readable(each.path), str(each.path))
+            listed.check_picture(read_image(each.path), str(each.path), blocklist_distance)
+        except Failed:
+            pass  # its row says so when it is embedded
+        except Dropped as error:
+            left_out[each.key] = error.reason, error.detail
+            continue
+        found.append((each.key, each.key.split("/")[0], str(each.path)))
     items = pl.DataFrame(found, schema=dict.fromkeys(("key", "source", "path"), pl.String), orient="row")
-    _embed(items.with_columns(place=pl.lit(None, pl.Float64)), _read_picture, 1, Embeddings, **how)
+    _embed(items.with_columns(place=pl.lit(None, pl.Float64)), _read_picture, 1, Embeddings, **how, left_out=left_out)
     _tell_of_few(Counter(source for _, source, _ in found))
 
 

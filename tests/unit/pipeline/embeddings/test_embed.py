@@ -13,7 +13,8 @@ from tessera.core.errors import TesseraError
 from tessera.core.ledger import read_ledger
 from tessera.core.provenance import sha256_file
 from tessera.imaging.encode import write_video
-from tessera.imaging.images import write_image
+from tessera.imaging.hashing import perceptual_hash
+from tessera.imaging.images import read_image, write_image
 from tessera.pipeline.embeddings.embed import _write_vectors, embed_clips, embed_dataset, embed_pictures, embed_references
 from tessera.pipeline.embeddings.settings import EmbeddingSettings
 from tessera.records.tables.annotation import Images
@@ -228,10 +229,30 @@ def test_a_broken_reference_picture_fails_alone_and_is_named(means: Path, tmp_pa
     (folder / "Ada" / "3.png").write_bytes(b"")
     (folder / "Ada" / "4.png").write_text("no picture")
     given = arguments(means, tmp_path)
-    embed_references(folder, **given)
+    blocklist = tmp_path / "blocklist.tsv"
+    blocklist.write_text("sha256\tphash\treason\n")
+    embed_references(folder, blocklist, 0, **given)
     assert read_table(given["table"], Embeddings)["key"].to_list() == ["Ada/1.png"]
     outcomes = {row["key"]: row for row in read_ledger(given["ledger"])}
     assert {key: row["status"] for key, row in outcomes.items() if row["status"] != "ok"} == {
         f"Ada/{number}.png": "failed" for number in (2, 3, 4)
     }
     assert all(str(folder / key) in row["detail"] for key, row in outcomes.items() if row["status"] == "failed")
+
+
+@pytest.mark.parametrize("by", ["sha256", "hash"])
+def test_a_reference_picture_on_the_blocklist_is_not_embedded(means: Path, tmp_path: Path, by: str) -> None:
+    folder, blocklist = tmp_path / "references", tmp_path / "blocklist.tsv"
+    (folder / "Ada").mkdir(parents=True)
+    for number in (1, 2):
+        write_image(folder / "Ada" / f"{number}.png", np.random.default_rng(number).integers(0, 256, (32, 32, 3), np.uint8))
+    listed = folder / "Ada" / "1.png"
+    row = f"{sha256_file(listed)}\t" if by == "sha256" else f"\t{perceptual_hash(read_image(listed)):016x}"
+    blocklist.write_text(f"sha256\tphash\treason\n{row}\tnot allowed\n")
+    given = arguments(means, tmp_path)
+    embed_references(folder, blocklist, 4, **given)
+    assert read_table(given["table"], Embeddings)["key"].to_list() == ["Ada/2.png"]
+    (dropped,) = [row for row in read_ledger(given["ledger"]) if row["status"] == "dropped"]
+    assert dropped["key"] == "Ada/1.png"
+    assert "blocklist" in dropped["reason"]
+    assert "not allowed" in dropped["detail"]
