@@ -6,14 +6,12 @@ from pathlib import Path
 
 import polars as pl
 
-from tessera.core.errors import Failed, TesseraError
 from tessera.core.files import file_name
 from tessera.core.ledger import described, read_ledger, summarise
 from tessera.core.messages import counted
-from tessera.imaging.images import read_image
 from tessera.pipeline.report.pages import table, write_page
 from tessera.pipeline.report.settings import ReportSettings
-from tessera.pipeline.report.tiles import Picture, clear_keys, draw_tiles, shrink_picture
+from tessera.pipeline.report.tiles import clear_keys, draw_tiles, read_tile
 from tessera.records.tables.embeddings import Embeddings
 from tessera.records.tables.identities import Identities
 from tessera.records.tables.table import read_table
@@ -44,14 +42,10 @@ def show_identities(
     clear = clear_keys(found.select("key", "source").iter_rows(), sources, {}, settings)
     rows = []
     for (name,), own in sorted(found.group_by("identity"), key=lambda each: str(each[0][0])):
-        tiles = []
-        for row in own.sort("certainty", "key").head(shown).iter_rows(named=True):
-            try:
-                image = read_image(Path(paths[row["key"]]))
-            except Failed as error:
-                raise TesseraError(f"{error}; delete the folder {Path(paths[row['key']]).parent} and run again") from error
-            tile = shrink_picture(Picture(row["key"], image, []), row["key"] not in clear)
-            tiles.append(tile._replace(caption=f"certainty {row['certainty']:.3f}, {row['origin']}"))
+        tiles = [
+            read_tile(row["key"], Path(paths[row["key"]]), clear, f"certainty {row['certainty']:.3f}, {row['origin']}")
+            for row in own.sort("certainty", "key").head(shown).iter_rows(named=True)
+        ]
         title = str(name) or "noise"
         heading = f"{title}: the least certain {len(tiles):,} of {counted(own.height, 'crops')}"
         draw_tiles(tiles, {}, heading, folder / f"{file_name(str(name) or ' noise')}.jpg", nothing="")

@@ -1,23 +1,18 @@
 """Show the labels of a classifier that may be wrong, with their pictures."""
 
 import html
-import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import polars as pl
-from PIL import Image
 
-from tessera.core.errors import Failed, TesseraError
 from tessera.core.job import tell
 from tessera.core.messages import counted
-from tessera.imaging.images import read_image
-from tessera.pipeline.report.pages import figure, table, write_page
+from tessera.pipeline.report.pages import table, write_page
 from tessera.pipeline.report.settings import ReportSettings
-from tessera.pipeline.report.tiles import Picture, clear_keys, shrink_picture
+from tessera.pipeline.report.tiles import clear_keys, read_tile, tile_figure
 from tessera.records.tables.classification import CONTRADICTION, OUTLIER, WRONG, LabelErrors, Pictures, picture_files
 from tessera.records.tables.table import read_table
 
@@ -54,14 +49,7 @@ def show_label_errors(
     clear = clear_keys(((key, row["source"]) for key, row in known.items()), sources, sets, settings)
 
     def shown(key: str, *lines: str) -> str:
-        try:
-            image = read_image(files[key])
-        except Failed as error:
-            raise TesseraError(f"{error}; delete the folder {images} and run again") from error
-        small = shrink_picture(Picture(key, image, []), key not in clear)
-        file = io.BytesIO()
-        Image.fromarray(small.image).save(file, "JPEG", quality=85)
-        return figure(file.getvalue(), "jpeg", [unquote(key), *lines])
+        return tile_figure(read_tile(key, files[key], clear, "\n".join(lines), images))
 
     parts = [f"<p>{html.escape(_reached(json.loads(metrics.read_text(encoding='utf-8'))['splits']['out_of_fold']))}</p>"]
     for kind, meaning in MEANINGS.items():

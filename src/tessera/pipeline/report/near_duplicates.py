@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tessera.core.errors import Failed, TesseraError
 from tessera.core.messages import counted
 from tessera.pipeline.report.settings import ReportSettings
-from tessera.pipeline.report.tiles import Picture, clear_keys, draw_tiles, shrink_picture
+from tessera.pipeline.report.tiles import Picture, clear_keys, draw_tiles, read_tile
 
 
 def show_near_duplicates(
@@ -19,7 +18,6 @@ def show_near_duplicates(
     """
     import polars as pl
 
-    from tessera.imaging.images import read_image
     from tessera.records.tables.embeddings import Embeddings, NearDuplicates
     from tessera.records.tables.table import read_table, read_tables
 
@@ -35,11 +33,7 @@ def show_near_duplicates(
     clear = clear_keys(known.select("key", "source").iter_rows(), sources, sets, settings)
 
     def tile(key: str, caption: str) -> Picture:
-        try:
-            image = read_image(Path(paths[key]))
-        except Failed as error:
-            raise TesseraError(f"{error}; delete the folder {Path(paths[key]).parent} and run again") from error
-        return shrink_picture(Picture(key, image, []), key not in clear)._replace(caption=caption)
+        return read_tile(key, Path(paths[key]), clear, caption)
 
     for order, is_strong in (("strongest", True), ("weakest", False)):
         ordered = found.sort("similarity", "key", descending=[is_strong, False]).unique(

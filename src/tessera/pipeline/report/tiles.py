@@ -1,5 +1,6 @@
 """Contact sheets: choose the samples that are shown, blur them, and draw them."""
 
+import io
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -7,10 +8,13 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 import numpy as np
+from PIL import Image
 
+from tessera.core.errors import Failed, TesseraError
 from tessera.core.messages import counted
 from tessera.core.seeds import generator
 from tessera.pipeline.report.drawing import QUIET, legend, new_figure, shorten
+from tessera.pipeline.report.pages import figure
 from tessera.pipeline.report.settings import ReportSettings
 from tessera.records.material import set_of
 
@@ -126,6 +130,27 @@ def shrink_picture(picture: Picture, blurred: bool, side: int = TILE_SIDE) -> Pi
     return Picture(picture.name, blur(image) if blurred else image, regions)
 
 
+def read_tile(key: str, path: Path, clear: Collection[str], caption: str = "", folder: Path | None = None) -> Picture:
+    """Return the picture in the file `path`, scaled down, and blurred unless its `key` is in `clear`.
+
+    Raises `TesseraError` if it cannot be read. The message asks to delete the `folder` that a rule makes; None: that of `path`.
+    """
+    from tessera.imaging.images import read_image
+
+    try:
+        image = read_image(path)
+    except Failed as error:
+        raise TesseraError(f"{error}; delete the folder {folder or path.parent} and run again") from error
+    return shrink_picture(Picture(key, image, []), key not in clear)._replace(caption=caption)
+
+
+def tile_figure(tile: Picture) -> str:
+    """Return an HTML figure of `tile`, without its regions, with its name and all lines of its caption."""
+    file = io.BytesIO()
+    Image.fromarray(tile.image).save(file, "JPEG", quality=85)
+    return figure(file.getvalue(), "jpeg", [unquote(tile.name), *tile.caption.split("\n")])
+
+
 def draw_tiles(
     tiles: Sequence[Picture],
     colours: dict[str, str],
@@ -141,12 +166,12 @@ def draw_tiles(
     from matplotlib.patheffects import Normal, Stroke
 
     lines = max(1, math.ceil(len(tiles) / columns))
-    with new_figure(path, 3.1 * columns, 2.6 * lines + 0.3) as figure:
-        places = list(figure.subplots(lines, columns, squeeze=False).flat)
+    with new_figure(path, 3.1 * columns, 2.6 * lines + 0.3) as sheet:
+        places = list(sheet.subplots(lines, columns, squeeze=False).flat)
         for axes in places:
             axes.set_axis_off()
         if heading:
-            figure.suptitle(heading, x=0.01, ha="left", fontsize=12)
+            sheet.suptitle(heading, x=0.01, ha="left", fontsize=12)
         for axes, tile in zip(places, tiles, strict=False):
             axes.imshow(tile.image)
             for label, mask in tile.regions:
@@ -161,4 +186,4 @@ def draw_tiles(
             if tile.name and not tile.regions:
                 axes.text(0.5, -0.02, nothing, fontsize=10, color=QUIET, ha="center", va="top", transform=axes.transAxes)
         if tiles and colours:
-            legend(figure, colours)
+            legend(sheet, colours)
