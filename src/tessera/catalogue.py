@@ -94,6 +94,7 @@ IMAGE_SETS = Layout(
     folders=(),
     files=(),
     steps=(Step("selection", "pictures", "<results>/selections/{dataset}/ledger.jsonl"),),
+    figures=("pictures.html",),
     pattern="**/[!.]*",
     # Some trainers do not validate, and a single film should be enough.
     needs=("train",),

@@ -36,8 +36,10 @@ def test_frames_become_a_set_of_each_series_and_one_of_all_in_several_layouts(pr
             "parts": {**settings, "each_series": True, "layouts": {"webdataset": {}}},
         },
     }
-    run = project.run("datasets")
+    page = project.results / "reports" / "datasets" / "all_of_it" / "pictures.html"
+    run = project.run("datasets", f"results/{page.relative_to(project.results)}")
     assert run.returncode == 0, run.output
+    assert page.read_text(encoding="utf-8").count("caption: a mosaic of squares") == 4
     made = project.results / "datasets"
     assert sorted(path.name for path in made.iterdir() if path.is_dir()) == ["all_of_it", "parts-Dr.%20%C3%84", "parts-other"]
     train = made / "all_of_it" / "plain" / "train"

@@ -130,11 +130,11 @@ rule resize_set:
         "../scripts/resize_set.py"
 
 
-def made_of_set(part):
-    """Return a function that returns the table of the captions or of the arrangement of an image set, if it has settings."""
+def made_of_set(part, table=""):
+    """Return a function that returns a table of an image set, if it has the settings `part`. `table`: its name; empty: `part`."""
 
     def given(wildcards):
-        made = f"<results>/image_sets/{wildcards.dataset}/{part}.parquet"
+        made = f"<results>/image_sets/{wildcards.dataset}/{table or part}.parquet"
         return made if settings_of_set(part)(wildcards) else []
 
     return given
@@ -168,3 +168,36 @@ rule write_set:
         ),
     script:
         "../scripts/write_set.py"
+
+
+rule show_set:
+    input:
+        selected="<results>/selections/{dataset}/pictures.parquet",
+        splits="<results>/datasets/{dataset}/splits.parquet",
+        resized="<results>/image_sets/{dataset}/resized.parquet",
+        images="<results>/image_sets/{dataset}/images",
+        captions=made_of_set("captions"),
+        arrangement=made_of_set("arrangement"),
+        distribution=made_of_set("arrangement", table="distribution"),
+        sources="<results>/sources/admitted.parquet",
+    output:
+        page=report(
+            "<results>/reports/datasets/{dataset}/pictures.html",
+            caption="../report/image_set.rst",
+            category="2. Samples",
+            subcategory="{dataset}",
+            labels={"figure": "2. Balance, pictures and captions"},
+        ),
+    log:
+        "<logs>/show_set/{dataset}.log",
+    benchmark:
+        "<benchmarks>/show_set/{dataset}.jsonl"
+    wildcard_constraints:
+        dataset=laid_out_as(IMAGE_SETS),
+    localrule: True
+    params:
+        settings=lookup(dpath="report", within=config),
+        seed=lookup(dpath="seed", within=config),
+        code=code_digest("tessera.pipeline.report.image_sets:show_set"),
+    script:
+        "../scripts/show_set.py"

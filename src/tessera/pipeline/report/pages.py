@@ -49,6 +49,8 @@ figure {{ margin: 0; width: 14rem; font-size: 12px; overflow-wrap: anywhere; }}
 .values {{ font-size: 13px; }}
 .values td {{ overflow-wrap: break-word; }}
 td.number {{ text-align: right; font-variant-numeric: tabular-nums; min-width: 0; white-space: nowrap; }}
+td.fraction {{ min-width: 8rem; font-variant-numeric: tabular-nums; }}
+td.fraction div {{ height: .5rem; background: #56b4e9; }}
 code, pre {{ font-size: 13px; background: #f5f5f5; overflow-x: auto; }}
 </style>
 </head>
@@ -60,14 +62,16 @@ code, pre {{ font-size: 13px; background: #f5f5f5; overflow-x: auto; }}
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Return an HTML table. The cells are escaped."""
+    """Return an HTML table. The cells are escaped. A float is a fraction, which is drawn as a bar."""
     lines = ["<tr>" + "".join(f"<th>{html.escape(name)}</th>" for name in header) + "</tr>"]
-    for row in rows:
-        cells = [
-            f'<td class="number">{cell:,}</td>' if isinstance(cell, int) else f"<td>{html.escape(cell)}</td>" for cell in row
-        ]
-        lines.append(f"<tr>{''.join(cells)}</tr>")
+    lines += [f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows]
     return "<table>\n" + "\n".join(lines) + "\n</table>"
+
+
+def _cell(value: str | int | float) -> str:
+    if isinstance(value, float):
+        return f'<td class="fraction"><div style="width: {100 * value:.2f}%"></div>{value:.1%}</td>'
+    return f'<td class="number">{value:,}</td>' if isinstance(value, int) else f"<td>{html.escape(value)}</td>"
 
 
 def figure(picture: bytes, kind: str, lines: Sequence[str]) -> str:

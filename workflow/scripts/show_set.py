@@ -1,0 +1,21 @@
+"""Show the balance of an image set, and some of its pictures with their captions."""
+
+from tessera.core.job import job
+from tessera.pipeline.report.image_sets import show_set
+from tessera.pipeline.report.settings import ReportSettings
+
+with job(snakemake) as (inputs, outputs, params):
+    show_set(
+        name=snakemake.wildcards.dataset,
+        selected=inputs.selected,
+        splits=inputs.splits,
+        resized=inputs.resized,
+        images=inputs.images,
+        captions=inputs.captions or None,
+        arrangement=inputs.arrangement or None,
+        distribution=inputs.distribution or None,
+        sources=inputs.sources,
+        settings=ReportSettings(**params.settings),
+        seed=params.seed,
+        page=outputs.page,
+    )
