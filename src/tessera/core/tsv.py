@@ -5,10 +5,11 @@ import io
 import re
 from collections import Counter
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
-from typing import Generic, NamedTuple, TypeVar
+from typing import Annotated, Generic, NamedTuple, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, ValidationError
 
 from tessera.core.errors import TesseraError
 from tessera.core.messages import counted, shortened
@@ -19,6 +20,19 @@ Fault = tuple[int, str]
 SHOWN = 100  # faults that are listed; more of them usually have one cause, and would fill the terminal
 SHOWN_CHARACTERS = 200  # of a field in a message
 FIELD_CHARACTERS = 2**20  # of a field; Python's own limit of 131,072 refuses long captions
+
+
+def _as_day(value: str) -> str:
+    try:
+        day = date.fromisoformat(value).isoformat()
+    except ValueError:
+        day = ""
+    if day != value:
+        raise ValueError("should be a date such as 2024-12-31")
+    return value
+
+
+Day = Annotated[str, AfterValidator(_as_day)]  # a date in the form 2024-12-31
 
 
 class Sheet(NamedTuple, Generic[M]):
@@ -82,6 +96,19 @@ def read_sheet(path: Path, model: type[M], name: str, fix: str) -> Sheet[M]:
                 given = given if len(given) <= SHOWN_CHARACTERS else f"{given[:SHOWN_CHARACTERS]}…"
                 faults.append((line, without_passwords(f"{column}: {complaint(fault)}; given: {given}")))
     return Sheet(found, rows, faults)
+
+
+def read_shipped_sheet(path: Path, model: type[M], name: str, fix: str, default: Path) -> Sheet[M]:
+    """Return the same for a table without which one can do: it is empty if the file is `default` and does not exist.
+
+    Raises `TesseraError` if another file does not exist.
+    """
+    try:
+        return read_sheet(path, model, name, fix)
+    except FileNotFoundError:
+        if Path(path) == default:
+            return Sheet([], [], [])
+        raise TesseraError(f"{path}: no such {name}; {fix} (see config/README.md)") from None
 
 
 def _header_faults(header: Sequence[str], model: type[BaseModel]) -> list[str]:

@@ -3,15 +3,13 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from tessera.core.errors import TesseraError
 from tessera.core.files import file_name
-from tessera.core.tsv import read_sheet, refuse
+from tessera.core.tsv import Day, read_shipped_sheet, refuse
 from tessera.records.log import UNDO, Entry, in_force
 
 DEFAULT = Path("config/decisions.tsv")
@@ -29,7 +27,7 @@ class Decision(BaseModel):
     decision: Literal["keep", "drop", "relabel", "negative", "undo"]
     reason: str = Field("", description="why; any text")
     who: str = Field(min_length=1, description="who decided")
-    when: str = Field(description="date in the form 2024-12-31")
+    when: Day = Field(description="date in the form 2024-12-31")
     classifier: str = Field(
         "", validate_default=True, description="classifier that the decision is for; empty: a decision on a clip or a frame"
     )
@@ -41,17 +39,6 @@ class Decision(BaseModel):
     def _may_be_one(cls, value: str) -> str:
         if not KEY.fullmatch(value):
             raise ValueError("is not a key of a clip, a frame or a picture: use the name of its file, without the extension")
-        return value
-
-    @field_validator("when")
-    @classmethod
-    def _a_day(cls, value: str) -> str:
-        try:
-            day = date.fromisoformat(value).isoformat()
-        except ValueError:
-            day = ""
-        if day != value:
-            raise ValueError("should be a date such as 2024-12-31")
         return value
 
     @field_validator("classifier")
@@ -92,12 +79,7 @@ def read_decisions(path: Path, classifiers: Mapping[str, Any]) -> list[Decision]
     does not know, or two people who disagree.
     """
     fix = "set `decisions` to your table of decisions"
-    try:
-        sheet = read_sheet(path, Decision, "table of decisions", fix)
-    except FileNotFoundError:
-        if Path(path) == DEFAULT:
-            return []
-        raise TesseraError(f"{path}: no such table of decisions; {fix} (see config/README.md)") from None
+    sheet = read_shipped_sheet(path, Decision, "table of decisions", fix, DEFAULT)
     found, disagreements = in_force(sheet.rows, entry_of)
     sheet.faults.extend(disagreements)
     for line, decision in found:

@@ -3,7 +3,6 @@
 import hashlib
 import unicodedata
 from collections.abc import Iterable, Mapping
-from datetime import date
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
@@ -12,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from tessera.core.errors import TesseraError
 from tessera.core.files import IMAGE_SUFFIXES, SPECIAL, files_below, quoted
 from tessera.core.messages import shortened
-from tessera.core.tsv import read_sheet, refuse
+from tessera.core.tsv import Day, read_shipped_sheet, refuse
 from tessera.records.log import UNDO, Entry, in_force
 
 DEFAULT = Path("config/identities.tsv")
@@ -128,7 +127,7 @@ class IdentityDecision(BaseModel):
     action: Literal["rename", "merge", "move", "reject", "undo"]
     to: str = Field("", validate_default=True, description="identity that it becomes or joins; empty for `reject` and `undo`")
     by: str = Field(min_length=1, description="who decided")
-    date: str = Field(description="in the form 2024-12-31")
+    date: Day = Field(description="in the form 2024-12-31")
     note: str = Field("", description="why; any text")
     overrules: str = Field("", description="person whose decision it replaces, because the two disagree")
 
@@ -152,17 +151,6 @@ class IdentityDecision(BaseModel):
             raise ValueError("should differ from `target`")
         return value
 
-    @field_validator("date")
-    @classmethod
-    def _a_day(cls, value: str) -> str:
-        try:
-            day = date.fromisoformat(value).isoformat()
-        except ValueError:
-            day = ""
-        if day != value:
-            raise ValueError("should be a date such as 2024-12-31")
-        return value
-
 
 def read_identity_decisions(path: Path, known: Iterable[str] = ()) -> list[IdentityDecision]:
     """Return the decisions about identities in the file `path`. `tessera.core.tsv.read_sheet` describes the format.
@@ -173,12 +161,7 @@ def read_identity_decisions(path: Path, known: Iterable[str] = ()) -> list[Ident
     decisions that lead in a circle.
     """
     fix = "set `identities.decisions` to your table of decisions"
-    try:
-        sheet = read_sheet(path, IdentityDecision, "table of identities", fix)
-    except FileNotFoundError:
-        if Path(path) == DEFAULT:
-            return []
-        raise TesseraError(f"{path}: no such table of identities; {fix} (see config/README.md)") from None
+    sheet = read_shipped_sheet(path, IdentityDecision, "table of identities", fix, DEFAULT)
     found, disagreements = in_force(sheet.rows, entry_of)
     sheet.faults.extend(disagreements)
     to = {decision.to: line for line, decision in reversed(found) if decision.to}
