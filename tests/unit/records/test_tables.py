@@ -2,14 +2,18 @@
 
 import errno
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import pandera.polars as pa
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tessera.core.errors import TesseraError
 from tessera.records.tables.scenes import VideoDetections, VideoFrames
 from tessera.records.tables.splits import Splits
-from tessera.records.tables.table import read_table, types, write_table
+from tessera.records.tables.table import Table, read_table, types, write_table
 
 
 def test_a_full_disk_is_reported() -> None:
@@ -52,3 +56,29 @@ def test_a_table_is_checked_against_its_schema_even_if_a_column_is_left_out(dama
     seen.with_columns(**{name: pl.lit(value) for name, value in damage.items()}).write_parquet(path)
     with pytest.raises(TesseraError, match=r"detections\.parquet is not a table of VideoDetections"):
         read_table(path, VideoDetections, without=["rle"])
+
+
+class Pairs(Table):
+    """A table whose rows must differ."""
+
+    one: pl.String = pa.Field(nullable=True)
+    two: pl.Int64 = pa.Field(nullable=True)
+
+    class Config(Table.Config):
+        unique = ("one", "two")
+
+
+VALUES = st.tuples(st.sampled_from([None, "", "a", "b"]), st.sampled_from([None, 0, 1]))
+
+
+@given(st.lists(VALUES, max_size=6), st.booleans())
+def test_equal_rows_are_refused_in_any_order(rows: list[tuple[str | None, int | None]], is_sorted: bool) -> None:
+    rows = sorted(rows, key=lambda row: (row[0] or "", row[1] or -1)) if is_sorted else rows
+    frame = pl.DataFrame(rows, schema=types(Pairs), orient="row")
+    with TemporaryDirectory() as folder:
+        if len(set(rows)) < len(rows):
+            with pytest.raises(pa.errors.SchemaErrors):
+                write_table(frame, Pairs, Path(folder, "table"))
+        else:
+            write_table(frame, Pairs, Path(folder, "table"))
+            assert read_table(Path(folder, "table"), Pairs).equals(frame)

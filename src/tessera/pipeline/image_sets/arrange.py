@@ -65,8 +65,9 @@ def arrange(pictures: pl.DataFrame, settings: ArrangementSettings) -> pl.DataFra
     frame = frame.with_columns(
         character=pl.when(count == 0).then(pl.lit(NOBODY)).when(is_rare).then(pl.lit(OTHERS)).otherwise("character"),
         image_type="step",
-        character_string=_strings(pictures),
     )
+    if "character_string" in settings.folders:
+        frame = frame.with_columns(character_string=_strings(pictures))
     levels = [_folders(frame[level]) for level in settings.folders]
     return frame.with_columns(folder=pl.concat_str(levels, separator="/") if levels else pl.lit(""))
 
