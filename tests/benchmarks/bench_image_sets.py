@@ -15,7 +15,7 @@ from tessera.pipeline.image_sets.settings import PictureSettings
 from tessera.records.tables.image_sets import SetPictures
 from tessera.records.tables.table import types, write_table
 
-PICTURES = 40
+PICTURES = 200
 THREADS = 2
 
 
