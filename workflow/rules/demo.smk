@@ -19,6 +19,7 @@ rule render_demo_footage:
         seed=config["seed"],
         code=code_digest(
             "tessera.pipeline.demo.render:render_demo_footage",
+            "tessera.pipeline.demo.render:render_references",
             "tessera.pipeline.demo.render:render_logos",
             "tessera.pipeline.demo.render:render_watermark_set",
             "tessera.imaging.watermark.drawing:draw_marks",

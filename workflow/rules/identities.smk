@@ -8,19 +8,30 @@ from tessera.records.identities import read_identity_decisions, read_references
 
 IDENTITIES = config["identities"]
 REFERENCES = []
+
+
+def names_of_references():
+    """Return the identities in the folder of references; none if it cannot be read, which is told where it is used."""
+    try:
+        folder = (IDENTITIES["references"] or {}).get("folder")
+        return (
+            [each.identity for each in read_references(Path(folder))] if folder else []
+        )
+    except TesseraError:
+        return []
+
+
 IDENTITY_DECISIONS = []
 if IDENTITIES:
     try:
         check_named(IDENTITIES["sources"], SOURCES, config["manifest"])
-        known = []
         if IDENTITIES["references"]:
-            folder = IDENTITIES["references"]["folder"]
-            check_there("identities.references.folder", folder, folder=True)
-            known = [each.identity for each in read_references(Path(folder))]
             REFERENCES = [
                 f"<results>/embeddings/references/{IDENTITIES['embedding']}.parquet"
             ]
-        IDENTITY_DECISIONS = read_identity_decisions(IDENTITIES["decisions"], known)
+        IDENTITY_DECISIONS = read_identity_decisions(
+            IDENTITIES["decisions"], names_of_references()
+        )
     except TesseraError as error:
         raise WorkflowError(str(error)) from None
     GATES["identities"] = {
@@ -31,6 +42,19 @@ if IDENTITIES:
             "pictures",
             [f"<results>/embeddings/references/{IDENTITIES['embedding']}.jsonl"],
         )
+
+
+def folder_of_references(wildcards):
+    """Return the folder of the reference pictures."""
+    return str(IDENTITIES["references"]["folder"])
+
+
+def watched_references(wildcards):
+    """Return a value that changes with the reference pictures. Raises `TesseraError` if something is wrong with their folder."""
+    folder = folder_of_references(wildcards)
+    check_there("identities.references.folder", folder, folder=True)
+    read_references(Path(folder))
+    return fingerprint(files_below(folder, IMAGE_SUFFIXES))
 
 
 rule embed_references:
@@ -49,8 +73,8 @@ rule embed_references:
     resources:
         gpu=1,
     params:
-        folder=verbatim(REFERENCES and folder),
-        watched=fingerprint(files_below(folder, IMAGE_SUFFIXES) if REFERENCES else []),
+        folder=folder_of_references,
+        watched=watched_references,
         blocklist_distance=lookup(dpath="sources/blocklist_distance", within=config),
         settings=embedder,
         embedded_by=code_digest("tessera.pipeline.embeddings.embed:embed_references"),

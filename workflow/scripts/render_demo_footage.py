@@ -1,4 +1,4 @@
-"""Render videos, stills and watermarks with known ground truth, and labels like those of a person."""
+"""Render videos, stills and watermarks with known ground truth, labels like those of a person, and reference pictures."""
 
 from functools import partial
 
@@ -6,10 +6,11 @@ from tessera.core.job import job
 from tessera.imaging.watermark.drawing import draw_marks, load_materials
 from tessera.imaging.watermark.settings import DrawSettings
 from tessera.pipeline.demo.footage import MARKS
-from tessera.pipeline.demo.render import render_demo_footage, render_logos, render_watermark_set
+from tessera.pipeline.demo.render import render_demo_footage, render_logos, render_references, render_watermark_set
 
 with job(snakemake) as (_, outputs, params):
     render_demo_footage(outputs.footage, params.seed, threads=snakemake.threads)
+    render_references(outputs.footage / "references", params.seed)
     logos = outputs.footage / "logos"
     render_logos(logos)
     settings = DrawSettings(**MARKS, logos=logos)

@@ -2,6 +2,7 @@ import hashlib
 import io
 import json
 import zipfile
+from collections import Counter
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -20,10 +21,29 @@ from tessera.core.errors import TesseraError
 from tessera.core.files import file_name
 from tessera.imaging.watermark.drawing import draw_marks, load_materials
 from tessera.imaging.watermark.settings import DrawSettings
-from tessera.pipeline.demo.footage import CLIPS, CUTS, LABEL, LABEL_EVERY, MARKED, MARKS, STILLS, Clip, Scene, Still
+from tessera.pipeline.demo.footage import (
+    ANGLES,
+    CLIPS,
+    CUTS,
+    LABEL,
+    LABEL_EVERY,
+    MARKED,
+    MARKS,
+    REFERENCES,
+    STILLS,
+    Clip,
+    Scene,
+    Still,
+)
 from tessera.pipeline.demo.labels import outlines
-from tessera.pipeline.demo.render import render_demo_footage, render_logos, render_watermark_set
+from tessera.pipeline.demo.render import (
+    render_demo_footage,
+    render_logos,
+    render_references,
+    render_watermark_set,
+)
 from tessera.pipeline.watermarks.settings import WatermarkSettings
+from tessera.records.identities import read_references
 from tessera.records.manifest import ListedSource, read_manifest
 from tessera.records.tables.demo import DemoClips, DemoRegions
 from tessera.records.tables.table import read_table
@@ -192,7 +212,11 @@ def test_a_missing_photograph_is_an_error_with_the_fix(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def manifest() -> dict[str, ListedSource]:
-    datasets, findable = [dataset.name for dataset in DATASETS], [model.finds for model in MODELS if model.finds]
+    image_sets = yaml.safe_load((CONFIG / "demo.yaml").read_text(encoding="utf-8"))["image_sets"]
+    datasets, findable = (
+        [*(dataset.name for dataset in DATASETS), *image_sets],
+        [model.finds for model in MODELS if model.finds],
+    )
     return {source.source: source for source in read_manifest(CONFIG / "demo.tsv", datasets, findable)}
 
 
@@ -200,7 +224,8 @@ def test_the_manifest_names_the_rendered_files(manifest: dict[str, ListedSource]
     rendered = {clip.source: f"videos/{clip.source}.mp4" for clip in CLIPS}
     for still in STILLS:
         if still.source:
-            rendered[still.source] = str(Path(still.file).parent) if still.source == "album" else still.file
+            is_alone = sum(other.source == still.source for other in STILLS) == 1
+            rendered[still.source] = still.file if is_alone else str(Path(still.file).parent)
     assert {source.source: source.path for source in manifest.values()} == {
         source: f"resources/demo/{path}" for source, path in rendered.items()
     }
@@ -214,6 +239,25 @@ def test_the_manifest_exercises_admission_and_splits(manifest: dict[str, ListedS
     ]
     assert len(adult) > 1
     assert {source.split for source in manifest.values()} == {"train", "val", "test", ""}
+
+
+def test_no_detector_learns_from_sources_with_other_subjects_than_the_cat(manifest: dict[str, ListedSource]) -> None:
+    scenes = [(one.source, scene) for one in CLIPS for scene in one.scenes] + [(one.source, one.scene) for one in STILLS]
+    others = {source for source, scene in scenes if set(scene.players) != {"cat"}}
+    image_sets = set(yaml.safe_load((CONFIG / "demo.yaml").read_text(encoding="utf-8"))["image_sets"])
+    assert others and all(set(manifest[source].use) == image_sets for source in others)
+
+
+def test_each_subject_has_reference_pictures_that_look_alike(tmp_path: Path) -> None:
+    render_references(tmp_path / "references", 0)
+    pictures = read_references(tmp_path / "references")
+    counts = Counter(each.identity for each in pictures)
+    assert set(counts) == {player for still in STILLS for player in still.scene.players}
+    assert set(counts.values()) == {2 * len(REFERENCES) * len(ANGLES)}
+    middles = [np.asarray(Image.open(each.path).resize((32, 32)), float)[8:24, 8:24].mean(axis=(0, 1)) for each in pictures]
+    for number, middle in enumerate(middles):
+        apart = [np.abs(middle - other).max() if place != number else np.inf for place, other in enumerate(middles)]
+        assert pictures[int(np.argmin(apart))].identity == pictures[number].identity
 
 
 def test_what_a_source_is_free_of_is_true(manifest: dict[str, ListedSource]) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import product
 from typing import Any, Literal
 
 LABEL = "nsfw"
@@ -15,6 +16,7 @@ class Scene:
     photograph: str
     seconds: float = 4
     subjects: int = 1
+    players: tuple[str, ...] = ("cat",)  # cut-outs that play the subjects, in turns
     shape: Literal["ellipse", "circle", "rectangle"] = "ellipse"  # of the subjects
     decoys: tuple[str, ...] = ()  # cut-outs that move like a subject, but are not labelled
     disc: str = ""  # cut-out that hovers in front of the first subject, so that its region has a hole
@@ -68,6 +70,11 @@ CLIPS = (
     Clip("broken", (Scene("grass", 1.5),), truncated=True),
 )
 
+# The stills of a source that feeds the image set alone: photographs, and the cut-outs in front of them.
+GALLERY = (
+    *product(("brick", "camera", "grass", "rocket", "hubble", "motorcycle_left"), (("cup",), ("helmet",), ("planet",))),
+    *product(("gravel", "coins"), (("cup", "cat"), ("helmet", "planet"))),
+)
 STILLS = (
     Still("images/mug.png", Scene("coffee"), "mug"),
     Still("images/mug web.jpg", Scene("coffee"), "mug web", copy_of="images/mug.png", quality=40),
@@ -89,6 +96,10 @@ STILLS = (
     Still("labels/stills/hole and parts.png", Scene("camera", pillar="gravel", disc="planet")),
     Still("labels/stills/nobody.jpg", Scene("hubble", subjects=0)),
     Still("labels/stills/nobody again.jpg", Scene("grass", subjects=0, decoys=("planet", "cup"))),
+    *(
+        Still(f"images/gallery/{number:02}.jpg", Scene(photograph, subjects=len(players), players=players), "gallery", number)
+        for number, (photograph, players) in enumerate(GALLERY)
+    ),
 )
 
 # The photographs for the set of watermarks, by split.
@@ -100,5 +111,7 @@ CUTS = {"train": 14, "val": 10}  # pictures cut out of each photograph
 MARKED_CLASSES = ("text", "logo")
 # Settings of `DrawSettings`: marks that are large enough for a small detector to learn in minutes.
 MARKS: dict[str, Any] = {"marks": (1, 2), "logo_size": (0.2, 0.5), "text_size": (0.08, 0.2), "length": (4, 12)}
-# The cut-out that plays the subject.
-SUBJECT = "cat"
+# The reference pictures of each cut-out: the photographs behind it, and how far it is turned, in radians.
+REFERENCES = ("brick", "grass")
+ANGLES = (-0.25, 0.0, 0.25)
+MIRRORED = "mirrored"  # the appearance of a cut-out that is mirrored, as it may be in a scene

@@ -1,8 +1,9 @@
 """Render the demo footage: short videos and stills with ground truth, made from the photographs in scikit-image.
 
 The cat Chelsea plays the region of interest: an elliptic cut-out of her portrait moves through scenes, over which a camera pans
-and zooms. Labelme files are written from the ground truth, as if a person had drawn them. A small set of pictures with
-watermarks, in the layout of public sets, is made from the same photographs.
+and zooms. In stills for the image set, other cut-outs play it as well. Labelme files are written from the ground truth, as if a
+person had drawn them. A small set of pictures with watermarks, in the layout of public sets, and reference pictures of each
+subject are made from the same photographs.
 """
 
 import io
@@ -23,10 +24,22 @@ from tessera.core.files import file_name
 from tessera.core.job import progress
 from tessera.core.seeds import generator
 from tessera.imaging.encode import write_video
-from tessera.pipeline.demo.footage import CLIPS, CUTS, LABEL_EVERY, MARKED, MARKED_CLASSES, STILLS, Clip, Still
+from tessera.pipeline.demo.footage import (
+    ANGLES,
+    CLIPS,
+    CUTS,
+    LABEL_EVERY,
+    MARKED,
+    MARKED_CLASSES,
+    MIRRORED,
+    REFERENCES,
+    STILLS,
+    Clip,
+    Still,
+)
 from tessera.pipeline.demo.labels import labelme
-from tessera.pipeline.demo.photographs import cover, disc_logo, overlay_logo, photograph, tiles_logo, watermark
-from tessera.pipeline.demo.stages import Stage, coverage, draw, set_up
+from tessera.pipeline.demo.photographs import CUT_OUTS, cover, disc_logo, overlay_logo, photograph, tiles_logo, watermark
+from tessera.pipeline.demo.stages import Stage, coverage, draw, portrait, set_up
 from tessera.records.tables.demo import DemoClips, DemoRegions
 from tessera.records.tables.table import types, write_table
 
@@ -61,6 +74,17 @@ def render_logos(folder: Path) -> None:
     folder.mkdir(parents=True)
     disc_logo().save(folder / "disc.png")
     tiles_logo().save(folder / "tiles.png")
+
+
+def render_references(folder: Path, seed: int) -> None:
+    """Store pictures of what plays subjects in `folder`: CUT-OUT/*.png and, mirrored, CUT-OUT/mirrored/*.png."""
+    for name, appearance in product(CUT_OUTS, ("", MIRRORED)):
+        place = folder / name / appearance
+        place.mkdir(parents=True)
+        for number, (backdrop, angle) in enumerate(product(REFERENCES, ANGLES), 1):
+            stage = portrait(name, backdrop, angle, is_mirrored=appearance == MIRRORED)
+            picture = draw(stage, 0, generator(seed, "demo", f"references {name} {appearance} {number}"))
+            Image.fromarray(picture.image).save(place / f"{number}.png")
 
 
 def render_watermark_set(

@@ -1,13 +1,14 @@
 """Stage scenes with random paths of camera and objects, and draw their frames with ground truth."""
 
 from dataclasses import dataclass
+from itertools import cycle, islice
 from typing import Literal
 
 import cv2
 import numpy as np
 
-from tessera.pipeline.demo.footage import SUBJECT, Scene
-from tessera.pipeline.demo.photographs import cover, cut_out, photograph
+from tessera.pipeline.demo.footage import Scene
+from tessera.pipeline.demo.photographs import CUT_OUT_SIDE, cover, cut_out, photograph
 
 CROSSING = 240  # frames in which an object crosses half of the frame: 0.7 pixels per frame if it is 320 pixels wide
 SIZES = 0.3, 0.5  # smallest and largest radius of an object, relative to half of the shorter side of the frame
@@ -52,7 +53,8 @@ class Stage:
 def set_up(scene: Scene, frames: int, width: int, height: int, random: np.random.Generator) -> Stage:
     """Return `scene` with all paths drawn from `random`, for `frames` frames of `width` x `height` pixels."""
     backdrop = cover(photograph(scene.photograph), width * ZOOM, height * ZOOM)
-    subjects = [_wander(SUBJECT, "subject", scene, frames, width, height, random) for _ in range(scene.subjects)]
+    players = islice(cycle(scene.players), scene.subjects)
+    subjects = [_wander(name, "subject", scene, frames, width, height, random) for name in players]
     decoys = [_wander(name, "decoy", scene, frames, width, height, random) for name in scene.decoys]
     discs = [_hover(scene.disc, subjects[0], random)] if scene.disc else []
     pillars = [_stand(scene.pillar, frames, width, height, random)] if scene.pillar else []
@@ -65,6 +67,24 @@ def set_up(scene: Scene, frames: int, width: int, height: int, random: np.random
         grade=_glide(random.uniform(0.85, 1.12, (2, 1)), frames) * random.uniform(0.97, 1.03, 3),
         tracks=[*decoys, *subjects, *discs, *pillars],
     )
+
+
+def portrait(name: str, backdrop: str, angle: float, *, is_mirrored: bool) -> Stage:
+    """Return a stage of one frame that the cut-out `name` fills, turned by `angle` in radians, before `backdrop`."""
+    texture = cut_out(name)
+    height = CUT_OUT_SIDE // 2
+    width = round(height * texture.shape[1] / texture.shape[0])
+    subject = Track(
+        texture=np.ascontiguousarray(texture[:, ::-1]) if is_mirrored else texture,
+        shape="ellipse",
+        role="subject",
+        centre=np.array([(width, height)]) / 2,
+        radii=np.array([(width, height)]) / 2,
+        angle=np.array([angle]),
+        gain=np.ones(1),
+    )
+    view = np.array([(width, height, ZOOM / 2, 0)])
+    return Stage(1, width, height, cover(photograph(backdrop), width * ZOOM, height * ZOOM), view, np.ones((1, 3)), [subject])
 
 
 def _wander(
