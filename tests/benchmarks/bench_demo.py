@@ -1,4 +1,4 @@
-"""Compare the clips of the demo with the ground truth. Run `make demo` first."""
+"""Compare the clips and the identities of the demo with the ground truth. Run `make demo` first."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -7,14 +7,19 @@ import numpy as np
 import polars as pl
 
 from tessera.imaging.masks import decode_rle
+from tessera.pipeline.demo.footage import STILLS
+from tessera.pipeline.demo.photographs import CUT_OUTS
 from tessera.records.tables.clips import Clips
 from tessera.records.tables.demo import DemoClips, DemoRegions
+from tessera.records.tables.identities import Identities
+from tessera.records.tables.image_sets import SetPictures
 from tessera.records.tables.scenes import SceneFrames, VideoFrames
 from tessera.records.tables.table import read_table, read_tables
 
 RESULTS, TRUTH = Path("results"), Path("resources/demo/truth")
 MINIMUM = 1.0  # seconds, `scenes.choose.minimum` of the demo
 SHOWN = 0.5  # fraction of a true region that must lie in the mask of a clip
+NAMED = 0.75  # fraction of the crops that get a name
 PART = 0.5  # fraction of the frames of a scene that clips must show, and of a clip that must show a region
 
 
@@ -65,3 +70,22 @@ def test_clips_cover_exactly_the_subjects() -> None:
     assert len(missed) <= 0.05 * len(long)
     assert len(empty) <= 0.05 * len(sources)
     assert not spans
+
+
+def test_references_give_no_wrong_name_and_the_image_set_shows_each_subject() -> None:
+    """References name at least 75 % of the crops, none wrongly, and each subject is in the image set."""
+    crops = read_table(RESULTS / "identities/identities.parquet", Identities)
+    played = {(still.source, still.index): set(still.scene.players) for still in STILLS}
+    wrong, named = [], 0
+    for row in crops.filter(origin="reference").iter_rows(named=True):
+        index = int(row["frame"].rpartition("-")[2])
+        named += 1
+        if row["identity"] not in played.get((row["source"], index), {"cat"}):
+            wrong.append(row["key"])
+    pictures = read_table(RESULTS / "selections/portraits/pictures.parquet", SetPictures)
+    counts = dict(pictures["identities"].explode().drop_nulls().value_counts().iter_rows())
+    origins = dict(crops["origin"].value_counts().iter_rows())
+    print(f"\n{crops.height} crops, by origin of their names: {origins}; pictures of the set: {counts}; wrong names: {wrong}")
+    assert not wrong
+    assert named >= NAMED * crops.height
+    assert counts.keys() >= CUT_OUTS.keys()

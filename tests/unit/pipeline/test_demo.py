@@ -42,6 +42,7 @@ from tessera.pipeline.demo.render import (
     render_references,
     render_watermark_set,
 )
+from tessera.pipeline.image_sets.settings import LayoutSettings
 from tessera.pipeline.watermarks.settings import WatermarkSettings
 from tessera.records.identities import read_references
 from tessera.records.manifest import ListedSource, read_manifest
@@ -321,3 +322,11 @@ def test_the_demo_settings_name_the_watermark_set_and_the_logos() -> None:
     assert [str(one.path) for one in settings.sets] == ["resources/demo/watermarks/set.zip"]
     assert settings.draw.logos == Path("resources/demo/logos")
     assert {name: getattr(settings.draw, name) for name in MARKS} == MARKS
+
+
+def test_the_demo_writes_its_image_set_in_every_layout_from_identified_crops() -> None:
+    settings = yaml.safe_load((CONFIG / "demo.yaml").read_text(encoding="utf-8"))
+    (image_set,) = settings["image_sets"].values()
+    assert set(image_set["layouts"]) == set(LayoutSettings.model_fields)
+    assert image_set["select"]["identities"] == "any" and settings["identities"]["step"] in image_set["select"]["of"]
+    assert settings["identities"]["references"]["folder"] == "resources/demo/references"

@@ -73,7 +73,7 @@ CLIPS = (
 # The stills of a source that feeds the image set alone: photographs, and the cut-outs in front of them.
 GALLERY = (
     *product(("brick", "camera", "grass", "rocket", "hubble", "motorcycle_left"), (("cup",), ("helmet",), ("planet",))),
-    *product(("gravel", "coins"), (("cup", "cat"), ("helmet", "planet"))),
+    *product(("gravel", "coins", "moon", "retina"), (("cup", "cat"), ("helmet", "planet"))),
 )
 STILLS = (
     Still("images/mug.png", Scene("coffee"), "mug"),
