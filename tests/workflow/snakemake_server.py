@@ -29,7 +29,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from types import CodeType
+from types import CodeType, SimpleNamespace
 from typing import Any, BinaryIO, NoReturn
 
 SOURCES = Path(__file__).parents[2] / "src"
@@ -243,6 +243,7 @@ def forked_scripts(light: Collection[str], serve_with_pytorch: Callable[[socket.
     Scripts that are not `light` are forks of another process, which `serve_with_pytorch` asks to serve a socket. The forks come
     from processes without threads: after a fork, a lock that another thread held would never be released.
     """
+    import psutil
     from snakemake.benchmark import benchmarked
     from snakemake.script import PythonScript
 
@@ -275,7 +276,13 @@ def forked_scripts(light: Collection[str], serve_with_pytorch: Callable[[socket.
         if status:
             raise subprocess.CalledProcessError(status, [sys.executable, path])
 
+    def memory_full_info(process: psutil.Process) -> SimpleNamespace:
+        # What a process shares with others is counted page by page, which takes as long as a fork. Tessera does not read it.
+        found = process.memory_info()
+        return SimpleNamespace(rss=found.rss, vms=found.vms, uss=found.rss, pss=found.rss)
+
     PythonScript.execute_script = execute_script
+    psutil.Process.memory_full_info = memory_full_info
     try:
         yield
     finally:
