@@ -201,13 +201,19 @@ def enter(folder: str, environment: dict[str, str], output: int) -> None:
     os.environ.clear()
     os.environ.update(environment)
     sys.path[:0] = [folder, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
-    if environment.get("PYTHONPATH", str(SOURCES)) != str(SOURCES):
+    own = Path(environment.get("PYTHONPATH", SOURCES))
+    if own != SOURCES and texts(own) != texts(SOURCES):
         for name in [name for name in sys.modules if name.partition(".")[0] == "tessera"]:
             del sys.modules[name]
     tempfile.tempdir = None
     nothing = os.open(os.devnull, os.O_RDONLY)
     for descriptor, number in ((nothing, 0), (output, 1), (output, 2)):
         os.dup2(descriptor, number)
+
+
+def texts(folder: Path) -> dict[Path, bytes]:
+    """Return the modules below `folder`."""
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.py")}
 
 
 def run(
