@@ -13,8 +13,9 @@ from tessera.imaging.encode import write_video
 from tessera.imaging.masks import encode_rle
 from tessera.imaging.video import read_frames, read_packets
 from tessera.pipeline.clips.scoring import score_clips
-from tessera.pipeline.filters.filtering import FilterSettings, filter_clips
+from tessera.pipeline.filters.filtering import filter_clips
 from tessera.pipeline.filters.similar import PLACES, find_similar
+from tessera.records.limits import FilterSettings
 from tessera.records.tables.clips import Clips, Scores
 from tessera.records.tables.footage import Sources
 from tessera.records.tables.scenes import SceneFrames

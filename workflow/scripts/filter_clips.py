@@ -1,8 +1,9 @@
 """Select the clips of all shards by filters and by the decisions of people."""
 
 from tessera.core.job import job
-from tessera.pipeline.filters.filtering import FilterSettings, filter_clips
+from tessera.pipeline.filters.filtering import filter_clips
 from tessera.records.decisions import Decision
+from tessera.records.limits import FilterSettings
 
 with job(snakemake) as (inputs, outputs, params):
     filter_clips(

@@ -26,7 +26,6 @@ from tessera.pipeline.crops.settings import CropSettings
 from tessera.pipeline.datasets.settings import CroissantSettings, OfDataset
 from tessera.pipeline.datasets.splits import SplitSettings
 from tessera.pipeline.embeddings.settings import Embeddings
-from tessera.pipeline.filters.filtering import FilterSettings
 from tessera.pipeline.footage.admission import SourceSettings
 from tessera.pipeline.footage.duplicates import DuplicateSettings
 from tessera.pipeline.footage.sampling import FrameSettings
@@ -45,7 +44,7 @@ from tessera.pipeline.tagging.settings import TaggerSettings
 from tessera.pipeline.watermarks.settings import WatermarkSettings
 from tessera.records.confidence import ConfidenceTarget
 from tessera.records.decisions import DEFAULT as DECISIONS
-from tessera.records.limits import ScoreLimit
+from tessera.records.limits import FilterSettings, ScoreLimit
 
 DETECTORS = [model.name for model in MODELS if model.kind is DETECTOR]
 ALLOWED = {"harvest": 0.2, "sources": 0.5, "scenes": 0.2}  # fraction of items that may fail, if not `ALLOWED_ELSEWHERE`

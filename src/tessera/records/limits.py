@@ -1,12 +1,16 @@
-"""Limits of what classifiers see: which pictures and clips are beyond them."""
+"""Limits of the scores of clips, and of what classifiers see: which clips and pictures are beyond them."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from tessera.core.errors import TesseraError
 from tessera.core.settings import Settings
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(ge=0)]
 
 
 class ScoreLimit(Settings):
@@ -32,6 +36,42 @@ class ScoreLimit(Settings):
         if self.min is not None and value < self.min:
             return reason, f"{value:g} < {self.min:g}"
         return "", ""
+
+
+class FilterSettings(Settings):
+    """The limits of the scores of clips. A clip beyond a limit is dropped; null turns a filter off."""
+
+    max_watermark: Fraction | None = 0.25
+    max_mosaic: Fraction | None = 0.25
+    min_nsfw: Fraction | None = 0.1
+    max_clipped: Fraction | None = 0.95
+    min_brightness: Fraction | None = None
+    max_brightness: Fraction | None = None
+    min_sharpness: Positive | None = None
+    max_blockiness: Positive | None = None
+    min_motion: Positive | None = None
+    max_motion: Positive | None = None
+    max_jump: Fraction | None = None
+    min_quality: Fraction | None = 0.1
+    duplicates: float | None = Field(6.0, ge=0, le=8)
+    classifiers: dict[str, ScoreLimit] = Field({})
+
+
+# The first filter that a clip fails, in this order, gives its reason.
+REASONS = {
+    "max_watermark": "watermark",
+    "max_mosaic": "already mosaicked",
+    "min_nsfw": "second detector disagrees",
+    "max_clipped": "black or white",
+    "min_brightness": "too dark",
+    "max_brightness": "too bright",
+    "min_sharpness": "blurred",
+    "max_blockiness": "blocky",
+    "min_motion": "still",
+    "max_motion": "too fast",
+    "max_jump": "mask jumps",
+    "min_quality": "poor quality",
+}
 
 
 def label_fault(label: str | None, classes: Sequence[str]) -> str:

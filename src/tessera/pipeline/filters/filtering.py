@@ -3,58 +3,17 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-from pydantic import Field
 
 from tessera.core.errors import TesseraError
 from tessera.core.job import tell
 from tessera.core.ledger import Ledger, Status
 from tessera.core.messages import tallied
-from tessera.core.settings import Settings
 from tessera.pipeline.filters.similar import find_similar, signature
 from tessera.records.decisions import Decision, Place, find_clips
-from tessera.records.limits import ScoreLimit, values_of
-
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(ge=0)]
-
-
-class FilterSettings(Settings):
-    """The limits of the scores of clips. A clip beyond a limit is dropped; null turns a filter off."""
-
-    max_watermark: Fraction | None = 0.25
-    max_mosaic: Fraction | None = 0.25
-    min_nsfw: Fraction | None = 0.1
-    max_clipped: Fraction | None = 0.95
-    min_brightness: Fraction | None = None
-    max_brightness: Fraction | None = None
-    min_sharpness: Positive | None = None
-    max_blockiness: Positive | None = None
-    min_motion: Positive | None = None
-    max_motion: Positive | None = None
-    max_jump: Fraction | None = None
-    min_quality: Fraction | None = 0.1
-    duplicates: float | None = Field(6.0, ge=0, le=8)
-    classifiers: dict[str, ScoreLimit] = Field({})
-
-
-# The first filter that a clip fails, in this order, gives its reason.
-REASONS = {
-    "max_watermark": "watermark",
-    "max_mosaic": "already mosaicked",
-    "min_nsfw": "second detector disagrees",
-    "max_clipped": "black or white",
-    "min_brightness": "too dark",
-    "max_brightness": "too bright",
-    "min_sharpness": "blurred",
-    "max_blockiness": "blocky",
-    "min_motion": "still",
-    "max_motion": "too fast",
-    "max_jump": "mask jumps",
-    "min_quality": "poor quality",
-}
+from tessera.records.limits import REASONS, FilterSettings, values_of
 
 
 def filter_clips(

@@ -11,7 +11,8 @@ from tessera.core.ledger import described, read_ledger, summarise
 from tessera.core.messages import counted
 from tessera.pipeline.report.pages import table, write_page
 from tessera.pipeline.report.settings import ReportSettings
-from tessera.pipeline.report.tiles import clear_keys, draw_tiles, read_tile
+from tessera.pipeline.report.tiles import draw_tiles, read_tile
+from tessera.records.blurring import clear_keys
 from tessera.records.tables.embeddings import Embeddings
 from tessera.records.tables.identities import Identities
 from tessera.records.tables.table import read_table
@@ -39,7 +40,7 @@ def show_identities(
         + [read_table(path, Embeddings, without=["vector", "place", "sharpness", "source"]) for path in tables]
     )
     paths = dict(known.iter_rows())
-    clear = clear_keys(found.select("key", "source").iter_rows(), sources, {}, settings)
+    clear = clear_keys(found.select("key", "source").iter_rows(), sources, {}, settings.blur)
     rows = []
     for (name,), own in sorted(found.group_by("identity"), key=lambda each: str(each[0][0])):
         tiles = [

@@ -12,7 +12,8 @@ from tessera.core.job import tell
 from tessera.core.messages import counted
 from tessera.pipeline.report.pages import table, write_page
 from tessera.pipeline.report.settings import ReportSettings
-from tessera.pipeline.report.tiles import clear_keys, read_tile, tile_figure
+from tessera.pipeline.report.tiles import read_tile, tile_figure
+from tessera.records.blurring import clear_keys
 from tessera.records.tables.classification import CONTRADICTION, OUTLIER, WRONG, LabelErrors, Pictures, picture_files
 from tessera.records.tables.table import read_table
 
@@ -46,7 +47,7 @@ def show_label_errors(
     found = read_table(errors, LabelErrors)
     known = {row["key"]: row for row in read_table(pictures, Pictures).iter_rows(named=True)}
     files = {key: file for (_, key), file in picture_files(images).items()}
-    clear = clear_keys(((key, row["source"]) for key, row in known.items()), sources, sets, settings)
+    clear = clear_keys(((key, row["source"]) for key, row in known.items()), sources, sets, settings.blur)
 
     def shown(key: str, *lines: str) -> str:
         return tile_figure(read_tile(key, files[key], clear, "\n".join(lines), images))

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from tessera.core.messages import counted
 from tessera.pipeline.report.settings import ReportSettings
-from tessera.pipeline.report.tiles import Picture, clear_keys, draw_tiles, read_tile
+from tessera.pipeline.report.tiles import Picture, draw_tiles, read_tile
+from tessera.records.blurring import clear_keys
 
 
 def show_near_duplicates(
@@ -30,7 +31,7 @@ def show_near_duplicates(
     if known is None or not found.height:
         return
     paths = dict(known.select("key", "path").iter_rows())
-    clear = clear_keys(known.select("key", "source").iter_rows(), sources, sets, settings)
+    clear = clear_keys(known.select("key", "source").iter_rows(), sources, sets, settings.blur)
 
     def tile(key: str, caption: str) -> Picture:
         return read_tile(key, Path(paths[key]), clear, caption)

@@ -16,7 +16,7 @@ from tessera.core.seeds import generator
 from tessera.pipeline.report.drawing import QUIET, legend, new_figure, shorten
 from tessera.pipeline.report.pages import figure
 from tessera.pipeline.report.settings import ReportSettings
-from tessera.records.material import set_of
+from tessera.records.blurring import clear_keys
 
 BLUR_SIDE = 6  # blocks along the longer side of a blurred image
 TILE_SIDE = 300  # pixels, longer side of a sample in a contact sheet
@@ -91,20 +91,7 @@ def find_clear(splits: Path, sources: Path, sets: Mapping[str, str], settings: R
     from tessera.records.tables.table import read_table
 
     samples: Iterable[tuple[str, str]] = read_table(splits, Splits).select("key", "source").iter_rows()
-    return clear_keys(samples, sources, sets, settings)
-
-
-def clear_keys(
-    samples: Iterable[tuple[str, str]], sources: Path, sets: Mapping[str, str], settings: ReportSettings
-) -> frozenset[str]:
-    """Return the keys of those of `samples`, each a key and its source, that are shown without blur; see `find_clear`."""
-    from tessera.records.tables.footage import Sources
-    from tessera.records.tables.table import read_table
-
-    if settings.blur == "all":
-        return frozenset()
-    stated = {**dict(read_table(sources, Sources).select("source", "content").iter_rows()), **sets}
-    return frozenset(key for key, source in samples if settings.blur == "none" or stated.get(set_of(source, sets)) == "general")
+    return clear_keys(samples, sources, sets, settings.blur)
 
 
 def blur(image: np.ndarray) -> np.ndarray:

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import read_ledger
 from tessera.core.settings import Settings
-from tessera.pipeline.filters.filtering import REASONS, FilterSettings, complaints, filter_clips
+from tessera.pipeline.filters.filtering import complaints, filter_clips
 from tessera.pipeline.filters.similar import FEW, PLACES, find_similar, signature
 from tessera.records.decisions import Decision
-from tessera.records.limits import ScoreLimit
+from tessera.records.limits import REASONS, FilterSettings, ScoreLimit
 from tessera.records.tables.classification import Scored
 from tessera.records.tables.clips import Clips, Scores
 from tessera.records.tables.table import read_table, types, write_table
