@@ -1,5 +1,6 @@
 # Everything a person types. Needs Python ≥ 3.11 and make; the rest is set up in .venv.
 PYTHON ?= python3
+SETTINGS ?= config/demo.yaml
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 BIN := .venv/bin
 UV := $(BIN)/uv
@@ -13,7 +14,7 @@ export YOLO_AUTOINSTALL := false
 # Each job is a Python of its own: it finds what others have compiled, whatever the machine says of that.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup slurm demo test test-fast test-cluster lint format schema bench lock clean
+.PHONY: help setup slurm demo review test test-fast test-cluster test-browser lint format schema bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -30,6 +31,11 @@ demo: .venv/workflow ## the whole journey on generated footage
 	$(SNAKEMAKE) --configfile config/demo.yaml --max-threads 1 --resources gpu=$(CORES)
 	@echo "open results/reports/report.html; the weights are in results/weights"
 
+review: .venv/workflow ## the review page, of the demo or of SETTINGS=my.yaml
+	$(SNAKEMAKE) --configfile $(SETTINGS) --resources gpu=1 -- gather_review
+	@# Not by Snakemake, which would lock the folder while the page is open.
+	$(BIN)/python -m tessera.pipeline.review.serve results/review/items.parquet
+
 test: .venv/development .venv-restoration/development ## all tests
 	@# A file at a time, so that what its tests share is made once. One process more than cores, because those that run Snakemake
 	@# wait for its jobs.
@@ -41,6 +47,9 @@ test-fast: .venv/development ## the unit tests but for the slow ones, to run whi
 
 test-cluster: .venv/development .venv/slurm ## the tests on a Slurm cluster, which they start on this machine
 	$(BIN)/python -m pytest tests/cluster
+
+test-browser: .venv/development ## the tests of the pages in the Chromium of this machine
+	$(BIN)/python -m pytest tests/browser
 
 lint: .venv/development ## format, lint and types
 	$(BIN)/ruff format --check $(SOURCES)

@@ -73,6 +73,7 @@ include: "workflow/rules/previews.smk"
 include: "workflow/rules/restored.smk"
 include: "workflow/rules/detector_figures.smk"
 include: "workflow/rules/ask.smk"
+include: "workflow/rules/review.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/verify.smk"
 

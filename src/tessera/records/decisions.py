@@ -83,7 +83,7 @@ def read_decisions(path: Path, classifiers: Mapping[str, Any]) -> list[Decision]
     found, disagreements = in_force(sheet.rows, entry_of)
     sheet.faults.extend(disagreements)
     for line, decision in found:
-        if decision.label and (fault := _unknown(decision.label, classifiers.get(decision.classifier))):
+        if decision.label and (fault := unknown_label(decision.label, classifiers.get(decision.classifier))):
             sheet.faults.append((line, f"label: {decision.classifier!r} {fault}; given: {decision.label!r}"))
     refuse(path, sheet.faults)
     # Who else was overruled changes no result.
@@ -96,7 +96,7 @@ def entry_of(decision: Decision) -> Entry:
     return Entry((decision.key, decision.classifier), decision.who, says, decision.overrules)
 
 
-def _unknown(label: str, labels: Sequence[str] | Mapping[str, float] | None) -> str:
+def unknown_label(label: str, labels: Sequence[str] | Mapping[str, float] | None) -> str:
     """Return why `label` is none of the `labels` of a classifier, None if there is no such classifier; empty if it is one."""
     if labels is None:
         return ""

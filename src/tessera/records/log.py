@@ -25,24 +25,36 @@ class Entry(NamedTuple):
     overrules: str  # the person whose decision it replaces; empty: nobody's
 
 
+def standing(rows: Iterable[tuple[int, T]], entry: Callable[[T], Entry]) -> dict[tuple[str, ...], dict[str, tuple[int, T]]]:
+    """Return what each person decided last of `rows`, by what it is about and by the person; each row with its line.
+
+    `entry` tells what a row says. The last row of a person about something replaces those before, and one that takes a decision
+    back removes them. A row that overrules another person removes what that person decided before.
+    """
+    found: dict[tuple[str, ...], dict[str, tuple[int, T]]] = {}
+    for line, row in rows:
+        add(found, line, row, entry(row))
+    return found
+
+
+def add(found: dict[tuple[str, ...], dict[str, tuple[int, T]]], line: int, row: T, said: Entry) -> None:
+    """Add the next `row`, which says `said`, to what `standing` returned."""
+    people = found.setdefault(said.about, {})
+    people.pop(said.who, None)
+    if said.says:
+        people.pop(said.overrules, None)
+        people[said.who] = line, row
+    if not people:
+        del found[said.about]
+
+
 def in_force(rows: Iterable[tuple[int, T]], entry: Callable[[T], Entry]) -> tuple[list[tuple[int, T]], list[Fault]]:
     """Return those of `rows`, in order and each with its line, that count, and a fault for each disagreement of two people.
 
-    `entry` tells what a row says. The last row of a person about something replaces those before, and one that takes a decision
-    back removes them. Of several people who agree, the first counts. If they disagree, one of them has to overrule the other.
+    See `standing`. Of several people who agree, the first counts. If they disagree, one of them has to overrule the other.
     """
-    standing: dict[tuple[str, ...], dict[str, tuple[int, T]]] = {}
-    for line, row in rows:
-        said = entry(row)
-        people = standing.setdefault(said.about, {})
-        people.pop(said.who, None)
-        if said.says:
-            people.pop(said.overrules, None)
-            people[said.who] = line, row
     found, faults = [], []
-    for about, people in standing.items():
-        if not people:
-            continue
+    for about, people in standing(rows, entry).items():
         first, *others = people.values()
         found.append(first)
         one = entry(first[1])

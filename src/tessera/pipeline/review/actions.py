@@ -1,0 +1,81 @@
+"""What can be decided about the items of each queue, with which key, and the row of the table that says it."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any, Literal, NamedTuple
+
+from tessera.records.log import UNDO
+from tessera.records.tables.review import ASKED, CLIPS, FALSE_POSITIVES, FRAMES, IDENTITIES, LABELS, PAIRS
+
+DIGITS = "123456789"  # keys of the classes of a classifier
+LOGS = ("decisions", "identities")  # the tables that decisions are written to
+
+
+class Action(NamedTuple):
+    """A decision that a key makes."""
+
+    name: str  # as in the column `decision` or `action`
+    key: str  # of the keyboard
+    text: str
+    label: str = ""  # class that a picture gets
+    asks: Literal["", "label", "to"] = ""  # what the person types: a score, or the name of an identity
+
+
+KEEP, DROP = Action("keep", "k", "keep"), Action("drop", "d", "leave out")
+NEGATIVE = Action("negative", "n", "shows none: a negative")
+ACTIONS: Mapping[str, Sequence[Action]] = {
+    CLIPS: (KEEP, DROP),
+    FRAMES: (KEEP, DROP, NEGATIVE),
+    FALSE_POSITIVES: (NEGATIVE, KEEP._replace(text="it is right"), DROP),
+    PAIRS: (KEEP._replace(text="keep both"), DROP),
+    LABELS: (KEEP._replace(text="the label is right"), DROP),
+    ASKED: (DROP,),
+    IDENTITIES: (
+        Action("move", "m", "this crop is …", asks="to"),
+        Action("reject", "x", "this crop is nobody"),
+        Action("rename", "r", "name the whole identity …", asks="to"),
+        Action("merge", "g", "the whole identity is also …", asks="to"),
+    ),
+}
+
+
+def actions_of(queue: str, labels: Sequence[str] | Mapping[str, float] | None) -> list[Action]:
+    """Return what can be decided in `queue`. `labels`: classes of the classifier, or the range of its scores, or None."""
+    found = list(ACTIONS[queue])
+    if queue in {LABELS, ASKED} and labels is not None:
+        if isinstance(labels, Mapping):
+            found.append(Action("relabel", "r", f"its score is … ({labels['least']:g} to {labels['most']:g})", asks="label"))
+        else:
+            numbered = zip(labels, [*DIGITS, *[""] * len(labels)], strict=False)
+            found += [Action("relabel", digit, label, label) for label, digit in numbered]
+    return found
+
+
+def log_of(queue: str) -> str:
+    """Return which of `LOGS` the decisions of `queue` are written to."""
+    return "identities" if queue == IDENTITIES else "decisions"
+
+
+def target_of(item: Mapping[str, Any], action: str) -> str:
+    """Return what a decision is about: the key of `item` or, for some actions, its whole identity."""
+    return str(item["label"]) if action in {"rename", "merge"} else str(item["key"])
+
+
+def row_of(item: Mapping[str, Any], action: str, given: str, reason: str, who: str, overrules: str) -> dict[str, str]:
+    """Return the row of the table that says that `who` decided `action` about `item`. `given`: a class, a score or a name."""
+    today = date.today().isoformat()
+    if log_of(item["queue"]) == "identities":
+        row = {"target": target_of(item, action), "action": action, "to": given, "by": who, "date": today, "note": reason}
+    else:
+        row = {"key": item["key"], "decision": action, "reason": reason, "who": who, "when": today}
+        row |= {"classifier": item["classifier"], "label": given}
+    return {**row, "overrules": overrules}
+
+
+def undo_of(row: Mapping[str, str], who: str) -> dict[str, str]:
+    """Return the row that takes `row` back."""
+    today = date.today().isoformat()
+    if "target" in row:
+        return {"target": row["target"], "action": UNDO, "to": "", "by": who, "date": today, "note": "", "overrules": ""}
+    found = {"key": row["key"], "decision": UNDO, "reason": "", "who": who, "when": today}
+    return {**found, "classifier": row["classifier"], "label": "", "overrules": ""}

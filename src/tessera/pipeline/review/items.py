@@ -1,0 +1,78 @@
+"""The items of the review page, as one run of the workflow left them."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from tessera.core.provenance import sha256_file
+from tessera.records.tables.review import CLIPS, QUEUES, ReviewItems
+from tessera.records.tables.table import read_table
+
+ITEMS, PAGE = "items.parquet", "page.json"
+FILTERS = ("source", "split", "reason", "state")  # columns by which the page filters
+CHOICES = 500  # values of a filter that the page offers
+
+
+class Items:
+    """The table of items, and the settings of the page, in a folder of the results."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read the folder. Raises `TesseraError` if the table is damaged."""
+        self.folder = Path(folder)
+        self.seen = self.state()
+        self.version = sha256_file(self.folder / ITEMS)[:16]
+        self.frame = read_table(self.folder / ITEMS, ReviewItems).with_row_index("id")
+        # The key of a clip has the number of its first frame, with leading zeros.
+        clips = self.frame.filter(pl.col("queue") == CLIPS).sort("source", "key").select("id", "source")
+        around = clips.select("id", before=pl.col("id").shift(1).over("source"), after=pl.col("id").shift(-1).over("source"))
+        self._neighbours = {number: [before, after] for number, before, after in around.iter_rows()}
+        self.page: Mapping[str, Any] = json.loads((self.folder / PAGE).read_text(encoding="utf-8"))
+
+    def state(self) -> object:
+        """Return a value that changes if a run writes the table again, and None if it is not there."""
+        try:
+            found = (self.folder / ITEMS).stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_size, found.st_mtime_ns
+
+    def item(self, number: int) -> dict[str, Any]:
+        """Return the item with the id `number`. Raises `IndexError` if there is none."""
+        if not 0 <= number < self.frame.height:
+            raise IndexError(number)
+        return self.frame.row(number, named=True)
+
+    def neighbours(self, number: int) -> list[int | None]:
+        """Return the ids of the clips before and after a clip in its source; None where there is none."""
+        return self._neighbours.get(number, [None, None])
+
+    def queues(self) -> list[dict[str, Any]]:
+        """Return the queues that have items, in order: name, number of items, and the values of each filter, most first."""
+        found = []
+        for name in QUEUES:
+            own = self.frame.filter(pl.col("queue") == name)
+            if own.is_empty():
+                continue
+            choices = {
+                column: [
+                    [value, count]
+                    for value, count in own[column]
+                    .value_counts(sort=True)
+                    .sort("count", column, descending=[True, False])
+                    .iter_rows()
+                ][:CHOICES]
+                for column in FILTERS
+            }
+            names = own["label"].unique().drop_nulls().sort().head(CHOICES).to_list()
+            found.append({"name": name, "count": own.height, "choices": choices, "names": [each for each in names if each]})
+        return found
+
+    def choose(self, queue: str, chosen: Mapping[str, str], least: float, most: float) -> pl.DataFrame:
+        """Return the items of `queue` with these values of some `FILTERS` and a value from `least` to `most`, in order."""
+        wanted = (pl.col("queue") == queue) & pl.col("value").is_between(least, most)
+        for column, value in chosen.items():
+            wanted &= pl.col(column) == value
+        return self.frame.filter(wanted)

@@ -1,0 +1,80 @@
+"""Near-duplicates, each beside the picture that is kept in its place; those first that look least alike."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tessera.records.tables.annotation import Images
+from tessera.records.tables.embeddings import NearDuplicates
+from tessera.records.tables.footage import Duplicates, Frames
+from tessera.records.tables.review import PAIRS
+from tessera.records.tables.table import read_table
+
+
+def find_pairs(
+    duplicates: Path,
+    embedded: Mapping[str, Path],
+    frames: Sequence[Path],
+    frame_images: Sequence[Path],
+    labelled: Sequence[Path],
+    distance: int,
+) -> Iterator[dict[str, Any]]:
+    """Yield an item for each picture that was left out because another looks the same, once.
+
+    `duplicates`: `tables.Duplicates`. `embedded`: `tables.NearDuplicates` by the name of the embedding. `frames`:
+    `tables.Frames`, each with the folder of its pictures in `frame_images`. `labelled`: `tables.Images` of the other pictures.
+    `distance`: the largest number of bits in which duplicates differ. A decision is worth the more, the more the two pictures
+    differ.
+    """
+    pictures = _pictures(frames, frame_images, labelled)
+    taken: set[str] = set()
+    for row in _rows(duplicates, embedded, distance):
+        if row["key"] in taken or not {row["key"], row["other"]} <= pictures.keys():
+            continue
+        taken.add(row["key"])
+        yield {
+            "queue": PAIRS,
+            "key": row["key"],
+            "source": pictures[row["key"]][0],
+            "value": row["value"],
+            "reason": row["reason"],
+            "detail": row["detail"],
+            "state": "dropped",
+            "picture": pictures[row["key"]][1],
+            "beside": pictures[row["other"]][1],
+            "beside_text": f"kept: {row['other']}",
+        }
+
+
+def _pictures(frames: Sequence[Path], frame_images: Sequence[Path], labelled: Sequence[Path]) -> dict[str, tuple[str, str]]:
+    """Return the source and the path of each picture, by key."""
+    found: dict[str, tuple[str, str]] = {}
+    for table, folder in zip(frames, frame_images, strict=True):
+        rows = read_table(table, Frames).select("key", "source", "file").iter_rows()
+        found |= {key: (source, (folder / file).as_posix()) for key, source, file in rows}
+    for table in labelled:
+        rows = read_table(table, Images).select("key", "source", "path").iter_rows()
+        found |= {key: (source, path) for key, source, path in rows}
+    return found
+
+
+def _rows(duplicates: Path, embedded: Mapping[str, Path], distance: int) -> Iterator[dict[str, Any]]:
+    for row in read_table(duplicates, Duplicates).iter_rows(named=True):
+        detail = f"differs in {row['distance']} of 64 bits"
+        value = row["distance"] / max(distance, 1)
+        yield {
+            "key": row["key"],
+            "other": row["duplicate_of"],
+            "reason": "same hash",
+            "detail": detail,
+            "value": min(value, 1.0),
+        }
+    for name, path in embedded.items():
+        table = read_table(path, NearDuplicates)
+        least = table["similarity"].min()
+        room = 1 - float(least) if isinstance(least, float) else 1.0
+        for row in table.iter_rows(named=True):
+            value = (1 - row["similarity"]) / room if room > 0 else 0.0
+            detail = f"similarity {row['similarity']:.4f}, {row['found']}"
+            known = {"key": row["key"], "other": row["duplicate_of"], "reason": f"same by {name}", "detail": detail}
+            yield {**known, "value": min(max(value, 0.0), 1.0)}

@@ -1,0 +1,338 @@
+"""The server of the review page, on loopback only.
+
+Everything lies below a secret part of the address, the token. A request counts only if its `Host` is this server, and a request
+that changes something only if a page of this server sent it. So pages of other sites can neither read nor decide anything, also
+if they let a name of theirs point here.
+"""
+
+import errno
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from math import isnan, nan
+from pathlib import Path
+from secrets import compare_digest
+from typing import Any
+
+import polars as pl
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from tessera.core.errors import TesseraError
+from tessera.pipeline.review.actions import actions_of, log_of, row_of, target_of, undo_of
+from tessera.pipeline.review.items import FILTERS, Items
+from tessera.pipeline.review.media import NotShown, Proxies, inside, picture_type
+from tessera.pipeline.review.opening import export_to_label_studio, open_in_labelme
+from tessera.pipeline.review.plan import plan
+from tessera.pipeline.review.tables import Conflict, DecisionTable
+from tessera.records import decisions, identities
+from tessera.records.tables.review import IDENTITIES
+
+STATIC = Path(__file__).parent / "static"
+FILES = {"": "index.html", "review.css": "review.css", "review.js": "review.js", "icon.svg": "icon.svg"}
+LONGEST = 64 * 1024  # bytes of a request
+PAGE = 200  # items that are sent at a time
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; connect-src 'self';"
+        " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+Answer = Callable[[Request], Awaitable[Response]]
+
+
+class Refused(Exception):
+    """A request that is answered with `status` and `content`, JSON."""
+
+    def __init__(self, status: HTTPStatus, **content: Any) -> None:
+        super().__init__(str(content))
+        self.status, self.content = status, content
+
+
+class Guard:
+    """Lets only requests of this page through, and adds headers to each answer."""
+
+    def __init__(self, app: ASGIApp, token: str, hosts: Callable[[], set[str]]) -> None:
+        """Guard `app`. `hosts`: returns the names of this server, with the port."""
+        self.app, self._token, self._hosts = app, token, hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer the request, as an ASGI application."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        status = self._refused(scope, headers)
+        if status:
+            await PlainTextResponse(f"{status.value} {status.phrase}\n", status.value, HEADERS)(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                known = {name.lower() for name, _ in message["headers"]}
+                added = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+                message["headers"] = [*message["headers"], *(each for each in added if each[0] not in known)]
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers)
+
+    def _refused(self, scope: Scope, headers: Mapping[str, str]) -> HTTPStatus | None:
+        hosts = self._hosts()
+        if headers.get("host", "") not in hosts:
+            return HTTPStatus.MISDIRECTED_REQUEST
+        token = [*scope["path"].split("/"), ""][1]
+        if not compare_digest(token.encode(), self._token.encode()):
+            return HTTPStatus.NOT_FOUND
+        # Browsers state where a request comes from; a navigation to the address has no origin.
+        origin, site = headers.get("origin"), headers.get("sec-fetch-site", "same-origin")
+        if origin is not None and origin not in {f"http://{host}" for host in hosts}:
+            return HTTPStatus.FORBIDDEN
+        if scope["method"] in {"GET", "HEAD"}:
+            return HTTPStatus.FORBIDDEN if site == "cross-site" and headers.get("sec-fetch-mode") != "navigate" else None
+        if site != "same-origin" or headers.get("content-type", "").partition(";")[0] != "application/json":
+            return HTTPStatus.FORBIDDEN
+        size = headers.get("content-length", "")
+        return None if size.isdecimal() and int(size) <= LONGEST else HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
+class Review:
+    """The page: its items, the tables of decisions, and who decides."""
+
+    def __init__(self, folder: Path, who: str) -> None:
+        """Serve the items in `folder`, with decisions of the person `who`. Raises `TesseraError` if a file is damaged."""
+        self.who = who
+        self.items = Items(folder)
+        page = self.items.page
+        self.results = Path(page["results"])
+        self.proxies = Proxies(Path(folder) / "proxies")
+        self.tables = {"decisions": DecisionTable(Path(page["decisions"]), decisions.Decision, decisions.entry_of)}
+        if page["identities"]:
+            path = Path(page["identities"])
+            self.tables["identities"] = DecisionTable(path, identities.IdentityDecision, identities.entry_of)
+
+    def refresh(self) -> None:
+        """Read again what changed on disk: the items of another run, and the tables of decisions."""
+        state = self.items.state()
+        if state is not None and state != self.items.seen:
+            self.items = Items(self.items.folder)
+        for table in self.tables.values():
+            table.refresh()
+
+    def item(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the item that a request names by its `id` and the `version` of the items. Raises `Refused`."""
+        if given.get("version") != self.items.version:
+            raise Refused(
+                HTTPStatus.GONE, error="The results changed, because the workflow ran again. The page loads them now."
+            )
+        number = given.get("id")
+        try:
+            return self.items.item(number if isinstance(number, int) else -1)
+        except IndexError:
+            raise Refused(HTTPStatus.NOT_FOUND, error="There is no such item.") from None
+
+    def decided(self, item: Mapping[str, Any]) -> list[dict[str, str]]:
+        """Return what people decided about `item`, the decision of the person who uses the page first."""
+        table = self.tables.get(log_of(item["queue"]))
+        if table is None:
+            return []
+        if item["queue"] == IDENTITIES:
+            found = table.about((item["key"],)) + (table.about((item["label"],)) if item["label"] else [])
+            return sorted(found, key=lambda row: row["by"] != self.who)
+        return sorted(table.about((item["key"], item["classifier"])), key=lambda row: row["who"] != self.who)
+
+    def labels(self, classifier: str) -> Any:
+        """Return the classes of a classifier, or the range of its scores; None if there is no such classifier."""
+        return self.items.page["classifiers"].get(classifier)
+
+    def shown(self, item: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the page needs to know of `item`."""
+        paths = ("picture", "clip", "mask", "beside")
+        return {
+            **item,
+            **{name: bool(item[name]) for name in paths},
+            "decisions": self.decided(item),
+            "neighbours": self.items.neighbours(item["id"]),
+        }
+
+    def state(self) -> dict[str, Any]:
+        """Return what the page shows around the items."""
+        queues = self.items.queues()
+        for queue in queues:
+            own = self.items.frame.filter(pl.col("queue") == queue["name"])["classifier"].unique().to_list()
+            queue["actions"] = {name: [each._asdict() for each in actions_of(queue["name"], self.labels(name))] for name in own}
+        faults = [table.fault for table in self.tables.values() if table.fault]
+        return {"version": self.items.version, "who": self.who, "queues": queues, "faults": faults}
+
+    def page(self, given: Mapping[str, str]) -> dict[str, Any]:
+        """Return the items that the query `given` asks for, at most `PAGE` of them, and how many there are."""
+        chosen = {name: given[name] for name in FILTERS if name in given}
+        found = self.items.choose(given.get("queue", ""), chosen, _number(given, "least", 0.0), _number(given, "most", 1.0))
+        if given.get("decided") in {"yes", "no"}:
+            found = found.filter(self._is_decided(found) == (given["decided"] == "yes"))
+        # Not by their number, because decided items may leave the selection while somebody goes through it.
+        rows = found.filter(pl.col("id") > _number(given, "after", -1)).head(PAGE).iter_rows(named=True)
+        return {"version": self.items.version, "total": found.height, "items": [self.shown(row) for row in rows]}
+
+    def _is_decided(self, found: pl.DataFrame) -> pl.Series:
+        if found.is_empty():
+            return pl.Series([], dtype=pl.Boolean)
+        is_of_crops = found["queue"][0] == IDENTITIES
+        table = self.tables.get(log_of(found["queue"][0]))
+        targets = set(table.targets()) if table else set()
+        if is_of_crops:
+            return pl.Series(
+                [(key,) in targets or (label,) in targets for key, label in found.select("key", "label").iter_rows()]
+            )
+        return pl.Series([row in targets for row in found.select("key", "classifier").iter_rows()])
+
+    def decide(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Write the decision `given` and return the item. Raises `Refused`."""
+        item = self.item(given)
+        name, value = given.get("action"), str(given.get("value", ""))
+        labels = self.labels(item["classifier"])
+        fits = [each for each in actions_of(item["queue"], labels) if each.name == name and (each.asks or each.label == value)]
+        if not fits or not target_of(item, fits[0].name):
+            raise Refused(HTTPStatus.BAD_REQUEST, error=f"{name!r} cannot be decided about this item.")
+        if fits[0].asks == "label" and (fault := decisions.unknown_label(value, labels)):
+            raise Refused(HTTPStatus.BAD_REQUEST, error=f"{item['classifier']} {fault}.")
+        row = row_of(item, str(name), value, str(given.get("reason", "")), self.who, str(given.get("overrules", "")))
+        self._append(item, row)
+        return self.shown(item)
+
+    def undo(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Take back the last decision of this person about an item, and return the item. Raises `Refused`."""
+        item = self.item(given)
+        own = [row for row in self.decided(item) if self.who in {row.get("who"), row.get("by")}]
+        if not own:
+            raise Refused(HTTPStatus.CONFLICT, error=f"{self.who} decided nothing about it.", others=self.decided(item))
+        self._append(item, undo_of(own[0], self.who), is_undo=True)
+        return self.shown(item)
+
+    def _append(self, item: Mapping[str, Any], row: Mapping[str, str], *, is_undo: bool = False) -> None:
+        try:
+            self.tables[log_of(item["queue"])].append(row, is_undo=is_undo)
+        except Conflict as conflict:
+            raise Refused(HTTPStatus.CONFLICT, error="Somebody else decided otherwise.", others=conflict.others) from None
+        except TesseraError as error:
+            raise Refused(HTTPStatus.LOCKED, error=f"Not saved: {error}") from None
+        except OSError as error:
+            full = error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+            status = HTTPStatus.INSUFFICIENT_STORAGE if full else HTTPStatus.LOCKED
+            raise Refused(status, error=f"Not saved: {error.strerror}. Fix this, then decide again.") from None
+
+    def planned(self) -> list[str]:
+        """Return what the next run will do with the decisions."""
+        queues = self.items.frame.partition_by("queue", maintain_order=True)
+        decided = (item for queue in queues for item in queue.filter(self._is_decided(queue)).iter_rows(named=True))
+        return plan((item, self.decided(item)[0]) for item in decided)
+
+    def open(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Open an item in labelme, or export it to Label Studio, and return what happened. Raises `Refused`."""
+        item = self.item(given)
+        labels = self.items.page["labels"]
+        if not item["picture"]:
+            raise Refused(HTTPStatus.BAD_REQUEST, error="A clip cannot be opened there; its frames can.")
+        try:
+            if given.get("how") == "labelme":
+                return {"told": open_in_labelme(item, self.results, Path(labels) if labels else None)}
+            return {"told": export_to_label_studio(item, self.results, self.items.folder / "label_studio")}
+        except (NotShown, TesseraError) as error:
+            raise Refused(HTTPStatus.FAILED_DEPENDENCY, error=str(error)) from None
+        except OSError as error:
+            raise Refused(HTTPStatus.INSUFFICIENT_STORAGE, error=f"{item['key']}: {error.strerror}") from None
+
+    def file(self, version: str, number: int, what: str) -> tuple[Path, str]:
+        """Return the file and the content type of what the page shows of an item. Raises `Refused`."""
+        item = self.item({"version": version, "id": number})
+        try:
+            if what in {"picture", "beside"} and item[what]:
+                path = inside(item[what], self.results)
+                return path, picture_type(path)
+            if what in {"clip", "outlined"} and item["clip"]:
+                mask = inside(item["mask"], self.results) if what == "outlined" and item["mask"] else None
+                return self.proxies.of(inside(item["clip"], self.results), mask), "video/mp4"
+        except NotShown as error:
+            raise Refused(HTTPStatus.NOT_FOUND, error=str(error)) from None
+        except OSError as error:
+            raise Refused(HTTPStatus.INSUFFICIENT_STORAGE, error=f"{item['key']}: {error.strerror}") from None
+        raise Refused(HTTPStatus.NOT_FOUND, error="The item has no such file.")
+
+
+def _number(given: Mapping[str, str], name: str, usual: float) -> float:
+    try:
+        found = float(given.get(name, usual))
+    except ValueError:
+        found = nan
+    if isnan(found):
+        raise Refused(HTTPStatus.BAD_REQUEST, error=f"{name} is no number.")
+    return found
+
+
+def make_app(review: Review, token: str, hosts: Callable[[], set[str]]) -> ASGIApp:
+    """Return the application that serves `review` below `/{token}/`. `hosts`: see `Guard`."""
+
+    def answer(work: Callable[[Request, Mapping[str, Any]], Any]) -> Answer:
+        async def given(request: Request) -> Response:
+            try:
+                content = await _body(request) if request.method == "POST" else dict(request.query_params)
+                await run_in_threadpool(review.refresh)
+                return JSONResponse(await run_in_threadpool(work, request, content))
+            except Refused as refused:
+                return JSONResponse(refused.content, refused.status.value)
+            except TesseraError as error:
+                return JSONResponse({"error": str(error)}, HTTPStatus.LOCKED.value)
+
+        return given
+
+    async def file(request: Request) -> Response:
+        try:
+            given = request.path_params
+            path, kind = await run_in_threadpool(review.file, given["version"], given["id"], given["what"])
+        except Refused as refused:
+            return JSONResponse(refused.content, refused.status.value)
+        # The address has the version of the results, so that what it shows never changes.
+        return FileResponse(path, media_type=kind, headers={"Cache-Control": "private, max-age=86400"})
+
+    async def static(request: Request) -> Response:
+        name = FILES.get(request.path_params.get("name", ""))
+        if name is None:
+            return PlainTextResponse("404 Not Found\n", HTTPStatus.NOT_FOUND.value)
+        return FileResponse(STATIC / name)
+
+    routes = [
+        Route("/{token}/", static),
+        Route("/{token}/{name}", static),
+        Route("/{token}/api/state", answer(lambda _, __: review.state())),
+        Route("/{token}/api/items", answer(lambda _, given: review.page(given))),
+        Route("/{token}/api/plan", answer(lambda _, __: review.planned())),
+        Route("/{token}/api/decide", answer(lambda _, given: review.decide(given)), methods=["POST"]),
+        Route("/{token}/api/open", answer(lambda _, given: review.open(given)), methods=["POST"]),
+        Route("/{token}/api/undo", answer(lambda _, given: review.undo(given)), methods=["POST"]),
+        Route("/{token}/media/{version}/{id:int}/{what}", file),
+    ]
+    return Guard(Starlette(routes=routes), token, hosts)
+
+
+async def _body(request: Request) -> Mapping[str, Any]:
+    """Return the JSON object that a request sends. Raises `Refused` if it is none, or too long."""
+    content = bytearray()
+    async for part in request.stream():
+        content += part
+        if len(content) > LONGEST:
+            raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, error="The request is too long.")
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise Refused(HTTPStatus.BAD_REQUEST, error="The request is no JSON object.")
+    return found

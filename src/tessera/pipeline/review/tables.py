@@ -1,0 +1,92 @@
+"""The tables of decisions while the page is open: read again when somebody else changes them, and appended to."""
+
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from tessera.core.errors import TesseraError
+from tessera.core.settings import complaint
+from tessera.core.tsv import read_sheet, refuse
+from tessera.records.log import Entry, add, append_row, standing
+
+
+class Conflict(Exception):
+    """Somebody else decided otherwise. `others`: what they decided, as rows of the table."""
+
+    def __init__(self, others: list[dict[str, str]]) -> None:
+        super().__init__("decided otherwise by somebody else")
+        self.others = others
+
+
+class DecisionTable:
+    """A table of decisions in a file. All methods can be called from several threads."""
+
+    def __init__(self, path: Path, model: type[BaseModel], entry: Callable[[Any], Entry]) -> None:
+        """Read the table `path`, whose rows are instances of `model`; a missing file is an empty table."""
+        self.path, self._model, self._entry = Path(path), model, entry
+        self._lock = threading.RLock()
+        self._state: object = None
+        self._found: dict[tuple[str, ...], dict[str, tuple[int, Any]]] = {}
+        self.fault = ""
+
+    def refresh(self) -> None:
+        """Read the file again if it changed. `fault` says what is wrong with it, and is empty if nothing is."""
+        with self._lock:
+            state = self._seen()
+            if state == self._state:
+                return
+            try:
+                sheet = read_sheet(self.path, self._model, "table", "restore it")
+                refuse(self.path, sheet.faults)
+                self._found, self.fault = standing(sheet.rows, self._entry), ""
+            except FileNotFoundError:
+                self._found, self.fault = {}, ""
+            except TesseraError as error:
+                # What was read before is still shown.
+                self.fault = str(error)
+            self._state = state
+
+    def about(self, target: tuple[str, ...]) -> list[dict[str, str]]:
+        """Return what is decided about `target`, the first decision first, one row for each person."""
+        return [row.model_dump() for _, row in self._found.get(target, {}).values()]
+
+    def targets(self) -> list[tuple[str, ...]]:
+        """Return everything that is decided about."""
+        return list(self._found)
+
+    def append(self, row: Mapping[str, str], *, is_undo: bool = False) -> None:
+        """Write `row` to the file, and return when the disk has it.
+
+        Raises `TesseraError` if the file or the row has a fault, `Conflict` if another person decided otherwise and the row
+        does not overrule that, and `OSError` if it cannot be written.
+        """
+        with self._lock:
+            self.refresh()
+            if self.fault:
+                raise TesseraError(self.fault)
+            try:
+                checked = self._model.model_validate(dict(row))
+            except ValidationError as error:
+                fault = error.errors(include_url=False)[0]
+                raise TesseraError(f"{'.'.join(map(str, fault['loc']))}: {complaint(fault)}") from None
+            said = self._entry(checked)
+            others = [
+                other.model_dump()
+                for who, (_, other) in self._found.get(said.about, {}).items()
+                if who not in {said.who, said.overrules} and self._entry(other).says != said.says
+            ]
+            if others and not is_undo:
+                raise Conflict(others)
+            append_row(self.path, row, list(self._model.model_fields))
+            add(self._found, 0, checked, said)
+            self._state = self._seen()
+
+    def _seen(self) -> object:
+        try:
+            found = self.path.stat()
+        except OSError as error:
+            return type(error)
+        return found.st_ino, found.st_size, found.st_mtime_ns

@@ -1,0 +1,39 @@
+"""The table of what people are asked to decide on."""
+
+import pandera.polars as pa
+import polars as pl
+
+from tessera.records.tables.table import Table
+
+CLIPS, FRAMES, FALSE_POSITIVES = "clips", "frames", "false positives"
+PAIRS, LABELS, ASKED, IDENTITIES = "near-duplicates", "labels", "asked", "identities"
+QUEUES = (CLIPS, FRAMES, FALSE_POSITIVES, PAIRS, LABELS, ASKED, IDENTITIES)
+
+
+class ReviewItems(Table):
+    """What can be decided: by queue, and in it those items first whose decision is worth most."""
+
+    queue: pl.String = pa.Field(isin=QUEUES, description="queue that the item is in")
+    key: pl.String = pa.Field(description="key of the clip, the frame, the picture or the crop")
+    classifier: pl.String = pa.Field(description="classifier that the decision is for; empty: none")
+    source: pl.String = pa.Field(description="id from the manifest, or of a set of images that the settings name")
+    split: pl.String = pa.Field(isin=["train", "val", "test", ""], description="its split; empty: none")
+    value: pl.Float64 = pa.Field(ge=0, le=1, description="how much a decision is worth, compared with others of the queue")
+    reason: pl.String = pa.Field(description="why it is asked, such as `watermark`")
+    detail: pl.String = pa.Field(description="the numbers behind the reason")
+    state: pl.String = pa.Field(isin=["kept", "dropped", ""], description="what the run did with it; empty: nothing yet")
+    label: pl.String = pa.Field(description="its class or identity; empty: none")
+    suggested: pl.String = pa.Field(description="class that it probably has; empty: none")
+    is_blurred: pl.Boolean = pa.Field(description="whether the page blurs it until a key shows it")
+    picture: pl.String = pa.Field(description="path of its picture; empty: it is a clip")
+    clip: pl.String = pa.Field(description="path of its video; empty: it is a picture")
+    mask: pl.String = pa.Field(description="path of the video of its mask; empty: none")
+    beside: pl.String = pa.Field(description="path of the picture beside which it is shown; empty: none")
+    beside_text: pl.String = pa.Field(description="what the picture beside it is")
+    boxes: pl.List(pl.List(pl.Float64)) = pa.Field(  # type: ignore[valid-type]
+        description="x0, y0, x1, y1 of each region, as fractions of the sides of the picture"
+    )
+    box_texts: pl.List(pl.String) = pa.Field(description="label and confidence of each region")  # type: ignore[valid-type]
+
+    class Config(Table.Config):
+        unique = ("queue", "key", "classifier")

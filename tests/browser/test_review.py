@@ -1,0 +1,220 @@
+"""The review page in a real browser: one key decides, nothing is lost, and nothing that it shows can harm it."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+from review_room import item, usual_room, write_media, write_room
+
+from browser import chromium, faults, opened, served, shown
+from tessera.records.decisions import Decision, read_decisions
+from tessera.records.log import append_row
+from tessera.records.tables.review import CLIPS, FRAMES
+
+CLASSIFIERS = {"blur": ["sharp", "soft"], "noise": {"least": 0.0, "most": 10.0}}
+FIRST, SECOND = "film-0000000-1", "film-0000100-1"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture
+def page(tmp_path: Path, browser: Browser) -> Iterator[Page]:
+    usual_room(tmp_path)
+    with served(tmp_path) as (address, _), opened(browser, address) as found:
+        yield found
+
+
+def decisions(folder: Path) -> list[tuple[str, str, str]]:
+    """Return the key, the decision and the label of each decision in force."""
+    found = read_decisions(folder / "config" / "decisions.tsv", CLASSIFIERS)
+    return [(each.key, each.decision, each.label) for each in found]
+
+
+def after(page: Page, place: str, key: str) -> None:
+    """Press `key`, and wait until the item `place` is shown."""
+    page.keyboard.press(key)
+    expect(page.locator("section.one")).to_have_attribute("aria-label", place)
+
+
+def test_one_key_decides_and_shows_the_next_item(page: Page, tmp_path: Path) -> None:
+    expect(page.locator("section.one")).to_have_attribute("aria-label", FIRST)
+    after(page, SECOND, "d")
+    assert decisions(tmp_path) == [(FIRST, "drop", "")]
+    page.keyboard.press("k")
+    expect(page.locator(".decided")).to_contain_text("keep")
+    page.keyboard.press("u")
+    expect(page.locator(".decided")).to_have_count(0)
+    after(page, FIRST, "u")
+    expect(page.locator(".decided")).to_have_count(0)
+    assert decisions(tmp_path) == []
+    after(page, SECOND, "ArrowRight")
+    after(page, FIRST, "ArrowLeft")
+
+
+def test_clips_play_in_a_loop_slower_and_frame_by_frame_beside_their_neighbours(page: Page) -> None:
+    expect(page.locator(".around figcaption")).to_have_text(["after it"])
+    page.wait_for_function("() => document.querySelector('.stage video').currentTime > 0")
+    video = page.locator(".stage video")
+    assert video.evaluate("each => each.loop && each.muted && !each.paused")
+    page.keyboard.press(",")
+    before = video.evaluate("each => each.currentTime")
+    page.keyboard.press(".")
+    assert video.evaluate("each => each.paused") and video.evaluate("each => each.currentTime") > before
+    page.keyboard.press("s")
+    assert video.evaluate("each => each.playbackRate") == 0.5
+    assert "/outlined" in (video.get_attribute("src") or "")
+    page.keyboard.press("o")
+    expect(page.locator(".stage video")).to_have_attribute("src", first_clip(page))
+
+
+def first_clip(page: Page) -> str:
+    """Return the address of the first clip without an outline."""
+    version = page.evaluate("() => fetch('api/state').then((answer) => answer.json()).then((state) => state.version)")
+    return f"media/{version}/0/clip"
+
+
+def test_several_items_of_the_grid_are_decided_at_once(tmp_path: Path, browser: Browser) -> None:
+    media = write_media(tmp_path)
+    write_room(tmp_path, [item(FRAMES, f"film-{number:07}", picture=media["picture"]) for number in range(12)])
+    with served(tmp_path) as (address, _), opened(browser, address) as page:
+        page.keyboard.press("v")
+        expect(page.locator(".tile")).to_have_count(12)
+        for number in (1, 4, 7):
+            page.locator(".tile").nth(number).click()
+        page.keyboard.press("n")
+        expect(page.locator(".tile p.decided")).to_have_count(3)
+    keys = [f"film-{number:07}" for number in (1, 4, 7)]
+    assert decisions(tmp_path) == [(key, "negative", "") for key in keys]
+
+
+def test_classes_and_names_are_given_by_keys(page: Page, tmp_path: Path) -> None:
+    page.get_by_role("button", name="labels 2").click()
+    expect(page.locator("section.one")).to_have_attribute("aria-label", "set+1")
+    after(page, "set+2", "2")
+    page.keyboard.press("r")
+    page.locator("#answer").fill("2.5")
+    page.keyboard.press("Enter")
+    expect(page.locator(".decided")).to_contain_text("relabel 2.5")
+    assert decisions(tmp_path) == [("set+1", "relabel", "soft"), ("set+2", "relabel", "2.5")]
+    page.get_by_role("button", name="identities 2").click()
+    expect(page.locator("section.one")).to_have_attribute("aria-label", "film-0000007-person-0")
+    page.keyboard.press("r")
+    page.locator("#answer").fill('Eve <b>"x')
+    page.keyboard.press("Enter")
+    expect(page.locator("#banner")).to_contain_text("a name should not contain")
+    page.keyboard.press("m")
+    page.locator("#answer").fill("Eve O'Neil")
+    page.keyboard.press("Enter")
+    expect(page.locator("section.one")).to_have_attribute("aria-label", "film-0000008-person-0")
+    assert "Eve O'Neil" in (tmp_path / "config" / "identities.tsv").read_text()
+
+
+def test_names_are_text_whatever_they_contain(tmp_path: Path, browser: Browser) -> None:
+    evil = "<img src=x onerror=\"document.title='evil'\">\n'&amp;"
+    media = write_media(tmp_path)
+    more = {"label": evil, "suggested": evil, "detail": evil, "beside": media["picture"], "beside_text": evil}
+    write_room(tmp_path, [item(FRAMES, evil, source=evil, reason=evil, picture=media["picture"], **more)])
+    with served(tmp_path) as (address, _), opened(browser, address) as page:
+        expect(page.locator("section.one")).to_have_attribute("aria-label", evil)
+        assert page.locator("dd").first.text_content() == evil
+        for key in ("v", "v", "?"):
+            page.keyboard.press(key)
+        assert page.title() == "Tessera: review" and page.locator("img[src=x]").count() == 0
+
+
+def test_adult_pictures_are_blurred_until_a_key_shows_them(tmp_path: Path, browser: Browser) -> None:
+    write_room(tmp_path, [item(FRAMES, "film-0000001", picture=write_media(tmp_path)["picture"], is_blurred=True)])
+    with served(tmp_path) as (address, _), opened(browser, address) as page:
+        expect(page.locator(".stage img")).to_have_css("filter", "blur(28px) saturate(0.4)")
+        page.keyboard.press("b")
+        expect(page.locator(".stage img")).to_have_css("filter", "none")
+
+
+def test_what_somebody_else_decided_is_shown_and_overruled_only_with_shift(page: Page, tmp_path: Path) -> None:
+    columns = list(Decision.model_fields)
+    expect(page.locator("section.one")).to_have_attribute("aria-label", FIRST)
+    append_row(
+        tmp_path / "config" / "decisions.tsv", {"key": FIRST, "decision": "keep", "who": "Bo", "when": "2026-01-31"}, columns
+    )
+    page.keyboard.press("d")
+    expect(page.locator("#banner")).to_contain_text("Bo, 2026-01-31: keep")
+    assert shown(page) == FIRST and decisions(tmp_path) == [(FIRST, "keep", "")]
+    page.reload()
+    expect(page.locator(".decided")).to_contain_text("Bo, 2026-01-31: keep")
+    after(page, SECOND, "Shift+D")
+    assert decisions(tmp_path) == [(FIRST, "drop", "")]
+
+
+def test_a_killed_server_loses_at_most_the_key_that_is_pressed_and_the_page_says_so(tmp_path: Path, browser: Browser) -> None:
+    usual_room(tmp_path)
+    with served(tmp_path) as (address, process), opened(browser, address) as page:
+        after(page, SECOND, "d")
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        page.keyboard.press("d")
+        expect(page.locator("#banner")).to_contain_text("this was not saved. Everything before it is")
+        assert shown(page) == SECOND
+    assert decisions(tmp_path) == [(FIRST, "drop", "")]
+    with served(tmp_path) as (address, _), opened(browser, address) as page:
+        expect(page.locator(".decided")).to_contain_text("drop")
+
+
+def test_results_of_another_run_are_loaded_before_anything_is_decided(page: Page, tmp_path: Path) -> None:
+    expect(page.locator("section.one")).to_have_attribute("aria-label", FIRST)
+    write_room(tmp_path, [item(CLIPS, "other-0000000-1", clip=write_media(tmp_path)["clip"])])
+    page.keyboard.press("d")
+    expect(page.locator("section.one")).to_have_attribute("aria-label", "other-0000000-1")
+    expect(page.locator("#banner")).to_contain_text("the workflow ran again")
+    assert not (tmp_path / "config").exists()
+
+
+def test_a_picture_that_vanished_is_said_and_can_still_be_decided(tmp_path: Path, browser: Browser) -> None:
+    media = write_media(tmp_path)
+    write_room(tmp_path, [item(FRAMES, f"film-{number:07}", picture=media["picture"]) for number in range(2)])
+    Path(media["picture"]).unlink()
+    with served(tmp_path) as (address, _), opened(browser, address) as page:
+        expect(page.locator(".frame")).to_contain_text("is gone: run the workflow again")
+        after(page, "film-0000001", "d")
+
+
+def test_two_tabs_see_the_decisions_of_each_other(tmp_path: Path, browser: Browser) -> None:
+    usual_room(tmp_path)
+    with served(tmp_path) as (address, _), opened(browser, address) as one, opened(browser, address) as other:
+        after(one, SECOND, "d")
+        other.evaluate("() => document.dispatchEvent(new Event('visibilitychange'))")
+        expect(other.locator(".decided")).to_contain_text("drop")
+        after(other, SECOND, "k")
+        one.keyboard.press("k")
+        expect(one.locator(".decided")).to_contain_text("keep")
+    assert sorted(decisions(tmp_path)) == [(FIRST, "keep", ""), (SECOND, "keep", "")]
+
+
+def test_filters_leave_only_what_they_say_and_what_the_next_run_does_is_shown(page: Page) -> None:
+    page.get_by_label("so far").select_option("dropped")
+    expect(page.locator("section.one")).to_have_attribute("aria-label", SECOND)
+    expect(page.locator("#count")).to_contain_text("1 of 1")
+    page.keyboard.press("k")
+    expect(page.locator(".decided")).to_contain_text("keep")
+    page.keyboard.press("p")
+    expect(page.locator("dialog li")).to_have_text("back in the datasets: 1 clip")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [400, 1400])
+def test_everybody_can_read_and_reach_all_of_it(scheme: str, width: int, tmp_path: Path, browser: Browser) -> None:
+    usual_room(tmp_path)
+    with served(tmp_path) as (address, _), opened(browser, address, scheme, width) as page:
+        expect(page.locator("section.one")).to_have_attribute("aria-label", FIRST)
+        assert faults(page) == []
+        page.keyboard.press("v")
+        expect(page.locator(".tile")).to_have_count(2)
+        assert faults(page) == []
+        page.keyboard.press("?")
+        assert faults(page) == []
+        assert page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")

@@ -1,0 +1,170 @@
+"""Each queue begins with what a decision is worth most about, and misses nothing that can be decided."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from clip_tables import clip, score, write_clips, write_scores, write_sources
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tessera.pipeline.review.gather import gather
+from tessera.pipeline.review.queues.clips import UNSURE, ClipFolder, _worth, find_clips
+from tessera.pipeline.review.queues.frames import FrameFolder, find_frames
+from tessera.pipeline.review.queues.identities import find_identities
+from tessera.pipeline.review.queues.labels import Checked, find_labels
+from tessera.pipeline.review.queues.pairs import find_pairs
+from tessera.records.limits import FilterSettings
+from tessera.records.tables.annotation import Annotations, Images
+from tessera.records.tables.classification import LabelErrors, Pictures
+from tessera.records.tables.embeddings import Embeddings, NearDuplicates
+from tessera.records.tables.footage import Duplicates, Frames
+from tessera.records.tables.identities import Identities
+from tessera.records.tables.review import FALSE_POSITIVES, FRAMES, ReviewItems
+from tessera.records.tables.table import Table, read_table, types, write_table
+
+
+def write(path: Path, schema: type[Table], rows: list[dict[str, Any]]) -> Path:
+    """Write a table whose other columns have no values, or empty ones."""
+    usual = {pl.String(): "", pl.Float64(): 0.5, pl.Int64(): 1, pl.UInt64(): 0, pl.Boolean(): False}
+    full = [{name: row.get(name, usual.get(kind)) for name, kind in types(schema).items()} for row in rows]
+    write_table(pl.DataFrame(full, schema=types(schema)), schema, path)
+    return path
+
+
+@given(st.lists(st.one_of(st.floats(0, 1), st.none()), min_size=1, max_size=20), st.floats(0, 1))
+def test_a_decision_is_worth_most_at_the_limit_and_nothing_where_a_score_is_as_usual(values: list[Any], limit: float) -> None:
+    scores = np.array(values, float)
+    worth = _worth(scores, limit)
+    assert ((worth >= 0) & (worth <= 1)).all()
+    known = scores[~np.isnan(scores)]
+    usual = float(np.median(known)) if len(known) else limit
+    assert not worth[np.isnan(scores)].any()
+    assert not worth[np.abs(scores - limit) >= abs(usual - limit)].any()
+    assert (worth[scores == limit] == (usual != limit)).all()
+
+
+def test_clips_near_a_limit_come_first_with_the_reason(tmp_path: Path) -> None:
+    keys = [f"film-{100 * number:07}-1" for number in range(9)]
+    write_clips(tmp_path, [clip(key, score=0.9) for key in keys[:-1]] + [clip(keys[-1], score=0.55)], {})
+    odd = {keys[1]: {"watermark": 0.2}, keys[2]: {"jump": 0.9}, keys[3]: {"watermark": 1.0}}
+    usual = {"watermark": 0.0, "quality": None}
+    write_scores(tmp_path / "scores.parquet", [score(key, **{**usual, **odd.get(key, {})}) for key in keys])
+    dropped = {"key": keys[3], "status": "dropped", "reason": "watermark", "detail": ""}
+    ledger = tmp_path / "ledger.jsonl"
+    ledger.write_text(
+        "".join(
+            json.dumps({"key": key, "status": "ok", "reason": "", "detail": ""} | (dropped if key == keys[3] else {})) + "\n"
+            for key in keys
+        )
+    )
+    folder = ClipFolder(tmp_path / "clips.parquet", tmp_path / "scores.parquet", tmp_path / "images", tmp_path / "masks")
+    found = {each["key"]: each for each in find_clips([folder], {}, [ledger], FilterSettings(), 0.5)}
+    assert found.keys() == set(keys)
+    first = sorted(found.values(), key=lambda each: -each["value"])[:3]
+    assert {(each["key"], each["reason"]) for each in first} == {
+        (keys[1], "watermark"),
+        (keys[2], "mask jumps"),
+        (keys[8], UNSURE),
+    }
+    assert found[keys[3]]["state"] == "dropped" and "dropped: watermark" in found[keys[3]]["detail"]
+    assert found[keys[0]]["state"] == "kept" and found[keys[0]]["value"] == 0 and found[keys[0]]["reason"] == "as usual"
+    assert found[keys[0]]["clip"].endswith(f"images/{keys[0]}.mp4")
+
+
+def test_frames_with_doubtful_regions_come_first_and_false_positives_apart(tmp_path: Path) -> None:
+    frames = [
+        {"key": f"{source}-000000{number}", "source": source, "file": f"{number}.jpg", "width": 100, "height": 50}
+        for source in ("film", "free")
+        for number in range(3)
+    ]
+    seen = {"film-0000000": [0.9, 0.45], "film-0000001": [0.99], "free-0000000": [0.8], "free-0000001": [0.2]}
+    regions = [
+        {"key": key, "number": number, "label": "nsfw", "score": value, "x0": 10.0, "y0": 10.0, "x1": 50.0, "y1": 20.0}
+        for key, values in seen.items()
+        for number, value in enumerate(values)
+    ]
+    folder = FrameFolder(
+        write(tmp_path / "frames.parquet", Frames, frames), tmp_path, write(tmp_path / "regions.parquet", Annotations, regions)
+    )
+    ledger = tmp_path / "ledger.jsonl"
+    ledger.write_text(json.dumps({"key": "film-0000001", "status": "dropped", "reason": "near-duplicate", "detail": ""}) + "\n")
+    found = {each["key"]: each for each in find_frames([folder], ["free"], [ledger], 0.5)}
+    assert {key: each["queue"] for key, each in found.items()} == {
+        "film-0000000": FRAMES,
+        "film-0000001": FRAMES,
+        "free-0000000": FALSE_POSITIVES,
+    }
+    assert found["film-0000000"]["value"] > found["film-0000001"]["value"]
+    assert found["film-0000000"]["boxes"] == [[0.1, 0.2, 0.5, 0.4]] * 2
+    assert found["film-0000000"]["box_texts"] == ["nsfw 0.90", "nsfw 0.45"]
+    assert found["film-0000001"]["state"] == "dropped" and found["film-0000000"]["state"] == ""
+
+
+def test_the_least_alike_near_duplicates_come_first_and_each_once(tmp_path: Path) -> None:
+    hashed = [{"key": "b", "duplicate_of": "a", "distance": 1}, {"key": "c", "duplicate_of": "a", "distance": 4}]
+    looked = [
+        {"key": key, "duplicate_of": "a", "similarity": value, "found": "within a source"}
+        for key, value in (("b", 0.99), ("d", 0.9), ("gone", 0.9))
+    ]
+    frames = [{"key": key, "source": "film", "file": f"{key}.jpg"} for key in "ac"]
+    images = [{"key": key, "source": "set", "path": f"{key}.jpg"} for key in "bd"]
+    pictures = [write(tmp_path / "frames", Frames, frames)], [Path("frames")], [write(tmp_path / "images", Images, images)]
+    tables = write(tmp_path / "hashed", Duplicates, hashed), {"look": write(tmp_path / "looked", NearDuplicates, looked)}
+    found = {each["key"]: each for each in find_pairs(*tables, *pictures, 4)}
+    assert found.keys() == {"b", "c", "d"}
+    assert found["c"]["value"] == 1 > found["b"]["value"] and found["d"]["value"] == 1
+    assert (found["d"]["beside"], found["d"]["source"]) == ("frames/a.jpg", "set") and found["d"]["reason"] == "same by look"
+
+
+def test_each_label_that_may_be_wrong_is_asked_once_by_its_strongest_finding(tmp_path: Path) -> None:
+    errors = [
+        {"key": "p", "source": "s", "kind": "wrong label", "label": "cat", "suggested": "dog", "strength": 0.4},
+        {"key": "p", "source": "s", "kind": "near-duplicate with another label", "label": "cat", "strength": 0.9, "other": "q"},
+    ]
+    for name in "pq":
+        (tmp_path / "images" / "train").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "images" / "train" / f"{name}.png").touch()
+    pictures = [
+        {"key": name, "source": "s", "group": "s", "split": "train", "label": label, "weight": 1.0}
+        for name, label in (("p", "cat"), ("q", "dog"))
+    ]
+    table = {"key": None, "score": None, "suggested_score": None, "suggested": None, "other": None}
+    files = Checked(
+        write(tmp_path / "errors", LabelErrors, [{**table, **row} for row in errors]),
+        write(tmp_path / "pictures", Pictures, [{**row, "score": None} for row in pictures]),
+        tmp_path / "images",
+    )
+    (found,) = find_labels({"pets": files})
+    assert (found["value"], found["reason"], found["label"], found["classifier"]) == (0.9, errors[1]["kind"], "cat", "pets")
+    assert found["beside"].endswith("q.png") and found["beside_text"] == "dog: q"
+
+
+def test_the_least_certain_crops_come_first_beside_the_surest_of_their_identity(tmp_path: Path) -> None:
+    rows = [("a", "Ada", 0.9), ("b", "Ada", 0.2), ("c", "", 0.5)]
+    crops = [
+        {"key": key, "identity": name, "certainty": value, "origin": "noise" if not name else "reference", "frame": "f"}
+        for key, name, value in rows
+    ]
+    vectors = [{"key": key, "source": "film", "path": f"{key}.png", "vector": [1.0], "place": None} for key, *_ in rows]
+    tables = write(tmp_path / "identities", Identities, crops), [write(tmp_path / "vectors", Embeddings, vectors)]
+    found = {each["key"]: each for each in find_identities(*tables)}
+    assert {key: each["beside"] for key, each in found.items()} == {"a": "b.png", "b": "a.png", "c": ""}
+    assert sorted(found, key=lambda key: -found[key]["value"]) == ["b", "c", "a"]
+
+
+def test_items_are_sorted_by_queue_and_value_and_adult_ones_are_blurred(tmp_path: Path) -> None:
+    sources = write_sources(tmp_path / "sources", {"film": {}, "private": {"content": "adult"}})
+    items = [
+        {"queue": "frames", "key": "film-0000001", "source": "film", "value": 0.2},
+        {"queue": "frames", "key": "private-0000001", "source": "private", "value": 0.7},
+        {"queue": "clips", "key": "film-0000001-1", "source": "film", "value": 0.1},
+        {"queue": "labels", "key": "x", "source": "images:unknown", "value": 0.1},
+    ]
+    gather(items, sources, None, {}, "adult", {"a": 1}, table=tmp_path / "items", settings=tmp_path / "page.json")
+    assert json.loads((tmp_path / "page.json").read_text()) == {"a": 1}
+    found = read_table(tmp_path / "items", ReviewItems)
+    assert found["key"].to_list() == ["film-0000001-1", "private-0000001", "film-0000001", "x"]
+    assert found["is_blurred"].to_list() == [False, True, False, True]

@@ -1,0 +1,315 @@
+"""The server of the review page writes decisions at once, shows conflicts, and serves nothing to anybody else."""
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from review_room import CLASSES, WHO, item, usual_room, write_media, write_room
+from starlette.testclient import TestClient
+
+from tessera.imaging.video import read_frames, read_packets
+from tessera.pipeline.review import media
+from tessera.pipeline.review.server import LONGEST, Review, make_app
+from tessera.records.decisions import Decision, read_decisions
+from tessera.records.identities import IdentityDecision, read_identity_decisions
+from tessera.records.log import append_row
+from tessera.records.tables.review import CLIPS, FRAMES, IDENTITIES, LABELS
+
+HOST, TOKEN = "127.0.0.1:5000", "secret"
+CLASSIFIERS = {"blur": CLASSES, "noise": {"least": 0.0, "most": 10.0}}
+
+
+class Page:
+    """What a page in a browser can do with the server of a room."""
+
+    def __init__(self, folder: Path, who: str = WHO) -> None:
+        self.folder = folder
+        review = folder / "results" / "review"
+        self.client = TestClient(make_app(Review(review, who), TOKEN, lambda: {HOST}), base_url=f"http://{HOST}/{TOKEN}/")
+        self.version = self.get("api/state")["version"]
+
+    def get(self, path: str, **query: Any) -> Any:
+        return self.client.get(path, params=query).raise_for_status().json()
+
+    def items(self, queue: str, **query: Any) -> list[dict[str, Any]]:
+        return self.get("api/items", queue=queue, **query)["items"]
+
+    def post(self, path: str, number: int, **given: Any) -> tuple[int, dict[str, Any]]:
+        answer = self.client.post(path, json={"version": self.version, "id": number, **given})
+        return answer.status_code, answer.json()
+
+    def decide(self, number: int, action: str, **given: Any) -> tuple[int, dict[str, Any]]:
+        return self.post("api/decide", number, action=action, **given)
+
+    def decisions(self) -> list[tuple[str, str, str]]:
+        found = read_decisions(self.folder / "config" / "decisions.tsv", CLASSIFIERS)
+        return [(each.key, each.decision, each.label) for each in found]
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Path:
+    usual_room(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def page(room: Path) -> Page:
+    return Page(room)
+
+
+def ids(page: Page, queue: str) -> list[int]:
+    return [each["id"] for each in page.items(queue)]
+
+
+def test_each_decision_is_in_the_table_before_it_is_acknowledged(page: Page) -> None:
+    first, second = ids(page, CLIPS)
+    status, shown = page.decide(first, "drop")
+    assert status == 200
+    assert [(row["decision"], row["who"]) for row in shown["decisions"]] == [("drop", WHO)]
+    assert page.decisions() == [("film-0000000-1", "drop", "")]
+    page.decide(second, "keep", reason='a <b>\n"fine"\tone')
+    page.decide(first, "keep")
+    assert sorted(page.decisions()) == [("film-0000000-1", "keep", ""), ("film-0000100-1", "keep", "")]
+    assert page.post("api/undo", first)[1]["decisions"] == []
+    assert page.decisions() == [("film-0000100-1", "keep", "")]
+    status, said = page.post("api/undo", first)
+    assert status == 409 and "decided nothing" in said["error"]
+
+
+def test_pictures_of_classifiers_get_only_labels_that_exist(page: Page) -> None:
+    one, other = ids(page, LABELS)
+    assert page.decide(one, "relabel", value="soft")[0] == 200
+    assert page.decide(other, "relabel", value="2.5")[0] == 200
+    assert page.decide(one, "relabel", value="dark")[0] == 400
+    assert page.decide(other, "relabel", value="11")[0] == 400
+    assert page.decide(one, "explode")[0] == 400
+    assert sorted(page.decisions()) == [("set+1", "relabel", "soft"), ("set+2", "relabel", "2.5")]
+
+
+def test_identities_have_a_table_of_their_own(page: Page) -> None:
+    one, other = ids(page, IDENTITIES)
+    assert page.decide(one, "move", value="Bo")[0] == 200
+    status, shown = page.decide(other, "rename", value="Eve")
+    assert status == 200 and shown["decisions"][0]["to"] == "Eve"
+    status, said = page.decide(one, "move", value="../x")
+    assert status == 423 and "should not contain /" in said["error"]
+    found = read_identity_decisions(page.folder / "config" / "identities.tsv")
+    assert [(each.target, each.action, each.to) for each in found] == [
+        ("film-0000007-person-0", "move", "Bo"),
+        ("cluster_a", "rename", "Eve"),
+    ]
+    # The name is decided for both crops.
+    assert {row["action"] for row in page.items(IDENTITIES)[0]["decisions"]} == {"move", "rename"}
+
+
+def test_a_decision_of_somebody_else_is_shown_and_overruled_only_on_purpose(room: Path) -> None:
+    ada, bo = Page(room), Page(room, "Bo")
+    (first, _), (frame,) = ids(ada, CLIPS), ids(ada, FRAMES)
+    assert bo.decide(first, "keep")[0] == 200
+    status, said = ada.decide(first, "drop")
+    assert status == 409 and [(row["who"], row["decision"]) for row in said["others"]] == [("Bo", "keep")]
+    assert ada.decisions() == [("film-0000000-1", "keep", "")]
+    assert ada.decide(first, "keep")[0] == 200, "they agree"
+    assert ada.decide(first, "drop", overrules="Bo")[0] == 200
+    assert ada.decisions() == [("film-0000000-1", "drop", "")]
+    assert bo.decide(frame, "negative")[0] == 200
+    assert ada.post("api/undo", frame)[0] == 409, "of somebody else"
+
+
+def test_a_table_that_people_edit_meanwhile_is_read_again_and_a_damaged_one_is_never_written_to(page: Page) -> None:
+    first, _ = ids(page, CLIPS)
+    path = page.folder / "config" / "decisions.tsv"
+    page.decide(first, "drop")
+    append_row(
+        path, {"key": "film-0000100-1", "decision": "drop", "who": "Bo", "when": "2026-01-31"}, list(Decision.model_fields)
+    )
+    assert [row["decisions"][0]["who"] for row in page.items(CLIPS)] == [WHO, "Bo"]
+    whole = path.read_bytes()
+    path.write_bytes(whole + b"film-0000000-1\tperhaps\n")
+    status, said = page.decide(first, "keep")
+    assert status == 423 and "line 4: decision" in said["error"]
+    assert page.get("api/state")["faults"] and path.read_bytes().endswith(b"perhaps\n")
+    path.unlink()
+    assert page.decide(first, "keep")[0] == 200, "a deleted table is begun again"
+    assert page.decisions() == [("film-0000000-1", "keep", "")]
+
+
+def test_results_of_another_run_are_never_decided_on_by_mistake(page: Page) -> None:
+    first, _ = ids(page, CLIPS)
+    write_room(page.folder, [item(CLIPS, "other-0000000-1")])
+    status, said = page.decide(first, "drop")
+    assert status == 410 and "workflow ran again" in said["error"]
+    assert page.client.get(f"media/{page.version}/{first}/clip").status_code == 410
+    assert not (page.folder / "config").exists()
+    page.version = page.get("api/state")["version"]
+    assert [each["key"] for each in page.items(CLIPS)] == ["other-0000000-1"]
+
+
+def test_items_are_filtered_and_sent_in_pages_that_miss_none(tmp_path: Path) -> None:
+    rows = [item(CLIPS, f"film-{number:07}-1", 1 - number / 1000, source="ab"[number % 2]) for number in range(450)]
+    write_room(tmp_path, rows)
+    page = Page(tmp_path)
+    found: list[dict[str, Any]] = []
+    while part := page.items(CLIPS, after=found[-1]["id"] if found else -1):
+        found += part
+    assert [each["key"] for each in found] == [row["key"] for row in rows]
+    assert {each["key"] for each in page.items(CLIPS, source="a", least="0.9")} == {
+        row["key"] for row in rows if row["source"] == "a" and row["value"] >= 0.9
+    }
+    page.decide(3, "drop")
+    assert [each["id"] for each in page.items(CLIPS, decided="yes")] == [3]
+    assert 3 not in {each["id"] for each in page.items(CLIPS, decided="no")}
+    assert page.client.get("api/items", params={"queue": CLIPS, "least": "nan"}).status_code == 400
+
+
+def test_the_page_says_what_the_next_run_will_do(page: Page) -> None:
+    assert page.get("api/plan") == []
+    kept, dropped = ids(page, CLIPS)
+    page.decide(kept, "drop")
+    page.decide(dropped, "keep")
+    page.decide(ids(page, FRAMES)[0], "negative")
+    page.decide(ids(page, LABELS)[0], "keep")
+    assert page.get("api/plan") == [
+        "back in the datasets: 1 clip",
+        "left out of the datasets: 1 clip",
+        "negatives, pictures without a region: 1 picture",
+    ]
+
+
+def test_clips_become_small_videos_that_browsers_play(page: Page) -> None:
+    first, _ = ids(page, CLIPS)
+    plain, outlined = (page.client.get(f"media/{page.version}/{first}/{what}") for what in ("clip", "outlined"))
+    assert plain.headers["content-type"] == "video/mp4" and plain.content != outlined.content
+    part = page.client.get(f"media/{page.version}/{first}/clip", headers={"Range": "bytes=0-9"})
+    assert part.status_code == 206 and part.content == plain.content[:10]
+    file = page.folder / "proxy.mp4"
+    file.write_bytes(plain.content)
+    images = [frame.image() for frame in read_frames(file, read_packets(file))]
+    assert len(images) == 6 and images[0].shape == (48, 64, 3)
+    for path in (page.folder / "results").glob("a.m*"):
+        path.unlink()
+    gone = page.client.get(f"media/{page.version}/{first}/clip")
+    assert gone.status_code == 404 and "is gone: run the workflow again" in gone.json()["error"]
+
+
+@pytest.mark.parametrize(
+    "place", ["../secret.jpg", "results/link.jpg", "results/a.txt", "results", "results/review/../../secret.jpg"]
+)
+def test_nothing_outside_the_results_is_served(place: str, tmp_path: Path) -> None:
+    paths = write_media(tmp_path)
+    (tmp_path / "secret.jpg").write_bytes(Path(paths["picture"]).read_bytes())
+    (tmp_path / "results" / "link.jpg").symlink_to(tmp_path / "secret.jpg")
+    (tmp_path / "results" / "a.txt").write_text("text")
+    write_room(tmp_path, [item(FRAMES, "film-0000001", picture=str(tmp_path / place))])
+    page = Page(tmp_path)
+    assert page.client.get(f"media/{page.version}/0/picture").status_code == 404
+
+
+@cache
+def page_without_files(folder: Path) -> Page:
+    write_room(folder, [item(CLIPS, "film-0000000-1")])
+    return Page(folder)
+
+
+@given(names=st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1))
+def test_no_path_leads_to_another_file(names: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    client = page_without_files(tmp_path_factory.getbasetemp() / "no files").client
+    for place in (names, f"../{names}", f"media/x/0/{names}", f"media/{names}/0/picture"):
+        assert client.get(f"http://{HOST}/{TOKEN}/{quote(place)}").status_code in {404, 410}
+
+
+GOOD = {"Origin": f"http://{HOST}", "Sec-Fetch-Site": "same-origin"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        (GOOD, 200),
+        ({}, 200),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Host": "evil.example:5000"}, 421),
+        ({"Host": "127.0.0.1:5001"}, 421),
+        ({"Content-Type": "text/plain"}, 403),
+    ],
+)
+def test_only_the_page_itself_decides(headers: dict[str, str], status: int, page: Page) -> None:
+    given = {"version": page.version, "id": 0, "action": "drop"}
+    assert page.client.post("api/decide", json=given, headers=headers).status_code == status
+    assert (page.folder / "config" / "decisions.tsv").exists() == (status == 200)
+
+
+@pytest.mark.parametrize("path", ["/", "/wrong/", "/wrong/api/state", "//", "/secretx/", "/api/state", "/SECRET/"])
+def test_nobody_without_the_token_reads_anything(path: str, page: Page) -> None:
+    answer = page.client.get(f"http://{HOST}{path}")
+    assert answer.status_code == 404 and answer.text == "404 Not Found\n"
+
+
+def test_other_sites_cannot_show_or_read_the_page(page: Page) -> None:
+    headers = page.client.get("").headers
+    policy = headers["content-security-policy"]
+    assert "default-src 'none'" in policy and "frame-ancestors 'none'" in policy and "unsafe-inline" not in policy
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["cross-origin-resource-policy"] == "same-origin"
+    cross = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}
+    assert page.client.get("media/x/0/picture", headers=cross).status_code == 403
+    assert page.client.get("api/state", headers={"Origin": "http://evil.example"}).status_code == 403
+
+
+def test_requests_that_are_too_long_or_no_objects_are_refused_before_they_are_read(page: Page) -> None:
+    json = {"Content-Type": "application/json"}
+    assert page.client.post("api/decide", content=b"x" * (LONGEST + 1), headers=json).status_code == 413
+    # A length that is not stated, or that is a lie, does not help.
+    chunks: Iterator[bytes] = (b"x" * 1000 for _ in range(1_000_000))
+    assert page.client.post("api/decide", content=chunks, headers=json).status_code == 413
+    for content in (b"", b"[]", b"{", b"\xff", b"[" * 10_000):
+        assert page.client.post("api/decide", content=content, headers=json).status_code == 400
+
+
+@pytest.mark.parametrize("number", [-1, 10**9, "0", None, 1.5, True])
+def test_items_that_do_not_exist_are_not_found(number: Any, page: Page) -> None:
+    assert page.decide(number, "drop")[0] == (200 if number is True else 404)
+
+
+def test_a_full_disk_is_said_and_changes_nothing(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, _ = ids(page, CLIPS)
+    page.decide(first, "drop")
+    before = (page.folder / "config" / "decisions.tsv").read_bytes()
+
+    def full(*_: Any) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tessera.records.log.os.write", full)
+    status, said = page.decide(first, "keep")
+    assert status == 507 and said["error"] == "Not saved: No space left on device. Fix this, then decide again."
+    assert (page.folder / "config" / "decisions.tsv").read_bytes() == before
+    assert page.items(CLIPS)[0]["decisions"][0]["decision"] == "drop"
+
+
+def test_a_frame_is_exported_to_label_studio_and_labelme_is_asked_for_if_it_is_missing(page: Page) -> None:
+    (frame,) = ids(page, FRAMES)
+    status, said = page.post("api/open", frame, how="label_studio")
+    assert status == 200 and "is a task to import" in said["told"]
+    assert (page.folder / "results" / "review" / "label_studio" / "film-0000007.json").exists()
+    status, said = page.post("api/open", frame, how="labelme")
+    assert status == 424 and "labelme is not installed" in said["error"]
+    assert page.post("api/open", ids(page, CLIPS)[0], how="labelme")[0] == 400
+
+
+def test_proxies_are_no_larger_than_they_are_shown(tmp_path: Path) -> None:
+    paths = write_media(tmp_path, frames=2)
+    proxy = media.Proxies(tmp_path / "proxies").of(Path(paths["clip"]), None)
+    assert media.Proxies(tmp_path / "proxies").of(Path(paths["clip"]), None) == proxy
+    assert [path.name for path in (tmp_path / "proxies").iterdir()] == [proxy.name]
+
+
+def test_the_columns_that_the_page_writes_are_those_of_the_tables() -> None:
+    assert {"key", "decision", "who", "overrules"} <= Decision.model_fields.keys()
+    assert {"target", "action", "by", "overrules"} <= IdentityDecision.model_fields.keys()

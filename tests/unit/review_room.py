@@ -1,0 +1,67 @@
+"""A folder of review items for tests: clips with masks that move, pictures, and the settings of the page."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from PIL import Image
+
+from tessera.imaging.encode import VideoWriter, write_video
+from tessera.pipeline.review.gather import USUAL
+from tessera.records.tables.review import CLIPS, FRAMES, IDENTITIES, LABELS, ReviewItems
+from tessera.records.tables.table import types, write_table
+
+WHO = "Ada"
+CLASSES = ["sharp", "soft"]
+
+
+def item(queue: str, key: str, value: float = 0.5, **more: Any) -> dict[str, Any]:
+    """Return a row of `tables.ReviewItems`."""
+    usual = {name: USUAL[kind] for name, kind in types(ReviewItems).items() if kind in USUAL}
+    return {**usual, "is_blurred": False, "queue": queue, "key": key, "source": "film", "value": value, "reason": "why", **more}
+
+
+def write_room(folder: Path, rows: list[dict[str, Any]], **page: Any) -> Path:
+    """Write `rows` and the settings of the page to `folder/results/review`, and return that folder."""
+    review = folder / "results" / "review"
+    review.mkdir(parents=True, exist_ok=True)
+    write_table(pl.DataFrame(rows, schema=types(ReviewItems)), ReviewItems, review / "items.parquet")
+    usual = {"decisions": str(folder / "config" / "decisions.tsv"), "identities": str(folder / "config" / "identities.tsv")}
+    usual |= {"classifiers": {"blur": CLASSES, "noise": {"least": 0.0, "most": 10.0}}, "labels": str(folder / "labels")}
+    (review / "page.json").write_text(json.dumps({**usual, "results": str(folder / "results"), **page}))
+    return review
+
+
+def write_media(folder: Path, name: str = "a", frames: int = 6) -> dict[str, str]:
+    """Write a picture, a clip and its mask to `folder/results`; return their paths, by the columns of the table."""
+    results = folder / "results"
+    results.mkdir(parents=True, exist_ok=True)
+    paths = {"picture": results / f"{name}.jpg", "clip": results / f"{name}.mp4", "mask": results / f"{name}.mkv"}
+    random = np.random.default_rng(0)
+    pictures = [random.integers(0, 256, (48, 64, 3), np.uint8) for _ in range(frames)]
+    Image.fromarray(pictures[0]).save(paths["picture"])
+    write_video(paths["clip"], iter(pictures), 24)
+    with VideoWriter(paths["mask"], 24, pixel_format="gray") as writer:
+        for number in range(frames):
+            mask = np.zeros((48, 64), np.uint8)
+            mask[10:30, 5 + number : 30 + number] = 255
+            writer.write(mask)
+    return {column: str(path) for column, path in paths.items()}
+
+
+def usual_room(folder: Path) -> Path:
+    """Write a room with two clips, a frame, a label of a classifier, one of a score, and two crops of an identity."""
+    media = write_media(folder)
+    clip, picture = {"clip": media["clip"], "mask": media["mask"]}, {"picture": media["picture"]}
+    rows = [
+        item(CLIPS, "film-0000000-1", 0.9, state="kept", **clip),
+        item(CLIPS, "film-0000100-1", 0.2, state="dropped", **clip),
+        item(FRAMES, "film-0000007", boxes=[[0.1, 0.1, 0.5, 0.5]], box_texts=["nsfw 0.40"], **picture),
+        item(LABELS, "set+1", classifier="blur", label="sharp", suggested="soft", **picture),
+        item(LABELS, "set+2", classifier="noise", label="3", **picture),
+        item(IDENTITIES, "film-0000007-person-0", 0.8, label="cluster_a", **picture),
+        item(IDENTITIES, "film-0000008-person-0", 0.1, label="cluster_a", **picture),
+    ]
+    return write_room(folder, rows)

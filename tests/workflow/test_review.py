@@ -1,0 +1,67 @@
+"""`snakemake review` gathers what can be decided, serves the page until Ctrl-C, and a decision changes the next run."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import urllib.request
+from pathlib import Path
+
+import journey
+import pytest
+from projects import Project
+
+from tessera.core.provenance import sha256_file
+from tessera.records.tables.review import CLIPS, FALSE_POSITIVES, FRAMES, ReviewItems
+from tessera.records.tables.table import read_table
+
+pytestmark = pytest.mark.workflow
+
+
+def ask(address: str, body: dict[str, object] | None = None) -> dict[str, object]:
+    """Return the answer of the page at `address`, as a script of the page gets it."""
+    sent = None if body is None else json.dumps(body).encode()
+    with urllib.request.urlopen(urllib.request.Request(address, sent, {"Content-Type": "application/json"})) as answer:
+        return json.load(answer)
+
+
+def test_what_can_be_decided_is_gathered_served_and_used(project: Project, weights: Path) -> None:
+    rows = journey.begin(project)
+    project.write_manifest([*rows, {**journey.add_source(project, "empty"), "split": "train", "free_of": "nsfw"}])
+    shutil.rmtree(project.folder / "labels" / "empty")
+    shutil.copy(weights, project.folder / "weights.pt")
+    detector = {"weights": {"source": "weights.pt", "sha256": sha256_file(weights)}, "confidence": 0.05, "image_size": 64}
+    project.settings["models"] |= {"watermark_detection": None}
+    project.settings["regions"] = {
+        "detectors": {"nsfw": {**detector, "max_regions": 4}, "watermark": {**detector, "image_size": 32}},
+        "choose": {"confidence": {"nsfw": 0.06, "watermark": 0.5}, "min_side": {"nsfw": 4, "watermark": 4}},
+    }
+    project.settings["scenes"]["detect"] = {**detector, "stride": 3, "max_regions": 4}
+    project.settings["scores"]["detectors"] = {"watermark": {**detector, "image_size": 32, "confidence": 0.9}}
+    run = project.run("gather_review")
+    assert run.returncode == 0, run.output
+    found = read_table(project.results / "review" / "items.parquet", ReviewItems)
+    assert set(found["queue"]) == {CLIPS, FRAMES, FALSE_POSITIVES}
+    assert set(found.filter(queue=FALSE_POSITIVES)["source"]) == {"empty"}
+    assert all((project.folder / path).is_file() for path in found["picture"].to_list() + found["clip"].to_list() if path)
+
+    process = project.start("review")
+    lines = []
+    while not (address := re.search(rb"http://\S+", line := process.stdout.readline())):
+        lines.append(line)
+        assert line, b"".join(lines).decode()
+    place = address[0].decode()
+    version = ask(f"{place}api/state")["version"]
+    (index,) = found.with_row_index().filter(queue=FALSE_POSITIVES)["index"].head(1)
+    ask(f"{place}api/decide", {"version": version, "id": index, "action": "negative"})
+    os.killpg(process.pid, signal.SIGINT)
+    printed = process.communicate(timeout=60)[0].decode()
+    assert "all decisions are saved" in printed and "Traceback" not in printed
+
+    key = found.row(index, named=True)["key"]
+    assert key in (project.folder / "config" / "decisions.tsv").read_text()
+    run = project.run("results/selections/nsfw_detection/images.parquet")
+    assert run.returncode == 0, run.output
+    assert "import_frame_labels empty" in run.jobs and "import_frame_labels amber" not in run.jobs
+    assert key in (project.results / "selections" / "nsfw_detection" / "ledger.jsonl").read_text()

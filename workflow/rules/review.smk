@@ -1,0 +1,145 @@
+# The review page, where people decide, and what it asks first: `snakemake review`, or `make review`, which does not lock the folder.
+
+import sys
+
+from tessera.catalogue import CLIPS, IMAGES, fed_by
+from tessera.core.definitions import code_digest
+
+# What is made here and can be decided on.
+SHOWN_CLIPS = SHARDS if any(each.layout == CLIPS for each in DATASETS.values()) else []
+# The detector whose regions are shown in the sampled frames: the first.
+SHOWN_DETECTOR = next(iter(REGION_DETECTORS), None)
+SHOWN_REGIONS = (
+    SHARDS
+    if SHOWN_DETECTOR and not DATASETS.keys().isdisjoint(fed_by("regions"))
+    else []
+)
+SHOWN_PAIRS = not DATASETS.keys().isdisjoint(WITHOUT_DUPLICATES)
+# The datasets of images that people label in sampled frames.
+OF_LABELLED_FRAMES = [
+    name
+    for name, each in DATASETS.items()
+    if LABELLED and any("{labelled}" in place for place in each.samples)
+]
+REVIEW_TARGETS = [
+    *(REGION_TARGETS if SHOWN_REGIONS else []),
+    *(CLIP_TARGETS if SHOWN_CLIPS else []),
+]
+
+
+localrules:
+    review,
+
+
+def content_of_all_sets(wildcards):
+    """Return the `content` of each set of images that the settings name, by the id that its sources start with."""
+    return {
+        source: each["content"]
+        for dataset in DATASETS.values()
+        for source, each in sets_of(dataset, config).items()
+    }
+
+
+rule gather_review:
+    input:
+        footage_or_images,
+        sources="<results>/sources/admitted.parquet",
+        splits="<results>/datasets/splits.parquet" if DATASETS else [],
+        clips=expand("<results>/clips/{shard}/clips.parquet", shard=SHOWN_CLIPS),
+        clip_scores=expand("<results>/clips/{shard}/scores.parquet", shard=SHOWN_CLIPS),
+        clip_images=expand("<results>/clips/{shard}/images", shard=SHOWN_CLIPS),
+        clip_masks=expand("<results>/clips/{shard}/masks", shard=SHOWN_CLIPS),
+        classified=expand(
+            "<results>/scores/clips/{shard}/{classifier}.parquet",
+            shard=SHOWN_CLIPS,
+            classifier=config["filters"]["classifiers"],
+        ),
+        selections=expand(
+            "<results>/selections/{dataset}/ledger.jsonl",
+            dataset=[name for name, each in DATASETS.items() if each.layout == CLIPS],
+        ),
+        frames=expand("<results>/frames/{shard}/frames.parquet", shard=SHARDS),
+        frame_images=expand("<results>/frames/{shard}/images", shard=SHARDS),
+        regions=expand(
+            f"<results>/regions/{{shard}}/{SHOWN_DETECTOR}.parquet",
+            shard=SHOWN_REGIONS,
+        ),
+        labelled=expand(
+            "<results>/selections/{dataset}/ledger.jsonl", dataset=OF_LABELLED_FRAMES
+        ),
+        measured=evaluations(REVIEW_TARGETS),
+        duplicates="<results>/duplicates/duplicates.parquet" if SHOWN_PAIRS else [],
+        near_duplicates=expand(
+            "<results>/near_duplicates/{embedding}/near_duplicates.parquet",
+            embedding=COMPARING,
+        ),
+        images=labelled_images if SHOWN_PAIRS else [],
+        errors=expand(
+            "<results>/evaluation/{model}/label_errors.parquet", model=CHECKED
+        ),
+        error_pictures=expand(
+            "<results>/datasets/{dataset}/pictures.parquet",
+            dataset=[MODELS[model].dataset for model in CHECKED],
+        ),
+        error_images=expand(
+            "<results>/datasets/{dataset}/images",
+            dataset=[MODELS[model].dataset for model in CHECKED],
+        ),
+        identities="<results>/identities/identities.parquet" if IDENTITIES else [],
+        crops=rules.identify_crops.input.vectors if IDENTITIES else [],
+    output:
+        table="<results>/review/items.parquet",
+        settings="<results>/review/page.json",
+    log:
+        "<logs>/gather_review.log",
+    benchmark:
+        "<benchmarks>/gather_review.jsonl"
+    localrule: True
+    params:
+        filters=lookup(dpath="filters", within=config),
+        choose=lookup(dpath="regions/choose", within=config),
+        scenes=lookup(dpath="scenes", within=config),
+        targets=REVIEW_TARGETS,
+        detector=SHOWN_DETECTOR,
+        free=[source.source for source in SOURCES if SHOWN_DETECTOR in source.free_of],
+        distance=lookup(dpath="duplicates/distance", within=config),
+        checked=list(CHECKED),
+        sets=content_of_all_sets,
+        blur=lookup(dpath="report/blur", within=config),
+        # Where the page writes decisions, and what they may say.
+        page=verbatim(
+            {
+                "decisions": str(config["decisions"]),
+                "identities": str(IDENTITIES["decisions"]) if IDENTITIES else None,
+                "classifiers": {
+                    name: each["labels"]
+                    for name, each in config["classifiers"].items()
+                },
+                "sources": [source.source for source in SOURCES],
+                "labels": str(config["annotations"]["frame_labels"] or "") or None,
+                "results": workflow.pathvars.apply("<results>"),
+            }
+        ),
+        code=code_digest(
+            "tessera.pipeline.review.gather:gather",
+            "tessera.pipeline.review.queues.clips:find_clips",
+            "tessera.pipeline.review.queues.frames:find_frames",
+            "tessera.pipeline.review.queues.pairs:find_pairs",
+            "tessera.pipeline.review.queues.labels:find_labels",
+            "tessera.pipeline.review.queues.identities:find_identities",
+            "tessera.records.confidence:with_confidences",
+        ),
+    script:
+        "../scripts/gather_review.py"
+
+
+rule review:
+    input:
+        table=rules.gather_review.output.table,
+        settings=rules.gather_review.output.settings,
+    log:
+        "<logs>/review.log",
+    params:
+        python=sys.executable,
+    shell:
+        "{params.python:q} -m tessera.pipeline.review.serve {input.table:q} 2> >(tee {log:q} >&2)"

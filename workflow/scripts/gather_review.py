@@ -1,0 +1,62 @@
+"""Gather what people are asked to decide on."""
+
+from itertools import chain
+
+from tessera.core.job import job
+from tessera.pipeline.review.gather import gather
+from tessera.pipeline.review.queues.clips import ClipFolder, find_clips
+from tessera.pipeline.review.queues.frames import FrameFolder, find_frames
+from tessera.pipeline.review.queues.identities import find_identities
+from tessera.pipeline.review.queues.labels import Checked, find_labels
+from tessera.pipeline.review.queues.pairs import find_pairs
+from tessera.records.confidence import with_confidences
+from tessera.records.limits import FilterSettings
+
+with job(snakemake) as (inputs, outputs, params):
+    measured = {"targets": params.targets, "measured": inputs.measured}
+    scenes = with_confidences(settings=params.scenes, part="scenes", **measured)
+    choose = with_confidences(settings=params.choose, part="regions.choose", **measured)
+    queues = [
+        find_clips(
+            folders=list(map(ClipFolder, inputs.clips, inputs.clip_scores, inputs.clip_images, inputs.clip_masks)),
+            classified={
+                name: [path for path in inputs.classified if path.stem == name] for name in params.filters["classifiers"]
+            },
+            selections=inputs.selections,
+            settings=FilterSettings(**params.filters),
+            confidence=scenes["choose"]["confidence"],
+        ),
+        find_frames(
+            folders=list(map(FrameFolder, inputs.frames, inputs.frame_images, inputs.regions)),
+            free=params.free,
+            selections=inputs.labelled,
+            confidence=choose["confidence"].get(params.detector),
+        ),
+        find_labels(
+            checked=dict(
+                zip(params.checked, map(Checked, inputs.errors, inputs.error_pictures, inputs.error_images), strict=True)
+            )
+        ),
+    ]
+    if inputs.duplicates:
+        queues.append(
+            find_pairs(
+                duplicates=inputs.duplicates,
+                embedded={path.parent.name: path for path in inputs.near_duplicates},
+                frames=inputs.frames,
+                frame_images=inputs.frame_images,
+                labelled=inputs.images,
+                distance=params.distance,
+            )
+        )
+    if inputs.identities:
+        queues.append(find_identities(identities=inputs.identities, embeddings=inputs.crops))
+    gather(
+        items=chain.from_iterable(queues),
+        sources=inputs.sources,
+        splits=inputs.splits or None,
+        sets=params.sets,
+        blur=params.blur,
+        page=params.page,
+        **vars(outputs),
+    )
