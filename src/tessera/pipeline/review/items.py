@@ -9,7 +9,7 @@ import polars as pl
 
 from tessera.core.provenance import sha256_file
 from tessera.records.tables.review import CLIPS, QUEUES, ReviewItems
-from tessera.records.tables.table import read_table
+from tessera.records.tables.table import read_quickly
 
 ITEMS, PAGE = "items.parquet", "page.json"
 FILTERS = ("source", "split", "reason", "state")  # columns by which the page filters
@@ -24,11 +24,13 @@ class Items:
         self.folder = Path(folder)
         self.seen = self.state()
         self.version = sha256_file(self.folder / ITEMS)[:16]
-        self.frame = read_table(self.folder / ITEMS, ReviewItems).with_row_index("id")
-        # The key of a clip has the number of its first frame, with leading zeros.
+        self.frame = read_quickly(self.folder / ITEMS, ReviewItems).with_row_index("id")
+        # The key of a clip has the number of its first frame, with leading zeros. Other items have no neighbours.
         clips = self.frame.filter(pl.col("queue") == CLIPS).sort("source", "key").select("id", "source")
         around = clips.select("id", before=pl.col("id").shift(1).over("source"), after=pl.col("id").shift(-1).over("source"))
-        self._neighbours = {number: [before, after] for number, before, after in around.iter_rows()}
+        self._around = (
+            self.frame.select("id").join(around, on="id", how="left", maintain_order="left").select("before", "after")
+        )
         self.page: Mapping[str, Any] = json.loads((self.folder / PAGE).read_text(encoding="utf-8"))
 
     def state(self) -> object:
@@ -47,7 +49,8 @@ class Items:
 
     def neighbours(self, number: int) -> list[int | None]:
         """Return the ids of the clips before and after a clip in its source; None where there is none."""
-        return self._neighbours.get(number, [None, None])
+        around: list[int | None] = list(self._around.row(number))
+        return around
 
     def queues(self) -> list[dict[str, Any]]:
         """Return the queues that have items, in order: name, number of items, and the values of each filter, most first."""

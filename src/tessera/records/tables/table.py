@@ -47,6 +47,18 @@ def read_table(path: Path, schema: type[Table], without: Sequence[str] = ()) -> 
         return _validated(pl.read_parquet(path, columns=columns), schema.to_schema().remove_columns(list(without)))
 
 
+def read_quickly(path: Path, schema: type[Table]) -> pl.DataFrame:
+    """Return the table at `path`. Only its columns and their types are checked, which takes little time and memory.
+
+    Raises `TesseraError` if these are not as in `schema`.
+    """
+    with _checked(path, schema):
+        frame = pl.read_parquet(path)
+        if dict(frame.schema) != types(schema):
+            raise pl.exceptions.SchemaError("its columns differ")
+        return frame
+
+
 def read_columns(path: Path, schema: type[Table]) -> pl.DataFrame:
     """Return the columns in `schema` of the table at `path`. Raises `TesseraError` if they violate `schema`."""
     with _checked(path, schema):
