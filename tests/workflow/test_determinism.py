@@ -102,7 +102,9 @@ def kill_at(project: Project, rule: str) -> None:
             time.sleep(0.01)
         for process in psutil.Process(snakemake_server().pid).children(recursive=True):
             with suppress(psutil.NoSuchProcess):
-                process.kill()
+                # Others serve the next runs.
+                if process.cwd() == str(project.folder):
+                    process.kill()
         assert running.result().returncode == -signal.SIGKILL
     assert project.run("--unlock").returncode == 0
 
