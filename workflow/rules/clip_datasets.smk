@@ -72,7 +72,7 @@ rule plot_clips:
             caption="../report/clips.rst",
             category="2. Samples",
             subcategory="{dataset}",
-            labels=labels_of_splits(2, "Samples", ["train", "val", "test"]),
+            labels={"figure": "2. Samples, {split}"},
         ),
     log:
         "<logs>/plot_clips/{dataset}.log",

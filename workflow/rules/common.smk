@@ -322,27 +322,6 @@ def exported_files(wildcards):
     ]
 
 
-def labels_of_splits(first, title, splits):
-    """Return a function that labels the figures of `splits` for the report. They are files SPLIT.FORMAT in one folder.
-
-    The report sorts figures by their labels, so labels begin with a number of one digit: `first` for the first split, and so on.
-    """
-    names = {
-        "train": "training split",
-        "val": "validation split",
-        "test": "test split",
-        "worst": "those that gain least",
-    }
-    kinds = {"jpg": "", "html": ", moving"}
-
-    def given(wildcards):
-        split, suffix = wildcards.split, wildcards.format
-        number = first + splits.index(split)
-        return {"figure": f"{number}. {title}, {names[split]}{kinds[suffix]}"}
-
-    return given
-
-
 def content_of_sets(wildcards):
     """Return the `content` of each set of images in the dataset of a job, by the id that its sources start with.
 

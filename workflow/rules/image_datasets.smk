@@ -169,7 +169,7 @@ rule plot_samples:
             caption="../report/samples.rst",
             category="2. Samples",
             subcategory="{dataset}",
-            labels=labels_of_splits(2, "Samples", ["train", "val", "test"]),
+            labels={"figure": "2. Samples, {split}"},
         ),
     log:
         "<logs>/plot_samples/{dataset}.log",

@@ -1,14 +1,14 @@
-# The report: figures of the footage, the samples, the models and the cost, in Snakemake's HTML report.
+# The report: figures of the footage, the samples, the models and the cost, in one HTML file.
+
+from collections import Counter
+
+from snakemake.io import get_flag_value, is_flagged
 
 from tessera.catalogue import Step
 from tessera.core.definitions import code_digest
 from tessera.core.provenance import digest
 
-
-report: "../report/workflow.rst"
-
-
-# Snakemake watches neither captions nor the stylesheet, so their digest is a param of the report.
+# Snakemake watches neither the captions nor the template, so their digest is a param of the report.
 CAPTIONS = Path(workflow.current_basedir.get_path_or_uri(secret_free=True), "../report")
 # The rules that are timed, in the order of the journey, and whether each has a job per shard.
 TIMED = {
@@ -74,6 +74,7 @@ rule plot_funnel:
             subcategory="{dataset}",
             labels={"figure": "3. Left out, by reason"},
         ),
+        counts="<results>/reports/datasets/{dataset}/counts.json",
     log:
         "<logs>/plot_funnel/{dataset}.log",
     benchmark:
@@ -84,7 +85,6 @@ rule plot_funnel:
             lambda dataset: [(step.name, step.unit) for step in steps_to(dataset)]
         ),
         samples=of_dataset(lambda dataset: dataset.layout.samples),
-        story=of_dataset(lambda dataset: dataset.story),
         code=code_digest("tessera.pipeline.report.counts:draw_funnels"),
     script:
         "../scripts/plot_funnel.py"
@@ -205,7 +205,7 @@ rule plot_timings:
         "../scripts/plot_timings.py"
 
 
-# The text of the report shows it. It lies at a fixed path, because that text cannot have a variable one.
+# The first screen of the report.
 rule summarise:
     input:
         metrics=expand("<results>/metrics/{model}.json", model=MODELS),
@@ -224,49 +224,107 @@ rule summarise:
         "../scripts/summarise.py"
 
 
+# What the report shows, in the order of the journey.
+FIGURES = [
+    "<results>/reports/refused.html",
+    *(
+        f"<results>/reports/datasets/{name}/{figure}"
+        for name, dataset in DATASETS.items()
+        for figure in [
+            "funnel.svg",
+            "counts.html",
+            "dropped.svg",
+            "datasheet.html",
+            *dataset.layout.figures,
+        ]
+    ),
+    *(
+        f"<results>/reports/models/{name}/{figure}"
+        for name, model in MODELS.items()
+        for figure in [
+            "card.html",
+            "metrics.html",
+            *model.kind.figures,
+            *(
+                figure
+                for figure, setting in model.kind.optional_figures
+                if config[model.kind.section][name][setting]
+            ),
+            *(
+                model.kind.figures_of_comparisons
+                if config["comparisons"].get(name)
+                else []
+            ),
+        ]
+    ),
+    *(["<results>/reports/footage.html"] if RESTORING["shown"] else []),
+    *expand("<results>/reports/models/{model}/learning.svg", model=ASKED),
+    *expand("<results>/reports/near_duplicates/{embedding}", embedding=COMPARING),
+    *(
+        [
+            "<results>/reports/identities/identities.html",
+            "<results>/reports/identities/sheets",
+        ]
+        if IDENTITIES
+        else []
+    ),
+    "<results>/reports/timings.svg",
+]
+
+
+def shown_figures(wildcards):
+    """Return what the flags `report` of outputs say about each of `FIGURES`: the fields of `report.Figure`.
+
+    Wildcards are filled in, but for those of the files in folders.
+    """
+    flagged = [
+        (each.name, output, get_flag_value(output, "report"))
+        for each in workflow.rules
+        for output in each.output
+        if is_flagged(output, "report")
+    ]
+    found = []
+    for path in map(workflow.pathvars.apply, FIGURES):
+        made_by, match, stated = next(
+            (name, match, stated)
+            for name, output, stated in flagged
+            if (match := output.match(path))
+        )
+        names = match.groupdict()
+        texts = [stated.category, stated.subcategory or "", stated.labels["figure"]]
+        category, subcategory, label = (
+            re.sub(r"\{(\w+)\}", lambda found: names.get(found[1], found[0]), text)
+            for text in texts
+        )
+        found.append(
+            {
+                "path": path,
+                "caption": os.path.basename(stated.caption.get_path_or_uri(True)),
+                "category": category,
+                "subcategory": subcategory,
+                "label": label,
+                "wildcards": names,
+                "patterns": stated.patterns,
+                "made_by": made_by,
+            }
+        )
+    return found
+
+
+def decided(wildcards):
+    """Return who decided about what, which decision, and how often."""
+    rows = [(each.who, "samples", each.decision) for each in DECISIONS]
+    rows += [(each.by, "identities", each.action) for each in IDENTITY_DECISIONS]
+    return [(*row, count) for row, count in sorted(Counter(rows).items())]
+
+
 rule report:
     input:
         summary=rules.summarise.output.summary,
-        figures=[
-            "<results>/reports/refused.html",
-            *(
-                f"<results>/reports/datasets/{name}/{figure}"
-                for name, dataset in DATASETS.items()
-                for figure in [
-                    "funnel.svg",
-                    "counts.html",
-                    "dropped.svg",
-                    "datasheet.html",
-                    *dataset.layout.figures,
-                ]
-            ),
-            *(
-                f"<results>/reports/models/{name}/{figure}"
-                for name, model in MODELS.items()
-                for figure in [
-                    "card.html",
-                    "metrics.html",
-                    *model.kind.figures,
-                    *(
-                        figure
-                        for figure, setting in model.kind.optional_figures
-                        if config[model.kind.section][name][setting]
-                    ),
-                    *(
-                        model.kind.figures_of_comparisons
-                        if config["comparisons"].get(name)
-                        else []
-                    ),
-                ]
-            ),
-            *(["<results>/reports/footage.html"] if RESTORING["shown"] else []),
-            *expand("<results>/reports/models/{model}/learning.svg", model=ASKED),
-            *expand(
-                "<results>/reports/near_duplicates/{embedding}", embedding=COMPARING
-            ),
-            *(["<results>/reports/identities/identities.html"] if IDENTITIES else []),
-            "<results>/reports/timings.svg",
-        ],
+        figures=FIGURES,
+        counts=expand(
+            "<results>/reports/datasets/{dataset}/counts.json", dataset=DATASETS
+        ),
     output:
         report="<results>/reports/report.html",
     log:
@@ -275,11 +333,15 @@ rule report:
         "<benchmarks>/report.jsonl"
     localrule: True
     params:
-        snakefile=os.path.relpath(workflow.main_snakefile),
-        stylesheet=os.path.relpath(CAPTIONS / "report.css"),
-        captions=digest(
+        figures=shown_figures,
+        datasets=list(DATASETS),
+        models=list(MODELS),
+        stories=verbatim({name: each.story for name, each in DATASETS.items()}),
+        decided=decided,
+        captions=os.path.relpath(CAPTIONS),
+        texts=digest(
             {path.name: path.read_text("utf-8") for path in CAPTIONS.iterdir()}
         ),
-        code=code_digest("tessera.pipeline.report.report:make_report"),
+        code=code_digest("tessera.pipeline.report.report:write_report"),
     script:
         "../scripts/report.py"

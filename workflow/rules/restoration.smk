@@ -407,7 +407,7 @@ rule plot_restored:
             caption="../report/restored.rst",
             category="3. Models",
             subcategory="{model}",
-            labels=labels_of_splits(7, "Restored", ["worst", "val", "test"]),
+            labels={"figure": "7. Restored, {split}"},
         ),
     log:
         "<logs>/plot_restored/{model}.log",

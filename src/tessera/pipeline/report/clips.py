@@ -59,9 +59,10 @@ def animate(images: Sequence[np.ndarray], lines: Sequence[str]) -> str:
     from PIL import Image
 
     first, *rest = map(Image.fromarray, images)
-    file = io.BytesIO()
+    file, still = io.BytesIO(), io.BytesIO()
     first.save(file, "WEBP", save_all=True, append_images=rest, duration=1000 // PREVIEW_RATE, loop=0, quality=70)
-    return figure(file.getvalue(), "webp", lines)
+    first.save(still, "WEBP", quality=70)
+    return figure(file.getvalue(), "webp", lines, still.getvalue())
 
 
 def describe_clips(clips: Path) -> dict[str, str]:

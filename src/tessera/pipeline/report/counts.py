@@ -35,6 +35,7 @@ def draw_funnels(
     funnel: Path,
     table: Path,
     dropped: Path,
+    counts: Path,
     *,
     steps: Sequence[tuple[str, str]],
     samples: str,
@@ -42,18 +43,21 @@ def draw_funnels(
     """Draw and tabulate how many items each step on the way to a dataset passed on, and why it left out the others.
 
     `gates`: the summaries of the gates on the way, in order. `ledgers`: the ledgers of the steps after the gates. `steps`: the
-    name and the unit of each of these steps. `splits`: `tables.Splits`. `samples`: the name of a sample, in the plural.
+    name and the unit of each of these steps. `splits`: `tables.Splits`. `samples`: the name of a sample, in the plural. The
+    JSON file `counts` gets the numbers, for the first screen of the report: the fields of each `Step`, and the splits.
     """
-    counts = [
+    found = [
         count_step(name, summary["unit"], summary)
         for path in gates
         for name, summary in json.loads(path.read_text(encoding="utf-8")).items()
     ]
-    counts += [count_step(name, unit, summarise(read_ledger(path))) for (name, unit), path in zip(steps, ledgers, strict=True)]
+    found += [count_step(name, unit, summarise(read_ledger(path))) for (name, unit), path in zip(steps, ledgers, strict=True)]
     of_splits = count_splits(splits)
-    draw_funnel(counts, of_splits, funnel, samples)
-    draw_dropped(counts, dropped)
-    tabulate_steps(counts, of_splits, table, samples)
+    draw_funnel(found, of_splits, funnel, samples)
+    draw_dropped(found, dropped)
+    tabulate_steps(found, of_splits, table, samples)
+    content = {"steps": [step._asdict() for step in found], "samples": samples, "splits": of_splits}
+    counts.write_text(json.dumps(content, indent=2), encoding="utf-8")
 
 
 def count_step(name: str, unit: str, summary: Mapping[str, Any]) -> Step:

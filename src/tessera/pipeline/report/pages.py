@@ -4,9 +4,12 @@ import base64
 import csv
 import html
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+from tessera.core.errors import TesseraError
 
 TITLES = {"val": "Validation split", "test": "Test split"}
 # Figures whose file is named after them and a split: their headings, and what they show.
@@ -28,30 +31,44 @@ FIGURES = {
     ),
     "scores": ("predicted by true score", "A point for each picture. On the line, the prediction is right."),
 }
+# What pages and the report have in common. Small texts have a contrast of 4.5 or more on every background here.
+STYLE = """:root { color-scheme: light dark; --paper: #fff; --ink: #222; --quiet: #5a5a63; --line: #d8d8de; --tint: #f4f4f6;
+  --link: #0b57b8; }
+@media (prefers-color-scheme: dark) {
+  :root { --paper: #17181b; --ink: #e4e4e8; --quiet: #a6a6b0; --line: #3a3b42; --tint: #23252a; --link: #8ab8f5; }
+}
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); }
+h1, h2, h3, h4, h5, h6 { line-height: 1.2; }
+a { color: var(--link); }
+:focus-visible { outline: 2px solid var(--link); outline-offset: 2px; }
+table { border-collapse: collapse; }
+th, td { text-align: left; vertical-align: top; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid var(--line); }
+td { overflow-wrap: anywhere; white-space: pre-wrap; min-width: 4.5rem; }
+td:first-child { min-width: 8rem; overflow-wrap: break-word; }
+.table { overflow-x: auto; margin: 1rem 0; }
+img { max-width: 100%; height: auto; }
+.clips { display: flex; flex-wrap: wrap; gap: 1rem; }
+.pair { display: flex; gap: 1rem; }
+figure { margin: 0; width: 14rem; max-width: 100%; font-size: 12px; overflow-wrap: anywhere; }
+.triptychs figure { width: 100%; margin-bottom: 1.5rem; }
+.triptychs img { width: 38rem; }
+.values { font-size: 13px; }
+.values td { overflow-wrap: break-word; }
+td.number { text-align: right; font-variant-numeric: tabular-nums; min-width: 0; white-space: nowrap; }
+td.fraction { min-width: 8rem; font-variant-numeric: tabular-nums; }
+td.fraction div { height: .5rem; background: #56b4e9; }
+code, pre { font-size: 13px; background: var(--tint); }
+code { overflow-wrap: anywhere; }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; }"""
 PAGE = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
 <style>
-body {{ font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }}
-h1, h2 {{ line-height: 1.2; }}
-table {{ border-collapse: collapse; margin: 1rem 0; }}
-th, td {{ text-align: left; vertical-align: top; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid #e6e6e6; }}
-td {{ overflow-wrap: anywhere; white-space: pre-wrap; min-width: 4.5rem; }}
-td:first-child {{ min-width: 8rem; }}
-img {{ max-width: 100%; }}
-.clips {{ display: flex; flex-wrap: wrap; gap: 1rem; }}
-.pair {{ display: flex; gap: 1rem; }}
-.triptychs figure {{ width: 100%; margin-bottom: 1.5rem; }}
-.triptychs img {{ width: 38rem; }}
-figure {{ margin: 0; width: 14rem; font-size: 12px; overflow-wrap: anywhere; }}
-.values {{ font-size: 13px; }}
-.values td {{ overflow-wrap: break-word; }}
-td.number {{ text-align: right; font-variant-numeric: tabular-nums; min-width: 0; white-space: nowrap; }}
-td.fraction {{ min-width: 8rem; font-variant-numeric: tabular-nums; }}
-td.fraction div {{ height: .5rem; background: #56b4e9; }}
-code, pre {{ font-size: 13px; background: #f5f5f5; overflow-x: auto; }}
+{style}
+body {{ max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }}
 </style>
 </head>
 <body>
@@ -59,33 +76,71 @@ code, pre {{ font-size: 13px; background: #f5f5f5; overflow-x: auto; }}
 </body>
 </html>
 """
+BODY = re.compile(r"<body>\s*(?:<h1>.*?</h1>)?(.*)</body>", re.DOTALL)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Return an HTML table. The cells are escaped. A float is a fraction, which is drawn as a bar."""
-    lines = ["<tr>" + "".join(f"<th>{html.escape(name)}</th>" for name in header) + "</tr>"]
-    lines += [f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows]
-    return "<table>\n" + "\n".join(lines) + "\n</table>"
+    """Return an HTML table. The cells are escaped. Without a `header`, the first cell of a row is the name of the others.
+
+    A float is a fraction, which is drawn as a bar.
+    """
+    lines = ["<tr>" + "".join(_heading(name, "col") for name in header) + "</tr>"] if header else []
+    for row in rows:
+        first, *others = row
+        cells = [_cell(first) if header else _heading(first, "row"), *map(_cell, others)]
+        lines.append(f"<tr>{''.join(cells)}</tr>")
+    return in_box("<table>\n" + "\n".join(lines) + "\n</table>")
 
 
-def _cell(value: str | int | float) -> str:
-    if isinstance(value, float):
-        return f'<td class="fraction"><div style="width: {100 * value:.2f}%"></div>{value:.1%}</td>'
-    return f'<td class="number">{value:,}</td>' if isinstance(value, int) else f"<td>{html.escape(value)}</td>"
+def _heading(name: str, scope: str) -> str:
+    return f'<th scope="{scope}">{html.escape(name)}</th>' if name else "<td></td>"
 
 
-def figure(picture: bytes, kind: str, lines: Sequence[str]) -> str:
-    """Return an HTML figure of the file `picture`, such as of the `kind` `webp`, with `lines` of text below it, escaped."""
-    data = base64.b64encode(picture).decode("ascii")
+def _cell(cell: str | int | float) -> str:
+    if isinstance(cell, float):
+        return f'<td class="fraction"><div style="width: {100 * cell:.2f}%"></div>{cell:.1%}</td>'
+    return f'<td class="number">{cell:,}</td>' if isinstance(cell, int) else f"<td>{html.escape(cell)}</td>"
+
+
+def in_box(table: str) -> str:
+    """Return the HTML `table` in a box that scrolls where the table is wider than the page, also by keyboard."""
+    return f'<div class="table" tabindex="0" role="group" aria-label="Table">{table}</div>'
+
+
+def figure(picture: bytes, kind: str, lines: Sequence[str], still: bytes | None = None) -> str:
+    """Return an HTML figure of the file `picture`, such as of the `kind` `webp`, with `lines` of text below it, escaped.
+
+    `still`: of the same kind, what those see who do not want animations.
+    """
     text = "<br>".join(map(html.escape, lines))
-    return f'<figure><img alt="" src="data:image/{kind};base64,{data}"><figcaption>{text}</figcaption></figure>'
+    shown = f'<img alt="{html.escape(lines[0])}" src="{data_uri(picture, f"image/{kind}")}">'
+    if still:
+        source = f'<source media="(prefers-reduced-motion: reduce)" srcset="{data_uri(still, f"image/{kind}")}">'
+        shown = f"<picture>{source}{shown}</picture>"
+    return f"<figure>{shown}<figcaption>{text}</figcaption></figure>"
+
+
+def data_uri(content: bytes, kind: str) -> str:
+    """Return the address that holds the `content` of a file itself. `kind`: its type, such as `image/png`."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
 def write_page(path: Path, title: str, body: str, heading: bool = True) -> None:
     """Write the HTML `body` as a page with a `title`. If `heading` is true, the title is also its heading."""
     if heading:
         body = f"<h1>{html.escape(title)}</h1>\n{body}"
-    Path(path).write_text(PAGE.format(title=html.escape(title), body=body), encoding="utf-8")
+    Path(path).write_text(PAGE.format(title=html.escape(title), style=STYLE, body=body), encoding="utf-8")
+
+
+def part_of(path: Path, deeper: int) -> str:
+    """Return a page of `write_page` as a part of another: without its title, its headings `deeper` levels down.
+
+    Raises `TesseraError` if it is no such page.
+    """
+    found = BODY.search(Path(path).read_text(encoding="utf-8"))
+    if not found:
+        raise TesseraError(f"{path}: not a page of the report; delete it and run again")
+    return re.sub(r"(?<=<)(/?)h([1-6])>", lambda tag: f"{tag[1]}h{min(int(tag[2]) + deeper, 6)}>", found[1]).strip()
 
 
 def tabulate_refused(refused: Path, path: Path) -> None:
@@ -122,7 +177,9 @@ def render_markdown(text: Path, path: Path) -> None:
     content = Path(text).read_text(encoding="utf-8")
     title = next((line.lstrip("# ") for line in content.splitlines() if line.startswith("#")), Path(text).name)
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
-    write_page(path, title, markdown.render(content), heading=False)
+    # Headings of tables stand above columns. An empty one is none.
+    body = re.sub("<th(?=[ >])", '<th scope="col"', re.sub("<th[^>]*></th>", "<td></td>", markdown.render(content)))
+    write_page(path, title, re.sub("<table>.*?</table>", lambda found: in_box(found[0]), body, flags=re.DOTALL), heading=False)
 
 
 def show_pictures(folder: Path, title: str, path: Path) -> None:
@@ -135,8 +192,8 @@ def show_pictures(folder: Path, title: str, path: Path) -> None:
         if stem in of_splits:
             split, name = of_splits[stem]
             heading, text = f"{TITLES[split]}: {FIGURES[name][0]}", f"<p>{html.escape(FIGURES[name][1])}</p>\n"
-        data = base64.b64encode(files[stem].read_bytes()).decode("ascii")
-        parts.append(f'<h2>{html.escape(heading)}</h2>\n{text}<img alt="" src="data:image/png;base64,{data}">\n')
+        shown = data_uri(files[stem].read_bytes(), "image/png")
+        parts.append(f'<h2>{html.escape(heading)}</h2>\n{text}<img alt="{html.escape(heading)}" src="{shown}">\n')
     write_page(path, title, "".join(parts))
 
 

@@ -1,30 +1,166 @@
-"""The report: all figures in one file."""
+"""The report: all figures in one HTML file that needs nothing else."""
 
+import io
 import json
-import subprocess
-import sys
-import tempfile
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 from tessera.core.errors import TesseraError
+from tessera.pipeline.report.counts import SPLITS
+from tessera.pipeline.report.pages import STYLE, data_uri, part_of
+
+TEMPLATE = "report.html"
+KINDS = {".svg": "image/svg+xml", ".jpg": "image/jpeg", ".png": "image/png"}
+# What stands in labels for the names of splits, in the order of the report.
+WORDS = {
+    "worst": "those that gain least",
+    "train": "training split",
+    "val": "validation split",
+    "test": "test split",
+}
+THUMBNAIL = 640  # pixels, the longer side of a picture on the front page
+MOVING = re.compile(r"<figure>.*?</figure>", re.DOTALL)
+MOVING_SHOWN = 2  # animations of each folder on the front page
 
 
-def make_report(snakefile: str, config: dict[str, Any], files: Sequence[Path], stylesheet: Path, path: Path) -> None:
-    """Write Snakemake's HTML report of `files`, which are finished outputs of the workflow `snakefile` under `config`.
+class Figure(NamedTuple):
+    """A file that the report shows, or a folder of such files."""
 
-    This runs a second Snakemake in the same folder while the workflow runs. It only reads. Raises `TesseraError` if it fails.
+    path: str
+    caption: str  # the name of the file with its caption
+    category: str
+    subcategory: str
+    label: str  # a number decides the place among its neighbours, and is not shown
+    wildcards: Mapping[str, str]
+    patterns: Sequence[str]  # of a folder, the names of its files, with wildcards in braces
+    made_by: str  # the rule
+
+
+def write_report(
+    figures: Sequence[Mapping[str, Any]],
+    summary: Path,
+    counts: Mapping[str, Path],
+    models: Sequence[str],
+    decided: Sequence[tuple[str, str, str, int]],
+    captions: Path,
+    context: Mapping[str, Any],
+    path: Path,
+) -> None:
+    """Write the report with all `figures`, the fields of `Figure`, to `path`. Equal files give equal bytes.
+
+    `summary`: the page of `write_summary`. `counts`: the JSON of `draw_funnels`, by dataset. `decided`: who decided about what,
+    which decision, and how often. `captions`: the folder of the template and the captions, both of Jinja; captions are plain
+    paragraphs with ``code``, and know the wildcards of their figure and what `context` holds. Raises `TesseraError` that names
+    a caption that cannot be rendered, and a figure of an unknown format.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        # The complete configuration, so that its files and the options of the command line are not needed.
-        configuration = Path(folder) / "config.json"
-        configuration.write_text(json.dumps(config), encoding="utf-8")
-        command = [sys.executable, "-m", "snakemake", "--snakefile", snakefile, "--configfile", str(configuration), "--nolock"]
-        command += ["--profile", "none", "--workflow-profile", "none", "--report", str(path)]
-        command += ["--report-stylesheet", str(stylesheet), "--", *map(str, files)]
-        ran = subprocess.run(command, check=False, stderr=subprocess.PIPE, text=True, errors="backslashreplace")
-        print(ran.stderr, file=sys.stderr)
-        if ran.returncode != 0:
-            *_, reason = ["no reason given", *filter(str.strip, ran.stderr.splitlines())]
-            raise TesseraError(f"Snakemake could not make the report: {reason}")
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
+
+    options: dict[str, Any] = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
+    # Captions become text, which the template escapes like every other text.
+    texts = Environment(loader=FileSystemLoader(captions), autoescape=False, **options)
+    pages = Environment(loader=FileSystemLoader(captions), autoescape=True, **options)
+
+    def caption(figure: Figure) -> list[list[str]]:
+        try:
+            text = texts.get_template(figure.caption).render(context, wildcards=figure.wildcards)
+        except TemplateError as error:
+            raise TesseraError(f"the caption {captions / figure.caption} of {figure.path}: {error}; correct it") from error
+        return [paragraph.split("``") for paragraph in re.split(r"\n\s*\n", text.strip()) if paragraph]
+
+    given = [Figure(**each) for each in figures]
+    sections = _arrange([each for figure in given for each in _files_of(figure)])
+    shown = pages.get_template(TEMPLATE).stream(
+        style=STYLE,
+        sections=sections,
+        splits=SPLITS,
+        funnels={name: _funnel(file) for name, file in counts.items()},
+        models=models,
+        summary=part_of(summary, 1),
+        pictures=list(_thumbnails(given)),
+        moving=list(_animations(given)),
+        decided=decided,
+        caption=caption,
+        content=_content,
+    )
+    shown.dump(str(path), encoding="utf-8")
+
+
+def _files_of(figure: Figure) -> list[Figure]:
+    """Return the files of `figure`: itself or, of a folder, those that match its patterns, each with their wildcards."""
+    if not figure.patterns:
+        return [figure]
+    found = []
+    for pattern in figure.patterns:
+        expression = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(pattern))
+        for file in sorted(Path(figure.path).iterdir()):
+            # Snakemake writes a hidden file into folders.
+            if not file.name.startswith(".") and (match := re.fullmatch(expression, file.name)):
+                words = {name: WORDS.get(value, unquote(value)) for name, value in match.groupdict().items()}
+                wildcards = {**figure.wildcards, **match.groupdict()}
+                found.append(figure._replace(path=str(file), label=figure.label.format(**words), wildcards=wildcards))
+    return found
+
+
+def _arrange(figures: Sequence[Figure]) -> dict[str, dict[str, dict[str, list[Figure]]]]:
+    """Return `figures` by category, subcategory and label. Categories and labels are sorted by their numbers, then removed."""
+    order = list(WORDS.values())
+
+    def place(figure: Figure) -> tuple[str, int, int, str, bool]:
+        number, _, text = figure.label.rpartition(". ")
+        split = next((order.index(word) for word in order if word in text), -1)
+        # A figure without a number comes last. Moving pictures come before their stills, which have the same label.
+        return figure.category, int(number or len(figures) + 10), split, text, Path(figure.path).suffix != ".html"
+
+    found: dict[str, dict[str, dict[str, list[Figure]]]] = {}
+    names = list(dict.fromkeys(figure.subcategory for figure in figures))
+    for figure in sorted(figures, key=lambda figure: (figure.category, names.index(figure.subcategory), *place(figure)[1:])):
+        category, label = (re.sub(r"^\d+\. ", "", text) for text in (figure.category, figure.label))
+        found.setdefault(category, {}).setdefault(figure.subcategory, {}).setdefault(label, []).append(figure)
+    return found
+
+
+def _content(figure: Figure) -> dict[str, str]:
+    """Return the `page` or the address of the `picture` in the file of a figure."""
+    file = Path(figure.path)
+    if file.suffix == ".html":
+        return {"page": part_of(file, 3)}
+    if file.suffix not in KINDS:
+        raise TesseraError(f"{file}: the report shows {', '.join(KINDS)} and .html; correct the rule {figure.made_by}")
+    return {"picture": data_uri(file.read_bytes(), KINDS[file.suffix])}
+
+
+def _funnel(counts: Path) -> dict[str, Any]:
+    """Return what `draw_funnels` counted, the `total` of the splits, and the last step of each unit: what `passed`."""
+    content: dict[str, Any] = json.loads(Path(counts).read_text(encoding="utf-8"))
+    last = {step["unit"]: step for step in content["steps"] if step["rows"]}
+    return content | {"total": sum(content["splits"].values()), "passed": list(last.values())}
+
+
+def _thumbnails(figures: Sequence[Figure]) -> Iterator[tuple[str, str]]:
+    """Yield the subcategory and the address of a small copy of the first picture of each folder of samples."""
+    from PIL import Image
+
+    for figure in figures:
+        if not figure.patterns or not figure.category.endswith("Samples"):
+            continue
+        found = [file.path for file in _files_of(figure) if file.path.endswith(".jpg")]
+        if found:
+            # The training split has most samples.
+            with Image.open(next((file for file in found if file.endswith("train.jpg")), found[0])) as image:
+                image.thumbnail((THUMBNAIL, 4 * THUMBNAIL), Image.Resampling.LANCZOS)
+                file = io.BytesIO()
+                image.save(file, "JPEG", quality=85)
+            yield figure.subcategory, data_uri(file.getvalue(), "image/jpeg")
+
+
+def _animations(figures: Sequence[Figure]) -> Iterator[tuple[str, str]]:
+    """Yield the subcategory and the first animations, in HTML, of each folder of what models made, drawn at random."""
+    for figure in figures:
+        if figure.patterns and figure.category.endswith("Models"):
+            for file in _files_of(figure):
+                if file.path.endswith("val.html"):
+                    found = MOVING.findall(part_of(Path(file.path), 0))
+                    yield figure.subcategory, "\n".join(found[:MOVING_SHOWN])

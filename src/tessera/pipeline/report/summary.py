@@ -1,4 +1,4 @@
-"""The first screen of the report: what the models do to footage, and how good they are."""
+"""The first screen of the report: how good the models are, and what they do to footage."""
 
 import json
 import re
@@ -8,28 +8,30 @@ from typing import Any
 
 from tessera.core.intervals import LEAST
 from tessera.core.messages import counted
-from tessera.pipeline.report.pages import table
+from tessera.pipeline.report.pages import table, write_page
 
 FIGURE = re.compile(r"<figure>.*?</figure>", re.DOTALL)
 
 
 def write_summary(metrics: Mapping[str, Path], footage: Path | None, path: Path) -> None:
-    """Write the part of an HTML page that answers both questions.
+    """Write an HTML page that answers both questions.
 
     `metrics`: the JSON of the evaluation of each model, by its name. `footage`: the page of `show_footage`, whose first figure
     is shown; None if the settings name no footage.
     """
     parts = []
-    shown = FIGURE.search(footage.read_text(encoding="utf-8")) if footage else None
-    if shown:
-        parts += ["<h2>What the models do to footage</h2>", shown[0].replace("<img ", '<img style="max-width: 100%" ')]
     read = {model: json.loads(file.read_text(encoding="utf-8")) for model, file in metrics.items()}
     measured = {model: content.get("splits", {}).get("val", {}) for model, content in read.items()}
     rows = [[model, _rated(values)] for model, values in measured.items()]
     if rows:
         note = f"In brackets are 95 % confidence intervals, by the bootstrap over sources. They need {LEAST} sources or more."
-        parts += ["<h2>How good they are</h2>", table(["model", "on the validation split"], rows), f"<p>{note}</p>"]
-    path.write_text("\n".join(parts) or "<p>No model was trained.</p>", encoding="utf-8")
+        parts += ["<h2>How good the models are</h2>", table(["model", "on the validation split"], rows), f"<p>{note}</p>"]
+    else:
+        parts.append("<p>No model was trained.</p>")
+    shown = FIGURE.search(footage.read_text(encoding="utf-8")) if footage else None
+    if shown:
+        parts += ["<h2>What the models do to footage</h2>", f'<div class="triptychs">{shown[0]}</div>']
+    write_page(path, "Summary", "\n".join(parts))
 
 
 def _rated(measured: Mapping[str, Any]) -> str:

@@ -68,7 +68,9 @@ def test_the_strongest_findings_come_first_each_with_its_near_duplicate(tmp_path
     assert [caption[:9] for caption in captions[2:]] == ["&lt;3&gt;", "&lt;4&gt;", "&lt;4&gt;", "&lt;3&gt;"]
     assert captions[3].endswith("the near-duplicate")
     assert "predict 5 pictures of 1 source with an accuracy of 0.875" in page
-    assert "<th>suggested</th><th>strength</th></tr>" in page, "nothing that no finding of a kind has is a column"
+    assert '<th scope="col">suggested</th><th scope="col">strength</th></tr>' in page, (
+        "nothing that no finding of a kind has is a column"
+    )
     assert "Wrong label: 3" in page and "Outlier: 0" in page and page.count("<tr>") == 2 + 3 + 2
 
 

@@ -1,5 +1,6 @@
 """The part of a report about videos states what follows from the tables, and says where there is nothing to state."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,8 @@ def describe(folder: Path, rows: list[dict[str, Any]], free: list[str], scores: 
 
 def cells(page: str, name: str) -> list[str]:
     """Return the other cells of the row that begins with `name`."""
-    line = next(line for line in page.splitlines() if line.startswith(f"<tr><td>{name}</td>"))
-    return [cell.partition(">")[2] for cell in line.removesuffix("</td></tr>").split("</td><td")][1:]
+    rows = [re.findall("<t[dh].*?>(.*?)</t[dh]>", row) for row in re.findall("<tr>(.*?)</tr>", page)]
+    return next(others for first, *others in rows if first == name)
 
 
 def test_false_positives_are_counted_per_minute_of_known_free_footage_alone(tmp_path: Path) -> None:

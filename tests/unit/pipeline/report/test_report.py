@@ -1,0 +1,138 @@
+"""The report is one file that needs nothing else, shows each figure once, and shows names as text."""
+
+import html
+import itertools
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tessera.core.errors import TesseraError
+from tessera.pipeline.report.clips import animate
+from tessera.pipeline.report.pages import render_markdown, table, write_page
+from tessera.pipeline.report.report import write_report
+
+CAPTIONS = Path(__file__).parents[4] / "workflow" / "report"
+CONTEXT = {"config": {"report": {"blur": "adult"}, "preview": {"restore": {"shown": []}}}, "stories": {"a": "A ``story``."}}
+HOSTILE = "<b>&\"'{x}</b>"
+
+
+class Tags(HTMLParser):
+    """The tags of a page in order, each with its attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
+
+
+def figure(path: Path, **changes: Any) -> dict[str, Any]:
+    stated = {"category": "3. Models", "subcategory": "a", "label": "1. Card", "caption": "card.rst", "made_by": "render_card"}
+    return {"path": str(path), "wildcards": {"dataset": "a", "model": "a"}, "patterns": [], **stated, **changes}
+
+
+def report(folder: Path, figures: list[dict[str, Any]], decided: list[tuple[str, str, str, int]]) -> str:
+    write_page(folder / "summary.html", "Summary", "<h2>How good the models are</h2>")
+    step = {"name": "admission", "unit": "sources", "rows": 4, "ok": 3, "partly": {}, "dropped": {}, "failed": {}}
+    counts = {"steps": [step], "samples": "images", "splits": {"train": 5, "val": 6, "test": 0}}
+    (folder / "counts.json").write_text(json.dumps(counts))
+    funnels = {"a": folder / "counts.json"}
+    write_report(figures, folder / "summary.html", funnels, ["a"], decided, CAPTIONS, CONTEXT, folder / "report.html")
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+def some_figures(folder: Path) -> list[dict[str, Any]]:
+    for name in ("funnel", "timings"):
+        (folder / f"{name}.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
+    (folder / "card.md").write_text(f"# A card\n\n## Uses\n\n{HOSTILE}\n\n| a | |\n|---|---|\n| 1 | 2 |\n\n```\ncode\n```\n")
+    render_markdown(folder / "card.md", folder / "card.html")
+    samples = folder / "samples"
+    samples.mkdir()
+    (samples / ".snakemake_timestamp").touch()
+    pixels = Image.new("RGB", (8, 8))
+    for split in ("val", "train"):
+        pixels.save(samples / f"{split}.jpg")
+    write_page(samples / "val.html", "Clips", animate([np.asarray(pixels)] * 2, [HOSTILE]) + table(["", "b"], [["c", HOSTILE]]))
+    folders = {"caption": "clips.rst", "patterns": ["{split}.{format}"], "label": "2. Clips, {split}"}
+    return [
+        figure(folder / "funnel.svg", category="1. Footage", label="Funnel", caption="funnel.rst"),
+        figure(folder / "card.html", subcategory=HOSTILE),
+        figure(samples, category="2. Samples", **folders),
+        figure(folder / "timings.svg", category="4. Cost", subcategory="", label="Time", caption="timings.rst"),
+    ]
+
+
+def test_it_loads_and_runs_nothing(tmp_path: Path) -> None:
+    text = report(tmp_path, some_figures(tmp_path), [])
+    tags = Tags(text).tags
+    assert not {"script", "link", "iframe", "object", "embed", "base", "form"} & {tag for tag, _ in tags}
+    loaded = [attributes[name] for _, attributes in tags for name in ("src", "srcset", "poster", "data") if name in attributes]
+    assert len(loaded) == 7 and all(address.startswith("data:image/") for address in loaded)
+    assert not [name for _, attributes in tags for name in attributes if name.startswith("on")]
+    style = re.search("<style>(.*?)</style>", text, re.DOTALL)
+    assert style and "url(" not in style[1] and "@import" not in style[1]
+    policies = [attributes["content"] for _, attributes in tags if attributes.get("http-equiv") == "Content-Security-Policy"]
+    assert policies == ["default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"]
+
+
+def test_it_shows_each_figure_once_in_the_order_of_the_numbers(tmp_path: Path) -> None:
+    text = report(tmp_path, some_figures(tmp_path), [])
+    names = ["funnel.svg", "samples/train.jpg", "samples/val.html", "samples/val.jpg", "card.html", "timings.svg"]
+    assert re.findall("<code data-figure>(.*?)</code>", text) == [str(tmp_path / name) for name in names]
+    assert re.findall("<h2[^>]*>(.*?)</h2>", text) == ["At a glance", "Footage", "Samples", "Models", "Cost"]
+    # The pictures and the animations of a split have one heading.
+    assert re.findall("<h4>(.*?)</h4>", text) == ["Funnel", "Clips, training split", "Clips, validation split", "Card"]
+    assert "A <code>story</code>." in text
+
+
+def test_headings_are_in_order_and_links_lead_somewhere(tmp_path: Path) -> None:
+    tags = Tags(report(tmp_path, some_figures(tmp_path), [])).tags
+    levels = [int(tag[1]) for tag, _ in tags if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1 and all(after <= before + 1 for before, after in itertools.pairwise(levels))
+    ids = [attributes["id"] for _, attributes in tags if "id" in attributes]
+    assert len(set(ids)) == len(ids)
+    assert {attributes["href"].removeprefix("#") for tag, attributes in tags if tag == "a"} <= set(ids)
+    assert all("scope" in attributes for tag, attributes in tags if tag == "th")
+    assert all(attributes["alt"] for tag, attributes in tags if tag == "img")
+
+
+def test_names_are_text(tmp_path: Path) -> None:
+    text = report(tmp_path, some_figures(tmp_path), [(HOSTILE, "samples", "drop", 2), ("ana", "identities", "rename", 1)])
+    assert "<b>&" not in text
+    assert f'<th scope="row">{html.escape(HOSTILE)}'.replace("&#x27;", "&#39;").replace("&quot;", "&#34;") in text
+    assert re.search(r"<b>3</b> decisions of people", text)
+
+
+def test_equal_files_give_equal_bytes(tmp_path: Path) -> None:
+    figures = some_figures(tmp_path)
+    assert report(tmp_path, figures, []) == report(tmp_path, figures, [])
+
+
+@pytest.mark.parametrize(
+    ("caption", "told"),
+    [("{{ config.nothing }}", "attribute 'nothing'"), ("{% if %}", "Expected an expression"), (None, "not found in")],
+)
+def test_a_caption_that_cannot_be_rendered_is_named(caption: str | None, told: str, tmp_path: Path) -> None:
+    captions = tmp_path / "captions"
+    captions.mkdir()
+    (captions / "report.html").write_text((CAPTIONS / "report.html").read_text(encoding="utf-8"), encoding="utf-8")
+    if caption is not None:
+        (captions / "card.rst").write_text(caption)
+    figures = some_figures(tmp_path)[1:2]
+    write_page(tmp_path / "summary.html", "Summary", "")
+    with pytest.raises(TesseraError, match=rf"card\.rst of .*card\.html: .*{re.escape(told)}"):
+        write_report(figures, tmp_path / "summary.html", {}, [], [], captions, CONTEXT, tmp_path / "report.html")
+
+
+def test_a_figure_of_an_unknown_format_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "film.avi").touch()
+    with pytest.raises(TesseraError, match=r"film\.avi: the report shows \.svg, .* correct the rule render_card"):
+        report(tmp_path, [figure(tmp_path / "film.avi")], [])
