@@ -43,8 +43,8 @@ a { color: var(--link); }
 :focus-visible { outline: 2px solid var(--link); outline-offset: 2px; }
 table { border-collapse: collapse; }
 th, td { text-align: left; vertical-align: top; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid var(--line); }
-td { overflow-wrap: anywhere; white-space: pre-wrap; min-width: 4.5rem; }
-td:first-child { min-width: 8rem; overflow-wrap: break-word; }
+td { white-space: pre-wrap; min-width: 4.5rem; }
+td:first-child { min-width: 8rem; }
 .table { overflow-x: auto; margin: 1rem 0; }
 img { max-width: 100%; height: auto; }
 .clips { display: flex; flex-wrap: wrap; gap: 1rem; }
@@ -53,7 +53,6 @@ figure { margin: 0; width: 14rem; max-width: 100%; font-size: 12px; overflow-wra
 .triptychs figure { width: 100%; margin-bottom: 1.5rem; }
 .triptychs img { width: 38rem; }
 .values { font-size: 13px; }
-.values td { overflow-wrap: break-word; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; min-width: 0; white-space: nowrap; }
 td.fraction { min-width: 8rem; font-variant-numeric: tabular-nums; }
 td.fraction div { height: .5rem; background: #56b4e9; }

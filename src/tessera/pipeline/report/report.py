@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,14 +15,15 @@ from tessera.pipeline.report.pages import STYLE, data_uri, part_of
 
 TEMPLATE = "report.html"
 KINDS = {".svg": "image/svg+xml", ".jpg": "image/jpeg", ".png": "image/png"}
-# What stands in labels for the names of splits, in the order of the report.
-WORDS = {
+# The names of splits in labels, in the order of the report.
+SPLITS_SHOWN = {
     "worst": "those that gain least",
     "train": "training split",
     "val": "validation split",
     "test": "test split",
 }
-THUMBNAIL = 640  # pixels, the longer side of a picture on the front page
+NUMBER = re.compile(r"(\d+)\. ")
+THUMBNAIL = (640, 420)  # pixels, the largest picture on the front page; of a longer one, it is the upper part
 MOVING = re.compile(r"<figure>.*?</figure>", re.DOTALL)
 MOVING_SHOWN = 2  # animations of each folder on the front page
 
@@ -33,10 +35,11 @@ class Figure(NamedTuple):
     caption: str  # the name of the file with its caption
     category: str
     subcategory: str
-    label: str  # a number decides the place among its neighbours, and is not shown
+    label: str
     wildcards: Mapping[str, str]
     patterns: Sequence[str]  # of a folder, the names of its files, with wildcards in braces
     made_by: str  # the rule
+    place: float = math.inf  # among its neighbours
 
 
 def write_report(
@@ -51,6 +54,7 @@ def write_report(
 ) -> None:
     """Write the report with all `figures`, the fields of `Figure`, to `path`. Equal files give equal bytes.
 
+    A number before a label or a category, such as `2. Samples`, decides the place of the figure, and is not shown.
     `summary`: the page of `write_summary`. `counts`: the JSON of `draw_funnels`, by dataset. `decided`: who decided about what,
     which decision, and how often. `captions`: the folder of the template and the captions, both of Jinja; captions are plain
     paragraphs with ``code``, and know the wildcards of their figure and what `context` holds. Raises `TesseraError` that names
@@ -70,7 +74,7 @@ def write_report(
             raise TesseraError(f"the caption {captions / figure.caption} of {figure.path}: {error}; correct it") from error
         return [paragraph.split("``") for paragraph in re.split(r"\n\s*\n", text.strip()) if paragraph]
 
-    given = [Figure(**each) for each in figures]
+    given = [_numbered(Figure(**each)) for each in figures]
     sections = _arrange([each for figure in given for each in _files_of(figure)])
     shown = pages.get_template(TEMPLATE).stream(
         style=STYLE,
@@ -88,6 +92,12 @@ def write_report(
     shown.dump(str(path), encoding="utf-8")
 
 
+def _numbered(figure: Figure) -> Figure:
+    """Return `figure` with the number before its label as its place. Without a number, it comes last."""
+    number = NUMBER.match(figure.label)
+    return figure._replace(label=figure.label[number.end() :], place=int(number[1])) if number else figure
+
+
 def _files_of(figure: Figure) -> list[Figure]:
     """Return the files of `figure`: itself or, of a folder, those that match its patterns, each with their wildcards."""
     if not figure.patterns:
@@ -98,27 +108,27 @@ def _files_of(figure: Figure) -> list[Figure]:
         for file in sorted(Path(figure.path).iterdir()):
             # Snakemake writes a hidden file into folders.
             if not file.name.startswith(".") and (match := re.fullmatch(expression, file.name)):
-                words = {name: WORDS.get(value, unquote(value)) for name, value in match.groupdict().items()}
-                wildcards = {**figure.wildcards, **match.groupdict()}
-                found.append(figure._replace(path=str(file), label=figure.label.format(**words), wildcards=wildcards))
+                names = match.groupdict()
+                words = {key: SPLITS_SHOWN.get(name, name) if key == "split" else unquote(name) for key, name in names.items()}
+                label = figure.label.format(**words)
+                found.append(figure._replace(path=str(file), label=label, wildcards={**figure.wildcards, **names}))
     return found
 
 
 def _arrange(figures: Sequence[Figure]) -> dict[str, dict[str, dict[str, list[Figure]]]]:
-    """Return `figures` by category, subcategory and label. Categories and labels are sorted by their numbers, then removed."""
-    order = list(WORDS.values())
+    """Return `figures` by category, subcategory and label. Subcategories are in the order of their first figures."""
+    splits, subcategories = list(SPLITS_SHOWN), list(dict.fromkeys(figure.subcategory for figure in figures))
 
-    def place(figure: Figure) -> tuple[str, int, int, str, bool]:
-        number, _, text = figure.label.rpartition(". ")
-        split = next((order.index(word) for word in order if word in text), -1)
-        # A figure without a number comes last. Moving pictures come before their stills, which have the same label.
-        return figure.category, int(number or len(figures) + 10), split, text, Path(figure.path).suffix != ".html"
+    def place(figure: Figure) -> tuple[str, int, float, int, str, bool]:
+        split = splits.index(name) if (name := figure.wildcards.get("split")) in splits else -1
+        # Moving pictures come before their stills, which have the same label.
+        is_still = not figure.path.endswith(".html")
+        return figure.category, subcategories.index(figure.subcategory), figure.place, split, figure.label, is_still
 
     found: dict[str, dict[str, dict[str, list[Figure]]]] = {}
-    names = list(dict.fromkeys(figure.subcategory for figure in figures))
-    for figure in sorted(figures, key=lambda figure: (figure.category, names.index(figure.subcategory), *place(figure)[1:])):
-        category, label = (re.sub(r"^\d+\. ", "", text) for text in (figure.category, figure.label))
-        found.setdefault(category, {}).setdefault(figure.subcategory, {}).setdefault(label, []).append(figure)
+    for figure in sorted(figures, key=place):
+        category = found.setdefault(NUMBER.sub("", figure.category), {})
+        category.setdefault(figure.subcategory, {}).setdefault(figure.label, []).append(figure)
     return found
 
 
@@ -140,7 +150,7 @@ def _funnel(counts: Path) -> dict[str, Any]:
 
 
 def _thumbnails(figures: Sequence[Figure]) -> Iterator[tuple[str, str]]:
-    """Yield the subcategory and the address of a small copy of the first picture of each folder of samples."""
+    """Yield the subcategory and the address of a small copy of a picture of each folder of samples."""
     from PIL import Image
 
     for figure in figures:
@@ -150,9 +160,11 @@ def _thumbnails(figures: Sequence[Figure]) -> Iterator[tuple[str, str]]:
         if found:
             # The training split has most samples.
             with Image.open(next((file for file in found if file.endswith("train.jpg")), found[0])) as image:
-                image.thumbnail((THUMBNAIL, 4 * THUMBNAIL), Image.Resampling.LANCZOS)
+                height = min(image.height, image.width * THUMBNAIL[1] // THUMBNAIL[0])
+                small = image.crop((0, 0, image.width, height))
+                small.thumbnail(THUMBNAIL, Image.Resampling.LANCZOS)
                 file = io.BytesIO()
-                image.save(file, "JPEG", quality=85)
+                small.save(file, "JPEG", quality=85)
             yield figure.subcategory, data_uri(file.getvalue(), "image/jpeg")
 
 

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from tessera.core.errors import TesseraError
+from tessera.core.files import file_name
 from tessera.pipeline.report.clips import animate
 from tessera.pipeline.report.pages import render_markdown, table, write_page
 from tessera.pipeline.report.report import write_report
@@ -91,6 +92,20 @@ def test_it_shows_each_figure_once_in_the_order_of_the_numbers(tmp_path: Path) -
     # The pictures and the animations of a split have one heading.
     assert re.findall("<h4>(.*?)</h4>", text) == ["Funnel", "Clips, training split", "Clips, validation split", "Card"]
     assert "A <code>story</code>." in text
+
+
+def test_the_files_of_a_folder_are_shown_by_their_names(tmp_path: Path) -> None:
+    names = ["1. test", "Dr. val & son", "{x}"]
+    (tmp_path / "sheets").mkdir()
+    for name in names:
+        Image.new("RGB", (8, 8)).save(tmp_path / "sheets" / f"{file_name(name)}.jpg")
+    write_page(tmp_path / "numbers.html", "Numbers", "")
+    shown = [
+        figure(tmp_path / "sheets", label="{identity}", patterns=["{identity}.jpg"]),
+        figure(tmp_path / "numbers.html", label="1. Numbers"),
+    ]
+    text = report(tmp_path, shown, [])
+    assert list(map(html.unescape, re.findall("<h4>(.*?)</h4>", text))) == ["Numbers", *names]
 
 
 def test_headings_are_in_order_and_links_lead_somewhere(tmp_path: Path) -> None:
