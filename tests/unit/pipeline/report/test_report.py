@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from jinja2 import Environment
+from jinja2.meta import find_undeclared_variables
 from PIL import Image
 
 from tessera.core.errors import TesseraError
@@ -151,3 +153,9 @@ def test_a_figure_of_an_unknown_format_is_refused_by_name(tmp_path: Path) -> Non
     (tmp_path / "film.avi").touch()
     with pytest.raises(TesseraError, match=r"film\.avi: the report shows \.svg, .* correct the rule render_card"):
         report(tmp_path, [figure(tmp_path / "film.avi")], [])
+
+
+@pytest.mark.parametrize("caption", sorted(path.name for path in CAPTIONS.glob("*.rst")))
+def test_each_caption_asks_for_nothing_but_the_wildcards_and_what_the_report_states(caption: str) -> None:
+    source = (CAPTIONS / caption).read_text(encoding="utf-8")
+    assert find_undeclared_variables(Environment().parse(source)) <= {"wildcards", *CONTEXT}
