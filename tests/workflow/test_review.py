@@ -57,7 +57,7 @@ def test_what_can_be_decided_is_gathered_served_and_used(project: Project, weigh
     ask(f"{place}api/decide", {"version": version, "id": index, "action": "negative"})
     os.killpg(process.pid, signal.SIGINT)
     printed = process.communicate(timeout=60)[0].decode()
-    assert "all decisions are saved" in printed and "Traceback" not in printed
+    assert "Traceback" not in printed
 
     key = found.row(index, named=True)["key"]
     assert key in (project.folder / "config" / "decisions.tsv").read_text()

@@ -16,7 +16,7 @@ from typing import Any
 import uvicorn
 
 # First, because it keeps pandera from importing pandas, which would take 100 MB.
-from tessera.core.job import tell  # isort: skip
+import tessera.core.job  # noqa: F401  # isort: skip
 from tessera.core.errors import TesseraError
 from tessera.pipeline.review.server import Review, make_app
 
@@ -55,7 +55,7 @@ def serve(table: Path, port: int, who: str) -> None:
         print(f"Review as {who!r}: {address}\nCtrl-C ends it.", flush=True)
         config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", server_header=False)
         Server(config).run(sockets=[listener])
-    tell("The review page has ended; all decisions are saved.")
+    print("The review page has ended; all decisions are saved.", flush=True)
 
 
 class Server(uvicorn.Server):

@@ -2,27 +2,20 @@
 
 import html
 import itertools
-import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 from jinja2 import Environment
 from jinja2.meta import find_undeclared_variables
 from PIL import Image
+from report_room import CAPTIONS, CONTEXT, HOSTILE, figure, report, some_figures
 
 from tessera.core.errors import TesseraError
 from tessera.core.files import file_name
-from tessera.pipeline.report.clips import animate
-from tessera.pipeline.report.pages import render_markdown, table, write_page
+from tessera.pipeline.report.pages import write_page
 from tessera.pipeline.report.report import write_report
-
-CAPTIONS = Path(__file__).parents[4] / "workflow" / "report"
-CONTEXT = {"config": {"report": {"blur": "adult"}, "preview": {"restore": {"shown": []}}}, "stories": {"a": "A ``story``."}}
-HOSTILE = "<b>&\"'{x}</b>"
 
 
 class Tags(HTMLParser):
@@ -35,42 +28,6 @@ class Tags(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, {name: value or "" for name, value in attrs}))
-
-
-def figure(path: Path, **changes: Any) -> dict[str, Any]:
-    stated = {"category": "3. Models", "subcategory": "a", "label": "1. Card", "caption": "card.rst", "made_by": "render_card"}
-    return {"path": str(path), "wildcards": {"dataset": "a", "model": "a"}, "patterns": [], **stated, **changes}
-
-
-def report(folder: Path, figures: list[dict[str, Any]], decided: list[tuple[str, str, str, int]]) -> str:
-    write_page(folder / "summary.html", "Summary", "<h2>How good the models are</h2>")
-    step = {"name": "admission", "unit": "sources", "rows": 4, "ok": 3, "partly": {}, "dropped": {}, "failed": {}}
-    counts = {"steps": [step], "samples": "images", "splits": {"train": 5, "val": 6, "test": 0}}
-    (folder / "counts.json").write_text(json.dumps(counts))
-    funnels = {"a": folder / "counts.json"}
-    write_report(figures, folder / "summary.html", funnels, ["a"], decided, CAPTIONS, CONTEXT, folder / "report.html")
-    return (folder / "report.html").read_text(encoding="utf-8")
-
-
-def some_figures(folder: Path) -> list[dict[str, Any]]:
-    for name in ("funnel", "timings"):
-        (folder / f"{name}.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
-    (folder / "card.md").write_text(f"# A card\n\n## Uses\n\n{HOSTILE}\n\n| a | |\n|---|---|\n| 1 | 2 |\n\n```\ncode\n```\n")
-    render_markdown(folder / "card.md", folder / "card.html")
-    samples = folder / "samples"
-    samples.mkdir()
-    (samples / ".snakemake_timestamp").touch()
-    pixels = Image.new("RGB", (8, 8))
-    for split in ("val", "train"):
-        pixels.save(samples / f"{split}.jpg")
-    write_page(samples / "val.html", "Clips", animate([np.asarray(pixels)] * 2, [HOSTILE]) + table(["", "b"], [["c", HOSTILE]]))
-    folders = {"caption": "clips.rst", "patterns": ["{split}.{format}"], "label": "2. Clips, {split}"}
-    return [
-        figure(folder / "funnel.svg", category="1. Footage", label="Funnel", caption="funnel.rst"),
-        figure(folder / "card.html", subcategory=HOSTILE),
-        figure(samples, category="2. Samples", **folders),
-        figure(folder / "timings.svg", category="4. Cost", subcategory="", label="Time", caption="timings.rst"),
-    ]
 
 
 def test_it_loads_and_runs_nothing(tmp_path: Path) -> None:
