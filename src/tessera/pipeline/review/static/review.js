@@ -65,7 +65,9 @@ function tell(text) {
 }
 
 const shown = () => page.items[page.at];
-const actions = (item) => page.queue.actions[item.classifier] ?? [];
+// What is no identity cannot be renamed.
+const WHOLE = ["rename", "merge"];
+const actions = (item) => (page.queue.actions[item.classifier] ?? []).filter((action) => item.label || !WHOLE.includes(action.name));
 const media = (id, what) => `media/${page.state.version}/${id}/${what}`;
 
 // Items
@@ -211,7 +213,7 @@ async function askFor(action, item) {
   find("names").replaceChildren(...page.queue.names.map((name) => make("option", { value: name })));
   const input = make("input", { id: "answer", list: action.asks === "to" ? "names" : null, autocomplete: "off", required: true });
   const label = make("label", { for: "answer", text: action.text });
-  const about = action.name === "rename" || action.name === "merge" ? `: ${item.label}` : "";
+  const about = WHOLE.includes(action.name) ? `: ${item.label}` : "";
   const asked = dialog(`${action.text}${about}`, [label, input], { ok: "Save", cancel: true });
   input.focus();
   return (await asked) ? input.value.trim() : "";
