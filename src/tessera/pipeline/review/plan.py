@@ -1,6 +1,6 @@
 """What the next run will do with the decisions."""
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -8,6 +8,12 @@ from tessera.core.messages import counted
 from tessera.records.tables.review import CLIPS
 
 UNITS = {CLIPS: "clips"}
+OF_IDENTITIES = {
+    "move": ("moved to another identity", "crops"),
+    "reject": ("rejected", "crops"),
+    "rename": ("renamed", "groups of crops"),
+    "merge": ("merged", "groups of crops"),
+}
 
 
 def plan(decided: Iterable[tuple[Mapping[str, Any], Mapping[str, str]]]) -> list[str]:
@@ -15,19 +21,22 @@ def plan(decided: Iterable[tuple[Mapping[str, Any], Mapping[str, str]]]) -> list
 
     `decided`: items, each with the decision in force. A decision that only confirms what the run did changes nothing.
     """
-    counts: Counter[tuple[str, str]] = Counter()
+    # An item may be in several queues, and an identity has many crops: each thing that is decided about counts once.
+    changed: dict[tuple[str, str], set[str]] = defaultdict(set)
     for item, row in decided:
         action = row.get("decision") or row["action"]
         unit = UNITS.get(item["queue"], "pictures")
+        what = None
         if action == "drop" and item["state"] != "dropped":
-            counts["left out of the datasets", unit] += 1
+            what = "left out of the datasets", unit
         elif action == "keep" and item["state"] == "dropped":
-            counts["back in the datasets", unit] += 1
+            what = "back in the datasets", unit
         elif action == "relabel" and row["label"] != item["label"]:
-            counts["with another label", unit] += 1
+            what = "with another label", unit
         elif action == "negative":
-            counts["negatives, pictures without a region", unit] += 1
-        elif action in {"move", "reject", "rename", "merge"}:
-            verb = {"move": "moved to another identity", "reject": "rejected", "rename": "renamed", "merge": "merged"}[action]
-            counts[verb, "crops" if action in {"move", "reject"} else "identities"] += 1
-    return [f"{what}: {counted(count, unit)}" for (what, unit), count in sorted(counts.items())]
+            what = "negatives, pictures without a region", unit
+        elif action in OF_IDENTITIES:
+            what = OF_IDENTITIES[action]
+        if what:
+            changed[what].add(row.get("key") or row["target"])
+    return [f"{what}: {counted(len(keys), unit)}" for (what, unit), keys in sorted(changed.items())]

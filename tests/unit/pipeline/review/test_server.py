@@ -181,6 +181,15 @@ def test_the_page_says_what_the_next_run_will_do(page: Page) -> None:
     ]
 
 
+def test_what_is_decided_about_counts_once_in_what_the_next_run_will_do(page: Page) -> None:
+    one, other = ids(page, IDENTITIES)
+    page.decide(one, "rename", value="Eve")
+    assert len(page.items(IDENTITIES)[1]["decisions"]) == 1, "both crops are of the identity"
+    assert page.get("api/plan") == ["renamed: 1 group of crops"]
+    page.decide(other, "reject")
+    assert "rejected: 1 crop" in page.get("api/plan")
+
+
 def test_clips_become_small_videos_that_browsers_play(page: Page) -> None:
     first, _ = ids(page, CLIPS)
     plain, outlined = (page.client.get(f"media/{page.version}/{first}/{what}") for what in ("clip", "outlined"))
