@@ -115,7 +115,6 @@ rule gather_review:
                     name: each["labels"]
                     for name, each in config["classifiers"].items()
                 },
-                "sources": [source.source for source in SOURCES],
                 "labels": str(config["annotations"]["frame_labels"] or "") or None,
                 "results": workflow.pathvars.apply("<results>"),
             }

@@ -8,7 +8,6 @@ from tessera.records.log import UNDO
 from tessera.records.tables.review import CLIPS, FALSE_POSITIVES, FRAMES, IDENTITIES, LABELS, PAIRS
 
 DIGITS = "123456789"  # keys of the classes of a classifier
-LOGS = ("decisions", "identities")  # the tables that decisions are written to
 
 
 class Action(NamedTuple):
@@ -51,7 +50,7 @@ def actions_of(queue: str, labels: Sequence[str] | Mapping[str, float] | None) -
 
 
 def log_of(queue: str) -> str:
-    """Return which of `LOGS` the decisions of `queue` are written to."""
+    """Return the table that the decisions of `queue` are written to: `decisions` or `identities`."""
     return "identities" if queue == IDENTITIES else "decisions"
 
 
@@ -71,10 +70,9 @@ def row_of(item: Mapping[str, Any], action: str, given: str, reason: str, who: s
     return {**row, "overrules": overrules}
 
 
-def undo_of(row: Mapping[str, str], who: str) -> dict[str, str]:
-    """Return the row that takes `row` back."""
+def undo_of(row: Mapping[str, str]) -> dict[str, str]:
+    """Return the row with which the person who wrote `row` takes it back."""
     today = date.today().isoformat()
     if "target" in row:
-        return {"target": row["target"], "action": UNDO, "to": "", "by": who, "date": today, "note": "", "overrules": ""}
-    found = {"key": row["key"], "decision": UNDO, "reason": "", "who": who, "when": today}
-    return {**found, "classifier": row["classifier"], "label": "", "overrules": ""}
+        return {"target": row["target"], "action": UNDO, "by": row["by"], "date": today}
+    return {"key": row["key"], "decision": UNDO, "who": row["who"], "when": today, "classifier": row["classifier"]}

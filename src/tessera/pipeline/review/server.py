@@ -214,7 +214,7 @@ class Review:
         own = [row for row in self.decided(item) if self.who in {row.get("who"), row.get("by")}]
         if not own:
             raise Refused(HTTPStatus.CONFLICT, error=f"{self.who} decided nothing about it.", others=self.decided(item))
-        self._append(item, undo_of(own[0], self.who), is_undo=True)
+        self._append(item, undo_of(own[0]), is_undo=True)
         return self.shown(item)
 
     def _append(self, item: Mapping[str, Any], row: Mapping[str, str], *, is_undo: bool = False) -> None:
