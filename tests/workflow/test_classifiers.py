@@ -137,14 +137,6 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     return Workshop(project, begin(project), project.snakefile, TARGETS)
 
 
-@pytest.fixture(scope="module")
-def finished(workshop: Workshop) -> Run:
-    """The run that made everything in the workshop."""
-    run = workshop.project.run(*TARGETS)
-    assert run.returncode == 0, run.output
-    return run
-
-
 @pytest.fixture
 def project(workshop: Workshop, finished: Run) -> Project:
     """The finished project, which a test must leave as it was."""

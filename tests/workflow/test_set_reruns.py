@@ -51,14 +51,6 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     return Workshop(project, begin(project), project.snakefile, TARGETS)
 
 
-@pytest.fixture(scope="module")
-def finished(workshop: Workshop) -> Run:
-    """The run that made everything in the workshop."""
-    run = workshop.project.run(*TARGETS)
-    assert run.returncode == 0, run.output
-    return run
-
-
 def another_reference(workshop: Workshop, stack: ExitStack) -> None:
     reference = workshop.project.folder / "references" / "Ada" / "1.png"
     content, state = reference.read_bytes(), reference.stat()
