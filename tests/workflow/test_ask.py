@@ -8,7 +8,12 @@ import pytest
 from projects import Project
 
 from tessera.imaging.images import write_image
+from tessera.records.decisions import Decision
+from tessera.records.log import append_row
 from tessera.records.rounds import read_rounds
+from tessera.records.tables.classification import Pictures
+from tessera.records.tables.review import ASKED, ReviewItems
+from tessera.records.tables.table import read_table
 
 pytestmark = pytest.mark.workflow
 PICTURES = 14
@@ -77,6 +82,29 @@ def test_each_answered_round_is_followed_by_another_and_is_a_point_of_the_learni
     points = pl.read_parquet(project.results / "asked" / "light.parquet")
     assert points.select("round", "labels", "measured").rows() == [(1, 4, 4), (2, 8, 4)]
     assert (project.results / "reports" / "models" / "light" / "learning.svg").is_file()
+
+
+def test_a_round_can_be_answered_by_decisions_alone(project: Project) -> None:
+    assert project.run("ask").returncode == 0
+    unanswered = project.run("gather_review")
+    assert unanswered.returncode == 0, unanswered.output
+    items = read_table(project.results / "review" / "items.parquet", ReviewItems)
+    assert items["queue"].unique().to_list() == [ASKED] and items.height == 8 and set(items["label"]) == {""}
+    for number, (key, path) in enumerate(items.select("key", "picture").iter_rows()):
+        said = {"key": key, "decision": "relabel", "who": "Ada", "when": "2026-01-31", "classifier": "light"}
+        said["label"] = "bright" if int(path.partition(".")[0][-2:]) % 2 else "dark"
+        if number == 0:
+            said |= {"decision": "drop", "label": ""}
+        append_row(project.folder / "config" / "decisions.tsv", said, list(Decision.model_fields))
+    second = project.run("ask")
+    assert second.returncode == 0, second.output
+    assert "there is no such picture" not in second.output
+    assert len(read_rounds(project.folder / "labels" / "asked")) == 2
+    assert read_table(project.results / "datasets" / "light" / "pictures.parquet", Pictures).height == 7
+    again = project.run("gather_review")
+    assert again.returncode == 0, again.output
+    items = read_table(project.results / "review" / "items.parquet", ReviewItems)
+    assert items.height == 12 and items.filter(pl.col("label") != "").height == 7
 
 
 def test_asking_for_no_classifier_is_an_error(project: Project) -> None:

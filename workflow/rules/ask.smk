@@ -4,10 +4,6 @@ from tessera.core.definitions import code_digest
 from tessera.pipeline.labels.settings import ImageLabelSet
 from tessera.records.rounds import read_rounds, round_name
 
-ASKING = config["ask"]["model"]
-# The set of labelled images that the answers belong to.
-ANSWERS = IMAGE_LABELS.get(file_name(config["ask"]["answers"]), {})
-
 
 @cache
 def asked_rounds():
@@ -67,9 +63,9 @@ def answered(wildcards):
 
     last = round_name(len(asked_rounds()))
     folder = Path(ANSWERS["path"], last)
-    if asked_rounds() and not has_answers(ImageLabelSet(**ANSWERS), last):
+    if asked_rounds() and not has_answers(ImageLabelSet(**ANSWERS), last, ANSWERED):
         raise TesseraError(
-            f"{folder} has no answers yet: label its pictures, then run `snakemake ask` again"
+            f"{folder} has no answers yet: label its pictures, there or with `snakemake review`, then run `snakemake ask` again"
         )
     return []
 

@@ -77,13 +77,22 @@ WITHOUT_DUPLICATES = [
 IMAGE_LABELS = {
     file_name(each["name"]): each for each in config["annotations"]["image_labels"]
 }
+# The classifier that `snakemake ask` asks for, the set that the answers belong to, and those that people gave on the review
+# page, by the key of the picture.
+ASKING = config["ask"]["model"]
+ANSWERS = IMAGE_LABELS.get(file_name(config["ask"]["answers"]), {}) if ASKING else {}
+ANSWERED = {
+    each.key: each.label
+    for each in DECISIONS
+    if ANSWERS
+    and (each.decision, each.classifier) == ("relabel", ASKING)
+    and each.key.startswith(f"{file_name(ANSWERS['name'])}+")
+}
 # Those that can be read: the set of the answers has no files before the first round of `snakemake ask`.
 READABLE = [
     name
     for name, each in IMAGE_LABELS.items()
-    if not config["ask"]["model"]
-    or name != file_name(config["ask"]["answers"])
-    or files_below(Path(each["path"]))
+    if each is not ANSWERS or files_below(Path(each["path"]))
 ]
 # The shards whose frames can have labels: all or, if there is neither a folder of such labels nor a frame that is known to show
 # nothing, none.

@@ -125,14 +125,9 @@ def watched_image_labels(wildcards):
     return fingerprint(files_below(given["path"]))
 
 
-def sources_of_answers(wildcards):
-    """Return the table of the sources if a set of images with labels holds frames that were asked for, else an empty list."""
-    asking = config["ask"]["model"] and config["ask"]["answers"]
-    return (
-        "<results>/sources/admitted.parquet"
-        if IMAGE_LABELS[wildcards.image_labels]["name"] == asking
-        else []
-    )
+def holds_answers(wildcards):
+    """Return whether a set of images with labels holds frames that were asked for."""
+    return IMAGE_LABELS[wildcards.image_labels] is ANSWERS
 
 
 def image_label_set(wildcards):
@@ -143,7 +138,10 @@ def image_label_set(wildcards):
 rule import_image_labels:
     input:
         blocklist=lookup(dpath="sources/blocklist", within=config),
-        sources=sources_of_answers,
+        # Frames that were asked for belong to their sources.
+        sources=lambda wildcards: (
+            "<results>/sources/admitted.parquet" if holds_answers(wildcards) else []
+        ),
     output:
         labels="<results>/labels/images/{image_labels}/labels.parquet",
         pictures=directory("<results>/labels/images/{image_labels}/pictures"),
@@ -155,6 +153,7 @@ rule import_image_labels:
     params:
         label_set=image_label_set,
         watched=watched_image_labels,
+        answers=lambda wildcards: ANSWERED if holds_answers(wildcards) else {},
         blocklist_distance=lookup(dpath="sources/blocklist_distance", within=config),
         code=code_digest("tessera.pipeline.labels.whole:import_image_labels"),
     script:

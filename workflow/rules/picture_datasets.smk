@@ -9,14 +9,19 @@ def pictures_of(wildcards):
     return config["classifiers"][wildcards.dataset]["pictures"]
 
 
-def labels_of_pictures(wildcards):
-    """Return the tables of the labelled images and of the degraded frames that feed a dataset."""
+def from_sets(wildcards, file):
+    """Return this file of each set of labelled images that feeds a dataset."""
     sets = [file_name(name) for name in pictures_of(wildcards)["sets"]]
     # If nothing else is there, the error names the set of the answers.
     sets = [name for name in sets if name in READABLE] or sets
+    return expand(f"<results>/labels/images/{{set}}/{file}", set=sets)
+
+
+def labels_of_pictures(wildcards):
+    """Return the tables of the labelled images and of the degraded frames that feed a dataset."""
     degraded = SHARDS if wildcards.dataset in CONCEPTS else []
     return [
-        *expand("<results>/labels/images/{set}/labels.parquet", set=sets),
+        *from_sets(wildcards, "labels.parquet"),
         *expand(
             f"<results>/concepts/{{shard}}/{wildcards.dataset}/labels.parquet",
             shard=degraded,
@@ -41,6 +46,7 @@ def regions_of(table):
 rule select_pictures:
     input:
         labels=labels_of_pictures,
+        imported=lambda wildcards: from_sets(wildcards, "ledger.jsonl"),
         region_images=regions_of("images"),
         regions=regions_of("annotations"),
         sources="<results>/sources/admitted.parquet",

@@ -85,6 +85,11 @@ rule gather_review:
             "<results>/datasets/{dataset}/images",
             dataset=[MODELS[model].dataset for model in CHECKED],
         ),
+        asked=(
+            f"<results>/labels/images/{file_name(ANSWERS['name'])}/labels.parquet"
+            if ASKED and file_name(ANSWERS["name"]) in READABLE
+            else []
+        ),
         identities="<results>/identities/identities.parquet" if IDENTITIES else [],
         crops=rules.identify_crops.input.vectors if IDENTITIES else [],
     output:
@@ -104,6 +109,17 @@ rule gather_review:
         free=[source.source for source in SOURCES if SHOWN_DETECTOR in source.free_of],
         distance=lookup(dpath="duplicates/distance", within=config),
         checked=list(CHECKED),
+        answers=(
+            {
+                "name": ANSWERS["name"],
+                "layout": ANSWERS["format"],
+                "folder": str(ANSWERS["path"]),
+            }
+            if ASKED
+            else None
+        ),
+        # Each round is a folder that is never changed.
+        rounds=len(asked_rounds()),
         sets=content_of_all_sets,
         blur=lookup(dpath="report/blur", within=config),
         # Where the page writes decisions, and what they may say.
@@ -125,6 +141,7 @@ rule gather_review:
             "tessera.pipeline.review.queues.frames:find_frames",
             "tessera.pipeline.review.queues.pairs:find_pairs",
             "tessera.pipeline.review.queues.labels:find_labels",
+            "tessera.pipeline.review.queues.asked:find_asked",
             "tessera.pipeline.review.queues.identities:find_identities",
             "tessera.records.confidence:with_confidences",
         ),

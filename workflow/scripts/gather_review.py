@@ -1,9 +1,11 @@
 """Gather what people are asked to decide on."""
 
 from itertools import chain
+from pathlib import Path
 
 from tessera.core.job import job
 from tessera.pipeline.review.gather import gather
+from tessera.pipeline.review.queues.asked import Answers, find_asked
 from tessera.pipeline.review.queues.clips import ClipFolder, find_clips
 from tessera.pipeline.review.queues.frames import FrameFolder, find_frames
 from tessera.pipeline.review.queues.identities import find_identities
@@ -48,6 +50,11 @@ with job(snakemake) as (inputs, outputs, params):
                 labelled=inputs.images,
                 distance=params.distance,
             )
+        )
+    if params.answers:
+        answers = Answers(**{**params.answers, "folder": Path(params.answers["folder"])})
+        queues.append(
+            find_asked(answers=answers, frames=inputs.frames, frame_images=inputs.frame_images, labels=inputs.asked or None)
         )
     if inputs.identities:
         queues.append(find_identities(identities=inputs.identities, embeddings=inputs.crops))

@@ -13,5 +13,6 @@ with job(snakemake) as (inputs, outputs, params):
         blocklist_distance=params.blocklist_distance,
         place=Path(snakemake.output.pictures),
         sources=inputs.sources or None,
+        answers=params.answers,
         **vars(outputs),
     )

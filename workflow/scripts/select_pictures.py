@@ -9,6 +9,7 @@ from tessera.records.decisions import Decision
 with job(snakemake) as (inputs, outputs, params):
     select_pictures(
         labels=inputs.labels,
+        imported=inputs.imported,
         regions=(inputs.region_images, inputs.regions, OfDataset(**params.settings["regions"])) if inputs.regions else None,
         sources=inputs.sources,
         divided=inputs.divided,

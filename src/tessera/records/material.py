@@ -1,7 +1,7 @@
 """Material that people add besides the manifest: folders of labels, and sets of images with watermarks."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
@@ -109,3 +109,16 @@ def set_of(source: str, sets: Iterable[str]) -> str:
     Of a source that belongs to no set, return its own id.
     """
     return next((name for name in sets if source.startswith(f"{name}/")), source)
+
+
+def name_in_set(layout: str, picture: PurePosixPath) -> str:
+    """Return the name of a `picture`, a path below the top of a set whose labels have the format `layout`.
+
+    It has no suffix where labels lie in files beside the pictures, or in tasks.
+    """
+    return (picture if layout in {"folders", "tsv"} else picture.with_suffix("")).as_posix()
+
+
+def key_in_set(label_set: str, name: str) -> str:
+    """Return the key of the picture with this `name` in a set of labelled images."""
+    return f"{file_name(label_set)}+{file_name(name)}"

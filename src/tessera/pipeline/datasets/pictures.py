@@ -10,7 +10,7 @@ import polars as pl
 from tessera.core.errors import TesseraError
 from tessera.core.files import link_or_copy
 from tessera.core.job import progress, tell
-from tessera.core.ledger import Ledger, Status
+from tessera.core.ledger import Ledger, Status, read_ledger
 from tessera.core.messages import tallied
 from tessera.pipeline.datasets.labelled import REFUSED, divide_labelled
 from tessera.pipeline.datasets.settings import OfDataset
@@ -27,6 +27,7 @@ from tessera.records.use import NOT_ADMITTED, refusals
 
 def select_pictures(
     labels: Sequence[Path],
+    imported: Sequence[Path],
     regions: tuple[Path, Path, OfDataset] | None,
     sources: Path,
     divided: Path,
@@ -42,16 +43,18 @@ def select_pictures(
 ) -> None:
     """Write the pictures that feed the classifier `dataset` to `selected` (`tables.SelectedPictures`), sorted by key.
 
-    `labels`: files of `tables.ImageLabels`. `regions`: `tables.Images` and `tables.Annotations` of a dataset of regions whose
-    images feed it too, and what they mean. `sources`: `tables.Sources`, and `divided`: `tables.SourceSplits`.
-    `frame_decisions`: of people, on frames, by their keys. `decisions`: on the pictures of this classifier, by their keys.
+    `labels`: files of `tables.ImageLabels`. `imported`: ledgers of the sets among them. `regions`: `tables.Images` and
+    `tables.Annotations` of a dataset of regions whose images feed it too, and what they mean. `sources`:
+    `tables.Sources`, and `divided`: `tables.SourceSplits`. `frame_decisions`: of people, on frames, by their keys. `decisions`:
+    on the pictures of this classifier, by their keys.
     `classes`: its classes; None if it finds a score. `remedy`: advice for the message if there are no pictures.
 
     A picture is dropped if its source is not admitted or is not for `dataset`, if a decision says so, or if its label is none
     of `classes`. A decision may give it another label. Pictures of sets of labelled images are divided into splits here, see
     `divide_labelled`: no other dataset has them. Those that look like a picture in another split are dropped.
     `distance`: bits in which perceptual hashes of pictures that look alike differ at most. `ledger` gets one row per picture,
-    and one row for each of `decisions` without a picture.
+    and one row for each of `decisions` without a picture. A decision to drop a picture of a set that has no label is no
+    mistake: nobody could say what it shows.
 
     Raises `TesseraError` if two pictures have the same key, or if no picture is left.
     """
@@ -88,7 +91,11 @@ def select_pictures(
     with Ledger(ledger) as book:
         for key, verdict in verdicts.items():
             book.row(key, *verdict)
+        unlabelled = {row["key"] for path in imported for row in read_ledger(path)}
         for key in sorted(decisions.keys() - verdicts.keys()):
+            if key in unlabelled and decisions[key].decision == "drop":
+                book.row(key, "dropped", "dropped by decision", str(decisions[key]))
+                continue
             tell(f"decision on {key!r}: there is no such picture for {dataset}; correct its key, or remove the decision")
             book.row(key, "dropped", "decision on no picture", str(decisions[key]))
     unknown = Counter(detail for _, reason, detail in verdicts.values() if reason == "unknown class")

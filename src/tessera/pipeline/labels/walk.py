@@ -7,12 +7,12 @@ from typing import TypeVar
 
 from tessera.core.archives import File
 from tessera.core.errors import Dropped, Failed
-from tessera.core.files import file_name
 from tessera.core.job import progress
 from tessera.core.ledger import Ledger
 from tessera.pipeline.labels.layouts.item import Item, failed, several
 from tessera.pipeline.labels.pictures import Picture, Store, is_picture, order
 from tessera.records.annotation.model import Loss, remark
+from tessera.records.material import key_in_set
 
 T = TypeVar("T")
 
@@ -22,7 +22,7 @@ def usable_files(files: Iterable[File], name: str, rows: Ledger) -> list[File]:
     usable = []
     for file in files:
         if file.fault:
-            rows.row(f"{file_name(name)}+{file_name(file.name)}", "failed", file.fault, f"{file.shown}; leave it out")
+            rows.row(key_in_set(name, file.name), "failed", file.fault, f"{file.shown}; leave it out")
         else:
             usable.append(file)
     return usable
@@ -41,11 +41,10 @@ def take_all(
     `files`: all files of the set `name`. `use` returns what is to be remarked in the row. Pictures that belong to no item are
     rows too.
     """
-    prefix = f"{file_name(name)}+"
     taken: dict[str, str] = {}
     items = sorted(_one_of_each_name(items), key=lambda item: order(item.name))
     for item in progress(items, unit="images"):
-        key = f"{prefix}{file_name(item.name)}"
+        key = key_in_set(name, item.name)
         with rows.item(key) as note:
             file = item.picture()
             if taken.setdefault(file.name, key) != key:
@@ -56,7 +55,7 @@ def take_all(
     # Known only now: a label file may refer to an image with a different name.
     for file in sorted((file for file in files if is_picture(file)), key=lambda file: file.name):
         if file.name not in taken and file.name not in stood_for:
-            alone = f"{prefix}{file_name(file.path.with_suffix('').as_posix())}"
+            alone = key_in_set(name, file.path.with_suffix("").as_posix())
             rows.row(alone, "dropped", "unlabelled", f"{file.shown} has no label; label it, or leave it out")
 
 

@@ -1,7 +1,8 @@
 """Import sets whose images have one label or score each."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,14 @@ from tessera.core.ledger import Ledger
 from tessera.core.messages import counted
 from tessera.pipeline.labels.asked import AskedFrames
 from tessera.pipeline.labels.layouts import whole
-from tessera.pipeline.labels.layouts.item import Item
-from tessera.pipeline.labels.pictures import Picture, Store, origin
+from tessera.pipeline.labels.layouts.item import Item, given
+from tessera.pipeline.labels.pictures import Picture, Store, is_picture, origin
 from tessera.pipeline.labels.settings import ImageLabelSet
 from tessera.pipeline.labels.unknown import tell_unknown
 from tessera.pipeline.labels.walk import take_all, usable_files
 from tessera.records.annotation.model import Loss
 from tessera.records.blocklist import read_blocklist
-from tessera.records.material import IMAGE_LABELS, meaning
+from tessera.records.material import IMAGE_LABELS, key_in_set, meaning, name_in_set
 from tessera.records.tables.image_labels import ImageLabels
 from tessera.records.tables.table import types, write_table
 
@@ -44,12 +45,14 @@ def import_image_labels(
     pictures: Path,
     ledger: Path,
     sources: Path | None = None,
+    answers: Mapping[str, str] | None = None,
 ) -> None:
     """Write the labels of the images of `label_set` to the table `labels` (`tables.ImageLabels`).
 
     Every label is a class of its own unless `classes` of the set says what it means; then, others are unknown. For what becomes
     of the images, see `sets.import_labels`; `pictures`, `place`, `blocklist` and `blocklist_distance` are as there. `sources`:
-    `tables.Sources`, if the images are frames of them that were asked for, see `AskedFrames`.
+    `tables.Sources`, if the images are frames of them that were asked for, see `AskedFrames`. `answers`: the labels or scores
+    that people gave on the review page, by the keys of the images. An image that has a label of its own keeps it here.
 
     `ledger` gets one row per image, and one for each file or row of a table that cannot be used. An image with two labels
     fails, also if they are those of two identical files. An unknown label, or one that is not wanted, drops its image. The
@@ -82,6 +85,7 @@ def import_image_labels(
             items = READERS[label_set.format](usable, label_set.task)
         except TesseraError as error:
             raise TesseraError(f"{place_of_set}: {str(label_set.path)!r}: {error}") from None
+        items = with_answers(items, usable, label_set, answers or {})
         if not items:
             raise TesseraError(f"{place_of_set}: {str(label_set.path)!r} contains no labels; correct its path or its `format`")
         conflicts = _conflicts(items)
@@ -93,13 +97,35 @@ def import_image_labels(
     write_table(pl.DataFrame(found, schema=types(ImageLabels)), ImageLabels, labels)
 
 
-def has_answers(label_set: ImageLabelSet, folder: str) -> bool:
-    """Return whether a picture in `folder`, below the top of `label_set`, has a label.
+def with_answers(
+    items: Sequence[Item[list[str]]], files: Sequence[File], label_set: ImageLabelSet, answers: Mapping[str, str]
+) -> list[Item[list[str]]]:
+    """Return `items`, in which each picture without a label of its own has that of `answers`, by its key.
 
-    Raises `TesseraError` if the set cannot be read.
+    `files`: all files of the set. A picture that is in none of `items` gets one.
+    """
+    own = {item.name: item for item in items}
+    answered: dict[str, Item[list[str]]] = {}
+    for file in filter(is_picture, files if answers else ()):
+        name = name_in_set(label_set.format, file.path)
+        if answer := answers.get(key_in_set(label_set.name, name)):
+            item = own.get(name)
+            answered[name] = Item(name, partial(given, file), partial(_own_or_answer, item, answer), item.files if item else ())
+    return [*(item for item in items if item.name not in answered), *answered.values()]
+
+
+def _own_or_answer(own: Item[list[str]] | None, answer: str, key: str, width: int, height: int) -> list[str]:
+    return own.labels(key, width, height) if own and _is_answered(own) else [answer]
+
+
+def has_answers(label_set: ImageLabelSet, folder: str, answers: Mapping[str, str]) -> bool:
+    """Return whether a picture in `folder`, below the top of `label_set`, has a label, in the set or among `answers`.
+
+    For `answers`, see `import_image_labels`. Raises `TesseraError` if the set cannot be read.
     """
     with open_files(label_set.path, f"annotations.image_labels: {label_set.name!r}") as files:
-        items = READERS[label_set.format]([file for file in files if not file.fault], label_set.task)
+        usable = [file for file in files if not file.fault]
+        items = with_answers(READERS[label_set.format](usable, label_set.task), usable, label_set, answers)
         return any(_is_answered(item) for item in items if item.name.startswith(f"{folder}/"))
 
 

@@ -5,7 +5,7 @@ from datetime import date
 from typing import Any, Literal, NamedTuple
 
 from tessera.records.log import UNDO
-from tessera.records.tables.review import CLIPS, FALSE_POSITIVES, FRAMES, IDENTITIES, LABELS, PAIRS
+from tessera.records.tables.review import ASKED, CLIPS, FALSE_POSITIVES, FRAMES, IDENTITIES, LABELS, PAIRS
 
 DIGITS = "123456789"  # keys of the classes of a classifier
 
@@ -28,6 +28,7 @@ ACTIONS: Mapping[str, Sequence[Action]] = {
     FALSE_POSITIVES: (NEGATIVE, KEEP._replace(text="it is right"), DROP),
     PAIRS: (KEEP._replace(text="keep both"), DROP),
     LABELS: (KEEP._replace(text="the label is right"), DROP),
+    ASKED: (DROP._replace(text="nobody can say: leave out"),),
     IDENTITIES: (
         Action("move", "m", "this crop is …", asks="to"),
         Action("reject", "x", "this crop is nobody"),
@@ -40,7 +41,7 @@ ACTIONS: Mapping[str, Sequence[Action]] = {
 def actions_of(queue: str, labels: Sequence[str] | Mapping[str, float] | None) -> list[Action]:
     """Return what can be decided in `queue`. `labels`: classes of the classifier, or the range of its scores, or None."""
     found = list(ACTIONS[queue])
-    if queue == LABELS and labels is not None:
+    if queue in {LABELS, ASKED} and labels is not None:
         if isinstance(labels, Mapping):
             found.append(Action("relabel", "r", f"its score is … ({labels['least']:g} to {labels['most']:g})", asks="label"))
         else:

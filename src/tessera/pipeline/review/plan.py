@@ -32,7 +32,7 @@ def plan(decided: Iterable[tuple[Mapping[str, Any], Mapping[str, str]]]) -> list
         elif action == "keep" and item["state"] == "dropped":
             what = "back in the datasets", unit
         elif action == "relabel" and row["label"] != item["label"]:
-            what = "with another label", unit
+            what = "with another label" if item["label"] else "labelled", unit
         elif action == "negative":
             what = "negatives, pictures without a region", unit
         elif action in OF_IDENTITIES:

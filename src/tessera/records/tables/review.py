@@ -6,8 +6,8 @@ import polars as pl
 from tessera.records.tables.table import Table
 
 CLIPS, FRAMES, FALSE_POSITIVES = "clips", "frames", "false positives"
-PAIRS, LABELS, IDENTITIES = "near-duplicates", "labels", "identities"
-QUEUES = (CLIPS, FRAMES, FALSE_POSITIVES, PAIRS, LABELS, IDENTITIES)
+PAIRS, LABELS, ASKED, IDENTITIES = "near-duplicates", "labels", "asked", "identities"
+QUEUES = (CLIPS, FRAMES, FALSE_POSITIVES, PAIRS, LABELS, ASKED, IDENTITIES)
 
 
 class ReviewItems(Table):

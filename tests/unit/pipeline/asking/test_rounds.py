@@ -267,9 +267,9 @@ def test_answers_come_back_as_labels_of_their_sources(tmp_path: Path, layout: st
     for name in ("round-001", "round-002"):
         pool.ask(validation=4)
         asked |= pool.places
-        assert not has_answers(given, name)
+        assert not has_answers(given, name, {})
         answer(pool.answers.folder / name, layout)
-        assert has_answers(given, name)
+        assert has_answers(given, name, {})
     (tmp_path / "blocklist.tsv").write_text("sha256\tphash\treason\n")
     made = tmp_path / "labels.parquet", tmp_path / "pictures", tmp_path / "imports.jsonl"
     import_image_labels(given, tmp_path / "blocklist.tsv", 0, Path("p"), *made, sources=pool.sources)

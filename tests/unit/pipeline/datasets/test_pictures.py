@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from tessera.core.errors import TesseraError
-from tessera.core.ledger import read_ledger
+from tessera.core.ledger import Ledger, read_ledger
 from tessera.imaging.images import write_image
 from tessera.pipeline.datasets.pictures import select_pictures, write_picture_dataset
 from tessera.pipeline.datasets.settings import OfDataset
@@ -56,6 +56,7 @@ def divided(folder: Path, *rows: tuple[str, str, str]) -> Path:
 def select(folder: Path, table: Path, known: Path, classes: list[str] | None, **others: object) -> dict[str, tuple[str, str]]:
     """Select pictures; return the reason and the detail of each row of the ledger."""
     given = {
+        "imported": [],
         "regions": None,
         "frame_decisions": {},
         "decisions": {},
@@ -110,6 +111,11 @@ def test_a_decision_gives_a_picture_another_label_or_leaves_it_out_and_one_on_no
     assert dict(kept.select("key", "label").iter_rows()) == {"a": "soft", "b": "sharp", "d": "soft"}
     assert reasons["a"] == ("relabelled by decision", "was sharp; Ada, 2026-01-31")
     assert reasons["c"][0] == "dropped by decision" and reasons["x"][0] == "decision on no picture" and not reasons["d"][0]
+    with Ledger(tmp_path / "imported.jsonl") as book:
+        book.row("x", "dropped", "unlabelled")
+    imported = [tmp_path / "imported.jsonl"]
+    reasons = select(tmp_path, tmp_path / "labels.parquet", known, ["sharp"], decisions=decisions, imported=imported)
+    assert reasons["x"] == ("dropped by decision", "Ada, 2026-01-31")
     of_frames = {"a": Decision(key="a", decision="drop", who="Bo", when="2026-01-31")}
     select(tmp_path, labels(tmp_path, rows), known, ["sharp", "soft"], decisions=decisions, frame_decisions=of_frames)
     assert "a" not in read_table(tmp_path / "selected.parquet", SelectedPictures)["key"].to_list()
@@ -153,7 +159,7 @@ def test_no_picture_and_two_of_one_key_are_errors(tmp_path: Path) -> None:
             "dataset": "blur",
         }
         more = {"remedy": "", "distance": 4, "settings": SplitSettings(), "selected": tmp_path / "o", "ledger": tmp_path / "l"}
-        select_pictures([table, empty, table], None, known, **given, **more)  # type: ignore[arg-type]
+        select_pictures([table, empty, table], [], None, known, **given, **more)  # type: ignore[arg-type]
 
 
 def test_labelled_pictures_are_divided_evenly_and_none_looks_like_a_frame_of_another_split(tmp_path: Path) -> None:

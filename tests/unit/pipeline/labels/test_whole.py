@@ -3,7 +3,7 @@
 import io
 import json
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
@@ -15,7 +15,8 @@ from tessera.core import job
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import read_ledger
 from tessera.pipeline.labels.settings import ImageLabelSet
-from tessera.pipeline.labels.whole import import_image_labels
+from tessera.pipeline.labels.whole import has_answers, import_image_labels
+from tessera.records.material import key_in_set, name_in_set
 from tessera.records.tables.image_labels import ImageLabels
 from tessera.records.tables.table import read_table
 
@@ -23,7 +24,7 @@ from tessera.records.tables.table import read_table
 class Imported:
     """An imported set of labelled images."""
 
-    def __init__(self, path: Path, layout: str, **given: Any) -> None:
+    def __init__(self, path: Path, layout: str, answers: Mapping[str, str] | None = None, **given: Any) -> None:
         out = path.parent / f"out of {path.name}"
         out.mkdir()
         (out / "blocklist.tsv").write_text("sha256\tphash\treason\n")
@@ -31,7 +32,7 @@ class Imported:
             **({"name": "s", "path": path, "content": "general", "rights": "CC0", "format": layout} | given)
         )
         made = out / "labels.parquet", out / "pictures", out / "ledger.jsonl"
-        import_image_labels(label_set, out / "blocklist.tsv", 8, Path("results/pictures"), *made)
+        import_image_labels(label_set, out / "blocklist.tsv", 8, Path("results/pictures"), *made, answers=answers)
         self.rows = {row["key"]: row for row in read_table(made[0], ImageLabels).to_dicts()}
         self.labels = {key: row[label_set.values] for key, row in self.rows.items()}
         ledger = read_ledger(made[2])
@@ -77,6 +78,39 @@ def test_every_format_is_read_from_a_folder_and_from_a_zip_file(tmp_path: Path, 
     for row in imported.rows.values():
         assert (row["source"], row["origin"], row["score"], row["rights"]) == ("image_labels:s", layout, None, "CC0")
         assert row["task"] == "quality" and len(row["sha256"]) == 64
+
+
+# The rounds of `snakemake ask` in each format, before anybody answered: pictures a and b, and c with a label.
+UNANSWERED: dict[str, Mapping[str, bytes | str]] = {
+    "folders": {"round-001/train/a.png": picture(0), "round-001/val/b.png": picture(1), "round-001/val/soft/c.png": picture(2)},
+    "tsv": {
+        **{f"round-001/{name}.png": picture(number) for number, name in enumerate(["train/a", "val/b", "val/c"])},
+        "round-001/labels.tsv": "path\tlabel\ntrain/a.png\t\nval/b.png\t\nval/c.png\tsoft\n",
+    },
+    "labelme": {
+        **{f"round-001/{name}.png": picture(number) for number, name in enumerate(["train/a", "val/b", "val/c"])},
+        "round-001/train/a.json": flags("a.png", sharp=False),
+        "round-001/val/c.json": flags("c.png", soft=True),
+    },
+    "label_studio": {
+        **{f"round-001/{name}.png": picture(number) for number, name in enumerate(["train/a", "val/b", "val/c"])},
+        "round-001/e.json": json.dumps([{"data": {"image": "train/a.png"}, "annotations": []}, choice("val/c.png", "soft")]),
+    },
+}
+
+
+@pytest.mark.parametrize("layout", UNANSWERED)
+def test_answers_of_the_review_page_are_labels_of_pictures_that_have_none(tmp_path: Path, layout: str) -> None:
+    path = write_folder(tmp_path / "set", UNANSWERED[layout])
+    picture_of = {file.stem: file.relative_to(path) for file in path.rglob("*.png")}
+    keys = {name: key_in_set("s", name_in_set(layout, PurePosixPath(file))) for name, file in picture_of.items()}
+    answers = {keys["a"]: "sharp", keys["c"]: "sharp", "s+gone": "sharp"}
+    imported = Imported(path, layout, answers, task="quality")
+    assert imported.labels == {keys["a"]: "sharp", keys["c"]: "soft"}
+    assert imported.rows[keys["a"]]["split"] == "train"
+    assert list(imported.reasons.values()).count("unlabelled") == 1
+    label_set = ImageLabelSet(name="s", path=path, content="general", rights="CC0", format=layout, task="quality")
+    assert has_answers(label_set, "round-001/train", answers) and not has_answers(label_set, "round-001/train", {})
 
 
 few = settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

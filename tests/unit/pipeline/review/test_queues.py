@@ -11,17 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tessera.pipeline.review.gather import gather
+from tessera.pipeline.review.queues.asked import Answers, find_asked
 from tessera.pipeline.review.queues.clips import UNSURE, ClipFolder, _worth, find_clips
 from tessera.pipeline.review.queues.frames import FrameFolder, find_frames
 from tessera.pipeline.review.queues.identities import find_identities
 from tessera.pipeline.review.queues.labels import Checked, find_labels
 from tessera.pipeline.review.queues.pairs import find_pairs
 from tessera.records.limits import FilterSettings
+from tessera.records.rounds import RECORD, AskedPicture, Round, round_name
 from tessera.records.tables.annotation import Annotations, Images
 from tessera.records.tables.classification import LabelErrors, Pictures
 from tessera.records.tables.embeddings import Embeddings, NearDuplicates
 from tessera.records.tables.footage import Duplicates, Frames
 from tessera.records.tables.identities import Identities
+from tessera.records.tables.image_labels import ImageLabels
 from tessera.records.tables.review import FALSE_POSITIVES, FRAMES, ReviewItems
 from tessera.records.tables.table import Table, read_table, types, write_table
 
@@ -140,6 +143,34 @@ def test_each_label_that_may_be_wrong_is_asked_once_by_its_strongest_finding(tmp
     (found,) = find_labels({"pets": files})
     assert (found["value"], found["reason"], found["label"], found["classifier"]) == (0.9, errors[1]["kind"], "cat", "pets")
     assert found["beside"].endswith("q.png") and found["beside_text"] == "dog: q"
+
+
+def test_what_the_classifier_is_least_certain_of_is_asked_first_and_what_it_thinks_is_not_shown_for_validation(
+    tmp_path: Path,
+) -> None:
+    asked = [
+        [AskedPicture(key="f-0000001", split="val", why="to validate", predicted="cat", margin=0.5)],
+        [
+            AskedPicture(key=f"f-000000{number}", split="train", why="uncertain", predicted="cat", margin=margin)
+            for number, margin in ((2, 0.75), (3, 0.25), (9, 0.0))
+        ],
+    ]
+    for number, pictures in enumerate(asked, 1):
+        (tmp_path / round_name(number)).mkdir()
+        record = Round(model="pet", reached=None, asked=tuple(pictures))
+        (tmp_path / round_name(number) / RECORD).write_text(record.model_dump_json())
+    rows = [{"key": f"f-000000{number}", "source": "f", "file": f"f-000000{number}.jpg"} for number in (1, 2, 3)]
+    frames = [write(tmp_path / "frames", Frames, rows)]
+    known = {"key": "asked+round-002%2Ftrain%2Ff-0000002", "label": "dog", "score": None, "origin": "labelme", "split": "train"}
+    labels = write(tmp_path / "labels", ImageLabels, [known])
+    found = list(find_asked(Answers("asked", "labelme", tmp_path), frames, [Path("frames")], labels))
+    assert [(each["key"], each["value"], each["label"], each["suggested"]) for each in found] == [
+        ("asked+round-001%2Fval%2Ff-0000001", 0.5, "", ""),
+        ("asked+round-002%2Ftrain%2Ff-0000002", 0.0, "dog", "cat"),
+        ("asked+round-002%2Ftrain%2Ff-0000003", 0.75, "", "cat"),
+    ]
+    assert {(each["classifier"], each["source"]) for each in found} == {("pet", "f")}
+    assert found[0]["picture"] == "frames/f-0000001.jpg"
 
 
 def test_the_least_certain_crops_come_first_beside_the_surest_of_their_identity(tmp_path: Path) -> None:

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tessera.pipeline.review.queues.pictures import Picture, read_pictures
 from tessera.records.tables.annotation import Images
 from tessera.records.tables.embeddings import NearDuplicates
-from tessera.records.tables.footage import Duplicates, Frames
+from tessera.records.tables.footage import Duplicates
 from tessera.records.tables.review import PAIRS
 from tessera.records.tables.table import read_table
 
@@ -26,7 +27,10 @@ def find_pairs(
     `distance`: the largest number of bits in which duplicates differ. A decision is worth the more, the more the two pictures
     differ.
     """
-    pictures = _pictures(frames, frame_images, labelled)
+    pictures = read_pictures(frames, frame_images)
+    for table in labelled:
+        rows = read_table(table, Images).select("key", "source", "path").iter_rows()
+        pictures |= {key: Picture(source, Path(path)) for key, source, path in rows}
     taken: set[str] = set()
     for row in _rows(duplicates, embedded, distance):
         if row["key"] in taken or not {row["key"], row["other"]} <= pictures.keys():
@@ -35,27 +39,15 @@ def find_pairs(
         yield {
             "queue": PAIRS,
             "key": row["key"],
-            "source": pictures[row["key"]][0],
+            "source": pictures[row["key"]].source,
             "value": row["value"],
             "reason": row["reason"],
             "detail": row["detail"],
             "state": "dropped",
-            "picture": pictures[row["key"]][1],
-            "beside": pictures[row["other"]][1],
+            "picture": pictures[row["key"]].path.as_posix(),
+            "beside": pictures[row["other"]].path.as_posix(),
             "beside_text": f"kept: {row['other']}",
         }
-
-
-def _pictures(frames: Sequence[Path], frame_images: Sequence[Path], labelled: Sequence[Path]) -> dict[str, tuple[str, str]]:
-    """Return the source and the path of each picture, by key."""
-    found: dict[str, tuple[str, str]] = {}
-    for table, folder in zip(frames, frame_images, strict=True):
-        rows = read_table(table, Frames).select("key", "source", "file").iter_rows()
-        found |= {key: (source, (folder / file).as_posix()) for key, source, file in rows}
-    for table in labelled:
-        rows = read_table(table, Images).select("key", "source", "path").iter_rows()
-        found |= {key: (source, path) for key, source, path in rows}
-    return found
 
 
 def _rows(duplicates: Path, embedded: Mapping[str, Path], distance: int) -> Iterator[dict[str, Any]]:
