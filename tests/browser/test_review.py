@@ -1,5 +1,6 @@
 """The review page in a real browser: one key decides, nothing is lost, and nothing that it shows can harm it."""
 
+import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -115,6 +116,25 @@ def test_classes_and_names_are_given_by_keys(page: Page, tmp_path: Path) -> None
     assert "Eve O'Neil" in (tmp_path / "config" / "identities.tsv").read_text()
 
 
+def test_regions_are_marked_by_their_numbers_and_become_the_label(page: Page, tmp_path: Path) -> None:
+    page.get_by_role("button", name="frames 1").click()
+    expect(page.locator("section.one")).to_have_attribute("aria-label", "film-0000007")
+    expect(page.locator(".frame rect.marked")).to_have_count(1)
+    expect(page.get_by_role("button", name="1 nsfw 0.90")).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("2")
+    expect(page.locator(".frame rect.marked")).to_have_count(2)
+    page.keyboard.press("1")
+    expect(page.get_by_role("button", name="1 nsfw 0.90")).to_have_attribute("aria-pressed", "false")
+    page.keyboard.press("a")
+    expect(page.locator(".decided")).to_contain_text("labelled as shown")
+    assert decisions(tmp_path) == [("film-0000007", "keep", "")]
+    (label,) = (tmp_path / "labels").rglob("*.json")
+    assert len(json.loads(label.read_text())["shapes"]) == 1
+    page.keyboard.press("u")
+    expect(page.locator(".decided")).to_have_count(0)
+    assert not label.exists()
+
+
 def test_names_are_text_whatever_they_contain(tmp_path: Path, browser: Browser) -> None:
     evil = "<img src=x onerror=\"document.title='evil'\">\n'&amp;"
     media = write_media(tmp_path)
@@ -212,6 +232,10 @@ def test_everybody_can_read_and_reach_all_of_it(scheme: str, width: int, tmp_pat
     with served(tmp_path) as (address, _), opened(browser, address, scheme, width) as page:
         expect(page.locator("section.one")).to_have_attribute("aria-label", FIRST)
         assert faults(page) == []
+        for queue in page.locator("#queues button").all():
+            queue.click()
+            expect(queue).to_have_attribute("aria-current", "page")
+            assert faults(page) == []
         page.keyboard.press("v")
         expect(page.locator(".tile")).to_have_count(2)
         assert faults(page) == []

@@ -9,8 +9,10 @@ import polars as pl
 from PIL import Image
 
 from tessera.imaging.encode import VideoWriter, write_video
+from tessera.imaging.masks import encode_rle
 from tessera.pipeline.review.gather import USUAL
-from tessera.records.tables.review import CLIPS, FRAMES, IDENTITIES, LABELS, ReviewItems
+from tessera.records.tables.annotation import Annotations
+from tessera.records.tables.review import ASKED, CLIPS, FRAMES, IDENTITIES, LABELS, REGIONS, ReviewItems
 from tessera.records.tables.table import types, write_table
 
 WHO = "Ada"
@@ -51,16 +53,46 @@ def write_media(folder: Path, name: str = "a", frames: int = 6) -> dict[str, str
     return {column: str(path) for column, path in paths.items()}
 
 
+def seen_regions(folder: Path, key: str) -> dict[str, Any]:
+    """Write two detections in the frame `key` of 64 by 48 pixels, one of them sure; return what an item says of them."""
+    boxes = {0.9: (8, 8, 24, 40), 0.3: (32, 8, 56, 24)}
+    rows = []
+    for number, (value, (x0, y0, x1, y1)) in enumerate(boxes.items()):
+        mask = np.zeros((48, 64), np.uint8)
+        mask[y0:y1, x0:x1] = 255
+        edges = {"x0": float(x0), "y0": float(y0), "x1": float(x1), "y1": float(y1)}
+        row = {
+            **dict.fromkeys(types(Annotations)),
+            "key": key,
+            "number": number,
+            "label": "nsfw",
+            "score": value,
+            "crowd": False,
+        }
+        rows.append({**row, **edges, "rle": encode_rle(mask)})
+    write_table(pl.DataFrame(rows, schema=types(Annotations)), Annotations, folder / "results" / "regions.parquet")
+    return {
+        "outlines": str(folder / "results" / "regions.parquet"),
+        "boxes": [[x0 / 64, y0 / 48, x1 / 64, y1 / 48] for x0, y0, x1, y1 in boxes.values()],
+        "box_texts": [f"nsfw {value:.2f}" for value in boxes],
+        "box_counts": [value > 0.5 for value in boxes],
+    }
+
+
 def usual_room(folder: Path) -> Path:
-    """Write a room with two clips, a frame, a label of a classifier, one of a score, and two crops of an identity."""
+    """Write a room with two clips, a frame, a region, two labels of classifiers, a question, and two crops of an identity."""
     media = write_media(folder)
     clip, picture = {"clip": media["clip"], "mask": media["mask"]}, {"picture": media["picture"]}
+    seen = seen_regions(folder, "film-0000007")
+    of_region = {"boxes": seen["boxes"][1:], "box_texts": seen["box_texts"][1:], "box_counts": [False]}
     rows = [
         item(CLIPS, "film-0000000-1", 0.9, state="kept", **clip),
         item(CLIPS, "film-0000100-1", 0.2, state="dropped", **clip),
-        item(FRAMES, "film-0000007", boxes=[[0.1, 0.1, 0.5, 0.5]], box_texts=["nsfw 0.40"], **picture),
+        item(FRAMES, "film-0000007", **seen, **picture),
+        item(REGIONS, "film-0000007+32-8-56-24", state="dropped", **of_region, **picture),
         item(LABELS, "set+1", classifier="blur", label="sharp", suggested="soft", **picture),
         item(LABELS, "set+2", classifier="noise", label="3", **picture),
+        item(ASKED, "asked+round-001%2Ftrain%2Ffilm-0000007", classifier="blur", suggested="soft", **picture),
         item(IDENTITIES, "film-0000007-person-0", 0.8, label="cluster_a", **picture),
         item(IDENTITIES, "film-0000008-person-0", 0.1, label="cluster_a", **picture),
     ]

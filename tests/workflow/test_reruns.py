@@ -109,10 +109,13 @@ def a_watermark_set(workshop: Workshop, stack: ExitStack) -> None:
     stack.enter_context(workshop.set("watermarks.sets", [settings]))
 
 
-def a_decision(workshop: Workshop, stack: ExitStack) -> None:
-    table = workshop.project.folder / "config" / "decisions.tsv"
-    table.write_text("key\tdecision\treason\twho\twhen\namber-0000000-000\tdrop\tblurred\tme\t2026-01-31\n")
-    stack.callback(table.unlink)
+def a_decision(key: str) -> Change:
+    def change(workshop: Workshop, stack: ExitStack) -> None:
+        table = workshop.project.folder / "config" / "decisions.tsv"
+        table.write_text(f"key\tdecision\treason\twho\twhen\n{key}\tdrop\tblurred\tme\t2026-01-31\n")
+        stack.callback(table.unlink)
+
+    return change
 
 
 def a_lock(workshop: Workshop, stack: ExitStack) -> None:
@@ -181,7 +184,8 @@ CHANGES: dict[str, Change] = {
     "how clips are cut": setting("clips.crf", 20),
     "how clips are scored": setting("scores.samples", 3),
     "a threshold of the filters": setting("filters.max_watermark", 0.3),
-    "a clip more or less: what a person decided of it": a_decision,
+    "a clip more or less: what a person decided of it": a_decision("amber-0000000-000"),
+    "what a person decided of a region": a_decision("amber-0000000+1-2-30-40"),
     "a setting of the mosaics that restoration is trained on": setting("restoration.data.mosaics", {"feathered": 0.1}),
     "the weight of a loss of the last stage": setting("restoration.stages", journey.stages(adversarial=0.1)),
     "the lock of the environment of restoration": a_lock,

@@ -12,8 +12,9 @@ import journey
 import pytest
 from projects import Project
 
+from tessera.core.ledger import read_ledger
 from tessera.core.provenance import sha256_file
-from tessera.records.tables.review import CLIPS, FALSE_POSITIVES, FRAMES, ReviewItems
+from tessera.records.tables.review import CLIPS, FALSE_POSITIVES, FRAMES, REGIONS, ReviewItems
 from tessera.records.tables.table import read_table
 
 pytestmark = pytest.mark.workflow
@@ -42,7 +43,7 @@ def test_what_can_be_decided_is_gathered_served_and_used(project: Project, weigh
     run = project.run("gather_review")
     assert run.returncode == 0, run.output
     found = read_table(project.results / "review" / "items.parquet", ReviewItems)
-    assert set(found["queue"]) == {CLIPS, FRAMES, FALSE_POSITIVES}
+    assert set(found["queue"]) == {CLIPS, FRAMES, REGIONS, FALSE_POSITIVES}
     assert set(found.filter(queue=FALSE_POSITIVES)["source"]) == {"empty"}
     assert all((project.folder / path).is_file() for path in found["picture"].to_list() + found["clip"].to_list() if path)
 
@@ -53,15 +54,22 @@ def test_what_can_be_decided_is_gathered_served_and_used(project: Project, weigh
         assert line, b"".join(lines).decode()
     place = address[0].decode()
     version = ask(f"{place}api/state")["version"]
-    (index,) = found.with_row_index().filter(queue=FALSE_POSITIVES)["index"].head(1)
+    numbered = found.with_row_index()
+    (index,) = numbered.filter(queue=FALSE_POSITIVES)["index"].head(1)
+    (of_region,) = numbered.filter(queue=REGIONS, source="amber", state="kept")["index"].head(1)
     ask(f"{place}api/decide", {"version": version, "id": index, "action": "negative"})
+    ask(f"{place}api/decide", {"version": version, "id": of_region, "action": "drop"})
     os.killpg(process.pid, signal.SIGINT)
     printed = process.communicate(timeout=60)[0].decode()
     assert "Traceback" not in printed
 
     key = found.row(index, named=True)["key"]
     assert key in (project.folder / "config" / "decisions.tsv").read_text()
-    run = project.run("results/selections/nsfw_detection/images.parquet")
+    run = project.run("results/selections/nsfw_detection/images.parquet", "results/regions/amber/detections.jsonl")
     assert run.returncode == 0, run.output
+    ledger = read_ledger(project.results / "regions" / "amber" / "detections.jsonl")
+    frame = found.row(of_region, named=True)["key"].partition("+")[0]
+    (row,) = (row for row in ledger if row["reason"] == "dropped by decision")
+    assert row["key"].startswith(f"{frame}#nsfw-")
     assert "import_frame_labels empty" in run.jobs and "import_frame_labels amber" not in run.jobs
     assert key in (project.results / "selections" / "nsfw_detection" / "ledger.jsonl").read_text()

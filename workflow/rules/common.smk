@@ -55,7 +55,7 @@ try:
         config["decisions"],
         {name: each["labels"] for name, each in config["classifiers"].items()},
     )
-    CLIP_DECISIONS, FRAME_DECISIONS = split_decisions(
+    CLIP_DECISIONS, FRAME_DECISIONS, REGION_DECISIONS = split_decisions(
         DECISIONS, [source.source for source in SOURCES]
     )
 except TesseraError as error:

@@ -25,6 +25,16 @@ GATES["mosaics"] = {
 }
 
 
+def region_decisions_of_shard(wildcards):
+    """Return the decisions on regions in the frames of a shard."""
+    names = {file_name(source.source) for source in SHARDS[wildcards.shard]}
+    return [
+        decision.model_dump()
+        for key, decision in REGION_DECISIONS.items()
+        if key.rpartition("+")[0].rpartition("-")[0] in names
+    ]
+
+
 # One job, because every change reruns all later steps. The store keeps the detections of each source.
 rule pixelate_frames:
     input:
@@ -75,6 +85,7 @@ rule pixelate_frames:
         datasets=fed_by("regions"),
         choose=lookup(dpath="regions/choose", within=config),
         targets=REGION_TARGETS,
+        decisions=region_decisions_of_shard,
         settings=lookup(dpath="mosaics", within=config),
         degradations=lookup(dpath="degradations", within=config),
         min_area=lookup(dpath="annotations/min_area", within=config),

@@ -4,11 +4,13 @@ import sys
 
 from tessera.catalogue import CLIPS, IMAGES, fed_by
 from tessera.core.definitions import code_digest
+from tessera.pipeline.mosaics.choose import CANDIDATES
 
 # What is made here and can be decided on.
 SHOWN_CLIPS = SHARDS if any(each.layout == CLIPS for each in DATASETS.values()) else []
-# The detector whose regions are shown in the sampled frames: the first.
+# The detector whose regions are shown in the sampled frames, the first, and all whose detections can become regions.
 SHOWN_DETECTOR = next(iter(REGION_DETECTORS), None)
+SHOWN_DETECTORS = [name for name in REGION_DETECTORS if name in CANDIDATES]
 SHOWN_REGIONS = (
     SHARDS
     if SHOWN_DETECTOR and not DATASETS.keys().isdisjoint(fed_by("regions"))
@@ -61,8 +63,12 @@ rule gather_review:
         frames=expand("<results>/frames/{shard}/frames.parquet", shard=SHARDS),
         frame_images=expand("<results>/frames/{shard}/images", shard=SHARDS),
         regions=expand(
-            f"<results>/regions/{{shard}}/{SHOWN_DETECTOR}.parquet",
+            "<results>/regions/{shard}/{detector}.parquet",
             shard=SHOWN_REGIONS,
+            detector=SHOWN_DETECTORS,
+        ),
+        verdicts=expand(
+            "<results>/regions/{shard}/detections.jsonl", shard=SHOWN_REGIONS
         ),
         labelled=expand(
             "<results>/selections/{dataset}/ledger.jsonl", dataset=OF_LABELLED_FRAMES
@@ -139,6 +145,7 @@ rule gather_review:
             "tessera.pipeline.review.gather:gather",
             "tessera.pipeline.review.queues.clips:find_clips",
             "tessera.pipeline.review.queues.frames:find_frames",
+            "tessera.pipeline.review.queues.frames:find_regions",
             "tessera.pipeline.review.queues.pairs:find_pairs",
             "tessera.pipeline.review.queues.labels:find_labels",
             "tessera.pipeline.review.queues.asked:find_asked",

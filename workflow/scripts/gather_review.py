@@ -7,7 +7,7 @@ from tessera.core.job import job
 from tessera.pipeline.review.gather import gather
 from tessera.pipeline.review.queues.asked import Answers, find_asked
 from tessera.pipeline.review.queues.clips import ClipFolder, find_clips
-from tessera.pipeline.review.queues.frames import FrameFolder, find_frames
+from tessera.pipeline.review.queues.frames import FrameFolder, find_frames, find_regions
 from tessera.pipeline.review.queues.identities import find_identities
 from tessera.pipeline.review.queues.labels import Checked, find_labels
 from tessera.pipeline.review.queues.pairs import find_pairs
@@ -18,6 +18,15 @@ with job(snakemake) as (inputs, outputs, params):
     measured = {"targets": params.targets, "measured": inputs.measured}
     scenes = with_confidences(settings=params.scenes, part="scenes", **measured)
     choose = with_confidences(settings=params.choose, part="regions.choose", **measured)
+    frames = [
+        FrameFolder(
+            frames=table,
+            images=images,
+            seen={path.stem: path for path in inputs.regions if path.parent == verdicts.parent},
+            verdicts=verdicts,
+        )
+        for table, images, verdicts in zip(inputs.frames, inputs.frame_images, inputs.verdicts, strict=False)
+    ]
     queues = [
         find_clips(
             folders=list(map(ClipFolder, inputs.clips, inputs.clip_scores, inputs.clip_images, inputs.clip_masks)),
@@ -29,11 +38,13 @@ with job(snakemake) as (inputs, outputs, params):
             confidence=scenes["choose"]["confidence"],
         ),
         find_frames(
-            folders=list(map(FrameFolder, inputs.frames, inputs.frame_images, inputs.regions)),
+            folders=frames,
+            detector=params.detector,
             free=params.free,
             selections=inputs.labelled,
             confidence=choose["confidence"].get(params.detector),
         ),
+        find_regions(folders=frames, confidences=choose["confidence"]),
         find_labels(
             checked=dict(
                 zip(params.checked, map(Checked, inputs.errors, inputs.error_pictures, inputs.error_images), strict=True)

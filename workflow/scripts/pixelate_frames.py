@@ -14,6 +14,7 @@ from tessera.pipeline.mosaics.find import find_regions
 from tessera.pipeline.mosaics.masks import import_masks
 from tessera.pipeline.mosaics.samples import pixelate_frames
 from tessera.records.confidence import with_confidences
+from tessera.records.decisions import Decision
 
 with job(snakemake) as (inputs, outputs, params):
     kept = Path(snakemake.output.regions).parent / "kept"
@@ -42,6 +43,7 @@ with job(snakemake) as (inputs, outputs, params):
         settings=RegionSettings(
             **with_confidences(settings=params.choose, part="regions.choose", targets=params.targets, measured=inputs.measured)
         ),
+        decisions={row["key"]: Decision(**row) for row in params.decisions},
         seed=params.seed,
         regions=outputs.regions,
         backgrounds=outputs.backgrounds,

@@ -1,4 +1,4 @@
-"""Decisions of people about single clips, frames and pictures of classifiers, which override all filters."""
+"""Decisions of people about single clips, frames, regions and pictures of classifiers, which override all filters."""
 
 import re
 from collections import Counter
@@ -10,11 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from tessera.core.files import file_name
 from tessera.core.tsv import Day, read_shipped_sheet, refuse
+from tessera.imaging.boxes import Box, overlap
 from tessera.records.log import UNDO, Entry, in_force
 
 DEFAULT = Path("config/decisions.tsv")
 CLIP = re.compile(r"(.+)-(\d+)-(\d+)", re.DOTALL)  # source, first frame and track
 FRAME = re.compile(r"(.+)-(\d+)", re.DOTALL)  # source and index
+REGION = re.compile(r"(.+-\d+)\+(\d+)-(\d+)-(\d+)-(\d+)", re.DOTALL)  # frame, and the edges of its box
+SAME = 0.5  # intersection over union from which on two boxes are those of one region
 KEY = re.compile(r"[\w.%~+-]*", re.ASCII)  # results of `file_name`, joined by +, and numbers
 
 
@@ -23,13 +26,15 @@ class Decision(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    key: str = Field(min_length=1, description="key of a clip, of a frame or of a picture of a classifier")
+    key: str = Field(min_length=1, description="key of a clip, a frame, a region or a picture of a classifier")
     decision: Literal["keep", "drop", "relabel", "negative", "undo"]
     reason: str = Field("", description="why; any text")
     who: str = Field(min_length=1, description="who decided")
     when: Day = Field(description="date in the form 2024-12-31")
     classifier: str = Field(
-        "", validate_default=True, description="classifier that the decision is for; empty: a decision on a clip or a frame"
+        "",
+        validate_default=True,
+        description="classifier that the decision is for; empty: a decision on a clip, a frame or a region",
     )
     label: str = Field("", validate_default=True, description="class or score that a picture gets; of `relabel` alone")
     overrules: str = Field("", description="person whose decision it replaces, because the two disagree")
@@ -109,22 +114,66 @@ def unknown_label(label: str, labels: Sequence[str] | Mapping[str, float] | None
     return "" if is_inside else f"gives scores from {labels['least']:g} to {labels['most']:g}"
 
 
-def split_decisions(decisions: Iterable[Decision], sources: Iterable[str]) -> tuple[dict[str, Decision], dict[str, Decision]]:
-    """Return the decisions on clips and the decisions on frames, by their keys.
+class Decided(NamedTuple):
+    """Decisions that are not on pictures of classifiers, by their keys."""
 
-    A decision is on a frame if its key is the key of a frame of one of the `sources`, or if it is `negative`. Those that name a
-    classifier are neither.
+    clips: dict[str, Decision]
+    frames: dict[str, Decision]
+    regions: dict[str, Decision]
+
+
+def split_decisions(decisions: Iterable[Decision], sources: Iterable[str]) -> Decided:
+    """Return the decisions on clips, on frames and on regions in frames. Those that name a classifier are none of them.
+
+    A decision is on a frame if its key is the key of a frame of one of the `sources`, or if it is `negative`. It is on a region
+    if its key is the key of a region in such a frame, see `region_key`.
     """
     known = {file_name(source) for source in sources}
-    clips: dict[str, Decision] = {}
-    frames: dict[str, Decision] = {}
+    found = Decided({}, {}, {})
     for decision in decisions:
         if decision.classifier:
             continue
-        frame = FRAME.fullmatch(decision.key)
-        is_on_frame = decision.decision == "negative" or (frame and frame[1] in known)
-        (frames if is_on_frame else clips)[decision.key] = decision
-    return clips, frames
+        region = REGION.fullmatch(decision.key)
+        frame = FRAME.fullmatch(region[1] if region else decision.key)
+        if decision.decision == "negative":
+            found.frames[decision.key] = decision
+        elif frame and frame[1] in known:
+            (found.regions if region else found.frames)[decision.key] = decision
+        else:
+            found.clips[decision.key] = decision
+    return found
+
+
+def region_key(frame: str, box: Box) -> str:
+    """Return the key of a region in the frame with the key `frame`: the edges of its box follow, in whole pixels."""
+    return f"{frame}+" + "-".join(str(max(0, round(edge))) for edge in box)
+
+
+def find_regions(
+    decisions: Mapping[str, Decision], boxes: Mapping[str, tuple[str, Box]]
+) -> tuple[dict[str, Decision], list[str]]:
+    """Return the decisions by the keys of the detections that they are on, and the keys of those that are on none.
+
+    `boxes`: the key of the frame and the box of each detection, by its key. A detector that was trained again sees other boxes.
+    So a decision goes to the detection in its frame that covers its box best, if the intersection over union is `SAME` or more.
+    Each detection gets one decision, the best pairs first.
+    """
+    of_frame: dict[str, list[tuple[str, Box]]] = {}
+    for key, (frame, box) in boxes.items():
+        of_frame.setdefault(frame, []).append((key, box))
+    pairs = []
+    for key in decisions:
+        region = REGION.fullmatch(key)
+        assert region
+        x0, y0, x1, y1 = map(float, region.groups()[1:])
+        pairs += [(-overlap(box, (x0, y0, x1, y1)), key, other) for other, box in of_frame.get(region[1], ())]
+    found: dict[str, Decision] = {}
+    lost = set(decisions)
+    for value, key, other in sorted(pairs):
+        if -value >= SAME and key in lost and other not in found:
+            found[other] = decisions[key]
+            lost.remove(key)
+    return found, sorted(lost)
 
 
 def find_clips(decisions: Mapping[str, Decision], clips: Mapping[str, Place]) -> tuple[dict[str, Decision], dict[str, str]]:

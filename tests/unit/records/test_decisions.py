@@ -8,8 +8,17 @@ from hypothesis import strategies as st
 
 from tessera.core.errors import TesseraError
 from tessera.core.files import file_name
+from tessera.imaging.boxes import Box
 from tessera.records import decisions as module
-from tessera.records.decisions import Decision, Place, find_clips, read_decisions, split_decisions
+from tessera.records.decisions import (
+    Decision,
+    Place,
+    find_clips,
+    find_regions,
+    read_decisions,
+    region_key,
+    split_decisions,
+)
 
 HEADER = "key\tdecision\treason\twho\twhen\n"
 ROOT = Path(__file__).parents[3]
@@ -97,7 +106,7 @@ def test_labels_of_pictures_are_checked_against_the_classes_and_ranges_of_their_
     # The same picture may feed two classifiers, and one that is not made now is no fault.
     good = read("a relabel blur,soft", "a relabel noise,2.5", "b keep blur,", "c drop blur,", "d relabel gone,x")
     assert [(each.classifier, each.label) for each in good][:2] == [("blur", "soft"), ("noise", "2.5")]
-    assert split_decisions(good, ["a"]) == ({}, {})
+    assert split_decisions(good, ["a"]) == ({}, {}, {})
     with pytest.raises(TesseraError) as told:
         read(
             *["a relabel blur,dark", "b relabel noise,11", "c relabel noise,nan", "d relabel blur,", "e relabel ,soft"],
@@ -180,13 +189,37 @@ def test_two_decisions_never_go_to_the_same_clip() -> None:
     assert set(lost) == {"a-0000090-1", "a-0000110-1"}
 
 
-def test_decisions_on_clips_and_on_frames_are_distinguished() -> None:
+def test_decisions_on_clips_frames_and_regions_are_distinguished() -> None:
     on_clips = ["a-0000100-1", "x-0000001-2", "nonsense", "gone-0000007", "c-0000001-0000002-1"]
     # The name of a source may look like the key of a frame.
     on_frames = ["a-0000100", "a%20b-0000007", "c-0000001-0000007"]
-    decisions = said(*on_clips, *on_frames).values()
-    clips, frames = split_decisions(decisions, ["a", "a b", "c-0000001"])
-    assert (list(clips), list(frames)) == (on_clips, on_frames)
+    on_regions = ["a-0000100+1-2-30-40", region_key("c-0000001-0000007", (-0.4, 1.6, 9.0, 12.0))]
+    assert on_regions[1] == "c-0000001-0000007+0-2-9-12"
+    decisions = said(*on_clips, *on_frames, *on_regions).values()
+    found = split_decisions(decisions, ["a", "a b", "c-0000001"])
+    assert list(map(list, found)) == [on_clips, on_frames, on_regions]
+
+
+boxes = st.tuples(*[st.integers(0, 60)] * 2, *[st.integers(1, 40)] * 2).map(lambda b: (b[0], b[1], b[0] + b[2], b[1] + b[3]))
+
+
+@given(st.lists(boxes, max_size=5, unique=True), st.lists(boxes, max_size=5, unique=True))
+def test_a_decision_on_a_region_goes_to_the_one_detection_that_is_most_the_same(decided: list[Box], seen: list[Box]) -> None:
+    decisions = said(*(region_key("a-1", box) for box in decided))
+    found, lost = find_regions(decisions, {str(number): ("a-1", box) for number, box in enumerate(seen)})
+    assert len(found) + len(lost) == len(decisions) and {each.key for each in found.values()} | set(lost) == set(decisions)
+    pixels = [{(x, y) for x in range(x0, x1) for y in range(y0, y1)} for x0, y0, x1, y1 in [*decided, *seen]]
+    for place, box in enumerate(decided):
+        alike = [len(pixels[place] & other) / len(pixels[place] | other) for other in pixels[len(decided) :]]
+        key = region_key("a-1", box)
+        if key in lost:
+            assert all(value < 0.5 or str(number) in found for number, value in enumerate(alike))
+        else:
+            taken = next(number for number, each in found.items() if each.key == key)
+            assert alike[int(taken)] >= 0.5
+    # A detection that is exactly where it was keeps its decision, and in no other frame is anything found.
+    assert all(found[str(seen.index(box))].key == region_key("a-1", box) for box in decided if box in seen)
+    assert find_regions(decisions, {"0": ("a-2", (0, 0, 9, 9))})[0] == {}
 
 
 def test_the_order_of_the_table_does_not_matter() -> None:

@@ -11,14 +11,16 @@ import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 
 from tessera.core.errors import Dropped, Failed
-from tessera.core.job import progress
+from tessera.core.job import progress, tell
 from tessera.core.ledger import Ledger, read_ledger
 from tessera.core.seeds import generator
 from tessera.core.settings import Settings
 from tessera.imaging.boxes import Box, mask_box
 from tessera.imaging.masks import decode_rle, grow, growth_step
 from tessera.records.confidence import ConfidenceTarget
+from tessera.records.decisions import Decision, find_regions
 
+CANDIDATES = ("nsfw", "face", "head")  # detectors whose detections can become regions
 SMOOTH = 11  # pixels, side of the window of the majority filter for masks
 SPECK = 0.02  # fraction of the area of a region; smaller pieces of it are removed
 
@@ -102,6 +104,7 @@ def choose_regions(
     tables: Sequence[Path],
     ledgers: Sequence[Path],
     settings: RegionSettings,
+    decisions: Mapping[str, Decision],
     seed: int,
     regions: Path,
     backgrounds: Path,
@@ -113,11 +116,12 @@ def choose_regions(
     `frames`: `tables.Frames`. `tables`, `ledgers`: for each of `detectors`, its detections (`tables.Annotations`) and its
     ledger of frames. `regions` gets `tables.Annotations`, with masks of the size of the frame and the labels `nsfw`, `face` or
     `head`, in the order in which they were chosen. `backgrounds` gets `tables.Frames`; in these, no detector found anything at
-    any confidence.
+    any confidence. `decisions`: of people on regions, see `records.decisions.find_regions`.
 
     `ledger` gets one row per frame. Frames with a region are ok, and so are those with the reason `background`. A frame is
     dropped if it `already carries a mosaic`, if it has detections but `no region` was chosen, or if a detector dropped it.
-    `detections` gets one row per detection. It is ok if the detection counts: as a region, or as an obstacle to one.
+    `detections` gets one row per detection. It is ok if the detection counts: as a region, or as an obstacle to one. Decisions
+    that match no detection are rows too.
     """
     import polars as pl
 
@@ -134,6 +138,9 @@ def choose_regions(
             name = f"{row['key']}#{detector}-{row['number']}"
             box = row["x0"], row["y0"], row["x1"], row["y1"]
             seen.setdefault(row["key"], []).append(Detection(name, detector, row["score"], box, row["rle"]))
+    candidates = {d.key: (key, d.box) for key, own in seen.items() for d in own if d.detector in CANDIDATES}
+    decided, lost = find_regions(decisions, candidates)
+    kept, refused = ({key for key, word in decided.items() if word.decision == said} for said in ("keep", "drop"))
     sampled = read_table(frames, Frames)
     chosen: list[dict[str, Any]] = []
     empty: list[str] = []
@@ -143,10 +150,10 @@ def choose_regions(
             verdicts: dict[str, Verdict] = {}
             with book.item(key) as note:
                 _check_looked_at(key, looked)
-                verdicts = judge(key, own, frame["height"], frame["width"], detectors, settings, seed)
+                verdicts = judge(key, own, frame["height"], frame["width"], detectors, settings, seed, kept, refused)
                 if any(d.detector == "mosaic" and not verdicts[d.key].reason for d in own):
                     raise Dropped("already carries a mosaic")
-                picked = [(d, mask) for d in _in_turn(own) if (mask := verdicts[d.key].mask) is not None]
+                picked = [(d, mask) for d in _in_turn(own, kept) if (mask := verdicts[d.key].mask) is not None]
                 if own and not picked:
                     counts = Counter(f"{d.detector} {verdicts[d.key].reason or 'counts'}" for d in own)
                     raise Dropped("no region", ", ".join(f"{what}: {count}" for what, count in sorted(counts.items())))
@@ -156,7 +163,12 @@ def choose_regions(
                 chosen += annotation_rows(key, [Annotation.of_mask(d.detector, mask, score=d.score) for d, mask in picked])
             for detection in own:
                 reason = verdicts.get(detection.key, Verdict("frame left out")).reason
-                details.row(detection.key, "dropped" if reason else "ok", reason)
+                remark = "kept by decision" if detection.key in kept else ""
+                detail = str(decided.get(detection.key, ""))
+                details.row(detection.key, "dropped" if reason else "ok", reason or remark, detail)
+        for key in lost:
+            tell(f"decision on {key!r}: nothing is found there any more; remove the decision, or correct its key")
+            details.row(key, "dropped", "decision on no region", str(decisions[key]))
     write_table(pl.DataFrame(chosen, schema=types(Annotations)), Annotations, regions)
     write_table(sampled.filter(pl.col("key").is_in(empty)), Frames, backgrounds)
 
@@ -169,6 +181,8 @@ def judge(
     detectors: Collection[str],
     settings: RegionSettings,
     seed: int,
+    kept: Collection[str] = (),
+    refused: Collection[str] = (),
 ) -> dict[str, Verdict]:
     """Return the decision on each of the `detections` in the frame `key` of `height` by `width` pixels, by their keys.
 
@@ -182,13 +196,18 @@ def judge(
     - the frame shows a mosaic.
 
     Thresholds and draws are those of Lada 0.11. Lada compares boxes instead of masks, and keeps the last of those that overlap.
+    `kept`, `refused`: keys of detections that people decided on. One that is refused counts nowhere. One that is kept is judged
+    before the others, and only another one that is kept, or a mosaic in the frame, prevents a region there.
+
     `detectors`: the detectors that ran. If both face and head did, a draw decides which of them a frame uses. Draws depend on
     `seed`.
     """
     verdicts = {detection.key: Verdict("below the confidence") for detection in detections}
-    sure = [each for each in _in_turn(detections) if each.score >= getattr(settings.confidence, each.detector)]
+    verdicts |= {detection.key: Verdict("dropped by decision") for detection in detections if detection.key in refused}
+    detections = [detection for detection in _in_turn(detections, kept) if detection.key not in refused]
+    sure = [each for each in detections if each.key in kept or each.score >= getattr(settings.confidence, each.detector)]
     verdicts |= {detection.key: Verdict("") for detection in sure}
-    candidates = [detection for detection in sure if detection.detector in ("nsfw", "face", "head")]
+    candidates = [detection for detection in sure if detection.detector in CANDIDATES]
     if any(detection.detector == "mosaic" for detection in sure):
         return verdicts | {detection.key: Verdict("frame left out") for detection in candidates}
     marks = np.zeros((height, width), np.uint8)
@@ -210,22 +229,20 @@ def judge(
         other = "face" if generator(seed, "regions", key).random() < settings.heads else "head"
     taken = np.zeros_like(marks)
     for detection in candidates:
-        if detection.detector == other:
-            verdicts[detection.key] = Verdict("other kind drawn")
-            continue
         mask = _shape(detection, height, width, settings, generator(seed, "regions", detection.key))
         x0, y0, x1, y1 = mask_box(mask)
-        if min(x1 - x0, y1 - y0) < getattr(settings.min_side, detection.detector):
-            verdicts[detection.key] = Verdict("too small")
-        elif (mask & marks).any():
-            verdicts[detection.key] = Verdict("overlaps a watermark")
-        elif detection.detector != "nsfw" and (mask & nsfw).any():
-            verdicts[detection.key] = Verdict("overlaps nsfw")
-        elif (mask & taken).any():
-            verdicts[detection.key] = Verdict("overlaps a surer region")
-        else:
+        faults = {
+            "other kind drawn": detection.detector == other,
+            "too small": min(x1 - x0, y1 - y0) < getattr(settings.min_side, detection.detector),
+            "overlaps a watermark": (mask & marks).any(),
+            "overlaps nsfw": detection.detector != "nsfw" and (mask & nsfw).any(),
+        }
+        reason = "" if detection.key in kept else next((fault for fault, applies in faults.items() if applies), "")
+        # A mask without a pixel is no region, whoever keeps it.
+        reason = reason or ("overlaps a surer region" if (mask & taken).any() else "" if mask.any() else "too small")
+        verdicts[detection.key] = Verdict(reason) if reason else Verdict("", mask)
+        if not reason:
             taken |= mask
-            verdicts[detection.key] = Verdict("", mask)
     return verdicts
 
 
@@ -276,8 +293,8 @@ def _shape(detection: Detection, height: int, width: int, settings: RegionSettin
     return refine(mask, draws.choice(settings.extension) * step)
 
 
-def _in_turn(detections: Sequence[Detection]) -> list[Detection]:
-    return sorted(detections, key=lambda detection: (detection.detector != "nsfw", -detection.score, detection.key))
+def _in_turn(detections: Sequence[Detection], kept: Collection[str]) -> list[Detection]:
+    return sorted(detections, key=lambda each: (each.key not in kept, each.detector != "nsfw", -each.score, each.key))
 
 
 def _check_looked_at(key: str, looked: Mapping[str, Mapping[str, Mapping[str, str]]]) -> None:

@@ -19,12 +19,11 @@ from tessera.core.provenance import sha256_file
 from tessera.core.settings import Settings
 from tessera.imaging.footage import read_footage
 from tessera.imaging.images import write_image
-from tessera.imaging.masks import decode_rle
-from tessera.imaging.polygons import Part, Ring, trace
 from tessera.records.annotation.formats.label_studio import Prediction, labelling_config, local_address, write_task
 from tessera.records.annotation.formats.labelme import write_labelme
 from tessera.records.annotation.label_files import CHECKSUMS, LABEL_SUFFIX, is_unsaved, labelled_frames
-from tessera.records.annotation.model import Annotation, ImageAnnotations
+from tessera.records.annotation.model import ImageAnnotations
+from tessera.records.annotation.predictions import outlined
 
 if TYPE_CHECKING:
     import polars as pl
@@ -337,28 +336,5 @@ def _proposals(source: dict[str, Any], frames: "pl.DataFrame", regions: "pl.Data
     of_key = {str(key): rows.to_dicts() for (key,), rows in regions.group_by("key", maintain_order=True)}
     footage = read_footage(Path(source["path"]), source["kind"], frames["index"].to_list())
     for row, frame in zip(frames.iter_rows(named=True), footage, strict=True):
-        annotations = tuple(_annotation(region, row, simplify) for region in of_key.get(row["key"], ()))
+        annotations = tuple(outlined(region, row["width"], row["height"], simplify) for region in of_key.get(row["key"], ()))
         yield Proposal(frame.image(), ImageAnnotations(row["key"], row["width"], row["height"], annotations))
-
-
-def _annotation(region: dict[str, Any], frame: dict[str, Any], simplify: float) -> Annotation:
-    """Return a predicted region with simplified polygons, or its bounding box if it has none."""
-    mask = None if region["rle"] is None else decode_rle(region["rle"], frame["height"], frame["width"])
-    parts = [] if mask is None else [simpler for part in trace(mask) if (simpler := _simplified(part, simplify))]
-    if parts:
-        return Annotation.of_parts(region["label"], tuple(parts), score=region["score"])
-    return Annotation(
-        region["label"], None, None, (region["x0"], region["y0"], region["x1"], region["y1"]), score=region["score"]
-    )
-
-
-def _simplified(part: Part, distance: float) -> Part | None:
-    """Return `part` with fewer vertices, moved by at most `distance` pixels; None if fewer than 3 vertices are left."""
-    outer, *holes = (_simplify(ring, distance) for ring in (part.outer, *part.holes))
-    return Part(outer, tuple(hole for hole in holes if len(hole) > 2)) if len(outer) > 2 else None
-
-
-def _simplify(ring: Ring, distance: float) -> Ring:
-    import cv2
-
-    return cv2.approxPolyDP(ring.astype(np.float32).reshape(-1, 1, 2), distance, closed=True).reshape(-1, 2).astype(np.float64)

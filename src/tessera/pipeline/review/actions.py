@@ -5,9 +5,11 @@ from datetime import date
 from typing import Any, Literal, NamedTuple
 
 from tessera.records.log import UNDO
-from tessera.records.tables.review import ASKED, CLIPS, FALSE_POSITIVES, FRAMES, IDENTITIES, LABELS, PAIRS
+from tessera.records.tables.review import ASKED, CLIPS, FALSE_POSITIVES, FRAMES, IDENTITIES, LABELS, PAIRS, REGIONS
 
 DIGITS = "123456789"  # keys of the classes of a classifier
+ACCEPT = "accept"  # makes a label of the marked regions; in the table, it is a decision to keep the frame
+LABELLED = "labelled as shown"  # the reason of that decision
 
 
 class Action(NamedTuple):
@@ -17,14 +19,16 @@ class Action(NamedTuple):
     key: str  # of the keyboard
     text: str
     label: str = ""  # class that a picture gets
-    asks: Literal["", "label", "to"] = ""  # what the person types: a score, or the name of an identity
+    # What the person types, a score or the name of an identity, or marks: the numbers of regions.
+    asks: Literal["", "label", "to", "regions"] = ""
 
 
 KEEP, DROP = Action("keep", "k", "keep"), Action("drop", "d", "leave out")
 NEGATIVE = Action("negative", "n", "shows none: a negative")
 ACTIONS: Mapping[str, Sequence[Action]] = {
     CLIPS: (KEEP, DROP),
-    FRAMES: (KEEP, DROP, NEGATIVE),
+    FRAMES: (Action(ACCEPT, "a", "the marked regions are its label", asks="regions"), KEEP, DROP, NEGATIVE),
+    REGIONS: (KEEP._replace(text="is a region"), DROP._replace(text="is none: no mosaic here")),
     FALSE_POSITIVES: (NEGATIVE, KEEP._replace(text="it is right"), DROP),
     PAIRS: (KEEP._replace(text="keep both"), DROP),
     LABELS: (KEEP._replace(text="the label is right"), DROP),
@@ -38,9 +42,12 @@ ACTIONS: Mapping[str, Sequence[Action]] = {
 }
 
 
-def actions_of(queue: str, labels: Sequence[str] | Mapping[str, float] | None) -> list[Action]:
-    """Return what can be decided in `queue`. `labels`: classes of the classifier, or the range of its scores, or None."""
-    found = list(ACTIONS[queue])
+def actions_of(queue: str, labels: Sequence[str] | Mapping[str, float] | None, *, may_label: bool) -> list[Action]:
+    """Return what can be decided in `queue`. `labels`: classes of the classifier, or the range of its scores, or None.
+
+    `may_label`: whether there is a folder for the labels of frames.
+    """
+    found = [each for each in ACTIONS[queue] if may_label or each.name != ACCEPT]
     if queue in {LABELS, ASKED} and labels is not None:
         if isinstance(labels, Mapping):
             found.append(Action("relabel", "r", f"its score is … ({labels['least']:g} to {labels['most']:g})", asks="label"))
@@ -66,8 +73,9 @@ def row_of(item: Mapping[str, Any], action: str, given: str, reason: str, who: s
     if log_of(item["queue"]) == "identities":
         row = {"target": target_of(item, action), "action": action, "to": given, "by": who, "date": today, "note": reason}
     else:
-        row = {"key": item["key"], "decision": action, "reason": reason, "who": who, "when": today}
-        row |= {"classifier": item["classifier"], "label": given}
+        said = {"decision": "keep", "reason": LABELLED} if action == ACCEPT else {"decision": action, "reason": reason}
+        row = {"key": item["key"], **said, "who": who, "when": today, "classifier": item["classifier"]}
+        row["label"] = given if action == "relabel" else ""
     return {**row, "overrules": overrules}
 
 

@@ -14,7 +14,12 @@ from tessera.records.tables.review import QUEUES, ReviewItems
 from tessera.records.tables.splits import SourceSplits
 from tessera.records.tables.table import read_table, types, write_table
 
-USUAL: Mapping[pl.DataType, Any] = {pl.String(): "", pl.List(pl.String): [], pl.List(pl.List(pl.Float64)): []}
+USUAL: Mapping[pl.DataType, Any] = {
+    pl.String(): "",
+    pl.List(pl.String): [],
+    pl.List(pl.Boolean): [],
+    pl.List(pl.List(pl.Float64)): [],
+}
 
 
 def gather(

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tessera.core.messages import counted
-from tessera.records.tables.review import CLIPS
+from tessera.pipeline.review.actions import LABELLED
+from tessera.records.tables.review import CLIPS, REGIONS
 
-UNITS = {CLIPS: "clips"}
+UNITS = {CLIPS: "clips", REGIONS: "regions"}
 OF_IDENTITIES = {
     "move": ("moved to another identity", "crops"),
     "reject": ("rejected", "crops"),
@@ -31,6 +32,8 @@ def plan(decided: Iterable[tuple[Mapping[str, Any], Mapping[str, str]]]) -> list
             what = "left out of the datasets", unit
         elif action == "keep" and item["state"] == "dropped":
             what = "back in the datasets", unit
+        elif row.get("reason") == LABELLED and not item["state"]:
+            what = LABELLED, unit
         elif action == "relabel" and row["label"] != item["label"]:
             what = "with another label" if item["label"] else "labelled", unit
         elif action == "negative":

@@ -7,7 +7,8 @@ if they let a name of theirs point here.
 
 import errno
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from http import HTTPStatus
 from math import isnan, nan
 from pathlib import Path
@@ -23,10 +24,10 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tessera.core.errors import TesseraError
-from tessera.pipeline.review.actions import actions_of, log_of, row_of, target_of, undo_of
+from tessera.pipeline.review.actions import ACCEPT, Action, actions_of, log_of, row_of, target_of, undo_of
 from tessera.pipeline.review.items import FILTERS, Items
+from tessera.pipeline.review.labelling import accept, export_to_label_studio, open_in_labelme, take_back
 from tessera.pipeline.review.media import NotShown, Proxies, inside, picture_type
-from tessera.pipeline.review.opening import export_to_label_studio, open_in_labelme
 from tessera.pipeline.review.plan import plan
 from tessera.pipeline.review.tables import Conflict, DecisionTable
 from tessera.records import decisions, identities
@@ -56,6 +57,19 @@ class Refused(Exception):
     def __init__(self, status: HTTPStatus, **content: Any) -> None:
         super().__init__(str(content))
         self.status, self.content = status, content
+
+
+@contextmanager
+def refusing(start: str, status: HTTPStatus) -> Iterator[None]:
+    """Refuse the request with `status` and a text that begins with `start` if the block fails in a way that a user can fix."""
+    try:
+        yield
+    except (NotShown, TesseraError) as error:
+        raise Refused(status, error=f"{start}: {error}") from None
+    except OSError as error:
+        is_full = error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+        status = HTTPStatus.INSUFFICIENT_STORAGE if is_full else HTTPStatus.LOCKED
+        raise Refused(status, error=f"{start}: {error.strerror}. Fix this, then try again.") from None
 
 
 class Guard:
@@ -153,6 +167,16 @@ class Review:
         """Return the classes of a classifier, or the range of its scores; None if there is no such classifier."""
         return self.items.page["classifiers"].get(classifier)
 
+    def actions(self, queue: str, classifier: str) -> list[Action]:
+        """Return what can be decided about the items of `queue` that are about the `classifier`."""
+        return actions_of(queue, self.labels(classifier), may_label=self.label_folder is not None)
+
+    @property
+    def label_folder(self) -> Path | None:
+        """The folder with the labels of frames; None if the settings name none."""
+        folder = self.items.page["labels"]
+        return Path(folder) if folder else None
+
     def shown(self, item: Mapping[str, Any]) -> dict[str, Any]:
         """Return what the page needs to know of `item`."""
         paths = ("picture", "clip", "mask", "beside")
@@ -168,7 +192,7 @@ class Review:
         queues = self.items.queues()
         for queue in queues:
             own = self.items.frame.filter(pl.col("queue") == queue["name"])["classifier"].unique().to_list()
-            queue["actions"] = {name: [each._asdict() for each in actions_of(queue["name"], self.labels(name))] for name in own}
+            queue["actions"] = {name: [each._asdict() for each in self.actions(queue["name"], name)] for name in own}
         faults = [table.fault for table in self.tables.values() if table.fault]
         return {"version": self.items.version, "who": self.who, "queues": queues, "faults": faults}
 
@@ -198,15 +222,33 @@ class Review:
         """Write the decision `given` and return the item. Raises `Refused`."""
         item = self.item(given)
         name, value = given.get("action"), str(given.get("value", ""))
-        labels = self.labels(item["classifier"])
-        fits = [each for each in actions_of(item["queue"], labels) if each.name == name and (each.asks or each.label == value)]
+        possible = self.actions(item["queue"], item["classifier"])
+        fits = [each for each in possible if each.name == name and (each.asks or each.label == value)]
         if not fits or not target_of(item, fits[0].name):
             raise Refused(HTTPStatus.BAD_REQUEST, error=f"{name!r} cannot be decided about this item.")
-        if fits[0].asks == "label" and (fault := decisions.unknown_label(value, labels)):
+        if fits[0].asks == "label" and (fault := decisions.unknown_label(value, self.labels(item["classifier"]))):
             raise Refused(HTTPStatus.BAD_REQUEST, error=f"{item['classifier']} {fault}.")
         row = row_of(item, str(name), value, str(given.get("reason", "")), self.who, str(given.get("overrules", "")))
-        self._append(item, row)
+        if name == ACCEPT:
+            self._label(item, value)
+        try:
+            self._append(item, row)
+        except Refused:
+            if name == ACCEPT:
+                self._take_back_label(item)
+            raise
         return self.shown(item)
+
+    def _label(self, item: Mapping[str, Any], value: str) -> None:
+        numbers = [int(number) for number in value.split(",") if number.isdecimal()]
+        assert self.label_folder is not None
+        with refusing("Not saved", HTTPStatus.CONFLICT):
+            accept(item, numbers, self.results, self.label_folder)
+
+    def _take_back_label(self, item: Mapping[str, Any]) -> None:
+        if self.label_folder is not None and item["outlines"]:
+            with refusing("The label is still there", HTTPStatus.LOCKED):
+                take_back(item, self.label_folder)
 
     def undo(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Take back the last decision of this person about an item, and return the item. Raises `Refused`."""
@@ -215,19 +257,15 @@ class Review:
         if not own:
             raise Refused(HTTPStatus.CONFLICT, error=f"{self.who} decided nothing about it.", others=self.decided(item))
         self._append(item, undo_of(own[0]), is_undo=True)
+        self._take_back_label(item)
         return self.shown(item)
 
     def _append(self, item: Mapping[str, Any], row: Mapping[str, str], *, is_undo: bool = False) -> None:
         try:
-            self.tables[log_of(item["queue"])].append(row, is_undo=is_undo)
+            with refusing("Not saved", HTTPStatus.LOCKED):
+                self.tables[log_of(item["queue"])].append(row, is_undo=is_undo)
         except Conflict as conflict:
             raise Refused(HTTPStatus.CONFLICT, error="Somebody else decided otherwise.", others=conflict.others) from None
-        except TesseraError as error:
-            raise Refused(HTTPStatus.LOCKED, error=f"Not saved: {error}") from None
-        except OSError as error:
-            full = error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-            status = HTTPStatus.INSUFFICIENT_STORAGE if full else HTTPStatus.LOCKED
-            raise Refused(status, error=f"Not saved: {error.strerror}. Fix this, then decide again.") from None
 
     def planned(self) -> list[str]:
         """Return what the next run will do with the decisions."""
@@ -238,32 +276,25 @@ class Review:
     def open(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Open an item in labelme, or export it to Label Studio, and return what happened. Raises `Refused`."""
         item = self.item(given)
-        labels = self.items.page["labels"]
         if not item["picture"]:
             raise Refused(HTTPStatus.BAD_REQUEST, error="A clip cannot be opened there; its frames can.")
-        try:
-            if given.get("how") == "labelme":
-                return {"told": open_in_labelme(item, self.results, Path(labels) if labels else None)}
-            return {"told": export_to_label_studio(item, self.results, self.items.folder / "label_studio")}
-        except (NotShown, TesseraError) as error:
-            raise Refused(HTTPStatus.FAILED_DEPENDENCY, error=str(error)) from None
-        except OSError as error:
-            raise Refused(HTTPStatus.INSUFFICIENT_STORAGE, error=f"{item['key']}: {error.strerror}") from None
+        with refusing("Not opened", HTTPStatus.FAILED_DEPENDENCY):
+            if given.get("how") != "labelme":
+                return {"told": export_to_label_studio(item, self.results, self.items.folder / "label_studio")}
+            if self.label_folder is None:
+                raise TesseraError("`annotations.frame_labels` names no folder for labels; set it, and run the workflow again")
+            return {"told": open_in_labelme(item, self.results, self.label_folder)}
 
     def file(self, version: str, number: int, what: str) -> tuple[Path, str]:
         """Return the file and the content type of what the page shows of an item. Raises `Refused`."""
         item = self.item({"version": version, "id": number})
-        try:
+        with refusing("Not shown", HTTPStatus.NOT_FOUND):
             if what in {"picture", "beside"} and item[what]:
                 path = inside(item[what], self.results)
                 return path, picture_type(path)
             if what in {"clip", "outlined"} and item["clip"]:
                 mask = inside(item["mask"], self.results) if what == "outlined" and item["mask"] else None
                 return self.proxies.of(inside(item["clip"], self.results), mask), "video/mp4"
-        except NotShown as error:
-            raise Refused(HTTPStatus.NOT_FOUND, error=str(error)) from None
-        except OSError as error:
-            raise Refused(HTTPStatus.INSUFFICIENT_STORAGE, error=f"{item['key']}: {error.strerror}") from None
         raise Refused(HTTPStatus.NOT_FOUND, error="The item has no such file.")
 
 

@@ -1,6 +1,6 @@
-"""Run a detector on frames, with its detections as rows of the annotation tables."""
+"""Run a detector on frames, with its detections as rows of the annotation tables, and outline detections for people."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import tee
 from typing import Any
 
@@ -8,7 +8,8 @@ import numpy as np
 
 from tessera.core.ledger import Ledger
 from tessera.imaging.detection.detector import Detector, Region
-from tessera.imaging.masks import encode_rle
+from tessera.imaging.masks import decode_rle, encode_rle
+from tessera.imaging.polygons import Part, Ring, trace
 from tessera.records.annotation.model import Annotation
 
 
@@ -32,3 +33,29 @@ def _annotation(region: Region) -> Annotation:
     x0, y0, x1, y1 = (round(edge, 2) for edge in region.box)
     rle = None if region.mask is None else encode_rle(region.mask)
     return Annotation(region.label, None, rle, (x0, y0, x1, y1), score=round(region.score, 4))
+
+
+def outlined(region: Mapping[str, Any], width: int, height: int, simplify: float) -> Annotation:
+    """Return the detection `region`, a row of `tables.Annotations`, in an image of `width` by `height` pixels, with polygons.
+
+    Vertices are left out if the outline moves by at most `simplify` pixels. A detection without a mask becomes its box.
+    """
+    mask = None if region["rle"] is None else decode_rle(region["rle"], height, width)
+    parts = [] if mask is None else [simpler for part in trace(mask) if (simpler := _simplified(part, simplify))]
+    if parts:
+        return Annotation.of_parts(region["label"], tuple(parts), score=region["score"])
+    return Annotation(
+        region["label"], None, None, (region["x0"], region["y0"], region["x1"], region["y1"]), score=region["score"]
+    )
+
+
+def _simplified(part: Part, distance: float) -> Part | None:
+    """Return `part` with fewer vertices, moved by at most `distance` pixels; None if fewer than 3 vertices are left."""
+    outer, *holes = (_simplify(ring, distance) for ring in (part.outer, *part.holes))
+    return Part(outer, tuple(hole for hole in holes if len(hole) > 2)) if len(outer) > 2 else None
+
+
+def _simplify(ring: Ring, distance: float) -> Ring:
+    import cv2
+
+    return cv2.approxPolyDP(ring.astype(np.float32).reshape(-1, 1, 2), distance, closed=True).reshape(-1, 2).astype(np.float64)

@@ -5,16 +5,16 @@ import polars as pl
 
 from tessera.records.tables.table import Table
 
-CLIPS, FRAMES, FALSE_POSITIVES = "clips", "frames", "false positives"
+CLIPS, FRAMES, REGIONS, FALSE_POSITIVES = "clips", "frames", "regions", "false positives"
 PAIRS, LABELS, ASKED, IDENTITIES = "near-duplicates", "labels", "asked", "identities"
-QUEUES = (CLIPS, FRAMES, FALSE_POSITIVES, PAIRS, LABELS, ASKED, IDENTITIES)
+QUEUES = (CLIPS, FRAMES, REGIONS, FALSE_POSITIVES, PAIRS, LABELS, ASKED, IDENTITIES)
 
 
 class ReviewItems(Table):
     """What can be decided: by queue, and in it those items first whose decision is worth most."""
 
     queue: pl.String = pa.Field(isin=QUEUES, description="queue that the item is in")
-    key: pl.String = pa.Field(description="key of the clip, the frame, the picture or the crop")
+    key: pl.String = pa.Field(description="key of the clip, the frame, the region, the picture or the crop")
     classifier: pl.String = pa.Field(description="classifier that the decision is for; empty: none")
     source: pl.String = pa.Field(description="id from the manifest, or of a set of images that the settings name")
     split: pl.String = pa.Field(isin=["train", "val", "test", ""], description="its split; empty: none")
@@ -34,6 +34,10 @@ class ReviewItems(Table):
         description="x0, y0, x1, y1 of each region, as fractions of the sides of the picture"
     )
     box_texts: pl.List(pl.String) = pa.Field(description="label and confidence of each region")  # type: ignore[valid-type]
+    box_counts: pl.List(pl.Boolean) = pa.Field(  # type: ignore[valid-type]
+        description="whether the confidence of each region reaches the limit"
+    )
+    outlines: pl.String = pa.Field(description="path of the table with the outlines of the regions; empty: none")
 
     class Config(Table.Config):
         unique = ("queue", "key", "classifier")

@@ -53,16 +53,28 @@ def read_quickly(path: Path, schema: type[Table]) -> pl.DataFrame:
     Raises `TesseraError` if these are not as in `schema`.
     """
     with _checked(path, schema):
-        frame = pl.read_parquet(path)
-        if dict(frame.schema) != types(schema):
-            raise pl.exceptions.SchemaError("its columns differ")
-        return frame
+        return _typed(pl.read_parquet(path), schema)
+
+
+def read_rows(path: Path, schema: type[Table], key: str) -> pl.DataFrame:
+    """Return the rows with this `key` of the table at `path`, without reading all others into memory.
+
+    Raises `TesseraError` if its columns are not as in `schema`.
+    """
+    with _checked(path, schema):
+        return _typed(pl.scan_parquet(path).filter(pl.col("key") == key).collect(), schema)
 
 
 def read_columns(path: Path, schema: type[Table]) -> pl.DataFrame:
     """Return the columns in `schema` of the table at `path`. Raises `TesseraError` if they violate `schema`."""
     with _checked(path, schema):
         return _validated(pl.read_parquet(path, columns=list(types(schema))), schema.to_schema())
+
+
+def _typed(frame: pl.DataFrame, schema: type[Table]) -> pl.DataFrame:
+    if dict(frame.schema) != types(schema):
+        raise pl.exceptions.SchemaError("its columns differ")
+    return frame
 
 
 def _validated(frame: pl.DataFrame, schema: pa.DataFrameSchema) -> pl.DataFrame:

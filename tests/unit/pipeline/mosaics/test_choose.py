@@ -18,7 +18,8 @@ from tessera.core.ledger import Ledger, read_ledger, summarise
 from tessera.core.settings import load
 from tessera.imaging.boxes import Box
 from tessera.imaging.masks import decode_rle, encode_rle
-from tessera.pipeline.mosaics.choose import Detection, RegionSettings, choose_regions, ellipse, judge, refine
+from tessera.pipeline.mosaics.choose import Detection, RegionSettings, Sides, choose_regions, ellipse, judge, refine
+from tessera.records.decisions import Decision, region_key
 from tessera.records.tables.annotation import Annotations
 from tessera.records.tables.footage import Frames
 from tessera.records.tables.table import read_table, types, write_table
@@ -237,7 +238,7 @@ class Shard:
             common = {"key": key, "number": len(rows), "label": "class", "polygons": None, "crowd": False, "score": each.score}
             rows.append({**common, **box, "rle": each.rle})
 
-    def choose(self, name: str = "out", seed: int = 0) -> tuple[pl.DataFrame, pl.DataFrame, list[Any], list[Any]]:
+    def choose(self, name: str = "out", seed: int = 0, **said: str) -> tuple[pl.DataFrame, pl.DataFrame, list[Any], list[Any]]:
         folder = self.folder / name
         folder.mkdir()
         write_table(pl.DataFrame(self.frames, schema=types(Frames)), Frames, folder / "frames.parquet")
@@ -250,7 +251,9 @@ class Shard:
         tables = [folder / f"{detector}.parquet" for detector in self.detectors]
         outputs = [folder / name for name in ("regions.parquet", "backgrounds.parquet", "ledger.jsonl", "detections.jsonl")]
         ledgers = [path.with_suffix(".jsonl") for path in tables]
-        choose_regions(folder / "frames.parquet", self.detectors, tables, ledgers, STILL, seed, *outputs)
+        given = {"who": "Ada", "when": "2026-01-31"}
+        decisions = {key: Decision.model_validate({"key": key, "decision": word, **given}) for key, word in said.items()}
+        choose_regions(folder / "frames.parquet", self.detectors, tables, ledgers, STILL, decisions, seed, *outputs)
         regions, backgrounds = read_table(outputs[0], Annotations), read_table(outputs[1], Frames)
         return regions, backgrounds, read_ledger(outputs[2]), read_ledger(outputs[3])
 
@@ -296,6 +299,47 @@ def test_every_frame_and_every_detection_has_a_row(tmp_path: Path) -> None:
         "failed": {},
     }
     assert len({row["key"] for row in detections}) == len(detections)
+
+
+def test_people_decide_on_single_regions_also_if_the_detector_sees_them_a_little_elsewhere(tmp_path: Path) -> None:
+    shard = Shard(tmp_path)
+    sure, unsure = of_mask("nsfw-0", disc(60, 60, 20), 0.9), of_mask("nsfw-1", disc(150, 80, 20), 0.1)
+    shard.frame("f-1", sure, unsure, of_box("watermark-0", (120, 70, 190, 90), 0.9))
+    moved = region_key("f-1", (42, 40, 82, 80))
+    said = {
+        moved: "drop",
+        region_key("f-1", unsure.box): "keep",
+        region_key("f-1", (0, 0, 9, 9)): "drop",
+        "f-2+1-1-9-9": "keep",
+    }
+    regions, _, _, detections = shard.choose(**said)
+    assert regions.select("key", "score").rows() == [("f-1", 0.1)]
+    rows = {row["key"]: (row["status"], row["reason"], row["detail"]) for row in detections}
+    assert rows == {
+        "f-1#nsfw-0": ("dropped", "dropped by decision", "Ada, 2026-01-31"),
+        "f-1#nsfw-1": ("ok", "kept by decision", "Ada, 2026-01-31"),
+        "f-1#watermark-0": ("ok", "", ""),
+        "f-1+0-0-9-9": ("dropped", "decision on no region", "Ada, 2026-01-31"),
+        "f-2+1-1-9-9": ("dropped", "decision on no region", "Ada, 2026-01-31"),
+    }
+
+
+def test_a_region_that_is_kept_passes_every_check_but_a_mosaic() -> None:
+    poor, beside = of_mask("nsfw-0", disc(60, 60, 12), 0.05), of_mask("nsfw-1", disc(80, 60, 12), 0.9)
+    mark = of_box("watermark-0", (40, 50, 90, 70), 0.9)
+    frame, large = (
+        ("frame", [poor, beside, mark], HEIGHT, WIDTH, ALL[:3]),
+        STILL.model_copy(update={"min_side": Sides(nsfw=30)}),
+    )
+    alone = judge(*frame, large, 0)
+    assert {alone[key].reason for key in ("nsfw-0", "nsfw-1")} == {"below the confidence", "too small"}
+    verdicts = judge(*frame, large, 0, kept=["nsfw-0"])
+    assert not verdicts["nsfw-0"].reason and verdicts["nsfw-1"].reason == "too small"
+    near = of_mask("nsfw-1", disc(62, 60, 12), 0.9)
+    assert judge("frame", [poor, near], HEIGHT, WIDTH, ALL[:3], STILL, 0, kept=["nsfw-0"])["nsfw-1"].reason
+    mosaic = of_mask("mosaic-0", disc(150, 80, 9), 0.9)
+    verdicts = judge("frame", [poor, mosaic], HEIGHT, WIDTH, ALL[:3], STILL, 0, kept=["nsfw-0"])
+    assert verdicts["nsfw-0"].reason == "frame left out"
 
 
 def test_a_frame_that_a_detector_did_not_run_on_is_not_a_background(tmp_path: Path) -> None:

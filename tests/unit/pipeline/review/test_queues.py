@@ -10,10 +10,11 @@ from clip_tables import clip, score, write_clips, write_scores, write_sources
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tessera.core.ledger import Ledger
 from tessera.pipeline.review.gather import gather
 from tessera.pipeline.review.queues.asked import Answers, find_asked
 from tessera.pipeline.review.queues.clips import UNSURE, ClipFolder, _worth, find_clips
-from tessera.pipeline.review.queues.frames import FrameFolder, find_frames
+from tessera.pipeline.review.queues.frames import FrameFolder, find_frames, find_regions
 from tessera.pipeline.review.queues.identities import find_identities
 from tessera.pipeline.review.queues.labels import Checked, find_labels
 from tessera.pipeline.review.queues.pairs import find_pairs
@@ -35,6 +36,12 @@ def write(path: Path, schema: type[Table], rows: list[dict[str, Any]]) -> Path:
     full = [{name: row.get(name, usual.get(kind)) for name, kind in types(schema).items()} for row in rows]
     write_table(pl.DataFrame(full, schema=types(schema)), schema, path)
     return path
+
+
+def frame_folder(folder: Path, frames: list[dict[str, Any]], regions: list[dict[str, Any]]) -> FrameFolder:
+    """Write the files of a shard with these frames and the detections in them."""
+    seen = {"nsfw": write(folder / "regions.parquet", Annotations, regions)}
+    return FrameFolder(write(folder / "frames.parquet", Frames, frames), folder, seen, folder / "verdicts.jsonl")
 
 
 @given(st.lists(st.one_of(st.floats(0, 1), st.none()), min_size=1, max_size=20), st.floats(0, 1))
@@ -89,12 +96,10 @@ def test_frames_with_doubtful_regions_come_first_and_false_positives_apart(tmp_p
         for key, values in seen.items()
         for number, value in enumerate(values)
     ]
-    folder = FrameFolder(
-        write(tmp_path / "frames.parquet", Frames, frames), tmp_path, write(tmp_path / "regions.parquet", Annotations, regions)
-    )
+    folder = frame_folder(tmp_path, frames, regions)
     ledger = tmp_path / "ledger.jsonl"
     ledger.write_text(json.dumps({"key": "film-0000001", "status": "dropped", "reason": "near-duplicate", "detail": ""}) + "\n")
-    found = {each["key"]: each for each in find_frames([folder], ["free"], [ledger], 0.5)}
+    found = {each["key"]: each for each in find_frames([folder], "nsfw", ["free"], [ledger], 0.5)}
     assert {key: each["queue"] for key, each in found.items()} == {
         "film-0000000": FRAMES,
         "film-0000001": FRAMES,
@@ -103,7 +108,39 @@ def test_frames_with_doubtful_regions_come_first_and_false_positives_apart(tmp_p
     assert found["film-0000000"]["value"] > found["film-0000001"]["value"]
     assert found["film-0000000"]["boxes"] == [[0.1, 0.2, 0.5, 0.4]] * 2
     assert found["film-0000000"]["box_texts"] == ["nsfw 0.90", "nsfw 0.45"]
+    assert found["film-0000000"]["box_counts"] == [True, False]
     assert found["film-0000001"]["state"] == "dropped" and found["film-0000000"]["state"] == ""
+
+
+def test_each_region_is_decided_on_alone_those_first_that_are_nearest_to_the_limit(tmp_path: Path) -> None:
+    frames = [{"key": "film-0000000", "source": "film", "file": "0.jpg", "width": 100, "height": 50}]
+    regions = [
+        {
+            "key": "film-0000000",
+            "number": number,
+            "label": "nsfw",
+            "score": value,
+            "x0": x,
+            "y0": 10.0,
+            "x1": x + 10,
+            "y1": 20.0,
+        }
+        for number, (value, x) in enumerate([(0.9, 0.0), (0.55, 20.0), (0.2, 40.0), (0.1, 40.2)])
+    ]
+    folder = frame_folder(tmp_path, frames, regions)
+    with Ledger(folder.verdicts) as book:
+        book.row("film-0000000#nsfw-0", "ok")
+        book.row("film-0000000#nsfw-1", "dropped", "too small")
+        for number in (2, 3):
+            book.row(f"film-0000000#nsfw-{number}", "dropped", "below the confidence")
+    found = sorted(find_regions([folder], {"nsfw": 0.5, "face": 0.8}), key=lambda each: -each["value"])
+    assert [(each["key"], each["state"], each["reason"]) for each in found] == [
+        ("film-0000000+20-10-30-20", "dropped", "too small"),
+        ("film-0000000+40-10-50-20", "dropped", "below the confidence"),
+        ("film-0000000+0-10-10-20", "kept", "gets a mosaic"),
+    ]
+    assert found[0]["boxes"] == [[0.2, 0.2, 0.3, 0.4]] and found[0]["box_texts"] == ["nsfw 0.55"]
+    assert {each["picture"] for each in found} == {str(tmp_path / "0.jpg")}
 
 
 def test_the_least_alike_near_duplicates_come_first_and_each_once(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """The server of the review page writes decisions at once, shows conflicts, and serves nothing to anybody else."""
 
+import json
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,10 +17,12 @@ from starlette.testclient import TestClient
 from tessera.imaging.video import read_frames, read_packets
 from tessera.pipeline.review import media
 from tessera.pipeline.review.server import LONGEST, Review, make_app
+from tessera.records.annotation.formats.labelme import read_labelme
+from tessera.records.annotation.label_files import read_label_file
 from tessera.records.decisions import Decision, read_decisions
 from tessera.records.identities import IdentityDecision, read_identity_decisions
 from tessera.records.log import append_row
-from tessera.records.tables.review import CLIPS, FRAMES, IDENTITIES, LABELS
+from tessera.records.tables.review import ASKED, CLIPS, FRAMES, IDENTITIES, LABELS, REGIONS
 
 HOST, TOKEN = "127.0.0.1:5000", "secret"
 CLASSIFIERS = {"blur": CLASSES, "noise": {"least": 0.0, "most": 10.0}}
@@ -89,6 +93,82 @@ def test_pictures_of_classifiers_get_only_labels_that_exist(page: Page) -> None:
     assert page.decide(other, "relabel", value="11")[0] == 400
     assert page.decide(one, "explode")[0] == 400
     assert sorted(page.decisions()) == [("set+1", "relabel", "soft"), ("set+2", "relabel", "2.5")]
+
+
+def test_a_picture_that_was_asked_for_gets_one_of_the_classes_or_is_left_out(page: Page) -> None:
+    (number,) = ids(page, ASKED)
+    key = page.items(ASKED)[0]["key"]
+    assert page.decide(number, "relabel", value="dark")[0] == 400 and page.decide(number, "keep")[0] == 400
+    assert page.decide(number, "relabel", value="soft")[0] == 200
+    assert page.get("api/plan") == ["labelled: 1 picture"]
+    assert page.decisions() == [(key, "relabel", "soft")]
+    assert page.decide(number, "drop")[0] == 200
+    assert page.decisions() == [(key, "drop", "")]
+
+
+def labelled(page: Page) -> dict[str, list[list[float]]]:
+    """Return the boxes of the label that each frame has, as a run would read it."""
+    found = {}
+    for path in (page.folder / "labels").rglob("*.json"):
+        image, _ = read_labelme(read_label_file(path), path.stem, 64, 48, ["nsfw"])
+        found[path.stem] = [list(each.box) for each in image.annotations]
+    return found
+
+
+def test_regions_that_a_person_marks_are_the_label_of_the_frame_until_it_is_taken_back(page: Page) -> None:
+    (number,) = ids(page, FRAMES)
+    assert page.decide(number, "accept", value="")[0] == 409
+    status, shown = page.decide(number, "accept", value="0")
+    assert status == 200 and shown["decisions"][0]["reason"] == "labelled as shown"
+    (box,) = labelled(page)["film-0000007"]
+    assert np.allclose(box, (8, 8, 24, 40), atol=1)
+    assert page.decisions() == [("film-0000007", "keep", "")]
+    assert page.get("api/plan") == ["labelled as shown: 1 picture"]
+    status, said = page.decide(number, "accept", value="0,1")
+    assert status == 409 and "film-0000007 has a label in" in said["error"]
+    assert page.post("api/undo", number)[0] == 200
+    assert labelled(page) == {} and page.decisions() == []
+    assert page.decide(number, "accept", value="0,1")[0] == 200
+    assert len(labelled(page)["film-0000007"]) == 2
+
+
+def test_taking_back_never_deletes_what_a_person_drew(page: Page) -> None:
+    (number,) = ids(page, FRAMES)
+    assert page.decide(number, "accept", value="0,1")[0] == 200
+    (path,) = (page.folder / "labels").rglob("*.json")
+    document = json.loads(path.read_text())
+    del document["shapes"][1]
+    path.write_text(json.dumps({**document, "version": "6.3.1"}))
+    assert page.post("api/undo", number)[0] == 200
+    assert path.exists() and page.decisions() == []
+
+
+def test_a_label_that_cannot_be_decided_on_is_not_left_behind(room: Path) -> None:
+    ada, bo = Page(room), Page(room, "Bo")
+    (number,) = ids(ada, FRAMES)
+    assert bo.decide(number, "drop")[0] == 200
+    assert ada.decide(number, "accept", value="0")[0] == 409
+    assert labelled(ada) == {}
+    assert ada.decide(number, "accept", value="0", overrules="Bo")[0] == 200
+    assert labelled(ada).keys() == {"film-0000007"}
+
+
+def test_without_a_folder_for_labels_nothing_is_accepted(tmp_path: Path) -> None:
+    review = usual_room(tmp_path)
+    settings = json.loads((review / "page.json").read_text())
+    (review / "page.json").write_text(json.dumps({**settings, "labels": None}))
+    page = Page(tmp_path)
+    (number,) = ids(page, FRAMES)
+    assert page.decide(number, "accept", value="0")[0] == 400
+    assert "accept" not in json.dumps(page.get("api/state"))
+    assert "names no folder for labels" in page.post("api/open", number, how="labelme")[1]["error"]
+
+
+def test_a_region_is_decided_on_by_its_place(page: Page) -> None:
+    (number,) = ids(page, REGIONS)
+    assert page.decide(number, "keep")[0] == 200
+    assert page.decisions() == [("film-0000007+32-8-56-24", "keep", "")]
+    assert page.get("api/plan") == ["back in the datasets: 1 region"]
 
 
 def test_identities_have_a_table_of_their_own(page: Page) -> None:
@@ -297,7 +377,7 @@ def test_a_full_disk_is_said_and_changes_nothing(page: Page, monkeypatch: pytest
 
     monkeypatch.setattr("tessera.records.log.os.write", full)
     status, said = page.decide(first, "keep")
-    assert status == 507 and said["error"] == "Not saved: No space left on device. Fix this, then decide again."
+    assert status == 507 and said["error"] == "Not saved: No space left on device. Fix this, then try again."
     assert (page.folder / "config" / "decisions.tsv").read_bytes() == before
     assert page.items(CLIPS)[0]["decisions"][0]["decision"] == "drop"
 

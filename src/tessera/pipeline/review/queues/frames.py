@@ -1,15 +1,16 @@
-"""Frames, those first whose regions the detector is least sure of, and false positives in footage that shows no region."""
+"""Frames and the regions in them, those first that the detector is least sure of, and false positives."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
 
 from tessera.core.ledger import read_ledger
+from tessera.records.decisions import region_key
 from tessera.records.tables.annotation import Annotations
 from tessera.records.tables.footage import Frames
-from tessera.records.tables.review import FALSE_POSITIVES, FRAMES
+from tessera.records.tables.review import FALSE_POSITIVES, FRAMES, REGIONS
 from tessera.records.tables.table import read_table
 
 
@@ -18,13 +19,14 @@ class FrameFolder(NamedTuple):
 
     frames: Path  # `tables.Frames`
     images: Path  # folder of their pictures
-    regions: Path  # `tables.Annotations`, what a detector saw
+    seen: Mapping[str, Path]  # `tables.Annotations`, what each detector saw
+    verdicts: Path  # ledger of the detections, which says which of them are regions
 
 
 def find_frames(
-    folders: Sequence[FrameFolder], free: Collection[str], selections: Sequence[Path], confidence: float
+    folders: Sequence[FrameFolder], detector: str, free: Collection[str], selections: Sequence[Path], confidence: float
 ) -> Iterator[dict[str, Any]]:
-    """Yield an item for each sampled frame with a detection.
+    """Yield an item for each sampled frame in which `detector` saw something.
 
     `free`: sources that show nothing that the detector finds, so that what it is sure of is a false positive. Their other
     frames are left out. `selections`: ledgers of the datasets of labelled frames. `confidence`: from which on a detection
@@ -33,32 +35,75 @@ def find_frames(
     rows = [row for path in selections for row in read_ledger(path)]
     labelled = {row["key"]: row["reason"] if row["status"] == "dropped" else "" for row in rows}
     for folder in folders:
-        frames = read_table(folder.frames, Frames)
-        sources = dict(frames.select("key", "source").iter_rows())
-        seen = read_table(folder.regions, Annotations).filter(pl.col("key").is_in(list(sources)))
-        files = {row["key"]: row for row in frames.iter_rows(named=True)}
-        for (key,), own in seen.sort("key", "score", descending=[False, True]).group_by("key", maintain_order=True):
+        for key, frame, own in _seen(folder, detector):
             scores = own["score"].to_list()
-            is_free = sources[str(key)] in free
+            is_free = frame["source"] in free
             if is_free and scores[0] < confidence:
                 continue
             closest = min(scores, key=lambda score: abs(score - confidence))
-            span = max(confidence, 1 - confidence)
-            frame = files[str(key)]
-            sides = [frame["width"], frame["height"]] * 2
-            reason = labelled.get(str(key))
+            reason = labelled.get(key)
             yield {
                 "queue": FALSE_POSITIVES if is_free else FRAMES,
                 "key": key,
-                "source": sources[str(key)],
-                "value": scores[0] if is_free else 1 - abs(closest - confidence) / span,
+                "source": frame["source"],
+                "value": scores[0] if is_free else _nearness(closest, confidence),
                 "reason": "shows none of it" if is_free else "near the limit" if reason is None else "labelled, near the limit",
                 "detail": f"confidence {scores[0] if is_free else closest:.2f}, limit {confidence:.2f}",
                 "state": "" if reason is None else "dropped" if reason else "kept",
                 "picture": (folder.images / frame["file"]).as_posix(),
-                "boxes": [
-                    [value / side for value, side in zip(box, sides, strict=True)]
-                    for box in own.select("x0", "y0", "x1", "y1").iter_rows()
-                ],
-                "box_texts": [f"{label} {score:.2f}" for label, score in own.select("label", "score").iter_rows()],
+                "outlines": folder.seen[detector].as_posix(),
+                **_boxes(own, frame, confidence),
             }
+
+
+def find_regions(folders: Sequence[FrameFolder], confidences: Mapping[str, float]) -> Iterator[dict[str, Any]]:
+    """Yield an item for each detection that is a region, or could be one.
+
+    `confidences`: from which on a detection of each detector counts. A decision is worth most at this confidence.
+    """
+    for folder in folders:
+        verdicts = {row["key"]: row for row in read_ledger(folder.verdicts)}
+        taken: set[str] = set()
+        for detector in folder.seen:
+            confidence = confidences[detector]
+            for frame_key, frame, own in _seen(folder, detector):
+                for row in own.iter_rows(named=True):
+                    key = region_key(frame_key, (row["x0"], row["y0"], row["x1"], row["y1"]))
+                    verdict = verdicts.get(f"{frame_key}#{detector}-{row['number']}")
+                    # Of two detections with the same pixels, a decision would be on either.
+                    if key in taken or verdict is None:
+                        continue
+                    taken.add(key)
+                    yield {
+                        "queue": REGIONS,
+                        "key": key,
+                        "source": frame["source"],
+                        "value": _nearness(row["score"], confidence),
+                        "reason": verdict["reason"] or "gets a mosaic",
+                        "detail": f"confidence {row['score']:.2f}, limit {confidence:.2f}",
+                        "state": "kept" if verdict["status"] == "ok" else "dropped",
+                        "picture": (folder.images / frame["file"]).as_posix(),
+                        **_boxes(own.filter(number=row["number"]), frame, confidence),
+                    }
+
+
+def _seen(folder: FrameFolder, detector: str) -> Iterator[tuple[str, dict[str, Any], pl.DataFrame]]:
+    """Yield the key and the row of each frame in which `detector` saw something, and its detections, the surest first."""
+    frames = {row["key"]: row for row in read_table(folder.frames, Frames).iter_rows(named=True)}
+    seen = read_table(folder.seen[detector], Annotations).filter(pl.col("key").is_in(list(frames)))
+    for (key,), own in seen.sort("key", "score", descending=[False, True]).group_by("key", maintain_order=True):
+        yield str(key), frames[str(key)], own
+
+
+def _nearness(score: float, confidence: float) -> float:
+    return 1 - abs(score - confidence) / max(confidence, 1 - confidence)
+
+
+def _boxes(detections: pl.DataFrame, frame: Mapping[str, Any], confidence: float) -> dict[str, Any]:
+    sides = [frame["width"], frame["height"]] * 2
+    edges = detections.select("x0", "y0", "x1", "y1").iter_rows()
+    return {
+        "boxes": [[value / side for value, side in zip(box, sides, strict=True)] for box in edges],
+        "box_texts": [f"{label} {score:.2f}" for label, score in detections.select("label", "score").iter_rows()],
+        "box_counts": [score >= confidence for score in detections["score"]],
+    }

@@ -5,7 +5,7 @@ const NEAR_END = 20; // items left before the next page of them is asked for
 const SPEEDS = [1, 0.5, 0.25];
 const FILTERS = { source: "source", split: "split", reason: "reason", state: "so far" };
 const KEYS = [
-  ["→ ←", "next, previous item"], ["u", "undo your decision"], ["Shift + key", "overrule somebody else"],
+  ["→ ←", "next, previous item"], ["1 to 9", "mark a region of a frame, or not"], ["u", "undo your decision"], ["Shift + key", "overrule somebody else"],
   ["v", "grid, or one at a time"], ["Space", "in the grid: select; else play or pause"], [", .", "one frame back, forward"],
   ["s", "slower"], ["o", "outline of the mask"], ["b", "show what is blurred"], ["l", "open in labelme"],
   ["e", "export for Label Studio"], ["p", "what the next run will do"],
@@ -67,7 +67,12 @@ function tell(text) {
 const shown = () => page.items[page.at];
 // What is no identity cannot be renamed.
 const WHOLE = ["rename", "merge"];
-const actions = (item) => (page.queue.actions[item.classifier] ?? []).filter((action) => item.label || !WHOLE.includes(action.name));
+// What has a label already gets none.
+const offered = (item, action) => action.name === "accept" ? !item.state : item.label || !WHOLE.includes(action.name);
+const actions = (item) => (page.queue.actions[item.classifier] ?? []).filter((action) => offered(item, action));
+// Regions that are to be labels: at first, those that the detector is sure enough of.
+const marks = (item) => (item.marks ??= [...item.box_counts]);
+const hasMarks = (item) => actions(item).some((action) => action.asks === "regions");
 const media = (id, what) => `media/${page.state.version}/${id}/${what}`;
 
 // Items
@@ -126,10 +131,11 @@ async function next() {
 async function decide(action, overrule, value = action.label) {
   const items = page.isGrid && page.selected.size ? page.items.filter((item) => page.selected.has(item.id)) : [shown()];
   if (!items[0] || page.isBusy) return;
-  if (action.asks && !(value = await askFor(action, items[0]))) return;
+  if (["label", "to"].includes(action.asks) && !(value = await askFor(action, items[0]))) return;
   page.isBusy = true;
   try {
     for (const item of items) {
+      if (action.asks === "regions") value = marks(item).flatMap((isMarked, number) => isMarked ? [number] : []).join();
       const others = item.decisions.map((row) => row.who ?? row.by).filter((who) => who !== page.state.who);
       const given = { version: page.state.version, id: item.id, action: action.name, value, overrules: overrule ? others[0] ?? "" : "" };
       replace(await ask("api/decide", given));
@@ -328,11 +334,19 @@ function framed(element, item, boxes = []) {
     const fill = () => {
       const [width, height] = [element.naturalWidth, element.naturalHeight];
       drawn.setAttribute("viewBox", `0 0 ${width} ${height}`);
-      drawn.replaceChildren(...boxes.map(([x0, y0, x1, y1]) => {
-        const box = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+      const part = (tag, given, text = "") => {
+        const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+        for (const [name, value] of Object.entries(given)) made.setAttribute(name, value);
+        made.textContent = text;
+        return made;
+      };
+      const numbered = hasMarks(item);
+      drawn.replaceChildren(...boxes.flatMap(([x0, y0, x1, y1], number) => {
+        const style = numbered && !marks(item)[number] ? "unmarked" : "marked";
         const sides = { x: x0 * width, y: y0 * height, width: (x1 - x0) * width, height: (y1 - y0) * height };
-        for (const [name, value] of Object.entries(sides)) box.setAttribute(name, value);
-        return box;
+        const size = Math.max(width, height) / 28;
+        const place = { x: x0 * width + size / 4, y: y0 * height + size, "font-size": size };
+        return [part("rect", { ...sides, class: style }), ...(numbered ? [part("text", { ...place, class: style }, number + 1)] : [])];
       }));
     };
     if (element.naturalWidth) fill();
@@ -347,7 +361,10 @@ function drawOne() {
   const item = shown();
   const address = media(item.id, item.clip ? (page.isOutlined && item.mask ? "outlined" : "clip") : "picture");
   const element = fetched.get(address);
-  const figures = [make("figure", {}, framed(element, item, page.isOutlined ? item.boxes : []), make("figcaption", { text: item.box_texts.join(", ") }))];
+  const texts = hasMarks(item) ? item.box_texts.map((text, number) => make(
+    "button", { type: "button", "aria-pressed": String(marks(item)[number]), on: { click: () => mark(number) } }, `${number + 1} `, text,
+  )) : [item.box_texts.join(", ")];
+  const figures = [make("figure", {}, framed(element, item, page.isOutlined ? item.boxes : []), make("figcaption", {}, ...texts))];
   if (item.beside) {
     figures.push(make("figure", {}, framed(fetched.get(media(item.id, "beside")), item), make("figcaption", { text: item.beside_text })));
   }
@@ -427,6 +444,13 @@ function select(item) {
 
 // Keys
 
+function mark(number) {
+  const item = shown();
+  if (number >= item.boxes.length) return;
+  marks(item)[number] = !marks(item)[number];
+  draw();
+}
+
 function step(direction) {
   const element = main.querySelector("video");
   if (!element) return;
@@ -461,7 +485,8 @@ document.addEventListener("keydown", (event) => {
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   const item = shown();
   const action = item && actions(item).find((each) => each.key && (each.key === key || event.code === `Digit${each.key}`));
-  const work = action ? () => decide(action, event.shiftKey) : CONTROLS[key];
+  const toMark = item && hasMarks(item) && !page.isGrid && /^Digit[1-9]$/.test(event.code) ? () => mark(Number(event.code.at(-1)) - 1) : null;
+  const work = action ? () => decide(action, event.shiftKey) : toMark ?? CONTROLS[key];
   if (!work || (event.repeat && action)) return;
   event.preventDefault();
   guard(work());

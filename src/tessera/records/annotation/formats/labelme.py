@@ -102,6 +102,12 @@ def is_proposal(document: dict[str, Any]) -> bool:
         return False
 
 
+def is_accepted(document: dict[str, Any]) -> bool:
+    """Return whether `document` is a proposal that somebody accepted as it was: only the flag `accept` was set since."""
+    flags = document.get("flags") or {}
+    return flags.get("accept") is True and is_proposal({**document, "flags": {**flags, "accept": False}})
+
+
 def drawn_size(document: dict[str, Any], width: int, height: int) -> tuple[int, int]:
     """Return the width and height of the picture that `document` was drawn on, if an image of `width` by `height` is its copy.
 
@@ -182,7 +188,13 @@ def unknown_labels(document: dict[str, Any], classes: Sequence[str]) -> list[str
 
 
 def write_labelme(
-    image: ImageAnnotations, path: Path, image_path: str, *, proposal: bool = False, flags: Sequence[str] = ()
+    image: ImageAnnotations,
+    path: Path,
+    image_path: str,
+    *,
+    proposal: bool = False,
+    accepted: bool = False,
+    flags: Sequence[str] = (),
 ) -> list[Loss]:
     """Write `image` to `path` as a labelme file, and return the losses.
 
@@ -191,8 +203,8 @@ def write_labelme(
     which labelme keeps.
 
     If `proposal` is true, the file is marked so that `is_proposal` recognises it until labelme saves it. No flag is set. It has
-    the flag `accept` if it has regions, because labelme only saves a file in which something was changed. `flags`: the classes
-    of whole images, one of which is asked for; they replace other flags.
+    the flag `accept` if it has regions, because labelme only saves a file in which something was changed. If `accepted` is
+    true too, that flag is set. `flags`: the classes of whole images, one of which is asked for; they replace other flags.
     """
     shapes: list[dict[str, Any]] = []
     losses: list[Loss] = []
@@ -233,6 +245,8 @@ def write_labelme(
         document["flags"] = {"sfw": False, "accept": False} if shapes else {"sfw": False}
     if proposal:
         document["version"] = _mark(document)
+    if accepted:
+        document["flags"]["accept"] = True
     Path(path).write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return losses
 

@@ -1,0 +1,106 @@
+"""Labels of the picture of an item: opened in labelme, exported for Label Studio, or accepted as the page shows them."""
+
+import json
+import os
+import subprocess
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from tessera.core.errors import TesseraError
+from tessera.core.files import file_name, quoted
+from tessera.pipeline.review.media import inside
+from tessera.records.annotation.formats.label_studio import Prediction, local_address, write_task
+from tessera.records.annotation.formats.labelme import is_accepted, load_labelme, write_labelme
+from tessera.records.annotation.label_files import LABEL_SUFFIX, labelled_frames
+from tessera.records.annotation.model import Annotation, ImageAnnotations
+from tessera.records.annotation.predictions import outlined
+from tessera.records.tables.annotation import Annotations
+from tessera.records.tables.table import read_rows
+
+LABELME = "environments/labelme/bin/labelme"  # below the results, as the target `labelme` installs it
+SIMPLIFY = 1.5  # pixels by which an outline may move, so that it has few vertices, as in proposals
+
+
+def open_in_labelme(item: Mapping[str, Any], results: Path, labels: Path) -> str:
+    """Open the picture of `item` in labelme with the regions that the page shows, and return what happened.
+
+    The file goes to the folder `labels` with the labels of frames. One that is there already is opened as it is. Raises
+    `TesseraError` if labelme is not installed, and `NotShown` if the picture is gone.
+    """
+    program = results / LABELME
+    if not program.is_file():
+        raise TesseraError("labelme is not installed: run `snakemake --cores 1 -- labelme`")
+    picture, path = inside(item["picture"], results), label_file(item, labels)
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_labelme(_regions(item, picture), path, str(picture), proposal=True)
+    subprocess.Popen([str(program.absolute()), str(path)], stdin=subprocess.DEVNULL, start_new_session=True)
+    return f"labelme opens {path}. What you save there is used by the next run."
+
+
+def export_to_label_studio(item: Mapping[str, Any], results: Path, folder: Path) -> str:
+    """Write a task of Label Studio with the regions that the page shows to `folder`, and return what happened.
+
+    Raises `NotShown` if the picture is gone.
+    """
+    picture = inside(item["picture"], results)
+    task, _ = write_task(_regions(item, picture), local_address(Path(item["picture"])), Prediction("review", {}))
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{file_name(item['key'])}{LABEL_SUFFIX}"
+    path.write_text(json.dumps([task], indent=1) + "\n", encoding="utf-8")
+    return f"{path} is a task to import into Label Studio."
+
+
+def accept(item: Mapping[str, Any], numbers: Collection[int], results: Path, labels: Path) -> None:
+    """Label the frame of `item` with those of its regions that have these `numbers`, and return when the disk has the label.
+
+    The label is a file of labelme in the folder `labels`. Raises `TesseraError` if none of the regions is chosen or the frame
+    has a label, `NotShown` if the picture is gone, and `OSError` if the file cannot be written.
+    """
+    path = label_file(item, labels)
+    if not numbers:
+        raise TesseraError("no region is marked; mark those that are right, or say that the frame shows none")
+    if item["key"] in labelled_frames(labels, item["source"]):
+        raise TesseraError(f"{item['key']} has a label in {quoted(labels)}; open it in labelme to correct it")
+    picture = inside(item["picture"], results)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{os.getpid()}.partial.{path.name}")
+    try:
+        write_labelme(_regions(item, picture, numbers), unfinished, str(picture), proposal=True, accepted=True)
+        with unfinished.open("rb") as file:
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def take_back(item: Mapping[str, Any], labels: Path) -> None:
+    """Delete the label that `accept` gave the frame of `item`, unless somebody changed it since."""
+    path = label_file(item, labels)
+    if path.is_file() and is_accepted(load_labelme(path)):
+        path.unlink()
+
+
+def label_file(item: Mapping[str, Any], labels: Path) -> Path:
+    """Return the path of the label of the frame of `item` in the folder `labels`."""
+    return labels / file_name(item["source"]) / f"{item['key']}{LABEL_SUFFIX}"
+
+
+def _regions(item: Mapping[str, Any], picture: Path, numbers: Collection[int] | None = None) -> ImageAnnotations:
+    """Return the regions of `item` with these `numbers`, or all: outlines where there are some, else boxes."""
+    with Image.open(picture) as image:
+        width, height = image.size
+    if item["outlines"]:
+        # In the order of the boxes of the item.
+        rows = read_rows(Path(item["outlines"]), Annotations, item["key"]).sort("score", descending=True, maintain_order=True)
+        regions = [outlined(row, width, height, SIMPLIFY) for row in rows.iter_rows(named=True)]
+    else:
+        regions = [
+            Annotation(text.rpartition(" ")[0], None, None, (x0 * width, y0 * height, x1 * width, y1 * height))
+            for (x0, y0, x1, y1), text in zip(item["boxes"], item["box_texts"], strict=True)
+        ]
+    chosen = [region for number, region in enumerate(regions) if numbers is None or number in numbers]
+    return ImageAnnotations(item["key"], width, height, tuple(chosen))
