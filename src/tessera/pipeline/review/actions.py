@@ -57,6 +57,13 @@ def actions_of(queue: str, labels: Sequence[str] | Mapping[str, float] | None, *
     return found
 
 
+def applies(action: str, item: Mapping[str, Any]) -> bool:
+    """Return whether `action` can change anything about `item`."""
+    if action in {ACCEPT, "negative"}:
+        return not item["state"]  # a frame that has a label keeps it
+    return bool(target_of(item, action))  # what has no identity cannot be renamed
+
+
 def log_of(queue: str) -> str:
     """Return the table that the decisions of `queue` are written to: `decisions` or `identities`."""
     return "identities" if queue == IDENTITIES else "decisions"

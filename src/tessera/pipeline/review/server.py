@@ -24,7 +24,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tessera.core.errors import TesseraError
-from tessera.pipeline.review.actions import ACCEPT, Action, actions_of, log_of, row_of, target_of, undo_of
+from tessera.pipeline.review.actions import ACCEPT, Action, actions_of, applies, log_of, row_of, undo_of
 from tessera.pipeline.review.items import FILTERS, Items
 from tessera.pipeline.review.labelling import accept, export_to_label_studio, open_in_labelme, take_back
 from tessera.pipeline.review.media import NotShown, Proxies, inside, picture_type
@@ -184,6 +184,7 @@ class Review:
             **item,
             **{name: bool(item[name]) for name in paths},
             "decisions": self.decided(item),
+            "actions": [each.name for each in self.actions(item["queue"], item["classifier"]) if applies(each.name, item)],
             "neighbours": self.items.neighbours(item["id"]),
         }
 
@@ -224,7 +225,7 @@ class Review:
         name, value = given.get("action"), str(given.get("value", ""))
         possible = self.actions(item["queue"], item["classifier"])
         fits = [each for each in possible if each.name == name and (each.asks or each.label == value)]
-        if not fits or not target_of(item, fits[0].name):
+        if not fits or not applies(fits[0].name, item):
             raise Refused(HTTPStatus.BAD_REQUEST, error=f"{name!r} cannot be decided about this item.")
         if fits[0].asks == "label" and (fault := decisions.unknown_label(value, self.labels(item["classifier"]))):
             raise Refused(HTTPStatus.BAD_REQUEST, error=f"{item['classifier']} {fault}.")

@@ -153,6 +153,16 @@ def test_a_label_that_cannot_be_decided_on_is_not_left_behind(room: Path) -> Non
     assert labelled(ada).keys() == {"film-0000007"}
 
 
+def test_what_changes_nothing_cannot_be_decided(tmp_path: Path) -> None:
+    media = write_media(tmp_path)
+    rows = [item(FRAMES, "film-0000001", state="kept", picture=media["picture"]), item(IDENTITIES, "film-0000001-person-0")]
+    write_room(tmp_path, rows)
+    page = Page(tmp_path)
+    assert page.items(FRAMES)[0]["actions"] == ["keep", "drop"] and page.items(IDENTITIES)[0]["actions"] == ["move", "reject"]
+    assert page.decide(ids(page, FRAMES)[0], "negative")[0] == 400, "its label stays"
+    assert page.decide(ids(page, IDENTITIES)[0], "rename", value="Eve")[0] == 400, "it is nobody yet"
+
+
 def test_without_a_folder_for_labels_nothing_is_accepted(tmp_path: Path) -> None:
     review = usual_room(tmp_path)
     settings = json.loads((review / "page.json").read_text())

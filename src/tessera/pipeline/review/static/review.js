@@ -65,11 +65,9 @@ function tell(text) {
 }
 
 const shown = () => page.items[page.at];
-// What is no identity cannot be renamed.
+// Actions that are about a whole identity.
 const WHOLE = ["rename", "merge"];
-// What has a label already gets none.
-const offered = (item, action) => action.name === "accept" ? !item.state : item.label || !WHOLE.includes(action.name);
-const actions = (item) => (page.queue.actions[item.classifier] ?? []).filter((action) => offered(item, action));
+const actions = (item) => (page.queue.actions[item.classifier] ?? []).filter((action) => item.actions.includes(action.name));
 // Regions that are to be labels: at first, those that the detector is sure enough of.
 const marks = (item) => (item.marks ??= [...item.box_counts]);
 const hasMarks = (item) => actions(item).some((action) => action.asks === "regions");
