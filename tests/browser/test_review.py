@@ -194,13 +194,20 @@ def test_results_of_another_run_are_loaded_before_anything_is_decided(page: Page
     assert not (tmp_path / "config").exists()
 
 
-def test_a_picture_that_vanished_is_said_and_can_still_be_decided(tmp_path: Path, browser: Browser) -> None:
+def test_pictures_that_vanished_or_are_damaged_are_said_and_can_still_be_decided(tmp_path: Path, browser: Browser) -> None:
     media = write_media(tmp_path)
-    write_room(tmp_path, [item(FRAMES, f"film-{number:07}", picture=media["picture"]) for number in range(2)])
+    damaged = tmp_path / "results" / "damaged.jpg"
+    damaged.write_text("no picture")
+    pictures = [media["picture"], str(damaged), media["picture"]]
+    write_room(tmp_path, [item(FRAMES, f"film-{number:07}", picture=picture) for number, picture in enumerate(pictures)])
     Path(media["picture"]).unlink()
     with served(tmp_path) as (address, _), opened(browser, address) as page:
-        expect(page.locator(".frame")).to_contain_text("is gone: run the workflow again")
-        after(page, "film-0000001", "d")
+        # The second and the third are fetched, and fail, before they are shown.
+        for number, text in enumerate(["is gone: run the workflow again", "This browser cannot show it", "is gone"]):
+            expect(page.locator("section.one")).to_have_attribute("aria-label", f"film-{number:07}")
+            expect(page.locator(".frame")).to_contain_text(text)
+            page.keyboard.press("d")
+    assert len(decisions(tmp_path)) == 3
 
 
 def test_two_tabs_see_the_decisions_of_each_other(tmp_path: Path, browser: Browser) -> None:

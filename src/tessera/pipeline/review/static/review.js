@@ -315,16 +315,22 @@ function picture(address, item) {
 async function gone(element) {
   const address = element.getAttribute("src");
   if (!address) return;
+  const needed = "Clips are H.264, for which Firefox on Linux needs FFmpeg's libavcodec.";
+  // It may not be shown yet.
+  element.fault = `This browser cannot show it. ${element.matches("video") ? needed : "The file may be damaged."}`;
   try {
     await ask(address);
   } catch (error) {
-    element.closest(".frame")?.replaceChildren(make("p", { class: "empty", text: error.message }));
+    element.fault = error.message;
     if (error.status === 410) await failed(error);
   }
+  element.closest(".frame")?.replaceChildren(shownOf(element));
 }
 
+const shownOf = (element) => element.fault ? make("p", { class: "empty", text: element.fault }) : element;
+
 function framed(element, item, boxes = []) {
-  const parts = [element];
+  const parts = [shownOf(element)];
   if (boxes.length) {
     const drawn = document.createElementNS("http://www.w3.org/2000/svg", "svg");
     drawn.setAttribute("aria-hidden", "true");
