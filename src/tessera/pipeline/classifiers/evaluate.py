@@ -4,7 +4,7 @@ import csv
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -12,6 +12,7 @@ import polars as pl
 from tessera.core.job import loaders
 from tessera.imaging.classification.classifier import read_classifier
 from tessera.imaging.classification.settings import Labels, ScoreRange
+from tessera.imaging.figures import BLUE, QUIET, new_figure, shorten
 from tessera.pipeline.classifiers.calibration import bins_of
 from tessera.pipeline.classifiers.dataset import read_samples, samples_digest
 from tessera.pipeline.classifiers.metrics import measure
@@ -20,10 +21,9 @@ from tessera.pipeline.classifiers.settings import ClassifierSettings
 from tessera.records.tables.classification import Predictions
 from tessera.records.tables.table import read_table, write_table
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 CLASSES_SHOWN = 20  # in the figure of the confusion matrix
+SQUARE = (4.2, 4)  # inches, width and height of figures of a split
+NAME = 20  # characters of the name of a class
 
 
 def evaluate_classifier(
@@ -39,7 +39,7 @@ def evaluate_classifier(
     seed: int,
     threads: int,
 ) -> None:
-    """Measure `classifier` on the val and test splits of `dataset`; write `metrics`, JSON, and PNG files to `pictures`.
+    """Measure `classifier` on the val and test splits of `dataset`; write `metrics`, JSON, and SVG files to `pictures`.
 
     `vectors`: as in `train_classifier`. `curves`: CSV with a row per epoch, for the plots. `predictions`: gets
     `tables.Predictions` of both splits. The metrics are those of `measure`. Splits without pictures are skipped.
@@ -67,7 +67,7 @@ def evaluate_classifier(
     }
     metrics.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     pictures.mkdir()
-    _save(_draw_epochs(epochs), pictures / "epochs.png")
+    _draw_epochs(epochs, pictures / "epochs.svg")
     for split in content["splits"]:
         _draw_results(rows.filter(split=split), settings.labels, content["splits"][split], pictures, split)
 
@@ -90,50 +90,48 @@ def _read_curves(path: Path) -> dict[str, list[float]]:
     return {name: [float(row[name] or "nan") for row in rows] for name in rows[0]}
 
 
-def _draw_epochs(rows: Mapping[str, list[float]]) -> "Figure":
-    """Return the losses and what was reached on the validation split by epoch."""
-    from matplotlib.figure import Figure
+def _draw_epochs(rows: Mapping[str, list[float]], path: Path) -> None:
+    """Plot the losses and what was reached on the validation split by epoch."""
     from matplotlib.ticker import MaxNLocator
 
     # A single epoch is a point, which a line does not show.
     marker = "." if len(rows["epoch"]) < 40 else None
-    figure = Figure(figsize=(8, 3.2), layout="constrained")
-    of_losses, of_results = figure.subplots(1, 2)
-    for name in ("train_loss", "val_loss"):
-        of_losses.plot(rows["epoch"], rows[name], marker=marker, label=name.removesuffix("_loss"))
-    (reached,) = set(rows) & {"val_accuracy", "val_mae"}
-    of_results.plot(rows["epoch"], rows[reached], marker=marker)
-    title = "accuracy" if reached == "val_accuracy" else "mean absolute error"
-    of_losses.set(title="loss", ylim=(0, None))
-    of_losses.legend(frameon=False)
-    of_results.set(title=f"{title}, validation split", ylim=(0, 1.02 if reached == "val_accuracy" else None))
-    for axes in (of_losses, of_results):
-        axes.set(xlabel="epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    return figure
+    with new_figure(path, 8, 3.2) as figure:
+        of_losses, of_results = figure.subplots(1, 2)
+        for name in ("train_loss", "val_loss"):
+            of_losses.plot(rows["epoch"], rows[name], marker=marker, label=name.removesuffix("_loss"))
+        (reached,) = set(rows) & {"val_accuracy", "val_mae"}
+        of_results.plot(rows["epoch"], rows[reached], marker=marker)
+        title = "accuracy" if reached == "val_accuracy" else "mean absolute error"
+        of_losses.set(title="loss", ylim=(0, None))
+        of_losses.legend()
+        of_results.set(title=f"{title}, validation split", ylim=(0, 1.02 if reached == "val_accuracy" else None))
+        for axes in (of_losses, of_results):
+            axes.set(xlabel="epoch")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
 def _draw_results(rows: pl.DataFrame, labels: Labels, measured: Mapping[str, Any], folder: Path, split: str) -> None:
-    """Plot {confusion,calibration,precision_recall}_SPLIT.png for classes, scores_SPLIT.png for scores."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(4.2, 4), layout="constrained")
-    axes = figure.subplots()
+    """Plot {confusion,calibration,precision_recall}_SPLIT.svg for classes, scores_SPLIT.svg for scores."""
     if isinstance(labels, ScoreRange):
-        axes.plot([labels.least, labels.most], [labels.least, labels.most], color="0.7", linewidth=1)
-        axes.plot(rows["score"], rows["predicted_score"], ".", markersize=4, alpha=0.5)
-        axes.set(title=f"{split} split", xlabel="score", ylabel="predicted score")
-        _save(figure, folder / f"scores_{split}.png")
+        with new_figure(folder / f"scores_{split}.svg", *SQUARE) as figure:
+            axes = figure.subplots()
+            axes.plot([labels.least, labels.most], [labels.least, labels.most], color=QUIET, linewidth=1)
+            axes.plot(rows["score"], rows["predicted_score"], ".", markersize=4, alpha=0.5)
+            axes.set(title=f"{split} split", xlabel="score", ylabel="predicted score")
         return
-    confidence, right, count = _reliability(rows, labels)
-    axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
-    axes.scatter(confidence, right, s=10 + 190 * count / count.max())
-    error = measured["calibration_error"]
-    axes.set(title=f"{split} split, calibration error {error:.3f}", xlabel="confidence", ylabel="accuracy", ylim=(-0.02, 1.04))
-    _save(figure, folder / f"calibration_{split}.png")
+    with new_figure(folder / f"calibration_{split}.svg", *SQUARE) as figure:
+        axes = figure.subplots()
+        confidence, right, count = _reliability(rows, labels)
+        axes.plot([0, 1], [0, 1], color=QUIET, linewidth=1)
+        axes.scatter(confidence, right, s=10 + 190 * count / count.max())
+        error = measured["calibration_error"]
+        axes.set(
+            title=f"{split} split, calibration error {error:.3f}", xlabel="confidence", ylabel="accuracy", ylim=(-0.02, 1.04)
+        )
     if len(labels) <= CLASSES_SHOWN:
-        _save(_draw_precision(rows, labels, split), folder / f"precision_recall_{split}.png")
-        _save(_draw_confusion(np.array(measured["confusion"]), labels, split), folder / f"confusion_{split}.png")
+        _draw_precision(rows, labels, split, folder / f"precision_recall_{split}.svg")
+        _draw_confusion(np.array(measured["confusion"]), labels, split, folder / f"confusion_{split}.svg")
 
 
 def _reliability(rows: pl.DataFrame, labels: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -145,50 +143,38 @@ def _reliability(rows: pl.DataFrame, labels: tuple[str, ...]) -> tuple[np.ndarra
     return confidence[used] / count[used], right[used] / count[used], count[used]
 
 
-def _draw_precision(rows: pl.DataFrame, labels: tuple[str, ...], split: str) -> "Figure":
-    """Return the precision by the recall of each class against the others; with two classes, of the last, which is enough."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(4.2, 4), layout="constrained")
-    axes = figure.subplots()
-    for number, name in list(enumerate(labels))[len(labels) == 2 :]:
-        is_positive = (rows["label"] == name).to_numpy()
-        scores = rows["probabilities"].list.get(number).to_numpy()
-        order = np.argsort(-scores, kind="stable")
-        # Equal scores count together.
-        last = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
-        found = np.cumsum(is_positive[order])[last]
-        if found[-1]:
-            recall, precision = found / found[-1], found / (last + 1)
-            axes.step([0, *recall], [precision[0], *precision], where="pre", label=_shortened(name))
-    axes.set(title=f"{split} split", xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.04))
-    if axes.lines:
-        axes.legend(frameon=False, fontsize=8)
-    return figure
+def _draw_precision(rows: pl.DataFrame, labels: tuple[str, ...], split: str, path: Path) -> None:
+    """Plot the precision by the recall of each class against the others; with two classes, of the last, which is enough."""
+    with new_figure(path, *SQUARE) as figure:
+        axes = figure.subplots()
+        for number, name in list(enumerate(labels))[len(labels) == 2 :]:
+            is_positive = (rows["label"] == name).to_numpy()
+            scores = rows["probabilities"].list.get(number).to_numpy()
+            order = np.argsort(-scores, kind="stable")
+            # Equal scores count together.
+            last = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
+            found = np.cumsum(is_positive[order])[last]
+            if found[-1]:
+                recall, precision = found / found[-1], found / (last + 1)
+                axes.step([0, *recall], [precision[0], *precision], where="pre", label=shorten(name, NAME))
+        axes.set(title=f"{split} split", xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.04))
+        if axes.lines:
+            axes.legend(fontsize=8)
 
 
-def _shortened(name: str) -> str:
-    return name if len(name) <= 20 else f"{name[:19]}…"
-
-
-def _draw_confusion(counts: np.ndarray, labels: tuple[str, ...], split: str) -> "Figure":
-    """Return the confusion matrix: rows are the true classes; shades are fractions of a row, numbers are pictures."""
-    from matplotlib.figure import Figure
+def _draw_confusion(counts: np.ndarray, labels: tuple[str, ...], split: str, path: Path) -> None:
+    """Plot the confusion matrix: rows are the true classes; shades are fractions of a row, numbers are pictures."""
+    from matplotlib.colors import LinearSegmentedColormap
 
     side = 2.4 + 0.5 * len(labels)
-    figure = Figure(figsize=(side, side), layout="constrained")
-    axes = figure.subplots()
-    shades = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    axes.imshow(shades, cmap="Blues", vmin=0, vmax=1)
-    for row, column in np.ndindex(counts.shape):
-        colour = "white" if shades[row, column] > 0.6 else "black"
-        axes.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", color=colour, fontsize=8)
-    names = list(map(_shortened, labels))
-    axes.set_xticks(range(len(labels)), names, rotation=45, ha="right", parse_math=False)
-    axes.set_yticks(range(len(labels)), names, parse_math=False)
-    axes.set(title=f"{split} split", xlabel="predicted", ylabel="true")
-    return figure
-
-
-def _save(figure: "Figure", path: Path) -> None:
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+    # From transparent to a shade on which the numbers remain readable in either theme.
+    colours = LinearSegmentedColormap.from_list("shades", [f"{BLUE}00", f"{BLUE}b0"])
+    with new_figure(path, side, side) as figure:
+        axes = figure.subplots()
+        axes.imshow(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), cmap=colours, vmin=0, vmax=1)
+        for row, column in np.ndindex(counts.shape):
+            axes.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", fontsize=8)
+        names = [shorten(name, NAME) for name in labels]
+        axes.set_xticks(range(len(labels)), names, rotation=45, ha="right")
+        axes.set_yticks(range(len(labels)), names)
+        axes.set(title=f"{split} split", xlabel="predicted", ylabel="true")

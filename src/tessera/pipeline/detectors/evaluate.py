@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tessera.imaging.figures import new_figure
 from tessera.pipeline.detectors.cases import intervals_of, write_cases
 from tessera.pipeline.detectors.dataset import dataset_digest, read_dataset
 from tessera.pipeline.detectors.library import task_of
@@ -32,7 +33,7 @@ def evaluate_detector(
     seed: int,
     threads: int,
 ) -> None:
-    """Measure `weights` on the val and test splits of the dataset; write `metrics` as JSON, and PNG files to `pictures`.
+    """Measure `weights` on the val and test splits of the dataset; write `metrics` as JSON, and SVG files to `pictures`.
 
     `splits`: `tables.Splits` of the dataset. `curves`: CSV with a row per epoch, for the plots. `objects`, `detections`: get
     `tables.Objects` and `tables.Detections`, in which the detector is called `model`. Precision and recall are those at the
@@ -62,8 +63,7 @@ def evaluate_detector(
     }
     metrics.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     pictures.mkdir()
-    for name, figure in _draw_epochs(rows).items():
-        _save(figure, pictures / name)
+    _draw_epochs(rows, pictures)
     _draw_confidence(measured["val"][model].metrics, pictures)
 
 
@@ -99,61 +99,51 @@ def _read_curves(path: Path) -> dict[str, list[float]]:
     return {name: [float(row[name]) for row in rows] for name in rows[0]}
 
 
-def _draw_epochs(rows: dict[str, list[float]]) -> dict[str, "Figure"]:
-    """Return losses.png and scores.png, the losses and the metrics by epoch. `rows`: the columns of the table of epochs."""
-    from matplotlib.figure import Figure
+def _draw_epochs(rows: dict[str, list[float]], folder: Path) -> None:
+    """Plot losses.svg and scores.svg, the losses and the metrics by epoch. `rows`: the columns of the table of epochs."""
     from matplotlib.ticker import MaxNLocator
 
     # A single epoch is a point, which a line does not show.
     marker = "." if len(rows["epoch"]) < 40 else None
     # Losses that an architecture does not have are in the table all the same, as 0.
     losses = sorted({name.partition("/")[2] for name in rows if name.startswith(("train/", "val/")) and any(rows[name])})
-    of_losses = Figure(figsize=(2.3 * len(losses), 2.8), layout="constrained")
-    for axes, loss in zip(of_losses.subplots(1, len(losses), squeeze=False).flat, losses, strict=True):
-        for part in ("train", "val"):
-            if f"{part}/{loss}" in rows:
-                axes.plot(rows["epoch"], rows[f"{part}/{loss}"], marker=marker, label=part)
-        axes.set(title=loss.replace("_", " "), xlabel="epoch", ylim=(0, None))
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
-    _legend(of_losses)
+    with new_figure(folder / "losses.svg", 2.3 * len(losses), 2.8) as figure:
+        for axes, loss in zip(figure.subplots(1, len(losses), squeeze=False).flat, losses, strict=True):
+            for part in ("train", "val"):
+                if f"{part}/{loss}" in rows:
+                    axes.plot(rows["epoch"], rows[f"{part}/{loss}"], marker=marker, label=part)
+            axes.set(title=loss.replace("_", " "), xlabel="epoch", ylim=(0, None))
+            axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
+        _legend(figure)
     kinds = {"B": "boxes", "M": "masks"}
     shown = {suffix: title for suffix, title in kinds.items() if f"metrics/mAP50({suffix})" in rows}
-    of_scores = Figure(figsize=(4.2 * len(shown), 3.4), layout="constrained")
-    for axes, (suffix, title) in zip(of_scores.subplots(1, len(shown), squeeze=False).flat, shown.items(), strict=True):
-        for name in ("mAP50", "mAP50-95", "precision", "recall"):
-            axes.plot(rows["epoch"], rows[f"metrics/{name}({suffix})"], marker=marker, label=name)
-        axes.set(title=f"{title}, validation split", xlabel="epoch", ylim=(0, 1.02))
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    _legend(of_scores)
-    return {"losses.png": of_losses, "scores.png": of_scores}
+    with new_figure(folder / "scores.svg", 4.2 * len(shown), 3.4) as figure:
+        for axes, (suffix, title) in zip(figure.subplots(1, len(shown), squeeze=False).flat, shown.items(), strict=True):
+            for name in ("mAP50", "mAP50-95", "precision", "recall"):
+                axes.plot(rows["epoch"], rows[f"metrics/{name}({suffix})"], marker=marker, label=name)
+            axes.set(title=f"{title}, validation split", xlabel="epoch", ylim=(0, 1.02))
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        _legend(figure)
 
 
 def _draw_confidence(result: Any, folder: Path) -> None:
-    """Plot precision_recall.png, and F1, precision and recall by confidence to confidence.png; means over all classes."""
-    from matplotlib.figure import Figure
-
+    """Plot precision_recall.svg, and F1, precision and recall by confidence to confidence.svg; means over all classes."""
     kinds = {"boxes": result.box} | ({"masks": result.seg} if hasattr(result, "seg") else {})
-    figure = Figure(figsize=(4.2, 3.8), layout="constrained")
-    axes = figure.subplots()
-    # The curves of boxes and masks may be equal, so the second is dashed.
-    for (title, metric), style in zip(kinds.items(), ("-", "--"), strict=False):
-        axes.plot(metric.px, metric.prec_values.mean(axis=0), style, label=f"{title}, mAP50 {metric.map50:.3f}")
-    axes.set(title="validation split, IoU 0.5", xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
-    _legend(figure)
-    _save(figure, folder / "precision_recall.png")
-    figure = Figure(figsize=(4.2 * len(kinds), 3.4), layout="constrained")
-    for axes, (title, metric) in zip(figure.subplots(1, len(kinds), squeeze=False).flat, kinds.items(), strict=True):
-        for name, curve in (("F1", metric.f1_curve), ("precision", metric.p_curve), ("recall", metric.r_curve)):
-            axes.plot(metric.px, curve.mean(axis=0), label=name)
-        axes.set(title=f"{title}, validation split", xlabel="confidence", xlim=(0, 1), ylim=(0, 1.02))
-    _legend(figure)
-    _save(figure, folder / "confidence.png")
+    with new_figure(folder / "precision_recall.svg", 4.2, 3.8) as figure:
+        axes = figure.subplots()
+        # The curves of boxes and masks may be equal, so the second is dashed.
+        for (title, metric), style in zip(kinds.items(), ("-", "--"), strict=False):
+            axes.plot(metric.px, metric.prec_values.mean(axis=0), style, label=f"{title}, mAP50 {metric.map50:.3f}")
+        axes.set(title="validation split, IoU 0.5", xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
+        _legend(figure)
+    with new_figure(folder / "confidence.svg", 4.2 * len(kinds), 3.4) as figure:
+        for axes, (title, metric) in zip(figure.subplots(1, len(kinds), squeeze=False).flat, kinds.items(), strict=True):
+            for name, curve in (("F1", metric.f1_curve), ("precision", metric.p_curve), ("recall", metric.r_curve)):
+                axes.plot(metric.px, curve.mean(axis=0), label=name)
+            axes.set(title=f"{title}, validation split", xlabel="confidence", xlim=(0, 1), ylim=(0, 1.02))
+        _legend(figure)
 
 
 def _legend(figure: "Figure") -> None:
     """Draw one legend for all axes of `figure` below them, where it hides no curve."""
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
-
-
-def _save(figure: "Figure", path: Path) -> None:
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)

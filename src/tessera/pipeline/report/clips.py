@@ -9,9 +9,9 @@ from urllib.parse import unquote
 import numpy as np
 
 from tessera.core.errors import Failed, TesseraError
-from tessera.pipeline.report.drawing import ORANGE
+from tessera.imaging.figures import ORANGE
 from tessera.pipeline.report.pages import figure, write_page
-from tessera.pipeline.report.tiles import TILE_COLUMNS, Picture, Shown, draw_tiles, shrink_picture
+from tessera.pipeline.report.tiles import PAPER, TILE_COLUMNS, Picture, Shown, draw_tiles, shrink_picture
 from tessera.records.lada.metadata import IMAGES, MASKS
 
 PREVIEW_SIDE = 200  # pixels, longer side of an animation
@@ -29,7 +29,7 @@ def draw_clips(folder: Path, shown: Shown, path: Path) -> None:
         pictures = _read_clip(folder, key, _a_row)
         row = [shrink_picture(picture, key not in shown.clear) for picture in pictures]
         # A shorter clip leaves the rest of its row empty.
-        row += [Picture("", np.full((1, 1, 3), 255, np.uint8), [])] * (TILE_COLUMNS - len(row))
+        row += [Picture("", np.full((1, 1, 3), PAPER, np.uint8), [])] * (TILE_COLUMNS - len(row))
         tiles += [row[0]._replace(name=key, caption=shown.captions.get(key, "")), *row[1:]]
     draw_tiles(tiles, {"region": ORANGE}, shown.heading, path)
 

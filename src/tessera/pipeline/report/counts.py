@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tessera.core.ledger import read_ledger, summarise
-from tessera.pipeline.report.drawing import BLUE, GREEN, ORANGE, PURPLE, RED, SKY, Bar, draw_bars, legend, new_figure, shorten
+from tessera.imaging.figures import BLUE, GREEN, ORANGE, PURPLE, RED, SKY, Bar, draw_bars, legend, new_figure, shorten
 from tessera.pipeline.report.pages import table, write_page
 
 SPLITS = ("train", "val", "test")

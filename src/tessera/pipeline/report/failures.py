@@ -12,9 +12,9 @@ import polars as pl
 from tessera.core.errors import Failed, TesseraError
 from tessera.core.ledger import read_ledger
 from tessera.core.messages import counted
+from tessera.imaging.figures import BLUE, GREEN, ORANGE, PURPLE, QUIET, RED, SKY, new_figure
 from tessera.imaging.images import read_image
 from tessera.imaging.polygons import Part, rasterize, rectangle
-from tessera.pipeline.report.drawing import BLUE, GREEN, ORANGE, PURPLE, QUIET, RED, SKY, new_figure
 from tessera.pipeline.report.pages import table, write_page
 from tessera.pipeline.report.tiles import Picture, draw_tiles, shrink_picture
 from tessera.pipeline.report.videos import stated

@@ -12,7 +12,7 @@ from tessera.core.ledger import read_ledger
 from tessera.pipeline.report.clips import animate, in_motion
 from tessera.pipeline.report.pages import write_page
 from tessera.pipeline.report.settings import ReportSettings
-from tessera.pipeline.report.tiles import Picture, shrink_picture
+from tessera.pipeline.report.tiles import PAPER, Picture, shrink_picture
 
 GAP = 4  # pixels between the halves of a comparison
 SIDE = 480  # pixels, longer side of a half of an animated comparison
@@ -69,7 +69,7 @@ def _halves(video: Path, first: int, is_blurred: bool) -> list[np.ndarray]:
             half = (image.shape[1] - GAP) // 2
             panels = [Picture("", panel, []) for panel in (image[:, :half], image[:, half + GAP : 2 * half + GAP])]
             left, right = (shrink_picture(panel, is_blurred, SIDE).image for panel in panels)
-            images.append(np.concatenate([left, np.full((len(left), GAP, 3), 255, np.uint8), right], axis=1))
+            images.append(np.concatenate([left, np.full((len(left), GAP, 3), PAPER, np.uint8), right], axis=1))
     except Failed as error:
         raise TesseraError(f"{video}: {error}; delete the folder {video.parent} and run again") from error
     return images

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from tessera.pipeline.report.drawing import BLUE, new_figure
+from tessera.imaging.figures import BLUE, new_figure
 from tessera.records.rounds import reached
 from tessera.records.tables.asking import Rounds
 from tessera.records.tables.table import types, write_table

@@ -5,11 +5,12 @@ import csv
 import html
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tessera.core.errors import TesseraError
+from tessera.imaging.figures import DARK, LIGHT
 
 TITLES = {"val": "Validation split", "test": "Test split"}
 # Figures whose file is named after them and a split: their headings, and what they show.
@@ -31,13 +32,18 @@ FIGURES = {
     ),
     "scores": ("predicted by true score", "A point for each picture. On the line, the prediction is right."),
 }
+
+
+def _variables(theme: Mapping[str, str]) -> str:
+    """Return CSS that names the colours of `theme`."""
+    return " ".join(f"--{name}: {colour};" for name, colour in theme.items())
+
+
 # What pages and the report have in common. Small texts have a contrast of 4.5 or more on every background here.
-STYLE = """:root { color-scheme: light dark; --paper: #fff; --ink: #222; --quiet: #5a5a63; --line: #d8d8de; --tint: #f4f4f6;
-  --link: #0b57b8; }
-@media (prefers-color-scheme: dark) {
-  :root { --paper: #17181b; --ink: #e4e4e8; --quiet: #a6a6b0; --line: #3a3b42; --tint: #23252a; --link: #8ab8f5; }
-}
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); }
+STYLE = (
+    f":root {{ color-scheme: light dark; {_variables(LIGHT)} }}\n"
+    f"@media (prefers-color-scheme: dark) {{ :root {{ {_variables(DARK)} }} }}\n"
+    """body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); }
 h1, h2, h3, h4, h5, h6 { line-height: 1.2; }
 a { color: var(--link); }
 :focus-visible { outline: 2px solid var(--link); outline-offset: 2px; }
@@ -59,6 +65,7 @@ td.fraction div { height: .5rem; background: #56b4e9; }
 code, pre { font-size: 13px; background: var(--tint); }
 code { overflow-wrap: anywhere; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; }"""
+)
 PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -182,16 +189,16 @@ def render_markdown(text: Path, path: Path) -> None:
 
 
 def show_pictures(folder: Path, title: str, path: Path) -> None:
-    """Write an HTML page of the PNG files in `folder`, sorted by name, those of a split (see `FIGURES`) last."""
+    """Write an HTML page of the SVG files in `folder`, sorted by name, those of a split (see `FIGURES`) last."""
     of_splits = {f"{name}_{split}": (split, name) for split in TITLES for name in FIGURES}
-    files = {file.stem: file for file in Path(folder).glob("*.png")}
+    files = {file.stem: file for file in Path(folder).glob("*.svg")}
     parts = []
     for stem in [*sorted(files.keys() - of_splits), *(stem for stem in of_splits if stem in files)]:
         heading, text = stem.replace("_", " ").capitalize(), ""
         if stem in of_splits:
             split, name = of_splits[stem]
             heading, text = f"{TITLES[split]}: {FIGURES[name][0]}", f"<p>{html.escape(FIGURES[name][1])}</p>\n"
-        shown = data_uri(files[stem].read_bytes(), "image/png")
+        shown = data_uri(files[stem].read_bytes(), "image/svg+xml")
         parts.append(f'<h2>{html.escape(heading)}</h2>\n{text}<img alt="{html.escape(heading)}" src="{shown}">\n')
     write_page(path, title, "".join(parts))
 

@@ -11,11 +11,11 @@ from urllib.parse import unquote
 import numpy as np
 
 from tessera.core.errors import Failed, TesseraError
+from tessera.imaging.figures import BLUE, GREEN, INK, ORANGE, PURPLE, QUIET, RED, SKY, TINT, legend, new_figure
 from tessera.pipeline.report.clips import PREVIEW_SIDE, animate, in_motion
-from tessera.pipeline.report.drawing import BLUE, GREEN, INK, ORANGE, PURPLE, QUIET, RED, SKY, legend, new_figure
 from tessera.pipeline.report.pages import write_page
 from tessera.pipeline.report.settings import ReportSettings
-from tessera.pipeline.report.tiles import Picture, draw_tiles, shrink_picture
+from tessera.pipeline.report.tiles import PAPER, Picture, draw_tiles, shrink_picture
 
 METHODS = {"mosaicked": QUIET, "bicubic": SKY, "temporal_median": ORANGE, "restored": BLUE}
 OTHERS = (GREEN, RED, PURPLE)  # colours of compared models
@@ -127,7 +127,7 @@ def show_restored(folder: Path, sheet: str, clear: Collection[str], settings: Re
                 panels = [Picture("", panel, []) for panel in _panels(frame.image())]
                 is_blurred = row["key"] not in clear
                 left, middle, right = (shrink_picture(panel, is_blurred, PREVIEW_SIDE).image for panel in panels)
-                gap = np.full((len(left), GAP, 3), 255, np.uint8)
+                gap = np.full((len(left), GAP, 3), PAPER, np.uint8)
                 images.append(np.concatenate([left, gap, middle, gap, right], axis=1))
         except Failed as error:
             raise TesseraError(f"{video}: {error}; delete the folder {folder} and run again") from error
@@ -200,7 +200,7 @@ def _draw_dots(axes: Any, found: Mapping[str, Any], measure: Measure, colours: M
     """Draw the values of a `measure` for each method: one line for each group of samples, the first on top."""
     area, name = measure
     for place, group in enumerate(found.values()):
-        axes.axhspan(place - 0.42, place + 0.42, color="#f3f3f3", zorder=0)
+        axes.axhspan(place - 0.42, place + 0.42, color=TINT, zorder=0)
         values = {method: of_method.get(name) for method, of_method in group[area].items()}
         # Each method has its own height, so that equal values do not hide each other.
         steps = np.linspace(-0.3, 0.3, len(colours))

@@ -8,7 +8,7 @@ import numpy as np
 
 from tessera.core.errors import Failed, TesseraError
 from tessera.imaging.boxes import Box
-from tessera.pipeline.report.drawing import GREEN, ORANGE, PURPLE, SKY
+from tessera.imaging.figures import GREEN, ORANGE, PURPLE, SKY
 from tessera.pipeline.report.tiles import Picture, Shown, draw_tiles, shrink_picture
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tessera.core.messages import counted
-from tessera.pipeline.report.drawing import BLUE, INK, ORANGE, QUIET, RED, Bar, draw_bars, legend, new_figure, shorten
+from tessera.imaging.figures import BLUE, INK, ORANGE, QUIET, RED, Bar, draw_bars, legend, new_figure, shorten
 from tessera.pipeline.report.pages import table, write_page
 
 if TYPE_CHECKING:
@@ -97,7 +97,8 @@ def _figures(found: _Trials) -> Iterator[tuple[str, str, str]]:
     )
     yield (
         "Learning curves",
-        "The metric of the weights that a training would have kept, if it had ended after each epoch. The best trial is black.",
+        "The metric of the weights that a training would have kept, if it had ended after each epoch. The thick line is the"
+        " best trial.",
         _image(8, 3.6, lambda figure: _draw_curves(figure, found)),
     )
     if found.importances and ranked:
@@ -117,7 +118,7 @@ def _figures(found: _Trials) -> Iterator[tuple[str, str, str]]:
     if len(ranked) > 1:
         yield (
             "All settings together",
-            "Each line is a trial; the darker, the better.",
+            "Each line is a trial; the stronger, the better.",
             _image(9.5, 3.8, lambda figure: _draw_parallel(figure, found, ranked)),
         )
 
@@ -206,8 +207,6 @@ def _draw_setting(axes: "Axes", found: _Trials, path: str) -> None:
 def _draw_parallel(figure: "Figure", found: _Trials, paths: Sequence[str]) -> None:
     import math
 
-    from matplotlib import colormaps
-
     axes = figure.subplots()
     rows = found.measured
     columns = []
@@ -231,7 +230,7 @@ def _draw_parallel(figure: "Figure", found: _Trials, paths: Sequence[str]) -> No
     ):
         merit = line[-1] if found.is_more_better else 1 - line[-1]
         is_best = row["number"] == found.best
-        axes.plot(range(len(line)), line, color=colormaps["Blues"](0.15 + 0.8 * merit), linewidth=2.5 if is_best else 1)
+        axes.plot(range(len(line)), line, color=BLUE, alpha=0.15 + 0.85 * merit, linewidth=2.5 if is_best else 1)
     for at, height, text in ticks:
         axes.annotate(text, (at, height), (4, 0), textcoords="offset points", va="center", fontsize=8, color=INK)
     for place in range(len(columns)):

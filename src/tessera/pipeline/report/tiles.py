@@ -13,7 +13,7 @@ from PIL import Image
 from tessera.core.errors import Failed, TesseraError
 from tessera.core.messages import counted
 from tessera.core.seeds import generator
-from tessera.pipeline.report.drawing import QUIET, legend, new_figure, shorten
+from tessera.imaging.figures import DARK, legend, new_figure, shorten
 from tessera.pipeline.report.pages import figure
 from tessera.pipeline.report.settings import ReportSettings
 from tessera.records.blurring import clear_keys
@@ -22,6 +22,7 @@ BLUR_SIDE = 6  # blocks along the longer side of a blurred image
 TILE_SIDE = 300  # pixels, longer side of a sample in a contact sheet
 TILE_COLUMNS = 4
 CAPTION_LINES = 4
+PAPER = tuple(bytes.fromhex(DARK["paper"][1:]))  # RGB, between pictures: it does not glare in either theme
 
 
 class Picture(NamedTuple):
@@ -171,6 +172,6 @@ def draw_tiles(
             title = [shorten(line, 38) for line in (unquote(tile.name), *tile.caption.split("\n")[:CAPTION_LINES]) if line]
             axes.set_title("\n".join(title), fontsize=10, fontweight="normal")
             if tile.name and not tile.regions:
-                axes.text(0.5, -0.02, nothing, fontsize=10, color=QUIET, ha="center", va="top", transform=axes.transAxes)
+                axes.text(0.5, -0.02, nothing, fontsize=10, ha="center", va="top", transform=axes.transAxes)
         if tiles and colours:
             legend(sheet, colours)

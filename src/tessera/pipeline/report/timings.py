@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tessera.core.messages import counted
-from tessera.pipeline.report.drawing import BLUE, GREEN, Bar, draw_bars, new_figure
+from tessera.imaging.figures import BLUE, GREEN, Bar, draw_bars, new_figure
 
 
 def draw_timings(benchmarks: Path, rules: dict[str, bool], shards: Sequence[str], path: Path) -> None:

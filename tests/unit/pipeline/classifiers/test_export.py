@@ -199,10 +199,10 @@ def test_an_evaluation_writes_metrics_predictions_and_figures(exported: Exported
     assert all((tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes() for file in files)
     content = json.loads((tmp_path / "a/metrics.json").read_text())
     assert set(content["splits"]) == {"val", "test"} and content["epochs"] == 4
-    kind = {"epochs.png"} | (
-        {f"{figure}_{split}.png" for figure in ("confusion", "calibration", "precision_recall") for split in ("val", "test")}
+    kind = {"epochs.svg"} | (
+        {f"{figure}_{split}.svg" for figure in ("confusion", "calibration", "precision_recall") for split in ("val", "test")}
         if exported.settings.classes
-        else {"scores_val.png", "scores_test.png"}
+        else {"scores_val.svg", "scores_test.svg"}
     )
     assert {path.name for path in (tmp_path / "a/figures").iterdir()} == kind
     rows = read_table(tmp_path / "a/predictions.parquet", Predictions)

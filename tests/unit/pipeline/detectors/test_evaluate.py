@@ -1,18 +1,34 @@
 """The curves of a training."""
 
-import pytest
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
-from tessera.pipeline.detectors.evaluate import _draw_epochs
+import pytest
+from matplotlib.figure import Figure
+
+from tessera.imaging.figures import new_figure
+from tessera.pipeline.detectors import evaluate
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3, 200])
-def test_epochs_are_whole_numbers_and_a_single_one_is_visible(epochs: int) -> None:
+def test_epochs_are_whole_numbers_and_a_single_one_is_visible(
+    epochs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures: dict[str, Figure] = {}
+
+    @contextmanager
+    def kept(path: Path, width: float, height: float) -> Iterator[Figure]:
+        with new_figure(path, width, height) as figure:
+            yield figure
+        figures[path.name] = figure
+
+    monkeypatch.setattr(evaluate, "new_figure", kept)
     names = ["train/box_loss", "val/box_loss", *(f"metrics/{name}(B)" for name in ("mAP50", "mAP50-95", "precision", "recall"))]
     rows = {"epoch": [float(epoch) for epoch in range(1, epochs + 1)], **{name: [0.5] * epochs for name in names}}
-    figures = _draw_epochs(rows)
-    assert set(figures) == {"losses.png", "scores.png"}
+    evaluate._draw_epochs(rows, tmp_path)
+    assert set(figures) == {"losses.svg", "scores.svg"}
     for figure in figures.values():
-        figure.draw_without_rendering()
         for axes in figure.axes:
             low, high = axes.get_xlim()
             ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]

@@ -280,7 +280,7 @@ def test_metrics_have_the_counts_and_curves_are_drawn(trained: Trained, tmp_path
         assert set(measured[kind]) == {"map50", "map50_95", "precision", "recall"}
         assert measured["classes"]["nsfw"][kind] == measured[kind]
     pictures = {path.name: path.read_bytes() for path in (tmp_path / "curves").iterdir()}
-    assert set(pictures) == {"losses.png", "scores.png", "precision_recall.png", "confidence.png"}
+    assert set(pictures) == {"losses.svg", "scores.svg", "precision_recall.svg", "confidence.svg"}
     assert str(tmp_path) not in (tmp_path / "metrics.json").read_text()
 
 

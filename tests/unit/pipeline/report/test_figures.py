@@ -20,9 +20,9 @@ from PIL import Image
 
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import Ledger, read_ledger, summarise
+from tessera.imaging.figures import ORANGE, SKY
 from tessera.imaging.masks import encode_rle
 from tessera.pipeline.report.counts import Step, count_splits, count_step, draw_dropped, draw_funnel, tabulate_steps
-from tessera.pipeline.report.drawing import ORANGE, SKY
 from tessera.pipeline.report.pages import render_markdown, show_pictures, tabulate_metrics, tabulate_refused
 from tessera.pipeline.report.samples import describe_marks, describe_mosaics, draw_predictions, draw_samples
 from tessera.pipeline.report.settings import ReportSettings
@@ -136,7 +136,7 @@ def test_hostile_markdown_runs_nothing_and_loads_nothing(tmp_path: Path) -> None
 
 def test_pictures_are_embedded_in_the_page_sorted_by_name(tmp_path: Path) -> None:
     for name in ("scores_val", "precision_recall", "losses"):
-        cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((4, 4, 3), np.uint8))
+        (tmp_path / f"{name}.svg").write_text(f"<svg>{name}</svg>")
     show_pictures(tmp_path, "Curves", tmp_path / "curves.html")
     page = (tmp_path / "curves.html").read_text(encoding="utf-8")
     assert re.findall("<h2>(.*?)</h2>", page) == [
@@ -144,7 +144,7 @@ def test_pictures_are_embedded_in_the_page_sorted_by_name(tmp_path: Path) -> Non
         "Precision recall",
         "Validation split: predicted by true score",
     ]
-    assert base64.b64decode(re.findall('src="data:image/png;base64,(.*?)"', page)[0]) == (tmp_path / "losses.png").read_bytes()
+    assert base64.b64decode(re.findall('src="data:image/svg.xml;base64,(.*?)"', page)[0]) == b"<svg>losses</svg>"
 
 
 def test_timings_leave_out_withdrawn_shards_and_add_up_the_rest(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_equal_values_of_methods_do_not_hide_each_other(tmp_path: Path) -> None:
     (tmp_path / "metrics.json").write_text(json.dumps(content), encoding="utf-8")
     draw_methods(tmp_path / "metrics.json", tmp_path / "methods.svg")
     page = (tmp_path / "methods.svg").read_text(encoding="utf-8")
-    markers = re.findall(r'<use [^>]*x="([\d.]+)" y="([\d.]+)" style="fill: (#\w+)', page)
+    markers = re.findall(r'<use [^>]*x="([\d.]+)" y="([\d.]+)" style="fill: (#\w+); stroke: #\w+"', page)
     of_columns: dict[str, list[float]] = {}
     for x, y, _ in markers[: -len(METHODS)]:  # without those of the legend
         of_columns.setdefault(x, []).append(float(y))
