@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tessera.core.errors import TesseraError
 from tessera.imaging.figures import DARK, LIGHT
@@ -53,6 +53,9 @@ td { white-space: pre-wrap; min-width: 4.5rem; }
 td:first-child { min-width: 8rem; }
 .table { overflow-x: auto; margin: 1rem 0; }
 img { max-width: 100%; height: auto; }
+/* On a narrow screen, the texts in figures remain readable: one scrolls. */
+.picture { overflow-x: auto; }
+.picture img { display: block; max-width: max(100%, 40rem); border-radius: .3rem; }
 .clips { display: flex; flex-wrap: wrap; gap: 1rem; }
 .pair { display: flex; gap: 1rem; }
 figure { margin: 0; width: 14rem; max-width: 100%; font-size: 12px; overflow-wrap: anywhere; }
@@ -108,9 +111,9 @@ def _cell(cell: str | int | float) -> str:
     return f'<td class="number">{cell:,}</td>' if isinstance(cell, int) else f"<td>{html.escape(cell)}</td>"
 
 
-def in_box(table: str) -> str:
-    """Return the HTML `table` in a box that scrolls where the table is wider than the page, also by keyboard."""
-    return f'<div class="table" tabindex="0" role="group" aria-label="Table">{table}</div>'
+def in_box(content: str, kind: Literal["table", "picture"] = "table") -> str:
+    """Return the HTML `content` in a box that scrolls where the content is wider than the page, also by keyboard."""
+    return f'<div class="{kind}" tabindex="0" role="group" aria-label="{kind.capitalize()}">{content}</div>'
 
 
 def figure(picture: bytes, kind: str, lines: Sequence[str], still: bytes | None = None) -> str:
@@ -199,7 +202,8 @@ def show_pictures(folder: Path, title: str, path: Path) -> None:
             split, name = of_splits[stem]
             heading, text = f"{TITLES[split]}: {FIGURES[name][0]}", f"<p>{html.escape(FIGURES[name][1])}</p>\n"
         shown = data_uri(files[stem].read_bytes(), "image/svg+xml")
-        parts.append(f'<h2>{html.escape(heading)}</h2>\n{text}<img alt="{html.escape(heading)}" src="{shown}">\n')
+        picture = in_box(f'<img alt="{html.escape(heading)}" src="{shown}">', "picture")
+        parts.append(f"<h2>{html.escape(heading)}</h2>\n{text}{picture}\n")
     write_page(path, title, "".join(parts))
 
 

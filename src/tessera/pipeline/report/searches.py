@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tessera.core.messages import counted
 from tessera.imaging.figures import BLUE, INK, ORANGE, QUIET, RED, Bar, draw_bars, legend, new_figure, shorten
-from tessera.pipeline.report.pages import table, write_page
+from tessera.pipeline.report.pages import in_box, table, write_page
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -129,7 +129,7 @@ def _image(width: float, height: float, draw: "Callable[[Figure], None]") -> str
         with new_figure(path, width, height) as figure:
             draw(figure)
         data = base64.b64encode(path.read_bytes()).decode("ascii")
-    return f'<img alt="" src="data:image/svg+xml;base64,{data}">'
+    return in_box(f'<img alt="" src="data:image/svg+xml;base64,{data}">', "picture")
 
 
 def _draw_order(figure: "Figure", found: _Trials) -> None:

@@ -144,6 +144,7 @@ def test_pictures_are_embedded_in_the_page_sorted_by_name(tmp_path: Path) -> Non
         "Precision recall",
         "Validation split: predicted by true score",
     ]
+    assert page.count('<div class="picture"') == 3, "wide figures scroll"
     assert base64.b64decode(re.findall('src="data:image/svg.xml;base64,(.*?)"', page)[0]) == b"<svg>losses</svg>"
 
 
