@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from tessera.core.errors import TesseraError
 from tessera.core.tsv import Fault
@@ -25,36 +25,56 @@ class Entry(NamedTuple):
     overrules: str  # the person whose decision it replaces; empty: nobody's
 
 
-def standing(rows: Iterable[tuple[int, T]], entry: Callable[[T], Entry]) -> dict[tuple[str, ...], dict[str, tuple[int, T]]]:
-    """Return what each person decided last of `rows`, by what it is about and by the person; each row with its line.
+class Standing(Generic[T]):
+    """What each person decided last. `people`: by what it is about and by the person, the row and its line.
 
-    `entry` tells what a row says. The last row of a person about something replaces those before, and one that takes a decision
-    back removes them. A row that overrules another person removes what that person decided before.
+    The last row of a person about something replaces those before. A row that overrules another person removes what that person
+    decided before. A row that takes a decision back counts as if its person had said nothing about it before, so that those who
+    were overruled are heard again.
     """
-    found: dict[tuple[str, ...], dict[str, tuple[int, T]]] = {}
-    for line, row in rows:
-        add(found, line, row, entry(row))
-    return found
 
+    def __init__(self, rows: Iterable[tuple[int, T]], entry: Callable[[T], Entry]) -> None:
+        """Read `rows`, each with its line. `entry` tells what a row says."""
+        self.people: dict[tuple[str, ...], dict[str, tuple[int, T]]] = {}
+        self._said: dict[tuple[str, ...], list[tuple[int, T]]] = {}
+        self._entry = entry
+        for line, row in rows:
+            self._hear(line, row)
+        for about in self._said:
+            self._weigh(about)
 
-def add(found: dict[tuple[str, ...], dict[str, tuple[int, T]]], line: int, row: T, said: Entry) -> None:
-    """Add the next `row`, which says `said`, to what `standing` returned."""
-    people = found.setdefault(said.about, {})
-    people.pop(said.who, None)
-    if said.says:
-        people.pop(said.overrules, None)
-        people[said.who] = line, row
-    if not people:
-        del found[said.about]
+    def add(self, line: int, row: T) -> None:
+        """Add the next row."""
+        self._hear(line, row)
+        self._weigh(self._entry(row).about)
+
+    def _hear(self, line: int, row: T) -> None:
+        said = self._entry(row)
+        own = self._said.setdefault(said.about, [])
+        if said.says:
+            own.append((line, row))
+        else:
+            own[:] = [(line, other) for line, other in own if self._entry(other).who != said.who]
+
+    def _weigh(self, about: tuple[str, ...]) -> None:
+        people: dict[str, tuple[int, T]] = {}
+        for line, row in self._said[about]:
+            said = self._entry(row)
+            people.pop(said.who, None)
+            people.pop(said.overrules, None)
+            people[said.who] = line, row
+        self.people.pop(about, None)
+        if people:
+            self.people[about] = people
 
 
 def in_force(rows: Iterable[tuple[int, T]], entry: Callable[[T], Entry]) -> tuple[list[tuple[int, T]], list[Fault]]:
     """Return those of `rows`, in order and each with its line, that count, and a fault for each disagreement of two people.
 
-    See `standing`. Of several people who agree, the first counts. If they disagree, one of them has to overrule the other.
+    See `Standing`. Of several people who agree, the first counts. If they disagree, one of them has to overrule the other.
     """
     found, faults = [], []
-    for about, people in standing(rows, entry).items():
+    for about, people in Standing(rows, entry).people.items():
         first, *others = people.values()
         found.append(first)
         one = entry(first[1])

@@ -35,13 +35,13 @@ def in_force_slowly(said: list[Decision]) -> tuple[dict[str, str], set[str]]:
     """Return what counts by key, and the keys that people disagree about, in the most obvious way."""
     counts, fought = {}, set()
     for key in {each.key for each in said}:
+        heard = [each for each in said if each.key == key]
+        while "undo" in (words := [each.decision for each in heard]):
+            before, undo, after = heard[: words.index("undo")], heard[words.index("undo")], heard[words.index("undo") + 1 :]
+            heard = [each for each in before if each.who != undo.who] + after
         standing: list[Decision] = []
-        for each in said:
-            if each.key != key:
-                continue
-            gone = {each.who} | ({each.overrules} if each.decision != "undo" else set())
-            standing = [other for other in standing if other.who not in gone]
-            standing += [] if each.decision == "undo" else [each]
+        for each in heard:
+            standing = [other for other in standing if other.who not in {each.who, each.overrules}] + [each]
         if standing:
             counts[key] = standing[0].decision
         if len({each.decision for each in standing}) > 1:
@@ -69,6 +69,14 @@ def test_a_disagreement_names_both_lines_and_ends_when_one_overrules_the_other(t
         read_decisions(path, {})
     append_row(path, decided("a-0-1", "drop", "Bo", overrules="Ada"), COLUMNS)
     assert [(each.decision, each.who) for each in read_decisions(path, {})] == [("drop", "Bo")]
+
+
+def test_who_was_overruled_is_heard_again_if_that_is_taken_back(tmp_path: Path) -> None:
+    path = tmp_path / "d.tsv"
+    append_row(path, decided("a-0-1", "keep"), COLUMNS)
+    append_row(path, decided("a-0-1", "drop", "Bo", overrules="Ada"), COLUMNS)
+    append_row(path, decided("a-0-1", "undo", "Bo"), COLUMNS)
+    assert [(each.decision, each.who) for each in read_decisions(path, {})] == [("keep", "Ada")]
 
 
 @given(texts=st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=30), min_size=1, max_size=5))

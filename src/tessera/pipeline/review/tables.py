@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from tessera.core.errors import TesseraError
 from tessera.core.settings import complaint
 from tessera.core.tsv import read_sheet, refuse
-from tessera.records.log import Entry, add, append_row, standing
+from tessera.records.log import Entry, Standing, append_row
 
 
 class Conflict(Exception):
@@ -29,7 +29,7 @@ class DecisionTable:
         self.path, self._model, self._entry = Path(path), model, entry
         self._lock = threading.RLock()
         self._state: object = None
-        self._found: dict[tuple[str, ...], dict[str, tuple[int, Any]]] = {}
+        self._found: Standing[Any] = Standing((), entry)
         self.fault = ""
 
     def refresh(self) -> None:
@@ -41,9 +41,9 @@ class DecisionTable:
             try:
                 sheet = read_sheet(self.path, self._model, "table", "restore it")
                 refuse(self.path, sheet.faults)
-                self._found, self.fault = standing(sheet.rows, self._entry), ""
+                self._found, self.fault = Standing(sheet.rows, self._entry), ""
             except FileNotFoundError:
-                self._found, self.fault = {}, ""
+                self._found, self.fault = Standing((), self._entry), ""
             except TesseraError as error:
                 # What was read before is still shown.
                 self.fault = str(error)
@@ -51,11 +51,11 @@ class DecisionTable:
 
     def about(self, target: tuple[str, ...]) -> list[dict[str, str]]:
         """Return what is decided about `target`, the first decision first, one row for each person."""
-        return [row.model_dump() for _, row in self._found.get(target, {}).values()]
+        return [row.model_dump() for _, row in self._found.people.get(target, {}).values()]
 
     def targets(self) -> list[tuple[str, ...]]:
         """Return everything that is decided about."""
-        return list(self._found)
+        return list(self._found.people)
 
     def append(self, row: Mapping[str, str], *, is_undo: bool = False) -> None:
         """Write `row` to the file, and return when the disk has it.
@@ -75,13 +75,13 @@ class DecisionTable:
             said = self._entry(checked)
             others = [
                 other.model_dump()
-                for who, (_, other) in self._found.get(said.about, {}).items()
+                for who, (_, other) in self._found.people.get(said.about, {}).items()
                 if who not in {said.who, said.overrules} and self._entry(other).says != said.says
             ]
             if others and not is_undo:
                 raise Conflict(others)
             append_row(self.path, row, list(self._model.model_fields))
-            add(self._found, 0, checked, said)
+            self._found.add(0, checked)
             self._state = self._seen()
 
     def _seen(self) -> object:
