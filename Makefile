@@ -32,7 +32,9 @@ demo: .venv/workflow ## the whole journey on generated footage
 	@echo "open results/reports/report.html; the weights are in results/weights"
 
 review: .venv/workflow ## the review page, of the demo or of SETTINGS=my.yaml
-	$(SNAKEMAKE) --configfile $(SETTINGS) --resources gpu=1 -- gather_review
+	@# While another run has the folder, or people disagree, it shows what was gathered before.
+	$(SNAKEMAKE) --configfile $(SETTINGS) --resources gpu=1 -- gather_review || \
+		(test -f results/review/items.parquet && echo "Nothing was gathered anew, see above. The page shows what was gathered before.")
 	@# Not by Snakemake, which would lock the folder while the page is open.
 	$(BIN)/python -m tessera.pipeline.review.serve results/review/items.parquet
 

@@ -94,8 +94,72 @@ def test_several_items_of_the_grid_are_decided_at_once(tmp_path: Path, browser: 
     assert decisions(tmp_path) == [(key, "negative", "") for key in keys]
 
 
+def test_typing_in_a_filter_decides_nothing(page: Page, tmp_path: Path) -> None:
+    page.keyboard.press("f")
+    expect(page.get_by_label("last run")).to_be_focused()
+    page.keyboard.type("dropped")
+    expect(page.locator("section.one")).to_have_attribute("aria-label", SECOND)
+    page.keyboard.type("duv")
+    assert not (tmp_path / "config").exists()
+    page.keyboard.press("Escape")
+    page.keyboard.press("d")
+    expect(page.locator(".decided")).to_contain_text("drop")
+    page.keyboard.press("/")
+    page.keyboard.type("nothing has this name")
+    page.keyboard.press("Enter")
+    expect(page.locator(".empty")).to_contain_text("Choose other filters")
+    assert decisions(tmp_path) == [(SECOND, "drop", "")]
+
+
+def test_the_grid_is_walked_selected_decided_and_taken_back_by_keyboard(tmp_path: Path, browser: Browser) -> None:
+    media = write_media(tmp_path)
+    write_room(tmp_path, [item(CLIPS, f"film-{number:07}-1", 1 - number / 50, clip=media["clip"]) for number in range(24)])
+    with served(tmp_path) as (address, _), opened(browser, address) as page:
+        page.keyboard.press("v")
+        expect(page.locator(".tile")).to_have_count(24)
+        wide = page.evaluate("() => getComputedStyle(document.querySelector('.grid')).gridTemplateColumns.split(' ').length")
+        page.keyboard.press("ArrowDown")
+        expect(page.locator(".tile").nth(wide)).to_be_focused()
+        page.keyboard.press("Space")
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("Shift+Space")
+        expect(page.locator("#count")).to_have_text(f"{wide + 3} of 24, 3 selected")
+        expect(page.locator(".tile[aria-selected=true]")).to_have_count(3)
+        page.keyboard.press("d")
+        expect(page.locator("#banner")).to_contain_text("3 items: drop. u takes this back.")
+        expect(page.locator("#queues button")).to_have_text(["clips 3/24"])
+        page.keyboard.press("u")
+        expect(page.locator("#queues button")).to_have_text(["clips 0/24"])
+        assert decisions(tmp_path) == []
+        page.keyboard.press("Control+a")
+        expect(page.locator(".tile[aria-selected=true]")).to_have_count(24)
+        page.keyboard.press("Escape")
+        expect(page.locator(".tile[aria-selected=true]")).to_have_count(0)
+        page.keyboard.press("End")
+        page.keyboard.press("Enter")
+        expect(page.locator("section.one")).to_have_attribute("aria-label", "film-0000023-1")
+        page.keyboard.press("u")
+        expect(page.locator("#banner")).to_have_text("There is nothing of yours to take back here.")
+
+
+def test_a_page_that_is_loaded_again_shows_the_same_and_a_new_one_what_is_not_decided(page: Page, tmp_path: Path) -> None:
+    after(page, SECOND, "d")
+    page.reload()
+    expect(page.locator("section.one")).to_have_attribute("aria-label", SECOND)
+    page.keyboard.press("q")
+    expect(page.locator("section.one")).to_have_attribute("aria-label", "film-0000007")
+    page.reload()
+    expect(page.locator("section.one")).to_have_attribute("aria-label", "film-0000007")
+    page.keyboard.press("Shift+Q")
+    expect(page.locator("section.one")).to_have_attribute("aria-label", SECOND)
+    page.keyboard.press("w")
+    expect(page.locator("#banner")).to_contain_text("All of these are decided")
+    assert "drop\twatermark\tAda" in (tmp_path / "config" / "decisions.tsv").read_text()
+
+
 def test_classes_and_names_are_given_by_keys(page: Page, tmp_path: Path) -> None:
-    page.get_by_role("button", name="labels 2").click()
+    page.get_by_role("button", name="labels 0/2").click()
     expect(page.locator("section.one")).to_have_attribute("aria-label", "set+1")
     after(page, "set+2", "2")
     page.keyboard.press("r")
@@ -103,7 +167,7 @@ def test_classes_and_names_are_given_by_keys(page: Page, tmp_path: Path) -> None
     page.keyboard.press("Enter")
     expect(page.locator(".decided")).to_contain_text("relabel 2.5")
     assert decisions(tmp_path) == [("set+1", "relabel", "soft"), ("set+2", "relabel", "2.5")]
-    page.get_by_role("button", name="identities 2").click()
+    page.get_by_role("button", name="identities 0/2").click()
     expect(page.locator("section.one")).to_have_attribute("aria-label", "film-0000007-person-0")
     page.keyboard.press("r")
     page.locator("#answer").fill('Eve <b>"x')
@@ -117,7 +181,7 @@ def test_classes_and_names_are_given_by_keys(page: Page, tmp_path: Path) -> None
 
 
 def test_regions_are_marked_by_their_numbers_and_become_the_label(page: Page, tmp_path: Path) -> None:
-    page.get_by_role("button", name="frames 1").click()
+    page.get_by_role("button", name="frames 0/1").click()
     expect(page.locator("section.one")).to_have_attribute("aria-label", "film-0000007")
     expect(page.locator(".frame rect.marked")).to_have_count(1)
     expect(page.get_by_role("button", name="1 nsfw 0.90")).to_have_attribute("aria-pressed", "true")
@@ -178,10 +242,11 @@ def test_a_killed_server_loses_at_most_the_key_that_is_pressed_and_the_page_says
         process.send_signal(signal.SIGKILL)
         process.wait()
         page.keyboard.press("d")
-        expect(page.locator("#banner")).to_contain_text("this was not saved. Everything before it is")
+        expect(page.locator("#banner")).to_contain_text("this was not saved. Earlier decisions are saved")
         assert shown(page) == SECOND
     assert decisions(tmp_path) == [(FIRST, "drop", "")]
     with served(tmp_path) as (address, _), opened(browser, address) as page:
+        after(page, FIRST, "ArrowLeft")
         expect(page.locator(".decided")).to_contain_text("drop")
 
 
@@ -223,7 +288,7 @@ def test_two_tabs_see_the_decisions_of_each_other(tmp_path: Path, browser: Brows
 
 
 def test_filters_leave_only_what_they_say_and_what_the_next_run_does_is_shown(page: Page) -> None:
-    page.get_by_label("so far").select_option("dropped")
+    page.get_by_label("last run").select_option("dropped")
     expect(page.locator("section.one")).to_have_attribute("aria-label", SECOND)
     expect(page.locator("#count")).to_contain_text("1 of 1")
     page.keyboard.press("k")

@@ -32,6 +32,7 @@ def write_room(folder: Path, rows: list[dict[str, Any]], **page: Any) -> Path:
     write_table(pl.DataFrame(rows, schema=types(ReviewItems)), ReviewItems, review / "items.parquet")
     usual = {"decisions": str(folder / "config" / "decisions.tsv"), "identities": str(folder / "config" / "identities.tsv")}
     usual |= {"classifiers": {"blur": CLASSES, "noise": {"least": 0.0, "most": 10.0}}, "labels": str(folder / "labels")}
+    usual |= {"keys": {"w": {"decision": "drop", "reason": "watermark"}}, "classes": ["nsfw"]}
     (review / "page.json").write_text(json.dumps({**usual, "results": str(folder / "results"), **page}))
     return review
 
@@ -82,7 +83,7 @@ def seen_regions(folder: Path, key: str) -> dict[str, Any]:
 def usual_room(folder: Path) -> Path:
     """Write a room with two clips, a frame, a region, two labels of classifiers, a question, and two crops of an identity."""
     media = write_media(folder)
-    clip, picture = {"clip": media["clip"], "mask": media["mask"]}, {"picture": media["picture"]}
+    clip, picture = {"clip": media["clip"], "mask": media["mask"], "frames": 60}, {"picture": media["picture"]}
     seen = seen_regions(folder, "film-0000007")
     of_region = {"boxes": seen["boxes"][1:], "box_texts": seen["box_texts"][1:], "box_counts": [False]}
     rows = [

@@ -2,7 +2,7 @@
 
 import sys
 
-from tessera.catalogue import CLIPS, IMAGES, fed_by
+from tessera.catalogue import CLIPS, IMAGE_SETS, fed_by
 from tessera.core.definitions import code_digest
 from tessera.pipeline.mosaics.choose import CANDIDATES
 
@@ -17,6 +17,12 @@ SHOWN_REGIONS = (
     else []
 )
 SHOWN_PAIRS = not DATASETS.keys().isdisjoint(WITHOUT_DUPLICATES)
+# The datasets that leave out near-duplicates.
+OF_PAIRS = [
+    name
+    for name, each in DATASETS.items()
+    if SHOWN_PAIRS and (each.drops_duplicates or each.layout.rules == IMAGE_SETS.rules)
+]
 # The datasets of images that people label in sampled frames.
 OF_LABELLED_FRAMES = [
     name
@@ -80,6 +86,9 @@ rule gather_review:
             embedding=COMPARING,
         ),
         images=labelled_images if SHOWN_PAIRS else [],
+        without_duplicates=expand(
+            "<results>/selections/{dataset}/ledger.jsonl", dataset=OF_PAIRS
+        ),
         errors=expand(
             "<results>/evaluation/{model}/label_errors.parquet", model=CHECKED
         ),
@@ -131,6 +140,8 @@ rule gather_review:
         # Where the page writes decisions, and what they may say.
         page=verbatim(
             {
+                "keys": config["review"]["keys"],
+                "classes": config["annotations"]["classes"],
                 "decisions": str(config["decisions"]),
                 "identities": str(IDENTITIES["decisions"]) if IDENTITIES else None,
                 "classifiers": {

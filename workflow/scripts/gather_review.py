@@ -59,6 +59,7 @@ with job(snakemake) as (inputs, outputs, params):
                 frames=inputs.frames,
                 frame_images=inputs.frame_images,
                 labelled=inputs.images,
+                selections={path.parent.name: path for path in inputs.without_duplicates},
                 distance=params.distance,
             )
         )

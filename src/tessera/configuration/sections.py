@@ -40,6 +40,7 @@ from tessera.pipeline.previews.rendering import RenderSettings
 from tessera.pipeline.previews.restored import RestoreSettings
 from tessera.pipeline.report.settings import ReportSettings
 from tessera.pipeline.restoration.settings import RestorationSettings
+from tessera.pipeline.review.settings import ReviewSettings
 from tessera.pipeline.tagging.settings import TaggerSettings
 from tessera.pipeline.watermarks.settings import WatermarkSettings
 from tessera.records.confidence import ConfidenceTarget
@@ -283,3 +284,4 @@ class Sections(Settings, defer_build=True):
     preview: Preview = Preview()
     score: ScoreSettings = ScoreSettings()
     report: ReportSettings = ReportSettings()
+    review: ReviewSettings = ReviewSettings()

@@ -149,6 +149,15 @@ def region_key(frame: str, box: Box) -> str:
     return f"{frame}+" + "-".join(str(max(0, round(edge))) for edge in box)
 
 
+def region_of(key: str) -> tuple[str, Box]:
+    """Return the key of the frame and the box of the region with this `key`. Raises `ValueError` if it is none."""
+    region = REGION.fullmatch(key)
+    if not region:
+        raise ValueError(f"{key!r} is no key of a region")
+    x0, y0, x1, y1 = map(float, region.groups()[1:])
+    return region[1], (x0, y0, x1, y1)
+
+
 def find_regions(
     decisions: Mapping[str, Decision], boxes: Mapping[str, tuple[str, Box]]
 ) -> tuple[dict[str, Decision], list[str]]:
@@ -163,10 +172,8 @@ def find_regions(
         of_frame.setdefault(frame, []).append((key, box))
     pairs = []
     for key in decisions:
-        region = REGION.fullmatch(key)
-        assert region
-        x0, y0, x1, y1 = map(float, region.groups()[1:])
-        pairs += [(-overlap(box, (x0, y0, x1, y1)), key, other) for other, box in of_frame.get(region[1], ())]
+        frame, wanted = region_of(key)
+        pairs += [(-overlap(box, wanted), key, other) for other, box in of_frame.get(frame, ())]
     found: dict[str, Decision] = {}
     lost = set(decisions)
     for value, key, other in sorted(pairs):

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any, Literal, NamedTuple
 
+from tessera.pipeline.review.settings import OwnKey
 from tessera.records.log import UNDO
 from tessera.records.tables.review import ASKED, CLIPS, FALSE_POSITIVES, FRAMES, IDENTITIES, LABELS, PAIRS, REGIONS
 
@@ -21,33 +22,39 @@ class Action(NamedTuple):
     label: str = ""  # class that a picture gets
     # What the person types, a score or the name of an identity, or marks: the numbers of regions.
     asks: Literal["", "label", "to", "regions"] = ""
+    reason: str = ""  # is written beside it
 
 
-KEEP, DROP = Action("keep", "k", "keep"), Action("drop", "d", "leave out")
-NEGATIVE = Action("negative", "n", "shows none: a negative")
+KEEP, DROP = Action("keep", "k", "keep"), Action("drop", "d", "drop")
+NEGATIVE = Action("negative", "n", "shows no region: a negative")
 ACTIONS: Mapping[str, Sequence[Action]] = {
     CLIPS: (KEEP, DROP),
     FRAMES: (Action(ACCEPT, "a", "the marked regions are its label", asks="regions"), KEEP, DROP, NEGATIVE),
-    REGIONS: (KEEP._replace(text="is a region"), DROP._replace(text="is none: no mosaic here")),
+    REGIONS: (KEEP._replace(text="it is a region"), DROP._replace(text="it is none: no mosaic here")),
     FALSE_POSITIVES: (NEGATIVE, KEEP._replace(text="it is right"), DROP),
-    PAIRS: (KEEP._replace(text="keep both"), DROP),
+    PAIRS: (KEEP._replace(text="keep both"), DROP._replace(text="drop the left one")),
     LABELS: (KEEP._replace(text="the label is right"), DROP),
-    ASKED: (DROP._replace(text="nobody can say: leave out"),),
+    ASKED: (DROP._replace(text="nobody can say: drop it"),),
     IDENTITIES: (
         Action("move", "m", "this crop is …", asks="to"),
-        Action("reject", "x", "this crop is nobody"),
-        Action("rename", "r", "name the whole identity …", asks="to"),
-        Action("merge", "g", "the whole identity is also …", asks="to"),
+        Action("reject", "x", "this crop is noise"),
+        Action("rename", "r", "rename the whole identity to …", asks="to"),
+        Action("merge", "g", "merge the whole identity into …", asks="to"),
     ),
 }
 
 
-def actions_of(queue: str, labels: Sequence[str] | Mapping[str, float] | None, *, may_label: bool) -> list[Action]:
+def actions_of(
+    queue: str, labels: Sequence[str] | Mapping[str, float] | None, keys: Mapping[str, OwnKey], *, may_label: bool
+) -> list[Action]:
     """Return what can be decided in `queue`. `labels`: classes of the classifier, or the range of its scores, or None.
 
-    `may_label`: whether there is a folder for the labels of frames.
+    `keys`: those of the user, as in `ReviewSettings`; they come first. `may_label`: whether there is a folder for the labels of
+    frames.
     """
     found = [each for each in ACTIONS[queue] if may_label or each.name != ACCEPT]
+    own = [(key, said.reason, each) for key, said in keys.items() for each in found if each.name == said.decision]
+    found = [each._replace(key=key, text=f"{each.name}: {reason}", reason=reason) for key, reason, each in own] + found
     if queue in {LABELS, ASKED} and labels is not None:
         if isinstance(labels, Mapping):
             found.append(Action("relabel", "r", f"its score is … ({labels['least']:g} to {labels['most']:g})", asks="label"))

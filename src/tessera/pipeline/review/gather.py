@@ -16,6 +16,7 @@ from tessera.records.tables.table import read_table, types, write_table
 
 USUAL: Mapping[pl.DataType, Any] = {
     pl.String(): "",
+    pl.Int64(): 0,
     pl.List(pl.String): [],
     pl.List(pl.Boolean): [],
     pl.List(pl.List(pl.Float64)): [],

@@ -1,13 +1,15 @@
 """The items of the review page, as one run of the workflow left them."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+from pydantic import ValidationError
 
+from tessera.core.errors import TesseraError
 from tessera.core.provenance import sha256_file
+from tessera.pipeline.review.settings import PageSettings
 from tessera.records.tables.review import CLIPS, QUEUES, ReviewItems
 from tessera.records.tables.table import read_quickly
 
@@ -31,7 +33,10 @@ class Items:
         self._around = (
             self.frame.select("id").join(around, on="id", how="left", maintain_order="left").select("before", "after")
         )
-        self.page: Mapping[str, Any] = json.loads((self.folder / PAGE).read_text(encoding="utf-8"))
+        try:
+            self.page = PageSettings.model_validate_json((self.folder / PAGE).read_bytes())
+        except (OSError, ValidationError):
+            raise TesseraError(f"{self.folder / PAGE} is missing or of another version; run the workflow again") from None
 
     def state(self) -> object:
         """Return a value that changes if a run writes the table again, and None if it is not there."""
@@ -73,9 +78,14 @@ class Items:
             found.append({"name": name, "count": own.height, "choices": choices, "names": [each for each in names if each]})
         return found
 
-    def choose(self, queue: str, chosen: Mapping[str, str], least: float, most: float) -> pl.DataFrame:
-        """Return the items of `queue` with these values of some `FILTERS` and a value from `least` to `most`, in order."""
+    def choose(self, queue: str, chosen: Mapping[str, str], text: str, least: float, most: float) -> pl.DataFrame:
+        """Return the items of `queue` with these values of some `FILTERS` and a value from `least` to `most`, in order.
+
+        `text`: a part of their key or their source; empty: any.
+        """
         wanted = (pl.col("queue") == queue) & pl.col("value").is_between(least, most)
         for column, value in chosen.items():
             wanted &= pl.col(column) == value
+        if text:
+            wanted &= pl.any_horizontal(pl.col("key", "source").str.contains(text, literal=True))
         return self.frame.filter(wanted)

@@ -3,8 +3,9 @@
 import json
 import os
 import subprocess
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from PIL import Image
@@ -12,7 +13,7 @@ from PIL import Image
 from tessera.core.errors import TesseraError
 from tessera.core.files import file_name, quoted
 from tessera.pipeline.review.media import inside
-from tessera.records.annotation.formats.label_studio import Prediction, local_address, write_task
+from tessera.records.annotation.formats.label_studio import Prediction, labelling_config, local_address, write_task
 from tessera.records.annotation.formats.labelme import is_accepted, load_labelme, write_labelme
 from tessera.records.annotation.label_files import LABEL_SUFFIX, labelled_frames
 from tessera.records.annotation.model import Annotation, ImageAnnotations
@@ -20,7 +21,9 @@ from tessera.records.annotation.predictions import outlined
 from tessera.records.tables.annotation import Annotations
 from tessera.records.tables.table import read_rows
 
+CONFIGURATION = "label_studio.xml"
 LABELME = "environments/labelme/bin/labelme"  # below the results, as the target `labelme` installs it
+SECONDS = 1.0  # within which a program that cannot start has ended
 SIMPLIFY = 1.5  # pixels by which an outline may move, so that it has few vertices, as in proposals
 
 
@@ -28,30 +31,42 @@ def open_in_labelme(item: Mapping[str, Any], results: Path, labels: Path) -> str
     """Open the picture of `item` in labelme with the regions that the page shows, and return what happened.
 
     The file goes to the folder `labels` with the labels of frames. One that is there already is opened as it is. Raises
-    `TesseraError` if labelme is not installed, and `NotShown` if the picture is gone.
+    `TesseraError` if labelme is not installed or does not start, and `NotShown` if the picture is gone.
     """
     program = results / LABELME
     if not program.is_file():
-        raise TesseraError("labelme is not installed: run `snakemake --cores 1 -- labelme`")
+        raise TesseraError(
+            "labelme is not installed: run `snakemake --cores 1 -- labelme`, with the options of your other runs"
+        )
     picture, path = inside(item["picture"], results), label_file(item, labels)
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         write_labelme(_regions(item, picture), path, str(picture), proposal=True)
-    subprocess.Popen([str(program.absolute()), str(path)], stdin=subprocess.DEVNULL, start_new_session=True)
-    return f"labelme opens {path}. What you save there is used by the next run."
+    with TemporaryFile() as complaints:
+        process = subprocess.Popen(
+            [str(program.absolute()), str(path)], stdin=subprocess.DEVNULL, stderr=complaints, start_new_session=True
+        )
+        try:
+            process.wait(SECONDS)
+        except subprocess.TimeoutExpired:
+            return f"labelme opens {path}. What you save there is used by the next run."
+        complaints.seek(0)
+        lines = complaints.read().decode(errors="replace").splitlines() or [f"exit status {process.returncode}"]
+    raise TesseraError(f"labelme ended at once: {lines[0]}")
 
 
-def export_to_label_studio(item: Mapping[str, Any], results: Path, folder: Path) -> str:
+def export_to_label_studio(item: Mapping[str, Any], results: Path, folder: Path, classes: Sequence[str]) -> str:
     """Write a task of Label Studio with the regions that the page shows to `folder`, and return what happened.
 
-    Raises `NotShown` if the picture is gone.
+    The labelling configuration for `classes` lies beside it. Raises `NotShown` if the picture is gone.
     """
     picture = inside(item["picture"], results)
     task, _ = write_task(_regions(item, picture), local_address(Path(item["picture"])), Prediction("review", {}))
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{file_name(item['key'])}{LABEL_SUFFIX}"
     path.write_text(json.dumps([task], indent=1) + "\n", encoding="utf-8")
-    return f"{path} is a task to import into Label Studio."
+    (folder / CONFIGURATION).write_text(labelling_config(classes, {}), encoding="utf-8")
+    return f"{path} is a task to import into Label Studio; {CONFIGURATION} beside it is the labelling configuration."
 
 
 def accept(item: Mapping[str, Any], numbers: Collection[int], results: Path, labels: Path) -> None:

@@ -36,9 +36,9 @@ def plan(decided: Iterable[tuple[Mapping[str, Any], Mapping[str, str]]]) -> list
             what = LABELLED, unit
         elif action == "relabel" and row["label"] != item["label"]:
             what = "with another label" if item["label"] else "labelled", unit
-        elif action == "negative":
+        elif action == "negative" and not item["state"]:
             what = "negatives, pictures without a region", unit
-        elif action in OF_IDENTITIES:
+        elif action in OF_IDENTITIES and item["label"] != row["to"]:
             what = OF_IDENTITIES[action]
         if what:
             changed[what].add(row.get("key") or row["target"])

@@ -7,7 +7,7 @@ if they let a name of theirs point here.
 
 import errno
 import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
 from math import isnan, nan
@@ -24,6 +24,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tessera.core.errors import TesseraError
+from tessera.core.messages import counted
 from tessera.pipeline.review.actions import ACCEPT, Action, actions_of, applies, log_of, row_of, undo_of
 from tessera.pipeline.review.items import FILTERS, Items
 from tessera.pipeline.review.labelling import accept, export_to_label_studio, open_in_labelme, take_back
@@ -31,10 +32,10 @@ from tessera.pipeline.review.media import NotShown, Proxies, inside, picture_typ
 from tessera.pipeline.review.plan import plan
 from tessera.pipeline.review.tables import Conflict, DecisionTable
 from tessera.records import decisions, identities
-from tessera.records.tables.review import IDENTITIES
+from tessera.records.tables.review import CLIPS, IDENTITIES, REGIONS
 
 STATIC = Path(__file__).parent / "static"
-FILES = {"": "index.html", "review.css": "review.css", "review.js": "review.js", "icon.svg": "icon.svg"}
+FILES = {"": "index.html"} | {name: name for name in ("review.css", "page.js", "draw.js", "review.js", "icon.svg")}
 LONGEST = 64 * 1024  # bytes of a request
 PAGE = 200  # items that are sent at a time
 HEADERS = {
@@ -48,6 +49,7 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+Target = tuple[str, str]  # key and classifier
 Answer = Callable[[Request], Awaitable[Response]]
 
 
@@ -126,20 +128,22 @@ class Review:
         self.who = who
         self.items = Items(folder)
         page = self.items.page
-        self.results = Path(page["results"])
+        self.results = page.results
         self.proxies = Proxies(Path(folder) / "proxies")
-        self.tables = {"decisions": DecisionTable(Path(page["decisions"]), decisions.Decision, decisions.entry_of)}
-        if page["identities"]:
-            path = Path(page["identities"])
-            self.tables["identities"] = DecisionTable(path, identities.IdentityDecision, identities.entry_of)
+        self.tables = {"decisions": DecisionTable(page.decisions, decisions.Decision, decisions.entry_of)}
+        if page.identities:
+            self.tables["identities"] = DecisionTable(page.identities, identities.IdentityDecision, identities.entry_of)
+        self._followed: dict[Target, Target] = {}
 
     def refresh(self) -> None:
         """Read again what changed on disk: the items of another run, and the tables of decisions."""
         state = self.items.state()
-        if state is not None and state != self.items.seen:
+        is_new = state is not None and state != self.items.seen
+        if is_new:
             self.items = Items(self.items.folder)
-        for table in self.tables.values():
-            table.refresh()
+        is_read = [table.refresh() for table in self.tables.values()]
+        if is_new or any(is_read):
+            self._followed = follow(self.tables["decisions"].standing(), self.items.frame)
 
     def item(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the item that a request names by its `id` and the `version` of the items. Raises `Refused`."""
@@ -161,21 +165,20 @@ class Review:
         if item["queue"] == IDENTITIES:
             found = table.about((item["key"],)) + (table.about((item["label"],)) if item["label"] else [])
             return sorted(found, key=lambda row: row["by"] != self.who)
-        return sorted(table.about((item["key"], item["classifier"])), key=lambda row: row["who"] != self.who)
+        return sorted(table.about(self._target(item)), key=lambda row: row["who"] != self.who)
+
+    def _target(self, item: Mapping[str, Any]) -> Target:
+        """Return what the table of decisions calls `item`."""
+        target = item["key"], item["classifier"]
+        return self._followed.get(target, target)
 
     def labels(self, classifier: str) -> Any:
         """Return the classes of a classifier, or the range of its scores; None if there is no such classifier."""
-        return self.items.page["classifiers"].get(classifier)
+        return self.items.page.classifiers.get(classifier)
 
     def actions(self, queue: str, classifier: str) -> list[Action]:
         """Return what can be decided about the items of `queue` that are about the `classifier`."""
-        return actions_of(queue, self.labels(classifier), may_label=self.label_folder is not None)
-
-    @property
-    def label_folder(self) -> Path | None:
-        """The folder with the labels of frames; None if the settings name none."""
-        folder = self.items.page["labels"]
-        return Path(folder) if folder else None
+        return actions_of(queue, self.labels(classifier), self.items.page.keys, may_label=self.items.page.labels is not None)
 
     def shown(self, item: Mapping[str, Any]) -> dict[str, Any]:
         """Return what the page needs to know of `item`."""
@@ -194,30 +197,35 @@ class Review:
         for queue in queues:
             own = self.items.frame.filter(pl.col("queue") == queue["name"])["classifier"].unique().to_list()
             queue["actions"] = {name: [each._asdict() for each in self.actions(queue["name"], name)] for name in own}
+            queue["decided"] = int(self._is_decided(self.items.frame.filter(queue=queue["name"])).sum())
         faults = [table.fault for table in self.tables.values() if table.fault]
-        return {"version": self.items.version, "who": self.who, "queues": queues, "faults": faults}
+        blurred = bool(self.items.frame["is_blurred"].any())
+        return {"version": self.items.version, "who": self.who, "queues": queues, "faults": faults, "has_blurred": blurred}
 
     def page(self, given: Mapping[str, str]) -> dict[str, Any]:
         """Return the items that the query `given` asks for, at most `PAGE` of them, and how many there are."""
         chosen = {name: given[name] for name in FILTERS if name in given}
-        found = self.items.choose(given.get("queue", ""), chosen, _number(given, "least", 0.0), _number(given, "most", 1.0))
+        limits = _number(given, "least", 0.0), _number(given, "most", 1.0)
+        found = self.items.choose(given.get("queue", ""), chosen, given.get("find", ""), *limits)
         if given.get("decided") in {"yes", "no"}:
             found = found.filter(self._is_decided(found) == (given["decided"] == "yes"))
+        elif given.get("decided") == "disputed":
+            found = found.filter(self._is_decided(found, only_disputed=True))
         # Not by their number, because decided items may leave the selection while somebody goes through it.
         rows = found.filter(pl.col("id") > _number(given, "after", -1)).head(PAGE).iter_rows(named=True)
         return {"version": self.items.version, "total": found.height, "items": [self.shown(row) for row in rows]}
 
-    def _is_decided(self, found: pl.DataFrame) -> pl.Series:
+    def _is_decided(self, found: pl.DataFrame, *, only_disputed: bool = False) -> pl.Series:
         if found.is_empty():
             return pl.Series([], dtype=pl.Boolean)
         is_of_crops = found["queue"][0] == IDENTITIES
         table = self.tables.get(log_of(found["queue"][0]))
-        targets = set(table.targets()) if table else set()
+        targets = set(table.disputed() if only_disputed else table.targets()) if table else set()
         if is_of_crops:
             return pl.Series(
                 [(key,) in targets or (label,) in targets for key, label in found.select("key", "label").iter_rows()]
             )
-        return pl.Series([row in targets for row in found.select("key", "classifier").iter_rows()])
+        return pl.Series([self._followed.get(row, row) in targets for row in found.select("key", "classifier").iter_rows()])
 
     def decide(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Write the decision `given` and return the item. Raises `Refused`."""
@@ -230,6 +238,8 @@ class Review:
         if fits[0].asks == "label" and (fault := decisions.unknown_label(value, self.labels(item["classifier"]))):
             raise Refused(HTTPStatus.BAD_REQUEST, error=f"{item['classifier']} {fault}.")
         row = row_of(item, str(name), value, str(given.get("reason", "")), self.who, str(given.get("overrules", "")))
+        if "key" in row:
+            row["key"] = self._target(item)[0]
         if name == ACCEPT:
             self._label(item, value)
         try:
@@ -242,21 +252,21 @@ class Review:
 
     def _label(self, item: Mapping[str, Any], value: str) -> None:
         numbers = [int(number) for number in value.split(",") if number.isdecimal()]
-        assert self.label_folder is not None
+        assert self.items.page.labels is not None
         with refusing("Not saved", HTTPStatus.CONFLICT):
-            accept(item, numbers, self.results, self.label_folder)
+            accept(item, numbers, self.results, self.items.page.labels)
 
     def _take_back_label(self, item: Mapping[str, Any]) -> None:
-        if self.label_folder is not None and item["outlines"]:
+        if self.items.page.labels is not None and item["outlines"]:
             with refusing("The label is still there", HTTPStatus.LOCKED):
-                take_back(item, self.label_folder)
+                take_back(item, self.items.page.labels)
 
     def undo(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Take back the last decision of this person about an item, and return the item. Raises `Refused`."""
         item = self.item(given)
         own = [row for row in self.decided(item) if self.who in {row.get("who"), row.get("by")}]
         if not own:
-            raise Refused(HTTPStatus.CONFLICT, error=f"{self.who} decided nothing about it.", others=self.decided(item))
+            raise Refused(HTTPStatus.CONFLICT, error=f"{self.who} decided nothing about it.")
         self._append(item, undo_of(own[0]), is_undo=True)
         self._take_back_label(item)
         return self.shown(item)
@@ -270,6 +280,8 @@ class Review:
 
     def planned(self) -> list[str]:
         """Return what the next run will do with the decisions."""
+        if disputed := sum(len(table.disputed()) for table in self.tables.values()):
+            return [f"nothing: people disagree about {counted(disputed, 'items')}, see `decided: disputed`"]
         queues = self.items.frame.partition_by("queue", maintain_order=True)
         decided = (item for queue in queues for item in queue.filter(self._is_decided(queue)).iter_rows(named=True))
         return plan((item, self.decided(item)[0]) for item in decided)
@@ -278,13 +290,16 @@ class Review:
         """Open an item in labelme, or export it to Label Studio, and return what happened. Raises `Refused`."""
         item = self.item(given)
         if not item["picture"]:
-            raise Refused(HTTPStatus.BAD_REQUEST, error="A clip cannot be opened there; its frames can.")
+            raise Refused(
+                HTTPStatus.BAD_REQUEST, error="A clip cannot be opened there. Its source's frames can: see the queue of frames."
+            )
         with refusing("Not opened", HTTPStatus.FAILED_DEPENDENCY):
             if given.get("how") != "labelme":
-                return {"told": export_to_label_studio(item, self.results, self.items.folder / "label_studio")}
-            if self.label_folder is None:
+                folder = self.items.folder / "label_studio"
+                return {"told": export_to_label_studio(item, self.results, folder, self.items.page.classes)}
+            if self.items.page.labels is None:
                 raise TesseraError("`annotations.frame_labels` names no folder for labels; set it, and run the workflow again")
-            return {"told": open_in_labelme(item, self.results, self.label_folder)}
+            return {"told": open_in_labelme(item, self.results, self.items.page.labels)}
 
     def file(self, version: str, number: int, what: str) -> tuple[Path, str]:
         """Return the file and the content type of what the page shows of an item. Raises `Refused`."""
@@ -297,6 +312,26 @@ class Review:
                 mask = inside(item["mask"], self.results) if what == "outlined" and item["mask"] else None
                 return self.proxies.of(inside(item["clip"], self.results), mask), "video/mp4"
         raise Refused(HTTPStatus.NOT_FOUND, error="The item has no such file.")
+
+
+def follow(decided: Sequence[decisions.Decision], items: pl.DataFrame) -> dict[Target, Target]:
+    """Return what the table of decisions calls those of `items` that it names differently, by what they are called now.
+
+    Clips and regions get other keys when they are made anew. Decisions follow them, as in a run.
+    """
+    if {each.key for each in decided} <= set(items["key"]):
+        return {}
+    split = decisions.split_decisions(decided, items["source"].unique().to_list())
+    columns = items.filter(queue=CLIPS).select("key", "source", "frames").iter_rows()
+    clips = {
+        key: decisions.Place(source, int(place[2]), frames)
+        for key, source, frames in columns
+        if (place := decisions.CLIP.fullmatch(key))
+    }
+    found, _ = decisions.find_clips(split.clips, clips)
+    regions = {key: decisions.region_of(key) for key in items.filter(queue=REGIONS)["key"]}
+    found |= decisions.find_regions(split.regions, regions)[0]
+    return {(key, ""): (each.key, "") for key, each in found.items() if key != each.key}
 
 
 def _number(given: Mapping[str, str], name: str, usual: float) -> float:

@@ -32,12 +32,12 @@ class DecisionTable:
         self._found: Standing[Any] = Standing((), entry)
         self.fault = ""
 
-    def refresh(self) -> None:
-        """Read the file again if it changed. `fault` says what is wrong with it, and is empty if nothing is."""
+    def refresh(self) -> bool:
+        """Read the file again if it changed, and return whether it did. `fault` says what is wrong with it; empty: nothing."""
         with self._lock:
             state = self._seen()
             if state == self._state:
-                return
+                return False
             try:
                 sheet = read_sheet(self.path, self._model, "table", "restore it")
                 refuse(self.path, sheet.faults)
@@ -48,6 +48,7 @@ class DecisionTable:
                 # What was read before is still shown.
                 self.fault = str(error)
             self._state = state
+            return True
 
     def about(self, target: tuple[str, ...]) -> list[dict[str, str]]:
         """Return what is decided about `target`, the first decision first, one row for each person."""
@@ -57,8 +58,20 @@ class DecisionTable:
         """Return everything that is decided about."""
         return list(self._found.people)
 
+    def standing(self) -> list[Any]:
+        """Return everything that is decided: the first row about each target."""
+        return [next(iter(people.values()))[1] for people in self._found.people.values()]
+
+    def disputed(self) -> list[tuple[str, ...]]:
+        """Return everything that people disagree about."""
+        return [
+            about
+            for about, people in self._found.people.items()
+            if len(people) > 1 and len({self._entry(row).says for _, row in people.values()}) > 1
+        ]
+
     def append(self, row: Mapping[str, str], *, is_undo: bool = False) -> None:
-        """Write `row` to the file, and return when the disk has it.
+        """Write `row` to the file, and return when the disk has it. A row that says what its person said last is not written.
 
         Raises `TesseraError` if the file or the row has a fault, `Conflict` if another person decided otherwise and the row
         does not overrule that, and `OSError` if it cannot be written.
@@ -73,9 +86,12 @@ class DecisionTable:
                 fault = error.errors(include_url=False)[0]
                 raise TesseraError(f"{'.'.join(map(str, fault['loc']))}: {complaint(fault)}") from None
             said = self._entry(checked)
+            people = self._found.people.get(said.about, {})
+            if said.who in people and not said.overrules and _said(people[said.who][1]) == _said(checked):
+                return
             others = [
                 other.model_dump()
-                for who, (_, other) in self._found.people.get(said.about, {}).items()
+                for who, (_, other) in people.items()
                 if who not in {said.who, said.overrules} and self._entry(other).says != said.says
             ]
             if others and not is_undo:
@@ -90,3 +106,8 @@ class DecisionTable:
         except OSError as error:
             return type(error)
         return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _said(row: BaseModel) -> dict[str, Any]:
+    """Return what a row says, on whatever day."""
+    return row.model_dump(exclude={"when", "date", "overrules"})

@@ -27,6 +27,7 @@ class ReviewItems(Table):
     is_blurred: pl.Boolean = pa.Field(description="whether the page blurs it until a key shows it")
     picture: pl.String = pa.Field(description="path of its picture; empty: it is a clip")
     clip: pl.String = pa.Field(description="path of its video; empty: it is a picture")
+    frames: pl.Int64 = pa.Field(ge=0, description="frames of a clip; 0: it is a picture")
     mask: pl.String = pa.Field(description="path of the video of its mask; empty: none")
     beside: pl.String = pa.Field(description="path of the picture beside which it is shown; empty: none")
     beside_text: pl.String = pa.Field(description="what the picture beside it is")

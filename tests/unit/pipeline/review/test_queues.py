@@ -81,7 +81,7 @@ def test_clips_near_a_limit_come_first_with_the_reason(tmp_path: Path) -> None:
     }
     assert found[keys[3]]["state"] == "dropped" and "dropped: watermark" in found[keys[3]]["detail"]
     assert found[keys[0]]["state"] == "kept" and found[keys[0]]["value"] == 0 and found[keys[0]]["reason"] == "as usual"
-    assert found[keys[0]]["clip"].endswith(f"images/{keys[0]}.mp4")
+    assert found[keys[0]]["clip"].endswith(f"images/{keys[0]}.mp4") and found[keys[0]]["frames"] == 30
 
 
 def test_frames_with_doubtful_regions_come_first_and_false_positives_apart(tmp_path: Path) -> None:
@@ -153,10 +153,19 @@ def test_the_least_alike_near_duplicates_come_first_and_each_once(tmp_path: Path
     images = [{"key": key, "source": "set", "path": f"{key}.jpg"} for key in "bd"]
     pictures = [write(tmp_path / "frames", Frames, frames)], [Path("frames")], [write(tmp_path / "images", Images, images)]
     tables = write(tmp_path / "hashed", Duplicates, hashed), {"look": write(tmp_path / "looked", NearDuplicates, looked)}
-    found = {each["key"]: each for each in find_pairs(*tables, *pictures, 4)}
-    assert found.keys() == {"b", "c", "d"}
+    with Ledger(tmp_path / "ledger.jsonl") as book:
+        for key in "be":
+            book.row(key, "dropped", "near-duplicate of a sample")
+        book.row("c", "dropped", "near-duplicate")
+        book.row("d", "ok", "kept by decision")
+    found = {each["key"]: each for each in find_pairs(*tables, *pictures, {"pets": tmp_path / "ledger.jsonl"}, 4)}
+    assert {key: each["state"] for key, each in found.items()} == {"b": "dropped", "c": "dropped", "d": "kept"}
+    assert found["b"]["detail"] == "differs in 1 of 64 bits; left out of pets"
+    with Ledger(tmp_path / "other.jsonl") as book:
+        book.row("b", "dropped", "source not for pets")
+    assert not list(find_pairs(*tables, *pictures, {"pets": tmp_path / "other.jsonl"}, 4)), "a decision would change nothing"
     assert found["c"]["value"] == 1 > found["b"]["value"] and found["d"]["value"] == 1
-    assert (found["d"]["beside"], found["d"]["source"]) == ("frames/a.jpg", "set") and found["d"]["reason"] == "same by look"
+    assert (found["d"]["beside"], found["d"]["source"]) == ("frames/a.jpg", "set") and found["d"]["reason"] == "similar by look"
 
 
 def test_each_label_that_may_be_wrong_is_asked_once_by_its_strongest_finding(tmp_path: Path) -> None:

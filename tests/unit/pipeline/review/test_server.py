@@ -85,6 +85,65 @@ def test_each_decision_is_in_the_table_before_it_is_acknowledged(page: Page) -> 
     assert status == 409 and "decided nothing" in said["error"]
 
 
+def test_a_decision_that_says_the_same_again_is_no_row(page: Page) -> None:
+    first, _ = ids(page, CLIPS)
+    for action in ("drop", "drop", "drop"):
+        assert page.decide(first, action)[0] == 200
+    assert len((page.folder / "config" / "decisions.tsv").read_text().splitlines()) == 2
+    assert page.decide(first, "drop", reason="logo")[0] == 200
+    assert len((page.folder / "config" / "decisions.tsv").read_text().splitlines()) == 3
+
+
+def test_keys_of_the_user_decide_with_a_reason(page: Page) -> None:
+    (queue,) = (each for each in page.get("api/state")["queues"] if each["name"] == CLIPS)
+    (own,) = (each for each in queue["actions"][""] if each["key"] == "w")
+    assert (own["name"], own["text"], own["reason"]) == ("drop", "drop: watermark", "watermark")
+    (labels,) = (each for each in page.get("api/state")["queues"] if each["name"] == IDENTITIES)
+    assert "w" not in {each["key"] for each in labels["actions"][""]}, "crops are not dropped"
+
+
+def test_decisions_follow_clips_and_regions_that_were_made_anew(room: Path) -> None:
+    columns, table = list(Decision.model_fields), room / "config" / "decisions.tsv"
+    table.parent.mkdir()
+    for key in ("film-0000104-7", "film-0000007+33-9-57-25", "film-0000300-1"):
+        append_row(table, {"key": key, "decision": "drop", "who": "Bo", "when": "2026-01-31"}, columns)
+    page = Page(room)
+    first, second = page.items(CLIPS)
+    assert first["decisions"] == [] and second["decisions"][0]["key"] == "film-0000104-7"
+    assert page.items(REGIONS)[0]["decisions"][0]["key"] == "film-0000007+33-9-57-25"
+    assert [each["id"] for each in page.items(CLIPS, decided="no")] == [first["id"]]
+    # A new decision is on the old key, so that the two do not stand side by side.
+    assert page.decide(second["id"], "keep")[0] == 409
+    assert page.decide(second["id"], "keep", overrules="Bo")[0] == 200
+    assert ("film-0000104-7", "keep", "") in page.decisions()
+
+
+def test_what_people_disagree_about_is_found_and_stops_the_next_run(room: Path) -> None:
+    columns, table = list(Decision.model_fields), room / "config" / "decisions.tsv"
+    table.parent.mkdir()
+    for who, decision in (("Bo", "keep"), ("Cy", "drop")):
+        append_row(table, {"key": "film-0000000-1", "decision": decision, "who": who, "when": "2026-01-31"}, columns)
+    page = Page(room)
+    assert [each["key"] for each in page.items(CLIPS, decided="disputed")] == ["film-0000000-1"]
+    assert page.get("api/plan") == ["nothing: people disagree about 1 item, see `decided: disputed`"]
+    append_row(
+        table, {"key": "film-0000000-1", "decision": "drop", "who": "Cy", "when": "2026-01-31", "overrules": "Bo"}, columns
+    )
+    assert page.items(CLIPS, decided="disputed") == [] and page.get("api/plan") == ["left out of the datasets: 1 clip"]
+
+
+def test_items_are_found_by_a_part_of_their_key_or_source(page: Page) -> None:
+    assert [each["key"] for each in page.items(CLIPS, find="00100")] == ["film-0000100-1"]
+    assert len(page.items(CLIPS, find="film")) == 2 and page.items(CLIPS, find="fi.m") == []
+
+
+def test_the_number_of_decided_items_is_known(page: Page) -> None:
+    page.decide(ids(page, CLIPS)[0], "drop")
+    page.decide(ids(page, IDENTITIES)[0], "rename", value="Eve")
+    decided = {queue["name"]: queue["decided"] for queue in page.get("api/state")["queues"]}
+    assert (decided[CLIPS], decided[FRAMES], decided[IDENTITIES]) == (1, 0, 2)
+
+
 def test_pictures_of_classifiers_get_only_labels_that_exist(page: Page) -> None:
     one, other = ids(page, LABELS)
     assert page.decide(one, "relabel", value="soft")[0] == 200
@@ -158,7 +217,10 @@ def test_what_changes_nothing_cannot_be_decided(tmp_path: Path) -> None:
     rows = [item(FRAMES, "film-0000001", state="kept", picture=media["picture"]), item(IDENTITIES, "film-0000001-person-0")]
     write_room(tmp_path, rows)
     page = Page(tmp_path)
-    assert page.items(FRAMES)[0]["actions"] == ["keep", "drop"] and page.items(IDENTITIES)[0]["actions"] == ["move", "reject"]
+    assert page.items(FRAMES)[0]["actions"] == ["drop", "keep", "drop"] and page.items(IDENTITIES)[0]["actions"] == [
+        "move",
+        "reject",
+    ]
     assert page.decide(ids(page, FRAMES)[0], "negative")[0] == 400, "its label stays"
     assert page.decide(ids(page, IDENTITIES)[0], "rename", value="Eve")[0] == 400, "it is nobody yet"
 
@@ -396,10 +458,24 @@ def test_a_frame_is_exported_to_label_studio_and_labelme_is_asked_for_if_it_is_m
     (frame,) = ids(page, FRAMES)
     status, said = page.post("api/open", frame, how="label_studio")
     assert status == 200 and "is a task to import" in said["told"]
-    assert (page.folder / "results" / "review" / "label_studio" / "film-0000007.json").exists()
+    folder = page.folder / "results" / "review" / "label_studio"
+    assert (folder / "film-0000007.json").exists() and 'value="nsfw"' in (folder / "label_studio.xml").read_text()
     status, said = page.post("api/open", frame, how="labelme")
     assert status == 424 and "labelme is not installed" in said["error"]
     assert page.post("api/open", ids(page, CLIPS)[0], how="labelme")[0] == 400
+
+
+def test_a_labelme_that_does_not_start_is_said(page: Page) -> None:
+    (frame,) = ids(page, FRAMES)
+    program = page.folder / "results" / "environments" / "labelme" / "bin" / "labelme"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\necho no display >&2\nexit 3\n")
+    program.chmod(0o755)
+    status, said = page.post("api/open", frame, how="labelme")
+    assert status == 424 and said["error"] == "Not opened: labelme ended at once: no display"
+    program.write_text("#!/bin/sh\nexec sleep 3\n")
+    status, said = page.post("api/open", frame, how="labelme")
+    assert status == 200 and "labelme opens" in said["told"]
 
 
 def test_proxies_are_no_larger_than_they_are_shown(tmp_path: Path) -> None:

@@ -75,6 +75,7 @@ def find_clips(
             "reason": measures[best].reason if worth[best, number] > 0 else "as usual",
             "detail": f"{near}; dropped: {verdict['reason']}" if dropped else near,
             "state": "dropped" if dropped else "kept" if verdict["status"] == "ok" else "",
+            "frames": row["frames"],
             "clip": (row["folder"].images / f"{row['key']}.mp4").as_posix(),
             "mask": (row["folder"].masks / f"{row['key']}.mkv").as_posix(),
         }

@@ -48,7 +48,8 @@ def find_frames(
                 "source": frame["source"],
                 "value": scores[0] if is_free else _nearness(closest, confidence),
                 "reason": "shows none of it" if is_free else "near the limit" if reason is None else "labelled, near the limit",
-                "detail": f"confidence {scores[0] if is_free else closest:.2f}, limit {confidence:.2f}",
+                "detail": f"confidence {scores[0] if is_free else closest:.2f}, limit {confidence:.2f}"
+                + (f"; dropped: {reason}" if reason else ""),
                 "state": "" if reason is None else "dropped" if reason else "kept",
                 "picture": (folder.images / frame["file"]).as_posix(),
                 "outlines": folder.seen[detector].as_posix(),

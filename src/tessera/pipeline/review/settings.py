@@ -1,0 +1,45 @@
+"""Settings of the review page."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from tessera.core.settings import Settings
+
+
+class OwnKey(Settings):
+    """What a key decides, and the reason that is written beside the decision."""
+
+    decision: Literal["keep", "drop"]
+    reason: str = Field(min_length=1)
+
+
+class ReviewSettings(Settings):
+    """The review page. `keys`: keys of one's own. What the page uses such a key for otherwise, it has no key for any more."""
+
+    keys: dict[str, OwnKey] = Field({})
+
+    @field_validator("keys")
+    @classmethod
+    def _are_typed(cls, keys: dict[str, OwnKey]) -> dict[str, OwnKey]:
+        wrong = [key for key in keys if len(key) != 1 or not key.isprintable() or key == " " or key != key.lower()]
+        if wrong:
+            raise ValueError(f"{wrong[0]!r} should be one character that is typed without Shift, such as g")
+        return keys
+
+
+class PageSettings(ReviewSettings):
+    """What the workflow tells the server.
+
+    `decisions`, `identities`: tables of decisions, the latter None if nobody is identified. `classifiers`: the classes of each,
+    or the range of its scores. `labels`: folder with the labels of frames, or None. `classes`: of these labels. `results`: the
+    folder of the results.
+    """
+
+    decisions: Path
+    identities: Path | None
+    classifiers: dict[str, tuple[str, ...] | dict[str, float]]
+    labels: Path | None
+    classes: tuple[str, ...]
+    results: Path
