@@ -12,7 +12,7 @@ from review_room import item, usual_room, write_media, write_room
 from browser import chromium, faults, opened, served, shown
 from tessera.records.decisions import Decision, read_decisions
 from tessera.records.log import append_row
-from tessera.records.tables.review import CLIPS, FRAMES
+from tessera.records.tables.review import CLIPS, FRAMES, IDENTITIES
 
 CLASSIFIERS = {"blur": ["sharp", "soft"], "noise": {"least": 0.0, "most": 10.0}}
 FIRST, SECOND = "film-0000000-1", "film-0000100-1"
@@ -78,6 +78,38 @@ def first_clip(page: Page) -> str:
     """Return the address of the first clip without an outline."""
     version = page.evaluate("() => fetch('api/state').then((answer) => answer.json()).then((state) => state.version)")
     return f"media/{version}/0/clip"
+
+
+def test_an_answer_is_about_the_item_that_was_asked_about(page: Page, tmp_path: Path) -> None:
+    page.get_by_role("button", name="identities 0/2").click()
+    expect(page.locator("section.one")).to_have_attribute("aria-label", "film-0000007-person-0")
+    page.keyboard.press("m")
+    page.locator("#answer").fill("Lea")
+    write_room(tmp_path, [item(IDENTITIES, "other-0000001-person-0", picture=write_media(tmp_path)["picture"])])
+    page.evaluate("() => document.dispatchEvent(new Event('visibilitychange'))")
+    page.keyboard.press("Enter")
+    expect(page.locator("#banner")).to_contain_text("the workflow ran again")
+    assert not (tmp_path / "config").exists()
+
+
+def test_a_conflict_that_is_met_is_overruled_by_the_same_key_with_shift(page: Page, tmp_path: Path) -> None:
+    expect(page.locator("section.one")).to_have_attribute("aria-label", FIRST)
+    row = {"key": FIRST, "decision": "keep", "who": "Bo", "when": "2026-01-31"}
+    append_row(tmp_path / "config" / "decisions.tsv", row, list(Decision.model_fields))
+    page.keyboard.press("d")
+    expect(page.locator("#banner")).to_contain_text("Bo, 2026-01-31: keep")
+    after(page, SECOND, "Shift+D")
+    assert decisions(tmp_path) == [(FIRST, "drop", "")]
+
+
+def test_a_key_that_types_a_control_with_shift_is_that_control(page: Page, tmp_path: Path) -> None:
+    page.get_by_role("button", name="labels 0/2").click()
+    expect(page.locator("section.one")).to_have_attribute("aria-label", "set+1")
+    # As on a German keyboard.
+    key = "{ key: '/', code: 'Digit2', shiftKey: true, bubbles: true }"
+    page.evaluate(f"() => document.body.dispatchEvent(new KeyboardEvent('keydown', {key}))")
+    expect(page.locator("[name=find]")).to_be_focused()
+    assert not (tmp_path / "config").exists()
 
 
 def test_several_items_of_the_grid_are_decided_at_once(tmp_path: Path, browser: Browser) -> None:

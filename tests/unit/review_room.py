@@ -54,9 +54,12 @@ def write_media(folder: Path, name: str = "a", frames: int = 6) -> dict[str, str
     return {column: str(path) for column, path in paths.items()}
 
 
-def seen_regions(folder: Path, key: str) -> dict[str, Any]:
-    """Write two detections in the frame `key` of 64 by 48 pixels, one of them sure; return what an item says of them."""
-    boxes = {0.9: (8, 8, 24, 40), 0.3: (32, 8, 56, 24)}
+def seen_regions(folder: Path, key: str, moved: int = 0) -> dict[str, Any]:
+    """Write two detections in the frame `key` of 64 by 48 pixels, one of them sure; return what an item says of them.
+
+    `moved`: pixels by which they are moved.
+    """
+    boxes = {0.9: (8 + moved, 8, 24 + moved, 40), 0.3: (32 + moved, 8, 56 + moved, 24)}
     rows = []
     for number, (value, (x0, y0, x1, y1)) in enumerate(boxes.items()):
         mask = np.zeros((48, 64), np.uint8)

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+import stat
 from collections import Counter
 from collections.abc import Sequence
 from datetime import date
@@ -98,13 +99,19 @@ def read_sheet(path: Path, model: type[M], name: str, fix: str) -> Sheet[M]:
     return Sheet(found, rows, faults)
 
 
+def is_empty(path: Path) -> bool:
+    """Return whether `path` is a regular file without a byte, as is left of one whose first row could not be written."""
+    found = Path(path).stat()
+    return stat.S_ISREG(found.st_mode) and not found.st_size
+
+
 def read_shipped_sheet(path: Path, model: type[M], name: str, fix: str, default: Path) -> Sheet[M]:
-    """Return the same for a table without which one can do: it is empty if the file is `default` and does not exist.
+    """Return the same for a table without which one can do: it is empty if the file has no bytes, or is `default` and missing.
 
     Raises `TesseraError` if another file does not exist.
     """
     try:
-        return read_sheet(path, model, name, fix)
+        return Sheet([], [], []) if is_empty(path) else read_sheet(path, model, name, fix)
     except FileNotFoundError:
         if Path(path) == default:
             return Sheet([], [], [])

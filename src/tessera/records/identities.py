@@ -2,7 +2,7 @@
 
 import hashlib
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from tessera.core.errors import TesseraError
 from tessera.core.files import IMAGE_SUFFIXES, SPECIAL, files_below, quoted
 from tessera.core.messages import shortened
-from tessera.core.tsv import Day, read_shipped_sheet, refuse
+from tessera.core.tsv import Day, Fault, read_shipped_sheet, refuse
 from tessera.records.log import UNDO, Entry, in_force
 
 DEFAULT = Path("config/identities.tsv")
@@ -164,24 +164,34 @@ def read_identity_decisions(path: Path, known: Iterable[str] = ()) -> list[Ident
     sheet = read_shipped_sheet(path, IdentityDecision, "table of identities", fix, DEFAULT)
     found, disagreements = in_force(sheet.rows, entry_of)
     sheet.faults.extend(disagreements)
+    sheet.faults.extend(contradictions(found, known))
+    refuse(path, sheet.faults)
+    return [decision.model_copy(update={"overrules": ""}) for _, decision in found]
+
+
+def contradictions(found: Sequence[tuple[int, IdentityDecision]], known: Iterable[str] = ()) -> list[Fault]:
+    """Return the faults of decisions, each with its line, that cannot all hold.
+
+    These are two targets that are renamed to one name, names that look alike, also as one of `known`, and circles.
+    """
+    faults: list[Fault] = []
     to = {decision.to: line for line, decision in reversed(found) if decision.to}
     for one, other in twins([*known, *reversed(to)]):
         where = f"on line {to[one]}" if one in to else "among the references"
-        sheet.faults.append((to[other], f"to: {other!a} looks like {one!a} {where}; write both alike"))
+        faults.append((to[other], f"to: {other!a} looks like {one!a} {where}; write both alike"))
     names: dict[str, int] = {}
     onward = {each.target: each.to for _, each in found if each.action != "move"}
     for line, decision in found:
         if decision.action == "rename" and (first := names.setdefault(decision.to, line)) != line:
-            sheet.faults.append((line, f"line {first} also renames to {decision.to!r}; use `merge` here to join the two"))
+            faults.append((line, f"line {first} also renames to {decision.to!r}; use `merge` here to join the two"))
         passed = [decision.target]
         while decision.action != "move" and (follower := onward.get(passed[-1])):
             if follower in passed:
                 circle = " → ".join([*passed, follower])
-                sheet.faults.append((line, f"{circle} is a circle; remove one of these decisions"))
+                faults.append((line, f"{circle} is a circle; remove one of these decisions"))
                 break
             passed.append(follower)
-    refuse(path, sheet.faults)
-    return [decision.model_copy(update={"overrules": ""}) for _, decision in found]
+    return faults
 
 
 def entry_of(decision: IdentityDecision) -> Entry:

@@ -1,9 +1,11 @@
 """Tables of decisions are logs: a row is added for each decision, and the last row of each person about something counts."""
 
 import csv
+import errno
 import fcntl
 import io
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,6 +40,7 @@ class Standing(Generic[T]):
         self.people: dict[tuple[str, ...], dict[str, tuple[int, T]]] = {}
         self._said: dict[tuple[str, ...], list[tuple[int, T]]] = {}
         self._entry = entry
+        self.lines = 0  # the last line
         for line, row in rows:
             self._hear(line, row)
         for about in self._said:
@@ -50,6 +53,7 @@ class Standing(Generic[T]):
 
     def _hear(self, line: int, row: T) -> None:
         said = self._entry(row)
+        self.lines = line
         own = self._said.setdefault(said.about, [])
         if said.says:
             own.append((line, row))
@@ -91,46 +95,76 @@ def _said(entry: Entry) -> str:
 
 @contextmanager
 def sole_writer(path: Path) -> Iterator[int]:
-    """Yield a descriptor of the file `path`, to read and to append, while no other process has it. A missing file is made."""
-    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+    """Yield a descriptor of the file `path`, to read and to append, while no other process has it. A missing file is made.
+
+    Raises `TesseraError` if it is no regular file.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o666)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise TesseraError(f"{path} is no regular file; restore the table")
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            # Whoever had the file before may have replaced it.
+            if not _is_at(descriptor, path):
+                continue
+            try:
+                yield descriptor
+                return
+            finally:
+                # Nothing was written to a file that was made here.
+                if not os.fstat(descriptor).st_size:
+                    path.unlink(missing_ok=True)
+        finally:
+            os.close(descriptor)
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield descriptor
-    finally:
-        os.close(descriptor)
+        found = path.stat()
+    except FileNotFoundError:
+        return False
+    own = os.fstat(descriptor)
+    return (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino)
 
 
 def append_row(path: Path, row: Mapping[str, str], columns: Sequence[str]) -> None:
-    """Append `row` to the tab-separated table `path`, and return when the disk has it. The file is valid at every moment.
-
-    The row is written with its line end in one call, below a header that lists `columns` if there is none yet. The order of the
-    columns in the file counts. If the disk is full, the file stays as it was, and `OSError` is raised. Raises `TesseraError` if
-    the file lacks a column that the row needs.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Append `row` to the table `path`, see `write_rows`."""
     with sole_writer(path) as descriptor:
-        before = os.fstat(descriptor).st_size
-        header = _header(path)
-        if missing := [name for name, value in row.items() if value and name not in (header or columns)]:
-            raise TesseraError(f"{path}: the table has no column {', '.join(map(repr, missing))}; add it to the header")
-        lines = b"" if not before or os.pread(descriptor, 1, before - 1) == b"\n" else b"\n"
-        if not header:
-            lines += _line(columns)
-        lines += _line([row.get(name, "") for name in header or columns])
-        try:
-            if os.write(descriptor, lines) != len(lines):
-                raise OSError(28, "No space left on device", str(path))
-            os.fsync(descriptor)
-        except OSError:
-            os.ftruncate(descriptor, before)
-            raise
+        write_rows(descriptor, path, [row], columns)
+
+
+def write_rows(descriptor: int, path: Path, rows: Sequence[Mapping[str, str]], columns: Sequence[str]) -> None:
+    """Append `rows` to the tab-separated table `path`, and return when the disk has them. It is valid at every moment.
+
+    `descriptor`: of the file, see `sole_writer`. The rows are written with their line ends in one call, below a header that
+    lists `columns` if there is none yet. The order of the columns in the file counts. If the disk is full, the file stays as it
+    was, and `OSError` is raised. Raises `TesseraError` if the file lacks a column that a row needs.
+    """
+    before = os.fstat(descriptor).st_size
+    header = _header(descriptor)
+    used = {name for row in rows for name, value in row.items() if value}
+    if missing := [name for name in columns if name in used and name not in (header or columns)]:
+        raise TesseraError(f"{path}: the table has no column {', '.join(map(repr, missing))}; add it to the header")
+    lines = b"" if not before or os.pread(descriptor, 1, before - 1) == b"\n" else b"\n"
+    lines += b"" if header else _line(columns)
+    lines += b"".join(_line([row.get(name, "") for name in header or columns]) for row in rows)
+    try:
+        if os.write(descriptor, lines) != len(lines):
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        os.fsync(descriptor)
+    except OSError:
+        os.ftruncate(descriptor, before)
+        raise
     if not before:
         _sync(path.parent)
 
 
-def _header(path: Path) -> list[str]:
-    """Return the columns of the table at `path`; none if it has no header yet."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
+def _header(descriptor: int) -> list[str]:
+    """Return the columns of the table; none if it has no header yet."""
+    with os.fdopen(os.dup(descriptor), encoding="utf-8-sig", newline="") as file:
+        file.seek(0)
         line = next((line for line in file if not line.startswith("#")), "")
     return [name.strip() for name in next(csv.reader([line], delimiter="\t"), [])]
 

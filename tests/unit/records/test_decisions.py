@@ -122,7 +122,7 @@ def test_labels_of_pictures_are_checked_against_the_classes_and_ranges_of_their_
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("", "line 1: column 'key' is missing"),
+        ("# ours\n", "line 2: column 'key' is missing"),
         ("key\tdecision\twho\twhen\tmood\n", "line 1: unknown column 'mood'; allowed: key, decision, reason, who, when"),
         ("key\tkey\tdecision\twho\twhen\n", "line 1: column 'key' occurs twice"),
         (HEADER + "a\tkeep\t\tAda\t2026-01-31\tmore\n", "line 2: 6 fields, the header has 5"),

@@ -2,9 +2,12 @@
 
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,7 @@ from hypothesis import strategies as st
 
 from tessera.core.errors import TesseraError
 from tessera.records.decisions import Decision, entry_of, read_decisions
-from tessera.records.log import append_row, in_force
+from tessera.records.log import append_row, in_force, sole_writer
 
 COLUMNS = list(Decision.model_fields)
 WHAT = ("keep", "drop", "negative", "undo")
@@ -118,6 +121,37 @@ def test_a_full_disk_leaves_the_table_as_it_was(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
     assert path.read_bytes() == before
+
+
+def test_a_full_disk_leaves_no_empty_table_behind_and_one_that_is_there_is_used(tmp_path: Path) -> None:
+    path = tmp_path / "d.tsv"
+    with pytest.raises(OSError, match="full"), sole_writer(path):
+        raise OSError("full")
+    assert not path.exists()
+    path.touch()
+    assert read_decisions(path, {}) == []
+    append_row(path, decided("a-0-1", "keep"), COLUMNS)
+    assert [each.key for each in read_decisions(path, {})] == ["a-0-1"]
+
+
+def test_a_row_goes_into_the_file_that_is_there_when_the_writer_has_it(tmp_path: Path) -> None:
+    path = tmp_path / "d.tsv"
+    append_row(path, decided("a-0-1", "keep"), COLUMNS)
+    with ThreadPoolExecutor(1) as pool:
+        with sole_writer(path):
+            waiting = pool.submit(append_row, path, decided("b-0-1", "drop"), COLUMNS)
+            time.sleep(0.2)
+            # An editor saves it.
+            shutil.copy(path, tmp_path / "new")
+            (tmp_path / "new").replace(path)
+        waiting.result(10)
+    assert [each.key for each in read_decisions(path, {})] == ["a-0-1", "b-0-1"]
+
+
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "d.tsv")
+    with pytest.raises(TesseraError, match="is no regular file"):
+        append_row(tmp_path / "d.tsv", decided("a-0-1", "keep"), COLUMNS)
 
 
 APPEND = """

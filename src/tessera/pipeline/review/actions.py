@@ -81,16 +81,14 @@ def target_of(item: Mapping[str, Any], action: str) -> str:
     return str(item["label"]) if action in {"rename", "merge"} else str(item["key"])
 
 
-def row_of(item: Mapping[str, Any], action: str, given: str, reason: str, who: str, overrules: str) -> dict[str, str]:
+def row_of(item: Mapping[str, Any], action: str, given: str, reason: str, who: str) -> dict[str, str]:
     """Return the row of the table that says that `who` decided `action` about `item`. `given`: a class, a score or a name."""
     today = date.today().isoformat()
     if log_of(item["queue"]) == "identities":
-        row = {"target": target_of(item, action), "action": action, "to": given, "by": who, "date": today, "note": reason}
-    else:
-        said = {"decision": "keep", "reason": LABELLED} if action == ACCEPT else {"decision": action, "reason": reason}
-        row = {"key": item["key"], **said, "who": who, "when": today, "classifier": item["classifier"]}
-        row["label"] = given if action == "relabel" else ""
-    return {**row, "overrules": overrules}
+        return {"target": target_of(item, action), "action": action, "to": given, "by": who, "date": today, "note": reason}
+    said = {"decision": "keep", "reason": LABELLED} if action == ACCEPT else {"decision": action, "reason": reason}
+    row = {"key": item["key"], **said, "who": who, "when": today, "classifier": item["classifier"]}
+    return {**row, "label": given if action == "relabel" else ""}
 
 
 def undo_of(row: Mapping[str, str]) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """The items of the review page, as one run of the workflow left them."""
 
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,9 +31,7 @@ class Items:
         # The key of a clip has the number of its first frame, with leading zeros. Other items have no neighbours.
         clips = self.frame.filter(pl.col("queue") == CLIPS).sort("source", "key").select("id", "source")
         around = clips.select("id", before=pl.col("id").shift(1).over("source"), after=pl.col("id").shift(-1).over("source"))
-        self._around = (
-            self.frame.select("id").join(around, on="id", how="left", maintain_order="left").select("before", "after")
-        )
+        self.frame = self.frame.join(around, on="id", how="left", maintain_order="left")
         try:
             self.page = PageSettings.model_validate_json((self.folder / PAGE).read_bytes())
         except (OSError, ValidationError):
@@ -44,6 +43,9 @@ class Items:
             found = (self.folder / ITEMS).stat()
         except OSError:
             return None
+        # A pipe would be waited for.
+        if not stat.S_ISREG(found.st_mode):
+            return None
         return found.st_ino, found.st_size, found.st_mtime_ns
 
     def item(self, number: int) -> dict[str, Any]:
@@ -51,11 +53,6 @@ class Items:
         if not 0 <= number < self.frame.height:
             raise IndexError(number)
         return self.frame.row(number, named=True)
-
-    def neighbours(self, number: int) -> list[int | None]:
-        """Return the ids of the clips before and after a clip in its source; None where there is none."""
-        around: list[int | None] = list(self._around.row(number))
-        return around
 
     def queues(self) -> list[dict[str, Any]]:
         """Return the queues that have items, in order: name, number of items, and the values of each filter, most first."""

@@ -3,21 +3,25 @@
 import json
 import os
 import subprocess
+import threading
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
-from tessera.core.errors import TesseraError
+from tessera.core.errors import Failed, TesseraError
 from tessera.core.files import file_name, quoted
+from tessera.core.messages import counted
 from tessera.pipeline.review.media import inside
 from tessera.records.annotation.formats.label_studio import Prediction, labelling_config, local_address, write_task
 from tessera.records.annotation.formats.labelme import is_accepted, load_labelme, write_labelme
-from tessera.records.annotation.label_files import LABEL_SUFFIX, labelled_frames
+from tessera.records.annotation.label_files import LABEL_SUFFIX, is_unsaved, labelled_frames
 from tessera.records.annotation.model import Annotation, ImageAnnotations
 from tessera.records.annotation.predictions import outlined
+from tessera.records.decisions import KEY
 from tessera.records.tables.annotation import Annotations
 from tessera.records.tables.table import read_rows
 
@@ -72,22 +76,29 @@ def export_to_label_studio(item: Mapping[str, Any], results: Path, folder: Path,
 def accept(item: Mapping[str, Any], numbers: Collection[int], results: Path, labels: Path) -> None:
     """Label the frame of `item` with those of its regions that have these `numbers`, and return when the disk has the label.
 
-    The label is a file of labelme in the folder `labels`. Raises `TesseraError` if none of the regions is chosen or the frame
-    has a label, `NotShown` if the picture is gone, and `OSError` if the file cannot be written.
+    The label is a file of labelme in the folder `labels`. One that says the same already is left. Raises `TesseraError` if none
+    of the regions is chosen, if the frame has another label, or if the regions are no longer those that the page shows;
+    `NotShown` if the picture is gone; and `OSError` if the file cannot be written.
     """
-    path = label_file(item, labels)
     if not numbers:
         raise TesseraError("no region is marked; mark those that are right, or say that the frame shows none")
-    if item["key"] in labelled_frames(labels, item["source"]):
-        raise TesseraError(f"{item['key']} has a label in {quoted(labels)}; open it in labelme to correct it")
-    picture = inside(item["picture"], results)
+    path, picture = label_file(item, labels), inside(item["picture"], results)
+    regions = _regions(item, picture, numbers)
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{os.getpid()}.partial.{path.name}")
+    unfinished = path.with_name(f".{os.getpid()}.{threading.get_ident()}.partial.{path.name}")
     try:
-        write_labelme(_regions(item, picture, numbers), unfinished, str(picture), proposal=True, accepted=True)
+        write_labelme(regions, unfinished, str(picture), proposal=True, accepted=True)
         with unfinished.open("rb") as file:
             os.fsync(file.fileno())
-        unfinished.replace(path)
+        if path.exists() and (is_unsaved(path) or path.read_bytes() == unfinished.read_bytes()):
+            unfinished.replace(path)
+        elif item["key"] in labelled_frames(labels, item["source"]):
+            raise TesseraError(f"{item['key']} has a label in {quoted(labels)}; open it in labelme to correct it")
+        else:
+            # Unlike a renamed file, a link replaces no label that somebody else makes at this moment.
+            path.hardlink_to(unfinished)
+    except FileExistsError:
+        raise TesseraError(f"{quoted(path)} was made meanwhile; open it in labelme to correct it") from None
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -95,27 +106,40 @@ def accept(item: Mapping[str, Any], numbers: Collection[int], results: Path, lab
 def take_back(item: Mapping[str, Any], labels: Path) -> None:
     """Delete the label that `accept` gave the frame of `item`, unless somebody changed it since."""
     path = label_file(item, labels)
-    if path.is_file() and is_accepted(load_labelme(path)):
-        path.unlink()
+    try:
+        if path.is_file() and is_accepted(load_labelme(path)):
+            path.unlink()
+    except Failed:
+        return  # somebody damaged it
 
 
 def label_file(item: Mapping[str, Any], labels: Path) -> Path:
-    """Return the path of the label of the frame of `item` in the folder `labels`."""
+    """Return the path of the label of the frame of `item` in the folder `labels`.
+
+    Raises `TesseraError` if its key is no key of a frame.
+    """
+    if not KEY.fullmatch(item["key"]):
+        raise TesseraError(f"{item['key']!r} is no key of a frame")
     return labels / file_name(item["source"]) / f"{item['key']}{LABEL_SUFFIX}"
 
 
 def _regions(item: Mapping[str, Any], picture: Path, numbers: Collection[int] | None = None) -> ImageAnnotations:
-    """Return the regions of `item` with these `numbers`, or all: outlines where there are some, else boxes."""
+    """Return the regions of `item` with these `numbers`, or all: outlines where there are some, else boxes.
+
+    Raises `TesseraError` if there is no such number, or if the regions are no longer those that the page shows.
+    """
     with Image.open(picture) as image:
         width, height = image.size
+    boxes = [(x0 * width, y0 * height, x1 * width, y1 * height) for x0, y0, x1, y1 in item["boxes"]]
+    if any(number >= len(boxes) for number in numbers or ()):
+        raise TesseraError(f"{item['key']} has {counted(len(boxes), 'regions')}")
+    regions = [Annotation(text.rpartition(" ")[0], None, None, box) for box, text in zip(boxes, item["box_texts"], strict=True)]
     if item["outlines"]:
-        # In the order of the boxes of the item.
-        rows = read_rows(Path(item["outlines"]), Annotations, item["key"]).sort("score", descending=True, maintain_order=True)
+        # In the order of the boxes, see `queues.frames`.
+        rows = read_rows(Path(item["outlines"]), Annotations, item["key"]).sort("score", "number", descending=[True, False])
+        seen = rows.select("x0", "y0", "x1", "y1").to_numpy().reshape(-1, 4)
+        if seen.shape != (len(boxes), 4) or not np.allclose(seen, np.array(boxes).reshape(-1, 4), atol=0.01):
+            raise TesseraError("the workflow has found other regions since; gather what is to be decided again")
         regions = [outlined(row, width, height, SIMPLIFY) for row in rows.iter_rows(named=True)]
-    else:
-        regions = [
-            Annotation(text.rpartition(" ")[0], None, None, (x0 * width, y0 * height, x1 * width, y1 * height))
-            for (x0, y0, x1, y1), text in zip(item["boxes"], item["box_texts"], strict=True)
-        ]
     chosen = [region for number, region in enumerate(regions) if numbers is None or number in numbers]
     return ImageAnnotations(item["key"], width, height, tuple(chosen))

@@ -19,6 +19,7 @@ SIDE = 480  # pixels, the longer side of a proxy
 OUTLINE = (255, 64, 160)  # RGB
 TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp", ".bmp": "image/bmp"}
 QUALITY = 23
+ENCODED = 2  # clips at a time, so that others are answered meanwhile
 SEEKABLE = 0.1  # seconds between keyframes, so that a browser steps through frames quickly
 
 
@@ -28,7 +29,10 @@ class NotShown(Exception):
 
 def inside(path: str, results: Path) -> Path:
     """Return the file `path`. Raises `NotShown` if it is not a regular file inside the folder `results`."""
-    real = Path(path).resolve()
+    try:
+        real = Path(path).resolve()
+    except (OSError, ValueError, RuntimeError):  # a loop of links, or a name with a zero
+        raise NotShown(f"{path!r} is no path of a file") from None
     if not real.is_relative_to(results.resolve()):
         raise NotShown(f"{path} is not in {results}, and is not shown")
     if not real.is_file():
@@ -53,6 +57,7 @@ class Proxies:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
         self._making: dict[str, threading.Lock] = {}
+        self._room = threading.Semaphore(ENCODED)
 
     def of(self, clip: Path, mask: Path | None) -> Path:
         """Return the proxy of the video `clip`, with the outline of its `mask` if it is given.
@@ -64,7 +69,9 @@ class Proxies:
         with self._lock:
             own = self._making.setdefault(proxy.name, threading.Lock())
         with own:
-            if not proxy.exists():
+            if proxy.exists():
+                return proxy
+            with self._room:
                 unfinished = proxy.with_name(f".{os.getpid()}.{threading.get_ident()}.{proxy.name}")
                 try:
                     write_proxy(clip, mask, unfinished)

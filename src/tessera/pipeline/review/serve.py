@@ -4,6 +4,7 @@ import argparse
 import fcntl
 import getpass
 import os
+import resource
 import secrets
 import socket
 import subprocess
@@ -21,6 +22,7 @@ from tessera.core.errors import TesseraError
 from tessera.pipeline.review.server import Review, make_app
 
 HOST = "127.0.0.1"
+FILES = 16_384  # open at a time
 LOCK = "lock"  # file in the folder of the items that the server holds
 
 
@@ -45,6 +47,9 @@ def serve(table: Path, port: int, who: str) -> None:
     if not table.is_file():
         raise TesseraError(f"{table} is not there; run `snakemake … -- gather_review` first, or `make review`")
     folder = table.parent
+    # Each request has a file open, and each browser several.
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, FILES)), hard))
     with sole_server(folder) as lock, listening(port) as listener:
         number = listener.getsockname()[1]
         token = secrets.token_urlsafe(16)
@@ -96,10 +101,13 @@ def listening(port: int) -> Iterator[socket.socket]:
 def user() -> str:
     """Return the name that git knows of the user, or else that of the system."""
     try:
-        asked = subprocess.run(["git", "config", "user.name"], capture_output=True, text=True, check=False)
+        asked = subprocess.run(["git", "config", "user.name"], capture_output=True, text=True, check=False).stdout.strip()
     except OSError:
-        return getpass.getuser()
-    return asked.stdout.strip() or getpass.getuser()
+        asked = ""
+    try:
+        return asked or getpass.getuser()
+    except (KeyError, OSError):
+        raise TesseraError("the system does not know who you are; state it with `--who`") from None
 
 
 if __name__ == "__main__":

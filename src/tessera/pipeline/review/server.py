@@ -25,7 +25,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tessera.core.errors import TesseraError
 from tessera.core.messages import counted
-from tessera.pipeline.review.actions import ACCEPT, Action, actions_of, applies, log_of, row_of, undo_of
+from tessera.pipeline.review.actions import ACCEPT, LABELLED, Action, actions_of, applies, log_of, row_of, undo_of
 from tessera.pipeline.review.items import FILTERS, Items
 from tessera.pipeline.review.labelling import accept, export_to_label_studio, open_in_labelme, take_back
 from tessera.pipeline.review.media import NotShown, Proxies, inside, picture_type
@@ -37,6 +37,7 @@ from tessera.records.tables.review import CLIPS, IDENTITIES, REGIONS
 STATIC = Path(__file__).parent / "static"
 FILES = {"": "index.html"} | {name: name for name in ("review.css", "page.js", "draw.js", "review.js", "icon.svg")}
 LONGEST = 64 * 1024  # bytes of a request
+DIGITS = 12  # of a number in a request, fewer
 PAGE = 200  # items that are sent at a time
 HEADERS = {
     "Content-Security-Policy": (
@@ -126,46 +127,57 @@ class Review:
     def __init__(self, folder: Path, who: str) -> None:
         """Serve the items in `folder`, with decisions of the person `who`. Raises `TesseraError` if a file is damaged."""
         self.who = who
+        self.proxies = Proxies(Path(folder) / "proxies")
+        self._followed: dict[Target, Target] = {}
+        self._read: object = None  # what that was found with
+        self._open(folder)
+
+    def _open(self, folder: Path) -> None:
         self.items = Items(folder)
         page = self.items.page
         self.results = page.results
-        self.proxies = Proxies(Path(folder) / "proxies")
         self.tables = {"decisions": DecisionTable(page.decisions, decisions.Decision, decisions.entry_of)}
         if page.identities:
-            self.tables["identities"] = DecisionTable(page.identities, identities.IdentityDecision, identities.entry_of)
-        self._followed: dict[Target, Target] = {}
+            self.tables["identities"] = DecisionTable(
+                page.identities, identities.IdentityDecision, identities.entry_of, identities.contradictions
+            )
 
     def refresh(self) -> None:
-        """Read again what changed on disk: the items of another run, and the tables of decisions."""
+        """Read again what changed on disk: the items and settings of another run, and the tables of decisions."""
         state = self.items.state()
-        is_new = state is not None and state != self.items.seen
-        if is_new:
-            self.items = Items(self.items.folder)
-        is_read = [table.refresh() for table in self.tables.values()]
-        if is_new or any(is_read):
-            self._followed = follow(self.tables["decisions"].standing(), self.items.frame)
+        if state is not None and state != self.items.seen:
+            self._open(self.items.folder)
+        for table in self.tables.values():
+            table.refresh()
+        own = self.tables["decisions"]
+        if self._read != (state, own.reads):
+            self._followed, self._read = follow(own.standing(), self.items.frame), (state, own.reads)
 
     def item(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the item that a request names by its `id` and the `version` of the items. Raises `Refused`."""
-        if given.get("version") != self.items.version:
+        items, number = self.items, given.get("id")  # another run may replace them meanwhile
+        if given.get("version") != items.version:
             raise Refused(
                 HTTPStatus.GONE, error="The results changed, because the workflow ran again. The page loads them now."
             )
-        number = given.get("id")
         try:
-            return self.items.item(number if isinstance(number, int) else -1)
+            return items.item(number if isinstance(number, int) else -1)
         except IndexError:
             raise Refused(HTTPStatus.NOT_FOUND, error="There is no such item.") from None
 
     def decided(self, item: Mapping[str, Any]) -> list[dict[str, str]]:
-        """Return what people decided about `item`, the decision of the person who uses the page first."""
+        """Return what people decided about `item`: first, and latest first, the person who uses the page."""
         table = self.tables.get(log_of(item["queue"]))
         if table is None:
             return []
         if item["queue"] == IDENTITIES:
             found = table.about((item["key"],)) + (table.about((item["label"],)) if item["label"] else [])
-            return sorted(found, key=lambda row: row["by"] != self.who)
-        return sorted(table.about(self._target(item)), key=lambda row: row["who"] != self.who)
+        else:
+            found = table.about(self._target(item))
+        return [row for _, row in sorted(found, key=lambda each: (not self._is_own(each[1]), -each[0]))]
+
+    def _is_own(self, row: Mapping[str, str]) -> bool:
+        return self.who in {row.get("who"), row.get("by")}
 
     def _target(self, item: Mapping[str, Any]) -> Target:
         """Return what the table of decisions calls `item`."""
@@ -183,12 +195,13 @@ class Review:
     def shown(self, item: Mapping[str, Any]) -> dict[str, Any]:
         """Return what the page needs to know of `item`."""
         paths = ("picture", "clip", "mask", "beside")
+        known = {name: value for name, value in item.items() if name not in {"before", "after"}}
         return {
-            **item,
+            **known,
             **{name: bool(item[name]) for name in paths},
             "decisions": self.decided(item),
             "actions": [each.name for each in self.actions(item["queue"], item["classifier"]) if applies(each.name, item)],
-            "neighbours": self.items.neighbours(item["id"]),
+            "neighbours": [item["before"], item["after"]],
         }
 
     def state(self) -> dict[str, Any]:
@@ -200,7 +213,9 @@ class Review:
             queue["decided"] = int(self._is_decided(self.items.frame.filter(queue=queue["name"])).sum())
         faults = [table.fault for table in self.tables.values() if table.fault]
         blurred = bool(self.items.frame["is_blurred"].any())
-        return {"version": self.items.version, "who": self.who, "queues": queues, "faults": faults, "has_blurred": blurred}
+        tables = [table.state for table in self.tables.values()]
+        known = {"version": self.items.version, "tables": tables, "who": self.who, "has_blurred": blurred}
+        return {**known, "queues": queues, "faults": faults}
 
     def page(self, given: Mapping[str, str]) -> dict[str, Any]:
         """Return the items that the query `given` asks for, at most `PAGE` of them, and how many there are."""
@@ -220,7 +235,7 @@ class Review:
             return pl.Series([], dtype=pl.Boolean)
         is_of_crops = found["queue"][0] == IDENTITIES
         table = self.tables.get(log_of(found["queue"][0]))
-        targets = set(table.disputed() if only_disputed else table.targets()) if table else set()
+        targets = (table.disputed() if only_disputed else table.targets()) if table else set()
         if is_of_crops:
             return pl.Series(
                 [(key,) in targets or (label,) in targets for key, label in found.select("key", "label").iter_rows()]
@@ -230,20 +245,20 @@ class Review:
     def decide(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Write the decision `given` and return the item. Raises `Refused`."""
         item = self.item(given)
-        name, value = given.get("action"), str(given.get("value", ""))
+        name, value = _text(given, "action"), _text(given, "value")
         possible = self.actions(item["queue"], item["classifier"])
         fits = [each for each in possible if each.name == name and (each.asks or each.label == value)]
         if not fits or not applies(fits[0].name, item):
             raise Refused(HTTPStatus.BAD_REQUEST, error=f"{name!r} cannot be decided about this item.")
         if fits[0].asks == "label" and (fault := decisions.unknown_label(value, self.labels(item["classifier"]))):
             raise Refused(HTTPStatus.BAD_REQUEST, error=f"{item['classifier']} {fault}.")
-        row = row_of(item, str(name), value, str(given.get("reason", "")), self.who, str(given.get("overrules", "")))
+        row = row_of(item, name, value, _text(given, "reason"), self.who)
         if "key" in row:
             row["key"] = self._target(item)[0]
         if name == ACCEPT:
             self._label(item, value)
         try:
-            self._append(item, row)
+            self._append(item, row, overrule=given.get("overrule") is True)
         except Refused:
             if name == ACCEPT:
                 self._take_back_label(item)
@@ -251,32 +266,35 @@ class Review:
         return self.shown(item)
 
     def _label(self, item: Mapping[str, Any], value: str) -> None:
-        numbers = [int(number) for number in value.split(",") if number.isdecimal()]
+        numbers = [int(number) for number in value.split(",") if number.isdecimal() and len(number) < DIGITS]
         assert self.items.page.labels is not None
         with refusing("Not saved", HTTPStatus.CONFLICT):
             accept(item, numbers, self.results, self.items.page.labels)
 
     def _take_back_label(self, item: Mapping[str, Any]) -> None:
-        if self.items.page.labels is not None and item["outlines"]:
+        if self.items.page.labels is not None:
             with refusing("The label is still there", HTTPStatus.LOCKED):
                 take_back(item, self.items.page.labels)
 
     def undo(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Take back the last decision of this person about an item, and return the item. Raises `Refused`."""
         item = self.item(given)
-        own = [row for row in self.decided(item) if self.who in {row.get("who"), row.get("by")}]
+        own = [row for row in self.decided(item) if self._is_own(row)]
         if not own:
             raise Refused(HTTPStatus.CONFLICT, error=f"{self.who} decided nothing about it.")
-        self._append(item, undo_of(own[0]), is_undo=True)
-        self._take_back_label(item)
+        self._append(item, undo_of(own[0]))
+        # Somebody else may have accepted the same.
+        if own[0].get("reason") == LABELLED and all(row.get("reason") != LABELLED for row in self.decided(item)):
+            self._take_back_label(item)
         return self.shown(item)
 
-    def _append(self, item: Mapping[str, Any], row: Mapping[str, str], *, is_undo: bool = False) -> None:
+    def _append(self, item: Mapping[str, Any], row: Mapping[str, str], *, overrule: bool = False) -> None:
         try:
             with refusing("Not saved", HTTPStatus.LOCKED):
-                self.tables[log_of(item["queue"])].append(row, is_undo=is_undo)
+                self.tables[log_of(item["queue"])].append(row, overrule=overrule)
         except Conflict as conflict:
-            raise Refused(HTTPStatus.CONFLICT, error="Somebody else decided otherwise.", others=conflict.others) from None
+            told = {"others": conflict.others, "item": self.shown(item)}
+            raise Refused(HTTPStatus.CONFLICT, error="Somebody else decided otherwise.", **told) from None
 
     def planned(self) -> list[str]:
         """Return what the next run will do with the decisions."""
@@ -284,7 +302,7 @@ class Review:
             return [f"nothing: people disagree about {counted(disputed, 'items')}, see `decided: disputed`"]
         queues = self.items.frame.partition_by("queue", maintain_order=True)
         decided = (item for queue in queues for item in queue.filter(self._is_decided(queue)).iter_rows(named=True))
-        return plan((item, self.decided(item)[0]) for item in decided)
+        return plan((item, rows[0]) for item in decided if (rows := self.decided(item)))
 
     def open(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Open an item in labelme, or export it to Label Studio, and return what happened. Raises `Refused`."""
@@ -334,6 +352,13 @@ def follow(decided: Sequence[decisions.Decision], items: pl.DataFrame) -> dict[T
     return {(key, ""): (each.key, "") for key, each in found.items() if key != each.key}
 
 
+def _text(given: Mapping[str, Any], name: str) -> str:
+    found = given.get(name, "")
+    if not isinstance(found, str):
+        raise Refused(HTTPStatus.BAD_REQUEST, error=f"{name} is no text.")
+    return found
+
+
 def _number(given: Mapping[str, str], name: str, usual: float) -> float:
     try:
         found = float(given.get(name, usual))
@@ -363,7 +388,8 @@ def make_app(review: Review, token: str, hosts: Callable[[], set[str]]) -> ASGIA
     async def file(request: Request) -> Response:
         try:
             given = request.path_params
-            path, kind = await run_in_threadpool(review.file, given["version"], given["id"], given["what"])
+            number = int(given["id"]) if given["id"].isdecimal() and len(given["id"]) < DIGITS else -1
+            path, kind = await run_in_threadpool(review.file, given["version"], number, given["what"])
         except Refused as refused:
             return JSONResponse(refused.content, refused.status.value)
         # The address has the version of the results, so that what it shows never changes.
@@ -384,7 +410,7 @@ def make_app(review: Review, token: str, hosts: Callable[[], set[str]]) -> ASGIA
         Route("/{token}/api/decide", answer(lambda _, given: review.decide(given)), methods=["POST"]),
         Route("/{token}/api/open", answer(lambda _, given: review.open(given)), methods=["POST"]),
         Route("/{token}/api/undo", answer(lambda _, given: review.undo(given)), methods=["POST"]),
-        Route("/{token}/media/{version}/{id:int}/{what}", file),
+        Route("/{token}/media/{version}/{id}/{what}", file),
     ]
     return Guard(Starlette(routes=routes), token, hosts)
 
@@ -398,6 +424,8 @@ async def _body(request: Request) -> Mapping[str, Any]:
             raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, error="The request is too long.")
     try:
         found = json.loads(content)
+        # Half of a character cannot be written to a table.
+        json.dumps(found, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):

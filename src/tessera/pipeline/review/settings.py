@@ -23,9 +23,9 @@ class ReviewSettings(Settings):
     @field_validator("keys")
     @classmethod
     def _are_typed(cls, keys: dict[str, OwnKey]) -> dict[str, OwnKey]:
-        wrong = [key for key in keys if len(key) != 1 or not key.isprintable() or key == " " or key != key.lower()]
+        wrong = [key for key in keys if len(key) != 1 or not key.isalnum() or key != key.lower()]
         if wrong:
-            raise ValueError(f"{wrong[0]!r} should be one character that is typed without Shift, such as g")
+            raise ValueError(f"{wrong[0]!r} should be a small letter or a digit, such as g")
         return keys
 
 

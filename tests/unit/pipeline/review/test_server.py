@@ -1,7 +1,9 @@
 """The server of the review page writes decisions at once, shows conflicts, and serves nothing to anybody else."""
 
 import json
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from review_room import CLASSES, WHO, item, usual_room, write_media, write_room
+from review_room import CLASSES, WHO, item, seen_regions, usual_room, write_media, write_room
 from starlette.testclient import TestClient
 
 from tessera.imaging.video import read_frames, read_packets
@@ -114,7 +116,7 @@ def test_decisions_follow_clips_and_regions_that_were_made_anew(room: Path) -> N
     assert [each["id"] for each in page.items(CLIPS, decided="no")] == [first["id"]]
     # A new decision is on the old key, so that the two do not stand side by side.
     assert page.decide(second["id"], "keep")[0] == 409
-    assert page.decide(second["id"], "keep", overrules="Bo")[0] == 200
+    assert page.decide(second["id"], "keep", overrule=True)[0] == 200
     assert ("film-0000104-7", "keep", "") in page.decisions()
 
 
@@ -208,7 +210,7 @@ def test_a_label_that_cannot_be_decided_on_is_not_left_behind(room: Path) -> Non
     assert bo.decide(number, "drop")[0] == 200
     assert ada.decide(number, "accept", value="0")[0] == 409
     assert labelled(ada) == {}
-    assert ada.decide(number, "accept", value="0", overrules="Bo")[0] == 200
+    assert ada.decide(number, "accept", value="0", overrule=True)[0] == 200
     assert labelled(ada).keys() == {"film-0000007"}
 
 
@@ -223,6 +225,91 @@ def test_what_changes_nothing_cannot_be_decided(tmp_path: Path) -> None:
     ]
     assert page.decide(ids(page, FRAMES)[0], "negative")[0] == 400, "its label stays"
     assert page.decide(ids(page, IDENTITIES)[0], "rename", value="Eve")[0] == 400, "it is nobody yet"
+
+
+def test_what_somebody_else_accepted_stays(room: Path) -> None:
+    ada, bo = Page(room), Page(room, "Bo")
+    (number,) = ids(ada, FRAMES)
+    assert ada.decide(number, "accept", value="0")[0] == 200
+    assert bo.decide(number, "keep")[0] == 200 and bo.post("api/undo", number)[0] == 200
+    assert labelled(ada).keys() == {"film-0000007"}
+    # The same again is no other label, as after a kill between the label and the row.
+    assert bo.decide(number, "accept", value="0")[0] == 200
+    assert ada.post("api/undo", number)[0] == 200
+    assert labelled(ada).keys() == {"film-0000007"}, "Bo accepted it too"
+    assert bo.decide(number, "accept", value="1")[0] == 409
+
+
+def test_only_regions_that_are_shown_become_a_label(page: Page) -> None:
+    (number,) = ids(page, FRAMES)
+    assert page.decide(number, "accept", value="0,2")[0] == 409
+    assert page.decide(number, "accept", value="9" * 5_000)[0] == 409
+    seen_regions(page.folder, "film-0000007", moved=4)
+    status, said = page.decide(number, "accept", value="0")
+    assert status == 409 and "has found other regions since" in said["error"]
+    assert labelled(page) == {} and not (page.folder / "config" / "decisions.tsv").exists()
+
+
+def test_two_servers_never_acknowledge_decisions_that_contradict_each_other(room: Path) -> None:
+    pages = Page(room), Page(room, "Bo")
+    numbers = ids(pages[0], CLIPS) * 10
+    with ThreadPoolExecutor(2) as pool:
+        for place, number in enumerate(numbers):
+            words = ("keep", "drop") if place % 2 else ("drop", "keep")
+            answers = list(pool.map(lambda each: each[0].decide(number, each[1])[0], zip(pages, words, strict=True)))  # noqa: B023
+            assert 409 in answers or answers == [200, 200]
+            read_decisions(room / "config" / "decisions.tsv", CLASSIFIERS)
+            for page in pages:
+                page.post("api/undo", number)
+
+
+def test_whoever_overrules_overrules_all_who_decided_otherwise(room: Path) -> None:
+    columns, table = list(Decision.model_fields), room / "config" / "decisions.tsv"
+    page = Page(room)
+    first, _ = ids(page, CLIPS)
+    for who in ("Bo", "Cy"):
+        append_row(table, {"key": "film-0000000-1", "decision": "keep", "who": who, "when": "2026-01-31"}, columns)
+    status, said = page.decide(first, "drop")
+    assert status == 409 and len(said["others"]) == 2 and len(said["item"]["decisions"]) == 2
+    assert page.decide(first, "drop", overrule=True)[0] == 200
+    assert page.decisions() == [("film-0000000-1", "drop", "")]
+    assert page.post("api/undo", first)[0] == 200
+    assert page.decisions() == [("film-0000000-1", "keep", "")]
+
+
+def test_names_that_the_next_run_would_refuse_are_not_written(page: Page) -> None:
+    one, other = ids(page, IDENTITIES)
+    assert page.decide(one, "move", value="Lea")[0] == 200
+    status, said = page.decide(other, "rename", value="LEA")
+    assert status == 423 and "looks like" in said["error"]
+    assert page.decide(other, "rename", value="Eve")[0] == 200
+    # The latest is taken back first, whatever it is about.
+    assert [row["action"] for row in page.items(IDENTITIES)[0]["decisions"]] == ["rename", "move"]
+    assert page.post("api/undo", one)[1]["decisions"][0]["action"] == "move"
+
+
+def test_what_another_run_set_is_used(page: Page) -> None:
+    settings = json.loads((page.folder / "results" / "review" / "page.json").read_text())
+    write_room(
+        page.folder, [item(CLIPS, "other-0000000-1")], decisions=str(page.folder / "config" / "new.tsv"), identities=None
+    )
+    page.version = page.get("api/state")["version"]
+    assert page.decide(0, "drop")[0] == 200
+    assert (page.folder / "config" / "new.tsv").exists() and not Path(settings["decisions"]).exists()
+
+
+def test_a_table_that_is_a_pipe_is_said_and_waited_for_by_nobody(page: Page) -> None:
+    (page.folder / "config").mkdir()
+    os.mkfifo(page.folder / "config" / "decisions.tsv")
+    assert "is no regular file" in page.get("api/state")["faults"][0]
+    assert page.decide(ids(page, CLIPS)[0], "drop")[0] == 423
+
+
+@pytest.mark.parametrize("given", [{"reason": None}, {"reason": "\ud800"}, {"value": ["soft"]}, {"action": 3}])
+def test_what_is_no_text_is_refused(given: dict[str, Any], page: Page) -> None:
+    content = json.dumps({"version": page.version, "id": 0, "action": "drop", **given})
+    answer = page.client.post("api/decide", content=content, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400 and not (page.folder / "config").exists()
 
 
 def test_without_a_folder_for_labels_nothing_is_accepted(tmp_path: Path) -> None:
@@ -267,7 +354,7 @@ def test_a_decision_of_somebody_else_is_shown_and_overruled_only_on_purpose(room
     assert status == 409 and [(row["who"], row["decision"]) for row in said["others"]] == [("Bo", "keep")]
     assert ada.decisions() == [("film-0000000-1", "keep", "")]
     assert ada.decide(first, "keep")[0] == 200, "they agree"
-    assert ada.decide(first, "drop", overrules="Bo")[0] == 200
+    assert ada.decide(first, "drop", overrule=True)[0] == 200
     assert ada.decisions() == [("film-0000000-1", "drop", "")]
     assert bo.decide(frame, "negative")[0] == 200
     assert ada.post("api/undo", frame)[0] == 409, "of somebody else"

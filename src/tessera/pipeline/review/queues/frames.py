@@ -92,7 +92,9 @@ def _seen(folder: FrameFolder, detector: str) -> Iterator[tuple[str, dict[str, A
     """Yield the key and the row of each frame in which `detector` saw something, and its detections, the surest first."""
     frames = {row["key"]: row for row in read_table(folder.frames, Frames).iter_rows(named=True)}
     seen = read_table(folder.seen[detector], Annotations).filter(pl.col("key").is_in(list(frames)))
-    for (key,), own in seen.sort("key", "score", descending=[False, True]).group_by("key", maintain_order=True):
+    for (key,), own in seen.sort("key", "score", "number", descending=[False, True, False]).group_by(
+        "key", maintain_order=True
+    ):
         yield str(key), frames[str(key)], own
 
 

@@ -2,7 +2,8 @@
 
 import { actions, ask, find, hasMarks, isChosen, isDisputed, make, marks, media, number, page, said, shown, told } from "./page.js";
 
-const AHEAD = 5; // items that are fetched before they are shown
+// Items that are fetched before they are shown. A browser has few connections to one server, and a decision needs one.
+const AHEAD = { pictures: 5, clips: 2 };
 export const SPEEDS = [1, 0.5, 0.25];
 const FILTERS = { source: "source", split: "split", reason: "reason", state: "last run" };
 const REFUSING = ["drop", "reject"];
@@ -57,7 +58,7 @@ const own = (item) => media(item.id, item.clip ? (page.isOutlined && item.mask ?
 
 function fetchAhead() {
   const wanted = new Map();
-  for (const item of page.items.slice(page.at, page.at + AHEAD + 1)) {
+  for (const item of page.items.slice(page.at, page.at + 1 + (shown().clip ? AHEAD.clips : AHEAD.pictures))) {
     wanted.set(own(item), fetched.get(own(item)) ?? (item.clip ? video(own(item)) : picture(own(item), item)));
     if (item.beside) {
       const other = media(item.id, "beside");

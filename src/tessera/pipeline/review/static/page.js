@@ -26,9 +26,11 @@ export class Answer extends Error {
   }
 }
 
+const PATIENCE = 20000; // milliseconds for an answer
+
 export async function ask(path, body) {
   const request = body === undefined ? {} : {
-    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
+    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal: AbortSignal.timeout(PATIENCE),
   };
   let response;
   try {
@@ -94,7 +96,8 @@ async function load(items) {
   // Meanwhile, other items may have been asked for.
   if (items !== page.items) return;
   if (items.length === 0) page.total = found.total;
-  items.push(...found.items);
+  // What is decided about an item is said of the results that it is of.
+  items.push(...found.items.map((item) => ({ ...item, version: found.version })));
   page.complete = found.items.length === 0;
 }
 
@@ -102,7 +105,16 @@ export function replace(item) {
   const place = page.items.findIndex((each) => each.id === item.id);
   if (place < 0) return;
   page.queue.decided += Boolean(item.decisions.length) - Boolean(page.items[place].decisions.length);
-  page.items[place] = item;
+  page.items[place] = { ...item, version: page.items[place].version };
+}
+
+// Load again as much as was loaded, and stay where the person is.
+export async function reload() {
+  const [before, id, selected] = [page.items.length, shown()?.id, page.selected];
+  await restart();
+  while (page.items.length < before && !page.complete) await more();
+  page.at = Math.max(0, page.items.findIndex((item) => item.id === id));
+  page.selected = new Set(page.items.map((item) => item.id).filter((each) => selected.has(each)));
 }
 
 // The first item after `place` that nobody decided, or else the first of all; -1 if there is none.

@@ -2,10 +2,11 @@
 
 import { SPEEDS, columns, draw, drawFilters, played } from "./draw.js";
 import {
-  Answer, WHOLE, actions, ask, by, find, hasMarks, make, marks, more, number, own, page, replace, restart, shown, tell, told,
-  undecidedAfter,
+  Answer, WHOLE, actions, ask, find, hasMarks, isDisputed, make, marks, more, number, own, page, reload, replace, restart, shown,
+  tell, told, undecidedAfter,
 } from "./page.js";
 
+const SLOW = 700; // milliseconds after which the page says that it waits
 const NEAR_END = 20; // items left before the next page of them is asked for
 const isOf = { grid: () => page.isGrid, clip: () => shown()?.clip && !page.isGrid, picture: () => shown()?.picture };
 const KEYS = [
@@ -22,10 +23,15 @@ const main = find("main");
 
 // Where the person is
 
+const MANY = 200; // decided items that are not gone through at the start
+
 async function start(queue, key) {
+  const before = page.state?.version;
   page.state = await ask("api/state");
+  if (before !== page.state.version) page.batches = [];
   if (page.state.faults.length) tell(page.state.faults.join("\n"));
   page.queue = page.state.queues.find((each) => each.name === queue) ?? page.state.queues[0] ?? null;
+  if (page.queue?.decided > MANY && !key) page.filters.decided ??= "no";
   drawFilters();
   await restart();
   const known = page.items.findIndex((item) => item.key === key);
@@ -39,6 +45,7 @@ const other = (queue) => {
 };
 
 function turn(step) {
+  if (!page.queue) return;
   const names = page.state.queues.map((queue) => queue.name);
   return other(names.at((names.indexOf(page.queue.name) + step) % names.length));
 }
@@ -70,12 +77,11 @@ async function decide(action, overrule, value = action.label) {
   const batch = [];
   await busy(async () => {
     try {
-      for (const item of items) {
+      for (const { version, id, ...item } of items) {
         if (action.asks === "regions") value = marks(item).flatMap((isMarked, place) => isMarked ? [place] : []).join();
-        const overrules = overrule ? item.decisions.map(by).find((who) => who !== page.state.who) ?? "" : "";
-        const given = { version: page.state.version, id: item.id, action: action.name, value, reason: action.reason, overrules };
-        replace(await ask("api/decide", given));
-        batch.push(item.id);
+        replace(await ask("api/decide", { version, id, action: action.name, value, reason: action.reason, overrule }));
+        batch.push({ version, id });
+        if (items.length > 1) tell(`${number(batch.length)} of ${number(items.length)} are saved …`);
       }
     } finally {
       if (batch.length) page.batches.push(batch);
@@ -87,13 +93,25 @@ async function decide(action, overrule, value = action.label) {
 }
 
 async function undo() {
-  const batch = page.batches.at(-1) ?? (shown() && own(shown()) ? [shown().id] : []);
+  if (page.isBusy) return;
+  const batch = page.batches.at(-1) ?? (shown() && own(shown()) ? [shown()] : []);
   if (!batch.length) return tell("There is nothing of yours to take back here.");
+  const first = batch[0].id;
   await busy(async () => {
-    page.batches.pop();
-    for (const id of batch) replace(await ask("api/undo", { version: page.state.version, id }));
-    tell("");
-    const place = page.items.findIndex((item) => item.id === batch[0]);
+    try {
+      while (batch.length) {
+        const { version, id } = batch.at(-1);
+        replace(await ask("api/undo", { version, id }));
+        batch.pop();
+      }
+    } catch (error) {
+      if (error.status === 409) batch.pop(); // nothing of it is left
+      throw error;
+    } finally {
+      if (!batch.length && page.batches.at(-1) === batch) page.batches.pop();
+    }
+    const place = page.items.findIndex((item) => item.id === first);
+    tell(isDisputed(page.items[place] ?? { decisions: [] }) ? "Others disagree about it, and the next run stops until one of them gives way." : "");
     await go(place >= 0 ? place : page.at);
   });
 }
@@ -102,11 +120,14 @@ async function undo() {
 async function busy(work) {
   if (page.isBusy) return;
   page.isBusy = true;
+  const slow = setTimeout(() => tell("Saving …"), SLOW);
   try {
     await work();
+    if (find("banner").textContent === "Saving …") tell("");
   } catch (error) {
     await failed(error);
   } finally {
+    clearTimeout(slow);
     page.isBusy = false;
   }
 }
@@ -114,6 +135,7 @@ async function busy(work) {
 async function failed(error) {
   if (!(error instanceof Answer)) throw error;
   if (error.status === 410) await start(page.queue?.name);
+  if (error.content.item) replace(error.content.item);
   const others = error.content.others?.map((row) => told(row, shown())) ?? [];
   tell([error.message, ...others, ...(others.length ? ["Press the key with Shift to overrule, or go on."] : [])].join("\n"));
   draw();
@@ -123,7 +145,7 @@ async function open(how) {
   const items = how === "label_studio" && page.selected.size ? page.items.filter((item) => page.selected.has(item.id)) : [shown()];
   if (!items[0]) return;
   await busy(async () => {
-    for (const item of items) tell((await ask("api/open", { version: page.state.version, id: item.id, how })).told);
+    for (const { version, id } of items) tell((await ask("api/open", { version, id, how })).told);
   });
 }
 
@@ -143,11 +165,13 @@ function select(place, isRange) {
 
 // Dialogs
 
-function dialog(title, body, { ok = "Close", cancel = false } = {}) {
+async function dialog(title, body, { ok = "Close", cancel = false } = {}) {
   const box = find("dialog");
+  if (box.open) return false;
   find("dialog-title").textContent = title;
   find("dialog-body").replaceChildren(...body);
   find("dialog-ok").textContent = ok;
+  find("dialog-ok").value = cancel ? "ok" : "close";
   find("dialog-cancel").hidden = !cancel;
   box.returnValue = "";
   box.showModal();
@@ -166,7 +190,8 @@ async function askFor(action, item) {
 
 function showKeys() {
   const decisions = shown() ? actions(shown()).filter((action) => action.key).map((action) => [action.key, action.text]) : [];
-  const rows = [...decisions, ...KEYS.filter(([, , applies]) => applies?.() ?? true)];
+  const taken = decisions.map(([key]) => key);
+  const rows = [...decisions, ...KEYS.filter(([key, , applies]) => !taken.includes(key) && (applies?.() ?? true))];
   const list = rows.flatMap(([key, text]) => [make("dt", {}, make("kbd", { text: key })), make("dd", { text })]);
   return dialog("Keys", [make("dl", { class: "keys" }, ...list)]);
 }
@@ -228,14 +253,19 @@ const BUTTONS = {
   select: (value, event) => select(Number(value), event.shiftKey),
 };
 
+const HELD = ["ArrowRight", "ArrowLeft", "ArrowUp", "ArrowDown", ",", "."]; // keys that work as long as they are held
+
 function workOf(event) {
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  if (event.repeat && !HELD.includes(key)) return null;
+  const control = (page.isGrid ? OF_GRID[key] : null) ?? CONTROLS[key];
   const item = shown();
-  const digit = /^Digit([1-9])$/.exec(event.code)?.[1];
-  const action = item && actions(item).find((each) => each.key && (each.key === key || each.key === digit));
-  if (action) return event.repeat ? null : () => decide(action, event.shiftKey);
+  // With Shift, the key of a digit types something else, which may be a control.
+  const digit = control ? null : /^Digit([1-9])$/.exec(event.code)?.[1];
+  const action = item && (actions(item).find((each) => each.key === key) ?? actions(item).find((each) => digit && each.key === digit));
+  if (action) return () => decide(action, event.shiftKey);
   if (digit && item && hasMarks(item) && !page.isGrid) return () => mark(digit - 1);
-  return (page.isGrid ? OF_GRID[key] : null) ?? CONTROLS[key];
+  return control;
 }
 
 document.addEventListener("keydown", (event) => {
@@ -298,8 +328,19 @@ for (const [id, key] of Object.entries({ view: "v", blur: "b", plan: "p", help: 
 }
 // Another tab, or another person, may have decided meanwhile.
 document.addEventListener("visibilitychange", () => {
-  if (!document.hidden && page.queue && !page.isBusy) guard(start(page.queue.name, shown()?.key));
+  if (!document.hidden && page.queue && !page.isBusy && !find("dialog").open) guard(compare());
 });
+
+async function compare() {
+  const { version, tables } = page.state;
+  const state = await ask("api/state");
+  if (state.version !== version) return start(page.queue.name, shown()?.key);
+  if (String(state.tables) === String(tables)) return;
+  page.state = state;
+  page.queue = state.queues.find((each) => each.name === page.queue.name);
+  await reload();
+  draw();
+}
 
 const { queue, filters = {}, key } = JSON.parse(sessionStorage.getItem("here") ?? "{}");
 page.filters = filters;
