@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pytest
 from clip_tables import clip, score, write_clips, write_scores, write_sources
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,15 +14,15 @@ from hypothesis import strategies as st
 from tessera.core.ledger import Ledger
 from tessera.pipeline.review.gather import gather
 from tessera.pipeline.review.queues.asked import Answers, find_asked
-from tessera.pipeline.review.queues.clips import UNSURE, ClipFolder, _worth, find_clips
+from tessera.pipeline.review.queues.clips import UNSURE, ClipFolder, find_clips, suspicion
 from tessera.pipeline.review.queues.frames import FrameFolder, find_frames, find_regions
 from tessera.pipeline.review.queues.identities import find_identities
 from tessera.pipeline.review.queues.labels import Checked, find_labels
 from tessera.pipeline.review.queues.pairs import find_pairs
-from tessera.records.limits import FilterSettings
+from tessera.records.limits import FilterSettings, ScoreLimit
 from tessera.records.rounds import RECORD, AskedPicture, Round, round_name
 from tessera.records.tables.annotation import Annotations, Images
-from tessera.records.tables.classification import LabelErrors, Pictures
+from tessera.records.tables.classification import LabelErrors, Pictures, Scored
 from tessera.records.tables.embeddings import Embeddings, NearDuplicates
 from tessera.records.tables.footage import Duplicates, Frames
 from tessera.records.tables.identities import Identities
@@ -44,33 +45,61 @@ def frame_folder(folder: Path, frames: list[dict[str, Any]], regions: list[dict[
     return FrameFolder(write(folder / "frames.parquet", Frames, frames), folder, seen, folder / "verdicts.jsonl")
 
 
-@given(st.lists(st.one_of(st.floats(0, 1), st.none()), min_size=1, max_size=20), st.floats(0, 1))
-def test_a_decision_is_worth_most_at_the_limit_and_nothing_where_a_score_is_as_usual(values: list[Any], limit: float) -> None:
-    scores = np.array(values, float)
-    worth = _worth(scores, limit)
-    assert ((worth >= 0) & (worth <= 1)).all()
-    known = scores[~np.isnan(scores)]
-    usual = float(np.median(known)) if len(known) else limit
-    assert not worth[np.isnan(scores)].any()
-    assert not worth[np.abs(scores - limit) >= abs(usual - limit)].any()
-    assert (worth[scores == limit] == (usual != limit)).all()
+# The score of each clip, if it was measured, and whether the clip is kept.
+SCORES = st.lists(st.tuples(st.one_of(st.floats(0, 1), st.none()), st.booleans()), min_size=1, max_size=20).filter(
+    lambda clips: any(value is not None for value, _ in clips)
+)
+
+
+@given(SCORES, st.floats(0, 1))
+def test_a_score_is_suspicious_if_it_is_near_the_limit_and_few_that_are_kept_have_it(clips: list[Any], limit: float) -> None:
+    values, kept = np.array([value for value, _ in clips], float), np.array([stays for _, stays in clips])
+    found = suspicion(values, limit, kept)
+    assert ((found >= 0) & (found <= 1)).all() and not found[np.isnan(values)].any()
+    room = abs(float(np.nanmedian(values)) - limit)
+    compared = [value for value, stays in clips if stays and value is not None]
+    for own, (value, stays) in zip(found, clips, strict=True):
+        if value is not None and room:
+            way = 1 + (value - limit) / room
+            near = min(max(way, 0), 1)
+            fraction = max(sum(other >= value for other in compared), 1) / max(len(compared), 1)
+            is_beyond = value > limit and not stays
+            assert own == pytest.approx(min(way - 1, 1) if is_beyond else near / (near + fraction))
+
+
+@given(SCORES, st.floats(0, 1))
+def test_a_larger_score_is_not_less_suspicious(clips: list[Any], limit: float) -> None:
+    values, kept = np.array([value for value, _ in clips], float), np.array([stays for _, stays in clips])
+    found = suspicion(values, limit, kept)
+    for own in (kept & ~np.isnan(values), ~kept & (values > limit)):
+        assert (np.diff(found[own][np.argsort(values[own], kind="stable")]) >= -1e-12).all()
+
+
+def write_clip_folder(room: Path, rows: dict[str, dict[str, Any]]) -> ClipFolder:
+    """Write the tables of clips whose scores differ from good ones by `rows`; `confidence` is that of the detector."""
+    room.mkdir(parents=True)
+    write_clips(room, [clip(key, score=row.get("confidence", 0.9)) for key, row in rows.items()], {})
+    usual = {"watermark": 0.0, "quality": None}
+    seen = [{**usual, **{name: value for name, value in row.items() if name != "confidence"}} for row in rows.values()]
+    write_scores(room / "scores.parquet", [score(key, **row) for key, row in zip(rows, seen, strict=True)])
+    return ClipFolder(room / "clips.parquet", room / "scores.parquet", room / "images", room / "masks")
+
+
+def write_verdicts(path: Path, keys: list[str], dropped: dict[str, str]) -> Path:
+    """Write a ledger of filters that drop clips for the reasons `dropped`."""
+    rows = [
+        {"key": key, "status": "dropped" if key in dropped else "ok", "reason": dropped.get(key, ""), "detail": ""}
+        for key in keys
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
 
 
 def test_clips_near_a_limit_come_first_with_the_reason(tmp_path: Path) -> None:
     keys = [f"film-{100 * number:07}-1" for number in range(9)]
-    write_clips(tmp_path, [clip(key, score=0.9) for key in keys[:-1]] + [clip(keys[-1], score=0.55)], {})
-    odd = {keys[1]: {"watermark": 0.2}, keys[2]: {"jump": 0.9}, keys[3]: {"watermark": 1.0}}
-    usual = {"watermark": 0.0, "quality": None}
-    write_scores(tmp_path / "scores.parquet", [score(key, **{**usual, **odd.get(key, {})}) for key in keys])
-    dropped = {"key": keys[3], "status": "dropped", "reason": "watermark", "detail": ""}
-    ledger = tmp_path / "ledger.jsonl"
-    ledger.write_text(
-        "".join(
-            json.dumps({"key": key, "status": "ok", "reason": "", "detail": ""} | (dropped if key == keys[3] else {})) + "\n"
-            for key in keys
-        )
-    )
-    folder = ClipFolder(tmp_path / "clips.parquet", tmp_path / "scores.parquet", tmp_path / "images", tmp_path / "masks")
+    odd = {keys[1]: {"watermark": 0.2}, keys[2]: {"jump": 0.9}, keys[3]: {"watermark": 1.0}, keys[8]: {"confidence": 0.55}}
+    folder = write_clip_folder(tmp_path / "room", {key: odd.get(key, {}) for key in keys})
+    ledger = write_verdicts(tmp_path / "ledger.jsonl", keys, {keys[3]: "watermark", keys[4]: "looks like another clip"})
     found = {each["key"]: each for each in find_clips([folder], {}, [ledger], FilterSettings(), 0.5)}
     assert found.keys() == set(keys)
     first = sorted(found.values(), key=lambda each: -each["value"])[:3]
@@ -79,9 +108,55 @@ def test_clips_near_a_limit_come_first_with_the_reason(tmp_path: Path) -> None:
         (keys[2], "mask jumps"),
         (keys[8], UNSURE),
     }
+    assert found[keys[8]]["detail"] == "unsure detector 0.55, at least 0.5"
     assert found[keys[3]]["state"] == "dropped" and "dropped: watermark" in found[keys[3]]["detail"]
     assert found[keys[0]]["state"] == "kept" and found[keys[0]]["value"] == 0 and found[keys[0]]["reason"] == "as usual"
+    assert found[keys[4]]["state"] == "dropped" and found[keys[4]]["value"] == 0
     assert found[keys[0]]["clip"].endswith(f"images/{keys[0]}.mp4") and found[keys[0]]["frames"] == 30
+
+
+def test_scorers_of_one_fault_are_pooled_and_their_disagreement_is_shown(tmp_path: Path) -> None:
+    seen = {  # what the detector and the classifier of watermarks see
+        "nothing": (0.0, 0.1),
+        "detector": (0.2, 0.1),
+        "both": (0.2, 0.8),
+        "just beyond": (0.3, 0.1),
+        "just beyond, both": (0.3, 0.85),
+        "far beyond": (0.9, 0.1),
+    }
+    keys = {f"film-{100 * number:07}-1": name for number, name in enumerate([*seen, *["nothing"] * 8])}
+    folder = write_clip_folder(tmp_path / "room", {key: {"watermark": seen[name][0]} for key, name in keys.items()})
+    classes = [
+        {"key": key, "classes": ["clean", "watermarked"], "probabilities": [1 - seen[name][1], seen[name][1]], "score": None}
+        for key, name in keys.items()
+    ]
+    tables = {"marks": [write(tmp_path / "scored", Scored, classes)]}
+    ledger = write_verdicts(
+        tmp_path / "ledger.jsonl", list(keys), {key: "watermark" for key, name in keys.items() if "beyond" in name}
+    )
+    limit = ScoreLimit(label="watermarked", max=0.9)
+    filters = FilterSettings(classifiers={"marks": limit})
+    found = {keys[each["key"]]: each for each in find_clips([folder], tables, [ledger], filters, 0.5)}
+    value = {name: each["value"] for name, each in found.items()}
+    assert value["nothing"] == 0 < value["detector"] < value["both"]
+    assert value["far beyond"] == 0 < value["just beyond, both"] < value["just beyond"]
+    assert found["detector"]["reason"] == "watermark"
+    assert found["detector"]["detail"] == "watermark 0.2, at most 0.25; classifier marks 0.1, at most 0.9"
+    assert found["both"]["detail"] == "classifier marks 0.8, at most 0.9; watermark 0.2, at most 0.25"
+
+
+def test_the_items_do_not_depend_on_shards_or_their_order(tmp_path: Path) -> None:
+    draws = np.random.default_rng(0).uniform(0, 0.25, (8, 2)).tolist()
+    rows = {
+        f"film-{100 * number:07}-1": {"confidence": 1 - unsure, "jump": jump} for number, (unsure, jump) in enumerate(draws)
+    }
+    whole = write_clip_folder(tmp_path / "whole", rows)
+    shards = [write_clip_folder(tmp_path / key, {key: row}) for key, row in rows.items()]
+    one, other = (
+        sorted((each["key"], each["value"], each["reason"]) for each in find_clips(folders, {}, [], FilterSettings(), 0.5))
+        for folders in ([whole], shards[::-1])
+    )
+    assert one == other and len({value for _, value, _ in one}) > 4
 
 
 def test_frames_with_doubtful_regions_come_first_and_false_positives_apart(tmp_path: Path) -> None:
