@@ -310,6 +310,10 @@ def test_an_architecture_without_masks_is_refused_if_masks_are_needed(model: str
         ),
         ({"models": {"watermark_detection": None}}, "`regions.detectors.watermark.weights` is `trained`"),
         (
+            {"models": {"nsfw_detection": None}, "scores": {"detectors": {"nsfw": {"weights": "trained"}}}},
+            "`scores.detectors.nsfw.weights` is `trained`, and `models.nsfw_detection` is null",
+        ),
+        (
             {"models": {"watermark_detection": None}, "regions": {"detectors": {"watermark": {"weights": None}}}},
             "`scores.detectors.watermark.weights` is `trained`",
         ),

@@ -179,9 +179,10 @@ class MosaicScoreSettings(TrainedDetectionSettings):
     confidence: Confidence = 0.8  # type: ignore[assignment]  # a number where the room reads it
 
 
-class NsfwScoreSettings(DetectionSettings):
+class NsfwScoreSettings(TrainedDetectionSettings):
     """A second detector, which checks the content of clips."""
 
+    weights: Literal["trained"] | WeightsSettings | None = None
     confidence: float = Field(0.15, gt=0, lt=1)
     image_size: int | None = Field(640, ge=32, multiple_of=32)
 
