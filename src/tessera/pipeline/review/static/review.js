@@ -7,6 +7,7 @@ import {
 } from "./page.js";
 
 const SLOW = 700; // milliseconds after which the page says that it waits
+const MANY = 200; // decided items; if there are more, the page begins with those that are not decided
 const NEAR_END = 20; // items left before the next page of them is asked for
 const isOf = { grid: () => page.isGrid, clip: () => shown()?.clip && !page.isGrid, picture: () => shown()?.picture };
 const KEYS = [
@@ -22,8 +23,6 @@ const KEYS = [
 const main = find("main");
 
 // Where the person is
-
-const MANY = 200; // decided items that are not gone through at the start
 
 async function start(queue, key) {
   const before = page.state?.version;
