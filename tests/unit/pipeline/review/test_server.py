@@ -18,7 +18,8 @@ from starlette.testclient import TestClient
 
 from tessera.imaging.video import read_frames, read_packets
 from tessera.pipeline.review import media
-from tessera.pipeline.review.server import LONGEST, Review, make_app
+from tessera.pipeline.review.guard import LONGEST
+from tessera.pipeline.review.server import Review, make_app
 from tessera.records.annotation.formats.labelme import read_labelme
 from tessera.records.annotation.label_files import read_label_file
 from tessera.records.decisions import Decision, read_decisions
