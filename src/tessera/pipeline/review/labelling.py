@@ -114,13 +114,14 @@ def take_back(item: Mapping[str, Any], labels: Path) -> None:
 
 
 def label_file(item: Mapping[str, Any], labels: Path) -> Path:
-    """Return the path of the label of the frame of `item` in the folder `labels`.
+    """Return the path of the label of the frame of `item`, a frame or a region in it, in the folder `labels`.
 
-    Raises `TesseraError` if its key is no key of a frame.
+    Raises `TesseraError` if its key is no such key.
     """
     if not KEY.fullmatch(item["key"]):
         raise TesseraError(f"{item['key']!r} is no key of a frame")
-    return labels / file_name(item["source"]) / f"{item['key']}{LABEL_SUFFIX}"
+    # The key of a region begins with that of its frame.
+    return labels / file_name(item["source"]) / f"{item['key'].partition('+')[0]}{LABEL_SUFFIX}"
 
 
 def _regions(item: Mapping[str, Any], picture: Path, numbers: Collection[int] | None = None) -> ImageAnnotations:

@@ -252,6 +252,8 @@ class Review:
             if given.get("how") != "labelme":
                 folder = self.items.folder / "label_studio"
                 return {"told": export_to_label_studio(item, self.results, folder, self.items.page.classes)}
+            if not item["boxes"]:
+                raise TesseraError("only frames and their regions are labelled in labelme; export it for Label Studio instead")
             if self.items.page.labels is None:
                 raise TesseraError("`annotations.frame_labels` names no folder for labels; set it, and run the workflow again")
             return {"told": open_in_labelme(item, self.results, self.items.page.labels)}

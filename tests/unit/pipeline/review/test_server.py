@@ -564,6 +564,10 @@ def test_a_labelme_that_does_not_start_is_said(page: Page) -> None:
     program.write_text("#!/bin/sh\nexec sleep 3\n")
     status, said = page.post("api/open", frame, how="labelme")
     assert status == 200 and "labelme opens" in said["told"]
+    # A region is labelled in its frame, and what is no frame has no label there.
+    status, said = page.post("api/open", ids(page, REGIONS)[0], how="labelme")
+    assert status == 200 and [path.name for path in (page.folder / "labels").rglob("*.json")] == ["film-0000007.json"]
+    assert page.post("api/open", ids(page, LABELS)[0], how="labelme")[0] == 424
 
 
 def test_proxies_are_no_larger_than_they_are_shown(tmp_path: Path) -> None:

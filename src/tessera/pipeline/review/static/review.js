@@ -9,7 +9,7 @@ import {
 const SLOW = 700; // milliseconds after which the page says that it waits
 const MANY = 200; // decided items; if there are more, the page begins with those that are not decided
 const NEAR_END = 20; // items left before the next page of them is asked for
-const isOf = { grid: () => page.isGrid, clip: () => shown()?.clip && !page.isGrid, picture: () => shown()?.picture };
+const isOf = { grid: () => page.isGrid, clip: () => shown()?.clip && !page.isGrid, picture: () => shown()?.picture, frame: () => shown()?.boxes.length };
 const KEYS = [
   ["→ ←", "next, previous item"], ["↑ ↓ Home End", "other rows of the grid", isOf.grid], ["q Q", "next, previous queue"],
   ["f", "filters; Enter leads back"], ["/", "find a part of a key or a source"], ["u", "take back what you decided last"],
@@ -18,7 +18,7 @@ const KEYS = [
   ["Ctrl + a", "select all that are loaded", isOf.grid], ["Esc", "select nothing", isOf.grid], ["Space", "play or pause", isOf.clip],
   [", .", "one frame back, forward", isOf.clip], ["s", "speed: 1, ½, ¼", isOf.clip], ["o", "outlines, or none"],
   ["b", "show what is blurred, or not", () => page.state?.has_blurred], ["z", "as large as the screen, or not", () => !page.isGrid],
-  ["l", "open in labelme", isOf.picture], ["e", "export for Label Studio", isOf.picture], ["p", "what the next run will do"],
+  ["l", "open in labelme", isOf.frame], ["e", "export for Label Studio", isOf.picture], ["p", "what the next run will do"],
 ];
 const main = find("main");
 
