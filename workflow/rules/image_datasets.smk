@@ -63,6 +63,8 @@ rule select_samples:
         decisions=rows_of(FRAME_DECISIONS),
         drops=of_dataset(drops_of),
         backgrounds=of_dataset(lambda dataset: dataset.backgrounds(config)),
+        classes=of_dataset(lambda dataset: dataset.classes(config)),
+        task=of_dataset(lambda dataset: label_task(dataset, config)),
         remedy=of_dataset(lambda dataset: dataset.remedy),
         code=code_digest(
             "tessera.pipeline.datasets.images:select_samples",

@@ -16,6 +16,8 @@ with job(snakemake) as (inputs, outputs, params):
         decisions={row["key"]: Decision(**row) for row in params.decisions},
         splits=inputs.splits or None,
         backgrounds=params.backgrounds,
+        classes=params.classes,
+        task=params.task,
         dataset=snakemake.wildcards.dataset,
         remedy=params.remedy,
         selected=outputs.images,

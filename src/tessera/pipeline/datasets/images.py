@@ -9,16 +9,16 @@ from pathlib import Path
 import polars as pl
 import yaml
 
-from tessera.core.errors import TesseraError
+from tessera.core.errors import Dropped, TesseraError
 from tessera.core.files import link_or_copy
 from tessera.core.job import progress
 from tessera.core.ledger import Ledger
 from tessera.core.messages import counted
 from tessera.core.seeds import fraction
 from tessera.records.annotation.formats.coco import write_coco
-from tessera.records.annotation.formats.yolo import Task, write_yolo
-from tessera.records.annotation.hub import read_hub
-from tessera.records.annotation.model import Loss
+from tessera.records.annotation.formats.yolo import Task, unwritable, write_yolo
+from tessera.records.annotation.hub import images_of, read_hub
+from tessera.records.annotation.model import Loss, check_complete
 from tessera.records.decisions import Decision
 from tessera.records.limits import ScoreLimit, values_of
 from tessera.records.material import SETS
@@ -39,6 +39,8 @@ def select_samples(
     decisions: Mapping[str, Decision],
     splits: Path | None,
     backgrounds: float,
+    classes: Collection[str],
+    task: Task,
     dataset: str,
     remedy: str,
     selected: Path,
@@ -52,13 +54,13 @@ def select_samples(
     by the name of the classifier. `scored`: the files of `tables.Scored` of each. `sources`: `tables.Sources`. `decisions`:
     decisions of people, by the key of the frame. `splits`: `tables.SourceSplits`, or None if `backgrounds` is 1.
     `backgrounds`: the largest fraction of the images of each split that may be without regions, as negative examples.
-    `remedy`: advice for the message if the dataset would be empty. The output is sorted by key, whatever the order of the
-    tables.
+    `classes`, `task`: those of the label files. `remedy`: advice for the message if the dataset would be empty. The output is
+    sorted by key, whatever the order of the tables.
 
-    An image is dropped if its source is not admitted or is not for `dataset`, if a decision says so, if it is beyond a limit of
-    `drops`, if it is a near-duplicate of an image that is kept, or if it is a background beyond the limit. A decision to keep
-    an image overrides the last three checks, but not those of the source. An image that is no sampled frame has no score, and
-    is beyond no limit. `ledger` gets one row per image.
+    An image is dropped if its source is not admitted or is not for `dataset`, if label files cannot state one of its regions
+    (`yolo.unwritable`), if a decision says so, if it is beyond a limit of `drops`, if it is a near-duplicate of an image that
+    is kept, or if it is a background beyond the limit. A decision to keep an image overrides the last three checks alone. An
+    image that is no sampled frame has no score, and is beyond no limit. `ledger` gets one row per image.
 
     Raises `TesseraError` if two images have the same key, if a classifier has no such class, or if no image or no region is
     left.
@@ -72,8 +74,16 @@ def select_samples(
     refused |= {source: ("", "") for source in pictures["source"].unique() if source.startswith(SETS)}
     origins = pictures.select("key", "source").iter_rows()
     left_out = {key: reason for key, source in origins if (reason := refused.get(source, NOT_ADMITTED)[0])}
+    shapes = read_tables(list(annotations), Annotations).sort("key", "number")
+    details: dict[str, str] = {}
+    for image in images_of(pictures, shapes):
+        try:
+            check_complete(unwritable(image, classes, task), image.annotations, f"image {image.key!r}")
+        except Dropped as fault:
+            if image.key not in left_out:
+                left_out[image.key], details[image.key] = fault.reason, fault.detail
     words = {key: decisions[key] for key in pictures["key"] if key in decisions and key not in left_out}
-    details = {key: str(word) for key, word in words.items()}
+    details |= {key: str(word) for key, word in words.items()}
     left_out |= {key: "dropped by decision" for key, word in words.items() if word.decision == "drop"}
     for name, limit in drops.items():
         values = values_of(scored[name], name, limit.label)
@@ -87,7 +97,6 @@ def select_samples(
         kept |= keep_one_of_each([key for key, other in kept.items() if key == other], stays)
     kept |= {key: key for key in words.keys() & kept.keys()}
     chosen = pictures.filter(pl.col("key").is_in([key for key, other in kept.items() if key == other]))
-    shapes = read_tables(list(annotations), Annotations).sort("key", "number")
     surplus: set[str] = set()
     if splits is not None:
         split_of = split_of_sources(splits)
@@ -166,10 +175,10 @@ def write_yolo_dataset(
 
     `images`, `annotations`, `splits`: the tables of the samples. `classes`: the class names in the order of their numbers.
     Images in the folders `made`, which are Tessera's own, are linked to save space. Others are copied, so that a later change
-    of the file cannot change the dataset. `ledger` gets one row per region, and each row that is `ok` is one object. A region
-    that the format cannot represent is dropped. The reason of a row that is `ok` names what the format could not store of it.
+    of the file cannot change the dataset. `ledger` gets one row per region, which is one object. The reason of a row names what
+    the format could not store of it.
 
-    Raises `TesseraError` if an image is missing.
+    Raises `TesseraError` if an image is missing, or if a region cannot be written: `select_samples` leaves out such images.
     """
     origins = {key: rest for key, *rest in read_table(images, Images).select("key", "source", "path").iter_rows()}
     split_of = dict(read_table(splits, Splits).select("key", "split").iter_rows())
@@ -183,11 +192,12 @@ def write_yolo_dataset(
             split = split_of[image.key]
             is_ours = any(Path(path).is_relative_to(folder) for folder in made)
             _place(Path(path), pictures / split / f"{image.key}{Path(path).suffix.lower()}", source, image.key, is_ours=is_ours)
-            losses = write_yolo(image, list(classes), task, labels / split / f"{image.key}.txt")
-            worst = {loss.key: loss for loss in sorted(losses, key=lambda loss: not loss.kept)}
+            losses = {loss.key: loss for loss in write_yolo(image, list(classes), task, labels / split / f"{image.key}.txt")}
             for number in range(len(image.annotations)):
-                loss = worst.get(f"{image.key}#{number}", Loss(f"{image.key}#{number}", "", kept=True))
-                rows.row(loss.key, "ok" if loss.kept else loss.status, loss.reason, loss.detail)
+                loss = losses.get(f"{image.key}#{number}", Loss(f"{image.key}#{number}", "", kept=True))
+                if not loss.kept:
+                    raise TesseraError(f"image {image.key!r} of {source!r}: {loss.key}: {loss.reason} {loss.detail}; run again")
+                rows.row(loss.key, "ok", loss.reason, loss.detail)
     # Without `path`, ultralytics takes paths relative to this file, so that the dataset can be moved.
     layout = {"names": dict(enumerate(classes)), **{split: f"images/{split}" for split in used}}
     description.write_text(yaml.safe_dump(layout, sort_keys=False, allow_unicode=True), encoding="utf-8")

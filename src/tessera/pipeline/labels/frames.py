@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,10 @@ from tessera.core.ledger import Ledger
 from tessera.imaging.footage import read_footage
 from tessera.imaging.hashing import perceptual_hash
 from tessera.imaging.images import write_image
-from tessera.pipeline.labels.sets import check_usable, wanted
+from tessera.pipeline.labels.sets import usable_regions
 from tessera.pipeline.labels.unknown import tell_unknown
 from tessera.records.annotation.formats.label_studio import read_task
-from tessera.records.annotation.formats.labelme import drawn_size, read_labelme, unknown_labels
+from tessera.records.annotation.formats.labelme import drawn_size, read_labelme
 from tessera.records.annotation.hub import Origin, write_hub
 from tessera.records.annotation.label_files import frame_answers, frame_label_files, naming, read_label_file
 from tessera.records.annotation.model import ImageAnnotations, remark
@@ -77,16 +76,15 @@ def import_frame_labels(
                     if seen.setdefault(label.stem, label) != label:
                         both = f"{quoted(seen[label.stem])} and {quoted(label)}"
                         raise Failed("frame is labelled twice", f"{both} have the same name; keep one")
-                    if others := unknown_labels(document, classes):
-                        unknown[quoted(label)] = others
                     size = frame["width"], frame["height"]
                     with naming(label):
                         # It may be drawn on the frame at the size of the source, of the sample, or of an earlier sample.
                         drawn = drawn_size(document, *size)
-                        annotated, losses = read_labelme(document, frame["key"], *drawn, classes, min_area)
-                    annotated = annotated.scaled(*size)
-                    found.append((annotated, _origin(frame, source)))
-                    remark(note, losses)
+                        annotated, losses = read_labelme(document, frame["key"], *drawn)
+                    # Its area is that in the drawn picture.
+                    used, remarks = usable_regions(annotated, losses, {}, classes, min_area, quoted(label), unknown)
+                    found.append((used.scaled(*size), _origin(frame, source)))
+                    remark(note, remarks)
             for key, task in answers.items():
                 with rows.item(key) as note:
                     frame = _frame(key, task.where, source, frame_of)
@@ -95,12 +93,9 @@ def import_frame_labels(
                     if task.result is None:
                         raise Dropped("unlabelled", f"{task.where} has no annotation; submit one, or leave it out")
                     answer, losses = read_task(task, key, frame["width"], frame["height"])
-                    kept, lost, others = wanted(answer, {}, classes, min_area)
-                    if others:
-                        unknown[repr(task.where)] = others
-                    check_usable(answer, kept, lost, task.where)
-                    found.append((replace(answer, annotations=kept), _origin(frame, source)))
-                    remark(note, losses + lost)
+                    used, remarks = usable_regions(answer, losses, {}, classes, min_area, repr(task.where), unknown)
+                    found.append((used, _origin(frame, source)))
+                    remark(note, remarks)
             for key in sorted(own.keys() - seen.keys() - answers.keys()):
                 with rows.item(key) as note:
                     frame = _frame(key, f"the decision on {key!r}", source, frame_of)

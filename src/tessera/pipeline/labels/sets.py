@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from tessera.core.archives import File, open_files
-from tessera.core.errors import Dropped, TesseraError
+from tessera.core.errors import TesseraError
 from tessera.core.files import IMAGE_SUFFIXES
 from tessera.core.ledger import Ledger
 from tessera.imaging.masks import rle_counts
@@ -18,7 +18,7 @@ from tessera.pipeline.labels.pictures import Picture, Store, is_picture, origin
 from tessera.pipeline.labels.unknown import tell_unknown
 from tessera.pipeline.labels.walk import take_all, usable_files
 from tessera.records.annotation.hub import Origin, write_hub
-from tessera.records.annotation.model import Annotation, ImageAnnotations, Loss
+from tessera.records.annotation.model import Annotation, ImageAnnotations, Loss, check_complete
 from tessera.records.blocklist import read_blocklist
 from tessera.records.material import LabelledSet, meaning
 
@@ -69,13 +69,11 @@ def import_labels(
     unknown: dict[str, list[str]] = {}
 
     def use(item: Item[Regions], key: str, picture: Picture) -> list[Loss]:
-        annotated, losses = item.labels(key, picture.image.shape[1], picture.image.shape[0])
-        kept, lost, others = wanted(annotated, label_set.classes, classes, min_area)
-        if others:
-            unknown[picture.file.shown] = others
-        check_usable(annotated, kept, lost, picture.file.shown)
-        found.append((replace(annotated, annotations=kept), origin(label_set, source, picture)))
-        return losses + lost
+        stated, losses = item.labels(key, picture.image.shape[1], picture.image.shape[0])
+        where = picture.file.shown
+        used, remarks = usable_regions(stated, losses, label_set.classes, classes, min_area, where, unknown)
+        found.append((used, origin(label_set, source, picture)))
+        return remarks
 
     pictures.mkdir()
     store = Store(pictures, place, read_blocklist(blocklist), blocklist_distance)
@@ -91,45 +89,49 @@ def import_labels(
     write_hub(annotations, images, found)
 
 
-def wanted(
-    image: ImageAnnotations, stated: Mapping[str, str | None], classes: Sequence[str], min_area: int
-) -> tuple[tuple[Annotation, ...], list[Loss], list[str]]:
-    """Return the regions of `image` that its dataset uses, with their classes there; the losses; and the unknown labels.
+def usable_regions(
+    image: ImageAnnotations,
+    losses: Sequence[Loss],
+    stated: Mapping[str, str | None],
+    classes: Sequence[str],
+    min_area: int,
+    where: str,
+    unknown: dict[str, list[str]],
+) -> tuple[ImageAnnotations, list[Loss]]:
+    """Return `image` with the regions that its dataset uses, labelled with classes of the dataset, and what is to be remarked.
 
-    `stated`, `classes`: see `meaning`.
+    `losses`: those of reading the regions. `stated`, `classes`: see `meaning`. `where`: where the labels are, for messages;
+    unknown labels are added to `unknown` under it.
+
+    Regions below `min_area` are minor losses. Raises `Dropped` or `Failed` if a region was lost, see `check_complete`.
     """
     kept: list[Annotation] = []
-    losses: list[Loss] = []
-    unknown: list[str] = []
+    found = list(losses)
     boxes = set()
     for number, annotation in enumerate(image.annotations):
-        where = f"{image.key}#{number}"
+        key = f"{image.key}#{number}"
         try:
             label = meaning(annotation.label, stated, classes)
         except KeyError:
-            losses.append(Loss(where, "unknown label", f"{annotation.label!r:.40}"))
-            unknown.append(annotation.label)
+            found.append(Loss(key, "unknown label", f"{annotation.label!r:.40}"))
+            unknown.setdefault(where, []).append(annotation.label)
             continue
         if label is None:
             continue
+        if annotation.crowd:
+            found.append(Loss(key, "crowd region", "a region of several objects cannot be trained on"))
+            continue
         size = area_of(annotation)
         if size < min_area:
-            losses.append(Loss(where, "smaller than min_area", f"{size:g} of {min_area:g} pixels"))
+            found.append(Loss(key, "smaller than min_area", f"{size:g} of {min_area:g} pixels", minor=True))
             continue
         is_box = annotation.polygons is None and annotation.rle is None
         if is_box and (label, annotation.box) in boxes:
             continue
         boxes.add((label, annotation.box) if is_box else (label, number))
         kept.append(replace(annotation, label=label))
-    return tuple(kept), losses, unknown
-
-
-def check_usable(image: ImageAnnotations, kept: Sequence[Annotation], losses: Sequence[Loss], where: str) -> None:
-    """Raise `Dropped` if `image` had regions, and none is `kept` because of `losses`: it does not show nothing."""
-    if image.annotations and not kept and losses:
-        reasons = sorted({loss.reason for loss in losses})
-        details = sorted({f"{loss.reason} {loss.detail}".strip() for loss in losses})
-        raise Dropped(f"no usable shape: {'; '.join(reasons)}", f"{where}: {'; '.join(details)}")
+    check_complete(found, kept, where)
+    return replace(image, annotations=tuple(kept)), found
 
 
 def area_of(annotation: Annotation) -> float:

@@ -18,5 +18,5 @@ def tell_unknown(unknown: Mapping[str, Sequence[str]], what: str, files: str, cl
     labels = Counter(label for found in unknown.values() for label in found)
     if labels:
         listed = [f"{name}: {tallied(Counter(f'{label!r:.40}' for label in found))}" for name, found in unknown.items()]
-        lines = [f"{counted(labels.total(), what)} in {counted(len(listed), files)} left out, with unknown labels:"]
+        lines = [f"{counted(len(listed), files)} left out, with {counted(labels.total(), what)} of unknown labels:"]
         tell("\n  ".join([*lines, *shortened(listed, SHOWN)]) + "\n" + f"known are {', '.join(map(repr, classes))}: {fix}")

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from tessera.core.errors import Dropped, Failed
+from tessera.core.errors import Failed
 from tessera.core.job import progress
 from tessera.core.ledger import Ledger
 from tessera.imaging.images import read_image
 from tessera.records.annotation.formats.mask_images import load_mask, read_mask
 from tessera.records.annotation.hub import Origin, write_hub
-from tessera.records.annotation.model import ImageAnnotations, remark
+from tessera.records.annotation.model import ImageAnnotations, check_complete, remark
 from tessera.records.tables.footage import Frames, Sources
 from tessera.records.tables.table import read_table
 
@@ -34,7 +34,7 @@ def import_masks(
     `sources`: `tables.Sources`, which has the split and the rights.
 
     The perceptual hash is that of the original frame, so that mosaics do not decide which images look alike. `ledger` gets one
-    row per key. A row that is `ok` with a reason lost some of its regions; an image that lost all of them is dropped.
+    row per key. A row that is `ok` with a reason lost specks; an image that lost all of its regions is dropped.
     """
     frame_of = {frame["key"]: frame for frame in read_table(frames, Frames).iter_rows(named=True)}
     source_of = {source["source"]: source for source in read_table(sources, Sources).iter_rows(named=True)}
@@ -56,8 +56,7 @@ def import_masks(
                     fault = f"{mask.shape[1]} by {mask.shape[0]} pixels for an image of {width} by {height}"
                     raise Failed("mask does not match its image", fault)
                 annotated, losses = read_mask(mask, key, values, min_area)
-                if losses and not annotated.annotations:
-                    raise Dropped("smaller than min_area", f"all {len(losses)} regions")
+                check_complete(losses, annotated.annotations, mask_of[key].name)
                 source = source_of[frame_of[key]["source"]]
                 path = (place / picture_of[key].name).as_posix()
                 origin = Origin(source["source"], path, frame_of[key]["phash"], source["split"], source["rights"])

@@ -38,8 +38,11 @@ def write_hub(annotations_path: Path, images_path: Path, images: Iterable[tuple[
 
 def read_hub(annotations_path: Path, images_path: Path) -> Iterator[ImageAnnotations]:
     """Yield the images in the table at `images_path`, in its order. Annotations are sorted by number."""
-    images = read_table(images_path, Images)
-    annotations = read_table(annotations_path, Annotations).sort("key", "number")
+    return images_of(read_table(images_path, Images), read_table(annotations_path, Annotations).sort("key", "number"))
+
+
+def images_of(images: pl.DataFrame, annotations: pl.DataFrame) -> Iterator[ImageAnnotations]:
+    """Yield the rows of `images` (`Images`), in their order, with their `annotations` (`Annotations`, sorted by number)."""
     of_key = {str(key): rows for (key,), rows in annotations.group_by("key", maintain_order=True)}
     for image in images.select("key", "width", "height").iter_rows(named=True):
         rows = of_key[image["key"]].iter_rows(named=True) if image["key"] in of_key else ()

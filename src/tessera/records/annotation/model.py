@@ -4,12 +4,13 @@ Geometry stays as it was given: polygons stay polygons and masks stay run length
 the other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
 
+from tessera.core.errors import Dropped, Failed
 from tessera.imaging.boxes import Box, mask_box
 from tessera.imaging.masks import decode_rle, encode_rle
 from tessera.imaging.polygons import Part, polygon_box, rasterize
@@ -91,6 +92,22 @@ class Loss(NamedTuple):
     detail: str = ""
     status: Literal["dropped", "failed"] = "dropped"  # failed: unusable because of an error in it
     kept: bool = False  # whether the rest of it was kept
+    minor: bool = False  # whether it is no region beside others, such as a point
+
+
+def check_complete(losses: Sequence[Loss], regions: Collection[object], where: str) -> None:
+    """Raise `Dropped` if one of `losses` is a region of an image that was not kept, or `Failed` if an error in it is the cause.
+
+    Without that region, a model would learn that there is nothing in its place. So an image is either complete, or leaves its
+    dataset: what was lost never makes it a negative. Minor losses count if the image has no `regions` left. `where`: where the
+    labels of the image are, for the message.
+    """
+    lost = [loss for loss in losses if not loss.kept and not (loss.minor and regions)]
+    if lost:
+        reasons = sorted({loss.reason for loss in lost})
+        details = sorted({f"{loss.reason} {loss.detail}".strip() for loss in lost})
+        kind = Failed if any(loss.status == "failed" for loss in lost) else Dropped
+        raise kind(f"region lost: {'; '.join(reasons)}", f"{where}: {'; '.join(details)}")
 
 
 def remark(note: dict[str, str], losses: Sequence[Loss]) -> None:

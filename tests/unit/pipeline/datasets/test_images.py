@@ -118,6 +118,8 @@ class Selection:
             {decision.key: decision for decision in decisions},
             None if splits is None else source_splits(folder / "splits", splits),
             backgrounds,
+            ["nsfw"],
+            "segment",
             "nsfw_detection",
             "Label more frames",
             self.images,
@@ -389,23 +391,42 @@ def test_a_missing_image_is_named_with_the_fix(tmp_path: Path, made_here: bool, 
         dataset.write(made_here)
 
 
-def test_regions_that_yolo_cannot_represent_are_rows_of_the_ledger(tmp_path: Path) -> None:
-    square = Part(rectangle((2, 2, 8, 8)))
+SQUARE = Part(rectangle((2, 2, 8, 8)))
+UNWRITABLE = {
+    "YOLO has no crowd regions": Annotation.of_parts("nsfw", (SQUARE,), crowd=True),
+    "unknown label": Annotation.of_parts("unheard of", (SQUARE,)),
+    "empty region": Annotation.of_parts("nsfw", (Part(rectangle((-9, -9, -2, -2))),)),
+}
+
+
+def test_an_image_with_a_region_that_yolo_cannot_represent_leaves_the_dataset(tmp_path: Path) -> None:
+    lost = [(reason, "open", (REGION, region)) for reason, region in UNWRITABLE.items()]
+    table = hub(tmp_path / "all", [("whole", "open", (REGION,)), *lost])
+    selection = Selection(tmp_path, [table], {}, admitted(tmp_path / "sources", {"open": []}))
+    assert selection.keys == ["whole"]
+    assert {key: reason for key, (reason, _) in selection.left_out.items()} == {
+        key: f"region lost: {key}" for key in UNWRITABLE
+    }
+
+
+@pytest.mark.parametrize("reason", UNWRITABLE)
+def test_no_label_file_is_written_without_one_of_its_regions(tmp_path: Path, reason: str) -> None:
+    with pytest.raises(TesseraError, match=f"image 'a' of 'one': a#1: {reason}"):
+        Dataset(tmp_path, [("a", "one", (REGION, UNWRITABLE[reason]))], ["train"]).write()
+
+
+def test_what_yolo_cannot_store_of_a_region_is_a_remark_in_the_ledger(tmp_path: Path) -> None:
     regions = (
         REGION,
-        Annotation.of_parts("nsfw", (square,), crowd=True),
-        Annotation.of_parts("nsfw", (square, Part(rectangle((12, 12, 20, 20))))),
-        Annotation.of_parts("unheard of", (square,)),
-        Annotation.of_parts("nsfw", (square,), score=0.5),
+        Annotation.of_parts("nsfw", (SQUARE, Part(rectangle((12, 12, 20, 20))))),
+        Annotation.of_parts("nsfw", (SQUARE,), score=0.5),
     )
     made = Dataset(tmp_path, [("a", "one", regions)], ["train"]).write().made
     rows = [(row["key"], row["status"], row["reason"]) for row in read_ledger(made / "ledger.jsonl")]
     assert rows == [
         ("a#0", "ok", ""),
-        ("a#1", "dropped", "YOLO has no crowd regions"),
-        ("a#2", "ok", ""),
-        ("a#3", "dropped", "unknown label"),
-        ("a#4", "ok", "YOLO labels have no score"),
+        ("a#1", "ok", ""),
+        ("a#2", "ok", "YOLO labels have no score"),
     ]
     assert len((made / "labels/train/a.txt").read_text(encoding="utf-8").splitlines()) == 3
 

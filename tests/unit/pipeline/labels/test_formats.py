@@ -17,7 +17,7 @@ from strategies import LABELS, masks
 from tessera.core import job
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import read_ledger
-from tessera.pipeline.labels.sets import import_labels, wanted
+from tessera.pipeline.labels.sets import import_labels, usable_regions
 from tessera.records.annotation.formats.coco import write_coco
 from tessera.records.annotation.formats.label_studio import Prediction, encode_brush, write_task
 from tessera.records.annotation.formats.labelme import write_labelme
@@ -166,11 +166,13 @@ def test_labels_mean_what_the_settings_say(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(job, "_terminal", terminal := io.StringIO())
     shapes = [brush(square(), label) for label in ("NSFW ", "body", "dog", "cat", "logo")]
     folder = write_folder(tmp_path / "set", {"a.png": picture(0), "all.json": studio(shapes)})
-    imported = Imported(folder, "label_studio", classes={"body": "nsfw", "dog": None, "logo": "watermark"})
-    assert imported.labels("s+a") == ["nsfw", "nsfw", "watermark"]
-    assert imported.reasons == {"s+a": "unknown label"}
+    classes = {"body": "nsfw", "dog": None, "logo": "watermark"}
+    known = Imported(folder, "label_studio", classes={**classes, "cat": None})
+    assert known.labels("s+a") == ["nsfw", "nsfw", "watermark"] and known.reasons == {"s+a": "ok"}
+    folder = folder.rename(tmp_path / "again")
+    assert Imported(folder, "label_studio", classes=classes).reasons == {"s+a": "region lost: unknown label"}
     told = terminal.getvalue()
-    assert "1 shape in 1 image left out, with unknown labels:" in told and "'cat' (1)" in told
+    assert "1 image left out, with 1 shape of unknown labels:" in told and "'cat' (1)" in told
     assert "known are 'nsfw', 'watermark': rename the labels, or say in `classes` of the set what they mean" in told
     folder.rename(tmp_path / "every")
     every = Imported(tmp_path / "every", "label_studio", classes={"*": "nsfw"})
@@ -179,7 +181,7 @@ def test_labels_mean_what_the_settings_say(tmp_path: Path, monkeypatch: pytest.M
 
 def test_an_image_with_unknown_labels_alone_is_no_background_and_one_with_unwanted_ones_is(tmp_path: Path) -> None:
     files = {"a.png": picture(0), "all.json": studio([brush(square(), "dog")])}
-    assert Imported(write_folder(tmp_path / "one", files), "label_studio").reasons == {"s+a": "no usable shape: unknown label"}
+    assert Imported(write_folder(tmp_path / "one", files), "label_studio").reasons == {"s+a": "region lost: unknown label"}
     imported = Imported(write_folder(tmp_path / "two", files), "label_studio", classes={"dog": None})
     assert imported.reasons == {"s+a": "ok"} and imported.labels("s+a") == []
 
@@ -204,7 +206,7 @@ def test_masks_state_classes_by_their_values(tmp_path: Path) -> None:
     assert imported.reasons == {
         "s+a.jpg": "ok",
         "s+b": "ok",
-        "s+c": "no usable shape: unknown label",
+        "s+c": "region lost: unknown label",
         "s+d": "size differs from the image",
         "s+e": "unlabelled",
         "s+lost_mask": "mask without an image",
@@ -318,5 +320,6 @@ def test_regions_below_the_smallest_area_are_left_out(tmp_path: Path) -> None:
 def test_boxes_that_are_equal_count_once() -> None:
     box = Annotation("nsfw", None, None, (1, 1, 9, 9))
     image = ImageAnnotations("a", WIDTH, HEIGHT, (box, box, Annotation("watermark", None, None, (1, 1, 9, 9))))
-    kept, losses, unknown = wanted(image, {}, LABELS, 16)
-    assert [one.label for one in kept] == ["nsfw", "watermark"] and losses == [] and unknown == []
+    unknown: dict[str, list[str]] = {}
+    used, losses = usable_regions(image, [], {}, LABELS, 16, "a.png", unknown)
+    assert [one.label for one in used.annotations] == ["nsfw", "watermark"] and losses == [] and unknown == {}

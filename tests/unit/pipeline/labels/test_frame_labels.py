@@ -143,7 +143,7 @@ def test_answers_of_label_studio_are_labels_of_the_frames_that_they_state(tmp_pa
     assert reasons == {
         "film-0000001": "",
         "film-0000002": "unlabelled",
-        "film-0000003": "no usable shape: unknown label",
+        "film-0000003": "region lost: unknown label",
         "film-0000004": "several annotations",
         "film-0000005": "frame is labelled twice",
         "film-0000099": "no such frame",
@@ -221,8 +221,8 @@ def test_unknown_labels_are_counted_and_named_with_the_known_ones(tmp_path: Path
     for index, label in enumerate(("Nsfw ", "nfsw", "nfsw", "cat")):
         write_label(tmp_path / "labels" / "film" / f"film-{index:07d}.json", label)
     reasons, _ = import_labels(tmp_path, "film")
-    assert list(reasons.values()) == ["", *["no usable shape: unknown label"] * 3]
+    assert list(reasons.values()) == ["", *["region lost: unknown label"] * 3]
     told = terminal.getvalue()
-    assert "3 shapes in 3 label files left out, with unknown labels:" in told
+    assert "3 label files left out, with 3 shapes of unknown labels:" in told
     assert f"\n  '{tmp_path}/labels/film/film-0000001.json': 'nfsw' (1)\n" in told
     assert "\nknown are 'nsfw': rename the shapes, or add the label to annotations.classes\n" in told

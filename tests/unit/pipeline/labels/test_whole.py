@@ -174,7 +174,7 @@ def test_labels_mean_what_the_settings_say_and_others_are_unknown(tmp_path: Path
     assert imported.labels == {"s+soft%2F0.png": "blurred", "s+Sharp%2F1.png": "sharp"}
     assert imported.reasons["s+shrap%2F2.png"] == "unknown label"
     assert imported.reasons["s+other%2F3.png"] == "label that is not wanted"
-    assert "1 label in 1 image left out, with unknown labels:" in terminal.getvalue() and "'shrap' (1)" in terminal.getvalue()
+    assert "1 image left out, with 1 label of unknown labels:" in terminal.getvalue() and "'shrap' (1)" in terminal.getvalue()
 
 
 def test_a_class_with_one_picture_and_a_single_class_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -432,7 +432,7 @@ def test_masks_that_do_not_fit_are_rows(film: Path) -> None:
         keys[2]: "failed mask without an image",
         keys[3]: "failed not a PNG picture",
         keys[4]: "failed unknown value in mask",
-        keys[5]: "dropped smaller than min_area",
+        keys[5]: "dropped region lost: smaller than min_area",
         "other-0000000": "failed no such frame",
     }
     assert read_table(hub / "images", Images).is_empty()

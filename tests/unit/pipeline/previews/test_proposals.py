@@ -125,7 +125,7 @@ def test_a_proposal_can_be_opened_in_labelme_and_read_back(tmp_path: Path) -> No
     document = load_labelme(tmp_path / "a.json")
     assert document["imagePath"] == "a.jpg"
     assert read_image(tmp_path / "a.jpg").shape == (HEIGHT, WIDTH, 3)
-    image, losses = read_labelme(document, "a", WIDTH, HEIGHT, ["nsfw"])
+    image, losses = read_labelme(document, "a", WIDTH, HEIGHT)
     assert not losses
     assert [region.label for region in image.annotations] == ["nsfw"]
     # No person has confirmed yet that an image without regions shows none.
@@ -299,7 +299,7 @@ def test_a_shard_becomes_a_folder_per_source_and_a_report(tmp_path: Path) -> Non
     ]
     folder = tmp_path / "proposed" / "a%2Fb%20%E2%80%9Cc%E2%80%9D"
     assert abs(int(read_image(folder / "v-0000003.jpg").mean()) - 60) <= 3
-    (annotation,) = read_labelme(load_labelme(folder / "v-0000003.json"), "k", WIDTH, HEIGHT, ["nsfw"])[0].annotations
+    (annotation,) = read_labelme(load_labelme(folder / "v-0000003.json"), "k", WIDTH, HEIGHT)[0].annotations
     assert annotation.polygons is not None
     assert sum(len(part.outer) for part in annotation.polygons) < 40
     again = annotation.mask(HEIGHT, WIDTH) > 0

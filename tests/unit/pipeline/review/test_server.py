@@ -172,7 +172,7 @@ def labelled(page: Page) -> dict[str, list[list[float]]]:
     """Return the boxes of the label that each frame has, as a run would read it."""
     found = {}
     for path in (page.folder / "labels").rglob("*.json"):
-        image, _ = read_labelme(read_label_file(path), path.stem, 64, 48, ["nsfw"])
+        image, _ = read_labelme(read_label_file(path), path.stem, 64, 48)
         found[path.stem] = [list(each.box) for each in image.annotations]
     return found
 

@@ -50,9 +50,8 @@ class Document:
 
     def regions(self, key: str, width: int, height: int) -> Regions:
         """Return the regions with the labels that the document states, and the losses."""
-        labels = {shape["label"] for shape in self.content["shapes"] if isinstance(shape.get("label"), str)}
         with naming(self.path):
-            annotated, losses = read_labelme(self.content, key, width, height, sorted(labels))
+            annotated, losses = read_labelme(self.content, key, width, height)
         return annotated, self.remarks + losses
 
     def flags(self, key: str, width: int, height: int) -> list[str]:

@@ -150,7 +150,7 @@ def read_task(task: Task, key: str, width: int, height: int) -> tuple[ImageAnnot
             raise Failed("broken region", f"{task.where}: region {number} has no type or value; {REDRAW}")
         if not {"points", "rle", "width", "radiusX"} & value.keys():
             if not {"choices", "text", "rating", "taxonomy"} & value.keys():
-                losses.append(Loss(where, f"a {kind:.40} has no area"))
+                losses.append(Loss(where, f"a {kind:.40} has no area", minor=kind.startswith("keypoint")))
             continue
         if not _labels(item):
             # A project with separate labels exports each region a second time, with its labels.

@@ -17,16 +17,16 @@ from tessera.core.messages import counted
 from tessera.core.provenance import digest
 from tessera.imaging.boxes import mask_box
 from tessera.imaging.masks import encode_rle
-from tessera.imaging.polygons import Part, Ring, area, circle, clip, nest, parts_area, polygon_box, rasterize, rectangle
+from tessera.imaging.polygons import Part, Ring, area, circle, clip, nest, polygon_box, rasterize, rectangle
 from tessera.records.annotation.model import MAX_PIXELS, Annotation, ImageAnnotations, Loss
-from tessera.records.material import class_of
 
 AGAIN = "correct the file, or delete it and label the image again"
 REDRAW = "remove this shape and draw it again"
 MAX_BYTES = 2**26
 MAX_SHAPES = 1000
 MAX_COORDINATE = 1e7
-LINES = ("line", "linestrip", "point", "points")
+POINTS = ("point", "points")
+LINES = ("line", "linestrip", *POINTS)
 PROPOSAL = "Tessera proposal "
 VERSION = "6.3.1"  # of labelme, whose format is written
 
@@ -122,19 +122,14 @@ def drawn_size(document: dict[str, Any], width: int, height: int) -> tuple[int, 
     return (across, down) if is_copy else (width, height)
 
 
-def read_labelme(
-    document: dict[str, Any], key: str, width: int, height: int, classes: Sequence[str], min_area: float = 0
-) -> tuple[ImageAnnotations, list[Loss]]:
+def read_labelme(document: dict[str, Any], key: str, width: int, height: int) -> tuple[ImageAnnotations, list[Loss]]:
     """Return the regions of `document`, from `load_labelme`, for an image of `width` by `height` pixels, and the losses.
 
     Polygons, rectangles and circles become polygons, and masks become run lengths. Shapes with the same label and `group_id`
-    are one region, and a ring inside another ring of its group is a hole. The flag `sfw` means that there are no regions. A
-    label that differs from one of `classes` only in case or in spaces around it is that class.
+    are one region, and a ring inside another ring of its group is a hole. The flag `sfw` means that there are no regions.
 
-    Losses are labels not in `classes`, lines and points, regions smaller than `min_area` pixels, and parts of shapes that lie
-    outside the image. Raises `Dropped` if the image is unlabelled, or if no region is left. Raises `Failed` if the flag
-    `sfw` or the stated size is wrong, or if a shape cannot be read or lies outside the image: without that shape, the image
-    would seem to have nothing in its place.
+    Losses are lines and points, and parts of shapes that lie outside the image. Raises `Dropped` if the image is unlabelled.
+    Raises `Failed` if the flag `sfw` or the stated size is wrong, or if a shape cannot be read or lies outside the image.
     """
     shapes = document["shapes"]
     if (document.get("flags") or {}).get("sfw") is True:
@@ -157,34 +152,20 @@ def read_labelme(
         label, kind, group = shape.get("label"), shape.get("shape_type", "polygon"), shape.get("group_id")
         if not isinstance(label, str) or not isinstance(kind, str) or not (group is None or type(group) is int):
             raise Failed("broken shape", f"shape {number}: label, shape_type or group_id has the wrong type; {REDRAW}")
-        name = class_of(label, classes)
-        if name is None:
-            losses.append(Loss(f"{key}#{number}", "unknown label", f"{label!r:.40}"))
-        elif kind in LINES:
-            losses.append(Loss(f"{key}#{number}", f"a {kind} has no area"))
+        if kind in LINES:
+            # A point marks a place in the image, and is no region. Who draws a line may mean the region along it.
+            losses.append(Loss(f"{key}#{number}", f"a {kind} has no area", f"{label!r:.40}", minor=kind in POINTS))
         else:
+            name = label.strip().casefold()
             groups.setdefault((name, "shape", number) if group is None else (name, "group", group), []).append(number)
 
     annotations = []
-    for (label, *_), numbers in groups.items():
+    for numbers in groups.values():
         try:
-            annotation, size = _region(label, shapes, numbers, key, width, height, losses)
+            annotations.append(_region(shapes, numbers, key, width, height, losses))
         except Failed as fault:
             raise Failed(fault.reason, f"{fault.detail}; {REDRAW}") from None
-        if size < min_area:
-            losses.append(Loss(f"{key}#{numbers[0]}", "smaller than min_area", f"{size:g} of {min_area:g} pixels"))
-        else:
-            annotations.append(annotation)
-    if shapes and not annotations:
-        why = "; ".join(sorted({loss.reason for loss in losses}))
-        raise Dropped(f"no usable shape: {why}", "; ".join(sorted({f"{loss.reason} {loss.detail}".strip() for loss in losses})))
     return ImageAnnotations(key, width, height, tuple(annotations)), losses
-
-
-def unknown_labels(document: dict[str, Any], classes: Sequence[str]) -> list[str]:
-    """Return the labels of the shapes in `document` that are none of `classes`, as `read_labelme` sees it."""
-    labels = [shape.get("label") for shape in document["shapes"]]
-    return [label for label in labels if isinstance(label, str) and class_of(label, classes) is None]
 
 
 def write_labelme(
@@ -261,9 +242,10 @@ def _mark(document: dict[str, Any]) -> str:
 
 
 def _region(
-    label: str, shapes: list[dict[str, Any]], numbers: list[int], key: str, width: int, height: int, losses: list[Loss]
-) -> tuple[Annotation, float]:
-    """Return the region that the shapes with these `numbers` form together, and its area in pixels."""
+    shapes: list[dict[str, Any]], numbers: list[int], key: str, width: int, height: int, losses: list[Loss]
+) -> Annotation:
+    """Return the region that the shapes with these `numbers` form together. It has the label of the first of them."""
+    label = shapes[numbers[0]]["label"]
     rings: list[Ring] = []
     drawn: np.ndarray | None = None
     for number in numbers:
@@ -283,9 +265,9 @@ def _region(
     parts = tuple(nest(rings))
     crowd, score = _extra(shapes[numbers[0]], f"shape {numbers[0]}")
     if drawn is None:
-        return Annotation(label, parts, None, polygon_box(parts), crowd, score), parts_area(parts)
+        return Annotation(label, parts, None, polygon_box(parts), crowd, score)
     whole = drawn | rasterize(parts, height, width)
-    return Annotation(label, None, encode_rle(whole), mask_box(whole), crowd, score), float(np.count_nonzero(whole))
+    return Annotation(label, None, encode_rle(whole), mask_box(whole), crowd, score)
 
 
 def _ring(shape: dict[str, Any], where: str) -> Ring:

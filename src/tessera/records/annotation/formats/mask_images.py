@@ -53,7 +53,7 @@ def read_mask(mask: np.ndarray, key: str, values: Mapping[int, str], min_area: i
             if area < min_area:
                 left, top, *_ = map(int, mask_box(region))
                 where = f"{area} of {min_area} pixels at {left}, {top}"
-                losses.append(Loss(f"{key}#{value}", "smaller than min_area", where))
+                losses.append(Loss(f"{key}#{value}", "smaller than min_area", where, minor=True))
             else:
                 annotations.append(Annotation.of_mask(values[value], region))
     return ImageAnnotations(key, mask.shape[1], mask.shape[0], tuple(annotations)), losses

@@ -17,6 +17,27 @@ SHAPES: dict[Task, str] = {"detect": "a box has 4", "segment": "a polygon has an
 DIGITS = 10**7  # seven decimals of a fraction: as fine as single precision, a thousandth of a pixel in the largest images
 
 
+def unwritable(image: ImageAnnotations, classes: Collection[str], task: Task) -> list[Loss]:
+    """Return the regions of `image` that `write_yolo` cannot write."""
+    losses: list[Loss] = []
+    for number, annotation in enumerate(image.annotations):
+        key = f"{image.key}#{number}"
+        if annotation.label not in classes:
+            losses.append(Loss(key, "unknown label", annotation.label))
+        elif annotation.crowd:
+            losses.append(Loss(key, "YOLO has no crowd regions"))
+        elif not _is_inside(image, annotation, task):
+            losses.append(Loss(key, "empty region"))
+    return losses
+
+
+def _is_inside(image: ImageAnnotations, annotation: Annotation, task: Task) -> bool:
+    """Return whether something of the region lies inside the image."""
+    if task == "segment" and annotation.polygons is not None:
+        return any(clip(part, image.width, image.height) for part in annotation.polygons)
+    return bool(_box(image, annotation))
+
+
 def write_yolo(image: ImageAnnotations, classes: list[str], task: Task, path: Path) -> list[Loss]:
     """Write the label file of `image` to `path`, and return the losses. The file is empty if the image has no regions.
 
@@ -26,21 +47,15 @@ def write_yolo(image: ImageAnnotations, classes: list[str], task: Task, path: Pa
     of the box. The class is the index in `classes`.
     """
     lines: list[str] = []
-    losses: list[Loss] = []
+    losses = unwritable(image, classes, task)
+    lost = {loss.key for loss in losses}
     for number, annotation in enumerate(image.annotations):
         key = f"{image.key}#{number}"
-        if annotation.label not in classes:
-            losses.append(Loss(key, "unknown label", annotation.label))
-        elif annotation.crowd:
-            losses.append(Loss(key, "YOLO has no crowd regions"))
-        else:
+        if key not in lost:
             if task == "segment" and annotation.polygons is None and annotation.rle is None:
                 # Without it, the region would be trained as background.
                 losses.append(Loss(key, "a box became a rectangle", kept=True))
             numbers = _box(image, annotation) if task == "detect" else _segment(image, annotation)
-            if not numbers:
-                losses.append(Loss(key, "empty region"))
-                continue
             lines.append(f"{classes.index(annotation.label)} {' '.join(numbers)}\n")
             if annotation.score is not None:
                 losses.append(Loss(key, "YOLO labels have no score", kept=True))
