@@ -12,7 +12,7 @@ def holds_for_others(folder: Path, promise: Callable[[], bool]) -> bool:
     child = os.fork()
     if not child:
         if os.geteuid() == 0:
-            for parent in [folder, *folder.parents][:3]:
+            for parent in [folder, *folder.parents][:4]:
                 parent.chmod(0o755)
             os.setuid(NOBODY)
         try:

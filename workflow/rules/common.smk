@@ -28,11 +28,12 @@ from tessera.core.files import (
     files_below,
     files_of,
     is_plain_file,
+    list_folder,
     or_folder,
     size_of,
 )
 from tessera.core.messages import counted, shortened
-from tessera.core.provenance import fingerprint
+from tessera.core.provenance import digest, fingerprint
 from tessera.records.annotation.label_files import frame_exports, frame_label_files
 from tessera.records.decisions import read_decisions, split_decisions
 from tessera.records.manifest import (
@@ -61,7 +62,8 @@ try:
 except TesseraError as error:
     raise WorkflowError(str(error)) from None
 
-SHARDS = group_by_shard(SOURCES, config["shards"])
+SUBFOLDERS = config["sources"]["subfolders"]
+SHARDS = group_by_shard(SOURCES, config["shards"], subfolders=SUBFOLDERS)
 # The entries of the catalogue that these settings ask for, by name.
 DATASETS = made_datasets(
     config, bool(SOURCES), series=[source.series for source in SOURCES]
@@ -347,13 +349,17 @@ def footprint(path):
 
     For a file that is an input, it is the size: Snakemake does not notice if a file is replaced by an older one.
     """
-    return size_of(path) if is_plain_file(path) else fingerprint(files_of(path))
+    if is_plain_file(path):
+        return size_of(path)
+    # Of files that are no pictures, only the names matter.
+    listing = list_folder(Path(path), subfolders=SUBFOLDERS, below=False)
+    return digest([fingerprint(files_of(path, subfolders=SUBFOLDERS)), *listing.others])
 
 
 @cache
 def earlier_twins():
     """Return the earlier source that may be the same file, by source id. It is computed only if a job needs it."""
-    return twins(SOURCES)
+    return twins(SOURCES, subfolders=SUBFOLDERS)
 
 
 def shard_rows(wildcards):

@@ -5,10 +5,11 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from io import BufferedReader
 from math import inf
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -45,22 +46,113 @@ def link_or_copy(file: Path, name: Path) -> None:
         shutil.copyfile(file, name)
 
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+# The format of Pillow that reads pictures with this suffix. None: a picture, but of a kind that is not read.
+PICTURE_SUFFIXES: Mapping[str, str | None] = {
+    **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), "JPEG"),  # an MPO file is a JPEG with more pictures behind it
+    ".png": "PNG",
+    ".webp": "WEBP",
+    **dict.fromkeys((".bmp", ".dib"), "BMP"),
+    **dict.fromkeys((".tif", ".tiff"), "TIFF"),
+    ".gif": "GIF",
+    **dict.fromkeys((".avif", ".avifs"), "AVIF"),
+    **dict.fromkeys(
+        (
+            *(".heic", ".heif", ".jxl", ".jp2", ".j2k", ".jpx", ".apng", ".tga", ".ico", ".psd", ".xcf", ".svg", ".eps"),
+            *(".hdr", ".exr", ".pfm", ".pgm", ".ppm", ".pbm", ".pnm", ".pcx", ".dds", ".qoi"),
+            *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2"),
+        ),
+        None,
+    ),
+}
+IMAGE_SUFFIXES = {suffix for suffix, format_ in PICTURE_SUFFIXES.items() if format_}
+IMAGE_FORMATS = tuple(sorted({format_ for format_ in PICTURE_SUFFIXES.values() if format_}))
+# Files that lie beside pictures and say something about them: labels, captions and tables.
+SIDECAR_SUFFIXES = {".json", ".jsonl", ".txt", ".caption", ".xml", ".yaml", ".yml", ".csv", ".tsv", ".names"}
+SYSTEM_NAMES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "$recycle.bin"}
 SPECIAL = re.compile(r"[<>{}\x00-\x1f]")  # Snakemake interprets these in names of inputs
 
 
-def files_of(path: Path) -> list[Path]:
-    """Return the file `path`, or the images directly in the folder `path`, sorted by name.
+@dataclass(frozen=True)
+class Listing:
+    """The files in a folder by their paths relative to it, such as `album/a.jpg`, sorted. Each file is in one of the fields.
+
+    `pictures`: named like pictures that can be read. `others`: any other files, each with the reason why it is no frame.
+    `sidecars`: named like labels and captions. `hidden`: hidden files, and those that systems add to folders, such as
+    `._a.jpg` and `Thumbs.db`. `below`: files in subfolders, if these are left out.
+    """
+
+    pictures: tuple[str, ...] = ()
+    others: Mapping[str, str] = field(default_factory=dict)
+    sidecars: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
+    below: tuple[str, ...] = ()
+
+
+def list_folder(path: Path, *, subfolders: bool, below: bool = True) -> Listing:
+    """Return what the folder `path` holds, by names alone: no file is opened.
+
+    `subfolders`: whether the pictures in subfolders count too. If they do not, `below` says whether subfolders are searched for
+    what is left out. Links to folders are not followed. The listing is empty if `path` does not exist, or is a folder that
+    cannot be read.
+    """
+    if not os.path.isdir(path):  # noqa: PTH112 (Path.is_dir raises on some strings that a manifest may contain)
+        return Listing()
+    pictures, sidecars, hidden, left_out = [], [], [], []
+    others: dict[str, str] = {}
+    for name, is_folder in _walk(path, subfolders or below):
+        place = PurePosixPath(name)
+        deep = len(place.parts) > 1
+        if any(part.startswith(".") or part.casefold() in SYSTEM_NAMES for part in place.parts):
+            hidden.append(name)
+        elif deep and not subfolders:
+            left_out.append(name)
+        elif is_folder:
+            others[name] = "a folder that is a link, or cannot be read"
+        elif not _is_text(name):
+            others[name.encode("utf-8", "backslashreplace").decode()] = "its name is not UTF-8"
+        elif place.suffix.lower() in IMAGE_SUFFIXES:
+            pictures.append(name)
+        elif place.suffix.lower() in SIDECAR_SUFFIXES:
+            sidecars.append(name)
+        else:
+            others[name] = "not a picture that is read"
+    found = (tuple(sorted(names)) for names in (sidecars, hidden, left_out))
+    return Listing(tuple(sorted(pictures)), dict(sorted(others.items())), *found)
+
+
+def _walk(path: Path, deep: bool) -> Iterator[tuple[str, bool]]:
+    """Yield the relative path of everything in the folder `path` that is no readable folder, and whether it is a folder.
+
+    `deep`: whether subfolders are searched.
+    """
+    unread: list[str] = []
+    for place, folders, names in os.walk(path, onerror=lambda error: unread.append(str(error.filename))):
+        start = os.path.relpath(place, path)
+        start = "" if start == "." else f"{start}/"
+        yield from ((start + name, False) for name in names)
+        yield from ((start + name, True) for name in folders if os.path.islink(os.path.join(place, name)))  # noqa: PTH114, PTH118
+        if not deep:
+            return
+    yield from ((os.path.relpath(place, path), True) for place in unread if Path(place) != Path(path))
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def files_of(path: Path, *, subfolders: bool = False) -> list[Path]:
+    """Return the file `path`, or the pictures in the folder `path`, sorted by their relative paths, see `list_folder`.
 
     The list is empty if `path` does not exist, or is a folder that cannot be read.
     """
     path = Path(path)
-    try:
-        # Unlike `Path.is_dir` and `Path.exists`, these accept any string that a manifest can contain.
-        if os.path.isdir(path):  # noqa: PTH112
-            return sorted(path / name for name in os.listdir(path) if Path(name).suffix.lower() in IMAGE_SUFFIXES)  # noqa: PTH208
-    except PermissionError:
-        return []
+    # Unlike `Path.is_dir` and `Path.exists`, these accept any string that a manifest can contain.
+    if os.path.isdir(path):  # noqa: PTH112
+        return [path / name for name in list_folder(path, subfolders=subfolders, below=False).pictures]
     return [path] if os.path.exists(path) else []  # noqa: PTH110
 
 
@@ -69,13 +161,13 @@ def is_plain_file(path: Path) -> bool:
     return os.path.isfile(path) and os.access(path, os.R_OK) and not SPECIAL.search(str(path))  # noqa: PTH113
 
 
-def size_of(path: Path, enough: float = inf) -> int:
+def size_of(path: Path, enough: float = inf, *, subfolders: bool = False) -> int:
     """Return the size of the regular file `path`, or of all images in the folder `path`, in bytes; 0 if there is none.
 
-    Images are no longer counted once there are `enough` bytes.
+    Images are no longer counted once there are `enough` bytes. For `subfolders`, see `list_folder`.
     """
     size = 0
-    for file in files_of(path):
+    for file in files_of(path, subfolders=subfolders):
         state = _stat(file)
         size += state.st_size if state and stat.S_ISREG(state.st_mode) else 0
         if size >= enough:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tessera.core.errors import Failed
-from tessera.core.files import open_file
+from tessera.core.files import IMAGE_FORMATS, open_file
 from tessera.core.ledger import SYSTEMIC
-from tessera.imaging.containers import IMAGE_FORMATS
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage

@@ -12,8 +12,8 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 
 from tessera.core.errors import Failed
-from tessera.core.files import open_file, quoted
-from tessera.imaging.containers import CONTAINERS, GUESSED_RATE, IMAGE_FORMATS, MAX_PIXELS, is_shown
+from tessera.core.files import IMAGE_FORMATS, open_file, quoted
+from tessera.imaging.containers import CONTAINERS, GUESSED_RATE, MAX_PIXELS, is_shown
 
 Check = Literal["packets", "keyframes", "all"]
 Look = Callable[[np.ndarray, str], None]

@@ -5,10 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from tessera.core.errors import Dropped, Failed
-from tessera.core.files import open_file
+from tessera.core.files import IMAGE_FORMATS, open_file
 from tessera.core.provenance import sha256_file
 from tessera.core.web import is_page
-from tessera.imaging.containers import IMAGE_FORMATS
 from tessera.imaging.images import read_image
 from tessera.records.blocklist import Blocklist
 

@@ -120,17 +120,20 @@ def missing_footage(sources: Iterable[Source]) -> list[str]:
     return [f"{source.source!r}: {source.path!r}" for source in gone]
 
 
-def group_by_shard(sources: list[Source], shards: Shards) -> dict[str, list[Source]]:
+def group_by_shard(sources: list[Source], shards: Shards, *, subfolders: bool = False) -> dict[str, list[Source]]:
     """Return the sources of each shard, with shards sorted by name and sources in the order of the manifest.
 
     A shard has a valid file name. A number of shards divides the sources by a hash of their ids. `auto` does so with sources
     below `SMALL` bytes, in as many shards as hold `FULL` bytes each. Sources that are larger or missing get shards of their
     own, so that they stay there if a disk is not mounted. One more source moves others at most into one new shard.
+    `subfolders`: whether the pictures in subfolders of a folder count.
     """
     small: set[str] = set()
     count = 0
     if shards == "auto":
-        sizes = {source.source: size_of(Path(source.path), SMALL) for source in sources if not source.shard}
+        sizes = {
+            source.source: size_of(Path(source.path), SMALL, subfolders=subfolders) for source in sources if not source.shard
+        }
         small = {source for source, size in sizes.items() if 0 < size < SMALL}
         count = ceil(sum(sizes[source] for source in small) / FULL)
     elif shards != "per_source":
@@ -153,29 +156,30 @@ def _bucket(source: str, count: int) -> int:
     return bucket if bucket < count else bucket - power // 2
 
 
-def twins(sources: list[Source]) -> dict[str, Source]:
+def twins(sources: list[Source], *, subfolders: bool = False) -> dict[str, Source]:
     """Return, by source id, the first earlier source that may hold the same footage; most sources have none.
 
     Two sources may hold the same footage if their sizes and the sampled blocks of their files are equal. Only `admit_sources`
     reads whole files: each source, and its twin. Time and memory grow linearly with the number of sources.
+    `subfolders`: whether the pictures in subfolders of a folder count.
     """
-    sizes = {source.source: size_of(Path(source.path)) for source in sources}
+    sizes = {source.source: size_of(Path(source.path), subfolders=subfolders) for source in sources}
     shared = Counter(sizes.values())
     first: dict[tuple[int, str], Source] = {}
     earlier: dict[str, Source] = {}
     for source in sources:
         size = sizes[source.source]
         if size and shared[size] > 1:
-            twin = first.setdefault((size, _samples(Path(source.path))), source)
+            twin = first.setdefault((size, _samples(Path(source.path), subfolders)), source)
             if twin is not source:
                 earlier[source.source] = twin
     return earlier
 
 
-def _samples(path: Path) -> str:
+def _samples(path: Path, subfolders: bool) -> str:
     """Return a digest of a few blocks of the file `path`; for a folder, of blocks of all its files and of their names."""
-    files = files_of(path)
-    return digest([[file.name if file != path else "", *_blocks(file)] for file in files])
+    files = files_of(path, subfolders=subfolders)
+    return digest([[file.relative_to(path).as_posix(), *_blocks(file)] for file in files])
 
 
 def _blocks(file: Path) -> list[str]:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tessera.core.errors import Failed
+from tessera.core.files import IMAGE_FORMATS
 from tessera.imaging.images import read_image, shrink, write_image
 
 PICTURE = np.zeros((30, 40, 3), np.uint8) + np.array([200, 120, 40], np.uint8)
@@ -96,7 +97,7 @@ def test_an_error_names_the_file_and_the_formats_but_no_object_in_memory(tmp_pat
     (tmp_path / "a.png").write_bytes(b"plain text")
     with pytest.raises(Failed) as fault:
         read_image(tmp_path / "a.png")
-    assert fault.value.detail == f"'{tmp_path / 'a.png'}' is none of JPEG, PNG, WEBP, BMP, TIFF; convert it"
+    assert fault.value.detail == f"'{tmp_path / 'a.png'}' is none of {', '.join(IMAGE_FORMATS)}; convert it"
 
 
 def test_a_truncated_image_is_refused(tmp_path: Path) -> None:

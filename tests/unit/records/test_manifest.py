@@ -250,13 +250,6 @@ def test_a_manifest_that_is_a_folder_is_refused(tmp_path: Path) -> None:
         read_manifest(tmp_path, DATASETS, FINDABLE)
 
 
-def test_the_files_of_a_folder_are_its_images_sorted_by_name(tmp_path: Path) -> None:
-    for name in ("b.png", "a.JPG", "notes.txt", "-c.webp"):
-        (tmp_path / name).touch()
-    (tmp_path / "deeper").mkdir()
-    assert [file.name for file in files_of(tmp_path)] == ["-c.webp", "a.JPG", "b.png"]
-
-
 @pytest.mark.parametrize("path", ["gone", "a\0b", "a" * 5000, "/dev/null/x"])
 def test_an_impossible_path_is_no_error_while_planning(path: str) -> None:
     assert files_of(Path(path)) == []

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from tessera.core.errors import Failed, TesseraError
-from tessera.core.files import IMAGE_SUFFIXES, files_below, open_file
+from tessera.core.files import IMAGE_FORMATS, IMAGE_SUFFIXES, files_below, open_file
 from tessera.core.job import tell
 from tessera.core.messages import counted
 from tessera.imaging.boxes import Box, mask_box
-from tessera.imaging.containers import IMAGE_FORMATS
 from tessera.imaging.watermark.settings import DrawSettings
 
 if TYPE_CHECKING:

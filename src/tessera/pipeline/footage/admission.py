@@ -34,6 +34,7 @@ class SourceSettings(Settings):
     """How sources are examined and admitted."""
 
     check: Literal["packets", "keyframes", "all"] = "keyframes"
+    subfolders: bool = False
     blocklist: InputFile = Path("resources/blocklist.tsv")
     blocklist_distance: int = Field(8, ge=0, le=31)
 

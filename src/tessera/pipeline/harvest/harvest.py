@@ -11,12 +11,11 @@ from queue import SimpleQueue
 from typing import Any, NamedTuple, TypeAlias
 
 from tessera.core.errors import Failed
-from tessera.core.files import file_name, link_or_copy
+from tessera.core.files import IMAGE_FORMATS, file_name, link_or_copy
 from tessera.core.job import progress
 from tessera.core.ledger import SYSTEMIC, Ledger
 from tessera.core.provenance import sha256_file
 from tessera.core.store import Store
-from tessera.imaging.containers import IMAGE_FORMATS
 from tessera.pipeline.harvest.addresses import Address, read_addresses, write_rows
 from tessera.pipeline.harvest.client import Client, NoAnswer, host_of
 from tessera.pipeline.harvest.settings import ClientSettings

@@ -12,7 +12,7 @@ import numpy as np
 
 from tessera.core.archives import File
 from tessera.core.errors import Dropped, Failed
-from tessera.core.files import IMAGE_SUFFIXES
+from tessera.core.files import IMAGE_SUFFIXES, PICTURE_SUFFIXES
 from tessera.core.provenance import sha256_file
 from tessera.imaging.hashing import perceptual_hash
 from tessera.records.annotation.hub import Origin
@@ -20,7 +20,6 @@ from tessera.records.blocklist import Blocklist
 from tessera.records.hostile_images import check_image
 from tessera.records.material import PictureSet
 
-UNREAD_SUFFIXES = {".avif", ".dng", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jxl", ".mpo", ".pfm", ".tga"}  # of images
 MAX_IMAGE_BYTES = 2**28
 SPLIT_NAMES = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
 SPLIT_FOLDER = re.compile(r"(train|training|val|valid|validation|test|testing)(?:[-_]?(?:yolo|set|split|\d+))?", re.IGNORECASE)
@@ -28,7 +27,7 @@ SPLIT_FOLDER = re.compile(r"(train|training|val|valid|validation|test|testing)(?
 
 def is_picture(file: File) -> bool:
     """Return whether the name of `file` is that of an image, of whatever format."""
-    return file.suffix in IMAGE_SUFFIXES | UNREAD_SUFFIXES
+    return file.suffix in PICTURE_SUFFIXES
 
 
 class Pictures:
@@ -100,7 +99,7 @@ class Store:
 
         Raises `Dropped` or `Failed` if the picture cannot be used.
         """
-        if file.suffix in UNREAD_SUFFIXES:
+        if file.suffix not in IMAGE_SUFFIXES:
             raise Failed("image of a kind that is not read", f"{file.shown}: convert it to PNG, or leave it out")
         stored = f"{key}{file.suffix}"
         path = file.local or self.folder / stored
