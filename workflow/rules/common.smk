@@ -34,8 +34,15 @@ from tessera.core.files import (
 )
 from tessera.core.messages import counted, shortened
 from tessera.core.provenance import digest, fingerprint
-from tessera.records.annotation.label_files import frame_exports, frame_label_files
+from tessera.pipeline.footage.moving import keys_by_position, move_keys, report_moved
+from tessera.records.annotation.label_files import (
+    frame_exports,
+    frame_label_files,
+    frame_label_keys,
+)
 from tessera.records.decisions import read_decisions, split_decisions
+from tessera.records.frame_keys import source_of
+from tessera.records.moved_keys import moved_key, read_moved_keys, write_moved_keys
 from tessera.records.manifest import (
     Source,
     group_by_shard,
@@ -43,6 +50,19 @@ from tessera.records.manifest import (
     read_manifest,
     twins,
 )
+
+
+def follow_positions(keys):
+    """Return what keys by position became, by the former key, after those of `keys` were looked up that were not yet."""
+    moved = read_moved_keys()
+    unknown = keys_by_position(keys, FOLDERS) - moved.keys()
+    if unknown and workflow.is_main_process:
+        rows = move_keys(unknown, FOLDERS, Path(workflow.pathvars.apply("<results>")))
+        write_moved_keys(rows)
+        logger.warning(report_moved(rows))
+        moved = read_moved_keys()
+    return moved
+
 
 try:
     config = load_configuration(config)
@@ -56,6 +76,25 @@ try:
         config["decisions"],
         {name: each["labels"] for name, each in config["classifiers"].items()},
     )
+    # The folders of pictures, by the names of their sources in keys.
+    FOLDERS = {
+        file_name(source.source): Path(source.path)
+        for source in SOURCES
+        if os.path.isdir(source.path)
+    }
+    MOVED_KEYS = follow_positions(
+        [
+            *(decision.key for decision in DECISIONS),
+            *frame_label_keys(
+                config["annotations"]["frame_labels"],
+                [each.source for each in SOURCES if file_name(each.source) in FOLDERS],
+            ),
+        ]
+    )
+    DECISIONS = [
+        each.model_copy(update={"key": moved_key(each.key, MOVED_KEYS)})
+        for each in DECISIONS
+    ]
     CLIP_DECISIONS, FRAME_DECISIONS, REGION_DECISIONS = split_decisions(
         DECISIONS, [source.source for source in SOURCES]
     )
@@ -401,6 +440,12 @@ def compared_files(wildcards):
     sources = SHARDS[wildcards.shard]
     found = [earlier_twins().get(source.source) for source in sources]
     return inputs_of([*sources, *filter(None, found)])
+
+
+def moved_keys_of_shard(wildcards):
+    """Return what the keys of pictures in the folders of a shard became, by the former key."""
+    names = {file_name(source.source) for source in SHARDS[wildcards.shard]}
+    return {key: now for key, now in MOVED_KEYS.items() if source_of(key) in names}
 
 
 @cache

@@ -5,6 +5,17 @@ from tessera.core.definitions import code_digest
 GATES["frames"] = {
     "sampling": ("images", places("<results>/frames/{shard}/ledger.jsonl"))
 }
+# Decisions on pictures of folders, and on regions in them.
+PICTURE_DECISIONS = [
+    decision
+    for key, decision in {**FRAME_DECISIONS, **REGION_DECISIONS}.items()
+    if source_of(key.partition("+")[0]) in FOLDERS
+]
+if PICTURE_DECISIONS:
+    GATES["frames"]["decisions on pictures"] = (
+        "decisions",
+        ["<results>/frames/decisions.jsonl"],
+    )
 
 
 rule sample_frames:
@@ -26,6 +37,22 @@ rule sample_frames:
         code=code_digest("tessera.pipeline.footage.sampling:sample_frames"),
     script:
         "../scripts/sample_frames.py"
+
+
+rule match_decisions:
+    input:
+        frames=expand("<results>/frames/{shard}/frames.parquet", shard=SHARDS),
+    output:
+        ledger="<results>/frames/decisions.jsonl",
+    log:
+        "<logs>/match_decisions.log",
+    benchmark:
+        "<benchmarks>/match_decisions.jsonl"
+    params:
+        decisions=verbatim([decision.model_dump() for decision in PICTURE_DECISIONS]),
+        code=code_digest("tessera.pipeline.footage.decided:match_decisions"),
+    script:
+        "../scripts/match_decisions.py"
 
 
 def labelled_images(wildcards):

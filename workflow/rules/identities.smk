@@ -32,6 +32,11 @@ if IDENTITIES:
         IDENTITY_DECISIONS = read_identity_decisions(
             IDENTITIES["decisions"], names_of_references()
         )
+        moved = follow_positions([each.target for each in IDENTITY_DECISIONS])
+        IDENTITY_DECISIONS = [
+            each.model_copy(update={"target": moved_key(each.target, moved)})
+            for each in IDENTITY_DECISIONS
+        ]
     except TesseraError as error:
         raise WorkflowError(str(error)) from None
     GATES["identities"] = {

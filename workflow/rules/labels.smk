@@ -175,7 +175,7 @@ def negatives_of_shard(wildcards):
     return [
         decision.model_dump()
         for key, decision in FRAME_DECISIONS.items()
-        if decision.decision == "negative" and key.rpartition("-")[0] in names
+        if decision.decision == "negative" and source_of(key) in names
     ]
 
 
@@ -199,6 +199,7 @@ rule import_frame_labels:
         classes=verbatim(lookup(dpath="annotations/classes", within=config)),
         min_area=lookup(dpath="annotations/min_area", within=config),
         negatives=negatives_of_shard,
+        moved=moved_keys_of_shard,
         code=code_digest("tessera.pipeline.labels.frames:import_frame_labels"),
     script:
         "../scripts/import_frame_labels.py"

@@ -31,7 +31,7 @@ def region_decisions_of_shard(wildcards):
     return [
         decision.model_dump()
         for key, decision in REGION_DECISIONS.items()
-        if key.rpartition("+")[0].rpartition("-")[0] in names
+        if source_of(key.rpartition("+")[0]) in names
     ]
 
 

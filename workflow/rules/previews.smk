@@ -169,6 +169,7 @@ rule propose_labels:
         model=PREVIEW_MODEL,
         classes=previewed_classes,
         free=sources_free_of_it,
+        moved=moved_keys_of_shard,
         code=code_digest(
             "tessera.pipeline.previews.proposals:propose_labels",
             "tessera.records.confidence:with_confidences",

@@ -15,6 +15,7 @@ with job(snakemake) as (inputs, outputs, params):
         classes=params.classes,
         min_area=params.min_area,
         negatives={row["key"]: Decision(**row) for row in params.negatives},
+        moved=params.moved,
         place=place,
         **vars(outputs),
     )

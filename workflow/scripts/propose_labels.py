@@ -19,5 +19,6 @@ with job(snakemake) as (inputs, outputs, params):
         model=params.model,
         classes=params.classes,
         free=params.free,
+        moved=params.moved,
         **vars(outputs),
     )

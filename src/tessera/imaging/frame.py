@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 
@@ -44,6 +44,7 @@ class VideoFrame:
     time: float
     picture: "av.VideoFrame | None"
     is_damaged: bool = False
+    name: ClassVar[None] = None  # it is no picture in a folder
 
     def image(self, box: tuple[int, int, int, int] | None = None) -> np.ndarray:
         """Return the picture, upright: uint8 (H, W, 3), RGB, converted by the colour matrix and range of the stream.

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -11,12 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from tessera.core.files import file_name
 from tessera.core.tsv import Day, read_shipped_sheet, refuse
 from tessera.imaging.boxes import Box, overlap
+from tessera.records.frame_keys import meant_frames, source_of
 from tessera.records.log import UNDO, Entry, in_force
 
 DEFAULT = Path("config/decisions.tsv")
 CLIP = re.compile(r"(.+)-(\d+)-(\d+)", re.DOTALL)  # source, first frame and track
-FRAME = re.compile(r"(.+)-(\d+)", re.DOTALL)  # source and index
-REGION = re.compile(r"(.+-\d+)\+(\d+)-(\d+)-(\d+)-(\d+)", re.DOTALL)  # frame, and the edges of its box
+REGION = re.compile(r"([^+]+)\+(\d+)-(\d+)-(\d+)-(\d+)", re.DOTALL)  # frame, and the edges of its box
 SAME = 0.5  # intersection over union from which on two boxes are those of one region
 KEY = re.compile(r"[\w.%~+-]*", re.ASCII)  # results of `file_name`, joined by +, and numbers
 
@@ -134,10 +134,9 @@ def split_decisions(decisions: Iterable[Decision], sources: Iterable[str]) -> De
         if decision.classifier:
             continue
         region = REGION.fullmatch(decision.key)
-        frame = FRAME.fullmatch(region[1] if region else decision.key)
         if decision.decision == "negative":
             found.frames[decision.key] = decision
-        elif frame and frame[1] in known:
+        elif source_of(region[1] if region else decision.key) in known:
             (found.regions if region else found.frames)[decision.key] = decision
         else:
             found.clips[decision.key] = decision
@@ -159,21 +158,23 @@ def region_of(key: str) -> tuple[str, Box]:
 
 
 def find_regions(
-    decisions: Mapping[str, Decision], boxes: Mapping[str, tuple[str, Box]]
+    decisions: Mapping[str, Decision], boxes: Mapping[str, tuple[str, Box]], frames: Collection[str]
 ) -> tuple[dict[str, Decision], list[str]]:
     """Return the decisions by the keys of the detections that they are on, and the keys of those that are on none.
 
-    `boxes`: the key of the frame and the box of each detection, by its key. A detector that was trained again sees other boxes.
+    `boxes`: the key of the frame and the box of each detection, by its key. `frames`: the keys of all frames; a picture
+    that was renamed since keeps its decisions. A detector that was trained again sees other boxes.
     So a decision goes to the detection in its frame that covers its box best, if the intersection over union is `SAME` or more.
     Each detection gets one decision, the best pairs first.
     """
     of_frame: dict[str, list[tuple[str, Box]]] = {}
     for key, (frame, box) in boxes.items():
         of_frame.setdefault(frame, []).append((key, box))
+    decided = {key: region_of(key) for key in decisions}
+    now = meant_frames({frame for frame, _ in decided.values()}, frames).now
     pairs = []
-    for key in decisions:
-        frame, wanted = region_of(key)
-        pairs += [(-overlap(box, wanted), key, other) for other, box in of_frame.get(frame, ())]
+    for key, (frame, wanted) in decided.items():
+        pairs += [(-overlap(box, wanted), key, other) for other, box in of_frame.get(now.get(frame, ""), ())]
     found: dict[str, Decision] = {}
     lost = set(decisions)
     for value, key, other in sorted(pairs):

@@ -12,6 +12,7 @@ from tessera.core.errors import TesseraError
 from tessera.core.files import IMAGE_SUFFIXES, SPECIAL, files_below, quoted
 from tessera.core.messages import shortened
 from tessera.core.tsv import Day, Fault, read_shipped_sheet, refuse
+from tessera.records.frame_keys import content_key
 from tessera.records.log import UNDO, Entry, in_force
 
 DEFAULT = Path("config/identities.tsv")
@@ -61,7 +62,7 @@ def twins(names: Iterable[str]) -> list[tuple[str, str]]:
 
 def cluster_name(key: str) -> str:
     """Return the name of the cluster whose medoid is the crop `key`."""
-    return f"{PREFIX}{hashlib.sha256(key.encode()).hexdigest()[:DIGITS]}"
+    return f"{PREFIX}{hashlib.sha256(content_key(key).encode()).hexdigest()[:DIGITS]}"
 
 
 class Reference(NamedTuple):

@@ -81,7 +81,7 @@ def import_frames(folder: Path, labels: Path) -> tuple[dict[str, str], list[str]
     outputs = {name: folder / name for name in ("images", "annotations", "unsampled", "ledger")}
     shutil.rmtree(outputs["unsampled"], ignore_errors=True)
     tables = (folder / "frames", folder / "sources", folder / "pictures")
-    import_frame_labels(*tables, labels, ["nsfw"], 16, {}, Path("unsampled"), **outputs)
+    import_frame_labels(*tables, labels, ["nsfw"], 16, {}, {}, Path("unsampled"), **outputs)
     return {row["key"]: row["reason"] for row in read_ledger(outputs["ledger"])}, sorted(
         read_table(outputs["images"], Images)["key"]
     )
@@ -188,14 +188,15 @@ def propose(folder: Path, labels: Path | None, **settings: Any) -> dict[str, str
     write_sources(folder)
     keys = [f"film-{index:07d}" for index in range(8)]
     size = {"width": WIDTH, "height": HEIGHT}
-    frames = [{"key": key, "source": "film", "index": i, "pts": i, "time": i / 24, **size} for i, key in enumerate(keys)]
+    video = {"source": "film", "name": None}
+    frames = [{"key": key, **video, "index": i, "pts": i, "time": i / 24, **size} for i, key in enumerate(keys)]
     write_table(pl.DataFrame(frames, schema=types(PredictedFrames)), PredictedFrames, folder / "predicted")
     box = {"x0": 4.0, "y0": 4.0, "x1": 20.0, "y1": 20.0, "polygons": None, "rle": None, "crowd": False}
     regions = [{"key": key, "number": 0, "label": "nsfw", "score": 0.3, **box} for key in keys]
     write_table(pl.DataFrame(regions, schema=types(Annotations)), Annotations, folder / "regions")
     wanted = ProposalSettings(folder=folder / "proposed", **{"choose": "every", "every": 1, **settings})
     tables = (folder / "sources", folder / "predicted", folder / "regions")
-    propose_labels(*tables, labels, 0.25, wanted, "model", ["nsfw"], (), folder / "report.tsv", folder / "studio.xml")
+    propose_labels(*tables, labels, 0.25, wanted, "model", ["nsfw"], (), {}, folder / "report.tsv", folder / "studio.xml")
     rows = [line.split("\t") for line in (folder / "report.tsv").read_text().splitlines()[1:]]
     return {key: status for _, key, status in rows}
 

@@ -206,7 +206,7 @@ boxes = st.tuples(*[st.integers(0, 60)] * 2, *[st.integers(1, 40)] * 2).map(lamb
 @given(st.lists(boxes, max_size=5, unique=True), st.lists(boxes, max_size=5, unique=True))
 def test_a_decision_on_a_region_goes_to_the_one_detection_that_is_most_the_same(decided: list[Box], seen: list[Box]) -> None:
     decisions = said(*(region_key("a-1", box) for box in decided))
-    found, lost = find_regions(decisions, {str(number): ("a-1", box) for number, box in enumerate(seen)})
+    found, lost = find_regions(decisions, {str(number): ("a-1", box) for number, box in enumerate(seen)}, ["a-1"])
     assert len(found) + len(lost) == len(decisions) and {each.key for each in found.values()} | set(lost) == set(decisions)
     pixels = [{(x, y) for x in range(x0, x1) for y in range(y0, y1)} for x0, y0, x1, y1 in [*decided, *seen]]
     for place, box in enumerate(decided):
@@ -219,7 +219,7 @@ def test_a_decision_on_a_region_goes_to_the_one_detection_that_is_most_the_same(
             assert alike[int(taken)] >= 0.5
     # A detection that is exactly where it was keeps its decision, and in no other frame is anything found.
     assert all(found[str(seen.index(box))].key == region_key("a-1", box) for box in decided if box in seen)
-    assert find_regions(decisions, {"0": ("a-2", (0, 0, 9, 9))})[0] == {}
+    assert find_regions(decisions, {"0": ("a-2", (0, 0, 9, 9))}, ["a-1", "a-2"])[0] == {}
 
 
 def test_the_order_of_the_table_does_not_matter() -> None:

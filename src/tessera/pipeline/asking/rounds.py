@@ -22,6 +22,7 @@ from tessera.records.annotation.formats.label_studio import Prediction, labellin
 from tessera.records.annotation.formats.labelme import write_labelme
 from tessera.records.annotation.model import ImageAnnotations
 from tessera.records.decisions import Decision
+from tessera.records.frame_keys import for_frames, meant_frames
 from tessera.records.rounds import RECORD, AskedPicture, Round, reached, read_rounds, round_name
 
 VALIDATION, HARD, UNCERTAIN, VARIED = "to validate", "hard negative", "uncertain", "unlike the others"
@@ -81,13 +82,15 @@ def ask_round(
     before = [picture for each in earlier for picture in each.asked]
     assert settings.model is not None
     pool = read_pool(frames, sources, splits, scores, vectors, settings.model, answers.is_divided)
+    keys = pool["key"].to_list()
+    done = set(meant_frames((picture.key for picture in before), keys).now.values())
     against = reasons_against(
-        pool, {picture.key for picture in before}, duplicates, labels, decisions, distance, bool(scores), bool(vectors)
+        pool, done, duplicates, labels, for_frames(decisions, keys), distance, bool(scores), bool(vectors)
     )
     open_pool = pool.filter(pl.Series(against) == "")
     missing = settings.validation - sum(picture.split == "val" for picture in before)
     asked = choose_round(open_pool, settings, classes, free, max(0, missing), seed, bool(scores), bool(vectors))
-    _write_ledger(ledger, pool["key"].to_list(), against, asked)
+    _write_ledger(ledger, keys, against, asked)
     if not asked:
         reasons = tallied(Counter(against)) or "there are none"
         raise TesseraError(f"no picture is left to ask for: {counted(pool.height, 'frames')}: {reasons}; add sources")

@@ -20,6 +20,7 @@ from tessera.records.annotation.formats.yolo import Task, unwritable, write_yolo
 from tessera.records.annotation.hub import images_of, read_hub
 from tessera.records.annotation.model import Loss, check_complete
 from tessera.records.decisions import Decision
+from tessera.records.frame_keys import for_frames
 from tessera.records.limits import ScoreLimit, values_of
 from tessera.records.material import SETS
 from tessera.records.tables.annotation import Annotations, Images
@@ -52,7 +53,7 @@ def select_samples(
     `images`, `annotations`: tables of all labelled images (`tables.Images`, `tables.Annotations`). `duplicates`: files with the
     columns of `tables.Replaced`, none to keep images that look the same. `drops`: the limits of what classifiers see in frames,
     by the name of the classifier. `scored`: the files of `tables.Scored` of each. `sources`: `tables.Sources`. `decisions`:
-    decisions of people, by the key of the frame. `splits`: `tables.SourceSplits`, or None if `backgrounds` is 1.
+    decisions of people, by keys of frames, see `for_frames`. `splits`: `tables.SourceSplits`, or None if `backgrounds` is 1.
     `backgrounds`: the largest fraction of the images of each split that may be without regions, as negative examples.
     `classes`, `task`: those of the label files. `remedy`: advice for the message if the dataset would be empty. The output is
     sorted by key, whatever the order of the tables.
@@ -66,6 +67,7 @@ def select_samples(
     left.
     """
     pictures = read_tables(list(images), Images).sort("key")
+    decisions = for_frames(decisions, pictures["key"].to_list())
     twice = pictures.filter(pl.col("key").is_duplicated())
     if not twice.is_empty():
         first, second = sorted(twice.filter(pl.col("key") == twice["key"][0])["path"])[:2]

@@ -16,6 +16,7 @@ from tessera.pipeline.datasets.labelled import REFUSED, divide_labelled
 from tessera.pipeline.datasets.settings import OfDataset
 from tessera.pipeline.datasets.splits import SplitSettings, splits_with_stated
 from tessera.records.decisions import Decision
+from tessera.records.frame_keys import for_frames
 from tessera.records.material import IMAGE_LABELS, SETS
 from tessera.records.tables.annotation import Annotations, Images
 from tessera.records.tables.classification import Pictures, SelectedPictures
@@ -73,6 +74,7 @@ def select_pictures(
         raise TesseraError(f"two pictures have the key {twice['key'][0]!r}: {first!r} and {second!r}; rename one of them")
     refused = refusals(sources, [dataset])
     refused |= {source: ("", "") for source in images["source"].unique() if source.startswith(SETS)}
+    frame_decisions = for_frames(frame_decisions, images["key"].to_list())
     images, relabelled = _relabel(images, decisions, classes)
     verdicts: dict[str, tuple[Status, str, str]] = {}
     for key, source, label, score in images.select("key", "source", "label", "score").iter_rows():

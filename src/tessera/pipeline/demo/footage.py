@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
+from pathlib import PurePosixPath
 from typing import Any, Literal
 
 LABEL = "nsfw"
@@ -44,10 +45,15 @@ class Still:
     file: str
     scene: Scene
     source: str = ""  # empty: of a folder of labels, with its label file beside it
-    index: int = 0  # in the folder, if the source is a folder
     copy_of: str = ""  # file that shows the same picture
     width: int = 320  # pixels
     quality: int = 92  # of JPEG
+
+    @property
+    def name(self) -> str | None:
+        """Its path below its source; None if the source is the image itself."""
+        path = PurePosixPath(self.file)
+        return path.name if path.parent.name == self.source else None
 
 
 CLIPS = (
@@ -79,12 +85,12 @@ STILLS = (
     Still("images/mug.png", Scene("coffee"), "mug"),
     Still("images/mug web.jpg", Scene("coffee"), "mug web", copy_of="images/mug.png", quality=40),
     Still("images/mug small.jpg", Scene("coffee"), "mug small", copy_of="images/mug.png", width=200),
-    Still("images/album/1.jpg", Scene("rocket"), "album", 0),
-    Still("images/album/2.jpg", Scene("coins", decoys=("planet",)), "album", 1),
-    Still("images/album/3.png", Scene("motorcycle_left", subjects=0), "album", 2, width=400),
-    Still("images/album/4.jpg", Scene("brick", subjects=2), "album", 3),
-    Still("images/album/5.jpg", Scene("camera", pillar="gravel"), "album", 4),
-    Still("images/album/6.png", Scene("retina", subjects=0, decoys=("helmet",)), "album", 5),
+    Still("images/album/1.jpg", Scene("rocket"), "album"),
+    Still("images/album/2.jpg", Scene("coins", decoys=("planet",)), "album"),
+    Still("images/album/3.png", Scene("motorcycle_left", subjects=0), "album", width=400),
+    Still("images/album/4.jpg", Scene("brick", subjects=2), "album"),
+    Still("images/album/5.jpg", Scene("camera", pillar="gravel"), "album"),
+    Still("images/album/6.png", Scene("retina", subjects=0, decoys=("helmet",)), "album"),
     Still("labels/stills/polygon.jpg", Scene("ihc")),
     Still("labels/stills/two.jpg", Scene("grass", subjects=2)),
     Still("labels/stills/circle.jpg", Scene("coins", shape="circle")),
@@ -97,7 +103,7 @@ STILLS = (
     Still("labels/stills/nobody.jpg", Scene("hubble", subjects=0)),
     Still("labels/stills/nobody again.jpg", Scene("grass", subjects=0, decoys=("planet", "cup"))),
     *(
-        Still(f"images/gallery/{number:02}.jpg", Scene(photograph, subjects=len(players), players=players), "gallery", number)
+        Still(f"images/gallery/{number:02}.jpg", Scene(photograph, subjects=len(players), players=players), "gallery")
         for number, (photograph, players) in enumerate(GALLERY)
     ),
 )

@@ -22,6 +22,7 @@ from pycocotools import mask as run_lengths
 
 from tessera.core.files import file_name
 from tessera.core.job import progress
+from tessera.core.provenance import sha256_file
 from tessera.core.seeds import generator
 from tessera.imaging.encode import write_video
 from tessera.pipeline.demo.footage import (
@@ -40,6 +41,7 @@ from tessera.pipeline.demo.footage import (
 from tessera.pipeline.demo.labels import labelme
 from tessera.pipeline.demo.photographs import CUT_OUTS, cover, disc_logo, overlay_logo, photograph, tiles_logo, watermark
 from tessera.pipeline.demo.stages import Stage, coverage, draw, portrait, set_up
+from tessera.records.frame_keys import picture_key, video_key
 from tessera.records.tables.demo import DemoClips, DemoRegions
 from tessera.records.tables.table import types, write_table
 
@@ -143,7 +145,7 @@ def _render_clip(folder: Path, clip: Clip, seed: int) -> tuple[dict[str, Any], l
         for index, (stage, frame) in enumerate(shots):
             picture = draw(stage, frame, random, mosaic=clip.mosaic)
             if index % LABEL_EVERY == 0:
-                key = f"{file_name(clip.source)}-{index:07d}"
+                key = video_key(clip.source, index)
                 document = labelme(picture, stage, frame, f"{key}.jpg")
                 _write_json(folder / "labels" / "frames" / file_name(clip.source) / f"{key}.json", document)
             masks = [("subject", coverage(mask, size) >= 0.5) for mask in picture.visible]
@@ -187,7 +189,7 @@ def _render_still(folder: Path, still: Still, seed: int) -> None:
     image = Image.fromarray(picture.image).resize((still.width, round(height * scale)), Image.Resampling.LANCZOS)
     image.save(path, quality=still.quality)
     if still.source:
-        key = f"{file_name(still.source)}-{still.index:07d}"
+        key = picture_key(still.source, still.name, sha256_file(path)) if still.name else video_key(still.source, 0)
         labels = folder / "labels" / "frames" / file_name(still.source) / f"{key}.json"
         _write_json(labels, labelme(picture, stage, frame, f"{key}.jpg", scale))
     else:

@@ -12,17 +12,18 @@ import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from tessera.core.errors import Dropped, Failed
-from tessera.core.files import file_name, files_of, link_or_copy
+from tessera.core.files import link_or_copy
 from tessera.core.job import ahead, progress
 from tessera.core.ledger import Ledger, read_ledger
 from tessera.core.provenance import digest
 from tessera.core.settings import Settings
 from tessera.core.store import Store
-from tessera.imaging.footage import Still
+from tessera.imaging.footage import Still, read_stills
 from tessera.imaging.frame import VideoFrame
 from tessera.imaging.hashing import scaled_hash
 from tessera.imaging.images import SUFFIX, shrink, write_image
 from tessera.imaging.video import THREADS, Packets, open_video, read_frames, read_packets
+from tessera.records.frame_keys import frame_key
 
 MPDECIMATE = "mpdecimate=hi=64*200:lo=64*50:frac=0.33"
 ROWS, LEDGER = "rows.json", "ledger.jsonl"  # files in the store, beside the images of a source
@@ -96,28 +97,25 @@ def _sample(
 ) -> None:
     """Write the frames of `source`, their rows of `tables.Frames` and their ledger to `folder`; decode `count` frames ahead."""
 
-    def chosen() -> Iterator[VideoFrame | Still | Dropped]:
+    def chosen() -> Iterator[tuple[str, VideoFrame | Still | Dropped]]:
+        """Yield each frame with its key, or a fault with the id of the source."""
         try:
-            yield from _chosen(path, kind, settings)
+            yield from ((frame_key(source, frame), frame) for frame in _chosen(path, kind, settings))
         except Dropped as fault:
-            yield fault
+            yield source, fault
 
-    def store(frame: VideoFrame | Still | Dropped) -> dict[str, Any]:
+    def store(chosen: tuple[str, VideoFrame | Still | Dropped]) -> dict[str, Any]:
+        key, frame = chosen
         if isinstance(frame, Dropped):
             raise frame
-        return _store(frame, source, _key(source, frame), folder, settings)
+        return _store(frame, source, key, folder, settings)
 
     rows: list[dict[str, Any]] = []
     with Ledger(folder / LEDGER) as book:
-        for frame, stored in ahead(pool, store, chosen(), count):
-            with book.item(_key(source, frame)):
+        for (key, _), stored in ahead(pool, store, chosen(), count):
+            with book.item(key):
                 rows.append(stored.result())
     (folder / ROWS).write_text(json.dumps(rows), encoding="utf-8")
-
-
-def _key(source: str, frame: VideoFrame | Still | Dropped) -> str:
-    """Return the key of a frame of `source`, or `source` itself if there is no frame."""
-    return source if isinstance(frame, Dropped) else f"{file_name(source)}-{frame.index:07d}"
 
 
 def select_frames(packets: Packets, settings: FrameSettings) -> np.ndarray:
@@ -176,7 +174,7 @@ def decimate(path: Path, packets: Packets, indices: np.ndarray) -> np.ndarray:
 
 def _chosen(path: Path, kind: str, settings: FrameSettings) -> Iterator[VideoFrame | Still]:
     if kind != "video":
-        yield from progress([Still(index, file) for index, file in enumerate(files_of(path))], unit="images")
+        yield from progress(read_stills(path), unit="images")
         return
     packets = read_packets(path)
     indices = select_frames(packets, settings)
@@ -197,6 +195,7 @@ def _store(frame: VideoFrame | Still, source: str, key: str, images: Path, setti
         "key": key,
         "source": source,
         "index": frame.index,
+        "name": frame.name,
         "pts": frame.pts,
         "time": frame.time,
         "file": file,

@@ -2,7 +2,6 @@
 
 import csv
 import os
-import re
 import shutil
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,11 +12,10 @@ from tessera.core.job import tell
 from tessera.core.ledger import read_ledger
 from tessera.core.messages import counted
 from tessera.core.trainings import RECORD, read_record
+from tessera.records.frame_keys import source_of
 from tessera.records.tables.footage import Sources
 from tessera.records.tables.splits import Splits
 from tessera.records.tables.table import read_table
-
-KEY = re.compile(r"(.+)-\d{7,}(?:-[a-z][a-z0-9_]*-\d{1,6})*")  # of a frame or a crop: the name of its source, and the rest
 
 
 def remove_withdrawn(
@@ -126,8 +124,8 @@ def _sources(listing: Path) -> set[str]:
 def _names(ledger: Path) -> set[str]:
     """Return the names of the sources in the keys of the frames and crops in `ledger`; none if it does not exist."""
     keys = [row["key"] for row in read_ledger(ledger)] if ledger.exists() else []
-    found = [KEY.fullmatch(key) for key in keys]
-    return {_alike(match[1] if match else key) for key, match in zip(keys, found, strict=True)}
+    # A key of no frame is the id of a source without frames.
+    return {_alike(source_of(key, by_hand=False) or key) for key in keys}
 
 
 def _alike(name: str) -> str:

@@ -9,6 +9,7 @@ from tessera.core.errors import Dropped
 from tessera.core.job import tell
 from tessera.core.ledger import Ledger
 from tessera.core.messages import counted, shortened
+from tessera.records.frame_keys import for_frames
 from tessera.records.identities import IdentityDecision, cluster_name, final_names
 from tessera.records.tables.identities import Identities
 from tessera.records.tables.table import read_table, write_table
@@ -21,11 +22,15 @@ def decide_identities(found: Path, decisions: Sequence[IdentityDecision], *, tab
 
     `move` and a rejected crop concern one crop, and go before what is decided about its cluster. Everything else concerns all
     crops of a cluster or an identity. The name of a cluster that is gone stands for the cluster that its medoid is in now,
-    unless another decision names that one. `ledger` gets one row per decision; one that matches nothing is dropped.
+    unless another decision names that one. A crop is also known by its former name, see `for_frames`.
+    `ledger` gets one row per decision; one that matches nothing is dropped.
     """
     rows = {row["key"]: row for row in read_table(found, Identities).iter_rows(named=True)}
     present = {row["identity"] for row in rows.values()} - {""}
     medoids = {cluster_name(key): row["cluster"] for key, row in rows.items() if row["cluster"]}
+    targets = {each.target for each in decisions}
+    renamed = {former: key for key, former in for_frames({target: target for target in targets}, rows).items()}
+    decisions = [each.model_copy(update={"target": renamed.get(each.target, each.target)}) for each in decisions]
     targets = {each.target for each in decisions}
     made = {each.to for each in decisions if each.action == "rename" or (each.action == "move" and each.target in rows)}
     lost: dict[str, str] = {}

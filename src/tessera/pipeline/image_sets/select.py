@@ -19,6 +19,7 @@ from tessera.imaging.near_hashes import find_duplicates
 from tessera.imaging.sharpness import luma, sharpness
 from tessera.pipeline.image_sets.settings import FRAMES, SelectionSettings
 from tessera.records.decisions import Decision
+from tessera.records.frame_keys import for_frames
 from tessera.records.limits import values_of
 from tessera.records.tables.crops import Crops
 from tessera.records.tables.footage import Frames, Replaced, Sources
@@ -93,6 +94,7 @@ def select_set(
     Raises `TesseraError` if no picture is left, or if an identity is of a source whose content is not general.
     """
     pool = {each.key: each for each in _candidates(frames, crops)}
+    decisions = for_frames(decisions, {each.frame for each in pool.values()})
     origins = {row["source"]: row for row in read_table(sources, Sources).iter_rows(named=True)}
     shown = _shown(pool, identities, tags, {name: row["content"] for name, row in origins.items()})
     chosen = [key for key, each in pool.items() if (FRAMES if each.step == FRAME else each.step) in settings.of]

@@ -1,7 +1,7 @@
 """Import the label files of sampled frames into tables of the hub."""
 
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from tessera.records.annotation.hub import Origin, write_hub
 from tessera.records.annotation.label_files import frame_answers, frame_label_files, naming, read_label_file
 from tessera.records.annotation.model import ImageAnnotations, remark
 from tessera.records.decisions import Decision
+from tessera.records.frame_keys import VIDEO_KEY, Meant, meant_frames, source_of, video_key
 from tessera.records.tables.footage import Frames, Sources
 from tessera.records.tables.table import read_table
 
@@ -34,6 +35,7 @@ def import_frame_labels(
     classes: Sequence[str],
     min_area: int,
     negatives: Mapping[str, Decision],
+    moved: Mapping[str, str],
     place: Path,
     images: Path,
     annotations: Path,
@@ -45,7 +47,8 @@ def import_frame_labels(
     `frames`: `tables.Frames`. `sources`: `tables.Sources`. `pictures`: the folder with the images of the frames. `folder`: the
     folder with the folders of label files, see `frame_label_files`, and with exports of Label Studio, see `frame_answers`. Each
     label file is named after the key of its frame, and each task of an export states it. `negatives`: decisions, by the keys of
-    frames, that these frames show no region. A frame with a label keeps it.
+    frames, that these frames show no region. A frame with a label keeps it. For renamed pictures and `moved`, see
+    `frame_keys.meant_frames`.
 
     `ledger` gets one row per label file or task, with the key of the frame. A row that is `ok` with a reason lost some of its
     labels. A frame that was labelled but not sampled is read from its source at full size and stored in the folder
@@ -63,19 +66,16 @@ def import_frame_labels(
         for source in read_table(sources, Sources).iter_rows(named=True):
             labels = sorted(frame_label_files(folder, source["source"]), key=lambda path: (path.stem, path))
             answers = frame_answers(folder, source["source"])
-            own = {
-                key: decision for key, decision in negatives.items() if key.rpartition("-")[0] == file_name(source["source"])
-            }
-            missing = {*(label.stem for label in labels), *answers, *own} - frame_of.keys()
-            frame_of |= {frame["key"]: frame for frame in _read_unsampled(source, missing, unsampled, place)}
-            seen: dict[str, Path] = {}
+            own = {key: decision for key, decision in negatives.items() if source_of(key) == file_name(source["source"])}
+            keys = [*(label.stem for label in labels), *answers, *own]
+            frame_of |= {frame["key"]: frame for frame in _read_unsampled(source, {*keys} - frame_of.keys(), unsampled, place)}
+            of_source = {key: frame for key, frame in frame_of.items() if frame["source"] == source["source"]}
+            own_frames = _FramesOfSource(source, of_source, meant_frames(keys, of_source, moved))
             for label in progress(labels, unit="label files"):
                 with rows.item(label.stem) as note:
-                    frame = _frame(label.stem, quoted(label), source, frame_of)
+                    frame = own_frames.find(label.stem, quoted(label))
                     document = read_label_file(label)
-                    if seen.setdefault(label.stem, label) != label:
-                        both = f"{quoted(seen[label.stem])} and {quoted(label)}"
-                        raise Failed("frame is labelled twice", f"{both} have the same name; keep one")
+                    own_frames.claim(frame["key"], quoted(label))
                     size = frame["width"], frame["height"]
                     with naming(label):
                         # It may be drawn on the frame at the size of the source, of the sample, or of an earlier sample.
@@ -87,33 +87,60 @@ def import_frame_labels(
                     remark(note, remarks)
             for key, task in answers.items():
                 with rows.item(key) as note:
-                    frame = _frame(key, task.where, source, frame_of)
-                    if key in seen:
-                        raise Failed("frame is labelled twice", f"{quoted(seen[key])} and {task.where}; keep one")
+                    frame = own_frames.find(key, task.where)
                     if task.result is None:
                         raise Dropped("unlabelled", f"{task.where} has no annotation; submit one, or leave it out")
-                    answer, losses = read_task(task, key, frame["width"], frame["height"])
+                    own_frames.claim(frame["key"], task.where)
+                    answer, losses = read_task(task, frame["key"], frame["width"], frame["height"])
                     used, remarks = usable_regions(answer, losses, {}, classes, min_area, repr(task.where), unknown)
                     found.append((used, _origin(frame, source)))
                     remark(note, remarks)
-            for key in sorted(own.keys() - seen.keys() - answers.keys()):
+            for key in sorted(own):
+                if own_frames.is_labelled(key):
+                    continue
                 with rows.item(key) as note:
-                    frame = _frame(key, f"the decision on {key!r}", source, frame_of)
-                    found.append((ImageAnnotations(key, frame["width"], frame["height"]), _origin(frame, source)))
+                    frame = own_frames.find(key, f"the decision on {key!r}")
+                    own_frames.claim(frame["key"], f"the decision on {key!r}")
+                    found.append((ImageAnnotations(frame["key"], frame["width"], frame["height"]), _origin(frame, source)))
                     note |= {"reason": "negative by decision", "detail": str(own[key])}
     tell_unknown(unknown, "shapes", "label files", classes, FIX)
     write_hub(annotations, images, found)
 
 
-def _frame(key: str, label: str, source: dict[str, Any], frame_of: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    """Return the frame `key` of `source`. Raises `Dropped`, which names its `label`, if there is none that may be used."""
-    frame = frame_of.get(key)
-    if source["status"] != "admitted":
-        raise Dropped("source refused", f"{label}: {source['reason']}")
-    if frame is None or frame["source"] != source["source"]:
-        called = f"{file_name(source['source'])}-{0:07d}"
-        raise Dropped("no such frame", f"{label}: no frame has this name; rename it: the first frame is {called}")
-    return frame
+@dataclass
+class _FramesOfSource:
+    """The frames of a source by their keys, to find the one that a label is for. `meant`: what the keys of labels mean."""
+
+    source: dict[str, Any]
+    frames: Mapping[str, dict[str, Any]]
+    meant: Meant
+    labelled: dict[str, str] = field(default_factory=dict)  # where the label of a frame is, by the key of the frame
+
+    def find(self, key: str, where: str) -> dict[str, Any]:
+        """Return the frame that `key` means. Raises `Dropped`, which names `where` the label is, if none may be used."""
+        if self.source["status"] != "admitted":
+            raise Dropped("source refused", f"{where}: {self.source['reason']}")
+        if key in self.meant.now:
+            return self.frames[self.meant.now[key]]
+        raise Dropped("no such frame", f"{where}: {self.meant.lost[key]}; {_renaming(self.source)}")
+
+    def claim(self, key: str, where: str) -> None:
+        """Raise `Failed` if the frame `key` has another label than that at `where`."""
+        if self.labelled.setdefault(key, where) != where:
+            raise Failed("frame is labelled twice", f"{self.labelled[key]} and {where} are for {key!r}; keep one")
+
+    def is_labelled(self, key: str) -> bool:
+        """Return whether the frame that `key` means has a label."""
+        return self.meant.now.get(key) in self.labelled
+
+
+def _renaming(source: dict[str, Any]) -> str:
+    """Return how to name a label for a frame of `source`."""
+    if source["kind"] == "folder":
+        return (
+            "label the picture again or, if the label is right, rename it after the frame that it is for, see `results/frames`"
+        )
+    return f"rename it: the first frame is {video_key(source['source'], 0)}"
 
 
 def _origin(frame: dict[str, Any], source: dict[str, Any]) -> Origin:
@@ -124,17 +151,16 @@ def _read_unsampled(source: dict[str, Any], keys: Collection[str], folder: Path,
     """Store the frames of `source` with these `keys` in `folder`, and yield a row for each.
 
     A row is a dict with `key`, `source`, `width`, `height`, `phash` and `path`, the final path below `place`. Keys that match
-    no frame are ignored. Raises `TesseraError` if the footage can no longer be read.
+    no frame are ignored. All pictures of a folder are sampled. Raises `TesseraError` if the footage can no longer be read.
     """
-    stem = file_name(source["source"])
-    matches = (re.fullmatch(rf"{re.escape(stem)}-(\d{{7,12}})", key, re.ASCII) for key in keys)
-    indices = sorted(int(match[1]) for match in matches if match)
-    if source["status"] != "admitted" or not indices:
+    matches = (VIDEO_KEY.fullmatch(key) for key in keys)
+    indices = sorted(int(match["index"]) for match in matches if match and match["source"] == file_name(source["source"]))
+    if source["status"] != "admitted" or source["kind"] == "folder" or not indices:
         return
     try:
-        for frame in read_footage(Path(source["path"]), source["kind"], indices):
+        for frame in read_footage(Path(source["path"]), source["kind"], ({"index": index, "name": None} for index in indices)):
             image = frame.image()
-            key = f"{stem}-{frame.index:07d}"
+            key = video_key(source["source"], frame.index)
             write_image(folder / f"{key}.jpg", image)
             height, width = image.shape[:2]
             known = {"key": key, "source": source["source"], "width": width, "height": height}

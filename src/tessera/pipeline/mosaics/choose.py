@@ -139,9 +139,9 @@ def choose_regions(
             box = row["x0"], row["y0"], row["x1"], row["y1"]
             seen.setdefault(row["key"], []).append(Detection(name, detector, row["score"], box, row["rle"]))
     candidates = {d.key: (key, d.box) for key, own in seen.items() for d in own if d.detector in CANDIDATES}
-    decided, lost = find_regions(decisions, candidates)
-    kept, refused = ({key for key, word in decided.items() if word.decision == said} for said in ("keep", "drop"))
     sampled = read_table(frames, Frames)
+    decided, lost = find_regions(decisions, candidates, sampled["key"].to_list())
+    kept, refused = ({key for key, word in decided.items() if word.decision == said} for said in ("keep", "drop"))
     chosen: list[dict[str, Any]] = []
     empty: list[str] = []
     with Ledger(ledger) as book, Ledger(detections) as details:

@@ -8,13 +8,13 @@ import numpy as np
 from pydantic import PositiveInt
 
 from tessera.core.errors import Failed
-from tessera.core.files import file_name
 from tessera.core.job import progress
 from tessera.core.ledger import Ledger
 from tessera.imaging.detection.detector import Detector
 from tessera.imaging.detection.settings import InferenceSettings
-from tessera.imaging.footage import read_footage
+from tessera.imaging.footage import read_footage, read_stills
 from tessera.records.annotation.predictions import look
+from tessera.records.frame_keys import frame_key
 
 
 class PreviewDetectionSettings(InferenceSettings):
@@ -57,8 +57,8 @@ def predict_previews(
             book.row(source, "dropped", "source refused", reason)
         for source in admitted:
             assert detector is not None
-            indices = _evenly(source["frames"], settings.stride, settings.max_frames)
-            pictures = progress(_pictures(source, indices, book), len(indices), f"frames of {source['source']!r}")
+            chosen = _evenly(_frames_of(source), settings.stride, settings.max_frames)
+            pictures = progress(_pictures(source, chosen, book), len(chosen), f"frames of {source['source']!r}")
             for frame, rows in look(detector, pictures, book):
                 looked.append(frame)
                 seen += rows
@@ -66,27 +66,36 @@ def predict_previews(
     write_table(pl.DataFrame(seen, schema=types(Annotations)), Annotations, predictions)
 
 
-def _evenly(count: int, stride: int, limit: int) -> range:
-    """Return at most `limit` indices below `count`, evenly spaced, `stride` or more apart."""
-    return range(0, count, max(stride, -(-count // limit)))
+def _frames_of(source: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return all frames of `source`, as `read_footage` takes them."""
+    if source["kind"] == "video":
+        return [{"index": index, "name": None} for index in range(source["frames"])]
+    return [{"index": still.index, "name": still.name} for still in read_stills(Path(source["path"]))]
 
 
-def _pictures(source: dict[str, Any], indices: range, book: Ledger) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+def _evenly(found: list[dict[str, Any]], stride: int, limit: int) -> list[dict[str, Any]]:
+    """Return at most `limit` of the frames `found`, evenly spaced, `stride` or more apart."""
+    return found[:: max(stride, -(-len(found) // limit))]
+
+
+def _pictures(
+    source: dict[str, Any], wanted: list[dict[str, Any]], book: Ledger
+) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
     """Yield the row of `tables.PredictedFrames` and the image, uint8 (H, W, 3), RGB, of each frame that can be decoded.
 
     `book` gets a row for each frame that cannot be decoded, and one for the source if it cannot be read.
     """
     name = source["source"]
     try:
-        for frame in read_footage(Path(source["path"]), source["kind"], indices):
-            key = f"{file_name(name)}-{frame.index:07d}"
+        for frame in read_footage(Path(source["path"]), source["kind"], wanted):
+            key = frame_key(name, frame)
             try:
                 image = frame.image()
             except Failed as error:
                 book.row(key, "failed", error.reason, error.detail)
                 continue
             height, width = image.shape[:2]
-            row = {"key": key, "source": name, "index": frame.index, "pts": frame.pts, "time": frame.time}
+            row = {"key": key, "source": name, "index": frame.index, "name": frame.name, "pts": frame.pts, "time": frame.time}
             yield {**row, "width": width, "height": height}, image
     except Failed as error:
         book.row(name, "failed", error.reason, error.detail)

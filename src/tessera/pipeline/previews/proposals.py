@@ -4,7 +4,7 @@ import csv
 import json
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TextIO
@@ -24,6 +24,7 @@ from tessera.records.annotation.formats.labelme import write_labelme
 from tessera.records.annotation.label_files import CHECKSUMS, LABEL_SUFFIX, is_unsaved, labelled_frames
 from tessera.records.annotation.model import ImageAnnotations
 from tessera.records.annotation.predictions import outlined
+from tessera.records.frame_keys import meant_frames, source_of, video_key
 
 if TYPE_CHECKING:
     import polars as pl
@@ -46,7 +47,7 @@ class ProposalSettings(Settings):
     format: Literal["labelme", "label_studio"] = "labelme"
     choose: Literal["uncertain", "every", "list"] = "uncertain"
     every: PositiveInt = 30
-    frames: dict[str, tuple[NonNegativeInt, ...]] = Field(default_factory=dict)
+    frames: dict[str, tuple[NonNegativeInt | str, ...]] = Field(default_factory=dict)
     limit: PositiveInt = 20
     apart: float = Field(1.0, ge=0)
     simplify: float = Field(1.5, ge=0)
@@ -76,6 +77,7 @@ def propose_labels(
     model: str,
     classes: Sequence[str],
     free: Collection[str],
+    moved: Mapping[str, str],
     report: Path,
     labelling: Path,
 ) -> None:
@@ -106,7 +108,8 @@ def propose_labels(
         of_source = predicted.filter(pl.col("source") == name)
         if of_source.is_empty():
             continue
-        labelled = pl.col("key").is_in(list(labelled_frames(labels, name)))
+        known = meant_frames(labelled_frames(labels, name), of_source["key"].to_list(), moved).now
+        labelled = pl.col("key").is_in(list(known.values()))
         own = of_source.filter(~labelled)
         regions = own.select("key").join(seen, on="key", maintain_order="left_right")
         listed = settings.frames.get(name, ())
@@ -123,16 +126,17 @@ def propose_labels(
         if is_free and settings.choose == "uncertain":
             status_of |= {key: HARD for key, status in status_of.items() if status == PROPOSED}
         if settings.choose == "list":
-            status_of = dict.fromkeys(of_source.filter(labelled, pl.col("index").is_in(listed))["key"], LABELLED) | status_of
-            absent = sorted(set(listed) - set(of_source["index"]))
-            rows += [(name, f"{file_name(name)}-{index:07d}", ABSENT) for index in absent]
+            status_of = dict.fromkeys(of_source.filter(labelled & _is_listed(listed))["key"], LABELLED) | status_of
+            known_ones = {*of_source.filter(pl.col("name").is_null())["index"], *of_source["name"].drop_nulls()}
+            absent = (each for each in dict.fromkeys(listed) if each not in known_ones)
+            rows += [(name, video_key(name, each) if isinstance(each, int) else each, ABSENT) for each in absent]
         rows += [(name, key, status) for key, status in status_of.items()]
     with report.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, delimiter="\t", lineterminator="\n").writerows([("source", "key", "status"), *sorted(rows)])
 
 
 def choose(
-    frames: "pl.DataFrame", regions: "pl.DataFrame", confidence: float, settings: ProposalSettings, listed: Sequence[int]
+    frames: "pl.DataFrame", regions: "pl.DataFrame", confidence: float, settings: ProposalSettings, listed: Sequence[int | str]
 ) -> list[int]:
     """Return the indices of the frames of one source to propose, ascending. `settings.choose` decides which.
 
@@ -143,7 +147,7 @@ def choose(
     """
     indices = frames["index"].to_list()
     if settings.choose == "list":
-        return sorted(set(listed) & set(indices))
+        return frames.filter(_is_listed(listed))["index"].to_list()
     if settings.choose == "every":
         every = indices[:: settings.every]
         count = min(settings.limit, len(every))
@@ -159,6 +163,14 @@ def choose(
         if row["time"] is None or all(abs(row["time"] - other["time"]) >= settings.apart for other in chosen):
             chosen.append(row)
     return sorted(row["index"] for row in chosen)
+
+
+def _is_listed(listed: Sequence[int | str]) -> "pl.Expr":
+    """Return whether a frame is in `listed`: a frame of a video by its index, a picture of a folder by its name."""
+    import polars as pl
+
+    indices, names = ([each for each in listed if isinstance(each, kind)] for kind in (int, str))
+    return pl.col("name").is_in(names) | (pl.col("name").is_null() & pl.col("index").is_in(indices))
 
 
 def spread(frames: "pl.DataFrame", chosen: Collection[int], settings: ProposalSettings) -> list[int]:
@@ -268,7 +280,7 @@ def withdraw(folder: Path, sources: Iterable[str]) -> tuple[list[Path], list[Pat
 def _is_ours(folder: Path) -> bool:
     """Return whether `folder` lists checksums, all of them of frames of the source that it is named after."""
     lines = _read_checksums(folder / CHECKSUMS) | _read_checksums(folder / JOURNAL)
-    return bool(lines) and all(re.fullmatch(rf"{re.escape(folder.name)}-\d{{7,12}}", _key(line.name)) for line in lines)
+    return bool(lines) and all(source_of(_key(line.name), by_hand=False) == folder.name for line in lines)
 
 
 def _write_pair(folder: Path, image: np.ndarray, regions: ImageAnnotations, journal: TextIO, write: Writer) -> set[Line]:
@@ -317,7 +329,7 @@ def _read_checksums(path: Path) -> set[Line]:
     if not path.exists():
         return set()
     text = path.read_text(encoding="utf-8", errors="replace")
-    return {Line(*match) for match in re.findall(r"^([0-9a-f]{64})  ([\w%.-]+\.(?:jpg|json))$", text, re.ASCII | re.MULTILINE)}
+    return {Line(*match) for match in re.findall(r"^([0-9a-f]{64})  ([\w%.~-]+\.(?:jpg|json))$", text, re.ASCII | re.MULTILINE)}
 
 
 def _write_checksums(lines: set[Line], path: Path) -> None:
@@ -334,7 +346,7 @@ def _write_checksums(lines: set[Line], path: Path) -> None:
 
 def _proposals(source: dict[str, Any], frames: "pl.DataFrame", regions: "pl.DataFrame", simplify: float) -> Iterator[Proposal]:
     of_key = {str(key): rows.to_dicts() for (key,), rows in regions.group_by("key", maintain_order=True)}
-    footage = read_footage(Path(source["path"]), source["kind"], frames["index"].to_list())
+    footage = read_footage(Path(source["path"]), source["kind"], frames.iter_rows(named=True))
     for row, frame in zip(frames.iter_rows(named=True), footage, strict=True):
         annotations = tuple(outlined(region, row["width"], row["height"], simplify) for region in of_key.get(row["key"], ()))
         yield Proposal(frame.image(), ImageAnnotations(row["key"], row["width"], row["height"], annotations))

@@ -182,7 +182,7 @@ def _render(
 
     def pictures() -> Iterator[np.ndarray]:
         """Yield each frame as the video shows it, and store the tiles of the sheet."""
-        footage = read_footage(Path(source["path"]), source["kind"], [row["index"] for row in rows.values()])
+        footage = read_footage(Path(source["path"]), source["kind"], rows.values())
         for row, frame in progress(zip(rows.values(), footage, strict=True), len(rows), f"frames of {source['source']!r}"):
             image = frame.image()
             marks = [_mark(region, row) for region in of_key.get(row["key"], ())]

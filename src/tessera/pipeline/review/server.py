@@ -27,7 +27,8 @@ from tessera.pipeline.review.media import NotShown, Proxies, inside, picture_typ
 from tessera.pipeline.review.plan import plan
 from tessera.pipeline.review.tables import Conflict, DecisionTable
 from tessera.records import decisions, identities
-from tessera.records.tables.review import CLIPS, IDENTITIES, REGIONS
+from tessera.records.frame_keys import for_frames
+from tessera.records.tables.review import CLIPS, FALSE_POSITIVES, FRAMES, IDENTITIES, REGIONS
 
 STATIC = Path(__file__).parent / "static"
 FILES = {"": "index.html"} | {name: name for name in ("review.css", "page.js", "draw.js", "review.js", "icon.svg")}
@@ -274,7 +275,8 @@ class Review:
 def follow(decided: Sequence[decisions.Decision], items: pl.DataFrame) -> dict[Target, Target]:
     """Return what the table of decisions calls those of `items` that it names differently, by what they are called now.
 
-    Clips and regions get other keys when they are made anew. Decisions follow them, as in a run.
+    Clips and regions get other keys when they are made anew, and pictures when they are renamed. Decisions follow them,
+    as in a run.
     """
     if {each.key for each in decided} <= set(items["key"]):
         return {}
@@ -287,7 +289,9 @@ def follow(decided: Sequence[decisions.Decision], items: pl.DataFrame) -> dict[T
     }
     found, _ = decisions.find_clips(split.clips, clips)
     regions = {key: decisions.region_of(key) for key in items.filter(queue=REGIONS)["key"]}
-    found |= decisions.find_regions(split.regions, regions)[0]
+    frames = set(items.filter(pl.col("queue").is_in([FRAMES, FALSE_POSITIVES]))["key"])
+    found |= decisions.find_regions(split.regions, regions, frames | {frame for frame, _ in regions.values()})[0]
+    found |= for_frames(split.frames, frames)
     return {(key, ""): (each.key, "") for key, each in found.items() if key != each.key}
 
 

@@ -5,7 +5,7 @@ They are files of labelme, and exports of Label Studio.
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from glob import escape
@@ -17,6 +17,7 @@ from tessera.core.errors import Dropped, Failed, TesseraError
 from tessera.core.files import IMAGE_SUFFIXES, file_name, files_below, quoted
 from tessera.records.annotation.formats.label_studio import Task, newest, parse_export
 from tessera.records.annotation.formats.labelme import is_proposal, load_labelme
+from tessera.records.frame_keys import source_of
 from tessera.records.manifest import BUCKET
 
 LABEL_SUFFIX = ".json"
@@ -70,7 +71,7 @@ def frame_answers(folder: Path | None, source: str) -> dict[str, Task]:
     tasks: dict[str, list[Task]] = defaultdict(list)
     for file in frame_exports(folder):
         for task in _tasks(file, file.stat().st_mtime_ns):
-            if task.key.rpartition("-")[0] == file_name(source):
+            if source_of(task.key) == file_name(source):
                 tasks[task.key].append(task)
     return {key: newest(tasks[key]) for key in sorted(tasks)}
 
@@ -90,7 +91,7 @@ def _start(file: Path) -> bytes:
 
 def frame_source(file: Path) -> str:
     """Return the escaped id of the source whose frame the label file `file` is named after."""
-    return file.stem.rpartition("-")[0]
+    return source_of(file.stem)
 
 
 def read_label_file(path: Path) -> dict[str, Any]:
@@ -123,6 +124,13 @@ def naming(path: Path) -> Iterator[None]:
         yield
     except Dropped as fault:
         raise type(fault)(fault.reason, f"{quoted(path)}: {fault.detail}") from None
+
+
+def frame_label_keys(folder: Path | None, sources: Iterable[str]) -> set[str]:
+    """Return the keys of frames of `sources` that labels or proposals in `folder` are named after, also those of no frame."""
+    files = (path for source in sources for path in frame_label_files(folder, source))
+    answers = (key for source in sources for key in frame_answers(folder, source))
+    return {*(path.stem for path in files), *answers}
 
 
 def labelled_frames(folder: Path | None, source: str) -> set[str]:

@@ -46,9 +46,10 @@ class Sources(Table):
 class Frames(Table):
     """The sampled frames of a shard."""
 
-    key: pl.String = pa.Field(unique=True, description="`file_name(source)-index`, the stem of all file names of the frame")
+    key: pl.String = pa.Field(unique=True, description="see `records.frame_keys`; the stem of all file names of the frame")
     source: pl.String = pa.Field(description="id from the manifest")
     index: pl.Int64 = pa.Field(ge=0, description="position in presentation order, or of an image in its folder, from 0")
+    name: pl.String = pa.Field(nullable=True, description="path of a picture below its folder; null if it is of no folder")
     pts: pl.Int64 = pa.Field(
         nullable=True, description="presentation time stamp in the time base of the stream; null for images"
     )

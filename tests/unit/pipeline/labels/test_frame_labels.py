@@ -65,6 +65,7 @@ def import_labels(
         ["nsfw"],
         16,
         negatives or {},
+        {},
         PLACE,
         **outputs,
     )

@@ -63,7 +63,7 @@ def state(folder: Path) -> dict[str, bytes]:
 
 def frames_table(times: list[float | None]) -> pl.DataFrame:
     rows = [
-        {"key": f"v-{i:07d}", "source": "v", "index": i, "pts": i, "time": time, "width": WIDTH, "height": HEIGHT}
+        {"key": f"v-{i:07d}", "source": "v", "index": i, "name": None, "pts": i, "time": time, "width": WIDTH, "height": HEIGHT}
         for i, time in enumerate(times)
     ]
     return pl.DataFrame(rows, schema=types(PredictedFrames))
@@ -289,7 +289,7 @@ def test_a_shard_becomes_a_folder_per_source_and_a_report(tmp_path: Path) -> Non
     write_table(regions_table({3: [0.5]}, mask), Annotations, tmp_path / "predictions.parquet")
     wanted = ProposalSettings(folder=tmp_path / "proposed", choose="list", frames={name: (3, 4, 12)})
     tables = [tmp_path / f"{table}.parquet" for table in ("sources", "frames", "predictions")]
-    propose_labels(*tables, None, 0.25, wanted, "nsfw 1", ["nsfw"], (), tmp_path / "report.tsv", tmp_path / "studio.xml")
+    propose_labels(*tables, None, 0.25, wanted, "nsfw 1", ["nsfw"], (), {}, tmp_path / "report.tsv", tmp_path / "studio.xml")
     with (tmp_path / "report.tsv").open(newline="") as file:
         rows = list(csv.reader(file, delimiter="\t"))
     assert rows[1:] == [
@@ -307,22 +307,22 @@ def test_a_shard_becomes_a_folder_per_source_and_a_report(tmp_path: Path) -> Non
     assert not again[24, 30], "the hole is gone"
 
     uncertain = ProposalSettings(folder=tmp_path / "uncertain", limit=2, apart=0.2)
-    propose_labels(*tables, None, 0.25, uncertain, "nsfw 1", ["nsfw"], (), tmp_path / "report.tsv", tmp_path / "studio.xml")
+    propose_labels(*tables, None, 0.25, uncertain, "nsfw 1", ["nsfw"], (), {}, tmp_path / "report.tsv", tmp_path / "studio.xml")
     with (tmp_path / "report.tsv").open(newline="") as file:
         rows = list(csv.reader(file, delimiter="\t"))
     assert rows[1:] == [[name, "v-0000000", SPREAD], [name, "v-0000003", PROPOSED]]
 
     # The region is false if the footage shows none: its frame is proposed as one that shows nothing, and no other.
     free = uncertain.model_copy(update={"folder": tmp_path / "free"})
-    propose_labels(*tables, None, 0.25, free, "nsfw 1", ["nsfw"], [name], tmp_path / "report.tsv", tmp_path / "studio.xml")
+    propose_labels(*tables, None, 0.25, free, "nsfw 1", ["nsfw"], [name], {}, tmp_path / "report.tsv", tmp_path / "studio.xml")
     with (tmp_path / "report.tsv").open(newline="") as file:
         assert list(csv.reader(file, delimiter="\t"))[1:] == [[name, "v-0000003", HARD]]
     assert load_labelme(tmp_path / "free" / folder.name / "v-0000003.json")["shapes"] == []
-    propose_labels(*tables, None, 0.6, free, "nsfw 1", ["nsfw"], [name], tmp_path / "report.tsv", tmp_path / "studio.xml")
+    propose_labels(*tables, None, 0.6, free, "nsfw 1", ["nsfw"], [name], {}, tmp_path / "report.tsv", tmp_path / "studio.xml")
     assert not (tmp_path / "free" / folder.name).exists(), "a detection that does not count is no mistake"
 
     tasks = wanted.model_copy(update={"format": "label_studio", "folder": tmp_path / "tasks"})
-    propose_labels(*tables, None, 0.25, tasks, "nsfw 1", ["nsfw"], (), tmp_path / "report.tsv", tmp_path / "studio.xml")
+    propose_labels(*tables, None, 0.25, tasks, "nsfw 1", ["nsfw"], (), {}, tmp_path / "report.tsv", tmp_path / "studio.xml")
     task = json.loads((tmp_path / "tasks" / folder.name / "v-0000003.json").read_text())
     served = Path("/", parse_qs(urlsplit(task["data"]["image"]).query)["d"][0])
     assert served == tmp_path / "tasks" / folder.name / "v-0000003.jpg" and served.is_file()

@@ -144,12 +144,21 @@ def shard(tmp_path: Path) -> list[Path]:
     )
     write_table(table, Sources, tmp_path / "sources.parquet")
     frames = [
-        {"key": f"v-{i}", "source": "a video", "index": i, "pts": i, "time": i / 10, "width": WIDTH, "height": HEIGHT}
+        {
+            "key": f"v-{i}",
+            "source": "a video",
+            "index": i,
+            "name": None,
+            "pts": i,
+            "time": i / 10,
+            "width": WIDTH,
+            "height": HEIGHT,
+        }
         for i in range(0, 20, 2)
     ]
     frames += [
-        {"key": "s-0", "source": "stills", "index": 0, "pts": None, "time": None, "width": 60, "height": 30},
-        {"key": "s-1", "source": "stills", "index": 1, "pts": None, "time": None, "width": 30, "height": 60},
+        {"key": "s-0", "source": "stills", "index": 0, "name": "0.png", "pts": None, "time": None, "width": 60, "height": 30},
+        {"key": "s-1", "source": "stills", "index": 1, "name": "1.png", "pts": None, "time": None, "width": 30, "height": 60},
     ]
     write_table(pl.DataFrame(frames, types(PredictedFrames)), PredictedFrames, tmp_path / "frames.parquet")
     rle = encode_rle(mark().mask)  # type: ignore[arg-type]

@@ -1,0 +1,130 @@
+"""Find which picture of a folder version 0.1 meant by a position, for the labels and decisions that people made then."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from tessera.core.errors import Failed
+from tessera.core.job import progress
+from tessera.core.messages import counted, shortened
+from tessera.core.provenance import digest, sha256_if_readable
+from tessera.imaging.footage import Still, read_stills
+from tessera.imaging.hashing import scaled_hash
+from tessera.imaging.images import read_image, resize
+from tessera.records.frame_keys import INDEX, frame_key, parse_key, picture_key, source_of
+from tessera.records.moved_keys import MOVED, MovedKey
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}  # of the pictures that version 0.1 counted
+BITS = 4  # in which the perceptual hashes of a stored frame and its picture differ at most
+SIDE, LEVELS = 16, 6.0  # the sides of thumbnails, and by how much they differ at most on average
+SHOWN = 5
+
+
+def move_keys(keys: Iterable[str], folders: Mapping[str, Path], results: Path) -> list[MovedKey]:
+    """Return what `keys`, positions in folders, are now.
+
+    `folders`: the folders of pictures in the manifest, by the name of their source in keys, see `file_name`. `results`: the
+    results of version 0.1. If the folder is as it was then, the positions hold. Else the stored frames are compared with all
+    pictures of the folder: a picture is found if it alone looks like the stored frame.
+    """
+    wanted = sorted(set(keys))
+    found: dict[str, MovedKey] = {}
+    for name, folder in sorted(folders.items()):
+        own = [key for key in wanted if source_of(key) == name]
+        if not own:
+            continue
+        rows, images = _old_frames(name, results)
+        if rows is None:
+            why = "there are no results of that time; write into `now` which frame in results/frames it is"
+            found |= {key: MovedKey(key=key, why=why) for key in own}
+        else:
+            found |= {row.key: row for row in _of_folder(own, rows, images, folder, results)}
+    return [found[key] for key in wanted if key in found]
+
+
+def keys_by_position(keys: Iterable[str], folders: Mapping[str, Path]) -> set[str]:
+    """Return the keys of frames that `keys`, those of frames, regions and crops, make of positions in `folders`."""
+    parsed = [parse_key(key.partition("+")[0]) for key in keys]
+    return {own.frame for own in parsed if own and own.source in folders and INDEX.fullmatch(own.name)}
+
+
+def report_moved(rows: Sequence[MovedKey]) -> str:
+    """Return a message about what became of keys."""
+    lost = [f"{row.key} ({row.why})" for row in rows if not row.now]
+    found = (
+        f"{len(rows) - len(lost):,} of {counted(len(rows), 'pictures')} that labels or decisions know by a position were found"
+    )
+    return f"{found}, see {MOVED}" + (f"; not found: {'; '.join(shortened(lost, SHOWN))}" if lost else "")
+
+
+def _old_frames(name: str, results: Path) -> tuple[pl.DataFrame | None, Path]:
+    """Return the rows of the frames of a folder that version 0.1 sampled, and the folder of their stored images."""
+    for table in sorted(results.glob("frames/*/frames.parquet")):
+        if "name" not in pl.read_parquet_schema(table):
+            rows = pl.read_parquet(table)
+            own = rows.filter([source_of(key) == name for key in rows["key"]])
+            if not own.is_empty():
+                return own, table.parent / "images"
+    return None, results
+
+
+def _of_folder(keys: Sequence[str], rows: pl.DataFrame, images: Path, folder: Path, results: Path) -> Iterator[MovedKey]:
+    """Yield what the `keys` of one folder became; `rows`, `images`: its frames as they were stored."""
+    source = rows["source"][0]
+    frame_of = {row["key"]: row for row in rows.iter_rows(named=True)}
+    files = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in SUFFIXES) if folder.is_dir() else []
+    sums = [[name, sha256_if_readable(folder / name)] for name in files]
+    unchanged = digest(sums) in _digests(source, results)
+    seen: list[tuple[Still, int, np.ndarray]] | None = None
+    for key in keys:
+        frame = frame_of.get(key)
+        if frame is None:
+            yield MovedKey(key=key, why="version 0.1 had no such frame")
+        elif unchanged and frame["index"] < len(files):
+            yield MovedKey(key=key, now=picture_key(source, *sums[frame["index"]]), why="the folder is as it was")
+        else:
+            seen = _looks(folder) if seen is None else seen
+            yield _by_look(key, frame, images, source, seen)
+
+
+def _digests(source: str, results: Path) -> set[str]:
+    """Return the digests that version 0.1 recorded of the folder of `source`."""
+    tables = [pl.read_parquet(table) for table in sorted(results.glob("sources/shards/*/sources.parquet"))]
+    return {str(sha256) for table in tables for sha256 in table.filter(pl.col("source") == source)["sha256"]}
+
+
+def _looks(folder: Path) -> list[tuple[Still, int, np.ndarray]]:
+    """Return the pictures of `folder`, each with its perceptual hash and a thumbnail."""
+    found = []
+    for still in progress(read_stills(folder), unit="pictures"):
+        try:
+            image = still.image()
+        except Failed:
+            continue
+        found.append((still, scaled_hash(image), _thumbnail(image)))
+    return found
+
+
+def _thumbnail(image: np.ndarray) -> np.ndarray:
+    return resize(image, SIDE, SIDE).astype(np.float64)
+
+
+def _by_look(
+    key: str, frame: dict[str, Any], images: Path, source: str, seen: Sequence[tuple[Still, int, np.ndarray]]
+) -> MovedKey:
+    try:
+        stored = _thumbnail(read_image(images / frame["file"]))
+    except Failed:
+        return MovedKey(key=key, why="its stored frame is gone")
+    alike = [
+        still
+        for still, hash_, thumbnail in seen
+        if (hash_ ^ frame["phash"]).bit_count() <= BITS and np.abs(thumbnail - stored).mean() <= LEVELS
+    ]
+    if len(alike) != 1:
+        what = f"{len(alike)} pictures look like it" if alike else "no picture of the folder looks like it"
+        return MovedKey(key=key, why=what)
+    return MovedKey(key=key, now=frame_key(source, alike[0]), why="it alone looks like the stored frame")

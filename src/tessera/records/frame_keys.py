@@ -1,0 +1,141 @@
+"""The keys of frames: how they are made, and which frame of today a key of an earlier day means.
+
+A frame of a video is known by its number: `SOURCE-0000012`. A picture of a folder is known by its path there and its content:
+`SOURCE-PATH~DIGEST`, such as `album-sea%2Fa.jpg~3f2a9c1b4d5e`. So its key stays when other pictures come and go, a renamed
+picture is recognised by its digest, and one whose content changed is another frame.
+"""
+
+import hashlib
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from typing import NamedTuple, TypeVar
+from urllib.parse import quote
+
+from tessera.core.files import file_name
+from tessera.core.provenance import sha256_if_readable
+from tessera.imaging.footage import Still
+from tessera.imaging.frame import VideoFrame
+
+DIGITS = (
+    12  # of the sha256 of a picture: chance gives two of a million pictures of a folder equal ones once in 500 such folders
+)
+NAME_BYTES = 80  # of the path of a picture in a key; the name of a label file, with the source, must fit in 255
+INDEX = re.compile(r"\d{7,12}", re.ASCII)  # of a frame of a video, in its key
+VIDEO_KEY = re.compile(rf"(?P<source>.+)-(?P<index>{INDEX.pattern})", re.ASCII | re.DOTALL)
+PICTURE = re.compile(r"(.+)-([^-+~]+(?:~[0-9a-f]{16})?)(?:~([0-9a-f]{12}))?", re.ASCII | re.DOTALL)
+CROPS = re.compile(r"(.+?)((?:-[a-z][a-z0-9_]*-\d{1,6})*)", re.ASCII | re.DOTALL)  # a frame, and a crop of it, and so on
+Value = TypeVar("Value")
+
+
+class FrameKey(NamedTuple):
+    """The parts of the key of a frame or of a crop of it."""
+
+    source: str
+    name: str  # the index of a frame of a video, or the path of a picture
+    digest: str  # of the picture; empty if there is none
+    crops: str  # the steps and numbers of a crop; empty for the frame itself
+
+    @property
+    def frame(self) -> str:
+        """The key of the frame, without the digest."""
+        return f"{self.source}-{self.name}"
+
+
+def parse_key(key: str) -> FrameKey | None:
+    """Return the parts of `key`; None if it is no key of a frame or a crop."""
+    crop = CROPS.fullmatch(key)
+    match = PICTURE.fullmatch(crop[1]) if crop else None
+    return FrameKey(match[1], match[2], match[3] or "", crop[2]) if crop and match else None
+
+
+def video_key(source: str, index: int) -> str:
+    """Return the key of the frame `index` of the video `source`, or of the only frame of a source that is an image."""
+    return f"{file_name(source)}-{index:07d}"
+
+
+def picture_key(source: str, name: str, sha256: str) -> str:
+    """Return the key of the picture at the path `name` in the folder `source`; without digest if `sha256` is empty.
+
+    Names are compared in the composed form of Unicode, because file systems and archives write either form.
+    """
+    # A `-` ends the source, and a `~` begins the digest.
+    token = quote(unicodedata.normalize("NFC", name), safe="", errors="surrogatepass").replace("-", "%2D").replace("~", "%7E")
+    if len(token) > NAME_BYTES:
+        token = f"{token[: NAME_BYTES - 17]}~{hashlib.sha256(token.encode()).hexdigest()[:16]}"
+    return f"{file_name(source)}-{token}" + (f"~{sha256[:DIGITS]}" if sha256 else "")
+
+
+def frame_key(source: str, frame: VideoFrame | Still) -> str:
+    """Return the key of a frame of `source`. A picture that cannot be read has none of its content."""
+    if frame.name is None:
+        return video_key(source, frame.index)
+    return picture_key(source, frame.name, sha256_if_readable(frame.path))
+
+
+def content_key(key: str) -> str:
+    """Return the part of the key of a frame or a crop that a renamed file keeps."""
+    own = parse_key(key)
+    return f"{own.source}~{own.digest}{own.crops}" if own and own.digest else key
+
+
+def source_of(key: str, *, by_hand: bool = True) -> str:
+    """Return the name of the source, see `file_name`, of the `key` of a frame or a crop; empty if it is no such key.
+
+    `by_hand`: whether `SOURCE-PATH`, without the digest that each key has that is written here, is one.
+    """
+    own = parse_key(key)
+    return own.source if own and (by_hand or own.digest or INDEX.fullmatch(own.name)) else ""
+
+
+class Meant(NamedTuple):
+    """The frames that keys mean."""
+
+    now: dict[str, str]  # the key of a frame of today, by the key that means it
+    lost: dict[str, str]  # why others mean none, by key
+
+
+def meant_frames(keys: Iterable[str], frames: Collection[str], moved: Mapping[str, str] | None = None) -> Meant:
+    """Return which of `frames`, keys of today, are meant by `keys`, which may be older or written by a person. So for crops.
+
+    A key that is there means itself. Else, a key with a digest means the only picture of its source with that digest: a renamed
+    file. A key without a digest means the picture at its path. Several keys may mean one frame. `moved`: what keys of version
+    0.1 became, see `records.moved_keys`.
+    """
+    by_content: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    by_name: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for frame in sorted(frames):
+        if (own := parse_key(frame)) and own.digest:
+            by_content[own.source, own.digest, own.crops].append(frame)
+            by_name[own.frame, own.crops].append(frame)
+    current = set(frames)
+    found = Meant({}, {})
+    for given in keys:
+        key = (moved or {}).get(given, given)
+        own = parse_key(key)
+        named = by_name[own.frame, own.crops] if own else []
+        alike = [key] if key in current else by_content[own.source, own.digest, own.crops] if own and own.digest else named
+        if len(alike) == 1:
+            found.now[given] = alike[0]
+        elif alike:
+            found.lost[given] = f"{len(alike)} pictures have its content: {', '.join(alike)}"
+        elif named:
+            found.lost[given] = f"the picture has changed since, and is now {named[0]!r}"
+        else:
+            found.lost[given] = "there is no such frame"
+    return found
+
+
+def for_frames(
+    values: Mapping[str, Value], frames: Collection[str], moved: Mapping[str, str] | None = None
+) -> dict[str, Value]:
+    """Return those of `values`, given by keys, that are meant for `frames`, by the keys of these; see `meant_frames`.
+
+    The value of a frame under its own key goes before those under older keys. Of several older ones, none counts.
+    """
+    meant: dict[str, list[str]] = defaultdict(list)
+    for key, frame in meant_frames(values, frames, moved).now.items():
+        meant[frame].append(key)
+    own = {frame: frame if frame in keys else keys[0] for frame, keys in meant.items() if frame in keys or len(keys) == 1}
+    return {frame: values[key] for frame, key in own.items()}
