@@ -190,6 +190,7 @@ rule score_folder:
         checksums=classifier_checksums,
         embedder=embedder_weights,
         embedder_checksums=embedder_checksums,
+        blocklist=lookup(dpath="sources/blocklist", within=config),
     output:
         scored="<results>/scores/folder/scores.parquet",
         ledger="<results>/scores/folder/ledger.jsonl",
@@ -204,6 +205,7 @@ rule score_folder:
         settings=use_of_classifier,
         folder=scored_folder,
         watched=watched_folder,
+        blocklist_distance=lookup(dpath="sources/blocklist_distance", within=config),
         code=code_digest(
             "tessera.pipeline.classifiers.folder:score_folder",
             "tessera.pipeline.classifiers.predict:use_of",

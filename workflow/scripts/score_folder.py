@@ -16,6 +16,8 @@ with job(snakemake) as (inputs, outputs, params):
             embedder=inputs.embedder,
             embedder_checksums=inputs.embedder_checksums,
         ),
+        blocklist=inputs.blocklist,
+        blocklist_distance=params.blocklist_distance,
         threads=snakemake.threads,
         **vars(outputs),
     )

@@ -54,10 +54,11 @@ PICTURE_SUFFIXES: Mapping[str, str | None] = {
     **dict.fromkeys((".bmp", ".dib"), "BMP"),
     **dict.fromkeys((".tif", ".tiff"), "TIFF"),
     ".gif": "GIF",
-    **dict.fromkeys((".avif", ".avifs"), "AVIF"),
+    ".avif": "AVIF",
+    **dict.fromkeys((".heic", ".heif", ".hif"), "HEIF"),
     **dict.fromkeys(
         (
-            *(".heic", ".heif", ".jxl", ".jp2", ".j2k", ".jpx", ".apng", ".tga", ".ico", ".psd", ".xcf", ".svg", ".eps"),
+            *(".jxl", ".jp2", ".j2k", ".jpx", ".apng", ".tga", ".ico", ".psd", ".xcf", ".svg", ".eps"),
             *(".hdr", ".exr", ".pfm", ".pgm", ".ppm", ".pbm", ".pnm", ".pcx", ".dds", ".qoi"),
             *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2"),
         ),

@@ -11,6 +11,10 @@ from tessera.core.messages import counted
 from tessera.imaging.hashing import perceptual_hash
 
 
+class Listed(Dropped):
+    """An item is material that must not be processed."""
+
+
 @dataclass(frozen=True)
 class Blocklist:
     """Material that must not be processed.
@@ -24,18 +28,18 @@ class Blocklist:
     reasons: tuple[str, ...] = ()
 
     def check_file(self, sha256: str, name: str) -> None:
-        """Raise `Dropped` if the `sha256` of the file `name` is listed."""
+        """Raise `Listed` if the `sha256` of the file `name` is listed."""
         if sha256 in self.files:
-            raise Dropped("on the blocklist", f"{name!r} has the listed sha256 {sha256}: {self.files[sha256]}")
+            raise Listed("on the blocklist", f"{name} has the listed sha256 {sha256}: {self.files[sha256]}")
 
     def check_picture(self, image: np.ndarray, name: str, max_distance: int) -> None:
-        """Raise `Dropped` if `image`, uint8 (H, W, 3), RGB, has a hash within `max_distance` bits of a listed one."""
+        """Raise `Listed` if `image`, uint8 (H, W, 3), RGB, has a hash within `max_distance` bits of a listed one."""
         if not self.hashes.size:
             return
         distances = np.bitwise_count(self.hashes ^ np.uint64(perceptual_hash(image)))
         nearest = int(distances.argmin())
         if distances[nearest] <= max_distance:
-            raise Dropped(
+            raise Listed(
                 "looks like a picture on the blocklist",
                 f"{name} differs from the listed hash {self.hashes[nearest]:016x} in {distances[nearest]} bits: "
                 f"{self.reasons[nearest]}",

@@ -1,42 +1,46 @@
-"""Images of others, which are hostile until they are checked."""
+"""Images of others, which are hostile until they are checked.
 
+Every file that becomes a frame, a labelled or harvested picture, or a reference passes `check_image` first. It reads the file
+once, so that the bytes that are checked are those that are used.
+"""
+
+import hashlib
 from pathlib import Path
-
-import numpy as np
+from typing import NamedTuple
 
 from tessera.core.errors import Dropped, Failed
-from tessera.core.files import IMAGE_FORMATS, open_file
-from tessera.core.provenance import sha256_file
 from tessera.core.web import is_page
-from tessera.imaging.images import read_image
+from tessera.imaging.images import Decoded, decode_image, read_file
 from tessera.records.blocklist import Blocklist
 
-MAX_PIXELS = 100_000_000  # of an image
 LEAST_SIDE = 10  # pixels; ultralytics leaves smaller images out
 
 
-def check_image(path: Path, name: str, listed: Blocklist, distance: int) -> np.ndarray:
-    """Return the image `path`, uint8 (H, W, 3), RGB. Raises `Failed` or `Dropped`, with its `name`, if it cannot be used."""
-    from PIL import Image, UnidentifiedImageError
+class Checked(NamedTuple):
+    """An image that may be used, and the digest of its file."""
 
-    with open_file(path) as file:
-        start = file.read(512)
-    if is_page(start):
+    picture: Decoded
+    sha256: str
+
+
+def check_image(path: Path, name: str, listed: Blocklist, distance: int) -> Checked:
+    """Return the image `path`. Raises `Failed` or `Dropped`, which call it `name`, if it cannot or must not be used.
+
+    See `decode_image` for what is read, and how. A web page is refused, and so are pictures with a side below `LEAST_SIDE`
+    pixels, files with a sha256 in `listed`, and pictures whose hashes differ from one there in at most `distance` bits.
+    """
+    return check_content(read_file(path), name, listed, distance)
+
+
+def check_content(content: bytes, name: str, listed: Blocklist, distance: int) -> Checked:
+    """Return the image in the file `content`. See `check_image`."""
+    if is_page(content[:512]):
         raise Failed("image is HTML", f"{name} is a web page; fetch the image again")
-    listed.check_file(sha256_file(path), name)
-    try:
-        with Image.open(path, formats=IMAGE_FORMATS) as header:
-            width, height = header.size
-    except MemoryError:
-        raise
-    except UnidentifiedImageError:  # its text contains a temporary path
-        raise Failed("image cannot be decoded", f"{name} is none of {', '.join(IMAGE_FORMATS)}; convert it") from None
-    except Exception as error:  # decoders raise exceptions of many types for hostile bytes
-        raise Failed("image cannot be decoded", f"{name}: {error}; save it again") from None
-    if width * height > MAX_PIXELS:
-        raise Failed("image too large", f"{name} has {width} by {height} pixels, {MAX_PIXELS:,} are allowed; scale it down")
+    sha256 = hashlib.sha256(content).hexdigest()
+    listed.check_file(sha256, name)
+    picture = decode_image(content, name)
+    height, width = picture.pixels.shape[:2]
     if min(width, height) < LEAST_SIDE:
         raise Dropped("image too small", f"{name} has {width} by {height} pixels; {LEAST_SIDE} a side are needed")
-    picture = read_image(path, name.strip("'"))
-    listed.check_picture(picture, name, distance)
-    return picture
+    listed.check_picture(picture.pixels, name, distance)
+    return Checked(picture, sha256)

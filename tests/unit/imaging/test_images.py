@@ -85,12 +85,18 @@ def bomb() -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
 
 
-@pytest.mark.parametrize("content", [b"plain text", b"\xff\xd8\xff\xe0 cut", b"%!PS-Adobe-3.0 EPSF-3.0\n", bomb()])
+@pytest.mark.parametrize("content", [b"plain text", b"\xff\xd8\xff\xe0 cut", b"%!PS-Adobe-3.0 EPSF-3.0\n"])
 def test_a_file_that_is_not_a_valid_image_is_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(content)
     with pytest.raises(Failed, match="image cannot be decoded"):
         read_image(path)
+
+
+def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(bomb())
+    with pytest.raises(Failed, match=r"image too large: .*178,956,970 pixels"):
+        read_image(tmp_path / "a.png")
 
 
 def test_an_error_names_the_file_and_the_formats_but_no_object_in_memory(tmp_path: Path) -> None:

@@ -8,8 +8,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from tessera.core.errors import Dropped, Failed, TesseraError
-from tessera.core.files import IMAGE_SUFFIXES, file_name, files_below
+from tessera.core.files import IMAGE_SUFFIXES, file_name, files_below, quoted
 from tessera.core.job import progress, tell
 from tessera.core.ledger import read_ledger
 from tessera.core.messages import counted, tallied
@@ -17,6 +19,8 @@ from tessera.imaging.images import read_image, shrink, write_image
 from tessera.imaging.sheets import contact_sheet
 from tessera.pipeline.classifiers.predict import Use, score_pictures
 from tessera.pipeline.classifiers.settings import ScoreSettings
+from tessera.records.blocklist import read_blocklist
+from tessera.records.hostile_images import check_image
 from tessera.records.limits import label_fault
 from tessera.records.tables.classification import Scored
 from tessera.records.tables.table import read_table
@@ -37,6 +41,8 @@ class Values(NamedTuple):
 def score_folder(
     folder: Path,
     use: Use,
+    blocklist: Path,
+    blocklist_distance: int,
     *,
     threads: int,
     scored: Path,
@@ -45,11 +51,17 @@ def score_folder(
     """Write what a classifier sees in the pictures below `folder` to `scored` (`tables.Scored`), sorted by path.
 
     The key of a picture is its path in `folder`. Hidden files and folders are left out, and links to folders are not followed.
-    `ledger` gets one row for each other file: one that is no picture is dropped, one that cannot be read fails. No file of
-    `folder` is changed.
+    `ledger` gets one row for each other file: one that is no picture is dropped, one that cannot be read fails. A picture must
+    pass `check_image` with the `blocklist`. No file of `folder` is changed.
     """
+    listed = read_blocklist(blocklist)
+
+    def read(name: str, path: Path) -> np.ndarray:
+        _check_name(name)
+        return check_image(path, quoted(path), listed, blocklist_distance).picture.pixels
+
     files = {file.relative_to(folder).as_posix(): file for file in files_below(folder)}
-    score_pictures(files, use, scored, ledger, threads=threads, check=_check_name)
+    score_pictures(files, use, scored, ledger, threads=threads, read=read)
     rows = read_ledger(ledger)
     reasons = Counter(row["reason"] for row in rows if row["status"] != "ok")
     told = f"{sum(row['status'] == 'ok' for row in rows):,} of {counted(len(rows), 'files')} in {str(folder)!r} were scored"

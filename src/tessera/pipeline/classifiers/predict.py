@@ -108,17 +108,16 @@ def score_pictures(
     ledger: Path,
     *,
     threads: int,
-    check: Callable[[str], None] = lambda key: None,
+    read: Callable[[str, Path], np.ndarray] = lambda key, path: read_image(path),
 ) -> None:
     """Write what a classifier sees in each of `pictures`, files by key, to `scored` (`tables.Scored`), in their order.
 
-    A picture that cannot be read is a failed row of the `ledger`. `check` gets each key, and raises `Dropped` or `Failed` if
-    its picture is not scored.
+    A picture that cannot be read is a failed row of the `ledger`. `read` gets each key and its file, and returns the picture,
+    uint8 (H, W, 3), RGB, or raises `Dropped` or `Failed` if it is not scored.
     """
 
     def look(item: Item) -> list[np.ndarray]:
-        check(item["key"])
-        return _picture(item)
+        return [read(item["key"], item["path"])]
 
     rows = [{"key": key, "path": path} for key, path in pictures.items()]
     with Ledger(ledger) as book:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack
 import numpy as np
 
 from tessera.core.errors import Dropped, Failed
+from tessera.core.files import quoted
 from tessera.core.job import ahead, progress, tell
 from tessera.core.ledger import Ledger, read_ledger
 from tessera.core.messages import shortened
@@ -19,10 +20,11 @@ from tessera.core.provenance import digest, sha256_file, sha256_if_readable
 from tessera.core.store import Store
 from tessera.imaging.embedding.embedder import Embedder, normalised
 from tessera.imaging.embedding.settings import EmbedderSettings
-from tessera.imaging.images import read_image
+from tessera.imaging.images import read_image, read_known
 from tessera.imaging.sharpness import luma, sharpness
 from tessera.records.blocklist import read_blocklist
 from tessera.records.clips import packets_of, pictures_of
+from tessera.records.hostile_images import check_image
 from tessera.records.identities import read_references
 from tessera.records.rights import check_identifiable
 
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
 VECTORS, ROWS, LEDGER = "vectors.npy", "rows.json", "ledger.jsonl"  # files in the store, of each source
 DIGITS = 6  # decimals of the sharpness
-NOTHING: Mapping[str, tuple[str, str]] = MappingProxyType({})
+NOTHING: Mapping[str, Dropped] = MappingProxyType({})
 Item = Mapping[str, Any]  # a row of what is embedded, with `key`, `source` and `path`
 
 
@@ -143,7 +145,7 @@ def embed_crops(crops: Path, images: Path, sources: Path, steps: Sequence[str], 
         try:
             check_identifiable(contents.get(source, ""))
         except Dropped as error:
-            left_out[key] = error.reason, error.detail
+            left_out[key] = error
     items = chosen.filter(~pl.col("key").is_in(list(left_out))).select(
         "key", "source", path=pl.lit(f"{images}/") + pl.col("file"), place=pl.lit(None, pl.Float64)
     )
@@ -153,8 +155,8 @@ def embed_crops(crops: Path, images: Path, sources: Path, steps: Sequence[str], 
 def embed_references(folder: Path, blocklist: Path, blocklist_distance: int, **how: Unpack[How]) -> None:
     """Write the vectors of the reference pictures of identities in `folder` (`tables.Embeddings`).
 
-    The key of a picture is its path below the folder, and its source is the folder directly in it. Pictures on the `blocklist`,
-    or with hashes within `blocklist_distance` bits of a listed one, are dropped. The rest is as in `embed_pictures`. Raises
+    The key of a picture is its path below the folder, and its source is the folder directly in it. A picture must pass
+    `check_image` with the `blocklist`. The rest is as in `embed_pictures`. Raises
     `TesseraError` if the folder is not one of references, see `read_references`.
     """
     import polars as pl
@@ -166,17 +168,15 @@ def embed_references(folder: Path, blocklist: Path, blocklist_distance: int, **h
     found = []
     for each in read_references(folder):
         try:
-            listed.check_file(sha256_if_readable(each.path), str(each.path))
-            listed.check_picture(read_image(each.path), str(each.path), blocklist_distance)
-        except Failed:
-            pass  # its row says so when it is embedded
+            sha256 = check_image(each.path, quoted(each.path), listed, blocklist_distance).sha256
         except Dropped as error:
-            left_out[each.key] = error.reason, error.detail
-            continue
-        found.append((each.key, each.key.split("/")[0], str(each.path)))
-    items = pl.DataFrame(found, schema=dict.fromkeys(("key", "source", "path"), pl.String), orient="row")
+            left_out[each.key] = error
+        else:
+            found.append((each.key, each.key.split("/")[0], str(each.path), sha256))
+    columns = ("key", "source", "path", "sha256")
+    items = pl.DataFrame(found, schema=dict.fromkeys(columns, pl.String), orient="row")
     _embed(items.with_columns(place=pl.lit(None, pl.Float64)), _read_picture, 1, Embeddings, **how, left_out=left_out)
-    _tell_of_few(Counter(source for _, source, _ in found))
+    _tell_of_few(Counter(source for _, source, *_ in found))
 
 
 def _tell_of_few(counts: Mapping[str, int]) -> None:
@@ -218,11 +218,11 @@ def _embed(
     threads: int,
     table: Path,
     ledger: Path,
-    left_out: Mapping[str, tuple[str, str]] = NOTHING,
+    left_out: Mapping[str, Dropped] = NOTHING,
 ) -> None:
     """Write the vectors of `items`, of each of which `look` returns at most so many `pictures`, to `table` of the `schema`.
 
-    `left_out`: the reason and the detail, for the ledger, of each item that is not embedded, by its key.
+    `left_out`: why each item that is not embedded is left out, by its key.
     """
     import polars as pl
 
@@ -236,8 +236,8 @@ def _embed(
     made_by = [sha256_file(weights), used, pictures, code] if items.height else []
     embedder = None
     with Ledger(ledger) as book:
-        for key, (reason, detail) in left_out.items():
-            book.row(key, "dropped", reason, detail)
+        for key, fault in left_out.items():
+            book.row(key, "failed" if isinstance(fault, Failed) else "dropped", fault.reason, fault.detail)
         for (source,), own in items.group_by("source", maintain_order=True):
             rows = own.to_dicts()
             name = digest([*made_by, [{**row, "path": sha256_if_readable(Path(row["path"]))} for row in rows]])
@@ -333,7 +333,8 @@ def _mean(vectors: np.ndarray, normalise: bool) -> np.ndarray:
 
 
 def _read_picture(item: Item) -> Looked:
-    picture = read_image(Path(item["path"]))
+    path = Path(item["path"])
+    picture = read_known(path, item["sha256"]) if "sha256" in item else read_image(path)
     return Looked([picture], {"sharpness": round(sharpness(luma(picture)), DIGITS)})
 
 

@@ -11,10 +11,9 @@ from queue import SimpleQueue
 from typing import Any, NamedTuple, TypeAlias
 
 from tessera.core.errors import Failed
-from tessera.core.files import IMAGE_FORMATS, file_name, link_or_copy
+from tessera.core.files import PICTURE_SUFFIXES, file_name, link_or_copy
 from tessera.core.job import progress
 from tessera.core.ledger import SYSTEMIC, Ledger
-from tessera.core.provenance import sha256_file
 from tessera.core.store import Store
 from tessera.pipeline.harvest.addresses import Address, read_addresses, write_rows
 from tessera.pipeline.harvest.client import Client, NoAnswer, host_of
@@ -28,7 +27,8 @@ TABLE = "pictures.tsv"
 COLUMNS = ["path", "label", "url", "rights", "consent", "credit", "source", "sha256", "bytes", "width", "height", "fetched"]
 GIVE_UP = 5  # addresses in a row without an answer, after which a host is asked no more
 SOURCE_COLUMNS = ["source", "path", "content", "rights", "consent", "adults_verified"]
-SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "BMP": ".bmp", "TIFF": ".tif"}
+# The first suffix of each format; an MPO file is a JPEG with more pictures behind it.
+SUFFIXES = {"MPO": ".jpg"} | {str(format_): suffix for suffix, format_ in reversed([*PICTURE_SUFFIXES.items()])}
 
 
 class Picture(NamedTuple):
@@ -160,13 +160,11 @@ def _fetch(url: str, name: str, store: Store, client: Client, check: Check) -> N
 
 def _checked(item: Path, url: str, listed: Blocklist, distance: int) -> Picture:
     """Return the picture in the folder `item`, from `url`. Raises `Dropped` or `Failed` if it must not or cannot be used."""
-    from PIL import Image
-
     path = item / PICTURE
-    height, width = check_image(path, url, listed, distance).shape[:2]
-    with Image.open(path, formats=IMAGE_FORMATS) as image:
-        suffix = SUFFIXES[str(image.format)]
-    return Picture(suffix, sha256_file(path), path.stat().st_size, width, height, (item / DAY).read_text(encoding="utf-8"))
+    picture, sha256 = check_image(path, url, listed, distance)
+    height, width = picture.pixels.shape[:2]
+    suffix = SUFFIXES[picture.format]
+    return Picture(suffix, sha256, path.stat().st_size, width, height, (item / DAY).read_text(encoding="utf-8"))
 
 
 def _name_of(url: str) -> str:

@@ -13,14 +13,15 @@ import numpy as np
 from tessera.core.archives import File
 from tessera.core.errors import Dropped, Failed
 from tessera.core.files import IMAGE_SUFFIXES, PICTURE_SUFFIXES
-from tessera.core.provenance import sha256_file
 from tessera.imaging.hashing import perceptual_hash
+from tessera.imaging.images import MAX_BYTES, PLAIN, SUFFIX, read_file, write_image
 from tessera.records.annotation.hub import Origin
 from tessera.records.blocklist import Blocklist
-from tessera.records.hostile_images import check_image
+from tessera.records.hostile_images import check_content
 from tessera.records.material import PictureSet
 
-MAX_IMAGE_BYTES = 2**28
+MAX_IMAGE_BYTES = MAX_BYTES
+READ_BY_ALL = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}  # suffixes that every program knows
 SPLIT_NAMES = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
 SPLIT_FOLDER = re.compile(r"(train|training|val|valid|validation|test|testing)(?:[-_]?(?:yolo|set|split|\d+))?", re.IGNORECASE)
 
@@ -73,15 +74,17 @@ class Picture(NamedTuple):
     file: File
     image: np.ndarray  # uint8 (H, W, 3), RGB
     path: str  # for a table
-    sha256: str
+    sha256: str  # of the file of the set
+    remark: str = ""  # what of it could not be used
 
 
 @dataclass
 class Store:
-    """Checks the pictures of a set, and stores those that are not files of a folder.
+    """Checks the pictures of a set, and stores those that are not files of a folder, or that programs show differently.
 
-    `folder` is where they are written, `place` its final path. An image is dropped if its sha256 is in `blocklist`, or if its
-    perceptual hash differs from a listed one in at most `distance` bits.
+    The latter, such as pictures with a colour profile, are stored as this library reads them: as PNG or, if they were
+    compressed with losses, as JPEG. `folder` is where pictures are written, `place` its final path. An image is dropped if its
+    sha256 is in `blocklist`, or if its perceptual hash differs from a listed one in at most `distance` bits.
     """
 
     folder: Path
@@ -94,26 +97,29 @@ class Store:
     def take(self, file: File, key: str) -> Iterator[Picture]:
         """Yield the picture in `file`.
 
-        A file of an archive is stored under its `key`, unless the block raises an error. Of identical files, only the first
+        What is stored has its `key` as its name, unless the block raises an error. Of identical files, only the first
         whose block ends without one is used, so that an image with broken labels replaces no copy with good ones.
 
         Raises `Dropped` or `Failed` if the picture cannot be used.
         """
         if file.suffix not in IMAGE_SUFFIXES:
             raise Failed("image of a kind that is not read", f"{file.shown}: convert it to PNG, or leave it out")
-        stored = f"{key}{file.suffix}"
-        path = file.local or self.folder / stored
+        content = read_file(file.local) if file.local else file.read(MAX_IMAGE_BYTES)
+        picture, sha256 = check_content(content, file.shown, self.blocklist, self.distance)
+        if sha256 in self._seen:
+            raise Dropped("the same image twice", f"{file.shown} is {self._seen[sha256]}; keep one")
+        suffix = PLAIN.get(picture.format, "") if picture.is_plain else SUFFIX["jpeg" if picture.is_lossy else "png"]
+        is_used_there = picture.is_plain and PICTURE_SUFFIXES[file.suffix] == picture.format and file.suffix in READ_BY_ALL
+        stored = self.folder / f"{key}{file.suffix if is_used_there else suffix}"
+        place = file.local if file.local and is_used_there else self.place / stored.name
         try:
-            if not file.local:
-                path.write_bytes(file.read(MAX_IMAGE_BYTES))
-            image = check_image(path, file.shown, self.blocklist, self.distance)
-            sha256 = sha256_file(path)
-            if sha256 in self._seen:
-                raise Dropped("the same image twice", f"{file.shown} is {self._seen[sha256]}; keep one")
-            yield Picture(file, image, (file.local or self.place / stored).as_posix(), sha256)
+            if not picture.is_plain:
+                write_image(stored, picture.pixels)
+            elif place != file.local:
+                stored.write_bytes(content)
+            yield Picture(file, picture.pixels, place.as_posix(), sha256, picture.remark)
         except BaseException:
-            if not file.local:
-                path.unlink(missing_ok=True)
+            stored.unlink(missing_ok=True)
             raise
         self._seen[sha256] = file.shown
 

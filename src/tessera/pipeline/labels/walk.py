@@ -51,6 +51,8 @@ def take_all(
                 raise Failed("image is labelled twice", f"{file.shown} has the labels {taken[file.name]} and {key}; keep one")
             with store.take(file, key) as picture:
                 remark(note, use(item, key, picture))
+                if picture.remark and not note:
+                    note |= {"reason": "a part of the file is ignored", "detail": f"{file.shown}: {picture.remark}"}
     stood_for = {file.name for item in items for file in item.files}
     # Known only now: a label file may refer to an image with a different name.
     for file in sorted((file for file in files if is_picture(file)), key=lambda file: file.name):

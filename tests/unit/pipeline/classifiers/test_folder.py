@@ -46,12 +46,13 @@ def folder(tmp_path: Path) -> Path:
 def test_each_file_of_a_folder_has_a_row_and_pictures_have_scores(folder: Path, tmp_path: Path) -> None:
     model = write_untrained(tmp_path / "classifier.safetensors")
     outputs = {"scored": tmp_path / "s", "ledger": tmp_path / "l"}
-    score_folder(folder, Use(model, sha256_file(model)), threads=2, **outputs)
+    (tmp_path / "blocklist.tsv").write_text("sha256\tphash\treason\n")
+    score_folder(folder, Use(model, sha256_file(model)), tmp_path / "blocklist.tsv", 8, threads=2, **outputs)
     assert read_table(tmp_path / "s", Scored)["key"].to_list() == sorted(NAMES)
     rows = {row["key"]: (row["status"], row["reason"]) for row in read_ledger(tmp_path / "l")}
     assert rows == dict.fromkeys(NAMES, ("ok", "")) | {
         "notes.txt": ("dropped", "not a picture"),
-        "page.jpg": ("failed", "image cannot be decoded"),
+        "page.jpg": ("failed", "image is HTML"),
         "broken.png": ("failed", "missing"),
         "pipe.png": ("failed", "not a regular file"),
         "\udcff.png": ("failed", "name is not UTF-8"),

@@ -223,7 +223,7 @@ def test_a_full_disk_is_named_as_such() -> None:
 def test_a_broken_reference_picture_fails_alone_and_is_named(means: Path, tmp_path: Path) -> None:
     folder = tmp_path / "references"
     (folder / "Ada").mkdir(parents=True)
-    write_image(folder / "Ada" / "1.png", np.full((9, 12, 3), 100, np.uint8))
+    write_image(folder / "Ada" / "1.png", np.full((12, 16, 3), 100, np.uint8))
     whole = (folder / "Ada" / "1.png").read_bytes()
     (folder / "Ada" / "2.png").write_bytes(whole[: len(whole) // 2])
     (folder / "Ada" / "3.png").write_bytes(b"")
