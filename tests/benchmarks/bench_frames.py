@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 from clock import seconds
+from stills import write_stills
 
 from tessera.imaging.near_hashes import find_duplicates
 from tessera.imaging.video import read_frames, read_packets
@@ -54,6 +55,7 @@ def test_all_frames_are_stored_at_70_percent_of_the_speed_of_a_bare_loop(tmp_pat
         folder.mkdir()
         sample_frames(
             tmp_path / "sources.parquet",
+            write_stills(tmp_path / "stills.parquet"),
             folder / "kept",
             FrameSettings(mode="all"),
             code="code",

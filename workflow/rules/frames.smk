@@ -21,6 +21,7 @@ if PICTURE_DECISIONS:
 rule sample_frames:
     input:
         sources="<results>/sources/shards/{shard}/sources.parquet",
+        stills="<results>/sources/shards/{shard}/files.parquet",
         files=shard_files,
     output:
         # The store, the folder `kept`, is not an output, so that it survives killed jobs and changes.

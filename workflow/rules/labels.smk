@@ -183,6 +183,7 @@ rule import_frame_labels:
     input:
         frames="<results>/frames/{shard}/frames.parquet",
         sources="<results>/sources/shards/{shard}/sources.parquet",
+        stills="<results>/sources/shards/{shard}/files.parquet",
         pictures="<results>/frames/{shard}/images",
     output:
         images="<results>/labels/frames/{shard}/images.parquet",

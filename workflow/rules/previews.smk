@@ -93,6 +93,7 @@ rule preview:
 rule predict_source:
     input:
         sources="<results>/sources/shards/{shard}/sources.parquet",
+        stills="<results>/sources/shards/{shard}/files.parquet",
         files=shard_files,
         weights=preview_weights,
         checksums=weights_checksums(PREVIEW_WEIGHTS, PREVIEW_MODEL),
@@ -122,6 +123,7 @@ rule predict_source:
 rule render_preview:
     input:
         sources="<results>/sources/shards/{shard}/sources.parquet",
+        stills="<results>/sources/shards/{shard}/files.parquet",
         files=shard_files,
         frames="<results>/previews/{shard}/frames.parquet",
         predictions="<results>/previews/{shard}/predictions.parquet",
@@ -148,6 +150,7 @@ rule render_preview:
 rule propose_labels:
     input:
         sources="<results>/sources/shards/{shard}/sources.parquet",
+        stills="<results>/sources/shards/{shard}/files.parquet",
         files=shard_files,
         frames="<results>/previews/{shard}/frames.parquet",
         predictions="<results>/previews/{shard}/predictions.parquet",

@@ -13,6 +13,7 @@ rule admit_sources:
         blocklist=lookup(dpath="sources/blocklist", within=config),
     output:
         table="<results>/sources/shards/{shard}/sources.parquet",
+        files="<results>/sources/shards/{shard}/files.parquet",
         report="<results>/sources/shards/{shard}/report.json",
         ledger="<results>/sources/shards/{shard}/ledger.jsonl",
     log:

@@ -11,6 +11,7 @@ with job(snakemake) as (inputs, outputs, params):
     settings = ProposalSettings(**params.settings)
     propose_labels(
         sources=inputs.sources,
+        stills=inputs.stills,
         frames=inputs.frames,
         predictions=inputs.predictions,
         labels=Path(params.labels) if params.labels else None,

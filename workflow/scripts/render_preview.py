@@ -9,6 +9,7 @@ with job(snakemake) as (inputs, outputs, params):
     settings = RenderSettings(**params.settings)
     render_previews(
         sources=inputs.sources,
+        stills=inputs.stills,
         frames=inputs.frames,
         predictions=inputs.predictions,
         confidence=preview["confidence"],

@@ -8,6 +8,7 @@ from tessera.pipeline.footage.sampling import FrameSettings, sample_frames
 with job(snakemake) as (inputs, outputs, params):
     sample_frames(
         sources=inputs.sources,
+        files=inputs.stills,
         kept=Path(snakemake.output.table).parent / "kept",
         settings=FrameSettings(**params.settings),
         code=params.code,

@@ -70,6 +70,7 @@ IMAGE_FORMATS = tuple(sorted({format_ for format_ in PICTURE_SUFFIXES.values() i
 # Files that lie beside pictures and say something about them: labels, captions and tables.
 SIDECAR_SUFFIXES = {".json", ".jsonl", ".txt", ".caption", ".xml", ".yaml", ".yml", ".csv", ".tsv", ".names"}
 SYSTEM_NAMES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "$recycle.bin"}
+UNREAD = "picture of a kind that is not read"
 SPECIAL = re.compile(r"[<>{}\x00-\x1f]")  # Snakemake interprets these in names of inputs
 
 
@@ -116,7 +117,7 @@ def list_folder(path: Path, *, subfolders: bool, below: bool = True) -> Listing:
         elif place.suffix.lower() in SIDECAR_SUFFIXES:
             sidecars.append(name)
         else:
-            others[name] = "not a picture that is read"
+            others[name] = UNREAD if place.suffix.lower() in PICTURE_SUFFIXES else "not a picture"
     found = (tuple(sorted(names)) for names in (sidecars, hidden, left_out))
     return Listing(tuple(sorted(pictures)), dict(sorted(others.items())), *found)
 

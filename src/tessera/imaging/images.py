@@ -63,6 +63,26 @@ def read_image(path: Path) -> np.ndarray:
     return decode_image(read_file(path), quoted(path)).pixels
 
 
+def is_image(path: Path) -> bool:
+    """Return whether the file `path` is an image of any kind, even if it is damaged. Raises `Failed` if it cannot be opened.
+
+    An animated GIF is none: as footage, it is a video.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    with open_file(path) as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            image = Image.open(file, formats=_formats())
+            return not (image.format == "GIF" and getattr(image, "is_animated", False))
+        except UnidentifiedImageError:
+            return False
+        except MemoryError:
+            raise
+        except Exception:  # on hostile bytes, decoders raise exceptions of many types
+            return True
+
+
 def read_known(path: Path, sha256: str) -> np.ndarray:
     """Return the image `path` as `read_image` does. Raises `Failed` if the file no longer has the `sha256` that was checked."""
     content = read_file(path)

@@ -12,13 +12,13 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 
 from tessera.core.errors import Failed
-from tessera.core.files import IMAGE_FORMATS, open_file, quoted
+from tessera.core.files import open_file, quoted
 from tessera.imaging.containers import CONTAINERS, GUESSED_RATE, MAX_PIXELS, is_shown
+from tessera.imaging.images import Decoded, decode_image, is_image, read_file
 
 Check = Literal["packets", "keyframes", "all"]
 Look = Callable[[np.ndarray, str], None]
 LOOK_EVERY = 0.5  # least seconds between the pictures that `look` gets
-UPRIGHT = {3: 180, 4: 180, 5: 270, 6: 270, 7: 90, 8: 90}  # EXIF orientation: degrees counter-clockwise
 BOXES = {b"ftyp", b"moov", b"mdat", b"moof", b"free", b"skip", b"wide", b"uuid", b"meta", b"sidx", b"styp", b"mfra", b"emsg"}
 
 
@@ -42,37 +42,16 @@ class Media:
 
 
 def probe(path: Path, check: Check, look: Look | None = None) -> Media:
-    """Probe the file `path`: as an image if Pillow recognizes it, otherwise as a video. See `probe_image`, `probe_video`."""
-    with open_file(path) as file:
-        is_image = _identify(file, path) is not None
-    return probe_image(path, look) if is_image else probe_video(path, check, look)
+    """Probe the file `path`: as an image if `is_image` says so, otherwise as a video. See `media_of`, `probe_video`."""
+    if is_image(path):
+        return media_of(decode_image(read_file(path), quoted(path)))
+    return probe_video(path, check, look)
 
 
-def probe_image(path: Path, look: Look | None = None) -> Media:
-    """Return the properties of the image `path`, after decoding all of it.
-
-    `look` is called with the image, upright, uint8 (H, W, 3), RGB, and with an empty text.
-    Raises `Failed` if the image cannot be decoded, has too many pixels, or is animated.
-    """
-    from tessera.imaging.images import read_image
-
-    with open_file(path) as file:
-        image = _identify(file, path)
-        if image is None:
-            raise Failed("image cannot be decoded", f"{quoted(path)} is none of {', '.join(IMAGE_FORMATS)}; convert it")
-        try:
-            pictures = getattr(image, "n_frames", 1)
-            orientation = image.getexif().get(0x0112, 1)
-        except Exception as error:  # on hostile bytes, decoders raise exceptions of many types
-            raise Failed("image cannot be decoded", f"{quoted(path)}: {error}; copy it again, or leave it out") from error
-    # The second image of a multi-picture JPEG is a preview or a depth map of the first.
-    if pictures > 1 and image.format != "MPO":
-        raise Failed("several pictures in one image", f"{quoted(path)}: convert it to a video or a folder of images")
-    picture = read_image(path)
-    if look is not None:
-        look(picture, "")
-    height, width = picture.shape[:2]
-    return Media("image", str(image.format).lower(), image.mode, width, height, UPRIGHT.get(orientation, 0), 1)
+def media_of(picture: Decoded) -> Media:
+    """Return the properties of the image that was read as `picture`."""
+    height, width = picture.pixels.shape[:2]
+    return Media("image", picture.format.lower(), picture.mode, width, height, picture.rotation, 1)
 
 
 def probe_video(path: Path, check: Check, look: Look | None = None) -> Media:
@@ -281,19 +260,3 @@ def _read_length(file: BinaryIO) -> int | None:
 
 def _truncated(path: Path) -> Failed:
     return Failed("truncated", f"{quoted(path)} ends before its footage does; copy it again")
-
-
-def _identify(file: BinaryIO, path: Path) -> Any:
-    """Return the undecoded Pillow image in `file`, or None if it is not an image. Raises `Failed` if it has too many pixels."""
-    import warnings
-
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            return Image.open(file, formats=IMAGE_FORMATS)
-    except UnidentifiedImageError:
-        return None
-    except Image.DecompressionBombError:
-        raise Failed("image too large", f"{quoted(path)} has more than {MAX_PIXELS} pixels; scale it down") from None

@@ -14,7 +14,6 @@ from typing import NamedTuple, TypeVar
 from urllib.parse import quote
 
 from tessera.core.files import file_name
-from tessera.core.provenance import sha256_if_readable
 from tessera.imaging.footage import Still
 from tessera.imaging.frame import VideoFrame
 
@@ -68,10 +67,10 @@ def picture_key(source: str, name: str, sha256: str) -> str:
 
 
 def frame_key(source: str, frame: VideoFrame | Still) -> str:
-    """Return the key of a frame of `source`. A picture that cannot be read has none of its content."""
-    if frame.name is None:
-        return video_key(source, frame.index)
-    return picture_key(source, frame.name, sha256_if_readable(frame.path))
+    """Return the key of a frame of `source`."""
+    if isinstance(frame, Still) and frame.name is not None:
+        return picture_key(source, frame.name, frame.sha256)
+    return video_key(source, frame.index)
 
 
 def content_key(key: str) -> str:

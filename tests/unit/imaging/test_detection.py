@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from stills import write_stills
 
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import read_ledger
@@ -55,11 +56,26 @@ def sources_table(path: Path, rows: list[dict[str, Any]]) -> Path:
     return path
 
 
-def run(weights: Path, folder: Path, rows: list[dict[str, Any]], wanted: list[str], **settings: Any) -> tuple[Any, Any, Any]:
+def run(
+    weights: Path, folder: Path, rows: list[dict[str, Any]], wanted: list[str], changed: Path | None = None, **settings: Any
+) -> tuple[Any, Any, Any]:
+    """Run the detector over `rows`; the image `changed` is broken after it was admitted."""
     sources = sources_table(folder / "sources.parquet", rows)
     outputs = [folder / "frames.parquet", folder / "predictions.parquet", folder / "ledger.jsonl"]
     both = PreviewDetectionSettings(**SETTINGS, **settings)
-    predict_previews(sources, weights, weights.parent / "SHA256SUMS", wanted, both, *outputs)
+    stills = {row["source"]: Path(row["path"]) for row in rows if row["kind"] in {"image", "folder"}}
+    files = write_stills(folder / "stills.parquet", **stills)
+    if changed:
+        changed.write_bytes(b"broken")
+    predict_previews(
+        sources,
+        files,
+        weights,
+        weights.parent / "SHA256SUMS",
+        wanted,
+        both,
+        *outputs,
+    )
     ledger = [json.loads(line) for line in outputs[2].read_text().splitlines()]
     return read_table(outputs[0], PredictedFrames), read_table(outputs[1], Annotations), ledger
 
@@ -137,19 +153,19 @@ def test_frames_and_regions_of_a_video_and_a_folder_are_written_to_tables(weight
     write_video(tmp_path / "a video.mp4", pictures(7), 10)
     folder = tmp_path / "stills"
     folder.mkdir()
-    for number, image in enumerate(pictures(3, 40, 60)):
+    for number, image in enumerate(pictures(4, 40, 60)):
         write_image(folder / f"{number}.png", image)
     (folder / "1.png").write_bytes(b"broken")
     rows = [
         {"source": "a video", "path": str(tmp_path / "a video.mp4"), "kind": "video", "frames": 7},
-        {"source": "stills", "path": str(folder), "kind": "folder", "frames": 3},
-        {"source": "unasked", "path": str(folder), "kind": "folder", "frames": 3},
+        {"source": "stills", "path": str(folder), "kind": "folder", "frames": 2},
+        {"source": "unasked", "path": str(folder), "kind": "folder", "frames": 2},
         {"source": "no", "path": "no", "status": "refused", "reason": "no rights", "kind": ""},
     ]
     frames, predictions, ledger = run(weights, tmp_path, rows, ["a video", "stills", "no"], stride=2)
     assert frames["key"].to_list() == [f"a%20video-{index:07d}" for index in (0, 2, 4, 6)] + [
         "stills-0000000",
-        "stills-0000002",
+        "stills-0000003",
     ]
     assert frames["time"].to_list() == pytest.approx([0, 0.2, 0.4, 0.6, None, None])
     assert frames.select("width", "height").rows() == [(160, 90)] * 4 + [(60, 40)] * 2
@@ -170,13 +186,13 @@ def test_frames_and_regions_of_a_video_and_a_folder_are_written_to_tables(weight
 def test_a_broken_image_is_a_row_and_the_others_are_predicted(weights: Path, tmp_path: Path) -> None:
     folder = tmp_path / "stills"
     folder.mkdir()
-    write_image(folder / "1.png", pictures(1)[0])
-    (folder / "0.png").write_bytes(b"broken")
+    for number in range(2):
+        write_image(folder / f"{number}.png", pictures(1)[0])
     rows = [
         {"source": "stills", "path": str(folder), "kind": "folder", "frames": 2},
         {"source": "gone", "path": str(tmp_path / "gone.mp4"), "kind": "video", "frames": 2},
     ]
-    frames, _, ledger = run(weights, tmp_path, rows, ["stills", "gone"])
+    frames, _, ledger = run(weights, tmp_path, rows, ["stills", "gone"], changed=folder / "0.png")
     assert frames["key"].to_list() == ["stills-0000001"]
     assert [(row["key"], row["status"]) for row in ledger] == [
         ("stills-0000000", "failed"),

@@ -7,7 +7,6 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,14 +14,16 @@ import numpy as np
 from pydantic import Field
 
 from tessera.core.errors import Dropped, Failed, TesseraError
-from tessera.core.files import IMAGE_SUFFIXES, InputFile, files_of, open_file
+from tessera.core.files import IMAGE_SUFFIXES, InputFile, Listing, list_folder, open_file, quoted
 from tessera.core.job import progress, tell
 from tessera.core.ledger import Ledger, gate, read_ledger
 from tessera.core.messages import counted, shortened, tallied
 from tessera.core.provenance import digest
 from tessera.core.settings import Settings
-from tessera.imaging.probe import Look, Media, probe, probe_image
-from tessera.records.blocklist import Blocklist, read_blocklist
+from tessera.imaging.images import Decoded, is_image
+from tessera.imaging.probe import Media, media_of, probe_video
+from tessera.records.blocklist import Blocklist, Listed, read_blocklist
+from tessera.records.hostile_images import check_image
 from tessera.records.manifest import Source
 from tessera.records.rights import check_rights
 
@@ -41,108 +42,160 @@ class SourceSettings(Settings):
 
 @dataclass(frozen=True)
 class Digests:
-    """The content of a source: one file, or the images directly inside a folder."""
+    """The content of a source: one file, or the pictures in a folder."""
 
-    is_folder: bool
-    files: dict[Path, str]  # the sha256 of each
-    unreadable: dict[str, str]  # why an image cannot be read, by its name
+    listing: Listing | None  # of a folder
+    files: dict[str, str]  # the sha256 of each picture, by its path below the folder; of one file, the path is empty
+    unreadable: dict[str, Failed]  # why a picture cannot be read, by its path
     size: int  # bytes
 
     @property
     def sha256(self) -> str:
-        """The sha256 of the file; for a folder, a digest of the names and sha256 of its images."""
-        return (
-            digest([[file.name, sha256] for file, sha256 in self.files.items()])
-            if self.is_folder
-            else next(iter(self.files.values()))
-        )
+        """The sha256 of the file; for a folder, a digest of the paths and sha256 of its pictures."""
+        return digest([[*each] for each in self.files.items()]) if self.listing else self.files[""]
 
 
-def read_digests(path: Path) -> Digests:
+def read_digests(path: Path, *, subfolders: bool) -> Digests:
     """Return the digests of the file or the folder `path`. Raises `Failed` if nothing in it can be read."""
     is_folder = os.path.isdir(path)  # noqa: PTH112 (Path.is_dir raises on some strings that a manifest may contain)
     if is_folder and not os.access(path, os.R_OK | os.X_OK):
         raise Failed("permission denied", f"the folder {str(path)!r} cannot be listed; change its permissions")
-    images = files_of(path) if is_folder else [path]
-    if not images:
+    listing = list_folder(path, subfolders=subfolders) if is_folder else None
+    names = listing.pictures if listing else ("",)
+    if listing and not names:
+        deeper = _pictures_below(listing)
         raise Failed(
             "no images",
-            f"the folder {str(path)!r} contains no {', '.join(sorted(IMAGE_SUFFIXES))}; its subfolders are not searched",
+            f"the folder {str(path)!r} contains no {', '.join(sorted(IMAGE_SUFFIXES))}"
+            + (f"; {counted(len(deeper), 'pictures')} lie in its subfolders: set `sources.subfolders: true`" if deeper else ""),
         )
-    files: dict[Path, str] = {}
-    unreadable: dict[str, str] = {}
+    files: dict[str, str] = {}
+    unreadable: dict[str, Failed] = {}
     size = 0
-    for image in progress(images, unit="files"):
+    for name in progress(names, unit="files"):
         try:
-            with open_file(image) as file:
-                files[image] = hashlib.file_digest(file, "sha256").hexdigest()
+            with open_file(path / name) as file:
+                files[name] = hashlib.file_digest(file, "sha256").hexdigest()
                 size += file.tell()
         except Failed as fault:
             if not is_folder:
                 raise
-            unreadable[image.name] = str(fault)
-    return Digests(is_folder, files, unreadable, size)
+            unreadable[name] = fault
+    return Digests(listing, files, unreadable, size)
+
+
+def _pictures_below(listing: Listing) -> list[str]:
+    return [name for name in listing.below if Path(name).suffix.lower() in IMAGE_SUFFIXES]
 
 
 def examine(source: Source, twin: Source | None, blocklist: Blocklist, settings: SourceSettings) -> Iterator[dict[str, Any]]:
     """Examine `source` step by step, and yield the result of each step: columns of `tables.Sources` and of the report.
 
     `twin`: an earlier source that may be the same file. If it is, `source` is refused, even if the earlier one was refused as
-    well: the manifest then contradicts itself about the same footage. A source without rights is never read.
+    well: the manifest then contradicts itself about the same footage. A source without rights is never read. `files`: the rows
+    of `tables.SourceFiles` of an image or a folder, without the column `source`.
 
     Raises `Dropped` if `source` must not be used, and `Failed` if it cannot be used.
     """
     check_rights(source)
-    digests = read_digests(Path(source.path))
+    path = Path(source.path)
+    digests = read_digests(path, subfolders=settings.subfolders)
     yield {"sha256": digests.sha256, "size": digests.size}
-    for file, sha256 in digests.files.items():
-        blocklist.check_file(sha256, str(file))
-    if twin and _holds(twin, digests.sha256):
+    for name, sha256 in digests.files.items():
+        blocklist.check_file(sha256, quoted(path / name))
+    if twin and _holds(twin, digests.sha256, settings):
         raise _copy_of(twin.source, twin.path)
     compared = 0
 
     def look(image: np.ndarray, place: str) -> None:
         nonlocal compared
         compared += 1
-        blocklist.check_picture(image, f"{source.path!r} {place}".strip(), settings.blocklist_distance)
+        blocklist.check_picture(image, f"{source.path!r} {place}", settings.blocklist_distance)
 
-    look_if_needed = look if blocklist.hashes.size else None
-    if digests.is_folder:
-        yield _probe_folder(digests, look_if_needed)
+    if digests.listing:
+        yield from _examine_folder(path, digests, digests.listing, blocklist, settings)
+    elif is_image(path):
+        picture = _checked(path, digests.files[""], blocklist, settings)
+        compared = int(blocklist.hashes.size > 0)
+        yield {**asdict(media_of(picture)), "files": [_file("", 0, sha256=digests.files[""], detail=picture.remark)]}
     else:
-        yield asdict(probe(Path(source.path), settings.check, look_if_needed))
-    yield {"compared": compared}
+        yield asdict(probe_video(path, settings.check, look if blocklist.hashes.size else None))
+    yield {"compared": compared} if not digests.listing else {}
+
+
+def _checked(path: Path, sha256: str, blocklist: Blocklist, settings: SourceSettings) -> Decoded:
+    """Return the picture `path`, which must still have the `sha256`. Raises `Dropped` or `Failed` if it cannot be used."""
+    picture, found = check_image(path, quoted(path), blocklist, settings.blocklist_distance)
+    if found != sha256:
+        raise Failed("changed since it was checked", f"{quoted(path)}: let it be, and run again")
+    return picture
+
+
+def _file(
+    path: str, index: int | None, status: str = "ok", reason: str = "", detail: str = "", sha256: str = ""
+) -> dict[str, Any]:
+    """Return a row of `tables.SourceFiles`. A detail without a reason is a remark on a picture."""
+    reason = reason or ("a part of the file is ignored" if detail else "")
+    return {"path": path, "index": index, "status": status, "reason": reason, "detail": detail, "sha256": sha256}
 
 
 def _copy_of(source: str, path: str) -> Dropped:
     return Dropped(COPY, f"source {source!r} holds the same, at {path!r}; remove one row")
 
 
-def _holds(twin: Source, sha256: str) -> bool:
+def _holds(twin: Source, sha256: str, settings: SourceSettings) -> bool:
     try:
-        return read_digests(Path(twin.path)).sha256 == sha256
+        return read_digests(Path(twin.path), subfolders=settings.subfolders).sha256 == sha256
     except Failed:
         return False
 
 
-def _probe_folder(digests: Digests, look: Look | None) -> dict[str, Any]:
-    """Return the properties that all images of a folder have in common, and the images that cannot be used."""
+def _examine_folder(
+    path: Path, digests: Digests, listing: Listing, blocklist: Blocklist, settings: SourceSettings
+) -> Iterator[dict[str, Any]]:
+    """Yield the properties that all pictures of a folder have in common, and a row for each file in it.
+
+    Raises `Listed` if a picture is on the blocklist: then none of the folder is used. Raises `Failed` if none can be used.
+    """
     found: list[Media] = []
-    unusable = dict(digests.unreadable)
-    for image in progress(digests.files, unit="images"):
+    files: list[dict[str, Any]] = []
+    for index, name in enumerate(progress(listing.pictures, unit="images")):
         try:
-            found.append(probe_image(image, look and partial(_look_at, look, image.name)))
-        except Failed as fault:
-            unusable[image.name] = str(fault)
+            if name in digests.unreadable:
+                raise digests.unreadable[name]
+            picture = _checked(path / name, digests.files[name], blocklist, settings)
+        except Listed:
+            raise
+        except Dropped as fault:
+            status = "failed" if isinstance(fault, Failed) else "dropped"
+            files.append(_file(name, index, status, fault.reason, fault.detail))
+        else:
+            found.append(media_of(picture))
+            files.append(_file(name, index, sha256=digests.files[name], detail=picture.remark))
     if not found:
-        some = "; ".join(list(unusable.values())[:SHOWN])
-        raise Failed("no image can be decoded", f"none of {len(unusable)}: {some}")
+        some = "; ".join(f"{each['reason']}: {each['detail']}" for each in files[:SHOWN])
+        raise Failed("no image can be decoded", f"none of {len(files)}: {some}")
+    files += [_file(name, None, "dropped", reason, quoted(path / name)) for name, reason in listing.others.items()]
     common = {name: value for name, value in asdict(found[0]).items() if all(getattr(media, name) == value for media in found)}
-    return {**common, "kind": "folder", "frames": len(found), "unusable": dict(sorted(unusable.items()))}
-
-
-def _look_at(look: Look, name: str, image: np.ndarray, _: str) -> None:
-    look(image, name)
+    counts = {"sidecars": len(listing.sidecars), "hidden": len(listing.hidden), "below": len(listing.below)}
+    yield {**common, "kind": "folder", "frames": len(found), "files": files, **counts}
+    yield {"compared": len(found) if blocklist.hashes.size else 0}
+    told = [
+        counted(len(names), what)
+        for names, what in (
+            (listing.sidecars, "labels or captions"),
+            (listing.hidden, "hidden files"),
+            (listing.others, "other files"),
+        )
+        if names
+    ]
+    if told:
+        tell(f"{quoted(path)}: beside its pictures, {', '.join(told)}")
+    if deeper := _pictures_below(listing):
+        advice = "set `sources.subfolders: true`, or list the subfolders as sources of their own"
+        detail = f"{quoted(path)}: {counted(len(deeper), 'pictures')} in subfolders, such as {deeper[0]!r}; {advice}"
+        tell(f"left out: {detail}")
+        yield {"note": {"reason": "pictures in subfolders left out", "detail": detail}}
 
 
 def admit_sources(
@@ -152,16 +205,20 @@ def admit_sources(
     settings: SourceSettings,
     *,
     table: Path,
+    files: Path,
     report: Path,
     ledger: Path,
 ) -> None:
     """Examine the sources of a shard, and write the `table` (`tables.Sources`), a `report` as JSON, and the `ledger`.
 
-    `rows`: the columns of the manifest and `twin`, the row of an earlier source that may be the same file, or None.
+    `files` gets a row for each file of images and folders (`tables.SourceFiles`). Only those that are `ok` there become frames.
+    A picture on the blocklist refuses its source. Sidecars of pictures, hidden files and files in subfolders that are left out
+    have no rows: they are counted in the report and in the log. `rows`: the columns of the manifest and `twin`, the row of an
+    earlier source that may be the same file, or None.
     """
     import polars as pl
 
-    from tessera.records.tables.footage import Sources
+    from tessera.records.tables.footage import SourceFiles, Sources
     from tessera.records.tables.table import types, write_table
 
     listed = read_blocklist(blocklist)
@@ -172,13 +229,21 @@ def admit_sources(
             source = Source.model_validate({name: row[name] for name in Source.model_fields})
             twin = Source.model_validate(row["twin"]) if row["twin"] else None
             known: dict[str, Any] = {**dict.fromkeys(columns), **source.model_dump(), "shard": shard}
-            known.update(kind="", sha256="", size=0, compared=0, unusable={})
+            known.update(kind="", sha256="", size=0, compared=0, files=[], sidecars=0, hidden=0, below=0)
             reports.append(known)
-            with entries.item(source.source):
+            with entries.item(source.source) as note:
                 for found in examine(source, twin, listed, settings):
+                    note.update(found.pop("note", {}))
                     known.update(found)
+    held: list[dict[str, Any]] = []
     for known, row in zip(reports, read_ledger(ledger), strict=True):
-        known.update(status="admitted" if row["status"] == "ok" else "refused", reason=row["reason"], detail=row["detail"])
+        is_admitted = row["status"] == "ok"
+        known.update(status="admitted" if is_admitted else "refused", reason="" if is_admitted else row["reason"])
+        known.update(detail=row["detail"])
+        own = known.pop("files") if is_admitted else []
+        held += [{"source": known["source"], **file} for file in own]
+        known["unusable"] = {file["path"]: f"{file['reason']}: {file['detail']}" for file in own if file["status"] != "ok"}
+    write_table(pl.DataFrame(held, schema=types(SourceFiles)), SourceFiles, files)
     write_table(pl.DataFrame([{name: known[name] for name in columns} for known in reports], schema=columns), Sources, table)
     report.write_text(json.dumps(reports, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 

@@ -2,19 +2,19 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 
 from tessera.core.errors import Failed
+from tessera.core.files import files_of
 from tessera.core.job import progress
 from tessera.core.messages import counted, shortened
 from tessera.core.provenance import digest, sha256_if_readable
-from tessera.imaging.footage import Still, read_stills
 from tessera.imaging.hashing import scaled_hash
 from tessera.imaging.images import read_image, resize
-from tessera.records.frame_keys import INDEX, frame_key, parse_key, picture_key, source_of
+from tessera.records.frame_keys import INDEX, parse_key, picture_key, source_of
 from tessera.records.moved_keys import MOVED, MovedKey
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}  # of the pictures that version 0.1 counted
@@ -78,7 +78,7 @@ def _of_folder(keys: Sequence[str], rows: pl.DataFrame, images: Path, folder: Pa
     files = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in SUFFIXES) if folder.is_dir() else []
     sums = [[name, sha256_if_readable(folder / name)] for name in files]
     unchanged = digest(sums) in _digests(source, results)
-    seen: list[tuple[Still, int, np.ndarray]] | None = None
+    seen: list[Look] | None = None
     for key in keys:
         frame = frame_of.get(key)
         if frame is None:
@@ -96,15 +96,23 @@ def _digests(source: str, results: Path) -> set[str]:
     return {str(sha256) for table in tables for sha256 in table.filter(pl.col("source") == source)["sha256"]}
 
 
-def _looks(folder: Path) -> list[tuple[Still, int, np.ndarray]]:
-    """Return the pictures of `folder`, each with its perceptual hash and a thumbnail."""
+class Look(NamedTuple):
+    """What a picture of a folder looks like."""
+
+    path: Path
+    phash: int
+    thumbnail: np.ndarray
+
+
+def _looks(folder: Path) -> list[Look]:
+    """Return what the pictures of `folder` look like."""
     found = []
-    for still in progress(read_stills(folder), unit="pictures"):
+    for path in progress(files_of(folder), unit="pictures"):
         try:
-            image = still.image()
+            image = read_image(path)
         except Failed:
             continue
-        found.append((still, scaled_hash(image), _thumbnail(image)))
+        found.append(Look(path, scaled_hash(image), _thumbnail(image)))
     return found
 
 
@@ -112,19 +120,18 @@ def _thumbnail(image: np.ndarray) -> np.ndarray:
     return resize(image, SIDE, SIDE).astype(np.float64)
 
 
-def _by_look(
-    key: str, frame: dict[str, Any], images: Path, source: str, seen: Sequence[tuple[Still, int, np.ndarray]]
-) -> MovedKey:
+def _by_look(key: str, frame: dict[str, Any], images: Path, source: str, seen: Sequence[Look]) -> MovedKey:
     try:
         stored = _thumbnail(read_image(images / frame["file"]))
     except Failed:
         return MovedKey(key=key, why="its stored frame is gone")
     alike = [
-        still
-        for still, hash_, thumbnail in seen
-        if (hash_ ^ frame["phash"]).bit_count() <= BITS and np.abs(thumbnail - stored).mean() <= LEVELS
+        look.path
+        for look in seen
+        if (look.phash ^ frame["phash"]).bit_count() <= BITS and np.abs(look.thumbnail - stored).mean() <= LEVELS
     ]
     if len(alike) != 1:
         what = f"{len(alike)} pictures look like it" if alike else "no picture of the folder looks like it"
         return MovedKey(key=key, why=what)
-    return MovedKey(key=key, now=frame_key(source, alike[0]), why="it alone looks like the stored frame")
+    now = picture_key(source, alike[0].name, sha256_if_readable(alike[0]))
+    return MovedKey(key=key, now=now, why="it alone looks like the stored frame")

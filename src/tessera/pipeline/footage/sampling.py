@@ -12,18 +12,19 @@ import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from tessera.core.errors import Dropped, Failed
-from tessera.core.files import link_or_copy
+from tessera.core.files import file_name, link_or_copy
 from tessera.core.job import ahead, progress
 from tessera.core.ledger import Ledger, read_ledger
 from tessera.core.provenance import digest
 from tessera.core.settings import Settings
 from tessera.core.store import Store
-from tessera.imaging.footage import Still, read_stills
+from tessera.imaging.footage import Still
 from tessera.imaging.frame import VideoFrame
 from tessera.imaging.hashing import scaled_hash
 from tessera.imaging.images import SUFFIX, shrink, write_image
 from tessera.imaging.video import THREADS, Packets, open_video, read_frames, read_packets
 from tessera.records.frame_keys import frame_key
+from tessera.records.stills import read_stills, stills_of
 
 MPDECIMATE = "mpdecimate=hi=64*200:lo=64*50:frac=0.33"
 ROWS, LEDGER = "rows.json", "ledger.jsonl"  # files in the store, beside the images of a source
@@ -44,6 +45,7 @@ class FrameSettings(Settings):
 
 def sample_frames(
     sources: Path,
+    files: Path,
     kept: Path,
     settings: FrameSettings,
     *,
@@ -55,9 +57,10 @@ def sample_frames(
 ) -> None:
     """Sample frames of the admitted `sources` (`tables.Sources`) to the folder `images` and the table `tables.Frames`, `table`.
 
-    A video gives the frames that `settings` select. An image gives one frame, and a folder one per image. `ledger` gets one row
-    per selected frame, or one row with the id of the source if it has none. `threads` threads encode; the result does not
-    depend on their number.
+    A video gives the frames that `settings` select. An image gives one frame, and a folder one per image: exactly the pictures
+    that were admitted, of `files` (`tables.SourceFiles`). One that changed since then fails. `ledger` gets one row per selected
+    frame, one per file that was not admitted, or one row with the id of the source if it has none. `threads` threads encode;
+    the result does not depend on their number.
 
     The frames of a source are kept in the `Store` in the folder `kept`, under a digest of everything that they depend on,
     including `code`, and linked from there. If one of them failed, all frames of the source are sampled again in the next run.
@@ -71,13 +74,15 @@ def sample_frames(
     whole: set[str] = set()
     rows: list[dict[str, Any]] = []
     images.mkdir()
+    held = read_stills(files)
     admitted = read_table(sources, Sources).filter(status="admitted").select("source", "path", "kind", "sha256")
     with Ledger(ledger) as book, ThreadPoolExecutor(threads) as pool:
         for source, path, kind, sha256 in admitted.rows():
-            name = digest([source, kind, sha256, settings.model_dump(mode="json"), code])
+            own_files = held.get(source, [])
+            name = digest([source, kind, sha256, own_files, settings.model_dump(mode="json"), code])
             if not store.holds(name):
                 with store.make(name) as folder:
-                    _sample(source, Path(path), kind, settings, folder, pool, 2 * threads)
+                    _sample(source, Path(path), kind, own_files, settings, folder, pool, 2 * threads)
             item = store.item(name)
             own = json.loads((item / ROWS).read_text(encoding="utf-8"))
             for row in own:
@@ -93,14 +98,25 @@ def sample_frames(
 
 
 def _sample(
-    source: str, path: Path, kind: str, settings: FrameSettings, folder: Path, pool: ThreadPoolExecutor, count: int
+    source: str,
+    path: Path,
+    kind: str,
+    files: list[dict[str, Any]],
+    settings: FrameSettings,
+    folder: Path,
+    pool: ThreadPoolExecutor,
+    count: int,
 ) -> None:
-    """Write the frames of `source`, their rows of `tables.Frames` and their ledger to `folder`; decode `count` frames ahead."""
+    """Write the frames of `source`, their rows of `tables.Frames` and their ledger to `folder`; decode `count` frames ahead.
+
+    `files`: its rows of `tables.SourceFiles`.
+    """
+    remarks = {row["index"]: row for row in files if row["status"] == "ok" and row["reason"]}
 
     def chosen() -> Iterator[tuple[str, VideoFrame | Still | Dropped]]:
         """Yield each frame with its key, or a fault with the id of the source."""
         try:
-            yield from ((frame_key(source, frame), frame) for frame in _chosen(path, kind, settings))
+            yield from ((frame_key(source, frame), frame) for frame in _chosen(path, kind, files, settings))
         except Dropped as fault:
             yield source, fault
 
@@ -112,9 +128,14 @@ def _sample(
 
     rows: list[dict[str, Any]] = []
     with Ledger(folder / LEDGER) as book:
-        for (key, _), stored in ahead(pool, store, chosen(), count):
-            with book.item(key):
+        for (key, frame), stored in ahead(pool, store, chosen(), count):
+            with book.item(key) as note:
                 rows.append(stored.result())
+                if not isinstance(frame, Dropped) and frame.index in remarks:
+                    note |= {name: remarks[frame.index][name] for name in ("reason", "detail")}
+        for row in files:
+            if row["status"] != "ok":
+                book.row(f"{file_name(source)}/{row['path']}", row["status"], row["reason"], row["detail"])
     (folder / ROWS).write_text(json.dumps(rows), encoding="utf-8")
 
 
@@ -172,9 +193,9 @@ def decimate(path: Path, packets: Packets, indices: np.ndarray) -> np.ndarray:
     return indices[np.isin(stamps, kept)]
 
 
-def _chosen(path: Path, kind: str, settings: FrameSettings) -> Iterator[VideoFrame | Still]:
+def _chosen(path: Path, kind: str, files: list[dict[str, Any]], settings: FrameSettings) -> Iterator[VideoFrame | Still]:
     if kind != "video":
-        yield from progress(read_stills(path), unit="images")
+        yield from progress(stills_of(path, files), unit="images")
         return
     packets = read_packets(path)
     indices = select_frames(packets, settings)

@@ -21,6 +21,7 @@ from tessera.records.annotation.label_files import frame_answers, frame_label_fi
 from tessera.records.annotation.model import ImageAnnotations, remark
 from tessera.records.decisions import Decision
 from tessera.records.frame_keys import VIDEO_KEY, Meant, meant_frames, source_of, video_key
+from tessera.records.stills import read_stills, stills_of
 from tessera.records.tables.footage import Frames, Sources
 from tessera.records.tables.table import read_table
 
@@ -30,6 +31,7 @@ FIX = "rename the shapes, or add the label to annotations.classes"
 def import_frame_labels(
     frames: Path,
     sources: Path,
+    stills: Path,
     pictures: Path,
     folder: Path | None,
     classes: Sequence[str],
@@ -44,11 +46,11 @@ def import_frame_labels(
 ) -> None:
     """Write the labelled frames of a shard to the tables `images` and `annotations` of the hub.
 
-    `frames`: `tables.Frames`. `sources`: `tables.Sources`. `pictures`: the folder with the images of the frames. `folder`: the
-    folder with the folders of label files, see `frame_label_files`, and with exports of Label Studio, see `frame_answers`. Each
-    label file is named after the key of its frame, and each task of an export states it. `negatives`: decisions, by the keys of
-    frames, that these frames show no region. A frame with a label keeps it. For renamed pictures and `moved`, see
-    `frame_keys.meant_frames`.
+    `frames`: `tables.Frames`. `sources`: `tables.Sources`. `stills`: `tables.SourceFiles`. `pictures`: the folder with the
+    images of the frames. `folder`: the folder with the folders of label files, see `frame_label_files`, and with exports of
+    Label Studio, see `frame_answers`. Each label file is named after the key of its frame, and each task of an export states
+    it. `negatives`: decisions, by the keys of frames, that these frames show no region. A frame with a label keeps it. For
+    renamed pictures and `moved`, see `frame_keys.meant_frames`.
 
     `ledger` gets one row per label file or task, with the key of the frame. A row that is `ok` with a reason lost some of its
     labels. A frame that was labelled but not sampled is read from its source at full size and stored in the folder
@@ -62,13 +64,17 @@ def import_frame_labels(
     }
     found: list[tuple[ImageAnnotations, Origin]] = []
     unknown: dict[str, list[str]] = {}
+    held = read_stills(stills)
     with Ledger(ledger) as rows:
         for source in read_table(sources, Sources).iter_rows(named=True):
             labels = sorted(frame_label_files(folder, source["source"]), key=lambda path: (path.stem, path))
             answers = frame_answers(folder, source["source"])
             own = {key: decision for key, decision in negatives.items() if source_of(key) == file_name(source["source"])}
             keys = [*(label.stem for label in labels), *answers, *own]
-            frame_of |= {frame["key"]: frame for frame in _read_unsampled(source, {*keys} - frame_of.keys(), unsampled, place)}
+            held_here = held.get(source["source"], [])
+            frame_of |= {
+                frame["key"]: frame for frame in _read_unsampled(source, held_here, {*keys} - frame_of.keys(), unsampled, place)
+            }
             of_source = {key: frame for key, frame in frame_of.items() if frame["source"] == source["source"]}
             own_frames = _FramesOfSource(source, of_source, meant_frames(keys, of_source, moved))
             for label in progress(labels, unit="label files"):
@@ -147,8 +153,12 @@ def _origin(frame: dict[str, Any], source: dict[str, Any]) -> Origin:
     return Origin(source["source"], frame["path"].as_posix(), frame["phash"], source["split"], source["rights"])
 
 
-def _read_unsampled(source: dict[str, Any], keys: Collection[str], folder: Path, place: Path) -> Iterator[dict[str, Any]]:
+def _read_unsampled(
+    source: dict[str, Any], files: list[dict[str, Any]], keys: Collection[str], folder: Path, place: Path
+) -> Iterator[dict[str, Any]]:
     """Store the frames of `source` with these `keys` in `folder`, and yield a row for each.
+
+    `files`: the rows of the source in `tables.SourceFiles`.
 
     A row is a dict with `key`, `source`, `width`, `height`, `phash` and `path`, the final path below `place`. Keys that match
     no frame are ignored. All pictures of a folder are sampled. Raises `TesseraError` if the footage can no longer be read.
@@ -157,8 +167,9 @@ def _read_unsampled(source: dict[str, Any], keys: Collection[str], folder: Path,
     indices = sorted(int(match["index"]) for match in matches if match and match["source"] == file_name(source["source"]))
     if source["status"] != "admitted" or source["kind"] == "folder" or not indices:
         return
+    path = Path(source["path"])
     try:
-        for frame in read_footage(Path(source["path"]), source["kind"], ({"index": index, "name": None} for index in indices)):
+        for frame in read_footage(path, source["kind"], indices, stills_of(path, files)):
             image = frame.image()
             key = video_key(source["source"], frame.index)
             write_image(folder / f"{key}.jpg", image)

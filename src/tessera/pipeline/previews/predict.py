@@ -12,9 +12,10 @@ from tessera.core.job import progress
 from tessera.core.ledger import Ledger
 from tessera.imaging.detection.detector import Detector
 from tessera.imaging.detection.settings import InferenceSettings
-from tessera.imaging.footage import read_footage, read_stills
+from tessera.imaging.footage import Still, read_footage
 from tessera.records.annotation.predictions import look
 from tessera.records.frame_keys import frame_key
+from tessera.records.stills import read_stills, stills_of
 
 
 class PreviewDetectionSettings(InferenceSettings):
@@ -26,6 +27,7 @@ class PreviewDetectionSettings(InferenceSettings):
 
 def predict_previews(
     sources: Path,
+    stills: Path,
     weights: Path,
     expected: Path | str,
     wanted: Sequence[str],
@@ -36,10 +38,10 @@ def predict_previews(
 ) -> None:
     """Run the detector `weights` over the sources `wanted` of a shard.
 
-    `sources`: `tables.Sources`. `expected`: see `Detector`. Every `settings.stride`-th frame of a source is predicted. If
-    these are more than `settings.max_frames`, the stride is increased. `frames` gets the predicted frames
-    (`tables.PredictedFrames`), and `predictions` the detections (`tables.Annotations`). `ledger` gets one row per frame, and
-    one for each source that was refused or cannot be read.
+    `sources`: `tables.Sources`. `stills`: `tables.SourceFiles`. `expected`: see `Detector`. Every `settings.stride`-th frame of
+    a source is predicted. If these are more than `settings.max_frames`, the stride is increased. `frames` gets the predicted
+    frames (`tables.PredictedFrames`), and `predictions` the detections (`tables.Annotations`). `ledger` gets one row per frame,
+    and one for each source that was refused or cannot be read.
     """
     import polars as pl
 
@@ -49,6 +51,7 @@ def predict_previews(
 
     asked = read_table(sources, Sources).filter(pl.col("source").is_in(list(wanted)))
     admitted = asked.filter(pl.col("status") == "admitted").to_dicts()
+    held = read_stills(stills)
     detector = Detector(weights, expected, settings) if admitted else None
     looked: list[dict[str, Any]] = []
     seen: list[dict[str, Any]] = []
@@ -57,8 +60,11 @@ def predict_previews(
             book.row(source, "dropped", "source refused", reason)
         for source in admitted:
             assert detector is not None
-            chosen = _evenly(_frames_of(source), settings.stride, settings.max_frames)
-            pictures = progress(_pictures(source, chosen, book), len(chosen), f"frames of {source['source']!r}")
+            own = stills_of(Path(source["path"]), held.get(source["source"], []))
+            # The positions of images in their folder, where some cannot be used.
+            known = range(source["frames"]) if source["kind"] == "video" else [still.index for still in own]
+            indices = [known[place] for place in _evenly(len(known), settings.stride, settings.max_frames)]
+            pictures = progress(_pictures(source, indices, own, book), len(indices), f"frames of {source['source']!r}")
             for frame, rows in look(detector, pictures, book):
                 looked.append(frame)
                 seen += rows
@@ -66,28 +72,22 @@ def predict_previews(
     write_table(pl.DataFrame(seen, schema=types(Annotations)), Annotations, predictions)
 
 
-def _frames_of(source: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return all frames of `source`, as `read_footage` takes them."""
-    if source["kind"] == "video":
-        return [{"index": index, "name": None} for index in range(source["frames"])]
-    return [{"index": still.index, "name": still.name} for still in read_stills(Path(source["path"]))]
-
-
-def _evenly(found: list[dict[str, Any]], stride: int, limit: int) -> list[dict[str, Any]]:
-    """Return at most `limit` of the frames `found`, evenly spaced, `stride` or more apart."""
-    return found[:: max(stride, -(-len(found) // limit))]
+def _evenly(count: int, stride: int, limit: int) -> range:
+    """Return at most `limit` indices below `count`, evenly spaced, `stride` or more apart."""
+    return range(0, count, max(stride, -(-count // limit)))
 
 
 def _pictures(
-    source: dict[str, Any], wanted: list[dict[str, Any]], book: Ledger
+    source: dict[str, Any], indices: Sequence[int], stills: Sequence[Still], book: Ledger
 ) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
     """Yield the row of `tables.PredictedFrames` and the image, uint8 (H, W, 3), RGB, of each frame that can be decoded.
 
-    `book` gets a row for each frame that cannot be decoded, and one for the source if it cannot be read.
+    `stills`: the admitted images, unless `source` is a video. `book` gets a row for each frame that cannot be decoded, and one
+    for the source if it cannot be read.
     """
     name = source["source"]
     try:
-        for frame in read_footage(Path(source["path"]), source["kind"], wanted):
+        for frame in read_footage(Path(source["path"]), source["kind"], indices, stills):
             key = frame_key(name, frame)
             try:
                 image = frame.image()

@@ -25,6 +25,7 @@ from tessera.records.annotation.label_files import CHECKSUMS, LABEL_SUFFIX, is_u
 from tessera.records.annotation.model import ImageAnnotations
 from tessera.records.annotation.predictions import outlined
 from tessera.records.frame_keys import meant_frames, source_of, video_key
+from tessera.records.stills import read_stills, stills_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -69,6 +70,7 @@ class Proposal(NamedTuple):
 
 def propose_labels(
     sources: Path,
+    stills: Path,
     frames: Path,
     predictions: Path,
     labels: Path | None,
@@ -83,11 +85,11 @@ def propose_labels(
 ) -> None:
     """Propose frames of a shard for correction: an image and a label file each, in one folder per source.
 
-    `sources`: `tables.Sources`. `frames`: `tables.PredictedFrames`. `predictions`: `tables.Annotations`. `labels`: the folder
-    with the labels of frames; a frame that has one is not proposed, so that no copied proposal replaces it. Label files have
-    all predicted regions, because it is quicker to delete a region than to draw one. Files that a person edited or deleted
-    stay as they are. Of sources in `free`, which show nothing that the model finds, the frames with the most confident mistakes
-    are proposed in place of uncertain ones, and all without regions.
+    `sources`: `tables.Sources`. `stills`: `tables.SourceFiles`. `frames`: `tables.PredictedFrames`. `predictions`:
+    `tables.Annotations`. `labels`: the folder with the labels of frames; a frame that has one is not proposed, so that no
+    copied proposal replaces it. Label files have all predicted regions, because it is quicker to delete a region than to draw
+    one. Files that a person edited or deleted stay as they are. Of sources in `free`, which show nothing that the model finds,
+    the frames with the most confident mistakes are proposed in place of uncertain ones, and all without regions.
 
     If `settings.format` is `label_studio`, a label file is a task with the regions as the prediction of `model`. `labelling`
     gets the labelling configuration of Label Studio for `classes`, and `report` one tab-separated row per frame: source, key,
@@ -103,6 +105,7 @@ def propose_labels(
     write = write_proposal if settings.format == "labelme" else partial(write_proposed_task, settings.folder, model)
     predicted, seen = read_table(frames, PredictedFrames), read_table(predictions, Annotations)
     rows: list[tuple[str, str, str]] = []
+    held = read_stills(stills)
     for source in progress(list(read_table(sources, Sources).iter_rows(named=True)), unit="sources"):
         name = source["source"]
         of_source = predicted.filter(pl.col("source") == name)
@@ -119,7 +122,7 @@ def propose_labels(
         indices = choose(own, *doubtful, settings, listed)
         more = spread(own, indices, settings) if settings.choose == "uncertain" and not is_free else []
         chosen = own.filter(pl.col("index").is_in([*indices, *more]))
-        proposals = _proposals(source, chosen, regions.clear() if is_free else regions, settings.simplify)
+        proposals = _proposals(source, held.get(name, []), chosen, regions.clear() if is_free else regions, settings.simplify)
         status_of = dict(place(settings.folder / file_name(name), proposals, write))
         spaced = set(own.filter(pl.col("index").is_in(more))["key"])
         status_of |= {key: SPREAD for key in spaced if status_of[key] == PROPOSED}
@@ -344,9 +347,12 @@ def _write_checksums(lines: set[Line], path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _proposals(source: dict[str, Any], frames: "pl.DataFrame", regions: "pl.DataFrame", simplify: float) -> Iterator[Proposal]:
+def _proposals(
+    source: dict[str, Any], files: list[dict[str, Any]], frames: "pl.DataFrame", regions: "pl.DataFrame", simplify: float
+) -> Iterator[Proposal]:
     of_key = {str(key): rows.to_dicts() for (key,), rows in regions.group_by("key", maintain_order=True)}
-    footage = read_footage(Path(source["path"]), source["kind"], frames.iter_rows(named=True))
+    path = Path(source["path"])
+    footage = read_footage(path, source["kind"], frames["index"].to_list(), stills_of(path, files))
     for row, frame in zip(frames.iter_rows(named=True), footage, strict=True):
         annotations = tuple(outlined(region, row["width"], row["height"], simplify) for region in of_key.get(row["key"], ()))
         yield Proposal(frame.image(), ImageAnnotations(row["key"], row["width"], row["height"], annotations))

@@ -23,6 +23,7 @@ from tessera.imaging.masks import decode_rle
 from tessera.imaging.sheets import COLOURS, SHADE, Colour, contact_sheet, write
 from tessera.pipeline.previews.proposals import PROPOSED
 from tessera.records.manifest import Source
+from tessera.records.stills import read_stills, stills_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -105,13 +106,21 @@ def summarise_previews(ledgers: Sequence[Path], asked: Sequence[str], summary: P
 
 
 def render_previews(
-    sources: Path, frames: Path, predictions: Path, confidence: float, settings: RenderSettings, overlays: Path, sheets: Path
+    sources: Path,
+    stills: Path,
+    frames: Path,
+    predictions: Path,
+    confidence: float,
+    settings: RenderSettings,
+    overlays: Path,
+    sheets: Path,
 ) -> None:
     """Draw the predictions of a shard: an overlay video per video into `overlays`, a contact sheet per source into `sheets`.
 
-    `sources`: `tables.Sources`. `frames`: `tables.PredictedFrames`. `predictions`: `tables.Annotations`. A region counts if its
-    score is at least `confidence`. A video shows the predicted frames at the speed of the source, but with at least `SLOWEST`
-    frames per second. Nothing is blurred: previews are for people who work with the footage.
+    `sources`: `tables.Sources`. `stills`: `tables.SourceFiles`. `frames`: `tables.PredictedFrames`. `predictions`:
+    `tables.Annotations`. A region counts if its score is at least `confidence`. A video shows the predicted frames at the speed
+    of the source, but with at least `SLOWEST` frames per second. Nothing is blurred: previews are for people who work with the
+    footage.
     """
     import polars as pl
 
@@ -122,11 +131,12 @@ def render_previews(
     predicted, regions = read_table(frames, PredictedFrames), read_table(predictions, Annotations)
     overlays.mkdir()
     sheets.mkdir()
+    held = read_stills(stills)
     for source in read_table(sources, Sources).iter_rows(named=True):
         own = predicted.filter(pl.col("source") == source["source"])
         if not own.is_empty():
             seen = own.select("key").join(regions, on="key", maintain_order="left_right")
-            _render(source, own, seen, confidence, settings, overlays, sheets)
+            _render(source, held.get(source["source"], []), own, seen, confidence, settings, overlays, sheets)
 
 
 def draw_marks(image: np.ndarray, marks: Sequence[Mark], side: int) -> np.ndarray:
@@ -163,6 +173,7 @@ def colour_of(label: str) -> Colour:
 
 def _render(
     source: dict[str, Any],
+    files: list[dict[str, Any]],
     frames: "pl.DataFrame",
     regions: "pl.DataFrame",
     confidence: float,
@@ -170,7 +181,10 @@ def _render(
     overlays: Path,
     sheets: Path,
 ) -> None:
-    """Draw the overlay video and the contact sheet of one source from its predicted `frames` and their `regions`."""
+    """Draw the overlay video and the contact sheet of one source from its predicted `frames` and their `regions`.
+
+    `files`: its rows of `tables.SourceFiles`.
+    """
     from tessera.imaging.encode import write_video
 
     evenly, doubtful = _choose(frames, regions, confidence, settings.columns * settings.rows)
@@ -182,7 +196,8 @@ def _render(
 
     def pictures() -> Iterator[np.ndarray]:
         """Yield each frame as the video shows it, and store the tiles of the sheet."""
-        footage = read_footage(Path(source["path"]), source["kind"], rows.values())
+        path = Path(source["path"])
+        footage = read_footage(path, source["kind"], [row["index"] for row in rows.values()], stills_of(path, files))
         for row, frame in progress(zip(rows.values(), footage, strict=True), len(rows), f"frames of {source['source']!r}"):
             image = frame.image()
             marks = [_mark(region, row) for region in of_key.get(row["key"], ())]

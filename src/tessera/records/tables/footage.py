@@ -43,6 +43,18 @@ class Sources(Table):
     streams: pl.List(pl.String) = pa.Field(nullable=True, description="kind and codec of every stream")  # type: ignore[valid-type]
 
 
+class SourceFiles(Table):
+    """The files of images and folders: the pictures that were admitted, and why the others were not."""
+
+    source: pl.String = pa.Field(description="id from the manifest")
+    path: pl.String = pa.Field(description="path below the folder, such as `album/a.jpg`; empty if the source is an image")
+    index: pl.Int64 = pa.Field(nullable=True, ge=0, description="position among the pictures of the folder; null for others")
+    status: pl.String = pa.Field(isin=["ok", "dropped", "failed"], description="ok: it becomes a frame")
+    reason: pl.String = pa.Field(description="why it becomes no frame, or a remark; mostly empty")
+    detail: pl.String = pa.Field(description="the reason in detail")
+    sha256: pl.String = pa.Field(description="digest of the file; empty if it becomes no frame")
+
+
 class Frames(Table):
     """The sampled frames of a shard."""
 

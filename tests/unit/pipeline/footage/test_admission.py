@@ -44,12 +44,14 @@ def admit(folder: Path, *rows: dict[str, Any], blocklist: str = "", **settings: 
     out = folder / "out"
     out.mkdir(exist_ok=True)
     (out / "blocklist.tsv").write_text(HEADER + blocklist)
-    made = {"table": out / "sources.parquet", "report": out / "report.json", "ledger": out / "ledger.jsonl"}
+    made = {"table": out / "sources.parquet", "files": out / "files.parquet"}
+    made |= {"report": out / "report.json", "ledger": out / "ledger.jsonl"}
     admit_sources(list(rows), "shard", out / "blocklist.tsv", SourceSettings(**settings), **made)
     reports = json.loads(made["report"].read_text(encoding="utf-8"))
     table = read_table(made["table"], Sources)
     assert table.to_dicts() == [{name: report[name] for name in table.columns} for report in reports]
-    assert [entry["reason"] for entry in read_ledger(made["ledger"])] == [report["reason"] for report in reports]
+    refusals = [entry["reason"] if entry["status"] != "ok" else "" for entry in read_ledger(made["ledger"])]
+    assert refusals == [report["reason"] for report in reports]
     return {report["source"]: report for report in reports}
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from stills import write_stills
 
 from tessera.core import job
 from tessera.core.errors import TesseraError
@@ -60,6 +61,7 @@ def import_labels(
     import_frame_labels(
         folder / "frames",
         folder / "sources",
+        write_stills(folder / "stills"),
         folder / "pictures",
         folder / "labels",
         ["nsfw"],

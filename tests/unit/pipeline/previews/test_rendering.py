@@ -9,6 +9,7 @@ import av
 import numpy as np
 import polars as pl
 import pytest
+from stills import write_stills
 
 from tessera.core import job
 from tessera.core.errors import TesseraError
@@ -168,7 +169,8 @@ def shard(tmp_path: Path) -> list[Path]:
         for i, score in ((8, 0.8), (12, 0.2))
     ]
     write_table(pl.DataFrame(regions, types(Annotations)), Annotations, tmp_path / "predictions.parquet")
-    return [tmp_path / f"{name}.parquet" for name in ("sources", "frames", "predictions")]
+    write_stills(tmp_path / "stills.parquet", stills=tmp_path / "stills")
+    return [tmp_path / f"{name}.parquet" for name in ("sources", "stills", "frames", "predictions")]
 
 
 def test_a_video_gets_an_overlay_at_its_speed_and_each_source_a_sheet(shard: list[Path], tmp_path: Path) -> None:
