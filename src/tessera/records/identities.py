@@ -1,7 +1,6 @@
 """Names of identities, folders of reference pictures, and the decisions of people about identities."""
 
 import hashlib
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
@@ -11,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from tessera.core.errors import TesseraError
 from tessera.core.files import IMAGE_SUFFIXES, SPECIAL, files_below, quoted
 from tessera.core.messages import shortened
+from tessera.core.names import folded
 from tessera.core.tsv import Day, Fault, read_shipped_sheet, refuse
 from tessera.records.frame_keys import content_key
 from tessera.records.log import UNDO, Entry, in_force
@@ -56,7 +56,7 @@ def twins(names: Iterable[str]) -> list[tuple[str, str]]:
     Some file systems ignore both, and people overlook it. The first of a pair comes first in `names`.
     """
     first: dict[str, str] = {}
-    pairs = ((first.setdefault(unicodedata.normalize("NFC", name).casefold(), name), name) for name in dict.fromkeys(names))
+    pairs = ((first.setdefault(folded(name), name), name) for name in dict.fromkeys(names))
     return [(one, other) for one, other in pairs if one != other]
 
 
@@ -77,7 +77,7 @@ class Reference(NamedTuple):
 def reference_of(key: str, folder: Path = Path()) -> Reference:
     """Return the reference picture at the path `key`, with `/`, below `folder`."""
     identity, *between, _ = key.split("/")
-    is_noise = identity.casefold().startswith(NOISE)
+    is_noise = folded(identity).startswith(NOISE)
     return Reference(key, Path(folder) / key, "" if is_noise else identity, "" if is_noise else "/".join(between))
 
 

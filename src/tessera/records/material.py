@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from tessera.core.files import file_name, not_an_address
+from tessera.core.names import Names
 from tessera.core.settings import Settings
 from tessera.records.rights import missing_rights
 
@@ -70,12 +71,11 @@ ANY = "*"  # the key in `classes` for all labels that it does not name
 
 
 def class_of(label: str, classes: Sequence[str]) -> str | None:
-    """Return the one of `classes` that `label` means: the one that is equal or, if none is, the first that differs in case or
-    spaces around it.
-    """
+    """Return the one of `classes` that `label` means, if it is clear: see `Names.find`. Spaces around it do not matter."""
     if label in classes:
         return label
-    return next((name for name in classes if name.strip().casefold() == label.strip().casefold()), None)
+    found = set(Names((name.strip(), name) for name in classes).find(label.strip()))
+    return found.pop() if len(found) == 1 else None
 
 
 def meaning(label: str, stated: Mapping[str, str | None], classes: Sequence[str]) -> str | None:

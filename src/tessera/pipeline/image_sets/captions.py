@@ -11,6 +11,7 @@ from tessera.core.errors import TesseraError
 from tessera.core.job import tell
 from tessera.core.ledger import Ledger
 from tessera.core.messages import counted
+from tessera.core.names import Names
 from tessera.core.seeds import generator
 from tessera.core.tsv import read_sheet, refuse
 from tessera.pipeline.image_sets.caption_settings import CaptionSettings, PartSettings
@@ -180,19 +181,22 @@ def _given(path: Path, keys: list[str], maximum: int) -> tuple[pl.DataFrame, dic
     except FileNotFoundError:
         raise TesseraError(f"{path}: no such table of captions; {fix}") from None
     refuse(path, sheet.faults)
-    known = set(keys)
+    known = Names((key, key) for key in keys)
     texts: dict[str, list[str]] = {}
     remarks: dict[str, tuple[str, str]] = {}
     for line, row in sheet.rows:
-        if row.key not in known:
-            remarks[row.key] = ("caption of no picture", f"{path}, line {line}")
+        found = known.find(row.key)
+        if len(found) != 1:
+            several = f"; it may be one of {', '.join(map(repr, found))}" if found else ""
+            remarks[row.key] = ("caption of no picture", f"{path}, line {line}{several}")
             continue
+        key = found[0]
         clean = " ".join(row.caption.replace("\0", "").replace("\ufeff", "").split())
         if clean != row.caption:
-            remarks[row.key] = ("caption cleaned", f"{path}, line {line}: NUL, a byte order mark or a line break")
+            remarks[key] = ("caption cleaned", f"{path}, line {line}: NUL, a byte order mark or a line break")
         if len(clean) > maximum:
-            remarks[row.key] = ("caption cut", f"{path}, line {line}: {counted(len(clean), 'characters')}")
-        texts.setdefault(row.key, []).append(clean)
+            remarks[key] = ("caption cut", f"{path}, line {line}: {counted(len(clean), 'characters')}")
+        texts.setdefault(key, []).append(clean)
     if not texts:
         raise TesseraError(f"{path}: none of its keys is a picture of the set; use the names of the files without extensions")
     remarks |= {key: ("no caption", "") for key in keys if key not in texts}

@@ -13,6 +13,7 @@ import numpy as np
 from tessera.core.archives import File
 from tessera.core.errors import Dropped, Failed
 from tessera.core.files import IMAGE_SUFFIXES, PICTURE_SUFFIXES
+from tessera.core.names import Names, folded
 from tessera.imaging.hashing import perceptual_hash
 from tessera.imaging.images import MAX_BYTES, PLAIN, SUFFIX, read_file, write_image
 from tessera.records.annotation.hub import Origin
@@ -37,16 +38,18 @@ class Pictures:
     def __init__(self, files: Iterable[File]) -> None:
         self._named: dict[str, list[File]] = defaultdict(list)
         for file in files:
-            self._named[file.path.name.casefold()].append(file)
+            self._named[folded(file.path.name)].append(file)
 
     def find(self, name: str, beside: PurePosixPath) -> File:
-        """Return the picture whose path ends with `name`. Case does not matter.
+        """Return the picture whose path ends with `name`, see `Names.find`.
 
         Label files state paths relative to folders of their own. Of several such pictures, the one in or nearest to the folder
         of the label file `beside` is returned. Raises `Failed` if there is none, or if two are equally near.
         """
-        parts = _parts(PurePosixPath(name))
-        found = [file for file in self._named.get(parts[-1], ()) if _parts(file.path)[-len(parts) :] == parts] if parts else []
+        parts = [part for part in PurePosixPath(name).parts if part != "."]
+        named = self._named.get(folded(parts[-1]), []) if parts else []
+        ends = (("/".join(file.path.parts[-len(parts) :]), file) for file in named)
+        found = Names(ends).find("/".join(parts))
         if not found:
             raise Failed("image missing", f"{beside}: {name!r:.200} is not in the set; restore it")
         near = [_shared(file.path, beside) for file in found]
@@ -58,13 +61,9 @@ class Pictures:
         return best[0]
 
 
-def _parts(path: PurePosixPath) -> list[str]:
-    return [part.casefold() for part in path.parts if part != "."]
-
-
 def _shared(one: PurePosixPath, other: PurePosixPath) -> int:
     """Return how many folders from the top the two paths have in common."""
-    pairs = zip(_parts(one.parent), _parts(other.parent), strict=False)
+    pairs = zip(map(folded, one.parent.parts), map(folded, other.parent.parts), strict=False)
     return next((number for number, (here, there) in enumerate(pairs) if here != there), min(len(one.parts), len(other.parts)))
 
 

@@ -63,10 +63,10 @@ def take_all(
 
 def _one_of_each_name(items: Sequence[Item[T]]) -> list[Item[T]]:
     """Return `items`, with one failed item in place of several that would have one key."""
-    names = Counter(item.name.casefold() for item in items)
-    single = [item for item in items if names[item.name.casefold()] == 1]
+    names = Counter(item.name for item in items)
+    single = [item for item in items if names[item.name] == 1]
     for name in sorted(name for name, count in names.items() if count > 1):
-        same = [item for item in items if item.name.casefold() == name]
+        same = [item for item in items if item.name == name]
         files = list({file.name: file for item in same for file in _files_of(item)}.values())
         one = PurePosixPath(same[0].name)
         if len(files) > 1:

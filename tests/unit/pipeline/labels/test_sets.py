@@ -265,8 +265,15 @@ def test_an_image_that_is_too_large_for_memory_is_not_decoded(tmp_path: Path, mo
 def test_equal_images_and_equal_names_are_rows_and_the_image_for_validation_is_kept(tmp_path: Path) -> None:
     files = {"train/a.png": picture(0), "train/a.txt": LINE, "val/z.png": picture(0), "val/z.txt": LINE}
     files |= {"B.png": picture(1), "b.JPG": picture(2), "b.txt": LINE}
+    files |= {"c.png": picture(3), "c.jpg": picture(4), "c.txt": LINE}
     imported = Imported(write_zip(tmp_path / "set.zip", files))
-    assert imported.reasons == {"s+val%2Fz": "ok", "s+train%2Fa": "the same image twice", "s+B": "several images of one name"}
+    assert imported.reasons == {
+        "s+val%2Fz": "ok",
+        "s+train%2Fa": "the same image twice",
+        "s+b": "ok",
+        "s+B": "unlabelled",
+        "s+c": "several images of one name",
+    }
 
 
 def test_an_image_with_a_broken_label_does_not_replace_a_copy_with_a_good_one(tmp_path: Path) -> None:

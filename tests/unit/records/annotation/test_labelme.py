@@ -481,11 +481,13 @@ def test_a_label_file_may_name_an_image_with_another_stem(folder):
     assert folder.run()[0] == {"my%20set+label": ("ok", "")}
 
 
-def test_names_that_differ_only_in_case_are_the_same(folder):
+def test_of_names_that_differ_only_in_case_the_equal_one_is_meant(folder):
     for name in ("a.png", "A.png"):
         folder.image(name)
     folder.label("a.json")
-    assert [row[1] for row in folder.run()[0].values()] == ["several files of one name"]
+    rows, images = folder.run()
+    assert {key: row[1] for key, row in rows.items()} == {"my%20set+a": "", "my%20set+A": "unlabelled"}
+    assert [Path(path).name for path in images["path"]] == ["a.png"]
 
 
 def test_a_missing_image_is_taken_from_its_label_file_and_noted(folder):

@@ -45,10 +45,10 @@ def stem(file: File) -> str:
 
 
 def by_stem(files: Sequence[File]) -> dict[str, list[File]]:
-    """Return `files` by their names without suffix: a label matches an image with any, and some file systems ignore case."""
+    """Return `files` by their names without suffix: a label matches an image with any."""
     items: dict[str, list[File]] = defaultdict(list)
     for file in files:
-        items[stem(file).casefold()].append(file)
+        items[stem(file)].append(file)
     return items
 
 

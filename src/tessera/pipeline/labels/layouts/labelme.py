@@ -1,6 +1,6 @@
 """Sets in the format of labelme."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from tessera.core.archives import File
 from tessera.core.errors import Failed
 from tessera.core.files import IMAGE_SUFFIXES
+from tessera.core.names import Names
 from tessera.pipeline.labels.layouts.item import Item, Regions, by_stem, several, stem
 from tessera.records.annotation.formats.labelme import MAX_BYTES, embedded_image, image_path, parse_labelme, read_labelme
 from tessera.records.annotation.label_files import LABEL_SUFFIX, check_saved, naming, read_label_file
@@ -19,9 +20,9 @@ EMBEDDED = {b"\xff\xd8": ".jpg", b"\x89P": ".png"}  # suffixes of embedded image
 
 
 class Document:
-    """A label file of a set, which is read when it is needed. `pictures`: the images of the set, by name."""
+    """A label file of a set, which is read when it is needed. `pictures`: the images of the set."""
 
-    def __init__(self, label: File, pictures: Mapping[str, File]) -> None:
+    def __init__(self, label: File, pictures: Names[File]) -> None:
         self.label = label
         self.path = label.local or Path(label.name)
         self.remarks: list[Loss] = []
@@ -36,8 +37,12 @@ class Document:
         """Return the image that the document names or, if it is missing, the copy that the document embeds."""
         self.remarks = []
         name = image_path(self.content, self.path, self.label.path)
-        if name in self._pictures:
-            return self._pictures[name]
+        if found := self._pictures.find(name):
+            if len(found) > 1:
+                raise Failed(
+                    "several images of one name", f"{name!r:.300}: {', '.join(file.shown for file in found)}; rename one"
+                )
+            return found[0]
         data = embedded_image(self.content)
         suffix = EMBEDDED.get(data[:2]) if data else None
         missing = str(self.path.parent / PurePosixPath(name).name)
@@ -76,8 +81,7 @@ def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[st
 def read_documents(files: Sequence[File], read: Callable[[Document, str, int, int], T]) -> list[Item[T]]:
     """Return an item for each label file in `files`, whose labels are what `read` returns."""
     found = [file for file in files if file.suffix in {LABEL_SUFFIX, *IMAGE_SUFFIXES}]
-    # The names in label files are compared with case, as by labelme.
-    pictures = {file.name: file for file in files if file.suffix != LABEL_SUFFIX}
+    pictures = Names((file.name, file) for file in files if file.suffix != LABEL_SUFFIX)
     items: list[Item[T]] = []
     for same in by_stem(found).values():
         named = [file for file in same if file.suffix == LABEL_SUFFIX]

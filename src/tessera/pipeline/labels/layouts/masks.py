@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from tessera.core.archives import File
 from tessera.core.errors import Dropped, Failed, TesseraError
 from tessera.core.messages import counted
+from tessera.core.names import folded, pair_names
 from tessera.pipeline.labels.layouts.item import Item, Regions, by_stem, class_name, failed, given, several, stem
 from tessera.pipeline.labels.pictures import MAX_IMAGE_BYTES, is_picture
 from tessera.records.annotation.formats.mask_images import load_mask, read_mask
@@ -29,7 +30,7 @@ def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[st
     for file in filter(is_picture, files):
         pictured = _pictured(file.path)
         if pictured:
-            masks[pictured.casefold()].append(file)
+            masks[pictured].append(file)
         else:
             pictures.append(file)
     if pictures and not masks:
@@ -38,9 +39,14 @@ def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[st
             f" '{_mask_stem(pictures[0].path)}.png' is missing. Add the masks, or correct the layout of the set"
         )
     items = []
-    for same in by_stem(pictures).values():
-        name = stem(same[0])
-        drawn = masks.pop(_mask_stem(same[0].path).casefold(), []) or masks.pop(name.casefold(), [])
+    grouped = by_stem(pictures)
+    # In a folder of masks or, if it is not there, beside the image.
+    apart = {name: _mask_stem(same[0].path) for name, same in grouped.items()}
+    in_folder = pair_names(apart.values(), masks)
+    alone = [name for name in grouped if apart[name] not in in_folder]
+    beside = pair_names(alone, masks.keys() - set(in_folder.values()))
+    for name, same in grouped.items():
+        drawn = masks.pop(in_folder.get(apart[name]) or beside.get(name, ""), [])
         if len(same) > 1:
             items.append(several(name, [*same, *drawn], "images"))
         elif len(drawn) > 1:
@@ -59,10 +65,10 @@ def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[st
 
 def _pictured(path: PurePosixPath) -> str:
     """Return the name without suffix of the image that the mask at `path` belongs to; empty if `path` is none of a mask."""
-    if any(part.casefold() in MASK_FOLDERS for part in path.parts[:-1]):
+    if any(folded(part) in MASK_FOLDERS for part in path.parts[:-1]):
         return path.with_suffix("").as_posix()
     stem = path.with_suffix("").name
-    ends = [end for end in MASK_STEMS if stem.casefold().endswith(end) and len(stem) > len(end)]
+    ends = [end for end in MASK_STEMS if stem.lower().endswith(end) and len(stem) > len(end)]
     return path.with_name(stem[: -len(ends[0])]).as_posix() if ends else ""
 
 
@@ -70,7 +76,7 @@ def _mask_stem(path: PurePosixPath) -> str:
     """Return the name without suffix of the mask of the image at `path`, with its last folder `images` replaced by `masks`."""
     parts = list(path.with_suffix("").parts)
     for place in reversed(range(len(parts) - 1)):
-        if parts[place].casefold() in {"image", "images"}:
+        if folded(parts[place]) in {"image", "images"}:
             parts[place] = "masks"
             break
     return "/".join(parts)

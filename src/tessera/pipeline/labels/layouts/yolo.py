@@ -10,6 +10,7 @@ import yaml
 from tessera.core.archives import File
 from tessera.core.errors import Dropped, Failed, TesseraError
 from tessera.core.messages import counted
+from tessera.core.names import folded, pair_names
 from tessera.pipeline.labels.layouts.item import Item, Regions, by_stem, class_name, failed, given, several, stem
 from tessera.pipeline.labels.pictures import is_picture
 from tessera.records.annotation.formats.yolo import parse_yolo
@@ -31,17 +32,18 @@ def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[st
     labels: dict[str, list[File]] = defaultdict(list)
     for file in files:
         if file.suffix == ".txt":
-            labels[file.name.casefold()].append(file)
+            labels[file.name].append(file)
     items = [several(same[1].name, same[1:], "labels") for same in labels.values() if len(same) > 1]
     grouped = by_stem([file for file in files if is_picture(file)])
     wanted = [_label_name(same[0].path) for same in grouped.values()]
-    if wanted and labels.keys().isdisjoint(map(str.casefold, wanted)):
+    label_of = pair_names(wanted, labels)
+    if wanted and not label_of:
         raise TesseraError(
             f"{label_set.name!r}: none of its {counted(len(wanted), 'images')} has a label file; for example, {wanted[0]!r} is"
             " missing. Add the label files, or correct the layout of the set"
         )
     for same, wants in zip(grouped.values(), wanted, strict=True):
-        label = next(iter(labels.pop(wants.casefold(), ())), None)
+        label = next(iter(labels.pop(label_of.get(wants, ""), ())), None)
         name = stem(same[0])
         if len(same) > 1:
             items.append(several(name, same, "images"))
@@ -50,7 +52,7 @@ def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[st
             items.append(failed(name, Dropped("unlabelled", reason), same))
         else:
             items.append(Item(name, partial(given, same[0]), partial(_yolo_regions, label, names), tuple(same)))
-    left = [same[0] for same in labels.values() if "labels" in map(str.casefold, same[0].path.parts[:-1])]
+    left = [same[0] for same in labels.values() if "labels" in map(folded, same[0].path.parts[:-1])]
     items += [
         failed(stem(file), Failed("label without an image", f"{file.shown}; restore its image, or remove it"))
         for file in left
@@ -68,7 +70,7 @@ def _label_name(image: PurePosixPath) -> str:
     """Return the name of the label file of `image`, with the last folder `images` replaced by `labels`, as in ultralytics."""
     parts = list(image.with_suffix(".txt").parts)
     for place in reversed(range(len(parts) - 1)):
-        if parts[place].casefold() == "images":
+        if folded(parts[place]) == "images":
             parts[place] = "labels"
             break
     return "/".join(parts)
