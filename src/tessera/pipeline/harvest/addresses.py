@@ -73,9 +73,14 @@ def read_addresses(tables: Sequence[Path]) -> dict[str, Address | Failed]:
                 )
             same = found.setdefault(address.url, address)
             before = places.setdefault(address.url, place)
-            if same != address:
-                detail = f"{before} and {place} say different things about it; keep one"
-                found[address.url] = Failed("address with two rows", detail)
+            if isinstance(same, Address) and same != address:
+                said = "; ".join(
+                    f"{name}: {getattr(same, name)!r} and {getattr(address, name)!r}"
+                    for name in Address.model_fields
+                    if getattr(same, name) != getattr(address, name)
+                )
+                fix = "keep one, or change the search that found it"
+                found[address.url] = Failed("address with two rows", f"{before} and {place} differ ({said:.500}); {fix}")
         refuse(table, [*sheet.faults, *faults])
     return dict(sorted(found.items()))
 

@@ -2,6 +2,7 @@
 
 import io
 import os
+import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlencode
@@ -42,8 +43,10 @@ class Page(BaseModel):
 def search_europeana(queries: Sequence[EuropeanaQuery], settings: ClientSettings, table: Path, api: str = API) -> None:
     """Write the pictures that `queries` find to `table`, in the format of a table of addresses, sorted by address.
 
-    Records without a picture are left out. Each museum, library or archive is a source of its own. The key of the API is read
-    from the environment, where it is called `EUROPEANA_API_KEY`; it is not part of addresses, and so of no log.
+    Records without a picture are left out, and a picture that several records have becomes one row. Each museum, library or
+    archive is a source of its own. Its name is in lower case, because records differ in that, and names that differ only in
+    case would be one folder on some disks. So a search that finds more gives no other source another name. The key of the API
+    is read from the environment, where it is called `EUROPEANA_API_KEY`; it is not part of addresses, and so of no log.
 
     The API: https://europeana.atlassian.net/wiki/spaces/EF/pages/2385739812. Raises `TesseraError` if there is no key, or if
     the API does not answer as documented.
@@ -61,11 +64,10 @@ def search_europeana(queries: Sequence[EuropeanaQuery], settings: ClientSettings
             raise TesseraError(f"Europeana's answer to {query.query!r}: {reason}; check the query and {KEY}") from None
         tell(f"{query.query!r}: {counted(len(items), 'pictures')}")
         found += items
-    # Names that differ only in case would be one folder on some disks.
-    names = {address.source.casefold(): address.source for address in sorted(found, key=lambda each: each.source, reverse=True)}
-    rows = [{**address.model_dump(), "source": names[address.source.casefold()]} for address in found]
-    distinct = {tuple(row.values()): row for row in rows}
-    write_rows([distinct[key] for key in sorted(distinct)], list(Address.model_fields), table)
+    # A picture can be in several records, such as those of both sides of a sheet: the first page is its credit. Records that
+    # say different things about it stay several rows, which is a fault of the address.
+    rows = {(each.url, each.rights, each.label): each for each in sorted(found, key=_order, reverse=True)}
+    write_rows([rows[key].model_dump() for key in sorted(rows)], list(Address.model_fields), table)
 
 
 def _results(query: EuropeanaQuery, client: Client, key: str, api: str) -> Iterator[Item]:
@@ -89,4 +91,10 @@ def _address(item: Item, query: EuropeanaQuery) -> Address:
         " ".join(CONTROL.sub(" ", values[0]).split()) if values else ""
         for values in (item.picture, item.rights, item.provider, [item.guid.partition("?")[0]])
     )
-    return Address(url=url, content=query.content, rights=rights, source=provider, label=query.label, credit=page)
+    source = unicodedata.normalize("NFC", provider).casefold()
+    return Address(url=url, content=query.content, rights=rights, source=source, label=query.label, credit=page)
+
+
+def _order(address: Address) -> tuple[bool, str, str]:
+    """Return what decides whose page is the credit of a picture: an address that has one comes first."""
+    return not address.credit, address.credit, address.source

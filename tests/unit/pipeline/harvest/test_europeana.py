@@ -7,9 +7,11 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from website import Handler, Page, Server, website
 
-from tessera.core.errors import TesseraError
+from tessera.core.errors import Failed, TesseraError
 from tessera.pipeline.harvest import europeana
 from tessera.pipeline.harvest.addresses import Address, read_addresses
 from tessera.pipeline.harvest.europeana import KEY, search_europeana
@@ -44,7 +46,7 @@ def serve(site: Server, records: list[dict[str, Any]]) -> None:
     site.pages["/search.json"] = answer
 
 
-def search(site: Server, folder: Path, *queries: EuropeanaQuery) -> dict[str, Address]:
+def search(site: Server, folder: Path, *queries: EuropeanaQuery) -> dict[str, Any]:
     search_europeana(queries, SETTINGS, folder / "found.tsv", f"{site.address}/search.json")
     return read_addresses([folder / "found.tsv"])
 
@@ -59,14 +61,47 @@ def test_all_pages_of_a_search_become_rows_with_rights(site: Server, tmp_path: P
         url="https://example.org/0.jpg",
         content="general",
         rights=CC0,
-        source="MUSEUM",
+        source="museum",
         label="map",
         credit="https://www.europeana.eu/item/0",
     )
-    assert (found["https://example.org/3.jpg"].rights, found["https://example.org/3.jpg"].source) == ("", "A Museum")
+    assert (found["https://example.org/3.jpg"].rights, found["https://example.org/3.jpg"].source) == ("", "a museum")
     asked = [parse_qs(urlsplit(request.path).query) for request in site.requests]
     assert [(each["cursor"], each["rows"]) for each in asked] == [(["*"], ["2"]), (["2"], ["2"]), (["4"], ["1"])]
     assert all(each["query"] == ["old maps"] and each["qf"] == ["TYPE:IMAGE", "COUNTRY:sweden"] for each in asked)
+
+
+def test_a_picture_of_several_records_is_one_address_with_one_page_as_credit(site: Server, tmp_path: Path) -> None:
+    twice = [record(2, edmIsShownBy=["https://example.org/1.jpg"]), record(1), record(3)]
+    serve(site, twice)
+    query = EuropeanaQuery(query="map", content="general")
+    found = search(site, tmp_path, query)
+    credits = {url: address.credit for url, address in found.items()}
+    assert credits == {f"https://example.org/{n}.jpg": f"https://www.europeana.eu/item/{n}" for n in (1, 3)}
+    table = (tmp_path / "found.tsv").read_bytes()
+    serve(site, twice[::-1])
+    search(site, tmp_path, query, query)
+    assert (tmp_path / "found.tsv").read_bytes() == table
+
+
+def test_records_that_contradict_each_other_are_a_fault_of_the_address(site: Server, tmp_path: Path) -> None:
+    serve(site, [record(1), record(2, edmIsShownBy=["https://example.org/1.jpg"], rights=["http://example.org/closed"])])
+    fault = search(site, tmp_path, EuropeanaQuery(query="map", content="general"))["https://example.org/1.jpg"]
+    assert isinstance(fault, Failed) and fault.reason == "address with two rows"
+    assert f"rights: {CC0!r} and 'http://example.org/closed'" in fault.detail and "item/2" in fault.detail
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20, deadline=None)
+@given(st.data())
+def test_a_search_that_finds_more_changes_no_row(site: Server, tmp_path: Path, data: st.DataObject) -> None:
+    providers = st.sampled_from(["Museum", "MUSEUM", "museum", "Mus\u00e9e", "MUSE\u0301E", ""])
+    records = [record(number, dataProvider=[data.draw(providers)]) for number in range(8)]
+    serve(site, records[:4])
+    query = EuropeanaQuery(query="map", content="general")
+    few = search(site, tmp_path, query)
+    serve(site, data.draw(st.permutations(records)))
+    more = search(site, tmp_path, query)
+    assert len(more) == 8 and {url: more[url] for url in few} == few
 
 
 def test_the_key_is_sent_in_a_header_alone(site: Server, tmp_path: Path) -> None:
