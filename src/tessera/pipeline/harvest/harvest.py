@@ -1,7 +1,8 @@
 """Fetch the pictures that tables of addresses list, where the rights to them are known."""
 
+import json
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
@@ -16,13 +17,14 @@ from tessera.core.job import progress
 from tessera.core.ledger import SYSTEMIC, Ledger
 from tessera.core.store import Store
 from tessera.pipeline.harvest.addresses import Address, read_addresses, write_rows
-from tessera.pipeline.harvest.client import Client, NoAnswer, host_of
+from tessera.pipeline.harvest.client import Client, CutShort, NoAnswer, Waits, check_tags, host_of
 from tessera.pipeline.harvest.settings import ClientSettings
 from tessera.records.blocklist import Blocklist, read_blocklist
 from tessera.records.hostile_images import check_image
 from tessera.records.rights import check_rights, missing_rights
 
-PICTURE, DAY = "picture", "fetched"  # the files of an item of the store; DAY has the day of the fetch
+# The files of an item of the store. DAY has the day of the fetch, and TAGS the headers X-Robots-Tag as JSON, if there were any.
+PICTURE, DAY, TAGS = "picture", "fetched", "tags"
 TABLE = "pictures.tsv"
 COLUMNS = ["path", "label", "url", "rights", "consent", "credit", "source", "sha256", "bytes", "width", "height", "fetched"]
 GIVE_UP = 5  # addresses in a row without an answer, after which a host is asked no more
@@ -72,7 +74,7 @@ def harvest_pictures(
     Raises `TesseraError` if a table or the blocklist has faults.
     """
     addresses = read_addresses(tables)
-    check = partial(_checked, listed=read_blocklist(blocklist), distance=blocklist_distance)
+    check = partial(_checked, listed=read_blocklist(blocklist), distance=blocklist_distance, denied=settings.x_robots_tag)
     store = Store(kept, "pictures")
     allowed = [url for url, address in addresses.items() if isinstance(address, Address) and not missing_rights(address)]
     found = _take_all(allowed, store, Client(settings), check)
@@ -140,9 +142,11 @@ def _take_from_host(
                 _fetch(url, name, store, client, check)
                 silent = 0
             outcome = check(store.item(name), url)
+        except Waits as fault:
+            outcome = fault
         except NoAnswer as fault:
             outcome = fault
-            silent += 1
+            silent = 0 if isinstance(fault, CutShort) else silent + 1
         except Exception as error:
             outcome = error
             silent = 0
@@ -152,14 +156,18 @@ def _take_from_host(
 def _fetch(url: str, name: str, store: Store, client: Client, check: Check) -> None:
     """Add what is at `url` to `store`, as the item `name`, if it passes `check`. Otherwise, a later run fetches it again."""
     with store.make(name) as folder:
-        with (folder / PICTURE).open("wb") as file:
-            client.get(url, file, client.settings.max_bytes, {"Accept": "image/*"})
         (folder / DAY).write_text(datetime.now(UTC).date().isoformat(), encoding="utf-8")
-        check(folder, url)
+        with (folder / PICTURE).open("wb") as file:
+            headers = {"Accept": "image/*"}
+            tags = client.get(url, file, client.settings.max_bytes, headers, check=lambda: check(folder, url))
+        if tags:
+            (folder / TAGS).write_text(json.dumps(tags), encoding="utf-8")
 
 
-def _checked(item: Path, url: str, listed: Blocklist, distance: int) -> Picture:
+def _checked(item: Path, url: str, listed: Blocklist, distance: int, denied: Collection[str]) -> Picture:
     """Return the picture in the folder `item`, from `url`. Raises `Dropped` or `Failed` if it must not or cannot be used."""
+    if (item / TAGS).exists():  # the settings may have changed since it was fetched
+        check_tags(json.loads((item / TAGS).read_text(encoding="utf-8")), denied)
     path = item / PICTURE
     picture, sha256 = check_image(path, url, listed, distance)
     height, width = picture.pixels.shape[:2]

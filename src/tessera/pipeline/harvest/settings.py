@@ -1,11 +1,13 @@
 """Settings of the harvest."""
 
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from tessera.core.files import InputFile
 from tessera.core.settings import Settings
+
+Directive = Literal["noai", "noimageai", "noml", "noindex", "noimageindex"]
 
 
 class EuropeanaQuery(Settings):
@@ -33,6 +35,7 @@ class ClientSettings(Settings):
     max_bytes: int = Field(100_000_000, ge=1, le=2**28)
     other_hosts: bool = False
     robots: bool = True
+    x_robots_tag: tuple[Directive, ...] = get_args(Directive)
     private: bool = False
 
 

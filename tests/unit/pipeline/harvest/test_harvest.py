@@ -3,19 +3,23 @@
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from email.message import Message
 from email.utils import format_datetime
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from label_sets import picture
 from website import Handler, Page, Server, website
 
-from tessera.core.errors import TesseraError
+from tessera.core.errors import Failed, TesseraError
 from tessera.core.ledger import read_ledger
 from tessera.imaging.hashing import perceptual_hash
 from tessera.imaging.images import read_image
@@ -24,6 +28,8 @@ from tessera.pipeline.harvest.harvest import GIVE_UP, harvest_pictures
 from tessera.pipeline.harvest.settings import ClientSettings, HarvestSettings
 from tessera.pipeline.labels.settings import ImageLabelSet
 from tessera.pipeline.labels.whole import import_image_labels
+from tessera.records.blocklist import Blocklist
+from tessera.records.hostile_images import check_image
 from tessera.records.manifest import read_manifest
 from tessera.records.tables.image_labels import ImageLabels
 from tessera.records.tables.table import read_table
@@ -50,7 +56,13 @@ def write_addresses(folder: Path, *rows: Mapping[str, str]) -> Path:
 class Harvested:
     """The result of a harvest in `folder`, which goes on with what earlier ones there have fetched."""
 
-    def __init__(self, folder: Path, *rows: Mapping[str, str], settings: ClientSettings = FAST, blocked: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *rows: Mapping[str, str],
+        settings: ClientSettings = FAST,
+        blocked: str = "",
+    ) -> None:
         table = write_addresses(folder, *rows)
         (folder / "blocklist.tsv").write_text(f"sha256\tphash\treason\n{blocked}", encoding="utf-8")
         self.out = folder / f"out {len(list(folder.glob('out *')))}"
@@ -59,6 +71,7 @@ class Harvested:
         harvest_pictures([table], folder / "blocklist.tsv", 8, settings, folder / "kept", self.out, **made)
         rows_of_ledger = read_ledger(made["ledger"])
         self.reasons = {row["key"]: row["reason"] or row["status"] for row in rows_of_ledger}
+        self.statuses = {row["key"]: row["status"] for row in rows_of_ledger}
         self.details = {row["key"]: row["detail"] for row in rows_of_ledger}
         assert len(self.reasons) == len(rows_of_ledger)
         read = [pl.read_csv(made[name] / "pictures.tsv", separator="\t", infer_schema=False) for name in ("general", "adult")]
@@ -153,8 +166,10 @@ def test_a_killed_harvest_loses_nothing(site: Server, tmp_path: Path) -> None:
     rows = [{"url": f"{site.address}/{number}.png"} for number in range(6)]
     child = os.fork()
     if not child:
-        Harvested(tmp_path, *rows, settings=FAST.model_copy(update={"timeout": 60, "max_seconds": 60}))
-        os._exit(1)
+        try:
+            Harvested(tmp_path, *rows, settings=FAST.model_copy(update={"timeout": 60, "max_seconds": 60}))
+        finally:
+            os._exit(1)  # whatever happens: no other test is run here
     while "/4.png" not in site.asked():
         time.sleep(0.005)
     os.kill(child, signal.SIGKILL)
@@ -282,10 +297,94 @@ def test_robots_txt_is_obeyed(site: Server, tmp_path: Path) -> None:
     assert site.asked() == ["/a.png"]
     ignoring = Harvested(tmp_path, *rows, settings=FAST.model_copy(update={"robots": False}))
     assert set(ignoring.reasons.values()) == {"ok"}
-    # If it cannot be read, nobody knows what it forbids.
-    site.pages["/robots.txt"] = Page(status=500)
-    site.pages["/c.png"] = Page(picture(2))
-    assert list(Harvested(tmp_path, {"url": f"{site.address}/c.png"}).reasons.values()) == ["HTTP status 500"]
+    # A redirect does not lead around it.
+    site.pages["/moved.png"] = Page(status=302, headers={"Location": "/private/b.png"})
+    site.requests.clear()
+    assert list(Harvested(tmp_path, {"url": f"{site.address}/moved.png"}).reasons.values()) == ["forbidden by robots.txt"]
+    assert site.asked() == ["/moved.png"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        *((Page(status=status), "ok") for status in (400, 401, 403, 404, 410, 451)),
+        *((Page(status=status), f"HTTP status {status}") for status in (429, 500, 501, 503, 520)),
+        (Page(status=302, headers={"Location": "/robots.txt"}), "ok"),  # without an end
+        (lambda _: time.sleep(1), "no answer"),
+        (Page(b"User-agent: *\nDisallow: /\n" + b"#" * 5_000_000), "forbidden by robots.txt"),
+        (Page(b"User-agent: *\nCrawl-delay: 3600\n"), "forbidden by robots.txt"),
+        (Page(b"User-agent: *\nDisallow: /\n", stated=100), "cut short"),
+    ],
+)
+def test_a_robots_txt_that_is_not_there_allows_all_and_one_that_cannot_be_read_nothing(
+    answer: Any, reason: str, site: Server, tmp_path: Path
+) -> None:
+    site.pages = {"/robots.txt": answer, "/a.png": Page(picture(0))}
+    harvested = Harvested(tmp_path, {"url": f"{site.address}/a.png"}, settings=FAST.model_copy(update={"attempts": 1}))
+    assert list(harvested.reasons.values()) == [reason]
+    assert site.asked() == (["/a.png"] if reason == "ok" else [])
+    assert reason == "ok" or f"{site.address}/robots.txt" in harvested.details[f"{site.address}/a.png"]
+
+
+def test_robots_txt_is_followed_to_another_host_and_holds_for_a_day(
+    site: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hops = {f"/{hop}": Page(status=301, headers={"Location": f"/{hop + 1}"}) for hop in range(4)}
+    moved = f"http://localhost:{site.server_port}/rules"
+    site.pages = {
+        **hops,
+        "/robots.txt": Page(status=301, headers={"Location": "/0"}),
+        "/rules": Page(b"User-agent: *\nDisallow: /b"),
+    }
+    site.pages |= {"/4": Page(status=301, headers={"Location": moved}), "/a.png": Page(picture(0)), "/b.png": Page(picture(1))}
+    rows = [{"url": f"{site.address}/{name}.png"} for name in "ab"]
+    assert list(Harvested(tmp_path, *rows).reasons.values()) == ["ok", "forbidden by robots.txt"]
+    assert [request.path for request in site.requests].count("/robots.txt") == 1
+    monkeypatch.setattr(client, "ROBOTS_AGE", 0)
+    site.requests.clear()
+    Harvested(tmp_path, {"url": f"{site.address}/a.png?1"}, {"url": f"{site.address}/a.png?2"})
+    assert [request.path for request in site.requests].count("/robots.txt") == 2
+
+
+def test_the_delay_of_robots_txt_is_kept_between_all_requests(site: Server, tmp_path: Path) -> None:
+    site.pages = {
+        "/robots.txt": Page(b"User-agent: *\nCrawl-delay: 0.2\n"),
+        "/a.png": Page(picture(0)),
+        "/b.png": Page(picture(1)),
+    }
+    Harvested(tmp_path, *({"url": f"{site.address}/{name}.png"} for name in "ab"))
+    assert len(site.requests) == 3 and min(gaps(site)) > 0.18
+
+
+def gaps(site: Server) -> list[float]:
+    """Return the seconds between one request and the next."""
+    return [later.time - earlier.time for earlier, later in pairwise(site.requests)]
+
+
+def test_pictures_that_their_server_denies_are_dropped(site: Server, tmp_path: Path) -> None:
+    told = {"a": "noai", "b": "noindex, nofollow", "c": "nofollow", "d": "googlebot: noai", "e": "none"}
+    site.pages = {f"/{name}.png": Page(picture(ord(name)), headers={"X-Robots-Tag": tag}) for name, tag in told.items()}
+    rows = [{"url": f"{site.address}/{name}.png"} for name in told]
+    careful = Harvested(tmp_path, *rows)
+    denied = ["X-Robots-Tag: noai", "X-Robots-Tag: noindex", "ok", "ok", "X-Robots-Tag: none"]
+    assert list(careful.reasons.values()) == denied and "harvest.x_robots_tag" in careful.details[rows[0]["url"]]
+    assert careful.statuses[rows[0]["url"]] == "dropped"
+    # The settings decide also about what was fetched before.
+    assert set(Harvested(tmp_path, *rows, settings=FAST.model_copy(update={"x_robots_tag": ()})).reasons.values()) == {"ok"}
+    site.requests.clear()
+    assert list(Harvested(tmp_path, *rows).reasons.values()) == denied and not site.asked()
+
+
+def test_several_headers_x_robots_tag_count(site: Server, tmp_path: Path) -> None:
+    def answer(handler: Handler) -> None:
+        handler.send_response(200)
+        for tag in ("otherbot: noindex", "tessera: noimageai"):
+            handler.send_header("X-Robots-Tag", tag)
+        handler.end_headers()
+        handler.wfile.write(picture(0))
+
+    site.pages = {"/a.png": answer}
+    assert list(Harvested(tmp_path, {"url": f"{site.address}/a.png"}).reasons.values()) == ["X-Robots-Tag: noimageai"]
 
 
 def test_a_busy_server_is_asked_again_when_it_says_so(site: Server, tmp_path: Path) -> None:
@@ -296,10 +395,137 @@ def test_a_busy_server_is_asked_again_when_it_says_so(site: Server, tmp_path: Pa
     assert site.asked() == ["/a.png", "/a.png", "/b.png"], "nobody waits for a day"
 
 
+@pytest.mark.parametrize("form", ["{seconds}", "{date}"])
+def test_a_server_that_asks_for_a_long_wait_is_asked_no_more_in_this_run(form: str, site: Server, tmp_path: Path) -> None:
+    later = format_datetime(datetime.now(UTC) + timedelta(seconds=600), usegmt=True)
+    busy = Page(status=429, headers={"Retry-After": form.format(seconds=600, date=later)})
+    names = [f"{site.address}/{number}.png" for number in range(7)]
+    rows = [{"url": url} for url in names]
+    site.pages = {f"/{number}.png": busy for number in range(7)}
+    harvested = Harvested(tmp_path, *rows)
+    assert site.asked() == ["/0.png"]
+    assert list(harvested.reasons.values()) == ["HTTP status 429"] + ["server asks to wait"] * 6
+    assert all("run again after 20" in detail for detail in harvested.details.values())
+    assert set(harvested.statuses.values()) == {"failed"}
+    site.pages = {f"/{number}.png": Page(picture(number)) for number in range(7)}
+    assert set(Harvested(tmp_path, *rows).reasons.values()) == {"ok"}
+
+
+def test_a_server_that_asks_to_wait_holds_no_other_server(site: Server, tmp_path: Path) -> None:
+    site.pages = {"/a.png": Page(status=503, headers={"Retry-After": "600"}), "/b.png": Page(status=503)}
+    with website() as other:
+        other.pages = {"/a.png": Page(picture(0))}
+        rows = [
+            {"url": f"{address}/{name}.png"}
+            for address, name in ((site.address, "a"), (site.address, "b"), (other.address, "a"))
+        ]
+        reasons = Harvested(tmp_path, *rows).reasons
+    assert [reasons[row["url"]] for row in rows] == ["HTTP status 503", "server asks to wait", "ok"]
+
+
+def test_no_two_requests_are_nearer_than_the_server_asked(site: Server, tmp_path: Path) -> None:
+    site.pages = {f"/{name}.png": Page(status=429, headers={"Retry-After": "0.2"}) for name in "abc"}
+    harvested = Harvested(tmp_path, *({"url": f"{site.address}/{name}.png"} for name in "abc"))
+    assert set(harvested.reasons.values()) == {"HTTP status 429"}
+    assert len(site.asked()) == 3 * FAST.attempts and min(gaps(site)[1:]) > 0.18
+
+
 def test_the_time_to_wait_is_a_number_or_a_date() -> None:
-    assert client._retry_after("120") == 120
-    assert 50 < client._retry_after(format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)) <= 60
-    assert client._retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == client._retry_after("soon") == client._retry_after("") == 0
+    def seconds(text: str, **more: str) -> float:
+        headers = Message()
+        headers["Retry-After"] = text
+        for name, value in more.items():
+            headers[name] = value
+        return client._retry_after(headers)
+
+    soon = datetime.now(UTC) + timedelta(seconds=60)
+    assert (seconds("120"), seconds(" 1.5 "), seconds("9" * 400)) == (120, 1.5, client.LONGEST)
+    assert 50 < seconds(format_datetime(soon, usegmt=True)) <= 60
+    assert 50 < seconds(soon.strftime("%A, %d-%b-%y %H:%M:%S GMT")) <= 60
+    assert 50 < seconds(soon.strftime("%a %b %d %H:%M:%S %Y")) <= 60
+    # The clock of the server counts, however wrong.
+    assert seconds("Wed, 21 Oct 2015 07:28:00 GMT", Date="Wed, 21 Oct 2015 07:27:00 GMT") == 60
+    assert {seconds(text) for text in ("Wed, 21 Oct 2015 07:28:00 GMT", "soon", "", "-1", "nan", "inf", "\u0661")} == {0}
+
+
+def without_length(body: bytes) -> Callable[[Handler], None]:
+    def answer(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    return answer
+
+
+def in_chunks(body: bytes, *, ends: bool) -> Callable[[Handler], None]:
+    def answer(handler: Handler) -> None:
+        handler.protocol_version = "HTTP/1.1"
+        handler.send_response(200)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.send_header("Connection", "close")
+        handler.end_headers()
+        handler.wfile.write(b"%x\r\n%s\r\n" % (len(body), body) + (b"0\r\n\r\n" if ends else b""))
+
+    return answer
+
+
+HALF = picture(0, kind="jpg")[:-400]
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        Page(HALF, stated=len(HALF) + 400),
+        without_length(HALF),
+        without_length(b""),
+        in_chunks(HALF, ends=False),
+        in_chunks(picture(0), ends=False),
+    ],
+)
+def test_an_answer_that_was_cut_short_is_asked_for_again(cut: Any, site: Server, tmp_path: Path) -> None:
+    answers = iter([cut, without_length(picture(0))])
+
+    def first_cut(handler: Handler) -> Page | None:
+        answer = next(answers)
+        return answer(handler) if callable(answer) else answer
+
+    site.pages = {"/a.png": first_cut} | {f"/{number}.png": cut for number in range(GIVE_UP + 1)}
+    rows = [{"url": f"{site.address}/{name}.png"} for name in ("a", *range(GIVE_UP + 1))]
+    harvested = Harvested(tmp_path, *rows)
+    assert list(harvested.reasons.values()) == ["cut short"] * (GIVE_UP + 1) + ["ok"]
+    assert len(site.asked()) == (GIVE_UP + 2) * FAST.attempts
+
+
+@pytest.mark.parametrize(
+    "whole",
+    [
+        (Page(HALF), "image cannot be decoded"),
+        (in_chunks(HALF, ends=True), "image cannot be decoded"),
+        (without_length(b"<html>"), "image is HTML"),
+        (without_length(picture(0, 5, 5)), "image too small"),
+        (without_length(picture(0)), "ok"),
+        (in_chunks(picture(0), ends=True), "ok"),
+    ],
+)
+def test_an_answer_that_came_whole_is_asked_for_once(whole: tuple[Any, str], site: Server, tmp_path: Path) -> None:
+    site.pages = {"/a.png": whole[0]}
+    assert list(Harvested(tmp_path, {"url": f"{site.address}/a.png"}).reasons.values()) == [whole[1]]
+    assert site.asked() == ["/a.png"]
+
+
+@pytest.mark.parametrize("kind", ["jpg", "png", "webp", "bmp", "tiff"])
+def test_no_part_of_a_picture_passes_for_the_whole(kind: str, tmp_path: Path) -> None:
+    content = picture(0, kind=kind)
+    (tmp_path / "a").write_bytes(content)
+    right = read_image(tmp_path / "a")
+    for size in range(1, len(content), max(1, len(content) // 60)):
+        (tmp_path / "a").write_bytes(content[:size])
+        try:
+            found = check_image(tmp_path / "a", "a", Blocklist(), 0)
+        except Failed as fault:
+            assert fault.reason in client.CUT_OFF
+        else:
+            assert (found == right).all()
 
 
 def test_a_host_that_does_not_answer_is_given_up(site: Server, tmp_path: Path) -> None:
@@ -321,11 +547,30 @@ def test_pictures_on_the_blocklist_are_dropped_also_later(site: Server, tmp_path
     assert list(reasons.values()) == ["on the blocklist", "looks like a picture on the blocklist"]
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15, deadline=None)
+@given(st.data())
+def test_a_harvest_that_grows_renames_nothing(
+    site: Server, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.mktemp("growing")
+    kinds, sources = st.sampled_from(["png", "jpg"]), st.sampled_from(["", "b", "a museum"])
+    site.pages = {f"/{number}": Page(picture(number, kind=data.draw(kinds))) for number in range(8)}
+    rows = [{"url": f"{site.address}/{number}", "source": data.draw(sources)} for number in range(8)]
+    rows = data.draw(st.permutations(rows))
+    before = Harvested(folder, *rows[:3])
+    after = Harvested(folder, *data.draw(st.permutations(rows)))
+    assert len(before.general) == 3 and len(after.general) == 8
+    assert {url: after.general[url] for url in before.general} == before.general
+    pictures = {name: content for name, content in before.files().items() if name.startswith("general") and "tsv" not in name}
+    assert pictures.items() <= after.files().items() and len(pictures) == 3
+
+
 def test_two_rows_that_say_different_things_of_an_address_fail_it(site: Server, tmp_path: Path) -> None:
     url = f"{site.address}/a.png"
     harvested = Harvested(tmp_path, {"url": url, "label": "soft"}, {"url": url, "label": "sharp"})
     assert harvested.reasons == {url: "address with two rows"}
     assert "line 2 of " in harvested.details[url] and "line 3 of " in harvested.details[url]
+    assert "label: 'soft' and 'sharp'" in harvested.details[url]
 
 
 def test_all_faults_of_a_table_are_named_with_their_lines(tmp_path: Path) -> None:

@@ -92,6 +92,7 @@ def test_2_2_2_the_longest_rule_counts_and_one_that_allows_wins_a_tie() -> None:
     assert allowed(rules, "/a", "/example/page/", "/example/page/disallowed.gif") == ["/example/page/"]
     assert allowed("Disallow: /a\nAllow: /a", "/a") == allowed("Allow: /a\nDisallow: /a", "/a") == ["/a"]
     assert allowed("Disallow: /\nAllow: /$", "/", "/a") == ["/"]
+    assert allowed("Allow: /a\nDisallow: /a$", "/a", "/ab") == ["/ab"]
     assert allowed("Disallow: /%E3%83%84\nAllow: /*.png$", "/%E3%83%84.png") == [], "encoded octets count as they are sent"
 
 
@@ -102,6 +103,7 @@ def test_2_2_3_special_characters() -> None:
     ]
     assert allowed("Disallow: /this/*/exactly", "/this/a/b/exactly?c", "/this/exactly") == ["/this/exactly"]
     assert allowed("Disallow: /file-with-a-%2A.html", "/file-with-a-*.html", "/file-with-a-b.html") == ["/file-with-a-b.html"]
+    assert allowed("Disallow: /%25E3", "/%25E3", "/%E3") == ["/%E3"]
     assert allowed("Disallow: /foo-%24", "/foo-$", "/foo-$x", "/foo-") == ["/foo-"]
 
 
