@@ -67,6 +67,9 @@ rule harvest_pictures:
     localrule: True
     params:
         settings=client_settings,
+        placeholder_addresses=lookup(
+            dpath="harvest/placeholder_addresses", within=config
+        ),
         blocklist_distance=lookup(dpath="sources/blocklist_distance", within=config),
         code=code_digest("tessera.pipeline.harvest.harvest:harvest_pictures"),
     script:

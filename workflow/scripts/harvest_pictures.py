@@ -13,6 +13,7 @@ with job(snakemake) as (inputs, outputs, params):
         blocklist=inputs.blocklist,
         blocklist_distance=params.blocklist_distance,
         settings=ClientSettings(**params.settings),
+        placeholder_addresses=params.placeholder_addresses,
         kept=folder / "kept",
         place=folder,
         **vars(outputs),

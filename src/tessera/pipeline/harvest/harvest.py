@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
@@ -11,10 +11,11 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, NamedTuple, TypeAlias
 
-from tessera.core.errors import Failed
+from tessera.core.errors import Dropped, Failed
 from tessera.core.files import PICTURE_SUFFIXES, file_name, link_or_copy
-from tessera.core.job import progress
+from tessera.core.job import progress, tell
 from tessera.core.ledger import SYSTEMIC, Ledger
+from tessera.core.messages import counted, shortened
 from tessera.core.store import Store
 from tessera.pipeline.harvest.addresses import Address, read_addresses, write_rows
 from tessera.pipeline.harvest.client import Client, CutShort, NoAnswer, Waits, check_tags, host_of
@@ -28,6 +29,7 @@ PICTURE, DAY, TAGS = "picture", "fetched", "tags"
 TABLE = "pictures.tsv"
 COLUMNS = ["path", "label", "url", "rights", "consent", "credit", "source", "sha256", "bytes", "width", "height", "fetched"]
 GIVE_UP = 5  # addresses in a row without an answer, after which a host is asked no more
+SHOWN = 10  # placeholders that are named
 SOURCE_COLUMNS = ["source", "path", "content", "rights", "consent", "adults_verified"]
 # The first suffix of each format; an MPO file is a JPEG with more pictures behind it.
 SUFFIXES = {"MPO": ".jpg"} | {str(format_): suffix for suffix, format_ in reversed([*PICTURE_SUFFIXES.items()])}
@@ -52,6 +54,7 @@ def harvest_pictures(
     blocklist: Path,
     blocklist_distance: int,
     settings: ClientSettings,
+    placeholder_addresses: int | None,
     kept: Path,
     place: Path,
     general: Path,
@@ -66,7 +69,8 @@ def harvest_pictures(
     table of the folders SOURCE in the format of the manifest. `place` is the final path of the folder of both.
 
     `ledger` gets one row per address. Nothing is fetched without a statement of rights or, for adult content, of consent and
-    verified adults. A picture must not be on the `blocklist` (`sha256`, or perceptual hash within `blocklist_distance` bits).
+    verified adults. A picture must not be on the `blocklist` (`sha256`, or perceptual hash within `blocklist_distance` bits),
+    and must not be a placeholder: a file that at least `placeholder_addresses` addresses of one host give; None allows all.
 
     What was fetched is kept in the `Store` in the folder `kept` under the sha256 of its address, and not fetched again. The
     result does not depend on the order of the addresses, or on how often the job was killed.
@@ -78,6 +82,7 @@ def harvest_pictures(
     store = Store(kept, "pictures")
     allowed = [url for url, address in addresses.items() if isinstance(address, Address) and not missing_rights(address)]
     found = _take_all(allowed, store, Client(settings), check)
+    placeholders = _placeholders(found, placeholder_addresses or len(found) + 1)
     folders = {"general": general, "adult": adult}
     used: list[tuple[Address, dict[str, Any]]] = []
     with Ledger(ledger) as book:
@@ -89,6 +94,8 @@ def harvest_pictures(
                 picture = found[url]
                 if isinstance(picture, Exception):
                     raise picture
+                if url in placeholders:
+                    raise Dropped("placeholder picture", placeholders[url])
                 used.append((address, {"path": _path_of(address, picture), **address.model_dump(), **picture._asdict()}))
     for content, folder in folders.items():
         folder.mkdir()
@@ -123,6 +130,21 @@ def _take_all(urls: Sequence[str], store: Store, client: Client, check: Check) -
         finally:
             client.stopped.set()
     return found
+
+
+def _placeholders(found: Mapping[str, Picture | Exception], least: int) -> dict[str, str]:
+    """Return the addresses whose host gives the same file for at least `least` of them, each with a sentence about it."""
+    same: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for url, picture in found.items():
+        if isinstance(picture, Picture):
+            same[host_of(url), picture.sha256].append(url)
+    groups = {key: sorted(urls) for key, urls in sorted(same.items()) if len(urls) >= least}
+    lines = [f"{host} gives one file for {counted(len(urls), 'addresses')}" for (host, _), urls in groups.items()]
+    details = [f"{line}, such as {urls[0]}" for line, urls in zip(lines, groups.values(), strict=True)]
+    for line in shortened(details, SHOWN):
+        tell(f"placeholder picture? {line}")
+    fix = "correct the address; if the picture is meant, raise `harvest.placeholder_addresses`"
+    return {url: f"{line}; {fix}" for line, urls in zip(lines, groups.values(), strict=True) for url in urls}
 
 
 def _take_from_host(

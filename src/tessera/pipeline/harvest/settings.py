@@ -44,6 +44,7 @@ class HarvestSettings(ClientSettings):
 
     table: InputFile | None = None
     europeana: tuple[EuropeanaQuery, ...] = ()
+    placeholder_addresses: int | None = Field(5, ge=2)
 
     @model_validator(mode="after")
     def _says_who_asks(self) -> Self:

@@ -62,13 +62,14 @@ class Harvested:
         *rows: Mapping[str, str],
         settings: ClientSettings = FAST,
         blocked: str = "",
+        least: int | None = None,
     ) -> None:
         table = write_addresses(folder, *rows)
         (folder / "blocklist.tsv").write_text(f"sha256\tphash\treason\n{blocked}", encoding="utf-8")
         self.out = folder / f"out {len(list(folder.glob('out *')))}"
         self.out.mkdir()
         made = {name: self.out / name for name in ("general", "adult", "sources", "ledger")}
-        harvest_pictures([table], folder / "blocklist.tsv", 8, settings, folder / "kept", self.out, **made)
+        harvest_pictures([table], folder / "blocklist.tsv", 8, settings, least, folder / "kept", self.out, **made)
         rows_of_ledger = read_ledger(made["ledger"])
         self.reasons = {row["key"]: row["reason"] or row["status"] for row in rows_of_ledger}
         self.statuses = {row["key"]: row["status"] for row in rows_of_ledger}
@@ -547,6 +548,25 @@ def test_pictures_on_the_blocklist_are_dropped_also_later(site: Server, tmp_path
     assert list(reasons.values()) == ["on the blocklist", "looks like a picture on the blocklist"]
 
 
+def test_a_file_that_many_addresses_of_a_host_give_is_a_placeholder(
+    site: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr("tessera.pipeline.harvest.harvest.tell", told.append)
+    gone, mine = [f"{site.address}/gone/{number}" for number in range(3)], [f"{site.address}/{number}" for number in range(3)]
+    site.pages = {f"/gone/{number}": Page(picture(9)) for number in range(3)}
+    site.pages |= {f"/{number}": Page(picture(number // 2)) for number in range(3)}
+    elsewhere = f"http://localhost:{site.server_port}/gone/0"
+    rows = [{"url": url} for url in [*gone, *mine, elsewhere]]
+    harvested = Harvested(tmp_path, *rows, least=3)
+    assert harvested.reasons == {**dict.fromkeys(gone, "placeholder picture"), **dict.fromkeys([*mine, elsewhere], "ok")}
+    assert {harvested.statuses[url] for url in gone} == {"dropped"}
+    assert "127.0.0.1 gives one file for 3 addresses; " in harvested.details[gone[0]]
+    assert told == [f"placeholder picture? 127.0.0.1 gives one file for 3 addresses, such as {gone[0]}"]
+    assert set(Harvested(tmp_path, *rows, least=4).reasons.values()) == {"ok"}
+    assert set(Harvested(tmp_path, *rows, least=None).reasons.values()) == {"ok"}
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15, deadline=None)
 @given(st.data())
 def test_a_harvest_that_grows_renames_nothing(
@@ -602,7 +622,7 @@ def test_all_faults_of_a_table_are_named_with_their_lines(tmp_path: Path) -> Non
 def test_a_broken_table_is_one_clear_message(content: bytes, fault: str, tmp_path: Path) -> None:
     (tmp_path / "a.tsv").write_bytes(content)
     with pytest.raises(TesseraError, match=rf"a\.tsv.*{fault}|a\.tsv(.|\n)*{fault}"):
-        harvest_pictures([tmp_path / "a.tsv"], Path(), 8, FAST, *[tmp_path / name for name in "bcdefg"])
+        harvest_pictures([tmp_path / "a.tsv"], Path(), 8, FAST, None, *[tmp_path / name for name in "bcdefg"])
 
 
 def test_servers_are_told_who_asks() -> None:
