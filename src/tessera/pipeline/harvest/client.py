@@ -76,7 +76,8 @@ class Client:
         ] = {}  # seconds between two requests to a host, where robots.txt asks for more than the settings
         # On the monotonic clock:
         self._asked: dict[str, float] = {}  # when a host was asked last, or will be
-        self._held: dict[str, float] = {}  # until when a server is not asked, because it said so or did not answer
+        # Until when a server is not asked, because it said so or did not answer, and for which address that was.
+        self._held: dict[str, tuple[float, str]] = {}
         self._robots: dict[str, tuple[float, Robots]] = {}  # when robots.txt was read, and what it says
 
     def get(
@@ -181,16 +182,16 @@ class Client:
         """Let nobody ask the server of `url` for `wait` seconds."""
         server = _server_of(url)
         with self._lock:
-            self._held[server] = max(time.monotonic() + wait, self._held.get(server, 0.0))
+            self._held[server] = max((time.monotonic() + wait, url), self._held.get(server, (0.0, "")))
 
     def _wait_for(self, url: str) -> None:
         """Wait until the server of `url` may be asked. Raises `Waits` if that takes longer than a run waits."""
         host, server = host_of(url), _server_of(url)
         with self._lock:
             now = time.monotonic()
-            held = self._held.get(server, now)
+            held, other = self._held.get(server, (now, ""))
             if held - now > MAX_WAIT:
-                raise Waits("server asks to wait", f"{server} said so when it was asked for another address", held - now)
+                raise Waits("server asks to wait", f"it did when it was asked for {other:.500}", held - now)
             _, robots = self._robots.get(server, (now, NO_RULES))
             gap = max(1 / self.settings.rate, min(robots.delay, MAX_WAIT))
             start = max(now, held, self._asked.get(host, -inf) + gap)

@@ -407,6 +407,7 @@ def test_a_server_that_asks_for_a_long_wait_is_asked_no_more_in_this_run(form: s
     assert site.asked() == ["/0.png"]
     assert list(harvested.reasons.values()) == ["HTTP status 429"] + ["server asks to wait"] * 6
     assert all("run again after 20" in detail for detail in harvested.details.values())
+    assert all(f"when it was asked for {names[0]};" in harvested.details[url] for url in names[1:])
     assert set(harvested.statuses.values()) == {"failed"}
     site.pages = {f"/{number}.png": Page(picture(number)) for number in range(7)}
     assert set(Harvested(tmp_path, *rows).reasons.values()) == {"ok"}
