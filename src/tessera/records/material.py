@@ -42,6 +42,7 @@ class Material(Settings):
 
 
 Format = Literal["labelme", "coco", "yolo", "masks", "label_studio"]
+Absence = Literal["negative", "unknown"]  # what it means that an image has no region: it shows nothing, or nobody knows
 
 
 class PictureSet(Material):
@@ -60,11 +61,15 @@ class PictureSet(Material):
 class LabelledSet(PictureSet):
     """A folder or zip file of images and the labels of their regions.
 
-    `use` is the dataset that it feeds; empty for the one that the list of the set is for.
+    `use` is the dataset that it feeds; empty for the one that the list of the set is for. `unannotated` says what an image
+    means that no label of the set is about, and `empty` one whose label file, mask or answer is there and states no region.
+    Readers follow both by `layouts.item.unannotated` and `layouts.item.check_not_empty`.
     """
 
     use: str = ""
     format: Format = "labelme"
+    unannotated: Absence = "unknown"
+    empty: Absence = "negative"
 
 
 ANY = "*"  # the key in `classes` for all labels that it does not name

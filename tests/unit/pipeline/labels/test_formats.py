@@ -162,6 +162,23 @@ def test_an_image_that_is_known_to_show_nothing_is_a_background(tmp_path: Path, 
     assert imported.images["s+a"].annotations == ()
 
 
+@pytest.mark.parametrize("layout", ["yolo", "masks"])
+def test_images_without_labels_and_with_empty_ones_mean_what_the_settings_say(tmp_path: Path, layout: str) -> None:
+    empty, full = {"yolo": ("", "0 0.5 0.5 0.5 0.5"), "masks": (mask_file(square(0)), mask_file(square(1)))}[layout]
+    end = {"yolo": ".txt", "masks": "_mask.png"}[layout]
+    files = {f"{name}.png": picture(number) for number, name in enumerate(("empty", "full", "none"))}
+    path = write_folder(tmp_path / "set", files | {f"empty{end}": empty, f"full{end}": full})
+    lacks = {"yolo": "no label file", "masks": "no mask"}[layout]
+    for number, (unannotated, none) in enumerate((("unknown", "unlabelled"), ("negative", f"{lacks}, taken for a negative"))):
+        for meant, reason in (("negative", "ok"), ("unknown", "empty label")):
+            path = path.rename(tmp_path / f"{meant} {number}")
+            imported = Imported(path, layout, classes={0: "nsfw", 1: "nsfw"}, unannotated=unannotated, empty=meant)
+            assert imported.reasons == {"s+empty": reason, "s+full": "ok", "s+none": none}
+            negatives = {key for key, image in imported.images.items() if not image.annotations}
+            stated = {"s+empty": meant, "s+none": unannotated}
+            assert negatives == {key for key, means in stated.items() if means == "negative"}
+
+
 def test_labels_mean_what_the_settings_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job, "_terminal", terminal := io.StringIO())
     shapes = [brush(square(), label) for label in ("NSFW ", "body", "dog", "cat", "logo")]

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from tessera.core.archives import File
@@ -55,6 +56,31 @@ def by_stem(files: Sequence[File]) -> dict[str, list[File]]:
 def given(file: File) -> File:
     """Return `file`: the picture of an item for which it is known from the start."""
     return file
+
+
+def unannotated(name: str, picture: File, label_set: LabelledSet, lacks: str, fix: str) -> Item[Regions]:
+    """Return the item of a `picture` that no label of `label_set` is about: what `unannotated` of the set says.
+
+    `lacks`: what it does not have, such as `no label file`. `fix`: what would state that it shows nothing.
+    """
+    if label_set.unannotated == "unknown":
+        reason = f"{picture.shown} has {lacks}; if it shows nothing, {fix}, or set `unannotated: negative` of the set"
+        return failed(name, Dropped("unlabelled", reason), [picture])
+
+    def nothing(key: str, width: int, height: int) -> Regions:
+        return ImageAnnotations(key, width, height), [Loss(key, f"{lacks}, taken for a negative", picture.shown, kept=True)]
+
+    return Item(name, partial(given, picture), nothing, (picture,))
+
+
+def check_not_empty(regions: Regions, label_set: LabelledSet, where: str) -> Regions:
+    """Return `regions`, which the labels at `where` state. Raises `Dropped` if there are none, and `empty` of the set says that
+    this states nothing.
+    """
+    image, losses = regions
+    if not image.annotations and not losses and label_set.empty == "unknown":
+        raise Dropped("empty label", f"{where} states no region, which is `empty: unknown` in this set; label the image")
+    return regions
 
 
 def class_name(number: int, names: Sequence[str], label_set: LabelledSet, classes: Sequence[str]) -> str:

@@ -7,10 +7,21 @@ from io import BytesIO
 from pathlib import PurePosixPath
 
 from tessera.core.archives import File
-from tessera.core.errors import Dropped, Failed, TesseraError
+from tessera.core.errors import Failed, TesseraError
 from tessera.core.messages import counted
 from tessera.core.names import folded, pair_names
-from tessera.pipeline.labels.layouts.item import Item, Regions, by_stem, class_name, failed, given, several, stem
+from tessera.pipeline.labels.layouts.item import (
+    Item,
+    Regions,
+    by_stem,
+    check_not_empty,
+    class_name,
+    failed,
+    given,
+    several,
+    stem,
+    unannotated,
+)
 from tessera.pipeline.labels.pictures import MAX_IMAGE_BYTES, is_picture
 from tessera.records.annotation.formats.mask_images import load_mask, read_mask
 from tessera.records.material import ANY, LabelledSet
@@ -52,8 +63,7 @@ def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[st
         elif len(drawn) > 1:
             items.append(several(name, [*same, *drawn], "masks"))
         elif not drawn:
-            reason = f"{same[0].shown} has no mask; if it shows nothing, add a black one"
-            items.append(failed(name, Dropped("unlabelled", reason), same))
+            items.append(unannotated(name, same[0], label_set, "no mask", "add a black one"))
         else:
             read = partial(_mask_regions, drawn[0], label_set, classes)
             items.append(Item(name, partial(given, same[0]), read, (*same, *drawn)))
@@ -98,7 +108,7 @@ def _mask_regions(file: File, label_set: LabelledSet, classes: Sequence[str], ke
     else:
         # Classes count from 1, because 0 is the background.
         labels = {value: _value_name(value, label_set, classes) for value in found}
-    return read_mask(values, key, labels)
+    return check_not_empty(read_mask(values, key, labels), label_set, file.shown)
 
 
 def _value_name(value: int, label_set: LabelledSet, classes: Sequence[str]) -> str:

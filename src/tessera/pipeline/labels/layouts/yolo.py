@@ -8,10 +8,21 @@ from pathlib import PurePosixPath
 import yaml
 
 from tessera.core.archives import File
-from tessera.core.errors import Dropped, Failed, TesseraError
+from tessera.core.errors import Failed, TesseraError
 from tessera.core.messages import counted
 from tessera.core.names import folded, pair_names
-from tessera.pipeline.labels.layouts.item import Item, Regions, by_stem, class_name, failed, given, several, stem
+from tessera.pipeline.labels.layouts.item import (
+    Item,
+    Regions,
+    by_stem,
+    check_not_empty,
+    class_name,
+    failed,
+    given,
+    several,
+    stem,
+    unannotated,
+)
 from tessera.pipeline.labels.pictures import is_picture
 from tessera.records.annotation.formats.yolo import parse_yolo
 from tessera.records.material import LabelledSet
@@ -48,10 +59,9 @@ def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[st
         if len(same) > 1:
             items.append(several(name, same, "images"))
         elif label is None:
-            reason = f"{same[0].shown} has no label file; if it shows nothing, add an empty one"
-            items.append(failed(name, Dropped("unlabelled", reason), same))
+            items.append(unannotated(name, same[0], label_set, "no label file", "add an empty one"))
         else:
-            items.append(Item(name, partial(given, same[0]), partial(_yolo_regions, label, names), tuple(same)))
+            items.append(Item(name, partial(given, same[0]), partial(_yolo_regions, label, names, label_set), tuple(same)))
     left = [same[0] for same in labels.values() if "labels" in map(folded, same[0].path.parts[:-1])]
     items += [
         failed(stem(file), Failed("label without an image", f"{file.shown}; restore its image, or remove it"))
@@ -61,9 +71,10 @@ def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[st
     return items
 
 
-def _yolo_regions(label: File, names: Sequence[str], key: str, width: int, height: int) -> Regions:
+def _yolo_regions(label: File, names: Sequence[str], label_set: LabelledSet, key: str, width: int, height: int) -> Regions:
     content = label.read(MAX_LABEL_BYTES)
-    return parse_yolo(content, str(label.local or label.name), key, width, height, names, {"detect", "segment"})
+    found = parse_yolo(content, str(label.local or label.name), key, width, height, names, {"detect", "segment"})
+    return check_not_empty(found, label_set, label.shown)
 
 
 def _label_name(image: PurePosixPath) -> str:
