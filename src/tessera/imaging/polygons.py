@@ -250,6 +250,14 @@ def rectangle(box: Box) -> Ring:
     return np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]], dtype=np.float64)
 
 
+def turned(ring: Ring, degrees: float, about: Sequence[float]) -> Ring:
+    """Return `ring`, turned by `degrees` about the point `about`, clockwise as it is seen: the y axis points down."""
+    angle = np.radians(degrees)
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    corners: Ring = (ring - about) @ turn + about
+    return corners
+
+
 def circle(centre: Sequence[float], rim: Sequence[float]) -> Ring:
     """Return the circle around `centre` through `rim` as a polygon, whose edges are at most 1/8 pixel from the circle."""
     radius = float(np.hypot(rim[0] - centre[0], rim[1] - centre[1]))

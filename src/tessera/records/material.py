@@ -43,6 +43,7 @@ class Material(Settings):
 
 Format = Literal["labelme", "coco", "yolo", "masks", "label_studio"]
 Absence = Literal["negative", "unknown"]  # what it means that an image has no region: it shows nothing, or nobody knows
+Crowd = Literal["objects", "ignore", ""]  # what a region marked as a crowd is: an object, or left out; empty: nobody knows
 
 
 class PictureSet(Material):
@@ -63,13 +64,15 @@ class LabelledSet(PictureSet):
 
     `use` is the dataset that it feeds; empty for the one that the list of the set is for. `unannotated` says what an image
     means that no label of the set is about, and `empty` one whose label file, mask or answer is there and states no region.
-    Readers follow both by `layouts.item.unannotated` and `layouts.item.check_not_empty`.
+    Readers follow both by `layouts.item.unannotated` and `layouts.item.check_not_empty`. `iscrowd` says what a region that is
+    marked as several objects means; empty if that is not known.
     """
 
     use: str = ""
     format: Format = "labelme"
     unannotated: Absence = "unknown"
     empty: Absence = "negative"
+    iscrowd: Crowd = ""
 
 
 ANY = "*"  # the key in `classes` for all labels that it does not name

@@ -46,10 +46,7 @@ class Pictures:
         Label files state paths relative to folders of their own. Of several such pictures, the one in or nearest to the folder
         of the label file `beside` is returned. Raises `Failed` if there is none, or if two are equally near.
         """
-        parts = [part for part in PurePosixPath(name).parts if part != "."]
-        named = self._named.get(folded(parts[-1]), []) if parts else []
-        ends = (("/".join(file.path.parts[-len(parts) :]), file) for file in named)
-        found = Names(ends).find("/".join(parts))
+        found = self._ending(name)
         if not found:
             raise Failed("image missing", f"{beside}: {name!r:.200} is not in the set; restore it")
         near = [_shared(file.path, beside) for file in found]
@@ -59,6 +56,15 @@ class Pictures:
                 "several images of one name", f"{beside}: {', '.join(file.shown for file in best)}; rename all but one"
             )
         return best[0]
+
+    def has(self, name: str) -> bool:
+        """Return whether the path of a picture ends with `name`."""
+        return bool(self._ending(name))
+
+    def _ending(self, name: str) -> list[File]:
+        parts = [part for part in PurePosixPath(name).parts if part != "."]
+        named = self._named.get(folded(parts[-1]), []) if parts else []
+        return Names(("/".join(file.path.parts[-len(parts) :]), file) for file in named).find("/".join(parts))
 
 
 def _shared(one: PurePosixPath, other: PurePosixPath) -> int:

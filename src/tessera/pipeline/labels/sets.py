@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from tessera.core.archives import File, open_files
-from tessera.core.errors import TesseraError
+from tessera.core.errors import Dropped, TesseraError
 from tessera.core.files import IMAGE_SUFFIXES
+from tessera.core.job import tell
 from tessera.core.ledger import Ledger
+from tessera.core.messages import counted
 from tessera.imaging.masks import rle_counts
 from tessera.imaging.polygons import parts_area
 from tessera.pipeline.labels.layouts import coco, label_studio, labelme, masks, yolo
@@ -20,7 +22,7 @@ from tessera.pipeline.labels.walk import take_all, usable_files
 from tessera.records.annotation.hub import Origin, write_hub
 from tessera.records.annotation.model import Annotation, ImageAnnotations, Loss, check_complete
 from tessera.records.blocklist import read_blocklist
-from tessera.records.material import LabelledSet, meaning
+from tessera.records.material import Crowd, LabelledSet, meaning
 
 READERS = {  # by format: each returns the items in the files of a set
     "labelme": labelme.read_set,
@@ -29,6 +31,11 @@ READERS = {  # by format: each returns the items in the files of a set
     "masks": masks.read_set,
     "label_studio": label_studio.read_set,
 }
+CROWD = "crowd region"
+CROWD_FIX = (
+    "if each such region is one object, as in masks of CVAT, set `iscrowd: objects` of the set; if they hold several objects,"
+    " `iscrowd: ignore` leaves these regions out and keeps the images"
+)
 FIX = "rename the labels, or say in `classes` of the set what they mean"
 
 
@@ -67,11 +74,17 @@ def import_labels(
     """
     found: list[tuple[ImageAnnotations, Origin]] = []
     unknown: dict[str, list[str]] = {}
+    crowds: dict[str, bool] = {}
 
     def use(item: Item[Regions], key: str, picture: Picture) -> list[Loss]:
         stated, losses = item.labels(key, picture.image.shape[1], picture.image.shape[0])
         where = picture.file.shown
-        used, remarks = usable_regions(stated, losses, label_set.classes, classes, min_area, where, unknown)
+        meant = label_set.classes, classes, min_area, where, unknown, label_set.iscrowd
+        try:
+            used, remarks = usable_regions(stated, losses, *meant)
+        except Dropped as fault:
+            crowds[where] = CROWD in fault.reason
+            raise
         found.append((used, origin(label_set, source, picture)))
         return remarks
 
@@ -86,6 +99,8 @@ def import_labels(
             raise TesseraError(f"{setting}: {error}") from None
         take_all(items, usable, label_set.name, store, rows, use)
     tell_unknown(unknown, "shapes", "images", classes, FIX)
+    if lost := sum(crowds.values()):
+        tell(f"{setting}: {label_set.name!r}: {counted(lost, 'images')} left out, with regions marked as a crowd: {CROWD_FIX}")
     write_hub(annotations, images, found)
 
 
@@ -97,13 +112,15 @@ def usable_regions(
     min_area: int,
     where: str,
     unknown: dict[str, list[str]],
+    crowd: Crowd = "",
 ) -> tuple[ImageAnnotations, list[Loss]]:
     """Return `image` with the regions that its dataset uses, labelled with classes of the dataset, and what is to be remarked.
 
     `losses`: those of reading the regions. `stated`, `classes`: see `meaning`. `where`: where the labels are, for messages;
     unknown labels are added to `unknown` under it.
 
-    Regions below `min_area` are minor losses. Raises `Dropped` or `Failed` if a region was lost, see `check_complete`.
+    `crowd`: what regions marked as a crowd are. Ignored ones and those below `min_area` are minor losses. Raises `Dropped` or
+    `Failed` if a region was lost, see `check_complete`.
     """
     kept: list[Annotation] = []
     found = list(losses)
@@ -118,8 +135,10 @@ def usable_regions(
             continue
         if label is None:
             continue
-        if annotation.crowd:
-            found.append(Loss(key, "crowd region", "a region of several objects cannot be trained on"))
+        if annotation.crowd and crowd != "objects":
+            ignored = crowd == "ignore"
+            detail = "left out by `iscrowd: ignore`" if ignored else f"it may hold several objects; {CROWD_FIX}"
+            found.append(Loss(key, CROWD, detail, minor=ignored))
             continue
         size = area_of(annotation)
         if size < min_area:
@@ -129,7 +148,7 @@ def usable_regions(
         if is_box and (label, annotation.box) in boxes:
             continue
         boxes.add((label, annotation.box) if is_box else (label, number))
-        kept.append(replace(annotation, label=label))
+        kept.append(replace(annotation, label=label, crowd=False))
     check_complete(found, kept, where)
     return replace(image, annotations=tuple(kept)), found
 

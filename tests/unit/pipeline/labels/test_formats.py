@@ -10,49 +10,20 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from label_sets import HEIGHT, WIDTH, picture, write_folder, write_zip
+from label_sets import HEIGHT, WIDTH, Imported, picture, write_folder, write_zip
 from PIL import Image
 from strategies import LABELS, masks
 
 from tessera.core import job
 from tessera.core.errors import TesseraError
-from tessera.core.ledger import read_ledger
-from tessera.pipeline.labels.sets import import_labels, usable_regions
+from tessera.pipeline.labels.sets import usable_regions
 from tessera.records.annotation.formats.coco import write_coco
 from tessera.records.annotation.formats.label_studio import Prediction, encode_brush, write_task
 from tessera.records.annotation.formats.labelme import write_labelme
 from tessera.records.annotation.formats.yolo import write_yolo
-from tessera.records.annotation.hub import read_hub
 from tessera.records.annotation.model import Annotation, ImageAnnotations
-from tessera.records.material import LabelledSet
-from tessera.records.tables.annotation import Images
-from tessera.records.tables.table import read_table
 
-BLOCKLIST = "sha256\tphash\treason\n"
 Files = Mapping[str, bytes | str]
-
-
-class Imported:
-    """An imported set."""
-
-    def __init__(self, path: Path, layout: str, min_area: int = 1, **given: Any) -> None:
-        out = path.parent / f"out of {path.name}"
-        out.mkdir()
-        (out / "blocklist.tsv").write_text(BLOCKLIST)
-        given = {"name": "s", "path": path, "content": "general", "rights": "CC0", "format": layout} | given
-        tables = out / "images.parquet", out / "annotations.parquet"
-        stated = ("annotations.labels", "labels:s", LABELS, min_area, out / "blocklist.tsv", 8, Path("results/pictures"))
-        import_labels(LabelledSet(**given), *stated, *tables, out / "pictures", out / "ledger.jsonl")
-        self.rows = {image["key"]: image for image in read_table(tables[0], Images).to_dicts()}
-        self.images = {image.key: image for image in read_hub(tables[1], tables[0])}
-        ledger = read_ledger(out / "ledger.jsonl")
-        self.reasons = {row["key"]: row["reason"] or row["status"] for row in ledger}
-        self.details = {row["key"]: row["detail"] for row in ledger}
-        assert len(self.reasons) == len(ledger)
-        assert {key for key, image in self.images.items()} == {row["key"] for row in ledger if row["status"] == "ok"}
-
-    def labels(self, key: str) -> list[str]:
-        return [annotation.label for annotation in self.images[key].annotations]
 
 
 def mask_file(values: np.ndarray) -> bytes:
@@ -152,7 +123,7 @@ def test_masks_that_are_written_in_a_format_are_imported_again(
 @pytest.mark.parametrize("layout", ["coco", "yolo", "masks", "label_studio", "labelme"])
 def test_an_image_that_is_known_to_show_nothing_is_a_background(tmp_path: Path, layout: str) -> None:
     nothing = {
-        "coco": {"all.json": coco()},
+        "coco": {"all.json": coco().replace('"a.png"', '"a.png", "negative": true')},
         "yolo": {"a.txt": ""},
         "masks": {"a_mask.png": mask_file(square(0))},
         "label_studio": {"all.json": studio([])},
@@ -252,11 +223,15 @@ def test_faults_of_coco_are_rows(tmp_path: Path) -> None:
     other = json.dumps({"captions": []})
     files = {"a.png": picture(0), "b.png": picture(1), "c.png": picture(2), "d.png": b"<!DOCTYPE html>", "e.png": picture(3)}
     bad = {"image_id": 1, "segmentation": [[1, 2, 3]]}
-    files |= {"all.json": coco(BOX, bad, {"image_id": 99}, names=names), "captions.json": other, "broken.json": "{"}
+    files |= {
+        "all.json": coco(BOX, bad, {**BOX, "image_id": 4}, {"image_id": 99}, names=names),
+        "captions.json": other,
+        "broken.json": "{",
+    }
     imported = Imported(write_folder(tmp_path / "set", files), "coco")
     assert imported.reasons == {
         "s+a": "ok",
-        "s+b": "broken annotation",
+        "s+b": "region lost: broken annotation",
         "s+all.json%23image%202": "broken image",
         "s+all.json%23annotations": "annotations of no image",
         "s+broken.json": "not a COCO file",

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from tessera.core.archives import MAX_TEXT_BYTES, File
 from tessera.core.errors import Failed, TesseraError
 from tessera.core.messages import counted
-from tessera.pipeline.labels.layouts.item import Item, Regions, failed, given, stem
+from tessera.pipeline.labels.layouts.item import Item, Regions, failed, given, stem, unannotated
 from tessera.pipeline.labels.pictures import Pictures, is_picture
 from tessera.records.annotation.formats.coco import parse_coco
 from tessera.records.annotation.model import ImageAnnotations, Loss
@@ -16,7 +16,10 @@ from tessera.records.material import LabelledSet
 
 
 def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[str]) -> list[Item[Regions]]:
-    """JSON files, each with the labels of many images. Images are found by the end of their path, see `Pictures.find`."""
+    """JSON files, each with the labels of many images. Images are found by the end of their path, see `Pictures.find`.
+
+    An image without annotations shows nothing if its file marks it as negative, see `formats.coco`. Else, see `unannotated`.
+    """
     pictures = Pictures(filter(is_picture, files))
     items = []
     documents = [file for file in files if file.suffix == ".json"]
@@ -41,25 +44,35 @@ def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[st
         if lost:
             detail = f"{file.shown}: {counted(len(lost), 'annotations')} of images that are not read, such as {lost[0].key}"
             items.append(failed(f"{file.name}#annotations", Failed("annotations of no image", detail)))
-        items += [_coco_item(file, image, losses[image.key], pictures) for image in coco.images]
+        for image in coco.images:
+            try:
+                picture = _find(image.key, file, pictures)
+            except Failed as fault:
+                items.append(failed(PurePosixPath(image.key.replace("\\", "/")).with_suffix("").as_posix(), fault))
+                continue
+            if image.annotations or losses[image.key] or image.key in coco.negatives:
+                read = partial(_regions, file, image, losses[image.key])
+                items.append(Item(stem(picture), partial(given, picture), read))
+            else:
+                fix = 'give its entry in the file the field `"negative": true`'
+                items.append(unannotated(stem(picture), picture, label_set, f"no annotation in {file.shown}", fix))
     return items
 
 
-def _coco_item(file: File, image: ImageAnnotations, losses: list[Loss], pictures: Pictures) -> Item[Regions]:
-    name = image.key.replace("\\", "/")
-    try:
-        picture = pictures.find(name, file.path)
-    except Failed as fault:
-        return failed(PurePosixPath(name).with_suffix("").as_posix(), fault)
-    if bad := [loss for loss in losses if not loss.kept]:
-        # Without this region, the image would seem to have nothing in its place.
-        detail = f"{file.shown}: {bad[0].key}: {bad[0].detail}; correct or remove the annotation"
-        return failed(stem(picture), Failed(bad[0].reason, detail), [picture])
+def _find(name: str, file: File, pictures: Pictures) -> File:
+    """Return the picture `name` of the document `file`. Raises `Failed` as `Pictures.find` does."""
+    path = name.replace("\\", "/")
+    # COCO and CVAT put the pictures of `instances_SUBSET.json` into a folder SUBSET, which their names leave out.
+    subset = file.path.stem.partition("_")[2]
+    if subset and pictures.has(f"{subset}/{path}"):
+        path = f"{subset}/{path}"
+    return pictures.find(path, file.path)
 
-    def regions(key: str, width: int, height: int) -> Regions:
-        if (image.width, image.height) != (width, height):
-            stated = f"it states {image.width} by {image.height}, the image is {width} by {height}"
-            raise Failed("size differs from the image", f"{file.shown}: {image.key!r}: {stated}; label this image itself")
-        return ImageAnnotations(key, width, height, image.annotations), losses
 
-    return Item(stem(picture), partial(given, picture), regions)
+def _regions(file: File, image: ImageAnnotations, losses: list[Loss], key: str, width: int, height: int) -> Regions:
+    if (image.width, image.height) != (width, height):
+        stated = f"it states {image.width} by {image.height}, the image is {width} by {height}"
+        raise Failed("size differs from the image", f"{file.shown}: {image.key!r}: {stated}; label this image itself")
+    fix = "correct or remove the annotation"
+    named = [each if each.kept else each._replace(detail=f"{file.shown}: {each.key}: {each.detail}; {fix}") for each in losses]
+    return ImageAnnotations(key, width, height, image.annotations), named

@@ -1,0 +1,42 @@
+"""Regions at the border of an image: a little may lie outside and is cut off, more means that something is wrong."""
+
+import numpy as np
+
+from tessera.imaging.boxes import Box, clip_box
+from tessera.imaging.polygons import Part, clip
+
+OUTSIDE = 0.01  # fraction of a side of the image by which a region may leave it, or a pixel, as in ultralytics
+NOISE = 0.01  # pixels outside the image that are rounding
+
+
+def box_inside(box: Box, width: int, height: int) -> tuple[Box, bool]:
+    """Return the part of `box` inside an image of `width` by `height` pixels, and whether more than rounding was cut off.
+
+    Raises `ValueError` if that part has no area, or if more than `OUTSIDE` of a side lies outside: such a box may belong to
+    another image, or have its corners in place of its size.
+    """
+    inside = clip_box(box, width, height)
+    if inside[2] <= inside[0] or inside[3] <= inside[1]:
+        raise ValueError("a box without area in the image")
+    return inside, _beyond(np.array(box).reshape(2, 2), width, height, OUTSIDE)
+
+
+def part_inside(part: Part, width: int, height: int, most: float = OUTSIDE) -> tuple[Part, bool]:
+    """Return the part of `part` inside an image of `width` by `height` pixels, and whether more than rounding was cut off.
+
+    Raises `ValueError` if that part has no area, or if more than the fraction `most` of a side lies outside.
+    """
+    inside = clip(part, width, height)
+    if inside is None:
+        raise ValueError("it lies wholly outside the image")
+    return inside, inside is not part and _beyond(part.outer, width, height, most)
+
+
+def _beyond(points: np.ndarray, width: int, height: int, most: float) -> bool:
+    """Return whether one of `points`, float64 (n, 2), is outside the image. Raises `ValueError` if one is too far outside."""
+    sides = np.array([width, height])
+    outside = np.maximum(-points, points - sides).max(axis=0)
+    if (outside > np.maximum(most * sides, 1)).any():
+        far = float((outside / sides).max())
+        raise ValueError(f"{far:.0%} of a side of the image lies outside it, {most:.0%} may")
+    return bool((outside > NOISE).any())
