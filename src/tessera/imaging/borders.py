@@ -17,7 +17,7 @@ def box_inside(box: Box, width: int, height: int) -> tuple[Box, bool]:
     """
     inside = clip_box(box, width, height)
     if inside[2] <= inside[0] or inside[3] <= inside[1]:
-        raise ValueError("a box without area in the image")
+        raise ValueError("it has no area, or lies wholly outside the image")
     return inside, _beyond(np.array(box).reshape(2, 2), width, height, OUTSIDE)
 
 

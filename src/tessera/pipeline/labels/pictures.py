@@ -13,7 +13,7 @@ import numpy as np
 from tessera.core.archives import File
 from tessera.core.errors import Dropped, Failed
 from tessera.core.files import IMAGE_SUFFIXES, PICTURE_SUFFIXES
-from tessera.core.names import Names, folded
+from tessera.core.names import Names, composed, folded
 from tessera.imaging.hashing import perceptual_hash
 from tessera.imaging.images import MAX_BYTES, PLAIN, SUFFIX, read_file, write_image
 from tessera.records.annotation.hub import Origin
@@ -52,19 +52,32 @@ class Pictures:
         near = [_shared(file.path, beside) for file in found]
         best = [file for file, count in zip(found, near, strict=True) if count == max(near)]
         if len(best) > 1:
-            raise Failed(
-                "several images of one name", f"{beside}: {', '.join(file.shown for file in best)}; rename all but one"
-            )
+            raise several_named(beside, best)
         return best[0]
 
     def has(self, name: str) -> bool:
         """Return whether the path of a picture ends with `name`."""
         return bool(self._ending(name))
 
+    def like(self, name: str) -> list[File]:
+        """Return the pictures whose name differs from `name` only in characters that servers replace or remove on an upload."""
+        wanted = _letters(name)
+        return [file for same in self._named.values() for file in same if _letters(file.path.name) == wanted]
+
     def _ending(self, name: str) -> list[File]:
         parts = [part for part in PurePosixPath(name).parts if part != "."]
         named = self._named.get(folded(parts[-1]), []) if parts else []
         return Names(("/".join(file.path.parts[-len(parts) :]), file) for file in named).find("/".join(parts))
+
+
+def several_named(beside: PurePosixPath, files: Iterable[File]) -> Failed:
+    """Return the error that a name in the label file `beside` may be that of each of `files`."""
+    return Failed("several images of one name", f"{beside}: {', '.join(file.shown for file in files)}; rename all but one")
+
+
+def _letters(name: str) -> str:
+    """Return the letters, digits, points and hyphens of `name`: Label Studio, as Django does, keeps these in uploaded names."""
+    return folded(re.sub(r"[^-\w.]|_", "", composed(name)))
 
 
 def _shared(one: PurePosixPath, other: PurePosixPath) -> int:

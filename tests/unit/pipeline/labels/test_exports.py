@@ -116,3 +116,109 @@ def test_pictures_of_a_subset_are_found_in_its_folder(tmp_path: Path) -> None:
         "train": (0, 5, 20, 25),
         "val": (10, 5, 30, 25),
     }
+
+
+def studio(kind: str = "rectanglelabels", label: str = "nsfw", **more: Any) -> dict[str, Any]:
+    shape = {"x": 25, "y": 25, "width": 50, "height": 50, "rotation": 0, kind: [label]}
+    size = {"original_width": W, "original_height": H, "image_rotation": 0}
+    return {"id": "a", "type": kind, "from_name": "l", "to_name": "image", "value": shape, **size, **more}
+
+
+def tasks(images: Mapping[str, list[Any]], field: str = "image") -> str:
+    rows = [
+        {"id": number, "data": {field: address}, "annotations": [{"result": result, "updated_at": f"2024-01-0{number}"}]}
+        for number, (address, result) in enumerate(images.items(), 1)
+    ]
+    return json.dumps(rows)
+
+
+def test_a_relation_and_a_keypoint_beside_a_box_of_label_studio_are_no_regions(tmp_path: Path) -> None:
+    point = {"x": 50, "y": 50, "width": 0.3, "keypointlabels": ["nsfw"]}
+    results = {
+        "relation": [studio(), {"type": "relation", "from_id": "a", "to_id": "a", "direction": "right"}],
+        "keypoint": [studio("keypointlabels", id="k", value=point, is_positive=True), studio()],
+        "alone": [studio("keypointlabels", id="k", value=point)],
+    }
+    files = big(*(f"{name}.png" for name in results))
+    files["export.json"] = tasks({f"{name}.png": result for name, result in results.items()})
+    imported = Imported(write_folder(tmp_path / "set", files), "label_studio")
+    assert imported.reasons == {
+        "s+relation": "ok",
+        "s+keypoint": "a keypoint has no area",
+        "s+alone": "region lost: a keypoint has no area",
+    }
+    assert [[one.box for one in image.annotations] for image in imported.images.values()] == [[(80, 60, 240, 180)]] * 2
+
+
+@pytest.mark.parametrize(
+    ("address", "file"),
+    [
+        ("/data/upload/3/0a1b2c3d-a.png", "a.png"),
+        ("/data/upload/0a1b2c3d-a.png", "sub/a.png"),
+        ("/data/upload/3/0a1b2c3d-a.png", "0a1b2c3d-a.png"),
+        ("/data/upload/3/0a1b2c3d-my_picture_1.png", "my picture (1).png"),
+        ("/data/upload/3/0a1b2c3d-x__1_.png", "x (1).png"),
+        ("/data/upload/3/0a1b2c3d-%C3%A9t%C3%A9.png", "e\u0301te\u0301.png"),
+        ("upload/3/0a1b2c3d-a.png", "a.png"),
+        ("/data/local-files/?d=work/x/a%20b.png", "x/a b.png"),
+        ("/data/local-files/?d=work/x/a+b.png", "x/a+b.png"),
+        ("/data/local-files/?d=work/x/a+b.png", "x/a b.png"),
+        ("/data/local-files/?d=C%3A%5Cwork%5Cx%5Ca.png", None),
+        ("/data/local-files/?d=work\\x\\a.png", "x/a.png"),
+        ("s3://bucket/deep/a.png", "deep/a.png"),
+        ("gs://bucket/deep/a#1.png", "deep/a#1.png"),
+        ("s3://bucket/100%25.png", "100%.png"),
+        ("s3://bucket/100%25.png", "100%25.png"),
+        ("https://host:80/x/a.png?X-Sig=a/b", "a.png"),
+        ("http://[::1/a.png", "a.png"),
+        ("holidays-1.png", None),  # no upload: eight letters, not digits
+        ("/data/upload/3/0a1b2c3d-b.png", None),
+        ("../../etc/passwd", None),
+        ("%2e%2e/a.png", None),
+        ("data:image/png;base64,AAAA", None),
+        ("", None),
+    ],
+)
+def test_a_picture_is_found_by_whatever_address_label_studio_gives_it(tmp_path: Path, address: str, file: str | None) -> None:
+    files = {**big(*([file] if file else ["a.png", "1.png"])), "export.json": tasks({address: [studio()]})}
+    imported = Imported(write_folder(tmp_path / "set", files), "label_studio")
+    assert len(imported.images) == (file is not None)
+    assert len(imported.reasons) == (1 if file else 3)
+
+
+def test_an_upload_that_may_be_either_of_two_pictures_fails(tmp_path: Path) -> None:
+    files = {**big("a b.png", "a_b.png"), "export.json": tasks({"/data/upload/3/0a1b2c3d-a__b.png": [studio()]})}
+    imported = Imported(write_folder(tmp_path / "set", files), "label_studio")
+    assert not imported.images and "several images of one name" in imported.reasons.values()
+
+
+def test_labels_of_a_picture_that_is_missing_do_not_go_to_another_of_its_name(tmp_path: Path) -> None:
+    addresses = {"/data/local-files/?d=w/cats/1.png": [studio()], "/data/local-files/?d=w/dogs/1.png": []}
+    files = {**big("cats/1.png"), "export.json": tasks(addresses)}
+    imported = Imported(write_folder(tmp_path / "set", files), "label_studio")
+    assert imported.reasons == {"s+cats%2F1": "several images for one picture"}
+    assert "dogs/1.png" in imported.details["s+cats%2F1"]
+    both = {**big("cats/1.png", "dogs/1.png"), "export.json": tasks(addresses)}
+    found = Imported(write_folder(tmp_path / "both", both), "label_studio")
+    assert {key: len(image.annotations) for key, image in found.images.items()} == {"s+cats%2F1": 1, "s+dogs%2F1": 0}
+
+
+@pytest.mark.parametrize("field", ["image", "photo", "url"])
+def test_the_picture_may_be_in_any_field_of_the_data(tmp_path: Path, field: str) -> None:
+    files = {**big("a.png"), "export.json": tasks({"s3://bucket/a.png": [studio()]}, field)}
+    assert Imported(write_folder(tmp_path / "set", files), "label_studio").labels("s+a") == ["nsfw"]
+
+
+def test_answers_of_label_studio_are_negatives_only_if_the_set_says_so(tmp_path: Path) -> None:
+    chosen = {"type": "choices", "from_name": "q", "to_name": "image", "value": {"choices": ["good"]}}
+    predicted = {"id": 9, "data": {"image": "p.png"}, "annotations": [], "predictions": [{"result": [studio()]}]}
+    document = json.loads(tasks({"empty.png": [], "chosen.png": [chosen], "box.png": [studio()]}))
+    files = {**big("empty.png", "chosen.png", "box.png", "p.png"), "export.json": json.dumps([*document, predicted])}
+    for unannotated in ("unknown", "negative"):
+        for empty in ("unknown", "negative"):
+            path = write_folder(tmp_path / f"{unannotated} {empty}", files)
+            imported = Imported(path, "label_studio", unannotated=unannotated, empty=empty)
+            negatives = {key for key, image in imported.images.items() if not image.annotations}
+            means = {"s+empty": empty, "s+chosen": unannotated, "s+p": unannotated}
+            assert negatives == {key for key, meant in means.items() if meant == "negative"}
+            assert imported.labels("s+box") == ["nsfw"]

@@ -1,6 +1,8 @@
 """Label Studio: what is written is read back, and no export can do harm."""
 
+import base64
 import contextlib
+import io
 import json
 from typing import Any
 from xml.etree import ElementTree
@@ -10,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from PIL import Image
 from strategies import HEIGHT, LABELS, WIDTH, images
 
-from tessera.core.errors import Failed
+from tessera.core.errors import Dropped, Failed
 from tessera.imaging.polygons import Part, circle
 from tessera.records.annotation.formats.label_studio import (
     Prediction,
@@ -158,11 +161,165 @@ def test_the_newest_annotation_counts_and_the_others_are_remarked() -> None:
     old, new = [region(labels=("old",))], [region(labels=("new",))]
     image, (loss,) = read(export(old, new))
     assert [one.label for one in image.annotations] == ["new"]
-    assert loss.kept and loss.detail == "2 annotations of one picture, the newest was kept"
+    differ = "they differ much: of what one of them labels 'new', both share 0%"
+    assert loss.kept and loss.detail == f"2 annotations of one picture, the newest was kept; {differ}"
     tasks = [Task(str(day), "a.png", "", f"2026-01-0{day}", []) for day in (3, 9, 4)]
     assert newest(tasks).where == "9" and newest(tasks).remark == "2 other tasks of the same picture, the newest was kept"
     undone = Task("none", "a.png", "", "2027", None)
     assert newest([undone, tasks[0]]).where == "3"
+
+
+def test_ground_truth_goes_before_what_is_newer() -> None:
+    true = {"id": 1, "result": [region(labels=("true",))], "updated_at": "2026-01-01", "ground_truth": True}
+    new = {"id": 2, "result": [region(labels=("new",))], "updated_at": "2026-02-01", "ground_truth": False}
+    image, (loss,) = read(export(annotations=[true, new]))
+    assert [one.label for one in image.annotations] == [
+        "true"
+    ] and "2 annotations of one picture, the ground truth" in loss.detail
+    tasks = [parse_export(export(annotations=[each]), "e")[0] for each in (new, true, {**new, "updated_at": "2027"})]
+    assert newest(tasks).result == true["result"] and "the ground truth was kept" in newest(tasks).remark
+    cancelled = {**true, "was_cancelled": True}
+    assert [one.label for one in read(export(annotations=[cancelled, new]))[0].annotations] == ["new"]
+
+
+def test_the_remark_on_several_annotations_says_whether_they_differ_much() -> None:
+    one = region(x=10, y=10, width=40, height=40)
+    near = region(x=12, y=10, width=40, height=40)
+    far = region(x=50, y=50, width=40, height=40)
+    for other, said in (([near], "they are alike"), ([far], "both share 0%"), ([], "both share 0%"), ([{}], "cannot be read")):
+        image, (loss,) = read(export(other, [one]))
+        assert len(image.annotations) == 1 and said in loss.detail
+    _, (loss,) = read(export([one], [one], [far]))
+    assert "3 annotations" in loss.detail and "both share 0%" in loss.detail
+    # Half of each in both: a third of what either has.
+    image, (loss,) = read(export([region(x=10, y=10, width=40, height=40)], [region(x=30, y=10, width=40, height=40)]))
+    assert "both share 33%" in loss.detail
+
+
+def bitmask(mask: np.ndarray, mode: str = "RGBA", kind: str = "PNG") -> str:
+    ground = np.zeros((*mask.shape, 4), np.uint8)
+    ground[mask > 0, 3] = 255
+    image, file = Image.fromarray(ground, "RGBA"), io.BytesIO()
+    (image if mode == "RGBA" else image.convert(mode)).save(file, format=kind)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+@given(any_mask.filter(np.any))
+def test_a_bitmask_is_the_pixels_that_are_not_transparent(mask: np.ndarray) -> None:
+    height, width = mask.shape
+    for mode in ("RGBA", "LA"):
+        url = bitmask(mask, mode)
+        drawn = region("bitmasklabels", imageDataURL=url) | {"original_width": width, "original_height": height}
+        image, losses = read(export([drawn]), width, height)
+        assert losses == [] and np.array_equal(image.annotations[0].mask(height, width), mask)
+
+
+BITS = np.eye(HEIGHT, WIDTH, dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("url", "fault"),
+    [
+        (bitmask(np.zeros((HEIGHT, WIDTH), np.uint8)), "empty"),
+        (bitmask(BITS[:-1]), "the bitmask has 40 by 29 pixels"),
+        (bitmask(BITS, "RGB"), "no transparent ground"),
+        (bitmask(BITS, "RGB", "JPEG"), "no PNG picture in base64"),
+        (bitmask(BITS)[:-200], "no PNG picture|truncated|padding"),
+        ("data:image/png;base64,!!", "base64|PNG"),
+        ("http://host/mask.png", "no PNG picture in base64"),
+        (7, "no PNG picture in base64"),
+    ],
+)
+def test_a_bitmask_that_cannot_be_read_fails_its_picture(url: Any, fault: str) -> None:
+    with pytest.raises(Failed, match=f"region 1: .*({fault})"):
+        read(export([region(), region("bitmasklabels", imageDataURL=url)]))
+
+
+def test_keypoints_are_minor_and_relations_and_answers_are_no_regions() -> None:
+    point = region("keypointlabels", x=50, y=50, width=0.3) | {"id": "k"}
+    parts = [
+        {"id": "p", "type": "keypoint", "value": {"x": 5, "y": 5, "width": 0.3}},
+        {"id": "p", "type": "labels", "value": {"x": 5, "y": 5, "width": 0.3, "labels": ["nsfw"]}},
+    ]
+    relation = {"type": "relation", "from_id": "r", "to_id": "r", "direction": "right"}
+    answers = [
+        {"id": "r", "type": kind, "value": {name: value}}
+        for kind, name, value in (("number", "number", 3), ("textarea", "text", ["x"]), ("datetime", "datetime", "2026-01-01"))
+    ]
+    image, losses = read(export([region(), relation, point, *parts, *answers]))
+    assert len(image.annotations) == 1
+    assert [(loss.reason, loss.minor) for loss in losses] == [("a keypoint has no area", True)] * 3
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        {"type": "rectanglelabels", "value": {"rectanglelabels": ["nsfw"]}},
+        {"type": "vectorlabels", "value": {"vertices": [{"x": 1, "y": 1}], "vectorlabels": ["nsfw"]}},
+        {"type": "videorectangle", "value": {"sequence": [], "labels": ["nsfw"]}},
+        region("rectanglelabels", ()) | {"id": "s"},
+    ],
+)
+def test_a_region_without_a_readable_shape_or_label_is_lost(lost: dict[str, Any]) -> None:
+    _, (loss,) = read(export([region(), lost]))
+    assert not loss.kept and not loss.minor
+
+
+def test_answers_about_the_whole_picture_alone_are_no_statement_that_it_shows_nothing() -> None:
+    chosen = {"type": "choices", "value": {"choices": ["blurred"]}}
+    for result in ([chosen], [{"type": "relation"}], [chosen, {"type": "rating", "value": {"rating": 3}}]):
+        (task,) = parse_export(export(result), "e")
+        with pytest.raises(Dropped, match=r"unlabelled.*unannotated: negative"):
+            read_task(task, "one", WIDTH, HEIGHT)
+        image, (loss,) = read_task(task, "one", WIDTH, HEIGHT, unannotated="negative")
+        assert image.annotations == () and loss.kept
+    (task,) = parse_export(export([]), "e")
+    with pytest.raises(Dropped, match="empty label"):
+        read_task(task, "one", WIDTH, HEIGHT, empty="unknown")
+
+
+def test_a_newest_annotation_that_cannot_be_read_is_none() -> None:
+    (task,) = parse_export(export([], "x"), "e")
+    assert task.result is None and "its result cannot be read" in task.remark
+
+
+@pytest.mark.parametrize(
+    ("data", "result", "image"),
+    [
+        ({"image": "a"}, [region()], "a"),
+        ({"photo": "s3://b/a.jpg", "title": "a cat"}, [], "s3://b/a.jpg"),
+        ({"url": "/data/local-files/?d=x/a.PNG", "size": 3}, [region()], "/data/local-files/?d=x/a.PNG"),
+        ({"img": "http://h/a.png?sig=1", "image": "no picture"}, [], "http://h/a.png?sig=1"),
+        ({"image": "a.png", "mask": "b.png"}, [region() | {"to_name": "mask"}], "b.png"),
+        ({"image": "a.png", "mask": "b.png"}, None, "a.png"),
+        ({"image": "a.png", "mask": "b.png"}, [], None),
+        ({"image": "a.png", "mask": "b.png"}, [region() | {"to_name": "picture"}], None),
+        ({"image": ["a.png", "b.png"]}, [region()], ""),
+        ({}, [region()], ""),
+    ],
+)
+def test_the_picture_is_in_the_field_that_the_regions_are_about_or_in_the_only_one(data: Any, result: Any, image: Any) -> None:
+    annotations = [] if result is None else [{"result": result}]
+    (task,) = parse_export(json.dumps([{"id": 1, "data": data, "annotations": annotations}]).encode(), "e")
+    assert task.image == (image or "") and bool(task.fault) == (image is None)
+
+
+def test_regions_of_two_pictures_in_one_task_fail() -> None:
+    with pytest.raises(Failed, match=r"regions of several pictures.*'left', 'right'"):
+        read(export([region() | {"to_name": "left"}, region() | {"to_name": "right"}]))
+
+
+def test_a_box_may_leave_the_picture_by_a_hundredth_and_a_turned_one_may_leave_it() -> None:
+    size = {"original_width": 1000, "original_height": 1000}
+    for across, reasons in ((50.5, ["cut at the border of the image"]), (50.0000001, [])):
+        image, losses = read(export([region(x=50, y=10, width=across, height=10) | size]), 1000, 1000)
+        assert image.annotations[0].box == (500, 100, 1000, 200) and [loss.reason for loss in losses] == reasons
+    for bad in (region(x=50, y=10, width=52, height=10), region("polygonlabels", points=[[1, 1], [102, 1], [1, 9]])):
+        with pytest.raises(Failed, match="2% of a side"):
+            read(export([bad | size]), 1000, 1000)
+    turned = region(x=90, y=50, width=20, height=20, rotation=45) | size
+    image, (loss,) = read(export([turned]), 1000, 1000)
+    assert loss.reason == "cut at the border of the image" and image.annotations[0].box[2] == 1000
 
 
 def test_cancelled_annotations_do_not_count_and_an_empty_one_says_that_there_is_nothing() -> None:
@@ -248,7 +405,7 @@ def test_no_export_crashes_the_reader(item: Any, value: Any) -> None:
     result = [item, {"type": "labels", "value": {"labels": ["a"], "points": value, "rle": value}}]
     for task in parse_export(json.dumps([{"data": {}, "annotations": [{"result": result}]}]).encode(), "e"):
         read_choices(task)
-        with contextlib.suppress(Failed):
+        with contextlib.suppress(Dropped):
             read_task(task, "one", WIDTH, HEIGHT)
 
 

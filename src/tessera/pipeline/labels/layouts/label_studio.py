@@ -1,32 +1,38 @@
 """Sets in the format of exports of Label Studio."""
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import PurePosixPath
 from typing import TypeVar
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import unquote
 
 from tessera.core.archives import MAX_TEXT_BYTES, File, leaves
 from tessera.core.errors import Dropped, Failed
 from tessera.pipeline.labels.layouts.item import Item, Regions, failed, given
-from tessera.pipeline.labels.pictures import Pictures, is_picture
+from tessera.pipeline.labels.pictures import Pictures, is_picture, several_named
 from tessera.records.annotation.formats.label_studio import Task, newest, parse_export, read_task
-from tessera.records.material import LabelledSet
+from tessera.records.material import Absence, LabelledSet
 
 T = TypeVar("T")
+UPLOAD = re.compile(r"(?:.*/)?[0-9a-f]{8}-([^/]+)")  # the name that Label Studio gives to an uploaded file
 
 
 def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[str]) -> list[Item[Regions]]:
     """JSON exports, each with the labels of many images, see `read_exports`."""
-    return read_exports(files, read_task)
+    read = partial(read_task, empty=label_set.empty, unannotated=label_set.unannotated)
+    return read_exports(files, read, label_set.unannotated)
 
 
-def read_exports(files: Sequence[File], read: Callable[[Task, str, int, int], T]) -> list[Item[T]]:
+def read_exports(
+    files: Sequence[File], read: Callable[[Task, str, int, int], T], unannotated: Absence = "unknown"
+) -> list[Item[T]]:
     """Return an item for each image in the exports among `files`, whose labels are what `read` returns.
 
-    Of several annotations of one image, the newest counts. An image is found by the end of its address, without what Label
-    Studio puts before the names of uploaded files.
+    Of several annotations of one image, the ground truth or else the newest counts. An image is found by the end of its
+    address, see `find_picture`. Tasks about different images fail if only one of these is in the set. A task without an
+    annotation is only read if `unannotated` is `negative`, and if none of its annotations was left out.
     """
     pictures = Pictures(filter(is_picture, files))
     exports = [file for file in files if file.suffix == ".json"]
@@ -42,7 +48,12 @@ def read_exports(files: Sequence[File], read: Callable[[Task, str, int, int], T]
     for name, same in tasks.items():
         task, picture = newest([task for task, _ in same]), same[0][1]
         stem = PurePosixPath(name).with_suffix("").as_posix()
-        if task.result is None:
+        addresses = sorted({unquote(_path(each.image)) for each, _ in same}, key=lambda address: (len(address), address))
+        if not all(f"/{addresses[-1]}".endswith(f"/{address}") for address in addresses):
+            fix = "put the others into the set, in folders of the same names, or remove all but one of the tasks"
+            detail = f"{task.where}: of {', '.join(addresses):.300} only {picture.shown} is there; {fix}"
+            items.append(failed(stem, Failed("several images for one picture", detail), [picture]))
+        elif task.result is None and (unannotated == "unknown" or task.remark):
             why = f" ({task.remark})" if task.remark else ""
             reason = f"{task.where}: {picture.shown} has no annotation{why}; submit one, an empty one if it shows nothing"
             items.append(failed(stem, Dropped("unlabelled", reason), [picture]))
@@ -62,20 +73,37 @@ def _tasks(exports: Sequence[File], items: list[Item[T]]) -> Iterator[tuple[str,
 
 
 def find_picture(task: Task, pictures: Pictures, beside: PurePosixPath) -> File:
-    """Return the picture of `task`. Raises `Failed` if there is none, or several."""
-    address = urlsplit(task.image)
-    query = parse_qs(address.query).get("d", [""])[0]
-    name = (query or unquote(address.path)).replace("\\", "/").lstrip("/")
-    if not name or leaves(name):
+    """Return the picture of `task`. Raises `Failed` if there is none, or several.
+
+    The folders of its address may differ from those of the set. Label Studio puts eight digits and a hyphen before the name of
+    an uploaded file, and renames it, see `Pictures.like`.
+    """
+    if task.fault:
+        raise Failed("several pictures in a task", f"{task.where}: {task.fault}")
+    path = _path(task.image)
+    if not path or leaves(path) or leaves(unquote(path)):
         raise Failed("no image", f"{task.where}: its image is {task.image!r:.200}; it should be a path in `data.image`")
-    *folders, last = PurePosixPath(name).parts
-    # The folders on the server are seldom those of the set. An uploaded file has eight digits before its name.
-    names = ["/".join([*folders[first:], last]) for first in range(len(folders) + 1)]
-    names += [last[9:]] if len(last) > 9 and last[8] == "-" else []
-    for wanted in names:
-        try:
-            return pictures.find(wanted, beside)
-        except Failed as fault:
-            if fault.reason != "image missing":
-                raise
-    raise Failed("image missing", f"{task.where}: {name!r:.200} is not in the set; put the image there")
+    # A name may have what looks like an escape or a query.
+    whole = task.image.replace("\\", "/").lstrip("/")
+    forms = dict.fromkeys([path, unquote(path), unquote(path.replace("+", " ")), *([] if leaves(whole) else [whole])])
+    for folders in range(path.count("/"), -1, -1):
+        for form in forms:
+            name = "/".join(form.split("/")[-1 - folders :])
+            if pictures.has(name):
+                return pictures.find(name, beside)
+    if upload := UPLOAD.fullmatch(unquote(path)):
+        if pictures.has(upload[1]):
+            return pictures.find(upload[1], beside)
+        if like := pictures.like(upload[1]):
+            if len(like) > 1:
+                raise several_named(beside, like)
+            return like[0]
+    raise Failed("image missing", f"{task.where}: {unquote(path)!r:.200} is not in the set; put the image there")
+
+
+def _path(address: str) -> str:
+    """Return the path that `address` names, as it is written there: that of a local file is in its query."""
+    plain = address.replace("\\", "/")
+    if local := re.search(r"[?&]d=([^&#]*)", plain):
+        return local[1].lstrip("/")
+    return re.split("[?#]", re.sub(r"^[A-Za-z][A-Za-z0-9+.-]*://", "", plain))[0].lstrip("/")

@@ -4,32 +4,43 @@ Coordinates are percentages of the image. A brush is a mask in run lengths, see 
 label-studio-sdk 2.0.
 """
 
+import base64
+import io
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
-from tessera.core.errors import Failed
+from tessera.core.errors import Dropped, Failed
+from tessera.core.files import IMAGE_SUFFIXES
 from tessera.core.messages import counted
 from tessera.core.provenance import digest
+from tessera.imaging.borders import OUTSIDE, box_inside, part_inside
 from tessera.imaging.boxes import clip_box, mask_box
 from tessera.imaging.masks import encode_rle
-from tessera.imaging.polygons import Part, area, circle, clip, polygon_box, rectangle
+from tessera.imaging.polygons import Part, area, circle, polygon_box, rectangle, turned
 from tessera.records.annotation.model import MAX_PIXELS, Annotation, ImageAnnotations, Loss
+from tessera.records.material import Absence
 
 WIDTHS = (3, 4, 8, 16)  # bits of the lengths in a brush
 KEY = "tessera_id"  # field of the data of a task with the key of its picture
 TOOLS = {"rectanglelabels": "box", "polygonlabels": "polygon", "brushlabels": "brush"}  # names in the labelling configuration
+SHAPES = {"points", "rle", "imageDataURL", "width", "radiusX"}  # fields of the value of a region
+# Answers about the whole picture or about another region.
+ANSWERS = {"choices", "textarea", "text", "rating", "taxonomy", "number", "datetime", "pairwise", "ranker", "relation"}
+ALIKE = 0.5  # intersection over union of two answers below which they differ much
+COMPARED = 512  # pixels of the longer side at which answers are compared
 REDRAW = "delete this region in Label Studio and draw it again"
 
 
 class Task(NamedTuple):
-    """A task of an export, with the newest annotation that was not cancelled."""
+    """A task of an export, with one of its annotations that were not cancelled: the ground truth, or else the newest."""
 
     where: str  # its place in the export, for messages
     image: str  # path or address of its picture, as Label Studio knows it; empty if there is none
@@ -37,6 +48,9 @@ class Task(NamedTuple):
     when: str  # when the annotation was changed last
     result: list[dict[str, Any]] | None  # what was drawn and chosen; None if there is no annotation
     remark: str = ""  # which annotations were left out
+    truth: bool = False  # whether the annotation is marked as ground truth
+    others: tuple[Any, ...] = ()  # the results of the annotations that were left out, without cancelled ones
+    fault: str = ""  # why it is not known which picture it is about
 
 
 def encode_brush(mask: np.ndarray) -> list[int]:
@@ -103,6 +117,29 @@ def decode_brush(brush: Any, height: int, width: int) -> np.ndarray:
     return np.where(values[3::4].reshape(height, width) > 0, np.uint8(255), np.uint8(0))
 
 
+def decode_bitmask(address: Any, height: int, width: int) -> np.ndarray:
+    """Return the mask in `address`, a PNG picture as a data URL: uint8 (height, width), 0 or 255.
+
+    Label Studio draws bitmasks on a transparent ground. Any alpha above 0 is set. Raises `ValueError` if it is no such picture,
+    or one of another size.
+    """
+    from PIL.PngImagePlugin import PngImageFile
+
+    head, _, data = address.partition(",") if isinstance(address, str) else ("", "", "")
+    if not head.startswith("data:image/png") or not head.endswith(";base64"):
+        raise ValueError("the bitmask is no PNG picture in base64")
+    try:
+        with PngImageFile(io.BytesIO(base64.b64decode(data, validate=True))) as picture:
+            if picture.size != (width, height):
+                raise ValueError(f"the bitmask has {picture.width} by {picture.height} pixels, the image {width} by {height}")
+            if picture.mode not in ("RGBA", "LA") and "transparency" not in picture.info:
+                raise ValueError("the bitmask has no transparent ground")
+            alpha = np.asarray(picture.convert("RGBA"))[:, :, 3]
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f"the bitmask is no PNG picture ({error})") from None
+    return np.where(alpha > 0, np.uint8(255), np.uint8(0))
+
+
 def parse_export(content: bytes, file: str) -> list[Task]:
     """Return the tasks of an export in JSON with this `content`; `file` is its name.
 
@@ -115,56 +152,136 @@ def parse_export(content: bytes, file: str) -> list[Task]:
     tasks = document if isinstance(document, list) else [document]
     if not all(isinstance(task, dict) and isinstance(task.get("data"), dict) for task in tasks):
         raise Failed("not a Label Studio export", f"{file} is no list of tasks with `data`; export it as JSON, not as JSON-MIN")
-    return [_task(task, f"{file}: task {task.get('id', number)!r:.40}") for number, task in enumerate(tasks)]
+    targets = {item.get("to_name") for task in tasks for each in _annotations(task) for item in _items(each.get("result"))}
+    names = {name for name in targets if isinstance(name, str)} if all(map(_is_plain, targets)) else set()
+    return [_task(task, f"{file}: task {task.get('id', number)!r:.40}", names) for number, task in enumerate(tasks)]
 
 
 def newest(tasks: Sequence[Task]) -> Task:
-    """Return the task of one picture that was annotated last, with a remark that others were left out."""
+    """Return the task of one picture that is ground truth or, without one, that was annotated last.
+
+    A remark says that others were left out.
+    """
     done = [task for task in tasks if task.result is not None] or list(tasks)
-    chosen = max(done, key=lambda task: task.when)
-    others = len(done) - 1
-    more = f"{counted(others, 'other tasks')} of the same picture, the newest was kept" if others else ""
-    return chosen._replace(remark="; ".join(filter(None, [chosen.remark, more])))
+    chosen = max(done, key=lambda task: (task.truth, task.when))
+    left = [task for task in done if task is not chosen]
+    kept = "ground truth" if chosen.truth else "newest"
+    more = f"{counted(len(left), 'other tasks')} of the same picture, the {kept} was kept" if left else ""
+    results = (result for task in left for result in (task.result, *task.others) if result is not None)
+    return chosen._replace(remark="; ".join(filter(None, [chosen.remark, more])), others=(*chosen.others, *results))
 
 
-def read_task(task: Task, key: str, width: int, height: int) -> tuple[ImageAnnotations, list[Loss]]:
+def read_task(
+    task: Task, key: str, width: int, height: int, empty: Absence = "negative", unannotated: Absence = "unknown"
+) -> tuple[ImageAnnotations, list[Loss]]:
     """Return the regions that `task` states for an image of `width` by `height` pixels, and the losses.
 
-    Rectangles are boxes or, if they are rotated, polygons, as are ellipses. Brushes are run lengths. A region with several
-    labels becomes one of each. Losses are regions without a label, kinds without an area, and parts outside the image.
+    Rectangles are boxes or, if they are rotated, polygons, as are ellipses. Brushes and bitmasks are run lengths. A region with
+    several labels becomes one of each. Losses are regions without a label, kinds without an area, and parts outside the image.
+    Keypoints are minor losses. A remark says whether the annotations that were left out differ much.
+
+    `empty`: what an annotation without any answer means; `unannotated`: what it means if there is none, or one that has answers
+    but no region. Raises `Dropped` if that is `unknown`.
 
     Raises `Failed` if a region cannot be read or was drawn on a picture with sides of another ratio: without that region, the
-    image would seem to have nothing in its place.
+    image would seem to have nothing in its place. Raises it, too, if regions were drawn on several pictures.
     """
+    losses: list[Loss] = []
+    if task.result == []:
+        if empty == "unknown":
+            raise Dropped("empty label", f"{task.where} states no region, which is `empty: unknown` in this set; label it")
+        losses.append(Loss(key, "empty annotation", "it states that the picture shows nothing", kept=True))
+    image, lost = _regions(task.result or [], task.where, key, width, height)
+    if task.result and not image.annotations and all(loss.kept for loss in lost):
+        if unannotated == "unknown":
+            fix = (
+                "draw its regions or, if it shows nothing, submit an annotation without answers, or set `unannotated: negative`"
+            )
+            raise Dropped("unlabelled", f"{task.where} has answers about the whole picture alone; {fix}")
+        losses.append(Loss(key, "answers about the whole picture alone, taken for a negative", kept=True))
+    if task.remark:
+        alike = "; ".join(dict.fromkeys(_compared(image, other) for other in task.others))
+        losses.append(Loss(key, "several annotations", "; ".join(filter(None, [task.remark, alike])), kept=True))
+    return image, losses + lost
+
+
+def _regions(
+    result: Sequence[dict[str, Any]], place: str, key: str, width: int, height: int
+) -> tuple[ImageAnnotations, list[Loss]]:
+    """Return the regions in `result`, and the losses. Raises `Failed` as `read_task` does. `place`: for messages."""
     annotations: list[Annotation] = []
     losses: list[Loss] = []
-    if task.remark:
-        losses.append(Loss(key, "several annotations", task.remark, kept=True))
-    if task.result == []:
-        losses.append(Loss(key, "empty annotation", "it states that the picture shows nothing", kept=True))
-    labelled = {str(item.get("id")) for item in task.result or () if _labels(item)}
-    for number, item in enumerate(task.result or ()):
+    labelled = {str(item.get("id")) for item in result if _labels(item)}
+    points = {str(item.get("id")) for item in result if str(item.get("type")).startswith("keypoint")}
+    pictures: set[str] = set()
+    for number, item in enumerate(result):
         kind, value = item.get("type"), item.get("value")
         where = f"{key}#{number}"
-        if not isinstance(value, dict) or not isinstance(kind, str):
-            raise Failed("broken region", f"{task.where}: region {number} has no type or value; {REDRAW}")
-        if not {"points", "rle", "width", "radiusX"} & value.keys():
-            if not {"choices", "text", "rating", "taxonomy"} & value.keys():
-                losses.append(Loss(where, f"a {kind:.40} has no area", minor=kind.startswith("keypoint")))
+        if kind == "relation":
             continue
+        if not isinstance(value, dict) or not isinstance(kind, str):
+            raise Failed("broken region", f"{place}: region {number} has no type or value; {REDRAW}")
+        if kind.startswith("keypoint") or (str(item.get("id")) in points and "height" not in value):
+            losses.append(Loss(where, "a keypoint has no area", minor=True))
+            continue
+        if not SHAPES & value.keys():
+            if kind not in ANSWERS and not ANSWERS & value.keys():
+                losses.append(Loss(where, f"a {kind:.40} has no area"))
+            continue
+        pictures |= {item["to_name"]} if isinstance(item.get("to_name"), str) else set()
         if not _labels(item):
             # A project with separate labels exports each region a second time, with its labels.
             if str(item.get("id")) not in labelled:
                 losses.append(Loss(where, "region without a label", kind))
             continue
         try:
-            region = _region(item, value, width, height)
+            region, cut = _region(item, value, width, height)
         except (ValueError, TypeError, OverflowError) as error:
-            raise Failed("broken region", f"{task.where}: region {number}: {error}; {REDRAW}") from None
-        if region is None:
-            raise Failed("region outside the image", f"{task.where}: region {number}; {REDRAW}")
+            raise Failed("broken region", f"{place}: region {number}: {error}; {REDRAW}") from None
+        if cut:
+            losses.append(Loss(where, "cut at the border of the image", kept=True))
         annotations += [replace(region, label=label, score=_score(item)) for label in _labels(item)]
+    if len(pictures) > 1:
+        raise Failed("regions of several pictures", f"{place}: {sorted(pictures)}; label each picture in a task of its own")
     return ImageAnnotations(key, width, height, tuple(annotations)), losses
+
+
+def _compared(image: ImageAnnotations, other: Any) -> str:
+    """Return whether `image` differs much from the regions that the result `other` states for it."""
+    if not _is_result(other):
+        return "another cannot be read"
+    try:
+        second, _ = _regions(other, "", image.key, image.width, image.height)
+    except Failed as fault:
+        return f"another cannot be read: {fault.detail.strip(': ')}"
+    factor = min(1.0, COMPARED / max(image.width, image.height))
+    height, width = max(1, round(factor * image.height)), max(1, round(factor * image.width))
+    worst, label = min(
+        ((_overlap(image, second, name, height, width), name) for name in _names(image, second)), default=(1, "")
+    )
+    if worst >= ALIKE:
+        return "they are alike"
+    return f"they differ much: of what one of them labels {label!r:.40}, both share {worst:.0%}"
+
+
+def _names(*images: ImageAnnotations) -> set[str]:
+    return {annotation.label for image in images for annotation in image.annotations}
+
+
+def _overlap(one: ImageAnnotations, other: ImageAnnotations, label: str, height: int, width: int) -> float:
+    """Return the intersection over the union of the regions with `label`, at a size of `width` by `height` pixels."""
+    drawn = []
+    for image in (one.scaled(width, height), other.scaled(width, height)):
+        mask = np.zeros((height, width), bool)
+        for region in image.annotations:
+            if region.label == label and region.polygons is None and region.rle is None:
+                x0, y0, x1, y1 = np.rint(region.box).astype(int).tolist()
+                mask[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)] = True
+            elif region.label == label:
+                mask |= region.mask(height, width) > 0
+        drawn.append(mask)
+    either = np.count_nonzero(drawn[0] | drawn[1])
+    return float(np.count_nonzero(drawn[0] & drawn[1]) / either) if either else 1.0
 
 
 def read_choices(task: Task, question: str = "") -> list[str]:
@@ -253,25 +370,64 @@ def _bits(numbers: np.ndarray, count: int) -> np.ndarray:
     return ((numbers.reshape(-1, 1) >> np.arange(count - 1, -1, -1)) & 1).astype(np.uint8).ravel()
 
 
-def _task(task: dict[str, Any], where: str) -> Task:
-    data = task["data"]
-    key, image = data.get(KEY), data.get("image")
-    given = task.get("annotations", task.get("completions"))
-    annotations = [each for each in given if isinstance(each, dict)] if isinstance(given, list) else []
-    drawn = [each for each in annotations if not each.get("was_cancelled") and _is_result(each.get("result"))]
-    cancelled = sum(bool(each.get("was_cancelled")) for each in annotations)
+def _task(task: dict[str, Any], where: str, names: Collection[str]) -> Task:
+    """Return a `task` of an export whose answers are about the things with these `names` in the labelling configuration."""
+    key = task["data"].get(KEY)
+    annotations = _annotations(task)
+    drawn = [each for each in annotations if not each.get("was_cancelled")]
+    cancelled = len(annotations) - len(drawn)
     remarks = [f"{counted(cancelled, 'cancelled annotations')} left out"] if cancelled else []
-    chosen = max(drawn, key=_when, default=None)
+    chosen = max(drawn, key=lambda each: (each.get("ground_truth") is True, _when(each)), default={})
+    truth = chosen.get("ground_truth") is True
     if len(drawn) > 1:
-        remarks.append(f"{counted(len(drawn), 'annotations')} of one picture, the newest was kept")
-    return Task(
-        where,
-        image if _is_text(image) else "",
-        key if _is_text(key) else "",
-        _when(chosen or {}),
-        None if chosen is None else chosen["result"],
-        "; ".join(remarks),
-    )
+        kept = "ground truth" if truth else "newest"
+        remarks.append(f"{counted(len(drawn), 'annotations')} of one picture, the {kept} was kept")
+    result = chosen.get("result")
+    if chosen and not _is_result(result):
+        remarks.append("its result cannot be read")
+        result = None
+    others = tuple(each.get("result") for each in drawn if each is not chosen)
+    image, fault = _image(task["data"], names, result)
+    remark = "; ".join(remarks)
+    return Task(where, image, key if _is_text(key) else "", _when(chosen), result, remark, truth, others, fault)
+
+
+def _annotations(task: dict[str, Any]) -> list[dict[str, Any]]:
+    given = task.get("annotations", task.get("completions"))
+    return [each for each in given if isinstance(each, dict)] if isinstance(given, list) else []
+
+
+def _items(result: Any) -> list[dict[str, Any]]:
+    return result if _is_result(result) else []
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _image(data: dict[str, Any], names: Collection[str], result: Any) -> tuple[str, str]:
+    """Return the address of the picture in the `data` of a task or, if it is not known, why.
+
+    It is in the field `image`, in the only one that names a picture or, if several do, in the one with one of `names`, what
+    the annotations of the export are about. `result`: that of the task; None if there is none.
+    """
+    pictures = [name for name, value in data.items() if _is_text(value) and _names_picture(value)]
+    if len(pictures) > 1:
+        about = [name for name in pictures if name in names]
+        if len(about) == 1:
+            pictures = about
+        elif result is None and "image" in pictures:
+            pictures = ["image"]
+        else:
+            listed = ", ".join(f"data.{name:.40}" for name in pictures)
+            return "", f"{listed} are pictures; leave the one that is labelled in the data of the export, or give it the `name`"
+    given = data.get(pictures[0] if pictures else "image")
+    return given if isinstance(given, str) else "", ""
+
+
+def _names_picture(value: str) -> bool:
+    ends = value, re.split(r"[?#]", value)[0]
+    return any(PurePosixPath(end).suffix.lower() in IMAGE_SUFFIXES for end in ends)
 
 
 def _when(annotation: dict[str, Any]) -> str:
@@ -299,8 +455,11 @@ def _score(item: dict[str, Any]) -> float | None:
     return float(score) if isinstance(score, int | float) and 0 <= score <= 1 else None
 
 
-def _region(item: dict[str, Any], value: dict[str, Any], width: int, height: int) -> Annotation | None:
-    """Return the region of `value` without a label; None if it lies outside the image. Raises `ValueError` if it is broken."""
+def _region(item: dict[str, Any], value: dict[str, Any], width: int, height: int) -> tuple[Annotation, bool]:
+    """Return the region of `value` without a label, and whether a part that lay outside the image was cut off.
+
+    Raises `ValueError` if it is broken or lies outside the image.
+    """
     drawn = item.get("original_width", width), item.get("original_height", height)
     if not all(type(side) is int and 0 < side <= MAX_PIXELS for side in drawn) or drawn[0] * drawn[1] > MAX_PIXELS:
         raise ValueError(f"it was drawn on a picture of {drawn[0]!r:.20} by {drawn[1]!r:.20} pixels")
@@ -308,13 +467,15 @@ def _region(item: dict[str, Any], value: dict[str, Any], width: int, height: int
     if abs(drawn[0] * factor - width) > 1 or abs(drawn[1] * factor - height) > 1:
         raise ValueError(f"it was drawn on a picture of {drawn[0]} by {drawn[1]} pixels, the image has {width} by {height}")
     if item.get("image_rotation"):
-        raise ValueError("it was drawn on the rotated picture")
-    if "rle" in value:
-        mask = decode_brush(value["rle"], drawn[1], drawn[0])
+        raise ValueError("it was drawn on the rotated picture, and Label Studio does not say how its regions turn with it")
+    if "rle" in value or "imageDataURL" in value:
+        read, field = (decode_brush, "rle") if "rle" in value else (decode_bitmask, "imageDataURL")
+        mask = read(value[field], drawn[1], drawn[0])
         if not mask.any():
             raise ValueError("the brush is empty")
         whole = ImageAnnotations("", *drawn, (Annotation("", None, encode_rle(mask), mask_box(mask)),))
-        return whole.scaled(width, height).annotations[0]
+        return whole.scaled(width, height).annotations[0], False
+    most = OUTSIDE
     scale = np.array([width, height]) / 100
     if "points" in value:
         ring = _numbers(value["points"], 2) * scale
@@ -328,16 +489,17 @@ def _region(item: dict[str, Any], value: dict[str, Any], width: int, height: int
             ring = circle((0, 0), (1, 0)) * [across, down]
         else:
             ring = rectangle((0, 0, across, down))
-        (turn,) = np.radians(_numbers([[value.get("rotation") or 0]], 1)[0])
-        if not turn and "radiusX" not in value:
-            box = clip_box((x, y, x + across, y + down), width, height)
-            return Annotation("", None, None, box) if box[2] > box[0] and box[3] > box[1] else None
-        # Clockwise, about the corner of a rectangle or the centre of an ellipse.
-        ring = ring @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]]) + [x, y]
+        (turn,) = _numbers([[value.get("rotation") or 0]], 1)[0].tolist()
+        if not turn % 360 and "radiusX" not in value:
+            box, cut = box_inside((x, y, x + across, y + down), width, height)
+            return Annotation("", None, None, box), cut
+        # About the corner of a rectangle or the centre of an ellipse. Its ends may lie outside, where it meets the border.
+        ring = turned(ring + np.array([x, y]), turn, (x, y))
+        most = np.inf
     if len(ring) < 3 or area(ring) == 0:
         raise ValueError("it has no area")
-    part = clip(Part(ring), width, height)
-    return None if part is None else Annotation("", (part,), None, polygon_box((part,)))
+    part, cut = part_inside(Part(ring), width, height, most)
+    return Annotation("", (part,), None, polygon_box((part,))), cut
 
 
 def _numbers(values: Any, columns: int) -> np.ndarray:
