@@ -1,5 +1,6 @@
 """Sets as annotation tools export them: the right regions, or the image leaves with the reason."""
 
+import base64
 import io
 import json
 from collections.abc import Mapping
@@ -222,3 +223,62 @@ def test_answers_of_label_studio_are_negatives_only_if_the_set_says_so(tmp_path:
             means = {"s+empty": empty, "s+chosen": unannotated, "s+p": unannotated}
             assert negatives == {key for key, meant in means.items() if meant == "negative"}
             assert imported.labels("s+box") == ["nsfw"]
+
+
+def labelme(image: str, embedded: bytes | None = None, **more: Any) -> str:
+    shape = {"label": "nsfw", "points": [[80, 60], [240, 60], [240, 180], [80, 180]], "shape_type": "polygon"}
+    data = None if embedded is None else base64.b64encode(embedded).decode()
+    size = {"imageHeight": H, "imageWidth": W}
+    return json.dumps(
+        {"version": "4.5.6", "flags": {}, "shapes": [shape], "imagePath": image, "imageData": data, **size, **more}
+    )
+
+
+GONE = ["image\\1.png", "gone/1.png", "C:\\Users\\me\\1.png", "/home/me/1.png", "\\\\server\\share\\1.png", "../../1.png"]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("path", GONE)
+def test_a_picture_whose_path_is_gone_is_the_copy_or_the_one_with_the_name_of_its_label_file(
+    tmp_path: Path, path: str, packed: bool
+) -> None:
+    copy, other = picture(1, W, H), picture(2, W, H)
+    (tmp_path / "1.png").write_bytes(picture(3, W, H))  # outside the set, where a path may lead
+    sets: dict[str, tuple[dict[str, bytes | str], str, bytes | None]] = {
+        "embedded": ({"lm/1.json": labelme(path, copy), "lm/1.png": other}, "copy in its label file was taken", copy),
+        "beside": ({"lm/1.json": labelme(path), "lm/1.png": other}, "the name of its label file was taken", other),
+        "nowhere": ({"lm/1.json": labelme(path), "lm/2.png": other}, "image missing", None),
+    }
+    for name, (files, reason, content) in sets.items():
+        place = write_zip(tmp_path / f"{name}.zip", files) if packed else write_folder(tmp_path / name, files)
+        imported = Imported(place, "labelme")
+        assert reason in imported.reasons["s+lm%2F1"], name
+        shown = {"image\\1.png": "lm/image/1.png", "gone/1.png": "lm/gone/1.png"}.get(path, path)
+        assert shown in imported.details["s+lm%2F1"].replace("\\\\", "\\")
+        if content is None:
+            assert not imported.images
+        else:
+            (row,) = imported.rows.values()
+            stored = tmp_path / f"out of {place.name}" / "pictures" / Path(row["path"]).name
+            read = stored if stored.exists() else Path(row["path"])
+            assert read.read_bytes() == content and imported.labels("s+lm%2F1") == ["nsfw"]
+
+
+def test_a_rectangle_of_labelme_may_leave_the_picture_by_a_hundredth_and_a_polygon_may_be_cut(tmp_path: Path) -> None:
+    kinds = {
+        "near": ("rectangle", [[100, 50], [W + 3, 90]]),
+        "far": ("rectangle", [[100, 50], [W + 4, 90]]),
+        "cut": ("polygon", [[100, 50], [W + 90, 50], [W + 90, 90], [100, 90]]),
+        "off": ("polygon", [[W + 1, 50], [W + 90, 50], [W + 90, 90], [W + 1, 90]]),
+    }
+    shapes = {name: {"label": "nsfw", "shape_type": kind, "points": points} for name, (kind, points) in kinds.items()}
+    files = big(*(f"{name}.png" for name in shapes))
+    files |= {f"{name}.json": labelme(f"{name}.png", shapes=[shape]) for name, shape in shapes.items()}
+    imported = Imported(write_folder(tmp_path / "set", files), "labelme")
+    assert imported.reasons == {
+        "s+near": "cut at the border of the image",
+        "s+far": "shape outside the image",
+        "s+cut": "cut at the border of the image",
+        "s+off": "shape outside the image",
+    }
+    assert {image.annotations[0].box for image in imported.images.values()} == {(100, 50, W, 90)}

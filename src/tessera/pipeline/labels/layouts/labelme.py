@@ -1,16 +1,25 @@
 """Sets in the format of labelme."""
 
+import posixpath
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, TypeVar
 
 from tessera.core.archives import File
 from tessera.core.errors import Failed
-from tessera.core.files import IMAGE_SUFFIXES
+from tessera.core.files import IMAGE_SUFFIXES, quoted
 from tessera.core.names import Names
 from tessera.pipeline.labels.layouts.item import Item, Regions, by_stem, several, stem
-from tessera.records.annotation.formats.labelme import MAX_BYTES, embedded_image, image_path, parse_labelme, read_labelme
+from tessera.pipeline.labels.pictures import several_named
+from tessera.records.annotation.formats.labelme import (
+    LEAVES,
+    MAX_BYTES,
+    embedded_image,
+    image_path,
+    parse_labelme,
+    read_labelme,
+)
 from tessera.records.annotation.label_files import LABEL_SUFFIX, check_saved, naming, read_label_file
 from tessera.records.annotation.model import Loss
 from tessera.records.material import LabelledSet
@@ -20,13 +29,17 @@ EMBEDDED = {b"\xff\xd8": ".jpg", b"\x89P": ".png"}  # suffixes of embedded image
 
 
 class Document:
-    """A label file of a set, which is read when it is needed. `pictures`: the images of the set."""
+    """A label file of a set, which is read when it is needed.
 
-    def __init__(self, label: File, pictures: Names[File]) -> None:
+    `pictures`: the images of the set, by name. `beside`: those with the name of the label file.
+    """
+
+    def __init__(self, label: File, pictures: Names[File], beside: Sequence[File] = ()) -> None:
         self.label = label
         self.path = label.local or Path(label.name)
         self.remarks: list[Loss] = []
         self._pictures = pictures
+        self._beside = beside
 
     @property
     def content(self) -> dict[str, Any]:
@@ -34,24 +47,37 @@ class Document:
         return _content(self)
 
     def picture(self) -> File:
-        """Return the image that the document names or, if it is missing, the copy that the document embeds."""
+        """Return the image that the document names, the copy that it embeds, or the image that has the name of its file.
+
+        A path that leaves the set is never followed.
+        """
         self.remarks = []
-        name = image_path(self.content, self.path, self.label.path)
-        if found := self._pictures.find(name):
-            if len(found) > 1:
-                raise Failed(
-                    "several images of one name", f"{name!r:.300}: {', '.join(file.shown for file in found)}; rename one"
-                )
-            return found[0]
+        try:
+            name = image_path(self.content, self.path, self.label.path)
+            if found := self._pictures.find(name):
+                if len(found) > 1:
+                    raise several_named(self.label.path, found)
+                return found[0]
+            missing = str(self.path.parent / posixpath.relpath(name, self.label.path.parent))
+            fault = f"{missing!r:.300} does not exist"
+        except Failed as error:
+            if error.reason != LEAVES:
+                raise
+            missing = str(self.content["imagePath"])
+            fault = error.detail
         data = embedded_image(self.content)
         suffix = EMBEDDED.get(data[:2]) if data else None
-        missing = str(self.path.parent / PurePosixPath(name).name)
-        if data is None or suffix is None:
-            raise Failed(
-                "image missing", f"{missing!r:.300} does not exist, and its label file has no JPEG or PNG copy; restore it"
-            )
-        self.remarks.append(Loss(self.label.name, "image missing, the copy in its label file was taken", missing, kept=True))
-        return File(f"{stem(self.label)}{suffix}", len(data), lambda most: data)
+        if data is not None and suffix is not None:
+            self._remark("image missing, the copy in its label file was taken", missing)
+            return File(f"{stem(self.label)}{suffix}", len(data), lambda most: data)
+        if len(self._beside) == 1:
+            self._remark("image missing, the one with the name of its label file was taken", missing)
+            return self._beside[0]
+        fix = f"its label file has no JPEG or PNG copy, and no image is beside it as {self.path.stem!r:.100}; restore it"
+        raise Failed("image missing", f"{quoted(self.path)}: {fault}, {fix}")
+
+    def _remark(self, reason: str, missing: str) -> None:
+        self.remarks.append(Loss(self.label.name, reason, f"{missing!r:.300}", kept=True))
 
     def regions(self, key: str, width: int, height: int) -> Regions:
         """Return the regions with the labels that the document states, and the losses."""
@@ -74,7 +100,9 @@ def _content(document: Document) -> dict[str, Any]:
 
 
 def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[str]) -> list[Item[Regions]]:
-    """One JSON file beside each image, which names it. A missing image is taken from its label file, if that embeds a copy."""
+    """One JSON file beside each image, which names it. A missing image is taken from its label file, if that embeds a copy, or
+    is the image with the name of its label file.
+    """
     return read_documents(files, Document.regions)
 
 
@@ -88,6 +116,6 @@ def read_documents(files: Sequence[File], read: Callable[[Document, str, int, in
         if len(named) > 1 or (named and len(same) - len(named) > 1):
             items.append(several(stem(named[0]), same, "files"))
         elif named:
-            document = Document(named[0], pictures)
+            document = Document(named[0], pictures, [file for file in same if file not in named])
             items.append(Item(stem(named[0]), document.picture, partial(read, document), tuple(same)))
     return items

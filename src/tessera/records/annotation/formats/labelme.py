@@ -15,13 +15,15 @@ from tessera.core.errors import Dropped, Failed
 from tessera.core.files import open_file, quoted
 from tessera.core.messages import counted
 from tessera.core.provenance import digest
+from tessera.imaging.borders import OUTSIDE, part_inside
 from tessera.imaging.boxes import mask_box
 from tessera.imaging.masks import encode_rle
-from tessera.imaging.polygons import Part, Ring, area, circle, clip, nest, polygon_box, rasterize, rectangle
+from tessera.imaging.polygons import Part, Ring, area, circle, nest, polygon_box, rasterize, rectangle
 from tessera.records.annotation.model import MAX_PIXELS, Annotation, ImageAnnotations, Loss
 
 AGAIN = "correct the file, or delete it and label the image again"
 REDRAW = "remove this shape and draw it again"
+LEAVES = "image path leaves its folder"
 MAX_BYTES = 2**26
 MAX_SHAPES = 1000
 MAX_COORDINATE = 1e7
@@ -73,7 +75,7 @@ def image_path(document: dict[str, Any], path: Path, label: PurePosixPath) -> st
     image = posixpath.normpath(label.parent / relative.as_posix())
     if relative.anchor or image.split("/")[0] == ".." or "\0" in name:
         raise Failed(
-            "image path leaves its folder",
+            LEAVES,
             f"imagePath in {quoted(path)} is {name!r:.200}; move the image into the folder of the labels, and correct the path",
         )
     return image
@@ -255,11 +257,13 @@ def _region(
             drawn = mask if drawn is None else drawn | mask
         else:
             ring = _ring(shape, where)
-            part = clip(Part(ring), width, height)
-            if part is None:
-                raise Failed("shape outside the image", where)
+            # People draw polygons over the border.
+            most = OUTSIDE if shape.get("shape_type") == "rectangle" else np.inf
+            try:
+                part, cut = part_inside(Part(ring), width, height, most)
+            except ValueError as error:
+                raise Failed("shape outside the image", f"{where}: {error}") from None
             rings.append(part.outer)
-            cut = part.outer is not ring
         if cut:
             losses.append(Loss(f"{key}#{number}", "cut at the border of the image", kept=True))
     parts = tuple(nest(rings))
