@@ -5,7 +5,7 @@ from pathlib import Path
 from tessera.core.errors import Dropped
 from tessera.core.files import file_name
 from tessera.imaging.hashing import perceptual_hash
-from tessera.pipeline.labels.pictures import Picture, split_of
+from tessera.pipeline.labels.pictures import Picture, SplitOf
 from tessera.records.annotation.hub import Origin
 from tessera.records.annotation.label_files import frame_source
 from tessera.records.material import PictureSet
@@ -20,18 +20,18 @@ class AskedFrames:
         rows = read_table(sources, Sources).filter(status="admitted").select("source", "kind", "rights")
         self._sources = {file_name(source): (source, kind, rights) for source, kind, rights in rows.iter_rows()}
 
-    def origin(self, label_set: PictureSet, source: str, picture: Picture) -> Origin:
+    def origin(self, label_set: PictureSet, source: str, picture: Picture, split: SplitOf) -> Origin:
         """Return the origin of a `picture`, which has the name of a frame.
 
         It belongs to the source of the frame, with its split. If `split_by` of the set is `image`, each frame of a source that
-        is no video is the source `SOURCE/FRAME`, with the split that its folder names, where `source` is that of the set.
+        is no video is the source `SOURCE/FRAME`, with the `split` that its folders name, where `source` is that of the set.
         Raises `Dropped` if it is no frame of an admitted source.
         """
         path = picture.file.path
         name, kind, rights = self._sources.get(frame_source(Path(path)), ("", "", ""))
         if not name:
             raise Dropped("source not admitted", f"{picture.file.shown} is no frame of an admitted source; delete it")
-        split = ""
+        own = ""
         if label_set.split_by == "image" and kind != "video":
-            name, split = f"{source}/{path.stem}", split_of(path)
-        return Origin(name, picture.path, perceptual_hash(picture.image), split, rights)
+            name, own = f"{source}/{path.stem}", split(path)
+        return Origin(name, picture.path, perceptual_hash(picture.image), own, rights)

@@ -2,17 +2,18 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from tessera.core.archives import File
 from tessera.core.errors import Dropped, Failed
 from tessera.core.files import IMAGE_SUFFIXES, PICTURE_SUFFIXES
+from tessera.core.messages import shortened
 from tessera.core.names import Names, composed, folded
 from tessera.imaging.hashing import perceptual_hash
 from tessera.imaging.images import MAX_BYTES, PLAIN, SUFFIX, read_file, write_image
@@ -20,8 +21,10 @@ from tessera.records.annotation.hub import Origin
 from tessera.records.blocklist import Blocklist
 from tessera.records.hostile_images import check_content
 from tessera.records.material import PictureSet
+from tessera.records.rounds import ROUND
 
 MAX_IMAGE_BYTES = MAX_BYTES
+NAMES_SHOWN = 10
 READ_BY_ALL = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}  # suffixes that every program knows
 SPLIT_NAMES = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
 SPLIT_FOLDER = re.compile(r"(train|training|val|valid|validation|test|testing)(?:[-_]?(?:yolo|set|split|\d+))?", re.IGNORECASE)
@@ -142,14 +145,17 @@ class Store:
         self._seen[sha256] = file.shown
 
 
-def origin(label_set: PictureSet, source: str, picture: Picture) -> Origin:
+SplitOf: TypeAlias = Callable[[PurePosixPath], str]  # the split that the folders of a path name, or an empty string
+
+
+def origin(label_set: PictureSet, source: str, picture: Picture, split: SplitOf) -> Origin:
     """Return the origin of a `picture` of `label_set`, whose source is `source`.
 
-    If the settings of the set name a split, all its images belong to one source, with that split. Otherwise, images in a folder
-    with the name of a split belong to the source `SOURCE/SPLIT` and to that split. Every other image belongs to the source of
+    If the settings of the set name a split, all its images belong to one source, with that split. Otherwise, images whose
+    folders name a `split` belong to the source `SOURCE/SPLIT` and to that split. Every other image belongs to the source of
     the set or, if `split_by` of the set is `image`, is the source `SOURCE/PATH`.
     """
-    folder = split_of(picture.file.path)
+    folder = split(picture.file.path)
     own = folder or (picture.file.name if label_set.split_by == "image" else "")
     if label_set.split or not own:
         own, folder = "", label_set.split
@@ -169,6 +175,51 @@ def split_name(folder: str) -> str:
     return SPLIT_NAMES.get(name, name)
 
 
-def order(name: str) -> tuple[bool, str]:
+class ClassFolders:
+    """How the folders of a set with a folder for each class are read. All pictures of the set decide it together.
+
+    The folders at the top are splits if each of them has the name of a split, and pictures lie in folders inside them: these
+    are the classes. Otherwise, the folders at the top are the classes, whatever their names are, and no folder is a split. In
+    a round of `snakemake ask`, the folders at the top are always splits, because Tessera made them.
+    """
+
+    def __init__(self, pictures: Iterable[PurePosixPath]) -> None:
+        """Decide by the paths of all `pictures`, below the top of the set."""
+        folders = {path.parts[:-1] for path in pictures}
+        self._folders = {parts for parts in folders if parts and not ROUND.fullmatch(parts[0])}
+        self._tops = sorted({parts[0] for parts in self._folders})
+        self.has_splits = all(map(split_name, self._tops)) and any(len(parts) > 1 for parts in self._folders)
+
+    def split(self, path: PurePosixPath) -> str:
+        """Return the split of the picture at `path`, or an empty string."""
+        return self._read(path)[0]
+
+    def label(self, path: PurePosixPath) -> str:
+        """Return the class of the picture at `path`, or an empty string if it lies in no folder of a class."""
+        return self._read(path)[1]
+
+    def _read(self, path: PurePosixPath) -> tuple[str, str]:
+        top, *inside = path.parts[:-1] or ("",)
+        is_round = bool(ROUND.fullmatch(top))
+        if is_round:
+            top, *inside = inside or [""]
+        split = split_name(top) if is_round or self.has_splits else ""
+        return split, (inside or [""])[0] if split else top
+
+    def decision(self) -> str:
+        """Return what was decided, for messages."""
+        tops = ", ".join(shortened(list(map(repr, self._tops)), NAMES_SHOWN))
+        if self.has_splits:
+            return f"the folders {tops} are splits, and the folders inside them are classes"
+        said = f"the folders {tops} are classes" if tops else "only the folders of rounds are read"
+        alike = [repr(name) for name in self._tops if split_name(name)]
+        inside = sorted({repr(name) for parts in self._folders for name in parts[1:] if split_name(name)})
+        for names, where in ((alike, "has the name of a split and is a class"), (inside, "lies in a class and is no split")):
+            if names:
+                said += f"; {names[0]} {where}, because splits are the only folders at the top, with the classes inside them"
+        return said
+
+
+def order(name: str, split: SplitOf) -> tuple[bool, str]:
     """Return what pictures are sorted by: those for validation and tests first, because the first of equal files is kept."""
-    return split_of(PurePosixPath(name)) not in ("val", "test"), name
+    return split(PurePosixPath(name)) not in ("val", "test"), name

@@ -16,7 +16,7 @@ from tessera.imaging.masks import rle_counts
 from tessera.imaging.polygons import parts_area
 from tessera.pipeline.labels.layouts import coco, label_studio, labelme, masks, yolo
 from tessera.pipeline.labels.layouts.item import Item, Regions
-from tessera.pipeline.labels.pictures import Picture, Store, is_picture, origin
+from tessera.pipeline.labels.pictures import Picture, Store, is_picture, origin, split_of
 from tessera.pipeline.labels.unknown import tell_unknown
 from tessera.pipeline.labels.walk import take_all, usable_files
 from tessera.records.annotation.hub import Origin, write_hub
@@ -85,7 +85,7 @@ def import_labels(
         except Dropped as fault:
             crowds[where] = CROWD in fault.reason
             raise
-        found.append((used, origin(label_set, source, picture)))
+        found.append((used, origin(label_set, source, picture, split_of)))
         return remarks
 
     pictures.mkdir()
@@ -97,7 +97,7 @@ def import_labels(
             items = READERS[label_set.format](usable, label_set, classes)
         except TesseraError as error:
             raise TesseraError(f"{setting}: {error}") from None
-        take_all(items, usable, label_set.name, store, rows, use)
+        take_all(items, usable, label_set.name, store, rows, use, split_of)
     tell_unknown(unknown, "shapes", "images", classes, FIX)
     if lost := sum(crowds.values()):
         tell(f"{setting}: {label_set.name!r}: {counted(lost, 'images')} left out, with regions marked as a crowd: {CROWD_FIX}")

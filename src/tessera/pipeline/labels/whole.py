@@ -17,7 +17,7 @@ from tessera.core.messages import counted
 from tessera.pipeline.labels.asked import AskedFrames
 from tessera.pipeline.labels.layouts import whole
 from tessera.pipeline.labels.layouts.item import Item, given
-from tessera.pipeline.labels.pictures import Picture, Store, is_picture, origin
+from tessera.pipeline.labels.pictures import ClassFolders, Picture, Store, is_picture, origin, split_of
 from tessera.pipeline.labels.settings import ImageLabelSet
 from tessera.pipeline.labels.unknown import tell_unknown
 from tessera.pipeline.labels.walk import take_all, usable_files
@@ -70,7 +70,7 @@ def import_image_labels(
         height, width = picture.image.shape[:2]
         stated = conflicts.get(picture.sha256) or item.labels(key, width, height)
         value = _value(stated, label_set, known, picture.file, unknown)
-        given = (asked.origin if asked else origin)(label_set, f"{IMAGE_LABELS}{label_set.name}", picture)
+        given = (asked.origin if asked else origin)(label_set, f"{IMAGE_LABELS}{label_set.name}", picture, split)
         row = {"key": key, **vars(given), "width": width, "height": height, "sha256": picture.sha256}
         row |= {"task": label_set.task or label_set.name, "origin": label_set.format, "label": None, "score": None}
         found.append({**row, label_set.values: value})
@@ -85,11 +85,16 @@ def import_image_labels(
             items = READERS[label_set.format](usable, label_set.task)
         except TesseraError as error:
             raise TesseraError(f"{place_of_set}: {str(label_set.path)!r}: {error}") from None
+        split = split_of
+        if label_set.format == "folders":
+            class_folders = ClassFolders(file.path for file in usable if is_picture(file))
+            split = class_folders.split
+            tell(f"{place_of_set}: {class_folders.decision()}")
         items = with_answers(items, usable, label_set, answers or {})
         if not items:
             raise TesseraError(f"{place_of_set}: {str(label_set.path)!r} contains no labels; correct its path or its `format`")
         conflicts = _conflicts(items)
-        take_all(items, usable, label_set.name, store, rows, use)
+        take_all(items, usable, label_set.name, store, rows, use, split)
     tell_unknown(unknown, "labels", "images", known, FIX)
     if label_set.values == "label":
         for line in class_warnings(Counter(row["label"] for row in found)):

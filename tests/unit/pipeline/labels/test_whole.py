@@ -14,6 +14,7 @@ from label_sets import picture, write_folder, write_zip
 from tessera.core import job
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import read_ledger
+from tessera.pipeline.labels.pictures import ClassFolders
 from tessera.pipeline.labels.settings import ImageLabelSet
 from tessera.pipeline.labels.whole import has_answers, import_image_labels
 from tessera.records.material import key_in_set, name_in_set
@@ -186,16 +187,59 @@ def test_a_class_with_one_picture_and_a_single_class_are_named(tmp_path: Path, m
     assert "2 images have the one label 'soft': a classifier needs two classes" in terminal.getvalue()
 
 
-def test_folders_of_splits_hold_the_folders_of_classes(tmp_path: Path) -> None:
-    files = {"train/soft/deep/a.png": picture(0), "val/sharp/b.png": picture(1), "c.png": picture(2), "soft/d.png": picture(3)}
+def test_folders_of_splits_hold_the_folders_of_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job, "_terminal", terminal := io.StringIO())
+    files = {"train/soft/deep/a.png": picture(0), "val/sharp/b.png": picture(1), "c.png": picture(2), "test1/d.png": picture(3)}
     imported = Imported(write_folder(tmp_path / "set", files), "folders", split_by="image")
     found = {key: (row["label"], row["source"], row["split"]) for key, row in imported.rows.items()}
     assert found == {
         "s+train%2Fsoft%2Fdeep%2Fa.png": ("soft", "image_labels:s/train", "train"),
         "s+val%2Fsharp%2Fb.png": ("sharp", "image_labels:s/val", "val"),
-        "s+soft%2Fd.png": ("soft", "image_labels:s/soft/d.png", ""),
     }
-    assert imported.reasons["s+c.png"] == "unlabelled"
+    assert imported.reasons["s+c.png"] == imported.reasons["s+test1%2Fd.png"] == "unlabelled"
+    assert "'s': the folders 'test1', 'train', 'val' are splits, and the folders inside them are classes" in terminal.getvalue()
+
+
+def test_a_class_may_have_the_name_of_a_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job, "_terminal", terminal := io.StringIO())
+    files = {"train/a.png": picture(0), "cat/val/b.png": picture(1), "dog/c.png": picture(2), "train/red/d.png": picture(3)}
+    files |= {"round-001/val/train/e.png": picture(4), "round-001/val/f.png": picture(5)}
+    imported = Imported(write_folder(tmp_path / "set", files), "folders")
+    found = {key: (row["label"], row["source"], row["split"]) for key, row in imported.rows.items()}
+    assert found == {
+        "s+train%2Fa.png": ("train", "image_labels:s", ""),
+        "s+cat%2Fval%2Fb.png": ("cat", "image_labels:s", ""),
+        "s+dog%2Fc.png": ("dog", "image_labels:s", ""),
+        "s+train%2Fred%2Fd.png": ("train", "image_labels:s", ""),
+        "s+round-001%2Fval%2Ftrain%2Fe.png": ("train", "image_labels:s/val", "val"),
+    }
+    assert imported.reasons["s+round-001%2Fval%2Ff.png"] == "unlabelled"
+    said = terminal.getvalue()
+    assert "'s': the folders 'cat', 'dog', 'train' are classes; 'train' has the name of a split and is a class" in said
+    assert "'val' lies in a class and is no split" in said
+
+
+folder_names = st.sampled_from(["train", "Training", "val", "valid", "test", "test2", "cat", "trains", "round-001", "round-1"])
+trees = st.sets(st.lists(folder_names, max_size=4).map(lambda folders: "/".join([*folders, "a.png"])), max_size=6)
+MEANT = {"train": "train", "Training": "train", "val": "val", "valid": "val", "test": "test", "test2": "test"}
+
+
+@settings(max_examples=300, deadline=None)
+@given(trees)
+def test_a_set_has_splits_only_above_its_classes(tree: set[str]) -> None:
+    own = [path.split("/") for path in tree if "/" in path and not path.startswith("round-001/")]
+    divided = [parts for parts in own if parts[0] in MEANT]
+    has_splits = len(divided) == len(own) and max(map(len, own), default=0) > 2
+    for path in tree:
+        folders = path.split("/")[:-1]
+        in_round = folders[:1] == ["round-001"]
+        if in_round:
+            folders = folders[1:]
+        split = ""
+        if (in_round or has_splits) and folders and folders[0] in MEANT:
+            split, folders = MEANT[folders[0]], folders[1:]
+        read = ClassFolders(PurePosixPath(each) for each in tree)
+        assert (read.split(PurePosixPath(path)), read.label(PurePosixPath(path))) == (split, (folders or [""])[0])
 
 
 def test_faults_of_tables_and_images_are_rows(tmp_path: Path) -> None:

@@ -11,22 +11,18 @@ from tessera.core.errors import Dropped, Failed, TesseraError
 from tessera.pipeline.labels.layouts.item import Item, failed, given
 from tessera.pipeline.labels.layouts.label_studio import read_exports
 from tessera.pipeline.labels.layouts.labelme import Document, read_documents
-from tessera.pipeline.labels.pictures import Pictures, is_picture, split_name
+from tessera.pipeline.labels.pictures import ClassFolders, Pictures, is_picture
 from tessera.records.annotation.formats.label_studio import Task, read_choices
-from tessera.records.rounds import ROUND
 
 
 def read_folders(files: Sequence[File], question: str) -> list[Item[list[str]]]:
-    """A folder for each class, directly in the set or in a folder named `train`, `val` or `test`, also in those of rounds."""
+    """A folder for each class, directly in the set or in folders of splits, also in those of rounds; see `ClassFolders`."""
+    pictures = list(filter(is_picture, files))
+    folders = ClassFolders(file.path for file in pictures)
     items: list[Item[list[str]]] = []
-    for file in filter(is_picture, files):
-        folders = list(file.path.parts[:-1])
-        if folders and ROUND.fullmatch(folders[0]):
-            del folders[0]
-        if folders and split_name(folders[0]):
-            del folders[0]
-        if folders:
-            items.append(Item(file.name, partial(given, file), partial(_stated, folders[:1])))
+    for file in pictures:
+        if label := folders.label(file.path):
+            items.append(Item(file.name, partial(given, file), partial(_stated, [label])))
         else:
             fault = Dropped("unlabelled", f"{file.shown} lies in no folder of a class; move it into one")
             items.append(failed(file.name, fault, [file]))
