@@ -212,7 +212,8 @@ rule embed_crops:
         "../scripts/embed_crops.py"
 
 
-# Made where a classifier needs it. No gate counts its ledger: near-duplicates decide the splits, so that all gates are before them.
+# Made where a classifier needs it. No rule gates its ledger, because near-duplicates decide the splits, so that all gates are
+# before them: the rule itself stops if too many pictures fail.
 rule embed_dataset:
     input:
         pictures="<results>/datasets/{dataset}/pictures.parquet",
@@ -233,9 +234,11 @@ rule embed_dataset:
         gpu=1,
     params:
         settings=embedder,
+        max_failed=lookup(dpath="gates/embeddings", within=config),
         embedded_by=code_digest("tessera.pipeline.embeddings.embed:embed_dataset"),
         code=code_digest(
             "tessera.pipeline.embeddings.embed:embed_dataset",
+            "tessera.core.ledger:gate",
             "tessera.core.weights.resolve:expected_digest",
             "tessera.pipeline.embeddings.settings:EmbeddingSettings",
         ),

@@ -88,6 +88,7 @@ rule train_fold:
 rule join_predictions:
     input:
         pictures=of_model("<results>/datasets/{dataset}/pictures.parquet"),
+        vectors=vectors_of_classifier,
         tables=lambda wildcards: expand(
             "<results>/training/{model}/folds/{fold}/predictions.parquet",
             model=wildcards.model,

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from tessera.core.job import job
+from tessera.core.ledger import gate
 from tessera.core.weights.resolve import expected_digest
 from tessera.pipeline.embeddings.embed import embed_dataset
 from tessera.pipeline.embeddings.settings import EmbeddingSettings
@@ -19,3 +20,4 @@ with job(snakemake) as (inputs, outputs, params):
         threads=snakemake.threads,
         **vars(outputs),
     )
+    gate("embeddings", [outputs.ledger], params.max_failed)

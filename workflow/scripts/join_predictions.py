@@ -7,5 +7,10 @@ from tessera.pipeline.classifiers.settings import ClassifierSettings
 
 with job(snakemake) as (inputs, outputs, params):
     settings = ClassifierSettings(**params.settings)
-    join_predictions(dataset=inputs.pictures.parent, tables=inputs.tables, path=outputs.predictions)
+    join_predictions(
+        dataset=inputs.pictures.parent,
+        vectors=inputs.vectors or None,
+        tables=inputs.tables,
+        path=outputs.predictions,
+    )
     evaluate_folds(predictions=outputs.predictions, metrics=outputs.metrics, labels=settings.labels, seed=params.seed)

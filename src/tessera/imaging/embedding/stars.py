@@ -21,12 +21,17 @@ class Stars(NamedTuple):
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
-    """Return `vectors` (N, D), finite and not zero, scaled to length 1 and rounded: float16 (N, D)."""
+    """Return `vectors` (N, D), finite, scaled to length 1 and rounded: float16 (N, D). Vectors of length 0 stay zero."""
     result = np.empty(vectors.shape, np.float16)
     for part in _parts(len(vectors)):
         exact = vectors[part].astype(np.float64)
-        result[part] = exact / np.sqrt((exact * exact).sum(axis=1, keepdims=True))
+        result[part] = exact / _or_one(np.sqrt((exact * exact).sum(axis=1, keepdims=True)))
     return result
+
+
+def _or_one(lengths: np.ndarray) -> np.ndarray:
+    """Return `lengths` with 1 in place of 0, so that a vector without a direction has the cosine 0 with all others."""
+    return np.where(lengths == 0, lengths.dtype.type(1), lengths)
 
 
 def cosines(ones: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -37,7 +42,7 @@ def cosines(ones: np.ndarray, others: np.ndarray) -> np.ndarray:
     """
     one, other = ones.astype(np.float64), others.astype(np.float64)
     dots, lengths, other_lengths = ((a * b).sum(axis=1) for a, b in ((one, other), (one, one), (other, other)))
-    found: np.ndarray = dots / np.sqrt(lengths * other_lengths)
+    found: np.ndarray = dots / _or_one(np.sqrt(lengths * other_lengths))
     return found
 
 
@@ -48,7 +53,7 @@ def all_cosines(ones: np.ndarray, others: np.ndarray) -> np.ndarray:
     """
     one, other = ones.astype(np.float64), others.astype(np.float64)
     lengths, other_lengths = ((a * a).sum(axis=1) for a in (one, other))
-    found: np.ndarray = (one @ other.T) / np.sqrt(lengths[:, None] * other_lengths)
+    found: np.ndarray = (one @ other.T) / _or_one(np.sqrt(lengths[:, None] * other_lengths))
     return found
 
 
@@ -127,9 +132,9 @@ def margin(dimensions: int) -> np.float32:
 
 
 def scaled(vectors: np.ndarray) -> np.ndarray:
-    """Return `vectors`, float16 (N, D) from `unit`, as float32 of length 1."""
+    """Return `vectors`, float16 (N, D) from `unit`, as float32 of length 1. Vectors of length 0 stay zero."""
     numbers = vectors.astype(np.float32)
-    numbers /= np.sqrt(np.einsum("nd,nd->n", numbers, numbers))[:, None]
+    numbers /= _or_one(np.sqrt(np.einsum("nd,nd->n", numbers, numbers)))[:, None]
     return numbers
 
 

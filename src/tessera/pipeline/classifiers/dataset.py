@@ -51,22 +51,25 @@ class Samples:
 def read_samples(dataset: Path, labels: Labels, vectors: Path | None = None) -> Samples:
     """Read the dataset of a classifier. `vectors`: a table of the vectors of its pictures, for a head.
 
-    Raises `TesseraError` that lists every fault: a label that is not among `labels`, a score that is no number or out of
-    range, a group in two splits, a missing picture or vector.
+    Pictures that could not be embedded are left out for a head. Raises `TesseraError` that lists every fault: a label that is
+    not among `labels`, a score that is no number or out of range, a group in two splits, a missing picture, a broken vector.
     """
     place = dataset / TABLE
     pictures = read_table(place, Pictures).sort("key")
     faults = [*_label_faults(pictures, labels), *_group_faults(pictures)]
     files: tuple[Path, ...] = ()
     found: np.ndarray | None = None
-    keys = pictures["key"].to_list()
     if vectors:
-        found, lost = read_vectors(vectors, keys)
+        found, known, lost = read_vectors(vectors, pictures["key"].to_list())
+        if not known.all():
+            share = f"{int((~known).sum()):,} of {counted(known.size, 'pictures')}"
+            tell(f"left out, because they could not be embedded: {share}; the ledger beside {vectors} says why")
+        pictures = pictures.filter(pl.Series(known))
     else:
-        known = picture_files(dataset / "images")
+        stored = picture_files(dataset / "images")
         places = list(pictures.select("split", "key").iter_rows())
-        files = tuple(known[place] for place in places if place in known)
-        lost = [f"{key!r} has no picture in images/{split}" for split, key in places if (split, key) not in known]
+        files = tuple(stored[place] for place in places if place in stored)
+        lost = [f"{key!r} has no picture in images/{split}" for split, key in places if (split, key) not in stored]
     faults += lost
     if faults:
         raise TesseraError("\n  ".join([f"{place} has {counted(len(faults), 'faults')}:", *shortened(faults, FAULTS_SHOWN)]))
@@ -105,11 +108,12 @@ def _targets(pictures: pl.DataFrame, labels: Labels) -> np.ndarray:
     return np.array([numbers[label] for label in pictures["label"]], np.int64)
 
 
-def read_vectors(path: Path, keys: Sequence[str]) -> tuple[np.ndarray, list[str]]:
-    """Return the vectors of `keys` from a table with the columns `key` and `vector`, float32 (N, features), and the faults.
+def read_vectors(path: Path, keys: Sequence[str]) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Return the vectors of `keys` from a table, float32 (N, features), which keys have one, bool (keys,), and the faults.
 
-    The column `vector` has lists or arrays of numbers of any precision, all of one length. A fault is a key without a vector,
-    or with one that is not finite. Raises `TesseraError` if it is no such table.
+    The table has the columns `key` and `vector`, with lists or arrays of numbers of any precision, all of one length. A key
+    without a vector is no fault: the rule that embeds has a row in its ledger, and stops if there are too many. A fault is a
+    vector that is not finite. Raises `TesseraError` if it is no such table.
     """
     try:
         table = pl.read_parquet(path, columns=["key", "vector"]).filter(pl.col("key").is_in(keys)).drop_nulls()
@@ -124,10 +128,8 @@ def read_vectors(path: Path, keys: Sequence[str]) -> tuple[np.ndarray, list[str]
     known = [key for key in keys if key in places]
     chosen = vectors[[places[key] for key in known]]
     broken = np.flatnonzero(~np.isfinite(chosen).all(axis=1))
-    return chosen, [
-        *(f"{key!r} has no vector in {path}, whose ledger says why" for key in keys if key not in places),
-        *(f"{known[place]!r} has a vector that is not finite in {path}" for place in broken),
-    ]
+    faults = [f"{known[place]!r} has a vector that is not finite in {path}" for place in broken]
+    return chosen, np.array([key in places for key in keys], bool), faults
 
 
 def samples_digest(samples: Samples, dataset: Path) -> str:

@@ -1,6 +1,7 @@
 """Divide the pictures of a classifier into folds, each of which is predicted by a classifier of the others."""
 
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from tessera.core.job import tell
 from tessera.core.messages import counted
 from tessera.core.seeds import generator
 from tessera.imaging.classification.settings import Labels, ScoreRange
-from tessera.pipeline.classifiers.dataset import TABLE, Samples
+from tessera.pipeline.classifiers.dataset import TABLE, Samples, read_vectors
 from tessera.records.tables.classification import Folds, Pictures, Predictions
 from tessera.records.tables.table import read_table, read_tables, write_table
 
@@ -58,8 +59,22 @@ def assign_folds(pictures: pl.DataFrame, labels: Labels, count: int, seed: int) 
             strata = np.zeros_like(strata)
         for number, (_, held_out) in enumerate(splitter.split(strata, strata, pictures["group"].to_numpy())):
             folds[held_out] = number
+    _fill_empty(folds, pictures["group"].to_list(), used)
     frame = pictures.select("key", fold=pl.Series(folds))
     return frame, [*remarks, *_class_remarks(pictures, labels, used)]
+
+
+def _fill_empty(folds: np.ndarray, groups: Sequence[str], count: int) -> None:
+    """Give each of `count` folds that is empty a group, in place: the smallest one of the fold with the most groups.
+
+    The splitter balances classes, and sometimes leaves a fold without a group. `folds`: int64 (N,), of pictures in `groups`.
+    """
+    sizes, fold_of = Counter(groups), dict(zip(groups, folds.tolist(), strict=True))
+    for empty in sorted(set(range(count)) - set(fold_of.values())):
+        fullest = Counter(fold_of.values()).most_common(1)[0][0]
+        moved = min((group for group, fold in fold_of.items() if fold == fullest), key=lambda group: (sizes[group], group))
+        fold_of[moved] = empty
+    folds[:] = [fold_of[group] for group in groups]
 
 
 def _strata(pictures: pl.DataFrame, labels: Labels) -> np.ndarray:
@@ -92,26 +107,32 @@ def with_fold(samples: Samples, folds: Path, fold: int) -> Samples:
     """Return `samples` with the splits of a fold: `test` for its own pictures, `val` for those of the next one, else `train`.
 
     The validation split is another fold, because early stopping and calibration must not see the pictures that are predicted.
-    With two folds there is none. `folds`: `tables.Folds` of the same pictures. A fold above those in use has no pictures.
+    With two folds there is none. `folds`: `tables.Folds` of the same pictures, and of those that were left out for want of a
+    vector. A fold above those in use has no pictures.
     """
     table = read_table(folds, Folds)
     numbers = dict(table.iter_rows())
     keys = samples.pictures["key"]
-    if set(numbers) != set(keys):
+    if set(numbers) != set(keys) and (samples.vectors is None or not set(numbers).issuperset(keys)):
         raise TesseraError(f"{folds} is of other pictures than the dataset; delete it and run again")
-    used = max(numbers.values()) + 1
-    following = (fold + 1) % used if used > 2 else None
-    names = {fold: "test", following: "val"}
+    names = dict.fromkeys(held_out(fold, max(numbers.values()) + 1), "val") | {fold: "test"}
     return samples.with_splits([names.get(numbers[key], "train") for key in keys])
 
 
-def join_predictions(dataset: Path, tables: Sequence[Path], path: Path) -> None:
+def held_out(fold: int, folds: int) -> set[int]:
+    """Return the folds from which the classifier that predicts `fold` does not learn, of so many `folds`."""
+    return {fold, (fold + 1) % folds} if folds > 2 else {fold}
+
+
+def join_predictions(dataset: Path, vectors: Path | None, tables: Sequence[Path], path: Path) -> None:
     """Write the out-of-fold predictions in `tables`, one for each fold, to `path` (`tables.Predictions`), sorted by key.
 
-    Raises `TesseraError` unless each picture of `dataset` is predicted exactly once.
+    Raises `TesseraError` unless each picture of `dataset` that has one of the `vectors`, if any, is predicted exactly once.
     """
     rows = read_tables(list(tables), Predictions)
     expected = sorted(read_table(dataset / TABLE, Pictures)["key"])
+    if vectors:
+        expected = [key for key, is_known in zip(expected, read_vectors(vectors, expected)[1], strict=True) if is_known]
     if sorted(rows["key"]) != expected:
         raise TesseraError(
             f"the folds predict {counted(len(rows), 'pictures')}, and the dataset has {len(expected):,}; delete the folder of"

@@ -16,6 +16,7 @@ from tessera.core.messages import counted, shortened, tallied
 from tessera.imaging.classification.settings import Labels, ScoreRange
 from tessera.imaging.embedding.stars import unit
 from tessera.pipeline.classifiers.dataset import FAULTS_SHOWN, read_vectors
+from tessera.pipeline.classifiers.folds import held_out
 from tessera.pipeline.classifiers.settings import LabelErrorSettings
 from tessera.records.decisions import Decision
 from tessera.records.tables.classification import CONTRADICTION, KINDS_OF_ERRORS, OUTLIER, WRONG, LabelErrors, Predictions
@@ -24,6 +25,7 @@ from tessera.records.tables.table import read_table, read_tables, types, write_t
 
 BLOCK = 256  # pictures that are compared with all others at a time
 DIGITS = 4  # decimals of a strength in messages
+UNLEARNED, WITHOUT = NOT_JUDGED = "class not learned", "no vector"  # why labels could not be judged
 
 
 class Neighbours(NamedTuple):
@@ -60,16 +62,20 @@ def find_label_errors(
     all findings about them.
 
     `suggestions`: gets a TSV file with the decisions that would follow the findings, without who decided and when. `ledger`
-    gets one row per picture: those that may be wrong have the kinds of their findings as a remark. It also gets one row for
-    each decision on no picture.
+    gets one row per picture: those that may be wrong have the kinds of their findings as a remark. Pictures that could not be
+    judged by their predictions or vectors have the reason as a remark. It also gets one row for each decision on no picture.
 
-    Raises `TesseraError` if a picture has no vector.
+    Raises `TesseraError` if a vector is not finite.
     """
     rows = read_table(predictions, Predictions).sort("key")
     found = wrong_labels(rows, labels, settings.residual)
+    remarks = _not_learned(rows, labels)
     if vectors:
         made = set(read_tables(list(degraded), ImageLabels)["key"])
-        found += compared(rows, _read_vectors(vectors, rows), made, labels, settings)
+        numbers, known = _read_vectors(vectors, rows)
+        found += compared(rows.filter(pl.Series(known)), numbers, made, labels, settings)
+        lost = rows.filter(pl.Series(~known))["key"]
+        remarks |= dict.fromkeys(lost, (WITHOUT, f"it could not be embedded; the ledger beside {vectors} says why"))
     decided = {decision.key: decision for decision in kept}
     stay = [row for row in found if row["key"] not in decided]
     table = pl.DataFrame(stay, schema=types(LabelErrors)).sort(
@@ -80,7 +86,7 @@ def find_label_errors(
     )
     write_table(table, LabelErrors, errors)
     _suggest(table, classifier, suggestions)
-    remarks = {row["key"]: ("kept by decision", str(decided[row["key"]])) for row in found if row["key"] in decided}
+    remarks |= {row["key"]: ("kept by decision", str(decided[row["key"]])) for row in found if row["key"] in decided}
     for (key,), own in table.group_by("key"):
         detail = "; ".join(f"{kind} {strength:.{DIGITS}f}" for kind, strength in own.select("kind", "strength").iter_rows())
         remarks[str(key)] = own["kind"][0], detail
@@ -90,6 +96,8 @@ def find_label_errors(
         for key in sorted(decided.keys() - set(rows["key"])):
             tell(f"decision on {key!r}: {classifier} has no such picture; correct its key, or remove the decision")
             book.row(key, "dropped", "decision on no picture", str(decided[key]))
+    for reason, count in sorted(Counter(reason for reason, _ in remarks.values() if reason in NOT_JUDGED).items()):
+        tell(f"{counted(count, 'pictures')}: {reason}; {ledger} names them")
     counts = Counter(table["kind"])
     doubtful = table["key"].n_unique()
     tell(f"the labels of {doubtful:,} of {counted(len(rows), 'pictures')} may be wrong: {tallied(counts) or 'none'}")
@@ -106,11 +114,41 @@ def wrong_labels(rows: pl.DataFrame, labels: Labels, residual: float) -> list[di
         apart = (rows["predicted_score"] - rows["score"]).abs().to_numpy() / (labels.most - labels.least)
         strengths, is_wrong = np.minimum(apart, 1), apart >= residual
     else:
+        rows = of_learned_classes(rows, labels)
         probabilities = np.array(rows["probabilities"].to_list(), float).reshape(len(rows), len(labels))
         given = _numbers(rows, labels)
         strengths = 1 - probabilities[np.arange(len(rows)), given]
-        is_wrong = _confident(given, probabilities)
+        is_wrong = np.zeros(len(rows), bool)
+        is_judged = rows["predicted"].is_not_null().to_numpy()
+        is_wrong[is_judged] = _confident(given[is_judged], probabilities[is_judged])
     return [_row(rows, place, WRONG, strengths[place]) for place in np.flatnonzero(is_wrong).tolist()]
+
+
+def _not_learned(rows: pl.DataFrame, labels: Labels) -> dict[str, tuple[str, str]]:
+    """Return what the ledger says of the pictures whose class was not learned by the classifier that predicts them, by key."""
+    if isinstance(labels, ScoreRange):
+        return {}
+    lost = rows.filter(pl.Series(~learned(rows, labels)[np.arange(len(rows)), _numbers(rows, labels)]))
+    return {
+        key: (UNLEARNED, f"the folds that its classifier learned from have no {label!r}; label pictures of more sources")
+        for key, label in lost.select("key", "label").iter_rows()
+    }
+
+
+def learned(rows: pl.DataFrame, labels: Sequence[str]) -> np.ndarray:
+    """Return which classes the classifier learned that predicts each of `rows` (`tables.Predictions`): bool (N, classes).
+
+    A classifier learns from the folds that are not held out for it. Where folds are not known, it learns from other groups.
+    """
+    is_folded = rows["fold"].n_unique() > 1
+    parts = (rows["fold"] if is_folded else rows["group"].rank("dense")).to_numpy().astype(np.int64)
+    counts = np.zeros((max(parts, default=-1) + 1, len(labels)), np.int64)
+    np.add.at(counts, (parts, _numbers(rows, labels)), 1)
+    unseen = counts
+    if is_folded:
+        unseen = np.stack([counts[sorted(held_out(fold, len(counts)))].sum(axis=0) for fold in range(len(counts))])
+    found: np.ndarray = (counts.sum(axis=0) - unseen > 0)[parts]
+    return found
 
 
 def _confident(given: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
@@ -120,9 +158,29 @@ def _confident(given: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     # It refuses to compare fewer than two classes.
     if len(np.unique(given)) < 2:
         return np.zeros(len(given), bool)
+    # Classes that none of the pictures have would be counted as well.
+    classes, given = np.unique(given, return_inverse=True)
+    probabilities = probabilities[:, classes]
+    probabilities = (probabilities + 1e-12) / (probabilities + 1e-12).sum(axis=1, keepdims=True)
     is_least_probable = find_label_issues(given, probabilities, filter_by="low_self_confidence", n_jobs=1)
     is_wrong: np.ndarray = is_least_probable & (probabilities.argmax(axis=1) != given)
     return is_wrong
+
+
+def of_learned_classes(rows: pl.DataFrame, labels: Sequence[str]) -> pl.DataFrame:
+    """Return `rows` (`tables.Predictions`) in which no class is probable or predicted that was not learned.
+
+    `predicted` is null where the class of the picture itself was not learned, so that nothing can be said about its label.
+    """
+    known = learned(rows, labels)
+    probabilities = np.array(rows["probabilities"].to_list(), float).reshape(len(rows), len(labels)) * known
+    probabilities /= np.maximum(probabilities.sum(axis=1, keepdims=True), 1e-12)
+    predicted = [labels[number] for number in probabilities.argmax(axis=1)]
+    is_judged = known[np.arange(len(rows)), _numbers(rows, labels)]
+    return rows.with_columns(
+        probabilities=pl.Series(probabilities.tolist(), dtype=pl.List(pl.Float64)),
+        predicted=pl.when(pl.Series(is_judged)).then(pl.Series(predicted, dtype=pl.String)),
+    )
 
 
 def compared(
@@ -133,10 +191,13 @@ def compared(
     `vectors`: of the pictures, (N, D). `made`: the keys of degraded pictures. The strength of an outlier is 1 minus the
     distance of the median picture over its own, that of a contradiction the cosine of the two vectors.
     """
+    if rows.is_empty():
+        return []
     if isinstance(labels, ScoreRange):
         values = (rows["score"].to_numpy() - labels.least) / (labels.most - labels.least)
         apart = settings.residual
     else:
+        rows = of_learned_classes(rows, labels)
         values, apart = _numbers(rows, labels).astype(float), 1.0
     near = find_neighbours(
         unit(vectors),
@@ -165,17 +226,21 @@ def find_neighbours(
 ) -> Neighbours:
     """Compare all pictures with each other.
 
-    `vectors`: float16 (N, D) from `unit`. `groups`: (N,); the `count` nearest pictures are those of other groups. `values`:
-    float64 (N,); labels differ if these differ by `apart` or more. `made`: bool (N,); two such pictures are not compared.
+    `vectors`: float16 (N, D) from `unit`; those of length 0 have no neighbours, and are none. `groups`: (N,); the `count`
+    nearest pictures are those of other groups. `values`: float64 (N,); labels differ if these differ by `apart` or more.
+    `made`: bool (N,); two such pictures are not compared.
 
     The sums are exact, see `stars.cosines`, so that neither threads nor the size of blocks matter.
     """
     lengths = np.concatenate([np.empty(0), *((part * part).sum(axis=1) for _, part in _blocks(vectors))]) ** 0.5
     size = len(vectors)
+    has_none = lengths == 0
+    lengths[has_none] = 1
     result = Neighbours(np.full(size, np.nan), np.zeros(size, np.int64), np.full(size, -np.inf))
     for part, block in progress(list(_blocks(vectors)), unit="blocks of vectors"):
         cosines = np.concatenate([block @ other.T for _, other in _blocks(vectors)], axis=1)
         cosines /= lengths[part, None] * lengths
+        cosines[has_none[part, None] | has_none] = -np.inf
         is_foreign = groups[part, None] != groups
         nearest = np.sort(np.where(is_foreign, cosines, -np.inf), axis=1)[:, -count:]
         known = np.isfinite(nearest)
@@ -228,8 +293,9 @@ def _numbers(rows: pl.DataFrame, labels: Sequence[str]) -> np.ndarray:
     return np.array([numbers[label] for label in rows["label"]], np.int64)
 
 
-def _read_vectors(path: Path, rows: pl.DataFrame) -> np.ndarray:
-    found, faults = read_vectors(path, rows["key"].to_list())
+def _read_vectors(path: Path, rows: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Return the vectors of those of `rows` that have one, float32 (K, D), and which these are, bool (N,)."""
+    found, known, faults = read_vectors(path, rows["key"].to_list())
     if faults:
         raise TesseraError("\n  ".join([f"{path} has {counted(len(faults), 'faults')}:", *shortened(faults, FAULTS_SHOWN)]))
-    return found
+    return found, known

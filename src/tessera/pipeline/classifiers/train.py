@@ -87,7 +87,7 @@ def train_fold(
         classifier, _ = _train(of_fold, dataset, weights, trainings, settings, seed=seed, threads=threads, code=code)
         rows = predict_samples(classifier, samples, places, fold=fold, workers=loaders(threads), batch=settings.training.batch)
     else:
-        tell(f"fold {fold} has no picture, because there are fewer groups than folds")
+        tell(f"fold {fold} has no picture that could be predicted: nothing is trained for it; see the log of divide_into_folds")
     write_table(rows, Predictions, predictions)
 
 

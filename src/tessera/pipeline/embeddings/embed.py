@@ -286,8 +286,12 @@ def _vectors(
                 continue
             own = np.stack([next(vectors) for _ in each.pictures])
             vector = _mean(own, settings.normalise)
-            fault = Failed("no usable vector", f"{row['path']}: the model gives numbers that are not finite; use other weights")
-            results.append(({"key": row["key"], **each.values}, vector) if np.isfinite(vector).all() else fault)
+            is_usable = np.isfinite(vector).all() and vector.any()
+            detail = (
+                f"{row['path']}: the model gives only zeros, or numbers that are not finite; leave it out, or use other weights"
+            )
+            fault = Failed("no usable vector", detail)
+            results.append(({"key": row["key"], **each.values}, vector) if is_usable else fault)
         return results
 
     values, vectors = [], []

@@ -53,10 +53,19 @@ def test_every_fault_of_the_labels_is_named_at_once(tmp_path: Path) -> None:
     with pytest.raises(TesseraError) as error:
         read_samples(write_pictures(tmp_path / "dataset", content), CLASSES, vectors)
     message = str(error.value)
-    assert "has 4 faults" in message
+    assert "has 3 faults" in message
     assert "'k1' has the class 'other', which is none of plain, marked" in message
     assert "the group 'twice' is in the splits train and val" in message
-    assert "'k3' has no vector" in message and "'k1' has a vector that is not finite" in message
+    assert "'k1' has a vector that is not finite" in message
+
+
+def test_a_head_learns_without_the_pictures_that_could_not_be_embedded(tmp_path: Path, terminal: io.StringIO) -> None:
+    write_vectors(tmp_path / "vectors.parquet", ["k2", "k0"], np.array([[3.0, 4], [1, 2]]))
+    dataset = write_pictures(tmp_path / "dataset", rows("plain", "plain", "marked"))
+    samples = read_samples(dataset, CLASSES, tmp_path / "vectors.parquet")
+    assert samples.pictures["key"].to_list() == ["k0", "k2"] and samples.targets.tolist() == [0, 1]
+    assert samples.vectors is not None and samples.vectors.tolist() == [[1, 2], [3, 4]]
+    assert "left out, because they could not be embedded: 1 of 3 pictures" in terminal.getvalue()
 
 
 def test_scores_that_are_missing_or_out_of_range_are_faults_and_nan_is_no_score(tmp_path: Path) -> None:
@@ -79,8 +88,9 @@ def test_vectors_of_half_and_single_precision_are_read_in_the_order_of_the_keys(
     write_vectors(path, ["c", "a", "b", "other"], np.arange(8).reshape(4, 2) / 4)
     table = pl.read_parquet(path)
     table.with_columns(pl.col("vector").cast(kind)).write_parquet(path)
-    vectors, faults = read_vectors(path, ["a", "b", "c"])
+    vectors, known, faults = read_vectors(path, ["a", "gone", "b", "c"])
     assert vectors.dtype == np.float32 and vectors.tolist() == [[0.5, 0.75], [1, 1.25], [0, 0.25]] and not faults
+    assert known.tolist() == [True, False, True, True]
     pl.DataFrame({"key": ["a", "b"], "vector": [[0.5], [1.0, 2.0]]}).write_parquet(path)
     with pytest.raises(TesseraError, match="differ in length"):
         read_vectors(path, ["a", "b"])

@@ -4,12 +4,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from classification_dataset import write_pictures
+from classification_dataset import write_pictures, write_vectors
 from tessera.core.errors import TesseraError
 from tessera.imaging.classification.settings import ScoreRange
 from tessera.pipeline.classifiers.dataset import TABLE, Samples
@@ -103,6 +104,22 @@ def test_a_fold_is_predicted_by_a_classifier_that_never_saw_it(tmp_path: Path) -
     other = Samples(samples.pictures[:5], None)  # type: ignore[arg-type]
     with pytest.raises(TesseraError, match="is of other pictures than the dataset"):
         with_fold(other, tmp_path / "folds.parquet", 0)
+    # Some may have no vector.
+    head = Samples(samples.pictures[:5], None, vectors=np.ones((5, 2), np.float32))  # type: ignore[arg-type]
+    assert len(with_fold(head, tmp_path / "folds.parquet", 0).places("test")) == [*folds.values()][:5].count(0)
+
+
+@pytest.mark.parametrize(
+    "seed", [*range(20), 235, 626, 1658]
+)  # with the last three, the splitter leaves a fold without a group
+def test_no_fold_is_empty_while_there_are_groups(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    size, most = int(rng.integers(2, 14)), int(rng.integers(2, 8))
+    table = pictures(*[(LABELS[rng.integers(3)], f"g{rng.integers(most)}") for _ in range(size)])
+    if (groups := table["group"].n_unique()) > 1:
+        folds, _ = assign_folds(table, LABELS, 5, seed)
+        assert set(folds["fold"]) == set(range(min(5, groups)))
+        assert set(table.join(folds, on="key").group_by("group").agg(pl.col("fold").n_unique())["fold"]) == {1}
 
 
 def test_joined_predictions_cover_each_picture_once(tmp_path: Path) -> None:
@@ -114,7 +131,11 @@ def test_joined_predictions_cover_each_picture_once(tmp_path: Path) -> None:
         write_table(pl.DataFrame(rows, schema=types(Predictions)), Predictions, tmp_path / name)
         return tmp_path / name
 
-    join_predictions(dataset, [table("0", "zx"), table("1", "y"), table("2", "")], tmp_path / "all.parquet")
+    join_predictions(dataset, None, [table("0", "zx"), table("1", "y"), table("2", "")], tmp_path / "all.parquet")
     assert read_table(tmp_path / "all.parquet", Predictions)["key"].to_list() == ["x", "y", "z"]
     with pytest.raises(TesseraError, match="the folds predict 2 pictures, and the dataset has 3"):
-        join_predictions(dataset, [tmp_path / "0"], tmp_path / "all.parquet")
+        join_predictions(dataset, None, [tmp_path / "0"], tmp_path / "all.parquet")
+    write_vectors(tmp_path / "vectors", ["x", "z"], np.eye(2))
+    join_predictions(dataset, tmp_path / "vectors", [tmp_path / "0"], tmp_path / "all.parquet")
+    with pytest.raises(TesseraError, match="the folds predict 1 picture, and the dataset has 2"):
+        join_predictions(dataset, tmp_path / "vectors", [table("3", "z")], tmp_path / "all.parquet")

@@ -67,7 +67,8 @@ def find(folder: Path, rows: pl.DataFrame, labels: Labels, vectors: np.ndarray |
     folder.mkdir(exist_ok=True)
     write_table(rows, Predictions, folder / "predictions")
     if vectors is not None:
-        write_vectors(folder / "vectors", rows["key"].to_list(), vectors)
+        stays = ~rows["key"].is_in(others.pop("lost", [])).to_numpy()
+        write_vectors(folder / "vectors", rows["key"].filter(stays).to_list(), vectors[stays])
     blank = {name: kind.to_python()() if kind in (pl.String, pl.Float64) else 1 for name, kind in types(ImageLabels).items()}
     made = [{**blank, "key": key, "origin": "degraded"} for key in others.pop("degraded", [])]
     write_table(pl.DataFrame(made, types(ImageLabels)), ImageLabels, folder / "degraded")
@@ -162,9 +163,60 @@ def test_pictures_unlike_all_others_and_twins_with_other_labels_are_found(tmp_pa
     one = find(tmp_path, rows, CLASSES, vectors, near_duplicates=0.999, degraded=["k05"])
     assert one.filter(kind=CONTRADICTION).height == 2
     assert find(tmp_path, rows, CLASSES, vectors, near_duplicates=None, outlier=None).is_empty()
-    with pytest.raises(TesseraError, match="'k59' has no vector"):
-        write_vectors(tmp_path / "vectors", rows["key"].to_list()[:-1], vectors[:-1])
-        module._read_vectors(tmp_path / "vectors", rows)
+
+
+def test_a_picture_without_a_vector_is_a_remark_and_hides_nothing(tmp_path: Path) -> None:
+    vectors = np.random.default_rng(0).normal(0, 1, (SIZE, 16)) + 3
+    vectors[8], vectors[20] = vectors[5] * 2, -vectors[20]
+    rows = predictions(sure(TRUE), TRUE)
+    whole = find(tmp_path / "whole", rows, CLASSES, vectors, near_duplicates=0.999)
+    with_zero = np.where(np.arange(SIZE)[:, None] == 30, 0, vectors)
+    for name, change in (("zero", with_zero), ("none", vectors)):
+        folder = tmp_path / name
+        found = find(folder, rows, CLASSES, change, near_duplicates=0.999, lost=["k30"] if name == "none" else [])
+        assert found.select("key", "kind", "other").equals(whole.select("key", "kind", "other"))
+    ledger = {row["key"]: (row["status"], row["reason"]) for row in read_ledger(tmp_path / "none" / "ledger")}
+    assert ledger["k30"] == ("ok", "no vector") and len(ledger) == SIZE
+    with pytest.raises(TesseraError, match="'k30' has a vector that is not finite"):
+        find(tmp_path / "nan", rows, CLASSES, np.where(np.arange(SIZE)[:, None] == 30, np.nan, vectors))
+
+
+@pytest.mark.parametrize("is_folded", [False, True])
+def test_a_class_that_a_fold_did_not_learn_is_not_judged_and_replaces_no_wrong_label(tmp_path: Path, is_folded: bool) -> None:
+    labels = (*CLASSES, "lone")
+    given = [CLASSES[number % 2] for number in range(40)] + ["lone"] * 8
+    probabilities = np.array([[0.9 - place / 1000, 0.1 + place / 1000, 1e-4] for place in range(48)])
+    probabilities[1:40:2] = probabilities[1:40:2, [1, 0, 2]]
+    wrong = [4, 5, 30, 31]
+    probabilities[wrong] = probabilities[wrong][:, [1, 0, 2]]
+    probabilities[6] = 0.3, 0.1, 0.6  # a class without a meaning in this fold
+    rows = predictions(probabilities[:, :2] / probabilities[:, :2].sum(axis=1, keepdims=True), given)
+    rows = rows.with_columns(
+        probabilities=pl.Series((probabilities / probabilities.sum(axis=1, keepdims=True)).tolist()),
+        predicted=pl.Series([labels[place] for place in probabilities.argmax(axis=1)]),
+        group=pl.when(label="lone").then(pl.lit("one")).otherwise("group"),
+        fold=pl.when(label="lone").then(0).otherwise(pl.int_range(pl.len()) // 2 % 3) if is_folded else pl.lit(None, pl.Int64),
+    )
+    if is_folded:
+        rows = rows.with_columns(fold=pl.when(key="k06").then(0).otherwise("fold").cast(pl.Int64))
+    found = find(tmp_path, rows, labels)
+    assert sorted(found["key"]) == [f"k{place:02}" for place in wrong] and set(found["suggested"]) == set(CLASSES)
+    reasons = {row["key"]: row["reason"] for row in read_ledger(tmp_path / "ledger")}
+    assert {key for key, reason in reasons.items() if reason == "class not learned"} == {f"k{place}" for place in range(40, 48)}
+
+
+def test_vectors_without_a_direction_have_no_neighbours_and_hide_none() -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(40, 16))
+    vectors[1::2] = vectors[::2] + 1e-4
+    zero = np.vstack([vectors, np.zeros((2, 16))])
+    same: list[np.ndarray] = []
+    for used in (vectors, zero):
+        numbers = np.arange(len(used))
+        found = find_neighbours(unit(used), numbers, numbers % 2.0, np.zeros(len(used), bool), apart=1, count=3)
+        assert (found.cosines[:40] >= 0.98).sum() == 40 and (found.cosines[40:] == -np.inf).all()
+        same.append(found.distances[:40])
+    assert np.array_equal(*same)
 
 
 def test_scores_of_near_duplicates_differ_by_a_fraction_of_the_range(tmp_path: Path) -> None:

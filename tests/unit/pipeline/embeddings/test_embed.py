@@ -58,13 +58,13 @@ def arguments(model: Path, folder: Path, **settings: Any) -> dict[str, Any]:
 
 
 def frames(folder: Path, counts: dict[str, int], times: bool = True) -> tuple[Path, Path]:
-    """Write frames of the level 10 times their index; return their table and their folder."""
+    """Write frames of the levels 10, 20 and so on; return their table and their folder."""
     (folder / "images").mkdir(parents=True)
     rows = []
     for source, count in counts.items():
         for index in range(count):
             key = f"{source}-{index:07d}"
-            write_image(folder / "images" / f"{key}.png", np.full((9, 12, 3), 10 * index, np.uint8))
+            write_image(folder / "images" / f"{key}.png", np.full((9, 12, 3), 10 * index + 10, np.uint8))
             row = {"key": key, "source": source, "index": index, "pts": index, "time": float(index) if times else None}
             rows.append({**row, "file": f"{key}.png", "width": 12, "height": 9, "phash": index})
     write_table(pl.DataFrame(rows, schema=types(Frames)), Frames, folder / "frames.parquet")
@@ -97,7 +97,7 @@ def test_every_frame_and_every_labelled_image_has_its_vector_once(means: Path, t
     embed_pictures(table, images, [also], **given)
     found = read_table(given["table"], Embeddings)
     assert found["key"].to_list() == [*(f"a-{index:07d}" for index in range(4)), "b-0000000", "own"]
-    levels = [0, 10, 20, 30, 0, 255]
+    levels = [10, 20, 30, 40, 10, 255]
     np.testing.assert_allclose([vector[0] for vector in found["vector"].to_list()], np.array(levels) / 255, atol=1e-3)
     assert found["place"].to_list() == [0.125, 0.375, 0.625, 0.875, 0.5, None]
     assert [(row["key"], row["status"]) for row in read_ledger(given["ledger"])] == [(key, "ok") for key in found["key"]]
@@ -135,12 +135,15 @@ def test_shards_and_threads_do_not_change_a_byte_and_unchanged_sources_need_no_m
     assert told[-1].startswith("reused 1 of 2 sources")
 
 
-def test_a_bad_picture_and_a_vector_that_is_not_finite_are_rows_of_the_ledger(means: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("normalise", [False, True])
+def test_a_bad_picture_and_a_vector_without_a_direction_are_rows_of_the_ledger(
+    means: Path, tmp_path: Path, normalise: bool
+) -> None:
     table, images = frames(tmp_path, {"a": 3})
+    write_image(images / "a-0000000.png", np.zeros((9, 12, 3), np.uint8))
     (images / "a-0000001.png").write_text("<html>")
-    given = arguments(means, tmp_path, normalise=True)
+    given = arguments(means, tmp_path, normalise=normalise)
     embed_pictures(table, images, [], **given)
-    # The first frame is black, so that its vector has no direction.
     assert [(row["status"], row["reason"]) for row in read_ledger(given["ledger"])] == [
         ("failed", "no usable vector"),
         ("failed", "image cannot be decoded"),
