@@ -8,7 +8,7 @@ import numpy as np
 
 from tessera.core.errors import Dropped, TesseraError
 from tessera.core.messages import counted
-from tessera.imaging.hashing import perceptual_hash
+from tessera.imaging.hashing import has_structure, hashes_of
 
 
 class Listed(Dropped):
@@ -33,10 +33,13 @@ class Blocklist:
             raise Listed("on the blocklist", f"{name} has the listed sha256 {sha256}: {self.files[sha256]}")
 
     def check_picture(self, image: np.ndarray, name: str, max_distance: int) -> None:
-        """Raise `Listed` if `image`, uint8 (H, W, 3), RGB, has a hash within `max_distance` bits of a listed one."""
+        """Raise `Listed` if `image`, uint8 (H, W, 3), RGB, has a hash within `max_distance` bits of a listed one.
+
+        Lists that others made have the hashes of `imagehash.phash`; those in tables of Tessera may differ, see `hashes_of`.
+        """
         if not self.hashes.size:
             return
-        distances = np.bitwise_count(self.hashes ^ np.uint64(perceptual_hash(image)))
+        distances = np.bitwise_count(self.hashes ^ np.array(hashes_of(image), np.uint64)[:, None]).min(axis=0)
         nearest = int(distances.argmin())
         if distances[nearest] <= max_distance:
             raise Listed(
@@ -48,6 +51,8 @@ class Blocklist:
 
 def read_blocklist(path: Path) -> Blocklist:
     """Return the blocklist in the tab-separated file `path`, without lines that start with `#`.
+
+    A hash that many pictures share, such as all of one colour, is not compared: its row needs the sha256 of the file.
 
     Raises `TesseraError` that lists every fault with its line. Faulty rows are not skipped, because they would protect nobody.
     """
@@ -77,6 +82,12 @@ def read_blocklist(path: Path) -> Blocklist:
             files[sha256.lower()] = reason or "no reason given"
         if phash and not re.fullmatch("[0-9a-fA-F]{16}", phash):
             faults.append(f"line {number}: phash has 16 hexadecimal digits; given: {phash!r}")
+        elif phash and not has_structure(int(phash, 16)):
+            if not sha256:
+                faults.append(
+                    f"line {number}: many pictures have the phash {phash}, such as all of one colour: it identifies none;"
+                    " give the sha256 of the file"
+                )
         elif phash:
             hashes[int(phash, 16)] = reason or "no reason given"
         if not sha256 and not phash:

@@ -29,7 +29,7 @@ class Images(Table):
     path: pl.String = pa.Field(description="path of the image, relative to the working folder or absolute")
     width: pl.Int64 = pa.Field(gt=0, description="pixels")
     height: pl.Int64 = pa.Field(gt=0, description="pixels")
-    phash: pl.UInt64 = pa.Field(description="perceptual hash, imagehash.phash, 64 bits")
+    phash: pl.UInt64 = pa.Field(description="perceptual hash, see imaging.hashing, 64 bits")
     split: pl.String = pa.Field(isin=["train", "val", "test", ""], description="fixed split; empty: by hash")
     rights: pl.String = pa.Field(description="licence or contract reference")
 

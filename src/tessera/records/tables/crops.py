@@ -29,5 +29,7 @@ class Crops(Table):
     file: pl.String = pa.Field(description="name of the file in the folder of images beside this table")
     width: pl.Int64 = pa.Field(gt=0, description="pixels")
     height: pl.Int64 = pa.Field(gt=0, description="pixels")
-    phash: pl.UInt64 = pa.Field(description="perceptual hash, imagehash.phash of the crop scaled down to 256 pixels, 64 bits")
+    phash: pl.UInt64 = pa.Field(
+        description="perceptual hash of the crop scaled down to 256 pixels, see imaging.hashing, 64 bits"
+    )
     sharpness: pl.Float64 = pa.Field(ge=0, description="see `tessera.imaging.sharpness.sharpness`")

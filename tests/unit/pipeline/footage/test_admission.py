@@ -15,7 +15,9 @@ from PIL import Image
 from tessera.core import job
 from tessera.core.errors import Dropped, TesseraError
 from tessera.core.ledger import Ledger, read_ledger
+from tessera.core.provenance import sha256_file
 from tessera.core.trainings import RECORD, Record
+from tessera.imaging.hashing import perceptual_hash
 from tessera.pipeline.footage.admission import SourceSettings, admit_sources, gate_sources, gather_sources
 from tessera.pipeline.footage.withdrawal import remove_withdrawn
 from tessera.records.blocklist import read_blocklist
@@ -150,6 +152,22 @@ def test_an_image_similar_to_a_listed_one_is_refused(tmp_path: Path) -> None:
         assert " at " in found["video"]["detail"]
         assert found["other"]["compared"] == 1
     assert {report["status"] for report in admit(tmp_path, *rows).values()} == {"admitted"}
+
+
+def test_a_listed_picture_of_one_colour_refuses_no_other(tmp_path: Path) -> None:
+    for name, colour in (("red", (200, 30, 30)), ("blue", (30, 30, 200)), ("black", (0, 0, 0))):
+        Image.new("RGB", (64, 48), colour).save(tmp_path / f"{name}.png")
+    rows = [row(name, tmp_path / f"{name}.png") for name in ("red", "blue", "black")]
+    phash = imagehash.phash(Image.open(tmp_path / "red.png"))
+    found = admit(tmp_path, *rows, blocklist=f"{sha256_file(tmp_path / 'red.png')}\t{phash}\tmine\n")
+    assert [found[name]["status"] for name in ("red", "blue", "black")] == ["refused", "admitted", "admitted"]
+    # The hash in tables of frames contains the colour, and stands for copies as well.
+    Image.new("RGB", (640, 480), (200, 31, 30)).save(tmp_path / "red.png")
+    own = perceptual_hash(np.full((64, 48, 3), (200, 30, 30), np.uint8))
+    found = admit(tmp_path, *rows, blocklist=f"\t{own:016x}\tmine\n")
+    assert [found[name]["status"] for name in ("red", "blue", "black")] == ["refused", "admitted", "admitted"]
+    with pytest.raises(TesseraError, match=f"line 2: many pictures have the phash {phash}, such as all of one colour"):
+        admit(tmp_path, *rows, blocklist=f"\t{phash}\tmine\n")
 
 
 @pytest.mark.parametrize(("distance", "status"), [(2, "admitted"), (3, "refused")])
