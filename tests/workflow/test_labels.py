@@ -11,6 +11,7 @@ from projects import REPOSITORY, Project
 
 from tessera.core.files import file_name
 from tessera.core.ledger import read_ledger
+from tessera.core.provenance import sha256_file
 from tessera.records.annotation.hub import read_hub
 
 pytestmark = pytest.mark.workflow
@@ -46,7 +47,7 @@ def labelled(project: Project) -> Project:
     for number, source in enumerate(("film 1", "film/2")):
         write_image(project.folder / "footage" / str(number) / "a.png", 10 + number)
         rows.append({"source": source, "path": f"footage/{number}", "rights": f"contract {number}", "split": "val"})
-        write_label(project.folder / "frame labels" / file_name(source) / f"{file_name(source)}-0000000.json")
+        write_label(project.folder / "frame labels" / file_name(source) / f"{file_name(source)}-a.png.json")
     project.write_manifest(rows)
     sets = []
     for number, name in enumerate(("studio", "-a {b}* c")):
@@ -77,12 +78,12 @@ def test_one_changed_label_file_imports_only_its_set_or_shard_again(labelled: Pr
 
     write_label(labelled.folder / "labels" / "studio" / "one.json", right=30)
     assert imported(labelled) == [studio]
-    write_label(labelled.folder / "frame labels" / "film%2F2" / "film%2F2-0000000.json", right=30)
+    write_label(labelled.folder / "frame labels" / "film%2F2" / "film%2F2-a.png.json", right=30)
     labelled.settings["annotations"]["labels"][1]["rights"] = "CC-BY-4.0"
     assert set(imported(labelled)) == {second, odd}
     write_image(labelled.folder / "labels" / "studio" / "{new}* two.png", 5)
     write_label(labelled.folder / "labels" / "studio" / "{new}* two.json")
-    (labelled.folder / "frame labels" / "film%201" / "film%201-0000000.json").unlink()
+    (labelled.folder / "frame labels" / "film%201" / "film%201-a.png.json").unlink()
     assert set(imported(labelled)) == {studio, first}
     assert imported(labelled) == []
 
@@ -99,21 +100,21 @@ def test_labels_of_frames_have_the_rights_and_the_split_of_their_source_and_ever
     folder = labelled.folder / "frame labels" / "film%201"
     write_label(folder / "film%201-0000007.json")
     (folder / "broken.json").write_text("{")
-    (folder / "film%201-0000000.txt").write_text("no label")
-    write_label(folder / "twice" / "film%201-0000000.json")
+    (folder / "film%201-a.png.txt").write_text("no label")
+    write_label(folder / "twice" / "film%201-a.png.json")
     target = labelled.results / "labels" / "frames" / "film%201"
     run = labelled.run("results/labels/frames/film%201/images.parquet")
     assert run.returncode == 0, run.output
     rows = [(row["key"], row["status"], row["reason"]) for row in read_ledger(target / "ledger.jsonl")]
     assert rows == [
         ("broken", "dropped", "no such frame"),
-        ("film%201-0000000", "ok", ""),
-        ("film%201-0000000", "failed", "frame is labelled twice"),
         ("film%201-0000007", "dropped", "no such frame"),
+        ("film%201-a.png", "ok", ""),
+        ("film%201-a.png", "failed", "frame is labelled twice"),
     ]
     (image,) = pl.read_parquet(target / "images.parquet").iter_rows(named=True)
     assert (image["key"], image["source"], image["rights"], image["split"]) == (
-        "film%201-0000000",
+        f"film%201-a.png~{sha256_file(labelled.folder / 'footage/0/a.png')[:12]}",
         "film 1",
         "contract 0",
         "val",
@@ -124,7 +125,7 @@ def test_labels_of_frames_have_the_rights_and_the_split_of_their_source_and_ever
 
 def test_braces_in_settings_are_not_expanded(labelled: Project) -> None:
     (labelled.folder / "frame labels").rename(labelled.folder / "frame {labels}")
-    label = labelled.folder / "frame {labels}" / "film%201" / "film%201-0000000.json"
+    label = labelled.folder / "frame {labels}" / "film%201" / "film%201-a.png.json"
     label.write_text(label.read_text().replace("nsfw", "{x}"))
     labelled.settings["annotations"].update(frame_labels="frame {labels}", classes=["nsfw", "{x}"])
     run = labelled.run("results/labels/frames/film%201/images.parquet")
@@ -146,14 +147,14 @@ def test_a_bad_label_is_a_row_and_too_many_stop_the_run(labelled: Project) -> No
     ledger = labelled.results / "labels" / "sets" / "studio" / "ledger.jsonl"
     assert statuses(ledger) == {
         "studio+bad": "broken JSON",
-        "studio+escape": "image path leaves its folder",
+        "studio+escape": "image missing",
         "studio+one": "ok",
     }
     labelled.settings["gates"] = {"labels": 0.5}
     run = labelled.run(gate)
     assert run.returncode == 0, run.output
     passed = "labels in sets: 2 of 4 images passed"
-    assert f"{passed}; 2 failed: broken JSON (1), image path leaves its folder (1)\n" in run.output
+    assert f"{passed}; 2 failed: broken JSON (1), image missing (1)\n" in run.output
 
     labelled.settings["annotations"]["frame_labels"] = "labels/nowhere"
     run = labelled.run(gate)
@@ -175,7 +176,7 @@ def test_a_missing_folder_of_labels_is_named_before_any_job(labelled: Project) -
 
 
 def test_labels_of_no_source_are_named_when_a_run_begins(labelled: Project) -> None:
-    write_label(labelled.folder / "frame labels" / "film 3" / "film%203-0000000.json")
+    write_label(labelled.folder / "frame labels" / "film 3" / "film%203-a.png.json")
     run = labelled.run("--dry-run", *targets(labelled))
     assert run.returncode == 0, run.output
     (line,) = [line for line in run.output.splitlines() if "label file" in line]

@@ -133,5 +133,6 @@ def test_missing_inputs_are_listed_with_the_command_that_makes_them(project: Pro
     ran = replay(project, "sample_frames", "shard=basalt", "--config", "seed=7")
     assert ran.returncode == 1 and "Traceback" not in ran.stderr
     said, command = ran.stderr.split("make them first:\n")
-    assert said.endswith("sample_frames lacks 1 input; "), said
-    assert command.endswith(" -- results/sources/shards/basalt/sources.parquet\n") and "--config seed=7" in command
+    assert said.endswith("sample_frames lacks 2 inputs; "), said
+    made = "results/sources/shards/basalt"
+    assert command.endswith(f" -- {made}/sources.parquet {made}/files.parquet\n") and "--config seed=7" in command
