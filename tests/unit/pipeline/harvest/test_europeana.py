@@ -102,6 +102,7 @@ def test_a_search_that_finds_more_changes_no_row(site: Server, tmp_path: Path, d
     serve(site, data.draw(st.permutations(records)))
     more = search(site, tmp_path, query)
     assert len(more) == 8 and {url: more[url] for url in few} == few
+    assert {address.source for address in more.values()} <= {"museum", "mus\u00e9e", "harvest"}
 
 
 def test_the_key_is_sent_in_a_header_alone(site: Server, tmp_path: Path) -> None:
