@@ -76,7 +76,8 @@ def is_image(path: Path) -> bool:
             image = Image.open(file, formats=_formats())
             return not (image.format == "GIF" and getattr(image, "is_animated", False))
         except UnidentifiedImageError:
-            return False
+            file.seek(0)
+            return file.read(4) in TIFF
         except MemoryError:
             raise
         except Exception:  # on hostile bytes, decoders raise exceptions of many types
@@ -100,12 +101,12 @@ def read_file(path: Path) -> bytes:
     return content
 
 
-def decode_image(content: bytes, name: str) -> Decoded:
+def decode_image(content: bytes, name: str, *, keep_alpha: bool = False) -> Decoded:
     """Return the picture in the image file `content`, as a viewer shows it.
 
     The EXIF orientation is applied. A colour profile is converted to sRGB; one that is broken, or of other colours than the
-    picture, is ignored with a remark. CMYK without a profile is converted as browsers do. Transparency is drawn over white.
-    16-bit values are reduced to their upper 8 bits.
+    picture, is ignored with a remark. CMYK without a profile is converted as browsers do. Transparency is drawn over white or,
+    if `keep_alpha` is true, returned as a fourth channel. 16-bit values are reduced to their upper 8 bits.
 
     A file must hold one picture: an animation, or a TIFF with several pages, is refused, wherever it is read. Smaller copies
     of a page do not count, nor do the further pictures of an MPO file, which are previews or depth maps.
@@ -124,7 +125,7 @@ def decode_image(content: bytes, name: str) -> Decoded:
             orientation, remark = _orientation(image)
             image.load()
             upright = _upright(image, orientation)
-            pixels, change, fault = _to_rgb(upright, _tiff_tags(image))
+            pixels, change, fault = _to_rgb(upright, _tiff_tags(image), keep_alpha)
         except MemoryError:
             raise
         except _SeveralPictures:
@@ -225,8 +226,8 @@ def _tiff_tags(image: Any) -> tuple[int, int]:
     return int(image.tag_v2.get(262, 1)), int(bits[0] if isinstance(bits, tuple) else bits)
 
 
-def _to_rgb(image: "PillowImage", tiff: tuple[int, int]) -> tuple[np.ndarray, bool, str]:
-    """Return `image` in 8-bit sRGB, whether pixels were converted in a way that other programs may not know, and a remark.
+def _to_rgb(image: "PillowImage", tiff: tuple[int, int], keep_alpha: bool) -> tuple[np.ndarray, bool, str]:
+    """Return `image` in 8-bit sRGB, with alpha if `keep_alpha` is true; whether other programs may read it otherwise; a remark.
 
     Raises `ValueError` if its values have no known range.
     """
@@ -256,6 +257,9 @@ def _to_rgb(image: "PillowImage", tiff: tuple[int, int]) -> tuple[np.ndarray, bo
     image, converted, remark = _srgb(image, info.get("icc_profile"))
     if alpha is not None:
         image.putalpha(alpha)
+    if keep_alpha:
+        return np.array(image.convert("RGBA")), True, remark
+    if alpha is not None:
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return np.array(image if image.mode == "RGB" else image.convert("RGB")), converted or alpha is not None, remark
 

@@ -34,6 +34,8 @@ def check_image(path: Path, name: str, listed: Blocklist, distance: int) -> Chec
 
 def check_content(content: bytes, name: str, listed: Blocklist, distance: int) -> Checked:
     """Return the image in the file `content`. See `check_image`."""
+    if not content:
+        raise Failed("empty file", f"{name} has no bytes; copy it again")
     if is_page(content[:512]):
         raise Failed("image is HTML", f"{name} is a web page; fetch the image again")
     sha256 = hashlib.sha256(content).hexdigest()

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from tessera.core.errors import Failed, TesseraError
-from tessera.core.files import IMAGE_FORMATS, IMAGE_SUFFIXES, files_below, open_file
+from tessera.core.files import IMAGE_SUFFIXES, files_below, open_file
 from tessera.core.job import tell
 from tessera.core.messages import counted
 from tessera.imaging.boxes import Box, mask_box
+from tessera.imaging.images import decode_image, read_file
 from tessera.imaging.watermark.settings import DrawSettings
 
 if TYPE_CHECKING:
@@ -112,14 +113,12 @@ def read_logo(path: Path) -> np.ndarray:
     from PIL import Image
 
     try:
-        with open_file(path) as file, Image.open(file, formats=IMAGE_FORMATS) as picture:
-            if "transparency" not in picture.info and not picture.mode.endswith(("A", "a")):
-                tell(f"watermarks.draw.logos: {str(path)!r} has no alpha channel; it is drawn as a rectangle")
-            logo = picture.convert("RGBA")
-    except MemoryError:
-        raise
-    except Exception as error:  # on hostile bytes, decoders raise exceptions of many types
-        raise ValueError(f"is not an image ({error})") from None
+        pixels = decode_image(read_file(path), "it", keep_alpha=True).pixels
+    except Failed as error:
+        raise ValueError(f"is not an image that can be used ({error})") from None
+    if (pixels[..., 3] == 255).all():
+        tell(f"watermarks.draw.logos: {str(path)!r} has no transparent part; it is drawn as a rectangle")
+    logo = Image.fromarray(pixels)
     visible = logo.getchannel("A").point([255 * (value >= VISIBLE) for value in range(256)]).getbbox()
     if visible is None:
         raise ValueError("is fully transparent")

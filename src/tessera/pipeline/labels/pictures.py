@@ -114,6 +114,11 @@ class Store:
     distance: int
     _seen: dict[str, str] = field(default_factory=dict)  # the name of the first picture of each sha256
 
+    def check_beside(self, file: File) -> None:
+        """Raise `Dropped` or `Failed` if `file`, a picture that belongs to another one, such as a mask, must not be used."""
+        if self.blocklist.files or self.blocklist.hashes.size:
+            check_content(file.read(MAX_IMAGE_BYTES), file.shown, self.blocklist, self.distance)
+
     @contextmanager
     def take(self, file: File, key: str) -> Iterator[Picture]:
         """Yield the picture in `file`.

@@ -50,6 +50,9 @@ def take_all(
             file = item.picture()
             if taken.setdefault(file.name, key) != key:
                 raise Failed("image is labelled twice", f"{file.shown} has the labels {taken[file.name]} and {key}; keep one")
+            for other in item.files:
+                if other.name != file.name and is_picture(other):
+                    store.check_beside(other)
             with store.take(file, key) as picture:
                 remark(note, use(item, key, picture))
                 if picture.remark and not note:

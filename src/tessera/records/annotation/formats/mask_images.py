@@ -23,6 +23,8 @@ def load_mask(file: Path | BinaryIO) -> np.ndarray:
         with PngImageFile(file) as picture:
             if picture.mode not in ("1", "L", "P", "I;16"):
                 raise Failed("mask in colour", f"mode {picture.mode}; save it in grey or with a palette")
+            if picture.is_animated:
+                raise Failed("several pictures in one image", "the mask is animated; save one picture")
             if picture.width * picture.height > MAX_PIXELS:
                 raise Failed("mask too large", f"{picture.width} by {picture.height} pixels")
             values = np.array(picture)
