@@ -266,6 +266,13 @@ def circle(centre: Sequence[float], rim: Sequence[float]) -> Ring:
     return np.stack([centre[0] + radius * np.cos(angle), centre[1] + radius * np.sin(angle)], axis=1)
 
 
+def ellipse(centre: Sequence[float], radii: Sequence[float], degrees: float) -> Ring:
+    """Return the ellipse with these `radii` along x and y as a polygon, then turned clockwise by `degrees` about its centre."""
+    longest = max(radii)
+    ring = circle((0, 0), (longest, 0)) * (np.array(radii) / longest)
+    return turned(ring + np.array(centre), degrees, centre)
+
+
 def parts_area(parts: Iterable[Part]) -> float:
     """Return the sum of the areas of `parts`, without their holes, in square pixels."""
     return sum(area(part.outer) - sum(map(area, part.holes)) for part in parts)

@@ -41,7 +41,7 @@ class Material(Settings):
         return self
 
 
-Format = Literal["labelme", "coco", "yolo", "masks", "label_studio"]
+Format = Literal["labelme", "coco", "yolo", "masks", "label_studio", "cvat", "voc"]
 Absence = Literal["negative", "unknown"]  # what it means that an image has no region: it shows nothing, or nobody knows
 Crowd = Literal["objects", "ignore", ""]  # what a region marked as a crowd is: an object, or left out; empty: nobody knows
 

@@ -36,12 +36,13 @@ def is_picture(file: File) -> bool:
 
 
 class Pictures:
-    """The pictures of a set, to find one by the name that a label file states."""
+    """The pictures of a set, to find one by the name that a label file states. `stems`: whether names have no suffix."""
 
-    def __init__(self, files: Iterable[File]) -> None:
+    def __init__(self, files: Iterable[File], stems: bool = False) -> None:
         self._named: dict[str, list[File]] = defaultdict(list)
+        self._stems = stems
         for file in files:
-            self._named[folded(file.path.name)].append(file)
+            self._named[folded(self._path(file).name)].append(file)
 
     def find(self, name: str, beside: PurePosixPath) -> File:
         """Return the picture whose path ends with `name`, see `Names.find`.
@@ -70,7 +71,10 @@ class Pictures:
     def _ending(self, name: str) -> list[File]:
         parts = [part for part in PurePosixPath(name).parts if part != "."]
         named = self._named.get(folded(parts[-1]), []) if parts else []
-        return Names(("/".join(file.path.parts[-len(parts) :]), file) for file in named).find("/".join(parts))
+        return Names(("/".join(self._path(file).parts[-len(parts) :]), file) for file in named).find("/".join(parts))
+
+    def _path(self, file: File) -> PurePosixPath:
+        return file.path.with_suffix("") if self._stems else file.path
 
 
 def several_named(beside: PurePosixPath, files: Iterable[File]) -> Failed:

@@ -14,7 +14,7 @@ from tessera.core.ledger import Ledger
 from tessera.core.messages import counted
 from tessera.imaging.masks import rle_counts
 from tessera.imaging.polygons import parts_area
-from tessera.pipeline.labels.layouts import coco, label_studio, labelme, masks, yolo
+from tessera.pipeline.labels.layouts import coco, cvat, label_studio, labelme, masks, voc, yolo
 from tessera.pipeline.labels.layouts.item import Item, Regions
 from tessera.pipeline.labels.pictures import Picture, Store, is_picture, origin, split_of
 from tessera.pipeline.labels.unknown import tell_unknown
@@ -30,6 +30,8 @@ READERS = {  # by format: each returns the items in the files of a set
     "yolo": yolo.read_set,
     "masks": masks.read_set,
     "label_studio": label_studio.read_set,
+    "cvat": cvat.read_set,
+    "voc": voc.read_set,
 }
 CROWD = "crowd region"
 CROWD_FIX = (
@@ -170,5 +172,7 @@ def _check_not_empty(files: Sequence[File], label_set: LabelledSet, setting: str
         raise TesseraError(
             f"{place} contains no image ({', '.join(sorted(IMAGE_SUFFIXES))}); correct its path, or unpack archives in it"
         )
-    if label_set.format in ("coco", "label_studio") and not any(file.suffix == ".json" for file in files):
-        raise TesseraError(f"{place} contains no JSON file with labels; add it beside the images, or correct `format`")
+    suffix = {"coco": ".json", "label_studio": ".json", "cvat": ".xml"}.get(label_set.format)
+    if suffix and not any(file.suffix == suffix for file in files):
+        kind = suffix[1:].upper()
+        raise TesseraError(f"{place} contains no {kind} file with labels; add it beside the images, or correct `format`")

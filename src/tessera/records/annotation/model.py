@@ -6,6 +6,7 @@ the other.
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from pathlib import PureWindowsPath
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -82,6 +83,18 @@ class ImageAnnotations:
             return replace(region, rle=encode_rle(mask), box=mask_box(mask))
         x0, y0, x1, y1 = np.array(region.box) * np.tile(factors, 2)
         return replace(region, box=(x0, y0, x1, y1))
+
+
+def image_fault(name: object, width: object, height: object) -> str:
+    """Return why an image cannot have this `name`, a path below the top of its set, and this size; empty if it can."""
+    if not isinstance(name, str) or not name or "\0" in name:
+        return "no file name"
+    relative = PureWindowsPath(name)
+    if relative.anchor or ".." in relative.parts:
+        return f"file name {name!r:.200} leaves the folder of the images"
+    if type(width) is not int or type(height) is not int or width < 1 or height < 1 or width * height > MAX_PIXELS:
+        return f"width {width!r:.20} and height {height!r:.20} are not those of an image"
+    return ""
 
 
 class Loss(NamedTuple):

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 from label_sets import Imported, picture, write_folder, write_zip
+from PIL import Image
 
 from tessera.core import job
+from tessera.core.errors import TesseraError
 
 W, H = 320, 240
 
@@ -282,3 +284,190 @@ def test_a_rectangle_of_labelme_may_leave_the_picture_by_a_hundredth_and_a_polyg
         "s+off": "shape outside the image",
     }
     assert {image.annotations[0].box for image in imported.images.values()} == {(100, 50, W, 90)}
+
+
+def cvat(images: Mapping[str, str], **more: str) -> str:
+    rows = [
+        f'<image id="{number}" name="{name}" width="{W}" height="{H}"{more.get(name, "")}>{shapes}</image>'
+        for number, (name, shapes) in enumerate(images.items())
+    ]
+    meta = "<version>1.1</version><meta><task><labels><label><name>nsfw</name></label></labels></task></meta>"
+    return f'<?xml version="1.0" encoding="utf-8"?>\n<annotations>{meta}{"".join(rows)}</annotations>'
+
+
+CVAT_BOX = '<box label="nsfw" source="manual" occluded="1" xtl="80.00" ytl="60.00" xbr="240.00" ybr="180.00" z_order="0"></box>'
+
+
+@pytest.mark.parametrize("unannotated", ["unknown", "negative"])
+def test_cvat_for_images_as_it_comes(tmp_path: Path, unannotated: str) -> None:
+    line = '<polyline label="nsfw" points="1,1;9,9"/>'
+    shapes = {
+        "box.png": CVAT_BOX,
+        "sub/turned.png": CVAT_BOX.replace("z_order", 'rotation="90.00" z_order'),
+        "line.png": CVAT_BOX + line,
+        "none.png": "",
+        "tag.png": '<tag label="nsfw" source="manual"></tag>',
+        "broken.png": CVAT_BOX.replace("240.00", "x"),
+        "unknown.png": CVAT_BOX + CVAT_BOX.replace("nsfw", "dog"),
+        "gone.png": CVAT_BOX,
+    }
+    files = big(*(f"images/{name}" for name in shapes if name != "gone.png"), "images/extra.png")
+    files["annotations.xml"] = cvat(shapes)
+    imported = Imported(write_zip(tmp_path / "set.zip", files), "cvat", unannotated=unannotated)
+    nothing = "unlabelled" if unannotated == "unknown" else "no region in 'annotations.xml', taken for a negative"
+    assert imported.reasons == {
+        "s+images%2Fbox": "ok",
+        "s+images%2Fsub%2Fturned": "ok",
+        "s+images%2Fline": "region lost: a polyline has no area",
+        "s+images%2Fnone": nothing,
+        "s+images%2Ftag": nothing,
+        "s+images%2Fbroken": "region lost: broken box",
+        "s+images%2Funknown": "region lost: unknown label",
+        "s+gone": "image missing",
+        "s+images%2Fextra": "unlabelled",
+    }
+    assert imported.images["s+images%2Fbox"].annotations[0].box == (80, 60, 240, 180)
+    assert imported.images["s+images%2Fsub%2Fturned"].annotations[0].box == pytest.approx((100, 40, 220, 200))
+
+
+def test_subsets_of_a_cvat_project_are_found_in_their_folders(tmp_path: Path) -> None:
+    files = big("images/train/a.png", "images/val/a.png")
+    document = cvat({"a.png": CVAT_BOX}, **{"a.png": ' subset="train" task_id="1"'})
+    other = document.replace("train", "val").replace("80.00", "90.00")
+    rows = document.replace("</annotations>", other[other.index("<image ") : other.index("</annotations>")] + "</annotations>")
+    imported = Imported(write_zip(tmp_path / "set.zip", files | {"annotations.xml": rows}), "cvat")
+    assert {row["split"]: imported.images[key].annotations[0].box[0] for key, row in imported.rows.items()} == {
+        "train": 80,
+        "val": 90,
+    }
+
+
+@pytest.mark.parametrize("layout", ["cvat", "voc"])
+def test_hostile_xml_is_a_row_and_a_video_of_cvat_is_refused(tmp_path: Path, layout: str) -> None:
+    bomb = '<!DOCTYPE a [<!ENTITY b "&#98;"><!ENTITY c "&b;&b;">]><annotations>&c;</annotations>'
+    imported = Imported(write_folder(tmp_path / "bomb", {**big("a.png"), "a.xml": bomb}), layout)
+    assert "XML with a document type" in imported.reasons.values() and not imported.images
+    video = '<annotations><track id="0" label="nsfw"><box frame="0" xtl="1" ytl="1" xbr="9" ybr="9"/></track></annotations>'
+    if layout == "cvat":
+        with pytest.raises(TesseraError, match=r"export the task as `CVAT for images 1\.1`"):
+            Imported(write_folder(tmp_path / "video", {**big("a.png"), "a.xml": video}), layout)
+
+
+def painted(*boxes: tuple[tuple[int, int, int, int], tuple[int, int, int]], palette: bool = False) -> bytes:
+    colours = np.zeros((H, W, 3), np.uint8)
+    for (x0, y0, x1, y1), colour in boxes:
+        colours[y0:y1, x0:x1] = colour
+    file = io.BytesIO()
+    image = Image.fromarray(colours)
+    (image.quantize() if palette else image).save(file, format="PNG")
+    return file.getvalue()
+
+
+LABELMAP = "# label:color_rgb:parts:actions\nbackground:0,0,0::\nnsfw:250,50,83::\ndog:61,245,61::\n"
+NSFW, DOG, ONE, TWO = (250, 50, 83), (61, 245, 61), (128, 0, 0), (0, 128, 0)
+LEFT, RIGHT = (20, 20, 60, 80), (60, 20, 100, 80)
+
+
+@pytest.mark.parametrize("palette", [False, True])
+def test_segmentation_masks_of_cvat_as_they_come(tmp_path: Path, palette: bool) -> None:
+    files = big(
+        "JPEGImages/touching.png", "JPEGImages/void.png", "JPEGImages/empty.png", "JPEGImages/odd.png", "JPEGImages/no.png"
+    )
+    files |= {
+        "labelmap.txt": LABELMAP,
+        "ImageSets/Segmentation/default.txt": "touching\n",
+        "SegmentationClass/touching.png": painted((LEFT, NSFW), (RIGHT, NSFW), palette=palette),
+        "SegmentationObject/touching.png": painted((LEFT, ONE), (RIGHT, TWO), palette=palette),
+        "SegmentationClass/void.png": painted((LEFT, (224, 224, 192)), palette=palette),
+        "SegmentationClass/empty.png": painted(palette=palette),
+        "SegmentationClass/odd.png": painted((LEFT, NSFW), (RIGHT, (250, 50, 84)), palette=palette),
+        "SegmentationClass/lost.png": painted((LEFT, NSFW), palette=palette),
+    }
+    imported = Imported(write_zip(tmp_path / "set.zip", files), "voc")
+    assert imported.reasons == {
+        "s+JPEGImages%2Ftouching": "ok",
+        "s+JPEGImages%2Fvoid": "region lost: void pixels",
+        "s+JPEGImages%2Fempty": "ok",
+        "s+JPEGImages%2Fodd": "unknown colour in mask",
+        "s+JPEGImages%2Fno": "unlabelled",
+        "s+SegmentationClass%2Flost.png": "image missing",
+    }
+    assert {one.box for one in imported.images["s+JPEGImages%2Ftouching"].annotations} == {LEFT, RIGHT}
+    assert imported.labels("s+JPEGImages%2Fempty") == []
+    unknown = Imported(write_zip(tmp_path / "again.zip", files), "voc", empty="unknown")
+    assert unknown.reasons["s+JPEGImages%2Fempty"] == "empty label"
+
+
+def voc(name: str, *boxes: tuple[str, tuple[int, int, int, int]], first: float = 1) -> str:
+    objects = "".join(
+        f"<object><name>{label}</name><bndbox><xmin>{x0 + first}</xmin><ymin>{y0 + first}</ymin>"
+        f"<xmax>{x1}</xmax><ymax>{y1}</ymax></bndbox></object>"
+        for label, (x0, y0, x1, y1) in boxes
+    )
+    size = f"<size><width>{W}</width><height>{H}</height><depth>3</depth></size>"
+    return f"<annotation><folder>VOC</folder><filename>{name}</filename>{size}{objects}</annotation>"
+
+
+@pytest.mark.parametrize("unannotated", ["unknown", "negative"])
+def test_boxes_of_voc_as_they_come(tmp_path: Path, unannotated: str) -> None:
+    files = big(*(f"VOC/JPEGImages/{name}.png" for name in ("a", "empty", "renamed", "swapped", "other", "mixed", "no")))
+    files |= {
+        "VOC/Annotations/a.xml": voc("a.png", ("nsfw", LEFT)),
+        "VOC/Annotations/empty.xml": voc("empty.png"),
+        "VOC/Annotations/renamed.xml": voc("IMG_1.png", ("nsfw", LEFT)),
+        "VOC/Annotations/swapped.xml": voc("other.png", ("nsfw", LEFT)),
+        "VOC/Annotations/other.xml": voc("other.png", ("dog", LEFT)),
+        # CVAT writes rectangles as boxes, and polygons as masks.
+        "VOC/Annotations/mixed.xml": voc("mixed.png", ("nsfw", LEFT), first=0.0),
+        "VOC/SegmentationClass/mixed.png": painted((RIGHT, NSFW)),
+        "VOC/Annotations/gone.xml": voc("gone.png", ("nsfw", LEFT)),
+        "VOC/labelmap.txt": LABELMAP,
+    }
+    imported = Imported(write_zip(tmp_path / "set.zip", files), "voc", unannotated=unannotated)
+    empty, no = "no object in 'VOC/Annotations/empty.xml'", "neither a mask nor an XML file"
+    assert {key.rpartition("%2F")[2]: reason for key, reason in imported.reasons.items()} == {
+        "a": "ok",
+        "empty": "unlabelled" if unannotated == "unknown" else f"{empty}, taken for a negative",
+        "renamed": "another name in the XML file",
+        "swapped": "labels of another image",
+        "other": "region lost: unknown label",
+        "mixed": "ok",
+        "no": "unlabelled" if unannotated == "unknown" else f"{no}, taken for a negative",
+        "gone.xml": "image missing",
+    }
+    assert imported.images["s+VOC%2FJPEGImages%2Fa"].annotations[0].box == LEFT
+    assert {one.box for one in imported.images["s+VOC%2FJPEGImages%2Fmixed"].annotations} == {LEFT, RIGHT}
+
+
+def test_masks_of_voc_itself_and_of_labelme_have_its_colours(tmp_path: Path) -> None:
+    files = {**big("JPEGImages/a.png"), "SegmentationClass/a.png": painted((LEFT, (192, 128, 128)))}
+    imported = Imported(write_folder(tmp_path / "voc", files), "voc", classes={"person": "nsfw"})
+    assert imported.labels("s+JPEGImages%2Fa") == ["nsfw"]
+    files = {**big("JPEGImages/a.png"), "SegmentationClassPNG/a.png": painted((LEFT, ONE))}
+    files["class_names.txt"] = "_background_\nnsfw\n"
+    assert Imported(write_folder(tmp_path / "labelme", files), "voc").labels("s+JPEGImages%2Fa") == ["nsfw"]
+    with pytest.raises(TesseraError, match=r"labelmap\.txt.*line 1"):
+        Imported(write_folder(tmp_path / "bad", files | {"labelmap.txt": "nsfw\n"}), "voc")
+
+
+def test_yolo_of_cvat_has_images_beside_their_labels(tmp_path: Path) -> None:
+    files = big("obj_train_data/a.png", "obj_train_data/sub/b.png")
+    files |= {
+        "obj.data": "classes = 1\nnames = data/obj.names\n",
+        "obj.names": "nsfw\n",
+        "train.txt": "data/obj_train_data/a.png\n",
+    }
+    files |= {"obj_train_data/a.txt": "0 0.5 0.5 0.5 0.5\n", "obj_train_data/sub/b.txt": ""}
+    imported = Imported(write_zip(tmp_path / "set.zip", files), "yolo")
+    assert {key: imported.labels(key) for key in imported.images} == {
+        "s+obj_train_data%2Fa": ["nsfw"],
+        "s+obj_train_data%2Fsub%2Fb": [],
+    }
+
+
+@pytest.mark.parametrize(
+    ("layout", "fault"), [("cvat", "contains no XML file"), ("voc", "in Annotations or SegmentationClass")]
+)
+def test_a_set_without_labels_of_its_format_is_refused(tmp_path: Path, layout: str, fault: str) -> None:
+    with pytest.raises(TesseraError, match=fault):
+        Imported(write_folder(tmp_path / "set", big("a.png")), layout)

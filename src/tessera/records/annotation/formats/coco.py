@@ -5,7 +5,7 @@ COCO cannot say that an image is known to show nothing. Here, such an image has 
 
 import json
 from collections.abc import Collection, Iterable, Mapping
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
@@ -15,7 +15,7 @@ from tessera.imaging.borders import OUTSIDE, box_inside, part_inside
 from tessera.imaging.boxes import Box
 from tessera.imaging.masks import check_counts, decode_counts, decode_patch, encode_rle, rle_counts
 from tessera.imaging.polygons import Part, polygon_box, rectangle, turned
-from tessera.records.annotation.model import MAX_PIXELS, Annotation, ImageAnnotations, Loss
+from tessera.records.annotation.model import MAX_PIXELS, Annotation, ImageAnnotations, Loss, image_fault
 
 
 class Coco(NamedTuple):
@@ -150,16 +150,8 @@ def _image_fault(image: dict[str, Any], identifiers: Collection[int], names: set
     identifier, name, width, height = (image.get(field) for field in ("id", "file_name", "width", "height"))
     if not _whole(identifier) or identifier in identifiers:
         return "no id, or that of another image"
-    if not isinstance(name, str) or not name or "\0" in name:
-        return "no file_name"
-    relative = PureWindowsPath(name)
-    if relative.anchor or ".." in relative.parts:
-        return f"file_name {name!r} leaves the folder of the images"
-    if name in names:
-        return f"file_name {name!r} is that of another image"
-    if not _whole(width) or not _whole(height) or width < 1 or height < 1 or width * height > MAX_PIXELS:
-        return f"width {width!r} and height {height!r} are not those of an image"
-    return ""
+    fault = image_fault(name, width, height)
+    return fault or (f"file_name {name!r} is that of another image" if name in names else "")
 
 
 def _annotation(

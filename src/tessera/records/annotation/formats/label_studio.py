@@ -24,7 +24,7 @@ from tessera.core.provenance import digest
 from tessera.imaging.borders import OUTSIDE, box_inside, part_inside
 from tessera.imaging.boxes import clip_box, mask_box
 from tessera.imaging.masks import encode_rle
-from tessera.imaging.polygons import Part, area, circle, polygon_box, rectangle, turned
+from tessera.imaging.polygons import Part, area, ellipse, polygon_box, rectangle, turned
 from tessera.records.annotation.model import MAX_PIXELS, Annotation, ImageAnnotations, Loss
 from tessera.records.material import Absence
 
@@ -485,16 +485,17 @@ def _region(item: dict[str, Any], value: dict[str, Any], width: int, height: int
         across, down = _numbers([[value.get(name) for name in names]], 2)[0] * scale
         if across <= 0 or down <= 0:
             raise ValueError("it has no area")
-        if "radiusX" in value:
-            ring = circle((0, 0), (1, 0)) * [across, down]
-        else:
-            ring = rectangle((0, 0, across, down))
         (turn,) = _numbers([[value.get("rotation") or 0]], 1)[0].tolist()
         if not turn % 360 and "radiusX" not in value:
             box, cut = box_inside((x, y, x + across, y + down), width, height)
             return Annotation("", None, None, box), cut
         # About the corner of a rectangle or the centre of an ellipse. Its ends may lie outside, where it meets the border.
-        ring = turned(ring + np.array([x, y]), turn, (x, y))
+        is_ellipse = "radiusX" in value
+        ring = (
+            ellipse((x, y), (across, down), turn)
+            if is_ellipse
+            else turned(rectangle((x, y, x + across, y + down)), turn, (x, y))
+        )
         most = np.inf
     if len(ring) < 3 or area(ring) == 0:
         raise ValueError("it has no area")

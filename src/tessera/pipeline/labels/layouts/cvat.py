@@ -1,0 +1,33 @@
+"""Sets in the format of CVAT's XML for images."""
+
+from collections.abc import Sequence
+
+from tessera.core.archives import MAX_TEXT_BYTES, File
+from tessera.core.errors import Failed
+from tessera.pipeline.labels.layouts.documents import item_of, others
+from tessera.pipeline.labels.layouts.item import Item, Regions, failed
+from tessera.pipeline.labels.pictures import Pictures, is_picture
+from tessera.records.annotation.formats.cvat import parse_cvat
+from tessera.records.material import LabelledSet
+
+
+def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[str]) -> list[Item[Regions]]:
+    """XML files, each with the labels of many images, such as `annotations.xml` beside `images/`.
+
+    Images are found by the end of their path, see `Pictures.find`. CVAT also lists images that nobody has labelled, so that one
+    without shapes states nothing, see `unannotated`. Raises `TesseraError` if a file has the tracks of a video.
+    """
+    pictures = Pictures(filter(is_picture, files))
+    items: list[Item[Regions]] = []
+    for file in files:
+        if file.suffix != ".xml":
+            continue
+        try:
+            images, losses = parse_cvat(file.read(MAX_TEXT_BYTES), file.shown)
+        except Failed as fault:
+            items.append(failed(file.name, fault, [file]))
+            continue
+        items += others(file, losses)
+        fix = "put it into a set of its own"
+        items += [item_of(image, lost, file, subset, pictures, label_set, fix) for image, subset, lost in images]
+    return items
