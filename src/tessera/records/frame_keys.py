@@ -7,13 +7,13 @@ picture is recognised by its digest, and one whose content changed is another fr
 
 import hashlib
 import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple, TypeVar
 from urllib.parse import quote
 
 from tessera.core.files import file_name
+from tessera.core.names import composed
 from tessera.imaging.footage import Still
 from tessera.imaging.frame import VideoFrame
 
@@ -60,7 +60,7 @@ def picture_key(source: str, name: str, sha256: str) -> str:
     Names are compared in the composed form of Unicode, because file systems and archives write either form.
     """
     # A `-` ends the source, and a `~` begins the digest.
-    token = quote(unicodedata.normalize("NFC", name), safe="", errors="surrogatepass").replace("-", "%2D").replace("~", "%7E")
+    token = quote(composed(name), safe="", errors="surrogatepass").replace("-", "%2D").replace("~", "%7E")
     if len(token) > NAME_BYTES:
         token = f"{token[: NAME_BYTES - 17]}~{hashlib.sha256(token.encode()).hexdigest()[:16]}"
     return f"{file_name(source)}-{token}" + (f"~{sha256[:DIGITS]}" if sha256 else "")

@@ -33,6 +33,7 @@ SLOWEST = 5.0  # lowest frame rate of an overlay video, frames per second
 KNOWN_SHOWN = 10  # most ids that a message lists, the most similar first
 NO_MOSAIC = "no mosaic found"  # the reason for a source that is not restored
 SCORES = 3  # most scores in a caption
+LONGEST = 24  # characters of the name of a picture
 
 
 class RenderSettings(Settings):
@@ -260,7 +261,9 @@ def stamp(index: int, time: float | None) -> str:
 def _caption(frame: dict[str, Any], marks: Sequence[Mark]) -> str:
     scores = [f"{mark.score:.2f}" for mark in marks[:SCORES]]
     listed = ", ".join([*scores, "…"] if len(marks) > SCORES else scores) or "no region"
-    return f"{stamp(frame['index'], frame['time'])}   {listed}"
+    # The end of a long path says most.
+    where = frame["name"][-LONGEST:] if frame["name"] else stamp(frame["index"], frame["time"])
+    return f"{where}   {listed}"
 
 
 def _rate(frames: "pl.DataFrame") -> float:
