@@ -23,7 +23,7 @@ from tessera.pipeline.footage.withdrawal import remove_withdrawn
 from tessera.records.blocklist import read_blocklist
 from tessera.records.manifest import Source
 from tessera.records.rights import check_rights
-from tessera.records.tables.footage import Sources
+from tessera.records.tables.footage import SourceFiles, Sources
 from tessera.records.tables.splits import Splits
 from tessera.records.tables.table import read_table, types, write_table
 
@@ -215,6 +215,75 @@ def test_a_folder_has_the_properties_that_its_images_have_in_common(tmp_path: Pa
         "c.jpg": "image cannot be decoded",
         "d.jpg": "empty file",
     }
+
+
+def test_every_file_of_a_folder_has_a_row_or_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job, "_terminal", terminal := io.StringIO())
+    folder = tmp_path / "images"
+    (folder / "album").mkdir(parents=True)
+    for number, name in enumerate(("a.png", "b.gif", "album/c.png")):
+        picture(number).save(folder / name)
+    picture(3).save(folder / "d.png", save_all=True, append_images=[picture(4)])
+    picture(5).resize((9, 9)).save(folder / "e.png")
+    for name in ("a.txt", "a.json", "metadata.jsonl", "._a.png", ".DS_Store", "Thumbs.db", "README.md", "raw.dng", "f.jxl"):
+        (folder / name).write_bytes(b"x")
+    found = admit(tmp_path, row("a", folder))["a"]
+    files = read_table(tmp_path / "out" / "files.parquet", SourceFiles)
+    assert files.select("path", "index", "status", "reason").rows() == [
+        ("a.png", 0, "ok", ""),
+        ("b.gif", 1, "ok", ""),
+        ("d.png", 2, "failed", "several pictures in one image"),
+        ("e.png", 3, "dropped", "image too small"),
+        ("README.md", None, "dropped", "not a picture"),
+        ("f.jxl", None, "dropped", "picture of a kind that is not read"),
+        ("raw.dng", None, "dropped", "picture of a kind that is not read"),
+    ]
+    assert files["sha256"].to_list() == [sha256_file(folder / name) for name in ("a.png", "b.gif")] + [""] * 5
+    assert (found["frames"], found["sidecars"], found["hidden"], found["below"]) == (2, 3, 3, 1)
+    (entry,) = read_ledger(tmp_path / "out" / "ledger.jsonl")
+    assert (entry["status"], entry["reason"]) == ("ok", "pictures in subfolders left out")
+    assert "1 picture in subfolders, such as 'album/c.png'; set `sources.subfolders: true`" in entry["detail"]
+    told = terminal.getvalue()
+    assert "3 labels or captions, 3 hidden files, 3 other files" in told
+    assert "sources.subfolders" in told
+
+
+def test_pictures_in_subfolders_are_admitted_where_the_setting_says_so(tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    (folder / "album" / "deeper").mkdir(parents=True)
+    picture(0).save(folder / "album" / "a.png")
+    picture(1).save(folder / "album" / "deeper" / "a.png")
+    assert admit(tmp_path, row("a", folder))["a"]["reason"] == "no images"
+    assert "2 pictures lie in its subfolders: set" in admit(tmp_path, row("a", folder))["a"]["detail"]
+    first = admit(tmp_path, row("a", folder), subfolders=True)["a"]
+    files = read_table(tmp_path / "out" / "files.parquet", SourceFiles)
+    assert files["path"].to_list() == ["album/a.png", "album/deeper/a.png"]
+    (folder / "album" / "deeper").rename(folder / "other")
+    assert admit(tmp_path, row("a", folder), subfolders=True)["a"]["sha256"] != first["sha256"], "the paths count"
+
+
+def test_a_profile_that_is_ignored_is_a_remark(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    picture(0).save(tmp_path / "images" / "a.png", icc_profile=b"x" * 200)
+    admit(tmp_path, row("a", tmp_path / "images"))
+    (file,) = read_table(tmp_path / "out" / "files.parquet", SourceFiles).to_dicts()
+    assert (file["status"], file["reason"]) == ("ok", "a part of the file is ignored")
+    assert "colour profile" in file["detail"]
+
+
+def test_an_animated_picture_on_the_blocklist_refuses_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    picture(0).save(tmp_path / "images" / "a.png")
+    picture(1).save(tmp_path / "images" / "b.png", save_all=True, append_images=[picture(2)])
+    listed = f"{sha256_file(tmp_path / 'images' / 'b.png')}\t\tx\n"
+    assert admit(tmp_path, row("a", tmp_path / "images"), blocklist=listed)["a"]["reason"] == "on the blocklist"
+    assert read_table(tmp_path / "out" / "files.parquet", SourceFiles).is_empty()
+
+
+def test_an_animated_gif_of_its_own_is_a_video(tmp_path: Path) -> None:
+    picture(0).save(tmp_path / "a.gif", save_all=True, append_images=[picture(1), picture(2)], duration=100)
+    found = admit(tmp_path, row("a", tmp_path / "a.gif"))["a"]
+    assert (found["status"], found["kind"], found["frames"]) == ("admitted", "video", 3)
 
 
 def test_a_folder_without_a_usable_image_is_refused(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from tessera.imaging.hashing import perceptual_hash
 from tessera.imaging.images import read_image, write_image
 from tessera.imaging.video import Packets, read_frames, read_packets
 from tessera.pipeline.footage.sampling import FrameSettings, decimate, sample_frames, select_frames
-from tessera.records.tables.footage import Frames, Sources
+from tessera.records.tables.footage import Frames, SourceFiles, Sources
 from tessera.records.tables.table import read_table, types, write_table
 
 MEDIA = Path(__file__).parents[5] / "shared" / "media"
@@ -154,17 +154,25 @@ def row(source: str, path: Path, kind: str, status: str = "admitted") -> dict[st
 class Sampled:
     """The results of `sample_frames` for some sources."""
 
-    def __init__(self, folder: Path, rows: list[dict[str, Any]], threads: int = 2, code: str = "code", **settings: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        rows: list[dict[str, Any]],
+        threads: int = 2,
+        code: str = "code",
+        stills: Path | None = None,
+        **settings: Any,
+    ) -> None:
         folder.mkdir(exist_ok=True)
         columns = types(Sources)
         data = [{name: given.get(name) for name in columns} for given in rows]
         write_table(pl.DataFrame(data, schema=columns), Sources, folder / "sources.parquet")
         self.images = folder / "images"
         shutil.rmtree(self.images, ignore_errors=True)
-        stills = {given["source"]: Path(given["path"]) for given in rows if given["kind"] in {"image", "folder"}}
+        held = {given["source"]: Path(given["path"]) for given in rows if given["kind"] in {"image", "folder"}}
         sample_frames(
             folder / "sources.parquet",
-            write_stills(folder / "stills.parquet", **stills),
+            stills or write_stills(folder / "stills.parquet", **held),
             folder / "kept",
             FrameSettings(**settings),
             code=code,
@@ -228,6 +236,30 @@ def test_images_and_folders_give_a_frame_per_image(footage: Path, tmp_path: Path
         (last, "ok", ""),
         ("many/2.jpg", "failed", "image cannot be decoded"),
     ]
+
+
+def test_exactly_the_admitted_pictures_are_sampled_and_one_that_changed_is_a_row(footage: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "album"
+    shutil.copytree(footage / "many", folder)
+    (folder / "notes.md").write_text("not a picture")
+    rows = [row("album", folder, "folder")]
+    before = Sampled(tmp_path / "out", rows, format="png")
+    stills = tmp_path / "out" / "stills.parquet"
+    table = read_table(stills, SourceFiles)
+    remark = pl.DataFrame([{**dict.fromkeys(types(SourceFiles), ""), "source": "album", "path": "notes.md", "index": None}])
+    remark = remark.with_columns(status=pl.lit("dropped"), reason=pl.lit("not a picture")).cast(types(SourceFiles))
+    write_table(pl.concat([table, remark]), SourceFiles, stills)
+    first, changed = (f"album-{name}~{sha256_file(folder / name)[:12]}" for name in ("1.png", "3.png"))
+    shutil.copyfile(folder / "1.png", folder / "0.png")  # added after the admission
+    write_image(folder / "3.png", np.zeros((90, 110, 3), np.uint8))  # changed after it
+    after = Sampled(tmp_path / "out", rows, stills=stills, format="png")
+    assert after.ledger == [
+        (first, "ok", ""),
+        (changed, "failed", "changed since it was checked"),
+        ("album/2.jpg", "failed", "image cannot be decoded"),
+        ("album/notes.md", "dropped", "not a picture"),
+    ]
+    assert after.bytes == {name: content for name, content in before.bytes.items() if name == f"{first}.png"}
 
 
 def test_a_source_without_frames_has_a_row(footage: Path, tmp_path: Path) -> None:

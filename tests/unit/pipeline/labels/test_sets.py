@@ -1,9 +1,13 @@
 """Sets of labelled images: every layout is read, every image and every fault has a row, and hostile content is harmless."""
 
+import io
+import json
 import os
 import stat
+import unicodedata
 import warnings
 import zipfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -432,3 +436,39 @@ def test_the_fingerprint_changes_with_any_file(tmp_path: Path) -> None:
     second = fingerprint(files_below(folder))
     (folder / "d.txt").rename(folder / "e.txt")
     assert len({first, second, fingerprint(files_below(folder)), fingerprint(files_below(folder / "e.txt"))}) == 4
+
+
+@pytest.mark.parametrize("layout", ["yolo", "masks", "labelme", "coco"])
+def test_labels_of_every_format_find_their_own_picture_of_names_that_look_alike(layout: str, tmp_path: Path) -> None:
+    """Each picture has one region, whose left edge says which it is: 4, 8, 12 pixels."""
+    names = ["A", "a", "caf\u00e9"]
+    on_disk = {name: unicodedata.normalize("NFD", name) for name in names}
+    files: dict[str, bytes | str] = {f"{on_disk[name]}.png": picture(number) for number, name in enumerate(names)}
+    categories = [{"id": 1, "name": "watermark"}]
+    document: dict[str, list[dict[str, Any]]] = {"images": [], "annotations": [], "categories": categories}
+    for number, name in enumerate(names, 1):
+        left = 4 * number
+        box = (left, 3, left + 8, 15)
+        if layout == "yolo":
+            place = (left + 4) / WIDTH, 9 / HEIGHT, 8 / WIDTH, 12 / HEIGHT
+            files[f"{name}.txt"] = f"0 {' '.join(map(str, place))}\n"
+        elif layout == "masks":
+            mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+            mask[3:15, left : left + 8] = 255
+            file = io.BytesIO()
+            Image.fromarray(mask).save(file, "PNG")
+            files[f"{name}_mask.png"] = file.getvalue()
+        elif layout == "labelme":
+            shape = {"label": "watermark", "shape_type": "rectangle", "points": [box[:2], box[2:]], "flags": {}}
+            size = {"imageWidth": WIDTH, "imageHeight": HEIGHT, "imageData": None, "flags": {}}
+            files[f"{name}.json"] = json.dumps({"shapes": [shape], "imagePath": f"{name}.png", **size})
+        else:
+            document["images"].append({"id": number, "file_name": f"{name}.png", "width": WIDTH, "height": HEIGHT})
+            region = {"id": number, "image_id": number, "category_id": 1, "bbox": [left, 3, 8, 12], "area": 96, "iscrowd": 0}
+            document["annotations"].append(region)
+    if layout == "coco":
+        files["labels.json"] = json.dumps(document)
+    imported = Imported(write_folder(tmp_path / "set", files), format=layout)
+    assert Counter(imported.reasons.values()) == {"ok": 3}
+    left_of = {Path(imported.rows[key]["path"]).stem: round(box[0][0]) for key, box in imported.boxes.items()}
+    assert left_of == {on_disk[name]: 4 * number for number, name in enumerate(names, 1)}

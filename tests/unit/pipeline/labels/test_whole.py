@@ -2,6 +2,8 @@
 
 import io
 import json
+import unicodedata
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -266,3 +268,23 @@ def test_faults_of_tables_and_images_are_rows(tmp_path: Path) -> None:
 def test_a_set_without_labels_is_an_error_with_its_name(tmp_path: Path, layout: str, fault: str) -> None:
     with pytest.raises(TesseraError, match=rf"annotations\.image_labels: 's': .*{fault}"):
         Imported(write_folder(tmp_path / "set", {"a.png": picture(0)}), layout)
+
+
+def test_names_are_matched_as_they_are_then_as_they_look_then_in_another_case(tmp_path: Path) -> None:
+    """The case `names-nfd`: macOS decomposes the letters of names, and `A.jpg` lies beside `a.jpg`."""
+    names = ["caf\u00e9.jpg", "M\u00fcller.jpg", "\u212bngstrom.jpg", "\ud55c\uae00.jpg", "A.jpg", "a.jpg", "UP.JPG"]
+    names += ["img 1.jpg", "100%.jpg", "a.b.c.jpg", "\u65e5\u672c.jpg", "q'uote\".jpg", "#hash.jpg", "stra\u00dfe.jpg"]
+    files: dict[str, bytes | str] = {
+        f"pics/{unicodedata.normalize('NFD', name) if number < 4 else name}": picture(number, kind="jpg")
+        for number, name in enumerate(names)
+    }
+    lines = [f"pics/{name}\t{'xy'[number % 2]}" for number, name in enumerate(names)]
+    files["labels.tsv"] = "\n".join(["path\tlabel", *lines, "pics/up.jpeg\tx"]) + "\n"
+    imported = Imported(write_folder(tmp_path / "set", files), "tsv")
+    reasons = Counter(imported.reasons.values())
+    assert reasons == {"ok": len(names), "image missing": 1}
+    found = {Path(row["path"]).name: row["label"] for row in imported.rows.values()}
+    expected = {
+        unicodedata.normalize("NFD", name) if number < 4 else name: "xy"[number % 2] for number, name in enumerate(names)
+    }
+    assert found == expected
