@@ -390,9 +390,10 @@ def footprint(path):
     """
     if is_plain_file(path):
         return size_of(path)
-    # Of files that are no pictures, only the names matter.
+    # Of files in a folder that are no pictures, only the names matter.
     listing = list_folder(Path(path), subfolders=SUBFOLDERS, below=False)
-    return digest([fingerprint(files_of(path, subfolders=SUBFOLDERS)), *listing.others])
+    files = [Path(path, name) for name in listing.pictures] or files_of(path)
+    return digest([fingerprint(files), *listing.others])
 
 
 @cache

@@ -60,4 +60,7 @@ def test_names_of_one_look_and_of_another_case_are_told_apart() -> None:
     assert names.find("b.jpg") == ["B.JPG"]
     assert names.find("a.JPG") == ["A.jpg", "a.jpg"], "it is not known which"
     assert names.find("c.jpg") == []
+    assert Names((name, name) for name in ("\u212b.jpg", "å.jpg")).find("Å.jpg") == ["\u212b.jpg"]
+    folders = Names((name, name) for name in ("IMAGES/a.jpg", "IMAGES/A.jpg"))
+    assert folders.find("images/a.jpg") == ["IMAGES/a.jpg"]
     assert pair_names(["A.txt", "b.txt"], ["a.txt", "A.txt", "B.txt"]) == {"A.txt": "A.txt", "b.txt": "B.txt"}
