@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from portraits import write_tagger
 from projects import Project
 
 from image_set_readers import READERS
@@ -77,6 +78,24 @@ def test_frames_become_a_set_of_each_series_and_one_of_all_in_several_layouts(pr
         assert run.returncode == 1
         assert f"image_sets.all_of_it.{part}.{key}: 'gone.tsv' is not there; fix the path" in run.output
         settings[part] = given
+
+
+def test_tags_that_the_tagger_does_not_have_are_named_before_the_jobs_start(project: Project) -> None:
+    project.write_manifest([add_stills(project, "one", 1, "")])
+    select = {"minimum": 32, "tags": {"none": ["geen", "blue"]}}
+    captions = {"tags": {"blacklist": ["red", "something else"]}}
+    project.settings = {
+        "tagger": write_tagger(project.folder, 8),
+        "image_sets": {"stills": {"select": select, "captions": captions}},
+    }
+    run = project.run("datasets", "--dry-run")
+    assert run.returncode == 0, run.output
+    said = "`image_sets.stills.select.tags.none`: the tagger has no tag 'geen'; did you mean 'green'?"
+    assert run.output.count(said) == 1 and run.output.count("the tagger has no tag") == 2
+    assert (
+        "`image_sets.stills.captions.tags.blacklist`: the tagger has no tag 'something else'; correct or remove it"
+        in run.output
+    )
 
 
 def test_a_set_without_pictures_says_why(project: Project) -> None:

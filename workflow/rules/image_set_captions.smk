@@ -1,6 +1,6 @@
 # The captions of image sets.
 
-from tessera.catalogue import IMAGE_SETS
+from tessera.catalogue import IMAGE_SETS, image_set_of_part
 from tessera.core.definitions import code_digest
 
 
@@ -18,6 +18,7 @@ rule caption_set:
     input:
         selected="<results>/selections/{dataset}/pictures.parquet",
         tags=tables_of_tags,
+        tag_list=FETCHED_TAGS,
         identities=tables_of_identities,
         texts=texts_of_set,
     output:
@@ -32,6 +33,7 @@ rule caption_set:
         dataset=laid_out_as(IMAGE_SETS),
     threads: 2
     params:
+        image_set=lambda wildcards: image_set_of_part(wildcards.dataset),
         settings=settings_of_set("captions"),
         seed=lookup(dpath="seed", within=config),
         code=code_digest(

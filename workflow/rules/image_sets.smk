@@ -3,7 +3,15 @@
 from tessera.catalogue import IMAGE_SETS, image_set_of_part
 from tessera.core.definitions import code_digest
 from tessera.core.files import check_there
-from tessera.pipeline.image_sets.settings import LayoutSettings
+from tessera.core.weights.resolve import weights_file
+from tessera.pipeline.image_sets.settings import ImageSetSettings, LayoutSettings
+from tessera.records.tags import read_tags, unknown_tags
+
+# The tag list of the tagger. One that is fetched is not known before the jobs start, so that these compare the settings with it.
+TAG_LIST = config["tagger"] and config["tagger"]["tags"]
+FETCHED_TAGS = (
+    weights_file(TAG_LIST) if TAG_LIST and "://" in TAG_LIST["source"] else []
+)
 
 
 def check_files(name, settings):
@@ -23,9 +31,25 @@ def check_files(name, settings):
             check_there(f"image_sets.{name}.{setting}", file)
 
 
+def check_tags():
+    """Name the tags in the settings of image sets that the tagger does not have."""
+    stated = {
+        setting: tags
+        for name, settings in config["image_sets"].items()
+        for setting, tags in ImageSetSettings(**settings).stated_tags(name).items()
+        if tags
+    }
+    if stated:
+        for message in unknown_tags(stated, read_tags(Path(TAG_LIST["source"]))):
+            logger.warning(message)
+
+
 try:
     for image_set in config["image_sets"]:
         check_files(image_set, config["image_sets"][image_set])
+    # Only in the main process, not in every job.
+    if workflow.is_main_process and TAG_LIST and not FETCHED_TAGS:
+        check_tags()
 except TesseraError as error:
     raise WorkflowError(str(error)) from None
 
@@ -72,6 +96,7 @@ rule select_set:
         cut=pictures_of_crops,
         identities=tables_of_identities,
         tags=tables_of_tags,
+        tag_list=FETCHED_TAGS,
         scores=scores_of_frames,
         duplicates=lambda wildcards: tables_of_duplicates(wildcards),
         sources="<results>/sources/admitted.parquet",

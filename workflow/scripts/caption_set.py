@@ -8,6 +8,8 @@ with job(snakemake) as (inputs, outputs, params):
     caption_set(
         selected=inputs.selected,
         tags=inputs.tags,
+        tag_list=inputs.tag_list or None,
+        image_set=params.image_set,
         identities=inputs.identities,
         settings=CaptionSettings(**params.settings),
         seed=params.seed,

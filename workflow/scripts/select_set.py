@@ -26,5 +26,6 @@ with job(snakemake) as (inputs, outputs, params):
         seed=params.seed,
         selected=outputs.pictures,
         ledger=outputs.ledger,
+        tag_list=inputs.tag_list or None,
         threads=snakemake.threads,
     )

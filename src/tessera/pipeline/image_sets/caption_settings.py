@@ -53,6 +53,11 @@ class TagSettings(Settings):
     )
     order: Literal["score", "number"] = "score"
     maximum: PositiveInt = 30
+    escaped: bool = False
+
+    def stated(self, image_set: str) -> dict[str, tuple[str, ...]]:
+        """Return the tags by their settings. `image_set`: the setting of the image set."""
+        return {f"{image_set}.captions.tags.blacklist": self.blacklist}
 
 
 class PartSettings(Settings):

@@ -20,6 +20,7 @@ from tessera.records.tables.identities import Identities
 from tessera.records.tables.image_sets import Captions, CoreTags, SetPictures
 from tessera.records.tables.table import read_table, read_tables, types, write_table
 from tessera.records.tables.tags import Tags
+from tessera.records.tags import read_tags, unknown_tags
 
 MANY = 6  # people, from which on they are not counted
 PARTS = tuple(PartSettings.model_fields)  # their order decides the random draws
@@ -43,12 +44,17 @@ def caption_set(
     captions: Path,
     core: Path,
     ledger: Path,
+    tag_list: Path | None = None,
+    image_set: str = "",
 ) -> None:
     """Write the captions of an image set to `captions` (`tables.Captions`), and the core tags to `core` (`tables.CoreTags`).
 
     `selected`: `tables.SetPictures`. `tags`: files of `tables.Tags`. `identities`: files of `tables.Identities`. `ledger` gets
-    one row per picture, and one for each key of a table of captions that is no picture of the set.
+    one row per picture, and one for each key of a table of captions that is no picture of the set. `tag_list`: that of the
+    tagger, which is given where the settings of `image_set` were not compared with it before the jobs started.
     """
+    for message in unknown_tags(settings.tags.stated(f"image_sets.{image_set}"), read_tags(tag_list)) if tag_list else ():
+        tell(message)
     pictures = read_table(selected, SetPictures).sort("key")
     if settings.table:
         rows, remarks = _given(settings.table, pictures["key"].to_list(), settings.maximum)
@@ -89,6 +95,8 @@ def make_captions(
         name=pl.col("identity").replace(dict(settings.triggers))
         + pl.when(appearance="").then(pl.lit("")).otherwise(separators.appearance + pl.col("appearance"))
     )
+    if settings.tags.escaped:
+        processed = processed.with_columns(pl.col("tag").str.replace_all(r"([()])", r"\${1}"))
     counts = count_people(tags)
     is_seen = (pl.col("category") == "general") & (pl.col("score") >= settings.tags.thresholds.general)
     numbered = tags.filter(is_seen & pl.col("tag").is_in(list(counts)))
@@ -107,7 +115,7 @@ def make_captions(
     }
     frame = pictures.select(
         "key",
-        image_type=pl.col("step").replace(dict(settings.image_types)),
+        image_type=pl.col("step").replace_strict(dict(settings.image_types), default=None, return_dtype=pl.String),
         crop_info=pl.when(pl.col("step") != "frame").then(pl.format("{} crop", "step")),
         text=pl.lit(settings.text),
     )

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tessera.core.errors import TesseraError
 from tessera.core.tsv import read_sheet, refuse
 from tessera.pipeline.image_sets.caption_settings import TagSettings
+from tessera.records.tags import readable, same_tag
 
 SOLO = "solo"
 PEOPLE = re.compile(r"(?:\d+\+?|multiple) ?(girl|boy|other)s?|(?:girls|boys)")
@@ -28,19 +29,14 @@ class Overlap(BaseModel):
     beside: str = Field(min_length=1, description="the tag beside which it is left out")
 
 
-def readable(tag: str) -> str:
-    """Return `tag` with spaces in place of underscores, unless it is an emoticon such as `^_^`, which has no word."""
-    return tag.replace("_", " ") if re.search(r"[^\W_]{2}", tag) else tag
-
-
 def read_overlaps(path: Path) -> list[tuple[str, str]]:
-    """Return the pairs of readable tags in the file `path`, of which the first is left out beside the second."""
+    """Return the pairs of tags in the file `path`, see `same_tag`, of which the first is left out beside the second."""
     fix = "set `captions.tags.overlaps` to your table of overlaps"
     try:
         sheet = read_sheet(path, Overlap, "table of overlaps", fix)
     except FileNotFoundError:
         raise TesseraError(f"{path}: no such table of overlaps; {fix}") from None
-    pairs = [(line, readable(row.tag), readable(row.beside)) for line, row in sheet.rows]
+    pairs = [(line, same_tag(row.tag), same_tag(row.beside)) for line, row in sheet.rows]
     alone = [
         (line, f"{tag!r} would never be in a caption; put it on the blacklist") for line, tag, beside in pairs if tag == beside
     ]
@@ -84,11 +80,13 @@ def process_tags(
     people = people.with_columns(pl.col("key").cast(keys))
     is_drawn = pl.col("category").is_in(["general", "meta"])
     if settings.prune != "none":
-        blacklist = {readable(tag) for tag in settings.blacklist}
-        kept = kept.filter(~pl.col("tag").is_in([tag for tag in vocabulary if tag in blacklist]))
+        blacklist = set(map(same_tag, settings.blacklist))
+        kept = kept.filter(~pl.col("tag").is_in([tag for tag in vocabulary if same_tag(tag) in blacklist]))
         if overlaps is None and settings.overlaps == "words":
             overlaps = overlaps_by_words(vocabulary)
-        pairs = pl.DataFrame(overlaps or [], schema={"part": pl.String, "tag": pl.String}, orient="row")
+        written = {same_tag(tag): tag for tag in vocabulary}
+        overlaps = [(written.get(same_tag(part), part), written.get(same_tag(tag), tag)) for part, tag in overlaps or []]
+        pairs = pl.DataFrame(overlaps, schema={"part": pl.String, "tag": pl.String}, orient="row")
         pairs = pairs.cast(words, strict=False).drop_nulls()
         general = kept.filter(is_drawn)
         hidden = general.select("key", "tag").join(pairs, on="tag").select("key", tag="part")

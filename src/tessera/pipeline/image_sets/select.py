@@ -27,6 +27,7 @@ from tessera.records.tables.identities import Identities
 from tessera.records.tables.image_sets import SetPictures
 from tessera.records.tables.table import read_columns, read_table, types, write_table
 from tessera.records.tables.tags import Tags
+from tessera.records.tags import read_tags, same_tag, unknown_tags
 from tessera.records.use import NOT_ADMITTED, refusal
 
 FRAME = "frame"  # the step of a whole frame
@@ -57,7 +58,7 @@ class Shown(NamedTuple):
 
     identities: Mapping[str, Mapping[str, str]]  # the appearance of each identity
     heads: Mapping[str, float]  # height of the highest head as a fraction of the picture
-    tags: Mapping[str, Collection[str]]
+    tags: Mapping[str, Collection[str]]  # as `same_tag` writes them
 
 
 def select_set(
@@ -77,11 +78,13 @@ def select_set(
     selected: Path,
     ledger: Path,
     threads: int = 1,
+    tag_list: Path | None = None,
 ) -> None:
     """Write the pictures of an image set to the table `selected` (`tables.SetPictures`), sorted by key.
 
     `frames`, `crops`: files of `tables.Frames` and `tables.Crops`, each beside the folder `images` with its pictures.
-    `identities`: files of `tables.Identities`. `tags`: files of `tables.Tags`. `scored`: files of `tables.Scored` of frames, by
+    `identities`: files of `tables.Identities`. `tags`: files of `tables.Tags`. `tag_list`: that of the tagger, which is given
+    where the settings were not compared with it before the jobs started. `scored`: files of `tables.Scored` of frames, by
     classifier. `duplicates`: files with the columns of `tables.Replaced`. `sources`: `tables.Sources`. `decisions`: of people,
     by the key of the frame. `uses`: the name of the set in the column `use` of the manifest. `series`: the only one whose
     sources feed the set; None for any. `distance`: bits in which perceptual hashes of pictures that look alike differ at most.
@@ -93,6 +96,8 @@ def select_set(
 
     Raises `TesseraError` if no picture is left, or if an identity is of a source whose content is not general.
     """
+    for message in unknown_tags(settings.tags.stated(f"image_sets.{uses}"), read_tags(tag_list)) if tag_list else ():
+        tell(message)
     pool = {each.key: each for each in _candidates(frames, crops)}
     decisions = for_frames(decisions, {each.frame for each in pool.values()})
     origins = {row["source"]: row for row in read_table(sources, Sources).iter_rows(named=True)}
@@ -200,8 +205,10 @@ def _shown(
                 found[key] = dict([nearest])
     seen: dict[str, set[str]] = {}
     for table in tags:
-        for key, tag in read_table(table, Tags).select("key", "tag").iter_rows():
-            seen.setdefault(key, set()).add(tag)
+        rows = read_table(table, Tags).select("key", "tag")
+        written = {tag: same_tag(tag) for tag in rows["tag"].unique()}
+        for key, tag in rows.iter_rows():
+            seen.setdefault(key, set()).add(written[tag])
     return Shown(found, heads, seen)
 
 
@@ -268,9 +275,9 @@ def _fault(
         if reason:
             return reason, detail
     tags = shown.tags.get(each.key, ())
-    if missing := [tag for tag in settings.tags.all if tag not in tags]:
+    if missing := [tag for tag in settings.tags.all if same_tag(tag) not in tags]:
         return "tags", f"without {missing[0]}"
-    if unwanted := [tag for tag in settings.tags.none if tag in tags]:
+    if unwanted := [tag for tag in settings.tags.none if same_tag(tag) in tags]:
         return "tags", f"with {unwanted[0]}"
     names = shown.identities.get(each.key, {})
     if settings.identities == "any" and not names:

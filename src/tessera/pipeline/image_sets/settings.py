@@ -25,6 +25,10 @@ class TagRules(Settings):
     all: tuple[Named, ...] = ()
     none: tuple[Named, ...] = ()
 
+    def stated(self, image_set: str) -> dict[str, tuple[str, ...]]:
+        """Return the tags by their settings. `image_set`: the setting of the image set."""
+        return {f"{image_set}.select.tags.all": self.all, f"{image_set}.select.tags.none": self.none}
+
 
 class SelectionSettings(Settings):
     """Which pictures are in a set."""
@@ -87,6 +91,11 @@ class ImageSetSettings(Settings):
     captions: CaptionSettings | None = None
     arrangement: ArrangementSettings | None = None
     layouts: LayoutSettings = LayoutSettings(plain=PlainSettings())
+
+    def stated_tags(self, name: str) -> dict[str, tuple[str, ...]]:
+        """Return the tags that the settings of the image set `name` state, by their settings."""
+        place = f"image_sets.{name}"
+        return self.select.tags.stated(place) | (self.captions.tags.stated(place) if self.captions else {})
 
     @model_validator(mode="after")
     def _no_side_vanishes(self) -> Self:

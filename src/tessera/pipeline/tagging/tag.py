@@ -15,11 +15,12 @@ from tessera.core.provenance import digest, sha256_file, sha256_if_readable
 from tessera.core.store import Store
 from tessera.imaging.images import read_image
 from tessera.pipeline.tagging.settings import FRAMES, TaggerSettings, TagThresholds
-from tessera.pipeline.tagging.tagger import Tag, Tagger, read_tags
+from tessera.pipeline.tagging.tagger import Tagger
 from tessera.records.tables.crops import Crops
 from tessera.records.tables.footage import Frames
 from tessera.records.tables.table import read_table, read_tables, types, write_table
 from tessera.records.tables.tags import Tags
+from tessera.records.tags import Tag, read_tags
 
 SCORES, LEDGER = "scores.parquet", "ledger.jsonl"  # files in the store, of each source
 DIGITS = 4  # decimals of a score; further ones depend on the machine
@@ -109,6 +110,7 @@ def _tags(
         scores = iter(tagger.scores(usable) if usable else ())
         return [each if isinstance(each, Failed) else next(scores) for each in looked]
 
+    is_named = np.array([bool(tag.name) for tag in tags])
     keys: list[str] = []
     numbers: list[np.ndarray] = []
     values: list[np.ndarray] = []
@@ -124,7 +126,7 @@ def _tags(
                 if np.isnan(result).any():
                     raise Failed("no usable scores", f"{row['path']}: the tagger gives scores that are NaN; declare another")
                 rounded = result.astype(np.float64).round(DIGITS)
-                chosen = np.flatnonzero(rounded >= settings.floor)
+                chosen = np.flatnonzero((rounded >= settings.floor) & is_named)
                 keys += [row["key"]] * len(chosen)
                 numbers.append(chosen)
                 values.append(rounded[chosen])

@@ -1,70 +1,18 @@
-"""Tag pictures with a model in the layout of WD14, and read its tag list."""
+"""Tag pictures with a model in the layout of WD14."""
 
-import csv
-import io
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from threading import Lock
-from typing import NamedTuple
 
 import numpy as np
 
-from tessera.core.errors import Failed, TesseraError
-from tessera.core.files import open_file
+from tessera.core.errors import TesseraError
 from tessera.core.weights.resolve import verify_weights
 from tessera.imaging.onnx import open_model
+from tessera.records.tags import Tag
 
-# The numbers that Danbooru gives to categories, and 9, by which WD14 marks ratings.
-CATEGORIES = {0: "general", 1: "artist", 3: "copyright", 4: "character", 5: "meta", 9: "rating"}
-COLUMNS = "name", "category"
-LARGEST = 1 << 26  # bytes of a tag list; that of WD14 has less than a thousandth
 WHITE = 255
-
-
-class Tag(NamedTuple):
-    """A tag: its name and its category, a value of `CATEGORIES`."""
-
-    name: str
-    category: str
-
-
-def read_tags(path: Path, expected: str) -> list[Tag]:
-    """Return the tags in the file `path`, in its order. `expected`: its sha256.
-
-    The format is that of `selected_tags.csv` of WD14 (https://huggingface.co/SmilingWolf): CSV with a header, of which the
-    columns `name` and `category` are used. Raises `TesseraError` if the sha256 differs, or the file is not such a list.
-    """
-    verify_weights(path, expected)
-    try:
-        with open_file(path) as file:
-            content = file.read(LARGEST + 1)
-        text = content.decode("utf-8-sig")
-        if len(content) > LARGEST:
-            raise _not_a_list(path, f"it has more than {LARGEST} bytes")
-        rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
-    except (Failed, UnicodeDecodeError, csv.Error) as error:
-        raise _not_a_list(path, str(error)) from error
-    if not rows or any(column not in rows[0] for column in COLUMNS):
-        raise _not_a_list(path, f"it needs a header with {' and '.join(COLUMNS)}, and a row for each tag")
-    tags = []
-    for number, row in enumerate(rows, 1):
-        name, category = (row[column] or "" for column in COLUMNS)
-        if not name.strip() or not name.isprintable():
-            raise _not_a_list(path, f"the tag {name!r} in row {number} is empty, or has control characters")
-        if not category.isascii() or not category.isdigit() or int(category[:9]) not in CATEGORIES:
-            known = ", ".join(f"{each} ({meaning})" for each, meaning in CATEGORIES.items())
-            raise _not_a_list(path, f"the tag {name!r} in row {number} has the category {category!r}; known are {known}")
-        tags.append(Tag(name, CATEGORIES[int(category)]))
-    name, count = Counter(tag.name for tag in tags).most_common(1)[0]
-    if count > 1:
-        raise _not_a_list(path, f"the tag {name!r} occurs {count} times")
-    return tags
-
-
-def _not_a_list(path: Path, reason: str) -> TesseraError:
-    return TesseraError(f"{path}: not a tag list ({reason}); declare the `selected_tags.csv` of the model in `tagger.tags`")
 
 
 def square(picture: np.ndarray, size: int) -> np.ndarray:

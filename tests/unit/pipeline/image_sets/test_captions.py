@@ -7,11 +7,12 @@ from tessera.core.errors import TesseraError
 from tessera.core.ledger import read_ledger
 from tessera.pipeline.image_sets.caption_settings import CaptionSettings, PartSettings, TagSettings
 from tessera.pipeline.image_sets.captions import _given, caption_set, make_captions
-from tessera.pipeline.image_sets.processing import overlaps_by_words, process_tags, read_overlaps, readable
+from tessera.pipeline.image_sets.processing import overlaps_by_words, process_tags, read_overlaps
 from tessera.records.tables.identities import Identities
 from tessera.records.tables.image_sets import Captions, CoreTags, SetPictures
 from tessera.records.tables.table import read_table, types, write_table
 from tessera.records.tables.tags import Tags
+from tessera.records.tags import readable
 
 NOBODY = pl.DataFrame(schema={"key": pl.String, "identity": pl.String})
 
@@ -70,14 +71,37 @@ def test_a_caption_has_its_parts_in_their_order() -> None:
     settings = CaptionSettings(
         triggers={"ann": "ohwx"}, parts=PartSettings(npeople=1), tags=TagSettings(core_frequency=1, prune="none")
     )
-    assert _caption(settings) == ["1 person, ohwx red coat, frame, 1girl, sky, day"]
+    assert _caption(settings) == ["1 person, ohwx red coat, 1girl, sky, day"]
 
 
 def test_a_rating_is_the_likeliest_above_its_threshold_that_is_not_on_the_blacklist() -> None:
     tags = _tags("a", safe=0.3, explicit=0.9, questionable=0.6).with_columns(category=pl.lit("rating"))
-    for least, expected in ((0.5, "frame, questionable"), (0.7, "frame")):
+    for least, expected in ((0.5, "questionable"), (0.7, "")):
         settings = CaptionSettings(tags=TagSettings(thresholds={"rating": least}, blacklist=["explicit"], order="number"))
         assert _caption(settings, named=False, tags=tags) == [expected]
+
+
+def test_a_text_of_ones_own_is_the_whole_caption_and_a_step_has_the_name_that_the_settings_give_it() -> None:
+    none = pl.DataFrame(schema=types(Tags))
+    assert _caption(CaptionSettings(text="film still"), named=False, tags=none) == ["film still"]
+    settings = CaptionSettings(text="in colour", image_types={"frame": "film still", "head": "portrait"})
+    assert _caption(settings, named=False, tags=none) == ["film still, in colour"]
+
+
+def test_the_blacklist_and_overlaps_name_tags_in_any_way_of_writing_them(tmp_path: Path) -> None:
+    tags = _tags("a", **{"long_hair": 0.9, "miku_(vocaloid)": 0.8, "blue sky": 0.7, "^_^": 0.6})
+    for blacklist in (["long hair", r"miku \(vocaloid\)", "blue_sky"], ["long_hair", "miku (vocaloid)", "blue sky"]):
+        processed, _ = process_tags(tags, NOBODY, None, TagSettings(blacklist=blacklist))
+        assert processed["tag"].to_list() == ["^_^"]
+    (tmp_path / "overlaps.tsv").write_text("tag\tbeside\nlong_hair\tblue sky\n^ ^\tmiku \\(vocaloid\\)\n")
+    processed, _ = process_tags(tags, NOBODY, read_overlaps(tmp_path / "overlaps.tsv"), TagSettings())
+    assert processed["tag"].to_list() == ["miku (vocaloid)", "blue sky"]
+
+
+def test_parentheses_are_escaped_if_the_settings_say_so() -> None:
+    tags = _tags("a", **{"miku_(vocaloid)": 0.8, "sky": 0.7})
+    for escaped, expected in ((False, "miku (vocaloid), sky"), (True, r"miku \(vocaloid\), sky")):
+        assert _caption(CaptionSettings(tags=TagSettings(escaped=escaped)), named=False, tags=tags) == [expected]
 
 
 @pytest.mark.parametrize(("tag", "text"), [("1girl", "1 person"), ("5boys", "5 people"), ("6+girls", "many people")])

@@ -1,5 +1,6 @@
 """The pictures of a set meet its rules, each candidate has a row in the ledger, and adult footage never has an identity."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from tessera.core import job
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import read_ledger
 from tessera.imaging.images import write_image
@@ -177,6 +179,24 @@ def test_scores_tags_and_decisions_decide(footage: Footage) -> None:
     drop = Decision(key="film-0", decision="drop", who="me", when="2024-12-31")
     left = footage.select({"of": ALL}, decisions={"film-0": drop})
     assert set(left.filter(source="film")["key"]) == {"film-1"}
+
+
+@pytest.mark.parametrize("written", ["long_hair", "long hair"])
+@pytest.mark.parametrize("known", ["long_hair", "long hair"])
+def test_a_tag_with_spaces_or_underscores_is_the_same_tag(
+    footage: Footage, monkeypatch: pytest.MonkeyPatch, written: str, known: str
+) -> None:
+    monkeypatch.setattr(job, "_terminal", terminal := io.StringIO())
+    first = "film-0"
+    row = {"key": first, "number": 0, "tag": known, "category": "general", "score": 0.9}
+    tags = [save(footage.folder / "tags.parquet", Tags, [row])]
+    every = set(footage.select({"of": ["frames"]}, tags=tags)["key"])
+    assert set(footage.select({"of": ["frames"], "tags": {"all": [written]}}, tags=tags)["key"]) == {first}
+    assert set(footage.select({"of": ["frames"], "tags": {"none": [written]}}, tags=tags)["key"]) == every - {first}
+    (footage.folder / "tags.csv").write_text(f"name,category\n{known},0\n")
+    footage.select({"tags": {"none": [written, "lnog hair"]}}, tags=tags, tag_list=footage.folder / "tags.csv")
+    assert f"select.tags.none`: the tagger has no tag 'lnog hair'; did you mean {known!r}?" in terminal.getvalue()
+    assert terminal.getvalue().count("the tagger has no tag") == 1
 
 
 def test_a_frame_and_a_crop_show_who_is_in_them_and_a_head_who_it_is_of(footage: Footage) -> None:

@@ -16,11 +16,12 @@ from tessera.core.provenance import sha256_file
 from tessera.imaging.images import write_image
 from tessera.pipeline.tagging.settings import TaggerSettings, TagThresholds
 from tessera.pipeline.tagging.tag import choose_tags, tag_pictures
-from tessera.pipeline.tagging.tagger import Tag, Tagger, read_tags, square
+from tessera.pipeline.tagging.tagger import Tagger, square
 from tessera.records.tables.crops import Crops
 from tessera.records.tables.footage import Frames
 from tessera.records.tables.table import read_table, types, write_table
 from tessera.records.tables.tags import Tags
+from tessera.records.tags import Tag, read_tags
 
 SIDE = 8
 LIST = "tag_id,name,category,count\n1,blue,0,9\n2,green,4,9\n3,red,9,9\n"
@@ -115,7 +116,7 @@ def test_a_tag_list_is_read_in_its_order(tmp_path: Path) -> None:
         (b"name,count\na,1\n", "it needs a header with name and category"),
         (b"name,category\n", "a row for each tag"),
         (b"name,category\n\xff,0\n", "codec can't decode"),
-        (b"name,category\na,0\n,0\n", "the tag '' in row 2 is empty"),
+        (b"name,category\n,0\n,0\n", "no row has a name"),
         (b'name,category\n"a\nb",0\n', "control characters"),
         (b"name,category\na\x00,0\n", "control characters"),
         (b"name,category\na,general\n", "the category 'general'; known are 0 (general)"),
