@@ -98,6 +98,28 @@ def test_tags_that_the_tagger_does_not_have_are_named_before_the_jobs_start(proj
     )
 
 
+def test_captions_beside_pictures_are_used_and_followed(project: Project) -> None:
+    project.write_manifest([add_stills(project, "one", 1, "")])
+    (project.folder / "one" / "0.txt").write_text("a caption")
+    (project.folder / "one" / "metadata.jsonl").write_text('{"file_name": "1.png", "text": "another"}\nbroken\n')
+    captions = {"files": "beside", "text": "template"}
+    project.settings = {"image_sets": {"stills": {"select": {"minimum": 32}, "captions": captions}}}
+
+    def written() -> set[str]:
+        run = project.run("results/datasets/stills/plain")
+        assert run.returncode == 0, run.output
+        return {path.read_text() for path in (project.results / "datasets" / "stills" / "plain").rglob("*.txt")}
+
+    assert written() == {"a caption\n", "another\n"}
+    ledger = (project.results / "image_sets" / "stills" / "captions.jsonl").read_text()
+    assert "metadata.jsonl', line 2: no JSON; correct it" in ledger
+    (project.folder / "one" / "0.txt").write_text("a new caption")
+    assert written() == {"a new caption\n", "another\n"}
+    project.settings["image_sets"]["stills"]["captions"]["files"] = "gone"
+    run = project.run("datasets", "--dry-run")
+    assert "image_sets.stills.captions.files: 'gone' is not" in run.output, run.output
+
+
 def test_a_set_without_pictures_says_why(project: Project) -> None:
     project.write_manifest([add_stills(project, "one", 1, "")])
     project.settings = {"image_sets": {"large": {"select": {"minimum": 600}}}}

@@ -29,6 +29,9 @@ def check_files(name, settings):
     for setting, file in named.items():
         if file:
             check_there(f"image_sets.{name}.{setting}", file)
+    files = captions.get("files")
+    if files and files != "beside":
+        check_there(f"image_sets.{name}.captions.files", files, folder=True)
 
 
 def check_tags():

@@ -10,6 +10,8 @@ with job(snakemake) as (inputs, outputs, params):
         tags=inputs.tags,
         tag_list=inputs.tag_list or None,
         image_set=params.image_set,
+        frames=inputs.frames,
+        sources=inputs.sources[0] if inputs.sources else None,
         identities=inputs.identities,
         settings=CaptionSettings(**params.settings),
         seed=params.seed,

@@ -61,7 +61,7 @@ def open_files(path: Path, setting: str) -> Iterator[list[File]]:
     check_there(setting, path)
     with ExitStack() as stack:
         if path.is_dir():
-            most, files = MAX_BYTES, [_file_of_folder(file, path) for file in files_below(path)]
+            most, files = MAX_BYTES, [file_of_folder(file, path) for file in files_below(path)]
         else:
             try:
                 archive = stack.enter_context(zipfile.ZipFile(stack.enter_context(open_file(path))))
@@ -93,7 +93,8 @@ def _check_limits(files: list[File], most: int, place: str) -> None:
         )
 
 
-def _file_of_folder(path: Path, root: Path) -> File:
+def file_of_folder(path: Path, root: Path) -> File:
+    """Return the file `path` in the folder `root` or below."""
     name = path.relative_to(root).as_posix()
     # Path.resolve raises if links form a loop.
     outside = not Path(os.path.realpath(path)).is_relative_to(root.resolve())

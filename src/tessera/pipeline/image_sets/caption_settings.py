@@ -1,5 +1,6 @@
 """Settings of the captions of image sets."""
 
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, PositiveInt, model_validator
@@ -7,6 +8,7 @@ from pydantic import AfterValidator, Field, PositiveInt, model_validator
 from tessera.core.files import InputFile
 from tessera.core.settings import Settings
 
+BESIDE = "beside"  # where captions are looked for: beside the pictures of sources that are folders
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -87,6 +89,7 @@ class CaptionSettings(Settings):
     """The captions of an image set."""
 
     table: InputFile | None = None
+    files: Literal["beside"] | Path | None = None
     variants: PositiveInt = Field(1, le=1000)
     maximum: PositiveInt = 1000
     tags: TagSettings = TagSettings()

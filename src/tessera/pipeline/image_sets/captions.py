@@ -1,5 +1,6 @@
 """Write the captions of an image set: from a template of parts, or from a table of people."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,12 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from tessera.core.errors import TesseraError
 from tessera.core.job import tell
 from tessera.core.ledger import Ledger
-from tessera.core.messages import counted
+from tessera.core.messages import counted, tallied
 from tessera.core.names import Names
 from tessera.core.seeds import generator
 from tessera.core.tsv import read_sheet, refuse
 from tessera.pipeline.image_sets.caption_settings import CaptionSettings, PartSettings
 from tessera.pipeline.image_sets.processing import count_people, process_tags, read_overlaps
+from tessera.pipeline.image_sets.written import OF_NONE, Fault, Written, captions_of_frames
+from tessera.records.tables.footage import Frames, Sources
 from tessera.records.tables.identities import Identities
 from tessera.records.tables.image_sets import Captions, CoreTags, SetPictures
 from tessera.records.tables.table import read_table, read_tables, types, write_table
@@ -46,24 +49,48 @@ def caption_set(
     ledger: Path,
     tag_list: Path | None = None,
     image_set: str = "",
+    frames: Sequence[Path] = (),
+    sources: Path | None = None,
 ) -> None:
     """Write the captions of an image set to `captions` (`tables.Captions`), and the core tags to `core` (`tables.CoreTags`).
 
     `selected`: `tables.SetPictures`. `tags`: files of `tables.Tags`. `identities`: files of `tables.Identities`. `ledger` gets
     one row per picture, and one for each key of a table of captions that is no picture of the set. `tag_list`: that of the
-    tagger, which is given where the settings of `image_set` were not compared with it before the jobs started.
+    tagger, which is given where the settings of `image_set` were not compared with it before the jobs started. `frames`: files
+    of `tables.Frames`, and `sources`: `tables.Sources`, for captions in files.
+
+    The caption of a frame is that of `settings.table` or, without a row there, that of its file in `settings.files`. Other
+    pictures have the caption of the template, unless there is only a table: then it is empty.
     """
     for message in unknown_tags(settings.tags.stated(f"image_sets.{image_set}"), read_tags(tag_list)) if tag_list else ():
         tell(message)
     pictures = read_table(selected, SetPictures).sort("key")
-    if settings.table:
-        rows, remarks = _given(settings.table, pictures["key"].to_list(), settings.maximum)
-        core_rows = pl.DataFrame(schema=types(CoreTags))
-    else:
+    keys = pictures["key"].to_list()
+    texts, remarks = _given(settings.table, keys, settings.maximum) if settings.table else ({}, {})
+    faults: list[Fault] = []
+    if settings.files and sources:
+        written = _written(settings.files, frames, sources)
+        faults = written.faults
+        # A table says more surely what is meant.
+        own = {key: text for key, text in written.texts.items() if key in set(keys) and key not in texts}
+        remarks |= dict.fromkeys(texts.keys() & written.texts.keys(), ("caption of the table used", "there is a file, too"))
+        remarks |= {key: written.remarks[key] for key in own.keys() & written.remarks.keys()}
+        cut = {key: text for key, text in own.items() if len(text) > settings.maximum}
+        remarks |= {key: ("caption cut", counted(len(text), "characters")) for key, text in cut.items()}
+        texts |= {key: [text] for key, text in own.items()}
+        remarks |= {key: ("no caption file", "it has the caption of the template") for key in keys if key not in texts}
+    elif settings.table:
+        remarks |= {key: ("no caption", "") for key in keys if key not in texts}
+        texts |= {key: [""] for key in keys if key not in texts}
+    core_rows = pl.DataFrame(schema=types(CoreTags))
+    stated = [(key, variant, text) for key in sorted(texts) for variant, text in enumerate(texts[key])]
+    rows = pl.DataFrame(stated, schema=types(Captions), orient="row")
+    rows = rows.with_columns(caption=_cut(pl.col("caption"), settings.maximum))
+    if len(texts) < len(keys):
         found = read_tables(list(tags), Tags)
         found = found.join(pictures.select("key"), on="key", how="semi")
-        rows, core_rows = make_captions(pictures, found, read_tables(list(identities), Identities), settings, seed)
-        remarks = {}
+        made, core_rows = make_captions(pictures, found, read_tables(list(identities), Identities), settings, seed)
+        rows = pl.concat([rows, made.filter(~pl.col("key").is_in(list(texts)))]).sort("key", "variant")
     empty = set(rows.filter(caption="")["key"])
     with Ledger(ledger) as book:
         for key in pictures["key"]:
@@ -71,10 +98,21 @@ def caption_set(
             book.row(key, "ok", reason or ("empty caption" if key in empty else ""), detail)
         for key, (reason, detail) in sorted(remarks.items()):
             book.row(key, "failed", reason, detail)
+        for key, reason, detail in sorted(faults):
+            book.row(key, "dropped" if reason == OF_NONE else "failed", reason, detail)
+    if settings.files:
+        lost = tallied(Counter(reason for _, reason, _ in faults))
+        tell(f"{counted(len(texts), 'pictures')} of {len(keys):,} have a caption of their own; unused: {lost or 'none'}")
     if empty:
         tell(f"{counted(len(empty), 'pictures')} have an empty caption; see {ledger.name}")
     write_table(rows, Captions, captions)
     write_table(core_rows, CoreTags, core)
+
+
+def _written(files: Path | str, frames: Sequence[Path], sources: Path) -> Written:
+    table = read_tables(list(frames), Frames).select("key", "source", "name")
+    folders = read_table(sources, Sources).filter(kind="folder").select("source", "path")
+    return captions_of_frames(table, {source: Path(path) for source, path in folders.iter_rows()}, files)
 
 
 def make_captions(
@@ -177,11 +215,11 @@ def _cut(caption: pl.Expr, maximum: int) -> pl.Expr:
     return pl.when(caption.str.len_chars() > maximum).then(short).otherwise(caption)
 
 
-def _given(path: Path, keys: list[str], maximum: int) -> tuple[pl.DataFrame, dict[str, tuple[str, str]]]:
-    """Return the rows of `tables.Captions` for `keys` from the table `path`, and what the ledger says of keys.
+def _given(path: Path, keys: list[str], maximum: int) -> tuple[dict[str, list[str]], dict[str, tuple[str, str]]]:
+    """Return the captions of `keys` from the table `path`, several are variants, and what the ledger says of keys.
 
-    A NUL character or a byte order mark is removed, and a line break becomes a space. A picture without a row has an empty
-    caption. Raises `TesseraError` if the table has a fault, or if none of its keys is a picture of the set.
+    A NUL character or a byte order mark is removed, and a line break becomes a space. Raises `TesseraError` if the table has a
+    fault, or if none of its keys is a picture of the set.
     """
     fix = "set `captions.table` to your table of captions"
     try:
@@ -207,7 +245,4 @@ def _given(path: Path, keys: list[str], maximum: int) -> tuple[pl.DataFrame, dic
         texts.setdefault(key, []).append(clean)
     if not texts:
         raise TesseraError(f"{path}: none of its keys is a picture of the set; use the names of the files without extensions")
-    remarks |= {key: ("no caption", "") for key in keys if key not in texts}
-    rows = [(key, variant, text) for key in sorted(keys) for variant, text in enumerate(texts.get(key, [""]))]
-    frame = pl.DataFrame(rows, schema=types(Captions), orient="row")
-    return frame.with_columns(caption=_cut(pl.col("caption"), maximum)), remarks
+    return texts, remarks
