@@ -2,7 +2,7 @@
 
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from tessera.pipeline.labels.sets import import_labels
 from tessera.records.annotation.hub import read_hub
 from tessera.records.material import LabelledSet
 from tessera.records.tables.annotation import Images
+from tessera.records.tables.labels import LabelCounts
 from tessera.records.tables.table import read_table
 
 WIDTH, HEIGHT = 40, 30
@@ -52,7 +53,9 @@ class Imported:
         given = {"name": "s", "path": path, "content": "general", "rights": "CC0", "format": layout} | given
         tables = out / "images.parquet", out / "annotations.parquet"
         stated = ("annotations.labels", "labels:s", LABELS, min_area, out / "blocklist.tsv", 8, Path("results/pictures"))
-        import_labels(LabelledSet(**given), *stated, *tables, out / "pictures", out / "ledger.jsonl")
+        results = *tables, out / "pictures", out / "ledger.jsonl", out / "counts.parquet"
+        import_labels(LabelledSet(**given), *stated, *results)
+        self.counts = read_table(out / "counts.parquet", LabelCounts).drop("set").rows()
         self.rows = {image["key"]: image for image in read_table(tables[0], Images).to_dicts()}
         self.images = {image.key: image for image in read_hub(tables[1], tables[0])}
         ledger = read_ledger(out / "ledger.jsonl")
@@ -63,3 +66,51 @@ class Imported:
 
     def labels(self, key: str) -> list[str]:
         return [annotation.label for annotation in self.images[key].annotations]
+
+
+class Result:
+    """A set of labelled images that was imported: the rows of its ledger, its images by key, and the counts of its labels."""
+
+    def __init__(
+        self,
+        path: Path,
+        layout: str,
+        dataset: Sequence[str] = ("nsfw",),
+        min_area: int = 1,
+        out: Path | None = None,
+        **stated: Any,
+    ) -> None:
+        out = out or path.parent / f"out of {path.name}"
+        out.mkdir()
+        (out / "blocklist.tsv").write_text("sha256\tphash\treason\n")
+        given = {"name": "s", "path": path, "content": "general", "rights": "CC0", "format": layout} | stated
+        tables = {name: out / f"{name}.parquet" for name in ("images", "annotations", "counts")}
+        import_labels(
+            label_set=LabelledSet(**given),
+            setting="annotations.labels",
+            source="labels:s",
+            classes=list(dataset),
+            min_area=min_area,
+            blocklist=out / "blocklist.tsv",
+            blocklist_distance=0,
+            place=Path("pictures"),
+            pictures=out / "pictures",
+            ledger=out / "ledger.jsonl",
+            **tables,
+        )
+        rows = read_ledger(out / "ledger.jsonl")
+        self.reasons = {row["key"]: row["reason"] or row["status"] for row in rows}
+        self.details = {row["key"]: row["detail"] for row in rows}
+        self.status = {row["key"]: row["status"] for row in rows}
+        assert len(self.status) == len(rows), "a key has two rows"
+        found = list(read_hub(tables["annotations"], tables["images"]))
+        assert {image.key for image in found} == {key for key, status in self.status.items() if status == "ok"}
+        self.labels = {image.key: [one.label for one in image.annotations] for image in found}
+        self.boxes = {image.key: [one.box for one in image.annotations] for image in found}
+        self.images = {image.key: image for image in found}
+        self.splits = {row["key"]: row["split"] for row in read_table(tables["images"], Images).to_dicts()}
+        counts = read_table(tables["counts"], LabelCounts)
+        # number, name, class here, objects, images, images that are left out
+        self.counts = counts.filter(kind="label").drop("set", "kind").rows()
+        self.negatives = dict(counts.filter(kind="negative").select("name", "images").iter_rows())
+        self.left_out = dict(counts.filter(kind="left out").select("name", "images").iter_rows())

@@ -137,6 +137,7 @@ rule write_datasheet:
         selection="<results>/selections/{dataset}/ledger.jsonl",
         writing="<results>/datasets/{dataset}/ledger.jsonl",
         mosaics=of_dataset(lambda dataset: places(*drawn(dataset, "mosaics"))),
+        labels=of_dataset(lambda dataset: set_places("counts.parquet", [dataset.name])),
     output:
         data="<results>/datasets/{dataset}/datasheet.json",
         text="<results>/datasets/{dataset}/datasheet.md",

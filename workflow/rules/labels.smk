@@ -96,6 +96,7 @@ rule import_labels:
         annotations="<results>/labels/sets/{labels}/annotations.parquet",
         pictures=directory("<results>/labels/sets/{labels}/pictures"),
         ledger="<results>/labels/sets/{labels}/ledger.jsonl",
+        counts="<results>/labels/sets/{labels}/counts.parquet",
     log:
         "<logs>/import_labels/{labels}.log",
     benchmark:

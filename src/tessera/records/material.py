@@ -42,6 +42,7 @@ class Material(Settings):
 
 
 Format = Literal["labelme", "coco", "yolo", "masks", "label_studio", "cvat", "voc"]
+Lines = Literal["auto", "boxes", "polygons", "detections"]
 Absence = Literal["negative", "unknown"]  # what it means that an image has no region: it shows nothing, or nobody knows
 Crowd = Literal["objects", "ignore", ""]  # what a region marked as a crowd is: an object, or left out; empty: nobody knows
 
@@ -65,7 +66,9 @@ class LabelledSet(PictureSet):
     `use` is the dataset that it feeds; empty for the one that the list of the set is for. `unannotated` says what an image
     means that no label of the set is about, and `empty` one whose label file, mask or answer is there and states no region.
     Readers follow both by `layouts.item.unannotated` and `layouts.item.check_not_empty`. `iscrowd` says what a region that is
-    marked as several objects means; empty if that is not known.
+    marked as several objects means; empty if that is not known. `own_splits`: whether the splits that its files and folders
+    state are kept. `lines`: the shape of lines in YOLO files. `pieces`: whether the pieces of a class in a mask are separate
+    objects, or one.
     """
 
     use: str = ""
@@ -73,6 +76,9 @@ class LabelledSet(PictureSet):
     unannotated: Absence = "unknown"
     empty: Absence = "negative"
     iscrowd: Crowd = ""
+    own_splits: bool = True
+    lines: Lines = "auto"
+    pieces: Literal["separate", "joined"] = "separate"
 
 
 ANY = "*"  # the key in `classes` for all labels that it does not name

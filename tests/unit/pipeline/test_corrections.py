@@ -154,7 +154,7 @@ def test_in_every_way_of_copying_saved_proposals_are_labels_and_untouched_ones_a
 
 def test_an_untouched_proposal_in_a_folder_of_labelled_images_is_no_label(tmp_path: Path, proposed: Path) -> None:
     label_set = LabelledSet(name="mine", path=proposed, content="general", rights="CC0")
-    outputs = {name: tmp_path / name for name in ("images", "annotations", "pictures", "ledger")}
+    outputs = {name: tmp_path / name for name in ("images", "annotations", "pictures", "ledger", "counts")}
     import_labels(
         label_set, "annotations.labels", f"labels:{label_set.name}", ["nsfw"], 16, BLOCKLIST, 8, Path("embedded"), **outputs
     )

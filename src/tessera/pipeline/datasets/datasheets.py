@@ -18,6 +18,7 @@ from tessera.records.material import set_of
 from tessera.records.tables.annotation import Annotations, Images
 from tessera.records.tables.clips import Clips, Scores
 from tessera.records.tables.footage import Sources
+from tessera.records.tables.labels import LabelCounts
 from tessera.records.tables.mosaics import Mosaics
 from tessera.records.tables.splits import Splits
 from tessera.records.tables.table import read_table, read_tables
@@ -174,10 +175,34 @@ def render(sheet: Mapping[str, Any]) -> str:
             "## Shapes of regions\n",
             table(["", "regions"], kinds),
             *(render_mosaics(sheet["mosaics"]) if "mosaics" in sheet else ()),
+            *(_render_labels(sheet["labels"]) if "labels" in sheet else ()),
             "## Settings\n",
             f"sha256 of the settings that made it: `{sheet['settings']}`\n",
         ]
     )
+
+
+def _render_labels(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what the labels of sets mean, as parts of a datasheet. `rows`: of `tables.LabelCounts`."""
+    labels = [
+        [
+            row["set"],
+            "" if row["number"] is None else row["number"],
+            row["name"],
+            "unknown" if row["label"] is None else row["label"] or "not wanted",
+            *(row[name] for name in ("objects", "images", "left_out")),
+        ]
+        for row in rows
+        if row["kind"] == "label"
+    ]
+    others = [[row["set"], f"{row['kind']}: {row['name']}", row["images"]] for row in rows if row["kind"] != "label"]
+    return [
+        "## Labels of sets\n",
+        "What each label of a set means here, before near-duplicates and others are left out:\n",
+        table(["set", "number", "name", "class here", "objects", "images", "images left out"], labels),
+        "Images without regions, and those that were left out when the set was read:\n",
+        table(["set", "", "images"], others),
+    ]
 
 
 def _columns(rows: Sequence[Mapping[str, Any]], *names: str) -> str:
@@ -199,6 +224,7 @@ def write_datasheet(
     selection: Path,
     writing: Path,
     mosaics: Sequence[Path],
+    labels: Sequence[Path],
     sets: Mapping[str, Mapping[str, Any]],
     settings: Mapping[str, Any],
     data: Path,
@@ -207,6 +233,7 @@ def write_datasheet(
     """Write the datasheet of `dataset` as JSON to `data` and as Markdown to `text`. See `describe_dataset`.
 
     `mosaics`: files of `tables.Mosaics`, which are counted; none if no mosaics are drawn on the samples of the dataset.
+    `labels`: files of `tables.LabelCounts` of the sets that feed it, which are shown.
     """
     divided = read_table(splits, Splits)
     sheet = describe_dataset(
@@ -222,6 +249,8 @@ def write_datasheet(
     )
     if mosaics:
         sheet["mosaics"] = describe_mosaics(read_tables(list(mosaics), Mosaics), divided)
+    if labels:
+        sheet["labels"] = read_tables(list(labels), LabelCounts).to_dicts()
     _write(sheet, render(sheet), data, text)
 
 

@@ -227,8 +227,3 @@ class ClassFolders:
             if names:
                 said += f"; {names[0]} {where}, because splits are the only folders at the top, with the classes inside them"
         return said
-
-
-def order(name: str, split: SplitOf) -> tuple[bool, str]:
-    """Return what pictures are sorted by: those for validation and tests first, because the first of equal files is kept."""
-    return split(PurePosixPath(name)) not in ("val", "test"), name

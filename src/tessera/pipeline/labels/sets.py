@@ -14,9 +14,12 @@ from tessera.core.ledger import Ledger
 from tessera.core.messages import counted
 from tessera.imaging.masks import rle_counts
 from tessera.imaging.polygons import parts_area
+from tessera.pipeline.labels.counts import Counts, described_counts, write_counts
 from tessera.pipeline.labels.layouts import coco, cvat, label_studio, labelme, masks, voc, yolo
-from tessera.pipeline.labels.layouts.item import Item, Regions
-from tessera.pipeline.labels.pictures import Picture, Store, is_picture, origin, split_of
+from tessera.pipeline.labels.layouts.item import Item, Items, Regions
+from tessera.pipeline.labels.layouts.names import check_keys
+from tessera.pipeline.labels.pictures import Picture, Store, is_picture, origin
+from tessera.pipeline.labels.splits import OwnSplits
 from tessera.pipeline.labels.unknown import tell_unknown
 from tessera.pipeline.labels.walk import take_all, usable_files
 from tessera.records.annotation.hub import Origin, write_hub
@@ -24,7 +27,7 @@ from tessera.records.annotation.model import Annotation, ImageAnnotations, Loss,
 from tessera.records.blocklist import read_blocklist
 from tessera.records.material import Crowd, LabelledSet, meaning
 
-READERS = {  # by format: each returns the items in the files of a set
+READERS = {  # by format: each returns the items in the files of a set; `Items` if these name labels
     "labelme": labelme.read_set,
     "coco": coco.read_set,
     "yolo": yolo.read_set,
@@ -54,12 +57,14 @@ def import_labels(
     annotations: Path,
     pictures: Path,
     ledger: Path,
+    counts: Path,
 ) -> None:
     """Write the labelled images of the folder or zip file of `label_set` to the tables `images` and `annotations` of the hub.
 
     `setting` is the setting that names the set, for messages; `source` the id of its source, see `pictures.origin`. `classes`
-    are those of the dataset that it feeds; `material.meaning` says what its own labels mean. Regions smaller than `min_area`
-    square pixels are taken for mistakes. Equal boxes count once.
+    are those of the dataset that it feeds; `material.meaning` says what its own labels mean. `counts` gets
+    `tables.LabelCounts`, which the log shows too. Regions smaller than `min_area` square pixels are taken for mistakes. Equal
+    boxes count once.
 
     The images of a folder stay where they are. Those of an archive, and copies that label files embed, are stored unchanged in
     the folder `pictures`, whose final path is `place`. An image is dropped if its sha256 is in `blocklist`, or if its
@@ -72,14 +77,17 @@ def import_labels(
     is known about it, and so is one of whose regions none is left.
 
     Raises `TesseraError` if the set does not exist, cannot be opened, exceeds the limits of `core.archives`, or has no labels,
-    or if the blocklist cannot be read.
+    if its files do not say what its class numbers mean, if `classes` of the set has a key that is none of its labels, or if the
+    blocklist cannot be read.
     """
     found: list[tuple[ImageAnnotations, Origin]] = []
     unknown: dict[str, list[str]] = {}
     crowds: dict[str, bool] = {}
 
     def use(item: Item[Regions], key: str, picture: Picture) -> list[Loss]:
+        own = origin(label_set, source, picture, splits.of)
         stated, losses = item.labels(key, picture.image.shape[1], picture.image.shape[0])
+        labels.see(stated)
         where = picture.file.shown
         meant = label_set.classes, classes, min_area, where, unknown, label_set.iscrowd
         try:
@@ -87,7 +95,8 @@ def import_labels(
         except Dropped as fault:
             crowds[where] = CROWD in fault.reason
             raise
-        found.append((used, origin(label_set, source, picture, split_of)))
+        labels.use(stated, used, remarks)
+        found.append((used, own))
         return remarks
 
     pictures.mkdir()
@@ -97,13 +106,32 @@ def import_labels(
         usable = usable_files(files, label_set.name, rows)
         try:
             items = READERS[label_set.format](usable, label_set, classes)
+            splits = OwnSplits(usable, label_set)
         except TesseraError as error:
             raise TesseraError(f"{setting}: {error}") from None
-        take_all(items, usable, label_set.name, store, rows, use, split_of)
+        labels = Counts(items.stated if isinstance(items, Items) else {})
+        take_all([*items, *splits.faults], usable, label_set.name, store, rows, use, splits.is_held_out)
     tell_unknown(unknown, "shapes", "images", classes, FIX)
     if lost := sum(crowds.values()):
         tell(f"{setting}: {label_set.name!r}: {counted(lost, 'images')} left out, with regions marked as a crowd: {CROWD_FIX}")
+    stated = labels.rows(source, label_set.classes, classes, ledger)
+    tell(f"{setting}: what the labels of {label_set.name!r} mean:\n  {described_counts(stated)}")
+    _check_keys_occur(label_set, labels, is_complete=labels.read == len(items), setting=setting)
+    write_counts(stated, counts)
     write_hub(annotations, images, found)
+
+
+def _check_keys_occur(label_set: LabelledSet, labels: Counts, *, is_complete: bool, setting: str) -> None:
+    """Raise `TesseraError` if `classes` of a set has a key that is none of its labels.
+
+    If some labels could not be read, they may have it: then it is only told. A number may be that of a class without objects.
+    """
+    try:
+        check_keys(label_set, labels.labels | {key for key in label_set.classes if key.isdecimal()}, labels.labels)
+    except TesseraError as error:
+        if is_complete:
+            raise TesseraError(f"{setting}: {error}") from None
+        tell(f"{setting}: {error}, as far as they could be read")
 
 
 def usable_regions(

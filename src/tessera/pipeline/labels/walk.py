@@ -10,7 +10,7 @@ from tessera.core.errors import Dropped, Failed
 from tessera.core.job import progress
 from tessera.core.ledger import Ledger
 from tessera.pipeline.labels.layouts.item import Item, failed, several
-from tessera.pipeline.labels.pictures import Picture, SplitOf, Store, is_picture, order
+from tessera.pipeline.labels.pictures import Picture, Store, is_picture
 from tessera.records.annotation.model import Loss, remark
 from tessera.records.material import key_in_set
 
@@ -35,15 +35,16 @@ def take_all(
     store: Store,
     rows: Ledger,
     use: Callable[[Item[T], str, Picture], list[Loss]],
-    split: SplitOf,
+    is_held_out: Callable[[PurePosixPath], bool],
 ) -> None:
     """Call `use` for each of `items` whose picture can be used, with its key, and write a row for each to the ledger `rows`.
 
-    `files`: all files of the set `name`. `use` returns what is to be remarked in the row. Pictures of the `split` val or
-    test come first. Pictures that belong to no item are rows too.
+    `files`: all files of the set `name`. `use` returns what is to be remarked in the row. Pictures that belong to no item are
+    rows too. `is_held_out`: whether a picture is for validation or tests: these come first, because the first of equal files is
+    kept.
     """
     taken: dict[str, str] = {}
-    items = sorted(_one_of_each_name(items), key=lambda item: order(item.name, split))
+    items = sorted(_one_of_each_name(items), key=lambda item: (not is_held_out(PurePosixPath(item.name)), item.name))
     for item in progress(items, unit="images"):
         key = key_in_set(name, item.name)
         with rows.item(key) as note:

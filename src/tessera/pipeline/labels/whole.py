@@ -94,7 +94,7 @@ def import_image_labels(
         if not items:
             raise TesseraError(f"{place_of_set}: {str(label_set.path)!r} contains no labels; correct its path or its `format`")
         conflicts = _conflicts(items)
-        take_all(items, usable, label_set.name, store, rows, use, split)
+        take_all(items, usable, label_set.name, store, rows, use, lambda path: split(path) in {"val", "test"})
     tell_unknown(unknown, "labels", "images", known, FIX)
     if label_set.values == "label":
         for line in class_warnings(Counter(row["label"] for row in found)):

@@ -48,7 +48,7 @@ def test_a_valid_dataset_is_counted(dataset: Path) -> None:
     ("line", "fault"),
     [
         ("1 0.1 0.1 0.5 0.1 0.5 0.5", "class '1'; allowed: 0 to 0"),
-        ("-1 0.1 0.1 0.5 0.1 0.5 0.5", "class '-1'; allowed: 0 to 0"),
+        ("-1 0.1 0.1 0.5 0.1 0.5 0.5", "class '-1'; it should be a number from 0"),
         ("0 0.1 0.1 1.5 0.1 0.5 0.5", "1.5 is outside the image; allowed: 0 to 1"),
         ("0 0.1 0.1 nan 0.1 0.5 0.5", "nan is outside the image; allowed: 0 to 1"),
         ("0 0.1 0.1 -0.01 0.1 0.5 0.5", "-0.01 is outside the image; allowed: 0 to 1"),

@@ -61,8 +61,8 @@ def brush(values: np.ndarray, label: str = "nsfw") -> dict[str, Any]:
 BOX = {"bbox": [10, 5, 20, 10]}
 SAME: dict[str, Files] = {
     "coco": {"images/a.png": picture(0), "annotations/all.json": coco(BOX)},
-    "yolo": {"images/a.png": picture(0), "labels/a.txt": f"0 0.5 {1 / 3} 0.5 {1 / 3}"},
-    "masks": {"images/a.png": picture(0), "masks/a.png": mask_file(square())},
+    "yolo": {"images/a.png": picture(0), "labels/a.txt": f"0 0.5 {1 / 3} 0.5 {1 / 3}", "labels/classes.txt": "nsfw"},
+    "masks": {"images/a.png": picture(0), "masks/a.png": mask_file(square()), "labelmap.txt": "background\nnsfw:9,9,9::"},
     "label_studio": {"images/a.png": picture(0), "export.json": studio([brush(square())])},
     "labelme": {
         "images/a.png": picture(0),
@@ -94,6 +94,7 @@ def write_regions(folder: Path, layout: str, image: ImageAnnotations) -> None:
         write_coco([image], folder / "all.json", {1: LABELS[0], 2: LABELS[1]})
     elif layout == "yolo":
         write_yolo(image, list(LABELS), "segment", folder / "a.txt")
+        (folder / "classes.txt").write_text("\n".join(LABELS))
     elif layout == "labelme":
         write_labelme(image, folder / "a.json", "a.png")
     else:
@@ -174,10 +175,9 @@ def test_an_image_with_unknown_labels_alone_is_no_background_and_one_with_unwant
     assert imported.reasons == {"s+a": "ok"} and imported.labels("s+a") == []
 
 
-def test_numbers_are_those_of_the_set_of_the_settings_or_of_the_dataset(tmp_path: Path) -> None:
+def test_numbers_are_those_of_the_set_or_of_the_settings(tmp_path: Path) -> None:
     line = "{} 0.5 0.5 0.5 0.5"
     files = {"a.png": picture(0), "a.txt": "\n".join(line.format(number) for number in range(2))}
-    assert Imported(write_folder(tmp_path / "plain", files), "yolo").labels("s+a") == ["nsfw", "watermark"]
     stated = Imported(write_folder(tmp_path / "stated", files), "yolo", classes={0: "watermark", 1: None})
     assert stated.labels("s+a") == ["watermark"]
     named = write_folder(tmp_path / "named", {**files, "data.yaml": "names: {0: watermark, 1: dog}"})
@@ -190,11 +190,12 @@ def test_masks_state_classes_by_their_values(tmp_path: Path) -> None:
     files = {name: picture(number) for number, name in enumerate(("a.jpg.png", "b.png", "c.png", "d.png", "e.png"))}
     files |= {"a.jpg-masklabel.png": mask_file(square(255)), "b.mask.png": mask_file(both), "c_mask.png": mask_file(square(9))}
     files |= {"d_mask.png": mask_file(square(1, 20, 20)), "lost_mask.png": mask_file(square())}
-    imported = Imported(write_folder(tmp_path / "set", files), "masks")
+    files["labelmap.txt"] = "# label:color_rgb:parts:actions\nbackground:0,0,0::\nnsfw:9,9,9::\nwatermark:1,1,1::\n"
+    imported = Imported(write_folder(tmp_path / "set", files), "masks", classes={255: "nsfw"})
     assert imported.reasons == {
         "s+a.jpg": "ok",
         "s+b": "ok",
-        "s+c": "region lost: unknown label",
+        "s+c": "unknown value in mask",
         "s+d": "size differs from the image",
         "s+e": "unlabelled",
         "s+lost_mask": "mask without an image",
@@ -305,7 +306,7 @@ def test_regions_below_the_smallest_area_are_left_out(tmp_path: Path) -> None:
     values = square()
     values[20:22, 2:4] = 1
     files = {"a.png": picture(0), "a_mask.png": mask_file(values)}
-    imported = Imported(write_folder(tmp_path / "set", files), "masks", min_area=16)
+    imported = Imported(write_folder(tmp_path / "set", files), "masks", min_area=16, classes={1: "nsfw"})
     assert imported.reasons == {"s+a": "smaller than min_area"} and imported.labels("s+a") == ["nsfw"]
 
 

@@ -420,7 +420,7 @@ class Folder:
 
     def run(self, **more):
         label_set = LabelledSet(name="my set", path=self.root, content="general", rights="CC0", **more)
-        tables = [self.folder / name for name in ("images", "annotations", "embedded", "ledger")]
+        tables = [self.folder / name for name in ("images", "annotations", "embedded", "ledger", "counts")]
         import_labels(
             label_set,
             "annotations.labels",
@@ -582,7 +582,7 @@ def test_a_labelled_image_on_the_blocklist_is_left_out(tmp_path: Path) -> None:
     rows = [("sha256", "phash", "reason"), (sha256_file(root / "same.png"), "", "a"), ("", f"{alike ^ 0b101:016x}", "b")]
     listed.write_text("\n".join("\t".join(row) for row in rows))
     label_set = LabelledSet(name="set", path=root, content="general", rights="CC0")
-    tables = [tmp_path / name for name in ("images", "annotations", "embedded", "ledger")]
+    tables = [tmp_path / name for name in ("images", "annotations", "embedded", "ledger", "counts")]
     import_labels(
         label_set, "annotations.labels", f"labels:{label_set.name}", ["nsfw"], 16, listed, 2, Path("results/embedded"), *tables
     )

@@ -9,7 +9,7 @@ from strategies import HEIGHT, LABELS, WIDTH, images, plain
 
 from tessera.core.errors import Failed
 from tessera.imaging.polygons import Part, circle, rectangle, trace
-from tessera.records.annotation.formats.yolo import read_yolo, write_yolo
+from tessera.records.annotation.formats.yolo import LEAST_SIDE, read_yolo, write_yolo
 from tessera.records.annotation.model import Annotation, ImageAnnotations
 
 few = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -82,7 +82,7 @@ def test_the_smallest_regions_have_enough_corners_for_ultralytics(tmp_path):
         for annotation in (Annotation.of_mask("nsfw", mask), Annotation.of_parts("nsfw", tuple(trace(mask)))):
             image = ImageAnnotations("one", WIDTH, HEIGHT, (annotation,))
             write_yolo(image, list(LABELS), "segment", tmp_path / "one.txt")
-            assert len((tmp_path / "one.txt").read_text().split()) == 7
+            assert len((tmp_path / "one.txt").read_text().split()) == 9
             assert np.array_equal(ultralytics_mask(tmp_path / "one.txt", WIDTH, HEIGHT), mask)
 
 
@@ -91,7 +91,11 @@ def test_the_smallest_regions_have_enough_corners_for_ultralytics(tmp_path):
 def test_the_task_detect_writes_boxes(tmp_path, image):
     write_yolo(image, list(LABELS), "detect", tmp_path / "one.txt")
     found = read(tmp_path / "one.txt", "detect").annotations
-    boxes = [one for one in image.annotations if one.box[2] > one.box[0] and one.box[3] > one.box[1]]
+    boxes = [
+        one
+        for one in image.annotations
+        if (one.box[2] - one.box[0]) / WIDTH >= LEAST_SIDE and (one.box[3] - one.box[1]) / HEIGHT >= LEAST_SIDE
+    ]
     assert [one.label for one in found] == [one.label for one in boxes]
     for one, expected in zip(found, boxes, strict=True):
         assert one.box == pytest.approx(expected.box, abs=1e-6)
@@ -134,7 +138,7 @@ def test_what_yolo_cannot_represent_is_a_loss(tmp_path):
         ("0.0 0 0 1 0 1 1", "segment", "class '0.0'"),
         ("0 0 0 1 0 1", "segment", "5 numbers"),
         ("0 0 0 1 0", "segment", "4 numbers"),
-        ("0 0 0 1 0 1 1.001", "segment", "outside"),
+        ("0 0 0 1 0 1 1.011", "segment", "outside"),
         ("0 0 0 1 0 1 nan", "segment", "outside"),
         ("0 0 0 1 0 1 inf", "segment", "outside"),
         ("0 0 0 1 0 1 x", "segment", "could not convert"),

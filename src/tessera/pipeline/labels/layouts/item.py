@@ -1,7 +1,7 @@
 """A labelled image of a set, whatever the format of its labels."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -9,9 +9,10 @@ from typing import Any, Generic, TypeAlias, TypeVar
 from tessera.core.archives import File
 from tessera.core.errors import Dropped, Failed
 from tessera.records.annotation.model import ImageAnnotations, Loss
-from tessera.records.material import ANY, LabelledSet
+from tessera.records.material import LabelledSet
 
 T = TypeVar("T")
+TAKEN = "taken for a negative"  # how a remark on an image ends that is one because of `unannotated`
 Regions: TypeAlias = tuple[ImageAnnotations, list[Loss]]  # the regions of a picture, and the losses in reading them
 
 
@@ -23,6 +24,14 @@ class Item(Generic[T]):
     picture: Callable[[], File]  # finds the picture; raises `Dropped` or `Failed`
     labels: Callable[[str, int, int], T]  # reads the labels, with the key, width and height; raises `Dropped` or `Failed`
     files: tuple[File, ...] = ()  # what this row stands for besides the picture: these need no rows of their own
+
+
+class Items(list[Item[T]]):
+    """The items of a set, and `stated`: the labels that its files name, used or not, each with its number and its name."""
+
+    def __init__(self, items: Iterable[Item[T]] = (), stated: Mapping[str, tuple[int, str]] | None = None) -> None:
+        super().__init__(items)
+        self.stated = stated or {}
 
 
 def failed(name: str, fault: Dropped, files: Sequence[File] = ()) -> Item[Any]:
@@ -68,7 +77,7 @@ def unannotated(name: str, picture: File, label_set: LabelledSet, lacks: str, fi
         return failed(name, Dropped("unlabelled", reason), [picture])
 
     def nothing(key: str, width: int, height: int) -> Regions:
-        return ImageAnnotations(key, width, height), [Loss(key, f"{lacks}, taken for a negative", picture.shown, kept=True)]
+        return ImageAnnotations(key, width, height), [Loss(key, f"{lacks}, {TAKEN}", picture.shown, kept=True)]
 
     return Item(name, partial(given, picture), nothing, (picture,))
 
@@ -81,15 +90,3 @@ def check_not_empty(regions: Regions, label_set: LabelledSet, where: str) -> Reg
     if not image.annotations and not losses and label_set.empty == "unknown":
         raise Dropped("empty label", f"{where} states no region, which is `empty: unknown` in this set; label the image")
     return regions
-
-
-def class_name(number: int, names: Sequence[str], label_set: LabelledSet, classes: Sequence[str]) -> str:
-    """Return the label of the class `number` of a set; `names` are those that the set states, if any.
-
-    Without names, the numbers are those in `classes` of its settings, or of the `classes` of the dataset.
-    """
-    if str(number) in label_set.classes or not (names or number < len(classes)):
-        return str(number)
-    if names:
-        return names[number]
-    return str(number) if ANY in label_set.classes else classes[number]

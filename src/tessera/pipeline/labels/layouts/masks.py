@@ -8,34 +8,39 @@ from pathlib import PurePosixPath
 
 from tessera.core.archives import File
 from tessera.core.errors import Failed, TesseraError
-from tessera.core.messages import counted
+from tessera.core.messages import counted, shortened
 from tessera.core.names import folded, pair_names
 from tessera.pipeline.labels.layouts.item import (
     Item,
+    Items,
     Regions,
     by_stem,
     check_not_empty,
-    class_name,
     failed,
     given,
     several,
     stem,
     unannotated,
 )
+from tessera.pipeline.labels.layouts.names import Described, check_numbers, numbered, read_values, stated_labels
 from tessera.pipeline.labels.pictures import MAX_IMAGE_BYTES, is_picture
-from tessera.records.annotation.formats.mask_images import load_mask, read_mask
+from tessera.records.annotation.formats.mask_images import load_values, read_mask, thresholded
+from tessera.records.annotation.model import Loss
 from tessera.records.material import ANY, LabelledSet
 
 MASK_FOLDERS = {"mask", "masks"}
 MASK_STEMS = ("-masklabel", "_masklabel", "-mask", "_mask", ".mask")  # ends of the names of masks beside their images
 
 
-def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[str]) -> list[Item[Regions]]:
+def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[str]) -> Items[Regions]:
     """A PNG mask for each image: `images/…/NAME.jpg` with `masks/…/NAME.png`, or beside it `NAME_mask.png`, `NAME-mask.png`,
     `NAME.mask.png` or `NAME-masklabel.png`.
 
-    The value of a pixel is the number of its class, from 1; a mask of 0 and 255 states the first class.
+    The value of a pixel is the number of its class, and 0 none; a mask of 0 and 255 states the one class of the dataset.
+
+    Raises `TesseraError` if no image has a mask, or if the files that name the classes contradict each other.
     """
+    described = read_values(files, label_set)
     masks: dict[str, list[File]] = defaultdict(list)
     pictures = []
     for file in filter(is_picture, files):
@@ -49,7 +54,9 @@ def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[st
             f"{label_set.name!r}: none of its {counted(len(pictures), 'images')} has a mask; for example,"
             f" '{_mask_stem(pictures[0].path)}.png' is missing. Add the masks, or correct the layout of the set"
         )
-    items = []
+    # Which values its masks have is known when they are read.
+    check_numbers(label_set, described, None)
+    items: list[Item[Regions]] = []
     grouped = by_stem(pictures)
     # In a folder of masks or, if it is not there, beside the image.
     apart = {name: _mask_stem(same[0].path) for name, same in grouped.items()}
@@ -65,12 +72,12 @@ def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[st
         elif not drawn:
             items.append(unannotated(name, same[0], label_set, "no mask", "add a black one"))
         else:
-            read = partial(_mask_regions, drawn[0], label_set, classes)
+            read = partial(_mask_regions, drawn[0], label_set, described, classes)
             items.append(Item(name, partial(given, same[0]), read, (*same, *drawn)))
     for drawn in masks.values():
         fault = Failed("mask without an image", f"{drawn[0].shown}; restore its image, or remove it")
         items.append(failed(stem(drawn[0]), fault, drawn))
-    return items
+    return Items(items, stated_labels(described, label_set))
 
 
 def _pictured(path: PurePosixPath) -> str:
@@ -92,26 +99,45 @@ def _mask_stem(path: PurePosixPath) -> str:
     return "/".join(parts)
 
 
-def _mask_regions(file: File, label_set: LabelledSet, classes: Sequence[str], key: str, width: int, height: int) -> Regions:
+def _mask_regions(
+    file: File,
+    label_set: LabelledSet,
+    described: Described,
+    classes: Sequence[str],
+    key: str,
+    width: int,
+    height: int,
+) -> Regions:
     import numpy as np
 
     try:
-        values = load_mask(BytesIO(file.read(MAX_IMAGE_BYTES)))
+        values, is_white = load_values(BytesIO(file.read(MAX_IMAGE_BYTES)))
     except Failed as fault:
         raise type(fault)(fault.reason, f"{file.shown}: {fault.detail}") from None
     if values.shape != (height, width):
         shape = f"the mask has {values.shape[1]} by {values.shape[0]} pixels, the image {width} by {height}"
         raise Failed("size differs from the image", f"{file.shown}: {shape}; draw it at the size of the image")
-    found = [int(value) for value in np.unique(values) if value]
-    if found == [255] and "255" not in label_set.classes:
-        labels = {255: class_name(0, [], label_set, classes)}
+    found = [value for value in np.flatnonzero(np.bincount(values.ravel())).tolist() if value]
+    label = numbered(described, label_set)
+    named = {int(each) for each in label_set.classes if each.isdecimal()} | set(described.names)
+    remarks: list[Loss] = []
+    if found and is_white and values.dtype == np.uint8 and named.isdisjoint({*found} - {255}):
+        binary = thresholded(values)
+        if binary is not None and binary.any() and found != [255]:
+            remarks.append(
+                Loss(key, "grey pixels of a black and white mask were taken as black below 128", file.shown, kept=True)
+            )
+            values, found = binary, [255]
+    if found == [255] and is_white and 255 not in named and len(classes) == 1 and ANY not in label_set.classes:
+        labels = {255: classes[0]}  # it states one thing, and the dataset has one class
     else:
-        # Classes count from 1, because 0 is the background.
-        labels = {value: _value_name(value, label_set, classes) for value in found}
-    return check_not_empty(read_mask(values, key, labels), label_set, file.shown)
+        labels = {value: text for value in found if (value in named or ANY in label_set.classes) and (text := label(value))}
+    if missing := [value for value in found if value not in labels]:
+        advice = f"say in the settings of the set what each means, such as `classes: {{{missing[0]}: {classes[0]}}}`"
+        raise Failed("unknown value in mask", f"{file.shown} has the values {_listed(missing)}, which no class has; {advice}")
+    regions, losses = read_mask(values, key, labels, joined=label_set.pieces == "joined")
+    return check_not_empty((regions, losses + remarks), label_set, file.shown)
 
 
-def _value_name(value: int, label_set: LabelledSet, classes: Sequence[str]) -> str:
-    if str(value) in label_set.classes or ANY in label_set.classes or value > len(classes):
-        return str(value)
-    return classes[value - 1]
+def _listed(values: Sequence[int]) -> str:
+    return ", ".join(shortened([str(value) for value in values], 10))

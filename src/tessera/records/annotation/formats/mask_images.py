@@ -10,6 +10,9 @@ from tessera.core.errors import Failed
 from tessera.imaging.boxes import mask_box
 from tessera.records.annotation.model import MAX_PIXELS, Annotation, ImageAnnotations, Loss
 
+NOISE = 32  # values that are closer to 0 or 255 are noise of JPEG
+SOLID = 5  # side of a square of one value that edges do not have, pixels
+
 
 def load_mask(file: Path | BinaryIO) -> np.ndarray:
     """Return the pixel values of the PNG `file`, a path or an open file, uint8 or uint16 (H, W).
@@ -17,6 +20,11 @@ def load_mask(file: Path | BinaryIO) -> np.ndarray:
     The file may be greyscale, black and white (0 and 255), or have a palette, whose indices are returned. Raises `Failed` for
     all other files, and for images with more than `MAX_PIXELS`.
     """
+    return load_values(file)[0]
+
+
+def load_values(file: Path | BinaryIO) -> tuple[np.ndarray, bool]:
+    """Return the pixel values of the PNG `file`, see `load_mask`, and whether 255 is white in it, if it has a palette."""
     from PIL.PngImagePlugin import PngImageFile
 
     try:
@@ -28,16 +36,40 @@ def load_mask(file: Path | BinaryIO) -> np.ndarray:
             if picture.width * picture.height > MAX_PIXELS:
                 raise Failed("mask too large", f"{picture.width} by {picture.height} pixels")
             values = np.array(picture)
+            colours = picture.getpalette() if picture.mode == "P" else None
     except (OSError, SyntaxError, ValueError) as error:
         raise Failed("not a PNG picture", str(error)) from None
-    return values.astype(np.uint8) * 255 if values.dtype == bool else values
+    is_white = colours is None or colours[255 * 3 : 256 * 3] == [255, 255, 255]
+    return values.astype(np.uint8) * 255 if values.dtype == bool else values, is_white
 
 
-def read_mask(mask: np.ndarray, key: str, values: Mapping[int, str], min_area: int = 1) -> tuple[ImageAnnotations, list[Loss]]:
+def thresholded(mask: np.ndarray) -> np.ndarray | None:
+    """Return `mask`, uint8 (H, W), with 0 and 255 alone if it was once such a mask, before it was resized or saved as JPEG;
+    None if it seems to have other values.
+
+    Such a mask has white pixels, and fewer grey ones, which lie along edges: no square of `SOLID` pixels has one grey value.
+    Without grey ones, it has noise both near black and near white; class numbers and 255 for none are near black alone.
+    """
+    import cv2
+
+    counts = np.bincount(mask.ravel(), minlength=256)
+    dark, grey, light = (int(part.sum()) for part in (counts[1:NOISE], counts[NOISE : 256 - NOISE], counts[256 - NOISE : 255]))
+    if grey > (light + int(counts[255])) / 2 or (not grey and bool(dark) != bool(light)):
+        return None
+    values = [value for value in np.flatnonzero(counts).tolist() if NOISE <= value < 256 - NOISE and counts[value] >= SOLID**2]
+    square = np.ones((SOLID, SOLID), np.uint8)
+    if any(cv2.erode((mask == value).view(np.uint8), square, borderValue=0).any() for value in values):
+        return None
+    return np.where(mask >= 128, 255, 0).astype(np.uint8)
+
+
+def read_mask(
+    mask: np.ndarray, key: str, values: Mapping[int, str], min_area: int = 1, joined: bool = False
+) -> tuple[ImageAnnotations, list[Loss]]:
     """Return the 8-connected regions of each value in `mask`, uint8 or uint16 (H, W), with their holes, and the losses.
 
-    `values` maps each value to a label; 0 is the background. Regions with fewer than `min_area` pixels are losses. Raises
-    `Failed` if `mask` has a value that is not in `values`.
+    `values` maps each value to a label; 0 is the background. `joined`: all pixels of a value are one region. Regions with fewer
+    than `min_area` pixels are losses. Raises `Failed` if `mask` has a value that is not in `values`.
     """
     import cv2
 
@@ -48,7 +80,8 @@ def read_mask(mask: np.ndarray, key: str, values: Mapping[int, str], min_area: i
     annotations: list[Annotation] = []
     losses: list[Loss] = []
     for value in present:
-        count, numbers = cv2.connectedComponents((mask == value).astype(np.uint8), connectivity=8)
+        drawn = (mask == value).astype(np.uint8)
+        count, numbers = (2, drawn) if joined else cv2.connectedComponents(drawn, connectivity=8)
         for number in range(1, count):
             region = (numbers == number).view(np.uint8)
             area = cv2.countNonZero(region)
