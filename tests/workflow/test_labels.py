@@ -181,8 +181,8 @@ def test_labels_of_no_source_are_named_when_a_run_begins(labelled: Project) -> N
     assert run.returncode == 0, run.output
     (line,) = [line for line in run.output.splitlines() if "label file" in line]
     assert (
-        "annotations.frame_labels: 'frame labels/film 3' has the name of no source in the manifest:"
-        " its 1 label file cannot be used" in line
+        "annotations.frame_labels: 1 label file in 'frame labels/film 3' cannot be used, because they belong to no source in"
+        " the manifest: film 3/film%203-0000000.json" in line
     )
 
 

@@ -3,7 +3,7 @@
 from tessera.catalogue import all_datasets
 from tessera.core.files import check_there, files_below
 from tessera.core.definitions import code_digest
-from tessera.core.messages import counted
+from tessera.core.messages import counted, shortened
 from tessera.core.provenance import fingerprint
 from tessera.pipeline.labels.settings import unclaimed_labels
 
@@ -36,10 +36,12 @@ if workflow.is_main_process:
             *exports_of_frames(),
         ],
     )
-    for place, count in unclaimed.items():
+    for place, files in unclaimed.items():
+        named = [str(file.relative_to(place.parent)) for file in files]
         logger.warning(
-            f"annotations.frame_labels: {str(place)!r} has the name of no source in the manifest:"
-            f" its {counted(count, 'label files')} cannot be used"
+            f"annotations.frame_labels: {counted(len(files), 'label files')} in {str(place)!r} cannot be used, because they belong"
+            f" to no source in the manifest: {', '.join(shortened(named, 5))}; restore the source, whose id a label file has before"
+            " its last hyphen, or remove the files"
         )
 
 

@@ -7,13 +7,14 @@ from typing import Any
 
 from tessera.core.errors import Dropped, Failed, TesseraError
 from tessera.core.files import file_name, quoted
-from tessera.core.job import progress
+from tessera.core.job import progress, tell
 from tessera.core.ledger import Ledger
+from tessera.core.messages import counted, shortened
 from tessera.imaging.footage import read_footage
 from tessera.imaging.hashing import perceptual_hash
 from tessera.imaging.images import write_image
 from tessera.pipeline.labels.sets import usable_regions
-from tessera.pipeline.labels.unknown import tell_unknown
+from tessera.pipeline.labels.unknown import SHOWN, tell_unknown
 from tessera.records.annotation.formats.label_studio import read_task
 from tessera.records.annotation.formats.labelme import drawn_size, read_labelme
 from tessera.records.annotation.hub import Origin, write_hub
@@ -65,6 +66,7 @@ def import_frame_labels(
     found: list[tuple[ImageAnnotations, Origin]] = []
     unknown: dict[str, list[str]] = {}
     held = read_stills(stills)
+    empty: list[str] = []
     with Ledger(ledger) as rows:
         for source in read_table(sources, Sources).iter_rows(named=True):
             labels = sorted(frame_label_files(folder, source["source"]), key=lambda path: (path.stem, path))
@@ -83,6 +85,8 @@ def import_frame_labels(
                     document = read_label_file(label)
                     own_frames.claim(frame["key"], quoted(label))
                     size = frame["width"], frame["height"]
+                    if not document["shapes"] and (document.get("flags") or {}).get("sfw") is not True:
+                        empty.append(quoted(label))
                     with naming(label):
                         # It may be drawn on the frame at the size of the source, of the sample, or of an earlier sample.
                         drawn = drawn_size(document, *size)
@@ -110,6 +114,12 @@ def import_frame_labels(
                     found.append((ImageAnnotations(frame["key"], frame["width"], frame["height"]), _origin(frame, source)))
                     note |= {"reason": "negative by decision", "detail": str(own[key])}
     tell_unknown(unknown, "shapes", "label files", classes, FIX)
+    if empty:
+        told = (
+            f"{counted(len(empty), 'label files')} with neither a shape nor the flag `sfw` left out: draw the regions, or set"
+        )
+        told += " `sfw` if the frame shows nothing; `accept` states that proposed regions are right, not that there are none:"
+        tell("\n  ".join([told, *shortened(empty, SHOWN)]))
     write_hub(annotations, images, found)
 
 

@@ -41,8 +41,8 @@ class AnnotationSettings(Settings):
         return classes
 
 
-def unclaimed_labels(folder: Path | None, sources: Iterable[str], others: Iterable[Path]) -> dict[Path, int]:
-    """Return the entries of `folder` with label files that belong to none of `sources`, each with the number of these files.
+def unclaimed_labels(folder: Path | None, sources: Iterable[str], others: Iterable[Path]) -> dict[Path, list[Path]]:
+    """Return the entries of `folder` with label files that belong to none of `sources`, each with these files.
 
     Entries without label files, hidden entries, and entries that are or contain one of `others` are left out.
     """
@@ -63,4 +63,4 @@ def unclaimed_labels(folder: Path | None, sources: Iterable[str], others: Iterab
         entry: [file for file in found if not (entry.name.startswith(BUCKET) and frame_source(file) in frames)]
         for entry, found in files.items()
     }
-    return {entry: len(found) for entry, found in unclaimed.items() if found}
+    return {entry: found for entry, found in unclaimed.items() if found}

@@ -122,7 +122,8 @@ def test_labels_of_a_shard_of_several_sources_lie_in_one_folder(tmp_path: Path) 
     rows, _ = import_labels(tmp_path, "my film")
     assert rows == {"my%20film-0000003": "", "my%20film-0000004": ""}
     found = unclaimed_labels(tmp_path / "labels", ["my film", "film"], [])
-    assert found == {tmp_path / "labels" / "shard-0": 2}, "those of `my film-2`, and the notes"
+    shard = tmp_path / "labels" / "shard-0"
+    assert found == {shard: [shard / "my%20film-2-0000003.json", shard / "notes.json"]}
 
 
 def answer(key: str, label: str = "nsfw", day: int = 1, **more: object) -> dict[str, object]:
@@ -192,7 +193,7 @@ def test_labels_that_belong_to_no_source_are_found(tmp_path: Path) -> None:
         write_label(tmp_path / file)
     (tmp_path / "empty").mkdir()
     found = unclaimed_labels(tmp_path, ["film", "my film"], [tmp_path / "proposed"])
-    assert found == {tmp_path / "e.json": 1, tmp_path / "flim": 2}
+    assert {entry: len(files) for entry, files in found.items()} == {tmp_path / "e.json": 1, tmp_path / "flim": 2}
 
 
 def test_a_label_that_is_a_pipe_does_not_block(tmp_path: Path) -> None:
@@ -217,6 +218,20 @@ def test_a_link_to_a_label_that_is_gone_fails(tmp_path: Path) -> None:
 def test_a_label_of_a_refused_source_says_so(tmp_path: Path) -> None:
     write_label(tmp_path / "labels" / "film" / "film-0000003.json")
     assert import_labels(tmp_path, "film", "no rights")[0] == {"film-0000003": "source refused"}
+
+
+def test_an_accepted_proposal_without_regions_is_told_to_need_the_flag_sfw(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job, "_terminal", terminal := io.StringIO())
+    label = tmp_path / "labels" / "film" / "film-0000003.json"
+    write_label(label)
+    label.write_text(json.dumps({**json.loads(label.read_text()), "shapes": [], "flags": {"sfw": False, "accept": True}}))
+    assert import_labels(tmp_path, "film")[0] == {"film-0000003": "unlabelled"}
+    assert (
+        "1 label file with neither a shape nor the flag `sfw` left out: draw the regions, or set `sfw`" in terminal.getvalue()
+    )
+    assert str(label) in terminal.getvalue()
 
 
 def test_unknown_labels_are_counted_and_named_with_the_known_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
