@@ -1,7 +1,8 @@
 """Counts and lists in messages."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from difflib import get_close_matches
 
 
 def counted(count: int, things: str) -> str:
@@ -16,6 +17,13 @@ def counted(count: int, things: str) -> str:
 def tallied(counts: Mapping[str, int]) -> str:
     """Return the keys of `counts`, each with its count in parentheses, the most frequent first."""
     return ", ".join(f"{key} ({count:,})" for key, count in sorted(counts.items(), key=lambda each: (-each[1], each[0])))
+
+
+def did_you_mean(given: str, known: Collection[str]) -> str:
+    """Return "; did you mean 'name'?" with the one of `known` that is most like `given`, or an empty string if none is."""
+    lower = {name.casefold(): name for name in sorted(known, reverse=True)}
+    near = get_close_matches(given.strip().casefold(), lower, n=1)
+    return f"; did you mean {lower[near[0]]!r}?" if near else ""
 
 
 def shortened(items: Sequence[str], shown: int, where: str = "") -> list[str]:

@@ -1,12 +1,13 @@
 """Checks of what is done with models: embeddings, searches and comparisons."""
 
-from tessera.catalogue import MODELS, trained_models
+from tessera.catalogue import DATASETS, MODELS, trained_models
+from tessera.configuration.checks.datasets import class_faults
 from tessera.configuration.sections import DETECTORS, Sections
 from tessera.core.search import search_faults
 from tessera.core.weights.declare import compared_faults
 from tessera.pipeline.classifiers.settings import ClassifierSettings
 from tessera.pipeline.detectors.library import task_of
-from tessera.pipeline.detectors.settings import SEARCHED, DetectorSettings
+from tessera.pipeline.detectors.settings import SEARCHED, ComparedDetector, DetectorSettings
 from tessera.pipeline.embeddings.settings import embedding_faults
 
 
@@ -45,5 +46,14 @@ def faults_in_searches(settings: Sections) -> list[str]:
 
 def faults_in_comparisons(settings: Sections) -> list[str]:
     """Return what is wrong with the weights of others that models are compared with."""
-    reserved = {model.name: model.kind.reserved for model in MODELS}
-    return [fault for model, compared in settings.comparisons for fault in compared_faults(model, compared, reserved[model])]
+    config = settings.model_dump(mode="json")
+    models = {model.name: model for model in MODELS}
+    faults = []
+    for name, compared in settings.comparisons:
+        faults += compared_faults(name, compared, models[name].kind.reserved)
+        known = next((dataset.classes(config) for dataset in DATASETS if dataset.name == models[name].dataset), [])
+        for each in compared:
+            if isinstance(each, ComparedDetector):
+                place = f"`comparisons.{name}`: {each.name!r}: `classes`"
+                faults += class_faults(place, each.classes, known, models[name].dataset)
+    return faults

@@ -10,12 +10,14 @@ import numpy as np
 
 from tessera.core.errors import TesseraError
 from tessera.core.job import tell
+from tessera.core.messages import did_you_mean
 from tessera.core.weights.purpose import check_purpose
 from tessera.imaging.detection.offline import offline
 from tessera.pipeline.detectors.dataset import Dataset, read_dataset
 from tessera.pipeline.detectors.library import task_of
 from tessera.pipeline.detectors.settings import DetectorSettings
 from tessera.records.annotation.formats.yolo import box_of, parse_line
+from tessera.records.material import ANY
 
 if TYPE_CHECKING:
     from tessera.pipeline.detectors.validators import Case, Labels
@@ -32,13 +34,13 @@ class Contender:
     """A detector that is measured: its name and its weights, .pt or .onnx.
 
     `size`: the longer side of its images in pixels; None means the size that it was trained at. `classes`: the class of the
-    dataset that each class of the model means; a class that is not named means the class of the same name.
+    dataset that each class of the model means, None for none; a class that is not named means the class of the same name.
     """
 
     name: str
     weights: Path
     size: int | None = None
-    classes: Mapping[str, str] = field(default_factory=dict)
+    classes: Mapping[str, str | None] = field(default_factory=dict)
 
 
 class Measured(NamedTuple):
@@ -145,14 +147,22 @@ def class_numbers(contender: Contender, names: Sequence[str], classes: Sequence[
     """Return the number in the `classes` of a dataset of each class in `names` of a detector, -1 if it has no such class.
 
     `is_single`: whether all classes of the dataset count as one, which ultralytics calls `item` in the models that it trains.
-    Raises `TesseraError` if no class is the same.
+    Raises `TesseraError` if no class is the same, or if `classes` of the detector name one that it has not.
     """
-    known = {**({SINGLE: 0} if is_single else {}), **{name: 0 if is_single else place for place, name in enumerate(classes)}}
-    numbers = [known.get(contender.classes.get(name, name), -1) for name in names]
+    stated = contender.classes
+    if unknown := [name for name in stated if name not in {ANY, *names}]:
+        raise TesseraError(
+            f"{contender.name}: `classes` has {unknown[0]!r}, and it finds {_listed(names)}{did_you_mean(unknown[0], names)}"
+        )
+    known: dict[str | None, int] = {
+        **({SINGLE: 0} if is_single else {}),
+        **{name: 0 if is_single else place for place, name in enumerate(classes)},
+    }
+    numbers = [known.get(stated.get(name, name if name in known else stated.get(ANY, name)), -1) for name in names]
     if max(numbers) < 0:
         raise TesseraError(
-            f"{contender.name} finds {_listed(names)}, and the dataset has {_listed(classes)}: no class is the same; state in"
-            f" `classes` what its classes mean, such as {{{names[0]}: {classes[0]}}}"
+            f"{contender.name} finds {_listed(names)}, and the dataset has {_listed(classes)}: no class is the same; write in"
+            f" `comparisons`, beside its name, what its classes mean: classes: {{{names[0]}: {classes[0]}}}"
         )
     return numbers
 

@@ -98,6 +98,9 @@ class MosaicDetector(MaskDetector):
 
 
 class ComparedDetector(ComparedWeights):
-    """A detector of others, and the class of the dataset that each of its classes means; by default, that of the same name."""
+    """A detector of others, and the class of the dataset that each of its classes means; by default, that of the same name.
 
-    classes: dict[str, str] = Field(default_factory=dict)
+    A class that means None does not count. `material.ANY` stands for all classes that are not named.
+    """
+
+    classes: dict[str, str | None] = Field(default_factory=dict)

@@ -17,7 +17,7 @@ from tessera.imaging.polygons import parts_area
 from tessera.pipeline.labels.counts import Counts, described_counts, write_counts
 from tessera.pipeline.labels.layouts import coco, cvat, label_studio, labelme, masks, voc, yolo
 from tessera.pipeline.labels.layouts.item import Item, Items, Regions
-from tessera.pipeline.labels.layouts.names import check_keys
+from tessera.pipeline.labels.layouts.names import check_keys_occur
 from tessera.pipeline.labels.pictures import Picture, Store, is_picture, origin
 from tessera.pipeline.labels.splits import OwnSplits
 from tessera.pipeline.labels.unknown import tell_unknown
@@ -116,22 +116,9 @@ def import_labels(
         tell(f"{setting}: {label_set.name!r}: {counted(lost, 'images')} left out, with regions marked as a crowd: {CROWD_FIX}")
     stated = labels.rows(source, label_set.classes, classes, ledger)
     tell(f"{setting}: what the labels of {label_set.name!r} mean:\n  {described_counts(stated)}")
-    _check_keys_occur(label_set, labels, is_complete=labels.read == len(items), setting=setting)
+    check_keys_occur(label_set, labels.labels, is_complete=labels.read == len(items), setting=setting)
     write_counts(stated, counts)
     write_hub(annotations, images, found)
-
-
-def _check_keys_occur(label_set: LabelledSet, labels: Counts, *, is_complete: bool, setting: str) -> None:
-    """Raise `TesseraError` if `classes` of a set has a key that is none of its labels.
-
-    If some labels could not be read, they may have it: then it is only told. A number may be that of a class without objects.
-    """
-    try:
-        check_keys(label_set, labels.labels | {key for key in label_set.classes if key.isdecimal()}, labels.labels)
-    except TesseraError as error:
-        if is_complete:
-            raise TesseraError(f"{setting}: {error}") from None
-        tell(f"{setting}: {error}, as far as they could be read")
 
 
 def usable_regions(

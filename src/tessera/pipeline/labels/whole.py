@@ -17,6 +17,7 @@ from tessera.core.messages import counted
 from tessera.pipeline.labels.asked import AskedFrames
 from tessera.pipeline.labels.layouts import whole
 from tessera.pipeline.labels.layouts.item import Item, given
+from tessera.pipeline.labels.layouts.names import check_keys_occur
 from tessera.pipeline.labels.pictures import ClassFolders, Picture, Store, is_picture, origin, split_of
 from tessera.pipeline.labels.settings import ImageLabelSet
 from tessera.pipeline.labels.unknown import tell_unknown
@@ -59,16 +60,18 @@ def import_image_labels(
     message at the end names classes with one image, and a set with a single class.
 
     Raises `TesseraError` if the set does not exist, cannot be opened, exceeds the limits of `core.archives` or has no labels,
-    or if the blocklist cannot be read.
+    if `classes` of the set has a key that is none of its labels, or if the blocklist cannot be read.
     """
     place_of_set = f"annotations.image_labels: {label_set.name!r}"
     known = [name for name in dict.fromkeys(label_set.classes.values()) if name is not None]
     found: list[dict[str, Any]] = []
     unknown: dict[str, list[str]] = {}
+    seen: list[set[str]] = []
 
     def use(item: Item[list[str]], key: str, picture: Picture) -> list[Loss]:
         height, width = picture.image.shape[:2]
         stated = conflicts.get(picture.sha256) or item.labels(key, width, height)
+        seen.append({label.strip() for label in stated})
         value = _value(stated, label_set, known, picture.file, unknown)
         given = (asked.origin if asked else origin)(label_set, f"{IMAGE_LABELS}{label_set.name}", picture, split)
         row = {"key": key, **vars(given), "width": width, "height": height, "sha256": picture.sha256}
@@ -96,6 +99,7 @@ def import_image_labels(
         conflicts = _conflicts(items)
         take_all(items, usable, label_set.name, store, rows, use, lambda path: split(path) in {"val", "test"})
     tell_unknown(unknown, "labels", "images", known, FIX)
+    check_keys_occur(label_set, set().union(*seen), is_complete=len(seen) == len(items), setting="annotations.image_labels")
     if label_set.values == "label":
         for line in class_warnings(Counter(row["label"] for row in found)):
             tell(f"{place_of_set}: {line}")

@@ -113,6 +113,19 @@ def test_classes_are_matched_by_name_and_a_model_of_other_classes_is_refused() -
         class_numbers(theirs, ["mosaic"], ["nsfw", "sfw"], is_single=False)
 
 
+def test_a_detector_with_one_class_of_another_name_is_compared_if_the_settings_say_what_it_means() -> None:
+    weights = Path("published.pt")
+    with pytest.raises(TesseraError, match=r"finds 'item', and the dataset has 'watermark'.*classes: {item: watermark}"):
+        class_numbers(Contender("published", weights), ["item"], ["watermark"], is_single=False)
+    for classes in ({"item": "watermark"}, {"*": "watermark"}):
+        assert class_numbers(Contender("published", weights, classes=classes), ["item"], ["watermark"], is_single=False) == [0]
+    other = Contender("published", weights, classes={"*": "sfw", "dog": None})
+    assert class_numbers(other, ["nsfw", "dog", "cat"], ["nsfw", "sfw"], is_single=False) == [0, -1, 1]
+    wrong = Contender("published", weights, classes={"itme": "watermark"})
+    with pytest.raises(TesseraError, match="`classes` has 'itme', and it finds 'item'; did you mean 'item'"):
+        class_numbers(wrong, ["item"], ["watermark"], is_single=False)
+
+
 @pytest.mark.slow
 def test_a_detection_finds_the_best_object_that_no_more_confident_one_found(tmp_path: Path) -> None:
     offline()

@@ -180,6 +180,12 @@ def test_labels_mean_what_the_settings_say_and_others_are_unknown(tmp_path: Path
     assert "1 image left out, with 1 label of unknown labels:" in terminal.getvalue() and "'shrap' (1)" in terminal.getvalue()
 
 
+def test_a_key_that_is_no_label_is_an_error_with_what_was_meant(tmp_path: Path) -> None:
+    path = write_folder(tmp_path / "set", {"soft/a.png": picture(0), "sharp/b.png": picture(1)})
+    with pytest.raises(TesseraError, match=r"image_labels: 's': `classes` has 'sotf', .* did you mean 'soft'\?"):
+        Imported(path, "folders", classes={"sotf": "blurred", "*": None})
+
+
 def test_a_class_with_one_picture_and_a_single_class_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job, "_terminal", terminal := io.StringIO())
     files = {"soft/a.png": picture(0), "sharp/b.png": picture(1), "sharp/c.png": picture(2)}

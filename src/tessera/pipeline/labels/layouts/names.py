@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -11,8 +10,9 @@ import yaml
 
 from tessera.core.archives import File
 from tessera.core.errors import Failed, TesseraError
-from tessera.core.messages import shortened
-from tessera.records.material import ANY, LabelledSet, class_of
+from tessera.core.job import tell
+from tessera.core.messages import did_you_mean, shortened
+from tessera.records.material import ANY, LabelledSet, PictureSet, class_of
 
 MAX_TEXT_BYTES = 2**20  # of a file that describes a set, and of a label file
 LISTS = {"classes.txt", "_darknet.labels"}  # files with one class name per line, as is each *.names
@@ -255,17 +255,29 @@ def stated_labels(described: Described, label_set: LabelledSet, used: Collection
     return {text: (number, described.names.get(number, "")) for number in numbers if (text := label(number)) is not None}
 
 
-def check_keys(label_set: LabelledSet, labels: Collection[str], shown: Collection[str] | None = None) -> None:
+def check_keys(label_set: PictureSet, labels: Collection[str], shown: Collection[str] | None = None) -> None:
     """Raise `TesseraError` if a key of `classes` of a set is none of its `labels`. `shown`: those that the message lists."""
     for key in label_set.classes:
         if key != ANY and class_of(key, list(labels)) is None:
             known = sorted(set(labels if shown is None else shown))
-            near = get_close_matches(key.casefold(), [name.casefold() for name in known], n=1)
-            hint = next((f"; did you mean {name!r}?" for name in known if near == [name.casefold()]), ";")
             listed = ", ".join(shortened(list(map(repr, known)), SHOWN)) or "none"
             raise TesseraError(
-                f"{label_set.name!r}: `classes` has {key!r}, which is no label of the set{hint} It has are {listed}"
+                f"{label_set.name!r}: `classes` has {key!r}, which is no label of the set{did_you_mean(key, known) or '.'} Its"
+                f" labels are {listed}"
             )
+
+
+def check_keys_occur(label_set: PictureSet, labels: Collection[str], *, is_complete: bool, setting: str) -> None:
+    """Raise `TesseraError` if `classes` of a set has a key that is none of its `labels`, which were read with its pictures.
+
+    If some labels could not be read, they may have it: then it is only told. A number may be that of a class without objects.
+    """
+    try:
+        check_keys(label_set, {*labels, *(key for key in label_set.classes if key.isdecimal())}, labels)
+    except TesseraError as error:
+        if is_complete:
+            raise TesseraError(f"{setting}: {error}") from None
+        tell(f"{setting}: {error}, as far as they could be read")
 
 
 def check_numbers(label_set: LabelledSet, described: Described, used: Collection[int] | None) -> None:
