@@ -26,13 +26,18 @@ snakemake.sourcecache.parse_uri = cache(snakemake.sourcecache.parse_uri)
 dpath.get = lambda settings, path: reduce(getitem, path.split("/"), settings)
 
 
-# The file states the defaults, which also stand in the models of the settings.
-if os.path.exists("config/config.yaml"):
-    # Snakemake would not name the line of a fault.
+# Snakemake would neither name the line of a fault, nor see a key that is given twice.
+if workflow.is_main_process:
     try:
-        read_settings("config/config.yaml")
+        for path in ["config/config.yaml", *workflow.config_settings.configfiles]:
+            if os.path.exists(path):
+                read_settings(path)
     except TesseraError as error:
         raise WorkflowError(str(error)) from None
+
+
+# The file states the defaults, which also stand in the models of the settings.
+if os.path.exists("config/config.yaml"):
 
     configfile: "config/config.yaml"
 

@@ -265,6 +265,12 @@ def test_all_wrong_settings_are_listed_at_once() -> None:
         (b"seed: 1\n\tshards: 2\n", "my.yaml: line 2, column 1: found a tab character that violates indentation"),
         (b"seed: *one\n", "my.yaml: line 1, column 7: found undefined alias"),
         (b"seed: 1 # \xff\n", "my.yaml: not YAML in UTF-8 (unacceptable character"),
+        (
+            b"annotations: {min_area: 4}\nseed: 1\n\nannotations: {}\n",
+            "my.yaml: line 4: the key 'annotations' is given twice, first in line 1, and only one would count; write",
+        ),
+        (b"a:\n- b: 1\n  c: {d: 1, d: 2}\n", "my.yaml: line 3: the key 'd' is given twice, first in line 3"),
+        (b"a: {x: 1, 'x': 2}", "my.yaml: line 1: the key 'x' is given twice"),
         (b"- seed\n", "my.yaml: holds no settings; write keys and values"),
         (None, "my.yaml: cannot be read (No such file or directory); fix the path"),
     ],
@@ -280,11 +286,56 @@ def test_a_broken_file_of_settings_is_named_with_its_line(tmp_path: Path, text: 
 
 def test_a_file_of_settings_can_be_checked_without_a_run(tmp_path: Path) -> None:
     check = [sys.executable, "-m", "tessera.configuration"]
-    subprocess.run([*check, FILE.with_name("demo.yaml")], check=True)
+    sound = subprocess.run([*check, FILE.with_name("demo.yaml")], check=True, capture_output=True, text=True)
+    assert sound.stdout == f"{FILE.with_name('demo.yaml')}: no faults\n"
     two = subprocess.run([*check, FILE, FILE.with_name("demo.yaml")], capture_output=True, text=True, check=False)
     assert two.returncode == 1 and "name one file" in two.stderr
     ran = subprocess.run([*check, tmp_path / "gone.yaml"], capture_output=True, text=True, check=False)
     assert ran.returncode == 1 and "gone.yaml: cannot be read (No such file" in ran.stderr and "Traceback" not in ran.stderr
+
+
+def test_keys_of_two_mappings_and_aliases_are_no_repetition(tmp_path: Path) -> None:
+    (tmp_path / "my.yaml").write_text("a: &a {x: 1}\nb: {x: *a, y: *a}\nc: [{x: 1}, {x: 2}]\nd: {<<: *a, z: 2}\n")
+    assert read_settings(tmp_path / "my.yaml")["d"] == {"x": 1, "z": 2}
+
+
+IMAGES = {"content": "general", "rights": "CC0", "path": "x"}
+
+
+@pytest.mark.parametrize(
+    ("values", "fault"),
+    [
+        (
+            {"annotations": {"labels": [{"name": "s", **IMAGES, "classes": {"car": "nswf", "dog": None}}]}},
+            "labels: 's': `classes` says that 'car' is 'nswf', which is no class of nsfw_detection; did you mean 'nsfw'?",
+        ),
+        (
+            {"annotations": {"labels": [{"name": "s", **IMAGES, "use": "watermark_detection", "classes": {"*": "nsfw"}}]}},
+            "'nsfw', which is no class of watermark_detection. It should be one of 'watermark', or null",
+        ),
+        ({"watermarks": {"sets": [{"name": "s", **IMAGES, "classes": {"logo": "watermrk"}}]}}, "did you mean 'watermark'?"),
+        (
+            {
+                "annotations": {"image_labels": [{"name": "s", **IMAGES, "classes": {"soft": "blured"}}]},
+                "classifiers": {"blur": {"labels": ["sharp", "blurred"], "pictures": {"sets": ["s"]}}},
+            },
+            "image_labels: 's': `classes` says that 'soft' is 'blured', which is no class of blur; did you mean 'blurred'?",
+        ),
+        (
+            {
+                "comparisons": {
+                    "watermark_detection": [
+                        {"name": "other", "source": "a.pt", "sha256": "0123456789abcdef" * 4, "classes": {"item": "watermarks"}}
+                    ]
+                }
+            },
+            "`comparisons.watermark_detection`: 'other': `classes` says that 'item' is 'watermarks'",
+        ),
+    ],
+)
+def test_classes_mean_classes_that_there_are(values: dict[str, Any], fault: str) -> None:
+    with pytest.raises(TesseraError, match=re.escape(fault)):
+        load_configuration(values)
 
 
 @pytest.mark.parametrize(("given", "meant"), [(True, "yes"), (False, "no"), ("yes", "yes"), ("", "")])

@@ -201,6 +201,11 @@ def test_a_broken_settings_file_and_a_wrong_folder_are_named_with_the_fix(projec
     (elsewhere / "config" / "config.yaml").write_text("seed: [1\nshards: 2\n")
     run = project.run("-n", "--directory", str(elsewhere), snakefile=REPOSITORY / "Snakefile")
     assert "config/config.yaml: line 2, column 7: did not find" in run.output
+    (elsewhere / "config" / "config.yaml").write_text("seed: 1\n")
+    (tmp_path / "my.yaml").write_text("frames:\n  mode: all\nseed: 2\nframes:\n  quality: 90\n")
+    given = ["-n", "--directory", str(elsewhere), "--configfile", str(tmp_path / "my.yaml")]
+    run = project.run(*given, snakefile=REPOSITORY / "Snakefile")
+    assert "my.yaml: line 4: the key 'frames' is given twice, first in line 1" in run.output and run.returncode != 0
 
 
 def test_a_missing_file_of_the_project_is_named_with_the_fix(project: Project) -> None:

@@ -13,3 +13,4 @@ if __name__ == "__main__":
         load_configuration(read_settings(Path(sys.argv[1])))
     except TesseraError as error:
         sys.exit(str(error))
+    print(f"{sys.argv[1]}: no faults")  # it is what the command is for

@@ -49,9 +49,18 @@ class Configuration(Sections, defer_build=False):
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """Return the settings in the YAML file `path`. Raises `TesseraError` that names the line of a fault."""
+    """Return the settings in the YAML file `path`.
+
+    Raises `TesseraError` that names the line of a fault, or of a key that is given twice: YAML would keep only the last.
+    """
     try:
-        values = yaml.load(Path(path).read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # in C, which is faster
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(Path(path).read_bytes())  # in C, which is faster
+        try:
+            node = loader.get_single_node()
+            _check_keys(node, path)
+            values = node and loader.construct_document(node)
+        finally:
+            loader.dispose()
     except OSError as error:
         raise TesseraError(f"{path}: cannot be read ({error.strerror}); fix the path") from None
     except yaml.MarkedYAMLError as error:
@@ -63,6 +72,31 @@ def read_settings(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise TesseraError(f"{path}: holds no settings; write keys and values such as `seed: 1`")
     return values
+
+
+def _check_keys(node: yaml.Node | None, path: Path) -> None:
+    """Raise `TesseraError` if a key in `node`, or in what it contains, is given twice."""
+    nodes, seen = [node], set()
+    while nodes:
+        node = nodes.pop()
+        if id(node) in seen:  # an alias
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            nodes += node.value
+        elif isinstance(node, yaml.MappingNode):
+            lines: dict[str, int] = {}
+            for key, value in node.value:
+                nodes.append(value)
+                if not isinstance(key, yaml.ScalarNode):
+                    continue
+                line = key.start_mark.line + 1
+                if key.value in lines:
+                    raise TesseraError(
+                        f"{path}: line {line}: the key {key.value!r} is given twice, first in line {lines[key.value]}, and only"
+                        " one would count; write what belongs to both under one of them"
+                    )
+                lines[key.value] = line
 
 
 def load_configuration(values: dict[str, Any]) -> dict[str, Any]:
