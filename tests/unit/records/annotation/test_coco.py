@@ -259,6 +259,7 @@ def test_a_broken_image_is_a_failed_row(tmp_path, image):
         {"segmentation": [], "bbox": [1, 2, 0, 4]},
         {"segmentation": [], "bbox": [1, 2, 3, 4], "attributes": {"rotation": float("nan")}},
         {"segmentation": [], "bbox": [1, 2, 3]},
+        {"segmentation": [], "bbox": [1, 2, 3, 4, 45.0]},
         {"segmentation": [], "bbox": [1, 2, -3, 4]},
         {"segmentation": [], "bbox": [1, 2, float("inf"), 4]},
     ],

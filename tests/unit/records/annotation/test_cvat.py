@@ -81,6 +81,15 @@ def test_a_rotation_turns_a_shape_clockwise_about_its_centre(degrees: float, kin
         assert one.polygons[0].outer[0] == pytest.approx(first)
 
 
+def test_a_box_that_is_turned_at_the_border_is_cut_there() -> None:
+    """Its corners, and those of the box before it was turned, may lie far outside."""
+    turned = element("box", xtl="172.17", ytl="-67.74", xbr="379.49", ybr="1063.68", rotation="18.50")
+    image, _, (loss,) = read(turned, width=1024, height=1024)
+    (one,) = image.annotations
+    assert loss.reason == "cut at the border of the image" and loss.kept
+    assert one.box[1] == 0 and one.box[3] <= 1024 and one.box[2] - one.box[0] > 400
+
+
 @given(masks)
 def test_a_mask_is_read_pixel_by_pixel(mask: np.ndarray) -> None:
     runs, box = row_runs(mask)

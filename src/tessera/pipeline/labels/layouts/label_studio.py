@@ -48,7 +48,9 @@ def read_exports(
     for name, same in tasks.items():
         task, picture = newest([task for task, _ in same]), same[0][1]
         stem = PurePosixPath(name).with_suffix("").as_posix()
-        addresses = sorted({unquote(_path(each.image)) for each, _ in same}, key=lambda address: (len(address), address))
+        addresses = sorted(
+            {unquote(_path(each.image)).replace("\\", "/") for each, _ in same}, key=lambda address: (len(address), address)
+        )
         if not all(f"/{addresses[-1]}".endswith(f"/{address}") for address in addresses):
             fix = "put the others into the set, in folders of the same names, or remove all but one of the tasks"
             detail = f"{task.where}: of {', '.join(addresses):.300} only {picture.shown} is there; {fix}"
@@ -81,17 +83,18 @@ def find_picture(task: Task, pictures: Pictures, beside: PurePosixPath) -> File:
     if task.fault:
         raise Failed("several pictures in a task", f"{task.where}: {task.fault}")
     path = _path(task.image)
-    if not path or leaves(path) or leaves(unquote(path)):
+    decoded = _below_drive(unquote(path).replace("\\", "/"))
+    if not path or leaves(path) or leaves(decoded):
         raise Failed("no image", f"{task.where}: its image is {task.image!r:.200}; it should be a path in `data.image`")
     # A name may have what looks like an escape or a query.
     whole = task.image.replace("\\", "/").lstrip("/")
-    forms = dict.fromkeys([path, unquote(path), unquote(path.replace("+", " ")), *([] if leaves(whole) else [whole])])
-    for folders in range(path.count("/"), -1, -1):
+    forms = dict.fromkeys([path, decoded, decoded.replace("+", " "), *([] if leaves(whole) else [whole])])
+    for folders in range(decoded.count("/"), -1, -1):
         for form in forms:
             name = "/".join(form.split("/")[-1 - folders :])
             if pictures.has(name):
                 return pictures.find(name, beside)
-    if upload := UPLOAD.fullmatch(unquote(path)):
+    if upload := UPLOAD.fullmatch(decoded):
         if pictures.has(upload[1]):
             return pictures.find(upload[1], beside)
         if like := pictures.like(upload[1]):
@@ -104,6 +107,11 @@ def find_picture(task: Task, pictures: Pictures, beside: PurePosixPath) -> File:
 def _path(address: str) -> str:
     """Return the path that `address` names, as it is written there: that of a local file is in its query."""
     plain = address.replace("\\", "/")
-    if local := re.search(r"[?&]d=([^&#]*)", plain):
-        return local[1].lstrip("/")
-    return re.split("[?#]", re.sub(r"^[A-Za-z][A-Za-z0-9+.-]*://", "", plain))[0].lstrip("/")
+    local = re.search(r"[?&]d=([^&#]*)", plain)
+    path = local[1] if local else re.split("[?#]", re.sub(r"^[A-Za-z][A-Za-z0-9+.-]*://", "", plain))[0]
+    return _below_drive(path)
+
+
+def _below_drive(path: str) -> str:
+    """Return `path` without the root or the drive of Windows that it begins with."""
+    return re.sub(r"^/*([A-Za-z]:/)?/*", "", path)
