@@ -1,6 +1,6 @@
 # The rules that all datasets have in common: gates, splits by source, datasheets, checksums and descriptions in Croissant.
 
-from tessera.catalogue import sets_of, settings_of
+from tessera.catalogue import PICTURES, sets_of, settings_of
 from tessera.core.definitions import code_digest
 
 
@@ -109,6 +109,12 @@ rule write_plain_datasheet:
     input:
         splits="<results>/datasets/{dataset}/splits.parquet",
         sources="<results>/sources/admitted.parquet",
+        pictures=of_dataset(
+            lambda dataset: expand(
+                "<results>/datasets/{dataset}/pictures.parquet",
+                dataset=[dataset.name] if dataset.layout == PICTURES else [],
+            )
+        ),
     output:
         data="<results>/datasets/{dataset}/datasheet.json",
         text="<results>/datasets/{dataset}/datasheet.md",

@@ -7,7 +7,9 @@ with job(snakemake) as (inputs, outputs, params):
     write_plain_datasheet(
         dataset=snakemake.wildcards.dataset,
         samples=params.samples,
-        **vars(inputs),
+        splits=inputs.splits,
+        sources=inputs.sources,
+        pictures=inputs.pictures[0] if inputs.pictures else None,
         sets=params.sets,
         settings=params.settings,
         **vars(outputs),

@@ -8,14 +8,17 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from tessera.core.job import tell
 from tessera.core.ledger import read_ledger, summarise
 from tessera.core.markdown import plain, table
+from tessera.core.messages import shortened
 from tessera.core.provenance import digest
 from tessera.imaging.masks import decode_rle
 from tessera.imaging.polygons import area
 from tessera.pipeline.datasets.mosaics import describe_mosaics, render_mosaics
 from tessera.records.material import set_of
 from tessera.records.tables.annotation import Annotations, Images
+from tessera.records.tables.classification import Pictures
 from tessera.records.tables.clips import Clips, Scores
 from tessera.records.tables.footage import Sources
 from tessera.records.tables.labels import LabelCounts
@@ -28,6 +31,7 @@ AREA_PIXELS = (0, 16**2, 32**2, 64**2, 96**2, 128**2, 256**2, 512**2)
 AREA_FRACTION = (0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 SECONDS = (0, 1, 2, 3, 4, 6, 8)
 SIDES = (0, 64, 128, 256, 384, 512, 1024)  # pixels
+SOURCES_SHOWN = 5  # in the message about what a split lacks
 RIGHTS = ("content", "rights", "consent")  # columns of the manifest
 MEASURED = ("sharpness", "brightness", "clipped", "blockiness", "motion", "jump", "watermark", "mosaic", "nsfw", "quality")
 
@@ -58,6 +62,11 @@ def describe_dataset(
     return {
         "dataset": dataset,
         "splits": {split: _split(split, images, regions) for split in ("train", "val", "test")},
+        "missing": missing_from_splits(
+            images.select("key", "split", source=_origin(images, sets)).join(
+                regions.select("key", "label").unique(), on="key", how="left"
+            )
+        ),
         "image_sizes": images.group_by("width", "height")
         .agg(images=pl.len())
         .sort(["images", "width", "height"], descending=True)
@@ -77,6 +86,36 @@ def describe_dataset(
         "writing": summarise(writing),
         "settings": digest(settings),
     }
+
+
+def missing_from_splits(samples: pl.DataFrame) -> list[str]:
+    """Return what is missing from the splits train and val, and how to fix it.
+
+    `samples`: the `source`, `split` and `label` of each sample, a row for each of its labels; null for one that shows nothing.
+    A split without any sample is not wanted.
+    """
+    found = []
+    labels = samples["label"].unique().sort(nulls_last=True).to_list()
+    there = [split for split in ("train", "val") if split in samples["split"]]
+    for label, split in ((label, split) for label in labels for split in there):
+        own = samples.filter(pl.col("label").eq_missing(label))
+        if split in own["split"]:
+            continue
+        what = "sample without a region" if label is None else f"sample of {label!r}"
+        effect = "nothing is learned from such samples" if split == "train" else "nothing is measured on such samples"
+        sources = own["source"].unique().sort().to_list()
+        named = ", ".join(shortened(list(map(repr, sources)), SOURCES_SHOWN))
+        fix = (
+            f"set `split: {split}` for some of their sources, in the manifest or in the settings of a set ({named})"
+            if len(sources) > 1
+            else f"all are of {named}: add such samples of another source, with `split: {split}`"
+        )
+        found.append(f"no {what} is in the split {split!r}, so that {effect}; {fix}")
+    return found
+
+
+def _render_missing(sheet: Mapping[str, Any]) -> list[str]:
+    return ["## Missing\n", *(f"- {plain(line)}" for line in sheet["missing"]), ""] if sheet["missing"] else []
 
 
 def _area(region: Mapping[str, Any]) -> float:
@@ -161,6 +200,7 @@ def render(sheet: Mapping[str, Any]) -> str:
             f"# Dataset {plain(sheet['dataset'])}\n",
             "## Content\n",
             table(["", *splits], holds),
+            *_render_missing(sheet),
             "## From labelled images to samples\n",
             table(["", "count"], left_out),
             "## Origins\n",
@@ -367,18 +407,21 @@ def describe_samples(
     sources: pl.DataFrame,
     sets: Mapping[str, Mapping[str, Any]],
     settings: Mapping[str, Any],
+    pictures: pl.DataFrame | None = None,
 ) -> dict[str, Any]:
     """Return what is true of the datasheet of any dataset, as plain JSON types: how many samples, from where, by which rights.
 
     `samples`: what one sample is, in the plural. `splits`, `sources`: frames of `tables.Splits`, `Sources`. `sets`, `settings`:
-    as `describe_dataset` takes them.
+    as `describe_dataset` takes them. `pictures`: of `tables.Pictures`, if the samples are pictures with labels.
     """
+    labelled = pl.DataFrame() if pictures is None else pictures.drop_nulls("label")
     origins = splits.group_by(_origin(splits, sets), "split").agg(samples=pl.len()).select("source", "samples", "split")
     parts = {split: splits.filter(split=split) for split in ("train", "val", "test")}
     return {
         "dataset": dataset,
         "samples": samples,
         "splits": {split: {"samples": part.height, "sources": part["source"].n_unique()} for split, part in parts.items()},
+        "missing": [] if labelled.is_empty() else missing_from_splits(labelled.with_columns(source=_origin(labelled, sets))),
         "origins": _with_rights(origins, sources, sets),
         "settings": digest(settings),
     }
@@ -398,6 +441,7 @@ def render_samples(sheet: Mapping[str, Any]) -> str:
                     ["sources", *(split["sources"] for split in splits.values())],
                 ],
             ),
+            *_render_missing(sheet),
             "## Origins\n",
             _columns(sheet["origins"], "source", "split", "samples", *RIGHTS),
             "## Settings\n",
@@ -415,12 +459,20 @@ def write_plain_datasheet(
     settings: Mapping[str, Any],
     data: Path,
     text: Path,
+    pictures: Path | None = None,
 ) -> None:
-    """Write the datasheet of `dataset` as JSON to `data`, and as Markdown to `text`. See `describe_samples`."""
-    sheet = describe_samples(dataset, samples, read_table(splits, Splits), read_table(sources, Sources), sets, settings)
+    """Write the datasheet of `dataset` as JSON to `data`, and as Markdown to `text`. See `describe_samples`.
+
+    `pictures`: a file of `tables.Pictures`.
+    """
+    labelled = read_table(pictures, Pictures) if pictures else None
+    divided, admitted = read_table(splits, Splits), read_table(sources, Sources)
+    sheet = describe_samples(dataset, samples, divided, admitted, sets, settings, labelled)
     _write(sheet, render_samples(sheet), data, text)
 
 
 def _write(sheet: Mapping[str, Any], page: str, data: Path, text: Path) -> None:
+    for line in sheet.get("missing", ()):
+        tell(f"the dataset {sheet['dataset']!r}: {line}")
     data.write_text(json.dumps(sheet, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     text.write_text(page, encoding="utf-8")

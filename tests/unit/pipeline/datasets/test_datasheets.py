@@ -1,7 +1,9 @@
 """A datasheet describes its dataset, and its numbers add up."""
 
+import io
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,12 +12,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tessera.core import job
 from tessera.imaging.masks import encode_rle
-from tessera.pipeline.datasets.datasheets import describe_dataset, describe_samples, render, render_samples
+from tessera.pipeline.datasets.datasheets import (
+    describe_dataset,
+    describe_samples,
+    render,
+    render_samples,
+    write_plain_datasheet,
+)
 from tessera.records.tables.annotation import Annotations, Images
+from tessera.records.tables.classification import Pictures
 from tessera.records.tables.footage import Sources
 from tessera.records.tables.splits import Splits
-from tessera.records.tables.table import types
+from tessera.records.tables.table import types, write_table
 
 SETTINGS = {"splits": {"val": 0.2}}
 SQUARE = [0.0, 0.0, 20.0, 0.0, 20.0, 20.0, 0.0, 20.0]
@@ -219,6 +229,55 @@ def test_a_dataset_of_any_kind_has_a_datasheet() -> None:
     text = render_samples(made)
     assert "| sounds | 2 | 2 | 0 |" in text
     assert r"| labels:x | val | 2 | general | \<b\> |  |" in text
+
+
+SOURCES = [source("film"), source("show"), source("club")]
+SETS = {"labels:x": {"content": "general", "rights": "CC0", "consent": ""}}
+
+
+def test_classes_and_negatives_that_a_split_lacks_are_named_with_the_fix() -> None:
+    images = [image("a", "film"), image("b", "show"), image("c", "labels:x/1"), image("d", "labels:x/2")]
+    regions = [region("a", 0, rle=None), region("b", 0, "other", rle=None), region("b", 1, rle=None)]
+    made = sheet(images, regions, {"a": "train", "b": "val", "c": "val", "d": "val"}, SOURCES, sets=SETS)
+    assert made["missing"] == [
+        f"no sample {what} is in the split 'train', so that nothing is learned from such samples; all are of {name!r}: add such"
+        " samples of another source, with `split: train`"
+        for what, name in (("of 'other'", "show"), ("without a region", "labels:x"))
+    ]
+    assert "## Missing\n\n- no sample of 'other' is in the split 'train'" in render(made)
+    both = sheet(
+        [*images, image("e", "club")],
+        regions,
+        {"a": "train", "b": "val", "c": "val", "d": "val", "e": "val"},
+        SOURCES,
+        sets=SETS,
+    )
+    assert both["missing"][1].endswith(
+        "set `split: train` for some of their sources, in the manifest or in the settings of a set ('club', 'labels:x')"
+    )
+    whole = sheet(images, regions[::2], {"a": "train", "b": "val", "c": "val", "d": "train"}, SOURCES, sets=SETS)
+    assert not whole["missing"] and "Missing" not in render(whole)
+    without_val = sheet(images, regions, dict.fromkeys("abcd", "train"), SOURCES, sets=SETS)
+    assert not without_val["missing"], "a split without samples is not wanted"
+
+
+def test_a_class_that_a_split_of_pictures_lacks_is_in_the_log_and_in_the_datasheet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job, "_terminal", terminal := io.StringIO())
+    known = {"group": "x", "score": None, "weight": 1.0}
+    rows = [("a", "film", "train", "soft"), ("b", "film", "train", "sharp"), ("c", "show", "val", "soft")]
+    pictures = [{"key": key, "source": name, "split": split, "label": label, **known} for key, name, split, label in rows]
+    write_table(pl.DataFrame(pictures, schema=types(Pictures)), Pictures, tmp_path / "pictures")
+    write_table(pl.DataFrame([row[:3] for row in rows], schema=types(Splits), orient="row"), Splits, tmp_path / "splits")
+    write_table(pl.DataFrame([source("film"), source("show")], schema=types(Sources)), Sources, tmp_path / "sources")
+    made = {"data": tmp_path / "data", "text": tmp_path / "text"}
+    write_plain_datasheet(
+        "tone", "pictures", tmp_path / "splits", tmp_path / "sources", {}, {}, **made, pictures=tmp_path / "pictures"
+    )
+    missing = "no sample of 'sharp' is in the split 'val', so that nothing is measured on such samples"
+    assert f"the dataset 'tone': {missing}" in terminal.getvalue() and missing in made["text"].read_text()
+    assert json.loads(made["data"].read_text())["missing"][0].startswith(missing)
 
 
 def test_a_datasheet_is_plain_json_without_paths() -> None:
