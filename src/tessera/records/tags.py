@@ -28,7 +28,7 @@ def readable(tag: str) -> str:
 
 def same_tag(tag: str) -> str:
     """Return what the names of one tag have in common, such as `long_hair` and `long hair`, or `a_(b)` and `a \\(b\\)`."""
-    return " ".join(re.sub(r"\\([()])", r"\1", tag).replace("_", " ").split())
+    return " ".join(re.sub(r"\\+([()])", r"\1", tag).replace("_", " ").split())
 
 
 def unknown_tags(stated: Mapping[str, Iterable[str]], known: "Iterable[Tag]") -> list[str]:

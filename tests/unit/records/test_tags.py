@@ -19,6 +19,35 @@ def test_ways_of_writing_a_tag(written: str) -> None:
     assert not unknown_tags({"x": [written]}, KNOWN)
 
 
+FACES = [
+    "0_0",
+    "(o)_(o)",
+    "+_+",
+    "+_-",
+    "._.",
+    "<o>_<o>",
+    "<|>_<|>",
+    "=_=",
+    ">_<",
+    "3_3",
+    "6_9",
+    ">_o",
+    "@_@",
+    "^_^",
+    "o_o",
+    "u_u",
+    "x_x",
+    "|_|",
+    "||_||",
+]
+
+
+def test_faces_keep_their_underscores_and_are_found_without() -> None:
+    known = [Tag(face, "general") for face in FACES]
+    assert list(map(readable, FACES)) == FACES
+    assert not unknown_tags({"x": [face.replace("_", " ") for face in FACES]}, known)
+
+
 @given(st.text())
 def test_a_tag_stays_the_same_tag(text: str) -> None:
     assert same_tag(same_tag(text)) == same_tag(text) == same_tag(readable(text)) == same_tag(text.replace(" ", "_"))

@@ -196,8 +196,8 @@ def remarks(samples: Samples, labels: Labels) -> list[str]:
             found.append(f"no picture has the class {name!r}: it will not be learned; label some, or remove the class")
         elif "train" in missing:
             found.append(
-                f"the class {name!r} has no picture in the training split: it will not be learned; set `split: train` for one of"
-                " its sources"
+                f"the class {name!r} has no picture in the training split: it will not be learned; set `split: train` for one"
+                " of its sources"
             )
         elif missing:
             found.append(

@@ -221,9 +221,8 @@ class ClassFolders:
         if self.has_splits:
             return f"the folders {tops} are splits, and the folders inside them are classes"
         said = f"the folders {tops} are classes" if tops else "only the folders of rounds are read"
-        alike = [repr(name) for name in self._tops if split_name(name)]
-        inside = sorted({repr(name) for parts in self._folders for name in parts[1:] if split_name(name)})
-        for names, where in ((alike, "has the name of a split and is a class"), (inside, "lies in a class and is no split")):
-            if names:
-                said += f"; {names[0]} {where}, because splits are the only folders at the top, with the classes inside them"
+        named = sorted({repr(name) for parts in self._folders for name in parts if split_name(name)})
+        if named:
+            listed = ", ".join(shortened(named, NAMES_SHOWN))
+            said += f"; not read as splits: {listed}. Splits are all folders at the top, with the folders of classes inside"
         return said
