@@ -82,6 +82,18 @@ def test_keys_of_names_are_class_numbers(tmp_path: Path, names: str, shown: dict
     assert {read.reasons[f"s+images%2F{name}"] for name in shown if name != "nsfw"} <= {"region lost: unknown label"}
 
 
+@pytest.mark.parametrize(("line", "dataset"), [("1 0.5 0.5 0.5 0.5", ["nsfw"]), ("0 0.5 0.5 0.5 0.5", ["nsfw", "watermark"])])
+def test_only_the_number_0_alone_means_the_one_class_of_a_dataset_without_a_name(
+    tmp_path: Path, line: str, dataset: list[str]
+) -> None:
+    files = {"images/1.png": picture(1), "labels/1.txt": "0 0.5 0.5 0.5 0.5"}
+    alone = Result(write_folder(tmp_path / "alone", files), "yolo")
+    assert alone.labels == {"s+images%2F1": ["nsfw"]}
+    files |= {"images/2.png": picture(2), "labels/2.txt": line}
+    with pytest.raises(TesseraError, match="No file names them"):
+        Result(write_folder(tmp_path / "two", files), "yolo", dataset)
+
+
 def test_a_set_without_names_is_refused_with_what_it_uses_and_what_to_write(tmp_path: Path) -> None:
     files = of_numbers(0, 3) | {"labels/0.txt": f"0 {BOX}\n0 0.2 0.2 0.1 0.1\n"}
     path = write_folder(tmp_path / "set", files)

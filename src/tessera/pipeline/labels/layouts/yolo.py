@@ -3,12 +3,13 @@
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import PurePosixPath
 
 from tessera.core.archives import File
 from tessera.core.errors import Failed, TesseraError
+from tessera.core.job import tell
 from tessera.core.messages import counted
 from tessera.core.names import folded, pair_names
 from tessera.pipeline.labels.layouts.item import (
@@ -69,6 +70,7 @@ def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[st
     for name in labels.values():
         if len(texts[name]) == 1:
             scan.look(texts[name][0])
+    described = _of_one_class(scan, described, label_set, classes)
     _check_named(scan, described, label_set, classes)
     check_numbers(label_set, described, scan.objects)
     read = partial(_regions, scan, numbered(described, label_set), _shape(scan, described, label_set), label_set)
@@ -184,6 +186,17 @@ def _is_label(file: File, folders: set[str], scan: Scan) -> bool:
 
 def _left(file: File) -> Item[Regions]:
     return failed(stem(file), Failed("label without an image", f"{file.shown}; restore its image, or remove it"))
+
+
+def _of_one_class(scan: Scan, described: Described, label_set: LabelledSet, classes: Sequence[str]) -> Described:
+    """Return `described` with the one class of the dataset as the name of 0, if nothing names it and no other number is used.
+
+    Such a set states one thing, as a black and white mask does.
+    """
+    if described.names or described.lost or label_set.classes or len(classes) > 1 or set(scan.objects) != {0}:
+        return described
+    tell(f"{label_set.name!r}: no file names its only class, 0: it is taken for {classes[0]!r}, the only class of the dataset")
+    return replace(described, names={0: classes[0]})
 
 
 def _check_named(scan: Scan, described: Described, label_set: LabelledSet, classes: Sequence[str]) -> None:
