@@ -13,6 +13,7 @@ from projects import Project
 from tessera.core.provenance import sha256_file
 from tessera.imaging.images import write_image
 from tessera.pipeline.demo.photographs import photograph
+from tessera.records.frame_keys import picture_key
 
 SIDE = 64  # pixels of a crop
 # The photographs in the order of the crops.
@@ -53,7 +54,8 @@ def write_persons(project: Project, source: str, boxes: Sequence[tuple[int, int,
         for x0, y0, x1, y1 in boxes
     ]
     document = {"shapes": shapes, "imageWidth": width, "imageHeight": height, "imagePath": "0.png", "flags": {}}
-    (project.folder / "labels" / source / f"{source}-0000000.json").write_text(json.dumps(document))
+    key = picture_key(source, "0.png", sha256_file(project.folder / source / "0.png"))
+    (project.folder / "labels" / source / f"{key}.json").write_text(json.dumps(document))
 
 
 def begin(project: Project) -> None:

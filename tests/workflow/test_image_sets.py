@@ -45,8 +45,8 @@ def test_frames_become_a_set_of_each_series_and_one_of_all_in_several_layouts(pr
     assert sorted(path.name for path in made.iterdir() if path.is_dir()) == ["all_of_it", "parts-Dr.%20%C3%84", "parts-other"]
     train = made / "all_of_it" / "plain" / "train"
     pictures = sorted(train.rglob("*.webp"))
-    assert [path.stem for path in pictures] == [
-        f"{source}-000000{number}" for source in ("one", "two.b") for number in range(2)
+    assert [path.stem.partition("~")[0] for path in pictures] == [
+        f"{source}-{number}.png" for source in ("one", "two.b") for number in range(2)
     ]
     assert {Image.open(path).size for path in pictures} == {(53, 40)}
     assert {path.with_suffix(".txt").read_text() for path in train.rglob("*.webp")} == {"a mosaic of squares\n"}
