@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 
 from tessera.core.errors import Failed, TesseraError
@@ -34,7 +34,7 @@ class File:
     fault: str = ""  # why it must not be read; empty if it may
     local: Path | None = None  # its path on the disk; None if it is in an archive
 
-    @property
+    @cached_property
     def path(self) -> PurePosixPath:
         """Return the name as a path."""
         return PurePosixPath(self.name)

@@ -3,6 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -32,14 +33,21 @@ class OwnSplits:
         self._stated: dict[str, dict[str, str]] = defaultdict(dict)  # by image, where each of its splits is stated
         self._is_used = label_set.own_splits and not label_set.split
         self._label_set = label_set
-        if self._is_used:
-            pictures = [file for file in files if is_picture(file)]
-            self._named = defaultdict[str, list[File]](list)
-            for file in pictures:
-                self._named[file.path.stem.casefold()].append(file)
-            self._folders = {folder for file in pictures for folder in file.path.parents}
-            for split, path, beside in self._statements(files):
-                self._take(split, path, beside, files)
+        self._files = files if self._is_used else ()
+        for split, path, beside in self._statements():
+            self._take(split, path, beside)
+
+    @cached_property
+    def _named(self) -> dict[str, list[File]]:
+        """The images, by their names without suffix in lower case."""
+        named: dict[str, list[File]] = defaultdict(list)
+        for file in filter(is_picture, self._files):
+            named[file.path.stem.casefold()].append(file)
+        return named
+
+    @cached_property
+    def _folders(self) -> set[PurePosixPath]:
+        return {folder for same in self._named.values() for file in same for folder in file.path.parents}
 
     def of(self, path: PurePosixPath) -> str:
         """Return the split of the image at `path`, with or without its suffix, or an empty string.
@@ -61,29 +69,29 @@ class OwnSplits:
         except Failed:
             return False
 
-    def _statements(self, files: Sequence[File]) -> Iterator[tuple[str, str, File]]:
+    def _statements(self) -> Iterator[tuple[str, str, File]]:
         """Yield each split, the path that is stated for it, and the file that states it."""
         is_yolo = self._label_set.format == "yolo"
-        for file, content in described_files(files, self._label_set) if is_yolo else ():
+        for file, content in described_files(self._files, self._label_set) if is_yolo else ():
             for key, node in content:
                 for path in scalars(node) if key in KEYS else ():
                     yield KEYS[key], path, file
-        for file, values in darknet_files(files, self._label_set) if is_yolo else ():
+        for file, values in darknet_files(self._files, self._label_set) if is_yolo else ():
             for key in sorted(KEYS.keys() & values.keys()):
                 for path in values[key]:
                     yield KEYS[key], path, file
-        for file in files:
+        for file in self._files:
             split = split_name(file.path.stem) if file.suffix == ".txt" else ""
             # Otherwise, it may be the label file of an image of this name.
             if split and file.path.stem.casefold() not in self._named:
                 yield split, file.name, file
 
-    def _take(self, split: str, stated: str, beside: File, files: Sequence[File]) -> None:
+    def _take(self, split: str, stated: str, beside: File) -> None:
         """Note the images of a `split` for which the file `beside` states a folder or a list."""
         path = PurePosixPath(stated.replace("\\", "/"))
         parts = [part for part in path.parts if part not in {".", "..", "/"}]
         if path.suffix.lower() == ".txt":
-            lists = [file for file in files if file.suffix == ".txt" and common_end(file.path.parts, parts)]
+            lists = [file for file in self._files if file.suffix == ".txt" and common_end(file.path.parts, parts)]
             for file in sorted(lists, key=lambda file: -common_end(file.path.parts, parts))[:1]:
                 self._take_list(split, file)
         else:

@@ -24,7 +24,7 @@ from tessera.pipeline.labels.layouts.item import (
 )
 from tessera.pipeline.labels.layouts.names import Described, check_numbers, numbered, read_values, stated_labels
 from tessera.pipeline.labels.pictures import MAX_IMAGE_BYTES, is_picture
-from tessera.records.annotation.formats.mask_images import load_values, read_mask, thresholded
+from tessera.records.annotation.formats.mask_images import is_solid, load_values, read_mask, thresholded
 from tessera.records.annotation.model import Loss
 from tessera.records.material import ANY, LabelledSet
 
@@ -128,10 +128,12 @@ def _mask_regions(
                 Loss(key, "grey pixels of a black and white mask were taken as black below 128", file.shown, kept=True)
             )
             values, found = binary, [255]
-    if found == [255] and is_white and 255 not in named and len(classes) == 1 and ANY not in label_set.classes:
+    if found == [255] and is_white and not named and len(classes) == 1 and ANY not in label_set.classes:
         labels = {255: classes[0]}  # it states one thing, and the dataset has one class
     else:
-        labels = {value: text for value in found if (value in named or ANY in label_set.classes) and (text := label(value))}
+        # Noise is no label, even if all are wanted.
+        used = [value for value in found if value in named or (ANY in label_set.classes and is_solid(values, value))]
+        labels = {value: text for value in used if (text := label(value)) is not None}
     if missing := [value for value in found if value not in labels]:
         advice = f"say in the settings of the set what each means, such as `classes: {{{missing[0]}: {classes[0]}}}`"
         raise Failed("unknown value in mask", f"{file.shown} has the values {_listed(missing)}, which no class has; {advice}")

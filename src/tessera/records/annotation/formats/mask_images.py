@@ -50,17 +50,21 @@ def thresholded(mask: np.ndarray) -> np.ndarray | None:
     Such a mask has white pixels, and fewer grey ones, which lie along edges: no square of `SOLID` pixels has one grey value.
     Without grey ones, it has noise both near black and near white; class numbers and 255 for none are near black alone.
     """
-    import cv2
-
     counts = np.bincount(mask.ravel(), minlength=256)
     dark, grey, light = (int(part.sum()) for part in (counts[1:NOISE], counts[NOISE : 256 - NOISE], counts[256 - NOISE : 255]))
     if grey > (light + int(counts[255])) / 2 or (not grey and bool(dark) != bool(light)):
         return None
     values = [value for value in np.flatnonzero(counts).tolist() if NOISE <= value < 256 - NOISE and counts[value] >= SOLID**2]
-    square = np.ones((SOLID, SOLID), np.uint8)
-    if any(cv2.erode((mask == value).view(np.uint8), square, borderValue=0).any() for value in values):
+    if any(is_solid(mask, value, SOLID) for value in values):
         return None
     return np.where(mask >= 128, 255, 0).astype(np.uint8)
+
+
+def is_solid(mask: np.ndarray, value: int, side: int = 3) -> bool:
+    """Return whether `mask`, uint8 or uint16 (H, W), has a square of `side` pixels of this `value`."""
+    import cv2
+
+    return bool(cv2.erode((mask == value).view(np.uint8), np.ones((side, side), np.uint8), borderValue=0).any())
 
 
 def read_mask(
