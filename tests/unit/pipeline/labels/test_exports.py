@@ -252,7 +252,7 @@ def test_a_picture_whose_path_is_gone_is_the_copy_or_the_one_with_the_name_of_it
     sets: dict[str, tuple[dict[str, bytes | str], str, bytes | None]] = {
         "embedded": ({"lm/1.json": labelme(path, copy), "lm/1.png": other}, "copy in its label file was taken", copy),
         "beside": ({"lm/1.json": labelme(path), "lm/1.png": other}, "the name of its label file was taken", other),
-        "nowhere": ({"lm/1.json": labelme(path), "lm/2.png": other}, "image missing", None),
+        "nowhere": ({"lm/1.json": labelme(path), "lm/2.png": other}, "image ", None),
     }
     for name, (files, reason, content) in sets.items():
         place = write_zip(tmp_path / f"{name}.zip", files) if packed else write_folder(tmp_path / name, files)

@@ -59,12 +59,12 @@ class Document:
                     raise several_named(self.label.path, found)
                 return found[0]
             missing = str(self.path.parent / posixpath.relpath(name, self.label.path.parent))
-            fault = f"{missing!r:.300} does not exist"
+            reason, fault = "image missing", f"{missing!r:.300} does not exist"
         except Failed as error:
             if error.reason != LEAVES:
                 raise
             missing = str(self.content["imagePath"])
-            fault = error.detail
+            reason, fault = error.reason, error.detail
         data = embedded_image(self.content)
         suffix = EMBEDDED.get(data[:2]) if data else None
         if data is not None and suffix is not None:
@@ -74,7 +74,7 @@ class Document:
             self._remark("image missing, the one with the name of its label file was taken", missing)
             return self._beside[0]
         fix = f"its label file has no JPEG or PNG copy, and no image is beside it as {self.path.stem!r:.100}; restore it"
-        raise Failed("image missing", f"{quoted(self.path)}: {fault}, {fix}")
+        raise Failed(reason, f"{quoted(self.path)}: {fault}, {fix}")
 
     def _remark(self, reason: str, missing: str) -> None:
         self.remarks.append(Loss(self.label.name, reason, f"{missing!r:.300}", kept=True))
