@@ -16,6 +16,7 @@ from tessera.imaging.boxes import Box, mask_box
 from tessera.imaging.masks import decode_rle, encode_rle
 from tessera.imaging.polygons import Part, polygon_box, rasterize
 
+OUTSIDE_IMAGE = "region outside the image"  # the reason of a loss
 MAX_PIXELS = 2**28  # of an image; a file that states more is broken or malicious
 
 

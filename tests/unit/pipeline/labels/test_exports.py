@@ -55,7 +55,7 @@ def test_coco_boxes_follow_the_shape_and_a_box_outside_fails(tmp_path: Path) -> 
         "s+coco%2Ftrain%2Fzero": "bbox differs from the shape",
         "s+coco%2Ftrain%2Fcorners": "bbox differs from the shape",
         "s+coco%2Ftrain%2Fright": "ok",
-        "s+coco%2Ftrain%2Foutside": "region lost: broken annotation",
+        "s+coco%2Ftrain%2Foutside": "region lost: region outside the image",
     }
     assert {one.box for image in imported.images.values() for one in image.annotations} == {(100, 100, 200, 200)}
 

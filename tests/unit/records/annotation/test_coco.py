@@ -130,8 +130,23 @@ def test_a_box_may_leave_the_image_by_a_hundredth_of_its_side(tmp_path, edge):
     assert [loss.reason for loss in losses] == {
         1.000001: [],
         1.0099: ["cut at the border of the image"],
-        1.011: ["broken annotation"],
+        1.011: ["region outside the image"],
     }[edge]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"segmentation": [[-9, -9, -1, -9, -1, -1]]},
+        {"segmentation": [[30, 5, 60, 5, 60, 9, 30, 9]]},
+        {"segmentation": [], "bbox": [30, 5, 30, 4]},
+        {"segmentation": [], "bbox": [WIDTH + 5, 5, 10, 4]},
+    ],
+)
+def test_a_region_outside_the_image_is_lost_and_the_others_are_kept(tmp_path, more):
+    (image,), _, (loss,), _ = read_coco(file(tmp_path / "coco.json", entry(**more), entry(id=2)))
+    assert (loss.reason, loss.status, loss.kept, loss.minor) == ("region outside the image", "dropped", False, False)
+    assert len(image.annotations) == 1
 
 
 @pytest.mark.parametrize("bbox", [[0, 0, 0, 0], [1, 1, 9, 9], [-99, 1, 8, 8], [1, 2], "text", [5, 5, 1, 1]])
@@ -242,7 +257,6 @@ def test_a_broken_image_is_a_failed_row(tmp_path, image):
         {"segmentation": [[1, 1, 9, 1, 9, float("nan")]]},
         {"segmentation": [[1, 1, 9, 1, 9, 10**400]]},
         {"segmentation": [[[1, 1], [9, 1], [9, 9]]]},
-        {"segmentation": [[-9, -9, -1, -9, -1, -1]]},
         {"segmentation": "text"},
         {"segmentation": {"size": [HEIGHT, WIDTH], "counts": "text"}},
         {"segmentation": {"size": [HEIGHT, WIDTH], "counts": "oooooooooooooooo"}},
@@ -253,9 +267,6 @@ def test_a_broken_image_is_a_failed_row(tmp_path, image):
         {"segmentation": {}},
         {"segmentation": {"size": [HEIGHT, WIDTH], "counts": [WIDTH * HEIGHT]}},
         {"segmentation": [[1, 1, 9, 1, 9, 9], [1, 1, 9, 9]]},
-        {"segmentation": [[30, 5, 60, 5, 60, 9, 30, 9]]},
-        {"segmentation": [], "bbox": [30, 5, 30, 4]},
-        {"segmentation": [], "bbox": [WIDTH + 5, 5, 10, 4]},
         {"segmentation": [], "bbox": [1, 2, 0, 4]},
         {"segmentation": [], "bbox": [1, 2, 3, 4], "attributes": {"rotation": float("nan")}},
         {"segmentation": [], "bbox": [1, 2, 3]},

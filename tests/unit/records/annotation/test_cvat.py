@@ -129,13 +129,11 @@ def test_what_is_no_region_is_a_loss_or_about_the_whole_image() -> None:
         element("box", xtl="9", ytl="1", xbr="1", ybr="9"),
         element("box", xtl="9", ytl="1", xbr="1", ybr="9", rotation="45"),
         element("box", xtl="1", ytl="1", xbr="9", ybr="9", rotation="inf"),
-        element("box", xtl="1", ytl="1", xbr=WIDTH + 2, ybr="9"),
         element("box", label="", xtl="1", ytl="1", xbr="9", ybr="9"),
         element("polygon", points="1,1;2,2"),
         element("polygon", points="1,1;2,2;3"),
         element("polygon", points=""),
         element("polygon", points="1,1;2,2;3,3"),
-        element("polygon", points=f"1,1;{WIDTH + 9},1;1,20"),
         element("ellipse", cx="5", cy="5", rx="0", ry="3"),
         element("mask", rle="0, 4", left="0", top="0", width="2", height="3"),
         element("mask", rle="6", left="0", top="0", width="2", height="3"),
@@ -151,6 +149,13 @@ def test_a_broken_shape_is_a_failed_loss_and_the_others_are_read(bad: str) -> No
     image, _, (loss,) = read(bad, BOX)
     assert len(image.annotations) == 1 and (loss.status, loss.kept, loss.minor) == ("failed", False, False)
     assert loss.reason.startswith("broken ")
+
+
+def test_a_shape_outside_the_image_is_lost() -> None:
+    beyond = element("polygon", points=f"1,1;{WIDTH + 9},1;1,20")
+    image, _, losses = read(element("box", xtl="1", ytl="1", xbr=WIDTH + 2, ybr="9"), BOX, beyond)
+    assert len(image.annotations) == 1
+    assert [(loss.reason, loss.status, loss.kept) for loss in losses] == [("region outside the image", "dropped", False)] * 2
 
 
 @pytest.mark.parametrize(

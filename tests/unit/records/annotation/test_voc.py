@@ -61,14 +61,18 @@ def test_coordinates_that_cannot_count_pixels_from_one_are_edges() -> None:
         thing(1, 1, "x", 9),
         thing(1, 1, "nan", 9),
         thing(9, 1, 3, 9),
-        thing(1, 1, WIDTH + 2, 9),
-        thing(WIDTH + 9, 1, WIDTH + 20, 9),
         "<object><name>nsfw</name><robndbox><cx>5</cx></robndbox></object>",
     ],
 )
 def test_a_broken_object_is_a_failed_loss_and_the_others_are_read(bad: str) -> None:
     found, (loss,) = read(bad, thing(2, 2, 9, 9))
     assert found == [("nsfw", (1, 1, 9, 9))] and (loss.reason, loss.status, loss.kept) == ("broken object", "failed", False)
+
+
+def test_an_object_outside_the_image_is_lost() -> None:
+    found, losses = read(thing(1, 1, WIDTH + 2, 9), thing(2, 2, 9, 9), thing(WIDTH + 9, 1, WIDTH + 20, 9))
+    assert found == [("nsfw", (1, 1, 9, 9))]
+    assert [(loss.reason, loss.status, loss.kept) for loss in losses] == [("region outside the image", "dropped", False)] * 2
 
 
 def test_labels_for_an_image_of_another_size_fail_and_a_size_of_zero_is_none() -> None:

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple, TypeGuard
 import numpy as np
 
 from tessera.core.errors import TesseraError
-from tessera.imaging.borders import OUTSIDE, box_inside, part_inside
+from tessera.imaging.borders import OUTSIDE, Outside, box_inside, part_inside
 from tessera.imaging.boxes import Box
 from tessera.imaging.masks import check_counts, decode_counts, decode_patch, encode_rle, rle_counts
 from tessera.imaging.polygons import Part, polygon_box, rectangle, turned
-from tessera.records.annotation.model import MAX_PIXELS, Annotation, ImageAnnotations, Loss, image_fault
+from tessera.records.annotation.model import MAX_PIXELS, OUTSIDE_IMAGE, Annotation, ImageAnnotations, Loss, image_fault
 
 
 class Coco(NamedTuple):
@@ -82,6 +82,8 @@ def parse_coco(content: bytes, file: str, results: bytes | None = None) -> Coco:
             annotation, remarks = _annotation(entry, image, categories)
             found[entry["image_id"]].append(annotation)
             losses += [Loss(key, reason, detail, kept=True) for reason, detail in remarks.items()]
+        except Outside as error:
+            losses.append(Loss(key, OUTSIDE_IMAGE, str(error)))
         except (ValueError, TypeError, OverflowError) as error:
             losses.append(Loss(key, "broken annotation", str(error), "failed"))
     whole = (

@@ -6,10 +6,10 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from tessera.core.errors import Failed, TesseraError
-from tessera.imaging.borders import OUTSIDE, box_inside, part_inside
+from tessera.imaging.borders import OUTSIDE, Outside, box_inside, part_inside
 from tessera.imaging.masks import decode_counts
 from tessera.imaging.polygons import Part, Ring, area, ellipse, polygon_box, rectangle, turned
-from tessera.records.annotation.model import Annotation, ImageAnnotations, Loss, image_fault
+from tessera.records.annotation.model import OUTSIDE_IMAGE, Annotation, ImageAnnotations, Loss, image_fault
 from tessera.records.annotation.xml_files import parse_xml
 
 LOST = {"polyline": "a polyline has no area", "cuboid": "a cuboid is no region of the image"}
@@ -73,6 +73,8 @@ def _image(element: Element, name: str, width: int, height: int) -> CvatImage:
             annotations.append(annotation)
             if cut:
                 losses.append(Loss(key, "cut at the border of the image", kept=True))
+        except Outside as error:
+            losses.append(Loss(key, OUTSIDE_IMAGE, str(error)))
         except (ValueError, OverflowError) as error:
             losses.append(Loss(key, f"broken {shape.tag}", str(error), "failed"))
     return CvatImage(ImageAnnotations(name, width, height, tuple(annotations)), element.get("subset", ""), losses)

@@ -7,9 +7,9 @@ from typing import BinaryIO, TypeAlias
 import numpy as np
 
 from tessera.core.errors import Failed
-from tessera.imaging.borders import box_inside
+from tessera.imaging.borders import Outside, box_inside
 from tessera.imaging.boxes import overlap
-from tessera.records.annotation.model import MAX_PIXELS, Annotation, ImageAnnotations, Loss
+from tessera.records.annotation.model import MAX_PIXELS, OUTSIDE_IMAGE, Annotation, ImageAnnotations, Loss
 from tessera.records.annotation.xml_files import parse_xml
 
 Colour: TypeAlias = tuple[int, int, int]  # red, green, blue
@@ -104,6 +104,8 @@ def read_boxes(content: bytes, file: str, key: str, width: int, height: int) -> 
             annotations.append(Annotation(name, None, None, box))
             if cut:
                 losses.append(Loss(where, "cut at the border of the image", kept=True))
+        except Outside as error:
+            losses.append(Loss(where, OUTSIDE_IMAGE, f"{file}: {name!r:.40}: {error}"))
         except ValueError as error:
             losses.append(Loss(where, "broken object", f"{file}: {name!r:.40}: {error}", "failed"))
     return ImageAnnotations(key, width, height, tuple(annotations)), losses, root.findtext("filename", "").strip()
