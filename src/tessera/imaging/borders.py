@@ -24,7 +24,7 @@ def box_inside(box: Box, width: int, height: int) -> tuple[Box, bool]:
     inside = clip_box(box, width, height)
     if inside[2] <= inside[0] or inside[3] <= inside[1]:
         raise Outside("it lies wholly outside the image")
-    return inside, _beyond(np.array(box).reshape(2, 2), width, height, OUTSIDE)
+    return inside, inside != box and _beyond(np.array(box).reshape(2, 2), width, height, OUTSIDE)
 
 
 def part_inside(part: Part, width: int, height: int, most: float = OUTSIDE) -> tuple[Part, bool]:

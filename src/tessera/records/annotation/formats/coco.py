@@ -218,11 +218,12 @@ def _rotation(entry: dict[str, Any]) -> float | None:
 def _differs(bbox: Any, box: Box, width: int, height: int) -> bool:
     """Return whether `bbox` is another box than `box`, that of the shape, by more than rounding."""
     try:
-        x, y, w, h = np.array(bbox, dtype=np.float64).tolist()
+        x, y, w, h = map(float, bbox)
     except (ValueError, TypeError, OverflowError):
         return True
-    near = np.maximum(OUTSIDE * np.array([width, height, width, height]), 2)
-    return not (np.abs(np.array([x, y, x + w, y + h]) - box) <= near).all()
+    across, down = max(OUTSIDE * width, 2), max(OUTSIDE * height, 2)
+    stated = (x, y, x + w, y + h)
+    return not all(abs(one - other) <= near for one, other, near in zip(stated, box, (across, down) * 2, strict=True))
 
 
 def _ring(numbers: Any) -> np.ndarray:
