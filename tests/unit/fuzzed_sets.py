@@ -340,7 +340,7 @@ def cvat_shape(rng: Rng, label: str, at: Box, lost: bool) -> str:
             (kind, given, ""),
             (kind, dict.fromkeys(given, "x"), label),
             (kind, {}, label),
-            (kind, {**dict.fromkeys(given, "9"), "points": "9,9;9,9;9,9", "xbr": 9}, label),
+            (kind, {**dict.fromkeys(given, "9"), "points": "9,9;9,9;9,9", "xbr": 9, "rx": 0}, label),
             ("box", {"xtl": 3, "ytl": 3, "xbr": W + 9, "ybr": 9}, label),
             ("polyline", {"points": "1,1;9,9"}, label),
             ("cuboid", {"xtl1": 1}, label),
