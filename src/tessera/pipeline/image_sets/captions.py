@@ -18,6 +18,7 @@ from tessera.core.tsv import read_sheet, refuse
 from tessera.pipeline.image_sets.caption_settings import CaptionSettings, PartSettings
 from tessera.pipeline.image_sets.processing import count_people, process_tags, read_overlaps
 from tessera.pipeline.image_sets.written import OF_NONE, Fault, Written, captions_of_frames
+from tessera.records.frame_keys import meant_frames
 from tessera.records.tables.footage import Frames, Sources
 from tessera.records.tables.identities import Identities
 from tessera.records.tables.image_sets import Captions, CoreTags, SetPictures
@@ -218,8 +219,8 @@ def _cut(caption: pl.Expr, maximum: int) -> pl.Expr:
 def _given(path: Path, keys: list[str], maximum: int) -> tuple[dict[str, list[str]], dict[str, tuple[str, str]]]:
     """Return the captions of `keys` from the table `path`, several are variants, and what the ledger says of keys.
 
-    A NUL character or a byte order mark is removed, and a line break becomes a space. Raises `TesseraError` if the table has a
-    fault, or if none of its keys is a picture of the set.
+    For renamed pictures, see `meant_frames`. A NUL character or a byte order mark is removed, and a line break becomes a space.
+    Raises `TesseraError` if the table has a fault, or if none of its keys is a picture of the set.
     """
     fix = "set `captions.table` to your table of captions"
     try:
@@ -228,10 +229,13 @@ def _given(path: Path, keys: list[str], maximum: int) -> tuple[dict[str, list[st
         raise TesseraError(f"{path}: no such table of captions; {fix}") from None
     refuse(path, sheet.faults)
     known = Names((key, key) for key in keys)
+    stated = {row.key for _, row in sheet.rows}
+    # A renamed picture keeps the caption of its former name, unless it has one under its own.
+    renamed = {key: now for key, now in meant_frames(stated, keys).now.items() if now == key or now not in stated}
     texts: dict[str, list[str]] = {}
     remarks: dict[str, tuple[str, str]] = {}
     for line, row in sheet.rows:
-        found = known.find(row.key)
+        found = [renamed[row.key]] if row.key in renamed else known.find(row.key)
         if len(found) != 1:
             several = f"; it may be one of {', '.join(map(repr, found))}" if found else ""
             remarks[row.key] = ("caption of no picture", f"{path}, line {line}{several}")

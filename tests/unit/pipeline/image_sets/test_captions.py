@@ -235,3 +235,13 @@ def test_captions_of_people_are_cleaned_and_faults_are_in_the_ledger(tmp_path: P
     }
     with pytest.raises(TesseraError, match="none of its keys"):
         _given(table, ["other"], 100)
+
+
+def test_a_renamed_picture_keeps_its_caption_unless_it_has_one_under_its_own_name(tmp_path: Path) -> None:
+    renamed, both, changed = "s-new.jpg~000000000001", "s-b.jpg~000000000002", "s-c.jpg~000000000003"
+    table = tmp_path / "captions.tsv"
+    rows = {"s-old.jpg~000000000001": "of then", "s-a.jpg~000000000002": "older", both: "own", "s-c.jpg~000000000009": "before"}
+    table.write_text("key\tcaption\n" + "".join(f"{key}\t{caption}\n" for key, caption in rows.items()))
+    texts, remarks = _given(table, [renamed, both, changed], 100)
+    assert texts == {renamed: ["of then"], both: ["own"]}
+    assert remarks.keys() == {"s-a.jpg~000000000002", "s-c.jpg~000000000009"}
