@@ -21,7 +21,7 @@ SHOWN = 40  # labels that the log lists
 class Counts:
     """The labels of a set. `stated`: those that its files name, used or not, each with its number and its name."""
 
-    def __init__(self, stated: Mapping[str, tuple[int, str]]) -> None:
+    def __init__(self, stated: Mapping[str, tuple[int | None, str]]) -> None:
         self._stated = stated
         self._seen = Counter[str]()  # images, by label
         self._objects = Counter[str]()

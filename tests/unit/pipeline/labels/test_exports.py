@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from label_sets import Imported, picture, write_folder, write_zip
+from label_sets import HEIGHT, WIDTH, Imported, picture, write_folder, write_zip
 from PIL import Image
 
 from tessera.core import job
@@ -474,3 +474,32 @@ def test_yolo_of_cvat_has_images_beside_their_labels(tmp_path: Path) -> None:
 def test_a_set_without_labels_of_its_format_is_refused(tmp_path: Path, layout: str, fault: str) -> None:
     with pytest.raises(TesseraError, match=fault):
         Imported(write_folder(tmp_path / "set", big("a.png")), layout)
+
+
+@pytest.mark.parametrize("layout", ["coco", "cvat", "voc"])
+def test_a_class_that_the_files_name_may_be_in_the_settings_though_no_region_has_it(tmp_path: Path, layout: str) -> None:
+    region = {"id": 1, "image_id": 1, "category_id": 3, "bbox": [4, 4, 20, 20], "segmentation": [], "iscrowd": 0}
+    document = {
+        "images": [{"id": 1, "file_name": "a.png", "width": WIDTH, "height": HEIGHT}],
+        "categories": [{"id": 3, "name": "nsfw"}, {"id": 7, "name": "dog"}],
+        "annotations": [region],
+    }
+    named = "<meta><task><labels><label><name>nsfw</name></label><label><name>dog</name></label></labels></task></meta>"
+    box = '<image id="0" name="a.png" width="40" height="30"><box label="nsfw" xtl="4" ytl="4" xbr="24" ybr="24"/></image>'
+    size = "<size><width>40</width><height>30</height><depth>3</depth></size>"
+    edges = "<bndbox><xmin>5</xmin><ymin>5</ymin><xmax>24</xmax><ymax>24</ymax></bndbox>"
+    files: dict[str, dict[str, bytes | str]] = {
+        "coco": {"a.png": picture(0), "a.json": json.dumps(document)},
+        "cvat": {"a.png": picture(0), "a.xml": f"<annotations><version>1.1</version>{named}{box}</annotations>"},
+        "voc": {
+            "JPEGImages/a.png": picture(0),
+            "Annotations/a.xml": f"<annotation>{size}<object><name>nsfw</name>{edges}</object></annotation>",
+            "labelmap.txt": "# label:color_rgb:parts:actions\nbackground:0,0,0::\nnsfw:9,9,9::\ndog:8,8,8::\n",
+        },
+    }
+    path = write_folder(tmp_path / "set", files[layout])
+    imported = Imported(path, layout, classes={"dog": None})
+    assert [one.label for image in imported.images.values() for one in image.annotations] == ["nsfw"]
+    assert [(name, here, objects) for _, _, name, here, objects, *_ in imported.counts if name == "dog"] == [("dog", "", 0)]
+    with pytest.raises(TesseraError, match=r"'dgo'.*did you mean 'dog'"):
+        Imported(path.rename(tmp_path / "again"), layout, classes={"dgo": None})

@@ -23,7 +23,7 @@ def document(*shapes: str, width: Any = WIDTH, height: Any = HEIGHT, name: str =
 
 
 def read(*shapes: str, **more: Any) -> CvatImage:
-    (image,), losses = parse_cvat(document(*shapes, **more), "a.xml")
+    (image,), losses, _ = parse_cvat(document(*shapes, **more), "a.xml")
     assert losses == []
     return image
 
@@ -163,7 +163,7 @@ def test_a_shape_outside_the_image_is_lost() -> None:
     [{"name": ""}, {"name": "../a.png"}, {"name": "C:\\a.png"}, {"width": "0"}, {"width": "x"}, {"height": "9" * 40}],
 )
 def test_a_broken_image_is_a_failed_loss(image: dict[str, Any]) -> None:
-    images, (loss,) = parse_cvat(document(BOX, **image), "a.xml")
+    images, (loss,), _ = parse_cvat(document(BOX, **image), "a.xml")
     assert images == [] and (loss.key, loss.reason, loss.status) == ("image '0'", "broken image", "failed")
 
 

@@ -7,20 +7,21 @@ from tessera.core.archives import MAX_TEXT_BYTES, File
 from tessera.core.errors import Failed, TesseraError
 from tessera.core.messages import counted
 from tessera.pipeline.labels.layouts.documents import item_of, others
-from tessera.pipeline.labels.layouts.item import Item, Regions, failed
+from tessera.pipeline.labels.layouts.item import Item, Items, Regions, failed
 from tessera.pipeline.labels.pictures import Pictures, is_picture
 from tessera.records.annotation.formats.coco import parse_coco
 from tessera.records.annotation.model import Loss
 from tessera.records.material import LabelledSet
 
 
-def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[str]) -> list[Item[Regions]]:
+def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[str]) -> Items[Regions]:
     """JSON files, each with the labels of many images. Images are found by the end of their path, see `Pictures.find`.
 
     An image without annotations shows nothing if its file marks it as negative, see `formats.coco`. Else, see `unannotated`.
     """
     pictures = Pictures(filter(is_picture, files))
-    items = []
+    items: list[Item[Regions]] = []
+    stated: dict[str, tuple[int | None, str]] = {}
     documents = [file for file in files if file.suffix == ".json"]
     for file in documents:
         try:
@@ -31,6 +32,8 @@ def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[st
         except TesseraError as error:
             items.append(failed(file.name, Failed("not a COCO file", f"{error}; export it again")))
             continue
+        for number, name in coco.categories.items():
+            stated.setdefault(name, (number, name))
         losses: dict[str, list[Loss]] = defaultdict(list)
         keys = {image.key for image in coco.images}
         for loss in coco.losses:
@@ -49,4 +52,4 @@ def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[st
             item_of(image, losses[image.key], file, subset, pictures, label_set, "" if image.key in coco.negatives else fix)
             for image in coco.images
         ]
-    return items
+    return Items(items, stated)

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from tessera.core.archives import MAX_TEXT_BYTES, File
 from tessera.core.errors import Failed
 from tessera.pipeline.labels.layouts.documents import item_of, others
-from tessera.pipeline.labels.layouts.item import Item, Regions, failed
+from tessera.pipeline.labels.layouts.item import Item, Items, Regions, failed
 from tessera.pipeline.labels.pictures import Pictures, is_picture
 from tessera.records.annotation.formats.cvat import parse_cvat
 from tessera.records.material import LabelledSet
 
 
-def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[str]) -> list[Item[Regions]]:
+def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[str]) -> Items[Regions]:
     """XML files, each with the labels of many images, such as `annotations.xml` beside `images/`.
 
     Images are found by the end of their path, see `Pictures.find`. CVAT also lists images that nobody has labelled, so that one
@@ -19,15 +19,17 @@ def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[st
     """
     pictures = Pictures(filter(is_picture, files))
     items: list[Item[Regions]] = []
+    stated: dict[str, tuple[int | None, str]] = {}
     for file in files:
         if file.suffix != ".xml":
             continue
         try:
-            images, losses = parse_cvat(file.read(MAX_TEXT_BYTES), file.shown)
+            cvat = parse_cvat(file.read(MAX_TEXT_BYTES), file.shown)
         except Failed as fault:
             items.append(failed(file.name, fault, [file]))
             continue
-        items += others(file, losses)
+        stated |= {name: (None, name) for name in cvat.labels}
+        items += others(file, cvat.losses)
         fix = "put it into a set of its own"
-        items += [item_of(image, lost, file, subset, pictures, label_set, fix) for image, subset, lost in images]
-    return items
+        items += [item_of(image, lost, file, subset, pictures, label_set, fix) for image, subset, lost in cvat.images]
+    return Items(items, stated)

@@ -27,9 +27,12 @@ class Item(Generic[T]):
 
 
 class Items(list[Item[T]]):
-    """The items of a set, and `stated`: the labels that its files name, used or not, each with its number and its name."""
+    """The items of a set, and `stated`: the labels that its files name, used or not, each with its number and its name.
 
-    def __init__(self, items: Iterable[Item[T]] = (), stated: Mapping[str, tuple[int, str]] | None = None) -> None:
+    The number is None if the set has none.
+    """
+
+    def __init__(self, items: Iterable[Item[T]] = (), stated: Mapping[str, tuple[int | None, str]] | None = None) -> None:
         super().__init__(items)
         self.stated = stated or {}
 

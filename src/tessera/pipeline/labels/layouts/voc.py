@@ -11,7 +11,7 @@ import numpy as np
 from tessera.core.archives import File
 from tessera.core.errors import Failed, TesseraError
 from tessera.core.messages import counted
-from tessera.pipeline.labels.layouts.item import Item, Regions, check_not_empty, failed, given, stem, unannotated
+from tessera.pipeline.labels.layouts.item import Item, Items, Regions, check_not_empty, failed, given, stem, unannotated
 from tessera.pipeline.labels.pictures import MAX_IMAGE_BYTES, Pictures, is_picture
 from tessera.records.annotation.formats.voc import (
     Colour,
@@ -43,7 +43,7 @@ class Labels:
     objects: File | None = None
 
 
-def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[str]) -> list[Item[Regions]]:
+def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[str]) -> Items[Regions]:
     """`Annotations/NAME.xml` or `SegmentationClass/NAME.png` for each picture `JPEGImages/NAME.jpg`, or in other folders.
 
     The labels of the colours are in `labelmap.txt`, as CVAT writes it, or in `class_names.txt`, as labelme does; without them,
@@ -85,7 +85,8 @@ def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[st
             read = partial(_regions, picture, own, label_set, maps, names)
             masks = [file for file in (own.classes, own.objects) if file]
             items.append(Item(stem(picture), partial(given, picture), read, (picture, *masks)))
-    return items
+    stated = sorted({name for colours in maps.values() for name in colours.values()})
+    return Items(items, {name: (None, name) for name in stated})
 
 
 def _folder(file: File, names: set[str], whole: bool = True) -> bool:

@@ -23,8 +23,16 @@ class CvatImage(NamedTuple):
     losses: list[Loss]
 
 
-def parse_cvat(content: bytes, file: str) -> tuple[list[CvatImage], list[Loss]]:
-    """Return the images in the `content` of `file`, also those without shapes, and the losses of others, `image ID`.
+class Cvat(NamedTuple):
+    """The content of a CVAT file."""
+
+    images: list[CvatImage]  # also those without shapes
+    losses: list[Loss]  # of images that cannot be read, `image ID`
+    labels: list[str]  # that the task or the project has, used or not
+
+
+def parse_cvat(content: bytes, file: str) -> Cvat:
+    """Return what is in the `content` of `file`.
 
     Boxes that are turned, and ellipses, become polygons; masks become run lengths; a skeleton is the box of its points. Points
     are minor losses, polylines and cuboids are losses, and tags are about the whole image.
@@ -45,7 +53,7 @@ def parse_cvat(content: bytes, file: str) -> tuple[list[CvatImage], list[Loss]]:
             losses.append(Loss(f"image {element.get('id')!r}", "broken image", fault, "failed"))
         else:
             images.append(_image(element, name, width, height))
-    return images, losses
+    return Cvat(images, losses, [each.text for each in root.iterfind(".//labels/label/name") if each.text])
 
 
 def _whole(text: str | None) -> int:
