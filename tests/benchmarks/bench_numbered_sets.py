@@ -189,9 +189,7 @@ def plant_yolo_image(
     if kind != "objects" and planted.settings.get("empty", "negative") == "negative":
         planted.negatives.add(image)
     if draw.random() < 0.05:
-        planted.files[label.replace(".txt", ".TXT")] = "0 0.5 0.5 0.1 0.1"
-        objects.append(None)  # it is not known which of the two counts
-        planted.negatives.discard(image)
+        planted.files[label.replace(".txt", ".TXT")] = "0 0.5 0.5 0.1 0.1"  # the equal name counts
 
 
 def plant_masks(draw: Draw) -> Planted:

@@ -163,10 +163,9 @@ def test_frames_and_regions_of_a_video_and_a_folder_are_written_to_tables(weight
         {"source": "no", "path": "no", "status": "refused", "reason": "no rights", "kind": ""},
     ]
     frames, predictions, ledger = run(weights, tmp_path, rows, ["a video", "stills", "no"], stride=2)
-    assert frames["key"].to_list() == [f"a%20video-{index:07d}" for index in (0, 2, 4, 6)] + [
-        "stills-0000000",
-        "stills-0000003",
-    ]
+    names = [f"stills-{name}~{sha256_file(folder / name)[:12]}" for name in frames["name"].drop_nulls()]
+    assert frames["key"].to_list() == [f"a%20video-{index:07d}" for index in (0, 2, 4, 6)] + names
+    assert frames["index"].to_list()[4:] == [0, 3]
     assert frames["time"].to_list() == pytest.approx([0, 0.2, 0.4, 0.6, None, None])
     assert frames.select("width", "height").rows() == [(160, 90)] * 4 + [(60, 40)] * 2
     sizes = {key: (height, width) for key, width, height in frames.select("key", "width", "height").iter_rows()}
@@ -192,11 +191,12 @@ def test_a_broken_image_is_a_row_and_the_others_are_predicted(weights: Path, tmp
         {"source": "stills", "path": str(folder), "kind": "folder", "frames": 2},
         {"source": "gone", "path": str(tmp_path / "gone.mp4"), "kind": "video", "frames": 2},
     ]
+    first, second = (f"stills-{name}~{sha256_file(folder / name)[:12]}" for name in ("0.png", "1.png"))
     frames, _, ledger = run(weights, tmp_path, rows, ["stills", "gone"], changed=folder / "0.png")
-    assert frames["key"].to_list() == ["stills-0000001"]
+    assert frames["key"].to_list() == [second]
     assert [(row["key"], row["status"]) for row in ledger] == [
-        ("stills-0000000", "failed"),
-        ("stills-0000001", "ok"),
+        (first, "failed"),
+        (second, "ok"),
         ("gone", "failed"),
     ]
 

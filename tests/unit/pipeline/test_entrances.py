@@ -98,7 +98,7 @@ def labelled(files: dict[str, bytes], folder: Path, blocklist: Path) -> dict[str
     import_labels(
         LabelledSet(**given),
         *("labels", "labels:s", ["thing"], 1, blocklist, 8, folder / "pictures", *tables),
-        *(folder / "pictures", folder / "ledger"),
+        *(folder / "pictures", folder / "ledger", folder / "counts"),
     )
     stored = {row["key"]: row["path"] for row in read_table(tables[0], Images).to_dicts()}
     names = {f"s+{number}": name for number, name in enumerate(files)}
@@ -135,7 +135,7 @@ def harvested(files: dict[str, bytes], folder: Path, blocklist: Path) -> dict[st
         (folder / name / harvest.PICTURE).write_bytes(content)
         (folder / name / harvest.DAY).write_text("2026-01-31")
         try:
-            harvest._checked(folder / name, name, read_blocklist(blocklist), 8)
+            harvest._checked(folder / name, name, read_blocklist(blocklist), 8, ())
             found[name] = Outcome("")
         except Dropped as fault:
             found[name] = Outcome(fault.reason)

@@ -299,7 +299,7 @@ def test_folds_predict_every_picture_by_a_classifier_that_did_not_see_it(tmp_pat
         trainings = Trainings(tmp_path / "runs" / str(fold))
         train_fold(dataset, folds, vectors, None, tables[-1], trainings, HEAD, fold=fold, seed=0, threads=1, code="")
     assert read_table(tables[3], Predictions).is_empty(), "there are three folds"
-    join_predictions(dataset, tables, tmp_path / "all.parquet")
+    join_predictions(dataset, None, tables, tmp_path / "all.parquet")
     rows = read_table(tmp_path / "all.parquet", Predictions)
     assert len(rows) == 500 and set(rows["split"]) == {"train", "val", "test"}
     assert (rows["label"] == rows["predicted"]).mean() > 0.8
