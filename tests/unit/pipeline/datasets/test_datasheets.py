@@ -19,11 +19,13 @@ from tessera.pipeline.datasets.datasheets import (
     describe_samples,
     render,
     render_samples,
+    write_datasheet,
     write_plain_datasheet,
 )
 from tessera.records.tables.annotation import Annotations, Images
 from tessera.records.tables.classification import Pictures
 from tessera.records.tables.footage import Sources
+from tessera.records.tables.labels import LabelCounts
 from tessera.records.tables.splits import Splits
 from tessera.records.tables.table import types, write_table
 
@@ -324,3 +326,33 @@ def test_a_long_table_says_that_it_was_cut() -> None:
     assert "| s049 |" in text
     assert "| s050 |" not in text
     assert "and 10 more, see the JSON beside this file" in text
+
+
+def test_the_labels_of_sets_are_shown_with_what_they_mean(tmp_path: Path) -> None:
+    counts = [
+        ("labels:mine", "label", 0, "person", None, 0, 0, 2),
+        ("labels:mine", "label", 1, "naked", "nsfw", 5, 4, 1),
+        ("labels:mine", "label", None, "logo", "", 3, 2, 0),
+        ("labels:mine", "negative", None, "labels state no region", None, 0, 7, 0),
+        ("labels:mine", "left out", None, "region lost: unknown label", None, 0, 2, 0),
+    ]
+    write_table(pl.DataFrame(counts, schema=types(LabelCounts), orient="row"), LabelCounts, tmp_path / "counts")
+    empty = {Images: "images", Annotations: "annotations", Splits: "splits", Sources: "sources"}
+    for schema, name in empty.items():
+        write_table(pl.DataFrame(schema=types(schema)), schema, tmp_path / name)
+    (tmp_path / "ledger").write_text("")
+    inputs = {name: tmp_path / name for name in empty.values()}
+    outputs = {"data": tmp_path / "sheet.json", "text": tmp_path / "sheet.md"}
+    ledgers = {"selection": tmp_path / "ledger", "writing": tmp_path / "ledger"}
+    stated = {"mosaics": [], "labels": [tmp_path / "counts"], "sets": {}, "settings": {}}
+    write_datasheet("nsfw_detection", **inputs, **ledgers, **stated, **outputs)  # type: ignore[arg-type]
+    text = outputs["text"].read_text()
+    for line in (
+        "| labels:mine | 0 | person | unknown | 0 | 0 | 2 |",
+        "| labels:mine | 1 | naked | nsfw | 5 | 4 | 1 |",
+        "| labels:mine |  | logo | not wanted | 3 | 2 | 0 |",
+        "| labels:mine | negative: labels state no region | 7 |",
+        "| labels:mine | left out: region lost: unknown label | 2 |",
+    ):
+        assert line in text
+    assert json.loads(outputs["data"].read_text())["labels"][1]["name"] == "naked"

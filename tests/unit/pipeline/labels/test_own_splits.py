@@ -28,6 +28,12 @@ TWO_FOLDERS = pictured("one/images/a", "two/images/b", "more/images/c")
         (TWO_FOLDERS | {"data.yaml": "train: [one/images, more]\nval: ../two/images"}, ("train", "val", "train")),
         (TWO_FOLDERS | {"data.yaml": "path: ../datasets/ds\ntrain: one/images\nval: two/images"}, ("train", "val", "")),
         (TWO_FOLDERS | {"data.yaml": "train: /content/ds/one/images\nval: C:\\ds\\two\\images"}, ("train", "val", "")),
+        # A data.yaml that was moved out of the folder that it describes.
+        (
+            pictured("ds/train/images/a", "ds/valid/images/b", "ds/x/images/c")
+            | {"data.yaml": "path: ./\ntrain: train/images\nval: valid/images"},
+            ("train", "val", ""),
+        ),
         # `images` alone could be any folder of this name.
         (TWO_FOLDERS | {"data.yaml": "train: ../train/images\nval: /elsewhere/images"}, ("", "", "")),
         (
