@@ -1,6 +1,7 @@
 """`snakemake ask`: from a folder of pictures without any label to a classifier, in rounds."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -47,11 +48,16 @@ def project(project: Project) -> Project:
     return project
 
 
+def shown(key: str) -> str:
+    """Return what the picture with the key `shots-NN.png~DIGEST` shows."""
+    return "bright" if int(key.removeprefix("shots-")[:2]) % 2 else "dark"
+
+
 def label_last_round(project: Project) -> None:
     place = max((project.folder / "labels" / "asked").glob("round-*"))
     for path in place.glob("*/*.json"):
         document = json.loads(path.read_text())
-        document["flags"]["bright" if int(path.stem[-2:]) % 2 else "dark"] = True
+        document["flags"][shown(path.stem)] = True
         path.write_text(json.dumps({**document, "version": "5.5.0"}))
 
 
@@ -92,7 +98,7 @@ def test_a_round_can_be_answered_by_decisions_alone(project: Project) -> None:
     assert items["queue"].unique().to_list() == [ASKED] and items.height == 8 and set(items["label"]) == {""}
     for number, (key, path) in enumerate(items.select("key", "picture").iter_rows()):
         said = {"key": key, "decision": "relabel", "who": "Ada", "when": "2026-01-31", "classifier": "light"}
-        said["label"] = "bright" if int(path.partition(".")[0][-2:]) % 2 else "dark"
+        said["label"] = shown(Path(path).stem)
         if number == 0:
             said |= {"decision": "drop", "label": ""}
         append_row(project.folder / "config" / "decisions.tsv", said, list(Decision.model_fields))

@@ -13,6 +13,7 @@ from projects import Project
 from tessera.core.provenance import sha256_file
 from tessera.imaging.images import write_image
 from tessera.pipeline.datasets.splits import SplitSettings, split_sources
+from tessera.records.frame_keys import picture_key
 from tessera.records.tables.splits import split_of_sources
 
 pytestmark = pytest.mark.workflow
@@ -53,7 +54,8 @@ def test_cropped_copies_are_found_on_any_shards_and_their_sources_have_one_split
     assert run.returncode == 0, run.output
     near = pl.read_parquet(project.folder / NEAR)
     assert {frozenset({row["key"], row["duplicate_of"]}) for row in near.to_dicts()} == {
-        frozenset({f"{film}-000000{number}", f"{copy}-000000{number}"}) for number in range(2)
+        frozenset(picture_key(source, name, sha256_file(project.folder / source / name)) for source in (film, copy))
+        for name in ("0.png", "1.png")
     }
     splits = split_of_sources(project.folder / SPLITS)
     assert splits[film] == splits[copy] == "train"

@@ -147,14 +147,14 @@ def test_a_bad_label_is_a_row_and_too_many_stop_the_run(labelled: Project) -> No
     ledger = labelled.results / "labels" / "sets" / "studio" / "ledger.jsonl"
     assert statuses(ledger) == {
         "studio+bad": "broken JSON",
-        "studio+escape": "image missing",
+        "studio+escape": "image path leaves its folder",
         "studio+one": "ok",
     }
     labelled.settings["gates"] = {"labels": 0.5}
     run = labelled.run(gate)
     assert run.returncode == 0, run.output
     passed = "labels in sets: 2 of 4 images passed"
-    assert f"{passed}; 2 failed: broken JSON (1), image missing (1)\n" in run.output
+    assert f"{passed}; 2 failed: broken JSON (1), image path leaves its folder (1)\n" in run.output
 
     labelled.settings["annotations"]["frame_labels"] = "labels/nowhere"
     run = labelled.run(gate)
@@ -182,7 +182,7 @@ def test_labels_of_no_source_are_named_when_a_run_begins(labelled: Project) -> N
     (line,) = [line for line in run.output.splitlines() if "label file" in line]
     assert (
         "annotations.frame_labels: 1 label file in 'frame labels/film 3' cannot be used, because they belong to no source in"
-        " the manifest: film 3/film%203-0000000.json" in line
+        " the manifest: film 3/film%203-a.png.json" in line
     )
 
 
