@@ -168,7 +168,7 @@ def test_a_relation_and_a_keypoint_beside_a_box_of_label_studio_are_no_regions(t
         ("/data/local-files/?d=work/x/a+b.png", "x/a b.png"),
         ("/data/local-files/?d=C%3A%5Cwork%5Cx%5Ca.png", "x/a.png"),
         ("C:\\work\\x\\a.png", "x/a.png"),
-        ("file:///C:/work/x/a.png", "x/a.png"),
+        ("file:///C:/data/x/a.png", "x/a.png"),
         ("/data/local-files/?d=work\\x\\a.png", "x/a.png"),
         ("/data/local-files/?d=Users%5Cme%5Cx%5Ca.png", "x/a.png"),
         ("s3://bucket/deep/a.png", "deep/a.png"),
