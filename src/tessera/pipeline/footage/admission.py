@@ -183,7 +183,7 @@ def _examine_folder(
     told = [
         counted(len(names), what)
         for names, what in (
-            (listing.sidecars, "labels or captions"),
+            (listing.sidecars, "files of labels or captions"),
             (listing.hidden, "hidden files"),
             (listing.others, "other files"),
         )

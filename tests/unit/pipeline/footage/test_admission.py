@@ -244,7 +244,7 @@ def test_every_file_of_a_folder_has_a_row_or_is_counted(tmp_path: Path, monkeypa
     assert (entry["status"], entry["reason"]) == ("ok", "pictures in subfolders left out")
     assert "1 picture in subfolders, such as 'album/c.png'; set `sources.subfolders: true`" in entry["detail"]
     told = terminal.getvalue()
-    assert "3 labels or captions, 3 hidden files, 3 other files" in told
+    assert "3 files of labels or captions, 3 hidden files, 3 other files" in told
     assert "sources.subfolders" in told
 
 

@@ -103,7 +103,7 @@ def test_a_set_without_names_is_refused_with_what_it_uses_and_what_to_write(tmp_
     assert told.startswith(
         "annotations.labels: 's': what do its classes 0 (2 objects in 1 image), 3 (1 object in 1 image) mean?"
     )
-    assert "one of nsfw, watermark, or null" in told and told.endswith("classes: {0: nsfw, 3: nsfw}")
+    assert "one of nsfw, watermark, or null" in told and told.endswith("classes: {0: …, 3: …}")
     assert not list((tmp_path / "refused").glob("*.parquet"))
     assert Result(path, "yolo", classes={0: "nsfw", 3: None}).labels == {"s+images%2F0": ["nsfw", "nsfw"], "s+images%2F3": []}
     assert set(map(len, Result(path, "yolo", out=tmp_path / "any", classes={"*": "nsfw"}).labels.values())) == {1, 2}
@@ -222,8 +222,8 @@ def test_the_log_shows_what_each_label_means(tmp_path: Path, monkeypatch: pytest
         "1 dog not wanted 1 1 0",
         "2 cat unknown 0 0 1",
         "3 car unknown 0 0 0",
-        "negative: 1 labels state no region",
-        "left out: 1 region lost: unknown label",
+        "negative: 1 image: labels state no region",
+        "left out: 1 image: region lost: unknown label",
     ):
         assert line in lines
 

@@ -208,7 +208,7 @@ def _check_named(scan: Scan, described: Described, label_set: LabelledSet, class
             for number in sorted(scan.objects)
         ]
         why = f"No file names them{described.lost and ': '}{described.lost}"
-        meant = ", ".join(f"{number}: {classes[0]}" for number in sorted(scan.objects)[:10])
+        meant = ", ".join(f"{number}: …" for number in sorted(scan.objects)[:10])
         raise TesseraError(
             f"{label_set.name!r}: what do its classes {', '.join(used[:20])} mean? {why}. Add data.yaml or classes.txt, or"
             f" write in the settings of the set what each means, one of {', '.join(classes)}, or null if it is not wanted:\n"
