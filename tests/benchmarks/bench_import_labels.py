@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from label_sets import Result
+from label_sets import Imported
 from PIL import Image
 
 IMAGES = 20_000
@@ -49,7 +49,7 @@ def read_barely(folder: Path) -> float:
 def test_the_import_of_many_images_takes_little_longer_than_reading_them(labelled: Path) -> None:
     bare = read_barely(labelled)
     start = time.perf_counter()
-    read = Result(labelled, "yolo", classes={"person": None, "dog": None})
+    read = Imported(labelled, "yolo", classes={"person": None, "dog": None})
     seconds = time.perf_counter() - start
     print(f"\n{IMAGES:,} images of {SIDES}: imported in {seconds:.1f} s, read in {bare:.1f} s: {seconds / bare:.2f} times")
     assert set(read.status.values()) == {"ok"} and len(read.status) == IMAGES

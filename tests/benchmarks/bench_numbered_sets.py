@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from label_sets import HEIGHT, WIDTH, Result, picture, write_folder
+from label_sets import HEIGHT, WIDTH, Imported, picture, write_folder
 from PIL import Image
 
 from tessera.core.errors import TesseraError
@@ -277,7 +277,7 @@ def faults_of(planted: Planted, layout: str, folder: Path) -> list[str]:
     """Import a planted set in `folder`, and return each of its images that became something that it is not."""
     path = write_folder(folder / "set", planted.files)
     try:
-        read = Result(path, layout, planted.dataset, **planted.settings)
+        read = Imported(path, layout, planted.dataset, **planted.settings)
     except TesseraError:
         return []
     if planted.is_refused:

@@ -9,7 +9,7 @@ from typing import Any
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
-from label_sets import Imported, picture
+from label_sets import ImportedForTwo, picture
 from PIL import Image
 
 from tessera.core.errors import TesseraError
@@ -446,7 +446,7 @@ def import_fuzzed(layout: str, seed: int, folder: Path) -> Faults:
     expected = FORMATS[layout](np.random.default_rng([seed, *layout.encode()]), place)
     faults = Faults()
     try:
-        imported = Imported(place, expected.layout, **expected.settings)
+        imported = ImportedForTwo(place, expected.layout, **expected.settings)
     except TesseraError as error:
         faults.refused = str(error)
         return faults

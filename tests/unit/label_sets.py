@@ -3,6 +3,7 @@
 import io
 import zipfile
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,31 +45,6 @@ def write_zip(path: Path, files: Mapping[str, bytes | str], method: int = zipfil
 
 
 class Imported:
-    """An imported set."""
-
-    def __init__(self, path: Path, layout: str, min_area: int = 1, **given: Any) -> None:
-        out = path.parent / f"out of {path.name}"
-        out.mkdir()
-        (out / "blocklist.tsv").write_text(BLOCKLIST)
-        given = {"name": "s", "path": path, "content": "general", "rights": "CC0", "format": layout} | given
-        tables = out / "images.parquet", out / "annotations.parquet"
-        stated = ("annotations.labels", "labels:s", LABELS, min_area, out / "blocklist.tsv", 8, Path("results/pictures"))
-        results = *tables, out / "pictures", out / "ledger.jsonl", out / "counts.parquet"
-        import_labels(LabelledSet(**given), *stated, *results)
-        self.counts = read_table(out / "counts.parquet", LabelCounts).drop("set").rows()
-        self.rows = {image["key"]: image for image in read_table(tables[0], Images).to_dicts()}
-        self.images = {image.key: image for image in read_hub(tables[1], tables[0])}
-        ledger = read_ledger(out / "ledger.jsonl")
-        self.reasons = {row["key"]: row["reason"] or row["status"] for row in ledger}
-        self.details = {row["key"]: row["detail"] for row in ledger}
-        assert len(self.reasons) == len(ledger)
-        assert {key for key, image in self.images.items()} == {row["key"] for row in ledger if row["status"] == "ok"}
-
-    def labels(self, key: str) -> list[str]:
-        return [annotation.label for annotation in self.images[key].annotations]
-
-
-class Result:
     """A set of labelled images that was imported: the rows of its ledger, its images by key, and the counts of its labels."""
 
     def __init__(
@@ -82,7 +58,7 @@ class Result:
     ) -> None:
         out = out or path.parent / f"out of {path.name}"
         out.mkdir()
-        (out / "blocklist.tsv").write_text("sha256\tphash\treason\n")
+        (out / "blocklist.tsv").write_text(BLOCKLIST)
         given = {"name": "s", "path": path, "content": "general", "rights": "CC0", "format": layout} | stated
         tables = {name: out / f"{name}.parquet" for name in ("images", "annotations", "counts")}
         import_labels(
@@ -92,8 +68,8 @@ class Result:
             classes=list(dataset),
             min_area=min_area,
             blocklist=out / "blocklist.tsv",
-            blocklist_distance=0,
-            place=Path("pictures"),
+            blocklist_distance=8,
+            place=Path("results/pictures"),
             pictures=out / "pictures",
             ledger=out / "ledger.jsonl",
             **tables,
@@ -108,9 +84,13 @@ class Result:
         self.labels = {image.key: [one.label for one in image.annotations] for image in found}
         self.boxes = {image.key: [one.box for one in image.annotations] for image in found}
         self.images = {image.key: image for image in found}
-        self.splits = {row["key"]: row["split"] for row in read_table(tables["images"], Images).to_dicts()}
+        self.rows = {row["key"]: row for row in read_table(tables["images"], Images).to_dicts()}
+        self.splits = {key: row["split"] for key, row in self.rows.items()}
         counts = read_table(tables["counts"], LabelCounts)
         # number, name, class here, objects, images, images that are left out
         self.counts = counts.filter(kind="label").drop("set", "kind").rows()
         self.negatives = dict(counts.filter(kind="negative").select("name", "images").iter_rows())
         self.left_out = dict(counts.filter(kind="left out").select("name", "images").iter_rows())
+
+
+ImportedForTwo = partial(Imported, dataset=LABELS)  # for a dataset of two classes

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
-from label_sets import HEIGHT, WIDTH, Result, picture, write_folder
+from label_sets import HEIGHT, WIDTH, Imported, picture, write_folder
 from PIL import Image, ImageDraw
 from strategies import images
 
@@ -57,7 +57,7 @@ THREE: Mapping[str, Files] = {
 
 @pytest.mark.parametrize("kind", THREE)
 def test_names_are_read_wherever_a_set_states_them(tmp_path: Path, kind: str) -> None:
-    read = Result(write_folder(tmp_path / "set", of_numbers(0, 1, 2) | THREE[kind]), "yolo")
+    read = Imported(write_folder(tmp_path / "set", of_numbers(0, 1, 2) | THREE[kind]), "yolo")
     lost = "region lost: unknown label"
     assert read.reasons == {"s+images%2F0": lost, "s+images%2F1": "ok", "s+images%2F2": lost}
     assert read.labels == {"s+images%2F1": ["nsfw"]}
@@ -77,7 +77,7 @@ def test_keys_of_names_are_class_numbers(tmp_path: Path, names: str, shown: dict
     files: Files = {"data.yaml": names}
     for name, number in shown.items():
         files |= {f"images/{name}.png": picture(number), f"labels/{name}.txt": f"{number} 0.5 0.5 0.3 0.3\n"}
-    read = Result(write_folder(tmp_path / "set", files), "yolo")
+    read = Imported(write_folder(tmp_path / "set", files), "yolo")
     assert read.labels == {"s+images%2Fnsfw": ["nsfw"]}
     assert {read.reasons[f"s+images%2F{name}"] for name in shown if name != "nsfw"} <= {"region lost: unknown label"}
 
@@ -87,37 +87,37 @@ def test_only_the_number_0_alone_means_the_one_class_of_a_dataset_without_a_name
     tmp_path: Path, line: str, dataset: list[str]
 ) -> None:
     files = {"images/1.png": picture(1), "labels/1.txt": "0 0.5 0.5 0.5 0.5"}
-    alone = Result(write_folder(tmp_path / "alone", files), "yolo")
+    alone = Imported(write_folder(tmp_path / "alone", files), "yolo")
     assert alone.labels == {"s+images%2F1": ["nsfw"]}
     files |= {"images/2.png": picture(2), "labels/2.txt": line}
     with pytest.raises(TesseraError, match="No file names them"):
-        Result(write_folder(tmp_path / "two", files), "yolo", dataset)
+        Imported(write_folder(tmp_path / "two", files), "yolo", dataset)
 
 
 def test_a_set_without_names_is_refused_with_what_it_uses_and_what_to_write(tmp_path: Path) -> None:
     files = of_numbers(0, 3) | {"labels/0.txt": f"0 {BOX}\n0 0.2 0.2 0.1 0.1\n"}
     path = write_folder(tmp_path / "set", files)
     with pytest.raises(TesseraError) as refused:
-        Result(path, "yolo", ["nsfw", "watermark"], out=tmp_path / "refused")
+        Imported(path, "yolo", ["nsfw", "watermark"], out=tmp_path / "refused")
     told = str(refused.value)
     assert told.startswith(
         "annotations.labels: 's': what do its classes 0 (2 objects in 1 image), 3 (1 object in 1 image) mean?"
     )
     assert "one of nsfw, watermark, or null" in told and told.endswith("classes: {0: …, 3: …}")
     assert not list((tmp_path / "refused").glob("*.parquet"))
-    assert Result(path, "yolo", classes={0: "nsfw", 3: None}).labels == {"s+images%2F0": ["nsfw", "nsfw"], "s+images%2F3": []}
-    assert set(map(len, Result(path, "yolo", out=tmp_path / "any", classes={"*": "nsfw"}).labels.values())) == {1, 2}
+    assert Imported(path, "yolo", classes={0: "nsfw", 3: None}).labels == {"s+images%2F0": ["nsfw", "nsfw"], "s+images%2F3": []}
+    assert set(map(len, Imported(path, "yolo", out=tmp_path / "any", classes={"*": "nsfw"}).labels.values())) == {1, 2}
 
 
 def test_a_number_that_the_settings_do_not_give_is_unknown(tmp_path: Path) -> None:
     # Even if a class of the dataset has the number as its name.
-    read = Result(write_folder(tmp_path / "set", of_numbers(0, 1)), "yolo", ["nsfw", "1"], classes={0: "nsfw"})
+    read = Imported(write_folder(tmp_path / "set", of_numbers(0, 1)), "yolo", ["nsfw", "1"], classes={0: "nsfw"})
     assert read.reasons == {"s+images%2F0": "ok", "s+images%2F1": "region lost: unknown label"}
 
 
 def test_a_number_above_the_names_leaves_out_its_image_even_if_every_label_is_wanted(tmp_path: Path) -> None:
     files = of_numbers(0, 5) | {"data.yaml": "names: [a]"}
-    read = Result(write_folder(tmp_path / "set", files), "yolo", classes={"*": "nsfw"})
+    read = Imported(write_folder(tmp_path / "set", files), "yolo", classes={"*": "nsfw"})
     assert read.reasons == {"s+images%2F0": "ok", "s+images%2F5": "region lost: unknown label"}
     assert "5.txt:1: class 5 has no name" in read.details["s+images%2F5"]
 
@@ -138,32 +138,32 @@ def test_a_number_above_the_names_leaves_out_its_image_even_if_every_label_is_wa
 )
 def test_names_that_contradict_each_other_refuse_the_set(tmp_path: Path, files: Files) -> None:
     with pytest.raises(TesseraError) as refused:
-        Result(write_folder(tmp_path / "set", of_numbers(0) | files), "yolo", classes={"*": "nsfw"})
+        Imported(write_folder(tmp_path / "set", of_numbers(0) | files), "yolo", classes={"*": "nsfw"})
     assert all(Path(name).name in str(refused.value) for name in files) and "contradict each other" in str(refused.value)
 
 
 def test_names_in_a_file_that_is_missing_are_named(tmp_path: Path) -> None:
     path = write_folder(tmp_path / "set", of_numbers(0) | {"data.yaml": "names: lists/own.txt"})
     with pytest.raises(TesseraError, match=r"data\.yaml' names 'lists/own\.txt', which is missing"):
-        Result(path, "yolo")
+        Imported(path, "yolo")
 
 
 @pytest.mark.parametrize("names", ["names: {0: a, 0: b}", "names: {a: 0}", "names: {0: a, x: b}"])
 def test_keys_of_names_that_are_no_numbers_or_twice_there_refuse_the_set(tmp_path: Path, names: str) -> None:
     with pytest.raises(TesseraError, match=r"data\.yaml': `names` has the"):
-        Result(write_folder(tmp_path / "set", of_numbers(0) | {"data.yaml": names}), "yolo")
+        Imported(write_folder(tmp_path / "set", of_numbers(0) | {"data.yaml": names}), "yolo")
 
 
 def test_a_label_file_of_an_image_is_no_list_of_names(tmp_path: Path) -> None:
     files: Files = {"classes.png": picture(0), "classes.txt": f"0 {BOX}", "data.yaml": "names: [nsfw]"}
-    assert Result(write_folder(tmp_path / "set", files), "yolo").labels == {"s+classes": ["nsfw"]}
+    assert Imported(write_folder(tmp_path / "set", files), "yolo").labels == {"s+classes": ["nsfw"]}
 
 
 def test_a_name_that_is_the_number_of_another_class_is_ambiguous_in_the_settings(tmp_path: Path) -> None:
     # Label Studio sorts names: 0, 1, number_plate.
     path = write_folder(tmp_path / "set", of_numbers(0, 1) | {"classes.txt": "number_plate\n0\n1"})
     with pytest.raises(TesseraError, match="'0' in `classes` is the name of one class and the number of another"):
-        Result(path, "yolo", classes={"0": "nsfw"})
+        Imported(path, "yolo", classes={"0": "nsfw"})
 
 
 @pytest.mark.parametrize(
@@ -178,12 +178,12 @@ def test_a_name_that_is_the_number_of_another_class_is_ambiguous_in_the_settings
 def test_a_key_of_classes_that_is_no_label_is_an_error_with_what_was_meant(tmp_path: Path, layout: str, labels: Files) -> None:
     path = write_folder(tmp_path / "set", {"a.png": picture(0)} | labels)
     with pytest.raises(TesseraError) as refused:
-        Result(path, layout, classes={"persn": "nsfw", "car": None}, out=tmp_path / "wrong")
+        Imported(path, layout, classes={"persn": "nsfw", "car": None}, out=tmp_path / "wrong")
     assert "annotations.labels: 's': `classes` has 'persn', which is no label of the set; did you mean 'person'?" in str(
         refused.value
     )
     assert "'car', 'person'" in str(refused.value)
-    read = Result(path, layout, classes={"Person": "nsfw", "car": None, "*": None})
+    read = Imported(path, layout, classes={"Person": "nsfw", "car": None, "*": None})
     assert read.labels == {"s+a": ["nsfw"]}
 
 
@@ -192,7 +192,7 @@ def test_a_key_may_be_that_of_labels_that_cannot_be_read(tmp_path: Path, monkeyp
     shape = {"label": "nsfw", "points": [[1, 1], [20, 20]], "shape_type": "rectangle"}
     files: Files = {f"{name}.png": picture(number) for number, name in enumerate("ab")}
     files |= {"a.json": json.dumps({"imagePath": "a.png", "shapes": [shape]}), "b.json": "{"}
-    assert Result(write_folder(tmp_path / "set", files), "labelme", classes={"dog": None}).labels == {"s+a": ["nsfw"]}
+    assert Imported(write_folder(tmp_path / "set", files), "labelme", classes={"dog": None}).labels == {"s+a": ["nsfw"]}
     assert "`classes` has 'dog', which is no label of the set" in terminal.getvalue()
 
 
@@ -200,7 +200,7 @@ def test_the_log_shows_what_each_label_means(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(job, "_terminal", terminal := io.StringIO())
     files = of_numbers(0, 1, 2) | {"images/e.png": picture(9), "labels/e.txt": "", "images/n.png": picture(8)}
     files["data.yaml"] = "names: [person, dog, cat, car]"
-    read = Result(
+    read = Imported(
         write_folder(tmp_path / "set", files), "yolo", classes={"person": "nsfw", "dog": None}, unannotated="negative"
     )
     assert read.counts == [
@@ -231,11 +231,11 @@ def test_the_log_shows_what_each_label_means(tmp_path: Path, monkeypatch: pytest
 # Shapes of lines
 
 
-def one_line(tmp_path: Path, *lines: str, more: Files | None = None, **stated: object) -> Result:
+def one_line(tmp_path: Path, *lines: str, more: Files | None = None, **stated: object) -> Imported:
     files: Files = {"data.yaml": "names: [nsfw]"} | (more or {})
     for number, line in enumerate(lines):
         files |= {f"{number}.png": picture(number), f"{number}.txt": f"0 {line}\n"}
-    return Result(write_folder(tmp_path / "set", files), "yolo", **stated)
+    return Imported(write_folder(tmp_path / "set", files), "yolo", **stated)
 
 
 POSE = "0.5 0.5 0.4 0.4 0.35 0.35 0.65 0.35 0.65 0.65 0.35 0.65"
@@ -315,7 +315,7 @@ def test_our_own_files_are_never_ambiguous(
         [loss for loss in write_yolo(image, ["nsfw", "watermark"], task, folder / "a.txt") if not loss.kept]
     )
     assert (folder / "a.txt").read_text().count("\n") == written
-    read = Result(folder, "yolo", ["nsfw", "watermark"], min_area=0)
+    read = Imported(folder, "yolo", ["nsfw", "watermark"], min_area=0)
     assert read.status == {"s+a": "ok"}
 
 
@@ -345,14 +345,14 @@ def test_label_files_in_folders_named_after_those_of_images_are_found(tmp_path: 
     files: Files = {"data.yaml": "names: [nsfw]"}
     for number, (pictured, labelled) in enumerate((("train_images", "train_labels"), ("images_val", "labels_val"))):
         files |= {f"{pictured}/{number}.png": picture(number), f"{labelled}/{number}.txt": f"0 {BOX}"}
-    read = Result(write_folder(tmp_path / "set", files), "yolo")
+    read = Imported(write_folder(tmp_path / "set", files), "yolo")
     assert read.splits == {"s+train_images%2F0": "train", "s+images_val%2F1": "val"} and all(read.labels.values())
 
 
 def test_a_label_file_beside_others_whose_image_is_missing_is_a_row(tmp_path: Path) -> None:
     files: Files = {"obj_train_data/a.png": picture(0), "obj.names": "nsfw", "obj_train_data/README.txt": "made by hand"}
     files |= {"obj_train_data/a.txt": f"0 {BOX}", "obj_train_data/gone.txt": f"0 {BOX}"}
-    read = Result(write_folder(tmp_path / "set", files), "yolo")
+    read = Imported(write_folder(tmp_path / "set", files), "yolo")
     assert read.reasons == {"s+obj_train_data%2Fa": "ok", "s+obj_train_data%2Fgone": "label without an image"}
     assert read.splits == {"s+obj_train_data%2Fa": "train"}
 
@@ -385,24 +385,24 @@ def of_masks(*masks: bytes, more: Files | None = None) -> Files:
 
 def test_a_black_and_white_mask_states_the_one_class_of_the_dataset_and_none_of_several(tmp_path: Path) -> None:
     path = write_folder(tmp_path / "set", of_masks(mask(square(255)), mask(square(255), "1")))
-    assert list(Result(path, "masks", ["watermark"]).labels.values()) == [["watermark"]] * 2
-    several = Result(path, "masks", ["nsfw", "watermark"], out=tmp_path / "several")
+    assert list(Imported(path, "masks", ["watermark"]).labels.values()) == [["watermark"]] * 2
+    several = Imported(path, "masks", ["nsfw", "watermark"], out=tmp_path / "several")
     assert set(several.reasons.values()) == {"unknown value in mask"}
     assert "has the values 255, which no class has" in several.details["s+images%2F0"]
     assert "`classes: {255: nsfw}`" in several.details["s+images%2F0"]
     for number, classes in enumerate(({255: "watermark"}, {"*": "watermark"})):
-        named = Result(path, "masks", ["nsfw", "watermark"], out=tmp_path / str(number), classes=classes)
+        named = Imported(path, "masks", ["nsfw", "watermark"], out=tmp_path / str(number), classes=classes)
         assert list(named.labels.values()) == [["watermark"]] * 2
 
 
 def test_values_without_a_name_fail_the_image(tmp_path: Path) -> None:
     both = square(1) + square(3, 26, 17)
     path = write_folder(tmp_path / "set", of_masks(mask(square(1)), mask(both)))
-    read = Result(path, "masks", classes={1: "nsfw"})
+    read = Imported(path, "masks", classes={1: "nsfw"})
     assert read.reasons == {"s+images%2F0": "ok", "s+images%2F1": "unknown value in mask"}
     assert "has the values 3, which no class has" in read.details["s+images%2F1"]
     assert read.status["s+images%2F1"] == "failed"
-    assert set(Result(path, "masks", out=tmp_path / "none").reasons.values()) == {"unknown value in mask"}
+    assert set(Imported(path, "masks", out=tmp_path / "none").reasons.values()) == {"unknown value in mask"}
 
 
 @pytest.mark.parametrize(
@@ -415,7 +415,7 @@ def test_values_without_a_name_fail_the_image(tmp_path: Path) -> None:
 )
 def test_files_beside_masks_name_their_values(tmp_path: Path, names: Files) -> None:
     files = of_masks(mask(square(2)), mask(square(1)), mask(square(0)), more=names)
-    read = Result(write_folder(tmp_path / "set", files), "masks", classes={"person": None})
+    read = Imported(write_folder(tmp_path / "set", files), "masks", classes={"person": None})
     assert list(read.labels.values()) == [["nsfw"], [], []]
     assert read.counts == [(1, "person", "", 1, 1, 0), (2, "nsfw", "nsfw", 1, 1, 0)]
 
@@ -423,7 +423,7 @@ def test_files_beside_masks_name_their_values(tmp_path: Path, names: Files) -> N
 def test_names_that_give_the_background_to_a_class_are_refused(tmp_path: Path) -> None:
     path = write_folder(tmp_path / "set", of_masks(mask(square(1)), more={"classes.txt": "nsfw\nperson"}))
     with pytest.raises(TesseraError, match="gives 0 the name 'nsfw', and 0 is the background in masks"):
-        Result(path, "masks")
+        Imported(path, "masks")
 
 
 def drawn_mask(width: int, height: int, *ellipses: tuple[int, int, int, int]) -> Image.Image:
@@ -446,7 +446,7 @@ def test_grey_edges_of_a_black_and_white_mask_are_thresholded(tmp_path: Path, qu
     drawn.save(lossy, "jpeg", quality=quality)
     files: Files = {"images/a.png": picture(0, 960, 540), "masks/a.png": png(Image.open(lossy).convert("L"))}
     files |= {"images/b.png": picture(1, 480, 270), "masks/b.png": png(drawn.resize((480, 270), Image.Resampling.BICUBIC))}
-    read = Result(write_folder(tmp_path / "set", files), "masks")
+    read = Imported(write_folder(tmp_path / "set", files), "masks")
     assert read.labels == {"s+images%2Fa": ["nsfw"], "s+images%2Fb": ["nsfw"]}
     for key, full in (("s+images%2Fa", 1), ("s+images%2Fb", 4)):
         found = read.images[key]
@@ -460,7 +460,7 @@ def test_classes_beside_a_void_border_are_no_noise(tmp_path: Path) -> None:
     void[np.asarray(drawn_mask(WIDTH, HEIGHT, (10, 6, 28, 24))) > 0] = 15
     many = np.asarray(drawn_mask(WIDTH, HEIGHT, (8, 4, 30, 26))).copy()
     many[10:18, 12:20] = 100
-    read = Result(write_folder(tmp_path / "set", of_masks(mask(void), mask(many))), "masks")
+    read = Imported(write_folder(tmp_path / "set", of_masks(mask(void), mask(many))), "masks")
     assert set(read.reasons.values()) == {"unknown value in mask"}
     assert "15, 255" in read.details["s+images%2F0"] and "100, 255" in read.details["s+images%2F1"]
 
@@ -469,7 +469,7 @@ def test_the_index_255_of_a_palette_is_white_or_no_binary_mask(tmp_path: Path) -
     grey = [channel for value in range(256) for channel in (value,) * 3]
     voc = [*grey[:-3], 224, 224, 192]
     files = of_masks(mask(square(255), palette=grey), mask(square(255), palette=voc))
-    read = Result(write_folder(tmp_path / "set", files), "masks")
+    read = Imported(write_folder(tmp_path / "set", files), "masks")
     assert read.reasons == {"s+images%2F0": "ok", "s+images%2F1": "unknown value in mask"}
 
 
@@ -477,9 +477,9 @@ def test_pieces_of_a_mask_are_one_object_if_the_settings_say_so(tmp_path: Path) 
     pieces = square(1) + square(1, 26, 17) + square(2, 0, 17)
     path = write_folder(tmp_path / "set", of_masks(mask(pieces)))
     classes = {1: "nsfw", 2: "watermark"}
-    separate = Result(path, "masks", ["nsfw", "watermark"], classes=classes)
+    separate = Imported(path, "masks", ["nsfw", "watermark"], classes=classes)
     assert sorted(separate.labels["s+images%2F0"]) == ["nsfw", "nsfw", "watermark"]
-    joined = Result(path, "masks", ["nsfw", "watermark"], classes=classes, pieces="joined", out=tmp_path / "joined")
+    joined = Imported(path, "masks", ["nsfw", "watermark"], classes=classes, pieces="joined", out=tmp_path / "joined")
     assert joined.labels["s+images%2F0"] == ["nsfw", "watermark"]
     areas = [np.count_nonzero(one.mask(HEIGHT, WIDTH)) for one in joined.images["s+images%2F0"].annotations]
     assert areas == [np.count_nonzero(pieces == value) for value in (1, 2)]

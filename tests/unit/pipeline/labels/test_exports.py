@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from label_sets import HEIGHT, WIDTH, Imported, picture, write_folder, write_zip
+from label_sets import HEIGHT, WIDTH, ImportedForTwo, picture, write_folder, write_zip
 from PIL import Image
 
 from tessera.core import job
@@ -50,7 +50,7 @@ def test_coco_boxes_follow_the_shape_and_a_box_outside_fails(tmp_path: Path) -> 
     }
     files = big(*(f"coco/train/{name}.png" for name in boxes))
     files["coco/a.json"] = coco({f"{name}.png": [each] for name, each in boxes.items()})
-    imported = Imported(write_folder(tmp_path / "set", files), "coco")
+    imported = ImportedForTwo(write_folder(tmp_path / "set", files), "coco")
     assert imported.reasons == {
         "s+coco%2Ftrain%2Fzero": "bbox differs from the shape",
         "s+coco%2Ftrain%2Fcorners": "bbox differs from the shape",
@@ -63,7 +63,7 @@ def test_coco_boxes_follow_the_shape_and_a_box_outside_fails(tmp_path: Path) -> 
 def test_a_rotated_box_of_cvat_in_coco_is_turned(tmp_path: Path) -> None:
     box = {"segmentation": [], "area": 4000.0, "bbox": [110.0, 100.0, 100.0, 40.0]}
     box["attributes"] = {"occluded": False, "rotation": 90.0}
-    imported = Imported(write_folder(tmp_path / "set", {**big("a.png"), "a.json": coco({"a.png": [box]})}), "coco")
+    imported = ImportedForTwo(write_folder(tmp_path / "set", {**big("a.png"), "a.json": coco({"a.png": [box]})}), "coco")
     (one,) = imported.images["s+a"].annotations
     assert one.box == pytest.approx((140, 70, 180, 170)) and one.polygons is not None
 
@@ -82,7 +82,7 @@ def test_masks_marked_as_crowds_mean_what_the_set_says(
     plain = {"segmentation": [[10, 10, 40, 10, 40, 40, 10, 40]], "bbox": [10, 10, 30, 30]}
     files = big(*(f"images/default/m{number}.png" for number in (1, 2, 3)))
     files["annotations/instances_default.json"] = coco({"m1.png": [region], "m2.png": [region], "m3.png": [region, plain]})
-    imported = Imported(write_zip(tmp_path / "set.zip", files), "coco", iscrowd=crowd)
+    imported = ImportedForTwo(write_zip(tmp_path / "set.zip", files), "coco", iscrowd=crowd)
     found = {key.rpartition("%2F")[2]: image.annotations for key, image in imported.images.items()}
     assert {name: len(regions) for name, regions in found.items()} == objects
     assert not any(one.crowd for regions in found.values() for one in regions)
@@ -101,7 +101,7 @@ def test_an_image_without_annotations_in_coco_is_a_negative_only_if_that_is_said
     for row in document["images"][1:]:
         row["negative"] = True
     files = {**big("no.png", "marked.png", "both.png"), "a.json": json.dumps(document)}
-    imported = Imported(write_folder(tmp_path / "set", files), "coco", unannotated=unannotated)
+    imported = ImportedForTwo(write_folder(tmp_path / "set", files), "coco", unannotated=unannotated)
     assert {key for key, image in imported.images.items() if not image.annotations} == (
         {"s+marked", "s+no"} if unannotated == "negative" else {"s+marked"}
     )
@@ -114,7 +114,7 @@ def test_pictures_of_a_subset_are_found_in_its_folder(tmp_path: Path) -> None:
     files = big("images/train2017/a.png", "images/val2017/a.png")
     for number, subset in enumerate(("train2017", "val2017")):
         files[f"annotations/instances_{subset}.json"] = coco({"a.png": [{"bbox": [10 * number, 5, 20, 20]}]})
-    imported = Imported(write_zip(tmp_path / "set.zip", files), "coco")
+    imported = ImportedForTwo(write_zip(tmp_path / "set.zip", files), "coco")
     assert {row["split"]: imported.images[key].annotations[0].box for key, row in imported.rows.items()} == {
         "train": (0, 5, 20, 25),
         "val": (10, 5, 30, 25),
@@ -144,7 +144,7 @@ def test_a_relation_and_a_keypoint_beside_a_box_of_label_studio_are_no_regions(t
     }
     files = big(*(f"{name}.png" for name in results))
     files["export.json"] = tasks({f"{name}.png": result for name, result in results.items()})
-    imported = Imported(write_folder(tmp_path / "set", files), "label_studio")
+    imported = ImportedForTwo(write_folder(tmp_path / "set", files), "label_studio")
     assert imported.reasons == {
         "s+relation": "ok",
         "s+keypoint": "a keypoint has no area",
@@ -187,32 +187,32 @@ def test_a_relation_and_a_keypoint_beside_a_box_of_label_studio_are_no_regions(t
 )
 def test_a_picture_is_found_by_whatever_address_label_studio_gives_it(tmp_path: Path, address: str, file: str | None) -> None:
     files = {**big(*([file] if file else ["a.png", "1.png"])), "export.json": tasks({address: [studio()]})}
-    imported = Imported(write_folder(tmp_path / "set", files), "label_studio")
+    imported = ImportedForTwo(write_folder(tmp_path / "set", files), "label_studio")
     assert len(imported.images) == (file is not None)
     assert len(imported.reasons) == (1 if file else 3)
 
 
 def test_an_upload_that_may_be_either_of_two_pictures_fails(tmp_path: Path) -> None:
     files = {**big("a b.png", "a_b.png"), "export.json": tasks({"/data/upload/3/0a1b2c3d-a__b.png": [studio()]})}
-    imported = Imported(write_folder(tmp_path / "set", files), "label_studio")
+    imported = ImportedForTwo(write_folder(tmp_path / "set", files), "label_studio")
     assert not imported.images and "several images of one name" in imported.reasons.values()
 
 
 def test_labels_of_a_picture_that_is_missing_do_not_go_to_another_of_its_name(tmp_path: Path) -> None:
     addresses = {"/data/local-files/?d=w/cats/1.png": [studio()], "/data/local-files/?d=w/dogs/1.png": []}
     files = {**big("cats/1.png"), "export.json": tasks(addresses)}
-    imported = Imported(write_folder(tmp_path / "set", files), "label_studio")
+    imported = ImportedForTwo(write_folder(tmp_path / "set", files), "label_studio")
     assert imported.reasons == {"s+cats%2F1": "several images for one picture"}
     assert "dogs/1.png" in imported.details["s+cats%2F1"]
     both = {**big("cats/1.png", "dogs/1.png"), "export.json": tasks(addresses)}
-    found = Imported(write_folder(tmp_path / "both", both), "label_studio")
+    found = ImportedForTwo(write_folder(tmp_path / "both", both), "label_studio")
     assert {key: len(image.annotations) for key, image in found.images.items()} == {"s+cats%2F1": 1, "s+dogs%2F1": 0}
 
 
 @pytest.mark.parametrize("field", ["image", "photo", "url"])
 def test_the_picture_may_be_in_any_field_of_the_data(tmp_path: Path, field: str) -> None:
     files = {**big("a.png"), "export.json": tasks({"s3://bucket/a.png": [studio()]}, field)}
-    assert Imported(write_folder(tmp_path / "set", files), "label_studio").labels("s+a") == ["nsfw"]
+    assert ImportedForTwo(write_folder(tmp_path / "set", files), "label_studio").labels["s+a"] == ["nsfw"]
 
 
 def test_answers_of_label_studio_are_negatives_only_if_the_set_says_so(tmp_path: Path) -> None:
@@ -223,11 +223,11 @@ def test_answers_of_label_studio_are_negatives_only_if_the_set_says_so(tmp_path:
     for unannotated in ("unknown", "negative"):
         for empty in ("unknown", "negative"):
             path = write_folder(tmp_path / f"{unannotated} {empty}", files)
-            imported = Imported(path, "label_studio", unannotated=unannotated, empty=empty)
+            imported = ImportedForTwo(path, "label_studio", unannotated=unannotated, empty=empty)
             negatives = {key for key, image in imported.images.items() if not image.annotations}
             means = {"s+empty": empty, "s+chosen": unannotated, "s+p": unannotated}
             assert negatives == {key for key, meant in means.items() if meant == "negative"}
-            assert imported.labels("s+box") == ["nsfw"]
+            assert imported.labels["s+box"] == ["nsfw"]
 
 
 def labelme(image: str, embedded: bytes | None = None, **more: Any) -> str:
@@ -256,7 +256,7 @@ def test_a_picture_whose_path_is_gone_is_the_copy_or_the_one_with_the_name_of_it
     }
     for name, (files, reason, content) in sets.items():
         place = write_zip(tmp_path / f"{name}.zip", files) if packed else write_folder(tmp_path / name, files)
-        imported = Imported(place, "labelme")
+        imported = ImportedForTwo(place, "labelme")
         assert reason in imported.reasons["s+lm%2F1"], name
         shown = {"image\\1.png": "lm/image/1.png", "gone/1.png": "lm/gone/1.png"}.get(path, path)
         assert shown in imported.details["s+lm%2F1"].replace("\\\\", "\\")
@@ -266,7 +266,7 @@ def test_a_picture_whose_path_is_gone_is_the_copy_or_the_one_with_the_name_of_it
             (row,) = imported.rows.values()
             stored = tmp_path / f"out of {place.name}" / "pictures" / Path(row["path"]).name
             read = stored if stored.exists() else Path(row["path"])
-            assert read.read_bytes() == content and imported.labels("s+lm%2F1") == ["nsfw"]
+            assert read.read_bytes() == content and imported.labels["s+lm%2F1"] == ["nsfw"]
 
 
 def test_a_rectangle_of_labelme_may_leave_the_picture_by_a_hundredth_and_a_polygon_may_be_cut(tmp_path: Path) -> None:
@@ -279,7 +279,7 @@ def test_a_rectangle_of_labelme_may_leave_the_picture_by_a_hundredth_and_a_polyg
     shapes = {name: {"label": "nsfw", "shape_type": kind, "points": points} for name, (kind, points) in kinds.items()}
     files = big(*(f"{name}.png" for name in shapes))
     files |= {f"{name}.json": labelme(f"{name}.png", shapes=[shape]) for name, shape in shapes.items()}
-    imported = Imported(write_folder(tmp_path / "set", files), "labelme")
+    imported = ImportedForTwo(write_folder(tmp_path / "set", files), "labelme")
     assert imported.reasons == {
         "s+near": "cut at the border of the image",
         "s+far": "shape outside the image",
@@ -316,7 +316,7 @@ def test_cvat_for_images_as_it_comes(tmp_path: Path, unannotated: str) -> None:
     }
     files = big(*(f"images/{name}" for name in shapes if name != "gone.png"), "images/extra.png")
     files["annotations.xml"] = cvat(shapes)
-    imported = Imported(write_zip(tmp_path / "set.zip", files), "cvat", unannotated=unannotated)
+    imported = ImportedForTwo(write_zip(tmp_path / "set.zip", files), "cvat", unannotated=unannotated)
     nothing = "unlabelled" if unannotated == "unknown" else "no region in 'annotations.xml', taken for a negative"
     assert imported.reasons == {
         "s+images%2Fbox": "ok",
@@ -338,7 +338,7 @@ def test_subsets_of_a_cvat_project_are_found_in_their_folders(tmp_path: Path) ->
     document = cvat({"a.png": CVAT_BOX}, **{"a.png": ' subset="train" task_id="1"'})
     other = document.replace("train", "val").replace("80.00", "90.00")
     rows = document.replace("</annotations>", other[other.index("<image ") : other.index("</annotations>")] + "</annotations>")
-    imported = Imported(write_zip(tmp_path / "set.zip", files | {"annotations.xml": rows}), "cvat")
+    imported = ImportedForTwo(write_zip(tmp_path / "set.zip", files | {"annotations.xml": rows}), "cvat")
     assert {row["split"]: imported.images[key].annotations[0].box[0] for key, row in imported.rows.items()} == {
         "train": 80,
         "val": 90,
@@ -348,12 +348,12 @@ def test_subsets_of_a_cvat_project_are_found_in_their_folders(tmp_path: Path) ->
 @pytest.mark.parametrize("layout", ["cvat", "voc"])
 def test_hostile_xml_is_a_row_and_a_video_of_cvat_is_refused(tmp_path: Path, layout: str) -> None:
     bomb = '<!DOCTYPE a [<!ENTITY b "&#98;"><!ENTITY c "&b;&b;">]><annotations>&c;</annotations>'
-    imported = Imported(write_folder(tmp_path / "bomb", {**big("a.png"), "a.xml": bomb}), layout)
+    imported = ImportedForTwo(write_folder(tmp_path / "bomb", {**big("a.png"), "a.xml": bomb}), layout)
     assert "XML with a document type" in imported.reasons.values() and not imported.images
     video = '<annotations><track id="0" label="nsfw"><box frame="0" xtl="1" ytl="1" xbr="9" ybr="9"/></track></annotations>'
     if layout == "cvat":
         with pytest.raises(TesseraError, match=r"export the task as `CVAT for images 1\.1`"):
-            Imported(write_folder(tmp_path / "video", {**big("a.png"), "a.xml": video}), layout)
+            ImportedForTwo(write_folder(tmp_path / "video", {**big("a.png"), "a.xml": video}), layout)
 
 
 def painted(*boxes: tuple[tuple[int, int, int, int], tuple[int, int, int]], palette: bool = False) -> bytes:
@@ -386,7 +386,7 @@ def test_segmentation_masks_of_cvat_as_they_come(tmp_path: Path, palette: bool) 
         "SegmentationClass/odd.png": painted((LEFT, NSFW), (RIGHT, (250, 50, 84)), palette=palette),
         "SegmentationClass/lost.png": painted((LEFT, NSFW), palette=palette),
     }
-    imported = Imported(write_zip(tmp_path / "set.zip", files), "voc")
+    imported = ImportedForTwo(write_zip(tmp_path / "set.zip", files), "voc")
     assert imported.reasons == {
         "s+JPEGImages%2Ftouching": "ok",
         "s+JPEGImages%2Fvoid": "region lost: void pixels",
@@ -396,8 +396,8 @@ def test_segmentation_masks_of_cvat_as_they_come(tmp_path: Path, palette: bool) 
         "s+SegmentationClass%2Flost.png": "image missing",
     }
     assert {one.box for one in imported.images["s+JPEGImages%2Ftouching"].annotations} == {LEFT, RIGHT}
-    assert imported.labels("s+JPEGImages%2Fempty") == []
-    unknown = Imported(write_zip(tmp_path / "again.zip", files), "voc", empty="unknown")
+    assert imported.labels["s+JPEGImages%2Fempty"] == []
+    unknown = ImportedForTwo(write_zip(tmp_path / "again.zip", files), "voc", empty="unknown")
     assert unknown.reasons["s+JPEGImages%2Fempty"] == "empty label"
 
 
@@ -426,7 +426,7 @@ def test_boxes_of_voc_as_they_come(tmp_path: Path, unannotated: str) -> None:
         "VOC/Annotations/gone.xml": voc("gone.png", ("nsfw", LEFT)),
         "VOC/labelmap.txt": LABELMAP,
     }
-    imported = Imported(write_zip(tmp_path / "set.zip", files), "voc", unannotated=unannotated)
+    imported = ImportedForTwo(write_zip(tmp_path / "set.zip", files), "voc", unannotated=unannotated)
     empty, no = "no object in 'VOC/Annotations/empty.xml'", "neither a mask nor an XML file"
     assert {key.rpartition("%2F")[2]: reason for key, reason in imported.reasons.items()} == {
         "a": "ok",
@@ -444,13 +444,13 @@ def test_boxes_of_voc_as_they_come(tmp_path: Path, unannotated: str) -> None:
 
 def test_masks_of_voc_itself_and_of_labelme_have_its_colours(tmp_path: Path) -> None:
     files = {**big("JPEGImages/a.png"), "SegmentationClass/a.png": painted((LEFT, (192, 128, 128)))}
-    imported = Imported(write_folder(tmp_path / "voc", files), "voc", classes={"person": "nsfw"})
-    assert imported.labels("s+JPEGImages%2Fa") == ["nsfw"]
+    imported = ImportedForTwo(write_folder(tmp_path / "voc", files), "voc", classes={"person": "nsfw"})
+    assert imported.labels["s+JPEGImages%2Fa"] == ["nsfw"]
     files = {**big("JPEGImages/a.png"), "SegmentationClassPNG/a.png": painted((LEFT, ONE))}
     files["class_names.txt"] = "_background_\nnsfw\n"
-    assert Imported(write_folder(tmp_path / "labelme", files), "voc").labels("s+JPEGImages%2Fa") == ["nsfw"]
+    assert ImportedForTwo(write_folder(tmp_path / "labelme", files), "voc").labels["s+JPEGImages%2Fa"] == ["nsfw"]
     with pytest.raises(TesseraError, match=r"labelmap\.txt.*line 1"):
-        Imported(write_folder(tmp_path / "bad", files | {"labelmap.txt": "nsfw\n"}), "voc")
+        ImportedForTwo(write_folder(tmp_path / "bad", files | {"labelmap.txt": "nsfw\n"}), "voc")
 
 
 def test_yolo_of_cvat_has_images_beside_their_labels(tmp_path: Path) -> None:
@@ -461,8 +461,8 @@ def test_yolo_of_cvat_has_images_beside_their_labels(tmp_path: Path) -> None:
         "train.txt": "data/obj_train_data/a.png\n",
     }
     files |= {"obj_train_data/a.txt": "0 0.5 0.5 0.5 0.5\n", "obj_train_data/sub/b.txt": ""}
-    imported = Imported(write_zip(tmp_path / "set.zip", files), "yolo")
-    assert {key: imported.labels(key) for key in imported.images} == {
+    imported = ImportedForTwo(write_zip(tmp_path / "set.zip", files), "yolo")
+    assert {key: imported.labels[key] for key in imported.images} == {
         "s+obj_train_data%2Fa": ["nsfw"],
         "s+obj_train_data%2Fsub%2Fb": [],
     }
@@ -473,7 +473,7 @@ def test_yolo_of_cvat_has_images_beside_their_labels(tmp_path: Path) -> None:
 )
 def test_a_set_without_labels_of_its_format_is_refused(tmp_path: Path, layout: str, fault: str) -> None:
     with pytest.raises(TesseraError, match=fault):
-        Imported(write_folder(tmp_path / "set", big("a.png")), layout)
+        ImportedForTwo(write_folder(tmp_path / "set", big("a.png")), layout)
 
 
 @pytest.mark.parametrize("layout", ["coco", "cvat", "voc"])
@@ -498,8 +498,8 @@ def test_a_class_that_the_files_name_may_be_in_the_settings_though_no_region_has
         },
     }
     path = write_folder(tmp_path / "set", files[layout])
-    imported = Imported(path, layout, classes={"dog": None})
+    imported = ImportedForTwo(path, layout, classes={"dog": None})
     assert [one.label for image in imported.images.values() for one in image.annotations] == ["nsfw"]
-    assert [(name, here, objects) for _, _, name, here, objects, *_ in imported.counts if name == "dog"] == [("dog", "", 0)]
+    assert [(name, here, objects) for _, name, here, objects, *_ in imported.counts if name == "dog"] == [("dog", "", 0)]
     with pytest.raises(TesseraError, match=r"'dgo'.*did you mean 'dog'"):
-        Imported(path.rename(tmp_path / "again"), layout, classes={"dgo": None})
+        ImportedForTwo(path.rename(tmp_path / "again"), layout, classes={"dgo": None})

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from label_sets import HEIGHT, WIDTH, Imported, picture, write_folder, write_zip
+from label_sets import HEIGHT, WIDTH, ImportedForTwo, picture, write_folder, write_zip
 from PIL import Image
 from strategies import LABELS, masks
 
@@ -77,7 +77,7 @@ SAME: dict[str, Files] = {
 @pytest.mark.parametrize("packed", [False, True])
 def test_every_format_is_read_from_a_folder_and_from_a_zip_file(tmp_path: Path, layout: str, packed: bool) -> None:
     path = write_zip(tmp_path / "set.zip", SAME[layout]) if packed else write_folder(tmp_path / "set", SAME[layout])
-    imported = Imported(path, layout)
+    imported = ImportedForTwo(path, layout)
     ((key, image),) = imported.images.items()
     assert [one.label for one in image.annotations] == ["nsfw"]
     assert image.annotations[0].box == pytest.approx(SQUARE)
@@ -113,7 +113,7 @@ def test_masks_that_are_written_in_a_format_are_imported_again(
     folder = write_folder(tmp_path_factory.mktemp(layout) / "set", {"a.png": picture(0)})
     write_regions(folder, layout, image)
     # A YOLO polygon of one line of pixels has no area.
-    found = Imported(folder, layout, min_area=0).images["s+a"].annotations
+    found = ImportedForTwo(folder, layout, min_area=0).images["s+a"].annotations
     assert [one.label for one in found] == [label for label, _ in regions]
     for one, (_, mask) in zip(found, regions, strict=True):
         read = one.mask(HEIGHT, WIDTH)
@@ -130,7 +130,7 @@ def test_an_image_that_is_known_to_show_nothing_is_a_background(tmp_path: Path, 
         "label_studio": {"all.json": studio([])},
         "labelme": {"a.json": json.dumps({"imagePath": "a.png", "shapes": [], "flags": {"sfw": True}})},
     }[layout]
-    imported = Imported(write_folder(tmp_path / "set", {"a.png": picture(0), **nothing}), layout)
+    imported = ImportedForTwo(write_folder(tmp_path / "set", {"a.png": picture(0), **nothing}), layout)
     assert imported.images["s+a"].annotations == ()
 
 
@@ -144,7 +144,7 @@ def test_images_without_labels_and_with_empty_ones_mean_what_the_settings_say(tm
     for number, (unannotated, none) in enumerate((("unknown", "unlabelled"), ("negative", f"{lacks}, taken for a negative"))):
         for meant, reason in (("negative", "ok"), ("unknown", "empty label")):
             path = path.rename(tmp_path / f"{meant} {number}")
-            imported = Imported(path, layout, classes={0: "nsfw", 1: "nsfw"}, unannotated=unannotated, empty=meant)
+            imported = ImportedForTwo(path, layout, classes={0: "nsfw", 1: "nsfw"}, unannotated=unannotated, empty=meant)
             assert imported.reasons == {"s+empty": reason, "s+full": "ok", "s+none": none}
             negatives = {key for key, image in imported.images.items() if not image.annotations}
             stated = {"s+empty": meant, "s+none": unannotated}
@@ -156,32 +156,34 @@ def test_labels_mean_what_the_settings_say(tmp_path: Path, monkeypatch: pytest.M
     shapes = [brush(square(), label) for label in ("NSFW ", "body", "dog", "cat", "logo")]
     folder = write_folder(tmp_path / "set", {"a.png": picture(0), "all.json": studio(shapes)})
     classes = {"body": "nsfw", "dog": None, "logo": "watermark"}
-    known = Imported(folder, "label_studio", classes={**classes, "cat": None})
-    assert known.labels("s+a") == ["nsfw", "nsfw", "watermark"] and known.reasons == {"s+a": "ok"}
+    known = ImportedForTwo(folder, "label_studio", classes={**classes, "cat": None})
+    assert known.labels["s+a"] == ["nsfw", "nsfw", "watermark"] and known.reasons == {"s+a": "ok"}
     folder = folder.rename(tmp_path / "again")
-    assert Imported(folder, "label_studio", classes=classes).reasons == {"s+a": "region lost: unknown label"}
+    assert ImportedForTwo(folder, "label_studio", classes=classes).reasons == {"s+a": "region lost: unknown label"}
     told = terminal.getvalue()
     assert "1 image left out, with 1 shape of unknown labels:" in told and "'cat' (1)" in told
     assert "known are 'nsfw', 'watermark': rename the labels, or say in `classes` of the set what they mean" in told
     folder.rename(tmp_path / "every")
-    every = Imported(tmp_path / "every", "label_studio", classes={"*": "nsfw"})
-    assert every.labels("s+a") == ["nsfw"] * 5
+    every = ImportedForTwo(tmp_path / "every", "label_studio", classes={"*": "nsfw"})
+    assert every.labels["s+a"] == ["nsfw"] * 5
 
 
 def test_an_image_with_unknown_labels_alone_is_no_background_and_one_with_unwanted_ones_is(tmp_path: Path) -> None:
     files = {"a.png": picture(0), "all.json": studio([brush(square(), "dog")])}
-    assert Imported(write_folder(tmp_path / "one", files), "label_studio").reasons == {"s+a": "region lost: unknown label"}
-    imported = Imported(write_folder(tmp_path / "two", files), "label_studio", classes={"dog": None})
-    assert imported.reasons == {"s+a": "ok"} and imported.labels("s+a") == []
+    assert ImportedForTwo(write_folder(tmp_path / "one", files), "label_studio").reasons == {
+        "s+a": "region lost: unknown label"
+    }
+    imported = ImportedForTwo(write_folder(tmp_path / "two", files), "label_studio", classes={"dog": None})
+    assert imported.reasons == {"s+a": "ok"} and imported.labels["s+a"] == []
 
 
 def test_numbers_are_those_of_the_set_or_of_the_settings(tmp_path: Path) -> None:
     line = "{} 0.5 0.5 0.5 0.5"
     files = {"a.png": picture(0), "a.txt": "\n".join(line.format(number) for number in range(2))}
-    stated = Imported(write_folder(tmp_path / "stated", files), "yolo", classes={0: "watermark", 1: None})
-    assert stated.labels("s+a") == ["watermark"]
+    stated = ImportedForTwo(write_folder(tmp_path / "stated", files), "yolo", classes={0: "watermark", 1: None})
+    assert stated.labels["s+a"] == ["watermark"]
     named = write_folder(tmp_path / "named", {**files, "data.yaml": "names: {0: watermark, 1: dog}"})
-    assert Imported(named, "yolo", classes={"dog": "nsfw"}).labels("s+a") == ["watermark", "nsfw"]
+    assert ImportedForTwo(named, "yolo", classes={"dog": "nsfw"}).labels["s+a"] == ["watermark", "nsfw"]
 
 
 def test_masks_state_classes_by_their_values(tmp_path: Path) -> None:
@@ -191,7 +193,7 @@ def test_masks_state_classes_by_their_values(tmp_path: Path) -> None:
     files |= {"a.jpg-masklabel.png": mask_file(square(255)), "b.mask.png": mask_file(both), "c_mask.png": mask_file(square(9))}
     files |= {"d_mask.png": mask_file(square(1, 20, 20)), "lost_mask.png": mask_file(square())}
     files["labelmap.txt"] = "# label:color_rgb:parts:actions\nbackground:0,0,0::\nnsfw:9,9,9::\nwatermark:1,1,1::\n"
-    imported = Imported(write_folder(tmp_path / "set", files), "masks", classes={255: "nsfw"})
+    imported = ImportedForTwo(write_folder(tmp_path / "set", files), "masks", classes={255: "nsfw"})
     assert imported.reasons == {
         "s+a.jpg": "ok",
         "s+b": "ok",
@@ -200,18 +202,18 @@ def test_masks_state_classes_by_their_values(tmp_path: Path) -> None:
         "s+e": "unlabelled",
         "s+lost_mask": "mask without an image",
     }
-    assert imported.labels("s+a.jpg") == ["nsfw"] and imported.labels("s+b") == ["nsfw", "watermark"]
+    assert imported.labels["s+a.jpg"] == ["nsfw"] and imported.labels["s+b"] == ["nsfw", "watermark"]
 
 
 def test_colour_is_no_mask(tmp_path: Path) -> None:
-    imported = Imported(write_folder(tmp_path / "set", {"a.png": picture(0), "a_mask.png": picture(1)}), "masks")
+    imported = ImportedForTwo(write_folder(tmp_path / "set", {"a.png": picture(0), "a_mask.png": picture(1)}), "masks")
     assert imported.reasons == {"s+a": "mask in colour"} and "a_mask.png" in imported.details["s+a"]
 
 
 def test_coco_images_are_found_by_the_end_of_their_path_nearest_to_their_labels(tmp_path: Path) -> None:
     files = {f"{split}/a.png": picture(number) for number, split in enumerate(("train", "val"))}
     files |= {f"{split}/_annotations.coco.json": coco(BOX) for split in ("train", "val")}
-    imported = Imported(write_zip(tmp_path / "set.zip", files), "coco")
+    imported = ImportedForTwo(write_zip(tmp_path / "set.zip", files), "coco")
     assert imported.reasons == {"s+train%2Fa": "ok", "s+val%2Fa": "ok"}
     assert {(row["source"], row["split"]) for row in imported.rows.values()} == {
         ("labels:s/train", "train"),
@@ -229,7 +231,7 @@ def test_faults_of_coco_are_rows(tmp_path: Path) -> None:
         "captions.json": other,
         "broken.json": "{",
     }
-    imported = Imported(write_folder(tmp_path / "set", files), "coco")
+    imported = ImportedForTwo(write_folder(tmp_path / "set", files), "coco")
     assert imported.reasons == {
         "s+a": "ok",
         "s+b": "region lost: broken annotation",
@@ -246,7 +248,7 @@ def test_faults_of_coco_are_rows(tmp_path: Path) -> None:
 
 def test_coco_labels_for_an_image_of_another_size_fail(tmp_path: Path) -> None:
     files = {"a.png": picture(0, WIDTH + 8), "all.json": coco(BOX)}
-    assert Imported(write_folder(tmp_path / "set", files), "coco").reasons == {"s+a": "size differs from the image"}
+    assert ImportedForTwo(write_folder(tmp_path / "set", files), "coco").reasons == {"s+a": "size differs from the image"}
 
 
 def test_faults_of_label_studio_are_rows(tmp_path: Path) -> None:
@@ -261,7 +263,7 @@ def test_faults_of_label_studio_are_rows(tmp_path: Path) -> None:
     ]
     files = {f"{name}.png": picture(number) for number, name in enumerate(("deep/a", "b", "c c", "d"))}
     files |= {"export.json": json.dumps(tasks), "min.json": '[{"image": "a.png"}]'}
-    imported = Imported(write_folder(tmp_path / "set", files), "label_studio")
+    imported = ImportedForTwo(write_folder(tmp_path / "set", files), "label_studio")
     assert sorted(imported.reasons.items()) == [
         ("s+b", "unlabelled"),
         ("s+c%20c", "broken region"),
@@ -272,7 +274,7 @@ def test_faults_of_label_studio_are_rows(tmp_path: Path) -> None:
         ("s+export.json%237", "no image"),
         ("s+min.json", "not a Label Studio export"),
     ]
-    assert imported.labels("s+deep%2Fa") == ["watermark"]
+    assert imported.labels["s+deep%2Fa"] == ["watermark"]
     assert "1 cancelled annotation left out" in imported.details["s+b"]
     assert "newest was kept" in imported.details["s+deep%2Fa"]
 
@@ -284,17 +286,17 @@ def test_a_set_without_labels_of_its_format_is_an_error_with_its_name(tmp_path: 
         ("masks", "none of its 1 image has a mask"),
     ):
         with pytest.raises(TesseraError, match=rf"annotations\.labels: 's'.*{fault}"):
-            Imported(write_folder(tmp_path / layout, {"a.png": picture(0)}), layout)
+            ImportedForTwo(write_folder(tmp_path / layout, {"a.png": picture(0)}), layout)
 
 
 def test_a_hash_divides_a_set_only_if_its_settings_say_so(tmp_path: Path) -> None:
     files = {"a.png": picture(0), "b.png": picture(1), "val/c.png": picture(2)}
     files |= {"a.txt": "", "b.txt": "", "val/c.txt": ""}
     path = write_folder(tmp_path / "set", files)
-    whole = Imported(path, "yolo", name="whole")
+    whole = ImportedForTwo(path, "yolo", name="whole")
     assert {row["source"] for row in whole.rows.values()} == {"labels:s", "labels:s/val"}
     path.rename(tmp_path / "other")
-    each = Imported(tmp_path / "other", "yolo", split_by="image")
+    each = ImportedForTwo(tmp_path / "other", "yolo", split_by="image")
     assert {(row["source"], row["split"]) for row in each.rows.values()} == {
         ("labels:s/a.png", ""),
         ("labels:s/b.png", ""),
@@ -306,8 +308,8 @@ def test_regions_below_the_smallest_area_are_left_out(tmp_path: Path) -> None:
     values = square()
     values[20:22, 2:4] = 1
     files = {"a.png": picture(0), "a_mask.png": mask_file(values)}
-    imported = Imported(write_folder(tmp_path / "set", files), "masks", min_area=16, classes={1: "nsfw"})
-    assert imported.reasons == {"s+a": "smaller than min_area"} and imported.labels("s+a") == ["nsfw"]
+    imported = ImportedForTwo(write_folder(tmp_path / "set", files), "masks", min_area=16, classes={1: "nsfw"})
+    assert imported.reasons == {"s+a": "smaller than min_area"} and imported.labels["s+a"] == ["nsfw"]
 
 
 def test_boxes_that_are_equal_count_once() -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from label_sets import Result, picture, write_folder
+from label_sets import Imported, picture, write_folder
 
 Files = dict[str, bytes | str]
 LINE = "0 0.5 0.5 0.5 0.5\n"
@@ -72,12 +72,12 @@ TWO_FOLDERS = pictured("one/images/a", "two/images/b", "more/images/c")
 )
 def test_own_splits_are_kept(tmp_path: Path, files: Files, splits: tuple[str, ...]) -> None:
     path = write_folder(tmp_path / "set", files)
-    read = Result(path, "yolo")
+    read = Imported(path, "yolo")
     found = {key.split("%2F")[-1][0]: split for key, split in read.splits.items()}
     assert found == dict(zip("abc", splits, strict=True)) and set(read.status.values()) == {"ok"}
-    ignored = Result(path, "yolo", own_splits=False, out=tmp_path / "ignored")
+    ignored = Imported(path, "yolo", own_splits=False, out=tmp_path / "ignored")
     assert set(ignored.splits.values()) == {""} and ignored.labels == read.labels
-    stated = Result(path, "yolo", split="test", out=tmp_path / "stated")
+    stated = Imported(path, "yolo", split="test", out=tmp_path / "stated")
     assert set(stated.splits.values()) == {"test"}
 
 
@@ -91,15 +91,15 @@ def test_own_splits_are_kept(tmp_path: Path, files: Files, splits: tuple[str, ..
 )
 def test_an_image_in_two_splits_is_a_fault(tmp_path: Path, files: Files) -> None:
     path = write_folder(tmp_path / "set", ABC | files)
-    read = Result(path, "yolo")
+    read = Imported(path, "yolo")
     assert read.reasons["s+images%2Fa"] == "image is in several splits" and read.status["s+images%2Fa"] == "failed"
     assert "in train by" in read.details["s+images%2Fa"] and "`own_splits: false`" in read.details["s+images%2Fa"]
-    assert set(Result(path, "yolo", own_splits=False, out=tmp_path / "ignored").status.values()) == {"ok"}
+    assert set(Imported(path, "yolo", own_splits=False, out=tmp_path / "ignored").status.values()) == {"ok"}
 
 
 def test_images_of_a_list_that_are_missing_are_one_row(tmp_path: Path) -> None:
     files = ABC | {"train.txt": "images/a.png\nimages/gone.png\nother/b.png\n"}
-    read = Result(write_folder(tmp_path / "set", files), "yolo")
+    read = Imported(write_folder(tmp_path / "set", files), "yolo")
     assert read.reasons["s+train.txt%23images"] == "listed images are missing"
     assert "2 of 3 images are not in the set, such as 'images/gone.png'" in read.details["s+train.txt%23images"]
     assert read.splits == {"s+images%2Fa": "train", "s+images%2Fb": "", "s+images%2Fc": ""}
@@ -107,11 +107,11 @@ def test_images_of_a_list_that_are_missing_are_one_row(tmp_path: Path) -> None:
 
 def test_a_listed_image_for_validation_stays_of_two_equal_ones(tmp_path: Path) -> None:
     files = ABC | {"images/z.png": picture(0), "labels/z.txt": LINE, "train.txt": "images/a.png", "val.txt": "images/z.png"}
-    read = Result(write_folder(tmp_path / "set", files), "yolo")
+    read = Imported(write_folder(tmp_path / "set", files), "yolo")
     assert read.reasons["s+images%2Fz"] == "ok" and read.reasons["s+images%2Fa"] == "the same image twice"
 
 
 def test_a_label_file_named_like_a_split_is_no_list(tmp_path: Path) -> None:
     files = pictured("images/train", "images/val")
-    read = Result(write_folder(tmp_path / "set", files), "yolo")
+    read = Imported(write_folder(tmp_path / "set", files), "yolo")
     assert read.splits == {"s+images%2Ftrain": "", "s+images%2Fval": ""} and all(read.labels.values())
