@@ -29,12 +29,12 @@ def test_what_people_said_stays_with_the_picture_and_what_vanished_is_named(proj
     assert dict(album.labels()) == wanted(album, labelled, negative, before)
     lost = album.lost_labels()
     assert lost.keys() == {keys[labelled[0]], keys[labelled[2]]}
-    assert "there is no such frame" in lost[keys[labelled[0]]]
+    assert "the picture is gone" in lost[keys[labelled[0]]]
     assert "the picture has changed since" in lost[keys[labelled[2]]] and album.frames()[labelled[2]] in lost[keys[labelled[2]]]
     decided = album.decisions()
     assert {key for key, (status, _) in decided.items() if status == "dropped"} == {keys[dropped[0]], keys[dropped[2]]}
     assert "the picture is now" in decided[keys[dropped[1]]][1]
-    assert "2 decisions are on pictures that are gone or have changed" in output
+    assert "2 decisions on pictures that are gone, have changed or are decided anew" in output
 
 
 def test_keys_by_position_become_those_of_the_pictures_that_they_meant(project: Project) -> None:

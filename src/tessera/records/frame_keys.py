@@ -122,7 +122,7 @@ def meant_frames(keys: Iterable[str], frames: Collection[str], moved: Mapping[st
         elif named:
             found.lost[given] = f"the picture has changed since, and is now {named[0]!r}"
         else:
-            found.lost[given] = "there is no such frame"
+            found.lost[given] = "the picture is gone" if own and own.digest else "there is no such frame"
     return found
 
 
@@ -131,10 +131,6 @@ def for_frames(
 ) -> dict[str, Value]:
     """Return those of `values`, given by keys, that are meant for `frames`, by the keys of these; see `meant_frames`.
 
-    The value of a frame under its own key goes before those under older keys. Of several older ones, none counts.
+    Of several values of one frame, given under its own key and former ones, the last counts, as in a table that is a log.
     """
-    meant: dict[str, list[str]] = defaultdict(list)
-    for key, frame in meant_frames(values, frames, moved).now.items():
-        meant[frame].append(key)
-    own = {frame: frame if frame in keys else keys[0] for frame, keys in meant.items() if frame in keys or len(keys) == 1}
-    return {frame: values[key] for frame, key in own.items()}
+    return {frame: values[key] for key, frame in meant_frames(values, frames, moved).now.items()}

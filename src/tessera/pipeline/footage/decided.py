@@ -18,21 +18,29 @@ def match_decisions(frames: Sequence[Path], decisions: Mapping[str, Decision], l
     """Write a row of `ledger` for each of `decisions` on pictures of folders and regions in them, by key.
 
     `frames`: files of `tables.Frames`. A row is ok if there is a picture that the key means, also under another name, and
-    dropped if the picture is gone or has changed.
+    dropped if the picture is gone or has changed, or if a later decision is on the same picture under another name of it.
     """
     keys = read_tables(list(frames), Frames)["key"].to_list()
     frame_of = {key: key.partition("+")[0] for key in decisions}
     meant = meant_frames(frame_of.values(), keys)
+    # See `for_frames`. Those on regions go to the regions that they are on.
+    last = {meant.now[key]: key for key in decisions if key in meant.now}
     lost = []
     with Ledger(ledger) as rows:
         for key in sorted(decisions):
             frame = frame_of[key]
-            if frame in meant.now:
-                renamed = f"the picture is now {meant.now[frame]!r}" if meant.now[frame] != frame else ""
-                rows.row(key, "ok", "renamed" if renamed else "", renamed)
-            else:
-                rows.row(key, "dropped", "decision on no picture", f"{meant.lost[frame]}; {decisions[key]}")
+            if frame not in meant.now:
+                why = f"{meant.lost[frame]}; change its key in the table of decisions, or take it back with `undo`"
+                rows.row(key, "dropped", "decision on no picture", f"{why}; {decisions[key]}")
                 lost.append(f"{key}: {meant.lost[frame]}")
+            elif frame == key and last[meant.now[key]] != key:
+                later = f"the decision on {last[meant.now[key]]!r} is on the same picture, and comes later"
+                rows.row(key, "dropped", "another decision on the picture", f"{later}; {decisions[key]}")
+                lost.append(f"{key}: {later}")
+            else:
+                now = f"the picture is now {meant.now[frame]!r}" if meant.now[frame] != frame else ""
+                rows.row(key, "ok", "known by another name" if now else "", now)
     if lost:
         listed = "; ".join(shortened(lost, SHOWN, f", in {ledger}"))
-        tell(f"warning: {counted(len(lost), 'decisions')} are on pictures that are gone or have changed: {listed}")
+        count = counted(len(lost), "decisions")
+        tell(f"warning: {count} on pictures that are gone, have changed or are decided anew: {listed}")

@@ -39,9 +39,13 @@ class Counts:
         self.read += 1
         self._seen.update({each.label for each in image.annotations})
 
-    def use(self, image: ImageAnnotations, used: ImageAnnotations, losses: Sequence[Loss]) -> None:
-        """Note the labels of an `image` that is used with the regions of `used`."""
+    def use(
+        self, image: ImageAnnotations, used: ImageAnnotations, losses: Sequence[Loss], left_out: Sequence[str] = ()
+    ) -> None:
+        """Note the labels of an `image` that is used with the regions of `used`. `left_out`: those of regions that are not."""
         labels = [each.label for each in image.annotations]
+        for label in left_out:
+            labels.remove(label)
         self._objects.update(labels)
         self._images.update(set(labels))
         if not used.annotations:

@@ -8,7 +8,7 @@ from typing import Any
 from tessera.core.errors import Dropped, Failed, TesseraError
 from tessera.core.files import file_name, quoted
 from tessera.core.job import progress, tell
-from tessera.core.ledger import Ledger
+from tessera.core.ledger import Ledger, read_ledger
 from tessera.core.messages import counted, shortened
 from tessera.imaging.footage import read_footage
 from tessera.imaging.hashing import perceptual_hash
@@ -26,6 +26,7 @@ from tessera.records.stills import read_stills, stills_of
 from tessera.records.tables.footage import Frames, Sources
 from tessera.records.tables.table import read_table
 
+NO_FRAME = "no such frame"
 FIX = "rename the shapes, or add the label to annotations.classes"
 
 
@@ -109,11 +110,13 @@ def import_frame_labels(
                 if own_frames.is_labelled(key):
                     continue
                 with rows.item(key) as note:
-                    frame = own_frames.find(key, f"the decision on {key!r}")
+                    frame = own_frames.find(key, f"the decision on {key!r}", "change its key in the table of decisions")
                     own_frames.claim(frame["key"], f"the decision on {key!r}")
                     found.append((ImageAnnotations(frame["key"], frame["width"], frame["height"]), _origin(frame, source)))
                     note |= {"reason": "negative by decision", "detail": str(own[key])}
     tell_unknown(unknown, "shapes", "label files", classes, FIX)
+    if lost := [row["detail"] for row in read_ledger(ledger) if row["reason"] == NO_FRAME]:
+        tell("\n  ".join([f"{counted(len(lost), 'labels')} left out, of frames that are not there:", *shortened(lost, SHOWN)]))
     if empty:
         told = (
             f"{counted(len(empty), 'label files')} with neither a shape nor the flag `sfw` left out: draw the regions, or set"
@@ -132,13 +135,16 @@ class _FramesOfSource:
     meant: Meant
     labelled: dict[str, str] = field(default_factory=dict)  # where the label of a frame is, by the key of the frame
 
-    def find(self, key: str, where: str) -> dict[str, Any]:
-        """Return the frame that `key` means. Raises `Dropped`, which names `where` the label is, if none may be used."""
+    def find(self, key: str, where: str, fix: str = "") -> dict[str, Any]:
+        """Return the frame that `key` means. Raises `Dropped`, which names `where` the label is, if none may be used.
+
+        `fix`: what to do then; by default, that of a label.
+        """
         if self.source["status"] != "admitted":
             raise Dropped("source refused", f"{where}: {self.source['reason']}")
         if key in self.meant.now:
             return self.frames[self.meant.now[key]]
-        raise Dropped("no such frame", f"{where}: {self.meant.lost[key]}; {_renaming(self.source)}")
+        raise Dropped(NO_FRAME, f"{where}: {self.meant.lost[key]}; {fix or _renaming(self.source)}")
 
     def claim(self, key: str, where: str) -> None:
         """Raise `Failed` if the frame `key` has another label than that at `where`."""
@@ -153,9 +159,7 @@ class _FramesOfSource:
 def _renaming(source: dict[str, Any]) -> str:
     """Return how to name a label for a frame of `source`."""
     if source["kind"] == "folder":
-        return (
-            "label the picture again or, if the label is right, rename it after the frame that it is for, see `results/frames`"
-        )
+        return "delete it, or rename it after the frame that it is for, such as a file in `results/frames/SHARD/images`"
     return f"rename it: the first frame is {video_key(source['source'], 0)}"
 
 

@@ -37,6 +37,7 @@ READERS = {  # by format: each returns the items in the files of a set; `Items` 
     "voc": voc.read_set,
 }
 CROWD = "crowd region"
+SPECK = "smaller than min_area"
 CROWD_FIX = (
     "if each such region is one object, as in masks of CVAT, set `iscrowd: objects` of the set; if they hold several objects,"
     " `iscrowd: ignore` leaves these regions out and keeps the images"
@@ -95,7 +96,8 @@ def import_labels(
         except Dropped as fault:
             crowds[where] = CROWD in fault.reason
             raise
-        labels.use(stated, used, remarks)
+        left_out = [region_label(stated, loss) for loss in remarks if loss.reason in (CROWD, SPECK)]
+        labels.use(stated, used, remarks, left_out)
         found.append((used, own))
         return remarks
 
@@ -119,6 +121,11 @@ def import_labels(
     check_keys_occur(label_set, labels.labels, is_complete=labels.read == len(items), setting=setting)
     write_counts(stated, counts)
     write_hub(annotations, images, found)
+
+
+def region_label(image: ImageAnnotations, loss: Loss) -> str:
+    """Return the label of the region of `image` that a loss of `usable_regions` is about."""
+    return image.annotations[int(loss.key.rpartition("#")[2])].label
 
 
 def usable_regions(
@@ -159,7 +166,7 @@ def usable_regions(
             continue
         size = area_of(annotation)
         if size < min_area:
-            found.append(Loss(key, "smaller than min_area", f"{size:g} of {min_area:g} pixels", minor=True))
+            found.append(Loss(key, SPECK, f"{size:g} of {min_area:g} pixels", minor=True))
             continue
         is_box = annotation.polygons is None and annotation.rle is None
         if is_box and (label, annotation.box) in boxes:

@@ -483,3 +483,22 @@ def test_pieces_of_a_mask_are_one_object_if_the_settings_say_so(tmp_path: Path) 
     assert joined.labels["s+images%2F0"] == ["nsfw", "watermark"]
     areas = [np.count_nonzero(one.mask(HEIGHT, WIDTH)) for one in joined.images["s+images%2F0"].annotations]
     assert areas == [np.count_nonzero(pieces == value) for value in (1, 2)]
+
+
+def test_a_number_in_the_settings_that_no_label_of_a_set_without_names_has_is_refused(tmp_path: Path) -> None:
+    path = write_folder(tmp_path / "set", of_numbers(0, 3))
+    with pytest.raises(TesseraError, match=r"`classes` has '4', which is no label of the set.*'0', '3'"):
+        Imported(path, "yolo", classes={0: "nsfw", 4: None})
+
+
+def test_objects_that_are_left_out_of_an_image_that_is_used_are_not_counted(tmp_path: Path) -> None:
+    region = {"image_id": 1, "category_id": 1, "segmentation": []}
+    boxes = [{"id": 1, "bbox": [4, 4, 20, 20], "iscrowd": 1}, {"id": 2, "bbox": [8, 8, 9, 9]}, {"id": 3, "bbox": [1, 1, 2, 2]}]
+    document = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 40, "height": 30}],
+        "categories": [{"id": 1, "name": "nsfw"}],
+        "annotations": [{**region, "iscrowd": 0, **box} for box in boxes],
+    }
+    path = write_folder(tmp_path / "set", {"a.png": picture(1), "a.json": json.dumps(document)})
+    read = Imported(path, "coco", min_area=16, iscrowd="ignore")
+    assert read.labels == {"s+a": ["nsfw"]} and read.counts == [(1, "nsfw", "nsfw", 1, 1, 0)]

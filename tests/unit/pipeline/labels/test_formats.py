@@ -141,10 +141,11 @@ def test_images_without_labels_and_with_empty_ones_mean_what_the_settings_say(tm
     files = {f"{name}.png": picture(number) for number, name in enumerate(("empty", "full", "none"))}
     path = write_folder(tmp_path / "set", files | {f"empty{end}": empty, f"full{end}": full})
     lacks = {"yolo": "no label file", "masks": "no mask"}[layout]
+    used = {"yolo": 0, "masks": 1}[layout]
     for number, (unannotated, none) in enumerate((("unknown", "unlabelled"), ("negative", f"{lacks}, taken for a negative"))):
         for meant, reason in (("negative", "ok"), ("unknown", "empty label")):
             path = path.rename(tmp_path / f"{meant} {number}")
-            imported = ImportedForTwo(path, layout, classes={0: "nsfw", 1: "nsfw"}, unannotated=unannotated, empty=meant)
+            imported = ImportedForTwo(path, layout, classes={used: "nsfw"}, unannotated=unannotated, empty=meant)
             assert imported.reasons == {"s+empty": reason, "s+full": "ok", "s+none": none}
             negatives = {key for key, image in imported.images.items() if not image.annotations}
             stated = {"s+empty": meant, "s+none": unannotated}

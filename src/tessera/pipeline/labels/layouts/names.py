@@ -286,8 +286,7 @@ def check_numbers(label_set: LabelledSet, described: Described, used: Collection
     """
     names = described.names
     numbers = {str(number) for number in {*names, *(used or ())}}
-    if used is None or not names:
-        # Without names, the setting may state numbers that no label uses.
+    if used is None:
         numbers |= {key for key in label_set.classes if key.isdecimal()}
     for key in label_set.classes:
         if key.isdecimal() and key in names.values() and names.get(int(key)) != key and key in numbers:
