@@ -54,8 +54,8 @@ def import_frame_labels(
     it. `negatives`: decisions, by the keys of frames, that these frames show no region. A frame with a label keeps it. For
     renamed pictures and `moved`, see `frame_keys.meant_frames`.
 
-    `ledger` gets one row per label file or task, with the key of the frame. A row that is `ok` with a reason lost some of its
-    labels. A frame that was labelled but not sampled is read from its source at full size and stored in the folder
+    `ledger` gets one row per label file or task, with the key that it has or states. A row that is `ok` with a reason has a
+    remark. A frame of a video that was labelled but not sampled is read from its source at full size and stored in the folder
     `unsampled`, whose final path is `place`.
 
     Raises `TesseraError` if the footage of an admitted source or an export cannot be read.

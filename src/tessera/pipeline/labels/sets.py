@@ -74,8 +74,8 @@ def import_labels(
 
     `ledger` gets one row per image, and one for each file that cannot be used. Its key is `SET+NAME`; NAME is the path below
     the top of the set, without suffix. The `+` keeps these keys apart from those of frames, which have none. A row that is `ok`
-    with a reason lost some of its labels, or something else was remarked. An image without a label is dropped, because nothing
-    is known about it, and so is one of whose regions none is left.
+    with a reason has a remark, such as a region that was cut at the border. An image of which a region was lost is dropped, and
+    so is one without a label, because nothing is known about it.
 
     Raises `TesseraError` if the set does not exist, cannot be opened, exceeds the limits of `core.archives`, or has no labels,
     if its files do not say what its class numbers mean, if `classes` of the set has a key that is none of its labels, or if the
