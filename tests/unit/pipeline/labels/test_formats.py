@@ -17,8 +17,9 @@ from strategies import LABELS, masks
 from tessera.core import job
 from tessera.core.errors import TesseraError
 from tessera.pipeline.labels.sets import usable_regions
+from tessera.records.annotation.formats.brushes import encode_brush
 from tessera.records.annotation.formats.coco import write_coco
-from tessera.records.annotation.formats.label_studio import Prediction, encode_brush, write_task
+from tessera.records.annotation.formats.label_studio import Prediction, write_task
 from tessera.records.annotation.formats.labelme import write_labelme
 from tessera.records.annotation.formats.yolo import write_yolo
 from tessera.records.annotation.model import Annotation, ImageAnnotations

@@ -40,7 +40,7 @@ from tessera.pipeline.previews.proposals import (
     spread,
     withdraw,
 )
-from tessera.records.annotation.formats.label_studio import decode_brush
+from tessera.records.annotation.formats.brushes import decode_brush
 from tessera.records.annotation.formats.labelme import load_labelme, read_labelme
 from tessera.records.annotation.label_files import is_unsaved
 from tessera.records.annotation.model import Annotation, ImageAnnotations

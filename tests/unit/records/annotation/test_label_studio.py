@@ -17,11 +17,10 @@ from strategies import HEIGHT, LABELS, WIDTH, images
 
 from tessera.core.errors import Dropped, Failed
 from tessera.imaging.polygons import Part, circle
+from tessera.records.annotation.formats.brushes import decode_brush, encode_brush
 from tessera.records.annotation.formats.label_studio import (
     Prediction,
     Task,
-    decode_brush,
-    encode_brush,
     labelling_config,
     newest,
     parse_export,

@@ -1,6 +1,6 @@
 """Label Studio: tasks with predictions to correct, and exports with what people drew. Exports are read as untrusted input.
 
-Coordinates are percentages of the image. A brush is a mask in run lengths, see `encode_brush`. The formats are those of
+Coordinates are percentages of the image. A brush is a mask in run lengths, see `brushes`. The formats are those of
 label-studio-sdk 2.0.
 """
 
@@ -25,10 +25,10 @@ from tessera.imaging.borders import OUTSIDE, box_inside, part_inside
 from tessera.imaging.boxes import clip_box, mask_box
 from tessera.imaging.masks import encode_rle
 from tessera.imaging.polygons import Part, area, ellipse, polygon_box, rectangle, turned
+from tessera.records.annotation.formats.brushes import decode_brush, encode_brush
 from tessera.records.annotation.model import MAX_PIXELS, Annotation, ImageAnnotations, Loss
 from tessera.records.material import Absence
 
-WIDTHS = (3, 4, 8, 16)  # bits of the lengths in a brush
 KEY = "tessera_id"  # field of the data of a task with the key of its picture
 TOOLS = {"rectanglelabels": "box", "polygonlabels": "polygon", "brushlabels": "brush"}  # names in the labelling configuration
 SHAPES = {"points", "rle", "imageDataURL", "width", "radiusX"}  # fields of the value of a region
@@ -51,70 +51,6 @@ class Task(NamedTuple):
     truth: bool = False  # whether the annotation is marked as ground truth
     others: tuple[Any, ...] = ()  # the results of the annotations that were left out, without cancelled ones
     fault: str = ""  # why it is not known which picture it is about
-
-
-def encode_brush(mask: np.ndarray) -> list[int]:
-    """Return the run lengths of Label Studio of `mask`, uint8 (H, W), as bytes; pixels other than 0 are set.
-
-    The format is a stream of bits, the highest first: in 32 bits, the number of values, 4 per pixel; in 5 bits, the bits of a
-    value less 1; in 4 bits each, `WIDTHS` less 1; then tokens. A token is one bit, 1 for a run and 0 for literal values; two
-    bits, the index of the width of its length; its length less 1; and one value for a run, or as many values as its length.
-    The values are the bytes of an RGBA image row by row, whose alpha is the mask. All runs are written with 16 bits.
-    """
-    flat = np.ascontiguousarray(mask != 0).view(np.uint8).ravel()
-    edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    lengths = 4 * np.diff(edges, prepend=0, append=len(flat))
-    values = flat[np.concatenate([[0], edges])] * np.int64(255)
-    # A run that is too long for 16 bits becomes several.
-    pieces = -(-lengths // 2**16)
-    values, rest = np.repeat(values, pieces), np.repeat(lengths, pieces)
-    rest -= 2**16 * (np.arange(len(rest)) - np.repeat(np.cumsum(pieces) - pieces, pieces))
-    tokens = 0b111 << 24 | (np.minimum(rest, 2**16) - 1) << 8 | values
-    header = _bits(np.array([4 * len(flat)]), 32), _bits(np.array([7]), 5), _bits(np.array(WIDTHS) - 1, 4)
-    packed: list[int] = np.packbits(np.concatenate([*header, _bits(tokens, 27)])).tolist()
-    return packed
-
-
-def decode_brush(brush: Any, height: int, width: int) -> np.ndarray:
-    """Return the mask of `brush`, bytes as in `encode_brush`: uint8 (height, width), 0 or 255. Any alpha above 0 is set.
-
-    Raises `ValueError` if it is no such list, or if it does not fill the image exactly.
-    """
-    if not isinstance(brush, list) or not all(type(byte) is int and 0 <= byte <= 255 for byte in brush):
-        raise ValueError("the run lengths are not a list of bytes")
-    stream = bytes(brush) + bytes(8)
-    bits = 8 * len(brush)
-
-    def read(place: int, count: int) -> int:
-        first, last = place >> 3, (place + count + 7) >> 3
-        return int.from_bytes(stream[first:last], "big") >> (8 * last - place - count) & ((1 << count) - 1)
-
-    if bits < 53 or read(32, 5) != 7:
-        raise ValueError("the run lengths have no header, or values that are not bytes")
-    total = 4 * height * width
-    if read(0, 32) != total:
-        raise ValueError(f"the brush has {read(0, 32) // 4} pixels, the image {height * width}")
-    widths = [read(place, 4) + 1 for place in range(37, 53, 4)]
-    values = np.zeros(total, np.uint8)
-    place, done = 53, 0
-    while done < total and place + 3 <= bits:
-        head = read(place, 3)
-        size = widths[head & 3]
-        length = read(place + 3, size) + 1
-        place += 3 + size
-        count = 1 if head >> 2 else length
-        if place + 8 * count > bits or done + length > total:
-            raise ValueError("the run lengths exceed the image, or end early")
-        if head >> 2:
-            values[done : done + length] = read(place, 8)
-        else:
-            first, last = place >> 3, (place + 8 * count + 7) >> 3
-            literal = np.unpackbits(np.frombuffer(stream[first:last], np.uint8))[place & 7 :][: 8 * count]
-            values[done : done + length] = np.packbits(literal)
-        place, done = place + 8 * count, done + length
-    if done < total:
-        raise ValueError(f"the run lengths fill {done // 4} of {total // 4} pixels")
-    return np.where(values[3::4].reshape(height, width) > 0, np.uint8(255), np.uint8(0))
 
 
 def decode_bitmask(address: Any, height: int, width: int) -> np.ndarray:
@@ -363,11 +299,6 @@ def labelling_config(labels: Sequence[str], questions: Mapping[str, Sequence[str
         named = [f"    <Choice value={quoteattr(choice)}/>" for choice in choices]
         lines += [f'  <Choices name={quoteattr(question)} toName="image" choice="single">', *named, "  </Choices>"]
     return "\n".join([*lines, "</View>", ""])
-
-
-def _bits(numbers: np.ndarray, count: int) -> np.ndarray:
-    """Return the lowest `count` bits of each of `numbers`, the highest first: uint8 (n · count,)."""
-    return ((numbers.reshape(-1, 1) >> np.arange(count - 1, -1, -1)) & 1).astype(np.uint8).ravel()
 
 
 def _task(task: dict[str, Any], where: str, names: Collection[str]) -> Task:
