@@ -9,7 +9,36 @@ MAX_PIXELS = 178_956_970  # above this, Pillow takes an image for a decompressio
 GUESSED_RATE = 25  # frames per second, if the stream does not state its rate
 
 
+def video_track(container: Any) -> Any | None:
+    """Return the video stream of an open container that players show: the default one or, if none is marked so, the first.
+
+    Attached pictures and thumbnails are no video. Streams that FFmpeg can decode come first. None if there is no video.
+    """
+    from av.stream import Disposition
+
+    no_video = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.dependent
+    tracks = [stream for stream in container.streams.video if not stream.disposition & no_video]
+    tracks.sort(key=lambda track: (track.codec_context is None, not track.disposition & Disposition.default))
+    return tracks[0] if tracks else None
+
+
 def is_shown(packet: Any, codec: str) -> bool:
-    """Return whether `packet` holds a visible frame: edit lists discard some, and VP8 has hidden reference frames."""
-    hidden = packet.is_discard or (codec == "vp8" and packet.size > 0 and not memoryview(packet)[0] & 0x10)
-    return packet.size > 0 and not hidden
+    """Return whether `packet` holds a visible frame: edit lists discard some, and VP8 and VP9 have hidden reference frames."""
+    return packet.size > 0 and not packet.is_discard and not (codec in HIDES and HIDES[codec](memoryview(packet)))
+
+
+def _is_hidden_vp8(packet: memoryview) -> bool:
+    return not packet[0] & 0x10
+
+
+def _is_hidden_vp9(packet: memoryview) -> bool:
+    """Return whether `packet` holds one hidden frame. With several, a superframe, the last one is visible."""
+    if packet[-1] >> 5 == 0b110:
+        return False
+    # Marker, profile, a reserved bit of profile 3, then `show_existing_frame`, `frame_type` and `show_frame`: section 6.2 of
+    # the VP9 Bitstream & Decoding Process Specification.
+    flags = packet[0] << (1 if packet[0] >> 4 & 3 == 3 else 0)
+    return not flags & 0b1000 and not flags & 0b10
+
+
+HIDES = {"vp8": _is_hidden_vp8, "vp9": _is_hidden_vp9}  # by FFmpeg's name of the decoder

@@ -4,8 +4,6 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -13,8 +11,9 @@ import numpy as np
 
 from tessera.core.errors import Failed
 from tessera.core.files import open_file, quoted
-from tessera.imaging.containers import CONTAINERS, GUESSED_RATE, MAX_PIXELS, is_shown
+from tessera.imaging.containers import MAX_PIXELS, video_track
 from tessera.imaging.images import Decoded, decode_image, is_image, read_file
+from tessera.imaging.video import PacketList, Packets, open_container
 
 Check = Literal["packets", "keyframes", "all"]
 Look = Callable[[np.ndarray, str], None]
@@ -63,74 +62,76 @@ def probe_video(path: Path, check: Check, look: Look | None = None) -> Media:
     each that comes at least half a second after the last; for it, keyframes are decoded even if `check` is `packets`.
     Raises `Failed` if there is no video stream, or if it is truncated or damaged.
     """
-    import av
-
     with open_file(path) as file:
         _require_whole(file, path)
-        try:
-            # As an open file and without protocols, so that FFmpeg reads no other file, whatever this one refers to.
-            options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "none"}
-            container = av.open(file, options=options, metadata_errors="replace")
-        except MemoryError:
-            raise
-        except av.error.FFmpegError:
-            raise Failed(
-                "not a media file",
-                f"{quoted(path)} is not a supported video or image; list MP4, Matroska, AVI, MPEG-TS or similar files,"
-                " and the videos themselves instead of a playlist",
-            ) from None
-        with container:
-            return _probe_container(container, path, check, look)
+    first, packets, stated = _read(path, check, look)
+    rotation = _rotation(first)
+    width, height = (first.width, first.height) if rotation % 180 == 0 else (first.height, first.width)
+    return Media(
+        kind="video",
+        pixel_format=first.format.name,
+        width=width,
+        height=height,
+        rotation=rotation,
+        average_rate=len(packets) / packets.duration if packets.duration else None,
+        variable_rate=_varies(packets),
+        frames=len(packets),
+        duration=packets.duration,
+        **stated,
+    )
 
 
-def _probe_container(container: Any, path: Path, check: Check, look: Look | None) -> Media:
-    from av.stream import Disposition
+def _read(path: Path, check: Check, look: Look | None) -> tuple[Any, Packets, dict[str, Any]]:
+    """Read all packets of the video `path`, and decode what `check` asks for.
 
+    Return the first decoded frame, all frames by their packets, and what the container states.
+    """
     from tessera.imaging.frame import VideoFrame
 
-    pictures = {stream for stream in container.streams.video if stream.disposition & Disposition.attached_pic}
-    video = next((stream for stream in container.streams.video if stream not in pictures), None)
-    streams = tuple(
-        " ".join(filter(None, ["picture" if stream in pictures else stream.type, getattr(stream.codec_context, "name", "")]))
-        for stream in container.streams
-    )
+    with open_container(path) as container:
+        video, stated = _stated(container, path)
+        first = None
+        looked = -math.inf
+        found = PacketList(container, video)
+        doubt = False
+        for packet, frames in _decode(video, path, check, look is not None):
+            found.add(packet)
+            doubt = doubt or packet.is_corrupt
+            for frame in frames:
+                first = first or frame
+                if look is not None and (frame.time is None or abs(frame.time - looked) >= LOOK_EVERY):
+                    looked = frame.time or 0.0
+                    look(VideoFrame(0, None, looked, frame).image(), f"at {looked:.3f} s")
+        # The keyframes may lie before the first frame that an edit list shows. And where recordings were joined, the container
+        # takes packets for damaged that are not.
+        if check != "all" and (first is None or doubt):
+            return _read(path, "all", look)
+        if first is None:
+            raise Failed("no frames", f"{quoted(path)}: no frame of its video stream can be decoded; copy it again")
+        return first, found.packets(path), stated
+
+
+def _stated(container: Any, path: Path) -> tuple[Any, dict[str, Any]]:
+    """Return the video stream of `container`, and the fields of `Media` that it states. Raises `Failed` if it has no video."""
+    from av.stream import Disposition
+
+    def kind(stream: Any) -> str:
+        is_picture = stream.type == "video" and stream.disposition & Disposition.attached_pic
+        return " ".join(filter(None, ["picture" if is_picture else stream.type, getattr(stream.codec_context, "name", "")]))
+
+    streams = tuple(map(kind, container.streams))
+    video = video_track(container)
     if video is None:
         held = "audio only" if container.streams.audio else ", ".join(streams) or "no streams"
         raise Failed("no video stream", f"{quoted(path)} contains {held}; remove it from the manifest")
     if video.codec_context is None:
         raise Failed("unknown codec", f"{quoted(path)}: FFmpeg has no decoder for its video; convert it to H.264")
-    first = None
-    looked = -math.inf
-    times: list[tuple[int | None, int | None, int]] = []
-    for packet, frames in _decode(video, path, check, look is not None):
-        if is_shown(packet, video.codec_context.name):
-            times.append((packet.pts, packet.dts, packet.duration or 0))
-        for frame in frames:
-            first = first or frame
-            if look is not None and (frame.time is None or abs(frame.time - looked) >= LOOK_EVERY):
-                looked = frame.time or 0.0
-                look(VideoFrame(0, None, looked, frame).image(), f"at {looked:.3f} s")
-    if first is None:
-        raise Failed("no frames", f"{quoted(path)}: no frame of its video stream can be decoded; copy it again")
-    rotation = _rotation(first)
-    width, height = (first.width, first.height) if rotation % 180 == 0 else (first.height, first.width)
-    nominal = float(video.base_rate) if video.base_rate else None
-    duration, variable = _timing(times, video.time_base, nominal)
-    return Media(
-        kind="video",
-        container=container.format.name,
-        codec=video.codec_context.name,
-        pixel_format=first.format.name,
-        width=width,
-        height=height,
-        rotation=rotation,
-        average_rate=len(times) / duration if duration else None,
-        nominal_rate=nominal,
-        variable_rate=variable,
-        frames=len(times),
-        duration=duration,
-        streams=streams,
-    )
+    return video, {
+        "container": container.format.name,
+        "codec": video.codec_context.name,
+        "nominal_rate": float(video.base_rate) if video.base_rate else None,
+        "streams": streams,
+    }
 
 
 def _decode(video: Any, path: Path, check: Check, must_decode: bool) -> Iterator[tuple[Any, list[Any]]]:
@@ -143,52 +144,40 @@ def _decode(video: Any, path: Path, check: Check, must_decode: bool) -> Iterator
     if check != "all":
         # The decoder still gets every packet: it checks its structure before it skips it, which costs little.
         context.skip_frame = "NONKEY"
-    started = cut = done = False
+    started = done = False
     place = 0.0
     packets = video.container.demux(video)
-    while True:
-        try:
-            packet = next(packets)
-            if packet.size and cut:
-                raise Failed(
-                    "corrupted", f"{quoted(path)}: a packet near {place:.1f} s is damaged; copy it again, or re-encode it"
-                )
+    try:
+        packet = next(packets, None)
+        while packet is not None:
+            following = next(packets, None)
             # In a recording that was cut, packets before the first keyframe cannot be decoded.
             started = started or packet.is_keyframe
             if packet.dts is not None:
                 place = float((packet.dts - (video.start_time or 0)) * packet.time_base)
-            cut = cut or packet.is_corrupt
-            frames = packet.decode() if started and not cut and not done else []
-        except StopIteration:
-            break
-        except MemoryError:
-            raise
-        except av.error.FFmpegError as error:
-            raise Failed(
-                "corrupted",
-                f"{quoted(path)} cannot be decoded near {place:.1f} s ({error.strerror}); copy it again, or re-encode it",
-            ) from None
-        done = done or (check == "packets" and not must_decode and bool(frames))
-        yield packet, frames
-    if cut:
-        raise _truncated(path)
+            if packet.is_corrupt and not (following and following.size):
+                raise _truncated(path)
+            frames = packet.decode() if started and not done and (check == "all" or not packet.is_corrupt) else []
+            done = done or (check == "packets" and not must_decode and bool(frames))
+            yield packet, frames
+            packet = following
+    except MemoryError:
+        raise
+    except av.error.FFmpegError as error:
+        raise Failed(
+            "corrupted",
+            f"{quoted(path)} cannot be decoded near {place:.1f} s ({error.strerror}); copy it again, or re-encode it",
+        ) from None
 
 
-def _timing(
-    times: list[tuple[int | None, int | None, int]], base: Fraction, nominal: float | None
-) -> tuple[float, bool | None]:
-    """Return the duration in seconds, and whether the rate is variable, from (pts, dts, duration) of each packet."""
-    shown = sorted((pts, duration) for pts, _, duration in times if pts is not None)
-    if len(shown) < len(times):
-        shown = sorted((dts, duration) for _, dts, duration in times if dts is not None)
-    if not shown or len(shown) < len(times):
-        return len(times) / (nominal or GUESSED_RATE), None  # without time stamps, frames can only be counted
-    gaps = [later - sooner for (sooner, _), (later, _) in pairwise(shown)]
-    last = shown[-1][1] or (sorted(gaps)[len(gaps) // 2] if gaps else round(1 / (nominal or GUESSED_RATE) / base))
-    spread = max(gaps) - min(gaps) if gaps else 0
+def _varies(packets: Packets) -> bool | None:
+    """Return whether the gaps between frames differ; None without time stamps."""
+    if not packets.timed:
+        return None
+    gaps = np.diff(packets.pts)
     # A difference of one tick is rounding, unless ticks are nearly as long as frames.
-    variable = spread > 1 or (spread == 1 and min(gaps) < 4)
-    return float((shown[-1][0] + last - shown[0][0]) * base), variable
+    spread = int(gaps.max() - gaps.min()) if len(gaps) else 0
+    return spread > 1 or (spread == 1 and int(gaps.min()) < 4)
 
 
 def _rotation(frame: Any) -> int:

@@ -1,8 +1,10 @@
 """Read videos: list their frames, and decode the wanted ones."""
 
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -10,10 +12,11 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from tessera.core.errors import Failed
-from tessera.core.files import open_file
-from tessera.imaging.containers import CONTAINERS, GUESSED_RATE, MAX_PIXELS, is_shown
+from tessera.core.files import open_file, quoted
+from tessera.imaging.containers import CONTAINERS, GUESSED_RATE, MAX_PIXELS, is_shown, video_track
 from tessera.imaging.frame import VideoFrame
 from tessera.imaging.h264 import is_refreshed
+from tessera.imaging.timeline import Stamps, arrange
 
 if TYPE_CHECKING:
     import av
@@ -25,17 +28,20 @@ if TYPE_CHECKING:
 # Threads of a decoder. Fixed, and not the number of cores, because the pictures decoded from a damaged stream depend on it.
 THREADS = 4
 SHORT = 60  # frames; a part with fewer is not worth a decoder of its own
+HELD = 8  # pictures that wait for one that comes late, because its stamp is wrong, before it is taken for lost
 LEAP = 256  # packets; over a shorter distance, reading on is faster than seeking
 
 
 @dataclass(frozen=True)
 class Packets:
-    """The frames of a video stream in presentation order, according to its packets.
+    """The frames of a video stream in presentation order, according to its packets; see `tessera.imaging.timeline`.
 
-    `pts`: int64 (N,), in the time base of the stream. `time`: float64 (N,), seconds since the first frame. `keyframe`: bool
-    (N,), whether decoding from this frame on gives complete pictures. `place`: int64 (N,), the position of the packet in
-    decoding order. `dts`: int64 (N,), its decoding time stamp, which is used to seek. `timed`: whether every packet has a
-    unique time stamp; otherwise `pts` is the number of the frame.
+    `pts`: int64 (N,), strictly increasing, in units of `time_base`. `time`: float64 (N,), seconds since the first frame.
+    `keyframe`: bool (N,), whether decoding from this frame on gives complete pictures. `place`: int64 (N,), the position of the
+    packet in decoding order. `dts`: int64 (N,), the decoding time stamp in the container, which is used to seek. `marks`: int64
+    (M,), by which each packet of the stream is recognised, in decoding order. `timed`: whether the container has time stamps;
+    otherwise `pts` is the number of the frame. `shifts`: the ticks that were added to the stamps of each part after the first,
+    where recordings were joined. `duration`: seconds, to the end of the last frame.
     """
 
     pts: np.ndarray
@@ -43,76 +49,165 @@ class Packets:
     keyframe: np.ndarray
     place: np.ndarray
     dts: np.ndarray
+    marks: np.ndarray
     timed: bool
-
-    def index(self, pts: int | None) -> int | None:
-        """Return the index of the frame with time stamp `pts`, or None."""
-        if pts is None:
-            return None
-        index = int(np.searchsorted(self.pts, pts))
-        return index if index < len(self) and self.pts[index] == pts else None
+    time_base: Fraction
+    shifts: tuple[int, ...]
+    duration: float
 
     def __len__(self) -> int:
         return len(self.pts)
 
 
 @contextmanager
-def open_video(path: Path, threads: int = THREADS) -> Iterator[tuple["InputContainer", "VideoStream"]]:
-    """Open `path`: yield the container and its first video stream that is not an attached picture.
-
-    `threads`: threads of the decoder. No other file is read, whatever this one refers to. Raises `Failed` if the file is not
-    a media file, or has no such stream.
-    """
+def open_container(path: Path) -> Iterator["InputContainer"]:
+    """Open the media file `path`. No other file is read, whatever this one refers to. Raises `Failed` if it is none."""
     import av
     from av.container import Flags
-    from av.stream import Disposition
 
     with open_file(path) as file:
         try:
+            # As an open file and without protocols, so that FFmpeg reads no other file.
             options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "none"}
-            # Tags, such as titles, are often in other encodings than UTF-8. No tag is used.
+            # Tags, such as titles, are often in other encodings than UTF-8.
             container = av.open(file, "r", options=options, metadata_errors="replace")
+        except MemoryError:
+            raise
         except av.error.FFmpegError as error:
-            raise Failed("not a media file", str(error.strerror)) from None
+            raise Failed(
+                "not a media file",
+                f"{quoted(path)} is not a supported video or image ({error.strerror}); list MP4, Matroska, AVI, MPEG-TS or"
+                " similar files, and the videos themselves instead of a playlist",
+            ) from None
         with container:
             # If a container such as AVI has no time stamps, FFmpeg generates them, and they can be wrong.
             container.flags &= ~cast(int, Flags.gen_pts.value)
-            streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
-            if not streams or streams[0].codec_context is None:
-                raise Failed("no video stream", "the file has none, or FFmpeg has no decoder for it")
-            stream = streams[0]
-            stream.thread_type = "AUTO"
-            stream.codec_context.thread_count = threads
-            # The size of the pictures may grow within a stream, after it was checked.
-            stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
-            yield container, stream
+            yield container
+
+
+@contextmanager
+def open_video(path: Path, threads: int = THREADS) -> Iterator[tuple["InputContainer", "VideoStream"]]:
+    """Open `path`: yield the container and its video stream; see `video_track`. `threads`: threads of the decoder.
+
+    Raises `Failed` if the file is not a media file, or has no such stream.
+    """
+    with open_container(path) as container:
+        stream = video_track(container)
+        if stream is None or stream.codec_context is None:
+            raise Failed("no video stream", "the file has none, or FFmpeg has no decoder for it")
+        stream.thread_type = "AUTO"
+        decoder = stream.codec_context
+        decoder.thread_count = threads
+        # The size of the pictures may grow within a stream, after it was checked.
+        decoder.options = {"max_pixels": str(MAX_PIXELS)}
+        yield container, stream
 
 
 def read_packets(path: Path) -> Packets:
-    """Return the frames of the video `path`, found by reading all packets without decoding them.
+    """Return the frames of the video `path`, found by reading all packets, mostly without decoding them.
 
     The declared number of frames is not used. Reading ends where the container is truncated or damaged. Raises `Failed` if
-    there is no video stream or no packet in it.
+    there is no video stream or no frame in it.
     """
     with open_video(path) as (container, stream):
-        rows = [
-            (packet.pts, _is_keyframe(packet, stream), place, packet.pts if packet.dts is None else packet.dts)
-            for place, packet in enumerate(demux(container, stream))
-            if is_shown(packet, stream.codec_context.name)
-        ]
-        time_base = stream.time_base
-        rate = stream.average_rate or stream.guessed_rate or GUESSED_RATE
-    if not rows:
-        raise Failed("no frames", "the video stream contains no packet")
-    stamps, keyframe, place, dts = (np.array(column) for column in zip(*rows, strict=True))
-    if time_base is None or stamps.dtype == object or len(np.unique(stamps)) < len(stamps):
-        count = np.arange(len(rows))
-        return Packets(count, count / float(rate), keyframe, place, count, timed=False)
-    order = np.argsort(stamps)
-    pts = stamps[order]
-    # Unsigned, because the difference between a positive and a negative time stamp may exceed int64.
-    time = (pts - pts[0]).view(np.uint64) * float(time_base)
-    return Packets(pts, time, keyframe[order], place[order], dts[order], timed=True)
+        found = PacketList(container, stream)
+        for packet in demux(container, stream):
+            found.add(packet)
+        return found.packets(path)
+
+
+class PacketList:
+    """Gathers what is known about the packets of a video stream, one at a time in decoding order."""
+
+    def __init__(self, container: "InputContainer", stream: "VideoStream") -> None:
+        self._container, self._stream = container, stream
+        self._is_started = False
+        self._marks: list[int] = []
+        self._shown: list[tuple[int, bool, Stamps]] = []  # place, whether it is a keyframe, and its stamps
+
+    def add(self, packet: "Packet[VideoStream]") -> None:
+        """Add the next packet of the stream, unless it is empty."""
+        if packet.size:
+            if packet.is_keyframe and not self._is_started:
+                # No frame before the first keyframe can be decoded.
+                self._is_started = True
+                self._shown.clear()
+            if is_shown(packet, self._stream.codec_context.name):
+                row = len(self._marks), _is_keyframe(packet, self._stream), Stamps(packet.pts, packet.dts, packet.duration or 0)
+                self._shown.append(row)
+            self._marks.append(_mark(packet))
+
+    def packets(self, path: Path) -> Packets:
+        """Return the frames. `path`: the video, which is decoded if its stamps leave the order of its frames open.
+
+        Raises `Failed` if there are none.
+        """
+        from av.format import Flags
+
+        if not self._shown:
+            raise Failed("no frames", "the video stream contains no packet")
+        stream = self._stream
+        places, keyframe, stamps = zip(*self._shown, strict=True)
+        rate = stream.average_rate or stream.guessed_rate or Fraction(GUESSED_RATE)
+        time_base = stream.time_base or 1 / rate
+        may_jump = bool(self._container.format.flags & cast(int, Flags.ts_discont.value))
+        delay = stream.codec_context.reorder_depth
+        line = arrange(stamps, time_base, rate, delay, lambda: _decoded(path, places), may_jump=may_jump)
+        if not len(line.order):
+            raise Failed("no frames", "no frame of the video stream can be decoded")
+        dts = np.array([0 if each is None else each for each in (s.pts if s.dts is None else s.dts for s in stamps)])
+        # Unsigned, because the difference between a positive and a negative time stamp may exceed int64.
+        ticks = (line.pts - line.pts[0]).view(np.uint64)
+        base = time_base if line.is_timed else 1 / rate
+        last = (stamps[line.order[-1]].duration if line.is_timed else 1) or line.gap
+        return Packets(
+            pts=line.pts,
+            time=ticks * float(base),
+            keyframe=np.array(keyframe)[line.order],
+            place=np.array(places)[line.order],
+            dts=dts[line.order],
+            marks=np.array(self._marks, np.int64),
+            timed=line.is_timed,
+            time_base=base,
+            shifts=tuple(shift for _, shift in line.jumps),
+            duration=float((int(ticks[-1]) + last) * base),
+        )
+
+
+def _mark(packet: "Packet[Any]") -> int:
+    """Return a number by which `packet` is recognised after a seek."""
+    return hash(tuple(-1 if each is None else each for each in (packet.pos, packet.pts, packet.dts, packet.size)))
+
+
+def _decoded(path: Path, places: Sequence[int]) -> list[tuple[int, int | None]]:
+    """Decode the video `path`; see the argument `decoded` of `arrange`. `places`: its packets that hold frames.
+
+    Frames that are lost to an error come after those that are before them in decoding order.
+    """
+    from av.error import FFmpegError
+
+    position = {place: number for number, place in enumerate(places)}
+    found: list[tuple[int, int | None]] = []
+    lost: list[int] = []
+    # With one thread, a frame comes, and an error is raised, with the packet that causes it.
+    with open_video(path, threads=1) as (container, stream):
+        decoder = stream.codec_context
+        decoder.options = decoder.options | {"skip_loop_filter": "all"}
+        for place, packet in enumerate(chain(demux(container, stream), [None])):
+            released = position.get(place)
+            if packet is not None:
+                packet.pts = place
+            try:
+                pictures = decoder.decode(packet)
+            except FFmpegError:
+                lost += [] if released is None else [released]
+            else:
+                found += [(position[each.pts], released) for each in pictures if each.pts in position]
+    order = [number for number, _ in found]
+    for number in lost:
+        if number not in order:
+            found.insert(sum(each < number for each in order), (number, None))
+    return found
 
 
 def parts(packets: Packets, count: int) -> list[range]:
@@ -146,30 +241,20 @@ def read_frames(
     wanted = np.arange(len(packets)) if indices is None else np.unique(np.fromiter(indices, np.int64))
     with _Reader(path, packets, threads) as reader:
         for first, last, stretch in _stretches(packets, wanted):
-            todo = iter(stretch.tolist())
-            index = next(todo, None)
-            for found, picture in reader.decode(first, last):
-                while index is not None and index < found:
-                    yield _frame(packets, index, None, reader.failed)
-                    index = next(todo, None)
-                if index == found:
-                    yield _frame(packets, index, picture, picture.is_corrupt)
-                    index = next(todo, None)
-            while index is not None:
-                yield _frame(packets, index, None, reader.failed)
-                index = next(todo, None)
-
-
-def _frame(packets: Packets, index: int, picture: "av.VideoFrame | None", is_damaged: bool) -> VideoFrame:
-    pts = int(packets.pts[index]) if packets.timed else None
-    return VideoFrame(index, pts, float(packets.time[index]), picture, is_damaged)
+            todo = deque(stretch.tolist())
+            asked = set(todo)
+            held: dict[int, av.VideoFrame] = {}
+            for index, picture in reader.decode(first, last):
+                if index in asked:
+                    held[index] = picture
+                while todo and (todo[0] in held or len(held) > HELD):
+                    yield reader.frame(todo[0], held.pop(todo.popleft(), None))
+            for index in todo:
+                yield reader.frame(index, held.pop(index, None))
 
 
 def _stretches(packets: Packets, wanted: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
     """Yield runs of packets to decode: the first and last position in decoding order, and the frames of `wanted` in it."""
-    if not packets.timed:
-        yield 0, int(packets.place[-1]), wanted
-        return
     keys = np.flatnonzero(packets.keyframe)
     keys = keys[np.argsort(packets.place[keys])]
     first = last = -1
@@ -179,7 +264,7 @@ def _stretches(packets: Packets, wanted: np.ndarray) -> Iterator[tuple[int, int,
         # Decoding begins at the last keyframe that is neither decoded nor shown after the frame. Some frames that follow a
         # keyframe in the file are shown before it, and need the keyframe before it.
         before = np.searchsorted(packets.place[keys], place, side="right") - 1
-        while before >= 0 and packets.pts[keys[before]] > packets.pts[index]:
+        while before >= 0 and keys[before] > index:
             before -= 1
         start = int(packets.place[keys[before]]) if before >= 0 else 0
         if stretch and first <= start <= last + 1:
@@ -201,6 +286,7 @@ class _Reader:
         self.packets = packets
         self.threads = threads
         self.seekable = packets.timed
+        self.index = {place: index for index, place in enumerate(packets.place.tolist())}
         self.failed = False  # whether the decoder met an error in the current run of packets
         self.opened = ExitStack()
 
@@ -211,11 +297,18 @@ class _Reader:
     def __exit__(self, *error: object) -> None:
         self.opened.close()
 
+    def frame(self, index: int, picture: "av.VideoFrame | None") -> VideoFrame:
+        """Return the frame `index` with its `picture`, or None if it was not decoded."""
+        pts = int(self.packets.pts[index]) if self.packets.timed else None
+        is_damaged = self.failed if picture is None else picture.is_corrupt
+        return VideoFrame(index, pts, float(self.packets.time[index]), picture, is_damaged)
+
     def decode(self, first: int, last: int) -> Iterator[tuple[int, "av.VideoFrame"]]:
         """Yield the index and the picture of each frame in the packets from position `first` to `last`."""
-        for count, picture in enumerate(self._decode(first, last)):
-            index = self.packets.index(picture.pts) if self.packets.timed else count
+        for picture in self._decode(first, last):
+            index = None if picture.pts is None else self.index.get(picture.pts)
             if index is not None:
+                picture.pts = int(self.packets.pts[index])
                 yield index, picture
 
     def _decode(self, first: int, last: int) -> Iterator["av.VideoFrame"]:
@@ -226,6 +319,8 @@ class _Reader:
         decoder = self.stream.codec_context
         # Frames that are lost to an error are missing from the output; `read_frames` yields them without a picture.
         while self.place <= last and (packet := next(self.coming, None)) is not None:
+            # The decoder passes this number on to the picture, so that the picture is found even if stamps repeat.
+            packet.pts = self.place
             self.place += 1
             try:
                 yield from decoder.decode(packet)
@@ -260,9 +355,9 @@ class _Reader:
             self.container.seek(int(self.packets.dts[indices[0]]), stream=self.stream)
             self.coming = demux(self.container, self.stream)
             for packet in self.coming:
-                found = None if packet.is_discard else self.packets.index(packet.pts)
-                if found is not None:
-                    self.place = int(self.packets.place[found])
+                (found,) = np.nonzero(self.packets.marks == _mark(packet))
+                if len(found) == 1:
+                    self.place = int(found[0])
                     self.coming = chain([packet], self.coming)
                     return self.place <= place
         return False

@@ -153,14 +153,15 @@ def test_a_video_without_its_index_is_truncated(tmp_path: Path) -> None:
 
 
 def test_a_recording_that_begins_between_keyframes_is_not_damaged(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "a.ts", codec="libx265", frames=60, options={"x265-params": "keyint=20:log-level=none"})
+    options = {"x265-params": "keyint=20:no-open-gop=1:log-level=none"}
+    path = write_video(tmp_path / "a.ts", codec="libx265", frames=60, options=options)
     data = path.read_bytes()
     with av.open(str(path)) as container:
         second = [packet.pos for packet in container.demux(video=0) if packet.size][1]
     tables = data[: 3 * 188]
     path.write_bytes(tables + data[second:])
     found = probe(path, "all")
-    assert found.frames == len(read_packets(path)) == 59
+    assert found.frames == len(read_packets(path)) == 40
 
 
 def test_damage_inside_a_keyframe_is_found_by_default(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ needs_media = pytest.mark.skipif(not MEDIA.is_dir(), reason="real footage, ../sh
 
 def packets(times: list[float], keyframes: int = 4) -> Packets:
     count = np.arange(len(times))
-    return Packets(count, np.array(times), count % keyframes == 0, count, count, timed=True)
+    return Packets(count, np.array(times), count % keyframes == 0, count, count, count, True, Fraction(1), (), times[-1])
 
 
 def chosen(times: list[float], **settings: Any) -> list[int]:
