@@ -40,6 +40,11 @@ def sources_to_preview(wildcards):
     return PREVIEWED[wildcards.shard]
 
 
+def sources_in(shards):
+    """Return a function that returns the ids in `shards`. In plain strings, Snakemake would expand braces."""
+    return lambda wildcards: [source for ids in shards.values() for source in ids]
+
+
 def sources_asked_for(wildcards):
     """Return the ids of the sources that the settings name. In plain strings, Snakemake would expand braces."""
     return config["preview"]["sources"]
@@ -195,6 +200,7 @@ rule gate_previews:
         "<benchmarks>/gate_previews.jsonl"
     localrule: True
     params:
+        previewed=sources_in(PREVIEWED),
         asked=sources_asked_for,
         folder=verbatim(lookup(dpath="preview/proposals/folder", within=config)),
         code=code_digest("tessera.pipeline.previews.rendering:gate_previews"),

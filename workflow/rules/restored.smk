@@ -145,6 +145,7 @@ rule gate_restored:
         "<benchmarks>/gate_restored.jsonl"
     localrule: True
     params:
+        previewed=sources_in(RESTORED),
         asked=sources_asked_for,
         code=code_digest("tessera.pipeline.previews.restored:gate_restored"),
     script:

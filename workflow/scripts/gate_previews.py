@@ -1,4 +1,4 @@
-"""Print where the previews lie, and stop the run if a requested source cannot be previewed."""
+"""Print where the previews lie, and stop the run if a source cannot be previewed."""
 
 from pathlib import Path
 
@@ -7,5 +7,10 @@ from tessera.pipeline.previews.rendering import gate_previews
 
 with job(snakemake) as (inputs, outputs, params):
     gate_previews(
-        ledgers=inputs.ledgers, reports=inputs.reports, asked=params.asked, proposals=Path(params.folder), **vars(outputs)
+        ledgers=inputs.ledgers,
+        reports=inputs.reports,
+        previewed=params.previewed,
+        asked=params.asked,
+        proposals=Path(params.folder),
+        **vars(outputs),
     )

@@ -1,7 +1,7 @@
-"""Stop the run if a requested source cannot be restored, and say where the restored videos lie."""
+"""Stop the run if a source cannot be restored, and say where the restored videos lie."""
 
 from tessera.core.job import job
 from tessera.pipeline.previews.restored import gate_restored
 
 with job(snakemake) as (inputs, outputs, params):
-    gate_restored(inputs.ledgers, params.asked, **vars(outputs))
+    gate_restored(inputs.ledgers, params.previewed, params.asked, **vars(outputs))

@@ -73,14 +73,20 @@ def previewed_sources(
 
 
 def gate_previews(
-    ledgers: Sequence[Path], reports: Sequence[Path], asked: Sequence[str], proposals: Path, *, summary: Path
+    ledgers: Sequence[Path],
+    reports: Sequence[Path],
+    previewed: Sequence[str],
+    asked: Sequence[str],
+    proposals: Path,
+    *,
+    summary: Path,
 ) -> None:
     """Write the summary of all `ledgers` to `summary`, as JSON; see `summarise`. Print where the previews of all shards lie.
 
     `reports`: of `propose_labels`, for each shard. `proposals`: the folder of the proposals. `summary` lies beside the shards.
-    Raises `TesseraError` if a source in `asked` was refused or cannot be read.
+    Raises `TesseraError` if a source cannot be previewed; see `summarise_previews`.
     """
-    summarise_previews(ledgers, asked, summary)
+    summarise_previews(ledgers, previewed, asked, summary)
     count = sum(f"\t{PROPOSED}" in line for path in reports for line in path.read_text(encoding="utf-8").splitlines())
     tell(
         f"overlay videos and contact sheets are in {summary.parent}/SHARD, and {counted(count, 'frames')} to correct in"
@@ -88,20 +94,27 @@ def gate_previews(
     )
 
 
-def summarise_previews(ledgers: Sequence[Path], asked: Sequence[str], summary: Path) -> None:
+def summarise_previews(ledgers: Sequence[Path], previewed: Sequence[str], asked: Sequence[str], summary: Path) -> None:
     """Write the summary of all `ledgers` to `summary`, as JSON; see `summarise`. Report the sources without a mosaic.
 
-    Raises `TesseraError` if a source in `asked` was refused or cannot be read.
+    `previewed`: the ids of the sources. `asked`: those that the settings name. Raises `TesseraError`, naming each of them, if a
+    source failed or one in `asked` was refused.
     """
     rows = [row for path in ledgers for row in read_ledger(path)]
     plain = [row["key"] for row in rows if row["reason"] == NO_MOSAIC]
     if plain:
         tell(f"{NO_MOSAIC} in {', '.join(shortened(plain, KNOWN_SHOWN))}")
-    failed = [row for row in rows if row["key"] in asked and row["status"] != "ok" and row["key"] not in plain]
-    if failed:
-        listed = "\n".join(f"  {row['key']}: {row['reason']}: {row['detail']}" for row in failed)
+    missing = [
+        row
+        for row in rows
+        if row["key"] in previewed
+        and (row["status"] == "failed" or (row["status"] == "dropped" and row["key"] in asked and row["key"] not in plain))
+    ]
+    if missing:
+        listed = "\n".join(f"  {row['key']}: {row['reason']}: {row['detail']}" for row in missing)
         raise TesseraError(
-            f"{counted(len(failed), 'sources')} in preview.sources cannot be previewed:\n{listed}\nfix or remove them"
+            f"{len(missing):,} of {counted(len(previewed), 'sources')} cannot be previewed:\n{listed}\nthe others are in"
+            f" {summary.parent}/SHARD; fix these, or list only the others in preview.sources"
         )
     summary.write_text(json.dumps(summarise(rows), indent=2) + "\n", encoding="utf-8")
 

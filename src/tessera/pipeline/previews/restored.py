@@ -142,12 +142,12 @@ def restore_previews(
     store.keep(used)
 
 
-def gate_restored(ledgers: Sequence[Path], asked: Sequence[str], summary: Path) -> None:
+def gate_restored(ledgers: Sequence[Path], previewed: Sequence[str], asked: Sequence[str], summary: Path) -> None:
     """Write the summary of all `ledgers` to `summary`; see `summarise_previews`. Print where the restored videos lie.
 
     `summary` lies beside the shards.
     """
-    summarise_previews(ledgers, asked, summary)
+    summarise_previews(ledgers, previewed, asked, summary)
     count = sum(row["status"] == "ok" for path in ledgers for row in read_ledger(path))
     tell(f"{counted(count, 'restored videos')}, with comparisons and contact sheets: {summary.parent}/SHARD")
 

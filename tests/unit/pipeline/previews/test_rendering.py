@@ -106,7 +106,9 @@ def test_an_unknown_source_is_an_error_that_names_known_ones(asked: list[str], n
         previewed_sources({"s": sources("dog", *(f"other {n}" for n in range(20)))}, asked, named)
 
 
-def test_a_refused_source_fails_only_if_the_settings_name_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_source_stops_the_run_and_a_refused_one_only_if_it_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(job, "_terminal", terminal := io.StringIO())
     with Ledger(tmp_path / "ledger.jsonl") as ledger:
         ledger.row("bad", "dropped", "source refused", "no rights")
@@ -116,7 +118,8 @@ def test_a_refused_source_fails_only_if_the_settings_name_it(tmp_path: Path, mon
     report.write_text("source\tkey\tstatus\ngood\tgood-0000000\tproposed\ngood\tgood-0000001\tedited by a person: kept\n")
 
     def end(*asked: str) -> None:
-        gate_previews([tmp_path / "ledger.jsonl"], [report], asked, Path("labels/proposed"), summary=summary)
+        ids = ["good", "bad", "plain", "broken"]
+        gate_previews([tmp_path / "ledger.jsonl"], [report], ids, asked, Path("labels/proposed"), summary=summary)
 
     end()
     assert f"{tmp_path}/SHARD, and 1 frame to correct in labels/proposed/SOURCE" in terminal.getvalue()
@@ -124,6 +127,12 @@ def test_a_refused_source_fails_only_if_the_settings_name_it(tmp_path: Path, mon
     end("good", "plain")
     with pytest.raises(TesseraError, match="bad: source refused: no rights"):
         end("good", "bad")
+    with Ledger(tmp_path / "ledger.jsonl") as ledger:
+        ledger.row("good-0000000", "failed", "frame cannot be decoded")
+        ledger.row("broken", "failed", "no frames", "the stream has no packet")
+    for asked in ([], ["good"]):
+        with pytest.raises(TesseraError, match="1 of 4 sources cannot be previewed:\n  broken: no frames: the stream has no"):
+            end(*asked)
 
 
 @pytest.fixture

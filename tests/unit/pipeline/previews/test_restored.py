@@ -296,11 +296,11 @@ def test_without_any_mosaic_nothing_but_the_reason_is_written(tmp_path: Path, mo
     assert rows == {"plain": ("dropped", "no mosaic found"), "film": ("failed", "no frames")}
     assert not [path for name in ("videos", "comparisons", "sheets") for path in (tmp_path / "out" / name).iterdir()]
     ledger = tmp_path / "out" / "ledger.jsonl"
-    gate_restored([ledger], ["plain"], tmp_path / "summary.json")
+    gate_restored([ledger], ["plain"], ["plain"], tmp_path / "summary.json")
     said = terminal.getvalue()
     assert "no mosaic found in plain" in said and f"0 restored videos, with comparisons and contact sheets: {tmp_path}" in said
     with pytest.raises(TesseraError, match=r"film: no frames: the stream has no packet"):
-        gate_restored([ledger], ["film"], tmp_path / "summary.json")
+        gate_restored([ledger], ["plain", "film"], [], tmp_path / "summary.json")
 
 
 def test_overlaps_beyond_half_of_a_window_are_refused() -> None:
