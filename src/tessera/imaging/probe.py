@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -144,20 +145,29 @@ def _decode(video: Any, path: Path, check: Check, must_decode: bool) -> Iterator
     if check != "all":
         # The decoder still gets every packet: it checks its structure before it skips it, which costs little.
         context.skip_frame = "NONKEY"
-    started = done = False
+    begins = None  # the stamp of the first keyframe, until the second comes
+    started = lacks = done = False
     place = 0.0
     packets = video.container.demux(video)
     try:
         packet = next(packets, None)
         while packet is not None:
             following = next(packets, None)
-            # In a recording that was cut, packets before the first keyframe cannot be decoded.
-            started = started or packet.is_keyframe
+            # In a recording that was cut, packets before the first keyframe cannot be decoded. If some that follow it are shown
+            # before it, these and others up to the second keyframe may refer to what was cut off.
+            stamp = packet.dts if packet.pts is None else packet.pts
+            if packet.is_keyframe:
+                started, lacks, begins = True, False, None if started else stamp
+            elif begins is not None and (stamp is None or stamp < begins):
+                lacks = True
             if packet.dts is not None:
                 place = float((packet.dts - (video.start_time or 0)) * packet.time_base)
             if packet.is_corrupt and not (following and following.size):
                 raise _truncated(path)
-            frames = packet.decode() if started and not done and (check == "all" or not packet.is_corrupt) else []
+            frames = []
+            if started and not done and (check == "all" or not packet.is_corrupt):
+                with suppress(av.error.FFmpegError) if lacks else nullcontext():
+                    frames = packet.decode()
             done = done or (check == "packets" and not must_decode and bool(frames))
             yield packet, frames
             packet = following

@@ -15,7 +15,9 @@ import numpy as np
 BACK = 0.1  # seconds by which a decoding time stamp goes back at a jump; the tolerance of FFmpeg
 WRONG = 32  # wrong stamps in a row that are left out
 LIMIT = 2**60  # ticks; greater stamps are taken for wrong, so that differences between stamps fit into 64 bits
-AHEAD = 10.0  # seconds by which it goes ahead at a jump, where the container allows jumps; FFmpeg's `dts_delta_threshold`
+# Seconds by which it goes ahead at a jump: where the container allows jumps, and elsewhere. FFmpeg's `dts_delta_threshold` and
+# `dts_error_threshold`.
+AHEAD, FAR_AHEAD = 10.0, 30 * 3600.0
 
 
 class Stamps(NamedTuple):
@@ -86,7 +88,7 @@ def close_jumps(
     other arguments see `arrange`.
     """
     usual = round(1 / rate / time_base) if rate else 0
-    back, ahead = BACK / float(time_base), AHEAD / float(time_base)
+    back, ahead, far = (seconds / float(time_base) for seconds in (BACK, AHEAD, FAR_AHEAD))
     places = [place for place, each in enumerate(packets) if each.dts is not None]
     stated = [each.dts for each in packets if each.dts is not None]
     jumps: list[tuple[int, int]] = []
@@ -105,7 +107,7 @@ def close_jumps(
                 if all(last < each for each in following) if goes_back else any(last < each < dts for each in following):
                     wrong.add(places[number])
                     continue
-                if goes_back or may_jump:
+                if goes_back or may_jump or dts - after > far:
                     shift += after - dts
                     jumps.append((places[number], shift))
                     good.clear()

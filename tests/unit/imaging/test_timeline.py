@@ -156,6 +156,13 @@ def test_a_film_trimmed_behind_its_only_keyframe_is_admitted(bframes: int, film:
     assert 24 <= len(assert_as_ffmpeg(tmp_path / "trimmed.mp4")) <= 28
 
 
+def test_frames_that_refer_to_what_was_cut_off_are_no_damage(film: Any, tmp_path: Path) -> None:
+    whole = film("open.mp4", *TEST, "-c:v", "libx264", "-bf", "3", "-g", "12", "-x264-params", "open-gop=1")
+    for name in ("trimmed.mkv", "trimmed.mp4"):
+        ffmpeg("-ss", "0.7", "-i", whole, "-c", "copy", tmp_path / name)
+        assert len(assert_as_ffmpeg(tmp_path / name)) < 40
+
+
 def test_a_recording_begins_with_its_first_keyframe(film: Any, tmp_path: Path) -> None:
     data = film("first.ts", *TEST, *H264).read_bytes()
     path = tmp_path / "begins.ts"

@@ -177,12 +177,11 @@ def test_time_stamps_are_kept_and_time_counts_from_the_first_frame(tmp_path: Pat
     assert [round(frame.time, 6) for frame in frames] == [0, 0.033, 0.5, 0.501, 3.5]
 
 
-def test_time_never_runs_backwards_however_far_apart_the_stamps_are(tmp_path: Path) -> None:
+def test_a_stamp_that_is_days_ahead_is_no_gap(tmp_path: Path) -> None:
     path = write(tmp_path / "a.mkv", images=pictures(2), pts=[2**61, 2**62], codec="mjpeg", pixel_format="yuvj420p")
     path.write_bytes(path.read_bytes().replace((2**61).to_bytes(8, "big"), (-(2**62)).to_bytes(8, "big", signed=True)))
     packets = read_packets(path)
-    assert packets.pts.tolist() == [-(2**62), 2**62]
-    assert packets.time.tolist() == [0, 2**63 / 1000]
+    assert packets.time == pytest.approx([0, 0.04])
 
 
 def test_frames_that_an_edit_list_cuts_off_do_not_count(tmp_path: Path) -> None:
