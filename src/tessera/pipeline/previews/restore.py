@@ -59,12 +59,13 @@ def restored(
 ) -> Iterator[tuple[VideoFrame, list[Patch]]]:
     """Yield each of `frames` with the patches of the restored `regions` that it shows.
 
-    `frames`: all frames of a video. Those that cannot be decoded have no patches. `feather`: the width of the soft edge around
-    a region, as a fraction of the longer side of its crop. Raises `Failed` if a frame has another size than its region.
+    `frames`: all frames of a video, or those from `restart` on. Those that cannot be decoded have no patches. `feather`: the
+    width of the soft edge around a region, as a fraction of the longer side of its crop. Raises `Failed` if a frame has another
+    size than its region.
     """
     coming = sorted(regions, key=lambda region: region.first, reverse=True)
     held: deque[VideoFrame] = deque()
-    squares: dict[Region, dict[int, np.ndarray]] = {}  # of the frames in the current window
+    squares: dict[Region, dict[int, np.ndarray | None]] = {}  # of the frames in the current window
     results: dict[Region, dict[int, np.ndarray]] = {}
     ready = 0  # the number of frames at the front whose results are final
 
@@ -80,10 +81,11 @@ def restored(
         held.append(frame)
         while coming and coming[-1].first <= frame.index:
             region = coming.pop()
-            squares[region], results[region] = {}, {}
+            if frame.index < region.stop:
+                squares[region], results[region] = {}, {}
         for region, own in squares.items():
             if frame.index < region.stop:
-                own[frame.index] = _square(region, frame, own)
+                own[frame.index] = _square(region, frame)
         if len(held) - ready == window:
             start = held[ready].index
             ready += window - overlap
@@ -102,22 +104,36 @@ def restored(
         yield release()
 
 
-def _square(region: Region, frame: VideoFrame, before: Mapping[int, np.ndarray]) -> np.ndarray:
-    """Return the crop of `frame` as a restorer gets it; for a frame that cannot be decoded, that of the frame before."""
-    place = frame.index - region.first
+def restart(first: int, window: int, overlap: int) -> int:
+    """Return the frame from which `restored` needs the frames of a video, to yield those from `first` on as if it had got all.
+
+    `first`: the first frame of a window. Its frames are blended with those of the window before it.
+    """
+    return max(0, first - (window - overlap))
+
+
+def _square(region: Region, frame: VideoFrame) -> np.ndarray | None:
+    """Return the crop of `frame` as a restorer gets it; None for a frame that cannot be decoded."""
     if frame.picture is None:
-        black = np.zeros((region.fit.size, region.fit.size, 3), np.uint8)
-        return before.get(frame.index - 1, black)
+        return None
     if frame.size[::-1] != region.size:
         raise Failed("frame of another size", f"{frame.size[::-1]} pixels, the region has {region.size}")
+    place = frame.index - region.first
     return region.fit.square(frame.image(region.crops[place]), region.pads[place])
 
 
 def _restore(
-    squares: Mapping[int, np.ndarray], results: dict[int, np.ndarray], restore: Restore, start: int, overlap: int
+    squares: Mapping[int, np.ndarray | None], results: dict[int, np.ndarray], restore: Restore, start: int, overlap: int
 ) -> None:
-    """Restore the `squares` of a window that begins at frame `start`, and blend them with the `results` of the last one."""
-    clip = np.stack([*squares.values()])
+    """Restore the `squares` of a window that begins at frame `start`, and blend them with the `results` of the last one.
+
+    A frame that cannot be decoded has the square of the nearest frame of the window before it or, if there is none, after it.
+    """
+    known = [index for index, square in squares.items() if square is not None]
+    if not known:
+        return
+    nearest = (max((one for one in known if one <= index), default=known[0]) for index in squares)
+    clip = np.stack([square for one in nearest if (square := squares[one]) is not None])
     # Restorers compare neighbouring frames, and need at least two.
     made = restore(clip if len(clip) > 1 else clip.repeat(2, axis=0))
     for index, image in zip(squares, made, strict=False):

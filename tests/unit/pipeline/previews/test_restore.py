@@ -15,7 +15,7 @@ from tessera.imaging.encode import write_video
 from tessera.imaging.frame import VideoFrame
 from tessera.imaging.masks import encode_rle
 from tessera.imaging.video import read_frames, read_packets
-from tessera.pipeline.previews.restore import Region, restored, soften
+from tessera.pipeline.previews.restore import Region, restart, restored, soften
 
 SIZE = 32
 
@@ -76,6 +76,29 @@ def test_every_frame_comes_once_with_the_patches_of_the_regions_in_it(
             x0, y0, x1, y1 = patch.box
             # A crop as large as the square, and an identical restorer: each patch is what is there.
             assert np.array_equal(patch.image, frame.image()[y0:y1, x0:x1])
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(2, 12), st.data())
+def test_a_restoration_goes_on_at_any_window_as_if_it_had_not_stopped(
+    footage: list[VideoFrame], window: int, data: st.DataObject
+) -> None:
+    overlap = data.draw(st.integers(0, window // 2))
+    spans = data.draw(st.lists(st.tuples(st.integers(0, 39), st.integers(1, 40)), min_size=1, max_size=4))
+    lost = data.draw(st.sets(st.integers(0, 39), max_size=4))
+    frames = [frame if frame.index not in lost else VideoFrame(frame.index, None, 0.0, None) for frame in footage]
+    regions = [region(first, min(count, 40 - first)) for first, count in spans]
+    first = data.draw(st.integers(0, 39 // (window - overlap))) * (window - overlap)
+
+    def mix(clip: np.ndarray) -> np.ndarray:
+        return np.broadcast_to(clip.mean(axis=0).astype(np.uint8), clip.shape)
+
+    def shown(begin: int) -> list[tuple[int, list[bytes]]]:
+        made = restored(frames[begin:], regions, mix, window=window, overlap=overlap, feather=0.05)
+        # The order of patches of one frame is that of the first frames of their regions.
+        return [(one.index, [each.image.tobytes() for each in patches]) for one, patches in made if one.index >= first]
+
+    assert shown(restart(first, window, overlap)) == shown(0)
 
 
 def test_windows_are_blended_where_they_overlap(footage: list[VideoFrame]) -> None:
