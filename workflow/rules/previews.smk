@@ -12,6 +12,7 @@ try:
         {
             "preview.proposals.frames": config["preview"]["proposals"]["frames"],
             "preview.restore.shown": config["preview"]["restore"]["shown"],
+            "preview.restore.spans": config["preview"]["restore"]["spans"],
         },
     )
 except TesseraError as error:

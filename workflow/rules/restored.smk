@@ -72,6 +72,7 @@ rule find_mosaics:
         detect=lookup(dpath="preview/restore/detect", within=config),
         track=lookup(dpath="preview/restore/track", within=config),
         choose=lookup(dpath="preview/restore/choose", within=config),
+        spans=verbatim(RESTORING["spans"]),
         targets=RESTORED_TARGETS,
         seed=lookup(dpath="seed", within=config),
         detected_by=code_digest("tessera.pipeline.clips.detect:detect_videos"),
@@ -109,11 +110,13 @@ rule restore_previews:
     resources:
         gpu=1,
     params:
-        settings={
-            name: RESTORING[name]
-            for name in RESTORING
-            if name not in ("shown", "detect", "track", "choose")
-        },
+        settings=verbatim(
+            {
+                name: RESTORING[name]
+                for name in RESTORING
+                if name not in ("shown", "detect", "track", "choose")
+            }
+        ),
         crops={name: config["clips"][name] for name in CropSettings.model_fields},
         size=lookup(dpath="restoration/data/size", within=config),
         keep_aspect=lookup(dpath="restoration/data/keep_aspect", within=config),

@@ -21,6 +21,7 @@ with job(snakemake) as (inputs, outputs, params):
         expected=expected_digest(params.detect["weights"], inputs.checksums),
         datasets=None,
         wanted=params.wanted,
+        spans=params.spans,
         settings=VideoDetectionSettings(**params.detect),
         kept=Path(snakemake.output.scenes).parent / "kept" / "detections",
         code=params.detected_by,

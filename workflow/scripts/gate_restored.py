@@ -4,4 +4,4 @@ from tessera.core.job import job
 from tessera.pipeline.previews.restored import gate_restored
 
 with job(snakemake) as (inputs, outputs, params):
-    gate_restored(inputs.ledgers, params.previewed, params.asked, **vars(outputs))
+    gate_restored(ledgers=inputs.ledgers, previewed=params.previewed, asked=params.asked, **vars(outputs))

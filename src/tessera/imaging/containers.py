@@ -22,6 +22,13 @@ def video_track(container: Any) -> Any | None:
     return tracks[0] if tracks else None
 
 
+def jumps_are_allowed(container: Any) -> bool:
+    """Return whether time stamps may jump within an open container, and begin anywhere, as in MPEG-TS."""
+    from av.format import Flags
+
+    return bool(container.format.flags & Flags.ts_discont.value)
+
+
 def is_shown(packet: Any, codec: str) -> bool:
     """Return whether `packet` holds a visible frame: edit lists discard some, and VP8 and VP9 have hidden reference frames."""
     return packet.size > 0 and not packet.is_discard and not (codec in HIDES and HIDES[codec](memoryview(packet)))

@@ -2,8 +2,10 @@
 
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 
@@ -14,9 +16,13 @@ if TYPE_CHECKING:
     from av.video.reformatter import VideoReformatter
 
 Matrix: TypeAlias = tuple[int, int, int, int]  # see `display_matrix`
+Field: TypeAlias = Literal["t", "b"] | None  # see `first_field`
 _local = threading.local()
 BLACK = 16, 128, 128  # Y, Cb and Cr in limited range
 UPRIGHT = 1, 0, 0, 1  # the display matrix of pictures that are shown as stored
+TURN = 1 << 16
+# The same of pictures that are turned by 0, 90, 180 and 270 degrees, counter-clockwise.
+TURNED = UPRIGHT, (0, -TURN, TURN, 0), (-TURN, 0, 0, -TURN), (0, TURN, -TURN, 0)
 RED, BLUE = 0.2126, 0.0722  # the weights of BT.709 (ITU-R BT.709-6, items 3.2 to 3.5)
 GREEN = 1 - RED - BLUE
 # From the differences of Y, Cb and Cr, in limited range, to 16, 128 and 128, to R, G and B.
@@ -240,14 +246,44 @@ def _part(picture: "av.VideoFrame", x0: int, y0: int, x1: int, y1: int) -> "av.V
 
 def display_matrix(picture: "av.VideoFrame") -> Matrix:
     """Return a, b, c and d: the point (x, y) of `picture` is shown at (a x + c y, b x + d y), up to a translation."""
+    data = side_data(picture, "DISPLAYMATRIX")
+    if data:
+        a, b, _, c, d = np.frombuffer(data, np.int32)[:5].tolist()
+        return a, b, c, d
+    # If the picture has other side data that PyAV does not know, only its rotation can be read.
+    return TURNED[round(picture.rotation / 90) % 4]
+
+
+def first_field(picture: "av.VideoFrame") -> Field:
+    """Return which field of an interlaced `picture` is shown first: t, the top one, or b; None if it is not interlaced."""
+    from av.error import BlockingIOError
+    from av.filter import Graph
+
+    if not picture.interlaced_frame:
+        return None
+    # PyAV does not say which it is, but a filter does.
+    graph = Graph()
+    source = graph.add_buffer(
+        width=picture.width, height=picture.height, format=picture.format, time_base=picture.time_base or Fraction(1, 25)
+    )
+    graph.link_nodes(source, graph.add("select", "eq(interlace_type\\,TOPFIRST)"), graph.add("buffersink")).configure()
+    graph.vpush(picture)
+    try:
+        graph.vpull()
+    except BlockingIOError:
+        return "b"
+    return "t"
+
+
+def side_data(picture: "av.VideoFrame", name: str) -> bytes:
+    """Return the side data of `picture` that PyAV calls `name`; empty if there is none, or some of another kind is unknown."""
     from av.sidedata.sidedata import SideDataContainer
 
     # Not `picture.side_data`, which makes a reference cycle: dozens of pictures would wait for the garbage collector.
-    matrix: Any = SideDataContainer(picture).get("DISPLAYMATRIX")  # type: ignore[call-arg]  # its stub has no constructor
-    if matrix is None:
-        return UPRIGHT
-    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
-    return a, b, c, d
+    with suppress(ValueError):
+        data: Any = SideDataContainer(picture).get(name)  # type: ignore[call-arg]  # its stub has no constructor
+        return b"" if data is None else bytes(data)
+    return b""
 
 
 def reformatter(use: str) -> "VideoReformatter":

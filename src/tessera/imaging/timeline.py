@@ -79,13 +79,13 @@ def arrange(
 
 
 def close_jumps(
-    packets: Sequence[Stamps], time_base: Fraction, rate: Fraction | None, *, may_jump: bool
+    packets: Sequence[Stamps], time_base: Fraction, rate: Fraction | None, *, may_jump: bool, shifts: Sequence[int] = ()
 ) -> tuple[list[Stamps], list[tuple[int, int]]]:
     """Return `packets` of one stream, in decoding order, with stamps that do not jump, and the jumps.
 
     A jump is the position of the packet at which it happens, and the ticks that are added to all stamps from there on. The
-    part after a jump follows the one before it. A stamp that is out of line with those before and after it is None. For the
-    other arguments see `arrange`.
+    part after a jump follows the one before it. A stamp that is out of line with those before and after it is None. `shifts`:
+    those of another stream of the file, which are used if there are as many. For the other arguments see `arrange`.
     """
     usual = round(1 / rate / time_base) if rate else 0
     back, ahead, far = (seconds / float(time_base) for seconds in (BACK, AHEAD, FAR_AHEAD))
@@ -112,6 +112,8 @@ def close_jumps(
                     jumps.append((places[number], shift))
                     good.clear()
         good.append(number)
+    if len(jumps) == len(shifts):
+        jumps = [(place, given) for (place, _), given in zip(jumps, shifts, strict=True)]
     return _shifted(packets, jumps, wrong) if jumps or wrong else list(packets), jumps
 
 

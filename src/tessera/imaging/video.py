@@ -13,7 +13,7 @@ import numpy as np
 
 from tessera.core.errors import Failed
 from tessera.core.files import open_file, quoted
-from tessera.imaging.containers import CONTAINERS, GUESSED_RATE, MAX_PIXELS, is_shown, video_track
+from tessera.imaging.containers import CONTAINERS, GUESSED_RATE, MAX_PIXELS, is_shown, jumps_are_allowed, video_track
 from tessera.imaging.frame import VideoFrame
 from tessera.imaging.h264 import is_refreshed
 from tessera.imaging.timeline import Stamps, arrange
@@ -142,15 +142,13 @@ class PacketList:
 
         Raises `Failed` if there are none.
         """
-        from av.format import Flags
-
         if not self._shown:
             raise Failed("no frames", "the video stream contains no packet")
         stream = self._stream
         places, keyframe, stamps = zip(*self._shown, strict=True)
         rate = stream.average_rate or stream.guessed_rate or Fraction(GUESSED_RATE)
         time_base = stream.time_base or 1 / rate
-        may_jump = bool(self._container.format.flags & cast(int, Flags.ts_discont.value))
+        may_jump = jumps_are_allowed(self._container)
         delay = stream.codec_context.reorder_depth
         line = arrange(stamps, time_base, rate, delay, lambda: _decoded(path, places), may_jump=may_jump)
         if not len(line.order):

@@ -1,154 +1,322 @@
-"""Write a copy of a video with other pictures: with the times, colours, orientation and sound of the original."""
+"""Write a copy of a film with other pictures: with the times, colours, orientation and tracks of the original.
 
-from collections.abc import Iterator
+The pictures are encoded in parts, which are files of their own, so that a long copy can go on where it stopped. Parts that were
+encoded alike are joined without encoding them again.
+"""
+
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
-from tessera.imaging.containers import GUESSED_RATE
-from tessera.imaging.encode import KEYFRAME_EVERY, x264_options
-from tessera.imaging.frame import UPRIGHT, VideoFrame, display_matrix
-from tessera.imaging.video import demux, open_video
+import numpy as np
+
+from tessera.core.ledger import SYSTEMIC
+from tessera.imaging.containers import jumps_are_allowed, video_track
+from tessera.imaging.encodable import closest_format, encodable, formats_of
+from tessera.imaging.encode import KEYFRAME_EVERY, Preset, x264_options
+from tessera.imaging.frame import UPRIGHT, Field, Matrix, display_matrix, first_field, side_data
+from tessera.imaging.spans import Span
+from tessera.imaging.tracks import OPTIONS, Moves, TrackCopy, Tracks, kept
+from tessera.imaging.video import Packets, demux, open_container, open_video
 
 if TYPE_CHECKING:
     import av
-    from av.container import InputContainer, OutputContainer
+    from av.container import OutputContainer
+    from av.container.core import Chapter
     from av.packet import Packet
 
-# The formats that x264 encodes as they are.
-ENCODED = {
-    *("yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "gray"),
-    *("yuv420p10le", "yuv422p10le", "yuv444p10le", "gray10le"),
-}
+Codec: TypeAlias = Literal["h264", "hevc", "av1"]
+ENCODERS = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1"}
+SVT_PRESETS = dict(zip(get_args(Preset), range(12, 3, -1), strict=True))  # SVT-AV1's numbers for the names of x264
 MICROSECONDS = 1_000_000  # in a second; the unit of the start of a container
+PART = ".nut"  # a container that keeps time stamps of every time base
 
 
-def encodable(picture: "av.VideoFrame") -> "av.VideoFrame":
-    """Return `picture` in a format that x264 encodes: `picture` itself or, if it has another one, converted to the closest.
+@dataclass(frozen=True)
+class Encoding:
+    """How pictures are encoded.
 
-    That has 8 or 10 bits. Its chroma is subsampled as in `picture`, unless a side is odd, which x264 does not accept.
-    """
-    kind = picture.format
-    is_odd = bool(picture.width % 2 or picture.height % 2)
-    if kind.name in ENCODED and not (is_odd and "42" in kind.name):
-        return picture
-    chroma = [] if kind.is_rgb else [part for part in kind.components if not part.is_luma and not part.is_alpha]
-    sides = {(part.width < picture.width, part.height < picture.height) for part in chroma}
-    sampling = "444" if is_odd else {(True, True): "420", (True, False): "422"}.get(min(sides, default=(False, False)), "444")
-    depth = "10le" if max(part.bits for part in kind.components) > 8 else ""
-    name = kind.name if kind.name in ENCODED and not is_odd else f"yuv{sampling}p{depth}"
-    return picture.reformat(format=name, threads=1)
-
-
-def suffix_of_copy(original: Path) -> str:
-    """Return the suffix of a file that can hold the sound of the video `original`: `.mp4` or, for other sound, `.mkv`.
-
-    Matroska holds any sound, but it rounds times to milliseconds.
-    """
-    import io
-
-    import av
-
-    with open_video(original) as (container, _), av.open(io.BytesIO(), "w", format="mp4") as mp4:
-        return ".mp4" if {stream.codec_context.name for stream in container.streams.audio} <= mp4.supported_codecs else ".mkv"
-
-
-class VideoCopy:
-    """Encode other pictures for the frames of a video, one at a time, inside a `with` block.
-
-    The copy has the time stamps, the orientation and the sound of the original, and the colours, the size and the format of the
-    first picture. The sound is not encoded again. Equal pictures give equal bytes: there is one thread, and no date or random
-    identifier in the file. If the block ends with an error, the incomplete file stays.
+    `quantizer`: of x264, constant, 0 to 51, where 0 loses nothing. For HEVC and AV1, the constant rate factor of x265 and
+    SVT-AV1: lower is better. `preset`: the speed preset of x264 and x265, or the corresponding one of SVT-AV1.
+    `pixel_format`: one of FFmpeg, or that of the pictures, or the closest, if it is None.
     """
 
-    def __init__(self, path: Path, original: Path, *, quantizer: int, preset: str, is_upright: bool = False) -> None:
-        """Write to `path`, which has the suffix `suffix_of_copy(original)`, for the frames of the video `original`.
+    codec: Codec = "h264"
+    quantizer: int = 18
+    preset: Preset = "ultrafast"
+    pixel_format: str | None = None
 
-        `quantizer`: constant quantizer of x264, 0 to 51, where 0 loses nothing; `preset`: its speed preset. `is_upright`:
-        whether the pictures are already upright, so that players must not turn them.
-        """
-        self.path = path
-        self._original = original
-        self._quantizer, self._preset, self._is_upright = quantizer, preset, is_upright
-        self._opened = ExitStack()
-        self._output: OutputContainer | None = None
 
-    def __enter__(self) -> "VideoCopy":
+@dataclass(frozen=True)
+class Form:
+    """What all pictures of a film have in common in its copy.
+
+    `rate`: about how many frames per second. `time_base`: of the time stamps. `aspect`: of a pixel, width to height. `matrix`:
+    how players turn the pictures. `colours`: FFmpeg's numbers of the range, matrix, primaries and transfer. `fields`: which of
+    the two fields of a picture is shown first; see `first_field`. `mastering`, `light`: FFmpeg's mastering display metadata and
+    content light level.
+    """
+
+    width: int
+    height: int
+    pixel_format: str
+    rate: Fraction
+    time_base: Fraction
+    aspect: Fraction
+    matrix: Matrix
+    colours: tuple[int, int, int, int]
+    fields: Field = None
+    mastering: bytes = b""
+    light: bytes = b""
+
+
+def form_of(path: Path, picture: "av.VideoFrame", encoding: Encoding, time_base: Fraction, rate: Fraction) -> Form:
+    """Return the form of a copy of the film `path`, whose first picture is `picture`; see `Form`."""
+    pixel_format = encoding.pixel_format or closest_format(picture, formats_of(ENCODERS[encoding.codec]))
+    shown = encodable(picture, pixel_format)
+    with open_video(path) as (_, stream):
+        aspect = stream.sample_aspect_ratio or Fraction(1)
+    return Form(
+        picture.width,
+        picture.height,
+        pixel_format,
+        rate,
+        time_base,
+        aspect,
+        display_matrix(picture),
+        (shown.color_range, shown.colorspace, shown.color_primaries, shown.color_trc),
+        # x265 and SVT-AV1 take pictures of one field or none.
+        first_field(picture) if encoding.codec == "h264" else None,
+        side_data(picture, "MASTERING_DISPLAY_METADATA"),
+        side_data(picture, "CONTENT_LIGHT_LEVEL"),
+    )
+
+
+class PictureWriter:
+    """Encodes the pictures of a part of a film, one at a time, inside a `with` block.
+
+    Equal pictures give equal bytes: there is one thread, and no date or random identifier in the file. If the block ends with
+    an error, the incomplete file stays.
+    """
+
+    def __init__(self, path: Path, form: Form, encoding: Encoding) -> None:
+        """Write to `path`, whose suffix is `PART`."""
+        import av
+
+        self._form = form
+        options = {"fflags": "+bitexact", "avoid_negative_ts": "disabled"}
+        # With an explicit protocol, FFmpeg does not read the part of the file name before a colon as one.
+        self._output = av.open(f"file:{path}", "w", container_options=options)
+        self._stream = _add_pictures(self._output, form, encoding)
+
+    def __enter__(self) -> "PictureWriter":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        with self._opened:
-            if self._output is not None and kind is None:
+        with self._output:
+            if kind is None:
                 self._output.mux(self._stream.encode())
-                for packet in self._sound:
-                    self._output.mux(packet)
 
-    def write(self, frame: VideoFrame, picture: "av.VideoFrame") -> None:
-        """Encode `picture` for `frame`; frames come in order. The first has a format of `ENCODED`; others are made like it."""
-        output = self._output or self._open(frame, picture)
-        if (picture.width, picture.height, picture.format.name) != self._form:
-            picture = picture.reformat(*self._form, threads=1)
-        pts, time_base = frame.index if frame.pts is None else frame.pts - self._start, self._stream.codec_context.time_base
-        picture.pts, picture.time_base = pts, time_base
+    def write(self, picture: "av.VideoFrame", pts: int) -> None:
+        """Encode `picture` for the time stamp `pts`, which is written to it. Its size and format become those of the film."""
+        form = self._form
+        if (picture.width, picture.height) != (form.width, form.height):
+            picture = picture.reformat(form.width, form.height, form.pixel_format, threads=1)
+        picture = encodable(picture, form.pixel_format)
+        picture.pts, picture.time_base = pts, form.time_base
         # The encoder chooses the types of pictures; `picture` may state that of the original.
         picture.pict_type = 0
-        for packet in self._until(float(pts * time_base)):
-            output.mux(packet)
-        output.mux(self._stream.encode(picture))
+        self._output.mux(self._stream.encode(picture))
 
-    def _open(self, frame: VideoFrame, picture: "av.VideoFrame") -> "OutputContainer":
-        import av
 
-        container, stream = self._opened.enter_context(open_video(self._original))
-        # With an explicit protocol, FFmpeg does not read the part of the file name before a colon as one.
-        output = av.open(f"file:{self.path}", "w", container_options={"fflags": "+bitexact"})
-        self._output = self._opened.enter_context(output)
-        rate = stream.average_rate or stream.guessed_rate or Fraction(GUESSED_RATE)
+def _add_pictures(output: "OutputContainer", form: Form, encoding: Encoding) -> Any:
+    """Add a stream of encoded pictures to `output`."""
+    stream: Any = output.add_stream(ENCODERS[encoding.codec], rate=form.rate, options=_options(form, encoding))
+    stream.width, stream.height, stream.pix_fmt = form.width, form.height, form.pixel_format
+    encoder = stream.codec_context
+    encoder.thread_count = 1
+    encoder.gop_size = max(1, round(KEYFRAME_EVERY * form.rate))
+    encoder.time_base = form.time_base
+    encoder.sample_aspect_ratio = form.aspect
+    encoder.color_range, encoder.colorspace, encoder.color_primaries, encoder.color_trc = form.colours
+    if encoding.codec == "hevc" and output.format.name in ("mp4", "mov"):
+        encoder.codec_tag = "hvc1"  # which players of Apple need
+    return stream
+
+
+def _options(form: Form, encoding: Encoding) -> dict[str, str]:
+    """Return the options with which equal pictures give equal bytes."""
+    display = _mastering(form.mastering)
+    light = np.frombuffer(form.light, np.uint32)[:2].tolist()
+    level = f"{light[0]},{light[1]}" if any(light) else ""
+    if encoding.codec == "h264":
         # With a rate factor, x264 first estimates the cost of each frame. This takes a third of its time and, with the fastest
         # preset, gives no better pictures for the same size.
-        options = x264_options(self._preset, 0, picture.width * picture.height) | {"qp": str(self._quantizer)}
-        self._stream: Any = output.add_stream("libx264", rate=rate, options=options)
-        self._form = picture.width, picture.height, picture.format.name
-        self._stream.width, self._stream.height, self._stream.pix_fmt = self._form
-        encoder = self._stream.codec_context
-        encoder.thread_count = 1
-        encoder.gop_size = max(1, round(KEYFRAME_EVERY * rate))
-        # Where packets have no time stamps of their own, the stamp of a frame is its number.
-        encoder.time_base = 1 / rate if frame.pts is None or stream.time_base is None else stream.time_base
-        encoder.sample_aspect_ratio = stream.sample_aspect_ratio or Fraction(1)
-        for name in ("color_range", "colorspace", "color_primaries", "color_trc"):
-            setattr(encoder, name, getattr(picture, name))
-        a, b, c, d = display_matrix(frame.picture) if frame.picture else UPRIGHT
-        if not self._is_upright and (a, b, c, d) != UPRIGHT:
-            self._stream.set_display_matrix([a, b, 0, c, d, 0, 0, 0, 1 << 30])
-        begins = Fraction(container.start_time or 0, MICROSECONDS)
-        self._start = round(begins / encoder.time_base)
-        self._sound: Iterator[Packet[Any]] = _copied_sound(container, output, begins)
-        return output
-
-    def _until(self, time: float) -> "Iterator[Packet[Any]]":
-        """Yield the packets of sound that are decoded up to `time`, in seconds."""
-        for packet in self._sound:
-            if (packet.dts or 0) * packet.time_base > time:
-                self._sound = chain([packet], self._sound)
-                return
-            yield packet
+        options = x264_options(encoding.preset, 0, form.width * form.height) | {"qp": str(encoding.quantizer)}
+        if form.fields:
+            options["flags"] += "+ildct+ilme"
+        extra = {"mastering-display": display, "cll": level, f"{form.fields}ff": "1" if form.fields else ""}
+        return options | {"x264-params": ":".join(f"{key}={value}" for key, value in extra.items() if value)}
+    if encoding.codec == "hevc":
+        # For cutree, see mbtree in `x264_options`.
+        fixed = {"pools": "none", "frame-threads": "1", "wpp": "0", "cutree": "0", "log-level": "none"}
+        extra = fixed | {"master-display": display, "max-cll": level}
+        params = ":".join(f"{key}={value}" for key, value in extra.items() if value)
+        params += "" if encoding.quantizer else ":lossless=1"
+        return {"flags": "+bitexact", "preset": encoding.preset, "crf": str(encoding.quantizer), "x265-params": params}
+    extra = {"lp": "1", "mastering-display": _mastering(form.mastering, is_decimal=True), "content-light": level}
+    params = ":".join(f"{key}={value}" for key, value in extra.items() if value)
+    preset = str(SVT_PRESETS[encoding.preset])
+    return {"flags": "+bitexact", "preset": preset, "crf": str(encoding.quantizer), "svtav1-params": params}
 
 
-def _copied_sound(container: "InputContainer", output: "OutputContainer", begins: Fraction) -> "Iterator[Packet[Any]]":
-    """Return the packets of all sound in `container` for new streams of `output`, `begins` seconds earlier."""
-    sounds = {stream.index: output.add_stream_from_template(stream) for stream in container.streams.audio}
+def _mastering(data: bytes, *, is_decimal: bool = False) -> str:
+    """Return FFmpeg's mastering display metadata as the encoders write it: in their units or, `is_decimal`, as numbers."""
+    values = np.frombuffer(data, np.int32).tolist()
+    if len(values) < 22 or not all(values[20:22]):
+        return ""
+    numbers = [Fraction(top, bottom or 1) for top, bottom in zip(values[0:20:2], values[1:20:2], strict=True)]
+    chroma, light = (1, 1) if is_decimal else (50_000, 10_000)
 
-    def packets() -> "Iterator[Packet[Any]]":
-        for packet in demux(container, *container.streams.audio) if sounds else ():
-            if packet.dts is not None:
-                shift = round(begins / packet.time_base)
-                packet.pts = (packet.dts if packet.pts is None else packet.pts) - shift
-                packet.dts -= shift
-                packet.stream = sounds[packet.stream.index]
-                yield packet
+    def pair(x: Fraction, y: Fraction, unit: int) -> str:
+        return "({},{})".format(*(f"{float(each):.4f}" if is_decimal else round(each * unit) for each in (x, y)))
 
-    return packets()
+    (red, green, blue, white), (low, high) = zip(numbers[0:8:2], numbers[1:8:2], strict=True), numbers[8:10]
+    named = {"G": green, "B": blue, "R": red, "WP": white}
+    points = "".join(name + pair(*point, chroma) for name, point in named.items())
+    return f"{points}L{pair(high, low, light)}"
+
+
+def assemble(
+    parts: Sequence[Path], form: Form, encoding: Encoding, original: Path, tracks: Tracks, moves: Moves, path: Path
+) -> list[str]:
+    """Join `parts`, files of `PictureWriter` with the same `form` and `encoding`, and the tracks of the film `original`.
+
+    Return remarks. `path` has the suffix of `tracks`. If the file cannot be written with all tracks, it is written with sound
+    alone or, if it still cannot, without. Raises `FFmpegError` if it cannot be written at all, for example because the disk is
+    full.
+    """
+    from av.error import FFmpegError
+
+    lost: list[str] = []
+    for fewer, which in ((tracks.only_sound(), "but sound"), (tracks.none(), "sound included")):
+        try:
+            return [*_assemble(parts, form, encoding, original, tracks, moves, path), *lost]
+        except FFmpegError as error:
+            if error.errno in SYSTEMIC or not tracks.ways:
+                raise
+            lost.append(f"all tracks {which} are left out: they cannot be written ({error.strerror})")
+            tracks = fewer
+    return [*_assemble(parts, form, encoding, original, tracks, moves, path), *lost]
+
+
+def _assemble(
+    parts: Sequence[Path], form: Form, encoding: Encoding, original: Path, tracks: Tracks, moves: Moves, path: Path
+) -> list[str]:
+    import av
+
+    pts, dts, durations = _stamps(parts, form)
+    if tracks.container == "matroska":
+        # It has no decoding time stamps. Negative ones would move all tracks.
+        dts = np.maximum(dts, min(pts)).tolist()
+    options = dict(OPTIONS)
+    if tracks.container != "matroska":
+        # The finest time scale of MP4 that is a multiple of the time base, where one can be finer than that of Matroska.
+        options["video_track_timescale"] = str(form.time_base.denominator)
+    with ExitStack() as opened:
+        source = opened.enter_context(open_container(original))
+        output = opened.enter_context(av.open(f"file:{path}", "w", format=tracks.container, container_options=options))
+        # The encoder is opened only to describe the pictures in the same way as in the parts.
+        made = _add_pictures(output, form, encoding)
+        if form.matrix != UPRIGHT:
+            a, b, c, d = form.matrix
+            made.set_display_matrix([a, b, 0, c, d, 0, 0, 0, 1 << 30])
+        if shown := video_track(source):
+            made.metadata.update(kept(shown.metadata))
+            made.disposition = shown.disposition
+        copy = TrackCopy(original, output, tracks, moves)
+        output.metadata.update(kept(source.metadata))
+        if not moves.spans:
+            output.set_chapters([_earlier(chapter, moves.begins) for chapter in source.chapters()])
+        output.start_encoding()
+        others = copy.packets()
+        coming = next(others, None)
+        for packet, shown_at, decoded_at, lasting in zip(_packets(parts), pts, dts, durations, strict=True):
+            while coming is not None and coming[0] <= decoded_at * form.time_base:
+                copy.mux(coming[1])
+                coming = next(others, None)
+            packet.time_base, packet.pts, packet.dts, packet.duration = form.time_base, shown_at, decoded_at, lasting
+            packet.stream = made
+            output.mux_one(packet)
+        while coming is not None:
+            copy.mux(coming[1])
+            coming = next(others, None)
+    return copy.remarks()
+
+
+def _packets(parts: Sequence[Path]) -> "Iterator[Packet[Any]]":
+    for path in parts:
+        with open_video(path) as (container, stream):
+            yield from demux(container, stream)
+
+
+def _stamps(parts: Sequence[Path], form: Form) -> tuple[list[int], list[int], list[int]]:
+    """Return the presentation and decoding time stamps of all packets of `parts` and their durations, in decoding order.
+
+    The container of the parts has no decoding time stamps. They are the presentation time stamps, sorted, and as much earlier
+    as the reordering of frames needs.
+    """
+    pts = np.array([round((packet.pts or 0) * packet.time_base / form.time_base) for packet in _packets(parts)])
+    order = np.argsort(pts, kind="stable")
+    place = np.arange(len(pts))
+    rank = np.empty_like(place)
+    rank[order] = place
+    gaps = np.diff(pts[order])
+    usual = max(1, int(np.median(gaps)) if len(gaps) else round(1 / form.rate / form.time_base))
+    late = int((place - rank).max())
+    before = pts[order[0]] - usual * np.arange(late, 0, -1)
+    dts = np.concatenate([before, pts[order]])[: len(pts)]
+    return pts.tolist(), dts.tolist(), np.append(gaps, usual)[rank].tolist()
+
+
+def _earlier(chapter: "Chapter", begins: Fraction) -> "Chapter":
+    shift = round(begins / (chapter["time_base"] or Fraction(1, 1000)))
+    return {**chapter, "start": chapter["start"] - shift, "end": chapter["end"] - shift}
+
+
+def moves_of(path: Path, packets: Packets, spans: Sequence[Span] = ()) -> Moves:
+    """Return where the stamps of the film `path`, whose pictures are `packets`, lie in a copy of its `spans`.
+
+    A copy begins when the original begins. Only containers of streams, which begin at any time, are made to begin at 0.
+    """
+    with open_container(path) as container:
+        begins = Fraction(container.start_time or 0, MICROSECONDS) if jumps_are_allowed(container) else Fraction(0)
+    if not packets.timed:
+        return Moves(spans=spans)
+    shifts = [shift * packets.time_base for shift in packets.shifts]
+    return Moves(begins, int(packets.pts[0]) * packets.time_base, spans, shifts)
+
+
+def stamps_of(packets: Packets, moves: Moves, rate: Fraction | None) -> tuple[Fraction, list[range]]:
+    """Return the time base of a copy, and the time stamps at which it shows each frame of the original `packets`.
+
+    Without a `rate`, each frame has one; frames outside of the spans of `moves` have none. With a constant `rate`, in frames
+    per second, a frame has one for each frame of the copy to which it is the nearest.
+    """
+    base = packets.time_base
+    found = []
+    for pts in packets.pts.tolist():
+        offset = moves.offset(pts * base)
+        found.append(None if offset is None else pts * base - offset)
+    if rate is None:
+        return base, [range(0) if at is None else range(round(at / base), round(at / base) + 1) for at in found]
+    gap = Fraction(packets.duration) - Fraction(float(packets.time[-1]))
+    stamps = []
+    for at, following in zip(found, [*found[1:], None], strict=True):
+        end = None if at is None else at + gap if following is None else following
+        stamps.append(range(0) if at is None or end is None else range(round(at * rate), round(end * rate)))
+    return 1 / rate, stamps

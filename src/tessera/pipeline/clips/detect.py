@@ -1,10 +1,11 @@
 """Run a detector on the frames of videos, and measure the change from each frame to the next."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from functools import cache, partial
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -20,6 +21,7 @@ from tessera.imaging.detection.detector import Detector, Region
 from tessera.imaging.detection.settings import TrainedDetectionSettings, settings_of
 from tessera.imaging.frame import VideoFrame
 from tessera.imaging.masks import encode_rle
+from tessera.imaging.spans import Span, inside, parse_spans
 from tessera.imaging.video import THREADS, parts, read_frames, read_packets
 
 if TYPE_CHECKING:
@@ -55,14 +57,16 @@ def detect_videos(
     detections: Path,
     ledger: Path,
     wanted: Sequence[str] | None = None,
+    spans: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> None:
     """Run the detector `weights` on the admitted videos of a shard that may feed one of `datasets`, on all if it is None.
 
     `sources`: `tables.Sources`. `expected`: see `Detector`. `frames` gets all frames of the videos as `tables.VideoFrames`, and
     `detections` gets `tables.VideoDetections`; see `detect_video`. `ledger` gets one row per source; `wanted`: the ids of the
-    sources that count, or None for all. A video is ok if the
-    detector reached its end, with the reason `frames that cannot be decoded` if there are such frames. A source is dropped if
-    it was refused, is not a video, or is not for the dataset. A video that cannot be read is failed, and not in the tables.
+    sources that count, or None for all. `spans`: the time spans of sources outside of which the detector does not run; see
+    `parse_spans`. A video is ok if the detector reached its end, with the reason `frames that cannot be decoded` if there are
+    such frames. A source is dropped if it was refused, is not a video, or is not for the dataset. A video that cannot be read
+    is failed, and not in the tables.
 
     The results of a video are kept in the `Store` in the folder `kept`, under a digest of everything that they depend on,
     including `code`. The detector is loaded only if some are missing there.
@@ -79,7 +83,6 @@ def detect_videos(
     def look(images: Iterable[np.ndarray]) -> Iterator[list[Region]]:
         return detector().predict(images)
 
-    chosen = partial(every, stride=settings.stride)
     sha256 = cache(sha256_file)
     store = Store(kept, "videos")
     whole: set[str] = set()
@@ -96,7 +99,9 @@ def detect_videos(
                 book.row(source, "dropped", "not a video", row["kind"])
             else:
                 video = [source, row["sha256"], row["frames"]]
-                name = digest([sha256(weights), settings_of(settings), code, video])
+                own = spans.get(source, ())
+                name = digest([sha256(weights), settings_of(settings), code, video, *([list(own)] if own else [])])
+                chosen = partial(every, stride=settings.stride, spans=parse_spans(own))
                 with book.item(source) as note:
                     place = source, Path(row["path"]), row["frames"]
                     found = from_store(
@@ -194,10 +199,16 @@ def detect_video(
     return pl.DataFrame(table, schema=types(VideoFrames)), pl.DataFrame(seen, schema=types(VideoDetections), orient="row")
 
 
-def every(time: np.ndarray, stride: int) -> np.ndarray:
-    """Return whether each frame of a video is a `stride`-th one, or the last: bool (n,). `time`: float64 (n,), seconds."""
-    chosen: np.ndarray = np.arange(len(time)) % stride == 0
-    chosen[-1] = True
+def every(time: np.ndarray, stride: int, spans: Sequence[Span] = ()) -> np.ndarray:
+    """Return whether each frame of a video is a `stride`-th one in `spans`, or the last in them: bool (n,).
+
+    `time`: float64 (n,), seconds. Without spans, all frames count. Raises `Failed` if no frame lies in the spans.
+    """
+    within = np.flatnonzero(inside(time, spans))
+    if not len(within):
+        raise Failed("no frame lies in its spans", f"the last frame is at {time[-1]:.3f} s")
+    chosen = np.zeros(len(time), bool)
+    chosen[within[::stride]] = chosen[within[-1]] = True
     return chosen
 
 

@@ -1,10 +1,14 @@
 """Restore sources that show mosaics: the restored video, a comparison side by side, and a contact sheet of each."""
 
 import json
+import shutil
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -20,22 +24,48 @@ from tessera.core.provenance import digest
 from tessera.core.settings import Settings
 from tessera.core.store import Store
 from tessera.core.weights.declare import TrainedOrDeclaredWeights
-from tessera.imaging.crops import CropSettings, Fit, clip_shape, crop_box, pad_of
+from tessera.imaging.containers import GUESSED_RATE
+from tessera.imaging.crops import Crop, CropSettings, Fit, clip_shape, crop_box, pad_of
+from tessera.imaging.encodable import encodable, formats_of
 from tessera.imaging.encode import Preset
-from tessera.imaging.frame import BLACK, Matrix, VideoFrame, display_matrix, from_planes, is_turned, rgb, small_planes, upright
+from tessera.imaging.frame import (
+    BLACK,
+    UPRIGHT,
+    Matrix,
+    VideoFrame,
+    display_matrix,
+    from_planes,
+    is_turned,
+    small_planes,
+    upright,
+)
 from tessera.imaging.images import resize, write_image
 from tessera.imaging.paint import paint
 from tessera.imaging.sheets import contact_sheet
-from tessera.imaging.video import read_frames, read_packets
-from tessera.imaging.video_copy import VideoCopy, encodable, suffix_of_copy
+from tessera.imaging.spans import parse_spans
+from tessera.imaging.tracks import Moves, plan_tracks
+from tessera.imaging.video import Packets, read_frames, read_packets
+from tessera.imaging.video_copy import (
+    ENCODERS,
+    PART,
+    Codec,
+    Encoding,
+    Form,
+    PictureWriter,
+    assemble,
+    form_of,
+    moves_of,
+    stamps_of,
+)
 from tessera.pipeline.previews.rendering import NO_MOSAIC, RenderSettings, stamp, summarise_previews
-from tessera.pipeline.previews.restore import Patch, Region, Restore, restored
+from tessera.pipeline.previews.restore import Patch, Region, Restore, restart, restored
 
 if TYPE_CHECKING:
     import av
     import polars as pl
 
 AHEAD = 4  # frames that wait for a thread
+WINDOWS = 10  # in a part of a film, which is what a restoration that was stopped loses at most
 DECODERS = 2  # threads of the decoder
 GAP = 4  # pixels between the halves of a comparison
 # The files of a source in the store. The first two get a suffix.
@@ -51,8 +81,33 @@ class RestoreSettings(Settings):
     window: int = Field(48, ge=2)
     overlap: int = Field(8, ge=0)
     feather: float = Field(0.03, ge=0, le=0.5)
+    codec: Codec = "h264"
     quantizer: int = Field(18, ge=0, le=51)
     preset: Preset = "ultrafast"
+    pixel_format: str = "source"
+    rate: float | None = Field(None, gt=0, le=1000)
+    spans: dict[str, list[str]] = Field(default_factory=dict)
+
+    @property
+    def encoding(self) -> Encoding:
+        """How the pictures are encoded."""
+        pixel_format = None if self.pixel_format == "source" else self.pixel_format
+        return Encoding(self.codec, self.quantizer, self.preset, pixel_format)
+
+    @model_validator(mode="after")
+    def _pixels_are_encodable(self) -> Self:
+        if self.pixel_format == "source":
+            return self  # without loading FFmpeg
+        known = "source", *formats_of(ENCODERS[self.codec])
+        if self.pixel_format not in known:
+            raise ValueError(f"`pixel_format` is {self.pixel_format!r}; with {self.codec}, it can be {', '.join(known)}")
+        return self
+
+    @model_validator(mode="after")
+    def _spans_are_times(self) -> Self:
+        for texts in self.spans.values():
+            parse_spans(texts)
+        return self
 
     @model_validator(mode="after")
     def _windows_proceed(self) -> Self:
@@ -98,7 +153,7 @@ def restore_previews(
     from tessera.records.tables.scenes import SceneFrames, Scenes
     from tessera.records.tables.table import read_table
 
-    store = Store(kept, "restored videos")
+    store, parts = Store(kept, "restored videos"), Store(kept.with_name("parts"), "parts")
     shown = read_table(scenes, Scenes)
     # For two hours of video, this table takes most of the memory. So it is held once, and its rows become Python objects scene
     # by scene.
@@ -124,22 +179,25 @@ def restore_previews(
                 own.rows(),
                 [digest(frames.rows()) for frames in where],
                 made_by,
-                settings.model_dump(mode="json", exclude={"weights"}),
+                settings.model_dump(mode="json", exclude={"weights", "spans"}),
+                settings.spans.get(source["source"], []),
             ]
             inputs += [crops.model_dump(mode="json"), size, keep_aspect, render.model_dump(mode="json")]
             name, title = digest(inputs), file_name(source["source"])
             with book.item(source["source"]) as note:
                 if not store.holds(name):
                     with store.make(name) as folder:
-                        restore_video(source, regions, restore, settings, render, folder)
+                        restore_video(source, regions, restore, settings, render, folder, parts, name)
                 for path in store.item(name).iterdir():
                     target = {VIDEO: videos, COMPARISON: comparisons}.get(path.stem, sheets)
                     if path.suffix != ".json":
                         link_or_copy(path, target / f"{title}{path.suffix}")
-                counts = json.loads((store.item(name) / COUNTS).read_text(encoding="utf-8"))
-                note["detail"] = f"{counted(len(regions), 'regions')}; {describe_frames(counts)}"
+                outcome = json.loads((store.item(name) / COUNTS).read_text(encoding="utf-8"))
+                said = counted(len(regions), "regions"), describe_frames(outcome["counts"]), *outcome["remarks"]
+                note["detail"] = "; ".join(said)
                 used.add(name)
     store.keep(used)
+    parts.keep(())
 
 
 def gate_restored(ledgers: Sequence[Path], previewed: Sequence[str], asked: Sequence[str], summary: Path) -> None:
@@ -166,53 +224,172 @@ def restore_video(
     settings: RestoreSettings,
     render: RenderSettings,
     folder: Path,
-) -> None:
+    parts: Store | None = None,
+    name: str = "part",
+) -> list[str]:
     """Write the restored video, the comparison and the contact sheet of `source`, a row of `tables.Sources`, to `folder`.
 
-    The file `COUNTS` gets the number of frames by what was done with them. At least one frame shows one of `regions`. No more
-    frames are held than a window has, and a few for the encoders.
-    Raises `Failed` if the video cannot be read, or if a frame has another size than its region.
+    Return in words what differs from the original. The file `COUNTS` gets the number of frames by what was done with them. At
+    least one frame shows one of `regions`. No more frames are held than a window has, and a few for the encoders.
+
+    The pictures are encoded in parts, the items of `parts` whose names begin with `name`. Parts that are there are used, so
+    that a restoration goes on where it stopped, with the same bytes. Raises `Failed` if the video cannot be read, or if a frame
+    has another size than its region.
     """
     path = Path(source["path"])
-    packets, suffix = read_packets(path), suffix_of_copy(path)
-    sheet = _Sheet(regions, len(packets), render)
-    counts: Counter[str] = Counter()
-    with ExitStack() as opened:
-        video, comparison = (
-            opened.enter_context(
-                VideoCopy(folder / f"{name}{suffix}", path, quantizer=settings.quantizer, preset=settings.preset, **how)
-            )
-            for name, how in ((VIDEO, {}), (COMPARISON, {"is_upright": True}))
-        )
+    store = parts or Store(folder / "parts", "parts")
+    tracks = plan_tracks(path)
+    film = _film(source["source"], path, settings, render)
+    names = [f"{name}-{number:05}" for number in range(len(film.parts))]
+    _write_parts(film, regions, restore, settings, render, store, names)
+    items = [store.item(each) for each in names]
+    outcomes = [json.loads((item / COUNTS).read_text(encoding="utf-8")) for item in items]
+    videos, comparisons = ([item / f"{kind}{PART}" for item in items] for kind in (VIDEO, COMPARISON))
+    restored_film = folder / f"{VIDEO}{tracks.suffix}"
+    remarks = [*tracks.remarks, *assemble(videos, film.form, settings.encoding, path, tracks, film.moves, restored_film)]
+    assemble(
+        comparisons,
+        film.comparison,
+        plain(settings.encoding),
+        path,
+        tracks.only_sound(),
+        film.moves,
+        folder / f"{COMPARISON}{tracks.suffix}",
+    )
+    counts = sum((Counter(each["counts"]) for each in outcomes), Counter[str]())
+    (folder / COUNTS).write_text(json.dumps({"counts": counts, "remarks": remarks}), encoding="utf-8")
+    lost = [index for each in outcomes for index in each["lost"]]
+    title = f"{source['source']}: {describe_frames(counts)}"
+    write_image(folder / SHEET, _sheet(title, film, restored_film, regions, lost, render))
+    if parts is None:
+        shutil.rmtree(store.folder)
+    return remarks
 
-        def pair(
-            frame: VideoFrame, picture: "av.VideoFrame", matrix: Matrix, before: Sequence[np.ndarray], is_changed: bool
-        ) -> None:
-            after = _half(picture, matrix, render.max_side) if is_changed else before
-            comparison.write(frame, _pair(before, after))
 
-        encode, compare = (opened.enter_context(_Thread(work)) for work in (video.write, pair))
-        frames = read_frames(path, packets, threads=DECODERS)
+@dataclass(frozen=True)
+class _Film:
+    """A film to restore.
+
+    `parts`: its frames, consecutive in each. `starts`: the first frame of each span, by part. `stamps`: those of each frame in
+    the copy. `form`, `comparison`: of the pictures of the restored film and of the comparison.
+    """
+
+    source: str
+    path: Path
+    packets: Packets
+    parts: list[range]
+    starts: list[int]
+    moves: Moves
+    stamps: list[range]
+    form: Form
+    comparison: Form
+
+
+def _film(source: str, path: Path, settings: RestoreSettings, render: RenderSettings) -> _Film:
+    """Return the film `path` as `settings` want it. Raises `Failed` if no frame in its spans can be decoded."""
+    packets = read_packets(path)
+    spans = parse_spans(settings.spans.get(source, ()))
+    moves = moves_of(path, packets, spans)
+    base = packets.time_base
+    wanted = np.array([at for at, pts in enumerate(packets.pts.tolist()) if moves.offset(pts * base) is not None], np.int64)
+    runs = [
+        range(int(run[0]), int(run[-1]) + 1) for run in np.split(wanted, np.flatnonzero(np.diff(wanted) > 1) + 1) if len(run)
+    ]
+    length = WINDOWS * (settings.window - settings.overlap)
+    places = [(run.start, run[at : at + length]) for run in runs for at in range(0, len(run), length)]
+    first = next((frame.picture for frame in read_frames(path, packets, wanted) if frame.picture is not None), None)
+    if first is None:
+        raise Failed("no frame can be decoded", f"of {len(wanted)} in {settings.spans.get(source) or 'the video'}")
+    rate = None if settings.rate is None else Fraction(settings.rate).limit_denominator(1001)
+    base, stamps = stamps_of(packets, moves, rate)
+    usual = rate or Fraction(len(packets) / packets.duration if packets.duration else GUESSED_RATE).limit_denominator(1001)
+    form = form_of(path, first, settings.encoding, base, usual)
+    half = _half(encodable(first, form.pixel_format), form.matrix, render.max_side)
+    pair = _pair(half, half)
+    comparison = replace(
+        form,
+        width=pair.width,
+        height=pair.height,
+        pixel_format=pair.format.name,
+        aspect=1 / form.aspect if is_turned(form.matrix) else form.aspect,
+        matrix=UPRIGHT,
+        colours=(pair.color_range, pair.colorspace, pair.color_primaries, pair.color_trc),
+        fields=None,
+        mastering=b"",
+        light=b"",
+    )
+    starts, parts = [start for start, _ in places], [part for _, part in places]
+    return _Film(source, path, packets, parts, starts, moves, stamps, form, comparison)
+
+
+def _write_parts(
+    film: _Film,
+    regions: Sequence[Region],
+    restore: Restore,
+    settings: RestoreSettings,
+    render: RenderSettings,
+    store: Store,
+    names: Sequence[str],
+) -> None:
+    """Restore the parts of `film` from the first one on that is no item of `store`; `names`: of the items."""
+    done = next((number for number, name in enumerate(names) if not store.holds(name)), len(names))
+    if done == len(names):
+        return
+    if done:
+        tell(f"{film.source!r}: goes on at frame {film.parts[done].start:,} of {len(film.packets):,}")
+    for start in dict.fromkeys(film.starts[done:]):
+        numbers = [number for number in range(done, len(names)) if film.starts[number] == start]
+        first, stop = film.parts[numbers[0]].start, film.parts[numbers[-1]].stop
+        begin = start + restart(first - start, settings.window, settings.overlap)
+        frames = read_frames(film.path, film.packets, range(begin, stop), threads=DECODERS)
         marked = restored(frames, regions, restore, window=settings.window, overlap=settings.overlap, feather=settings.feather)
-        for frame, patches in progress(marked, len(packets), f"frames of {source['source']!r}"):
+        marked = progress(marked, stop - begin, f"frames of {film.source!r}")
+        deque(islice(marked, first - begin), 0)
+        for number in numbers:
+            with store.make(names[number]) as item:
+                _write_part(islice(marked, len(film.parts[number])), film, settings.encoding, render, item)
+
+
+def plain(encoding: Encoding) -> Encoding:
+    """Return how comparisons are encoded: so that they play everywhere."""
+    return Encoding(quantizer=encoding.quantizer, preset=encoding.preset)
+
+
+def _write_part(
+    marked: Iterable[tuple[VideoFrame, list[Patch]]], film: _Film, encoding: Encoding, render: RenderSettings, item: Path
+) -> None:
+    """Write the frames `marked`, blended with their patches, as a part to the folder `item`, and their comparison."""
+    counts: Counter[str] = Counter()
+    lost: list[int] = []
+    with ExitStack() as opened:
+        video = opened.enter_context(PictureWriter(item / f"{VIDEO}{PART}", film.form, encoding))
+        comparison = opened.enter_context(PictureWriter(item / f"{COMPARISON}{PART}", film.comparison, plain(encoding)))
+
+        def write(picture: "av.VideoFrame", stamps: range) -> None:
+            for pts in stamps:
+                video.write(picture, pts)
+
+        def pair(before: Sequence[np.ndarray], after: Sequence[np.ndarray], stamps: range) -> None:
+            for pts in stamps:
+                comparison.write(_pair(before, after), pts)
+
+        encode, compare = (opened.enter_context(_Thread(work)) for work in (write, pair))
+        for frame, patches in marked:
             counts[LOST if frame.picture is None else RESTORED if patches else NOTHING] += 1
             if frame.picture is None:
+                lost.append(frame.index)
                 continue  # The frame before it stays on the screen.
-            picture, matrix = encodable(frame.picture), display_matrix(frame.picture)
-            before = _half(picture, matrix, render.max_side)
-            is_shown = sheet.wants(frame, patches)
-            if is_shown:
-                sheet.add(frame, patches, rgb(picture, matrix), "before")
+            picture, matrix = encodable(frame.picture, film.form.pixel_format), display_matrix(frame.picture)
+            before = after = _half(picture, matrix, render.max_side)
             if patches:
                 picture.make_writable()
                 for patch in patches:
                     paint(picture, matrix, patch.box, patch.image, patch.weight)
-            if is_shown and patches:
-                sheet.add(frame, patches, rgb(picture, matrix), "after")
-            encode(frame, picture)
-            compare(frame, picture, matrix, before, bool(patches))
-    (folder / COUNTS).write_text(json.dumps(counts), encoding="utf-8")
-    write_image(folder / SHEET, sheet.drawn(f"{source['source']}: {describe_frames(counts)}"))
+                after = _half(picture, matrix, render.max_side)
+            # From here on, the thread of the encoder alone has the picture: it writes the time stamp to it.
+            encode(picture, film.stamps[frame.index])
+            compare(before, after, film.stamps[frame.index])
+    (item / COUNTS).write_text(json.dumps({"counts": counts, "lost": lost}), encoding="utf-8")
 
 
 def _region(scene: dict[str, Any], frames: "pl.DataFrame", crops: CropSettings, size: int, keep_aspect: bool) -> Region:
@@ -241,52 +418,61 @@ def _pair(before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> "av.Vide
     return from_planes([np.concatenate(each, axis=1) for each in zip(before, gaps, after, strict=True)])
 
 
-class _Sheet:
-    """The contact sheet of a source, of evenly spaced frames.
+def _sheet(
+    title: str, film: _Film, restored_film: Path, regions: Sequence[Region], lost: Collection[int], render: RenderSettings
+) -> np.ndarray:
+    """Return the contact sheet of `film`, of evenly spaced frames: uint8 (H, W, 3), RGB.
 
     Of those that show a region, it has the frame and the region before and after; then come some in which nothing was found.
+    `lost`: frames that cannot be decoded. Raises `Failed` if no other frame shows a region.
     """
+    crops: dict[int, Crop] = {}
+    for region in sorted(regions, key=lambda region: region.fit.shape[0] * region.fit.shape[1]):
+        crops |= dict(zip(range(region.first, region.stop), region.crops, strict=True))
+    shown = [index for part in film.parts for index in part if index not in lost and len(film.stamps[index])]
+    chosen = [_middles([index for index in shown if (index in crops) == has], render.columns) for has in (True, False)]
+    if not chosen[0]:
+        raise Failed("no frame with a region can be decoded")
+    wanted = sorted([*chosen[0], *chosen[1]])
+    # The copy shows each frame as often as it has time stamps.
+    passed = dict(zip(shown, np.cumsum([0, *(len(film.stamps[index]) for index in shown)]).tolist(), strict=False))
+    copies = {passed[index]: index for index in wanted}
+    bands: dict[str, list[tuple[np.ndarray, str]]] = {
+        name: [] for name in ("Frames before", "Frames after", "Regions before", "Regions after", NO_REGION)
+    }
+    for frame in read_frames(film.path, film.packets, wanted):
+        _add_tiles(bands, "before", frame.index, frame, crops, film, render)
+    for frame in read_frames(restored_film, read_packets(restored_film), copies):
+        if copies[frame.index] in crops:
+            _add_tiles(bands, "after", copies[frame.index], frame, crops, film, render)
+    return contact_sheet(title, {heading: tiles for heading, tiles in bands.items() if tiles}, render.tile, render.columns)
 
-    def __init__(self, regions: Sequence[Region], count: int, render: RenderSettings) -> None:
-        """`count`: of the frames of the video."""
-        shown = np.zeros(count, bool)
-        for region in regions:
-            shown[region.first : region.stop] = True
-        self._coming = {has: _middles(np.flatnonzero(shown == has), render.columns) for has in (True, False)}
-        self._render = render
-        headings = "Frames before", "Frames after", "Regions before", "Regions after", NO_REGION
-        self._bands: dict[str, list[tuple[np.ndarray, str]]] = {heading: [] for heading in headings}
 
-    def wants(self, frame: VideoFrame, patches: Sequence[Patch]) -> bool:
-        """Return whether `frame`, which shows `patches`, is one of the sheet; frames come in order."""
-        coming = self._coming[bool(patches)]
-        is_wanted = bool(coming and frame.index >= coming[0])
-        if is_wanted:
-            coming.popleft()
-        return is_wanted
-
-    def add(self, frame: VideoFrame, patches: Sequence[Patch], image: np.ndarray, when: str) -> None:
-        """Add `image`, the picture of `frame`, uint8 (H, W, 3), RGB, to the bands for `when`: before or after."""
-        parts = {NO_REGION: image}
-        if patches:
-            x0, y0, x1, y1 = max((patch.crop for patch in patches), key=lambda box: (box[2] - box[0]) * (box[3] - box[1]))
-            parts = {f"Frames {when}": image, f"Regions {when}": image[y0:y1, x0:x1]}
-        for heading, part in parts.items():
-            scale = self._render.tile / max(part.shape[:2])
+def _add_tiles(
+    bands: dict[str, list[tuple[np.ndarray, str]]],
+    when: str,
+    index: int,
+    frame: VideoFrame,
+    crops: Mapping[int, Crop],
+    film: _Film,
+    render: RenderSettings,
+) -> None:
+    """Add `frame`, the picture of the frame `index` of `film`, to the bands for `when`: before or after."""
+    image = frame.image()
+    parts = {NO_REGION: image}
+    if index in crops:
+        x0, y0, x1, y1 = crops[index]
+        parts = {f"Frames {when}": image, f"Regions {when}": image[y0:y1, x0:x1]}
+    for heading, part in parts.items():
+        if part.size:
+            scale = render.tile / max(part.shape[:2])
             tile = resize(part, *(max(1, round(side * scale)) for side in part.shape[:2]))
-            self._bands[heading].append((tile, stamp(frame.index, frame.time)))
-
-    def drawn(self, title: str) -> np.ndarray:
-        """Return the sheet, uint8 (H, W, 3), RGB. Raises `Failed` if no frame with a region was added."""
-        if not self._bands["Frames before"]:
-            raise Failed("no frame with a region can be decoded")
-        bands = {heading: tiles for heading, tiles in self._bands.items() if tiles}
-        return contact_sheet(title, bands, self._render.tile, self._render.columns)
+            bands[heading].append((tile, stamp(index, float(film.packets.time[index]))))
 
 
-def _middles(indices: np.ndarray, count: int) -> deque[int]:
+def _middles(indices: Sequence[int], count: int) -> list[int]:
     """Return the middle of each of at most `count` equal parts of `indices`."""
-    return deque(int(part[len(part) // 2]) for part in np.array_split(indices, min(count, len(indices)) or 1) if len(part))
+    return [int(part[len(part) // 2]) for part in np.array_split(indices, min(count, len(indices)) or 1) if len(part)]
 
 
 class _Thread:

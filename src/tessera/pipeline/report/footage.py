@@ -63,7 +63,7 @@ def _halves(video: Path, first: int, is_blurred: bool) -> list[np.ndarray]:
     images = []
     try:
         packets = read_packets(video)
-        first = min(first, len(packets) - 1)
+        first = first if first < len(packets) else 0  # of some films, only spans are restored
         for frame in read_frames(video, packets, (in_motion(packets.time[first:] - packets.time[first]) + first).tolist()):
             image = frame.image()
             half = (image.shape[1] - GAP) // 2

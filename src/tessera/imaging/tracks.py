@@ -1,0 +1,359 @@
+"""What becomes of everything in a film but its pictures, when other pictures take their place.
+
+It is decided before a picture is encoded, so that no fault of a sound track costs the work on the pictures.
+"""
+
+import io
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from tessera.core.ledger import SYSTEMIC
+from tessera.core.messages import counted
+from tessera.imaging.containers import video_track
+from tessera.imaging.spans import Span
+from tessera.imaging.timeline import Stamps, close_jumps
+from tessera.imaging.video import demux, open_container
+
+if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
+    from av.container import InputContainer, OutputContainer
+    from av.filter import Graph
+    from av.packet import Packet
+    from av.stream import Stream
+
+SUFFIXES = {"mp4": ".mp4", "mov": ".mov", "matroska": ".mkv"}  # of the containers of copies, by FFmpeg's names of them
+SOUND_CODEC, BITS_PER_CHANNEL = "aac", 96_000  # how sound is encoded that cannot be copied: bits per second
+RATES = {8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000}  # samples per second that AAC takes and players play
+TRIED = 3  # packets that are written to try whether a container holds a stream
+COVERS = {"mjpeg": "jpg"}  # suffixes of cover pictures, where they differ from FFmpeg's name of the codec
+# Tags that describe a file or an encoding. Those of the copy are its own.
+MADE = {"encoder", "duration", "major_brand", "minor_version", "compatible_brands", "vendor_id"}
+STATISTICS = ("BPS", "NUMBER_OF_", "_STATISTICS_", "DURATION-")
+# Without time stamps or random identifiers in the file; codecs that FFmpeg takes for experimental in a container are copied.
+OPTIONS = {"fflags": "+bitexact", "strict": "experimental"}
+Way: TypeAlias = Literal["copy", "encode", "attach"]
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """What a copy of a film has besides its pictures.
+
+    `container`: FFmpeg's name. `ways`: how each stream gets into it, by its index in the original; others are left out.
+    `sounds`: the streams of sound. `remarks`: in words, what differs from the original.
+    """
+
+    container: str
+    ways: dict[int, Way]
+    sounds: tuple[int, ...]
+    remarks: tuple[str, ...]
+
+    def only_sound(self) -> "Tracks":
+        """Return these tracks without all others than sound."""
+        return Tracks(self.container, {index: self.ways[index] for index in self.sounds if index in self.ways}, self.sounds, ())
+
+    def none(self) -> "Tracks":
+        """Return no tracks at all, in the same container."""
+        return Tracks(self.container, {}, (), ())
+
+    @property
+    def suffix(self) -> str:
+        """The suffix of the file."""
+        return SUFFIXES[self.container]
+
+
+def plan_tracks(path: Path) -> Tracks:
+    """Return what a copy of the film `path` has besides its pictures.
+
+    The container is that of the original or, if it cannot hold H.264 or exact times, MP4. There, a stream is copied; sound that
+    the container does not hold is encoded again. If something else would be left out, and Matroska holds more, the container
+    is Matroska. Raises `Failed` if the file cannot be opened.
+    """
+    with open_container(path) as container:
+        original, streams = video_track(container), list(container.streams)
+        others = [stream for stream in streams if stream is not original and not _is_implied(stream, container)]
+        first = _own_container(container)
+        plans = [(name, {stream.index: _way(path, stream, name) for stream in others}) for name in (first, "matroska")]
+        name, ways = min(plans, key=lambda plan: list(plan[1].values()).count(None))
+        remarks = [_remark(stream, ways[stream.index], name) for stream in others if ways[stream.index] in ("encode", None)]
+        if name != first:
+            kept = [_named(stream) for stream in others if plans[0][1][stream.index] is None and ways[stream.index]]
+            remarks.append(f"{SUFFIXES[name]} instead of {SUFFIXES[first]}, which cannot hold {', '.join(kept)}")
+        sounds = tuple(stream.index for stream in others if stream.type == "audio")
+        return Tracks(name, {index: way for index, way in ways.items() if way}, sounds, tuple(remarks))
+
+
+def _own_container(container: "InputContainer") -> str:
+    """Return FFmpeg's name of the container of a copy that is closest to `container`."""
+    if "matroska" in container.format.name:
+        return "matroska"
+    is_quicktime = container.metadata.get("major_brand", "").strip() == "qt"
+    return "mov" if "mov" in container.format.name and is_quicktime else "mp4"
+
+
+def _is_implied(stream: "Stream", container: "InputContainer") -> bool:
+    """Return whether `stream` is a track of MP4 or QuickTime for the time code or the chapters, which are written again."""
+    is_text = stream.type == "data" and stream.name == "bin_data" and "mov" in container.format.name
+    return "timecode" in stream.metadata if stream.type == "data" and not is_text else is_text and bool(container.chapters())
+
+
+def _way(path: Path, stream: "Stream", container: str) -> Way | None:
+    """Return how `stream` gets into a copy in `container`; None if it cannot."""
+    from av.stream import AttachmentStream
+
+    is_cover = _is_cover(stream)
+    if isinstance(stream, AttachmentStream) or (is_cover and container == "matroska"):
+        return "attach" if container == "matroska" else None
+    if _holds(container, path, stream):
+        return "copy"
+    return "encode" if stream.type == "audio" and getattr(stream, "codec_context", None) else None
+
+
+def _is_cover(stream: "Stream") -> bool:
+    from av.stream import Disposition
+
+    return bool(stream.disposition & Disposition.attached_pic)
+
+
+def _holds(container: str, path: Path, stream: "Stream") -> bool:
+    """Return whether a file in `container` can have `stream` of the film `path`, by writing one with its first packets."""
+    import av
+
+    try:
+        with (
+            open_container(path) as original,
+            av.open(io.BytesIO(), "w", format=container, container_options=OPTIONS) as output,
+        ):
+            made = output.add_stream_from_template(stream, opaque=True)
+            output.start_encoding()
+            # The first packet of subtitles may come late.
+            tried = demux(original, original.streams[stream.index]) if stream.type != "subtitle" else iter(())
+            for number, packet in enumerate(islice(tried, TRIED)):
+                packet.stream, packet.pts, packet.dts = made, *[round(number / packet.time_base)] * 2  # a second apart
+                output.mux_one(packet)
+    except (av.error.FFmpegError, ValueError):
+        return False
+    return True
+
+
+def _named(stream: "Stream") -> str:
+    codec = getattr(stream.codec_context, "name", "")
+    kind = "cover picture" if _is_cover(stream) else {"audio": "sound", "subtitle": "subtitles"}.get(stream.type, stream.type)
+    language = stream.metadata.get("language", "").replace("und", "")
+    return f"stream {stream.index} ({' '.join(filter(None, (kind, codec, language)))})"
+
+
+def _remark(stream: "Stream", way: Way | None, container: str) -> str:
+    if way == "encode":
+        rate = BITS_PER_CHANNEL // 1000
+        return f"{_named(stream)} is encoded again as AAC, {rate} kbit/s per channel: {SUFFIXES[container]} cannot hold it"
+    return f"{_named(stream)} is left out: {SUFFIXES[container]} cannot hold it"
+
+
+@dataclass(frozen=True)
+class Moves:
+    """Where the stamps of a film lie in its copy.
+
+    `begins`: seconds that are subtracted from all stamps. `first`: the stamp of the first picture of the original, in seconds.
+    `spans`: those of its timeline that the copy has, one after the other; none means all. `shifts`: seconds that were added to
+    the stamps of the pictures in each part after the first, where recordings were joined.
+    """
+
+    begins: Fraction = Fraction(0)
+    first: Fraction = Fraction(0)
+    spans: Sequence[Span] = ()
+    shifts: Sequence[Fraction] = ()
+
+    def offset(self, time: Fraction) -> Fraction | None:
+        """Return what is subtracted from a stamp of `time` seconds; None if it lies outside of the spans."""
+        if not self.spans:
+            return self.begins
+        passed = Fraction(0)
+        for begin, end in self.spans:
+            if begin <= time - self.first < end:
+                return self.first + begin - passed
+            passed += end - begin
+        return None
+
+
+class TrackCopy:
+    """Copies the tracks of the film `path` into `output`, between the packets of its pictures."""
+
+    def __init__(self, path: Path, output: "OutputContainer", tracks: Tracks, moves: Moves) -> None:
+        """Add `tracks` to `output`, before anything is written to it."""
+        self._path, self._output, self._tracks, self._moves = path, output, tracks, moves
+        self._streams: dict[int, Any] = {}  # of the output, by the index in the original
+        self._last: dict[int, int] = {}
+        self._refused: Counter[str] = Counter()
+        with open_container(path) as container:
+            for stream in container.streams:
+                way = tracks.ways.get(stream.index)
+                if way == "attach":
+                    self._attach(container, stream)
+                elif way:
+                    template = partial(output.add_stream_from_template, opaque=True)
+                    made = (partial(add_sound, output) if way == "encode" else template)(stream)
+                    made.metadata.update(kept(stream.metadata))
+                    made.disposition = stream.disposition
+                    self._streams[stream.index] = made
+
+    def _attach(self, container: "InputContainer", stream: Any) -> None:
+        codec = getattr(stream.codec_context, "name", "")
+        # The picture of a cover is the only packet of its stream.
+        data = next((bytes(packet) for packet in demux(container, stream)), b"") if codec else stream.data
+        name = stream.metadata.get("filename") or f"cover.{COVERS.get(codec, codec)}"
+        kind = stream.metadata.get("mimetype") or f"image/{codec.replace('mjpeg', 'jpeg')}"
+        if data:
+            self._output.add_attachment(name, kind, data)
+
+    def remarks(self) -> list[str]:
+        """Return in words which packets could not be written."""
+        return [f"{name}: {counted(count, 'packets')} cannot be written" for name, count in self._refused.items()]
+
+    def packets(self) -> Iterator[tuple[float, "Packet[Any]"]]:
+        """Yield the packets of the copy with their time in seconds, about in the order of their time."""
+        wanted = [index for index, way in self._tracks.ways.items() if way != "attach"]
+        if not wanted:
+            return
+        closed = self._closed(wanted) if self._moves.shifts else None
+        with open_container(self._path) as container:
+            sounds = {
+                index: Sound(container.streams[index], self._streams[index])
+                for index in wanted
+                if self._tracks.ways[index] == "encode"
+            }
+            for packet in demux(container, *(container.streams[index] for index in wanted)):
+                stream, base = packet.stream, packet.time_base
+                pts, dts, _ = next(closed[stream.index]) if closed else (packet.pts, packet.dts, 0)
+                stamp = dts if pts is None else pts
+                offset = None if stamp is None else self._moves.offset(stamp * base)
+                if stamp is not None and offset is None:
+                    continue
+                ticks = round((offset or 0) / base)
+                packet.pts, packet.dts = (None if each is None else each - ticks for each in (pts, dts))
+                made = sounds[stream.index].encode(packet) if stream.index in sounds else [packet]
+                yield from self._in_order(stream, made)
+            for index, sound in sounds.items():
+                yield from self._in_order(container.streams[index], sound.encode(None))
+
+    def mux(self, packet: "Packet[Any]") -> None:
+        """Write `packet`, one of `packets`. If the container refuses it, it is only counted."""
+        from av.error import FFmpegError
+
+        try:
+            self._output.mux_one(packet)
+        except FFmpegError as error:
+            if error.errno in SYSTEMIC:
+                raise
+            self._refused[f"stream {packet.stream.index}"] += 1
+
+    def _closed(self, wanted: Sequence[int]) -> dict[int, Iterator[Stamps]]:
+        """Return the stamps of the tracks `wanted` without the jumps of joined recordings."""
+        stated: dict[int, list[Stamps]] = {index: [] for index in wanted}
+        with open_container(self._path) as container:
+            streams = {index: container.streams[index] for index in wanted}
+            for packet in demux(container, *streams.values()):
+                stated[packet.stream.index].append(Stamps(packet.pts, packet.dts, packet.duration or 0))
+            bases = {index: stream.time_base or Fraction(1, 1000) for index, stream in streams.items()}
+        closed = {}
+        for index, stamps in stated.items():
+            # With as many jumps as the pictures have, the sound stays with them.
+            shifts = [round(shift / bases[index]) for shift in self._moves.shifts]
+            closed[index] = iter(close_jumps(stamps, bases[index], None, may_jump=True, shifts=shifts)[0])
+        return closed
+
+    def _in_order(self, source: Any, packets: "Sequence[Packet[Any]]") -> Iterator[tuple[float, "Packet[Any]"]]:
+        """Yield `packets` of the stream `source` with their time, with decoding time stamps that increase."""
+        from av.rational import AVRational
+
+        made = self._streams[source.index]
+        for packet in packets:
+            packet.rescale_ts(AVRational(made.time_base))
+            packet.stream = made
+            dts = packet.pts if packet.dts is None else packet.dts
+            # Matroska rounds to milliseconds, so that stamps may be equal.
+            least = self._last.get(made.index, -(2**62)) + (self._tracks.container != "matroska")
+            dts = max(least, 0 if least < -(2**60) else least) if dts is None else max(dts, least)
+            packet.dts, packet.pts = dts, dts if packet.pts is None else max(packet.pts, dts)
+            self._last[made.index] = dts
+            yield float(dts * made.time_base), packet
+
+
+def kept(metadata: dict[str, str]) -> dict[str, str]:
+    """Return `metadata` without what describes the encoding or the file, and not the film."""
+    return {key: text for key, text in metadata.items() if key.lower() not in MADE and not key.startswith(STATISTICS)}
+
+
+def add_sound(output: "OutputContainer", source: Any) -> Any:
+    """Add a stream of encoded sound to `output`, for the stream `source`."""
+    context = source.codec_context
+    channels = context.layout.nb_channels
+    layout = {1: "mono", 6: "5.1", 8: "7.1"}.get(channels, "stereo")
+    rate = context.sample_rate if context.sample_rate in RATES else max(RATES)
+    made: Any = output.add_stream(SOUND_CODEC, rate=rate, layout=layout, options={"flags": "+bitexact"})
+    made.bit_rate = BITS_PER_CHANNEL * made.codec_context.layout.nb_channels
+    return made
+
+
+class Sound:
+    """Encodes the sound of a stream again."""
+
+    def __init__(self, source: Any, made: Any) -> None:
+        """`made`: the result of `add_sound` for the stream `source`."""
+        self._source, self._made = source, made
+        self._graph: Graph | None = None
+
+    def encode(self, packet: "Packet[Any] | None") -> "list[Packet[Any]]":
+        """Return the packets that are complete with `packet`; None ends the sound. What cannot be decoded is left out."""
+        from av.error import FFmpegError
+
+        try:
+            frames = self._source.codec_context.decode(packet)
+        except FFmpegError:
+            frames = []
+        packets: list[Packet[Any]] = []
+        for frame in frames:
+            self._graph = self._graph or self._filters(frame)
+            self._graph.push(frame)
+            packets += self._encoded()
+        if packet is None and self._graph is not None:
+            self._graph.push(None)
+            packets += self._encoded()
+            packets += self._made.encode(None)
+        return packets
+
+    def _encoded(self) -> "list[Packet[Any]]":
+        from av.error import BlockingIOError, EOFError
+
+        packets: list[Packet[Any]] = []
+        assert self._graph is not None
+        while True:
+            try:
+                packets += self._made.encode(self._graph.pull())
+            except (BlockingIOError, EOFError):
+                return packets
+
+    def _filters(self, frame: "AudioFrame") -> "Graph":
+        """Return filters that give the encoder what it takes, and fill gaps with silence, so that sound and pictures agree."""
+        from av.filter import Graph
+
+        context = self._made.codec_context
+        graph = Graph()
+        graph.link_nodes(
+            graph.add_abuffer(
+                sample_rate=frame.sample_rate, format=frame.format, layout=frame.layout, time_base=self._source.time_base
+            ),
+            graph.add("aresample", "async=1"),
+            graph.add(
+                "aformat",
+                f"sample_fmts=fltp:sample_rates={context.sample_rate}:channel_layouts={context.layout.name}",
+            ),
+            graph.add("asetnsamples", f"n={context.frame_size or 1024}:p=0"),
+            graph.add("abuffersink"),
+        ).configure()
+        return graph

@@ -1,0 +1,223 @@
+"""A copy of a film is the film: its times, its sound, and all that it has besides its pictures."""
+
+import re
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from film_copies import copied, described, ffmpeg, packets_of, streams_of
+from tessera.imaging.spans import parse_spans
+from tessera.imaging.tracks import plan_tracks
+from tessera.imaging.video import read_packets
+from tessera.imaging.video_copy import Encoding
+
+TEST = ["-f", "lavfi", "-t", "1", "-i", "testsrc2=s=96x64:r=24"]
+TONE = ["-f", "lavfi", "-t", "1", "-i", "sine=r=48000"]
+H264, MJPEG = ["-c:v", "libx264", "-bf", "2"], ["-c:v", "mjpeg", "-pix_fmt", "yuvj420p"]
+# By name: the arguments of FFmpeg for a picture and a sound, the suffix of the copy, and how its sound gets there.
+KINDS: dict[str, tuple[list[str], str, str]] = {
+    "aac.mp4": ([*H264, "-c:a", "aac"], ".mp4", "copy"),
+    "mp3.mp4": ([*H264, "-c:a", "libmp3lame"], ".mp4", "copy"),
+    "opus.mp4": ([*H264, "-c:a", "libopus"], ".mp4", "copy"),
+    "flac.mp4": ([*H264, "-c:a", "flac"], ".mp4", "copy"),
+    "alac.mov": ([*H264, "-c:a", "alac"], ".mov", "copy"),
+    "pcm.mov": ([*MJPEG, "-c:a", "pcm_s24le"], ".mov", "copy"),
+    "mulaw.mov": ([*MJPEG, "-c:a", "pcm_mulaw"], ".mov", "copy"),
+    "prores.mov": (["-c:v", "prores", "-c:a", "aac"], ".mov", "copy"),
+    "vorbis.mkv": ([*H264, "-c:a", "libvorbis"], ".mkv", "copy"),
+    "pcm.mkv": (["-c:v", "ffv1", "-c:a", "pcm_s16le"], ".mkv", "copy"),
+    "truehd.mkv": ([*H264, "-c:a", "truehd", "-strict", "-2", "-ac", "2"], ".mkv", "copy"),
+    "ac3.mkv": ([*H264, "-c:a", "ac3"], ".mkv", "copy"),
+    "vp9.webm": (["-c:v", "libvpx-vp9", "-c:a", "libopus"], ".mkv", "copy"),
+    "vp8.webm": (["-c:v", "libvpx", "-c:a", "libvorbis"], ".mkv", "copy"),
+    "mp3.avi": (["-c:v", "mpeg4", "-c:a", "libmp3lame"], ".mp4", "copy"),
+    "adpcm.avi": ([*MJPEG, "-c:a", "adpcm_ima_wav"], ".mp4", "encode"),
+    "mp2.ts": (["-c:v", "mpeg2video", "-c:a", "mp2"], ".mp4", "copy"),
+    "aac.ts": ([*H264, "-c:a", "aac"], ".mp4", "copy"),
+    "bluray.m2ts": ([*H264, "-c:a", "pcm_bluray"], ".mp4", "encode"),
+    "lpcm.vob": (["-c:v", "mpeg2video", "-c:a", "pcm_dvd"], ".mp4", "encode"),
+    "ac3.vob": (["-c:v", "mpeg2video", "-c:a", "ac3"], ".mp4", "copy"),
+    "wma.wmv": (["-c:v", "wmv2", "-c:a", "wmav2"], ".mp4", "encode"),
+    "aac.flv": ([*H264, "-c:a", "aac"], ".mp4", "copy"),
+    "nellymoser.flv": (["-c:v", "flv", "-c:a", "nellymoser", "-ar", "44100"], ".mp4", "encode"),
+    "amr.3gp": (["-c:v", "h263", "-s", "176x144", "-c:a", "libopencore_amrnb", "-ar", "8000"], ".mp4", "encode"),
+    "vorbis.ogv": (["-c:v", "libtheora", "-c:a", "libvorbis"], ".mp4", "copy"),
+    "silent.mp4": ([*H264, "-an"], ".mp4", ""),
+    "silent.gif": (["-an"], ".mp4", ""),
+    "hevc.mp4": (["-c:v", "libx265", "-x265-params", "log-level=none", "-c:a", "aac"], ".mp4", "copy"),
+    "av1.mkv": (["-c:v", "libaom-av1", "-cpu-used", "8", "-c:a", "libopus"], ".mkv", "copy"),
+    "surround.mkv": ([*H264, "-c:a", "eac3", "-ac", "6"], ".mkv", "copy"),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_copy_has_the_times_and_the_sound_of_the_film(name: str, tmp_path: Path) -> None:
+    arguments, suffix, way = KINDS[name]
+    path = tmp_path / name
+    ffmpeg(*TEST, *TONE, *arguments, path)
+    copy, remarks = copied(path, tmp_path)
+    assert copy.suffix == suffix
+    before, after = read_packets(path), read_packets(copy)
+    assert after.time == pytest.approx(before.time, abs=0.0006 if suffix == ".mkv" else 1e-6)
+    assert after.duration == pytest.approx(before.duration, abs=1 / 24)
+    assert ("encoded again as AAC" in " ".join(remarks)) == (way == "encode")
+    if way == "copy":
+        sounds = [packets_of(each, "0:a:0") for each in (path, copy)]
+        if name == "aac.ts":  # MP4 holds AAC without the header of seven bytes that each packet has in a transport stream
+            assert [packet[1] - 7 for packet in sounds[0]] == [packet[1] for packet in sounds[1]]
+        else:
+            assert [packet[1:] for packet in sounds[0]] == [packet[1:] for packet in sounds[1]]
+        first = [packets_of(each)[0][0] for each in (path, copy)]
+        late = [np.array([packet[0] for packet in each]) - begin for each, begin in zip(sounds, first, strict=True)]
+        assert late[1] == pytest.approx(late[0], abs=0.002)
+    elif way:
+        plain = ["-f", "s16le", "-ac", "1", "-ar", "8000", "-"]
+        heard = [np.frombuffer(ffmpeg("-i", each, *plain), np.int16) for each in (path, copy)]
+        assert len(heard[1]) == pytest.approx(len(heard[0]), abs=8000 / 12)
+        assert np.abs(heard[1].astype(int)).mean() == pytest.approx(np.abs(heard[0].astype(int)).mean(), rel=0.2)
+
+
+def rich(folder: Path) -> Path:
+    """Write a film with two languages, subtitles, chapters, a title, a font and a cover."""
+    (folder / "s.srt").write_text("1\n00:00:00,200 --> 00:00:00,800\nHello\n")
+    (folder / "font.ttf").write_bytes(b"\0\1\0\0" + bytes(500))
+    chapters = "".join(f"[CHAPTER]\nTIMEBASE=1/1000\nSTART={at}\nEND={at + 500}\ntitle=Part {at}\n" for at in (0, 500))
+    (folder / "m.txt").write_text(f";FFMETADATA1\ntitle=My film\nartist=Me\n{chapters}")
+    ffmpeg("-f", "lavfi", "-i", "color=red:s=32x32", "-frames:v", "1", folder / "cover.jpg")
+    inputs = [*TEST, *TONE, *TONE, "-i", folder / "s.srt", "-i", folder / "m.txt", "-i", folder / "cover.jpg"]
+    maps = [*(each for number in (0, 1, 2, 3) for each in ("-map", str(number))), "-map_metadata", "4", "-map_chapters", "4"]
+    tags = ["-metadata:s:a:0", "language=jpn", "-metadata:s:a:1", "language=eng", "-metadata:s:a:1", "title=Commentary"]
+    kinds = ["-disposition:a:0", "0", "-disposition:a:1", "default", "-disposition:s:0", "forced"]
+    attached = ["-attach", folder / "font.ttf", "-metadata:s:t:0", "mimetype=font/ttf"]
+    attached += ["-attach", folder / "cover.jpg", "-metadata:s:t:1", "mimetype=image/jpeg"]
+    ffmpeg(*inputs, *maps, *H264, "-c:a", "aac", "-c:s", "ass", *tags, *kinds, *attached, folder / "rich.mkv")
+    return folder / "rich.mkv"
+
+
+def test_subtitles_chapters_fonts_covers_languages_titles_and_defaults_are_kept(tmp_path: Path) -> None:
+    path = rich(tmp_path)
+    copy, remarks = copied(path, tmp_path)
+    assert not remarks
+    assert sorted(streams_of(copy)) == sorted(streams_of(path))
+    text = described(copy)
+    for kept in (
+        "My film",
+        "Me\n",
+        "Part 500",
+        "Commentary",
+        "font.ttf",
+        "(eng): Audio: aac (LC), 48000 Hz, mono, fltp (default)",
+    ):
+        assert kept in text, kept
+    assert re.search(r"Subtitle: ass.*\(forced\)", text) and "attached pic" in text
+    assert b"Hello" in ffmpeg("-i", copy, "-map", "0:s:0", "-f", "srt", "-")
+
+
+def test_what_mp4_cannot_hold_changes_the_container_and_is_said(tmp_path: Path) -> None:
+    tracks = ["-i", rich(tmp_path), "-map", "0:v:0", "-map", "0:a", "-map", "0:s", "-c", "copy"]
+    ffmpeg(*tracks, "-c:s", "ass", tmp_path / "a.nut")
+    ffmpeg(*tracks, "-c:s", "mov_text", tmp_path / "a.mp4")
+    copy, remarks = copied(tmp_path / "a.mp4", tmp_path)
+    assert (copy.suffix, remarks) == (".mp4", [])
+    assert "Subtitle: mov_text" in described(copy)
+    copy, remarks = copied(tmp_path / "a.nut", tmp_path)
+    assert copy.suffix == ".mkv" and "Subtitle: ass" in described(copy)
+    assert remarks == [".mkv instead of .mp4, which cannot hold stream 3 (subtitles ssa)"]
+
+
+def test_a_time_code_is_kept(tmp_path: Path) -> None:
+    ffmpeg(*TEST, *H264, "-timecode", "01:00:00:00", tmp_path / "a.mov")
+    copy, remarks = copied(tmp_path / "a.mov", tmp_path)
+    assert not remarks
+    assert described(copy).count("timecode        : 01:00:00:00") == described(tmp_path / "a.mov").count(
+        "timecode        : 01:00:00:00"
+    )
+
+
+def test_a_sound_track_that_ffmpeg_cannot_decode_is_named_and_costs_nothing_else(tmp_path: Path) -> None:
+    ffmpeg(*TEST, *TONE, *TONE, "-map", "0", "-map", "1", "-map", "2", *H264, "-c:a", "aac", tmp_path / "a.mp4")
+    # Like Apple's spatial sound in films of an iPhone 16.
+    data = bytearray((tmp_path / "a.mp4").read_bytes())
+    at = data.find(b"mp4a", data.rfind(b"stsd"))
+    data[at : at + 4] = b"apac"
+    at = data.find(b"esds", at)
+    data[at : at + 4] = b"free"
+    (tmp_path / "a.mp4").write_bytes(data)
+    copy, remarks = copied(tmp_path / "a.mp4", tmp_path)
+    assert streams_of(copy) == ["Video", "Audio"]
+    assert remarks == ["stream 2 (sound) is left out: .mp4 cannot hold it"]
+    assert packets_of(copy, "0:a:0") == packets_of(tmp_path / "a.mp4", "0:a:0")
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "flv", "nut"])
+@pytest.mark.parametrize("wrong", ["PREV_OUT{}", "{}-4000", "{}+9000"])
+def test_a_wrong_stamp_of_sound_costs_nothing_else(suffix: str, wrong: str, tmp_path: Path) -> None:
+    ffmpeg(*TEST, *TONE, *H264, "-c:a", "aac", tmp_path / "a.mp4")
+    stamps = ":".join(f"{one.lower()}='if(eq(N,20),{wrong.format(one)},{one})'" for one in ("PTS", "DTS"))
+    path = tmp_path / f"wrong.{suffix}"
+    ffmpeg("-i", tmp_path / "a.mp4", "-c", "copy", "-bsf:a", f"setts={stamps}", path)
+    copy, remarks = copied(path, tmp_path)
+    assert not remarks
+    assert len(packets_of(copy)) == 24
+    sound = packets_of(copy, "0:a:0")
+    assert [packet[1:] for packet in sorted(sound)] and len(sound) == len(packets_of(path, "0:a:0"))
+
+
+def test_two_recordings_in_one_file_stay_in_step(tmp_path: Path) -> None:
+    ffmpeg(*TEST, *TONE, *H264, "-g", "12", "-c:a", "aac", tmp_path / "a.ts")
+    path = tmp_path / "joined.ts"
+    path.write_bytes((tmp_path / "a.ts").read_bytes() * 2)
+    copy, _ = copied(path, tmp_path)
+    pictures, sound = ([packet[0] for packet in packets_of(copy, which)] for which in ("0:V:0", "0:a:0"))
+    single = [packet[0] for packet in packets_of(tmp_path / "a.ts", "0:a:0")]
+    first = packets_of(tmp_path / "a.ts")[0][0]
+    assert pictures[24] - pictures[0] == pytest.approx(1, abs=0.001)
+    # The sound of the second recording begins as much before its picture as that of the first.
+    at = len(sound) // 2
+    assert sound[at] - pictures[24] == pytest.approx(single[0] - first, abs=0.03)
+
+
+def test_a_film_begins_when_the_original_begins(tmp_path: Path) -> None:
+    ffmpeg(*TEST, *TONE, *H264, "-c:a", "aac", "-output_ts_offset", "1.5", tmp_path / "a.mp4")
+    ffmpeg("-i", tmp_path / "a.mp4", "-c", "copy", "-copyts", tmp_path / "a.mkv")
+    ffmpeg("-itsoffset", "0.7", *TONE, *TEST, "-map", "1", "-map", "0", *H264, "-c:a", "aac", tmp_path / "late.mp4")
+    for name in ("a.mp4", "a.mkv", "late.mp4"):
+        copy, _ = copied(tmp_path / name, tmp_path)
+        for stream in ("0:V:0", "0:a:0"):
+            assert packets_of(copy, stream)[0][0] == pytest.approx(packets_of(tmp_path / name, stream)[0][0], abs=0.002), name
+
+
+def test_spans_follow_each_other_with_their_sound(tmp_path: Path) -> None:
+    ffmpeg(*TEST, *TONE, *H264, "-c:a", "aac", tmp_path / "a.mp4")
+    copy, _ = copied(tmp_path / "a.mp4", tmp_path, spans=parse_spans(["0.25-0.5", "0.75-1"]))
+    assert [packet[0] for packet in packets_of(copy)] == pytest.approx([number / 24 for number in range(12)], abs=0.001)
+    sound = packets_of(copy, "0:a:0")
+    assert sound[-1][0] == pytest.approx(0.5, abs=0.03)
+    assert np.diff([packet[0] for packet in sound]) == pytest.approx(1024 / 48000, abs=0.012)
+
+
+def test_a_constant_rate_repeats_and_drops_frames(tmp_path: Path) -> None:
+    ffmpeg(*TEST, *TONE, "-vf", "select='not(between(n,5,9))'", "-fps_mode", "vfr", *H264, "-c:a", "aac", tmp_path / "a.mp4")
+    for rate in (12, 60):
+        copy, _ = copied(tmp_path / "a.mp4", tmp_path, rate=Fraction(rate))
+        assert [packet[0] for packet in packets_of(copy)] == pytest.approx([n / rate for n in range(rate)], abs=0.001)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+@pytest.mark.parametrize("parts", [2, 5])
+def test_parts_are_joined_as_if_there_was_one(parts: int, name: str, tmp_path: Path) -> None:
+    ffmpeg(*TEST, *TONE, *H264, "-c:a", "aac", tmp_path / name)
+    (tmp_path / "one").mkdir()
+    whole, _ = copied(tmp_path / name, tmp_path / "one", Encoding(preset="medium"))
+    joined, _ = copied(tmp_path / name, tmp_path, Encoding(preset="medium"), parts=parts)
+    assert [packet[0] for packet in packets_of(joined)] == pytest.approx([packet[0] for packet in packets_of(whole)], abs=1e-4)
+    assert len(ffmpeg("-i", joined, "-fps_mode", "passthrough", "-f", "rawvideo", "-")) == 24 * 96 * 64 * 3 // 2
+    assert packets_of(joined, "0:a:0") == packets_of(whole, "0:a:0")
+
+
+def test_an_unplanned_original_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"nothing")
+    with pytest.raises(Exception, match="not a media file"):
+        plan_tracks(tmp_path / "a.mp4")
