@@ -2,9 +2,9 @@
 
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
@@ -13,6 +13,7 @@ from tessera.core.errors import Failed
 
 if TYPE_CHECKING:
     import av
+    from av.sidedata.sidedata import SideDataContainer, Type
     from av.video.reformatter import VideoReformatter
 
 Matrix: TypeAlias = tuple[int, int, int, int]  # see `display_matrix`
@@ -20,9 +21,6 @@ Field: TypeAlias = Literal["t", "b"] | None  # see `first_field`
 _local = threading.local()
 BLACK = 16, 128, 128  # Y, Cb and Cr in limited range
 UPRIGHT = 1, 0, 0, 1  # the display matrix of pictures that are shown as stored
-TURN = 1 << 16
-# The same of pictures that are turned by 0, 90, 180 and 270 degrees, counter-clockwise.
-TURNED = UPRIGHT, (0, -TURN, TURN, 0), (-TURN, 0, 0, -TURN), (0, TURN, -TURN, 0)
 RED, BLUE = 0.2126, 0.0722  # the weights of BT.709 (ITU-R BT.709-6, items 3.2 to 3.5)
 GREEN = 1 - RED - BLUE
 # From the differences of Y, Cb and Cr, in limited range, to 16, 128 and 128, to R, G and B.
@@ -247,11 +245,10 @@ def _part(picture: "av.VideoFrame", x0: int, y0: int, x1: int, y1: int) -> "av.V
 def display_matrix(picture: "av.VideoFrame") -> Matrix:
     """Return a, b, c and d: the point (x, y) of `picture` is shown at (a x + c y, b x + d y), up to a translation."""
     data = side_data(picture, "DISPLAYMATRIX")
-    if data:
-        a, b, _, c, d = np.frombuffer(data, np.int32)[:5].tolist()
-        return a, b, c, d
-    # If the picture has other side data that PyAV does not know, only its rotation can be read.
-    return TURNED[round(picture.rotation / 90) % 4]
+    if not data:
+        return UPRIGHT
+    a, b, _, c, d = np.frombuffer(data, np.int32)[:5].tolist()
+    return a, b, c, d
 
 
 def first_field(picture: "av.VideoFrame") -> Field:
@@ -276,14 +273,28 @@ def first_field(picture: "av.VideoFrame") -> Field:
 
 
 def side_data(picture: "av.VideoFrame", name: str) -> bytes:
-    """Return the side data of `picture` that PyAV calls `name`; empty if there is none, or some of another kind is unknown."""
-    from av.sidedata.sidedata import SideDataContainer
-
+    """Return the side data of `picture` that PyAV calls `name`; empty if there is none."""
     # Not `picture.side_data`, which makes a reference cycle: dozens of pictures would wait for the garbage collector.
-    with suppress(ValueError):
-        data: Any = SideDataContainer(picture).get(name)  # type: ignore[call-arg]  # its stub has no constructor
-        return b"" if data is None else bytes(data)
-    return b""
+    data: Any = _side_data()(picture).get(name)  # type: ignore[call-arg]  # its stub has no constructor
+    return b"" if data is None else bytes(data)
+
+
+@cache
+def _side_data() -> "type[SideDataContainer]":
+    """Return the class that reads the side data of a picture, of whatever types."""
+    from av.sidedata.sidedata import SideDataContainer, Type
+
+    # It reads all side data of a picture at once, and raises an error if PyAV has no name for the type of one.
+    Type._missing_ = classmethod(_unnamed)  # type: ignore[assignment]
+    return SideDataContainer
+
+
+def _unnamed(types: "type[Type]", number: int) -> "Type":
+    """Return a member of `types` for side data of a type that has no name there."""
+    member = object.__new__(types)
+    member._name_ = f"UNNAMED_{number}"
+    member._value_ = number  # type: ignore[assignment]  # in its stub, members are their own values
+    return member
 
 
 def reformatter(use: str) -> "VideoReformatter":
