@@ -14,7 +14,6 @@ from tessera.core.errors import Failed
 if TYPE_CHECKING:
     import av
     from av.sidedata.sidedata import SideDataContainer, Type
-    from av.video.reformatter import VideoReformatter
 
 Matrix: TypeAlias = tuple[int, int, int, int]  # see `display_matrix`
 Field: TypeAlias = Literal["t", "b"] | None  # see `first_field`
@@ -33,6 +32,10 @@ BT709 = np.array(
 )
 # The same from Y, Cb, Cr and 1.
 LIMITED_BT709 = np.column_stack([BT709, -BT709 @ [16, 128, 128]])
+# Pixel formats that FFmpeg 8.1 does not refuse to convert: it swaps the bytes of some, and ends the process for others.
+BROKEN = {"rgb555be", "rgb565be", "bgr555be", "bgr565be", "yaf32be", "yaf32le"}
+# The names of colour matrices that FFmpeg does not convert (ITU-T H.273, table 4).
+MATRICES = {8: "YCgCo", 10: "BT.2020 with constant luminance", 14: "ICtCp", 16: "YCgCo-Re", 17: "YCgCo-Ro"}
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,10 @@ class VideoFrame:
         """Return the picture, upright: uint8 (H, W, 3), RGB, converted by the colour matrix and range of the stream.
 
         `box`: x0, y0, x1 and y1 in the upright picture, half-open; only the part inside is returned, and usually little more
-        is converted. Colour properties that the stream does not state are those that FFmpeg assumes. Raises `Failed` if the
-        frame cannot be decoded.
+        is converted. The values are those of FFmpeg's filter `scale`: colour properties that the stream does not state are
+        those that FFmpeg assumes, and neither the transfer function nor the primaries are changed, so that pictures of HDR
+        video (PQ, HLG) look dull. Alpha is ignored. Raises `Failed` if the frame cannot be decoded, or has colours that FFmpeg
+        does not convert.
         """
         if self.picture is None:
             raise Failed("frame cannot be decoded")
@@ -73,7 +78,7 @@ class VideoFrame:
     def grey(self) -> np.ndarray:
         """Return the picture of a grey stream as it is stored: uint8 (H, W); of any other, the red channel of `image`.
 
-        Not to be written to. Raises `Failed` if the frame cannot be decoded.
+        Not to be written to. Raises `Failed` as `image` does.
         """
         if self.picture is None or self.picture.format.name != "gray" or display_matrix(self.picture) != UPRIGHT:
             return self.image()[..., 0]
@@ -83,7 +88,7 @@ class VideoFrame:
         """Return the part of the picture inside `box`, as for `image`: uint8 (3, h, w), Y, Cb and Cr of BT.709, limited range.
 
         Where the stream stores such values, they are returned as they are, so that none is rounded on a way through RGB. Chroma
-        that is subsampled is repeated, as in `image`. Raises `Failed` if the frame cannot be decoded.
+        that is subsampled is repeated, as in `image`. Raises `Failed` as `image` does.
         """
         import av
         from av.video.reformatter import ColorRange, Colorspace
@@ -93,8 +98,7 @@ class VideoFrame:
         if picture is None or not _is_plain(picture) or (picture.colorspace, picture.color_range) != stored:
             image = av.VideoFrame.from_ndarray(self.image(box), format="rgb24")
             target = {"dst_colorspace": Colorspace.ITU709, "dst_color_range": ColorRange.MPEG}
-            converted = reformatter("planes").reformat(image, format="yuv444p", threads=1, **target)
-            return np.asarray(converted.to_ndarray())
+            return np.asarray(converted("planes", image, format="yuv444p", **target).to_ndarray())
         x0, y0, x1, y1 = box
         left, top = x0 // 2, y0 // 2
         luma, *chroma = (np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size) for plane in picture.planes)
@@ -118,15 +122,12 @@ class VideoFrame:
     def thumbnail(self, width: int, height: int) -> np.ndarray:
         """Return the stored picture, not turned upright, scaled to `width` by `height` pixels: uint8 (H, W, 3), RGB.
 
-        Far faster than scaling `image()`, because most of the picture is never converted. Raises `Failed` if the frame
-        cannot be decoded.
+        Far faster than scaling `image()`, because most of the picture is never converted. Raises `Failed` as `image` does.
         """
         if self.picture is None:
             raise Failed("frame cannot be decoded")
-        small = reformatter("thumbnail").reformat(
-            self.picture, width, height, "rgb24", interpolation="FAST_BILINEAR", threads=1
-        )
-        return np.asarray(small.to_ndarray())
+        small = {"width": width, "height": height, "format": "rgb24", "interpolation": "FAST_BILINEAR"}
+        return np.asarray(converted("thumbnail", self.picture, **small).to_ndarray())
 
 
 def rgb(picture: "av.VideoFrame", matrix: Matrix) -> np.ndarray:
@@ -134,9 +135,9 @@ def rgb(picture: "av.VideoFrame", matrix: Matrix) -> np.ndarray:
     if _is_clip(picture):
         image = _rgb_of_clip(picture)
     else:
-        converted = reformatter("image").reformat(picture, format="rgb24", threads=1)
-        image = _pixels(converted, 3).reshape(converted.height, converted.width, 3)
-        if converted is picture:
+        made = converted("image", picture, format="rgb24")
+        image = _pixels(made, 3).reshape(made.height, made.width, 3)
+        if made is picture:
             image = image.copy()
     return np.ascontiguousarray(upright(image, matrix))
 
@@ -149,8 +150,7 @@ def small_planes(picture: "av.VideoFrame", width: int, height: int) -> list[np.n
     from av.video.reformatter import ColorRange, Colorspace
 
     target = {"dst_colorspace": Colorspace.ITU709, "dst_color_range": ColorRange.MPEG}
-    scaled = reformatter("planes").reformat(picture, width, height, "yuv420p", interpolation="AREA", threads=1, **target)
-    return planes_of(scaled)
+    return planes_of(converted("planes", picture, width=width, height=height, format="yuv420p", interpolation="AREA", **target))
 
 
 def planes_of(picture: "av.VideoFrame") -> list[np.ndarray]:
@@ -297,11 +297,34 @@ def _unnamed(types: "type[Type]", number: int) -> "Type":
     return member
 
 
-def reformatter(use: str) -> "VideoReformatter":
-    """Return the converter of this thread for one use: converters are expensive to create and not thread-safe."""
+def require_colours(picture: "av.VideoFrame") -> None:
+    """Raise `Failed`, with the fix, if FFmpeg does not convert the colours of `picture`."""
+    VideoFrame(0, None, 0.0, picture).thumbnail(16, 16)
+
+
+def converted(use: str, picture: "av.VideoFrame", **target: Any) -> "av.VideoFrame":
+    """Return `picture` as `VideoReformatter.reformat` converts it with the arguments `target`; itself if nothing is to be done.
+
+    `use`: each thread has a converter of its own for each use, because they are expensive to create and not thread-safe. No
+    other thread may have `picture` meanwhile: its tags are cleared for a moment. Raises `Failed` if FFmpeg cannot convert it.
+    """
+    import av
     from av.video.reformatter import VideoReformatter
 
     if not hasattr(_local, use):
         setattr(_local, use, VideoReformatter())
     reformatter: VideoReformatter = getattr(_local, use)
-    return reformatter
+    if picture.format.name not in BROKEN:
+        try:
+            return reformatter.reformat(picture, threads=1, **target)
+        except MemoryError:
+            raise
+        except av.error.FFmpegError:
+            pass
+    kind, matrix = picture.format, picture.colorspace
+    fix = "-pix_fmt gbrp" if kind.is_rgb else "-vf zscale=matrix=709"
+    raise Failed(
+        "unsupported colours",
+        f"FFmpeg cannot convert the pixel format {kind.name} with the colour matrix {MATRICES.get(matrix, matrix)}; convert the"
+        f" video first, as with: ffmpeg -i VIDEO {fix} COPY",
+    )

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tessera.imaging.crops import Crop
-from tessera.imaging.frame import Matrix, planes_of, reformatter, upright
+from tessera.imaging.frame import Matrix, converted, planes_of, upright
 from tessera.imaging.images import resize
 
 if TYPE_CHECKING:
@@ -46,4 +46,4 @@ def _values(image: np.ndarray, picture: "av.VideoFrame") -> list[np.ndarray]:
     name = ("gray" if is_grey else "yuv444p") + ("10le" if is_deep else "")
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
     target = {"dst_colorspace": picture.colorspace, "dst_color_range": picture.color_range}
-    return planes_of(reformatter("paint").reformat(frame, format=name, threads=1, **target))
+    return planes_of(converted("paint", frame, format=name, **target))

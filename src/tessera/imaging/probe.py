@@ -61,7 +61,7 @@ def probe_video(path: Path, check: Check, look: Look | None = None) -> Media:
     finds truncated files. `keyframes`: every keyframe; the decoder parses the structure of all other packets. `all`: every
     frame. `look` is called with frames, upright, uint8 (H, W, 3), RGB, and their time as text: the first decoded frame, and
     each that comes at least half a second after the last; for it, keyframes are decoded even if `check` is `packets`.
-    Raises `Failed` if there is no video stream, or if it is truncated or damaged.
+    Raises `Failed` if there is no video stream, if it is truncated or damaged, or if its colours are not supported.
     """
     with open_file(path) as file:
         _require_whole(file, path)
@@ -87,7 +87,7 @@ def _read(path: Path, check: Check, look: Look | None) -> tuple[Any, Packets, di
 
     Return the first decoded frame, all frames by their packets, and what the container states.
     """
-    from tessera.imaging.frame import VideoFrame
+    from tessera.imaging.frame import VideoFrame, require_colours
 
     with open_container(path) as container:
         video, stated = _stated(container, path)
@@ -109,6 +109,7 @@ def _read(path: Path, check: Check, look: Look | None) -> tuple[Any, Packets, di
             return _read(path, "all", look)
         if first is None:
             raise Failed("no frames", f"{quoted(path)}: no frame of its video stream can be decoded; copy it again")
+        require_colours(first)
         return first, found.packets(path), stated
 
 
