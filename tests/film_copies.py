@@ -58,7 +58,7 @@ def copied(
     base, stamps = stamps_of(packets, moves, rate)
     frames = [frame for frame in read_frames(path, packets) if frame.picture is not None and len(stamps[frame.index])]
     assert frames[0].picture is not None
-    form = form_of(path, frames[0].picture, encoding, base, rate or Fraction(25))
+    form = form_of(path, packets, frames[0].picture, encoding, base, rate or Fraction(25))
     length = -(-len(frames) // parts)
     files = []
     for number in range(0, len(frames), length):

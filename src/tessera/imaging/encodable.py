@@ -40,7 +40,8 @@ def closest_format(picture: "av.VideoFrame", formats: tuple[str, ...]) -> str:
     if best is None:
         raise Failed(
             "odd size",
-            f"{picture.width} by {picture.height} pixels; this encoder needs even sides: set another `codec`, such as h264",
+            f"{picture.width} by {picture.height} pixels cannot be encoded in {', '.join(formats)}: set `codec: h264` and"
+            " `pixel_format: source`",
         )
     return str(best.name)
 

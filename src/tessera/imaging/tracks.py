@@ -22,14 +22,16 @@ from tessera.imaging.video import demux, open_container
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
+    from av.audio.resampler import AudioResampler
     from av.container import InputContainer, OutputContainer
     from av.filter import Graph
     from av.packet import Packet
     from av.stream import Stream
 
 SUFFIXES = {"mp4": ".mp4", "mov": ".mov", "matroska": ".mkv"}  # of the containers of copies, by FFmpeg's names of them
-SOUND_CODEC, BITS_PER_CHANNEL = "aac", 96_000  # how sound is encoded that cannot be copied: bits per second
+LOSSLESS, LOSSY, BITS_PER_CHANNEL = "flac", "aac", 96_000  # how sound is encoded that cannot be copied: bits per second
 RATES = {8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000}  # samples per second that AAC takes and players play
+FRAME = 4096  # samples of a frame, where the encoder does not say
 TRIED = 3  # packets that are written to try whether a container holds a stream
 COVERS = {"mjpeg": "jpg"}  # suffixes of cover pictures, where they differ from FFmpeg's name of the codec
 # Tags that describe a file or an encoding. Those of the copy are its own.
@@ -150,8 +152,9 @@ def _named(stream: "Stream") -> str:
 
 def _remark(stream: "Stream", way: Way | None, container: str) -> str:
     if way == "encode":
-        rate = BITS_PER_CHANNEL // 1000
-        return f"{_named(stream)} is encoded again as AAC, {rate} kbit/s per channel: {SUFFIXES[container]} cannot hold it"
+        is_lossless = sound_codec(stream) == LOSSLESS
+        how = "FLAC, without loss" if is_lossless else f"AAC, {BITS_PER_CHANNEL // 1000} kbit/s per channel"
+        return f"{_named(stream)} is encoded again as {how}: {SUFFIXES[container]} cannot hold it"
     return f"{_named(stream)} is left out: {SUFFIXES[container]} cannot hold it"
 
 
@@ -286,18 +289,28 @@ class TrackCopy:
 
 def kept(metadata: dict[str, str]) -> dict[str, str]:
     """Return `metadata` without what describes the encoding or the file, and not the film."""
-    return {key: text for key, text in metadata.items() if key.lower() not in MADE and not key.startswith(STATISTICS)}
+    tags = {key: text for key, text in metadata.items() if key.lower() not in MADE and not key.startswith(STATISTICS)}
+    # FFmpeg reads the title of a track of MP4 as its name.
+    return tags | ({"title": tags["name"]} if "name" in tags and "title" not in tags else {})
 
 
 def add_sound(output: "OutputContainer", source: Any) -> Any:
     """Add a stream of encoded sound to `output`, for the stream `source`."""
     context = source.codec_context
-    channels = context.layout.nb_channels
-    layout = {1: "mono", 6: "5.1", 8: "7.1"}.get(channels, "stereo")
+    layout = {1: "mono", 6: "5.1", 8: "7.1"}.get(context.layout.nb_channels, "stereo")
     rate = context.sample_rate if context.sample_rate in RATES else max(RATES)
-    made: Any = output.add_stream(SOUND_CODEC, rate=rate, layout=layout, options={"flags": "+bitexact"})
-    made.bit_rate = BITS_PER_CHANNEL * made.codec_context.layout.nb_channels
+    codec = sound_codec(source)
+    made: Any = output.add_stream(codec, rate=rate, layout=layout, options={"flags": "+bitexact"})
+    if codec == LOSSLESS:
+        made.format = "s16" if context.format.bytes <= 2 else "s32"
+    else:
+        made.bit_rate = BITS_PER_CHANNEL * made.codec_context.layout.nb_channels
     return made
+
+
+def sound_codec(source: Any) -> str:
+    """Return how the sound of the stream `source` is encoded again: without loss if it has lost nothing yet."""
+    return LOSSLESS if source.codec_context.name.startswith("pcm_") else LOSSY
 
 
 class Sound:
@@ -307,6 +320,8 @@ class Sound:
         """`made`: the result of `add_sound` for the stream `source`."""
         self._source, self._made = source, made
         self._graph: Graph | None = None
+        self._resampler: AudioResampler | None = None
+        self._kind: tuple[Any, ...] = ()  # of the sound that the resampler takes; it may change within a stream
 
     def encode(self, packet: "Packet[Any] | None") -> "list[Packet[Any]]":
         """Return the packets that are complete with `packet`; None ends the sound. What cannot be decoded is left out."""
@@ -318,14 +333,33 @@ class Sound:
             frames = []
         packets: list[Packet[Any]] = []
         for frame in frames:
-            self._graph = self._graph or self._filters(frame)
-            self._graph.push(frame)
-            packets += self._encoded()
+            for plain in self._resampled(frame):
+                self._graph = self._graph or self._filters(plain)
+                self._graph.push(plain)
+                packets += self._encoded()
         if packet is None and self._graph is not None:
             self._graph.push(None)
             packets += self._encoded()
             packets += self._made.encode(None)
         return packets
+
+    def _resampled(self, frame: "AudioFrame") -> "list[AudioFrame]":
+        """Return `frame` in the sample format, layout and rate of the encoder."""
+        from av.audio.resampler import AudioResampler
+
+        kind = frame.format.name, frame.layout.name, frame.sample_rate
+        context = self._made.codec_context
+        if kind != self._kind:
+            self._kind = kind
+            self._resampler = AudioResampler(context.format, context.layout, context.sample_rate)
+        assert self._resampler is not None
+        frames = list(self._resampler.resample(frame))
+        for one in frames:
+            # Where nothing is to be done, the resampler keeps the time base of the source.
+            if one.pts is not None and one.time_base is not None:
+                one.pts = round(one.pts * one.time_base * context.sample_rate)
+            one.time_base = Fraction(1, context.sample_rate)
+        return frames
 
     def _encoded(self) -> "list[Packet[Any]]":
         from av.error import BlockingIOError, EOFError
@@ -346,14 +380,11 @@ class Sound:
         graph = Graph()
         graph.link_nodes(
             graph.add_abuffer(
-                sample_rate=frame.sample_rate, format=frame.format, layout=frame.layout, time_base=self._source.time_base
+                sample_rate=frame.sample_rate, format=frame.format, layout=frame.layout, time_base=frame.time_base
             ),
             graph.add("aresample", "async=1"),
-            graph.add(
-                "aformat",
-                f"sample_fmts=fltp:sample_rates={context.sample_rate}:channel_layouts={context.layout.name}",
-            ),
-            graph.add("asetnsamples", f"n={context.frame_size or 1024}:p=0"),
+            graph.add("aformat", f"sample_fmts={context.format.name}"),
+            graph.add("asetnsamples", f"n={context.frame_size or FRAME}:p=0"),
             graph.add("abuffersink"),
         ).configure()
         return graph

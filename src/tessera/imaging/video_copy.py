@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 import numpy as np
 
 from tessera.core.ledger import SYSTEMIC
-from tessera.imaging.containers import jumps_are_allowed, video_track
+from tessera.imaging.containers import jumps_are_allowed, pixel_aspect, video_track
 from tessera.imaging.encodable import closest_format, encodable, formats_of
 from tessera.imaging.encode import KEYFRAME_EVERY, Preset, x264_options
 from tessera.imaging.frame import UPRIGHT, Field, Matrix, display_matrix, first_field, side_data
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 Codec: TypeAlias = Literal["h264", "hevc", "av1"]
 ENCODERS = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1"}
+RATES = 1000  # the greatest denominator of a rate, except those of NTSC, such as 30000/1001
 SVT_PRESETS = dict(zip(get_args(Preset), range(12, 3, -1), strict=True))  # SVT-AV1's numbers for the names of x264
 MICROSECONDS = 1_000_000  # in a second; the unit of the start of a container
 PART = ".nut"  # a container that keeps time stamps of every time base
@@ -58,7 +59,7 @@ class Form:
     `rate`: about how many frames per second. `time_base`: of the time stamps. `aspect`: of a pixel, width to height. `matrix`:
     how players turn the pictures. `colours`: FFmpeg's numbers of the range, matrix, primaries and transfer. `fields`: which of
     the two fields of a picture is shown first; see `first_field`. `mastering`, `light`: FFmpeg's mastering display metadata and
-    content light level.
+    content light level. `last`: how long the last frame is shown, in units of `time_base`.
     """
 
     width: int
@@ -72,14 +73,18 @@ class Form:
     fields: Field = None
     mastering: bytes = b""
     light: bytes = b""
+    last: int = 1
 
 
-def form_of(path: Path, picture: "av.VideoFrame", encoding: Encoding, time_base: Fraction, rate: Fraction) -> Form:
-    """Return the form of a copy of the film `path`, whose first picture is `picture`; see `Form`."""
-    pixel_format = encoding.pixel_format or closest_format(picture, formats_of(ENCODERS[encoding.codec]))
+def form_of(
+    path: Path, packets: Packets, picture: "av.VideoFrame", encoding: Encoding, time_base: Fraction, rate: Fraction
+) -> Form:
+    """Return the form of a copy of the film `path`, whose frames are `packets` and whose first picture is `picture`."""
+    formats = (encoding.pixel_format,) if encoding.pixel_format else formats_of(ENCODERS[encoding.codec])
+    pixel_format = closest_format(picture, formats)
     shown = encodable(picture, pixel_format)
     with open_video(path) as (_, stream):
-        aspect = stream.sample_aspect_ratio or Fraction(1)
+        aspect = pixel_aspect(stream)
     return Form(
         picture.width,
         picture.height,
@@ -89,10 +94,11 @@ def form_of(path: Path, picture: "av.VideoFrame", encoding: Encoding, time_base:
         aspect,
         display_matrix(picture),
         (shown.color_range, shown.colorspace, shown.color_primaries, shown.color_trc),
-        # x265 and SVT-AV1 take pictures of one field or none.
-        first_field(picture) if encoding.codec == "h264" else None,
+        # x265 and SVT-AV1 take pictures of one field or none, and x264 takes fields of even height.
+        first_field(picture) if encoding.codec == "h264" and picture.height % 4 == 0 else None,
         side_data(picture, "MASTERING_DISPLAY_METADATA"),
         side_data(picture, "CONTENT_LIGHT_LEVEL"),
+        max(1, round(Fraction(packets.duration - float(packets.time[-1])) / time_base)),
     )
 
 
@@ -163,7 +169,8 @@ def _options(form: Form, encoding: Encoding) -> dict[str, str]:
         return options | {"x264-params": ":".join(f"{key}={value}" for key, value in extra.items() if value)}
     if encoding.codec == "hevc":
         # For cutree, see mbtree in `x264_options`.
-        fixed = {"pools": "none", "frame-threads": "1", "wpp": "0", "cutree": "0", "log-level": "none"}
+        # The information about the encoder would name the processor.
+        fixed = {"pools": "none", "frame-threads": "1", "wpp": "0", "cutree": "0", "info": "0", "log-level": "none"}
         extra = fixed | {"master-display": display, "max-cll": level}
         params = ":".join(f"{key}={value}" for key, value in extra.items() if value)
         params += "" if encoding.quantizer else ":lossless=1"
@@ -220,6 +227,7 @@ def _assemble(
     import av
 
     pts, dts, durations = _stamps(parts, form)
+    durations[int(np.argmax(pts))] = form.last
     if tracks.container == "matroska":
         # It has no decoding time stamps. Negative ones would move all tracks.
         dts = np.maximum(dts, min(pts)).tolist()
@@ -255,7 +263,14 @@ def _assemble(
         while coming is not None:
             copy.mux(coming[1])
             coming = next(others, None)
-    return copy.remarks()
+    return [*copy.remarks(), *_lost_tags(original, path)]
+
+
+def _lost_tags(original: Path, path: Path) -> list[str]:
+    """Return in words which tags of the film `original` its copy `path` does not have."""
+    with open_container(original) as before, open_container(path) as after:
+        lost = sorted({key.lower() for key in kept(before.metadata)} - {key.lower() for key in after.metadata})
+    return [f"the tags {', '.join(lost)} are left out: {path.suffix} cannot hold them"] if lost else []
 
 
 def _packets(parts: Sequence[Path]) -> "Iterator[Packet[Any]]":
@@ -286,6 +301,12 @@ def _stamps(parts: Sequence[Path], form: Form) -> tuple[list[int], list[int], li
 def _earlier(chapter: "Chapter", begins: Fraction) -> "Chapter":
     shift = round(begins / (chapter["time_base"] or Fraction(1, 1000)))
     return {**chapter, "start": chapter["start"] - shift, "end": chapter["end"] - shift}
+
+
+def exact_rate(rate: float) -> Fraction:
+    """Return `rate`, in frames per second, exactly: 29.97 and 23.976 are 30000/1001 and 24000/1001."""
+    whole = round(rate * 1.001)
+    return Fraction(whole * 1000, 1001) if abs(whole / 1.001 - rate) < 0.006 else Fraction(rate).limit_denominator(RATES)
 
 
 def moves_of(path: Path, packets: Packets, spans: Sequence[Span] = ()) -> Moves:

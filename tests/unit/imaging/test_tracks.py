@@ -33,16 +33,16 @@ KINDS: dict[str, tuple[list[str], str, str]] = {
     "vp9.webm": (["-c:v", "libvpx-vp9", "-c:a", "libopus"], ".mkv", "copy"),
     "vp8.webm": (["-c:v", "libvpx", "-c:a", "libvorbis"], ".mkv", "copy"),
     "mp3.avi": (["-c:v", "mpeg4", "-c:a", "libmp3lame"], ".mp4", "copy"),
-    "adpcm.avi": ([*MJPEG, "-c:a", "adpcm_ima_wav"], ".mp4", "encode"),
+    "adpcm.avi": ([*MJPEG, "-c:a", "adpcm_ima_wav"], ".mp4", "AAC"),
     "mp2.ts": (["-c:v", "mpeg2video", "-c:a", "mp2"], ".mp4", "copy"),
     "aac.ts": ([*H264, "-c:a", "aac"], ".mp4", "copy"),
-    "bluray.m2ts": ([*H264, "-c:a", "pcm_bluray"], ".mp4", "encode"),
-    "lpcm.vob": (["-c:v", "mpeg2video", "-c:a", "pcm_dvd"], ".mp4", "encode"),
+    "bluray.m2ts": ([*H264, "-c:a", "pcm_bluray"], ".mp4", "FLAC"),
+    "lpcm.vob": (["-c:v", "mpeg2video", "-c:a", "pcm_dvd"], ".mp4", "FLAC"),
     "ac3.vob": (["-c:v", "mpeg2video", "-c:a", "ac3"], ".mp4", "copy"),
-    "wma.wmv": (["-c:v", "wmv2", "-c:a", "wmav2"], ".mp4", "encode"),
+    "wma.wmv": (["-c:v", "wmv2", "-c:a", "wmav2"], ".mp4", "AAC"),
     "aac.flv": ([*H264, "-c:a", "aac"], ".mp4", "copy"),
-    "nellymoser.flv": (["-c:v", "flv", "-c:a", "nellymoser", "-ar", "44100"], ".mp4", "encode"),
-    "amr.3gp": (["-c:v", "h263", "-s", "176x144", "-c:a", "libopencore_amrnb", "-ar", "8000"], ".mp4", "encode"),
+    "nellymoser.flv": (["-c:v", "flv", "-c:a", "nellymoser", "-ar", "44100"], ".mp4", "AAC"),
+    "amr.3gp": (["-c:v", "h263", "-s", "176x144", "-c:a", "libopencore_amrnb", "-ar", "8000"], ".mp4", "AAC"),
     "vorbis.ogv": (["-c:v", "libtheora", "-c:a", "libvorbis"], ".mp4", "copy"),
     "silent.mp4": ([*H264, "-an"], ".mp4", ""),
     "silent.gif": (["-an"], ".mp4", ""),
@@ -62,7 +62,9 @@ def test_a_copy_has_the_times_and_the_sound_of_the_film(name: str, tmp_path: Pat
     before, after = read_packets(path), read_packets(copy)
     assert after.time == pytest.approx(before.time, abs=0.0006 if suffix == ".mkv" else 1e-6)
     assert after.duration == pytest.approx(before.duration, abs=1 / 24)
-    assert ("encoded again as AAC" in " ".join(remarks)) == (way == "encode")
+    assert [word for word in ("FLAC", "AAC") if f"encoded again as {word}" in " ".join(remarks)] == [way] * (
+        way in ("FLAC", "AAC")
+    )
     if way == "copy":
         sounds = [packets_of(each, "0:a:0") for each in (path, copy)]
         if name == "aac.ts":  # MP4 holds AAC without the header of seven bytes that each packet has in a transport stream
@@ -163,6 +165,24 @@ def test_a_wrong_stamp_of_sound_costs_nothing_else(suffix: str, wrong: str, tmp_
     assert len(packets_of(copy)) == 24
     sound = packets_of(copy, "0:a:0")
     assert [packet[1:] for packet in sorted(sound)] and len(sound) == len(packets_of(path, "0:a:0"))
+
+
+def test_sound_that_becomes_stereo_in_between_is_heard_to_the_end(tmp_path: Path) -> None:
+    for name, channels in (("one.m2ts", "1"), ("two.m2ts", "2")):
+        ffmpeg(*TEST, *TONE, *H264, "-g", "12", "-c:a", "pcm_bluray", "-ac", channels, tmp_path / name)
+    path = tmp_path / "joined.m2ts"
+    path.write_bytes((tmp_path / "one.m2ts").read_bytes() + (tmp_path / "two.m2ts").read_bytes())
+    copy, remarks = copied(path, tmp_path)
+    assert [remark for remark in remarks if "left out" in remark or "cannot be written" in remark] == []
+    heard = np.frombuffer(ffmpeg("-i", copy, "-f", "s16le", "-ac", "1", "-ar", "8000", "-"), np.int16).astype(int)
+    assert len(heard) == pytest.approx(16000, abs=800)
+    assert np.abs(heard[12000:15000]).mean() > np.abs(heard[1000:4000]).mean() / 2
+
+
+def test_tags_that_the_container_cannot_hold_are_named(tmp_path: Path) -> None:
+    ffmpeg(*TEST, *H264, "-movflags", "use_metadata_tags", "-metadata", "com.maker.model=A1", tmp_path / "a.mp4")
+    _, remarks = copied(tmp_path / "a.mp4", tmp_path)
+    assert remarks == ["the tags com.maker.model are left out: .mp4 cannot hold them"]
 
 
 def test_two_recordings_in_one_file_stay_in_step(tmp_path: Path) -> None:

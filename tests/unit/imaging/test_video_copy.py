@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from film_copies import copied, described, ffmpeg
+from tessera.core.errors import Failed
 from tessera.imaging.crops import Crop
 from tessera.imaging.encodable import formats_of
 from tessera.imaging.frame import rgb
 from tessera.imaging.paint import paint
 from tessera.imaging.video import read_frames, read_packets
-from tessera.imaging.video_copy import ENCODERS, Codec, Encoding
+from tessera.imaging.video_copy import ENCODERS, Codec, Encoding, exact_rate
 
 STAMPS = [0, 40, 45, 130, 200, 210, 400, 440]  # milliseconds
 TURN = 1 << 16
@@ -174,6 +175,24 @@ def test_fields_stay_fields(order: str, name: str, tmp_path: Path) -> None:
     for file in (tmp_path / name, copy):
         frames = ffmpeg("-i", file, "-vf", "showinfo", "-f", "null", "-", is_loud=True).decode()
         assert frames.count(f" i:{order[0].upper()} ") == 25
+
+
+def test_fields_that_x264_does_not_take_become_frames(tmp_path: Path) -> None:
+    fields = ["-vf", "interlace", "-flags", "+ilme+ildct", "-c:v", "mpeg2video"]
+    ffmpeg("-f", "lavfi", "-t", "0.5", "-i", "testsrc2=s=96x66:r=50", *fields, tmp_path / "a.ts")
+    copy, _ = copied(tmp_path / "a.ts", tmp_path)
+    assert len(read_packets(copy)) == len(read_packets(tmp_path / "a.ts"))
+
+
+@pytest.mark.parametrize(("rate", "exact"), [(29.97, "30000/1001"), (23.976, "24000/1001"), (25, "25"), (12.5, "25/2")])
+def test_the_rates_of_ntsc_are_exact(rate: float, exact: str) -> None:
+    assert exact_rate(rate) == Fraction(exact)
+
+
+def test_an_odd_size_in_a_format_for_even_ones_is_refused_with_the_fix(tmp_path: Path) -> None:
+    path = original(tmp_path / "a.mkv", size=(63, 48))
+    with pytest.raises(Failed, match="63 by 48 pixels cannot be encoded in yuv420p: set `codec: h264` and"):
+        copied(path, tmp_path, Encoding(pixel_format="yuv420p"))
 
 
 @pytest.mark.parametrize(("codec", "name", "tag"), [("hevc", "hevc", "hvc1"), ("av1", "av1", "av01"), ("h264", "h264", "avc1")])

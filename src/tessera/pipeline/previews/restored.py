@@ -53,6 +53,7 @@ from tessera.imaging.video_copy import (
     Form,
     PictureWriter,
     assemble,
+    exact_rate,
     form_of,
     moves_of,
     stamps_of,
@@ -246,7 +247,11 @@ def restore_video(
     outcomes = [json.loads((item / COUNTS).read_text(encoding="utf-8")) for item in items]
     videos, comparisons = ([item / f"{kind}{PART}" for item in items] for kind in (VIDEO, COMPARISON))
     restored_film = folder / f"{VIDEO}{tracks.suffix}"
-    remarks = [*tracks.remarks, *assemble(videos, film.form, settings.encoding, path, tracks, film.moves, restored_film)]
+    remarks = [
+        *tracks.remarks,
+        *film.remarks,
+        *assemble(videos, film.form, settings.encoding, path, tracks, film.moves, restored_film),
+    ]
     assemble(
         comparisons,
         film.comparison,
@@ -271,7 +276,8 @@ class _Film:
     """A film to restore.
 
     `parts`: its frames, consecutive in each. `starts`: the first frame of each span, by part. `stamps`: those of each frame in
-    the copy. `form`, `comparison`: of the pictures of the restored film and of the comparison.
+    the copy. `form`, `comparison`: of the pictures of the restored film and of the comparison. `remarks`: what differs from the
+    original, in words.
     """
 
     source: str
@@ -283,6 +289,7 @@ class _Film:
     stamps: list[range]
     form: Form
     comparison: Form
+    remarks: list[str]
 
 
 def _film(source: str, path: Path, settings: RestoreSettings, render: RenderSettings) -> _Film:
@@ -300,12 +307,13 @@ def _film(source: str, path: Path, settings: RestoreSettings, render: RenderSett
     first = next((frame.picture for frame in read_frames(path, packets, wanted) if frame.picture is not None), None)
     if first is None:
         raise Failed("no frame can be decoded", f"of {len(wanted)} in {settings.spans.get(source) or 'the video'}")
-    rate = None if settings.rate is None else Fraction(settings.rate).limit_denominator(1001)
+    rate = None if settings.rate is None else exact_rate(settings.rate)
     base, stamps = stamps_of(packets, moves, rate)
     usual = rate or Fraction(len(packets) / packets.duration if packets.duration else GUESSED_RATE).limit_denominator(1001)
-    form = form_of(path, first, settings.encoding, base, usual)
+    form = form_of(path, packets, first, settings.encoding, base, usual)
     half = _half(encodable(first, form.pixel_format), form.matrix, render.max_side)
     pair = _pair(half, half)
+    # What has no say in how a comparison is shown is left out.
     comparison = replace(
         form,
         width=pair.width,
@@ -319,7 +327,12 @@ def _film(source: str, path: Path, settings: RestoreSettings, render: RenderSett
         light=b"",
     )
     starts, parts = [start for start, _ in places], [part for _, part in places]
-    return _Film(source, path, packets, parts, starts, moves, stamps, form, comparison)
+    remarks = []
+    if first.interlaced_frame and not form.fields:
+        remarks.append("fields are written as whole frames: this codec, or x264 at this height, does not take them")
+    if form.pixel_format != first.format.name:
+        remarks.append(f"pictures are {form.pixel_format} instead of {first.format.name}")
+    return _Film(source, path, packets, parts, starts, moves, stamps, form, comparison, remarks)
 
 
 def _write_parts(

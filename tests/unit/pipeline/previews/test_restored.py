@@ -242,32 +242,30 @@ from test_restored import restore_room, shade
 from tessera.pipeline.previews import restored
 
 def slow(clip):
-    time.sleep(0.1)
+    time.sleep(0.4)
     return shade(clip)
 
 restored.WINDOWS = 1
 restore_room(Path(sys.argv[1]), slow, sys.argv[2])
 """
     places = os.pathsep.join([str(Path(__file__).parent), *sys.path])
-    count = 0
-    for kill in range(4):
-        process = subprocess.Popen([sys.executable, "-c", code, killed, f"out{kill}"], env={**os.environ, "PYTHONPATH": places})
-        while len(list(killed.glob("kept/../parts/[!.]*"))) < 2 * kill + 1 or not list(killed.glob("parts/.*/restored.nut")):
+    parts = 0
+    for run in range(4):
+        process = subprocess.Popen([sys.executable, "-c", code, killed, f"out{run}"], env={**os.environ, "PYTHONPATH": places})
+        while len(list(killed.glob("parts/[!.]*"))) == parts:
             assert process.poll() is None
             time.sleep(0.002)
         process.kill()
         process.wait()
         assert not [*killed.glob("kept/[!.]*"), *killed.glob("out*/*/*")]
         parts = len(list(killed.glob("parts/[!.]*")))
-        assert parts >= max(count, 1)
-        count = parts
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(restored, "WINDOWS", 1)
         restored_frames: list[int] = []
         restore_room(killed, lambda clip: restored_frames.append(len(clip)) or shade(clip), "again")
         restore_room(whole, shade, "again")
-    # At most 3 of 8 windows were left, one of which is restored again.
-    assert len(restored_frames) < 6
+    # At most 4 of 8 windows were left, and one more is restored again.
+    assert len(restored_frames) <= 5
     made = list((whole / "again").rglob("film.*"))
     assert len(made) == 3
     for path in made:
@@ -310,9 +308,8 @@ def test_what_differs_from_the_original_is_said(tmp_path: Path) -> None:
     restore_room(tmp_path, invert)
     (row,) = [row for row in read_ledger(tmp_path / "out/ledger.jsonl") if row["key"] == "film"]
     assert row["status"] == "ok"
-    assert row["detail"].endswith(
-        "; stream 1 (sound adpcm_ima_wav) is encoded again as AAC, 96 kbit/s per channel: .mp4 cannot hold it"
-    )
+    remark = "stream 1 (sound adpcm_ima_wav) is encoded again as AAC, 96 kbit/s per channel: .mp4 cannot hold it"
+    assert f"; {remark}" in row["detail"]
 
 
 @pytest.mark.parametrize("codec", ["hevc", "av1"])
