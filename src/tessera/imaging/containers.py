@@ -1,11 +1,13 @@
 """The containers that are supported, and which packets hold a visible frame."""
 
+from fractions import Fraction
 from typing import Any
 
 # Containers that hold their own frames and time stamps. Not playlists, scripts and image patterns, which name other files, and
 # not raw streams, which have no time stamps. Formats of audio are listed so that the error says "audio only".
 CONTAINERS = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,mxf,nut,gif,ivf,dv,rm,wtv,mp3,wav,flac,aac"
 MAX_PIXELS = 178_956_970  # above this, Pillow takes an image for a decompression bomb; the limit of videos is the same
+MOST_STRETCHED = 4  # a pixel that is wider or taller than this is taken for a mistake
 GUESSED_RATE = 25  # frames per second, if the stream does not state its rate
 
 
@@ -20,6 +22,12 @@ def video_track(container: Any) -> Any | None:
     tracks = [stream for stream in container.streams.video if not stream.disposition & no_video]
     tracks.sort(key=lambda track: (track.codec_context is None, not track.disposition & Disposition.default))
     return tracks[0] if tracks else None
+
+
+def pixel_aspect(stream: Any) -> Fraction:
+    """Return the width of a stored pixel of a video stream relative to its height; 1 if it states none or an absurd one."""
+    aspect = stream.sample_aspect_ratio or Fraction(1)
+    return Fraction(aspect) if 1 / MOST_STRETCHED <= aspect <= MOST_STRETCHED else Fraction(1)
 
 
 def jumps_are_allowed(container: Any) -> bool:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Still:
-    """An admitted image, with the interface of a video frame: `index` is its position in its folder. It has no time stamp.
+    """An admitted image, with the interface of a video frame: `index` is its position in its folder. It has no time
+    stamp, and square pixels.
 
     `name`: its path below the folder; None if the source is the image itself.
     """
@@ -24,12 +25,17 @@ class Still:
     name: str | None = None
     pts: None = None
     time: None = None
+    aspect: None = None
 
     def image(self) -> np.ndarray:
         """Return the image, upright: uint8 (H, W, 3), RGB. Raises `Failed` if the file is not the one that was admitted."""
         from tessera.imaging.images import read_known
 
         return read_known(self.path, self.sha256)
+
+    def square_image(self, *, deinterlace: bool = False) -> np.ndarray:
+        """Return `image`: images have square pixels, and are not interlaced."""
+        return self.image()
 
 
 def read_footage(path: Path, kind: str, indices: Iterable[int], stills: Sequence[Still] = ()) -> Iterator["VideoFrame | Still"]:

@@ -18,6 +18,7 @@ from tessera.imaging.video import PacketList, Packets, open_container
 
 Check = Literal["packets", "keyframes", "all"]
 Look = Callable[[np.ndarray, str], None]
+SCANS = {None: "progressive", "t": "interlaced, top field first", "b": "interlaced, bottom field first"}
 LOOK_EVERY = 0.5  # least seconds between the pictures that `look` gets
 BOXES = {b"ftyp", b"moov", b"mdat", b"moof", b"free", b"skip", b"wide", b"uuid", b"meta", b"sidx", b"styp", b"mfra", b"emsg"}
 
@@ -34,6 +35,7 @@ class Media:
     rotation: int
     frames: int
     container: str | None = None
+    scan: str | None = None
     average_rate: float | None = None
     nominal_rate: float | None = None
     variable_rate: bool | None = None
@@ -63,6 +65,8 @@ def probe_video(path: Path, check: Check, look: Look | None = None) -> Media:
     each that comes at least half a second after the last; for it, keyframes are decoded even if `check` is `packets`.
     Raises `Failed` if there is no video stream, if it is truncated or damaged, or if its colours are not supported.
     """
+    from tessera.imaging.frame import first_field
+
     with open_file(path) as file:
         _require_whole(file, path)
     first, packets, stated = _read(path, check, look)
@@ -74,6 +78,7 @@ def probe_video(path: Path, check: Check, look: Look | None = None) -> Media:
         width=width,
         height=height,
         rotation=rotation,
+        scan=SCANS[first_field(first)],
         average_rate=len(packets) / packets.duration if packets.duration else None,
         variable_rate=_varies(packets),
         frames=len(packets),

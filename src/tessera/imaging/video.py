@@ -13,7 +13,15 @@ import numpy as np
 
 from tessera.core.errors import Failed
 from tessera.core.files import open_file, quoted
-from tessera.imaging.containers import CONTAINERS, GUESSED_RATE, MAX_PIXELS, is_shown, jumps_are_allowed, video_track
+from tessera.imaging.containers import (
+    CONTAINERS,
+    GUESSED_RATE,
+    MAX_PIXELS,
+    is_shown,
+    jumps_are_allowed,
+    pixel_aspect,
+    video_track,
+)
 from tessera.imaging.frame import VideoFrame
 from tessera.imaging.h264 import is_refreshed
 from tessera.imaging.timeline import Stamps, arrange
@@ -41,7 +49,8 @@ class Packets:
     packet in decoding order. `dts`: int64 (N,), the decoding time stamp in the container, which is used to seek. `marks`: int64
     (M,), by which each packet of the stream is recognised, in decoding order. `timed`: whether the container has time stamps;
     otherwise `pts` is the number of the frame. `shifts`: the ticks that were added to the stamps of each part after the first,
-    where recordings were joined. `duration`: seconds, to the end of the last frame.
+    where recordings were joined. `duration`: seconds, to the end of the last frame. `aspect`: width of a stored pixel relative
+    to its height.
     """
 
     pts: np.ndarray
@@ -54,6 +63,7 @@ class Packets:
     time_base: Fraction
     shifts: tuple[int, ...]
     duration: float
+    aspect: Fraction = Fraction(1)
 
     def __len__(self) -> int:
         return len(self.pts)
@@ -169,6 +179,7 @@ class PacketList:
             time_base=base,
             shifts=tuple(shift for _, shift in line.jumps),
             duration=float((int(ticks[-1]) + last) * base),
+            aspect=pixel_aspect(stream),
         )
 
 
@@ -299,7 +310,7 @@ class _Reader:
         """Return the frame `index` with its `picture`, or None if it was not decoded."""
         pts = int(self.packets.pts[index]) if self.packets.timed else None
         is_damaged = self.failed if picture is None else picture.is_corrupt
-        return VideoFrame(index, pts, float(self.packets.time[index]), picture, is_damaged)
+        return VideoFrame(index, pts, float(self.packets.time[index]), picture, is_damaged, self.packets.aspect)
 
     def decode(self, first: int, last: int) -> Iterator[tuple[int, "av.VideoFrame"]]:
         """Yield the index and the picture of each frame in the packets from position `first` to `last`."""

@@ -1,12 +1,12 @@
 """Sample frames of sources."""
 
-import csv
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
@@ -22,9 +22,12 @@ from tessera.imaging.footage import Still
 from tessera.imaging.frame import VideoFrame
 from tessera.imaging.hashing import scaled_hash
 from tessera.imaging.images import SUFFIX, shrink, write_image
-from tessera.imaging.video import THREADS, Packets, open_video, read_frames, read_packets
+from tessera.imaging.video import Packets, read_frames, read_packets
 from tessera.records.frame_keys import frame_key
 from tessera.records.stills import read_stills, stills_of
+
+if TYPE_CHECKING:
+    import av
 
 MPDECIMATE = "mpdecimate=hi=64*200:lo=64*50:frac=0.33"
 ROWS, LEDGER = "rows.json", "ledger.jsonl"  # files in the store, beside the images of a source
@@ -39,6 +42,7 @@ class FrameSettings(Settings):
     skip_start: NonNegativeFloat = 0.0
     skip_end: NonNegativeFloat = 0.0
     max_side: PositiveInt | None = None
+    deinterlace: bool = True
     format: Literal["jpeg", "png"] = "jpeg"
     quality: int = Field(95, ge=1, le=100)
 
@@ -153,8 +157,10 @@ def select_frames(packets: Packets, settings: FrameSettings) -> np.ndarray:
     if not len(left):
         raise Dropped("shorter than what is skipped", f"the last frame is at {packets.time[-1]:.3f} s")
     if settings.mode == "interval":
-        time = packets.time[left] - packets.time[left[0]] + 1e-6  # a tolerance for rounding
-        passed = np.append(np.ceil((time - 2e-6) / settings.interval), np.floor(time[-1] / settings.interval) + 1)
+        # The last frame is shown until the next one comes, or the video ends.
+        end = packets.time[left[-1] + 1] if left[-1] + 1 < len(packets) else packets.duration
+        time = np.append(packets.time[left], max(end, packets.time[left[-1]] + 2e-6)) - packets.time[left[0]]
+        passed = np.ceil((time - 1e-6) / settings.interval)  # with a tolerance for rounding
         left = left[np.diff(passed) > 0]
     elif settings.mode == "every":
         left = left[:: settings.every]
@@ -166,31 +172,33 @@ def select_frames(packets: Packets, settings: FrameSettings) -> np.ndarray:
 def decimate(path: Path, packets: Packets, indices: np.ndarray) -> np.ndarray:
     """Return those of the consecutive frames `indices` that FFmpeg's filter mpdecimate keeps.
 
-    The filter gets no earlier frames. Raises `Failed` if FFmpeg cannot read the video `path`.
+    The filter gets no earlier frames, and none that cannot be decoded. Raises `Failed` if the video `path` cannot be read.
     """
     from imageio_ffmpeg import get_ffmpeg_exe
 
-    with open_video(path) as (container, stream):
-        demuxer = container.format.name.split(",")[0]
-        number = stream.index
-    stamps = packets.pts[indices]
-    # Frames are identified by their time stamps, which all filters pass on, or by their number if there are no time stamps.
-    filters = f"select=gte(pts\\,{stamps[0]})*lte(pts\\,{stamps[-1]}),{MPDECIMATE}"
-    if not packets.timed:
-        filters = f"setpts=N,{filters}"
-    with path.open("rb") as file:
-        # The file is passed as a descriptor, so that its name cannot be taken for an option, a pattern or an address, and
-        # FFmpeg can open nothing else.
-        command = [get_ffmpeg_exe(), "-nostdin", "-v", "error", "-copyts", "-protocol_whitelist", "fd"]
-        command += ["-threads", str(THREADS), "-fd", str(file.fileno()), "-f", demuxer, "-i", "fd:"]
-        command += ["-map", f"0:{number}", "-vf", filters]
-        command += ["-fps_mode", "passthrough", "-enc_time_base", "demux", "-f", "framecrc", "pipe:1"]
-        process = subprocess.run(command, pass_fds=[file.fileno()], capture_output=True, text=True, check=False)
-    if process.returncode:
-        raise Failed("FFmpeg cannot read it", process.stderr.strip().splitlines()[-1] if process.stderr.strip() else "")
-    lines = (line for line in process.stdout.splitlines() if not line.startswith("#"))
-    kept = [int(row[2]) for row in csv.reader(lines)]
-    return indices[np.isin(stamps, kept)]
+    given: list[int] = []
+
+    def feed(pipe: IO[bytes], pictures: Iterable[tuple[int, "av.VideoFrame"]], form: tuple[int, int, str]) -> None:
+        with pipe:
+            for index, picture in pictures:
+                given.append(index)
+                pipe.write(picture.reformat(*form, threads=1).to_ndarray().tobytes())
+
+    frames = read_frames(path, packets, indices)
+    pictures = ((frame.index, frame.picture) for frame in frames if frame.picture is not None)
+    first = next(pictures, None)
+    if first is None:
+        raise Failed("no frame can be decoded", f"of {len(indices)}")
+    form = first[1].width, first[1].height, "yuv420p"
+    # FFmpeg gets the pictures and nothing else, and numbers them.
+    command = [get_ffmpeg_exe(), "-v", "error", "-f", "rawvideo", "-pix_fmt", form[2], "-s", f"{form[0]}x{form[1]}"]
+    command += ["-framerate", "1", "-i", "pipe:0", "-vf", MPDECIMATE, "-fps_mode", "passthrough", "-f", "framecrc", "pipe:1"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process, ThreadPoolExecutor(1) as pool:
+        assert process.stdin is not None and process.stdout is not None
+        feeding = pool.submit(feed, process.stdin, chain([first], pictures), form)
+        lines = process.stdout.read().decode().splitlines()
+        feeding.result()
+    return np.array([given[int(line.split(",")[2])] for line in lines if not line.startswith("#")], np.int64)
 
 
 def _chosen(path: Path, kind: str, files: list[dict[str, Any]], settings: FrameSettings) -> Iterator[VideoFrame | Still]:
@@ -207,7 +215,7 @@ def _chosen(path: Path, kind: str, files: list[dict[str, Any]], settings: FrameS
 
 
 def _store(frame: VideoFrame | Still, source: str, key: str, images: Path, settings: FrameSettings) -> dict[str, Any]:
-    image = frame.image()
+    image = frame.square_image(deinterlace=settings.deinterlace)
     if settings.max_side:
         image = shrink(image, settings.max_side)
     file = key + SUFFIX[settings.format]
@@ -222,5 +230,6 @@ def _store(frame: VideoFrame | Still, source: str, key: str, images: Path, setti
         "file": file,
         "width": image.shape[1],
         "height": image.shape[0],
+        "aspect": frame.aspect,
         "phash": scaled_hash(image),
     }

@@ -90,7 +90,7 @@ def import_frame_labels(
                         empty.append(quoted(label))
                     with naming(label):
                         # It may be drawn on the frame at the size of the source, of the sample, or of an earlier sample.
-                        drawn = drawn_size(document, *size)
+                        drawn = drawn_size(document, *size, frame["aspect"] or 1.0)
                         annotated, losses = read_labelme(document, frame["key"], *drawn)
                     # Its area is that in the drawn picture.
                     used, remarks = usable_regions(annotated, losses, {}, classes, min_area, quoted(label), unknown)
@@ -174,8 +174,9 @@ def _read_unsampled(
 
     `files`: the rows of the source in `tables.SourceFiles`.
 
-    A row is a dict with `key`, `source`, `width`, `height`, `phash` and `path`, the final path below `place`. Keys that match
-    no frame are ignored. All pictures of a folder are sampled. Raises `TesseraError` if the footage can no longer be read.
+    A row is a dict with `key`, `source`, `width`, `height`, `aspect`, `phash` and `path`, the final path below `place`. Keys
+    that match no frame are ignored. All pictures of a folder are sampled. Raises `TesseraError` if the footage can no longer be
+    read.
     """
     matches = (VIDEO_KEY.fullmatch(key) for key in keys)
     indices = sorted(int(match["index"]) for match in matches if match and match["source"] == file_name(source["source"]))
@@ -184,11 +185,11 @@ def _read_unsampled(
     path = Path(source["path"])
     try:
         for frame in read_footage(path, source["kind"], indices, stills_of(path, files)):
-            image = frame.image()
+            image = frame.square_image()
             key = video_key(source["source"], frame.index)
             write_image(folder / f"{key}.jpg", image)
             height, width = image.shape[:2]
-            known = {"key": key, "source": source["source"], "width": width, "height": height}
+            known = {"key": key, "source": source["source"], "width": width, "height": height, "aspect": frame.aspect}
             yield {**known, "phash": perceptual_hash(image), "path": place / f"{key}.jpg"}
     except Failed as fault:
         raise TesseraError(

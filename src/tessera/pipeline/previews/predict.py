@@ -90,7 +90,7 @@ def _pictures(
         for frame in read_footage(Path(source["path"]), source["kind"], indices, stills):
             key = frame_key(name, frame)
             try:
-                image = frame.image()
+                image = frame.square_image()
             except Failed as error:
                 book.row(key, "failed", error.reason, error.detail)
                 continue

@@ -355,4 +355,4 @@ def _proposals(
     footage = read_footage(path, source["kind"], frames["index"].to_list(), stills_of(path, files))
     for row, frame in zip(frames.iter_rows(named=True), footage, strict=True):
         annotations = tuple(outlined(region, row["width"], row["height"], simplify) for region in of_key.get(row["key"], ()))
-        yield Proposal(frame.image(), ImageAnnotations(row["key"], row["width"], row["height"], annotations))
+        yield Proposal(frame.square_image(), ImageAnnotations(row["key"], row["width"], row["height"], annotations))

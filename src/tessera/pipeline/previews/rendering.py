@@ -213,7 +213,7 @@ def _render(
         path = Path(source["path"])
         footage = read_footage(path, source["kind"], [row["index"] for row in rows.values()], stills_of(path, files))
         for row, frame in progress(zip(rows.values(), footage, strict=True), len(rows), f"frames of {source['source']!r}"):
-            image = frame.image()
+            image = frame.square_image()
             marks = [_mark(region, row) for region in of_key.get(row["key"], ())]
             counting = [mark for mark in marks if mark.score >= confidence]
             if row["key"] in evenly:

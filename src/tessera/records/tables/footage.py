@@ -35,6 +35,9 @@ class Sources(Table):
     rotation: pl.Int64 = pa.Field(
         nullable=True, description="degrees counter-clockwise to turn the coded picture upright: 0, 90, 180, 270"
     )
+    scan: pl.String = pa.Field(
+        nullable=True, description="progressive, or interlaced with the top or the bottom field first, by the first frame"
+    )
     average_rate: pl.Float64 = pa.Field(nullable=True, gt=-inf, lt=inf, description="frames per second: frames over duration")
     nominal_rate: pl.Float64 = pa.Field(nullable=True, description="frames per second, as the stream declares")
     variable_rate: pl.Boolean = pa.Field(nullable=True, description="whether the gaps between frames differ")
@@ -69,6 +72,12 @@ class Frames(Table):
     file: pl.String = pa.Field(description="name of the file in the folder of images beside this table")
     width: pl.Int64 = pa.Field(gt=0, description="pixels")
     height: pl.Int64 = pa.Field(gt=0, description="pixels")
+    aspect: pl.Float64 = pa.Field(
+        nullable=True,
+        gt=0,
+        lt=inf,
+        description="width of a pixel of the video relative to its height; the frame has square pixels; null for images",
+    )
     phash: pl.UInt64 = pa.Field(
         description="perceptual hash of the image scaled down to 256 pixels, see imaging.hashing, 64 bits"
     )

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from imageio_ffmpeg import get_ffmpeg_exe
 from stills import write_stills
 
+from film_copies import ffmpeg
 from tessera.core.errors import Dropped
 from tessera.core.files import files_of
 from tessera.core.ledger import read_ledger
@@ -21,12 +23,14 @@ from tessera.core.provenance import sha256_file
 from tessera.imaging.encode import write_video
 from tessera.imaging.hashing import perceptual_hash
 from tessera.imaging.images import read_image, write_image
+from tessera.imaging.probe import probe
 from tessera.imaging.video import Packets, read_frames, read_packets
 from tessera.pipeline.footage.sampling import FrameSettings, decimate, sample_frames, select_frames
 from tessera.records.tables.footage import Frames, SourceFiles, Sources
 from tessera.records.tables.table import read_table, types, write_table
 
 MEDIA = Path(__file__).parents[5] / "shared" / "media"
+RAW = ["-pix_fmt", "rgb24", "-f", "rawvideo", "-"]
 needs_media = pytest.mark.skipif(not MEDIA.is_dir(), reason="real footage, ../shared/media, is not here")
 
 
@@ -77,6 +81,13 @@ def test_skipped_seconds_do_not_count(mode: str, expected: list[int]) -> None:
     assert chosen(TENTHS, mode=mode, interval=1, every=3, skip_start=0.5, skip_end=0.5) == expected
 
 
+def test_an_interval_takes_the_frame_that_is_shown_last() -> None:
+    # At 29.97 frames per second, a clip of 10.010 s has 300 frames; the last is shown from 9.977 s on.
+    times = [number / 29.97 for number in range(300)]
+    film = replace(packets(times), duration=10.010)
+    assert select_frames(film, FrameSettings(interval=1.0)).tolist()[-2:] == [269, 299]
+
+
 def test_a_video_shorter_than_the_skipped_seconds_is_dropped() -> None:
     with pytest.raises(Dropped, match="shorter than what is skipped"):
         chosen(TENTHS, skip_start=1.5, skip_end=1)
@@ -119,6 +130,49 @@ def test_decimate_takes_any_name(name: str, tmp_path: Path, monkeypatch: pytest.
     changes = slideshow(Path("plain.mp4"))
     Path("plain.mp4").rename(name)
     assert decimate(Path(name), read_packets(Path(name)), np.arange(40)).tolist() == changes
+
+
+def test_decimate_finds_the_frames_of_joined_recordings(tmp_path: Path) -> None:
+    changes = slideshow(tmp_path / "a.mp4")
+    ffmpeg("-i", tmp_path / "a.mp4", "-c", "copy", tmp_path / "a.ts")
+    path = tmp_path / "joined.ts"
+    path.write_bytes((tmp_path / "a.ts").read_bytes() * 2)
+    assert decimate(path, read_packets(path), np.arange(80)).tolist() == [*changes, *(40 + number for number in changes)]
+
+
+@pytest.mark.parametrize(("turn", "size"), [("0", (128, 72)), ("90", (72, 128))])
+@pytest.mark.parametrize(("stored", "aspect"), [((108, 72), Fraction(32, 27)), ((128, 54), Fraction(3, 4))])
+def test_frames_of_anamorphic_films_have_square_pixels(
+    stored: tuple[int, int], aspect: Fraction, turn: str, size: tuple[int, int], tmp_path: Path
+) -> None:
+    shape = f"testsrc2=s={stored[0]}x{stored[1]}:r=24,setsar={aspect.numerator}/{aspect.denominator}"
+    ffmpeg("-f", "lavfi", "-t", "0.5", "-i", shape, "-c:v", "libx264", tmp_path / "a.mp4")
+    ffmpeg("-display_rotation", turn, "-i", tmp_path / "a.mp4", "-c", "copy", tmp_path / "turned.mp4")
+    (frame,) = read_frames(tmp_path / "turned.mp4", read_packets(tmp_path / "turned.mp4"), [0])
+    assert frame.square_image().shape[1::-1] == size
+    assert frame.aspect == pytest.approx(float(aspect if turn == "0" else 1 / aspect))
+    # The picture that FFmpeg shows.
+    plain = ffmpeg("-i", tmp_path / "turned.mp4", "-frames:v", "1", "-vf", f"scale={size[0]}:{size[1]}", *RAW)
+    shown = np.frombuffer(plain, np.uint8).reshape(*size[::-1], 3)
+    assert np.abs(frame.square_image().astype(int) - shown).mean() < 10
+
+
+def test_interlaced_frames_lose_their_combs(tmp_path: Path) -> None:
+    moving = ["-f", "lavfi", "-t", "1", "-i", "testsrc2=s=96x64:r=50,scroll=h=0.05", "-vf", "interlace=lowpass=0"]
+    ffmpeg(*moving, "-flags", "+ilme+ildct", "-c:v", "libx264", "-qp", "0", tmp_path / "a.mp4")
+    (frame,) = read_frames(tmp_path / "a.mp4", read_packets(tmp_path / "a.mp4"), [10])
+
+    def combs(image: np.ndarray) -> float:
+        """Return how much a row differs from the mean of the rows above and below it."""
+        rows = image.astype(float)
+        return float(np.abs(rows[1:-1] - (rows[:-2] + rows[2:]) / 2).mean())
+
+    image = frame.square_image(deinterlace=True)
+    assert combs(image) < combs(frame.image()) / 2
+    assert np.array_equal(frame.square_image(), frame.image())
+    # The first field is kept.
+    assert np.abs(image[::2].astype(int) - frame.image()[::2]).mean() < 6
+    assert probe(tmp_path / "a.mp4", "packets").scan == "interlaced, top field first"
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from stills import write_stills
 
+from film_copies import ffmpeg
 from tessera.core import job
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import read_ledger
@@ -40,10 +41,12 @@ PLACE = Path("results/unsampled")
 
 
 def import_labels(
-    folder: Path, source: str, reason: str = "", negatives: dict[str, Decision] | None = None
+    folder: Path, source: str, reason: str = "", negatives: dict[str, Decision] | None = None, aspect: str = "1/1"
 ) -> tuple[dict[str, str], pl.DataFrame]:
     """Import the labels in `folder/labels` for frames of the video `source`; return the reasons by key, and the images."""
-    write_video(folder / "film.mp4", [np.full((HEIGHT, WIDTH, 3), 20 * index, np.uint8) for index in range(8)], 24)
+    write_video(folder / "square.mp4", [np.full((HEIGHT, WIDTH, 3), 20 * index, np.uint8) for index in range(8)], 24)
+    shape = f"h264_metadata=sample_aspect_ratio={aspect}"
+    ffmpeg("-i", folder / "square.mp4", "-c", "copy", "-bsf:v", shape, folder / "film.mp4")
     known = {"source": source, "shard": "film", "path": str(folder / "film.mp4"), "kind": "video", "reason": reason}
     known |= {
         "status": "refused" if reason else "admitted",
@@ -105,6 +108,16 @@ def test_a_label_may_be_drawn_on_the_frame_at_another_size(tmp_path: Path) -> No
     boxes = read_table(tmp_path / "annotations", Annotations).select("x0", "y0", "x1", "y1").to_numpy()
     assert len(boxes) == len(factors)
     assert np.abs(boxes - [2, 2, 20, 20]).max() <= 1
+
+
+def test_a_label_that_was_drawn_before_pixels_were_square_keeps_its_place(tmp_path: Path) -> None:
+    write_label(tmp_path / "labels" / "film" / "film-0000001.json")
+    write_label(tmp_path / "labels" / "film" / "film-0000002.json", factor=0.5)
+    reasons, images = import_labels(tmp_path, "film", aspect="3/2")
+    assert reasons == {"film-0000001": "", "film-0000002": ""}
+    assert set(images.select("width", "height").iter_rows()) == {(round(WIDTH * 1.5), HEIGHT)}
+    boxes = read_table(tmp_path / "annotations", Annotations).select("x0", "y0", "x1", "y1").to_numpy()
+    assert np.abs(boxes - [3, 2, 30, 20]).max() <= 1
 
 
 def test_a_folder_of_labels_may_have_the_name_of_its_source_or_of_its_results(tmp_path: Path) -> None:

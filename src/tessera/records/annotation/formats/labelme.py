@@ -110,18 +110,21 @@ def is_accepted(document: dict[str, Any]) -> bool:
     return flags.get("accept") is True and is_proposal({**document, "flags": {**flags, "accept": False}})
 
 
-def drawn_size(document: dict[str, Any], width: int, height: int) -> tuple[int, int]:
+def drawn_size(document: dict[str, Any], width: int, height: int, aspect: float = 1.0) -> tuple[int, int]:
     """Return the width and height of the picture that `document` was drawn on, if an image of `width` by `height` is its copy.
 
-    A copy has sides of the same ratio, up to their rounding. If it is none, or if no size is stated, `width` and `height` are
-    returned.
+    A copy has sides of the same ratio, up to their rounding, or of that before its pixels, which were `aspect` as wide as high,
+    became square. If it is none, or if no size is stated, `width` and `height` are returned.
     """
     across, down = document.get("imageWidth"), document.get("imageHeight")
     if type(across) is not int or type(down) is not int or not 0 < across * down <= MAX_PIXELS or across < 0:
         return width, height
-    factor = max(width, height) / max(across, down)
-    is_copy = abs(across * factor - width) <= 1 and abs(down * factor - height) <= 1
-    return (across, down) if is_copy else (width, height)
+    stored = width / max(1, aspect), height * min(1, aspect)
+    for wide, high in {(width, height), stored}:
+        factor = max(wide, high) / max(across, down)
+        if abs(across * factor - wide) <= 1 and abs(down * factor - high) <= 1:
+            return across, down
+    return width, height
 
 
 def read_labelme(document: dict[str, Any], key: str, width: int, height: int) -> tuple[ImageAnnotations, list[Loss]]:
