@@ -14,7 +14,7 @@ export YOLO_AUTOINSTALL := false
 # Each job is a Python of its own: it finds what others have compiled, whatever the machine says of that.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup slurm demo review test test-fast test-cluster test-browser lint format schema bench lock clean
+.PHONY: help setup slurm demo review test test-fast test-cluster test-browser survey lint format schema bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -52,6 +52,9 @@ test-cluster: .venv/development .venv/slurm ## the tests on a Slurm cluster, whi
 
 test-browser: .venv/development ## the tests of the pages in the Chromium of this machine
 	$(BIN)/python -m pytest tests/browser
+
+survey: .venv/development ## how many videos are read as FFmpeg reads them; for ARGS see tests/survey/survey.py --help
+	$(BIN)/python tests/survey/survey.py $(ARGS)
 
 lint: .venv/development ## format, lint and types
 	$(BIN)/ruff format --check $(SOURCES)
