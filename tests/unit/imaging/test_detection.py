@@ -14,10 +14,11 @@ from tessera.core.errors import TesseraError
 from tessera.core.ledger import read_ledger
 from tessera.core.provenance import sha256_file, write_checksums
 from tessera.imaging.detection.detector import Detector
+from tessera.imaging.detection.offline import offline
 from tessera.imaging.detection.settings import DetectionSettings, InferenceSettings
 from tessera.imaging.encode import write_video
 from tessera.imaging.images import write_image
-from tessera.imaging.masks import decode_rle
+from tessera.imaging.masks import decode_rle, encode_rle
 from tessera.pipeline.detectors.export import export_detector
 from tessera.pipeline.detectors.settings import ExportSettings
 from tessera.pipeline.mosaics.find import find_regions
@@ -91,22 +92,84 @@ def test_every_image_gets_its_regions_in_order_for_any_sizes_and_batch(detector:
         for region, other in zip(regions, alone, strict=True):
             assert region.label == "nsfw"
             assert region.score == pytest.approx(other.score, abs=1e-4)
-            assert region.mask is not None
-            assert region.mask.shape == image.shape[:2]
-            assert region.mask.dtype == np.uint8
-            assert set(np.unique(region.mask)) <= {0, 255}
+            assert region.rle is not None
+            assert decode_rle(region.rle, *image.shape[:2]).any()
             x0, y0, x1, y1 = region.box
             assert 0 <= x0 < x1 <= image.shape[1]
             assert 0 <= y0 < y1 <= image.shape[0]
 
 
+def plain(path: Path, images: list[np.ndarray], **settings: Any) -> list[list[tuple[Any, ...]]]:
+    """Return the label, the score, the box and the mask of each region as ultralytics returns them, image by image."""
+    from ultralytics import YOLO
+
+    model = YOLO(path)
+    found = []
+    for image in images:
+        (result,) = model.predict(image[..., ::-1], verbose=False, retina_masks=True, **settings)
+        masks = [None] * len(result.boxes) if result.masks is None else [encode_rle(mask) for mask in result.masks.data.numpy()]
+        boxes = result.boxes
+        rows = zip(boxes.cls.tolist(), boxes.conf.tolist(), boxes.xyxy.tolist(), masks, strict=True)
+        found.append([(result.names[int(kind)], score, tuple(box), rle) for kind, score, box, rle in rows])
+    return found
+
+
+def rows_of(path: Path, images: list[np.ndarray], **settings: Any) -> list[list[tuple[Any, ...]]]:
+    detector = Detector(path, sha256_file(path), InferenceSettings(batch=1, **settings))
+    return [[(each.label, each.score, each.box, each.rle) for each in regions] for regions in detector.predict(images)]
+
+
+# Single and several classes; masks and boxes; with and without suppression of boxes that overlap.
+ARCHITECTURES = "yolo11n", "yolov8n-seg", "yolov10n", "yolo26n-seg", "yolo11n-pose", "rtdetr-resnet50"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_any_detector_of_ultralytics_gives_the_results_of_ultralytics(name: str, tmp_path: Path) -> None:
+    offline(tmp_path)
+    import torch
+    from ultralytics import RTDETR, YOLO
+
+    torch.manual_seed(0)
+    kind = RTDETR if name.startswith("rtdetr") else YOLO
+    model = kind(f"{name}.yaml")
+    for norm in (module for module in model.model.modules() if isinstance(module, torch.nn.BatchNorm2d)):
+        norm.momentum = None
+    heads = [getattr(model.model.model[-1], name, None) or () for name in ("cv3", "one2one_cv3")]
+    for branch in (branch for head in heads for branch in head):
+        branch[-1].bias.data.fill_(-3.0)
+    model.save(tmp_path / "any.pt")
+    images = [*pictures(1, 90, 160), *pictures(2, 130, 70), np.zeros((60, 60, 3), np.uint8)]
+    common = {"max_regions": 5, "image_size": 64}
+    expected = plain(tmp_path / "any.pt", images, max_det=5, imgsz=64, conf=0.01, iou=0.7)
+    assert any(expected)
+    assert rows_of(tmp_path / "any.pt", images, **common, confidence=0.01) == expected
+
+
+@pytest.mark.parametrize(("height", "width"), [(90, 160), (721, 83), (16, 1000), (64, 64), (300, 301)])
+def test_masks_and_boxes_are_those_of_ultralytics_at_any_shape(height: int, width: int, weights: Path) -> None:
+    (image,) = pictures(1, height, width)
+    expected = plain(weights, [image], max_det=20, imgsz=96, conf=0.05, iou=0.7)
+    assert any(rle for _, _, _, rle in expected[0])
+    assert rows_of(weights, [image], max_regions=20, image_size=96, confidence=0.05) == expected
+
+
+def test_a_region_is_found_if_its_score_exceeds_the_confidence(weights: Path) -> None:
+    images = pictures(1)
+    best = plain(weights, images, imgsz=64, conf=0.05)[0][0][1]
+    for confidence, count in ((best - 1e-6, 1), (best + 1e-6, 0), (best + 0.05, 0)):
+        assert len(rows_of(weights, images, image_size=64, confidence=confidence)[0]) == count
+
+
 def test_the_detector_gets_the_colour_order_of_its_training(detector: Detector, weights: Path) -> None:
     """Ultralytics reads files as BGR and expects arrays in BGR. An RGB array must give the same result as its file."""
+    from ultralytics import YOLO
+
     (image,) = pictures(1)
     file = weights.parent / "picture.png"
     write_image(file, image)
     ours = [region.score for region in next(detector.predict([image]))]
-    theirs = detector._model.predict(file, imgsz=64, conf=0.05, max_det=5, verbose=False)[0].boxes.conf.tolist()
+    theirs = YOLO(weights).predict(file, imgsz=64, conf=0.05, max_det=5, verbose=False)[0].boxes.conf.tolist()
     assert ours == pytest.approx(theirs, abs=1e-5)
 
 
@@ -139,14 +202,17 @@ def test_an_exported_detector_finds_the_same_as_the_trained_one(detector: Detect
     # A size other than that of the model is requested, but the model gets its own.
     exported = Detector(onnx, sha256_file(onnx), InferenceSettings(**{**SETTINGS, "image_size": 96}))
     images = pictures(4, 90, 90)
+    expected = plain(onnx, images, max_det=5, conf=0.05)
+    assert rows_of(onnx, images, max_regions=5, confidence=0.05) == expected
     for ours, theirs in zip(detector.predict(images), exported.predict(images), strict=True):
         assert len(ours) == SETTINGS["max_regions"]
         for one, other in zip(ours, theirs, strict=True):
             assert one.label == other.label
             assert one.score == pytest.approx(other.score, abs=1e-3)
             assert one.box == pytest.approx(other.box, abs=0.1)
-            assert one.mask is not None and other.mask is not None
-            assert np.count_nonzero(one.mask != other.mask) < 0.01 * one.mask.size
+            assert one.rle is not None and other.rle is not None
+            apart = decode_rle(one.rle, 90, 90) != decode_rle(other.rle, 90, 90)
+            assert np.count_nonzero(apart) < 0.01 * apart.size
 
 
 def test_frames_and_regions_of_a_video_and_a_folder_are_written_to_tables(weights: Path, tmp_path: Path) -> None:

@@ -1,9 +1,12 @@
 """Run a detector over images: in batches, on the GPU if there is one, with masks at the full resolution of the image."""
 
+import math
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,22 +15,31 @@ from tessera.core.weights.declare import WeightsSettings
 from tessera.core.weights.purpose import check_purpose
 from tessera.core.weights.resolve import verify_weights
 from tessera.imaging.boxes import Box
+from tessera.imaging.detection.masks import mask_inside
 from tessera.imaging.detection.offline import offline
 from tessera.imaging.detection.settings import InferenceSettings
+from tessera.imaging.masks import encode_patch
 
 
 @dataclass(frozen=True)
 class Region:
     """One detected region of an image.
 
-    `box`: x0, y0, x1, y1 in pixels of the image, half-open. `mask`: uint8 (H, W), 0 or 255, of the size of the image;
-    None if the detector returns only boxes. `score`: the confidence in [0, 1].
+    `box`: x0, y0, x1, y1 in pixels of the image, half-open. `rle`: COCO's compressed run lengths of its mask, which has the
+    size of the image and no pixel outside `box`; None if the detector returns only boxes. `score`: the confidence in [0, 1].
     """
 
     label: str
     score: float
     box: Box
-    mask: np.ndarray | None
+    rle: str | None
+
+
+class Scaled(NamedTuple):
+    """An image as a model gets it: uint8 (h, w, 3), BGR, with its padding; and the height and width that it had before."""
+
+    image: np.ndarray
+    shape: tuple[int, int]
 
 
 class Detector:
@@ -43,62 +55,135 @@ class Detector:
         verify_weights(weights, expected)
         check_purpose(weights, "detector")
         offline()
-        from ultralytics import YOLO
-
         declared = getattr(settings, "weights", None)
         self._name = declared.source if isinstance(declared, WeightsSettings) else str(weights)
-        try:
-            self._model: Any = YOLO(weights)
-        except Exception as error:  # for files that are not checkpoints, exceptions of many types are raised
-            raise self._unusable(error) from error
-        self._settings = settings
-        # Without `imgsz`, ultralytics reads the size from the checkpoint.
-        self._size = {"imgsz": settings.image_size} if settings.image_size else {}
+        self._batch = settings.batch
+        with self._errors():
+            self._predictor = _load(weights, settings)
 
     @property
     def labels(self) -> list[str]:
         """The names of the classes of the model."""
-        return list(self._model.names.values())
+        return list(self._predictor.model.names.values())
 
     def predict(self, images: Iterable[np.ndarray]) -> Iterator[list[Region]]:
         """Yield the regions of each of `images`, in the order of the images; the region with the highest score comes first.
 
-        `images`: uint8 (H, W, 3), RGB, of any size; at most one batch of them is held in memory.
+        `images`: uint8 (H, W, 3), RGB, of any size; one of them is held in memory at a time.
         Raises `TesseraError` if the GPU is out of memory, or the weights are not those of a detector of boxes or masks.
         """
-        import cv2
+        return self.detect(map(self.scale, images))
+
+    def scale(self, image: np.ndarray) -> Scaled:
+        """Return `image`, uint8 (H, W, 3), RGB, as the model gets it. Several threads may do this at a time."""
+        (scaled,) = self._predictor.pre_transform([image])
+        return Scaled(scaled[..., ::-1], image.shape[:2])
+
+    def detect(self, images: Iterable[Scaled]) -> Iterator[list[Region]]:
+        """Yield the regions of each of `images`, results of `scale`, as `predict` does; at most one batch of them is held."""
+        for batch in _batches(images, self._batch):
+            with self._errors():
+                found = self._run(batch)
+            yield from found
+
+    def _run(self, batch: list[Scaled]) -> list[list[Region]]:
         import torch
 
-        for batch in _batches(images, self._settings.batch):
+        predictor = self._predictor
+        predictor.batch = ([""] * len(batch),)  # the names of files
+        with torch.inference_mode():
+            pixels = predictor.preprocess([each.image for each in batch])
             try:
-                results = self._model.predict(
-                    [cv2.cvtColor(image, cv2.COLOR_RGB2BGR) for image in batch],
-                    conf=self._settings.confidence,
-                    iou=self._settings.iou,
-                    **self._size,
-                    quantize=16 if self._settings.half else None,
-                    max_det=self._settings.max_regions,
-                    retina_masks=True,
-                    verbose=False,
-                )
-            except torch.OutOfMemoryError as error:
-                raise TesseraError(f"the GPU is out of memory: lower `batch` or `image_size` ({error})") from error
-            except MemoryError:
-                raise
-            except Exception as error:  # an ONNX model is only loaded here
-                raise self._unusable(error) from error
-            if any(result.boxes is None for result in results):
-                raise self._unusable("it returns no axis-aligned boxes")
-            yield from map(_regions, results)
+                predictions = predictor.model(pixels)
+            except _NothingFound:
+                return [[] for _ in batch]
+            import torchvision  # noqa: F401  # Ultralytics uses its suppression of overlapping boxes only if it is imported.
+
+            # Only the shapes of the images are used.
+            images = [np.broadcast_to(np.uint8(0), (*each.shape, 3)) for each in batch]
+            results = predictor.postprocess(predictions, pixels, images)
+        if any(result.boxes is None for result in results):
+            raise self._unusable("it returns no axis-aligned boxes")
+        return [list(_regions(result)) for result in results]
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Raise errors of ultralytics and its backends as `TesseraError`."""
+        import torch
+
+        try:
+            yield
+        except torch.OutOfMemoryError as error:
+            raise TesseraError(f"the GPU is out of memory: lower `batch` or `image_size` ({error})") from error
+        except (MemoryError, TesseraError):
+            raise
+        except Exception as error:  # for files that are not models, exceptions of many types are raised
+            raise self._unusable(error) from error
 
     def _unusable(self, reason: Exception | str) -> TesseraError:
         said = " ".join(str(reason).split())[:300]
         return TesseraError(f"{self._name} cannot be used as a detector of boxes or masks ({said}); declare other weights")
 
 
-def _batches(images: Iterable[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
+class _NothingFound(Exception):
+    """No score in a batch reaches the confidence."""
+
+
+def _load(weights: Path, settings: InferenceSettings) -> Any:
+    """Return the predictor of ultralytics for `weights`, ready to run."""
+    from ultralytics import YOLO
+    from ultralytics.models.yolo.segment import SegmentationPredictor
+
+    model: Any = YOLO(weights)
+    options = {"mode": "predict", "rect": True, "save": False, "verbose": False}
+    options |= {"conf": settings.confidence, "iou": settings.iou, "max_det": settings.max_regions}
+    options |= {"quantize": 16 if settings.half else None}
+    # Without `imgsz`, ultralytics reads the size from the checkpoint.
+    options |= {"imgsz": settings.image_size} if settings.image_size else {}
+    predictor = model._smart_load("predictor")(overrides=model.overrides | options)
+    predictor.setup_model(model.model, verbose=False)
+    predictor.setup_source([np.zeros((1, 1, 3), np.uint8)])  # sets the size of the images
+    network = predictor.model
+    if network.format == "pt":
+        if network.end2end:
+            network.model.set_head_attr(max_det=max(settings.max_regions, 300))
+        _stop_early(network.model.model[-1], settings.confidence)
+    if isinstance(predictor, SegmentationPredictor):
+        predictor.construct_result = partial(_with_logits, predictor)
+    return predictor
+
+
+def _stop_early(head: Any, confidence: float) -> None:
+    """Let `head` raise `_NothingFound` before it calculates boxes and masks, half of the work, for a batch without any."""
+    from ultralytics.nn.modules import Detect, Segment
+
+    if type(head) not in (Detect, Segment):
+        return
+    classify = (head.one2one if head.end2end else head.one2many)["cls_head"]
+    # The scores are the sigmoid of these logits, which may be rounded otherwise.
+    least = math.log(confidence / (1 - confidence)) - 0.01
+
+    def stop(_: Any, inputs: tuple[list[Any]]) -> None:
+        import torch
+
+        if torch.stack([score(each).amax() for score, each in zip(classify, inputs[0], strict=True)]).amax() < least:
+            raise _NothingFound
+
+    head.register_forward_pre_hook(stop)
+
+
+def _with_logits(predictor: Any, rows: Any, pixels: Any, image: np.ndarray, path: str, prototypes: Any) -> Any:
+    """Return the result for an image without masks, but with the logits for `mask_inside`: float32 (n, h, w)."""
+    from ultralytics.models.yolo.detect import DetectionPredictor
+
+    result = DetectionPredictor.construct_result(predictor, rows, pixels, image, path)
+    result.masks = (rows[:, 6:] @ prototypes.float().flatten(1)).view(-1, *prototypes.shape[1:]).cpu()
+    return result
+
+
+def _batches(images: Iterable[Scaled], size: int) -> Iterator[list[Scaled]]:
     """Yield batches of at most `size` images of one shape: in a mixed batch, the padding of an image depends on the others."""
-    batch: list[np.ndarray] = []
+    batch: list[Scaled] = []
     for image in images:
         if batch and (len(batch) == size or image.shape != batch[0].shape):
             yield batch
@@ -108,10 +193,13 @@ def _batches(images: Iterable[np.ndarray], size: int) -> Iterator[list[np.ndarra
         yield batch
 
 
-def _regions(result: Any) -> list[Region]:
-    masks = [None] * len(result.boxes) if result.masks is None else result.masks.data.cpu().numpy() * np.uint8(255)
-    boxes = result.boxes.cpu().numpy()
-    return [
-        Region(result.names[int(kind)], float(score), tuple(box.tolist()), mask)
-        for kind, score, box, mask in zip(boxes.cls, boxes.conf, boxes.xyxy, masks, strict=True)
-    ]
+def _regions(result: Any) -> Iterator[Region]:
+    boxes, logits = result.boxes.cpu().numpy(), result.masks
+    for number, (kind, score, box) in enumerate(zip(boxes.cls, boxes.conf, boxes.xyxy.tolist(), strict=True)):
+        rle = None
+        if logits is not None:
+            patch = mask_inside(tuple(box), logits[number], *result.orig_shape)
+            if not patch.mask.any():
+                continue
+            rle = encode_patch(patch, *result.orig_shape)
+        yield Region(result.names[int(kind)], float(score), tuple(box), rle)

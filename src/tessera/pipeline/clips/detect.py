@@ -20,7 +20,6 @@ from tessera.core.store import Store
 from tessera.imaging.detection.detector import Detector, Region
 from tessera.imaging.detection.settings import TrainedDetectionSettings, settings_of
 from tessera.imaging.frame import VideoFrame
-from tessera.imaging.masks import encode_rle
 from tessera.imaging.spans import Span, inside, parse_spans
 from tessera.imaging.video import THREADS, parts, read_frames, read_packets
 
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Tables = tuple["pl.DataFrame", "pl.DataFrame"]  # `tables.VideoFrames` and `tables.VideoDetections`
-Look = Callable[[Iterable[np.ndarray]], Iterable[list[Region]]]
+Look = Callable[[Iterable[Any]], Iterable[list[Region]]]
 
 SMALL = 256, 144  # pixels; width and height to which frames are scaled before they are compared
 PARTS = 8  # the largest number of parts of a video that are decoded in parallel
@@ -80,8 +79,11 @@ def detect_videos(
 
     detector = cache(partial(Detector, weights, expected, settings))
 
-    def look(images: Iterable[np.ndarray]) -> Iterator[list[Region]]:
-        return detector().predict(images)
+    def detect(source: str, path: Path, count: int) -> Tables:
+        chosen = partial(every, stride=settings.stride, spans=parse_spans(spans.get(source, ())))
+        return detect_video(
+            source, path, count, detector().detect, chosen, settings.batch, scale=detector().scale, threads=threads
+        )
 
     sha256 = cache(sha256_file)
     store = Store(kept, "videos")
@@ -101,12 +103,9 @@ def detect_videos(
                 video = [source, row["sha256"], row["frames"]]
                 own = spans.get(source, ())
                 name = digest([sha256(weights), settings_of(settings), code, video, *([list(own)] if own else [])])
-                chosen = partial(every, stride=settings.stride, spans=parse_spans(own))
                 with book.item(source) as note:
                     place = source, Path(row["path"]), row["frames"]
-                    found = from_store(
-                        store, name, partial(detect_video, *place, look, chosen, settings.batch, threads=threads)
-                    )
+                    found = from_store(store, name, partial(detect, *place))
                     note |= _account(found[0])
                     tables = tables[0].vstack(found[0]), tables[1].vstack(found[1])
                     whole.add(name)
@@ -138,19 +137,20 @@ def detect_video(
     batch: int,
     *,
     threads: int,
+    scale: Callable[[np.ndarray], Any] = lambda image: image,
 ) -> Tables:
     """Return all frames of the video `path` as `tables.VideoFrames`, and the detections in them as `tables.VideoDetections`.
 
-    `look`: a detector. It gets batches of images, uint8 (H, W, 3), RGB, and yields the regions of each, by descending
-    confidence. `chosen` gets the seconds of all frames, float64 (n,), and returns the frames that the detector runs on if they
-    can be decoded: bool (n,), one or more. Frames after the last of these are not decoded, nor are those before the keyframe
-    that the first one needs; they have no size. `batch`: the number of images in a batch, of which there are fewer if they are
-    large. The content of a batch depends only on the video, `chosen` and `batch`, not on `threads` or on the speed of `look`.
-    Damaged frames count as frames that cannot be decoded: those that the decoder lost or made up, and those after them up to
-    the next keyframe, which show ghosts.
+    `look`: a detector. It gets batches of images as `scale` returns them for images, uint8 (H, W, 3), RGB, and yields the
+    regions of each, by descending confidence. `scale` is called by several threads at a time. `chosen` gets the seconds of all
+    frames, float64 (n,), and returns the frames that the detector runs on if they can be decoded: bool (n,), one or more.
+    Frames after the last of these are not decoded, nor are those before the keyframe that the first one needs; they have no
+    size. `batch`: the number of images in a batch, of which there are fewer if they are large. The content of a batch depends
+    only on the video, `chosen` and `batch`, not on `threads` or on the speed of `look`. Damaged frames count as frames that
+    cannot be decoded: those that the decoder lost or made up, and those after them up to the next keyframe, which show ghosts.
 
     The video is decoded once, in `threads` parts at a time, while `look` runs. The memory does not grow with the length of the
-    video: it holds the batch that `look` works on, one batch of each part that is decoded, and a few frames.
+    video: it holds the batch that `look` works on, one batch of each part that is decoded, both scaled, and a few frames.
 
     Raises `Failed` if the video cannot be opened, has fewer frames than the `frames` that were counted when it was admitted, or
     none that can be decoded.
@@ -186,7 +186,7 @@ def detect_video(
 
     def looked() -> Iterator[tuple[int, list[Region]]]:
         read = (read_frames(path, packets, part, threads=decoders) for part in divided)
-        makers = (_batches(_pictures(part, packets.keyframe, wanted, table, edges), batch) for part in read)
+        makers = (_batches(_pictures(part, packets.keyframe, wanted, table, edges, scale), batch) for part in read)
         for pictures in _side_by_side(makers, threads):
             yield from zip((index for index, _ in pictures), look(image for _, image in pictures), strict=True)
 
@@ -233,8 +233,11 @@ def _pictures(
     wanted: np.ndarray,
     table: dict[str, np.ndarray],
     edges: dict[int, np.ndarray],
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield the index and the image of each undamaged one of the `wanted` `frames` of a part; `table` gets the values of all.
+    scale: Callable[[np.ndarray], T],
+) -> Iterator[tuple[int, T, int]]:
+    """Yield the index, the image and its bytes of each undamaged one of the `wanted` `frames` of a part.
+
+    The image is what `scale` makes of it; the bytes are those that it had before. `table` gets the values of all frames.
 
     `edges` gets the first and the last frame, scaled down, to compare the part with its neighbours.
     """
@@ -257,7 +260,8 @@ def _pictures(
         last = index, small
         if wanted[index]:
             table["looked"][index] = True
-            yield index, frame.image()
+            image = frame.image()
+            yield index, scale(image), image.nbytes
     if last is not None:
         edges[last[0]] = last[1]
 
@@ -272,14 +276,16 @@ def _join(divided: Iterable[range], edges: dict[int, np.ndarray], change: np.nda
             before = ends[-1]
 
 
-def _batches(pictures: Iterable[tuple[int, np.ndarray]], size: int) -> Iterator[list[tuple[int, np.ndarray]]]:
-    """Yield batches of `size` of the `pictures`, or of fewer if they are large."""
-    batch: list[tuple[int, np.ndarray]] = []
-    for index, image in pictures:
+def _batches(pictures: Iterable[tuple[int, T, int]], size: int) -> Iterator[list[tuple[int, T]]]:
+    """Yield batches of `size` of the `pictures`, or of fewer if they are large. See `_pictures`."""
+    batch: list[tuple[int, T]] = []
+    total = 0
+    for index, image, nbytes in pictures:
         batch.append((index, image))
-        if len(batch) == size or sum(image.nbytes for _, image in batch) >= BATCH_BYTES:
+        total += nbytes
+        if len(batch) == size or total >= BATCH_BYTES:
             yield batch
-            batch = []
+            batch, total = [], 0
     if batch:
         yield batch
 
@@ -300,8 +306,7 @@ def _side_by_side(makers: Iterable[Iterator[T]], threads: int) -> Iterator[T]:
 
 
 def _row(region: Region) -> tuple[Any, ...]:
-    rle = None if region.mask is None else encode_rle(region.mask)
-    return region.label, round(region.score, 4), rle, *(round(edge, 2) for edge in region.box)
+    return region.label, round(region.score, 4), region.rle, *(round(edge, 2) for edge in region.box)
 
 
 def _account(frames: "pl.DataFrame") -> dict[str, str]:

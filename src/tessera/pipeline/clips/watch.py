@@ -15,9 +15,9 @@ from tessera.core.messages import counted
 from tessera.core.provenance import digest, sha256_file
 from tessera.core.settings import Settings
 from tessera.core.store import Store
-from tessera.imaging.detection.detector import Detector, Region
+from tessera.imaging.detection.detector import Detector, Region, Scaled
 from tessera.imaging.detection.settings import InferenceSettings, settings_of
-from tessera.pipeline.clips.detect import detect_video, from_store
+from tessera.pipeline.clips.detect import Tables, detect_video, from_store
 from tessera.pipeline.clips.track import TINY, TrackSettings, track
 from tessera.records.material import SETS
 
@@ -82,9 +82,14 @@ def watch_videos(
     admitted = {row["source"]: row for row in read_table(sources, Sources).iter_rows(named=True)}
     detector = cache(partial(Detector, weights, expected, detect))
 
-    def look(images: Iterable[np.ndarray]) -> Iterator[list[Region]]:
-        # Without masks, which would only be encoded and stored.
-        return ([replace(region, mask=None) for region in regions] for regions in detector().predict(images))
+    def detect_in(source: str, path: Path, count: int) -> Tables:
+        found = detector()
+
+        def look(images: Iterable[Scaled]) -> Iterator[list[Region]]:
+            # Without masks, which would only be stored.
+            return ([replace(region, rle=None) for region in regions] for regions in found.detect(images))
+
+        return detect_video(source, path, count, look, chosen, detect.batch, scale=found.scale, threads=threads)
 
     sha256 = cache(sha256_file)
     chosen = partial(choose_frames, settings=settings)
@@ -99,7 +104,7 @@ def watch_videos(
                 video = [source, row["sha256"], row["frames"]]
                 name = digest([sha256(weights), settings_of(detect), settings.model_dump(mode="json"), code, video])
                 place = source, Path(row["path"]), row["frames"]
-                found = from_store(store, name, partial(detect_video, *place, look, chosen, detect.batch, threads=threads))
+                found = from_store(store, name, partial(detect_in, *place))
                 whole.add(name)
                 tracks = track(*found, alike, keeps_all=True)
                 known = {"model": model, "source": source, "split": split_of.get(source, ""), "known_free": source in free}

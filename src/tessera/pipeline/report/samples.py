@@ -9,6 +9,7 @@ import numpy as np
 from tessera.core.errors import Failed, TesseraError
 from tessera.imaging.boxes import Box
 from tessera.imaging.figures import GREEN, ORANGE, PURPLE, SKY
+from tessera.imaging.masks import decode_rle
 from tessera.pipeline.report.tiles import Picture, Shown, draw_tiles, shrink_picture
 
 
@@ -20,8 +21,8 @@ class Prediction(Protocol):
         """x0, y0, x1, y1 in pixels, half-open."""
 
     @property
-    def mask(self) -> np.ndarray | None:
-        """Its mask, uint8 (H, W), of the size of the image; None if the detector finds only boxes."""
+    def rle(self) -> str | None:
+        """COCO's compressed run lengths of its mask in the image; None if the detector finds only boxes."""
 
 
 def describe_mosaics(tables: Sequence[Path]) -> dict[str, str]:
@@ -105,7 +106,9 @@ def draw_predictions(
     for sample, predictions in zip(samples, predict(sample.image for sample in samples), strict=True):
         size = sample.image.shape[:2]
         labelled = [("labelled", mask) for _, mask in sample.regions]
-        predicted = [("predicted", _box_mask(one.box, *size) if one.mask is None else one.mask) for one in predictions]
+        predicted = [
+            ("predicted", _box_mask(one.box, *size) if one.rle is None else decode_rle(one.rle, *size)) for one in predictions
+        ]
         tiles.append(shrink_picture(Picture(sample.name, sample.image, labelled + predicted), sample.name not in shown.clear))
     draw_tiles(tiles, {"labelled": SKY, "predicted": ORANGE}, shown.heading, path)
 
@@ -133,7 +136,6 @@ def _read_samples(folder: Path, selected: Path, regions: Path, shown: Shown) -> 
 
 def _mask(row: dict[str, Any], height: int, width: int) -> np.ndarray:
     """Return the mask, uint8 (height, width), of a row of `tables.Annotations`; if it has only a box, the mask of the box."""
-    from tessera.imaging.masks import decode_rle
     from tessera.imaging.polygons import Part, rasterize
 
     if row["rle"] is not None:

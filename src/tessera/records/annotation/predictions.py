@@ -8,7 +8,7 @@ import numpy as np
 
 from tessera.core.ledger import Ledger
 from tessera.imaging.detection.detector import Detector, Region
-from tessera.imaging.masks import decode_rle, encode_rle
+from tessera.imaging.masks import decode_rle
 from tessera.imaging.polygons import Part, Ring, trace
 from tessera.records.annotation.model import Annotation
 
@@ -31,8 +31,7 @@ def look(
 
 def _annotation(region: Region) -> Annotation:
     x0, y0, x1, y1 = (round(edge, 2) for edge in region.box)
-    rle = None if region.mask is None else encode_rle(region.mask)
-    return Annotation(region.label, None, rle, (x0, y0, x1, y1), score=round(region.score, 4))
+    return Annotation(region.label, None, region.rle, (x0, y0, x1, y1), score=round(region.score, 4))
 
 
 def outlined(region: Mapping[str, Any], width: int, height: int, simplify: float) -> Annotation:

@@ -75,7 +75,7 @@ def look(images: Iterable[np.ndarray]) -> Iterator[list[Region]]:
     for image in images:
         number = sum(1 << bit for bit in range(10) if image[2:6, 8 * bit + 2 : 8 * bit + 6].mean() > 128)
         mask = (image[..., 0] > 127) * np.uint8(255)
-        yield [Region(str(number), 0.98765, (1.23456, 0, 2, 3), mask), Region("box", 0.5, (0, 0, 1, 1), None)]
+        yield [Region(str(number), 0.98765, (1.23456, 0, 2, 3), encode_rle(mask)), Region("box", 0.5, (0, 0, 1, 1), None)]
 
 
 def detect(path: Path, threads: int = 2, frames: int = 0, **settings: Any) -> tuple[pl.DataFrame, pl.DataFrame]:

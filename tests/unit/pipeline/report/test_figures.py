@@ -209,7 +209,7 @@ def test_another_seed_chooses_other_samples() -> None:
 
 class Region(NamedTuple):
     box: tuple[float, float, float, float]
-    mask: np.ndarray | None
+    rle: str | None
 
 
 def _draw_samples(folder: Path, clear: Collection[str] = ()) -> np.ndarray:
@@ -348,7 +348,11 @@ def test_predictions_and_labels_are_drawn(tmp_path: Path) -> None:
             sizes.append(image.shape)
             mask = np.zeros(image.shape[:2], np.uint8)
             mask[10:50, 20:60] = 255
-            yield [Region((0.0, 0.0, 70.0, 50.0), None), Region((20.0, 10.0, 60.0, 50.0), mask)] if len(sizes) == 2 else []
+            yield (
+                [Region((0.0, 0.0, 70.0, 50.0), None), Region((20.0, 10.0, 60.0, 50.0), encode_rle(mask))]
+                if len(sizes) == 2
+                else []
+            )
 
     picture = tmp_path / "predictions.jpg"
     draw_predictions(tmp_path / "images", *_tables(tmp_path), predict, _shown(tmp_path), picture)
