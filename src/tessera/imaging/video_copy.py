@@ -18,7 +18,7 @@ from tessera.core.ledger import SYSTEMIC
 from tessera.imaging.containers import jumps_are_allowed, pixel_aspect, video_track
 from tessera.imaging.encodable import closest_format, encodable, formats_of
 from tessera.imaging.encode import KEYFRAME_EVERY, Preset, x264_options
-from tessera.imaging.frame import UPRIGHT, Field, Matrix, display_matrix, first_field, side_data
+from tessera.imaging.frame import UPRIGHT, Field, Matrix, converted, display_matrix, first_field, side_data
 from tessera.imaging.spans import Span
 from tessera.imaging.tracks import OPTIONS, Moves, TrackCopy, Tracks, kept
 from tessera.imaging.video import Packets, demux, open_container, open_video
@@ -128,11 +128,21 @@ class PictureWriter:
                 self._output.mux(self._stream.encode())
 
     def write(self, picture: "av.VideoFrame", pts: int) -> None:
-        """Encode `picture` for the time stamp `pts`, which is written to it. Its size and format become those of the film."""
+        """Encode `picture` for the time stamp `pts`, which is written to it.
+
+        Its size, format and colours become those of the film. Raises `Failed` if they cannot be converted.
+        """
         form = self._form
-        if (picture.width, picture.height) != (form.width, form.height):
-            picture = picture.reformat(form.width, form.height, form.pixel_format, threads=1)
         picture = encodable(picture, form.pixel_format)
+        color_range, colorspace, *_ = form.colours
+        if (picture.width, picture.height, picture.color_range, picture.colorspace) != (
+            form.width,
+            form.height,
+            color_range,
+            colorspace,
+        ):
+            size = {"width": form.width, "height": form.height, "format": form.pixel_format}
+            picture = converted("copy", picture, **size, dst_colorspace=colorspace, dst_color_range=color_range)
         picture.pts, picture.time_base = pts, form.time_base
         # The encoder chooses the types of pictures; `picture` may state that of the original.
         picture.pict_type = 0

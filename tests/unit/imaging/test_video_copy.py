@@ -116,7 +116,7 @@ def test_a_copy_is_turned_like_the_original(turn: tuple[int, int, int, int], tmp
 @pytest.mark.parametrize(
     ("pixel_format", "size", "becomes"),
     [
-        ("bgr0", (64, 48), "yuv444p"),
+        ("bgr0", (64, 48), "yuv444p10le"),
         ("yuv411p", (64, 48), "yuv422p"),
         ("yuva420p", (64, 48), "yuv420p"),
         ("yuv420p", (63, 48), "yuv444p"),
