@@ -50,7 +50,8 @@ def closest_format(picture: "av.VideoFrame", formats: tuple[str, ...]) -> str:
     if picture.format.name in usable:
         return picture.format.name
     if _is_rgb(picture.format):
-        usable = [name for name in usable if av.VideoFormat(name).components[0].bits >= 10] or usable
+        coloured = [name for name in usable if len(av.VideoFormat(name).components) == 3]
+        usable = [name for name in coloured if av.VideoFormat(name).components[0].bits >= 10] or coloured
     best, _ = find_best_pix_fmt_of_list(sorted(usable), picture.format.name)
     if best is None:
         raise Failed(
