@@ -87,10 +87,11 @@ def probe_video(path: Path, check: Check, look: Look | None = None) -> Media:
     )
 
 
-def _read(path: Path, check: Check, look: Look | None) -> tuple[Any, Packets, dict[str, Any]]:
+def _read(path: Path, check: Check, look: Look | None, *, at_once: bool = False) -> tuple[Any, Packets, dict[str, Any]]:
     """Read all packets of the video `path`, and decode what `check` asks for.
 
-    Return the first decoded frame, all frames by their packets, and what the container states.
+    `at_once`: whether to decode from the first packet on, instead of the first keyframe. Return the first decoded frame, all
+    frames by their packets, and what the container states.
     """
     from tessera.imaging.frame import VideoFrame, require_colours
 
@@ -100,7 +101,7 @@ def _read(path: Path, check: Check, look: Look | None) -> tuple[Any, Packets, di
         looked = -math.inf
         found = PacketList(container, video)
         doubt = False
-        for packet, frames in _decode(video, path, check, look is not None):
+        for packet, frames in _decode(video, path, check, look is not None, at_once=at_once):
             found.add(packet)
             doubt = doubt or packet.is_corrupt
             for frame in frames:
@@ -110,8 +111,9 @@ def _read(path: Path, check: Check, look: Look | None) -> tuple[Any, Packets, di
                     look(VideoFrame(0, None, looked, frame).image(), f"at {looked:.3f} s")
         # The keyframes may lie before the first frame that an edit list shows. And where recordings were joined, the container
         # takes packets for damaged that are not.
-        if check != "all" and (first is None or doubt):
-            return _read(path, "all", look)
+        # Some containers do not say which frames are keyframes.
+        if (check != "all" and (first is None or doubt)) or (first is None and not at_once):
+            return _read(path, "all", look, at_once=first is None)
         if first is None:
             raise Failed("no frames", f"{quoted(path)}: no frame of its video stream can be decoded; copy it again")
         require_colours(first)
@@ -141,7 +143,7 @@ def _stated(container: Any, path: Path) -> tuple[Any, dict[str, Any]]:
     }
 
 
-def _decode(video: Any, path: Path, check: Check, must_decode: bool) -> Iterator[tuple[Any, list[Any]]]:
+def _decode(video: Any, path: Path, check: Check, must_decode: bool, *, at_once: bool) -> Iterator[tuple[Any, list[Any]]]:
     """Yield each packet of `video` with the frames that the decoder returns after it."""
     import av
 
@@ -152,7 +154,7 @@ def _decode(video: Any, path: Path, check: Check, must_decode: bool) -> Iterator
         # The decoder still gets every packet: it checks its structure before it skips it, which costs little.
         context.skip_frame = "NONKEY"
     begins = None  # the stamp of the first keyframe, until the second comes
-    started = lacks = done = False
+    started, lacks, done = at_once, False, False
     place = 0.0
     packets = video.container.demux(video)
     try:

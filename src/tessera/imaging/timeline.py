@@ -61,6 +61,9 @@ def arrange(
     container allows jumps ahead.
     """
     closed, jumps = close_jumps(packets, time_base, rate, may_jump=may_jump)
+    if 0 < delay < len(closed) - 1 and all(each.pts == each.dts for each in closed):
+        # The container, such as MXF, has no presentation time stamps, and FFmpeg copies the others.
+        closed = [each._replace(pts=None) for each in closed]
     gap = _gap(closed, time_base, rate)
     pts = [each.pts for each in closed]
     if None not in (likely := _filled(closed, delay, gap)):

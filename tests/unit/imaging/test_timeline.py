@@ -131,10 +131,20 @@ def test_avi_has_the_times_of_its_chunks(codec: list[str], dropped: str, film: A
         ("versatile.mp4", [*TEST, "-c:v", "libvvenc", "-qp", "30", "-preset", "faster"]),
         ("theora.ogv", [*TEST, "-c:v", "libtheora"]),
         ("animation.gif", [*TEST, "-t", "1"]),
+        ("no keyframes.mkv", [*TEST, "-t", "1", "-c:v", "gif"]),
+        ("no keyframes.wtv", [*TEST, "-c:v", "wmv1"]),
     ],
 )
 def test_every_kind_of_timing_is_as_in_ffmpeg(name: str, arguments: list[Any], film: Any) -> None:
     assert_as_ffmpeg(film(name, *arguments))
+
+
+def test_mxf_has_no_presentation_time_stamps(film: Any) -> None:
+    path = film("a.mxf", *TEST, *H264)
+    images = [frame.image() for frame in read_frames(path, read_packets(path))]
+    pictures = frames_by_ffmpeg(path)[1]
+    assert all(np.abs(image.astype(int) - picture).mean() < 2 for image, picture in zip(images, pictures, strict=True))
+    assert np.diff(read_packets(path).time) == pytest.approx(1 / 24, abs=0.001)
 
 
 def test_hidden_frames_of_vp9_are_no_frames_of_the_video(film: Any, tmp_path: Path) -> None:
