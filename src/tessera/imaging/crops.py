@@ -106,18 +106,18 @@ class Fit:
         return height, width
 
     def square(self, crop: np.ndarray, pad: Pad) -> np.ndarray:
-        """Return the square for `crop`, uint8 (h, w, 3), padded by `pad`: uint8 (size, size, 3).
+        """Return the square for `crop`, uint8 or uint16 (h, w, 3), padded by `pad`: (size, size, 3) of the same dtype.
 
         Its pixels are black unless the crop covers all of them, as in the samples of trainings.
         """
         scaled = resize(_extended(crop, pad), *self.scaled)
         content = self._content(pad)
-        square = np.zeros((self.size, self.size, 3), np.uint8)
+        square = np.zeros((self.size, self.size, 3), crop.dtype)
         square[self._inside][content] = scaled[content]
         return square
 
     def crop(self, square: np.ndarray, pad: Pad) -> np.ndarray:
-        """Return the crop in `square`, uint8 (size, size, 3), that was padded by `pad`: uint8 (h, w, 3)."""
+        """Return the crop in `square`, a result of `square`, that was padded by `pad`: (h, w, 3) of the same dtype."""
         top, bottom, left, right = pad
         inside = square[self._inside]
         rows, columns = self._content(pad)

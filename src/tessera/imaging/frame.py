@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Matrix: TypeAlias = tuple[int, int, int, int]  # see `display_matrix`
 Field: TypeAlias = Literal["t", "b"] | None  # see `first_field`
+Depth: TypeAlias = type[np.uint8] | type[np.uint16]
 _local = threading.local()
 BLACK = 16, 128, 128  # Y, Cb and Cr in limited range
 UPRIGHT = 1, 0, 0, 1  # the display matrix of pictures that are shown as stored
@@ -56,26 +57,26 @@ class VideoFrame:
     pixel: Fraction = Fraction(1)
     name: ClassVar[None] = None  # it is no picture in a folder
 
-    def image(self, box: tuple[int, int, int, int] | None = None) -> np.ndarray:
-        """Return the picture, upright: uint8 (H, W, 3), RGB, converted by the colour matrix and range of the stream.
+    def image(self, box: tuple[int, int, int, int] | None = None, dtype: Depth = np.uint8) -> np.ndarray:
+        """Return the picture, upright: `dtype` (H, W, 3), RGB, converted by the colour matrix and range of the stream.
 
-        `box`: x0, y0, x1 and y1 in the upright picture, half-open; only the part inside is returned, and usually little more
-        is converted. The values are those of FFmpeg's filter `scale`: colour properties that the stream does not state are
-        those that FFmpeg assumes, and neither the transfer function nor the primaries are changed, so that pictures of HDR
-        video (PQ, HLG) look dull. Alpha is ignored. Raises `Failed` if the frame cannot be decoded, or has colours that FFmpeg
-        does not convert.
+        `dtype`: uint8 or uint16; see `depth`. `box`: x0, y0, x1 and y1 in the upright picture, half-open; only the part inside
+        is returned, and usually little more is converted. The values are those of FFmpeg's filter `scale`: colour properties
+        that the stream does not state are those that FFmpeg assumes, and neither the transfer function nor the primaries are
+        changed, so that pictures of HDR video (PQ, HLG) look dull. Alpha is ignored. Raises `Failed` if the frame cannot be
+        decoded, or has colours that FFmpeg does not convert.
         """
         if self.picture is None:
             raise Failed("frame cannot be decoded")
         if box is None:
-            return rgb(self.picture, display_matrix(self.picture))
+            return rgb(self.picture, display_matrix(self.picture), dtype)
         x0, y0, x1, y1 = box
         left = top = 0
         picture = self.picture
         if _is_plain(picture):
             left, top = x0 - x0 % 2, y0 - y0 % 2
             picture = _part(picture, left, top, min(x1 + x1 % 2, picture.width), y1 + y1 % 2)
-        image = rgb(picture, display_matrix(self.picture))
+        image = rgb(picture, display_matrix(self.picture), dtype)
         return image[y0 - top : y1 - top, x0 - left : x1 - left]
 
     @property
@@ -95,6 +96,14 @@ class VideoFrame:
         image = frame.image()
         height, width = image.shape[:2]
         return resize(image, round(height / min(1, self.aspect)), round(width * max(1, self.aspect)))
+
+    @property
+    def depth(self) -> Depth:
+        """The type in which `image` loses nothing: uint16 if the picture has more than 8 bits, else uint8.
+
+        Values of uint8 are levels from 0 to 255. Values of uint16 are 256 times as large, and up to 255 more.
+        """
+        return np.uint16 if self.picture is not None and self.picture.format.components[0].bits > 8 else np.uint8
 
     def grey(self) -> np.ndarray:
         """Return the picture of a grey stream as it is stored: uint8 (H, W); of any other, the red channel of `image`.
@@ -151,13 +160,16 @@ class VideoFrame:
         return np.asarray(converted("thumbnail", self.picture, **small).to_ndarray())
 
 
-def rgb(picture: "av.VideoFrame", matrix: Matrix) -> np.ndarray:
-    """Return `picture` as uint8 (H, W, 3), RGB, rotated and mirrored by `matrix`, a result of `display_matrix`."""
-    if _is_clip(picture):
+def rgb(picture: "av.VideoFrame", matrix: Matrix, dtype: Depth = np.uint8) -> np.ndarray:
+    """Return `picture` as `dtype` (H, W, 3), RGB, rotated and mirrored by `matrix`, a result of `display_matrix`.
+
+    `dtype`: uint8 or uint16; see `VideoFrame.depth`.
+    """
+    if dtype == np.uint8 and _is_clip(picture):
         image = _rgb_of_clip(picture)
     else:
-        made = converted("image", picture, format="rgb24")
-        image = _pixels(made, 3).reshape(made.height, made.width, 3)
+        made = converted("image", picture, format="rgb24" if dtype == np.uint8 else "rgb48le")
+        image = _pixels(made, 3 * np.dtype(dtype).itemsize).view(dtype).reshape(made.height, made.width, 3)
         if made is picture:
             image = image.copy()
     return np.ascontiguousarray(upright(image, matrix))
@@ -232,19 +244,19 @@ def _rgb_of_clip(picture: "av.VideoFrame") -> np.ndarray:
     return np.asarray(cv2.transform(cv2.merge(planes), LIMITED_BT709))
 
 
-def _pixels(picture: "av.VideoFrame", channels: int, number: int = 0) -> np.ndarray:
-    """Return the values of plane `number` of `picture`, which holds `channels`: uint8 (H, channels W)."""
+def _pixels(picture: "av.VideoFrame", size: int, number: int = 0) -> np.ndarray:
+    """Return the bytes of plane `number` of `picture`, which holds `size` bytes for each pixel: uint8 (H, size W)."""
     plane = picture.planes[number]
     # Not `to_ndarray`, which copies: for large frames the copy takes longer than the conversion.
     rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-    return rows[: picture.height, : channels * picture.width]
+    return rows[: picture.height, : size * picture.width]
 
 
 def _is_plain(picture: "av.VideoFrame") -> bool:
     """Return whether a part of `picture` can be converted alone, with the same colours as in the whole.
 
-    This holds for 4:2:0 formats of even height that are shown as stored. FFmpeg converts odd heights and other formats
-    differently.
+    This holds for 4:2:0 formats with 8 bits, of even height, that are shown as stored. FFmpeg converts others differently: it
+    then heeds the place of chroma between the pixels, which PyAV does not pass on to a part.
     """
     a, b, _, d = display_matrix(picture)
     return picture.format.name in ("yuv420p", "yuvj420p") and picture.height % 2 == 0 and b == 0 and min(a, d) > 0

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 def paint(picture: "av.VideoFrame", matrix: Matrix, box: Crop, image: np.ndarray, weight: np.ndarray) -> None:
     """Blend `image` into the part of `picture` in `box`, in place.
 
-    `picture`: in one of the formats `ENCODED`, writable. `matrix`: its `display_matrix`. `box`: in the upright picture; where
-    the chroma is subsampled, it is reduced to whole chroma pixels. `image`: uint8 (h, w, 3), RGB, as large as the box.
+    `picture`: in one of `formats_of` an encoder, writable. `matrix`: its `display_matrix`. `box`: in the upright picture; where
+    the chroma is subsampled, it is reduced to whole chroma pixels. `image`: uint8 or uint16 (h, w, 3), RGB, as large as the
+    box; see `VideoFrame.depth`. It is converted and blended as floats, so that no level of a deep picture is lost.
     `weight`: float32 (h, w), from 0, only the picture, to 1, only the image. A value of the picture changes only if the weight
     is above 0 at one of the pixels that it belongs to: one for luma, up to four for chroma.
     """
@@ -29,21 +30,32 @@ def paint(picture: "av.VideoFrame", matrix: Matrix, box: Crop, image: np.ndarray
     x0, y0, x1, y1 = x0 + left, y0 + top, x1 - right, y1 - bottom
     if x0 >= x1 or y0 >= y1:
         return
-    weights = {(1, 1): weight[inside]}
+    weights, most = {(1, 1): weight[inside]}, (1 << picture.format.components[0].bits) - 1
     for plane, values in zip(shown, _values(image[inside], picture), strict=True):
         step_x, step_y = step = (1, 1) if plane is shown[0] else (across, down)
         part = plane[y0 // step_y : -(-y1 // step_y), x0 // step_x : -(-x1 // step_x)]
         share = weights.setdefault(step, resize(weights[1, 1], *part.shape))
-        part[:] = np.rint(part + (resize(values, *part.shape) - part.astype(np.float32)) * share)
+        blended = part + (resize(values, *part.shape) - part.astype(np.float32)) * share
+        part[:] = np.rint(blended).clip(0, most)
 
 
 def _values(image: np.ndarray, picture: "av.VideoFrame") -> list[np.ndarray]:
-    """Return `image`, uint8 (h, w, 3), RGB, in the colours of `picture`, with full chroma: one or three planes (h, w)."""
+    """Return `image`, uint8 or uint16 (h, w, 3), RGB, in the values of `picture`: float32 (h, w) for each of its planes."""
     import av
+    from av.video.reformatter import ColorRange
 
-    kind = picture.format
-    is_deep, is_grey = kind.components[0].bits > 8, len(kind.components) == 1
-    name = ("gray" if is_grey else "yuv444p") + ("10le" if is_deep else "")
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
-    target = {"dst_colorspace": picture.colorspace, "dst_color_range": picture.color_range}
-    return planes_of(converted("paint", frame, format=name, **target))
+    kind, bits = picture.format, picture.format.components[0].bits
+    if kind.is_rgb:
+        return list(np.moveaxis(image * np.float32(((1 << bits) - 1) / np.iinfo(image.dtype).max), -1, 0))
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24" if image.dtype == np.uint8 else "rgb48le")
+    # FFmpeg is exact for limited range, but not for full range.
+    target = {"dst_colorspace": picture.colorspace, "dst_color_range": ColorRange.MPEG}
+    luma, *chroma = planes_of(converted("paint", frame, format="yuv444p16le", **target))
+    is_grey = len(kind.components) == 1
+    is_full = is_grey or picture.color_range == ColorRange.JPEG or kind.name.startswith("yuvj")
+    scale = np.float32(2.0 ** (bits - 16))
+    if not is_full:
+        return [plane * scale for plane in (luma, *chroma)]
+    grown, middle = np.float32(255 / 224) * scale, np.float32(128 << bits - 8)
+    full = [(luma - np.float32(16 << 8)) * (np.float32(255 / 219) * scale)]
+    return full if is_grey else full + [(plane - np.float32(128 << 8)) * grown + middle for plane in chroma]

@@ -20,7 +20,7 @@ from imageio_ffmpeg import get_ffmpeg_exe
 
 from tessera.core.errors import Failed
 from tessera.imaging import video
-from tessera.imaging.frame import VideoFrame
+from tessera.imaging.frame import Depth, VideoFrame
 from tessera.imaging.video import Packets, read_frames, read_packets
 
 MEDIA = Path(__file__).parents[4] / "shared" / "media"
@@ -243,11 +243,13 @@ def test_a_crop_equals_that_part_of_the_whole_picture(
         prepare=lambda stream: stream.set_display_matrix((a, b, 0, c, d, 0, 0, 0, 1 << 30)),
     )
     (frame,) = read_frames(path, read_packets(path))
-    image = frame.image()
-    height, width = image.shape[:2]
-    for _ in range(20):
-        (x0, x1), (y0, y1) = (sorted(random.choice(side + 1, 2, replace=False).tolist()) for side in (width, height))
-        assert np.array_equal(frame.image((x0, y0, x1, y1)), image[y0:y1, x0:x1])
+    types: list[Depth] = [np.uint8, np.uint16]
+    for dtype in types:
+        image = frame.image(dtype=dtype)
+        height, width = image.shape[:2]
+        for _ in range(20):
+            (x0, x1), (y0, y1) = (sorted(random.choice(side + 1, 2, replace=False).tolist()) for side in (width, height))
+            assert np.array_equal(frame.image((x0, y0, x1, y1), dtype), image[y0:y1, x0:x1])
 
 
 def test_planes_are_those_of_the_stream_with_each_value_of_chroma_repeated(tmp_path: Path) -> None:

@@ -14,13 +14,14 @@ import numpy as np
 
 from tessera.core.errors import Failed
 from tessera.imaging.crops import Crop, Fit, Pad
-from tessera.imaging.frame import VideoFrame
+from tessera.imaging.frame import Depth, VideoFrame
 from tessera.imaging.masks import decode_patch
 
 if TYPE_CHECKING:
     import polars as pl
 
-# A function of a clip, uint8 (T, S, S, 3), RGB, of two or more frames, that returns it restored, with the same shape and dtype.
+# A function of a clip, (T, S, S, 3), RGB, of two or more frames, that returns it restored, with the same shape and dtype. That
+# is uint8 or, for videos with more than 8 bits, uint16; see `VideoFrame.depth`.
 Restore = Callable[[np.ndarray], np.ndarray]
 
 
@@ -43,7 +44,7 @@ class Region:
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """What is blended into a frame: `image`, uint8 (h, w, 3), RGB, at `box`, with `weight`, float32 (h, w), 0 to 1.
+    """What is blended into a frame: `image`, uint8 or uint16 (h, w, 3), RGB, at `box`, with `weight`, float32 (h, w), 0 to 1.
 
     `crop`: the part of the frame that was restored. `box` lies in it, and holds the region with its soft edge.
     """
@@ -68,6 +69,7 @@ def restored(
     squares: dict[Region, dict[int, np.ndarray | None]] = {}  # of the frames in the current window
     results: dict[Region, dict[int, np.ndarray]] = {}
     ready = 0  # the number of frames at the front whose results are final
+    depth: Depth | None = None  # that of the first picture; a clip has one
 
     def release() -> tuple[VideoFrame, list[Patch]]:
         """Return the first frame that is held."""
@@ -79,13 +81,15 @@ def restored(
 
     for frame in frames:
         held.append(frame)
+        if depth is None and frame.picture is not None:
+            depth = frame.depth
         while coming and coming[-1].first <= frame.index:
             region = coming.pop()
             if frame.index < region.stop:
                 squares[region], results[region] = {}, {}
         for region, own in squares.items():
             if frame.index < region.stop:
-                own[frame.index] = _square(region, frame)
+                own[frame.index] = _square(region, frame, depth or np.uint8)
         if len(held) - ready == window:
             start = held[ready].index
             ready += window - overlap
@@ -112,14 +116,14 @@ def restart(first: int, window: int, overlap: int) -> int:
     return max(0, first - (window - overlap))
 
 
-def _square(region: Region, frame: VideoFrame) -> np.ndarray | None:
-    """Return the crop of `frame` as a restorer gets it; None for a frame that cannot be decoded."""
+def _square(region: Region, frame: VideoFrame, depth: Depth) -> np.ndarray | None:
+    """Return the crop of `frame` as a restorer gets it, in `depth`; None for a frame that cannot be decoded."""
     if frame.picture is None:
         return None
     if frame.size[::-1] != region.size:
         raise Failed("frame of another size", f"{frame.size[::-1]} pixels, the region has {region.size}")
     place = frame.index - region.first
-    return region.fit.square(frame.image(region.crops[place]), region.pads[place])
+    return region.fit.square(frame.image(region.crops[place], depth), region.pads[place])
 
 
 def _restore(
@@ -139,7 +143,7 @@ def _restore(
     for index, image in zip(squares, made, strict=False):
         if index in results:
             share = np.float32((index - start + 1) / (overlap + 1))
-            image = np.rint(results[index] + (image.astype(np.float32) - results[index]) * share).astype(np.uint8)
+            image = np.rint(results[index] + (image.astype(np.float32) - results[index]) * share).astype(image.dtype)
         results[index] = image
 
 

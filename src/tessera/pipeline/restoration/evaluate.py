@@ -221,14 +221,17 @@ def restore(
     device: "torch.device | str" = "cpu",
     fix: str = "lower `restoration.metrics.frames`",
 ) -> np.ndarray:
-    """Return `clip`, uint8 (T, H, W, 3), RGB, restored by `generator`, with the same shape and dtype. Values are clipped.
+    """Return `clip`, uint8 or uint16 (T, H, W, 3), RGB, restored by `generator`, with the same shape and dtype.
 
-    Raises `TesseraError` if the output is not finite, or if the GPU is out of memory, for which it advises `fix`.
+    Values are clipped to those of the dtype. Raises `TesseraError` if the output is not finite, or if the GPU is out of memory,
+    for which it advises `fix`.
     """
     import torch
 
     with torch.inference_mode():
-        frames = torch.from_numpy(clip).to(device).permute(0, 3, 1, 2)[None].float().div_(255)
+        # PyTorch has few functions for uint16.
+        given, most = torch.from_numpy(clip if clip.dtype == np.uint8 else clip.astype(np.int32)), int(np.iinfo(clip.dtype).max)
+        frames = given.to(device).permute(0, 3, 1, 2)[None].float().div_(most)
         try:
             restored = generator(frames)[0]
         except torch.OutOfMemoryError:
@@ -242,8 +245,8 @@ def restore(
                 "the output of the model is not finite (NaN or infinite): use other weights, or train it again with a lower"
                 " learning rate"
             )
-        levels = (restored * 255).round_().clamp_(0, 255).byte()
-        return np.ascontiguousarray(levels.permute(0, 2, 3, 1).cpu().numpy())
+        levels = (restored.float() * most).round_().clamp_(0, most).to(given.dtype)
+        return np.ascontiguousarray(levels.permute(0, 2, 3, 1).cpu().numpy(), clip.dtype)
 
 
 def baselines(sample: Sample, settings: MetricsSettings) -> dict[str, np.ndarray]:

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 
 def restore_clip(clip: np.ndarray, weights: Path) -> np.ndarray:
-    """Return `clip`, uint8 (T, H, W, 3), RGB, restored by the generator in the file `weights`, with the same shape and dtype.
+    """Return `clip`, uint8 or uint16 (T, H, W, 3), RGB, restored by the generator in the file `weights`.
 
-    It runs on the GPU if there is one. The file may have any layout that `read_weights` knows, and any size of generator.
-    Raises `TesseraError` if it holds no generator, if the output is not finite, or if the GPU is out of memory.
+    The result has the same shape and dtype. The generator runs on the GPU if there is one. The file may have any layout that
+    `read_weights` knows, and any size of generator. Raises `TesseraError` if it holds no generator, if the output is not
+    finite, or if the GPU is out of memory.
     """
     from tessera.pipeline.restoration.evaluate import restore
 

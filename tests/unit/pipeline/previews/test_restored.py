@@ -13,12 +13,15 @@ import av
 import cv2
 import numpy as np
 import pytest
+from colour_blocks import ffmpeg as piped
+from colour_blocks import seen
 
 from clip_room import Room, ellipse, film, moving, pictures
 from film_copies import described, ffmpeg
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import Ledger, read_ledger
 from tessera.imaging.crops import CropSettings
+from tessera.imaging.encodable import closest_format, encodable, formats_of
 from tessera.imaging.frame import display_matrix, planes_of, upright
 from tessera.imaging.sheets import GAP, LINE
 from tessera.imaging.video import read_frames, read_packets
@@ -72,7 +75,7 @@ def shade(clip: np.ndarray) -> np.ndarray:
 
 
 def invert(clip: np.ndarray) -> np.ndarray:
-    return 255 - clip
+    return np.iinfo(clip.dtype).max - clip
 
 
 def luma(path: Path) -> list[np.ndarray]:
@@ -108,14 +111,22 @@ def turned(path: Path) -> Path:
     return path
 
 
-def write_stored(path: Path, codec: str, width: int, height: int, matrix: tuple[int, ...] = ()) -> None:
+def write_stored(
+    path: Path,
+    codec: str,
+    width: int,
+    height: int,
+    matrix: tuple[int, ...] = (),
+    pixel_format: str = "yuv420p",
+    count: int = 30,
+) -> None:
     with av.open(path, "w") as container:
         stream: Any = container.add_stream(codec, rate=25)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
         if matrix:
             stream.set_display_matrix(matrix)
-        for image in pictures(30, height, width):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p")))
+        for image in pictures(count, height, width):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format=pixel_format)))
         container.mux(stream.encode())
 
 
@@ -165,6 +176,48 @@ def test_only_the_pixels_of_regions_and_their_soft_edges_change(
     with av.open(tmp_path / "out/comparisons" / copy.name) as container:
         stream = container.streams.video[0]
         assert (stream.width, stream.height) == (2 * (width // 2 * 2) + 4, height // 2 * 2)
+
+
+@pytest.mark.parametrize("pixel_format", ["yuv420p10le", "yuv422p10le", "yuv444p12le", "gray16le", "gbrp10le"])
+def test_a_region_of_a_deep_film_keeps_more_levels_than_8_bits_have(pixel_format: str, tmp_path: Path) -> None:
+    path = tmp_path / "film.mkv"
+    width, height = 768, 48
+    slope = np.broadcast_to(np.linspace(0, 65535, width).astype(np.uint16)[:, None], (3, height, width, 3))
+    raw = "-f", "rawvideo", "-pix_fmt", "rgb48le", "-video_size", f"{width}x{height}", "-i", "-"
+    piped(*raw, "-vf", f"scale=flags=accurate_rnd,format={pixel_format}", "-c:v", "ffv1", path, data=slope.tobytes())
+    room = Room(tmp_path)
+    room.source("film", path)
+    room.scene("film", 0, whole(height, width, 3))
+    room.write()
+    restore_room(tmp_path, identity, found=[("film", "ok")])
+    decoded = [frame.picture for frame in read_frames(path, read_packets(path)) if frame.picture]
+    stored = [encodable(picture, closest_format(picture, formats_of("libx264"))) for picture in decoded]
+    for before, after in zip(stored, luma(tmp_path / "out/videos/film.mkv"), strict=True):
+        assert len(np.unique(after)) > 600
+        # The square that is restored has 32 columns, between which the slope is straight. It is flat at its ends.
+        assert np.abs(after.astype(int) - planes_of(before)[0])[:, 24:-24].max() <= 4
+
+
+@pytest.mark.parametrize(
+    ("codec", "pixel_format", "suffix"),
+    [("png", "rgb24", "mov"), ("qtrle", "argb", "mov"), ("ffv1", "gbrp10le", "mkv"), ("libx264rgb", "rgb24", "mkv")],
+)
+def test_films_in_rgb_keep_their_colours(codec: str, pixel_format: str, suffix: str, tmp_path: Path) -> None:
+    path, colour = tmp_path / f"film.{suffix}", (200, 60, 90)
+    write_stored(path, codec, 128, 96, pixel_format=pixel_format, count=4)
+    room, masks = Room(tmp_path), moving(96, 128, 4)
+    room.source("film", path)
+    room.scene("film", 0, masks)
+    room.write()
+    # 8 or 16 bits.
+    restore_room(
+        tmp_path, lambda clip: np.full_like(clip, np.array(colour) * (np.iinfo(clip.dtype).max // 255)), found=[("film", "ok")]
+    )
+    before, after = (seen(each) for each in (path, tmp_path / "out/videos" / path.name))
+    for one, other, mask in zip(before, after, masks, strict=True):
+        near = cv2.dilate(mask, np.ones((9, 9), np.uint8)) > 0
+        assert np.abs(other - one)[~near].max() <= 1
+        assert np.abs(other - colour)[mask > 0].max() <= 1
 
 
 def test_the_ledger_and_the_sheet_say_in_which_frames_nothing_was_found(tmp_path: Path) -> None:

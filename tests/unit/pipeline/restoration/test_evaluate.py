@@ -254,15 +254,19 @@ def test_an_error_about_memory_names_the_setting_to_lower(dataset: Path, tmp_pat
         run(dataset, tmp_path / "out", greedy)
 
 
-def test_a_model_gets_rgb_in_0_to_1_and_its_output_is_clipped() -> None:
-    clip = np.random.default_rng(0).integers(0, 256, (2, 4, 8, 3), np.uint8)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_model_gets_rgb_in_0_to_1_and_its_output_is_clipped(dtype: type[np.integer]) -> None:
+    most = int(np.iinfo(dtype).max)
+    clip = np.random.default_rng(0).integers(0, most + 1, (2, 4, 8, 3), dtype)
     assert np.array_equal(restore(identity, clip), clip)
 
     def shift(frames: torch.Tensor) -> torch.Tensor:
         assert frames.shape == (1, 2, 3, 4, 8) and frames.dtype == torch.float32
-        assert torch.equal((frames[0, 1, 2] * 255).round().byte(), torch.from_numpy(clip[1, :, :, 2]))
+        assert np.array_equal((frames[0, 1, 2] * most).round().numpy(), clip[1, :, :, 2])
         return frames + torch.tensor([1.0, -1.0, 0.1])[:, None, None]
 
-    red, green, blue = np.moveaxis(restore(shift, clip), 3, 0)
-    assert (red == 255).all() and (green == 0).all()
-    assert (np.abs(blue.astype(float) - np.minimum(clip[..., 2] + 25.5, 255)) <= 0.501).all()
+    made = restore(shift, clip)
+    assert made.dtype == dtype
+    red, green, blue = np.moveaxis(made, 3, 0)
+    assert (red == most).all() and (green == 0).all()
+    assert (np.abs(blue.astype(float) - np.minimum(clip[..., 2] + 0.1 * most, most)) <= 0.51).all()
