@@ -20,6 +20,7 @@ Matrix: TypeAlias = tuple[int, int, int, int]  # see `display_matrix`
 Field: TypeAlias = Literal["t", "b"] | None  # see `first_field`
 Depth: TypeAlias = type[np.uint8] | type[np.uint16]
 _local = threading.local()
+_locks = [threading.Lock() for _ in range(64)]  # see `converted`
 BLACK = 16, 128, 128  # Y, Cb and Cr in limited range
 UPRIGHT = 1, 0, 0, 1  # the display matrix of pictures that are shown as stored
 RED, BLUE = 0.2126, 0.0722  # the weights of BT.709 (ITU-R BT.709-6, items 3.2 to 3.5)
@@ -352,8 +353,9 @@ def require_colours(picture: "av.VideoFrame") -> None:
 def converted(use: str, picture: "av.VideoFrame", **target: Any) -> "av.VideoFrame":
     """Return `picture` as `VideoReformatter.reformat` converts it with the arguments `target`; itself if nothing is to be done.
 
-    `use`: each thread has a converter of its own for each use, because they are expensive to create and not thread-safe. No
-    other thread may have `picture` meanwhile: its tags are cleared for a moment. Raises `Failed` if FFmpeg cannot convert it.
+    `use`: each thread has a converter of its own for each use, because they are expensive to create and not thread-safe.
+    Threads may convert the same picture, one after the other; but none may read its tags meanwhile, which are cleared for a
+    moment. Raises `Failed` if FFmpeg cannot convert it.
     """
     import av
     from av.video.reformatter import VideoReformatter
@@ -363,7 +365,10 @@ def converted(use: str, picture: "av.VideoFrame", **target: Any) -> "av.VideoFra
     reformatter: VideoReformatter = getattr(_local, use)
     if picture.format.name not in BROKEN:
         try:
-            return reformatter.reformat(picture, threads=1, **target)
+            # Scenes that overlap share pictures. If a thread restored the tags of one while another converts it, FFmpeg would
+            # convert its transfer function as well.
+            with _locks[id(picture) // 64 % len(_locks)]:
+                return reformatter.reformat(picture, threads=1, **target)
         except MemoryError:
             raise
         except av.error.FFmpegError:

@@ -3,6 +3,7 @@
 import io
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import av
@@ -60,6 +61,28 @@ def test_pictures_with_side_data_of_an_unknown_type_are_shown_upright(orientatio
     images = [frame.image() for frame in read_frames(path, read_packets(path))]
     assert len(images) == 3
     assert all(image.shape == shown.shape and np.abs(image.astype(int) - shown).max() <= 1 for image in images)
+
+
+def test_threads_may_share_a_picture() -> None:
+    values, stated = np.random.default_rng(0).integers(64, 900, (128, 128), np.uint16), (9, 16, 9)
+
+    def shared() -> av.VideoFrame:
+        picture = av.VideoFrame(128, 128, "yuv420p10le")
+        for plane in planes_of(picture):
+            plane[:] = values[: len(plane), : plane.shape[1]]
+        picture.color_primaries, picture.color_trc, picture.colorspace = stated
+        return picture
+
+    def planes(frame: VideoFrame) -> np.ndarray:
+        return frame.planes((0, 0, 64, 64))
+
+    expected = planes(VideoFrame(0, None, 0.0, shared()))
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(500):
+            picture = shared()
+            made = list(pool.map(planes, [VideoFrame(0, None, 0.0, picture)] * 4))
+            assert all(np.array_equal(each, expected) for each in made)
+            assert (picture.color_primaries, picture.color_trc, picture.colorspace) == stated
 
 
 @pytest.mark.parametrize(
