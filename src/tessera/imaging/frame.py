@@ -256,11 +256,13 @@ def _pixels(picture: "av.VideoFrame", size: int, number: int = 0) -> np.ndarray:
 def _is_plain(picture: "av.VideoFrame") -> bool:
     """Return whether a part of `picture` can be converted alone, with the same colours as in the whole.
 
-    This holds for 4:2:0 formats with 8 bits, of even height, that are shown as stored. FFmpeg converts others differently: it
-    then heeds the place of chroma between the pixels, which PyAV does not pass on to a part.
+    This holds for 4:2:0 formats with 8 bits, of even height, that are shown as stored and progressive. FFmpeg converts others
+    differently: it heeds the place of chroma between the pixels, which PyAV does not pass on to a part, and converts interlaced
+    pictures by field, because their chroma is subsampled so.
     """
     a, b, _, d = display_matrix(picture)
-    return picture.format.name in ("yuv420p", "yuvj420p") and picture.height % 2 == 0 and b == 0 and min(a, d) > 0
+    is_usual = picture.format.name in ("yuv420p", "yuvj420p") and not picture.interlaced_frame
+    return is_usual and picture.height % 2 == 0 and b == 0 and min(a, d) > 0
 
 
 def _part(picture: "av.VideoFrame", x0: int, y0: int, x1: int, y1: int) -> "av.VideoFrame":

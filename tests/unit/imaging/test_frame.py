@@ -85,6 +85,20 @@ def test_threads_may_share_a_picture() -> None:
             assert (picture.color_primaries, picture.color_trc, picture.colorspace) == stated
 
 
+def test_parts_of_interlaced_pictures_have_the_colours_of_the_whole_converted_by_field(tmp_path: Path) -> None:
+    path, size = tmp_path / "a.mp4", (48, 64, 3)
+    tags = ("-x264-params", "tff=1:colorprim=bt709:transfer=bt709:colormatrix=bt709", "-color_range", "tv")
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x48:d=0.2", "-c:v", "libx264", "-flags", "+ildct+ilme", *tags, path)
+    by_field = ("-vf", "scale=interl=1:flags=bilinear,format=rgb24", "-frames:v", 1, "-f", "rawvideo", "-")
+    expected = np.frombuffer(ffmpeg("-i", path, *by_field), np.uint8).reshape(size)
+    frame = next(read_frames(path, read_packets(path)))
+    assert frame.picture is not None and frame.picture.interlaced_frame
+    assert np.array_equal(frame.image(), expected)
+    assert np.array_equal(frame.image((5, 7, 41, 36)), expected[7:36, 5:41])
+    whole, part = frame.planes((0, 0, 64, 48)), frame.planes((5, 7, 41, 36))
+    assert np.abs(part.astype(int) - whole[:, 7:36, 5:41]).max() <= 1
+
+
 @pytest.mark.parametrize(
     ("codec", "pixel_format", "suffix"),
     [
