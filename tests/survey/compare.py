@@ -1,12 +1,13 @@
 """Compare what Tessera reads from a video with what FFmpeg decodes."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
 import numpy as np
 import oracle
@@ -19,6 +20,7 @@ from tessera.imaging.video import Packets, read_frames, read_packets
 CHECKS: tuple[Check, ...] = get_args(Check)
 TIME = 0.001  # seconds
 LEVEL = 1
+SOME = 50  # frames of a film whose colours are compared level by level
 
 
 @dataclass
@@ -46,14 +48,23 @@ class Film:
         blocks = SequenceMatcher(None, ours, self.theirs.digests, autojunk=False).get_matching_blocks()
         return [(shown[block.a + step], block.b + step) for block in blocks for step in range(block.size)]
 
+    @property
+    def gap(self) -> float:
+        """The usual seconds from one frame to the next."""
+        return float(np.median(np.diff(self.theirs.time))) if len(self.theirs.time) > 1 else 0.0
+
+    def is_refused(self, check: Check) -> bool:
+        return isinstance(self.admitted[check], Failed)
+
 
 @dataclass(frozen=True)
 class Difference:
-    """One way in which a film differs. `kind`: frames, times, colours, access, check. `frames`: those it is about."""
+    """One way in which a film differs. `frames`: those it is about. `extent`: the largest difference, in seconds or levels."""
 
-    kind: str
+    kind: Literal["frames", "lost", "times", "duration", "colours", "access", "refused", "admitted"]
     detail: str
     frames: tuple[int, ...] = ()
+    extent: float = 0.0
 
 
 def read(path: Path) -> tuple[Film, list[Difference]]:
@@ -90,8 +101,8 @@ def _frames(film: Film) -> list[Difference]:
     if more or less:
         text = f"{len(film.digests)} frames, FFmpeg {len(film.theirs.time)}; only here {_few(more)}, only there {_few(less)}"
         found.append(Difference("frames", text, tuple(more)))
-    if lost:
-        found.append(Difference("frames", f"without picture: {_few(lost)}", tuple(lost)))
+    if lost and len(film.theirs.time):
+        found.append(Difference("lost", f"without picture: {_few(lost)}", tuple(lost)))
     return found
 
 
@@ -102,24 +113,47 @@ def _times(film: Film) -> list[Difference]:
     one, other = film.packets.time[ours], film.theirs.time[theirs]
     error = np.abs((one - one[0]) - (other - other[0]))
     (wrong,) = np.nonzero(error > TIME + 1e-6)
-    text = f"frames {_few(ours[wrong].tolist())} differ by up to {error.max() * 1000:.1f} ms"
-    return [Difference("times", text, tuple(ours[wrong].tolist()))] if len(wrong) else []
+    found = []
+    if len(wrong):
+        text = f"frames {_few(ours[wrong].tolist())} differ by up to {error.max() * 1000:.1f} ms"
+        found.append(Difference("times", text, tuple(ours[wrong].tolist()), error.max()))
+    lasts = film.packets.duration - film.packets.time[-1]
+    there = film.theirs.until[-1] - film.theirs.time[-1]
+    if abs(lasts - there) > TIME + 1e-6:
+        found.append(
+            Difference("duration", f"the last frame lasts {lasts:.3f} s, FFmpeg {there:.3f} s", (), abs(lasts - there))
+        )
+    return found
 
 
 def _colours(film: Film) -> list[Difference]:
-    doubtful = {other: one for one, other in film.pairs if film.digests[one] != film.theirs.digests[other]}
-    if not doubtful or film.packets is None:
-        return []
-    ours = {frame.index: frame.image() for frame in islice(read_frames(film.path, film.packets, doubtful.values()), 50)}
-    worst: dict[int, float] = {}
-    for number, picture in enumerate(oracle.pictures(film.path, film.theirs)):
-        if (index := doubtful.get(number)) in ours:
-            values = ours[index].ravel()
-            worst[index] = np.abs(values.astype(int) - picture).max() if len(values) == len(picture) else np.inf
-    wrong = {index: level for index, level in worst.items() if level > LEVEL}
+    levels = differing(film)
+    wrong = {index: level for index, level in levels.items() if level > LEVEL}
     if not wrong:
         return []
-    return [Difference("colours", f"frames {_few([*wrong])} differ by up to {max(wrong.values())}", tuple(wrong))]
+    text = f"frames {_few([*wrong])} differ by up to {max(wrong.values()):.0f}"
+    return [Difference("colours", text, tuple(wrong), max(wrong.values()))]
+
+
+def differing(
+    film: Film, way: oracle.Way = oracle.USUAL, change: Callable[[np.ndarray], np.ndarray] = np.asarray
+) -> dict[int, float]:
+    """Return the largest difference of the RGB values of frames that differ, the first ones if they are many.
+
+    `way`: how FFmpeg decodes. `change` is applied to the pictures that Tessera reads, uint8 (H, W, 3).
+    """
+    theirs = film.theirs if way == oracle.USUAL else oracle.decode(film.path, way)
+    doubtful = {other: one for one, other in film.pairs if film.digests[one] != film.theirs.digests[other]}
+    if not doubtful or film.packets is None or len(theirs.digests) != len(film.theirs.digests):
+        return dict.fromkeys(doubtful.values(), np.inf)
+    frames = islice(read_frames(film.path, film.packets, doubtful.values()), SOME)
+    ours = {frame.index: change(frame.image()).ravel() for frame in frames if frame.picture is not None}
+    worst: dict[int, float] = {}
+    for number, picture in enumerate(oracle.pictures(film.path, theirs, way)):
+        if (index := doubtful.get(number)) in ours:
+            values = ours[index]
+            worst[index] = np.abs(values.astype(int) - picture).max() if len(values) == len(picture) else np.inf
+    return worst
 
 
 def _access(film: Film) -> list[Difference]:
@@ -137,18 +171,19 @@ def _access(film: Film) -> list[Difference]:
 
 def _checks(film: Film) -> list[Difference]:
     found = []
-    end = film.theirs.until.max(initial=0.0)
+    decodes = bool(len(film.theirs.time))
+    refused = {str(media): check for check, media in film.admitted.items() if isinstance(media, Failed) and decodes}
+    for media, check in refused.items():
+        found.append(Difference("refused", f"{check}: {media}"))
     for check, media in film.admitted.items():
         if isinstance(media, Failed):
-            if len(film.theirs.time):
-                found.append(Difference("check", f"{check}: refused as {media}"))
-        elif film.packets is None:
-            found.append(Difference("check", f"{check}: admitted, but not read"))
-        else:
-            if media.frames != len(film.packets):
-                found.append(Difference("check", f"{check}: {media.frames} frames, but {len(film.packets)} are read"))
-            if abs((media.duration or 0) - end) > TIME + 1e-6:
-                found.append(Difference("duration", f"{check}: {media.duration} s, FFmpeg {end:.3f} s"))
+            continue
+        if film.packets is None or not decodes:
+            found.append(Difference("admitted", f"{check}: admitted, but {film.failed or 'FFmpeg decodes no frame'}"))
+        elif media.frames != len(film.packets):
+            found.append(Difference("admitted", f"{check}: {media.frames} frames, but {len(film.packets)} are read"))
+        elif abs((media.duration or 0) - film.packets.duration) > TIME:
+            found.append(Difference("admitted", f"{check}: {media.duration} s, but {film.packets.duration} s are read"))
     return found
 
 

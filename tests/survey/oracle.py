@@ -12,8 +12,8 @@ from imageio_ffmpeg import get_ffmpeg_exe
 
 THREADS = "4"  # of the decoder, as in Tessera: the pictures decoded from a damaged stream depend on it
 # FFmpeg's own choice of the track, its own times and its own conversion to RGB. `interl=-1`: the chroma of interlaced frames is
-# taken from their own field.
-DECODE = ["-an", "-sn", "-dn", "-fps_mode", "passthrough", "-noautoscale", "-vf", "scale=interl=-1,format=rgb24"]
+# taken from their own field. `bilinear`: how subsampled chroma is enlarged, where FFmpeg has several ways.
+DECODE = ["-an", "-sn", "-dn", "-fps_mode", "passthrough", "-noautoscale"]
 TIMEOUT = 300  # seconds
 
 
@@ -32,9 +32,21 @@ class Decoded:
     errors: str
 
 
-def _command(path: Path, *output: str) -> list[str]:
-    binary = [get_ffmpeg_exe(), "-nostdin", "-hide_banner", "-v", "error", "-threads", THREADS]
-    return [*binary, "-i", f"file:{path}", *DECODE, *output, "-"]
+@dataclass(frozen=True)
+class Way:
+    """How to decode: options of the input and of the output, and the filter that converts."""
+
+    source: tuple[str, ...] = ()
+    output: tuple[str, ...] = ()
+    scale: str = "scale=interl=-1:flags=bilinear"
+
+
+USUAL = Way()
+
+
+def _command(path: Path, way: Way, *output: str) -> list[str]:
+    binary = [get_ffmpeg_exe(), "-nostdin", "-hide_banner", "-v", "error", "-threads", THREADS, *way.source]
+    return [*binary, "-i", f"file:{path}", *DECODE, *way.output, "-vf", f"{way.scale},format=rgb24", *output, "-"]
 
 
 def digest(values: np.ndarray) -> int:
@@ -42,9 +54,10 @@ def digest(values: np.ndarray) -> int:
     return zlib.adler32(values.tobytes(), 0)
 
 
-def decode(path: Path) -> Decoded:
+def decode(path: Path, way: Way = USUAL) -> Decoded:
     """Decode the file `path`. A file that cannot be decoded has no frames."""
-    done = subprocess.run(_command(path, "-enc_time_base", "1:1000000", "-f", "framecrc"), capture_output=True, timeout=TIMEOUT)
+    command = _command(path, way, "-enc_time_base", "1:1000000", "-f", "framecrc")
+    done = subprocess.run(command, capture_output=True, timeout=TIMEOUT)
     lines = done.stdout.decode().splitlines()
     base = next((Fraction(line.split(":")[1].strip()) for line in lines if line.startswith("#tb")), Fraction(1))
     rows = [line.split(",") for line in lines if not line.startswith("#")]
@@ -59,9 +72,25 @@ def decode(path: Path) -> Decoded:
     )
 
 
-def pictures(path: Path, decoded: Decoded) -> Iterator[np.ndarray]:
+def pictures(path: Path, decoded: Decoded, way: Way = USUAL) -> Iterator[np.ndarray]:
     """Yield the RGB values of each frame of `decoded`: uint8 (N,)."""
-    with subprocess.Popen(_command(path, "-f", "rawvideo"), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+    command = _command(path, way, "-f", "rawvideo")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout is not None
         for size in decoded.sizes:
             yield np.frombuffer(process.stdout.read(size), np.uint8)
+
+
+def described(path: Path) -> str:
+    """Return what FFmpeg says about the file `path` before it decodes it."""
+    done = subprocess.run([get_ffmpeg_exe(), "-hide_banner", "-i", f"file:{path}"], capture_output=True, timeout=TIMEOUT)
+    return done.stderr.decode(errors="replace")
+
+
+def is_damaged(path: Path) -> bool:
+    """Return whether FFmpeg finds damage when it is told to look for it."""
+    command = [get_ffmpeg_exe(), "-nostdin", "-hide_banner", "-v", "warning", "-xerror", "-err_detect", "explode"]
+    done = subprocess.run([*command, "-i", f"file:{path}", *DECODE, "-f", "null", "-"], capture_output=True, timeout=TIMEOUT)
+    return done.returncode != 0 or any(
+        word in done.stderr.lower() for word in (b"corrupt", b"truncat", b"prematurely", b"partial")
+    )

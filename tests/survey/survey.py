@@ -75,7 +75,7 @@ def row(path: Path, name: str) -> Row:
     try:
         film, differences = read(path)
     except Exception:
-        return Row(name, "", "", "", [], [format_exc(limit=-2).replace("\n", " ")])
+        return Row(name, "", "", "", [], [f"error: {format_exc(limit=-1)}"])
     reasons, unexplained = [], []
     for each in differences:
         reason = explained(film, each)
