@@ -14,7 +14,7 @@ import numpy as np
 
 from tessera.core.errors import Failed
 from tessera.imaging.crops import Crop, Fit, Pad
-from tessera.imaging.frame import Depth, VideoFrame
+from tessera.imaging.frame import VideoFrame
 from tessera.imaging.masks import decode_patch
 
 if TYPE_CHECKING:
@@ -69,7 +69,6 @@ def restored(
     squares: dict[Region, dict[int, np.ndarray | None]] = {}  # of the frames in the current window
     results: dict[Region, dict[int, np.ndarray]] = {}
     ready = 0  # the number of frames at the front whose results are final
-    depth: Depth | None = None  # that of the first picture; a clip has one
 
     def release() -> tuple[VideoFrame, list[Patch]]:
         """Return the first frame that is held."""
@@ -81,15 +80,13 @@ def restored(
 
     for frame in frames:
         held.append(frame)
-        if depth is None and frame.picture is not None:
-            depth = frame.depth
         while coming and coming[-1].first <= frame.index:
             region = coming.pop()
             if frame.index < region.stop:
                 squares[region], results[region] = {}, {}
         for region, own in squares.items():
             if frame.index < region.stop:
-                own[frame.index] = _square(region, frame, depth or np.uint8)
+                own[frame.index] = _square(region, frame)
         if len(held) - ready == window:
             start = held[ready].index
             ready += window - overlap
@@ -116,14 +113,14 @@ def restart(first: int, window: int, overlap: int) -> int:
     return max(0, first - (window - overlap))
 
 
-def _square(region: Region, frame: VideoFrame, depth: Depth) -> np.ndarray | None:
-    """Return the crop of `frame` as a restorer gets it, in `depth`; None for a frame that cannot be decoded."""
+def _square(region: Region, frame: VideoFrame) -> np.ndarray | None:
+    """Return the crop of `frame` as a restorer gets it; None for a frame that cannot be decoded."""
     if frame.picture is None:
         return None
     if frame.size[::-1] != region.size:
         raise Failed("frame of another size", f"{frame.size[::-1]} pixels, the region has {region.size}")
     place = frame.index - region.first
-    return region.fit.square(frame.image(region.crops[place], depth), region.pads[place])
+    return region.fit.square(frame.image(region.crops[place], frame.depth), region.pads[place])
 
 
 def _restore(
@@ -137,14 +134,21 @@ def _restore(
     if not known:
         return
     nearest = (max((one for one in known if one <= index), default=known[0]) for index in squares)
-    clip = np.stack([square for one in nearest if (square := squares[one]) is not None])
+    clip = np.stack(_alike(*(square for one in nearest if (square := squares[one]) is not None)))
     # Restorers compare neighbouring frames, and need at least two.
     made = restore(clip if len(clip) > 1 else clip.repeat(2, axis=0))
     for index, image in zip(squares, made, strict=False):
         if index in results:
             share = np.float32((index - start + 1) / (overlap + 1))
-            image = np.rint(results[index] + (image.astype(np.float32) - results[index]) * share).astype(image.dtype)
+            last, image = _alike(results[index], image)
+            image = np.rint(last + (image.astype(np.float32) - last) * share).astype(image.dtype)
         results[index] = image
+
+
+def _alike(*images: np.ndarray) -> list[np.ndarray]:
+    """Return `images`, uint8 or uint16, as uint16 if one of them is: a video may change its depth."""
+    deepest = np.result_type(*images)
+    return [image if image.dtype == deepest else image * np.uint16(257) for image in images]
 
 
 def _patch(region: Region, square: np.ndarray, index: int, feather: float) -> Patch:

@@ -245,7 +245,8 @@ def restore_video(
     _write_parts(film, regions, restore, settings, render, store, names)
     items = [store.item(each) for each in names]
     outcomes = [json.loads((item / COUNTS).read_text(encoding="utf-8")) for item in items]
-    videos, comparisons = ([item / f"{kind}{PART}" for item in items] for kind in (VIDEO, COMPARISON))
+    shown = [item for item, each in zip(items, outcomes, strict=True) if sum(each["counts"].values()) > len(each["lost"])]
+    videos, comparisons = ([item / f"{kind}{PART}" for item in shown] for kind in (VIDEO, COMPARISON))
     restored_film = folder / f"{VIDEO}{tracks.suffix}"
     remarks = [
         *tracks.remarks,
@@ -313,7 +314,7 @@ def _film(source: str, path: Path, settings: RestoreSettings, render: RenderSett
     form = form_of(path, packets, first, settings.encoding, base, usual)
     half = _half(encodable(first, form.pixel_format), form.matrix, render.max_side)
     pair = _pair(half, half)
-    # What has no say in how a comparison is shown is left out.
+    # A comparison is upright, progressive and not in HDR.
     comparison = replace(
         form,
         width=pair.width,

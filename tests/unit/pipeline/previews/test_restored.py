@@ -349,6 +349,26 @@ def test_only_its_spans_are_in_the_restored_film(tmp_path: Path) -> None:
         RestoreSettings(spans={"film": ["1:00"]})
 
 
+def test_a_part_of_which_no_frame_can_be_decoded_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restored, "WINDOWS", 1)
+    path = tmp_path / "film.mov"
+    ffmpeg("-i", film(tmp_path / "sound.mp4", pictures(30, 96, 128)), "-c:v", "mjpeg", "-q:v", "2", path)
+    data = bytearray(path.read_bytes())
+    with av.open(str(path)) as container:
+        places = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    for position, size in places[8:16]:
+        data[position : position + size] = bytes(size)
+    path.write_bytes(data)
+    room = Room(tmp_path)
+    room.source("film", path)
+    room.scene("film", 2, moving(96, 128, 25))
+    room.write()
+    assert restore_room(tmp_path, invert)["film"] == ("ok", "")
+    (row,) = [row for row in read_ledger(tmp_path / "out/ledger.jsonl") if row["key"] == "film"]
+    assert "nothing found in 5, 8 cannot be decoded" in row["detail"]
+    assert read_packets(tmp_path / "out/videos/film.mov").time[8] == pytest.approx(16 / 25, abs=1e-6)
+
+
 def test_what_differs_from_the_original_is_said(tmp_path: Path) -> None:
     path = film(tmp_path / "silent.mp4", pictures(30, 96, 128))
     sounded = tmp_path / "film.avi"
