@@ -196,14 +196,11 @@ def test_if_the_rate_varies_the_clip_has_the_mean_and_the_table_the_times(room: 
         assert float(container.streams.video[0].average_rate or 0) == pytest.approx(row["rate"], rel=1e-2)
 
 
-def test_if_times_are_equal_the_clip_has_the_rate_of_the_video(room: Room, tmp_path: Path) -> None:
-    # At such large times, rounding loses a millisecond.
-    path = film(tmp_path / "a.mkv", pictures(8, 96, 128), pts=[0, *range(2**60, 2**60 + 7)])
+def test_a_clip_of_one_frame_has_the_rate_of_the_video(room: Room, tmp_path: Path) -> None:
+    path = film(tmp_path / "a.mkv", pictures(8, 96, 128), pts=[0, 40, 45, 130, 200, 210, 400, 440])
     room.source("a", path, variable_rate=True, average_rate=20.0)
-    key = room.scene("a", 2, moving(96, 128, 4))
-    row = room.cut()[key]
-    assert len(set(row["time"])) == 1
-    assert row["rate"] == 20
+    key = room.scene("a", 2, moving(96, 128, 1))
+    assert room.cut()[key]["rate"] == 20
 
 
 @pytest.mark.slow
