@@ -45,9 +45,14 @@ def _is_unknown(film: Film, difference: Difference) -> bool:
 
 @rule("PyAV cannot convert the colours, and the film is refused with this reason", "frames", "refused")
 def _is_unsupported(film: Film, difference: Difference) -> bool:
-    with av.open(str(film.path)) as container, suppress(OSError):
-        next(container.decode(video=0)).reformat(format="rgb24")
-        return False
+    with av.open(str(film.path)) as container:
+        try:
+            picture = next(container.decode(video=0))
+        except (av.error.FFmpegError, StopIteration):
+            return False
+        with suppress(OSError):
+            picture.reformat(format="rgb24")
+            return False
     return all(isinstance(each, Failed) and each.reason == "unsupported colours" for each in film.admitted.values())
 
 

@@ -74,11 +74,11 @@ def row(path: Path, name: str) -> Row:
     """Compare the film at `path`."""
     try:
         film, differences = read(path)
+        found = [(each, explained(film, each)) for each in differences]
     except Exception:
         return Row(name, "", "", "", [], [f"error: {format_exc(limit=-1)}"])
     reasons, unexplained = [], []
-    for each in differences:
-        reason = explained(film, each)
+    for each, reason in found:
         if reason is None:
             unexplained.append(f"{each.kind}: {each.detail}")
         elif reason not in reasons:

@@ -180,8 +180,8 @@ def _is_constant(one: np.ndarray, other: np.ndarray, tolerance: float) -> bool:
 
 def _gap(packets: Sequence[Stamps], time_base: Fraction, rate: Fraction) -> int:
     """Return the usual ticks from one frame to the next."""
-    dts = [each.dts for each in packets if each.dts is not None]
-    gaps = [later - sooner for sooner, later in pairwise(dts) if later > sooner]
+    dts = [each.dts for each in packets]
+    gaps = [late - soon for soon, late in pairwise(dts) if soon is not None and late is not None and late > soon]
     return int(median(gaps)) if gaps else max(1, round(1 / rate / time_base))
 
 
