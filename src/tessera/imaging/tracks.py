@@ -4,20 +4,24 @@ It is decided before a picture is encoded, so that no fault of a sound track cos
 """
 
 import io
+from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
 
 from tessera.core.ledger import SYSTEMIC
 from tessera.core.messages import counted
 from tessera.imaging.containers import video_track
 from tessera.imaging.spans import Span
-from tessera.imaging.timeline import Stamps, close_jumps
+from tessera.imaging.timeline import AHEAD, FAR_AHEAD, WRONG, Stamps, close_jumps, interpolated
 from tessera.imaging.video import demux, open_container
 
 if TYPE_CHECKING:
@@ -31,6 +35,8 @@ if TYPE_CHECKING:
 SUFFIXES = {"mp4": ".mp4", "mov": ".mov", "matroska": ".mkv"}  # of the containers of copies, by FFmpeg's names of them
 LOSSLESS, LOSSY, BITS_PER_CHANNEL = "flac", "aac", 96_000  # how sound is encoded that cannot be copied: bits per second
 RATES = {8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000}  # samples per second that AAC takes and players play
+FINE = 1024  # parts of a tick; stamps that are repaired may be closer than ticks
+UNKNOWN = -(2**63)  # a stamp that the container does not state
 FRAME = 4096  # samples of a frame, where the encoder does not say
 TRIED = 3  # packets that are written to try whether a container holds a stream
 COVERS = {"mjpeg": "jpg"}  # suffixes of cover pictures, where they differ from FFmpeg's name of the codec
@@ -162,13 +168,14 @@ def _remark(stream: "Stream", way: Way | None, container: str) -> str:
 class Moves:
     """Where the stamps of a film lie in its copy.
 
-    `begins`: seconds that are subtracted from all stamps. `first`: the stamp of the first picture of the original, in seconds.
-    `spans`: those of its timeline that the copy has, one after the other; none means all. `shifts`: seconds that were added to
-    the stamps of the pictures in each part after the first, where recordings were joined.
+    `begins`: seconds that are subtracted from all stamps. `first`, `end`: the stamp of the first picture of the original, and
+    the end of the last one, in seconds. `spans`: those of its timeline that the copy has, one after the other; none means all.
+    `shifts`: seconds that were added to the stamps of the pictures in each part after the first, where recordings were joined.
     """
 
     begins: Fraction = Fraction(0)
     first: Fraction = Fraction(0)
+    end: Fraction | None = None
     spans: Sequence[Span] = ()
     shifts: Sequence[Fraction] = ()
 
@@ -223,7 +230,7 @@ class TrackCopy:
         wanted = [index for index, way in self._tracks.ways.items() if way != "attach"]
         if not wanted:
             return
-        closed = self._closed(wanted) if self._moves.shifts else None
+        repaired = self._repaired(wanted)
         with open_container(self._path) as container:
             sounds = {
                 index: Sound(container.streams[index], self._streams[index])
@@ -232,14 +239,15 @@ class TrackCopy:
             }
             for packet in demux(container, *(container.streams[index] for index in wanted)):
                 stream, base = packet.stream, packet.time_base
-                pts, dts, _ = next(closed[stream.index]) if closed else (packet.pts, packet.dts, 0)
+                known = repaired.get(stream.index)
+                pts, dts = next(known) if known else (packet.pts, packet.dts)
                 stamp = dts if pts is None else pts
                 offset = None if stamp is None else self._moves.offset(stamp * base)
                 if stamp is not None and offset is None:
                     continue
                 ticks = round((offset or 0) / base)
                 packet.pts, packet.dts = (None if each is None else each - ticks for each in (pts, dts))
-                made = sounds[stream.index].encode(packet) if stream.index in sounds else [packet]
+                made: Iterable[Any] = sounds[stream.index].encode(packet) if stream.index in sounds else [packet]
                 yield from self._in_order(stream, made)
             for index, sound in sounds.items():
                 yield from self._in_order(container.streams[index], sound.encode(None))
@@ -255,22 +263,26 @@ class TrackCopy:
                 raise
             self._refused[f"stream {packet.stream.index}"] += 1
 
-    def _closed(self, wanted: Sequence[int]) -> dict[int, Iterator[Stamps]]:
-        """Return the stamps of the tracks `wanted` without the jumps of joined recordings."""
-        stated: dict[int, list[Stamps]] = {index: [] for index in wanted}
+    def _repaired(self, wanted: Sequence[int]) -> dict[int, Iterator[tuple[int | None, int | None]]]:
+        """Return the presentation and decoding time stamps of those of the tracks `wanted` whose own do not go on evenly."""
+        stated = {index: array("q") for index in wanted}
         with open_container(self._path) as container:
             streams = {index: container.streams[index] for index in wanted}
             for packet in demux(container, *streams.values()):
-                stated[packet.stream.index].append(Stamps(packet.pts, packet.dts, packet.duration or 0))
+                stamps = (UNKNOWN if each is None else each for each in (packet.pts, packet.dts))
+                stated[packet.stream.index].extend((*stamps, packet.duration or 0))
             bases = {index: stream.time_base or Fraction(1, 1000) for index, stream in streams.items()}
-        closed = {}
-        for index, stamps in stated.items():
-            # With as many jumps as the pictures have, the sound stays with them.
-            shifts = [round(shift / bases[index]) for shift in self._moves.shifts]
-            closed[index] = iter(close_jumps(stamps, bases[index], None, may_jump=True, shifts=shifts)[0])
-        return closed
+        repaired: dict[int, Iterator[tuple[int | None, int | None]]] = {}
+        for index, numbers in stated.items():
+            rows = np.array(numbers, np.int64).reshape(-1, 3)
+            if index in self._tracks.sounds:
+                if not _is_even(rows, AHEAD / bases[index]):
+                    repaired[index] = ((stamp, stamp) for stamp in in_line(_stamps(rows), bases[index], self._moves))
+            elif self._moves.shifts:
+                repaired[index] = ((each.pts, each.dts) for each in _closed(_stamps(rows), bases[index], self._moves))
+        return repaired
 
-    def _in_order(self, source: Any, packets: "Sequence[Packet[Any]]") -> Iterator[tuple[float, "Packet[Any]"]]:
+    def _in_order(self, source: Any, packets: "Iterable[Packet[Any]]") -> Iterator[tuple[float, "Packet[Any]"]]:
         """Yield `packets` of the stream `source` with their time, with decoding time stamps that increase."""
         from av.rational import AVRational
 
@@ -285,6 +297,68 @@ class TrackCopy:
             packet.dts, packet.pts = dts, dts if packet.pts is None else max(packet.pts, dts)
             self._last[made.index] = dts
             yield float(dts * made.time_base), packet
+
+
+def _is_even(rows: np.ndarray, longest: float) -> bool:
+    """Return whether the packets `rows` go on without a step back, or one ahead by more than `longest` ticks.
+
+    `rows`: int64 (N, 3), the presentation and decoding time stamps and the durations. Stamps may be equal if packets are so
+    short that their container rounds them to the same tick.
+    """
+    steps = np.diff(rows[:, 1].astype(float))  # as floats, which do not overflow
+    return bool((rows[:, 1] != UNKNOWN).all() and (steps >= (rows[:-1, 2] > 1)).all() and (steps <= longest).all())
+
+
+def _stamps(rows: np.ndarray) -> list[Stamps]:
+    """Return `rows`, int64 (N, 3), as stamps."""
+    return [
+        Stamps(None if pts == UNKNOWN else pts, None if dts == UNKNOWN else dts, duration)
+        for pts, dts, duration in rows.tolist()
+    ]
+
+
+def _closed(stamps: Sequence[Stamps], time_base: Fraction, moves: Moves) -> list[Stamps]:
+    """Return `stamps` without the jumps of joined recordings. With as many jumps as the pictures have, they stay together."""
+    shifts = [round(shift / time_base) for shift in moves.shifts]
+    return close_jumps(stamps, time_base, None, may_jump=bool(shifts), shifts=shifts)[0]
+
+
+def in_line(stated: Iterable[Stamps], time_base: Fraction, moves: Moves) -> list[int]:
+    """Return a time stamp for each packet of sound, none smaller than the one before it.
+
+    A stamp is wrong that disagrees with those around it, or that leaves a gap that goes on after the film. Packets with a wrong
+    stamp or without one lie evenly between the others. Where the stamps go back for good, the sound goes on as if they did not.
+    """
+    packets = [each._replace(dts=each.pts if each.dts is None else each.dts) for each in stated]
+    own = [each.dts for each in packets]
+    closed = _even([each.dts for each in _closed(packets, time_base, moves)], packets, time_base, moves)
+    if moves.shifts or not own:
+        return closed
+    plain = _even(own, packets, time_base, moves)
+    changed = [sum(one != other for one, other in zip(way, own, strict=True)) for way in (closed, plain)]
+    # A few wrong stamps, between others that are right, may look like a jump.
+    is_better = changed[1] < min(changed[0], WRONG + 1) and (plain[0], plain[-1]) == (own[0], own[-1])
+    return plain if is_better else closed
+
+
+def _even(known: list[int | None], packets: Sequence[Stamps], time_base: Fraction, moves: Moves) -> list[int]:
+    """Return the stamps `known` of `packets` with others instead of the missing and the wrong ones; see `in_line`."""
+    ahead = AHEAD / time_base
+    end = moves.first if moves.end is None else moves.end
+    low, high = (moves.first - Fraction(FAR_AHEAD)) / time_base, end / time_base + ahead
+    last: int | None = None
+    likely: list[int | None] = []
+    for stamp in known:
+        is_good = stamp is not None and stamp >= low and (stamp <= high or (last is not None and stamp - last <= ahead))
+        likely.append(stamp * FINE if stamp is not None and is_good else None)
+        last = stamp if is_good else last
+    lasting = [each.duration for each in packets if each.duration > 0]
+    gap = int(median(lasting)) if lasting else 1
+    if last is None:
+        begin = round(moves.first / time_base)
+        return [begin + gap * number for number in range(len(known))]
+    stamps: list[int] = (interpolated(likely, gap * FINE) // FINE).tolist()
+    return stamps
 
 
 def kept(metadata: dict[str, str]) -> dict[str, str]:
@@ -320,28 +394,42 @@ class Sound:
         """`made`: the result of `add_sound` for the stream `source`."""
         self._source, self._made = source, made
         self._graph: Graph | None = None
+        self._end: int | None = None  # of what was encoded, in samples
         self._resampler: AudioResampler | None = None
         self._kind: tuple[Any, ...] = ()  # of the sound that the resampler takes; it may change within a stream
 
-    def encode(self, packet: "Packet[Any] | None") -> "list[Packet[Any]]":
-        """Return the packets that are complete with `packet`; None ends the sound. What cannot be decoded is left out."""
+    def encode(self, packet: "Packet[Any] | None") -> "Iterator[Packet[Any]]":
+        """Yield the packets that are complete with `packet`; None ends the sound. What cannot be decoded is left out."""
         from av.error import FFmpegError
 
         try:
             frames = self._source.codec_context.decode(packet)
         except FFmpegError:
             frames = []
-        packets: list[Packet[Any]] = []
         for frame in frames:
             for plain in self._resampled(frame):
                 self._graph = self._graph or self._filters(plain)
-                self._graph.push(plain)
-                packets += self._encoded()
+                for part in chain(self._silence(plain), [plain]):
+                    self._graph.push(part)
+                    yield from self._encoded()
         if packet is None and self._graph is not None:
             self._graph.push(None)
-            packets += self._encoded()
-            packets += self._made.encode(None)
-        return packets
+            yield from self._encoded()
+            yield from self._made.encode(None)
+
+    def _silence(self, frame: "AudioFrame") -> "Iterator[AudioFrame]":
+        """Yield seconds of silence up to `frame`. The filters fill a gap as well, but all at once."""
+        import av
+
+        begin, rate = frame.pts, frame.sample_rate
+        while begin is not None and self._end is not None and begin - self._end > rate:
+            silence = av.AudioFrame(frame.format.name, frame.layout.name, rate)
+            for plane in silence.planes:
+                plane.update(bytes(plane.buffer_size))
+            silence.pts, silence.time_base, silence.sample_rate = self._end, frame.time_base, rate
+            self._end += rate
+            yield silence
+        self._end = self._end if begin is None else begin + frame.samples
 
     def _resampled(self, frame: "AudioFrame") -> "list[AudioFrame]":
         """Return `frame` in the sample format, layout and rate of the encoder."""
@@ -361,16 +449,16 @@ class Sound:
             one.time_base = Fraction(1, context.sample_rate)
         return frames
 
-    def _encoded(self) -> "list[Packet[Any]]":
+    def _encoded(self) -> "Iterator[Packet[Any]]":
         from av.error import BlockingIOError, EOFError
 
-        packets: list[Packet[Any]] = []
         assert self._graph is not None
         while True:
             try:
-                packets += self._made.encode(self._graph.pull())
+                frame = self._graph.pull()
             except (BlockingIOError, EOFError):
-                return packets
+                return
+            yield from self._made.encode(frame)
 
     def _filters(self, frame: "AudioFrame") -> "Graph":
         """Return filters that give the encoder what it takes, and fill gaps with silence, so that sound and pictures agree."""

@@ -327,9 +327,10 @@ def moves_of(path: Path, packets: Packets, spans: Sequence[Span] = ()) -> Moves:
     with open_container(path) as container:
         begins = Fraction(container.start_time or 0, MICROSECONDS) if jumps_are_allowed(container) else Fraction(0)
     if not packets.timed:
-        return Moves(spans=spans)
+        return Moves(spans=spans, end=Fraction(packets.duration))
     shifts = [shift * packets.time_base for shift in packets.shifts]
-    return Moves(begins, int(packets.pts[0]) * packets.time_base, spans, shifts)
+    first = int(packets.pts[0]) * packets.time_base
+    return Moves(begins, first, first + Fraction(packets.duration), spans, shifts)
 
 
 def stamps_of(packets: Packets, moves: Moves, rate: Fraction | None) -> tuple[Fraction, list[range]]:

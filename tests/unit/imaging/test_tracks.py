@@ -1,15 +1,20 @@
 """A copy of a film is the film: its times, its sound, and all that it has besides its pictures."""
 
 import re
+from collections.abc import Callable
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from film_copies import copied, described, ffmpeg, packets_of, streams_of
 from tessera.imaging.spans import parse_spans
-from tessera.imaging.tracks import plan_tracks
+from tessera.imaging.timeline import Stamps
+from tessera.imaging.tracks import Moves, in_line, plan_tracks
 from tessera.imaging.video import read_packets
 from tessera.imaging.video_copy import Encoding
 
@@ -151,6 +156,84 @@ def test_a_sound_track_that_ffmpeg_cannot_decode_is_named_and_costs_nothing_else
     assert streams_of(copy) == ["Video", "Audio"]
     assert remarks == ["stream 2 (sound) is left out: .mp4 cannot hold it"]
     assert packets_of(copy, "0:a:0") == packets_of(tmp_path / "a.mp4", "0:a:0")
+
+
+def with_stamps_of_sound(path: Path, copy: Path, change: Callable[[int, int], int]) -> Path:
+    """Write the FLV file `path` to `copy`, the stamp of each packet of sound changed: of its number and its milliseconds."""
+    data = bytearray(path.read_bytes())
+    at, number = 13, 0
+    while at < len(data):
+        size = int.from_bytes(data[at + 1 : at + 4], "big")
+        if data[at] == 8:
+            stamp = change(number, int.from_bytes(data[at + 4 : at + 7], "big") | data[at + 7] << 24).to_bytes(4, "big")
+            data[at + 4 : at + 8] = stamp[1:] + stamp[:1]
+            number += 1
+        at += size + 15
+    copy.write_bytes(data)
+    return copy
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda number, stamp: stamp + 500 * (number == 20),
+        lambda number, stamp: stamp + 10_000 * (number == 20),
+        lambda number, stamp: stamp + 10_000 * (20 <= number < 25),
+        lambda number, stamp: stamp * (number != 20),
+        lambda number, stamp: stamp + 9 * 3_600_000 * (number > 45),
+        lambda number, stamp: stamp - 500 * (number >= 24),
+        lambda number, stamp: 0,
+    ],
+    ids=["ahead", "far ahead", "some ahead", "none", "hours ahead at the end", "again from the beginning", "all none"],
+)
+def test_sound_with_wrong_stamps_stays_with_the_pictures(change: Callable[[int, int], int], tmp_path: Path) -> None:
+    ffmpeg(*TEST, *TONE, *H264, "-c:a", "aac", tmp_path / "right.flv")
+    path = with_stamps_of_sound(tmp_path / "right.flv", tmp_path / "wrong.flv", change)
+    sounds = [packets_of(copied(each, tmp_path)[0], "0:a:0") for each in (tmp_path / "right.flv", path)]
+    assert [packet[1:] for packet in sounds[1]] == [packet[1:] for packet in sounds[0]]
+    times = [[packet[0] for packet in each] for each in sounds]
+    # Where no stamp is right, the sound begins at 0, and not at 0.062 s.
+    assert times[1] == pytest.approx(times[0], abs=0.09)
+
+
+def test_a_stamp_hours_ahead_makes_no_hours_of_silence(tmp_path: Path) -> None:
+    ffmpeg(*TEST, *TONE, "-c:v", "flv", "-c:a", "nellymoser", "-ar", "44100", tmp_path / "right.flv")
+    path = with_stamps_of_sound(
+        tmp_path / "right.flv", tmp_path / "wrong.flv", lambda number, stamp: stamp + 7_200_000 * (number == 20)
+    )
+    sounds = [packets_of(copied(each, tmp_path)[0], "0:a:0") for each in (tmp_path / "right.flv", path)]
+    assert len(sounds[1]) == pytest.approx(len(sounds[0]), abs=3)
+
+
+def test_a_pause_in_sound_that_is_encoded_again_becomes_silence_of_its_length(tmp_path: Path) -> None:
+    longer = ("8" if each == "1" else each for each in (*TEST, *TONE))
+    ffmpeg(*longer, "-c:v", "wmv2", "-c:a", "wmav2", tmp_path / "a.wmv")
+    path = tmp_path / "pause.wmv"
+    ffmpeg("-i", tmp_path / "a.wmv", "-c", "copy", "-bsf:a", "noise=drop='between(pts,2000,6000)'", path)
+    copy, _ = copied(path, tmp_path)
+    heard = np.frombuffer(ffmpeg("-i", copy, "-map", "0:a:0", "-f", "s16le", "-ac", "1", "-ar", "8000", "-"), np.int16)
+    assert len(heard) == pytest.approx(8 * 8000, abs=800)
+    loudness = np.abs(heard[: 8 * 8000].reshape(8, 8000).astype(int)).mean(axis=1)
+    assert loudness[3:5].max() < 5 < 500 < loudness[[0, 1, 7]].min()
+
+
+@given(st.data())
+def test_few_wrong_stamps_of_sound_cost_no_others(data: st.DataObject) -> None:
+    step = data.draw(st.integers(2, 2000))
+    right = [step * number for number in range(60)]
+    # A missing stamp, or one that is wrong by at least a packet.
+    wrong = st.none() | st.integers(-(2**62), 2**62)
+    stated: list[int | None] = [*right]
+    places = data.draw(st.sets(st.integers(1, 58), max_size=4))
+    for place in places:
+        stated[place] = data.draw(wrong)
+    stamps = [Stamps(each, each, step) for each in stated]
+    made = in_line(stamps, Fraction(1, 1000), Moves(end=Fraction(right[-1] + step, 1000)))
+    assert all(before <= after for before, after in pairwise(made))
+    # A wrong stamp that fits between its neighbours is not known as wrong, and may hide one beside it.
+    assert [made[place] for place in range(60) if place not in places] == [
+        right[place] for place in range(60) if place not in places
+    ]
 
 
 @pytest.mark.parametrize("suffix", ["mkv", "flv", "nut"])
