@@ -190,6 +190,13 @@ class Moves:
             passed += end - begin
         return None
 
+    def shown(self, time: Fraction) -> Fraction:
+        """Return when the copy shows what the original shows at `time`, both in seconds, or what follows it in a span."""
+        if not self.spans:
+            return time - self.begins
+        since = time - self.first
+        return sum((min(end, max(begin, since)) - begin for begin, end in self.spans), Fraction(0))
+
 
 class TrackCopy:
     """Copies the tracks of the film `path` into `output`, between the packets of its pictures."""

@@ -258,8 +258,7 @@ def _assemble(
             made.disposition = shown.disposition
         copy = TrackCopy(original, output, tracks, moves)
         output.metadata.update(kept(source.metadata))
-        if not moves.spans:
-            output.set_chapters([_earlier(chapter, moves.begins) for chapter in source.chapters()])
+        output.set_chapters(_chapters(source.chapters(), moves))
         output.start_encoding()
         others = copy.packets()
         coming = next(others, None)
@@ -308,9 +307,15 @@ def _stamps(parts: Sequence[Path], form: Form) -> tuple[list[int], list[int], li
     return pts.tolist(), dts.tolist(), np.append(gaps, usual)[rank].tolist()
 
 
-def _earlier(chapter: "Chapter", begins: Fraction) -> "Chapter":
-    shift = round(begins / (chapter["time_base"] or Fraction(1, 1000)))
-    return {**chapter, "start": chapter["start"] - shift, "end": chapter["end"] - shift}
+def _chapters(chapters: "Sequence[Chapter]", moves: Moves) -> "list[Chapter]":
+    """Return those of `chapters` of which something lies in the copy, at their times there."""
+    moved: list[Chapter] = []
+    for chapter in chapters:
+        base = chapter["time_base"] or Fraction(1, 1000)
+        start, end = (round(moves.shown(stamp * base) / base) for stamp in (chapter["start"], chapter["end"]))
+        if start < end or not moves.spans:
+            moved.append({**chapter, "start": start, "end": end})
+    return moved
 
 
 def exact_rate(rate: float) -> Fraction:

@@ -301,6 +301,17 @@ def test_spans_follow_each_other_with_their_sound(tmp_path: Path) -> None:
     assert np.diff([packet[0] for packet in sound]) == pytest.approx(1024 / 48000, abs=0.012)
 
 
+def test_the_chapters_of_spans_lie_where_their_pictures_are(tmp_path: Path) -> None:
+    ffmpeg("-i", rich(tmp_path), "-map", "0:v:0", "-map", "0:a", "-c", "copy", tmp_path / "a.mp4")
+    for spans, expected in {
+        ("0.25-0.75",): [("0.000000", "0.250000", "Part 0"), ("0.250000", "0.500000", "Part 500")],
+        ("0.6-0.7", "0.8-1"): [("0.000000", "0.300000", "Part 500")],
+    }.items():
+        copy, _ = copied(tmp_path / "a.mp4", tmp_path, spans=parse_spans(spans))
+        found = re.findall(r"Chapter #\S+ start (\S+), end (\S+)\s+Metadata:\s+title\s+: (.*)", described(copy))
+        assert found == expected
+
+
 def test_a_constant_rate_repeats_and_drops_frames(tmp_path: Path) -> None:
     ffmpeg(*TEST, *TONE, "-vf", "select='not(between(n,5,9))'", "-fps_mode", "vfr", *H264, "-c:a", "aac", tmp_path / "a.mp4")
     for rate in (12, 60):
