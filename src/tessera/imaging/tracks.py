@@ -205,6 +205,7 @@ class TrackCopy:
         """Add `tracks` to `output`, before anything is written to it."""
         self._path, self._output, self._tracks, self._moves = path, output, tracks, moves
         self._streams: dict[int, Any] = {}  # of the output, by the index in the original
+        self._names: dict[int, str] = {}  # of the streams of the original, by the index in the output
         self._last: dict[int, int] = {}
         self._refused: Counter[str] = Counter()
         with open_container(path) as container:
@@ -218,6 +219,7 @@ class TrackCopy:
                     made.metadata.update(kept(stream.metadata))
                     made.disposition = stream.disposition
                     self._streams[stream.index] = made
+                    self._names[made.index] = _named(stream)
 
     def _attach(self, container: "InputContainer", stream: Any) -> None:
         codec = getattr(stream.codec_context, "name", "")
@@ -268,7 +270,7 @@ class TrackCopy:
         except FFmpegError as error:
             if error.errno in SYSTEMIC:
                 raise
-            self._refused[f"stream {packet.stream.index}"] += 1
+            self._refused[self._names[packet.stream.index]] += 1
 
     def _repaired(self, wanted: Sequence[int]) -> dict[int, Iterator[tuple[int | None, int | None]]]:
         """Return the presentation and decoding time stamps of those of the tracks `wanted` whose own do not go on evenly."""

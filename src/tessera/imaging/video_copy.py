@@ -41,9 +41,9 @@ PART = ".nut"  # a container that keeps time stamps of every time base
 class Encoding:
     """How pictures are encoded.
 
-    `quantizer`: of x264, constant, 0 to 51, where 0 loses nothing. For HEVC and AV1, the constant rate factor of x265 and
-    SVT-AV1: lower is better. `preset`: the speed preset of x264 and x265, or the corresponding one of SVT-AV1.
-    `pixel_format`: one of FFmpeg, or that of the pictures, or the closest, if it is None.
+    `quantizer`: of x264, constant, 0 to 51, where 0 loses nothing up to 8 bits. For HEVC and AV1, the constant rate factor of
+    x265, where 0 loses nothing, and of SVT-AV1: lower is better. `preset`: the speed preset of x264 and x265, or the
+    corresponding one of SVT-AV1. `pixel_format`: one of FFmpeg, or that of the pictures, or the closest, if it is None.
     """
 
     codec: Codec = "h264"
@@ -321,7 +321,9 @@ def _chapters(chapters: "Sequence[Chapter]", moves: Moves) -> "list[Chapter]":
 def exact_rate(rate: float) -> Fraction:
     """Return `rate`, in frames per second, exactly: 29.97 and 23.976 are 30000/1001 and 24000/1001."""
     whole = round(rate * 1.001)
-    return Fraction(whole * 1000, 1001) if abs(whole / 1.001 - rate) < 0.006 else Fraction(rate).limit_denominator(RATES)
+    if abs(whole / 1.001 - rate) < min(0.006, abs(whole - rate)):
+        return Fraction(whole * 1000, 1001)
+    return max(Fraction(rate).limit_denominator(RATES), Fraction(1, RATES))
 
 
 def moves_of(path: Path, packets: Packets, spans: Sequence[Span] = ()) -> Moves:

@@ -184,7 +184,9 @@ def test_fields_that_x264_does_not_take_become_frames(tmp_path: Path) -> None:
     assert len(read_packets(copy)) == len(read_packets(tmp_path / "a.ts"))
 
 
-@pytest.mark.parametrize(("rate", "exact"), [(29.97, "30000/1001"), (23.976, "24000/1001"), (25, "25"), (12.5, "25/2")])
+@pytest.mark.parametrize(
+    ("rate", "exact"), [(29.97, "30000/1001"), (23.976, "24000/1001"), (25, "25"), (12.5, "25/2"), (5, "5"), (1e-6, "1/1000")]
+)
 def test_the_rates_of_ntsc_are_exact(rate: float, exact: str) -> None:
     assert exact_rate(rate) == Fraction(exact)
 
