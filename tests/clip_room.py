@@ -15,7 +15,7 @@ from tessera.core.ledger import read_ledger
 from tessera.imaging.boxes import mask_box
 from tessera.imaging.masks import encode_rle
 from tessera.imaging.mosaic.drawing import block_sizes
-from tessera.imaging.video import read_packets
+from tessera.imaging.video import Packets, read_packets
 from tessera.pipeline.clips.cut import cut_clips
 from tessera.pipeline.clips.settings import ClipSettings
 from tessera.records.tables.clips import Clips
@@ -96,6 +96,7 @@ class Room:
     sources: list[dict[str, Any]] = field(default_factory=list)
     scenes: list[dict[str, Any]] = field(default_factory=list)
     frames: list[dict[str, Any]] = field(default_factory=list)
+    packets: dict[str, Packets] = field(default_factory=dict)
 
     def source(self, name: str, path: Path, **values: Any) -> str:
         """Add admitted footage."""
@@ -108,7 +109,9 @@ class Room:
 
     def scene(self, source: str, first: int, masks: Sequence[np.ndarray], track: int = 0, **values: Any) -> str:
         """Add a scene of `source` that shows `masks` from the frame `first` on."""
-        packets = read_packets(Path(next(row["path"] for row in self.sources if row["source"] == source)))
+        if source not in self.packets:
+            self.packets[source] = read_packets(Path(next(row["path"] for row in self.sources if row["source"] == source)))
+        packets = self.packets[source]
         height, width = masks[0].shape
         key = f"{source}-{first:07d}-{track}"
         row = {"key": key, "source": source, "track": track, "label": "nsfw", "first": first, "frames": len(masks)}

@@ -48,6 +48,11 @@ class Film:
         blocks = SequenceMatcher(None, ours, self.theirs.digests, autojunk=False).get_matching_blocks()
         return [(shown[block.a + step], block.b + step) for block in blocks for step in range(block.size)]
 
+    @cached_property
+    def is_random(self) -> bool:
+        """Whether FFmpeg decodes other pictures when it is asked again."""
+        return any(oracle.decode(self.path).digests != self.theirs.digests for _ in range(10))
+
     @property
     def gap(self) -> float:
         """The usual seconds from one frame to the next."""
@@ -157,7 +162,7 @@ def differing(
 
 
 def _access(film: Film) -> list[Difference]:
-    if film.packets is None:
+    if film.packets is None or film.failed:
         return []
     count = len(film.packets)
     found = []

@@ -43,17 +43,19 @@ def _is_unknown(film: Film, difference: Difference) -> bool:
     return all(isinstance(each, Failed) and each.reason == "unknown codec" for each in film.admitted.values())
 
 
-@rule("PyAV cannot convert the colours, and the film is refused with this reason", "frames", "refused")
+@rule("PyAV cannot convert the colours, or gives wrong ones, and the film is refused with this reason", "frames", "refused")
 def _is_unsupported(film: Film, difference: Difference) -> bool:
+    if not all(isinstance(each, Failed) and each.reason == "unsupported colours" for each in film.admitted.values()):
+        return False
     with av.open(str(film.path)) as container:
         try:
             picture = next(container.decode(video=0))
         except (av.error.FFmpegError, StopIteration):
             return False
         with suppress(OSError):
-            picture.reformat(format="rgb24")
-            return False
-    return all(isinstance(each, Failed) and each.reason == "unsupported colours" for each in film.admitted.values())
+            converted = picture.reformat(format="rgb24").to_ndarray()
+            return film.theirs.digests[:1] != [oracle.digest(converted)]
+    return True
 
 
 @rule("the film is damaged, as FFmpeg finds too when it is told to look, and is refused", "refused")
@@ -90,7 +92,7 @@ def _depends(film: Film, difference: Difference) -> bool:
 
 @rule("FFmpeg decodes the film differently each time", "colours", "access")
 def _is_random(film: Film, difference: Difference) -> bool:
-    return any(oracle.decode(film.path).digests != film.theirs.digests for _ in range(3))
+    return film.is_random
 
 
 @rule("FFmpeg's tool takes the largest track if none is marked as default, Tessera the first, as players do", "frames")

@@ -1,4 +1,4 @@
-"""The containers that are supported, and which packets hold a visible frame."""
+"""The containers that are supported, and what they say about their video streams."""
 
 from fractions import Fraction
 from typing import Any
@@ -35,25 +35,3 @@ def jumps_are_allowed(container: Any) -> bool:
     from av.format import Flags
 
     return bool(container.format.flags & Flags.ts_discont.value)
-
-
-def is_shown(packet: Any, codec: str) -> bool:
-    """Return whether `packet` holds a visible frame: edit lists discard some, and VP8 and VP9 have hidden reference frames."""
-    return packet.size > 0 and not packet.is_discard and not (codec in HIDES and HIDES[codec](memoryview(packet)))
-
-
-def _is_hidden_vp8(packet: memoryview) -> bool:
-    return not packet[0] & 0x10
-
-
-def _is_hidden_vp9(packet: memoryview) -> bool:
-    """Return whether `packet` holds one hidden frame. With several, a superframe, the last one is visible."""
-    if packet[-1] >> 5 == 0b110:
-        return False
-    # Marker, profile, a reserved bit of profile 3, then `show_existing_frame`, `frame_type` and `show_frame`: section 6.2 of
-    # the VP9 Bitstream & Decoding Process Specification.
-    flags = packet[0] << (1 if packet[0] >> 4 & 3 == 3 else 0)
-    return not flags & 0b1000 and not flags & 0b10
-
-
-HIDES = {"vp8": _is_hidden_vp8, "vp9": _is_hidden_vp9}  # by FFmpeg's name of the decoder

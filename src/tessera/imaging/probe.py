@@ -12,6 +12,7 @@ import numpy as np
 
 from tessera.core.errors import Failed
 from tessera.core.files import open_file, quoted
+from tessera.imaging.bitstream import WITH_HEADERS, is_hidden
 from tessera.imaging.containers import MAX_PIXELS, video_track
 from tessera.imaging.images import Decoded, decode_image, is_image, read_file
 from tessera.imaging.video import PacketList, Packets, open_container
@@ -156,7 +157,7 @@ def _decode(video: Any, path: Path, check: Check, must_decode: bool, *, at_once:
     begins = None  # the stamp of the first keyframe, until the second comes
     started, lacks, done = at_once, False, False
     place = 0.0
-    packets = video.container.demux(video)
+    packets = _packets(video)
     try:
         packet = next(packets, None)
         while packet is not None:
@@ -174,7 +175,8 @@ def _decode(video: Any, path: Path, check: Check, must_decode: bool, *, at_once:
                 raise _truncated(path)
             frames = []
             if started and not done and (check == "all" or not packet.is_corrupt):
-                with suppress(av.error.FFmpegError) if lacks else nullcontext():
+                is_header = packet.size and context.name in WITH_HEADERS and is_hidden(memoryview(packet), context.name)
+                with suppress(av.error.FFmpegError) if lacks or is_header else nullcontext():
                     frames = packet.decode()
             done = done or (check == "packets" and not must_decode and bool(frames))
             yield packet, frames
@@ -186,6 +188,17 @@ def _decode(video: Any, path: Path, check: Check, must_decode: bool, *, at_once:
             "corrupted",
             f"{quoted(path)} cannot be decoded near {place:.1f} s ({error.strerror}); copy it again, or re-encode it",
         ) from None
+
+
+def _packets(video: Any) -> Iterator[Any]:
+    """Yield the packets of `video`, with an empty one at the end. Raises `FFmpegError` if the container is damaged."""
+    import av
+
+    try:
+        yield from video.container.demux(video)
+    except av.error.MemoryError as error:
+        # A packet states an absurd size. What is lacking is not the memory of this machine, which others report.
+        raise av.error.InvalidDataError(error.errno or 0, "a packet states an absurd size") from None
 
 
 def _varies(packets: Packets) -> bool | None:

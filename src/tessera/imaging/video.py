@@ -13,17 +13,16 @@ import numpy as np
 
 from tessera.core.errors import Failed
 from tessera.core.files import open_file, quoted
+from tessera.imaging.bitstream import WITH_HEADERS, is_hidden, is_incomplete
 from tessera.imaging.containers import (
     CONTAINERS,
     GUESSED_RATE,
     MAX_PIXELS,
-    is_shown,
     jumps_are_allowed,
     pixel_aspect,
     video_track,
 )
 from tessera.imaging.frame import VideoFrame
-from tessera.imaging.h264 import is_refreshed
 from tessera.imaging.timeline import Stamps, arrange
 
 if TYPE_CHECKING:
@@ -107,7 +106,7 @@ def open_video(path: Path, threads: int = THREADS) -> Iterator[tuple["InputConta
             raise Failed("no video stream", "the file has none, or FFmpeg has no decoder for it")
         stream.thread_type = "AUTO"
         decoder = stream.codec_context
-        decoder.thread_count = threads
+        decoder.thread_count = 1 if decoder.name in WITH_HEADERS else threads
         # The size of the pictures may grow within a stream, after it was checked.
         decoder.options = {"max_pixels": str(MAX_PIXELS)}
         yield container, stream
@@ -131,7 +130,7 @@ class PacketList:
 
     def __init__(self, container: "InputContainer", stream: "VideoStream") -> None:
         self._container, self._stream = container, stream
-        self._is_started = False
+        self._is_started = self._is_joined = False
         self._marks: list[int] = []
         self._shown: list[tuple[int, bool, Stamps]] = []  # place, whether it is a keyframe, and its stamps
 
@@ -142,9 +141,11 @@ class PacketList:
                 # No frame before the first keyframe can be decoded.
                 self._is_started = True
                 self._shown.clear()
-            if is_shown(packet, self._stream.codec_context.name):
+            if _is_shown(packet, self._stream):
                 row = len(self._marks), _is_keyframe(packet, self._stream), Stamps(packet.pts, packet.dts, packet.duration or 0)
                 self._shown.append(row)
+            elif self._stream.codec_context.name in WITH_HEADERS:
+                self._is_joined = True
             self._marks.append(_mark(packet))
 
     def packets(self, path: Path) -> Packets:
@@ -171,7 +172,8 @@ class PacketList:
         return Packets(
             pts=line.pts,
             time=ticks * float(base),
-            keyframe=np.array(keyframe)[line.order],
+            # A part of joined recordings cannot be decoded without its header, which lies before its keyframe.
+            keyframe=np.array(keyframe)[line.order] & (not self._is_joined),
             place=np.array(places)[line.order],
             dts=dts[line.order],
             marks=np.array(self._marks, np.int64),
@@ -382,7 +384,12 @@ def demux(container: "InputContainer", *streams: "Stream") -> Iterator["Packet[A
                 yield packet
 
 
+def _is_shown(packet: "Packet[VideoStream]", stream: "VideoStream") -> bool:
+    """Return whether `packet` holds a frame that is shown. Edit lists discard some."""
+    return not packet.is_discard and not is_hidden(memoryview(packet), stream.codec_context.name)
+
+
 def _is_keyframe(packet: "Packet[VideoStream]", stream: "VideoStream") -> bool:
     """Return whether decoding from `packet` on gives complete pictures."""
     decoder = stream.codec_context
-    return packet.is_keyframe and not (decoder.name == "h264" and is_refreshed(memoryview(packet), decoder.extradata or b""))
+    return packet.is_keyframe and not is_incomplete(memoryview(packet), decoder.name, decoder.extradata or b"")

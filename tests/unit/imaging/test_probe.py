@@ -183,6 +183,15 @@ def test_damage_inside_any_picture_is_found_when_all_are_decoded(tmp_path: Path)
     assert reason(path, "all") == "corrupted"
 
 
+def _with_absurd_size(path: Path) -> Path:
+    """Let the second packet of an IVF file state a size for which FFmpeg reports a lack of memory."""
+    data = bytearray(path.read_bytes())
+    place = 32 + 12 + int.from_bytes(data[32:36], "little")
+    data[place : place + 4] = b"\x04\xdd\xb8\xeb"
+    path.write_bytes(data)
+    return path
+
+
 BAD: dict[str, tuple[str, Callable[[Path], object]]] = {
     "missing": ("missing", lambda path: None),
     "a link to nowhere": ("missing", lambda path: path.symlink_to(path.parent / "gone")),
@@ -199,6 +208,10 @@ BAD: dict[str, tuple[str, Callable[[Path], object]]] = {
     "a raw stream": ("not a media file", lambda path: write_video(path.with_suffix(".h264")).rename(path)),
     "audio only": ("no video stream", lambda path: write_video(path, audio=True, video=False)),
     "no frames": ("no frames", lambda path: write_video(path, frames=0, container_options={"movflags": "empty_moov"})),
+    "an absurd size of a packet": (
+        "corrupted",
+        lambda path: _with_absurd_size(write_video(path.with_suffix(".ivf"), codec="libvpx")).rename(path),
+    ),
     "a pipe": ("not a regular file", os.mkfifo),
     "a folder": ("not a regular file", lambda path: path.mkdir()),
 }

@@ -133,10 +133,49 @@ def test_avi_has_the_times_of_its_chunks(codec: list[str], dropped: str, film: A
         ("animation.gif", [*TEST, "-t", "1"]),
         ("no keyframes.mkv", [*TEST, "-t", "1", "-c:v", "gif"]),
         ("no keyframes.wtv", [*TEST, "-c:v", "wmv1"]),
+        ("ends with a header.ts", [*TEST, "-t", "0.5", "-c:v", "vc2"]),
     ],
 )
 def test_every_kind_of_timing_is_as_in_ffmpeg(name: str, arguments: list[Any], film: Any) -> None:
     assert_as_ffmpeg(film(name, *arguments))
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("h261.avi", ["-vf", "scale=176:144", "-c:v", "h261"]),
+        ("h263.avi", ["-vf", "scale=176:144", "-c:v", "h263"]),
+        ("h263 plus.mkv", ["-c:v", "h263p", "-g", "7"]),
+        ("apple.mov", ["-c:v", "rpza"]),
+        ("vc2.mov", ["-c:v", "vc2"]),
+        ("packed.avi", ["-c:v", "libxvid", "-bf", "2", "-gmc", "1", "-g", "12"]),
+    ],
+)
+def test_marks_of_keyframes_that_lie_are_not_believed(name: str, codec: list[Any], film: Any) -> None:
+    path = film(name, *TEST, *codec)
+    packets = read_packets(path)
+    whole = [frame.image() for frame in read_frames(path, packets)]
+    for index in range(len(packets) - 1, 0, -5):
+        (frame,) = read_frames(path, packets, [index])
+        assert np.array_equal(frame.image(), whole[index])
+
+
+def test_frames_of_av1_that_lie_in_packets_of_their_own_are_hidden_or_shown(film: Any, tmp_path: Path) -> None:
+    film("av1.mkv", *TEST, "-c:v", "libaom-av1", "-cpu-used", "8", "-lag-in-frames", "25", "-b:v", "50k")
+    ffmpeg("-i", film("av1.mkv"), "-c", "copy", "-bsf:v", "av1_frame_split", tmp_path / "split.nut")
+    with video.open_video(tmp_path / "split.nut") as (container, stream):
+        assert sum(1 for _ in video.demux(container, stream)) > 48
+    assert len(assert_as_ffmpeg(tmp_path / "split.nut")) == 48
+
+
+def test_headers_within_joined_ogg_files_are_no_frames(film: Any, tmp_path: Path) -> None:
+    films = [film(name, *source, "-c:v", "libtheora") for name, source in (("theora.ogv", TEST), ("other.ogv", OTHER))]
+    path = tmp_path / "joined.ogv"
+    path.write_bytes(b"".join(each.read_bytes() for each in films))
+    alone = [frame.image() for each in films for frame in read_frames(each, read_packets(each))]
+    joined = [frame.image() for frame in read_frames(path, read_packets(path))]
+    assert len(joined) == probe(path, "all").frames == 96
+    assert all(np.array_equal(image, other) for image, other in zip(joined, alone, strict=True))
 
 
 def test_mxf_has_no_presentation_time_stamps(film: Any) -> None:

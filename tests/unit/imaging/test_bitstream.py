@@ -1,10 +1,10 @@
-"""Recovery points of H.264 streams are found, in any bytes."""
+"""What packets say about their frames is read from any bytes."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tessera.imaging.h264 import is_refreshed
+from tessera.imaging.bitstream import is_hidden, is_incomplete, is_refreshed
 
 MEASURED = b"\1\x64\0\x1f\xff"  # the beginning of an avcC: lengths of four bytes
 SLICE, INSTANT = b"\x41 a slice", b"\x65 a slice"
@@ -47,3 +47,10 @@ def test_a_stream_is_refreshed_where_a_message_counts_frames(
 @given(st.lists(st.sampled_from([0, 1, 5, 6, 255]) | st.integers(0, 255), max_size=40), st.sampled_from([MEASURED, b"\1", b""]))
 def test_any_bytes_are_a_packet(content: list[int], header: bytes) -> None:
     assert is_refreshed(memoryview(bytes(content)), header) in (False, True)
+
+
+@pytest.mark.parametrize("codec", ["vp8", "vp9", "libdav1d", "dirac", "theora", "h263", "mpeg4", "h264", "ffv1"])
+@given(st.binary(min_size=1, max_size=40) | st.binary(max_size=30).map(lambda rest: b"BBCD" + rest))
+def test_any_bytes_are_a_packet_of_any_codec(codec: str, content: bytes) -> None:
+    assert is_hidden(memoryview(content), codec) in (False, True)
+    assert is_incomplete(memoryview(content), codec, b"") in (False, True)
