@@ -133,6 +133,11 @@ def _is_turned(film: Film, difference: Difference) -> bool:
     return any(_is_equal(differing(film, STORED, way)) for way in ways)
 
 
+@rule("the container asks to cut off margins of the pictures, which PyAV does not pass on", "frames", "colours", "admitted")
+def _is_cropped(film: Film, difference: Difference) -> bool:
+    return "Frame Cropping" in oracle.described(film.path)
+
+
 @rule("a film is only turned by right angles", "colours")
 def _is_oblique(film: Film, difference: Difference) -> bool:
     turned = oracle.described(film.path).partition("displaymatrix: rotation of ")[2].split(" ")[0]

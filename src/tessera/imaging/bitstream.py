@@ -5,7 +5,9 @@ Codecs are named as FFmpeg names their decoders.
 
 from collections.abc import Callable, Iterator
 
-SLICES, MESSAGE = {1, 2, 5}, 6  # types of NAL units, ITU-T H.264, table 7-1
+# Types of NAL units that hold pictures: ITU-T H.264, table 7-1, where 6 is a message, and ITU-T H.265, table 7-1.
+SLICES, MESSAGE = {"h264": {1, 2, 5}, "hevc": set(range(32))}, 6
+SHORT = 512  # bytes
 MARK = b"\0\0\1"
 HEAD = 2**16  # bytes of a packet that are searched; messages about a picture are small and come before it
 RECOVERY = 6  # type of the recovery point message, D.1.8: how many frames later pictures are complete
@@ -18,8 +20,16 @@ WITH_HEADERS = {"theora"}
 SEQUENCE, FRAME_HEADER, FRAME = 1, 3, 6  # types of AV1's units, section 6.2.2
 
 
-def is_hidden(packet: memoryview, codec: str) -> bool:
-    """Return whether `packet`, which is not empty, holds no frame that is shown: hidden reference frames or headers only."""
+def is_hidden(packet: memoryview, codec: str, header: bytes = b"") -> bool:
+    """Return whether `packet`, which is not empty, holds no frame that is shown: hidden reference frames or headers only.
+
+    `header` is the extra data of the stream in the container.
+    """
+    if codec in SLICES:
+        # Only packets without a picture are so short that this is worth a look.
+        return len(packet) <= SHORT and not any(
+            _unit_type(unit, codec) in SLICES[codec] for unit in _units(packet, codec, header)
+        )
     return codec in HIDES and HIDES[codec](packet)
 
 
@@ -85,6 +95,19 @@ def _is_hidden_dirac(packet: memoryview) -> bool:
     return not len(packet)
 
 
+def _is_hidden_gif(packet: memoryview) -> bool:
+    """Return whether `packet` holds no picture, but what follows the last one: blocks of GIF89a, sections 18 to 26."""
+    if bytes(packet[:3]) == b"GIF" and len(packet) > 12:
+        colours = 3 << (packet[10] & 7) + 1 if packet[10] & 0x80 else 0
+        packet = packet[13 + colours :]
+    while len(packet) > 2 and packet[0] == 0x21:
+        packet = packet[2:]
+        while len(packet) and packet[0]:
+            packet = packet[packet[0] + 1 :]
+        packet = packet[1:]
+    return not len(packet) or packet[0] == 0x3B
+
+
 def _is_header_of_theora(packet: memoryview) -> bool:
     """Return whether `packet` is a header, which stands again where streams were joined: section 6.1 of the specification."""
     return bool(packet[0] & 0x80)
@@ -113,6 +136,7 @@ HIDES: dict[str, Callable[[memoryview], bool]] = {
     "libdav1d": _is_hidden_av1,
     "av1": _is_hidden_av1,
     "dirac": _is_hidden_dirac,
+    "gif": _is_hidden_gif,
     "theora": _is_header_of_theora,
 }
 PREDICTED: dict[str, Callable[[memoryview], bool]] = {"h263": _is_predicted_h263, "mpeg4": _is_placeholder}
@@ -125,18 +149,28 @@ def is_refreshed(packet: memoryview, header: bytes) -> bool:
     extra data of the stream in the container: if it begins with 1, each unit in a packet has its length before it; otherwise
     each unit begins with the bytes 0, 0, 1.
     """
-    packet = packet[:HEAD]
-    if len(header) > 4 and header[0] == 1:
-        units = _measured(packet, (header[4] & 3) + 1)
-    else:
-        units = (memoryview(unit) for unit in bytes(packet).split(MARK)[1:])
-    for unit in units:
-        kind = unit[0] & 31 if unit else 0
-        if kind in SLICES:
+    for unit in _units(packet[:HEAD], "h264", header):
+        kind = _unit_type(unit, "h264")
+        if kind in SLICES["h264"]:
             return False
         if kind == MESSAGE and (message := _message(unit[1:], RECOVERY)):
             return not message[0] & 0x80  # the first bit of the number of frames, which is set if the number is 0
     return False
+
+
+def _units(packet: memoryview, codec: str, header: bytes) -> Iterator[memoryview]:
+    """Yield the NAL units of a packet, which may be empty."""
+    place = {"h264": 4, "hevc": 21}[codec]  # of the size of the lengths in `header`
+    if len(header) > place and header[0] == 1:
+        yield from _measured(packet, (header[place] & 3) + 1)
+    else:
+        yield from (memoryview(unit) for unit in bytes(packet).split(MARK)[1:])
+
+
+def _unit_type(unit: memoryview, codec: str) -> int | None:
+    if not len(unit):
+        return None
+    return unit[0] & 31 if codec == "h264" else unit[0] >> 1 & 63
 
 
 def _measured(packet: memoryview, size: int) -> Iterator[memoryview]:

@@ -15,7 +15,7 @@ from tessera.core.files import open_file, quoted
 from tessera.imaging.bitstream import WITH_HEADERS, is_hidden
 from tessera.imaging.containers import MAX_PIXELS, video_track
 from tessera.imaging.images import Decoded, decode_image, is_image, read_file
-from tessera.imaging.video import PacketList, Packets, open_container
+from tessera.imaging.video import PacketList, Packets, crop_exactly, open_container
 
 Check = Literal["packets", "keyframes", "all"]
 Look = Callable[[np.ndarray, str], None]
@@ -150,6 +150,7 @@ def _decode(video: Any, path: Path, check: Check, must_decode: bool, *, at_once:
 
     context = video.codec_context
     context.thread_count = 1
+    crop_exactly(context)
     context.options = {"err_detect": "explode", "max_pixels": str(MAX_PIXELS)}
     if check != "all":
         # The decoder still gets every packet: it checks its structure before it skips it, which costs little.
@@ -174,7 +175,9 @@ def _decode(video: Any, path: Path, check: Check, must_decode: bool, *, at_once:
             if packet.is_corrupt and not (following and following.size):
                 raise _truncated(path)
             frames = []
-            if started and not done and (check == "all" or not packet.is_corrupt):
+            # An empty packet repeats a frame, unless it is the last, which ends the stream.
+            is_frame = packet.size > 0 or following is None
+            if is_frame and started and not done and (check == "all" or not packet.is_corrupt):
                 is_header = packet.size and context.name in WITH_HEADERS and is_hidden(memoryview(packet), context.name)
                 with suppress(av.error.FFmpegError) if lacks or is_header else nullcontext():
                     frames = packet.decode()
@@ -260,7 +263,10 @@ def _segment_is_whole(file: BinaryIO, size: int) -> bool:
     header = _read_length(file)
     if header is None:
         return True
-    file.seek(header, os.SEEK_CUR)
+    begins = file.tell() + header
+    if begins > size:
+        return False
+    file.seek(begins)
     if file.read(4) != b"\x18\x53\x80\x67":
         return file.tell() < size
     length = _read_length(file)

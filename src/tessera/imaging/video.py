@@ -109,7 +109,15 @@ def open_video(path: Path, threads: int = THREADS) -> Iterator[tuple["InputConta
         decoder.thread_count = 1 if decoder.name in WITH_HEADERS else threads
         # The size of the pictures may grow within a stream, after it was checked.
         decoder.options = {"max_pixels": str(MAX_PIXELS)}
+        crop_exactly(decoder)
         yield container, stream
+
+
+def crop_exactly(decoder: Any) -> None:
+    """Let `decoder` cut off all margins that the stream asks to cut off. By default it keeps some, for speed."""
+    from av.codec.context import Flags
+
+    decoder.flags |= Flags.unaligned
 
 
 def read_packets(path: Path) -> Packets:
@@ -130,6 +138,8 @@ class PacketList:
 
     def __init__(self, container: "InputContainer", stream: "VideoStream") -> None:
         self._container, self._stream = container, stream
+        # As the container states it: a decoder may know better once it has decoded something, and not all readers decode.
+        self._delay = stream.codec_context.reorder_depth
         self._is_started = self._is_joined = False
         self._marks: list[int] = []
         self._shown: list[tuple[int, bool, Stamps]] = []  # place, whether it is a keyframe, and its stamps
@@ -160,8 +170,7 @@ class PacketList:
         rate = stream.average_rate or stream.guessed_rate or Fraction(GUESSED_RATE)
         time_base = stream.time_base or 1 / rate
         may_jump = jumps_are_allowed(self._container)
-        delay = stream.codec_context.reorder_depth
-        line = arrange(stamps, time_base, rate, delay, lambda: _decoded(path, places), may_jump=may_jump)
+        line = arrange(stamps, time_base, rate, self._delay, lambda: _decoded(path, places), may_jump=may_jump)
         if not len(line.order):
             raise Failed("no frames", "no frame of the video stream can be decoded")
         dts = np.array([0 if each is None else each for each in (s.pts if s.dts is None else s.dts for s in stamps)])
@@ -386,7 +395,8 @@ def demux(container: "InputContainer", *streams: "Stream") -> Iterator["Packet[A
 
 def _is_shown(packet: "Packet[VideoStream]", stream: "VideoStream") -> bool:
     """Return whether `packet` holds a frame that is shown. Edit lists discard some."""
-    return not packet.is_discard and not is_hidden(memoryview(packet), stream.codec_context.name)
+    decoder = stream.codec_context
+    return not packet.is_discard and not is_hidden(memoryview(packet), decoder.name, decoder.extradata or b"")
 
 
 def _is_keyframe(packet: "Packet[VideoStream]", stream: "VideoStream") -> bool:

@@ -49,7 +49,35 @@ def test_any_bytes_are_a_packet(content: list[int], header: bytes) -> None:
     assert is_refreshed(memoryview(bytes(content)), header) in (False, True)
 
 
-@pytest.mark.parametrize("codec", ["vp8", "vp9", "libdav1d", "dirac", "theora", "h263", "mpeg4", "h264", "ffv1"])
+GIF = b"GIF89a\4\0\4\0\x80\0\0" + 6 * b"\0"  # with a table of two colours
+COMMENT, CONTROL, PICTURE = b"\x21\xfe\3abc\2de\0", b"\x21\xf9\4\0\0\0\0\0", b"\x2c a picture"
+
+
+@pytest.mark.parametrize(
+    ("codec", "packet", "is_picture"),
+    [
+        ("h264", b"\0\0\1\x0a", False),  # the end of the sequence
+        ("h264", b"\0\0\0\1\x09\xf0\0\0\1\x41 a slice", True),
+        ("hevc", b"\0\0\1\x4a\1", False),
+        ("hevc", b"\0\0\1\x02\1 a slice", True),
+        ("gif", GIF + CONTROL + PICTURE, True),
+        ("gif", CONTROL + PICTURE, True),
+        ("gif", COMMENT + b"\x3b", False),
+        ("gif", COMMENT, False),
+        ("theora", b"\x81theora", False),
+        ("theora", b"\x3f", True),
+        ("dirac", b"BBCD\x10" + (13).to_bytes(4, "big") + 4 * b"\0", False),
+        ("dirac", b"BBCD\0" + (13).to_bytes(4, "big") + 4 * b"\0" + b"BBCD\xe8" + 8 * b"\0", True),
+        ("libdav1d", b"\x12\0\x32\2\x10\0", True),
+        ("libdav1d", b"\x12\0\x32\2\0\0", False),
+        ("libdav1d", b"\x12\0\x1a\1\x80", True),  # an earlier frame is shown
+    ],
+)
+def test_packets_hold_pictures_that_are_shown_or_none(codec: str, packet: bytes, is_picture: bool) -> None:
+    assert is_hidden(memoryview(packet), codec) is not is_picture
+
+
+@pytest.mark.parametrize("codec", ["vp8", "vp9", "libdav1d", "dirac", "theora", "h263", "mpeg4", "h264", "hevc", "gif", "ffv1"])
 @given(st.binary(min_size=1, max_size=40) | st.binary(max_size=30).map(lambda rest: b"BBCD" + rest))
 def test_any_bytes_are_a_packet_of_any_codec(codec: str, content: bytes) -> None:
     assert is_hidden(memoryview(content), codec) in (False, True)

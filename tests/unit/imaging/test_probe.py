@@ -212,6 +212,10 @@ BAD: dict[str, tuple[str, Callable[[Path], object]]] = {
         "corrupted",
         lambda path: _with_absurd_size(write_video(path.with_suffix(".ivf"), codec="libvpx")).rename(path),
     ),
+    "an absurd size of a header": (
+        "truncated",
+        lambda path: path.write_bytes(b"\x1a\x45\xdf\xa3\1" + 7 * b"\xf0" + 100 * b"x"),
+    ),
     "a pipe": ("not a regular file", os.mkfifo),
     "a folder": ("not a regular file", lambda path: path.mkdir()),
 }

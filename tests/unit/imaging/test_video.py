@@ -21,6 +21,7 @@ from imageio_ffmpeg import get_ffmpeg_exe
 from tessera.core.errors import Failed
 from tessera.imaging import video
 from tessera.imaging.frame import Depth, VideoFrame
+from tessera.imaging.probe import probe
 from tessera.imaging.video import Packets, read_frames, read_packets
 
 MEDIA = Path(__file__).parents[4] / "shared" / "media"
@@ -217,6 +218,19 @@ def test_every_pixel_format_gives_the_same_picture(pixel_format: str, tmp_path: 
     (frame,) = read_frames(path, read_packets(path))
     assert frame.image().dtype == np.uint8
     assert np.abs(frame.image()[:, [8, 56]].astype(int) - [[[128] * 3, [30] * 3]]).max() <= 2
+
+
+def test_all_margins_that_the_stream_cuts_off_are_cut_off(tmp_path: Path) -> None:
+    common = [get_ffmpeg_exe(), "-nostdin", "-v", "error"]
+    make = ["-f", "lavfi", "-i", "testsrc2=s=96x64", "-frames:v", "3", "-c:v", "libx264"]
+    crop = ["-bsf:v", "h264_metadata=crop_left=6:crop_right=4:crop_top=2:crop_bottom=8"]
+    subprocess.run([*common, *make, *crop, tmp_path / "a.mp4"], check=True)
+    raw = subprocess.run(
+        [*common, "-i", tmp_path / "a.mp4", "-vf", "format=rgb24", "-f", "rawvideo", "-"], check=True, capture_output=True
+    ).stdout
+    images = [frame.image() for frame in read_frames(tmp_path / "a.mp4", read_packets(tmp_path / "a.mp4"))]
+    assert (probe(tmp_path / "a.mp4", "all").width, probe(tmp_path / "a.mp4", "packets").height) == (86, 54)
+    assert np.abs(np.stack(images).astype(int) - np.frombuffer(raw, np.uint8).reshape(3, 54, 86, 3)).max() <= 1
 
 
 @pytest.mark.parametrize("size", [(47, 63), (1, 1), (33, 2)])
