@@ -100,6 +100,12 @@ def _is_first(film: Film, difference: Difference) -> bool:
     return oracle.decode(film.path, oracle.Way(output=("-map", "0:V:0"))).digests == film.digests
 
 
+@rule("joined Theora: with several threads, FFmpeg does not read the headers of the second part", "frames")
+def _has_headers(film: Film, difference: Difference) -> bool:
+    alone = oracle.decode(film.path, oracle.Way(source=("-threads", "1")))
+    return alone.digests == [digest for digest in film.digests if digest is not None]
+
+
 @rule("stamps repeat or go back: FFmpeg passes them on, Tessera interpolates them", "times")
 def _repeats(film: Film, difference: Difference) -> bool:
     stated = [stamp for stamp in _stated(film) if stamp is not None]

@@ -272,7 +272,7 @@ def _assemble(
         while coming is not None:
             copy.mux(coming[1])
             coming = next(others, None)
-    return [*copy.remarks(), *_lost_tags(original, path)]
+    return [*copy.remarks(), *_lost_tags(original, path), *_lost_aspect(form, path)]
 
 
 def _lost_tags(original: Path, path: Path) -> list[str]:
@@ -280,6 +280,13 @@ def _lost_tags(original: Path, path: Path) -> list[str]:
     with open_container(original) as before, open_container(path) as after:
         lost = sorted({key.lower() for key in kept(before.metadata)} - {key.lower() for key in after.metadata})
     return [f"the tags {', '.join(lost)} are left out: {path.suffix} cannot hold them"] if lost else []
+
+
+def _lost_aspect(form: Form, path: Path) -> list[str]:
+    """Return in words that the copy `path` does not have the pixel aspect of `form`. PyAV cannot write that of AV1 to Matroska."""
+    with open_video(path) as (_, stream):
+        is_kept = abs(pixel_aspect(stream) / form.aspect - 1) < 0.01
+    return [] if is_kept else [f"the pixel aspect {form.aspect} is left out: {path.suffix} with AV1 does not get it"]
 
 
 def _packets(parts: Sequence[Path]) -> "Iterator[Packet[Any]]":

@@ -16,7 +16,7 @@ from tessera.imaging.spans import parse_spans
 from tessera.imaging.timeline import Stamps
 from tessera.imaging.tracks import Moves, in_line, plan_tracks
 from tessera.imaging.video import read_packets
-from tessera.imaging.video_copy import Encoding
+from tessera.imaging.video_copy import Codec, Encoding
 
 TEST = ["-f", "lavfi", "-t", "1", "-i", "testsrc2=s=96x64:r=24"]
 TONE = ["-f", "lavfi", "-t", "1", "-i", "sine=r=48000"]
@@ -335,3 +335,14 @@ def test_an_unplanned_original_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"nothing")
     with pytest.raises(Exception, match="not a media file"):
         plan_tracks(tmp_path / "a.mp4")
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "is_kept"), [("a.mp4", "av1", True), ("a.mkv", "hevc", True), ("a.mkv", "av1", False)]
+)
+def test_the_aspect_of_pixels_is_kept_or_named(name: str, codec: Codec, is_kept: bool, tmp_path: Path) -> None:
+    path = tmp_path / name
+    ffmpeg(*TEST, "-vf", "setsar=32/27", "-c:v", "libx264", path)
+    copy, remarks = copied(path, tmp_path, Encoding(codec, 30))
+    assert any("pixel aspect 32/27" in remark for remark in remarks) is not is_kept
+    assert ("SAR 32:27" in described(copy)) is is_kept
