@@ -177,8 +177,8 @@ def render(card: Mapping[str, Any]) -> str:
     """Return the card of a detector as Markdown."""
     measured, training, compared = card["metrics"], card["training"], card["export"]["compared"]
     for_lada = (
-        f"For that application, use `{card['model']}-lada.pt`, which takes BGR. It was compared in BGR with the trained model "
-        f"in RGB. {_differences(compared['lada'])}"
+        f"For that application, use `lada_{card['model']}_model_tessera.pt`, which takes BGR. It was compared in BGR with the "
+        f"trained model in RGB. {_differences(compared['lada'])}"
         if card["export"]["settings"]["lada"]
         else f"For that application, set `models.{card['model']}.export.lada: true`, which also exports weights that take BGR."
     )

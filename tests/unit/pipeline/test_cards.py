@@ -17,7 +17,8 @@ INTERVALS = {"mask": {"map50": [0.5, 0.75], "recall": None}}
 VAL = {"images": 9, "objects": 12, "mask": SCORES, "intervals": INTERVALS}
 TEST = {"images": 900, "objects": 1200, "box": SCORES, "intervals": "too few sources for an interval (3)"}
 METRICS = {"dataset": "d", "task": "segment", "epochs": 7, "splits": {"val": VAL, "test": TEST}}
-COMPARED = {"images": 9, "image_size": 32, "detections": 3, "unmatched": 0, "output": 1e-5, "score": 0, "box": 0, "mask": 1}
+DIFFERENCES = {"detections": 3, "unmatched": 0, "output": 1e-5, "score": 0, "box": 0, "mask": 1}
+COMPARED = {"images": 9, "image_size": 32, **DIFFERENCES, "lada": DIFFERENCES}
 MADE_WITH = [{"torch": "2.1", "device": "CPU"}, {"torch": "2.2", "device": "<b>GPU"}]
 ORIGINS = [{"source": "a|b", "split": "val", "images": 9, "rights": "<script>", "consent": "release 7"}]
 
@@ -75,12 +76,12 @@ def test_a_card_is_readable_and_escapes_the_data(files: dict[str, Path]) -> None
 
 def test_a_card_says_which_weights_lada_s_application_needs(files: dict[str, Path]) -> None:
     export = Configuration().models.nsfw_detection.export.model_dump(mode="json")
-    write(files)
+    write(files, export={**export, "lada": False})
     assert "set `models.nsfw_detection.export.lada: true`" in files["text"].read_text()
-    files["export"].write_text(json.dumps({**COMPARED, "lada": {**COMPARED, "detections": 5}}))
-    write(files, export={**export, "lada": True})
+    files["export"].write_text(json.dumps({**COMPARED, "lada": {**DIFFERENCES, "detections": 5}}))
+    write(files)
     (line,) = [line for line in files["text"].read_text().splitlines() if "passes BGR" in line]
-    assert "use `nsfw_detection-lada.pt`" in line and "For 5 detections" in line and "export.lada" not in line
+    assert "use `lada_nsfw_detection_model_tessera.pt`" in line and "For 5 detections" in line and "export.lada" not in line
 
 
 def test_a_card_says_of_masks_and_detections_only_what_was_compared(files: dict[str, Path]) -> None:
