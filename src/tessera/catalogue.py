@@ -221,8 +221,8 @@ NOT_FOR = (
     "footage of minors, in any way",
     "identifying persons, or making, finding or spreading intimate footage against the will of those shown",
 )
-# Lada's application lists the weights in its folder whose names begin with lada_mosaic_detection_model_ and end in .pt, or begin with
-# lada_mosaic_restoration_model_ and end in .pth (`ModelFiles` in lada/__init__.py).
+# Lada's application lists the weights in its folder whose names begin with lada_mosaic_detection_model_ and end in .pt, or
+# begin with lada_mosaic_restoration_model_ and end in .pth (`ModelFiles` in lada/__init__.py).
 FOR_LADA = "lada_{model}_model_tessera"
 DETECTOR = Kind(
     rules="detectors",

@@ -104,7 +104,7 @@ def test_the_rules_of_a_kind_write_what_it_names(model: Model) -> None:
 
 
 def test_the_application_of_lada_lists_the_models_of_mosaics() -> None:
-    """Its rule: `ModelFiles` in lada/__init__.py of Lada 0.11.1. What is not well known there is named by the rest of the file name."""
+    """Its rule is that of `ModelFiles` in lada/__init__.py, Lada 0.11.1: the rest of a file name is the name of a model."""
     named = {}
     for model in MODELS:
         for pattern in (*model.kind.exports, *dict(model.kind.optional_exports)):

@@ -64,10 +64,7 @@ for kind, names in dict.fromkeys(
                 "<results>/exports/{model}/card.md",
             ],
         output:
-            files=[
-                update(f"<results>/weights/{{model}}/{name}")
-                for name in names
-            ],
+            files=[update(f"<results>/weights/{{model}}/{name}") for name in names],
             card=[
                 update("<results>/weights/{model}/card.json"),
                 update("<results>/weights/{model}/card.md"),
@@ -85,9 +82,7 @@ for kind, names in dict.fromkeys(
             ),
         localrule: True
         params:
-            unwanted=[
-                name for name in dict(kind.optional_exports) if name not in names
-            ],
+            unwanted=[name for name in dict(kind.optional_exports) if name not in names],
             code=code_digest("tessera.core.provenance:publish"),
         script:
             "../scripts/publish_weights.py"

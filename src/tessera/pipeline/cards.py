@@ -27,6 +27,10 @@ INPUT = (
     "The input is RGB, in [0, 1]. `YOLO` of ultralytics takes arrays as BGR and converts them. Lada's application passes BGR "
     "without a conversion, in which this model finds less, or nothing."
 )
+SQUARE = (
+    "The ONNX model takes squares of {0} by {0} pixels alone. Images are padded to them, in which it finds less than the "
+    "metrics say: these are of images whose shorter side is padded to a multiple of 32."
+)
 
 
 def write_model_card(
@@ -209,6 +213,7 @@ def render(card: Mapping[str, Any]) -> str:
         ],
         exported=[
             f"The ONNX model was compared with the trained one on {compared['images']} images. {_differences(compared)}\n",
+            *([] if card["export"]["settings"]["dynamic"] else [f"{SQUARE.format(compared['image_size'])}\n"]),
             f"{INPUT} {for_lada}\n",
         ],
         training=[

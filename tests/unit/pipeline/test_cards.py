@@ -84,6 +84,13 @@ def test_a_card_says_which_weights_lada_s_application_needs(files: dict[str, Pat
     assert "use `lada_nsfw_detection_model_tessera.pt`" in line and "For 5 detections" in line and "export.lada" not in line
 
 
+def test_a_card_says_if_its_metrics_are_not_those_of_an_onnx_model_that_takes_squares_alone(files: dict[str, Path]) -> None:
+    export = Configuration().models.nsfw_detection.export.model_dump(mode="json")
+    for dynamic in (True, False):
+        write(files, export={**export, "dynamic": dynamic})
+        assert ("squares of 32 by 32 pixels alone" in files["text"].read_text()) == (not dynamic)
+
+
 def test_a_card_says_of_masks_and_detections_only_what_was_compared(files: dict[str, Path]) -> None:
     def compared(**others: Any) -> str:
         files["export"].write_text(json.dumps({**COMPARED, **others}))

@@ -22,7 +22,7 @@ class ExportSettings(Settings):
     lada: bool = True
     image_size: int | None = Field(None, ge=32, multiple_of=32)
     opset: int = Field(17, ge=12, le=20)
-    dynamic: bool = False
+    dynamic: bool = True
     simplify: bool = True
 
 
