@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from huggingface_hub import ModelCard
 
 from tessera.catalogue import DETECTOR, RESTORER
 from tessera.configuration.read import Configuration
@@ -117,6 +118,23 @@ def test_a_model_of_any_kind_has_a_card(files: dict[str, Path]) -> None:
     assert "| splits.val.mask.map50 | 0.6123 |" in text
     assert "| threshold | 0.1235 |" in text and "| of.\\<b\\> | True |" in text
     assert r"| a\|b | val | 9 | \<script\> | release 7 |" in text
+
+
+def test_hubs_of_models_read_what_a_card_states(files: dict[str, Path]) -> None:
+    files["datasheet"].write_text(json.dumps({"dataset": "d", "origins": [{**ORIGINS[0], "content": "adult"}]}))
+    write(files)
+    shown = ModelCard.load(files["text"])
+    assert shown.text.strip().startswith("# nsfw_detection")
+    data = shown.data
+    assert (data.license, data.library_name, data.pipeline_tag) == ("agpl-3.0", "ultralytics", "image-segmentation")
+    assert data.tags == ["tessera", "not-for-all-audiences"] and data.model_name == "nsfw_detection"
+    found = {(each.dataset_name, each.dataset_split, each.metric_name): each.metric_value for each in data.eval_results}
+    assert found["d", "val", "mask map50"] == 0.61234 and found["d", "test", "box precision"] == 0.7
+    assert not any(name.endswith("recall") for _, _, name in found), "it has no value"
+    write_restored(files)
+    data = ModelCard.load(files["text"]).data
+    assert (data.pipeline_tag, data.library_name) == ("image-to-image", None)
+    assert [(each.metric_name, each.metric_value) for each in data.eval_results] == [("psnr", 25.125), ("ssim", 0.75)]
 
 
 def test_equal_inputs_give_an_equal_card(files: dict[str, Path]) -> None:
