@@ -1,5 +1,6 @@
 """Select the pictures of an image set by rules over tables."""
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ from tessera.imaging.sharpness import luma, sharpness
 from tessera.pipeline.image_sets.settings import FRAMES, SelectionSettings
 from tessera.records.decisions import Decision
 from tessera.records.frame_keys import for_frames
+from tessera.records.identities import CLUSTER
 from tessera.records.limits import values_of
 from tessera.records.tables.crops import Crops
 from tessera.records.tables.footage import Frames, Replaced, Sources
@@ -101,7 +103,8 @@ def select_set(
     pool = {each.key: each for each in _candidates(frames, crops)}
     decisions = for_frames(decisions, {each.frame for each in pool.values()})
     origins = {row["source"]: row for row in read_table(sources, Sources).iter_rows(named=True)}
-    shown = _shown(pool, identities, tags, {name: row["content"] for name, row in origins.items()})
+    clusters = None if settings.keep_unnamed else settings.identities if isinstance(settings.identities, tuple) else ()
+    shown = _shown(pool, identities, tags, {name: row["content"] for name, row in origins.items()}, clusters)
     chosen = [key for key, each in pool.items() if (FRAMES if each.step == FRAME else each.step) in settings.of]
     own_series = None if series is None else (series,)
     values = {name: values_of(scored[name], name, limit.label) for name, limit in settings.scores.items()}
@@ -169,9 +172,15 @@ def _candidates(frames: Iterable[Path], crops: Iterable[Path]) -> Iterator[Candi
 
 
 def _shown(
-    pool: Mapping[str, Candidate], identities: Iterable[Path], tags: Iterable[Path], contents: Mapping[str, str]
+    pool: Mapping[str, Candidate],
+    identities: Iterable[Path],
+    tags: Iterable[Path],
+    contents: Mapping[str, str],
+    clusters: Collection[str] | None,
 ) -> Shown:
-    """Return what the pictures in `pool` show. `contents`: the content of each source.
+    """Return what the pictures in `pool` show.
+
+    `contents`: the content of each source. `clusters`: those that nobody named and that are identities; None: all of them.
 
     A picture shows the identities of the crops in it. A crop without any, such as a head in a person, shows that of the nearest
     crop around it.
@@ -184,6 +193,8 @@ def _shown(
                     f"{table}: {row['key']!r} has an identity, and the content of its source {row['source']!r} is not general."
                     " Identities are made of general footage alone; delete the table and run again"
                 )
+            if clusters is not None and row["identity"] not in clusters and re.search(CLUSTER, row["identity"]):
+                continue
             if row["identity"] and row["key"] in pool:
                 own[row["key"]] = row["identity"], row["appearance"]
     found: dict[str, dict[str, str]] = {}

@@ -40,6 +40,7 @@ class SelectionSettings(Settings):
     scores: dict[Named, ScoreLimit] = Field(default_factory=dict)
     tags: TagRules = TagRules()
     identities: Literal["any"] | tuple[Named, ...] | None = None
+    keep_unnamed: bool = False
     series: tuple[Named, ...] | None = None
     sources: tuple[Named, ...] | None = None
     unique: bool = True
