@@ -72,6 +72,7 @@ class TagSettings(Settings):
     overlaps: Annotated[tuple[Literal["words"] | InputFile, ...], BeforeValidator(_as_list)] = ("words",)
     prune: Literal["character_core", "all_core", "character", "minimal", "none"] = "character_core"
     core_frequency: float = Field(0.4, gt=0, le=1)
+    core: InputFile | None = None
     character: CharacterTagSettings = CharacterTagSettings()
     append_dropped: bool = False
     order: Literal["score", "number"] = "score"
@@ -80,8 +81,8 @@ class TagSettings(Settings):
 
     @property
     def files(self) -> list[Path]:
-        """The files that are read: the blacklist, and the tables of overlaps."""
-        return [*([self.blacklist_file] if self.blacklist_file else []), *(each for each in self.overlaps if each != "words")]
+        """The files that are read: the blacklist, the table of core tags, and the tables of overlaps."""
+        return [*filter(None, (self.blacklist_file, self.core)), *(each for each in self.overlaps if each != "words")]
 
     def stated(self, image_set: str) -> dict[str, tuple[str, ...]]:
         """Return the tags by their settings. `image_set`: the setting of the image set."""

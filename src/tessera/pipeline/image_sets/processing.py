@@ -32,6 +32,16 @@ class Overlap(BaseModel):
     beside: str = Field(min_length=1, description="the tag beside which it is left out")
 
 
+class CoreTag(BaseModel):
+    """One row of a table of core tags."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    identity: str = Field(min_length=1, description="name of an identity")
+    appearance: str = Field("", description="its appearance; empty for none")
+    tag: str = Field(min_length=1, description="a tag that most of its pictures have")
+
+
 def read_overlaps(path: Path) -> list[tuple[str, str]]:
     """Return the pairs of tags in the file `path`, see `same_tag`, of which the first is left out beside the second.
 
@@ -61,6 +71,19 @@ def _read_overlaps_as_json(path: Path) -> list[tuple[str, str]]:
         raise TesseraError(
             f'{path}: not a list of {{"query": tag, "has_overlap": [tag, …]}} ({error}); correct `captions.tags.overlaps`'
         ) from error
+
+
+def read_core_tags(path: Path) -> pl.DataFrame:
+    """Return the core tags in the file `path`, with the columns of `core_tags`; those of people have the frequency 1."""
+    fix = "set `captions.tags.core` to your table of core tags"
+    try:
+        sheet = read_sheet(path, CoreTag, "table of core tags", fix)
+    except FileNotFoundError:
+        raise TesseraError(f"{path}: no such table of core tags; {fix}") from None
+    refuse(path, sheet.faults)
+    rows = sorted({(row.identity, row.appearance, readable(row.tag), 1.0) for _, row in sheet.rows})
+    schema = {"identity": pl.String, "appearance": pl.String, "tag": pl.String, "frequency": pl.Float64}
+    return pl.DataFrame(rows, schema=schema, orient="row")
 
 
 def read_blacklist(path: Path) -> tuple[str, ...]:
@@ -144,8 +167,14 @@ def process_tags(
         hidden = general.select("key", "tag").join(pairs, on="tag").select("key", tag="part")
         kept = pl.concat([general.join(hidden, on=["key", "tag"], how="anti"), kept.filter(~is_drawn)])
     describing = describing_characters(vocabulary, settings.character)
-    core = core_tags(kept.filter(category="general"), people, settings)
-    core = core.with_columns(is_character=pl.col("tag").is_in(describing))
+    if settings.core:
+        core = read_core_tags(settings.core)
+        described = describing_characters(core["tag"], settings.character)
+        whole = core.with_columns(is_character=pl.col("tag").is_in(described))
+        core = whole.with_columns(pl.col("tag").cast(words, strict=False)).drop_nulls()
+    else:
+        core = core_tags(kept.filter(category="general"), people, settings)
+        whole = core = core.with_columns(is_character=pl.col("tag").is_in(describing))
     if settings.prune == "character":
         is_dropped = pl.col("tag").is_in(describing) & pl.col("key").is_in(people["key"].unique().implode())
         dropped = kept.filter(is_dropped, category="general")
@@ -167,7 +196,7 @@ def process_tags(
     kept = kept.with_columns(rank=pl.int_range(pl.len()).over("key", "category"))
     kept = kept.filter((pl.col("category") != "general") | (pl.col("rank") < settings.maximum))
     kept = kept.select(pl.col("key", "tag").cast(pl.String), "category", "rank", "is_dropped", is_first=pl.col("place") < 2)
-    return kept, core.with_columns(pl.col("tag").cast(pl.String))
+    return kept, whole.with_columns(pl.col("tag").cast(pl.String))
 
 
 def core_tags(tags: pl.DataFrame, people: pl.DataFrame, settings: TagSettings) -> pl.DataFrame:

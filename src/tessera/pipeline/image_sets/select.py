@@ -61,6 +61,7 @@ class Shown(NamedTuple):
     identities: Mapping[str, Mapping[str, str]]  # the appearance of each identity
     heads: Mapping[str, float]  # height of the highest head as a fraction of the picture
     tags: Mapping[str, Collection[str]]  # as `same_tag` writes them
+    steps: Mapping[str, Collection[str]]  # of the crops in it and, of a crop, its own
 
 
 def select_set(
@@ -91,10 +92,10 @@ def select_set(
     by the key of the frame. `uses`: the name of the set in the column `use` of the manifest. `series`: the only one whose
     sources feed the set; None for any. `distance`: bits in which perceptual hashes of pictures that look alike differ at most.
 
-    The rules are applied in this order: the source, decisions, the size, the sharpness, the scores, the tags, the identities.
-    A crop has the scores of its frame. A picture shows the identities of the crops in it. Of pictures that look alike, one is
-    selected. Then `settings.others` pictures that only the rules of tags or identities leave out are drawn for regularisation;
-    the draw depends on the seed, the set and the keys. `ledger` gets one row per candidate.
+    The rules are applied in this order: the source, decisions, the size, what it contains, the sharpness, the scores, the tags,
+    the identities. A crop has the scores of its frame. A picture shows the identities of the crops in it. Of pictures that look
+    alike, one is selected. Then `settings.others` pictures that only the rules of tags or identities leave out are drawn for
+    regularisation; the draw depends on the seed, the set and the keys. `ledger` gets one row per candidate.
 
     Raises `TesseraError` if no picture is left, or if an identity is of a source whose content is not general.
     """
@@ -199,8 +200,10 @@ def _shown(
                 own[row["key"]] = row["identity"], row["appearance"]
     found: dict[str, dict[str, str]] = {}
     heads: dict[str, float] = {}
+    steps: dict[str, set[str]] = {}
     for key, each in pool.items():
         for around in _around(each, pool):
+            steps.setdefault(around.key, set()).add(each.step)
             if key in own:
                 name, appearance = own[key]
                 names = found.setdefault(around.key, {})
@@ -220,7 +223,7 @@ def _shown(
         written = {tag: same_tag(tag) for tag in rows["tag"].unique()}
         for key, tag in rows.iter_rows():
             seen.setdefault(key, set()).add(written[tag])
-    return Shown(found, heads, seen)
+    return Shown(found, heads, seen, steps)
 
 
 def _around(each: Candidate, pool: Mapping[str, Candidate]) -> Iterator[Candidate]:
@@ -277,6 +280,8 @@ def _fault(
         return "too small", size
     if settings.maximum is not None and max(each.width, each.height) > settings.maximum:
         return "too large", size
+    if missing := [step for step in settings.contains if step not in shown.steps[each.key]]:
+        return "contains", f"no {missing[0]}"
     if settings.sharpness and measured[each.key] < settings.sharpness:
         return "not sharp", f"{measured[each.key]:.3g} < {settings.sharpness:g}"
     for name, limit in settings.scores.items():

@@ -36,6 +36,7 @@ class SelectionSettings(Settings):
     of: tuple[Named, ...] = Field((FRAMES,), min_length=1)
     minimum: PositiveInt = 256
     maximum: PositiveInt | None = None
+    contains: tuple[Named, ...] = ()
     sharpness: NonNegativeFloat = 0.0
     scores: dict[Named, ScoreLimit] = Field(default_factory=dict)
     tags: TagRules = TagRules()

@@ -219,7 +219,10 @@ def test_an_evaluation_writes_metrics_predictions_and_figures(exported: Exported
             part = rows.filter(split=split)
             assert content["splits"][split]["accuracy"] == pytest.approx((part["label"] == part["predicted"]).mean(), abs=1e-6)
     evaluate_folds(tmp_path / "a/predictions.parquet", tmp_path / "folds.json", exported.settings.labels, seed=0)
-    assert json.loads((tmp_path / "folds.json").read_text())["splits"]["out_of_fold"]["pictures"] == len(rows)
+    folds = json.loads((tmp_path / "folds.json").read_text())
+    assert folds["splits"]["out_of_fold"]["pictures"] == len(rows)
+    (only,) = folds["each_fold"].values()
+    assert only["pictures"] == len(rows) and all(folds["splits"]["out_of_fold"][name] == value for name, value in only.items())
 
 
 @pytest.fixture(autouse=True)

@@ -118,6 +118,18 @@ def test_tags_that_describe_a_character_end_or_begin_with_its_words(tag: str, is
     assert bool(describing_characters([tag], CharacterTagSettings())) == is_character
 
 
+def test_core_tags_may_be_those_that_people_wrote_down(tmp_path: Path) -> None:
+    table = tmp_path / "core.tsv"
+    table.write_text("identity\tappearance\ttag\nann\tred coat\tlong_hair\nann\t\tblue eyes\nann\tred coat\tnever seen\n")
+    settings = CaptionSettings(tags={"core": table})
+    assert settings.tags.files == [table]
+    captions = _caption(settings, tags=_tags("a", long_hair=0.9, sky=0.8, blue_eyes=0.7, **{"1boy": 0.6}))
+    assert captions == ["ann red coat, 1boy, sky, blue eyes"]
+    table.write_text("identity\ttag\n\tsky\n")
+    with pytest.raises(TesseraError, match="line 2: identity"):
+        _caption(settings)
+
+
 def test_tags_of_the_context_are_no_core_tags() -> None:
     people = pl.DataFrame({"key": ["a"], "identity": ["ann"], "appearance": [""]})
     _, core = process_tags(
