@@ -120,9 +120,10 @@ def _type(name: str) -> str:
 
 def _file(name: str) -> dict[str, Any]:
     kind = _type(name)
-    # mlcroissant 1.1.1 reads no other pictures, unless they also have a format that it decodes.
+    # mlcroissant 1.1.1 reads no other pictures, unless they also have a format that it decodes. It takes the first that it
+    # knows, which for TIFF would need another library.
     also = kind.startswith("image/") and kind not in DECODED
-    return {"@type": "cr:FileObject", "@id": name, "name": name, "encodingFormat": [kind, "image/png"] if also else kind}
+    return {"@type": "cr:FileObject", "@id": name, "name": name, "encodingFormat": ["image/png", kind] if also else kind}
 
 
 def _record_set(name: str, fields: list[dict[str, Any]]) -> dict[str, Any]:
