@@ -204,10 +204,10 @@ class Kind:
     """The properties that all models of one kind have in common."""
 
     rules: str  # the file in workflow/rules that trains, measures and exports them
-    exports: tuple[str, ...]  # the suffixes of the exported files, results/exports/MODEL/MODEL.*
+    exports: tuple[str, ...]  # the names of the exported files in results/exports/MODEL, of which {model} is a part
     not_for: tuple[str, ...]  # forbidden uses, for their cards
     section: str = "models"  # the section of the settings with those of each, by its name
-    optional_exports: tuple[tuple[str, str], ...] = ()  # further suffixes, each with the setting in `export` that adds it
+    optional_exports: tuple[tuple[str, str], ...] = ()  # further ones, each with the setting in `export` that adds it
     figures: tuple[str, ...] = ()  # files and folders in results/reports/models/MODEL, beside those of all models
     optional_figures: tuple[tuple[str, str], ...] = ()  # further ones, each with the setting of the model that adds it
     figures_of_comparisons: tuple[str, ...] = ()  # the same, if the settings compare them with weights of others
@@ -221,10 +221,13 @@ NOT_FOR = (
     "footage of minors, in any way",
     "identifying persons, or making, finding or spreading intimate footage against the will of those shown",
 )
+# Lada's application lists the weights in its folder whose names begin with lada_mosaic_detection_model_ and end in .pt, or
+# begin with lada_mosaic_restoration_model_ and end in .pth (`ModelFiles` in lada/__init__.py).
+FOR_LADA = "lada_{model}_model_tessera"
 DETECTOR = Kind(
     rules="detectors",
-    exports=(".pt", ".onnx"),
-    optional_exports=(("-lada.pt", "lada"),),
+    exports=("{model}.pt", "{model}.onnx"),
+    optional_exports=((f"{FOR_LADA}.pt", "lada"),),
     figures=("curves.html", "predictions.jpg", "where.html", "thresholds.svg", "failures.jpg"),
     figures_of_comparisons=("comparison.html",),
     compared=ComparedDetector,
@@ -236,7 +239,7 @@ DETECTOR = Kind(
 )
 RESTORER = Kind(
     rules="restoration",
-    exports=(".safetensors", ".pth"),
+    exports=("{model}.safetensors", f"{FOR_LADA}.pth"),
     figures=("stages.svg", "methods.svg", "comparison.html", "where.svg", "restored"),
     compared=ComparedWeights,
     reserved=(*BASELINES, RESTORED, CLEAN),
@@ -252,8 +255,8 @@ RESTORER = Kind(
 CLASSIFIER = Kind(
     rules="classifiers",
     section="classifiers",
-    exports=(".safetensors", ".onnx"),
-    optional_exports=(("-city.safetensors", "city"), ("-city.config.json", "city")),
+    exports=("{model}.safetensors", "{model}.onnx"),
+    optional_exports=(("{model}-city.safetensors", "city"), ("{model}-city.config.json", "city")),
     figures=("curves.html", "examples.jpg"),
     optional_figures=(("label_errors.html", "label_errors"),),
     compares_export=True,

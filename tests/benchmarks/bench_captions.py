@@ -29,14 +29,16 @@ PICTURES, LOOPED = 100_000, 2_000
 TAGS = 25  # of a picture
 IDENTITIES, SOURCES = 20, 24
 LIMIT, RATIO = 60, 20
-CAPTIONS = CaptionSettings(parts={"copyright": 1}, tags={"blacklist": ["tag_7", "white_tag_9"]}, maximum=10_000)
+CAPTIONS = CaptionSettings(parts={"copyright": 1}, tags={"blacklist": ["7_cat", "white_9_sky"]}, maximum=10_000)
 ARRANGEMENT = ArrangementSettings(folders=("n_characters", "character"))
 
 
 def vocabulary() -> list[tuple[str, str]]:
-    """Return 6,000 tags with their categories. Some are part of others by whole words."""
-    words = ["", "long_", "white_", "very_long_", "open_"]
-    general = ["1girl", "1boy", "2girls", "solo", *(f"{word}tag_{number}" for number in range(1_000) for word in words)]
+    """Return 6,000 tags with their categories. Some are part of others by whole words, and some describe a character."""
+    words = ["", "long_", "white_", "very_long_", "mole_"]
+    kinds = ["tag", "eyes", "cat", "horn", "sky"]
+    general = ["1girl", "1boy", "2girls", "solo"]
+    general += [f"{word}{number}_{kinds[number % 5]}" for number in range(1_000) for word in words]
     return [*((tag, "general") for tag in general), *((f"series_{number}", "copyright") for number in range(996))]
 
 
@@ -94,7 +96,7 @@ def make(folder: Path, count: int) -> None:
 
 def product(folder: Path) -> None:
     """Do the work as the rules do it."""
-    outputs = {name: folder / name for name in ("captions", "core", "ledger")}
+    outputs = {name: folder / name for name in ("captions", "core", "wildcards", "ledger")}
     caption_set(folder / "pictures", [folder / "tags"], [folder / "identities"], CAPTIONS, seed=0, **outputs)
     arrange_set(folder / "pictures", folder / "splits", None, ARRANGEMENT, folder / "arrangement", folder / "distribution")
 
@@ -126,17 +128,17 @@ def loop(paths: list[Path]) -> tuple[dict[str, str], dict[str, float]]:
     seen = []
     for path in paths:
         record = read(path)
-        record["clean"] = tag_loop.clean(record["tags"], settings, None)
+        record["clean"] = tag_loop.clean(record["tags"], settings, ())
         seen.append((record["clean"], record["characters"]))
         write(path, record)
-    cores = tag_loop.core(seen, settings.core_frequency)
+    cores = tag_loop.core(seen, settings)
     captions = {}
     for path in paths:
         record = read(path)
         record["processed"] = tag_loop.finish(record["clean"], record["characters"], cores, settings)
         series = [tag for group, tag in record["processed"] if group == "copyright"]
         general = [tag for group, tag in record["processed"] if group == "general"]
-        parts = [", ".join(record["characters"]), ", ".join(series), "frame", ", ".join(general)]
+        parts = [", ".join(record["characters"]), "from " + ", ".join(series) if series else "", ", ".join(general)]
         record["caption"] = captions[path.stem] = ", ".join(part for part in parts if part)
         path.with_suffix(".txt").write_text(record["caption"], encoding="utf-8")
         write(path, record)

@@ -235,6 +235,7 @@ def make_clips(room: Path, settings: Mapping[str, Any], planted: Mapping[str, st
             settings={
                 "weights": "trained",
                 "tiling": own["tiling"],
+                "labels": None,
                 "embedding": {name: value for name, value in embedding.items() if name not in others},
             },
             classifier=classifier,

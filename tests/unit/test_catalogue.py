@@ -93,14 +93,26 @@ def test_the_rules_of_a_layout_write_what_it_names(dataset: Dataset) -> None:
 @models
 def test_the_rules_of_a_kind_write_what_it_names(model: Model) -> None:
     made = outputs_of(model.kind.rules)
-    for suffix in (*model.kind.exports, *dict(model.kind.optional_exports)):
-        assert f'"<results>/exports/{{model}}/{{model}}{suffix}"' in made
+    for name in (*model.kind.exports, *dict(model.kind.optional_exports)):
+        assert f'"<results>/exports/{{model}}/{name}"' in made
     # Detectors have so many figures that a file of their own holds them.
     drawn = "".join(map(outputs_of, RULES))
     for figure in (*model.kind.figures, *dict(model.kind.optional_figures), *model.kind.figures_of_comparisons):
         assert f'"<results>/reports/models/{{model}}/{figure}"' in drawn
     assert '"<results>/metrics/{model}.json"' in made
     assert ('"<results>/metrics/{model}.export.json"' in made) == model.kind.compares_export
+
+
+def test_the_application_of_lada_lists_the_models_of_mosaics() -> None:
+    """Its rule is that of `ModelFiles` in lada/__init__.py, Lada 0.11.1: the rest of a file name is the name of a model."""
+    named = {}
+    for model in MODELS:
+        for pattern in (*model.kind.exports, *dict(model.kind.optional_exports)):
+            file = pattern.format(model=model.name)
+            for prefix, suffix in (("lada_mosaic_detection_model_", ".pt"), ("lada_mosaic_restoration_model_", ".pth")):
+                if file.startswith(prefix) and file.endswith(suffix):
+                    named[model.name] = file.removeprefix(prefix).removesuffix(suffix)
+    assert named == {"mosaic_detection": "tessera", "mosaic_restoration": "tessera"}
 
 
 def test_each_rule_file_exists_and_is_included_once() -> None:
@@ -217,7 +229,7 @@ BOXES, MASKS = {"architecture": "yolo11n.yaml"}, {"architecture": "yolo11n-seg.y
 CLASSIFIER = Model(
     name="watermark_classification",
     dataset="watermark_detection",
-    kind=Kind(rules="classifiers", exports=(".json",), not_for=NOT_FOR),
+    kind=Kind(rules="classifiers", exports=("{model}.json",), not_for=NOT_FOR),
     purpose="recognise pictures with a watermark",
     remedy="",
     is_trained=lambda config: True,

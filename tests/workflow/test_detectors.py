@@ -73,7 +73,7 @@ def test_a_killed_training_is_resumed_and_a_change_reruns_what_depends_on_it(pro
     assert len(curves) == 1 + TRAINING["epochs"]
 
     assert verify_checksums(weights / "SHA256SUMS") == []
-    names = {"card.json", "card.md", "nsfw_detection.onnx", "nsfw_detection.pt", "nsfw_detection-lada.pt"}
+    names = {"card.json", "card.md", "nsfw_detection.onnx", "nsfw_detection.pt", "lada_nsfw_detection_model_tessera.pt"}
     assert {path.name for path in weights.iterdir()} == {*names, "SHA256SUMS"}
     card = json.loads((weights / "card.json").read_text())
     assert card["dataset"]["datasheet"]["origins"][0]["rights"] == "CC0"

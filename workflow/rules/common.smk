@@ -354,11 +354,11 @@ def of_model(*paths):
     return given
 
 
-def exported_suffixes(model):
-    """Return the suffixes of the exported files of a model, with those that its settings add."""
+def names_of_exports(model):
+    """Return the patterns of the names of the exported files of a model, with those that its settings add."""
     added = [
-        suffix
-        for suffix, setting in model.kind.optional_exports
+        name
+        for name, setting in model.kind.optional_exports
         if config[model.kind.section][model.name]["export"][setting]
     ]
     return (*model.kind.exports, *added)
@@ -367,8 +367,8 @@ def exported_suffixes(model):
 def exported_files(wildcards):
     """Return the exported files of a model, which are not published yet."""
     return [
-        f"<results>/exports/{wildcards.model}/{wildcards.model}{suffix}"
-        for suffix in exported_suffixes(MODELS[wildcards.model])
+        f"<results>/exports/{{model}}/{name}".format(model=wildcards.model)
+        for name in names_of_exports(MODELS[wildcards.model])
     ]
 
 

@@ -21,8 +21,8 @@ def declared_weights_of(wildcards):
 
 def weights_for_lada(wildcards):
     """Return the weights of a model for Lada's application, or an empty list if they are not wanted."""
-    files = exported_files(wildcards)
-    return next((file for file in files if file.endswith("-lada.pt")), [])
+    is_wanted = config["models"][wildcards.model]["export"]["lada"]
+    return rules.export_for_lada.output.checkpoint if is_wanted else []
 
 
 def inference_size(wildcards):
@@ -256,7 +256,7 @@ rule export_for_lada:
     input:
         weights="<results>/training/{model}/best.pt",
     output:
-        checkpoint="<results>/exports/{model}/{model}-lada.pt",
+        checkpoint="<results>/exports/{model}/lada_{model}_model_tessera.pt",
     log:
         "<logs>/export_for_lada/{model}.log",
     benchmark:

@@ -3,17 +3,16 @@
 from tessera.catalogue import IMAGE_SETS, image_set_of_part
 from tessera.core.definitions import code_digest
 from tessera.core.provenance import fingerprint
-from tessera.pipeline.image_sets.caption_settings import BESIDE
+from tessera.pipeline.image_sets.caption_settings import BESIDE, TagSettings
 from tessera.pipeline.image_sets.written import SUFFIXES
 
 
 def texts_of_set(wildcards):
-    """Return the tables of captions and of overlaps of an image set, if the settings name any."""
+    """Return the tables of captions and of overlaps and the blacklist of an image set, if the settings name any."""
     captions = settings_of_set("captions")(wildcards)
-    overlaps = captions["tags"]["overlaps"]
     return [
         *([captions["table"]] if captions["table"] else []),
-        *([overlaps] if overlaps not in (None, "words") else []),
+        *TagSettings(**captions["tags"]).files,
     ]
 
 
@@ -52,6 +51,7 @@ rule caption_set:
     output:
         captions="<results>/image_sets/{dataset}/captions.parquet",
         core="<results>/image_sets/{dataset}/core_tags.parquet",
+        wildcards="<results>/image_sets/{dataset}/wildcards.txt",
         ledger="<results>/image_sets/{dataset}/captions.jsonl",
     log:
         "<logs>/caption_set/{dataset}.log",

@@ -4,6 +4,7 @@ from tessera.catalogue import IMAGE_SETS, image_set_of_part
 from tessera.core.definitions import code_digest
 from tessera.core.files import check_there
 from tessera.core.weights.resolve import weights_file
+from tessera.pipeline.image_sets.caption_settings import TagSettings
 from tessera.pipeline.image_sets.settings import ImageSetSettings, LayoutSettings
 from tessera.records.tags import read_tags, unknown_tags
 
@@ -20,13 +21,14 @@ def check_files(name, settings):
     Snakemake says nothing of it where the results of its job are there already.
     """
     captions, arrangement = settings["captions"] or {}, settings["arrangement"] or {}
-    overlaps = captions.get("tags", {}).get("overlaps")
-    named = {
-        "captions.table": captions.get("table"),
-        "captions.tags.overlaps": overlaps if overlaps != "words" else None,
-        "arrangement.weights": arrangement.get("weights"),
-    }
-    for setting, file in named.items():
+    named = [
+        ("captions.table", captions.get("table")),
+        ("arrangement.weights", arrangement.get("weights")),
+    ]
+    if captions:
+        tags = TagSettings(**captions["tags"])
+        named += [("captions.tags", file) for file in tags.files]
+    for setting, file in named:
         if file:
             check_there(f"image_sets.{name}.{setting}", file)
     files = captions.get("files")

@@ -37,26 +37,26 @@ rule write_plain_card:
         "../scripts/write_plain_card.py"
 
 
-def publishing(kind, suffixes):
-    """Return the name of the rule that publishes the exported files of models of `kind` with these `suffixes`."""
+def publishing(kind, names):
+    """Return the name of the rule that publishes the exported files of models of `kind` with these patterns of `names`."""
     added = dict.fromkeys(
-        dict(kind.optional_exports)[suffix] for suffix in suffixes[len(kind.exports) :]
+        dict(kind.optional_exports)[name] for name in names[len(kind.exports) :]
     )
     return "_".join(["publish", kind.rules, *added])
 
 
 # The files of models are made and verified in results/exports. `update` keeps the published files of an earlier training until the
 # new ones replace them, also if a job on the way to them fails. A rule for each list of files.
-for kind, suffixes in dict.fromkeys(
+for kind, names in dict.fromkeys(
     [
         *((model.kind, model.kind.exports) for model in all_models(config)),
-        *((model.kind, exported_suffixes(model)) for model in MODELS.values()),
+        *((model.kind, names_of_exports(model)) for model in MODELS.values()),
     ]
 ):
 
     rule:
         name:
-            publishing(kind, suffixes)
+            publishing(kind, names)
         input:
             files=exported_files,
             card=[
@@ -64,32 +64,25 @@ for kind, suffixes in dict.fromkeys(
                 "<results>/exports/{model}/card.md",
             ],
         output:
-            files=[
-                update(f"<results>/weights/{{model}}/{{model}}{suffix}")
-                for suffix in suffixes
-            ],
+            files=[update(f"<results>/weights/{{model}}/{name}") for name in names],
             card=[
                 update("<results>/weights/{model}/card.json"),
                 update("<results>/weights/{model}/card.md"),
             ],
             checksums=update("<results>/weights/{model}/SHA256SUMS"),
         log:
-            f"<logs>/{publishing(kind, suffixes)}/{{model}}.log",
+            f"<logs>/{publishing(kind, names)}/{{model}}.log",
         benchmark:
-            f"<benchmarks>/{publishing(kind, suffixes)}/{{model}}.jsonl"
+            f"<benchmarks>/{publishing(kind, names)}/{{model}}.jsonl"
         wildcard_constraints:
             model=any_of(
                 model.name
                 for model in MODELS.values()
-                if (model.kind, exported_suffixes(model)) == (kind, suffixes)
+                if (model.kind, names_of_exports(model)) == (kind, names)
             ),
         localrule: True
         params:
-            unwanted=[
-                f"{{model}}{suffix}"
-                for suffix in dict(kind.optional_exports)
-                if suffix not in suffixes
-            ],
+            unwanted=[name for name in dict(kind.optional_exports) if name not in names],
             code=code_digest("tessera.core.provenance:publish"),
         script:
             "../scripts/publish_weights.py"

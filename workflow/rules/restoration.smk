@@ -183,7 +183,7 @@ rule export_restoration:
         checkpoint=last_checkpoint,
     output:
         safetensors="<results>/exports/{model}/{model}.safetensors",
-        application="<results>/exports/{model}/{model}.pth",
+        application="<results>/exports/{model}/lada_{model}_model_tessera.pth",
     log:
         "<logs>/export_restoration/{model}.log",
     benchmark:
@@ -210,7 +210,7 @@ rule verify_restoration_export:
         ),
         checkpoint=last_checkpoint,
         safetensors="<results>/exports/{model}/{model}.safetensors",
-        application="<results>/exports/{model}/{model}.pth",
+        application="<results>/exports/{model}/lada_{model}_model_tessera.pth",
     output:
         report="<results>/metrics/{model}.export.json",
     log:
@@ -243,7 +243,7 @@ rule write_restoration_card:
         metrics="<results>/metrics/{model}.json",
         export="<results>/metrics/{model}.export.json",
         safetensors="<results>/exports/{model}/{model}.safetensors",
-        application="<results>/exports/{model}/{model}.pth",
+        application="<results>/exports/{model}/lada_{model}_model_tessera.pth",
         records=expand(
             "<results>/training/{{model}}/{stage}/training.json", stage=STAGES
         ),

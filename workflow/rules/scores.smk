@@ -5,13 +5,15 @@ from tessera.core.files import check_apart, check_there, files_below
 from tessera.core.provenance import fingerprint
 from tessera.core.weights.resolve import weights_checksums, weights_file
 
-# How classifiers are used, by their names: their weights, their tiling, and the settings of the embedding of a head.
+# How classifiers are used, by their names: their weights, their tiling, the labels of those that do not
+# state them, and the settings of the embedding of a head.
 CLASSIFIERS = {
     name: {
         "weights": (
             each["weights"] if name in config["declared_classifiers"] else "trained"
         ),
         "tiling": each["tiling"],
+        "labels": each["labels"] if name in config["declared_classifiers"] else None,
         "embedding": config["embeddings"].get(each["embedding"]),
     }
     for name, each in [

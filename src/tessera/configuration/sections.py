@@ -10,7 +10,7 @@ from tessera.core.search import SearchSettings
 from tessera.core.settings import Settings
 from tessera.core.trainings import TrainingsSettings
 from tessera.core.weights.declare import WeightsSettings
-from tessera.imaging.classification.settings import Tiling
+from tessera.imaging.classification.settings import Labels, Tiling
 from tessera.imaging.degradation.settings import DegradationSettings
 from tessera.imaging.detection.settings import DetectionSettings, TrainedDetectionSettings, WatermarkDetectionSettings
 from tessera.imaging.mosaic.settings import MosaicSettings
@@ -115,16 +115,17 @@ class Classifier(ClassifierSettings):
 
 
 class DeclaredClassifier(Settings):
-    """A classifier that was trained elsewhere, and exported by Tessera as .safetensors."""
+    """A classifier that was trained elsewhere: a .safetensors of Tessera, or of CityClassifiers, with its `labels`."""
 
     weights: WeightsSettings
+    labels: Labels | None = None
     embedding: str | None = None
     tiling: Tiling | None = None
 
     @model_validator(mode="after")
-    def _is_not_tiled_as_a_head(self) -> Self:
-        if self.embedding is not None and self.tiling is not None:
-            raise ValueError("`tiling` should be null for a head: the vectors are of whole pictures")
+    def _is_a_head_of_city(self) -> Self:
+        if self.labels is not None and self.embedding is None:
+            raise ValueError("`embedding` should be stated beside `labels`: a file of CityClassifiers is a head on its vectors")
         return self
 
     @field_validator("weights")

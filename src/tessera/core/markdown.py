@@ -1,10 +1,24 @@
-"""Escaped text and tables for Markdown."""
+"""Escaped text, tables and headers for Markdown."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import yaml
+
 ROWS_SHOWN = 50
+FOR_ADULTS = "not-for-all-audiences"  # the tag by which hubs of models and datasets hide what is not for everybody
+
+
+def front_matter(fields: Mapping[str, Any]) -> str:
+    """Return `fields` as the YAML header by which hubs list a card; those that are empty are left out."""
+    stated = {name: value for name, value in fields.items() if value}
+    return f"---\n{yaml.safe_dump(stated, sort_keys=False, allow_unicode=True)}---\n\n"
+
+
+def without_front_matter(text: str) -> str:
+    """Return `text` without its YAML header, if it has one."""
+    return re.sub(r"\A---\n.*?^---\n+", "", text, flags=re.DOTALL | re.MULTILINE)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

@@ -44,12 +44,13 @@ class Sheet(NamedTuple, Generic[M]):
     faults: list[Fault]
 
 
-def read_sheet(path: Path, model: type[M], name: str, fix: str) -> Sheet[M]:
+def read_sheet(path: Path, model: type[M], name: str, fix: str, columns: Sequence[str] | None = None) -> Sheet[M]:
     """Return the content of the file `path`, whose rows are instances of `model`, with all faults of the file.
 
     Fields that contain a tab, a quote or a newline are quoted as in CSV. Lines before the header that start with `#` are
-    comments. The order of the columns does not matter. Raises `FileNotFoundError` if the file does not exist, and
-    `TesseraError` if it cannot be read. The message calls the file `name`, and ends with `fix`, which says how to fix it.
+    comments. The order of the columns does not matter. `columns`: those of a CSV without a header.
+    Raises `FileNotFoundError` if the file does not exist, and `TesseraError` if it cannot be read. The message calls the file
+    `name`, and ends with `fix`, which says how to fix it.
     """
     try:
         # Line endings stay as they are, because a field may contain one.
@@ -62,14 +63,14 @@ def read_sheet(path: Path, model: type[M], name: str, fix: str) -> Sheet[M]:
         raise TesseraError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from None
     lines = io.StringIO(text, newline="").readlines()  # not str.splitlines, which also splits at rarer separators
     skipped = next((i for i, line in enumerate(lines) if not line.startswith("#")), len(lines))
-    reader = csv.reader(lines[skipped:], delimiter="\t", strict=True)
+    reader = csv.reader(lines[skipped:], delimiter="," if columns else "\t", strict=True)
     faults: list[Fault] = []
     rows: list[tuple[int, dict[str, str]]] = []
     has_header = False
     line = skipped + 1
     csv.field_size_limit(FIELD_CHARACTERS)
     try:
-        header = [name.strip() for name in next(reader, [])]
+        header = list(columns) if columns else [name.strip() for name in next(reader, [])]
         faults += [(line, fault) for fault in _header_faults(header, model)]
         has_header = not faults
         line = skipped + reader.line_num + 1

@@ -15,13 +15,15 @@ Channels = tuple[float, float, float]  # red, green, blue
 class Preprocessing(Settings):
     """How a picture becomes the input of a network: `size` by `size` pixels, RGB in [0, 1], minus `mean`, over `std`.
 
-    `crop` scales the shorter side to `size` divided by the fraction `crop`, and takes the middle; sizes and offsets are rounded
-    as in torchvision. `stretch` ignores the proportions. `pad` scales the longer side and adds grey on both sides.
+    `crop` scales the shorter side to `size` divided by the fraction `crop`, and takes the middle. Sizes are rounded as in
+    torchvision, and so is the `offset` of the middle, `nearest`; `down` is as in transformers, for its models of CLIP.
+    `stretch` ignores the proportions. `pad` scales the longer side and adds grey on both sides.
     """
 
     size: int = Field(224, ge=16, le=4096)
     resize: Resize = "crop"
     crop: float = Field(1.0, gt=0, le=1)
+    offset: Literal["nearest", "down"] = "nearest"
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bicubic"
     mean: Channels = (0.485, 0.456, 0.406)
     std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (0.229, 0.224, 0.225)
@@ -46,7 +48,8 @@ def to_square(picture: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
     method = Image.Resampling[preprocessing.interpolation.upper()]
     scaled = np.array(Image.fromarray(picture).resize(target, method))
     if preprocessing.resize == "crop":
-        top, left = (round((given - size) / 2) for given in scaled.shape[:2])
+        rounded = round if preprocessing.offset == "nearest" else int
+        top, left = (rounded((given - size) / 2) for given in scaled.shape[:2])
         scaled = scaled[top : top + size, left : left + size]
     elif preprocessing.resize == "pad":
         top, left = ((size - given) // 2 for given in scaled.shape[:2])

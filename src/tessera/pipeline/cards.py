@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import tessera
-from tessera.core.markdown import plain, table
+from tessera.core.markdown import FOR_ADULTS, front_matter, plain, table
 from tessera.core.provenance import sha256_file
 from tessera.core.trainings import Record, read_record
 
@@ -26,6 +26,10 @@ FRAMES = (
 INPUT = (
     "The input is RGB, in [0, 1]. `YOLO` of ultralytics takes arrays as BGR and converts them. Lada's application passes BGR "
     "without a conversion, in which this model finds less, or nothing."
+)
+SQUARE = (
+    "The ONNX model takes squares of {0} by {0} pixels alone. Images are padded to them, in which it finds less than the "
+    "metrics say: these are of images whose shorter side is padded to a multiple of 32."
 )
 
 
@@ -64,7 +68,13 @@ def write_model_card(
         "export": {"settings": settings["export"], "input": INPUT, "compared": _read(export)},
         "versions": {library: version(library) for library in LIBRARIES},
     }
-    _write(card, render(card), data, text)
+    splits = card["metrics"]["splits"].items()
+    reached = {
+        split: {f"{kind} {score}": value for kind in ("mask", "box") for score, value in values.get(kind, {}).items()}
+        for split, values in splits
+    }
+    task = "image-segmentation" if any("mask" in values for _, values in splits) else "object-detection"
+    _write(card, _header(card, task, reached, "ultralytics") + render(card), data, text)
 
 
 def write_restoration_card(
@@ -103,7 +113,9 @@ def write_restoration_card(
         "export": {"settings": settings["export"], "frames": FRAMES, "compared": compared},
         "versions": compared["versions"],
     }
-    _write(card, render_restoration(card), data, text)
+    splits = card["metrics"]["splits"].items()
+    reached = {split: values["all"].get("region", {}).get("restored", {}) for split, values in splits}
+    _write(card, _header(card, "image-to-image", reached) + render_restoration(card), data, text)
 
 
 def write_plain_card(
@@ -133,7 +145,38 @@ def write_plain_card(
         **({"export": _read(export)} if export else {}),
         "versions": {"tessera": tessera.__version__},
     }
-    _write(card, render_plainly(card), data, text)
+    task = "image-classification" if card["metrics"].get("task") == "classes" else ""
+    _write(card, _header(card, task, card["metrics"].get("splits", {})) + render_plainly(card), data, text)
+
+
+def _header(card: Mapping[str, Any], task: str, reached: Mapping[str, Mapping[str, Any]], library: str = "") -> str:
+    """Return the YAML header of a card. `task`: as hubs of models call it. `reached`: metrics of each split by their names."""
+    sheet = card["dataset"]["datasheet"]
+    dataset = sheet.get("dataset", card["model"])
+    numbers = {
+        split: {name: value for name, value in values.items() if isinstance(value, float)} for split, values in reached.items()
+    }
+    results = [
+        {
+            "task": {"type": task or "other"},
+            "dataset": {"name": dataset, "type": dataset, "split": split},
+            "metrics": [
+                {"name": name.replace("_", " "), "type": name.split()[-1], "value": value} for name, value in each.items()
+            ],
+        }
+        for split, each in numbers.items()
+        if each
+    ]
+    is_adult = any(origin.get("content") == "adult" for origin in sheet.get("origins", []))
+    return front_matter(
+        {
+            "license": card["licence"].lower(),
+            "library_name": library,
+            "pipeline_tag": task,
+            "tags": ["tessera", *([FOR_ADULTS] if is_adult else [])],
+            "model-index": [{"name": card["model"], "results": results}] if results else [],
+        }
+    )
 
 
 def _write(card: Mapping[str, Any], page: str, data: Path, text: Path) -> None:
@@ -177,8 +220,8 @@ def render(card: Mapping[str, Any]) -> str:
     """Return the card of a detector as Markdown."""
     measured, training, compared = card["metrics"], card["training"], card["export"]["compared"]
     for_lada = (
-        f"For that application, use `{card['model']}-lada.pt`, which takes BGR. It was compared in BGR with the trained model "
-        f"in RGB. {_differences(compared['lada'])}"
+        f"For that application, use `lada_{card['model']}_model_tessera.pt`, which takes BGR. It was compared in BGR with the "
+        f"trained model in RGB. {_differences(compared['lada'])}"
         if card["export"]["settings"]["lada"]
         else f"For that application, set `models.{card['model']}.export.lada: true`, which also exports weights that take BGR."
     )
@@ -209,6 +252,7 @@ def render(card: Mapping[str, Any]) -> str:
         ],
         exported=[
             f"The ONNX model was compared with the trained one on {compared['images']} images. {_differences(compared)}\n",
+            *([] if card["export"]["settings"]["dynamic"] else [f"{SQUARE.format(compared['image_size'])}\n"]),
             f"{INPUT} {for_lada}\n",
         ],
         training=[

@@ -21,6 +21,7 @@ LONGEST = 100  # characters of a name
 NOISE = "noise"  # folders of references whose names start with it hold what is no identity
 PREFIX = "cluster_"  # of the names of clusters
 DIGITS = 12  # hexadecimal digits of the name of a cluster; no key of a crop has this form
+CLUSTER = f"^{PREFIX}[0-9a-f]{{{DIGITS}}}$"  # the form of the names of clusters that nobody named
 SHOWN = 10  # faults of a folder that are listed
 OTHERS, NOBODY = (
     "character_others",

@@ -196,9 +196,19 @@ def test_weights_with_another_checksum_are_never_unpickled(weights: Path, tmp_pa
         Detector(changed, sha256_file(weights), InferenceSettings())
 
 
-def test_an_exported_detector_finds_the_same_as_the_trained_one(detector: Detector, weights: Path, tmp_path: Path) -> None:
+def test_an_exported_detector_finds_in_wide_images_what_the_trained_one_finds(weights: Path, tmp_path: Path) -> None:
     onnx = tmp_path / "exported.onnx"
     export_detector(weights, tmp_path / "exported.pt", onnx, ExportSettings(image_size=64))
+    for image in pictures(4, 30, 90):
+        trained, exported = (plain(file, [image], max_det=5, conf=0.05, imgsz=64)[0] for file in (weights, onnx))
+        assert len(trained) == len(exported) == 5
+        for one, other in zip(trained, exported, strict=True):
+            assert one[1] == pytest.approx(other[1], abs=1e-3) and one[2] == pytest.approx(other[2], abs=0.1)
+
+
+def test_an_exported_detector_finds_the_same_as_the_trained_one(detector: Detector, weights: Path, tmp_path: Path) -> None:
+    onnx = tmp_path / "exported.onnx"
+    export_detector(weights, tmp_path / "exported.pt", onnx, ExportSettings(image_size=64, dynamic=False))
     # A size other than that of the model is requested, but the model gets its own.
     exported = Detector(onnx, sha256_file(onnx), InferenceSettings(**{**SETTINGS, "image_size": 96}))
     images = pictures(4, 90, 90)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from huggingface_hub import ModelCard
 
 from tessera.catalogue import DETECTOR, RESTORER
 from tessera.configuration.read import Configuration
@@ -17,7 +18,8 @@ INTERVALS = {"mask": {"map50": [0.5, 0.75], "recall": None}}
 VAL = {"images": 9, "objects": 12, "mask": SCORES, "intervals": INTERVALS}
 TEST = {"images": 900, "objects": 1200, "box": SCORES, "intervals": "too few sources for an interval (3)"}
 METRICS = {"dataset": "d", "task": "segment", "epochs": 7, "splits": {"val": VAL, "test": TEST}}
-COMPARED = {"images": 9, "image_size": 32, "detections": 3, "unmatched": 0, "output": 1e-5, "score": 0, "box": 0, "mask": 1}
+DIFFERENCES = {"detections": 3, "unmatched": 0, "output": 1e-5, "score": 0, "box": 0, "mask": 1}
+COMPARED = {"images": 9, "image_size": 32, **DIFFERENCES, "lada": DIFFERENCES}
 MADE_WITH = [{"torch": "2.1", "device": "CPU"}, {"torch": "2.2", "device": "<b>GPU"}]
 ORIGINS = [{"source": "a|b", "split": "val", "images": 9, "rights": "<script>", "consent": "release 7"}]
 
@@ -75,12 +77,19 @@ def test_a_card_is_readable_and_escapes_the_data(files: dict[str, Path]) -> None
 
 def test_a_card_says_which_weights_lada_s_application_needs(files: dict[str, Path]) -> None:
     export = Configuration().models.nsfw_detection.export.model_dump(mode="json")
-    write(files)
+    write(files, export={**export, "lada": False})
     assert "set `models.nsfw_detection.export.lada: true`" in files["text"].read_text()
-    files["export"].write_text(json.dumps({**COMPARED, "lada": {**COMPARED, "detections": 5}}))
-    write(files, export={**export, "lada": True})
+    files["export"].write_text(json.dumps({**COMPARED, "lada": {**DIFFERENCES, "detections": 5}}))
+    write(files)
     (line,) = [line for line in files["text"].read_text().splitlines() if "passes BGR" in line]
-    assert "use `nsfw_detection-lada.pt`" in line and "For 5 detections" in line and "export.lada" not in line
+    assert "use `lada_nsfw_detection_model_tessera.pt`" in line and "For 5 detections" in line and "export.lada" not in line
+
+
+def test_a_card_says_if_its_metrics_are_not_those_of_an_onnx_model_that_takes_squares_alone(files: dict[str, Path]) -> None:
+    export = Configuration().models.nsfw_detection.export.model_dump(mode="json")
+    for dynamic in (True, False):
+        write(files, export={**export, "dynamic": dynamic})
+        assert ("squares of 32 by 32 pixels alone" in files["text"].read_text()) == (not dynamic)
 
 
 def test_a_card_says_of_masks_and_detections_only_what_was_compared(files: dict[str, Path]) -> None:
@@ -109,6 +118,23 @@ def test_a_model_of_any_kind_has_a_card(files: dict[str, Path]) -> None:
     assert "| splits.val.mask.map50 | 0.6123 |" in text
     assert "| threshold | 0.1235 |" in text and "| of.\\<b\\> | True |" in text
     assert r"| a\|b | val | 9 | \<script\> | release 7 |" in text
+
+
+def test_hubs_of_models_read_what_a_card_states(files: dict[str, Path]) -> None:
+    files["datasheet"].write_text(json.dumps({"dataset": "d", "origins": [{**ORIGINS[0], "content": "adult"}]}))
+    write(files)
+    shown = ModelCard.load(files["text"])
+    assert shown.text.strip().startswith("# nsfw_detection")
+    data = shown.data
+    assert (data.license, data.library_name, data.pipeline_tag) == ("agpl-3.0", "ultralytics", "image-segmentation")
+    assert data.tags == ["tessera", "not-for-all-audiences"] and data.model_name == "nsfw_detection"
+    found = {(each.dataset_name, each.dataset_split, each.metric_name): each.metric_value for each in data.eval_results}
+    assert found["d", "val", "mask map50"] == 0.61234 and found["d", "test", "box precision"] == 0.7
+    assert not any(name.endswith("recall") for _, _, name in found), "it has no value"
+    write_restored(files)
+    data = ModelCard.load(files["text"]).data
+    assert (data.pipeline_tag, data.library_name) == ("image-to-image", None)
+    assert [(each.metric_name, each.metric_value) for each in data.eval_results] == [("psnr", 25.125), ("ssim", 0.75)]
 
 
 def test_equal_inputs_give_an_equal_card(files: dict[str, Path]) -> None:

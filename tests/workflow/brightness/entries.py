@@ -19,7 +19,7 @@ DATASETS += (
         story="Sampled frames are dark or bright by their mean luma.",
     ),
 )
-THRESHOLD = Kind(rules="brightness", exports=(".json",), not_for=NOT_FOR)
+THRESHOLD = Kind(rules="brightness", exports=("{model}.json",), not_for=NOT_FOR)
 MODELS += (
     Model(
         name="brightness_classification",

@@ -18,6 +18,11 @@ def faults_in_image_sets(settings: Sections) -> list[str]:
         if name in taken:
             faults.append(f"`{place}`: there is a dataset, a model or a classifier of this name; give it another")
         faults += [
+            f"`{place}.select.contains` names {step!r}; it can name {', '.join(steps[1:]) or 'none, as `crops` has no steps'}"
+            for step in select.contains
+            if step not in steps[1:]
+        ]
+        faults += [
             f"`{place}.select.of` names {step!r}; it can name {', '.join(steps)}" for step in select.of if step not in steps
         ]
         if (select.tags.all or select.tags.none) and settings.tagger is None:

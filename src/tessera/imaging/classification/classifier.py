@@ -9,12 +9,13 @@ import numpy as np
 from pydantic import ValidationError
 
 from tessera.core.errors import Failed, TesseraError
+from tessera.core.messages import counted
 from tessera.core.weights.resolve import verify_weights
 from tessera.core.weights.tensors import read_metadata, read_tensors, safetensors_bytes
 from tessera.imaging.architectures import load_all
 from tessera.imaging.classification.network import as_input, build_network, probabilities
 from tessera.imaging.classification.pictures import combine, cut_tiles, tile_side
-from tessera.imaging.classification.settings import Description, ScoreRange, Tiling
+from tessera.imaging.classification.settings import HEAD, LAST, Description, Labels, ScoreRange, Tiling
 from tessera.imaging.preprocessing import to_square
 
 if TYPE_CHECKING:
@@ -89,23 +90,51 @@ def write_classifier(path: Path, description: Description, weights: "Mapping[str
     path.write_bytes(safetensors_bytes(kept, {"format": "pt", DESCRIPTION: description.model_dump_json()}))
 
 
-def read_classifier(path: Path, expected: Path | str | None = None) -> Classifier:
+def _described(path: Path, description: str | None) -> Description:
+    try:
+        if description is None:
+            raise KeyError(DESCRIPTION)
+        return Description.model_validate_json(description)
+    except (KeyError, ValidationError) as error:
+        raise TesseraError(
+            f"{path} is no classifier of Tessera: its metadata has no valid {DESCRIPTION!r}; use an exported .safetensors, or"
+            " state the `labels` of a file of CityClassifiers"
+        ) from error
+
+
+def _of_city(path: Path, state: "Mapping[str, torch.Tensor]", labels: Labels) -> Description:
+    """Return the description of the predictor of CityClassifiers with the weights `state`, whose sizes say what it is."""
+    first, last = state.get("up.0.weight"), state.get(f"{LAST}.weight")
+    if first is None or last is None or first.ndim != 2 or not last.ndim:
+        raise TesseraError(f"{path} is no predictor of CityClassifiers, for which `labels` is; declare another file")
+    hidden, features = first.shape
+    description = Description(labels=labels, architecture=HEAD, embedding="CLIP", features=features, hidden=hidden)
+    if len(last) != description.outputs:
+        raise TesseraError(f"{path} has {counted(len(last), 'outputs')}, and `labels` states {description.outputs}; correct it")
+    return description
+
+
+def read_classifier(path: Path, expected: Path | str | None = None, labels: Labels | None = None) -> Classifier:
     """Return the classifier in the file `path`, on the GPU if there is one.
 
-    `expected`: what verifies the file, see `verify_weights`; None if the file is known to be whole.
-    Raises `TesseraError` if the file is another one than expected, damaged, or not a classifier that was written here.
+    `expected`: what verifies the file, see `verify_weights`; None if the file is known to be whole. `labels`: those of a file
+    of CityClassifiers, a head that does not state them; None for one that was written here.
+    Raises `TesseraError` if the file is another one than expected, damaged, or no such classifier.
     """
     import torch
 
     if expected is not None:
         verify_weights(path, expected)
-    try:
-        description = Description.model_validate_json(read_metadata(path)[DESCRIPTION])
-    except (KeyError, ValidationError) as error:
-        raise TesseraError(
-            f"{path} is no classifier of Tessera: its metadata has no valid {DESCRIPTION!r}; use an exported .safetensors"
-        ) from error
+    stated = read_metadata(path).get(DESCRIPTION)
+    if labels is None:
+        description = _described(path, stated)
+        state = read_tensors(path)
+    elif stated is not None:
+        raise TesseraError(f"{path} was exported by Tessera and states its labels; remove `labels` from its settings")
+    else:
+        state = read_tensors(path)
+        description = _of_city(path, state, labels)
     network = build_network(description)
-    load_all(network, read_tensors(path), path)
+    load_all(network, state, path)
     network.requires_grad_(False)
     return Classifier(description, network.to("cuda" if torch.cuda.is_available() else "cpu"))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tessera.core.errors import TesseraError
 from tessera.core.weights.tensors import read_tensors
 from tessera.imaging.architectures import load_all, pretrained_config
-from tessera.imaging.classification.settings import HEAD, Description
+from tessera.imaging.classification.settings import HEAD, LAST, Description
 from tessera.imaging.preprocessing import Preprocessing, Resize
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def load_start(network: "torch.nn.Module", path: Path) -> None:
         with suppress(Exception):
             state = module.checkpoint_filter_fn(state, network)
     wanted = network.state_dict()
-    last = getattr(network, "default_cfg", {}).get("classifier") or "down.5"
+    last = getattr(network, "default_cfg", {}).get("classifier") or LAST
     for layer in [last] if isinstance(last, str) else last:
         names = [f"{layer}.weight", f"{layer}.bias"]
         if any(name in state and state[name].shape != wanted[name].shape for name in names if name in wanted):

@@ -5,7 +5,6 @@ from collections.abc import Callable
 import numpy as np
 
 from tessera.imaging.classification.settings import Tiling
-from tessera.imaging.images import resize
 
 COMBINE: dict[str, Callable[..., np.ndarray]] = {"mean": np.mean, "median": np.median, "max": np.max, "min": np.min}
 
@@ -19,15 +18,17 @@ def cut_tiles(picture: np.ndarray, tile: int, side: int) -> list[np.ndarray]:
     """Return the four corners and the centre of `picture`, each `tile` by `tile` pixels; a smaller picture as it is.
 
     `picture`: uint8 (H, W, 3). If its shorter side is longer than `side` pixels, it is scaled down to that first. The tiles are
-    those of CityClassifiers, which also scales pictures up, by the longer side; here nothing is ever scaled up.
+    those of CityClassifiers, which also scales pictures up, by the longer side; here nothing is ever scaled up. Sizes, offsets
+    and levels are those of torchvision.
     """
+    from PIL import Image
+
     height, width = picture.shape[:2]
     if min(height, width) <= tile:
         return [picture]
     if min(height, width) > side:
-        scale = side / min(height, width)
-        picture = resize(picture, round(height * scale), round(width * scale))
-        height, width = picture.shape[:2]
+        width, height = (int(side * each / min(height, width)) for each in (width, height))
+        picture = np.array(Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR))
     right, bottom = width - tile, height - tile
     corners = [(0, 0), (0, right), (bottom, 0), (bottom, right), (round(bottom / 2), round(right / 2))]
     return [picture[top : top + tile, left : left + tile] for top, left in corners]

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_va
 from tessera.core.settings import Settings
 from tessera.imaging.preprocessing import Preprocessing
 
+LAST = "down.5"  # the last layer of a head
 HEAD = "head"  # the architecture that classifies vectors of an embedding, not pictures
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$")]
 

@@ -36,6 +36,11 @@ class Embedder:
         # A GPU works on one batch at a time anyway, and would need the memory of several.
         self._turn = Lock() if self._network.is_on_gpu else nullcontext()
 
+    @property
+    def size(self) -> int:
+        """The side of the pictures that the model gets, pixels."""
+        return self._network.preprocessing.size
+
     @contextmanager
     def workers(self, threads: int) -> Iterator[ThreadPoolExecutor]:
         """Yield a pool of `threads` threads that embed with one core each.

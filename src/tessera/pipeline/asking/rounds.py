@@ -26,6 +26,7 @@ from tessera.records.frame_keys import for_frames, meant_frames
 from tessera.records.rounds import RECORD, AskedPicture, Round, reached, read_rounds, round_name
 
 VALIDATION, HARD, UNCERTAIN, VARIED = "to validate", "hard negative", "uncertain", "unlike the others"
+CERTAIN, RANDOM = "certain", "at random"
 
 
 class Answers(NamedTuple):
@@ -130,7 +131,12 @@ def choose_round(
         rest = rest.filter(~pl.col("key").is_in(list(why)))
     left = settings.count - sum(reason == HARD for reason in why.values())
     lead = margins(np.array(rest["probabilities"].to_list(), np.float64).reshape(-1, len(classes))) if is_scored else None
-    why |= _chosen(rest, lead, left, settings, is_embedded, UNCERTAIN if is_scored else VARIED)
+    if settings.order == "random":
+        why |= dict.fromkeys(rest["key"].gather(at_random(rest["key"], left, seed)), RANDOM)
+    elif lead is not None and settings.order == "certain":
+        why |= _chosen(rest, -lead, left, settings, is_embedded, CERTAIN)
+    else:
+        why |= _chosen(rest, lead, left, settings, is_embedded, UNCERTAIN if is_scored else VARIED)
     found = []
     for key, values in pool.filter(pl.col("key").is_in(list(why))).select("key", "probabilities").iter_rows():
         said = {"predicted": classes[int(np.argmax(values))], "margin": float(margins(np.array([values]))[0])} if values else {}

@@ -1,5 +1,7 @@
 """Settings of asking for labels."""
 
+from typing import Literal
+
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from tessera.core.settings import Settings
@@ -18,7 +20,7 @@ class AskSettings(Settings):
 
     `model`: a classifier. `answers`: the set in `annotations.image_labels` whose folder gets the pictures. `candidates`: for
     each picture that is taken; the least certain pictures are candidates, and those that differ most are taken. `embedding`:
-    what they differ in; None for perceptual hashes.
+    what they differ in; None for perceptual hashes. `order`: which pictures are candidates.
     """
 
     model: str | None = None
@@ -27,4 +29,5 @@ class AskSettings(Settings):
     validation: NonNegativeInt = 50
     candidates: float = Field(3.0, ge=1, le=1000)
     embedding: str | None = None
+    order: Literal["uncertain", "certain", "random"] = "uncertain"
     hard_negatives: HardNegativeSettings | None = None

@@ -73,14 +73,25 @@ def evaluate_classifier(
 
 
 def evaluate_folds(predictions: Path, metrics: Path, labels: Labels, *, seed: int) -> None:
-    """Write the metrics of the out-of-fold `predictions` (`tables.Predictions`) to `metrics`, as `evaluate_classifier` does."""
+    """Write the metrics of the out-of-fold `predictions` (`tables.Predictions`) to `metrics`, as `evaluate_classifier` does.
+
+    `each_fold` has the metrics over all classes of each fold, by its number.
+    """
     rows = read_table(predictions, Predictions)
     content = {
         "task": "score" if isinstance(labels, ScoreRange) else "classes",
         "folds": rows["fold"].n_unique(),
         "splits": {"out_of_fold": measure(rows, labels, seed, "out_of_fold")},
+        "each_fold": {
+            str(fold): {name: value for name, value in measure(own, labels, seed, f"fold {fold}").items() if _is_number(value)}
+            for (fold,), own in rows.sort("fold").group_by("fold", maintain_order=True)
+        },
     }
     metrics.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _read_curves(path: Path) -> dict[str, list[float]]:

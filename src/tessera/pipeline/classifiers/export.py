@@ -17,7 +17,7 @@ from tessera.core.weights.tensors import read_tensors, safetensors_bytes
 from tessera.imaging.architectures import load_all
 from tessera.imaging.classification.classifier import Classifier, read_classifier
 from tessera.imaging.classification.network import build_network, normalise, probabilities
-from tessera.imaging.classification.settings import Description, ScoreRange
+from tessera.imaging.classification.settings import LAST, Description, ScoreRange
 from tessera.imaging.images import read_image
 from tessera.imaging.onnx import open_model
 from tessera.imaging.preprocessing import to_square
@@ -27,7 +27,6 @@ from tessera.pipeline.classifiers.settings import ClassifierSettings, Classifier
 LIBRARIES = ("torch", "timm", "onnx", "onnxruntime", "safetensors")
 # What the pipelines of CityClassifiers accept: the numbers of their embedding, and the width of their predictor.
 CITY = {"features": 768, "hidden": 1024}
-LAST = "down.5"
 
 
 def export_classifier(classifier: Path, safetensors: Path, onnx: Path, *, opset: int) -> None:

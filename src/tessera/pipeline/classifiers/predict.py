@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
+from pydantic import TypeAdapter
 
 from tessera.core.errors import Failed, TesseraError
 from tessera.core.job import ahead, progress
@@ -15,7 +16,8 @@ from tessera.core.provenance import digest, sha256_file, sha256_if_readable
 from tessera.core.store import Store
 from tessera.core.weights.resolve import expected_digest
 from tessera.imaging.classification.classifier import read_classifier
-from tessera.imaging.classification.settings import Description, Tiling
+from tessera.imaging.classification.pictures import combine, cut_tiles, tile_side
+from tessera.imaging.classification.settings import Description, Labels, Tiling
 from tessera.imaging.embedding.embedder import Embedder
 from tessera.imaging.embedding.settings import EmbedderSettings
 from tessera.imaging.images import read_image
@@ -33,18 +35,21 @@ Item = Mapping[str, Any]  # a row of what is scored, with `key`, `source` and `p
 class Use(NamedTuple):
     """A classifier in a file, and how it is applied to pictures.
 
-    `expected`: what verifies the file, see `read_classifier`. With `tiling`, large pictures are divided into tiles.
-    `embedding`: of a head, the file of the model of its vectors, what verifies it, and its settings.
+    `expected`, `labels`: see `read_classifier`. With `tiling`, large pictures are divided into tiles. `embedding`: of a head,
+    the file of the model of its vectors, what verifies it, and its settings.
     """
 
     classifier: Path
     expected: Path | str | None
     tiling: Tiling | None = None
     embedding: tuple[Path, Path | str, EmbedderSettings] | None = None
+    labels: Labels | None = None
 
     def identity(self) -> list[Any]:
         """Return all that decides what is seen, for a digest. Where the files come from does not count."""
         found: list[Any] = [sha256_file(self.classifier), self.tiling and self.tiling.model_dump(mode="json")]
+        if self.labels:
+            found.append(self.labels if isinstance(self.labels, tuple) else self.labels.model_dump(mode="json"))
         if self.embedding:
             weights, _, settings = self.embedding
             used = settings.model_dump(mode="json", include=set(EmbedderSettings.model_fields) - {"weights"})
@@ -53,7 +58,7 @@ class Use(NamedTuple):
 
     def load(self) -> "Scorer":
         """Return the classifier, ready to be applied. Raises `TesseraError` if its inputs are not what is stated here."""
-        trained = read_classifier(self.classifier, self.expected)
+        trained = read_classifier(self.classifier, self.expected, self.labels)
         name = trained.description.embedding
         if self.embedding is None:
             if name is not None:
@@ -64,12 +69,15 @@ class Use(NamedTuple):
             return Scorer(trained.description, lambda pictures: np.stack(list(trained.predict(pictures, self.tiling))))
         if name is None:
             raise TesseraError(f"{self.classifier} takes pictures and not vectors; leave `embedding` out")
-        embedder = Embedder(*self.embedding)
+        embedder, tiling = Embedder(*self.embedding), self.tiling
+
+        def see(picture: np.ndarray) -> np.ndarray:
+            tiles = cut_tiles(picture, tile_side(tiling, embedder.size), tiling.side) if tiling else [picture]
+            results = trained.predict_vectors(embedder.embed(tiles))
+            return combine(results, tiling.combine) if tiling else results[0]
+
         # One picture at a time, so that its result does not depend on the others.
-        return Scorer(
-            trained.description,
-            lambda pictures: trained.predict_vectors(np.concatenate([embedder.embed([picture]) for picture in pictures])),
-        )
+        return Scorer(trained.description, lambda pictures: np.stack(list(map(see, pictures))))
 
 
 class Scorer(NamedTuple):
@@ -89,7 +97,7 @@ def use_of(
     embedder: Path | list[Path],
     embedder_checksums: Path | list[Path],
 ) -> Use:
-    """Return the use of a classifier that its `settings` state: `weights`, `tiling`, and the `embedding` of a head or None.
+    """Return the use of a classifier that its `settings` state: `weights`, `tiling`, `labels`, and the `embedding` of a head.
 
     `classifier`, `embedder`: the files of both. `checksums`, `embedder_checksums`: see `expected_digest`.
     """
@@ -98,7 +106,8 @@ def use_of(
     if own is not None:
         assert isinstance(embedder, Path), "a head has an embedding"
         embedding = embedder, expected_digest(own["weights"], embedder_checksums), EmbedderSettings(**own)
-    return Use(classifier, expected_digest(settings["weights"], checksums), tiling and Tiling(**tiling), embedding)
+    labels = TypeAdapter(Labels | None).validate_python(settings["labels"])
+    return Use(classifier, expected_digest(settings["weights"], checksums), tiling and Tiling(**tiling), embedding, labels)
 
 
 def score_pictures(

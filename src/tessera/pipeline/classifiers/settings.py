@@ -130,8 +130,6 @@ class ClassifierSettings(Settings):
     def _fit_together(self) -> Self:
         if (self.architecture == HEAD) != (self.embedding is not None):
             raise ValueError(f"`embedding` should be stated if `architecture` is {HEAD!r}, and only then")
-        if self.architecture == HEAD and self.tiling:
-            raise ValueError("`tiling` should be null for a head: the vectors are of whole pictures")
         if self.architecture != HEAD and self.export.city:
             raise ValueError(f"`export.city` should be false, because CityClassifiers loads only the architecture {HEAD!r}")
         if self.weights and self.weights.file.endswith(".onnx"):

@@ -15,9 +15,14 @@ import polars as pl
 from tessera.core.provenance import read_checksums
 from tessera.pipeline.datasets.settings import CroissantSettings
 
-PARQUET = "application/x-parquet"  # as mlcroissant knows it
-# Not every machine knows these.
-TYPES = {".parquet": PARQUET, ".webp": "image/webp", ".jsonl": "application/jsonl", ".yaml": "application/yaml"}
+# Not every machine knows these. The first two are as mlcroissant knows them.
+TYPES = {
+    ".parquet": "application/x-parquet",
+    ".jsonl": "application/jsonlines",
+    ".webp": "image/webp",
+    ".yaml": "application/yaml",
+}
+DECODED = "image/jpeg", "image/png"  # the formats of pictures that mlcroissant decodes; it tells them by their content
 SPLITS = ("train", "val", "test")
 # The names that the specification takes from its own vocabulary, and those that it takes from there as they are.
 OWN = (
@@ -114,7 +119,11 @@ def _type(name: str) -> str:
 
 
 def _file(name: str) -> dict[str, Any]:
-    return {"@type": "cr:FileObject", "@id": name, "name": name, "encodingFormat": _type(name)}
+    kind = _type(name)
+    # mlcroissant 1.1.1 reads no other pictures, unless they also have a format that it decodes. It takes the first that it
+    # knows, which for TIFF would need another library.
+    also = kind.startswith("image/") and kind not in DECODED
+    return {"@type": "cr:FileObject", "@id": name, "name": name, "encodingFormat": ["image/png", kind] if also else kind}
 
 
 def _record_set(name: str, fields: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Datasheets: the content and origin of a dataset, for its users and for the report."""
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import polars as pl
 
 from tessera.core.job import tell
 from tessera.core.ledger import read_ledger, summarise
-from tessera.core.markdown import plain, table
+from tessera.core.markdown import FOR_ADULTS, front_matter, plain, table
 from tessera.core.messages import shortened
 from tessera.core.provenance import digest
 from tessera.imaging.masks import decode_rle
@@ -33,6 +34,15 @@ SECONDS = (0, 1, 2, 3, 4, 6, 8)
 SIDES = (0, 64, 128, 256, 384, 512, 1024)  # pixels
 SOURCES_SHOWN = 5  # in the message about what a split lacks
 RIGHTS = ("content", "rights", "consent")  # columns of the manifest
+# Rights as the manifest may state them, as letters and digits alone, and what hubs of datasets call them.
+LICENCES = {
+    **dict.fromkeys(("cc0", "cc010"), "cc0-1.0"),
+    **{
+        f"ccby{''.join(terms)}40": "-".join(["cc-by", *terms, "4.0"])
+        for terms in ((), ("sa",), ("nd",), ("nc",), ("nc", "sa"), ("nc", "nd"))
+    },
+}
+SAMPLES = (1000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")  # below, and its name there
 MEASURED = ("sharpness", "brightness", "clipped", "blockiness", "motion", "jump", "watermark", "mosaic", "nsfw", "quality")
 
 
@@ -291,7 +301,8 @@ def write_datasheet(
         sheet["mosaics"] = describe_mosaics(read_tables(list(mosaics), Mosaics), divided)
     if labels:
         sheet["labels"] = read_tables(list(labels), LabelCounts).to_dicts()
-    _write(sheet, render(sheet), data, text)
+    drawn = sheet["regions"]["polygons"] + sheet["regions"]["masks"]
+    _write(sheet, ["object-detection", *(["image-segmentation"] if drawn else [])], render(sheet), data, text)
 
 
 def describe_clips(
@@ -397,7 +408,7 @@ def write_clip_datasheet(
         read_ledger(filtering),
         settings,
     )
-    _write(sheet, render_clips(sheet), data, text)
+    _write(sheet, ["image-to-image"], render_clips(sheet), data, text)
 
 
 def describe_samples(
@@ -468,11 +479,28 @@ def write_plain_datasheet(
     labelled = read_table(pictures, Pictures) if pictures else None
     divided, admitted = read_table(splits, Splits), read_table(sources, Sources)
     sheet = describe_samples(dataset, samples, divided, admitted, sets, settings, labelled)
-    _write(sheet, render_samples(sheet), data, text)
+    _write(sheet, ["image-classification"] if pictures else [], render_samples(sheet), data, text)
 
 
-def _write(sheet: Mapping[str, Any], page: str, data: Path, text: Path) -> None:
+def _header(sheet: Mapping[str, Any], tasks: Sequence[str]) -> str:
+    """Return the YAML header of a datasheet. `tasks`: what the dataset is for, as hubs of datasets call it."""
+    count = sum(split.get("images", split.get("clips", split.get("samples", 0))) for split in sheet["splits"].values())
+    origins = sheet["origins"]
+    licences = sorted({LICENCES.get(re.sub("[^a-z0-9]", "", origin["rights"].lower()), "other") for origin in origins})
+    is_adult = any(origin["content"] == "adult" for origin in origins)
+    return front_matter(
+        {
+            "pretty_name": sheet["dataset"],
+            "license": "other" if "other" in licences else licences,
+            "task_categories": list(tasks),
+            "size_categories": [next((name for least, name in SAMPLES if count < least), "n>1M")],
+            "tags": ["tessera", *([FOR_ADULTS] if is_adult else [])],
+        }
+    )
+
+
+def _write(sheet: Mapping[str, Any], tasks: Sequence[str], page: str, data: Path, text: Path) -> None:
     for line in sheet.get("missing", ()):
         tell(f"the dataset {sheet['dataset']!r}: {line}")
     data.write_text(json.dumps(sheet, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    text.write_text(page, encoding="utf-8")
+    text.write_text(_header(sheet, tasks) + page, encoding="utf-8")

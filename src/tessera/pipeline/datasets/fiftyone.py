@@ -6,6 +6,7 @@ from pathlib import Path
 from tessera.core.job import progress
 from tessera.records.annotation.formats.fiftyone import image_sample, video_sample, write_frames, write_samples
 from tessera.records.annotation.hub import read_hub
+from tessera.records.lada.metadata import IMAGES
 from tessera.records.tables.annotation import Images
 from tessera.records.tables.clips import Clips, Scores
 from tessera.records.tables.splits import Splits
@@ -50,7 +51,7 @@ def write_fiftyone_clips(
     made = []
     for row in progress(table.iter_rows(named=True), table.height, "clips"):
         key = row["key"]
-        media = _relative(folder / row["split"] / "images" / f"{key}.mp4", place)
+        media = _relative(folder / row["split"] / IMAGES / f"{key}.mp4", place)
         measured = {score: score_of.get(key, {}).get(score) for score in SCORES}
         fields = {"key": key, "source": row["source"], "rights": row["rights"], "first": row["first"], **measured}
         listed = f"{FRAMES}/{key}.json"

@@ -30,10 +30,10 @@ NEAR = 10.0  # pixels of the network's input; boxes that are further apart are n
 
 @dataclass(frozen=True)
 class Detections:
-    """The detections of a model in one image, in pixels of the network's input of `size` by `size` pixels.
+    """The detections of a model in one image, in pixels of the network's input.
 
-    `boxes`: float (N, 4), x0, y0, x1, y1. `scores`: float (N,). `classes`: int (N,). `masks`: bool (N, size, size), or
-    (N, 0, 0) if the model detects only boxes.
+    `boxes`: float (N, 4), x0, y0, x1, y1. `scores`: float (N,). `classes`: int (N,). `masks`: bool (N, H, W) of the size of the
+    input, or (N, 0, 0) if the model detects only boxes.
     """
 
     boxes: np.ndarray
@@ -136,13 +136,14 @@ def verify_export(
 
     differences: dict[Path, list[Differences]] = {}
     for path in progress(images, unit="images"):
-        tensor = _letterbox(path, size)
+        tensor = _letterbox(path, size, is_square=not export.dynamic)
         ours = run(model, tensor)
         outputs = {onnx: session.run(None, {session.get_inputs()[0].name: tensor})}
         if lada:
             outputs[lada] = run(swapped, np.ascontiguousarray(tensor[:, ::-1]))
         for file, theirs in outputs.items():
-            compared = compare(_detect(ours, classes, size), _detect(theirs, classes, size), CONFIDENCE + tolerance.score)
+            one, other = (_detect(each, classes, tensor.shape[2:]) for each in (ours, theirs))
+            compared = compare(one, other, CONFIDENCE + tolerance.score)
             differences.setdefault(file, []).append(replace(compared, output=_difference(ours, theirs, classes)))
     worst = {file: asdict(_worst(each)) for file, each in differences.items()}
     for file, measured in worst.items():
@@ -233,12 +234,16 @@ def _overlap(one: np.ndarray, other: np.ndarray) -> float | None:
     return np.count_nonzero(one & other) / union if union else None
 
 
-def _letterbox(path: Path, size: int) -> np.ndarray:
-    """Return the image `path` as the input of the network: float32 (1, 3, `size`, `size`), RGB, in [0, 1]."""
+def _letterbox(path: Path, size: int, *, is_square: bool) -> np.ndarray:
+    """Return the image `path` as the input of the network: float32 (1, 3, H, W), RGB, in [0, 1].
+
+    The longer side has `size` pixels. The shorter one is padded to as many or, as ultralytics does where it can, to a multiple
+    of 32.
+    """
     from ultralytics.data.augment import LetterBox
     from ultralytics.utils.patches import imread
 
-    image = LetterBox((size, size))(image=imread(path))
+    image = LetterBox((size, size), auto=not is_square)(image=imread(path))
     return np.ascontiguousarray(image[None, ..., ::-1].transpose(0, 3, 1, 2), dtype=np.float32) / 255
 
 
@@ -257,8 +262,8 @@ def _parts(one: np.ndarray, other: np.ndarray, classes: int) -> list[tuple[np.nd
     return [(one[:, low:high], other[:, low:high]) for low, high in pairwise(edges) if high > low]
 
 
-def _detect(outputs: list[np.ndarray], classes: int, size: int) -> Detections:
-    """Return the detections in the raw outputs of one image, as ultralytics extracts them."""
+def _detect(outputs: list[np.ndarray], classes: int, shape: tuple[int, ...]) -> Detections:
+    """Return the detections in the raw outputs of one input of `shape`, height and width, as ultralytics extracts them."""
     import torch
     from ultralytics.utils.nms import non_max_suppression
     from ultralytics.utils.ops import process_mask
@@ -267,5 +272,5 @@ def _detect(outputs: list[np.ndarray], classes: int, size: int) -> Detections:
     found = non_max_suppression(tensors[0], CONFIDENCE, OVERLAP, nc=classes)[0]
     masks = torch.zeros((len(found), 0, 0))
     if len(tensors) > 1:
-        masks = process_mask(tensors[1][0], found[:, 6:], found[:, :4], (size, size), upsample=True)
+        masks = process_mask(tensors[1][0], found[:, 6:], found[:, :4], shape, upsample=True)
     return Detections(found[:, :4].numpy(), found[:, 4].numpy(), found[:, 5].numpy().astype(int), masks.numpy() > 0)

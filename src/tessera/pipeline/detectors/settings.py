@@ -19,10 +19,10 @@ SEARCHED = Searched(("architecture", "training"), dict.fromkeys(("map50_95", "ma
 class ExportSettings(Settings):
     """How the model is exported to ONNX, and whether also for Lada's application."""
 
-    lada: bool = False
+    lada: bool = True
     image_size: int | None = Field(None, ge=32, multiple_of=32)
     opset: int = Field(17, ge=12, le=20)
-    dynamic: bool = False
+    dynamic: bool = True
     simplify: bool = True
 
 

@@ -76,6 +76,7 @@ def _results(query: EuropeanaQuery, client: Client, key: str, api: str) -> Itera
     left = query.limit
     while cursor and left > 0:
         asked = [("query", query.query), ("reusability", query.reusability), ("media", "true"), ("profile", "rich")]
+        asked += [("sort", f"random_{query.random} asc")] if query.random is not None else []
         asked += [("qf", each) for each in ("TYPE:IMAGE", *query.qf)]
         asked += [("rows", str(min(left, PAGE))), ("cursor", cursor)]
         file = io.BytesIO()

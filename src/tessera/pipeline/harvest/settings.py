@@ -2,7 +2,7 @@
 
 from typing import Literal, Self, get_args
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from tessera.core.files import InputFile
 from tessera.core.settings import Settings
@@ -11,7 +11,7 @@ Directive = Literal["noai", "noimageai", "noml", "noindex", "noimageindex"]
 
 
 class EuropeanaQuery(Settings):
-    """A search for pictures with the API of Europeana."""
+    """A search for pictures with the API of Europeana. `random`: the seed of a random order; None: the best matches first."""
 
     query: str = Field(min_length=1)
     # Nobody states who is shown, or that they agree.
@@ -19,6 +19,7 @@ class EuropeanaQuery(Settings):
     qf: tuple[str, ...] = ()
     reusability: Literal["open", "restricted", "permission"] = "open"
     limit: PositiveInt = 100
+    random: NonNegativeInt | None = None
     label: str = ""
 
 

@@ -116,13 +116,44 @@ def _by_references(
         Group(part[0], part[1], tuple(place for place, _ in own))
         for part, own in groupby(enumerate(parts), key=lambda each: each[1])
     ]
-    vectors = np.stack([known[row["key"]] for row in rows])
-    found: Found = classify(vectors, np.stack([pictured[key] for key in keys]), groups)
+    vectors = [pictured[key] for key in keys]
+    _decide(rows, known, vectors, groups, settings)
+    rest = [row for row in rows if "origin" not in row]
+    if settings.add and rest:
+        _add_crops(rows, known, vectors, groups, settings.add)
+        _decide(rest, known, vectors, groups, settings)
+
+
+def _decide(
+    rows: Sequence[dict[str, Any]],
+    known: Mapping[str, np.ndarray],
+    references: Sequence[np.ndarray],
+    groups: Sequence[Group],
+    settings: ReferenceSettings,
+) -> None:
+    """Decide those of `rows` that are like the pictures of one of `groups`, places in `references`."""
+    found: Found = classify(np.stack([known[row["key"]] for row in rows]), np.stack(references), groups)
     for row, number, similarity, certainty in zip(rows, *map(np.ndarray.tolist, found), strict=True):
         if similarity >= settings.similarity and certainty >= settings.certainty:
             group = groups[number]
             row |= {"cluster": "", "identity": group.identity, "appearance": group.appearance, "certainty": certainty}
             row["origin"] = "reference" if group.identity else "noise"
+
+
+def _add_crops(
+    rows: Sequence[dict[str, Any]],
+    known: Mapping[str, np.ndarray],
+    references: list[np.ndarray],
+    groups: list[Group],
+    count: int,
+) -> None:
+    """Add the `count` most certain of the decided `rows` of each identity and appearance to `references` and `groups`."""
+    for number, group in enumerate(groups):
+        is_own = {"origin": "reference", "identity": group.identity, "appearance": group.appearance}
+        own = sorted((row for row in rows if is_own.items() <= row.items()), key=lambda row: (-row["certainty"], row["key"]))
+        places = range(len(references), len(references) + len(own[:count]))
+        references += [known[row["key"]] for row in own[:count]]
+        groups[number] = group._replace(places=(*group.places, *places))
 
 
 def _by_clusters(rows: Sequence[dict[str, Any]], known: Mapping[str, np.ndarray], settings: IdentitySettings) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from tessera.core.files import InputFile
 from tessera.core.settings import Settings
@@ -14,11 +14,15 @@ Cosine = Annotated[float, Field(gt=0, lt=1)]
 
 
 class ReferenceSettings(Settings):
-    """Pictures of known identities, and how close a crop must be to them."""
+    """Pictures of known identities, and how close a crop must be to them.
+
+    `add`: the crops of each appearance that become pictures of it, the most certain ones; what is left is compared with both.
+    """
 
     folder: InputFile
     similarity: Cosine = 0.6
     certainty: Fraction = 0.1
+    add: NonNegativeInt = 0
 
 
 class ClusterSettings(Settings):

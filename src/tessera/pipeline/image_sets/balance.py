@@ -6,6 +6,7 @@ The tree of probabilities and the repeats are those of anime_screenshot_pipeline
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
+from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,6 +15,7 @@ from tessera.core.job import tell
 from tessera.core.tsv import read_sheet, refuse
 from tessera.pipeline.image_sets.arrangement_settings import ArrangementSettings
 
+COLUMNS = "pattern", "weight"
 Node = tuple[str, ...]  # the names of the folders on the way to a folder; empty for the set's own folder
 
 
@@ -30,10 +32,13 @@ class Weight(BaseModel):
 
 
 def read_weights(path: Path) -> list[tuple[int, Weight]]:
-    """Return the weights in the file `path` with their lines. Raises `TesseraError` that lists each fault with its line."""
+    """Return the weights in the file `path` with their lines. Raises `TesseraError` that lists each fault with its line.
+
+    A file `.csv` is one of anime_screenshot_pipeline: a pattern and a weight on each line, without a header.
+    """
     fix = "set `arrangement.weights` to your table of weights"
     try:
-        sheet = read_sheet(path, Weight, "table of weights", fix)
+        sheet = read_sheet(path, Weight, "table of weights", fix, COLUMNS if path.suffix.lower() == ".csv" else None)
     except FileNotFoundError:
         raise TesseraError(f"{path}: no such table of weights; {fix}") from None
     lines: dict[str, int] = {}
@@ -53,9 +58,19 @@ def nodes_of(folders: Sequence[str]) -> list[Node]:
 
 def weigh(node: Node, weights: Sequence[Weight]) -> float:
     """Return the weight of the folder `node`: that of its name, else of the first pattern of its path, else 1."""
-    name, path = node[-1] if node else "", "/".join(node)
-    named = [each.weight for each in weights if each.pattern == name]
-    return next(iter([*named, *(each.weight for each in weights if fnmatchcase(path, each.pattern))]), 1.0)
+    named = [each.weight for each in weights if each.pattern in _names(node)]
+    return next(iter([*named, *(each.weight for each in weights if _matches(node, each.pattern))]), 1.0)
+
+
+def _names(node: Node) -> set[str]:
+    """Return the names of the folder `node`: as it is, and as people write it."""
+    return {node[-1], unquote(node[-1])} if node else {""}
+
+
+def _matches(node: Node, pattern: str) -> bool:
+    """Return whether `pattern` matches the path of `node`, which begins in the set's own folder: `*/alice` matches `alice`."""
+    paths = ["/".join(node), unquote("/".join(node))]
+    return any(fnmatchcase(start + path, pattern) for path in paths for start in ("", "/"))
 
 
 def unmatched(folders: Sequence[str], weights: Sequence[tuple[int, Weight]]) -> list[tuple[int, str]]:
@@ -64,7 +79,7 @@ def unmatched(folders: Sequence[str], weights: Sequence[tuple[int, Weight]]) -> 
     return [
         (line, each.pattern)
         for line, each in weights
-        if not any(each.pattern == (node or ("",))[-1] or fnmatchcase("/".join(node), each.pattern) for node in nodes)
+        if not any(each.pattern in _names(node) or _matches(node, each.pattern) for node in nodes)
     ]
 
 

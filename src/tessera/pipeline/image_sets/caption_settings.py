@@ -1,9 +1,9 @@
 """Settings of the captions of image sets."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, PositiveInt, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, model_validator
 
 from tessera.core.files import InputFile
 from tessera.core.settings import Settings
@@ -33,29 +33,56 @@ class TagThresholds(Settings):
     meta: Probability = 0.35
 
 
+class CharacterTagSettings(Settings):
+    """Which tags describe a character: those that end in one of `suffixes` or begin with one of `prefixes`, by whole words.
+
+    `exceptions` do not. Singular and plural are the same at the end of `suffixes` and `exceptions`. A tag with one of the words
+    `context` is never a core tag. The defaults are those of anime_screenshot_pipeline, its levels 0 and 1 together.
+    """
+
+    suffixes: tuple[Named, ...] = (
+        *("man", "woman", "eyes", "skin", "hair", "bun", "bangs", "cut", "sidelocks", "twintails", "braid", "afro", "ahoge"),
+        *("drill", "bald", "dreadlocks", "side up", "ponytail", "updo", "beard", "mustache", "goatee", "hair intake"),
+        *("thick eyebrows", "otoko no ko", "bishounen", "short hair with long locks", "one eye covered"),
+        *("fang", "mark", "freckles", "elf", "ear", "horn", "fur", "halo", "wings", "heterochromia", "tail"),
+        *("animal ear fluff", "girl", "boy"),
+    )
+    prefixes: tuple[Named, ...] = (
+        *("hair over", "hair between", "dark-skinned", "mature", "old"),
+        *("mole", "scar", "furry", "muscular"),
+    )
+    exceptions: tuple[Named, ...] = ("drill", "pubic hair", "closed eyes", "half-closed eyes", "empty eyes", "fake tail")
+    context: tuple[Named, ...] = (
+        *("solo", "1girl", "1boy", "2girls", "2boys", "3girls", "3boys", "girls", "boys", "body", "background", "quality"),
+        *("chibi", "monochrome", "comic", "looking", "text", "signature", "peeking", "focus", "smile", "mouth", "anime"),
+        *("screenshot", "sky", "wall", "tree", "cloud", "day", "night", "indoors", "outdoors", "window", "curtains"),
+    )
+
+
+def _as_list(value: Any) -> Any:
+    return () if value is None else value if isinstance(value, list | tuple) else (value,)
+
+
 class TagSettings(Settings):
     """Which tags a caption may have."""
 
     thresholds: TagThresholds = TagThresholds()
     blacklist: tuple[Named, ...] = ()
-    overlaps: Literal["words"] | InputFile | None = "words"
-    prune: Literal["character_core", "character", "minimal", "none"] = "character_core"
+    blacklist_file: InputFile | None = None
+    overlaps: Annotated[tuple[Literal["words"] | InputFile, ...], BeforeValidator(_as_list)] = ("words",)
+    prune: Literal["character_core", "all_core", "character", "minimal", "none"] = "character_core"
     core_frequency: float = Field(0.4, gt=0, le=1)
-    character_words: tuple[Named, ...] = (
-        "hair",
-        "eyes",
-        "bangs",
-        "ponytail",
-        "twintails",
-        "braid",
-        "ahoge",
-        "skin",
-        "ears",
-        "tail",
-    )
+    core: InputFile | None = None
+    character: CharacterTagSettings = CharacterTagSettings()
+    append_dropped: bool = False
     order: Literal["score", "number"] = "score"
     maximum: PositiveInt = 30
     escaped: bool = False
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that are read: the blacklist, the table of core tags, and the tables of overlaps."""
+        return [*filter(None, (self.blacklist_file, self.core)), *(each for each in self.overlaps if each != "words")]
 
     def stated(self, image_set: str) -> dict[str, tuple[str, ...]]:
         """Return the tags by their settings. `image_set`: the setting of the image set."""
@@ -76,10 +103,21 @@ class PartSettings(Settings):
     text: Probability = 1.0
 
 
+Part = Literal["npeople", "character", "copyright", "image_type", "artist", "rating", "crop_info", "tags", "text"]
+
+
 class SeparatorSettings(Settings):
-    """What stands between parts, between tags, between characters, and between a character and its appearance."""
+    """What stands between parts, between tags, between characters, and between a character and its appearance.
+
+    `keep`: what stands before the part `keep_before` in place of `part`, for trainers that shuffle only what follows it; empty:
+    nothing else. `copyright` and `artist` precede these parts.
+    """
 
     part: Line = ", "
+    keep: Line = ""
+    keep_before: Part = "tags"
+    copyright: Line = "from "
+    artist: Line = "by "
     tag: Line = ", "
     character: Line = ", "
     appearance: Line = " "
@@ -100,6 +138,7 @@ class CaptionSettings(Settings):
     text: Line = ""
     image_types: dict[str, Line] = Field(default_factory=dict)
     triggers: dict[str, Named] = Field(default_factory=dict)
+    ratings: tuple[Named, ...] = ("explicit",)
 
     @model_validator(mode="after")
     def _orders_each_part(self) -> Self:

@@ -1,7 +1,7 @@
 """Write the captions of an image set: from a template of parts, or from a table of people."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +16,10 @@ from tessera.core.names import Names
 from tessera.core.seeds import generator
 from tessera.core.tsv import read_sheet, refuse
 from tessera.pipeline.image_sets.caption_settings import CaptionSettings, PartSettings
-from tessera.pipeline.image_sets.processing import count_people, process_tags, read_overlaps
+from tessera.pipeline.image_sets.processing import count_people, process_tags, read_blacklist, read_overlaps
 from tessera.pipeline.image_sets.written import OF_NONE, Fault, Written, captions_of_frames
 from tessera.records.frame_keys import meant_frames
+from tessera.records.identities import CLUSTER
 from tessera.records.tables.footage import Frames, Sources
 from tessera.records.tables.identities import Identities
 from tessera.records.tables.image_sets import Captions, CoreTags, SetPictures
@@ -47,6 +48,7 @@ def caption_set(
     seed: int,
     captions: Path,
     core: Path,
+    wildcards: Path,
     ledger: Path,
     tag_list: Path | None = None,
     image_set: str = "",
@@ -54,6 +56,9 @@ def caption_set(
     sources: Path | None = None,
 ) -> None:
     """Write the captions of an image set to `captions` (`tables.Captions`), and the core tags to `core` (`tables.CoreTags`).
+
+    `wildcards` gets two lines for each identity and appearance with core tags, from which prompts can be drawn: its name, and
+    its name with those core tags that captions keep.
 
     `selected`: `tables.SetPictures`. `tags`: files of `tables.Tags`. `identities`: files of `tables.Identities`. `ledger` gets
     one row per picture, and one for each key of a table of captions that is no picture of the set. `tag_list`: that of the
@@ -108,6 +113,25 @@ def caption_set(
         tell(f"{counted(len(empty), 'pictures')} have an empty caption; see {ledger.name}")
     write_table(rows, Captions, captions)
     write_table(core_rows, CoreTags, core)
+    wildcards.write_text("".join(f"{line}\n" for line in _wildcards(core_rows, settings)), encoding="utf-8", newline="\n")
+
+
+def _wildcards(core: pl.DataFrame, settings: CaptionSettings) -> Iterator[str]:
+    """Yield the lines of the wildcards of `core` (`tables.CoreTags`)."""
+    separators = settings.separators
+    for (identity, appearance), rows in core.group_by("identity", "appearance", maintain_order=True):
+        name = _named(str(identity), str(appearance), settings=settings)
+        yield name
+        dropped = {"none": pl.lit(False), "minimal": pl.lit(False), "all_core": pl.lit(True)}
+        kept = rows.filter(~dropped.get(settings.tags.prune, pl.col("is_character")))["tag"].to_list()
+        if kept:
+            yield f"{name}{separators.part}{separators.tag.join(kept)}"
+
+
+def _named(identity: str, appearance: str, *, settings: CaptionSettings) -> str:
+    """Return how captions name `identity` with its `appearance`."""
+    named = settings.triggers.get(identity, identity)
+    return f"{named}{settings.separators.appearance}{appearance}" if appearance else named
 
 
 def _written(files: Path | str, frames: Sequence[Path], sources: Path) -> Written:
@@ -123,17 +147,20 @@ def make_captions(
 
     Each part of which a picture has something is in a caption with its probability. The draws depend on the seed, the key and
     the variant: another probability changes no other part. An identity is named only if the table of identities has it in the
-    same frame. `pictures`: `tables.SetPictures`, sorted by key. `tags`: `tables.Tags`. `identities`: `tables.Identities`.
+    same frame, and a cluster that nobody named never is. `pictures`: `tables.SetPictures`, sorted by key. `tags`:
+    `tables.Tags`. `identities`: `tables.Identities`.
     """
     people = _people(pictures, identities)
     separators = settings.separators
-    overlaps = read_overlaps(settings.tags.overlaps) if isinstance(settings.tags.overlaps, Path) else None
-    processed, core = process_tags(tags, people.select("key", "identity"), overlaps, settings.tags)
+    of_tags = settings.tags
+    overlaps = [pair for path in of_tags.overlaps if isinstance(path, Path) for pair in read_overlaps(path)]
+    if of_tags.blacklist_file:
+        blacklist = (*of_tags.blacklist, *read_blacklist(of_tags.blacklist_file))
+        of_tags = of_tags.model_copy(update={"blacklist": blacklist})
+    processed, core = process_tags(tags, people, overlaps, of_tags)
     chances, salts = _draws(pictures["key"].to_list(), settings, seed)
-    named = people.with_columns(
-        name=pl.col("identity").replace(dict(settings.triggers))
-        + pl.when(appearance="").then(pl.lit("")).otherwise(separators.appearance + pl.col("appearance"))
-    )
+    names = [_named(*each, settings=settings) for each in people.select("identity", "appearance").iter_rows()]
+    named = people.with_columns(name=pl.Series(names, dtype=pl.String))
     if settings.tags.escaped:
         processed = processed.with_columns(pl.col("tag").str.replace_all(r"([()])", r"\${1}"))
     counts = count_people(tags)
@@ -149,8 +176,13 @@ def make_captions(
     parts = {
         "npeople": numbered.group_by("key").agg(n=number).select("key", npeople=people_text),
         "character": named.group_by("key", maintain_order=True).agg(character=pl.col("name").str.join(separators.character)),
-        **{name: table.rename({"tag": name}) for name, table in by_category.items()},
-        "rating": processed.filter(category="rating", rank=0).select("key", rating="tag"),
+        **{
+            name: table.select("key", (pl.lit(getattr(separators, name)) + pl.col("tag")).alias(name))
+            for name, table in by_category.items()
+        },
+        "rating": processed.filter(pl.col("tag").is_in(settings.ratings), category="rating", rank=0).select(
+            "key", rating="tag"
+        ),
     }
     frame = pictures.select(
         "key",
@@ -161,7 +193,7 @@ def make_captions(
     for part in parts.values():
         frame = frame.join(part, on="key", how="left", maintain_order="left")
     general = processed.filter(category="general")
-    own = general.select("key", "tag", "rank", "is_first")
+    own = general.select("key", "tag", "rank", "is_first", "is_dropped")
     variants = []
     for variant in range(settings.variants):
         drawn = pl.DataFrame({"key": frame["key"], "salt": salts[:, variant]})
@@ -169,22 +201,31 @@ def make_captions(
         if settings.shuffle:
             mixed = _mix(own.join(drawn, on="key", maintain_order="left")["salt"].to_numpy(), own["rank"].to_numpy())
             place = pl.when("is_first").then(pl.col("rank").cast(pl.UInt64)).otherwise(pl.Series(mixed))
-            listed = own.with_columns(place=place).sort("key", ~pl.col("is_first"), "place")
+            listed = own.with_columns(place=place).sort("key", "is_dropped", ~pl.col("is_first"), "place")
         listed = listed.group_by("key", maintain_order=True).agg(tags=pl.col("tag").str.join(separators.tag))
         whole = frame.join(listed, on="key", how="left", maintain_order="left")
         probability = settings.parts.model_dump()
-        columns = [
+        whole = whole.with_columns(
             pl.when(pl.Series(chances[:, variant, PARTS.index(part)] < probability[part]) & (pl.col(part) != "")).then(part)
             for part in settings.order
-        ]
-        caption = pl.concat_str(columns, separator=separators.part, ignore_nulls=True)
+        )
+        caption = _joined(settings.order, separators.part)
+        if separators.keep and (parted := settings.order.index(separators.keep_before)):
+            before, after = (_joined(parts, separators.part) for parts in (settings.order[:parted], settings.order[parted:]))
+            is_parted = (before != "") & pl.col(separators.keep_before).is_not_null()
+            caption = pl.when(is_parted).then(before + pl.lit(separators.keep) + after).otherwise(caption)
         variants.append(whole.select("key", variant=pl.lit(variant, pl.Int64), caption=_cut(caption, settings.maximum)))
     return pl.concat(variants).sort("key", "variant"), core
+
+
+def _joined(parts: Sequence[str], separator: str) -> pl.Expr:
+    return pl.concat_str(list(parts), separator=separator, ignore_nulls=True)
 
 
 def _people(pictures: pl.DataFrame, identities: pl.DataFrame) -> pl.DataFrame:
     """Return a row for each identity of each picture that the table of identities has in its frame."""
     pairs = pictures.select("key", "frame", identity="identities", appearance="appearances").explode("identity", "appearance")
+    pairs = pairs.filter(~pl.col("identity").str.contains(CLUSTER))
     return (
         pairs.join(identities, on=["frame", "identity"], how="semi")
         .select("key", "identity", "appearance")

@@ -1,5 +1,6 @@
 """Select the pictures of an image set by rules over tables."""
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ from tessera.imaging.sharpness import luma, sharpness
 from tessera.pipeline.image_sets.settings import FRAMES, SelectionSettings
 from tessera.records.decisions import Decision
 from tessera.records.frame_keys import for_frames
+from tessera.records.identities import CLUSTER
 from tessera.records.limits import values_of
 from tessera.records.tables.crops import Crops
 from tessera.records.tables.footage import Frames, Replaced, Sources
@@ -59,6 +61,7 @@ class Shown(NamedTuple):
     identities: Mapping[str, Mapping[str, str]]  # the appearance of each identity
     heads: Mapping[str, float]  # height of the highest head as a fraction of the picture
     tags: Mapping[str, Collection[str]]  # as `same_tag` writes them
+    steps: Mapping[str, Collection[str]]  # of the crops in it and, of a crop, its own
 
 
 def select_set(
@@ -89,10 +92,10 @@ def select_set(
     by the key of the frame. `uses`: the name of the set in the column `use` of the manifest. `series`: the only one whose
     sources feed the set; None for any. `distance`: bits in which perceptual hashes of pictures that look alike differ at most.
 
-    The rules are applied in this order: the source, decisions, the size, the sharpness, the scores, the tags, the identities.
-    A crop has the scores of its frame. A picture shows the identities of the crops in it. Of pictures that look alike, one is
-    selected. Then `settings.others` pictures that only the rules of tags or identities leave out are drawn for regularisation;
-    the draw depends on the seed, the set and the keys. `ledger` gets one row per candidate.
+    The rules are applied in this order: the source, decisions, the size, what it contains, the sharpness, the scores, the tags,
+    the identities. A crop has the scores of its frame. A picture shows the identities of the crops in it. Of pictures that look
+    alike, one is selected. Then `settings.others` pictures that only the rules of tags or identities leave out are drawn for
+    regularisation; the draw depends on the seed, the set and the keys. `ledger` gets one row per candidate.
 
     Raises `TesseraError` if no picture is left, or if an identity is of a source whose content is not general.
     """
@@ -101,7 +104,8 @@ def select_set(
     pool = {each.key: each for each in _candidates(frames, crops)}
     decisions = for_frames(decisions, {each.frame for each in pool.values()})
     origins = {row["source"]: row for row in read_table(sources, Sources).iter_rows(named=True)}
-    shown = _shown(pool, identities, tags, {name: row["content"] for name, row in origins.items()})
+    clusters = None if settings.keep_unnamed else settings.identities if isinstance(settings.identities, tuple) else ()
+    shown = _shown(pool, identities, tags, {name: row["content"] for name, row in origins.items()}, clusters)
     chosen = [key for key, each in pool.items() if (FRAMES if each.step == FRAME else each.step) in settings.of]
     own_series = None if series is None else (series,)
     values = {name: values_of(scored[name], name, limit.label) for name, limit in settings.scores.items()}
@@ -169,9 +173,15 @@ def _candidates(frames: Iterable[Path], crops: Iterable[Path]) -> Iterator[Candi
 
 
 def _shown(
-    pool: Mapping[str, Candidate], identities: Iterable[Path], tags: Iterable[Path], contents: Mapping[str, str]
+    pool: Mapping[str, Candidate],
+    identities: Iterable[Path],
+    tags: Iterable[Path],
+    contents: Mapping[str, str],
+    clusters: Collection[str] | None,
 ) -> Shown:
-    """Return what the pictures in `pool` show. `contents`: the content of each source.
+    """Return what the pictures in `pool` show.
+
+    `contents`: the content of each source. `clusters`: those that nobody named and that are identities; None: all of them.
 
     A picture shows the identities of the crops in it. A crop without any, such as a head in a person, shows that of the nearest
     crop around it.
@@ -184,12 +194,16 @@ def _shown(
                     f"{table}: {row['key']!r} has an identity, and the content of its source {row['source']!r} is not general."
                     " Identities are made of general footage alone; delete the table and run again"
                 )
+            if clusters is not None and row["identity"] not in clusters and re.search(CLUSTER, row["identity"]):
+                continue
             if row["identity"] and row["key"] in pool:
                 own[row["key"]] = row["identity"], row["appearance"]
     found: dict[str, dict[str, str]] = {}
     heads: dict[str, float] = {}
+    steps: dict[str, set[str]] = {}
     for key, each in pool.items():
         for around in _around(each, pool):
+            steps.setdefault(around.key, set()).add(each.step)
             if key in own:
                 name, appearance = own[key]
                 names = found.setdefault(around.key, {})
@@ -209,7 +223,7 @@ def _shown(
         written = {tag: same_tag(tag) for tag in rows["tag"].unique()}
         for key, tag in rows.iter_rows():
             seen.setdefault(key, set()).add(written[tag])
-    return Shown(found, heads, seen)
+    return Shown(found, heads, seen, steps)
 
 
 def _around(each: Candidate, pool: Mapping[str, Candidate]) -> Iterator[Candidate]:
@@ -266,6 +280,8 @@ def _fault(
         return "too small", size
     if settings.maximum is not None and max(each.width, each.height) > settings.maximum:
         return "too large", size
+    if missing := [step for step in settings.contains if step not in shown.steps[each.key]]:
+        return "contains", f"no {missing[0]}"
     if settings.sharpness and measured[each.key] < settings.sharpness:
         return "not sharp", f"{measured[each.key]:.3g} < {settings.sharpness:g}"
     for name, limit in settings.scores.items():

@@ -36,10 +36,12 @@ class SelectionSettings(Settings):
     of: tuple[Named, ...] = Field((FRAMES,), min_length=1)
     minimum: PositiveInt = 256
     maximum: PositiveInt | None = None
+    contains: tuple[Named, ...] = ()
     sharpness: NonNegativeFloat = 0.0
     scores: dict[Named, ScoreLimit] = Field(default_factory=dict)
     tags: TagRules = TagRules()
     identities: Literal["any"] | tuple[Named, ...] | None = None
+    keep_unnamed: bool = False
     series: tuple[Named, ...] | None = None
     sources: tuple[Named, ...] | None = None
     unique: bool = True

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tessera.core.errors import TesseraError
+from tessera.core.markdown import without_front_matter
 from tessera.imaging.figures import DARK, LIGHT
 
 TITLES = {"val": "Validation split", "test": "Test split"}
@@ -180,10 +181,10 @@ def tables_of(title: str, file: Path) -> str:
 
 
 def render_markdown(text: Path, path: Path) -> None:
-    """Write the Markdown file `text` as an HTML page. HTML in it is shown as text, and images become links."""
+    """Write the Markdown file `text`, without its header, as an HTML page. HTML in it is shown as text, images become links."""
     from markdown_it import MarkdownIt
 
-    content = Path(text).read_text(encoding="utf-8")
+    content = without_front_matter(Path(text).read_text(encoding="utf-8"))
     title = next((line.lstrip("# ") for line in content.splitlines() if line.startswith("#")), Path(text).name)
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
     # Headings of tables stand above columns. An empty one is none.

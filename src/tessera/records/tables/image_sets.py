@@ -71,11 +71,16 @@ class Distribution(Table):
 
 
 class CoreTags(Table):
-    """The tags that describe an identity in most pictures, sorted by identity and falling frequency."""
+    """The tags that most pictures of an identity have, sorted by identity, appearance and falling frequency."""
 
     identity: pl.String = pa.Field(description="name of the identity")
+    appearance: pl.String = pa.Field(description="its appearance; empty if it is not known")
     tag: pl.String = pa.Field(description="the tag, with spaces")
     frequency: pl.Float64 = pa.Field(gt=0, le=1, description="fraction of the pictures with this identity alone that have it")
 
+    is_character: pl.Boolean = pa.Field(
+        description="whether the tag describes the identity, and not what it does or where it is"
+    )
+
     class Config(Table.Config):
-        unique = ("identity", "tag")
+        unique = ("identity", "appearance", "tag")

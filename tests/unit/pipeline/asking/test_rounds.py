@@ -5,6 +5,7 @@ import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 from urllib.parse import unquote
 
@@ -101,8 +102,8 @@ class Pool:
         """Ask for a round, and return why each picture in it was asked for."""
         given: dict[str, Any] = {"duplicates": [], "labels": [], "metrics": None, "dataset": None, "decisions": {}, "free": []}
         given |= {"frames": self.frames, "distance": 4} | changed
-        hard = given.pop("hard", None)
-        settings = AskSettings(model="light", count=count, validation=validation, candidates=1, hard_negatives=hard)
+        stated = {"hard_negatives": given.pop("hard", None), "order": given.pop("order", "uncertain")}
+        settings = AskSettings(model="light", count=count, validation=validation, candidates=1, **stated)
         ask_round(
             pictures=[self.images],
             sources=self.sources,
@@ -122,6 +123,12 @@ class Pool:
 
     def reasons(self) -> dict[str, str]:
         return {row["key"]: row["reason"] for row in read_ledger(self.folder / "ledger.jsonl")}
+
+
+def test_the_most_certain_pictures_may_be_asked_for_or_any(tmp_path: Path) -> None:
+    asked = {order: Pool(Path(mkdtemp(dir=tmp_path))).ask(validation=0, order=order) for order in ("certain", "random")}
+    assert asked["certain"] == {name_of("shots", 0): "certain", name_of("shots", 1): "certain"}
+    assert set(asked["random"].values()) == {"at random"} and asked["random"].keys() != asked["certain"].keys()
 
 
 def test_the_first_round_asks_for_pictures_to_validate_and_later_ones_for_the_least_certain(tmp_path: Path) -> None:

@@ -169,6 +169,12 @@ def test_city_classifiers_load_the_pair_of_files(exported: Exported, tmp_path: P
             found = self.out(self.down(self.up(x)))
             return found if len(found[0]) > 1 else (found + 1) / 2
 
+    # A file of theirs, which states no labels, is declared with them, and sees the same.
+    declared = read_classifier(exported.city, labels=exported.settings.labels)
+    with pytest.raises(TesseraError, match="was exported by Tessera and states its labels"):
+        read_classifier(exported.best, labels=exported.settings.labels)
+    with pytest.raises(TesseraError, match=r"outputs?, and `labels` states 3; correct it"):
+        read_classifier(exported.city, labels=("a", "b", "c"))
     predictor = Predictor(**size).eval()
     predictor.load_state_dict(load_file(exported.city), strict=True)
     classifier = read_classifier(exported.best)
@@ -181,7 +187,8 @@ def test_city_classifiers_load_the_pair_of_files(exported: Exported, tmp_path: P
     else:
         assert config["arch"] == "score" and config["labels"] is None
         found = -1 + 15 * found
-    assert np.abs(found - classifier.predict_vectors(vectors)).max() < 1e-5
+    for each in (classifier, declared):
+        assert np.abs(found - each.predict_vectors(vectors)).max() < 1e-5
     # In units of their outputs, which is what both compute.
     assert np.abs(found - classifier.predict_vectors(vectors)).max() / (15 if not exported.settings.classes else 1) < 1e-6
 
@@ -212,7 +219,10 @@ def test_an_evaluation_writes_metrics_predictions_and_figures(exported: Exported
             part = rows.filter(split=split)
             assert content["splits"][split]["accuracy"] == pytest.approx((part["label"] == part["predicted"]).mean(), abs=1e-6)
     evaluate_folds(tmp_path / "a/predictions.parquet", tmp_path / "folds.json", exported.settings.labels, seed=0)
-    assert json.loads((tmp_path / "folds.json").read_text())["splits"]["out_of_fold"]["pictures"] == len(rows)
+    folds = json.loads((tmp_path / "folds.json").read_text())
+    assert folds["splits"]["out_of_fold"]["pictures"] == len(rows)
+    (only,) = folds["each_fold"].values()
+    assert only["pictures"] == len(rows) and all(folds["splits"]["out_of_fold"][name] == value for name, value in only.items())
 
 
 @pytest.fixture(autouse=True)

@@ -13,6 +13,7 @@ from tessera.core.ledger import read_ledger
 from tessera.core.provenance import sha256_file
 from tessera.imaging.classification.classifier import read_classifier, write_classifier
 from tessera.imaging.classification.network import build_network
+from tessera.imaging.classification.pictures import cut_tiles
 from tessera.imaging.classification.settings import HEAD, Description, ScoreRange, Tiling
 from tessera.imaging.embedding.embedder import Embedder
 from tessera.imaging.embedding.settings import EmbedderSettings
@@ -163,9 +164,21 @@ def test_a_head_sees_the_vectors_of_its_embedding(pictures: dict[str, Path], tmp
     rows = read_table(tmp_path / "s", Scored)
     expected = [read_classifier(head).predict_vectors(each)[0].tolist() for each in vectors.values()]
     assert rows["key"].to_list() == list(vectors) and rows["probabilities"].to_list() == expected
+    tiled = use._replace(tiling=Tiling(tile=30, combine="max"))
+    score_pictures(pictures, tiled, tmp_path / "t", tmp_path / "l", threads=2)
+    for row in read_table(tmp_path / "t", Scored).iter_rows(named=True):
+        tiles = cut_tiles(read_image(pictures[row["key"]]), 30, Tiling().side)
+        results = read_classifier(head).predict_vectors(embedder.embed(tiles))
+        assert len(tiles) == (1 if row["key"] == "2" else 5), "one is 5 pixels high"
+        assert row["probabilities"] == results.max(axis=0).tolist()
     with pytest.raises(TesseraError, match="is a head on vectors of an embedding called 'look'"):
         Use(head, None).load()
     with pytest.raises(TesseraError, match="takes pictures and not vectors"):
         use._replace(classifier=plain, expected=None).load()
-    others = [use._replace(classifier=plain), use._replace(embedding=None), use._replace(tiling=Tiling())]
-    assert len({str(each.identity()) for each in (use, *others)}) == 4, "each decides what is kept"
+    others = [
+        use._replace(classifier=plain),
+        use._replace(labels=CLASSES),
+        use._replace(embedding=None),
+        use._replace(tiling=Tiling()),
+    ]
+    assert len({str(each.identity()) for each in (use, *others)}) == 5, "each decides what is kept"

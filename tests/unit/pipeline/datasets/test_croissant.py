@@ -2,6 +2,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cv2
+import mlcroissant
+import numpy as np
 import polars as pl
 import pytest
 
@@ -10,13 +13,28 @@ from tessera.core.provenance import sha256_file, write_checksums
 from tessera.pipeline.datasets.croissant import write_croissant
 from tessera.pipeline.datasets.settings import CroissantSettings
 
+FILES = (
+    *("images/train/a.jpg", "images/val/b.JPG", "labels/train/a.txt", "coco.json"),
+    *(
+        "train/1_character/x/c.webp",
+        "val/1_character/x/d.webp",
+        "test/2_characters/e.png",
+        "train/other/f.bmp",
+        "val/other/g.tif",
+    ),
+)
+SHADE = 77
+
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> Path:
     folder = tmp_path / "dataset"
-    for name in ("images/train/a.jpg", "images/val/b.JPG", "labels/train/a.txt", "train/1_character/x/c.webp", "coco.json"):
+    for name in FILES:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(name.encode())
+        if Path(name).suffix in (".jpg", ".JPG", ".webp", ".png", ".bmp", ".tif"):
+            cv2.imwrite(str(folder / name), np.full((4, 6, 3), SHADE, np.uint8))
+        else:
+            (folder / name).write_text("[]")
     rows = {
         "key": ["a", "b"],
         "split": ["train", "val"],
@@ -56,7 +74,22 @@ def test_every_file_is_described_and_with_its_checksum_if_it_lies_at_the_top(dat
     patterns = [part["includes"] for part in parts.values() if part["@type"] == "cr:FileSet"]
     found = {file for pattern in patterns for file in dataset.glob(pattern)}
     assert found == {file for file in dataset.glob("*/**/*") if file.is_file()}
-    assert parts["train/*/*/*.webp"]["encodingFormat"] == "image/webp"
+    assert parts["train/*/*/*.webp"]["encodingFormat"] == ["image/png", "image/webp"]
+
+
+def test_mlcroissant_loads_every_table_and_every_picture_of_every_format(dataset: Path) -> None:
+    sheet = describe(dataset)
+    loaded = mlcroissant.Dataset(dataset / "c")
+    names = [each["name"] for each in sheet["recordSet"]]
+    rows = {name: list(loaded.records(name)) for name in names}
+    assert [row["pictures/key"] for row in rows["pictures"]] == [b"a", b"b"]
+    pictures = [
+        {field.rpartition("/")[2]: value for field, value in row.items()} for name in names if ":" in name for row in rows[name]
+    ]
+    known = {row["key"].decode(): row.get("split", b"").decode() for row in pictures}
+    assert known == {"a": "train", "b": "val", "c": "train", "d": "val", "e": "test", "f": "train", "g": "val"}
+    for row in pictures:
+        assert row["picture"].size == (6, 4) and abs(int(np.asarray(row["picture"]).mean()) - SHADE) < 3
 
 
 def test_the_rights_of_all_sources_are_its_licence_and_what_the_publisher_leaves_open_is_not_stated(dataset: Path) -> None:

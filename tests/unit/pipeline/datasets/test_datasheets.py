@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from huggingface_hub import DatasetCard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -310,6 +311,30 @@ def test_a_datasheet_is_readable() -> None:
         assert f"{line}\n" in text, line
     columns = [line.count("|") for line in text.splitlines() if line.startswith("|")]
     assert min(columns) >= 3
+
+
+@pytest.mark.parametrize(
+    ("rights", "licence"),
+    [
+        (["CC0"], ["cc0-1.0"]),
+        (["CC BY 4.0", "cc-by-nc-sa-4.0"], ["cc-by-4.0", "cc-by-nc-sa-4.0"]),
+        (["CC0", "contract 7"], "other"),
+        (["CC BY 3.0"], "other"),
+    ],
+)
+def test_hubs_of_datasets_read_what_a_datasheet_states(rights: list[str], licence: Any, tmp_path: Path) -> None:
+    names = [f"film {number}" for number in range(len(rights))]
+    admitted = pl.DataFrame([source(*each) for each in zip(names, rights, strict=True)], schema=types(Sources), orient="row")
+    write_table(admitted, Sources, tmp_path / "sources")
+    rows = [(f"{name} {number}", name, "train") for name in names for number in range(600)]
+    write_table(pl.DataFrame(rows, schema=types(Splits), orient="row"), Splits, tmp_path / "splits")
+    made = tmp_path / "datasheet.json", tmp_path / "datasheet.md"
+    write_plain_datasheet("birds", "pictures", tmp_path / "splits", tmp_path / "sources", {}, {}, *made)
+    shown = DatasetCard.load(made[1])
+    assert shown.text.strip().startswith("# Dataset birds")
+    assert (shown.data.pretty_name, shown.data.license) == ("birds", licence)
+    assert shown.data.size_categories == ["n<1K" if len(names) == 1 else "1K<n<10K"]
+    assert shown.data.tags == ["tessera", "not-for-all-audiences"]
 
 
 @pytest.mark.parametrize("name", ["a|b", "two\nlines", "<script>", "`x`", "[a](b)", "\\|"])

@@ -4,19 +4,21 @@ import json
 from pathlib import Path
 from typing import Any
 
+import av
+import cv2
 import numpy as np
 import polars as pl
 import pytest
-from clip_tables import clip, score, write_scores
+from clip_tables import clip, score, write_clips, write_scores
 from hypothesis import given
 from strategies import HEIGHT, WIDTH, images
 
 from tessera.imaging.polygons import Part, rasterize
+from tessera.pipeline.datasets.clips import write_clip_dataset
 from tessera.pipeline.datasets.fiftyone import write_fiftyone_clips, write_fiftyone_images
 from tessera.records.annotation.formats.fiftyone import image_sample
 from tessera.records.annotation.hub import Origin, write_hub
 from tessera.records.annotation.model import Annotation, ImageAnnotations
-from tessera.records.tables.clips import Clips
 from tessera.records.tables.splits import Splits
 from tessera.records.tables.table import types, write_table
 
@@ -46,7 +48,13 @@ def loaded(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     assert "version" not in metadata, "it would select another importer"
     samples = json.loads((folder / "samples.json").read_text())["samples"]
     for sample in samples:
-        assert (folder / sample["filepath"]).is_file(), sample["filepath"]
+        # The importer joins the path with the folder, unless it is absolute.
+        media = folder / sample["filepath"]
+        with av.open(str(media)) as container:
+            shown = sum(1 for _ in container.decode(video=0))
+        if metadata["media_type"] == "video":
+            listed = json.loads((folder / sample["frames"]).read_text())["frames"]
+            assert list(listed) == [str(number) for number in range(1, shown + 1)]
     return metadata, samples
 
 
@@ -57,7 +65,7 @@ def test_images_are_named_where_the_dataset_has_them(tmp_path: Path) -> None:
     write_table(pl.DataFrame([("a", "film", "val")], schema=types(Splits), orient="row"), Splits, tmp_path / "splits")
     pictures = tmp_path / "datasets" / "d" / "images"
     (pictures / "val").mkdir(parents=True)
-    (pictures / "val" / "a.png").touch()
+    cv2.imwrite(str(pictures / "val" / "a.png"), np.zeros((HEIGHT, WIDTH, 3), np.uint8))
     folder = tmp_path / "fiftyone" / "d"
     folder.mkdir(parents=True)
     made = {"metadata": folder / "metadata.json", "samples": folder / "samples.json"}
@@ -71,18 +79,23 @@ def test_images_are_named_where_the_dataset_has_them(tmp_path: Path) -> None:
     assert sample["regions"]["detections"][0]["bounding_box"] == [0, 0, 0.5, 0.5]
 
 
-def test_clips_have_their_scores_and_a_file_of_frames_counted_from_1(tmp_path: Path) -> None:
-    row = {**clip("film-0000003-000"), "split": "train"}
-    write_table(pl.DataFrame([row], schema=types(Clips)), Clips, tmp_path / "clips.parquet")
-    write_scores(tmp_path / "scores.parquet", [score(row["key"], sharpness=2.5)])
-    media = tmp_path / "datasets" / "d" / "train" / "images" / "film-0000003-000.mp4"
-    media.parent.mkdir(parents=True)
-    media.touch()
+def test_clips_are_named_where_their_dataset_has_them_with_their_scores_and_each_of_their_frames(tmp_path: Path) -> None:
+    row = clip("film-0000003-000", frames=9)
+    dataset, made = tmp_path / "datasets" / "d", tmp_path / "made"
+    write_clips(made, [row], {row["key"]: [np.full((64, 64, 3), shade, np.uint8) for shade in range(9)]})
+    (made / "masks").mkdir()
+    (made / "masks" / f"{row['key']}.mkv").touch()
+    write_scores(made / "scores", [score(row["key"], sharpness=2.5)])
+    splits = pl.DataFrame([(row["key"], "film", "train")], schema=types(Splits), orient="row")
+    write_table(splits, Splits, made / "splits")
+    dataset.mkdir(parents=True)
+    folders = {split: dataset / split for split in ("train", "val", "test")}
+    tables = made / "clips.parquet", made / "scores", made / "splits"
+    write_clip_dataset(*tables, [made / "images"], [made / "masks"], folders, dataset / "clips.parquet")
     folder = tmp_path / "fiftyone" / "d"
     folder.mkdir(parents=True)
-    made = {"metadata": folder / "metadata.json", "samples": folder / "samples.json", "frames": folder / "unfinished"}
-    tables = tmp_path / "clips.parquet", tmp_path / "scores.parquet"
-    write_fiftyone_clips(*tables, tmp_path / "datasets" / "d", "tessera-d", folder, **made)
+    outputs = {"metadata": folder / "metadata.json", "samples": folder / "samples.json", "frames": folder / "unfinished"}
+    write_fiftyone_clips(dataset / "clips.parquet", made / "scores", dataset, "tessera-d", folder, **outputs)
     # As the job does at its end.
     (folder / "unfinished").rename(folder / "frames")
     metadata, (sample,) = loaded(folder)
@@ -90,5 +103,4 @@ def test_clips_have_their_scores_and_a_file_of_frames_counted_from_1(tmp_path: P
     assert (sample["sharpness"], "quality" in sample, sample["tags"]) == (2.5, False, ["train"])
     assert sample["label"] == {"_cls": "Classification", "label": row["label"], "confidence": row["score"]}
     frames = json.loads((folder / sample["frames"]).read_text())["frames"]
-    assert list(frames) == [str(number) for number in range(1, row["frames"] + 1)]
     assert frames["1"] == {"frame_number": 1, "index": row["first"], "time": row["time"][0]}

@@ -54,7 +54,7 @@ def search(site: Server, folder: Path, *queries: EuropeanaQuery) -> dict[str, An
 def test_all_pages_of_a_search_become_rows_with_rights(site: Server, tmp_path: Path) -> None:
     odd = record(3, dataProvider=["A\tMuseum\n"], rights=[], guid="")
     serve(site, [record(0), record(1, dataProvider=["MUSEUM"]), record(2, edmIsShownBy=[]), odd, record(4), record(5)])
-    query = EuropeanaQuery(query="old maps", content="general", qf=["COUNTRY:sweden"], label="map", limit=5)
+    query = EuropeanaQuery(query="old maps", content="general", qf=["COUNTRY:sweden"], label="map", limit=5, random=7)
     found = search(site, tmp_path, query)
     assert list(found) == [f"https://example.org/{number}.jpg" for number in (0, 1, 3, 4)]
     assert found["https://example.org/0.jpg"] == Address(
@@ -68,6 +68,7 @@ def test_all_pages_of_a_search_become_rows_with_rights(site: Server, tmp_path: P
     assert (found["https://example.org/3.jpg"].rights, found["https://example.org/3.jpg"].source) == ("", "a museum")
     asked = [parse_qs(urlsplit(request.path).query) for request in site.requests]
     assert [(each["cursor"], each["rows"]) for each in asked] == [(["*"], ["2"]), (["2"], ["2"]), (["4"], ["1"])]
+    assert all(each["sort"] == ["random_7 asc"] for each in asked), "a picture of each kind, not those that match best"
     assert all(each["query"] == ["old maps"] and each["qf"] == ["TYPE:IMAGE", "COUNTRY:sweden"] for each in asked)
 
 

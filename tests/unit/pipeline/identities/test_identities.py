@@ -20,8 +20,8 @@ from tessera.imaging.embedding.density import dense_clusters
 from tessera.imaging.embedding.stars import all_cosines, cosines, unit
 from tessera.pipeline.identities.admit import admit, check_named
 from tessera.pipeline.identities.decide import decide_identities
-from tessera.pipeline.identities.identify import identify_crops
-from tessera.pipeline.identities.settings import IdentitySettings
+from tessera.pipeline.identities.identify import _by_references, identify_crops
+from tessera.pipeline.identities.settings import IdentitySettings, ReferenceSettings
 from tessera.records.identities import IdentityDecision, cluster_name, identity_fault, read_identity_decisions, read_references
 from tessera.records.manifest import Source
 from tessera.records.tables.crops import Crops
@@ -125,6 +125,20 @@ def test_references_clusters_and_noise_decide_in_any_order_and_division(tmp_path
     assert len({row["cluster"] for row in found if row["cluster"]}) == 2
     assert all(row["cluster"] in {cluster_name(each["key"]) for each in found} for row in found if row["cluster"])
     assert {row["reason"] for row in ledger} == {"", "noise"}
+
+
+def test_crops_that_are_certain_become_references_that_decide_others() -> None:
+    """Each crop is close to the one before it, and the last is too far from the reference."""
+    turned = [[float(np.cos(angle)), float(np.sin(angle)), *[0.0] * (DIMENSIONS - 2)] for angle in (0.0, 0.6, 1.2)]
+    far = [*[0.0] * (DIMENSIONS - 1), 1.0]
+    vectors = {f"a-{number}": np.array(vector, np.float16) for number, vector in enumerate(turned[1:])}
+    pictured = {"ann/1.png": np.array(turned[0], np.float16), "bob/1.png": np.array(far, np.float16)}
+    found = []
+    for add in (0, 5):
+        rows: list[dict[str, Any]] = [{"key": key} for key in vectors]
+        _by_references(rows, vectors, pictured, ReferenceSettings(folder="x", similarity=0.5, add=add))
+        found.append([row.get("identity") for row in rows])
+    assert found == [["ann", None], ["ann", "ann"]]
 
 
 def test_clusters_are_those_of_dbscan_whatever_the_size_of_blocks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,6 +71,19 @@ def test_a_pattern_that_looks_like_a_trap_is_matched_at_once(tmp_path: Path) -> 
     assert weigh(("a" * 120,), [each for _, each in read_weights(path)]) == 1
 
 
+def test_a_weight_names_a_folder_as_people_write_it_and_a_pattern_of_its_path_matches_at_the_top_too(tmp_path: Path) -> None:
+    path = tmp_path / "weights.csv"
+    path.write_text("Cyn Doe,3\n*/alice,2\n2_characters,0.5\n*/Cyn*+*,7\n")
+    weights = [each for _, each in read_weights(path)]
+    nodes = {("1_character", "Cyn%20Doe"): 3, ("alice",): 2, ("1_character", "alice"): 2, ("2_characters",): 0.5, ("bob",): 1}
+    nodes |= {("2_characters", "Cyn%20Doe+alice"): 7}
+    assert {node: weigh(node, weights) for node in nodes} == nodes
+    assert unmatched(["/".join(node) for node in nodes], read_weights(path)) == []
+    path.write_text("alice,3,4\n")
+    with pytest.raises(TesseraError, match="line 1: 3 fields, the header has 2"):
+        read_weights(path)
+
+
 def test_a_pattern_that_is_given_twice_is_refused_with_both_lines(tmp_path: Path) -> None:
     path = tmp_path / "weights.tsv"
     path.write_text("pattern\tweight\na\t1\na\t2\n", encoding="utf-8")

@@ -5,7 +5,7 @@ import tag_loop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tessera.pipeline.image_sets.caption_settings import TagSettings
+from tessera.pipeline.image_sets.caption_settings import CharacterTagSettings, TagSettings
 from tessera.pipeline.image_sets.processing import process_tags
 from tessera.records.tables.table import types
 from tessera.records.tables.tags import Tags
@@ -23,32 +23,40 @@ SETTINGS = st.builds(
     TagSettings,
     blacklist=st.lists(st.sampled_from(TAGS), max_size=3),
     overlaps=st.sampled_from(["words", None]),
-    prune=st.sampled_from(["character_core", "character", "minimal", "none"]),
+    append_dropped=st.booleans(),
+    prune=st.sampled_from(["character_core", "all_core", "character", "minimal", "none"]),
     core_frequency=st.sampled_from([0.3, 0.5, 1.0]),
-    character_words=st.lists(st.sampled_from(["hair", "cat", "long hair", "ears"]), max_size=2),
+    character=st.builds(
+        CharacterTagSettings,
+        suffixes=st.lists(st.sampled_from(["hairs", "cat", "long hair", "ear"]), max_size=2),
+        prefixes=st.lists(st.sampled_from(["very", "black"]), max_size=1),
+        exceptions=st.lists(st.sampled_from(["long hair", "cat ear"]), max_size=1),
+        context=st.lists(st.sampled_from(["long", "cat", "o"]), max_size=1),
+    ),
     order=st.sampled_from(["score", "number"]),
     maximum=st.integers(1, 12),
 )
 
 
 @settings(max_examples=60)
-@given(st.lists(st.tuples(PICTURE, PEOPLE), max_size=6), st.none() | st.lists(st.tuples(NAMES, NAMES), max_size=4), SETTINGS)
+@given(st.lists(st.tuples(PICTURE, PEOPLE), max_size=6), st.lists(st.tuples(NAMES, NAMES), max_size=4), SETTINGS)
 def test_tags_are_processed_as_by_an_obvious_loop(
-    pictures: list[tuple[list[tuple[str, str, float]], list[str]]], overlaps: list[tuple[str, str]] | None, given: TagSettings
+    pictures: list[tuple[list[tuple[str, str, float]], list[str]]], overlaps: list[tuple[str, str]], given: TagSettings
 ) -> None:
     columns = ("number", "tag", "category", "score")
     found = [([dict(zip(columns, (n, *tag), strict=True)) for n, tag in enumerate(tags)], names) for tags, names in pictures]
     rows = [{"key": f"p{number}", **tag} for number, (tags, _) in enumerate(found) for tag in tags]
-    people = [(f"p{number}", name) for number, (_, names) in enumerate(found) for name in names]
+    people = [(f"p{number}", name, "") for number, (_, names) in enumerate(found) for name in names]
     processed, core = process_tags(
         pl.DataFrame(rows, schema=types(Tags)).sample(fraction=1, shuffle=True, seed=0),
-        pl.DataFrame(people, schema={"key": pl.String, "identity": pl.String}, orient="row"),
+        pl.DataFrame(people, schema={"key": pl.String, "identity": pl.String, "appearance": pl.String}, orient="row"),
         overlaps,
         given,
     )
     clean = [(tag_loop.clean(tags, given, overlaps), names) for tags, names in found]
-    cores = tag_loop.core(clean, given.core_frequency)
-    assert {(identity, tag): share for identity, tag, share in core.iter_rows()} == cores
+    cores = tag_loop.core(clean, given)
+    assert {(identity, tag): share for identity, _, tag, share, _ in core.iter_rows()} == cores
+    assert all(row["is_character"] == tag_loop.describes(row["tag"], given.character) for row in core.to_dicts())
     expected = [
         (f"p{number}", group, tag)
         for number, (tags, names) in enumerate(clean)

@@ -213,6 +213,21 @@ def test_a_frame_and_a_crop_show_who_is_in_them_and_a_head_who_it_is_of(footage:
     assert footage.select({"of": ["frames"], "identities": ["bob"]}, identities=people)["key"].to_list() == ["other-0"]
 
 
+def test_a_picture_may_have_to_contain_a_crop_of_a_step(footage: Footage) -> None:
+    rows = footage.select({"of": ALL, "contains": ["head"], "unique": False}).to_dicts()
+    assert {row["step"] for row in rows} == {"frame", "person", "head"} and {row["frame"][-2:] for row in rows} == {"-0"}
+    assert footage.rows["film-1"] == ("dropped", "contains")
+
+
+def test_a_cluster_is_an_identity_only_if_it_has_a_name_or_the_settings_say_so(footage: Footage) -> None:
+    unnamed = "cluster_42a19381cd82"
+    people = footage.identify(film_0_person_0="ann", other_0_person_0=unnamed)
+    rules: dict[str, Any] = {"of": ["frames"], "identities": "any"}
+    assert set(footage.select(rules, identities=people)["identities"].explode()) == {"ann"}
+    for also in ({"keep_unnamed": True}, {"identities": ["ann", unnamed]}):
+        assert set(footage.select({**rules, **also}, identities=people)["identities"].explode()) == {"ann", unnamed}
+
+
 def test_an_identity_of_adult_footage_is_refused(footage: Footage) -> None:
     with pytest.raises(TesseraError, match="its source 'adult' is not general"):
         footage.select(identities=footage.identify(adult_0_person_0="ann"))

@@ -156,7 +156,7 @@ def test_a_caption_is_that_of_the_table_then_of_the_file_then_of_the_template(tm
     pictures = [{**picture, "key": f"k{name}", "frame": f"k{name}"} for name in "abcd"]
     write_table(pl.DataFrame(pictures, schema=types(SetPictures)), SetPictures, tmp_path / "selected")
     (tmp_path / "table.tsv").write_text("key\tcaption\nka\ttable a\nka\ttable a again\n")
-    made = {name: tmp_path / name for name in ("captions", "core", "ledger")}
+    made = {name: tmp_path / name for name in ("captions", "core", "wildcards", "ledger")}
     given = {"frames": [tmp_path / "frames"], "sources": tmp_path / "sources"}
     for table, first in ((tmp_path / "table.tsv", ["table a", "table a again"]), (None, ["file a"])):
         own = CaptionSettings(files="beside", table=table, text="template", maximum=8 if table is None else 100)

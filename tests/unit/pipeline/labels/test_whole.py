@@ -71,6 +71,12 @@ SHARP_AND_SOFT: dict[str, Mapping[str, bytes | str]] = {
 }
 
 
+def test_a_table_may_be_separated_by_commas(tmp_path: Path) -> None:
+    table = 'label,path\n"sharp, or nearly",a.png\nsoft,b.png\n'
+    imported = Imported(write_folder(tmp_path / "set", {"a.png": picture(0), "b.png": picture(1), "answers.csv": table}), "tsv")
+    assert {key: row["label"] for key, row in imported.rows.items()} == {"s+a.png": "sharp, or nearly", "s+b.png": "soft"}
+
+
 @pytest.mark.parametrize("layout", SHARP_AND_SOFT)
 @pytest.mark.parametrize("packed", [False, True])
 def test_every_format_is_read_from_a_folder_and_from_a_zip_file(tmp_path: Path, layout: str, packed: bool) -> None:
@@ -269,7 +275,7 @@ def test_faults_of_tables_and_images_are_rows(tmp_path: Path) -> None:
     assert "line 4" in imported.details["s+all.tsv%234"]
 
 
-@pytest.mark.parametrize(("layout", "fault"), [("tsv", r"contains no \.tsv file"), ("labelme", "contains no labels")])
+@pytest.mark.parametrize(("layout", "fault"), [("tsv", r"contains no \.tsv or \.csv file"), ("labelme", "contains no labels")])
 def test_a_set_without_labels_is_an_error_with_its_name(tmp_path: Path, layout: str, fault: str) -> None:
     with pytest.raises(TesseraError, match=rf"annotations\.image_labels: 's': .*{fault}"):
         Imported(write_folder(tmp_path / "set", {"a.png": picture(0)}), layout)

@@ -20,6 +20,7 @@ from PIL import Image
 
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import Ledger, read_ledger, summarise
+from tessera.core.markdown import front_matter
 from tessera.imaging.figures import ORANGE, SKY
 from tessera.imaging.masks import encode_rle
 from tessera.pipeline.report.counts import Step, count_splits, count_step, draw_dropped, draw_funnel, tabulate_steps
@@ -126,10 +127,10 @@ def test_metrics_with_the_same_names_are_in_one_table(tmp_path: Path) -> None:
 
 def test_hostile_markdown_runs_nothing_and_loads_nothing(tmp_path: Path) -> None:
     hostile = "# A card\n\n| a |\n|---|\n| <script>x</script> |\n\n[x](javascript:x)\n\n![x](http://example.org/x.png)\n"
-    (tmp_path / "card.md").write_text(hostile, encoding="utf-8")
+    (tmp_path / "card.md").write_text(front_matter({"license": "cc0-1.0"}) + hostile, encoding="utf-8")
     render_markdown(tmp_path / "card.md", tmp_path / "card.html")
     page = (tmp_path / "card.html").read_text(encoding="utf-8")
-    assert "<h1>A card</h1>" in page
+    assert "<h1>A card</h1>" in page and "license" not in page
     assert "<td>&lt;script&gt;x&lt;/script&gt;</td>" in page
     assert not re.search(r"<script|<img|href=.javascript", page)
 

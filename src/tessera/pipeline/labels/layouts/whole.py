@@ -14,6 +14,8 @@ from tessera.pipeline.labels.layouts.labelme import Document, read_documents
 from tessera.pipeline.labels.pictures import ClassFolders, Pictures, is_picture
 from tessera.records.annotation.formats.label_studio import Task, read_choices
 
+SEPARATORS = {".tsv": "\t", ".csv": ","}
+
 
 def read_folders(files: Sequence[File], question: str) -> list[Item[list[str]]]:
     """A folder for each class, directly in the set or in folders of splits, also in those of rounds; see `ClassFolders`."""
@@ -30,14 +32,14 @@ def read_folders(files: Sequence[File], question: str) -> list[Item[list[str]]]:
 
 
 def read_tables(files: Sequence[File], question: str) -> list[Item[list[str]]]:
-    """Tables separated by tabs, `.tsv`, with the columns `path` and `label` or `score`. Images are found by the end of `path`.
+    """Tables, `.tsv` or `.csv`, with the columns `path` and `label` or `score`. Images are found by the end of `path`.
 
     Raises `TesseraError` if there is no table.
     """
     pictures = Pictures(filter(is_picture, files))
-    tables = [file for file in files if file.suffix == ".tsv"]
+    tables = [file for file in files if file.suffix in SEPARATORS]
     if not tables:
-        raise TesseraError("it contains no .tsv file with the columns path and label or score; add one")
+        raise TesseraError("it contains no .tsv or .csv file with the columns path and label or score; add one")
     items: list[Item[list[str]]] = []
     stated: dict[str, tuple[File, list[str]]] = {}
     for table in tables:
@@ -81,11 +83,11 @@ def _rows(table: File) -> list[tuple[int, str, str]]:
     """Return the line, the path and the label or score of each row of `table`. Raises `Failed` if it cannot be read."""
     try:
         text = table.read(MAX_TEXT_BYTES).decode("utf-8-sig")
-        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter="\t", strict=True)
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=SEPARATORS[table.suffix], strict=True)
         columns = defaultdict(int, dict.fromkeys(reader.fieldnames or (), 1))
         value = "label" if columns["label"] else "score"
         if not columns["path"] or columns["label"] + columns["score"] != 1:
             raise Failed("no such columns", f"{table.shown}: the columns are path, and label or score; correct the first line")
         return [(reader.line_num, (row["path"] or "").strip(), (row[value] or "").strip()) for row in reader]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise Failed("broken table", f"{table.shown}: {error}; save it as UTF-8, separated by tabs") from None
+        raise Failed("broken table", f"{table.shown}: {error}; save it as UTF-8, with tabs (.tsv) or commas (.csv)") from None
