@@ -85,7 +85,7 @@ def seen_regions(folder: Path, key: str, moved: int = 0) -> dict[str, Any]:
 
 def usual_room(folder: Path) -> Path:
     """Write a room with two clips, a frame, a region, two labels of classifiers, a question, and two crops of an identity."""
-    media = write_media(folder)
+    media = write_media(folder, frames=60)
     clip, picture = {"clip": media["clip"], "mask": media["mask"], "frames": 60}, {"picture": media["picture"]}
     seen = seen_regions(folder, "film-0000007")
     of_region = {"boxes": seen["boxes"][1:], "box_texts": seen["box_texts"][1:], "box_counts": [False]}

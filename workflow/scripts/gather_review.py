@@ -24,8 +24,15 @@ with job(snakemake) as (inputs, outputs, params):
             images=images,
             seen={path.stem: path for path in inputs.regions if path.parent == verdicts.parent},
             verdicts=verdicts,
+            labels=labels,
         )
-        for table, images, verdicts in zip(inputs.frames, inputs.frame_images, inputs.verdicts, strict=False)
+        for table, images, verdicts, labels in zip(
+            inputs.frames,
+            inputs.frame_images,
+            inputs.verdicts,
+            inputs.frame_labels or [None] * len(inputs.verdicts),
+            strict=False,
+        )
     ]
     queues = [
         find_clips(

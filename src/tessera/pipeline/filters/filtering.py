@@ -12,7 +12,7 @@ from tessera.core.job import tell
 from tessera.core.ledger import Ledger, Status
 from tessera.core.messages import tallied
 from tessera.pipeline.filters.similar import find_similar, signature
-from tessera.records.decisions import Decision, Place, find_clips
+from tessera.records.decisions import Decision, Place, find_clips, mean_box
 from tessera.records.limits import REASONS, FilterSettings, values_of
 
 
@@ -52,8 +52,8 @@ def filter_clips(
     values = {name: values_of(classified[name], name, limit.label) for name, limit in settings.classifiers.items()}
     refused = refusals(sources, [dataset])
     places = {
-        key: Place(source, first, frames)
-        for key, source, first, frames in cut.select("key", "source", "first", "frames").iter_rows()
+        key: Place(source, first, frames, mean_box(crops))
+        for key, source, first, frames, crops in cut.select("key", "source", "first", "frames", "crops").iter_rows()
     }
     pixels = dict(cut.select("key", pl.col("frames") * pl.col("width") * pl.col("height")).iter_rows())
     decided, lost = find_clips(decisions, places)

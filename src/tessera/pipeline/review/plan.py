@@ -1,9 +1,12 @@
 """What the next run will do with the decisions."""
 
+import re
+import subprocess
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from tessera.core.errors import TesseraError
 from tessera.core.messages import counted
 from tessera.pipeline.review.actions import LABELLED
 from tessera.records.tables.review import CLIPS, REGIONS
@@ -43,3 +46,33 @@ def plan(decided: Iterable[tuple[Mapping[str, Any], Mapping[str, str]]]) -> list
         if what:
             changed[what].add(row.get("key") or row["target"])
     return [f"{what}: {counted(len(keys), unit)}" for (what, unit), keys in sorted(changed.items())]
+
+
+JOB = re.compile(r"(\w+) +(\d+)", re.ASCII)  # a row of the table of jobs that Snakemake prints
+PATIENCE = 300  # seconds for a dry run
+
+
+def ask_snakemake(command: Sequence[str]) -> list[tuple[str, int]]:
+    """Return the rules that a dry run of `command` plans, each with the number of its jobs, the most first.
+
+    Raises `TesseraError` with what Snakemake says if it cannot plan.
+    """
+    if not command:
+        raise TesseraError("these results are of another version; run the workflow again")
+    try:
+        run = subprocess.run(
+            [*command, "--dry-run", "--nolock", "--quiet", "rules"],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise TesseraError(f"the dry run of Snakemake ended: {error}") from None
+    if run.returncode:
+        told = [line for line in (run.stderr + run.stdout).splitlines() if line.strip()]
+        raise TesseraError("Snakemake cannot plan: " + " ".join(told[-3:]))
+    found = [(match[1], int(match[2])) for line in run.stdout.splitlines() if (match := JOB.fullmatch(line.strip()))]
+    return sorted(
+        ((rule, count) for rule, count in found if rule not in {"total", "all"}), key=lambda each: (-each[1], each[0])
+    )

@@ -108,7 +108,7 @@ def test_clips_near_a_limit_come_first_with_the_reason(tmp_path: Path) -> None:
         (keys[2], "mask jumps"),
         (keys[8], UNSURE),
     }
-    assert found[keys[8]]["detail"] == "unsure detector 0.55, at least 0.5"
+    assert found[keys[8]]["detail"] == "confidence 0.55, at least 0.5"
     assert found[keys[3]]["state"] == "dropped" and "dropped: watermark" in found[keys[3]]["detail"]
     assert found[keys[0]]["state"] == "kept" and found[keys[0]]["value"] == 0 and found[keys[0]]["reason"] == "as usual"
     assert found[keys[4]]["state"] == "dropped" and found[keys[4]]["value"] == 0
@@ -141,8 +141,8 @@ def test_scorers_of_one_fault_are_pooled_and_their_disagreement_is_shown(tmp_pat
     assert value["nothing"] == 0 < value["detector"] < value["both"]
     assert value["far beyond"] == 0 < value["just beyond, both"] < value["just beyond"]
     assert found["detector"]["reason"] == "watermark"
-    assert found["detector"]["detail"] == "watermark 0.2, at most 0.25; classifier marks 0.1, at most 0.9"
-    assert found["both"]["detail"] == "classifier marks 0.8, at most 0.9; watermark 0.2, at most 0.25"
+    assert found["detector"]["detail"] == "watermark 0.2, at most 0.25; classifier marks: watermarked 0.1, at most 0.9"
+    assert found["both"]["detail"] == "classifier marks: watermarked 0.8, at most 0.9; watermark 0.2, at most 0.25"
 
 
 def test_the_items_do_not_depend_on_shards_or_their_order(tmp_path: Path) -> None:
@@ -318,5 +318,5 @@ def test_items_are_sorted_by_queue_and_value_and_adult_ones_are_blurred(tmp_path
     gather(items, sources, None, {}, "adult", {"a": 1}, table=tmp_path / "items", settings=tmp_path / "page.json")
     assert json.loads((tmp_path / "page.json").read_text()) == {"a": 1}
     found = read_table(tmp_path / "items", ReviewItems)
-    assert found["key"].to_list() == ["film-0000001-1", "private-0000001", "film-0000001", "x"]
-    assert found["is_blurred"].to_list() == [False, True, False, True]
+    assert found["key"].to_list() == ["private-0000001", "film-0000001", "x", "film-0000001-1"]
+    assert found["is_blurred"].to_list() == [True, False, True, False]
