@@ -1,5 +1,6 @@
 """What the next run will do with the decisions."""
 
+import os
 import re
 import subprocess
 from collections import defaultdict
@@ -48,31 +49,27 @@ def plan(decided: Iterable[tuple[Mapping[str, Any], Mapping[str, str]]]) -> list
     return [f"{what}: {counted(len(keys), unit)}" for (what, unit), keys in sorted(changed.items())]
 
 
-JOB = re.compile(r"(\w+) +(\d+)", re.ASCII)  # a row of the table of jobs that Snakemake prints
+JOB = re.compile(r"(\w+(?: \w+)*) +(\d+)", re.ASCII)  # a row of the table of jobs that Snakemake prints
+NO_RULES = {"total", "all"}
 PATIENCE = 300  # seconds for a dry run
 
 
 def ask_snakemake(command: Sequence[str]) -> list[tuple[str, int]]:
-    """Return the rules that a dry run of `command` plans, each with the number of its jobs, the most first.
+    """Return the rules that a dry run of `command` plans, each with the number of its jobs, in the order in which they run.
 
     Raises `TesseraError` with what Snakemake says if it cannot plan.
     """
     if not command:
         raise TesseraError("these results are of another version; run the workflow again")
+    # So that no line is broken, and none has colours.
+    environment = {**os.environ, "COLUMNS": "1000", "NO_COLOR": "1"}
+    asked = [*command, "--dry-run", "--nolock", "--quiet", "rules"]
     try:
-        run = subprocess.run(
-            [*command, "--dry-run", "--nolock", "--quiet", "rules"],
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+        run = subprocess.run(asked, capture_output=True, text=True, timeout=PATIENCE, check=False, env=environment)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise TesseraError(f"the dry run of Snakemake ended: {error}") from None
+    lines = [line.strip() for line in (run.stdout + run.stderr).splitlines() if line.strip()]
     if run.returncode:
-        told = [line for line in (run.stderr + run.stdout).splitlines() if line.strip()]
-        raise TesseraError("Snakemake cannot plan: " + " ".join(told[-3:]))
-    found = [(match[1], int(match[2])) for line in run.stdout.splitlines() if (match := JOB.fullmatch(line.strip()))]
-    return sorted(
-        ((rule, count) for rule, count in found if rule not in {"total", "all"}), key=lambda each: (-each[1], each[0])
-    )
+        raise TesseraError(f"Snakemake cannot plan: {' '.join(lines[-3:])}")
+    rows = [(match[1].replace(" ", "_"), int(match[2])) for line in lines if (match := JOB.fullmatch(line))]
+    return [(rule, count) for rule, count in rows if rule not in NO_RULES]

@@ -129,7 +129,7 @@ export async function showPlan() {
     const all = jobs.reduce((sum, [, count]) => sum + count, 0);
     const trained = jobs.filter(([rule]) => rule.startsWith("train_"));
     const others = jobs.filter(([rule]) => !rule.startsWith("train_"));
-    const told = [...trained, ...others].slice(0, SHOWN).map(([rule, count]) => count > 1 ? `${rule} × ${number(count)}` : rule);
+    const told = [...trained, ...others].slice(0, SHOWN).map(([rule, count]) => `${rule.replaceAll("_", " ")}${count > 1 ? ` × ${number(count)}` : ""}`);
     const more = jobs.length > SHOWN ? `, and ${number(jobs.length - SHOWN)} more rules` : "";
     run.textContent = jobs.length ? `Snakemake would run ${number(all)} ${all > 1 ? "jobs" : "job"}: ${told.join(", ")}${more}.` : "Snakemake would run nothing.";
   }).catch((error) => { run.textContent = error.message; });
