@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from tessera.core.files import file_name
+from tessera.core.ledger import Ledger, read_ledger
 from tessera.core.tsv import Day, read_shipped_sheet, refuse
 from tessera.imaging.boxes import Box, overlap
 from tessera.records.frame_keys import meant_frames, source_of
@@ -225,6 +226,30 @@ def _volume(place: Place) -> float:
     assert place.box is not None
     x0, y0, x1, y1 = place.box
     return place.frames * (x1 - x0) * (y1 - y0)
+
+
+def write_matches(path: Path, decisions: Mapping[str, Decision], found: Mapping[str, str], lost: Mapping[str, str]) -> None:
+    """Write a row for each of `decisions` to the ledger `path`: what it is on, or why it matches nothing.
+
+    `found`: the key of what each is on, by the key of the decision. `lost`: why others match nothing. They have a ledger of their
+    own, so that nobody counts them among the items.
+    """
+    with Ledger(path) as book:
+        for key, decision in sorted(decisions.items()):
+            if key in lost:
+                book.row(key, "dropped", "matches nothing", "; ".join(filter(None, [str(decision), lost[key]])))
+            else:
+                book.row(key, "ok", "", found[key] if found[key] != key else "")
+
+
+def count_matching(decided: Iterable[tuple[str, str, str, str]], ledgers: Iterable[Path]) -> list[tuple[str, str, str, int]]:
+    """Return who decided about what, which decision, and how often, without the decisions that match nothing.
+
+    `decided`: key, person, what it is about, and decision. `ledgers`: see `write_matches`.
+    """
+    lost = {row["key"] for path in ledgers for row in read_ledger(path) if row["status"] == "dropped"}
+    counts = Counter((who, about, decision) for key, who, about, decision in decided if key not in lost)
+    return [(*row, count) for row, count in sorted(counts.items())]
 
 
 def find_clips(decisions: Mapping[str, Decision], clips: Mapping[str, Place]) -> tuple[dict[str, Decision], dict[str, str]]:

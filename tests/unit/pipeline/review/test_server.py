@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from review_room import CLASSES, WHO, item, seen_regions, usual_room, write_media, write_room
 from starlette.testclient import TestClient
 
+from tessera.core.ledger import read_ledger
 from tessera.imaging.video import read_frames, read_packets
 from tessera.pipeline.review import media
 from tessera.pipeline.review.guard import LONGEST
@@ -758,6 +759,32 @@ def test_proxies_are_no_larger_than_they_are_shown(tmp_path: Path) -> None:
     proxy = media.Proxies(tmp_path / "proxies").of(Path(paths["clip"]), None)
     assert media.Proxies(tmp_path / "proxies").of(Path(paths["clip"]), None) == proxy
     assert set((tmp_path / "proxies").iterdir()) == set(proxy)
+
+
+def test_proxies_are_made_before_those_first_that_are_worth_most_within_a_budget(tmp_path: Path) -> None:
+    clips = [write_media(tmp_path, name, frames=4) for name in "abc"]
+    rows = [item(CLIPS, f"film-{n:07}-1", 1 - n / 4, clip=each["clip"], mask=each["mask"]) for n, each in enumerate(clips)]
+    table = write_room(tmp_path, rows) / "items.parquet"
+    folder, ledger = tmp_path / "results" / "review" / "proxies", tmp_path / "proxies.jsonl"
+    media.make_proxies(table, 1.0, 2, folder=folder, ledger=ledger)
+    first, *_ = expected = [media.proxy_of(folder, Path(each["clip"]), Path(each["mask"])) for each in clips]
+    assert set(folder.iterdir()) == {path for proxy in expected for path in proxy}
+    times = [path.stat().st_mtime_ns for path in sorted(folder.iterdir())]
+    media.make_proxies(table, 1.0, 2, folder=folder, ledger=ledger)
+    assert [path.stat().st_mtime_ns for path in sorted(folder.iterdir())] == times, "they are not made again"
+    media.make_proxies(table, first.size / 1e9, 2, folder=folder, ledger=ledger)
+    assert set(folder.iterdir()) == set(first)
+    assert [row["reason"] for row in read_ledger(ledger)] == ["", "beyond the budget", "beyond the budget"]
+    page = Page(tmp_path)
+    assert page.client.get(f"media/{page.version}/0/outlined").content == first.video.read_bytes()
+    assert page.client.get(f"media/{page.version}/0/poster").headers["content-type"] == "image/jpeg"
+
+
+def test_clips_that_are_shown_beyond_the_budget_give_way_to_others(tmp_path: Path) -> None:
+    clips = [write_media(tmp_path, str(number), frames=4) for number in range(6)]
+    proxies = media.Proxies(tmp_path / "proxies", budget=1e-9)
+    made = [proxies.of(Path(each["clip"]), None) for each in clips]
+    assert [proxy.is_there() for proxy in made] == [False] * 4 + [True] * 2
 
 
 def test_the_columns_that_the_page_writes_are_those_of_the_tables() -> None:
