@@ -231,8 +231,8 @@ def _volume(place: Place) -> float:
 def write_matches(path: Path, decisions: Mapping[str, Decision], found: Mapping[str, str], lost: Mapping[str, str]) -> None:
     """Write a row for each of `decisions` to the ledger `path`: what it is on, or why it matches nothing.
 
-    `found`: the key of what each is on, by the key of the decision. `lost`: why others match nothing. They have a ledger of their
-    own, so that nobody counts them among the items.
+    `found`: the key of what each is on, by the key of the decision. `lost`: why others match nothing. They have a ledger of
+    their own, so that nobody counts them among the items.
     """
     with Ledger(path) as book:
         for key, decision in sorted(decisions.items()):
