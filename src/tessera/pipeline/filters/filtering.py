@@ -39,8 +39,8 @@ def filter_clips(
     Of clips that look alike, in one source or several, one is kept: a clip that a person keeps, or else the one with the most
     frames times pixels, or else the first by key. Clips that another filter drops are not compared.
 
-    `ledger` gets one row per clip. Its reason is the first of its `complaints`, and its detail lists all of them. `matched` gets
-    one row per decision, see `write_matches`. Raises `TesseraError` if no clip is left.
+    `ledger` gets one row per clip. Its reason is the first of its `complaints`, and its detail lists all of them.
+    `matched` gets one row per decision, see `write_matches`. Raises `TesseraError` if no clip is left.
     """
     import polars as pl
 

@@ -229,7 +229,7 @@ const keyOf = (key) => key ? make("kbd", { text: face(key) }) : null;
 const takeBack = () => make("button", { type: "button", "data-do": "undo" }, "take back ", keyOf("u"));
 const buttons = (item) => actions(item).map((action, place) => make(
   "button", { type: "button", "data-do": "decide", "data-value": place, "aria-pressed": String(!page.isGrid && isChosen(item, action)) },
-  action.label ? `it is ${action.label}` : action.text, keyOf(action.key),
+  `${action.label ? `it is ${action.label}` : action.text} `, keyOf(action.key),
 ));
 
 // Where fingers reach: below the grid, and below everything on a narrow screen.

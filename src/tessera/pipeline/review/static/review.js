@@ -4,7 +4,7 @@ import { askFor, askName, drawHistory, endRekey, showHistory, showKeys, showPlan
 import { SPEEDS, draw, drawFilters, frameOf, played, showFrame, video as made } from "./draw.js";
 import { columns, rows } from "./grid.js";
 import {
-  Answer, actions, apply, ask, count, find, hasMarks, isDisputed, marks, meant, need, number, own, page, readable, reload, remember,
+  Answer, actions, apply, ask, count, face, find, hasMarks, isDisputed, marks, meant, need, number, own, page, readable, reload, remember,
   remembered, restart, shown, tell, told, undecidedAfter,
 } from "./page.js";
 
@@ -60,9 +60,9 @@ async function go(to) {
   need(page.at, page.at + NEAR_END).then(() => {}).catch(() => {}); // What asks for them when they are needed says what is wrong.
 }
 
-async function next() {
+async function next(done = "") {
   const to = undecidedAfter(page.at);
-  if (to < 0) tell("All of these are decided. q shows the next queue.");
+  tell([done, to < 0 ? `All of these are decided. ${face("q")} shows the next queue.` : ""].filter(Boolean).join("\n"));
   await go(to < 0 ? page.at : to);
 }
 
@@ -92,8 +92,7 @@ async function decide(action, overrule, value = action.label) {
   count(answer.saved);
   page.selected = new Set(answer.failed.map(({ id }) => id));
   if (answer.failed.length) return partly(ids.length, answer);
-  tell(ids.length > 1 ? `${number(ids.length)} items: ${text}. u takes this back.` : "");
-  await next();
+  await next(ids.length > 1 ? `${number(ids.length)} items: ${text}. ${face("u")} takes this back.` : "");
 }
 
 async function partly(all, { saved, failed }) {
