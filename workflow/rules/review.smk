@@ -202,7 +202,6 @@ rule make_proxies:
         "<benchmarks>/make_proxies.jsonl"
     threads: 8
     params:
-        folder=workflow.pathvars.apply("<results>/review/proxies"),
         budget=lookup(dpath="review/proxies", within=config),
         code=code_digest("tessera.pipeline.review.media:make_proxies"),
     script:

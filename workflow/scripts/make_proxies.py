@@ -10,6 +10,6 @@ with job(snakemake) as (inputs, outputs, params):
         items=inputs.table,
         budget=params.budget,
         threads=snakemake.threads,
-        folder=Path(params.folder),
+        folder=Path(snakemake.output.ledger).parent / "proxies",
         ledger=outputs.ledger,
     )
