@@ -555,6 +555,19 @@ def test_fingers_decide_on_a_phone_and_in_the_grid(tmp_path: Path, browser: Brow
     assert decisions(tmp_path) == [(keys[0], "drop", "")]
 
 
+def test_the_pace_and_the_time_that_is_left_are_shown(tmp_path: Path, browser: Browser) -> None:
+    grid_of(tmp_path, 61)
+    with served(tmp_path) as (address, _), opened(browser, address) as page:
+        here = "JSON.parse(sessionStorage.getItem('here'))"
+        times = "[40, 20, 0].map((ago) => [Date.now() / 1000 - ago, 10])"
+        page.evaluate(f"() => sessionStorage.setItem('here', JSON.stringify({{ ...{here}, times: {times} }}))")
+        page.reload()
+        page.locator("section.one").wait_for()
+        page.keyboard.press("k")
+        expect(page.locator("#queues button")).to_have_text(["clips 1/61"])
+        expect(page.locator("#pace")).to_have_text(re.compile("^(29|30|31|32) a minute, 2 min left$"))
+
+
 def test_keys_of_items_are_shown_as_people_read_them(tmp_path: Path, browser: Browser) -> None:
     media = write_media(tmp_path)
     write_room(tmp_path, [item(FRAMES, "coffee%20table-0000007", source="coffee table", picture=media["picture"])])

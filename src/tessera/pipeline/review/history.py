@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,7 @@ class History:
             self._last += 1
             changes.append(Change(self._last, batch, now, who, text, target, dict(item), written.row, written.before))
             self._keep(changes[-1])
-        self._write({"made": [asdict(each) for each in changes]})
+        self._write({"made": [vars(each) for each in changes]})
         return batch
 
     def _keep(self, change: Change) -> None:

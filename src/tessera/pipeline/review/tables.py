@@ -131,9 +131,10 @@ class DecisionTable:
             return set(self._found.people)
 
     def standing(self) -> list[Any]:
-        """Return everything that is decided: the first row about each target."""
+        """Return everything that is decided, in the order of the file: the first row about each target."""
         with self._lock:
-            return [next(iter(people.values()))[1] for people in self._found.people.values()]
+            found = [next(iter(people.values())) for people in self._found.people.values()]
+        return [row for _, row in sorted(found, key=lambda each: each[0])]
 
     def disputed(self) -> set[tuple[str, ...]]:
         """Return everything that people disagree about."""

@@ -26,7 +26,7 @@ from tessera.pipeline.review.server import make_app
 from tessera.pipeline.review.state import Review
 from tessera.records.annotation.formats.labelme import read_labelme
 from tessera.records.annotation.label_files import read_label_file
-from tessera.records.decisions import Decision, read_decisions
+from tessera.records.decisions import Decision, clip_key, place_of, read_decisions
 from tessera.records.identities import IdentityDecision, read_identity_decisions
 from tessera.records.log import append_row
 from tessera.records.tables.review import ASKED, CLIPS, FRAMES, IDENTITIES, LABELS, REGIONS
@@ -129,6 +129,29 @@ def test_decisions_follow_clips_and_regions_that_were_made_anew(room: Path) -> N
     assert page.decide(second["id"], action="keep")[0] == 409
     assert page.decide(second["id"], action="keep", overrule=True)[0] == 200
     assert ("film-0000104-7", "keep", "") in page.decisions()
+
+
+def test_a_decision_is_on_what_a_clip_showed_and_what_matches_nothing_is_listed_with_the_reason(tmp_path: Path) -> None:
+    keys = {"film-0000100-1": (100, (0, 0, 50, 50)), "film-0000100-2": (100, (60, 0, 110, 50))}
+    targets = {key: clip_key(key, 60, box) for key, (_, box) in keys.items()}
+    write_room(tmp_path, [item(CLIPS, key, target=target, frames=60) for key, target in targets.items()])
+    page = Page(tmp_path)
+    assert page.decide(0, action="drop")[0] == 200
+    assert page.decisions() == [(targets["film-0000100-1"], "drop", "")]
+    # Another run gives the tracks each other's numbers, begins later, and leaves out one.
+    moved = {"film-0000110-2": targets["film-0000100-1"], "film-0000110-1": targets["film-0000100-2"]}
+    again = {key: clip_key(key, 60, place_of(target).box) for key, target in moved.items()}
+    write_room(tmp_path, [item(CLIPS, key, target=target, frames=60) for key, target in again.items()])
+    page.version = page.get("api/state")["version"]
+    assert [bool(each["decisions"]) for each in page.items(CLIPS)] == [True, False]
+    assert page.get("api/plan")["changes"] == ["left out of the datasets: 1 clip"]
+    # A decision on the other one, which has the number of the first now, takes nothing from it.
+    assert page.decide(1, action="keep")[0] == 200
+    assert [each["decisions"][0]["decision"] for each in page.items(CLIPS)] == ["drop", "keep"]
+    write_room(tmp_path, [item(CLIPS, "film-0000110-1", target=again["film-0000110-1"], frames=60)])
+    (lost,) = page.get("api/plan")["unmatched"]
+    assert lost == f"{targets['film-0000100-1']}: no clip shows any of it now"
+    assert page.get("api/plan")["changes"] == []
 
 
 def test_what_people_disagree_about_is_found_and_stops_the_next_run(room: Path) -> None:
