@@ -127,6 +127,7 @@ rule gather_review:
         ),
         identities="<results>/identities/identities.parquet" if IDENTITIES else [],
         crops=rules.identify_crops.input.vectors if IDENTITIES else [],
+        crop_tables=rules.identify_crops.input.crops if IDENTITIES else [],
     output:
         table="<results>/review/items.parquet",
         settings="<results>/review/page.json",

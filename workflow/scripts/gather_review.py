@@ -76,7 +76,7 @@ with job(snakemake) as (inputs, outputs, params):
             find_asked(answers=answers, frames=inputs.frames, frame_images=inputs.frame_images, labels=inputs.asked or None)
         )
     if inputs.identities:
-        queues.append(find_identities(identities=inputs.identities, embeddings=inputs.crops))
+        queues.append(find_identities(identities=inputs.identities, embeddings=inputs.crops, crops=inputs.crop_tables))
     gather(
         items=chain.from_iterable(queues),
         sources=inputs.sources,

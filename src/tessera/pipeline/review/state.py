@@ -99,13 +99,18 @@ class Review:
         """Find which decisions are on which items."""
         frame = self.items.frame
         self._followed, self.unmatched = follow(self.tables["decisions"].standing(), frame)
+        if "identities" in self.tables:
+            crops, lost = follow_crops(self.tables["identities"].standing(), frame)
+            self._followed |= crops
+            self.unmatched += lost
         self._targets: list[tuple[Target, ...]] = []
         self._items_of: dict[Target, list[int]] = {}
         for number, (queue, key, target, classifier, label) in enumerate(
             frame.select("queue", "key", "target", "classifier", "label").iter_rows()
         ):
             if queue == IDENTITIES:
-                own: tuple[Target, ...] = (("identities", key), *([("identities", label)] if label else []))
+                crop = ("identities", self._followed.get((key, ""), target))
+                own: tuple[Target, ...] = (crop, *([("identities", label)] if label else []))
             else:
                 own = (("decisions", self._followed.get((key, classifier), target), classifier),)
             self._targets.append(own)
@@ -252,8 +257,11 @@ class Review:
         if fits[0].asks == "label" and (fault := decisions.unknown_label(value, self.labels(item["classifier"]))):
             raise Refused(HTTPStatus.BAD_REQUEST, error=f"{item['classifier']} {fault}.")
         row = row_of(item, name, value, reason, who)
+        followed = self._targets[item["id"]][0][1]
         if "key" in row:
-            row["key"] = self._targets[item["id"]][0][1]
+            row["key"] = followed
+        elif row["target"] == item["target"]:
+            row["target"] = followed
         return row
 
     @staticmethod
@@ -451,6 +459,19 @@ def follow(found: Sequence[decisions.Decision], items: pl.DataFrame) -> tuple[di
     unmatched = [f"{key}: {why or 'there is no such clip'}" for key, why in (lost | nothing).items()]
     moved = on_clips | on_regions | for_frames(split.frames, frames)
     return {(key, ""): each.key for key, each in moved.items()}, unmatched
+
+
+def follow_crops(
+    found: Sequence[identities.IdentityDecision], items: pl.DataFrame
+) -> tuple[dict[tuple[str, str], str], list[str]]:
+    """Return under which target what is decided about a crop stands, by its key, and the decisions on crops that are gone."""
+    crops = items.filter(queue=IDENTITIES).select("key", "target").iter_rows()
+    boxes = {key: decisions.region_of(target)[1] for key, target in crops if decisions.REGION.fullmatch(target)}
+    targets = [each.target for each in found]
+    placed, lost = identities.find_crops(targets, boxes)
+    plain = {(target, ""): target for target in targets if target in boxes}
+    unmatched = [f"{target}: {why}" for target, why in lost.items()] if boxes else []
+    return plain | {(key, ""): target for target, key in placed.items()}, unmatched
 
 
 def _people(row: Mapping[str, str]) -> set[str | None]:

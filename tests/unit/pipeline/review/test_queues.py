@@ -23,6 +23,7 @@ from tessera.records.limits import FilterSettings, ScoreLimit
 from tessera.records.rounds import RECORD, AskedPicture, Round, round_name
 from tessera.records.tables.annotation import Annotations, Images
 from tessera.records.tables.classification import LabelErrors, Pictures, Scored
+from tessera.records.tables.crops import Crops
 from tessera.records.tables.embeddings import Embeddings, NearDuplicates
 from tessera.records.tables.footage import Duplicates, Frames
 from tessera.records.tables.identities import Identities
@@ -302,7 +303,9 @@ def test_the_least_certain_crops_come_first_beside_the_surest_of_their_identity(
     ]
     vectors = [{"key": key, "source": "film", "path": f"{key}.png", "vector": [1.0], "place": None} for key, *_ in rows]
     tables = write(tmp_path / "identities", Identities, crops), [write(tmp_path / "vectors", Embeddings, vectors)]
-    found = {each["key"]: each for each in find_identities(*tables)}
+    boxes = [{"key": key, "x0": 0, "y0": 0, "x1": 9, "y1": 8} for key, *_ in rows]
+    found = {each["key"]: each for each in find_identities(*tables, [write(tmp_path / "crops", Crops, boxes)])}
+    assert found["a"]["target"] == "a+0-0-9-8"
     assert {key: each["beside"] for key, each in found.items()} == {"a": "b.png", "b": "a.png", "c": ""}
     assert sorted(found, key=lambda key: -found[key]["value"]) == ["b", "c", "a"]
 

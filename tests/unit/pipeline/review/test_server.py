@@ -154,6 +154,23 @@ def test_a_decision_is_on_what_a_clip_showed_and_what_matches_nothing_is_listed_
     assert page.get("api/plan")["changes"] == []
 
 
+def test_a_decision_on_a_crop_follows_its_place_in_the_frame(tmp_path: Path) -> None:
+    def write(box: str, other: str) -> Page:
+        rows = [("film-0000007-person-0", box), ("film-0000007-person-1", other)]
+        write_room(tmp_path, [item(IDENTITIES, key, target=f"{key}+{box}", label="cluster_a") for key, box in rows])
+        return Page(tmp_path)
+
+    page = write("0-0-50-50", "60-0-110-50")
+    assert page.decide(0, action="move", value="Bo")[0] == 200
+    page = write("61-0-111-50", "1-0-51-50")
+    assert [bool(each["decisions"]) for each in page.items(IDENTITIES)] == [False, True]
+    assert page.decide(0, action="reject")[0] == 200
+    assert [each["decisions"][0]["action"] for each in page.items(IDENTITIES)] == ["reject", "move"]
+    page = write("200-0-250-50", "1-0-51-50")
+    (lost,) = page.get("api/plan")["unmatched"]
+    assert lost == "film-0000007-person-0+61-0-111-50: no crop covers 50% of its box or more now"
+
+
 def test_what_people_disagree_about_is_found_and_stops_the_next_run(room: Path) -> None:
     columns, table = list(Decision.model_fields), room / "config" / "decisions.tsv"
     table.parent.mkdir()
