@@ -201,9 +201,10 @@ def contradictions(found: Sequence[tuple[int, IdentityDecision]], known: Iterabl
 def find_crops(targets: Iterable[str], boxes: Mapping[str, Box]) -> tuple[dict[str, str], dict[str, str]]:
     """Return the crops that `targets` are on which say where their crop was, and why others are on none, both by the target.
 
-    Such a target is the key of the crop and its box in the frame, as `records.decisions.region_key` writes them: a detector that
-    was trained again finds crops in another order. `boxes`: of all crops of today. It goes to the crop of the same frame that
-    covers its box best, if the intersection over union is `SAME` or more. Each crop gets one target, the best pairs first.
+    Such a target is the key of the crop and its box in the frame, as `records.decisions.region_key` writes them: a detector
+    that was trained again finds crops in another order. `boxes`: of all crops of today. It goes to the crop of the same frame
+    which covers its box best, if the intersection over union is `SAME` or more. Each crop gets one target, the best pairs
+    first.
     """
     of_frame: dict[object, list[str]] = {}
     for key in boxes:
