@@ -33,7 +33,7 @@ demo: .venv/workflow ## the whole journey on generated footage
 
 review: .venv/workflow ## the review page, of the demo or of SETTINGS=my.yaml
 	@# While another run has the folder, or people disagree, it shows what was gathered before.
-	$(SNAKEMAKE) --configfile $(SETTINGS) --resources gpu=1 -- gather_review || \
+	$(SNAKEMAKE) --configfile $(SETTINGS) --resources gpu=1 -- make_proxies || \
 		(test -f results/review/items.parquet && echo "Nothing was gathered anew, see above. The page shows what was gathered before.")
 	@# Not by Snakemake, which would lock the folder while the page is open.
 	$(BIN)/python -m tessera.pipeline.review.serve results/review/items.parquet

@@ -332,6 +332,7 @@ def make_queue(room: Path, settings: Mapping[str, Any]) -> pl.DataFrame:
         kept=room / "kept",
         kept_scores=room / "kept_scores",
         ledger=room / "filters.jsonl",
+        matched=room / "decisions.jsonl",
     )
     items = find_clips(
         [ClipFolder(room / "clips", room / "scores", room / "images", room / "masks")],

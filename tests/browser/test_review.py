@@ -1,18 +1,22 @@
 """The review page in a real browser: one key decides, nothing is lost, and nothing that it shows can harm it."""
 
 import json
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from review_room import item, usual_room, write_media, write_room
+from review_room import item, seen_regions, usual_room, write_media, write_room
 
 from browser import chromium, faults, opened, served, shown
+from tessera.imaging.encode import write_video
 from tessera.records.decisions import Decision, read_decisions
 from tessera.records.log import append_row
-from tessera.records.tables.review import CLIPS, FRAMES, IDENTITIES
+from tessera.records.tables.review import CLIPS, FRAMES, IDENTITIES, REGIONS
 
 CLASSIFIERS = {"blur": ["sharp", "soft"], "noise": {"least": 0.0, "most": 10.0}}
 FIRST, SECOND = "film-0000000-1", "film-0000100-1"
@@ -28,7 +32,14 @@ def browser() -> Iterator[Browser]:
 def page(tmp_path: Path, browser: Browser) -> Iterator[Page]:
     usual_room(tmp_path)
     with served(tmp_path) as (address, _), opened(browser, address) as found:
-        yield found
+        yield to_clips(found)
+
+
+def to_clips(page: Page) -> Page:
+    """Return `page` after it shows the first clip."""
+    page.get_by_role("button", name=re.compile("^clips ")).click()
+    expect(page.locator("section.one")).to_have_attribute("aria-label", FIRST)
+    return page
 
 
 def decisions(folder: Path) -> list[tuple[str, str, str]]:
@@ -179,12 +190,10 @@ def test_a_page_that_is_loaded_again_shows_the_same_and_a_new_one_what_is_not_de
     after(page, SECOND, "d")
     page.reload()
     expect(page.locator("section.one")).to_have_attribute("aria-label", SECOND)
-    page.keyboard.press("q")
-    expect(page.locator("section.one")).to_have_attribute("aria-label", "film-0000007")
+    after(page, "film-0000007-person-0", "q")
     page.reload()
-    expect(page.locator("section.one")).to_have_attribute("aria-label", "film-0000007")
-    page.keyboard.press("Shift+Q")
-    expect(page.locator("section.one")).to_have_attribute("aria-label", SECOND)
+    expect(page.locator("section.one")).to_have_attribute("aria-label", "film-0000007-person-0")
+    after(page, SECOND, "Shift+Q")
     page.keyboard.press("w")
     expect(page.locator("#banner")).to_contain_text("All of these are decided")
     assert "drop\twatermark\tAda" in (tmp_path / "config" / "decisions.tsv").read_text()
@@ -215,10 +224,10 @@ def test_classes_and_names_are_given_by_keys(page: Page, tmp_path: Path) -> None
 def test_regions_are_marked_by_their_numbers_and_become_the_label(page: Page, tmp_path: Path) -> None:
     page.get_by_role("button", name="frames 0/1").click()
     expect(page.locator("section.one")).to_have_attribute("aria-label", "film-0000007")
-    expect(page.locator(".frame rect.marked")).to_have_count(1)
+    expect(page.locator(".frame path.marked")).to_have_count(1)
     expect(page.get_by_role("button", name="1 nsfw 0.90")).to_have_attribute("aria-pressed", "true")
     page.keyboard.press("2")
-    expect(page.locator(".frame rect.marked")).to_have_count(2)
+    expect(page.locator(".frame path.marked")).to_have_count(2)
     page.keyboard.press("1")
     expect(page.get_by_role("button", name="1 nsfw 0.90")).to_have_attribute("aria-pressed", "false")
     page.keyboard.press("a")
@@ -270,7 +279,7 @@ def test_what_somebody_else_decided_is_shown_and_overruled_only_with_shift(page:
 def test_a_killed_server_loses_at_most_the_key_that_is_pressed_and_the_page_says_so(tmp_path: Path, browser: Browser) -> None:
     usual_room(tmp_path)
     with served(tmp_path) as (address, process), opened(browser, address) as page:
-        after(page, SECOND, "d")
+        after(to_clips(page), SECOND, "d")
         process.send_signal(signal.SIGKILL)
         process.wait()
         page.keyboard.press("d")
@@ -278,6 +287,8 @@ def test_a_killed_server_loses_at_most_the_key_that_is_pressed_and_the_page_says
         assert shown(page) == SECOND
     assert decisions(tmp_path) == [(FIRST, "drop", "")]
     with served(tmp_path) as (address, _), opened(browser, address) as page:
+        page.get_by_role("button", name=re.compile("^clips ")).click()
+        expect(page.locator("section.one")).to_have_attribute("aria-label", SECOND)
         after(page, FIRST, "ArrowLeft")
         expect(page.locator(".decided")).to_contain_text("drop")
 
@@ -310,8 +321,9 @@ def test_pictures_that_vanished_or_are_damaged_are_said_and_can_still_be_decided
 def test_two_tabs_see_the_decisions_of_each_other(tmp_path: Path, browser: Browser) -> None:
     usual_room(tmp_path)
     with served(tmp_path) as (address, _), opened(browser, address) as one, opened(browser, address) as other:
-        after(one, SECOND, "d")
-        other.evaluate("() => document.dispatchEvent(new Event('visibilitychange'))")
+        after(to_clips(one), SECOND, "d")
+        other.get_by_role("button", name=re.compile("^clips ")).click()
+        after(other, FIRST, "ArrowLeft")
         expect(other.locator(".decided")).to_contain_text("drop")
         after(other, SECOND, "k")
         one.keyboard.press("k")
@@ -334,7 +346,7 @@ def test_filters_leave_only_what_they_say_and_what_the_next_run_does_is_shown(pa
 def test_everybody_can_read_and_reach_all_of_it(scheme: str, width: int, tmp_path: Path, browser: Browser) -> None:
     usual_room(tmp_path)
     with served(tmp_path) as (address, _), opened(browser, address, scheme, width) as page:
-        expect(page.locator("section.one")).to_have_attribute("aria-label", FIRST)
+        to_clips(page)
         assert faults(page) == []
         for queue in page.locator("#queues button").all():
             queue.click()
@@ -346,3 +358,248 @@ def test_everybody_can_read_and_reach_all_of_it(scheme: str, width: int, tmp_pat
         page.keyboard.press("?")
         assert faults(page) == []
         assert page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def grid_of(folder: Path, count: int, **more: Any) -> list[str]:
+    """Write a room of so many clips that share a video; return their keys."""
+    media = write_media(folder)
+    keys = [f"film-{number:07}-1" for number in range(count)]
+    given = {"clip": media["clip"], "mask": media["mask"], "frames": 6, **more}
+    write_room(folder, [item(CLIPS, key, 1 - number / count, **given) for number, key in enumerate(keys)])
+    return keys
+
+
+def test_what_was_decided_before_counts_again_in_one_clip_and_in_many(page: Page, tmp_path: Path) -> None:
+    after(page, SECOND, "d")
+    after(page, FIRST, "ArrowLeft")
+    page.keyboard.press("k")
+    expect(page.locator("section.one")).to_have_attribute("aria-label", SECOND)
+    after(page, FIRST, "u")
+    assert decisions(tmp_path) == [(FIRST, "drop", "")]
+    page.keyboard.press("v")
+    page.keyboard.press("Control+a")
+    page.keyboard.press("k")
+    expect(page.locator("#banner")).to_contain_text("2 items: keep")
+    page.keyboard.press("u")
+    expect(page.locator("#banner")).to_contain_text("2 are taken back")
+    assert decisions(tmp_path) == [(FIRST, "drop", "")]
+
+
+def test_what_was_decided_is_taken_back_after_a_reload_in_another_queue_and_from_the_history(
+    page: Page, tmp_path: Path
+) -> None:
+    after(page, SECOND, "d")
+    page.reload()
+    expect(page.locator("section.one")).to_have_attribute("aria-label", SECOND)
+    page.keyboard.press("Shift+Q")
+    expect(page.locator("section.one")).to_have_attribute("aria-label", "film-0000007+32-8-56-24")
+    page.keyboard.press("k")
+    expect(page.locator(".decided")).to_contain_text("keep")
+    page.keyboard.press("u")
+    expect(page.locator(".decided")).to_have_count(0)
+    after(page, FIRST, "u")
+    assert decisions(tmp_path) == []
+    for key in ("d", "k"):
+        page.keyboard.press(key)
+    expect(page.locator("#banner")).to_contain_text("All of these are decided")
+    page.keyboard.press("h")
+    expect(page.locator(".history li")).to_have_count(2)
+    page.locator(".history button").last.click()
+    expect(page.locator(".history li")).to_have_count(1)
+    assert decisions(tmp_path) == [(SECOND, "keep", "")]
+
+
+def test_keys_that_are_pressed_while_one_is_saved_wait_and_none_is_lost(tmp_path: Path, browser: Browser) -> None:
+    keys = grid_of(tmp_path, 40)
+    with served(tmp_path) as (address, _), opened(browser, address) as page:
+        for number in range(30):
+            page.keyboard.press("kd"[number % 2])
+        expect(page.locator("#queues button")).to_have_text(["clips 30/40"])
+    assert decisions(tmp_path) == [(key, ["keep", "drop"][number % 2], "") for number, key in enumerate(keys[:30])]
+
+
+def test_the_grid_reaches_all_items_and_says_in_view_what_it_did(tmp_path: Path, browser: Browser) -> None:
+    keys = grid_of(tmp_path, 1_000)
+    with served(tmp_path) as (address, _), opened(browser, address) as page:
+        page.keyboard.press("v")
+        page.keyboard.press("End")
+        expect(page.locator(f".tile[title='{keys[-1]}']")).to_be_focused()
+        assert page.locator(".tile").count() < 100, "only what is in view"
+        page.keyboard.press("Control+a")
+        expect(page.locator("#count")).to_have_text("1,000 of 1,000, 1,000 selected")
+        page.keyboard.press("d")
+        expect(page.locator("#banner")).to_be_in_viewport(ratio=1)
+        expect(page.locator("#queues button")).to_have_text(["clips 1,000/1,000"])
+        page.keyboard.press("End")
+        (tmp_path / "config" / "decisions.tsv").write_text("nonsense")
+        page.keyboard.press("k")
+        expect(page.locator("#banner")).to_contain_text("nonsense")
+        expect(page.locator("#banner")).to_be_in_viewport(ratio=1)
+
+
+def test_of_many_that_somebody_else_decided_some_the_page_says_how_many_are_saved(tmp_path: Path, browser: Browser) -> None:
+    keys = grid_of(tmp_path, 12)
+    with served(tmp_path) as (address, _), opened(browser, address) as page:
+        page.keyboard.press("v")
+        expect(page.locator(".tile")).to_have_count(12)
+        row = {"key": keys[3], "decision": "keep", "who": "Bo", "when": "2026-01-31"}
+        append_row(tmp_path / "config" / "decisions.tsv", row, list(Decision.model_fields))
+        page.keyboard.press("Control+a")
+        page.keyboard.press("d")
+        expect(page.locator("#banner")).to_contain_text("11 of 12 are saved. These are not, and stay selected:")
+        expect(page.locator("#banner")).to_contain_text(f"{keys[3]}: Somebody else decided otherwise.: Bo, 2026-01-31: keep")
+        expect(page.locator(".tile[aria-selected=true]")).to_have_attribute("title", keys[3])
+
+
+@pytest.mark.parametrize("sides", [(30, 120), (120, 30), (64, 48)])
+def test_pictures_of_any_shape_are_whole_in_the_grid_with_their_regions_in_place(
+    sides: tuple[int, int], tmp_path: Path, browser: Browser
+) -> None:
+    width, height = sides
+    media = write_media(tmp_path, size=sides)
+    box = {"boxes": [[0.2, 0.7, 0.8, 0.95]], "box_texts": ["nsfw 0.50"], "box_counts": [True]}
+    write_room(tmp_path, [item(REGIONS, "film-0000001+1-2-3-4", picture=media["picture"], **box)])
+    with served(tmp_path) as (address, _), opened(browser, address) as page:
+        page.keyboard.press("v")
+        picture, region = page.locator(".tile img"), page.locator(".tile path.region")
+        region.wait_for(state="attached")
+        assert picture.evaluate("each => getComputedStyle(each).objectFit") == "contain"
+        frame, shown, drawn = (
+            each.evaluate(
+                "each => { const { x, y, width, height } = each.getBoundingClientRect(); return [x, y, width, height]; }"
+            )
+            for each in (page.locator(".tile .frame"), picture, region)
+        )
+        assert shown == frame
+        scale = min(frame[2] / width, frame[3] / height)
+        left, top = frame[0] + (frame[2] - scale * width) / 2, frame[1] + (frame[3] - scale * height) / 2
+        expected = [left + 0.2 * scale * width, top + 0.7 * scale * height, 0.6 * scale * width, 0.25 * scale * height]
+        assert all(abs(one - other) <= 2 for one, other in zip(drawn, expected, strict=True)), (drawn, expected)
+
+
+def test_a_clip_is_stepped_through_by_each_of_its_own_frames(tmp_path: Path, browser: Browser) -> None:
+    results = tmp_path / "results"
+    results.mkdir()
+    count, levels = 14, range(16, 240, 16)
+    # A rate at which a twenty-fifth of a second would skip or repeat frames.
+    write_video(results / "a.mp4", [np.full((48, 64, 3), level, np.uint8) for level in levels], 59.94)
+    write_room(tmp_path, [item(CLIPS, FIRST, clip=str(results / "a.mp4"), frames=count)])
+    level = """each => new Promise((done) => {
+      const look = () => {
+        const canvas = Object.assign(document.createElement("canvas"), { width: 1, height: 1 });
+        canvas.getContext("2d").drawImage(each, 0, 0, 1, 1);
+        done(canvas.getContext("2d").getImageData(0, 0, 1, 1).data[0]);
+      };
+      if (each.seeking) each.addEventListener("seeked", look, { once: true }); else look();
+    })"""
+    with served(tmp_path) as (address, _), opened(browser, address) as page:
+        video = page.locator(".stage video")
+        page.wait_for_function("() => document.querySelector('.stage video').readyState >= 2")
+        for _ in range(count):
+            page.keyboard.press(",")
+        expect(page.locator("#frame")).to_have_text(f"frame 1 of {count}")
+        seen = [video.evaluate(level)]
+        for number in range(2, count + 1):
+            page.keyboard.press(".")
+            expect(page.locator("#frame")).to_have_text(f"frame {number} of {count}")
+            seen.append(video.evaluate(level))
+        assert all(abs(one - other) <= 5 for one, other in zip(seen, levels, strict=True)), seen
+
+
+def test_keys_are_changed_in_the_page_and_stay_changed(page: Page, tmp_path: Path) -> None:
+    page.keyboard.press("?")
+    page.get_by_role("button", name="change the key of: drop", exact=True).click()
+    page.keyboard.press("x")
+    expect(page.locator("dialog dt").filter(has_text="x")).to_have_count(1)
+    page.keyboard.press("Escape")
+    page.reload()
+    expect(page.get_by_role("button", name="drop x")).to_be_visible()
+    after(page, SECOND, "x")
+    assert decisions(tmp_path) == [(FIRST, "drop", "")]
+
+
+def test_two_people_use_one_server_each_by_a_name(tmp_path: Path, browser: Browser) -> None:
+    usual_room(tmp_path)
+    with served(tmp_path) as (address, _), opened(browser, address) as one, opened(browser, address) as other:
+        other.locator("#who").click()
+        other.locator("#answer").fill("Bo Ó")
+        other.keyboard.press("Enter")
+        expect(other.locator("#who")).to_have_text("as Bo Ó")
+        after(to_clips(one), SECOND, "d")
+        other.get_by_role("button", name=re.compile("^clips ")).click()
+        after(other, FIRST, "ArrowLeft")
+        expect(other.locator(".decided")).to_contain_text("Ada")
+        after(other, SECOND, "ArrowRight")
+        other.keyboard.press("d")
+        expect(one.locator("#queues")).to_contain_text("clips 2/2", timeout=10_000)
+    assert "\tBo Ó\t" in (tmp_path / "config" / "decisions.tsv").read_text()
+
+
+def test_fingers_decide_on_a_phone_and_in_the_grid(tmp_path: Path, browser: Browser) -> None:
+    keys = grid_of(tmp_path, 30)
+    with served(tmp_path) as (address, _), opened(browser, address, width=400) as page:
+        drop = page.locator("#bar").get_by_role("button", name="drop d")
+        expect(drop).to_be_in_viewport(ratio=1)
+        drop.click()
+        expect(page.locator("section.one")).to_have_attribute("aria-label", keys[1])
+        page.locator("#view").click()
+        for key in keys[2:4]:
+            page.locator(f".tile[title='{key}']").click()
+        expect(page.locator("#bar").get_by_role("button", name="keep k")).to_be_in_viewport(ratio=1)
+        page.locator("#bar").get_by_role("button", name="keep k").click()
+        expect(page.locator("#queues")).to_contain_text("clips 3/30")
+        page.locator("#bar").get_by_role("button", name="take back").click()
+        expect(page.locator("#queues")).to_contain_text("clips 1/30")
+        page.locator("#bar").get_by_role("button", name="open").click()
+        expect(page.locator("section.one")).to_be_visible()
+    assert decisions(tmp_path) == [(keys[0], "drop", "")]
+
+
+def test_the_pace_and_the_time_that_is_left_are_shown(tmp_path: Path, browser: Browser) -> None:
+    grid_of(tmp_path, 61)
+    with served(tmp_path) as (address, _), opened(browser, address) as page:
+        here = "JSON.parse(sessionStorage.getItem('here'))"
+        times = "[40, 20, 0].map((ago) => [Date.now() / 1000 - ago, 10])"
+        page.evaluate(f"() => sessionStorage.setItem('here', JSON.stringify({{ ...{here}, times: {times} }}))")
+        page.reload()
+        page.locator("section.one").wait_for()
+        page.keyboard.press("k")
+        expect(page.locator("#queues button")).to_have_text(["clips 1/61"])
+        expect(page.locator("#pace")).to_have_text(re.compile("^(29|30|31|32) a minute, 2 min left$"))
+
+
+def test_keys_of_items_are_shown_as_people_read_them(tmp_path: Path, browser: Browser) -> None:
+    media = write_media(tmp_path)
+    write_room(tmp_path, [item(FRAMES, "coffee%20table-0000007", source="coffee table", picture=media["picture"])])
+    with served(tmp_path) as (address, _), opened(browser, address) as page:
+        expect(page.locator("dd").first).to_have_text("coffee table-0000007")
+        page.keyboard.press("v")
+        expect(page.locator(".tile")).to_have_attribute("title", "coffee table-0000007")
+
+
+def test_a_table_that_another_program_removes_is_said_without_a_key(page: Page, tmp_path: Path) -> None:
+    after(page, SECOND, "d")
+    (tmp_path / "config" / "decisions.tsv").unlink()
+    expect(page.locator("#banner")).to_contain_text("was removed by another program", timeout=10_000)
+    page.keyboard.press("k")
+    expect(page.locator("#banner")).to_contain_text("Restore the file")
+    after(page, FIRST, "Shift+K")
+    assert decisions(tmp_path) == [(SECOND, "keep", "")]
+
+
+def test_frames_show_the_outlines_that_are_saved_and_their_label(tmp_path: Path, browser: Browser) -> None:
+    picture = write_media(tmp_path)["picture"]
+    seen = seen_regions(tmp_path, "film-0000007")
+    labelled = {"labelled": seen["outlines"], "state": "kept", "boxes": [], "box_texts": [], "box_counts": []}
+    rows = [item(FRAMES, "film-0000007", 0.9, picture=picture, **seen)]
+    rows += [item(FRAMES, "film-0000008", 0.5, picture=picture, **{**labelled, "outlines": ""})]
+    write_room(tmp_path, rows)
+    with served(tmp_path) as (address, _), opened(browser, address) as page:
+        path = page.locator("path.region").first
+        outline = [float(value) for value in re.findall(r"[\d.]+", path.get_attribute("d") or "")]
+        page.keyboard.press("a")
+        expect(page.locator("section.one")).to_have_attribute("aria-label", "film-0000008")
+        (label,) = (tmp_path / "labels").rglob("*.json")
+        saved = [value for point in json.loads(label.read_text())["shapes"][0]["points"] for value in point]
+        assert np.allclose(outline, saved, atol=0.01)
+        expect(page.locator(".labelled")).to_have_text("label: shows no region")

@@ -37,18 +37,25 @@ def write_room(folder: Path, rows: list[dict[str, Any]], **page: Any) -> Path:
     return review
 
 
-def write_media(folder: Path, name: str = "a", frames: int = 6) -> dict[str, str]:
-    """Write a picture, a clip and its mask to `folder/results`; return their paths, by the columns of the table."""
+def write_media(folder: Path, name: str = "a", frames: int = 6, size: tuple[int, int] = (64, 48)) -> dict[str, str]:
+    """Write a picture, a clip and its mask to `folder/results`; return their paths, by the columns of the table.
+
+    `size`: width and height of the pictures, pixels.
+    """
     results = folder / "results"
     results.mkdir(parents=True, exist_ok=True)
     paths = {"picture": results / f"{name}.jpg", "clip": results / f"{name}.mp4", "mask": results / f"{name}.mkv"}
     random = np.random.default_rng(0)
-    pictures = [random.integers(0, 256, (48, 64, 3), np.uint8) for _ in range(frames)]
+    width, height = size
+    # Coarse noise that moves, which costs what footage does.
+    coarse = random.integers(0, 256, (height // 8 + 1, (width + frames) // 8 + 1, 3), np.uint8)
+    wide = coarse.repeat(8, 0).repeat(8, 1)
+    pictures = [wide[:height, number : number + width] for number in range(frames)]
     Image.fromarray(pictures[0]).save(paths["picture"])
     write_video(paths["clip"], iter(pictures), 24)
     with VideoWriter(paths["mask"], 24, pixel_format="gray") as writer:
         for number in range(frames):
-            mask = np.zeros((48, 64), np.uint8)
+            mask = np.zeros((height, width), np.uint8)
             mask[10:30, 5 + number : 30 + number] = 255
             writer.write(mask)
     return {column: str(path) for column, path in paths.items()}
@@ -85,7 +92,7 @@ def seen_regions(folder: Path, key: str, moved: int = 0) -> dict[str, Any]:
 
 def usual_room(folder: Path) -> Path:
     """Write a room with two clips, a frame, a region, two labels of classifiers, a question, and two crops of an identity."""
-    media = write_media(folder)
+    media = write_media(folder, frames=60)
     clip, picture = {"clip": media["clip"], "mask": media["mask"], "frames": 60}, {"picture": media["picture"]}
     seen = seen_regions(folder, "film-0000007")
     of_region = {"boxes": seen["boxes"][1:], "box_texts": seen["box_texts"][1:], "box_counts": [False]}

@@ -40,11 +40,15 @@ def test_what_can_be_decided_is_gathered_served_and_used(project: Project, weigh
     }
     project.settings["scenes"]["detect"] = {**detector, "stride": 3, "max_regions": 4}
     project.settings["scores"]["detectors"] = {"watermark": {**detector, "image_size": 32, "confidence": 0.9}}
-    run = project.run("gather_review")
+    run = project.run("make_proxies")
     assert run.returncode == 0, run.output
     found = read_table(project.results / "review" / "items.parquet", ReviewItems)
     assert set(found["queue"]) == {CLIPS, FRAMES, REGIONS, FALSE_POSITIVES}
     assert set(found.filter(queue=FALSE_POSITIVES)["source"]) == {"empty"}
+    clips = found.filter(queue=CLIPS)
+    proxies = read_ledger(project.results / "review" / "proxies.jsonl")
+    assert [row["key"] for row in proxies if row["status"] == "ok" and not row["reason"]] == clips["key"].to_list()
+    assert len(list((project.results / "review" / "proxies").glob("*.mp4"))) == clips.height
     assert all((project.folder / path).is_file() for path in found["picture"].to_list() + found["clip"].to_list() if path)
 
     process = project.start("review")
@@ -57,8 +61,10 @@ def test_what_can_be_decided_is_gathered_served_and_used(project: Project, weigh
     numbered = found.with_row_index()
     (index,) = numbered.filter(queue=FALSE_POSITIVES)["index"].head(1)
     (of_region,) = numbered.filter(queue=REGIONS, source="amber", state="kept")["index"].head(1)
-    ask(f"{place}api/decide", {"version": version, "id": index, "action": "negative"})
-    ask(f"{place}api/decide", {"version": version, "id": of_region, "action": "drop"})
+    ask(f"{place}api/decide", {"version": version, "ids": [index], "action": "negative"})
+    ask(f"{place}api/decide", {"version": version, "ids": [of_region], "action": "drop"})
+    planned = {rule for rule, _ in ask(f"{place}api/run")["jobs"]}
+    assert {"import_frame_labels", "pixelate_frames"} <= planned and "sample_frames" not in planned
     os.killpg(process.pid, signal.SIGINT)
     printed = process.communicate(timeout=60)[0].decode()
     assert "Traceback" not in printed

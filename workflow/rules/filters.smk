@@ -21,6 +21,7 @@ rule filter_clips:
         kept="<results>/selections/{dataset}/clips.parquet",
         kept_scores="<results>/selections/{dataset}/scores.parquet",
         ledger="<results>/selections/{dataset}/ledger.jsonl",
+        matched="<results>/selections/{dataset}/decisions.jsonl",
     log:
         "<logs>/filter_clips/{dataset}.log",
     benchmark:

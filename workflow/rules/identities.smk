@@ -131,6 +131,7 @@ rule identify_crops:
 rule decide_identities:
     input:
         found="<results>/identities/found.parquet",
+        crops=rules.identify_crops.input.crops,
         gate="<results>/gates/identities.json",
     output:
         table="<results>/identities/identities.parquet",

@@ -63,6 +63,7 @@ rule pixelate_frames:
         backgrounds="<results>/regions/{shard}/backgrounds.parquet",
         frame_ledger="<results>/regions/{shard}/ledger.jsonl",
         detection_ledger="<results>/regions/{shard}/detections.jsonl",
+        matched="<results>/regions/{shard}/decisions.jsonl",
         mosaics="<results>/mosaics/{shard}/mosaics.parquet",
         pictures=directory("<results>/mosaics/{shard}/images"),
         masks=directory("<results>/mosaics/{shard}/masks"),

@@ -57,6 +57,7 @@ rule select_pictures:
     output:
         pictures="<results>/selections/{dataset}/pictures.parquet",
         ledger="<results>/selections/{dataset}/ledger.jsonl",
+        matched="<results>/selections/{dataset}/decisions.jsonl",
     log:
         "<logs>/select_pictures/{dataset}.log",
     benchmark:

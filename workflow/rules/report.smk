@@ -1,10 +1,8 @@
 # The report: figures of the footage, the samples, the models and the cost, in one HTML file.
 
-from collections import Counter
-
 from snakemake.io import get_flag_value, is_flagged
 
-from tessera.catalogue import Step
+from tessera.catalogue import CLIPS, PICTURES, Step, fed_by
 from tessera.core.definitions import code_digest
 from tessera.core.provenance import digest
 
@@ -312,10 +310,28 @@ def shown_figures(wildcards):
 
 
 def decided(wildcards):
-    """Return who decided about what, which decision, and how often."""
-    rows = [(each.who, "samples", each.decision) for each in DECISIONS]
-    rows += [(each.by, "identities", each.action) for each in IDENTITY_DECISIONS]
-    return [(*row, count) for row, count in sorted(Counter(rows).items())]
+    """Return the key, the person, what it is about, and the decision of each decision."""
+    rows = [(each.key, each.who, "samples", each.decision) for each in DECISIONS]
+    return rows + [
+        (each.target, each.by, "identities", each.action) for each in IDENTITY_DECISIONS
+    ]
+
+
+def matched_decisions(wildcards):
+    """Return the ledgers that say which decisions match something."""
+    of_samples = [
+        name for name, each in DATASETS.items() if each.layout in {CLIPS, PICTURES}
+    ]
+    return [
+        *expand("<results>/selections/{dataset}/decisions.jsonl", dataset=of_samples),
+        *(
+            expand("<results>/regions/{shard}/decisions.jsonl", shard=SHARDS)
+            if REGION_DECISIONS and not DATASETS.keys().isdisjoint(fed_by("regions"))
+            else []
+        ),
+        *(["<results>/frames/decisions.jsonl"] if PICTURE_DECISIONS else []),
+        *(["<results>/identities/decisions.jsonl"] if IDENTITIES else []),
+    ]
 
 
 rule report:
@@ -325,6 +341,7 @@ rule report:
         counts=expand(
             "<results>/reports/datasets/{dataset}/counts.json", dataset=DATASETS
         ),
+        matched=matched_decisions,
     output:
         report="<results>/reports/report.html",
     log:
@@ -342,6 +359,9 @@ rule report:
         texts=digest(
             {path.name: path.read_text("utf-8") for path in CAPTIONS.iterdir()}
         ),
-        code=code_digest("tessera.pipeline.report.report:write_report"),
+        code=code_digest(
+            "tessera.pipeline.report.report:write_report",
+            "tessera.records.decisions:count_matching",
+        ),
     script:
         "../scripts/report.py"

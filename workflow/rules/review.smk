@@ -48,6 +48,18 @@ def content_of_all_sets(wildcards):
     }
 
 
+def command_of_this_run():
+    """Return the command of Snakemake with the options of this run that decide what there is to do, but for its targets."""
+    stated = workflow.config_settings
+    command = [sys.executable, "-m", "snakemake", "--cores", "1"]
+    command += ["--snakefile", workflow.main_snakefile]
+    if stated.configfiles:
+        command += ["--configfile", *map(str, stated.configfiles)]
+    if stated.config_args:
+        command += ["--config", *stated.config_args]
+    return command
+
+
 rule gather_review:
     input:
         footage_or_images,
@@ -79,6 +91,14 @@ rule gather_review:
         labelled=expand(
             "<results>/selections/{dataset}/ledger.jsonl", dataset=OF_LABELLED_FRAMES
         ),
+        frame_labels=(
+            expand(
+                "<results>/labels/frames/{shard}/annotations.parquet",
+                shard=SHOWN_REGIONS,
+            )
+            if LABELLED
+            else []
+        ),
         measured=evaluations(REVIEW_TARGETS),
         duplicates="<results>/duplicates/duplicates.parquet" if SHOWN_PAIRS else [],
         near_duplicates=expand(
@@ -107,6 +127,7 @@ rule gather_review:
         ),
         identities="<results>/identities/identities.parquet" if IDENTITIES else [],
         crops=rules.identify_crops.input.vectors if IDENTITIES else [],
+        crop_tables=rules.identify_crops.input.crops if IDENTITIES else [],
     output:
         table="<results>/review/items.parquet",
         settings="<results>/review/page.json",
@@ -140,7 +161,7 @@ rule gather_review:
         # Where the page writes decisions, and what they may say.
         page=verbatim(
             {
-                "keys": config["review"]["keys"],
+                **config["review"],
                 "classes": config["annotations"]["classes"],
                 "decisions": str(config["decisions"]),
                 "identities": str(IDENTITIES["decisions"]) if IDENTITIES else None,
@@ -150,6 +171,7 @@ rule gather_review:
                 },
                 "labels": str(config["annotations"]["frame_labels"] or "") or None,
                 "results": workflow.pathvars.apply("<results>"),
+                "command": command_of_this_run(),
             }
         ),
         code=code_digest(
@@ -167,10 +189,31 @@ rule gather_review:
         "../scripts/gather_review.py"
 
 
+rule make_proxies:
+    input:
+        table=rules.gather_review.output.table,
+        images=rules.gather_review.input.clip_images,
+        masks=rules.gather_review.input.clip_masks,
+    output:
+        # The proxies lie in a folder of the page, which adds those that are beyond the budget while it shows them.
+        ledger="<results>/review/proxies.jsonl",
+    log:
+        "<logs>/make_proxies.log",
+    benchmark:
+        "<benchmarks>/make_proxies.jsonl"
+    threads: 8
+    params:
+        budget=lookup(dpath="review/proxies", within=config),
+        code=code_digest("tessera.pipeline.review.media:make_proxies"),
+    script:
+        "../scripts/make_proxies.py"
+
+
 rule review:
     input:
         table=rules.gather_review.output.table,
         settings=rules.gather_review.output.settings,
+        proxies=rules.make_proxies.output.ledger,
     log:
         "<logs>/review.log",
     params:

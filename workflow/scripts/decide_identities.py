@@ -5,4 +5,9 @@ from tessera.pipeline.identities.decide import decide_identities
 from tessera.records.identities import IdentityDecision
 
 with job(snakemake) as (inputs, outputs, params):
-    decide_identities(found=inputs.found, decisions=[IdentityDecision(**row) for row in params.decisions], **vars(outputs))
+    decide_identities(
+        found=inputs.found,
+        crops=inputs.crops,
+        decisions=[IdentityDecision(**row) for row in params.decisions],
+        **vars(outputs),
+    )

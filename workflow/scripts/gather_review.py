@@ -24,8 +24,15 @@ with job(snakemake) as (inputs, outputs, params):
             images=images,
             seen={path.stem: path for path in inputs.regions if path.parent == verdicts.parent},
             verdicts=verdicts,
+            labels=labels,
         )
-        for table, images, verdicts in zip(inputs.frames, inputs.frame_images, inputs.verdicts, strict=False)
+        for table, images, verdicts, labels in zip(
+            inputs.frames,
+            inputs.frame_images,
+            inputs.verdicts,
+            inputs.frame_labels or [None] * len(inputs.verdicts),
+            strict=False,
+        )
     ]
     queues = [
         find_clips(
@@ -69,7 +76,7 @@ with job(snakemake) as (inputs, outputs, params):
             find_asked(answers=answers, frames=inputs.frames, frame_images=inputs.frame_images, labels=inputs.asked or None)
         )
     if inputs.identities:
-        queues.append(find_identities(identities=inputs.identities, embeddings=inputs.crops))
+        queues.append(find_identities(identities=inputs.identities, embeddings=inputs.crops, crops=inputs.crop_tables))
     gather(
         items=chain.from_iterable(queues),
         sources=inputs.sources,

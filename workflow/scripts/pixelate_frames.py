@@ -49,6 +49,7 @@ with job(snakemake) as (inputs, outputs, params):
         backgrounds=outputs.backgrounds,
         ledger=outputs.frame_ledger,
         detections=outputs.detection_ledger,
+        matched=outputs.matched,
     )
     pixelate_frames(
         frames=inputs.frames,

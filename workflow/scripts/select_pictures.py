@@ -23,4 +23,5 @@ with job(snakemake) as (inputs, outputs, params):
         settings=SplitSettings(**params.splits),
         selected=outputs.pictures,
         ledger=outputs.ledger,
+        matched=outputs.matched,
     )

@@ -3,12 +3,14 @@
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from math import prod
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from tessera.core.files import file_name
+from tessera.core.ledger import Ledger, read_ledger
 from tessera.core.tsv import Day, read_shipped_sheet, refuse
 from tessera.imaging.boxes import Box, overlap
 from tessera.records.frame_keys import meant_frames, source_of
@@ -17,6 +19,9 @@ from tessera.records.log import UNDO, Entry, in_force
 DEFAULT = Path("config/decisions.tsv")
 CLIP = re.compile(r"(.+)-(\d+)-(\d+)", re.DOTALL)  # source, first frame and track
 REGION = re.compile(r"([^+]+)\+(\d+)-(\d+)-(\d+)-(\d+)", re.DOTALL)  # frame, and the edges of its box
+# The key of a clip, the number of its frames, and its box; see `clip_key`.
+SEEN_CLIP = re.compile(r"((.+)-(\d+)-\d+)\+(\d+)\+(\d+)-(\d+)-(\d+)-(\d+)", re.DOTALL)
+SAME_CLIP = 1 / 3  # intersection over union of what two clips cover, in pixels times frames, from which on they are the same
 SAME = 0.5  # intersection over union from which on two boxes are those of one region
 KEY = re.compile(r"[\w.%~+-]*", re.ASCII)  # results of `file_name`, joined by +, and numbers
 
@@ -68,11 +73,12 @@ class Decision(BaseModel):
 
 
 class Place(NamedTuple):
-    """The place of a clip in its source: index of the first frame, and number of frames."""
+    """The place of a clip in its source."""
 
     source: str
-    first: int
-    frames: int
+    first: int  # index of the first frame
+    frames: int  # number of frames
+    box: Box | None = None  # mean of its crops, pixels of the video; None: not known
 
 
 def read_decisions(path: Path, classifiers: Mapping[str, Any]) -> list[Decision]:
@@ -184,29 +190,122 @@ def find_regions(
     return found, sorted(lost)
 
 
+def mean_box(crops: Sequence[Sequence[int]]) -> Box:
+    """Return the mean of the `crops` of a clip, in whole pixels of the video."""
+    x0, y0, x1, y1 = (float(max(0, round(sum(edges) / len(crops)))) for edges in zip(*crops, strict=True))
+    return x0, y0, x1, y1
+
+
+def clip_key(key: str, frames: int, box: Box) -> str:
+    """Return the key of a clip with what it shows: the number of its frames, and its `mean_box`.
+
+    A decision under this key is on the content: it survives when the clip is cut again, see `find_clips`.
+    """
+    return f"{key}+{frames}+" + "-".join(f"{edge:.0f}" for edge in box)
+
+
+def place_of(key: str) -> Place | None:
+    """Return what the clip with this key showed, see `clip_key`; None if the key does not say. The source is a `file_name`."""
+    seen = SEEN_CLIP.fullmatch(key)
+    if not seen:
+        return None
+    x0, y0, x1, y1 = map(float, seen.groups()[4:])
+    return Place(seen[2], int(seen[3]), int(seen[4]), (x0, y0, x1, y1))
+
+
+def common(one: Place, other: Place) -> float:
+    """Return the intersection over union of what two clips of a video cover, in pixels times frames. Both have boxes."""
+    assert one.box is not None and other.box is not None
+    frames = min(one.first + one.frames, other.first + other.frames) - max(one.first, other.first)
+    sides = (min(one.box[n + 2], other.box[n + 2]) - max(one.box[n], other.box[n]) for n in (0, 1))
+    both = max(frames, 0) * prod(max(side, 0.0) for side in sides)
+    return both / (_volume(one) + _volume(other) - both) if both else 0.0
+
+
+def _volume(place: Place) -> float:
+    assert place.box is not None
+    x0, y0, x1, y1 = place.box
+    return place.frames * (x1 - x0) * (y1 - y0)
+
+
+def write_matches(path: Path, decisions: Mapping[str, Decision], found: Mapping[str, str], lost: Mapping[str, str]) -> None:
+    """Write a row for each of `decisions` to the ledger `path`: what it is on, or why it matches nothing.
+
+    `found`: the key of what each is on, by the key of the decision. `lost`: why others match nothing. They have a ledger of
+    their own, so that nobody counts them among the items.
+    """
+    with Ledger(path) as book:
+        for key, decision in sorted(decisions.items()):
+            if key in lost:
+                book.row(key, "dropped", "matches nothing", "; ".join(filter(None, [str(decision), lost[key]])))
+            else:
+                book.row(key, "ok", "", found[key] if found[key] != key else "")
+
+
+def count_matching(decided: Iterable[tuple[str, str, str, str]], ledgers: Iterable[Path]) -> list[tuple[str, str, str, int]]:
+    """Return who decided about what, which decision, and how often, without the decisions that match nothing.
+
+    `decided`: key, person, what it is about, and decision. `ledgers`: see `write_matches`.
+    """
+    lost = {row["key"] for path in ledgers for row in read_ledger(path) if row["status"] == "dropped"}
+    counts = Counter((who, about, decision) for key, who, about, decision in decided if key not in lost)
+    return [(*row, count) for row, count in sorted(counts.items())]
+
+
 def find_clips(decisions: Mapping[str, Decision], clips: Mapping[str, Place]) -> tuple[dict[str, Decision], dict[str, str]]:
     """Return the decisions by the keys of their `clips`, and the reasons why others match no clip, by their own keys.
 
-    The key of a clip contains its first frame and the number of its track, and settings can change both. If a key no longer
-    exists, its decision goes to the only clip of the same source whose first frame is less than half the length of that clip
-    away. If there are several, such as two regions in the same frames, or if two decisions would go to the same clip, the
-    decision matches none: a guess could drop the wrong clip.
+    A decision whose key says what the clip showed (`clip_key`) goes to the clip that shows the most of it: the one with the
+    largest `common` part, if that is `SAME_CLIP` or more. Each clip gets one such decision, the best pairs first.
+
+    Any other key contains only the first frame and the number of the track, and a detector or settings can change both. If it
+    no longer exists, its decision goes to the only clip of the same source whose first frame is less than half the length of
+    that clip away. If there are several, such as two regions in the same frames, or if two decisions would go to the same clip,
+    the decision matches none: a guess could drop the wrong clip.
+
+    Of two decisions on one clip, under different keys, the later one counts, as in a table that is a log.
     """
-    decided = {key: decision for key, decision in decisions.items() if key in clips}
     by_source: dict[str, list[tuple[str, Place]]] = {}
     for key, place in sorted(clips.items()):
         by_source.setdefault(file_name(place.source), []).append((key, place))
+    seen = {key: shown for key in decisions if (shown := place_of(key)) and key not in clips}
+    decided = {key: key for key in decisions if key in clips}  # the key of the decision, by that of the clip
+    pairs = []
+    for key, place in seen.items():
+        near = [(common(place, other), clip) for clip, other in by_source.get(place.source, []) if other.box]
+        pairs += [(-value, key, clip) for value, clip in near if value > 0]
+    lost = {key: _furthest(key, pairs) for key in seen}
+    order = {key: number for number, key in enumerate(decisions)}
+    taken: set[str] = set()
+    for value, key, clip in sorted(pairs):
+        if -value < SAME_CLIP or key not in lost or clip in taken:
+            continue
+        taken.add(clip)
+        del lost[key]
+        first, last = sorted((decided.get(clip, key), key), key=order.__getitem__)
+        decided[clip] = last
+        if first != last:
+            lost[first] = f"the decision on {last!r} is on the same clip, and comes later"
     moved: dict[str, str] = {}
-    lost: dict[str, str] = {}
-    for key in decisions.keys() - clips.keys():
-        clip = CLIP.fullmatch(key)
-        of_source = by_source.get(clip[1], []) if clip else []
-        near = [other for other, place in of_source if clip and abs(int(clip[2]) - place.first) < place.frames / 2]
-        if len(near) == 1 and near[0] not in decided:
-            moved[key] = near[0]
+    for key in decisions.keys() - clips.keys() - seen.keys():
+        found = CLIP.fullmatch(key)
+        of_source = by_source.get(found[1], []) if found else []
+        close = [clip for clip, place in of_source if found and abs(int(found[2]) - place.first) < place.frames / 2]
+        if len(close) == 1 and close[0] not in decided:
+            moved[key] = close[0]
         else:
-            lost[key] = f"near it: {', '.join(near)}" if near else ""
+            lost[key] = f"near it: {', '.join(close)}" if close else ""
     meant = Counter(moved.values())
     lost |= {key: f"near it, as another decision: {clip}" for key, clip in moved.items() if meant[clip] > 1}
-    decided |= {clip: decisions[key] for key, clip in moved.items() if meant[clip] == 1}
-    return decided, dict(sorted(lost.items()))
+    decided |= {clip: key for key, clip in moved.items() if meant[clip] == 1}
+    return {clip: decisions[key] for clip, key in decided.items()}, dict(sorted(lost.items()))
+
+
+def _furthest(key: str, pairs: Sequence[tuple[float, str, str]]) -> str:
+    """Return why a decision matches no clip: how much of what it is on the best one of `pairs` has."""
+    best = min((pair for pair in pairs if pair[1] == key), default=None)
+    if best is None:
+        return "no clip shows any of it now"
+    if -best[0] >= SAME_CLIP:
+        return f"{best[2]} shows it, and another decision fits that better"
+    return f"{best[2]} has {-best[0]:.0%} of it in common, less than {SAME_CLIP:.0%}"

@@ -12,7 +12,9 @@ from tessera.core.files import IMAGE_SUFFIXES, SPECIAL, files_below, quoted
 from tessera.core.messages import shortened
 from tessera.core.names import folded
 from tessera.core.tsv import Day, Fault, read_shipped_sheet, refuse
-from tessera.records.frame_keys import content_key
+from tessera.imaging.boxes import Box, overlap
+from tessera.records.decisions import REGION, SAME, region_of
+from tessera.records.frame_keys import content_key, parse_key
 from tessera.records.log import UNDO, Entry, in_force
 
 DEFAULT = Path("config/identities.tsv")
@@ -136,8 +138,9 @@ class IdentityDecision(BaseModel):
     @field_validator("target")
     @classmethod
     def _can_exist(cls, value: str) -> str:
-        # The keys of crops may be longer than names.
-        if fault := identity_fault(value[:LONGEST]):
+        # The keys of crops may be longer than names, and say where the crop was.
+        crop = REGION.fullmatch(value)
+        if fault := identity_fault((crop[1] if crop else value)[:LONGEST]):
             raise ValueError(f"{fault}: use the name of a cluster or an identity, or the key of a crop")
         return value
 
@@ -194,6 +197,38 @@ def contradictions(found: Sequence[tuple[int, IdentityDecision]], known: Iterabl
                 break
             passed.append(follower)
     return faults
+
+
+def find_crops(targets: Iterable[str], boxes: Mapping[str, Box]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the crops that `targets` are on which say where their crop was, and why others are on none, both by the target.
+
+    Such a target is the key of the crop and its box in the frame, as `records.decisions.region_key` writes them: a detector
+    that was trained again finds crops in another order. `boxes`: of all crops of today. It goes to the crop of the same frame
+    which covers its box best, if the intersection over union is `SAME` or more. Each crop gets one target, the best pairs
+    first.
+    """
+    of_frame: dict[object, list[str]] = {}
+    for key in boxes:
+        of_frame.setdefault(_frame_of(key), []).append(key)
+    placed = {target: region_of(target) for target in targets if REGION.fullmatch(target)}
+    pairs = [
+        (-overlap(boxes[crop], box), target, crop)
+        for target, (key, box) in placed.items()
+        for crop in of_frame.get(_frame_of(key), ())
+    ]
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for value, target, crop in sorted(pairs):
+        if -value >= SAME and target not in found and crop not in taken:
+            found[target] = crop
+            taken.add(crop)
+    lost = f"no crop covers {SAME:.0%} of its box or more now"
+    return found, {target: lost for target in placed if target not in found}
+
+
+def _frame_of(crop: str) -> object:
+    own = parse_key(crop)
+    return (own.source, own.digest or own.name) if own else crop
 
 
 def entry_of(decision: IdentityDecision) -> Entry:

@@ -51,6 +51,23 @@ class Standing(Generic[T]):
         self._hear(line, row)
         self._weigh(self._entry(row).about)
 
+    def last_decision(self, about: tuple[str, ...], who: str, same: Callable[[T, T], bool]) -> tuple[list[T], list[T]]:
+        """Return the rows of the last decision of `who` about something, and those of the decision of `who` before it.
+
+        Both are empty if nothing of `who` stands. `same`: whether two rows say the same. A decision that overrules several
+        people has a row for each of them.
+        """
+        if who not in self.people.get(about, {}):
+            return [], []
+        own = [row for _, row in self._said[about] if self._entry(row).who == who]
+        groups: list[list[T]] = []
+        for row in own:
+            if groups and same(groups[-1][-1], row):
+                groups[-1].append(row)
+            else:
+                groups.append([row])
+        return groups[-1], groups[-2] if len(groups) > 1 else []
+
     def _hear(self, line: int, row: T) -> None:
         said = self._entry(row)
         self.lines = line

@@ -13,11 +13,15 @@ from tessera.records import decisions as module
 from tessera.records.decisions import (
     Decision,
     Place,
+    clip_key,
+    common,
+    count_matching,
     find_clips,
     find_regions,
     read_decisions,
     region_key,
     split_decisions,
+    write_matches,
 )
 
 HEADER = "key\tdecision\treason\twho\twhen\n"
@@ -189,6 +193,67 @@ def test_two_decisions_never_go_to_the_same_clip() -> None:
     assert set(lost) == {"a-0000090-1", "a-0000110-1"}
 
 
+boxes = st.tuples(*[st.integers(0, 60)] * 2, *[st.integers(1, 40)] * 2).map(lambda b: (b[0], b[1], b[0] + b[2], b[1] + b[3]))
+SEEN = {
+    "a-0000100-1": Place("a", 100, 60, (0, 0, 100, 100)),
+    "a-0000110-2": Place("a", 110, 60, (80, 0, 180, 100)),
+    "a-0000160-1": Place("a", 160, 60, (0, 0, 100, 100)),
+}
+
+
+@pytest.mark.parametrize(
+    ("key", "clip"),
+    [
+        (clip_key("a-0000100-1", 60, (0, 0, 100, 100)), "a-0000100-1"),
+        (clip_key("a-0000110-1", 60, (0, 0, 100, 100)), "a-0000100-1"),  # it began later, and more than one is near
+        (clip_key("a-0000140-9", 60, (4, 0, 104, 100)), "a-0000160-1"),  # more of the second
+        (clip_key("a-0000100-1", 60, (80, 0, 180, 100)), "a-0000110-2"),  # the tracks have changed their numbers
+        (clip_key("a-0000090-1", 120, (0, 0, 100, 100)), "a-0000100-1"),  # it was cut in two
+        (clip_key("a-0000100-1", 60, (300, 0, 400, 100)), None),  # elsewhere in the picture
+        (clip_key("a-0000300-1", 60, (0, 0, 100, 100)), None),  # after all
+        (clip_key("b-0000100-1", 60, (0, 0, 100, 100)), None),
+    ],
+)
+def test_a_decision_that_says_what_a_clip_showed_goes_to_the_clip_that_shows_most_of_it(key: str, clip: str | None) -> None:
+    decided, lost = find_clips(said(key), SEEN)
+    assert list(decided) == ([clip] if clip else [])
+    assert list(lost) == ([] if clip else [key]) and all(lost.values())
+
+
+places = st.builds(lambda first, frames, box: Place("a", first, frames, box), st.integers(0, 20), st.integers(1, 20), boxes)
+
+
+@given(places, places)
+def test_what_two_clips_have_in_common_is_counted_in_pixels_of_frames(one: Place, other: Place) -> None:
+    one, other = (place._replace(box=tuple(edge // 4 for edge in place.box or ())) for place in (one, other))
+    pixels = [
+        {
+            (frame, x, y)
+            for frame in range(place.first, place.first + place.frames)
+            for x in range(place.box[0], place.box[2])
+            for y in range(place.box[1], place.box[3])
+        }
+        for place in (one, other)
+    ]
+    if all(pixels):
+        assert common(one, other) == pytest.approx(len(pixels[0] & pixels[1]) / len(pixels[0] | pixels[1]))
+
+
+def test_of_two_decisions_on_one_clip_under_different_keys_the_later_counts() -> None:
+    whole = clip_key("a-0000100-1", 60, (0, 0, 100, 100))
+    for keys in ([whole, "a-0000100-1"], ["a-0000100-1", whole]):
+        decided, lost = find_clips(said(*keys), SEEN)
+        assert decided["a-0000100-1"].key == keys[-1] and list(lost) == [keys[0]] and "comes later" in lost[keys[0]]
+
+
+def test_a_decision_that_matches_nothing_is_a_row_and_counts_nowhere(tmp_path: Path) -> None:
+    decisions = said("a-0000100-1", "x")
+    write_matches(tmp_path / "matched", decisions, {"a-0000100-1": "a-0000100-1"}, {"x": "gone"})
+    decided = [(key, "Ada", "samples", "drop") for key in decisions]
+    assert count_matching(decided, [tmp_path / "matched"]) == [("Ada", "samples", "drop", 1)]
+    assert count_matching(decided, []) == [("Ada", "samples", "drop", 2)]
+
+
 def test_decisions_on_clips_frames_and_regions_are_distinguished() -> None:
     on_clips = ["a-0000100-1", "x-0000001-2", "nonsense", "gone-0000007", "c-0000001-0000002-1"]
     # The name of a source may look like the key of a frame.
@@ -198,9 +263,6 @@ def test_decisions_on_clips_frames_and_regions_are_distinguished() -> None:
     decisions = said(*on_clips, *on_frames, *on_regions).values()
     found = split_decisions(decisions, ["a", "a b", "c-0000001"])
     assert list(map(list, found)) == [on_clips, on_frames, on_regions]
-
-
-boxes = st.tuples(*[st.integers(0, 60)] * 2, *[st.integers(1, 40)] * 2).map(lambda b: (b[0], b[1], b[0] + b[2], b[1] + b[3]))
 
 
 @given(st.lists(boxes, max_size=5, unique=True), st.lists(boxes, max_size=5, unique=True))

@@ -15,7 +15,7 @@ from tessera.core.messages import tallied
 from tessera.pipeline.datasets.labelled import REFUSED, divide_labelled
 from tessera.pipeline.datasets.settings import OfDataset
 from tessera.pipeline.datasets.splits import SplitSettings, splits_with_stated
-from tessera.records.decisions import Decision
+from tessera.records.decisions import Decision, write_matches
 from tessera.records.frame_keys import for_frames
 from tessera.records.material import IMAGE_LABELS, SETS
 from tessera.records.tables.annotation import Annotations, Images
@@ -41,6 +41,7 @@ def select_pictures(
     settings: SplitSettings,
     selected: Path,
     ledger: Path,
+    matched: Path,
 ) -> None:
     """Write the pictures that feed the classifier `dataset` to `selected` (`tables.SelectedPictures`), sorted by key.
 
@@ -90,6 +91,7 @@ def select_pictures(
     chosen = images.filter(pl.col("key").is_in([key for key, (status, *_) in verdicts.items() if status == "ok"]))
     chosen, alike = _with_splits(chosen, divided, distance, settings)
     verdicts |= {key: ("dropped", REFUSED, detail) for key, detail in alike.items()}
+    lost: dict[str, str] = {}
     with Ledger(ledger) as book:
         for key, verdict in verdicts.items():
             book.row(key, *verdict)
@@ -99,7 +101,8 @@ def select_pictures(
                 book.row(key, "dropped", "dropped by decision", str(decisions[key]))
                 continue
             tell(f"decision on {key!r}: there is no such picture for {dataset}; correct its key, or remove the decision")
-            book.row(key, "dropped", "decision on no picture", str(decisions[key]))
+            lost[key] = "there is no such picture"
+    write_matches(matched, decisions, {key: key for key in decisions}, lost)
     unknown = Counter(detail for _, reason, detail in verdicts.values() if reason == "unknown class")
     if unknown:
         tell(f"pictures of unknown classes are left out: {tallied(unknown)}; the classes are {', '.join(classes or [])}")

@@ -12,7 +12,7 @@ from tessera.core.job import tell
 from tessera.core.ledger import Ledger, Status
 from tessera.core.messages import tallied
 from tessera.pipeline.filters.similar import find_similar, signature
-from tessera.records.decisions import Decision, Place, find_clips
+from tessera.records.decisions import Decision, Place, find_clips, mean_box, write_matches
 from tessera.records.limits import REASONS, FilterSettings, values_of
 
 
@@ -27,6 +27,7 @@ def filter_clips(
     kept: Path,
     kept_scores: Path,
     ledger: Path,
+    matched: Path,
 ) -> None:
     """Write the selected clips to the table `kept` and their scores to `kept_scores`, sorted by key.
 
@@ -38,8 +39,8 @@ def filter_clips(
     Of clips that look alike, in one source or several, one is kept: a clip that a person keeps, or else the one with the most
     frames times pixels, or else the first by key. Clips that another filter drops are not compared.
 
-    `ledger` gets one row per clip. Its reason is the first of its `complaints`, and its detail lists all of them. It also gets
-    one row for each decision without a clip. Raises `TesseraError` if no clip is left.
+    `ledger` gets one row per clip. Its reason is the first of its `complaints`, and its detail lists all of them.
+    `matched` gets one row per decision, see `write_matches`. Raises `TesseraError` if no clip is left.
     """
     import polars as pl
 
@@ -52,8 +53,8 @@ def filter_clips(
     values = {name: values_of(classified[name], name, limit.label) for name, limit in settings.classifiers.items()}
     refused = refusals(sources, [dataset])
     places = {
-        key: Place(source, first, frames)
-        for key, source, first, frames in cut.select("key", "source", "first", "frames").iter_rows()
+        key: Place(source, first, frames, mean_box(crops))
+        for key, source, first, frames, crops in cut.select("key", "source", "first", "frames", "crops").iter_rows()
     }
     pixels = dict(cut.select("key", pl.col("frames") * pl.col("width") * pl.col("height")).iter_rows())
     decided, lost = find_clips(decisions, places)
@@ -82,9 +83,9 @@ def filter_clips(
     with Ledger(ledger) as book:
         for key, verdict in verdicts.items():
             book.row(key, *verdict)
-        for key, near in lost.items():
-            tell(f"decision on {key!r}: there is no such clip" + (f"; {near}" if near else ""))
-            book.row(key, "dropped", "decision on no clip", "; ".join(filter(None, [str(decisions[key]), near])))
+    for key, near in lost.items():
+        tell(f"decision on {key!r}: there is no such clip" + (f"; {near}" if near else ""))
+    write_matches(matched, decisions, {each.key: key for key, each in decided.items()}, lost)
     stay = [key for key, verdict in verdicts.items() if verdict[0] == "ok"]
     if not stay:
         counts = Counter(reason for _, reason, _ in verdicts.values())

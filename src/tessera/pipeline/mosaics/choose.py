@@ -18,7 +18,7 @@ from tessera.core.settings import Settings
 from tessera.imaging.boxes import Box, mask_box
 from tessera.imaging.masks import decode_rle, grow, growth_step
 from tessera.records.confidence import ConfidenceTarget
-from tessera.records.decisions import Decision, find_regions
+from tessera.records.decisions import SAME, Decision, find_regions, write_matches
 
 CANDIDATES = ("nsfw", "face", "head")  # detectors whose detections can become regions
 SMOOTH = 11  # pixels, side of the window of the majority filter for masks
@@ -110,6 +110,7 @@ def choose_regions(
     backgrounds: Path,
     ledger: Path,
     detections: Path,
+    matched: Path,
 ) -> None:
     """Write the regions of a shard that get a mosaic to `regions`, and the frames without any detection to `backgrounds`.
 
@@ -120,8 +121,8 @@ def choose_regions(
 
     `ledger` gets one row per frame. Frames with a region are ok, and so are those with the reason `background`. A frame is
     dropped if it `already carries a mosaic`, if it has detections but `no region` was chosen, or if a detector dropped it.
-    `detections` gets one row per detection. It is ok if the detection counts: as a region, or as an obstacle to one. Decisions
-    that match no detection are rows too.
+    `detections` gets one row per detection. It is ok if the detection counts: as a region, or as an obstacle to one.
+    `matched` gets one row per decision, see `records.decisions.write_matches`.
     """
     import polars as pl
 
@@ -166,9 +167,10 @@ def choose_regions(
                 remark = "kept by decision" if detection.key in kept else ""
                 detail = str(decided.get(detection.key, ""))
                 details.row(detection.key, "dropped" if reason else "ok", reason or remark, detail)
-        for key in lost:
-            tell(f"decision on {key!r}: nothing is found there any more; remove the decision, or correct its key")
-            details.row(key, "dropped", "decision on no region", str(decisions[key]))
+    for key in lost:
+        tell(f"decision on {key!r}: nothing is found there any more; remove the decision, or correct its key")
+    gone = dict.fromkeys(lost, f"no detection covers {SAME:.0%} of it or more")
+    write_matches(matched, decisions, {each.key: key for key, each in decided.items()}, gone)
     write_table(pl.DataFrame(chosen, schema=types(Annotations)), Annotations, regions)
     write_table(sampled.filter(pl.col("key").is_in(empty)), Frames, backgrounds)
 

@@ -5,7 +5,6 @@ from datetime import date
 from typing import Any, Literal, NamedTuple
 
 from tessera.pipeline.review.settings import OwnKey
-from tessera.records.log import UNDO
 from tessera.records.tables.review import ASKED, CLIPS, FALSE_POSITIVES, FRAMES, IDENTITIES, LABELS, PAIRS, REGIONS
 
 DIGITS = "123456789"  # keys of the classes of a classifier
@@ -78,7 +77,7 @@ def log_of(queue: str) -> str:
 
 def target_of(item: Mapping[str, Any], action: str) -> str:
     """Return what a decision is about: the key of `item` or, for some actions, its whole identity."""
-    return str(item["label"]) if action in {"rename", "merge"} else str(item["key"])
+    return str(item["label"]) if action in {"rename", "merge"} else str(item["target"])
 
 
 def row_of(item: Mapping[str, Any], action: str, given: str, reason: str, who: str) -> dict[str, str]:
@@ -87,13 +86,5 @@ def row_of(item: Mapping[str, Any], action: str, given: str, reason: str, who: s
     if log_of(item["queue"]) == "identities":
         return {"target": target_of(item, action), "action": action, "to": given, "by": who, "date": today, "note": reason}
     said = {"decision": "keep", "reason": LABELLED} if action == ACCEPT else {"decision": action, "reason": reason}
-    row = {"key": item["key"], **said, "who": who, "when": today, "classifier": item["classifier"]}
+    row = {"key": target_of(item, action), **said, "who": who, "when": today, "classifier": item["classifier"]}
     return {**row, "label": given if action == "relabel" else ""}
-
-
-def undo_of(row: Mapping[str, str]) -> dict[str, str]:
-    """Return the row with which the person who wrote `row` takes it back."""
-    today = date.today().isoformat()
-    if "target" in row:
-        return {"target": row["target"], "action": UNDO, "by": row["by"], "date": today}
-    return {"key": row["key"], "decision": UNDO, "who": row["who"], "when": today, "classifier": row["classifier"]}

@@ -28,6 +28,9 @@ class Items:
         self.seen = self.state()
         self.version = sha256_file(self.folder / ITEMS)[:16]
         self.frame = read_quickly(self.folder / ITEMS, ReviewItems).with_row_index("id")
+        self.frame = self.frame.with_columns(
+            target=pl.when(pl.col("target") == "").then(pl.col("key")).otherwise(pl.col("target"))
+        )
         # The key of a clip has the number of its first frame, with leading zeros. Other items have no neighbours.
         clips = self.frame.filter(pl.col("queue") == CLIPS).sort("source", "key").select("id", "source")
         around = clips.select("id", before=pl.col("id").shift(1).over("source"), after=pl.col("id").shift(-1).over("source"))

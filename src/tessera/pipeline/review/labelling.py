@@ -18,6 +18,7 @@ from tessera.core.messages import counted
 from tessera.pipeline.review.media import inside
 from tessera.records.annotation.formats.label_studio import Prediction, labelling_config, local_address, write_task
 from tessera.records.annotation.formats.labelme import is_accepted, load_labelme, write_labelme
+from tessera.records.annotation.hub import annotation_of
 from tessera.records.annotation.label_files import LABEL_SUFFIX, is_unsaved, labelled_frames
 from tessera.records.annotation.model import Annotation, ImageAnnotations
 from tessera.records.annotation.predictions import outlined
@@ -111,6 +112,35 @@ def take_back(item: Mapping[str, Any], labels: Path) -> None:
             path.unlink()
     except Failed:
         return  # somebody damaged it
+
+
+def outlines(item: Mapping[str, Any], results: Path) -> dict[str, Any]:
+    """Return what is drawn on the picture of `item`, in fractions of its sides: rings of points for each of its `regions`.
+
+    These are the regions that `accept` saves. `label`: the same of the regions that its label has; None if it has none.
+    Raises `NotShown` if the picture is gone, and `TesseraError` if the regions are no longer those that the page shows.
+    """
+    picture = inside(item["picture"], results)
+    shown = _regions(item, picture)
+    size = shown.width, shown.height
+    label = None
+    if item["labelled"]:
+        rows = read_rows(inside(item["labelled"], results), Annotations, item["key"]).iter_rows(named=True)
+        label = [_rings(_labelled(row, *size), *size) for row in rows]
+    return {"regions": [_rings(each, *size) for each in shown.annotations], "label": label}
+
+
+def _labelled(row: dict[str, Any], width: int, height: int) -> Annotation:
+    return annotation_of(row) if row["polygons"] is not None else outlined(row, width, height, SIMPLIFY)
+
+
+def _rings(region: Annotation, width: int, height: int) -> list[list[tuple[float, float]]]:
+    """Return the outer and the inner rings of a region; those of its box if it is only a box."""
+    x0, y0, x1, y1 = region.box
+    rings = [ring for part in region.polygons or () for ring in (part.outer, *part.holes)]
+    corners = [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
+    found = [ring.tolist() for ring in rings] or [corners]
+    return [[(round(x / width, 5), round(y / height, 5)) for x, y in ring] for ring in found]
 
 
 def label_file(item: Mapping[str, Any], labels: Path) -> Path:

@@ -1,9 +1,13 @@
 """What the next run will do with the decisions."""
 
+import os
+import re
+import subprocess
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from tessera.core.errors import TesseraError
 from tessera.core.messages import counted
 from tessera.pipeline.review.actions import LABELLED
 from tessera.records.tables.review import CLIPS, REGIONS
@@ -43,3 +47,29 @@ def plan(decided: Iterable[tuple[Mapping[str, Any], Mapping[str, str]]]) -> list
         if what:
             changed[what].add(row.get("key") or row["target"])
     return [f"{what}: {counted(len(keys), unit)}" for (what, unit), keys in sorted(changed.items())]
+
+
+JOB = re.compile(r"(\w+(?: \w+)*) +(\d+)", re.ASCII)  # a row of the table of jobs that Snakemake prints
+NO_RULES = {"total", "all"}
+PATIENCE = 300  # seconds for a dry run
+
+
+def ask_snakemake(command: Sequence[str]) -> list[tuple[str, int]]:
+    """Return the rules that a dry run of `command` plans, each with the number of its jobs, in the order in which they run.
+
+    Raises `TesseraError` with what Snakemake says if it cannot plan.
+    """
+    if not command:
+        raise TesseraError("these results are of another version; run the workflow again")
+    # So that no line is broken, and none has colours.
+    environment = {**os.environ, "COLUMNS": "1000", "NO_COLOR": "1"}
+    asked = [*command, "--dry-run", "--nolock", "--quiet", "rules"]
+    try:
+        run = subprocess.run(asked, capture_output=True, text=True, timeout=PATIENCE, check=False, env=environment)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise TesseraError(f"the dry run of Snakemake ended: {error}") from None
+    lines = [line.strip() for line in (run.stdout + run.stderr).splitlines() if line.strip()]
+    if run.returncode:
+        raise TesseraError(f"Snakemake cannot plan: {' '.join(lines[-3:])}")
+    rows = [(match[1].replace(" ", "_"), int(match[2])) for line in lines if (match := JOB.fullmatch(line))]
+    return [(rule, count) for rule, count in rows if rule not in NO_RULES]

@@ -19,7 +19,8 @@ import uvicorn
 # First, because it keeps pandera from importing pandas, which would take 100 MB.
 import tessera.core.job  # noqa: F401  # isort: skip
 from tessera.core.errors import TesseraError
-from tessera.pipeline.review.server import Review, make_app
+from tessera.pipeline.review.server import make_app
+from tessera.pipeline.review.state import Review
 
 HOST = "127.0.0.1"
 FILES = 16_384  # open at a time

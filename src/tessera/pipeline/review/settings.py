@@ -16,9 +16,13 @@ class OwnKey(Settings):
 
 
 class ReviewSettings(Settings):
-    """The review page. `keys`: keys of one's own. What the page uses such a key for otherwise, it has no key for any more."""
+    """The review page. `keys`: keys of one's own. What the page uses such a key for otherwise, it has no key for any more.
+
+    `proxies`: gigabytes of disk that the small videos may take that the page plays.
+    """
 
     keys: dict[str, OwnKey] = Field({})
+    proxies: float = Field(20.0, gt=0)
 
     @field_validator("keys")
     @classmethod
@@ -34,7 +38,7 @@ class PageSettings(ReviewSettings):
 
     `decisions`, `identities`: tables of decisions, the latter None if nobody is identified. `classifiers`: the classes of each,
     or the range of its scores. `labels`: folder with the labels of frames, or None. `classes`: of these labels. `results`: the
-    folder of the results.
+    folder of the results. `command`: Snakemake with the options of this run, but for the targets.
     """
 
     decisions: Path
@@ -43,3 +47,4 @@ class PageSettings(ReviewSettings):
     labels: Path | None
     classes: tuple[str, ...]
     results: Path
+    command: tuple[str, ...] = ()

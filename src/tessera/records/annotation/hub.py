@@ -46,7 +46,7 @@ def images_of(images: pl.DataFrame, annotations: pl.DataFrame) -> Iterator[Image
     of_key = {str(key): rows for (key,), rows in annotations.group_by("key", maintain_order=True)}
     for image in images.select("key", "width", "height").iter_rows(named=True):
         rows = of_key[image["key"]].iter_rows(named=True) if image["key"] in of_key else ()
-        yield ImageAnnotations(image["key"], image["width"], image["height"], tuple(_annotation(row) for row in rows))
+        yield ImageAnnotations(image["key"], image["width"], image["height"], tuple(annotation_of(row) for row in rows))
 
 
 def annotation_rows(key: str, annotations: Iterable[Annotation]) -> list[dict[str, Any]]:
@@ -73,7 +73,8 @@ def _row(key: str, number: int, annotation: Annotation) -> dict[str, Any]:
     }
 
 
-def _annotation(row: dict[str, Any]) -> Annotation:
+def annotation_of(row: dict[str, Any]) -> Annotation:
+    """Return the annotation in `row` of `tables.Annotations`."""
     polygons = row["polygons"] and tuple(_part(rings) for rings in row["polygons"])
     box = row["x0"], row["y0"], row["x1"], row["y1"]
     return Annotation(row["label"], polygons, row["rle"], box, row["crowd"], row["score"])

@@ -7,7 +7,8 @@ from tessera.records.tables.table import Table
 
 CLIPS, FRAMES, REGIONS, FALSE_POSITIVES = "clips", "frames", "regions", "false positives"
 PAIRS, LABELS, ASKED, IDENTITIES = "near-duplicates", "labels", "asked", "identities"
-QUEUES = (CLIPS, FRAMES, REGIONS, FALSE_POSITIVES, PAIRS, LABELS, ASKED, IDENTITIES)
+# In the order of the pipeline: what comes first changes what comes later.
+QUEUES = (FRAMES, FALSE_POSITIVES, PAIRS, ASKED, LABELS, REGIONS, CLIPS, IDENTITIES)
 
 
 class ReviewItems(Table):
@@ -15,6 +16,7 @@ class ReviewItems(Table):
 
     queue: pl.String = pa.Field(isin=QUEUES, description="queue that the item is in")
     key: pl.String = pa.Field(description="key of the clip, the frame, the region, the picture or the crop")
+    target: pl.String = pa.Field(description="key under which a decision on it is written; empty: its key")
     classifier: pl.String = pa.Field(description="classifier that the decision is for; empty: none")
     source: pl.String = pa.Field(description="id from the manifest, or of a set of images that the settings name")
     split: pl.String = pa.Field(isin=["train", "val", "test", ""], description="its split; empty: none")
@@ -39,6 +41,8 @@ class ReviewItems(Table):
         description="whether the confidence of each region reaches the limit"
     )
     outlines: pl.String = pa.Field(description="path of the table with the outlines of the regions; empty: none")
+
+    labelled: pl.String = pa.Field(description="path of the table with the label of the picture; empty: it has none")
 
     class Config(Table.Config):
         unique = ("queue", "key", "classifier")

@@ -73,6 +73,7 @@ def select(folder: Path, table: Path, known: Path, classes: list[str] | None, **
         remedy="Name more.",
         selected=folder / "selected.parquet",
         ledger=folder / "ledger.jsonl",
+        matched=folder / "decisions.jsonl",
         **given,  # type: ignore[arg-type]
     )
     return {row["key"]: (row["reason"], row["detail"]) for row in read_ledger(folder / "ledger.jsonl")}
@@ -110,7 +111,9 @@ def test_a_decision_gives_a_picture_another_label_or_leaves_it_out_and_one_on_no
     kept = read_table(tmp_path / "selected.parquet", SelectedPictures)
     assert dict(kept.select("key", "label").iter_rows()) == {"a": "soft", "b": "sharp", "d": "soft"}
     assert reasons["a"] == ("relabelled by decision", "was sharp; Ada, 2026-01-31")
-    assert reasons["c"][0] == "dropped by decision" and reasons["x"][0] == "decision on no picture" and not reasons["d"][0]
+    assert reasons["c"][0] == "dropped by decision" and "x" not in reasons and not reasons["d"][0]
+    matched = {row["key"]: row["status"] for row in read_ledger(tmp_path / "decisions.jsonl")}
+    assert matched == {"a": "ok", "b": "ok", "c": "ok", "x": "dropped"}
     with Ledger(tmp_path / "imported.jsonl") as book:
         book.row("x", "dropped", "unlabelled")
     imported = [tmp_path / "imported.jsonl"]
@@ -158,7 +161,8 @@ def test_no_picture_and_two_of_one_key_are_errors(tmp_path: Path) -> None:
             "classes": ["odd", "x"],
             "dataset": "blur",
         }
-        more = {"remedy": "", "distance": 4, "settings": SplitSettings(), "selected": tmp_path / "o", "ledger": tmp_path / "l"}
+        more = {"remedy": "", "distance": 4, "settings": SplitSettings(), "selected": tmp_path / "o"}
+        more |= {"ledger": tmp_path / "l", "matched": tmp_path / "m"}
         select_pictures([table, empty, table], [], None, known, **given, **more)  # type: ignore[arg-type]
 
 

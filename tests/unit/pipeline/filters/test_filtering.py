@@ -55,7 +55,7 @@ def run(
         write_scores(folder / str(shard) / "scores.parquet", [row for row in scores if row["key"] in own])
         tables.append(folder / str(shard))
     known = write_sources(folder / "sources.parquet", sources or {name: {} for name in ("a", "b", "c")})
-    outputs = folder / "kept.parquet", folder / "kept_scores.parquet", folder / "ledger.jsonl"
+    outputs = folder / "kept.parquet", folder / "kept_scores.parquet", folder / "ledger.jsonl", folder / "decisions.jsonl"
     inputs = [table / "clips.parquet" for table in tables], [table / "scores.parquet" for table in tables]
     assert isinstance(settings, FilterSettings)
     filter_clips(*inputs, classified or {}, known, "mosaic_restoration", decisions or {}, settings, *outputs)
@@ -162,7 +162,7 @@ def test_a_decision_does_not_keep_clips_of_a_refused_or_withdrawn_source(tmp_pat
     }
 
 
-def test_a_decision_without_a_clip_is_a_row_and_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_decision_without_a_clip_is_no_clip_but_a_row_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     decisions = said(a_900_1="drop", a_7_1="drop")
     kept, ledger = run(
         tmp_path, [clip("a-0-1"), clip("b-0-1")], [score("a-0-1", apart(0)), score("b-0-1", apart(1))], OFF, decisions
@@ -170,8 +170,9 @@ def test_a_decision_without_a_clip_is_a_row_and_reported(tmp_path: Path, capsys:
     # The scene that began at frame 7 begins at 0 now.
     assert kept == ["b-0-1"]
     assert ledger["a-0-1"][1] == "dropped by decision"
-    assert ledger["a-900-1"] == ("dropped", "decision on no clip", "Ada, 2026-01-31: seen")
-    assert list(ledger) == ["a-0-1", "b-0-1", "a-900-1"]
+    assert list(ledger) == ["a-0-1", "b-0-1"]
+    matched = {row["key"]: (row["status"], row["detail"]) for row in read_ledger(tmp_path / "decisions.jsonl")}
+    assert matched == {"a-7-1": ("ok", "a-0-1"), "a-900-1": ("dropped", "Ada, 2026-01-31: seen")}
 
 
 def near(hashes: Sequence[int], bits: int) -> list[int]:

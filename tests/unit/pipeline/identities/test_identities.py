@@ -22,7 +22,15 @@ from tessera.pipeline.identities.admit import admit, check_named
 from tessera.pipeline.identities.decide import decide_identities
 from tessera.pipeline.identities.identify import _by_references, identify_crops
 from tessera.pipeline.identities.settings import IdentitySettings, ReferenceSettings
-from tessera.records.identities import IdentityDecision, cluster_name, identity_fault, read_identity_decisions, read_references
+from tessera.records.decisions import region_key
+from tessera.records.identities import (
+    IdentityDecision,
+    cluster_name,
+    find_crops,
+    identity_fault,
+    read_identity_decisions,
+    read_references,
+)
 from tessera.records.manifest import Source
 from tessera.records.tables.crops import Crops
 from tessera.records.tables.embeddings import Embeddings
@@ -155,7 +163,7 @@ def test_clusters_are_those_of_dbscan_whatever_the_size_of_blocks(monkeypatch: p
     assert (dense_clusters(vectors, 0.8, 4) == found).all()
 
 
-def decided(folder: Path, *decisions: tuple[str, str, str]) -> tuple[dict[str, str], list[str]]:
+def decided(folder: Path, *decisions: tuple[str, str, str], crops: Sequence[Path] = ()) -> tuple[dict[str, str], list[str]]:
     """Return the identities of k0 to k3, a cluster, and k4 of Ada, by key, and the targets that match nothing."""
     rows = [
         {"key": f"k{n}", "source": "a", "frame": "f", "series": "", "cluster": cluster_name("k0") if n < 4 else ""}
@@ -165,7 +173,7 @@ def decided(folder: Path, *decisions: tuple[str, str, str]) -> tuple[dict[str, s
     ]
     write_table(pl.DataFrame(rows, schema=types(Identities)), Identities, folder / "found")
     given = [IdentityDecision(target=one, action=two, to=to, by="Bo", date="2026-01-31") for one, two, to in decisions]
-    decide_identities(folder / "found", given, table=folder / "table", ledger=folder / "decided")
+    decide_identities(folder / "found", crops, given, table=folder / "table", ledger=folder / "decided")
     table = read_table(folder / "table", Identities)
     return dict(table.select("key", "identity").iter_rows()), [
         row["key"] for row in read_ledger(folder / "decided") if row["status"] == "dropped"
@@ -189,6 +197,34 @@ def test_decisions_rename_merge_move_and_reject_and_those_that_match_nothing_are
         [],
     )
     assert decided(tmp_path, (own, "rename", "Eve"), (cluster_name("k3"), "rename", "Max"))[1] == [cluster_name("k3")]
+
+
+def test_a_decision_on_a_crop_follows_its_place_in_the_frame(tmp_path: Path) -> None:
+    # Another detector finds three crops in another order, and one of them a little elsewhere.
+    boxes = {
+        "f-0000001-person-0": (100.0, 0.0, 200.0, 100.0),
+        "f-0000001-person-1": (10.0, 0.0, 110.0, 100.0),
+        "f-0000001-person-2": (110.0, 0.0, 210.0, 100.0),
+        "f-0000002-person-0": (0.0, 0.0, 100.0, 100.0),
+    }
+    first, second, gone = (
+        region_key("f-0000001-person-0", (0, 0, 100, 100)),
+        region_key("f-0000001-person-1", (100, 0, 200, 100)),
+        region_key("f-0000003-person-0", (0, 0, 100, 100)),
+    )
+    found, lost = find_crops([first, second, gone, "Ada"], boxes)
+    assert found == {first: "f-0000001-person-1", second: "f-0000001-person-0"} and lost.keys() == {gone}
+
+    table = pl.DataFrame(
+        [{**dict.fromkeys(types(Crops)), "key": f"k{n}", **dict(zip(("x0", "y0", "x1", "y1"), box, strict=True))}
+         for n, box in enumerate([(0, 0, 9, 9), (20, 0, 29, 9), (40, 0, 49, 9)])],
+        schema=types(Crops),
+    )  # fmt: skip
+    table = table.with_columns(pl.col(pl.String).fill_null(""), pl.col(pl.Int64, pl.Float64, pl.UInt64).fill_null(1))
+    write_table(table, Crops, tmp_path / "crops")
+    target, other = region_key("k1", (21, 0, 30, 9)), region_key("k2", (0, 90, 9, 99))
+    names, unmatched = decided(tmp_path, (target, "move", "Ada"), (other, "reject", ""), crops=[tmp_path / "crops"])
+    assert names["k1"] == "Ada" and names["k2"] == cluster_name("k0") and unmatched == [other]
 
 
 @pytest.mark.parametrize(

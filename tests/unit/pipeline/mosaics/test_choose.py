@@ -249,7 +249,10 @@ class Shard:
                 for key, (status, reason) in self.looked[detector].items():
                     book.row(key, status, reason)  # type: ignore[arg-type]
         tables = [folder / f"{detector}.parquet" for detector in self.detectors]
-        outputs = [folder / name for name in ("regions.parquet", "backgrounds.parquet", "ledger.jsonl", "detections.jsonl")]
+        outputs = [
+            folder / name
+            for name in ("regions.parquet", "backgrounds.parquet", "ledger.jsonl", "detections.jsonl", "decisions.jsonl")
+        ]
         ledgers = [path.with_suffix(".jsonl") for path in tables]
         given = {"who": "Ada", "when": "2026-01-31"}
         decisions = {key: Decision.model_validate({"key": key, "decision": word, **given}) for key, word in said.items()}
@@ -319,9 +322,10 @@ def test_people_decide_on_single_regions_also_if_the_detector_sees_them_a_little
         "f-1#nsfw-0": ("dropped", "dropped by decision", "Ada, 2026-01-31"),
         "f-1#nsfw-1": ("ok", "kept by decision", "Ada, 2026-01-31"),
         "f-1#watermark-0": ("ok", "", ""),
-        "f-1+0-0-9-9": ("dropped", "decision on no region", "Ada, 2026-01-31"),
-        "f-2+1-1-9-9": ("dropped", "decision on no region", "Ada, 2026-01-31"),
     }
+    matched = {row["key"]: (row["status"], row["detail"]) for row in read_ledger(tmp_path / "out" / "decisions.jsonl")}
+    assert matched.pop(moved) == ("ok", "f-1#nsfw-0") and matched.pop(region_key("f-1", unsure.box)) == ("ok", "f-1#nsfw-1")
+    assert set(matched.values()) == {("dropped", "Ada, 2026-01-31; no detection covers 50% of it or more")}
 
 
 def test_a_region_that_is_kept_passes_every_check_but_a_mosaic() -> None:

@@ -23,6 +23,7 @@ from tessera.records.limits import FilterSettings, ScoreLimit
 from tessera.records.rounds import RECORD, AskedPicture, Round, round_name
 from tessera.records.tables.annotation import Annotations, Images
 from tessera.records.tables.classification import LabelErrors, Pictures, Scored
+from tessera.records.tables.crops import Crops
 from tessera.records.tables.embeddings import Embeddings, NearDuplicates
 from tessera.records.tables.footage import Duplicates, Frames
 from tessera.records.tables.identities import Identities
@@ -108,7 +109,7 @@ def test_clips_near_a_limit_come_first_with_the_reason(tmp_path: Path) -> None:
         (keys[2], "mask jumps"),
         (keys[8], UNSURE),
     }
-    assert found[keys[8]]["detail"] == "unsure detector 0.55, at least 0.5"
+    assert found[keys[8]]["detail"] == "confidence 0.55, at least 0.5"
     assert found[keys[3]]["state"] == "dropped" and "dropped: watermark" in found[keys[3]]["detail"]
     assert found[keys[0]]["state"] == "kept" and found[keys[0]]["value"] == 0 and found[keys[0]]["reason"] == "as usual"
     assert found[keys[4]]["state"] == "dropped" and found[keys[4]]["value"] == 0
@@ -141,8 +142,8 @@ def test_scorers_of_one_fault_are_pooled_and_their_disagreement_is_shown(tmp_pat
     assert value["nothing"] == 0 < value["detector"] < value["both"]
     assert value["far beyond"] == 0 < value["just beyond, both"] < value["just beyond"]
     assert found["detector"]["reason"] == "watermark"
-    assert found["detector"]["detail"] == "watermark 0.2, at most 0.25; classifier marks 0.1, at most 0.9"
-    assert found["both"]["detail"] == "classifier marks 0.8, at most 0.9; watermark 0.2, at most 0.25"
+    assert found["detector"]["detail"] == "watermark 0.2, at most 0.25; classifier marks: watermarked 0.1, at most 0.9"
+    assert found["both"]["detail"] == "classifier marks: watermarked 0.8, at most 0.9; watermark 0.2, at most 0.25"
 
 
 def test_the_items_do_not_depend_on_shards_or_their_order(tmp_path: Path) -> None:
@@ -302,7 +303,9 @@ def test_the_least_certain_crops_come_first_beside_the_surest_of_their_identity(
     ]
     vectors = [{"key": key, "source": "film", "path": f"{key}.png", "vector": [1.0], "place": None} for key, *_ in rows]
     tables = write(tmp_path / "identities", Identities, crops), [write(tmp_path / "vectors", Embeddings, vectors)]
-    found = {each["key"]: each for each in find_identities(*tables)}
+    boxes = [{"key": key, "x0": 0, "y0": 0, "x1": 9, "y1": 8} for key, *_ in rows]
+    found = {each["key"]: each for each in find_identities(*tables, [write(tmp_path / "crops", Crops, boxes)])}
+    assert found["a"]["target"] == "a+0-0-9-8"
     assert {key: each["beside"] for key, each in found.items()} == {"a": "b.png", "b": "a.png", "c": ""}
     assert sorted(found, key=lambda key: -found[key]["value"]) == ["b", "c", "a"]
 
@@ -318,5 +321,5 @@ def test_items_are_sorted_by_queue_and_value_and_adult_ones_are_blurred(tmp_path
     gather(items, sources, None, {}, "adult", {"a": 1}, table=tmp_path / "items", settings=tmp_path / "page.json")
     assert json.loads((tmp_path / "page.json").read_text()) == {"a": 1}
     found = read_table(tmp_path / "items", ReviewItems)
-    assert found["key"].to_list() == ["film-0000001-1", "private-0000001", "film-0000001", "x"]
-    assert found["is_blurred"].to_list() == [False, True, False, True]
+    assert found["key"].to_list() == ["private-0000001", "film-0000001", "x", "film-0000001-1"]
+    assert found["is_blurred"].to_list() == [True, False, True, False]

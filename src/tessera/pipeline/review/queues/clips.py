@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tessera.core.ledger import read_ledger
+from tessera.records.decisions import clip_key, mean_box
 from tessera.records.limits import REASONS, FilterSettings, values_of
 from tessera.records.tables.clips import Clips, Scores
 from tessera.records.tables.review import CLIPS
@@ -18,6 +19,10 @@ UNSURE = "unsure detector"  # the reason that the detector of the region gives
 REGION = "min_nsfw"  # the filter that asks whether a clip shows what it should; so does the detector of the region
 SIGNS = {"min": -1, "max": 1}  # whether large or small values are beyond such a limit
 DETECTED = ("watermark", "mosaic", "nsfw")  # columns of `tables.Scores` that detectors fill
+
+
+# What a score is called beside its value, where its column does not say it.
+NAMES = {REGION: "agreement of the second detector", "max_clipped": "black or white pixels", "max_jump": "jump of the mask"}
 
 
 class ClipFolder(NamedTuple):
@@ -33,14 +38,15 @@ class Measure(NamedTuple):
     """One score of all clips, and its limit."""
 
     fault: str  # what it looks for; the same for measures that look for the same, such as `max_watermark`
-    reason: str
+    reason: str  # what is wrong with a clip beyond the limit
+    name: str  # what the values are
     sign: int  # 1: large values are suspicious; -1: small ones
     values: np.ndarray  # float64, one for each clip; NaN where it was not measured
     limit: float
 
     def describe(self, number: int) -> str:
         """Return the value of the clip `number` beside the values that are allowed."""
-        return f"{self.reason} {self.values[number]:.3g}, {'at most' if self.sign > 0 else 'at least'} {self.limit:.3g}"
+        return f"{self.name} {self.values[number]:.3g}, {'at most' if self.sign > 0 else 'at least'} {self.limit:.3g}"
 
 
 def find_clips(
@@ -66,7 +72,7 @@ def find_clips(
     rows: list[dict[str, Any]] = []
     scored: dict[str, dict[str, Any]] = {}
     for folder in folders:
-        columns = ("key", "source", "score", "first", "frames", "rate")
+        columns = ("key", "source", "score", "frames", "crops")
         rows += [{**row, "folder": folder} for row in read_table(folder.clips, Clips).select(columns).iter_rows(named=True)]
         scored |= {row["key"]: row for row in read_table(folder.scores, Scores).iter_rows(named=True)}
     rows = [row for row in rows if row["key"] in scored]
@@ -96,6 +102,7 @@ def find_clips(
         yield {
             "queue": CLIPS,
             "key": row["key"],
+            "target": clip_key(row["key"], row["frames"], mean_box(row["crops"])),
             "source": row["source"],
             "value": float(values[number]),
             "reason": measures[first].reason if values[number] > 0 else "as usual",
@@ -115,14 +122,14 @@ def _measures(
     confidence: float,
 ) -> Iterator[Measure]:
     """Yield what is measured of the clips. What was measured of none is left out."""
-    yield Measure(REGION, UNSURE, -1, np.array([row["score"] for row in rows], float), confidence)
+    yield Measure(REGION, UNSURE, "confidence", -1, np.array([row["score"] for row in rows], float), confidence)
     for name, reason in REASONS.items():
         side, column = name.split("_")
         limit = getattr(settings, name)
         limit = WORST.get(name) if limit is None else limit
         values = np.array([scored[row["key"]][column] for row in rows], float)
         if limit is not None and not np.isnan(values).all():
-            yield Measure(name, reason, SIGNS[side], values, limit)
+            yield Measure(name, reason, NAMES.get(name, column), SIGNS[side], values, limit)
     for name, own in settings.classifiers.items():
         seen = values_of(classified[name], name, own.label)
         values = np.array([seen.get(row["key"]) for row in rows], float)
@@ -130,7 +137,8 @@ def _measures(
         for side, sign in SIGNS.items():
             limit = getattr(own, side)
             if limit is not None and not np.isnan(values).all():
-                yield Measure(f"{side}_{alike or f'classifier {name}'}", f"classifier {name}", sign, values, limit)
+                shown = f"classifier {name}" + (f": {own.label}" if own.label else "")
+                yield Measure(f"{side}_{alike or f'classifier {name}'}", f"classifier {name}", shown, sign, values, limit)
 
 
 def suspicion(values: np.ndarray, limit: float, kept: np.ndarray) -> np.ndarray:

@@ -21,6 +21,7 @@ class FrameFolder(NamedTuple):
     images: Path  # folder of their pictures
     seen: Mapping[str, Path]  # `tables.Annotations`, what each detector saw
     verdicts: Path  # ledger of the detections, which says which of them are regions
+    labels: Path | None = None  # `tables.Annotations` of the labels of the frames
 
 
 def find_frames(
@@ -53,6 +54,7 @@ def find_frames(
                 "state": "" if reason is None else "dropped" if reason else "kept",
                 "picture": (folder.images / frame["file"]).as_posix(),
                 "outlines": folder.seen[detector].as_posix(),
+                "labelled": folder.labels.as_posix() if folder.labels and reason is not None else "",
                 **_boxes(own, frame, confidence),
             }
 

@@ -6,19 +6,26 @@ from typing import Any
 
 import polars as pl
 
+from tessera.records.decisions import region_key
+from tessera.records.tables.crops import Crops
 from tessera.records.tables.embeddings import Embeddings
 from tessera.records.tables.identities import Identities
 from tessera.records.tables.review import IDENTITIES
-from tessera.records.tables.table import read_table
+from tessera.records.tables.table import read_table, read_tables
 
 
-def find_identities(identities: Path, embeddings: Sequence[Path]) -> Iterator[dict[str, Any]]:
+def find_identities(identities: Path, embeddings: Sequence[Path], crops: Sequence[Path]) -> Iterator[dict[str, Any]]:
     """Yield an item for each crop, beside the most certain other crop of its identity.
 
     `identities`: `tables.Identities`. `embeddings`: files of `tables.Embeddings` with the paths of the crops.
+    `crops`: `tables.Crops`.
     """
     tables = [read_table(path, Embeddings, without=["vector", "place", "sharpness", "source"]) for path in embeddings]
     paths = dict(pl.concat(tables).iter_rows()) if tables else {}
+    boxes = {
+        key: (x0, y0, x1, y1)
+        for key, x0, y0, x1, y1 in read_tables(list(crops), Crops).select("key", "x0", "y0", "x1", "y1").iter_rows()
+    }
     found = (
         read_table(identities, Identities).filter(pl.col("key").is_in(list(paths))).sort("certainty", "key", descending=True)
     )
@@ -28,6 +35,7 @@ def find_identities(identities: Path, embeddings: Sequence[Path]) -> Iterator[di
         yield {
             "queue": IDENTITIES,
             "key": row["key"],
+            "target": region_key(row["key"], boxes[row["key"]]),
             "source": row["source"],
             "value": 1 - row["certainty"],
             "reason": row["origin"],

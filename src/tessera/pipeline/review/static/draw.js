@@ -1,12 +1,15 @@
-// What the page shows. Elements with `data-do` are buttons; review.js knows what they do.
+// What the page shows of one item, and around it. Elements with `data-do` are buttons; review.js knows what they do.
 
-import { actions, ask, find, hasMarks, isChosen, isDisputed, make, marks, media, number, page, said, shown, told } from "./page.js";
+import {
+  actions, ask, face, find, hasMarks, isChosen, itemAt, make, marks, media, number, pace, page, readable, shown, told,
+} from "./page.js";
+import { drawGrid, endGrid } from "./grid.js";
 
 // Items that are fetched before they are shown. A browser has few connections to one server, and a decision needs one.
-const AHEAD = { pictures: 5, clips: 2 };
+const AHEAD = { pictures: 5, clips: 3 };
 export const SPEEDS = [1, 0.5, 0.25];
 const FILTERS = { source: "source", split: "split", reason: "reason", state: "last run" };
-const REFUSING = ["drop", "reject"];
+const NARROW = matchMedia("(max-width: 60rem)");
 
 const main = find("main");
 
@@ -34,21 +37,28 @@ export function drawFilters() {
   find("filters").replaceChildren(...filters.filter(Boolean), make("label", {}, "find", text));
 }
 
+const duration = (seconds) => seconds < 90 ? `${Math.round(seconds)} s` : seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
+
 export function draw() {
-  const parts = page.items.length ? [`${number(page.at + 1)} of ${number(page.total)}`] : [];
+  const parts = page.ids.length ? [`${number(page.at + 1)} of ${number(page.ids.length)}`] : [];
   if (page.selected.size) parts.push(`${number(page.selected.size)} selected`);
   find("count").textContent = parts.join(", ");
+  const known = page.queue && pace();
+  find("pace").textContent = known ? `${Math.round(known.aMinute)} a minute, ${duration(known.left)} left` : "";
   find("who").textContent = page.state ? `as ${page.state.who}` : "";
-  find("who").title = page.state?.who ?? "";
+  find("who").title = page.state ? `${page.state.who}: change the name` : "";
   find("view").setAttribute("aria-pressed", page.isGrid);
   find("blur").hidden = !page.state?.has_blurred;
   if (page.state) drawQueues();
-  if (!page.items.length) {
+  drawBar();
+  if (!page.ids.length) {
+    endGrid();
     const text = page.queue ? "Nothing here. Choose other filters." : "There is nothing to decide. Run the workflow on some footage first.";
     return main.replaceChildren(make("p", { class: "empty", text }));
   }
-  if (page.isGrid) drawGrid();
-  else drawOne();
+  if (page.isGrid) return drawGrid();
+  endGrid();
+  if (shown()) drawOne();
 }
 
 // Pictures and clips
@@ -58,8 +68,11 @@ const own = (item) => media(item.id, item.clip ? (page.isOutlined && item.mask ?
 
 function fetchAhead() {
   const wanted = new Map();
-  for (const item of page.items.slice(page.at, page.at + 1 + (shown().clip ? AHEAD.clips : AHEAD.pictures))) {
+  for (let place = page.at; place <= page.at + (shown().clip ? AHEAD.clips : AHEAD.pictures); place += 1) {
+    const item = itemAt(place);
+    if (!item) continue;
     wanted.set(own(item), fetched.get(own(item)) ?? (item.clip ? video(own(item)) : picture(own(item), item)));
+    shapesOf(item);
     if (item.beside) {
       const other = media(item.id, "beside");
       wanted.set(other, fetched.get(other) ?? picture(other, item));
@@ -79,13 +92,13 @@ function watched(element) {
   return element;
 }
 
-function video(src, preload = "auto") {
-  const element = watched(make("video", { src, loop: true, playsinline: true, preload }));
+export function video(src) {
+  const element = watched(make("video", { src, loop: true, playsinline: true, preload: "auto" }));
   element.muted = true;
   return element;
 }
 
-const picture = (src, item) => watched(make("img", { src, alt: `${item.reason}: ${item.key}`, decoding: "async" }));
+export const picture = (src, item) => watched(make("img", { src, alt: `${item.reason}: ${readable(item.key)}`, decoding: "async" }));
 
 export function played(element) {
   element.play().catch(() => {});
@@ -109,13 +122,21 @@ async function gone(element) {
 
 const shownOf = (element) => element.fault ? make("p", { class: "empty", text: element.fault }) : element;
 
-function framed(element, item, boxes = []) {
+// The outlines of the regions of an item, as they are saved, and of its label; null for an item without.
+export function shapesOf(item) {
+  if (!item.outlines && !item.labelled) return null;
+  item.shapes ??= ask(`api/outlines?${new URLSearchParams({ version: item.version, id: item.id })}`).catch(() => null);
+  return item.shapes;
+}
+
+export function framed(element, item, boxes = []) {
   const parts = [shownOf(element)];
-  if (boxes.length) {
+  const shapes = boxes.length || item.labelled ? shapesOf(item) : null;
+  if (boxes.length || shapes) {
     const drawn = document.createElementNS("http://www.w3.org/2000/svg", "svg");
     drawn.setAttribute("aria-hidden", "true");
     // As large as the picture, and centred like it.
-    const fill = () => drawBoxes(drawn, item, boxes, element.naturalWidth, element.naturalHeight);
+    const fill = async () => drawBoxes(drawn, item, boxes, await shapes, element.naturalWidth, element.naturalHeight);
     if (element.naturalWidth) fill();
     else element.addEventListener("load", fill, { once: true });
     parts.push(drawn);
@@ -123,7 +144,7 @@ function framed(element, item, boxes = []) {
   return make("div", { class: item.is_blurred ? "frame blurred" : "frame" }, ...parts);
 }
 
-function drawBoxes(drawn, item, boxes, width, height) {
+function drawBoxes(drawn, item, boxes, shapes, width, height) {
   drawn.setAttribute("viewBox", `0 0 ${width} ${height}`);
   const part = (tag, given, text = "") => {
     const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
@@ -131,14 +152,15 @@ function drawBoxes(drawn, item, boxes, width, height) {
     made.textContent = text;
     return made;
   };
+  const line = (rings) => rings.map((ring) => `M${ring.map(([x, y]) => `${x * width} ${y * height}`).join("L")}Z`).join("");
   const numbered = hasMarks(item);
   const size = Math.max(width, height) / 32;
-  drawn.replaceChildren(...boxes.flatMap(([x0, y0, x1, y1], place) => {
+  drawn.replaceChildren(...(shapes?.label ?? []).map((rings) => part("path", { d: line(rings), class: "label" })), ...boxes.flatMap(([x0, y0, x1, y1], place) => {
     const style = (numbered ? marks(item) : item.box_counts)[place] ? "marked" : "unmarked";
     const score = item.box_texts[place]?.split(" ").at(-1) ?? "";
-    const sides = { x: x0 * width, y: y0 * height, width: (x1 - x0) * width, height: (y1 - y0) * height };
+    const rings = shapes?.regions[place] ?? [[[x0, y0], [x1, y0], [x1, y1], [x0, y1]]];
     const corner = { x: x0 * width + size / 4, y: y0 * height + size, "font-size": size };
-    return [part("rect", { ...sides, class: style }), part("text", { ...corner, class: style }, numbered ? `${place + 1}: ${score}` : score)];
+    return [part("path", { d: line(rings), class: `region ${style}` }), part("text", { ...corner, class: style }, numbered ? `${place + 1}: ${score}` : score)];
   }));
 }
 
@@ -150,17 +172,19 @@ function drawOne() {
   const element = fetched.get(own(item));
   const texts = hasMarks(item) ? item.box_texts.map((text, place) => make(
     "button", { type: "button", "data-do": "mark", "data-value": place, "aria-pressed": String(marks(item)[place]) }, `${place + 1} `, text,
-  )) : [item.beside ? item.key : item.box_texts.join(", ")];
+  )) : [item.beside ? readable(item.key) : item.box_texts.join(", ")];
+  if (item.clip) texts.push(make("span", { id: "frame" }));
+  if (item.labelled) texts.push(labelText(item));
   const figures = [make("figure", {}, framed(element, item, page.isOutlined ? item.boxes : []), make("figcaption", {}, ...texts))];
   if (item.beside) {
-    figures.push(make("figure", {}, framed(fetched.get(media(item.id, "beside")), item), make("figcaption", { text: item.beside_text })));
+    figures.push(make("figure", {}, framed(fetched.get(media(item.id, "beside")), item), make("figcaption", { text: readable(item.beside_text) })));
   }
   const around = item.neighbours.map((id, place) => id === null ? null : make(
-    "figure", {}, framed(played(video(media(id, "clip"))), item), make("figcaption", { text: place ? "after it" : "before it" }),
+    "figure", { "data-plays": media(id, "outlined") }, framed(picture(media(id, "poster"), item), { ...item, labelled: false }), make("figcaption", { text: place ? "after it" : "before it" }),
   ));
   const left = make("div", {}, make("div", { class: around.some(Boolean) ? "stage short" : "stage" }, ...figures));
-  if (around.some(Boolean)) left.append(make("div", { class: "around" }, ...around));
-  main.replaceChildren(make("section", { class: "one", "aria-label": item.key }, left, side(item)));
+  if (around.some(Boolean)) left.append(make("div", { class: "around" }, ...around.filter(Boolean)));
+  main.replaceChildren(make("section", { class: "one", "aria-label": readable(item.key) }, left, side(item)));
   if (item.clip) {
     element.playbackRate = SPEEDS[page.speed];
     element.currentTime = 0;
@@ -168,75 +192,56 @@ function drawOne() {
   }
 }
 
+function labelText(item) {
+  const text = make("span", { class: "labelled" });
+  shapesOf(item).then((shapes) => {
+    if (shapes) text.textContent = shapes.label.length ? `label: ${number(shapes.label.length)} drawn in green` : "label: shows no region";
+  });
+  return text;
+}
+
+// Frames of a clip: its small video has each of them, for equally long.
+export function frameOf(clip, item) {
+  return Math.min(item.frames - 1, Math.floor(clip.currentTime * item.frames / clip.duration + 0.001));
+}
+
+export function showFrame(clip, item, to) {
+  const frame = Math.max(0, Math.min(item.frames - 1, to));
+  clip.currentTime = (frame + 0.5) * clip.duration / item.frames;
+  find("frame").textContent = `frame ${number(frame + 1)} of ${number(item.frames)}`;
+}
+
 function side(item) {
   const rows = {
-    key: item.key, why: item.reason, numbers: item.detail, source: item.source, split: item.split, classifier: item.classifier,
+    key: readable(item.key), why: item.reason, numbers: item.detail, source: item.source, split: item.split, classifier: item.classifier,
     label: item.label, suggested: item.suggested === item.label ? "" : item.suggested,
   };
   const facts = Object.entries(rows).filter(([, value]) => value).flatMap(([name, value]) => [make("dt", { text: name }), make("dd", { text: value })]);
   if (item.state) facts.push(make("dt", { text: "last run" }), make("dd", { class: item.state, text: item.state }));
-  const buttons = actions(item).map((action, place) => make(
-    "button", { type: "button", "data-do": "decide", "data-value": place, "aria-pressed": String(isChosen(item, action)) },
-    action.label ? `it is ${action.label}` : action.text, action.key ? make("kbd", { text: action.key }) : null,
-  ));
   return make(
     "aside", { class: "side", "aria-label": "Decision" }, make("dl", {}, ...facts),
     ...item.decisions.map((row) => make("p", { class: "decided", text: told(row, item) })),
-    make("div", { class: "actions" }, ...buttons),
-    make("button", { type: "button", "data-do": "undo" }, "take back ", make("kbd", { text: "u" })),
+    ...(NARROW.matches ? [] : [make("div", { class: "actions" }, ...buttons(item)), takeBack()]),
   );
 }
 
-// The grid
+const keyOf = (key) => key ? make("kbd", { text: face(key) }) : null;
+const takeBack = () => make("button", { type: "button", "data-do": "undo" }, "take back ", keyOf("u"));
+const buttons = (item) => actions(item).map((action, place) => make(
+  "button", { type: "button", "data-do": "decide", "data-value": place, "aria-pressed": String(!page.isGrid && isChosen(item, action)) },
+  `${action.label ? `it is ${action.label}` : action.text} `, keyOf(action.key),
+));
 
-let tiles = [];
-let tilesOf = null;
-
-const watcher = new IntersectionObserver((entries) => {
-  for (const { target, isIntersecting } of entries) {
-    if (isIntersecting && !target.getAttribute("src")) target.setAttribute("src", target.dataset.src);
-  }
-}, { rootMargin: "200px" });
-
-function drawGrid() {
-  let grid = main.querySelector("ul.grid");
-  if (!grid || tilesOf !== page.items) {
-    watcher.disconnect();
-    [tiles, tilesOf] = [[], page.items];
-    grid = make("ul", { class: "grid", role: "listbox", "aria-multiselectable": "true", "aria-label": page.queue.name });
-    main.replaceChildren(grid);
-  }
-  for (const item of page.items.slice(tiles.length)) {
-    tiles.push(tile(item, tiles.length));
-    grid.append(make("li", { role: "presentation" }, tiles.at(-1)));
-  }
-  for (const [place, item] of page.items.entries()) {
-    const row = item.decisions[0];
-    const result = row ? (REFUSING.includes(row.decision ?? row.action) ? "dropped" : "kept") : item.state;
-    const text = isDisputed(item) ? "disputed" : row ? said(row) : item.label || item.detail || item.reason;
-    tiles[place].setAttribute("aria-selected", page.selected.has(item.id));
-    tiles[place].lastChild.className = `${result} ${row ? "decided" : ""}`;
-    tiles[place].lastChild.textContent = `${{ kept: "✓ ", dropped: "✗ " }[result] ?? ""}${text}`;
-  }
-  if (!find("filters").contains(document.activeElement)) tiles[page.at]?.focus();
+// Where fingers reach: below the grid, and below everything on a narrow screen.
+function drawBar() {
+  const item = shown();
+  const isShown = Boolean(item) && (page.isGrid || NARROW.matches);
+  find("bar").hidden = !isShown;
+  if (!isShown) return;
+  const button = (what, text) => make("button", { type: "button", "data-do": what, text });
+  const more = page.isGrid
+    ? [button("view", "open"), button("all", "select all"), button("none", "none")]
+    : [button("previous", "←"), button("next", "→")];
+  find("bar").replaceChildren(...buttons(item), takeBack(), ...more);
 }
-
-function tile(item, place) {
-  // What is beside a picture with a label is only an example of that label.
-  const isPair = item.beside && !item.label;
-  const pictures = [own(item), ...(isPair ? [media(item.id, "beside")] : [])].map((address) => {
-    const element = item.clip ? video(null, "metadata") : picture(null, item);
-    element.dataset.src = address;
-    watcher.observe(element);
-    return framed(element, item, item.boxes);
-  });
-  return make(
-    "button", { type: "button", class: "tile", role: "option", "data-do": "select", "data-value": place, title: item.key },
-    make("div", { class: "pictures" }, ...pictures), make("p"),
-  );
-}
-
-export function columns() {
-  const next = tiles.findIndex((each) => each.offsetTop > tiles[0].offsetTop);
-  return next < 0 ? tiles.length : next;
-}
+NARROW.addEventListener("change", () => { if (page.state) draw(); });

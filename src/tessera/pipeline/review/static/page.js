@@ -1,9 +1,14 @@
 // What the page knows: the items of the server, where the person is, and what may be decided about an item.
 
 export const page = {
-  state: null, queue: null, filters: {}, items: [], total: 0, complete: false, at: 0,
-  selected: new Set(), anchor: 0, batches: [], isGrid: false, isOutlined: true, speed: 0, isBusy: false,
+  state: null, queue: null, filters: {}, ids: [], places: new Map(), items: new Map(), decided: new Set(), at: 0,
+  selected: new Set(), anchor: 0, isGrid: false, isOutlined: true, speed: 0, noticed: 0,
+  mine: [], // batches that this tab decided and can take back, the latest last
+  said: new Map(), // what this tab decided about an item, by its id
+  times: [], // when this tab decided, and how much: seconds and items
 };
+
+const who = new URLSearchParams(location.search).get("who") ?? "";
 
 export const find = (id) => document.getElementById(id);
 
@@ -27,16 +32,22 @@ export class Answer extends Error {
 }
 
 const PATIENCE = 20000; // milliseconds for an answer
+const GONE = {
+  GET: "The server does not answer. All decisions so far are saved.",
+  POST: "The server does not answer, so this was not saved. Earlier decisions are saved.",
+};
 
 export async function ask(path, body) {
+  const method = body === undefined ? "GET" : "POST";
   const request = body === undefined ? {} : {
-    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal: AbortSignal.timeout(PATIENCE),
+    method, headers: { "Content-Type": "application/json" }, body: JSON.stringify({ who, ...body }), signal: AbortSignal.timeout(PATIENCE),
   };
+  const address = body === undefined && who && path.startsWith("api/") ? `${path}${path.includes("?") ? "&" : "?"}${new URLSearchParams({ who })}` : path;
   let response;
   try {
-    response = await fetch(path, request);
+    response = await fetch(address, request);
   } catch {
-    throw new Answer(0, { error: "The server does not answer, so this was not saved. Earlier decisions are saved. Start the review again, and open its new address." });
+    throw new Answer(0, { error: `${GONE[method]} Start the review again, and open its new address.` });
   }
   let content;
   try {
@@ -53,9 +64,19 @@ export const tell = (text) => {
   find("banner").hidden = !text;
 };
 
-export const shown = () => page.items[page.at];
+export const itemAt = (place) => page.items.get(page.ids[place]);
+export const shown = () => itemAt(page.at);
 export const media = (id, what) => `media/${page.state.version}/${id}/${what}`;
 export const number = (value) => value.toLocaleString("en");
+
+// Keys of items are names of files, in which other characters are written as %20.
+export function readable(key) {
+  try {
+    return decodeURIComponent(key);
+  } catch {
+    return key;
+  }
+}
 
 // Actions that are about a whole identity.
 export const WHOLE = ["rename", "merge"];
@@ -68,7 +89,8 @@ export const hasMarks = (item) => actions(item).some((action) => action.asks ===
 const verdict = (row) => [row.decision ?? row.action, row.label || row.to].filter(Boolean).join(" ");
 export const by = (row) => row.who ?? row.by;
 export const said = (row) => [verdict(row), row.reason || row.note ? `(${row.reason || row.note})` : ""].filter(Boolean).join(" ");
-export const told = (row, item) => `${by(row)}, ${row.when ?? row.date}: ${said(row)}${row.key && row.key !== item.key ? `, as ${row.key}` : ""}`;
+const isOf = (row, item) => !row.key || row.key === item.key || row.key.startsWith(`${item.key}+`);
+export const told = (row, item) => `${by(row)}, ${row.when ?? row.date}: ${said(row)}${isOf(row, item) ? "" : `, as ${readable(row.key)}`}`;
 export const own = (item) => item.decisions.find((row) => by(row) === page.state.who);
 export const isDisputed = (item) => new Set(item.decisions.map(verdict)).size > 1 && !("target" in item.decisions[0]);
 export const isChosen = (item, action) => {
@@ -76,52 +98,111 @@ export const isChosen = (item, action) => {
   return Boolean(row) && (row.decision ?? row.action) === action.name && (row.label ?? "") === action.label && (row.reason ?? "") === action.reason;
 };
 
+// Keys that the person chose: what is pressed stands for what the page calls the key.
+
+export const meant = (pressed) => page.state?.keys[pressed] ?? pressed;
+export const face = (key) => Object.entries(page.state?.keys ?? {}).find(([, to]) => to === key)?.[0] ?? key;
+
+// The two keys change places, so that none is lost.
+export async function rekey(key, pressed) {
+  const keys = { ...page.state.keys };
+  const before = face(key);
+  [keys[pressed], keys[before]] = [key, meant(pressed)];
+  for (const [one, other] of Object.entries(keys)) if (one === other) delete keys[one];
+  page.state.keys = (await ask("api/keys", { keys })).keys;
+}
+
 // Items
 
-let asking = null;
+const CHUNK = 200; // items that are asked for at a time
+let asked = new Map(); // requests for items that are on their way, by id
 
 export async function restart() {
-  Object.assign(page, { items: [], total: 0, complete: false, at: 0, selected: new Set(), anchor: 0 });
-  asking = null;
-  if (page.queue) await more();
+  const ids = page.queue ? await ask(`api/ids?${new URLSearchParams({ queue: page.queue.name, ...page.filters })}`) : { ids: [], decided: [] };
+  asked = new Map();
+  Object.assign(page, { ids: ids.ids, decided: new Set(ids.decided), items: new Map(), at: 0, selected: new Set(), anchor: 0 });
+  page.places = new Map(page.ids.map((id, place) => [id, place]));
 }
 
-export function more() {
-  asking ??= load(page.items).finally(() => { asking = null; });
-  return asking;
+// Have the items of these places, which are loaded if they are not there.
+export async function need(from, to) {
+  const wanted = page.ids.slice(Math.max(0, from), to).filter((id) => !page.items.has(id));
+  const missing = wanted.filter((id) => !asked.has(id));
+  for (let start = 0; start < missing.length; start += CHUNK) {
+    const part = missing.slice(start, start + CHUNK);
+    const request = load(part, page.items);
+    for (const id of part) asked.set(id, request);
+  }
+  await Promise.all(new Set(wanted.map((id) => asked.get(id))));
 }
 
-async function load(items) {
-  const found = await ask(`api/items?${new URLSearchParams({ queue: page.queue.name, after: items.at(-1)?.id ?? -1, ...page.filters })}`);
-  // Meanwhile, other items may have been asked for.
-  if (items !== page.items) return;
-  if (items.length === 0) page.total = found.total;
-  // What is decided about an item is said of the results that it is of.
-  items.push(...found.items.map((item) => ({ ...item, version: found.version })));
-  page.complete = found.items.length === 0;
+async function load(ids, items) {
+  const version = page.state.version;
+  try {
+    const found = await ask(`api/items?${new URLSearchParams({ version, ids: ids.join() })}`);
+    // What is decided about an item is said of the results that it is of.
+    for (const item of found.items) items.set(item.id, { ...item, version: found.version });
+  } finally {
+    for (const id of ids) asked.delete(id);
+  }
 }
 
-export function replace(item) {
-  const place = page.items.findIndex((each) => each.id === item.id);
-  if (place < 0) return;
-  page.queue.decided += Boolean(item.decisions.length) - Boolean(page.items[place].decisions.length);
-  page.items[place] = { ...item, version: page.items[place].version };
+// Take over what the server says has changed.
+export function apply({ changed = [], decided, tables }) {
+  for (const { id, decisions } of changed) {
+    const item = page.items.get(id);
+    if (item) item.decisions = decisions;
+    if (page.places.has(id)) page.decided[decisions.length ? "add" : "delete"](id);
+  }
+  if (decided) for (const queue of page.state.queues) queue.decided = decided[queue.name] ?? 0;
+  if (tables) page.state.tables = tables;
 }
 
-// Load again as much as was loaded, and stay where the person is.
+// Load again what was loaded, and stay where the person is.
 export async function reload() {
-  const [before, id, selected] = [page.items.length, shown()?.id, page.selected];
+  const [id, selected] = [page.ids[page.at], page.selected];
   await restart();
-  while (page.items.length < before && !page.complete) await more();
-  page.at = Math.max(0, page.items.findIndex((item) => item.id === id));
-  page.selected = new Set(page.items.map((item) => item.id).filter((each) => selected.has(each)));
+  page.at = page.places.get(id) ?? 0;
+  page.selected = new Set([...selected].filter((each) => page.places.has(each)));
+  await need(page.at, page.at + 1);
 }
 
 // The first item after `place` that nobody decided, or else the first of all; -1 if there is none.
-export async function undecidedAfter(place) {
-  for (let to = place + 1; ; to += 1) {
-    if (to >= page.items.length && !page.complete) await more();
-    if (to >= page.items.length) return page.items.findIndex((item) => !item.decisions.length);
-    if (!page.items[to].decisions.length) return to;
-  }
+export function undecidedAfter(place) {
+  const isOpen = (id) => !page.decided.has(id);
+  const after = page.ids.findIndex((id, each) => each > place && isOpen(id));
+  return after >= 0 ? after : page.ids.findIndex(isOpen);
+}
+
+// How fast this tab decides, and how long the rest of the queue takes; null as long as it is not known.
+
+const BREAK = 120; // seconds without a decision that are a break
+const LATELY = 600; // seconds that count
+const KNOWN = { seconds: 20, items: 5 };
+
+export function count(items) {
+  const now = Date.now() / 1000;
+  if (now - (page.times.at(-1)?.[0] ?? now) > BREAK) page.times = [];
+  page.times = [...page.times.filter(([at]) => now - at < LATELY), [now, items]];
+}
+
+export function pace() {
+  const seconds = (page.times.at(-1)?.[0] ?? 0) - (page.times[0]?.[0] ?? 0);
+  const items = page.times.slice(1).reduce((sum, [, each]) => sum + each, 0);
+  if (seconds < KNOWN.seconds || items < KNOWN.items) return null;
+  return { aMinute: items / seconds * 60, left: (page.queue.count - page.queue.decided) * seconds / items };
+}
+
+// What a page that is loaded again knows. The address cannot say it: browsers slow down a page that changes it with each key.
+
+const REMEMBERED = 500; // batches
+
+export function remember() {
+  const { filters, mine, times } = page;
+  sessionStorage.setItem("here", JSON.stringify({ who, queue: page.queue?.name, filters, key: shown()?.key, mine: mine.slice(-REMEMBERED), times }));
+}
+
+export function remembered() {
+  const found = JSON.parse(sessionStorage.getItem("here") ?? "{}");
+  return found.who === who ? found : {};
 }

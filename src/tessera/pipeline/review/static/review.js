@@ -1,46 +1,49 @@
 // The review page: the most useful decisions come first, one key decides, and a decision counts once the server has it on disk.
 
-import { SPEEDS, columns, draw, drawFilters, played } from "./draw.js";
+import { askFor, askName, drawHistory, endRekey, showHistory, showKeys, showPlan, startRekey } from "./dialogs.js";
+import { SPEEDS, draw, drawFilters, frameOf, played, showFrame, video as made } from "./draw.js";
+import { columns, rows } from "./grid.js";
 import {
-  Answer, WHOLE, actions, ask, find, hasMarks, isDisputed, make, marks, more, number, own, page, reload, replace, restart, shown,
-  tell, told, undecidedAfter,
+  Answer, actions, apply, ask, count, face, find, hasMarks, isDisputed, marks, meant, need, number, own, page, readable, reload, remember,
+  remembered, restart, shown, tell, told, undecidedAfter,
 } from "./page.js";
 
 const SLOW = 700; // milliseconds after which the page says that it waits
 const MANY = 200; // decided items; if there are more, the page begins with those that are not decided
-const NEAR_END = 20; // items left before the next page of them is asked for
-const isOf = { grid: () => page.isGrid, clip: () => shown()?.clip && !page.isGrid, picture: () => shown()?.picture, frame: () => shown()?.boxes.length };
-const KEYS = [
-  ["→ ←", "next, previous item"], ["↑ ↓ Home End", "other rows of the grid", isOf.grid], ["q Q", "next, previous queue"],
-  ["f", "filters; Enter leads back"], ["/", "find a part of a key or a source"], ["u", "take back what you decided last"],
-  ["Shift + key", "overrule somebody else"], ["1 to 9", "mark a region, or not", () => shown() && hasMarks(shown())],
-  ["v", "grid, or one at a time"], ["Enter", "open the item", isOf.grid], ["Space", "select; with Shift, all up to here", isOf.grid],
-  ["Ctrl + a", "select all that are loaded", isOf.grid], ["Esc", "select nothing", isOf.grid], ["Space", "play or pause", isOf.clip],
-  [", .", "one frame back, forward", isOf.clip], ["s", "speed: 1, ½, ¼", isOf.clip], ["o", "outlines, or none"],
-  ["b", "show what is blurred, or not", () => page.state?.has_blurred], ["z", "as large as the screen, or not", () => !page.isGrid],
-  ["l", "open in labelme", isOf.frame], ["e", "export for Label Studio", isOf.picture], ["p", "what the next run will do"],
-];
+const NEAR_END = 20; // items left before the next of them are asked for
+const LISTED = 5; // items that a message names
+const LONGEST_WAIT = 30; // held keys that wait
+const PULSE = 3000; // milliseconds between looks at what others do
 const main = find("main");
 
 // Where the person is
 
 async function start(queue, key) {
-  const before = page.state?.version;
   page.state = await ask("api/state");
-  if (before !== page.state.version) page.batches = [];
   if (page.state.faults.length) tell(page.state.faults.join("\n"));
   page.queue = page.state.queues.find((each) => each.name === queue) ?? page.state.queues[0] ?? null;
   if (page.queue?.decided > MANY && !key) page.filters.decided ??= "no";
   drawFilters();
   await restart();
-  const known = page.items.findIndex((item) => item.key === key);
-  await go(known >= 0 ? known : page.items.length ? await undecidedAfter(-1) : 0);
+  await go(await placeOf(key));
 }
 
-const other = (queue) => {
-  Object.assign(page, { filters: {}, batches: [] });
+// The place of the item with this key, or else of the first that is to be decided.
+async function placeOf(key) {
+  if (!key) return Math.max(0, undecidedAfter(-1));
+  const { ids } = await ask(`api/ids?${new URLSearchParams({ queue: page.queue.name, find: key })}`);
+  const places = ids.map((id) => page.places.get(id)).filter((place) => place !== undefined);
+  for (const place of places) {
+    await need(place, place + 1);
+    if (page.items.get(page.ids[place]).key === key) return place;
+  }
+  return Math.max(0, undecidedAfter(-1));
+}
+
+const other = (queue, key) => {
+  page.filters = {};
   tell("");
-  return start(queue);
+  return start(queue, key);
 };
 
 function turn(step) {
@@ -50,102 +53,135 @@ function turn(step) {
 }
 
 async function go(to) {
-  if (to >= page.items.length - NEAR_END && !page.complete && page.queue) {
-    const loading = more();
-    if (to >= page.items.length) await loading;
-    else loading.catch(() => {}); // What asks for them when they are needed says what is wrong.
-  }
-  page.at = Math.max(0, Math.min(to, page.items.length - 1));
-  // A page that is loaded again shows the same. The address cannot say it: browsers slow down a page that changes it with each key.
-  sessionStorage.setItem("here", JSON.stringify({ queue: page.queue?.name, filters: page.filters, key: shown()?.key }));
+  page.at = Math.max(0, Math.min(to, page.ids.length - 1));
+  await need(page.at, page.at + 1);
   draw();
+  remember();
+  need(page.at, page.at + NEAR_END).then(() => {}).catch(() => {}); // What asks for them when they are needed says what is wrong.
 }
 
-async function next() {
-  const to = await undecidedAfter(page.at);
-  if (to < 0) tell("All of these are decided. q shows the next queue.");
+async function next(done = "") {
+  const to = undecidedAfter(page.at);
+  tell([done, to < 0 ? `All of these are decided. ${face("q")} shows the next queue.` : ""].filter(Boolean).join("\n"));
   await go(to < 0 ? page.at : to);
 }
 
 // Decisions
 
+const chosen = () => page.isGrid && page.selected.size ? page.ids.filter((id) => page.selected.has(id)) : [shown()?.id].filter((id) => id !== undefined);
+
 async function decide(action, overrule, value = action.label) {
-  const items = page.isGrid && page.selected.size ? page.items.filter((item) => page.selected.has(item.id)) : [shown()];
-  if (!items[0] || page.isBusy) return;
-  if (["label", "to"].includes(action.asks) && !(value = await askFor(action, items[0]))) return;
-  const batch = [];
-  await busy(async () => {
-    try {
-      for (const { version, id, ...item } of items) {
-        if (action.asks === "regions") value = marks(item).flatMap((isMarked, place) => isMarked ? [place] : []).join();
-        replace(await ask("api/decide", { version, id, action: action.name, value, reason: action.reason, overrule }));
-        batch.push({ version, id });
-        if (items.length > 1) tell(`${number(batch.length)} of ${number(items.length)} are saved …`);
-      }
-    } finally {
-      if (batch.length) page.batches.push(batch);
-    }
-    tell(batch.length > 1 ? `${number(batch.length)} items: ${action.text}. u takes this back.` : "");
-    page.selected.clear();
-    await next();
-  });
+  const ids = chosen();
+  if (!ids.length) return;
+  if (["label", "to"].includes(action.asks) && !(value = await askFor(action, shown()))) return;
+  const { version } = shown();
+  let values;
+  if (action.asks === "regions") {
+    const places = ids.map((id) => page.places.get(id));
+    await need(Math.min(...places), Math.max(...places) + 1);
+    values = ids.map((id) => marks(page.items.get(id)).flatMap((isMarked, place) => isMarked ? [place] : []).join());
+  }
+  // A key that is pressed twice decides once.
+  const says = JSON.stringify([action.name, values ?? value, action.reason]);
+  if (ids.length === 1 && !overrule && page.said.get(ids[0]) === says && own(shown())) return next();
+  const text = action.asks === "label" || action.asks === "to" ? `${action.name} ${value}` : action.label ? `it is ${action.label}` : action.text;
+  const answer = await saving(ask("api/decide", { version, ids, action: action.name, value, values, reason: action.reason, overrule, text }));
+  apply(answer);
+  if (answer.batch !== null) page.mine.push(answer.batch);
+  for (const id of ids) page.said.set(id, says);
+  count(answer.saved);
+  page.selected = new Set(answer.failed.map(({ id }) => id));
+  if (answer.failed.length) return partly(ids.length, answer);
+  await next(ids.length > 1 ? `${number(ids.length)} items: ${text}. ${face("u")} takes this back.` : "");
 }
 
-async function undo() {
-  if (page.isBusy) return;
-  const batch = page.batches.at(-1) ?? (shown() && own(shown()) ? [shown()] : []);
-  if (!batch.length) return tell("There is nothing of yours to take back here.");
-  const first = batch[0].id;
-  await busy(async () => {
-    try {
-      while (batch.length) {
-        const { version, id } = batch.at(-1);
-        replace(await ask("api/undo", { version, id }));
-        batch.pop();
-      }
-    } catch (error) {
-      if (error.status === 409) batch.pop(); // nothing of it is left
-      throw error;
-    } finally {
-      if (!batch.length && page.batches.at(-1) === batch) page.batches.pop();
-    }
-    const place = page.items.findIndex((item) => item.id === first);
-    tell(isDisputed(page.items[place] ?? { decisions: [] }) ? "Others disagree about it, and the next run stops until one of them gives way." : "");
-    await go(place >= 0 ? place : page.at);
+async function partly(all, { saved, failed }) {
+  for (const { id } of failed) page.said.delete(id);
+  await Promise.all(failed.slice(0, LISTED).map(({ id }) => need(page.places.get(id), page.places.get(id) + 1)));
+  const lines = failed.slice(0, LISTED).map(({ id, error, others = [] }) => {
+    const item = page.items.get(id);
+    return [readable(item.key), error, ...others.map((row) => told(row, item))].join(": ");
   });
+  const more = failed.length > LISTED ? [`and ${number(failed.length - LISTED)} more`] : [];
+  tell([`${number(saved)} of ${number(all)} are saved. These are not, and stay selected:`, ...lines, ...more].join("\n"));
+  await go(page.at);
 }
 
-// One request that changes something at a time, so that a key that is held decides once.
-async function busy(work) {
-  if (page.isBusy) return;
-  page.isBusy = true;
+async function undo(batch = page.mine.at(-1)) {
+  const item = shown();
+  if (batch === undefined && !(item && own(item))) return tell("There is nothing of yours to take back here.");
+  const isGone = () => { page.mine = page.mine.filter((each) => each !== batch); };
+  let answer;
+  try {
+    answer = await saving(ask("api/undo", batch === undefined ? { version: item.version, ids: [item.id] } : { batch }));
+  } catch (error) {
+    if (error.status === 409) isGone(); // nothing of it is left
+    throw error;
+  }
+  isGone();
+  apply(answer);
+  page.said.clear();
+  const lines = answer.taken > 1 ? [`${number(answer.taken)} are taken back.`] : [];
+  if (answer.later) lines.push(`${answer.later > 1 ? `${number(answer.later)} were` : "It was"} decided again in another tab, and that stays.`);
+  lines.push(...answer.failed.slice(0, LISTED));
+  if (answer.item.queue !== page.queue.name) await other(answer.item.queue, answer.item.key);
+  const place = await placeOf(answer.item.key);
+  const now = page.ids.length ? page.items.get(page.ids[place]) : null;
+  if (now && isDisputed(now)) lines.push("Others disagree about it, and the next run stops until one of them gives way.");
+  tell(lines.join("\n"));
+  await go(now?.key === answer.item.key ? place : page.at);
+}
+
+async function saving(request) {
   const slow = setTimeout(() => tell("Saving …"), SLOW);
   try {
-    await work();
-    if (find("banner").textContent === "Saving …") tell("");
-  } catch (error) {
-    await failed(error);
+    return await request;
   } finally {
     clearTimeout(slow);
-    page.isBusy = false;
+    if (find("banner").textContent === "Saving …") tell("");
   }
 }
 
-async function failed(error) {
-  if (!(error instanceof Answer)) throw error;
-  if (error.status === 410) await start(page.queue?.name);
-  if (error.content.item) replace(error.content.item);
-  const others = error.content.others?.map((row) => told(row, shown())) ?? [];
-  tell([error.message, ...others, ...(others.length ? ["Press the key with Shift to overrule, or go on."] : [])].join("\n"));
+// Keys that are pressed while one is worked on wait for it: one thing at a time, and none is lost.
+let line = Promise.resolve();
+let waiting = 0;
+let round = 0;
+
+function queue(work) {
+  const own = round;
+  waiting += 1;
+  line = line.then(async () => {
+    waiting -= 1;
+    if (own !== round) return;
+    try {
+      await work();
+    } catch (error) {
+      // What was pressed meanwhile was meant for what would have been shown.
+      round += 1;
+      await failed(error, waiting).catch((another) => tell(another.message));
+    }
+  });
+}
+
+async function failed(error, left) {
+  const lines = [];
+  if (error instanceof Answer) {
+    if (error.status === 410) await start(page.queue?.name);
+    apply(error.content);
+    const others = error.content.others?.map((row) => told(row, shown())) ?? [];
+    lines.push(error.message, ...others, ...(others.length ? ["Press the key with Shift to overrule, or go on."] : []));
+  } else {
+    console.error(error);
+    lines.push(`The page failed: ${error.message}. Load it again; earlier decisions are saved.`);
+  }
+  if (left) lines.push(`${number(left)} ${left > 1 ? "keys that were" : "key that was"} pressed meanwhile did nothing.`);
+  tell(lines.join("\n"));
   draw();
 }
 
 async function open(how) {
-  const items = how === "label_studio" && page.selected.size ? page.items.filter((item) => page.selected.has(item.id)) : [shown()];
-  if (!items[0]) return;
-  await busy(async () => {
-    for (const { version, id } of items) tell((await ask("api/open", { version, id, how })).told);
-  });
+  const ids = how === "label_studio" ? chosen() : [shown()?.id].filter((id) => id !== undefined);
+  for (const id of ids) tell((await saving(ask("api/open", { version: page.state.version, ids: [id], how }))).told);
 }
 
 function mark(place) {
@@ -157,62 +193,36 @@ function mark(place) {
 
 function select(place, isRange) {
   const [from, to] = isRange ? [page.anchor, place].sort((one, other) => one - other) : [place, place];
-  for (const { id } of page.items.slice(from, to + 1)) if (isRange || !page.selected.delete(id)) page.selected.add(id);
-  page.anchor = page.at = place;
+  for (const id of page.ids.slice(from, to + 1)) if (isRange || !page.selected.delete(id)) page.selected.add(id);
+  page.anchor = place;
+  return go(place);
+}
+
+function selectAll(isAll) {
+  page.selected = new Set(isAll ? page.ids : []);
   draw();
-}
-
-// Dialogs
-
-async function dialog(title, body, { ok = "Close", cancel = false } = {}) {
-  const box = find("dialog");
-  if (box.open) return false;
-  find("dialog-title").textContent = title;
-  find("dialog-body").replaceChildren(...body);
-  find("dialog-ok").textContent = ok;
-  find("dialog-ok").value = cancel ? "ok" : "close";
-  find("dialog-cancel").hidden = !cancel;
-  box.returnValue = "";
-  box.showModal();
-  return new Promise((done) => box.addEventListener("close", () => done(box.returnValue === "ok"), { once: true }));
-}
-
-async function askFor(action, item) {
-  find("names").replaceChildren(...page.queue.names.map((name) => make("option", { value: name })));
-  const isName = action.asks === "to";
-  const input = make("input", { id: "answer", list: isName ? "names" : null, autocomplete: "off", required: true });
-  const about = WHOLE.includes(action.name) ? `${item.label}: ` : "";
-  const asked = dialog(`${about}${action.text}`, [make("label", { for: "answer", text: isName ? "name" : "score" }), input], { ok: "Save", cancel: true });
-  input.focus();
-  return (await asked) ? input.value.trim() : "";
-}
-
-function showKeys() {
-  const decisions = shown() ? actions(shown()).filter((action) => action.key).map((action) => [action.key, action.text]) : [];
-  const taken = decisions.map(([key]) => key);
-  const rows = [...decisions, ...KEYS.filter(([key, , applies]) => !taken.includes(key) && (applies?.() ?? true))];
-  const list = rows.flatMap(([key, text]) => [make("dt", {}, make("kbd", { text: key })), make("dd", { text })]);
-  return dialog("Keys", [make("dl", { class: "keys" }, ...list)]);
-}
-
-async function showPlan() {
-  const lines = await ask("api/plan");
-  const text = lines.length ? "With the decisions so far:" : "The decisions so far change nothing.";
-  return dialog("What the next run will do", [make("p", { text }), make("ul", {}, ...lines.map((line) => make("li", { text: line })))]);
 }
 
 // Keys and buttons
 
-const video = () => main.querySelector("video");
+const video = () => main.querySelector(".stage video");
 
 function step(direction) {
-  video()?.pause();
-  if (video()) video().currentTime = Math.max(0, video().currentTime + direction / 25);
+  const clip = video();
+  if (!clip?.duration) return;
+  clip.pause();
+  showFrame(clip, shown(), frameOf(clip, shown()) + direction);
 }
 
 function enlarge() {
   if (document.fullscreenElement) return document.exitFullscreen();
   return main.querySelector(".stage")?.requestFullscreen();
+}
+
+function play() {
+  find("frame")?.replaceChildren();
+  if (video()?.paused) played(video());
+  else video()?.pause();
 }
 
 const CONTROLS = {
@@ -221,7 +231,8 @@ const CONTROLS = {
   q: (event) => turn(event.shiftKey ? -1 : 1),
   f: () => find("filters").querySelector("select, input")?.focus(),
   "/": () => find("filters").querySelector("[name=find]")?.focus(),
-  u: undo,
+  u: () => undo(),
+  h: showHistory,
   v: () => { page.isGrid = !page.isGrid; draw(); },
   o: () => { page.isOutlined = !page.isOutlined; draw(); },
   b: () => find("blur").setAttribute("aria-pressed", document.body.classList.toggle("shown")),
@@ -233,30 +244,38 @@ const CONTROLS = {
   e: () => open("label_studio"),
   p: showPlan,
   "?": showKeys,
-  " ": () => (video()?.paused ? played(video()) : video()?.pause()),
+  " ": play,
 };
 const OF_GRID = {
   ArrowDown: () => go(page.at + columns()),
   ArrowUp: () => go(page.at - columns()),
+  PageDown: () => go(page.at + columns() * rows()),
+  PageUp: () => go(page.at - columns() * rows()),
   Home: () => go(0),
-  End: () => go(page.items.length - 1),
+  End: () => go(page.ids.length - 1),
   Enter: CONTROLS.v,
-  Escape: () => { page.selected.clear(); draw(); },
+  Escape: () => selectAll(false),
   " ": (event) => select(page.at, event.shiftKey),
 };
 const BUTTONS = {
   queue: (value) => other(value),
   decide: (value, event) => decide(actions(shown())[value], event.shiftKey),
-  undo,
+  undo: () => undo(),
   mark: (value) => mark(Number(value)),
   select: (value, event) => select(Number(value), event.shiftKey),
+  view: CONTROLS.v,
+  all: () => selectAll(true),
+  none: () => selectAll(false),
+  next: CONTROLS.ArrowRight,
+  previous: CONTROLS.ArrowLeft,
 };
+// These are in a dialog, for which other keys wait.
+const IN_DIALOG = { rekey: startRekey, back: async (value) => { await undo(Number(value)); await drawHistory(); } };
 
-const HELD = ["ArrowRight", "ArrowLeft", "ArrowUp", "ArrowDown", ",", "."]; // keys that work as long as they are held
+const HELD = ["ArrowRight", "ArrowLeft", "ArrowUp", "ArrowDown", "PageUp", "PageDown", ",", "."]; // they work as long as they are held
 
-function workOf(event) {
-  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-  if (event.repeat && !HELD.includes(key)) return null;
+// What a key does is known when its turn comes: then another item may be shown.
+function workOf(event, key) {
   const control = (page.isGrid ? OF_GRID[key] : null) ?? CONTROLS[key];
   const item = shown();
   // With Shift, the key of a digit types something else, which may be a control.
@@ -264,12 +283,12 @@ function workOf(event) {
   const action = item && (actions(item).find((each) => each.key === key) ?? actions(item).find((each) => digit && each.key === digit));
   if (action) return () => decide(action, event.shiftKey);
   if (digit && item && hasMarks(item) && !page.isGrid) return () => mark(digit - 1);
-  return control;
+  return control && (() => control(event));
 }
 
 document.addEventListener("keydown", (event) => {
   if (find("dialog").open) {
-    if (event.key === "?") find("dialog").close();
+    if (!endRekey(event) && event.key === "?" && !event.target.matches("input")) find("dialog").close();
     return;
   }
   if (event.target.matches("input, select, textarea")) {
@@ -278,30 +297,45 @@ document.addEventListener("keydown", (event) => {
   }
   if (page.isGrid && event.key === "a" && (event.ctrlKey || event.metaKey)) {
     event.preventDefault();
-    page.selected = new Set(page.items.map((item) => item.id));
-    return draw();
+    return queue(() => selectAll(true));
   }
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || !page.state) return;
   if ((event.key === " " || event.key === "Enter") && event.target.matches("button:not(.tile)")) return;
-  const work = workOf(event);
-  if (!work) return;
+  const key = meant(event.key.length === 1 ? event.key.toLowerCase() : event.key);
+  if (event.repeat && (!HELD.includes(key) || waiting > LONGEST_WAIT)) return;
+  if (!waiting && !workOf(event, key)) return;
   event.preventDefault();
-  guard(work(event));
+  queue(() => workOf(event, key)?.());
 });
 
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-do]");
-  if (button) guard(BUTTONS[button.dataset.do](button.dataset.value, event));
+  if (!button) return;
+  const { do: name, value } = button.dataset;
+  const work = IN_DIALOG[name];
+  if (work) Promise.resolve(work(value)).catch((error) => tell(error.message));
+  else queue(() => BUTTONS[name](value, event));
 });
 
-// Clips of the grid play where one points at them.
-for (const [name, isOver] of [["mouseover", true], ["focusin", true], ["mouseout", false]]) {
+// A clip plays where one points at its picture.
+const POINTED = 120; // milliseconds, so that nothing is loaded where one only passes
+let pointed = null;
+let delay = 0;
+
+function point(figure) {
+  if (figure === pointed) return;
+  clearTimeout(delay);
+  pointed?.querySelector("video")?.remove();
+  pointed = figure;
+  if (figure) delay = setTimeout(() => figure.querySelector(".frame")?.append(played(made(figure.dataset.plays))), POINTED);
+}
+for (const name of ["mouseover", "focusin"]) {
   main.addEventListener(name, (event) => {
-    const clip = event.target.closest(".tile")?.querySelector("video");
-    if (clip) (isOver ? played(clip) : clip.pause());
+    point(event.target.closest("[data-plays]"));
     if (name === "focusin" && event.target.matches(".tile")) page.at = Number(event.target.dataset.value);
   });
 }
+main.addEventListener("mouseleave", () => point(null));
 
 // Whoever types in a list chooses in it, and decides nothing: the focus stays there. After a click, it leads back to the item.
 let isClicked = false;
@@ -312,35 +346,42 @@ find("filters").addEventListener("change", ({ target }) => {
   if (target.value === "*" || target.value === "" && target.name === "find") delete page.filters[target.name];
   else page.filters[target.name] = target.value;
   if (isClicked && target.matches("select")) main.focus();
-  guard(restart().then(() => go(0)));
+  queue(() => restart().then(() => go(0)));
 });
 
-function guard(work) {
-  Promise.resolve(work).catch((error) => {
-    tell(error instanceof Answer ? error.message : `The page failed: ${error.message}. Load it again; earlier decisions are saved.`);
-  });
+main.addEventListener("stale", () => queue(() => start(page.queue?.name)));
+for (const [id, key] of Object.entries({ view: "v", blur: "b", history: "h", plan: "p", help: "?" })) {
+  find(id).addEventListener("click", (event) => queue(() => CONTROLS[key](event)));
+}
+find("who").addEventListener("click", () => queue(askName));
+
+// Another tab, another person or another program may have changed something meanwhile.
+const compare = () => { if (!document.hidden && page.state && !waiting && !find("dialog").open) queue(look); };
+document.addEventListener("visibilitychange", compare);
+setInterval(compare, PULSE);
+
+async function look() {
+  let found;
+  try {
+    found = await ask("api/pulse");
+  } catch {
+    return; // Whoever decides something hears of it.
+  }
+  const before = page.state;
+  if (found.version !== before.version) {
+    await start(page.queue?.name, shown()?.key);
+  } else if (String(found.tables) !== String(before.tables) || String(found.faults) !== String(before.faults)) {
+    const name = page.queue?.name;
+    page.state = await ask("api/state");
+    page.queue = page.state.queues.find((each) => each.name === name) ?? null;
+    await reload();
+    draw();
+  }
+  const fresh = [...found.notices.slice(page.noticed), ...found.faults.filter((text) => !before.faults.includes(text))];
+  page.noticed = found.notices.length;
+  if (fresh.length) tell(fresh.join("\n"));
 }
 
-main.addEventListener("stale", () => guard(start(page.queue?.name)));
-for (const [id, key] of Object.entries({ view: "v", blur: "b", plan: "p", help: "?" })) {
-  find(id).addEventListener("click", (event) => guard(CONTROLS[key](event)));
-}
-// Another tab, or another person, may have decided meanwhile.
-document.addEventListener("visibilitychange", () => {
-  if (!document.hidden && page.queue && !page.isBusy && !find("dialog").open) guard(compare());
-});
-
-async function compare() {
-  const { version, tables } = page.state;
-  const state = await ask("api/state");
-  if (state.version !== version) return start(page.queue.name, shown()?.key);
-  if (String(state.tables) === String(tables)) return;
-  page.state = state;
-  page.queue = state.queues.find((each) => each.name === page.queue.name);
-  await reload();
-  draw();
-}
-
-const { queue, filters = {}, key } = JSON.parse(sessionStorage.getItem("here") ?? "{}");
-page.filters = filters;
-guard(start(queue, key));
+const { queue: name, filters = {}, key, mine = [], times = [] } = remembered();
+Object.assign(page, { filters, mine, times });
+queue(() => start(name, key));
