@@ -19,7 +19,6 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-import pytest
 
 RATE, SECONDS, REPEATS = 30, 10, 3
 HEIGHT, WIDTH = 1080, 1920
@@ -158,7 +157,7 @@ def needed(folder: Path, out: Path) -> None:
 
 
 class Run(NamedTuple):
-    """What a run took and made: CPU seconds, GiB at its peak, digests of its files, and what it printed."""
+    """What a run took and made: CPU seconds, GiB at its peak, digests of its files, and what it printed last."""
 
     cpu: float
     memory: float
@@ -181,7 +180,8 @@ def run(work: Callable[[Path, Path], None], name: str, src: Path, folder: Path) 
     assert status == 0, text
     files = [path for kind in COMPARED for path in out.glob(kind)]
     made = {str(path.relative_to(out)): sha256(path.read_bytes()).hexdigest() for path in files}
-    return Run(used.ru_utime + used.ru_stime, used.ru_maxrss / 2**20, made, text)
+    *_, said, memory = ["", *text.splitlines()]
+    return Run(used.ru_utime + used.ru_stime, float(memory), made, said)
 
 
 def compare(older: Path, folder: Path, only: Collection[str] = ()) -> list[str]:
@@ -218,6 +218,8 @@ RUNS = {"clips": (clips, 0.65, 9), "nothing": (clips, 0.5, 0.9), "samples": (sam
 
 
 def test_less_time_than_an_older_checkout(tmp_path: Path) -> None:
+    import pytest  # not by the runs
+
     if "AGAINST" not in os.environ:
         pytest.skip("set AGAINST=CHECKOUT/src, the library of an older checkout: see the top of this file")
     assert not compare(Path(os.environ["AGAINST"]), tmp_path)
@@ -225,7 +227,10 @@ def test_less_time_than_an_older_checkout(tmp_path: Path) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1] == "--run":
+        from memory import largest_memory
+
         globals()[sys.argv[2]](*map(Path, sys.argv[3:]))
+        print(largest_memory() / 2**30)
     else:
         with TemporaryDirectory() as made:
             sys.exit(", ".join(compare(Path(sys.argv[1]), Path(made), sys.argv[2:])) or None)

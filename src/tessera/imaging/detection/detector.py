@@ -18,6 +18,7 @@ from tessera.imaging.boxes import Box
 from tessera.imaging.detection.masks import mask_inside
 from tessera.imaging.detection.offline import offline
 from tessera.imaging.detection.settings import InferenceSettings
+from tessera.imaging.frame import VideoFrame
 from tessera.imaging.masks import encode_patch
 
 if TYPE_CHECKING:
@@ -81,6 +82,11 @@ class Detector:
         """Return `image`, uint8 (H, W, 3), RGB, as the model gets it. Several threads may do this at a time."""
         (scaled,) = self._predictor.pre_transform([image])
         return Scaled(scaled[..., ::-1], image.shape[:2])
+
+    def scale_frame(self, frame: VideoFrame) -> Scaled:
+        """Return `scale(frame.image())`, without converting what is lost in scaling. Raises `Failed` as `frame.image` does."""
+        (width, height), (tall, wide) = frame.size, self._predictor.imgsz
+        return self.scale(frame.image_for(round(height * min(tall / height, wide / width))))
 
     def detect(self, images: Iterable[Scaled]) -> Iterator[list[Region]]:
         """Yield the regions of each of `images`, results of `scale`, as `predict` does; at most one batch of them is held."""
