@@ -5,18 +5,21 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from stills import write_stills
 
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import read_ledger
 from tessera.core.provenance import sha256_file, write_checksums
-from tessera.imaging.detection.detector import Detector
+from tessera.imaging.detection.detector import Detector, suppress
 from tessera.imaging.detection.offline import offline
 from tessera.imaging.detection.settings import DetectionSettings, InferenceSettings
 from tessera.imaging.encode import write_video
+from tessera.imaging.frame import VideoFrame
 from tessera.imaging.images import write_image
 from tessera.imaging.masks import decode_rle, encode_rle
 from tessera.pipeline.detectors.export import export_detector
@@ -152,6 +155,30 @@ def test_masks_and_boxes_are_those_of_ultralytics_at_any_shape(height: int, widt
     expected = plain(weights, [image], max_det=20, imgsz=96, conf=0.05, iou=0.7)
     assert any(rle for _, _, _, rle in expected[0])
     assert rows_of(weights, [image], max_regions=20, image_size=96, confidence=0.05) == expected
+
+
+@pytest.mark.parametrize(("height", "width"), [(1080, 1920), (718, 400), (256, 900), (64, 64), (301, 300), (2160, 90)])
+def test_a_frame_is_scaled_as_its_whole_image(height: int, width: int, detector: Detector) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    picture = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p")
+    frame = VideoFrame(0, None, 0.0, picture)
+    whole, scaled = detector.scale(frame.image()), detector.scale_frame(frame)
+    assert np.array_equal(scaled.image, whole.image)
+    assert scaled.shape == whole.shape == (height, width)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 30, 400])
+@pytest.mark.parametrize("grid", [0.01, 10])  # pixels; on a coarse one, many boxes are alike or have no area
+def test_boxes_that_overlap_are_left_out_as_by_torchvision(count: int, grid: float) -> None:
+    from torchvision.ops import nms
+
+    random = np.random.default_rng(count)
+    corners = random.uniform(0, 100, (count, 2))
+    boxes = np.concatenate([corners, corners + random.uniform(0, 40, (count, 2))], axis=1)
+    found = torch.tensor((boxes / grid).round() * grid, dtype=torch.float32)
+    scores = torch.tensor(random.integers(0, 20, count) / 20, dtype=torch.float32)  # some are equal
+    for most in (0.1, 1 / 3, 0.7):
+        assert suppress(found, scores, most).tolist() == nms(found, scores, most).tolist()
 
 
 def test_a_region_is_found_if_its_score_exceeds_the_confidence(weights: Path) -> None:

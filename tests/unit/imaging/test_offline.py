@@ -14,6 +14,7 @@ from pathlib import Path
 from tessera.imaging.detection.offline import offline
 
 offline(Path(sys.argv[1]))
+assert not {"matplotlib", "torchvision"} & set(sys.modules)  # their imports take seconds
 import numpy
 import onnxruntime
 from onnx import TensorProto, helper

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -18,7 +18,11 @@ from tessera.imaging.boxes import Box
 from tessera.imaging.detection.masks import mask_inside
 from tessera.imaging.detection.offline import offline
 from tessera.imaging.detection.settings import InferenceSettings
+from tessera.imaging.frame import VideoFrame
 from tessera.imaging.masks import encode_patch
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -54,10 +58,10 @@ class Detector:
         """
         verify_weights(weights, expected)
         check_purpose(weights, "detector")
-        offline()
         declared = getattr(settings, "weights", None)
         self._name = declared.source if isinstance(declared, WeightsSettings) else str(weights)
         self._batch = settings.batch
+        offline()
         with self._errors():
             self._predictor = _load(weights, settings)
 
@@ -79,6 +83,11 @@ class Detector:
         (scaled,) = self._predictor.pre_transform([image])
         return Scaled(scaled[..., ::-1], image.shape[:2])
 
+    def scale_frame(self, frame: VideoFrame) -> Scaled:
+        """Return `scale(frame.image())`, without converting what is lost in scaling. Raises `Failed` as `frame.image` does."""
+        (width, height), (tall, wide) = frame.size, self._predictor.imgsz
+        return self.scale(frame.image_for(round(height * min(tall / height, wide / width))))
+
     def detect(self, images: Iterable[Scaled]) -> Iterator[list[Region]]:
         """Yield the regions of each of `images`, results of `scale`, as `predict` does; at most one batch of them is held."""
         for batch in _batches(images, self._batch):
@@ -97,8 +106,6 @@ class Detector:
                 predictions = predictor.model(pixels)
             except _NothingFound:
                 return [[] for _ in batch]
-            import torchvision  # noqa: F401  # Ultralytics uses its suppression of overlapping boxes only if it is imported.
-
             # Only the shapes of the images are used.
             images = [np.broadcast_to(np.uint8(0), (*each.shape, 3)) for each in batch]
             results = predictor.postprocess(predictions, pixels, images)
@@ -133,7 +140,9 @@ def _load(weights: Path, settings: InferenceSettings) -> Any:
     """Return the predictor of ultralytics for `weights`, ready to run."""
     from ultralytics import YOLO
     from ultralytics.models.yolo.segment import SegmentationPredictor
+    from ultralytics.utils.nms import TorchNMS
 
+    TorchNMS.nms = staticmethod(suppress)
     model: Any = YOLO(weights)
     options = {"mode": "predict", "rect": True, "save": False, "verbose": False}
     options |= {"conf": settings.confidence, "iou": settings.iou, "max_det": settings.max_regions}
@@ -151,6 +160,29 @@ def _load(weights: Path, settings: InferenceSettings) -> Any:
     if isinstance(predictor, SegmentationPredictor):
         predictor.construct_result = partial(_with_logits, predictor)
     return predictor
+
+
+def suppress(boxes: "torch.Tensor", scores: "torch.Tensor", most: float) -> "torch.Tensor":
+    """Return which of `boxes` overlap none with a higher score by more than `most`, by descending score: int64 (k,).
+
+    `boxes`: float (n, 4), x0, y0, x1, y1. `most`: intersection over union. This is `torchvision.ops.nms`, bit for bit, without
+    the import of torchvision, which takes longer than a detector runs over a short video. What ultralytics uses instead drops
+    boxes without an area, and its order of equal scores is undefined.
+    """
+    order = scores.argsort(descending=True, stable=True)
+    x0, y0, x1, y1 = boxes[order].float().cpu().numpy().T
+    areas = (x1 - x0) * (y1 - y0)
+    kept: list[int] = []
+    left = np.arange(len(order))
+    with np.errstate(invalid="ignore"):
+        while len(left):
+            first, left = left[0], left[1:]
+            kept.append(int(first))
+            width = (np.minimum(x1[first], x1[left]) - np.maximum(x0[first], x0[left])).clip(0)
+            overlap = width * (np.minimum(y1[first], y1[left]) - np.maximum(y0[first], y0[left])).clip(0)
+            share = overlap / (areas[first] + areas[left] - overlap)
+            left = left[~(share > np.float64(most))]
+    return order[kept]
 
 
 def _stop_early(head: Any, confidence: float) -> None:

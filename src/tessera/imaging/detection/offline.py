@@ -3,11 +3,15 @@
 import atexit
 import os
 import shutil
+import sys
 import tempfile
+from contextlib import nullcontext
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
+from tessera.core.imports import many_imports
 from tessera.imaging.onnx import disable_telemetry
 
 
@@ -33,10 +37,12 @@ def offline(folder: Path | None = None) -> None:
     disable_telemetry()
     _place_fonts(folder / "Ultralytics")
 
-    from PIL import Image
-    from ultralytics.data import dataset
-    from ultralytics.data import utils as data
-    from ultralytics.utils import SETTINGS, downloads, patches
+    with nullcontext() if "ultralytics" in sys.modules else many_imports():
+        from PIL import Image
+        from ultralytics import YOLO  # noqa: F401  # the largest part, which it imports when it is named
+        from ultralytics.data import dataset
+        from ultralytics.data import utils as data
+        from ultralytics.utils import SETTINGS, downloads, patches
 
     reporters = ("sync", "clearml", "comet", "dvc", "mlflow", "raytune", "tensorboard", "wandb")
     # Not its own `update`, which would write the settings to disk.
@@ -59,12 +65,14 @@ def _temporary_folder() -> Path:
 
 def _place_fonts(folder: Path) -> None:
     """Put a font where ultralytics looks for Arial: it downloads a missing font even if it is offline."""
-    from matplotlib import get_data_path
-
+    # Matplotlib has it, and need not be imported for it.
+    matplotlib = find_spec("matplotlib")
+    assert matplotlib and matplotlib.origin
+    fonts = Path(matplotlib.origin).parent / "mpl-data/fonts/ttf"
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("Arial.ttf", "Arial.Unicode.ttf"):
         if not (folder / name).exists():
-            shutil.copyfile(Path(get_data_path()) / "fonts/ttf/DejaVuSans.ttf", folder / name)
+            shutil.copyfile(fonts / "DejaVuSans.ttf", folder / name)
 
 
 def _refuse(*_: Any, **__: Any) -> NoReturn:

@@ -82,7 +82,7 @@ def detect_videos(
     def detect(source: str, path: Path, count: int) -> Tables:
         chosen = partial(every, stride=settings.stride, spans=parse_spans(spans.get(source, ())))
         return detect_video(
-            source, path, count, detector().detect, chosen, settings.batch, scale=detector().scale, threads=threads
+            source, path, count, detector().detect, chosen, settings.batch, scale=detector().scale_frame, threads=threads
         )
 
     sha256 = cache(sha256_file)
@@ -137,12 +137,12 @@ def detect_video(
     batch: int,
     *,
     threads: int,
-    scale: Callable[[np.ndarray], Any] = lambda image: image,
+    scale: Callable[[VideoFrame], Any] = VideoFrame.image,
 ) -> Tables:
     """Return all frames of the video `path` as `tables.VideoFrames`, and the detections in them as `tables.VideoDetections`.
 
-    `look`: a detector. It gets batches of images as `scale` returns them for images, uint8 (H, W, 3), RGB, and yields the
-    regions of each, by descending confidence. `scale` is called by several threads at a time. `chosen` gets the seconds of all
+    `look`: a detector. It gets batches of images as `scale` returns them for frames, and yields the regions of each, by
+    descending confidence. `scale` is called by several threads at a time. `chosen` gets the seconds of all
     frames, float64 (n,), and returns the frames that the detector runs on if they can be decoded: bool (n,), one or more.
     Frames after the last of these are not decoded, nor are those before the keyframe that the first one needs; they have no
     size. `batch`: the number of images in a batch, of which there are fewer if they are large. The content of a batch depends
@@ -233,11 +233,12 @@ def _pictures(
     wanted: np.ndarray,
     table: dict[str, np.ndarray],
     edges: dict[int, np.ndarray],
-    scale: Callable[[np.ndarray], T],
+    scale: Callable[[VideoFrame], T],
 ) -> Iterator[tuple[int, T, int]]:
     """Yield the index, the image and its bytes of each undamaged one of the `wanted` `frames` of a part.
 
-    The image is what `scale` makes of it; the bytes are those that it had before. `table` gets the values of all frames.
+    The image is what `scale` makes of the frame; the bytes are those of the whole frame in RGB. `table`
+    gets the values of all frames.
 
     `edges` gets the first and the last frame, scaled down, to compare the part with its neighbours.
     """
@@ -260,8 +261,7 @@ def _pictures(
         last = index, small
         if wanted[index]:
             table["looked"][index] = True
-            image = frame.image()
-            yield index, scale(image), image.nbytes
+            yield index, scale(frame), 3 * frame.size[0] * frame.size[1]
     if last is not None:
         edges[last[0]] = last[1]
 

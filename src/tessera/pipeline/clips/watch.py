@@ -89,7 +89,7 @@ def watch_videos(
             # Without masks, which would only be stored.
             return ([replace(region, rle=None) for region in regions] for regions in found.detect(images))
 
-        return detect_video(source, path, count, look, chosen, detect.batch, scale=found.scale, threads=threads)
+        return detect_video(source, path, count, look, chosen, detect.batch, scale=found.scale_frame, threads=threads)
 
     sha256 = cache(sha256_file)
     chosen = partial(choose_frames, settings=settings)

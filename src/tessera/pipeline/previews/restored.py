@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -72,6 +72,7 @@ GAP = 4  # pixels between the halves of a comparison
 # The files of a source in the store. The first two get a suffix.
 VIDEO, COMPARISON, SHEET, COUNTS = "restored", "comparison", "sheet.jpg", "frames.json"
 NO_REGION = "Frames in which nothing was found"  # the heading of the last band of a contact sheet
+Tiles: TypeAlias = dict[str, tuple[np.ndarray, str]]  # of a frame, with their captions, by the heading of their band
 RESTORED, NOTHING, LOST = "restored", "nothing found", "cannot be decoded"  # what frames are counted as
 
 
@@ -242,7 +243,15 @@ def restore_video(
     tracks = plan_tracks(path)
     film = _film(source["source"], path, settings, render)
     names = [f"{name}-{number:05}" for number in range(len(film.parts))]
-    _write_parts(film, regions, restore, settings, render, store, names)
+    crops = _crops(regions)
+    likely = {index for indices in _chosen(film, crops, (), render) for index in indices}
+    before: dict[int, Tiles] = {}
+
+    def look(frame: VideoFrame) -> None:
+        if frame.index in likely:
+            before[frame.index] = _tiles("before", frame.index, frame, crops, film, render)
+
+    _write_parts(film, regions, restore, settings, render, store, names, look)
     items = [store.item(each) for each in names]
     outcomes = [json.loads((item / COUNTS).read_text(encoding="utf-8")) for item in items]
     shown = [item for item, each in zip(items, outcomes, strict=True) if sum(each["counts"].values()) > len(each["lost"])]
@@ -266,7 +275,7 @@ def restore_video(
     (folder / COUNTS).write_text(json.dumps({"counts": counts, "remarks": remarks}), encoding="utf-8")
     lost = [index for each in outcomes for index in each["lost"]]
     title = f"{source['source']}: {describe_frames(counts)}"
-    write_image(folder / SHEET, _sheet(title, film, restored_film, regions, lost, render))
+    write_image(folder / SHEET, _sheet(title, film, restored_film, crops, before, lost, render))
     if parts is None:
         shutil.rmtree(store.folder)
     return remarks
@@ -344,8 +353,12 @@ def _write_parts(
     render: RenderSettings,
     store: Store,
     names: Sequence[str],
+    look: Callable[[VideoFrame], None],
 ) -> None:
-    """Restore the parts of `film` from the first one on that is no item of `store`; `names`: of the items."""
+    """Restore the parts of `film` from the first one on that is no item of `store`; `names`: of the items.
+
+    `look` gets each frame that can be decoded, as it was.
+    """
     done = next((number for number, name in enumerate(names) if not store.holds(name)), len(names))
     if done == len(names):
         return
@@ -361,7 +374,7 @@ def _write_parts(
         deque(islice(marked, first - begin), 0)
         for number in numbers:
             with store.make(names[number]) as item:
-                _write_part(islice(marked, len(film.parts[number])), film, settings.encoding, render, item)
+                _write_part(islice(marked, len(film.parts[number])), film, settings.encoding, render, item, look)
 
 
 def plain(encoding: Encoding) -> Encoding:
@@ -370,7 +383,12 @@ def plain(encoding: Encoding) -> Encoding:
 
 
 def _write_part(
-    marked: Iterable[tuple[VideoFrame, list[Patch]]], film: _Film, encoding: Encoding, render: RenderSettings, item: Path
+    marked: Iterable[tuple[VideoFrame, list[Patch]]],
+    film: _Film,
+    encoding: Encoding,
+    render: RenderSettings,
+    item: Path,
+    look: Callable[[VideoFrame], None],
 ) -> None:
     """Write the frames `marked`, blended with their patches, as a part to the folder `item`, and their comparison."""
     counts: Counter[str] = Counter()
@@ -393,6 +411,7 @@ def _write_part(
             if frame.picture is None:
                 lost.append(frame.index)
                 continue  # The frame before it stays on the screen.
+            look(frame)
             picture, matrix = encodable(frame.picture, film.form.pixel_format), display_matrix(frame.picture)
             before = after = _half(picture, matrix, render.max_side)
             if patches:
@@ -432,56 +451,77 @@ def _pair(before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> "av.Vide
     return from_planes([np.concatenate(each, axis=1) for each in zip(before, gaps, after, strict=True)])
 
 
+def _crops(regions: Sequence[Region]) -> dict[int, Crop]:
+    """Return the crop of the largest of `regions` in each frame that shows one."""
+    crops: dict[int, Crop] = {}
+    for region in sorted(regions, key=lambda region: region.fit.shape[0] * region.fit.shape[1]):
+        crops |= dict(zip(range(region.first, region.stop), region.crops, strict=True))
+    return crops
+
+
+def _chosen(film: _Film, crops: Mapping[int, Crop], lost: Collection[int], render: RenderSettings) -> list[list[int]]:
+    """Return evenly spaced frames of `film` for its contact sheet: of those that show a region, and of the others."""
+    shown = _shown(film, lost)
+    return [_middles([index for index in shown if (index in crops) == has], render.columns) for has in (True, False)]
+
+
+def _shown(film: _Film, lost: Collection[int]) -> list[int]:
+    """Return the frames of `film` that its copy shows. `lost`: frames that cannot be decoded."""
+    return [index for part in film.parts for index in part if index not in lost and len(film.stamps[index])]
+
+
 def _sheet(
-    title: str, film: _Film, restored_film: Path, regions: Sequence[Region], lost: Collection[int], render: RenderSettings
+    title: str,
+    film: _Film,
+    restored_film: Path,
+    crops: Mapping[int, Crop],
+    before: Mapping[int, Tiles],
+    lost: Collection[int],
+    render: RenderSettings,
 ) -> np.ndarray:
     """Return the contact sheet of `film`, of evenly spaced frames: uint8 (H, W, 3), RGB.
 
     Of those that show a region, it has the frame and the region before and after; then come some in which nothing was found.
-    `lost`: frames that cannot be decoded. Raises `Failed` if no other frame shows a region.
+    `crops`: see `_crops`. `before`: the tiles of frames that were decoded before, so that they are not decoded again. `lost`:
+    frames that cannot be decoded. Raises `Failed` if no other frame shows a region.
     """
-    crops: dict[int, Crop] = {}
-    for region in sorted(regions, key=lambda region: region.fit.shape[0] * region.fit.shape[1]):
-        crops |= dict(zip(range(region.first, region.stop), region.crops, strict=True))
-    shown = [index for part in film.parts for index in part if index not in lost and len(film.stamps[index])]
-    chosen = [_middles([index for index in shown if (index in crops) == has], render.columns) for has in (True, False)]
+    chosen = _chosen(film, crops, lost, render)
     if not chosen[0]:
         raise Failed("no frame with a region can be decoded")
     wanted = sorted([*chosen[0], *chosen[1]])
     # The copy shows each frame as often as it has time stamps.
+    shown = _shown(film, lost)
     passed = dict(zip(shown, np.cumsum([0, *(len(film.stamps[index]) for index in shown)]).tolist(), strict=False))
-    copies = {passed[index]: index for index in wanted}
+    copies = {passed[index]: index for index in chosen[0]}
+    missing = read_frames(film.path, film.packets, [index for index in wanted if index not in before])
+    before = {**before, **{frame.index: _tiles("before", frame.index, frame, crops, film, render) for frame in missing}}
+    after = [
+        _tiles("after", copies[frame.index], frame, crops, film, render)
+        for frame in read_frames(restored_film, read_packets(restored_film), copies)
+    ]
     bands: dict[str, list[tuple[np.ndarray, str]]] = {
         name: [] for name in ("Frames before", "Frames after", "Regions before", "Regions after", NO_REGION)
     }
-    for frame in read_frames(film.path, film.packets, wanted):
-        _add_tiles(bands, "before", frame.index, frame, crops, film, render)
-    for frame in read_frames(restored_film, read_packets(restored_film), copies):
-        if copies[frame.index] in crops:
-            _add_tiles(bands, "after", copies[frame.index], frame, crops, film, render)
+    for tiles in (*(before[index] for index in wanted), *after):
+        for heading, tile in tiles.items():
+            bands[heading].append(tile)
     return contact_sheet(title, {heading: tiles for heading, tiles in bands.items() if tiles}, render.tile, render.columns)
 
 
-def _add_tiles(
-    bands: dict[str, list[tuple[np.ndarray, str]]],
-    when: str,
-    index: int,
-    frame: VideoFrame,
-    crops: Mapping[int, Crop],
-    film: _Film,
-    render: RenderSettings,
-) -> None:
-    """Add `frame`, the picture of the frame `index` of `film`, to the bands for `when`: before or after."""
+def _tiles(when: str, index: int, frame: VideoFrame, crops: Mapping[int, Crop], film: _Film, render: RenderSettings) -> Tiles:
+    """Return the tiles of `frame`, the picture of the frame `index` of `film`, by their bands for `when`: before or after."""
     image = frame.image()
     parts = {NO_REGION: image}
     if index in crops:
         x0, y0, x1, y1 = crops[index]
         parts = {f"Frames {when}": image, f"Regions {when}": image[y0:y1, x0:x1]}
+    tiles: Tiles = {}
     for heading, part in parts.items():
         if part.size:
             scale = render.tile / max(part.shape[:2])
             tile = resize(part, *(max(1, round(side * scale)) for side in part.shape[:2]))
-            bands[heading].append((tile, stamp(index, float(film.packets.time[index]))))
+            tiles[heading] = tile, stamp(index, float(film.packets.time[index]))
+    return tiles
 
 
 def _middles(indices: Sequence[int], count: int) -> list[int]:

@@ -1,0 +1,236 @@
+"""Compare CPU time, memory and bytes with an older checkout: `python tests/benchmarks/bench_against.py CHECKOUT/src [RUN …]`.
+
+CPU time is that of a process from its start to its end, with its imports; the least of a few runs, in turns. For `make bench`,
+set AGAINST=CHECKOUT/src. A checkout is made by `git worktree add --detach CHECKOUT COMMIT`.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Collection, Iterator
+from fractions import Fraction
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from tempfile import TemporaryDirectory, mkdtemp
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+RATE, SECONDS, REPEATS = 30, 10, 3
+HEIGHT, WIDTH = 1080, 1920
+IMAGE_SIZE = 160  # of the detector of the demo
+STRIDE = 2  # as in the demo
+SHAPES = (240, 60), (384, 120), (512, 180)  # sides and frames of the clips that are sampled
+EPOCHS = 6
+TESTS = Path(__file__).parents[1]
+COMPARED = "*.parquet", "images/*", "masks/*", "digest", "videos/*.mp4", "comparisons/*", "sheets/*"
+RESTORING = 1.3  # the largest ratio to one decode and both encodes
+
+
+def frames(*, shows: bool) -> Iterator[np.ndarray]:
+    """Yield frames of a moving camera, with grain; if `shows`, four fifths of them with a disc of `make_dataset`."""
+    import skimage.data
+
+    large = cv2.resize(skimage.data.coffee(), (WIDTH * 3 // 2, HEIGHT * 3 // 2), interpolation=cv2.INTER_CUBIC)
+    noise = np.random.default_rng(0).normal(0, 2, (HEIGHT + 64, WIDTH + 64, 1)).astype(np.int16)
+    for number in range(RATE * SECONDS):
+        x, y = (int(side * (0.25 + 0.2 * np.sin(number / 50))) for side in (WIDTH, HEIGHT))
+        image = large[y : y + HEIGHT, x : x + WIDTH].copy()
+        if shows and number % (5 * RATE) < 4 * RATE:
+            cv2.circle(image, (WIDTH // 2 + number % 200, HEIGHT // 2), HEIGHT // 6, (40, 220, 255), -1)
+        grain = noise[number * 7 % 64 :, number * 13 % 64 :][:HEIGHT, :WIDTH]
+        yield (image + grain).clip(0, 255).astype(np.uint8)
+
+
+def prepare(folder: Path) -> None:
+    """Write all inputs to `folder`, and train a detector."""
+    from bench_restoration_data import write_footage
+    from bench_restored import write_case
+
+    from tessera.imaging.detection.offline import offline
+    from tessera.imaging.encode import write_video
+    from yolo_dataset import make_dataset
+
+    dataset = make_dataset(folder / "discs", 64, 8, IMAGE_SIZE)
+    offline()
+    from ultralytics import YOLO
+
+    options = {"imgsz": IMAGE_SIZE, "batch": 8, "nbs": 8, "warmup_epochs": 1, "seed": 0, "workers": 0, "device": "cpu"}
+    model = YOLO("yolo11n-seg.yaml")
+    text = f"path: {dataset}\n" + (dataset / "dataset.yaml").read_text()
+    (dataset / "dataset.yaml").write_text(text)
+    model.train(data=dataset / "dataset.yaml", epochs=30, project=folder, name="run", plots=False, val=False, **options)
+    (folder / "run/weights/last.pt").rename(folder / "detector.pt")
+    for name in ("clips", "nothing"):
+        (folder / name).mkdir()
+        write_video(folder / name / "film.mp4", frames(shows=name == "clips"), RATE)
+    for side, count in SHAPES:
+        write_footage(folder / "samples", side, count)
+    (folder / "restoring").mkdir()
+    write_case(folder / "restoring", WIDTH, HEIGHT, SECONDS)
+
+
+def clips(folder: Path, out: Path) -> None:
+    """Cut clips out of the film in `folder`, as the rule `cut_clips` does."""
+    from clip_room import Room
+    from tessera.core.provenance import sha256_file
+    from tessera.imaging.mosaic.drawing import block_sizes
+    from tessera.pipeline.clips.cut import cut_clips
+    from tessera.pipeline.clips.detect import VideoDetectionSettings, detect_videos
+    from tessera.pipeline.clips.find import find_scenes
+    from tessera.pipeline.clips.settings import ClipSettings
+    from tessera.pipeline.clips.track import TrackSettings, track
+    from tessera.pipeline.clips.tracks import SceneSettings
+
+    room = Room(out / "room")  # by the library that reads it
+    room.folder.mkdir()
+    room.source("film", folder / "film.mp4", average_rate=float(RATE), frames=RATE * SECONDS)
+    room.write()
+    weights, sources = folder.with_name("detector.pt"), room.folder / "sources.parquet"
+    of = SimpleNamespace(**{name: out / f"{name}.parquet" for name in ("frames", "detections", "scenes", "scene_frames")})
+    settings = VideoDetectionSettings(stride=STRIDE, image_size=IMAGE_SIZE)
+    detected = {"frames": of.frames, "detections": of.detections, "ledger": out / "detections.jsonl"}
+    digest = sha256_file(weights)
+    detect_videos(sources, weights, digest, None, settings, out / "videos", code="", threads=2, **detected)
+    found = {"scenes": of.scenes, "scene_frames": of.scene_frames, "ledger": out / "scenes.jsonl", "threads": 2}
+    find_scenes(of.frames, of.detections, partial(track, settings=TrackSettings()), SceneSettings(), 0, **found)
+    cut = {"clips": out / "clips", "images": out / "images", "masks": out / "masks", "ledger": out / "ledger.jsonl"}
+    tables = of.scenes, of.scene_frames, sources
+    made_by = {"detector": digest, "found_by": "", "seed": 0, "code": "", "threads": 2}
+    cut_clips(*tables, out / "kept", ClipSettings(), block_sizes, **made_by, **cut)
+
+
+def samples(folder: Path, out: Path) -> None:
+    """Draw samples of the clips in `folder`, as a worker of a training does."""
+    from tessera.pipeline.restoration.samples import draw_sample
+    from tessera.pipeline.restoration.settings import DataSettings
+    from tessera.records.lada.clips import read_clips
+
+    cv2.setNumThreads(1)
+    digest = sha256()
+    for epoch in range(EPOCHS):
+        for clip in read_clips(folder):
+            sample = draw_sample(clip, DataSettings(), frames=30, seed=0, epoch=epoch)
+            for layer in (sample.mosaicked, sample.clean, sample.mask, sample.content):
+                digest.update(np.ascontiguousarray(layer))
+    (out / "digest").write_text(digest.hexdigest())
+
+
+def restoring(folder: Path, out: Path) -> None:
+    """Restore the film in `folder`, as the rule `restore_previews` does, by a model that takes no time."""
+    from tessera.core.ledger import Ledger
+    from tessera.imaging.crops import CropSettings
+    from tessera.pipeline.previews.rendering import RenderSettings
+    from tessera.pipeline.previews.restored import RestoreSettings, restore_previews
+
+    with Ledger(out / "found.jsonl") as book:
+        book.row("film", "ok")
+    inputs = [*(folder / f"{name}.parquet" for name in ("sources", "scenes", "scene_frames")), out / "found.jsonl"]
+    made = {name: out / name for name in ("videos", "comparisons", "sheets", "ledger")}
+    how = {"settings": RestoreSettings(), "crops": CropSettings(), "render": RenderSettings()}
+    restore_previews(*inputs, lambda clip: clip, out / "kept", made_by="", size=256, keep_aspect=False, **how, **made)
+
+
+def needed(folder: Path, out: Path) -> None:
+    """Print the CPU seconds of decoding the film in `folder`, and of encoding what the newest run of `restoring` made."""
+    from tessera.imaging.video import open_video, read_packets
+    from tessera.imaging.video_copy import Encoding, PictureWriter, form_of
+
+    made = max(out.parent.glob("restoring*"), key=os.path.getmtime)
+    spent = 0.0
+    for path in (folder / "film.mp4", *made.glob("videos/film.*"), *made.glob("comparisons/film.*")):
+        packets, start = read_packets(path), time.process_time()
+        with open_video(path, 2) as (container, _):
+            pictures = list(container.decode(video=0))
+        if path.parent != folder:
+            form = form_of(path, packets, pictures[0], Encoding(), packets.time_base, Fraction(RATE))
+            start = time.process_time()
+            with PictureWriter(out / f"{path.parent.name}.nut", form, Encoding()) as writer:
+                for picture, pts in zip(pictures, packets.pts.tolist(), strict=True):
+                    writer.write(picture, pts)
+        spent += time.process_time() - start
+    print(spent)
+
+
+class Run(NamedTuple):
+    """What a run took and made: CPU seconds, GiB at its peak, digests of its files, and what it printed last."""
+
+    cpu: float
+    memory: float
+    made: dict[str, str]
+    said: str
+
+
+def run(work: Callable[[Path, Path], None], name: str, src: Path, folder: Path) -> Run:
+    """Run `work` in a process of its own, with the library in `src`, on the inputs `name` in `folder`."""
+    out = Path(mkdtemp(prefix=f"{work.__name__} ", dir=folder))
+    paths = os.pathsep.join(map(str, (src, TESTS, TESTS / "benchmarks")))
+    command = [sys.executable, __file__, "--run", work.__name__, folder / name, out]
+    # Compiled modules are kept, as they usually are: otherwise compiling PyTorch would take half of the time.
+    environment = {**os.environ, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": ""}
+    with (out / "said").open("w+") as said:
+        process = subprocess.Popen(command, env=environment, stdout=said, stderr=said)
+        _, status, used = os.wait4(process.pid, 0)
+        said.seek(0)
+        text = said.read()
+    assert status == 0, text
+    files = [path for kind in COMPARED for path in out.glob(kind)]
+    made = {str(path.relative_to(out)): sha256(path.read_bytes()).hexdigest() for path in files}
+    *_, said, memory = ["", *text.splitlines()]
+    return Run(used.ru_utime + used.ru_stime, float(memory), made, said)
+
+
+def compare(older: Path, folder: Path, only: Collection[str] = ()) -> list[str]:
+    """Print how the library compares with that in `older`; return what misses a ceiling. `only`: the runs, or all."""
+    prepare(folder)
+    newer, missed = TESTS.parent / "src", []
+    for name, (work, ceiling, most) in RUNS.items():
+        if only and name not in only:
+            continue
+        before, now = ([] for _ in range(2))
+        for _ in range(REPEATS):
+            before.append(run(work, name, older, folder))
+            now.append(run(work, name, newer, folder))
+        is_same = before[0].made == now[0].made and now[0].made
+        least, spent = (min(each.cpu for each in runs) for runs in (before, now))
+        memory = max(each.memory for each in now)
+        print(
+            f"\n{name}: {spent:.2f} s of a core, {least:.2f} before, ratio {spent / least:.3f} (ceiling: {ceiling});"
+            f" {memory:.2f} GiB (ceiling: {most}); files are {'the same' if is_same else 'others'}",
+            flush=True,
+        )
+        if work is restoring:
+            # Its files are others than at commits before films were restored with all their tracks.
+            least = min(float(run(needed, name, newer, folder).said) for _ in range(REPEATS))
+            print(f"one decode and both encodes take {least:.2f} s, ratio {spent / least:.3f} (ceiling: {RESTORING})")
+            missed += [name] * (spent > RESTORING * least)
+        else:
+            missed += [name] * (spent > ceiling * least or memory > most or not is_same)
+    return missed
+
+
+# By the name of its inputs: the run, the largest ratio to the older checkout, and the most memory, GiB.
+RUNS = {"clips": (clips, 0.65, 9), "nothing": (clips, 0.5, 0.9), "samples": (samples, 0.75, 9), "restoring": (restoring, 9, 9)}
+
+
+def test_less_time_than_an_older_checkout(tmp_path: Path) -> None:
+    import pytest  # not by the runs
+
+    if "AGAINST" not in os.environ:
+        pytest.skip("set AGAINST=CHECKOUT/src, the library of an older checkout: see the top of this file")
+    assert not compare(Path(os.environ["AGAINST"]), tmp_path)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "--run":
+        from memory import largest_memory
+
+        globals()[sys.argv[2]](*map(Path, sys.argv[3:]))
+        print(largest_memory() / 2**30)
+    else:
+        with TemporaryDirectory() as made:
+            sys.exit(", ".join(compare(Path(sys.argv[1]), Path(made), sys.argv[2:])) or None)
