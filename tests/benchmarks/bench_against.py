@@ -16,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 from types import SimpleNamespace
 from typing import NamedTuple
+from zlib import crc32
 
 import cv2
 import numpy as np
@@ -24,8 +25,8 @@ RATE, SECONDS, REPEATS = 30, 10, 3
 HEIGHT, WIDTH = 1080, 1920
 IMAGE_SIZE = 160  # of the detector of the demo
 STRIDE = 2  # as in the demo
-SHAPES = (240, 60), (384, 120), (512, 180)  # sides and frames of the clips that are sampled
-EPOCHS = 6
+SHAPES = (240, 60), (384, 120), (470, 150), (512, 180)  # sides and frames of the clips that are sampled
+EPOCHS = 15
 TESTS = Path(__file__).parents[1]
 COMPARED = "*.parquet", "images/*", "masks/*", "digest", "videos/*.mp4", "comparisons/*", "sheets/*"
 RESTORING = 1.3  # the largest ratio to one decode and both encodes
@@ -71,7 +72,7 @@ def prepare(folder: Path) -> None:
     for side, count in SHAPES:
         write_footage(folder / "samples", side, count)
     (folder / "restoring").mkdir()
-    write_case(folder / "restoring", WIDTH, HEIGHT, SECONDS)
+    write_case(folder / "restoring", WIDTH, HEIGHT, 2 * SECONDS)
 
 
 def clips(folder: Path, out: Path) -> None:
@@ -111,13 +112,13 @@ def samples(folder: Path, out: Path) -> None:
     from tessera.records.lada.clips import read_clips
 
     cv2.setNumThreads(1)
-    digest = sha256()
+    sums = []
     for epoch in range(EPOCHS):
         for clip in read_clips(folder):
             sample = draw_sample(clip, DataSettings(), frames=30, seed=0, epoch=epoch)
-            for layer in (sample.mosaicked, sample.clean, sample.mask, sample.content):
-                digest.update(np.ascontiguousarray(layer))
-    (out / "digest").write_text(digest.hexdigest())
+            layers = sample.mosaicked, sample.clean, sample.mask, sample.content
+            sums += [crc32(np.ascontiguousarray(layer)) for layer in layers]  # ten times as fast as a secure digest
+    (out / "digest").write_text(str(sums))
 
 
 def restoring(folder: Path, out: Path) -> None:
@@ -232,5 +233,6 @@ if __name__ == "__main__":
         globals()[sys.argv[2]](*map(Path, sys.argv[3:]))
         print(largest_memory() / 2**30)
     else:
+        sys.path.append(str(TESTS))
         with TemporaryDirectory() as made:
             sys.exit(", ".join(compare(Path(sys.argv[1]), Path(made), sys.argv[2:])) or None)
