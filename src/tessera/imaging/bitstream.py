@@ -5,9 +5,11 @@ Codecs are named as FFmpeg names their decoders.
 
 from collections.abc import Callable, Iterator
 
-# Types of NAL units that hold pictures: ITU-T H.264, table 7-1, where 6 is a message, and ITU-T H.265, table 7-1.
-SLICES, MESSAGE = {"h264": {1, 2, 5}, "hevc": set(range(32))}, 6
-SHORT = 512  # bytes
+# Types of NAL units of pictures, and of a message: ITU-T H.264, table 7-1.
+SLICES, MESSAGE = {1, 2, 5}, 6
+# Those of delimiters, of the end of a sequence and of a stream, and of filler data: there, and ITU-T H.265, table 7-1.
+ENDS = {"h264": {9, 10, 11, 12}, "hevc": {35, 36, 37, 38}}
+SHORT = 32  # bytes
 MARK = b"\0\0\1"
 HEAD = 2**16  # bytes of a packet that are searched; messages about a picture are small and come before it
 RECOVERY = 6  # type of the recovery point message, D.1.8: how many frames later pictures are complete
@@ -25,11 +27,10 @@ def is_hidden(packet: memoryview, codec: str, header: bytes = b"") -> bool:
 
     `header` is the extra data of the stream in the container.
     """
-    if codec in SLICES:
-        # Only packets without a picture are so short that this is worth a look.
-        return len(packet) <= SHORT and not any(
-            _unit_type(unit, codec) in SLICES[codec] for unit in _units(packet, codec, header)
-        )
+    if codec in ENDS:
+        # Damaged packets are frames, which cannot be decoded. So each unit must be known.
+        kinds = [_unit_type(unit, codec) for unit in _units(packet, codec, header)] if len(packet) <= SHORT else []
+        return bool(kinds) and ENDS[codec].issuperset(kinds)
     return codec in HIDES and HIDES[codec](packet)
 
 
@@ -151,7 +152,7 @@ def is_refreshed(packet: memoryview, header: bytes) -> bool:
     """
     for unit in _units(packet[:HEAD], "h264", header):
         kind = _unit_type(unit, "h264")
-        if kind in SLICES["h264"]:
+        if kind in SLICES:
             return False
         if kind == MESSAGE and (message := _message(unit[1:], RECOVERY)):
             return not message[0] & 0x80  # the first bit of the number of frames, which is set if the number is 0
