@@ -73,15 +73,16 @@ def fixed_sample(clip: Clip, settings: DataSettings, *, frames: int, seed: int) 
 
 
 def _make(clip: Clip, settings: DataSettings, frames: int, rng: np.random.Generator, training: bool) -> Sample:
-    first, mosaicked, clean, mask, mosaic = _cover(clip, settings, frames, rng)
-    # Few frames of a window differ in their padding.
-    pads, pad_of = np.unique(clip.pads[first : first + frames], axis=0, return_inverse=True)
-    content = np.zeros((len(pads), *clip.shape), np.uint8)
-    for (top, bottom, left, right), inside in zip(pads.tolist(), content, strict=True):
-        inside[top : clip.shape[0] - bottom, left : clip.shape[1] - right] = 255
     height, width = clip.shape
     tall, wide = Fit(clip.shape, settings.size, settings.keep_aspect).scaled
-    mosaicked, clean, mask, content = (_scale(images, wide, tall) for images in (mosaicked, clean, mask, content))
+    first, mosaicked, clean, mask, mosaic = _cover(clip, settings, frames, rng, (tall, wide))
+    # Few frames of a window differ in their padding.
+    pads, pad_of = np.unique(clip.pads[first : first + frames], axis=0, return_inverse=True)
+    content = np.empty((len(pads), tall, wide), np.uint8)
+    for (top, bottom, left, right), scaled in zip(pads.tolist(), content, strict=True):
+        inside = np.zeros(clip.shape, np.uint8)
+        inside[top : height - bottom, left : width - right] = 255
+        scaled[:] = resize(inside, tall, wide)
     across, down = mosaic.width * wide / width, mosaic.height * tall / height
     mosaicked, degradations = degrade(mosaicked, settings.degradations, rng, min(across, down))
     layers = [mosaicked, clean, mask, content]
@@ -102,11 +103,12 @@ def _make(clip: Clip, settings: DataSettings, frames: int, rng: np.random.Genera
 
 
 def _cover(
-    clip: Clip, settings: DataSettings, frames: int, rng: np.random.Generator
+    clip: Clip, settings: DataSettings, frames: int, rng: np.random.Generator, scaled: tuple[int, int]
 ) -> tuple[int, np.ndarray, np.ndarray, np.ndarray, Mosaic]:
     """Draw a window and a mosaic.
 
-    Return the number of the first frame, the window with and without the mosaic, the mask of the mosaic, and the mosaic.
+    Return the number of the first frame, the window with and without the mosaic and the mask of the mosaic, all with the height
+    and width `scaled`, and the mosaic. One frame is held in its own size: most of the time, memory would be waited for.
     """
     import cv2
 
@@ -125,17 +127,21 @@ def _cover(
     some = np.flatnonzero(areas)
     median = some[np.argsort(np.take(areas, some), kind="stable")[len(some) // 2]]
     mosaic = draw_mosaic(rng, masks[median], settings.mosaics, clip.frame)
-    clean = np.empty((*masks.shape, 3), np.uint8)
+    clean, mosaicked = (np.empty((frames, *scaled, 3), np.uint8) for _ in range(2))
+    shown = np.empty((frames, *scaled), np.uint8)
+    is_shown = False
     for number, frame in enumerate(_read(clip.images, clip, first, frames)):
-        clean[number] = frame.image()
-    mosaicked, shown = clean.copy(), np.zeros_like(masks)
-    for number, (top, bottom, left, right) in enumerate(clip.pads[first : first + frames].tolist()):
+        image, mask = frame.image(), masks[number]
+        clean[number] = resize(image, *scaled)
         # Only the crop, so that the colours of blocks do not include the padding.
-        crop = number, slice(top, clip.shape[0] - bottom), slice(left, clip.shape[1] - right)
-        mask = masks[crop]
-        own = replace(mosaic, origin=_origin(clip, settings, mask, first + number, mosaic))
-        shown[crop] = cover(mosaicked[crop], mask, own)
-    if not shown.any():
+        top, bottom, left, right = clip.pads[first + number].tolist()
+        crop = slice(top, clip.shape[0] - bottom), slice(left, clip.shape[1] - right)
+        own = replace(mosaic, origin=_origin(clip, settings, mask[crop], first + number, mosaic))
+        covered = np.zeros_like(mask)
+        covered[crop] = cover(image[crop], mask[crop], own)
+        is_shown = is_shown or bool(covered.any())
+        mosaicked[number], shown[number] = resize(image, *scaled), resize(covered, *scaled)
+    if not is_shown:
         raise Dropped("no block in the window", f"the region is too small for blocks of {mosaic.width} by {mosaic.height}")
     return first, mosaicked, clean, shown, mosaic
 
@@ -183,12 +189,6 @@ def _each(images: np.ndarray, shape: tuple[int, int], change: Callable[..., obje
     for image, result in zip(images, changed, strict=True):
         change(image, dst=result)
     return changed
-
-
-def _scale(images: np.ndarray, width: int, height: int) -> np.ndarray:
-    if images.shape[1:3] == (height, width):
-        return images
-    return np.stack([resize(image, height, width) for image in images])
 
 
 def _centre(images: np.ndarray, side: int) -> np.ndarray:
