@@ -141,7 +141,9 @@ def _is_turned(film: Film, difference: Difference) -> bool:
 
 @rule("the container asks to cut off margins of the pictures, which PyAV does not pass on", "frames", "colours", "admitted")
 def _is_cropped(film: Film, difference: Difference) -> bool:
-    return "Frame Cropping" in oracle.described(film.path)
+    # Only what the codec asks to cut off.
+    uncut = oracle.decode(film.path, oracle.Way(source=("-apply_cropping", "codec")))
+    return uncut.digests == film.digests and "Frame Cropping" in oracle.described(film.path)
 
 
 @rule("a film is only turned by right angles", "colours")

@@ -25,10 +25,10 @@ SEQUENCE, FRAME_HEADER, FRAME = 1, 3, 6  # types of AV1's units, section 6.2.2
 def is_hidden(packet: memoryview, codec: str, header: bytes = b"") -> bool:
     """Return whether `packet`, which is not empty, holds no frame that is shown: hidden reference frames or headers only.
 
-    `header` is the extra data of the stream in the container.
+    A packet that is damaged holds a frame, which cannot be decoded. `header` is the extra data of the stream in the container.
     """
     if codec in ENDS:
-        # Damaged packets are frames, which cannot be decoded. So each unit must be known.
+        # Each unit must be known, because a packet may be damaged.
         kinds = [_unit_type(unit, codec) for unit in _units(packet, codec, header)] if len(packet) <= SHORT else []
         return bool(kinds) and ENDS[codec].issuperset(kinds)
     return codec in HIDES and HIDES[codec](packet)
@@ -59,14 +59,16 @@ def _is_hidden_vp9(packet: memoryview) -> bool:
 
 
 def _is_hidden_av1(packet: memoryview) -> bool:
-    """Return whether `packet` holds frames of AV1, or none, but none that is shown: section 5.9.2 of its specification."""
+    """Return whether `packet` holds frames of AV1, none of which is shown: section 5.9.2 of its specification."""
+    has_frame = False
     for kind, unit in _av1_units(packet):
         # Streams of still pictures, whose headers may be shorter, show each frame.
         is_still = kind == SEQUENCE and unit[0] & 0x10
         # `show_existing_frame`, `frame_type` and `show_frame`.
         if is_still or (kind in (FRAME_HEADER, FRAME) and unit[0] & 0b1001_0000):
             return False
-    return True
+        has_frame = has_frame or kind in (FRAME_HEADER, FRAME)
+    return has_frame
 
 
 def _av1_units(packet: memoryview) -> Iterator[tuple[int, memoryview]]:
@@ -111,7 +113,7 @@ def _is_hidden_gif(packet: memoryview) -> bool:
 
 def _is_header_of_theora(packet: memoryview) -> bool:
     """Return whether `packet` is a header, which stands again where streams were joined: section 6.1 of the specification."""
-    return bool(packet[0] & 0x80)
+    return bool(packet[0] & 0x80) and bytes(packet[1:7]) == b"theora"
 
 
 def _is_predicted_h263(packet: memoryview) -> bool:

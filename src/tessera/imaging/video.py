@@ -154,7 +154,7 @@ class PacketList:
             if _is_shown(packet, self._stream):
                 row = len(self._marks), _is_keyframe(packet, self._stream), Stamps(packet.pts, packet.dts, packet.duration or 0)
                 self._shown.append(row)
-            elif self._stream.codec_context.name in WITH_HEADERS:
+            elif not packet.is_discard and self._stream.codec_context.name in WITH_HEADERS:
                 self._is_joined = True
             self._marks.append(_mark(packet))
 

@@ -286,7 +286,11 @@ def _lost_aspect(form: Form, path: Path) -> list[str]:
     """Return in words that the copy `path` lacks the pixel aspect of `form`. PyAV cannot write that of AV1 to Matroska."""
     with open_video(path) as (_, stream):
         is_kept = abs(pixel_aspect(stream) / form.aspect - 1) < 0.01
-    return [] if is_kept else [f"the pixel aspect {form.aspect} is left out: {path.suffix} with AV1 does not get it"]
+    return (
+        []
+        if is_kept
+        else [f"the pixel aspect {form.aspect} is left out: it cannot be written to {path.suffix} with this codec"]
+    )
 
 
 def _packets(parts: Sequence[Path]) -> "Iterator[Packet[Any]]":

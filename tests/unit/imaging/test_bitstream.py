@@ -71,6 +71,13 @@ COMMENT, CONTROL, PICTURE = b"\x21\xfe\3abc\2de\0", b"\x21\xf9\4\0\0\0\0\0", b"\
         ("libdav1d", b"\x12\0\x32\2\x10\0", True),
         ("libdav1d", b"\x12\0\x32\2\0\0", False),
         ("libdav1d", b"\x12\0\x1a\1\x80", True),  # an earlier frame is shown
+        # Damaged packets hold a frame.
+        ("h264", 16 * b"\xff", True),
+        ("libdav1d", 16 * b"\0", True),
+        ("libdav1d", 16 * b"\xff", True),
+        ("theora", 16 * b"\xff", True),
+        ("gif", 16 * b"\xff", True),
+        ("dirac", 16 * b"\xff", True),
     ],
 )
 def test_packets_hold_pictures_that_are_shown_or_none(codec: str, packet: bytes, is_picture: bool) -> None:
