@@ -377,7 +377,7 @@ def test_a_kill_at_any_moment_loses_no_finished_clip(room: Room, tmp_path: Path)
     undisturbed.folder.mkdir()
     undisturbed.cut(settings)
     room.write()
-    code = f"from pathlib import Path; from clip_room import *; run(Path({str(tmp_path)!r}), {settings!r}, out=OUT)"
+    code = f"from pathlib import Path; from clip_room import *; run(Path({str(tmp_path)!r}), {settings!r}, threads=1, out=OUT)"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     kills, kept = 0, room.kept()
     while len(kept) < 4:
