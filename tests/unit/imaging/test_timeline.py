@@ -178,6 +178,28 @@ def test_headers_within_joined_ogg_files_are_no_frames(film: Any, tmp_path: Path
     assert all(np.array_equal(image, other) for image, other in zip(joined, alone, strict=True))
 
 
+def test_an_empty_packet_of_theora_is_no_frame_and_no_damage(film: Any, tmp_path: Path) -> None:
+    """It says that the frame before it goes on, which the time of the next one says as well."""
+    _, *pages = film("pages.ogv", *TEST, "-c:v", "libtheora", "-page_duration", "1").read_bytes().split(b"OggS")
+    for number in (20, 21):
+        head = b"OggS" + pages[number][:18], b"\x01\x00"  # of one segment without a byte
+        pages[number] = (head[0] + ogg_checksum(head[0] + bytes(4) + head[1]) + head[1])[4:]
+    path = tmp_path / "empty.ogv"
+    path.write_bytes(b"".join(b"OggS" + page for page in pages))
+    packets = assert_as_ffmpeg(path)
+    assert len(packets) == 46 and np.diff(packets.time).max() == pytest.approx(3 / 24, abs=0.001)
+
+
+def ogg_checksum(page: bytes) -> bytes:
+    """Return the checksum of a page whose checksum is zero, as RFC 3533 has it."""
+    register = 0
+    for byte in page:
+        register ^= byte << 24
+        for _ in range(8):
+            register = ((register << 1) ^ (0x04C11DB7 * (register >> 31))) & 0xFFFFFFFF
+    return register.to_bytes(4, "little")
+
+
 def test_mxf_has_no_presentation_time_stamps(film: Any) -> None:
     path = film("a.mxf", *TEST, *H264)
     images = [frame.image() for frame in read_frames(path, read_packets(path))]
