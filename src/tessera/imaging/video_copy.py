@@ -35,6 +35,21 @@ RATES = 1000  # the greatest denominator of a rate, except those of NTSC, such a
 SVT_PRESETS = dict(zip(get_args(Preset), range(12, 3, -1), strict=True))  # SVT-AV1's numbers for the names of x264
 MICROSECONDS = 1_000_000  # in a second; the unit of the start of a container
 PART = ".nut"  # a container that keeps time stamps of every time base
+# What a picture may hold beside its pixels, by PyAV's names. What is stated for the whole film is kept in other ways.
+ATTACHED = {
+    "A53_CC": "closed captions",
+    "AFD": "the active format",
+    "AMBIENT_VIEWING_ENVIRONMENT": "the ambient light",
+    "DOVI_METADATA": "Dolby Vision metadata",
+    "DYNAMIC_HDR_PLUS": "HDR10+ metadata",
+    "DYNAMIC_HDR_VIVID": "HDR Vivid metadata",
+    "GOP_TIMECODE": "timecodes",
+    "ICC_PROFILE": "the colour profile",
+    "PANSCAN": "the pan and scan window",
+    "S12M_TIMECODE": "timecodes",
+    "SPHERICAL": "the projection of a sphere",
+    "STEREO3D": "the arrangement of a stereo pair",
+}
 
 
 @dataclass(frozen=True)
@@ -59,7 +74,8 @@ class Form:
     `rate`: about how many frames per second. `time_base`: of the time stamps. `aspect`: of a pixel, width to height. `matrix`:
     how players turn the pictures. `colours`: FFmpeg's numbers of the range, matrix, primaries and transfer. `fields`: which of
     the two fields of a picture is shown first; see `first_field`. `mastering`, `light`: FFmpeg's mastering display metadata and
-    content light level. `last`: how long the last frame is shown, in units of `time_base`.
+    content light level. `last`: how long the last frame is shown, in units of `time_base`. `attached`: what the first picture
+    holds beside its pixels, in words.
     """
 
     width: int
@@ -74,6 +90,7 @@ class Form:
     mastering: bytes = b""
     light: bytes = b""
     last: int = 1
+    attached: frozenset[str] = frozenset()
 
 
 def form_of(
@@ -99,7 +116,12 @@ def form_of(
         side_data(picture, "MASTERING_DISPLAY_METADATA"),
         side_data(picture, "CONTENT_LIGHT_LEVEL"),
         max(1, round(Fraction(packets.duration - float(packets.time[-1])) / time_base)),
+        _attached(picture),
     )
+
+
+def _attached(picture: "av.VideoFrame") -> frozenset[str]:
+    return frozenset(words for name, words in ATTACHED.items() if side_data(picture, name))
 
 
 class PictureWriter:
@@ -272,7 +294,7 @@ def _assemble(
         while coming is not None:
             copy.mux(coming[1])
             coming = next(others, None)
-    return [*copy.remarks(), *_lost_tags(original, path), *_lost_aspect(form, path)]
+    return [*copy.remarks(), *_lost_tags(original, path), *_lost_by_encoding(form, path)]
 
 
 def _lost_tags(original: Path, path: Path) -> list[str]:
@@ -282,15 +304,16 @@ def _lost_tags(original: Path, path: Path) -> list[str]:
     return [f"the tags {', '.join(lost)} are left out: {path.suffix} cannot hold them"] if lost else []
 
 
-def _lost_aspect(form: Form, path: Path) -> list[str]:
-    """Return in words that the copy `path` lacks the pixel aspect of `form`. PyAV cannot write that of AV1 to Matroska."""
-    with open_video(path) as (_, stream):
-        is_kept = abs(pixel_aspect(stream) / form.aspect - 1) < 0.01
-    return (
-        []
-        if is_kept
-        else [f"the pixel aspect {form.aspect} is left out: it cannot be written to {path.suffix} with this codec"]
-    )
+def _lost_by_encoding(form: Form, path: Path) -> list[str]:
+    """Return in words what the pictures of the copy `path` lack of `form`. PyAV cannot write the aspect of AV1 to Matroska."""
+    with open_video(path) as (container, stream):
+        aspect, lost = pixel_aspect(stream), form.attached
+        if lost:
+            lost -= _attached(next(container.decode(stream)))
+    remarks = [f"{words} in the pictures: left out, because the encoder does not write this" for words in sorted(lost)]
+    if abs(aspect / form.aspect - 1) >= 0.01:
+        remarks.append(f"the pixel aspect {form.aspect} is left out: it cannot be written to {path.suffix} with this codec")
+    return remarks
 
 
 def _packets(parts: Sequence[Path]) -> "Iterator[Packet[Any]]":

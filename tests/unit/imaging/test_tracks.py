@@ -6,12 +6,14 @@ from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from film_copies import copied, described, ffmpeg, packets_of, streams_of
+from tessera.imaging.frame import side_data
 from tessera.imaging.spans import parse_spans
 from tessera.imaging.timeline import Stamps
 from tessera.imaging.tracks import Moves, in_line, plan_tracks
@@ -346,3 +348,22 @@ def test_the_aspect_of_pixels_is_kept_or_named(name: str, codec: Codec, is_kept:
     copy, remarks = copied(path, tmp_path, Encoding(codec, 30))
     assert any("pixel aspect 32/27" in remark for remark in remarks) is not is_kept
     assert ("SAR 32:27" in described(copy)) is is_kept
+
+
+@pytest.mark.parametrize(("codec", "is_kept"), [("h264", True), ("hevc", False), ("av1", False)])
+def test_what_pictures_hold_beside_their_pixels_is_kept_or_named(codec: Codec, is_kept: bool, tmp_path: Path) -> None:
+    # ATSC A/53, part 4
+    captions = bytes.fromhex("b500314741393403c2fffc9420fcc8e9ff")
+    active_format = bytes.fromhex("b500314454473141fa")
+    message = b"".join(bytes([4, len(each)]) + each for each in (captions, active_format))
+    ffmpeg(*TEST, "-c:v", "libx264", "-bf", "0", "-x264-params", "aud=1", tmp_path / "a.h264")
+    delimiter = b"\0\0\0\1\x09"
+    _, *units = (tmp_path / "a.h264").read_bytes().split(delimiter)
+    held = [delimiter + unit[:1] + b"\0\0\0\1\x06" + message + b"\x80" + unit[1:] for unit in units]
+    (tmp_path / "b.h264").write_bytes(b"".join(held))
+    ffmpeg("-fflags", "+genpts", "-i", tmp_path / "b.h264", "-c", "copy", tmp_path / "b.mp4")
+    copy, remarks = copied(tmp_path / "b.mp4", tmp_path, Encoding(codec, 30))
+    said = " ".join(remarks)
+    assert ("closed captions" in said) is not is_kept and "the active format" in said
+    with av.open(copy) as container:
+        assert all((side_data(picture, "A53_CC") == captions[10:16]) is is_kept for picture in container.decode(video=0))
