@@ -34,8 +34,9 @@ from tessera.imaging.frame import (
     Matrix,
     VideoFrame,
     display_matrix,
-    from_planes,
     is_turned,
+    new_picture,
+    planes_of,
     rgb,
     small_planes,
     upright,
@@ -441,11 +442,12 @@ def _half(picture: "av.VideoFrame", matrix: Matrix, side: int) -> list[np.ndarra
 
 def _pair(before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> "av.VideoFrame":
     """Return the picture of `before` and `after`, results of `_half`, side by side with a black gap."""
-    gaps = [
-        np.full((len(plane), gap), level, np.uint8)
-        for plane, gap, level in zip(before, (GAP, GAP // 2, GAP // 2), BLACK, strict=True)
-    ]
-    return from_planes([np.concatenate(each, axis=1) for each in zip(before, gaps, after, strict=True)])
+    height, width = before[0].shape
+    picture = new_picture(2 * width + GAP, height)
+    for plane, left, right, level in zip(planes_of(picture), before, after, BLACK, strict=True):
+        side = left.shape[1]
+        plane[:, :side], plane[:, side:-side], plane[:, -side:] = left, level, right
+    return picture
 
 
 class _Thread:
