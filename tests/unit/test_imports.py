@@ -149,6 +149,16 @@ def test_a_rule_file_imports_the_names_that_it_uses_from_the_library() -> None:
             assert not uses or f"import {name}" in text or f"    {name},\n" in text or f", {name}" in text, f"{path}: {name}"
 
 
+def test_text_is_drawn_without_importing_matplotlib() -> None:
+    drawn = (
+        "from tessera.imaging.sheets import np, write; image = np.zeros((30, 90, 3), np.uint8); write(image, 'I', (0, 0), 20)"
+    )
+    code = f"import sys; {drawn}; assert image.any() and 'matplotlib' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_jobs_do_without_pandas_and_hide_it_from_nobody_else() -> None:
-    code = "import sys, tessera.core.job, tessera.records.tables.table; assert 'pandas' not in sys.modules; import pandas"
+    first = "import sys, tessera.core.job; from tessera.records.tables.mosaics import Mosaics, pl; schema = Mosaics.to_schema()"
+    check = "schema.validate(pl.DataFrame(schema={name: each.dtype.type for name, each in schema.columns.items()}))"
+    code = f"{first}; {check}; assert 'pandas' not in sys.modules; import pandas; {check}"
     subprocess.run([sys.executable, "-c", code], check=True)

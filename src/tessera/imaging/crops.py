@@ -151,5 +151,7 @@ def _extended(image: np.ndarray, pad: Pad) -> np.ndarray:
     """Return `image`, padded by repeating its outermost pixels."""
     import cv2
 
+    if not any(pad):
+        return image
     extended: np.ndarray = cv2.copyMakeBorder(image, *pad, cv2.BORDER_REPLICATE)
     return extended

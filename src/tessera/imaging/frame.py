@@ -1,7 +1,6 @@
 """A frame of a video, and its picture in RGB, as stored, or scaled down."""
 
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
@@ -218,14 +217,12 @@ def planes_of(picture: "av.VideoFrame") -> list[np.ndarray]:
     return planes
 
 
-def from_planes(planes: Sequence[np.ndarray]) -> "av.VideoFrame":
-    """Return the picture of `planes`: uint8, Y, Cb and Cr of BT.709, limited range, 4:2:0; see `small_planes`."""
+def new_picture(width: int, height: int) -> "av.VideoFrame":
+    """Return a picture of `width` by `height` pixels, both even, of any values: BT.709, limited range, 4:2:0."""
     import av
     from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 
-    picture = av.VideoFrame(planes[0].shape[1], planes[0].shape[0], "yuv420p")
-    for plane, values in zip(planes_of(picture), planes, strict=True):
-        plane[:] = values
+    picture = av.VideoFrame(width, height, "yuv420p")
     picture.colorspace, picture.color_range = Colorspace.ITU709, ColorRange.MPEG
     picture.color_primaries, picture.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
     return picture

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from tessera.imaging.fonts import SANS, font_folder
+
 Colour = tuple[int, int, int]
 # The palette of Okabe and Ito, brightened. It is safe for colour-blind people, and rare in skin, sky and grass.
 COLOURS: tuple[Colour, ...] = ((0, 158, 255), (230, 159, 0), (224, 121, 187), (0, 200, 150), (240, 228, 66), (233, 94, 0))
@@ -66,7 +68,6 @@ def _text(text: str, line: int) -> np.ndarray:
 
 @cache
 def _font(line: int) -> Any:
-    import matplotlib
     from PIL import ImageFont
 
-    return ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", round(line * 0.7))
+    return ImageFont.truetype(font_folder() / SANS, round(line * 0.7))

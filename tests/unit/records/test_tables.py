@@ -1,6 +1,8 @@
 """Tables are written completely, or an error says why not."""
 
 import errno
+from contextlib import nullcontext
+from math import inf, nan
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -82,3 +84,46 @@ def test_equal_rows_are_refused_in_any_order(rows: list[tuple[str | None, int | 
         else:
             write_table(frame, Pairs, Path(folder, "table"))
             assert read_table(Path(folder, "table"), Pairs).equals(frame)
+
+
+class Checked(Table):
+    """A table with a column for each kind of check."""
+
+    name: pl.String = pa.Field(unique=True)
+    kind: pl.String = pa.Field(isin=["a", "b"], nullable=True)
+    above: pl.Int64 = pa.Field(gt=0, le=2)
+    least: pl.Float64 = pa.Field(ge=0, lt=inf, nullable=True)
+    share: pl.Float64 = pa.Field(ge=0)
+
+
+Row = tuple[object, ...]
+CHECKED = st.tuples(
+    st.sampled_from(["a", "b", "c", "d", None]),
+    st.sampled_from(["a", "b", "c", None]),
+    st.sampled_from([0, 1, 2, 3]),
+    st.sampled_from([-1.0, 0.0, 1.0, inf, nan, None]),
+    st.sampled_from([0.0, -1.0, nan, None]),
+)
+FINE = st.tuples(
+    st.sampled_from("abcdefgh"), st.sampled_from(["a", None]), st.just(1), st.sampled_from([0.0, None]), st.just(0.0)
+)
+
+
+@given(st.lists(CHECKED, max_size=2), st.lists(FINE, max_size=3))
+def test_a_table_is_refused_exactly_if_pandera_refuses_it(
+    some: list[tuple[object, ...]], fine: list[tuple[object, ...]]
+) -> None:
+    frame = pl.DataFrame([*some, *fine], schema=types(Checked), orient="row")
+    try:
+        Checked.validate(frame, lazy=True)
+        expected = nullcontext()
+    except pa.errors.SchemaErrors:
+        expected = pytest.raises(pa.errors.SchemaErrors)
+    with TemporaryDirectory() as folder, expected:
+        write_table(frame, Checked, Path(folder, "table"))
+
+
+def test_a_table_that_is_right_is_not_checked_value_by_value(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(pa.DataFrameSchema, "validate", None)
+    row = {"name": "a", "kind": "a", "above": 1, "least": 0.0, "share": 0.0}
+    write_table(pl.DataFrame([row], schema=types(Checked)), Checked, tmp_path / "table")

@@ -7,11 +7,11 @@ import sys
 import tempfile
 from contextlib import nullcontext
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
 from tessera.core.imports import many_imports
+from tessera.imaging.fonts import SANS, font_folder
 from tessera.imaging.onnx import disable_telemetry
 
 
@@ -65,14 +65,10 @@ def _temporary_folder() -> Path:
 
 def _place_fonts(folder: Path) -> None:
     """Put a font where ultralytics looks for Arial: it downloads a missing font even if it is offline."""
-    # Matplotlib has it, and need not be imported for it.
-    matplotlib = find_spec("matplotlib")
-    assert matplotlib and matplotlib.origin
-    fonts = Path(matplotlib.origin).parent / "mpl-data/fonts/ttf"
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("Arial.ttf", "Arial.Unicode.ttf"):
         if not (folder / name).exists():
-            shutil.copyfile(fonts / "DejaVuSans.ttf", folder / name)
+            shutil.copyfile(font_folder() / SANS, folder / name)
 
 
 def _refuse(*_: Any, **__: Any) -> NoReturn:

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -15,6 +14,7 @@ from tessera.core.files import IMAGE_SUFFIXES, files_below, open_file
 from tessera.core.job import tell
 from tessera.core.messages import counted
 from tessera.imaging.boxes import Box, mask_box
+from tessera.imaging.fonts import font_folder
 from tessera.imaging.images import decode_image, read_file
 from tessera.imaging.watermark.settings import DrawSettings
 
@@ -96,13 +96,9 @@ def load_materials(settings: DrawSettings) -> Materials:
 
 
 def _dejavu() -> list[Path]:
-    """Return the DejaVu fonts in Matplotlib: sans, serif and mono, upright and oblique. Their licence is beside them."""
-    package = find_spec("matplotlib")
-    if package is None or package.origin is None:
-        raise TesseraError("Matplotlib is not installed; run `make setup` to install the dependencies of the workflow")
-    folder = Path(package.origin).parent / "mpl-data" / "fonts" / "ttf"
+    """Return the DejaVu fonts in Matplotlib: sans, serif and mono, upright and oblique."""
     # The fonts named Display contain only symbols.
-    return sorted(path for path in folder.glob("DejaVu*.ttf") if "Display" not in path.name)
+    return sorted(path for path in font_folder().glob("DejaVu*.ttf") if "Display" not in path.name)
 
 
 def read_logo(path: Path) -> np.ndarray:

@@ -3,14 +3,14 @@
 import json
 import shutil
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -25,7 +25,7 @@ from tessera.core.settings import Settings
 from tessera.core.store import Store
 from tessera.core.weights.declare import TrainedOrDeclaredWeights
 from tessera.imaging.containers import GUESSED_RATE
-from tessera.imaging.crops import Crop, CropSettings, Fit, clip_shape, crop_box, pad_of
+from tessera.imaging.crops import CropSettings, Fit, clip_shape, crop_box, pad_of
 from tessera.imaging.encodable import encodable, formats_of
 from tessera.imaging.encode import Preset
 from tessera.imaging.frame import (
@@ -34,14 +34,15 @@ from tessera.imaging.frame import (
     Matrix,
     VideoFrame,
     display_matrix,
-    from_planes,
     is_turned,
+    new_picture,
+    planes_of,
+    rgb,
     small_planes,
     upright,
 )
-from tessera.imaging.images import resize, write_image
+from tessera.imaging.images import write_image
 from tessera.imaging.paint import paint
-from tessera.imaging.sheets import contact_sheet
 from tessera.imaging.spans import parse_spans
 from tessera.imaging.tracks import Moves, plan_tracks
 from tessera.imaging.video import Packets, read_frames, read_packets
@@ -58,8 +59,9 @@ from tessera.imaging.video_copy import (
     moves_of,
     stamps_of,
 )
-from tessera.pipeline.previews.rendering import NO_MOSAIC, RenderSettings, stamp, summarise_previews
+from tessera.pipeline.previews.rendering import NO_MOSAIC, RenderSettings, summarise_previews
 from tessera.pipeline.previews.restore import Patch, Region, Restore, restart, restored
+from tessera.pipeline.previews.restored_sheet import Tiles, choose_frames, crops_of, draw_sheet
 
 if TYPE_CHECKING:
     import av
@@ -71,8 +73,7 @@ DECODERS = 2  # threads of the decoder
 GAP = 4  # pixels between the halves of a comparison
 # The files of a source in the store. The first two get a suffix.
 VIDEO, COMPARISON, SHEET, COUNTS = "restored", "comparison", "sheet.jpg", "frames.json"
-NO_REGION = "Frames in which nothing was found"  # the heading of the last band of a contact sheet
-Tiles: TypeAlias = dict[str, tuple[np.ndarray, str]]  # of a frame, with their captions, by the heading of their band
+TILES = "tiles.npz"  # a file of a part in the store
 RESTORED, NOTHING, LOST = "restored", "nothing found", "cannot be decoded"  # what frames are counted as
 
 
@@ -243,24 +244,22 @@ def restore_video(
     tracks = plan_tracks(path)
     film = _film(source["source"], path, settings, render)
     names = [f"{name}-{number:05}" for number in range(len(film.parts))]
-    crops = _crops(regions)
-    likely = {index for indices in _chosen(film, crops, (), render) for index in indices}
-    before: dict[int, Tiles] = {}
-
-    def look(frame: VideoFrame) -> None:
-        if frame.index in likely:
-            before[frame.index] = _tiles("before", frame.index, frame, crops, film, render)
-
-    _write_parts(film, regions, restore, settings, render, store, names, look)
+    crops = crops_of(regions)
+    shown = [index for part in film.parts for index in part if len(film.stamps[index])]
+    chosen = choose_frames(shown, crops, render.columns)
+    tiles = [Tiles(part, chosen, crops, render.tile) for part in film.parts]
+    _write_parts(film, regions, restore, settings, render, store, names, tiles)
     items = [store.item(each) for each in names]
-    outcomes = [json.loads((item / COUNTS).read_text(encoding="utf-8")) for item in items]
-    shown = [item for item, each in zip(items, outcomes, strict=True) if sum(each["counts"].values()) > len(each["lost"])]
-    videos, comparisons = ([item / f"{kind}{PART}" for item in shown] for kind in (VIDEO, COMPARISON))
-    restored_film = folder / f"{VIDEO}{tracks.suffix}"
+    outcomes = [Counter[str](json.loads((item / COUNTS).read_text(encoding="utf-8"))) for item in items]
+    counts = sum(outcomes, Counter[str]())
+    if not counts[RESTORED]:
+        raise Failed("no frame with a region can be decoded")
+    whole = [item for item, each in zip(items, outcomes, strict=True) if each.keys() - {LOST}]
+    videos, comparisons = ([item / f"{kind}{PART}" for item in whole] for kind in (VIDEO, COMPARISON))
     remarks = [
         *tracks.remarks,
         *film.remarks,
-        *assemble(videos, film.form, settings.encoding, path, tracks, film.moves, restored_film),
+        *assemble(videos, film.form, settings.encoding, path, tracks, film.moves, folder / f"{VIDEO}{tracks.suffix}"),
     ]
     assemble(
         comparisons,
@@ -271,11 +270,9 @@ def restore_video(
         film.moves,
         folder / f"{COMPARISON}{tracks.suffix}",
     )
-    counts = sum((Counter(each["counts"]) for each in outcomes), Counter[str]())
     (folder / COUNTS).write_text(json.dumps({"counts": counts, "remarks": remarks}), encoding="utf-8")
-    lost = [index for each in outcomes for index in each["lost"]]
     title = f"{source['source']}: {describe_frames(counts)}"
-    write_image(folder / SHEET, _sheet(title, film, restored_film, crops, before, lost, render))
+    write_image(folder / SHEET, draw_sheet(title, [item / TILES for item in items], film.packets.time, render))
     if parts is None:
         shutil.rmtree(store.folder)
     return remarks
@@ -353,12 +350,9 @@ def _write_parts(
     render: RenderSettings,
     store: Store,
     names: Sequence[str],
-    look: Callable[[VideoFrame], None],
+    tiles: Sequence[Tiles],
 ) -> None:
-    """Restore the parts of `film` from the first one on that is no item of `store`; `names`: of the items.
-
-    `look` gets each frame that can be decoded, as it was.
-    """
+    """Restore the parts of `film` from the first one on that is no item of `store`; `names`, `tiles`: of each part."""
     done = next((number for number, name in enumerate(names) if not store.holds(name)), len(names))
     if done == len(names):
         return
@@ -374,7 +368,7 @@ def _write_parts(
         deque(islice(marked, first - begin), 0)
         for number in numbers:
             with store.make(names[number]) as item:
-                _write_part(islice(marked, len(film.parts[number])), film, settings.encoding, render, item, look)
+                _write_part(islice(marked, len(film.parts[number])), film, settings.encoding, render, item, tiles[number])
 
 
 def plain(encoding: Encoding) -> Encoding:
@@ -388,11 +382,10 @@ def _write_part(
     encoding: Encoding,
     render: RenderSettings,
     item: Path,
-    look: Callable[[VideoFrame], None],
+    tiles: Tiles,
 ) -> None:
-    """Write the frames `marked`, blended with their patches, as a part to the folder `item`, and their comparison."""
+    """Write the frames `marked`, blended with their patches, as a part to the folder `item`, their comparison and `tiles`."""
     counts: Counter[str] = Counter()
-    lost: list[int] = []
     with ExitStack() as opened:
         video = opened.enter_context(PictureWriter(item / f"{VIDEO}{PART}", film.form, encoding))
         comparison = opened.enter_context(PictureWriter(item / f"{COMPARISON}{PART}", film.comparison, plain(encoding)))
@@ -409,9 +402,11 @@ def _write_part(
         for frame, patches in marked:
             counts[LOST if frame.picture is None else RESTORED if patches else NOTHING] += 1
             if frame.picture is None:
-                lost.append(frame.index)
                 continue  # The frame before it stays on the screen.
-            look(frame)
+            stamps = film.stamps[frame.index]
+            is_on_sheet = len(stamps) > 0 and tiles.asks_for(frame.index)
+            if is_on_sheet:
+                tiles.add("before", frame.index, frame.image())
             picture, matrix = encodable(frame.picture, film.form.pixel_format), display_matrix(frame.picture)
             before = after = _half(picture, matrix, render.max_side)
             if patches:
@@ -419,10 +414,13 @@ def _write_part(
                 for patch in patches:
                     paint(picture, matrix, patch.box, patch.image, patch.weight)
                 after = _half(picture, matrix, render.max_side)
+            if is_on_sheet:
+                tiles.add("after", frame.index, rgb(picture, matrix))
             # From here on, the thread of the encoder alone has the picture: it writes the time stamp to it.
-            encode(picture, film.stamps[frame.index])
-            compare(before, after, film.stamps[frame.index])
-    (item / COUNTS).write_text(json.dumps({"counts": counts, "lost": lost}), encoding="utf-8")
+            encode(picture, stamps)
+            compare(before, after, stamps)
+    tiles.write(item / TILES)
+    (item / COUNTS).write_text(json.dumps(counts), encoding="utf-8")
 
 
 def _region(scene: dict[str, Any], frames: "pl.DataFrame", crops: CropSettings, size: int, keep_aspect: bool) -> Region:
@@ -444,89 +442,12 @@ def _half(picture: "av.VideoFrame", matrix: Matrix, side: int) -> list[np.ndarra
 
 def _pair(before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> "av.VideoFrame":
     """Return the picture of `before` and `after`, results of `_half`, side by side with a black gap."""
-    gaps = [
-        np.full((len(plane), gap), level, np.uint8)
-        for plane, gap, level in zip(before, (GAP, GAP // 2, GAP // 2), BLACK, strict=True)
-    ]
-    return from_planes([np.concatenate(each, axis=1) for each in zip(before, gaps, after, strict=True)])
-
-
-def _crops(regions: Sequence[Region]) -> dict[int, Crop]:
-    """Return the crop of the largest of `regions` in each frame that shows one."""
-    crops: dict[int, Crop] = {}
-    for region in sorted(regions, key=lambda region: region.fit.shape[0] * region.fit.shape[1]):
-        crops |= dict(zip(range(region.first, region.stop), region.crops, strict=True))
-    return crops
-
-
-def _chosen(film: _Film, crops: Mapping[int, Crop], lost: Collection[int], render: RenderSettings) -> list[list[int]]:
-    """Return evenly spaced frames of `film` for its contact sheet: of those that show a region, and of the others."""
-    shown = _shown(film, lost)
-    return [_middles([index for index in shown if (index in crops) == has], render.columns) for has in (True, False)]
-
-
-def _shown(film: _Film, lost: Collection[int]) -> list[int]:
-    """Return the frames of `film` that its copy shows. `lost`: frames that cannot be decoded."""
-    return [index for part in film.parts for index in part if index not in lost and len(film.stamps[index])]
-
-
-def _sheet(
-    title: str,
-    film: _Film,
-    restored_film: Path,
-    crops: Mapping[int, Crop],
-    before: Mapping[int, Tiles],
-    lost: Collection[int],
-    render: RenderSettings,
-) -> np.ndarray:
-    """Return the contact sheet of `film`, of evenly spaced frames: uint8 (H, W, 3), RGB.
-
-    Of those that show a region, it has the frame and the region before and after; then come some in which nothing was found.
-    `crops`: see `_crops`. `before`: the tiles of frames that were decoded before, so that they are not decoded again. `lost`:
-    frames that cannot be decoded. Raises `Failed` if no other frame shows a region.
-    """
-    chosen = _chosen(film, crops, lost, render)
-    if not chosen[0]:
-        raise Failed("no frame with a region can be decoded")
-    wanted = sorted([*chosen[0], *chosen[1]])
-    # The copy shows each frame as often as it has time stamps.
-    shown = _shown(film, lost)
-    passed = dict(zip(shown, np.cumsum([0, *(len(film.stamps[index]) for index in shown)]).tolist(), strict=False))
-    copies = {passed[index]: index for index in chosen[0]}
-    missing = read_frames(film.path, film.packets, [index for index in wanted if index not in before])
-    before = {**before, **{frame.index: _tiles("before", frame.index, frame, crops, film, render) for frame in missing}}
-    after = [
-        _tiles("after", copies[frame.index], frame, crops, film, render)
-        for frame in read_frames(restored_film, read_packets(restored_film), copies)
-    ]
-    bands: dict[str, list[tuple[np.ndarray, str]]] = {
-        name: [] for name in ("Frames before", "Frames after", "Regions before", "Regions after", NO_REGION)
-    }
-    for tiles in (*(before[index] for index in wanted), *after):
-        for heading, tile in tiles.items():
-            bands[heading].append(tile)
-    return contact_sheet(title, {heading: tiles for heading, tiles in bands.items() if tiles}, render.tile, render.columns)
-
-
-def _tiles(when: str, index: int, frame: VideoFrame, crops: Mapping[int, Crop], film: _Film, render: RenderSettings) -> Tiles:
-    """Return the tiles of `frame`, the picture of the frame `index` of `film`, by their bands for `when`: before or after."""
-    image = frame.image()
-    parts = {NO_REGION: image}
-    if index in crops:
-        x0, y0, x1, y1 = crops[index]
-        parts = {f"Frames {when}": image, f"Regions {when}": image[y0:y1, x0:x1]}
-    tiles: Tiles = {}
-    for heading, part in parts.items():
-        if part.size:
-            scale = render.tile / max(part.shape[:2])
-            tile = resize(part, *(max(1, round(side * scale)) for side in part.shape[:2]))
-            tiles[heading] = tile, stamp(index, float(film.packets.time[index]))
-    return tiles
-
-
-def _middles(indices: Sequence[int], count: int) -> list[int]:
-    """Return the middle of each of at most `count` equal parts of `indices`."""
-    return [int(part[len(part) // 2]) for part in np.array_split(indices, min(count, len(indices)) or 1) if len(part)]
+    height, width = before[0].shape
+    picture = new_picture(2 * width + GAP, height)
+    for plane, left, right, level in zip(planes_of(picture), before, after, BLACK, strict=True):
+        side = left.shape[1]
+        plane[:, :side], plane[:, side:-side], plane[:, -side:] = left, level, right
+    return picture
 
 
 class _Thread:
