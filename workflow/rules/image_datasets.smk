@@ -42,6 +42,7 @@ rule select_samples:
                 classifier=drops_of(dataset),
             )
         ),
+        metrics=of_dataset(lambda dataset: metrics_of(drops_of(dataset))),
         sources="<results>/sources/admitted.parquet",
         gates=of_dataset(
             lambda dataset: expand(
