@@ -129,6 +129,7 @@ rule plot_failures:
             subcategory="{model}",
             labels={"figure": "7. Confidences"},
         ),
+        clean="<results>/reports/models/{model}/false_positives.json",
     log:
         "<logs>/plot_failures/{model}.log",
     benchmark:
@@ -147,6 +148,7 @@ rule plot_failures:
             "tessera.pipeline.report.failures:read_cases",
             "tessera.pipeline.report.videos:describe_videos",
             "tessera.pipeline.report.failures:tabulate_failures",
+            "tessera.pipeline.report.failures:count_false_positives",
             "tessera.pipeline.report.failures:draw_thresholds",
             "tessera.pipeline.report.failures:draw_failures",
             "tessera.pipeline.report.tiles:find_clear",

@@ -2,7 +2,7 @@
 
 from snakemake.io import get_flag_value, is_flagged
 
-from tessera.catalogue import CLIPS, PICTURES, Step, fed_by
+from tessera.catalogue import CLIPS, DETECTOR, PICTURES, Step, fed_by
 from tessera.core.definitions import code_digest
 from tessera.core.provenance import digest
 
@@ -203,13 +203,22 @@ rule plot_timings:
         "../scripts/plot_timings.py"
 
 
+DETECTORS = [name for name, model in MODELS.items() if model.kind is DETECTOR]
+
+
 # The first screen of the report.
 rule summarise:
     input:
         metrics=expand("<results>/metrics/{model}.json", model=MODELS),
+        clean=expand(
+            "<results>/reports/models/{model}/false_positives.json",
+            model=DETECTORS,
+        ),
         footage="<results>/reports/footage.html" if RESTORING["shown"] else [],
     output:
         summary="<results>/reports/summary.html",
+        # Also of the last run, which this one is compared with.
+        figures=update("<results>/reports/figures.json"),
     log:
         "<logs>/summarise.log",
     benchmark:
@@ -217,6 +226,7 @@ rule summarise:
     localrule: True
     params:
         models=list(MODELS),
+        detectors=DETECTORS,
         code=code_digest("tessera.pipeline.report.summary:write_summary"),
     script:
         "../scripts/summarise.py"

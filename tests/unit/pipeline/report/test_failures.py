@@ -1,5 +1,6 @@
 """Where detectors fail: the groups, the thresholds and the worst cases follow from the tables."""
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from tessera.pipeline.report.failures import (
     WORST,
     Cases,
     at,
+    count_false_positives,
     draw_failures,
     draw_thresholds,
     read_cases,
@@ -23,7 +25,7 @@ from tessera.pipeline.report.failures import (
     tabulate_failures,
     worst_cases,
 )
-from tessera.records.tables.evaluation import Detections, Objects
+from tessera.records.tables.evaluation import Detections, Objects, WatchedVideos
 from tessera.records.tables.mosaics import PROPERTIES, Mosaics
 from tessera.records.tables.splits import Splits
 from tessera.records.tables.table import types, write_table
@@ -161,6 +163,32 @@ def test_precision_at_a_confidence_is_the_fraction_of_the_detections_that_is_rig
     scores, right = np.array([0.9, 0.8, 0.8, 0.3]), np.array([True, False, True, False])
     assert [at(scores, right, level) for level in (0.1, 0.8, 0.9)] == [0.5, pytest.approx(2 / 3), 1.0]
     assert np.isnan(at(scores, right, 0.95))
+
+
+def test_false_positives_are_those_of_the_trained_detector_where_there_is_nothing(cases: Cases, tmp_path: Path) -> None:
+    usual = {"model": "mine", "seconds": 30.0, "frames": 100, "with_detection": 0, "detections": 0, "tracks": 0}
+    usual |= {"spanned": 0, "missed": 0, "interruptions": 0}
+    rows = [
+        {**usual, "source": "free", "split": "val", "known_free": True, "tracks": 3, "with_detection": 7},
+        {**usual, "source": "full", "split": "val", "known_free": False, "tracks": 50, "with_detection": 90},
+        {**usual, "source": "outside", "split": "", "known_free": True, "tracks": 1, "with_detection": 2},
+    ]
+    write_table(pl.DataFrame(rows, schema=types(WatchedVideos)), WatchedVideos, tmp_path / "videos.parquet")
+    count_false_positives(cases, tmp_path / "videos.parquet", CONFIDENCE, tmp_path / "clean.json")
+    found = json.loads((tmp_path / "clean.json").read_text())
+    assert found["videos"] == {
+        "val": {"videos": 1, "seconds": 30.0, "frames": 100, "with_detection": 7, "tracks": 3},
+        "test": {"videos": 1, "seconds": 30.0, "frames": 100, "with_detection": 2, "tracks": 1},
+    }
+    for split in ("val", "test"):
+        empty = {row["key"] for row in cases.images.filter(split=split).iter_rows(named=True)} - set(cases.objects["key"])
+        hit = [
+            row["key"]
+            for row in cases.detections.filter(model="mine").iter_rows(named=True)
+            if row["key"] in empty and row["score"] >= CONFIDENCE
+        ]
+        assert found["images"][split] == {"images": len(empty), "with_detection": len(set(hit))}
+        assert empty
 
 
 def test_the_worst_cases_are_the_largest_missed_and_the_surest_false(cases: Cases) -> None:
