@@ -41,7 +41,7 @@ rule plot_predictions:
         measured=preview_evaluation,
     output:
         figure=report(
-            "<results>/reports/models/{model}/predictions.jpg",
+            "<results>/reports/models/{model}/predictions.html",
             caption="../report/predictions.rst",
             category="3. Models",
             subcategory="{model}",
@@ -116,7 +116,7 @@ rule plot_failures:
             labels={"figure": "5. Where it fails"},
         ),
         pictures=report(
-            "<results>/reports/models/{model}/failures.jpg",
+            "<results>/reports/models/{model}/failures.html",
             caption="../report/failures.rst",
             category="3. Models",
             subcategory="{model}",

@@ -169,7 +169,7 @@ rule plot_samples:
         # A folder, because a split may have no samples.
         samples=report(
             directory("<results>/reports/datasets/{dataset}/samples"),
-            patterns=["{split}.{format}"],
+            patterns=["{split}.html"],
             caption="../report/samples.rst",
             category="2. Samples",
             subcategory="{dataset}",

@@ -9,6 +9,7 @@ with job(snakemake) as (inputs, outputs, params):
     write_summary(
         metrics=dict(zip(params.models, inputs.metrics, strict=True)),
         clean=dict(zip(params.detectors, inputs.clean, strict=True)),
+        restored=inputs.restored,
         footage=inputs.footage or None,
         former=Path(snakemake.output.figures),
         figures=outputs.figures,

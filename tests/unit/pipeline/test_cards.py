@@ -108,7 +108,7 @@ def test_a_card_says_of_masks_and_detections_only_what_was_compared(files: dict[
 
 def test_a_model_of_any_kind_has_a_card(files: dict[str, Path]) -> None:
     paths = {name: files[name] for name in ("checksums", "datasheet", "metrics", "data", "text")}
-    settings = {"threshold": 0.123456, "of": {"<b>": True}}
+    settings = {"threshold": 0.123456, "of": {"<b>": True}, "classes": ["clean", "soft"]}
     write_plain_card("plain", PURPOSE, ["harm"], [files["model.pt"]], **paths, export=None, settings=settings, seed=3)
     card, text = json.loads(files["data"].read_text()), files["text"].read_text()
     assert card["training"] == {"settings": settings, "seed": 3}
@@ -116,7 +116,8 @@ def test_a_model_of_any_kind_has_a_card(files: dict[str, Path]) -> None:
     assert set(card["files"]) == {"model.pt"}
     assert f"A model that can {PURPOSE}." in text and "- harm\n" in text
     assert "| splits.val.mask.map50 | 0.6123 |" in text
-    assert "| threshold | 0.1235 |" in text and "| of.\\<b\\> | True |" in text
+    assert "| threshold | 0.1235 |" in text and "| of.\\<b\\> | yes |" in text
+    assert "| classes | clean, soft |" in text
     assert r"| a\|b | val | 9 | \<script\> | release 7 |" in text
 
 

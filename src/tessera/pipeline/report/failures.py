@@ -273,7 +273,7 @@ def at(scores: np.ndarray, right: np.ndarray, level: float) -> float:
 
 
 def draw_failures(cases: Cases, confidence: float, images: Path, clear: Collection[str], path: Path) -> None:
-    """Draw the worst cases of each detector as a JPEG: the largest missed objects, and the most confident false detections.
+    """Draw the worst cases of each detector as an HTML page: the largest missed objects, the most confident false detections.
 
     `images`: the images of the dataset as `SPLIT/KEY.SUFFIX`. Those that are not in `clear` are blurred.
     """

@@ -2,19 +2,18 @@
 
 import html
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tessera.core.intervals import LEAST, of_count, of_fraction
 from tessera.core.messages import counted
-from tessera.pipeline.report.pages import TITLES, table, write_page
+from tessera.pipeline.report.pages import TITLES, best_figures, table, write_page
 from tessera.records.limits import no_better_than_chance
 
-FIGURE = re.compile(r"<figure>.*?</figure>", re.DOTALL)
 NOTABLE = 0.1  # mAP50 or accuracy that the test split may be below the validation split if nobody knows the interval
 # How consistent restored clips are, and what of it is said of clips: lower is steadier.
+SHOWN = 2  # clips of each restorer
 UNSTEADY = {"flicker": "flicker", "warping": "warping error"}
 PER_MINUTE, CLEAN_FRAMES = "false positives per minute of clean footage", "clean frames with a false positive"
 Read = Mapping[str, Mapping[str, Any]]  # the metrics or the false positives of a model, by split
@@ -41,52 +40,68 @@ class Measure(NamedTuple):
 
 
 def write_summary(
-    metrics: Mapping[str, Path], clean: Mapping[str, Path], footage: Path | None, former: Path, figures: Path, path: Path
+    metrics: Mapping[str, Path],
+    clean: Mapping[str, Path],
+    restored: Sequence[Path],
+    footage: Path | None,
+    former: Path,
+    figures: Path,
+    path: Path,
 ) -> None:
     """Write the first screen as an HTML page, and its figures to `figures`, JSON.
 
     `metrics`: the JSON of the evaluation of each model, by its name. `clean`: of detectors, that of `count_false_positives`.
-    `footage`: the page of `show_footage`, whose first figure is shown; None if the settings name no footage. `former`: the
-    figures of the last run, if there is such a file. Those from before the figures last changed are compared with.
+    `restored`: of restorers, the folder of the pages of `show_restored`. `footage`: the page of `show_footage`; None if the
+    settings name no footage. The best figures of these pages are shown. `former`: the figures of the last run, if there is such
+    a file. Those from before the figures last changed are compared with.
     """
     read = {model: json.loads(file.read_text(encoding="utf-8")).get("splits", {}) for model, file in metrics.items()}
     false = {model: json.loads(file.read_text(encoding="utf-8")) for model, file in clean.items()}
     measures = {model: list(_measures(splits, false.get(model, {}))) for model, splits in read.items()}
     before = _compare(measures, former, figures)
-    parts = []
-    if measures:
-        remarks = [html.escape(remark) for model in read for remark in _remarks(model, read[model], false.get(model, {}))]
-        parts.append("<h2>How good the models are</h2>")
-        if remarks:
-            parts.append(f'<ul class="remarks"><li>{"</li><li>".join(remarks)}</li></ul>')
-        header = [
-            "model",
-            "measure",
-            *(title.lower() for title in TITLES.values()),
-            *(["since the last run"] if before else []),
-        ]
-        rows = [
-            [
-                model if number == 0 else "",
-                measure.name,
-                *(_cell(measure, split) for split in TITLES),
-                *([_change(before.get(model, {}).get(measure.name, {}), measure)] if before else []),
-            ]
-            for model, found in measures.items()
-            for number, measure in enumerate(found or [Measure("see its metrics", {})])
-        ]
-        note = (
-            f"In brackets are 95 % confidence intervals, most by the bootstrap over sources, which needs {LEAST} sources or"
-            " more. The validation split chose among the epochs of a training, so the test split decides. Clean footage is what"
-            " the manifest states to be free of what a detector finds; it counts to the test split if no dataset has it."
-        )
-        parts += [f'<div class="values">{table(header, rows)}</div>', f'<p class="note">{note}</p>']
-    else:
-        parts.append("<p>No model was trained.</p>")
-    shown = FIGURE.search(footage.read_text(encoding="utf-8")) if footage else None
-    if shown:
-        parts += ["<h2>What the models do to footage</h2>", f'<div class="triptychs">{shown[0]}</div>']
+    remarks = [html.escape(remark) for model in read for remark in _remarks(model, read[model], false.get(model, {}))]
+    parts = ["<h2>What to know first</h2>", f'<ul class="remarks"><li>{"</li><li>".join(remarks)}</li></ul>'] if remarks else []
+    parts += [*_pictures(restored, footage), "<h2>How good the models are</h2>"]
+    parts.append(_tabulated(measures, before) if measures else "<p>No model was trained.</p>")
     write_page(path, "Summary", "\n".join(parts))
+
+
+def _pictures(restored: Sequence[Path], footage: Path | None) -> Iterator[str]:
+    """Yield the parts of the page with the best pictures of what restorers do to clips and to footage."""
+    for folder in restored:
+        split = next((split for split in TITLES if (folder / f"{split}.html").exists()), None)
+        if split:
+            found = best_figures((folder / f"{split}.html").read_text(encoding="utf-8"), SHOWN)
+            yield (
+                f"<h2>What restoration gains</h2><p>The clips of the {TITLES[split].lower()} that gain most: mosaicked,"
+                f' restored and clean. The model was not trained on them.</p><div class="gallery">{"".join(found)}</div>'
+            )
+    shown = best_figures(footage.read_text(encoding="utf-8"), 1) if footage else []
+    if shown:
+        text = "Of the footage that the settings name, the scene with the largest region, as it was found and restored."
+        yield f'<h2>What it does to footage</h2><p>{text}</p><div class="gallery">{shown[0]}</div>'
+
+
+def _tabulated(measures: Mapping[str, list[Measure]], before: Mapping[str, Any]) -> str:
+    """Return an HTML table of `measures` by model, beside those of the run `before`, if there was one."""
+    header = ["model", "measure", *(title.lower() for title in TITLES.values())]
+    header += ["since the last run"] if before else []
+    rows = [
+        [
+            model if number == 0 else "",
+            measure.name,
+            *(_cell(measure, split) for split in TITLES),
+            *([_change(before.get(model, {}).get(measure.name, {}), measure)] if before else []),
+        ]
+        for model, found in measures.items()
+        for number, measure in enumerate(found or [Measure("see its metrics", {})])
+    ]
+    note = (
+        f"In brackets are 95 % confidence intervals, most by the bootstrap over sources, which needs {LEAST} sources or more."
+        " The validation split chose among the epochs of a training, so the test split decides. Clean footage is what the"
+        " manifest states to be free of what a detector finds; it counts to the test split if no dataset has it."
+    )
+    return f'<div class="values">{table(header, rows)}</div><p class="note">{note}</p>'
 
 
 def _between(ends: Sequence[float] | None, form: str) -> str:

@@ -9,13 +9,11 @@ from pathlib import Path
 import pytest
 from jinja2 import Environment
 from jinja2.meta import find_undeclared_variables
-from PIL import Image
 from report_room import CAPTIONS, CONTEXT, HOSTILE, figure, report, some_figures
 
 from tessera.core.errors import TesseraError
 from tessera.core.files import file_name
 from tessera.pipeline.report.pages import write_page
-from tessera.pipeline.report.report import write_report
 
 
 class Tags(HTMLParser):
@@ -35,7 +33,7 @@ def test_it_loads_and_runs_nothing(tmp_path: Path) -> None:
     tags = Tags(text).tags
     assert not {"script", "link", "iframe", "object", "embed", "base", "form"} & {tag for tag, _ in tags}
     loaded = [attributes[name] for _, attributes in tags for name in ("src", "srcset", "poster", "data") if name in attributes]
-    assert len(loaded) == 7 and all(address.startswith("data:image/") for address in loaded)
+    assert len(loaded) == 6 and all(address.startswith("data:image/") for address in loaded)
     assert not [name for _, attributes in tags for name in attributes if name.startswith("on")]
     style = re.search("<style>(.*?)</style>", text, re.DOTALL)
     assert style and "url(" not in style[1] and "@import" not in style[1]
@@ -45,11 +43,10 @@ def test_it_loads_and_runs_nothing(tmp_path: Path) -> None:
 
 def test_it_shows_each_figure_once_in_the_order_of_the_numbers(tmp_path: Path) -> None:
     text = report(tmp_path, some_figures(tmp_path), [])
-    names = ["funnel.svg", "samples/train.jpg", "samples/val.html", "samples/val.jpg", "card.html", "timings.svg"]
+    names = ["funnel.svg", "samples/train.html", "samples/val.html", "card.html", "timings.svg"]
     assert re.findall("<code data-figure>(.*?)</code>", text) == [str(tmp_path / name) for name in names]
     assert re.findall("<h2[^>]*>(.*?)</h2>", text) == ["At a glance", "Footage", "Samples", "Models", "Cost"]
-    # The pictures and the animations of a split have one heading.
-    assert re.findall("<h4>(.*?)</h4>", text) == ["Funnel", "Clips, training split", "Clips, validation split", "Card"]
+    assert re.findall("<h4>(.*?)</h4>", text) == ["Funnel", "Clips, training split", "Clips, validation split", "Card", "Time"]
     assert "A <code>story</code>." in text
 
 
@@ -57,10 +54,10 @@ def test_the_files_of_a_folder_are_shown_by_their_names(tmp_path: Path) -> None:
     names = ["1. test", "Dr. val & son", "{x}"]
     (tmp_path / "sheets").mkdir()
     for name in names:
-        Image.new("RGB", (8, 8)).save(tmp_path / "sheets" / f"{file_name(name)}.jpg")
+        write_page(tmp_path / "sheets" / f"{file_name(name)}.html", name, "")
     write_page(tmp_path / "numbers.html", "Numbers", "")
     shown = [
-        figure(tmp_path / "sheets", label="{identity}", patterns=["{identity}.jpg"]),
+        figure(tmp_path / "sheets", label="{identity}", patterns=["{identity}.html"]),
         figure(tmp_path / "numbers.html", label="1. Numbers"),
     ]
     text = report(tmp_path, shown, [])
@@ -101,9 +98,8 @@ def test_a_caption_that_cannot_be_rendered_is_named(caption: str | None, told: s
     if caption is not None:
         (captions / "card.rst").write_text(caption)
     figures = some_figures(tmp_path)[1:2]
-    write_page(tmp_path / "summary.html", "Summary", "")
     with pytest.raises(TesseraError, match=rf"card\.rst of .*card\.html: .*{re.escape(told)}"):
-        write_report(figures, tmp_path / "summary.html", {}, [], [], captions, CONTEXT, tmp_path / "report.html")
+        report(tmp_path, figures, [], captions)
 
 
 def test_a_figure_of_an_unknown_format_is_refused_by_name(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from guessing import write_chance
 
+from tessera.pipeline.report.pages import figure
 from tessera.pipeline.report.summary import write_summary
 
 DETECTOR = {"images": 20, "objects": 31, "sources": 9, "box": {"map50": 0.5}, "mask": {"map50": 0.8123}}
@@ -28,8 +29,10 @@ class Summary:
             false[model] = folder / f"{model}.clean.json"
             false[model].write_text(json.dumps(found))
         page, figures = folder / "footage.html", folder / "figures.json"
+        (folder / "restored").mkdir(exist_ok=True)
         page.write_text(footage)
-        write_summary(files, false, page if footage else None, figures, folder / "new.json", folder / "summary.html")
+        outputs = folder / "new.json", folder / "summary.html"
+        write_summary(files, false, [folder / "restored"], page if footage else None, figures, *outputs)
         (folder / "new.json").rename(figures)
         self.text = html.unescape((folder / "summary.html").read_text())
         rows = re.findall("<tr>(.*?)</tr>", self.text, re.DOTALL)
@@ -150,9 +153,14 @@ def test_the_figures_are_beside_those_from_before_they_last_changed(tmp_path: Pa
     assert (tmp_path / "figures.json").read_bytes() == again
 
 
-def test_the_first_footage_is_shown(tmp_path: Path) -> None:
-    text = Summary(tmp_path, {}, footage="<p>x</p><figure><img src=a></figure><figure><img src=b></figure>").text
-    assert "src=a" in text and "src=b" not in text
+def test_the_footage_with_the_largest_region_and_the_clips_that_gain_most_are_shown(tmp_path: Path) -> None:
+    pixels = [figure(name, "jpeg", [name.decode()], rank=rank) for name, rank in ((b"a", 0.2), (b"b", 0.9), (b"c", 0.5))]
+    (tmp_path / "restored").mkdir()
+    (tmp_path / "restored" / "val.html").write_text("".join(pixels))
+    names = ["first", "large", "small"]
+    scenes = "".join(figure(b"", "webp", [name], b"", rank) for name, rank in zip(names, (5, 70, 6), strict=True))
+    text = Summary(tmp_path, {}, footage=scenes).text
+    assert re.findall('<img(?: class="moving")? alt="(.*?)"', text) == ["b", "c", "large"]
 
 
 def test_without_models_it_says_so(tmp_path: Path) -> None:
