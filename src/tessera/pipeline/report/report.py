@@ -15,6 +15,7 @@ from tessera.pipeline.report.pages import STYLE, best_figures, data_uri, part_of
 from tessera.pipeline.report.run import list_sources
 
 TEMPLATE = "report.html"
+BLUR = "blur.rst"  # what captions say about blurred pictures
 KINDS = {".svg": "image/svg+xml", ".jpg": "image/jpeg", ".png": "image/png"}
 # The names of splits in labels, in the order of the report.
 SPLITS_SHOWN = {
@@ -75,7 +76,10 @@ def write_report(
 
     def caption(figure: Figure) -> list[list[str]]:
         try:
-            text = texts.get_template(figure.caption).render(context, wildcards=figure.wildcards)
+            # As Snakemake names them, so that `snakemake --report` renders the same captions.
+            known = {"wildcards": figure.wildcards, "config": context["config"]}
+            blur = texts.get_template(BLUR).render(snakemake=known)
+            text = texts.get_template(figure.caption).render(context, snakemake=known, blur=blur)
         except TemplateError as error:
             raise TesseraError(f"the caption {captions / figure.caption} of {figure.path}: {error}; correct it") from error
         return [paragraph.split("``") for paragraph in re.split(r"\n\s*\n", text.strip()) if paragraph]

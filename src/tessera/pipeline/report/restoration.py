@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import numpy as np
 
 from tessera.core.errors import Failed, TesseraError
-from tessera.imaging.figures import BLUE, GREEN, INK, ORANGE, PURPLE, QUIET, RED, SKY, TINT, legend, new_figure
+from tessera.imaging.figures import BLUE, GREEN, INK, ORANGE, PURPLE, QUIET, RED, SKY, TINT, columns, legend, new_figure
 from tessera.pipeline.report.clips import PREVIEW_SIDE, animate, in_motion
 from tessera.pipeline.report.pages import write_page
 from tessera.pipeline.report.settings import ReportSettings
@@ -188,7 +188,8 @@ def _draw_groups(metrics: Path, kinds: Sequence[str], measures: Mapping[Measure,
             Line2D([], [], linestyle="", marker="o", color=colour, label=method.replace("_", " "))
             for method, colour in colours.items()
         ]
-        figure.legend(handles=handles, loc="outside lower left", ncols=min(len(handles), 6), fontsize=9)
+        ncols = columns(figure, [str(handle.get_label()) for handle in handles])
+        figure.legend(handles=handles, loc="outside lower left", ncols=ncols, fontsize=9)
 
 
 def _draw_dots(axes: Any, found: Mapping[str, Any], measure: Measure, colours: Mapping[str, str]) -> None:

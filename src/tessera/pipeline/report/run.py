@@ -1,6 +1,7 @@
 """What the report says of the run itself: its sources, when it ran and how long, and the settings that are not the defaults."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,8 @@ def list_sources(datasheets: Mapping[str, Path]) -> str:
     rows: dict[str, dict[str, Any]] = {}
     for dataset, file in datasheets.items():
         for origin in json.loads(file.read_text(encoding="utf-8"))["origins"]:
-            row = rows.setdefault(origin["source"], {**origin, "splits": [], "made": []})
-            count = next(origin[unit] for unit in ("images", "clips", "samples") if unit in origin)
-            row["made"].append(f"{dataset} {count:,}")
+            row = rows.setdefault(origin["source"], {**origin, "splits": [], "made": Counter()})
+            row["made"][dataset] += next(origin[unit] for unit in ("images", "clips", "samples") if unit in origin)
             row["splits"].append(origin["split"])
     shown = [
         [
@@ -29,7 +29,7 @@ def list_sources(datasheets: Mapping[str, Path]) -> str:
             row.get("rights") or "",
             row.get("consent") or "",
             ", ".join(dict.fromkeys(row["splits"])),
-            ", ".join(row["made"]),
+            ", ".join(f"{dataset} {count:,}" for dataset, count in row["made"].items()),
         ]
         for source, row in sorted(rows.items())
     ]

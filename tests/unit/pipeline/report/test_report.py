@@ -3,14 +3,17 @@
 import html
 import itertools
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from jinja2 import Environment
 from jinja2.meta import find_undeclared_variables
-from report_room import CAPTIONS, CONTEXT, HOSTILE, figure, report, some_figures
+from report_room import CAPTIONS, HOSTILE, figure, report, some_figures
 
+from tessera.configuration.read import load_configuration
 from tessera.core.errors import TesseraError
 from tessera.core.files import file_name
 from tessera.pipeline.report.pages import write_page
@@ -89,12 +92,13 @@ def test_equal_files_give_equal_bytes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("caption", "told"),
-    [("{{ config.nothing }}", "attribute 'nothing'"), ("{% if %}", "Expected an expression"), (None, "not found in")],
+    [("{{ snakemake.config.nothing }}", "attribute 'nothing'"), ("{% if %}", "Expected an expression"), (None, "not found in")],
 )
 def test_a_caption_that_cannot_be_rendered_is_named(caption: str | None, told: str, tmp_path: Path) -> None:
     captions = tmp_path / "captions"
     captions.mkdir()
-    (captions / "report.html").write_text((CAPTIONS / "report.html").read_text(encoding="utf-8"), encoding="utf-8")
+    for name in ("report.html", "blur.rst"):
+        shutil.copy(CAPTIONS / name, captions)
     if caption is not None:
         (captions / "card.rst").write_text(caption)
     figures = some_figures(tmp_path)[1:2]
@@ -111,4 +115,15 @@ def test_a_figure_of_an_unknown_format_is_refused_by_name(tmp_path: Path) -> Non
 @pytest.mark.parametrize("caption", sorted(path.name for path in CAPTIONS.glob("*.rst")))
 def test_each_caption_asks_for_nothing_but_the_wildcards_and_what_the_report_states(caption: str) -> None:
     source = (CAPTIONS / caption).read_text(encoding="utf-8")
-    assert find_undeclared_variables(Environment().parse(source)) <= {"wildcards", *CONTEXT}
+    assert find_undeclared_variables(Environment().parse(source)) <= {"snakemake", "stories", "blur"}
+
+
+@pytest.mark.parametrize("caption", sorted(path.name for path in CAPTIONS.glob("*.rst")))
+def test_snakemake_renders_each_caption_too(caption: str) -> None:
+    """As `snakemake --report` does: with its own object, without our folder of captions, and without what we add."""
+    wildcards = SimpleNamespace(dataset="a", model="a", embedding="a", split="worst")
+    config = load_configuration({})
+    config["identities"] = {"decisions": "config/identities.tsv"}
+    known = SimpleNamespace(wildcards=wildcards, config=config)
+    source = (CAPTIONS / caption).read_text(encoding="utf-8")
+    assert Environment().from_string(source).render(snakemake=known, categories={}, files={}).strip()

@@ -16,6 +16,7 @@ def test_each_source_is_listed_once_with_the_samples_of_all_datasets(tmp_path: P
         "images": [
             {"source": "film", "split": "train", "images": 3, **rights},
             {"source": "album", "split": "train", "images": 2, "rights": None},
+            {"source": "album", "split": "val", "images": 5, "rights": None},
         ],
     }
     for name, rows in origins.items():
@@ -24,7 +25,7 @@ def test_each_source_is_listed_once_with_the_samples_of_all_datasets(tmp_path: P
     rows = [re.findall("<td>(.*?)</td>", row) for row in re.findall("<tr>(.*?)</tr>", page)]
     assert rows == [
         [],
-        ["album", "", "", "", "train", "images 2"],
+        ["album", "", "", "", "train, val", "images 7"],
         ["film", "general", "CC0 &amp; more", "", "val, train", "clips 1,200, images 3"],
     ]
 
