@@ -11,6 +11,7 @@ from tessera.core.markdown import FOR_ADULTS, front_matter, plain, table
 from tessera.core.messages import worded
 from tessera.core.provenance import sha256_file
 from tessera.core.trainings import Record, read_record
+from tessera.records.limits import no_better_than_chance
 
 LICENCE = "AGPL-3.0"
 LIBRARIES = ("torch", "ultralytics", "onnx", "onnxruntime")
@@ -366,6 +367,8 @@ def _metrics(values: Mapping[str, Any]) -> Iterator[str]:
             if isinstance(value, int | float)
         ]
         yield f"### {split}\n\n" + table(["metric", "value", "95 % interval"], rows)
+        if why := no_better_than_chance({"splits": {"val": measured}}):
+            yield f"On this split, it is no better than chance: {why}.\n"
     yield "The JSON beside this file also has the metrics of each class and of the worst sources.\n"
 
 

@@ -201,7 +201,7 @@ def tables_of(title: str, file: Path) -> str:
     for place, values in _records(json.loads(Path(file).read_text(encoding="utf-8"))):
         tables.setdefault(tuple(values), []).append([_heading_of(place), *values.values()])
     for names, rows in tables.items():
-        header = [NAMES.get(name, name.replace("_", " ")) for name in names]
+        header = [NAMES.get(name, _words(name)) for name in names]
         if rows == [["", *rows[0][1:]]]:
             parts.append(table([], list(zip(header, rows[0][1:], strict=True))))
         else:
@@ -251,8 +251,15 @@ def _number(value: Any) -> str:
 
 
 def _heading_of(place: Sequence[str]) -> str:
-    """Return the path of a JSON object as words."""
-    return ", ".join(TITLES.get(name, name.replace("_", " ")) for name in place if name != "splits")
+    """Return the path of a JSON object as words. The names of classes remain as they are."""
+    before = ["", *place]
+    named = [TITLES.get(name, name if last == "classes" else _words(name)) for last, name in zip(before, place, strict=False)]
+    return ", ".join(text for text, name in zip(named, place, strict=True) if name not in {"splits", "classes"})
+
+
+def _words(name: str) -> str:
+    """Return a key of a JSON object as words, but for the name of a file."""
+    return name if "." in name else name.replace("_", " ")
 
 
 def _records(

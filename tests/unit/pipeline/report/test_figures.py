@@ -124,7 +124,9 @@ def test_the_page_says_that_no_source_was_refused(tmp_path: Path) -> None:
 def test_metrics_with_the_same_names_are_in_one_table(tmp_path: Path) -> None:
     val = {"box": {"map50": 0.123456, "recall": 1.0}, "mask": {"map50": 0.5, "recall": None}}
     ends = {"box": {"map50": [0.05, 0.25], "recall": None}}
-    values = {"epochs": 5, "labels": ["clean", "soft"], "splits": {"val": {**val, "intervals": ends}}}
+    classes = {"soft_focus": {"box": {"map50": 0.25, "recall": 0.5}}}
+    values = {"epochs": 5, "labels": ["clean", "soft"], "splits": {"val": {**val, "intervals": ends, "classes": classes}}}
+    values["differences"] = {"my_model.onnx": 0.5}
     (tmp_path / "metrics.json").write_text(json.dumps(values), encoding="utf-8")
     tabulate_metrics({"Metrics": tmp_path / "metrics.json"}, tmp_path / "metrics.html")
     rows = re.findall("<tr>(.*?)</tr>", (tmp_path / "metrics.html").read_text(encoding="utf-8"))
@@ -134,6 +136,9 @@ def test_metrics_with_the_same_names_are_in_one_table(tmp_path: Path) -> None:
         ["", "mAP50", "recall"],
         ["Validation split, box", "0.1235 (0.05000 to 0.2500)", "1.000"],
         ["Validation split, mask", "0.5000", "no value"],
+        ["Validation split, soft_focus, box", "0.2500", "0.5000"],
+        ["", "my_model.onnx"],
+        ["differences", "0.5000"],
     ]
 
 

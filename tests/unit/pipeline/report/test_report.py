@@ -13,6 +13,7 @@ from jinja2 import Environment
 from jinja2.meta import find_undeclared_variables
 from report_room import CAPTIONS, HOSTILE, figure, report, some_figures
 
+import tessera
 from tessera.configuration.read import load_configuration
 from tessera.core.errors import TesseraError
 from tessera.core.files import file_name
@@ -83,6 +84,15 @@ def test_names_are_text(tmp_path: Path) -> None:
     assert "<b>&" not in text
     assert f'<th scope="row">{html.escape(HOSTILE)}'.replace("&#x27;", "&#39;").replace("&quot;", "&#34;") in text
     assert re.search(r"<b>3</b> decisions of people", text)
+
+
+def test_it_says_what_the_run_was_and_which_decisions_did_nothing(tmp_path: Path) -> None:
+    text = html.unescape(report(tmp_path, some_figures(tmp_path), [("Ada", "samples", "drop", 2)]))
+    assert "<b>2</b> decisions of people, and 2 that match nothing" in text
+    assert "Made from 2026-01-31 10:00 to 2026-01-31 11:00 UTC by 7 jobs: at least one ran during 30:00 min, and all" in text
+    assert f"<code>frames.every</code></th><td>8</td><td>{HOSTILE}</td>" in text
+    assert f"<h1>{HOSTILE}</h1>" in text and f"Tessera {tessera.__version__}." in text
+    assert f"<td>{HOSTILE}</td><td>general</td><td>CC0</td>" in text, "the sources"
 
 
 def test_equal_files_give_equal_bytes(tmp_path: Path) -> None:
