@@ -127,12 +127,17 @@ def _cell(measure: Measure, split: str) -> str:
 
 def _change(before: Mapping[str, float], measure: Measure) -> str:
     """Return by how much the values of `measure` differ from those `before`, by split."""
+    if not measure.values:
+        return ""
+    if not before:
+        return "new"
     found = [
-        f"{TITLES[split].split()[0].lower()} {each.value - before[split]:+{each.form}}"
+        f"{TITLES[split].split()[0].lower()} {change:+{each.form}}"
         for split, each in measure.values.items()
-        if split in before
+        # The former values are rounded.
+        if (change := round(each.value, 6) - before.get(split, each.value))
     ]
-    return "\n".join(found) or "new"
+    return "\n".join(found) or "unchanged"
 
 
 def _measures(splits: Read, false: Mapping[str, Read]) -> Iterator[Measure]:

@@ -143,7 +143,8 @@ def test_a_classifier_is_beside_what_a_guess_reaches_and_named_if_it_is_no_bette
 
 def test_the_figures_are_beside_those_from_before_they_last_changed(tmp_path: Path) -> None:
     def run(value: float) -> Summary:
-        return Summary(tmp_path, {"finder": {"val": DETECTOR | {"mask": {"map50": value}, "intervals": FEW}}})
+        val = DETECTOR | {"mask": {"map50": value}, "intervals": FEW}
+        return Summary(tmp_path, {"finder": {"val": val, "test": DETECTOR | {"mask": {"map50": 1 / 3}, "intervals": FEW}}})
 
     assert "since the last run" not in run(0.8).header
     assert run(0.75).rows["mask mAP50"][2] == "validation -0.050"
@@ -151,6 +152,18 @@ def test_the_figures_are_beside_those_from_before_they_last_changed(tmp_path: Pa
     again = (tmp_path / "figures.json").read_bytes()
     assert run(0.75).rows["mask mAP50"][2] == "validation -0.050"
     assert (tmp_path / "figures.json").read_bytes() == again
+    more = {
+        "finder": {"val": DETECTOR | {"mask": {"map50": 0.75}, "intervals": FEW}},
+        "sharp": {"val": classifier(tmp_path, True)},
+    }
+    found = Summary(tmp_path, more)
+    changes = {name: cells[2] for name, cells in found.rows.items()}
+    assert changes == {
+        "mask mAP50": "unchanged",
+        "false positives per minute of clean footage": "",
+        "balanced accuracy": "new",
+        "average precision": "new",
+    }
 
 
 def test_the_footage_with_the_largest_region_and_the_clips_that_gain_most_are_shown(tmp_path: Path) -> None:
