@@ -17,6 +17,7 @@ from tessera.pipeline.report.tiles import PAPER, Picture, shrink_picture
 
 GAP = 4  # pixels between the halves of a comparison
 SIDE = 480  # pixels, longer side of a half of an animated comparison
+VISIBLE = 3  # levels by which pixels change on average from which on a reader sees it
 AROUND = 0.15  # of the longer side of a region, shown around it in a close-up
 
 
@@ -58,7 +59,12 @@ def show_footage(
         if row["status"] == "ok":
             is_clear = settings.blur == "none" or (settings.blur == "adult" and content.get(source) == "general")
             whole, close, change = _halves(files[file_name(source)], regions[source], not is_clear)
-            lines = [source, f"as found and restored: here, pixels change by {change:.1f} of 255 levels ({row['detail']})"]
+            seen = ", which is hardly visible" if change < VISIBLE else ""
+            lines = [
+                f"{source}, as found and restored",
+                f"here, pixels change by {change:.1f} of 255 levels on average{seen}",
+                row["detail"],
+            ]
             parts += [animate(close, lines, regions[source].pixels), animate(whole, [source, "the whole picture"])]
         else:
             parts.append(f"<p>{html.escape(source)}: {html.escape(' '.join([row['reason'], row['detail']]).strip())}</p>")

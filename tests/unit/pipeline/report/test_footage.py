@@ -70,7 +70,7 @@ def test_the_close_up_ranks_first_shows_the_region_on_both_sides_and_is_blurred_
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "<p>broken: damaged at 1 s</p>" in page and "<p>refused: source refused</p>" in page
     (close,) = best_figures(page, 1)
-    assert "(2 regions)" in close and f'data-rank="{8 * 80 * 80}"' in close
+    assert "<br>2 regions<br>" in close and "hardly visible" not in close and f'data-rank="{8 * 80 * 80}"' in close
     data = re.search(r'class="moving"[^>]* src="data:image/webp;base64,(.*?)"', close)
     assert data
     image = np.asarray(Image.open(io.BytesIO(base64.b64decode(data[1]))).convert("RGB")).astype(int)
@@ -82,3 +82,16 @@ def test_the_close_up_ranks_first_shows_the_region_on_both_sides_and_is_blurred_
     assert (sharp > 15) == (content == "general")
     changed = re.search(r"pixels change by ([\d.]+) of 255", close)
     assert changed and 20 < float(changed[1]) < 80
+
+
+def test_a_restoration_that_nobody_sees_is_said_to_be_one(tables: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "comparisons").mkdir()
+    still = [np.full((HEIGHT, 2 * WIDTH + GAP, 3), 90, np.uint8)] * 24
+    write_video(tmp_path / "comparisons" / "film.mp4", iter(still), Fraction(RATE))
+    with Ledger(tmp_path / "ledger.jsonl") as ledger:
+        ledger.row("film", "ok", "", "2 regions")
+    sources = write_sources(tmp_path / "sources", {"film": {}})
+    inputs = [tmp_path / "comparisons"], tables[:1], tables[1:], [tmp_path / "ledger.jsonl"], sources
+    show_footage(*inputs, ["film"], ReportSettings(), tmp_path / "page.html")
+    (close,) = best_figures((tmp_path / "page.html").read_text(encoding="utf-8"), 1)
+    assert "here, pixels change by 0.0 of 255 levels on average, which is hardly visible" in close
