@@ -134,7 +134,7 @@ def test_25_000_clips_are_filtered_in_seconds(tmp_path: Path) -> None:
         write_table(pl.concat([one_score] * len(own)).with_columns(key=key, hashes=hashes), Scores, scores[-1])
     outputs = [tmp_path / name for name in ("kept.parquet", "kept_scores.parquet", "ledger.jsonl", "decisions.jsonl")]
     start = time.monotonic()
-    filter_clips(clips, scores, tmp_path / "sources.parquet", "mosaic_restoration", {}, FilterSettings(), *outputs)
+    filter_clips(clips, scores, {}, [], tmp_path / "sources.parquet", "mosaic_restoration", {}, FilterSettings(), *outputs)
     whole = time.monotonic() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(

@@ -325,6 +325,7 @@ def make_queue(room: Path, settings: Mapping[str, Any]) -> pl.DataFrame:
         clips=[room / "clips"],
         scores=[room / "scores"],
         classified=classified,
+        metrics=[],
         sources=room / "sources",
         dataset="mosaic_restoration",
         decisions={},

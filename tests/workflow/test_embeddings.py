@@ -60,9 +60,9 @@ def test_cropped_copies_are_found_on_any_shards_and_their_sources_have_one_split
     splits = split_of_sources(project.folder / SPLITS)
     assert splits[film] == splits[copy] == "train"
     assert "embedding pictures: 7 of 7 pictures passed" in run.output
-    assert {path.name for path in (project.results / "reports/near_duplicates/look").glob("*.jpg")} == {
-        "strongest.jpg",
-        "weakest.jpg",
+    assert {path.name for path in (project.results / "reports/near_duplicates/look").glob("*.html")} == {
+        "strongest.html",
+        "weakest.html",
     }
     before = (project.folder / NEAR).read_bytes()
 

@@ -41,7 +41,7 @@ def test_people_name_clusters_without_clustering_again_and_adult_sources_are_nev
     assert sorted(job for job in run.jobs if job != "identities") == ["decide_identities", "show_identities"]
     assert dict(read_table(table, Identities)["identity"].value_counts().iter_rows()) == {"Ada": 3, "Chelsea": 3, "": 5}
     sheets = project.results / "reports" / "identities" / "sheets"
-    assert {"Ada.jpg", "Chelsea.jpg"} < {path.name for path in sheets.iterdir()}
+    assert {"Ada.html", "Chelsea.html"} < {path.name for path in sheets.iterdir()}
     assert "Chelsea" in (sheets.parent / "identities.html").read_text()
 
     project.settings["identities"]["sources"] = ["two"]

@@ -248,7 +248,7 @@ rule plot_examples:
         sources="<results>/sources/admitted.parquet",
     output:
         figure=report(
-            "<results>/reports/models/{model}/examples.jpg",
+            "<results>/reports/models/{model}/examples.html",
             caption="../report/examples.rst",
             category="3. Models",
             subcategory="{model}",

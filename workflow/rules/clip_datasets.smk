@@ -68,7 +68,7 @@ rule plot_clips:
         # A folder, because a split may have no clips.
         samples=report(
             directory("<results>/reports/datasets/{dataset}/samples"),
-            patterns=["{split}.{format}"],
+            patterns=["{split}.html"],
             caption="../report/clips.rst",
             category="2. Samples",
             subcategory="{dataset}",
@@ -86,7 +86,6 @@ rule plot_clips:
         seed=lookup(dpath="seed", within=config),
         code=code_digest(
             "tessera.pipeline.report.clips:describe_clips",
-            "tessera.pipeline.report.clips:draw_clips",
             "tessera.pipeline.report.clips:show_clips",
             "tessera.pipeline.report.tiles:choose_shown",
         ),

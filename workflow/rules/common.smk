@@ -274,6 +274,14 @@ def prioritize(dag):
     dag._priority.update({job: length(job) for job in dag.needrun_jobs()})
 
 
+def metrics_of(classifiers):
+    """Return the metrics of those of `classifiers` that are trained here."""
+    return expand(
+        "<results>/metrics/{model}.json",
+        model=[name for name in classifiers if name in MODELS],
+    )
+
+
 def verbatim(value):
     """Return a function that returns `value`, for params. In a plain string, Snakemake would expand braces."""
 

@@ -41,7 +41,7 @@ rule plot_predictions:
         measured=preview_evaluation,
     output:
         figure=report(
-            "<results>/reports/models/{model}/predictions.jpg",
+            "<results>/reports/models/{model}/predictions.html",
             caption="../report/predictions.rst",
             category="3. Models",
             subcategory="{model}",
@@ -116,7 +116,7 @@ rule plot_failures:
             labels={"figure": "5. Where it fails"},
         ),
         pictures=report(
-            "<results>/reports/models/{model}/failures.jpg",
+            "<results>/reports/models/{model}/failures.html",
             caption="../report/failures.rst",
             category="3. Models",
             subcategory="{model}",
@@ -129,6 +129,7 @@ rule plot_failures:
             subcategory="{model}",
             labels={"figure": "7. Confidences"},
         ),
+        clean="<results>/reports/models/{model}/false_positives.json",
     log:
         "<logs>/plot_failures/{model}.log",
     benchmark:
@@ -147,6 +148,7 @@ rule plot_failures:
             "tessera.pipeline.report.failures:read_cases",
             "tessera.pipeline.report.videos:describe_videos",
             "tessera.pipeline.report.failures:tabulate_failures",
+            "tessera.pipeline.report.failures:count_false_positives",
             "tessera.pipeline.report.failures:draw_thresholds",
             "tessera.pipeline.report.failures:draw_failures",
             "tessera.pipeline.report.tiles:find_clear",

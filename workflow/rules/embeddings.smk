@@ -288,7 +288,7 @@ rule show_near_duplicates:
         # A folder, because there may be no near-duplicates.
         pictures=report(
             directory("<results>/reports/near_duplicates/{embedding}"),
-            patterns=["{order}.jpg"],
+            patterns=["{order}.html"],
             caption="../report/near_duplicates.rst",
             category="1. Footage",
             subcategory="near-duplicates",

@@ -13,6 +13,7 @@ rule filter_clips:
             shard=SHARDS,
             classifier=config["filters"]["classifiers"],
         ),
+        metrics=metrics_of(config["filters"]["classifiers"]),
         sources="<results>/sources/admitted.parquet",
         gates=of_dataset(
             lambda dataset: expand("<results>/gates/{room}.json", room=dataset.gates)

@@ -158,7 +158,7 @@ rule show_identities:
     output:
         pictures=report(
             directory("<results>/reports/identities/sheets"),
-            patterns=["{identity}.jpg"],
+            patterns=["{identity}.html"],
             caption="../report/identities.rst",
             category="1. Footage",
             subcategory="identities",

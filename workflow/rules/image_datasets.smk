@@ -42,6 +42,7 @@ rule select_samples:
                 classifier=drops_of(dataset),
             )
         ),
+        metrics=of_dataset(lambda dataset: metrics_of(drops_of(dataset))),
         sources="<results>/sources/admitted.parquet",
         gates=of_dataset(
             lambda dataset: expand(
@@ -168,7 +169,7 @@ rule plot_samples:
         # A folder, because a split may have no samples.
         samples=report(
             directory("<results>/reports/datasets/{dataset}/samples"),
-            patterns=["{split}.{format}"],
+            patterns=["{split}.html"],
             caption="../report/samples.rst",
             category="2. Samples",
             subcategory="{dataset}",

@@ -103,6 +103,9 @@ rule select_set:
         tags=tables_of_tags,
         tag_list=FETCHED_TAGS,
         scores=scores_of_frames,
+        metrics=lambda wildcards: metrics_of(
+            settings_of_set("select")(wildcards)["scores"]
+        ),
         duplicates=lambda wildcards: tables_of_duplicates(wildcards),
         sources="<results>/sources/admitted.parquet",
         gates=of_dataset(

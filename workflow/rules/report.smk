@@ -2,7 +2,7 @@
 
 from snakemake.io import get_flag_value, is_flagged
 
-from tessera.catalogue import CLIPS, PICTURES, Step, fed_by
+from tessera.catalogue import CLIPS, DETECTOR, PICTURES, RESTORER, Step, fed_by
 from tessera.core.definitions import code_digest
 from tessera.core.provenance import digest
 
@@ -189,6 +189,7 @@ rule plot_timings:
             category="4. Cost",
             labels={"figure": "Time and memory"},
         ),
+        run="<results>/reports/run.json",
     log:
         "<logs>/plot_timings.log",
     benchmark:
@@ -198,18 +199,34 @@ rule plot_timings:
         benchmarks=workflow.pathvars.apply("<benchmarks>"),
         rules=TIMED,
         shards=list(SHARDS),
-        code=code_digest("tessera.pipeline.report.timings:draw_timings"),
+        code=code_digest(
+            "tessera.pipeline.report.timings:draw_timings",
+            "tessera.pipeline.report.timings:measure_run",
+        ),
     script:
         "../scripts/plot_timings.py"
+
+
+DETECTORS = [name for name, model in MODELS.items() if model.kind is DETECTOR]
 
 
 # The first screen of the report.
 rule summarise:
     input:
         metrics=expand("<results>/metrics/{model}.json", model=MODELS),
+        clean=expand(
+            "<results>/reports/models/{model}/false_positives.json",
+            model=DETECTORS,
+        ),
+        restored=expand(
+            "<results>/reports/models/{model}/restored",
+            model=[name for name, model in MODELS.items() if model.kind is RESTORER],
+        ),
         footage="<results>/reports/footage.html" if RESTORING["shown"] else [],
     output:
         summary="<results>/reports/summary.html",
+        # Also of the last run, which this one is compared with.
+        figures=update("<results>/reports/figures.json"),
     log:
         "<logs>/summarise.log",
     benchmark:
@@ -217,6 +234,7 @@ rule summarise:
     localrule: True
     params:
         models=list(MODELS),
+        detectors=DETECTORS,
         code=code_digest("tessera.pipeline.report.summary:write_summary"),
     script:
         "../scripts/summarise.py"
@@ -341,6 +359,10 @@ rule report:
         counts=expand(
             "<results>/reports/datasets/{dataset}/counts.json", dataset=DATASETS
         ),
+        datasheets=expand(
+            "<results>/datasets/{dataset}/datasheet.json", dataset=DATASETS
+        ),
+        run=rules.plot_timings.output.run,
         matched=matched_decisions,
     output:
         report="<results>/reports/report.html",
@@ -355,12 +377,16 @@ rule report:
         models=list(MODELS),
         stories=verbatim({name: each.story for name, each in DATASETS.items()}),
         decided=decided,
+        name=lookup(dpath="name", within=config),
+        # Not the settings themselves: many of them change no figure.
+        defaults=verbatim(load_configuration({})),
         captions=os.path.relpath(CAPTIONS),
         texts=digest(
             {path.name: path.read_text("utf-8") for path in CAPTIONS.iterdir()}
         ),
         code=code_digest(
             "tessera.pipeline.report.report:write_report",
+            "tessera.pipeline.report.run:changed_settings",
             "tessera.records.decisions:count_matching",
         ),
     script:

@@ -403,7 +403,7 @@ rule plot_restored:
         # A folder, because a split may have no clips.
         restored=report(
             directory("<results>/reports/models/{model}/restored"),
-            patterns=["{split}.{format}"],
+            patterns=["{split}.html"],
             caption="../report/restored.rst",
             category="3. Models",
             subcategory="{model}",
@@ -419,7 +419,6 @@ rule plot_restored:
         settings=lookup(dpath="report", within=config),
         sets=content_of_sets,
         code=code_digest(
-            "tessera.pipeline.report.restoration:draw_restored",
             "tessera.pipeline.report.restoration:show_restored",
             "tessera.pipeline.report.restoration:shown_sheets",
             "tessera.pipeline.report.tiles:find_clear",

@@ -168,6 +168,7 @@ rule show_footage:
     input:
         comparisons=of_shown("comparisons"),
         scenes=of_shown("scenes.parquet"),
+        scene_frames=of_shown("scene_frames.parquet"),
         ledgers=of_shown("ledger.jsonl"),
         sources="<results>/sources/admitted.parquet",
     output:

@@ -10,6 +10,7 @@ with job(snakemake) as (inputs, outputs, params):
         clips=inputs.clips,
         scores=inputs.scores,
         classified={name: [path for path in inputs.classified if path.stem == name] for name in params.settings["classifiers"]},
+        metrics=inputs.metrics,
         sources=inputs.sources,
         dataset=snakemake.wildcards.dataset,
         decisions={row["key"]: Decision(**row) for row in params.decisions},

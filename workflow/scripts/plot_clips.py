@@ -1,7 +1,7 @@
-"""Draw clips of each split with the outlines of their masks, as rows of pictures and as animations."""
+"""Draw clips of each split with the outlines of their masks, as animations and as rows of pictures."""
 
 from tessera.core.job import job
-from tessera.pipeline.report.clips import describe_clips, draw_clips, show_clips
+from tessera.pipeline.report.clips import describe_clips, show_clips
 from tessera.pipeline.report.settings import ReportSettings
 from tessera.pipeline.report.tiles import choose_shown
 
@@ -20,5 +20,4 @@ with job(snakemake) as (inputs, outputs, params):
         )
         # A split without clips has no figures.
         if shown.keys:
-            draw_clips(folder=folder, shown=shown, path=outputs.samples / f"{folder.name}.jpg")
             show_clips(folder=folder, shown=shown, path=outputs.samples / f"{folder.name}.html")

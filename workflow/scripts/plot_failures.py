@@ -1,7 +1,13 @@
 """Show where detectors fail, and what the confidences in the settings decide."""
 
 from tessera.core.job import job
-from tessera.pipeline.report.failures import draw_failures, draw_thresholds, read_cases, tabulate_failures
+from tessera.pipeline.report.failures import (
+    count_false_positives,
+    draw_failures,
+    draw_thresholds,
+    read_cases,
+    tabulate_failures,
+)
 from tessera.pipeline.report.settings import ReportSettings
 from tessera.pipeline.report.tiles import find_clear
 from tessera.pipeline.report.videos import describe_videos
@@ -26,6 +32,7 @@ with job(snakemake) as (inputs, outputs, params):
         free=params.free,
     )
     tabulate_failures(cases=cases, confidence=confidence, videos=videos, path=outputs.table)
+    count_false_positives(cases=cases, videos=inputs.videos, confidence=confidence, path=outputs.clean)
     draw_thresholds(cases=cases, settings=params.confidences, path=outputs.thresholds)
     clear = find_clear(
         splits=inputs.splits, sources=inputs.sources, sets=params.sets, settings=ReportSettings(**params.settings)

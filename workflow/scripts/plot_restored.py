@@ -1,7 +1,7 @@
 """Show clips mosaicked, restored and clean, as pictures and as animations."""
 
 from tessera.core.job import job
-from tessera.pipeline.report.restoration import draw_restored, show_restored, shown_sheets
+from tessera.pipeline.report.restoration import show_restored, shown_sheets
 from tessera.pipeline.report.settings import ReportSettings
 from tessera.pipeline.report.tiles import find_clear
 
@@ -10,6 +10,6 @@ with job(snakemake) as (inputs, outputs, params):
     clear = find_clear(splits=inputs.splits, sources=inputs.sources, sets=params.sets, settings=settings)
     outputs.restored.mkdir()
     for sheet in shown_sheets(folder=inputs.pictures):
-        sample = {"folder": inputs.pictures, "sheet": sheet, "clear": clear, "settings": settings}
-        draw_restored(**sample, path=outputs.restored / f"{sheet}.jpg")
-        show_restored(**sample, path=outputs.restored / f"{sheet}.html")
+        show_restored(
+            folder=inputs.pictures, sheet=sheet, clear=clear, settings=settings, path=outputs.restored / f"{sheet}.html"
+        )

@@ -26,5 +26,5 @@ with job(snakemake) as (inputs, outputs, params):
                 selected=inputs.selected,
                 regions=inputs.regions,
                 shown=shown,
-                path=outputs.samples / f"{split}.jpg",
+                path=outputs.samples / f"{split}.html",
             )

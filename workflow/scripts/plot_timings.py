@@ -1,9 +1,11 @@
-"""Draw the time and the memory that the jobs of each rule took."""
+"""Draw the time and the memory that the jobs of each rule took, and measure when they ran."""
 
 from pathlib import Path
 
 from tessera.core.job import job
-from tessera.pipeline.report.timings import draw_timings
+from tessera.pipeline.report.timings import draw_timings, measure_run
 
 with job(snakemake) as (inputs, outputs, params):
-    draw_timings(benchmarks=Path(params.benchmarks), rules=params.rules, shards=params.shards, path=outputs.timings)
+    measured = {"benchmarks": Path(params.benchmarks), "rules": params.rules, "shards": params.shards}
+    draw_timings(**measured, path=outputs.timings)
+    measure_run(**measured, path=outputs.run)

@@ -16,6 +16,7 @@ with job(snakemake) as (inputs, outputs, params):
             name: inputs.scores[number :: len(params.settings["scores"])]
             for number, name in enumerate(params.settings["scores"])
         },
+        metrics=inputs.metrics,
         duplicates=inputs.duplicates,
         sources=inputs.sources,
         decisions={row["key"]: Decision(**row) for row in params.decisions},

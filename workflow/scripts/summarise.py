@@ -1,8 +1,17 @@
 """Write the first screen of the report."""
 
+from pathlib import Path
+
 from tessera.core.job import job
 from tessera.pipeline.report.summary import write_summary
 
 with job(snakemake) as (inputs, outputs, params):
-    metrics = dict(zip(params.models, inputs.metrics, strict=True))
-    write_summary(metrics=metrics, footage=inputs.footage or None, path=outputs.summary)
+    write_summary(
+        metrics=dict(zip(params.models, inputs.metrics, strict=True)),
+        clean=dict(zip(params.detectors, inputs.clean, strict=True)),
+        restored=inputs.restored,
+        footage=inputs.footage or None,
+        former=Path(snakemake.output.figures),
+        figures=outputs.figures,
+        path=outputs.summary,
+    )

@@ -248,6 +248,7 @@ class Preview(Settings):
 class Sections(Settings, defer_build=True):
     """All sections of the settings, each valid in itself."""
 
+    name: str = Field("", max_length=80)
     manifest: Path = Path("config/sources.tsv")
     shards: Literal["auto", "per_source"] | PositiveInt = "auto"
     seed: int = Field(0, ge=0)

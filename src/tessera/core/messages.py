@@ -1,8 +1,9 @@
-"""Counts and lists in messages."""
+"""Counts, lists and values in messages."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
+from typing import Any
 
 
 def counted(count: int, things: str) -> str:
@@ -29,3 +30,14 @@ def did_you_mean(given: str, known: Collection[str]) -> str:
 def shortened(items: Sequence[str], shown: int, where: str = "") -> list[str]:
     """Return the first `shown` of `items` and, if there are others, "and N more" and `where` these can be found."""
     return [*items[:shown], *([f"and {len(items) - shown} more{where}"] if len(items) > shown else [])]
+
+
+def worded(value: Any) -> str:
+    """Return a JSON value as people write it: lists with commas, four digits of a number, and words for what is neither."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {worded(each)}" for name, each in value.items()) or "none"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(worded, value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float) else "none" if value is None else str(value)

@@ -112,7 +112,14 @@ def legend(figure: "Figure", colours: dict[str, str]) -> None:
     from matplotlib.patches import Patch
 
     handles = [Patch(color=colour, label=label) for label, colour in colours.items()]
-    figure.legend(handles=handles, loc="outside lower left", ncols=min(len(handles), 8), fontsize=9)
+    figure.legend(handles=handles, loc="outside lower left", ncols=columns(figure, list(colours)), fontsize=9)
+
+
+def columns(figure: "Figure", names: Sequence[str]) -> int:
+    """Return how many columns a legend of `names` at font size 9 may have without being wider than `figure`."""
+    # A letter is about 0.085 inches wide, and the handle and the gaps of an entry are 0.6.
+    widest = max((0.085 * len(name) + 0.6 for name in names), default=1)
+    return max(1, min(len(names), int(figure.get_figwidth() / widest)))
 
 
 def shorten(text: str, length: int) -> str:

@@ -8,8 +8,10 @@ from typing import Any
 
 import tessera
 from tessera.core.markdown import FOR_ADULTS, front_matter, plain, table
+from tessera.core.messages import worded
 from tessera.core.provenance import sha256_file
 from tessera.core.trainings import Record, read_record
+from tessera.records.limits import no_better_than_chance
 
 LICENCE = "AGPL-3.0"
 LIBRARIES = ("torch", "ultralytics", "onnx", "onnxruntime")
@@ -365,6 +367,8 @@ def _metrics(values: Mapping[str, Any]) -> Iterator[str]:
             if isinstance(value, int | float)
         ]
         yield f"### {split}\n\n" + table(["metric", "value", "95 % interval"], rows)
+        if why := no_better_than_chance({"splits": {"val": measured}}):
+            yield f"On this split, it is no better than chance: {why}.\n"
     yield "The JSON beside this file also has the metrics of each class and of the worst sources.\n"
 
 
@@ -374,7 +378,7 @@ def _flat(values: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, str
         if isinstance(value, Mapping):
             yield from _flat(value, f"{place}{name}.")
         else:
-            yield f"{place}{name}", f"{value:.4g}" if isinstance(value, float) else str(value)
+            yield f"{place}{name}", worded(value)
 
 
 def _page(card: Mapping[str, Any], maker: str, metrics: Sequence[str], exported: Sequence[str], training: Sequence[str]) -> str:

@@ -1,12 +1,14 @@
 """Limits of the scores of clips, and of what classifiers see: which clips and pictures are beyond them."""
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
 from tessera.core.errors import TesseraError
+from tessera.core.job import tell
 from tessera.core.settings import Settings
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -19,6 +21,9 @@ class ScoreLimit(Settings):
     label: str | None = None
     min: float | None = None
     max: float | None = None
+    even_if_chance: bool = Field(
+        False, description="whether the limit also counts if the classifier, trained here, is no better than chance"
+    )
 
     @model_validator(mode="after")
     def _limits_something(self) -> "ScoreLimit":
@@ -36,6 +41,41 @@ class ScoreLimit(Settings):
         if self.min is not None and value < self.min:
             return reason, f"{value:g} < {self.min:g}"
         return "", ""
+
+
+IGNORED = "no better than chance: not filtered by"  # the reason of what only an ignored limit would leave out
+
+
+def no_better_than_chance(measured: Mapping[str, Any]) -> str:
+    """Return why a classifier is no better than chance, empty if it is better or nobody knows. `measured`: its metrics, JSON.
+
+    The validation split decides; without one, the test split. Metrics of older versions do not say.
+    """
+    splits = measured.get("splits", {})
+    chance = splits.get("val", splits.get("test", {})).get("chance", {})
+    if chance.get("is_better") is not False:
+        return ""
+    found = [
+        f"{metric.replace('_', ' ')} {low:.3f} to {high:.3f}, {chance['guessed'][metric]:.3f} by guessing"
+        for metric, (low, high) in chance["intervals"].items()
+        if low <= chance["guessed"][metric]
+    ]
+    return "; ".join(found)
+
+
+def ignored_limits(limits: Mapping[str, ScoreLimit], metrics: Iterable[Path]) -> dict[str, str]:
+    """Return which of `limits`, by classifier, are ignored because it is no better than chance, and why; each is logged.
+
+    `metrics`: `CLASSIFIER.json` of the classifiers that were trained here; others count as told. So does a limit that is set
+    `even_if_chance`.
+    """
+    found = {}
+    for path in metrics:
+        name = path.stem
+        if not limits[name].even_if_chance and (why := no_better_than_chance(json.loads(path.read_text(encoding="utf-8")))):
+            tell(f"{name} is no better than chance ({why}): it filters nothing; set `even_if_chance: true` beside its limit to")
+            found[name] = why
+    return found
 
 
 class FilterSettings(Settings):

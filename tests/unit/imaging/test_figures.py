@@ -67,6 +67,16 @@ def test_a_picture_without_themes_is_dark(tmp_path: Path) -> None:
     assert (pixels == ImageColor.getrgb(DARK["ink"])).all(axis=2).any()
 
 
+@pytest.mark.parametrize("count", [1, 3, 8, 20])
+@pytest.mark.parametrize("name", ["all", "a model with a name of forty-odd letters"])
+def test_a_legend_is_not_wider_than_its_figure(count: int, name: str, tmp_path: Path) -> None:
+    with new_figure(tmp_path / "figure.svg", 9.5, 4) as figure:
+        legend(figure, {f"{name} {number}": BLUE for number in range(count)})
+        figure.draw_without_rendering()
+        (box,) = (each.get_window_extent() for each in figure.legends)
+        assert box.x0 >= 0 and box.x1 <= figure.bbox.x1
+
+
 def test_all_figures_are_drawn_in_this_style() -> None:
     root = Path(tessera.__file__).parent
     drawing = [path.relative_to(root).as_posix() for path in root.rglob("*.py") if "savefig" in path.read_text("utf-8")]

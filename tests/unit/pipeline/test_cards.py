@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from guessing import write_chance
 from huggingface_hub import ModelCard
 
 from tessera.catalogue import DETECTOR, RESTORER
@@ -108,7 +109,7 @@ def test_a_card_says_of_masks_and_detections_only_what_was_compared(files: dict[
 
 def test_a_model_of_any_kind_has_a_card(files: dict[str, Path]) -> None:
     paths = {name: files[name] for name in ("checksums", "datasheet", "metrics", "data", "text")}
-    settings = {"threshold": 0.123456, "of": {"<b>": True}}
+    settings = {"threshold": 0.123456, "of": {"<b>": True}, "classes": ["clean", "soft"]}
     write_plain_card("plain", PURPOSE, ["harm"], [files["model.pt"]], **paths, export=None, settings=settings, seed=3)
     card, text = json.loads(files["data"].read_text()), files["text"].read_text()
     assert card["training"] == {"settings": settings, "seed": 3}
@@ -116,8 +117,20 @@ def test_a_model_of_any_kind_has_a_card(files: dict[str, Path]) -> None:
     assert set(card["files"]) == {"model.pt"}
     assert f"A model that can {PURPOSE}." in text and "- harm\n" in text
     assert "| splits.val.mask.map50 | 0.6123 |" in text
-    assert "| threshold | 0.1235 |" in text and "| of.\\<b\\> | True |" in text
+    assert "| threshold | 0.1235 |" in text and "| of.\\<b\\> | yes |" in text
+    assert "| classes | clean, soft |" in text
     assert r"| a\|b | val | 9 | \<script\> | release 7 |" in text
+
+
+@pytest.mark.parametrize("is_better", [True, False])
+def test_a_card_says_that_a_classifier_is_no_better_than_chance(is_better: bool, files: dict[str, Path]) -> None:
+    chance = json.loads(write_chance(files["metrics"], is_better).read_text())["splits"]["val"]["chance"]
+    val = {"pictures": 9, "balanced_accuracy": 0.55, "intervals": "too few", "chance": chance, "worst_sources": []}
+    files["metrics"].write_text(json.dumps({"splits": {"val": val}}))
+    paths = {name: files[name] for name in ("checksums", "datasheet", "metrics", "data", "text")}
+    write_plain_card("plain", PURPOSE, [], [files["model.pt"]], **paths, export=None, settings={}, seed=3)
+    told = "On this split, it is no better than chance: balanced accuracy 0.400 to 0.700, 0.500 by guessing."
+    assert (told in files["text"].read_text()) is not is_better
 
 
 def test_hubs_of_models_read_what_a_card_states(files: dict[str, Path]) -> None:

@@ -10,6 +10,7 @@ from tessera.imaging.classification.settings import Labels, ScoreRange
 from tessera.pipeline.classifiers.calibration import bins_of, calibration_error
 
 WORST = 20  # sources that are listed
+GROUPS = 200  # of pictures that are drawn together, at most, where there are too few sources
 Values = dict[str, np.ndarray]  # of each metric: for the pictures as they are, and then for each draw of their sources
 
 
@@ -19,35 +20,65 @@ def measure(rows: pl.DataFrame, labels: Labels, seed: int, name: str) -> dict[st
     `name`: of the set of pictures, which the draws of the intervals depend on. Of classes: `accuracy`; `balanced_accuracy`, the
     mean recall of the classes; `average_precision`, `auroc` and `f1`, means over the classes, each against all others; `brier`,
     the mean squared distance of the probabilities, halved for two classes; `calibration_error` with 15 bins. Of scores: `mae`
-    and `spearman`. A metric is null where it is not defined, such as `auroc` with one class. `intervals` has those of the 95 %
-    confidence, or a sentence with too few sources. The sources with the worst results are listed.
+    and `spearman`. `chance`: see `_chance`. A metric is null where it is not defined, such as `auroc` with one class.
+    `intervals` has those of the 95 % confidence, or a sentence with too few sources. The sources with the worst results are
+    listed.
     """
     names = sorted(set(rows["source"]))
     numbers = {source: number for number, source in enumerate(names)}
     sources = np.array([numbers[source] for source in rows["source"]], int)
-    counts = np.ones((1, len(names)), np.int64)
-    if len(names) >= LEAST:
-        counts = np.concatenate([counts, draws(len(names), seed, f"classifier {name}")])
-    detail: dict[str, Any] = {}
-    if isinstance(labels, ScoreRange):
-        errors = np.abs(rows["score"].to_numpy() - rows["predicted_score"].to_numpy())
-        values = _of_scores(rows, errors, sources, counts)
-        of_source = {"mae": errors}
-    else:
-        places = {label: number for number, label in enumerate(labels)}
-        targets = np.array([places[label] for label in rows["label"]], int)
-        probabilities = np.array(rows["probabilities"].to_list(), float).reshape(len(rows), len(labels))
-        values, detail = _of_classes(targets, probabilities, sources, counts, labels)
-        of_source = {"accuracy": (probabilities.argmax(axis=1) == targets).astype(float)}
+    values, detail, of_source = _values(rows, labels, sources, seed, name)
+    ends = {metric: _ends(found[1:], len(names)) for metric, found in values.items()}
+    certain, by = ends, "sources"
+    if len(names) < LEAST:
+        # Pictures of a source resemble each other, so these intervals are too narrow: those that include chance still do.
+        groups = np.arange(len(rows)) % GROUPS
+        drawn, by = _values(rows, labels, groups, seed, name)[0], "pictures"
+        certain = {metric: _ends(found[1:], len(set(groups))) for metric, found in drawn.items()}
     return {
         "pictures": len(rows),
         "sources": len(names),
         **{metric: _number(found[0]) for metric, found in values.items()},
-        "intervals": too_few(len(names))
-        if len(names) < LEAST
-        else {metric: _ends(found[1:], len(names)) for metric, found in values.items()},
+        "intervals": too_few(len(names)) if len(names) < LEAST else ends,
+        "chance": _chance(detail, certain) | {"by": by},
         **detail,
         "worst_sources": _worst(names, sources, of_source),
+    }
+
+
+def _values(
+    rows: pl.DataFrame, labels: Labels, sources: np.ndarray, seed: int, name: str
+) -> tuple[Values, dict[str, Any], dict[str, np.ndarray]]:
+    """Return the metrics of `rows` by draws of their `sources`, int (N,), those of each class, and the metric of each row."""
+    count = sources.max(initial=-1) + 1
+    counts = np.ones((1, count), np.int64)
+    if count >= LEAST:
+        counts = np.concatenate([counts, draws(count, seed, f"classifier {name}")])
+    if isinstance(labels, ScoreRange):
+        errors = np.abs(rows["score"].to_numpy() - rows["predicted_score"].to_numpy())
+        return _of_scores(rows, errors, sources, counts), {}, {"mae": errors}
+    places = {label: number for number, label in enumerate(labels)}
+    targets = np.array([places[label] for label in rows["label"]], int)
+    probabilities = np.array(rows["probabilities"].to_list(), float).reshape(len(rows), len(labels))
+    values, detail = _of_classes(targets, probabilities, sources, counts, labels)
+    return values, detail, {"accuracy": (probabilities.argmax(axis=1) == targets).astype(float)}
+
+
+def _chance(detail: dict[str, Any], ends: dict[str, list[float] | None]) -> dict[str, Any]:
+    """Return what guessing reaches of the metrics that decide, their intervals `ends`, and whether the classifier `is_better`.
+
+    A guess has the balanced accuracy 1 / classes and, as mean average precision, the mean prevalence of the classes; only
+    classes with pictures count. The ranks of guessed scores do not correlate. The classifier is no better if one of the
+    intervals includes that value or lies below it. None: nobody knows, because no interval could be computed.
+    """
+    sizes = [each["pictures"] for each in detail.get("classes", {}).values() if each["pictures"]]
+    guessed = dict.fromkeys(("balanced_accuracy", "average_precision"), 1 / len(sizes)) if len(sizes) > 1 else {}
+    guessed |= {"spearman": 0.0} if "spearman" in ends else {}
+    known = {metric: found for metric in guessed if (found := ends[metric])}
+    return {
+        "guessed": {metric: _number(value) for metric, value in guessed.items()},
+        "intervals": known,
+        "is_better": all(known[metric][0] > guessed[metric] for metric in known) if known else None,
     }
 
 

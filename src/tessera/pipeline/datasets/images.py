@@ -21,7 +21,7 @@ from tessera.records.annotation.hub import images_of, read_hub
 from tessera.records.annotation.model import Loss, check_complete
 from tessera.records.decisions import Decision
 from tessera.records.frame_keys import for_frames
-from tessera.records.limits import ScoreLimit, values_of
+from tessera.records.limits import IGNORED, ScoreLimit, ignored_limits, values_of
 from tessera.records.material import SETS
 from tessera.records.tables.annotation import Annotations, Images
 from tessera.records.tables.footage import Replaced
@@ -36,6 +36,7 @@ def select_samples(
     duplicates: Sequence[Path],
     scored: Mapping[str, Sequence[Path]],
     drops: Mapping[str, ScoreLimit],
+    metrics: Sequence[Path],
     sources: Path,
     decisions: Mapping[str, Decision],
     splits: Path | None,
@@ -52,7 +53,8 @@ def select_samples(
 
     `images`, `annotations`: tables of all labelled images (`tables.Images`, `tables.Annotations`). `duplicates`: files with the
     columns of `tables.Replaced`, none to keep images that look the same. `drops`: the limits of what classifiers see in frames,
-    by the name of the classifier. `scored`: the files of `tables.Scored` of each. `sources`: `tables.Sources`. `decisions`:
+    by the name of the classifier. `scored`: the files of `tables.Scored` of each. `metrics`: see
+    `ignored_limits`. `sources`: `tables.Sources`. `decisions`:
     decisions of people, by keys of frames, see `for_frames`. `splits`: `tables.SourceSplits`, or None if `backgrounds` is 1.
     `backgrounds`: the largest fraction of the images of each split that may be without regions, as negative examples.
     `classes`, `task`: those of the label files. `remedy`: advice for the message if the dataset would be empty. The output is
@@ -87,11 +89,15 @@ def select_samples(
     words = {key: decisions[key] for key in pictures["key"] if key in decisions and key not in left_out}
     details |= {key: str(word) for key, word in words.items()}
     left_out |= {key: "dropped by decision" for key, word in words.items() if word.decision == "drop"}
+    ignored = ignored_limits(drops, metrics)
+    passed: dict[str, str] = {}
     for name, limit in drops.items():
         values = values_of(scored[name], name, limit.label)
         for key in (key for key in pictures["key"] if key in values and key not in left_out and key not in words):
             reason, detail = limit.complaint(name, values[key])
-            if reason:
+            if reason and name in ignored:
+                passed.setdefault(key, f"{IGNORED} {name}")
+            elif reason:
                 left_out[key], details[key] = reason, detail
     kept = {key: key for key in pictures["key"] if key not in left_out}
     for table in duplicates:
@@ -118,7 +124,7 @@ def select_samples(
                     key, "dropped", "too many backgrounds", f"at most the fraction {backgrounds:g} of the images of a split"
                 )
             else:
-                rows.row(key, "ok")
+                rows.row(key, "ok", passed.get(key, ""))
     pictures = chosen.filter(~pl.col("key").is_in(list(surplus)))
     shapes = shapes.filter(pl.col("key").is_in(pictures["key"].implode()))
     if pictures.is_empty() or shapes.is_empty():

@@ -1,7 +1,7 @@
 """Select the clips of the dataset. Each filter compares one score with one threshold, and has one reason."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,14 @@ from tessera.core.ledger import Ledger, Status
 from tessera.core.messages import tallied
 from tessera.pipeline.filters.similar import find_similar, signature
 from tessera.records.decisions import Decision, Place, find_clips, mean_box, write_matches
-from tessera.records.limits import REASONS, FilterSettings, values_of
+from tessera.records.limits import IGNORED, REASONS, FilterSettings, ignored_limits, values_of
 
 
 def filter_clips(
     clips: Sequence[Path],
     scores: Sequence[Path],
     classified: Mapping[str, Sequence[Path]],
+    metrics: Sequence[Path],
     sources: Path,
     dataset: str,
     decisions: Mapping[str, Decision],
@@ -32,9 +33,11 @@ def filter_clips(
     """Write the selected clips to the table `kept` and their scores to `kept_scores`, sorted by key.
 
     `clips`, `scores`: `tables.Clips` and `tables.Scores` of all shards, in any order. `classified`: `tables.Scored` of all
-    shards, by the name of each classifier in `settings`. `sources`: `tables.Sources`; clips of a source that is not admitted or
-    is not for `dataset` are dropped. `decisions`: decisions of people, by key. They override every filter, but not the checks
-    of the source. A score that was not measured fails no filter. A clip that a classifier in `settings` could not score fails.
+    shards, by the name of each classifier in `settings`. `metrics`: of those that were trained here, see `ignored_limits`.
+    `sources`: `tables.Sources`; clips of a source that is not admitted or is not for `dataset` are dropped. `decisions`:
+    decisions of people, by key. They override every filter, but not the checks of the source. A score that was not measured
+    fails no filter. A clip that a classifier in `settings` could not score fails. What only a classifier that is no better than
+    chance would drop is kept, with a reason that names it.
 
     Of clips that look alike, in one source or several, one is kept: a clip that a person keeps, or else the one with the most
     frames times pixels, or else the first by key. Clips that another filter drops are not compared.
@@ -51,6 +54,7 @@ def filter_clips(
     cut = read_tables(list(clips), Clips).sort("key")
     scored = {row["key"]: row for row in read_tables(list(scores), Scores).iter_rows(named=True)}
     values = {name: values_of(classified[name], name, limit.label) for name, limit in settings.classifiers.items()}
+    ignored = ignored_limits(settings.classifiers, metrics)
     refused = refusals(sources, [dataset])
     places = {
         key: Place(source, first, frames, mean_box(crops))
@@ -66,7 +70,8 @@ def filter_clips(
         elif key not in scored or (missing := [name for name, known in values.items() if key not in known]):
             verdicts[key] = "failed", "not scored", "; ".join(missing) if key in scored else ""
         else:
-            faults = complaints(scored[key], {name: known[key] for name, known in values.items()}, settings)
+            seen = {name: known[key] for name, known in values.items()}
+            faults = complaints(scored[key], seen, settings, ignored)
             decision = decided.get(key)
             detail = "; ".join(f"{reason}: {value}" for reason, value in faults.items())
             if decision:
@@ -74,7 +79,9 @@ def filter_clips(
                 reason = "kept by decision" if keeps else "dropped by decision"
                 verdicts[key] = "ok" if keeps else "dropped", reason, "; ".join(filter(None, [str(decision), detail]))
             else:
-                verdicts[key] = "dropped" if faults else "ok", next(iter(faults), ""), detail
+                passed = [name for name in ignored if settings.classifiers[name].complaint(name, seen[name])[0]]
+                remark = f"{IGNORED} {', '.join(passed)}" if passed else ""
+                verdicts[key] = ("dropped", next(iter(faults)), detail) if faults else ("ok", remark, "")
     if settings.duplicates is not None:
         alike = _alike(
             [key for key, verdict in verdicts.items() if verdict[0] == "ok"], decided, pixels, scored, settings.duplicates
@@ -103,11 +110,13 @@ def filter_clips(
     write_table(pl.DataFrame([scored[key] for key in stay], schema=types(Scores)), Scores, kept_scores)
 
 
-def complaints(score: Mapping[str, Any], values: Mapping[str, float], settings: FilterSettings) -> dict[str, str]:
+def complaints(
+    score: Mapping[str, Any], values: Mapping[str, float], settings: FilterSettings, ignored: Collection[str] = ()
+) -> dict[str, str]:
     """Return the filters that a clip fails: the comparison of values, by reason.
 
-    `score`: its row of `tables.Scores`. `values`: what the classifiers of `settings` see in it, by their names. The reasons are
-    in the order of `REASONS`, and those of the classifiers follow.
+    `score`: its row of `tables.Scores`. `values`: what the classifiers of `settings` see in it, by their names. Those of
+    `ignored` classifiers do not count. The reasons are in the order of `REASONS`, and those of the classifiers follow.
     """
     faults = {}
     for name, reason in REASONS.items():
@@ -119,7 +128,7 @@ def complaints(score: Mapping[str, Any], values: Mapping[str, float], settings: 
             faults[reason] = f"{value:g} {'>' if side == 'max' else '<'} {limit:g}"
     for name, limit in settings.classifiers.items():
         reason, detail = limit.complaint(name, values[name])
-        if reason:
+        if reason and name not in ignored:
             faults[reason] = detail
     return faults
 

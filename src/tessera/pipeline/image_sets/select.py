@@ -22,7 +22,7 @@ from tessera.pipeline.image_sets.settings import FRAMES, SelectionSettings
 from tessera.records.decisions import Decision
 from tessera.records.frame_keys import for_frames
 from tessera.records.identities import CLUSTER
-from tessera.records.limits import values_of
+from tessera.records.limits import IGNORED, ignored_limits, values_of
 from tessera.records.tables.crops import Crops
 from tessera.records.tables.footage import Frames, Replaced, Sources
 from tessera.records.tables.identities import Identities
@@ -70,6 +70,7 @@ def select_set(
     identities: Sequence[Path],
     tags: Sequence[Path],
     scored: Mapping[str, Sequence[Path]],
+    metrics: Sequence[Path],
     duplicates: Sequence[Path],
     sources: Path,
     decisions: Mapping[str, Decision],
@@ -88,9 +89,10 @@ def select_set(
     `frames`, `crops`: files of `tables.Frames` and `tables.Crops`, each beside the folder `images` with its pictures.
     `identities`: files of `tables.Identities`. `tags`: files of `tables.Tags`. `tag_list`: that of the tagger, which is given
     where the settings were not compared with it before the jobs started. `scored`: files of `tables.Scored` of frames, by
-    classifier. `duplicates`: files with the columns of `tables.Replaced`. `sources`: `tables.Sources`. `decisions`: of people,
-    by the key of the frame. `uses`: the name of the set in the column `use` of the manifest. `series`: the only one whose
-    sources feed the set; None for any. `distance`: bits in which perceptual hashes of pictures that look alike differ at most.
+    classifier. `metrics`: see `ignored_limits`. `duplicates`: files with the columns of `tables.Replaced`. `sources`:
+    `tables.Sources`. `decisions`: of people, by the key of the frame. `uses`: the name of the set in the column `use` of the
+    manifest. `series`: the only one whose sources feed the set; None for any. `distance`: bits in which perceptual hashes of
+    pictures that look alike differ at most.
 
     The rules are applied in this order: the source, decisions, the size, what it contains, the sharpness, the scores, the tags,
     the identities. A crop has the scores of its frame. A picture shows the identities of the crops in it. Of pictures that look
@@ -110,8 +112,11 @@ def select_set(
     own_series = None if series is None else (series,)
     values = {name: values_of(scored[name], name, limit.label) for name, limit in settings.scores.items()}
     measured = dict(_measure([pool[key] for key in chosen], settings, threads)) if settings.sharpness else {}
+    ignored = ignored_limits(settings.scores, metrics)
     verdicts = {
-        key: _fault(pool[key], origins, decisions, uses, own_series or settings.series, values, measured, shown, settings)
+        key: _fault(
+            pool[key], origins, decisions, uses, own_series or settings.series, values, measured, shown, settings, ignored
+        )
         for key in chosen
     }
     wanted = sorted(key for key in chosen if not verdicts[key][0])
@@ -137,7 +142,9 @@ def select_set(
             elif reason:
                 book.row(key, "dropped", reason, detail)
             else:
-                book.row(key, "ok")
+                frame = pool[key].frame
+                passed = [name for name in ignored if settings.scores[name].complaint(name, values[name][frame])[0]]
+                book.row(key, "ok", f"{IGNORED} {', '.join(passed)}" if passed else "")
     rows = []
     for key in sorted([*wanted, *regular]):
         each, names = pool[key], shown.identities.get(key, {})
@@ -262,8 +269,12 @@ def _fault(
     measured: Mapping[str, float],
     shown: Shown,
     settings: SelectionSettings,
+    ignored: Collection[str],
 ) -> Verdict:
-    """Return the first rule that leaves a picture out, and a detail; two empty texts if none does."""
+    """Return the first rule that leaves a picture out, and a detail; two empty texts if none does.
+
+    The limits of the scores of `ignored` classifiers are no rules.
+    """
     origin = origins.get(each.source)
     refused = refusal(origin, [uses]) if origin else NOT_ADMITTED
     if origin is None or any(refused):
@@ -288,7 +299,7 @@ def _fault(
         if each.frame not in values[name]:
             return f"no score of {name}", ""
         reason, detail = limit.complaint(name, values[name][each.frame])
-        if reason:
+        if reason and name not in ignored:
             return reason, detail
     tags = shown.tags.get(each.key, ())
     if missing := [tag for tag in settings.tags.all if same_tag(tag) not in tags]:

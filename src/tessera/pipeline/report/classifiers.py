@@ -57,6 +57,7 @@ def tabulate_results(metrics: Path, exported: Path, path: Path) -> None:
             [title, _cell(measured[name]), _interval(ends.get(name))] for name, title in METRICS.items() if name in measured
         ]
         parts.append(table(["", "value", "95 % interval"], rows))
+        parts.append(f"<p>{html.escape(judged(measured))}</p>")
         if "classes" in measured:
             rows = [
                 [name, values["pictures"], *(_cell(values[metric]) for metric in OF_CLASS)]
@@ -82,6 +83,19 @@ def tabulate_results(metrics: Path, exported: Path, path: Path) -> None:
         table(["file", "largest difference"], [[name, f"{value:.1e}"] for name, value in compared["differences"].items()]),
     ]
     write_page(path, "Metrics", "\n".join(parts))
+
+
+def judged(measured: Mapping[str, Any]) -> str:
+    """Return a sentence that says whether a classifier is better than chance on a split. `measured`: of `measure`."""
+    chance = measured.get("chance", {"is_better": None})
+    if chance["is_better"] is None:
+        return "Nobody knows whether it is better than chance: no interval could be computed."
+    found = ", ".join(
+        f"{METRICS[metric]} {low:.3f} to {high:.3f}, {chance['guessed'][metric]:.3f} by guessing"
+        for metric, (low, high) in chance["intervals"].items()
+    )
+    by = "" if chance["by"] == "sources" else " With so few sources, these intervals are as if pictures were independent."
+    return f"{'Better' if chance['is_better'] else 'No better'} than chance: {found}.{by}"
 
 
 def _cell(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""Draw clips as rows of frames and as animations."""
+"""Show clips as animations and as rows of frames."""
 
 import html
 import io
@@ -11,7 +11,7 @@ import numpy as np
 from tessera.core.errors import Failed, TesseraError
 from tessera.imaging.figures import ORANGE
 from tessera.pipeline.report.pages import figure, write_page
-from tessera.pipeline.report.tiles import PAPER, TILE_COLUMNS, Picture, Shown, draw_tiles, shrink_picture
+from tessera.pipeline.report.tiles import PAPER, TILE_COLUMNS, Picture, Shown, sheet_of, shrink_picture
 from tessera.records.lada.metadata import IMAGES, MASKS
 
 PREVIEW_SIDE = 200  # pixels, longer side of an animation
@@ -19,26 +19,14 @@ PREVIEW_RATE = 8  # frames per second
 PREVIEW_SECONDS = 4
 
 
-def draw_clips(folder: Path, shown: Shown, path: Path) -> None:
-    """Draw the clips `shown` as a JPEG: one row of frames each, from the first to the last, with the outlines of the masks.
-
-    `folder`: the clips of the split, laid out by `tessera.pipeline.datasets.clips`.
-    """
-    tiles = []
-    for key in shown.keys:
-        pictures = _read_clip(folder, key, _a_row)
-        row = [shrink_picture(picture, key not in shown.clear) for picture in pictures]
-        # A shorter clip leaves the rest of its row empty.
-        row += [Picture("", np.full((1, 1, 3), PAPER, np.uint8), [])] * (TILE_COLUMNS - len(row))
-        tiles += [row[0]._replace(name=key, caption=shown.captions.get(key, "")), *row[1:]]
-    draw_tiles(tiles, {"region": ORANGE}, shown.heading, path)
-
-
 def show_clips(folder: Path, shown: Shown, path: Path) -> None:
-    """Write an HTML page with the first seconds of the clips `shown`, as animated WebP. See `draw_clips`."""
+    """Write an HTML page with the clips `shown`: their first seconds as animations, and rows of frames, with their masks.
+
+    `folder`: the clips of the split, laid out by `tessera.pipeline.datasets.clips`. A row is from the first frame to the last.
+    """
     import cv2
 
-    parts = []
+    parts, tiles = [], []
     colour = tuple(int(ORANGE[place : place + 2], 16) for place in (1, 3, 5))
     for key in shown.keys:
         images = []
@@ -50,19 +38,24 @@ def show_clips(folder: Path, shown: Shown, path: Path) -> None:
                 cv2.drawContours(image, outlines, -1, colour, 1)
             images.append(image)
         parts.append(animate(images, [unquote(key), *shown.captions.get(key, "").splitlines()]))
-    body = f'<p>{html.escape(shown.heading)}</p><div class="clips">{"".join(parts)}</div>'
+        row = [shrink_picture(picture, key not in shown.clear) for picture in _read_clip(folder, key, _a_row)]
+        # A shorter clip leaves the rest of its row empty.
+        row += [Picture("", np.full((1, 1, 3), PAPER, np.uint8), [])] * (TILE_COLUMNS - len(row))
+        tiles += [row[0]._replace(name=key, caption=shown.captions.get(key, "")), *(each._replace(name="") for each in row[1:])]
+    rows = f"<details><summary>Frames of each clip</summary>{sheet_of(tiles, {'region': ORANGE})}</details>"
+    body = f'<p>{html.escape(shown.heading)}</p><div class="clips">{"".join(parts)}</div>{rows}'
     write_page(path, f"Clips of the split {shown.split}", body)
 
 
-def animate(images: Sequence[np.ndarray], lines: Sequence[str]) -> str:
-    """Return the HTML of an animation of `images`, uint8 (H, W, 3), RGB, with `lines` of text below it."""
+def animate(images: Sequence[np.ndarray], lines: Sequence[str], rank: float = 0) -> str:
+    """Return the HTML of an animation of `images`, uint8 (H, W, 3), RGB, with `lines` below it; `rank`: see `figure`."""
     from PIL import Image
 
     first, *rest = map(Image.fromarray, images)
     file, still = io.BytesIO(), io.BytesIO()
     first.save(file, "WEBP", save_all=True, append_images=rest, duration=1000 // PREVIEW_RATE, loop=0, quality=70)
     first.save(still, "WEBP", quality=70)
-    return figure(file.getvalue(), "webp", lines, still.getvalue())
+    return figure(file.getvalue(), "webp", lines, still.getvalue(), rank)
 
 
 def describe_clips(clips: Path) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Where detectors fail: what they find and miss, by size, mosaic and source; the worst cases; and what a confidence decides."""
 
+import json
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -19,7 +20,7 @@ from tessera.pipeline.report.pages import table, write_page
 from tessera.pipeline.report.tiles import Picture, draw_tiles, shrink_picture
 from tessera.pipeline.report.videos import stated
 from tessera.records.confidence import ConfidenceTarget, confidence_for, decisive
-from tessera.records.tables.evaluation import Detections, Objects
+from tessera.records.tables.evaluation import Detections, Objects, WatchedVideos
 from tessera.records.tables.mosaics import PROPERTIES, Mosaics
 from tessera.records.tables.splits import Splits
 from tessera.records.tables.table import read_table, read_tables
@@ -210,6 +211,24 @@ def _background_table(cases: Cases, split: str, confidence: float) -> str:
     return f"<p>Without an object: {counted(len(backgrounds), 'images')}.</p>" + table(header, rows)
 
 
+def count_false_positives(cases: Cases, videos: Path, confidence: float, path: Path) -> None:
+    """Write what the detector that was trained here finds where there is nothing to `path`, JSON: of videos and of images.
+
+    `videos`: `tables.WatchedVideos`, of which those known to show nothing count. Those of no split of the dataset count to its
+    test split: nothing was chosen on them either. Detections in images count from `confidence`. Both are by split.
+    """
+    free = read_table(videos, WatchedVideos).filter("known_free").with_columns(pl.col("split").replace("", "test"))
+    columns = ("seconds", "frames", "with_detection", "tracks")
+    seen = cases.detections.filter(pl.col("score") >= confidence, model=cases.models[0])
+    found: dict[str, dict[str, Any]] = {"videos": {}, "images": {}}
+    for split in TITLES:
+        watched, backgrounds = free.filter(split=split), cases.backgrounds(split)
+        found["videos"][split] = {"videos": len(watched), **watched.select(pl.col(columns).sum()).row(0, named=True)}
+        hit = backgrounds.join(seen, on="key", how="semi")
+        found["images"][split] = {"images": len(backgrounds), "with_detection": len(hit)}
+    path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
 def draw_thresholds(cases: Cases, settings: Mapping[str, tuple[float | Mapping[str, Any], float]], path: Path) -> None:
     """Draw what the confidence decides on the validation split, as SVG, and mark those of `settings`, by name.
 
@@ -254,7 +273,7 @@ def at(scores: np.ndarray, right: np.ndarray, level: float) -> float:
 
 
 def draw_failures(cases: Cases, confidence: float, images: Path, clear: Collection[str], path: Path) -> None:
-    """Draw the worst cases of each detector as a JPEG: the largest missed objects, and the most confident false detections.
+    """Draw the worst cases of each detector as an HTML page: the largest missed objects, the most confident false detections.
 
     `images`: the images of the dataset as `SPLIT/KEY.SUFFIX`. Those that are not in `clear` are blurred.
     """

@@ -28,7 +28,7 @@ def show_identities(
     folder: Path,
     page: Path,
 ) -> None:
-    """Draw up to `shown` crops of each identity as JPEG in `folder`, and of noise, and write the numbers to `page`.
+    """Draw up to `shown` crops of each identity as a page in `folder`, and of noise, and write the numbers to `page`.
 
     `identities`: `tables.Identities`. `tables`: files of `tables.Embeddings` with the paths of the crops. `ledgers`: those of
     `crops` and of `decisions`. `find_clear` describes `sources` and `settings`.
@@ -49,7 +49,7 @@ def show_identities(
         ]
         title = str(name) or "noise"
         heading = f"{title}: the least certain {len(tiles):,} of {counted(own.height, 'crops')}"
-        draw_tiles(tiles, {}, heading, folder / f"{file_name(str(name) or ' noise')}.jpg", nothing="")
+        draw_tiles(tiles, {}, heading, folder / f"{file_name(str(name) or ' noise')}.html", nothing="")
         # The mean of nothing is null, and an identity has at least one crop.
         rows.append([title, own.height, own["source"].n_unique(), f"{own['certainty'].to_numpy().mean():.3f}"])
     crops = {**summarise(read_ledger(ledgers["crops"])), "unit": "crops"}

@@ -12,7 +12,7 @@ from tessera.records.blurring import clear_keys
 def show_near_duplicates(
     pairs: Path, tables: Sequence[Path], sources: Path, sets: Mapping[str, str], settings: ReportSettings, folder: Path
 ) -> None:
-    """Draw the pairs with the largest and the smallest similarity as `strongest.jpg` and `weakest.jpg` in `folder`.
+    """Draw the pairs with the largest and the smallest similarity as `strongest.html` and `weakest.html` in `folder`.
 
     `pairs`: `tables.NearDuplicates`. `tables`: files of `tables.Embeddings`. `find_clear` describes the other parameters. Of
     the pairs with the same picture that is kept, each figure shows one. If there are no pairs, no figure is drawn.
@@ -50,4 +50,4 @@ def show_near_duplicates(
         heading = (
             f"The {order} {shown.height:,} of {counted(found.height, 'near-duplicates')}, each after the picture that is kept"
         )
-        draw_tiles(tiles, {}, heading, folder / f"{order}.jpg", nothing="")
+        draw_tiles(tiles, {}, heading, folder / f"{order}.html", nothing="")

@@ -11,9 +11,11 @@ from typing import Any, Literal
 
 from tessera.core.errors import TesseraError
 from tessera.core.markdown import without_front_matter
+from tessera.core.messages import worded
 from tessera.imaging.figures import DARK, LIGHT
 
 TITLES = {"val": "Validation split", "test": "Test split"}
+NAMES = {"map50": "mAP50", "map50_95": "mAP50-95"}
 # Figures whose file is named after them and a split: their headings, and what they show.
 FIGURES = {
     "calibration": (
@@ -59,6 +61,17 @@ img { max-width: 100%; height: auto; }
 .picture img { display: block; max-width: max(100%, 40rem); border-radius: .3rem; }
 .clips { display: flex; flex-wrap: wrap; gap: 1rem; }
 .pair { display: flex; gap: 1rem; }
+.sheet { display: grid; grid-template-columns: repeat(var(--columns), minmax(0, 1fr)); gap: 1rem; margin: .8rem 0; }
+.sheet figure { width: auto; }
+.sheet img { width: 100%; border-radius: .3rem; }
+@media (max-width: 40rem) { .sheet.wide { grid-template-columns: repeat(2, minmax(0, 1fr)); } }
+.legend { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; list-style: none; padding: 0; }
+.legend span { display: inline-block; width: 1.4rem; height: .6rem; margin-right: .4rem; }
+/* An animation shows a still picture where it is paused, or where the reader wants no animations. */
+.still, figure:has(:checked) .moving, body:has(#pause:checked) .moving { display: none; }
+figure:has(:checked) .still, body:has(#pause:checked) .still { display: inline; }
+.pause { font-size: 12px; cursor: pointer; }
+@media (prefers-reduced-motion: reduce) { .moving, .pause { display: none; } .still { display: inline; } }
 figure { margin: 0; width: 14rem; max-width: 100%; font-size: 12px; overflow-wrap: anywhere; }
 .triptychs figure { width: 100%; margin-bottom: 1.5rem; }
 .triptychs img { width: 38rem; }
@@ -86,6 +99,10 @@ body {{ max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }}
 </body>
 </html>
 """
+SOURCES_ONCE = "<p>The report lists the sources, their rights and the samples made of each in one table, under Footage.</p>"
+FIGURE = re.compile(r"<figure data-rank=.*?</figure>", re.DOTALL)
+RANK = re.compile(r'<figure data-rank="([^"]*)"')
+PAUSE = '<label class="pause"><input type="checkbox" aria-label="pause {which}"> pause</label>'
 BODY = re.compile(r"<body>\s*(?:<h1>.*?</h1>)?(.*)</body>", re.DOTALL)
 
 
@@ -117,17 +134,28 @@ def in_box(content: str, kind: Literal["table", "picture"] = "table") -> str:
     return f'<div class="{kind}" tabindex="0" role="group" aria-label="{kind.capitalize()}">{content}</div>'
 
 
-def figure(picture: bytes, kind: str, lines: Sequence[str], still: bytes | None = None) -> str:
+def figure(picture: bytes, kind: str, lines: Sequence[str], still: bytes | None = None, rank: float = 0, alt: str = "") -> str:
     """Return an HTML figure of the file `picture`, such as of the `kind` `webp`, with `lines` of text below it, escaped.
 
-    `still`: of the same kind, what those see who do not want animations.
+    `still`: of the same kind, what is seen instead of an animation where it is paused, also by those who want none. `rank`: the
+    first screen shows the figures with the highest, see `best_figures`. `alt`: what stands for the picture; empty: the first
+    line.
     """
-    text = "<br>".join(map(html.escape, lines))
-    shown = f'<img alt="{html.escape(lines[0])}" src="{data_uri(picture, f"image/{kind}")}">'
+    text, alt = "<br>".join(map(html.escape, lines)), html.escape(alt or lines[0])
+
+    def image(content: bytes, role: str) -> str:
+        return f'<img{role} alt="{alt}" src="{data_uri(content, f"image/{kind}")}">'
+
+    shown = image(picture, "")
     if still:
-        source = f'<source media="(prefers-reduced-motion: reduce)" srcset="{data_uri(still, f"image/{kind}")}">'
-        shown = f"<picture>{source}{shown}</picture>"
-    return f"<figure>{shown}<figcaption>{text}</figcaption></figure>"
+        shown = image(picture, ' class="moving"') + image(still, ' class="still"')
+        text += f"<br>{PAUSE.format(which=alt)}"
+    return f'<figure data-rank="{rank:.6g}">{shown}<figcaption>{text}</figcaption></figure>'
+
+
+def best_figures(page: str, count: int) -> list[str]:
+    """Return the `count` figures in an HTML `page` with the highest rank, see `figure`; of equal ones, the first."""
+    return sorted(FIGURE.findall(page), key=lambda found: -float(RANK.match(found)[1]))[:count]  # type: ignore[index]
 
 
 def data_uri(content: bytes, kind: str) -> str:
@@ -171,17 +199,21 @@ def tables_of(title: str, file: Path) -> str:
     parts = [f"<h2>{html.escape(title)}</h2>"]
     tables: dict[tuple[str, ...], list[list[str]]] = {}
     for place, values in _records(json.loads(Path(file).read_text(encoding="utf-8"))):
-        tables.setdefault(tuple(values), []).append([place, *map(_number, values.values())])
+        tables.setdefault(tuple(values), []).append([_heading_of(place), *values.values()])
     for names, rows in tables.items():
+        header = [NAMES.get(name, _words(name)) for name in names]
         if rows == [["", *rows[0][1:]]]:
-            parts.append(table([], list(zip(names, rows[0][1:], strict=True))))
+            parts.append(table([], list(zip(header, rows[0][1:], strict=True))))
         else:
-            parts.append(table(["", *names], rows))
+            parts.append(table(["", *header], rows))
     return "\n".join(parts)
 
 
 def render_markdown(text: Path, path: Path) -> None:
-    """Write the Markdown file `text`, without its header, as an HTML page. HTML in it is shown as text, images become links."""
+    """Write the Markdown file `text`, without its header, as an HTML page. HTML in it is shown as text, images become links.
+
+    The report lists the sources of all datasets once, so that a table of sources and their rights is left out.
+    """
     from markdown_it import MarkdownIt
 
     content = without_front_matter(Path(text).read_text(encoding="utf-8"))
@@ -189,7 +221,12 @@ def render_markdown(text: Path, path: Path) -> None:
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
     # Headings of tables stand above columns. An empty one is none.
     body = re.sub("<th(?=[ >])", '<th scope="col"', re.sub("<th[^>]*></th>", "<td></td>", markdown.render(content)))
-    write_page(path, title, re.sub("<table>.*?</table>", lambda found: in_box(found[0]), body, flags=re.DOTALL), heading=False)
+
+    def boxed(found: re.Match[str]) -> str:
+        columns = re.findall("<th[^>]*>(.*?)</th>", found[0])
+        return SOURCES_ONCE if {"source", "rights"} <= set(columns) else in_box(found[0])
+
+    write_page(path, title, re.sub("<table>.*?</table>", boxed, body, flags=re.DOTALL), heading=False)
 
 
 def show_pictures(folder: Path, title: str, path: Path) -> None:
@@ -210,14 +247,37 @@ def show_pictures(folder: Path, title: str, path: Path) -> None:
 
 def _number(value: Any) -> str:
     # Four digits, also where they are zeros.
-    return f"{value:#.4g}" if isinstance(value, float) else "no value" if value is None else str(value)
+    return f"{value:#.4g}" if isinstance(value, float) else "no value" if value is None else worded(value)
 
 
-def _records(value: dict[str, Any], place: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the scalar values of a JSON object, and of each object inside it, with the path of the object."""
+def _heading_of(place: Sequence[str]) -> str:
+    """Return the path of a JSON object as words. The names of classes remain as they are."""
+    before = ["", *place]
+    named = [TITLES.get(name, name if last == "classes" else _words(name)) for last, name in zip(before, place, strict=False)]
+    return ", ".join(text for text, name in zip(named, place, strict=True) if name not in {"splits", "classes"})
+
+
+def _words(name: str) -> str:
+    """Return a key of a JSON object as words, but for the name of a file."""
+    return name if "." in name else name.replace("_", " ")
+
+
+def _records(
+    value: dict[str, Any], place: tuple[str, ...] = (), ends: Any = None
+) -> Iterator[tuple[tuple[str, ...], dict[str, str]]]:
+    """Yield the values of a JSON object as text, and those of each object inside it, with the path of the object.
+
+    `ends`: the confidence intervals of the values, by their names. An object may have its own under `intervals`.
+    """
+    found = value.get("intervals", ends)
+    ends = found if isinstance(found, dict) else {}
+    inside = {name: inner for name, inner in value.items() if isinstance(inner, dict) and name != "intervals"}
     values = {name: inner for name, inner in value.items() if not isinstance(inner, dict)}
     if values:
-        yield place, values
-    for name, inner in value.items():
-        if isinstance(inner, dict):
-            yield from _records(inner, f"{place} · {name}" if place else name)
+        yield place, {name: _number(inner) + _between(ends.get(name)) for name, inner in values.items()}
+    for name, inner in inside.items():
+        yield from _records(inner, (*place, name), ends.get(name))
+
+
+def _between(ends: Any) -> str:
+    return f" ({_number(ends[0])} to {_number(ends[1])})" if isinstance(ends, list) else ""

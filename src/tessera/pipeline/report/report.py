@@ -1,6 +1,5 @@
 """The report: all figures in one HTML file that needs nothing else."""
 
-import io
 import json
 import math
 import re
@@ -9,11 +8,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
+import tessera
 from tessera.core.errors import TesseraError
 from tessera.pipeline.report.counts import SPLITS
-from tessera.pipeline.report.pages import STYLE, data_uri, part_of
+from tessera.pipeline.report.pages import STYLE, best_figures, data_uri, part_of
+from tessera.pipeline.report.run import list_sources
 
 TEMPLATE = "report.html"
+BLUR = "blur.rst"  # what captions say about blurred pictures
 KINDS = {".svg": "image/svg+xml", ".jpg": "image/jpeg", ".png": "image/png"}
 # The names of splits in labels, in the order of the report.
 SPLITS_SHOWN = {
@@ -23,9 +25,7 @@ SPLITS_SHOWN = {
     "test": "test split",
 }
 NUMBER = re.compile(r"(\d+)\. ")
-THUMBNAIL = (640, 420)  # pixels, the largest picture on the front page; of a longer one, it is the upper part
-MOVING = re.compile(r"<figure>.*?</figure>", re.DOTALL)
-MOVING_SHOWN = 2  # animations of each folder on the front page
+SHOWN = 4  # samples of each dataset on the front page
 
 
 class Figure(NamedTuple):
@@ -46,19 +46,26 @@ def write_report(
     figures: Sequence[Mapping[str, Any]],
     summary: Path,
     counts: Mapping[str, Path],
+    datasheets: Mapping[str, Path],
     models: Sequence[str],
     decided: Sequence[tuple[str, str, str, int]],
+    idle: int,
+    run: Path,
+    name: str,
+    changed: Sequence[Sequence[str]],
     captions: Path,
     context: Mapping[str, Any],
     path: Path,
 ) -> None:
     """Write the report with all `figures`, the fields of `Figure`, to `path`. Equal files give equal bytes.
 
-    A number before a label or a category, such as `2. Samples`, decides the place of the figure, and is not shown.
-    `summary`: the page of `write_summary`. `counts`: the JSON of `draw_funnels`, by dataset. `decided`: who decided about what,
-    which decision, and how often. `captions`: the folder of the template and the captions, both of Jinja; captions are plain
-    paragraphs with ``code``, and know the wildcards of their figure and what `context` holds. Raises `TesseraError` that names
-    a caption that cannot be rendered, and a figure of an unknown format.
+    A number before a label or a category, such as `2. Samples`, decides the place of the figure, and is not shown. `summary`:
+    the page of `write_summary`. `counts`: the JSON of `draw_funnels`, by dataset. `decided`: who decided about what, which
+    decision, and how often. `idle`: the number of decisions that match nothing, which are in none of these counts.
+    `datasheets`: the JSON of the datasheet of each dataset. `run`: the JSON of `measure_run`. `name`: of the project.
+    `changed`: see `changed_settings`. `captions`: the folder of the template and the captions, both of Jinja; captions are
+    plain paragraphs with ``code``, and know the wildcards of their figure and what `context` holds. Raises `TesseraError` that
+    names a caption that cannot be rendered, and a figure of an unknown format.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 
@@ -69,7 +76,10 @@ def write_report(
 
     def caption(figure: Figure) -> list[list[str]]:
         try:
-            text = texts.get_template(figure.caption).render(context, wildcards=figure.wildcards)
+            # As Snakemake names them, so that `snakemake --report` renders the same captions.
+            known = {"wildcards": figure.wildcards, "config": context["config"]}
+            blur = texts.get_template(BLUR).render(snakemake=known)
+            text = texts.get_template(figure.caption).render(context, snakemake=known, blur=blur)
         except TemplateError as error:
             raise TesseraError(f"the caption {captions / figure.caption} of {figure.path}: {error}; correct it") from error
         return [paragraph.split("``") for paragraph in re.split(r"\n\s*\n", text.strip()) if paragraph]
@@ -83,9 +93,14 @@ def write_report(
         funnels={name: _funnel(file) for name, file in counts.items()},
         models=models,
         summary=part_of(summary, 1),
-        pictures=list(_thumbnails(given)),
-        moving=list(_animations(given)),
+        pictures=list(_samples(given)),
         decided=decided,
+        idle=idle,
+        run=json.loads(run.read_text(encoding="utf-8")),
+        name=name,
+        version=tessera.__version__,
+        changed=changed,
+        sources=list_sources(datasheets),
         caption=caption,
         content=_content,
     )
@@ -119,11 +134,9 @@ def _arrange(figures: Sequence[Figure]) -> dict[str, dict[str, dict[str, list[Fi
     """Return `figures` by category, subcategory and label. Subcategories are in the order of their first figures."""
     splits, subcategories = list(SPLITS_SHOWN), list(dict.fromkeys(figure.subcategory for figure in figures))
 
-    def place(figure: Figure) -> tuple[str, int, float, int, str, bool]:
+    def place(figure: Figure) -> tuple[str, int, float, int, str]:
         split = splits.index(name) if (name := figure.wildcards.get("split")) in splits else -1
-        # Moving pictures come before their stills, which have the same label.
-        is_still = not figure.path.endswith(".html")
-        return figure.category, subcategories.index(figure.subcategory), figure.place, split, figure.label, is_still
+        return figure.category, subcategories.index(figure.subcategory), figure.place, split, figure.label
 
     found: dict[str, dict[str, dict[str, list[Figure]]]] = {}
     for figure in sorted(figures, key=place):
@@ -133,10 +146,12 @@ def _arrange(figures: Sequence[Figure]) -> dict[str, dict[str, dict[str, list[Fi
 
 
 def _content(figure: Figure) -> dict[str, str]:
-    """Return the `page` or the address of the `picture` in the file of a figure."""
+    """Return the `page` in the file of a figure, as `pictures` if it has some, or the address of the `picture` in it."""
     file = Path(figure.path)
     if file.suffix == ".html":
-        return {"page": part_of(file, 3)}
+        page = part_of(file, 3)
+        # What people would rather look at than read is not folded.
+        return {"pictures" if "<figure " in page else "page": page}
     if file.suffix not in KINDS:
         raise TesseraError(f"{file}: the report shows {', '.join(KINDS)} and .html; correct the rule {figure.made_by}")
     return {"picture": data_uri(file.read_bytes(), KINDS[file.suffix])}
@@ -149,30 +164,11 @@ def _funnel(counts: Path) -> dict[str, Any]:
     return content | {"total": sum(content["splits"].values()), "passed": list(last.values())}
 
 
-def _thumbnails(figures: Sequence[Figure]) -> Iterator[tuple[str, str]]:
-    """Yield the subcategory and the address of a small copy of a picture of each folder of samples."""
-    from PIL import Image
-
+def _samples(figures: Sequence[Figure]) -> Iterator[tuple[str, str]]:
+    """Yield the subcategory and the first pictures, in HTML, of each folder of samples."""
     for figure in figures:
-        if not figure.patterns or not figure.category.endswith("Samples"):
-            continue
-        found = [file.path for file in _files_of(figure) if file.path.endswith(".jpg")]
+        found = [file.path for file in _files_of(figure)] if figure.patterns and figure.category.endswith("Samples") else []
         if found:
             # The training split has most samples.
-            with Image.open(next((file for file in found if file.endswith("train.jpg")), found[0])) as image:
-                height = min(image.height, image.width * THUMBNAIL[1] // THUMBNAIL[0])
-                small = image.crop((0, 0, image.width, height))
-                small.thumbnail(THUMBNAIL, Image.Resampling.LANCZOS)
-                file = io.BytesIO()
-                small.save(file, "JPEG", quality=85)
-            yield figure.subcategory, data_uri(file.getvalue(), "image/jpeg")
-
-
-def _animations(figures: Sequence[Figure]) -> Iterator[tuple[str, str]]:
-    """Yield the subcategory and the first animations, in HTML, of each folder of what models made, drawn at random."""
-    for figure in figures:
-        if figure.patterns and figure.category.endswith("Models"):
-            for file in _files_of(figure):
-                if file.path.endswith("val.html"):
-                    found = MOVING.findall(part_of(Path(file.path), 0))
-                    yield figure.subcategory, "\n".join(found[:MOVING_SHOWN])
+            page = part_of(Path(next((file for file in found if file.endswith("train.html")), found[0])), 0)
+            yield figure.subcategory, "\n".join(best_figures(page, SHOWN))

@@ -11,11 +11,11 @@ from urllib.parse import unquote
 import numpy as np
 
 from tessera.core.errors import Failed, TesseraError
-from tessera.imaging.figures import BLUE, GREEN, INK, ORANGE, PURPLE, QUIET, RED, SKY, TINT, legend, new_figure
+from tessera.imaging.figures import BLUE, GREEN, INK, ORANGE, PURPLE, QUIET, RED, SKY, TINT, columns, legend, new_figure
 from tessera.pipeline.report.clips import PREVIEW_SIDE, animate, in_motion
 from tessera.pipeline.report.pages import write_page
 from tessera.pipeline.report.settings import ReportSettings
-from tessera.pipeline.report.tiles import PAPER, Picture, draw_tiles, shrink_picture
+from tessera.pipeline.report.tiles import PAPER, Picture, sheet_of, shrink_picture
 
 METHODS = {"mosaicked": QUIET, "bicubic": SKY, "temporal_median": ORANGE, "restored": BLUE}
 OTHERS = (GREEN, RED, PURPLE)  # colours of compared models
@@ -89,35 +89,16 @@ def draw_where(metrics: Path, path: Path) -> None:
     _draw_groups(metrics, tuple(KINDS), WHERE, path)
 
 
-def draw_restored(folder: Path, sheet: str, clear: Collection[str], settings: ReportSettings, path: Path) -> None:
-    """Draw the samples of `sheet` as a JPEG: mosaicked, restored and clean. They are blurred unless their keys are in `clear`.
+def show_restored(folder: Path, sheet: str, clear: Collection[str], settings: ReportSettings, path: Path) -> None:
+    """Write an HTML page with the samples of `sheet`: mosaicked, restored and clean, as animations and as pictures.
 
-    `folder`: the pictures that the evaluation wrote. `sheet`: a split, or `worst`.
+    `folder`: the pictures that the evaluation wrote. `sheet`: a split, or `worst`. Samples are blurred unless their keys are in
+    `clear`.
     """
     from tessera.imaging.images import read_image
-
-    tiles = []
-    for row in _read_index(folder, sheet, settings):
-        try:
-            triptych, mask = (read_image(folder / f"{row['name']}{suffix}") for suffix in (".png", ".mask.png"))
-        except Failed as error:
-            raise TesseraError(f"{folder / row['name']}: {error}; delete the folder {folder} and run again") from error
-        titles = [
-            (row["key"], f"mosaicked, {_blocks(row)}\n{row['psnr']['mosaicked']:.1f} dB"),
-            ("restored", f"{row['psnr']['restored']:.1f} dB"),
-            ("clean", ""),
-        ]
-        for (name, caption), image in zip(titles, _panels(triptych), strict=True):
-            tile = shrink_picture(Picture(name, image, [("mosaic", mask[..., 0])]), row["key"] not in clear)
-            tiles.append(tile._replace(caption=caption))
-    draw_tiles(tiles, {"mosaic": ORANGE}, "", path, 3)
-
-
-def show_restored(folder: Path, sheet: str, clear: Collection[str], settings: ReportSettings, path: Path) -> None:
-    """Write an HTML page with the samples of `draw_restored` as animations."""
     from tessera.imaging.video import read_frames, read_packets
 
-    parts = []
+    parts, tiles = [], []
     for row in _read_index(folder, sheet, settings):
         video = folder / f"{row['name']}.mp4"
         images = []
@@ -126,15 +107,29 @@ def show_restored(folder: Path, sheet: str, clear: Collection[str], settings: Re
             for frame in read_frames(video, packets, in_motion(packets.time).tolist()):
                 panels = [Picture("", panel, []) for panel in _panels(frame.image())]
                 is_blurred = row["key"] not in clear
-                left, middle, right = (shrink_picture(panel, is_blurred, PREVIEW_SIDE).image for panel in panels)
+                # Each pixel of a small clip several times, so that blocks keep their edges.
+                times = max(1, PREVIEW_SIDE // max(panels[0].image.shape[:2]))
+                left, middle, right = (
+                    shrink_picture(panel, is_blurred, PREVIEW_SIDE).image.repeat(times, 0).repeat(times, 1) for panel in panels
+                )
                 gap = np.full((len(left), GAP, 3), PAPER, np.uint8)
                 images.append(np.concatenate([left, gap, middle, gap, right], axis=1))
         except Failed as error:
             raise TesseraError(f"{video}: {error}; delete the folder {folder} and run again") from error
-        reached = f"mosaicked {row['psnr']['mosaicked']:.1f} dB, restored {row['psnr']['restored']:.1f} dB, clean"
-        parts.append(animate(images, [unquote(row["key"]), f"{_blocks(row)}: {reached}"]))
+        before, after = row["psnr"]["mosaicked"], row["psnr"]["restored"]
+        reached = f"mosaicked {before:.1f} dB, restored {after:.1f} dB, clean"
+        parts.append(animate(images, [unquote(row["key"]), f"{_blocks(row)}: {reached}"], rank=after - before))
+        try:
+            triptych, mask = (read_image(folder / f"{row['name']}{suffix}") for suffix in (".png", ".mask.png"))
+        except Failed as error:
+            raise TesseraError(f"{folder / row['name']}: {error}; delete the folder {folder} and run again") from error
+        titles = [(row["key"], f"mosaicked, {_blocks(row)}\n{before:.1f} dB"), ("restored", f"{after:.1f} dB"), ("clean", "")]
+        for (name, caption), image in zip(titles, _panels(triptych), strict=True):
+            tile = shrink_picture(Picture(name, image, [("mosaic", mask[..., 0])]), row["key"] not in clear)
+            tiles.append(tile._replace(caption=caption))
     title = "The clips that gain least" if sheet == WORST else f"Restored clips of the split {sheet}"
-    write_page(path, title, f'<div class="triptychs">{"".join(parts)}</div>')
+    stills = f"<details><summary>A frame of each clip</summary>{sheet_of(tiles, {'mosaic': ORANGE}, 3)}</details>"
+    write_page(path, title, f'<div class="triptychs">{"".join(parts)}</div>{stills}')
 
 
 def shown_sheets(folder: Path) -> list[str]:
@@ -193,7 +188,8 @@ def _draw_groups(metrics: Path, kinds: Sequence[str], measures: Mapping[Measure,
             Line2D([], [], linestyle="", marker="o", color=colour, label=method.replace("_", " "))
             for method, colour in colours.items()
         ]
-        figure.legend(handles=handles, loc="outside lower left", ncols=min(len(handles), 6), fontsize=9)
+        ncols = columns(figure, [str(handle.get_label()) for handle in handles])
+        figure.legend(handles=handles, loc="outside lower left", ncols=ncols, fontsize=9)
 
 
 def _draw_dots(axes: Any, found: Mapping[str, Any], measure: Measure, colours: Mapping[str, str]) -> None:

@@ -74,7 +74,7 @@ def draw_samples(
     shown: Shown,
     path: Path,
 ) -> None:
-    """Draw the samples `shown` with the outlines of their regions as a JPEG.
+    """Draw the samples `shown` with the outlines of their regions as an HTML page.
 
     `folder` holds the images as `SPLIT/KEY.SUFFIX`. `selected`, `regions`: `tables.Images` and `tables.Annotations` of the
     dataset.
@@ -96,7 +96,7 @@ def draw_predictions(
     shown: Shown,
     path: Path,
 ) -> None:
-    """Draw the samples `shown` with their labelled regions and the predictions of a detector as a JPEG.
+    """Draw the samples `shown` with their labelled regions and the predictions of a detector as an HTML page.
 
     `predict` returns the predictions for each of the images that it is given, RGB uint8 (H, W, 3). A prediction without a mask
     is drawn as its box. The rest is as in `draw_samples`.

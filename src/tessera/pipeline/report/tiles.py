@@ -1,7 +1,7 @@
 """Contact sheets: choose the samples that are shown, blur them, and draw them."""
 
+import html
 import io
-import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,15 +13,14 @@ from PIL import Image
 from tessera.core.errors import Failed, TesseraError
 from tessera.core.messages import counted
 from tessera.core.seeds import generator
-from tessera.imaging.figures import DARK, legend, new_figure, shorten
-from tessera.pipeline.report.pages import figure
+from tessera.imaging.figures import DARK
+from tessera.pipeline.report.pages import figure, write_page
 from tessera.pipeline.report.settings import ReportSettings
 from tessera.records.blurring import clear_keys
 
 BLUR_SIDE = 6  # blocks along the longer side of a blurred image
 TILE_SIDE = 300  # pixels, longer side of a sample in a contact sheet
 TILE_COLUMNS = 4
-CAPTION_LINES = 4
 PAPER = tuple(bytes.fromhex(DARK["paper"][1:]))  # RGB, between pictures: it does not glare in either theme
 
 
@@ -132,46 +131,61 @@ def read_tile(key: str, path: Path, clear: Collection[str], caption: str = "", f
     return shrink_picture(Picture(key, image, []), key not in clear)._replace(caption=caption)
 
 
-def tile_figure(tile: Picture) -> str:
-    """Return an HTML figure of `tile`, without its regions, with its name and all lines of its caption."""
+def tile_figure(tile: Picture, alt: str = "") -> str:
+    """Return an HTML figure of `tile`, without its regions, with its name and all lines of its caption; `alt`: see `figure`."""
     file = io.BytesIO()
     Image.fromarray(tile.image).save(file, "JPEG", quality=85)
-    return figure(file.getvalue(), "jpeg", [unquote(tile.name), *tile.caption.split("\n")])
+    lines = [line for line in (unquote(tile.name), *tile.caption.split("\n")) if line]
+    return figure(file.getvalue(), "jpeg", lines, alt=alt)
+
+
+def sheet_of(
+    tiles: Sequence[Picture], colours: Mapping[str, str], columns: int = TILE_COLUMNS, nothing: str = "no region"
+) -> str:
+    """Return the HTML of `tiles` in rows of `columns`, with the outlines of their regions in `colours` by label.
+
+    `nothing`: what is said of a named tile without a region. On a narrow screen, rows of four become two rows.
+    """
+    drawn = []
+    for tile in tiles:
+        if tile.image.size == len(PAPER):  # nothing: it only fills a row
+            drawn.append("<div></div>")
+            continue
+        image = _outlined(tile, colours)
+        lines = [tile.caption, nothing] if tile.name and not tile.regions else [tile.caption]
+        drawn.append(
+            tile_figure(tile._replace(image=image, caption="\n".join(filter(None, lines))), tile.name or "another frame")
+        )
+    labels = "".join(
+        f'<li><span style="background: {colour}"></span>{html.escape(label)}</li>' for label, colour in colours.items()
+    )
+    legend = f'<ul class="legend">{labels}</ul>' if tiles and colours else ""
+    wide = " wide" if columns % 2 == 0 else ""
+    return f'{legend}<div class="sheet{wide}" style="--columns: {columns}">{"".join(drawn)}</div>'
+
+
+def _outlined(tile: Picture, colours: Mapping[str, str]) -> np.ndarray:
+    """Return the picture of `tile` with the outlines of its regions, RGB."""
+    import cv2
+
+    image = np.ascontiguousarray(tile.image).copy()
+    for width, is_edge in ((4, True), (2, False)):
+        for label, mask in tile.regions:
+            outlines, _ = cv2.findContours((mask > 127).view(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+            # White around it separates an outline from what it is drawn on.
+            colour = (255, 255, 255) if is_edge else tuple(bytes.fromhex(colours[label][1:]))
+            cv2.drawContours(image, outlines, -1, colour, width)
+    return image
 
 
 def draw_tiles(
     tiles: Sequence[Picture],
-    colours: dict[str, str],
+    colours: Mapping[str, str],
     heading: str,
     path: Path,
     columns: int = TILE_COLUMNS,
     nothing: str = "no region",
 ) -> None:
-    """Draw `tiles` in rows of `columns` as a JPEG with a `heading`, and the outlines of their regions in `colours` by label.
-
-    `nothing`: the text below a tile without a region.
-    """
-    from matplotlib.patheffects import Normal, Stroke
-
-    lines = max(1, math.ceil(len(tiles) / columns))
-    with new_figure(path, 3.1 * columns, 2.6 * lines + 0.3) as sheet:
-        places = list(sheet.subplots(lines, columns, squeeze=False).flat)
-        for axes in places:
-            axes.set_axis_off()
-        if heading:
-            sheet.suptitle(heading, x=0.01, ha="left", fontsize=12)
-        for axes, tile in zip(places, tiles, strict=False):
-            axes.imshow(tile.image)
-            for label, mask in tile.regions:
-                # The padding closes the outlines of regions that touch the border.
-                mask = np.pad(mask, 1)
-                if mask.max() > 127:
-                    x, y = np.arange(mask.shape[1]) - 1, np.arange(mask.shape[0]) - 1
-                    outline = axes.contour(x, y, mask, [127], colors=colours[label], linewidths=1.6)
-                    outline.set_path_effects([Stroke(linewidth=3.4, foreground="white"), Normal()])
-            title = [shorten(line, 38) for line in (unquote(tile.name), *tile.caption.split("\n")[:CAPTION_LINES]) if line]
-            axes.set_title("\n".join(title), fontsize=10, fontweight="normal")
-            if tile.name and not tile.regions:
-                axes.text(0.5, -0.02, nothing, fontsize=10, ha="center", va="top", transform=axes.transAxes)
-        if tiles and colours:
-            legend(sheet, colours)
+    """Write `tiles` as an HTML page with a `heading`; see `sheet_of`."""
+    text = f"<p>{html.escape(heading)}</p>" if heading else ""
+    write_page(path, "Pictures", text + sheet_of(tiles, colours, columns, nothing))

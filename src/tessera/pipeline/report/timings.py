@@ -1,7 +1,9 @@
 """Draw the time and the memory that jobs took."""
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ from tessera.core.messages import counted
 from tessera.imaging.figures import BLUE, GREEN, Bar, draw_bars, new_figure
 
 
-def draw_timings(benchmarks: Path, rules: dict[str, bool], shards: Sequence[str], path: Path) -> None:
+def draw_timings(benchmarks: Path, rules: Mapping[str, bool], shards: Sequence[str], path: Path) -> None:
     """Draw the seconds and the memory that the jobs of `rules` took, as SVG.
 
     `benchmarks`: the folder of the measurements, `RULE/JOB.jsonl` or `RULE.jsonl`. `rules`: for each rule, whether it has a job
@@ -23,7 +25,7 @@ def draw_timings(benchmarks: Path, rules: dict[str, bool], shards: Sequence[str]
         # There is no number if the job ended before the first measurement.
         largest = max((record["max_rss"] for record in records if isinstance(record["max_rss"], int | float)), default=0)
         count = counted(len(records), "jobs")
-        seconds.append(Bar(rule, [(total, BLUE)], f"{_seconds(total)}, {count}"))
+        seconds.append(Bar(rule, [(total, BLUE)], f"{duration(total)}, {count}"))
         memory.append(Bar(rule, [(largest, GREEN)], f"{largest:,.0f} MB" if largest else ""))
     with new_figure(path, 9.5, 1.3 + 0.3 * max(len(jobs), 2)) as figure:
         left, right = figure.subplots(1, 2, sharey=True, gridspec_kw={"width_ratios": [3, 2]})
@@ -32,15 +34,45 @@ def draw_timings(benchmarks: Path, rules: dict[str, bool], shards: Sequence[str]
             draw_bars(axes, bars or [Bar("nothing was measured", [], "")], 1.4)
 
 
-def _benchmarks(folder: Path, rule: str, names: Sequence[str] | None) -> list[dict[str, Any]]:
+def measure_run(benchmarks: Path, rules: Mapping[str, bool], shards: Sequence[str], path: Path) -> None:
+    """Write when the jobs ran that made what is there now to `path`, JSON. `draw_timings` describes the other parameters.
+
+    `began`, `ended`: of the first and the last of them, in UTC. `wall`: seconds in which at least one ran, also if they ran on
+    several days. `worked`: the sum of the seconds of all `jobs`. A measurement is written at the end of its job.
+    """
+    spans = []
+    for rule, by_shard in rules.items():
+        for file in _files(benchmarks, rule, shards if by_shard else None):
+            seconds = sum(json.loads(line)["s"] for line in file.read_text(encoding="utf-8").splitlines())
+            spans.append((file.stat().st_mtime - seconds, file.stat().st_mtime))
+    wall, until = 0.0, -math.inf
+    for began, ended in sorted(spans):
+        wall += max(ended - max(began, until), 0)
+        until = max(until, ended)
+    times = {"began": min(began for began, _ in spans), "ended": until} if spans else {}
+    content = {
+        **{name: datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M") for name, time in times.items()},
+        "wall": duration(wall),
+        "worked": duration(sum(ended - began for began, ended in spans)),
+        "jobs": len(spans),
+    }
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _files(folder: Path, rule: str, names: Sequence[str] | None) -> list[Path]:
     """Return the measurements of each job of `rule`, or only of the jobs `names` if they are given."""
     single = Path(folder) / f"{rule}.jsonl"
     files = [single] if single.exists() else sorted((Path(folder) / rule).rglob("*.jsonl"))
-    files = [file for file in files if names is None or file.stem in names]
-    return [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+    return [file for file in files if names is None or file.stem in names]
 
 
-def _seconds(seconds: float) -> str:
+def _benchmarks(folder: Path, rule: str, names: Sequence[str] | None) -> list[dict[str, Any]]:
+    """Return what was measured of each job; see `_files`."""
+    return [json.loads(line) for file in _files(folder, rule, names) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def duration(seconds: float) -> str:
+    """Return `seconds` as people read them."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -153,3 +153,37 @@ def test_the_worst_sources_come_first() -> None:
     ]
     scores = measure(of_scores(np.zeros(3), np.array([0, 1, 5.0]), ["x", "y", "z"]), ScoreRange(most=5), 0, "test")
     assert [row["source"] for row in scores["worst_sources"]] == ["z", "y", "x"] and scores["worst_sources"][0]["mae"] == 5
+
+
+@pytest.mark.parametrize(("sources", "by"), [(10, "sources"), (2, "pictures")])
+def test_a_classifier_is_better_than_chance_if_its_intervals_exclude_what_a_guess_reaches(sources: int, by: str) -> None:
+    targets = np.arange(80) % 2
+    names = [f"s{number // 2 % sources}" for number in range(80)]
+    certain = np.where(targets[:, None] == [0, 1], 0.9, 0.1)
+    good = measure(of_classes(targets, certain, names), LABELS[:2], 0, "test")["chance"]
+    assert good == {
+        "guessed": {"balanced_accuracy": 0.5, "average_precision": 0.5},
+        "intervals": {"balanced_accuracy": [1.0, 1.0], "average_precision": [1.0, 1.0]},
+        "is_better": True,
+        "by": by,
+    }
+    guess = np.random.default_rng(0).uniform(0, 1, 80)
+    poor = measure(of_classes(targets, np.stack([guess, 1 - guess], 1), names), LABELS[:2], 0, "test")["chance"]
+    assert poor["is_better"] is False
+    assert any(low <= 0.5 <= high for low, high in poor["intervals"].values())
+
+
+def test_always_one_answer_is_no_better_than_chance_however_often_it_is_right() -> None:
+    targets = (np.arange(80) % 5 == 0).astype(int)
+    always = measure(of_classes(targets, np.array([[0.9, 0.1]] * 80), [f"s{n // 8}" for n in range(80)]), LABELS[:2], 0, "test")
+    assert always["accuracy"] == 0.8 and always["chance"]["is_better"] is False
+
+
+def test_ranks_that_do_not_correlate_are_no_better_than_chance_and_one_class_says_nothing() -> None:
+    rng = np.random.default_rng(1)
+    true, sources = rng.integers(0, 5, 80).astype(float), [f"s{number // 8}" for number in range(80)]
+    assert measure(of_scores(true, true, sources), ScoreRange(most=5), 0, "test")["chance"]["is_better"] is True
+    guess = measure(of_scores(true, rng.uniform(0, 5, 80), sources), ScoreRange(most=5), 0, "test")["chance"]
+    assert guess["is_better"] is False and guess["guessed"] == {"spearman": 0.0}
+    one = measure(of_classes(np.zeros(9, int), np.array([[0.9, 0.1]] * 9), list("abcdefghi")), LABELS[:2], 0, "test")
+    assert one["chance"]["is_better"] is None

@@ -2,12 +2,14 @@
 
 import errno
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 import pytest
+from guessing import write_chance
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -102,6 +104,7 @@ class Selection:
         backgrounds: float = 1.0,
         drops: dict[str, ScoreLimit] | None = None,
         values: dict[str, float] | None = None,
+        metrics: Sequence[Path] = (),
     ) -> None:
         decisions = [
             Decision(key=key, decision=word, reason="seen", who="Ada", when="2026-01-31") for key, word in (words or {}).items()
@@ -114,6 +117,7 @@ class Selection:
             [duplicates(folder / f"duplicates{number}", each) for number, each in enumerate(measures)],
             {name: [scores(folder / "scores", values or {})] for name in drops or {}},
             drops or {},
+            metrics,
             sources,
             {decision.key: decision for decision in decisions},
             None if splits is None else source_splits(folder / "splits", splits),
@@ -192,6 +196,16 @@ def test_frames_beyond_the_limit_of_a_classifier_are_dropped_unless_a_decision_k
         "the near-duplicate of a dropped frame takes its place, and what has no score stays"
     )
     assert selection.left_out == {"b": ("classifier clean", "0.75 > 0.5"), "d": ("classifier clean", "0.25 < 0.3")}
+
+
+def test_frames_beyond_the_limit_of_a_classifier_that_guesses_stay_and_say_so(tmp_path: Path) -> None:
+    table = hub(tmp_path / "all", [(key, "open", (REGION,)) for key in "ab"])
+    sources = admitted(tmp_path / "sources", {"open": []})
+    drops, metrics = {"clean": ScoreLimit(max=0.5)}, [write_chance(tmp_path / "clean.json", False)]
+    selection = Selection(tmp_path, [table], {}, sources, drops=drops, values={"a": 0.25, "b": 0.75}, metrics=metrics)
+    assert selection.keys == ["a", "b"]
+    reasons = [row["reason"] for row in read_ledger(selection.ledger)]
+    assert reasons == ["", "no better than chance: not filtered by clean"]
 
 
 def test_of_near_duplicates_the_chosen_one_is_kept(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Each filter has one threshold and one reason, similar clips are kept once, and decisions override filters."""
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,11 @@ import numpy as np
 import polars as pl
 import pytest
 from clip_tables import clip, score, write_clips, write_scores, write_sources
+from guessing import write_chance
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tessera.core import job
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import read_ledger
 from tessera.core.settings import Settings
@@ -46,6 +49,7 @@ def run(
     sources: dict[str, dict[str, Any]] | None = None,
     shards: int = 1,
     classified: Mapping[str, Sequence[Path]] | None = None,
+    metrics: Sequence[Path] = (),
 ) -> tuple[list[str], dict[str, tuple[str, str, str]]]:
     """Filter `clips`, divided into so many shards; return the kept keys and the ledger by key."""
     tables = []
@@ -58,7 +62,7 @@ def run(
     outputs = folder / "kept.parquet", folder / "kept_scores.parquet", folder / "ledger.jsonl", folder / "decisions.jsonl"
     inputs = [table / "clips.parquet" for table in tables], [table / "scores.parquet" for table in tables]
     assert isinstance(settings, FilterSettings)
-    filter_clips(*inputs, classified or {}, known, "mosaic_restoration", decisions or {}, settings, *outputs)
+    filter_clips(*inputs, classified or {}, metrics, known, "mosaic_restoration", decisions or {}, settings, *outputs)
     kept = read_table(outputs[0], Clips)["key"].to_list()
     assert read_table(outputs[1], Scores)["key"].to_list() == kept
     return kept, {row["key"]: (row["status"], row["reason"], row["detail"]) for row in read_ledger(outputs[2])}
@@ -130,6 +134,29 @@ def test_a_clip_beyond_the_limit_of_a_classifier_is_dropped_with_its_name_and_va
     other = OFF.model_copy(update={"classifiers": {"quality": ScoreLimit(label="grainy", max=0.5)}})
     with pytest.raises(TesseraError, match="'quality' does not fit it: it has no class 'grainy': set `label` to one of clean"):
         run(tmp_path, clips, scores, other, classified={"quality": tables})
+
+
+@pytest.mark.parametrize(
+    ("is_better", "even_if_chance", "filters"),
+    [(True, False, True), (None, False, True), (False, False, False), (False, True, True)],
+)
+def test_a_classifier_no_better_than_chance_filters_nothing_unless_told_to(
+    is_better: bool | None, even_if_chance: bool, filters: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips = [clip("a-0-1"), clip("b-0-1")]
+    scores = [score(row["key"], apart(number)) for number, row in enumerate(clips)]
+    tables = [classified(tmp_path / "1", {"a-0-1": 0.25, "b-0-1": 0.75})]
+    monkeypatch.setattr(job, "_terminal", terminal := io.StringIO())
+    limit = ScoreLimit(label="compressed", max=0.5, even_if_chance=even_if_chance)
+    settings = OFF.model_copy(update={"classifiers": {"quality": limit}})
+    metrics = [write_chance(tmp_path / "quality.json", is_better)]
+    kept, ledger = run(tmp_path, clips, scores, settings, classified={"quality": tables}, metrics=metrics)
+    assert kept == (["a-0-1"] if filters else ["a-0-1", "b-0-1"])
+    message = "quality is no better than chance (balanced accuracy 0.400 to 0.700, 0.500 by guessing): it filters nothing"
+    assert (message in terminal.getvalue()) is not filters
+    if not filters:
+        assert ledger["a-0-1"] == ("ok", "", "")
+        assert ledger["b-0-1"] == ("ok", "no better than chance: not filtered by quality", "")
 
 
 def test_a_clip_without_scores_fails_even_if_a_decision_keeps_it(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from guessing import write_chance
 
 from tessera.core import job
 from tessera.core.errors import TesseraError
@@ -87,7 +88,15 @@ class Footage:
 
     def select(self, settings: dict[str, Any] | None = None, **given: Any) -> pl.DataFrame:
         """Select pictures; return the table, and keep the ledger as `rows`."""
-        values: dict[str, Any] = {"identities": [], "tags": [], "scored": {}, "duplicates": [], "decisions": {}, "seed": 0}
+        values: dict[str, Any] = {
+            "identities": [],
+            "tags": [],
+            "scored": {},
+            "metrics": [],
+            "duplicates": [],
+            "decisions": {},
+            "seed": 0,
+        }
         values |= {"series": None, "distance": 4, "uses": "people"}
         frames = save(self.folder / "frames" / "frames.parquet", Frames, self.frames)
         crops = save(self.folder / "crops" / "crops.parquet", Crops, self.crops)
@@ -174,6 +183,11 @@ def test_scores_tags_and_decisions_decide(footage: Footage) -> None:
     limited = footage.select({"of": ["frames", "person"], "scores": {"blur": {"max": 0.5}}}, scored={"blur": [table]})
     assert set(limited["key"]) == {f"{source}-0" for source in USED} | {f"{source}-0-person-0" for source in USED}
     assert footage.rows["film-1"] == ("dropped", "classifier blur")
+    guess = [write_chance(footage.folder / "blur.json", False)]
+    limits = {"of": ["frames", "person"], "scores": {"blur": {"max": 0.5}}}
+    everything = footage.select(limits, scored={"blur": [table]}, metrics=guess)
+    assert set(everything["key"]) > set(limited["key"])
+    assert footage.rows["film-1"] == ("ok", "no better than chance: not filtered by blur")
     smiling = footage.select({"of": ["frames", "person"], "tags": {"all": ["smile"], "none": ["text"]}}, tags=tags)
     assert smiling["key"].to_list() == ["film-0", "other-0-person-0"]
     drop = Decision(key="film-0", decision="drop", who="me", when="2024-12-31")

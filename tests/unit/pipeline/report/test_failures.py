@@ -1,5 +1,6 @@
 """Where detectors fail: the groups, the thresholds and the worst cases follow from the tables."""
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -7,15 +8,17 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from report_room import detail, pictures
 
 from tessera.core.ledger import Ledger
-from tessera.imaging.images import read_image, write_image
+from tessera.imaging.images import write_image
 from tessera.pipeline.report.failures import (
     BLOCKS,
     SOURCES,
     WORST,
     Cases,
     at,
+    count_false_positives,
     draw_failures,
     draw_thresholds,
     read_cases,
@@ -23,7 +26,7 @@ from tessera.pipeline.report.failures import (
     tabulate_failures,
     worst_cases,
 )
-from tessera.records.tables.evaluation import Detections, Objects
+from tessera.records.tables.evaluation import Detections, Objects, WatchedVideos
 from tessera.records.tables.mosaics import PROPERTIES, Mosaics
 from tessera.records.tables.splits import Splits
 from tessera.records.tables.table import types, write_table
@@ -163,6 +166,32 @@ def test_precision_at_a_confidence_is_the_fraction_of_the_detections_that_is_rig
     assert np.isnan(at(scores, right, 0.95))
 
 
+def test_false_positives_are_those_of_the_trained_detector_where_there_is_nothing(cases: Cases, tmp_path: Path) -> None:
+    usual = {"model": "mine", "seconds": 30.0, "frames": 100, "with_detection": 0, "detections": 0, "tracks": 0}
+    usual |= {"spanned": 0, "missed": 0, "interruptions": 0}
+    rows = [
+        {**usual, "source": "free", "split": "val", "known_free": True, "tracks": 3, "with_detection": 7},
+        {**usual, "source": "full", "split": "val", "known_free": False, "tracks": 50, "with_detection": 90},
+        {**usual, "source": "outside", "split": "", "known_free": True, "tracks": 1, "with_detection": 2},
+    ]
+    write_table(pl.DataFrame(rows, schema=types(WatchedVideos)), WatchedVideos, tmp_path / "videos.parquet")
+    count_false_positives(cases, tmp_path / "videos.parquet", CONFIDENCE, tmp_path / "clean.json")
+    found = json.loads((tmp_path / "clean.json").read_text())
+    assert found["videos"] == {
+        "val": {"videos": 1, "seconds": 30.0, "frames": 100, "with_detection": 7, "tracks": 3},
+        "test": {"videos": 1, "seconds": 30.0, "frames": 100, "with_detection": 2, "tracks": 1},
+    }
+    for split in ("val", "test"):
+        empty = {row["key"] for row in cases.images.filter(split=split).iter_rows(named=True)} - set(cases.objects["key"])
+        hit = [
+            row["key"]
+            for row in cases.detections.filter(model="mine").iter_rows(named=True)
+            if row["key"] in empty and row["score"] >= CONFIDENCE
+        ]
+        assert found["images"][split] == {"images": len(empty), "with_detection": len(set(hit))}
+        assert empty
+
+
 def test_the_worst_cases_are_the_largest_missed_and_the_surest_false(cases: Cases) -> None:
     rows = [row for row, _ in worst_cases(cases, "theirs", CONFIDENCE)]
     assert len(rows) == WORST
@@ -196,10 +225,9 @@ def test_the_page_and_the_figures_show_all_models_and_blur_what_is_not_clear(cas
         write_image(tmp_path / row["split"] / f"{row['key']}.png", stripes)
     mine = cases._replace(objects=cases.objects.filter(model="mine"))
     means = []
-    for name, clear in (("clear.jpg", set(cases.images["key"])), ("blurred.jpg", set())):
+    for name, clear in (("clear.html", set(cases.images["key"])), ("blurred.html", set())):
         draw_failures(mine, CONFIDENCE, tmp_path, clear, tmp_path / name)
-        image = read_image(tmp_path / name).astype(float)
-        means.append(np.abs(np.diff(image, axis=1)).mean())
+        means.append(np.mean([detail(image) for image in pictures(tmp_path / name)]))
     assert means[1] < means[0] / 2
 
 

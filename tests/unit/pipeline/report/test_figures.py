@@ -15,8 +15,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from matplotlib.axes import Axes
-from PIL import Image
+from report_room import detail, pictures
 
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import Ledger, read_ledger, summarise
@@ -27,7 +26,17 @@ from tessera.pipeline.report.counts import Step, count_splits, count_step, draw_
 from tessera.pipeline.report.pages import render_markdown, show_pictures, tabulate_metrics, tabulate_refused
 from tessera.pipeline.report.samples import describe_marks, describe_mosaics, draw_predictions, draw_samples
 from tessera.pipeline.report.settings import ReportSettings
-from tessera.pipeline.report.tiles import BLUR_SIDE, Picture, Shown, blur, choose_samples, choose_shown, draw_tiles, find_clear
+from tessera.pipeline.report.tiles import (
+    BLUR_SIDE,
+    Picture,
+    Shown,
+    blur,
+    choose_samples,
+    choose_shown,
+    draw_tiles,
+    find_clear,
+    sheet_of,
+)
 from tessera.pipeline.report.timings import draw_timings
 from tessera.records.tables.annotation import Annotations, Images
 from tessera.records.tables.footage import Sources
@@ -68,7 +77,7 @@ def test_equal_figures_are_equal_files(tmp_path: Path) -> None:
         draw_funnel(STEPS, SPLITS, tmp_path / name / "funnel.svg")
         draw_dropped(STEPS, tmp_path / name / "dropped.svg")
         _draw_samples(tmp_path / name)
-    for figure in ("funnel.svg", "dropped.svg", "samples.jpg"):
+    for figure in ("funnel.svg", "dropped.svg", "samples.html"):
         assert (tmp_path / "a" / figure).read_bytes() == (tmp_path / "b" / figure).read_bytes()
     assert b"<dc:date>" not in (tmp_path / "a" / "funnel.svg").read_bytes()
 
@@ -113,16 +122,33 @@ def test_the_page_says_that_no_source_was_refused(tmp_path: Path) -> None:
 
 
 def test_metrics_with_the_same_names_are_in_one_table(tmp_path: Path) -> None:
-    values = {"epochs": 5, "val": {"box": {"map50": 0.123456, "recall": 1.0}, "mask": {"map50": 0.5, "recall": None}}}
+    val = {"box": {"map50": 0.123456, "recall": 1.0}, "mask": {"map50": 0.5, "recall": None}}
+    ends = {"box": {"map50": [0.05, 0.25], "recall": None}}
+    classes = {"soft_focus": {"box": {"map50": 0.25, "recall": 0.5}}}
+    values = {"epochs": 5, "labels": ["clean", "soft"], "splits": {"val": {**val, "intervals": ends, "classes": classes}}}
+    values["differences"] = {"my_model.onnx": 0.5}
     (tmp_path / "metrics.json").write_text(json.dumps(values), encoding="utf-8")
     tabulate_metrics({"Metrics": tmp_path / "metrics.json"}, tmp_path / "metrics.html")
     rows = re.findall("<tr>(.*?)</tr>", (tmp_path / "metrics.html").read_text(encoding="utf-8"))
     assert [re.findall("<t[dh].*?>(.*?)</t[dh]>", row) for row in rows] == [
         ["epochs", "5"],
-        ["", "map50", "recall"],
-        ["val · box", "0.1235", "1.000"],
-        ["val · mask", "0.5000", "no value"],
+        ["labels", "clean, soft"],
+        ["", "mAP50", "recall"],
+        ["Validation split, box", "0.1235 (0.05000 to 0.2500)", "1.000"],
+        ["Validation split, mask", "0.5000", "no value"],
+        ["Validation split, soft_focus, box", "0.2500", "0.5000"],
+        ["", "my_model.onnx"],
+        ["differences", "0.5000"],
     ]
+
+
+def test_the_sources_of_a_datasheet_are_left_out_because_the_report_lists_them_once(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text(
+        "# A\n\n| source | rights |\n|---|---|\n| film | CC0 |\n\n| source | clips |\n|---|---|\n| reel | 2 |\n"
+    )
+    render_markdown(tmp_path / "a.md", tmp_path / "a.html")
+    text = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert "film" not in text and "reel" in text and text.count("<table>") == 1
 
 
 def test_hostile_markdown_runs_nothing_and_loads_nothing(tmp_path: Path) -> None:
@@ -213,8 +239,8 @@ class Region(NamedTuple):
     rle: str | None
 
 
-def _draw_samples(folder: Path, clear: Collection[str] = ()) -> np.ndarray:
-    """Draw two samples, one with regions of all three kinds, and return the contact sheet."""
+def _draw_samples(folder: Path, clear: Collection[str] = ()) -> list[np.ndarray]:
+    """Draw two samples, one with regions of all three kinds, and return them."""
     picture = np.zeros((60, 80, 3), np.uint8)
     picture[:, ::2] = 255
     images, splits = [], []
@@ -234,19 +260,26 @@ def _draw_samples(folder: Path, clear: Collection[str] = ()) -> np.ndarray:
     ]
     for rows, table, name in ((images, Images, "images"), (regions, Annotations, "annotations"), (splits, Splits, "splits")):
         write_table(pl.DataFrame(rows, schema=types(table)), table, folder / f"{name}.parquet")
-    draw_samples(folder / "images", *_tables(folder), _shown(folder, clear), folder / "samples.jpg")
-    return _read(folder / "samples.jpg")
+    draw_samples(folder / "images", *_tables(folder), _shown(folder, clear), folder / "samples.html")
+    return pictures(folder / "samples.html")
 
 
-def test_samples_have_the_names_of_their_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    titles: list[str] = []
-    monkeypatch.setattr(Axes, "set_title", lambda _, title, **__: titles.append(title))
-    picture = Picture("my%20%24%7Bdog%7D%00%2F%C3%A9-0000001", np.zeros((9, 9, 3), np.uint8), [], "a caption")
-    draw_tiles([picture], {}, "", tmp_path / "samples.jpg")
-    assert titles == ["my ${dog}\0/é-0000001\na caption"]
-    monkeypatch.undo()
-    draw_tiles([picture], {}, "", tmp_path / "samples.jpg")
-    assert (tmp_path / "samples.jpg").stat().st_size
+def test_samples_have_the_whole_names_of_their_sources_and_all_lines_of_their_captions(tmp_path: Path) -> None:
+    lines = [f"line {number} " + "and more" * 20 for number in range(6)]
+    picture = Picture("my%20%24%7B<b>%7D%2F%C3%A9-0000001", np.zeros((9, 9, 3), np.uint8), [], "\n".join(lines))
+    draw_tiles([picture], {}, "Some <samples>", tmp_path / "samples.html")
+    page = (tmp_path / "samples.html").read_text(encoding="utf-8")
+    assert "<br>".join(["<figcaption>my ${&lt;b&gt;}/é-0000001", *lines, "no region</figcaption>"]) in page
+    assert "<p>Some &lt;samples&gt;</p>" in page
+
+
+def test_a_legend_names_each_colour_and_a_short_clip_leaves_its_row_empty(tmp_path: Path) -> None:
+    mask = np.zeros((40, 40), np.uint8)
+    mask[:, 20:] = 255
+    tile = Picture("a", np.zeros((40, 40, 3), np.uint8), [("subject", mask)])
+    page = sheet_of([tile, Picture("", np.zeros((1, 1, 3), np.uint8), [])], {"subject": ORANGE, "mark": SKY}, 2)
+    assert re.findall('<li><span style="background: (.*?)"></span>(.*?)</li>', page) == [(ORANGE, "subject"), (SKY, "mark")]
+    assert page.count("<figure ") == 1 and page.endswith("</figure><div></div></div>")
 
 
 def _tables(folder: Path) -> list[Path]:
@@ -258,27 +291,17 @@ def _shown(folder: Path, clear: Collection[str] = ()) -> Shown:
     return Shown("val", read_table(folder / "splits.parquet", Splits)["key"].to_list(), clear, {})
 
 
-def _read(path: Path) -> np.ndarray:
-    return np.asarray(Image.open(path))
-
-
 def _count(sheet: np.ndarray, colour: str) -> int:
     """Return the number of pixels of about the `colour`, #rrggbb."""
     wanted = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
     return int((np.abs(sheet.astype(int) - wanted).max(axis=2) < 60).sum())
 
 
-def _detail(sheet: np.ndarray) -> float:
-    """Return the mean difference of neighbouring columns in the second tile, which has no outline."""
-    height, width = sheet.shape[:2]
-    tile = sheet[height // 3 : height // 2, int(width * 0.3) : int(width * 0.45)].astype(int)
-    return float(np.abs(np.diff(tile, axis=1)).mean())
-
-
 def test_only_clear_samples_are_not_blurred(tmp_path: Path) -> None:
-    assert _detail(_draw_samples(tmp_path)) < 1
-    assert _detail(_draw_samples(tmp_path, {"a"})) < 1, "the second tile is b"
-    assert _detail(_draw_samples(tmp_path, {"a", "b"})) > 20
+    # The second sample has no outline.
+    assert detail(_draw_samples(tmp_path)[1]) < 5
+    assert detail(_draw_samples(tmp_path, {"a"})[1]) < 5, "the second is b"
+    assert detail(_draw_samples(tmp_path, {"a", "b"})[1]) > 100
 
 
 def _write_origins(folder: Path) -> tuple[Path, Path]:
@@ -337,7 +360,8 @@ def test_samples_with_a_region_are_shown_first_and_the_backgrounds_are_counted(s
 
 
 def test_outlines_are_drawn_on_blurred_pictures(tmp_path: Path) -> None:
-    assert _count(_draw_samples(tmp_path), ORANGE) > 300
+    outlined, plain = _draw_samples(tmp_path)
+    assert _count(outlined, ORANGE) > 100 > _count(plain, ORANGE)
 
 
 def test_predictions_and_labels_are_drawn(tmp_path: Path) -> None:
@@ -355,20 +379,19 @@ def test_predictions_and_labels_are_drawn(tmp_path: Path) -> None:
                 else []
             )
 
-    picture = tmp_path / "predictions.jpg"
+    picture = tmp_path / "predictions.html"
     draw_predictions(tmp_path / "images", *_tables(tmp_path), predict, _shown(tmp_path), picture)
     assert sizes == [(60, 80, 3)] * 2
-    sheet = _read(picture)
-    labelled, predicted = sheet[:, : sheet.shape[1] // 4], sheet[:, sheet.shape[1] // 4 :]
-    assert _count(labelled, SKY) > 300 > 30 > _count(labelled[:-40], ORANGE)
-    assert _count(predicted, ORANGE) > 300 > 30 > _count(predicted[:-40], SKY)
+    labelled, predicted = pictures(picture)
+    assert _count(labelled, SKY) > 100 > 30 > _count(labelled, ORANGE)
+    assert _count(predicted, ORANGE) > 100 > 30 > _count(predicted, SKY)
 
 
 def test_an_image_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     _draw_samples(tmp_path)
     (tmp_path / "images" / "val" / "a.png").write_bytes(b"not an image")
     with pytest.raises(TesseraError, match=r"image cannot be decoded: '.*a\.png'"):
-        draw_samples(tmp_path / "images", *_tables(tmp_path), _shown(tmp_path), tmp_path / "samples.jpg")
+        draw_samples(tmp_path / "images", *_tables(tmp_path), _shown(tmp_path), tmp_path / "samples.html")
 
 
 def test_captions_have_the_parameters_of_mosaics_and_watermarks(tmp_path: Path) -> None:

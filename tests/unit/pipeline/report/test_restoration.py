@@ -12,17 +12,20 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from report_room import detail, pictures
 
 from restoration_clips import write_moving_clip
 from tessera.core.errors import TesseraError
 from tessera.imaging.encode import write_video
 from tessera.imaging.images import write_image
-from tessera.pipeline.report.restoration import METHODS, draw_methods, draw_restored, draw_stages, show_restored, shown_sheets
+from tessera.pipeline.report.clips import PREVIEW_SIDE
+from tessera.pipeline.report.restoration import METHODS, draw_methods, draw_stages, show_restored, shown_sheets
 from tessera.pipeline.report.settings import ReportSettings
 from tessera.pipeline.restoration.evaluate import evaluate
 from tessera.pipeline.restoration.settings import DataSettings, MetricsSettings
 
 SIDE = 64
+ENLARGED = PREVIEW_SIDE // SIDE  # small clips are shown larger
 SETTINGS = ReportSettings()
 
 
@@ -133,13 +136,8 @@ def write_pictures(folder: Path, blocks: Iterable[float] = (6.0,)) -> Path:
 
 
 def animations(page: Path) -> list[Image.Image]:
-    found = re.findall(r'src="data:image/webp;base64,(.*?)"', page.read_text(encoding="utf-8"))
+    found = re.findall(r'class="moving"[^>]* src="data:image/webp;base64,(.*?)"', page.read_text(encoding="utf-8"))
     return [Image.open(io.BytesIO(base64.b64decode(data))) for data in found]
-
-
-def detail(image: np.ndarray) -> float:
-    """Return the mean difference of neighbouring columns."""
-    return float(np.abs(np.diff(image.astype(int), axis=1)).mean())
 
 
 def test_only_clear_pictures_are_not_blurred(tmp_path: Path) -> None:
@@ -147,13 +145,12 @@ def test_only_clear_pictures_are_not_blurred(tmp_path: Path) -> None:
     details = {}
     for is_clear in (False, True):
         clear = [f"clip <{6.0}>"] if is_clear else ["another"]
-        draw_restored(folder, "val", clear, SETTINGS, tmp_path / "val.jpg")
         show_restored(folder, "val", clear, SETTINGS, tmp_path / "val.html")
-        sheet = np.asarray(Image.open(tmp_path / "val.jpg"))
+        still = pictures(tmp_path / "val.html")[0]
         (moving,) = animations(tmp_path / "val.html")
         # Inside the mask, without the outline.
-        middle = np.asarray(moving.convert("RGB"))[:, 20 : SIDE - 20]
-        details[is_clear] = detail(sheet[sheet.shape[0] // 2 - 9 : sheet.shape[0] // 2 + 9]), detail(middle)
+        middle = np.asarray(moving.convert("RGB"))[:, 20 * ENLARGED : (SIDE - 20) * ENLARGED : ENLARGED]
+        details[is_clear] = detail(still[SIDE // 2 - 9 : SIDE // 2 + 9, SIDE // 2 - 9 : SIDE // 2 + 9]), detail(middle)
     assert 3 * details[False][0] < details[True][0]
     assert details[False][1] < 2 < 20 < details[True][1]
 
@@ -163,9 +160,10 @@ def test_panels_are_blurred_separately_and_keep_their_order(tmp_path: Path) -> N
     (moving,) = animations(tmp_path / "val.html")
     assert moving.n_frames == 4  # of half a second, eight a second
     image = np.asarray(moving.convert("RGB")).astype(int)
-    assert image.shape == (SIDE, 3 * SIDE + 8, 3)
-    for channel, left in enumerate((0, SIDE + 4, 2 * SIDE + 8)):
-        colour = image[8:-8, left + 8 : left + SIDE - 8].mean(axis=(0, 1))
+    side = ENLARGED * SIDE
+    assert image.shape == (side, 3 * side + 8, 3)
+    for channel, left in enumerate((0, side + 4, 2 * side + 8)):
+        colour = image[8:-8, left + 8 : left + side - 8].mean(axis=(0, 1))
         assert colour[channel] > 90 > 60 > np.delete(colour, channel).max()
 
 
@@ -178,7 +176,7 @@ def test_scores_stand_beside_the_pictures_and_keys_are_escaped(tmp_path: Path) -
 def test_the_number_of_samples_is_that_of_the_setting_over_all_block_sizes(tmp_path: Path) -> None:
     folder = write_pictures(tmp_path / "pictures", range(2, 32, 3))
     show_restored(folder, "val", (), ReportSettings(samples=3), tmp_path / "val.html")
-    assert re.findall(r"blocks of (\S+) px", (tmp_path / "val.html").read_text(encoding="utf-8")) == ["2.0", "14.0", "29.0"]
+    assert re.findall(r"blocks of (\S+) px: ", (tmp_path / "val.html").read_text(encoding="utf-8")) == ["2.0", "14.0", "29.0"]
 
 
 def test_only_sheets_with_pictures_are_shown(tmp_path: Path) -> None:
@@ -189,9 +187,8 @@ def test_only_sheets_with_pictures_are_shown(tmp_path: Path) -> None:
 def test_a_picture_that_cannot_be_read_is_named(suffix: str, tmp_path: Path) -> None:
     folder = write_pictures(tmp_path / "pictures")
     (folder / "val" / f"006.0px-clip{suffix}").write_bytes(b"nothing")
-    draw = show_restored if suffix == ".mp4" else draw_restored
     with pytest.raises(TesseraError, match=r"006\.0px-clip.*delete the folder"):
-        draw(folder, "val", (), SETTINGS, tmp_path / "figure")
+        show_restored(folder, "val", (), SETTINGS, tmp_path / "figure")
 
 
 def test_the_output_of_the_evaluation_can_be_drawn(tmp_path: Path) -> None:
@@ -203,7 +200,6 @@ def test_the_output_of_the_evaluation_can_be_drawn(tmp_path: Path) -> None:
     sources = {"clip": "film"}
     evaluate(folders, {"restored": lambda frames: frames}, *files, **settings, sources=sources, seed=0, threads=2)
     draw_methods(files[0], tmp_path / "methods.svg")
-    draw_restored(files[3], "val", (), SETTINGS, tmp_path / "val.jpg")
     show_restored(files[3], "val", (), SETTINGS, tmp_path / "val.html")
     assert "all (1)" in texts(tmp_path / "methods.svg") and "+0.0" in texts(tmp_path / "methods.svg")
     assert len(animations(tmp_path / "val.html")) == 1
