@@ -172,6 +172,7 @@ def _of_images(pattern: str, example: str) -> dict[str, Any]:
         _field(f"{name}/picture", "sc:ImageObject", of_file("content")),
     ]
     # mlcroissant applies a pattern to its own result again where a field refers to another.
-    if re.search(in_split := rf"^(?:.*?/)?({'|'.join(SPLITS)})(?:/|$)", example):
+    # Some layouts call a folder of val "validation", as their readers do.
+    if re.search(in_split := rf"^(?:.*?/)?({'|'.join(SPLITS)})(?:(?<=val)idation)?(?:/|$)", example):
         fields.append(_field(f"{name}/split", "sc:Text", of_file("fullpath", in_split)))
     return _record_set(name, fields)

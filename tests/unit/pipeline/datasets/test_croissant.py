@@ -21,6 +21,8 @@ FILES = (
         "test/2_characters/e.png",
         "train/other/f.bmp",
         "val/other/g.tif",
+        "imagefolder/train/x/h.webp",
+        "imagefolder/validation/x/i.webp",
     ),
 )
 SHADE = 77
@@ -87,7 +89,8 @@ def test_mlcroissant_loads_every_table_and_every_picture_of_every_format(dataset
         {field.rpartition("/")[2]: value for field, value in row.items()} for name in names if ":" in name for row in rows[name]
     ]
     known = {row["key"].decode(): row.get("split", b"").decode() for row in pictures}
-    assert known == {"a": "train", "b": "val", "c": "train", "d": "val", "e": "test", "f": "train", "g": "val"}
+    expected = {"a": "train", "b": "val", "c": "train", "d": "val", "e": "test", "f": "train", "g": "val"}
+    assert known == expected | {"h": "train", "i": "val"}
     for row in pictures:
         assert row["picture"].size == (6, 4) and abs(int(np.asarray(row["picture"]).mean()) - SHADE) < 3
 
