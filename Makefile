@@ -4,7 +4,6 @@ SETTINGS ?= config/demo.yaml
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 BIN := .venv/bin
 UV := $(BIN)/uv
-RESTORATION := .venv-restoration/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 SOURCES := src tests workflow/scripts
 RULES := workflow/rules tests/workflow/brightness/workflow/rules
@@ -38,11 +37,10 @@ review: .venv/workflow ## the review page, of the demo or of SETTINGS=my.yaml
 	@# Not by Snakemake, which would lock the folder while the page is open.
 	$(BIN)/python -m tessera.pipeline.review.serve results/review/items.parquet
 
-test: .venv/development .venv-restoration/development ## all tests
+test: .venv/development ## all tests
 	@# A file at a time, so that what its tests share is made once. One process more than cores, because those that run Snakemake
 	@# wait for its jobs.
 	$(BIN)/python -m pytest --numprocesses $$(($(CORES) + 1)) --dist loadfile --no-loadscope-reorder
-	$(RESTORATION)/python -m pytest --numprocesses $(CORES) tests/restoration
 
 test-fast: .venv/development ## the unit tests but for the slow ones, to run while working
 	$(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile -m "not slow" tests/unit
@@ -74,12 +72,11 @@ schema: .venv/workflow ## config/config.schema.json, from the settings models an
 	$(BIN)/python -m tessera.schema config/config.yaml > config/config.schema.json.new
 	mv config/config.schema.json.new config/config.schema.json
 
-bench: .venv/development .venv-restoration/development ## the figures that are promised, measured here
+bench: .venv/development ## the figures that are promised, measured here
 	$(BIN)/python -m pytest -s --override-ini python_files=bench_*.py tests/benchmarks
-	$(RESTORATION)/python -m pytest -s -rs --override-ini python_files=bench_*.py tests/restoration
 
 lock: .venv/uv ## newest versions into the lock files
-	for name in uv workflow slurm development labelme restoration; do \
+	for name in uv workflow slurm development labelme; do \
 		$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --fork-strategy fewest \
 			--generate-hashes --no-header --no-emit-index-url \
 			--override envs/overrides.txt --no-emit-package opencv-python \
@@ -87,7 +84,7 @@ lock: .venv/uv ## newest versions into the lock files
 	done
 
 clean: ## remove what was made, the environment included
-	rm -rf .venv .venv-restoration .snakemake results resources/demo
+	rm -rf .venv .snakemake results resources/demo
 
 .venv/uv: envs/uv.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Tessera needs Python 3.11 or newer: make PYTHON=python3.12 …")'
@@ -98,13 +95,4 @@ clean: ## remove what was made, the environment included
 .venv/%: envs/%.txt .venv/uv pyproject.toml
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r envs/$*.txt
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
-	@touch $@
-
-# What the rule `build_environment` makes, and pytest, for the tests that need mmagic.
-.venv-restoration/development: envs/restoration.txt .venv/development
-	$(UV) venv --quiet --clear --python $(BIN)/python .venv-restoration
-	$(UV) pip install --quiet --python $(RESTORATION)/python --no-deps --require-hashes -r envs/restoration.txt
-	$(UV) pip install --quiet --python $(RESTORATION)/python --no-deps --constraint envs/development.txt \
-		pytest pluggy iniconfig pytest-xdist execnet hypothesis sortedcontainers
-	$(UV) pip install --quiet --python $(RESTORATION)/python --no-deps --no-build-isolation --editable .
 	@touch $@

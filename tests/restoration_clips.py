@@ -1,4 +1,4 @@
-"""A dataset of clips as the workflow writes it, for tests of restoration; they run in its environment, too."""
+"""A dataset of clips as the workflow writes it, for tests of restoration."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -106,5 +106,5 @@ class Project:
         (folder / "config").mkdir(parents=True)
         shutil.copytree(REPOSITORY / "resources", folder / "resources", ignore=shutil.ignore_patterns("demo", "weights"))
         (folder / "envs").mkdir()
-        shutil.copy(REPOSITORY / "envs" / "restoration.txt", folder / "envs")
+        shutil.copy(REPOSITORY / "envs" / "labelme.txt", folder / "envs")
         return cls(folder)

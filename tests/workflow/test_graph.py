@@ -92,10 +92,9 @@ def test_a_local_run_starts_jobs_without_a_limit_per_second(project: Project) ->
 
 @pytest.mark.workflow
 def test_jobs_that_the_longest_trainings_wait_for_start_first(project: Project) -> None:
-    # With a damaged blocklist and lock file, the run ends after a few jobs.
+    # With a damaged blocklist, the run ends after a few jobs.
     project.write_manifest([{"source": "one", "path": "gone.mp4"}])
     (project.folder / "resources" / "blocklist.tsv").write_text("damaged\n")
-    (project.folder / "envs" / "restoration.txt").write_text("-r gone.txt\n")
     project.settings["annotations"] = {"frame_labels": "labels"}
     (project.folder / "labels").mkdir()
     snakefile = project.folder / "Snakefile"
@@ -208,15 +207,13 @@ def test_all_results_of_a_withdrawn_source_are_removed(project: Project) -> None
 
 
 def used_by(rule: str) -> list[str]:
-    """Return the functions that the script of a rule imports from the library, or names to be called in another environment."""
-    text = script(rule)
-    imported = [
+    """Return the functions that the script of a rule imports from the library."""
+    return [
         f"{node.module}:{alias.name}"
-        for node in ast.walk(ast.parse(text))
+        for node in ast.walk(ast.parse(script(rule)))
         if isinstance(node, ast.ImportFrom) and str(node.module).startswith("tessera.") and node.module != "tessera.core.job"
         for alias in node.names
     ]
-    return imported + re.findall(r'"(tessera[\w.]+:\w+)"', text)
 
 
 def script(rule: str) -> str:

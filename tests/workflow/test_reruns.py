@@ -118,11 +118,6 @@ def a_decision(key: str) -> Change:
     return change
 
 
-def a_lock(workshop: Workshop, stack: ExitStack) -> None:
-    lock = workshop.project.folder / "envs" / "restoration.txt"
-    stack.enter_context(workshop.edited(lock, "", "# another\n"))
-
-
 def a_caption(workshop: Workshop, stack: ExitStack) -> None:
     caption = workshop.snakefile.parent / "workflow" / "report" / "timings.rst"
     stack.enter_context(workshop.edited(caption, "", "Another caption. "))
@@ -188,7 +183,6 @@ CHANGES: dict[str, Change] = {
     "what a person decided of a region": a_decision("amber-0000000+1-2-30-40"),
     "a setting of the mosaics that restoration is trained on": setting("restoration.data.mosaics", {"feathered": 0.1}),
     "the weight of a loss of the last stage": setting("restoration.stages", journey.stages(adversarial=0.1)),
-    "the lock of the environment of restoration": a_lock,
     "the fraction of frames that may fail": setting("gates.frames", 0.5),
     "the seed": setting("seed", 1),
     "pretrained weights": weights,

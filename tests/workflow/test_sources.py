@@ -213,9 +213,7 @@ def test_a_missing_file_of_the_project_is_named_with_the_fix(project: Project) -
     project.settings = {"sources": {"blocklist": "gone.tsv"}}
     assert "sources.blocklist: 'gone.tsv' is not there; fix the path" in project.run("-n", *TARGETS).output
     project.settings = {}
-    (project.folder / "envs" / "restoration.txt").unlink()
+    (project.folder / "envs" / "labelme.txt").unlink()
     project.snakefile = project.write_snakefile(["common", "environments"])
-    run = project.run("-n", "results/environments/restoration")
-    assert re.search(
-        r"Missing input.*envs/restoration\.txt\nRestore the files, or .* with `--directory`", run.output, re.DOTALL
-    )
+    run = project.run("-n", "results/environments/labelme")
+    assert re.search(r"Missing input.*envs/labelme\.txt\nRestore the files, or .* with `--directory`", run.output, re.DOTALL)

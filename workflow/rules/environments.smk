@@ -14,7 +14,7 @@ rule build_environment:
         "<benchmarks>/build_environment/{env}.jsonl"
     localrule: True
     params:
-        code=code_digest("tessera.core.environments.build:build_environment"),
+        code=code_digest("tessera.core.environments:build_environment"),
     script:
         "../scripts/build_environment.py"
 

@@ -1,4 +1,4 @@
-# The restoration model: train it in stages, in an environment of its own, measure, export and verify it, and write its card.
+# The restoration model: train it in stages, measure, export and verify it, and write its card.
 
 from tessera.catalogue import RESTORER, all_models
 from tessera.core.definitions import code_digest
@@ -50,7 +50,6 @@ def iterations_of(wildcards):
 rule train_stage:
     input:
         unpack(stage_weights),
-        environment="<results>/environments/restoration",
         checksums=of_model("<results>/datasets/{dataset}/SHA256SUMS"),
         folders=of_model(
             "<results>/datasets/{dataset}/train",
@@ -85,7 +84,6 @@ rule train_stage:
         trained_by=code_digest("tessera.pipeline.restoration.trainer:fit"),
         code=code_digest(
             "tessera.pipeline.restoration.training:train_stage",
-            "tessera.core.environments.run:run_inside",
             "tessera.records.tables.splits:trained_on",
         ),
     script:
@@ -110,7 +108,6 @@ def compared_weights(wildcards):
 # A job of its own before everything that takes long, so that a wrong file is found before a training and its evaluation.
 rule check_restorers:
     input:
-        environment="<results>/environments/restoration",
         compared=compared_weights,
     output:
         report="<results>/comparisons/{model}/checked.json",
@@ -126,7 +123,6 @@ rule check_restorers:
         compared=list(RIVALS),
         code=code_digest(
             "tessera.pipeline.restoration.evaluate:check_restorers",
-            "tessera.core.environments.run:run_inside",
         ),
     script:
         "../scripts/check_restorers.py"
@@ -135,7 +131,6 @@ rule check_restorers:
 rule evaluate_restoration:
     input:
         checked="<results>/comparisons/{model}/checked.json" if RIVALS else [],
-        environment="<results>/environments/restoration",
         folders=of_model(
             "<results>/datasets/{dataset}/val",
             "<results>/datasets/{dataset}/test",
@@ -169,8 +164,6 @@ rule evaluate_restoration:
         seed=lookup(dpath="seed", within=config),
         code=code_digest(
             "tessera.pipeline.restoration.evaluate:evaluate_restoration",
-            "tessera.pipeline.restoration.tabulate:tabulate_frames",
-            "tessera.core.environments.run:run_inside",
             "tessera.records.tables.splits:sources_of",
         ),
     script:
@@ -179,7 +172,6 @@ rule evaluate_restoration:
 
 rule export_restoration:
     input:
-        environment="<results>/environments/restoration",
         checkpoint=last_checkpoint,
     output:
         safetensors="<results>/exports/{model}/{model}.safetensors",
@@ -195,7 +187,6 @@ rule export_restoration:
         trained_by=code_digest("tessera.pipeline.restoration.trainer:fit"),
         code=code_digest(
             "tessera.pipeline.restoration.export:export_restoration",
-            "tessera.core.environments.run:run_inside",
         ),
     script:
         "../scripts/export_restoration.py"
@@ -203,7 +194,6 @@ rule export_restoration:
 
 rule verify_restoration_export:
     input:
-        environment="<results>/environments/restoration",
         folders=of_model(
             "<results>/datasets/{dataset}/train",
             "<results>/datasets/{dataset}/val",
@@ -227,7 +217,6 @@ rule verify_restoration_export:
         seed=lookup(dpath="seed", within=config),
         code=code_digest(
             "tessera.pipeline.restoration.export:verify_restoration_export",
-            "tessera.core.environments.run:run_inside",
         ),
     script:
         "../scripts/verify_restoration_export.py"

@@ -94,7 +94,6 @@ rule restore_previews:
         scenes="<results>/restored/{shard}/scenes.parquet",
         scene_frames="<results>/restored/{shard}/scene_frames.parquet",
         found="<results>/restored/{shard}/detections.jsonl",
-        environment="<results>/environments/restoration",
         weights=needed("weights", RESTORING["weights"], RESTORER_NAME, ".safetensors"),
         checksums=weights_checksums(RESTORING["weights"], RESTORER_NAME),
     output:
@@ -128,7 +127,6 @@ rule restore_previews:
         code=code_digest(
             "tessera.pipeline.previews.restored:restore_previews",
             "tessera.pipeline.restoration.inference:restore_clip",
-            "tessera.core.environments.run:Inside",
             "tessera.core.weights.resolve:expected_digest",
             "tessera.core.weights.resolve:verify_weights",
         ),

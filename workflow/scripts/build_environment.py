@@ -1,6 +1,6 @@
 """Build an environment from its lock file."""
 
-from tessera.core.environments.build import build_environment
+from tessera.core.environments import build_environment
 from tessera.core.job import job
 
 # Not recorded: uv has verified each file, and Python adds compiled ones.

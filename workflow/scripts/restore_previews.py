@@ -3,22 +3,22 @@
 from functools import partial
 from pathlib import Path
 
-from tessera.core.environments.run import Inside
 from tessera.core.job import job
 from tessera.core.provenance import sha256_file
 from tessera.core.weights.resolve import expected_digest, verify_weights
 from tessera.imaging.crops import CropSettings
 from tessera.pipeline.previews.rendering import RenderSettings
 from tessera.pipeline.previews.restored import RestoreSettings, restore_previews
+from tessera.pipeline.restoration.inference import restore_clip
 
-with job(snakemake) as (inputs, outputs, params), Inside(inputs.environment) as call:
+with job(snakemake) as (inputs, outputs, params):
     verify_weights(inputs.weights, expected_digest(params.settings["weights"], inputs.checksums))
     restore_previews(
         sources=inputs.sources,
         scenes=inputs.scenes,
         scene_frames=inputs.scene_frames,
         found=inputs.found,
-        restore=partial(call, "tessera.pipeline.restoration.inference:restore_clip", weights=inputs.weights),
+        restore=partial(restore_clip, weights=inputs.weights),
         kept=Path(snakemake.output.ledger).parent / "kept" / "videos",
         made_by=[sha256_file(inputs.weights), params.restored_by],
         settings=RestoreSettings(**params.settings),

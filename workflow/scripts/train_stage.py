@@ -1,15 +1,13 @@
 """Train a stage of the restoration model, or resume its training after a kill."""
 
-from tessera.core.environments.run import run_inside
 from tessera.core.job import job
 from tessera.core.trainings import Trainings
 from tessera.pipeline.restoration.settings import StageTraining, StartingWeights
+from tessera.pipeline.restoration.training import train_stage
 from tessera.records.tables.splits import trained_on
 
 with job(snakemake) as (inputs, outputs, params):
-    run_inside(
-        inputs.environment,
-        "tessera.pipeline.restoration.training:train_stage",
+    train_stage(
         dataset=inputs.checksums.parent,
         best=outputs.best,
         curves=outputs.curves,

@@ -1,13 +1,11 @@
 """Compare the exported restoration model with the trained one."""
 
-from tessera.core.environments.run import run_inside
 from tessera.core.job import job
+from tessera.pipeline.restoration.export import verify_restoration_export
 from tessera.pipeline.restoration.settings import DataSettings, ExportSettings, GeneratorSettings
 
 with job(snakemake) as (inputs, outputs, params):
-    run_inside(
-        inputs.environment,
-        "tessera.pipeline.restoration.export:verify_restoration_export",
+    verify_restoration_export(
         dataset=inputs.folders[0].parent,
         checkpoint=inputs.checkpoint,
         safetensors=inputs.safetensors,

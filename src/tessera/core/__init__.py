@@ -1,1 +1,1 @@
-"""Errors, settings, ledgers, jobs, digests, weights and environments: the basis of all other packages."""
+"""Errors, settings, ledgers, jobs, digests, weights and environments of tools: the basis of all other packages."""

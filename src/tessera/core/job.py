@@ -143,19 +143,6 @@ def tell(message: str) -> None:
             print(line)
 
 
-def terminal() -> tuple[int, str]:
-    """Return the descriptor of the terminal and the title of the job, with which another process can call `use_terminal`."""
-    return _terminal.fileno(), _title
-
-
-def use_terminal(descriptor: int, title: str) -> None:
-    """Make `tell` print for the job of another process, in which `terminal` returned `descriptor` and `title`."""
-    global _terminal, _title
-    _terminal = os.fdopen(descriptor, "w", buffering=1, encoding="utf-8", errors="backslashreplace")
-    _title = title
-    _report()
-
-
 @contextmanager
 def _log() -> Iterator[None]:
     """Write what is printed inside to the log immediately. If that fails, discard all later output."""
@@ -251,11 +238,7 @@ def _redirect(path: Path) -> None:
     sys.stderr.flush()
     os.dup2(log.fileno(), 1)
     os.dup2(log.fileno(), 2)
-    _report()
-
-
-def _report() -> None:
-    """Write the messages of loggers, and the traceback of a crash, to standard error."""
+    # The messages of loggers, and the traceback of a crash.
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr, force=True
     )
@@ -282,10 +265,13 @@ def _stop_on_interrupt(title: str, places: Sequence[int], unfinished: Sequence[P
     """End this process on Ctrl-C with one line to the descriptors `places`, after removing the files `unfinished`.
 
     The process ends in the signal handler. An exception in its place would show a traceback during an import, and would crash
-    some libraries. SIGTERM, with which clusters end a job, is treated in the same way.
+    some libraries. SIGTERM, with which clusters end a job, is treated in the same way. Forks of this process just end.
     """
+    job = os.getpid()
 
     def stop(number: int, frame: FrameType | None) -> None:
+        if os.getpid() != job:
+            os._exit(128 + number)
         _discard(*unfinished)
         for place in places:
             # Not `print`, which may have been interrupted itself.

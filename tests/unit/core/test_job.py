@@ -81,6 +81,11 @@ def test_an_interrupted_job_says_in_one_line_that_it_can_be_resumed(tmp_path: Pa
     assert (ran.returncode, ran.stderr, (tmp_path / "cut.log").read_text()) == (130, said, said)
 
 
+def test_a_fork_of_a_job_that_is_stopped_leaves_its_outputs_alone(tmp_path: Path) -> None:
+    ran = run(tmp_path, "os.fork() or os.kill(os.getpid(), 15); os.wait()")
+    assert (ran.returncode, ran.stderr, left(tmp_path)) == (0, "", ["table.txt"])
+
+
 def test_a_script_that_is_interrupted_while_it_imports_says_so_in_one_line(tmp_path: Path) -> None:
     code = """
 import os

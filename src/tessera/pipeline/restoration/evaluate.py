@@ -25,7 +25,7 @@ from tessera.pipeline.restoration.consistency import Motion, flicker, motion_of,
 from tessera.pipeline.restoration.metrics import Distance, Values, bicubic, measure, temporal_median
 from tessera.pipeline.restoration.samples import Sample, fixed_sample
 from tessera.pipeline.restoration.settings import CLEAN, RESTORED, DataSettings, GeneratorSettings, MetricsSettings
-from tessera.pipeline.restoration.summary import Measured, gain, region_psnr, rows, summarise_samples
+from tessera.pipeline.restoration.summary import Measured, gain, region_psnr, summarise_samples, tabulate_frames
 from tessera.records.lada.clips import Clip, read_clips
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def evaluate(
 
     `metrics`: JSON with, for each split, a summary of the `ledger` and those of the module `summary`, of these methods:
     `mosaicked`, the input; `bicubic` and `temporal_median`, the baselines; and the generators. The consistency of the `clean`
-    clips is there, too. `frames`: JSON lines with the values of each frame, see `summary.rows`. `ledger`: has one row per clip,
+    clips is there, too. `frames`: the table `RestoredFrames`. `ledger`: has one row per clip,
     with the key SPLIT/KEY. `pictures`: folder that gets, for a random choice of samples of each split, and for those with the
     smallest gain, a video and a frame with mosaicked, restored and clean side by side, and the mask of the frame; pictures.json
     lists them. `speed`: JSON with the milliseconds per frame of each generator in each split, the median over
@@ -158,7 +158,7 @@ def evaluate(
     worst: list[dict[str, Any]] = []
     seconds: dict[str, dict[str, list[float]]] = {split: {name: [] for name in generators} for split in folders}
     (pictures / WORST).mkdir(parents=True)
-    with Ledger(ledger) as book, ThreadPoolExecutor(threads) as pool, frames.open("w", encoding="utf-8") as lines:
+    with Ledger(ledger) as book, ThreadPoolExecutor(threads) as pool:
         for split, folder in folders.items():
             clips, measured[split] = _shuffled(read_clips(folder), split, seed), []
             (pictures / split).mkdir()
@@ -188,7 +188,6 @@ def evaluate(
                         _remove(worst[WORST_SAMPLES:], pictures)
                         del worst[WORST_SAMPLES:]
                     measured[split].append(found)
-                    lines.writelines(json.dumps(row) + "\n" for row in rows(found))
     ledger_rows = read_ledger(ledger)
     if ledger_rows and not any(measured.values()):
         first = ledger_rows[0]
@@ -211,6 +210,7 @@ def evaluate(
         for split, samples in measured.items()
     }
     models = {name: {"parameters": count} for name, count in (parameters or {}).items()}
+    tabulate_frames([each for samples in measured.values() for each in samples], frames)
     _write(metrics, {"frames": settings.frames, "models": models, "splits": splits})
     _write(pictures / "pictures.json", [*sorted(shown, key=lambda row: str(row["name"])), *worst])
 

@@ -1,4 +1,4 @@
-"""Restore clips with a generator that is loaded once. Callers in other environments send one clip after another."""
+"""Restore clips with a generator that is loaded once."""
 
 from functools import lru_cache
 from pathlib import Path

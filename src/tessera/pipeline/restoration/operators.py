@@ -3,11 +3,13 @@
 mmagic's BasicVSR++ needs only one of them, the modulated deformable convolution. The operators of other models exist by name,
 so that mmagic can be imported, and raise an error if they are used.
 
-Of mmagic's models, only those that are used are imported. All of them, with transformers and diffusers, would take seconds.
+Of mmagic's models, only those that are used are imported. The others would need transformers, diffusers and more.
+
+mmagic 1.2 is no longer maintained. What stands here makes it run with current versions of torch and NumPy. A release that
+uses the names of NumPy 2, torchvision's deformable convolution and lazy imports would make this module unnecessary.
 """
 
 import ast
-import os
 import sys
 import warnings
 from importlib import import_module
@@ -17,6 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn, cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -174,13 +177,12 @@ class _Package(ModuleType):
 
 
 def provide_operators() -> None:
-    """Prepare the import of mmagic: provide `mmcv.ops` and its packages, and keep its dependencies offline.
+    """Prepare the import of mmagic: provide `mmcv.ops`, its packages, and a name of NumPy 1.
 
     Calling it again is harmless.
     """
-    # diffusers and transformers, which mmagic imports for other models, would connect to their hub.
-    os.environ["HF_HUB_OFFLINE"] = "1"
     warnings.filterwarnings("ignore", category=FutureWarning)
+    np.bool8 = np.bool_  # type: ignore[attr-defined]  # as NumPy 1 called it
     if MODULES[0] in sys.modules:
         return
     for name in MODULES:

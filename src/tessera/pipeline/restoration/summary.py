@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from itertools import chain
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -116,7 +117,23 @@ def region_psnr(sample: Measured) -> dict[str, float]:
     }
 
 
-def rows(sample: Measured) -> Iterator[dict[str, Any]]:
+def tabulate_frames(samples: Sequence[Measured], table: Path) -> None:
+    """Write the values of each frame of `samples` as the table `RestoredFrames`, with a row per method and frame."""
+    import polars as pl
+
+    from tessera.records.tables.evaluation_restoration import RestoredFrames
+    from tessera.records.tables.table import types, write_table
+
+    columns = types(RestoredFrames)
+    rows = []
+    for row in chain.from_iterable(map(_rows, samples)):
+        count = len(row["position"])
+        rows.append({name: value if isinstance(value := row.get(name), list) else [value] * count for name in columns})
+    lists = pl.DataFrame(rows, schema={name: pl.List(kind) for name, kind in columns.items()})
+    write_table(lists.explode(list(columns)), RestoredFrames, table)
+
+
+def _rows(sample: Measured) -> Iterator[dict[str, Any]]:
     """Yield a row per method, whose lists have a value for each frame; they are the columns of `tables.RestoredFrames`."""
     for method, areas in sample.values.items():
         values = {

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 
@@ -20,13 +21,15 @@ from tessera.pipeline.restoration.metrics import bins, measure
 from tessera.pipeline.restoration.samples import fixed_sample
 from tessera.pipeline.restoration.settings import DataSettings, MetricsSettings
 from tessera.records.lada.clips import read_clips
+from tessera.records.tables.evaluation_restoration import RestoredFrames
+from tessera.records.tables.table import read_table
 
 SIDE = 64
 DATA = DataSettings(size=SIDE, degradations=())
 SETTINGS = MetricsSettings(frames=6, block_edges=(4, 8), pictures=1)
 LONG = "${x} " * 50  # a longer file name would be impossible
 SOURCES = {"b": "one", LONG: "two"}  # of the clips that can be measured
-FILES = ("metrics.json", "frames.jsonl", "ledger.jsonl", "pictures", "speed.json")
+FILES = ("metrics.json", "frames.parquet", "ledger.jsonl", "pictures", "speed.json")
 METHODS = ["mosaicked", "bicubic", "temporal_median", "restored"]
 
 
@@ -172,9 +175,9 @@ def test_compared_models_are_measured_on_the_same_samples_each_as_by_itself(data
         assert list(found[area])[:6] == [*METHODS, "darker", "same"]
         assert found[area]["darker"] == alone[area]["restored"]
         assert found[area]["same"] == found[area]["restored"] == found[area]["mosaicked"]
-    rows = [json.loads(line) for line in (tmp_path / "out" / "frames.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert {(row["key"], row["source"]) for row in rows} == set(SOURCES.items())
-    assert [row["method"] for row in rows[:7]] == [*METHODS, "darker", "same", "clean"]
+    table = read_table(tmp_path / "out" / "frames.parquet", RestoredFrames)
+    assert set(table.select("key", "source").iter_rows()) == set(SOURCES.items())
+    assert table["method"].unique(maintain_order=True).to_list() == [*METHODS, "darker", "same", "clean"]
 
 
 def test_a_clean_restoration_has_the_consistency_of_the_clean_clip(dataset: Path, tmp_path: Path) -> None:
@@ -195,8 +198,10 @@ def test_only_the_samples_that_gain_least_are_kept_as_the_worst(
     (tmp_path / "dataset" / "test").mkdir()
     run(tmp_path / "dataset", tmp_path / "out", lambda frames: frames * 0.9, sources=sources, seed=seed)
     pictures = tmp_path / "out" / "pictures"
-    rows = [json.loads(line) for line in (tmp_path / "out" / "frames.jsonl").read_text(encoding="utf-8").splitlines()]
-    psnr = {(row["key"], row["method"]): np.mean(row["region_psnr"]) for row in rows if row["method"] != "clean"}
+    table = read_table(tmp_path / "out" / "frames.parquet", RestoredFrames)
+    psnr = {
+        (key, method): mean for key, method, mean in table.group_by("key", "method").agg(pl.mean("region_psnr")).iter_rows()
+    }
     gains = sorted((psnr[key, "restored"] - psnr[key, "mosaicked"], key) for key in sources)
     told = [row for row in json.loads((pictures / "pictures.json").read_text(encoding="utf-8")) if row["sheet"] == "worst"]
     assert [row["key"] for row in told] == [key for _, key in gains[:2]]
@@ -212,7 +217,7 @@ def test_equal_models_give_equal_files_on_any_number_of_threads(dataset: Path, t
             str(path.relative_to(folder)): path.read_bytes()
             for path in folder.rglob("*")
             # Not the speed, which is in a file of its own.
-            if path.name != "speed.json" and (path.suffix in {".json", ".png", ".mp4"} or path.name == "frames.jsonl")
+            if path.name != "speed.json" and (path.suffix in {".json", ".png", ".mp4"} or path.name == "frames.parquet")
         }
         for folder in (tmp_path / "1", tmp_path / "3")
     )

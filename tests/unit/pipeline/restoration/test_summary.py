@@ -11,8 +11,7 @@ import pytest
 from tessera.core.intervals import RESAMPLES
 from tessera.core.seeds import generator
 from tessera.pipeline.restoration.settings import BASELINES, CLEAN, RESTORED, MetricsSettings
-from tessera.pipeline.restoration.summary import Measured, gain, intervals, rows, summarise_samples
-from tessera.pipeline.restoration.tabulate import tabulate_frames
+from tessera.pipeline.restoration.summary import Measured, gain, intervals, summarise_samples, tabulate_frames
 from tessera.records.tables.evaluation_restoration import RestoredFrames
 from tessera.records.tables.table import read_table
 
@@ -140,9 +139,7 @@ def test_the_gain_is_that_of_the_means_over_frames() -> None:
 
 def test_the_table_has_each_value_of_each_frame(tmp_path: Path) -> None:
     measured = samples()[:3]
-    lines = "".join(json.dumps(row) + "\n" for one in measured for row in rows(one))
-    (tmp_path / "frames.jsonl").write_text(lines, encoding="utf-8")
-    tabulate_frames(tmp_path / "frames.jsonl", tmp_path / "frames.parquet")
+    tabulate_frames(measured, tmp_path / "frames.parquet")
     table = list(read_table(tmp_path / "frames.parquet", RestoredFrames).iter_rows(named=True))
     assert len(table) == 3 * (len(METHODS) + 1) * T
     by_key = {one.key: one for one in measured}
@@ -158,6 +155,5 @@ def test_the_table_has_each_value_of_each_frame(tmp_path: Path) -> None:
 
 
 def test_a_table_of_no_samples_is_empty(tmp_path: Path) -> None:
-    (tmp_path / "frames.jsonl").touch()
-    tabulate_frames(tmp_path / "frames.jsonl", tmp_path / "frames.parquet")
+    tabulate_frames([], tmp_path / "frames.parquet")
     assert read_table(tmp_path / "frames.parquet", RestoredFrames).is_empty()

@@ -94,8 +94,15 @@ def test_the_generator_computes_the_same_as_that_of_mmagic() -> None:
     theirs = BasicVSRPlusPlusNet(SMALL.channels, SMALL.blocks, is_low_res_input=False)
     theirs.load_state_dict(ours.state_dict())
     frames = torch.rand(1, 3, 3, 256, 256)
+    results = [network(frames) for network in (ours, theirs)]
+    assert (results[0] - results[1]).abs().max() < 1e-5
+    for result in results:
+        (result**2).mean().backward()
+    expected = {name: parameter.grad for name, parameter in theirs.named_parameters() if parameter.grad is not None}
+    found = {name: parameter.grad for name, parameter in ours.named_parameters() if parameter.grad is not None}
+    assert found.keys() == expected.keys() and len(found) > 50
+    assert all(torch.allclose(found[name], expected[name], rtol=1e-3, atol=1e-6) for name in found)
     with torch.inference_mode():
-        assert (ours(frames) - theirs(frames)).abs().max() < 1e-5
         small = ours(frames[..., :32, :40])
         assert small.shape == (1, 3, 3, 32, 40) and (small - ours(frames)[..., :32, :40]).abs().max() > 1e-3
 

@@ -1,4 +1,4 @@
-"""The evaluation with a real generator and LPIPS, in the environment of restoration."""
+"""The evaluation with real generators and LPIPS."""
 
 import json
 import socket
@@ -48,7 +48,7 @@ def test_a_generator_is_measured_with_all_requested_metrics(alexnet: Path, tmp_p
     # Another model, of another size and in another layout.
     other = build_generator(GeneratorSettings(channels=16, blocks=2))
     save_file(other.state_dict(), tmp_path / "other.safetensors")
-    files = [tmp_path / name for name in ("metrics.json", "frames.jsonl", "ledger.jsonl", "pictures", "speed.json")]
+    files = [tmp_path / name for name in ("metrics.json", "frames.parquet", "ledger.jsonl", "pictures", "speed.json")]
     settings = {"generator": SMALL, "data": DataSettings(size=64), "settings": MetricsSettings(frames=4, pictures=1)}
     folders = {split: dataset / split for split in ("val", "test")}
     models = tmp_path / "best.pth", {"other": tmp_path / "other.safetensors"}
@@ -77,7 +77,7 @@ def test_a_generator_is_measured_with_all_requested_metrics(alexnet: Path, tmp_p
 
 def test_compared_weights_of_another_architecture_are_named(alexnet: Path, tmp_path: Path) -> None:
     torch.save(build_generator(SMALL).state_dict(), tmp_path / "best.pth")
-    files = [tmp_path / name for name in ("metrics.json", "frames.jsonl", "ledger.jsonl", "pictures", "speed.json")]
+    files = [tmp_path / name for name in ("metrics.json", "frames.parquet", "ledger.jsonl", "pictures", "speed.json")]
     settings = {"generator": SMALL, "data": DataSettings(), "settings": MetricsSettings(), "sources": {}, "lpips": None}
     fault = r"'theirs' in `comparisons\.mosaic_restoration`: .*alexnet\.pth contains no BasicVSR\+\+ generator; use weights of"
     with pytest.raises(TesseraError, match=fault):

@@ -1,4 +1,4 @@
-"""Build virtual environments from lock files."""
+"""Build virtual environments of tools from lock files."""
 
 import subprocess
 import sys

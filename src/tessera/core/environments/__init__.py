@@ -1,1 +1,0 @@
-"""Separate virtual environments: build them from lock files, and call functions in them."""
