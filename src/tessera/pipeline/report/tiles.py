@@ -165,13 +165,18 @@ def sheet_of(
 
 
 def _outlined(tile: Picture, colours: Mapping[str, str]) -> np.ndarray:
-    """Return the picture of `tile` with the outlines of its regions, RGB."""
+    """Return the picture of `tile` with the outlines of its regions, RGB.
+
+    A small one is enlarged, each pixel several times, so that the outlines do not cover what they are around.
+    """
     import cv2
 
-    image = np.ascontiguousarray(tile.image).copy()
+    times = max(1, TILE_SIDE // max(tile.image.shape[:2]))
+    image = tile.image.repeat(times, 0).repeat(times, 1)  # a copy, in any case
     for width, is_edge in ((4, True), (2, False)):
         for label, mask in tile.regions:
-            outlines, _ = cv2.findContours((mask > 127).view(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+            larger = (mask > 127).view(np.uint8).repeat(times, 0).repeat(times, 1)
+            outlines, _ = cv2.findContours(larger, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
             # White around it separates an outline from what it is drawn on.
             colour = (255, 255, 255) if is_edge else tuple(bytes.fromhex(colours[label][1:]))
             cv2.drawContours(image, outlines, -1, colour, width)
