@@ -175,6 +175,18 @@ def listening(listener: Callable[[str], None]) -> Iterator[None]:
         _listeners.pop()
 
 
+@contextmanager
+def flushing_denormals() -> Iterator[None]:
+    """Replace denormal numbers by 0 in the block. Gradients that vanish to them are a hundred times slower on a CPU."""
+    import torch
+
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+
+
 def tell_curves(curves: str) -> None:
     """Report `curves`, the table of the epochs of a training so far, as CSV, after its state was saved; see `listening`."""
     for listener in _listeners:

@@ -7,8 +7,7 @@ its number.
 import copy
 import math
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -21,7 +20,7 @@ from torch.nn import functional
 from tessera.core.errors import TesseraError
 from tessera.core.job import tell
 from tessera.core.seeds import generator
-from tessera.core.trainings import read_state, state_file, tell_curves
+from tessera.core.trainings import flushing_denormals, read_state, state_file, tell_curves
 from tessera.core.weights.tensors import write_tensors
 from tessera.imaging.classification.network import as_input, build_network, load_start
 from tessera.imaging.classification.settings import Description
@@ -44,17 +43,7 @@ class Progress:
     curves: str = ""  # CSV
 
 
-@contextmanager
-def _flushing_denormals() -> Iterator[None]:
-    """Replace denormal numbers by 0 in the block. Gradients that vanish to them are a hundred times slower on a CPU."""
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(False)
-
-
-@_flushing_denormals()
+@flushing_denormals()
 def fit(
     run: Path,
     *,

@@ -26,7 +26,7 @@ from tessera.core.errors import TesseraError
 from tessera.core.job import tell
 from tessera.core.messages import counted
 from tessera.core.seeds import generator as random_generator
-from tessera.core.trainings import read_state, state_file
+from tessera.core.trainings import flushing_denormals, read_state, state_file
 from tessera.core.weights.tensors import write_tensors
 from tessera.pipeline.restoration.loading import FixedSamples, Order, TrainingSamples, training_loader, validation_loader
 from tessera.pipeline.restoration.restorer import Restorer, begin, compile_parts, tell_once
@@ -178,6 +178,7 @@ class Watch(Hook):  # type: ignore[misc]
         write_tensors(state, state_file(self.run))
 
 
+@flushing_denormals()
 def fit(
     run: Path,
     *,
@@ -205,8 +206,6 @@ def fit(
         raise TesseraError(f"{dataset / 'train'}: no clip has {stage.frames} frames; lower `frames` of the stage {stage.name}")
     logging.getLogger("mmengine").setLevel(logging.WARNING)
     rank, ranks = dist.get_rank(), dist.get_world_size()
-    # Gradients of the optical flow vanish to denormal numbers, with which a CPU is a hundred times slower.
-    torch.set_flush_denormal(True)
     first_seed = int(random_generator(seed, "restoration training", stage.name).integers(2**31))
     torch.manual_seed(first_seed)
     restorer = Restorer(settings.generator, settings.discriminator, stage, training, precision(training), weights.vgg19)
