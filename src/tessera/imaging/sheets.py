@@ -32,9 +32,9 @@ def contact_sheet(title: str, bands: dict[str, list[tuple[np.ndarray, str]]], ti
     """Return a contact sheet, uint8 (H, W, 3), RGB, with `title` at the top and each of `bands` below.
 
     `bands`: tiles and their captions by heading. A tile is uint8 (H, W, 3), RGB, with sides of at most `tile` pixels.
-    A row has `columns` tiles. At least one tile is needed.
+    A row has at most `columns` tiles.
     """
-    columns = min(columns, max(map(len, bands.values())))
+    columns = max(1, min(columns, max(map(len, bands.values()), default=0)))
     step_x = tile + GAP
     steps = {heading: max(image.shape[0] for image, _ in tiles) + LINE + GAP for heading, tiles in bands.items()}
     total = 2 * LINE + sum(LINE + GAP + step * -(-len(bands[heading]) // columns) for heading, step in steps.items())
