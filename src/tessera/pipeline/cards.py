@@ -29,9 +29,7 @@ INPUT = (
     "The input is RGB, in [0, 1]. `YOLO` of ultralytics takes arrays as BGR and converts them. Lada's application passes BGR "
     "without a conversion, in which this model finds less, or nothing."
 )
-SQUARE = (
-    "The ONNX model takes squares of {0} by {0} pixels alone. Images are padded to them; its metrics there differ from these."
-)
+SQUARE = "The ONNX model takes squares of {0} by {0} pixels alone, in which its metrics differ from these."
 
 
 def write_model_card(
