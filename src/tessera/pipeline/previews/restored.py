@@ -390,20 +390,30 @@ def _write_part(
         video = opened.enter_context(PictureWriter(item / f"{VIDEO}{PART}", film.form, encoding))
         comparison = opened.enter_context(PictureWriter(item / f"{COMPARISON}{PART}", film.comparison, plain(encoding)))
 
-        def write(picture: "av.VideoFrame", stamps: range) -> None:
+        def write(picture: "av.VideoFrame", stamps: Iterable[int]) -> None:
             for pts in stamps:
                 video.write(picture, pts)
 
-        def pair(before: Sequence[np.ndarray], after: Sequence[np.ndarray], stamps: range) -> None:
+        def pair(before: Sequence[np.ndarray], after: Sequence[np.ndarray], stamps: Iterable[int]) -> None:
             for pts in stamps:
                 comparison.write(_pair(before, after), pts)
 
         encode, compare = (opened.enter_context(_Thread(work)) for work in (write, pair))
+        shown: tuple[Any, ...] | None = None
+        missing: list[int] = []
         for frame, patches in marked:
             counts[LOST if frame.picture is None else RESTORED if patches else NOTHING] += 1
+            stamps = [*missing, *film.stamps[frame.index]]
+            missing = []
             if frame.picture is None:
-                continue  # The frame before it stays on the screen.
-            stamps = film.stamps[frame.index]
+                # The frame before it is shown again or, at the beginning of a part, the next one earlier.
+                if shown is None:
+                    missing = stamps
+                else:
+                    picture, before, after = shown
+                    encode(picture, stamps)
+                    compare(before, after, stamps)
+                continue
             is_on_sheet = len(stamps) > 0 and tiles.asks_for(frame.index)
             if is_on_sheet:
                 tiles.add("before", frame.index, frame.image())
@@ -419,6 +429,7 @@ def _write_part(
             # From here on, the thread of the encoder alone has the picture: it writes the time stamp to it.
             encode(picture, stamps)
             compare(before, after, stamps)
+            shown = picture, before, after
     tiles.write(item / TILES)
     (item / COUNTS).write_text(json.dumps(counts), encoding="utf-8")
 

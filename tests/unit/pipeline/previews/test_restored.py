@@ -349,24 +349,42 @@ def test_only_its_spans_are_in_the_restored_film(tmp_path: Path) -> None:
         RestoreSettings(spans={"film": ["1:00"]})
 
 
-def test_a_part_of_which_no_frame_can_be_decoded_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(restored, "WINDOWS", 1)
-    path = tmp_path / "film.mov"
-    ffmpeg("-i", film(tmp_path / "sound.mp4", pictures(30, 96, 128)), "-c:v", "mjpeg", "-q:v", "2", path)
+def damaged_room(folder: Path, damaged: Sequence[int]) -> Room:
+    """Return a room with a film of 30 frames, of which the `damaged` ones cannot be decoded."""
+    path = folder / "film.mov"
+    ffmpeg("-i", film(folder / "sound.mp4", pictures(30, 96, 128)), "-c:v", "mjpeg", "-q:v", "2", path)
     data = bytearray(path.read_bytes())
     with av.open(str(path)) as container:
         places = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
-    for position, size in places[8:16]:
+    for position, size in (places[index] for index in damaged):
         data[position : position + size] = bytes(size)
     path.write_bytes(data)
-    room = Room(tmp_path)
+    room = Room(folder)
     room.source("film", path)
     room.scene("film", 2, moving(96, 128, 25))
     room.write()
+    return room
+
+
+def test_a_part_of_which_no_frame_can_be_decoded_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restored, "WINDOWS", 1)
+    damaged_room(tmp_path, range(8, 16))
     assert restore_room(tmp_path, invert)["film"] == ("ok", "")
     (row,) = [row for row in read_ledger(tmp_path / "out/ledger.jsonl") if row["key"] == "film"]
     assert "nothing found in 5, 8 cannot be decoded" in row["detail"]
     assert read_packets(tmp_path / "out/videos/film.mov").time[8] == pytest.approx(16 / 25, abs=1e-6)
+
+
+@pytest.mark.parametrize("rate", [None, 50])
+def test_frames_that_cannot_be_decoded_leave_no_gap(rate: float | None, tmp_path: Path) -> None:
+    damaged_room(tmp_path, [0, 1, 12, 13, 14])
+    assert restore_room(tmp_path, invert, rate=rate)["film"] == ("ok", "")
+    copy = tmp_path / "out/videos/film.mov"
+    time = read_packets(copy).time
+    count = 30 if rate is None else 60
+    assert len(time) == count and time == pytest.approx(np.arange(count) * (1.2 / count), abs=1e-6)
+    images = [frame.image().astype(int) for frame in read_frames(copy, read_packets(copy))][:: count // 30]
+    assert all(np.abs(images[lost] - images[shown]).mean() < 2 for lost, shown in ((0, 2), (1, 2), (12, 11), (14, 11)))
 
 
 def test_what_differs_from_the_original_is_said(tmp_path: Path) -> None:
