@@ -27,10 +27,7 @@ INPUT = (
     "The input is RGB, in [0, 1]. `YOLO` of ultralytics takes arrays as BGR and converts them. Lada's application passes BGR "
     "without a conversion, in which this model finds less, or nothing."
 )
-SQUARE = (
-    "The ONNX model takes squares of {0} by {0} pixels alone. Images are padded to them, in which it finds less than the "
-    "metrics say: these are of images whose shorter side is padded to a multiple of 32."
-)
+SQUARE = "The ONNX model takes squares of {0} by {0} pixels alone, in which its metrics differ from these."
 
 
 def write_model_card(
@@ -247,6 +244,8 @@ def render(card: Mapping[str, Any]) -> str:
         metrics=[
             table(["split", "of", "mAP50", "mAP50-95", "precision", "recall"], scores),
             *few,
+            "The shorter side of an image is padded to a multiple of 32, as `val` of ultralytics does it: images padded to "
+            "squares (`rect=False`) have other metrics.\n",
             "Precision and recall are those at the confidence with the best F1 score. "
             "In brackets is the 95 % confidence interval, by the bootstrap over sources.\n",
         ],

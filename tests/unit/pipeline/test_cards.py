@@ -89,7 +89,9 @@ def test_a_card_says_if_its_metrics_are_not_those_of_an_onnx_model_that_takes_sq
     export = Configuration().models.nsfw_detection.export.model_dump(mode="json")
     for dynamic in (True, False):
         write(files, export={**export, "dynamic": dynamic})
-        assert ("squares of 32 by 32 pixels alone" in files["text"].read_text()) == (not dynamic)
+        text = files["text"].read_text()
+        assert ("squares of 32 by 32 pixels alone" in text) == (not dynamic)
+        assert "images padded to squares (`rect=False`) have other metrics" in text
 
 
 def test_a_card_says_of_masks_and_detections_only_what_was_compared(files: dict[str, Path]) -> None:
