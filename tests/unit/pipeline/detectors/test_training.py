@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from onnxruntime import InferenceSession
+from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
 from free_detector import write_detector
 from tessera.core import job
@@ -380,6 +383,20 @@ def test_equal_weights_export_to_equal_bytes(exported: Trained, tmp_path: Path) 
     assert (tmp_path / "model.onnx").read_bytes() == (exported.folder / "model.onnx").read_bytes()
     assert (tmp_path / "model.pt").read_bytes() == (exported.folder / "best.pt").read_bytes()
     assert str(tmp_path).encode() not in (tmp_path / "model.onnx").read_bytes()
+
+
+@pytest.mark.parametrize("dynamic", [True, False])
+def test_an_export_takes_images_of_any_size_or_with_fixed_axes_of_its_own_alone(
+    trained: Trained, tmp_path: Path, dynamic: bool
+) -> None:
+    settings = ExportSettings(image_size=64, dynamic=dynamic)
+    export_detector(trained.folder / "best.pt", tmp_path / "model.pt", tmp_path / "model.onnx", settings)
+    session = InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    (given,) = session.get_inputs()
+    assert dynamic or given.shape == [1, 3, 64, 64]
+    assert len(session.run(None, {given.name: np.zeros((1, 3, 64, 64), np.float32)})) == 2
+    with nullcontext() if dynamic else pytest.raises(InvalidArgument, match="Got invalid dimensions"):
+        session.run(None, {given.name: np.zeros((2, 3, 32, 96), np.float32)})
 
 
 def test_an_export_agrees_with_the_trained_model(exported: Trained, tmp_path: Path) -> None:
