@@ -1,5 +1,6 @@
 """One server at a time serves the page, on loopback, until Ctrl-C."""
 
+import asyncio
 import re
 import signal
 import socket
@@ -28,6 +29,22 @@ def test_it_ends_with_ctrl_c_as_if_nothing_had_happened_and_a_second_one_is_refu
     process.send_signal(signal.SIGINT)
     printed, _ = process.communicate(timeout=30)
     assert printed.endswith("The review page has ended; all decisions are saved.\n") and process.returncode == 0
+
+
+def test_no_part_of_an_answer_waits_for_an_acknowledgement_of_the_one_before() -> None:
+    async def delays() -> int:
+        accepted: asyncio.Future[asyncio.StreamWriter] = asyncio.get_running_loop().create_future()
+        with listening(0) as listener:
+            server = await asyncio.start_server(lambda _, writer: accepted.set_result(writer), sock=listener)
+            _, client = await asyncio.open_connection(*listener.getsockname())
+            writer = await accepted
+            found: int = writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            writer.close()
+            client.close()
+            server.close()
+        return found
+
+    assert asyncio.run(delays())
 
 
 def test_a_port_in_use_and_items_that_are_not_made_are_said(tmp_path: Path) -> None:
