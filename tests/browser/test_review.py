@@ -113,6 +113,31 @@ def test_a_conflict_that_is_met_is_overruled_by_the_same_key_with_shift(page: Pa
     assert decisions(tmp_path) == [(FIRST, "drop", "")]
 
 
+def pressed(page: Page, **event: Any) -> None:
+    """Press a key of another keyboard."""
+    page.evaluate("(event) => document.body.dispatchEvent(new KeyboardEvent('keydown', event))", {**event, "bubbles": True})
+
+
+def test_a_keyboard_of_another_script_decides_with_the_keys_at_the_same_places(page: Page, tmp_path: Path) -> None:
+    pressed(page, key="в", code="KeyD")
+    expect(page.locator("section.one")).to_have_attribute("aria-label", SECOND)
+    assert decisions(tmp_path) == [(FIRST, "drop", "")]
+    # A Latin letter is what it types, wherever it lies, as on Dvorak keyboards.
+    pressed(page, key="u", code="KeyF")
+    expect(page.locator("section.one")).to_have_attribute("aria-label", FIRST)
+    assert decisions(tmp_path) == []
+
+
+def test_a_digit_that_needs_shift_overrules_nobody(page: Page, tmp_path: Path) -> None:
+    page.get_by_role("button", name="labels 0/2").click()
+    expect(page.locator("section.one")).to_have_attribute("aria-label", "set+1")
+    row = {"key": "set+1", "decision": "keep", "who": "Bo", "when": "2026-01-31", "classifier": "blur"}
+    append_row(tmp_path / "config" / "decisions.tsv", row, list(Decision.model_fields))
+    pressed(page, key="2", code="Digit2", shiftKey=True)
+    expect(page.locator("#banner")).to_contain_text("Bo, 2026-01-31: keep")
+    assert decisions(tmp_path) == [("set+1", "keep", "")]
+
+
 def test_a_key_that_types_a_control_with_shift_is_that_control(page: Page, tmp_path: Path) -> None:
     page.get_by_role("button", name="labels 0/2").click()
     expect(page.locator("section.one")).to_have_attribute("aria-label", "set+1")

@@ -101,6 +101,14 @@ export const isChosen = (item, action) => {
 // Keys that the person chose: what is pressed stands for what the page calls the key.
 
 export const meant = (pressed) => page.state?.keys[pressed] ?? pressed;
+
+// What a key types, in lower case. A letter of another script stands for the Latin one at its place, unless the person chose it.
+export function typed({ key, code }) {
+  if (key.length > 1) return key;
+  const letter = key.toLowerCase();
+  const isForeign = /[^\p{Script=Latin}\P{L}]/u.test(letter) && !(letter in (page.state?.keys ?? {}));
+  return isForeign && /^Key[A-Z]$/.test(code) ? code.at(-1).toLowerCase() : letter;
+}
 export const face = (key) => Object.entries(page.state?.keys ?? {}).find(([, to]) => to === key)?.[0] ?? key;
 
 // The two keys change places, so that none is lost.

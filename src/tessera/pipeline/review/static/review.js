@@ -5,7 +5,7 @@ import { SPEEDS, draw, drawFilters, frameOf, played, showFrame, video as made } 
 import { columns, rows } from "./grid.js";
 import {
   Answer, actions, apply, ask, count, face, find, hasMarks, isDisputed, marks, meant, need, number, own, page, readable, reload, remember,
-  remembered, restart, shown, tell, told, undecidedAfter,
+  remembered, restart, shown, tell, told, typed, undecidedAfter,
 } from "./page.js";
 
 const SLOW = 700; // milliseconds after which the page says that it waits
@@ -281,7 +281,8 @@ function workOf(event, key) {
   // With Shift, the key of a digit types something else, which may be a control.
   const digit = control ? null : /^Digit([1-9])$/.exec(event.code)?.[1];
   const action = item && (actions(item).find((each) => each.key === key) ?? actions(item).find((each) => digit && each.key === digit));
-  if (action) return () => decide(action, event.shiftKey);
+  // Where digits need Shift, as on French keyboards, it overrules nobody.
+  if (action) return () => decide(action, event.shiftKey && !/^\d$/.test(event.key));
   if (digit && item && hasMarks(item) && !page.isGrid) return () => mark(digit - 1);
   return control && (() => control(event));
 }
@@ -295,13 +296,13 @@ document.addEventListener("keydown", (event) => {
     if (event.key === "Enter" || event.key === "Escape") main.focus();
     return;
   }
-  if (page.isGrid && event.key === "a" && (event.ctrlKey || event.metaKey)) {
+  if (page.isGrid && typed(event) === "a" && (event.ctrlKey || event.metaKey)) {
     event.preventDefault();
     return queue(() => selectAll(true));
   }
   if (event.ctrlKey || event.metaKey || event.altKey || !page.state) return;
   if ((event.key === " " || event.key === "Enter") && event.target.matches("button:not(.tile)")) return;
-  const key = meant(event.key.length === 1 ? event.key.toLowerCase() : event.key);
+  const key = meant(typed(event));
   if (event.repeat && (!HELD.includes(key) || waiting > LONGEST_WAIT)) return;
   if (!waiting && !workOf(event, key)) return;
   event.preventDefault();
