@@ -87,14 +87,14 @@ def read_core_tags(path: Path) -> pl.DataFrame:
 
 
 def read_blacklist(path: Path) -> tuple[str, ...]:
-    """Return the tags in the file `path`, which has one on each line."""
+    """Return the tags in the file `path`, which has one on each line, or several between commas, which no tag has."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        tags = re.split("[,\n]", path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise TesseraError(
             f"{path}: no list of tags that can be read ({error}); correct `captions.tags.blacklist_file`"
         ) from error
-    return tuple(filter(None, map(str.strip, lines)))
+    return tuple(filter(None, map(str.strip, tags)))
 
 
 def describing_characters(tags: Iterable[str], settings: CharacterTagSettings) -> list[str]:

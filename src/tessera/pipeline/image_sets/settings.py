@@ -100,6 +100,19 @@ class ImageSetSettings(Settings):
         return self.select.tags.stated(place) | (self.captions.tags.stated(place) if self.captions else {})
 
     @model_validator(mode="after")
+    def _captions_part_where_their_trainer_parts_them(self) -> Self:
+        if self.captions and self.layouts.kohya:
+            for name, key, usual in (("keep", "keep_tokens_separator", ""), ("tag", "caption_separator", ",")):
+                written = getattr(self.captions.separators, name).strip()
+                read = getattr(self.layouts.kohya.subset, key)
+                if written not in (usual, (usual if read is None else read).strip()):
+                    raise ValueError(
+                        f"`layouts.kohya.subset.{key}` should be {written!r}, as `captions.separators.{name}` is: the trainer"
+                        " would learn it as a word"
+                    )
+        return self
+
+    @model_validator(mode="after")
     def _no_side_vanishes(self) -> Self:
         if self.select.minimum < self.pictures.multiple_of:
             raise ValueError("`select.minimum` should be at least `pictures.multiple_of`, because no picture is enlarged")

@@ -201,8 +201,8 @@ def test_words_and_tables_of_overlaps_and_the_files_of_another_pipeline_all_appl
     overlaps.write_text(
         '[{"query": "sky", "has_overlap": ["blue_sea", "lake"]}, {"query": "sun", "has_overlap": null}, {"query": "x"}]'
     )
-    blacklist.write_text("\ufeffred_hat\n\n day \n")
-    tags = _tags("a", sky=0.9, blue_sea=0.8, sea=0.7, red_hat=0.6, day=0.5, sun=0.4)
+    blacklist.write_text("\ufeffred_hat\n\n day \r\ntree, long hair,\n")
+    tags = _tags("a", sky=0.9, blue_sea=0.8, sea=0.7, red_hat=0.6, day=0.5, sun=0.4, tree=0.4, long_hair=0.4)
     settings = TagSettings(overlaps=["words", overlaps], blacklist_file=blacklist, prune="minimal")
     assert settings.files == [blacklist, overlaps]
     assert _caption(CaptionSettings(tags=settings), named=False, tags=tags) == ["blue sea, sun"]

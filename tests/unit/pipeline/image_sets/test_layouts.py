@@ -1,5 +1,6 @@
 """Every layout holds all pictures and captions, and an epoch drawn as its trainer draws it has the planned shares."""
 
+import re
 import sys
 import tarfile
 import tomllib
@@ -23,7 +24,7 @@ from tessera.pipeline.image_sets.layouts.kohya import KohyaDataset, KohyaSetting
 from tessera.pipeline.image_sets.layouts.onetrainer import balancing
 from tessera.pipeline.image_sets.layouts.picture import Picture, folders, times
 from tessera.pipeline.image_sets.layouts.webdataset import WebDatasetSettings
-from tessera.pipeline.image_sets.settings import LayoutSettings
+from tessera.pipeline.image_sets.settings import ImageSetSettings, LayoutSettings
 from tessera.pipeline.image_sets.write import WRITERS
 
 # The number of pictures and the repeats of each folder.
@@ -177,6 +178,21 @@ def test_the_keys_for_kohya_are_those_that_it_knows_and_unknown_ones_are_refused
     assert dataset["resolution"] == [768, 512]
     assert {subset["keep_tokens_separator"] for subset in dataset["subsets"]} == {odd}
     assert all(subset["image_dir"].startswith("/data/my set/train") for subset in dataset["subsets"])
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "key"), [("keep", " ||| ", "keep_tokens_separator"), ("tag", " | ", "caption_separator")]
+)
+def test_captions_that_kohya_would_not_part_are_refused(name: str, text: str, key: str) -> None:
+    def settings(**subset: str) -> ImageSetSettings:
+        return ImageSetSettings(captions={"separators": {name: text}}, layouts={"kohya": {"subset": subset}})  # type: ignore[arg-type]
+
+    settings(**{key: text.strip()})
+    for wrong in ({}, {key: "§"}):
+        with pytest.raises(ValueError, match=f"`layouts.kohya.subset.{key}` should be '{re.escape(text.strip())}'"):
+            settings(**wrong)
+    # Captions of people may have any separators.
+    ImageSetSettings(captions={}, layouts={"kohya": {"subset": {key: "§"}}})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("variants", [1, 3])
