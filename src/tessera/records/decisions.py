@@ -165,8 +165,8 @@ def region_of(key: str) -> tuple[str, Box]:
 
 def find_regions(
     decisions: Mapping[str, Decision], boxes: Mapping[str, tuple[str, Box]], frames: Collection[str]
-) -> tuple[dict[str, Decision], list[str]]:
-    """Return the decisions by the keys of the detections that they are on, and the keys of those that are on none.
+) -> tuple[dict[str, Decision], dict[str, str]]:
+    """Return the decisions by the keys of the detections that they are on, and why others are on none, by their own keys.
 
     `boxes`: the key of the frame and the box of each detection, by its key. `frames`: the keys of all frames; a picture
     that was renamed since keeps its decisions. A detector that was trained again sees other boxes.
@@ -181,13 +181,29 @@ def find_regions(
     pairs = []
     for key, (frame, wanted) in decided.items():
         pairs += [(-overlap(box, wanted), key, other) for other, box in of_frame.get(now.get(frame, ""), ())]
-    found: dict[str, Decision] = {}
-    lost = set(decisions)
-    for value, key, other in sorted(pairs):
-        if -value >= SAME and key in lost and other not in found:
-            found[other] = decisions[key]
-            lost.remove(key)
-    return found, sorted(lost)
+    found, lost = pair_off(pairs, decisions)
+    return {other: decisions[key] for key, other in found.items()}, lost
+
+
+def pair_off(pairs: Iterable[tuple[float, str, str]], keys: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return what each of the `keys` of decisions is on, and why others are on nothing, by key.
+
+    `pairs`: the intersection over union of the boxes, negative, the key of the decision, and that of what may be meant. The
+    best pairs come first, from `SAME` on; each thing is in one of them.
+    """
+    ordered = sorted(pairs)
+    found: dict[str, str] = {}
+    taken: dict[str, str] = {}
+    for value, key, other in ordered:
+        if -value >= SAME and key not in found and other not in taken:
+            found[key], taken[other] = other, key
+    lost = dict.fromkeys(sorted(set(keys) - found.keys()), "nothing is seen there now")
+    for value, key, other in reversed(ordered):  # so that the best pair of each comes last
+        if key in lost and value < 0:
+            lost[key] = f"{other} has {-value:.0%} of it in common, less than {SAME:.0%}"
+            if -value >= SAME:
+                lost[key] = f"{other} is there, and the decision on {taken[other]!r} fits that better"
+    return found, lost
 
 
 def mean_box(crops: Sequence[Sequence[int]]) -> Box:

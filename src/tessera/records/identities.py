@@ -13,7 +13,7 @@ from tessera.core.messages import shortened
 from tessera.core.names import folded
 from tessera.core.tsv import Day, Fault, read_shipped_sheet, refuse
 from tessera.imaging.boxes import Box, overlap
-from tessera.records.decisions import REGION, SAME, region_of
+from tessera.records.decisions import REGION, pair_off, region_of
 from tessera.records.frame_keys import content_key, parse_key
 from tessera.records.log import UNDO, Entry, in_force
 
@@ -216,14 +216,7 @@ def find_crops(targets: Iterable[str], boxes: Mapping[str, Box]) -> tuple[dict[s
         for target, (key, box) in placed.items()
         for crop in of_frame.get(_frame_of(key), ())
     ]
-    found: dict[str, str] = {}
-    taken: set[str] = set()
-    for value, target, crop in sorted(pairs):
-        if -value >= SAME and target not in found and crop not in taken:
-            found[target] = crop
-            taken.add(crop)
-    lost = f"no crop covers {SAME:.0%} of its box or more now"
-    return found, {target: lost for target in placed if target not in found}
+    return pair_off(pairs, placed)
 
 
 def _frame_of(crop: str) -> object:

@@ -284,6 +284,19 @@ def test_a_decision_on_a_region_goes_to_the_one_detection_that_is_most_the_same(
     assert find_regions(decisions, {"0": ("a-2", (0, 0, 9, 9))}, ["a-1", "a-2"])[0] == {}
 
 
+def test_a_decision_on_no_region_says_what_is_there() -> None:
+    one, other, less, gone = (
+        region_key("a-1", box) for box in ((0, 0, 10, 10), (1, 0, 10, 10), (50, 0, 60, 10), (90, 0, 99, 9))
+    )
+    seen = {"0": ("a-1", (0.0, 0.0, 10.0, 10.0)), "1": ("a-1", (50.0, 0.0, 60.0, 3.0))}
+    _, lost = find_regions(said(one, other, less, gone), seen, ["a-1"])
+    assert lost == {
+        other: f"0 is there, and the decision on {one!r} fits that better",
+        less: "1 has 30% of it in common, less than 50%",
+        gone: "nothing is seen there now",
+    }
+
+
 def test_the_order_of_the_table_does_not_matter() -> None:
     keys = ["a-0000090-1", "a-0000110-1", "a-0000190-1", "b-0000100-1", "b-0000112-1", "x"]
     assert find_clips(said(*keys), CLIPS) == find_clips(said(*reversed(keys)), dict(reversed(CLIPS.items())))

@@ -18,7 +18,7 @@ from tessera.core.settings import Settings
 from tessera.imaging.boxes import Box, mask_box
 from tessera.imaging.masks import decode_rle, grow, growth_step
 from tessera.records.confidence import ConfidenceTarget
-from tessera.records.decisions import SAME, Decision, find_regions, write_matches
+from tessera.records.decisions import Decision, find_regions, write_matches
 
 CANDIDATES = ("nsfw", "face", "head")  # detectors whose detections can become regions
 SMOOTH = 11  # pixels, side of the window of the majority filter for masks
@@ -167,10 +167,9 @@ def choose_regions(
                 remark = "kept by decision" if detection.key in kept else ""
                 detail = str(decided.get(detection.key, ""))
                 details.row(detection.key, "dropped" if reason else "ok", reason or remark, detail)
-    for key in lost:
-        tell(f"decision on {key!r}: nothing is found there any more; remove the decision, or correct its key")
-    gone = dict.fromkeys(lost, f"no detection covers {SAME:.0%} of it or more")
-    write_matches(matched, decisions, {each.key: key for key, each in decided.items()}, gone)
+    for key, why in lost.items():
+        tell(f"decision on {key!r}: {why}; remove the decision, or correct its key")
+    write_matches(matched, decisions, {each.key: key for key, each in decided.items()}, lost)
     write_table(pl.DataFrame(chosen, schema=types(Annotations)), Annotations, regions)
     write_table(sampled.filter(pl.col("key").is_in(empty)), Frames, backgrounds)
 

@@ -455,8 +455,8 @@ def follow(found: Sequence[decisions.Decision], items: pl.DataFrame) -> tuple[di
     regions = {key: decisions.region_of(key) for key in items.filter(queue=REGIONS)["key"]}
     frames = set(items.filter(pl.col("queue").is_in([FRAMES, FALSE_POSITIVES]))["key"])
     on_regions, gone = decisions.find_regions(split.regions, regions, frames | {frame for frame, _ in regions.values()})
-    nothing = dict.fromkeys(gone if regions else [], f"nothing is found there that covers {decisions.SAME:.0%} of it or more")
-    unmatched = [f"{key}: {why or 'there is no such clip'}" for key, why in (lost | nothing).items()]
+    nothing = lost | (gone if regions else {})
+    unmatched = [f"{key}: {why or 'there is no such clip'}" for key, why in nothing.items()]
     moved = on_clips | on_regions | for_frames(split.frames, frames)
     return {(key, ""): each.key for key, each in moved.items()}, unmatched
 

@@ -325,7 +325,7 @@ def test_people_decide_on_single_regions_also_if_the_detector_sees_them_a_little
     }
     matched = {row["key"]: (row["status"], row["detail"]) for row in read_ledger(tmp_path / "out" / "decisions.jsonl")}
     assert matched.pop(moved) == ("ok", "f-1#nsfw-0") and matched.pop(region_key("f-1", unsure.box)) == ("ok", "f-1#nsfw-1")
-    assert set(matched.values()) == {("dropped", "Ada, 2026-01-31; no detection covers 50% of it or more")}
+    assert set(matched.values()) == {("dropped", "Ada, 2026-01-31; nothing is seen there now")}
 
 
 def test_a_region_that_is_kept_passes_every_check_but_a_mosaic() -> None:

@@ -168,7 +168,7 @@ def test_a_decision_on_a_crop_follows_its_place_in_the_frame(tmp_path: Path) -> 
     assert [each["decisions"][0]["action"] for each in page.items(IDENTITIES)] == ["reject", "move"]
     page = write("200-0-250-50", "1-0-51-50")
     (lost,) = page.get("api/plan")["unmatched"]
-    assert lost == "film-0000007-person-0+61-0-111-50: no crop covers 50% of its box or more now"
+    assert lost == "film-0000007-person-0+61-0-111-50: nothing is seen there now"
 
 
 def test_what_people_disagree_about_is_found_and_stops_the_next_run(room: Path) -> None:
