@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from review_room import CLASSES, WHO, item, seen_regions, usual_room, write_media, write_room
 from starlette.testclient import TestClient
@@ -22,7 +22,7 @@ from tessera.core.ledger import read_ledger
 from tessera.imaging.video import read_frames, read_packets
 from tessera.pipeline.review import media
 from tessera.pipeline.review.guard import LONGEST
-from tessera.pipeline.review.server import make_app
+from tessera.pipeline.review.server import STATIC, make_app
 from tessera.pipeline.review.state import Review
 from tessera.records.annotation.formats.labelme import read_labelme
 from tessera.records.annotation.label_files import read_label_file
@@ -691,6 +691,8 @@ def page_without_files(folder: Path) -> Page:
 
 @given(names=st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1))
 def test_no_path_leads_to_another_file(names: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    # Hypothesis draws constants of the code as well.
+    assume(names not in {path.name for path in STATIC.iterdir()} and not names.startswith("api/"))
     client = page_without_files(tmp_path_factory.getbasetemp() / "no files").client
     for place in (names, f"../{names}", f"media/x/0/{names}", f"media/{names}/0/picture"):
         assert client.get(f"http://{HOST}/{TOKEN}/{quote(place)}").status_code in {404, 410}
