@@ -50,6 +50,7 @@ def prepare(folder: Path) -> None:
     """Write all inputs to `folder`, and train a detector."""
     from bench_restoration_data import write_footage
     from bench_restored import write_case
+    from imageio_ffmpeg import get_ffmpeg_exe
 
     from tessera.imaging.detection.offline import offline
     from tessera.imaging.encode import write_video
@@ -67,7 +68,10 @@ def prepare(folder: Path) -> None:
     (folder / "run/weights/last.pt").rename(folder / "detector.pt")
     for name in ("clips", "nothing"):
         (folder / name).mkdir()
-        write_video(folder / name / "film.mp4", frames(shows=name == "clips"), RATE)
+        write_video(folder / f"{name}.mp4", frames(shows=name == "clips"), RATE)
+        # With frames that no other refers to, as most footage has them.
+        command = [get_ffmpeg_exe(), "-v", "error", "-i", folder / f"{name}.mp4", "-c:v", "libx264", "-crf", "21"]
+        subprocess.run([*command, folder / name / "film.mp4"], check=True)
     for side, count in SHAPES:
         write_footage(folder / "samples", side, count)
     (folder / "restoring").mkdir()

@@ -1,7 +1,7 @@
 """Read videos: list their frames, and decode the wanted ones."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 # Threads of a decoder. Fixed, and not the number of cores, because the pictures decoded from a damaged stream depend on it.
 THREADS = 4
 SHORT = 60  # frames; a part with fewer is not worth a decoder of its own
+SKIPPING = ("h264", "hevc")  # codecs whose decoder can leave out a frame that no other one refers to
 HELD = 8  # pictures that wait for one that comes late, because its stamp is wrong, before it is taken for lost
 LEAP = 256  # packets; over a shorter distance, reading on is faster than seeking
 
@@ -264,9 +265,8 @@ def read_frames(
             todo = deque(stretch.tolist())
             asked = set(todo)
             held: dict[int, av.VideoFrame] = {}
-            for index, picture in reader.decode(first, last):
-                if index in asked:
-                    held[index] = picture
+            for index, picture in reader.decode(first, last, asked):
+                held[index] = picture
                 while todo and (todo[0] in held or len(held) > HELD):
                     yield reader.frame(todo[0], held.pop(todo.popleft(), None))
             for index in todo:
@@ -323,24 +323,28 @@ class _Reader:
         is_damaged = self.failed if picture is None else picture.is_corrupt
         return VideoFrame(index, pts, float(self.packets.time[index]), picture, is_damaged, self.packets.aspect)
 
-    def decode(self, first: int, last: int) -> Iterator[tuple[int, "av.VideoFrame"]]:
-        """Yield the index and the picture of each frame in the packets from position `first` to `last`."""
-        for picture in self._decode(first, last):
+    def decode(self, first: int, last: int, asked: Collection[int]) -> Iterator[tuple[int, "av.VideoFrame"]]:
+        """Yield the index and the picture of each frame of `asked` in the packets from position `first` to `last`."""
+        for picture in self._decode(first, last, {int(self.packets.place[index]) for index in asked}):
             index = None if picture.pts is None else self.index.get(picture.pts)
-            if index is not None:
+            if index is not None and index in asked:
                 picture.pts = int(self.packets.pts[index])
                 yield index, picture
 
-    def _decode(self, first: int, last: int) -> Iterator["av.VideoFrame"]:
+    def _decode(self, first: int, last: int, asked: Collection[int]) -> Iterator["av.VideoFrame"]:
         from av.error import FFmpegError
 
         self._go_to(first)
         self.failed = False
         decoder = self.stream.codec_context
+        skips = decoder.name in SKIPPING
         # Frames that are lost to an error are missing from the output; `read_frames` yields them without a picture.
         while self.place <= last and (packet := next(self.coming, None)) is not None:
             # The decoder passes this number on to the picture, so that the picture is found even if stamps repeat.
             packet.pts = self.place
+            if skips:
+                # A frame that nobody asks for, and to which no other frame refers, is not decoded.
+                decoder.skip_frame = "NONREF" if self.place in self.index and self.place not in asked else "DEFAULT"
             self.place += 1
             try:
                 yield from decoder.decode(packet)

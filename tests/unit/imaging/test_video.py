@@ -161,11 +161,44 @@ def test_only_what_the_wanted_frames_need_is_decoded(video_of: Any, monkeypatch:
     path, packets, _ = video_of("still.mp4")
     asked: list[tuple[int, int]] = []
     decode = video._Reader.decode
-    monkeypatch.setattr(
-        video._Reader, "decode", lambda self, first, last: asked.append((first, last)) or decode(self, first, last)
-    )
+    monkeypatch.setattr(video._Reader, "decode", lambda self, *places: asked.append(places[:2]) or decode(self, *places))
     assert len(list(read_frames(path, packets, [0, 14, 16, 23, 24, 50]))) == 6
     assert asked == [(0, 0), (12, 24), (48, 50)]
+
+
+X265 = ["-c:v", "libx265", "-x265-params", "log-level=none:bframes=4:b-pyramid=1:keyint=30"]
+# By name, the arguments of FFmpeg, and whether some frames are referred to by no other.
+REFERENCES: dict[str, tuple[list[str], bool]] = {
+    "pyramid.mp4": (["-c:v", "libx264", "-bf", "3", "-x264-params", "b-pyramid=normal", "-g", "30"], True),
+    "open.ts": (["-c:v", "libx264", "-bf", "4", "-g", "20", "-x264-params", "open-gop=1:b-adapt=0"], True),
+    "fields.mkv": (["-c:v", "libx264", "-bf", "2", "-flags", "+ildct+ilme", "-x264-params", "tff=1"], True),
+    "hevc.mkv": (X265, True),
+    "no_b.mp4": (["-c:v", "libx264", "-bf", "0"], False),
+    "mpeg2.ts": (["-c:v", "mpeg2video", "-bf", "2"], False),  # its decoder is not told
+}
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+@pytest.mark.parametrize("name", REFERENCES)
+def test_frames_that_no_other_refers_to_are_decoded_only_if_they_are_asked_for(
+    name: str, threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments, is_left_out = REFERENCES[name]
+    source = ["-f", "lavfi", "-i", "mandelbrot=s=96x64:r=25", "-t", "3", "-pix_fmt", "yuv420p"]
+    subprocess.run([get_ffmpeg_exe(), "-v", "error", *source, *arguments, str(tmp_path / name)], check=True)
+    packets = read_packets(tmp_path / name)
+    images = [frame.image() for frame in read_frames(tmp_path / name, packets)]
+    decoded: list[Any] = []
+    decode = video._Reader._decode
+    monkeypatch.setattr(
+        video._Reader, "_decode", lambda self, *places: (decoded.append(each) or each for each in decode(self, *places))
+    )
+    for asked in (range(0, 75, 2), range(1, 75, 7), [40], [3, 4, 60]):
+        decoded.clear()
+        found = list(read_frames(tmp_path / name, packets, asked, threads=threads))
+        assert all(np.array_equal(frame.image(), images[index]) for frame, index in zip(found, asked, strict=True))
+        if len(asked) > 30:
+            assert (len(decoded) < 70) is is_left_out
 
 
 def test_time_stamps_are_kept_and_time_counts_from_the_first_frame(tmp_path: Path) -> None:
