@@ -89,7 +89,7 @@ def test_names_are_text(tmp_path: Path) -> None:
 def test_it_says_what_the_run_was_and_which_decisions_did_nothing(tmp_path: Path) -> None:
     text = html.unescape(report(tmp_path, some_figures(tmp_path), [("Ada", "samples", "drop", 2)]))
     assert "<b>2</b> decisions of people, and 2 that match nothing" in text
-    assert "Made from 2026-01-31 10:00 to 2026-01-31 11:00 UTC by 7 jobs: at least one ran during 30:00 min, and all" in text
+    assert "Made from 2026-01-31 10:00 to 2026-01-31 11:00 UTC by 7 jobs in 30:00 min, which add up to" in text
     assert f"<code>frames.every</code></th><td>8</td><td>{HOSTILE}</td>" in text
     assert f"<h1>{HOSTILE}</h1>" in text and f"Tessera {tessera.__version__}." in text
     assert f"<td>{HOSTILE}</td><td>general</td><td>CC0</td>" in text, "the sources"
