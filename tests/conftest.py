@@ -1,12 +1,14 @@
 """What unit and workflow tests share."""
 
 import gc
+import io
 import os
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from tessera.core import job
 from tessera.core.provenance import write_checksums
 from tessera.imaging.detection.offline import offline
 
@@ -68,3 +70,11 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model.save(path)
     write_checksums([path], path.parent, path.parent / "SHA256SUMS")
     return path
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """The messages for the terminal."""
+    stream = io.StringIO()
+    monkeypatch.setattr(job, "_terminal", stream)
+    return stream

@@ -17,7 +17,6 @@ import polars as pl
 import pytest
 
 from classification_dataset import CLASSES, COUNTS, checksum, make_digits, make_pictures
-from tessera.core import job
 from tessera.core.errors import TesseraError
 from tessera.core.provenance import sha256_file
 from tessera.core.trainings import RECORD, Record, Trainings
@@ -81,14 +80,6 @@ def train_kind(kind: str, dataset: str | Path, folder: str | Path) -> dict[str, 
         return train(Path(dataset), Path(folder))
     vectors = Path(dataset).with_name("vectors.parquet")
     return train(Path(dataset), Path(folder), change(HEAD, epochs=30, patience=0), vectors=vectors)
-
-
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    """The messages for the terminal."""
-    stream = io.StringIO()
-    monkeypatch.setattr(job, "_terminal", stream)
-    return stream
 
 
 @pytest.fixture(scope="module")

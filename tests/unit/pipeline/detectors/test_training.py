@@ -21,7 +21,6 @@ from onnxruntime import InferenceSession
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
 from free_detector import write_detector
-from tessera.core import job
 from tessera.core.errors import TesseraError
 from tessera.core.intervals import draws
 from tessera.core.provenance import sha256_file
@@ -73,14 +72,6 @@ def run_of(folder: Path) -> Path:
     """Return the folder of the only training in `folder`."""
     (run,) = (folder / "runs").iterdir()
     return run
-
-
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    """The messages for the terminal."""
-    stream = io.StringIO()
-    monkeypatch.setattr(job, "_terminal", stream)
-    return stream
 
 
 @pytest.fixture(scope="module")

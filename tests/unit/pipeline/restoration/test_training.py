@@ -18,7 +18,6 @@ from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from restoration_clips import write_moving_clip
-from tessera.core import job
 from tessera.core.errors import TesseraError
 from tessera.core.trainings import RECORD, Record, Trainings, state_file
 from tessera.pipeline.restoration.restorer import LAYERS, Restorer, perceptual_loss
@@ -99,14 +98,6 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_moving_clip(folder / split, f"{split}-short", 1)
     (folder / "SHA256SUMS").write_text("")
     return folder
-
-
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    """The messages for the terminal."""
-    stream = io.StringIO()
-    monkeypatch.setattr(job, "_terminal", stream)
-    return stream
 
 
 @pytest.fixture(scope="module")
