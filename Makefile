@@ -58,7 +58,7 @@ lint: .venv/development ## format, lint and types
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
-	$(BIN)/snakefmt --check Snakefile $(RULES)
+	$(BIN)/snakefmt --check Snakefile workflow/Snakefile $(RULES)
 	@# One locked environment serves all rules; and a function stands by the rule that uses it.
 	@! $(BIN)/snakemake --configfile config/demo.yaml --lint 2>&1 | grep '^    \* ' \
 		| grep -vF -e 'Specify a conda environment' -e 'Mixed rules and functions'
@@ -66,7 +66,7 @@ lint: .venv/development ## format, lint and types
 format: .venv/development ## put the code in form
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
-	$(BIN)/snakefmt Snakefile $(RULES)
+	$(BIN)/snakefmt Snakefile workflow/Snakefile $(RULES)
 
 schema: .venv/workflow ## config/config.schema.json, from the settings models and the comments of config.yaml
 	$(BIN)/python -m tessera.schema config/config.yaml > config/config.schema.json.new

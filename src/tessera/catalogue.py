@@ -110,7 +110,6 @@ class Dataset:
 
     name: str
     layout: Layout
-    rooms: tuple[str, ...]  # the files in workflow/rules that make its samples
     gates: tuple[str, ...]  # the rooms whose gates it depends on
     made_by: tuple[str, ...]  # the sections of the settings that its content depends on
     story: str  # how its samples are made, for the report
@@ -139,7 +138,6 @@ DATASETS = (
     Dataset(
         name="nsfw_detection",
         layout=IMAGES,
-        rooms=("labels",),
         gates=("frames", "labels"),
         made_by=("sources", "frames", "annotations", "duplicates", "splits"),
         samples=("<results>/labels/frames/{labelled}",),
@@ -154,7 +152,6 @@ DATASETS = (
     Dataset(
         name="watermark_detection",
         layout=IMAGES,
-        rooms=("labels", "watermarks"),
         gates=("frames", "watermarks"),
         made_by=("sources", "frames", "watermarks", "duplicates", "splits"),
         samples=("<results>/watermarks/frames/{shard}",),
@@ -171,7 +168,6 @@ DATASETS = (
     Dataset(
         name="mosaic_detection",
         layout=IMAGES,
-        rooms=("labels", "mosaics"),
         gates=("frames", "regions", "mosaics"),
         made_by=("sources", "frames", "regions", "mosaics", "degradations", "duplicates", "splits"),
         samples=("<results>/mosaics/{shard}",),
@@ -188,7 +184,6 @@ DATASETS = (
     Dataset(
         name="mosaic_restoration",
         layout=CLIPS,
-        rooms=("clips", "filters"),
         gates=("scenes", "clips"),
         made_by=("sources", "scenes", "clips", "scores", "filters", "splits"),
         story="A detector runs over the videos of every admitted source. Its detections are tracked from frame to frame. "
@@ -330,7 +325,6 @@ def dataset_of(classifier: str) -> Dataset:
     return Dataset(
         name=classifier,
         layout=PICTURES,
-        rooms=("concepts",),
         gates=("frames", "labels", "image_labels", "concepts"),
         made_by=("sources", "frames", "annotations", "duplicates", "splits", f"{settings}.labels", f"{settings}.pictures"),
         story="Pictures come from the places that ``classifiers`` names: sets of labelled pictures, datasets of regions, and"
@@ -363,7 +357,6 @@ def image_set(name: str, config: Config, series: str | None = None) -> Dataset:
     return Dataset(
         name=name if series is None else f"{name}{PART}{file_name(series)}",
         layout=replace(IMAGE_SETS, folders=tuple(layout for layout, own in settings["layouts"].items() if own is not None)),
-        rooms=(),
         gates=("frames", *(room for room, needed in needs.items() if needed)),
         made_by=("sources", "frames", "duplicates", "splits", "crops", "tagger", "identities", f"image_sets.{name}"),
         story="Sampled frames and crops of them are selected by the rules in ``image_sets``, scaled down and encoded.",
@@ -376,9 +369,6 @@ def image_set(name: str, config: Config, series: str | None = None) -> Dataset:
 def image_set_of_part(dataset: str) -> str:
     """Return the name in `image_sets` of an image set or of its part with one series."""
     return dataset.partition(PART)[0]
-
-
-ROOMS_OF_CLASSIFIERS = (*dataset_of("").rooms, PICTURES.rules, CLASSIFIER.rules)
 
 
 def all_datasets(config: Config) -> tuple[Dataset, ...]:
@@ -489,13 +479,6 @@ def settings_of(dataset: Dataset, config: Config) -> dict[str, Any]:
     if sections.get("identities"):
         del sections["identities"]["shown"]  # it decides the report alone
     return sections | ({"drops": drops} if (drops := config["drops"].get(dataset.name)) else {})
-
-
-def room_files() -> list[str]:
-    """Return the names of the files in workflow/rules of all rooms that make or use an entry, in the order of the journey."""
-    files = [room for dataset in DATASETS for room in dataset.rooms]
-    files += [dataset.layout.rules for dataset in DATASETS] + [model.kind.rules for model in MODELS]
-    return list(dict.fromkeys([*files, *ROOMS_OF_CLASSIFIERS, IMAGE_SETS.rules]))
 
 
 def fed_by(room: str) -> list[str]:

@@ -1,7 +1,6 @@
 """Everything that an entry of the catalogue names exists, and the rules, settings and targets derived from it are complete."""
 
 import re
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,6 @@ from tessera.catalogue import (
     label_task,
     made_datasets,
     model_for,
-    room_files,
     sets_of,
     settings_of,
     trained_models,
@@ -37,7 +35,7 @@ from tessera.pipeline.image_sets.write import WRITERS
 from tessera.records.material import SETS
 
 REPOSITORY = Path(__file__).parents[2]
-RULES = {path.stem: path.read_text(encoding="utf-8") for path in (REPOSITORY / "workflow" / "rules").glob("*.smk")}
+RULES = {path.stem: path.read_text(encoding="utf-8") for path in (REPOSITORY / "workflow" / "rules").rglob("*.smk")}
 PLACES = {"shard", "labelled"}  # the wildcards that common.smk fills in
 NAMES = [dataset.name for dataset in DATASETS]
 
@@ -72,8 +70,8 @@ def test_the_known_wildcards_are_those_of_the_rules() -> None:
 
 
 @datasets
-def test_the_samples_of_a_dataset_are_made_by_its_rooms(dataset: Dataset) -> None:
-    made = "".join(outputs_of(room) for room in ("frames", *dataset.rooms))
+def test_the_samples_of_a_dataset_are_made_by_rules(dataset: Dataset) -> None:
+    made = "".join(map(outputs_of, RULES))
     for path in [*(f"{folder}/images.parquet" for folder in dataset.samples), *dataset.pictures, *dataset.drawn.values()]:
         assert f'"{path.replace("{labelled}", "{shard}")}"' in made
 
@@ -86,7 +84,7 @@ def test_the_rules_of_a_layout_write_what_it_names(dataset: Dataset) -> None:
         assert f'"<results>/datasets/{{dataset}}/{part}"' in made
     for figure in layout.figures:
         assert f'"<results>/reports/datasets/{{dataset}}/{figure}"' in made
-    selections = "".join(outputs_of(room) for room in {layout.rules, *dataset.rooms})
+    selections = "".join(map(outputs_of, RULES))
     assert f'"<results>/selections/{{dataset}}/{layout.table}"' in selections
 
 
@@ -116,18 +114,17 @@ def test_the_application_of_lada_lists_the_models_of_mosaics() -> None:
 
 
 def test_each_rule_file_exists_and_is_included_once() -> None:
-    assert set(room_files()) <= set(RULES)
-    assert max(Counter(room_files()).values()) == 1
-    included = set(re.findall(r'^include: "workflow/rules/(\w+)\.smk"', (REPOSITORY / "Snakefile").read_text(), re.MULTILINE))
-    assert not included & set(room_files())
-    assert included | set(room_files()) == set(RULES)
+    snakefile = REPOSITORY / "workflow" / "Snakefile"
+    included = re.findall(r'^include: "(.+)"$', snakefile.read_text(encoding="utf-8"), re.MULTILINE)
+    files = [path.relative_to(snakefile.parent).as_posix() for path in snakefile.parent.rglob("*.smk")]
+    assert sorted(included) == sorted(files)
 
 
 @datasets
 def test_a_gate_of_a_dataset_has_ledgers_and_an_allowance(dataset: Dataset) -> None:
     for room in dataset.gates:
         registers = [name for name, text in RULES.items() if f'GATES["{room}"] = ' in text]
-        assert len(registers) == 1 and registers[0] in {"frames", *(file for each in DATASETS for file in each.rooms)}
+        assert len(registers) == 1
         assert 0 <= load_configuration({})["gates"][room] <= 1
 
 
@@ -290,7 +287,6 @@ def test_an_image_set_is_made_in_its_layouts_or_once_for_each_series() -> None:
     assert {name: entry.series for name, entry in made.items() if name not in NAMES} == {"stills": None, **parts}
     assert [image_set_of_part(name) for name in ["stills", *parts]] == ["stills", "parts", "parts"]
     assert made["stills"].layout.folders == ("plain", "kohya") and made["parts-other"].layout.folders == ("plain",)
-    assert made["stills"].layout.rules in room_files()
     # The manifest names a set as a whole.
     assert {dataset.name for dataset in all_datasets(config)} == {*NAMES, "stills", "parts"}
     assert not set(made_datasets(config, has_sources=False, series=["other"])) - set(NAMES)

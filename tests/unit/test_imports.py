@@ -129,7 +129,7 @@ def test_a_script_passes_arguments_by_name() -> None:
                 assert len(node.args) <= 2, f"{path.name}:{node.lineno}: pass what {node.func.id} takes by name"
 
 
-RULES = sorted((REPOSITORY / "workflow" / "rules").glob("*.smk"))
+RULES = sorted((REPOSITORY / "workflow" / "rules").rglob("*.smk"))
 
 
 # Code that once stood in several places, and the only place that may contain it now.

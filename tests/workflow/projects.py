@@ -58,7 +58,8 @@ class Project:
 
     def write_snakefile(self, rules: Sequence[str]) -> Path:
         """Write a workflow with only these files of `rules`, and return its path."""
-        includes = "".join(f"include: {str(REPOSITORY / 'workflow' / 'rules' / f'{name}.smk')!r}\n" for name in rules)
+        files = {path.stem: str(path) for path in (REPOSITORY / "workflow" / "rules").rglob("*.smk")}
+        includes = "".join(f"include: {files[name]!r}\n" for name in rules)
         path = self.folder / "Snakefile"
         path.write_text(
             f'configfile: "config/config.yaml"\npathvars:\n    logs="results/logs",\n    benchmarks="results/b"\n{includes}'

@@ -18,7 +18,7 @@ LIBRARY = Definitions(Path(tessera.__file__).parent)
 GRAPH = Path(__file__).with_name("graph.txt")
 RULES = {
     name: body
-    for path in sorted((REPOSITORY / "workflow" / "rules").glob("*.smk"))
+    for path in sorted((REPOSITORY / "workflow" / "rules").rglob("*.smk"))
     for name, body in re.findall(r"^rule (\w+):\n((?:(?:[ \t].*)?\n)+)", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
 }
 
@@ -122,7 +122,7 @@ def test_jobs_that_the_longest_trainings_wait_for_start_first(project: Project) 
 
 @pytest.mark.parametrize("rule", [rule for rule in RULES if "script:" in RULES[rule]])
 def test_a_rule_has_a_script_of_its_name_and_declares_its_dependencies(rule: str) -> None:
-    assert f'"../scripts/{rule}.py"' in RULES[rule]
+    assert f'../scripts/{rule}.py"' in RULES[rule]
     makes = () if rule == "verify" else ("output:", "benchmark:")
     for part in (*makes, "log:", "params:"):
         assert f"\n    {part}" in f"\n{RULES[rule]}", part
@@ -166,8 +166,8 @@ def test_no_rule_declares_the_output_of_another_as_ancient(rule: str) -> None:
 
 
 def test_every_script_belongs_to_a_rule() -> None:
-    files = [path.read_text(encoding="utf-8") for path in (REPOSITORY / "workflow" / "rules").glob("*.smk")]
-    used = set(re.findall(r'"../scripts/(\w+\.py)"', "".join(files)))
+    files = [path.read_text(encoding="utf-8") for path in (REPOSITORY / "workflow" / "rules").rglob("*.smk")]
+    used = set(re.findall(r'\.\./scripts/(\w+\.py)"', "".join(files)))
     assert {path.name for path in (REPOSITORY / "workflow" / "scripts").glob("*.py")} == used
 
 

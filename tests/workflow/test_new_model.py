@@ -1,4 +1,4 @@
-"""A new wing: entries in the catalogue and one room make a dataset, a model and their pages of the report, and nothing else.
+"""A new wing: entries in the catalogue, one room and the include of its rules make a dataset and a model, and nothing else.
 
 The folder `brightness` beside this file is the whole wing. It is laid over a copy of the repository.
 """
@@ -38,6 +38,10 @@ def snakefile(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(WING / part, snakefile.parent / part, dirs_exist_ok=True)
     with (snakefile.parent / "src" / "tessera" / "catalogue.py").open("a", encoding="utf-8") as catalogue:
         catalogue.write((WING / "entries.py").read_text(encoding="utf-8"))
+    includes = snakefile.parent / "workflow" / "Snakefile"
+    text, heading = includes.read_text(encoding="utf-8"), "\n# Models\n"
+    assert text.count(heading) == 1
+    includes.write_text(text.replace(heading, f'\ninclude: "rules/brightness.smk"{heading}'), encoding="utf-8")
     return snakefile
 
 

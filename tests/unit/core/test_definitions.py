@@ -24,7 +24,7 @@ from tessera.core.errors import TesseraError
 ROOT = Path(tessera.__file__).parent
 RULES = [
     tuple(re.findall(r'"(tessera[\w.]+:\w+)"', arguments))
-    for path in sorted((ROOT.parents[1] / "workflow" / "rules").glob("*.smk"))
+    for path in sorted((ROOT.parents[1] / "workflow" / "rules").rglob("*.smk"))
     for arguments in re.findall(r"code_digest\(([^)]*)\)", path.read_text(encoding="utf-8"))
 ]
 TREES = {

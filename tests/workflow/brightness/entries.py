@@ -13,7 +13,6 @@ DATASETS += (
     Dataset(
         name="brightness_classification",
         layout=IMAGE_FOLDERS,
-        rooms=("brightness",),
         gates=("frames", "brightness"),
         made_by=("sources", "frames", "splits"),
         story="Sampled frames are dark or bright by their mean luma.",

@@ -7,7 +7,7 @@ from tessera.core.definitions import code_digest
 from tessera.core.provenance import digest
 
 # Snakemake watches neither the captions nor the template, so their digest is a param of the report.
-CAPTIONS = Path(workflow.current_basedir.get_path_or_uri(secret_free=True), "../report")
+CAPTIONS = Path(workflow.current_basedir.get_path_or_uri(secret_free=True), "../../report")
 # The rules that are timed, in the order of the journey, and whether each has a job per shard.
 TIMED = {
     each.name: "shard" in each.wildcard_names
@@ -53,21 +53,21 @@ rule plot_funnel:
     output:
         funnel=report(
             "<results>/reports/datasets/{dataset}/funnel.svg",
-            caption="../report/funnel.rst",
+            caption="../../report/funnel.rst",
             category="1. Footage",
             subcategory="{dataset}",
             labels={"figure": "1. From sources to samples"},
         ),
         table=report(
             "<results>/reports/datasets/{dataset}/counts.html",
-            caption="../report/counts.rst",
+            caption="../../report/counts.rst",
             category="1. Footage",
             subcategory="{dataset}",
             labels={"figure": "2. From sources to samples, as a table"},
         ),
         dropped=report(
             "<results>/reports/datasets/{dataset}/dropped.svg",
-            caption="../report/dropped.rst",
+            caption="../../report/dropped.rst",
             category="1. Footage",
             subcategory="{dataset}",
             labels={"figure": "3. Left out, by reason"},
@@ -85,7 +85,7 @@ rule plot_funnel:
         samples=of_dataset(lambda dataset: dataset.layout.samples),
         code=code_digest("tessera.pipeline.report.counts:draw_funnels"),
     script:
-        "../scripts/plot_funnel.py"
+        "../../scripts/plot_funnel.py"
 
 
 rule tabulate_refused:
@@ -94,7 +94,7 @@ rule tabulate_refused:
     output:
         table=report(
             "<results>/reports/refused.html",
-            caption="../report/refused.rst",
+            caption="../../report/refused.rst",
             category="1. Footage",
             subcategory="sources",
             labels={"figure": "Refused sources"},
@@ -107,7 +107,7 @@ rule tabulate_refused:
     params:
         code=code_digest("tessera.pipeline.report.pages:tabulate_refused"),
     script:
-        "../scripts/tabulate_refused.py"
+        "../../scripts/tabulate_refused.py"
 
 
 rule render_datasheet:
@@ -116,7 +116,7 @@ rule render_datasheet:
     output:
         page=report(
             "<results>/reports/datasets/{dataset}/datasheet.html",
-            caption="../report/datasheet.rst",
+            caption="../../report/datasheet.rst",
             category="2. Samples",
             subcategory="{dataset}",
             labels={"figure": "1. Datasheet"},
@@ -129,7 +129,7 @@ rule render_datasheet:
     params:
         code=code_digest("tessera.pipeline.report.pages:render_markdown"),
     script:
-        "../scripts/render_datasheet.py"
+        "../../scripts/render_datasheet.py"
 
 
 rule tabulate_metrics:
@@ -139,7 +139,7 @@ rule tabulate_metrics:
     output:
         table=report(
             "<results>/reports/models/{model}/metrics.html",
-            caption="../report/metrics.rst",
+            caption="../../report/metrics.rst",
             category="3. Models",
             subcategory="{model}",
             labels={"figure": "2. Metrics"},
@@ -152,7 +152,7 @@ rule tabulate_metrics:
     params:
         code=code_digest("tessera.pipeline.report.pages:tabulate_metrics"),
     script:
-        "../scripts/tabulate_metrics.py"
+        "../../scripts/tabulate_metrics.py"
 
 
 rule render_card:
@@ -161,7 +161,7 @@ rule render_card:
     output:
         page=report(
             "<results>/reports/models/{model}/card.html",
-            caption="../report/card.rst",
+            caption="../../report/card.rst",
             category="3. Models",
             subcategory="{model}",
             labels={"figure": "1. Card"},
@@ -174,7 +174,7 @@ rule render_card:
     params:
         code=code_digest("tessera.pipeline.report.pages:render_markdown"),
     script:
-        "../scripts/render_card.py"
+        "../../scripts/render_card.py"
 
 
 # The measurements are not inputs: deleting one would train a model again. The inputs make this rule run after other jobs.
@@ -185,7 +185,7 @@ rule plot_timings:
     output:
         timings=report(
             "<results>/reports/timings.svg",
-            caption="../report/timings.rst",
+            caption="../../report/timings.rst",
             category="4. Cost",
             labels={"figure": "Time and memory"},
         ),
@@ -204,7 +204,7 @@ rule plot_timings:
             "tessera.pipeline.report.timings:measure_run",
         ),
     script:
-        "../scripts/plot_timings.py"
+        "../../scripts/plot_timings.py"
 
 
 DETECTORS = [name for name, model in MODELS.items() if model.kind is DETECTOR]
@@ -237,7 +237,7 @@ rule summarise:
         detectors=DETECTORS,
         code=code_digest("tessera.pipeline.report.summary:write_summary"),
     script:
-        "../scripts/summarise.py"
+        "../../scripts/summarise.py"
 
 
 # What the report shows, in the order of the journey.
@@ -390,4 +390,4 @@ rule report:
             "tessera.records.decisions:count_matching",
         ),
     script:
-        "../scripts/report.py"
+        "../../scripts/report.py"

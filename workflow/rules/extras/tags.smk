@@ -53,7 +53,7 @@ rule tag_pictures:
             "tessera.pipeline.tagging.settings:TaggerSettings",
         ),
     script:
-        "../scripts/tag_pictures.py"
+        "../../scripts/tag_pictures.py"
 
 
 # A rule of its own, so that a threshold does not run the tagger again.
@@ -74,7 +74,7 @@ rule choose_tags:
             "tessera.pipeline.tagging.settings:TagThresholds",
         ),
     script:
-        "../scripts/choose_tags.py"
+        "../../scripts/choose_tags.py"
 
 
 # Everything that is made of tags alone.

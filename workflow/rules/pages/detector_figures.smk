@@ -11,7 +11,7 @@ rule show_curves:
     output:
         page=report(
             "<results>/reports/models/{model}/curves.html",
-            caption="../report/curves.rst",
+            caption="../../report/curves.rst",
             category="3. Models",
             subcategory="{model}",
             labels={"figure": "3. Curves"},
@@ -26,7 +26,7 @@ rule show_curves:
     params:
         code=code_digest("tessera.pipeline.report.pages:show_pictures"),
     script:
-        "../scripts/show_curves.py"
+        "../../scripts/show_curves.py"
 
 
 rule plot_predictions:
@@ -42,7 +42,7 @@ rule plot_predictions:
     output:
         figure=report(
             "<results>/reports/models/{model}/predictions.html",
-            caption="../report/predictions.rst",
+            caption="../../report/predictions.rst",
             category="3. Models",
             subcategory="{model}",
             labels={"figure": "4. Predictions"},
@@ -70,7 +70,7 @@ rule plot_predictions:
             "tessera.records.confidence:with_confidences",
         ),
     script:
-        "../scripts/plot_predictions.py"
+        "../../scripts/plot_predictions.py"
 
 
 def cases_of(wildcards):
@@ -110,21 +110,21 @@ rule plot_failures:
     output:
         table=report(
             "<results>/reports/models/{model}/where.html",
-            caption="../report/where.rst",
+            caption="../../report/where.rst",
             category="3. Models",
             subcategory="{model}",
             labels={"figure": "5. Where it fails"},
         ),
         pictures=report(
             "<results>/reports/models/{model}/failures.html",
-            caption="../report/failures.rst",
+            caption="../../report/failures.rst",
             category="3. Models",
             subcategory="{model}",
             labels={"figure": "6. Worst cases"},
         ),
         thresholds=report(
             "<results>/reports/models/{model}/thresholds.svg",
-            caption="../report/thresholds.rst",
+            caption="../../report/thresholds.rst",
             category="3. Models",
             subcategory="{model}",
             labels={"figure": "7. Confidences"},
@@ -155,7 +155,7 @@ rule plot_failures:
             "tessera.records.confidence:with_confidences",
         ),
     script:
-        "../scripts/plot_failures.py"
+        "../../scripts/plot_failures.py"
 
 
 rule tabulate_comparison:
@@ -165,7 +165,7 @@ rule tabulate_comparison:
     output:
         table=report(
             "<results>/reports/models/{model}/comparison.html",
-            caption="../report/comparison.rst",
+            caption="../../report/comparison.rst",
             category="3. Models",
             subcategory="{model}",
             labels={"figure": "8. Comparison"},
@@ -180,4 +180,4 @@ rule tabulate_comparison:
     params:
         code=code_digest("tessera.pipeline.report.detectors:tabulate_comparison"),
     script:
-        "../scripts/tabulate_comparison.py"
+        "../../scripts/tabulate_comparison.py"

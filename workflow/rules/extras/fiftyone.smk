@@ -39,7 +39,7 @@ rule write_fiftyone_images:
     params:
         code=code_digest("tessera.pipeline.datasets.fiftyone:write_fiftyone_images"),
     script:
-        "../scripts/write_fiftyone_images.py"
+        "../../scripts/write_fiftyone_images.py"
 
 
 rule write_fiftyone_clips:
@@ -62,4 +62,4 @@ rule write_fiftyone_clips:
     params:
         code=code_digest("tessera.pipeline.datasets.fiftyone:write_fiftyone_clips"),
     script:
-        "../scripts/write_fiftyone_clips.py"
+        "../../scripts/write_fiftyone_clips.py"

@@ -31,4 +31,4 @@ rule arrange_set:
             "tessera.pipeline.image_sets.arrangement_settings:ArrangementSettings",
         ),
     script:
-        "../scripts/arrange_set.py"
+        "../../scripts/arrange_set.py"

@@ -77,7 +77,7 @@ rule select_pictures:
         splits=lookup(dpath="splits", within=config),
         code=code_digest("tessera.pipeline.datasets.pictures:select_pictures"),
     script:
-        "../scripts/select_pictures.py"
+        "../../scripts/select_pictures.py"
 
 
 rule write_picture_dataset:
@@ -96,4 +96,4 @@ rule write_picture_dataset:
     params:
         code=code_digest("tessera.pipeline.datasets.pictures:write_picture_dataset"),
     script:
-        "../scripts/write_picture_dataset.py"
+        "../../scripts/write_picture_dataset.py"

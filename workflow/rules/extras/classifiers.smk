@@ -72,7 +72,7 @@ rule check_pictures:
             "tessera.pipeline.classifiers.settings:ClassifierSettings",
         ),
     script:
-        "../scripts/check_pictures.py"
+        "../../scripts/check_pictures.py"
 
 
 rule train_classifier:
@@ -113,7 +113,7 @@ rule train_classifier:
             "tessera.records.tables.splits:trained_on",
         ),
     script:
-        "../scripts/train_classifier.py"
+        "../../scripts/train_classifier.py"
 
 
 rule evaluate_classifier:
@@ -142,7 +142,7 @@ rule evaluate_classifier:
         seed=lookup(dpath="seed", within=config),
         code=code_digest("tessera.pipeline.classifiers.evaluate:evaluate_classifier"),
     script:
-        "../scripts/evaluate_classifier.py"
+        "../../scripts/evaluate_classifier.py"
 
 
 rule export_classifier:
@@ -163,7 +163,7 @@ rule export_classifier:
         ],
         code=code_digest("tessera.pipeline.classifiers.export:export_classifier"),
     script:
-        "../scripts/export_classifier.py"
+        "../../scripts/export_classifier.py"
 
 
 rule export_for_city:
@@ -181,7 +181,7 @@ rule export_for_city:
     params:
         code=code_digest("tessera.pipeline.classifiers.export:export_for_city"),
     script:
-        "../scripts/export_for_city.py"
+        "../../scripts/export_for_city.py"
 
 
 rule verify_classifier_export:
@@ -207,7 +207,7 @@ rule verify_classifier_export:
         settings=of_classifier("labels", "tolerance"),
         code=code_digest("tessera.pipeline.classifiers.export:verify_classifier_export"),
     script:
-        "../scripts/verify_classifier_export.py"
+        "../../scripts/verify_classifier_export.py"
 
 
 ruleorder: tabulate_results > tabulate_metrics
@@ -220,7 +220,7 @@ rule tabulate_results:
     output:
         table=report(
             "<results>/reports/models/{model}/metrics.html",
-            caption="../report/results.rst",
+            caption="../../report/results.rst",
             category="3. Models",
             subcategory="{model}",
             labels={"figure": "2. Metrics"},
@@ -235,7 +235,7 @@ rule tabulate_results:
     params:
         code=code_digest("tessera.pipeline.report.classifiers:tabulate_results"),
     script:
-        "../scripts/tabulate_results.py"
+        "../../scripts/tabulate_results.py"
 
 
 rule plot_examples:
@@ -249,7 +249,7 @@ rule plot_examples:
     output:
         figure=report(
             "<results>/reports/models/{model}/examples.html",
-            caption="../report/examples.rst",
+            caption="../../report/examples.rst",
             category="3. Models",
             subcategory="{model}",
             labels={"figure": "5. Examples"},
@@ -272,4 +272,4 @@ rule plot_examples:
             "tessera.pipeline.report.tiles:find_clear",
         ),
     script:
-        "../scripts/plot_examples.py"
+        "../../scripts/plot_examples.py"

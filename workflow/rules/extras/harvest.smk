@@ -47,7 +47,7 @@ rule search_europeana:
         settings=client_settings,
         code=code_digest("tessera.pipeline.harvest.europeana:search_europeana"),
     script:
-        "../scripts/search_europeana.py"
+        "../../scripts/search_europeana.py"
 
 
 rule harvest_pictures:
@@ -73,7 +73,7 @@ rule harvest_pictures:
         blocklist_distance=lookup(dpath="sources/blocklist_distance", within=config),
         code=code_digest("tessera.pipeline.harvest.harvest:harvest_pictures"),
     script:
-        "../scripts/harvest_pictures.py"
+        "../../scripts/harvest_pictures.py"
 
 
 rule harvest:

@@ -62,7 +62,7 @@ rule crop_frames:
             "tessera.imaging.images:SUFFIX",
         ),
     script:
-        "../scripts/crop_frames.py"
+        "../../scripts/crop_frames.py"
 
 
 # Everything that is made of crops alone.

@@ -133,7 +133,7 @@ rule select_set:
             "tessera.pipeline.image_sets.settings:SelectionSettings",
         ),
     script:
-        "../scripts/select_set.py"
+        "../../scripts/select_set.py"
 
 
 rule resize_set:
@@ -160,7 +160,7 @@ rule resize_set:
             "tessera.pipeline.image_sets.settings:PictureSettings",
         ),
     script:
-        "../scripts/resize_set.py"
+        "../../scripts/resize_set.py"
 
 
 def made_of_set(part, table=""):
@@ -200,7 +200,7 @@ rule write_set:
             "tessera.pipeline.image_sets.settings:LayoutSettings",
         ),
     script:
-        "../scripts/write_set.py"
+        "../../scripts/write_set.py"
 
 
 rule show_set:
@@ -216,7 +216,7 @@ rule show_set:
     output:
         page=report(
             "<results>/reports/datasets/{dataset}/pictures.html",
-            caption="../report/image_set.rst",
+            caption="../../report/image_set.rst",
             category="2. Samples",
             subcategory="{dataset}",
             labels={"figure": "2. Balance, pictures and captions"},
@@ -233,4 +233,4 @@ rule show_set:
         seed=lookup(dpath="seed", within=config),
         code=code_digest("tessera.pipeline.report.image_sets:show_set"),
     script:
-        "../scripts/show_set.py"
+        "../../scripts/show_set.py"

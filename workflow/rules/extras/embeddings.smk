@@ -122,7 +122,7 @@ rule embed_frames:
             "tessera.pipeline.embeddings.settings:EmbeddingSettings",
         ),
     script:
-        "../scripts/embed_frames.py"
+        "../../scripts/embed_frames.py"
 
 
 rule embed_labels:
@@ -150,7 +150,7 @@ rule embed_labels:
             "tessera.pipeline.embeddings.settings:EmbeddingSettings",
         ),
     script:
-        "../scripts/embed_labels.py"
+        "../../scripts/embed_labels.py"
 
 
 rule embed_clips:
@@ -179,7 +179,7 @@ rule embed_clips:
             "tessera.pipeline.embeddings.settings:EmbeddingSettings",
         ),
     script:
-        "../scripts/embed_clips.py"
+        "../../scripts/embed_clips.py"
 
 
 rule embed_crops:
@@ -209,7 +209,7 @@ rule embed_crops:
             "tessera.pipeline.embeddings.settings:EmbeddingSettings",
         ),
     script:
-        "../scripts/embed_crops.py"
+        "../../scripts/embed_crops.py"
 
 
 # Made where a classifier needs it. No rule gates its ledger, because near-duplicates decide the splits, so that all gates are
@@ -243,7 +243,7 @@ rule embed_dataset:
             "tessera.pipeline.embeddings.settings:EmbeddingSettings",
         ),
     script:
-        "../scripts/embed_dataset.py"
+        "../../scripts/embed_dataset.py"
 
 
 def embedded_pictures(wildcards):
@@ -275,7 +275,7 @@ rule find_near_duplicates:
             "tessera.pipeline.embeddings.near_duplicates:find_near_duplicates"
         ),
     script:
-        "../scripts/find_near_duplicates.py"
+        "../../scripts/find_near_duplicates.py"
 
 
 rule show_near_duplicates:
@@ -289,7 +289,7 @@ rule show_near_duplicates:
         pictures=report(
             directory("<results>/reports/near_duplicates/{embedding}"),
             patterns=["{order}.html"],
-            caption="../report/near_duplicates.rst",
+            caption="../../report/near_duplicates.rst",
             category="1. Footage",
             subcategory="near-duplicates",
             labels={"figure": "{embedding}: {order}"},
@@ -306,7 +306,7 @@ rule show_near_duplicates:
         ),
         code=code_digest("tessera.pipeline.report.near_duplicates:show_near_duplicates"),
     script:
-        "../scripts/show_near_duplicates.py"
+        "../../scripts/show_near_duplicates.py"
 
 
 # Everything that is made of embeddings.

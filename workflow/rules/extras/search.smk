@@ -60,7 +60,7 @@ rule search_classifier:
             "tessera.records.tables.splits:trained_on",
         ),
     script:
-        "../scripts/search_classifier.py"
+        "../../scripts/search_classifier.py"
 
 
 rule search_detector:
@@ -100,7 +100,7 @@ rule search_detector:
             "tessera.records.tables.splits:trained_on",
         ),
     script:
-        "../scripts/search_detector.py"
+        "../../scripts/search_detector.py"
 
 
 rule show_search:
@@ -118,7 +118,7 @@ rule show_search:
     params:
         code=code_digest("tessera.pipeline.report.searches:show_search"),
     script:
-        "../scripts/show_search.py"
+        "../../scripts/show_search.py"
 
 
 def search_pages(wildcards):

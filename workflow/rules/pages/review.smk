@@ -186,7 +186,7 @@ rule gather_review:
             "tessera.records.confidence:with_confidences",
         ),
     script:
-        "../scripts/gather_review.py"
+        "../../scripts/gather_review.py"
 
 
 rule make_proxies:
@@ -206,7 +206,7 @@ rule make_proxies:
         budget=lookup(dpath="review/proxies", within=config),
         code=code_digest("tessera.pipeline.review.media:make_proxies"),
     script:
-        "../scripts/make_proxies.py"
+        "../../scripts/make_proxies.py"
 
 
 rule review:

@@ -129,7 +129,7 @@ rule score_frames:
             "tessera.pipeline.classifiers.predict:use_of",
         ),
     script:
-        "../scripts/score_frames.py"
+        "../../scripts/score_frames.py"
 
 
 rule classify_clips:
@@ -159,7 +159,7 @@ rule classify_clips:
             "tessera.pipeline.classifiers.predict:use_of",
         ),
     script:
-        "../scripts/classify_clips.py"
+        "../../scripts/classify_clips.py"
 
 
 def scored_folder(wildcards):
@@ -213,7 +213,7 @@ rule score_folder:
             "tessera.pipeline.classifiers.predict:use_of",
         ),
     script:
-        "../scripts/score_folder.py"
+        "../../scripts/score_folder.py"
 
 
 rule show_scores:
@@ -231,4 +231,4 @@ rule show_scores:
         settings=verbatim(config["score"]),
         code=code_digest("tessera.pipeline.classifiers.folder:show_scores"),
     script:
-        "../scripts/show_scores.py"
+        "../../scripts/show_scores.py"

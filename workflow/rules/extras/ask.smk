@@ -137,7 +137,7 @@ rule ask_round:
         seed=lookup(dpath="seed", within=config),
         code=code_digest("tessera.pipeline.asking.rounds:ask_round"),
     script:
-        "../scripts/ask_round.py"
+        "../../scripts/ask_round.py"
 
 
 rule plot_learning:
@@ -148,7 +148,7 @@ rule plot_learning:
         table="<results>/asked/{model}.parquet",
         figure=report(
             "<results>/reports/models/{model}/learning.svg",
-            caption="../report/learning.rst",
+            caption="../../report/learning.rst",
             category="3. Models",
             subcategory="{model}",
             labels={"figure": "4. Learning curve"},
@@ -171,4 +171,4 @@ rule plot_learning:
         ],
         code=code_digest("tessera.pipeline.report.learning:draw_learning"),
     script:
-        "../scripts/plot_learning.py"
+        "../../scripts/plot_learning.py"

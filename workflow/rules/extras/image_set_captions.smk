@@ -70,4 +70,4 @@ rule caption_set:
             "tessera.pipeline.image_sets.caption_settings:CaptionSettings",
         ),
     script:
-        "../scripts/caption_set.py"
+        "../../scripts/caption_set.py"

@@ -41,7 +41,7 @@ rule divide_into_folds:
             "tessera.pipeline.classifiers.settings:ClassifierSettings",
         ),
     script:
-        "../scripts/divide_into_folds.py"
+        "../../scripts/divide_into_folds.py"
 
 
 rule train_fold:
@@ -82,7 +82,7 @@ rule train_fold:
             "tessera.records.tables.splits:sources_of",
         ),
     script:
-        "../scripts/train_fold.py"
+        "../../scripts/train_fold.py"
 
 
 rule join_predictions:
@@ -113,7 +113,7 @@ rule join_predictions:
             "tessera.pipeline.classifiers.settings:ClassifierSettings",
         ),
     script:
-        "../scripts/join_predictions.py"
+        "../../scripts/join_predictions.py"
 
 
 def vectors_of_errors(wildcards):
@@ -160,7 +160,7 @@ rule find_label_errors:
             "tessera.pipeline.classifiers.settings:ClassifierSettings",
         ),
     script:
-        "../scripts/find_label_errors.py"
+        "../../scripts/find_label_errors.py"
 
 
 rule show_label_errors:
@@ -173,7 +173,7 @@ rule show_label_errors:
     output:
         page=report(
             "<results>/reports/models/{model}/label_errors.html",
-            caption="../report/label_errors.rst",
+            caption="../../report/label_errors.rst",
             category="3. Models",
             subcategory="{model}",
             labels={"figure": "6. Label errors"},
@@ -190,7 +190,7 @@ rule show_label_errors:
         sets=content_of_sets,
         code=code_digest("tessera.pipeline.report.label_errors:show_label_errors"),
     script:
-        "../scripts/show_label_errors.py"
+        "../../scripts/show_label_errors.py"
 
 
 def checked_classifiers(wildcards):

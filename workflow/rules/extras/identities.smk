@@ -89,7 +89,7 @@ rule embed_references:
             "tessera.pipeline.embeddings.settings:EmbeddingSettings",
         ),
     script:
-        "../scripts/embed_references.py"
+        "../../scripts/embed_references.py"
 
 
 rule identify_crops:
@@ -124,7 +124,7 @@ rule identify_crops:
             "tessera.pipeline.identities.settings:IdentitySettings",
         ),
     script:
-        "../scripts/identify_crops.py"
+        "../../scripts/identify_crops.py"
 
 
 # A decision clusters nothing again.
@@ -145,7 +145,7 @@ rule decide_identities:
         decisions=verbatim([each.model_dump() for each in IDENTITY_DECISIONS]),
         code=code_digest("tessera.pipeline.identities.decide:decide_identities"),
     script:
-        "../scripts/decide_identities.py"
+        "../../scripts/decide_identities.py"
 
 
 rule show_identities:
@@ -159,14 +159,14 @@ rule show_identities:
         pictures=report(
             directory("<results>/reports/identities/sheets"),
             patterns=["{identity}.html"],
-            caption="../report/identities.rst",
+            caption="../../report/identities.rst",
             category="1. Footage",
             subcategory="identities",
             labels={"figure": "{identity}"},
         ),
         page=report(
             "<results>/reports/identities/identities.html",
-            caption="../report/identities.rst",
+            caption="../../report/identities.rst",
             category="1. Footage",
             subcategory="identities",
             labels={"figure": "1. Numbers"},
@@ -181,7 +181,7 @@ rule show_identities:
         shown=IDENTITIES and IDENTITIES["shown"],
         code=code_digest("tessera.pipeline.report.identities:show_identities"),
     script:
-        "../scripts/show_identities.py"
+        "../../scripts/show_identities.py"
 
 
 # Everything that is made of identities.

@@ -43,4 +43,4 @@ rule degrade_frames:
         seed=lookup(dpath="seed", within=config),
         code=code_digest("tessera.pipeline.concepts.degrade:degrade_frames"),
     script:
-        "../scripts/degrade_frames.py"
+        "../../scripts/degrade_frames.py"
