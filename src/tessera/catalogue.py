@@ -52,6 +52,42 @@ class Layout:
     needs: tuple[str, ...] = ("train", "val")  # the splits that must have samples
 
 
+# The steps of each gate, which checks how much failed in them. Settings can add steps and gates, see `workflow.gates`.
+# Beside the wildcards of a `Dataset`, ledgers may have {image_labels}, {concept}, and {labels}, the sets that feed its dataset.
+GATES = {
+    "frames": (Step("sampling", "images", "<results>/frames/{shard}/ledger.jsonl"),),
+    "labels": (
+        Step("labels of frames", "images", "<results>/labels/frames/{labelled}/ledger.jsonl"),
+        Step("labels in sets", "images", "<results>/labels/sets/{labels}/ledger.jsonl"),
+    ),
+    "image_labels": (Step("labels of whole images", "images", "<results>/labels/images/{image_labels}/ledger.jsonl"),),
+    "watermarks": (
+        Step("drawn marks", "images", "<results>/watermarks/frames/{shard}/ledger.jsonl"),
+        Step("labels in sets", "images", "<results>/labels/sets/{labels}/ledger.jsonl"),
+    ),
+    "regions": (
+        Step("choosing regions", "regions", "<results>/regions/{shard}/detections.jsonl"),
+        Step("choosing frames", "images", "<results>/regions/{shard}/ledger.jsonl"),
+    ),
+    "mosaics": (
+        Step("mosaics", "regions", "<results>/mosaics/{shard}/mosaics.jsonl"),
+        Step("pixelating", "images", "<results>/mosaics/{shard}/ledger.jsonl"),
+        Step("reading masks", "images", "<results>/mosaics/{shard}/masks.jsonl"),
+        Step("labels in sets", "images", "<results>/labels/sets/{labels}/ledger.jsonl"),
+    ),
+    "scenes": (
+        Step("detecting", "sources", "<results>/scenes/{shard}/detections.jsonl"),
+        Step("following", "tracks", "<results>/scenes/{shard}/scenes.jsonl"),
+    ),
+    "clips": (
+        Step("cutting", "clips", "<results>/clips/{shard}/ledger.jsonl"),
+        Step("scoring", "clips", "<results>/clips/{shard}/scores.jsonl"),
+    ),
+    "concepts": (Step("degraded frames", "frames", "<results>/concepts/{shard}/{concept}/ledger.jsonl"),),
+    "harvest": (Step("harvest", "addresses", "<results>/harvest/ledger.jsonl"),),
+}
+
+
 IMAGES = Layout(
     rules="image_datasets",
     samples="images",
@@ -110,7 +146,7 @@ class Dataset:
 
     name: str
     layout: Layout
-    gates: tuple[str, ...]  # the rooms whose gates it depends on
+    gates: tuple[str, ...]  # the gates that it depends on
     made_by: tuple[str, ...]  # the sections of the settings that its content depends on
     story: str  # how its samples are made, for the report
     remedy: str = ""  # advice for the error message if it is empty

@@ -10,6 +10,7 @@ import pytest
 import tessera.catalogue
 from tessera.catalogue import (
     DATASETS,
+    GATES,
     IMAGES,
     MODELS,
     NOT_FOR,
@@ -36,7 +37,7 @@ from tessera.records.material import SETS
 
 REPOSITORY = Path(__file__).parents[2]
 RULES = {path.stem: path.read_text(encoding="utf-8") for path in (REPOSITORY / "workflow" / "rules").rglob("*.smk")}
-PLACES = {"shard", "labelled"}  # the wildcards that common.smk fills in
+PLACES = {"shard", "labelled"}  # the wildcards that `Project.expand_shards` fills in
 NAMES = [dataset.name for dataset in DATASETS]
 
 datasets = pytest.mark.parametrize("dataset", DATASETS, ids=lambda dataset: dataset.name)
@@ -62,11 +63,6 @@ def test_the_names_differ() -> None:
 def test_the_paths_of_a_dataset_have_wildcards_that_are_known(dataset: Dataset) -> None:
     assert wildcards([*dataset.samples, *dataset.pictures, *dataset.drawn.values()]) <= PLACES
     assert wildcards(step.ledger for step in dataset.layout.steps) <= {"dataset"}
-
-
-def test_the_known_wildcards_are_those_of_the_rules() -> None:
-    places = re.search(r"^PLACES = {\n(.*?)^}", RULES["common"], flags=re.MULTILINE | re.DOTALL)
-    assert places and set(re.findall(r'"(\w+)":', places[1])) == PLACES
 
 
 @datasets
@@ -121,18 +117,16 @@ def test_each_rule_file_exists_and_is_included_once() -> None:
 
 
 @datasets
-def test_a_gate_of_a_dataset_has_ledgers_and_an_allowance(dataset: Dataset) -> None:
-    for room in dataset.gates:
-        registers = [name for name, text in RULES.items() if f'GATES["{room}"] = ' in text]
-        assert len(registers) == 1
-        assert 0 <= load_configuration({})["gates"][room] <= 1
+def test_a_gate_of_a_dataset_has_steps_and_an_allowance(dataset: Dataset) -> None:
+    for gate in dataset.gates:
+        assert GATES[gate]
+        assert 0 <= load_configuration({})["gates"][gate] <= 1
 
 
-def test_every_gate_has_an_allowance_and_belongs_to_a_dataset_or_to_its_own_room() -> None:
-    judged = {room for text in RULES.values() for room in re.findall(r'GATES\["(\w+)"\] = ', text)}
-    of_datasets = {room for dataset in (*DATASETS, dataset_of("any")) for room in dataset.gates}
-    assert judged == of_datasets | {"crops", "embeddings", "harvest", "identities", "scores", "tags"}
-    assert judged | {"sources"} == set(load_configuration({})["gates"])
+def test_the_ledgers_of_gates_are_made_by_rules() -> None:
+    made = "".join(map(outputs_of, RULES))
+    for ledger in (step.ledger for steps in GATES.values() for step in steps):
+        assert f'"{ledger.replace("{labelled}", "{shard}")}"' in made
 
 
 @datasets

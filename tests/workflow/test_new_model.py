@@ -39,7 +39,7 @@ def snakefile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with (snakefile.parent / "src" / "tessera" / "catalogue.py").open("a", encoding="utf-8") as catalogue:
         catalogue.write((WING / "entries.py").read_text(encoding="utf-8"))
     includes = snakefile.parent / "workflow" / "Snakefile"
-    text, heading = includes.read_text(encoding="utf-8"), "\n# Models\n"
+    text, heading = includes.read_text(encoding="utf-8"), "\n# Pages\n"
     assert text.count(heading) == 1
     includes.write_text(text.replace(heading, f'\ninclude: "rules/brightness.smk"{heading}'), encoding="utf-8")
     return snakefile

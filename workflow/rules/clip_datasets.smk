@@ -2,6 +2,10 @@
 
 from tessera.catalogue import CLIPS, settings_of
 from tessera.core.definitions import code_digest
+from tessera.workflow.models import content_of_sets
+from tessera.workflow.project import project_of
+
+project = project_of(config)
 
 
 rule write_clip_dataset:
@@ -9,8 +13,8 @@ rule write_clip_dataset:
         clips="<results>/selections/{dataset}/clips.parquet",
         scores="<results>/selections/{dataset}/scores.parquet",
         splits="<results>/datasets/{dataset}/splits.parquet",
-        images=expand("<results>/clips/{shard}/images", shard=SHARDS),
-        masks=expand("<results>/clips/{shard}/masks", shard=SHARDS),
+        images=expand("<results>/clips/{shard}/images", shard=project.shards),
+        masks=expand("<results>/clips/{shard}/masks", shard=project.shards),
     output:
         train=directory("<results>/datasets/{dataset}/train"),
         val=directory("<results>/datasets/{dataset}/val"),
@@ -21,7 +25,7 @@ rule write_clip_dataset:
     benchmark:
         "<benchmarks>/write_clip_dataset/{dataset}.jsonl"
     wildcard_constraints:
-        dataset=laid_out_as(CLIPS),
+        dataset=project.datasets_with_layout(CLIPS),
     params:
         code=code_digest("tessera.pipeline.datasets.clips:write_clip_dataset"),
     script:
@@ -46,9 +50,9 @@ rule write_clip_datasheet:
     benchmark:
         "<benchmarks>/write_clip_datasheet/{dataset}.jsonl"
     wildcard_constraints:
-        dataset=laid_out_as(CLIPS),
+        dataset=project.datasets_with_layout(CLIPS),
     params:
-        settings=of_dataset(lambda dataset: settings_of(dataset, config)),
+        settings=project.of_dataset(lambda dataset: settings_of(dataset, config)),
         code=code_digest("tessera.pipeline.datasets.datasheets:write_clip_datasheet"),
     script:
         "../scripts/write_clip_datasheet.py"
@@ -79,10 +83,10 @@ rule plot_clips:
     benchmark:
         "<benchmarks>/plot_clips/{dataset}.jsonl"
     wildcard_constraints:
-        dataset=laid_out_as(CLIPS),
+        dataset=project.datasets_with_layout(CLIPS),
     params:
         settings=lookup(dpath="report", within=config),
-        sets=content_of_sets,
+        sets=project.of_job(content_of_sets),
         seed=lookup(dpath="seed", within=config),
         code=code_digest(
             "tessera.pipeline.report.clips:describe_clips",

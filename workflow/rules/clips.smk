@@ -1,52 +1,34 @@
 # Clips: detect regions in the videos, track them, cut clips of the scenes, and score the clips.
 
 from tessera.catalogue import fed_by, model_for
+from tessera.configuration.confidences import targets_in
 from tessera.core.definitions import code_digest
 from tessera.core.weights.resolve import weights_checksums, weights_file
+from tessera.workflow.detectors import (
+    detector_checksums,
+    detector_files,
+    evaluations,
+    used_detectors,
+)
+from tessera.workflow.project import project_of
+from tessera.workflow.sources import shard_files
 
-# The detector that runs on videos, and those that score clips.
-VIDEO_DETECTOR = config["scenes"]["detect"]["weights"], model_for("nsfw")
-SCORE_DETECTORS = {
-    name: detector["weights"]
-    for name, detector in config["scores"]["detectors"].items()
-    if detector["weights"]
-}
-CLIP_TARGETS = targets_in(config, "scenes", "scores")
-GATES["scenes"] = {
-    "detecting": ("sources", places("<results>/scenes/{shard}/detections.jsonl")),
-    "following": ("tracks", places("<results>/scenes/{shard}/scenes.jsonl")),
-}
-GATES["clips"] = {
-    "cutting": ("clips", places("<results>/clips/{shard}/ledger.jsonl")),
-    "scoring": ("clips", places("<results>/clips/{shard}/scores.jsonl")),
-    **{
-        f"scoring by {name}": (
-            "clips",
-            places(f"<results>/scores/clips/{{shard}}/{name}.jsonl"),
-        )
-        for name in config["scores"]["classifiers"]
-    },
-}
+project = project_of(config)
 
 
 # One job, because every change reruns all later steps. The stores keep the detections of each video, and each clip.
 rule cut_clips:
     input:
         sources="<results>/sources/shards/{shard}/sources.parquet",
-        files=shard_files,
-        weights=weights_file(*VIDEO_DETECTOR),
-        checksums=weights_checksums(*VIDEO_DETECTOR),
-        score_weights=[
-            weights_file(weights, model_for(name))
-            for name, weights in SCORE_DETECTORS.items()
-        ],
-        score_checksums=[
-            weights_checksums(weights, model_for(name))
-            for name, weights in SCORE_DETECTORS.items()
-            if weights == "trained"
-        ],
+        files=project.of_job(shard_files),
+        weights=weights_file(config["scenes"]["detect"]["weights"], model_for("nsfw")),
+        checksums=weights_checksums(
+            config["scenes"]["detect"]["weights"], model_for("nsfw")
+        ),
+        score_weights=detector_files(project, "scores"),
+        score_checksums=detector_checksums(project, "scores"),
         quality=weights_file(config["scores"]["quality"]),
-        measured=evaluations(CLIP_TARGETS),
+        measured=evaluations(targets_in(config, "scenes", "scores")),
     output:
         # The stores, folders named `kept`, are not outputs, so that they survive killed jobs and changes.
         frames="<results>/scenes/{shard}/video_frames.parquet",
@@ -78,8 +60,8 @@ rule cut_clips:
             for name, value in config["scores"].items()
             if name != "classifiers"
         },
-        scored_by=list(SCORE_DETECTORS),
-        targets=CLIP_TARGETS,
+        scored_by=list(used_detectors(project, "scores")),
+        targets=targets_in(config, "scenes", "scores"),
         seed=lookup(dpath="seed", within=config),
         detected_by=code_digest("tessera.pipeline.clips.detect:detect_videos"),
         cut_by=code_digest("tessera.pipeline.clips.cut:cut_clips"),

@@ -2,37 +2,18 @@
 
 from tessera.catalogue import PICTURES, sets_of, settings_of
 from tessera.core.definitions import code_digest
+from tessera.workflow.datasets import divided_sources
+from tessera.workflow.embeddings import tables_of_duplicates
+from tessera.workflow.gates import gates, ledgers_of_gate, steps_of_gate
+from tessera.workflow.labels import labelled_images
+from tessera.workflow.project import any_of, literal_param, project_of
 
-
-def tables_of_duplicates(wildcards):
-    """Return the tables of near-duplicates that are left out: by hash, and by those embeddings that the settings name."""
-    return [
-        "<results>/duplicates/duplicates.parquet",
-        *expand(
-            "<results>/near_duplicates/{embedding}/near_duplicates.parquet",
-            embedding=config["duplicates"]["embeddings"],
-        ),
-    ]
-
-
-def ledgers_of_room(wildcards):
-    """Return the ledgers that the gate of a room checks."""
-    return [
-        ledger for _, ledgers in GATES[wildcards.room].values() for ledger in ledgers
-    ]
-
-
-def steps_of_room(wildcards):
-    """Return the unit of each step of a room, and the number of its ledgers."""
-    return {
-        step: {"unit": unit, "ledgers": len(ledgers)}
-        for step, (unit, ledgers) in GATES[wildcards.room].items()
-    }
+project = project_of(config)
 
 
 rule gate_room:
     input:
-        ledgers=ledgers_of_room,
+        ledgers=project.of_job(ledgers_of_gate),
     output:
         summary="<results>/gates/{room}.json",
     log:
@@ -40,10 +21,10 @@ rule gate_room:
     benchmark:
         "<benchmarks>/gate_room/{room}.jsonl"
     wildcard_constraints:
-        room=any_of(GATES),
+        room=any_of(gates(project)),
     localrule: True
     params:
-        steps=steps_of_room,
+        steps=project.of_job(steps_of_gate),
         max_failed=lookup(dpath="gates/{room}", within=config),
         code=code_digest("tessera.core.ledger:gate", "tessera.core.ledger:described"),
     script:
@@ -54,9 +35,9 @@ rule gate_room:
 rule divide_sources:
     input:
         sources="<results>/sources/admitted.parquet",
-        labelled=labelled_images,
-        frames=expand("<results>/frames/{shard}/frames.parquet", shard=SHARDS),
-        duplicates=tables_of_duplicates,
+        labelled=project.of_job(labelled_images),
+        frames=expand("<results>/frames/{shard}/frames.parquet", shard=project.shards),
+        duplicates=tables_of_duplicates(project),
     output:
         splits="<results>/datasets/splits.parquet",
     log:
@@ -65,16 +46,7 @@ rule divide_sources:
         "<benchmarks>/divide_sources.jsonl"
     params:
         # In the order of the manifest, so that a source appended to it moves no earlier one.
-        order=verbatim(
-            [
-                *(
-                    each.source
-                    for each in LABELS.values()
-                    if each.dataset in WITHOUT_DUPLICATES
-                ),
-                *(source.source for source in SOURCES),
-            ]
-        ),
+        order=literal_param(divided_sources(project)),
         settings=lookup(dpath="splits", within=config),
         code=code_digest("tessera.pipeline.datasets.splits:divide_sources"),
     script:
@@ -83,7 +55,7 @@ rule divide_sources:
 
 rule split_samples:
     input:
-        samples=of_dataset(
+        samples=project.of_dataset(
             lambda dataset: f"<results>/selections/{dataset.name}/{dataset.layout.table}"
         ),
         sources="<results>/datasets/splits.parquet",
@@ -95,7 +67,7 @@ rule split_samples:
         "<benchmarks>/split_samples/{dataset}.jsonl"
     params:
         settings=lookup(dpath="splits", within=config),
-        needed=of_dataset(lambda dataset: dataset.layout.needs),
+        needed=project.of_dataset(lambda dataset: dataset.layout.needs),
         code=code_digest(
             "tessera.pipeline.datasets.splits:split_samples",
             "tessera.records.tables.annotation:Images",
@@ -109,7 +81,7 @@ rule write_plain_datasheet:
     input:
         splits="<results>/datasets/{dataset}/splits.parquet",
         sources="<results>/sources/admitted.parquet",
-        pictures=of_dataset(
+        pictures=project.of_dataset(
             lambda dataset: expand(
                 "<results>/datasets/{dataset}/pictures.parquet",
                 dataset=[dataset.name] if dataset.layout == PICTURES else [],
@@ -123,9 +95,9 @@ rule write_plain_datasheet:
     benchmark:
         "<benchmarks>/write_plain_datasheet/{dataset}.jsonl"
     params:
-        samples=of_dataset(lambda dataset: dataset.layout.samples),
-        settings=of_dataset(lambda dataset: settings_of(dataset, config)),
-        sets=of_dataset(lambda dataset: sets_of(dataset, config)),
+        samples=project.of_dataset(lambda dataset: dataset.layout.samples),
+        settings=project.of_dataset(lambda dataset: settings_of(dataset, config)),
+        sets=project.of_dataset(lambda dataset: sets_of(dataset, config)),
         code=code_digest("tessera.pipeline.datasets.datasheets:write_plain_datasheet"),
     script:
         "../scripts/write_plain_datasheet.py"
@@ -133,14 +105,14 @@ rule write_plain_datasheet:
 
 rule checksum_dataset:
     input:
-        folders=of_dataset(
+        folders=project.of_dataset(
             lambda dataset: expand(
                 "<results>/datasets/{dataset}/{folder}",
                 dataset=dataset.name,
                 folder=dataset.layout.folders,
             )
         ),
-        files=of_dataset(
+        files=project.of_dataset(
             lambda dataset: expand(
                 "<results>/datasets/{dataset}/{file}",
                 dataset=dataset.name,
@@ -159,7 +131,7 @@ rule checksum_dataset:
     benchmark:
         "<benchmarks>/checksum_dataset/{dataset}.jsonl"
     params:
-        pattern=of_dataset(lambda dataset: dataset.layout.pattern),
+        pattern=project.of_dataset(lambda dataset: dataset.layout.pattern),
         code=code_digest("tessera.core.provenance:write_checksums"),
     script:
         "../scripts/checksum_dataset.py"
@@ -177,7 +149,7 @@ rule write_croissant:
     benchmark:
         "<benchmarks>/write_croissant/{dataset}.jsonl"
     params:
-        description=of_dataset(lambda dataset: dataset.story.replace("``", "`")),
+        description=project.of_dataset(lambda dataset: dataset.story.replace("``", "`")),
         settings=lookup(dpath="croissant", within=config),
         code=code_digest("tessera.pipeline.datasets.croissant:write_croissant"),
     script:

@@ -2,45 +2,30 @@
 
 from tessera.catalogue import DETECTOR
 from tessera.core.definitions import code_digest
-from tessera.core.weights.resolve import weights_file
+from tessera.workflow.detectors import (
+    compared_detector_files,
+    compared_detectors,
+    compared_with,
+    epochs_of_detector,
+    inference_size,
+    initial_weights_of_detector,
+    known_free,
+    parts_of_dataset,
+    preview_evaluation,
+    preview_target,
+    remedy_of_dataset,
+    weights_for_lada,
+)
+from tessera.workflow.models import exported_files, forbidden_uses, purpose
+from tessera.workflow.project import any_of, project_of
 
-
-def parts_of_dataset(wildcards):
-    """Return the folders that a trainer reads."""
-    return expand(
-        "<results>/datasets/{dataset}/{part}",
-        dataset=MODELS[wildcards.model].dataset,
-        part=["images", "labels"],
-    )
-
-
-def declared_weights_of(wildcards):
-    """Return the file of the initial weights of a model, or an empty list."""
-    return weights_file(config["models"][wildcards.model]["weights"])
-
-
-def weights_for_lada(wildcards):
-    """Return the weights of a model for Lada's application, or an empty list if they are not wanted."""
-    is_wanted = config["models"][wildcards.model]["export"]["lada"]
-    return rules.export_for_lada.output.checkpoint if is_wanted else []
-
-
-def inference_size(wildcards):
-    """Return the size in pixels that images are scaled to for a model."""
-    settings = config["models"][wildcards.model]
-    return settings["export"]["image_size"] or settings["training"]["imgsz"]
-
-
-def known_free(wildcards):
-    """Return the ids of the sources that are known to show nothing that a model finds."""
-    finds = MODELS[wildcards.model].finds
-    return [source.source for source in SOURCES if finds in source.free_of]
+project = project_of(config)
 
 
 rule check_dataset:
     input:
-        checksums=of_model("<results>/datasets/{dataset}/SHA256SUMS"),
-        parts=parts_of_dataset,
+        checksums=project.of_model("<results>/datasets/{dataset}/SHA256SUMS"),
+        parts=project.of_job(parts_of_dataset),
     output:
         report="<results>/training/{model}/dataset.json",
     log:
@@ -48,11 +33,11 @@ rule check_dataset:
     benchmark:
         "<benchmarks>/check_dataset/{model}.jsonl"
     wildcard_constraints:
-        model=of_kind(DETECTOR),
+        model=project.models_of_kind(DETECTOR),
     threads: 4
     params:
         architecture=lookup(dpath="models/{model}/architecture", within=config),
-        remedy=lambda wildcards: DATASETS[MODELS[wildcards.model].dataset].remedy,
+        remedy=project.of_job(remedy_of_dataset),
         code=code_digest(
             "tessera.pipeline.detectors.dataset:check_dataset",
             "tessera.pipeline.detectors.library:task_of",
@@ -61,18 +46,13 @@ rule check_dataset:
         "../scripts/check_dataset.py"
 
 
-def epochs_of(wildcards):
-    """Return the number of epochs of a training."""
-    return config["models"][wildcards.model]["training"]["epochs"]
-
-
 rule train_detector:
     input:
-        description=of_model("<results>/datasets/{dataset}/dataset.yaml"),
-        parts=parts_of_dataset,
+        description=project.of_model("<results>/datasets/{dataset}/dataset.yaml"),
+        parts=project.of_job(parts_of_dataset),
         checked="<results>/training/{model}/dataset.json",
-        weights=declared_weights_of,
-        splits=of_model("<results>/datasets/{dataset}/splits.parquet"),
+        weights=project.of_job(initial_weights_of_detector),
+        splits=project.of_model("<results>/datasets/{dataset}/splits.parquet"),
     output:
         # The folder `runs` beside them keeps finished and interrupted trainings. It is not an output, so that they survive.
         weights="<results>/training/{model}/best.pt",
@@ -83,8 +63,8 @@ rule train_detector:
     benchmark:
         "<benchmarks>/train_detector/{model}.jsonl"
     wildcard_constraints:
-        model=of_kind(DETECTOR),
-    priority: epochs_of
+        model=project.models_of_kind(DETECTOR),
+    priority: project.of_job(epochs_of_detector)
     threads: 8
     resources:
         gpu=1,
@@ -107,12 +87,12 @@ rule train_detector:
 
 rule evaluate_detector:
     input:
-        description=of_model("<results>/datasets/{dataset}/dataset.yaml"),
-        parts=parts_of_dataset,
+        description=project.of_model("<results>/datasets/{dataset}/dataset.yaml"),
+        parts=project.of_job(parts_of_dataset),
         checked="<results>/training/{model}/dataset.json",
         weights="<results>/training/{model}/best.pt",
         curves="<results>/training/{model}/results.csv",
-        splits=of_model("<results>/datasets/{dataset}/splits.parquet"),
+        splits=project.of_model("<results>/datasets/{dataset}/splits.parquet"),
     output:
         metrics="<results>/metrics/{model}.json",
         curves=directory("<results>/training/{model}/curves"),
@@ -123,7 +103,7 @@ rule evaluate_detector:
     benchmark:
         "<benchmarks>/evaluate_detector/{model}.jsonl"
     wildcard_constraints:
-        model=of_kind(DETECTOR),
+        model=project.models_of_kind(DETECTOR),
     threads: 4
     resources:
         gpu=1,
@@ -136,24 +116,14 @@ rule evaluate_detector:
         "../scripts/evaluate_detector.py"
 
 
-def preview_target(wildcards):
-    """Return the target of `preview.confidence` for a model, if it is one, in a list."""
-    return targets_in(config, "preview.confidence", previewed=wildcards.model)
-
-
-def preview_evaluation(wildcards):
-    """Return the tables that the target of `preview.confidence` is measured by."""
-    return evaluations(preview_target(wildcards))
-
-
 # What sources are free of is a parameter and stands in no table, because no sample depends on it.
 rule watch_videos:
     input:
         sources="<results>/sources/admitted.parquet",
-        splits=of_model("<results>/datasets/{dataset}/splits.parquet"),
+        splits=project.of_model("<results>/datasets/{dataset}/splits.parquet"),
         weights="<results>/weights/{model}/{model}.pt",
         checksums="<results>/weights/{model}/SHA256SUMS",
-        measured=preview_evaluation,
+        measured=project.of_job(preview_evaluation),
     output:
         # The folder `kept` beside them stores the detections of each video. It is not an output, so that it survives changes.
         videos="<results>/evaluation/{model}/videos.parquet",
@@ -163,15 +133,15 @@ rule watch_videos:
     benchmark:
         "<benchmarks>/watch_videos/{model}.jsonl"
     wildcard_constraints:
-        model=of_kind(DETECTOR),
+        model=project.models_of_kind(DETECTOR),
     threads: 4
     resources:
         gpu=1,
     params:
-        free=known_free,
+        free=project.of_job(known_free),
         preview={"confidence": config["preview"]["confidence"]},
-        targets=preview_target,
-        image_size=inference_size,
+        targets=project.of_job(preview_target),
+        image_size=project.of_job(inference_size),
         settings=lookup(dpath="video_metrics", within=config),
         track=lookup(dpath="scenes/track", within=config),
         watched_by=code_digest(
@@ -187,24 +157,15 @@ rule watch_videos:
         "../scripts/watch_videos.py"
 
 
-COMPARED = {
-    name: compared
-    for name, compared in config["comparisons"].items()
-    if compared and name in MODELS and MODELS[name].kind is DETECTOR
-}
-
-
 # Beside `evaluate_detector`, because what is compared must not publish the model again.
 rule compare_detectors:
     input:
-        description=of_model("<results>/datasets/{dataset}/dataset.yaml"),
-        parts=parts_of_dataset,
+        description=project.of_model("<results>/datasets/{dataset}/dataset.yaml"),
+        parts=project.of_job(parts_of_dataset),
         checked="<results>/training/{model}/dataset.json",
-        splits=of_model("<results>/datasets/{dataset}/splits.parquet"),
+        splits=project.of_model("<results>/datasets/{dataset}/splits.parquet"),
         weights="<results>/training/{model}/best.pt",
-        compared=lambda wildcards: [
-            weights_file(each) for each in COMPARED[wildcards.model]
-        ],
+        compared=project.of_job(compared_detector_files),
     output:
         report="<results>/metrics/{model}.comparison.json",
         objects="<results>/comparisons/{model}/objects.parquet",
@@ -216,14 +177,14 @@ rule compare_detectors:
     benchmark:
         "<benchmarks>/compare_detectors/{model}.jsonl"
     wildcard_constraints:
-        model=any_of(COMPARED),
+        model=any_of(compared_detectors(project)),
     threads: 4
     resources:
         gpu=1,
     params:
         architecture=lookup(dpath="models/{model}/architecture", within=config),
         training=lookup(dpath="models/{model}/training", within=config),
-        compared=lambda wildcards: COMPARED[wildcards.model],
+        compared=project.of_job(compared_with),
         seed=lookup(dpath="seed", within=config),
         code=code_digest(
             "tessera.pipeline.detectors.compare:compare_detectors",
@@ -244,7 +205,7 @@ rule export_detector:
     benchmark:
         "<benchmarks>/export_detector/{model}.jsonl"
     wildcard_constraints:
-        model=of_kind(DETECTOR),
+        model=project.models_of_kind(DETECTOR),
     params:
         settings=lookup(dpath="models/{model}/export", within=config),
         code=code_digest("tessera.pipeline.detectors.export:export_detector"),
@@ -262,7 +223,7 @@ rule export_for_lada:
     benchmark:
         "<benchmarks>/export_for_lada/{model}.jsonl"
     wildcard_constraints:
-        model=of_kind(DETECTOR),
+        model=project.models_of_kind(DETECTOR),
     params:
         code=code_digest("tessera.pipeline.detectors.export:export_for_lada"),
     script:
@@ -271,11 +232,11 @@ rule export_for_lada:
 
 rule verify_export:
     input:
-        description=of_model("<results>/datasets/{dataset}/dataset.yaml"),
-        parts=parts_of_dataset,
+        description=project.of_model("<results>/datasets/{dataset}/dataset.yaml"),
+        parts=project.of_job(parts_of_dataset),
         checkpoint="<results>/exports/{model}/{model}.pt",
         onnx="<results>/exports/{model}/{model}.onnx",
-        lada=weights_for_lada,
+        lada=project.of_job(weights_for_lada),
     output:
         report="<results>/metrics/{model}.export.json",
     log:
@@ -283,7 +244,7 @@ rule verify_export:
     benchmark:
         "<benchmarks>/verify_export/{model}.jsonl"
     wildcard_constraints:
-        model=of_kind(DETECTOR),
+        model=project.models_of_kind(DETECTOR),
     threads: 4
     params:
         export=lookup(dpath="models/{model}/export", within=config),
@@ -298,11 +259,11 @@ ruleorder: write_model_card > write_plain_card
 
 rule write_model_card:
     input:
-        checksums=of_model("<results>/datasets/{dataset}/SHA256SUMS"),
-        datasheet=of_model("<results>/datasets/{dataset}/datasheet.json"),
+        checksums=project.of_model("<results>/datasets/{dataset}/SHA256SUMS"),
+        datasheet=project.of_model("<results>/datasets/{dataset}/datasheet.json"),
         metrics="<results>/metrics/{model}.json",
         export="<results>/metrics/{model}.export.json",
-        files=exported_files,
+        files=project.of_job(exported_files),
         record="<results>/training/{model}/training.json",
     output:
         data="<results>/exports/{model}/card.json",
@@ -312,12 +273,12 @@ rule write_model_card:
     benchmark:
         "<benchmarks>/write_model_card/{model}.jsonl"
     wildcard_constraints:
-        model=of_kind(DETECTOR),
+        model=project.models_of_kind(DETECTOR),
     localrule: True
     params:
         settings=lookup(dpath="models/{model}", within=config),
-        purpose=lambda wildcards: MODELS[wildcards.model].purpose,
-        not_for=lambda wildcards: MODELS[wildcards.model].kind.not_for,
+        purpose=project.of_job(purpose),
+        not_for=project.of_job(forbidden_uses),
         code=code_digest("tessera.pipeline.cards:write_model_card"),
     script:
         "../scripts/write_model_card.py"

@@ -2,22 +2,25 @@
 
 from tessera.catalogue import CLIPS
 from tessera.core.definitions import code_digest
+from tessera.workflow.datasets import gates_of
+from tessera.workflow.labels import rows_of
+from tessera.workflow.project import project_of
+
+project = project_of(config)
 
 
 rule filter_clips:
     input:
-        clips=expand("<results>/clips/{shard}/clips.parquet", shard=SHARDS),
-        scores=expand("<results>/clips/{shard}/scores.parquet", shard=SHARDS),
+        clips=expand("<results>/clips/{shard}/clips.parquet", shard=project.shards),
+        scores=expand("<results>/clips/{shard}/scores.parquet", shard=project.shards),
         classified=expand(
             "<results>/scores/clips/{shard}/{classifier}.parquet",
-            shard=SHARDS,
+            shard=project.shards,
             classifier=config["filters"]["classifiers"],
         ),
-        metrics=metrics_of(config["filters"]["classifiers"]),
+        metrics=project.metrics_of(config["filters"]["classifiers"]),
         sources="<results>/sources/admitted.parquet",
-        gates=of_dataset(
-            lambda dataset: expand("<results>/gates/{room}.json", room=dataset.gates)
-        ),
+        gates=project.of_job(gates_of),
     output:
         kept="<results>/selections/{dataset}/clips.parquet",
         kept_scores="<results>/selections/{dataset}/scores.parquet",
@@ -28,10 +31,10 @@ rule filter_clips:
     benchmark:
         "<benchmarks>/filter_clips/{dataset}.jsonl"
     wildcard_constraints:
-        dataset=laid_out_as(CLIPS),
+        dataset=project.datasets_with_layout(CLIPS),
     params:
         settings=lookup(dpath="filters", within=config),
-        decisions=rows_of(CLIP_DECISIONS),
+        decisions=rows_of(project.decided.clips),
         code=code_digest("tessera.pipeline.filters.filtering:filter_clips"),
     script:
         "../scripts/filter_clips.py"

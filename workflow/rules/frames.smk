@@ -1,28 +1,18 @@
 # Frames: sample them from the admitted sources, and find near-duplicates.
 
 from tessera.core.definitions import code_digest
+from tessera.workflow.labels import decisions_on_folders, labelled_images
+from tessera.workflow.project import literal_param, project_of
+from tessera.workflow.sources import shard_files
 
-GATES["frames"] = {
-    "sampling": ("images", places("<results>/frames/{shard}/ledger.jsonl"))
-}
-# Decisions on pictures of folders, and on regions in them.
-PICTURE_DECISIONS = [
-    decision
-    for key, decision in {**FRAME_DECISIONS, **REGION_DECISIONS}.items()
-    if source_of(key.partition("+")[0]) in FOLDERS
-]
-if PICTURE_DECISIONS:
-    GATES["frames"]["decisions on pictures"] = (
-        "decisions",
-        ["<results>/frames/decisions.jsonl"],
-    )
+project = project_of(config)
 
 
 rule sample_frames:
     input:
         sources="<results>/sources/shards/{shard}/sources.parquet",
         stills="<results>/sources/shards/{shard}/files.parquet",
-        files=shard_files,
+        files=project.of_job(shard_files),
     output:
         # The store, the folder `kept`, is not an output, so that it survives killed jobs and changes.
         table="<results>/frames/{shard}/frames.parquet",
@@ -42,7 +32,7 @@ rule sample_frames:
 
 rule match_decisions:
     input:
-        frames=expand("<results>/frames/{shard}/frames.parquet", shard=SHARDS),
+        frames=expand("<results>/frames/{shard}/frames.parquet", shard=project.shards),
     output:
         ledger="<results>/frames/decisions.jsonl",
     log:
@@ -50,24 +40,16 @@ rule match_decisions:
     benchmark:
         "<benchmarks>/match_decisions.jsonl"
     params:
-        decisions=verbatim([decision.model_dump() for decision in PICTURE_DECISIONS]),
+        decisions=literal_param(decisions_on_folders(project)),
         code=code_digest("tessera.pipeline.footage.decided:match_decisions"),
     script:
         "../scripts/match_decisions.py"
 
 
-def labelled_images(wildcards):
-    """Return the tables of the images that people labelled. Of several near-duplicates, such an image is kept."""
-    return [
-        *set_places("images.parquet", WITHOUT_DUPLICATES),
-        *places("<results>/labels/frames/{labelled}/images.parquet"),
-    ]
-
-
 rule find_duplicates:
     input:
-        frames=expand("<results>/frames/{shard}/frames.parquet", shard=SHARDS),
-        labelled=labelled_images,
+        frames=expand("<results>/frames/{shard}/frames.parquet", shard=project.shards),
+        labelled=project.of_job(labelled_images),
     output:
         table="<results>/duplicates/duplicates.parquet",
         ledger="<results>/duplicates/ledger.jsonl",

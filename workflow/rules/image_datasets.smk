@@ -2,54 +2,34 @@
 
 from tessera.catalogue import IMAGES, label_task, sets_of, settings_of
 from tessera.core.definitions import code_digest
+from tessera.workflow.datasets import (
+    drawn_on,
+    drops_of,
+    duplicates_of,
+    gates_of,
+    metrics_of_drops,
+    pictures_of_samples,
+    samples_of,
+    scores_of_frames,
+    splits_of_backgrounds,
+)
+from tessera.workflow.labels import rows_of
+from tessera.workflow.models import content_of_sets
+from tessera.workflow.project import project_of
 
-
-def samples_of(table):
-    """Return a function of the wildcards that returns the files `table` of all samples of a dataset."""
-    return of_dataset(
-        lambda dataset: [
-            *set_places(table, [dataset.name]),
-            *(f"{folder}/{table}" for folder in places(*dataset.samples)),
-        ]
-    )
-
-
-def drops_of(dataset):
-    """Return the limits of what classifiers see in the frames of a dataset, by the name of the classifier."""
-    return config["drops"].get(dataset.name, {})
+project = project_of(config)
 
 
 rule select_samples:
     input:
-        images=samples_of("images.parquet"),
-        annotations=samples_of("annotations.parquet"),
-        duplicates=of_dataset(
-            lambda dataset: (
-                tables_of_duplicates(None) if dataset.drops_duplicates else []
-            )
-        ),
-        splits=of_dataset(
-            lambda dataset: (
-                "<results>/datasets/splits.parquet"
-                if dataset.backgrounds(config) < 1
-                else []
-            )
-        ),
-        scored=of_dataset(
-            lambda dataset: expand(
-                "<results>/scores/frames/{shard}/{classifier}.parquet",
-                shard=SHARDS,
-                classifier=drops_of(dataset),
-            )
-        ),
-        metrics=of_dataset(lambda dataset: metrics_of(drops_of(dataset))),
+        images=project.of_job(samples_of, "images.parquet"),
+        annotations=project.of_job(samples_of, "annotations.parquet"),
+        duplicates=project.of_job(duplicates_of),
+        splits=project.of_job(splits_of_backgrounds),
+        scored=project.of_job(scores_of_frames),
+        metrics=project.of_job(metrics_of_drops),
         sources="<results>/sources/admitted.parquet",
-        gates=of_dataset(
-            lambda dataset: expand(
-                "<results>/gates/{room}.json",
-                room=[*dataset.gates, *(["scores"] if drops_of(dataset) else [])],
-            )
-        ),
+        gates=project.of_job(gates_of),
     output:
         images="<results>/selections/{dataset}/images.parquet",
         annotations="<results>/selections/{dataset}/annotations.parquet",
@@ -59,14 +39,14 @@ rule select_samples:
     benchmark:
         "<benchmarks>/select_samples/{dataset}.jsonl"
     wildcard_constraints:
-        dataset=laid_out_as(IMAGES),
+        dataset=project.datasets_with_layout(IMAGES),
     params:
-        decisions=rows_of(FRAME_DECISIONS),
-        drops=of_dataset(drops_of),
-        backgrounds=of_dataset(lambda dataset: dataset.backgrounds(config)),
-        classes=of_dataset(lambda dataset: dataset.classes(config)),
-        task=of_dataset(lambda dataset: label_task(dataset, config)),
-        remedy=of_dataset(lambda dataset: dataset.remedy),
+        decisions=rows_of(project.decided.frames),
+        drops=project.of_job(drops_of),
+        backgrounds=project.of_dataset(lambda dataset: dataset.backgrounds(config)),
+        classes=project.of_dataset(lambda dataset: dataset.classes(config)),
+        task=project.of_dataset(lambda dataset: label_task(dataset, config)),
+        remedy=project.of_dataset(lambda dataset: dataset.remedy),
         code=code_digest(
             "tessera.pipeline.datasets.images:select_samples",
             "tessera.records.limits:ScoreLimit",
@@ -81,12 +61,7 @@ rule write_yolo_dataset:
         annotations="<results>/selections/{dataset}/annotations.parquet",
         splits="<results>/datasets/{dataset}/splits.parquet",
         # The images that the tables name.
-        made=of_dataset(
-            lambda dataset: [
-                *set_places("pictures", [dataset.name]),
-                *places(*dataset.pictures),
-            ]
-        ),
+        made=project.of_job(pictures_of_samples),
     output:
         images=directory("<results>/datasets/{dataset}/images"),
         labels=directory("<results>/datasets/{dataset}/labels"),
@@ -97,10 +72,10 @@ rule write_yolo_dataset:
     benchmark:
         "<benchmarks>/write_yolo_dataset/{dataset}.jsonl"
     wildcard_constraints:
-        dataset=laid_out_as(IMAGES),
+        dataset=project.datasets_with_layout(IMAGES),
     params:
-        classes=of_dataset(lambda dataset: dataset.classes(config)),
-        task=of_dataset(lambda dataset: label_task(dataset, config)),
+        classes=project.of_dataset(lambda dataset: dataset.classes(config)),
+        task=project.of_dataset(lambda dataset: label_task(dataset, config)),
         code=code_digest("tessera.pipeline.datasets.images:write_yolo_dataset"),
     script:
         "../scripts/write_yolo_dataset.py"
@@ -118,9 +93,9 @@ rule write_coco_dataset:
     benchmark:
         "<benchmarks>/write_coco_dataset/{dataset}.jsonl"
     wildcard_constraints:
-        dataset=laid_out_as(IMAGES),
+        dataset=project.datasets_with_layout(IMAGES),
     params:
-        classes=of_dataset(lambda dataset: dataset.classes(config)),
+        classes=project.of_dataset(lambda dataset: dataset.classes(config)),
         code=code_digest("tessera.pipeline.datasets.images:write_coco_dataset"),
     script:
         "../scripts/write_coco_dataset.py"
@@ -137,8 +112,12 @@ rule write_datasheet:
         sources="<results>/sources/admitted.parquet",
         selection="<results>/selections/{dataset}/ledger.jsonl",
         writing="<results>/datasets/{dataset}/ledger.jsonl",
-        mosaics=of_dataset(lambda dataset: places(*drawn(dataset, "mosaics"))),
-        labels=of_dataset(lambda dataset: set_places("counts.parquet", [dataset.name])),
+        mosaics=project.of_dataset(
+            lambda dataset: drawn_on(project, dataset, "mosaics")
+        ),
+        labels=project.of_dataset(
+            lambda dataset: project.of_labelled_sets("counts.parquet", [dataset.name])
+        ),
     output:
         data="<results>/datasets/{dataset}/datasheet.json",
         text="<results>/datasets/{dataset}/datasheet.md",
@@ -147,10 +126,10 @@ rule write_datasheet:
     benchmark:
         "<benchmarks>/write_datasheet/{dataset}.jsonl"
     wildcard_constraints:
-        dataset=laid_out_as(IMAGES),
+        dataset=project.datasets_with_layout(IMAGES),
     params:
-        settings=of_dataset(lambda dataset: settings_of(dataset, config)),
-        sets=of_dataset(lambda dataset: sets_of(dataset, config)),
+        settings=project.of_dataset(lambda dataset: settings_of(dataset, config)),
+        sets=project.of_dataset(lambda dataset: sets_of(dataset, config)),
         code=code_digest("tessera.pipeline.datasets.datasheets:write_datasheet"),
     script:
         "../scripts/write_datasheet.py"
@@ -158,8 +137,10 @@ rule write_datasheet:
 
 rule plot_samples:
     input:
-        mosaics=of_dataset(lambda dataset: places(*drawn(dataset, "mosaics"))),
-        marks=of_dataset(lambda dataset: places(*drawn(dataset, "marks"))),
+        mosaics=project.of_dataset(
+            lambda dataset: drawn_on(project, dataset, "mosaics")
+        ),
+        marks=project.of_dataset(lambda dataset: drawn_on(project, dataset, "marks")),
         images="<results>/datasets/{dataset}/images",
         selected="<results>/selections/{dataset}/images.parquet",
         regions="<results>/selections/{dataset}/annotations.parquet",
@@ -180,10 +161,10 @@ rule plot_samples:
     benchmark:
         "<benchmarks>/plot_samples/{dataset}.jsonl"
     wildcard_constraints:
-        dataset=laid_out_as(IMAGES),
+        dataset=project.datasets_with_layout(IMAGES),
     params:
         settings=lookup(dpath="report", within=config),
-        sets=content_of_sets,
+        sets=project.of_job(content_of_sets),
         seed=lookup(dpath="seed", within=config),
         code=code_digest(
             "tessera.pipeline.report.samples:describe_marks",

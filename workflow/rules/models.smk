@@ -1,24 +1,29 @@
 # The rules that all models have in common: a card, and the publication of their files.
 
-from tessera.catalogue import all_models, settings_on_card
 from tessera.core.definitions import code_digest
+from tessera.workflow.models import (
+    card_settings,
+    export_report,
+    exported_files,
+    forbidden_uses,
+    published_models,
+    published_names,
+    publishing_rule,
+    purpose,
+)
+from tessera.workflow.project import project_of
 
-
-def export_report(wildcards):
-    """Return the comparison of the exported with the trained model, or an empty list if its kind has none."""
-    if not MODELS[wildcards.model].kind.compares_export:
-        return []
-    return f"<results>/metrics/{wildcards.model}.export.json"
+project = project_of(config)
 
 
 # For kinds whose rules write no card. Rules that write one go before this rule with `ruleorder`.
 rule write_plain_card:
     input:
-        checksums=of_model("<results>/datasets/{dataset}/SHA256SUMS"),
-        datasheet=of_model("<results>/datasets/{dataset}/datasheet.json"),
+        checksums=project.of_model("<results>/datasets/{dataset}/SHA256SUMS"),
+        datasheet=project.of_model("<results>/datasets/{dataset}/datasheet.json"),
         metrics="<results>/metrics/{model}.json",
-        export=export_report,
-        files=exported_files,
+        export=project.of_job(export_report),
+        files=project.of_job(exported_files),
     output:
         data="<results>/exports/{model}/card.json",
         text="<results>/exports/{model}/card.md",
@@ -28,37 +33,24 @@ rule write_plain_card:
         "<benchmarks>/write_plain_card/{model}.jsonl"
     localrule: True
     params:
-        settings=lambda wildcards: settings_on_card(MODELS[wildcards.model], config),
+        settings=project.of_job(card_settings),
         seed=lookup(dpath="seed", within=config),
-        purpose=lambda wildcards: MODELS[wildcards.model].purpose,
-        not_for=lambda wildcards: MODELS[wildcards.model].kind.not_for,
+        purpose=project.of_job(purpose),
+        not_for=project.of_job(forbidden_uses),
         code=code_digest("tessera.pipeline.cards:write_plain_card"),
     script:
         "../scripts/write_plain_card.py"
 
 
-def publishing(kind, names):
-    """Return the name of the rule that publishes the exported files of models of `kind` with these patterns of `names`."""
-    added = dict.fromkeys(
-        dict(kind.optional_exports)[name] for name in names[len(kind.exports) :]
-    )
-    return "_".join(["publish", kind.rules, *added])
-
-
 # The files of models are made and verified in results/exports. `update` keeps the published files of an earlier training until the
 # new ones replace them, also if a job on the way to them fails. A rule for each list of files.
-for kind, names in dict.fromkeys(
-    [
-        *((model.kind, model.kind.exports) for model in all_models(config)),
-        *((model.kind, names_of_exports(model)) for model in MODELS.values()),
-    ]
-):
+for kind, names in published_names(project):
 
     rule:
         name:
-            publishing(kind, names)
+            publishing_rule(kind, names)
         input:
-            files=exported_files,
+            files=project.of_job(exported_files),
             card=[
                 "<results>/exports/{model}/card.json",
                 "<results>/exports/{model}/card.md",
@@ -71,15 +63,11 @@ for kind, names in dict.fromkeys(
             ],
             checksums=update("<results>/weights/{model}/SHA256SUMS"),
         log:
-            f"<logs>/{publishing(kind, names)}/{{model}}.log",
+            f"<logs>/{publishing_rule(kind, names)}/{{model}}.log",
         benchmark:
-            f"<benchmarks>/{publishing(kind, names)}/{{model}}.jsonl"
+            f"<benchmarks>/{publishing_rule(kind, names)}/{{model}}.jsonl"
         wildcard_constraints:
-            model=any_of(
-                model.name
-                for model in MODELS.values()
-                if (model.kind, names_of_exports(model)) == (kind, names)
-            ),
+            model=published_models(project, kind, names),
         localrule: True
         params:
             unwanted=[name for name in dict(kind.optional_exports) if name not in names],

@@ -1,38 +1,18 @@
 # Mosaics: detect regions in the sampled frames, choose some, and draw mosaics over them.
 
-from tessera.catalogue import fed_by, model_for
+from tessera.catalogue import fed_by
+from tessera.configuration.confidences import targets_in
 from tessera.core.definitions import code_digest
-from tessera.core.weights.resolve import weights_checksums, weights_file
+from tessera.workflow.detectors import (
+    detector_checksums,
+    detector_files,
+    evaluations,
+    region_decisions_of_shard,
+    used_detectors,
+)
+from tessera.workflow.project import literal_param, project_of
 
-REGION_DETECTORS = {
-    name: detector["weights"]
-    for name, detector in config["regions"]["detectors"].items()
-    if detector["weights"]
-}
-REGION_TARGETS = targets_in(config, "regions")
-GATES["regions"] = {
-    "choosing regions": (
-        "regions",
-        places("<results>/regions/{shard}/detections.jsonl"),
-    ),
-    "choosing frames": ("images", places("<results>/regions/{shard}/ledger.jsonl")),
-}
-GATES["mosaics"] = {
-    "mosaics": ("regions", places("<results>/mosaics/{shard}/mosaics.jsonl")),
-    "pixelating": ("images", places("<results>/mosaics/{shard}/ledger.jsonl")),
-    "reading masks": ("images", places("<results>/mosaics/{shard}/masks.jsonl")),
-    "labels in sets": set_ledgers("mosaics"),
-}
-
-
-def region_decisions_of_shard(wildcards):
-    """Return the decisions on regions in the frames of a shard."""
-    names = {file_name(source.source) for source in SHARDS[wildcards.shard]}
-    return [
-        decision.model_dump()
-        for key, decision in REGION_DECISIONS.items()
-        if source_of(key.rpartition("+")[0]) in names
-    ]
+project = project_of(config)
 
 
 # One job, because every change reruns all later steps. The store keeps the detections of each source.
@@ -41,23 +21,18 @@ rule pixelate_frames:
         frames="<results>/frames/{shard}/frames.parquet",
         pictures="<results>/frames/{shard}/images",
         sources="<results>/sources/shards/{shard}/sources.parquet",
-        weights=[
-            weights_file(weights, model_for(name))
-            for name, weights in REGION_DETECTORS.items()
-        ],
-        checksums=[
-            weights_checksums(weights, model_for(name))
-            for name, weights in REGION_DETECTORS.items()
-            if weights == "trained"
-        ],
-        measured=evaluations(REGION_TARGETS),
+        weights=detector_files(project, "regions"),
+        checksums=detector_checksums(project, "regions"),
+        measured=evaluations(targets_in(config, "regions")),
     output:
         # The store, the folder `kept`, is not an output, so that it survives killed jobs and changes.
         seen=expand(
-            "<results>/regions/{{shard}}/{detector}.parquet", detector=REGION_DETECTORS
+            "<results>/regions/{{shard}}/{detector}.parquet",
+            detector=used_detectors(project, "regions"),
         ),
         looked=expand(
-            "<results>/regions/{{shard}}/{detector}.jsonl", detector=REGION_DETECTORS
+            "<results>/regions/{{shard}}/{detector}.jsonl",
+            detector=used_detectors(project, "regions"),
         ),
         regions="<results>/regions/{shard}/regions.parquet",
         backgrounds="<results>/regions/{shard}/backgrounds.parquet",
@@ -80,13 +55,16 @@ rule pixelate_frames:
     resources:
         gpu=1,
     params:
-        detectors=verbatim(
-            {name: config["regions"]["detectors"][name] for name in REGION_DETECTORS}
+        detectors=literal_param(
+            {
+                name: config["regions"]["detectors"][name]
+                for name in used_detectors(project, "regions")
+            }
         ),
         datasets=fed_by("regions"),
         choose=lookup(dpath="regions/choose", within=config),
-        targets=REGION_TARGETS,
-        decisions=region_decisions_of_shard,
+        targets=targets_in(config, "regions"),
+        decisions=project.of_job(region_decisions_of_shard),
         settings=lookup(dpath="mosaics", within=config),
         degradations=lookup(dpath="degradations", within=config),
         min_area=lookup(dpath="annotations/min_area", within=config),

@@ -1,108 +1,43 @@
 # Previews: draw the detections in footage, and propose labels to correct. `snakemake preview`
 
-from tessera.catalogue import RESTORER, all_datasets, all_models
 from tessera.core.definitions import code_digest
-from tessera.core.weights.resolve import weights_checksums, weights_file
-from tessera.pipeline.previews.rendering import previewed_sources
-
-try:
-    PREVIEWED = previewed_sources(
-        SHARDS,
-        config["preview"]["sources"],
-        {
-            "preview.proposals.frames": config["preview"]["proposals"]["frames"],
-            "preview.restore.shown": config["preview"]["restore"]["shown"],
-            "preview.restore.spans": config["preview"]["restore"]["spans"],
-        },
-    )
-except TesseraError as error:
-    raise WorkflowError(str(error)) from None
-
-PREVIEW_MODEL = config["preview"]["model"]
-PREVIEWED_MODEL = next(
-    model for model in all_models(config) if model.name == PREVIEW_MODEL
+from tessera.workflow.detectors import evaluations
+from tessera.workflow.labels import frame_labels_of_shard
+from tessera.workflow.previews import (
+    declared_preview_weights,
+    free_of_previewed,
+    preview_checksums,
+    preview_files,
+    preview_targets,
+    preview_weights,
+    previewed,
+    previewed_classes,
+    sources_in,
+    sources_to_preview,
 )
-PREVIEW_TARGETS = targets_in(config, "preview.confidence", previewed=PREVIEW_MODEL)
-IS_RESTORED = PREVIEWED_MODEL.kind is RESTORER
-# The weights of the preview: those trained here or, if the model is not trained, those declared instead.
-PREVIEW_WEIGHTS = (
-    "trained"
-    if PREVIEW_MODEL in MODELS or IS_RESTORED
-    else config["regions"]["detectors"][PREVIEWED_MODEL.finds]["weights"]
-)
+from tessera.workflow.project import literal_param, project_of, require_sources
+from tessera.workflow.sources import moved_keys_of_shard, shard_files, source_order
+
+project = project_of(config)
 
 
 localrules:
     preview,
 
 
-def sources_to_preview(wildcards):
-    """Return the ids of the sources of a shard that are previewed."""
-    return PREVIEWED[wildcards.shard]
-
-
-def sources_in(shards):
-    """Return a function that returns the ids in `shards`. In plain strings, Snakemake would expand braces."""
-    return lambda wildcards: [source for ids in shards.values() for source in ids]
-
-
-def sources_asked_for(wildcards):
-    """Return the ids of the sources that the settings name. In plain strings, Snakemake would expand braces."""
-    return config["preview"]["sources"]
-
-
-def previewed_classes(wildcards):
-    """Return the classes of the dataset of the previewed model. In plain strings, Snakemake would expand braces."""
-    return next(
-        dataset.classes(config)
-        for dataset in all_datasets(config)
-        if dataset.name == PREVIEWED_MODEL.dataset
-    )
-
-
-def sources_free_of_it(wildcards):
-    """Return the ids of the sources of a shard that are known to show nothing that the previewed model finds."""
-    return [
-        source.source
-        for source in SHARDS[wildcards.shard]
-        if PREVIEWED_MODEL.finds in source.free_of
-    ]
-
-
-def preview_weights(wildcards):
-    """Return the weights of the preview."""
-    if PREVIEW_WEIGHTS == "trained" and PREVIEW_MODEL not in MODELS:
-        raise TesseraError(
-            f"`preview.model` is {PREVIEW_MODEL}, `models.{PREVIEW_MODEL}` is null, and `regions.detectors` declares no"
-            " weights for it: name another model"
-        )
-    return weights_file(PREVIEW_WEIGHTS, PREVIEW_MODEL)
-
-
 rule preview:
     input:
-        footage,
-        (
-            "<results>/restored/summary.json"
-            if IS_RESTORED
-            else [
-                "<results>/previews/summary.json",
-                *expand(
-                    "<results>/previews/{shard}/{part}",
-                    shard=PREVIEWED,
-                    part=["overlays", "sheets", "proposals.tsv"],
-                ),
-            ]
-        ),
+        project.of_job(require_sources),
+        preview_files(project),
 
 
 rule predict_source:
     input:
         sources="<results>/sources/shards/{shard}/sources.parquet",
         stills="<results>/sources/shards/{shard}/files.parquet",
-        files=shard_files,
-        weights=preview_weights,
-        checksums=weights_checksums(PREVIEW_WEIGHTS, PREVIEW_MODEL),
+        files=project.of_job(shard_files),
+        weights=project.of_job(preview_weights),
+        checksums=preview_checksums(project),
     output:
         frames="<results>/previews/{shard}/frames.parquet",
         predictions="<results>/previews/{shard}/predictions.parquet",
@@ -115,8 +50,8 @@ rule predict_source:
     resources:
         gpu=1,
     params:
-        wanted=sources_to_preview,
-        weights=verbatim(PREVIEW_WEIGHTS),
+        wanted=project.of_job(sources_to_preview),
+        weights=literal_param(declared_preview_weights(project)),
         settings=lookup(dpath="preview/predict", within=config),
         code=code_digest(
             "tessera.pipeline.previews.predict:predict_previews",
@@ -130,10 +65,10 @@ rule render_preview:
     input:
         sources="<results>/sources/shards/{shard}/sources.parquet",
         stills="<results>/sources/shards/{shard}/files.parquet",
-        files=shard_files,
+        files=project.of_job(shard_files),
         frames="<results>/previews/{shard}/frames.parquet",
         predictions="<results>/previews/{shard}/predictions.parquet",
-        measured=evaluations(PREVIEW_TARGETS),
+        measured=evaluations(preview_targets(project)),
     output:
         overlays=directory("<results>/previews/{shard}/overlays"),
         sheets=directory("<results>/previews/{shard}/sheets"),
@@ -143,7 +78,7 @@ rule render_preview:
         "<benchmarks>/render_preview/{shard}.jsonl"
     params:
         preview={"confidence": config["preview"]["confidence"]},
-        targets=PREVIEW_TARGETS,
+        targets=preview_targets(project),
         settings=lookup(dpath="preview/render", within=config),
         code=code_digest(
             "tessera.pipeline.previews.rendering:render_previews",
@@ -157,10 +92,10 @@ rule propose_labels:
     input:
         sources="<results>/sources/shards/{shard}/sources.parquet",
         stills="<results>/sources/shards/{shard}/files.parquet",
-        files=shard_files,
+        files=project.of_job(shard_files),
         frames="<results>/previews/{shard}/frames.parquet",
         predictions="<results>/previews/{shard}/predictions.parquet",
-        measured=evaluations(PREVIEW_TARGETS),
+        measured=evaluations(preview_targets(project)),
     output:
         # The proposals are not outputs, because they belong to the person who corrects them.
         report="<results>/previews/{shard}/proposals.tsv",
@@ -170,15 +105,15 @@ rule propose_labels:
     benchmark:
         "<benchmarks>/propose_labels/{shard}.jsonl"
     params:
-        labels=verbatim(lookup(dpath="annotations/frame_labels", within=config)),
-        watched=frame_labels_of_shard,
+        labels=literal_param(lookup(dpath="annotations/frame_labels", within=config)),
+        watched=project.of_job(frame_labels_of_shard),
         preview={"confidence": config["preview"]["confidence"]},
-        targets=PREVIEW_TARGETS,
+        targets=preview_targets(project),
         settings=lookup(dpath="preview/proposals", within=config),
-        model=PREVIEW_MODEL,
-        classes=previewed_classes,
-        free=sources_free_of_it,
-        moved=moved_keys_of_shard,
+        model=config["preview"]["model"],
+        classes=project.of_job(previewed_classes),
+        free=project.of_job(free_of_previewed),
+        moved=project.of_job(moved_keys_of_shard),
         code=code_digest(
             "tessera.pipeline.previews.proposals:propose_labels",
             "tessera.records.confidence:with_confidences",
@@ -190,9 +125,13 @@ rule propose_labels:
 # The last job, so that what it prints is not lost among the messages of others.
 rule gate_previews:
     input:
-        ledgers=expand("<results>/previews/{shard}/ledger.jsonl", shard=PREVIEWED),
-        reports=expand("<results>/previews/{shard}/proposals.tsv", shard=PREVIEWED),
-        sheets=expand("<results>/previews/{shard}/sheets", shard=PREVIEWED),
+        ledgers=expand(
+            "<results>/previews/{shard}/ledger.jsonl", shard=previewed(project)
+        ),
+        reports=expand(
+            "<results>/previews/{shard}/proposals.tsv", shard=previewed(project)
+        ),
+        sheets=expand("<results>/previews/{shard}/sheets", shard=previewed(project)),
     output:
         summary="<results>/previews/summary.json",
     log:
@@ -201,9 +140,9 @@ rule gate_previews:
         "<benchmarks>/gate_previews.jsonl"
     localrule: True
     params:
-        previewed=sources_in(PREVIEWED),
-        asked=sources_asked_for,
-        folder=verbatim(lookup(dpath="preview/proposals/folder", within=config)),
+        previewed=sources_in(previewed(project)),
+        asked=literal_param(config["preview"]["sources"]),
+        folder=literal_param(lookup(dpath="preview/proposals/folder", within=config)),
         code=code_digest("tessera.pipeline.previews.rendering:gate_previews"),
     script:
         "../scripts/gate_previews.py"
@@ -218,8 +157,8 @@ rule withdraw_proposals:
         "<benchmarks>/withdraw_proposals.jsonl"
     localrule: True
     params:
-        folder=verbatim(lookup(dpath="preview/proposals/folder", within=config)),
-        sources=source_order,
+        folder=literal_param(lookup(dpath="preview/proposals/folder", within=config)),
+        sources=project.of_job(source_order),
         code=code_digest("tessera.pipeline.previews.proposals:withdraw_proposals"),
     script:
         "../scripts/withdraw_proposals.py"

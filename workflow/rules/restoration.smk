@@ -1,61 +1,36 @@
 # The restoration model: train it in stages, measure, export and verify it, and write its card.
 
-from tessera.catalogue import RESTORER, all_models
+from tessera.catalogue import RESTORER
 from tessera.core.definitions import code_digest
-from tessera.core.weights.resolve import weights_file
+from tessera.workflow.models import content_of_sets, forbidden_uses, purpose
+from tessera.workflow.project import any_of, project_of
+from tessera.workflow.restoration import (
+    compared_models,
+    compared_weights,
+    iterations_of,
+    last_checkpoint,
+    perceptual_weights,
+    stage_settings,
+    stage_weights,
+    stages,
+)
 
-STAGES = {stage["name"]: stage for stage in config["restoration"]["stages"]}
-RIVALS = {
-    rival["name"]: rival
-    for model in all_models(config)
-    if model.kind is RESTORER
-    for rival in config["comparisons"][model.name]
-}
+project = project_of(config)
 
 
 wildcard_constraints:
-    stage=any_of(STAGES),
-
-
-def stage_settings(wildcards):
-    """Return the settings of a stage."""
-    return STAGES[wildcards.stage]
-
-
-def stage_weights(wildcards):
-    """Return the files of weights that the training of a stage depends on, by name; unused ones are empty lists."""
-    stage = STAGES[wildcards.stage]
-    base, declared = stage["base"], config["restoration"]["weights"]
-    used = {
-        "load_from": not base,
-        "spynet": not base and not declared["load_from"],
-        "vgg19": stage["losses"]["perceptual"],
-    }
-    return {
-        "base": (
-            f"<results>/training/{wildcards.model}/{base}/best.pth" if base else []
-        ),
-        **{
-            name: weights_file(declared[name] if is_used else None)
-            for name, is_used in used.items()
-        },
-    }
-
-
-def iterations_of(wildcards):
-    """Return the number of iterations of a stage."""
-    return STAGES[wildcards.stage]["iterations"]
+    stage=any_of(stages(project)),
 
 
 rule train_stage:
     input:
-        unpack(stage_weights),
-        checksums=of_model("<results>/datasets/{dataset}/SHA256SUMS"),
-        folders=of_model(
+        unpack(project.of_job(stage_weights)),
+        checksums=project.of_model("<results>/datasets/{dataset}/SHA256SUMS"),
+        folders=project.of_model(
             "<results>/datasets/{dataset}/train",
             "<results>/datasets/{dataset}/val",
         ),
-        splits=of_model("<results>/datasets/{dataset}/splits.parquet"),
+        splits=project.of_model("<results>/datasets/{dataset}/splits.parquet"),
     output:
         # The folder `runs` beside them keeps finished and interrupted trainings. It is not an output, so that they survive.
         best="<results>/training/{model}/{stage}/best.pth",
@@ -66,15 +41,15 @@ rule train_stage:
     benchmark:
         "<benchmarks>/train_stage/{model}/{stage}.jsonl"
     wildcard_constraints:
-        model=of_kind(RESTORER),
-    priority: iterations_of
+        model=project.models_of_kind(RESTORER),
+    priority: project.of_job(iterations_of)
     threads: 8
     resources:
         gpu=1,
         # Minutes. A training that exceeds them continues when it runs again.
         runtime=1440,
     params:
-        stage=stage_settings,
+        stage=project.of_job(stage_settings),
         data=lookup(dpath="restoration/data", within=config),
         generator=lookup(dpath="restoration/generator", within=config),
         discriminator=lookup(dpath="restoration/discriminator", within=config),
@@ -90,25 +65,10 @@ rule train_stage:
         "../scripts/train_stage.py"
 
 
-def last_checkpoint(wildcards):
-    """Return the checkpoint of the last stage, which is measured and exported."""
-    return f"<results>/training/{wildcards.model}/{list(STAGES)[-1]}/best.pth"
-
-
-def perceptual_weights(wildcards):
-    """Return the file of the weights for LPIPS, or an empty list."""
-    return weights_file(config["restoration"]["metrics"]["lpips"])
-
-
-def compared_weights(wildcards):
-    """Return the files of the weights that the model is compared with, in the order of the settings."""
-    return [weights_file(weights) for weights in RIVALS.values()]
-
-
 # A job of its own before everything that takes long, so that a wrong file is found before a training and its evaluation.
 rule check_restorers:
     input:
-        compared=compared_weights,
+        compared=compared_weights(project),
     output:
         report="<results>/comparisons/{model}/checked.json",
     log:
@@ -116,11 +76,11 @@ rule check_restorers:
     benchmark:
         "<benchmarks>/check_restorers/{model}.jsonl"
     wildcard_constraints:
-        model=of_kind(RESTORER),
+        model=project.models_of_kind(RESTORER),
     # Higher than that of any training, which is its number of iterations.
     priority: 10**9
     params:
-        compared=list(RIVALS),
+        compared=list(compared_models(project)),
         code=code_digest(
             "tessera.pipeline.restoration.evaluate:check_restorers",
         ),
@@ -130,15 +90,19 @@ rule check_restorers:
 
 rule evaluate_restoration:
     input:
-        checked="<results>/comparisons/{model}/checked.json" if RIVALS else [],
-        folders=of_model(
+        checked=(
+            "<results>/comparisons/{model}/checked.json"
+            if compared_models(project)
+            else []
+        ),
+        folders=project.of_model(
             "<results>/datasets/{dataset}/val",
             "<results>/datasets/{dataset}/test",
         ),
-        splits=of_model("<results>/datasets/{dataset}/splits.parquet"),
-        checkpoint=last_checkpoint,
-        compared=compared_weights,
-        lpips=perceptual_weights,
+        splits=project.of_model("<results>/datasets/{dataset}/splits.parquet"),
+        checkpoint=project.of_job(last_checkpoint),
+        compared=compared_weights(project),
+        lpips=perceptual_weights(project),
     output:
         metrics="<results>/metrics/{model}.json",
         frames="<results>/evaluation/{model}/frames.parquet",
@@ -151,7 +115,7 @@ rule evaluate_restoration:
     benchmark:
         "<benchmarks>/evaluate_restoration/{model}.jsonl"
     wildcard_constraints:
-        model=of_kind(RESTORER),
+        model=project.models_of_kind(RESTORER),
     threads: 4
     resources:
         gpu=1,
@@ -160,7 +124,7 @@ rule evaluate_restoration:
         data=lookup(dpath="restoration/data", within=config),
         settings=lookup(dpath="restoration/metrics", within=config),
         # The digests of their weights are in the paths of the inputs.
-        compared=list(RIVALS),
+        compared=list(compared_models(project)),
         seed=lookup(dpath="seed", within=config),
         code=code_digest(
             "tessera.pipeline.restoration.evaluate:evaluate_restoration",
@@ -172,7 +136,7 @@ rule evaluate_restoration:
 
 rule export_restoration:
     input:
-        checkpoint=last_checkpoint,
+        checkpoint=project.of_job(last_checkpoint),
     output:
         safetensors="<results>/exports/{model}/{model}.safetensors",
         application="<results>/exports/{model}/lada_{model}_model_tessera.pth",
@@ -181,7 +145,7 @@ rule export_restoration:
     benchmark:
         "<benchmarks>/export_restoration/{model}.jsonl"
     wildcard_constraints:
-        model=of_kind(RESTORER),
+        model=project.models_of_kind(RESTORER),
     params:
         generator=lookup(dpath="restoration/generator", within=config),
         trained_by=code_digest("tessera.pipeline.restoration.trainer:fit"),
@@ -194,11 +158,11 @@ rule export_restoration:
 
 rule verify_restoration_export:
     input:
-        folders=of_model(
+        folders=project.of_model(
             "<results>/datasets/{dataset}/train",
             "<results>/datasets/{dataset}/val",
         ),
-        checkpoint=last_checkpoint,
+        checkpoint=project.of_job(last_checkpoint),
         safetensors="<results>/exports/{model}/{model}.safetensors",
         application="<results>/exports/{model}/lada_{model}_model_tessera.pth",
     output:
@@ -208,7 +172,7 @@ rule verify_restoration_export:
     benchmark:
         "<benchmarks>/verify_restoration_export/{model}.jsonl"
     wildcard_constraints:
-        model=of_kind(RESTORER),
+        model=project.models_of_kind(RESTORER),
     threads: 4
     params:
         generator=lookup(dpath="restoration/generator", within=config),
@@ -227,14 +191,14 @@ ruleorder: write_restoration_card > write_plain_card
 
 rule write_restoration_card:
     input:
-        checksums=of_model("<results>/datasets/{dataset}/SHA256SUMS"),
-        datasheet=of_model("<results>/datasets/{dataset}/datasheet.json"),
+        checksums=project.of_model("<results>/datasets/{dataset}/SHA256SUMS"),
+        datasheet=project.of_model("<results>/datasets/{dataset}/datasheet.json"),
         metrics="<results>/metrics/{model}.json",
         export="<results>/metrics/{model}.export.json",
         safetensors="<results>/exports/{model}/{model}.safetensors",
         application="<results>/exports/{model}/lada_{model}_model_tessera.pth",
         records=expand(
-            "<results>/training/{{model}}/{stage}/training.json", stage=STAGES
+            "<results>/training/{{model}}/{stage}/training.json", stage=stages(project)
         ),
     output:
         data="<results>/exports/{model}/card.json",
@@ -244,12 +208,12 @@ rule write_restoration_card:
     benchmark:
         "<benchmarks>/write_restoration_card/{model}.jsonl"
     wildcard_constraints:
-        model=of_kind(RESTORER),
+        model=project.models_of_kind(RESTORER),
     localrule: True
     params:
         settings=lookup(dpath="restoration", within=config),
-        purpose=lambda wildcards: MODELS[wildcards.model].purpose,
-        not_for=lambda wildcards: MODELS[wildcards.model].kind.not_for,
+        purpose=project.of_job(purpose),
+        not_for=project.of_job(forbidden_uses),
         code=code_digest("tessera.pipeline.cards:write_restoration_card"),
     script:
         "../scripts/write_restoration_card.py"
@@ -257,7 +221,9 @@ rule write_restoration_card:
 
 rule plot_stages:
     input:
-        curves=expand("<results>/training/{{model}}/{stage}/curves.csv", stage=STAGES),
+        curves=expand(
+            "<results>/training/{{model}}/{stage}/curves.csv", stage=stages(project)
+        ),
     output:
         figure=report(
             "<results>/reports/models/{model}/stages.svg",
@@ -271,7 +237,7 @@ rule plot_stages:
     benchmark:
         "<benchmarks>/plot_stages/{model}.jsonl"
     wildcard_constraints:
-        model=of_kind(RESTORER),
+        model=project.models_of_kind(RESTORER),
     localrule: True
     params:
         code=code_digest("tessera.pipeline.report.restoration:draw_stages"),
@@ -295,7 +261,7 @@ rule plot_methods:
     benchmark:
         "<benchmarks>/plot_methods/{model}.jsonl"
     wildcard_constraints:
-        model=of_kind(RESTORER),
+        model=project.models_of_kind(RESTORER),
     localrule: True
     params:
         code=code_digest("tessera.pipeline.report.restoration:draw_methods"),
@@ -323,7 +289,7 @@ rule tabulate_restoration:
     benchmark:
         "<benchmarks>/tabulate_restoration/{model}.jsonl"
     wildcard_constraints:
-        model=of_kind(RESTORER),
+        model=project.models_of_kind(RESTORER),
     localrule: True
     params:
         code=code_digest("tessera.pipeline.report.restorers:tabulate_restoration"),
@@ -336,7 +302,7 @@ rule tabulate_restorers:
         metrics="<results>/metrics/{model}.json",
         speed="<results>/comparisons/{model}/speed.json",
         trained="<results>/exports/{model}/{model}.safetensors",
-        compared=compared_weights,
+        compared=compared_weights(project),
     output:
         table=report(
             "<results>/reports/models/{model}/comparison.html",
@@ -350,10 +316,10 @@ rule tabulate_restorers:
     benchmark:
         "<benchmarks>/tabulate_restorers/{model}.jsonl"
     wildcard_constraints:
-        model=of_kind(RESTORER),
+        model=project.models_of_kind(RESTORER),
     localrule: True
     params:
-        names=["restored", *RIVALS],
+        names=["restored", *compared_models(project)],
         code=code_digest("tessera.pipeline.report.restorers:tabulate_restorers"),
     script:
         "../scripts/tabulate_restorers.py"
@@ -375,7 +341,7 @@ rule plot_where:
     benchmark:
         "<benchmarks>/plot_where/{model}.jsonl"
     wildcard_constraints:
-        model=of_kind(RESTORER),
+        model=project.models_of_kind(RESTORER),
     localrule: True
     params:
         code=code_digest("tessera.pipeline.report.restoration:draw_where"),
@@ -386,7 +352,7 @@ rule plot_where:
 rule plot_restored:
     input:
         pictures="<results>/training/{model}/pictures",
-        splits=of_model("<results>/datasets/{dataset}/splits.parquet"),
+        splits=project.of_model("<results>/datasets/{dataset}/splits.parquet"),
         sources="<results>/sources/admitted.parquet",
     output:
         # A folder, because a split may have no clips.
@@ -403,10 +369,10 @@ rule plot_restored:
     benchmark:
         "<benchmarks>/plot_restored/{model}.jsonl"
     wildcard_constraints:
-        model=of_kind(RESTORER),
+        model=project.models_of_kind(RESTORER),
     params:
         settings=lookup(dpath="report", within=config),
-        sets=content_of_sets,
+        sets=project.of_job(content_of_sets),
         code=code_digest(
             "tessera.pipeline.report.restoration:show_restored",
             "tessera.pipeline.report.restoration:shown_sheets",

@@ -1,58 +1,34 @@
 # Restored footage: find the mosaics in videos, restore them, and show the result beside the original. `snakemake preview`
 
-from tessera.catalogue import DETECTOR, all_models, model_for
 from tessera.core.definitions import code_digest
-from tessera.core.weights.resolve import weights_checksums, weights_file
 from tessera.imaging.crops import CropSettings
-
-RESTORING = config["preview"]["restore"]
-RESTORER_NAME = next(
-    model.name for model in all_models(config) if model.kind is RESTORER
+from tessera.workflow.detectors import evaluations
+from tessera.workflow.previews import (
+    mosaic_detector,
+    mosaic_detector_checksums,
+    of_shown,
+    restoration_checksums,
+    restoration_settings,
+    restoration_weights,
+    restored,
+    restored_targets,
+    sources_in,
+    sources_to_restore,
 )
-RESTORED_TARGETS = targets_in(config, "preview.restore")
-MOSAIC_DETECTOR = RESTORING["detect"]["weights"], model_for("mosaic")
-# The ids of the sources to restore, by shard: those that are previewed, and those that the report shows.
-RESTORED = {
-    shard: ids
-    for shard, sources in SHARDS.items()
-    if (
-        ids := [
-            source.source
-            for source in sources
-            if source.source in RESTORING["shown"]
-            or (IS_RESTORED and source.source in PREVIEWED.get(shard, []))
-        ]
-    )
-}
+from tessera.workflow.project import literal_param, project_of
+from tessera.workflow.sources import shard_files
 
-
-def sources_to_restore(wildcards):
-    """Return the ids of the sources of a shard that are restored."""
-    return RESTORED[wildcards.shard]
-
-
-def needed(place, weights, model, suffix):
-    """Return a function that returns the file of `weights`, the setting `place`."""
-
-    def file(wildcards):
-        if weights is None or weights == "trained" and model not in MODELS:
-            raise TesseraError(
-                f"`preview.restore.{place}` is {weights or 'null'}, and no {model} is trained here: declare weights there,"
-                " or restore no footage"
-            )
-        return weights_file(weights, model, suffix)
-
-    return file
+project = project_of(config)
 
 
 # The stores, folders named `kept`, are not outputs, so that they survive killed jobs and changes.
 rule find_mosaics:
     input:
         sources="<results>/sources/shards/{shard}/sources.parquet",
-        files=shard_files,
-        weights=needed("detect.weights", *MOSAIC_DETECTOR, ".pt"),
-        checksums=weights_checksums(*MOSAIC_DETECTOR),
-        measured=evaluations(RESTORED_TARGETS),
+        files=project.of_job(shard_files),
+        weights=project.of_job(mosaic_detector),
+        checksums=mosaic_detector_checksums(project),
+        measured=evaluations(restored_targets(project)),
     output:
         frames="<results>/restored/{shard}/frames.parquet",
         detections="<results>/restored/{shard}/detections.parquet",
@@ -68,12 +44,12 @@ rule find_mosaics:
     resources:
         gpu=1,
     params:
-        wanted=sources_to_restore,
+        wanted=project.of_job(sources_to_restore),
         detect=lookup(dpath="preview/restore/detect", within=config),
         track=lookup(dpath="preview/restore/track", within=config),
         choose=lookup(dpath="preview/restore/choose", within=config),
-        spans=verbatim(RESTORING["spans"]),
-        targets=RESTORED_TARGETS,
+        spans=literal_param(config["preview"]["restore"]["spans"]),
+        targets=restored_targets(project),
         seed=lookup(dpath="seed", within=config),
         detected_by=code_digest("tessera.pipeline.clips.detect:detect_videos"),
         code=code_digest(
@@ -90,12 +66,12 @@ rule find_mosaics:
 rule restore_previews:
     input:
         sources="<results>/sources/shards/{shard}/sources.parquet",
-        files=shard_files,
+        files=project.of_job(shard_files),
         scenes="<results>/restored/{shard}/scenes.parquet",
         scene_frames="<results>/restored/{shard}/scene_frames.parquet",
         found="<results>/restored/{shard}/detections.jsonl",
-        weights=needed("weights", RESTORING["weights"], RESTORER_NAME, ".safetensors"),
-        checksums=weights_checksums(RESTORING["weights"], RESTORER_NAME),
+        weights=project.of_job(restoration_weights),
+        checksums=restoration_checksums(project),
     output:
         videos=directory("<results>/restored/{shard}/videos"),
         comparisons=directory("<results>/restored/{shard}/comparisons"),
@@ -109,13 +85,7 @@ rule restore_previews:
     resources:
         gpu=1,
     params:
-        settings=verbatim(
-            {
-                name: RESTORING[name]
-                for name in RESTORING
-                if name not in ("shown", "detect", "track", "choose")
-            }
-        ),
+        settings=literal_param(restoration_settings(project)),
         crops={name: config["clips"][name] for name in CropSettings.model_fields},
         size=lookup(dpath="restoration/data/size", within=config),
         keep_aspect=lookup(dpath="restoration/data/keep_aspect", within=config),
@@ -137,7 +107,9 @@ rule restore_previews:
 # The last job, so that what it prints is not lost among the messages of others.
 rule gate_restored:
     input:
-        ledgers=expand("<results>/restored/{shard}/ledger.jsonl", shard=RESTORED),
+        ledgers=expand(
+            "<results>/restored/{shard}/ledger.jsonl", shard=restored(project)
+        ),
     output:
         summary="<results>/restored/summary.json",
     log:
@@ -146,28 +118,19 @@ rule gate_restored:
         "<benchmarks>/gate_restored.jsonl"
     localrule: True
     params:
-        previewed=sources_in(RESTORED),
-        asked=sources_asked_for,
+        previewed=sources_in(restored(project)),
+        asked=literal_param(config["preview"]["sources"]),
         code=code_digest("tessera.pipeline.previews.restored:gate_restored"),
     script:
         "../scripts/gate_restored.py"
 
 
-def of_shown(name):
-    """Return the file `name` of each shard with a source that the report shows."""
-    return [
-        f"<results>/restored/{shard}/{name}"
-        for shard, sources in SHARDS.items()
-        if any(source.source in RESTORING["shown"] for source in sources)
-    ]
-
-
 rule show_footage:
     input:
-        comparisons=of_shown("comparisons"),
-        scenes=of_shown("scenes.parquet"),
-        scene_frames=of_shown("scene_frames.parquet"),
-        ledgers=of_shown("ledger.jsonl"),
+        comparisons=of_shown(project, "comparisons"),
+        scenes=of_shown(project, "scenes.parquet"),
+        scene_frames=of_shown(project, "scene_frames.parquet"),
+        ledgers=of_shown(project, "ledger.jsonl"),
         sources="<results>/sources/admitted.parquet",
     output:
         page=report(
@@ -182,7 +145,7 @@ rule show_footage:
     benchmark:
         "<benchmarks>/show_footage.jsonl"
     params:
-        shown=verbatim(RESTORING["shown"]),
+        shown=literal_param(config["preview"]["restore"]["shown"]),
         settings=lookup(dpath="report", within=config),
         code=code_digest("tessera.pipeline.report.footage:show_footage"),
     script:

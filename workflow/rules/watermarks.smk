@@ -1,27 +1,11 @@
 # Images with watermarks: draw watermarks over frames of the admitted sources.
 
 from tessera.catalogue import fed_by
-from tessera.core.files import check_there, files_below
 from tessera.core.definitions import code_digest
-from tessera.core.provenance import fingerprint
+from tessera.workflow.project import project_of
+from tessera.workflow.watermarks import watched_materials
 
-GATES["watermarks"] = {
-    "drawn marks": (
-        "images",
-        places("<results>/watermarks/frames/{shard}/ledger.jsonl"),
-    ),
-    "labels in sets": set_ledgers("watermarks"),
-}
-
-
-def watched_materials(wildcards):
-    """Return a value that changes with the logos and the fonts that watermarks are made of, which must exist."""
-    found = []
-    for material in ("logos", "fonts"):
-        if path := config["watermarks"]["draw"][material]:
-            check_there(f"watermarks.draw.{material}", path)
-            found.append(fingerprint(files_below(path)))
-    return found
+project = project_of(config)
 
 
 rule draw_watermarks:
@@ -44,7 +28,7 @@ rule draw_watermarks:
         datasets=fed_by("watermarks"),
         settings=lookup(dpath="watermarks/draw", within=config),
         seed=lookup(dpath="seed", within=config),
-        watched=watched_materials,
+        watched=project.of_job(watched_materials),
         code=code_digest("tessera.pipeline.watermarks.draw:draw_watermarks"),
     script:
         "../scripts/draw_watermarks.py"

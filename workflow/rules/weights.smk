@@ -1,22 +1,10 @@
 # Weights that the settings declare: fetch each file once, and verify it.
 
 from tessera.core.definitions import code_digest
-from tessera.core.weights.resolve import check_declared, declared_weights
+from tessera.workflow.models import weights_with_digest
+from tessera.workflow.project import project_of
 
-DECLARED = list(declared_weights(config))
-
-
-def weights_with_digest(wildcards):
-    """Return the declared weights with the digest of a job. A path must be as declared, unless they were fetched before."""
-    found = [
-        (setting, weights)
-        for setting, weights in DECLARED
-        if weights.sha256 == wildcards.sha256
-    ]
-    for setting, weights in found:
-        if not Path(weights.file).exists():
-            check_declared(setting, weights)
-    return found[0][1].model_dump()
+project = project_of(config)
 
 
 rule fetch_weights:
@@ -31,7 +19,7 @@ rule fetch_weights:
         kind="pt|onnx|csv",
     localrule: True
     params:
-        settings=weights_with_digest,
+        settings=project.of_job(weights_with_digest),
         code=code_digest("tessera.core.weights.fetch:fetch_weights"),
     script:
         "../scripts/fetch_weights.py"

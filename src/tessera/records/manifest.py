@@ -4,10 +4,10 @@ import hashlib
 import os
 import stat
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from math import ceil
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
@@ -120,7 +120,10 @@ def missing_footage(sources: Iterable[Source]) -> list[str]:
     return [f"{source.source!r}: {source.path!r}" for source in gone]
 
 
-def group_by_shard(sources: list[Source], shards: Shards, *, subfolders: bool = False) -> dict[str, list[Source]]:
+AnySource = TypeVar("AnySource", bound=Source)
+
+
+def group_by_shard(sources: Sequence[AnySource], shards: Shards, *, subfolders: bool = False) -> dict[str, list[AnySource]]:
     """Return the sources of each shard, with shards sorted by name and sources in the order of the manifest.
 
     A shard has a valid file name. A number of shards divides the sources by a hash of their ids. `auto` does so with sources
@@ -138,7 +141,7 @@ def group_by_shard(sources: list[Source], shards: Shards, *, subfolders: bool = 
         count = ceil(sum(sizes[source] for source in small) / FULL)
     elif shards != "per_source":
         small, count = {source.source for source in sources}, shards
-    groups: dict[str, list[Source]] = {}
+    groups: dict[str, list[AnySource]] = {}
     for source in sources:
         bucket = f"{BUCKET}{_bucket(source.source, count)}" if source.source in small else file_name(source.source)
         groups.setdefault(file_name(source.shard) if source.shard else bucket, []).append(source)
@@ -156,7 +159,7 @@ def _bucket(source: str, count: int) -> int:
     return bucket if bucket < count else bucket - power // 2
 
 
-def twins(sources: list[Source], *, subfolders: bool = False) -> dict[str, Source]:
+def twins(sources: Sequence[Source], *, subfolders: bool = False) -> dict[str, Source]:
     """Return, by source id, the first earlier source that may hold the same footage; most sources have none.
 
     Two sources may hold the same footage if their sizes and the sampled blocks of their files are equal. Only `admit_sources`

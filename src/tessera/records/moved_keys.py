@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from tessera.core.tsv import read_sheet, refuse
-from tessera.records.frame_keys import parse_key
+from tessera.records.frame_keys import INDEX, parse_key
 
 MOVED = Path("config/moved_keys.tsv")
 
@@ -20,6 +20,12 @@ class MovedKey(BaseModel):
     key: str = Field(min_length=1, description="key by position")
     now: str = Field("", description="key by path and content; empty if it is not known")
     why: str = Field("", description="how it was found, or why not")
+
+
+def keys_by_position(keys: Iterable[str], folders: Mapping[str, Path]) -> set[str]:
+    """Return the keys of frames that `keys`, those of frames, regions and crops, make of positions in `folders`."""
+    parsed = [parse_key(key.partition("+")[0]) for key in keys]
+    return {own.frame for own in parsed if own and own.source in folders and INDEX.fullmatch(own.name)}
 
 
 def read_moved_keys(path: Path = MOVED) -> dict[str, str]:

@@ -9,6 +9,7 @@ IMAGE_FOLDERS = Layout(
     folders=("train", "val", "test"),
     files=(),
 )
+GATES["brightness"] = (Step("measuring", "images", "<results>/brightness/{shard}/ledger.jsonl"),)
 DATASETS += (
     Dataset(
         name="brightness_classification",

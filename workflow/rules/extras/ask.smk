@@ -1,111 +1,57 @@
 # Active learning: ask people for the labels from which a classifier learns most. `snakemake ask`
 
 from tessera.core.definitions import code_digest
-from tessera.pipeline.labels.settings import ImageLabelSet
-from tessera.records.rounds import read_rounds, round_name
+from tessera.workflow.asking import (
+    asked_classifiers,
+    compared_vectors,
+    folder_of_answers,
+    free_of_hard_negatives,
+    labels_to_ask_with,
+    number_of_rounds,
+    of_trained,
+    reached_by_rounds,
+    regions_to_ask_with,
+    require_answers,
+    round_to_ask,
+)
+from tessera.workflow.classifiers import labels_of_dataset
+from tessera.workflow.embeddings import tables_of_duplicates
+from tessera.workflow.labels import rows_of
+from tessera.workflow.project import any_of, project_of, require_sources
+from tessera.workflow.withdrawal import WITHDRAWN
 
-
-@cache
-def asked_rounds():
-    """Return the rounds that were asked so far."""
-    try:
-        return read_rounds(Path(ANSWERS["path"])) if ASKING else []
-    except TesseraError as error:
-        raise WorkflowError(str(error)) from None
-
-
-# The classifier with a learning curve.
-ASKED = [ASKING] if asked_rounds() else []
+project = project_of(config)
 
 
 localrules:
     ask,
 
 
-def has_labels():
-    """Return whether there are labels that the classifier can learn from."""
-    pictures = config["classifiers"][ASKING]["pictures"]
-    return bool(
-        pictures["regions"]
-        or pictures["degraded"]
-        or any(file_name(name) in READABLE for name in pictures["sets"])
-    )
-
-
-def of_trained(*paths):
-    """Return a function that returns `paths`, expanded for all shards, if the classifier has labels to learn from."""
-
-    def given(wildcards):
-        return expand(list(paths), shard=SHARDS, **wildcards) if has_labels() else []
-
-    return given
-
-
-def labels_to_ask_with(wildcards):
-    """Return the tables of the labelled pictures of the classifier."""
-    return labels_of_pictures(wildcards) if has_labels() else []
-
-
-def compared_vectors(wildcards):
-    """Return the tables of the vectors that the pictures of a round differ in, if an embedding is set."""
-    name = config["ask"]["embedding"]
-    return (
-        expand(f"<results>/embeddings/shards/{{shard}}/{name}.parquet", shard=SHARDS)
-        if name
-        else []
-    )
-
-
-def answered(wildcards):
-    """Return no files. Raises `TesseraError` if the last round that was asked has no answer."""
-    # It imports what planning does without.
-    from tessera.pipeline.labels.whole import has_answers
-
-    last = round_name(len(asked_rounds()))
-    folder = Path(ANSWERS["path"], last)
-    if asked_rounds() and not has_answers(ImageLabelSet(**ANSWERS), last, ANSWERED):
-        raise TesseraError(
-            f"{folder} has no answers yet: label its pictures, there or with `snakemake review`, then run `snakemake ask` again"
-        )
-    return []
-
-
-def round_to_ask(wildcards):
-    """Return the file that a round of the classifier makes. Raises `TesseraError` if none is set."""
-    if not ASKING:
-        raise TesseraError("`ask.model` is null: name the classifier to ask for")
-    return f"<results>/asked/{ASKING}.jsonl"
-
-
 rule ask:
     input:
-        footage,
+        project.of_job(require_sources),
         WITHDRAWN,
-        round_to_ask,
+        project.of_job(round_to_ask),
 
 
 rule ask_round:
     input:
-        answered,
-        frames=expand("<results>/frames/{shard}/frames.parquet", shard=SHARDS),
-        pictures=expand("<results>/frames/{shard}/images", shard=SHARDS),
+        project.of_job(require_answers),
+        frames=expand("<results>/frames/{shard}/frames.parquet", shard=project.shards),
+        pictures=expand("<results>/frames/{shard}/images", shard=project.shards),
         sources="<results>/sources/admitted.parquet",
         splits="<results>/datasets/splits.parquet",
         gate="<results>/gates/frames.json",
-        duplicates=tables_of_duplicates,
-        labels=labels_to_ask_with,
-        regions=lambda wildcards: (
-            regions_of("images")(wildcards) if has_labels() else []
+        duplicates=tables_of_duplicates(project),
+        labels=project.of_job(labels_to_ask_with),
+        regions=project.of_job(regions_to_ask_with),
+        scores=project.of_job(
+            of_trained, "<results>/scores/frames/{shard}/{dataset}.parquet"
         ),
-        scores=of_trained("<results>/scores/frames/{shard}/{dataset}.parquet"),
-        vectors=compared_vectors,
-        metrics=lambda wildcards: (
-            f"<results>/metrics/{wildcards.dataset}.json" if has_labels() else []
-        ),
-        dataset=lambda wildcards: (
-            f"<results>/datasets/{wildcards.dataset}/pictures.parquet"
-            if has_labels()
-            else []
+        vectors=compared_vectors(project),
+        metrics=project.of_job(of_trained, "<results>/metrics/{dataset}.json"),
+        dataset=project.of_job(
+            of_trained, "<results>/datasets/{dataset}/pictures.parquet"
         ),
     output:
         # The pictures are not outputs, because they belong to the person who labels them.
@@ -115,25 +61,15 @@ rule ask_round:
     benchmark:
         "<benchmarks>/ask_round/{dataset}.jsonl"
     wildcard_constraints:
-        dataset=any_of([ASKING] if ASKING else []),
+        dataset=any_of(filter(None, [config["ask"]["model"]])),
     params:
-        answers=lambda wildcards: {
-            "folder": ANSWERS["path"],
-            "layout": ANSWERS["format"],
-            "question": ANSWERS["task"] or ANSWERS["name"],
-            "is_divided": ANSWERS["split_by"] == "image",
-        },
-        # Each answered round is followed by another.
-        asked=lambda wildcards: len(asked_rounds()),
+        answers=project.of_job(folder_of_answers),
+        asked=project.of_job(number_of_rounds),
         settings=lookup(dpath="ask", within=config),
-        classes=lambda wildcards: config["classifiers"][wildcards.dataset]["labels"],
-        decisions=rows_of(FRAME_DECISIONS),
+        classes=project.of_job(labels_of_dataset),
+        decisions=rows_of(project.decided.frames),
         distance=lookup(dpath="duplicates/distance", within=config),
-        free=lambda wildcards: [
-            source.source
-            for source in SOURCES
-            if (config["ask"]["hard_negatives"] or {}).get("free_of") in source.free_of
-        ],
+        free=project.of_job(free_of_hard_negatives),
         seed=lookup(dpath="seed", within=config),
         code=code_digest("tessera.pipeline.asking.rounds:ask_round"),
     script:
@@ -143,7 +79,7 @@ rule ask_round:
 rule plot_learning:
     input:
         metrics="<results>/metrics/{model}.json",
-        pictures=of_model("<results>/datasets/{dataset}/pictures.parquet"),
+        pictures=project.of_model("<results>/datasets/{dataset}/pictures.parquet"),
     output:
         table="<results>/asked/{model}.parquet",
         figure=report(
@@ -158,17 +94,10 @@ rule plot_learning:
     benchmark:
         "<benchmarks>/plot_learning/{model}.jsonl"
     wildcard_constraints:
-        model=any_of(ASKED),
+        model=any_of(asked_classifiers(project)),
     localrule: True
     params:
-        rounds=lambda wildcards: [
-            (
-                each.reached.model_dump()
-                if each.reached and each.model == wildcards.model
-                else None
-            )
-            for each in asked_rounds()
-        ],
+        rounds=project.of_job(reached_by_rounds),
         code=code_digest("tessera.pipeline.report.learning:draw_learning"),
     script:
         "../../scripts/plot_learning.py"

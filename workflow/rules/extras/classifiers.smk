@@ -2,60 +2,26 @@
 
 from tessera.catalogue import CLASSIFIER
 from tessera.core.definitions import code_digest
-from tessera.core.weights.resolve import weights_file
-from tessera.imaging.classification.settings import HEAD
-
-
-def of_classifier(*parts):
-    """Return a function that returns these parts of the settings of a classifier."""
-
-    def given(wildcards):
-        settings = config["classifiers"][wildcards.model]
-        return {part: settings[part] for part in parts}
-
-    return given
-
-
-# The settings that a training depends on.
-NETWORK = of_classifier(
-    "labels",
-    "architecture",
-    "weights",
-    "embedding",
-    "hidden",
-    "image_size",
-    "resize",
-    "augmentation",
-    "training",
+from tessera.workflow.classifiers import (
+    epochs_of_classifier,
+    initial_weights_of_classifier,
+    network_settings,
+    of_classifier,
+    opset,
+    vectors_of_classifier,
+    weights_for_city,
 )
-LABELS_OF = of_classifier("labels", "training")
+from tessera.workflow.models import content_of_sets
+from tessera.workflow.project import project_of
 
-
-def vectors_of_classifier(wildcards):
-    """Return the table of the vectors that a head learns from. Other classifiers have none, so that it is an empty list."""
-    settings = config["classifiers"][wildcards.model]
-    folder = of_model("<results>/embeddings/datasets/{dataset}")(wildcards)
-    is_head = settings["architecture"] == HEAD
-    return f"{folder}/{settings['embedding']}.parquet" if is_head else []
-
-
-def weights_for_city(wildcards):
-    """Return the exported weights for CityClassifiers, or an empty list if they are not wanted."""
-    if not config["classifiers"][wildcards.model]["export"]["city"]:
-        return []
-    return f"<results>/exports/{wildcards.model}/{wildcards.model}-city.safetensors"
-
-
-def epochs_of_classifier(wildcards):
-    """Return the largest number of epochs of a training."""
-    return config["classifiers"][wildcards.model]["training"]["epochs"]
+project = project_of(config)
 
 
 rule check_pictures:
     input:
-        checksums=of_model("<results>/datasets/{dataset}/SHA256SUMS"),
-        images=of_model("<results>/datasets/{dataset}/images"),
-        vectors=vectors_of_classifier,
+        checksums=project.of_model("<results>/datasets/{dataset}/SHA256SUMS"),
+        images=project.of_model("<results>/datasets/{dataset}/images"),
+        vectors=project.of_job(vectors_of_classifier),
     output:
         report="<results>/training/{model}/dataset.json",
     log:
@@ -63,10 +29,10 @@ rule check_pictures:
     benchmark:
         "<benchmarks>/check_pictures/{model}.jsonl"
     wildcard_constraints:
-        model=of_kind(CLASSIFIER),
+        model=project.models_of_kind(CLASSIFIER),
     threads: 2
     params:
-        settings=of_classifier("labels"),
+        settings=of_classifier(project, "labels"),
         code=code_digest(
             "tessera.pipeline.classifiers.dataset:check_pictures",
             "tessera.pipeline.classifiers.settings:ClassifierSettings",
@@ -77,15 +43,13 @@ rule check_pictures:
 
 rule train_classifier:
     input:
-        checksums=of_model("<results>/datasets/{dataset}/SHA256SUMS"),
-        images=of_model("<results>/datasets/{dataset}/images"),
-        pictures=of_model("<results>/datasets/{dataset}/pictures.parquet"),
-        splits=of_model("<results>/datasets/{dataset}/splits.parquet"),
-        vectors=vectors_of_classifier,
+        checksums=project.of_model("<results>/datasets/{dataset}/SHA256SUMS"),
+        images=project.of_model("<results>/datasets/{dataset}/images"),
+        pictures=project.of_model("<results>/datasets/{dataset}/pictures.parquet"),
+        splits=project.of_model("<results>/datasets/{dataset}/splits.parquet"),
+        vectors=project.of_job(vectors_of_classifier),
         checked="<results>/training/{model}/dataset.json",
-        weights=lambda wildcards: weights_file(
-            config["classifiers"][wildcards.model]["weights"]
-        ),
+        weights=project.of_job(initial_weights_of_classifier),
     output:
         # The folder `runs` beside them keeps finished and interrupted trainings. It is not an output, so that they survive.
         best="<results>/training/{model}/best.safetensors",
@@ -96,15 +60,15 @@ rule train_classifier:
     benchmark:
         "<benchmarks>/train_classifier/{model}.jsonl"
     wildcard_constraints:
-        model=of_kind(CLASSIFIER),
-    priority: epochs_of_classifier
+        model=project.models_of_kind(CLASSIFIER),
+    priority: project.of_job(epochs_of_classifier)
     threads: 8
     resources:
         gpu=1,
         # Minutes. A training that exceeds them continues when it runs again.
         runtime=1440,
     params:
-        settings=NETWORK,
+        settings=network_settings(project),
         seed=lookup(dpath="seed", within=config),
         # A part of the identity of the training: the definitions that its result depends on.
         trained_by=code_digest("tessera.pipeline.classifiers.trainer:fit"),
@@ -118,10 +82,10 @@ rule train_classifier:
 
 rule evaluate_classifier:
     input:
-        checksums=of_model("<results>/datasets/{dataset}/SHA256SUMS"),
-        images=of_model("<results>/datasets/{dataset}/images"),
-        pictures=of_model("<results>/datasets/{dataset}/pictures.parquet"),
-        vectors=vectors_of_classifier,
+        checksums=project.of_model("<results>/datasets/{dataset}/SHA256SUMS"),
+        images=project.of_model("<results>/datasets/{dataset}/images"),
+        pictures=project.of_model("<results>/datasets/{dataset}/pictures.parquet"),
+        vectors=project.of_job(vectors_of_classifier),
         classifier="<results>/training/{model}/best.safetensors",
         epochs="<results>/training/{model}/results.csv",
     output:
@@ -133,12 +97,12 @@ rule evaluate_classifier:
     benchmark:
         "<benchmarks>/evaluate_classifier/{model}.jsonl"
     wildcard_constraints:
-        model=of_kind(CLASSIFIER),
+        model=project.models_of_kind(CLASSIFIER),
     threads: 4
     resources:
         gpu=1,
     params:
-        settings=LABELS_OF,
+        settings=of_classifier(project, "labels", "training"),
         seed=lookup(dpath="seed", within=config),
         code=code_digest("tessera.pipeline.classifiers.evaluate:evaluate_classifier"),
     script:
@@ -156,11 +120,9 @@ rule export_classifier:
     benchmark:
         "<benchmarks>/export_classifier/{model}.jsonl"
     wildcard_constraints:
-        model=of_kind(CLASSIFIER),
+        model=project.models_of_kind(CLASSIFIER),
     params:
-        opset=lambda wildcards: config["classifiers"][wildcards.model]["export"][
-            "opset"
-        ],
+        opset=project.of_job(opset),
         code=code_digest("tessera.pipeline.classifiers.export:export_classifier"),
     script:
         "../../scripts/export_classifier.py"
@@ -177,7 +139,7 @@ rule export_for_city:
     benchmark:
         "<benchmarks>/export_for_city/{model}.jsonl"
     wildcard_constraints:
-        model=of_kind(CLASSIFIER),
+        model=project.models_of_kind(CLASSIFIER),
     params:
         code=code_digest("tessera.pipeline.classifiers.export:export_for_city"),
     script:
@@ -186,14 +148,14 @@ rule export_for_city:
 
 rule verify_classifier_export:
     input:
-        checksums=of_model("<results>/datasets/{dataset}/SHA256SUMS"),
-        images=of_model("<results>/datasets/{dataset}/images"),
-        pictures=of_model("<results>/datasets/{dataset}/pictures.parquet"),
-        vectors=vectors_of_classifier,
+        checksums=project.of_model("<results>/datasets/{dataset}/SHA256SUMS"),
+        images=project.of_model("<results>/datasets/{dataset}/images"),
+        pictures=project.of_model("<results>/datasets/{dataset}/pictures.parquet"),
+        vectors=project.of_job(vectors_of_classifier),
         classifier="<results>/training/{model}/best.safetensors",
         safetensors="<results>/exports/{model}/{model}.safetensors",
         onnx="<results>/exports/{model}/{model}.onnx",
-        city=weights_for_city,
+        city=project.of_job(weights_for_city),
     output:
         report="<results>/metrics/{model}.export.json",
     log:
@@ -201,10 +163,10 @@ rule verify_classifier_export:
     benchmark:
         "<benchmarks>/verify_classifier_export/{model}.jsonl"
     wildcard_constraints:
-        model=of_kind(CLASSIFIER),
+        model=project.models_of_kind(CLASSIFIER),
     threads: 2
     params:
-        settings=of_classifier("labels", "tolerance"),
+        settings=of_classifier(project, "labels", "tolerance"),
         code=code_digest("tessera.pipeline.classifiers.export:verify_classifier_export"),
     script:
         "../../scripts/verify_classifier_export.py"
@@ -230,7 +192,7 @@ rule tabulate_results:
     benchmark:
         "<benchmarks>/tabulate_results/{model}.jsonl"
     wildcard_constraints:
-        model=of_kind(CLASSIFIER),
+        model=project.models_of_kind(CLASSIFIER),
     localrule: True
     params:
         code=code_digest("tessera.pipeline.report.classifiers:tabulate_results"),
@@ -240,11 +202,11 @@ rule tabulate_results:
 
 rule plot_examples:
     input:
-        images=of_model("<results>/datasets/{dataset}/images"),
+        images=project.of_model("<results>/datasets/{dataset}/images"),
         predictions="<results>/evaluation/{model}/predictions.parquet",
         weights="<results>/weights/{model}/{model}.safetensors",
         checksums="<results>/weights/{model}/SHA256SUMS",
-        splits=of_model("<results>/datasets/{dataset}/splits.parquet"),
+        splits=project.of_model("<results>/datasets/{dataset}/splits.parquet"),
         sources="<results>/sources/admitted.parquet",
     output:
         figure=report(
@@ -259,13 +221,13 @@ rule plot_examples:
     benchmark:
         "<benchmarks>/plot_examples/{model}.jsonl"
     wildcard_constraints:
-        model=of_kind(CLASSIFIER),
+        model=project.models_of_kind(CLASSIFIER),
     threads: 2
     resources:
         gpu=1,
     params:
         settings=lookup(dpath="report", within=config),
-        sets=content_of_sets,
+        sets=project.of_job(content_of_sets),
         code=code_digest(
             "tessera.pipeline.report.classifiers:draw_examples",
             "tessera.imaging.classification.classifier:read_classifier",

@@ -1,27 +1,14 @@
 # Concepts that classifiers learn from footage: copies of frames, degraded to stated levels.
 
 from tessera.core.definitions import code_digest
+from tessera.workflow.classifiers import concept_settings, degraded_concepts
+from tessera.workflow.project import any_of, project_of
 
-# The settings of the copies, by the classifier that they are made for.
-CONCEPTS = {
-    name: classifier["pictures"]["degraded"]
-    for name, classifier in config["classifiers"].items()
-    if classifier["pictures"]["degraded"]
-}
-GATES["concepts"] = {
-    "degraded frames": (
-        "frames",
-        expand(
-            "<results>/concepts/{shard}/{concept}/ledger.jsonl",
-            shard=SHARDS,
-            concept=CONCEPTS,
-        ),
-    ),
-}
+project = project_of(config)
 
 
 wildcard_constraints:
-    concept=any_of(CONCEPTS),
+    concept=any_of(degraded_concepts(project)),
 
 
 rule degrade_frames:
@@ -39,7 +26,7 @@ rule degrade_frames:
         "<benchmarks>/degrade_frames/{concept}/{shard}.jsonl"
     threads: 2
     params:
-        settings=lambda wildcards: CONCEPTS[wildcards.concept],
+        settings=project.of_job(concept_settings),
         seed=lookup(dpath="seed", within=config),
         code=code_digest("tessera.pipeline.concepts.degrade:degrade_frames"),
     script:

@@ -1,40 +1,27 @@
 # Crops: cut persons, half bodies and heads out of the sampled frames.
 
 from tessera.core.definitions import code_digest
-from tessera.core.weights.resolve import weights_checksums, weights_file
+from tessera.workflow.crops import (
+    crop_checksums,
+    crop_storage,
+    crop_targets,
+    crop_weights,
+    labels_of_crops,
+    require_crops,
+)
+from tessera.workflow.project import literal_param, project_of
+from tessera.workflow.withdrawal import WITHDRAWN
 
-CROP_STEPS = config["crops"]["steps"]
-# The shards of which crops are made: all or, without steps, none.
-CROPPED = SHARDS if CROP_STEPS else []
-PLACES["cropped"] = CROPPED
-if CROP_STEPS:
-    GATES["crops"] = {
-        "cropping": ("regions", places("<results>/crops/{cropped}/ledger.jsonl"))
-    }
-
-
-def labels_of_crops(wildcards):
-    """Return the table of the labels of the frames of a shard if a step cuts out what people drew, else an empty list."""
-    is_drawn = any(step["annotations"] for step in CROP_STEPS)
-    table = f"<results>/labels/frames/{wildcards.shard}/annotations.parquet"
-    return [table] if is_drawn else []
+project = project_of(config)
 
 
 rule crop_frames:
     input:
         frames="<results>/frames/{shard}/frames.parquet",
         pictures="<results>/frames/{shard}/images",
-        labels=labels_of_crops,
-        weights=[
-            weights_file(step["weights"], step["detector"])
-            for step in CROP_STEPS
-            if step["weights"]
-        ],
-        checksums=[
-            weights_checksums(step["weights"], step["detector"])
-            for step in CROP_STEPS
-            if step["weights"] == "trained"
-        ],
+        labels=project.of_job(labels_of_crops),
+        weights=crop_weights(project),
+        checksums=crop_checksums(project),
     output:
         # The store, the folder `kept`, is not an output, so that it survives killed jobs and changes.
         table="<results>/crops/{shard}/crops.parquet",
@@ -48,12 +35,9 @@ rule crop_frames:
     resources:
         gpu=1,
     params:
-        settings=verbatim(config["crops"]),
+        settings=literal_param(config["crops"]),
         # Crops are stored as frames are, unless the settings say more.
-        stored={
-            key: config["crops"][key] or config["frames"][key]
-            for key in ("format", "quality")
-        },
+        stored=crop_storage(project),
         cropped_by=code_digest("tessera.pipeline.crops.crop:crop_frames"),
         code=code_digest(
             "tessera.pipeline.crops.crop:crop_frames",
@@ -65,23 +49,9 @@ rule crop_frames:
         "../../scripts/crop_frames.py"
 
 
-# Everything that is made of crops alone.
-MADE_OF_CROPS = [
-    *places("<results>/crops/{cropped}/crops.parquet"),
-    *(["<results>/gates/crops.json"] if CROP_STEPS else []),
-]
-
-
-def crop_steps(wildcards):
-    """Return no files. Raises `TesseraError` if there is nothing to cut out, or no footage."""
-    if not CROP_STEPS:
-        raise TesseraError("no step cuts crops out: add one to `crops.steps`")
-    return footage(wildcards)
-
-
 rule crops:
     input:
-        crop_steps,
+        project.of_job(require_crops),
         WITHDRAWN,
-        MADE_OF_CROPS,
+        crop_targets(project),
     localrule: True

@@ -2,6 +2,9 @@
 
 from tessera.catalogue import CLIPS, IMAGES
 from tessera.core.definitions import code_digest
+from tessera.workflow.project import project_of, require_sources_or_images
+
+project = project_of(config)
 
 
 localrules:
@@ -10,12 +13,12 @@ localrules:
 
 rule fiftyone:
     input:
-        footage_or_images,
+        project.of_job(require_sources_or_images),
         expand(
             "<results>/fiftyone/{dataset}/samples.json",
             dataset=[
                 name
-                for name, each in DATASETS.items()
+                for name, each in project.datasets.items()
                 if each.layout in (IMAGES, CLIPS)
             ],
         ),
@@ -35,7 +38,7 @@ rule write_fiftyone_images:
     benchmark:
         "<benchmarks>/write_fiftyone_images/{dataset}.jsonl"
     wildcard_constraints:
-        dataset=laid_out_as(IMAGES),
+        dataset=project.datasets_with_layout(IMAGES),
     params:
         code=code_digest("tessera.pipeline.datasets.fiftyone:write_fiftyone_images"),
     script:
@@ -58,7 +61,7 @@ rule write_fiftyone_clips:
     benchmark:
         "<benchmarks>/write_fiftyone_clips/{dataset}.jsonl"
     wildcard_constraints:
-        dataset=laid_out_as(CLIPS),
+        dataset=project.datasets_with_layout(CLIPS),
     params:
         code=code_digest("tessera.pipeline.datasets.fiftyone:write_fiftyone_clips"),
     script:

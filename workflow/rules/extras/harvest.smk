@@ -1,37 +1,18 @@
 # Harvest: pictures from the web become files, with the rights to them. Nothing else depends on it.
 
 from tessera.core.definitions import code_digest
-from tessera.core.errors import TesseraError
-from tessera.pipeline.harvest.settings import ClientSettings
+from tessera.workflow.harvest import (
+    client_settings,
+    require_addresses,
+    tables_of_addresses,
+)
+from tessera.workflow.project import literal_param, project_of
 
-GATES["harvest"] = {"harvest": ("addresses", ["<results>/harvest/ledger.jsonl"])}
+project = project_of(config)
 
 
 localrules:
     harvest,
-
-
-def client_settings(wildcards):
-    """Return the settings of how servers are asked."""
-    return {name: config["harvest"][name] for name in ClientSettings.model_fields}
-
-
-def tables_of_addresses(wildcards):
-    """Return the tables of addresses: that of the settings, and what searches find."""
-    table, queries = config["harvest"]["table"], config["harvest"]["europeana"]
-    return [
-        *([table] if table else []),
-        *(["<results>/harvest/europeana.tsv"] if queries else []),
-    ]
-
-
-def there_are_addresses(wildcards):
-    """Return no files. Raises `TesseraError` if the settings name nothing to harvest."""
-    if not tables_of_addresses(wildcards):
-        raise TesseraError(
-            "nothing to harvest: set `harvest.table` or `harvest.europeana` (see config/README.md)"
-        )
-    return []
 
 
 rule search_europeana:
@@ -43,8 +24,8 @@ rule search_europeana:
         "<benchmarks>/search_europeana.jsonl"
     localrule: True
     params:
-        queries=verbatim(lookup(dpath="harvest/europeana", within=config)),
-        settings=client_settings,
+        queries=literal_param(lookup(dpath="harvest/europeana", within=config)),
+        settings=client_settings(project),
         code=code_digest("tessera.pipeline.harvest.europeana:search_europeana"),
     script:
         "../../scripts/search_europeana.py"
@@ -52,7 +33,7 @@ rule search_europeana:
 
 rule harvest_pictures:
     input:
-        tables=tables_of_addresses,
+        tables=tables_of_addresses(project),
         blocklist=lookup(dpath="sources/blocklist", within=config),
     output:
         # The store, the folder `kept`, is not an output, so that it survives killed jobs and changes.
@@ -66,7 +47,7 @@ rule harvest_pictures:
         "<benchmarks>/harvest_pictures.jsonl"
     localrule: True
     params:
-        settings=client_settings,
+        settings=client_settings(project),
         placeholder_addresses=lookup(
             dpath="harvest/placeholder_addresses", within=config
         ),
@@ -78,6 +59,6 @@ rule harvest_pictures:
 
 rule harvest:
     input:
-        there_are_addresses,
+        project.of_job(require_addresses),
         rules.harvest_pictures.output,
         "<results>/gates/harvest.json",

@@ -1,71 +1,26 @@
 # Identities: who or what the crops show, by reference pictures, clusters of vectors, and decisions of people.
 
 from tessera.core.definitions import code_digest
-from tessera.core.files import IMAGE_SUFFIXES, check_there, files_below
-from tessera.core.provenance import fingerprint
-from tessera.pipeline.identities.admit import check_named
-from tessera.records.identities import read_identity_decisions, read_references
+from tessera.workflow.embeddings import embedder, embedding_checksums, embedding_weights
+from tessera.workflow.identities import (
+    folder_of_references,
+    identity_settings,
+    identity_targets,
+    references,
+    require_identities,
+    vectors_of_crops,
+    watched_references,
+)
+from tessera.workflow.project import literal_param, project_of
+from tessera.workflow.withdrawal import WITHDRAWN
 
-IDENTITIES = config["identities"]
-REFERENCES = []
-
-
-def names_of_references():
-    """Return the identities in the folder of references; none if it cannot be read, which is told where it is used."""
-    try:
-        folder = (IDENTITIES["references"] or {}).get("folder")
-        return (
-            [each.identity for each in read_references(Path(folder))] if folder else []
-        )
-    except TesseraError:
-        return []
-
-
-IDENTITY_DECISIONS = []
-if IDENTITIES:
-    try:
-        check_named(IDENTITIES["sources"], SOURCES, config["manifest"])
-        if IDENTITIES["references"]:
-            REFERENCES = [
-                f"<results>/embeddings/references/{IDENTITIES['embedding']}.parquet"
-            ]
-        IDENTITY_DECISIONS = read_identity_decisions(
-            IDENTITIES["decisions"], names_of_references()
-        )
-        moved = follow_positions([each.target for each in IDENTITY_DECISIONS])
-        IDENTITY_DECISIONS = [
-            each.model_copy(update={"target": moved_key(each.target, moved)})
-            for each in IDENTITY_DECISIONS
-        ]
-    except TesseraError as error:
-        raise WorkflowError(str(error)) from None
-    GATES["identities"] = {
-        "identification": ("crops", ["<results>/identities/ledger.jsonl"]),
-    }
-    if REFERENCES:
-        GATES["identities"]["references"] = (
-            "pictures",
-            [f"<results>/embeddings/references/{IDENTITIES['embedding']}.jsonl"],
-        )
-
-
-def folder_of_references(wildcards):
-    """Return the folder of the reference pictures."""
-    return str(IDENTITIES["references"]["folder"])
-
-
-def watched_references(wildcards):
-    """Return a value that changes with the reference pictures. Raises `TesseraError` if something is wrong with their folder."""
-    folder = folder_of_references(wildcards)
-    check_there("identities.references.folder", folder, folder=True)
-    read_references(Path(folder))
-    return fingerprint(files_below(folder, IMAGE_SUFFIXES))
+project = project_of(config)
 
 
 rule embed_references:
     input:
-        weights=embedding_weights,
-        checksums=embedding_checksums,
+        weights=project.of_job(embedding_weights),
+        checksums=project.of_job(embedding_checksums),
         blocklist=lookup(dpath="sources/blocklist", within=config),
     output:
         table="<results>/embeddings/references/{embedding}.parquet",
@@ -78,10 +33,10 @@ rule embed_references:
     resources:
         gpu=1,
     params:
-        folder=folder_of_references,
-        watched=watched_references,
+        folder=project.of_job(folder_of_references),
+        watched=project.of_job(watched_references),
         blocklist_distance=lookup(dpath="sources/blocklist_distance", within=config),
-        settings=embedder,
+        settings=project.of_job(embedder),
         embedded_by=code_digest("tessera.pipeline.embeddings.embed:embed_references"),
         code=code_digest(
             "tessera.pipeline.embeddings.embed:embed_references",
@@ -94,13 +49,9 @@ rule embed_references:
 
 rule identify_crops:
     input:
-        crops=expand("<results>/crops/{shard}/crops.parquet", shard=SHARDS),
-        vectors=expand(
-            "<results>/embeddings/crops/{shard}/{embedding}.parquet",
-            shard=SHARDS,
-            embedding=[IDENTITIES["embedding"]] if IDENTITIES else [],
-        ),
-        references=REFERENCES,
+        crops=expand("<results>/crops/{shard}/crops.parquet", shard=project.shards),
+        vectors=vectors_of_crops(project),
+        references=references(project, ".parquet"),
         sources="<results>/sources/admitted.parquet",
     output:
         table="<results>/identities/found.parquet",
@@ -111,14 +62,7 @@ rule identify_crops:
         "<benchmarks>/identify_crops.jsonl"
     threads: 8
     params:
-        settings=verbatim(
-            IDENTITIES
-            and {
-                name: value
-                for name, value in IDENTITIES.items()
-                if name not in {"decisions", "shown"}
-            }
-        ),
+        settings=literal_param(identity_settings(project)),
         code=code_digest(
             "tessera.pipeline.identities.identify:identify_crops",
             "tessera.pipeline.identities.settings:IdentitySettings",
@@ -142,7 +86,9 @@ rule decide_identities:
         "<benchmarks>/decide_identities.jsonl"
     localrule: True
     params:
-        decisions=verbatim([each.model_dump() for each in IDENTITY_DECISIONS]),
+        decisions=literal_param(
+            [each.model_dump() for each in project.decisions.identities]
+        ),
         code=code_digest("tessera.pipeline.identities.decide:decide_identities"),
     script:
         "../../scripts/decide_identities.py"
@@ -151,7 +97,7 @@ rule decide_identities:
 rule show_identities:
     input:
         identities="<results>/identities/identities.parquet",
-        tables=rules.identify_crops.input.vectors,
+        tables=vectors_of_crops(project),
         crops="<results>/identities/ledger.jsonl",
         decisions="<results>/identities/decisions.jsonl",
         sources="<results>/sources/admitted.parquet",
@@ -178,33 +124,15 @@ rule show_identities:
     localrule: True
     params:
         settings=lookup(dpath="report", within=config),
-        shown=IDENTITIES and IDENTITIES["shown"],
+        shown=config["identities"] and config["identities"]["shown"],
         code=code_digest("tessera.pipeline.report.identities:show_identities"),
     script:
         "../../scripts/show_identities.py"
 
 
-# Everything that is made of identities.
-MADE_OF_IDENTITIES = (
-    [
-        "<results>/identities/identities.parquet",
-        "<results>/reports/identities/identities.html",
-    ]
-    if IDENTITIES
-    else []
-)
-
-
-def declared_identities(wildcards):
-    """Return no files. Raises `TesseraError` if nobody is to be identified, or there is no footage."""
-    if not IDENTITIES:
-        raise TesseraError("nobody is identified: set `identities`")
-    return footage(wildcards)
-
-
 rule identities:
     input:
-        declared_identities,
+        project.of_job(require_identities),
         WITHDRAWN,
-        MADE_OF_IDENTITIES,
+        identity_targets(project),
     localrule: True

@@ -2,18 +2,17 @@
 
 from tessera.catalogue import IMAGE_SETS
 from tessera.core.definitions import code_digest
+from tessera.workflow.image_sets import settings_of_set, weights_of_set
+from tessera.workflow.project import project_of
 
-
-def weights_of_set(wildcards):
-    """Return the table of weights of an image set, if the settings name any."""
-    return settings_of_set("arrangement")(wildcards)["weights"] or []
+project = project_of(config)
 
 
 rule arrange_set:
     input:
         selected="<results>/selections/{dataset}/pictures.parquet",
         splits="<results>/datasets/{dataset}/splits.parquet",
-        weights=weights_of_set,
+        weights=project.of_job(weights_of_set),
     output:
         arrangement="<results>/image_sets/{dataset}/arrangement.parquet",
         distribution="<results>/image_sets/{dataset}/distribution.parquet",
@@ -22,10 +21,10 @@ rule arrange_set:
     benchmark:
         "<benchmarks>/arrange_set/{dataset}.jsonl"
     wildcard_constraints:
-        dataset=laid_out_as(IMAGE_SETS),
+        dataset=project.datasets_with_layout(IMAGE_SETS),
     threads: 2
     params:
-        settings=settings_of_set("arrangement"),
+        settings=project.of_job(settings_of_set, "arrangement"),
         code=code_digest(
             "tessera.pipeline.image_sets.arrange:arrange_set",
             "tessera.pipeline.image_sets.arrangement_settings:ArrangementSettings",

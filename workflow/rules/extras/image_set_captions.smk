@@ -1,53 +1,34 @@
 # The captions of image sets.
 
-from tessera.catalogue import IMAGE_SETS, image_set_of_part
+from tessera.catalogue import IMAGE_SETS
 from tessera.core.definitions import code_digest
-from tessera.core.provenance import fingerprint
-from tessera.pipeline.image_sets.caption_settings import BESIDE, TagSettings
-from tessera.pipeline.image_sets.written import SUFFIXES
+from tessera.workflow.identities import identity_tables
+from tessera.workflow.image_sets import (
+    fetched_tags,
+    files_of_captions,
+    name_of_set,
+    needed_by_files,
+    settings_of_set,
+    tag_table,
+    texts_of_set,
+)
+from tessera.workflow.project import project_of
 
-
-def texts_of_set(wildcards):
-    """Return the tables of captions and of overlaps and the blacklist of an image set, if the settings name any."""
-    captions = settings_of_set("captions")(wildcards)
-    return [
-        *([captions["table"]] if captions["table"] else []),
-        *TagSettings(**captions["tags"]).files,
-    ]
-
-
-def files_of_captions(wildcards):
-    """Return a fingerprint of the files with captions, which may be too many for inputs of a rule; empty if none are read."""
-    files = settings_of_set("captions")(wildcards)["files"]
-    if not files:
-        return ""
-    places = [source.path for source in SOURCES] if files == BESIDE else [files]
-    found = [
-        files_below(Path(place), SUFFIXES) for place in places if os.path.isdir(place)
-    ]
-    return fingerprint(file for some in found for file in some)
-
-
-def needed_by_files(*paths):
-    """Return a function that returns `paths` if the captions of a set are in files, else an empty list."""
-
-    def given(wildcards):
-        return list(paths) if settings_of_set("captions")(wildcards)["files"] else []
-
-    return given
+project = project_of(config)
 
 
 rule caption_set:
     input:
         selected="<results>/selections/{dataset}/pictures.parquet",
-        tags=tables_of_tags,
-        tag_list=FETCHED_TAGS,
-        identities=tables_of_identities,
-        texts=texts_of_set,
-        frames=needed_by_files(
-            *expand("<results>/frames/{shard}/frames.parquet", shard=SHARDS)
+        tags=tag_table(project),
+        tag_list=fetched_tags(project),
+        identities=identity_tables(project),
+        texts=project.of_job(texts_of_set),
+        frames=project.of_job(
+            needed_by_files,
+            *expand("<results>/frames/{shard}/frames.parquet", shard=project.shards),
         ),
-        sources=needed_by_files("<results>/sources/admitted.parquet"),
+        sources=project.of_job(needed_by_files, "<results>/sources/admitted.parquet"),
     output:
         captions="<results>/image_sets/{dataset}/captions.parquet",
         core="<results>/image_sets/{dataset}/core_tags.parquet",
@@ -58,12 +39,12 @@ rule caption_set:
     benchmark:
         "<benchmarks>/caption_set/{dataset}.jsonl"
     wildcard_constraints:
-        dataset=laid_out_as(IMAGE_SETS),
+        dataset=project.datasets_with_layout(IMAGE_SETS),
     threads: 2
     params:
-        image_set=lambda wildcards: image_set_of_part(wildcards.dataset),
-        settings=settings_of_set("captions"),
-        files=files_of_captions,
+        image_set=project.of_job(name_of_set),
+        settings=project.of_job(settings_of_set, "captions"),
+        files=project.of_job(files_of_captions),
         seed=lookup(dpath="seed", within=config),
         code=code_digest(
             "tessera.pipeline.image_sets.captions:caption_set",

@@ -1,28 +1,30 @@
 # Errors in the labels of classifiers: each picture is predicted by a classifier that never saw it, and compared with others.
 
 from tessera.core.definitions import code_digest
-from tessera.core.weights.resolve import weights_file
+from tessera.workflow.classifiers import (
+    degraded_pictures,
+    epochs_of_classifier,
+    initial_weights_of_classifier,
+    kept_labels,
+    label_checks,
+    network_settings,
+    number_of_folds,
+    of_classifier,
+    predictions_of_folds,
+    require_label_checks,
+    vectors_of_classifier,
+    vectors_of_errors,
+)
+from tessera.workflow.models import content_of_sets
+from tessera.workflow.project import any_of, project_of
+from tessera.workflow.withdrawal import WITHDRAWN
 
-# How labels are checked, by the classifier that they belong to.
-CHECKED = {
-    name: classifier["label_errors"]
-    for name, classifier in config["classifiers"].items()
-    if classifier["label_errors"] and name in MODELS
-}
-
-
-def check_of(setting):
-    """Return a function that returns a setting of how the labels of a classifier are checked."""
-
-    def given(wildcards):
-        return CHECKED[wildcards.model][setting]
-
-    return given
+project = project_of(config)
 
 
 rule divide_into_folds:
     input:
-        pictures=of_model("<results>/datasets/{dataset}/pictures.parquet"),
+        pictures=project.of_model("<results>/datasets/{dataset}/pictures.parquet"),
     output:
         folds="<results>/training/{model}/folds.parquet",
     log:
@@ -30,11 +32,11 @@ rule divide_into_folds:
     benchmark:
         "<benchmarks>/divide_into_folds/{model}.jsonl"
     wildcard_constraints:
-        model=any_of(CHECKED),
+        model=any_of(label_checks(project)),
     localrule: True
     params:
-        settings=of_classifier("labels"),
-        folds=check_of("folds"),
+        settings=of_classifier(project, "labels"),
+        folds=project.of_job(number_of_folds),
         seed=lookup(dpath="seed", within=config),
         code=code_digest(
             "tessera.pipeline.classifiers.folds:divide_into_folds",
@@ -46,16 +48,14 @@ rule divide_into_folds:
 
 rule train_fold:
     input:
-        checksums=of_model("<results>/datasets/{dataset}/SHA256SUMS"),
-        images=of_model("<results>/datasets/{dataset}/images"),
-        pictures=of_model("<results>/datasets/{dataset}/pictures.parquet"),
-        splits=of_model("<results>/datasets/{dataset}/splits.parquet"),
-        vectors=vectors_of_classifier,
+        checksums=project.of_model("<results>/datasets/{dataset}/SHA256SUMS"),
+        images=project.of_model("<results>/datasets/{dataset}/images"),
+        pictures=project.of_model("<results>/datasets/{dataset}/pictures.parquet"),
+        splits=project.of_model("<results>/datasets/{dataset}/splits.parquet"),
+        vectors=project.of_job(vectors_of_classifier),
         checked="<results>/training/{model}/dataset.json",
         folds="<results>/training/{model}/folds.parquet",
-        weights=lambda wildcards: weights_file(
-            config["classifiers"][wildcards.model]["weights"]
-        ),
+        weights=project.of_job(initial_weights_of_classifier),
     output:
         # The folder `runs` beside it is not an output, so that finished and interrupted trainings survive.
         predictions="<results>/training/{model}/folds/{fold}/predictions.parquet",
@@ -64,16 +64,16 @@ rule train_fold:
     benchmark:
         "<benchmarks>/train_fold/{model}/{fold}.jsonl"
     wildcard_constraints:
-        model=any_of(CHECKED),
+        model=any_of(label_checks(project)),
         fold=r"\d+",
-    priority: epochs_of_classifier
+    priority: project.of_job(epochs_of_classifier)
     threads: 8
     resources:
         gpu=1,
         # Minutes. A training that exceeds them continues when it runs again.
         runtime=1440,
     params:
-        settings=NETWORK,
+        settings=network_settings(project),
         seed=lookup(dpath="seed", within=config),
         # A part of the identity of the training: the definitions that its result depends on.
         trained_by=code_digest("tessera.pipeline.classifiers.trainer:fit"),
@@ -87,13 +87,9 @@ rule train_fold:
 
 rule join_predictions:
     input:
-        pictures=of_model("<results>/datasets/{dataset}/pictures.parquet"),
-        vectors=vectors_of_classifier,
-        tables=lambda wildcards: expand(
-            "<results>/training/{model}/folds/{fold}/predictions.parquet",
-            model=wildcards.model,
-            fold=range(CHECKED[wildcards.model]["folds"]),
-        ),
+        pictures=project.of_model("<results>/datasets/{dataset}/pictures.parquet"),
+        vectors=project.of_job(vectors_of_classifier),
+        tables=project.of_job(predictions_of_folds),
     output:
         predictions="<results>/evaluation/{model}/out_of_fold.parquet",
         metrics="<results>/evaluation/{model}/out_of_fold.json",
@@ -102,10 +98,10 @@ rule join_predictions:
     benchmark:
         "<benchmarks>/join_predictions/{model}.jsonl"
     wildcard_constraints:
-        model=any_of(CHECKED),
+        model=any_of(label_checks(project)),
     localrule: True
     params:
-        settings=of_classifier("labels"),
+        settings=of_classifier(project, "labels"),
         seed=lookup(dpath="seed", within=config),
         code=code_digest(
             "tessera.pipeline.classifiers.folds:join_predictions",
@@ -116,31 +112,11 @@ rule join_predictions:
         "../../scripts/join_predictions.py"
 
 
-def vectors_of_errors(wildcards):
-    """Return the vectors of the pictures of a classifier, or an empty list if its labels are checked without."""
-    embedding = CHECKED[wildcards.model]["embedding"]
-    dataset = MODELS[wildcards.model].dataset
-    return (
-        f"<results>/embeddings/datasets/{dataset}/{embedding}.parquet"
-        if embedding
-        else []
-    )
-
-
-def degraded_pictures(wildcards):
-    """Return the tables of the degraded frames that feed a classifier."""
-    return expand(
-        "<results>/concepts/{shard}/{concept}/labels.parquet",
-        shard=SHARDS,
-        concept=[wildcards.model] if wildcards.model in CONCEPTS else [],
-    )
-
-
 rule find_label_errors:
     input:
         predictions="<results>/evaluation/{model}/out_of_fold.parquet",
-        vectors=vectors_of_errors,
-        degraded=degraded_pictures,
+        vectors=project.of_job(vectors_of_errors),
+        degraded=project.of_job(degraded_pictures),
     output:
         errors="<results>/evaluation/{model}/label_errors.parquet",
         suggestions="<results>/evaluation/{model}/label_errors.tsv",
@@ -150,11 +126,11 @@ rule find_label_errors:
     benchmark:
         "<benchmarks>/find_label_errors/{model}.jsonl"
     wildcard_constraints:
-        model=any_of(CHECKED),
+        model=any_of(label_checks(project)),
     threads: 2
     params:
-        kept=lambda wildcards: decisions_on_pictures(wildcards.model, "keep"),
-        settings=of_classifier("labels", "label_errors"),
+        kept=project.of_job(kept_labels),
+        settings=of_classifier(project, "labels", "label_errors"),
         code=code_digest(
             "tessera.pipeline.classifiers.label_errors:find_label_errors",
             "tessera.pipeline.classifiers.settings:ClassifierSettings",
@@ -167,8 +143,8 @@ rule show_label_errors:
     input:
         errors="<results>/evaluation/{model}/label_errors.parquet",
         metrics="<results>/evaluation/{model}/out_of_fold.json",
-        pictures=of_model("<results>/datasets/{dataset}/pictures.parquet"),
-        images=of_model("<results>/datasets/{dataset}/images"),
+        pictures=project.of_model("<results>/datasets/{dataset}/pictures.parquet"),
+        images=project.of_model("<results>/datasets/{dataset}/images"),
         sources="<results>/sources/admitted.parquet",
     output:
         page=report(
@@ -183,28 +159,22 @@ rule show_label_errors:
     benchmark:
         "<benchmarks>/show_label_errors/{model}.jsonl"
     wildcard_constraints:
-        model=any_of(CHECKED),
+        model=any_of(label_checks(project)),
     localrule: True
     params:
         settings=lookup(dpath="report", within=config),
-        sets=content_of_sets,
+        sets=project.of_job(content_of_sets),
         code=code_digest("tessera.pipeline.report.label_errors:show_label_errors"),
     script:
         "../../scripts/show_label_errors.py"
 
 
-def checked_classifiers(wildcards):
-    """Return no files. Raises `TesseraError` if no labels are checked."""
-    if not CHECKED:
-        raise TesseraError(
-            "no labels are checked: set `classifiers.NAME.label_errors`, such as to {}"
-        )
-    return []
-
-
 rule label_errors:
     input:
-        checked_classifiers,
+        project.of_job(require_label_checks),
         WITHDRAWN,
-        expand("<results>/reports/models/{model}/label_errors.html", model=CHECKED),
+        expand(
+            "<results>/reports/models/{model}/label_errors.html",
+            model=label_checks(project),
+        ),
     localrule: True

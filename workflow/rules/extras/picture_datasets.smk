@@ -2,58 +2,30 @@
 
 from tessera.catalogue import PICTURES
 from tessera.core.definitions import code_digest
+from tessera.workflow.classifiers import (
+    corrected_labels,
+    from_sets,
+    labels_of_dataset,
+    labels_of_pictures,
+    pictures_of,
+    regions_of,
+)
+from tessera.workflow.datasets import gates_of
+from tessera.workflow.labels import rows_of
+from tessera.workflow.project import project_of
 
-
-def pictures_of(wildcards):
-    """Return the settings of where the pictures of a dataset come from."""
-    return config["classifiers"][wildcards.dataset]["pictures"]
-
-
-def from_sets(wildcards, file):
-    """Return this file of each set of labelled images that feeds a dataset."""
-    sets = [file_name(name) for name in pictures_of(wildcards)["sets"]]
-    # If nothing else is there, the error names the set of the answers.
-    sets = [name for name in sets if name in READABLE] or sets
-    return expand(f"<results>/labels/images/{{set}}/{file}", set=sets)
-
-
-def labels_of_pictures(wildcards):
-    """Return the tables of the labelled images and of the degraded frames that feed a dataset."""
-    degraded = SHARDS if wildcards.dataset in CONCEPTS else []
-    return [
-        *from_sets(wildcards, "labels.parquet"),
-        *expand(
-            f"<results>/concepts/{{shard}}/{wildcards.dataset}/labels.parquet",
-            shard=degraded,
-        ),
-    ]
-
-
-def regions_of(table):
-    """Return a function that returns the file `table` of the dataset of regions that feeds a dataset, if there is one."""
-
-    def given(wildcards):
-        regions = pictures_of(wildcards)["regions"]
-        return (
-            f"<results>/selections/{regions['dataset']}/{table}.parquet"
-            if regions
-            else []
-        )
-
-    return given
+project = project_of(config)
 
 
 rule select_pictures:
     input:
-        labels=labels_of_pictures,
-        imported=lambda wildcards: from_sets(wildcards, "ledger.jsonl"),
-        region_images=regions_of("images"),
-        regions=regions_of("annotations"),
+        labels=project.of_job(labels_of_pictures),
+        imported=project.of_job(from_sets, "ledger.jsonl"),
+        region_images=project.of_job(regions_of, "images"),
+        regions=project.of_job(regions_of, "annotations"),
         sources="<results>/sources/admitted.parquet",
         divided="<results>/datasets/splits.parquet",
-        gates=of_dataset(
-            lambda dataset: expand("<results>/gates/{room}.json", room=dataset.gates)
-        ),
+        gates=project.of_job(gates_of),
     output:
         pictures="<results>/selections/{dataset}/pictures.parquet",
         ledger="<results>/selections/{dataset}/ledger.jsonl",
@@ -63,16 +35,13 @@ rule select_pictures:
     benchmark:
         "<benchmarks>/select_pictures/{dataset}.jsonl"
     wildcard_constraints:
-        dataset=laid_out_as(PICTURES),
+        dataset=project.datasets_with_layout(PICTURES),
     params:
-        frame_decisions=rows_of(FRAME_DECISIONS),
-        # A decision to keep a label changes no dataset.
-        decisions=lambda wildcards: decisions_on_pictures(
-            wildcards.dataset, "drop", "relabel"
-        ),
-        settings=pictures_of,
-        labels=lambda wildcards: config["classifiers"][wildcards.dataset]["labels"],
-        remedy=of_dataset(lambda dataset: dataset.remedy),
+        frame_decisions=rows_of(project.decided.frames),
+        decisions=project.of_job(corrected_labels),
+        settings=project.of_job(pictures_of),
+        labels=project.of_job(labels_of_dataset),
+        remedy=project.of_dataset(lambda dataset: dataset.remedy),
         distance=lookup(dpath="duplicates/distance", within=config),
         splits=lookup(dpath="splits", within=config),
         code=code_digest("tessera.pipeline.datasets.pictures:select_pictures"),
@@ -92,7 +61,7 @@ rule write_picture_dataset:
     benchmark:
         "<benchmarks>/write_picture_dataset/{dataset}.jsonl"
     wildcard_constraints:
-        dataset=laid_out_as(PICTURES),
+        dataset=project.datasets_with_layout(PICTURES),
     params:
         code=code_digest("tessera.pipeline.datasets.pictures:write_picture_dataset"),
     script:

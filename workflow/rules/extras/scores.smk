@@ -1,115 +1,34 @@
 # Scores: apply classifiers, trained here or declared, to the sampled frames, to clips, and to any folder. `snakemake score`
 
 from tessera.core.definitions import code_digest
-from tessera.core.files import check_apart, check_there, files_below
-from tessera.core.provenance import fingerprint
-from tessera.core.weights.resolve import weights_checksums, weights_file
-
-# How classifiers are used, by their names: their weights, their tiling, the labels of those that do not
-# state them, and the settings of the embedding of a head.
-CLASSIFIERS = {
-    name: {
-        "weights": (
-            each["weights"] if name in config["declared_classifiers"] else "trained"
-        ),
-        "tiling": each["tiling"],
-        "labels": each["labels"] if name in config["declared_classifiers"] else None,
-        "embedding": config["embeddings"].get(each["embedding"]),
-    }
-    for name, each in [
-        *config["classifiers"].items(),
-        *config["declared_classifiers"].items(),
-    ]
-}
-
-# Those by which frames are left out of datasets that are made, and of image sets.
-DROPPING = list(
-    dict.fromkeys(
-        [
-            *(
-                name
-                for dataset in DATASETS
-                for name in config["drops"].get(dataset, {})
-            ),
-            *(
-                name
-                for each in config["image_sets"].values()
-                for name in each["select"]["scores"]
-            ),
-        ]
-    )
+from tessera.workflow.classifiers import (
+    classifier_checksums,
+    classifier_use,
+    classifier_weights,
+    embedder_checksums,
+    embedder_weights,
+    scored_folder,
+    used_classifiers,
+    watched_folder,
 )
-if DROPPING:
-    GATES["scores"] = {
-        "scoring frames": (
-            "frames",
-            expand(
-                "<results>/scores/frames/{shard}/{classifier}.jsonl",
-                shard=SHARDS,
-                classifier=DROPPING,
-            ),
-        )
-    }
+from tessera.workflow.project import any_of, literal_param, project_of
+from tessera.workflow.withdrawal import WITHDRAWN
+
+project = project_of(config)
 
 
 wildcard_constraints:
-    classifier=any_of(CLASSIFIERS),
-
-
-def used_classifier(wildcards):
-    """Return the name of the classifier of a job: its wildcard or, without one, that which `score` names."""
-    name = getattr(wildcards, "classifier", config["score"]["model"])
-    if name is None:
-        raise TesseraError("`score.model` is null: name a classifier")
-    if name in config["classifiers"] and name not in MODELS:
-        footage(wildcards)
-    return name
-
-
-def classifier_weights(wildcards):
-    """Return the file of the classifier of a job."""
-    name = used_classifier(wildcards)
-    return weights_file(CLASSIFIERS[name]["weights"], name, ".safetensors")
-
-
-def classifier_checksums(wildcards):
-    """Return the checksums of the classifier of a job if it is trained here, else an empty list."""
-    name = used_classifier(wildcards)
-    return weights_checksums(CLASSIFIERS[name]["weights"], name)
-
-
-def embedder_weights(wildcards):
-    """Return the file of the model of the vectors of a head, or an empty list for other classifiers."""
-    own = CLASSIFIERS[used_classifier(wildcards)]["embedding"]
-    return weights_file(own["weights"], own["detector"]) if own else []
-
-
-def embedder_checksums(wildcards):
-    """Return the checksums of the model of the vectors of a head if it is trained here, else an empty list."""
-    own = CLASSIFIERS[used_classifier(wildcards)]["embedding"]
-    return weights_checksums(own["weights"], own["detector"]) if own else []
-
-
-def use_of_classifier(wildcards):
-    """Return the settings of the use of the classifier of a job, without those of its embedding that are for other uses."""
-    settings = CLASSIFIERS[used_classifier(wildcards)]
-    others = {"clips", "crops", "near_duplicates", "detector"}
-    own = settings["embedding"] and {
-        name: value
-        for name, value in settings["embedding"].items()
-        if name not in others
-    }
-    return {**settings, "embedding": own}
+    classifier=any_of(used_classifiers(project)),
 
 
 rule score_frames:
     input:
         frames="<results>/frames/{shard}/frames.parquet",
         pictures="<results>/frames/{shard}/images",
-        classifier=classifier_weights,
-        checksums=classifier_checksums,
-        embedder=embedder_weights,
-        embedder_checksums=embedder_checksums,
+        classifier=project.of_job(classifier_weights),
+        checksums=project.of_job(classifier_checksums),
+        embedder=project.of_job(embedder_weights),
+        embedder_checksums=project.of_job(embedder_checksums),
     output:
         # The store, the folder `kept`, is not an output, so that it survives killed jobs and changes.
         scored="<results>/scores/frames/{shard}/{classifier}.parquet",
@@ -122,7 +41,7 @@ rule score_frames:
     resources:
         gpu=1,
     params:
-        settings=use_of_classifier,
+        settings=project.of_job(classifier_use),
         scored_by=code_digest("tessera.pipeline.classifiers.predict:score_frames"),
         code=code_digest(
             "tessera.pipeline.classifiers.predict:score_frames",
@@ -136,10 +55,10 @@ rule classify_clips:
     input:
         clips="<results>/clips/{shard}/clips.parquet",
         pictures="<results>/clips/{shard}/images",
-        classifier=classifier_weights,
-        checksums=classifier_checksums,
-        embedder=embedder_weights,
-        embedder_checksums=embedder_checksums,
+        classifier=project.of_job(classifier_weights),
+        checksums=project.of_job(classifier_checksums),
+        embedder=project.of_job(embedder_weights),
+        embedder_checksums=project.of_job(embedder_checksums),
     output:
         scored="<results>/scores/clips/{shard}/{classifier}.parquet",
         ledger="<results>/scores/clips/{shard}/{classifier}.jsonl",
@@ -151,7 +70,7 @@ rule classify_clips:
     resources:
         gpu=1,
     params:
-        settings=use_of_classifier,
+        settings=project.of_job(classifier_use),
         samples=lookup(dpath="scores/samples", within=config),
         scored_by=code_digest("tessera.pipeline.classifiers.predict:classify_clips"),
         code=code_digest(
@@ -162,25 +81,10 @@ rule classify_clips:
         "../../scripts/classify_clips.py"
 
 
-def scored_folder(wildcards):
-    """Return the folder that is scored. Raises `TesseraError` if it is not there, or is mixed up with the results."""
-    folder = config["score"]["folder"]
-    if folder is None:
-        raise TesseraError("`score.folder` is null: name a folder of pictures")
-    check_there("score.folder", folder, folder=True)
-    check_apart("score.folder", folder, workflow.pathvars.apply("<results>/scores"))
-    return folder
-
-
-def watched_folder(wildcards):
-    """Return a value that changes with the files in the folder that is scored."""
-    return fingerprint(files_below(scored_folder(wildcards)))
-
-
 rule score:
     input:
         # Also here, because Snakemake needs no classifier if there are earlier scores.
-        classifier_weights,
+        project.of_job(classifier_weights),
         WITHDRAWN,
         "<results>/scores/folder/scores.tsv",
     localrule: True
@@ -188,10 +92,10 @@ rule score:
 
 rule score_folder:
     input:
-        classifier=classifier_weights,
-        checksums=classifier_checksums,
-        embedder=embedder_weights,
-        embedder_checksums=embedder_checksums,
+        classifier=project.of_job(classifier_weights),
+        checksums=project.of_job(classifier_checksums),
+        embedder=project.of_job(embedder_weights),
+        embedder_checksums=project.of_job(embedder_checksums),
         blocklist=lookup(dpath="sources/blocklist", within=config),
     output:
         scored="<results>/scores/folder/scores.parquet",
@@ -204,9 +108,9 @@ rule score_folder:
     resources:
         gpu=1,
     params:
-        settings=use_of_classifier,
-        folder=scored_folder,
-        watched=watched_folder,
+        settings=project.of_job(classifier_use),
+        folder=project.of_job(scored_folder),
+        watched=project.of_job(watched_folder),
         blocklist_distance=lookup(dpath="sources/blocklist_distance", within=config),
         code=code_digest(
             "tessera.pipeline.classifiers.folder:score_folder",
@@ -228,7 +132,7 @@ rule show_scores:
     benchmark:
         "<benchmarks>/show_scores.jsonl"
     params:
-        settings=verbatim(config["score"]),
+        settings=literal_param(config["score"]),
         code=code_digest("tessera.pipeline.classifiers.folder:show_scores"),
     script:
         "../../scripts/show_scores.py"

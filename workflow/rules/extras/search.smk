@@ -2,36 +2,34 @@
 
 from tessera.catalogue import CLASSIFIER, DETECTOR
 from tessera.core.definitions import code_digest
-from tessera.core.errors import TesseraError
-from tessera.core.weights.resolve import weights_file
+from tessera.workflow.classifiers import (
+    initial_weights_of_classifier,
+    network_settings,
+    search_pages,
+    search_settings,
+    searches,
+    vectors_of_classifier,
+)
+from tessera.workflow.detectors import initial_weights_of_detector, parts_of_dataset
+from tessera.workflow.project import any_of, project_of
+from tessera.workflow.withdrawal import WITHDRAWN
 
-SEARCHES = {
-    name: each["model"]
-    for name, each in config["search"].items()
-    if each["model"] in MODELS
-}
+project = project_of(config)
 
 
 wildcard_constraints:
-    search=any_of(SEARCHES),
-
-
-def search_settings(wildcards):
-    """Return the settings of a search."""
-    return config["search"][wildcards.search]
+    search=any_of(searches(project)),
 
 
 rule search_classifier:
     input:
-        checksums=of_model("<results>/datasets/{dataset}/SHA256SUMS"),
-        images=of_model("<results>/datasets/{dataset}/images"),
-        pictures=of_model("<results>/datasets/{dataset}/pictures.parquet"),
-        splits=of_model("<results>/datasets/{dataset}/splits.parquet"),
-        vectors=vectors_of_classifier,
+        checksums=project.of_model("<results>/datasets/{dataset}/SHA256SUMS"),
+        images=project.of_model("<results>/datasets/{dataset}/images"),
+        pictures=project.of_model("<results>/datasets/{dataset}/pictures.parquet"),
+        splits=project.of_model("<results>/datasets/{dataset}/splits.parquet"),
+        vectors=project.of_job(vectors_of_classifier),
         checked="<results>/training/{model}/dataset.json",
-        weights=lambda wildcards: weights_file(
-            config["classifiers"][wildcards.model]["weights"]
-        ),
+        weights=project.of_job(initial_weights_of_classifier),
     output:
         # The trials lie in <results>/training/{model}/searches/{search}/runs. They are no outputs, so that they survive.
         trials="<results>/search/{model}/{search}/trials.parquet",
@@ -43,15 +41,15 @@ rule search_classifier:
     benchmark:
         "<benchmarks>/search_classifier/{model}/{search}.jsonl"
     wildcard_constraints:
-        model=of_kind(CLASSIFIER),
+        model=project.models_of_kind(CLASSIFIER),
     threads: 8
     resources:
         gpu=1,
         # Minutes. A search that exceeds them continues when it runs again.
         runtime=1440,
     params:
-        settings=NETWORK,
-        search=search_settings,
+        settings=network_settings(project),
+        search=project.of_job(search_settings),
         seed=lookup(dpath="seed", within=config),
         # A part of the identity of a trial, as of any training.
         trained_by=code_digest("tessera.pipeline.classifiers.trainer:fit"),
@@ -65,11 +63,11 @@ rule search_classifier:
 
 rule search_detector:
     input:
-        description=of_model("<results>/datasets/{dataset}/dataset.yaml"),
-        parts=parts_of_dataset,
+        description=project.of_model("<results>/datasets/{dataset}/dataset.yaml"),
+        parts=project.of_job(parts_of_dataset),
         checked="<results>/training/{model}/dataset.json",
-        weights=declared_weights_of,
-        splits=of_model("<results>/datasets/{dataset}/splits.parquet"),
+        weights=project.of_job(initial_weights_of_detector),
+        splits=project.of_model("<results>/datasets/{dataset}/splits.parquet"),
     output:
         # The trials lie in <results>/training/{model}/searches/{search}/runs. They are no outputs, so that they survive.
         trials="<results>/search/{model}/{search}/trials.parquet",
@@ -81,7 +79,7 @@ rule search_detector:
     benchmark:
         "<benchmarks>/search_detector/{model}/{search}.jsonl"
     wildcard_constraints:
-        model=of_kind(DETECTOR),
+        model=project.models_of_kind(DETECTOR),
     threads: 8
     resources:
         gpu=1,
@@ -91,7 +89,7 @@ rule search_detector:
         architecture=lookup(dpath="models/{model}/architecture", within=config),
         weights=lookup(dpath="models/{model}/weights", within=config),
         training=lookup(dpath="models/{model}/training", within=config),
-        search=search_settings,
+        search=project.of_job(search_settings),
         seed=lookup(dpath="seed", within=config),
         # A part of the identity of a trial, as of any training.
         trained_by=code_digest("tessera.pipeline.detectors.train:fit"),
@@ -121,22 +119,8 @@ rule show_search:
         "../../scripts/show_search.py"
 
 
-def search_pages(wildcards):
-    """Return the page of each search. Raises `TesseraError` if there is none."""
-    if not config["search"]:
-        raise TesseraError(
-            "`search` names no search: state a model and a space, as in the example in config/config.yaml"
-        )
-    if not SEARCHES:
-        footage(wildcards)
-    return [
-        f"<results>/search/{model}/{name}/search.html"
-        for name, model in SEARCHES.items()
-    ]
-
-
 rule search:
     input:
         WITHDRAWN,
-        search_pages,
+        project.of_job(search_pages),
     localrule: True

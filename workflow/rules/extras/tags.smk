@@ -1,39 +1,28 @@
 # Tags: what a tagger sees in the sampled frames and the crops.
 
 from tessera.core.definitions import code_digest
-from tessera.core.weights.resolve import weights_file
-
-TAGGER = config["tagger"]
-# The shards whose pictures are tagged: all or, without a tagger, none.
-TAGGED = SHARDS if TAGGER else []
-PLACES["tagged"] = TAGGED
-# Whether crops are tagged.
-TAGS_CROPS = bool(
-    TAGGER and {step["name"] for step in CROP_STEPS}.intersection(TAGGER["of"])
+from tessera.workflow.crops import (
+    of_tagged_shards,
+    require_tagger,
+    tag_targets,
+    tagged_crops,
+    tagger,
+    tagger_file,
 )
-if TAGGER:
-    GATES["tags"] = {
-        "tagging": ("pictures", places("<results>/tags/{tagged}/ledger.jsonl"))
-    }
+from tessera.workflow.project import project_of
+from tessera.workflow.withdrawal import WITHDRAWN
 
-
-def tagger(wildcards):
-    """Return the settings of the tagger without the thresholds. Raises `TesseraError` if there is none."""
-    if not TAGGER:
-        raise TesseraError(
-            "`tagger` is null: declare a model and its tag list (see config/README.md)"
-        )
-    return {name: value for name, value in TAGGER.items() if name != "thresholds"}
+project = project_of(config)
 
 
 rule tag_pictures:
     input:
         frames="<results>/frames/{shard}/frames.parquet",
         pictures="<results>/frames/{shard}/images",
-        crops=["<results>/crops/{shard}/crops.parquet"] if TAGS_CROPS else [],
-        cropped=["<results>/crops/{shard}/images"] if TAGS_CROPS else [],
-        weights=weights_file(TAGGER and TAGGER["weights"]),
-        tag_list=weights_file(TAGGER and TAGGER["tags"]),
+        crops=tagged_crops(project, "<results>/crops/{shard}/crops.parquet"),
+        cropped=tagged_crops(project, "<results>/crops/{shard}/images"),
+        weights=tagger_file(project, "weights"),
+        tag_list=tagger_file(project, "tags"),
     output:
         # The store, the folder `kept`, is not an output, so that it survives killed jobs and changes.
         table="<results>/tags/{shard}/scores.parquet",
@@ -46,7 +35,7 @@ rule tag_pictures:
     resources:
         gpu=1,
     params:
-        settings=tagger,
+        settings=project.of_job(tagger),
         tagged_by=code_digest("tessera.pipeline.tagging.tag:tag_pictures"),
         code=code_digest(
             "tessera.pipeline.tagging.tag:tag_pictures",
@@ -59,7 +48,7 @@ rule tag_pictures:
 # A rule of its own, so that a threshold does not run the tagger again.
 rule choose_tags:
     input:
-        tables=places("<results>/tags/{tagged}/scores.parquet"),
+        tables=of_tagged_shards(project, "<results>/tags/{shard}/scores.parquet"),
         gate="<results>/gates/tags.json",
     output:
         table="<results>/tags/tags.parquet",
@@ -68,7 +57,7 @@ rule choose_tags:
     benchmark:
         "<benchmarks>/choose_tags.jsonl"
     params:
-        thresholds=TAGGER and TAGGER["thresholds"],
+        thresholds=config["tagger"] and config["tagger"]["thresholds"],
         code=code_digest(
             "tessera.pipeline.tagging.tag:choose_tags",
             "tessera.pipeline.tagging.settings:TagThresholds",
@@ -77,19 +66,9 @@ rule choose_tags:
         "../../scripts/choose_tags.py"
 
 
-# Everything that is made of tags alone.
-MADE_OF_TAGS = ["<results>/tags/tags.parquet"] if TAGGER else []
-
-
-def declared_tagger(wildcards):
-    """Return no files. Raises `TesseraError` if there is no tagger, or no footage."""
-    tagger(wildcards)
-    return footage(wildcards)
-
-
 rule tags:
     input:
-        declared_tagger,
+        project.of_job(require_tagger),
         WITHDRAWN,
-        MADE_OF_TAGS,
+        tag_targets(project),
     localrule: True

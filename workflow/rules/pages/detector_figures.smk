@@ -1,8 +1,22 @@
 # The figures of detectors: curves, predictions, where they fail, and comparisons.
 
 from tessera.catalogue import CLASSIFIER, DETECTOR
-from tessera.configuration.confidences import CONFIDENCES, setting
 from tessera.core.definitions import code_digest
+from tessera.workflow.detectors import (
+    cases_of,
+    compared_detectors,
+    confidences_of,
+    inference_size,
+    known_free,
+    mosaics_of_model,
+    preview_evaluation,
+    preview_target,
+    what_it_finds,
+)
+from tessera.workflow.models import content_of_sets
+from tessera.workflow.project import any_of, project_of
+
+project = project_of(config)
 
 
 rule show_curves:
@@ -21,7 +35,7 @@ rule show_curves:
     benchmark:
         "<benchmarks>/show_curves/{model}.jsonl"
     wildcard_constraints:
-        model=of_kind(DETECTOR, CLASSIFIER),
+        model=project.models_of_kind(DETECTOR, CLASSIFIER),
     localrule: True
     params:
         code=code_digest("tessera.pipeline.report.pages:show_pictures"),
@@ -31,14 +45,14 @@ rule show_curves:
 
 rule plot_predictions:
     input:
-        images=of_model("<results>/datasets/{dataset}/images"),
-        selected=of_model("<results>/selections/{dataset}/images.parquet"),
-        regions=of_model("<results>/selections/{dataset}/annotations.parquet"),
-        splits=of_model("<results>/datasets/{dataset}/splits.parquet"),
+        images=project.of_model("<results>/datasets/{dataset}/images"),
+        selected=project.of_model("<results>/selections/{dataset}/images.parquet"),
+        regions=project.of_model("<results>/selections/{dataset}/annotations.parquet"),
+        splits=project.of_model("<results>/datasets/{dataset}/splits.parquet"),
         weights="<results>/weights/{model}/{model}.pt",
         checksums="<results>/weights/{model}/SHA256SUMS",
         sources="<results>/sources/admitted.parquet",
-        measured=preview_evaluation,
+        measured=project.of_job(preview_evaluation),
     output:
         figure=report(
             "<results>/reports/models/{model}/predictions.html",
@@ -52,17 +66,17 @@ rule plot_predictions:
     benchmark:
         "<benchmarks>/plot_predictions/{model}.jsonl"
     wildcard_constraints:
-        model=of_kind(DETECTOR),
+        model=project.models_of_kind(DETECTOR),
     threads: 2
     resources:
         gpu=1,
     params:
         settings=lookup(dpath="report", within=config),
-        sets=content_of_sets,
+        sets=project.of_job(content_of_sets),
         seed=lookup(dpath="seed", within=config),
         preview={"confidence": config["preview"]["confidence"]},
-        targets=preview_target,
-        image_size=inference_size,
+        targets=project.of_job(preview_target),
+        image_size=project.of_job(inference_size),
         code=code_digest(
             "tessera.pipeline.report.samples:draw_predictions",
             "tessera.imaging.detection.detector:Detector",
@@ -73,40 +87,18 @@ rule plot_predictions:
         "../../scripts/plot_predictions.py"
 
 
-def cases_of(wildcards):
-    """Return the folder of what a model found and missed; also of the models that it is compared with, if there are any."""
-    room = "comparisons" if wildcards.model in COMPARED else "evaluation"
-    return f"<results>/{room}/{wildcards.model}"
-
-
-def confidences_of(wildcards):
-    """Return the confidences from which the detections of a model count somewhere, by the path of the setting.
-
-    Each has its value, and the smallest confidence of the detections that are recorded there.
-    """
-    return {
-        place: (setting(config, place), setting(config, records) if records else 0.0)
-        for place, (finds, detector, records) in CONFIDENCES.items()
-        if not finds
-        or finds == MODELS[wildcards.model].finds
-        and setting(config, detector)["weights"] == "trained"
-    }
-
-
 rule plot_failures:
     input:
-        objects=lambda wildcards: f"{cases_of(wildcards)}/objects.parquet",
-        detections=lambda wildcards: f"{cases_of(wildcards)}/detections.parquet",
+        objects=project.of_job(cases_of, "objects"),
+        detections=project.of_job(cases_of, "detections"),
         videos="<results>/evaluation/{model}/videos.parquet",
         watched="<results>/evaluation/{model}/videos.jsonl",
-        splits=of_model("<results>/datasets/{dataset}/splits.parquet"),
-        ledger=of_model("<results>/datasets/{dataset}/ledger.jsonl"),
-        images=of_model("<results>/datasets/{dataset}/images"),
-        mosaics=lambda wildcards: places(
-            *drawn(DATASETS[MODELS[wildcards.model].dataset], "mosaics")
-        ),
+        splits=project.of_model("<results>/datasets/{dataset}/splits.parquet"),
+        ledger=project.of_model("<results>/datasets/{dataset}/ledger.jsonl"),
+        images=project.of_model("<results>/datasets/{dataset}/images"),
+        mosaics=project.of_job(mosaics_of_model),
         sources="<results>/sources/admitted.parquet",
-        measured=preview_evaluation,
+        measured=project.of_job(preview_evaluation),
     output:
         table=report(
             "<results>/reports/models/{model}/where.html",
@@ -135,15 +127,15 @@ rule plot_failures:
     benchmark:
         "<benchmarks>/plot_failures/{model}.jsonl"
     wildcard_constraints:
-        model=of_kind(DETECTOR),
+        model=project.models_of_kind(DETECTOR),
     params:
         settings=lookup(dpath="report", within=config),
-        sets=content_of_sets,
-        confidences=confidences_of,
-        finds=lambda wildcards: MODELS[wildcards.model].finds,
-        free=known_free,
+        sets=project.of_job(content_of_sets),
+        confidences=project.of_job(confidences_of),
+        finds=project.of_job(what_it_finds),
+        free=project.of_job(known_free),
         preview={"confidence": config["preview"]["confidence"]},
-        targets=preview_target,
+        targets=project.of_job(preview_target),
         code=code_digest(
             "tessera.pipeline.report.failures:read_cases",
             "tessera.pipeline.report.videos:describe_videos",
@@ -175,7 +167,7 @@ rule tabulate_comparison:
     benchmark:
         "<benchmarks>/tabulate_comparison/{model}.jsonl"
     wildcard_constraints:
-        model=any_of(COMPARED),
+        model=any_of(compared_detectors(project)),
     localrule: True
     params:
         code=code_digest("tessera.pipeline.report.detectors:tabulate_comparison"),

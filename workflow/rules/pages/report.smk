@@ -1,54 +1,40 @@
 # The report: figures of the footage, the samples, the models and the cost, in one HTML file.
 
-from snakemake.io import get_flag_value, is_flagged
+import os
+from pathlib import Path
 
-from tessera.catalogue import CLIPS, DETECTOR, PICTURES, RESTORER, Step, fed_by
+from tessera.configuration.read import load_configuration
 from tessera.core.definitions import code_digest
 from tessera.core.provenance import digest
+from tessera.workflow.models import export_report
+from tessera.workflow.project import literal_param, project_of
+from tessera.workflow.report import (
+    decided,
+    detectors,
+    figures,
+    gates_of_funnel,
+    ledgers_of_funnel,
+    matched_decisions,
+    restorers,
+    shown_figures,
+    shown_footage,
+    steps_of_funnel,
+    timed_rules,
+)
+
+project = project_of(config)
+
 
 # Snakemake watches neither the captions nor the template, so their digest is a param of the report.
-CAPTIONS = Path(workflow.current_basedir.get_path_or_uri(secret_free=True), "../../report")
-# The rules that are timed, in the order of the journey, and whether each has a job per shard.
-TIMED = {
-    each.name: "shard" in each.wildcard_names
-    for each in workflow.rules
-    if each.benchmark
-}
-
-
-def steps_to(dataset):
-    """Return the steps between the gates and a dataset."""
-    if not dataset.drops_duplicates:
-        return [
-            step
-            for step in dataset.layout.steps
-            if "<results>/duplicates/" not in step.ledger
-        ]
-    found = [
-        Step(
-            f"near-duplicates by {name}",
-            "images",
-            f"<results>/near_duplicates/{name}/ledger.jsonl",
-        )
-        for name in config["duplicates"]["embeddings"]
-    ]
-    first, *rest = dataset.layout.steps
-    return [first, *found, *rest]
+captions = Path(
+    workflow.current_basedir.get_path_or_uri(secret_free=True), "../../report"
+)
 
 
 rule plot_funnel:
     input:
-        gates=of_dataset(
-            lambda dataset: expand(
-                "<results>/gates/{room}.json", room=["sources", *dataset.gates]
-            )
-        ),
-        ledgers=of_dataset(
-            lambda dataset: [
-                step.ledger.replace("{dataset}", dataset.name)
-                for step in steps_to(dataset)
-            ]
-        ),
+        gates=project.of_job(gates_of_funnel),
+        ledgers=project.of_job(ledgers_of_funnel),
         splits="<results>/datasets/{dataset}/splits.parquet",
     output:
         funnel=report(
@@ -79,10 +65,8 @@ rule plot_funnel:
         "<benchmarks>/plot_funnel/{dataset}.jsonl"
     localrule: True
     params:
-        steps=of_dataset(
-            lambda dataset: [(step.name, step.unit) for step in steps_to(dataset)]
-        ),
-        samples=of_dataset(lambda dataset: dataset.layout.samples),
+        steps=project.of_job(steps_of_funnel),
+        samples=project.of_dataset(lambda dataset: dataset.layout.samples),
         code=code_digest("tessera.pipeline.report.counts:draw_funnels"),
     script:
         "../../scripts/plot_funnel.py"
@@ -135,7 +119,7 @@ rule render_datasheet:
 rule tabulate_metrics:
     input:
         metrics="<results>/metrics/{model}.json",
-        exported=export_report,
+        exported=project.of_job(export_report),
     output:
         table=report(
             "<results>/reports/models/{model}/metrics.html",
@@ -180,8 +164,8 @@ rule render_card:
 # The measurements are not inputs: deleting one would train a model again. The inputs make this rule run after other jobs.
 rule plot_timings:
     input:
-        expand("<results>/weights/{model}/SHA256SUMS", model=MODELS),
-        expand("<results>/datasets/{dataset}/SHA256SUMS", dataset=DATASETS),
+        expand("<results>/weights/{model}/SHA256SUMS", model=project.models),
+        expand("<results>/datasets/{dataset}/SHA256SUMS", dataset=project.datasets),
     output:
         timings=report(
             "<results>/reports/timings.svg",
@@ -197,8 +181,8 @@ rule plot_timings:
     localrule: True
     params:
         benchmarks=workflow.pathvars.apply("<benchmarks>"),
-        rules=TIMED,
-        shards=list(SHARDS),
+        rules=timed_rules(workflow),
+        shards=list(project.shards),
         code=code_digest(
             "tessera.pipeline.report.timings:draw_timings",
             "tessera.pipeline.report.timings:measure_run",
@@ -207,22 +191,19 @@ rule plot_timings:
         "../../scripts/plot_timings.py"
 
 
-DETECTORS = [name for name, model in MODELS.items() if model.kind is DETECTOR]
-
-
 # The first screen of the report.
 rule summarise:
     input:
-        metrics=expand("<results>/metrics/{model}.json", model=MODELS),
+        metrics=expand("<results>/metrics/{model}.json", model=project.models),
         clean=expand(
             "<results>/reports/models/{model}/false_positives.json",
-            model=DETECTORS,
+            model=detectors(project),
         ),
         restored=expand(
             "<results>/reports/models/{model}/restored",
-            model=[name for name, model in MODELS.items() if model.kind is RESTORER],
+            model=restorers(project),
         ),
-        footage="<results>/reports/footage.html" if RESTORING["shown"] else [],
+        footage=shown_footage(project),
     output:
         summary="<results>/reports/summary.html",
         # Also of the last run, which this one is compared with.
@@ -233,137 +214,26 @@ rule summarise:
         "<benchmarks>/summarise.jsonl"
     localrule: True
     params:
-        models=list(MODELS),
-        detectors=DETECTORS,
+        models=list(project.models),
+        detectors=detectors(project),
         code=code_digest("tessera.pipeline.report.summary:write_summary"),
     script:
         "../../scripts/summarise.py"
 
 
-# What the report shows, in the order of the journey.
-FIGURES = [
-    "<results>/reports/refused.html",
-    *(
-        f"<results>/reports/datasets/{name}/{figure}"
-        for name, dataset in DATASETS.items()
-        for figure in [
-            "funnel.svg",
-            "counts.html",
-            "dropped.svg",
-            "datasheet.html",
-            *dataset.layout.figures,
-        ]
-    ),
-    *(
-        f"<results>/reports/models/{name}/{figure}"
-        for name, model in MODELS.items()
-        for figure in [
-            "card.html",
-            "metrics.html",
-            *model.kind.figures,
-            *(
-                figure
-                for figure, setting in model.kind.optional_figures
-                if config[model.kind.section][name][setting]
-            ),
-            *(
-                model.kind.figures_of_comparisons
-                if config["comparisons"].get(name)
-                else []
-            ),
-        ]
-    ),
-    *(["<results>/reports/footage.html"] if RESTORING["shown"] else []),
-    *expand("<results>/reports/models/{model}/learning.svg", model=ASKED),
-    *expand("<results>/reports/near_duplicates/{embedding}", embedding=COMPARING),
-    *(
-        [
-            "<results>/reports/identities/identities.html",
-            "<results>/reports/identities/sheets",
-        ]
-        if IDENTITIES
-        else []
-    ),
-    "<results>/reports/timings.svg",
-]
-
-
-def shown_figures(wildcards):
-    """Return what the flags `report` of outputs say about each of `FIGURES`: the fields of `report.Figure`.
-
-    Wildcards are filled in, but for those of the files in folders.
-    """
-    flagged = [
-        (each.name, output, get_flag_value(output, "report"))
-        for each in workflow.rules
-        for output in each.output
-        if is_flagged(output, "report")
-    ]
-    found = []
-    for path in map(workflow.pathvars.apply, FIGURES):
-        made_by, match, stated = next(
-            (name, match, stated)
-            for name, output, stated in flagged
-            if (match := output.match(path))
-        )
-        names = match.groupdict()
-        texts = [stated.category, stated.subcategory or "", stated.labels["figure"]]
-        category, subcategory, label = (
-            re.sub(r"\{(\w+)\}", lambda found: names.get(found[1], found[0]), text)
-            for text in texts
-        )
-        found.append(
-            {
-                "path": path,
-                "caption": os.path.basename(stated.caption.get_path_or_uri(True)),
-                "category": category,
-                "subcategory": subcategory,
-                "label": label,
-                "wildcards": names,
-                "patterns": stated.patterns,
-                "made_by": made_by,
-            }
-        )
-    return found
-
-
-def decided(wildcards):
-    """Return the key, the person, what it is about, and the decision of each decision."""
-    rows = [(each.key, each.who, "samples", each.decision) for each in DECISIONS]
-    return rows + [
-        (each.target, each.by, "identities", each.action) for each in IDENTITY_DECISIONS
-    ]
-
-
-def matched_decisions(wildcards):
-    """Return the ledgers that say which decisions match something."""
-    of_samples = [
-        name for name, each in DATASETS.items() if each.layout in {CLIPS, PICTURES}
-    ]
-    return [
-        *expand("<results>/selections/{dataset}/decisions.jsonl", dataset=of_samples),
-        *(
-            expand("<results>/regions/{shard}/decisions.jsonl", shard=SHARDS)
-            if REGION_DECISIONS and not DATASETS.keys().isdisjoint(fed_by("regions"))
-            else []
-        ),
-        *(["<results>/frames/decisions.jsonl"] if PICTURE_DECISIONS else []),
-        *(["<results>/identities/decisions.jsonl"] if IDENTITIES else []),
-    ]
-
-
 rule report:
     input:
         summary=rules.summarise.output.summary,
-        figures=FIGURES,
+        figures=figures(project),
         counts=expand(
-            "<results>/reports/datasets/{dataset}/counts.json", dataset=DATASETS
+            "<results>/reports/datasets/{dataset}/counts.json",
+            dataset=project.datasets,
         ),
         datasheets=expand(
-            "<results>/datasets/{dataset}/datasheet.json", dataset=DATASETS
+            "<results>/datasets/{dataset}/datasheet.json", dataset=project.datasets
         ),
         run=rules.plot_timings.output.run,
-        matched=matched_decisions,
+        matched=matched_decisions(project),
     output:
         report="<results>/reports/report.html",
     log:
@@ -372,17 +242,19 @@ rule report:
         "<benchmarks>/report.jsonl"
     localrule: True
     params:
-        figures=shown_figures,
-        datasets=list(DATASETS),
-        models=list(MODELS),
-        stories=verbatim({name: each.story for name, each in DATASETS.items()}),
-        decided=decided,
+        figures=project.of_job(shown_figures, workflow),
+        datasets=list(project.datasets),
+        models=list(project.models),
+        stories=literal_param(
+            {name: each.story for name, each in project.datasets.items()}
+        ),
+        decided=project.of_job(decided),
         name=lookup(dpath="name", within=config),
         # Not the settings themselves: many of them change no figure.
-        defaults=verbatim(load_configuration({})),
-        captions=os.path.relpath(CAPTIONS),
+        defaults=literal_param(load_configuration({})),
+        captions=os.path.relpath(captions),
         texts=digest(
-            {path.name: path.read_text("utf-8") for path in CAPTIONS.iterdir()}
+            {path.name: path.read_text("utf-8") for path in captions.iterdir()}
         ),
         code=code_digest(
             "tessera.pipeline.report.report:write_report",

@@ -2,132 +2,119 @@
 
 import sys
 
-from tessera.catalogue import CLIPS, IMAGE_SETS, fed_by
 from tessera.core.definitions import code_digest
-from tessera.pipeline.mosaics.choose import CANDIDATES
-
-# What is made here and can be decided on.
-SHOWN_CLIPS = SHARDS if any(each.layout == CLIPS for each in DATASETS.values()) else []
-# The detector whose regions are shown in the sampled frames, the first, and all whose detections can become regions.
-SHOWN_DETECTOR = next(iter(REGION_DETECTORS), None)
-SHOWN_DETECTORS = [name for name in REGION_DETECTORS if name in CANDIDATES]
-SHOWN_REGIONS = (
-    SHARDS
-    if SHOWN_DETECTOR and not DATASETS.keys().isdisjoint(fed_by("regions"))
-    else []
+from tessera.workflow.asking import asked_rounds, free_sources
+from tessera.workflow.classifiers import label_checks
+from tessera.workflow.detectors import evaluations
+from tessera.workflow.embeddings import embeddings_with
+from tessera.workflow.identities import identity_table, vectors_of_crops
+from tessera.workflow.project import project_of, require_sources_or_images
+from tessera.workflow.review import (
+    answers_of_page,
+    asked_labels,
+    checked_datasets,
+    content_of_all_sets,
+    datasets_of_clips,
+    datasets_of_labelled_frames,
+    datasets_without_duplicates,
+    labelled_pairs,
+    page_settings,
+    review_targets,
+    shards_of_clips,
+    shards_of_regions,
+    shown_detector,
+    shown_detectors,
+    shows_pairs,
 )
-SHOWN_PAIRS = not DATASETS.keys().isdisjoint(WITHOUT_DUPLICATES)
-# The datasets that leave out near-duplicates.
-OF_PAIRS = [
-    name
-    for name, each in DATASETS.items()
-    if SHOWN_PAIRS and (each.drops_duplicates or each.layout.rules == IMAGE_SETS.rules)
-]
-# The datasets of images that people label in sampled frames.
-OF_LABELLED_FRAMES = [
-    name
-    for name, each in DATASETS.items()
-    if LABELLED and any("{labelled}" in place for place in each.samples)
-]
-REVIEW_TARGETS = [
-    *(REGION_TARGETS if SHOWN_REGIONS else []),
-    *(CLIP_TARGETS if SHOWN_CLIPS else []),
-]
+
+project = project_of(config)
 
 
 localrules:
     review,
 
 
-def content_of_all_sets(wildcards):
-    """Return the `content` of each set of images that the settings name, by the id that its sources start with."""
-    return {
-        source: each["content"]
-        for dataset in DATASETS.values()
-        for source, each in sets_of(dataset, config).items()
-    }
-
-
-def command_of_this_run():
-    """Return the command of Snakemake with the options of this run that decide what there is to do, but for its targets."""
-    stated = workflow.config_settings
-    command = [sys.executable, "-m", "snakemake", "--cores", "1"]
-    command += ["--snakefile", workflow.main_snakefile]
-    if stated.configfiles:
-        command += ["--configfile", *map(str, stated.configfiles)]
-    if stated.config_args:
-        command += ["--config", *stated.config_args]
-    return command
-
-
 rule gather_review:
     input:
-        footage_or_images,
+        project.of_job(require_sources_or_images),
         sources="<results>/sources/admitted.parquet",
-        splits="<results>/datasets/splits.parquet" if DATASETS else [],
-        clips=expand("<results>/clips/{shard}/clips.parquet", shard=SHOWN_CLIPS),
-        clip_scores=expand("<results>/clips/{shard}/scores.parquet", shard=SHOWN_CLIPS),
-        clip_images=expand("<results>/clips/{shard}/images", shard=SHOWN_CLIPS),
-        clip_masks=expand("<results>/clips/{shard}/masks", shard=SHOWN_CLIPS),
+        splits="<results>/datasets/splits.parquet" if project.datasets else [],
+        clips=expand(
+            "<results>/clips/{shard}/clips.parquet", shard=shards_of_clips(project)
+        ),
+        clip_scores=expand(
+            "<results>/clips/{shard}/scores.parquet", shard=shards_of_clips(project)
+        ),
+        clip_images=expand(
+            "<results>/clips/{shard}/images", shard=shards_of_clips(project)
+        ),
+        clip_masks=expand(
+            "<results>/clips/{shard}/masks", shard=shards_of_clips(project)
+        ),
         classified=expand(
             "<results>/scores/clips/{shard}/{classifier}.parquet",
-            shard=SHOWN_CLIPS,
+            shard=shards_of_clips(project),
             classifier=config["filters"]["classifiers"],
         ),
         selections=expand(
             "<results>/selections/{dataset}/ledger.jsonl",
-            dataset=[name for name, each in DATASETS.items() if each.layout == CLIPS],
+            dataset=datasets_of_clips(project),
         ),
-        frames=expand("<results>/frames/{shard}/frames.parquet", shard=SHARDS),
-        frame_images=expand("<results>/frames/{shard}/images", shard=SHARDS),
+        frames=expand("<results>/frames/{shard}/frames.parquet", shard=project.shards),
+        frame_images=expand("<results>/frames/{shard}/images", shard=project.shards),
         regions=expand(
             "<results>/regions/{shard}/{detector}.parquet",
-            shard=SHOWN_REGIONS,
-            detector=SHOWN_DETECTORS,
+            shard=shards_of_regions(project),
+            detector=shown_detectors(project),
         ),
         verdicts=expand(
-            "<results>/regions/{shard}/detections.jsonl", shard=SHOWN_REGIONS
+            "<results>/regions/{shard}/detections.jsonl",
+            shard=shards_of_regions(project),
         ),
         labelled=expand(
-            "<results>/selections/{dataset}/ledger.jsonl", dataset=OF_LABELLED_FRAMES
+            "<results>/selections/{dataset}/ledger.jsonl",
+            dataset=datasets_of_labelled_frames(project),
         ),
         frame_labels=(
             expand(
                 "<results>/labels/frames/{shard}/annotations.parquet",
-                shard=SHOWN_REGIONS,
+                shard=shards_of_regions(project),
             )
-            if LABELLED
+            if project.labelled_shards
             else []
         ),
-        measured=evaluations(REVIEW_TARGETS),
-        duplicates="<results>/duplicates/duplicates.parquet" if SHOWN_PAIRS else [],
+        measured=evaluations(review_targets(project)),
+        duplicates=(
+            "<results>/duplicates/duplicates.parquet" if shows_pairs(project) else []
+        ),
         near_duplicates=expand(
             "<results>/near_duplicates/{embedding}/near_duplicates.parquet",
-            embedding=COMPARING,
+            embedding=embeddings_with(project, "near_duplicates"),
         ),
-        images=labelled_images if SHOWN_PAIRS else [],
+        images=project.of_job(labelled_pairs),
         without_duplicates=expand(
-            "<results>/selections/{dataset}/ledger.jsonl", dataset=OF_PAIRS
+            "<results>/selections/{dataset}/ledger.jsonl",
+            dataset=datasets_without_duplicates(project),
         ),
         errors=expand(
-            "<results>/evaluation/{model}/label_errors.parquet", model=CHECKED
+            "<results>/evaluation/{model}/label_errors.parquet",
+            model=label_checks(project),
         ),
         error_pictures=expand(
             "<results>/datasets/{dataset}/pictures.parquet",
-            dataset=[MODELS[model].dataset for model in CHECKED],
+            dataset=checked_datasets(project),
         ),
         error_images=expand(
             "<results>/datasets/{dataset}/images",
-            dataset=[MODELS[model].dataset for model in CHECKED],
+            dataset=checked_datasets(project),
         ),
-        asked=(
-            f"<results>/labels/images/{file_name(ANSWERS['name'])}/labels.parquet"
-            if ASKED and file_name(ANSWERS["name"]) in READABLE
-            else []
+        asked=asked_labels(project),
+        identities=identity_table(project),
+        crops=vectors_of_crops(project),
+        crop_tables=expand(
+            "<results>/crops/{shard}/crops.parquet",
+            shard=project.shards if config["identities"] else [],
         ),
-        identities="<results>/identities/identities.parquet" if IDENTITIES else [],
-        crops=rules.identify_crops.input.vectors if IDENTITIES else [],
-        crop_tables=rules.identify_crops.input.crops if IDENTITIES else [],
     output:
         table="<results>/review/items.parquet",
         settings="<results>/review/page.json",
@@ -140,40 +127,18 @@ rule gather_review:
         filters=lookup(dpath="filters", within=config),
         choose=lookup(dpath="regions/choose", within=config),
         scenes=lookup(dpath="scenes", within=config),
-        targets=REVIEW_TARGETS,
-        detector=SHOWN_DETECTOR,
-        free=[source.source for source in SOURCES if SHOWN_DETECTOR in source.free_of],
+        targets=review_targets(project),
+        detector=shown_detector(project),
+        free=free_sources(project, shown_detector(project)),
         distance=lookup(dpath="duplicates/distance", within=config),
-        checked=list(CHECKED),
-        answers=(
-            {
-                "name": ANSWERS["name"],
-                "layout": ANSWERS["format"],
-                "folder": str(ANSWERS["path"]),
-            }
-            if ASKED
-            else None
-        ),
+        checked=list(label_checks(project)),
+        answers=answers_of_page(project),
         # Each round is a folder that is never changed.
-        rounds=len(asked_rounds()),
-        sets=content_of_all_sets,
+        rounds=len(asked_rounds(project)),
+        sets=project.of_job(content_of_all_sets),
         blur=lookup(dpath="report/blur", within=config),
         # Where the page writes decisions, and what they may say.
-        page=verbatim(
-            {
-                **config["review"],
-                "classes": config["annotations"]["classes"],
-                "decisions": str(config["decisions"]),
-                "identities": str(IDENTITIES["decisions"]) if IDENTITIES else None,
-                "classifiers": {
-                    name: each["labels"]
-                    for name, each in config["classifiers"].items()
-                },
-                "labels": str(config["annotations"]["frame_labels"] or "") or None,
-                "results": workflow.pathvars.apply("<results>"),
-                "command": command_of_this_run(),
-            }
-        ),
+        page=project.of_job(page_settings, workflow),
         code=code_digest(
             "tessera.pipeline.review.gather:gather",
             "tessera.pipeline.review.queues.clips:find_clips",

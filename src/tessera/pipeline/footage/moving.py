@@ -14,7 +14,7 @@ from tessera.core.messages import counted, shortened
 from tessera.core.provenance import digest, sha256_if_readable
 from tessera.imaging.hashing import scaled_hash
 from tessera.imaging.images import read_image, resize
-from tessera.records.frame_keys import INDEX, parse_key, picture_key, source_of
+from tessera.records.frame_keys import picture_key, source_of
 from tessera.records.moved_keys import MOVED, MovedKey
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}  # of the pictures that version 0.1 counted
@@ -43,12 +43,6 @@ def move_keys(keys: Iterable[str], folders: Mapping[str, Path], results: Path) -
         else:
             found |= {row.key: row for row in _of_folder(own, rows, images, folder, results)}
     return [found[key] for key in wanted if key in found]
-
-
-def keys_by_position(keys: Iterable[str], folders: Mapping[str, Path]) -> set[str]:
-    """Return the keys of frames that `keys`, those of frames, regions and crops, make of positions in `folders`."""
-    parsed = [parse_key(key.partition("+")[0]) for key in keys]
-    return {own.frame for own in parsed if own and own.source in folders and INDEX.fullmatch(own.name)}
 
 
 def report_moved(rows: Sequence[MovedKey]) -> str:

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, model_
 from tessera.core.files import InputFile
 from tessera.core.settings import Settings
 
+CAPTION_SUFFIXES = (".txt", ".caption", ".yaml", ".yml", ".jsonl")  # of the files with captions
 BESIDE = "beside"  # where captions are looked for: beside the pictures of sources that are folders
 Probability = Annotated[float, Field(ge=0, le=1)]
 

@@ -13,14 +13,13 @@ from tessera.core.archives import File, file_of_folder, leaves
 from tessera.core.errors import Failed
 from tessera.core.files import file_name, files_below
 from tessera.core.names import pair_names
-from tessera.pipeline.image_sets.caption_settings import BESIDE
+from tessera.pipeline.image_sets.caption_settings import BESIDE, CAPTION_SUFFIXES
 
 MAX_BYTES = 2**20  # of a file with one caption
 MAX_TABLE_BYTES = 2**28  # of a file with the captions of many pictures
 TABLE = "metadata.jsonl"
 OF_NONE = "caption of no picture"
 KEYS = ("main_prompt", "caption")  # of EveryDream2's YAML
-SUFFIXES = (".txt", ".caption", ".yaml", ".yml", ".jsonl")
 T = TypeVar("T")
 Fault = tuple[str, str, str]  # key, reason and detail of a row of the ledger that is about no picture
 
@@ -52,7 +51,7 @@ def captions_of_frames(frames: pl.DataFrame, sources: Mapping[str, Path], files:
         places[top if files == BESIDE or top.is_dir() else Path(files)].append((key, name))
     written = Written({}, {}, [])
     for top, pictures in sorted(places.items()):
-        own = captions_in([file_of_folder(path, top) for path in files_below(top, SUFFIXES)], pictures)
+        own = captions_in([file_of_folder(path, top) for path in files_below(top, CAPTION_SUFFIXES)], pictures)
         written.texts.update(own.texts)
         written.remarks.update(own.remarks)
         written.faults.extend((f"{top.name}/{key}", reason, detail) for key, reason, detail in own.faults)

@@ -9,9 +9,9 @@ import pytest
 from tessera.core.provenance import digest, sha256_file
 from tessera.imaging.hashing import scaled_hash
 from tessera.imaging.images import read_image, resize, write_image
-from tessera.pipeline.footage.moving import keys_by_position, move_keys, report_moved
+from tessera.pipeline.footage.moving import move_keys, report_moved
 from tessera.records.frame_keys import picture_key
-from tessera.records.moved_keys import MovedKey, moved_key, read_moved_keys, write_moved_keys
+from tessera.records.moved_keys import MovedKey, keys_by_position, moved_key, read_moved_keys, write_moved_keys
 
 
 def smooth(seed: int) -> np.ndarray:

@@ -13,9 +13,9 @@ from label_sets import write_folder
 from tessera.core.archives import file_of_folder
 from tessera.core.files import files_below
 from tessera.core.ledger import read_ledger
-from tessera.pipeline.image_sets.caption_settings import CaptionSettings
+from tessera.pipeline.image_sets.caption_settings import CAPTION_SUFFIXES, CaptionSettings
 from tessera.pipeline.image_sets.captions import caption_set
-from tessera.pipeline.image_sets.written import MAX_BYTES, SUFFIXES, Written, captions_in, captions_of_frames
+from tessera.pipeline.image_sets.written import MAX_BYTES, Written, captions_in, captions_of_frames
 from tessera.records.tables.footage import Frames, Sources
 from tessera.records.tables.image_sets import Captions, SetPictures
 from tessera.records.tables.table import read_table, types, write_table
@@ -23,7 +23,7 @@ from tessera.records.tables.table import read_table, types, write_table
 
 def read(folder: Path, *names: str) -> Written:
     return captions_in(
-        [file_of_folder(path, folder) for path in files_below(folder, SUFFIXES)], [(name, name) for name in names]
+        [file_of_folder(path, folder) for path in files_below(folder, CAPTION_SUFFIXES)], [(name, name) for name in names]
     )
 
 

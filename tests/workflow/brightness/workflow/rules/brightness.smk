@@ -1,11 +1,11 @@
 # Brightness: frames that are dark or bright, laid out in a folder per class, and a classifier that is fitted to them.
 
-from tessera.catalogue import THRESHOLD, IMAGE_FOLDERS, fed_by
+from tessera.catalogue import IMAGE_FOLDERS, THRESHOLD, fed_by
 from tessera.core.definitions import code_digest
+from tessera.workflow.datasets import gates_of
+from tessera.workflow.project import project_of
 
-GATES["brightness"] = {
-    "measuring": ("images", places("<results>/brightness/{shard}/ledger.jsonl"))
-}
+project = project_of(config)
 
 
 rule measure_brightness:
@@ -29,10 +29,10 @@ rule measure_brightness:
 
 rule gather_brightness:
     input:
-        shards=expand("<results>/brightness/{shard}/lumas.parquet", shard=SHARDS),
-        gates=of_dataset(
-            lambda dataset: expand("<results>/gates/{room}.json", room=dataset.gates)
+        shards=expand(
+            "<results>/brightness/{shard}/lumas.parquet", shard=project.shards
         ),
+        gates=project.of_job(gates_of),
     output:
         selected="<results>/selections/{dataset}/lumas.parquet",
     log:
@@ -40,7 +40,7 @@ rule gather_brightness:
     benchmark:
         "<benchmarks>/gather_brightness/{dataset}.jsonl"
     wildcard_constraints:
-        dataset=laid_out_as(IMAGE_FOLDERS),
+        dataset=project.datasets_with_layout(IMAGE_FOLDERS),
     params:
         code=code_digest("tessera.pipeline.brightness.samples:gather_brightness"),
     script:
@@ -52,7 +52,7 @@ rule write_image_folders:
         selected="<results>/selections/{dataset}/lumas.parquet",
         splits="<results>/datasets/{dataset}/splits.parquet",
         # The table names the images in these folders.
-        pictures=expand("<results>/frames/{shard}/images", shard=SHARDS),
+        pictures=expand("<results>/frames/{shard}/images", shard=project.shards),
     output:
         train=directory("<results>/datasets/{dataset}/train"),
         val=directory("<results>/datasets/{dataset}/val"),
@@ -62,7 +62,7 @@ rule write_image_folders:
     benchmark:
         "<benchmarks>/write_image_folders/{dataset}.jsonl"
     wildcard_constraints:
-        dataset=laid_out_as(IMAGE_FOLDERS),
+        dataset=project.datasets_with_layout(IMAGE_FOLDERS),
     params:
         code=code_digest("tessera.pipeline.brightness.samples:write_image_folders"),
     script:
@@ -71,8 +71,8 @@ rule write_image_folders:
 
 rule train_brightness:
     input:
-        checksums=of_model("<results>/datasets/{dataset}/SHA256SUMS"),
-        images=of_model("<results>/datasets/{dataset}/train"),
+        checksums=project.of_model("<results>/datasets/{dataset}/SHA256SUMS"),
+        images=project.of_model("<results>/datasets/{dataset}/train"),
     output:
         exported="<results>/exports/{model}/{model}.json",
     log:
@@ -80,7 +80,7 @@ rule train_brightness:
     benchmark:
         "<benchmarks>/train_brightness/{model}.jsonl"
     wildcard_constraints:
-        model=of_kind(THRESHOLD),
+        model=project.models_of_kind(THRESHOLD),
     params:
         settings=lookup(dpath="models/{model}", within=config),
         code=code_digest("tessera.pipeline.brightness.classifier:train_brightness"),
@@ -91,8 +91,8 @@ rule train_brightness:
 rule evaluate_brightness:
     input:
         model="<results>/exports/{model}/{model}.json",
-        val=of_model("<results>/datasets/{dataset}/val"),
-        test=of_model("<results>/datasets/{dataset}/test"),
+        val=project.of_model("<results>/datasets/{dataset}/val"),
+        test=project.of_model("<results>/datasets/{dataset}/test"),
     output:
         metrics="<results>/metrics/{model}.json",
     log:
@@ -100,7 +100,7 @@ rule evaluate_brightness:
     benchmark:
         "<benchmarks>/evaluate_brightness/{model}.jsonl"
     wildcard_constraints:
-        model=of_kind(THRESHOLD),
+        model=project.models_of_kind(THRESHOLD),
     params:
         code=code_digest("tessera.pipeline.brightness.classifier:evaluate_brightness"),
     script:

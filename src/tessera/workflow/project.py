@@ -1,0 +1,251 @@
+"""A project: its settings, manifest and decisions, and the shards, datasets and models that follow from them."""
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+from tessera.catalogue import (
+    Dataset,
+    Kind,
+    Layout,
+    Model,
+    NamedSet,
+    all_datasets,
+    all_models,
+    labelled_sets,
+    made_datasets,
+    trained_models,
+)
+from tessera.configuration.read import load_configuration
+from tessera.core.errors import TesseraError
+from tessera.core.files import check_there, file_name, files_below
+from tessera.records.decisions import Decided, split_decisions
+from tessera.records.manifest import ListedSource, group_by_shard, read_manifest
+from tessera.workflow.decisions import Decisions, load_decisions
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Wildcards(Protocol):
+    """The wildcards of a job. Each job has only those of its rule."""
+
+    classifier: str
+    concept: str
+    dataset: str
+    embedding: str
+    image_labels: str
+    labels: str
+    layout: str
+    model: str
+    room: str
+    search: str
+    sha256: str
+    shard: str
+    stage: str
+
+
+Given = Callable[[Wildcards], T]  # a function for the inputs or params of a rule
+Paths = str | list[str]  # a path, which a script gets as a path, or a list
+
+
+def any_of(names: Iterable[str]) -> str:
+    """Return the pattern of a wildcard that is one of `names`."""
+    return "|".join(map(re.escape, names)) or "none"
+
+
+def literal_param(value: T) -> Given[T]:
+    """Return a function that returns `value`, for params. In a plain string, Snakemake would expand braces."""
+    return lambda wildcards: value
+
+
+@dataclass(frozen=True, eq=False)
+class Project:
+    """The settings with every default, what the manifest lists, and what people decided.
+
+    Paths of the results are returned with `<results>`, which Snakemake replaces.
+    """
+
+    config: dict[str, Any]
+    results: str
+    sources: list[ListedSource]
+    folders: dict[str, Path]  # the folders of pictures, by the names of their sources in keys
+    decisions: Decisions
+
+    @cached_property
+    def shards(self) -> dict[str, list[ListedSource]]:
+        """The sources of each shard."""
+        return group_by_shard(self.sources, self.config["shards"], subfolders=self.config["sources"]["subfolders"])
+
+    @cached_property
+    def datasets(self) -> dict[str, Dataset]:
+        """The datasets that are made, by name."""
+        return made_datasets(self.config, bool(self.sources), series=[source.series for source in self.sources])
+
+    @cached_property
+    def models(self) -> dict[str, Model]:
+        """The models that are trained, by name."""
+        return trained_models(self.config, has_sources=bool(self.sources))
+
+    @cached_property
+    def labels(self) -> dict[str, NamedSet]:
+        """Sets of labelled images that the settings name, by the names of their folders in the results."""
+        return {file_name(each.values["name"]): each for each in labelled_sets(self.config)}
+
+    @cached_property
+    def image_labels(self) -> dict[str, dict[str, Any]]:
+        """The settings of sets of images with labels of their own, by the names of their folders in the results."""
+        return {file_name(each["name"]): each for each in self.config["annotations"]["image_labels"]}
+
+    @cached_property
+    def answers(self) -> dict[str, Any]:
+        """The settings of the set of images that the answers of people belong to; empty if nothing is asked."""
+        ask = self.config["ask"]
+        return self.image_labels.get(file_name(ask["answers"]), {}) if ask["model"] else {}
+
+    @cached_property
+    def readable_image_labels(self) -> list[str]:
+        """Those of `image_labels` that can be read: the set of the answers has no files before the first `snakemake ask`."""
+        return [name for name, each in self.image_labels.items() if each is not self.answers or files_below(Path(each["path"]))]
+
+    @cached_property
+    def decided(self) -> Decided:
+        """The decisions on clips, frames and regions, by key."""
+        return split_decisions(self.decisions.samples, [source.source for source in self.sources])
+
+    @cached_property
+    def labelled_shards(self) -> list[str]:
+        """The shards whose frames can have labels.
+
+        All, or none if there is neither a folder of such labels nor a frame that is known to show nothing.
+        """
+        is_labelled = self.config["annotations"]["frame_labels"] or any(
+            each.decision == "negative" for each in self.decided.frames.values()
+        )
+        return list(self.shards) if is_labelled else []
+
+    @cached_property
+    def without_duplicates(self) -> list[str]:
+        """The datasets that keep one of several images that look the same. All frames are compared with their images."""
+        return [dataset.name for dataset in all_datasets(self.config) if dataset.drops_duplicates]
+
+    @cached_property
+    def is_emptied(self) -> bool:
+        """Whether the manifest lists no source although there are results of some, so that these are all there is to do."""
+        return not self.sources and not self.datasets and any(Path(self.results).glob("sources/shards/*"))
+
+    @cached_property
+    def no_source(self) -> str:
+        """The message that there is no source."""
+        return (
+            f"{self.config['manifest']} lists no source: add a row for each video, image or folder of images (see"
+            " config/README.md)"
+        )
+
+    def of_job(
+        self, function: "Callable[Concatenate[Project, Wildcards, P], T]", *args: P.args, **kwargs: P.kwargs
+    ) -> Given[T]:
+        """Return `function` of this project and the wildcards of a job, for inputs and params."""
+
+        def of_wildcards(wildcards: Wildcards) -> T:
+            return function(self, wildcards, *args, **kwargs)
+
+        return of_wildcards
+
+    def of_dataset(self, value: Callable[[Dataset], T]) -> Given[T]:
+        """Return a function of the wildcards that calls `value` with the catalogue entry of the dataset of a job."""
+        return lambda wildcards: value(self.datasets[wildcards.dataset])
+
+    def of_model(self, *paths: str) -> Given[Paths]:
+        """Return a function of the wildcards that returns `paths`, with {dataset} replaced by the dataset of the model."""
+
+        def of_wildcards(wildcards: Wildcards) -> Paths:
+            dataset = self.models[wildcards.model].dataset
+            filled = [path.replace("{dataset}", dataset) for path in paths]
+            return filled if len(filled) > 1 else filled[0]
+
+        return of_wildcards
+
+    def datasets_with_layout(self, layout: Layout) -> str:
+        """Return the pattern of the datasets that are made and whose layout has the rules of `layout`."""
+        return any_of(name for name, each in self.datasets.items() if each.layout.rules == layout.rules)
+
+    def models_of_kind(self, *kinds: Kind) -> str:
+        """Return the pattern of the models that are trained and are of one of `kinds`."""
+        return any_of(name for name, each in self.models.items() if each.kind in kinds)
+
+    def of_shards(self, path: str, shards: Iterable[str] | None = None, **values: Iterable[str]) -> list[str]:
+        """Return `path` for each of `shards`, None for all, and for all combinations of the `values` of other wildcards."""
+        paths = [path.replace("{shard}", shard) for shard in (self.shards if shards is None else shards)]
+        for name, each in values.items():
+            paths = [filled.replace(f"{{{name}}}", value) for filled in paths for value in each]
+        return paths
+
+    def of_labelled_sets(self, part: str, datasets: Iterable[str]) -> list[str]:
+        """Return the path of `part` of the results of each set of labelled images that feeds one of `datasets`."""
+        feeds = set(datasets)
+        return [f"<results>/labels/sets/{name}/{part}" for name, each in self.labels.items() if each.dataset in feeds]
+
+    def expand_shards(self, *paths: str) -> list[str]:
+        """Return `paths` of the catalogue for all values of {shard} and {labelled}. Other wildcards stay."""
+        expanded = []
+        for path in paths:
+            if "{shard}" in path:
+                expanded += self.of_shards(path)
+            elif "{labelled}" in path:
+                expanded += [path.replace("{labelled}", shard) for shard in self.labelled_shards]
+            else:
+                expanded.append(path)
+        return expanded
+
+    def metrics_of(self, classifiers: Iterable[str]) -> list[str]:
+        """Return the metrics of those of `classifiers` that are trained here."""
+        return [f"<results>/metrics/{name}.json" for name in classifiers if name in self.models]
+
+
+def load_project(values: Mapping[str, Any], results: str, warn: Callable[[str], None] | None) -> Project:
+    """Return the project with the settings `values`, to which `project_of` then leads.
+
+    `results`: the folder of the results. For `warn`, see `load_decisions`. Raises `TesseraError` for faults in the settings,
+    the manifest or the decisions.
+    """
+    config = load_configuration(dict(values))
+    sources = read_manifest(
+        config["manifest"],
+        [dataset.name for dataset in all_datasets(config)],
+        [model.finds for model in all_models(config) if model.finds],
+    )
+    check_there("sources.blocklist", config["sources"]["blocklist"])
+    # Unlike `Path.is_dir`, this accepts any string that a manifest can contain.
+    folders = {file_name(each.source): Path(each.path) for each in sources if os.path.isdir(each.path)}  # noqa: PTH112
+    project = Project(config, results, sources, folders, load_decisions(config, sources, folders, results, warn))
+    _PROJECTS[id(config)] = project
+    return project
+
+
+# A rule file has the settings of its workflow in `config`. One process may hold several workflows, as modules.
+_PROJECTS: dict[int, Project] = {}
+
+
+def project_of(config: Mapping[str, Any]) -> Project:
+    """Return the project whose settings, with every default, are the object `config`."""
+    return _PROJECTS[id(config)]
+
+
+def require_sources(project: Project, wildcards: Wildcards) -> list[str]:
+    """Return no files. Raises `TesseraError` if the manifest lists no source."""
+    if not project.sources:
+        raise TesseraError(project.no_source)
+    return []
+
+
+def require_sources_or_images(project: Project, wildcards: Wildcards) -> list[str]:
+    """Return no files. Raises `TesseraError` if there is neither footage nor a set of images that a model is trained on."""
+    if not project.sources and not project.datasets:
+        named = {setting for dataset in all_datasets(project.config) for setting in dataset.sets.values()}
+        raise TesseraError(f"{project.no_source}, or train a model on images of your own, in {' or '.join(sorted(named))}")
+    return []

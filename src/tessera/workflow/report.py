@@ -1,0 +1,146 @@
+"""The report: its figures, and what else it shows."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from tessera.catalogue import CLIPS, DETECTOR, PICTURES, RESTORER, Dataset, Step, fed_by, labelled_sets
+from tessera.workflow.asking import asked_classifiers
+from tessera.workflow.embeddings import embeddings_with
+from tessera.workflow.labels import decisions_on_folders
+from tessera.workflow.project import Project, Wildcards
+
+
+def timed_rules(workflow: Any) -> dict[str, bool]:
+    """Return the rules that are timed, in their order, and whether each has a job per shard. `workflow`: that of Snakemake."""
+    return {rule.name: "shard" in rule.wildcard_names for rule in workflow.rules if rule.benchmark}
+
+
+def _steps_to(project: Project, dataset: Dataset) -> list[Step]:
+    """Return the steps between the gates and `dataset`."""
+    if not dataset.drops_duplicates:
+        return [step for step in dataset.layout.steps if "<results>/duplicates/" not in step.ledger]
+    by_embedding = [
+        Step(f"near-duplicates by {name}", "images", f"<results>/near_duplicates/{name}/ledger.jsonl")
+        for name in project.config["duplicates"]["embeddings"]
+    ]
+    first, *rest = dataset.layout.steps
+    return [first, *by_embedding, *rest]
+
+
+def gates_of_funnel(project: Project, wildcards: Wildcards) -> list[str]:
+    """Return the summaries of the gates before a dataset."""
+    return [f"<results>/gates/{gate}.json" for gate in ("sources", *project.datasets[wildcards.dataset].gates)]
+
+
+def ledgers_of_funnel(project: Project, wildcards: Wildcards) -> list[str]:
+    """Return the ledgers of the steps between the gates and a dataset."""
+    dataset = project.datasets[wildcards.dataset]
+    return [step.ledger.replace("{dataset}", dataset.name) for step in _steps_to(project, dataset)]
+
+
+def steps_of_funnel(project: Project, wildcards: Wildcards) -> list[tuple[str, str]]:
+    """Return the name and the unit of each step between the gates and a dataset."""
+    return [(step.name, step.unit) for step in _steps_to(project, project.datasets[wildcards.dataset])]
+
+
+def detectors(project: Project) -> list[str]:
+    """Return the names of the detectors that are trained."""
+    return [name for name, model in project.models.items() if model.kind is DETECTOR]
+
+
+def restorers(project: Project) -> list[str]:
+    """Return the names of the restoration models that are trained."""
+    return [name for name, model in project.models.items() if model.kind is RESTORER]
+
+
+def shown_footage(project: Project) -> str | list[str]:
+    """Return the page of restored footage if the settings name some, else an empty list."""
+    return "<results>/reports/footage.html" if project.config["preview"]["restore"]["shown"] else []
+
+
+def content_of_labelled_sets(project: Project) -> dict[str, str]:
+    """Return the `content` of each set of labelled images that the settings name, by its id as a source."""
+    return {each.source: each.values["content"] for each in labelled_sets(project.config)}
+
+
+def figures(project: Project) -> list[str]:
+    """Return the files and folders that the report shows, in the order of the pipeline."""
+    of_dataset = ("funnel.svg", "counts.html", "dropped.svg", "datasheet.html")
+    shown = ["<results>/reports/refused.html"]
+    for name, dataset in project.datasets.items():
+        shown += [f"<results>/reports/datasets/{name}/{figure}" for figure in (*of_dataset, *dataset.layout.figures)]
+    for name, model in project.models.items():
+        settings = project.config[model.kind.section][name] if model.kind.optional_figures else {}
+        names = [
+            *("card.html", "metrics.html", *model.kind.figures),
+            *(figure for figure, setting in model.kind.optional_figures if settings[setting]),
+            *(model.kind.figures_of_comparisons if project.config["comparisons"].get(name) else ()),
+        ]
+        shown += [f"<results>/reports/models/{name}/{figure}" for figure in names]
+    if project.config["preview"]["restore"]["shown"]:
+        shown.append("<results>/reports/footage.html")
+    shown += [f"<results>/reports/models/{model}/learning.svg" for model in asked_classifiers(project)]
+    shown += [f"<results>/reports/near_duplicates/{name}" for name in embeddings_with(project, "near_duplicates")]
+    if project.config["identities"]:
+        shown += ["<results>/reports/identities/identities.html", "<results>/reports/identities/sheets"]
+    return [*shown, "<results>/reports/timings.svg"]
+
+
+def shown_figures(project: Project, wildcards: Wildcards, workflow: Any) -> list[dict[str, Any]]:
+    """Return what the flags `report` of outputs say about each of `figures`: the fields of `report.Figure`.
+
+    Wildcards are filled in, but for those of the files in folders. `workflow`: the object of Snakemake.
+    """
+    from snakemake.io import get_flag_value, is_flagged
+
+    flagged = [
+        (rule.name, output, get_flag_value(output, "report"))
+        for rule in workflow.rules
+        for output in rule.output
+        if is_flagged(output, "report")
+    ]
+    shown = []
+    for path in map(workflow.pathvars.apply, figures(project)):
+        made_by, match, stated = next(
+            (name, match, stated) for name, output, stated in flagged if (match := output.match(path))
+        )
+        names = match.groupdict()
+        category, subcategory, label = (
+            re.sub(r"\{(\w+)\}", lambda found, names=names: names.get(found[1], found[0]), text)
+            for text in (stated.category, stated.subcategory or "", stated.labels["figure"])
+        )
+        shown.append(
+            {
+                "path": path,
+                "caption": Path(stated.caption.get_path_or_uri(True)).name,
+                "category": category,
+                "subcategory": subcategory,
+                "label": label,
+                "wildcards": names,
+                "patterns": stated.patterns,
+                "made_by": made_by,
+            }
+        )
+    return shown
+
+
+def decided(project: Project, wildcards: Wildcards) -> list[tuple[str, str, str, str]]:
+    """Return the key, the person, what it is about, and the decision of each decision."""
+    samples = [(each.key, each.who, "samples", each.decision) for each in project.decisions.samples]
+    return samples + [(each.target, each.by, "identities", each.action) for each in project.decisions.identities]
+
+
+def matched_decisions(project: Project) -> list[str]:
+    """Return the ledgers that say which decisions match something."""
+    is_fed = project.decided.regions and not project.datasets.keys().isdisjoint(fed_by("regions"))
+    return [
+        *(
+            f"<results>/selections/{name}/decisions.jsonl"
+            for name, each in project.datasets.items()
+            if each.layout in {CLIPS, PICTURES}
+        ),
+        *(project.of_shards("<results>/regions/{shard}/decisions.jsonl") if is_fed else []),
+        *(["<results>/frames/decisions.jsonl"] if decisions_on_folders(project) else []),
+        *(["<results>/identities/decisions.jsonl"] if project.config["identities"] else []),
+    ]

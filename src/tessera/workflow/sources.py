@@ -1,0 +1,93 @@
+"""The sources of a shard, their files, and what watches them."""
+
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tessera.core.files import file_name, files_of, is_plain_file, list_folder, size_of
+from tessera.core.provenance import digest, fingerprint
+from tessera.records.frame_keys import source_of
+from tessera.records.manifest import Source, twins
+from tessera.workflow.project import Project, Wildcards, require_sources_or_images
+
+
+def change_stamp(project: Project, path: str) -> Any:
+    """Return a value that changes with the footage at `path`.
+
+    For a file that is an input, it is the size: Snakemake does not notice if a file is replaced by an older one.
+    """
+    place = Path(path)
+    if is_plain_file(place):
+        return size_of(place)
+    # Of files in a folder that are no pictures, only the names matter.
+    listing = list_folder(place, subfolders=project.config["sources"]["subfolders"], below=False)
+    files = [place / name for name in listing.pictures] or files_of(place)
+    return digest([fingerprint(files), *listing.others])
+
+
+@cache
+def possible_copies(project: Project) -> dict[str, Source]:
+    """Return the earlier source that may be the same file, by source id. It is computed only if a job needs it."""
+    return twins(project.sources, subfolders=project.config["sources"]["subfolders"])
+
+
+def shard_rows(project: Project, wildcards: Wildcards) -> list[dict[str, Any]]:
+    """Return the sources of a shard, each with the earlier source that may be the same file.
+
+    `watched` changes with the footage of both. What a source is free of is left out, because no sample depends on it.
+    """
+    columns = set(Source.model_fields)
+    rows = []
+    for source in project.shards[wildcards.shard]:
+        twin = possible_copies(project).get(source.source)
+        rows.append(
+            {
+                **source.model_dump(mode="json", include=columns),
+                "twin": twin and twin.model_dump(mode="json", include=columns),
+                "watched": [change_stamp(project, same.path) for same in [source, twin] if same],
+            }
+        )
+    return rows
+
+
+def source_order(project: Project, wildcards: Wildcards) -> list[str]:
+    """Return the ids of all sources in the order of the manifest."""
+    return [source.source for source in project.sources]
+
+
+def gathered_sources(project: Project, wildcards: Wildcards) -> list[str]:
+    """Return the ids of all sources in the order of the manifest, if there is anything to make.
+
+    An input function could not check this: with results that need its job, Snakemake hides its errors.
+    """
+    require_sources_or_images(project, wildcards)
+    return source_order(project, wildcards)
+
+
+def _inputs(sources: Iterable[Source]) -> list[str]:
+    """Return the files of `sources` that can be inputs. `shard_rows` watches folders and all other paths."""
+    return sorted({source.path for source in sources if is_plain_file(Path(source.path))})
+
+
+def shard_files(project: Project, wildcards: Wildcards) -> list[str]:
+    """Return the files that are inputs of a shard."""
+    return _inputs(project.shards[wildcards.shard])
+
+
+def compared_files(project: Project, wildcards: Wildcards) -> list[str]:
+    """Return the files that are read to admit the sources of a shard: its own, and earlier ones that may be the same."""
+    sources = project.shards[wildcards.shard]
+    copies = [possible_copies(project).get(source.source) for source in sources]
+    return _inputs([*sources, *filter(None, copies)])
+
+
+def names_in_shard(project: Project, shard: str) -> set[str]:
+    """Return the names of the sources of `shard` in the keys of frames."""
+    return {file_name(source.source) for source in project.shards[shard]}
+
+
+def moved_keys_of_shard(project: Project, wildcards: Wildcards) -> dict[str, str]:
+    """Return what the keys of pictures in the folders of a shard became, by the former key."""
+    names = names_in_shard(project, wildcards.shard)
+    return {key: now for key, now in project.decisions.moved_keys.items() if source_of(key) in names}

@@ -1,0 +1,115 @@
+"""What is checked and reported before any job starts, and how Snakemake logs errors and orders jobs."""
+
+import os
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tessera.catalogue import made_datasets
+from tessera.core.files import or_folder
+from tessera.core.messages import counted, shortened
+from tessera.pipeline.labels.settings import unclaimed_labels
+from tessera.records.manifest import missing_footage
+from tessera.workflow.asking import asked_rounds
+from tessera.workflow.image_sets import check_files, unknown_tags_of_sets
+from tessera.workflow.labels import exports_of_frames
+from tessera.workflow.previews import previewed
+from tessera.workflow.project import Project
+
+# Folders of version 0.1 that are no longer used.
+OLD_FOLDERS = ("results/annotations", "results/watermarks/sets")
+
+
+def check_project(project: Project) -> None:
+    """Raise `TesseraError` if the settings name files or sources that are not there, or rounds that cannot be read."""
+    check_files(project)
+    previewed(project)
+    asked_rounds(project)
+
+
+def shared_shards(project: Project) -> str:
+    """Return a message that small sources share shards; empty if they do not, or if the settings ask for it."""
+    shared = [len(group) for group in project.shards.values() if len(group) > 1]
+    if project.config["shards"] != "auto" or not shared:
+        return ""
+    return f"{counted(sum(shared), 'small sources')} share {counted(len(shared), 'shards')}; `shards` can change that"
+
+
+def warnings(project: Project) -> Iterator[str]:
+    """Yield what the user should know before the jobs start. Raises `TesseraError` if the list of tags cannot be read."""
+    config = project.config
+    if project.is_emptied:
+        yield f"{config['manifest']} lists no source: only the results of earlier sources are removed"
+    elif not project.sources and project.datasets:
+        left_out = [name for name in made_datasets(config) if name not in project.datasets]
+        yield (
+            f"{config['manifest']} lists no source: only {', '.join(project.datasets)} is made; left out:"
+            f" {', '.join(left_out) or 'nothing'}"
+        )
+    if missing := missing_footage(project.sources):
+        yield (
+            f"{config['manifest']}: the footage of {len(missing):,} of {counted(len(project.sources), 'sources')} is missing,"
+            f" so that nothing is made of it: {'; '.join(shortened(missing, 5))}; correct the column `path`, or restore the"
+            f" files{or_folder(Path())}"
+        )
+    if unknown := {each.classifier for each in project.decisions.samples} - {"", *config["classifiers"]}:
+        yield (
+            f"{config['decisions']} has decisions for {', '.join(sorted(unknown))}, which `classifiers` does not name: they are"
+            " not used; correct the column `classifier` if this is not intended"
+        )
+    for folder in filter(os.path.isdir, OLD_FOLDERS):
+        yield (
+            f"{folder} was written by an earlier version and is no longer used: its content is made again in results/labels"
+            " and results/selections; delete the folder"
+        )
+    yield from _unclaimed_labels(project)
+    yield from unknown_tags_of_sets(project)
+
+
+def _unclaimed_labels(project: Project) -> Iterator[str]:
+    config = project.config
+    unclaimed = unclaimed_labels(
+        config["annotations"]["frame_labels"],
+        [source.source for source in project.sources],
+        [
+            *(each.values["path"] for each in project.labels.values()),
+            *(each["path"] for each in project.image_labels.values()),
+            config["preview"]["proposals"]["folder"],
+            *exports_of_frames(project),
+        ],
+    )
+    for folder, files in unclaimed.items():
+        named = [str(file.relative_to(folder.parent)) for file in files]
+        yield (
+            f"annotations.frame_labels: {counted(len(files), 'label files')} in {str(folder)!r} cannot be used, because they"
+            f" belong to no source in the manifest: {', '.join(shortened(named, 5))}; restore the source, whose id a label file"
+            " has before its last hyphen, or remove the files"
+        )
+
+
+def rewrite_log_record(record: Any) -> bool:
+    """Change what Snakemake logs of an error, so that the line with the reason and the fix is there and stands out."""
+    if getattr(record, "event", None) == "job_info":  # `LogEvent.JOB_INFO`
+        # The rich logger would print the whole log of a failed job, although one line has named the error.
+        record.log = []
+    elif error := re.search(r"^  TesseraError: (.+?)\nWildcards:", str(record.msg), re.MULTILINE | re.DOTALL):
+        # Snakemake adds wildcards and a traceback to an error of a function for params.
+        record.msg = error[1]
+    elif "Missing input files for rule" in str(record.msg):
+        record.msg += f"\nRestore the files{or_folder(Path())}"
+    return True
+
+
+def prioritize(dag: Any) -> None:
+    """Start those jobs first that the longest chain of other jobs waits for: the critical path.
+
+    `dag`: the graph of Snakemake. Trainings state their length as `priority`, in epochs or iterations. Other jobs count as one.
+    """
+
+    @cache
+    def length(job: Any) -> int:
+        return 1 + int(dag.priority(job)) + max(map(length, dag.depending[job]), default=0)
+
+    dag._priority.update({job: length(job) for job in dag.needrun_jobs()})

@@ -1,0 +1,74 @@
+"""What earlier runs made of sources, datasets and models that the project no longer has."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from tessera.catalogue import all_datasets, all_models, sets_of
+from tessera.workflow.project import Project, Wildcards
+from tessera.workflow.sources import source_order
+
+# Every target makes these lists of what was removed because its source is no longer in the manifest.
+WITHDRAWN = ["<results>/sources/withdrawn.tsv", "<results>/previews/withdrawn.tsv"]
+
+
+def _made_by_name(workflow: Any, wildcard: str, name: str) -> list[str]:
+    """Return the folders and files of outputs in which `name` takes the place of `wildcard`; {shard} gives those of a shard."""
+    outputs: Iterable[str] = (output for rule in workflow.rules for output in rule.output)
+    # Snakemake adds the pattern of a wildcard to the paths: {shard,[^/]+}.
+    pattern = rf"(.*?)\{{{wildcard}(?:,[^{{}}]*)?\}}([^/]*)"
+    matches = [re.match(pattern, output) for output in outputs]
+    return sorted({f"{match[1]}{name}{match[2]}" for match in matches if match})
+
+
+def folders_of_shards(project: Project, wildcards: Wildcards, workflow: Any) -> list[str]:
+    """Return all folders of outputs that contain one folder per shard. `workflow`: the object of Snakemake."""
+    return [str(Path(folder).parent) for folder in _made_by_name(workflow, "shard", "one")]
+
+
+def known_sources(project: Project, wildcards: Wildcards) -> list[str]:
+    """Return the ids of all sources: those in the manifest, and the sets of images that the settings name."""
+    sets = [prefix for dataset in all_datasets(project.config) for prefix in sets_of(dataset, project.config)]
+    return [*source_order(project, wildcards), *sets]
+
+
+def _switched_off_extras(project: Project) -> dict[str, list[str]]:
+    """Return what there is of crops, their vectors, tags and identities that the settings do not make, by their ledgers."""
+    config, results = project.config, Path(project.results)
+    made = {}
+    for name, is_made in (("crops", config["crops"]["steps"]), ("tags", config["tagger"])):
+        for ledger in [] if is_made else results.glob(f"{name}/*/ledger.jsonl"):
+            made[str(ledger)] = [f"{results}/{name}/{name}.parquet", str(ledger.parent)]
+    for ledger in results.glob("embeddings/crops/*/*.jsonl"):
+        folder, name = ledger.parent, ledger.stem
+        if name not in config["embeddings"] or not config["embeddings"][name]["crops"]:
+            made[str(ledger)] = [f"{folder}/kept/{name}", f"{folder}/{name}.parquet", str(ledger)]
+    if not config["identities"]:
+        made[f"{results}/identities/ledger.jsonl"] = [f"{results}/reports/identities", f"{results}/identities"]
+    return dict(sorted(made.items()))
+
+
+def switched_off(project: Project, wildcards: Wildcards, workflow: Any) -> dict[str, list[str]]:
+    """Return what there is of each dataset and model that the settings do not make, by what lists its sources."""
+    config, results = project.config, project.results
+    # Also those that the settings name no longer, such as an image set of a series whose sources are gone.
+    written = {file.parent.name for file in Path(results).glob("datasets/*/splits.parquet")}
+    datasets = {dataset.name for dataset in all_datasets(config)} | written
+    models = [model.name for model in all_models(config) if model.name not in project.models]
+    return {
+        **_datasets(project, workflow, datasets.difference(project.datasets)),
+        **{f"{results}/training/{model}": _made_by_name(workflow, "model", model) for model in models},
+        **_switched_off_extras(project),
+    }
+
+
+def results_of_datasets(project: Project, wildcards: Wildcards, workflow: Any) -> dict[str, list[str]]:
+    """Return the folders and files of each dataset that the settings make, by the table of its splits."""
+    return _datasets(project, workflow, project.datasets)
+
+
+def _datasets(project: Project, workflow: Any, names: Iterable[str]) -> dict[str, list[str]]:
+    return {
+        f"{project.results}/datasets/{name}/splits.parquet": _made_by_name(workflow, "dataset", name) for name in sorted(names)
+    }
