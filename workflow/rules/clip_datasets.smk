@@ -1,7 +1,7 @@
 # Datasets of clips, in Lada's layout, with a datasheet.
 
 from tessera.catalogue import CLIPS, settings_of
-from tessera.core.definitions import code_digest
+from tessera.workflow.code import digest_of_script
 from tessera.workflow.models import content_of_sets
 from tessera.workflow.project import project_of
 
@@ -27,7 +27,7 @@ rule write_clip_dataset:
     wildcard_constraints:
         dataset=project.datasets_with_layout(CLIPS),
     params:
-        code=code_digest("tessera.pipeline.datasets.clips:write_clip_dataset"),
+        code=digest_of_script("write_clip_dataset"),
     script:
         "../scripts/write_clip_dataset.py"
 
@@ -53,7 +53,7 @@ rule write_clip_datasheet:
         dataset=project.datasets_with_layout(CLIPS),
     params:
         settings=project.of_dataset(lambda dataset: settings_of(dataset, config)),
-        code=code_digest("tessera.pipeline.datasets.datasheets:write_clip_datasheet"),
+        code=digest_of_script("write_clip_datasheet"),
     script:
         "../scripts/write_clip_datasheet.py"
 
@@ -88,10 +88,6 @@ rule plot_clips:
         settings=lookup(dpath="report", within=config),
         sets=project.of_job(content_of_sets),
         seed=lookup(dpath="seed", within=config),
-        code=code_digest(
-            "tessera.pipeline.report.clips:describe_clips",
-            "tessera.pipeline.report.clips:show_clips",
-            "tessera.pipeline.report.tiles:choose_shown",
-        ),
+        code=digest_of_script("plot_clips"),
     script:
         "../scripts/plot_clips.py"

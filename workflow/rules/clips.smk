@@ -4,6 +4,7 @@ from tessera.catalogue import fed_by, model_for
 from tessera.configuration.confidences import targets_in
 from tessera.core.definitions import code_digest
 from tessera.core.weights.resolve import weights_checksums, weights_file
+from tessera.workflow.code import digest_of_script
 from tessera.workflow.detectors import (
     detector_checksums,
     detector_files,
@@ -65,16 +66,6 @@ rule cut_clips:
         seed=lookup(dpath="seed", within=config),
         detected_by=code_digest("tessera.pipeline.clips.detect:detect_videos"),
         cut_by=code_digest("tessera.pipeline.clips.cut:cut_clips"),
-        code=code_digest(
-            "tessera.pipeline.clips.detect:detect_videos",
-            "tessera.pipeline.clips.track:track",
-            "tessera.pipeline.clips.find:find_scenes",
-            "tessera.pipeline.clips.cut:cut_clips",
-            "tessera.imaging.mosaic.drawing:block_sizes",
-            "tessera.pipeline.clips.scoring:score_clips",
-            "tessera.imaging.detection.detector:Detector",
-            "tessera.core.weights.resolve:expected_digest",
-            "tessera.records.confidence:with_confidences",
-        ),
+        code=digest_of_script("cut_clips"),
     script:
         "../scripts/cut_clips.py"

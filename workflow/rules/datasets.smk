@@ -1,7 +1,7 @@
 # The rules that all datasets have in common: gates, splits by source, datasheets, checksums and descriptions in Croissant.
 
 from tessera.catalogue import PICTURES, sets_of, settings_of
-from tessera.core.definitions import code_digest
+from tessera.workflow.code import digest_of_script
 from tessera.workflow.datasets import divided_sources
 from tessera.workflow.embeddings import tables_of_duplicates
 from tessera.workflow.gates import gates, ledgers_of_gate, steps_of_gate
@@ -26,7 +26,7 @@ rule gate_room:
     params:
         steps=project.of_job(steps_of_gate),
         max_failed=lookup(dpath="gates/{room}", within=config),
-        code=code_digest("tessera.core.ledger:gate", "tessera.core.ledger:described"),
+        code=digest_of_script("gate_room"),
     script:
         "../scripts/gate_room.py"
 
@@ -48,7 +48,7 @@ rule divide_sources:
         # In the order of the manifest, so that a source appended to it moves no earlier one.
         order=literal_param(divided_sources(project)),
         settings=lookup(dpath="splits", within=config),
-        code=code_digest("tessera.pipeline.datasets.splits:divide_sources"),
+        code=digest_of_script("divide_sources"),
     script:
         "../scripts/divide_sources.py"
 
@@ -68,10 +68,7 @@ rule split_samples:
     params:
         settings=lookup(dpath="splits", within=config),
         needed=project.of_dataset(lambda dataset: dataset.layout.needs),
-        code=code_digest(
-            "tessera.pipeline.datasets.splits:split_samples",
-            "tessera.records.tables.annotation:Images",
-        ),
+        code=digest_of_script("split_samples"),
     script:
         "../scripts/split_samples.py"
 
@@ -98,7 +95,7 @@ rule write_plain_datasheet:
         samples=project.of_dataset(lambda dataset: dataset.layout.samples),
         settings=project.of_dataset(lambda dataset: settings_of(dataset, config)),
         sets=project.of_dataset(lambda dataset: sets_of(dataset, config)),
-        code=code_digest("tessera.pipeline.datasets.datasheets:write_plain_datasheet"),
+        code=digest_of_script("write_plain_datasheet"),
     script:
         "../scripts/write_plain_datasheet.py"
 
@@ -132,7 +129,7 @@ rule checksum_dataset:
         "<benchmarks>/checksum_dataset/{dataset}.jsonl"
     params:
         pattern=project.of_dataset(lambda dataset: dataset.layout.pattern),
-        code=code_digest("tessera.core.provenance:write_checksums"),
+        code=digest_of_script("checksum_dataset"),
     script:
         "../scripts/checksum_dataset.py"
 
@@ -151,6 +148,6 @@ rule write_croissant:
     params:
         description=project.of_dataset(lambda dataset: dataset.story.replace("``", "`")),
         settings=lookup(dpath="croissant", within=config),
-        code=code_digest("tessera.pipeline.datasets.croissant:write_croissant"),
+        code=digest_of_script("write_croissant"),
     script:
         "../scripts/write_croissant.py"

@@ -1,6 +1,6 @@
 # Demo footage with known ground truth. config/demo.yaml and config/demo.tsv are its settings and its manifest.
 
-from tessera.core.definitions import code_digest
+from tessera.workflow.code import digest_of_script
 
 
 localrules:
@@ -17,15 +17,7 @@ rule render_demo_footage:
     threads: 2
     params:
         seed=config["seed"],
-        code=code_digest(
-            "tessera.pipeline.demo.render:render_demo_footage",
-            "tessera.pipeline.demo.render:render_references",
-            "tessera.pipeline.demo.render:render_logos",
-            "tessera.pipeline.demo.render:render_watermark_set",
-            "tessera.imaging.watermark.drawing:draw_marks",
-            "tessera.imaging.watermark.drawing:load_materials",
-            "tessera.pipeline.demo.footage:MARKS",
-        ),
+        code=digest_of_script("render_demo_footage"),
     script:
         "../scripts/render_demo_footage.py"
 

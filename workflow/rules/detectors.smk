@@ -2,6 +2,7 @@
 
 from tessera.catalogue import DETECTOR
 from tessera.core.definitions import code_digest
+from tessera.workflow.code import digest_of_script
 from tessera.workflow.detectors import (
     compared_detector_files,
     compared_detectors,
@@ -38,10 +39,7 @@ rule check_dataset:
     params:
         architecture=lookup(dpath="models/{model}/architecture", within=config),
         remedy=project.of_job(remedy_of_dataset),
-        code=code_digest(
-            "tessera.pipeline.detectors.dataset:check_dataset",
-            "tessera.pipeline.detectors.library:task_of",
-        ),
+        code=digest_of_script("check_dataset"),
     script:
         "../scripts/check_dataset.py"
 
@@ -77,10 +75,7 @@ rule train_detector:
         seed=lookup(dpath="seed", within=config),
         # A part of the identity of the training: the definitions that its result depends on.
         trained_by=code_digest("tessera.pipeline.detectors.train:fit"),
-        code=code_digest(
-            "tessera.pipeline.detectors.train:train_detector",
-            "tessera.records.tables.splits:trained_on",
-        ),
+        code=digest_of_script("train_detector"),
     script:
         "../scripts/train_detector.py"
 
@@ -111,7 +106,7 @@ rule evaluate_detector:
         architecture=lookup(dpath="models/{model}/architecture", within=config),
         training=lookup(dpath="models/{model}/training", within=config),
         seed=lookup(dpath="seed", within=config),
-        code=code_digest("tessera.pipeline.detectors.evaluate:evaluate_detector"),
+        code=digest_of_script("evaluate_detector"),
     script:
         "../scripts/evaluate_detector.py"
 
@@ -149,10 +144,7 @@ rule watch_videos:
             "tessera.pipeline.clips.watch:choose_frames",
             "tessera.imaging.detection.detector:Detector",
         ),
-        code=code_digest(
-            "tessera.pipeline.clips.watch:watch_videos",
-            "tessera.records.confidence:with_confidences",
-        ),
+        code=digest_of_script("watch_videos"),
     script:
         "../scripts/watch_videos.py"
 
@@ -186,10 +178,7 @@ rule compare_detectors:
         training=lookup(dpath="models/{model}/training", within=config),
         compared=project.of_job(compared_with),
         seed=lookup(dpath="seed", within=config),
-        code=code_digest(
-            "tessera.pipeline.detectors.compare:compare_detectors",
-            "tessera.pipeline.detectors.settings:ComparedDetector",
-        ),
+        code=digest_of_script("compare_detectors"),
     script:
         "../scripts/compare_detectors.py"
 
@@ -208,7 +197,7 @@ rule export_detector:
         model=project.models_of_kind(DETECTOR),
     params:
         settings=lookup(dpath="models/{model}/export", within=config),
-        code=code_digest("tessera.pipeline.detectors.export:export_detector"),
+        code=digest_of_script("export_detector"),
     script:
         "../scripts/export_detector.py"
 
@@ -225,7 +214,7 @@ rule export_for_lada:
     wildcard_constraints:
         model=project.models_of_kind(DETECTOR),
     params:
-        code=code_digest("tessera.pipeline.detectors.export:export_for_lada"),
+        code=digest_of_script("export_for_lada"),
     script:
         "../scripts/export_for_lada.py"
 
@@ -249,7 +238,7 @@ rule verify_export:
     params:
         export=lookup(dpath="models/{model}/export", within=config),
         tolerance=lookup(dpath="models/{model}/tolerance", within=config),
-        code=code_digest("tessera.pipeline.detectors.export:verify_export"),
+        code=digest_of_script("verify_export"),
     script:
         "../scripts/verify_export.py"
 
@@ -279,6 +268,6 @@ rule write_model_card:
         settings=lookup(dpath="models/{model}", within=config),
         purpose=project.of_job(purpose),
         not_for=project.of_job(forbidden_uses),
-        code=code_digest("tessera.pipeline.cards:write_model_card"),
+        code=digest_of_script("write_model_card"),
     script:
         "../scripts/write_model_card.py"

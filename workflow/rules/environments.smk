@@ -1,6 +1,6 @@
 # Environments are artifacts, built from lock files. If a lock file changes, its environment is built again.
 
-from tessera.core.definitions import code_digest
+from tessera.workflow.code import digest_of_script
 
 
 rule build_environment:
@@ -14,7 +14,7 @@ rule build_environment:
         "<benchmarks>/build_environment/{env}.jsonl"
     localrule: True
     params:
-        code=code_digest("tessera.core.environments:build_environment"),
+        code=digest_of_script("build_environment"),
     script:
         "../scripts/build_environment.py"
 

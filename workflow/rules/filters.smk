@@ -1,7 +1,7 @@
 # Filters: select clips by their scores and by the decisions of people.
 
 from tessera.catalogue import CLIPS
-from tessera.core.definitions import code_digest
+from tessera.workflow.code import digest_of_script
 from tessera.workflow.datasets import gates_of
 from tessera.workflow.labels import rows_of
 from tessera.workflow.project import project_of
@@ -35,6 +35,6 @@ rule filter_clips:
     params:
         settings=lookup(dpath="filters", within=config),
         decisions=rows_of(project.decided.clips),
-        code=code_digest("tessera.pipeline.filters.filtering:filter_clips"),
+        code=digest_of_script("filter_clips"),
     script:
         "../scripts/filter_clips.py"

@@ -1,6 +1,6 @@
 # Frames: sample them from the admitted sources, and find near-duplicates.
 
-from tessera.core.definitions import code_digest
+from tessera.workflow.code import digest_of_script
 from tessera.workflow.labels import decisions_on_folders, labelled_images
 from tessera.workflow.project import literal_param, project_of
 from tessera.workflow.sources import shard_files
@@ -25,7 +25,7 @@ rule sample_frames:
     threads: 2
     params:
         settings=lookup(dpath="frames", within=config),
-        code=code_digest("tessera.pipeline.footage.sampling:sample_frames"),
+        code=digest_of_script("sample_frames"),
     script:
         "../scripts/sample_frames.py"
 
@@ -41,7 +41,7 @@ rule match_decisions:
         "<benchmarks>/match_decisions.jsonl"
     params:
         decisions=literal_param(decisions_on_folders(project)),
-        code=code_digest("tessera.pipeline.footage.decided:match_decisions"),
+        code=digest_of_script("match_decisions"),
     script:
         "../scripts/match_decisions.py"
 
@@ -59,6 +59,6 @@ rule find_duplicates:
         "<benchmarks>/find_duplicates.jsonl"
     params:
         settings=lookup(dpath="duplicates", within=config),
-        code=code_digest("tessera.pipeline.footage.duplicates:drop_duplicates"),
+        code=digest_of_script("find_duplicates"),
     script:
         "../scripts/find_duplicates.py"

@@ -1,7 +1,7 @@
 # Datasets of images, in YOLO layout and as COCO, with a datasheet.
 
 from tessera.catalogue import IMAGES, label_task, sets_of, settings_of
-from tessera.core.definitions import code_digest
+from tessera.workflow.code import digest_of_script
 from tessera.workflow.datasets import (
     drawn_on,
     drops_of,
@@ -47,10 +47,7 @@ rule select_samples:
         classes=project.of_dataset(lambda dataset: dataset.classes(config)),
         task=project.of_dataset(lambda dataset: label_task(dataset, config)),
         remedy=project.of_dataset(lambda dataset: dataset.remedy),
-        code=code_digest(
-            "tessera.pipeline.datasets.images:select_samples",
-            "tessera.records.limits:ScoreLimit",
-        ),
+        code=digest_of_script("select_samples"),
     script:
         "../scripts/select_samples.py"
 
@@ -76,7 +73,7 @@ rule write_yolo_dataset:
     params:
         classes=project.of_dataset(lambda dataset: dataset.classes(config)),
         task=project.of_dataset(lambda dataset: label_task(dataset, config)),
-        code=code_digest("tessera.pipeline.datasets.images:write_yolo_dataset"),
+        code=digest_of_script("write_yolo_dataset"),
     script:
         "../scripts/write_yolo_dataset.py"
 
@@ -96,7 +93,7 @@ rule write_coco_dataset:
         dataset=project.datasets_with_layout(IMAGES),
     params:
         classes=project.of_dataset(lambda dataset: dataset.classes(config)),
-        code=code_digest("tessera.pipeline.datasets.images:write_coco_dataset"),
+        code=digest_of_script("write_coco_dataset"),
     script:
         "../scripts/write_coco_dataset.py"
 
@@ -130,7 +127,7 @@ rule write_datasheet:
     params:
         settings=project.of_dataset(lambda dataset: settings_of(dataset, config)),
         sets=project.of_dataset(lambda dataset: sets_of(dataset, config)),
-        code=code_digest("tessera.pipeline.datasets.datasheets:write_datasheet"),
+        code=digest_of_script("write_datasheet"),
     script:
         "../scripts/write_datasheet.py"
 
@@ -166,11 +163,6 @@ rule plot_samples:
         settings=lookup(dpath="report", within=config),
         sets=project.of_job(content_of_sets),
         seed=lookup(dpath="seed", within=config),
-        code=code_digest(
-            "tessera.pipeline.report.samples:describe_marks",
-            "tessera.pipeline.report.samples:describe_mosaics",
-            "tessera.pipeline.report.samples:draw_samples",
-            "tessera.pipeline.report.tiles:choose_shown",
-        ),
+        code=digest_of_script("plot_samples"),
     script:
         "../scripts/plot_samples.py"

@@ -1,6 +1,6 @@
 # Labels that people drew: import sets of labelled images, and labels of sampled frames.
 
-from tessera.core.definitions import code_digest
+from tessera.workflow.code import digest_of_script
 from tessera.workflow.labels import (
     classes_of_set,
     given_answers,
@@ -50,7 +50,7 @@ rule import_labels:
         classes=project.of_job(classes_of_set),
         min_area=lookup(dpath="annotations/min_area", within=config),
         blocklist_distance=lookup(dpath="sources/blocklist_distance", within=config),
-        code=code_digest("tessera.pipeline.labels.sets:import_labels"),
+        code=digest_of_script("import_labels"),
     script:
         "../scripts/import_labels.py"
 
@@ -73,7 +73,7 @@ rule import_image_labels:
         watched=project.of_job(watched_image_labels),
         answers=project.of_job(given_answers),
         blocklist_distance=lookup(dpath="sources/blocklist_distance", within=config),
-        code=code_digest("tessera.pipeline.labels.whole:import_image_labels"),
+        code=digest_of_script("import_image_labels"),
     script:
         "../scripts/import_image_labels.py"
 
@@ -109,6 +109,6 @@ rule import_frame_labels:
         min_area=lookup(dpath="annotations/min_area", within=config),
         negatives=project.of_job(negatives_of_shard),
         moved=project.of_job(moved_keys_of_shard),
-        code=code_digest("tessera.pipeline.labels.frames:import_frame_labels"),
+        code=digest_of_script("import_frame_labels"),
     script:
         "../scripts/import_frame_labels.py"

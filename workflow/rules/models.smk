@@ -1,6 +1,6 @@
 # The rules that all models have in common: a card, and the publication of their files.
 
-from tessera.core.definitions import code_digest
+from tessera.workflow.code import digest_of_script
 from tessera.workflow.models import (
     card_settings,
     export_report,
@@ -37,7 +37,7 @@ rule write_plain_card:
         seed=lookup(dpath="seed", within=config),
         purpose=project.of_job(purpose),
         not_for=project.of_job(forbidden_uses),
-        code=code_digest("tessera.pipeline.cards:write_plain_card"),
+        code=digest_of_script("write_plain_card"),
     script:
         "../scripts/write_plain_card.py"
 
@@ -71,6 +71,6 @@ for kind, names in published_names(project):
         localrule: True
         params:
             unwanted=[name for name in dict(kind.optional_exports) if name not in names],
-            code=code_digest("tessera.core.provenance:publish"),
+            code=digest_of_script("publish_weights"),
         script:
             "../scripts/publish_weights.py"

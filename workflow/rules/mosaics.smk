@@ -3,6 +3,7 @@
 from tessera.catalogue import fed_by
 from tessera.configuration.confidences import targets_in
 from tessera.core.definitions import code_digest
+from tessera.workflow.code import digest_of_script
 from tessera.workflow.detectors import (
     detector_checksums,
     detector_files,
@@ -70,17 +71,6 @@ rule pixelate_frames:
         min_area=lookup(dpath="annotations/min_area", within=config),
         seed=lookup(dpath="seed", within=config),
         detected_by=code_digest("tessera.pipeline.mosaics.find:find_regions"),
-        code=code_digest(
-            "tessera.pipeline.mosaics.find:find_regions",
-            "tessera.pipeline.mosaics.choose:choose_regions",
-            "tessera.records.confidence:with_confidences",
-            "tessera.pipeline.mosaics.samples:pixelate_frames",
-            "tessera.imaging.degradation.chain:degrade",
-            "tessera.pipeline.mosaics.masks:import_masks",
-            "tessera.core.weights.resolve:expected_digest",
-            "tessera.imaging.degradation.settings:DegradationSettings",
-            "tessera.imaging.detection.settings:TrainedDetectionSettings",
-            "tessera.imaging.mosaic.settings:CLASSES",
-        ),
+        code=digest_of_script("pixelate_frames"),
     script:
         "../scripts/pixelate_frames.py"

@@ -1,6 +1,6 @@
 # Previews: draw the detections in footage, and propose labels to correct. `snakemake preview`
 
-from tessera.core.definitions import code_digest
+from tessera.workflow.code import digest_of_script
 from tessera.workflow.detectors import evaluations
 from tessera.workflow.labels import frame_labels_of_shard
 from tessera.workflow.previews import (
@@ -53,10 +53,7 @@ rule predict_source:
         wanted=project.of_job(sources_to_preview),
         weights=literal_param(declared_preview_weights(project)),
         settings=lookup(dpath="preview/predict", within=config),
-        code=code_digest(
-            "tessera.pipeline.previews.predict:predict_previews",
-            "tessera.core.weights.resolve:expected_digest",
-        ),
+        code=digest_of_script("predict_source"),
     script:
         "../scripts/predict_source.py"
 
@@ -80,10 +77,7 @@ rule render_preview:
         preview={"confidence": config["preview"]["confidence"]},
         targets=preview_targets(project),
         settings=lookup(dpath="preview/render", within=config),
-        code=code_digest(
-            "tessera.pipeline.previews.rendering:render_previews",
-            "tessera.records.confidence:with_confidences",
-        ),
+        code=digest_of_script("render_preview"),
     script:
         "../scripts/render_preview.py"
 
@@ -114,10 +108,7 @@ rule propose_labels:
         classes=project.of_job(previewed_classes),
         free=project.of_job(free_of_previewed),
         moved=project.of_job(moved_keys_of_shard),
-        code=code_digest(
-            "tessera.pipeline.previews.proposals:propose_labels",
-            "tessera.records.confidence:with_confidences",
-        ),
+        code=digest_of_script("propose_labels"),
     script:
         "../scripts/propose_labels.py"
 
@@ -143,7 +134,7 @@ rule gate_previews:
         previewed=sources_in(previewed(project)),
         asked=literal_param(config["preview"]["sources"]),
         folder=literal_param(lookup(dpath="preview/proposals/folder", within=config)),
-        code=code_digest("tessera.pipeline.previews.rendering:gate_previews"),
+        code=digest_of_script("gate_previews"),
     script:
         "../scripts/gate_previews.py"
 
@@ -159,6 +150,6 @@ rule withdraw_proposals:
     params:
         folder=literal_param(lookup(dpath="preview/proposals/folder", within=config)),
         sources=project.of_job(source_order),
-        code=code_digest("tessera.pipeline.previews.proposals:withdraw_proposals"),
+        code=digest_of_script("withdraw_proposals"),
     script:
         "../scripts/withdraw_proposals.py"

@@ -2,6 +2,7 @@
 
 from tessera.catalogue import RESTORER
 from tessera.core.definitions import code_digest
+from tessera.workflow.code import digest_of_script
 from tessera.workflow.models import content_of_sets, forbidden_uses, purpose
 from tessera.workflow.project import any_of, project_of
 from tessera.workflow.restoration import (
@@ -57,10 +58,7 @@ rule train_stage:
         seed=lookup(dpath="seed", within=config),
         # A part of the identity of the training: the definitions that its result depends on.
         trained_by=code_digest("tessera.pipeline.restoration.trainer:fit"),
-        code=code_digest(
-            "tessera.pipeline.restoration.training:train_stage",
-            "tessera.records.tables.splits:trained_on",
-        ),
+        code=digest_of_script("train_stage"),
     script:
         "../scripts/train_stage.py"
 
@@ -81,9 +79,7 @@ rule check_restorers:
     priority: 10**9
     params:
         compared=list(compared_models(project)),
-        code=code_digest(
-            "tessera.pipeline.restoration.evaluate:check_restorers",
-        ),
+        code=digest_of_script("check_restorers"),
     script:
         "../scripts/check_restorers.py"
 
@@ -126,10 +122,7 @@ rule evaluate_restoration:
         # The digests of their weights are in the paths of the inputs.
         compared=list(compared_models(project)),
         seed=lookup(dpath="seed", within=config),
-        code=code_digest(
-            "tessera.pipeline.restoration.evaluate:evaluate_restoration",
-            "tessera.records.tables.splits:sources_of",
-        ),
+        code=digest_of_script("evaluate_restoration"),
     script:
         "../scripts/evaluate_restoration.py"
 
@@ -149,9 +142,7 @@ rule export_restoration:
     params:
         generator=lookup(dpath="restoration/generator", within=config),
         trained_by=code_digest("tessera.pipeline.restoration.trainer:fit"),
-        code=code_digest(
-            "tessera.pipeline.restoration.export:export_restoration",
-        ),
+        code=digest_of_script("export_restoration"),
     script:
         "../scripts/export_restoration.py"
 
@@ -179,9 +170,7 @@ rule verify_restoration_export:
         data=lookup(dpath="restoration/data", within=config),
         settings=lookup(dpath="restoration/export", within=config),
         seed=lookup(dpath="seed", within=config),
-        code=code_digest(
-            "tessera.pipeline.restoration.export:verify_restoration_export",
-        ),
+        code=digest_of_script("verify_restoration_export"),
     script:
         "../scripts/verify_restoration_export.py"
 
@@ -214,7 +203,7 @@ rule write_restoration_card:
         settings=lookup(dpath="restoration", within=config),
         purpose=project.of_job(purpose),
         not_for=project.of_job(forbidden_uses),
-        code=code_digest("tessera.pipeline.cards:write_restoration_card"),
+        code=digest_of_script("write_restoration_card"),
     script:
         "../scripts/write_restoration_card.py"
 
@@ -240,7 +229,7 @@ rule plot_stages:
         model=project.models_of_kind(RESTORER),
     localrule: True
     params:
-        code=code_digest("tessera.pipeline.report.restoration:draw_stages"),
+        code=digest_of_script("plot_stages"),
     script:
         "../scripts/plot_stages.py"
 
@@ -264,7 +253,7 @@ rule plot_methods:
         model=project.models_of_kind(RESTORER),
     localrule: True
     params:
-        code=code_digest("tessera.pipeline.report.restoration:draw_methods"),
+        code=digest_of_script("plot_methods"),
     script:
         "../scripts/plot_methods.py"
 
@@ -292,7 +281,7 @@ rule tabulate_restoration:
         model=project.models_of_kind(RESTORER),
     localrule: True
     params:
-        code=code_digest("tessera.pipeline.report.restorers:tabulate_restoration"),
+        code=digest_of_script("tabulate_restoration"),
     script:
         "../scripts/tabulate_restoration.py"
 
@@ -320,7 +309,7 @@ rule tabulate_restorers:
     localrule: True
     params:
         names=["restored", *compared_models(project)],
-        code=code_digest("tessera.pipeline.report.restorers:tabulate_restorers"),
+        code=digest_of_script("tabulate_restorers"),
     script:
         "../scripts/tabulate_restorers.py"
 
@@ -344,7 +333,7 @@ rule plot_where:
         model=project.models_of_kind(RESTORER),
     localrule: True
     params:
-        code=code_digest("tessera.pipeline.report.restoration:draw_where"),
+        code=digest_of_script("plot_where"),
     script:
         "../scripts/plot_where.py"
 
@@ -373,10 +362,6 @@ rule plot_restored:
     params:
         settings=lookup(dpath="report", within=config),
         sets=project.of_job(content_of_sets),
-        code=code_digest(
-            "tessera.pipeline.report.restoration:show_restored",
-            "tessera.pipeline.report.restoration:shown_sheets",
-            "tessera.pipeline.report.tiles:find_clear",
-        ),
+        code=digest_of_script("plot_restored"),
     script:
         "../scripts/plot_restored.py"

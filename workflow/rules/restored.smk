@@ -2,6 +2,7 @@
 
 from tessera.core.definitions import code_digest
 from tessera.imaging.crops import CropSettings
+from tessera.workflow.code import digest_of_script
 from tessera.workflow.detectors import evaluations
 from tessera.workflow.previews import (
     mosaic_detector,
@@ -52,13 +53,7 @@ rule find_mosaics:
         targets=restored_targets(project),
         seed=lookup(dpath="seed", within=config),
         detected_by=code_digest("tessera.pipeline.clips.detect:detect_videos"),
-        code=code_digest(
-            "tessera.pipeline.clips.detect:detect_videos",
-            "tessera.pipeline.clips.track:track",
-            "tessera.pipeline.clips.find:find_scenes",
-            "tessera.core.weights.resolve:expected_digest",
-            "tessera.records.confidence:with_confidences",
-        ),
+        code=digest_of_script("find_mosaics"),
     script:
         "../scripts/find_mosaics.py"
 
@@ -94,12 +89,7 @@ rule restore_previews:
             "tessera.pipeline.previews.restored:restore_video",
             "tessera.pipeline.restoration.inference:restore_clip",
         ),
-        code=code_digest(
-            "tessera.pipeline.previews.restored:restore_previews",
-            "tessera.pipeline.restoration.inference:restore_clip",
-            "tessera.core.weights.resolve:expected_digest",
-            "tessera.core.weights.resolve:verify_weights",
-        ),
+        code=digest_of_script("restore_previews"),
     script:
         "../scripts/restore_previews.py"
 
@@ -120,7 +110,7 @@ rule gate_restored:
     params:
         previewed=sources_in(restored(project)),
         asked=literal_param(config["preview"]["sources"]),
-        code=code_digest("tessera.pipeline.previews.restored:gate_restored"),
+        code=digest_of_script("gate_restored"),
     script:
         "../scripts/gate_restored.py"
 
@@ -147,6 +137,6 @@ rule show_footage:
     params:
         shown=literal_param(config["preview"]["restore"]["shown"]),
         settings=lookup(dpath="report", within=config),
-        code=code_digest("tessera.pipeline.report.footage:show_footage"),
+        code=digest_of_script("show_footage"),
     script:
         "../scripts/show_footage.py"

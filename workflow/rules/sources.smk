@@ -1,6 +1,6 @@
 # Sources: examine each shard on its own, so that a new source reruns no other shard.
 
-from tessera.core.definitions import code_digest
+from tessera.workflow.code import digest_of_script
 from tessera.workflow.project import project_of
 from tessera.workflow.sources import compared_files, gathered_sources, shard_rows
 from tessera.workflow.withdrawal import (
@@ -29,7 +29,7 @@ rule admit_sources:
     params:
         rows=project.of_job(shard_rows),
         settings=lookup(dpath="sources", within=config),
-        code=code_digest("tessera.pipeline.footage.admission:admit_sources"),
+        code=digest_of_script("admit_sources"),
     script:
         "../scripts/admit_sources.py"
 
@@ -53,7 +53,7 @@ rule gather_sources:
     localrule: True
     params:
         order=project.of_job(gathered_sources),
-        code=code_digest("tessera.pipeline.footage.admission:gather_sources"),
+        code=digest_of_script("gather_sources"),
     script:
         "../scripts/gather_sources.py"
 
@@ -72,7 +72,7 @@ rule gate_sources:
     localrule: True
     params:
         max_failed=lookup(dpath="gates/sources", within=config),
-        code=code_digest("tessera.pipeline.footage.admission:gate_sources"),
+        code=digest_of_script("gate_sources"),
     script:
         "../scripts/gate_sources.py"
 
@@ -97,6 +97,6 @@ rule remove_withdrawn:
             f"{project.results}/near_duplicates",
             f"{project.results}/reports/near_duplicates",
         ],
-        code=code_digest("tessera.pipeline.footage.withdrawal:remove_withdrawn"),
+        code=digest_of_script("remove_withdrawn"),
     script:
         "../scripts/remove_withdrawn.py"

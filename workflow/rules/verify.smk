@@ -1,6 +1,6 @@
 # Compare everything that was made so far with what the jobs wrote.
 
-from tessera.core.definitions import code_digest
+from tessera.workflow.code import digest_of_script
 
 
 # It has no output, so it runs whenever it is requested.
@@ -10,6 +10,6 @@ rule verify:
     localrule: True
     params:
         logs=workflow.pathvars.apply("<logs>"),
-        code=code_digest("tessera.core.verify:verify_outputs"),
+        code=digest_of_script("verify"),
     script:
         "../scripts/verify.py"

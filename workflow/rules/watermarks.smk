@@ -1,7 +1,7 @@
 # Images with watermarks: draw watermarks over frames of the admitted sources.
 
 from tessera.catalogue import fed_by
-from tessera.core.definitions import code_digest
+from tessera.workflow.code import digest_of_script
 from tessera.workflow.project import project_of
 from tessera.workflow.watermarks import watched_materials
 
@@ -29,6 +29,6 @@ rule draw_watermarks:
         settings=lookup(dpath="watermarks/draw", within=config),
         seed=lookup(dpath="seed", within=config),
         watched=project.of_job(watched_materials),
-        code=code_digest("tessera.pipeline.watermarks.draw:draw_watermarks"),
+        code=digest_of_script("draw_watermarks"),
     script:
         "../scripts/draw_watermarks.py"

@@ -1,6 +1,6 @@
 # Weights that the settings declare: fetch each file once, and verify it.
 
-from tessera.core.definitions import code_digest
+from tessera.workflow.code import digest_of_script
 from tessera.workflow.models import weights_with_digest
 from tessera.workflow.project import project_of
 
@@ -20,6 +20,6 @@ rule fetch_weights:
     localrule: True
     params:
         settings=project.of_job(weights_with_digest),
-        code=code_digest("tessera.core.weights.fetch:fetch_weights"),
+        code=digest_of_script("fetch_weights"),
     script:
         "../scripts/fetch_weights.py"

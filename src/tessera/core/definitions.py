@@ -23,7 +23,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from copy import copy
 from functools import cache
@@ -47,17 +47,22 @@ def _tessera() -> "Definitions":
 def code_digest(*functions: str) -> str:
     """Return a digest of all definitions of Tessera that `functions`, each as `package.module:name`, reach.
 
-    Each digest is kept beside the bytecode of this module, until any source file of Tessera changes: computing those of all
-    rules takes a second, and each run of Snakemake needs them.
-
     Raises `TesseraError` for a module or a function that does not exist.
     """
+    return remembered(" ".join(functions), lambda: _tessera().digest(*functions))
+
+
+def remembered(key: str, compute: Callable[[], str]) -> str:
+    """Return the digest `compute()`, which depends on `key` and on the source files of Tessera alone.
+
+    Digests are kept beside the bytecode of this module, until any of these files changes: computing those of all rules takes a
+    second, and each run of Snakemake needs them.
+    """
     sources, kept = _kept()
-    name = " ".join(functions)
-    if name not in kept:
-        kept[name] = _tessera().digest(*functions)
+    if key not in kept:
+        kept[key] = compute()
         _keep({sources: kept})
-    return kept[name]
+    return kept[key]
 
 
 @cache

@@ -20,13 +20,15 @@ from hypothesis import strategies as st
 import tessera
 from tessera.core.definitions import Definitions, Key
 from tessera.core.errors import TesseraError
+from tessera.workflow.code import SCRIPTS, imported_by
 
 ROOT = Path(tessera.__file__).parent
-RULES = [
+NAMED = [
     tuple(re.findall(r'"(tessera[\w.]+:\w+)"', arguments))
     for path in sorted((ROOT.parents[1] / "workflow" / "rules").rglob("*.smk"))
     for arguments in re.findall(r"code_digest\(([^)]*)\)", path.read_text(encoding="utf-8"))
 ]
+RULES = [*NAMED, *(tuple(imported_by(path.read_text(encoding="utf-8"))) for path in sorted(SCRIPTS.glob("*.py")))]
 TREES = {
     ".".join(["tessera", *path.relative_to(ROOT).with_suffix("").parts]).removesuffix(".__init__"): path.read_text("utf-8")
     for path in sorted(ROOT.rglob("*.py"))
@@ -55,6 +57,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, Field
 
 from tessera.core.errors import TesseraError
+from tessera.workflow.code import SCRIPTS, imported_by
 from tessera.core.job import progress, tell
 from tessera.low import Base, double
 

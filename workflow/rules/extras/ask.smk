@@ -1,6 +1,5 @@
 # Active learning: ask people for the labels from which a classifier learns most. `snakemake ask`
 
-from tessera.core.definitions import code_digest
 from tessera.workflow.asking import (
     asked_classifiers,
     compared_vectors,
@@ -15,6 +14,7 @@ from tessera.workflow.asking import (
     round_to_ask,
 )
 from tessera.workflow.classifiers import labels_of_dataset
+from tessera.workflow.code import digest_of_script
 from tessera.workflow.embeddings import tables_of_duplicates
 from tessera.workflow.labels import rows_of
 from tessera.workflow.project import any_of, project_of, require_sources
@@ -71,7 +71,7 @@ rule ask_round:
         distance=lookup(dpath="duplicates/distance", within=config),
         free=project.of_job(free_of_hard_negatives),
         seed=lookup(dpath="seed", within=config),
-        code=code_digest("tessera.pipeline.asking.rounds:ask_round"),
+        code=digest_of_script("ask_round"),
     script:
         "../../scripts/ask_round.py"
 
@@ -98,6 +98,6 @@ rule plot_learning:
     localrule: True
     params:
         rounds=project.of_job(reached_by_rounds),
-        code=code_digest("tessera.pipeline.report.learning:draw_learning"),
+        code=digest_of_script("plot_learning"),
     script:
         "../../scripts/plot_learning.py"

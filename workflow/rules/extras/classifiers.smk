@@ -11,6 +11,7 @@ from tessera.workflow.classifiers import (
     vectors_of_classifier,
     weights_for_city,
 )
+from tessera.workflow.code import digest_of_script
 from tessera.workflow.models import content_of_sets
 from tessera.workflow.project import project_of
 
@@ -33,10 +34,7 @@ rule check_pictures:
     threads: 2
     params:
         settings=of_classifier(project, "labels"),
-        code=code_digest(
-            "tessera.pipeline.classifiers.dataset:check_pictures",
-            "tessera.pipeline.classifiers.settings:ClassifierSettings",
-        ),
+        code=digest_of_script("check_pictures"),
     script:
         "../../scripts/check_pictures.py"
 
@@ -72,10 +70,7 @@ rule train_classifier:
         seed=lookup(dpath="seed", within=config),
         # A part of the identity of the training: the definitions that its result depends on.
         trained_by=code_digest("tessera.pipeline.classifiers.trainer:fit"),
-        code=code_digest(
-            "tessera.pipeline.classifiers.train:train_classifier",
-            "tessera.records.tables.splits:trained_on",
-        ),
+        code=digest_of_script("train_classifier"),
     script:
         "../../scripts/train_classifier.py"
 
@@ -104,7 +99,7 @@ rule evaluate_classifier:
     params:
         settings=of_classifier(project, "labels", "training"),
         seed=lookup(dpath="seed", within=config),
-        code=code_digest("tessera.pipeline.classifiers.evaluate:evaluate_classifier"),
+        code=digest_of_script("evaluate_classifier"),
     script:
         "../../scripts/evaluate_classifier.py"
 
@@ -123,7 +118,7 @@ rule export_classifier:
         model=project.models_of_kind(CLASSIFIER),
     params:
         opset=project.of_job(opset),
-        code=code_digest("tessera.pipeline.classifiers.export:export_classifier"),
+        code=digest_of_script("export_classifier"),
     script:
         "../../scripts/export_classifier.py"
 
@@ -141,7 +136,7 @@ rule export_for_city:
     wildcard_constraints:
         model=project.models_of_kind(CLASSIFIER),
     params:
-        code=code_digest("tessera.pipeline.classifiers.export:export_for_city"),
+        code=digest_of_script("export_for_city"),
     script:
         "../../scripts/export_for_city.py"
 
@@ -167,7 +162,7 @@ rule verify_classifier_export:
     threads: 2
     params:
         settings=of_classifier(project, "labels", "tolerance"),
-        code=code_digest("tessera.pipeline.classifiers.export:verify_classifier_export"),
+        code=digest_of_script("verify_classifier_export"),
     script:
         "../../scripts/verify_classifier_export.py"
 
@@ -195,7 +190,7 @@ rule tabulate_results:
         model=project.models_of_kind(CLASSIFIER),
     localrule: True
     params:
-        code=code_digest("tessera.pipeline.report.classifiers:tabulate_results"),
+        code=digest_of_script("tabulate_results"),
     script:
         "../../scripts/tabulate_results.py"
 
@@ -228,10 +223,6 @@ rule plot_examples:
     params:
         settings=lookup(dpath="report", within=config),
         sets=project.of_job(content_of_sets),
-        code=code_digest(
-            "tessera.pipeline.report.classifiers:draw_examples",
-            "tessera.imaging.classification.classifier:read_classifier",
-            "tessera.pipeline.report.tiles:find_clear",
-        ),
+        code=digest_of_script("plot_examples"),
     script:
         "../../scripts/plot_examples.py"

@@ -1,7 +1,7 @@
 # Concepts that classifiers learn from footage: copies of frames, degraded to stated levels.
 
-from tessera.core.definitions import code_digest
 from tessera.workflow.classifiers import concept_settings, degraded_concepts
+from tessera.workflow.code import digest_of_script
 from tessera.workflow.project import any_of, project_of
 
 project = project_of(config)
@@ -28,6 +28,6 @@ rule degrade_frames:
     params:
         settings=project.of_job(concept_settings),
         seed=lookup(dpath="seed", within=config),
-        code=code_digest("tessera.pipeline.concepts.degrade:degrade_frames"),
+        code=digest_of_script("degrade_frames"),
     script:
         "../../scripts/degrade_frames.py"

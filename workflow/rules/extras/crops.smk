@@ -1,6 +1,7 @@
 # Crops: cut persons, half bodies and heads out of the sampled frames.
 
 from tessera.core.definitions import code_digest
+from tessera.workflow.code import digest_of_script
 from tessera.workflow.crops import (
     crop_checksums,
     crop_storage,
@@ -39,12 +40,7 @@ rule crop_frames:
         # Crops are stored as frames are, unless the settings say more.
         stored=crop_storage(project),
         cropped_by=code_digest("tessera.pipeline.crops.crop:crop_frames"),
-        code=code_digest(
-            "tessera.pipeline.crops.crop:crop_frames",
-            "tessera.pipeline.crops.settings:CropSettings",
-            "tessera.core.weights.resolve:expected_digest",
-            "tessera.imaging.images:SUFFIX",
-        ),
+        code=digest_of_script("crop_frames"),
     script:
         "../../scripts/crop_frames.py"
 

@@ -3,6 +3,7 @@
 
 from tessera.catalogue import PICTURES
 from tessera.core.definitions import code_digest
+from tessera.workflow.code import digest_of_script
 from tessera.workflow.embeddings import (
     embedded_pictures,
     embedder,
@@ -46,11 +47,7 @@ rule embed_frames:
     params:
         settings=project.of_job(embedder),
         embedded_by=code_digest("tessera.pipeline.embeddings.embed:embed_pictures"),
-        code=code_digest(
-            "tessera.pipeline.embeddings.embed:embed_pictures",
-            "tessera.core.weights.resolve:expected_digest",
-            "tessera.pipeline.embeddings.settings:EmbeddingSettings",
-        ),
+        code=digest_of_script("embed_frames"),
     script:
         "../../scripts/embed_frames.py"
 
@@ -74,11 +71,7 @@ rule embed_labels:
     params:
         settings=project.of_job(embedder),
         embedded_by=code_digest("tessera.pipeline.embeddings.embed:embed_pictures"),
-        code=code_digest(
-            "tessera.pipeline.embeddings.embed:embed_pictures",
-            "tessera.core.weights.resolve:expected_digest",
-            "tessera.pipeline.embeddings.settings:EmbeddingSettings",
-        ),
+        code=digest_of_script("embed_labels"),
     script:
         "../../scripts/embed_labels.py"
 
@@ -103,11 +96,7 @@ rule embed_clips:
         settings=project.of_job(embedder),
         samples=lookup(dpath="embeddings/{embedding}/clips", within=config),
         embedded_by=code_digest("tessera.pipeline.embeddings.embed:embed_clips"),
-        code=code_digest(
-            "tessera.pipeline.embeddings.embed:embed_clips",
-            "tessera.core.weights.resolve:expected_digest",
-            "tessera.pipeline.embeddings.settings:EmbeddingSettings",
-        ),
+        code=digest_of_script("embed_clips"),
     script:
         "../../scripts/embed_clips.py"
 
@@ -133,11 +122,7 @@ rule embed_crops:
         settings=project.of_job(embedder),
         steps=lookup(dpath="embeddings/{embedding}/crops", within=config),
         embedded_by=code_digest("tessera.pipeline.embeddings.embed:embed_crops"),
-        code=code_digest(
-            "tessera.pipeline.embeddings.embed:embed_crops",
-            "tessera.core.weights.resolve:expected_digest",
-            "tessera.pipeline.embeddings.settings:EmbeddingSettings",
-        ),
+        code=digest_of_script("embed_crops"),
     script:
         "../../scripts/embed_crops.py"
 
@@ -166,12 +151,7 @@ rule embed_dataset:
         settings=project.of_job(embedder),
         max_failed=lookup(dpath="gates/embeddings", within=config),
         embedded_by=code_digest("tessera.pipeline.embeddings.embed:embed_dataset"),
-        code=code_digest(
-            "tessera.pipeline.embeddings.embed:embed_dataset",
-            "tessera.core.ledger:gate",
-            "tessera.core.weights.resolve:expected_digest",
-            "tessera.pipeline.embeddings.settings:EmbeddingSettings",
-        ),
+        code=digest_of_script("embed_dataset"),
     script:
         "../../scripts/embed_dataset.py"
 
@@ -192,9 +172,7 @@ rule find_near_duplicates:
     threads: 8
     params:
         settings=lookup(dpath="embeddings/{embedding}/near_duplicates", within=config),
-        code=code_digest(
-            "tessera.pipeline.embeddings.near_duplicates:find_near_duplicates"
-        ),
+        code=digest_of_script("find_near_duplicates"),
     script:
         "../../scripts/find_near_duplicates.py"
 
@@ -223,7 +201,7 @@ rule show_near_duplicates:
     params:
         settings=lookup(dpath="report", within=config),
         sets=literal_param(content_of_labelled_sets(project)),
-        code=code_digest("tessera.pipeline.report.near_duplicates:show_near_duplicates"),
+        code=digest_of_script("show_near_duplicates"),
     script:
         "../../scripts/show_near_duplicates.py"
 

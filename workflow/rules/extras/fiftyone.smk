@@ -1,7 +1,7 @@
 # Datasets as FiftyOne reads them, on request. `snakemake fiftyone`
 
 from tessera.catalogue import CLIPS, IMAGES
-from tessera.core.definitions import code_digest
+from tessera.workflow.code import digest_of_script
 from tessera.workflow.project import project_of, require_sources_or_images
 
 project = project_of(config)
@@ -40,7 +40,7 @@ rule write_fiftyone_images:
     wildcard_constraints:
         dataset=project.datasets_with_layout(IMAGES),
     params:
-        code=code_digest("tessera.pipeline.datasets.fiftyone:write_fiftyone_images"),
+        code=digest_of_script("write_fiftyone_images"),
     script:
         "../../scripts/write_fiftyone_images.py"
 
@@ -63,6 +63,6 @@ rule write_fiftyone_clips:
     wildcard_constraints:
         dataset=project.datasets_with_layout(CLIPS),
     params:
-        code=code_digest("tessera.pipeline.datasets.fiftyone:write_fiftyone_clips"),
+        code=digest_of_script("write_fiftyone_clips"),
     script:
         "../../scripts/write_fiftyone_clips.py"

@@ -1,6 +1,6 @@
 # Harvest: pictures from the web become files, with the rights to them. Nothing else depends on it.
 
-from tessera.core.definitions import code_digest
+from tessera.workflow.code import digest_of_script
 from tessera.workflow.harvest import (
     client_settings,
     require_addresses,
@@ -26,7 +26,7 @@ rule search_europeana:
     params:
         queries=literal_param(lookup(dpath="harvest/europeana", within=config)),
         settings=client_settings(project),
-        code=code_digest("tessera.pipeline.harvest.europeana:search_europeana"),
+        code=digest_of_script("search_europeana"),
     script:
         "../../scripts/search_europeana.py"
 
@@ -52,7 +52,7 @@ rule harvest_pictures:
             dpath="harvest/placeholder_addresses", within=config
         ),
         blocklist_distance=lookup(dpath="sources/blocklist_distance", within=config),
-        code=code_digest("tessera.pipeline.harvest.harvest:harvest_pictures"),
+        code=digest_of_script("harvest_pictures"),
     script:
         "../../scripts/harvest_pictures.py"
 

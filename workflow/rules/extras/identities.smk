@@ -1,6 +1,7 @@
 # Identities: who or what the crops show, by reference pictures, clusters of vectors, and decisions of people.
 
 from tessera.core.definitions import code_digest
+from tessera.workflow.code import digest_of_script
 from tessera.workflow.embeddings import embedder, embedding_checksums, embedding_weights
 from tessera.workflow.identities import (
     folder_of_references,
@@ -38,11 +39,7 @@ rule embed_references:
         blocklist_distance=lookup(dpath="sources/blocklist_distance", within=config),
         settings=project.of_job(embedder),
         embedded_by=code_digest("tessera.pipeline.embeddings.embed:embed_references"),
-        code=code_digest(
-            "tessera.pipeline.embeddings.embed:embed_references",
-            "tessera.core.weights.resolve:expected_digest",
-            "tessera.pipeline.embeddings.settings:EmbeddingSettings",
-        ),
+        code=digest_of_script("embed_references"),
     script:
         "../../scripts/embed_references.py"
 
@@ -63,10 +60,7 @@ rule identify_crops:
     threads: 8
     params:
         settings=literal_param(identity_settings(project)),
-        code=code_digest(
-            "tessera.pipeline.identities.identify:identify_crops",
-            "tessera.pipeline.identities.settings:IdentitySettings",
-        ),
+        code=digest_of_script("identify_crops"),
     script:
         "../../scripts/identify_crops.py"
 
@@ -89,7 +83,7 @@ rule decide_identities:
         decisions=literal_param(
             [each.model_dump() for each in project.decisions.identities]
         ),
-        code=code_digest("tessera.pipeline.identities.decide:decide_identities"),
+        code=digest_of_script("decide_identities"),
     script:
         "../../scripts/decide_identities.py"
 
@@ -125,7 +119,7 @@ rule show_identities:
     params:
         settings=lookup(dpath="report", within=config),
         shown=config["identities"] and config["identities"]["shown"],
-        code=code_digest("tessera.pipeline.report.identities:show_identities"),
+        code=digest_of_script("show_identities"),
     script:
         "../../scripts/show_identities.py"
 

@@ -1,7 +1,7 @@
 # The folders of image sets, and how often their pictures are repeated.
 
 from tessera.catalogue import IMAGE_SETS
-from tessera.core.definitions import code_digest
+from tessera.workflow.code import digest_of_script
 from tessera.workflow.image_sets import settings_of_set, weights_of_set
 from tessera.workflow.project import project_of
 
@@ -25,9 +25,6 @@ rule arrange_set:
     threads: 2
     params:
         settings=project.of_job(settings_of_set, "arrangement"),
-        code=code_digest(
-            "tessera.pipeline.image_sets.arrange:arrange_set",
-            "tessera.pipeline.image_sets.arrangement_settings:ArrangementSettings",
-        ),
+        code=digest_of_script("arrange_set"),
     script:
         "../../scripts/arrange_set.py"

@@ -1,7 +1,7 @@
 # The captions of image sets.
 
 from tessera.catalogue import IMAGE_SETS
-from tessera.core.definitions import code_digest
+from tessera.workflow.code import digest_of_script
 from tessera.workflow.identities import identity_tables
 from tessera.workflow.image_sets import (
     fetched_tags,
@@ -46,9 +46,6 @@ rule caption_set:
         settings=project.of_job(settings_of_set, "captions"),
         files=project.of_job(files_of_captions),
         seed=lookup(dpath="seed", within=config),
-        code=code_digest(
-            "tessera.pipeline.image_sets.captions:caption_set",
-            "tessera.pipeline.image_sets.caption_settings:CaptionSettings",
-        ),
+        code=digest_of_script("caption_set"),
     script:
         "../../scripts/caption_set.py"

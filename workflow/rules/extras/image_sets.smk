@@ -3,6 +3,7 @@
 from tessera.catalogue import IMAGE_SETS
 from tessera.core.definitions import code_digest
 from tessera.pipeline.image_sets.settings import LayoutSettings
+from tessera.workflow.code import digest_of_script
 from tessera.workflow.crops import of_cropped_shards
 from tessera.workflow.datasets import gates_of
 from tessera.workflow.embeddings import tables_of_duplicates
@@ -54,10 +55,7 @@ rule select_set:
         decisions=rows_of(project.decided.frames),
         distance=lookup(dpath="duplicates/distance", within=config),
         seed=lookup(dpath="seed", within=config),
-        code=code_digest(
-            "tessera.pipeline.image_sets.select:select_set",
-            "tessera.pipeline.image_sets.settings:SelectionSettings",
-        ),
+        code=digest_of_script("select_set"),
     script:
         "../../scripts/select_set.py"
 
@@ -81,10 +79,7 @@ rule resize_set:
     params:
         settings=project.of_job(settings_of_set, "pictures"),
         encoded_by=code_digest("tessera.pipeline.image_sets.resize:encode"),
-        code=code_digest(
-            "tessera.pipeline.image_sets.resize:resize_set",
-            "tessera.pipeline.image_sets.settings:PictureSettings",
-        ),
+        code=digest_of_script("resize_set"),
     script:
         "../../scripts/resize_set.py"
 
@@ -109,10 +104,7 @@ rule write_set:
     params:
         settings=project.of_job(layout_settings),
         seed=lookup(dpath="seed", within=config),
-        code=code_digest(
-            "tessera.pipeline.image_sets.write:write_set",
-            "tessera.pipeline.image_sets.settings:LayoutSettings",
-        ),
+        code=digest_of_script("write_set"),
     script:
         "../../scripts/write_set.py"
 
@@ -145,6 +137,6 @@ rule show_set:
     params:
         settings=lookup(dpath="report", within=config),
         seed=lookup(dpath="seed", within=config),
-        code=code_digest("tessera.pipeline.report.image_sets:show_set"),
+        code=digest_of_script("show_set"),
     script:
         "../../scripts/show_set.py"

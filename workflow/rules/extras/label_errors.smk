@@ -15,6 +15,7 @@ from tessera.workflow.classifiers import (
     vectors_of_classifier,
     vectors_of_errors,
 )
+from tessera.workflow.code import digest_of_script
 from tessera.workflow.models import content_of_sets
 from tessera.workflow.project import any_of, project_of
 from tessera.workflow.withdrawal import WITHDRAWN
@@ -38,10 +39,7 @@ rule divide_into_folds:
         settings=of_classifier(project, "labels"),
         folds=project.of_job(number_of_folds),
         seed=lookup(dpath="seed", within=config),
-        code=code_digest(
-            "tessera.pipeline.classifiers.folds:divide_into_folds",
-            "tessera.pipeline.classifiers.settings:ClassifierSettings",
-        ),
+        code=digest_of_script("divide_into_folds"),
     script:
         "../../scripts/divide_into_folds.py"
 
@@ -77,10 +75,7 @@ rule train_fold:
         seed=lookup(dpath="seed", within=config),
         # A part of the identity of the training: the definitions that its result depends on.
         trained_by=code_digest("tessera.pipeline.classifiers.trainer:fit"),
-        code=code_digest(
-            "tessera.pipeline.classifiers.train:train_fold",
-            "tessera.records.tables.splits:sources_of",
-        ),
+        code=digest_of_script("train_fold"),
     script:
         "../../scripts/train_fold.py"
 
@@ -103,11 +98,7 @@ rule join_predictions:
     params:
         settings=of_classifier(project, "labels"),
         seed=lookup(dpath="seed", within=config),
-        code=code_digest(
-            "tessera.pipeline.classifiers.folds:join_predictions",
-            "tessera.pipeline.classifiers.evaluate:evaluate_folds",
-            "tessera.pipeline.classifiers.settings:ClassifierSettings",
-        ),
+        code=digest_of_script("join_predictions"),
     script:
         "../../scripts/join_predictions.py"
 
@@ -131,10 +122,7 @@ rule find_label_errors:
     params:
         kept=project.of_job(kept_labels),
         settings=of_classifier(project, "labels", "label_errors"),
-        code=code_digest(
-            "tessera.pipeline.classifiers.label_errors:find_label_errors",
-            "tessera.pipeline.classifiers.settings:ClassifierSettings",
-        ),
+        code=digest_of_script("find_label_errors"),
     script:
         "../../scripts/find_label_errors.py"
 
@@ -164,7 +152,7 @@ rule show_label_errors:
     params:
         settings=lookup(dpath="report", within=config),
         sets=project.of_job(content_of_sets),
-        code=code_digest("tessera.pipeline.report.label_errors:show_label_errors"),
+        code=digest_of_script("show_label_errors"),
     script:
         "../../scripts/show_label_errors.py"
 

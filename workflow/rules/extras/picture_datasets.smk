@@ -1,7 +1,6 @@
 # Datasets of pictures, each with a class or a score, with a datasheet.
 
 from tessera.catalogue import PICTURES
-from tessera.core.definitions import code_digest
 from tessera.workflow.classifiers import (
     corrected_labels,
     from_sets,
@@ -10,6 +9,7 @@ from tessera.workflow.classifiers import (
     pictures_of,
     regions_of,
 )
+from tessera.workflow.code import digest_of_script
 from tessera.workflow.datasets import gates_of
 from tessera.workflow.labels import rows_of
 from tessera.workflow.project import project_of
@@ -44,7 +44,7 @@ rule select_pictures:
         remedy=project.of_dataset(lambda dataset: dataset.remedy),
         distance=lookup(dpath="duplicates/distance", within=config),
         splits=lookup(dpath="splits", within=config),
-        code=code_digest("tessera.pipeline.datasets.pictures:select_pictures"),
+        code=digest_of_script("select_pictures"),
     script:
         "../../scripts/select_pictures.py"
 
@@ -63,6 +63,6 @@ rule write_picture_dataset:
     wildcard_constraints:
         dataset=project.datasets_with_layout(PICTURES),
     params:
-        code=code_digest("tessera.pipeline.datasets.pictures:write_picture_dataset"),
+        code=digest_of_script("write_picture_dataset"),
     script:
         "../../scripts/write_picture_dataset.py"

@@ -11,6 +11,7 @@ from tessera.workflow.classifiers import (
     used_classifiers,
     watched_folder,
 )
+from tessera.workflow.code import digest_of_script
 from tessera.workflow.project import any_of, literal_param, project_of
 from tessera.workflow.withdrawal import WITHDRAWN
 
@@ -43,10 +44,7 @@ rule score_frames:
     params:
         settings=project.of_job(classifier_use),
         scored_by=code_digest("tessera.pipeline.classifiers.predict:score_frames"),
-        code=code_digest(
-            "tessera.pipeline.classifiers.predict:score_frames",
-            "tessera.pipeline.classifiers.predict:use_of",
-        ),
+        code=digest_of_script("score_frames"),
     script:
         "../../scripts/score_frames.py"
 
@@ -73,10 +71,7 @@ rule classify_clips:
         settings=project.of_job(classifier_use),
         samples=lookup(dpath="scores/samples", within=config),
         scored_by=code_digest("tessera.pipeline.classifiers.predict:classify_clips"),
-        code=code_digest(
-            "tessera.pipeline.classifiers.predict:classify_clips",
-            "tessera.pipeline.classifiers.predict:use_of",
-        ),
+        code=digest_of_script("classify_clips"),
     script:
         "../../scripts/classify_clips.py"
 
@@ -112,10 +107,7 @@ rule score_folder:
         folder=project.of_job(scored_folder),
         watched=project.of_job(watched_folder),
         blocklist_distance=lookup(dpath="sources/blocklist_distance", within=config),
-        code=code_digest(
-            "tessera.pipeline.classifiers.folder:score_folder",
-            "tessera.pipeline.classifiers.predict:use_of",
-        ),
+        code=digest_of_script("score_folder"),
     script:
         "../../scripts/score_folder.py"
 
@@ -133,6 +125,6 @@ rule show_scores:
         "<benchmarks>/show_scores.jsonl"
     params:
         settings=literal_param(config["score"]),
-        code=code_digest("tessera.pipeline.classifiers.folder:show_scores"),
+        code=digest_of_script("show_scores"),
     script:
         "../../scripts/show_scores.py"

@@ -10,6 +10,7 @@ from tessera.workflow.classifiers import (
     searches,
     vectors_of_classifier,
 )
+from tessera.workflow.code import digest_of_script
 from tessera.workflow.detectors import initial_weights_of_detector, parts_of_dataset
 from tessera.workflow.project import any_of, project_of
 from tessera.workflow.withdrawal import WITHDRAWN
@@ -53,10 +54,7 @@ rule search_classifier:
         seed=lookup(dpath="seed", within=config),
         # A part of the identity of a trial, as of any training.
         trained_by=code_digest("tessera.pipeline.classifiers.trainer:fit"),
-        code=code_digest(
-            "tessera.pipeline.classifiers.search:search_classifier",
-            "tessera.records.tables.splits:trained_on",
-        ),
+        code=digest_of_script("search_classifier"),
     script:
         "../../scripts/search_classifier.py"
 
@@ -93,10 +91,7 @@ rule search_detector:
         seed=lookup(dpath="seed", within=config),
         # A part of the identity of a trial, as of any training.
         trained_by=code_digest("tessera.pipeline.detectors.train:fit"),
-        code=code_digest(
-            "tessera.pipeline.detectors.search:search_detector",
-            "tessera.records.tables.splits:trained_on",
-        ),
+        code=digest_of_script("search_detector"),
     script:
         "../../scripts/search_detector.py"
 
@@ -114,7 +109,7 @@ rule show_search:
         "<benchmarks>/show_search/{model}/{search}.jsonl"
     localrule: True
     params:
-        code=code_digest("tessera.pipeline.report.searches:show_search"),
+        code=digest_of_script("show_search"),
     script:
         "../../scripts/show_search.py"
 

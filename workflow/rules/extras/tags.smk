@@ -1,6 +1,7 @@
 # Tags: what a tagger sees in the sampled frames and the crops.
 
 from tessera.core.definitions import code_digest
+from tessera.workflow.code import digest_of_script
 from tessera.workflow.crops import (
     of_tagged_shards,
     require_tagger,
@@ -37,10 +38,7 @@ rule tag_pictures:
     params:
         settings=project.of_job(tagger),
         tagged_by=code_digest("tessera.pipeline.tagging.tag:tag_pictures"),
-        code=code_digest(
-            "tessera.pipeline.tagging.tag:tag_pictures",
-            "tessera.pipeline.tagging.settings:TaggerSettings",
-        ),
+        code=digest_of_script("tag_pictures"),
     script:
         "../../scripts/tag_pictures.py"
 
@@ -58,10 +56,7 @@ rule choose_tags:
         "<benchmarks>/choose_tags.jsonl"
     params:
         thresholds=config["tagger"] and config["tagger"]["thresholds"],
-        code=code_digest(
-            "tessera.pipeline.tagging.tag:choose_tags",
-            "tessera.pipeline.tagging.settings:TagThresholds",
-        ),
+        code=digest_of_script("choose_tags"),
     script:
         "../../scripts/choose_tags.py"
 

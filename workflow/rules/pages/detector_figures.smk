@@ -1,7 +1,7 @@
 # The figures of detectors: curves, predictions, where they fail, and comparisons.
 
 from tessera.catalogue import CLASSIFIER, DETECTOR
-from tessera.core.definitions import code_digest
+from tessera.workflow.code import digest_of_script
 from tessera.workflow.detectors import (
     cases_of,
     compared_detectors,
@@ -38,7 +38,7 @@ rule show_curves:
         model=project.models_of_kind(DETECTOR, CLASSIFIER),
     localrule: True
     params:
-        code=code_digest("tessera.pipeline.report.pages:show_pictures"),
+        code=digest_of_script("show_curves"),
     script:
         "../../scripts/show_curves.py"
 
@@ -77,12 +77,7 @@ rule plot_predictions:
         preview={"confidence": config["preview"]["confidence"]},
         targets=project.of_job(preview_target),
         image_size=project.of_job(inference_size),
-        code=code_digest(
-            "tessera.pipeline.report.samples:draw_predictions",
-            "tessera.imaging.detection.detector:Detector",
-            "tessera.pipeline.report.tiles:choose_shown",
-            "tessera.records.confidence:with_confidences",
-        ),
+        code=digest_of_script("plot_predictions"),
     script:
         "../../scripts/plot_predictions.py"
 
@@ -136,16 +131,7 @@ rule plot_failures:
         free=project.of_job(known_free),
         preview={"confidence": config["preview"]["confidence"]},
         targets=project.of_job(preview_target),
-        code=code_digest(
-            "tessera.pipeline.report.failures:read_cases",
-            "tessera.pipeline.report.videos:describe_videos",
-            "tessera.pipeline.report.failures:tabulate_failures",
-            "tessera.pipeline.report.failures:count_false_positives",
-            "tessera.pipeline.report.failures:draw_thresholds",
-            "tessera.pipeline.report.failures:draw_failures",
-            "tessera.pipeline.report.tiles:find_clear",
-            "tessera.records.confidence:with_confidences",
-        ),
+        code=digest_of_script("plot_failures"),
     script:
         "../../scripts/plot_failures.py"
 
@@ -170,6 +156,6 @@ rule tabulate_comparison:
         model=any_of(compared_detectors(project)),
     localrule: True
     params:
-        code=code_digest("tessera.pipeline.report.detectors:tabulate_comparison"),
+        code=digest_of_script("tabulate_comparison"),
     script:
         "../../scripts/tabulate_comparison.py"

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 from tessera.configuration.read import load_configuration
-from tessera.core.definitions import code_digest
 from tessera.core.provenance import digest
+from tessera.workflow.code import digest_of_script
 from tessera.workflow.models import export_report
 from tessera.workflow.project import literal_param, project_of
 from tessera.workflow.report import (
@@ -67,7 +67,7 @@ rule plot_funnel:
     params:
         steps=project.of_job(steps_of_funnel),
         samples=project.of_dataset(lambda dataset: dataset.layout.samples),
-        code=code_digest("tessera.pipeline.report.counts:draw_funnels"),
+        code=digest_of_script("plot_funnel"),
     script:
         "../../scripts/plot_funnel.py"
 
@@ -89,7 +89,7 @@ rule tabulate_refused:
         "<benchmarks>/tabulate_refused.jsonl"
     localrule: True
     params:
-        code=code_digest("tessera.pipeline.report.pages:tabulate_refused"),
+        code=digest_of_script("tabulate_refused"),
     script:
         "../../scripts/tabulate_refused.py"
 
@@ -111,7 +111,7 @@ rule render_datasheet:
         "<benchmarks>/render_datasheet/{dataset}.jsonl"
     localrule: True
     params:
-        code=code_digest("tessera.pipeline.report.pages:render_markdown"),
+        code=digest_of_script("render_datasheet"),
     script:
         "../../scripts/render_datasheet.py"
 
@@ -134,7 +134,7 @@ rule tabulate_metrics:
         "<benchmarks>/tabulate_metrics/{model}.jsonl"
     localrule: True
     params:
-        code=code_digest("tessera.pipeline.report.pages:tabulate_metrics"),
+        code=digest_of_script("tabulate_metrics"),
     script:
         "../../scripts/tabulate_metrics.py"
 
@@ -156,7 +156,7 @@ rule render_card:
         "<benchmarks>/render_card/{model}.jsonl"
     localrule: True
     params:
-        code=code_digest("tessera.pipeline.report.pages:render_markdown"),
+        code=digest_of_script("render_card"),
     script:
         "../../scripts/render_card.py"
 
@@ -183,10 +183,7 @@ rule plot_timings:
         benchmarks=workflow.pathvars.apply("<benchmarks>"),
         rules=timed_rules(workflow),
         shards=list(project.shards),
-        code=code_digest(
-            "tessera.pipeline.report.timings:draw_timings",
-            "tessera.pipeline.report.timings:measure_run",
-        ),
+        code=digest_of_script("plot_timings"),
     script:
         "../../scripts/plot_timings.py"
 
@@ -216,7 +213,7 @@ rule summarise:
     params:
         models=list(project.models),
         detectors=detectors(project),
-        code=code_digest("tessera.pipeline.report.summary:write_summary"),
+        code=digest_of_script("summarise"),
     script:
         "../../scripts/summarise.py"
 
@@ -256,10 +253,6 @@ rule report:
         texts=digest(
             {path.name: path.read_text("utf-8") for path in captions.iterdir()}
         ),
-        code=code_digest(
-            "tessera.pipeline.report.report:write_report",
-            "tessera.pipeline.report.run:changed_settings",
-            "tessera.records.decisions:count_matching",
-        ),
+        code=digest_of_script("report"),
     script:
         "../../scripts/report.py"

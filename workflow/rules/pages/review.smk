@@ -2,9 +2,9 @@
 
 import sys
 
-from tessera.core.definitions import code_digest
 from tessera.workflow.asking import asked_rounds, free_sources
 from tessera.workflow.classifiers import label_checks
+from tessera.workflow.code import digest_of_script
 from tessera.workflow.detectors import evaluations
 from tessera.workflow.embeddings import embeddings_with
 from tessera.workflow.identities import identity_table, vectors_of_crops
@@ -139,17 +139,7 @@ rule gather_review:
         blur=lookup(dpath="report/blur", within=config),
         # Where the page writes decisions, and what they may say.
         page=project.of_job(page_settings, workflow),
-        code=code_digest(
-            "tessera.pipeline.review.gather:gather",
-            "tessera.pipeline.review.queues.clips:find_clips",
-            "tessera.pipeline.review.queues.frames:find_frames",
-            "tessera.pipeline.review.queues.frames:find_regions",
-            "tessera.pipeline.review.queues.pairs:find_pairs",
-            "tessera.pipeline.review.queues.labels:find_labels",
-            "tessera.pipeline.review.queues.asked:find_asked",
-            "tessera.pipeline.review.queues.identities:find_identities",
-            "tessera.records.confidence:with_confidences",
-        ),
+        code=digest_of_script("gather_review"),
     script:
         "../../scripts/gather_review.py"
 
@@ -169,7 +159,7 @@ rule make_proxies:
     threads: 8
     params:
         budget=lookup(dpath="review/proxies", within=config),
-        code=code_digest("tessera.pipeline.review.media:make_proxies"),
+        code=digest_of_script("make_proxies"),
     script:
         "../../scripts/make_proxies.py"
 

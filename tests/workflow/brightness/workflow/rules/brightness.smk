@@ -1,7 +1,7 @@
 # Brightness: frames that are dark or bright, laid out in a folder per class, and a classifier that is fitted to them.
 
 from tessera.catalogue import IMAGE_FOLDERS, THRESHOLD, fed_by
-from tessera.core.definitions import code_digest
+from tessera.workflow.code import digest_of_script
 from tessera.workflow.datasets import gates_of
 from tessera.workflow.project import project_of
 
@@ -22,7 +22,7 @@ rule measure_brightness:
         "<benchmarks>/measure_brightness/{shard}.jsonl"
     params:
         datasets=fed_by("brightness"),
-        code=code_digest("tessera.pipeline.brightness.samples:measure_brightness"),
+        code=digest_of_script("measure_brightness"),
     script:
         "../scripts/measure_brightness.py"
 
@@ -42,7 +42,7 @@ rule gather_brightness:
     wildcard_constraints:
         dataset=project.datasets_with_layout(IMAGE_FOLDERS),
     params:
-        code=code_digest("tessera.pipeline.brightness.samples:gather_brightness"),
+        code=digest_of_script("gather_brightness"),
     script:
         "../scripts/gather_brightness.py"
 
@@ -64,7 +64,7 @@ rule write_image_folders:
     wildcard_constraints:
         dataset=project.datasets_with_layout(IMAGE_FOLDERS),
     params:
-        code=code_digest("tessera.pipeline.brightness.samples:write_image_folders"),
+        code=digest_of_script("write_image_folders"),
     script:
         "../scripts/write_image_folders.py"
 
@@ -83,7 +83,7 @@ rule train_brightness:
         model=project.models_of_kind(THRESHOLD),
     params:
         settings=lookup(dpath="models/{model}", within=config),
-        code=code_digest("tessera.pipeline.brightness.classifier:train_brightness"),
+        code=digest_of_script("train_brightness"),
     script:
         "../scripts/train_brightness.py"
 
@@ -102,6 +102,6 @@ rule evaluate_brightness:
     wildcard_constraints:
         model=project.models_of_kind(THRESHOLD),
     params:
-        code=code_digest("tessera.pipeline.brightness.classifier:evaluate_brightness"),
+        code=digest_of_script("evaluate_brightness"),
     script:
         "../scripts/evaluate_brightness.py"
