@@ -50,6 +50,7 @@ class Layout:
     # Where the samples lie in each folder, two levels down. Files that Snakemake and ultralytics add lie elsewhere.
     pattern: str = "*/[!.]*"
     needs: tuple[str, ...] = ("train", "val")  # the splits that must have samples
+    datasheet: str = "write_plain_datasheet"  # the rule that writes the datasheet
 
 
 # The steps of each gate, which checks how much failed in them. Settings can add steps and gates, see `workflow.gates`.
@@ -100,6 +101,7 @@ IMAGES = Layout(
         Step("writing", "regions", "<results>/datasets/{dataset}/ledger.jsonl"),
     ),
     figures=("samples",),
+    datasheet="write_datasheet",
 )
 CLIPS = Layout(
     rules="clip_datasets",
@@ -109,6 +111,7 @@ CLIPS = Layout(
     files=("clips.parquet",),
     steps=(Step("filtering", "clips", "<results>/selections/{dataset}/ledger.jsonl"),),
     figures=("samples",),
+    datasheet="write_clip_datasheet",
 )
 
 
@@ -237,6 +240,8 @@ class Kind:
     rules: str  # the file in workflow/rules that trains, measures and exports them
     exports: tuple[str, ...]  # the names of the exported files in results/exports/MODEL, of which {model} is a part
     not_for: tuple[str, ...]  # forbidden uses, for their cards
+    card: str = "write_plain_card"  # the rule that writes the card
+    table: str = "tabulate_metrics"  # the rule that writes the table of the metrics
     section: str = "models"  # the section of the settings with those of each, by its name
     optional_exports: tuple[tuple[str, str], ...] = ()  # further ones, each with the setting in `export` that adds it
     figures: tuple[str, ...] = ()  # files and folders in results/reports/models/MODEL, beside those of all models
@@ -257,6 +262,7 @@ NOT_FOR = (
 FOR_LADA = "lada_{model}_model_tessera"
 DETECTOR = Kind(
     rules="detectors",
+    card="write_model_card",
     exports=("{model}.pt", "{model}.onnx"),
     optional_exports=((f"{FOR_LADA}.pt", "lada"),),
     figures=("curves.html", "predictions.html", "where.html", "thresholds.svg", "failures.html"),
@@ -270,6 +276,8 @@ DETECTOR = Kind(
 )
 RESTORER = Kind(
     rules="restoration",
+    card="write_restoration_card",
+    table="tabulate_restoration",
     exports=("{model}.safetensors", f"{FOR_LADA}.pth"),
     figures=("stages.svg", "methods.svg", "comparison.html", "where.svg", "restored"),
     compared=ComparedWeights,
@@ -285,6 +293,7 @@ RESTORER = Kind(
 
 CLASSIFIER = Kind(
     rules="classifiers",
+    table="tabulate_results",
     section="classifiers",
     exports=("{model}.safetensors", "{model}.onnx"),
     optional_exports=(("{model}-city.safetensors", "city"), ("{model}-city.config.json", "city")),

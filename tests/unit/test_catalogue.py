@@ -306,3 +306,11 @@ def test_the_layouts_of_image_sets_are_those_that_can_be_written() -> None:
     every = {"layouts": {layout: {} for layout in WRITERS}}
     assert image_set("stills", load_configuration({"image_sets": {"stills": every}})).layout.folders == tuple(WRITERS)
     assert set(LayoutSettings.model_fields) == set(WRITERS)
+
+
+def test_the_rules_that_describe_datasets_and_models_exist() -> None:
+    rules = {rule for text in RULES.values() for rule in re.findall(r"^rule (\w+):", text, re.MULTILINE)}
+    layouts, kinds = (dataset.layout for dataset in DATASETS), (model.kind for model in MODELS)
+    named = {*(layout.datasheet for layout in layouts), *(rule for kind in kinds for rule in (kind.card, kind.table))}
+    assert named <= rules
+    assert not re.search(r"^ruleorder:", "".join(RULES.values()), re.MULTILINE), "an entry of the catalogue names its writers"

@@ -32,9 +32,6 @@ rule write_clip_dataset:
         "../scripts/write_clip_dataset.py"
 
 
-ruleorder: write_clip_datasheet > write_plain_datasheet
-
-
 rule write_clip_datasheet:
     input:
         clips="<results>/selections/{dataset}/clips.parquet",
@@ -50,7 +47,7 @@ rule write_clip_datasheet:
     benchmark:
         "<benchmarks>/write_clip_datasheet/{dataset}.jsonl"
     wildcard_constraints:
-        dataset=project.datasets_with_layout(CLIPS),
+        dataset=project.datasets_described_by("write_clip_datasheet"),
     params:
         settings=project.of_dataset(lambda dataset: settings_of(dataset, config)),
         code=digest_of_script("write_clip_datasheet"),

@@ -73,7 +73,6 @@ rule split_samples:
         "../scripts/split_samples.py"
 
 
-# For layouts whose rules write no datasheet. Rules that write one go before this rule with `ruleorder`.
 rule write_plain_datasheet:
     input:
         splits="<results>/datasets/{dataset}/splits.parquet",
@@ -91,6 +90,8 @@ rule write_plain_datasheet:
         "<logs>/write_plain_datasheet/{dataset}.log",
     benchmark:
         "<benchmarks>/write_plain_datasheet/{dataset}.jsonl"
+    wildcard_constraints:
+        dataset=project.datasets_described_by("write_plain_datasheet"),
     params:
         samples=project.of_dataset(lambda dataset: dataset.layout.samples),
         settings=project.of_dataset(lambda dataset: settings_of(dataset, config)),

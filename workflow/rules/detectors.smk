@@ -243,9 +243,6 @@ rule verify_export:
         "../scripts/verify_export.py"
 
 
-ruleorder: write_model_card > write_plain_card
-
-
 rule write_model_card:
     input:
         checksums=project.of_model("<results>/datasets/{dataset}/SHA256SUMS"),
@@ -262,7 +259,7 @@ rule write_model_card:
     benchmark:
         "<benchmarks>/write_model_card/{model}.jsonl"
     wildcard_constraints:
-        model=project.models_of_kind(DETECTOR),
+        model=project.models_described_by("write_model_card"),
     localrule: True
     params:
         settings=lookup(dpath="models/{model}", within=config),

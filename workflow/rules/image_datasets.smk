@@ -98,9 +98,6 @@ rule write_coco_dataset:
         "../scripts/write_coco_dataset.py"
 
 
-ruleorder: write_datasheet > write_plain_datasheet
-
-
 rule write_datasheet:
     input:
         images="<results>/selections/{dataset}/images.parquet",
@@ -123,7 +120,7 @@ rule write_datasheet:
     benchmark:
         "<benchmarks>/write_datasheet/{dataset}.jsonl"
     wildcard_constraints:
-        dataset=project.datasets_with_layout(IMAGES),
+        dataset=project.datasets_described_by("write_datasheet"),
     params:
         settings=project.of_dataset(lambda dataset: settings_of(dataset, config)),
         sets=project.of_dataset(lambda dataset: sets_of(dataset, config)),

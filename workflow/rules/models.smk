@@ -16,7 +16,6 @@ from tessera.workflow.project import project_of
 project = project_of(config)
 
 
-# For kinds whose rules write no card. Rules that write one go before this rule with `ruleorder`.
 rule write_plain_card:
     input:
         checksums=project.of_model("<results>/datasets/{dataset}/SHA256SUMS"),
@@ -31,6 +30,8 @@ rule write_plain_card:
         "<logs>/write_plain_card/{model}.log",
     benchmark:
         "<benchmarks>/write_plain_card/{model}.jsonl"
+    wildcard_constraints:
+        model=project.models_described_by("write_plain_card"),
     localrule: True
     params:
         settings=project.of_job(card_settings),

@@ -175,9 +175,6 @@ rule verify_restoration_export:
         "../scripts/verify_restoration_export.py"
 
 
-ruleorder: write_restoration_card > write_plain_card
-
-
 rule write_restoration_card:
     input:
         checksums=project.of_model("<results>/datasets/{dataset}/SHA256SUMS"),
@@ -197,7 +194,7 @@ rule write_restoration_card:
     benchmark:
         "<benchmarks>/write_restoration_card/{model}.jsonl"
     wildcard_constraints:
-        model=project.models_of_kind(RESTORER),
+        model=project.models_described_by("write_restoration_card"),
     localrule: True
     params:
         settings=lookup(dpath="restoration", within=config),
@@ -258,9 +255,6 @@ rule plot_methods:
         "../scripts/plot_methods.py"
 
 
-ruleorder: tabulate_restoration > tabulate_metrics
-
-
 rule tabulate_restoration:
     input:
         metrics="<results>/metrics/{model}.json",
@@ -278,7 +272,7 @@ rule tabulate_restoration:
     benchmark:
         "<benchmarks>/tabulate_restoration/{model}.jsonl"
     wildcard_constraints:
-        model=project.models_of_kind(RESTORER),
+        model=project.models_described_by("tabulate_restoration"),
     localrule: True
     params:
         code=digest_of_script("tabulate_restoration"),

@@ -178,6 +178,14 @@ class Project:
         """Return the pattern of the models that are trained and are of one of `kinds`."""
         return any_of(name for name, each in self.models.items() if each.kind in kinds)
 
+    def datasets_described_by(self, rule: str) -> str:
+        """Return the pattern of the datasets that are made and whose datasheet the `rule` writes."""
+        return any_of(name for name, each in self.datasets.items() if each.layout.datasheet == rule)
+
+    def models_described_by(self, rule: str) -> str:
+        """Return the pattern of the models that are trained and whose card or table of metrics the `rule` writes."""
+        return any_of(name for name, each in self.models.items() if rule in (each.kind.card, each.kind.table))
+
     def of_shards(self, path: str, shards: Iterable[str] | None = None, **values: Iterable[str]) -> list[str]:
         """Return `path` for each of `shards`, None for all, and for all combinations of the `values` of other wildcards."""
         paths = [path.replace("{shard}", shard) for shard in (self.shards if shards is None else shards)]

@@ -167,9 +167,6 @@ rule verify_classifier_export:
         "../../scripts/verify_classifier_export.py"
 
 
-ruleorder: tabulate_results > tabulate_metrics
-
-
 rule tabulate_results:
     input:
         metrics="<results>/metrics/{model}.json",
@@ -187,7 +184,7 @@ rule tabulate_results:
     benchmark:
         "<benchmarks>/tabulate_results/{model}.jsonl"
     wildcard_constraints:
-        model=project.models_of_kind(CLASSIFIER),
+        model=project.models_described_by("tabulate_results"),
     localrule: True
     params:
         code=digest_of_script("tabulate_results"),

@@ -132,6 +132,8 @@ rule tabulate_metrics:
         "<logs>/tabulate_metrics/{model}.log",
     benchmark:
         "<benchmarks>/tabulate_metrics/{model}.jsonl"
+    wildcard_constraints:
+        model=project.models_described_by("tabulate_metrics"),
     localrule: True
     params:
         code=digest_of_script("tabulate_metrics"),
