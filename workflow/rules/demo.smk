@@ -23,5 +23,6 @@ rule render_demo_footage:
 
 
 rule demo_footage:
+    "generated footage with known ground truth, for the demo"
     input:
         rules.render_demo_footage.output,

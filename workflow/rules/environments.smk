@@ -20,5 +20,6 @@ rule build_environment:
 
 
 rule labelme:
+    "the program labelme, in an environment of its own"
     input:
         "<results>/environments/labelme",

@@ -79,6 +79,7 @@ rule import_image_labels:
 
 
 rule image_labels:
+    "what is read of the sets of labelled images in `annotations.image_labels`"
     input:
         expand(
             "<results>/labels/images/{image_labels}/labels.parquet",

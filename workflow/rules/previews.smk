@@ -26,6 +26,7 @@ localrules:
 
 
 rule preview:
+    "a model at work on footage: detections drawn, labels proposed, or mosaics restored"
     input:
         project.of_job(require_sources),
         preview_files(project),

@@ -17,6 +17,7 @@ for setting, made_by in targets(project).items():
         )
 
     rule:
+        "one of the models or image sets that the settings name"
         name:
             setting.split(".")[1]
         input:

@@ -5,6 +5,7 @@ from tessera.workflow.code import digest_of_script
 
 # It has no output, so it runs whenever it is requested.
 rule verify:
+    "whether the results are as the jobs wrote them"
     log:
         "<logs>/verify.log",
     localrule: True

@@ -28,6 +28,7 @@ localrules:
 
 
 rule ask:
+    "pictures whose labels a classifier learns most from"
     input:
         project.of_job(require_sources),
         WITHDRAWN,

@@ -46,6 +46,7 @@ rule crop_frames:
 
 
 rule crops:
+    "persons, half bodies and heads, cut out of the frames"
     input:
         project.of_job(require_crops),
         WITHDRAWN,

@@ -207,6 +207,7 @@ rule show_near_duplicates:
 
 
 rule embeddings:
+    "vectors of pictures and clips, and their near-duplicates"
     input:
         project.of_job(require_embeddings),
         WITHDRAWN,

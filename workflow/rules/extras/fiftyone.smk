@@ -12,6 +12,7 @@ localrules:
 
 
 rule fiftyone:
+    "the datasets as FiftyOne reads them"
     input:
         project.of_job(require_sources_or_images),
         expand(

@@ -58,6 +58,7 @@ rule harvest_pictures:
 
 
 rule harvest:
+    "pictures from the web, with the rights to them"
     input:
         project.of_job(require_addresses),
         rules.harvest_pictures.output,

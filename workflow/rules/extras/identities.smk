@@ -125,6 +125,7 @@ rule show_identities:
 
 
 rule identities:
+    "who or what the crops show"
     input:
         project.of_job(require_identities),
         WITHDRAWN,

@@ -158,6 +158,7 @@ rule show_label_errors:
 
 
 rule label_errors:
+    "labels of classifiers that may be wrong"
     input:
         project.of_job(require_label_checks),
         WITHDRAWN,

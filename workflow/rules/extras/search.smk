@@ -115,6 +115,7 @@ rule show_search:
 
 
 rule search:
+    "better settings of classifiers and detectors, by trials"
     input:
         WITHDRAWN,
         project.of_job(search_pages),

@@ -62,6 +62,7 @@ rule choose_tags:
 
 
 rule tags:
+    "what a tagger sees in frames and crops"
     input:
         project.of_job(require_tagger),
         WITHDRAWN,

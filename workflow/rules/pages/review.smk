@@ -165,6 +165,7 @@ rule make_proxies:
 
 
 rule review:
+    "the page on which people decide"
     input:
         table=rules.gather_review.output.table,
         settings=rules.gather_review.output.settings,
