@@ -38,7 +38,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Layout:
-    """How datasets of one kind are written, and which figures the report shows of them."""
+    """How datasets of one kind are written."""
 
     rules: str  # the file in workflow/rules that writes them
     samples: str  # the name of a sample, in the plural
@@ -46,7 +46,6 @@ class Layout:
     folders: tuple[str, ...]  # the folders with the samples
     files: tuple[str, ...]  # the files beside the folders
     steps: tuple[Step, ...] = ()
-    figures: tuple[str, ...] = ()  # files and folders in results/reports/datasets/DATASET, beside those of all datasets
     # Where the samples lie in each folder, two levels down. Files that Snakemake and ultralytics add lie elsewhere.
     pattern: str = "*/[!.]*"
     needs: tuple[str, ...] = ("train", "val")  # the splits that must have samples
@@ -100,7 +99,6 @@ IMAGES = Layout(
         Step("selection", "images", "<results>/selections/{dataset}/ledger.jsonl"),
         Step("writing", "regions", "<results>/datasets/{dataset}/ledger.jsonl"),
     ),
-    figures=("samples",),
     datasheet="write_datasheet",
 )
 CLIPS = Layout(
@@ -110,7 +108,6 @@ CLIPS = Layout(
     folders=("train", "val", "test"),
     files=("clips.parquet",),
     steps=(Step("filtering", "clips", "<results>/selections/{dataset}/ledger.jsonl"),),
-    figures=("samples",),
     datasheet="write_clip_datasheet",
 )
 
@@ -133,7 +130,6 @@ IMAGE_SETS = Layout(
     folders=(),
     files=(),
     steps=(Step("selection", "pictures", "<results>/selections/{dataset}/ledger.jsonl"),),
-    figures=("pictures.html",),
     pattern="**/[!.]*",
     # Some trainers do not validate, and a single film should be enough.
     needs=("train",),
@@ -244,9 +240,6 @@ class Kind:
     table: str = "tabulate_metrics"  # the rule that writes the table of the metrics
     section: str = "models"  # the section of the settings with those of each, by its name
     optional_exports: tuple[tuple[str, str], ...] = ()  # further ones, each with the setting in `export` that adds it
-    figures: tuple[str, ...] = ()  # files and folders in results/reports/models/MODEL, beside those of all models
-    optional_figures: tuple[tuple[str, str], ...] = ()  # further ones, each with the setting of the model that adds it
-    figures_of_comparisons: tuple[str, ...] = ()  # the same, if the settings compare them with weights of others
     compared: type[ComparedWeights] | None = None  # the settings of weights of others that they are compared with
     reserved: tuple[str, ...] = ()  # names in their tables that no compared model may have
     compares_export: bool = False  # whether its rules write results/metrics/MODEL.export.json: trained against exported model
@@ -265,8 +258,6 @@ DETECTOR = Kind(
     card="write_model_card",
     exports=("{model}.pt", "{model}.onnx"),
     optional_exports=((f"{FOR_LADA}.pt", "lada"),),
-    figures=("curves.html", "predictions.html", "where.html", "thresholds.svg", "failures.html"),
-    figures_of_comparisons=("comparison.html",),
     compared=ComparedDetector,
     compares_export=True,
     not_for=(
@@ -279,7 +270,6 @@ RESTORER = Kind(
     card="write_restoration_card",
     table="tabulate_restoration",
     exports=("{model}.safetensors", f"{FOR_LADA}.pth"),
-    figures=("stages.svg", "methods.svg", "comparison.html", "where.svg", "restored"),
     compared=ComparedWeights,
     reserved=(*BASELINES, RESTORED, CLEAN),
     compares_export=True,
@@ -297,8 +287,6 @@ CLASSIFIER = Kind(
     section="classifiers",
     exports=("{model}.safetensors", "{model}.onnx"),
     optional_exports=(("{model}-city.safetensors", "city"), ("{model}-city.config.json", "city")),
-    figures=("curves.html", "examples.html"),
-    optional_figures=(("label_errors.html", "label_errors"),),
     compares_export=True,
     not_for=(
         *NOT_FOR,

@@ -34,6 +34,7 @@ from tessera.configuration.read import Configuration, load_configuration
 from tessera.pipeline.image_sets.settings import LayoutSettings
 from tessera.pipeline.image_sets.write import WRITERS
 from tessera.records.material import SETS
+from tessera.workflow.figures import FIGURES
 
 REPOSITORY = Path(__file__).parents[2]
 RULES = {path.stem: path.read_text(encoding="utf-8") for path in (REPOSITORY / "workflow" / "rules").rglob("*.smk")}
@@ -78,8 +79,6 @@ def test_the_rules_of_a_layout_write_what_it_names(dataset: Dataset) -> None:
     made = outputs_of(layout.rules)
     for part in [*layout.folders, *layout.files]:
         assert f'"<results>/datasets/{{dataset}}/{part}"' in made
-    for figure in layout.figures:
-        assert f'"<results>/reports/datasets/{{dataset}}/{figure}"' in made
     selections = "".join(map(outputs_of, RULES))
     assert f'"<results>/selections/{{dataset}}/{layout.table}"' in selections
 
@@ -89,10 +88,6 @@ def test_the_rules_of_a_kind_write_what_it_names(model: Model) -> None:
     made = outputs_of(model.kind.rules)
     for name in (*model.kind.exports, *dict(model.kind.optional_exports)):
         assert f'"<results>/exports/{{model}}/{name}"' in made
-    # Detectors have so many figures that a file of their own holds them.
-    drawn = "".join(map(outputs_of, RULES))
-    for figure in (*model.kind.figures, *dict(model.kind.optional_figures), *model.kind.figures_of_comparisons):
-        assert f'"<results>/reports/models/{{model}}/{figure}"' in drawn
     assert '"<results>/metrics/{model}.json"' in made
     assert ('"<results>/metrics/{model}.export.json"' in made) == model.kind.compares_export
 
@@ -310,6 +305,7 @@ def test_the_layouts_of_image_sets_are_those_that_can_be_written() -> None:
 
 def test_the_rules_that_describe_datasets_and_models_exist() -> None:
     rules = {rule for text in RULES.values() for rule in re.findall(r"^rule (\w+):", text, re.MULTILINE)}
+    rules |= {figure.name for figure in FIGURES if figure.function}
     layouts, kinds = (dataset.layout for dataset in DATASETS), (model.kind for model in MODELS)
     named = {*(layout.datasheet for layout in layouts), *(rule for kind in kinds for rule in (kind.card, kind.table))}
     assert named <= rules

@@ -19,7 +19,6 @@ from onnx import TensorProto, helper
 from projects import Project, Run
 from workshop import Change, Workshop, digests, rerun_jobs, setting, table_of_reruns
 
-from tessera.catalogue import CLASSIFIER
 from tessera.core.ledger import read_ledger
 from tessera.core.provenance import sha256_file
 from tessera.imaging.images import write_image
@@ -27,7 +26,7 @@ from tessera.imaging.images import write_image
 pytestmark = pytest.mark.workflow
 TABLE = table_of_reruns("change of classifiers")
 NAMES = ("blurred", "soft")
-PAGES = [f"results/reports/models/{name}/{page}" for name in NAMES for page in ("metrics.html", *CLASSIFIER.figures)]
+PAGES = [f"results/reports/models/{name}/{page}" for name in NAMES for page in ("metrics.html", "curves.html", "examples.html")]
 FRAMES = "results/scores/frames/shard-0/blurred.parquet"
 TARGETS = (*NAMES, "search", "label_errors", "score", FRAMES, *PAGES)
 SIDE = 32

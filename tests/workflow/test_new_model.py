@@ -1,4 +1,4 @@
-"""A new wing: entries in the catalogue, one room and the include of its rules make a dataset and a model, and nothing else.
+"""A new wing: entries in the catalogue, one room and the include of its rules make a dataset, a model and a figure.
 
 The folder `brightness` beside this file is the whole wing. It is laid over a copy of the repository.
 """
@@ -24,7 +24,7 @@ NAME = "brightness_classification"
 MEANS = {"cave": [30, 220], "noon": [60, 190], "yard": [50, 200], "other": [10, 240]}  # the mean luma of each image of a source
 FIGURES = [
     *(f"datasets/{NAME}/{figure}" for figure in ("funnel.svg", "counts.html", "dropped.svg", "datasheet.html")),
-    *(f"models/{NAME}/{figure}" for figure in ("metrics.html", "card.html")),
+    *(f"models/{NAME}/{figure}" for figure in ("metrics.html", "card.html", "threshold.svg")),
 ]
 
 
@@ -36,8 +36,9 @@ def snakefile(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(REPOSITORY / part, snakefile.parent / part)
     for part in ("src", "workflow"):
         shutil.copytree(WING / part, snakefile.parent / part, dirs_exist_ok=True)
-    with (snakefile.parent / "src" / "tessera" / "catalogue.py").open("a", encoding="utf-8") as catalogue:
-        catalogue.write((WING / "entries.py").read_text(encoding="utf-8"))
+    for table, entries in (("catalogue.py", "entries.py"), ("workflow/figures.py", "figures.py")):
+        with (snakefile.parent / "src" / "tessera" / table).open("a", encoding="utf-8") as file:
+            file.write((WING / entries).read_text(encoding="utf-8"))
     includes = snakefile.parent / "workflow" / "Snakefile"
     text, heading = includes.read_text(encoding="utf-8"), "\n# Pages\n"
     assert text.count(heading) == 1
@@ -101,6 +102,8 @@ def test_its_target_makes_the_dataset_and_the_model(footage: Project, snakefile:
     # A mean luma of 45 and one of 205, and the settings put the threshold between them.
     threshold = json.loads((weights / f"{NAME}.json").read_text())["threshold"]
     assert threshold == pytest.approx(125, abs=1)
+    drawn = (footage.results / "reports" / "models" / NAME / "threshold.svg").read_text(encoding="utf-8")
+    assert f'<line x1="{threshold:.1f}"' in drawn, "a figure is a function, an entry of the table and a caption"
     card = json.loads((weights / "card.json").read_text())
     assert card["metrics"] == {"splits": {"val": {"images": 2, "accuracy": 1}}}
     assert card["training"]["settings"] == {"place": 0.5}

@@ -2,7 +2,6 @@
 
 from tessera.catalogue import CLIPS, settings_of
 from tessera.workflow.code import digest_of_script
-from tessera.workflow.models import content_of_sets
 from tessera.workflow.project import project_of
 
 project = project_of(config)
@@ -53,38 +52,3 @@ rule write_clip_datasheet:
         code=digest_of_script("write_clip_datasheet"),
     script:
         "../scripts/write_clip_datasheet.py"
-
-
-rule plot_clips:
-    input:
-        folders=[
-            "<results>/datasets/{dataset}/train",
-            "<results>/datasets/{dataset}/val",
-            "<results>/datasets/{dataset}/test",
-        ],
-        clips="<results>/datasets/{dataset}/clips.parquet",
-        splits="<results>/datasets/{dataset}/splits.parquet",
-        sources="<results>/sources/admitted.parquet",
-    output:
-        # A folder, because a split may have no clips.
-        samples=report(
-            directory("<results>/reports/datasets/{dataset}/samples"),
-            patterns=["{split}.html"],
-            caption="../report/clips.rst",
-            category="2. Samples",
-            subcategory="{dataset}",
-            labels={"figure": "2. Samples, {split}"},
-        ),
-    log:
-        "<logs>/plot_clips/{dataset}.log",
-    benchmark:
-        "<benchmarks>/plot_clips/{dataset}.jsonl"
-    wildcard_constraints:
-        dataset=project.datasets_with_layout(CLIPS),
-    params:
-        settings=lookup(dpath="report", within=config),
-        sets=project.of_job(content_of_sets),
-        seed=lookup(dpath="seed", within=config),
-        code=digest_of_script("plot_clips"),
-    script:
-        "../scripts/plot_clips.py"

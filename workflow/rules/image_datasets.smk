@@ -14,7 +14,6 @@ from tessera.workflow.datasets import (
     splits_of_backgrounds,
 )
 from tessera.workflow.labels import rows_of
-from tessera.workflow.models import content_of_sets
 from tessera.workflow.project import project_of
 
 project = project_of(config)
@@ -127,39 +126,3 @@ rule write_datasheet:
         code=digest_of_script("write_datasheet"),
     script:
         "../scripts/write_datasheet.py"
-
-
-rule plot_samples:
-    input:
-        mosaics=project.of_dataset(
-            lambda dataset: drawn_on(project, dataset, "mosaics")
-        ),
-        marks=project.of_dataset(lambda dataset: drawn_on(project, dataset, "marks")),
-        images="<results>/datasets/{dataset}/images",
-        selected="<results>/selections/{dataset}/images.parquet",
-        regions="<results>/selections/{dataset}/annotations.parquet",
-        splits="<results>/datasets/{dataset}/splits.parquet",
-        sources="<results>/sources/admitted.parquet",
-    output:
-        # A folder, because a split may have no samples.
-        samples=report(
-            directory("<results>/reports/datasets/{dataset}/samples"),
-            patterns=["{split}.html"],
-            caption="../report/samples.rst",
-            category="2. Samples",
-            subcategory="{dataset}",
-            labels={"figure": "2. Samples, {split}"},
-        ),
-    log:
-        "<logs>/plot_samples/{dataset}.log",
-    benchmark:
-        "<benchmarks>/plot_samples/{dataset}.jsonl"
-    wildcard_constraints:
-        dataset=project.datasets_with_layout(IMAGES),
-    params:
-        settings=lookup(dpath="report", within=config),
-        sets=project.of_job(content_of_sets),
-        seed=lookup(dpath="seed", within=config),
-        code=digest_of_script("plot_samples"),
-    script:
-        "../scripts/plot_samples.py"

@@ -7,7 +7,6 @@ from tessera.workflow.detectors import evaluations
 from tessera.workflow.previews import (
     mosaic_detector,
     mosaic_detector_checksums,
-    of_shown,
     restoration_checksums,
     restoration_settings,
     restoration_weights,
@@ -113,30 +112,3 @@ rule gate_restored:
         code=digest_of_script("gate_restored"),
     script:
         "../scripts/gate_restored.py"
-
-
-rule show_footage:
-    input:
-        comparisons=of_shown(project, "comparisons"),
-        scenes=of_shown(project, "scenes.parquet"),
-        scene_frames=of_shown(project, "scene_frames.parquet"),
-        ledgers=of_shown(project, "ledger.jsonl"),
-        sources="<results>/sources/admitted.parquet",
-    output:
-        page=report(
-            "<results>/reports/footage.html",
-            caption="../report/footage.rst",
-            category="3. Models",
-            subcategory="restored footage",
-            labels={"figure": "Before and after"},
-        ),
-    log:
-        "<logs>/show_footage.log",
-    benchmark:
-        "<benchmarks>/show_footage.jsonl"
-    params:
-        shown=literal_param(config["preview"]["restore"]["shown"]),
-        settings=lookup(dpath="report", within=config),
-        code=digest_of_script("show_footage"),
-    script:
-        "../scripts/show_footage.py"

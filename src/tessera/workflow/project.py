@@ -63,6 +63,18 @@ def literal_param(value: T) -> Given[T]:
     return lambda wildcards: value
 
 
+def unwatched_param(value: T) -> Callable[[Wildcards, Any], T]:
+    """Return a function that returns `value`, for params. Another value reruns nothing.
+
+    Snakemake leaves what a function makes of the outputs out of the params that it compares with those of the last run.
+    """
+
+    def of_output(wildcards: Wildcards, output: Any) -> T:
+        return value
+
+    return of_output
+
+
 @dataclass(frozen=True, eq=False)
 class Project:
     """The settings with every default, what the manifest lists, and what people decided.

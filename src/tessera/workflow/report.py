@@ -1,12 +1,8 @@
 """The report: its figures, and what else it shows."""
 
-import re
-from pathlib import Path
 from typing import Any
 
 from tessera.catalogue import CLIPS, DETECTOR, PICTURES, RESTORER, Dataset, Step, fed_by, labelled_sets
-from tessera.workflow.asking import asked_classifiers
-from tessera.workflow.embeddings import embeddings_with
 from tessera.workflow.labels import decisions_on_folders
 from tessera.workflow.project import Project, Wildcards
 
@@ -62,67 +58,6 @@ def shown_footage(project: Project) -> str | list[str]:
 def content_of_labelled_sets(project: Project) -> dict[str, str]:
     """Return the `content` of each set of labelled images that the settings name, by its id as a source."""
     return {each.source: each.values["content"] for each in labelled_sets(project.config)}
-
-
-def figures(project: Project) -> list[str]:
-    """Return the files and folders that the report shows, in the order of the pipeline."""
-    of_dataset = ("funnel.svg", "counts.html", "dropped.svg", "datasheet.html")
-    shown = ["<results>/reports/refused.html"]
-    for name, dataset in project.datasets.items():
-        shown += [f"<results>/reports/datasets/{name}/{figure}" for figure in (*of_dataset, *dataset.layout.figures)]
-    for name, model in project.models.items():
-        settings = project.config[model.kind.section][name] if model.kind.optional_figures else {}
-        names = [
-            *("card.html", "metrics.html", *model.kind.figures),
-            *(figure for figure, setting in model.kind.optional_figures if settings[setting]),
-            *(model.kind.figures_of_comparisons if project.config["comparisons"].get(name) else ()),
-        ]
-        shown += [f"<results>/reports/models/{name}/{figure}" for figure in names]
-    if project.config["preview"]["restore"]["shown"]:
-        shown.append("<results>/reports/footage.html")
-    shown += [f"<results>/reports/models/{model}/learning.svg" for model in asked_classifiers(project)]
-    shown += [f"<results>/reports/near_duplicates/{name}" for name in embeddings_with(project, "near_duplicates")]
-    if project.config["identities"]:
-        shown += ["<results>/reports/identities/identities.html", "<results>/reports/identities/sheets"]
-    return [*shown, "<results>/reports/timings.svg"]
-
-
-def shown_figures(project: Project, wildcards: Wildcards, workflow: Any) -> list[dict[str, Any]]:
-    """Return what the flags `report` of outputs say about each of `figures`: the fields of `report.Figure`.
-
-    Wildcards are filled in, but for those of the files in folders. `workflow`: the object of Snakemake.
-    """
-    from snakemake.io import get_flag_value, is_flagged
-
-    flagged = [
-        (rule.name, output, get_flag_value(output, "report"))
-        for rule in workflow.rules
-        for output in rule.output
-        if is_flagged(output, "report")
-    ]
-    shown = []
-    for path in map(workflow.pathvars.apply, figures(project)):
-        made_by, match, stated = next(
-            (name, match, stated) for name, output, stated in flagged if (match := output.match(path))
-        )
-        names = match.groupdict()
-        category, subcategory, label = (
-            re.sub(r"\{(\w+)\}", lambda found, names=names: names.get(found[1], found[0]), text)
-            for text in (stated.category, stated.subcategory or "", stated.labels["figure"])
-        )
-        shown.append(
-            {
-                "path": path,
-                "caption": Path(stated.caption.get_path_or_uri(True)).name,
-                "category": category,
-                "subcategory": subcategory,
-                "label": label,
-                "wildcards": names,
-                "patterns": stated.patterns,
-                "made_by": made_by,
-            }
-        )
-    return shown
 
 
 def decided(project: Project, wildcards: Wildcards) -> list[tuple[str, str, str, str]]:

@@ -21,14 +21,19 @@ import tessera
 from tessera.core.definitions import Definitions, Key
 from tessera.core.errors import TesseraError
 from tessera.workflow.code import SCRIPTS, imported_by
+from tessera.workflow.figures import figures_with_function
 
 ROOT = Path(tessera.__file__).parent
 NAMED = [
-    tuple(re.findall(r'"(tessera[\w.]+:\w+)"', arguments))
+    tuple(functions)
     for path in sorted((ROOT.parents[1] / "workflow" / "rules").rglob("*.smk"))
     for arguments in re.findall(r"code_digest\(([^)]*)\)", path.read_text(encoding="utf-8"))
+    if (functions := re.findall(r'"(tessera[\w.]+:\w+)"', arguments))
 ]
-RULES = [*NAMED, *(tuple(imported_by(path.read_text(encoding="utf-8"))) for path in sorted(SCRIPTS.glob("*.py")))]
+OF_SCRIPTS = {path.stem: tuple(imported_by(path.read_text(encoding="utf-8"))) for path in sorted(SCRIPTS.glob("*.py"))}
+OF_FIGURES = [(figure.function,) for figure in figures_with_function()]
+# The script of all figures imports the function of each by its name.
+RULES = [*NAMED, *(functions for name, functions in OF_SCRIPTS.items() if name != "draw_figure"), *OF_FIGURES]
 TREES = {
     ".".join(["tessera", *path.relative_to(ROOT).with_suffix("").parts]).removesuffix(".__init__"): path.read_text("utf-8")
     for path in sorted(ROOT.rglob("*.py"))
@@ -58,6 +63,7 @@ from pydantic import BaseModel, Field
 
 from tessera.core.errors import TesseraError
 from tessera.workflow.code import SCRIPTS, imported_by
+from tessera.workflow.figures import figures_with_function
 from tessera.core.job import progress, tell
 from tessera.low import Base, double
 

@@ -1,14 +1,12 @@
 # Active learning: ask people for the labels from which a classifier learns most. `snakemake ask`
 
 from tessera.workflow.asking import (
-    asked_classifiers,
     compared_vectors,
     folder_of_answers,
     free_of_hard_negatives,
     labels_to_ask_with,
     number_of_rounds,
     of_trained,
-    reached_by_rounds,
     regions_to_ask_with,
     require_answers,
     round_to_ask,
@@ -75,30 +73,3 @@ rule ask_round:
         code=digest_of_script("ask_round"),
     script:
         "../../scripts/ask_round.py"
-
-
-rule plot_learning:
-    input:
-        metrics="<results>/metrics/{model}.json",
-        pictures=project.of_model("<results>/datasets/{dataset}/pictures.parquet"),
-    output:
-        table="<results>/asked/{model}.parquet",
-        figure=report(
-            "<results>/reports/models/{model}/learning.svg",
-            caption="../../report/learning.rst",
-            category="3. Models",
-            subcategory="{model}",
-            labels={"figure": "4. Learning curve"},
-        ),
-    log:
-        "<logs>/plot_learning/{model}.log",
-    benchmark:
-        "<benchmarks>/plot_learning/{model}.jsonl"
-    wildcard_constraints:
-        model=any_of(asked_classifiers(project)),
-    localrule: True
-    params:
-        rounds=project.of_job(reached_by_rounds),
-        code=digest_of_script("plot_learning"),
-    script:
-        "../../scripts/plot_learning.py"

@@ -12,7 +12,6 @@ from tessera.workflow.classifiers import (
     weights_for_city,
 )
 from tessera.workflow.code import digest_of_script
-from tessera.workflow.models import content_of_sets
 from tessera.workflow.project import project_of
 
 project = project_of(config)
@@ -165,61 +164,3 @@ rule verify_classifier_export:
         code=digest_of_script("verify_classifier_export"),
     script:
         "../../scripts/verify_classifier_export.py"
-
-
-rule tabulate_results:
-    input:
-        metrics="<results>/metrics/{model}.json",
-        exported="<results>/metrics/{model}.export.json",
-    output:
-        table=report(
-            "<results>/reports/models/{model}/metrics.html",
-            caption="../../report/results.rst",
-            category="3. Models",
-            subcategory="{model}",
-            labels={"figure": "2. Metrics"},
-        ),
-    log:
-        "<logs>/tabulate_results/{model}.log",
-    benchmark:
-        "<benchmarks>/tabulate_results/{model}.jsonl"
-    wildcard_constraints:
-        model=project.models_described_by("tabulate_results"),
-    localrule: True
-    params:
-        code=digest_of_script("tabulate_results"),
-    script:
-        "../../scripts/tabulate_results.py"
-
-
-rule plot_examples:
-    input:
-        images=project.of_model("<results>/datasets/{dataset}/images"),
-        predictions="<results>/evaluation/{model}/predictions.parquet",
-        weights="<results>/weights/{model}/{model}.safetensors",
-        checksums="<results>/weights/{model}/SHA256SUMS",
-        splits=project.of_model("<results>/datasets/{dataset}/splits.parquet"),
-        sources="<results>/sources/admitted.parquet",
-    output:
-        figure=report(
-            "<results>/reports/models/{model}/examples.html",
-            caption="../../report/examples.rst",
-            category="3. Models",
-            subcategory="{model}",
-            labels={"figure": "5. Examples"},
-        ),
-    log:
-        "<logs>/plot_examples/{model}.log",
-    benchmark:
-        "<benchmarks>/plot_examples/{model}.jsonl"
-    wildcard_constraints:
-        model=project.models_of_kind(CLASSIFIER),
-    threads: 2
-    resources:
-        gpu=1,
-    params:
-        settings=lookup(dpath="report", within=config),
-        sets=project.of_job(content_of_sets),
-        code=digest_of_script("plot_examples"),
-    script:
-        "../../scripts/plot_examples.py"

@@ -14,8 +14,7 @@ from tessera.workflow.embeddings import (
     require_embeddings,
 )
 from tessera.workflow.labels import labelled_images
-from tessera.workflow.project import any_of, literal_param, project_of
-from tessera.workflow.report import content_of_labelled_sets
+from tessera.workflow.project import any_of, project_of
 from tessera.workflow.withdrawal import WITHDRAWN
 
 project = project_of(config)
@@ -175,35 +174,6 @@ rule find_near_duplicates:
         code=digest_of_script("find_near_duplicates"),
     script:
         "../../scripts/find_near_duplicates.py"
-
-
-rule show_near_duplicates:
-    input:
-        pairs="<results>/near_duplicates/{embedding}/near_duplicates.parquet",
-        tables=project.of_job(embedded_pictures),
-        frames=expand("<results>/frames/{shard}/images", shard=project.shards),
-        sources="<results>/sources/admitted.parquet",
-    output:
-        # A folder, because there may be no near-duplicates.
-        pictures=report(
-            directory("<results>/reports/near_duplicates/{embedding}"),
-            patterns=["{order}.html"],
-            caption="../../report/near_duplicates.rst",
-            category="1. Footage",
-            subcategory="near-duplicates",
-            labels={"figure": "{embedding}: {order}"},
-        ),
-    log:
-        "<logs>/show_near_duplicates/{embedding}.log",
-    benchmark:
-        "<benchmarks>/show_near_duplicates/{embedding}.jsonl"
-    localrule: True
-    params:
-        settings=lookup(dpath="report", within=config),
-        sets=literal_param(content_of_labelled_sets(project)),
-        code=digest_of_script("show_near_duplicates"),
-    script:
-        "../../scripts/show_near_duplicates.py"
 
 
 rule embeddings:

@@ -88,42 +88,6 @@ rule decide_identities:
         "../../scripts/decide_identities.py"
 
 
-rule show_identities:
-    input:
-        identities="<results>/identities/identities.parquet",
-        tables=vectors_of_crops(project),
-        crops="<results>/identities/ledger.jsonl",
-        decisions="<results>/identities/decisions.jsonl",
-        sources="<results>/sources/admitted.parquet",
-    output:
-        pictures=report(
-            directory("<results>/reports/identities/sheets"),
-            patterns=["{identity}.html"],
-            caption="../../report/identities.rst",
-            category="1. Footage",
-            subcategory="identities",
-            labels={"figure": "{identity}"},
-        ),
-        page=report(
-            "<results>/reports/identities/identities.html",
-            caption="../../report/identities.rst",
-            category="1. Footage",
-            subcategory="identities",
-            labels={"figure": "1. Numbers"},
-        ),
-    log:
-        "<logs>/show_identities.log",
-    benchmark:
-        "<benchmarks>/show_identities.jsonl"
-    localrule: True
-    params:
-        settings=lookup(dpath="report", within=config),
-        shown=config["identities"] and config["identities"]["shown"],
-        code=digest_of_script("show_identities"),
-    script:
-        "../../scripts/show_identities.py"
-
-
 rule identities:
     "who or what the crops show"
     input:

@@ -107,36 +107,3 @@ rule write_set:
         code=digest_of_script("write_set"),
     script:
         "../../scripts/write_set.py"
-
-
-rule show_set:
-    input:
-        selected="<results>/selections/{dataset}/pictures.parquet",
-        splits="<results>/datasets/{dataset}/splits.parquet",
-        resized="<results>/image_sets/{dataset}/resized.parquet",
-        images="<results>/image_sets/{dataset}/images",
-        captions=project.of_job(made_of_set, "captions"),
-        arrangement=project.of_job(made_of_set, "arrangement"),
-        distribution=project.of_job(made_of_set, "arrangement", table="distribution"),
-        sources="<results>/sources/admitted.parquet",
-    output:
-        page=report(
-            "<results>/reports/datasets/{dataset}/pictures.html",
-            caption="../../report/image_set.rst",
-            category="2. Samples",
-            subcategory="{dataset}",
-            labels={"figure": "2. Balance, pictures and captions"},
-        ),
-    log:
-        "<logs>/show_set/{dataset}.log",
-    benchmark:
-        "<benchmarks>/show_set/{dataset}.jsonl"
-    wildcard_constraints:
-        dataset=project.datasets_with_layout(IMAGE_SETS),
-    localrule: True
-    params:
-        settings=lookup(dpath="report", within=config),
-        seed=lookup(dpath="seed", within=config),
-        code=digest_of_script("show_set"),
-    script:
-        "../../scripts/show_set.py"

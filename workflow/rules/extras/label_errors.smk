@@ -16,7 +16,6 @@ from tessera.workflow.classifiers import (
     vectors_of_errors,
 )
 from tessera.workflow.code import digest_of_script
-from tessera.workflow.models import content_of_sets
 from tessera.workflow.project import any_of, project_of
 from tessera.workflow.withdrawal import WITHDRAWN
 
@@ -125,36 +124,6 @@ rule find_label_errors:
         code=digest_of_script("find_label_errors"),
     script:
         "../../scripts/find_label_errors.py"
-
-
-rule show_label_errors:
-    input:
-        errors="<results>/evaluation/{model}/label_errors.parquet",
-        metrics="<results>/evaluation/{model}/out_of_fold.json",
-        pictures=project.of_model("<results>/datasets/{dataset}/pictures.parquet"),
-        images=project.of_model("<results>/datasets/{dataset}/images"),
-        sources="<results>/sources/admitted.parquet",
-    output:
-        page=report(
-            "<results>/reports/models/{model}/label_errors.html",
-            caption="../../report/label_errors.rst",
-            category="3. Models",
-            subcategory="{model}",
-            labels={"figure": "6. Label errors"},
-        ),
-    log:
-        "<logs>/show_label_errors/{model}.log",
-    benchmark:
-        "<benchmarks>/show_label_errors/{model}.jsonl"
-    wildcard_constraints:
-        model=any_of(label_checks(project)),
-    localrule: True
-    params:
-        settings=lookup(dpath="report", within=config),
-        sets=project.of_job(content_of_sets),
-        code=digest_of_script("show_label_errors"),
-    script:
-        "../../scripts/show_label_errors.py"
 
 
 rule label_errors:

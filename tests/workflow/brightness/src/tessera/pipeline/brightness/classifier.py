@@ -37,3 +37,10 @@ def evaluate_brightness(model: Path, val: Path, test: Path, *, metrics: Path) ->
 def _lumas(folder: Path) -> dict[str, list[float]]:
     """Return the mean luma of each image in `folder`, by class."""
     return {name: [mean_luma(read_image(file)) for file in sorted((folder / name).iterdir())] for name in CLASSES}
+
+
+def draw_threshold(model: Path, path: Path) -> None:
+    """Draw the threshold of the `model` on the scale of luma, as SVG."""
+    threshold = json.loads(model.read_text(encoding="utf-8"))["threshold"]
+    line = f'<line x1="{threshold:.1f}" x2="{threshold:.1f}" y1="0" y2="20" stroke="black"/>'
+    path.write_text(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 255 20">{line}</svg>\n', encoding="utf-8")
