@@ -8,7 +8,7 @@ import pytest
 import yaml
 from projects import REPOSITORY, Project
 
-from tessera.core.trainings import RECORD, Record
+from tessera.learning.trainings import RECORD, Record
 
 MODELS = ("nsfw_detection", "watermark_detection", "mosaic_detection", "mosaic_restoration")
 GRAPH = Path(__file__).with_name("graph.txt")

@@ -3,7 +3,7 @@
 from tessera.catalogue import fed_by, model_for
 from tessera.configuration.confidences import targets_in
 from tessera.core.definitions import code_digest
-from tessera.core.weights.resolve import weights_checksums, weights_file
+from tessera.learning.weights.resolve import weights_checksums, weights_file
 from tessera.workflow.code import digest_of_script
 from tessera.workflow.detectors import (
     detector_checksums,
@@ -64,8 +64,8 @@ rule cut_clips:
         scored_by=list(used_detectors(project, "scores")),
         targets=targets_in(config, "scenes", "scores"),
         seed=lookup(dpath="seed", within=config),
-        detected_by=code_digest("tessera.pipeline.clips.detect:detect_videos"),
-        cut_by=code_digest("tessera.pipeline.clips.cut:cut_clips"),
+        detected_by=code_digest("tessera.stages.clips.detect:detect_videos"),
+        cut_by=code_digest("tessera.stages.clips.cut:cut_clips"),
         code=digest_of_script("cut_clips"),
     script:
         "../scripts/cut_clips.py"

@@ -74,7 +74,7 @@ rule train_detector:
         training=lookup(dpath="models/{model}/training", within=config),
         seed=lookup(dpath="seed", within=config),
         # A part of the identity of the training: the definitions that its result depends on.
-        trained_by=code_digest("tessera.pipeline.detectors.train:fit"),
+        trained_by=code_digest("tessera.stages.detectors.train:fit"),
         code=digest_of_script("train_detector"),
     script:
         "../scripts/train_detector.py"
@@ -141,8 +141,8 @@ rule watch_videos:
         track=lookup(dpath="scenes/track", within=config),
         watched_by=code_digest(
             "tessera.records.video_detections:detect_video",
-            "tessera.pipeline.clips.watch:choose_frames",
-            "tessera.imaging.detection.detector:Detector",
+            "tessera.stages.detectors.watch:choose_frames",
+            "tessera.learning.detection.detector:Detector",
         ),
         code=digest_of_script("watch_videos"),
     script:

@@ -70,7 +70,7 @@ rule pixelate_frames:
         degradations=lookup(dpath="degradations", within=config),
         min_area=lookup(dpath="annotations/min_area", within=config),
         seed=lookup(dpath="seed", within=config),
-        detected_by=code_digest("tessera.pipeline.mosaics.find:find_regions"),
+        detected_by=code_digest("tessera.stages.mosaics.find:find_regions"),
         code=digest_of_script("pixelate_frames"),
     script:
         "../scripts/pixelate_frames.py"

@@ -51,7 +51,7 @@ rule find_mosaics:
         spans=literal_param(config["preview"]["restore"]["spans"]),
         targets=restored_targets(project),
         seed=lookup(dpath="seed", within=config),
-        detected_by=code_digest("tessera.pipeline.clips.detect:detect_videos"),
+        detected_by=code_digest("tessera.stages.clips.detect:detect_videos"),
         code=digest_of_script("find_mosaics"),
     script:
         "../scripts/find_mosaics.py"
@@ -85,8 +85,8 @@ rule restore_previews:
         keep_aspect=lookup(dpath="restoration/data/keep_aspect", within=config),
         render=lookup(dpath="preview/render", within=config),
         restored_by=code_digest(
-            "tessera.pipeline.previews.restored:restore_video",
-            "tessera.pipeline.restoration.inference:restore_clip",
+            "tessera.stages.restore.restored:restore_video",
+            "tessera.stages.restoration.inference:restore_clip",
         ),
         code=digest_of_script("restore_previews"),
     script:

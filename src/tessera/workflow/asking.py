@@ -6,8 +6,8 @@ from typing import Any
 
 from tessera.core.errors import TesseraError
 from tessera.core.files import file_name
-from tessera.pipeline.labels.settings import ImageLabelSet
 from tessera.records.rounds import Round, read_rounds, round_name
+from tessera.stages.labels.settings import ImageLabelSet
 from tessera.workflow.classifiers import labels_of_pictures, regions_of
 from tessera.workflow.labels import answers_by_key
 from tessera.workflow.project import Paths, Project, Wildcards
@@ -61,7 +61,7 @@ def compared_vectors(project: Project) -> list[str]:
 def require_answers(project: Project, wildcards: Wildcards) -> list[str]:
     """Return no files. Raises `TesseraError` if the last round that was asked has no answer."""
     # It imports what planning does without.
-    from tessera.pipeline.labels.whole import has_answers
+    from tessera.stages.labels.whole import has_answers
 
     rounds, answers = asked_rounds(project), project.answers
     last = round_name(len(rounds))

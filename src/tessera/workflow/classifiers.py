@@ -6,8 +6,8 @@ from typing import Any
 from tessera.core.errors import TesseraError
 from tessera.core.files import check_apart, check_there, file_name, files_below
 from tessera.core.provenance import fingerprint
-from tessera.core.weights.resolve import weights_checksums, weights_file
-from tessera.imaging.classification.settings import HEAD
+from tessera.learning.classification.settings import HEAD
+from tessera.learning.weights.resolve import weights_checksums, weights_file
 from tessera.workflow.labels import decisions_on_pictures
 from tessera.workflow.project import Given, Paths, Project, Wildcards, require_sources
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from tessera.core.errors import TesseraError
 from tessera.core.files import file_name
-from tessera.pipeline.identities.admit import check_named
+from tessera.extras.identities.admit import check_named
 from tessera.records.annotation.label_files import frame_label_keys
 from tessera.records.decisions import Decision, read_decisions
 from tessera.records.identities import IdentityDecision, read_identity_decisions, read_references
@@ -73,7 +73,7 @@ def _follow_positions(
     unknown = keys_by_position(keys, folders) - moved.keys()
     if unknown and warn:
         # It imports what planning does without.
-        from tessera.pipeline.footage.moving import move_keys, report_moved
+        from tessera.stages.footage.moving import move_keys, report_moved
 
         rows = move_keys(unknown, folders, Path(results))
         write_moved_keys(rows)

@@ -5,7 +5,7 @@ from typing import Any
 
 from tessera.catalogue import DETECTOR, FOR_LADA, model_for
 from tessera.configuration.confidences import CONFIDENCES, setting, targets_in
-from tessera.core.weights.resolve import weights_checksums, weights_file
+from tessera.learning.weights.resolve import weights_checksums, weights_file
 from tessera.records.frame_keys import source_of
 from tessera.workflow.asking import free_sources
 from tessera.workflow.datasets import drawn_on

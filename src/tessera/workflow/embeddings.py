@@ -3,7 +3,7 @@
 from typing import Any
 
 from tessera.core.errors import TesseraError
-from tessera.core.weights.resolve import weights_checksums, weights_file
+from tessera.learning.weights.resolve import weights_checksums, weights_file
 from tessera.workflow.project import Paths, Project, Wildcards, require_sources
 
 

@@ -75,7 +75,7 @@ def _of_model(name: str, file: str, title: str, shown: Any, **more: Any) -> Figu
 
 METRICS = "<results>/metrics/{model}.json"
 EXPORT = "<results>/metrics/{model}.export.json"
-REPORT = "tessera.pipeline.report"
+REPORT = "tessera.pages.report"
 # In the order of the report. The figures of a group are numbered in this order.
 FIGURES = (
     Figure(

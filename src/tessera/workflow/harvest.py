@@ -3,7 +3,7 @@
 from typing import Any
 
 from tessera.core.errors import TesseraError
-from tessera.pipeline.harvest.settings import ClientSettings
+from tessera.extras.harvest.settings import ClientSettings
 from tessera.workflow.project import Project, Wildcards
 
 

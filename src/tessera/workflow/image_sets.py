@@ -8,9 +8,9 @@ from typing import Any
 from tessera.catalogue import image_set_of_part
 from tessera.core.files import check_there, files_below
 from tessera.core.provenance import fingerprint
-from tessera.core.weights.resolve import weights_file
-from tessera.pipeline.image_sets.caption_settings import BESIDE, CAPTION_SUFFIXES, TagSettings
-from tessera.pipeline.image_sets.settings import ImageSetSettings
+from tessera.extras.image_sets.caption_settings import BESIDE, CAPTION_SUFFIXES, TagSettings
+from tessera.extras.image_sets.settings import ImageSetSettings
+from tessera.learning.weights.resolve import weights_file
 from tessera.records.tags import read_tags, unknown_tags
 from tessera.workflow.project import Paths, Project, Wildcards
 

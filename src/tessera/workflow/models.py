@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from tessera.catalogue import Kind, Model, all_models, sets_of, settings_on_card
-from tessera.core.weights.declare import WeightsSettings
-from tessera.core.weights.resolve import check_declared, declared_weights
+from tessera.learning.weights.declare import WeightsSettings
+from tessera.learning.weights.resolve import check_declared, declared_weights
 from tessera.workflow.project import Paths, Project, Wildcards, any_of
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tessera.catalogue import RESTORER, all_models
-from tessera.core.weights.resolve import weights_file
+from tessera.learning.weights.resolve import weights_file
 from tessera.workflow.project import Paths, Project, Wildcards
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from tessera.catalogue import CLIPS, IMAGE_SETS, fed_by, sets_of
 from tessera.configuration.confidences import targets_in
 from tessera.core.files import file_name
-from tessera.pipeline.mosaics.choose import CANDIDATES
+from tessera.stages.mosaics.choose import CANDIDATES
 from tessera.workflow.asking import asked_classifiers
 from tessera.workflow.classifiers import label_checks
 from tessera.workflow.detectors import Targets, used_detectors

@@ -12,8 +12,8 @@ from tessera.workflow.code import SCRIPTS, digest_of_script, imported_by
 
 def test_the_digest_of_a_script_is_that_of_the_functions_that_it_imports() -> None:
     functions = [
-        "tessera.pipeline.footage.sampling:FrameSettings",
-        "tessera.pipeline.footage.sampling:sample_frames",
+        "tessera.stages.footage.sampling:FrameSettings",
+        "tessera.stages.footage.sampling:sample_frames",
     ]
     assert imported_by((SCRIPTS / "sample_frames.py").read_text(encoding="utf-8")) == functions
     assert digest_of_script("sample_frames") == code_digest(*functions)

@@ -8,7 +8,7 @@ FIGURES = (
         "Threshold",
         _of_models(lambda project, model: model.kind.rules == "brightness"),
         caption="threshold.rst",
-        function="tessera.pipeline.brightness.classifier:draw_threshold",
+        function="tessera.extras.brightness.classifier:draw_threshold",
         inputs={"model": "<results>/exports/{model}/{model}.json"},
     ),
 )

@@ -2,7 +2,7 @@
 
 from tessera.catalogue import IMAGE_SETS
 from tessera.core.definitions import code_digest
-from tessera.pipeline.image_sets.settings import LayoutSettings
+from tessera.extras.image_sets.settings import LayoutSettings
 from tessera.workflow.code import digest_of_script
 from tessera.workflow.crops import of_cropped_shards
 from tessera.workflow.datasets import gates_of
@@ -78,7 +78,7 @@ rule resize_set:
     threads: 8
     params:
         settings=project.of_job(settings_of_set, "pictures"),
-        encoded_by=code_digest("tessera.pipeline.image_sets.resize:encode"),
+        encoded_by=code_digest("tessera.extras.image_sets.resize:encode"),
         code=digest_of_script("resize_set"),
     script:
         "../../scripts/resize_set.py"

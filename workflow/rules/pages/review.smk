@@ -175,4 +175,4 @@ rule review:
     params:
         python=sys.executable,
     shell:
-        "{params.python:q} -m tessera.pipeline.review.serve {input.table:q} 2> >(tee {log:q} >&2)"
+        "{params.python:q} -m tessera.pages.review.serve {input.table:q} 2> >(tee {log:q} >&2)"
