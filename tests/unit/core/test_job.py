@@ -12,13 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from tessera.core.job import _explain, ahead
+from tessera.core.job import _explain
+from tessera.core.pool import ahead
 
 CODE = """
 import os, sys, tempfile
 from pathlib import Path
 from types import SimpleNamespace
-from tessera.core.job import job, tell
+from tessera.core.job import job
+from tessera.core.log import tell
 
 snakemake = SimpleNamespace(rule="cut", wildcards=[sys.argv[1]], log=[sys.argv[2]], threads=1, input={{}}, params={{}})
 snakemake.output = {{"table": "out/table.txt"}}
