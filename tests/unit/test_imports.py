@@ -15,14 +15,10 @@ import tessera
 ROOT = Path(tessera.__file__).parent
 REPOSITORY = ROOT.parents[1]
 SCRIPTS = sorted((REPOSITORY / "workflow" / "scripts").glob("*.py"))
-<<<<<<< tests/unit/test_imports.py
-FLOORS = ("core", "imaging", "records", "pipeline", "catalogue", "configuration", "workflow")
-=======
 # Their packages exchange records and files, and import none of each other.
 PARALLEL = ("stages", "extras", "pages", "demo")
 LAYERS = (("core",), ("imaging",), ("learning",), ("records",), PARALLEL, ("catalogue",), ("configuration",), ("workflow",))
 LAYER_OF = {name: number for number, layer in enumerate(LAYERS) for name in layer}
->>>>>>> /tmp/tmp.SsUQQDmeQt
 # These take seconds to import, and planning needs none of them.
 HEAVY = {
     *("av", "cleanlab", "cv2", "imagehash", "matplotlib", "numba", "onnx", "onnxruntime", "pandas", "pandera", "PIL", "polars"),
@@ -173,8 +169,8 @@ def test_text_is_drawn_without_importing_matplotlib() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_jobs_do_without_pandas_and_hide_it_from_nobody_else() -> None:
-    first = "import sys, tessera.core.job; from tessera.records.tables.mosaics import Mosaics, pl; schema = Mosaics.to_schema()"
+def test_tables_do_without_pandas_and_hide_it_from_nobody_else() -> None:
+    first = "import sys; from tessera.records.tables.mosaics import Mosaics, pl; schema = Mosaics.to_schema()"
     check = "schema.validate(pl.DataFrame(schema={name: each.dtype.type for name, each in schema.columns.items()}))"
     code = f"{first}; {check}; assert 'pandas' not in sys.modules; import pandas; {check}"
     subprocess.run([sys.executable, "-c", code], check=True)
