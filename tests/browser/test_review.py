@@ -128,7 +128,7 @@ def test_a_keyboard_of_another_script_decides_with_the_keys_at_the_same_places(p
     assert decisions(tmp_path) == []
 
 
-def test_a_digit_that_needs_shift_overrules_nobody(page: Page, tmp_path: Path) -> None:
+def test_a_digit_that_needs_shift_overrules_nobody_before_the_page_has_shown_the_conflict(page: Page, tmp_path: Path) -> None:
     page.get_by_role("button", name="labels 0/2").click()
     expect(page.locator("section.one")).to_have_attribute("aria-label", "set+1")
     row = {"key": "set+1", "decision": "keep", "who": "Bo", "when": "2026-01-31", "classifier": "blur"}
@@ -136,6 +136,13 @@ def test_a_digit_that_needs_shift_overrules_nobody(page: Page, tmp_path: Path) -
     pressed(page, key="2", code="Digit2", shiftKey=True)
     expect(page.locator("#banner")).to_contain_text("Bo, 2026-01-31: keep")
     assert decisions(tmp_path) == [("set+1", "keep", "")]
+    # Without Shift, the key at that place is the same digit, and overrules nobody either.
+    pressed(page, key="é", code="Digit2")
+    expect(page.locator("#banner")).to_contain_text("Bo, 2026-01-31: keep")
+    assert decisions(tmp_path) == [("set+1", "keep", "")]
+    pressed(page, key="2", code="Digit2", shiftKey=True)
+    expect(page.locator("section.one")).not_to_have_attribute("aria-label", "set+1")
+    assert decisions(tmp_path) == [("set+1", "relabel", "soft")]
 
 
 def test_a_key_that_types_a_control_with_shift_is_that_control(page: Page, tmp_path: Path) -> None:
