@@ -334,6 +334,19 @@ def test_results_of_another_run_are_loaded_before_anything_is_decided(page: Page
     assert not (tmp_path / "config").exists()
 
 
+def test_a_decision_about_an_item_of_another_run_with_the_same_number_is_saved(page: Page, tmp_path: Path) -> None:
+    after(page, SECOND, "d")
+    key = "other-0000000-1"
+    row = {"key": key, "decision": "keep", "who": "Ada", "when": "2026-01-31"}
+    append_row(tmp_path / "config" / "decisions.tsv", row, list(Decision.model_fields))
+    write_room(tmp_path, [item(CLIPS, key, clip=write_media(tmp_path)["clip"])])
+    expect(page.locator("section.one")).to_have_attribute("aria-label", key)
+    expect(page.locator(".decided")).to_contain_text("keep")
+    page.keyboard.press("d")
+    expect(page.locator(".decided")).to_contain_text("drop")
+    assert decisions(tmp_path)[-1] == (key, "drop", "")
+
+
 def test_pictures_that_vanished_or_are_damaged_are_said_and_can_still_be_decided(tmp_path: Path, browser: Browser) -> None:
     media = write_media(tmp_path)
     damaged = tmp_path / "results" / "damaged.jpg"

@@ -131,7 +131,7 @@ export async function restart() {
   asked = new Map();
   Object.assign(page, { ids: ids.ids, decided: new Set(ids.decided), items: new Map(), at: 0, selected: new Set(), anchor: 0 });
   // After another run, the ids are those of other items.
-  Object.assign(page, { refused: new Set() });
+  Object.assign(page, { said: new Map(), refused: new Set() });
   page.places = new Map(page.ids.map((id, place) => [id, place]));
 }
 
