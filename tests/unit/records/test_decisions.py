@@ -1,5 +1,7 @@
 """The whole table of decisions is checked, and each decision finds its clip."""
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,7 @@ from tessera.records.decisions import (
     split_decisions,
     write_matches,
 )
+from tessera.records.log import append_row
 
 HEADER = "key\tdecision\treason\twho\twhen\n"
 ROOT = Path(__file__).parents[3]
@@ -56,6 +59,42 @@ def test_decisions_are_read_as_spreadsheets_and_editors_write_them(newline: str,
     one, other = read_decisions(path, {})
     assert one == Decision(key="a-0000000-1", decision="drop", reason='a "logo"', who="Ada", when="2026-01-31")
     assert (other.key, other.decision, other.reason, other.who) == ("b-0000005", "keep", "", "Bo Å")
+
+
+def test_empty_columns_and_rows_that_a_spreadsheet_adds_are_none(tmp_path: Path) -> None:
+    text = "key\tdecision\twho\twhen\t\t\na-0-1\tkeep\tAda\t2026-01-31\t\t\n\t\t\t\t\t\n"
+    assert [each.key for each in read_decisions(write(tmp_path / "d.tsv", text), {})] == ["a-0-1"]
+    with pytest.raises(TesseraError, match="line 2: 6 fields, the header has 4"):
+        read_decisions(write(tmp_path / "d.tsv", text.replace("31\t\t", "31\t\tmore")), {})
+
+
+def test_what_two_people_decide_in_two_branches_is_merged_and_a_conflict_is_said(tmp_path: Path) -> None:
+    def git(*arguments: str) -> None:
+        own = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
+        subprocess.run(["git", *own, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    table = tmp_path / module.DEFAULT
+    table.parent.mkdir()
+    git("init", "-b", "main")
+    for name in (".gitattributes", module.DEFAULT):
+        shutil.copy(ROOT / name, tmp_path / name)
+    git("add", ".")
+    git("commit", "-m", "start")
+    for branch, who in (("bo", "Bo"), ("cy", "Cy")):
+        git("checkout", "-b", branch, "main")
+        append_row(table, {"key": f"{branch}-0-1", "decision": "drop", "who": who, "when": "2026-01-31"}, [])
+        git("commit", "-am", branch)
+    git("merge", "bo")
+    assert sorted(each.who for each in read_decisions(table, {})) == ["Bo", "Cy"]
+    # As git leaves it without the attribute.
+    git("reset", "--hard", "HEAD^")
+    git("-c", "core.attributesFile=/dev/null", "rm", "--cached", ".gitattributes")
+    (tmp_path / ".gitattributes").unlink()
+    git("commit", "-m", "no attributes")
+    with pytest.raises(subprocess.CalledProcessError):
+        git("merge", "bo")
+    with pytest.raises(TesseraError, match=r"(?s)1 fault.*line 2: a conflict that git left; keep the rows of both sides"):
+        read_decisions(table, {})
 
 
 def test_columns_may_have_any_order(tmp_path: Path) -> None:
@@ -304,7 +343,7 @@ def test_the_order_of_the_table_does_not_matter() -> None:
 
 def test_a_table_full_of_faults_is_refused_in_few_lines(tmp_path: Path) -> None:
     tabs = write(tmp_path / "tabs.tsv", "\t" * 1_000_000)
-    with pytest.raises(TesseraError, match="unknown column ''; allowed: key"):
+    with pytest.raises(TesseraError, match="column 'key' is missing"):
         read_decisions(tabs, {})
     rows = write(tmp_path / "rows.tsv", HEADER + "".join(f"a-{n}-1\tdelete\t\tAda\t2026-01-31\n" for n in range(1000)))
     with pytest.raises(TesseraError, match=r"(?s)has 1,000 faults:\n  line 2: .*\n  and 900 more$") as told:
