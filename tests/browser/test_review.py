@@ -140,9 +140,13 @@ def test_a_digit_that_needs_shift_overrules_nobody_before_the_page_has_shown_the
     pressed(page, key="é", code="Digit2")
     expect(page.locator("#banner")).to_contain_text("Bo, 2026-01-31: keep")
     assert decisions(tmp_path) == [("set+1", "keep", "")]
+    # Also after the page has looked at what others did.
+    with page.expect_response(re.compile("api/ids")):
+        page.evaluate("() => document.dispatchEvent(new Event('visibilitychange'))")
+        append_row(tmp_path / "config" / "decisions.tsv", {**row, "key": "set+9"}, list(Decision.model_fields))
     pressed(page, key="2", code="Digit2", shiftKey=True)
     expect(page.locator("section.one")).not_to_have_attribute("aria-label", "set+1")
-    assert decisions(tmp_path) == [("set+1", "relabel", "soft")]
+    assert sorted(decisions(tmp_path)) == [("set+1", "relabel", "soft"), ("set+9", "keep", "")]
 
 
 def test_a_key_that_types_a_control_with_shift_is_that_control(page: Page, tmp_path: Path) -> None:

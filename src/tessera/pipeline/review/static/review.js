@@ -148,6 +148,7 @@ async function saving(request) {
 // Keys that are pressed while one is worked on wait for it: one thing at a time, and none is lost.
 let line = Promise.resolve();
 let waiting = 0;
+let isBusy = false; // what is shown may be about to change
 let round = 0;
 
 function queue(work) {
@@ -156,6 +157,7 @@ function queue(work) {
   line = line.then(async () => {
     waiting -= 1;
     if (own !== round) return;
+    isBusy = true;
     try {
       await work();
     } catch (error) {
@@ -163,6 +165,7 @@ function queue(work) {
       round += 1;
       await failed(error, waiting).catch((another) => tell(another.message));
     }
+    isBusy = false;
   });
 }
 
@@ -312,7 +315,7 @@ document.addEventListener("keydown", (event) => {
   if ((event.key === " " || event.key === "Enter") && event.target.matches("button:not(.tile)")) return;
   const key = meant(typed(event));
   if (event.repeat && (!HELD.includes(key) || waiting > LONGEST_WAIT)) return;
-  if (!waiting && !workOf(event, key)) return;
+  if (!waiting && !isBusy && !workOf(event, key)) return;
   event.preventDefault();
   queue(() => workOf(event, key)?.());
 });
