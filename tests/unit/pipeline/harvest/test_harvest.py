@@ -249,7 +249,8 @@ HOSTILE: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize(
-    ("limits", "reason"), [({"timeout": 0.5, "max_seconds": 60}, "no answer"), ({"timeout": 60, "max_seconds": 0.4}, "too slow")]
+    ("limits", "reason"),
+    [({"timeout": 0.5, "max_seconds": 60}, "no answer"), ({"timeout": 60, "max_seconds": 0.4}, "too slow")],
 )
 def test_a_server_that_hangs_or_drips_is_left_alone_in_time(
     site: Server, tmp_path: Path, limits: dict[str, float], reason: str
