@@ -129,7 +129,7 @@ def restoring(folder: Path, out: Path) -> None:
     """Restore the film in `folder`, as the rule `restore_previews` does, by a model that takes no time."""
     from tessera.core.ledger import Ledger
     from tessera.imaging.crops import CropSettings
-    from tessera.pipeline.previews.rendering import RenderSettings
+    from tessera.imaging.sheets import RenderSettings
     from tessera.pipeline.previews.restored import RestoreSettings, restore_previews
 
     with Ledger(out / "found.jsonl") as book:

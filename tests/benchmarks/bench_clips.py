@@ -16,8 +16,9 @@ from clock import seconds
 
 from clip_room import Room, ellipse, film
 from tessera.imaging.detection.detector import Region
-from tessera.pipeline.clips.detect import detect_video, every
+from tessera.pipeline.clips.detect import every
 from tessera.pipeline.clips.settings import ClipSettings
+from tessera.records.video_detections import detect_video
 
 RATE = 30
 CUT = """

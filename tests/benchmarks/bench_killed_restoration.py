@@ -18,7 +18,7 @@ from pathlib import Path
 from tessera.core.ledger import Ledger
 from tessera.imaging.crops import CropSettings
 from tessera.pipeline.previews import restored
-from tessera.pipeline.previews.rendering import RenderSettings
+from tessera.imaging.sheets import RenderSettings
 
 def shade(clip):
     return (clip // 2 + clip.mean(axis=0) / 2).astype("uint8")

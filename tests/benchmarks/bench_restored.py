@@ -21,7 +21,7 @@ from pathlib import Path
 import pandera.polars, polars as pl
 from tessera.core.ledger import Ledger
 from tessera.imaging.crops import CropSettings
-from tessera.pipeline.previews.rendering import RenderSettings
+from tessera.imaging.sheets import RenderSettings
 from tessera.pipeline.previews.restored import RestoreSettings, restore_previews
 
 folder = Path(sys.argv[1])

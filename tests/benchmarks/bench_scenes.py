@@ -19,7 +19,7 @@ from tessera.imaging.detection.offline import offline
 from tessera.imaging.encode import write_video
 from tessera.imaging.masks import Patch, decode_patch, decode_rle, encode_patch, trim
 from tessera.imaging.polygons import Part, rasterize
-from tessera.pipeline.clips.detect import VideoDetectionSettings, detect_video, every
+from tessera.pipeline.clips.detect import VideoDetectionSettings, every
 from tessera.pipeline.clips.find import find_scenes
 from tessera.pipeline.clips.track import TrackSettings, track
 from tessera.pipeline.clips.tracks import SceneSettings
@@ -27,6 +27,7 @@ from tessera.pipeline.demo.render import render_demo_footage
 from tessera.records.tables.demo import DemoClips, DemoRegions
 from tessera.records.tables.scenes import SceneFrames, Scenes, VideoDetections, VideoFrames
 from tessera.records.tables.table import read_table, types, write_table
+from tessera.records.video_detections import detect_video
 
 RATE = 30
 

@@ -175,7 +175,7 @@ rule watch_videos:
         settings=lookup(dpath="video_metrics", within=config),
         track=lookup(dpath="scenes/track", within=config),
         watched_by=code_digest(
-            "tessera.pipeline.clips.detect:detect_video",
+            "tessera.records.video_detections:detect_video",
             "tessera.pipeline.clips.watch:choose_frames",
             "tessera.imaging.detection.detector:Detector",
         ),

@@ -3,7 +3,7 @@
 from tessera.catalogue import RESTORER, all_datasets, all_models
 from tessera.core.definitions import code_digest
 from tessera.core.weights.resolve import weights_checksums, weights_file
-from tessera.pipeline.previews.rendering import previewed_sources
+from tessera.records.previews import previewed_sources
 
 try:
     PREVIEWED = previewed_sources(
@@ -204,7 +204,7 @@ rule gate_previews:
         previewed=sources_in(PREVIEWED),
         asked=sources_asked_for,
         folder=verbatim(lookup(dpath="preview/proposals/folder", within=config)),
-        code=code_digest("tessera.pipeline.previews.rendering:gate_previews"),
+        code=code_digest("tessera.pipeline.previews.proposals:gate_previews"),
     script:
         "../scripts/gate_previews.py"
 

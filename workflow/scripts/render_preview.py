@@ -1,7 +1,8 @@
 """Draw the detections in the sources of a shard."""
 
 from tessera.core.job import job
-from tessera.pipeline.previews.rendering import RenderSettings, render_previews
+from tessera.imaging.sheets import RenderSettings
+from tessera.pipeline.previews.rendering import render_previews
 from tessera.records.confidence import with_confidences
 
 with job(snakemake) as (inputs, outputs, params):

@@ -7,7 +7,7 @@ from tessera.core.job import job
 from tessera.core.provenance import sha256_file
 from tessera.core.weights.resolve import expected_digest, verify_weights
 from tessera.imaging.crops import CropSettings
-from tessera.pipeline.previews.rendering import RenderSettings
+from tessera.imaging.sheets import RenderSettings
 from tessera.pipeline.previews.restored import RestoreSettings, restore_previews
 from tessera.pipeline.restoration.inference import restore_clip
 

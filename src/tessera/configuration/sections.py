@@ -14,6 +14,7 @@ from tessera.imaging.classification.settings import Labels, Tiling
 from tessera.imaging.degradation.settings import DegradationSettings
 from tessera.imaging.detection.settings import DetectionSettings, TrainedDetectionSettings, WatermarkDetectionSettings
 from tessera.imaging.mosaic.settings import MosaicSettings
+from tessera.imaging.sheets import RenderSettings
 from tessera.pipeline.asking.settings import AskSettings
 from tessera.pipeline.classifiers.settings import ClassifierSettings, ScoreSettings
 from tessera.pipeline.clips.detect import VideoDetectionSettings
@@ -36,7 +37,6 @@ from tessera.pipeline.labels.settings import AnnotationSettings
 from tessera.pipeline.mosaics.choose import RegionSettings
 from tessera.pipeline.previews.predict import PreviewDetectionSettings
 from tessera.pipeline.previews.proposals import ProposalSettings
-from tessera.pipeline.previews.rendering import RenderSettings
 from tessera.pipeline.previews.restored import RestoreSettings
 from tessera.pipeline.report.settings import ReportSettings
 from tessera.pipeline.restoration.settings import RestorationSettings

@@ -4,7 +4,9 @@ from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
+from pydantic import Field, PositiveInt
 
+from tessera.core.settings import Settings
 from tessera.imaging.fonts import SANS, font_folder
 
 Colour = tuple[int, int, int]
@@ -13,6 +15,15 @@ COLOURS: tuple[Colour, ...] = ((0, 158, 255), (230, 159, 0), (224, 121, 187), (0
 INK, SHADE, PAPER = (255, 255, 255), (0, 0, 0), (32, 32, 32)
 GAP = 8  # pixels around the tiles of a contact sheet
 LINE = 22  # pixels, height of a line of text on a contact sheet
+
+
+class RenderSettings(Settings):
+    """How large previews are drawn."""
+
+    max_side: int = Field(1280, ge=64)
+    tile: int = Field(400, ge=200)
+    columns: PositiveInt = 4
+    rows: PositiveInt = 2
 
 
 def write(image: np.ndarray, text: str, corner: tuple[int, int], line: int, ink: Colour = INK, paper: Colour = SHADE) -> None:
@@ -51,6 +62,14 @@ def contact_sheet(title: str, bands: dict[str, list[tuple[np.ndarray, str]]], ti
             write(sheet[:, x : x + tile], caption, (0, y + steps[heading] - LINE - GAP), LINE, INK, PAPER)
         top += steps[heading] * -(-len(tiles) // columns)
     return sheet
+
+
+def stamp(index: int, time: float | None) -> str:
+    """Return the caption of the frame `index`, `time` seconds from the first if it belongs to a video."""
+    if time is None:
+        return f"#{index}"
+    seconds, thousandths = divmod(round(time * 1000), 1000)
+    return f"#{index}   {seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}.{thousandths:03}"
 
 
 @lru_cache(maxsize=1024)

@@ -17,9 +17,9 @@ from tessera.core.settings import Settings
 from tessera.core.store import Store
 from tessera.imaging.detection.detector import Detector, Region, Scaled
 from tessera.imaging.detection.settings import InferenceSettings, settings_of
-from tessera.pipeline.clips.detect import Tables, detect_video, from_store
 from tessera.pipeline.clips.track import TINY, TrackSettings, track
 from tessera.records.material import SETS
+from tessera.records.video_detections import Tables, detect_video, from_store
 
 if TYPE_CHECKING:
     import polars as pl

@@ -14,7 +14,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from tessera.core.files import file_name
 from tessera.core.job import progress, tell
-from tessera.core.messages import shortened
+from tessera.core.messages import counted, shortened
 from tessera.core.provenance import sha256_file
 from tessera.core.settings import Settings
 from tessera.imaging.footage import read_footage
@@ -25,6 +25,7 @@ from tessera.records.annotation.label_files import CHECKSUMS, LABEL_SUFFIX, is_u
 from tessera.records.annotation.model import ImageAnnotations
 from tessera.records.annotation.predictions import outlined
 from tessera.records.frame_keys import meant_frames, source_of, video_key
+from tessera.records.previews import summarise_previews
 from tessera.records.stills import read_stills, stills_of
 
 if TYPE_CHECKING:
@@ -136,6 +137,28 @@ def propose_labels(
         rows += [(name, key, status) for key, status in status_of.items()]
     with report.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, delimiter="\t", lineterminator="\n").writerows([("source", "key", "status"), *sorted(rows)])
+
+
+def gate_previews(
+    ledgers: Sequence[Path],
+    reports: Sequence[Path],
+    previewed: Sequence[str],
+    asked: Sequence[str],
+    proposals: Path,
+    *,
+    summary: Path,
+) -> None:
+    """Write the summary of all `ledgers` to `summary`, as JSON; see `summarise`. Print where the previews of all shards lie.
+
+    `reports`: of `propose_labels`, for each shard. `proposals`: the folder of the proposals. `summary` lies beside the shards.
+    Raises `TesseraError` if a source cannot be previewed; see `summarise_previews`.
+    """
+    summarise_previews(ledgers, previewed, asked, summary)
+    count = sum(f"\t{PROPOSED}" in line for path in reports for line in path.read_text(encoding="utf-8").splitlines())
+    tell(
+        f"overlay videos and contact sheets are in {summary.parent}/SHARD, and {counted(count, 'frames')} to correct in"
+        f" {proposals}/SOURCE"
+    )
 
 
 def choose(

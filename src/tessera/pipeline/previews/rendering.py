@@ -1,28 +1,20 @@
 """Draw what a detector finds in a source: overlay videos and contact sheets."""
 
-import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from pydantic import Field, PositiveInt
 
-from tessera.core.errors import TesseraError
 from tessera.core.files import file_name
-from tessera.core.job import progress, tell
-from tessera.core.ledger import read_ledger, summarise
-from tessera.core.messages import counted, shortened
+from tessera.core.job import progress
+from tessera.core.messages import counted
 from tessera.core.seeds import fraction
-from tessera.core.settings import Settings
 from tessera.imaging.boxes import Box
 from tessera.imaging.footage import read_footage
 from tessera.imaging.images import shrink, write_image
 from tessera.imaging.masks import decode_rle
-from tessera.imaging.sheets import COLOURS, SHADE, Colour, contact_sheet, write
-from tessera.pipeline.previews.proposals import PROPOSED
-from tessera.records.manifest import Source
+from tessera.imaging.sheets import COLOURS, SHADE, Colour, RenderSettings, contact_sheet, stamp, write
 from tessera.records.stills import read_stills, stills_of
 
 if TYPE_CHECKING:
@@ -30,19 +22,8 @@ if TYPE_CHECKING:
 
 TINT = 0.4  # opacity of the colour over a mask
 SLOWEST = 5.0  # lowest frame rate of an overlay video, frames per second
-KNOWN_SHOWN = 10  # most ids that a message lists, the most similar first
-NO_MOSAIC = "no mosaic found"  # the reason for a source that is not restored
 SCORES = 3  # most scores in a caption
 LONGEST = 24  # characters of the name of a picture
-
-
-class RenderSettings(Settings):
-    """How large previews are drawn."""
-
-    max_side: int = Field(1280, ge=64)
-    tile: int = Field(400, ge=200)
-    columns: PositiveInt = 4
-    rows: PositiveInt = 2
 
 
 class Mark(NamedTuple):
@@ -52,71 +33,6 @@ class Mark(NamedTuple):
     score: float
     box: Box
     mask: np.ndarray | None
-
-
-def previewed_sources(
-    shards: Mapping[str, Sequence[Source]], asked: Sequence[str], named: Mapping[str, Collection[str]]
-) -> dict[str, list[str]]:
-    """Return the ids of the sources to preview, by shard: the ids in `asked`, or all if `asked` is empty.
-
-    `named`: other ids of sources, by their setting. Raises `TesseraError` if one of all these ids is not in the manifest.
-    """
-    known = [source.source for sources in shards.values() for source in sources]
-    for key, ids in {"preview.sources": asked, **named}.items():
-        for name in sorted(set(ids) - set(known)):
-            near = [repr(other) for other in get_close_matches(name, known, n=KNOWN_SHOWN, cutoff=0)]
-            known_ones = ", ".join([*near, "…"] if len(known) > KNOWN_SHOWN else near)
-            raise TesseraError(f"{key}: the manifest has no source {name!r}; it has {known_ones}. Correct the id")
-    wanted = set(asked or known)
-    by_shard = {shard: [source.source for source in sources if source.source in wanted] for shard, sources in shards.items()}
-    return {shard: ids for shard, ids in by_shard.items() if ids}
-
-
-def gate_previews(
-    ledgers: Sequence[Path],
-    reports: Sequence[Path],
-    previewed: Sequence[str],
-    asked: Sequence[str],
-    proposals: Path,
-    *,
-    summary: Path,
-) -> None:
-    """Write the summary of all `ledgers` to `summary`, as JSON; see `summarise`. Print where the previews of all shards lie.
-
-    `reports`: of `propose_labels`, for each shard. `proposals`: the folder of the proposals. `summary` lies beside the shards.
-    Raises `TesseraError` if a source cannot be previewed; see `summarise_previews`.
-    """
-    summarise_previews(ledgers, previewed, asked, summary)
-    count = sum(f"\t{PROPOSED}" in line for path in reports for line in path.read_text(encoding="utf-8").splitlines())
-    tell(
-        f"overlay videos and contact sheets are in {summary.parent}/SHARD, and {counted(count, 'frames')} to correct in"
-        f" {proposals}/SOURCE"
-    )
-
-
-def summarise_previews(ledgers: Sequence[Path], previewed: Sequence[str], asked: Sequence[str], summary: Path) -> None:
-    """Write the summary of all `ledgers` to `summary`, as JSON; see `summarise`. Report the sources without a mosaic.
-
-    `previewed`: the ids of the sources. `asked`: those that the settings name. Raises `TesseraError`, naming each of them, if a
-    source failed or one in `asked` was refused.
-    """
-    rows = [row for path in ledgers for row in read_ledger(path)]
-    plain = [row["key"] for row in rows if row["reason"] == NO_MOSAIC]
-    if plain:
-        tell(f"{NO_MOSAIC} in {', '.join(shortened(plain, KNOWN_SHOWN))}")
-    missing = [
-        row
-        for row in rows
-        if row["key"] in previewed
-        and (row["status"] == "failed" or (row["status"] == "dropped" and row["key"] in asked and row["key"] not in plain))
-    ]
-    if missing:
-        listed = "\n".join(f"  {row['key']}: {row['reason']}: {row['detail']}" for row in missing)
-        raise TesseraError(
-            f"{len(missing):,} of {counted(len(previewed), 'sources')} cannot be previewed:\n{listed}\nthe others are in"
-            f" {summary.parent}/SHARD; fix these, or list only the others in preview.sources"
-        )
-    summary.write_text(json.dumps(summarise(rows), indent=2) + "\n", encoding="utf-8")
 
 
 def render_previews(
@@ -261,14 +177,6 @@ def _choose(frames: "pl.DataFrame", regions: "pl.DataFrame", confidence: float, 
 def _mark(region: dict[str, Any], frame: dict[str, Any]) -> Mark:
     mask = None if region["rle"] is None else decode_rle(region["rle"], frame["height"], frame["width"])
     return Mark(region["label"], region["score"], (region["x0"], region["y0"], region["x1"], region["y1"]), mask)
-
-
-def stamp(index: int, time: float | None) -> str:
-    """Return the caption of the frame `index`, `time` seconds from the first if it belongs to a video."""
-    if time is None:
-        return f"#{index}"
-    seconds, thousandths = divmod(round(time * 1000), 1000)
-    return f"#{index}   {seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}.{thousandths:03}"
 
 
 def _caption(frame: dict[str, Any], marks: Sequence[Mark]) -> str:

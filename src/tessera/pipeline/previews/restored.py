@@ -43,6 +43,7 @@ from tessera.imaging.frame import (
 )
 from tessera.imaging.images import write_image
 from tessera.imaging.paint import paint
+from tessera.imaging.sheets import RenderSettings
 from tessera.imaging.spans import parse_spans
 from tessera.imaging.tracks import Moves, plan_tracks
 from tessera.imaging.video import Packets, read_frames, read_packets
@@ -59,9 +60,9 @@ from tessera.imaging.video_copy import (
     moves_of,
     stamps_of,
 )
-from tessera.pipeline.previews.rendering import NO_MOSAIC, RenderSettings, summarise_previews
 from tessera.pipeline.previews.restore import Patch, Region, Restore, restart, restored
 from tessera.pipeline.previews.restored_sheet import Tiles, choose_frames, crops_of, draw_sheet
+from tessera.records.previews import NO_MOSAIC, summarise_previews
 
 if TYPE_CHECKING:
     import av

@@ -9,8 +9,7 @@ import numpy as np
 
 from tessera.imaging.crops import Crop
 from tessera.imaging.images import resize
-from tessera.imaging.sheets import contact_sheet
-from tessera.pipeline.previews.rendering import RenderSettings, stamp
+from tessera.imaging.sheets import RenderSettings, contact_sheet, stamp
 from tessera.pipeline.previews.restore import Region
 
 NO_REGION = "Frames in which nothing was found"  # the heading of the last band

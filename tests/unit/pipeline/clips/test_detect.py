@@ -28,11 +28,12 @@ from tessera.imaging.detection.detector import Detector, Region
 from tessera.imaging.images import write_image
 from tessera.imaging.masks import decode_rle, encode_rle
 from tessera.imaging.video import read_packets
-from tessera.pipeline.clips import detect as videos
-from tessera.pipeline.clips.detect import VideoDetectionSettings, detect_video, detect_videos, difference, every
+from tessera.pipeline.clips.detect import VideoDetectionSettings, detect_videos, every
+from tessera.records import video_detections as videos
 from tessera.records.tables.footage import Sources
 from tessera.records.tables.scenes import VideoDetections, VideoFrames
 from tessera.records.tables.table import read_table, types, write_table
+from tessera.records.video_detections import detect_video, difference
 
 MEDIA = Path(__file__).parents[5] / "shared" / "media"
 needs_media = pytest.mark.skipif(not MEDIA.is_dir(), reason="real footage, ../shared/media, is not here")

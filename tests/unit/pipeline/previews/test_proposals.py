@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import hashlib
+import io
 import json
 import re
 from collections.abc import Iterator
@@ -18,6 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stills import write_stills
 
+from tessera.core import job
+from tessera.core.errors import TesseraError
+from tessera.core.ledger import Ledger
 from tessera.core.provenance import sha256_file
 from tessera.imaging.boxes import mask_box
 from tessera.imaging.encode import write_video
@@ -35,6 +39,7 @@ from tessera.pipeline.previews.proposals import (
     Proposal,
     ProposalSettings,
     choose,
+    gate_previews,
     place,
     propose_labels,
     spread,
@@ -334,3 +339,32 @@ def test_a_shard_becomes_a_folder_per_source_and_a_report(tmp_path: Path) -> Non
     shown = decode_brush(result["value"]["rle"], HEIGHT, WIDTH) > 0
     assert (shown & (mask > 0)).sum() / (shown | (mask > 0)).sum() > 0.85
     assert f'name="{result["from_name"]}"' in (tmp_path / "studio.xml").read_text()
+
+
+def test_a_failed_source_stops_the_run_and_a_refused_one_only_if_it_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job, "_terminal", terminal := io.StringIO())
+    with Ledger(tmp_path / "ledger.jsonl") as ledger:
+        ledger.row("bad", "dropped", "source refused", "no rights")
+        ledger.row("plain", "dropped", "no mosaic found")
+        ledger.row("good-0000000", "ok")
+    report, summary = tmp_path / "proposals.tsv", tmp_path / "summary.json"
+    report.write_text("source\tkey\tstatus\ngood\tgood-0000000\tproposed\ngood\tgood-0000001\tedited by a person: kept\n")
+
+    def end(*asked: str) -> None:
+        ids = ["good", "bad", "plain", "broken"]
+        gate_previews([tmp_path / "ledger.jsonl"], [report], ids, asked, Path("labels/proposed"), summary=summary)
+
+    end()
+    assert f"{tmp_path}/SHARD, and 1 frame to correct in labels/proposed/SOURCE" in terminal.getvalue()
+    assert json.loads(summary.read_text())["dropped"] == {"source refused": 1, "no mosaic found": 1}
+    end("good", "plain")
+    with pytest.raises(TesseraError, match="bad: source refused: no rights"):
+        end("good", "bad")
+    with Ledger(tmp_path / "ledger.jsonl") as ledger:
+        ledger.row("good-0000000", "failed", "frame cannot be decoded")
+        ledger.row("broken", "failed", "no frames", "the stream has no packet")
+    for asked in ([], ["good"]):
+        with pytest.raises(TesseraError, match="1 of 4 sources cannot be previewed:\n  broken: no frames: the stream has no"):
+            end(*asked)

@@ -1,7 +1,5 @@
-"""What previews draw, and which sources can be requested."""
+"""What previews draw."""
 
-import io
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +9,16 @@ import polars as pl
 import pytest
 from stills import write_stills
 
-from tessera.core import job
-from tessera.core.errors import TesseraError
-from tessera.core.ledger import Ledger
 from tessera.imaging.encode import write_video
 from tessera.imaging.images import read_image, write_image
 from tessera.imaging.masks import encode_rle
-from tessera.imaging.sheets import contact_sheet, write
+from tessera.imaging.sheets import RenderSettings, contact_sheet, write
 from tessera.pipeline.previews.rendering import (
     Mark,
-    RenderSettings,
     colour_of,
     draw_marks,
-    gate_previews,
-    previewed_sources,
     render_previews,
 )
-from tessera.records.manifest import Source
 from tessera.records.tables.annotation import Annotations, PredictedFrames
 from tessera.records.tables.footage import Sources
 from tessera.records.tables.table import types, write_table
@@ -39,10 +30,6 @@ def mark(score: float = 0.9) -> Mark:
     mask = np.zeros((HEIGHT, WIDTH), np.uint8)
     mask[60:100, 40:120] = 255
     return Mark("nsfw", score, (40, 60, 120, 100), mask)
-
-
-def sources(*names: str) -> list[Source]:
-    return [Source(source=name, path="x", content="general") for name in names]
 
 
 def test_the_mask_is_tinted_the_box_is_drawn_and_nothing_else_changes() -> None:
@@ -89,50 +76,6 @@ def test_a_sheet_has_every_tile_under_its_heading() -> None:
 def test_colours_depend_only_on_the_label() -> None:
     assert colour_of("nsfw") == colour_of("nsfw")
     assert len({colour_of(str(number)) for number in range(50)}) == 6
-
-
-def test_all_sources_are_previewed_unless_the_settings_name_some() -> None:
-    shards = {"s": sources("a", "b"), "t": sources("c")}
-    assert previewed_sources(shards, [], {}) == {"s": ["a", "b"], "t": ["c"]}
-    assert previewed_sources(shards, ["b"], {"preview.restore.shown": ["c"]}) == {"s": ["b"]}
-
-
-@pytest.mark.parametrize(
-    ("asked", "named", "key"),
-    [(["dgo"], {}, "preview.sources"), ([], {"preview.restore.shown": ["dgo"]}, "preview.restore.shown")],
-)
-def test_an_unknown_source_is_an_error_that_names_known_ones(asked: list[str], named: dict[str, list[str]], key: str) -> None:
-    with pytest.raises(TesseraError, match=rf"{key}: the manifest has no source 'dgo'; it has 'dog', .*…"):
-        previewed_sources({"s": sources("dog", *(f"other {n}" for n in range(20)))}, asked, named)
-
-
-def test_a_failed_source_stops_the_run_and_a_refused_one_only_if_it_was_asked_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(job, "_terminal", terminal := io.StringIO())
-    with Ledger(tmp_path / "ledger.jsonl") as ledger:
-        ledger.row("bad", "dropped", "source refused", "no rights")
-        ledger.row("plain", "dropped", "no mosaic found")
-        ledger.row("good-0000000", "ok")
-    report, summary = tmp_path / "proposals.tsv", tmp_path / "summary.json"
-    report.write_text("source\tkey\tstatus\ngood\tgood-0000000\tproposed\ngood\tgood-0000001\tedited by a person: kept\n")
-
-    def end(*asked: str) -> None:
-        ids = ["good", "bad", "plain", "broken"]
-        gate_previews([tmp_path / "ledger.jsonl"], [report], ids, asked, Path("labels/proposed"), summary=summary)
-
-    end()
-    assert f"{tmp_path}/SHARD, and 1 frame to correct in labels/proposed/SOURCE" in terminal.getvalue()
-    assert json.loads(summary.read_text())["dropped"] == {"source refused": 1, "no mosaic found": 1}
-    end("good", "plain")
-    with pytest.raises(TesseraError, match="bad: source refused: no rights"):
-        end("good", "bad")
-    with Ledger(tmp_path / "ledger.jsonl") as ledger:
-        ledger.row("good-0000000", "failed", "frame cannot be decoded")
-        ledger.row("broken", "failed", "no frames", "the stream has no packet")
-    for asked in ([], ["good"]):
-        with pytest.raises(TesseraError, match="1 of 4 sources cannot be previewed:\n  broken: no frames: the stream has no"):
-            end(*asked)
 
 
 @pytest.fixture

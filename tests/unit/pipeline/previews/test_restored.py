@@ -23,10 +23,9 @@ from tessera.core.ledger import Ledger, read_ledger
 from tessera.imaging.crops import CropSettings
 from tessera.imaging.encodable import closest_format, encodable, formats_of
 from tessera.imaging.frame import display_matrix, planes_of, upright
-from tessera.imaging.sheets import GAP, LINE
+from tessera.imaging.sheets import GAP, LINE, RenderSettings
 from tessera.imaging.video import read_frames, read_packets
 from tessera.pipeline.previews import restored
-from tessera.pipeline.previews.rendering import RenderSettings
 from tessera.pipeline.previews.restore import Restore
 from tessera.pipeline.previews.restored import RestoreSettings, gate_restored, restore_previews
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tessera.pipeline.previews.rendering import RenderSettings
+from tessera.imaging.sheets import RenderSettings
 from tessera.pipeline.previews.restored_sheet import BANDS, NO_REGION, Tiles, choose_frames, draw_sheet
 
 CROPS = dict.fromkeys(range(10, 20), (40, 20, 80, 60))
