@@ -35,7 +35,7 @@ review: .venv/workflow ## the review page, of the demo or of SETTINGS=my.yaml
 	$(SNAKEMAKE) --configfile $(SETTINGS) --resources gpu=1 -- make_proxies || \
 		(test -f results/review/items.parquet && echo "Nothing was gathered anew, see above. The page shows what was gathered before.")
 	@# Not by Snakemake, which would lock the folder while the page is open.
-	$(BIN)/python -m tessera.pipeline.review.serve results/review/items.parquet
+	$(BIN)/python -m tessera.pages.review.serve results/review/items.parquet
 
 test: .venv/development ## all tests
 	@# A file at a time, so that what its tests share is made once. One process more than cores, because those that run Snakemake

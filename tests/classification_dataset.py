@@ -9,10 +9,10 @@ import numpy as np
 import polars as pl
 
 from tessera.core.provenance import write_checksums
-from tessera.imaging.classification.classifier import write_classifier
-from tessera.imaging.classification.network import build_network, preparation_of
-from tessera.imaging.classification.settings import Description
 from tessera.imaging.images import write_image
+from tessera.learning.classification.classifier import write_classifier
+from tessera.learning.classification.network import build_network, preparation_of
+from tessera.learning.classification.settings import Description
 from tessera.records.tables.classification import Pictures
 from tessera.records.tables.table import types, write_table
 

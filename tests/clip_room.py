@@ -16,12 +16,12 @@ from tessera.imaging.boxes import mask_box
 from tessera.imaging.masks import encode_rle
 from tessera.imaging.mosaic.drawing import block_sizes
 from tessera.imaging.video import Packets, read_packets
-from tessera.pipeline.clips.cut import cut_clips
-from tessera.pipeline.clips.settings import ClipSettings
 from tessera.records.tables.clips import Clips
 from tessera.records.tables.footage import Sources
 from tessera.records.tables.scenes import SceneFrames, Scenes
 from tessera.records.tables.table import read_table, types, write_table
+from tessera.stages.clips.cut import cut_clips
+from tessera.stages.clips.settings import ClipSettings
 
 TABLES: dict[str, Any] = {"scenes": Scenes, "scene_frames": SceneFrames, "sources": Sources}
 LOSSLESS = ClipSettings(crf=0, preset="ultrafast")

@@ -10,7 +10,7 @@ from hypothesis import settings
 
 from tessera.core import job
 from tessera.core.provenance import write_checksums
-from tessera.imaging.detection.offline import offline
+from tessera.learning.detection.offline import offline
 
 # There may be more workers than cores, so each uses one core, and waiting threads must not keep a core busy. They must be
 # set before anything imports torch or polars.

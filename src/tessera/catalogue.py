@@ -12,17 +12,17 @@ from typing import Any, NamedTuple
 
 from tessera.core.files import file_name
 from tessera.core.settings import Settings
-from tessera.core.weights.declare import ComparedWeights
-from tessera.pipeline.detectors.library import task_of
-from tessera.pipeline.detectors.settings import (
+from tessera.learning.weights.declare import ComparedWeights
+from tessera.records.material import IMAGE_LABELS, LABELS, WATERMARKS
+from tessera.stages.detectors.library import task_of
+from tessera.stages.detectors.settings import (
     ComparedDetector,
     DetectorSettings,
     MaskDetector,
     MosaicDetector,
     WatermarkDetector,
 )
-from tessera.pipeline.restoration.settings import BASELINES, CLEAN, RESTORED
-from tessera.records.material import IMAGE_LABELS, LABELS, WATERMARKS
+from tessera.stages.restoration.settings import BASELINES, CLEAN, RESTORED
 
 Config = Mapping[str, Any]  # the whole configuration, with every default filled in
 

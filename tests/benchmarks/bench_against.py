@@ -53,8 +53,8 @@ def prepare(folder: Path) -> None:
     from bench_restored import write_case
     from imageio_ffmpeg import get_ffmpeg_exe
 
-    from tessera.imaging.detection.offline import offline
     from tessera.imaging.encode import write_video
+    from tessera.learning.detection.offline import offline
     from yolo_dataset import make_dataset
 
     dataset = make_dataset(folder / "discs", 64, 8, IMAGE_SIZE)
@@ -84,12 +84,12 @@ def clips(folder: Path, out: Path) -> None:
     from clip_room import Room
     from tessera.core.provenance import sha256_file
     from tessera.imaging.mosaic.drawing import block_sizes
-    from tessera.pipeline.clips.cut import cut_clips
-    from tessera.pipeline.clips.detect import VideoDetectionSettings, detect_videos
-    from tessera.pipeline.clips.find import find_scenes
-    from tessera.pipeline.clips.settings import ClipSettings
-    from tessera.pipeline.clips.track import TrackSettings, track
-    from tessera.pipeline.clips.tracks import SceneSettings
+    from tessera.learning.detection.tracking import TrackSettings, track
+    from tessera.stages.clips.cut import cut_clips
+    from tessera.stages.clips.detect import VideoDetectionSettings, detect_videos
+    from tessera.stages.clips.find import find_scenes
+    from tessera.stages.clips.settings import ClipSettings
+    from tessera.stages.clips.tracks import SceneSettings
 
     room = Room(out / "room")  # by the library that reads it
     room.folder.mkdir()
@@ -111,9 +111,9 @@ def clips(folder: Path, out: Path) -> None:
 
 def samples(folder: Path, out: Path) -> None:
     """Draw samples of the clips in `folder`, as a worker of a training does."""
-    from tessera.pipeline.restoration.samples import draw_sample
-    from tessera.pipeline.restoration.settings import DataSettings
     from tessera.records.lada.clips import read_clips
+    from tessera.stages.restoration.samples import draw_sample
+    from tessera.stages.restoration.settings import DataSettings
 
     cv2.setNumThreads(1)
     sums = []
@@ -130,7 +130,7 @@ def restoring(folder: Path, out: Path) -> None:
     from tessera.core.ledger import Ledger
     from tessera.imaging.crops import CropSettings
     from tessera.imaging.sheets import RenderSettings
-    from tessera.pipeline.previews.restored import RestoreSettings, restore_previews
+    from tessera.stages.restore.restored import RestoreSettings, restore_previews
 
     with Ledger(out / "found.jsonl") as book:
         book.row("film", "ok")

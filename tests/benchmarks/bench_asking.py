@@ -10,15 +10,15 @@ import torch
 from sklearn.datasets import load_digits
 
 from tessera.core import job
-from tessera.core.trainings import read_state
-from tessera.imaging.classification.classifier import Classifier
-from tessera.imaging.classification.network import build_network
-from tessera.imaging.classification.settings import Description
-from tessera.pipeline.asking.choose import choose, margins
-from tessera.pipeline.asking.settings import AskSettings
-from tessera.pipeline.classifiers.dataset import Samples
-from tessera.pipeline.classifiers.settings import ClassifierAugmentationSettings, ClassifierTrainingSettings
-from tessera.pipeline.classifiers.trainer import fit
+from tessera.extras.active_learning.choose import choose, margins
+from tessera.extras.active_learning.settings import AskSettings
+from tessera.extras.classifiers.dataset import Samples
+from tessera.extras.classifiers.settings import ClassifierAugmentationSettings, ClassifierTrainingSettings
+from tessera.extras.classifiers.trainer import fit
+from tessera.learning.classification.classifier import Classifier
+from tessera.learning.classification.network import build_network
+from tessera.learning.classification.settings import Description
+from tessera.learning.trainings import read_state
 from tessera.records.tables.classification import Pictures
 from tessera.records.tables.table import types
 

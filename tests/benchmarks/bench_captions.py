@@ -14,11 +14,11 @@ import tag_loop
 from clock import seconds
 
 from tessera.core import job
-from tessera.pipeline.image_sets.arrange import arrange_set
-from tessera.pipeline.image_sets.arrangement_settings import ArrangementSettings
-from tessera.pipeline.image_sets.balance import multiplies, probabilities
-from tessera.pipeline.image_sets.caption_settings import CaptionSettings
-from tessera.pipeline.image_sets.captions import caption_set
+from tessera.extras.image_sets.arrange import arrange_set
+from tessera.extras.image_sets.arrangement_settings import ArrangementSettings
+from tessera.extras.image_sets.balance import multiplies, probabilities
+from tessera.extras.image_sets.caption_settings import CaptionSettings
+from tessera.extras.image_sets.captions import caption_set
 from tessera.records.tables.identities import Identities
 from tessera.records.tables.image_sets import Arrangement, Captions, SetPictures
 from tessera.records.tables.splits import Splits

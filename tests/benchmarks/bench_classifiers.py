@@ -12,11 +12,11 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from tessera.core import job
-from tessera.imaging.classification.network import build_network
-from tessera.imaging.classification.settings import Description
-from tessera.pipeline.classifiers.dataset import Samples
-from tessera.pipeline.classifiers.settings import ClassifierAugmentationSettings, ClassifierTrainingSettings
-from tessera.pipeline.classifiers.trainer import fit
+from tessera.extras.classifiers.dataset import Samples
+from tessera.extras.classifiers.settings import ClassifierAugmentationSettings, ClassifierTrainingSettings
+from tessera.extras.classifiers.trainer import fit
+from tessera.learning.classification.network import build_network
+from tessera.learning.classification.settings import Description
 from tessera.records.tables.classification import Pictures
 from tessera.records.tables.table import types
 

@@ -15,17 +15,17 @@ import pytest
 from clock import seconds
 
 from clip_room import Room, ellipse, film
-from tessera.imaging.detection.detector import Region
-from tessera.pipeline.clips.detect import every
-from tessera.pipeline.clips.settings import ClipSettings
+from tessera.learning.detection.detector import Region
 from tessera.records.video_detections import detect_video
+from tessera.stages.clips.detect import every
+from tessera.stages.clips.settings import ClipSettings
 
 RATE = 30
 CUT = """
 import sys
 from pathlib import Path
 from clip_room import run
-from tessera.pipeline.clips.settings import ClipSettings
+from tessera.stages.clips.settings import ClipSettings
 run(Path(sys.argv[1]), ClipSettings())
 print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """

@@ -7,8 +7,8 @@ import numpy as np
 from clock import seconds
 
 from free_detector import write_detector
-from tessera.pipeline.detectors.measure import Contender, measure_detectors
-from tessera.pipeline.detectors.settings import DetectorSettings
+from tessera.stages.detectors.measure import Contender, measure_detectors
+from tessera.stages.detectors.settings import DetectorSettings
 from yolo_dataset import checksum
 
 IMAGES = 64

@@ -9,9 +9,9 @@ import torch
 from bench_restoration_data import write_footage
 from clock import seconds
 
-from tessera.pipeline.restoration.evaluate import evaluate
-from tessera.pipeline.restoration.settings import DataSettings, MetricsSettings
 from tessera.records.lada.clips import read_clips
+from tessera.stages.restoration.evaluate import evaluate
+from tessera.stages.restoration.settings import DataSettings, MetricsSettings
 
 SHAPES = (256, 60), (400, 60)  # sides and frames of the clips
 CEILING = 1.2

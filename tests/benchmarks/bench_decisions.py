@@ -18,12 +18,12 @@ from PIL import Image
 
 from tessera.core.ledger import read_ledger
 from tessera.core.seeds import generator
+from tessera.demo.footage import CLIPS, LABEL_EVERY
+from tessera.demo.labels import labelme
+from tessera.demo.stages import draw, set_up
 from tessera.imaging.boxes import Box
 from tessera.imaging.masks import decode_rle
-from tessera.pipeline.demo.footage import CLIPS, LABEL_EVERY
-from tessera.pipeline.demo.labels import labelme
-from tessera.pipeline.demo.stages import draw, set_up
-from tessera.pipeline.review.state import Review
+from tessera.pages.review.state import Review
 from tessera.records.decisions import place_of, region_of
 from tessera.records.tables.demo import DemoClips, DemoRegions
 from tessera.records.tables.review import CLIPS as CLIPS_QUEUE

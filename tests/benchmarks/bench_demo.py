@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from tessera.demo.footage import STILLS
+from tessera.demo.photographs import CUT_OUTS
 from tessera.imaging.masks import decode_rle
-from tessera.pipeline.demo.footage import STILLS
-from tessera.pipeline.demo.photographs import CUT_OUTS
 from tessera.records.tables.clips import Clips
 from tessera.records.tables.demo import DemoClips, DemoRegions
 from tessera.records.tables.identities import Identities

@@ -19,13 +19,13 @@ from clock import seconds
 from safetensors.torch import save_file
 
 from tessera.core.provenance import sha256_file
-from tessera.imaging.embedding.embedder import Embedder, prepare
-from tessera.imaging.embedding.settings import EmbedderSettings
+from tessera.demo.photographs import photograph
+from tessera.extras.near_duplicates.embed import embed_pictures
 from tessera.imaging.hashing import perceptual_hash
 from tessera.imaging.images import shrink, write_image
 from tessera.imaging.near_hashes import find_duplicates
-from tessera.pipeline.demo.photographs import photograph
-from tessera.pipeline.embeddings.embed import embed_pictures
+from tessera.learning.embedding.embedder import Embedder, prepare
+from tessera.learning.embedding.settings import EmbedderSettings
 from tessera.records.tables.footage import Frames
 from tessera.records.tables.table import types, write_table
 
@@ -122,7 +122,7 @@ import json
 from time import process_time
 import numpy as np
 from memory import largest_memory
-from tessera.imaging.embedding import stars
+from tessera.learning.embedding import stars
 
 count, dimensions = 200_000, 512
 draw = np.random.default_rng(0)

@@ -14,7 +14,7 @@ import mlcroissant
 import pytest
 from PIL import Image
 
-from tessera.imaging.detection.offline import offline
+from tessera.learning.detection.offline import offline
 
 RESULTS = Path("results")
 FIGURES = ("map50", "map50_95")

@@ -12,14 +12,14 @@ import polars as pl
 from tessera.imaging.encode import write_video
 from tessera.imaging.masks import encode_rle
 from tessera.imaging.video import read_frames, read_packets
-from tessera.pipeline.clips.scoring import score_clips
-from tessera.pipeline.filters.filtering import filter_clips
-from tessera.pipeline.filters.similar import PLACES, find_similar
 from tessera.records.limits import FilterSettings
 from tessera.records.tables.clips import Clips, Scores
 from tessera.records.tables.footage import Sources
 from tessera.records.tables.scenes import SceneFrames
 from tessera.records.tables.table import read_table, types, write_table
+from tessera.stages.clips.scoring import score_clips
+from tessera.stages.filters.filtering import filter_clips
+from tessera.stages.filters.similar import PLACES, find_similar
 
 COUNT, SHARDS = 25_000, 100
 FRAMES = 120

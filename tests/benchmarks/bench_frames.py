@@ -15,9 +15,9 @@ from stills import write_stills
 
 from tessera.imaging.near_hashes import find_duplicates
 from tessera.imaging.video import read_frames, read_packets
-from tessera.pipeline.footage.sampling import FrameSettings, sample_frames, select_frames
 from tessera.records.tables.footage import Sources
 from tessera.records.tables.table import types, write_table
+from tessera.stages.footage.sampling import FrameSettings, sample_frames, select_frames
 
 MEDIA = Path(__file__).parents[3] / "shared" / "media"
 HEIGHT, WIDTH, RATE, SECONDS = 720, 1280, 30, 180

@@ -10,10 +10,10 @@ import numpy as np
 from memory import largest_memory
 from sklearn.metrics import adjusted_rand_score
 
-from tessera.imaging.embedding import stars
-from tessera.pipeline.identities.classify import Group, classify
-from tessera.pipeline.identities.clusters import find_clusters
-from tessera.pipeline.identities.settings import ClusterSettings
+from tessera.extras.identities.classify import Group, classify
+from tessera.extras.identities.clusters import find_clusters
+from tessera.extras.identities.settings import ClusterSettings
+from tessera.learning.embedding import stars
 
 DIMENSIONS = 768
 NOISE = 0.1  # fraction of the vectors that show no identity

@@ -10,8 +10,8 @@ import skimage.data
 from clock import seconds
 from PIL import Image
 
-from tessera.pipeline.image_sets.resize import resize_set
-from tessera.pipeline.image_sets.settings import PictureSettings
+from tessera.extras.image_sets.resize import resize_set
+from tessera.extras.image_sets.settings import PictureSettings
 from tessera.records.tables.image_sets import SetPictures
 from tessera.records.tables.table import types, write_table
 

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from tessera.core.ledger import Ledger
 from tessera.imaging.crops import CropSettings
-from tessera.pipeline.previews import restored
+from tessera.stages.restore import restored
 from tessera.imaging.sheets import RenderSettings
 
 def shade(clip):

@@ -9,11 +9,11 @@ from sklearn.datasets import load_digits
 
 from classification_dataset import write_pictures, write_vectors
 from tessera.core import job
-from tessera.core.trainings import Trainings
-from tessera.pipeline.classifiers.folds import divide_into_folds, join_predictions
-from tessera.pipeline.classifiers.label_errors import find_label_errors
-from tessera.pipeline.classifiers.settings import ClassifierSettings, LabelErrorSettings
-from tessera.pipeline.classifiers.train import train_fold
+from tessera.extras.classifiers.folds import divide_into_folds, join_predictions
+from tessera.extras.classifiers.label_errors import find_label_errors
+from tessera.extras.classifiers.settings import ClassifierSettings, LabelErrorSettings
+from tessera.extras.classifiers.train import train_fold
+from tessera.learning.trainings import Trainings
 from tessera.records.tables.classification import LabelErrors
 from tessera.records.tables.table import read_table
 

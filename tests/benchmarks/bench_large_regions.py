@@ -34,12 +34,12 @@ from pathlib import Path
 import cv2, pandera.polars, pycocotools.mask
 from ultralytics.trackers.byte_tracker import BYTETracker
 from tessera.imaging.mosaic.drawing import block_sizes
-from tessera.pipeline.clips.cut import cut_clips
-from tessera.pipeline.clips.find import find_scenes
-from tessera.pipeline.clips.scoring import score_clips
-from tessera.pipeline.clips.settings import ClipSettings
-from tessera.pipeline.clips.track import TrackSettings, track
-from tessera.pipeline.clips.tracks import SceneSettings
+from tessera.stages.clips.cut import cut_clips
+from tessera.stages.clips.find import find_scenes
+from tessera.stages.clips.scoring import score_clips
+from tessera.stages.clips.settings import ClipSettings
+from tessera.learning.detection.tracking import TrackSettings, track
+from tessera.stages.clips.tracks import SceneSettings
 
 cv2.setNumThreads(1)
 made, out = map(Path, sys.argv[1:])

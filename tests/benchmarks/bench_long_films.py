@@ -16,7 +16,7 @@ MORE = 64  # MiB for the list of the 81,000 frames more
 STEPS = {
     "read, all frames decoded": "from tessera.imaging.probe import probe; probe(film, 'all')",
     "looked at by a detector that costs nothing": (
-        "from functools import partial; from tessera.pipeline.clips.detect import every;"
+        "from functools import partial; from tessera.stages.clips.detect import every;"
         "from tessera.records.video_detections import detect_video;"
         "detect_video('film', film, frames, lambda images: ([] for _ in images), partial(every, stride=1), 8, threads=2)"
     ),

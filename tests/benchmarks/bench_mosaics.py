@@ -19,10 +19,10 @@ from tessera.imaging.images import write_image
 from tessera.imaging.masks import encode_rle
 from tessera.imaging.mosaic.blocks import Mosaic, pixelate, pixelate_clip
 from tessera.imaging.mosaic.settings import MosaicSettings
-from tessera.pipeline.mosaics.samples import pixelate_frames
 from tessera.records.tables.annotation import Annotations
 from tessera.records.tables.footage import Frames
 from tessera.records.tables.table import types, write_table
+from tessera.stages.mosaics.samples import pixelate_frames
 
 FRAMES = 8
 FLOORS = {256: 15, 512: 20}  # times as fast as the loop, for images of this side

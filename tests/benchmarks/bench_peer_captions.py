@@ -13,8 +13,8 @@ from pathlib import Path
 
 import polars as pl
 
-from tessera.pipeline.image_sets.caption_settings import CharacterTagSettings, TagSettings
-from tessera.pipeline.image_sets.processing import process_tags, read_blacklist, read_overlaps
+from tessera.extras.image_sets.caption_settings import CharacterTagSettings, TagSettings
+from tessera.extras.image_sets.processing import process_tags, read_blacklist, read_overlaps
 from tessera.records.tables.table import types
 from tessera.records.tables.tags import Tags
 

@@ -18,29 +18,22 @@ from tessera.configuration.confidences import targets_in
 from tessera.configuration.read import load_configuration, read_settings
 from tessera.core.provenance import sha256_file
 from tessera.core.seeds import generator
+from tessera.demo.footage import CLIPS, Clip
+from tessera.demo.photographs import CUT_OUTS, overlay_logo
+from tessera.demo.render import render_demo_footage
+from tessera.extras.classifiers.predict import classify_clips, use_of
 from tessera.imaging.boxes import Box
-from tessera.imaging.detection.detector import Detector
-from tessera.imaging.detection.settings import TrainedDetectionSettings
 from tessera.imaging.encode import write_video
 from tessera.imaging.masks import decode_rle, encode_rle
 from tessera.imaging.mosaic.drawing import block_sizes
 from tessera.imaging.video import read_frames, read_packets
 from tessera.imaging.watermark.drawing import LEAST_MARK, Mark, blend, load_materials, make_mark
 from tessera.imaging.watermark.settings import DrawSettings
-from tessera.pipeline.classifiers.predict import classify_clips, use_of
-from tessera.pipeline.clips.cut import cut_clips
-from tessera.pipeline.clips.detect import VideoDetectionSettings, detect_videos
-from tessera.pipeline.clips.find import find_scenes
-from tessera.pipeline.clips.scoring import score_clips
-from tessera.pipeline.clips.settings import ClipSettings
-from tessera.pipeline.clips.track import TrackSettings, track
-from tessera.pipeline.clips.tracks import SceneSettings
-from tessera.pipeline.demo.footage import CLIPS, Clip
-from tessera.pipeline.demo.photographs import CUT_OUTS, overlay_logo
-from tessera.pipeline.demo.render import render_demo_footage
-from tessera.pipeline.filters.filtering import filter_clips
-from tessera.pipeline.review.gather import gather
-from tessera.pipeline.review.queues.clips import ClipFolder, find_clips
+from tessera.learning.detection.detector import Detector
+from tessera.learning.detection.settings import TrainedDetectionSettings
+from tessera.learning.detection.tracking import TrackSettings, track
+from tessera.pages.review.gather import gather
+from tessera.pages.review.queues.clips import ClipFolder, find_clips
 from tessera.records.confidence import with_confidences
 from tessera.records.limits import FilterSettings
 from tessera.records.tables.clips import Clips
@@ -48,6 +41,13 @@ from tessera.records.tables.demo import DemoRegions
 from tessera.records.tables.review import ReviewItems
 from tessera.records.tables.scenes import SceneFrames, VideoDetections
 from tessera.records.tables.table import read_table, write_table
+from tessera.stages.clips.cut import cut_clips
+from tessera.stages.clips.detect import VideoDetectionSettings, detect_videos
+from tessera.stages.clips.find import find_scenes
+from tessera.stages.clips.scoring import score_clips
+from tessera.stages.clips.settings import ClipSettings
+from tessera.stages.clips.tracks import SceneSettings
+from tessera.stages.filters.filtering import filter_clips
 
 WEIGHTS, EVALUATION = Path("results/weights"), Path("results/evaluation")
 SEED = 1

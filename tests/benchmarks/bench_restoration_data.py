@@ -24,11 +24,11 @@ from tessera.imaging.degradation.operations import gaussian_kernel
 from tessera.imaging.degradation.settings import Step
 from tessera.imaging.mosaic.blocks import Mosaic
 from tessera.imaging.mosaic.drawing import draw_mosaic
-from tessera.pipeline.clips.settings import ClipSettings
-from tessera.pipeline.restoration.loading import Order, TrainingSamples, training_loader
-from tessera.pipeline.restoration.samples import draw_sample
-from tessera.pipeline.restoration.settings import DataSettings
 from tessera.records.lada.clips import Clip, read_clips
+from tessera.stages.clips.settings import ClipSettings
+from tessera.stages.restoration.loading import Order, TrainingSamples, training_loader
+from tessera.stages.restoration.samples import draw_sample
+from tessera.stages.restoration.settings import DataSettings
 
 FRAMES = 30
 BATCH, STEP, WORKERS = 2, 0.25, 4
@@ -201,8 +201,8 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import cv2
 try:
-    from tessera.pipeline.restoration.samples import draw_sample
-    from tessera.pipeline.restoration.settings import DataSettings
+    from tessera.stages.restoration.samples import draw_sample
+    from tessera.stages.restoration.settings import DataSettings
     from tessera.records.lada.clips import read_clips
 except ImportError:  # before the library was divided into floors
     from tessera.restoration.clips import read_clips

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 
-from tessera.pipeline.restoration.restorer import Restorer, compile_parts
-from tessera.pipeline.restoration.settings import RestorationSettings, TrainingSettings
-from tessera.pipeline.restoration.trainer import precision
+from tessera.stages.restoration.restorer import Restorer, compile_parts
+from tessera.stages.restoration.settings import RestorationSettings, TrainingSettings
+from tessera.stages.restoration.trainer import precision
 
 SETTINGS = RestorationSettings()
 STAGE = SETTINGS.stages[0]

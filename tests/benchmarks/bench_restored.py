@@ -22,7 +22,7 @@ import pandera.polars, polars as pl
 from tessera.core.ledger import Ledger
 from tessera.imaging.crops import CropSettings
 from tessera.imaging.sheets import RenderSettings
-from tessera.pipeline.previews.restored import RestoreSettings, restore_previews
+from tessera.stages.restore.restored import RestoreSettings, restore_previews
 
 folder = Path(sys.argv[1])
 with Ledger(folder / "found.jsonl") as book:

@@ -23,7 +23,7 @@ from playwright.sync_api import Page
 from review_room import item, write_media, write_room
 
 from browser import CHROMIUM, chromium, opened, served
-from tessera.pipeline.review.media import Proxies, make_proxies, proxy_of
+from tessera.pages.review.media import Proxies, make_proxies, proxy_of
 from tessera.records.decisions import read_decisions
 from tessera.records.tables.review import CLIPS
 
@@ -212,7 +212,7 @@ def test_no_acknowledged_decision_is_lost_when_the_server_is_killed(tmp_path: Pa
     draws = random.Random(0)
     # The server is forked from a process that has imported it, so that a kill and a start take no seconds.
     program = (
-        "import os, sys; from pathlib import Path; from tessera.pipeline.review.serve import serve\n"
+        "import os, sys; from pathlib import Path; from tessera.pages.review.serve import serve\n"
         "for _ in sys.stdin:\n"
         "    pid = os.fork()\n"
         "    if pid == 0: serve(Path(sys.argv[1]), 0, 'Ada')\n"

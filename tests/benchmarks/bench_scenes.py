@@ -14,20 +14,20 @@ import pytest
 from clock import seconds
 
 from tessera.core.provenance import sha256_file
-from tessera.imaging.detection.detector import Detector, Region
-from tessera.imaging.detection.offline import offline
+from tessera.demo.render import render_demo_footage
 from tessera.imaging.encode import write_video
 from tessera.imaging.masks import Patch, decode_patch, decode_rle, encode_patch, trim
 from tessera.imaging.polygons import Part, rasterize
-from tessera.pipeline.clips.detect import VideoDetectionSettings, every
-from tessera.pipeline.clips.find import find_scenes
-from tessera.pipeline.clips.track import TrackSettings, track
-from tessera.pipeline.clips.tracks import SceneSettings
-from tessera.pipeline.demo.render import render_demo_footage
+from tessera.learning.detection.detector import Detector, Region
+from tessera.learning.detection.offline import offline
+from tessera.learning.detection.tracking import TrackSettings, track
 from tessera.records.tables.demo import DemoClips, DemoRegions
 from tessera.records.tables.scenes import SceneFrames, Scenes, VideoDetections, VideoFrames
 from tessera.records.tables.table import read_table, types, write_table
 from tessera.records.video_detections import detect_video
+from tessera.stages.clips.detect import VideoDetectionSettings, every
+from tessera.stages.clips.find import find_scenes
+from tessera.stages.clips.tracks import SceneSettings
 
 RATE = 30
 

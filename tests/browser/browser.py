@@ -20,7 +20,7 @@ def served(folder: Path, who: str = "Ada") -> Iterator[tuple[str, "subprocess.Po
     command = [
         sys.executable,
         "-m",
-        "tessera.pipeline.review.serve",
+        "tessera.pages.review.serve",
         str(folder / "results" / "review" / "items.parquet"),
         "--who",
         who,

@@ -10,8 +10,8 @@ from report_room import figure, report, some_figures
 
 from browser import chromium, faults
 from tessera.imaging.figures import DARK, LIGHT, new_figure
-from tessera.pipeline.report.clips import animate
-from tessera.pipeline.report.pages import write_page
+from tessera.pages.report.clips import animate
+from tessera.pages.report.pages import write_page
 
 OPEN = "() => document.querySelectorAll('details').forEach((each) => { each.open = true; })"
 LONGEST = 15_000  # pixels, of a report of a large project whose parts are folded

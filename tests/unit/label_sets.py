@@ -12,12 +12,12 @@ from PIL import Image
 from strategies import LABELS
 
 from tessera.core.ledger import read_ledger
-from tessera.pipeline.labels.sets import import_labels
 from tessera.records.annotation.hub import read_hub
 from tessera.records.material import LabelledSet
 from tessera.records.tables.annotation import Images
 from tessera.records.tables.labels import LabelCounts
 from tessera.records.tables.table import read_table
+from tessera.stages.labels.sets import import_labels
 
 WIDTH, HEIGHT = 40, 30
 BLOCKLIST = "sha256\tphash\treason\n"

@@ -11,10 +11,10 @@ import numpy as np
 from PIL import Image
 
 from tessera.imaging.figures import ORANGE
-from tessera.pipeline.report.clips import animate
-from tessera.pipeline.report.pages import render_markdown, table, write_page
-from tessera.pipeline.report.report import write_report
-from tessera.pipeline.report.tiles import Picture, draw_tiles
+from tessera.pages.report.clips import animate
+from tessera.pages.report.pages import render_markdown, table, write_page
+from tessera.pages.report.report import write_report
+from tessera.pages.report.tiles import Picture, draw_tiles
 
 CAPTIONS = Path(__file__).parents[2] / "workflow" / "report"
 CONTEXT = {"config": {"report": {"blur": "adult"}, "preview": {"restore": {"shown": []}}}, "stories": {"a": "A ``story``."}}

@@ -10,7 +10,7 @@ from PIL import Image
 
 from tessera.imaging.encode import VideoWriter, write_video
 from tessera.imaging.masks import encode_rle
-from tessera.pipeline.review.gather import USUAL
+from tessera.pages.review.gather import USUAL
 from tessera.records.tables.annotation import Annotations
 from tessera.records.tables.review import ASKED, CLIPS, FRAMES, IDENTITIES, LABELS, REGIONS, ReviewItems
 from tessera.records.tables.table import types, write_table

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from tessera.pipeline.image_sets.caption_settings import CharacterTagSettings, TagSettings
+from tessera.extras.image_sets.caption_settings import CharacterTagSettings, TagSettings
 
 EMOTICONS = {"^_^", "o_o", ">_<", "=_=", "0_0", "||_||", "<o>_<o>", "(o)_(o)"}  # of the tag list of WD14
 Tag = dict[str, object]  # the columns of `tables.Tags` but the key

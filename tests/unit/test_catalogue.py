@@ -32,8 +32,8 @@ from tessera.catalogue import (
     trained_models,
 )
 from tessera.configuration.read import Configuration, load_configuration
-from tessera.pipeline.image_sets.settings import LayoutSettings
-from tessera.pipeline.image_sets.write import WRITERS
+from tessera.extras.image_sets.settings import LayoutSettings
+from tessera.extras.image_sets.write import WRITERS
 from tessera.records.material import SETS
 
 REPOSITORY = Path(__file__).parents[2]

@@ -108,7 +108,7 @@ def test_a_script_only_translates_between_its_rule_and_one_room() -> None:
         rooms = {
             room_of(str(node.module))
             for node in ast.walk(tree)
-            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("tessera.pipeline.")
+            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("tessera.stages.")
             # A function of one room can be passed to another.
             if called & {alias.name for alias in node.names}
         }
@@ -121,7 +121,7 @@ def test_a_script_passes_arguments_by_name() -> None:
         rooms = {
             alias.asname or alias.name
             for node in nodes
-            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("tessera.pipeline.")
+            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("tessera.stages.")
             for alias in node.names
         }
         for node in nodes:
@@ -137,8 +137,8 @@ RULES = sorted((REPOSITORY / "workflow" / "rules").glob("*.smk"))
     ("text", "place"),
     [
         ("crop_unscaled_", "src/tessera/records/lada"),
-        ("WeightsSettings(**", "src/tessera/core/weights"),
-        ('/SHA256SUMS" if ', "src/tessera/core/weights"),
+        ("WeightsSettings(**", "src/tessera/learning/weights"),
+        ('/SHA256SUMS" if ', "src/tessera/learning/weights"),
     ],
 )
 def test_only_one_module_contains(text: str, place: str) -> None:

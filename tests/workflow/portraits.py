@@ -11,8 +11,8 @@ from onnx import TensorProto, helper
 from projects import Project
 
 from tessera.core.provenance import sha256_file
+from tessera.demo.photographs import photograph
 from tessera.imaging.images import write_image
-from tessera.pipeline.demo.photographs import photograph
 from tessera.records.frame_keys import picture_key
 
 SIDE = 64  # pixels of a crop

@@ -12,9 +12,9 @@ from projects import Project
 
 from tessera.core.provenance import sha256_file
 from tessera.imaging.images import write_image
-from tessera.pipeline.datasets.splits import SplitSettings, split_sources
 from tessera.records.frame_keys import picture_key
 from tessera.records.tables.splits import split_of_sources
+from tessera.stages.datasets.splits import SplitSettings, split_sources
 
 pytestmark = pytest.mark.workflow
 NEAR = "results/near_duplicates/look/near_duplicates.parquet"

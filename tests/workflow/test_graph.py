@@ -11,7 +11,7 @@ from projects import REPOSITORY, Project
 
 import tessera
 from tessera.core.definitions import Definitions
-from tessera.core.trainings import RECORD, Record
+from tessera.learning.trainings import RECORD, Record
 
 MODELS = ("nsfw_detection", "watermark_detection", "mosaic_detection", "mosaic_restoration")
 LIBRARY = Definitions(Path(tessera.__file__).parent)

@@ -79,7 +79,7 @@ def test_the_outputs_go_to_a_folder_that_is_printed(project: Project) -> None:
 
 def test_a_debugger_stops_in_the_script_and_reads_the_terminal(project: Project) -> None:
     script = REPOSITORY / "workflow" / "scripts" / "sample_frames.py"
-    library = REPOSITORY / "src" / "tessera" / "pipeline" / "footage" / "sampling.py"
+    library = REPOSITORY / "src" / "tessera" / "stages" / "footage" / "sampling.py"
     commands = f"break {place_of(script, 'with job(')}\nbreak {place_of(library, '    def chosen(')}"
     typed = "p snakemake.rule, snakemake.wildcards.shard\ncontinue\np source\nquit\n"
     ran = replay(project, "sample_frames", "shard=amber", debugger=f"{commands}\ncontinue", typed=typed)
@@ -98,7 +98,7 @@ def test_an_error_keeps_its_traceback_for_post_mortem(project: Project, tmp_path
     finally:
         table.write_bytes(content)
     assert "Uncaught exception. Entering post mortem debugging" in ran.stdout, ran.stdout + ran.stderr
-    assert "workflow/scripts/sample_frames.py(" in ran.stdout and "src/tessera/pipeline/footage/sampling.py(" in ran.stdout
+    assert "workflow/scripts/sample_frames.py(" in ran.stdout and "src/tessera/stages/footage/sampling.py(" in ran.stdout
     assert not contents(tmp_path), "no incomplete file"
 
 

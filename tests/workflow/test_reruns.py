@@ -135,11 +135,11 @@ def a_moved_file(workshop: Workshop, stack: ExitStack) -> None:
 
 CHANGES: dict[str, Change] = {
     "nothing": lambda workshop, stack: None,
-    "a comment or a docstring in the library": code("pipeline/datasets/splits.py", '"""', '"""In other words. '),
+    "a comment or a docstring in the library": code("stages/datasets/splits.py", '"""', '"""In other words. '),
     "a message in `job`": code("core/job.py", "loads the data alone", "loads the data itself"),
-    "an error message of the splits": code("pipeline/datasets/splits.py", "fix it to one split only", "give it one"),
+    "an error message of the splits": code("stages/datasets/splits.py", "fix it to one split only", "give it one"),
     "another function in a module of the library": code(
-        "pipeline/datasets/splits.py", "\ndef ", "\ndef another() -> int:\n    return 1\n\n\ndef "
+        "stages/datasets/splits.py", "\ndef ", "\ndef another() -> int:\n    return 1\n\n\ndef "
     ),
     "a file of the library moved": a_moved_file,
     "a table that no rule uses": code(
@@ -149,8 +149,8 @@ CHANGES: dict[str, Change] = {
     "a column of the scores": code(
         "records/tables/clips.py", "    looked: pl.Int64 = pa.Field(gt=0,", "    looked: pl.Int64 = pa.Field(ge=0,"
     ),
-    "the logic of the splits": code("pipeline/datasets/splits.py", "number < settings.val", "number <= settings.val"),
-    "the logic that all sources pass": code("pipeline/footage/admission.py", "size += file.tell()", "size -= file.tell()"),
+    "the logic of the splits": code("stages/datasets/splits.py", "number < settings.val", "number <= settings.val"),
+    "the logic that all sources pass": code("stages/footage/admission.py", "size += file.tell()", "size -= file.tell()"),
     "how mosaics are drawn": code("imaging/mosaic/drawing.py", "FEATHERED_FROM = 5", "FEATHERED_FROM = 6"),
     "how the sizes of blocks are computed": code("imaging/mosaic/drawing.py", "max(4, max(", "max(5, max("),
     "a setting of the frames": setting("frames.quality", 90),
@@ -245,7 +245,7 @@ def test_a_change_reruns_exactly_what_the_documentation_says(change: str, worksh
     "changes",
     [
         (
-            code("pipeline/datasets/datasheets.py", "AREA_PIXELS = (0, 16**2", "AREA_PIXELS = (0, 8**2"),
+            code("stages/datasets/datasheets.py", "AREA_PIXELS = (0, 16**2", "AREA_PIXELS = (0, 8**2"),
             CHANGES["a training argument of the last model"],
         ),
         (CHANGES["the fraction of frames that may fail"], CHANGES["the fractions of the splits"]),

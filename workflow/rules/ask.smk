@@ -1,7 +1,7 @@
 # Active learning: ask people for the labels from which a classifier learns most. `snakemake ask`
 
 from tessera.core.definitions import code_digest
-from tessera.pipeline.labels.settings import ImageLabelSet
+from tessera.stages.labels.settings import ImageLabelSet
 from tessera.records.rounds import read_rounds, round_name
 
 
@@ -59,7 +59,7 @@ def compared_vectors(wildcards):
 def answered(wildcards):
     """Return no files. Raises `TesseraError` if the last round that was asked has no answer."""
     # It imports what planning does without.
-    from tessera.pipeline.labels.whole import has_answers
+    from tessera.stages.labels.whole import has_answers
 
     last = round_name(len(asked_rounds()))
     folder = Path(ANSWERS["path"], last)
@@ -135,7 +135,7 @@ rule ask_round:
             if (config["ask"]["hard_negatives"] or {}).get("free_of") in source.free_of
         ],
         seed=lookup(dpath="seed", within=config),
-        code=code_digest("tessera.pipeline.asking.rounds:ask_round"),
+        code=code_digest("tessera.extras.active_learning.rounds:ask_round"),
     script:
         "../scripts/ask_round.py"
 
@@ -169,6 +169,6 @@ rule plot_learning:
             )
             for each in asked_rounds()
         ],
-        code=code_digest("tessera.pipeline.report.learning:draw_learning"),
+        code=code_digest("tessera.pages.report.learning:draw_learning"),
     script:
         "../scripts/plot_learning.py"

@@ -2,8 +2,8 @@
 
 from tessera.catalogue import CLASSIFIER
 from tessera.core.definitions import code_digest
-from tessera.core.weights.resolve import weights_file
-from tessera.imaging.classification.settings import HEAD
+from tessera.learning.weights.resolve import weights_file
+from tessera.learning.classification.settings import HEAD
 
 
 def of_classifier(*parts):
@@ -68,8 +68,8 @@ rule check_pictures:
     params:
         settings=of_classifier("labels"),
         code=code_digest(
-            "tessera.pipeline.classifiers.dataset:check_pictures",
-            "tessera.pipeline.classifiers.settings:ClassifierSettings",
+            "tessera.extras.classifiers.dataset:check_pictures",
+            "tessera.extras.classifiers.settings:ClassifierSettings",
         ),
     script:
         "../scripts/check_pictures.py"
@@ -107,9 +107,9 @@ rule train_classifier:
         settings=NETWORK,
         seed=lookup(dpath="seed", within=config),
         # A part of the identity of the training: the definitions that its result depends on.
-        trained_by=code_digest("tessera.pipeline.classifiers.trainer:fit"),
+        trained_by=code_digest("tessera.extras.classifiers.trainer:fit"),
         code=code_digest(
-            "tessera.pipeline.classifiers.train:train_classifier",
+            "tessera.extras.classifiers.train:train_classifier",
             "tessera.records.tables.splits:trained_on",
         ),
     script:
@@ -140,7 +140,7 @@ rule evaluate_classifier:
     params:
         settings=LABELS_OF,
         seed=lookup(dpath="seed", within=config),
-        code=code_digest("tessera.pipeline.classifiers.evaluate:evaluate_classifier"),
+        code=code_digest("tessera.extras.classifiers.evaluate:evaluate_classifier"),
     script:
         "../scripts/evaluate_classifier.py"
 
@@ -161,7 +161,7 @@ rule export_classifier:
         opset=lambda wildcards: config["classifiers"][wildcards.model]["export"][
             "opset"
         ],
-        code=code_digest("tessera.pipeline.classifiers.export:export_classifier"),
+        code=code_digest("tessera.extras.classifiers.export:export_classifier"),
     script:
         "../scripts/export_classifier.py"
 
@@ -179,7 +179,7 @@ rule export_for_city:
     wildcard_constraints:
         model=of_kind(CLASSIFIER),
     params:
-        code=code_digest("tessera.pipeline.classifiers.export:export_for_city"),
+        code=code_digest("tessera.extras.classifiers.export:export_for_city"),
     script:
         "../scripts/export_for_city.py"
 
@@ -205,7 +205,7 @@ rule verify_classifier_export:
     threads: 2
     params:
         settings=of_classifier("labels", "tolerance"),
-        code=code_digest("tessera.pipeline.classifiers.export:verify_classifier_export"),
+        code=code_digest("tessera.extras.classifiers.export:verify_classifier_export"),
     script:
         "../scripts/verify_classifier_export.py"
 
@@ -233,7 +233,7 @@ rule tabulate_results:
         model=of_kind(CLASSIFIER),
     localrule: True
     params:
-        code=code_digest("tessera.pipeline.report.classifiers:tabulate_results"),
+        code=code_digest("tessera.pages.report.classifiers:tabulate_results"),
     script:
         "../scripts/tabulate_results.py"
 
@@ -267,9 +267,9 @@ rule plot_examples:
         settings=lookup(dpath="report", within=config),
         sets=content_of_sets,
         code=code_digest(
-            "tessera.pipeline.report.classifiers:draw_examples",
-            "tessera.imaging.classification.classifier:read_classifier",
-            "tessera.pipeline.report.tiles:find_clear",
+            "tessera.pages.report.classifiers:draw_examples",
+            "tessera.learning.classification.classifier:read_classifier",
+            "tessera.pages.report.tiles:find_clear",
         ),
     script:
         "../scripts/plot_examples.py"

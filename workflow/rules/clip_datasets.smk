@@ -23,7 +23,7 @@ rule write_clip_dataset:
     wildcard_constraints:
         dataset=laid_out_as(CLIPS),
     params:
-        code=code_digest("tessera.pipeline.datasets.clips:write_clip_dataset"),
+        code=code_digest("tessera.stages.datasets.clips:write_clip_dataset"),
     script:
         "../scripts/write_clip_dataset.py"
 
@@ -49,7 +49,7 @@ rule write_clip_datasheet:
         dataset=laid_out_as(CLIPS),
     params:
         settings=of_dataset(lambda dataset: settings_of(dataset, config)),
-        code=code_digest("tessera.pipeline.datasets.datasheets:write_clip_datasheet"),
+        code=code_digest("tessera.stages.datasets.datasheets:write_clip_datasheet"),
     script:
         "../scripts/write_clip_datasheet.py"
 
@@ -85,9 +85,9 @@ rule plot_clips:
         sets=content_of_sets,
         seed=lookup(dpath="seed", within=config),
         code=code_digest(
-            "tessera.pipeline.report.clips:describe_clips",
-            "tessera.pipeline.report.clips:show_clips",
-            "tessera.pipeline.report.tiles:choose_shown",
+            "tessera.pages.report.clips:describe_clips",
+            "tessera.pages.report.clips:show_clips",
+            "tessera.pages.report.tiles:choose_shown",
         ),
     script:
         "../scripts/plot_clips.py"

@@ -2,7 +2,7 @@
 
 from tessera.catalogue import fed_by, model_for
 from tessera.core.definitions import code_digest
-from tessera.core.weights.resolve import weights_checksums, weights_file
+from tessera.learning.weights.resolve import weights_checksums, weights_file
 
 # The detector that runs on videos, and those that score clips.
 VIDEO_DETECTOR = config["scenes"]["detect"]["weights"], model_for("nsfw")
@@ -81,17 +81,17 @@ rule cut_clips:
         scored_by=list(SCORE_DETECTORS),
         targets=CLIP_TARGETS,
         seed=lookup(dpath="seed", within=config),
-        detected_by=code_digest("tessera.pipeline.clips.detect:detect_videos"),
-        cut_by=code_digest("tessera.pipeline.clips.cut:cut_clips"),
+        detected_by=code_digest("tessera.stages.clips.detect:detect_videos"),
+        cut_by=code_digest("tessera.stages.clips.cut:cut_clips"),
         code=code_digest(
-            "tessera.pipeline.clips.detect:detect_videos",
-            "tessera.pipeline.clips.track:track",
-            "tessera.pipeline.clips.find:find_scenes",
-            "tessera.pipeline.clips.cut:cut_clips",
+            "tessera.stages.clips.detect:detect_videos",
+            "tessera.learning.detection.tracking:track",
+            "tessera.stages.clips.find:find_scenes",
+            "tessera.stages.clips.cut:cut_clips",
             "tessera.imaging.mosaic.drawing:block_sizes",
-            "tessera.pipeline.clips.scoring:score_clips",
-            "tessera.imaging.detection.detector:Detector",
-            "tessera.core.weights.resolve:expected_digest",
+            "tessera.stages.clips.scoring:score_clips",
+            "tessera.learning.detection.detector:Detector",
+            "tessera.learning.weights.resolve:expected_digest",
             "tessera.records.confidence:with_confidences",
         ),
     script:

@@ -34,7 +34,7 @@ from tessera.core.files import (
 )
 from tessera.core.messages import counted, shortened
 from tessera.core.provenance import digest, fingerprint
-from tessera.pipeline.footage.moving import keys_by_position, move_keys, report_moved
+from tessera.stages.footage.moving import keys_by_position, move_keys, report_moved
 from tessera.records.annotation.label_files import (
     frame_exports,
     frame_label_files,

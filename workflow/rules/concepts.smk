@@ -41,6 +41,6 @@ rule degrade_frames:
     params:
         settings=lambda wildcards: CONCEPTS[wildcards.concept],
         seed=lookup(dpath="seed", within=config),
-        code=code_digest("tessera.pipeline.concepts.degrade:degrade_frames"),
+        code=code_digest("tessera.extras.degraded_copies.degrade:degrade_frames"),
     script:
         "../scripts/degrade_frames.py"

@@ -1,7 +1,7 @@
 # Crops: cut persons, half bodies and heads out of the sampled frames.
 
 from tessera.core.definitions import code_digest
-from tessera.core.weights.resolve import weights_checksums, weights_file
+from tessera.learning.weights.resolve import weights_checksums, weights_file
 
 CROP_STEPS = config["crops"]["steps"]
 # The shards of which crops are made: all or, without steps, none.
@@ -54,11 +54,11 @@ rule crop_frames:
             key: config["crops"][key] or config["frames"][key]
             for key in ("format", "quality")
         },
-        cropped_by=code_digest("tessera.pipeline.crops.crop:crop_frames"),
+        cropped_by=code_digest("tessera.extras.crops.crop:crop_frames"),
         code=code_digest(
-            "tessera.pipeline.crops.crop:crop_frames",
-            "tessera.pipeline.crops.settings:CropSettings",
-            "tessera.core.weights.resolve:expected_digest",
+            "tessera.extras.crops.crop:crop_frames",
+            "tessera.extras.crops.settings:CropSettings",
+            "tessera.learning.weights.resolve:expected_digest",
             "tessera.imaging.images:SUFFIX",
         ),
     script:

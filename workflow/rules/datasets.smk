@@ -76,7 +76,7 @@ rule divide_sources:
             ]
         ),
         settings=lookup(dpath="splits", within=config),
-        code=code_digest("tessera.pipeline.datasets.splits:divide_sources"),
+        code=code_digest("tessera.stages.datasets.splits:divide_sources"),
     script:
         "../scripts/divide_sources.py"
 
@@ -97,7 +97,7 @@ rule split_samples:
         settings=lookup(dpath="splits", within=config),
         needed=of_dataset(lambda dataset: dataset.layout.needs),
         code=code_digest(
-            "tessera.pipeline.datasets.splits:split_samples",
+            "tessera.stages.datasets.splits:split_samples",
             "tessera.records.tables.annotation:Images",
         ),
     script:
@@ -126,7 +126,7 @@ rule write_plain_datasheet:
         samples=of_dataset(lambda dataset: dataset.layout.samples),
         settings=of_dataset(lambda dataset: settings_of(dataset, config)),
         sets=of_dataset(lambda dataset: sets_of(dataset, config)),
-        code=code_digest("tessera.pipeline.datasets.datasheets:write_plain_datasheet"),
+        code=code_digest("tessera.stages.datasets.datasheets:write_plain_datasheet"),
     script:
         "../scripts/write_plain_datasheet.py"
 
@@ -179,6 +179,6 @@ rule write_croissant:
     params:
         description=of_dataset(lambda dataset: dataset.story.replace("``", "`")),
         settings=lookup(dpath="croissant", within=config),
-        code=code_digest("tessera.pipeline.datasets.croissant:write_croissant"),
+        code=code_digest("tessera.stages.datasets.croissant:write_croissant"),
     script:
         "../scripts/write_croissant.py"

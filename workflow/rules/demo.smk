@@ -18,13 +18,13 @@ rule render_demo_footage:
     params:
         seed=config["seed"],
         code=code_digest(
-            "tessera.pipeline.demo.render:render_demo_footage",
-            "tessera.pipeline.demo.render:render_references",
-            "tessera.pipeline.demo.render:render_logos",
-            "tessera.pipeline.demo.render:render_watermark_set",
+            "tessera.demo.render:render_demo_footage",
+            "tessera.demo.render:render_references",
+            "tessera.demo.render:render_logos",
+            "tessera.demo.render:render_watermark_set",
             "tessera.imaging.watermark.drawing:draw_marks",
             "tessera.imaging.watermark.drawing:load_materials",
-            "tessera.pipeline.demo.footage:MARKS",
+            "tessera.demo.footage:MARKS",
         ),
     script:
         "../scripts/render_demo_footage.py"

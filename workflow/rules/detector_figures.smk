@@ -24,7 +24,7 @@ rule show_curves:
         model=of_kind(DETECTOR, CLASSIFIER),
     localrule: True
     params:
-        code=code_digest("tessera.pipeline.report.pages:show_pictures"),
+        code=code_digest("tessera.pages.report.pages:show_pictures"),
     script:
         "../scripts/show_curves.py"
 
@@ -64,9 +64,9 @@ rule plot_predictions:
         targets=preview_target,
         image_size=inference_size,
         code=code_digest(
-            "tessera.pipeline.report.samples:draw_predictions",
-            "tessera.imaging.detection.detector:Detector",
-            "tessera.pipeline.report.tiles:choose_shown",
+            "tessera.pages.report.samples:draw_predictions",
+            "tessera.learning.detection.detector:Detector",
+            "tessera.pages.report.tiles:choose_shown",
             "tessera.records.confidence:with_confidences",
         ),
     script:
@@ -145,13 +145,13 @@ rule plot_failures:
         preview={"confidence": config["preview"]["confidence"]},
         targets=preview_target,
         code=code_digest(
-            "tessera.pipeline.report.failures:read_cases",
-            "tessera.pipeline.report.videos:describe_videos",
-            "tessera.pipeline.report.failures:tabulate_failures",
-            "tessera.pipeline.report.failures:count_false_positives",
-            "tessera.pipeline.report.failures:draw_thresholds",
-            "tessera.pipeline.report.failures:draw_failures",
-            "tessera.pipeline.report.tiles:find_clear",
+            "tessera.pages.report.failures:read_cases",
+            "tessera.pages.report.videos:describe_videos",
+            "tessera.pages.report.failures:tabulate_failures",
+            "tessera.pages.report.failures:count_false_positives",
+            "tessera.pages.report.failures:draw_thresholds",
+            "tessera.pages.report.failures:draw_failures",
+            "tessera.pages.report.tiles:find_clear",
             "tessera.records.confidence:with_confidences",
         ),
     script:
@@ -178,6 +178,6 @@ rule tabulate_comparison:
         model=any_of(COMPARED),
     localrule: True
     params:
-        code=code_digest("tessera.pipeline.report.detectors:tabulate_comparison"),
+        code=code_digest("tessera.pages.report.detectors:tabulate_comparison"),
     script:
         "../scripts/tabulate_comparison.py"

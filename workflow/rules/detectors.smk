@@ -2,7 +2,7 @@
 
 from tessera.catalogue import DETECTOR
 from tessera.core.definitions import code_digest
-from tessera.core.weights.resolve import weights_file
+from tessera.learning.weights.resolve import weights_file
 
 
 def parts_of_dataset(wildcards):
@@ -54,8 +54,8 @@ rule check_dataset:
         architecture=lookup(dpath="models/{model}/architecture", within=config),
         remedy=lambda wildcards: DATASETS[MODELS[wildcards.model].dataset].remedy,
         code=code_digest(
-            "tessera.pipeline.detectors.dataset:check_dataset",
-            "tessera.pipeline.detectors.library:task_of",
+            "tessera.stages.detectors.dataset:check_dataset",
+            "tessera.stages.detectors.library:task_of",
         ),
     script:
         "../scripts/check_dataset.py"
@@ -96,9 +96,9 @@ rule train_detector:
         training=lookup(dpath="models/{model}/training", within=config),
         seed=lookup(dpath="seed", within=config),
         # A part of the identity of the training: the definitions that its result depends on.
-        trained_by=code_digest("tessera.pipeline.detectors.train:fit"),
+        trained_by=code_digest("tessera.stages.detectors.train:fit"),
         code=code_digest(
-            "tessera.pipeline.detectors.train:train_detector",
+            "tessera.stages.detectors.train:train_detector",
             "tessera.records.tables.splits:trained_on",
         ),
     script:
@@ -131,7 +131,7 @@ rule evaluate_detector:
         architecture=lookup(dpath="models/{model}/architecture", within=config),
         training=lookup(dpath="models/{model}/training", within=config),
         seed=lookup(dpath="seed", within=config),
-        code=code_digest("tessera.pipeline.detectors.evaluate:evaluate_detector"),
+        code=code_digest("tessera.stages.detectors.evaluate:evaluate_detector"),
     script:
         "../scripts/evaluate_detector.py"
 
@@ -176,11 +176,11 @@ rule watch_videos:
         track=lookup(dpath="scenes/track", within=config),
         watched_by=code_digest(
             "tessera.records.video_detections:detect_video",
-            "tessera.pipeline.clips.watch:choose_frames",
-            "tessera.imaging.detection.detector:Detector",
+            "tessera.stages.detectors.watch:choose_frames",
+            "tessera.learning.detection.detector:Detector",
         ),
         code=code_digest(
-            "tessera.pipeline.clips.watch:watch_videos",
+            "tessera.stages.detectors.watch:watch_videos",
             "tessera.records.confidence:with_confidences",
         ),
     script:
@@ -226,8 +226,8 @@ rule compare_detectors:
         compared=lambda wildcards: COMPARED[wildcards.model],
         seed=lookup(dpath="seed", within=config),
         code=code_digest(
-            "tessera.pipeline.detectors.compare:compare_detectors",
-            "tessera.pipeline.detectors.settings:ComparedDetector",
+            "tessera.stages.detectors.compare:compare_detectors",
+            "tessera.stages.detectors.settings:ComparedDetector",
         ),
     script:
         "../scripts/compare_detectors.py"
@@ -247,7 +247,7 @@ rule export_detector:
         model=of_kind(DETECTOR),
     params:
         settings=lookup(dpath="models/{model}/export", within=config),
-        code=code_digest("tessera.pipeline.detectors.export:export_detector"),
+        code=code_digest("tessera.stages.detectors.export:export_detector"),
     script:
         "../scripts/export_detector.py"
 
@@ -264,7 +264,7 @@ rule export_for_lada:
     wildcard_constraints:
         model=of_kind(DETECTOR),
     params:
-        code=code_digest("tessera.pipeline.detectors.export:export_for_lada"),
+        code=code_digest("tessera.stages.detectors.export:export_for_lada"),
     script:
         "../scripts/export_for_lada.py"
 
@@ -288,7 +288,7 @@ rule verify_export:
     params:
         export=lookup(dpath="models/{model}/export", within=config),
         tolerance=lookup(dpath="models/{model}/tolerance", within=config),
-        code=code_digest("tessera.pipeline.detectors.export:verify_export"),
+        code=code_digest("tessera.stages.detectors.export:verify_export"),
     script:
         "../scripts/verify_export.py"
 
@@ -318,6 +318,6 @@ rule write_model_card:
         settings=lookup(dpath="models/{model}", within=config),
         purpose=lambda wildcards: MODELS[wildcards.model].purpose,
         not_for=lambda wildcards: MODELS[wildcards.model].kind.not_for,
-        code=code_digest("tessera.pipeline.cards:write_model_card"),
+        code=code_digest("tessera.pages.cards:write_model_card"),
     script:
         "../scripts/write_model_card.py"

@@ -3,7 +3,7 @@
 
 from tessera.catalogue import PICTURES, labelled_sets
 from tessera.core.definitions import code_digest
-from tessera.core.weights.resolve import weights_checksums, weights_file
+from tessera.learning.weights.resolve import weights_checksums, weights_file
 
 EMBEDDINGS = config["embeddings"]
 # Those that find near-duplicates, and those whose near-duplicates are left out of the datasets.
@@ -115,11 +115,11 @@ rule embed_frames:
         gpu=1,
     params:
         settings=embedder,
-        embedded_by=code_digest("tessera.pipeline.embeddings.embed:embed_pictures"),
+        embedded_by=code_digest("tessera.extras.near_duplicates.embed:embed_pictures"),
         code=code_digest(
-            "tessera.pipeline.embeddings.embed:embed_pictures",
-            "tessera.core.weights.resolve:expected_digest",
-            "tessera.pipeline.embeddings.settings:EmbeddingSettings",
+            "tessera.extras.near_duplicates.embed:embed_pictures",
+            "tessera.learning.weights.resolve:expected_digest",
+            "tessera.extras.near_duplicates.settings:EmbeddingSettings",
         ),
     script:
         "../scripts/embed_frames.py"
@@ -143,11 +143,11 @@ rule embed_labels:
         gpu=1,
     params:
         settings=embedder,
-        embedded_by=code_digest("tessera.pipeline.embeddings.embed:embed_pictures"),
+        embedded_by=code_digest("tessera.extras.near_duplicates.embed:embed_pictures"),
         code=code_digest(
-            "tessera.pipeline.embeddings.embed:embed_pictures",
-            "tessera.core.weights.resolve:expected_digest",
-            "tessera.pipeline.embeddings.settings:EmbeddingSettings",
+            "tessera.extras.near_duplicates.embed:embed_pictures",
+            "tessera.learning.weights.resolve:expected_digest",
+            "tessera.extras.near_duplicates.settings:EmbeddingSettings",
         ),
     script:
         "../scripts/embed_labels.py"
@@ -172,11 +172,11 @@ rule embed_clips:
     params:
         settings=embedder,
         samples=lookup(dpath="embeddings/{embedding}/clips", within=config),
-        embedded_by=code_digest("tessera.pipeline.embeddings.embed:embed_clips"),
+        embedded_by=code_digest("tessera.extras.near_duplicates.embed:embed_clips"),
         code=code_digest(
-            "tessera.pipeline.embeddings.embed:embed_clips",
-            "tessera.core.weights.resolve:expected_digest",
-            "tessera.pipeline.embeddings.settings:EmbeddingSettings",
+            "tessera.extras.near_duplicates.embed:embed_clips",
+            "tessera.learning.weights.resolve:expected_digest",
+            "tessera.extras.near_duplicates.settings:EmbeddingSettings",
         ),
     script:
         "../scripts/embed_clips.py"
@@ -202,11 +202,11 @@ rule embed_crops:
     params:
         settings=embedder,
         steps=lookup(dpath="embeddings/{embedding}/crops", within=config),
-        embedded_by=code_digest("tessera.pipeline.embeddings.embed:embed_crops"),
+        embedded_by=code_digest("tessera.extras.near_duplicates.embed:embed_crops"),
         code=code_digest(
-            "tessera.pipeline.embeddings.embed:embed_crops",
-            "tessera.core.weights.resolve:expected_digest",
-            "tessera.pipeline.embeddings.settings:EmbeddingSettings",
+            "tessera.extras.near_duplicates.embed:embed_crops",
+            "tessera.learning.weights.resolve:expected_digest",
+            "tessera.extras.near_duplicates.settings:EmbeddingSettings",
         ),
     script:
         "../scripts/embed_crops.py"
@@ -235,12 +235,12 @@ rule embed_dataset:
     params:
         settings=embedder,
         max_failed=lookup(dpath="gates/embeddings", within=config),
-        embedded_by=code_digest("tessera.pipeline.embeddings.embed:embed_dataset"),
+        embedded_by=code_digest("tessera.extras.near_duplicates.embed:embed_dataset"),
         code=code_digest(
-            "tessera.pipeline.embeddings.embed:embed_dataset",
+            "tessera.extras.near_duplicates.embed:embed_dataset",
             "tessera.core.ledger:gate",
-            "tessera.core.weights.resolve:expected_digest",
-            "tessera.pipeline.embeddings.settings:EmbeddingSettings",
+            "tessera.learning.weights.resolve:expected_digest",
+            "tessera.extras.near_duplicates.settings:EmbeddingSettings",
         ),
     script:
         "../scripts/embed_dataset.py"
@@ -272,7 +272,7 @@ rule find_near_duplicates:
     params:
         settings=lookup(dpath="embeddings/{embedding}/near_duplicates", within=config),
         code=code_digest(
-            "tessera.pipeline.embeddings.near_duplicates:find_near_duplicates"
+            "tessera.extras.near_duplicates.near_duplicates:find_near_duplicates"
         ),
     script:
         "../scripts/find_near_duplicates.py"
@@ -304,7 +304,7 @@ rule show_near_duplicates:
         sets=verbatim(
             {each.source: each.values["content"] for each in labelled_sets(config)}
         ),
-        code=code_digest("tessera.pipeline.report.near_duplicates:show_near_duplicates"),
+        code=code_digest("tessera.pages.report.near_duplicates:show_near_duplicates"),
     script:
         "../scripts/show_near_duplicates.py"
 

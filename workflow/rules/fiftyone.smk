@@ -37,7 +37,7 @@ rule write_fiftyone_images:
     wildcard_constraints:
         dataset=laid_out_as(IMAGES),
     params:
-        code=code_digest("tessera.pipeline.datasets.fiftyone:write_fiftyone_images"),
+        code=code_digest("tessera.stages.datasets.fiftyone:write_fiftyone_images"),
     script:
         "../scripts/write_fiftyone_images.py"
 
@@ -60,6 +60,6 @@ rule write_fiftyone_clips:
     wildcard_constraints:
         dataset=laid_out_as(CLIPS),
     params:
-        code=code_digest("tessera.pipeline.datasets.fiftyone:write_fiftyone_clips"),
+        code=code_digest("tessera.stages.datasets.fiftyone:write_fiftyone_clips"),
     script:
         "../scripts/write_fiftyone_clips.py"

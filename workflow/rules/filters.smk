@@ -32,6 +32,6 @@ rule filter_clips:
     params:
         settings=lookup(dpath="filters", within=config),
         decisions=rows_of(CLIP_DECISIONS),
-        code=code_digest("tessera.pipeline.filters.filtering:filter_clips"),
+        code=code_digest("tessera.stages.filters.filtering:filter_clips"),
     script:
         "../scripts/filter_clips.py"

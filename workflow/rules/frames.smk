@@ -35,7 +35,7 @@ rule sample_frames:
     threads: 2
     params:
         settings=lookup(dpath="frames", within=config),
-        code=code_digest("tessera.pipeline.footage.sampling:sample_frames"),
+        code=code_digest("tessera.stages.footage.sampling:sample_frames"),
     script:
         "../scripts/sample_frames.py"
 
@@ -51,7 +51,7 @@ rule match_decisions:
         "<benchmarks>/match_decisions.jsonl"
     params:
         decisions=verbatim([decision.model_dump() for decision in PICTURE_DECISIONS]),
-        code=code_digest("tessera.pipeline.footage.decided:match_decisions"),
+        code=code_digest("tessera.stages.footage.decided:match_decisions"),
     script:
         "../scripts/match_decisions.py"
 
@@ -77,6 +77,6 @@ rule find_duplicates:
         "<benchmarks>/find_duplicates.jsonl"
     params:
         settings=lookup(dpath="duplicates", within=config),
-        code=code_digest("tessera.pipeline.footage.duplicates:drop_duplicates"),
+        code=code_digest("tessera.stages.footage.duplicates:drop_duplicates"),
     script:
         "../scripts/find_duplicates.py"

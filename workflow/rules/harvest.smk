@@ -2,7 +2,7 @@
 
 from tessera.core.definitions import code_digest
 from tessera.core.errors import TesseraError
-from tessera.pipeline.harvest.settings import ClientSettings
+from tessera.extras.harvest.settings import ClientSettings
 
 GATES["harvest"] = {"harvest": ("addresses", ["<results>/harvest/ledger.jsonl"])}
 
@@ -45,7 +45,7 @@ rule search_europeana:
     params:
         queries=verbatim(lookup(dpath="harvest/europeana", within=config)),
         settings=client_settings,
-        code=code_digest("tessera.pipeline.harvest.europeana:search_europeana"),
+        code=code_digest("tessera.extras.harvest.europeana:search_europeana"),
     script:
         "../scripts/search_europeana.py"
 
@@ -71,7 +71,7 @@ rule harvest_pictures:
             dpath="harvest/placeholder_addresses", within=config
         ),
         blocklist_distance=lookup(dpath="sources/blocklist_distance", within=config),
-        code=code_digest("tessera.pipeline.harvest.harvest:harvest_pictures"),
+        code=code_digest("tessera.extras.harvest.harvest:harvest_pictures"),
     script:
         "../scripts/harvest_pictures.py"
 

@@ -3,7 +3,7 @@
 from tessera.core.definitions import code_digest
 from tessera.core.files import IMAGE_SUFFIXES, check_there, files_below
 from tessera.core.provenance import fingerprint
-from tessera.pipeline.identities.admit import check_named
+from tessera.extras.identities.admit import check_named
 from tessera.records.identities import read_identity_decisions, read_references
 
 IDENTITIES = config["identities"]
@@ -82,11 +82,11 @@ rule embed_references:
         watched=watched_references,
         blocklist_distance=lookup(dpath="sources/blocklist_distance", within=config),
         settings=embedder,
-        embedded_by=code_digest("tessera.pipeline.embeddings.embed:embed_references"),
+        embedded_by=code_digest("tessera.extras.near_duplicates.embed:embed_references"),
         code=code_digest(
-            "tessera.pipeline.embeddings.embed:embed_references",
-            "tessera.core.weights.resolve:expected_digest",
-            "tessera.pipeline.embeddings.settings:EmbeddingSettings",
+            "tessera.extras.near_duplicates.embed:embed_references",
+            "tessera.learning.weights.resolve:expected_digest",
+            "tessera.extras.near_duplicates.settings:EmbeddingSettings",
         ),
     script:
         "../scripts/embed_references.py"
@@ -120,8 +120,8 @@ rule identify_crops:
             }
         ),
         code=code_digest(
-            "tessera.pipeline.identities.identify:identify_crops",
-            "tessera.pipeline.identities.settings:IdentitySettings",
+            "tessera.extras.identities.identify:identify_crops",
+            "tessera.extras.identities.settings:IdentitySettings",
         ),
     script:
         "../scripts/identify_crops.py"
@@ -143,7 +143,7 @@ rule decide_identities:
     localrule: True
     params:
         decisions=verbatim([each.model_dump() for each in IDENTITY_DECISIONS]),
-        code=code_digest("tessera.pipeline.identities.decide:decide_identities"),
+        code=code_digest("tessera.extras.identities.decide:decide_identities"),
     script:
         "../scripts/decide_identities.py"
 
@@ -179,7 +179,7 @@ rule show_identities:
     params:
         settings=lookup(dpath="report", within=config),
         shown=IDENTITIES and IDENTITIES["shown"],
-        code=code_digest("tessera.pipeline.report.identities:show_identities"),
+        code=code_digest("tessera.pages.report.identities:show_identities"),
     script:
         "../scripts/show_identities.py"
 

@@ -68,7 +68,7 @@ rule select_samples:
         task=of_dataset(lambda dataset: label_task(dataset, config)),
         remedy=of_dataset(lambda dataset: dataset.remedy),
         code=code_digest(
-            "tessera.pipeline.datasets.images:select_samples",
+            "tessera.stages.datasets.images:select_samples",
             "tessera.records.limits:ScoreLimit",
         ),
     script:
@@ -101,7 +101,7 @@ rule write_yolo_dataset:
     params:
         classes=of_dataset(lambda dataset: dataset.classes(config)),
         task=of_dataset(lambda dataset: label_task(dataset, config)),
-        code=code_digest("tessera.pipeline.datasets.images:write_yolo_dataset"),
+        code=code_digest("tessera.stages.datasets.images:write_yolo_dataset"),
     script:
         "../scripts/write_yolo_dataset.py"
 
@@ -121,7 +121,7 @@ rule write_coco_dataset:
         dataset=laid_out_as(IMAGES),
     params:
         classes=of_dataset(lambda dataset: dataset.classes(config)),
-        code=code_digest("tessera.pipeline.datasets.images:write_coco_dataset"),
+        code=code_digest("tessera.stages.datasets.images:write_coco_dataset"),
     script:
         "../scripts/write_coco_dataset.py"
 
@@ -151,7 +151,7 @@ rule write_datasheet:
     params:
         settings=of_dataset(lambda dataset: settings_of(dataset, config)),
         sets=of_dataset(lambda dataset: sets_of(dataset, config)),
-        code=code_digest("tessera.pipeline.datasets.datasheets:write_datasheet"),
+        code=code_digest("tessera.stages.datasets.datasheets:write_datasheet"),
     script:
         "../scripts/write_datasheet.py"
 
@@ -186,10 +186,10 @@ rule plot_samples:
         sets=content_of_sets,
         seed=lookup(dpath="seed", within=config),
         code=code_digest(
-            "tessera.pipeline.report.samples:describe_marks",
-            "tessera.pipeline.report.samples:describe_mosaics",
-            "tessera.pipeline.report.samples:draw_samples",
-            "tessera.pipeline.report.tiles:choose_shown",
+            "tessera.pages.report.samples:describe_marks",
+            "tessera.pages.report.samples:describe_mosaics",
+            "tessera.pages.report.samples:draw_samples",
+            "tessera.pages.report.tiles:choose_shown",
         ),
     script:
         "../scripts/plot_samples.py"

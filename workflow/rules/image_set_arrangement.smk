@@ -27,8 +27,8 @@ rule arrange_set:
     params:
         settings=settings_of_set("arrangement"),
         code=code_digest(
-            "tessera.pipeline.image_sets.arrange:arrange_set",
-            "tessera.pipeline.image_sets.arrangement_settings:ArrangementSettings",
+            "tessera.extras.image_sets.arrange:arrange_set",
+            "tessera.extras.image_sets.arrangement_settings:ArrangementSettings",
         ),
     script:
         "../scripts/arrange_set.py"

@@ -3,8 +3,8 @@
 from tessera.catalogue import IMAGE_SETS, image_set_of_part
 from tessera.core.definitions import code_digest
 from tessera.core.provenance import fingerprint
-from tessera.pipeline.image_sets.caption_settings import BESIDE, TagSettings
-from tessera.pipeline.image_sets.written import SUFFIXES
+from tessera.extras.image_sets.caption_settings import BESIDE, TagSettings
+from tessera.extras.image_sets.written import SUFFIXES
 
 
 def texts_of_set(wildcards):
@@ -66,8 +66,8 @@ rule caption_set:
         files=files_of_captions,
         seed=lookup(dpath="seed", within=config),
         code=code_digest(
-            "tessera.pipeline.image_sets.captions:caption_set",
-            "tessera.pipeline.image_sets.caption_settings:CaptionSettings",
+            "tessera.extras.image_sets.captions:caption_set",
+            "tessera.extras.image_sets.caption_settings:CaptionSettings",
         ),
     script:
         "../scripts/caption_set.py"

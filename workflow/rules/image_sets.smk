@@ -3,9 +3,9 @@
 from tessera.catalogue import IMAGE_SETS, image_set_of_part
 from tessera.core.definitions import code_digest
 from tessera.core.files import check_there
-from tessera.core.weights.resolve import weights_file
-from tessera.pipeline.image_sets.caption_settings import TagSettings
-from tessera.pipeline.image_sets.settings import ImageSetSettings, LayoutSettings
+from tessera.learning.weights.resolve import weights_file
+from tessera.extras.image_sets.caption_settings import TagSettings
+from tessera.extras.image_sets.settings import ImageSetSettings, LayoutSettings
 from tessera.records.tags import read_tags, unknown_tags
 
 # The tag list of the tagger. One that is fetched is not known before the jobs start, so that these compare the settings with it.
@@ -129,8 +129,8 @@ rule select_set:
         distance=lookup(dpath="duplicates/distance", within=config),
         seed=lookup(dpath="seed", within=config),
         code=code_digest(
-            "tessera.pipeline.image_sets.select:select_set",
-            "tessera.pipeline.image_sets.settings:SelectionSettings",
+            "tessera.extras.image_sets.select:select_set",
+            "tessera.extras.image_sets.settings:SelectionSettings",
         ),
     script:
         "../scripts/select_set.py"
@@ -154,10 +154,10 @@ rule resize_set:
     threads: 8
     params:
         settings=settings_of_set("pictures"),
-        encoded_by=code_digest("tessera.pipeline.image_sets.resize:encode"),
+        encoded_by=code_digest("tessera.extras.image_sets.resize:encode"),
         code=code_digest(
-            "tessera.pipeline.image_sets.resize:resize_set",
-            "tessera.pipeline.image_sets.settings:PictureSettings",
+            "tessera.extras.image_sets.resize:resize_set",
+            "tessera.extras.image_sets.settings:PictureSettings",
         ),
     script:
         "../scripts/resize_set.py"
@@ -196,8 +196,8 @@ rule write_set:
         ],
         seed=lookup(dpath="seed", within=config),
         code=code_digest(
-            "tessera.pipeline.image_sets.write:write_set",
-            "tessera.pipeline.image_sets.settings:LayoutSettings",
+            "tessera.extras.image_sets.write:write_set",
+            "tessera.extras.image_sets.settings:LayoutSettings",
         ),
     script:
         "../scripts/write_set.py"
@@ -231,6 +231,6 @@ rule show_set:
     params:
         settings=lookup(dpath="report", within=config),
         seed=lookup(dpath="seed", within=config),
-        code=code_digest("tessera.pipeline.report.image_sets:show_set"),
+        code=code_digest("tessera.pages.report.image_sets:show_set"),
     script:
         "../scripts/show_set.py"

@@ -1,7 +1,7 @@
 # Errors in the labels of classifiers: each picture is predicted by a classifier that never saw it, and compared with others.
 
 from tessera.core.definitions import code_digest
-from tessera.core.weights.resolve import weights_file
+from tessera.learning.weights.resolve import weights_file
 
 # How labels are checked, by the classifier that they belong to.
 CHECKED = {
@@ -37,8 +37,8 @@ rule divide_into_folds:
         folds=check_of("folds"),
         seed=lookup(dpath="seed", within=config),
         code=code_digest(
-            "tessera.pipeline.classifiers.folds:divide_into_folds",
-            "tessera.pipeline.classifiers.settings:ClassifierSettings",
+            "tessera.extras.classifiers.folds:divide_into_folds",
+            "tessera.extras.classifiers.settings:ClassifierSettings",
         ),
     script:
         "../scripts/divide_into_folds.py"
@@ -76,9 +76,9 @@ rule train_fold:
         settings=NETWORK,
         seed=lookup(dpath="seed", within=config),
         # A part of the identity of the training: the definitions that its result depends on.
-        trained_by=code_digest("tessera.pipeline.classifiers.trainer:fit"),
+        trained_by=code_digest("tessera.extras.classifiers.trainer:fit"),
         code=code_digest(
-            "tessera.pipeline.classifiers.train:train_fold",
+            "tessera.extras.classifiers.train:train_fold",
             "tessera.records.tables.splits:sources_of",
         ),
     script:
@@ -108,9 +108,9 @@ rule join_predictions:
         settings=of_classifier("labels"),
         seed=lookup(dpath="seed", within=config),
         code=code_digest(
-            "tessera.pipeline.classifiers.folds:join_predictions",
-            "tessera.pipeline.classifiers.evaluate:evaluate_folds",
-            "tessera.pipeline.classifiers.settings:ClassifierSettings",
+            "tessera.extras.classifiers.folds:join_predictions",
+            "tessera.extras.classifiers.evaluate:evaluate_folds",
+            "tessera.extras.classifiers.settings:ClassifierSettings",
         ),
     script:
         "../scripts/join_predictions.py"
@@ -156,8 +156,8 @@ rule find_label_errors:
         kept=lambda wildcards: decisions_on_pictures(wildcards.model, "keep"),
         settings=of_classifier("labels", "label_errors"),
         code=code_digest(
-            "tessera.pipeline.classifiers.label_errors:find_label_errors",
-            "tessera.pipeline.classifiers.settings:ClassifierSettings",
+            "tessera.extras.classifiers.label_errors:find_label_errors",
+            "tessera.extras.classifiers.settings:ClassifierSettings",
         ),
     script:
         "../scripts/find_label_errors.py"
@@ -188,7 +188,7 @@ rule show_label_errors:
     params:
         settings=lookup(dpath="report", within=config),
         sets=content_of_sets,
-        code=code_digest("tessera.pipeline.report.label_errors:show_label_errors"),
+        code=code_digest("tessera.pages.report.label_errors:show_label_errors"),
     script:
         "../scripts/show_label_errors.py"
 

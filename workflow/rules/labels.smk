@@ -5,7 +5,7 @@ from tessera.core.files import check_there, files_below
 from tessera.core.definitions import code_digest
 from tessera.core.messages import counted, shortened
 from tessera.core.provenance import fingerprint
-from tessera.pipeline.labels.settings import unclaimed_labels
+from tessera.stages.labels.settings import unclaimed_labels
 
 GATES["labels"] = {
     "labels of frames": (
@@ -111,7 +111,7 @@ rule import_labels:
         classes=classes_of_set,
         min_area=lookup(dpath="annotations/min_area", within=config),
         blocklist_distance=lookup(dpath="sources/blocklist_distance", within=config),
-        code=code_digest("tessera.pipeline.labels.sets:import_labels"),
+        code=code_digest("tessera.stages.labels.sets:import_labels"),
     script:
         "../scripts/import_labels.py"
 
@@ -158,7 +158,7 @@ rule import_image_labels:
         watched=watched_image_labels,
         answers=lambda wildcards: ANSWERED if holds_answers(wildcards) else {},
         blocklist_distance=lookup(dpath="sources/blocklist_distance", within=config),
-        code=code_digest("tessera.pipeline.labels.whole:import_image_labels"),
+        code=code_digest("tessera.stages.labels.whole:import_image_labels"),
     script:
         "../scripts/import_image_labels.py"
 
@@ -204,6 +204,6 @@ rule import_frame_labels:
         min_area=lookup(dpath="annotations/min_area", within=config),
         negatives=negatives_of_shard,
         moved=moved_keys_of_shard,
-        code=code_digest("tessera.pipeline.labels.frames:import_frame_labels"),
+        code=code_digest("tessera.stages.labels.frames:import_frame_labels"),
     script:
         "../scripts/import_frame_labels.py"

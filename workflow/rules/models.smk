@@ -32,7 +32,7 @@ rule write_plain_card:
         seed=lookup(dpath="seed", within=config),
         purpose=lambda wildcards: MODELS[wildcards.model].purpose,
         not_for=lambda wildcards: MODELS[wildcards.model].kind.not_for,
-        code=code_digest("tessera.pipeline.cards:write_plain_card"),
+        code=code_digest("tessera.pages.cards:write_plain_card"),
     script:
         "../scripts/write_plain_card.py"
 

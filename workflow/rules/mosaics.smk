@@ -2,7 +2,7 @@
 
 from tessera.catalogue import fed_by, model_for
 from tessera.core.definitions import code_digest
-from tessera.core.weights.resolve import weights_checksums, weights_file
+from tessera.learning.weights.resolve import weights_checksums, weights_file
 
 REGION_DETECTORS = {
     name: detector["weights"]
@@ -91,17 +91,17 @@ rule pixelate_frames:
         degradations=lookup(dpath="degradations", within=config),
         min_area=lookup(dpath="annotations/min_area", within=config),
         seed=lookup(dpath="seed", within=config),
-        detected_by=code_digest("tessera.pipeline.mosaics.find:find_regions"),
+        detected_by=code_digest("tessera.stages.mosaics.find:find_regions"),
         code=code_digest(
-            "tessera.pipeline.mosaics.find:find_regions",
-            "tessera.pipeline.mosaics.choose:choose_regions",
+            "tessera.stages.mosaics.find:find_regions",
+            "tessera.stages.mosaics.choose:choose_regions",
             "tessera.records.confidence:with_confidences",
-            "tessera.pipeline.mosaics.samples:pixelate_frames",
+            "tessera.stages.mosaics.samples:pixelate_frames",
             "tessera.imaging.degradation.chain:degrade",
-            "tessera.pipeline.mosaics.masks:import_masks",
-            "tessera.core.weights.resolve:expected_digest",
+            "tessera.stages.mosaics.masks:import_masks",
+            "tessera.learning.weights.resolve:expected_digest",
             "tessera.imaging.degradation.settings:DegradationSettings",
-            "tessera.imaging.detection.settings:TrainedDetectionSettings",
+            "tessera.learning.detection.settings:TrainedDetectionSettings",
             "tessera.imaging.mosaic.settings:CLASSES",
         ),
     script:

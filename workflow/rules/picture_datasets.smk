@@ -75,7 +75,7 @@ rule select_pictures:
         remedy=of_dataset(lambda dataset: dataset.remedy),
         distance=lookup(dpath="duplicates/distance", within=config),
         splits=lookup(dpath="splits", within=config),
-        code=code_digest("tessera.pipeline.datasets.pictures:select_pictures"),
+        code=code_digest("tessera.stages.datasets.pictures:select_pictures"),
     script:
         "../scripts/select_pictures.py"
 
@@ -94,6 +94,6 @@ rule write_picture_dataset:
     wildcard_constraints:
         dataset=laid_out_as(PICTURES),
     params:
-        code=code_digest("tessera.pipeline.datasets.pictures:write_picture_dataset"),
+        code=code_digest("tessera.stages.datasets.pictures:write_picture_dataset"),
     script:
         "../scripts/write_picture_dataset.py"

@@ -2,7 +2,7 @@
 
 from tessera.catalogue import RESTORER, all_datasets, all_models
 from tessera.core.definitions import code_digest
-from tessera.core.weights.resolve import weights_checksums, weights_file
+from tessera.learning.weights.resolve import weights_checksums, weights_file
 from tessera.records.previews import previewed_sources
 
 try:
@@ -119,8 +119,8 @@ rule predict_source:
         weights=verbatim(PREVIEW_WEIGHTS),
         settings=lookup(dpath="preview/predict", within=config),
         code=code_digest(
-            "tessera.pipeline.previews.predict:predict_previews",
-            "tessera.core.weights.resolve:expected_digest",
+            "tessera.stages.detectors.predict:predict_previews",
+            "tessera.learning.weights.resolve:expected_digest",
         ),
     script:
         "../scripts/predict_source.py"
@@ -146,7 +146,7 @@ rule render_preview:
         targets=PREVIEW_TARGETS,
         settings=lookup(dpath="preview/render", within=config),
         code=code_digest(
-            "tessera.pipeline.previews.rendering:render_previews",
+            "tessera.stages.detectors.rendering:render_previews",
             "tessera.records.confidence:with_confidences",
         ),
     script:
@@ -180,7 +180,7 @@ rule propose_labels:
         free=sources_free_of_it,
         moved=moved_keys_of_shard,
         code=code_digest(
-            "tessera.pipeline.previews.proposals:propose_labels",
+            "tessera.stages.labels.proposals:propose_labels",
             "tessera.records.confidence:with_confidences",
         ),
     script:
@@ -204,7 +204,7 @@ rule gate_previews:
         previewed=sources_in(PREVIEWED),
         asked=sources_asked_for,
         folder=verbatim(lookup(dpath="preview/proposals/folder", within=config)),
-        code=code_digest("tessera.pipeline.previews.proposals:gate_previews"),
+        code=code_digest("tessera.stages.labels.proposals:gate_previews"),
     script:
         "../scripts/gate_previews.py"
 
@@ -220,6 +220,6 @@ rule withdraw_proposals:
     params:
         folder=verbatim(lookup(dpath="preview/proposals/folder", within=config)),
         sources=source_order,
-        code=code_digest("tessera.pipeline.previews.proposals:withdraw_proposals"),
+        code=code_digest("tessera.stages.labels.proposals:withdraw_proposals"),
     script:
         "../scripts/withdraw_proposals.py"

@@ -83,7 +83,7 @@ rule plot_funnel:
             lambda dataset: [(step.name, step.unit) for step in steps_to(dataset)]
         ),
         samples=of_dataset(lambda dataset: dataset.layout.samples),
-        code=code_digest("tessera.pipeline.report.counts:draw_funnels"),
+        code=code_digest("tessera.pages.report.counts:draw_funnels"),
     script:
         "../scripts/plot_funnel.py"
 
@@ -105,7 +105,7 @@ rule tabulate_refused:
         "<benchmarks>/tabulate_refused.jsonl"
     localrule: True
     params:
-        code=code_digest("tessera.pipeline.report.pages:tabulate_refused"),
+        code=code_digest("tessera.pages.report.pages:tabulate_refused"),
     script:
         "../scripts/tabulate_refused.py"
 
@@ -127,7 +127,7 @@ rule render_datasheet:
         "<benchmarks>/render_datasheet/{dataset}.jsonl"
     localrule: True
     params:
-        code=code_digest("tessera.pipeline.report.pages:render_markdown"),
+        code=code_digest("tessera.pages.report.pages:render_markdown"),
     script:
         "../scripts/render_datasheet.py"
 
@@ -150,7 +150,7 @@ rule tabulate_metrics:
         "<benchmarks>/tabulate_metrics/{model}.jsonl"
     localrule: True
     params:
-        code=code_digest("tessera.pipeline.report.pages:tabulate_metrics"),
+        code=code_digest("tessera.pages.report.pages:tabulate_metrics"),
     script:
         "../scripts/tabulate_metrics.py"
 
@@ -172,7 +172,7 @@ rule render_card:
         "<benchmarks>/render_card/{model}.jsonl"
     localrule: True
     params:
-        code=code_digest("tessera.pipeline.report.pages:render_markdown"),
+        code=code_digest("tessera.pages.report.pages:render_markdown"),
     script:
         "../scripts/render_card.py"
 
@@ -200,8 +200,8 @@ rule plot_timings:
         rules=TIMED,
         shards=list(SHARDS),
         code=code_digest(
-            "tessera.pipeline.report.timings:draw_timings",
-            "tessera.pipeline.report.timings:measure_run",
+            "tessera.pages.report.timings:draw_timings",
+            "tessera.pages.report.timings:measure_run",
         ),
     script:
         "../scripts/plot_timings.py"
@@ -235,7 +235,7 @@ rule summarise:
     params:
         models=list(MODELS),
         detectors=DETECTORS,
-        code=code_digest("tessera.pipeline.report.summary:write_summary"),
+        code=code_digest("tessera.pages.report.summary:write_summary"),
     script:
         "../scripts/summarise.py"
 
@@ -385,8 +385,8 @@ rule report:
             {path.name: path.read_text("utf-8") for path in CAPTIONS.iterdir()}
         ),
         code=code_digest(
-            "tessera.pipeline.report.report:write_report",
-            "tessera.pipeline.report.run:changed_settings",
+            "tessera.pages.report.report:write_report",
+            "tessera.pages.report.run:changed_settings",
             "tessera.records.decisions:count_matching",
         ),
     script:

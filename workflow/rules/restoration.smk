@@ -2,7 +2,7 @@
 
 from tessera.catalogue import RESTORER, all_models
 from tessera.core.definitions import code_digest
-from tessera.core.weights.resolve import weights_file
+from tessera.learning.weights.resolve import weights_file
 
 STAGES = {stage["name"]: stage for stage in config["restoration"]["stages"]}
 RIVALS = {
@@ -81,9 +81,9 @@ rule train_stage:
         training=lookup(dpath="restoration/training", within=config),
         seed=lookup(dpath="seed", within=config),
         # A part of the identity of the training: the definitions that its result depends on.
-        trained_by=code_digest("tessera.pipeline.restoration.trainer:fit"),
+        trained_by=code_digest("tessera.stages.restoration.trainer:fit"),
         code=code_digest(
-            "tessera.pipeline.restoration.training:train_stage",
+            "tessera.stages.restoration.training:train_stage",
             "tessera.records.tables.splits:trained_on",
         ),
     script:
@@ -122,7 +122,7 @@ rule check_restorers:
     params:
         compared=list(RIVALS),
         code=code_digest(
-            "tessera.pipeline.restoration.evaluate:check_restorers",
+            "tessera.stages.restoration.evaluate:check_restorers",
         ),
     script:
         "../scripts/check_restorers.py"
@@ -163,7 +163,7 @@ rule evaluate_restoration:
         compared=list(RIVALS),
         seed=lookup(dpath="seed", within=config),
         code=code_digest(
-            "tessera.pipeline.restoration.evaluate:evaluate_restoration",
+            "tessera.stages.restoration.evaluate:evaluate_restoration",
             "tessera.records.tables.splits:sources_of",
         ),
     script:
@@ -184,9 +184,9 @@ rule export_restoration:
         model=of_kind(RESTORER),
     params:
         generator=lookup(dpath="restoration/generator", within=config),
-        trained_by=code_digest("tessera.pipeline.restoration.trainer:fit"),
+        trained_by=code_digest("tessera.stages.restoration.trainer:fit"),
         code=code_digest(
-            "tessera.pipeline.restoration.export:export_restoration",
+            "tessera.stages.restoration.export:export_restoration",
         ),
     script:
         "../scripts/export_restoration.py"
@@ -216,7 +216,7 @@ rule verify_restoration_export:
         settings=lookup(dpath="restoration/export", within=config),
         seed=lookup(dpath="seed", within=config),
         code=code_digest(
-            "tessera.pipeline.restoration.export:verify_restoration_export",
+            "tessera.stages.restoration.export:verify_restoration_export",
         ),
     script:
         "../scripts/verify_restoration_export.py"
@@ -250,7 +250,7 @@ rule write_restoration_card:
         settings=lookup(dpath="restoration", within=config),
         purpose=lambda wildcards: MODELS[wildcards.model].purpose,
         not_for=lambda wildcards: MODELS[wildcards.model].kind.not_for,
-        code=code_digest("tessera.pipeline.cards:write_restoration_card"),
+        code=code_digest("tessera.pages.cards:write_restoration_card"),
     script:
         "../scripts/write_restoration_card.py"
 
@@ -274,7 +274,7 @@ rule plot_stages:
         model=of_kind(RESTORER),
     localrule: True
     params:
-        code=code_digest("tessera.pipeline.report.restoration:draw_stages"),
+        code=code_digest("tessera.pages.report.restoration:draw_stages"),
     script:
         "../scripts/plot_stages.py"
 
@@ -298,7 +298,7 @@ rule plot_methods:
         model=of_kind(RESTORER),
     localrule: True
     params:
-        code=code_digest("tessera.pipeline.report.restoration:draw_methods"),
+        code=code_digest("tessera.pages.report.restoration:draw_methods"),
     script:
         "../scripts/plot_methods.py"
 
@@ -326,7 +326,7 @@ rule tabulate_restoration:
         model=of_kind(RESTORER),
     localrule: True
     params:
-        code=code_digest("tessera.pipeline.report.restorers:tabulate_restoration"),
+        code=code_digest("tessera.pages.report.restorers:tabulate_restoration"),
     script:
         "../scripts/tabulate_restoration.py"
 
@@ -354,7 +354,7 @@ rule tabulate_restorers:
     localrule: True
     params:
         names=["restored", *RIVALS],
-        code=code_digest("tessera.pipeline.report.restorers:tabulate_restorers"),
+        code=code_digest("tessera.pages.report.restorers:tabulate_restorers"),
     script:
         "../scripts/tabulate_restorers.py"
 
@@ -378,7 +378,7 @@ rule plot_where:
         model=of_kind(RESTORER),
     localrule: True
     params:
-        code=code_digest("tessera.pipeline.report.restoration:draw_where"),
+        code=code_digest("tessera.pages.report.restoration:draw_where"),
     script:
         "../scripts/plot_where.py"
 
@@ -408,9 +408,9 @@ rule plot_restored:
         settings=lookup(dpath="report", within=config),
         sets=content_of_sets,
         code=code_digest(
-            "tessera.pipeline.report.restoration:show_restored",
-            "tessera.pipeline.report.restoration:shown_sheets",
-            "tessera.pipeline.report.tiles:find_clear",
+            "tessera.pages.report.restoration:show_restored",
+            "tessera.pages.report.restoration:shown_sheets",
+            "tessera.pages.report.tiles:find_clear",
         ),
     script:
         "../scripts/plot_restored.py"

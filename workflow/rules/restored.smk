@@ -2,7 +2,7 @@
 
 from tessera.catalogue import DETECTOR, all_models, model_for
 from tessera.core.definitions import code_digest
-from tessera.core.weights.resolve import weights_checksums, weights_file
+from tessera.learning.weights.resolve import weights_checksums, weights_file
 from tessera.imaging.crops import CropSettings
 
 RESTORING = config["preview"]["restore"]
@@ -75,12 +75,12 @@ rule find_mosaics:
         spans=verbatim(RESTORING["spans"]),
         targets=RESTORED_TARGETS,
         seed=lookup(dpath="seed", within=config),
-        detected_by=code_digest("tessera.pipeline.clips.detect:detect_videos"),
+        detected_by=code_digest("tessera.stages.clips.detect:detect_videos"),
         code=code_digest(
-            "tessera.pipeline.clips.detect:detect_videos",
-            "tessera.pipeline.clips.track:track",
-            "tessera.pipeline.clips.find:find_scenes",
-            "tessera.core.weights.resolve:expected_digest",
+            "tessera.stages.clips.detect:detect_videos",
+            "tessera.learning.detection.tracking:track",
+            "tessera.stages.clips.find:find_scenes",
+            "tessera.learning.weights.resolve:expected_digest",
             "tessera.records.confidence:with_confidences",
         ),
     script:
@@ -121,14 +121,14 @@ rule restore_previews:
         keep_aspect=lookup(dpath="restoration/data/keep_aspect", within=config),
         render=lookup(dpath="preview/render", within=config),
         restored_by=code_digest(
-            "tessera.pipeline.previews.restored:restore_video",
-            "tessera.pipeline.restoration.inference:restore_clip",
+            "tessera.stages.restore.restored:restore_video",
+            "tessera.stages.restoration.inference:restore_clip",
         ),
         code=code_digest(
-            "tessera.pipeline.previews.restored:restore_previews",
-            "tessera.pipeline.restoration.inference:restore_clip",
-            "tessera.core.weights.resolve:expected_digest",
-            "tessera.core.weights.resolve:verify_weights",
+            "tessera.stages.restore.restored:restore_previews",
+            "tessera.stages.restoration.inference:restore_clip",
+            "tessera.learning.weights.resolve:expected_digest",
+            "tessera.learning.weights.resolve:verify_weights",
         ),
     script:
         "../scripts/restore_previews.py"
@@ -148,7 +148,7 @@ rule gate_restored:
     params:
         previewed=sources_in(RESTORED),
         asked=sources_asked_for,
-        code=code_digest("tessera.pipeline.previews.restored:gate_restored"),
+        code=code_digest("tessera.stages.restore.restored:gate_restored"),
     script:
         "../scripts/gate_restored.py"
 
@@ -184,6 +184,6 @@ rule show_footage:
     params:
         shown=verbatim(RESTORING["shown"]),
         settings=lookup(dpath="report", within=config),
-        code=code_digest("tessera.pipeline.report.footage:show_footage"),
+        code=code_digest("tessera.pages.report.footage:show_footage"),
     script:
         "../scripts/show_footage.py"

@@ -4,7 +4,7 @@ import sys
 
 from tessera.catalogue import CLIPS, IMAGE_SETS, fed_by
 from tessera.core.definitions import code_digest
-from tessera.pipeline.mosaics.choose import CANDIDATES
+from tessera.stages.mosaics.choose import CANDIDATES
 
 # What is made here and can be decided on.
 SHOWN_CLIPS = SHARDS if any(each.layout == CLIPS for each in DATASETS.values()) else []
@@ -175,14 +175,14 @@ rule gather_review:
             }
         ),
         code=code_digest(
-            "tessera.pipeline.review.gather:gather",
-            "tessera.pipeline.review.queues.clips:find_clips",
-            "tessera.pipeline.review.queues.frames:find_frames",
-            "tessera.pipeline.review.queues.frames:find_regions",
-            "tessera.pipeline.review.queues.pairs:find_pairs",
-            "tessera.pipeline.review.queues.labels:find_labels",
-            "tessera.pipeline.review.queues.asked:find_asked",
-            "tessera.pipeline.review.queues.identities:find_identities",
+            "tessera.pages.review.gather:gather",
+            "tessera.pages.review.queues.clips:find_clips",
+            "tessera.pages.review.queues.frames:find_frames",
+            "tessera.pages.review.queues.frames:find_regions",
+            "tessera.pages.review.queues.pairs:find_pairs",
+            "tessera.pages.review.queues.labels:find_labels",
+            "tessera.pages.review.queues.asked:find_asked",
+            "tessera.pages.review.queues.identities:find_identities",
             "tessera.records.confidence:with_confidences",
         ),
     script:
@@ -204,7 +204,7 @@ rule make_proxies:
     threads: 8
     params:
         budget=lookup(dpath="review/proxies", within=config),
-        code=code_digest("tessera.pipeline.review.media:make_proxies"),
+        code=code_digest("tessera.pages.review.media:make_proxies"),
     script:
         "../scripts/make_proxies.py"
 
@@ -219,4 +219,4 @@ rule review:
     params:
         python=sys.executable,
     shell:
-        "{params.python:q} -m tessera.pipeline.review.serve {input.table:q} 2> >(tee {log:q} >&2)"
+        "{params.python:q} -m tessera.pages.review.serve {input.table:q} 2> >(tee {log:q} >&2)"

@@ -3,7 +3,7 @@
 from tessera.core.definitions import code_digest
 from tessera.core.files import check_apart, check_there, files_below
 from tessera.core.provenance import fingerprint
-from tessera.core.weights.resolve import weights_checksums, weights_file
+from tessera.learning.weights.resolve import weights_checksums, weights_file
 
 # How classifiers are used, by their names: their weights, their tiling, the labels of those that do not
 # state them, and the settings of the embedding of a head.
@@ -123,10 +123,10 @@ rule score_frames:
         gpu=1,
     params:
         settings=use_of_classifier,
-        scored_by=code_digest("tessera.pipeline.classifiers.predict:score_frames"),
+        scored_by=code_digest("tessera.extras.classifiers.predict:score_frames"),
         code=code_digest(
-            "tessera.pipeline.classifiers.predict:score_frames",
-            "tessera.pipeline.classifiers.predict:use_of",
+            "tessera.extras.classifiers.predict:score_frames",
+            "tessera.extras.classifiers.predict:use_of",
         ),
     script:
         "../scripts/score_frames.py"
@@ -153,10 +153,10 @@ rule classify_clips:
     params:
         settings=use_of_classifier,
         samples=lookup(dpath="scores/samples", within=config),
-        scored_by=code_digest("tessera.pipeline.classifiers.predict:classify_clips"),
+        scored_by=code_digest("tessera.extras.classifiers.predict:classify_clips"),
         code=code_digest(
-            "tessera.pipeline.classifiers.predict:classify_clips",
-            "tessera.pipeline.classifiers.predict:use_of",
+            "tessera.extras.classifiers.predict:classify_clips",
+            "tessera.extras.classifiers.predict:use_of",
         ),
     script:
         "../scripts/classify_clips.py"
@@ -209,8 +209,8 @@ rule score_folder:
         watched=watched_folder,
         blocklist_distance=lookup(dpath="sources/blocklist_distance", within=config),
         code=code_digest(
-            "tessera.pipeline.classifiers.folder:score_folder",
-            "tessera.pipeline.classifiers.predict:use_of",
+            "tessera.extras.classifiers.folder:score_folder",
+            "tessera.extras.classifiers.predict:use_of",
         ),
     script:
         "../scripts/score_folder.py"
@@ -229,6 +229,6 @@ rule show_scores:
         "<benchmarks>/show_scores.jsonl"
     params:
         settings=verbatim(config["score"]),
-        code=code_digest("tessera.pipeline.classifiers.folder:show_scores"),
+        code=code_digest("tessera.extras.classifiers.folder:show_scores"),
     script:
         "../scripts/show_scores.py"

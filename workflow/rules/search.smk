@@ -3,7 +3,7 @@
 from tessera.catalogue import CLASSIFIER, DETECTOR
 from tessera.core.definitions import code_digest
 from tessera.core.errors import TesseraError
-from tessera.core.weights.resolve import weights_file
+from tessera.learning.weights.resolve import weights_file
 
 SEARCHES = {
     name: each["model"]
@@ -54,9 +54,9 @@ rule search_classifier:
         search=search_settings,
         seed=lookup(dpath="seed", within=config),
         # A part of the identity of a trial, as of any training.
-        trained_by=code_digest("tessera.pipeline.classifiers.trainer:fit"),
+        trained_by=code_digest("tessera.extras.classifiers.trainer:fit"),
         code=code_digest(
-            "tessera.pipeline.classifiers.search:search_classifier",
+            "tessera.extras.classifiers.search:search_classifier",
             "tessera.records.tables.splits:trained_on",
         ),
     script:
@@ -94,9 +94,9 @@ rule search_detector:
         search=search_settings,
         seed=lookup(dpath="seed", within=config),
         # A part of the identity of a trial, as of any training.
-        trained_by=code_digest("tessera.pipeline.detectors.train:fit"),
+        trained_by=code_digest("tessera.stages.detectors.train:fit"),
         code=code_digest(
-            "tessera.pipeline.detectors.search:search_detector",
+            "tessera.stages.detectors.search:search_detector",
             "tessera.records.tables.splits:trained_on",
         ),
     script:
@@ -116,7 +116,7 @@ rule show_search:
         "<benchmarks>/show_search/{model}/{search}.jsonl"
     localrule: True
     params:
-        code=code_digest("tessera.pipeline.report.searches:show_search"),
+        code=code_digest("tessera.pages.report.searches:show_search"),
     script:
         "../scripts/show_search.py"
 

@@ -23,7 +23,7 @@ rule admit_sources:
     params:
         rows=shard_rows,
         settings=lookup(dpath="sources", within=config),
-        code=code_digest("tessera.pipeline.footage.admission:admit_sources"),
+        code=code_digest("tessera.stages.footage.admission:admit_sources"),
     script:
         "../scripts/admit_sources.py"
 
@@ -52,7 +52,7 @@ rule gather_sources:
     localrule: True
     params:
         order=gathered_sources,
-        code=code_digest("tessera.pipeline.footage.admission:gather_sources"),
+        code=code_digest("tessera.stages.footage.admission:gather_sources"),
     script:
         "../scripts/gather_sources.py"
 
@@ -71,7 +71,7 @@ rule gate_sources:
     localrule: True
     params:
         max_failed=lookup(dpath="gates/sources", within=config),
-        code=code_digest("tessera.pipeline.footage.admission:gate_sources"),
+        code=code_digest("tessera.stages.footage.admission:gate_sources"),
     script:
         "../scripts/gate_sources.py"
 
@@ -179,6 +179,6 @@ rule remove_withdrawn:
             workflow.pathvars.apply("<results>/near_duplicates"),
             workflow.pathvars.apply("<results>/reports/near_duplicates"),
         ],
-        code=code_digest("tessera.pipeline.footage.withdrawal:remove_withdrawn"),
+        code=code_digest("tessera.stages.footage.withdrawal:remove_withdrawn"),
     script:
         "../scripts/remove_withdrawn.py"

@@ -1,7 +1,7 @@
 # Tags: what a tagger sees in the sampled frames and the crops.
 
 from tessera.core.definitions import code_digest
-from tessera.core.weights.resolve import weights_file
+from tessera.learning.weights.resolve import weights_file
 
 TAGGER = config["tagger"]
 # The shards whose pictures are tagged: all or, without a tagger, none.
@@ -47,10 +47,10 @@ rule tag_pictures:
         gpu=1,
     params:
         settings=tagger,
-        tagged_by=code_digest("tessera.pipeline.tagging.tag:tag_pictures"),
+        tagged_by=code_digest("tessera.extras.tagging.tag:tag_pictures"),
         code=code_digest(
-            "tessera.pipeline.tagging.tag:tag_pictures",
-            "tessera.pipeline.tagging.settings:TaggerSettings",
+            "tessera.extras.tagging.tag:tag_pictures",
+            "tessera.extras.tagging.settings:TaggerSettings",
         ),
     script:
         "../scripts/tag_pictures.py"
@@ -70,8 +70,8 @@ rule choose_tags:
     params:
         thresholds=TAGGER and TAGGER["thresholds"],
         code=code_digest(
-            "tessera.pipeline.tagging.tag:choose_tags",
-            "tessera.pipeline.tagging.settings:TagThresholds",
+            "tessera.extras.tagging.tag:choose_tags",
+            "tessera.extras.tagging.settings:TagThresholds",
         ),
     script:
         "../scripts/choose_tags.py"

@@ -45,6 +45,6 @@ rule draw_watermarks:
         settings=lookup(dpath="watermarks/draw", within=config),
         seed=lookup(dpath="seed", within=config),
         watched=watched_materials,
-        code=code_digest("tessera.pipeline.watermarks.draw:draw_watermarks"),
+        code=code_digest("tessera.stages.watermarks.draw:draw_watermarks"),
     script:
         "../scripts/draw_watermarks.py"

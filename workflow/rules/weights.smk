@@ -1,7 +1,7 @@
 # Weights that the settings declare: fetch each file once, and verify it.
 
 from tessera.core.definitions import code_digest
-from tessera.core.weights.resolve import check_declared, declared_weights
+from tessera.learning.weights.resolve import check_declared, declared_weights
 
 DECLARED = list(declared_weights(config))
 
@@ -32,6 +32,6 @@ rule fetch_weights:
     localrule: True
     params:
         settings=weights_with_digest,
-        code=code_digest("tessera.core.weights.fetch:fetch_weights"),
+        code=code_digest("tessera.learning.weights.fetch:fetch_weights"),
     script:
         "../scripts/fetch_weights.py"

@@ -1,7 +1,7 @@
 """Examine the sources of a shard, and admit those that may be used."""
 
 from tessera.core.job import job
-from tessera.pipeline.footage.admission import SourceSettings, admit_sources
+from tessera.stages.footage.admission import SourceSettings, admit_sources
 
 with job(snakemake) as (inputs, outputs, params):
     admit_sources(

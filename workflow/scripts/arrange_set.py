@@ -1,8 +1,8 @@
 """Arrange the pictures of an image set in folders, and balance these."""
 
 from tessera.core.job import job
-from tessera.pipeline.image_sets.arrange import arrange_set
-from tessera.pipeline.image_sets.arrangement_settings import ArrangementSettings
+from tessera.extras.image_sets.arrange import arrange_set
+from tessera.extras.image_sets.arrangement_settings import ArrangementSettings
 
 with job(snakemake) as (inputs, outputs, params):
     arrange_set(

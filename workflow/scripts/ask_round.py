@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from tessera.core.job import job
-from tessera.pipeline.asking.rounds import Answers, ask_round
-from tessera.pipeline.asking.settings import AskSettings
+from tessera.extras.active_learning.rounds import Answers, ask_round
+from tessera.extras.active_learning.settings import AskSettings
 from tessera.records.decisions import Decision
 
 with job(snakemake) as (inputs, outputs, params):

@@ -1,8 +1,8 @@
 """Write the captions of an image set."""
 
 from tessera.core.job import job
-from tessera.pipeline.image_sets.caption_settings import CaptionSettings
-from tessera.pipeline.image_sets.captions import caption_set
+from tessera.extras.image_sets.caption_settings import CaptionSettings
+from tessera.extras.image_sets.captions import caption_set
 
 with job(snakemake) as (inputs, outputs, params):
     caption_set(

@@ -1,8 +1,8 @@
 """Check a dataset before a detector is trained on it."""
 
 from tessera.core.job import job
-from tessera.pipeline.detectors.dataset import check_dataset
-from tessera.pipeline.detectors.library import task_of
+from tessera.stages.detectors.dataset import check_dataset
+from tessera.stages.detectors.library import task_of
 
 with job(snakemake) as (inputs, outputs, params):
     check_dataset(

@@ -1,8 +1,8 @@
 """Check a dataset before a classifier is trained on it."""
 
 from tessera.core.job import job
-from tessera.pipeline.classifiers.dataset import check_pictures
-from tessera.pipeline.classifiers.settings import ClassifierSettings
+from tessera.extras.classifiers.dataset import check_pictures
+from tessera.extras.classifiers.settings import ClassifierSettings
 
 with job(snakemake) as (inputs, outputs, params):
     check_pictures(

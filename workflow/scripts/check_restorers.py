@@ -1,7 +1,7 @@
 """Check that the models that a restoration model is compared with can be measured."""
 
 from tessera.core.job import job
-from tessera.pipeline.restoration.evaluate import check_restorers
+from tessera.stages.restoration.evaluate import check_restorers
 
 with job(snakemake) as (inputs, outputs, params):
     check_restorers(

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tessera.core.job import job
-from tessera.pipeline.classifiers.predict import classify_clips, use_of
+from tessera.extras.classifiers.predict import classify_clips, use_of
 
 with job(snakemake) as (inputs, outputs, params):
     classify_clips(

@@ -1,8 +1,8 @@
 """Compare a detector with weights of others on the splits that it was not trained on."""
 
 from tessera.core.job import job
-from tessera.pipeline.detectors.compare import compare_detectors
-from tessera.pipeline.detectors.settings import ComparedDetector, DetectorSettings
+from tessera.stages.detectors.compare import compare_detectors
+from tessera.stages.detectors.settings import ComparedDetector, DetectorSettings
 
 with job(snakemake) as (inputs, outputs, params):
     compare_detectors(

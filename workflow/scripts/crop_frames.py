@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from tessera.core.job import job
-from tessera.core.weights.resolve import expected_digest
+from tessera.extras.crops.crop import crop_frames
+from tessera.extras.crops.settings import CropSettings
 from tessera.imaging.images import SUFFIX
-from tessera.pipeline.crops.crop import crop_frames
-from tessera.pipeline.crops.settings import CropSettings
+from tessera.learning.weights.resolve import expected_digest
 
 with job(snakemake) as (inputs, outputs, params):
     settings = CropSettings(**params.settings)

@@ -5,18 +5,18 @@ from pathlib import Path
 
 from tessera.core.job import job
 from tessera.core.provenance import sha256_file
-from tessera.core.weights.resolve import expected_digest
-from tessera.imaging.detection.detector import Detector
-from tessera.imaging.detection.settings import TrainedDetectionSettings
 from tessera.imaging.mosaic.drawing import block_sizes
-from tessera.pipeline.clips.cut import cut_clips
-from tessera.pipeline.clips.detect import VideoDetectionSettings, detect_videos
-from tessera.pipeline.clips.find import find_scenes
-from tessera.pipeline.clips.scoring import score_clips
-from tessera.pipeline.clips.settings import ClipSettings
-from tessera.pipeline.clips.track import TrackSettings, track
-from tessera.pipeline.clips.tracks import SceneSettings
+from tessera.learning.detection.detector import Detector
+from tessera.learning.detection.settings import TrainedDetectionSettings
+from tessera.learning.detection.tracking import TrackSettings, track
+from tessera.learning.weights.resolve import expected_digest
 from tessera.records.confidence import with_confidences
+from tessera.stages.clips.cut import cut_clips
+from tessera.stages.clips.detect import VideoDetectionSettings, detect_videos
+from tessera.stages.clips.find import find_scenes
+from tessera.stages.clips.scoring import score_clips
+from tessera.stages.clips.settings import ClipSettings
+from tessera.stages.clips.tracks import SceneSettings
 
 with job(snakemake) as (inputs, outputs, params):
     found_by = with_confidences(settings=params.found_by, part="scenes", targets=params.targets, measured=inputs.measured)

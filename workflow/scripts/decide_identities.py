@@ -1,7 +1,7 @@
 """Apply the decisions of people about identities."""
 
 from tessera.core.job import job
-from tessera.pipeline.identities.decide import decide_identities
+from tessera.extras.identities.decide import decide_identities
 from tessera.records.identities import IdentityDecision
 
 with job(snakemake) as (inputs, outputs, params):

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from tessera.core.job import job
-from tessera.pipeline.concepts.degrade import degrade_frames
-from tessera.pipeline.concepts.settings import ConceptSettings
+from tessera.extras.degraded_copies.degrade import degrade_frames
+from tessera.extras.degraded_copies.settings import ConceptSettings
 
 with job(snakemake) as (inputs, outputs, params):
     degrade_frames(

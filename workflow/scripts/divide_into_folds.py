@@ -1,8 +1,8 @@
 """Divide the pictures of a classifier into folds."""
 
 from tessera.core.job import job
-from tessera.pipeline.classifiers.folds import divide_into_folds
-from tessera.pipeline.classifiers.settings import ClassifierSettings
+from tessera.extras.classifiers.folds import divide_into_folds
+from tessera.extras.classifiers.settings import ClassifierSettings
 
 with job(snakemake) as (inputs, outputs, params):
     settings = ClassifierSettings(**params.settings)

@@ -1,7 +1,7 @@
 """Divide the sources into the splits train, val and test, for all datasets."""
 
 from tessera.core.job import job
-from tessera.pipeline.datasets.splits import SplitSettings, divide_sources
+from tessera.stages.datasets.splits import SplitSettings, divide_sources
 
 with job(snakemake) as (inputs, outputs, params):
     settings = SplitSettings(**params.settings)

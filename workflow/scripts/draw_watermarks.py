@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tessera.core.job import job
 from tessera.imaging.watermark.settings import DrawSettings
-from tessera.pipeline.watermarks.draw import draw_watermarks
+from tessera.stages.watermarks.draw import draw_watermarks
 
 with job(snakemake) as (inputs, outputs, params):
     draw_watermarks(

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from tessera.core.job import job
-from tessera.core.weights.resolve import expected_digest
-from tessera.pipeline.embeddings.embed import embed_pictures
-from tessera.pipeline.embeddings.settings import EmbeddingSettings
+from tessera.extras.near_duplicates.embed import embed_pictures
+from tessera.extras.near_duplicates.settings import EmbeddingSettings
+from tessera.learning.weights.resolve import expected_digest
 
 with job(snakemake) as (inputs, outputs, params):
     embed_pictures(

@@ -1,8 +1,8 @@
 """Measure a classifier on the splits that it was not trained on."""
 
 from tessera.core.job import job
-from tessera.pipeline.classifiers.evaluate import evaluate_classifier
-from tessera.pipeline.classifiers.settings import ClassifierSettings
+from tessera.extras.classifiers.evaluate import evaluate_classifier
+from tessera.extras.classifiers.settings import ClassifierSettings
 
 with job(snakemake) as (inputs, outputs, params):
     evaluate_classifier(

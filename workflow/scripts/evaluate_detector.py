@@ -1,8 +1,8 @@
 """Measure a detector on the splits that it was not trained on."""
 
 from tessera.core.job import job
-from tessera.pipeline.detectors.evaluate import evaluate_detector
-from tessera.pipeline.detectors.settings import DetectorSettings
+from tessera.stages.detectors.evaluate import evaluate_detector
+from tessera.stages.detectors.settings import DetectorSettings
 
 with job(snakemake) as (inputs, outputs, params):
     evaluate_detector(

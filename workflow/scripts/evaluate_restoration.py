@@ -1,9 +1,9 @@
 """Measure the restoration model, and others, on clips that it was not trained on, and write restored samples."""
 
 from tessera.core.job import job
-from tessera.pipeline.restoration.evaluate import evaluate_restoration
-from tessera.pipeline.restoration.settings import DataSettings, GeneratorSettings, MetricsSettings
 from tessera.records.tables.splits import sources_of
+from tessera.stages.restoration.evaluate import evaluate_restoration
+from tessera.stages.restoration.settings import DataSettings, GeneratorSettings, MetricsSettings
 
 with job(snakemake) as (inputs, outputs, params):
     evaluate_restoration(

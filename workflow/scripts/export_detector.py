@@ -1,8 +1,8 @@
 """Export a detector as a checkpoint and as ONNX."""
 
 from tessera.core.job import job
-from tessera.pipeline.detectors.export import export_detector
-from tessera.pipeline.detectors.settings import ExportSettings
+from tessera.stages.detectors.export import export_detector
+from tessera.stages.detectors.settings import ExportSettings
 
 with job(snakemake) as (inputs, outputs, params):
     export_detector(

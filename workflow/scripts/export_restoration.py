@@ -1,8 +1,8 @@
 """Export the restoration model as safetensors and for Lada's application."""
 
 from tessera.core.job import job
-from tessera.pipeline.restoration.export import export_restoration
-from tessera.pipeline.restoration.settings import GeneratorSettings
+from tessera.stages.restoration.export import export_restoration
+from tessera.stages.restoration.settings import GeneratorSettings
 
 with job(snakemake) as (inputs, outputs, params):
     export_restoration(

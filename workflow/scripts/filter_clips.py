@@ -1,9 +1,9 @@
 """Select the clips of all shards by filters and by the decisions of people."""
 
 from tessera.core.job import job
-from tessera.pipeline.filters.filtering import filter_clips
 from tessera.records.decisions import Decision
 from tessera.records.limits import FilterSettings
+from tessera.stages.filters.filtering import filter_clips
 
 with job(snakemake) as (inputs, outputs, params):
     filter_clips(

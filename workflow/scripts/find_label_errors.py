@@ -1,8 +1,8 @@
 """Find labels of a classifier that may be wrong."""
 
 from tessera.core.job import job
-from tessera.pipeline.classifiers.label_errors import find_label_errors
-from tessera.pipeline.classifiers.settings import ClassifierSettings
+from tessera.extras.classifiers.label_errors import find_label_errors
+from tessera.extras.classifiers.settings import ClassifierSettings
 from tessera.records.decisions import Decision
 
 with job(snakemake) as (inputs, outputs, params):

@@ -4,12 +4,12 @@ from functools import partial
 from pathlib import Path
 
 from tessera.core.job import job
-from tessera.core.weights.resolve import expected_digest
-from tessera.pipeline.clips.detect import VideoDetectionSettings, detect_videos
-from tessera.pipeline.clips.find import find_scenes
-from tessera.pipeline.clips.track import TrackSettings, track
-from tessera.pipeline.clips.tracks import SceneSettings
+from tessera.learning.detection.tracking import TrackSettings, track
+from tessera.learning.weights.resolve import expected_digest
 from tessera.records.confidence import with_confidences
+from tessera.stages.clips.detect import VideoDetectionSettings, detect_videos
+from tessera.stages.clips.find import find_scenes
+from tessera.stages.clips.tracks import SceneSettings
 
 with job(snakemake) as (inputs, outputs, params):
     choose = with_confidences(

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tessera.core.job import job
-from tessera.pipeline.previews.proposals import gate_previews
+from tessera.stages.labels.proposals import gate_previews
 
 with job(snakemake) as (inputs, outputs, params):
     gate_previews(

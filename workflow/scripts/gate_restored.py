@@ -1,7 +1,7 @@
 """Stop the run if a source cannot be restored, and say where the restored videos lie."""
 
 from tessera.core.job import job
-from tessera.pipeline.previews.restored import gate_restored
+from tessera.stages.restore.restored import gate_restored
 
 with job(snakemake) as (inputs, outputs, params):
     gate_restored(ledgers=inputs.ledgers, previewed=params.previewed, asked=params.asked, **vars(outputs))

@@ -4,13 +4,13 @@ from itertools import chain
 from pathlib import Path
 
 from tessera.core.job import job
-from tessera.pipeline.review.gather import gather
-from tessera.pipeline.review.queues.asked import Answers, find_asked
-from tessera.pipeline.review.queues.clips import ClipFolder, find_clips
-from tessera.pipeline.review.queues.frames import FrameFolder, find_frames, find_regions
-from tessera.pipeline.review.queues.identities import find_identities
-from tessera.pipeline.review.queues.labels import Checked, find_labels
-from tessera.pipeline.review.queues.pairs import find_pairs
+from tessera.pages.review.gather import gather
+from tessera.pages.review.queues.asked import Answers, find_asked
+from tessera.pages.review.queues.clips import ClipFolder, find_clips
+from tessera.pages.review.queues.frames import FrameFolder, find_frames, find_regions
+from tessera.pages.review.queues.identities import find_identities
+from tessera.pages.review.queues.labels import Checked, find_labels
+from tessera.pages.review.queues.pairs import find_pairs
 from tessera.records.confidence import with_confidences
 from tessera.records.limits import FilterSettings
 

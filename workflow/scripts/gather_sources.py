@@ -1,7 +1,7 @@
 """Gather the sources of all shards, and list the refused ones."""
 
 from tessera.core.job import job
-from tessera.pipeline.footage.admission import gather_sources
+from tessera.stages.footage.admission import gather_sources
 
 with job(snakemake) as (inputs, outputs, params):
     gather_sources(**vars(inputs), order=params.order, **vars(outputs))

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from tessera.core.job import job
-from tessera.pipeline.harvest.harvest import harvest_pictures
-from tessera.pipeline.harvest.settings import ClientSettings
+from tessera.extras.harvest.harvest import harvest_pictures
+from tessera.extras.harvest.settings import ClientSettings
 
 with job(snakemake) as (inputs, outputs, params):
     folder = Path(snakemake.output.ledger).parent

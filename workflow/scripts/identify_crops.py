@@ -4,8 +4,8 @@ from tessera.core.job import job
 
 with job(snakemake) as (inputs, outputs, params):
     # NumPy reads the number of threads, which the job sets, when it is imported.
-    from tessera.pipeline.identities.identify import identify_crops
-    from tessera.pipeline.identities.settings import IdentitySettings
+    from tessera.extras.identities.identify import identify_crops
+    from tessera.extras.identities.settings import IdentitySettings
 
     identify_crops(
         crops=inputs.crops,

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from tessera.core.job import job
-from tessera.pipeline.labels.frames import import_frame_labels
 from tessera.records.decisions import Decision
+from tessera.stages.labels.frames import import_frame_labels
 
 with job(snakemake) as (inputs, outputs, params):
     folder = Path(params.folder) if params.folder else None

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from tessera.core.job import job
-from tessera.pipeline.labels.settings import ImageLabelSet
-from tessera.pipeline.labels.whole import import_image_labels
+from tessera.stages.labels.settings import ImageLabelSet
+from tessera.stages.labels.whole import import_image_labels
 
 with job(snakemake) as (inputs, outputs, params):
     import_image_labels(

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from tessera.core.job import job
-from tessera.pipeline.labels.sets import import_labels
 from tessera.records.material import LabelledSet
+from tessera.stages.labels.sets import import_labels
 
 with job(snakemake) as (inputs, outputs, params):
     import_labels(

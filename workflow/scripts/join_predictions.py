@@ -1,9 +1,9 @@
 """Join what the classifiers of all folds predict, and measure it."""
 
 from tessera.core.job import job
-from tessera.pipeline.classifiers.evaluate import evaluate_folds
-from tessera.pipeline.classifiers.folds import join_predictions
-from tessera.pipeline.classifiers.settings import ClassifierSettings
+from tessera.extras.classifiers.evaluate import evaluate_folds
+from tessera.extras.classifiers.folds import join_predictions
+from tessera.extras.classifiers.settings import ClassifierSettings
 
 with job(snakemake) as (inputs, outputs, params):
     settings = ClassifierSettings(**params.settings)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tessera.core.job import job
-from tessera.pipeline.review.media import make_proxies
+from tessera.pages.review.media import make_proxies
 
 with job(snakemake) as (inputs, outputs, params):
     make_proxies(

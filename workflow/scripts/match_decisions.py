@@ -1,8 +1,8 @@
 """Tell which decisions on pictures of folders still mean one."""
 
 from tessera.core.job import job
-from tessera.pipeline.footage.decided import match_decisions
 from tessera.records.decisions import Decision
+from tessera.stages.footage.decided import match_decisions
 
 with job(snakemake) as (inputs, outputs, params):
     match_decisions(

@@ -4,17 +4,17 @@ from functools import partial
 from pathlib import Path
 
 from tessera.core.job import job
-from tessera.core.weights.resolve import expected_digest
 from tessera.imaging.degradation.chain import degrade
 from tessera.imaging.degradation.settings import DegradationSettings
-from tessera.imaging.detection.settings import TrainedDetectionSettings
 from tessera.imaging.mosaic.settings import CLASSES, MosaicSettings
-from tessera.pipeline.mosaics.choose import RegionSettings, choose_regions
-from tessera.pipeline.mosaics.find import find_regions
-from tessera.pipeline.mosaics.masks import import_masks
-from tessera.pipeline.mosaics.samples import pixelate_frames
+from tessera.learning.detection.settings import TrainedDetectionSettings
+from tessera.learning.weights.resolve import expected_digest
 from tessera.records.confidence import with_confidences
 from tessera.records.decisions import Decision
+from tessera.stages.mosaics.choose import RegionSettings, choose_regions
+from tessera.stages.mosaics.find import find_regions
+from tessera.stages.mosaics.masks import import_masks
+from tessera.stages.mosaics.samples import pixelate_frames
 
 with job(snakemake) as (inputs, outputs, params):
     kept = Path(snakemake.output.regions).parent / "kept"

@@ -1,9 +1,9 @@
 """Draw clips of each split with the outlines of their masks, as animations and as rows of pictures."""
 
 from tessera.core.job import job
-from tessera.pipeline.report.clips import describe_clips, show_clips
-from tessera.pipeline.report.settings import ReportSettings
-from tessera.pipeline.report.tiles import choose_shown
+from tessera.pages.report.clips import describe_clips, show_clips
+from tessera.pages.report.settings import ReportSettings
+from tessera.pages.report.tiles import choose_shown
 
 with job(snakemake) as (inputs, outputs, params):
     captions = describe_clips(inputs.clips)

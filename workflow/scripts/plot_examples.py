@@ -1,10 +1,10 @@
 """Draw pictures that a classifier is right and wrong about, with heat maps."""
 
 from tessera.core.job import job
-from tessera.imaging.classification.classifier import read_classifier
-from tessera.pipeline.report.classifiers import draw_examples
-from tessera.pipeline.report.settings import ReportSettings
-from tessera.pipeline.report.tiles import find_clear
+from tessera.learning.classification.classifier import read_classifier
+from tessera.pages.report.classifiers import draw_examples
+from tessera.pages.report.settings import ReportSettings
+from tessera.pages.report.tiles import find_clear
 
 with job(snakemake) as (inputs, outputs, params):
     settings = ReportSettings(**params.settings)

@@ -1,16 +1,16 @@
 """Show where detectors fail, and what the confidences in the settings decide."""
 
 from tessera.core.job import job
-from tessera.pipeline.report.failures import (
+from tessera.pages.report.failures import (
     count_false_positives,
     draw_failures,
     draw_thresholds,
     read_cases,
     tabulate_failures,
 )
-from tessera.pipeline.report.settings import ReportSettings
-from tessera.pipeline.report.tiles import find_clear
-from tessera.pipeline.report.videos import describe_videos
+from tessera.pages.report.settings import ReportSettings
+from tessera.pages.report.tiles import find_clear
+from tessera.pages.report.videos import describe_videos
 from tessera.records.confidence import with_confidences
 
 with job(snakemake) as (inputs, outputs, params):

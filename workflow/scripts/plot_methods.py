@@ -1,7 +1,7 @@
 """Draw the quality of the restoration model compared with simple methods, by block size."""
 
 from tessera.core.job import job
-from tessera.pipeline.report.restoration import draw_methods
+from tessera.pages.report.restoration import draw_methods
 
 with job(snakemake) as (inputs, outputs, params):
     draw_methods(inputs.metrics, outputs.figure)

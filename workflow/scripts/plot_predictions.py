@@ -1,11 +1,11 @@
 """Draw validation samples with their labelled regions and the predictions of a detector."""
 
 from tessera.core.job import job
-from tessera.imaging.detection.detector import Detector
-from tessera.imaging.detection.settings import InferenceSettings
-from tessera.pipeline.report.samples import draw_predictions
-from tessera.pipeline.report.settings import ReportSettings
-from tessera.pipeline.report.tiles import choose_shown
+from tessera.learning.detection.detector import Detector
+from tessera.learning.detection.settings import InferenceSettings
+from tessera.pages.report.samples import draw_predictions
+from tessera.pages.report.settings import ReportSettings
+from tessera.pages.report.tiles import choose_shown
 from tessera.records.confidence import with_confidences
 
 with job(snakemake) as (inputs, outputs, params):

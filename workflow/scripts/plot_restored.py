@@ -1,9 +1,9 @@
 """Show clips mosaicked, restored and clean, as pictures and as animations."""
 
 from tessera.core.job import job
-from tessera.pipeline.report.restoration import show_restored, shown_sheets
-from tessera.pipeline.report.settings import ReportSettings
-from tessera.pipeline.report.tiles import find_clear
+from tessera.pages.report.restoration import show_restored, shown_sheets
+from tessera.pages.report.settings import ReportSettings
+from tessera.pages.report.tiles import find_clear
 
 with job(snakemake) as (inputs, outputs, params):
     settings = ReportSettings(**params.settings)

@@ -1,9 +1,9 @@
 """Draw samples of each split with the outlines of their regions."""
 
 from tessera.core.job import job
-from tessera.pipeline.report.samples import describe_marks, describe_mosaics, draw_samples
-from tessera.pipeline.report.settings import ReportSettings
-from tessera.pipeline.report.tiles import choose_shown
+from tessera.pages.report.samples import describe_marks, describe_mosaics, draw_samples
+from tessera.pages.report.settings import ReportSettings
+from tessera.pages.report.tiles import choose_shown
 
 with job(snakemake) as (inputs, outputs, params):
     captions = {**describe_mosaics(inputs.mosaics), **describe_marks(inputs.marks)}

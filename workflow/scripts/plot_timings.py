@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tessera.core.job import job
-from tessera.pipeline.report.timings import draw_timings, measure_run
+from tessera.pages.report.timings import draw_timings, measure_run
 
 with job(snakemake) as (inputs, outputs, params):
     measured = {"benchmarks": Path(params.benchmarks), "rules": params.rules, "shards": params.shards}

@@ -1,7 +1,7 @@
 """Draw where the restoration model is good and where it fails: by block size, motion, position and degradation."""
 
 from tessera.core.job import job
-from tessera.pipeline.report.restoration import draw_where
+from tessera.pages.report.restoration import draw_where
 
 with job(snakemake) as (inputs, outputs, params):
     draw_where(inputs.metrics, outputs.figure)

@@ -1,8 +1,8 @@
 """Run a detector on the sources of a shard."""
 
 from tessera.core.job import job
-from tessera.core.weights.resolve import expected_digest
-from tessera.pipeline.previews.predict import PreviewDetectionSettings, predict_previews
+from tessera.learning.weights.resolve import expected_digest
+from tessera.stages.detectors.predict import PreviewDetectionSettings, predict_previews
 
 with job(snakemake) as (inputs, outputs, params):
     settings = PreviewDetectionSettings(**params.settings)

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from tessera.core.job import job
-from tessera.pipeline.previews.proposals import ProposalSettings, propose_labels
 from tessera.records.confidence import with_confidences
+from tessera.stages.labels.proposals import ProposalSettings, propose_labels
 
 with job(snakemake) as (inputs, outputs, params):
     preview = with_confidences(settings=params.preview, part="preview", targets=params.targets, measured=inputs.measured)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tessera.core.job import job
-from tessera.pipeline.footage.withdrawal import remove_withdrawn
+from tessera.stages.footage.withdrawal import remove_withdrawn
 
 with job(snakemake) as (inputs, outputs, params):
     remove_withdrawn(

@@ -1,7 +1,7 @@
 """Render the card of a model as HTML."""
 
 from tessera.core.job import job
-from tessera.pipeline.report.pages import render_markdown
+from tessera.pages.report.pages import render_markdown
 
 with job(snakemake) as (inputs, outputs, params):
     render_markdown(inputs.card, outputs.page)

@@ -3,10 +3,10 @@
 from functools import partial
 
 from tessera.core.job import job
+from tessera.demo.footage import MARKS
+from tessera.demo.render import render_demo_footage, render_logos, render_references, render_watermark_set
 from tessera.imaging.watermark.drawing import draw_marks, load_materials
 from tessera.imaging.watermark.settings import DrawSettings
-from tessera.pipeline.demo.footage import MARKS
-from tessera.pipeline.demo.render import render_demo_footage, render_logos, render_references, render_watermark_set
 
 with job(snakemake) as (_, outputs, params):
     render_demo_footage(outputs.footage, params.seed, threads=snakemake.threads)

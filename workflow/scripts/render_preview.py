@@ -2,8 +2,8 @@
 
 from tessera.core.job import job
 from tessera.imaging.sheets import RenderSettings
-from tessera.pipeline.previews.rendering import render_previews
 from tessera.records.confidence import with_confidences
+from tessera.stages.detectors.rendering import render_previews
 
 with job(snakemake) as (inputs, outputs, params):
     preview = with_confidences(settings=params.preview, part="preview", targets=params.targets, measured=inputs.measured)

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from tessera.core.job import job
-from tessera.pipeline.report.report import write_report
-from tessera.pipeline.report.run import changed_settings
+from tessera.pages.report.report import write_report
+from tessera.pages.report.run import changed_settings
 from tessera.records.decisions import count_matching
 
 with job(snakemake) as (inputs, outputs, params):

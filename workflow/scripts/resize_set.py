@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from tessera.core.job import job
-from tessera.pipeline.image_sets.resize import resize_set
-from tessera.pipeline.image_sets.settings import PictureSettings
+from tessera.extras.image_sets.resize import resize_set
+from tessera.extras.image_sets.settings import PictureSettings
 
 with job(snakemake) as (inputs, outputs, params):
     resize_set(

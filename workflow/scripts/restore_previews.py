@@ -5,11 +5,11 @@ from pathlib import Path
 
 from tessera.core.job import job
 from tessera.core.provenance import sha256_file
-from tessera.core.weights.resolve import expected_digest, verify_weights
 from tessera.imaging.crops import CropSettings
 from tessera.imaging.sheets import RenderSettings
-from tessera.pipeline.previews.restored import RestoreSettings, restore_previews
-from tessera.pipeline.restoration.inference import restore_clip
+from tessera.learning.weights.resolve import expected_digest, verify_weights
+from tessera.stages.restoration.inference import restore_clip
+from tessera.stages.restore.restored import RestoreSettings, restore_previews
 
 with job(snakemake) as (inputs, outputs, params):
     verify_weights(inputs.weights, expected_digest(params.settings["weights"], inputs.checksums))

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tessera.core.job import job
-from tessera.pipeline.footage.sampling import FrameSettings, sample_frames
+from tessera.stages.footage.sampling import FrameSettings, sample_frames
 
 with job(snakemake) as (inputs, outputs, params):
     sample_frames(

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from tessera.core.job import job
-from tessera.pipeline.classifiers.folder import score_folder
-from tessera.pipeline.classifiers.predict import use_of
+from tessera.extras.classifiers.folder import score_folder
+from tessera.extras.classifiers.predict import use_of
 
 with job(snakemake) as (inputs, outputs, params):
     score_folder(

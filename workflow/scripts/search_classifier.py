@@ -1,9 +1,9 @@
 """Search for better settings of a classifier, or resume its search after a kill."""
 
 from tessera.core.job import job
-from tessera.core.search import SearchSettings
-from tessera.pipeline.classifiers.search import search_classifier
-from tessera.pipeline.classifiers.settings import ClassifierSettings
+from tessera.extras.classifiers.search import search_classifier
+from tessera.extras.classifiers.settings import ClassifierSettings
+from tessera.learning.search import SearchSettings
 from tessera.records.tables.splits import trained_on
 
 with job(snakemake) as (inputs, outputs, params):

@@ -1,10 +1,10 @@
 """Search for better settings of a detector, or resume its search after a kill."""
 
 from tessera.core.job import job
-from tessera.core.search import SearchSettings
-from tessera.pipeline.detectors.search import search_detector
-from tessera.pipeline.detectors.settings import DetectorSettings
+from tessera.learning.search import SearchSettings
 from tessera.records.tables.splits import trained_on
+from tessera.stages.detectors.search import search_detector
+from tessera.stages.detectors.settings import DetectorSettings
 
 with job(snakemake) as (inputs, outputs, params):
     search_detector(

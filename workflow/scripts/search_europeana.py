@@ -1,8 +1,8 @@
 """Search for pictures with the API of Europeana."""
 
 from tessera.core.job import job
-from tessera.pipeline.harvest.europeana import search_europeana
-from tessera.pipeline.harvest.settings import ClientSettings, EuropeanaQuery
+from tessera.extras.harvest.europeana import search_europeana
+from tessera.extras.harvest.settings import ClientSettings, EuropeanaQuery
 
 with job(snakemake) as (_, outputs, params):
     search_europeana(

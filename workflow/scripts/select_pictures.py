@@ -1,10 +1,10 @@
 """Select the pictures that feed a classifier."""
 
 from tessera.core.job import job
-from tessera.pipeline.datasets.pictures import select_pictures
-from tessera.pipeline.datasets.settings import OfDataset
-from tessera.pipeline.datasets.splits import SplitSettings
 from tessera.records.decisions import Decision
+from tessera.stages.datasets.pictures import select_pictures
+from tessera.stages.datasets.settings import OfDataset
+from tessera.stages.datasets.splits import SplitSettings
 
 with job(snakemake) as (inputs, outputs, params):
     select_pictures(

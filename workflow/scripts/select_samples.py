@@ -1,9 +1,9 @@
 """Select the labelled images that feed a dataset."""
 
 from tessera.core.job import job
-from tessera.pipeline.datasets.images import select_samples
 from tessera.records.decisions import Decision
 from tessera.records.limits import ScoreLimit
+from tessera.stages.datasets.images import select_samples
 
 with job(snakemake) as (inputs, outputs, params):
     select_samples(

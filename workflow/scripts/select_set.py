@@ -1,8 +1,8 @@
 """Select the pictures of an image set."""
 
 from tessera.core.job import job
-from tessera.pipeline.image_sets.select import select_set
-from tessera.pipeline.image_sets.settings import SelectionSettings
+from tessera.extras.image_sets.select import select_set
+from tessera.extras.image_sets.settings import SelectionSettings
 from tessera.records.decisions import Decision
 
 with job(snakemake) as (inputs, outputs, params):

@@ -1,8 +1,8 @@
 """Show the crops of each identity."""
 
 from tessera.core.job import job
-from tessera.pipeline.report.identities import show_identities
-from tessera.pipeline.report.settings import ReportSettings
+from tessera.pages.report.identities import show_identities
+from tessera.pages.report.settings import ReportSettings
 
 with job(snakemake) as (inputs, outputs, params):
     show_identities(

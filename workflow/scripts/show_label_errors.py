@@ -1,8 +1,8 @@
 """Show the labels of a classifier that may be wrong."""
 
 from tessera.core.job import job
-from tessera.pipeline.report.label_errors import show_label_errors
-from tessera.pipeline.report.settings import ReportSettings
+from tessera.pages.report.label_errors import show_label_errors
+from tessera.pages.report.settings import ReportSettings
 
 with job(snakemake) as (inputs, outputs, params):
     show_label_errors(

@@ -1,8 +1,8 @@
 """Draw the pictures that were left out, each beside the one that is kept in its place."""
 
 from tessera.core.job import job
-from tessera.pipeline.report.near_duplicates import show_near_duplicates
-from tessera.pipeline.report.settings import ReportSettings
+from tessera.pages.report.near_duplicates import show_near_duplicates
+from tessera.pages.report.settings import ReportSettings
 
 with job(snakemake) as (inputs, outputs, params):
     show_near_duplicates(

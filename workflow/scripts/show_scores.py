@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from tessera.core.job import job
-from tessera.pipeline.classifiers.folder import show_scores
-from tessera.pipeline.classifiers.settings import ScoreSettings
+from tessera.extras.classifiers.folder import show_scores
+from tessera.extras.classifiers.settings import ScoreSettings
 
 with job(snakemake) as (inputs, outputs, params):
     show_scores(

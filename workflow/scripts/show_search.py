@@ -1,7 +1,7 @@
 """Show the trials of a search, and what they tell of the settings, as one page."""
 
 from tessera.core.job import job
-from tessera.pipeline.report.searches import show_search
+from tessera.pages.report.searches import show_search
 
 with job(snakemake) as (inputs, outputs, params):
     show_search(

@@ -1,8 +1,8 @@
 """Show the balance of an image set, and some of its pictures with their captions."""
 
 from tessera.core.job import job
-from tessera.pipeline.report.image_sets import show_set
-from tessera.pipeline.report.settings import ReportSettings
+from tessera.pages.report.image_sets import show_set
+from tessera.pages.report.settings import ReportSettings
 
 with job(snakemake) as (inputs, outputs, params):
     show_set(

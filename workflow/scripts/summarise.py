@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tessera.core.job import job
-from tessera.pipeline.report.summary import write_summary
+from tessera.pages.report.summary import write_summary
 
 with job(snakemake) as (inputs, outputs, params):
     write_summary(

@@ -1,7 +1,7 @@
 """Show the metrics of a model, and how its export differs."""
 
 from tessera.core.job import job
-from tessera.pipeline.report.pages import tabulate_metrics
+from tessera.pages.report.pages import tabulate_metrics
 
 with job(snakemake) as (inputs, outputs, params):
     files = {"Trained model": inputs.metrics, "Exported model": inputs.exported}

@@ -1,7 +1,7 @@
 """Compare the restoration model with other models and with simple methods in a table."""
 
 from tessera.core.job import job
-from tessera.pipeline.report.restorers import tabulate_restorers
+from tessera.pages.report.restorers import tabulate_restorers
 
 with job(snakemake) as (inputs, outputs, params):
     files = [inputs.trained, *inputs.compared]

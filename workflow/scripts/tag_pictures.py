@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from tessera.core.job import job
-from tessera.pipeline.tagging.settings import TaggerSettings
-from tessera.pipeline.tagging.tag import tag_pictures
+from tessera.extras.tagging.settings import TaggerSettings
+from tessera.extras.tagging.tag import tag_pictures
 
 with job(snakemake) as (inputs, outputs, params):
     tag_pictures(

@@ -1,9 +1,9 @@
 """Train a classifier, or resume its training after a kill."""
 
 from tessera.core.job import job
-from tessera.core.trainings import Trainings
-from tessera.pipeline.classifiers.settings import ClassifierSettings
-from tessera.pipeline.classifiers.train import train_classifier
+from tessera.extras.classifiers.settings import ClassifierSettings
+from tessera.extras.classifiers.train import train_classifier
+from tessera.learning.trainings import Trainings
 from tessera.records.tables.splits import trained_on
 
 with job(snakemake) as (inputs, outputs, params):

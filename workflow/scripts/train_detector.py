@@ -1,10 +1,10 @@
 """Train a detector, or resume its training after a kill."""
 
 from tessera.core.job import job
-from tessera.core.trainings import Trainings
-from tessera.pipeline.detectors.settings import DetectorSettings
-from tessera.pipeline.detectors.train import train_detector
+from tessera.learning.trainings import Trainings
 from tessera.records.tables.splits import trained_on
+from tessera.stages.detectors.settings import DetectorSettings
+from tessera.stages.detectors.train import train_detector
 
 with job(snakemake) as (inputs, outputs, params):
     train_detector(

@@ -1,9 +1,9 @@
 """Train a classifier of all folds but one, or resume its training after a kill, and predict this one."""
 
 from tessera.core.job import job
-from tessera.core.trainings import Trainings
-from tessera.pipeline.classifiers.settings import ClassifierSettings
-from tessera.pipeline.classifiers.train import train_fold
+from tessera.extras.classifiers.settings import ClassifierSettings
+from tessera.extras.classifiers.train import train_fold
+from tessera.learning.trainings import Trainings
 from tessera.records.tables.splits import sources_of
 
 with job(snakemake) as (inputs, outputs, params):

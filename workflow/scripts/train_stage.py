@@ -1,10 +1,10 @@
 """Train a stage of the restoration model, or resume its training after a kill."""
 
 from tessera.core.job import job
-from tessera.core.trainings import Trainings
-from tessera.pipeline.restoration.settings import StageTraining, StartingWeights
-from tessera.pipeline.restoration.training import train_stage
+from tessera.learning.trainings import Trainings
 from tessera.records.tables.splits import trained_on
+from tessera.stages.restoration.settings import StageTraining, StartingWeights
+from tessera.stages.restoration.training import train_stage
 
 with job(snakemake) as (inputs, outputs, params):
     train_stage(

@@ -1,8 +1,8 @@
 """Compare an exported classifier with the trained one."""
 
 from tessera.core.job import job
-from tessera.pipeline.classifiers.export import verify_classifier_export
-from tessera.pipeline.classifiers.settings import ClassifierSettings
+from tessera.extras.classifiers.export import verify_classifier_export
+from tessera.extras.classifiers.settings import ClassifierSettings
 
 with job(snakemake) as (inputs, outputs, params):
     verify_classifier_export(

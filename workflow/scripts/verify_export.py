@@ -1,8 +1,8 @@
 """Compare an exported detector with the trained one."""
 
 from tessera.core.job import job
-from tessera.pipeline.detectors.export import verify_export
-from tessera.pipeline.detectors.settings import ExportSettings, ToleranceSettings
+from tessera.stages.detectors.export import verify_export
+from tessera.stages.detectors.settings import ExportSettings, ToleranceSettings
 
 with job(snakemake) as (inputs, outputs, params):
     verify_export(

@@ -1,8 +1,8 @@
 """Compare the exported restoration model with the trained one."""
 
 from tessera.core.job import job
-from tessera.pipeline.restoration.export import verify_restoration_export
-from tessera.pipeline.restoration.settings import DataSettings, ExportSettings, GeneratorSettings
+from tessera.stages.restoration.export import verify_restoration_export
+from tessera.stages.restoration.settings import DataSettings, ExportSettings, GeneratorSettings
 
 with job(snakemake) as (inputs, outputs, params):
     verify_restoration_export(

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from tessera.core.job import job
-from tessera.imaging.detection.settings import InferenceSettings
-from tessera.pipeline.clips.track import TrackSettings
-from tessera.pipeline.clips.watch import VideoMetricSettings, watch_videos
+from tessera.learning.detection.settings import InferenceSettings
+from tessera.learning.detection.tracking import TrackSettings
 from tessera.records.confidence import with_confidences
+from tessera.stages.detectors.watch import VideoMetricSettings, watch_videos
 
 with job(snakemake) as (inputs, outputs, params):
     preview = with_confidences(settings=params.preview, part="preview", targets=params.targets, measured=inputs.measured)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tessera.core.job import job
-from tessera.pipeline.previews.proposals import withdraw_proposals
+from tessera.stages.labels.proposals import withdraw_proposals
 
 with job(snakemake) as (inputs, outputs, params):
     withdraw_proposals(folder=Path(params.folder), sources=params.sources, **vars(outputs))

@@ -1,7 +1,7 @@
 """Write a dataset of clips in Lada's layout."""
 
 from tessera.core.job import job
-from tessera.pipeline.datasets.clips import write_clip_dataset
+from tessera.stages.datasets.clips import write_clip_dataset
 
 with job(snakemake) as (inputs, outputs, params):
     folders = {"train": outputs.train, "val": outputs.val, "test": outputs.test}

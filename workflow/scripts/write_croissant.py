@@ -1,8 +1,8 @@
 """Describe a dataset in Croissant, for search engines and loaders of datasets."""
 
 from tessera.core.job import job
-from tessera.pipeline.datasets.croissant import write_croissant
-from tessera.pipeline.datasets.settings import CroissantSettings
+from tessera.stages.datasets.croissant import write_croissant
+from tessera.stages.datasets.settings import CroissantSettings
 
 with job(snakemake) as (inputs, outputs, params):
     write_croissant(

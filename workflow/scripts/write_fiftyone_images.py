@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tessera.core.job import job
-from tessera.pipeline.datasets.fiftyone import write_fiftyone_images
+from tessera.stages.datasets.fiftyone import write_fiftyone_images
 
 with job(snakemake) as (inputs, outputs, params):
     write_fiftyone_images(

@@ -1,7 +1,7 @@
 """Write the card of a detector."""
 
 from tessera.core.job import job
-from tessera.pipeline.cards import write_model_card
+from tessera.pages.cards import write_model_card
 
 with job(snakemake) as (inputs, outputs, params):
     write_model_card(

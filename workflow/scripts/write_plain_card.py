@@ -1,7 +1,7 @@
 """Write the card of a model of any kind."""
 
 from tessera.core.job import job
-from tessera.pipeline.cards import write_plain_card
+from tessera.pages.cards import write_plain_card
 
 with job(snakemake) as (inputs, outputs, params):
     write_plain_card(

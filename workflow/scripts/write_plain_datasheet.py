@@ -1,7 +1,7 @@
 """Write the datasheet of a dataset of any kind."""
 
 from tessera.core.job import job
-from tessera.pipeline.datasets.datasheets import write_plain_datasheet
+from tessera.stages.datasets.datasheets import write_plain_datasheet
 
 with job(snakemake) as (inputs, outputs, params):
     write_plain_datasheet(

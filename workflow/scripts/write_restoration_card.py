@@ -1,7 +1,7 @@
 """Write the card of the restoration model."""
 
 from tessera.core.job import job
-from tessera.pipeline.cards import write_restoration_card
+from tessera.pages.cards import write_restoration_card
 
 with job(snakemake) as (inputs, outputs, params):
     write_restoration_card(

@@ -1,8 +1,8 @@
 """Write an image set in the layout of a trainer."""
 
 from tessera.core.job import job
-from tessera.pipeline.image_sets.settings import LayoutSettings
-from tessera.pipeline.image_sets.write import write_set
+from tessera.extras.image_sets.settings import LayoutSettings
+from tessera.extras.image_sets.write import write_set
 
 with job(snakemake) as (inputs, outputs, params):
     write_set(

@@ -1,7 +1,7 @@
 """Write a dataset of images for ultralytics."""
 
 from tessera.core.job import job
-from tessera.pipeline.datasets.images import write_yolo_dataset
+from tessera.stages.datasets.images import write_yolo_dataset
 
 with job(snakemake) as (inputs, outputs, params):
     write_yolo_dataset(

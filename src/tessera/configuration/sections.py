@@ -6,46 +6,46 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, PositiveFloat, PositiveInt, create_model, field_validator, model_validator
 
 from tessera.catalogue import DATASETS, DETECTOR, MODELS, dataset_of
-from tessera.core.search import SearchSettings
 from tessera.core.settings import Settings
-from tessera.core.trainings import TrainingsSettings
-from tessera.core.weights.declare import WeightsSettings
-from tessera.imaging.classification.settings import Labels, Tiling
+from tessera.extras.active_learning.settings import AskSettings
+from tessera.extras.classifiers.settings import ClassifierSettings, ScoreSettings
+from tessera.extras.crops.settings import CropSettings
+from tessera.extras.degraded_copies.settings import ConceptSettings
+from tessera.extras.harvest.settings import HarvestSettings
+from tessera.extras.identities.settings import IdentitySettings
+from tessera.extras.image_sets.settings import ImageSetSettings
+from tessera.extras.near_duplicates.settings import Embeddings
+from tessera.extras.tagging.settings import TaggerSettings
 from tessera.imaging.degradation.settings import DegradationSettings
-from tessera.imaging.detection.settings import DetectionSettings, TrainedDetectionSettings, WatermarkDetectionSettings
 from tessera.imaging.mosaic.settings import MosaicSettings
 from tessera.imaging.sheets import RenderSettings
-from tessera.pipeline.asking.settings import AskSettings
-from tessera.pipeline.classifiers.settings import ClassifierSettings, ScoreSettings
-from tessera.pipeline.clips.detect import VideoDetectionSettings
-from tessera.pipeline.clips.settings import ClipSettings
-from tessera.pipeline.clips.track import TrackSettings
-from tessera.pipeline.clips.tracks import SceneSettings
-from tessera.pipeline.clips.watch import VideoMetricSettings
-from tessera.pipeline.concepts.settings import ConceptSettings
-from tessera.pipeline.crops.settings import CropSettings
-from tessera.pipeline.datasets.settings import CroissantSettings, OfDataset
-from tessera.pipeline.datasets.splits import SplitSettings
-from tessera.pipeline.embeddings.settings import Embeddings
-from tessera.pipeline.footage.admission import SourceSettings
-from tessera.pipeline.footage.duplicates import DuplicateSettings
-from tessera.pipeline.footage.sampling import FrameSettings
-from tessera.pipeline.harvest.settings import HarvestSettings
-from tessera.pipeline.identities.settings import IdentitySettings
-from tessera.pipeline.image_sets.settings import ImageSetSettings
-from tessera.pipeline.labels.settings import AnnotationSettings
-from tessera.pipeline.mosaics.choose import RegionSettings
-from tessera.pipeline.previews.predict import PreviewDetectionSettings
-from tessera.pipeline.previews.proposals import ProposalSettings
-from tessera.pipeline.previews.restored import RestoreSettings
-from tessera.pipeline.report.settings import ReportSettings
-from tessera.pipeline.restoration.settings import RestorationSettings
-from tessera.pipeline.review.settings import ReviewSettings
-from tessera.pipeline.tagging.settings import TaggerSettings
-from tessera.pipeline.watermarks.settings import WatermarkSettings
+from tessera.learning.classification.settings import Labels, Tiling
+from tessera.learning.detection.settings import DetectionSettings, TrainedDetectionSettings, WatermarkDetectionSettings
+from tessera.learning.detection.tracking import TrackSettings
+from tessera.learning.search import SearchSettings
+from tessera.learning.trainings import TrainingsSettings
+from tessera.learning.weights.declare import WeightsSettings
+from tessera.pages.report.settings import ReportSettings
+from tessera.pages.review.settings import ReviewSettings
 from tessera.records.confidence import ConfidenceTarget
 from tessera.records.decisions import DEFAULT as DECISIONS
 from tessera.records.limits import FilterSettings, ScoreLimit
+from tessera.stages.clips.detect import VideoDetectionSettings
+from tessera.stages.clips.settings import ClipSettings
+from tessera.stages.clips.tracks import SceneSettings
+from tessera.stages.datasets.settings import CroissantSettings, OfDataset
+from tessera.stages.datasets.splits import SplitSettings
+from tessera.stages.detectors.predict import PreviewDetectionSettings
+from tessera.stages.detectors.watch import VideoMetricSettings
+from tessera.stages.footage.admission import SourceSettings
+from tessera.stages.footage.duplicates import DuplicateSettings
+from tessera.stages.footage.sampling import FrameSettings
+from tessera.stages.labels.proposals import ProposalSettings
+from tessera.stages.labels.settings import AnnotationSettings
+from tessera.stages.mosaics.choose import RegionSettings
+from tessera.stages.restoration.settings import RestorationSettings
+from tessera.stages.restore.restored import RestoreSettings
+from tessera.stages.watermarks.settings import WatermarkSettings
 
 DETECTORS = [model.name for model in MODELS if model.kind is DETECTOR]
 ALLOWED = {"harvest": 0.2, "sources": 0.5, "scenes": 0.2}  # fraction of items that may fail, if not `ALLOWED_ELSEWHERE`

@@ -8,7 +8,7 @@ import polars as pl
 import yaml
 
 from tessera.core.messages import counted
-from tessera.core.search import Search, SearchSettings, Trial, Value, changed
+from tessera.learning.search import Search, SearchSettings, Trial, Value, changed
 from tessera.records.tables.search import Trials
 from tessera.records.tables.table import types, write_table
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from tessera.core.errors import Failed, TesseraError
 from tessera.core.files import open_file
 from tessera.core.job import tell
-from tessera.core.weights.resolve import verify_weights
+from tessera.learning.weights.resolve import verify_weights
 
 # The numbers that Danbooru gives to categories, and 9, by which WD14 marks ratings.
 CATEGORIES = {0: "general", 1: "artist", 3: "copyright", 4: "character", 5: "meta", 9: "rating"}

@@ -12,9 +12,9 @@ from tessera.core.errors import Failed
 from tessera.core.job import progress
 from tessera.core.messages import counted
 from tessera.core.store import Store
-from tessera.imaging.detection.detector import Region
 from tessera.imaging.frame import VideoFrame
 from tessera.imaging.video import THREADS, parts, read_frames, read_packets
+from tessera.learning.detection.detector import Region
 
 if TYPE_CHECKING:
     import polars as pl

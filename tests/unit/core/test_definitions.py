@@ -336,7 +336,7 @@ def test_a_digest_runs_none_of_the_code() -> None:
     # Planning would otherwise wait for the libraries of every room.
     check = (
         "import sys; from tessera.core.definitions import ROOT, Definitions;"
-        "Definitions(ROOT).digest('tessera.pipeline.datasets.splits:divide_sources'); print(*sys.modules)"
+        "Definitions(ROOT).digest('tessera.stages.datasets.splits:divide_sources'); print(*sys.modules)"
     )
     ours = {name for name in printed(check) if name.startswith("tessera.")}
     assert ours == {"tessera.core", "tessera.core.definitions", "tessera.core.syntax", "tessera.core.errors"}
@@ -594,11 +594,11 @@ def test_files_that_move_change_no_digest(library: Definitions) -> None:
     # A part of the library that most other modules import.
     moved_too = (
         "tessera.imaging.video",
-        "tessera.pipeline.clips",
+        "tessera.stages.clips",
         "tessera.imaging.polygons",
         "tessera.records.tables",
         "tessera.core.job",
-        "tessera.pipeline.restoration",
+        "tessera.stages.restoration",
     )
     names = [module for module in TREES if module.startswith(moved_too)]
     places = {module: f"tessera.moved{number}.{module.split('.')[-1]}" for number, module in enumerate(names)}

@@ -30,11 +30,11 @@ from tessera.imaging.watermark.drawing import (
     read_logo,
 )
 from tessera.imaging.watermark.settings import DrawSettings
-from tessera.pipeline.watermarks import draw
-from tessera.pipeline.watermarks.draw import draw_watermarks
 from tessera.records.tables.annotation import Annotations, Images
 from tessera.records.tables.table import read_table
 from tessera.records.tables.watermarks import Marks
+from tessera.stages.watermarks import draw
+from tessera.stages.watermarks.draw import draw_watermarks
 
 ALWAYS = DrawSettings(clean=0, tiled=0)
 TILED = DrawSettings(clean=0, tiled=1)

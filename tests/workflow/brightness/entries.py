@@ -1,6 +1,6 @@
 """The entries that are appended to src/tessera/catalogue.py."""
 
-from tessera.pipeline.brightness.settings import BrightnessSettings
+from tessera.extras.brightness.settings import BrightnessSettings
 
 IMAGE_FOLDERS = Layout(
     rules="brightness",

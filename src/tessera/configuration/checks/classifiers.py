@@ -2,7 +2,7 @@
 
 from tessera.catalogue import DATASETS, IMAGES, MODELS, made_datasets
 from tessera.configuration.sections import Classifier, Sections
-from tessera.imaging.classification.settings import HEAD
+from tessera.learning.classification.settings import HEAD
 from tessera.records.limits import label_fault
 
 

@@ -2,8 +2,8 @@
 
 from tessera.catalogue import trained_models
 from tessera.configuration.sections import DETECTORS, Sections
-from tessera.pipeline.crops.settings import crop_faults
-from tessera.pipeline.tagging.settings import tagger_faults
+from tessera.extras.crops.settings import crop_faults
+from tessera.extras.tagging.settings import tagger_faults
 
 
 def faults_in_crops(settings: Sections) -> list[str]:

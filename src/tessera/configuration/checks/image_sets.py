@@ -2,8 +2,8 @@
 
 from tessera.catalogue import DATASETS, MODELS
 from tessera.configuration.sections import Sections
-from tessera.pipeline.image_sets.arrangement_settings import OF_IDENTITIES
-from tessera.pipeline.image_sets.settings import FRAMES, ImageSetSettings
+from tessera.extras.image_sets.arrangement_settings import OF_IDENTITIES
+from tessera.extras.image_sets.settings import FRAMES, ImageSetSettings
 from tessera.records.limits import label_fault
 
 

@@ -3,12 +3,12 @@
 from tessera.catalogue import DATASETS, MODELS, trained_models
 from tessera.configuration.checks.datasets import class_faults
 from tessera.configuration.sections import DETECTORS, Sections
-from tessera.core.search import search_faults
-from tessera.core.weights.declare import compared_faults
-from tessera.pipeline.classifiers.settings import ClassifierSettings
-from tessera.pipeline.detectors.library import task_of
-from tessera.pipeline.detectors.settings import SEARCHED, ComparedDetector, DetectorSettings
-from tessera.pipeline.embeddings.settings import embedding_faults
+from tessera.extras.classifiers.settings import ClassifierSettings
+from tessera.extras.near_duplicates.settings import embedding_faults
+from tessera.learning.search import search_faults
+from tessera.learning.weights.declare import compared_faults
+from tessera.stages.detectors.library import task_of
+from tessera.stages.detectors.settings import SEARCHED, ComparedDetector, DetectorSettings
 
 
 def faults_in_embeddings(settings: Sections) -> list[str]:

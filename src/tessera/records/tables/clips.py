@@ -49,9 +49,9 @@ class Scores(Table):
     sharpness: pl.Float64 = pa.Field(ge=0, description="see `tessera.imaging.sharpness.sharpness`; median")
     brightness: pl.Float64 = pa.Field(ge=0, le=1, description="mean luma; median over frames")
     clipped: pl.Float64 = pa.Field(ge=0, le=1, description="fraction of pixels that are black or white; median over frames")
-    blockiness: pl.Float64 = pa.Field(ge=0, description="see `tessera.pipeline.clips.scores.blockiness`; median")
-    motion: pl.Float64 = pa.Field(ge=0, description="see `tessera.pipeline.clips.scores.motion`; mean")
-    jump: pl.Float64 = pa.Field(ge=0, le=1, description="see `tessera.pipeline.clips.scores.jump`")
+    blockiness: pl.Float64 = pa.Field(ge=0, description="see `tessera.stages.clips.scores.blockiness`; median")
+    motion: pl.Float64 = pa.Field(ge=0, description="see `tessera.stages.clips.scores.motion`; mean")
+    jump: pl.Float64 = pa.Field(ge=0, le=1, description="see `tessera.stages.clips.scores.jump`")
     hashes: pl.List(pl.UInt64) = pa.Field(description="perceptual hashes of sampled frames, from the first to the last")  # type: ignore[valid-type]
     watermark: pl.Float64 = pa.Field(nullable=True, ge=0, le=1, description="fraction of frames with a watermark in the crop")
     mosaic: pl.Float64 = pa.Field(nullable=True, ge=0, le=1, description="fraction of frames with a mosaic in the crop")

@@ -21,8 +21,6 @@ from tessera.core.ledger import read_ledger
 from tessera.core.provenance import sha256_file
 from tessera.imaging.hashing import perceptual_hash
 from tessera.imaging.polygons import Part, rectangle
-from tessera.pipeline.labels.sets import import_labels
-from tessera.pipeline.labels.settings import AnnotationSettings
 from tessera.records.annotation.formats.labelme import (
     MAX_SHAPES,
     embedded_image,
@@ -37,6 +35,8 @@ from tessera.records.annotation.model import Annotation, ImageAnnotations
 from tessera.records.material import LabelledSet
 from tessera.records.tables.annotation import Images
 from tessera.records.tables.table import read_table
+from tessera.stages.labels.sets import import_labels
+from tessera.stages.labels.settings import AnnotationSettings
 
 BLOCKLIST = Path(__file__).parents[4] / "resources" / "blocklist.tsv"
 few = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])

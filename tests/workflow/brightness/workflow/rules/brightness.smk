@@ -22,7 +22,7 @@ rule measure_brightness:
         "<benchmarks>/measure_brightness/{shard}.jsonl"
     params:
         datasets=fed_by("brightness"),
-        code=code_digest("tessera.pipeline.brightness.samples:measure_brightness"),
+        code=code_digest("tessera.extras.brightness.samples:measure_brightness"),
     script:
         "../scripts/measure_brightness.py"
 
@@ -42,7 +42,7 @@ rule gather_brightness:
     wildcard_constraints:
         dataset=laid_out_as(IMAGE_FOLDERS),
     params:
-        code=code_digest("tessera.pipeline.brightness.samples:gather_brightness"),
+        code=code_digest("tessera.extras.brightness.samples:gather_brightness"),
     script:
         "../scripts/gather_brightness.py"
 
@@ -64,7 +64,7 @@ rule write_image_folders:
     wildcard_constraints:
         dataset=laid_out_as(IMAGE_FOLDERS),
     params:
-        code=code_digest("tessera.pipeline.brightness.samples:write_image_folders"),
+        code=code_digest("tessera.extras.brightness.samples:write_image_folders"),
     script:
         "../scripts/write_image_folders.py"
 
@@ -83,7 +83,7 @@ rule train_brightness:
         model=of_kind(THRESHOLD),
     params:
         settings=lookup(dpath="models/{model}", within=config),
-        code=code_digest("tessera.pipeline.brightness.classifier:train_brightness"),
+        code=code_digest("tessera.extras.brightness.classifier:train_brightness"),
     script:
         "../scripts/train_brightness.py"
 
@@ -102,6 +102,6 @@ rule evaluate_brightness:
     wildcard_constraints:
         model=of_kind(THRESHOLD),
     params:
-        code=code_digest("tessera.pipeline.brightness.classifier:evaluate_brightness"),
+        code=code_digest("tessera.extras.brightness.classifier:evaluate_brightness"),
     script:
         "../scripts/evaluate_brightness.py"

@@ -1,0 +1,1 @@
+"""What the path from footage to models does without: a package each."""

@@ -1,0 +1,313 @@
+"""Cut crops out of the sampled frames, step by step: what a step finds in the crops of the step before."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from tessera.core.errors import Dropped, Failed, TesseraError
+from tessera.core.files import link_or_copy
+from tessera.core.job import ahead, progress
+from tessera.core.ledger import Ledger, read_ledger
+from tessera.core.provenance import digest, sha256_file, sha256_if_readable
+from tessera.core.store import Store
+from tessera.extras.crops.place import Rectangle, crop_key, holder, place
+from tessera.extras.crops.settings import CropSettings, CropStepSettings
+from tessera.imaging.boxes import Box
+from tessera.imaging.hashing import scaled_hash
+from tessera.imaging.images import read_image, write_image
+from tessera.imaging.sharpness import luma, sharpness
+from tessera.learning.detection.detector import Detector
+
+if TYPE_CHECKING:
+    import polars as pl
+
+ROWS, LEDGER = "rows.json", "ledger.jsonl"  # files in the store, beside the crops of a source
+DIGITS = 6  # decimals of the sharpness
+
+
+class Found(NamedTuple):
+    """A region that a step found in a picture: its box in pixels of the frame, and its confidence."""
+
+    box: Box
+    confidence: float
+
+
+@dataclass
+class Piece:
+    """A frame or a crop, in which the next step looks: its key, its frame, its place there, and what became of it."""
+
+    key: str
+    frame: "Picture"
+    box: Rectangle
+    outcome: dict[str, str]
+
+    @property
+    def image(self) -> np.ndarray:
+        """Its pixels, uint8 (H, W, 3), RGB."""
+        x0, y0, x1, y1 = self.box
+        return self.frame.image[y0:y1, x0:x1]
+
+
+@dataclass
+class Picture:
+    """A frame that was read: its row in `tables.Frames`, its pixels, and the regions that people drew in it, by label."""
+
+    row: Mapping[str, Any]
+    image: np.ndarray
+    drawn: Mapping[str, Sequence[Box]]
+    outcomes: dict[str, dict[str, str]] = field(default_factory=dict)  # of each candidate: a row of the ledger, by its key
+    crops: list[dict[str, Any]] = field(default_factory=list)  # rows of `tables.Crops`
+
+
+class Finder:
+    """What finds the regions of a step. A detector is loaded when it is needed first."""
+
+    def __init__(self, settings: CropStepSettings, weights: Path | None, expected: Path | str) -> None:
+        """`weights`: the file of the detector, None for regions that people drew. `expected`: see `Detector`."""
+        self.settings = settings
+        self._weights = weights
+        self._expected = expected
+
+    def find(self, pieces: Sequence[Piece]) -> list[list[Found]]:
+        """Return what is found in each of `pieces`, the most confident first, and of several of these the leftmost."""
+        if not pieces:
+            return []
+        found = self._drawn(pieces) if self._detector is None else self._detected(pieces, self._detector)
+        return [sorted(each, key=lambda region: (-region.confidence, region.box)) for each in found]
+
+    @cached_property
+    def made_by(self) -> list[Any]:
+        """Everything that its results depend on besides the pictures: values for a digest."""
+        return [
+            self._weights and sha256_file(self._weights),
+            self.settings.model_dump(mode="json", exclude={"weights", "detector"}),
+        ]
+
+    @cached_property
+    def _detector(self) -> Detector | None:
+        if self._weights is None:
+            return None
+        detector = Detector(self._weights, self._expected, self.settings)
+        if unknown := [label for label in self.settings.labels if label not in detector.labels]:
+            raise TesseraError(
+                f"`labels` of the step {self.settings.name!r} of `crops` names {', '.join(map(repr, unknown))}, but its"
+                f" detector finds {', '.join(detector.labels)}; name some of these, or leave `labels` empty for all"
+            )
+        return detector
+
+    def _detected(self, pieces: Sequence[Piece], detector: Detector) -> Iterator[list[Found]]:
+        labels = self.settings.labels
+        for piece, regions in zip(pieces, detector.predict(piece.image for piece in pieces), strict=True):
+            x, y = piece.box[:2]
+            shift = np.array([x, y, x, y])
+            yield [
+                # Two decimals as in the tables of detections: the last digits depend on the machine.
+                Found(tuple((np.round(region.box, 2) + shift).tolist()), round(region.score, 4))
+                for region in regions
+                if not labels or region.label in labels
+            ]
+
+    def _drawn(self, pieces: Sequence[Piece]) -> list[list[Found]]:
+        found: list[list[Found]] = [[] for _ in pieces]
+        of_frame: dict[str, dict[Rectangle, tuple[Piece, list[Found]]]] = defaultdict(dict)
+        for piece, own in zip(pieces, found, strict=True):
+            of_frame[piece.frame.row["key"]].setdefault(piece.box, (piece, own))
+        for parents in of_frame.values():
+            drawn = next(iter(parents.values()))[0].frame.drawn
+            for box in (box for label in self.settings.labels for box in drawn.get(label, ())):
+                if (parent := holder(box, parents)) is not None:
+                    parents[parent][1].append(Found(box, 1.0))
+        return found
+
+
+def crop_frames(
+    frames: Path,
+    images: Path,
+    labels: Sequence[Path],
+    weights: Sequence[Path | None],
+    expected: Sequence[Path | str],
+    settings: CropSettings,
+    suffix: str,
+    quality: int,
+    kept: Path,
+    *,
+    code: str,
+    threads: int,
+    table: Path,
+    pictures: Path,
+    ledger: Path,
+) -> None:
+    """Cut crops out of the sampled frames of a shard, to the folder `pictures` and the `table` (`tables.Crops`).
+
+    `frames`: `tables.Frames`, with their files in the folder `images`. `labels`: files of `tables.Annotations` with the regions
+    that people drew in frames. `weights`, `expected`: for each step of `settings` the file of its detector and what verifies
+    it, see `Detector`; None and an empty text for a step that takes what people drew. `suffix`, `quality`: see `write_image`.
+
+    The first step looks in frames, and each other step in the crops of the step before. A crop is cut out of its frame. Its
+    number counts what was found in its parent, the most confident first, and includes what was dropped, so that a smaller
+    confidence or minimum side changes no key.
+
+    `ledger` gets one row for each region that a step found, with the key of the crop, and one row for each frame in which the
+    first step found none. A row that is `ok` is a crop. It has a remark if the next step found nothing in it.
+
+    The crops of a source are kept in the `Store` in the folder `kept`, under a digest of everything that they depend on,
+    including `code`, and linked from there. The detectors are loaded only if some are missing there. If a frame of a source
+    failed, its crops are made again in the next run. `threads` threads read, hash and write; they change no byte.
+    """
+    import polars as pl
+
+    from tessera.records.tables.annotation import Annotations
+    from tessera.records.tables.crops import Crops
+    from tessera.records.tables.footage import Frames
+    from tessera.records.tables.table import read_table, read_tables, types, write_table
+
+    drawn = _regions(read_tables(list(labels), Annotations))
+    finders = [Finder(*each) for each in zip(settings.steps, weights, expected, strict=True)]
+    store = Store(kept, "sources")
+    whole: set[str] = set()
+    rows: list[dict[str, Any]] = []
+    pictures.mkdir()
+    with Ledger(ledger) as book, ThreadPoolExecutor(threads) as pool:
+        for (source,), own in read_table(frames, Frames).group_by("source", maintain_order=True):
+            sampled = own.to_dicts()
+            known = [[row, drawn.get(row["key"], {}), sha256_if_readable(images / row["file"])] for row in sampled]
+            name = digest([[finder.made_by for finder in finders], suffix, quality, code, known])
+            if not store.holds(name):
+                with store.make(name) as folder, Ledger(folder / LEDGER) as made:
+                    reading = ahead(pool, lambda row: _read(images, row), sampled, 2 * threads)
+                    read = progress(_readable(reading, drawn, made), len(sampled), f"frames of {source!r}")
+                    found = list(_cut(read, finders, folder, suffix, quality, pool, made))
+                    (folder / ROWS).write_text(json.dumps(found), encoding="utf-8")
+            item = store.item(name)
+            found = json.loads((item / ROWS).read_text(encoding="utf-8"))
+            for row in found:
+                link_or_copy(item / row["file"], pictures / row["file"])
+            rows += found
+            outcomes = read_ledger(item / LEDGER)
+            for outcome in outcomes:
+                book.row(**outcome)
+            if all(outcome["status"] != "failed" for outcome in outcomes):
+                whole.add(name)
+    write_table(pl.DataFrame(rows, schema=types(Crops)), Crops, table)
+    store.keep(whole)
+
+
+def _regions(annotations: "pl.DataFrame") -> dict[str, dict[str, list[Box]]]:
+    """Return the boxes of `annotations` (`tables.Annotations`), by key and by label."""
+    found: dict[str, dict[str, list[Box]]] = {}
+    columns = "key", "label", "x0", "y0", "x1", "y1"
+    for key, label, *box in annotations.filter(~annotations["crowd"]).sort("key", "number").select(columns).iter_rows():
+        found.setdefault(key, {}).setdefault(label, []).append(tuple(box))
+    return found
+
+
+def _read(images: Path, row: Mapping[str, Any]) -> np.ndarray:
+    image = read_image(images / row["file"])
+    size = image.shape[1], image.shape[0]
+    if size != (row["width"], row["height"]):
+        raise Failed("image is not the frame", f"{size} pixels, sampled were {(row['width'], row['height'])}")
+    return image
+
+
+def _readable(reading: Iterable[Any], drawn: Mapping[str, Mapping[str, Sequence[Box]]], book: Ledger) -> Iterator[Picture]:
+    """Yield the frames that can be read; of others, `book` gets a row."""
+    for row, image in reading:
+        try:
+            yield Picture(row, image.result(), drawn.get(row["key"], {}))
+        except Failed as error:
+            book.row(row["key"], "failed", error.reason, error.detail)
+
+
+def _cut(
+    frames: Iterable[Picture],
+    finders: Sequence[Finder],
+    folder: Path,
+    suffix: str,
+    quality: int,
+    pool: ThreadPoolExecutor,
+    book: Ledger,
+) -> Iterator[dict[str, Any]]:
+    """Write the crops of `frames` to `folder`, and yield their rows of `tables.Crops`."""
+
+    def store(piece: tuple[Piece, dict[str, Any]]) -> dict[str, Any]:
+        image = np.ascontiguousarray(piece[0].image)
+        write_image(folder / piece[1]["file"], image, quality)
+        return {**piece[1], "phash": scaled_hash(image), "sharpness": round(sharpness(luma(image)), DIGITS)}
+
+    # So many frames are held in memory, that a batch of the detectors is full.
+    count = max(finder.settings.batch for finder in finders)
+    waiting = iter(frames)
+    while together := list(islice(waiting, count)):
+        cut = _crops(together, finders, suffix)
+        for frame in together:
+            for key, outcome in frame.outcomes.items():
+                book.row(key, **outcome)  # type: ignore[arg-type]
+        yield from pool.map(store, cut)
+
+
+def _crops(frames: Sequence[Picture], finders: Sequence[Finder], suffix: str) -> list[tuple[Piece, dict[str, Any]]]:
+    """Return the crops of `frames`, by frame, each with its row of `tables.Crops` but for what its pixels decide."""
+    found: dict[str, list[tuple[Piece, dict[str, Any]]]] = {frame.row["key"]: [] for frame in frames}
+    parents = [Piece(frame.row["key"], frame, (0, 0, frame.row["width"], frame.row["height"]), {}) for frame in frames]
+    for finder in finders:
+        step = finder.settings
+        pieces: list[Piece] = []
+        for parent, regions in zip(parents, finder.find(parents), strict=True):
+            if not regions:
+                _note_nothing(parent, step.name)
+            taken: list[Rectangle] = []
+            frame = parent.frame
+            for number, region in enumerate(regions):
+                key = crop_key(parent.key, step.name, number)
+                try:
+                    box, remark = place(region.box, parent.box, frame.image.shape[:2], taken, step)
+                except Dropped as error:
+                    frame.outcomes[key] = {"status": "dropped", "reason": error.reason, "detail": error.detail}
+                    continue
+                taken.append(box)
+                frame.outcomes[key] = {"status": "ok", "reason": remark, "detail": ""}
+                piece = Piece(key, frame, box, frame.outcomes[key])
+                pieces.append(piece)
+                found[frame.row["key"]].append((piece, _row(piece, parent, step.name, region, suffix)))
+        parents = pieces
+    return [each for pieces in found.values() for each in pieces]
+
+
+def _note_nothing(parent: Piece, step: str) -> None:
+    """Write to the ledger that the `step` found nothing in `parent`."""
+    reason = f"no {step} in it"
+    if parent.outcome:
+        parent.outcome["reason"] = "; ".join(filter(None, [parent.outcome["reason"], reason]))
+    else:
+        parent.frame.outcomes[parent.key] = {"status": "dropped", "reason": reason, "detail": ""}
+
+
+def _row(piece: Piece, parent: Piece, step: str, region: Found, suffix: str) -> dict[str, Any]:
+    x0, y0, x1, y1 = piece.box
+    frame = piece.frame.row
+    return {
+        "key": piece.key,
+        "source": frame["source"],
+        "frame": frame["key"],
+        "index": frame["index"],
+        "pts": frame["pts"],
+        "parent": parent.key,
+        "step": step,
+        "x0": x0,
+        "y0": y0,
+        "x1": x1,
+        "y1": y1,
+        "found_height": region.box[3] - region.box[1],
+        "confidence": region.confidence,
+        "file": f"{piece.key}{suffix}",
+        "width": x1 - x0,
+        "height": y1 - y0,
+    }

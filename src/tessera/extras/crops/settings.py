@@ -1,0 +1,87 @@
+"""Settings of crops."""
+
+from collections.abc import Collection, Sequence
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, NonNegativeInt, model_validator
+
+from tessera.core.settings import Settings
+from tessera.learning.detection.settings import InferenceSettings
+from tessera.learning.weights.declare import TrainedOrDeclaredWeights
+
+RESERVED = {"frame", "frames"}  # what tables and settings call whole frames
+# A hyphen would make the parts of a key ambiguous.
+StepName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=20)]
+
+
+class CropStepSettings(InferenceSettings):
+    """A step: what is found in frames, or in the crops of the step before, and what is cut out around it.
+
+    The confidence, the overlap and the smallest side are those of anime_screenshot_pipeline, and so is the growth of heads, see
+    `place` (https://github.com/cyber-meow/anime_screenshot_pipeline).
+    """
+
+    name: StepName
+    weights: TrainedOrDeclaredWeights = None
+    detector: str = ""
+    annotations: bool = False
+    labels: tuple[str, ...] = ()
+    confidence: float = Field(0.3, gt=0, lt=1)
+    iou: float = Field(0.5, ge=0, le=1)
+    min_side: NonNegativeInt = 320
+    square: float | None = Field(None, ge=1, le=10)
+    max_area: float | None = Field(None, gt=0, lt=1)
+    larger: Literal["drop", "parent"] = "drop"
+
+    @model_validator(mode="after")
+    def _parts_fit_together(self) -> Self:
+        faults = []
+        if self.name in RESERVED:
+            faults.append(f"`name: {self.name}` stands for whole frames; give the step another name")
+        if self.annotations == bool(self.weights):
+            faults.append("a step needs either `weights` of a detector or `annotations: true`")
+        if self.annotations and not self.labels:
+            faults.append("`annotations: true` needs `labels`: the classes of the regions that are cut out")
+        if self.detector and self.weights != "trained":
+            faults.append("`detector` is for `weights: trained` alone; leave it out")
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+
+class CropSettings(Settings):
+    """The crops of the sampled frames."""
+
+    steps: tuple[CropStepSettings, ...] = Field((), max_length=3)
+    format: Literal["jpeg", "png"] | None = None
+    quality: int | None = Field(None, ge=1, le=100)
+
+    @model_validator(mode="after")
+    def _steps_have_different_names(self) -> Self:
+        names = [step.name for step in self.steps]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"several steps are called {', '.join(map(repr, twice))}; give each a name of its own")
+        return self
+
+
+def crop_faults(steps: Sequence[CropStepSettings], trained: Collection[str], classes: Collection[str]) -> list[str]:
+    """Return what is wrong with the `steps` as a whole.
+
+    `trained`: the detectors that are trained here. `classes`: those of the labels of frames; empty if there are no labels.
+    """
+    faults = []
+    for number, step in enumerate(steps):
+        place = f"crops.steps.{number}"
+        if step.weights == "trained" and step.detector not in trained:
+            faults.append(
+                f"`{place}.detector` is {step.detector!r}, which is not trained here: name one of"
+                f" {', '.join(trained) or 'the detectors, none of which is trained now'}"
+            )
+        if step.annotations and not classes:
+            faults.append(f"`{place}.annotations` needs labels of frames: set `annotations.frame_labels`")
+        elif step.annotations and (unknown := [label for label in step.labels if label not in classes]):
+            faults.append(
+                f"`{place}.labels` names {', '.join(map(repr, unknown))}, which `annotations.classes` does not;"
+                f" it has {', '.join(classes)}"
+            )
+    return faults

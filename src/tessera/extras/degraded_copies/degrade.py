@@ -1,0 +1,75 @@
+"""Copy frames of a shard at each level of a concept."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from tessera.core.errors import Dropped
+from tessera.core.job import ahead, progress
+from tessera.core.ledger import Ledger
+from tessera.core.provenance import sha256_file
+from tessera.core.seeds import generator
+from tessera.extras.degraded_copies.settings import ConceptSettings
+from tessera.imaging.degradation.chain import degrade
+from tessera.imaging.images import read_image, shrink, write_image
+
+
+def degrade_frames(
+    frames: Path,
+    pictures: Path,
+    sources: Path,
+    dataset: str,
+    settings: ConceptSettings,
+    seed: int,
+    place: Path,
+    labels: Path,
+    degraded: Path,
+    ledger: Path,
+    threads: int = 1,
+) -> None:
+    """Write a copy of each chosen frame of a shard at each level to the folder `degraded`, whose final path is `place`.
+
+    `frames`: `tables.Frames`; their images are in the folder `pictures`. `sources`: `tables.Sources`. Frames of a source are
+    left out if its `use` lists datasets, but not `dataset`; so footage that is not clean can be excluded. All copies are PNG,
+    because JPEG would compress the clean ones too.
+
+    `labels`: output, `tables.ImageLabels`. The perceptual hash of a copy is that of the frame, and its source is that of the
+    frame, so that no split or fold divides a frame from its copies. `ledger` gets one row per frame. The result does not depend
+    on the number of `threads`.
+    """
+    import polars as pl
+
+    from tessera.records.frames import choose_frames
+    from tessera.records.tables.image_labels import ImageLabels
+    from tessera.records.tables.table import types, write_table
+
+    chosen = choose_frames(frames, sources, [dataset], settings.frames_per_source)
+
+    def work(frame: dict[str, Any]) -> list[dict[str, Any]]:
+        if frame["key"] in chosen.left_out:
+            raise Dropped(*chosen.left_out[frame["key"]])
+        image = read_image(pictures / frame["file"])
+        if settings.max_side:
+            image = shrink(image, settings.max_side)
+        source = chosen.sources[frame["source"]]
+        shared = {
+            **{name: frame[name] for name in ("source", "phash")},
+            **{name: source[name] for name in ("split", "rights")},
+            **{"width": image.shape[1], "height": image.shape[0], "task": dataset, "origin": "degraded"},
+        }
+        made = []
+        for number, level in enumerate(settings.levels):
+            key = f"{frame['key']}-level{number}"
+            file = degraded / f"{key}.png"
+            write_image(file, degrade(image, level.steps, generator(seed, f"concepts {dataset}", key)).frames)
+            own = {"key": key, "path": (place / file.name).as_posix(), "sha256": sha256_file(file)}
+            made.append({**shared, **own, "label": level.label, "score": level.score})
+        return made
+
+    rows: list[dict[str, Any]] = []
+    degraded.mkdir()
+    with Ledger(ledger) as book, ThreadPoolExecutor(threads) as pool:
+        for frame, made in ahead(pool, work, progress(chosen.frames, unit="frames"), 2 * threads):
+            with book.item(frame["key"]):
+                rows += made.result()
+    write_table(pl.DataFrame(rows, schema=types(ImageLabels)), ImageLabels, labels)

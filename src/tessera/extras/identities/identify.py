@@ -1,0 +1,171 @@
+"""Find who or what each crop shows."""
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from tessera.core.errors import Dropped, Failed, TesseraError
+from tessera.core.job import tell
+from tessera.core.ledger import Ledger
+from tessera.core.messages import counted
+from tessera.extras.identities.admit import admit
+from tessera.extras.identities.classify import Found, Group, classify
+from tessera.extras.identities.clusters import find_clusters
+from tessera.extras.identities.settings import IdentitySettings, ReferenceSettings
+from tessera.learning.embedding.density import NONE
+from tessera.learning.embedding.stars import unit
+from tessera.records.identities import cluster_name, reference_of
+from tessera.records.tables.crops import Crops
+from tessera.records.tables.embeddings import Embeddings
+from tessera.records.tables.footage import Sources
+from tessera.records.tables.identities import Identities
+from tessera.records.tables.table import read_table, read_tables, types, write_table
+
+
+def identify_crops(
+    crops: Sequence[Path],
+    vectors: Sequence[Path],
+    references: Path | None,
+    sources: Path,
+    settings: IdentitySettings,
+    *,
+    table: Path,
+    ledger: Path,
+) -> None:
+    """Write the identity of each crop before any decision (`tables.Identities`), sorted by key.
+
+    `crops`, `vectors`: files of `tables.Crops`, and of `tables.Embeddings` of these crops. `references`: `tables.Embeddings` of
+    the reference pictures, whose keys are their paths. `sources`: `tables.Sources`. Only crops of the step in `settings` and of
+    sources that `admit` accepts are compared; the vectors of others are not even taken from the tables. Crops that references
+    do not decide are clustered within their series. A cluster is named after its medoid, and its identity is called the same.
+
+    `ledger` gets one row per crop of the step. Neither the order of the tables nor their division into shards matters. Raises
+    `TesseraError` if vectors differ in length.
+    """
+    stated = read_table(sources, Sources).filter(status="admitted")
+    contents = dict(stated.select("source", "content").iter_rows())
+    series = dict(stated.select("source", "series").iter_rows())
+    listed = read_tables(list(crops), Crops).filter(step=settings.step).sort("key")
+    left_out: dict[str, Dropped] = {}
+    for key, source in listed.select("key", "source").iter_rows():
+        try:
+            admit(source, contents, settings.sources)
+        except Dropped as error:
+            left_out[key] = error
+    known = read_vectors(vectors, [key for key in listed["key"] if key not in left_out])
+    for key in listed["key"]:
+        if key not in left_out and key not in known:
+            left_out[key] = Failed("no vector", "it could not be embedded; see the ledger of its embedding")
+    rows = [
+        {"key": row["key"], "source": row["source"], "frame": row["frame"], "series": series[row["source"]]}
+        for row in listed.filter(~pl.col("key").is_in(list(left_out))).iter_rows(named=True)
+    ]
+    pictured = read_vectors([references] if references else [], None)
+    lengths = {len(vector) for vector in (*known.values(), *pictured.values())}
+    if len(lengths) > 1:
+        raise TesseraError(f"vectors have {sorted(lengths)} numbers; delete the folder results/embeddings and run again")
+    _by_references(rows, known, pictured, settings.references)
+    _by_clusters(rows, known, settings)
+    with Ledger(ledger) as book:
+        origins = {row["key"]: row["origin"] for row in rows}
+        for key in listed["key"]:
+            if why := left_out.get(key):
+                book.row(key, "failed" if isinstance(why, Failed) else "dropped", why.reason, why.detail)
+            elif origins[key] == "noise":
+                book.row(key, "dropped", "noise", "it is like no cluster, or like the references of noise")
+            else:
+                book.row(key, "ok")
+    write_table(pl.DataFrame(rows, schema=types(Identities)), Identities, table)
+    names = {row["identity"] for row in rows} - {""}
+    tell(f"{counted(len(names), 'names')} of {counted(len(rows), 'crops')}")
+
+
+def read_vectors(tables: Sequence[Path], keys: Sequence[str] | None) -> dict[str, np.ndarray]:
+    """Return the vectors in `tables`, files of `tables.Embeddings`, of `keys` or of all, float16 (D,) of length 1, by key.
+
+    Vectors of length 0, which have no direction, are left out. One table is held at a time beside the result.
+    """
+    found: dict[str, np.ndarray] = {}
+    for path in tables:
+        own = read_table(path, Embeddings)
+        own = own if keys is None else own.filter(pl.col("key").is_in(keys))
+        for lengths, part in own.group_by(pl.col("vector").list.len(), maintain_order=True):
+            numbers = part["vector"].list.to_array(int(str(lengths[0]))).to_numpy()
+            is_usable = np.any(numbers != 0, axis=1)
+            small = unit(numbers[is_usable])
+            found |= dict(zip(part["key"].filter(pl.Series(is_usable)).to_list(), small, strict=True))
+    return found
+
+
+def _by_references(
+    rows: Sequence[dict[str, Any]],
+    known: Mapping[str, np.ndarray],
+    pictured: Mapping[str, np.ndarray],
+    settings: ReferenceSettings | None,
+) -> None:
+    """Decide those of `rows` that are like the reference pictures."""
+    if settings is None or not pictured or not rows:
+        return
+    keys = sorted(pictured, key=lambda key: (reference_of(key).identity, reference_of(key).appearance, key))
+    parts = [(reference_of(key).identity, reference_of(key).appearance) for key in keys]
+    groups = [
+        Group(part[0], part[1], tuple(place for place, _ in own))
+        for part, own in groupby(enumerate(parts), key=lambda each: each[1])
+    ]
+    vectors = [pictured[key] for key in keys]
+    _decide(rows, known, vectors, groups, settings)
+    rest = [row for row in rows if "origin" not in row]
+    if settings.add and rest:
+        _add_crops(rows, known, vectors, groups, settings.add)
+        _decide(rest, known, vectors, groups, settings)
+
+
+def _decide(
+    rows: Sequence[dict[str, Any]],
+    known: Mapping[str, np.ndarray],
+    references: Sequence[np.ndarray],
+    groups: Sequence[Group],
+    settings: ReferenceSettings,
+) -> None:
+    """Decide those of `rows` that are like the pictures of one of `groups`, places in `references`."""
+    found: Found = classify(np.stack([known[row["key"]] for row in rows]), np.stack(references), groups)
+    for row, number, similarity, certainty in zip(rows, *map(np.ndarray.tolist, found), strict=True):
+        if similarity >= settings.similarity and certainty >= settings.certainty:
+            group = groups[number]
+            row |= {"cluster": "", "identity": group.identity, "appearance": group.appearance, "certainty": certainty}
+            row["origin"] = "reference" if group.identity else "noise"
+
+
+def _add_crops(
+    rows: Sequence[dict[str, Any]],
+    known: Mapping[str, np.ndarray],
+    references: list[np.ndarray],
+    groups: list[Group],
+    count: int,
+) -> None:
+    """Add the `count` most certain of the decided `rows` of each identity and appearance to `references` and `groups`."""
+    for number, group in enumerate(groups):
+        is_own = {"origin": "reference", "identity": group.identity, "appearance": group.appearance}
+        own = sorted((row for row in rows if is_own.items() <= row.items()), key=lambda row: (-row["certainty"], row["key"]))
+        places = range(len(references), len(references) + len(own[:count]))
+        references += [known[row["key"]] for row in own[:count]]
+        groups[number] = group._replace(places=(*group.places, *places))
+
+
+def _by_clusters(rows: Sequence[dict[str, Any]], known: Mapping[str, np.ndarray], settings: IdentitySettings) -> None:
+    """Decide the rest of `rows`, which are sorted by key: one series after another."""
+    rest: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        if "origin" not in row:
+            rest.setdefault(row["series"], []).append(row)
+    for _, own in sorted(rest.items()):
+        found = find_clusters(np.stack([known[row["key"]] for row in own]), settings.clusters)
+        names = [cluster_name(own[place]["key"]) for place in found.medoids.tolist()]
+        for row, label, certainty in zip(own, found.labels.tolist(), found.certainty.tolist(), strict=True):
+            name = "" if label == NONE else names[label]
+            row |= {"cluster": name, "identity": name, "appearance": "", "certainty": certainty}
+            row["origin"] = "cluster" if name else "noise"

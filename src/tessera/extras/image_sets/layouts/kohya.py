@@ -1,0 +1,100 @@
+"""kohya's sd-scripts: folders with captions, and a configuration of the dataset in TOML for each split."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from tessera.core.settings import Settings
+from tessera.extras.image_sets.caption_settings import Line
+from tessera.extras.image_sets.layouts.picture import TRAIN, Picture, folders, put, times
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+EXTENSION = ".txt"
+
+
+class KohyaDataset(Settings):
+    """Keys of `[[datasets]]`. One that is None is not written, so that the trainer's default applies."""
+
+    resolution: PositiveInt | tuple[PositiveInt, PositiveInt] | None = None
+    batch_size: PositiveInt | None = None
+    enable_bucket: bool | None = True
+    bucket_no_upscale: bool | None = True
+    bucket_reso_steps: PositiveInt | None = None
+    min_bucket_reso: PositiveInt | None = None
+    max_bucket_reso: PositiveInt | None = None
+    skip_image_resolution: PositiveInt | tuple[PositiveInt, PositiveInt] | None = None
+
+
+class KohyaSubset(Settings):
+    """Keys of each `[[datasets.subsets]]`, likewise."""
+
+    class_tokens: str | None = None
+    cache_info: bool | None = None
+    keep_tokens: NonNegativeInt | None = None
+    keep_tokens_separator: str | None = None
+    secondary_separator: str | None = None
+    shuffle_caption: bool | None = None
+    caption_prefix: Line | None = None
+    caption_suffix: Line | None = None
+    caption_separator: str | None = None
+    flip_aug: bool | None = None
+    caption_dropout_rate: Fraction | None = None
+    caption_dropout_every_n_epochs: NonNegativeInt | None = None
+    caption_tag_dropout_rate: Fraction | None = None
+
+
+class KohyaSettings(Settings):
+    """What the configuration says besides where the pictures are. `root`: the folder that precedes their paths."""
+
+    root: str = ""
+    dataset: KohyaDataset = KohyaDataset()
+    subset: KohyaSubset = KohyaSubset()
+
+
+def write(pictures: Sequence[Picture], folder: Path, settings: KohyaSettings, seed: int) -> None:
+    """Write `SPLIT/FOLDER/KEY.EXT` and `SPLIT/FOLDER/KEY.txt` to `folder`, and `SPLIT.toml` for the option `--dataset_config`.
+
+    The trainer repeats all pictures of a folder a whole number of times. Of a folder with a fraction, the pictures that appear
+    once more lie in a folder of their own, whose name ends in `~1`; those that do not appear at all are left out. A picture
+    with several captions has one per line, of which the trainer draws one in each epoch (`enable_wildcard`). It would put
+    `caption_prefix` before the first line alone and `caption_suffix` behind the last, so that they are written into the lines.
+    """
+    subsets: dict[str, list[dict[str, Any]]] = {}
+    for (split, name), inside in folders(pictures).items():
+        by_times: dict[int, list[Picture]] = {}
+        for picture in inside:
+            by_times.setdefault(times(picture, seed), []).append(picture)
+        for count, some in sorted(by_times.items()):
+            if count == 0:
+                continue
+            more = count - min(by_times)
+            own = Path(split, f"{name or 'all'}~{more}" if more else name)
+            (folder / own).mkdir(parents=True, exist_ok=True)
+            varied = any(len(picture.captions) > 1 for picture in some)
+            options = settings.subset.model_dump(exclude_none=True) if split == TRAIN else {}
+            around = [options.pop(key, "") for key in ("caption_prefix", "caption_suffix")] if varied else []
+            for picture in some:
+                texts = [_line(caption, *around) for caption in picture.captions] if varied else picture.captions
+                put(picture, texts, folder / own)
+            subset = {"image_dir": Path(settings.root, own).as_posix(), "num_repeats": count}
+            subset |= {"caption_extension": EXTENSION} | ({"enable_wildcard": True} if varied else {})
+            subsets.setdefault(split, []).append({**subset, **options})
+    for split, found in subsets.items():
+        lines = ["[[datasets]]", *_lines(settings.dataset.model_dump(exclude_none=True))]
+        for subset in sorted(found, key=lambda each: each["image_dir"]):
+            lines += ["", "  [[datasets.subsets]]", *(f"  {line}" for line in _lines(subset))]
+        (folder / f"{split}.toml").write_text("\n".join([*lines, ""]), encoding="utf-8", newline="\n")
+
+
+def _line(caption: str, prefix: str, suffix: str) -> str:
+    # Where captions are drawn, the trainer also draws from {one|other}.
+    return " ".join(part for part in (prefix, caption, suffix) if part).replace("{", "{{").replace("}", "}}")
+
+
+def _lines(values: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the lines of TOML that state `values`. A JSON text is one of TOML, which also forbids the character DEL."""
+    for key, value in values.items():
+        yield f"{key} = {json.dumps(value, ensure_ascii=False)}".replace("\x7f", "\\u007f")

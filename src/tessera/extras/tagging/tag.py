@@ -1,0 +1,148 @@
+"""Tag sampled frames and crops, and choose the tags that count."""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from tessera.core.errors import Failed
+from tessera.core.job import ahead, progress
+from tessera.core.ledger import Ledger, read_ledger
+from tessera.core.provenance import digest, sha256_file, sha256_if_readable
+from tessera.core.store import Store
+from tessera.extras.tagging.settings import FRAMES, TaggerSettings, TagThresholds
+from tessera.extras.tagging.tagger import Tagger
+from tessera.imaging.images import read_image
+from tessera.records.tables.crops import Crops
+from tessera.records.tables.footage import Frames
+from tessera.records.tables.table import read_table, read_tables, types, write_table
+from tessera.records.tables.tags import Tags
+from tessera.records.tags import Tag, read_tags
+
+SCORES, LEDGER = "scores.parquet", "ledger.jsonl"  # files in the store, of each source
+DIGITS = 4  # decimals of a score; further ones depend on the machine
+
+
+def tag_pictures(
+    frames: Path,
+    images: Path,
+    crops: Sequence[Path],
+    cropped: Sequence[Path],
+    weights: Path,
+    tag_list: Path,
+    settings: TaggerSettings,
+    kept: Path,
+    *,
+    code: str,
+    threads: int,
+    table: Path,
+    ledger: Path,
+) -> None:
+    """Run the tagger on the pictures of a shard that `settings.of` names; write its tags to `table` (`tables.Tags`).
+
+    `frames`: `tables.Frames`, with their files in the folder `images`. `crops`: files of `tables.Crops`, and `cropped` the
+    folders of their files. `weights`, `tag_list`: the files that `settings` declare. Tags from the score `settings.floor` on
+    are written. `ledger` gets one row per picture.
+
+    The tags of a source are kept in the `Store` in the folder `kept`, under a digest of everything that they depend on. The
+    model is loaded only if some are missing there. The pictures of a source are tagged in their order, in batches of
+    `settings.batch`, each by one thread, so that shards and threads change no byte.
+    """
+    parts = [_pictures(read_table(frames, Frames).sort("source", "index"), images)] if FRAMES in settings.of else []
+    for file, folder in zip(crops, cropped, strict=True):
+        own = read_table(file, Crops).filter(pl.col("step").is_in(settings.of)).sort("source", "key")
+        parts.append(_pictures(own, folder))
+    items = pl.concat([pl.DataFrame(schema=dict.fromkeys(("key", "source", "path"), pl.String)), *parts])
+    tags = read_tags(tag_list, settings.tags.sha256)
+    made_by = [sha256_file(weights), tags, settings.batch, settings.floor, code]
+    tagger = None
+    store = Store(kept, "sources")
+    whole: set[str] = set()
+    found = [pl.DataFrame(schema=types(Tags))]
+    with Ledger(ledger) as book:
+        for (source,), own in items.group_by("source", maintain_order=True):
+            rows = own.to_dicts()
+            name = digest([*made_by, [[row["key"], sha256_if_readable(Path(row["path"]))] for row in rows]])
+            if not store.holds(name):
+                tagger = tagger or Tagger(weights, settings.weights.sha256, tags)
+                with store.make(name) as folder, Ledger(folder / LEDGER) as looked:
+                    made = _tags(rows, tagger, tags, settings, threads, looked, str(source))
+                    write_table(made, Tags, folder / SCORES)
+            found.append(read_table(store.item(name) / SCORES, Tags))
+            outcomes = read_ledger(store.item(name) / LEDGER)
+            for outcome in outcomes:
+                book.row(**outcome)
+            if all(outcome["status"] == "ok" for outcome in outcomes):
+                whole.add(name)
+    write_table(pl.concat(found).sort("key", "number"), Tags, table)
+    store.keep(whole)
+
+
+def choose_tags(tables: Sequence[Path], thresholds: TagThresholds, table: Path) -> None:
+    """Write those tags in `tables` (`tables.Tags`) to `table` whose score reaches the threshold of their category."""
+    tags = read_tables(list(tables), Tags)
+    limits = thresholds.model_dump(exclude_none=True)
+    limit = pl.col("category").replace_strict(limits, default=None, return_dtype=pl.Float64)
+    write_table(tags.filter(pl.col("score") >= limit).sort("key", "number"), Tags, table)
+
+
+def _pictures(rows: pl.DataFrame, folder: Path) -> pl.DataFrame:
+    return rows.select("key", "source", path=pl.lit(f"{folder}/") + pl.col("file"))
+
+
+def _tags(
+    rows: Sequence[Mapping[str, Any]],
+    tagger: Tagger,
+    tags: Sequence[Tag],
+    settings: TaggerSettings,
+    threads: int,
+    book: Ledger,
+    source: str,
+) -> pl.DataFrame:
+    """Return the tags of the pictures in `rows`. `book` gets a row of each picture."""
+
+    def work(batch: Sequence[Mapping[str, Any]]) -> list[np.ndarray | Failed]:
+        looked = [_try(Path(row["path"])) for row in batch]
+        usable = [each for each in looked if not isinstance(each, Failed)]
+        scores = iter(tagger.scores(usable) if usable else ())
+        return [each if isinstance(each, Failed) else next(scores) for each in looked]
+
+    is_named = np.array([bool(tag.name) for tag in tags])
+    keys: list[str] = []
+    numbers: list[np.ndarray] = []
+    values: list[np.ndarray] = []
+    batches = [rows[place : place + settings.batch] for place in range(0, len(rows), settings.batch)]
+    with ThreadPoolExecutor(threads) as pool:
+        results = (
+            each for batch in ahead(pool, work, batches, threads) for each in zip(batch[0], batch[1].result(), strict=True)
+        )
+        for row, result in progress(results, len(rows), f"pictures of {source!r}"):
+            with book.item(row["key"]):
+                if isinstance(result, Failed):
+                    raise result
+                if np.isnan(result).any():
+                    raise Failed("no usable scores", f"{row['path']}: the tagger gives scores that are NaN; declare another")
+                rounded = result.astype(np.float64).round(DIGITS)
+                chosen = np.flatnonzero((rounded >= settings.floor) & is_named)
+                keys += [row["key"]] * len(chosen)
+                numbers.append(chosen)
+                values.append(rounded[chosen])
+    number = np.concatenate([np.empty(0, np.int64), *numbers])
+    columns = {
+        "key": keys,
+        "number": number,
+        "tag": [tags[place].name for place in number],
+        "category": [tags[place].category for place in number],
+        "score": np.concatenate([np.empty(0), *values]),
+    }
+    return pl.DataFrame(columns, schema=types(Tags))
+
+
+def _try(path: Path) -> np.ndarray | Failed:
+    try:
+        return read_image(path)
+    except Failed as error:
+        return error

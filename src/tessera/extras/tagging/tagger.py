@@ -1,0 +1,106 @@
+"""Tag pictures with a model in the layout of WD14."""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+
+from tessera.core.errors import TesseraError
+from tessera.learning.onnx import open_model
+from tessera.learning.weights.resolve import verify_weights
+from tessera.records.tags import Tag
+
+WHITE = 255
+
+
+def square(picture: np.ndarray, size: int) -> np.ndarray:
+    """Return the input of a model of WD14 for `picture`, uint8 (H, W, 3), RGB: float32 (size, size, 3), BGR, from 0 to 255.
+
+    The picture is placed in the middle of a white square, which is scaled by bicubic interpolation. These are the facts of the
+    demonstration of WD14, https://huggingface.co/spaces/SmilingWolf/wd-tagger.
+    """
+    from PIL import Image
+
+    height, width = picture.shape[:2]
+    side = max(height, width)
+    top, left = (side - height) // 2, (side - width) // 2
+    canvas = np.full((side, side, 3), WHITE, np.uint8)
+    canvas[top : top + height, left : left + width] = picture
+    scaled = canvas if side == size else np.array(Image.fromarray(canvas).resize((size, size), Image.Resampling.BICUBIC))
+    return np.ascontiguousarray(scaled[:, :, ::-1], dtype=np.float32)
+
+
+class Tagger:
+    """A tagger that is loaded once and looks at any number of pictures. Several threads may use it at a time."""
+
+    def __init__(self, weights: Path, expected: str, tags: Sequence[Tag]) -> None:
+        """Load the ONNX model `weights`, whose sha256 is `expected`.
+
+        It has one input of 32-bit floating-point numbers (pictures, size, size, 3), and its output (pictures, scores) has a
+        score for each of `tags`. Raises `TesseraError` if the file is not such a model.
+        """
+        verify_weights(weights, expected)
+        self._weights = weights
+        self._tags = tags
+        try:
+            self._session = open_model(weights, 1, gpu=True)
+        except Exception as error:  # the type depends on the kind of damage
+            said = " ".join(str(error).split())[:300]
+            raise TesseraError(f"{weights}: not an ONNX model that can be loaded ({said}); declare another file") from error
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        # A side of any size is a name or None.
+        sides = [side if isinstance(side, int) else None for side in inputs[0].shape] if len(inputs) == 1 else []
+        fits = len(sides) == 4 and sides[3] == 3 and sides[1] == sides[2] and sides[1] is not None
+        if not fits or inputs[0].type != "tensor(float)":
+            stated = ", ".join(f"{each.name} {each.type} {each.shape}" for each in inputs)
+            raise TesseraError(
+                f"{weights}: its inputs are {stated or 'none'}; a tagger has one input of 32-bit floating-point numbers"
+                " (pictures, size, size, 3); declare a model in the layout of WD14"
+            )
+        count = outputs[0].shape[-1] if len(outputs) == 1 and len(outputs[0].shape) == 2 else None
+        if isinstance(count, int) and count != len(tags):
+            raise self._other_list(count)
+        self._input, self._output = inputs[0].name, outputs[0].name
+        self._size = int(inputs[0].shape[1])
+        self._singly = sides[0] == 1
+        # A GPU works on one batch at a time anyway, and would need the memory of several.
+        self._turn = Lock() if "CUDAExecutionProvider" in self._session.get_providers() else nullcontext()
+
+    def scores(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the scores of all tags of `pictures`, uint8 (H, W, 3), RGB, of any sizes, in one batch: float32 (N, tags).
+
+        Raises `TesseraError` if the model cannot run on them, or if its scores are not from 0 to 1. A score may be NaN.
+        """
+        batch = np.stack([square(picture, self._size) for picture in pictures])
+        parts = [batch[place : place + 1] for place in range(len(batch))] if self._singly else [batch]
+        try:
+            with self._turn:
+                found = np.concatenate([self._session.run([self._output], {self._input: part})[0] for part in parts])
+        except MemoryError:
+            raise
+        except Exception as error:  # ONNX Runtime raises exceptions of its own
+            said = " ".join(str(error).split())[:300]
+            fix = "lower `tagger.batch`" if "memory" in said else "declare another model"
+            raise TesseraError(f"{self._weights} cannot tag a batch of the shape {batch.shape} ({said}); {fix}") from error
+        if found.ndim != 2 or len(found) != len(pictures):
+            raise TesseraError(
+                f"{self._weights} returns numbers of the shape {found.shape} for {len(pictures)} pictures; declare a model in"
+                " the layout of WD14"
+            )
+        if found.shape[1] != len(self._tags):
+            raise self._other_list(found.shape[1])
+        if (found < -1e-3).any() or (found > 1 + 1e-3).any():
+            raise TesseraError(
+                f"{self._weights} returns scores from {np.nanmin(found):g} to {np.nanmax(found):g}; export it with a sigmoid,"
+                " so that they are from 0 to 1"
+            )
+        scores: np.ndarray = found.astype(np.float32).clip(0, 1)
+        return scores
+
+    def _other_list(self, count: int) -> TesseraError:
+        return TesseraError(
+            f"{self._weights} gives {count:,} scores, and its tag list has {len(self._tags):,} tags; declare the list of this"
+            " model in `tagger.tags`"
+        )

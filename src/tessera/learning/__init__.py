@@ -1,0 +1,1 @@
+"""What all models share: weights, trainings, searches, networks and exports."""

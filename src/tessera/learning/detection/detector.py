@@ -1,0 +1,237 @@
+"""Run a detector over images: in batches, on the GPU if there is one, with masks at the full resolution of the image."""
+
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from tessera.core.errors import TesseraError
+from tessera.imaging.boxes import Box
+from tessera.imaging.frame import VideoFrame
+from tessera.imaging.masks import encode_patch
+from tessera.learning.detection.masks import mask_inside
+from tessera.learning.detection.offline import offline
+from tessera.learning.detection.settings import InferenceSettings
+from tessera.learning.weights.declare import WeightsSettings
+from tessera.learning.weights.purpose import check_purpose
+from tessera.learning.weights.resolve import verify_weights
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Region:
+    """One detected region of an image.
+
+    `box`: x0, y0, x1, y1 in pixels of the image, half-open. `rle`: COCO's compressed run lengths of its mask, which has the
+    size of the image and no pixel outside `box`; None if the detector returns only boxes. `score`: the confidence in [0, 1].
+    """
+
+    label: str
+    score: float
+    box: Box
+    rle: str | None
+
+
+class Scaled(NamedTuple):
+    """An image as a model gets it: uint8 (h, w, 3), BGR, with its padding; and the height and width that it had before."""
+
+    image: np.ndarray
+    shape: tuple[int, int]
+
+
+class Detector:
+    """A detector that is loaded once and runs over any number of images."""
+
+    def __init__(self, weights: Path, expected: Path | str, settings: InferenceSettings) -> None:
+        """Load `weights`: a checkpoint of ultralytics (`.pt`) or its export (`.onnx`), which detects boxes or masks.
+
+        `expected`: the sha256 of the file, or the path of a SHA256SUMS that must list it. Images are scaled to
+        `settings.image_size`; if that is None, to the size that the model was trained at. An ONNX model of a fixed size always
+        gets images of its size. Raises `TesseraError` if the sha256 differs, or the file is not a model.
+        """
+        verify_weights(weights, expected)
+        check_purpose(weights, "detector")
+        declared = getattr(settings, "weights", None)
+        self._name = declared.source if isinstance(declared, WeightsSettings) else str(weights)
+        self._batch = settings.batch
+        offline()
+        with self._errors():
+            self._predictor = _load(weights, settings)
+
+    @property
+    def labels(self) -> list[str]:
+        """The names of the classes of the model."""
+        return list(self._predictor.model.names.values())
+
+    def predict(self, images: Iterable[np.ndarray]) -> Iterator[list[Region]]:
+        """Yield the regions of each of `images`, in the order of the images; the region with the highest score comes first.
+
+        `images`: uint8 (H, W, 3), RGB, of any size; one of them is held in memory at a time.
+        Raises `TesseraError` if the GPU is out of memory, or the weights are not those of a detector of boxes or masks.
+        """
+        return self.detect(map(self.scale, images))
+
+    def scale(self, image: np.ndarray) -> Scaled:
+        """Return `image`, uint8 (H, W, 3), RGB, as the model gets it. Several threads may do this at a time."""
+        (scaled,) = self._predictor.pre_transform([image])
+        return Scaled(scaled[..., ::-1], image.shape[:2])
+
+    def scale_frame(self, frame: VideoFrame) -> Scaled:
+        """Return `scale(frame.image())`, without converting what is lost in scaling. Raises `Failed` as `frame.image` does."""
+        (width, height), (tall, wide) = frame.size, self._predictor.imgsz
+        return self.scale(frame.image_for(round(height * min(tall / height, wide / width))))
+
+    def detect(self, images: Iterable[Scaled]) -> Iterator[list[Region]]:
+        """Yield the regions of each of `images`, results of `scale`, as `predict` does; at most one batch of them is held."""
+        for batch in _batches(images, self._batch):
+            with self._errors():
+                found = self._run(batch)
+            yield from found
+
+    def _run(self, batch: list[Scaled]) -> list[list[Region]]:
+        import torch
+
+        predictor = self._predictor
+        predictor.batch = ([""] * len(batch),)  # the names of files
+        with torch.inference_mode():
+            pixels = predictor.preprocess([each.image for each in batch])
+            try:
+                predictions = predictor.model(pixels)
+            except _NothingFound:
+                return [[] for _ in batch]
+            # Only the shapes of the images are used.
+            images = [np.broadcast_to(np.uint8(0), (*each.shape, 3)) for each in batch]
+            results = predictor.postprocess(predictions, pixels, images)
+        if any(result.boxes is None for result in results):
+            raise self._unusable("it returns no axis-aligned boxes")
+        return [list(_regions(result)) for result in results]
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Raise errors of ultralytics and its backends as `TesseraError`."""
+        import torch
+
+        try:
+            yield
+        except torch.OutOfMemoryError as error:
+            raise TesseraError(f"the GPU is out of memory: lower `batch` or `image_size` ({error})") from error
+        except (MemoryError, TesseraError):
+            raise
+        except Exception as error:  # for files that are not models, exceptions of many types are raised
+            raise self._unusable(error) from error
+
+    def _unusable(self, reason: Exception | str) -> TesseraError:
+        said = " ".join(str(reason).split())[:300]
+        return TesseraError(f"{self._name} cannot be used as a detector of boxes or masks ({said}); declare other weights")
+
+
+class _NothingFound(Exception):
+    """No score in a batch reaches the confidence."""
+
+
+def _load(weights: Path, settings: InferenceSettings) -> Any:
+    """Return the predictor of ultralytics for `weights`, ready to run."""
+    from ultralytics import YOLO
+    from ultralytics.models.yolo.segment import SegmentationPredictor
+    from ultralytics.utils.nms import TorchNMS
+
+    TorchNMS.nms = staticmethod(suppress)
+    model: Any = YOLO(weights)
+    options = {"mode": "predict", "rect": True, "save": False, "verbose": False}
+    options |= {"conf": settings.confidence, "iou": settings.iou, "max_det": settings.max_regions}
+    options |= {"quantize": 16 if settings.half else None}
+    # Without `imgsz`, ultralytics reads the size from the checkpoint.
+    options |= {"imgsz": settings.image_size} if settings.image_size else {}
+    predictor = model._smart_load("predictor")(overrides=model.overrides | options)
+    predictor.setup_model(model.model, verbose=False)
+    predictor.setup_source([np.zeros((1, 1, 3), np.uint8)])  # sets the size of the images
+    network = predictor.model
+    if network.format == "pt":
+        if network.end2end:
+            network.model.set_head_attr(max_det=max(settings.max_regions, 300))
+        _stop_early(network.model.model[-1], settings.confidence)
+    if isinstance(predictor, SegmentationPredictor):
+        predictor.construct_result = partial(_with_logits, predictor)
+    return predictor
+
+
+def suppress(boxes: "torch.Tensor", scores: "torch.Tensor", most: float) -> "torch.Tensor":
+    """Return which of `boxes` overlap none with a higher score by more than `most`, by descending score: int64 (k,).
+
+    `boxes`: float (n, 4), x0, y0, x1, y1. `most`: intersection over union. This is `torchvision.ops.nms`, bit for bit, without
+    the import of torchvision, which takes longer than a detector runs over a short video. What ultralytics uses instead drops
+    boxes without an area, and its order of equal scores is undefined.
+    """
+    order = scores.argsort(descending=True, stable=True)
+    x0, y0, x1, y1 = boxes[order].float().cpu().numpy().T
+    areas = (x1 - x0) * (y1 - y0)
+    kept: list[int] = []
+    left = np.arange(len(order))
+    with np.errstate(invalid="ignore"):
+        while len(left):
+            first, left = left[0], left[1:]
+            kept.append(int(first))
+            width = (np.minimum(x1[first], x1[left]) - np.maximum(x0[first], x0[left])).clip(0)
+            overlap = width * (np.minimum(y1[first], y1[left]) - np.maximum(y0[first], y0[left])).clip(0)
+            share = overlap / (areas[first] + areas[left] - overlap)
+            left = left[~(share > np.float64(most))]
+    return order[kept]
+
+
+def _stop_early(head: Any, confidence: float) -> None:
+    """Let `head` raise `_NothingFound` before it calculates boxes and masks, half of the work, for a batch without any."""
+    from ultralytics.nn.modules import Detect, Segment
+
+    if type(head) not in (Detect, Segment):
+        return
+    classify = (head.one2one if head.end2end else head.one2many)["cls_head"]
+    # The scores are the sigmoid of these logits, which may be rounded otherwise.
+    least = math.log(confidence / (1 - confidence)) - 0.01
+
+    def stop(_: Any, inputs: tuple[list[Any]]) -> None:
+        import torch
+
+        if torch.stack([score(each).amax() for score, each in zip(classify, inputs[0], strict=True)]).amax() < least:
+            raise _NothingFound
+
+    head.register_forward_pre_hook(stop)
+
+
+def _with_logits(predictor: Any, rows: Any, pixels: Any, image: np.ndarray, path: str, prototypes: Any) -> Any:
+    """Return the result for an image without masks, but with the logits for `mask_inside`: float32 (n, h, w)."""
+    from ultralytics.models.yolo.detect import DetectionPredictor
+
+    result = DetectionPredictor.construct_result(predictor, rows, pixels, image, path)
+    result.masks = (rows[:, 6:] @ prototypes.float().flatten(1)).view(-1, *prototypes.shape[1:]).cpu()
+    return result
+
+
+def _batches(images: Iterable[Scaled], size: int) -> Iterator[list[Scaled]]:
+    """Yield batches of at most `size` images of one shape: in a mixed batch, the padding of an image depends on the others."""
+    batch: list[Scaled] = []
+    for image in images:
+        if batch and (len(batch) == size or image.shape != batch[0].shape):
+            yield batch
+            batch = []
+        batch.append(image)
+    if batch:
+        yield batch
+
+
+def _regions(result: Any) -> Iterator[Region]:
+    boxes, logits = result.boxes.cpu().numpy(), result.masks
+    for number, (kind, score, box) in enumerate(zip(boxes.cls, boxes.conf, boxes.xyxy.tolist(), strict=True)):
+        rle = None
+        if logits is not None:
+            patch = mask_inside(tuple(box), logits[number], *result.orig_shape)
+            if not patch.mask.any():
+                continue
+            rle = encode_patch(patch, *result.orig_shape)
+        yield Region(result.names[int(kind)], float(score), tuple(box), rle)

@@ -1,1 +1,0 @@
-"""The rooms of the journey; none imports another."""

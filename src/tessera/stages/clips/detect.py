@@ -1,0 +1,122 @@
+"""Run a detector on the videos of a shard."""
+
+from collections.abc import Mapping, Sequence
+from functools import cache, partial
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import PositiveInt
+
+from tessera.core.errors import Failed
+from tessera.core.ledger import Ledger
+from tessera.core.provenance import digest, sha256_file
+from tessera.core.store import Store
+from tessera.imaging.spans import Span, inside, parse_spans
+from tessera.learning.detection.detector import Detector
+from tessera.learning.detection.settings import TrainedDetectionSettings, settings_of
+from tessera.records.video_detections import Tables, detect_video, from_store
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+class VideoDetectionSettings(TrainedDetectionSettings):
+    """The detector that runs on the frames of videos, and the frames that it runs on."""
+
+    stride: PositiveInt = 1
+
+
+def detect_videos(
+    sources: Path,
+    weights: Path,
+    expected: Path | str,
+    datasets: Sequence[str] | None,
+    settings: VideoDetectionSettings,
+    kept: Path,
+    *,
+    code: str,
+    threads: int,
+    frames: Path,
+    detections: Path,
+    ledger: Path,
+    wanted: Sequence[str] | None = None,
+    spans: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> None:
+    """Run the detector `weights` on the admitted videos of a shard that may feed one of `datasets`, on all if it is None.
+
+    `sources`: `tables.Sources`. `expected`: see `Detector`. `frames` gets all frames of the videos as `tables.VideoFrames`, and
+    `detections` gets `tables.VideoDetections`; see `detect_video`. `ledger` gets one row per source; `wanted`: the ids of the
+    sources that count, or None for all. `spans`: the time spans of sources outside of which the detector does not run; see
+    `parse_spans`. A video is ok if the detector reached its end, with the reason `frames that cannot be decoded` if there are
+    such frames. A source is dropped if it was refused, is not a video, or is not for the dataset. A video that cannot be read
+    is failed, and not in the tables.
+
+    The results of a video are kept in the `Store` in the folder `kept`, under a digest of everything that they depend on,
+    including `code`. The detector is loaded only if some are missing there.
+    """
+    import polars as pl
+
+    from tessera.records.tables.footage import Sources
+    from tessera.records.tables.scenes import VideoDetections, VideoFrames
+    from tessera.records.tables.table import read_table, types, write_table
+    from tessera.records.use import refusal
+
+    detector = cache(partial(Detector, weights, expected, settings))
+
+    def detect(source: str, path: Path, count: int) -> Tables:
+        chosen = partial(every, stride=settings.stride, spans=parse_spans(spans.get(source, ())))
+        return detect_video(
+            source, path, count, detector().detect, chosen, settings.batch, scale=detector().scale_frame, threads=threads
+        )
+
+    sha256 = cache(sha256_file)
+    store = Store(kept, "videos")
+    whole: set[str] = set()
+    tables = pl.DataFrame(schema=types(VideoFrames)), pl.DataFrame(schema=types(VideoDetections))
+    with Ledger(ledger) as book:
+        for row in read_table(sources, Sources).iter_rows(named=True):
+            source = row["source"]
+            if wanted is not None and source not in wanted:
+                continue
+            reason, detail = refusal(row, datasets)
+            if reason:
+                book.row(source, "dropped", reason, detail)
+            elif row["kind"] != "video":
+                book.row(source, "dropped", "not a video", row["kind"])
+            else:
+                video = [source, row["sha256"], row["frames"]]
+                own = spans.get(source, ())
+                name = digest([sha256(weights), settings_of(settings), code, video, *([list(own)] if own else [])])
+                with book.item(source) as note:
+                    place = source, Path(row["path"]), row["frames"]
+                    found = from_store(store, name, partial(detect, *place))
+                    note |= _account(found[0])
+                    tables = tables[0].vstack(found[0]), tables[1].vstack(found[1])
+                    whole.add(name)
+    write_table(tables[0], VideoFrames, frames)
+    write_table(tables[1], VideoDetections, detections)
+    store.keep(whole)
+
+
+def every(time: np.ndarray, stride: int, spans: Sequence[Span] = ()) -> np.ndarray:
+    """Return whether each frame of a video is a `stride`-th one in `spans`, or the last in them: bool (n,).
+
+    `time`: float64 (n,), seconds. Without spans, all frames count. Raises `Failed` if no frame lies in the spans.
+    """
+    within = np.flatnonzero(inside(time, spans))
+    if not len(within):
+        raise Failed("no frame lies in its spans", f"the last frame is at {time[-1]:.3f} s")
+    chosen = np.zeros(len(time), bool)
+    chosen[within[::stride]] = chosen[within[-1]] = True
+    return chosen
+
+
+def _account(frames: "pl.DataFrame") -> dict[str, str]:
+    """Return the reason and the detail for the ledger, of a video with `frames`."""
+    lost = frames.filter(width=0).height
+    told = f"{frames.height} frames, {frames['looked'].sum()} looked at"
+    if not lost:
+        return {"detail": told}
+    return {"reason": "frames that cannot be decoded", "detail": f"{told}, {lost} cannot be decoded"}

@@ -1,0 +1,152 @@
+"""Measure clips: every detector runs on a few frames of each clip."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tessera.core.errors import TesseraError
+from tessera.core.job import ahead, progress
+from tessera.core.ledger import Ledger
+from tessera.imaging.hashing import perceptual_hash
+from tessera.imaging.images import shrink
+from tessera.imaging.sharpness import luma, sharpness
+from tessera.learning.detection.detector import Detector
+from tessera.records.clips import packets_of, pictures_of, spread
+from tessera.stages.clips import scores
+from tessera.stages.clips.quality import QualityModel, fuse, views_of
+
+STEP = 0.1  # seconds between the two frames of a motion measurement, independent of the frame rate
+SMALL_SIDE = 256  # pixels; longest side of pictures for sharpness, motion and the perceptual hash, as for sampled frames
+SHOWN_SIDE = 1280  # pixels; longest side of pictures for detectors
+DIGITS = 6  # decimals of a score
+
+
+class Measured(NamedTuple):
+    """The result of reading a clip once: its row of scores without those of models, and the inputs of the models."""
+
+    row: dict[str, Any]
+    pictures: list[np.ndarray]  # for detectors: uint8 (H, W, 3), RGB
+    views: dict[int, np.ndarray]  # for the quality model: uint8 (2, 224, 224, 3), by index of the frame
+
+
+def score_clips(
+    clips: Path,
+    scene_frames: Path,
+    images: Path,
+    detectors: Mapping[str, Callable[[], Detector]],
+    quality: Path | None,
+    table: Path,
+    ledger: Path,
+    *,
+    samples: int,
+    nsfw_classes: Collection[str],
+    threads: int,
+) -> None:
+    """Write the scores of each clip to `table` (`tables.Scores`); `ledger` gets one row per clip.
+
+    `clips`: `tables.Clips`; their videos are in the folder `images`. `scene_frames`: `tables.SceneFrames` with the mask of each
+    frame. `samples`: the number of frames to measure in each clip,
+    see `spread`. `detectors`: a function that loads the detector, by column of `tables.Scores`;
+    detectors are loaded only if there are clips. `nsfw_classes`: the classes of the detector `nsfw` that count; all if empty.
+    `quality`: an ONNX file for `QualityModel`, or None. `threads` read clips ahead of the models.
+
+    Raises `TesseraError` if `nsfw_classes` has an unknown class or `quality` is not a DOVER model.
+    """
+    import polars as pl
+
+    from tessera.records.tables.clips import Clips, Scores
+    from tessera.records.tables.scenes import SceneFrames
+    from tessera.records.tables.table import read_table, types, write_table
+
+    columns = ("key", "frames", "width", "height", "time", "pads", "frame_width", "frame_height")
+    cut = read_table(clips, Clips).select(columns).to_dicts()
+    masks = dict(read_table(scene_frames, SceneFrames).sort("key", "index").group_by("key").agg("rle").iter_rows())
+    models = {name: load() for name, load in detectors.items()} if cut else {}
+    if "nsfw" in models and (unknown := sorted(set(nsfw_classes) - set(models["nsfw"].labels))):
+        raise TesseraError(
+            f"`scores.nsfw_classes` names {', '.join(unknown)}; the detector knows {', '.join(sorted(models['nsfw'].labels))}"
+        )
+    judge = QualityModel(quality) if quality and cut else None
+    measure = partial(_measure, masks=masks, images=images, samples=samples, shown=bool(models), judge=judge)
+    rows = []
+    with Ledger(ledger) as book, ThreadPoolExecutor(threads) as pool:
+        for clip, measuring in ahead(pool, measure, progress(cut, unit="clips"), threads):
+            with book.item(clip["key"]):
+                row, pictures, views = measuring.result()
+                for name, model in models.items():
+                    counts = nsfw_classes if name == "nsfw" else ()
+                    seen = [{each.label for each in of_one} for of_one in model.predict(pictures)]
+                    seen = [labels & set(counts) if counts else labels for labels in seen]
+                    row[name] = round(float(np.mean([bool(labels) for labels in seen])), DIGITS)
+                    if name == "nsfw":
+                        row["nsfw_classes"] = sorted(set().union(*seen))
+                if judge:
+                    aesthetic, technical = judge.measure(views, clip["frames"])
+                    row |= {"aesthetic": round(aesthetic, DIGITS), "technical": round(technical, DIGITS)}
+                    row["quality"] = round(fuse(aesthetic, technical), DIGITS)
+                rows.append(row)
+    write_table(pl.DataFrame(rows, schema=types(Scores)), Scores, table)
+
+
+def _measure(
+    clip: Mapping[str, Any],
+    masks: Mapping[str, Sequence[str]],
+    images: Path,
+    samples: int,
+    shown: bool,
+    judge: QualityModel | None,
+) -> Measured:
+    """Measure `clip`, a row of `tables.Clips`. `masks`: see `scores.jump`, by the key of the clip.
+
+    Raises `Failed` if the clip cannot be read or differs from its row.
+    """
+    path = images / f"{clip['key']}.mp4"
+    packets = packets_of(path, clip)
+    looks = spread(packets.keyframe, samples)
+    judged = judge.places(clip["frames"]) if judge else []
+    partners = _partners(clip["time"], looks)
+    moving: dict[int, np.ndarray] = {}
+    columns: dict[str, list[float]] = {"sharpness": [], "brightness": [], "clipped": [], "blockiness": []}
+    hashes: list[int] = []
+    pictures: list[np.ndarray] = []
+    views: dict[int, np.ndarray] = {}
+    for index, picture in pictures_of(path, clip, packets, {*looks, *partners.values(), *judged}):
+        levels = luma(picture)
+        small = shrink(levels, SMALL_SIDE)
+        moving[index] = scores.thumbnail(small)
+        if index in looks:
+            columns["sharpness"].append(sharpness(small))
+            for name in ("brightness", "clipped", "blockiness"):
+                columns[name].append(getattr(scores, name)(levels))
+            hashes.append(perceptual_hash(small))
+            if shown:
+                pictures.append(np.ascontiguousarray(shrink(picture, SHOWN_SIDE)))
+        if index in judged:
+            views[index] = views_of(picture)
+    speeds = [
+        scores.motion(moving[one], moving[other], clip["time"][other] - clip["time"][one]) for one, other in partners.items()
+    ]
+    row = {
+        "key": clip["key"],
+        "looked": len(looks),
+        **{name: round(float(np.median(column)), DIGITS) for name, column in columns.items()},
+        "motion": round(float(np.mean(speeds)), DIGITS) if speeds else 0.0,
+        "jump": round(scores.jump(masks[clip["key"]], clip["frame_height"], clip["frame_width"]), DIGITS),
+        "hashes": hashes,
+    }
+    return Measured(row, pictures, views)
+
+
+def _partners(time: Sequence[float], looks: Sequence[int]) -> dict[int, int]:
+    """Return for each of the frames `looks` the first frame that is at least `STEP` later, or the last frame if there is none.
+
+    `time`: seconds, by frame. Frames that no frame with a later time follows are left out.
+    """
+    # A tolerance of a millisecond, because timestamps are rounded.
+    later = np.searchsorted(time, np.take(time, looks) + STEP - 1e-3)
+    pairs = zip(looks, np.minimum(later, len(time) - 1).tolist(), strict=True)
+    return {one: other for one, other in pairs if time[other] > time[one]}

@@ -1,0 +1,101 @@
+"""Run a detector on the footage to preview."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import PositiveInt
+
+from tessera.core.errors import Failed
+from tessera.core.job import progress
+from tessera.core.ledger import Ledger
+from tessera.imaging.footage import Still, read_footage
+from tessera.learning.detection.detector import Detector
+from tessera.learning.detection.settings import InferenceSettings
+from tessera.records.annotation.predictions import look
+from tessera.records.frame_keys import frame_key
+from tessera.records.stills import read_stills, stills_of
+
+
+class PreviewDetectionSettings(InferenceSettings):
+    """How a detector runs for a preview, and on which frames."""
+
+    stride: PositiveInt = 1
+    max_frames: PositiveInt = 3000
+
+
+def predict_previews(
+    sources: Path,
+    stills: Path,
+    weights: Path,
+    expected: Path | str,
+    wanted: Sequence[str],
+    settings: PreviewDetectionSettings,
+    frames: Path,
+    predictions: Path,
+    ledger: Path,
+) -> None:
+    """Run the detector `weights` over the sources `wanted` of a shard.
+
+    `sources`: `tables.Sources`. `stills`: `tables.SourceFiles`. `expected`: see `Detector`. Every `settings.stride`-th frame of
+    a source is predicted. If these are more than `settings.max_frames`, the stride is increased. `frames` gets the predicted
+    frames (`tables.PredictedFrames`), and `predictions` the detections (`tables.Annotations`). `ledger` gets one row per frame,
+    and one for each source that was refused or cannot be read.
+    """
+    import polars as pl
+
+    from tessera.records.tables.annotation import Annotations, PredictedFrames
+    from tessera.records.tables.footage import Sources
+    from tessera.records.tables.table import read_table, types, write_table
+
+    asked = read_table(sources, Sources).filter(pl.col("source").is_in(list(wanted)))
+    admitted = asked.filter(pl.col("status") == "admitted").to_dicts()
+    held = read_stills(stills)
+    detector = Detector(weights, expected, settings) if admitted else None
+    looked: list[dict[str, Any]] = []
+    seen: list[dict[str, Any]] = []
+    with Ledger(ledger) as book:
+        for source, reason in asked.filter(pl.col("status") == "refused").select("source", "reason").iter_rows():
+            book.row(source, "dropped", "source refused", reason)
+        for source in admitted:
+            assert detector is not None
+            own = stills_of(Path(source["path"]), held.get(source["source"], []))
+            # The positions of images in their folder, where some cannot be used.
+            known = range(source["frames"]) if source["kind"] == "video" else [still.index for still in own]
+            indices = [known[place] for place in _evenly(len(known), settings.stride, settings.max_frames)]
+            pictures = progress(_pictures(source, indices, own, book), len(indices), f"frames of {source['source']!r}")
+            for frame, rows in look(detector, pictures, book):
+                looked.append(frame)
+                seen += rows
+    write_table(pl.DataFrame(looked, schema=types(PredictedFrames)), PredictedFrames, frames)
+    write_table(pl.DataFrame(seen, schema=types(Annotations)), Annotations, predictions)
+
+
+def _evenly(count: int, stride: int, limit: int) -> range:
+    """Return at most `limit` indices below `count`, evenly spaced, `stride` or more apart."""
+    return range(0, count, max(stride, -(-count // limit)))
+
+
+def _pictures(
+    source: dict[str, Any], indices: Sequence[int], stills: Sequence[Still], book: Ledger
+) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+    """Yield the row of `tables.PredictedFrames` and the image, uint8 (H, W, 3), RGB, of each frame that can be decoded.
+
+    `stills`: the admitted images, unless `source` is a video. `book` gets a row for each frame that cannot be decoded, and one
+    for the source if it cannot be read.
+    """
+    name = source["source"]
+    try:
+        for frame in read_footage(Path(source["path"]), source["kind"], indices, stills):
+            key = frame_key(name, frame)
+            try:
+                image = frame.square_image()
+            except Failed as error:
+                book.row(key, "failed", error.reason, error.detail)
+                continue
+            height, width = image.shape[:2]
+            row = {"key": key, "source": name, "index": frame.index, "name": frame.name, "pts": frame.pts, "time": frame.time}
+            yield {**row, "width": width, "height": height}, image
+    except Failed as error:
+        book.row(name, "failed", error.reason, error.detail)

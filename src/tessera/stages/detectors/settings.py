@@ -1,0 +1,106 @@
+"""Settings of one detector."""
+
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import Field, PositiveInt, field_validator
+
+from tessera.core.settings import Settings
+from tessera.learning.search import Searched
+from tessera.learning.weights.declare import ComparedWeights, DeclaredWeights, WeightsSettings
+from tessera.stages.detectors.library import architectures, argument_fault, task_of
+
+TRAINING = {"epochs": 200, "imgsz": 640, "batch": 16, "patience": 100}
+WATERMARK_TRAINING = {**TRAINING, "epochs": 100, "imgsz": 512, "single_cls": True}
+# What a search may vary, and what it may seek.
+SEARCHED = Searched(("architecture", "training"), dict.fromkeys(("map50_95", "map50", "precision", "recall"), True))
+
+
+class ExportSettings(Settings):
+    """How the model is exported to ONNX, and whether also for Lada's application."""
+
+    lada: bool = True
+    image_size: int | None = Field(None, ge=32, multiple_of=32)
+    opset: int = Field(17, ge=12, le=20)
+    dynamic: bool = True
+    simplify: bool = True
+
+
+class ToleranceSettings(Settings):
+    """How much the exported model may differ from the trained one, on images of the validation split."""
+
+    images: PositiveInt = 32
+    output: float = Field(1e-3, gt=0)
+    score: float = Field(1e-3, gt=0)
+    box: float = Field(0.1, gt=0)
+    mask: float = Field(0.99, gt=0, le=1)
+
+
+class DetectorSettings(Settings):
+    """One detector: its initial weights, and how it is trained, exported and verified."""
+
+    architecture: str = "yolo11m-seg.yaml"
+    weights: DeclaredWeights = None
+    training: dict[str, Any] = TRAINING
+    export: ExportSettings = ExportSettings()
+    tolerance: ToleranceSettings = ToleranceSettings()
+
+    @field_validator("architecture")
+    @classmethod
+    def _known_architecture(cls, name: str) -> str:
+        try:
+            task_of(name)
+        except KeyError:
+            near = get_close_matches(name, architectures(), n=1)
+            hint = f"did you mean {near[0]!r}, with n, s, m, l or x after the number?" if near else "see `cfg/models` there"
+            raise ValueError(f"not an architecture of ultralytics for detection or segmentation; {hint}") from None
+        return name
+
+    @field_validator("weights")
+    @classmethod
+    def _can_be_trained(cls, weights: WeightsSettings | None) -> WeightsSettings | None:
+        if weights and weights.file.endswith(".onnx"):
+            raise ValueError("training needs a checkpoint of ultralytics (.pt), not an ONNX model; declare a .pt file")
+        return weights
+
+    @field_validator("training")
+    @classmethod
+    def _known_arguments(cls, training: dict[str, Any]) -> dict[str, Any]:
+        faults = [f"{name}: {fault}" for name, value in training.items() if (fault := argument_fault(name, value))]
+        if faults:
+            raise ValueError("; ".join(faults))
+        return {**cls.model_fields["training"].default, **training}
+
+
+class WatermarkDetector(DetectorSettings):
+    """The watermark detector; its export takes larger images than its training, because marks are small."""
+
+    architecture: str = "yolo11s.yaml"
+    training: dict[str, Any] = WATERMARK_TRAINING
+    export: ExportSettings = ExportSettings(image_size=640)
+
+
+class MaskDetector(DetectorSettings):
+    """A detector that must return masks, not only boxes."""
+
+    @field_validator("architecture")
+    @classmethod
+    def _finds_masks(cls, name: str) -> str:
+        if task_of(name) != "segment":
+            raise ValueError(f"{name!r} finds only boxes, but masks are needed; use an architecture with -seg")
+        return name
+
+
+class MosaicDetector(MaskDetector):
+    """The mosaic detector."""
+
+    architecture: str = "yolo11s-seg.yaml"
+
+
+class ComparedDetector(ComparedWeights):
+    """A detector of others, and the class of the dataset that each of its classes means; by default, that of the same name.
+
+    A class that means None does not count. `material.ANY` stands for all classes that are not named.
+    """
+
+    classes: dict[str, str | None] = Field(default_factory=dict)

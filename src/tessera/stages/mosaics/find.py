@@ -1,0 +1,106 @@
+"""Run detectors on the sampled frames."""
+
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tessera.core.errors import Failed
+from tessera.core.job import ahead, progress
+from tessera.core.ledger import Ledger, read_ledger
+from tessera.core.provenance import digest, sha256_file, sha256_if_readable
+from tessera.core.store import Store
+from tessera.imaging.images import read_image
+from tessera.learning.detection.detector import Detector
+from tessera.learning.detection.settings import InferenceSettings, settings_of
+from tessera.records.annotation.predictions import look
+
+if TYPE_CHECKING:
+    import polars as pl
+
+SEEN, LEDGER = "seen.json", "ledger.jsonl"  # files in the store: the detections in the frames of a source, and their ledger
+
+
+def find_regions(
+    frames: Path,
+    images: Path,
+    sources: Path,
+    weights: Path,
+    expected: Path | str,
+    datasets: Sequence[str],
+    settings: InferenceSettings,
+    kept: Path,
+    *,
+    code: str,
+    threads: int,
+    table: Path,
+    ledger: Path,
+) -> None:
+    """Run the detector `weights` on the sampled frames of those sources of a shard that may feed one of `datasets`.
+
+    `frames`: `tables.Frames`, with their files in the folder `images`. `sources`: `tables.Sources`. `expected`: see `Detector`.
+    `table` gets the detections as `tables.Annotations`, with masks of the size of the frame and the labels of the weights.
+    `ledger` gets one row per frame. It is ok if the detector ran on the frame, with or without a detection. `threads` threads
+    read images ahead.
+
+    The detections in the frames of a source are kept in the `Store` in the folder `kept`, under a digest of everything that
+    they depend on, including `code`. The detector is loaded only if some are missing there. If a frame of a source failed, the
+    detector runs on all its frames again in the next run.
+    """
+    import polars as pl
+
+    from tessera.records.tables.annotation import Annotations
+    from tessera.records.tables.footage import Frames
+    from tessera.records.tables.table import read_table, types, write_table
+    from tessera.records.use import refusals
+
+    refused = refusals(sources, datasets)
+    sampled = read_table(frames, Frames)
+    is_needed = any(refused[source] == ("", "") for source in sampled["source"].unique())
+    made_by = [sha256_file(weights), settings_of(settings), code] if is_needed else []
+    detector = None
+    store = Store(kept, "sources")
+    whole: set[str] = set()
+    seen: list[dict[str, Any]] = []
+    with Ledger(ledger) as book, ThreadPoolExecutor(threads) as pool:
+        for (source,), own in sampled.group_by("source", maintain_order=True):
+            reason, detail = refused[str(source)]
+            if reason:
+                for key in own["key"]:
+                    book.row(key, "dropped", reason, detail)
+                continue
+            known = own.select("key", "width", "height").rows()
+            name = digest([*made_by, known, [sha256_if_readable(images / file) for file in own["file"]]])
+            if not store.holds(name):
+                detector = detector or Detector(weights, expected, settings)
+                with store.make(name) as folder, Ledger(folder / LEDGER) as looked:
+                    pictures = progress(_stored(own, images, pool, threads, looked), own.height, f"frames of {source!r}")
+                    found = [row for _, rows in look(detector, pictures, looked) for row in rows]
+                    (folder / SEEN).write_text(json.dumps(found), encoding="utf-8")
+            seen += json.loads((store.item(name) / SEEN).read_text(encoding="utf-8"))
+            outcomes = read_ledger(store.item(name) / LEDGER)
+            for outcome in outcomes:
+                book.row(**outcome)
+            if all(outcome["status"] == "ok" for outcome in outcomes):
+                whole.add(name)
+    write_table(pl.DataFrame(seen, schema=types(Annotations)), Annotations, table)
+    store.keep(whole)
+
+
+def _stored(
+    frames: "pl.DataFrame", images: Path, pool: ThreadPoolExecutor, threads: int, book: Ledger
+) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+    """Yield the row and the image of each of the sampled `frames`; if one cannot be read, `book` gets a row instead."""
+    for row, reading in ahead(pool, lambda row: read_image(images / row["file"]), frames.iter_rows(named=True), 2 * threads):
+        try:
+            image = reading.result()
+            size = image.shape[1], image.shape[0]
+            if size != (row["width"], row["height"]):
+                raise Failed("image is not the frame", f"{size} pixels, sampled were {(row['width'], row['height'])}")
+        except Failed as error:
+            book.row(row["key"], "failed", error.reason, error.detail)
+            continue
+        yield row, image

@@ -1,0 +1,138 @@
+"""The evaluation with real generators and LPIPS."""
+
+import json
+import socket
+from pathlib import Path
+
+import lpips
+import numpy as np
+import pytest
+import torch
+import torchvision
+from safetensors.torch import save_file
+
+from restoration_clips import write_moving_clip
+from tessera.core.errors import TesseraError
+from tessera.stages.restoration.evaluate import check_restorers, evaluate_restoration, perceptual_distance, restore
+from tessera.stages.restoration.models import build_generator
+from tessera.stages.restoration.settings import DataSettings, GeneratorSettings, MetricsSettings
+
+SMALL = GeneratorSettings(channels=8, blocks=1)
+
+
+@pytest.fixture(autouse=True)
+def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("something asks the network")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+@pytest.fixture(scope="module")
+def alexnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The state of an untrained AlexNet, in the layout of torchvision."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "alexnet.pth"
+    features = torchvision.models.alexnet(weights=None).features.state_dict()
+    torch.save({f"features.{name}": value for name, value in features.items()}, path)
+    return path
+
+
+def test_a_generator_is_measured_with_all_requested_metrics(alexnet: Path, tmp_path: Path) -> None:
+    dataset = tmp_path / "dataset"
+    for split in ("val", "test"):
+        write_moving_clip(dataset / split, f"{split}-clip", 8)
+    torch.manual_seed(0)
+    generator = build_generator(SMALL)
+    torch.save({f"generator.{name}": value for name, value in generator.state_dict().items()}, tmp_path / "best.pth")
+    # Another model, of another size and in another layout.
+    other = build_generator(GeneratorSettings(channels=16, blocks=2))
+    save_file(other.state_dict(), tmp_path / "other.safetensors")
+    files = [tmp_path / name for name in ("metrics.json", "frames.parquet", "ledger.jsonl", "pictures", "speed.json")]
+    settings = {"generator": SMALL, "data": DataSettings(size=64), "settings": MetricsSettings(frames=4, pictures=1)}
+    folders = {split: dataset / split for split in ("val", "test")}
+    models = tmp_path / "best.pth", {"other": tmp_path / "other.safetensors"}
+    sources = {"val-clip": "a", "test-clip": "b"}
+    evaluate_restoration(folders, *models, *files, **settings, sources=sources, lpips=alexnet, seed=0, threads=2)
+    content = json.loads(files[0].read_text())
+    assert json.loads(files[4].read_text())["milliseconds"].keys() == {"val", "test"}
+    counts = {name: each["parameters"] for name, each in content["models"].items()}
+    # The mean and the deviation of colours that the optical flow expects are no parameters.
+    assert counts == {
+        name: sum(value.numel() for name, value in each.state_dict().items() if name not in {"spynet.mean", "spynet.std"})
+        for name, each in (("restored", generator), ("other", other))
+    }
+    for split, found in content["splits"].items():
+        assert found["samples"]["ok"] == found["all"]["samples"] == 1
+        for area in ("region", "frame"):
+            assert list(found["all"][area]) == ["mosaicked", "bicubic", "temporal_median", "restored", "other"]
+            for values in found["all"][area].values():
+                assert list(values) == ["psnr", "ssim", "lpips"]
+        kinds = {path.name.partition("clip.")[2] for path in (files[3] / split).iterdir()}
+        assert kinds == {"png", "mask.png", "mp4"}
+    # An untrained generator adds almost nothing to its input.
+    means = found["all"]["frame"]
+    assert abs(means["restored"]["psnr"] - means["mosaicked"]["psnr"]) < 6
+
+
+def test_compared_weights_of_another_architecture_are_named(alexnet: Path, tmp_path: Path) -> None:
+    torch.save(build_generator(SMALL).state_dict(), tmp_path / "best.pth")
+    files = [tmp_path / name for name in ("metrics.json", "frames.parquet", "ledger.jsonl", "pictures", "speed.json")]
+    settings = {"generator": SMALL, "data": DataSettings(), "settings": MetricsSettings(), "sources": {}, "lpips": None}
+    fault = r"'theirs' in `comparisons\.mosaic_restoration`: .*alexnet\.pth contains no BasicVSR\+\+ generator; use weights of"
+    with pytest.raises(TesseraError, match=fault):
+        evaluate_restoration({}, tmp_path / "best.pth", {"theirs": alexnet}, *files, **settings, seed=0, threads=1)
+
+
+def test_compared_weights_are_checked_before_anything_is_measured(alexnet: Path, tmp_path: Path) -> None:
+    generator = build_generator(SMALL)
+    torch.save(generator.state_dict(), tmp_path / "good.pth")
+    check_restorers({"good": tmp_path / "good.pth"}, tmp_path / "report.json")
+    assert json.loads((tmp_path / "report.json").read_text()) == {"good": sum(p.numel() for p in generator.parameters())}
+    huge = {name: value * 1e30 if value.is_floating_point() else value for name, value in generator.state_dict().items()}
+    torch.save(huge, tmp_path / "huge.pth")
+    torch.save({"model": torch.nn.Linear(1, 1), "made by": "ultralytics"}, tmp_path / "detector.pt")
+    for file, fault in {
+        alexnet: r"contains no BasicVSR\+\+ generator",
+        tmp_path / "huge.pth": "the output of the model is not finite",
+        tmp_path / "detector.pt": "is a detector, and a restoration model is needed here",
+    }.items():
+        with pytest.raises(TesseraError, match=rf"^'theirs' in `comparisons\.mosaic_restoration`: .*{fault}"):
+            check_restorers({"good": tmp_path / "good.pth", "theirs": file}, tmp_path / "report.json")
+
+
+def test_a_clip_is_restored_exactly_as_by_the_generator() -> None:
+    torch.manual_seed(0)
+    generator = build_generator(SMALL).eval()
+    clip = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8)
+    with torch.inference_mode():
+        expected = generator(torch.from_numpy(clip.astype(np.float32).transpose(0, 3, 1, 2))[None] / 255)[0]
+    found = restore(generator, clip).astype(np.float32)
+    assert np.abs(found - np.clip(expected.numpy().transpose(0, 2, 3, 1) * 255, 0, 255)).max() <= 0.501
+
+
+@pytest.mark.parametrize("size", [(64, 64), (101, 67), (9, 40)])
+def test_lpips_equals_that_of_the_package_with_the_declared_weights(alexnet: Path, size: tuple[int, int]) -> None:
+    image, clean = np.random.default_rng(0).integers(0, 256, (2, *size, 3), np.uint8)
+    distance = perceptual_distance(alexnet)
+    found = distance(image, clean)
+    assert found.shape == size and (distance(clean, clean) == 0).all() and found.mean() > 0
+    if min(size) >= 64:
+        theirs = lpips.LPIPS(net="alex", pnet_rand=True, spatial=True, verbose=False)
+        state = torch.load(alexnet)
+        for number in range(1, 6):
+            part = getattr(theirs.net, f"slice{number}")
+            part.load_state_dict({name: state[f"features.{name}"] for name in part.state_dict()})
+        levels = [torch.from_numpy(each.transpose(2, 0, 1).astype(np.float32))[None] / 255 for each in (image, clean)]
+        with torch.inference_mode():
+            expected = theirs(*levels, normalize=True)[0, 0].numpy()
+        assert np.allclose(found, expected, atol=1e-5)
+
+
+def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
+    torch.save({"features.0.weight": torch.zeros(3, 3)}, tmp_path / "other.pth")
+    (tmp_path / "broken.pth").write_bytes(b"no checkpoint")
+    torch.save({"features.0.weight": print}, tmp_path / "code.pth")
+    for name in ("other", "broken", "code"):
+        with pytest.raises(TesseraError, match=rf"{name}\.pth: not the weights of AlexNet"):
+            perceptual_distance(tmp_path / f"{name}.pth")

@@ -1,0 +1,486 @@
+import io
+import os
+import shutil
+import subprocess
+import sys
+import time
+import tracemalloc
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import pytest
+from colour_blocks import ffmpeg as piped
+from colour_blocks import seen
+
+from clip_room import Room, ellipse, film, moving, pictures
+from film_copies import described, ffmpeg
+from tessera.core.errors import TesseraError
+from tessera.core.ledger import Ledger, read_ledger
+from tessera.imaging.crops import CropSettings
+from tessera.imaging.encodable import closest_format, encodable, formats_of
+from tessera.imaging.frame import display_matrix, planes_of, upright
+from tessera.imaging.sheets import GAP, LINE, RenderSettings
+from tessera.imaging.video import read_frames, read_packets
+from tessera.stages.restore import restored
+from tessera.stages.restore.restore import Restore
+from tessera.stages.restore.restored import RestoreSettings, gate_restored, restore_previews
+
+SIZE = 32
+Row = tuple[str, ...]  # of a ledger
+FOUND: tuple[Row, ...] = (("film", "ok"), ("plain", "ok"), ("refused", "dropped", "source refused", "no rights"))
+
+
+def identity(clip: np.ndarray) -> np.ndarray:
+    return clip
+
+
+def restore_room(
+    folder: Path, restore: Restore, out: str = "out", made_by: str = "weights", found: Sequence[Row] = FOUND, **values: Any
+) -> dict[str, tuple[str, str]]:
+    """Restore the sources in `folder` into `out` in it, and return the ledger. `found`: the ledger of the detection."""
+    outputs = folder / out
+    outputs.mkdir()
+    with Ledger(folder / "found.jsonl") as book:
+        for row in found:
+            book.row(*row)
+    restore_previews(
+        folder / "sources.parquet",
+        folder / "scenes.parquet",
+        folder / "scene_frames.parquet",
+        folder / "found.jsonl",
+        restore,
+        folder / "kept",
+        made_by=made_by,
+        settings=RestoreSettings(**{"window": 12, "overlap": 4, "quantizer": 0, "preset": "ultrafast"} | values),
+        crops=CropSettings(border=8, size=32),
+        size=SIZE,
+        keep_aspect=False,
+        render=RenderSettings(tile=200),
+        videos=outputs / "videos",
+        comparisons=outputs / "comparisons",
+        sheets=outputs / "sheets",
+        ledger=outputs / "ledger.jsonl",
+    )
+    return {row["key"]: (row["status"], row["reason"]) for row in read_ledger(outputs / "ledger.jsonl")}
+
+
+def shade(clip: np.ndarray) -> np.ndarray:
+    """Return `clip` changed so that each frame depends on all others."""
+    return np.asarray((clip // 2 + clip.mean(axis=0) / 2).astype(np.uint8))
+
+
+def invert(clip: np.ndarray) -> np.ndarray:
+    return np.iinfo(clip.dtype).max - clip
+
+
+def luma(path: Path) -> list[np.ndarray]:
+    """Return the luma of each frame of `path`, upright."""
+    frames = [frame.picture for frame in read_frames(path, read_packets(path))]
+    return [upright(planes_of(picture)[0], display_matrix(picture)) for picture in frames if picture]
+
+
+STAMPS = [7 * number + number % 3 for number in range(30)]  # milliseconds
+TURN = 1 << 16
+
+
+def steady(path: Path) -> Path:
+    return film(path, pictures(30, 96, 128))
+
+
+def variable(path: Path) -> Path:
+    return film(path, pictures(30, 96, 128), pts=STAMPS)
+
+
+def deep(path: Path) -> Path:
+    return film(path, pictures(30, 96, 128), pts=STAMPS, pixel_format="yuv420p10le")
+
+
+def odd(path: Path) -> Path:
+    path = path.with_suffix(".mkv")
+    write_stored(path, "ffv1", 129, 97)
+    return path
+
+
+def turned(path: Path) -> Path:
+    write_stored(path, "libx264", 128, 96, (0, TURN, 0, -TURN, 0, 0, 0, 0, 1 << 30))
+    return path
+
+
+def write_stored(
+    path: Path,
+    codec: str,
+    width: int,
+    height: int,
+    matrix: tuple[int, ...] = (),
+    pixel_format: str = "yuv420p",
+    count: int = 30,
+) -> None:
+    with av.open(path, "w") as container:
+        stream: Any = container.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
+        if matrix:
+            stream.set_display_matrix(matrix)
+        for image in pictures(count, height, width):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format=pixel_format)))
+        container.mux(stream.encode())
+
+
+def whole(height: int, width: int, count: int) -> list[np.ndarray]:
+    return [np.full((height, width), 255, np.uint8)] * count
+
+
+def leaving(height: int, width: int, count: int) -> list[np.ndarray]:
+    """Return masks of a region that leaves the frame on the right."""
+    return [ellipse(height, width, (width - 12 + n, height // 2), (14, 12)) for n in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("make", "masks"),
+    [
+        (variable, moving(96, 128, 20)),
+        (deep, moving(96, 128, 20)),
+        (odd, moving(97, 129, 20)),
+        (turned, moving(128, 96, 20)),
+        (steady, moving(96, 128, 1)),
+        (steady, whole(96, 128, 20)),
+        (steady, leaving(96, 128, 20)),
+    ],
+    ids=["variable rate", "10 bit", "odd", "turned", "one frame", "whole frame", "leaving"],
+)
+def test_only_the_pixels_of_regions_and_their_soft_edges_change(
+    make: Callable[[Path], Path], masks: list[np.ndarray], tmp_path: Path
+) -> None:
+    room = Room(tmp_path)
+    path = make(tmp_path / "film.mp4")
+    room.source("film", path)
+    room.source("plain", path)
+    room.scene("film", 5, masks)
+    room.write()
+    found = restore_room(tmp_path, invert)
+    assert found == {"film": ("ok", ""), "plain": ("dropped", "no mosaic found"), "refused": ("dropped", "source refused")}
+    (copy,) = (tmp_path / "out/videos").iterdir()
+    before, after = luma(path), luma(copy)
+    assert np.abs(read_packets(path).time - read_packets(copy).time).max() < 1e-6
+    height, width = masks[0].shape
+    for index, (one, other) in enumerate(zip(before, after, strict=True)):
+        mask = masks[index - 5] if 5 <= index < 5 + len(masks) else np.zeros((height, width), np.uint8)
+        near = cv2.dilate(mask, np.ones((9, 9), np.uint8)) > 0
+        assert np.array_equal(one[~near], other[~near])
+        assert (one != other)[mask > 0].mean() > 0.9 if mask.any() else np.array_equal(one, other)
+    assert (tmp_path / "out/sheets/film.jpg").stat().st_size > 0
+    with av.open(tmp_path / "out/comparisons" / copy.name) as container:
+        stream = container.streams.video[0]
+        assert (stream.width, stream.height) == (2 * (width // 2 * 2) + 4, height // 2 * 2)
+
+
+@pytest.mark.parametrize("pixel_format", ["yuv420p10le", "yuv422p10le", "yuv444p12le", "gray16le", "gbrp10le"])
+def test_a_region_of_a_deep_film_keeps_more_levels_than_8_bits_have(pixel_format: str, tmp_path: Path) -> None:
+    path = tmp_path / "film.mkv"
+    width, height = 768, 48
+    slope = np.broadcast_to(np.linspace(0, 65535, width).astype(np.uint16)[:, None], (3, height, width, 3))
+    raw = "-f", "rawvideo", "-pix_fmt", "rgb48le", "-video_size", f"{width}x{height}", "-i", "-"
+    piped(*raw, "-vf", f"scale=flags=accurate_rnd,format={pixel_format}", "-c:v", "ffv1", path, data=slope.tobytes())
+    room = Room(tmp_path)
+    room.source("film", path)
+    room.scene("film", 0, whole(height, width, 3))
+    room.write()
+    restore_room(tmp_path, identity, found=[("film", "ok")])
+    decoded = [frame.picture for frame in read_frames(path, read_packets(path)) if frame.picture]
+    stored = [encodable(picture, closest_format(picture, formats_of("libx264"))) for picture in decoded]
+    for before, after in zip(stored, luma(tmp_path / "out/videos/film.mkv"), strict=True):
+        assert len(np.unique(after)) > 600
+        # The square that is restored has 32 columns, between which the slope is straight. It is flat at its ends.
+        assert np.abs(after.astype(int) - planes_of(before)[0])[:, 24:-24].max() <= 4
+
+
+@pytest.mark.parametrize(
+    ("codec", "pixel_format", "suffix"),
+    [("png", "rgb24", "mov"), ("qtrle", "argb", "mov"), ("ffv1", "gbrp10le", "mkv"), ("libx264rgb", "rgb24", "mkv")],
+)
+def test_films_in_rgb_keep_their_colours(codec: str, pixel_format: str, suffix: str, tmp_path: Path) -> None:
+    path, colour = tmp_path / f"film.{suffix}", (200, 60, 90)
+    write_stored(path, codec, 128, 96, pixel_format=pixel_format, count=4)
+    room, masks = Room(tmp_path), moving(96, 128, 4)
+    room.source("film", path)
+    room.scene("film", 0, masks)
+    room.write()
+    # 8 or 16 bits.
+    restore_room(
+        tmp_path, lambda clip: np.full_like(clip, np.array(colour) * (np.iinfo(clip.dtype).max // 255)), found=[("film", "ok")]
+    )
+    before, after = (seen(each) for each in (path, tmp_path / "out/videos" / path.name))
+    for one, other, mask in zip(before, after, masks, strict=True):
+        near = cv2.dilate(mask, np.ones((9, 9), np.uint8)) > 0
+        assert np.abs(other - one)[~near].max() <= 1
+        assert np.abs(other - colour)[mask > 0].max() <= 1
+
+
+def test_the_ledger_and_the_sheet_say_in_which_frames_nothing_was_found(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    images = pictures(30, 96, 128)
+    for name, masks in (("film", moving(96, 128, 20)), ("whole", moving(96, 128, 30))):
+        room.source(name, film(tmp_path / f"{name}.mp4", images))
+        room.scene(name, 0, masks)
+    room.write()
+    restore_room(tmp_path, invert, found=[("film", "ok"), ("whole", "ok")])
+    rows = {row["key"]: row["detail"] for row in read_ledger(tmp_path / "out/ledger.jsonl")}
+    assert rows == {
+        "film": "1 region; restored in 20 of 30 frames, nothing found in 10",
+        "whole": "1 region; restored in 30 of 30 frames, nothing found in 0",
+    }
+    # A band of frames without a region is added where there are any.
+    heights = {name: cv2.imread(str(tmp_path / f"out/sheets/{name}.jpg")).shape[0] for name in rows}
+    tile = 200 * 96 // 128
+    assert heights["film"] - heights["whole"] == tile + 2 * (LINE + GAP)
+
+
+def test_a_region_after_a_change_of_size_is_restored_at_its_place(tmp_path: Path) -> None:
+    # The second part is twice as large. It is scaled to the size of the first, in which the copy is encoded.
+    parts = [
+        film(tmp_path / f"{side}.ts", pictures(10, side, side), pts=[40 * (n + start) for n in range(10)], bf="0")
+        for side, start in ((96, 0), (192, 10))
+    ]
+    path = tmp_path / "film.ts"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    room, mask = Room(tmp_path), ellipse(192, 192, (150, 150), (24, 18))
+    room.source("film", path)
+    room.scene("film", 11, [mask] * 8)
+    room.write()
+    assert restore_room(tmp_path, invert)["film"] == ("ok", "")
+    untouched = restore_room(tmp_path, identity, "same", made_by="other")
+    assert untouched["film"] == ("ok", "")
+    before, after = (np.stack(luma(tmp_path / out / "videos/film.mp4")) for out in ("same", "out"))
+    assert np.array_equal(before[:11], after[:11])
+    small = cv2.resize(mask, (96, 96), interpolation=cv2.INTER_AREA)
+    near = cv2.dilate(small, np.ones((13, 13), np.uint8)) > 0
+    for one, other in zip(before[11:19], after[11:19], strict=True):
+        assert np.array_equal(one[~near], other[~near])
+        assert (one != other)[small == 255].mean() > 0.9
+
+
+def refuse(clip: np.ndarray) -> np.ndarray:
+    raise TesseraError("called")
+
+
+def test_what_was_restored_is_not_restored_again(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    room.source("film", film(tmp_path / "film.mp4", pictures(30, 96, 128)))
+    room.scene("film", 5, moving(96, 128, 20))
+    room.write()
+    restore_room(tmp_path, invert)
+    restore_room(tmp_path, refuse, "again")
+    files = [f"{folder}/film.{suffix}" for folder, suffix in (("videos", "mp4"), ("comparisons", "mp4"), ("sheets", "jpg"))]
+    assert all((tmp_path / "out" / file).read_bytes() == (tmp_path / "again" / file).read_bytes() for file in files)
+    with pytest.raises(TesseraError, match="called"):
+        restore_room(tmp_path, refuse, "other", feather=0.1)
+
+
+def test_a_restoration_that_is_killed_again_and_again_makes_the_same_bytes(tmp_path: Path) -> None:
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    killed.mkdir()
+    room = Room(killed)
+    room.source("film", film(tmp_path / "film.mp4", pictures(60, 96, 128)))
+    room.scene("film", 5, moving(96, 128, 50))
+    room.write()
+    shutil.copytree(killed, whole)
+    code = """
+import sys, time
+from pathlib import Path
+from test_restored import restore_room, shade
+from tessera.stages.restore import restored
+
+def slow(clip):
+    time.sleep(0.4)
+    return shade(clip)
+
+restored.WINDOWS = 1
+restore_room(Path(sys.argv[1]), slow, sys.argv[2])
+"""
+    places = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    parts = 0
+    for run in range(4):
+        process = subprocess.Popen([sys.executable, "-c", code, killed, f"out{run}"], env={**os.environ, "PYTHONPATH": places})
+        while len(list(killed.glob("parts/[!.]*"))) == parts:
+            assert process.poll() is None
+            time.sleep(0.002)
+        process.kill()
+        process.wait()
+        assert not [*killed.glob("kept/[!.]*"), *killed.glob("out*/*/*")]
+        parts = len(list(killed.glob("parts/[!.]*")))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(restored, "WINDOWS", 1)
+        restored_frames: list[int] = []
+        restore_room(killed, lambda clip: restored_frames.append(len(clip)) or shade(clip), "again")
+        restore_room(whole, shade, "again")
+    # At most 4 of 8 windows were left, and one more is restored again.
+    assert len(restored_frames) <= 5
+    made = list((whole / "again").rglob("film.*"))
+    assert len(made) == 3
+    for path in made:
+        assert (killed / path.relative_to(whole)).read_bytes() == path.read_bytes()
+    assert len(list((killed / "kept").iterdir())) == 1
+    assert not list((killed / "parts").iterdir())
+
+
+def test_only_its_spans_are_in_the_restored_film(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    path = film(tmp_path / "film.mp4", pictures(60, 96, 128))
+    room.source("film", path)
+    room.scene("film", 5, moving(96, 128, 50))
+    room.write()
+    asked: list[int] = []
+    restore_room(tmp_path, lambda clip: asked.append(len(clip)) or invert(clip), spans={"film": ["0.4-0.8", "0:01.6-0:02"]})
+    (row,) = [row for row in read_ledger(tmp_path / "out/ledger.jsonl") if row["key"] == "film"]
+    assert row["detail"] == "1 region; restored in 20 of 20 frames, nothing found in 0"
+    assert sum(asked) <= 20 + 2 * 4
+    copy = tmp_path / "out/videos/film.mp4"
+    assert read_packets(copy).time == pytest.approx(np.arange(20) / 25, abs=1e-6)
+    masks = moving(96, 128, 50)
+    before, after = luma(path), luma(copy)
+    for index, one in zip([*range(10, 20), *range(40, 50)], after, strict=True):
+        near = cv2.dilate(masks[index - 5], np.ones((9, 9), np.uint8)) > 0
+        assert np.array_equal(one[~near], before[index][~near])
+    with pytest.raises(ValueError, match="'1:00' is no time span; write for example 90-95"):
+        RestoreSettings(spans={"film": ["1:00"]})
+
+
+def damaged_room(folder: Path, damaged: Sequence[int]) -> Room:
+    """Return a room with a film of 30 frames, of which the `damaged` ones cannot be decoded."""
+    path = folder / "film.mov"
+    ffmpeg("-i", film(folder / "sound.mp4", pictures(30, 96, 128)), "-c:v", "mjpeg", "-q:v", "2", path)
+    data = bytearray(path.read_bytes())
+    with av.open(str(path)) as container:
+        places = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    for position, size in (places[index] for index in damaged):
+        data[position : position + size] = bytes(size)
+    path.write_bytes(data)
+    room = Room(folder)
+    room.source("film", path)
+    room.scene("film", 2, moving(96, 128, 25))
+    room.write()
+    return room
+
+
+def test_a_part_of_which_no_frame_can_be_decoded_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restored, "WINDOWS", 1)
+    damaged_room(tmp_path, range(8, 16))
+    assert restore_room(tmp_path, invert)["film"] == ("ok", "")
+    (row,) = [row for row in read_ledger(tmp_path / "out/ledger.jsonl") if row["key"] == "film"]
+    assert "nothing found in 5, 8 cannot be decoded" in row["detail"]
+    assert read_packets(tmp_path / "out/videos/film.mov").time[8] == pytest.approx(16 / 25, abs=1e-6)
+
+
+@pytest.mark.parametrize("rate", [None, 50])
+def test_frames_that_cannot_be_decoded_leave_no_gap(rate: float | None, tmp_path: Path) -> None:
+    damaged_room(tmp_path, [0, 1, 12, 13, 14])
+    assert restore_room(tmp_path, invert, rate=rate)["film"] == ("ok", "")
+    copy = tmp_path / "out/videos/film.mov"
+    time = read_packets(copy).time
+    count = 30 if rate is None else 60
+    assert len(time) == count and time == pytest.approx(np.arange(count) * (1.2 / count), abs=1e-6)
+    images = [frame.image().astype(int) for frame in read_frames(copy, read_packets(copy))][:: count // 30]
+    assert all(np.abs(images[lost] - images[shown]).mean() < 2 for lost, shown in ((0, 2), (1, 2), (12, 11), (14, 11)))
+
+
+def test_what_differs_from_the_original_is_said(tmp_path: Path) -> None:
+    path = film(tmp_path / "silent.mp4", pictures(30, 96, 128))
+    sounded = tmp_path / "film.avi"
+    tone = ["-f", "lavfi", "-t", "1", "-i", "sine=r=44100"]
+    ffmpeg("-i", path, *tone, "-map", "0", "-map", "1", "-c:v", "mjpeg", "-c:a", "adpcm_ima_wav", sounded)
+    room = Room(tmp_path)
+    room.source("film", sounded)
+    room.scene("film", 5, moving(96, 128, 20))
+    room.write()
+    restore_room(tmp_path, invert)
+    (row,) = [row for row in read_ledger(tmp_path / "out/ledger.jsonl") if row["key"] == "film"]
+    assert row["status"] == "ok"
+    remark = "stream 1 (sound adpcm_ima_wav) is encoded again as AAC, 96 kbit/s per channel: .mp4 cannot hold it"
+    assert f"; {remark}" in row["detail"]
+
+
+@pytest.mark.parametrize("codec", ["hevc", "av1"])
+def test_a_film_is_restored_in_the_codec_and_the_format_of_the_settings(codec: str, tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    room.source("film", film(tmp_path / "film.mp4", pictures(12, 96, 128)))
+    room.scene("film", 2, moving(96, 128, 8))
+    room.write()
+    restore_room(tmp_path, invert, codec=codec, pixel_format="yuv420p10le", quantizer=20, rate=50)
+    assert f"Video: {codec}" in described(tmp_path / "out/videos/film.mp4")
+    assert "yuv420p10le" in described(tmp_path / "out/videos/film.mp4")
+    assert len(read_packets(tmp_path / "out/videos/film.mp4")) == 24
+    with pytest.raises(ValueError, match="with av1, it can be source, yuv420p, yuv420p10le"):
+        RestoreSettings(codec="av1", pixel_format="yuv444p")
+
+
+def test_equal_settings_give_equal_bytes_and_the_tags_of_the_source_at_every_run(tmp_path: Path) -> None:
+    # Where two threads share a picture, about one run in eight loses its tags.
+    tags = "format=yuv420p10le,setparams=color_primaries=bt2020:color_trc=smpte2084:colorspace=bt2020nc:range=tv"
+    path = tmp_path / "film.mkv"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=160x120:r=25", "-frames:v", "2", "-vf", tags, "-c:v", "ffv1", path)
+    room = Room(tmp_path)
+    room.source("film", path)
+    room.scene("film", 0, moving(120, 160, 2))
+    room.write()
+    made = []
+    for run in range(40):
+        restore_room(tmp_path, invert, f"out{run}", str(run), [("film", "ok")], window=2, overlap=0)
+        made.append((tmp_path / f"out{run}/videos/film.mkv").read_bytes())
+    assert set(made) == {made[0]}
+    assert "bt2020nc/bt2020/smpte2084" in described(path)
+    assert "bt2020nc/bt2020/smpte2084" in described(tmp_path / "out0/videos/film.mkv")
+
+
+def test_a_source_that_cannot_be_read_fails_alone(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    for name in ("film", "plain"):
+        room.source(name, film(tmp_path / f"{name}.mp4", pictures(12, 96, 128)))
+        room.scene(name, 2, moving(96, 128, 8))
+    room.write()
+    (tmp_path / "film.mp4").write_bytes(b"nothing")
+    assert restore_room(tmp_path, invert)["film"] == ("failed", "not a media file")
+    assert [path.name for path in (tmp_path / "out/videos").iterdir()] == ["plain.mp4"]
+
+
+def test_the_masks_of_a_long_video_are_no_python_objects_all_at_once(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    room.source("film", film(tmp_path / "film.mp4", pictures(300, 16, 16)))
+    room.scene("film", 0, [np.full((16, 16), 255, np.uint8)] * 300)
+    scene, frames = room.scenes.pop(), [*room.frames]
+    room.frames.clear()
+    mask = "a" * 1000
+    for number in range(20):
+        own = {"key": f"film-{number}", "first": 300 * number}
+        room.scenes.append({**scene, **own})
+        room.frames += [{**row, "key": own["key"], "index": row["index"] + own["first"], "rle": mask} for row in frames]
+    room.write()
+    (tmp_path / "film.mp4").write_bytes(b"nothing")
+    tracemalloc.start()
+    assert restore_room(tmp_path, refuse)["film"] == ("failed", "not a media file")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20 * 300 * len(mask)
+
+
+def test_without_any_mosaic_nothing_but_the_reason_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    room, terminal = Room(tmp_path), io.StringIO()
+    monkeypatch.setattr("tessera.core.job._terminal", terminal)
+    room.source("plain", film(tmp_path / "plain.mp4", pictures(12, 96, 128)))
+    room.write()
+    rows = restore_room(tmp_path, refuse, found=[("plain", "ok"), ("film", "failed", "no frames", "the stream has no packet")])
+    assert rows == {"plain": ("dropped", "no mosaic found"), "film": ("failed", "no frames")}
+    assert not [path for name in ("videos", "comparisons", "sheets") for path in (tmp_path / "out" / name).iterdir()]
+    ledger = tmp_path / "out" / "ledger.jsonl"
+    gate_restored([ledger], ["plain"], ["plain"], tmp_path / "summary.json")
+    said = terminal.getvalue()
+    assert "no mosaic found in plain" in said and f"0 restored videos, with comparisons and contact sheets: {tmp_path}" in said
+    with pytest.raises(TesseraError, match=r"film: no frames: the stream has no packet"):
+        gate_restored([ledger], ["plain", "film"], [], tmp_path / "summary.json")
+
+
+def test_overlaps_beyond_half_of_a_window_are_refused() -> None:
+    with pytest.raises(ValueError, match="`overlap` is 5, which is more than half of `window`, 8"):
+        RestoreSettings(window=8, overlap=5)
