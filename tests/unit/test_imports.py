@@ -1,4 +1,4 @@
-"""Imports only go down the floors, rooms do not import rooms, and planning imports nothing heavy."""
+"""Imports only point to lower layers, no stage imports another stage, and planning imports nothing heavy."""
 
 import ast
 import subprocess
@@ -15,7 +15,10 @@ import tessera
 ROOT = Path(tessera.__file__).parent
 REPOSITORY = ROOT.parents[1]
 SCRIPTS = sorted((REPOSITORY / "workflow" / "scripts").glob("*.py"))
-FLOORS = ("core", "imaging", "records", "pipeline", "catalogue", "configuration")
+# Their packages exchange records and files, and import none of each other.
+PARALLEL = ("stages", "extras", "pages", "demo")
+LAYERS = (("core",), ("imaging",), ("learning",), ("records",), PARALLEL, ("catalogue",), ("configuration",), ("workflow",))
+LAYER_OF = {name: number for number, layer in enumerate(LAYERS) for name in layer}
 # These take seconds to import, and planning needs none of them.
 HEAVY = {
     *("av", "cleanlab", "cv2", "imagehash", "matplotlib", "numba", "onnx", "onnxruntime", "pandas", "pandera", "PIL", "polars"),
@@ -29,7 +32,7 @@ def name_of(path: Path) -> str:
 
 
 MODULES = {name_of(path): path for path in sorted(ROOT.rglob("*.py"))}
-IN_FLOORS = [module for module in MODULES if module.split(".")[1:2] and module.split(".")[1] in FLOORS]
+IN_LAYERS = [module for module in MODULES if module.count(".") and module.split(".")[1] in LAYER_OF]
 
 
 @cache
@@ -44,39 +47,43 @@ def _imports(tree: ast.Module, path: Path) -> Iterator[str]:
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}:{node.lineno}: write the import absolute, so that its floor can be read"
+            assert node.level == 0, f"{path}:{node.lineno}: write the import absolute, so that its layer can be read"
             full = [f"{node.module}.{alias.name}" for alias in node.names]
             names = [name if name in MODULES else str(node.module) for name in full]
         yield from (name for name in names if name in MODULES)
 
 
-def floor_of(module: str) -> int:
-    return FLOORS.index(module.split(".")[1])
+def layer_of(module: str) -> int:
+    return LAYER_OF[module.split(".")[1]]
 
 
-def room_of(module: str) -> str | None:
-    """Return the room of the pipeline that `module` belongs to."""
-    _, floor, *inside = module.split(".")
-    return inside[0] if floor == "pipeline" and inside else None
+def package_of(module: str) -> str | None:
+    """Return the package of stages, extras or pages that `module` belongs to, or the demo, which is one package."""
+    _, top, *inside = module.split(".")
+    if top == "demo":
+        return top
+    return f"{top}.{inside[0]}" if top in PARALLEL and inside else None
 
 
-def test_a_module_imports_neither_a_higher_floor_nor_another_room() -> None:
-    pairs = [(module, name) for module in IN_FLOORS for name in imports_of(MODULES[module]) if name != "tessera"]
-    higher = [f"{module} imports {name}" for module, name in pairs if floor_of(name) > floor_of(module)]
-    rooms = [
-        f"{module} imports {name}" for module, name in pairs if room_of(module) and room_of(name) not in {None, room_of(module)}
+def test_a_module_imports_neither_a_higher_layer_nor_another_package_beside_its_own() -> None:
+    pairs = [(module, name) for module in IN_LAYERS for name in imports_of(MODULES[module]) if name != "tessera"]
+    higher = [f"{module} imports {name}" for module, name in pairs if layer_of(name) > layer_of(module)]
+    beside = [
+        f"{module} imports {name}"
+        for module, name in pairs
+        if package_of(module) and package_of(name) not in {None, package_of(module)}
     ]
     assert len(pairs) > 500
-    assert not higher, "of a higher floor"
-    assert not rooms, "of another room; what both need belongs to a floor below"
+    assert not higher, "of a higher layer"
+    assert not beside, "of another package of the same layer; what both need belongs to a layer below"
 
 
 def test_there_are_no_circular_imports() -> None:
     TopologicalSorter({module: set(imports_of(path)) - {module} for module, path in MODULES.items()}).prepare()
 
 
-def test_there_are_at_most_five_modules_beside_the_floors() -> None:
-    assert {path.parent.name for path in ROOT.glob("*/__init__.py")} == set(FLOORS) - {"catalogue"}
+def test_every_package_is_a_layer_and_at_most_five_modules_stand_beside_them() -> None:
+    assert {path.parent.name for path in ROOT.glob("*/__init__.py")} <= set(LAYER_OF)
     assert len(list(ROOT.glob("*.py"))) <= 5
 
 
@@ -91,13 +98,18 @@ def test_planning_imports_nothing_heavy() -> None:
     assert not loaded("tessera.configuration.read", "tessera.records.manifest", "tessera.core.definitions") & HEAVY
 
 
-def test_the_lower_floors_import_no_framework() -> None:
+def test_the_lower_layers_import_no_framework() -> None:
     # Only detection and training load a framework, when they start.
-    modules = [module for module in IN_FLOORS if floor_of(module) < FLOORS.index("pipeline")]
+    modules = [module for module in IN_LAYERS if layer_of(module) < LAYER_OF["stages"]]
     assert not loaded(*modules) & {"torch", "torchvision", "ultralytics", "matplotlib", "onnxruntime", "snakemake"}
 
 
-def test_a_script_only_translates_between_its_rule_and_one_room() -> None:
+def has_packages(module: str | None) -> bool:
+    """Return whether `module` lies in a package that may not import those beside it."""
+    return str(module).startswith(tuple(f"tessera.{name}." for name in PARALLEL))
+
+
+def test_a_script_only_translates_between_its_rule_and_one_package() -> None:
     assert SCRIPTS
     for path in SCRIPTS:
         tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -105,27 +117,27 @@ def test_a_script_only_translates_between_its_rule_and_one_room() -> None:
         defined = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Lambda)]
         assert not defined, f"{path.name}: logic belongs into the library"
         called = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
-        rooms = {
-            room_of(str(node.module))
+        packages = {
+            package_of(str(node.module))
             for node in ast.walk(tree)
-            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("tessera.stages.")
-            # A function of one room can be passed to another.
+            if isinstance(node, ast.ImportFrom) and has_packages(node.module)
+            # A function of one package can be passed to another.
             if called & {alias.name for alias in node.names}
         }
-        assert len(rooms) <= 1, f"{path.name}: a script calls one room"
+        assert len(packages) <= 1, f"{path.name}: a script calls one package"
 
 
 def test_a_script_passes_arguments_by_name() -> None:
     for path in SCRIPTS:
         nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
-        rooms = {
+        functions = {
             alias.asname or alias.name
             for node in nodes
-            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("tessera.stages.")
+            if isinstance(node, ast.ImportFrom) and has_packages(node.module)
             for alias in node.names
         }
         for node in nodes:
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in rooms:
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in functions:
                 assert len(node.args) <= 2, f"{path.name}:{node.lineno}: pass what {node.func.id} takes by name"
 
 
